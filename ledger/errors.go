@@ -1,0 +1,52 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+)
+
+// What a ledger can say about a key.
+var (
+	// ErrNotFound: nothing is recorded under the ID or run id.
+	ErrNotFound = errors.New("nothing is recorded")
+	// ErrChanged: the record is no longer as the caller expected.
+	ErrChanged = errors.New("the record has changed meanwhile")
+	// ErrLost: the attempt is no longer this run's to finish.
+	ErrLost = errors.New("another run has taken the key over")
+)
+
+// What a ledger can say about itself. Every one of them means that nothing was
+// started and nothing written; runner and cmd turn them into exit status 69.
+var (
+	// ErrMissing: there is no ledger at the place, and none was to be made.
+	ErrMissing = errors.New("there is no ledger")
+	// ErrCorrupt: what is stored is not what was written.
+	ErrCorrupt = errors.New("the ledger is damaged")
+	// ErrVersion: a newer idem wrote the ledger.
+	ErrVersion = errors.New("the ledger was written by a newer idem")
+	// ErrForeign: there is something else at the ledger's place.
+	ErrForeign = errors.New("not an idem ledger")
+	// ErrUnsafe: the place cannot keep the ledger's promises.
+	ErrUnsafe = errors.New("the place is not safe for a ledger")
+	// ErrFull: no space is left.
+	ErrFull = errors.New("no space left for the ledger")
+	// ErrReadOnly: the ledger can be read but not written.
+	ErrReadOnly = errors.New("the ledger is read-only")
+)
+
+// BusyError says that a key is held. The current attempt names the holder as
+// far as it is recorded: between a claim and its Begin it is not yet.
+type BusyError struct {
+	ID     ID
+	Record Record
+	// Leftover tells that nobody holds the claim but processes of an earlier
+	// attempt's command are alive.
+	Leftover bool
+}
+
+func (e *BusyError) Error() string {
+	if e.Leftover {
+		return fmt.Sprintf("processes of an earlier run of key %q are alive", e.ID.Key)
+	}
+	return fmt.Sprintf("key %q is running", e.ID.Key)
+}

@@ -1,0 +1,277 @@
+// Package ledger says what idem remembers and what a ledger promises. It holds
+// no policy (that is runner.Decide) and imports no driver: the embedded ledger
+// lives in ledger/sqlite, the suite that holds every ledger to this contract in
+// ledger/ledgertest.
+package ledger
+
+import (
+	"context"
+	"os"
+	"time"
+)
+
+// ID names one record: the user's key inside its namespace and, with a
+// calendar policy, its window. All three are compared byte by byte.
+type ID struct {
+	Namespace string
+	Key       string
+	Window    string // empty without a calendar window
+}
+
+// State is what a ledger stores of an attempt, and by it of its record.
+// "Interrupted" is not among them: it is read off Running and the locks.
+type State string
+
+// The stored states. None is the state of a key that was never run, was
+// forgotten, or was marked for retry.
+const (
+	None      State = ""
+	Running   State = "running"
+	Succeeded State = "succeeded"
+	Failed    State = "failed"
+)
+
+// Reason says how an attempt ended.
+type Reason string
+
+// The reasons of DESIGN 2. Lost is given to an attempt whose end nobody saw,
+// when a later call takes its key over.
+const (
+	ReasonExit   Reason = "exit"
+	ReasonSignal Reason = "signal"
+	ReasonLost   Reason = "lost"
+	ReasonMarked Reason = "marked"
+)
+
+// Owner is who ran an attempt, stored for people to read. Nothing is decided
+// by it: process ids are reused and host names change.
+type Owner struct {
+	Host string
+	PID  int
+	User string
+}
+
+// Attempt is one execution of a key's command, or one settlement of the key by
+// hand (Reason is then ReasonMarked and Number 0).
+type Attempt struct {
+	Number      int    // 1, 2, ... within the key's generation
+	RunID       string // UUIDv7, unique in the ledger
+	State       State
+	Reason      Reason // empty while running
+	ExitCode    int    // 128+n after a death by signal n
+	Signal      int    // the signal's number, 0 without one
+	Started     time.Time
+	Ended       time.Time // zero while running, and when nobody saw the end
+	Fingerprint string
+	Inputs      []byte // what the fingerprint was made of; opaque to a ledger
+	Owner       Owner
+	Note        string // of a mark
+	OutputBytes int64  // bytes the command wrote, both streams, recorded or not
+	Truncated   bool   // not all of them are recorded
+}
+
+// Record is what a ledger knows of one ID. Its state, fingerprint and outcome
+// are those of its current attempt; the zero attempt has state None.
+type Record struct {
+	ID         ID
+	Generation int64 // 1 at first, raised by Forget
+	Fence      int64 // grows with every Begin, never falls, also over Forget
+	Attempts   int   // number of the latest attempt in this generation
+	Current    Attempt
+	// Alive tells, for a Running record, that a holder or a process of its
+	// command exists. Running and not alive is interrupted.
+	Alive bool
+}
+
+// Phase is a record's state as people see it: the stored state, told apart by
+// what is alive.
+type Phase string
+
+// The phases. Retry is a key with a history that was marked to run again.
+const (
+	PhaseNone        Phase = "none"
+	PhaseRetry       Phase = "retry"
+	PhaseRunning     Phase = "running"
+	PhaseInterrupted Phase = "interrupted"
+	PhaseSucceeded   Phase = "succeeded"
+	PhaseFailed      Phase = "failed"
+)
+
+// Phase returns how r stands: interrupted, for one, when it is recorded as
+// running but nobody holds the key, so that its outcome is unknown.
+func (r Record) Phase() Phase {
+	switch {
+	case r.Current.State == Running && !r.Alive:
+		return PhaseInterrupted
+	case r.Current.State != None:
+		return Phase(r.Current.State)
+	case r.Attempts > 0:
+		return PhaseRetry
+	default:
+		return PhaseNone
+	}
+}
+
+// Ledger is a memory of keys shared by all processes that open the same place.
+// Its methods may be called from several goroutines. Whatever kills a process,
+// what a method acknowledged before stays, and the claims of the dead process
+// are free as soon as its command's processes are gone too.
+type Ledger interface {
+	// Get returns the record of id, with state None when there is none. It
+	// takes no lock, writes nothing and creates nothing.
+	Get(ctx context.Context, id ID) (Record, error)
+
+	// Claim takes the exclusive right to execute id. It does not wait: when
+	// somebody has it, or processes of an earlier attempt are alive, the error
+	// is a *BusyError.
+	Claim(ctx context.Context, id ID) (Claim, error)
+
+	// Wait returns when Claim would have found id free, or with ctx's error.
+	// It takes nothing, so that a claim may still fail afterwards.
+	Wait(ctx context.Context, id ID) error
+
+	// List returns the records that match f, latest activity first, without
+	// their Inputs. Forgotten keys are not listed.
+	List(ctx context.Context, f Filter) ([]Record, error)
+
+	// Attempts returns the history of id's generation, oldest first.
+	Attempts(ctx context.Context, id ID) ([]Attempt, error)
+
+	// Output returns what was recorded of an attempt's output, so far if it is
+	// running. The caller closes it.
+	Output(ctx context.Context, runID string) (Output, error)
+
+	// Mark settles id by hand. It fails with *BusyError while the key is held
+	// and with ErrChanged when the record is not as m.Expect says.
+	Mark(ctx context.Context, id ID, m Mark) error
+
+	// Forget drops id's history and output and raises its generation. It fails
+	// with *BusyError while the key is held and with ErrNotFound when nothing
+	// is recorded.
+	Forget(ctx context.Context, id ID) error
+
+	// Close frees what the handle holds in this process. It does not end
+	// claims. A process that is about to exit need not call it.
+	Close() error
+}
+
+// Claim is the exclusive right to execute one ID. It ends with Release or with
+// the process, except that processes of an attempt's command keep the ID busy
+// as long as they live (see Execution.Finish for when they no longer count).
+type Claim interface {
+	// Record reads the record again, now that nobody else can change it.
+	Record(ctx context.Context) (Record, error)
+
+	// Begin records a running attempt, durably before it returns. An earlier
+	// attempt that is still recorded as running is settled as lost.
+	Begin(ctx context.Context, s Start) (Execution, error)
+
+	// Lost is closed when the claim can no longer be kept; the command must
+	// then be ended. It is nil where that cannot happen.
+	Lost() <-chan struct{}
+
+	// Release gives the right back. Calling it again does nothing.
+	Release() error
+}
+
+// Start is what Begin records.
+type Start struct {
+	RunID       string
+	Fingerprint string
+	Inputs      []byte
+	Owner       Owner
+	MaxOutput   int64 // bytes of output to keep; negative keeps all
+}
+
+// Execution is one attempt in progress.
+type Execution interface {
+	// Attempt returns the attempt as Begin recorded it.
+	Attempt() Attempt
+
+	// Fence returns the attempt's fencing number: greater than that of every
+	// earlier attempt of the key.
+	Fence() int64
+
+	// Write records a piece of output, in order. It never fails the run: what
+	// cannot be kept is counted and the attempt marked truncated. It keeps
+	// nothing of p. It must not be called after Finish or Abandon.
+	Write(s Stream, p []byte)
+
+	// Finish records the outcome, durably before it returns, if the attempt is
+	// still this run's, and fails with ErrLost otherwise. It returns the
+	// attempt as recorded. After an end by o.Reason exit, processes that the
+	// command left behind no longer keep the key busy; after any other end
+	// they do.
+	Finish(ctx context.Context, o Outcome) (Attempt, error)
+
+	// Abandon takes Begin back because the command could not be started: the
+	// record is again as it was before (the fence excepted).
+	Abandon(ctx context.Context) error
+}
+
+// Inheriting is implemented by an Execution whose hold on the key must reach
+// its command: the command's processes inherit the descriptors.
+type Inheriting interface {
+	Descriptors() []*os.File
+}
+
+// Outcome is how a command ended.
+type Outcome struct {
+	State    State // Succeeded or Failed
+	Reason   Reason
+	ExitCode int
+	Signal   int
+}
+
+// Stream is one of the two output streams.
+type Stream uint8
+
+// The streams, numbered as their descriptors.
+const (
+	Stdout Stream = 1
+	Stderr Stream = 2
+)
+
+// Output is the recorded output of one attempt.
+type Output interface {
+	// Replay writes each piece to its stream, in recorded order, after it has
+	// checked that what it reads is what was recorded (ErrCorrupt otherwise,
+	// with nothing written). A nil writer drops its stream. A write error of a
+	// stream ends that stream only; the first one is returned.
+	Replay(stdout, stderr *os.File) error
+
+	// Next returns the next piece, or io.EOF when there is none (for a running
+	// attempt: none yet). p is valid until the next call.
+	Next() (Chunk, error)
+
+	Close() error
+}
+
+// Chunk is one piece of recorded output. A chunk with Dropped > 0 has no bytes:
+// it stands for that many bytes that were not kept.
+type Chunk struct {
+	Stream  Stream
+	At      time.Duration // since the attempt's start
+	Bytes   []byte
+	Dropped int64
+}
+
+// Filter selects records for List.
+type Filter struct {
+	Namespace string // empty: all
+	Glob      string // on the key, with * ? [...] as SQLite's GLOB; empty: all
+	Phase     Phase  // empty: all
+	Limit     int    // 0: no limit
+}
+
+// Mark settles a key by hand.
+type Mark struct {
+	// Expect is the record that the decision to mark was made on: its current
+	// attempt must still be current and in the same state.
+	Expect   Record
+	State    State // Succeeded, Failed, or None for "run it again"
+	ExitCode int
+	RunID    string
+	Note     string
+	Owner    Owner
+}
