@@ -137,9 +137,10 @@ type Ledger interface {
 	// Attempts returns the history of id's generation, oldest first.
 	Attempts(ctx context.Context, id ID) ([]Attempt, error)
 
-	// Output returns what was recorded of an attempt's output, so far if it is
-	// running. The caller closes it.
-	Output(ctx context.Context, runID string) (Output, error)
+	// Output returns what was recorded of the output of id's attempt runID, so
+	// far if it is running; ErrNotFound when there is no such attempt. The
+	// caller closes it.
+	Output(ctx context.Context, id ID, runID string) (Output, error)
 
 	// Mark settles id by hand. It fails with *BusyError while the key is held
 	// and with ErrChanged when the record is not as m.Expect says.

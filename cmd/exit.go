@@ -1,0 +1,155 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"idem/ledger"
+	"idem/proc"
+	"idem/runner"
+)
+
+// The exit statuses that idem chooses itself. Those from 64 to 80 mean that
+// this call did not start the command; 64, 65, 69 and 75 are those of
+// sysexits.h, 125 to 127 those of env(1), timeout(1) and nohup(1).
+const (
+	exitOK          = 0
+	exitNotFound    = 1 // of the commands that look: no such record
+	exitUsage       = 64
+	exitMismatch    = 65
+	exitLedger      = 69
+	exitBusy        = 75
+	exitInterrupted = 79
+	exitFailed      = 80
+	exitUnrecorded  = 125
+)
+
+// exitTable is the EXIT STATUS section of the help and of the README.
+var exitTable = []struct {
+	code    string
+	meaning string
+}{
+	{"64", "usage: a bad flag or key, a key inside itself"},
+	{"65", "the key is recorded with other arguments"},
+	{"69", "the ledger cannot be used: no rights, full, damaged, from a newer idem, on an unsafe file system"},
+	{"75", "the key is running now, or leftovers of its command are"},
+	{"79", "an earlier attempt was interrupted, so that its outcome is unknown"},
+	{"80", "the earlier attempt failed, and --on-failure refuse says not to run it again"},
+	{"125", "the command ran, or may have, but its outcome could not be recorded"},
+	{"126", "the command was found but cannot be executed; the key stays as it was"},
+	{"127", "the command was not found; the key stays as it was"},
+	{"128+n", "the command died of signal n (when it did so now, idem dies of it as well)"},
+	{"other", "the command's own status, fresh or replayed"},
+}
+
+// failure is an error with what the user needs beside its text: the exit
+// status and what to do about it.
+type failure struct {
+	code  int
+	err   error
+	hints []string
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+func fail(code int, format string, args ...any) *failure {
+	return &failure{code: code, err: fmt.Errorf(format, args...)}
+}
+
+func usage(format string, args ...any) *failure { return fail(exitUsage, format, args...) }
+
+func (f *failure) hint(format string, args ...any) *failure {
+	f.hints = append(f.hints, fmt.Sprintf(format, args...))
+	return f
+}
+
+// failureOf gives every error its exit status and its hints: the one place
+// that knows both.
+func failureOf(err error) *failure {
+	var f *failure
+	var start *proc.StartError
+	var busy *ledger.BusyError
+	switch {
+	case errors.As(err, &f):
+		return f
+	case errors.As(err, &start):
+		return &failure{code: start.Code, err: err}
+	case errors.As(err, &busy):
+		return busyFailure(busy.Record, busy.Leftover)
+	case errors.Is(err, ledger.ErrNotFound):
+		return fail(exitNotFound, "nothing is recorded under this key")
+	case errors.Is(err, ledger.ErrChanged):
+		return fail(exitBusy, "the record has changed meanwhile; look again with idem show")
+	}
+	f = &failure{code: exitLedger, err: err}
+	switch {
+	case errors.Is(err, ledger.ErrCorrupt):
+		f.hint("nothing was started; restore the whole directory from a backup, or move it away if what it remembers may be forgotten")
+	case errors.Is(err, ledger.ErrVersion):
+		f.hint("use the newer idem")
+	case errors.Is(err, ledger.ErrFull):
+		f.hint("nothing was started; make room and call again")
+	case errors.Is(err, ledger.ErrUnsafe), errors.Is(err, ledger.ErrForeign), errors.Is(err, ledger.ErrReadOnly):
+		f.hint("choose another place with --ledger DIR or IDEM_LEDGER")
+	}
+	return f
+}
+
+// remaps are the exit statuses that --exit-code can change, by name.
+var remaps = map[string]int{
+	"running": exitBusy, "mismatch": exitMismatch, "interrupted": exitInterrupted,
+	"failed": exitFailed, "ledger": exitLedger,
+}
+
+// exitCodes is the value of --exit-code: NAME=N, repeatable.
+type exitCodes map[int]int
+
+func (e exitCodes) String() string { return "" }
+func (e exitCodes) Type() string   { return "NAME=N" }
+
+func (e exitCodes) Set(s string) error {
+	name, number, _ := strings.Cut(s, "=")
+	from, ok := remaps[name]
+	if !ok {
+		names := []string{}
+		for n := range remaps {
+			names = append(names, n)
+		}
+		slices.Sort(names)
+		return fmt.Errorf("want NAME=N with one of the names %s", strings.Join(names, ", "))
+	}
+	to, err := strconv.ParseUint(number, 10, 8)
+	if err != nil {
+		return errors.New("want NAME=N with N from 0 to 255")
+	}
+	e[from] = int(to)
+	return nil
+}
+
+func (e exitCodes) of(code int) int {
+	if to, ok := e[code]; ok {
+		return to
+	}
+	return code
+}
+
+// refusal explains a call that runner.Run refused.
+func refusal(res runner.Result, call runner.Call) *failure {
+	switch res.Reason {
+	case runner.Mismatch:
+		return mismatchFailure(res.Record, call)
+	case runner.Interrupted:
+		return interruptedFailure(res.Record)
+	case runner.FailedIt:
+		return failedFailure(res.Record)
+	case runner.Recursive:
+		return usage("key %q is running around this very call: a key cannot be run inside itself", res.Record.ID.Key).
+			hint("give the inner call a key of its own")
+	default:
+		return busyFailure(res.Record, res.Leftover)
+	}
+}

@@ -1,0 +1,63 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"idem/ledger"
+)
+
+const forgetLong = `Forget keys: their attempts, their recorded output, that they ever ran.
+
+The next call runs the command again, with a new IDEM_TOKEN. A key that is
+running is refused (status 75). Exit status 1 when nothing is recorded under a
+key; the other keys are forgotten all the same.`
+
+func (a *app) forgetCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "forget KEY...",
+		Short:   "Forget keys, so that they run again",
+		Long:    forgetLong,
+		Example: "  idem forget deploy:prod:4f2c1e",
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usage("no key to forget").hint("idem forget KEY...")
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, keys []string) error { return a.forget(c.Context(), keys) },
+	}
+}
+
+func (a *app) forget(ctx context.Context, keys []string) error {
+	var ids []ledger.ID
+	for _, key := range keys { // all are checked before the first is forgotten
+		id, err := a.id(key, true)
+		if err != nil {
+			return err
+		}
+		ids = append(ids, id)
+	}
+	l, err := openLedger(a.ledger)
+	if err != nil {
+		return err
+	}
+	var last error
+	for _, id := range ids {
+		err := l.Forget(ctx, id)
+		if errors.Is(err, ledger.ErrNotFound) {
+			err = fail(exitNotFound, "nothing is recorded under key %s in namespace %s", quote(id.Key), quote(id.Namespace))
+		}
+		if err == nil {
+			a.ui.note("forgot key %s", quote(id.Key))
+			continue
+		}
+		if last != nil {
+			a.ui.fail(failureOf(last))
+		}
+		last = err
+	}
+	return last
+}

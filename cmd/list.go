@@ -1,0 +1,100 @@
+package cmd
+
+import (
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"idem/ledger"
+)
+
+type listOptions struct {
+	state choice
+	glob  string
+	limit int
+	json  bool
+}
+
+const listLong = `List the recorded keys, newest first.
+
+On a terminal a table; in a pipe one line a key without a header, its fields
+separated by tabs: key, state, attempt, exit status, start, namespace, window.
+The states are running, interrupted, succeeded, failed, and retry for a key
+that was marked to run again.`
+
+func (a *app) listCommand() *cobra.Command {
+	o := &listOptions{state: choice{of: []string{"running", "interrupted", "succeeded", "failed", "retry"}}}
+	c := &cobra.Command{
+		Use:     "list",
+		Short:   "List the recorded keys",
+		Long:    listLong,
+		Example: "  idem list --state interrupted\n  idem list --glob 'deploy:prod:*' --limit 5 --json",
+		Args:    exactArgs(0, "no argument"),
+		RunE:    func(c *cobra.Command, _ []string) error { return a.list(c, o) },
+	}
+	f := c.Flags()
+	f.Var(&o.state, "state", "only keys in `STATE`: "+strings.Join(o.state.of, ", "))
+	f.StringVar(&o.glob, "glob", "", "only keys that match `PATTERN` with * ? [...]; * matches any text, slashes and colons too")
+	f.IntVar(&o.limit, "limit", 0, "at most `N` keys (default all)")
+	f.Lookup("limit").DefValue = ""
+	f.BoolVar(&o.json, "json", false, "a JSON array")
+	return c
+}
+
+func (a *app) list(c *cobra.Command, o *listOptions) error {
+	if o.limit < 0 {
+		return usage("--limit wants a number from 0 on")
+	}
+	l, err := openLedger(a.ledger)
+	if err != nil {
+		return err
+	}
+	records, err := l.List(c.Context(), ledger.Filter{Namespace: a.namespace, Glob: o.glob, Phase: ledger.Phase(o.state.value), Limit: o.limit})
+	if err != nil {
+		return err
+	}
+	if o.json {
+		views := make([]keyView, len(records))
+		for i, r := range records {
+			views[i] = viewKey(r)
+		}
+		return a.printJSON(views)
+	}
+	var b strings.Builder
+	if !isTerminal(a.ui.stdout) {
+		for _, r := range records {
+			fmt.Fprintln(&b, strings.Join([]string{
+				escape(r.ID.Key), string(r.Phase()), fmt.Sprint(r.Attempts), exitText(r.Current), stamp(r.Current.Started),
+				escape(r.ID.Namespace), escape(r.ID.Window),
+			}, "\t"))
+		}
+		return a.print(b.String())
+	}
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "KEY\tSTATE\tATTEMPT\tEXIT\tSTARTED\tNAMESPACE")
+	for _, r := range records {
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\n", escape(r.ID.Key), r.Phase(), r.Attempts, exitText(r.Current),
+			humanize.Time(r.Current.Started), escape(r.ID.Namespace))
+	}
+	_ = w.Flush() // into memory
+	return a.print(b.String())
+}
+
+// exitText is an attempt's exit status, "-" while there is none.
+func exitText(a ledger.Attempt) string {
+	if a.Ended.IsZero() || a.State == ledger.None {
+		return "-"
+	}
+	return fmt.Sprint(a.ExitCode)
+}
+
+func (a *app) printJSON(v any) error {
+	b, err := marshal(v)
+	if err != nil {
+		return err
+	}
+	return a.print(string(b))
+}

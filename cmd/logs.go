@@ -1,0 +1,198 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"idem/ledger"
+)
+
+const logsLong = `Print the recorded output of a key's last attempt, each stream to its own.
+
+In a pipe the bytes are exact. On a terminal, control characters other than
+newline and tab are shown escaped; --raw prints them as they are.`
+
+type logsOptions struct {
+	attempt        int
+	stdout, stderr bool
+	follow, raw    bool
+}
+
+func (a *app) logsCommand() *cobra.Command {
+	o := &logsOptions{}
+	c := &cobra.Command{
+		Use:     "logs KEY",
+		Short:   "Print a key's recorded output",
+		Long:    logsLong,
+		Example: "  idem logs -f backup:2026-11-22\n  idem logs --attempt 1 --stderr deploy:prod:4f2c1e",
+		Args:    exactArgs(1, "one key"),
+		RunE:    func(c *cobra.Command, args []string) error { return a.logs(c.Context(), args[0], o) },
+	}
+	f := c.Flags()
+	f.IntVar(&o.attempt, "attempt", 0, "of attempt `N` (default the last)")
+	f.Lookup("attempt").DefValue = ""
+	f.BoolVar(&o.stdout, "stdout", false, "only the standard output")
+	f.BoolVar(&o.stderr, "stderr", false, "only the standard error")
+	f.BoolVarP(&o.follow, "follow", "f", false, "follow a running attempt to its end")
+	f.BoolVar(&o.raw, "raw", false, "exact bytes on a terminal too")
+	return c
+}
+
+func (a *app) logs(ctx context.Context, key string, o *logsOptions) error {
+	l, rec, err := a.lookUp(ctx, key)
+	if err != nil {
+		return err
+	}
+	at, err := a.attemptOf(ctx, l, rec, o.attempt)
+	if err != nil {
+		return err
+	}
+	p := printer{raw: o.raw, only: o.only(), ui: &a.ui}
+	out, err := l.Output(ctx, rec.ID, at.RunID)
+	if err != nil {
+		return err
+	}
+	for {
+		// Asked before reading: what was written before the end is then read
+		// after it.
+		running, now, err := stillRunning(ctx, l, rec.ID, at.RunID)
+		if err != nil {
+			return err
+		}
+		if err := p.all(out); err != nil || !o.follow || !running {
+			if err == nil && !running && p.chunks == 0 {
+				err = p.rest(ctx, l, rec.ID, at.RunID)
+			}
+			out.Close()
+			if err == nil && now.Truncated {
+				a.ui.warn("the recorded output of attempt %d is not complete (it wrote %d bytes)", at.Number, now.OutputBytes)
+			}
+			return err
+		}
+		if p.chunks == 0 { // perhaps the file has been made by now
+			out.Close()
+			if out, err = l.Output(ctx, rec.ID, at.RunID); err != nil {
+				return err
+			}
+		}
+		time.Sleep(followInterval)
+	}
+}
+
+// followInterval is how often a followed attempt is looked at.
+const followInterval = 100 * time.Millisecond
+
+func (o *logsOptions) only() ledger.Stream {
+	switch {
+	case o.stdout == o.stderr:
+		return 0
+	case o.stdout:
+		return ledger.Stdout
+	}
+	return ledger.Stderr
+}
+
+// attemptOf returns the attempt with a number, the last run for 0.
+func (a *app) attemptOf(ctx context.Context, l ledger.Ledger, rec ledger.Record, number int) (ledger.Attempt, error) {
+	if number == 0 {
+		number = rec.Attempts
+	}
+	attempts, err := l.Attempts(ctx, rec.ID)
+	if err != nil {
+		return ledger.Attempt{}, err
+	}
+	for _, at := range attempts {
+		if at.Number == number && number > 0 {
+			return at, nil
+		}
+	}
+	if number == 0 {
+		return ledger.Attempt{}, fail(exitNotFound, "key %s was never run", quote(rec.ID.Key))
+	}
+	return ledger.Attempt{}, fail(exitNotFound, "key %s has no attempt %d, its last is %d", quote(rec.ID.Key), number, rec.Attempts)
+}
+
+// stillRunning tells whether an attempt may yet write output, and its record.
+func stillRunning(ctx context.Context, l ledger.Ledger, id ledger.ID, runID string) (bool, ledger.Attempt, error) {
+	rec, err := l.Get(ctx, id)
+	if err != nil {
+		return false, ledger.Attempt{}, err
+	}
+	if rec.Current.RunID == runID {
+		return rec.Phase() == ledger.PhaseRunning, rec.Current, nil
+	}
+	attempts, err := l.Attempts(ctx, id)
+	for _, at := range attempts {
+		if at.RunID == runID {
+			return false, at, err
+		}
+	}
+	return false, ledger.Attempt{}, err
+}
+
+// printer writes chunks to our streams.
+type printer struct {
+	raw    bool
+	only   ledger.Stream // 0: both
+	ui     *ui
+	chunks int
+}
+
+// all prints what there is now.
+func (p *printer) all(out ledger.Output) error {
+	for {
+		c, err := out.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		p.chunks++
+		if err := p.chunk(c); err != nil {
+			return err
+		}
+	}
+}
+
+// rest prints the output of an attempt that ended before anything could be
+// seen of it while it ran.
+func (p *printer) rest(ctx context.Context, l ledger.Ledger, id ledger.ID, runID string) error {
+	out, err := l.Output(ctx, id, runID)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	return p.all(out)
+}
+
+func (p *printer) chunk(c ledger.Chunk) error {
+	if c.Dropped > 0 {
+		p.ui.warn("%d bytes were not recorded here", c.Dropped)
+		return nil
+	}
+	if p.only != 0 && p.only != c.Stream {
+		return nil
+	}
+	to := p.ui.stdout
+	if c.Stream == ledger.Stderr {
+		to = p.ui.stderr
+	}
+	b := c.Bytes
+	if !p.raw && isTerminal(to) {
+		b = []byte(escapeBut(string(b), "\n\t\\"))
+	}
+	return p.write(to, b)
+}
+
+func (p *printer) write(to *os.File, b []byte) error {
+	if _, err := to.Write(b); err != nil {
+		return fail(exitNotFound, "%v", err)
+	}
+	return nil
+}

@@ -1,0 +1,98 @@
+package cmd
+
+import (
+	"fmt"
+	"strings"
+
+	"golang.org/x/sys/unix"
+	"syscall"
+
+	"idem/hashkey"
+	"idem/ledger"
+	"idem/runner"
+)
+
+func signalName(n int) string {
+	if name := unix.SignalName(syscall.Signal(n)); name != "" {
+		return name
+	}
+	return fmt.Sprintf("signal %d", n)
+}
+
+// maxChanges is how many changed inputs a message lists.
+const maxChanges = 5
+
+func mismatchFailure(rec ledger.Record, call runner.Call) *failure {
+	cur := rec.Current
+	f := fail(exitMismatch, "key %s is recorded with other arguments: %s (recorded %s %s; fingerprint %s, now %s)",
+		quote(rec.ID.Key), strings.Join(changes(cur.Inputs, call.Inputs), ", "),
+		when(cur.Started), by(cur.Owner), shortPrint(cur.Fingerprint), shortPrint(call.Fingerprint))
+	switch cur.State {
+	case ledger.Failed:
+		f.hint("that attempt %s; to accept the corrected command: --on-mismatch rerun, or idem forget %s", ending(cur), keyArg(rec.ID.Key))
+	case ledger.Running:
+		f.hint("a new operation needs a new key")
+	default:
+		f.hint("a new operation needs a new key; to run this one again with other arguments: --on-mismatch rerun")
+	}
+	return f
+}
+
+// changes lists what differs between two sets of inputs.
+func changes(old, new []byte) []string {
+	was, err := hashkey.Decode(old)
+	if err != nil {
+		return []string{"what has changed is not recorded"}
+	}
+	is, err := hashkey.Decode(new)
+	if err != nil {
+		return []string{"what has changed is not known"}
+	}
+	var list []string
+	diff := hashkey.Diff(was, is)
+	for i, c := range diff {
+		if i == maxChanges {
+			list = append(list, fmt.Sprintf("and %d more", len(diff)-i))
+			break
+		}
+		a, b := excerpts(c.Old, c.New)
+		list = append(list, fmt.Sprintf("%s was %s, now %s", c.Name, a, b))
+	}
+	return list
+}
+
+// shortPrint is enough of a fingerprint to compare it by eye.
+func shortPrint(fingerprint string) string {
+	const n = len("h1:") + 12
+	return fingerprint[:min(n, len(fingerprint))]
+}
+
+func busyFailure(rec ledger.Record, leftover bool) *failure {
+	key := quote(rec.ID.Key)
+	cur := rec.Current
+	switch {
+	case leftover:
+		return fail(exitBusy, "key %s is busy: processes of its attempt %d, started %s %s, are still alive", key, cur.Number, when(cur.Started), by(cur.Owner)).
+			hint("--wait waits until they are gone")
+	case cur.State == ledger.Running:
+		return fail(exitBusy, "key %s is running since %s %s", key, when(cur.Started), by(cur.Owner)).
+			hint("--wait waits for it and shares its result")
+	default: // claimed, and not begun yet or ended already
+		return fail(exitBusy, "key %s is being run by another process that has just started or ended", key).
+			hint("--wait waits for it and shares its result")
+	}
+}
+
+func interruptedFailure(rec ledger.Record) *failure {
+	cur, key := rec.Current, keyArg(rec.ID.Key)
+	return fail(exitInterrupted, "key %s was interrupted: attempt %d, started %s %s, has no recorded end, so that its outcome is unknown",
+		quote(rec.ID.Key), cur.Number, when(cur.Started), by(cur.Owner)).
+		hint("find out what it did (idem logs %s), then settle it: idem mark done|failed|retry %s --note TEXT", key, key).
+		hint("if the command may safely run again: --on-interrupted rerun")
+}
+
+func failedFailure(rec ledger.Record) *failure {
+	cur, key := rec.Current, keyArg(rec.ID.Key)
+	return fail(exitFailed, "key %s is not run again: its attempt %d %s on %s", quote(rec.ID.Key), cur.Number, ending(cur), when(cur.Started)).
+		hint("idem logs %s shows its output; idem mark retry %s, or --force, runs it again", key, key)
+}

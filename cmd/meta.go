@@ -1,0 +1,144 @@
+package cmd
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"idem/hashkey"
+	"idem/ledger"
+	"idem/runner"
+)
+
+// metaSchema is the version of every JSON object that idem writes.
+const metaSchema = 1
+
+// attemptView is an attempt in JSON. What is not known is null.
+type attemptView struct {
+	RunID      string  `json:"run_id"`
+	Attempt    int     `json:"attempt"`
+	State      string  `json:"state"`
+	Reason     *string `json:"end_reason"`
+	ExitCode   *int    `json:"exit_code"`
+	Signal     *string `json:"signal"`
+	StartedAt  *string `json:"started_at"`
+	EndedAt    *string `json:"ended_at"`
+	AgeSeconds *int64  `json:"age_seconds"`
+	Truncated  bool    `json:"truncated"`
+	OutputSize int64   `json:"output_bytes"`
+	Host       string  `json:"host"`
+	PID        int     `json:"pid"`
+	User       string  `json:"user"`
+	Note       string  `json:"note"`
+}
+
+// keyView is a record in JSON, its current attempt included.
+type keyView struct {
+	Schema      int    `json:"schema"`
+	Namespace   string `json:"namespace"`
+	Key         string `json:"key"`
+	Window      string `json:"window"`
+	Fingerprint string `json:"fingerprint"`
+	Generation  int64  `json:"generation"`
+	Fence       int64  `json:"fence"`
+	attemptView
+}
+
+// metaView is what --meta-file and --meta-fd get.
+type metaView struct {
+	Action string `json:"action"`
+	Why    string `json:"reason"`
+	keyView
+	Replayed bool     `json:"replayed"`
+	Changed  []string `json:"changed"`
+}
+
+func viewAttempt(a ledger.Attempt, state string) attemptView {
+	v := attemptView{
+		RunID: a.RunID, Attempt: a.Number, State: state, Truncated: a.Truncated, OutputSize: a.OutputBytes,
+		Host: a.Owner.Host, PID: a.Owner.PID, User: a.Owner.User, Note: a.Note,
+	}
+	if a.Reason != "" {
+		v.Reason = ptr(string(a.Reason))
+	}
+	if !a.Ended.IsZero() && a.State != ledger.None {
+		v.ExitCode = &a.ExitCode
+	}
+	if a.Signal != 0 {
+		v.Signal = ptr(signalName(a.Signal))
+	}
+	if !a.Started.IsZero() {
+		v.StartedAt = ptr(a.Started.UTC().Format(time.RFC3339Nano))
+		v.AgeSeconds = ptr(max(0, int64(time.Since(a.Started).Seconds())))
+	}
+	if !a.Ended.IsZero() {
+		v.EndedAt = ptr(a.Ended.UTC().Format(time.RFC3339Nano))
+	}
+	return v
+}
+
+func viewKey(r ledger.Record) keyView {
+	return keyView{
+		Schema: metaSchema, Namespace: r.ID.Namespace, Key: r.ID.Key, Window: r.ID.Window,
+		Fingerprint: r.Current.Fingerprint, Generation: r.Generation, Fence: r.Fence,
+		attemptView: viewAttempt(r.Current, string(r.Phase())),
+	}
+}
+
+func metaOf(res runner.Result, call runner.Call) metaView {
+	m := metaView{
+		Action: map[runner.Action]string{runner.Execute: "executed", runner.Replay: "replayed", runner.Refuse: "refused"}[res.Action],
+		Why:    string(res.Reason), keyView: viewKey(res.Record), Replayed: res.Action == runner.Replay, Changed: []string{},
+	}
+	was, err := hashkey.Decode(res.Record.Current.Inputs)
+	is, err2 := hashkey.Decode(call.Inputs)
+	if err == nil && err2 == nil && res.Record.Current.Fingerprint != "" {
+		for _, c := range hashkey.Diff(was, is) {
+			m.Changed = append(m.Changed, c.Name)
+		}
+	}
+	return m
+}
+
+// meta is where the JSON object about a call goes. It is opened before
+// anything is started, so that a bad path costs nothing.
+type meta struct{ files []*os.File }
+
+func openMeta(path string, fd int) (*meta, error) {
+	m := &meta{}
+	if path != "" {
+		f, err := os.Create(path)
+		if err != nil {
+			return nil, usage("--meta-file: %v", err)
+		}
+		m.files = append(m.files, f)
+	}
+	if fd >= 0 {
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+		if err != nil || flags&unix.O_ACCMODE == unix.O_RDONLY {
+			return nil, usage("--meta-fd: descriptor %d is not open for writing", fd)
+		}
+		m.files = append(m.files, os.NewFile(uintptr(fd), fmt.Sprintf("descriptor %d", fd)))
+	}
+	return m, nil
+}
+
+func (m *meta) write(v metaView) error {
+	b, err := marshal(v)
+	for _, f := range m.files {
+		if err == nil {
+			_, err = f.Write(b)
+		}
+	}
+	return err
+}
+
+func (m *meta) close() {
+	for _, f := range m.files {
+		_ = f.Close()
+	}
+}
+
+func ptr[T any](v T) *T { return &v }

@@ -1,0 +1,143 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"idem/hashkey"
+	"idem/ledger"
+)
+
+// showView is what show --json prints.
+type showView struct {
+	keyView
+	Argv     []jsonBytes   `json:"argv"`
+	Token    string        `json:"token"`
+	Attempts []attemptView `json:"attempts"`
+}
+
+func (a *app) showCommand() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:     "show KEY",
+		Short:   "Show all that is recorded of a key",
+		Long:    "Show all that is recorded of a key: its state, its command, its attempts.\nExit status 1 when nothing is recorded under it.",
+		Example: "  idem show deploy:prod:4f2c1e\n  idem show --json deploy:prod:4f2c1e | jq .exit_code",
+		Args:    exactArgs(1, "one key"),
+		RunE:    func(c *cobra.Command, args []string) error { return a.show(c.Context(), args[0], asJSON) },
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "a JSON object")
+	return c
+}
+
+// lookUp opens the ledger and reads the record of a key that must be there.
+func (a *app) lookUp(ctx context.Context, key string) (ledger.Ledger, ledger.Record, error) {
+	id, err := a.id(key, true)
+	if err != nil {
+		return nil, ledger.Record{}, err
+	}
+	l, err := openLedger(a.ledger)
+	if err != nil {
+		return nil, ledger.Record{}, err
+	}
+	rec, err := l.Get(ctx, id)
+	if err == nil && rec.Phase() == ledger.PhaseNone {
+		err = fail(exitNotFound, "nothing is recorded under key %s in namespace %s", quote(key), quote(id.Namespace))
+	}
+	return l, rec, err
+}
+
+func (a *app) show(ctx context.Context, key string, asJSON bool) error {
+	l, rec, err := a.lookUp(ctx, key)
+	if err != nil {
+		return err
+	}
+	attempts, err := l.Attempts(ctx, rec.ID)
+	if err != nil {
+		return err
+	}
+	argv := []string{}
+	if in, err := hashkey.Decode(rec.Current.Inputs); err == nil {
+		argv = in.Argv()
+	}
+	token := hashkey.Token(rec.ID.Namespace, rec.ID.Key, rec.ID.Window, rec.Generation).String()
+	if asJSON {
+		v := showView{keyView: viewKey(rec), Argv: []jsonBytes{}, Token: token, Attempts: []attemptView{}}
+		for _, s := range argv {
+			v.Argv = append(v.Argv, jsonBytes(s))
+		}
+		for _, at := range attempts {
+			v.Attempts = append(v.Attempts, viewAttempt(at, string(phaseOf(rec, at))))
+		}
+		return a.printJSON(v)
+	}
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	field := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%s:\t"+format+"\n", append([]any{name}, args...)...)
+	}
+	field("key", "%s", escape(rec.ID.Key))
+	field("namespace", "%s", escape(rec.ID.Namespace))
+	if rec.ID.Window != "" {
+		field("window", "%s", escape(rec.ID.Window))
+	}
+	field("state", "%s", rec.Phase())
+	field("command", "%s", commandLine(argv))
+	field("fingerprint", "%s", rec.Current.Fingerprint)
+	field("token", "%s", token)
+	field("generation", "%d", rec.Generation)
+	field("fence", "%d", rec.Fence)
+	_ = w.Flush()
+	b.WriteString("\n")
+	w = tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "ATTEMPT\tSTATE\tSTARTED\tENDED\tHOW\tBY\tOUTPUT")
+	for _, at := range attempts {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", attemptName(at), phaseOf(rec, at), stamp(at.Started), endText(at),
+			how(at), escape(fmt.Sprintf("%s@%s:%d", at.Owner.User, at.Owner.Host, at.Owner.PID)), outputText(at))
+	}
+	_ = w.Flush()
+	return a.print(b.String())
+}
+
+// phaseOf is an attempt's state as people see it.
+func phaseOf(rec ledger.Record, at ledger.Attempt) ledger.Phase {
+	switch {
+	case at.State == ledger.Running:
+		return rec.Phase() // only the current one can be
+	case at.State == ledger.None:
+		return ledger.PhaseRetry
+	}
+	return ledger.Phase(at.State)
+}
+
+func attemptName(at ledger.Attempt) string {
+	if at.Number == 0 {
+		return "mark"
+	}
+	return fmt.Sprint(at.Number)
+}
+
+func endText(at ledger.Attempt) string {
+	if at.Ended.IsZero() {
+		return "-"
+	}
+	return stamp(at.Ended)
+}
+
+func how(at ledger.Attempt) string {
+	if at.Reason == ledger.ReasonMarked {
+		return "by hand: " + escape(at.Note)
+	}
+	return ending(at)
+}
+
+func outputText(at ledger.Attempt) string {
+	if at.Truncated {
+		return fmt.Sprintf("%d bytes, not all recorded", at.OutputBytes)
+	}
+	return fmt.Sprintf("%d bytes", at.OutputBytes)
+}

@@ -1,0 +1,161 @@
+package cmd
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/dustin/go-humanize"
+
+	"idem/hashkey"
+	"idem/ledger"
+)
+
+// escape makes stored text safe to print: what could steer a terminal, and
+// what is no UTF-8, is shown as Go would write it in a string, backslashes
+// doubled.
+func escape(s string) string { return escapeBut(s, "") }
+
+// escapeBut is escape for all characters but some.
+func escapeBut(s, but string) string {
+	bad := func(r rune, n int) bool {
+		return !strings.ContainsRune(but, r) && (r == '\\' || hashkey.Unprintable(r)) || r == utf8.RuneError && n == 1
+	}
+	var b strings.Builder
+	for len(s) > 0 {
+		r, n := utf8.DecodeRuneInString(s)
+		if bad(r, n) {
+			q := strconv.QuoteToASCII(s[:n])
+			b.WriteString(q[1 : len(q)-1])
+		} else {
+			b.WriteString(s[:n])
+		}
+		s = s[n:]
+	}
+	return b.String()
+}
+
+// quote is escape in double quotes.
+func quote(s string) string { return `"` + strings.ReplaceAll(escape(s), `"`, `\"`) + `"` }
+
+// shellQuote writes s as one word for a POSIX shell, for commands in hints.
+func shellQuote(s string) string {
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./_-"
+	if s != "" && strings.Trim(s, plain) == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// keyArg writes a key as an argument for a command line in a hint.
+func keyArg(key string) string {
+	if strings.HasPrefix(key, "-") {
+		return "-- " + shellQuote(key)
+	}
+	return shellQuote(key)
+}
+
+// commandLine writes argv so that a person can read it and mostly paste it.
+func commandLine(argv []string) string {
+	words := make([]string, len(argv))
+	for i, a := range argv {
+		words[i] = shellQuote(a)
+		if e := escape(a); e != a {
+			words[i] = "$'" + strings.ReplaceAll(e, "'", `\'`) + "'"
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// excerptLen is how much of a long argument a message shows.
+const excerptLen = 80
+
+// excerpts shows two values that differ, each in quotes; of long ones, the
+// part around the first difference. A nil value is missing.
+func excerpts(old, new []byte) (string, string) {
+	same := 0
+	for same < min(len(old), len(new)) && old[same] == new[same] {
+		same++
+	}
+	show := func(b []byte) string {
+		if b == nil {
+			return "missing"
+		}
+		from, to := 0, len(b)
+		var before, after string
+		if len(b) > excerptLen {
+			from = max(0, same-excerptLen/4)
+			to = min(len(b), from+excerptLen)
+			if from > 0 {
+				before = "…"
+			}
+			if to < len(b) {
+				after = fmt.Sprintf("… (%d bytes)", len(b))
+			}
+		}
+		return before + quote(string(b[from:to])) + after
+	}
+	return show(old), show(new)
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// when is a time for people: exact, and how long ago.
+func when(t time.Time) string { return stamp(t) + " (" + humanize.Time(t) + ")" }
+
+// by says who ran an attempt.
+func by(o ledger.Owner) string {
+	return fmt.Sprintf("on host %s, pid %d, user %s", quote(o.Host), o.PID, quote(o.User))
+}
+
+// ending says how an attempt ended.
+func ending(a ledger.Attempt) string {
+	switch {
+	case a.State == ledger.Running:
+		return "has no recorded end"
+	case a.Reason == ledger.ReasonLost:
+		return "ended unseen"
+	case a.Reason == ledger.ReasonMarked:
+		return "was marked " + markName(a.State)
+	case a.Signal != 0:
+		return "died of " + signalName(a.Signal)
+	default:
+		return fmt.Sprintf("exited with status %d", a.ExitCode)
+	}
+}
+
+// printJSON writes v as indented JSON whose strings cannot steer a terminal:
+// beyond what JSON escapes by itself, C1 and bidirectional controls and DEL.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	for _, r := range b.String() {
+		if r != '\n' && hashkey.Unprintable(r) {
+			fmt.Fprintf(&out, `\u%04x`, r)
+		} else {
+			out.WriteRune(r)
+		}
+	}
+	return out.Bytes(), nil
+}
+
+// jsonBytes is text that need not be UTF-8: a JSON string when it is, else an
+// object {"base64": "..."}.
+type jsonBytes string
+
+func (s jsonBytes) MarshalJSON() ([]byte, error) {
+	if utf8.ValidString(string(s)) {
+		return json.Marshal(string(s))
+	}
+	return json.Marshal(map[string][]byte{"base64": []byte(s)})
+}

@@ -1,0 +1,61 @@
+package cmd
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"golang.org/x/term"
+)
+
+// ui is how idem speaks. The rules, for every message:
+//
+//   - stdout belongs to the command, or to what was asked for; idem's own words
+//     go to stderr, each line behind "idem: ";
+//   - lower case, no full stop; what to do about it on lines of its own behind
+//     "idem: hint: ";
+//   - stored text goes through escape, so that it cannot steer the terminal;
+//   - one line for a fault that the user can mend.
+//
+// An error of writing a message has nobody to be told to.
+type ui struct {
+	stdout, stderr *os.File
+	quiet          bool // no notes, warnings and hints
+	verbose        bool
+}
+
+func (u *ui) line(w io.Writer, prefix, format string, args ...any) {
+	text := strings.TrimSuffix(fmt.Sprintf(format, args...), "\n")
+	_, _ = fmt.Fprintf(w, "idem: %s%s\n", prefix, strings.ReplaceAll(text, "\n", "; "))
+}
+
+// fail tells an error, its hints behind it.
+func (u *ui) fail(f *failure) {
+	u.line(u.stderr, "", "%v", f.err)
+	for _, h := range f.hints {
+		u.hint("%s", h)
+	}
+}
+
+func (u *ui) hint(format string, args ...any) {
+	if !u.quiet {
+		u.line(u.stderr, "hint: ", format, args...)
+	}
+}
+
+// warn tells what went wrong without changing the outcome.
+func (u *ui) warn(format string, args ...any) {
+	if !u.quiet {
+		u.line(u.stderr, "warning: ", format, args...)
+	}
+}
+
+// note tells what was done, to a person who looks or who asked for it.
+func (u *ui) note(format string, args ...any) {
+	if u.verbose || !u.quiet && isTerminal(u.stderr) {
+		u.line(u.stderr, "", format, args...)
+	}
+}
+
+func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }

@@ -1,0 +1,105 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+)
+
+// choice is the value of a flag that takes one of a few words.
+type choice struct {
+	value string
+	of    []string
+}
+
+func (c *choice) String() string { return c.value }
+func (c *choice) Type() string   { return "CHOICE" }
+
+func (c *choice) Set(s string) error {
+	if !slices.Contains(c.of, s) {
+		return fmt.Errorf("want one of %s", strings.Join(c.of, ", "))
+	}
+	c.value = s
+	return nil
+}
+
+// size is the value of --max-output.
+type size struct {
+	bytes int64 // negative: unlimited
+	text  string
+}
+
+func (s *size) String() string { return s.text }
+func (s *size) Type() string   { return "SIZE" }
+
+func (s *size) Set(text string) error {
+	if text == "unlimited" {
+		*s = size{-1, text}
+		return nil
+	}
+	n, err := humanize.ParseBytes(text)
+	if err != nil || n > 1<<62 {
+		return errors.New("want a size such as 500KB or 10MiB, 0, or unlimited")
+	}
+	*s = size{int64(n), text}
+	return nil
+}
+
+// parseDuration reads a duration such as 90s or 1h30m; a plain number counts
+// seconds, as for timeout(1) and flock(1).
+func parseDuration(s string) (time.Duration, error) {
+	if n, err := strconv.ParseFloat(s, 64); err == nil {
+		s = strconv.FormatFloat(n, 'f', -1, 64) + "s"
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 {
+		return 0, errors.New("want a duration such as 30s, 5m or 1h30m")
+	}
+	return d, nil
+}
+
+// wait is the value of --wait.
+type wait struct {
+	set      bool
+	limit    time.Duration // 0: none
+	detached bool          // given without a value
+}
+
+const waitForever = "forever"
+
+func (w *wait) String() string { return "" }
+func (w *wait) Type() string   { return "DURATION" }
+
+func (w *wait) Set(s string) error {
+	if s == waitForever {
+		*w = wait{set: true, detached: true}
+		return nil
+	}
+	d, err := parseDuration(s)
+	if err != nil {
+		return err
+	}
+	// No time at all is what happens without the flag.
+	*w = wait{set: d > 0, limit: d}
+	return nil
+}
+
+var looksLikeDuration = regexp.MustCompile(`^[0-9][0-9.a-zµ]*$`)
+
+// claimDetached takes a duration from before the "--": `--wait 10 -- cmd` would
+// otherwise run a command named 10. args are those behind the flags.
+func (w *wait) claimDetached(args []string) []string {
+	if !w.detached || len(args) < 2 || args[1] != "--" || !looksLikeDuration.MatchString(args[0]) {
+		return args
+	}
+	if err := w.Set(args[0]); err != nil {
+		return args
+	}
+	return args[2:]
+}

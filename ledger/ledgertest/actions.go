@@ -1,0 +1,217 @@
+package ledgertest
+
+import (
+	"fmt"
+	"io"
+
+	"pgregory.net/rapid"
+
+	"idem/ledger"
+)
+
+// The actions of a model. One that has nothing to act on is skipped.
+
+func anyHandle(t *rapid.T) int {
+	return rapid.IntRange(0, 1).Draw(t, "handle")
+}
+
+func anyID(t *rapid.T) ledger.ID {
+	return rapid.SampledFrom(modelIDs).Draw(t, "id")
+}
+
+// heldID draws a key whose claim is held and has an attempt in progress, or
+// has none.
+func (m *model) heldID(t *rapid.T, inProgress bool) ledger.ID {
+	var ids []ledger.ID
+	for _, id := range modelIDs {
+		if h := m.held[id]; h != nil && (h.now != nil) == inProgress {
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) == 0 {
+		t.Skip("no such key")
+	}
+	return rapid.SampledFrom(ids).Draw(t, "held id")
+}
+
+func (m *model) get(t *rapid.T) {
+	i, id := anyHandle(t), anyID(t)
+	r := m.compare(t, i, id)
+	m.seen = append(m.seen, r.mem)
+	for _, a := range m.finished(t, id) {
+		m.compareOutput(t, i, id, a)
+	}
+}
+
+// finished returns the run ids of id whose whole output must be there.
+func (m *model) finished(t *rapid.T, id ledger.ID) []string {
+	as, err := m.handles[0].mem.Attempts(m.ctx, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, a := range as {
+		if a.Number > 0 && !a.Ended.IsZero() {
+			out = append(out, a.RunID)
+		}
+	}
+	return out
+}
+
+func (m *model) compareOutput(t *rapid.T, handle int, id ledger.ID, runID string) {
+	h := m.handles[handle]
+	read := func(l ledger.Ledger) flat {
+		out, err := l.Output(m.ctx, id, runID)
+		if err != nil {
+			t.Fatalf("Output of a finished run: %v", err)
+		}
+		defer out.Close()
+		var f flat
+		for {
+			c, err := out.Next()
+			if err == io.EOF {
+				return f
+			}
+			if err != nil {
+				t.Fatalf("Next: %v", err)
+			}
+			g := flatten([]ledger.Chunk{c})
+			f.bytes, f.streams = append(f.bytes, g.bytes...), append(f.streams, g.streams...)
+		}
+	}
+	got, want := read(h.real), read(h.mem)
+	if len(got.bytes) != len(want.bytes) || !want.has(got, 0) {
+		t.Fatalf("output of %+v: got %d bytes, want %d others", id, len(got.bytes), len(want.bytes))
+	}
+}
+
+func (m *model) claim(t *rapid.T) {
+	i, id := anyHandle(t), anyID(t)
+	var c pair[ledger.Claim]
+	var err, errMem error
+	c.real, err = m.handles[i].real.Claim(m.ctx, id)
+	c.mem, errMem = m.handles[i].mem.Claim(m.ctx, id)
+	if agree(t, fmt.Sprintf("Claim of %+v", id), err, errMem) {
+		m.held[id] = &holder{handle: i, claim: c}
+	}
+}
+
+func (m *model) begin(t *rapid.T) {
+	id := m.heldID(t, false)
+	s := newStart()
+	s.Fingerprint = rapid.SampledFrom([]string{"h1:aa", "h1:bb"}).Draw(t, "fingerprint")
+	s.Inputs = rapid.SliceOfN(rapid.Byte(), 0, 8).Draw(t, "inputs")
+	c := m.held[id].claim
+	var x pair[ledger.Execution]
+	var err, errMem error
+	x.real, err = c.real.Begin(m.ctx, s)
+	x.mem, errMem = c.mem.Begin(m.ctx, s)
+	if !agree(t, fmt.Sprintf("Begin of %+v", id), err, errMem) {
+		return
+	}
+	equal(t, "attempt begun", plain(x.real.Attempt()), plain(x.mem.Attempt()))
+	if x.real.Fence() <= m.fences[id] {
+		t.Fatalf("fence of %+v is %d after %d", id, x.real.Fence(), m.fences[id])
+	}
+	m.fences[id] = x.real.Fence()
+	m.held[id].now = &attempt{id: id, x: x}
+}
+
+func (m *model) write(t *rapid.T) {
+	x := m.held[m.heldID(t, true)].now.x
+	ps := pieces(rapid.SampledFrom([]int{1, 100, 40 << 10}).Draw(t, "size"))
+	write(x.real, ps)
+	write(x.mem, ps)
+}
+
+func anyOutcome(t *rapid.T) ledger.Outcome {
+	return rapid.SampledFrom([]ledger.Outcome{success, failure, killed}).Draw(t, "outcome")
+}
+
+// end finishes an attempt on both sides.
+func (m *model) end(t *rapid.T, a *attempt) {
+	o := anyOutcome(t)
+	r, err := a.x.real.Finish(m.ctx, o)
+	w, errMem := a.x.mem.Finish(m.ctx, o)
+	if agree(t, fmt.Sprintf("Finish of %+v", a.id), err, errMem) {
+		equal(t, "attempt finished", plain(r), plain(w))
+	}
+}
+
+func (m *model) finish(t *rapid.T) {
+	h := m.held[m.heldID(t, true)]
+	m.end(t, h.now)
+	h.now = nil
+}
+
+// finishLate finishes an attempt whose claim was given back and whose key was
+// taken over since. Without the latter the contract leaves open what happens.
+func (m *model) finishLate(t *rapid.T) {
+	var over []*attempt
+	for i, a := range m.late {
+		r, err := m.handles[0].mem.Get(m.ctx, a.id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Current.RunID != a.x.mem.Attempt().RunID {
+			over = append(over, &m.late[i])
+		}
+	}
+	if len(over) == 0 {
+		t.Skip("nobody is late")
+	}
+	m.end(t, over[rapid.IntRange(0, len(over)-1).Draw(t, "late")])
+}
+
+func (m *model) abandon(t *rapid.T) {
+	id := m.heldID(t, true)
+	h := m.held[id]
+	agree(t, fmt.Sprintf("Abandon of %+v", id), h.now.x.real.Abandon(m.ctx), h.now.x.mem.Abandon(m.ctx))
+	h.now = nil
+}
+
+func (m *model) release(t *rapid.T) {
+	id := m.heldID(t, rapid.Bool().Draw(t, "unfinished"))
+	h := m.held[id]
+	agree(t, fmt.Sprintf("Release of %+v", id), h.claim.real.Release(), h.claim.mem.Release())
+	if h.now != nil {
+		m.late = append(m.late, *h.now)
+	}
+	delete(m.held, id)
+}
+
+func (m *model) crash(t *rapid.T) {
+	i := anyHandle(t)
+	m.h.Crash(m.handles[i].real)
+	m.mem.Crash(m.handles[i].mem)
+	for id, h := range m.held {
+		if h.handle == i {
+			delete(m.held, id)
+		}
+	}
+	m.reopen(t, i)
+}
+
+func (m *model) mark(t *rapid.T) {
+	i, id := anyHandle(t), anyID(t)
+	expect, err := m.handles[i].mem.Get(m.ctx, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(m.seen) > 0 && rapid.Bool().Draw(t, "outdated") {
+		expect = rapid.SampledFrom(m.seen).Draw(t, "expected")
+	}
+	states := []ledger.State{ledger.Succeeded, ledger.Failed, ledger.None}
+	if expect.Current.RunID == "" {
+		states = states[:2] // nothing was run that could be run again
+	}
+	mark := newMark(expect, rapid.SampledFrom(states).Draw(t, "state"))
+	agree(t, fmt.Sprintf("Mark of %+v", id),
+		m.handles[i].real.Mark(m.ctx, id, mark), m.handles[i].mem.Mark(m.ctx, id, mark))
+}
+
+func (m *model) forget(t *rapid.T) {
+	i, id := anyHandle(t), anyID(t)
+	agree(t, fmt.Sprintf("Forget of %+v", id),
+		m.handles[i].real.Forget(m.ctx, id), m.handles[i].mem.Forget(m.ctx, id))
+}

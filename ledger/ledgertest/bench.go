@@ -1,0 +1,79 @@
+package ledgertest
+
+import (
+	"fmt"
+	"testing"
+
+	"idem/ledger"
+)
+
+// Benchmark measures what a run costs a ledger, with one handle on a ledger
+// that has some history.
+func Benchmark(b *testing.B, h Harness) {
+	l, err := h.Open(h.New(b))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Close()
+	ctx := b.Context()
+
+	claim := func(b *testing.B, id ledger.ID) ledger.Claim {
+		c, err := l.Claim(ctx, id)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return c
+	}
+	release := func(b *testing.B, c ledger.Claim) {
+		if err := c.Release(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	run := func(b *testing.B, id ledger.ID) {
+		c := claim(b, id)
+		x, err := c.Begin(ctx, newStart())
+		if err != nil {
+			b.Fatal(err)
+		}
+		x.Write(ledger.Stdout, []byte("done\n"))
+		if _, err := x.Finish(ctx, success); err != nil {
+			b.Fatal(err)
+		}
+		release(b, c)
+	}
+	get := func(b *testing.B, id ledger.ID, want ledger.Phase) {
+		r, err := l.Get(ctx, id)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if r.Phase() != want {
+			b.Fatalf("got phase %s, want %s", r.Phase(), want)
+		}
+	}
+	for i := range 100 {
+		run(b, key(fmt.Sprint("history ", i)))
+	}
+
+	b.Run("GetHit", func(b *testing.B) {
+		for b.Loop() {
+			get(b, key("history 50"), ledger.PhaseSucceeded)
+		}
+	})
+	b.Run("GetMiss", func(b *testing.B) {
+		for b.Loop() {
+			get(b, key("never"), ledger.PhaseNone)
+		}
+	})
+	b.Run("ClaimRelease", func(b *testing.B) {
+		for b.Loop() {
+			release(b, claim(b, key("history 50")))
+		}
+	})
+	b.Run("ClaimBeginFinish", func(b *testing.B) {
+		n := 0
+		for b.Loop() {
+			n++
+			run(b, key(fmt.Sprint(n)))
+		}
+	})
+}

@@ -1,0 +1,233 @@
+package ledgertest
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"idem/ledger"
+)
+
+var concurrentCases = []testCase{
+	{"OneWinner", oneWinner},
+	{"OneAtATime", oneAtATime},
+	{"ManyKeys", manyKeys},
+	{"ListWhileWriting", listWhileWriting},
+	{"ReadingDoesNotDisturb", readingDoesNotDisturb},
+	{"ConcurrentOpenOfNewLedger", concurrentOpenOfNewLedger},
+}
+
+const crowd = 20
+
+// together runs f(0) to f(n-1) at once, and fails with the first error.
+func (k *kit) together(n int, f func(i int) error) {
+	k.Helper()
+	errs := make(chan error, n)
+	start := make(chan struct{})
+	for i := range n {
+		go func() {
+			<-start
+			errs <- f(i)
+		}()
+	}
+	close(start)
+	for range n {
+		if err := <-errs; err != nil {
+			k.Error(err)
+		}
+	}
+}
+
+func isBusy(err error) bool {
+	var busy *ledger.BusyError
+	return errors.As(err, &busy)
+}
+
+// runOnce is kit.run for a goroutine, which cannot end the test.
+func (k *kit) runOnce(l ledger.Ledger, id ledger.ID, body func()) error {
+	c, err := l.Claim(k.ctx, id)
+	if err != nil {
+		return err
+	}
+	defer c.Release()
+	x, err := c.Begin(k.ctx, newStart())
+	if err != nil {
+		return fmt.Errorf("Begin: %w", err)
+	}
+	body()
+	if _, err := x.Finish(k.ctx, success); err != nil {
+		return fmt.Errorf("Finish: %w", err)
+	}
+	return c.Release()
+}
+
+func (k *kit) handle(i int) ledger.Ledger {
+	if i%2 == 0 {
+		return k.a
+	}
+	return k.b
+}
+
+// oneWinner: of many that claim at once, one gets the key and the others are
+// told so.
+func oneWinner(k *kit) {
+	for round := range 5 {
+		id := key(fmt.Sprint("round ", round))
+		var mu sync.Mutex
+		var won []ledger.Claim
+		k.together(crowd, func(i int) error {
+			c, err := k.handle(i).Claim(k.ctx, id)
+			if err != nil && !isBusy(err) {
+				return fmt.Errorf("Claim of a key that others claim: %w", err)
+			}
+			if err == nil {
+				mu.Lock()
+				defer mu.Unlock()
+				won = append(won, c)
+			}
+			return nil
+		})
+		if len(won) != 1 {
+			k.Fatalf("%d of %d claims succeeded, want 1", len(won), crowd)
+		}
+		k.finish(k.begin(won[0]), success)
+		k.release(won[0])
+	}
+}
+
+// oneAtATime: everybody gets the key in the end, and never two at once.
+func oneAtATime(k *kit) {
+	id := key("k")
+	var inside atomic.Int32
+	k.together(crowd, func(i int) error {
+		l := k.handle(i)
+		for {
+			err := k.runOnce(l, id, func() {
+				if inside.Add(1) != 1 {
+					k.Error("two run the key at once")
+				}
+				inside.Add(-1)
+			})
+			if !isBusy(err) {
+				return err
+			}
+			if err := l.Wait(k.ctx, id); err != nil {
+				return fmt.Errorf("Wait: %w", err)
+			}
+		}
+	})
+	k.same(k.get(k.a, id).Attempts, crowd, "attempts")
+	k.phase(id, ledger.PhaseSucceeded)
+}
+
+// manyKeys: writers of different keys may wait for each other, not fail.
+func manyKeys(k *kit) {
+	k.together(crowd, func(i int) error {
+		for j := range 3 {
+			if err := k.runOnce(k.handle(i), key(fmt.Sprint(i, " ", j)), func() {}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	k.same(len(k.list(k.a, ledger.Filter{Phase: ledger.PhaseSucceeded})), 3*crowd, "keys listed")
+}
+
+func listWhileWriting(k *kit) {
+	const keys = 50
+	done := make(chan error, 1)
+	go func() {
+		for i := range keys {
+			if err := k.runOnce(k.a, key(fmt.Sprint(i)), func() {}); err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	for before := 0; ; {
+		select {
+		case err := <-done:
+			k.ok(err, "a run beside List")
+			k.same(len(k.list(k.b, ledger.Filter{})), keys, "keys listed at the end")
+			return
+		default:
+		}
+		seen := map[ledger.ID]bool{}
+		for _, r := range k.list(k.b, ledger.Filter{}) {
+			seen[r.ID] = true
+			// Between what is recorded and what is alive a listing may see a
+			// run end, but never something that was not.
+			if r.Attempts != 1 || r.Current.Number != 1 || r.Current.RunID == "" {
+				k.Fatalf("List shows half a record: %+v", r)
+			}
+		}
+		if len(seen) < before {
+			k.Fatalf("List shows %d keys after %d", len(seen), before)
+		}
+		before = len(seen)
+	}
+}
+
+// readingDoesNotDisturb: nobody becomes busy by being looked at.
+func readingDoesNotDisturb(k *kit) {
+	id := key("k")
+	k.interrupt(k.a, id) // so that reading has to find out what is alive
+	stop := make(chan struct{})
+	var readers sync.WaitGroup
+	for i := range 2 {
+		readers.Go(func() {
+			l := k.handle(i)
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if _, err := l.Get(k.ctx, id); err != nil {
+					k.Errorf("Get: %v", err)
+				}
+				if _, err := l.List(k.ctx, ledger.Filter{Phase: ledger.PhaseRunning}); err != nil {
+					k.Errorf("List: %v", err)
+				}
+				if err := l.Wait(k.ctx, key("free")); err != nil {
+					k.Errorf("Wait: %v", err)
+				}
+			}
+		})
+	}
+	for i := range 300 {
+		c, err := k.handle(i).Claim(k.ctx, id)
+		if err != nil {
+			k.Errorf("Claim %d beside readers: %v", i, err)
+			break
+		}
+		if err := c.Release(); err != nil {
+			k.Errorf("Release %d: %v", i, err)
+		}
+	}
+	close(stop)
+	readers.Wait()
+}
+
+// concurrentOpenOfNewLedger: many find no ledger and make it at once.
+func concurrentOpenOfNewLedger(k *kit) {
+	place := k.h.New(k.T)
+	k.together(crowd, func(i int) error {
+		l, err := k.h.Open(place)
+		if err != nil {
+			return fmt.Errorf("open: %w", err)
+		}
+		defer l.Close()
+		return k.runOnce(l, key(fmt.Sprint(i)), func() {})
+	})
+	l, err := k.h.Open(place)
+	k.ok(err, "open")
+	k.same(len(k.list(l, ledger.Filter{Phase: ledger.PhaseSucceeded})), crowd, "keys of those who made the ledger")
+	k.invariants(l)
+	k.ok(l.Close(), "Close")
+	if k.h.Check != nil {
+		k.h.Check(k.T, place)
+	}
+}

@@ -1,0 +1,155 @@
+package ledgertest
+
+import (
+	"os"
+	"syscall"
+
+	"idem/ledger"
+)
+
+var crashCases = []testCase{
+	{"CrashFreesClaims", crashFreesClaims},
+	{"CrashIsInterrupted", crashIsInterrupted},
+	{"CrashEndsWait", crashEndsWait},
+	{"FinishedSurvivesCrash", finishedSurvivesCrash},
+	{"LeftoversOfExit", leftoversOfExit},
+	{"LeftoversOfSignal", leftoversOfSignal},
+	{"LeftoversOfCrash", leftoversOfCrash},
+}
+
+func crashFreesClaims(k *kit) {
+	id, other := key("k"), key("other")
+	k.claim(k.a, id)
+	c := k.claim(k.b, other)
+	k.crash()
+	k.claimFree(id)
+	k.phase(id, ledger.PhaseNone)
+	k.listed(ledger.Filter{})
+	k.claimBusy(other) // the other process lives
+	k.release(c)
+}
+
+func crashIsInterrupted(k *kit) {
+	id := key("k")
+	x := k.begin(k.claim(k.a, id))
+	all := pieces(300 << 10)
+	write(x, all)
+	k.crash()
+	k.phase(id, ledger.PhaseInterrupted)
+	k.same(k.get(k.b, id).Current.RunID, x.Attempt().RunID, "current attempt after a crash")
+
+	g := flatten(k.output(k.b, id, x.Attempt().RunID))
+	w := flatten(all)
+	if !w.has(g, 0) || len(w.bytes)-len(g.bytes) > 64<<10 {
+		k.Errorf("of %d bytes written before a crash, %d are read", len(w.bytes), len(g.bytes))
+	}
+	a := k.run(k.b, id, success)
+	k.same(a.Number, 2, "number of the attempt after a crash")
+	k.same(k.attempts(k.a, id)[0].Reason, ledger.ReasonLost, "reason of the attempt before")
+}
+
+func crashEndsWait(k *kit) {
+	id := key("k")
+	k.begin(k.claim(k.a, id))
+	done := make(chan error, 1)
+	go func() { done <- k.b.Wait(k.ctx, id) }()
+	k.stillWaiting(done, "the command runs")
+	k.crash()
+	k.ok(<-done, "Wait")
+	k.claimFree(id)
+}
+
+// finishedSurvivesCrash: acknowledged is durable, Release or not.
+func finishedSurvivesCrash(k *kit) {
+	id := key("k")
+	x := k.begin(k.claim(k.a, id))
+	write(x, pieces(100<<10))
+	done := k.finish(x, success)
+	k.crash()
+	k.phase(id, ledger.PhaseSucceeded)
+	k.same(k.get(k.b, id).Current, done, "current attempt after a crash")
+	k.exactly(id, done, pieces(100<<10))
+	k.claimFree(id)
+}
+
+// inherit does what starting a command does to an execution's descriptors: it
+// makes copies that live as long as the command's processes, here until the
+// returned function is called.
+func (k *kit) inherit(x ledger.Execution) (end func()) {
+	k.Helper()
+	i, ok := x.(ledger.Inheriting)
+	if !ok || k.h.Crash == nil {
+		k.Skip("the ledger's claims do not reach its commands")
+	}
+	var files []*os.File
+	for _, f := range i.Descriptors() {
+		fd, err := syscall.Dup(int(f.Fd()))
+		k.ok(err, "dup")
+		syscall.CloseOnExec(fd)
+		files = append(files, os.NewFile(uintptr(fd), f.Name()))
+	}
+	if len(files) == 0 {
+		k.Fatal("an Inheriting execution has no descriptors")
+	}
+	end = func() {
+		for _, f := range files {
+			f.Close()
+		}
+	}
+	k.Cleanup(end)
+	return end
+}
+
+// leftover checks that processes without a holder keep id busy until end.
+func (k *kit) leftover(id ledger.ID, end func()) {
+	k.Helper()
+	k.claimBusy(id)
+	_, err := k.b.Claim(k.ctx, id)
+	k.same(k.busy(err, id, "Claim beside leftovers").Leftover, true, "Leftover")
+	k.busy(k.b.Forget(k.ctx, id), id, "Forget beside leftovers")
+	k.busy(k.b.Mark(k.ctx, id, newMark(k.get(k.b, id), ledger.Succeeded)), id, "Mark beside leftovers")
+	done := make(chan error, 1)
+	go func() { done <- k.b.Wait(k.ctx, id) }()
+	k.stillWaiting(done, "leftovers are alive")
+	end()
+	k.ok(<-done, "Wait")
+	k.claimFree(id)
+}
+
+// leftoversOfExit: a daemon that an ended command left behind is not in the
+// way.
+func leftoversOfExit(k *kit) {
+	for _, o := range []ledger.Outcome{success, failure} {
+		id := key(string(o.State))
+		c := k.claim(k.a, id)
+		x := k.begin(c)
+		k.inherit(x)
+		k.finish(x, o)
+		k.release(c)
+		k.claimFree(id)
+		k.run(k.b, id, success)
+	}
+}
+
+// leftoversOfSignal: after the death of a shell its commands may go on.
+func leftoversOfSignal(k *kit) {
+	id := key("k")
+	c := k.claim(k.a, id)
+	x := k.begin(c)
+	end := k.inherit(x)
+	k.finish(x, killed)
+	k.release(c)
+	k.phase(id, ledger.PhaseFailed)
+	k.leftover(id, end)
+	k.phase(id, ledger.PhaseFailed)
+}
+
+func leftoversOfCrash(k *kit) {
+	id := key("k")
+	end := k.inherit(k.begin(k.claim(k.a, id)))
+	k.crash()
+	k.phase(id, ledger.PhaseRunning)
+	k.leftover(id, end)
+	k.phase(id, ledger.PhaseInterrupted)
+	k.same(k.run(k.b, id, success).Number, 2, "number of the attempt after the leftovers")
+}

@@ -1,0 +1,159 @@
+package ledgertest
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"idem/ledger"
+)
+
+// ErrFaulty is the error of a Faulty that has no other.
+var ErrFaulty = errors.New("the ledger fails, as the test asked")
+
+// Faulty is a Ledger whose FailAt-th call fails, counted from 1 over the
+// methods with an error of the ledger, its claims and its executions. A user's
+// test runs once for each number up to that of the calls it makes, and sees
+// what each failure leads to. A method without an error cannot fail.
+type Faulty struct {
+	ledger.Ledger
+	FailAt int
+	// After makes the failing call do its work and then fail, as when the
+	// answer to a commit is lost. What the call returned is lost as well: a
+	// claim, for one, stays held.
+	After bool
+	// Err is the error to fail with; nil means ErrFaulty.
+	Err error
+
+	mu    sync.Mutex
+	calls []string
+}
+
+// Calls returns the names of the calls so far, in order. The one that failed
+// is Calls()[FailAt-1].
+func (f *Faulty) Calls() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]string(nil), f.calls...)
+}
+
+// faults counts a call and makes it, unless it is the one to fail.
+func faults[T any](f *Faulty, name string, call func() (T, error)) (T, error) {
+	f.mu.Lock()
+	f.calls = append(f.calls, name)
+	fail := len(f.calls) == f.FailAt
+	f.mu.Unlock()
+	if !fail {
+		return call()
+	}
+	var none T
+	if f.After {
+		got, err := call()
+		if err != nil {
+			return got, err
+		}
+		// An output is not part of the ledger: lost, it would only leak.
+		if out, ok := any(got).(ledger.Output); ok {
+			out.Close()
+		}
+	}
+	if f.Err != nil {
+		return none, f.Err
+	}
+	return none, ErrFaulty
+}
+
+// fault is faults for a call that returns an error only.
+func (f *Faulty) fault(name string, call func() error) error {
+	_, err := faults(f, name, func() (struct{}, error) { return struct{}{}, call() })
+	return err
+}
+
+// Get implements ledger.Ledger, as the methods below do.
+func (f *Faulty) Get(ctx context.Context, id ledger.ID) (ledger.Record, error) {
+	return faults(f, "Get", func() (ledger.Record, error) { return f.Ledger.Get(ctx, id) })
+}
+
+func (f *Faulty) Claim(ctx context.Context, id ledger.ID) (ledger.Claim, error) {
+	return faults(f, "Claim", func() (ledger.Claim, error) {
+		c, err := f.Ledger.Claim(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		return &faultyClaim{Claim: c, f: f}, nil
+	})
+}
+
+func (f *Faulty) Wait(ctx context.Context, id ledger.ID) error {
+	return f.fault("Wait", func() error { return f.Ledger.Wait(ctx, id) })
+}
+
+func (f *Faulty) List(ctx context.Context, filter ledger.Filter) ([]ledger.Record, error) {
+	return faults(f, "List", func() ([]ledger.Record, error) { return f.Ledger.List(ctx, filter) })
+}
+
+func (f *Faulty) Attempts(ctx context.Context, id ledger.ID) ([]ledger.Attempt, error) {
+	return faults(f, "Attempts", func() ([]ledger.Attempt, error) { return f.Ledger.Attempts(ctx, id) })
+}
+
+func (f *Faulty) Output(ctx context.Context, id ledger.ID, runID string) (ledger.Output, error) {
+	return faults(f, "Output", func() (ledger.Output, error) { return f.Ledger.Output(ctx, id, runID) })
+}
+
+func (f *Faulty) Mark(ctx context.Context, id ledger.ID, m ledger.Mark) error {
+	return f.fault("Mark", func() error { return f.Ledger.Mark(ctx, id, m) })
+}
+
+func (f *Faulty) Forget(ctx context.Context, id ledger.ID) error {
+	return f.fault("Forget", func() error { return f.Ledger.Forget(ctx, id) })
+}
+
+func (f *Faulty) Close() error {
+	return f.fault("Close", f.Ledger.Close)
+}
+
+type faultyClaim struct {
+	ledger.Claim
+	f *Faulty
+}
+
+func (c *faultyClaim) Record(ctx context.Context) (ledger.Record, error) {
+	return faults(c.f, "Record", func() (ledger.Record, error) { return c.Claim.Record(ctx) })
+}
+
+func (c *faultyClaim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, error) {
+	return faults(c.f, "Begin", func() (ledger.Execution, error) {
+		x, err := c.Claim.Begin(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		wrapped := &faultyExecution{Execution: x, f: c.f}
+		if i, ok := x.(ledger.Inheriting); ok {
+			return &faultyInheriting{faultyExecution: wrapped, Inheriting: i}, nil
+		}
+		return wrapped, nil
+	})
+}
+
+func (c *faultyClaim) Release() error {
+	return c.f.fault("Release", c.Claim.Release)
+}
+
+type faultyExecution struct {
+	ledger.Execution
+	f *Faulty
+}
+
+// faultyInheriting wraps an execution whose descriptors the command inherits.
+type faultyInheriting struct {
+	*faultyExecution
+	ledger.Inheriting
+}
+
+func (x *faultyExecution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attempt, error) {
+	return faults(x.f, "Finish", func() (ledger.Attempt, error) { return x.Execution.Finish(ctx, o) })
+}
+
+func (x *faultyExecution) Abandon(ctx context.Context) error {
+	return x.f.fault("Abandon", func() error { return x.Execution.Abandon(ctx) })
+}

@@ -1,0 +1,146 @@
+package ledgertest
+
+import (
+	"idem/ledger"
+)
+
+var listCases = []testCase{
+	{"ListOrder", listOrder},
+	{"ListFilter", listFilter},
+	{"ListGlob", listGlob},
+	{"ListWithoutInputs", listWithoutInputs},
+	{"ForgottenIsNotListed", forgottenIsNotListed},
+}
+
+func (k *kit) listed(f ledger.Filter, want ...string) {
+	k.Helper()
+	for _, l := range []ledger.Ledger{k.a, k.b} {
+		got := []string{}
+		for _, r := range k.list(l, f) {
+			got = append(got, r.ID.Key)
+		}
+		k.same(got, want, "keys listed")
+	}
+}
+
+// listOrder: beginning, finishing and marking are activity; reading is not.
+func listOrder(k *kit) {
+	all := ledger.Filter{}
+	for _, name := range []string{"m", "a", "z"} {
+		k.run(k.a, key(name), success)
+	}
+	k.listed(all, "z", "a", "m")
+
+	k.run(k.b, key("m"), failure)
+	k.listed(all, "m", "z", "a")
+
+	k.mark(k.a, key("a"), ledger.Succeeded)
+	k.listed(all, "a", "m", "z")
+
+	c := k.claim(k.a, key("z"))
+	k.listed(all, "a", "m", "z")
+	x := k.begin(c)
+	k.listed(all, "z", "a", "m")
+	k.run(k.b, key("m"), failure)
+	k.listed(all, "m", "z", "a")
+	k.finish(x, success)
+	k.listed(all, "z", "m", "a")
+	k.release(c)
+
+	k.get(k.a, key("a"))
+	k.release(k.claim(k.b, key("a")))
+	k.listed(all, "z", "m", "a")
+	k.listed(ledger.Filter{Limit: 2}, "z", "m")
+	k.listed(ledger.Filter{Limit: 3}, "z", "m", "a")
+	k.listed(ledger.Filter{Limit: 100}, "z", "m", "a")
+}
+
+func listFilter(k *kit) {
+	k.run(k.a, ledger.ID{Namespace: "prod", Key: "elsewhere", Window: "w"}, success)
+	k.run(k.a, key("done"), success)
+	k.run(k.a, key("broken"), failure)
+	k.interrupt(k.a, key("stuck"))
+	k.run(k.a, key("again"), failure)
+	k.mark(k.a, key("again"), ledger.None)
+	k.mark(k.a, key("by hand"), ledger.Failed)
+	c := k.claim(k.a, key("busy"))
+	k.begin(c)
+	k.run(k.a, key("done too"), success)
+
+	in := func(p ledger.Phase) ledger.Filter { return ledger.Filter{Namespace: "default", Phase: p} }
+	k.listed(in(""), "done too", "busy", "by hand", "again", "stuck", "broken", "done")
+	k.listed(in(ledger.PhaseSucceeded), "done too", "done")
+	k.listed(in(ledger.PhaseFailed), "by hand", "broken")
+	k.listed(in(ledger.PhaseRunning), "busy")
+	k.listed(in(ledger.PhaseInterrupted), "stuck")
+	k.listed(in(ledger.PhaseRetry), "again")
+	k.listed(ledger.Filter{Namespace: "prod"}, "elsewhere")
+	k.listed(ledger.Filter{Namespace: "PROD"})
+	k.listed(ledger.Filter{Namespace: "nobody's"})
+	k.listed(ledger.Filter{Phase: ledger.PhaseSucceeded}, "done too", "done", "elsewhere")
+
+	// The limit counts what is listed, not what is looked at.
+	k.listed(ledger.Filter{Phase: ledger.PhaseInterrupted, Limit: 1}, "stuck")
+	k.listed(ledger.Filter{Phase: ledger.PhaseSucceeded, Glob: "e*", Limit: 1}, "elsewhere")
+	k.listed(ledger.Filter{Namespace: "default", Phase: ledger.PhaseFailed, Glob: "b*", Limit: 1}, "by hand")
+
+	// Whoever is about to execute a stuck key is alive.
+	stuck := k.claim(k.b, key("stuck"))
+	k.listed(in(ledger.PhaseInterrupted))
+	k.listed(in(ledger.PhaseRunning), "busy", "stuck")
+	k.release(stuck)
+	k.release(c)
+	k.listed(in(ledger.PhaseRunning))
+	k.listed(in(ledger.PhaseInterrupted), "busy", "stuck")
+}
+
+func listGlob(k *kit) {
+	// Listed in the opposite order.
+	for _, name := range []string{"Deploy:x", "🚀", "a%c", "abc", "deploy:b/2", "deploy:b", "deploy:a"} {
+		k.run(k.a, key(name), success)
+	}
+	for glob, want := range map[string][]string{
+		"":           {"deploy:a", "deploy:b", "deploy:b/2", "abc", "a%c", "🚀", "Deploy:x"},
+		"*":          {"deploy:a", "deploy:b", "deploy:b/2", "abc", "a%c", "🚀", "Deploy:x"},
+		"deploy:*":   {"deploy:a", "deploy:b", "deploy:b/2"},
+		"deploy:b*":  {"deploy:b", "deploy:b/2"},
+		"deploy:?":   {"deploy:a", "deploy:b"},
+		"*/*":        {"deploy:b/2"},
+		"a?c":        {"abc", "a%c"},
+		"a%c":        {"a%c"},
+		"?":          {"🚀"},
+		"*:[ab]":     {"deploy:a", "deploy:b"},
+		"*:[^a]":     {"deploy:b", "Deploy:x"},
+		"[A-Z]*":     {"Deploy:x"},
+		"deploy":     nil,
+		"eploy*":     nil,
+		"' or 1=1--": nil,
+	} {
+		k.Logf("glob %q", glob)
+		k.listed(ledger.Filter{Glob: glob}, want...)
+	}
+}
+
+func listWithoutInputs(k *kit) {
+	id := key("k")
+	k.run(k.a, id, success)
+	rs := k.list(k.b, ledger.Filter{})
+	if len(rs) != 1 || rs[0].Current.Inputs != nil {
+		k.Errorf("want one record without Inputs, got %+v", rs)
+	}
+	if len(k.get(k.b, id).Current.Inputs) == 0 {
+		k.Error("Get does not fill Inputs")
+	}
+}
+
+func forgottenIsNotListed(k *kit) {
+	for _, name := range []string{"kept", "dropped"} {
+		k.run(k.a, key(name), success)
+	}
+	k.ok(k.a.Forget(k.ctx, key("dropped")), "Forget")
+	k.listed(ledger.Filter{}, "kept")
+	k.listed(ledger.Filter{Phase: ledger.PhaseNone})
+
+	k.run(k.b, key("dropped"), success)
+	k.listed(ledger.Filter{}, "dropped", "kept")
+}

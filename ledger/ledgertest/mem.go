@@ -1,0 +1,245 @@
+package ledgertest
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"idem/ledger"
+)
+
+// Mem is the place of a ledger that lives in memory: the contract written as
+// plainly as possible, for comparison and for fast tests. One lock guards
+// everything, and every call is done before the next one starts.
+type Mem struct {
+	mu      sync.Mutex
+	records map[ledger.ID]*memRecord
+	clock   int64         // counts changes: the order of activity
+	freed   chan struct{} // closed and replaced when a claim ends
+}
+
+// memRecord is what a key has. Its current attempt is the last one.
+type memRecord struct {
+	generation int64
+	fence      int64
+	attempts   []ledger.Attempt      // never changed in place, so that Abandon can go back
+	outputs    map[string]*memOutput // by run id
+	touched    int64
+	holder     *memClaim
+}
+
+// NewMem returns an empty place.
+func NewMem() *Mem {
+	return &Mem{
+		records: map[ledger.ID]*memRecord{},
+		freed:   make(chan struct{}),
+	}
+}
+
+// Open returns a handle, which stands for a process of its own.
+func (m *Mem) Open() ledger.Ledger {
+	return &memHandle{Mem: m}
+}
+
+// Crash does to a handle what the death of its process would: its claims are
+// free, and what it recorded stays as it is.
+func (m *Mem) Crash(l ledger.Ledger) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range m.records {
+		if r.holder != nil && r.holder.handle == l {
+			m.free(r)
+		}
+	}
+}
+
+func (m *Mem) free(r *memRecord) {
+	r.holder = nil
+	close(m.freed)
+	m.freed = make(chan struct{})
+}
+
+// touch makes r the key with the latest activity.
+func (m *Mem) touch(r *memRecord) {
+	m.clock++
+	r.touched = m.clock
+}
+
+// at returns the record of id. A new one is the same as none.
+func (m *Mem) at(id ledger.ID) *memRecord {
+	r := m.records[id]
+	if r == nil {
+		r = &memRecord{generation: 1, outputs: map[string]*memOutput{}}
+		m.records[id] = r
+	}
+	return r
+}
+
+func (m *Mem) busy(id ledger.ID) error {
+	return &ledger.BusyError{ID: id, Record: m.at(id).record(id)}
+}
+
+func (r *memRecord) record(id ledger.ID) ledger.Record {
+	out := ledger.Record{ID: id, Generation: r.generation, Fence: r.fence, Current: r.current()}
+	for _, a := range r.attempts {
+		out.Attempts = max(out.Attempts, a.Number)
+	}
+	out.Alive = out.Current.State == ledger.Running && r.holder != nil
+	return out
+}
+
+func (r *memRecord) current() ledger.Attempt {
+	if len(r.attempts) == 0 {
+		return ledger.Attempt{}
+	}
+	return r.attempts[len(r.attempts)-1]
+}
+
+// replace puts a in the place of the current attempt.
+func (r *memRecord) replace(a ledger.Attempt) {
+	r.attempts = append(slices.Clone(r.attempts[:len(r.attempts)-1]), a)
+}
+
+// settle ends a current attempt whose end nobody saw.
+func (r *memRecord) settle() {
+	if a := r.current(); a.State == ledger.Running {
+		a.State, a.Reason = ledger.Failed, ledger.ReasonLost
+		r.replace(a)
+	}
+}
+
+func now() time.Time {
+	return time.Now().UTC().Round(0)
+}
+
+// memHandle is one process's view of a Mem.
+type memHandle struct {
+	*Mem
+}
+
+func (h *memHandle) Get(ctx context.Context, id ledger.ID) (ledger.Record, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.at(id).record(id), ctx.Err()
+}
+
+func (h *memHandle) Claim(ctx context.Context, id ledger.ID) (ledger.Claim, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	r := h.at(id)
+	if r.holder != nil {
+		return nil, h.busy(id)
+	}
+	r.holder = &memClaim{handle: h, id: id, r: r}
+	return r.holder, nil
+}
+
+func (h *memHandle) Wait(ctx context.Context, id ledger.ID) error {
+	for {
+		h.mu.Lock()
+		held, freed := h.at(id).holder != nil, h.freed
+		h.mu.Unlock()
+		if !held {
+			return ctx.Err()
+		}
+		select {
+		case <-freed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (h *memHandle) List(ctx context.Context, f ledger.Filter) ([]ledger.Record, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var out []ledger.Record
+	for id, r := range h.records {
+		rec := r.record(id)
+		if len(r.attempts) == 0 || f.Namespace != "" && f.Namespace != id.Namespace ||
+			f.Glob != "" && !glob([]rune(f.Glob), []rune(id.Key)) || f.Phase != "" && f.Phase != rec.Phase() {
+			continue
+		}
+		rec.Current.Inputs = nil
+		out = append(out, rec)
+	}
+	slices.SortFunc(out, func(a, b ledger.Record) int {
+		return cmp.Compare(h.records[b.ID].touched, h.records[a.ID].touched)
+	})
+	if f.Limit > 0 && len(out) > f.Limit {
+		out = out[:f.Limit]
+	}
+	return out, ctx.Err()
+}
+
+func (h *memHandle) Attempts(ctx context.Context, id ledger.ID) ([]ledger.Attempt, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.at(id).attempts), ctx.Err()
+}
+
+func (h *memHandle) Output(ctx context.Context, id ledger.ID, runID string) (ledger.Output, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	o := h.at(id).outputs[runID]
+	if o == nil {
+		return nil, ledger.ErrNotFound
+	}
+	return &memReader{m: h.Mem, from: o}, nil
+}
+
+func (h *memHandle) Mark(ctx context.Context, id ledger.ID, m ledger.Mark) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r := h.at(id)
+	current, expected := r.current(), m.Expect.Current
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case r.holder != nil:
+		return h.busy(id)
+	case current.RunID != expected.RunID || current.State != expected.State:
+		return ledger.ErrChanged
+	}
+	r.settle()
+	t := now()
+	r.attempts = append(slices.Clone(r.attempts), ledger.Attempt{
+		RunID: m.RunID, State: m.State, Reason: ledger.ReasonMarked, ExitCode: m.ExitCode,
+		Started: t, Ended: t, Note: m.Note, Owner: m.Owner,
+		// What is settled is the operation as it was last called.
+		Fingerprint: current.Fingerprint, Inputs: current.Inputs,
+	})
+	r.outputs[m.RunID] = &memOutput{}
+	h.touch(r)
+	return nil
+}
+
+func (h *memHandle) Forget(ctx context.Context, id ledger.ID) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r := h.at(id)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case r.holder != nil:
+		return h.busy(id)
+	case len(r.attempts) == 0:
+		return ledger.ErrNotFound
+	}
+	r.attempts = nil
+	clear(r.outputs)
+	r.generation++
+	return nil
+}
+
+func (h *memHandle) Close() error {
+	return nil
+}

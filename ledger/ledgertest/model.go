@@ -1,0 +1,208 @@
+package ledgertest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+
+	"idem/ledger"
+)
+
+// Model does random things to a ledger of h and to a Mem, and wants the same
+// answers of both. It finds what no case thought of; what it finds becomes one.
+func Model(t *testing.T, h Harness) {
+	rapid.Check(t, func(rt *rapid.T) {
+		m := newModel(t, rt, h)
+		defer m.close()
+		actions := map[string]func(*rapid.T){
+			"":            m.compareAll,
+			"get":         m.get,
+			"claim":       m.claim,
+			"begin":       m.begin,
+			"write":       m.write,
+			"finish":      m.finish,
+			"finish late": m.finishLate,
+			"abandon":     m.abandon,
+			"release":     m.release,
+			"mark":        m.mark,
+			"forget":      m.forget,
+		}
+		if h.Crash != nil {
+			actions["crash"] = m.crash
+		}
+		rt.Repeat(actions)
+	})
+}
+
+// pair is one thing on both sides.
+type pair[T any] struct {
+	real, mem T
+}
+
+// model is one history on both sides. Keys and handles are few, so that they
+// meet.
+type model struct {
+	ctx     context.Context
+	h       Harness
+	place   string
+	mem     *Mem
+	handles [2]pair[ledger.Ledger]
+	held    map[ledger.ID]*holder
+	late    []attempt           // begun, not finished, and their claim was released
+	seen    []ledger.Record     // what a mark may have been decided on
+	fences  map[ledger.ID]int64 // the last one of the real side
+}
+
+// holder is a claim, and the attempt in progress if there is one.
+type holder struct {
+	handle int
+	claim  pair[ledger.Claim]
+	now    *attempt
+}
+
+type attempt struct {
+	id ledger.ID
+	x  pair[ledger.Execution]
+}
+
+var modelIDs = []ledger.ID{
+	key("a"), {Namespace: "default", Key: "a", Window: "w"}, {Namespace: "prod", Key: "a"},
+}
+
+func newModel(t *testing.T, rt *rapid.T, h Harness) *model {
+	m := &model{
+		ctx: t.Context(), h: h, place: h.New(t), mem: NewMem(), held: map[ledger.ID]*holder{},
+		fences: map[ledger.ID]int64{},
+	}
+	for i := range m.handles {
+		m.reopen(rt, i)
+	}
+	return m
+}
+
+func (m *model) reopen(t *rapid.T, i int) {
+	real, err := m.h.Open(m.place)
+	if err != nil {
+		t.Fatalf("open: %v", err)
+	}
+	m.handles[i] = pair[ledger.Ledger]{real, m.mem.Open()}
+}
+
+func (m *model) close() {
+	for _, h := range m.held {
+		h.claim.real.Release()
+	}
+	for _, h := range m.handles {
+		if h.real != nil {
+			h.real.Close()
+		}
+	}
+}
+
+// kinds are the errors that a caller tells apart.
+var kinds = []error{ledger.ErrNotFound, ledger.ErrChanged, ledger.ErrLost}
+
+func kind(err error) string {
+	switch {
+	case err == nil:
+		return "none"
+	case isBusy(err):
+		return "busy"
+	}
+	for _, k := range kinds {
+		if errors.Is(err, k) {
+			return k.Error()
+		}
+	}
+	return "another error: " + err.Error()
+}
+
+// agree checks that both sides fail in the same way or not at all, and tells
+// whether they succeed.
+func agree(t *rapid.T, doing string, real, mem error) bool {
+	if r, w := kind(real), kind(mem); r != w {
+		t.Fatalf("%s: got error %s, want %s", doing, r, w)
+	}
+	return mem == nil
+}
+
+// plain leaves of an attempt what both sides must agree on: not the clock, and
+// not what the contract leaves open.
+func plain(a ledger.Attempt) ledger.Attempt {
+	if a.Reason == ledger.ReasonMarked {
+		a.Fingerprint, a.Inputs = "", nil
+	}
+	if a.State == ledger.Running || a.Reason == ledger.ReasonLost {
+		a.ExitCode, a.OutputBytes, a.Truncated = 0, 0, false
+	}
+	a.Started = time.Time{}
+	if !a.Ended.IsZero() {
+		a.Ended = time.Unix(0, 0)
+	}
+	return a
+}
+
+func equal(t *rapid.T, what string, got, want any) {
+	if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
+		t.Fatalf("%s (-Mem +ledger):\n%s", what, d)
+	}
+}
+
+// compare reads id through both sides of a handle.
+func (m *model) compare(t *rapid.T, handle int, id ledger.ID) pair[ledger.Record] {
+	h := m.handles[handle]
+	r, err := h.real.Get(m.ctx, id)
+	w, errMem := h.mem.Get(m.ctx, id)
+	agree(t, "Get", err, errMem)
+	equal(t, fmt.Sprintf("phase of %+v", id), r.Phase(), w.Phase())
+	a, b := r, w
+	a.Current, b.Current = plain(a.Current), plain(b.Current)
+	// How much a fence grows is a ledger's own business; that it grows is not.
+	if a.Fence < m.fences[id] {
+		t.Fatalf("fence of %+v fell from %d to %d", id, m.fences[id], a.Fence)
+	}
+	a.Fence, b.Fence, a.Alive, b.Alive = 0, 0, false, false
+	equal(t, fmt.Sprintf("record of %+v", id), a, b)
+
+	ras, err := h.real.Attempts(m.ctx, id)
+	was, errMem := h.mem.Attempts(m.ctx, id)
+	agree(t, "Attempts", err, errMem)
+	equal(t, fmt.Sprintf("history of %+v", id), all(ras, plain), all(was, plain))
+	return pair[ledger.Record]{r, w}
+}
+
+func all[T, U any](in []T, f func(T) U) []U {
+	var out []U
+	for _, v := range in {
+		out = append(out, f(v))
+	}
+	return out
+}
+
+// compareAll is the check after every action.
+func (m *model) compareAll(t *rapid.T) {
+	for _, id := range modelIDs {
+		m.compare(t, 0, id)
+	}
+	h := m.handles[1]
+	r, err := h.real.List(m.ctx, ledger.Filter{})
+	w, errMem := h.mem.List(m.ctx, ledger.Filter{})
+	if !agree(t, "List", err, errMem) {
+		return
+	}
+	listed := func(r ledger.Record) string {
+		return fmt.Sprintf("%+v %s %s", r.ID, r.Current.RunID, r.Phase())
+	}
+	// Taken as sets: what an abandoned attempt does to the order is open.
+	got, want := all(r, listed), all(w, listed)
+	slices.Sort(got)
+	slices.Sort(want)
+	equal(t, "keys listed", got, want)
+}

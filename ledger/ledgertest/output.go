@@ -1,0 +1,227 @@
+package ledgertest
+
+import (
+	"fmt"
+
+	"idem/ledger"
+)
+
+var outputCases = []testCase{
+	{"OutputMissing", outputMissing},
+	{"OutputEmpty", outputEmpty},
+	{"OutputSizes", outputSizes},
+	{"OutputLarge", outputLarge},
+	{"OutputOfEachAttempt", outputOfEachAttempt},
+	{"OutputWhileRunning", outputWhileRunning},
+	{"OutputOfInterrupted", outputOfInterrupted},
+	{"MaxOutputKeepsHeadAndTail", maxOutputKeepsHeadAndTail},
+	{"MaxOutputIsExact", maxOutputIsExact},
+	{"MaxOutputZeroKeepsNothing", maxOutputZeroKeepsNothing},
+}
+
+func outputMissing(k *kit) {
+	id := key("k")
+	done := k.run(k.a, id, success)
+	k.run(k.a, key("other"), success)
+	for _, runID := range []string{newRunID(), "", "..", "../ledger.db", "k"} {
+		_, err := k.b.Output(k.ctx, id, runID)
+		k.is(err, ledger.ErrNotFound, fmt.Sprintf("Output of run %q", runID))
+	}
+	for _, other := range []ledger.ID{key("other"), key("never"), {Namespace: "default", Key: "k", Window: "w"}} {
+		_, err := k.b.Output(k.ctx, other, done.RunID)
+		k.is(err, ledger.ErrNotFound, fmt.Sprintf("Output of another key's run under %+v", other))
+	}
+}
+
+func outputEmpty(k *kit) {
+	id := key("k")
+	k.exactly(id, k.run(k.a, id, success), nil)
+	k.exactly(id, k.record(id, []ledger.Chunk{{Stream: ledger.Stdout}, {Stream: ledger.Stderr}}, -1), nil)
+}
+
+// outputSizes tries sizes on both sides of where a ledger may change how it
+// stores them, and bytes that are no text.
+func outputSizes(k *kit) {
+	id := key("k")
+	k.exactly(id, k.record(id, []ledger.Chunk{
+		{Stream: ledger.Stderr, Bytes: []byte("\x00")},
+		{Stream: ledger.Stdout, Bytes: []byte("a\x00b\r\n\xff\xfe")},
+		{Stream: ledger.Stdout, Bytes: []byte("\xc3")}, // one character in
+		{Stream: ledger.Stderr, Bytes: []byte("\n")},
+		{Stream: ledger.Stdout, Bytes: []byte("\xa9")}, // two pieces
+	}, -1), []ledger.Chunk{
+		{Stream: ledger.Stderr, Bytes: []byte("\x00")},
+		{Stream: ledger.Stdout, Bytes: []byte("a\x00b\r\n\xff\xfe\xc3")},
+		{Stream: ledger.Stderr, Bytes: []byte("\n")},
+		{Stream: ledger.Stdout, Bytes: []byte("\xa9")},
+	})
+	for _, size := range []int{1, 4 << 10, 32 << 10, 64 << 10, 1 << 20} {
+		for _, n := range []int{size - 1, size, size + 1} {
+			ps := pieces(n)
+			k.exactly(id, k.record(id, ps, -1), ps)
+			one := []ledger.Chunk{{Stream: ledger.Stderr, Bytes: flatten(ps).bytes}}
+			k.exactly(id, k.record(id, one, -1), one)
+		}
+	}
+}
+
+func outputLarge(k *kit) {
+	id, ps := key("k"), pieces(5<<20)
+	k.exactly(id, k.record(id, ps, -1), ps)
+}
+
+// outputOfEachAttempt: a later attempt does not touch what an earlier one left.
+func outputOfEachAttempt(k *kit) {
+	id := key("k")
+	sizes := []int{10, 200 << 10, 0, 11}
+	var done []ledger.Attempt
+	for _, n := range sizes {
+		done = append(done, k.record(id, pieces(n), -1))
+	}
+	k.abandon(id)
+	k.mark(k.a, id, ledger.None)
+	for i, n := range sizes {
+		k.exactly(id, done[i], pieces(n))
+	}
+}
+
+// outputWhileRunning reads behind a writer. A ledger may hold the last pieces
+// back, but not more than 64 KiB of them.
+func outputWhileRunning(k *kit) {
+	id := key("k")
+	c := k.claim(k.a, id)
+	x := k.begin(c)
+	runID := x.Attempt().RunID
+	out := k.openOutput(k.b, id, runID)
+	if ps := k.next(out); len(ps) != 0 {
+		k.Errorf("nothing was written, read %d pieces", len(ps))
+	}
+
+	all := pieces(900 << 10)
+	var read []ledger.Chunk
+	follows := func(what string, written, got []ledger.Chunk) {
+		k.Helper()
+		w, g := flatten(written), flatten(got)
+		if !w.has(g, 0) {
+			k.Errorf("%s: read %d bytes, which are not what was written", what, len(g.bytes))
+		}
+		if behind := len(w.bytes) - len(g.bytes); behind > 64<<10 {
+			k.Errorf("%s: reads %d bytes less than the %d written", what, behind, len(w.bytes))
+		}
+	}
+	third := len(all) / 3
+	for i, part := range [][]ledger.Chunk{all[:third], all[third : 2*third], all[2*third:]} {
+		write(x, part)
+		written := all[:min((i+1)*third, len(all))]
+		if i == 2 {
+			written = all
+		}
+		read = append(read, k.next(out)...)
+		follows("a reader from the start", written, read)
+		follows("a new reader", written, k.output(k.b, id, runID))
+		follows("a new reader of the same process", written, k.output(k.a, id, runID))
+	}
+	k.ok(out.Close(), "Close of an output")
+	a := k.finish(x, success)
+	k.release(c)
+	k.exactly(id, a, all)
+}
+
+// outputOfInterrupted: what was captured helps to find out what happened.
+func outputOfInterrupted(k *kit) {
+	id := key("k")
+	c := k.claim(k.a, id)
+	x := k.begin(c)
+	all := pieces(300 << 10)
+	write(x, all)
+	k.release(c)
+	check := func(when string) {
+		k.Helper()
+		w, g := flatten(all), flatten(k.output(k.b, id, x.Attempt().RunID))
+		if !w.has(g, 0) || len(w.bytes)-len(g.bytes) > 64<<10 {
+			k.Errorf("%s: wrote %d bytes, read %d", when, len(w.bytes), len(g.bytes))
+		}
+	}
+	check("interrupted")
+	k.run(k.b, id, success)
+	check("lost")
+}
+
+// kept checks what is recorded of ps against what was to be kept, and returns
+// the lengths of the two sides.
+func (k *kit) kept(id ledger.ID, a ledger.Attempt, ps []ledger.Chunk, keep int64) (head, tail int) {
+	k.Helper()
+	w := flatten(ps)
+	if a.OutputBytes != int64(len(w.bytes)) || !a.Truncated {
+		k.Errorf("wrote %d bytes, recorded are OutputBytes %d, Truncated %t", len(w.bytes), a.OutputBytes, a.Truncated)
+	}
+	var sides [2][]ledger.Chunk
+	side, dropped := 0, int64(0)
+	for _, c := range k.output(k.b, id, a.RunID) {
+		if c.Dropped == 0 {
+			sides[side] = append(sides[side], c)
+			continue
+		}
+		if side++; side > 1 {
+			k.Fatal("more than one chunk says that bytes were dropped")
+		}
+		dropped = c.Dropped
+	}
+	h, t := flatten(sides[0]), flatten(sides[1])
+	kept := int64(len(h.bytes) + len(t.bytes))
+	if kept > keep || kept+dropped != a.OutputBytes {
+		k.Errorf("of %d bytes, %d to be kept: %d kept, %d dropped", a.OutputBytes, keep, kept, dropped)
+	}
+	if !w.has(h, 0) {
+		k.Errorf("the first %d bytes are not what was written first", len(h.bytes))
+	}
+	if !w.has(t, len(w.bytes)-len(t.bytes)) {
+		k.Errorf("the last %d bytes are not what was written last", len(t.bytes))
+	}
+	return len(h.bytes), len(t.bytes)
+}
+
+func maxOutputKeepsHeadAndTail(k *kit) {
+	id := key("k")
+	for _, size := range []struct{ keep, total int }{
+		{4 << 20, 4<<20 + 1}, {4 << 20, 5 << 20}, {4 << 20, 12 << 20},
+	} {
+		ps := pieces(size.total)
+		head, tail := k.kept(id, k.record(id, ps, int64(size.keep)), ps, int64(size.keep))
+		if head == 0 || tail == 0 || head+tail < size.keep/2 {
+			k.Errorf("of %d bytes, %d to be kept: kept %d and %d", size.total, size.keep, head, tail)
+		}
+	}
+	for _, keep := range []int64{1, 100, 40 << 10, 100 << 10} {
+		ps := pieces(300 << 10)
+		head, tail := k.kept(id, k.record(id, ps, keep), ps, keep)
+		if head+tail == 0 {
+			k.Errorf("%d bytes to be kept: kept none", keep)
+		}
+	}
+}
+
+// maxOutputIsExact: output that fits is not cut.
+func maxOutputIsExact(k *kit) {
+	id := key("k")
+	for _, n := range []int{0, 1, 1000, 40 << 10, 2 << 20} {
+		ps := pieces(n)
+		k.exactly(id, k.record(id, ps, int64(n)), ps)
+	}
+}
+
+func maxOutputZeroKeepsNothing(k *kit) {
+	id := key("k")
+	for _, n := range []int{1, 300 << 10} {
+		ps := pieces(n)
+		a := k.record(id, ps, 0)
+		if a.OutputBytes != int64(n) || !a.Truncated {
+			k.Errorf("wrote %d bytes, recorded are OutputBytes %d, Truncated %t", n, a.OutputBytes, a.Truncated)
+		}
+		for _, c := range k.output(k.b, id, a.RunID) {
+			if len(c.Bytes) > 0 || c.Dropped != int64(n) {
+				k.Errorf("kept %d bytes, dropped %d", len(c.Bytes), c.Dropped)
+			}
+		}
+	}
+}

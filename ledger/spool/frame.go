@@ -1,0 +1,84 @@
+// Package spool keeps the output of one command: pieces of two streams in the
+// order they came, first in memory, then in a file, never more than a limit.
+// It reads them back, also while they are still being written.
+package spool
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"time"
+
+	"idem/ledger"
+)
+
+// A frame is a header and its bytes, little endian:
+//
+//	0  stream  1 stdout, 2 stderr, 3 a gap
+//	4  length of the bytes, uint32
+//	8  time since the attempt's start in microseconds, uint64
+//	16 CRC-32C of the bytes, uint32
+//	20 CRC-32C of the 20 bytes before, uint32
+//
+// The bytes of a gap are the count of output bytes that were not kept, uint64.
+const (
+	headerSize = 24
+	gapStream  = 3
+	// maxFrame bounds what a reader allocates for one frame.
+	maxFrame = 1 << 20
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// errTorn marks a frame of which only the beginning is there.
+var errTorn = errors.New("torn frame")
+
+type header struct {
+	stream byte
+	length int
+	at     time.Duration
+	sum    uint32
+}
+
+func appendFrame(b []byte, stream byte, at time.Duration, p []byte) []byte {
+	h := make([]byte, headerSize)
+	h[0] = stream
+	binary.LittleEndian.PutUint32(h[4:], uint32(len(p)))
+	binary.LittleEndian.PutUint64(h[8:], uint64(max(at, 0).Microseconds()))
+	binary.LittleEndian.PutUint32(h[16:], crc32.Checksum(p, castagnoli))
+	binary.LittleEndian.PutUint32(h[20:], crc32.Checksum(h[:20], castagnoli))
+	return append(append(b, h...), p...)
+}
+
+func appendGap(b []byte, at time.Duration, dropped int64) []byte {
+	return appendFrame(b, gapStream, at, binary.LittleEndian.AppendUint64(nil, uint64(dropped)))
+}
+
+func parseHeader(h []byte) (header, error) {
+	if crc32.Checksum(h[:20], castagnoli) != binary.LittleEndian.Uint32(h[20:]) {
+		return header{}, fmt.Errorf("%w: a header in the recorded output", ledger.ErrCorrupt)
+	}
+	x := header{
+		stream: h[0],
+		length: int(binary.LittleEndian.Uint32(h[4:])),
+		at:     time.Duration(binary.LittleEndian.Uint64(h[8:])) * time.Microsecond,
+		sum:    binary.LittleEndian.Uint32(h[16:]),
+	}
+	if x.stream < 1 || x.stream > gapStream || x.length > maxFrame || (x.stream == gapStream && x.length != 8) {
+		return header{}, fmt.Errorf("%w: a header in the recorded output", ledger.ErrCorrupt)
+	}
+	return x, nil
+}
+
+// chunk turns a frame into what the ledger's callers see, after its checksum
+// has been compared.
+func (h header) chunk(p []byte) (ledger.Chunk, error) {
+	if crc32.Checksum(p, castagnoli) != h.sum {
+		return ledger.Chunk{}, fmt.Errorf("%w: the recorded output", ledger.ErrCorrupt)
+	}
+	if h.stream == gapStream {
+		return ledger.Chunk{At: h.at, Dropped: int64(binary.LittleEndian.Uint64(p))}, nil
+	}
+	return ledger.Chunk{Stream: ledger.Stream(h.stream), At: h.at, Bytes: p}, nil
+}

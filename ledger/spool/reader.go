@@ -1,0 +1,220 @@
+package spool
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+
+	"idem/ledger"
+)
+
+// Reader reads recorded output. It implements ledger.Output.
+type Reader struct {
+	src  io.ReaderAt
+	file *os.File // src, when it is a file
+	// done tells that the recording is finished, so that src must hold exactly
+	// size bytes whose headers sum up to sum.
+	done bool
+	size int64
+	sum  uint32
+
+	offset int64
+	buf    []byte
+}
+
+// OpenInline returns a reader of a Summary's Inline bytes.
+func OpenInline(b []byte, sum uint32) *Reader {
+	return &Reader{src: bytes.NewReader(b), done: true, size: int64(len(b)), sum: sum}
+}
+
+// OpenFile returns a reader of a finished file of the given size and sum. It
+// owns f.
+func OpenFile(f *os.File, size int64, sum uint32) *Reader {
+	return &Reader{src: f, file: f, done: true, size: size, sum: sum}
+}
+
+// Follow returns a reader of a file that may still grow, or that was never
+// finished. It owns f.
+func Follow(f *os.File) *Reader { return &Reader{src: f, file: f} }
+
+// Close closes the file.
+func (r *Reader) Close() error {
+	if r.file == nil {
+		return nil
+	}
+	return r.file.Close()
+}
+
+// Next returns the next piece. io.EOF of an unfinished file means: none yet.
+func (r *Reader) Next() (ledger.Chunk, error) {
+	h, err := r.header()
+	if err != nil {
+		return ledger.Chunk{}, r.end(err)
+	}
+	if len(r.buf) < h.length {
+		r.buf = make([]byte, max(h.length, 64<<10))
+	}
+	p := r.buf[:h.length]
+	if err := readAt(r.src, p, r.offset+headerSize); err != nil {
+		return ledger.Chunk{}, r.end(err)
+	}
+	c, err := h.chunk(p)
+	if err != nil {
+		return ledger.Chunk{}, err
+	}
+	r.offset += headerSize + int64(h.length)
+	return c, nil
+}
+
+func (r *Reader) header() (header, error) {
+	if r.done && r.offset >= r.size {
+		return header{}, io.EOF
+	}
+	var b [headerSize]byte
+	if err := readAt(r.src, b[:], r.offset); err != nil {
+		return header{}, err
+	}
+	return parseHeader(b[:])
+}
+
+// end says what running out of bytes means.
+func (r *Reader) end(err error) error {
+	if errors.Is(err, errTorn) {
+		if r.done {
+			return fmt.Errorf("%w: the recorded output is shorter than it was", ledger.ErrCorrupt)
+		}
+		return io.EOF
+	}
+	return err
+}
+
+// readAt fills p: io.EOF when there is nothing at off, errTorn when there is
+// less than p.
+func readAt(src io.ReaderAt, p []byte, off int64) error {
+	n, err := src.ReadAt(p, off)
+	switch {
+	case n == len(p):
+		return nil
+	case errors.Is(err, io.EOF):
+		return errTorn
+	default:
+		return err
+	}
+}
+
+// verify reads everything once and compares all checksums, so that a replay
+// shows either what was recorded or nothing.
+func (r *Reader) verify() error {
+	if !r.done {
+		return nil
+	}
+	if r.file != nil {
+		info, err := r.file.Stat()
+		if err != nil {
+			return err
+		}
+		if info.Size() != r.size {
+			return fmt.Errorf("%w: the recorded output has %d bytes, not %d", ledger.ErrCorrupt, info.Size(), r.size)
+		}
+	}
+	var sum uint32
+	for {
+		var b [headerSize]byte
+		if err := readAt(r.src, b[:], r.offset); err != nil && r.offset < r.size {
+			return r.end(err)
+		}
+		_, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		sum = crc32.Update(sum, castagnoli, b[:])
+	}
+	r.offset = 0
+	if sum != r.sum {
+		return fmt.Errorf("%w: the recorded output is not the one of this attempt", ledger.ErrCorrupt)
+	}
+	return nil
+}
+
+// sendMin is from which frame size on the kernel copies from the file itself;
+// smaller frames are joined into one write.
+const sendMin = 16 << 10
+
+// Replay writes each piece to its stream, after it has verified all of them.
+func (r *Reader) Replay(stdout, stderr *os.File) error {
+	if err := r.verify(); err != nil {
+		return err
+	}
+	out := [...]*target{ledger.Stdout: {f: stdout}, ledger.Stderr: {f: stderr}}
+	var pending []byte
+	var to *target
+	flush := func() {
+		if to != nil && len(pending) > 0 {
+			to.write(pending)
+		}
+		pending = pending[:0]
+	}
+	for {
+		h, err := r.header()
+		if err != nil {
+			flush()
+			if err := r.end(err); !errors.Is(err, io.EOF) {
+				return err
+			}
+			return errors.Join(out[ledger.Stdout].err, out[ledger.Stderr].err)
+		}
+		at := r.offset + headerSize
+		if h.stream == gapStream || out[h.stream].closed() {
+			r.offset = at + int64(h.length)
+			continue
+		}
+		if to != out[h.stream] || len(pending) >= 64<<10 {
+			flush()
+			to = out[h.stream]
+		}
+		if r.file != nil && h.length >= sendMin {
+			flush()
+			to.send(r.file, at, h.length)
+			r.offset = at + int64(h.length)
+			continue
+		}
+		c, err := r.Next()
+		if err != nil {
+			flush()
+			return err
+		}
+		pending = append(pending, c.Bytes...)
+	}
+}
+
+// target is one stream of a replay. After its first error it takes no more.
+type target struct {
+	f   *os.File
+	err error
+}
+
+func (t *target) closed() bool { return t.f == nil || t.err != nil }
+
+func (t *target) write(p []byte) {
+	if !t.closed() {
+		_, t.err = t.f.Write(p)
+	}
+}
+
+func (t *target) send(src *os.File, off int64, n int) {
+	if !t.closed() {
+		t.err = sendFile(t.f, src, off, int64(n))
+	}
+}
+
+// copyFile is sendFile for targets that the kernel cannot copy to.
+func copyFile(dst, src *os.File, off, n int64) error {
+	_, err := io.Copy(struct{ io.Writer }{dst}, io.NewSectionReader(src, off, n))
+	return err
+}

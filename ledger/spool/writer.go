@@ -1,0 +1,288 @@
+package spool
+
+import (
+	"hash/crc32"
+	"os"
+	"sync"
+	"time"
+
+	"idem/ledger"
+)
+
+const (
+	// InlineMax is up to how many bytes, frame headers included, an output
+	// stays in memory to be stored beside its record: above it a file is
+	// faster both to write and to replay.
+	InlineMax = 32 << 10
+	// tailMax is how much of the end of an output over the limit is kept.
+	tailMax = 1 << 20
+	// spillAfter is how long a small output waits in memory before it goes to
+	// the file as well, where another process can follow it and a kill -9 does
+	// not lose it.
+	spillAfter = time.Second
+)
+
+// Summary is what a Writer kept.
+type Summary struct {
+	Bytes     int64  // written by the command, kept or not
+	Truncated bool   // not all of them are kept
+	Inline    []byte // the whole encoded output, when it is small
+	Size      int64  // bytes in the file, when it is not
+	Sum       uint32 // checksum over the frame headers, in order
+}
+
+// Writer records the output of one attempt. It never fails: what cannot be
+// kept is counted. Memory is bounded by InlineMax and 4 tailMax.
+type Writer struct {
+	create func() (*os.File, error)
+	start  time.Time
+
+	mu      sync.Mutex
+	timer   *time.Timer
+	file    *os.File
+	broken  bool   // the file cannot take more
+	small   []byte // the whole output so far, until it is larger than InlineMax
+	large   bool   // it is; small is no longer used
+	head    int64  // how many bytes may still go to the head
+	tail    tail
+	sum     Summary
+	scratch []byte
+}
+
+// NewWriter returns a writer that keeps at most limit bytes of output (all if
+// negative): when there is more, the head and up to 1 MiB of the end. create
+// makes the file when one is needed; start is the attempt's start.
+func NewWriter(limit int64, start time.Time, create func() (*os.File, error)) *Writer {
+	w := &Writer{create: create, start: start, head: 1<<63 - 1}
+	if limit >= 0 {
+		w.tail.limit = min(tailMax, limit/2)
+		w.head = limit - w.tail.limit
+	}
+	return w
+}
+
+// Write records one piece of output.
+func (w *Writer) Write(s ledger.Stream, p []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	at := time.Since(w.start)
+	if w.timer == nil && !w.large {
+		w.timer = time.AfterFunc(max(0, spillAfter-at), w.spillNow)
+	}
+	w.sum.Bytes += int64(len(p))
+	for len(p) > 0 {
+		n := min(len(p), maxFrame)
+		if w.head > 0 {
+			n = int(min(int64(n), w.head))
+			w.head -= int64(n)
+			w.keep(byte(s), at, p[:n])
+		} else {
+			w.tail.add(byte(s), at, p[:n])
+		}
+		p = p[n:]
+	}
+}
+
+// keep stores a frame of the head: in memory while all fits there, and in the
+// file once there is one.
+func (w *Writer) keep(s byte, at time.Duration, p []byte) {
+	frame := appendFrame(w.scratch[:0], s, at, p)
+	w.scratch = frame
+	if !w.large {
+		if len(w.small)+len(frame) <= InlineMax {
+			w.small = append(w.small, frame...)
+			w.append(frame)
+			return
+		}
+		w.large = true
+		w.spill()
+		if w.broken {
+			w.overflow(w.small[w.sum.Size:]) // the file is a beginning of small
+		}
+		w.small = nil
+	}
+	if !w.append(frame) {
+		w.overflow(frame)
+	}
+}
+
+// overflow ends the head, because the file cannot take more: what follows goes
+// the way of output over the limit, so that at least its end may be kept.
+func (w *Writer) overflow(frames []byte) {
+	w.head = 0
+	if w.tail.limit == 0 {
+		w.tail.limit = tailMax
+	}
+	for len(frames) > 0 {
+		h, err := parseHeader(frames)
+		if err != nil {
+			return // unreachable: we made them
+		}
+		w.tail.add(h.stream, h.at, frames[headerSize:headerSize+h.length])
+		frames = frames[headerSize+h.length:]
+	}
+}
+
+// spill makes the file and puts into it what waited in memory.
+func (w *Writer) spill() {
+	if w.file != nil || w.broken {
+		return
+	}
+	f, err := w.create()
+	if err != nil {
+		w.broken = true
+		return
+	}
+	w.file = f
+	w.append(w.small)
+}
+
+func (w *Writer) spillNow() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.small) > 0 && !w.large {
+		w.spill()
+	}
+}
+
+// append writes whole frames to the file with one write, or nothing of them.
+func (w *Writer) append(frames []byte) bool {
+	if w.file == nil || w.broken {
+		return false
+	}
+	if _, err := w.file.WriteAt(frames, w.sum.Size); err != nil {
+		w.broken = true
+		// Without the torn frame a reader finds a proper end.
+		_ = w.file.Truncate(w.sum.Size)
+		return false
+	}
+	w.sum.Size += int64(len(frames))
+	w.sum.Sum = sumHeaders(w.sum.Sum, frames)
+	return true
+}
+
+// Close ends the recording. With sync, a file is durable when Close returns;
+// its error is that of making it so, and the summary then says how much of it
+// there is all the same.
+func (w *Writer) Close(sync bool) (Summary, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+	end := w.tail.end()
+	w.sum.Truncated = w.tail.dropped > 0
+	if len(end) > 0 {
+		w.close(end)
+	}
+	if !w.large {
+		w.sum.Inline, w.sum.Size = w.small, 0
+		if w.sum.Inline == nil {
+			w.sum.Inline = []byte{}
+		}
+		w.sum.Sum = sumHeaders(0, w.sum.Inline)
+		return w.sum, w.closeFile(false)
+	}
+	return w.sum, w.closeFile(sync)
+}
+
+// close stores the end of an output of which the middle was dropped.
+func (w *Writer) close(end []byte) {
+	if !w.large && len(w.small)+len(end) <= InlineMax {
+		w.small = append(w.small, end...)
+		return
+	}
+	if !w.large {
+		w.spill()
+		w.large = true
+	}
+	// A file that was full may have room by now, or for the mark alone.
+	w.broken = w.file == nil
+	if w.append(end) {
+		return
+	}
+	w.broken = w.file == nil
+	w.sum.Truncated = true
+	w.append(appendGap(nil, 0, w.tail.dropped+w.tail.kept()))
+}
+
+func (w *Writer) closeFile(sync bool) error {
+	if w.file == nil {
+		return nil
+	}
+	defer w.file.Close()
+	if sync {
+		return w.file.Sync()
+	}
+	return nil
+}
+
+// tail keeps the last bytes of a stream of frames in two buffers, of which the
+// older is dropped when the newer is full.
+type tail struct {
+	limit      int64
+	older, new []byte // encoded frames
+	inOlder    int64  // bytes of output in them
+	inNew      int64
+	dropped    int64
+	lastAt     time.Duration
+}
+
+func (t *tail) kept() int64 { return t.inOlder + t.inNew }
+
+func (t *tail) add(s byte, at time.Duration, p []byte) {
+	t.lastAt = at
+	if t.limit == 0 {
+		t.dropped += int64(len(p))
+		return
+	}
+	// The second bound keeps a stream of tiny frames from growing the buffer
+	// with their headers.
+	if t.inNew >= t.limit || len(t.new) >= 2*tailMax {
+		t.dropped += t.inOlder
+		t.older, t.new = t.new, t.older[:0]
+		t.inOlder, t.inNew = t.inNew, 0
+	}
+	t.new = appendFrame(t.new, s, at, p)
+	t.inNew += int64(len(p))
+}
+
+// end returns the frames that close the output: the mark of what was dropped,
+// if anything was, and the last limit bytes.
+func (t *tail) end() []byte {
+	frames := append(t.older, t.new...)
+	excess := t.kept() - t.limit
+	var first []byte // the rest of a frame that is dropped in part
+	for excess > 0 {
+		h, err := parseHeader(frames)
+		if err != nil {
+			break // unreachable: we made it
+		}
+		p := frames[headerSize : headerSize+h.length]
+		frames = frames[headerSize+h.length:]
+		n := min(excess, int64(h.length))
+		if n < int64(h.length) {
+			first = appendFrame(nil, h.stream, h.at, p[n:])
+		}
+		excess -= n
+		t.dropped += n
+	}
+	var end []byte
+	if t.dropped > 0 {
+		end = appendGap(nil, t.lastAt, t.dropped)
+	}
+	return append(append(end, first...), frames...)
+}
+
+// sumHeaders continues a checksum over the headers of whole frames.
+func sumHeaders(sum uint32, frames []byte) uint32 {
+	for len(frames) >= headerSize {
+		h, err := parseHeader(frames)
+		if err != nil {
+			break
+		}
+		sum = crc32.Update(sum, castagnoli, frames[:headerSize])
+		frames = frames[headerSize+h.length:]
+	}
+	return sum
+}

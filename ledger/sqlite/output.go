@@ -1,0 +1,126 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"idem/ledger"
+	"idem/ledger/spool"
+)
+
+func (l *Ledger) spoolPath(runID string) string { return l.path(filepath.Join("output", runID)) }
+
+// createSpool makes the file for the output of one run.
+func (l *Ledger) createSpool(runID string) (*os.File, error) {
+	f, err := os.OpenFile(l.spoolPath(runID), os.O_RDWR|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Chmod(0o600); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// syncSpools makes the names of the spools durable.
+func (l *Ledger) syncSpools() error { return syncDir(l.path("output")) }
+
+// removeSpool removes a run's file, if there is one: its output is stored
+// elsewhere or was given up.
+func (l *Ledger) removeSpool(runID string) { _ = os.Remove(l.spoolPath(runID)) }
+
+// Scratch returns a new file in the ledger's directory that has no name and so
+// is gone with its last descriptor.
+func (l *Ledger) Scratch() (*os.File, error) {
+	f, err := os.CreateTemp(l.path("output"), "live-")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// Output implements ledger.Ledger.
+func (l *Ledger) Output(ctx context.Context, id ledger.ID, runID string) (ledger.Output, error) {
+	db, err := l.database(ctx)
+	if err != nil {
+		return nil, l.explain(err)
+	}
+	if db == nil {
+		return nil, ledger.ErrNotFound
+	}
+	out, err := l.output(ctx, db, id, runID)
+	if err != nil {
+		return nil, l.explain(err)
+	}
+	return out, nil
+}
+
+func (l *Ledger) output(ctx context.Context, db *sql.DB, id ledger.ID, runID string) (ledger.Output, error) {
+	row, err := attemptOf(ctx, db, id, runID)
+	if err != nil {
+		return nil, err
+	}
+	switch row.place {
+	case placeInline:
+		var frames []byte
+		err := db.QueryRowContext(ctx, "select frames from outputs where attempt=?", row.rowid).Scan(&frames)
+		if row.size == 0 && errors.Is(err, sql.ErrNoRows) {
+			err = nil
+		}
+		if err == nil && int64(len(frames)) != row.size || errors.Is(err, sql.ErrNoRows) {
+			err = fmt.Errorf("%w: the output of run %s", ledger.ErrCorrupt, runID)
+		}
+		return spool.OpenInline(frames, row.sum), err
+	case placeFile:
+		f, err := l.openSpool(runID)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w: the output of run %s is gone", ledger.ErrCorrupt, runID)
+		}
+		return spool.OpenFile(f, row.size, row.sum), err
+	case placeUnknown:
+		f, err := l.openSpool(runID)
+		if errors.Is(err, fs.ErrNotExist) {
+			return spool.OpenInline(nil, 0), nil // none yet
+		}
+		return spool.Follow(f), err
+	default:
+		return spool.OpenInline(nil, 0), nil
+	}
+}
+
+func (l *Ledger) openSpool(runID string) (*os.File, error) {
+	return os.OpenFile(l.spoolPath(runID), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+}
+
+// attemptOf finds an attempt of id by its run id.
+func attemptOf(ctx context.Context, q querier, id ledger.ID, runID string) (attemptRow, error) {
+	// Mostly it is the current one.
+	r, a, err := readBoth(ctx, q, id)
+	if err != nil || r.current != 0 && a.a.RunID == runID {
+		return a, err
+	}
+	if r.rowid == 0 {
+		return attemptRow{}, ledger.ErrNotFound
+	}
+	var s attemptScan
+	err = q.QueryRowContext(ctx, "select "+attemptColumns+" from attempts a where a.record=? and a.run_id=?", r.rowid, runID).Scan(s.dest()...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return attemptRow{}, ledger.ErrNotFound
+	}
+	if err != nil {
+		return attemptRow{}, err
+	}
+	return s.attempt(id)
+}

@@ -1,0 +1,254 @@
+package sqlite
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"idem/ledger"
+)
+
+// Where an attempt's output is.
+const (
+	placeUnknown = 0 // not known yet: a spool file, if there is one
+	placeInline  = 1 // in outputs
+	placeFile    = 2 // in output/<run id>
+	placeNone    = 3 // nothing was or could be kept
+)
+
+// recordRow is a row of records.
+type recordRow struct {
+	rowid   int64
+	rec     ledger.Record // without Current and Alive
+	current int64         // rowid of the current attempt, 0 for none
+}
+
+// attemptRow is a row of attempts.
+type attemptRow struct {
+	rowid  int64
+	record int64 // rowid of its record
+	a      ledger.Attempt
+	place  int
+	size   int64
+	sum    uint32
+}
+
+const recordColumns = `r.id, r.namespace, r.key, r.window, r.generation, r.fence, r.attempts, r.current, r.checksum`
+
+const attemptColumns = `a.id, a.record, a.number, a.run_id, a.state, a.reason, a.exit_code, a.signal, a.started, a.ended,
+	a.fingerprint, a.host, a.pid, a.user, a.note, a.output_bytes, a.truncated, a.output_place, a.output_size,
+	a.output_sum, a.checksum, a.inputs`
+
+// rows and row of database/sql
+type scanner interface{ Scan(dest ...any) error }
+
+func scanRecord(s scanner, more ...any) (recordRow, error) {
+	var r recordRow
+	var namespace, key, window []byte
+	var sum int64
+	err := s.Scan(append([]any{&r.rowid, &namespace, &key, &window, &r.rec.Generation, &r.rec.Fence, &r.rec.Attempts, &r.current, &sum}, more...)...)
+	if err != nil {
+		return r, err
+	}
+	r.rec.ID = ledger.ID{Namespace: string(namespace), Key: string(key), Window: string(window)}
+	if sum != r.checksum() {
+		return r, fmt.Errorf("%w: the record of key %q", ledger.ErrCorrupt, r.rec.ID.Key)
+	}
+	return r, nil
+}
+
+// attemptScan takes an attempt from the columns of a row that may have none.
+type attemptScan struct {
+	row            attemptRow
+	started, ended int64
+	host, user     []byte
+	note           []byte
+	sum            int64
+}
+
+func (s *attemptScan) dest() []any {
+	r, a := &s.row, &s.row.a
+	return []any{
+		&r.rowid, &r.record, &a.Number, &a.RunID, &a.State, &a.Reason, &a.ExitCode, &a.Signal, &s.started, &s.ended,
+		&a.Fingerprint, &s.host, &a.Owner.PID, &s.user, &s.note, &a.OutputBytes, &a.Truncated, &r.place, &r.size,
+		&r.sum, &s.sum, &a.Inputs,
+	}
+}
+
+func (s *attemptScan) attempt(id ledger.ID) (attemptRow, error) {
+	r := s.row
+	r.a.Started, r.a.Ended = fromMicros(s.started), fromMicros(s.ended)
+	r.a.Owner.Host, r.a.Owner.User, r.a.Note = string(s.host), string(s.user), string(s.note)
+	if s.sum != r.checksum(id) {
+		return r, fmt.Errorf("%w: attempt %d of key %q", ledger.ErrCorrupt, r.a.Number, id.Key)
+	}
+	return r, nil
+}
+
+func (r recordRow) checksum() int64 {
+	var d digest
+	d.text(r.rec.ID.Namespace, r.rec.ID.Key, r.rec.ID.Window)
+	d.numbers(r.rowid, r.rec.Generation, r.rec.Fence, int64(r.rec.Attempts), r.current)
+	return d.sum()
+}
+
+func (r attemptRow) checksum(id ledger.ID) int64 {
+	a := r.a
+	var d digest
+	d.text(id.Namespace, id.Key, id.Window, a.RunID, string(a.State), string(a.Reason), a.Fingerprint,
+		a.Owner.Host, a.Owner.User, a.Note, string(a.Inputs))
+	truncated := int64(0)
+	if a.Truncated {
+		truncated = 1
+	}
+	d.numbers(r.rowid, r.record, int64(a.Number), int64(a.ExitCode), int64(a.Signal), micros(a.Started), micros(a.Ended),
+		int64(a.Owner.PID), a.OutputBytes, truncated, int64(r.place), r.size, int64(r.sum))
+	return d.sum()
+}
+
+// digest is a checksum over fields: the first 8 bytes of a SHA-256. It finds
+// damage; it is no protection against who can write to the ledger.
+type digest []byte
+
+func (d *digest) text(fields ...string) {
+	for _, f := range fields {
+		*d = binary.AppendUvarint(*d, uint64(len(f)))
+		*d = append(*d, f...)
+	}
+}
+
+func (d *digest) numbers(fields ...int64) {
+	for _, f := range fields {
+		*d = binary.AppendVarint(*d, f)
+	}
+}
+
+func (d *digest) sum() int64 {
+	h := sha256.Sum256(*d)
+	return int64(binary.BigEndian.Uint64(h[:8]))
+}
+
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+func fromMicros(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(n).UTC()
+}
+
+// querier is *sql.DB or *sql.Tx.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}
+
+func readRecord(ctx context.Context, q querier, id ledger.ID) (recordRow, error) {
+	return scanRecord(q.QueryRowContext(ctx,
+		"select "+recordColumns+" from records r where r.namespace=? and r.key=? and r.window=?",
+		[]byte(id.Namespace), []byte(id.Key), []byte(id.Window)))
+}
+
+func readAttempt(ctx context.Context, q querier, id ledger.ID, rowid int64) (attemptRow, error) {
+	var s attemptScan
+	err := q.QueryRowContext(ctx, "select "+attemptColumns+" from attempts a where a.id=?", rowid).Scan(s.dest()...)
+	if err == sql.ErrNoRows {
+		return attemptRow{}, fmt.Errorf("%w: an attempt of key %q is gone", ledger.ErrCorrupt, id.Key)
+	}
+	if err != nil {
+		return attemptRow{}, err
+	}
+	return s.attempt(id)
+}
+
+// readBoth reads a record and its current attempt; a missing one is the zero
+// record of id.
+func readBoth(ctx context.Context, q querier, id ledger.ID) (recordRow, attemptRow, error) {
+	r, err := readRecord(ctx, q, id)
+	if err == sql.ErrNoRows {
+		return recordRow{rec: ledger.Record{ID: id, Generation: 1}}, attemptRow{}, nil
+	}
+	if err != nil || r.current == 0 {
+		return r, attemptRow{}, err
+	}
+	a, err := readAttempt(ctx, q, id, r.current)
+	if err == nil && a.record != r.rowid {
+		err = fmt.Errorf("%w: the record of key %q", ledger.ErrCorrupt, id.Key)
+	}
+	r.rec.Current = a.a
+	return r, a, err
+}
+
+// writeRecord stores r, which was read as expect, or not there when expect has
+// no rowid. Zero rows changed means that it is not as expected any more.
+func writeRecord(ctx context.Context, tx querier, expect recordRow, r *recordRow) error {
+	id := r.rec.ID
+	if expect.rowid == 0 {
+		// The rowid is part of the checksum, so that it is chosen here.
+		if err := tx.QueryRowContext(ctx, "select coalesce(max(id),0)+1 from records").Scan(&r.rowid); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `insert into records (id, namespace, key, window, generation, fence, attempts, current, checksum)
+			values (?,?,?,?,?,?,?,?,?)`, r.rowid, []byte(id.Namespace), []byte(id.Key), []byte(id.Window),
+			r.rec.Generation, r.rec.Fence, r.rec.Attempts, r.current, r.checksum())
+		return err
+	}
+	return one(tx.ExecContext(ctx, `update records set generation=?, fence=?, attempts=?, current=?, checksum=?
+		where id=? and current=? and generation=? and fence=?`,
+		r.rec.Generation, r.rec.Fence, r.rec.Attempts, r.current, r.checksum(),
+		r.rowid, expect.current, expect.rec.Generation, expect.rec.Fence))
+}
+
+// insertAttempt stores a new attempt under the next rowid, which orders all
+// attempts of the ledger in time without asking a clock.
+func insertAttempt(ctx context.Context, tx querier, id ledger.ID, r *attemptRow) error {
+	if err := tx.QueryRowContext(ctx, "select coalesce(max(id),0)+1 from attempts").Scan(&r.rowid); err != nil {
+		return err
+	}
+	a := r.a
+	_, err := tx.ExecContext(ctx, `insert into attempts (id, record, number, run_id, state, reason, exit_code, signal, started, ended,
+		fingerprint, host, pid, user, note, output_bytes, truncated, output_place, output_size, output_sum, checksum, inputs)
+		values (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		r.rowid, r.record, a.Number, a.RunID, a.State, a.Reason, a.ExitCode, a.Signal, micros(a.Started), micros(a.Ended),
+		a.Fingerprint, []byte(a.Owner.Host), a.Owner.PID, []byte(a.Owner.User), []byte(a.Note), a.OutputBytes, a.Truncated,
+		r.place, r.size, r.sum, r.checksum(id), notNil(a.Inputs))
+	return err
+}
+
+// settleAttempt stores how an attempt ended, if it is still in state from.
+func settleAttempt(ctx context.Context, tx querier, id ledger.ID, r attemptRow, from ledger.State) error {
+	a := r.a
+	return one(tx.ExecContext(ctx, `update attempts set state=?, reason=?, exit_code=?, signal=?, ended=?, output_bytes=?, truncated=?,
+		output_place=?, output_size=?, output_sum=?, checksum=? where id=? and run_id=? and state=?`,
+		a.State, a.Reason, a.ExitCode, a.Signal, micros(a.Ended), a.OutputBytes, a.Truncated,
+		r.place, r.size, r.sum, r.checksum(id), r.rowid, a.RunID, from))
+}
+
+// one makes sure that a guarded write found the row as it expected it.
+func one(res sql.Result, err error) error {
+	if err != nil {
+		return err
+	}
+	n, err := res.RowsAffected()
+	if err == nil && n != 1 {
+		err = ledger.ErrChanged
+	}
+	return err
+}
+
+// notNil makes an empty blob of nil, which would be stored as null.
+func notNil(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}

@@ -1,0 +1,306 @@
+// Package sqlite is the embedded ledger: records in SQLite, output of larger
+// runs in files beside it, and claims as kernel locks. It serves the processes
+// of one host.
+//
+// What makes it safe is written down in docs/ARCHITECTURE.md; the pragmas and
+// the order of creation below are part of it.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	_ "embed"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"idem/ledger"
+)
+
+//go:embed schema.sql
+var schema string
+
+const (
+	applicationID = 0x6964656d // "idem"
+	schemaVersion = 1
+)
+
+// reading is set on every connection. cell_size_check finds some damage where
+// it is read rather than later.
+var reading = fmt.Sprintf("pragma busy_timeout=%d; pragma cell_size_check=on;", lockTimeout.Milliseconds())
+
+// writing is set before the first write. FULL makes every commit durable, on
+// macOS only with the two fullfsync. Every process that opens a ledger reads
+// its whole -wal first, so that it is kept far shorter than by default.
+const writing = `pragma synchronous=full; pragma fullfsync=on; pragma checkpoint_fullfsync=on;
+	pragma wal_autocheckpoint=32; pragma journal_size_limit=1048576; pragma secure_delete=on;`
+
+// Ledger is a handle on the ledger in one directory.
+type Ledger struct {
+	dir   string
+	locks lockSpace
+	now   func() time.Time
+
+	mu       sync.Mutex // guards what follows, and makes writers of this handle take turns
+	db       *sql.DB    // nil until there is a ledger
+	writable bool       // writing has been set
+}
+
+// Open returns a handle on the ledger in dir. It makes nothing: a ledger that
+// does not exist reads as an empty one and is made by the first Claim.
+func Open(dir string) (*Ledger, error) {
+	l := &Ledger{dir: dir, now: time.Now}
+	resolved, exists, err := safePlace(dir)
+	if err != nil {
+		return nil, l.explain(err)
+	}
+	l.dir = resolved
+	l.locks = newLocks(resolved)
+	if exists {
+		if err := l.open(); err != nil && !errors.Is(err, ledger.ErrMissing) {
+			return nil, l.explain(err)
+		}
+	}
+	return l, nil
+}
+
+// Dir returns the ledger's directory, without symbolic links.
+func (l *Ledger) Dir() string { return l.dir }
+
+// Close closes the database. Claims stay as they are.
+func (l *Ledger) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.db == nil {
+		return nil
+	}
+	err := l.db.Close()
+	l.db = nil
+	return l.explain(err)
+}
+
+func (l *Ledger) path(name string) string { return filepath.Join(l.dir, name) }
+
+// open opens a ledger that exists, without a lock and without writing.
+func (l *Ledger) open() error {
+	db, err := isOurFile(l.path("ledger.db"))
+	if err != nil {
+		return err
+	}
+	locks, err := l.locks.exists()
+	if err != nil {
+		return err
+	}
+	if !db && !locks {
+		return ledger.ErrMissing
+	}
+	if err := checkFS(l.dir); err != nil {
+		return err
+	}
+	switch {
+	case !db:
+		return fmt.Errorf("%w: ledger.db is gone, but locks is there", ledger.ErrCorrupt)
+	case !locks:
+		return l.unfinished()
+	}
+	l.db, err = l.connect()
+	return err
+}
+
+// unfinished tells a ledger that is being made, which reads as a missing one,
+// from one of which the locks are gone.
+func (l *Ledger) unfinished() error {
+	db, err := l.connectRaw()
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if _, err := hasSchema(db); err != nil {
+		return err
+	}
+	return ledger.ErrMissing
+}
+
+// connect opens ledger.db and makes sure that it is ours.
+func (l *Ledger) connect() (*sql.DB, error) {
+	db, err := l.connectRaw()
+	if err != nil {
+		return nil, err
+	}
+	if err := checkVersion(db); err != nil {
+		db.Close()
+		return nil, err
+	}
+	return db, nil
+}
+
+func (l *Ledger) connectRaw() (*sql.DB, error) {
+	// mode=rw: SQLite must never make the file. A file that can only be read
+	// is opened for reading.
+	place := url.URL{Scheme: "file", Path: l.path("ledger.db"), RawQuery: "mode=rw&_txlock=immediate"}
+	db, err := sql.Open("sqlite", place.String())
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(1) // the pragmas belong to a connection
+	if _, err := db.Exec(reading); err != nil {
+		db.Close()
+		return nil, err
+	}
+	return db, nil
+}
+
+func checkVersion(db *sql.DB) error {
+	var app, version int64
+	if err := db.QueryRow("pragma application_id").Scan(&app); err != nil {
+		return err
+	}
+	if err := db.QueryRow("pragma user_version").Scan(&version); err != nil {
+		return err
+	}
+	switch {
+	case app == 0 && version == 0:
+		return fmt.Errorf("%w: ledger.db is empty or was never finished", ledger.ErrCorrupt)
+	case app != applicationID:
+		return fmt.Errorf("%w: ledger.db belongs to another program", ledger.ErrForeign)
+	case version > schemaVersion:
+		return fmt.Errorf("%w: its version is %d, this idem knows %d", ledger.ErrVersion, version, schemaVersion)
+	}
+	return nil
+}
+
+// writer returns the database ready for writing, and makes the ledger when
+// there is none. The caller holds l.mu.
+func (l *Ledger) writer(ctx context.Context) (*sql.DB, error) {
+	if l.db == nil {
+		if err := l.make(); err != nil {
+			return nil, err
+		}
+	}
+	if !l.writable {
+		if _, err := l.db.ExecContext(ctx, writing); err != nil {
+			return nil, err
+		}
+		l.writable = true
+	}
+	return l.db, nil
+}
+
+// make makes the ledger. One process at a time does so, under init.lock; the
+// others find it made. locks is created last and says that all else is there,
+// so that a crash on the way leaves something that is made again, while a
+// ledger.db that is emptied or removed later is damage.
+func (l *Ledger) make() error {
+	if err := makeDir(l.dir); err != nil {
+		return err
+	}
+	if err := checkOwn(l.dir); err != nil {
+		return err
+	}
+	if err := checkFS(l.dir); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(l.path("init.lock"), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := inTime(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX) }, func() {}); err != nil {
+		return err
+	}
+	if err := l.open(); !errors.Is(err, ledger.ErrMissing) {
+		return err
+	}
+	if err := l.create(); err != nil {
+		return err
+	}
+	return l.open()
+}
+
+func (l *Ledger) create() error {
+	if err := errors.Join(f600(l.path("init.lock")), writeFile(l.path("README"), readme)); err != nil {
+		return err
+	}
+	if err := makeDir(l.path("output")); err != nil {
+		return err
+	}
+	// Made by us, because SQLite gives its mode to the -wal and -shm.
+	if err := writeFile(l.path("ledger.db"), ""); err != nil {
+		return err
+	}
+	db, err := l.connectRaw()
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if err := createSchema(db); err != nil {
+		return err
+	}
+	if err := l.locks.create(); err != nil {
+		return err
+	}
+	return syncDir(l.dir)
+}
+
+func createSchema(db *sql.DB) error {
+	if done, err := hasSchema(db); done || err != nil {
+		return err
+	}
+	var mode string
+	if err := db.QueryRow("pragma journal_mode=wal").Scan(&mode); err != nil {
+		return err
+	}
+	if mode != "wal" {
+		return fmt.Errorf("%w: SQLite offers no write-ahead log here, only %s", ledger.ErrUnsafe, mode)
+	}
+	if _, err := db.Exec(writing); err != nil {
+		return err
+	}
+	tx, err := db.Begin()
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	stamp := fmt.Sprintf("pragma application_id=%d; pragma user_version=%d;", applicationID, schemaVersion)
+	if _, err := tx.Exec(schema + stamp); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// hasSchema tells, of a ledger.db without locks, whether the schema is made.
+// It refuses one that has records already, since nobody can tell what runs.
+func hasSchema(db *sql.DB) (bool, error) {
+	var tables, records int
+	if err := db.QueryRow("select count(*) from sqlite_schema").Scan(&tables); err != nil || tables == 0 {
+		return false, err
+	}
+	if err := checkVersion(db); err != nil {
+		return false, err
+	}
+	if err := db.QueryRow("select count(*) from records").Scan(&records); err != nil {
+		return false, err
+	}
+	if records > 0 {
+		return false, fmt.Errorf("%w: locks is gone, so that nobody can tell what is running", ledger.ErrCorrupt)
+	}
+	return true, nil
+}
+
+// writeFile makes a file of ours, whatever the umask.
+func writeFile(path, content string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(content)
+	return errors.Join(err, f.Chmod(0o600), f.Close())
+}
+
+func f600(path string) error { return os.Chmod(path, 0o600) }

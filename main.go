@@ -1,0 +1,10 @@
+// Command idem runs a command once per key and remembers what happened.
+package main
+
+import (
+	"os"
+
+	"idem/cmd"
+)
+
+func main() { os.Exit(cmd.Main(os.Args[1:])) }

@@ -1,0 +1,228 @@
+// Package proc runs a child process as if idem were not there, with a copy of
+// its output: pipes, signals, exit status.
+//
+// The child keeps the caller's stdin, terminal, process group, environment,
+// working directory, umask, limits and descriptors. Only its stdout and stderr
+// are pipes, read by one loop, which hands every read first to Record and then
+// to a live copy that may lag behind but never holds the child up for long.
+//
+// A run ends when the child itself has ended. What the child wrote before its
+// end is always complete, whoever else holds the pipes. What a background
+// process of the child writes later is not: the read ends are closed then, and
+// such a process gets SIGPIPE, as it would from a reader that went away. A
+// daemon that is to outlive the run must send its output elsewhere.
+//
+// Two things of the caller cannot be kept, because Go's runtime has replaced
+// them before main runs: of the signals ignored at start only HUP and INT stay
+// ignored for the child (a shell that starts `cmd &` ignores QUIT as well), and
+// blocked signals that Go handles come out unblocked.
+package proc
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Stream names one of a command's two outputs.
+type Stream = int
+
+// The streams, by their descriptor numbers.
+const (
+	Stdout Stream = 1
+	Stderr Stream = 2
+)
+
+// Command is one execution of a program. Its fields are not changed by Run.
+type Command struct {
+	Path string   // the file to execute, from LookPath
+	Args []string // argv; Args[0] is what the user typed
+	Env  []string // nil: the environment of this process
+
+	// Stdin is handed over as it is; nothing is read from it here. Nil means
+	// this process's own. Stdout and Stderr get the live copy; nil means none.
+	// Their descriptors' flags are never changed.
+	Stdin, Stdout, Stderr *os.File
+
+	// Inherit are descriptors that the command gets in addition, on numbers
+	// from 200 (lower only where the limits forbid that), so that no script
+	// stumbles over them.
+	Inherit []*os.File
+
+	// Record is called with everything that the command writes, in the order of
+	// arrival, by one goroutine and never after Run has returned. It must not
+	// keep p. While it works the command may have to wait. Nil means none.
+	Record func(stream Stream, p []byte)
+
+	// Backlog makes a file, unlinked already or by Close, for output that the
+	// reader of Stdout or Stderr does not take. It is called at most once for
+	// each. Without it, or when it fails, the command waits for the reader.
+	Backlog func() (*os.File, error)
+
+	// KillAfter is how long after the TERM that the end of the context sends
+	// the command is killed. Zero: never.
+	KillAfter time.Duration
+}
+
+// Status is how a command ended.
+type Status struct {
+	ExitCode int            // 128+n after a death by signal n
+	Signal   syscall.Signal // 0: it exited by itself
+}
+
+// End is a command that has ended.
+type End struct {
+	Status
+	// Stopped tells that the command was told to end because the context was
+	// done. It may have ended by itself in the same moment.
+	Stopped bool
+
+	signals *Signals
+	tees    []*tee
+}
+
+// LostError says that the command ran but nobody knows how it ended.
+type LostError struct{ Err error }
+
+func (e *LostError) Error() string {
+	return fmt.Sprintf("the exit status of the command is lost: %v", e.Err)
+}
+
+func (e *LostError) Unwrap() error { return e.Err }
+
+// Run starts the command and returns when it has ended and everything that it
+// wrote has been passed to Record. The live copy may lag: Flush waits for it.
+//
+// While the command runs, s passes signals on to it; s may be nil, and may
+// serve several Runs at once. When ctx is done the command gets TERM, and KILL
+// after KillAfter.
+//
+// Nothing ran if the error is a *StartError, a *SignalError (a fatal signal had
+// come before) or the context's own; there is no End then. A *LostError comes
+// with an End.
+func (c *Command) Run(ctx context.Context, s *Signals) (*End, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	k := &child{ended: make(chan struct{})}
+	if err := s.enter(k); err != nil {
+		return nil, err
+	}
+	defer s.leave(k)
+
+	p, err := newPump(c)
+	if err != nil {
+		return nil, &StartError{Name: c.name(), Code: CannotRun, Err: err}
+	}
+	err = c.start(ctx, k, p.out.writeEnd, p.err.writeEnd)
+	p.closeWriteEnds()
+	if err != nil {
+		p.close()
+		_ = unix.Close(p.wake)
+		return nil, err
+	}
+	s.started(k)
+
+	go k.wait(p.wake)
+	go k.stopAtEndOf(ctx, c.KillAfter)
+	p.run(k.ended)
+	p.close()
+
+	e := &End{Status: k.status, Stopped: k.stopped.Load(), signals: s}
+	for _, t := range []*tee{p.out.tee, p.err.tee} {
+		if t.close() {
+			e.tees = append(e.tees, t)
+		}
+	}
+	if k.err != nil {
+		return e, &LostError{k.err}
+	}
+	return e, nil
+}
+
+// Flush waits until the readers of stdout and stderr have everything or are
+// gone, or until a fatal signal comes (see Signals.Fatal). It returns what kept
+// a copy from being complete; that a reader has gone is not an error.
+func (e *End) Flush() []error {
+	var errs []error
+	for _, t := range e.tees {
+		select {
+		case <-t.done:
+			if t.err != nil {
+				errs = append(errs, t.err)
+			}
+		case <-e.signals.Done():
+		}
+	}
+	return errs
+}
+
+func (c *Command) name() string {
+	if len(c.Args) > 0 {
+		return c.Args[0]
+	}
+	return c.Path
+}
+
+// child is the process of one Run.
+type child struct {
+	proc    *os.Process
+	early   []syscall.Signal // came while the child was being started; guarded by Signals.mu
+	ended   chan struct{}    // closed when the child has been reaped
+	stopped atomic.Bool
+
+	// Valid when ended is closed.
+	status Status
+	err    error
+}
+
+// wait reaps the child, and only it: a wait for any child would steal those of
+// other Runs. Closing wake tells the pump.
+func (k *child) wait(wake int) {
+	state, err := k.proc.Wait()
+	if err != nil {
+		k.err = err
+	} else if ws := state.Sys().(syscall.WaitStatus); ws.Signaled() {
+		k.status = Status{ExitCode: 128 + int(ws.Signal()), Signal: ws.Signal()}
+	} else {
+		k.status = Status{ExitCode: ws.ExitStatus()}
+	}
+	close(k.ended)
+	_ = unix.Close(wake)
+}
+
+func (k *child) stopAtEndOf(ctx context.Context, killAfter time.Duration) {
+	select {
+	case <-k.ended:
+		return
+	case <-ctx.Done():
+	}
+	k.stopped.Store(true)
+	k.kill(syscall.SIGTERM)
+	k.kill(syscall.SIGCONT) // a stopped child would not see the TERM
+	if killAfter <= 0 {
+		return
+	}
+	t := time.NewTimer(killAfter)
+	defer t.Stop()
+	select {
+	case <-k.ended:
+	case <-t.C:
+		k.kill(syscall.SIGKILL)
+	}
+}
+
+// kill signals the child, and with it its process group if it leads one. The
+// group it was born into is the caller's and none of our business.
+func (k *child) kill(sig syscall.Signal) {
+	pid := k.proc.Pid
+	if g, err := unix.Getpgid(pid); err == nil && g == pid && unix.Kill(-pid, sig) == nil {
+		return
+	}
+	_ = k.proc.Signal(sig)
+}

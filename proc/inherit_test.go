@@ -1,0 +1,178 @@
+package proc
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const listDescriptors = `for f in /proc/$$/fd/*; do [ ${f##*/} -gt 2 ] && echo ${f##*/} $(readlink $f); done; true`
+
+// hidePipes makes lists comparable: a shell has a pipe of its own meanwhile.
+func hidePipes(list []byte) string {
+	return regexp.MustCompile(`pipe:\[\d+\]`).ReplaceAllString(string(list), "pipe")
+}
+
+// Commands that are started in parallel get their own descriptors, no others.
+func TestDescriptorsOfParallelCommandsDoNotMix(t *testing.T) {
+	if _, err := os.Stat("/proc/self/fd"); err != nil {
+		t.Skip(err)
+	}
+	dir := t.TempDir()
+	// What the test runner left open is the callers', and goes to all.
+	plain, rec := command(t, "/bin/sh", "-c", listDescriptors)
+	run(t, plain)
+	before := strings.Split(hidePipes(rec.bytes(Stdout)), "\n")
+	var all sync.WaitGroup
+	for i := range 20 {
+		all.Go(func() {
+			file := filepath.Join(dir, fmt.Sprint("file", i))
+			f, err := os.Create(file)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer f.Close()
+			for range 5 {
+				c, rec := command(t, "/bin/sh", "-c", listDescriptors)
+				c.Inherit = []*os.File{f}
+				run(t, c)
+				got := strings.Split(hidePipes(rec.bytes(Stdout)), "\n")
+				got = slices.DeleteFunc(got, func(s string) bool { return slices.Contains(before, s) })
+				if len(got) != 1 || !regexp.MustCompile(`^2\d\d `+file+"$").MatchString(got[0]) {
+					t.Errorf("command %d has, besides %q: %q", i, before, got)
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+func TestInheritedDescriptorUnderALowLimit(t *testing.T) {
+	t.Parallel()
+	file := write(t, "file", "content", 0o600)
+	for limit, least := range map[int]string{64: "50", 30: "20"} {
+		out, err := sh(t, fmt.Sprintf(`ulimit -n %d; export PROC_INHERIT=%s; exec $IDEM sh -c 'cat /dev/fd/%s'`, limit, file, least)).CombinedOutput()
+		if err != nil || string(out) != "content" {
+			t.Errorf("ulimit -n %d: %q, %v", limit, out, err)
+		}
+	}
+}
+
+// Every descriptor of the caller arrives, whatever the numbers, and none of ours
+// does. Go's fork would overwrite one of them now and then.
+func TestCallersDescriptorsPassThrough(t *testing.T) {
+	if _, err := os.Stat("/proc/self/fd"); err != nil {
+		t.Skip(err)
+	}
+	t.Parallel()
+	null, err := os.Open("/dev/null")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	for _, holes := range [][]int{{}, {3}, {3, 4}, {4, 6, 7}, {3, 5, 7, 9, 11, 13, 15}, {3, 4, 5, 6, 7, 8, 10, 12, 14}, {7, 8, 9, 20, 21, 22}} {
+		for extra := range 12 {
+			script := ""
+			for _, fd := range append(holes, 23+extra, 24+extra) {
+				script += fmt.Sprintf("exec %d>&-; ", fd)
+			}
+			list := func(prefix string) string {
+				c := exec.Command("/bin/bash", "-c", script+prefix+" /bin/sh -c '"+listDescriptors+"'")
+				for range 40 {
+					c.ExtraFiles = append(c.ExtraFiles, null)
+				}
+				out, err := c.CombinedOutput()
+				if err != nil {
+					t.Fatalf("%s: %v", out, err)
+				}
+				return hidePipes(out)
+			}
+			want := list("exec")
+			got := list("exec " + strings.Join(self(t, "idem"), " "))
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("closed %v: %s", script, diff)
+			}
+		}
+	}
+}
+
+// What a process has besides descriptors, compared with a run without idem.
+func TestEnvironmentOfTheCommand(t *testing.T) {
+	t.Parallel()
+	probe := write(t, "probe", `
+umask; pwd; ulimit -Sn; ulimit -Hn; nice; echo $FOO; cat <&5; id
+[ -e /proc/self/status ] && grep '^Sig[BIC]' /proc/self/status
+ps -o pgid= -o sid= -p $$
+for i in "$@"; do echo "[$i]"; done`, 0o600)
+	file := write(t, "five", "from 5\n", 0o600)
+	for _, before := range []string{
+		"",
+		"umask 027; ulimit -Sn 512; cd /; export FOO=bar;",
+		"trap '' HUP;", "trap '' INT;",
+	} {
+		var got [2]string
+		for i, wrapper := range []string{"", "$IDEM"} {
+			out, err := sh(t, before+wrapper+` /bin/sh `+probe+` 'a b' '' 'c
+d' 5<`+file).CombinedOutput()
+			if err != nil {
+				t.Fatalf("%s: %v", out, err)
+			}
+			got[i] = string(out)
+		}
+		if diff := cmp.Diff(got[0], got[1]); diff != "" {
+			t.Errorf("%s: %s", before, diff)
+		}
+	}
+}
+
+func TestStdinIsTheCommandsAlone(t *testing.T) {
+	t.Parallel()
+	for script, want := range map[string]string{
+		`printf 'a\nb\nc\n' | while read x; do $IDEM true; echo $x; done`: "a\nb\nc\n",
+		`printf 'a\nb\nc\n' | $IDEM cat`:                                  "a\nb\nc\n",
+		`printf 'a\nb\nc\n' | ($IDEM true; cat)`:                          "a\nb\nc\n",
+	} {
+		if out, err := sh(t, script).CombinedOutput(); err != nil || string(out) != want {
+			t.Errorf("%s: %q, %v", script, out, err)
+		}
+	}
+}
+
+// Descriptors and goroutines of a run do not pile up.
+func TestNothingIsLeftOpen(t *testing.T) {
+	count := func() int {
+		names, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Skip(err)
+		}
+		return len(names)
+	}
+	once := func() {
+		c, _ := command(t, "/bin/sh", "-c", "head -c 3000000 /dev/zero")
+		r, w := newPipe(t)
+		c.Stdout = w
+		e := run(t, c)
+		go func() { readAll(t, r); r.Close() }()
+		e.Flush()
+		w.Close()
+		missing := &Command{Path: "/no/such/thing"}
+		if _, err := missing.Run(t.Context(), nil); err == nil {
+			t.Error("it ran")
+		}
+	}
+	once()
+	before := count()
+	for range 10 {
+		once()
+	}
+	waitFor(t, "the descriptors", func() bool { return count() <= before })
+}

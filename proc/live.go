@@ -1,0 +1,140 @@
+package proc
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// place is where bytes wait to be written out.
+type place int
+
+const (
+	nowhere place = iota
+	inRing
+	inBacklog
+	inTail
+)
+
+// next returns the oldest bytes that wait, without taking them. Those of the
+// backlog are only counted. It says last when there will never be any again.
+func (t *tee) next() (from place, p []byte, at, n int64, last bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p := t.ring.used(); len(p) > 0 {
+		return inRing, p, 0, 0, false
+	}
+	if t.rd < t.wr {
+		return inBacklog, nil, t.rd, t.wr - t.rd, false
+	}
+	if len(t.tail) > 0 {
+		return inTail, t.tail, 0, 0, false
+	}
+	return nowhere, nil, 0, 0, t.closed
+}
+
+// took removes n bytes that next had shown.
+func (t *tee) took(from place, n int) {
+	t.mu.Lock()
+	switch from {
+	case inRing:
+		t.ring.drop(n)
+	case inBacklog:
+		t.rd += int64(n)
+	case inTail:
+		t.tail = t.tail[n:]
+	}
+	t.mu.Unlock()
+	t.tellRoom()
+}
+
+// write is the goroutine that writes to the caller's descriptor.
+func (t *tee) write() {
+	defer close(t.done)
+	var buf []byte
+	for {
+		from, p, at, left, last := t.next()
+		switch {
+		case last:
+			t.end(nil)
+			return
+		case from == nowhere:
+			<-t.data
+			continue
+		case from == inBacklog:
+			if buf == nil {
+				buf = make([]byte, liveWrite)
+			}
+			p = buf[:min(int64(len(buf)), left)]
+			if n, err := t.backlog.ReadAt(p, at); n < len(p) {
+				t.end(fmt.Errorf("cannot read back the output kept for a slow reader: %w", err))
+				return
+			}
+		}
+		n, err := t.writeSome(p[:min(len(p), liveWrite)])
+		t.took(from, n)
+		if err != nil {
+			t.end(err)
+			return
+		}
+	}
+}
+
+// end ends the copy for good, early when there is an error. The command does
+// not notice.
+func (t *tee) end(err error) {
+	t.mu.Lock()
+	t.dead, t.tail = true, nil
+	if err != nil && !readerGone(t.fd, err) {
+		t.err = err
+	}
+	if t.backlog != nil {
+		_ = t.backlog.Close()
+	}
+	t.mu.Unlock()
+	t.tellRoom()
+}
+
+func (t *tee) tellRoom() {
+	select {
+	case t.room <- struct{}{}:
+	default:
+	}
+}
+
+// writeSome writes to the caller's descriptor. The raw call is used because
+// os.File would end the process at EPIPE on 1 and 2, and because the descriptor
+// may be non-blocking: its flags are shared with the caller and not ours.
+func (t *tee) writeSome(p []byte) (int, error) {
+	for {
+		n, err := unix.Write(t.fd, p)
+		switch err {
+		case nil:
+			return n, nil
+		case unix.EINTR:
+		case unix.EAGAIN:
+			fds := []unix.PollFd{{Fd: int32(t.fd), Events: unix.POLLOUT}}
+			if _, err := unix.Poll(fds, -1); err == nil && fds[0].Revents&unix.POLLNVAL != 0 {
+				time.Sleep(patience) // macOS cannot poll terminals
+			}
+		default:
+			return 0, os.NewSyscallError("write "+t.file.Name(), err)
+		}
+	}
+}
+
+// readerGone tells whether a write failed because nobody is there to read: a
+// closed pipe or socket, a terminal that was hung up.
+func readerGone(fd int, err error) bool {
+	switch {
+	case errors.Is(err, unix.EPIPE), errors.Is(err, unix.ECONNRESET):
+		return true
+	case errors.Is(err, unix.EIO):
+		var st unix.Stat_t // of a file, EIO means a broken disk
+		return unix.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR
+	}
+	return false
+}

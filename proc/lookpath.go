@@ -1,0 +1,151 @@
+package proc
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// The exit statuses of a command that could not be started.
+const (
+	CannotRun = 126
+	NotFound  = 127
+)
+
+// StartError tells that the command could not be started; nothing ran. Code is
+// 127 when it was not found, and 126 when it was but cannot be executed, for
+// whatever reason.
+type StartError struct {
+	Name string // as the user typed it
+	Code int
+	Err  error
+}
+
+func (e *StartError) Error() string { return fmt.Sprintf("%s: %v", e.Name, e.Err) }
+func (e *StartError) Unwrap() error { return e.Err }
+
+var errNotFound = errors.New("command not found")
+
+// LookPath finds the command as execvp(3) would: a name with a slash is a path,
+// another is looked up in PATH, where an empty entry and "." mean the current
+// directory. Errors are *StartError.
+func LookPath(name string) (string, error) {
+	if strings.Contains(name, "/") {
+		if err := executable(name); err != nil {
+			return "", &StartError{Name: name, Code: codeOf(err), Err: err}
+		}
+		return name, nil
+	}
+	path, set := os.LookupEnv("PATH")
+	if !set {
+		path = "/bin:/usr/bin" // what execvp takes then
+	}
+	found := errNotFound
+	for dir := range strings.SplitSeq(path, ":") {
+		if name == "" {
+			break
+		}
+		if dir == "" {
+			dir = "."
+		}
+		file := dir + "/" + name
+		err := executable(file)
+		if err == nil {
+			return file, nil
+		}
+		// As execvp: a later entry may be better, but if none is, this says more
+		// than "not found".
+		if errors.Is(err, unix.EACCES) && found == errNotFound {
+			found = fmt.Errorf("%s: %w", file, err)
+		}
+	}
+	return "", &StartError{Name: name, Code: codeOf(found), Err: found}
+}
+
+func codeOf(err error) int {
+	if errors.Is(err, unix.ENOENT) || err == errNotFound {
+		return NotFound
+	}
+	return CannotRun
+}
+
+// executable tells why a file cannot be executed by this user, as far as one
+// can tell without trying.
+func executable(file string) error {
+	var st unix.Stat_t
+	if err := unix.Stat(file, &st); err != nil {
+		return err
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		return isDirectory{}
+	}
+	err := unix.Faccessat(unix.AT_FDCWD, file, unix.X_OK, unix.AT_EACCESS)
+	if err == unix.ENOSYS || err == unix.EPERM || err == unix.EINVAL {
+		return nil // a sandbox or an old kernel: exec will tell
+	}
+	return err
+}
+
+// isDirectory is the EACCES that exec gives for a directory, in better words.
+type isDirectory struct{}
+
+func (isDirectory) Error() string { return "is a directory" }
+func (isDirectory) Unwrap() error { return unix.EACCES }
+
+// explain turns what exec said into a StartError. ENOENT for a file that is
+// there is about its interpreter.
+func (c *Command) explain(err error) error {
+	e := &StartError{Name: c.name(), Code: codeOf(err), Err: err}
+	if err == unix.ENOENT && executable(c.Path) == nil {
+		e.Code = CannotRun
+		e.Err = errors.New("the program loader that it needs was not found")
+	}
+	if name := interpreter(c.Path); name != "" && (err == unix.ENOENT || err == unix.EACCES) {
+		if ierr := executable(name); ierr != nil {
+			e.Err = fmt.Errorf("its interpreter %q: %w", name, ierr)
+		}
+	}
+	if err == syscall.E2BIG {
+		e.Err = fmt.Errorf("%w (arguments and environment)", err)
+	}
+	return e
+}
+
+// interpreter returns the program that a script names in its first line.
+func interpreter(file string) string {
+	line, ok := strings.CutPrefix(firstLine(file), "#!")
+	if !ok {
+		return ""
+	}
+	name, _, _ := strings.Cut(strings.TrimLeft(line, " \t"), " ")
+	name, _, _ = strings.Cut(name, "\t")
+	return name
+}
+
+// isText tells whether a shell may be asked to read the file, as POSIX permits:
+// a binary has a NUL in what would be its first line.
+func isText(file string) bool {
+	return !bytes.Contains([]byte(firstLine(file)), []byte{0})
+}
+
+// firstLine returns the beginning of a file without the line's end. It is ""
+// for what is not a regular file: opening a fifo would block.
+func firstLine(file string) string {
+	if st, err := os.Stat(file); err != nil || !st.Mode().IsRegular() {
+		return ""
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	line, _ := bufio.NewReader(io.LimitReader(f, 4096)).ReadString('\n')
+	return strings.TrimSuffix(line, "\n")
+}

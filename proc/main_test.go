@@ -1,0 +1,279 @@
+package proc
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The test binary is also the programs that the tests need: PROC_HELPER says
+// which.
+func TestMain(m *testing.M) {
+	mode := os.Getenv("PROC_HELPER")
+	if mode == "" {
+		os.Exit(m.Run())
+	}
+	os.Unsetenv("PROC_HELPER")
+	helpers := map[string]func([]string) int{
+		"idem": helperIdem, "burst": helperBurst, "count": helperCount,
+		"leader": helperLeader, "die": helperDie, "stopped": helperStopped,
+	}
+	os.Exit(helpers[mode](os.Args[1:]))
+}
+
+// helperIdem is the least that idem does around Run. PROC_RECORD names a file
+// for what was recorded, PROC_INHERIT one for the command to inherit, PROC_HEAP
+// one for the memory used.
+func helperIdem(args []string) int {
+	s := Catch()
+	c := &Command{Args: args, Stdout: os.Stdout, Stderr: os.Stderr, Backlog: tempFile(os.TempDir())}
+	if name := os.Getenv("PROC_RECORD"); name != "" {
+		f, err := os.Create(name)
+		if err != nil {
+			panic(err)
+		}
+		c.Record = func(_ Stream, p []byte) { f.Write(p) }
+	}
+	if name := os.Getenv("PROC_INHERIT"); name != "" {
+		f, err := os.Open(name)
+		if err != nil {
+			panic(err)
+		}
+		c.Inherit = []*os.File{f}
+	}
+	heap := os.Getenv("PROC_HEAP")
+	for _, name := range []string{"PROC_RECORD", "PROC_INHERIT", "PROC_HEAP"} {
+		os.Unsetenv(name)
+	}
+	var err error
+	if c.Path, err = LookPath(args[0]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return err.(*StartError).Code
+	}
+	end, err := c.Run(context.Background(), s)
+	var start *StartError
+	switch {
+	case errors.As(err, &start):
+		fmt.Fprintln(os.Stderr, err)
+		return start.Code
+	case err != nil:
+		fmt.Fprintln(os.Stderr, err)
+		return 99
+	}
+	for _, err := range end.Flush() {
+		fmt.Fprintln(os.Stderr, "flush:", err)
+	}
+	if heap != "" {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		os.WriteFile(heap, []byte(strconv.FormatUint(m.HeapSys, 10)), 0o600)
+	}
+	s.Stop()
+	if end.Signal != 0 {
+		DieOf(end.Signal)
+	}
+	return end.ExitCode
+}
+
+// helperBurst writes N bytes of a known pattern to each stream.
+func helperBurst(args []string) int {
+	n, _ := strconv.Atoi(args[0])
+	out, err := pattern(Stdout, n), pattern(Stderr, n)
+	for at := 0; at < n; {
+		to := min(at+100_000, n)
+		os.Stdout.Write(out[at:to])
+		os.Stderr.Write(err[at:to])
+		at = to
+	}
+	return 0
+}
+
+func pattern(stream Stream, n int) []byte {
+	p := make([]byte, n)
+	for i := range p {
+		p[i] = byte((i + i>>8 + i>>16) * (1 + 2*stream) % 251)
+	}
+	return p
+}
+
+// helperCount says "ready" and then every signal it gets; it ends when none
+// came for a while. With "setpgid" it leaves its group first.
+func helperCount(args []string) int {
+	if len(args) > 0 && args[0] == "setpgid" {
+		if err := unix.Setpgid(0, 0); err != nil {
+			panic(err)
+		}
+	}
+	ch := make(chan os.Signal, 16)
+	for _, sig := range caught[:6] {
+		signal.Notify(ch, sig)
+	}
+	fmt.Println("ready")
+	wait := 10 * time.Second
+	for {
+		select {
+		case sig := <-ch:
+			fmt.Println("got", unix.SignalName(sig.(syscall.Signal)))
+			wait = 400 * time.Millisecond // long enough for a second one to be noticed
+		case <-time.After(wait):
+			fmt.Println("over")
+			return 5
+		}
+	}
+}
+
+// helperDie ends itself by the signal.
+func helperDie(args []string) int {
+	n, _ := strconv.Atoi(args[0])
+	DieOf(syscall.Signal(n))
+	return 99
+}
+
+// self returns the words that run this binary as a helper, for a shell or argv.
+func self(t testing.TB, mode string) []string {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []string{"/usr/bin/env", "PROC_HELPER=" + mode, exe}
+}
+
+// idem returns a command that runs args as idem would.
+func idem(t testing.TB, args ...string) *exec.Cmd {
+	t.Helper()
+	argv := append(self(t, "idem"), args...)
+	return exec.Command(argv[0], argv[1:]...)
+}
+
+// sh returns a shell that has $IDEM at hand.
+func sh(t testing.TB, script string) *exec.Cmd {
+	t.Helper()
+	c := exec.Command("/bin/sh", "-c", script)
+	c.Env = append(os.Environ(), "IDEM="+strings.Join(self(t, "idem"), " "))
+	return c
+}
+
+// tempFile is a Backlog.
+func tempFile(dir string) func() (*os.File, error) {
+	return func() (*os.File, error) {
+		f, err := os.CreateTemp(dir, "backlog")
+		if err == nil {
+			err = os.Remove(f.Name())
+		}
+		return f, err
+	}
+}
+
+// recorder keeps what a command wrote.
+type recorder struct {
+	mu   sync.Mutex
+	data [3]bytes.Buffer
+	busy bool
+	over bool
+}
+
+func (r *recorder) record(stream Stream, p []byte) {
+	r.mu.Lock()
+	if r.busy || r.over {
+		panic("Record is called by two goroutines, or after Run")
+	}
+	r.busy = true
+	r.data[stream].Write(p)
+	r.mu.Unlock()
+	r.mu.Lock()
+	r.busy = false
+	r.mu.Unlock()
+}
+
+func (r *recorder) bytes(stream Stream) []byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return bytes.Clone(r.data[stream].Bytes())
+}
+
+// command returns a command whose output is recorded only.
+func command(t testing.TB, args ...string) (*Command, *recorder) {
+	t.Helper()
+	path, err := LookPath(args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &recorder{}
+	return &Command{Path: path, Args: args, Record: r.record, Backlog: tempFile(t.TempDir())}, r
+}
+
+// run runs a command that is expected to be run.
+func run(t testing.TB, c *Command) *End {
+	t.Helper()
+	e, err := c.Run(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func newPipe(t testing.TB) (r, w *os.File) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close(); w.Close() })
+	return r, w
+}
+
+func readAll(t testing.TB, r io.Reader) []byte {
+	t.Helper()
+	p, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// waitFor waits until the condition holds, or fails.
+func waitFor(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited too long for %s", what)
+		}
+	}
+}
+
+func same(t testing.TB, what string, got, want []byte) {
+	t.Helper()
+	if bytes.Equal(got, want) {
+		return
+	}
+	at := 0
+	for at < min(len(got), len(want)) && got[at] == want[at] {
+		at++
+	}
+	t.Errorf("%s: %d bytes, want %d; they differ from %d on", what, len(got), len(want), at)
+}
+
+func write(t testing.TB, name, content string, mode os.FileMode) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(file, []byte(content), mode); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}

@@ -1,0 +1,146 @@
+package proc
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	smallRead = 64 << 10  // as much as a pipe holds at first
+	bigRead   = 256 << 10 // once there is more than a little output
+	bigPipe   = 1 << 20   // the most that Linux gives without privileges
+	growAt    = 32 << 10  // most commands never write this much
+)
+
+// source is the reading side of one of the command's outputs.
+type source struct {
+	stream   Stream
+	fd       int // read end, non-blocking; the command's end is a description of its own
+	writeEnd int
+	seen     int64
+	size     int // of one read
+	tee      *tee
+}
+
+// pump reads both pipes in one goroutine. Two goroutines would shuffle the
+// order of the streams more than one poll loop does.
+type pump struct {
+	record   func(Stream, []byte)
+	out, err *source
+	wakeRead int
+	wake     int    // closed by the one who reaps the child
+	spare    []byte // for reads that the tee has no room for
+}
+
+func newPump(c *Command) (*pump, error) {
+	p := &pump{record: c.Record}
+	var fds [6]int
+	for i := 0; i < len(fds); i += 2 {
+		r, w, err := pipe()
+		if err == nil {
+			// Somebody may open /proc/self/fd/1 for reading and take what we
+			// were told is there: never block in a read.
+			err = unix.SetNonblock(r, true)
+		}
+		if err != nil {
+			for _, fd := range fds[:i] {
+				_ = unix.Close(fd)
+			}
+			return nil, os.NewSyscallError("pipe", err)
+		}
+		fds[i], fds[i+1] = r, w
+	}
+	p.out = &source{stream: Stdout, fd: fds[0], writeEnd: fds[1], size: smallRead, tee: newTee(c.Stdout, c.Backlog)}
+	p.err = &source{stream: Stderr, fd: fds[2], writeEnd: fds[3], size: smallRead, tee: newTee(c.Stderr, c.Backlog)}
+	p.wakeRead, p.wake = fds[4], fds[5]
+	return p, nil
+}
+
+func (p *pump) closeWriteEnds() {
+	_ = unix.Close(p.out.writeEnd)
+	_ = unix.Close(p.err.writeEnd)
+}
+
+// close closes the read ends: whoever still writes gets SIGPIPE.
+func (p *pump) close() {
+	for _, fd := range []int{p.out.fd, p.err.fd, p.wakeRead} {
+		_ = unix.Close(fd)
+	}
+}
+
+// run passes everything on until the child has ended and what it left in the
+// pipes has been taken. It does not wait for the end of the pipes: background
+// processes of the child may hold them for ever.
+func (p *pump) run(ended <-chan struct{}) {
+	sources := []*source{p.out, p.err}
+	fds := []unix.PollFd{
+		{Fd: int32(p.out.fd), Events: unix.POLLIN},
+		{Fd: int32(p.err.fd), Events: unix.POLLIN},
+		{Fd: int32(p.wakeRead), Events: unix.POLLIN},
+	}
+	for {
+		if _, err := unix.Poll(fds, -1); err != nil {
+			continue // EINTR; ENOMEM passes too
+		}
+		for i, s := range sources {
+			if fds[i].Revents == 0 {
+				continue
+			}
+			if _, open := p.read(s, s.size, ended); !open {
+				fds[i].Fd = -1 // ignored by poll
+			}
+		}
+		if fds[2].Revents != 0 {
+			break
+		}
+	}
+	for i, s := range sources {
+		if fds[i].Fd < 0 {
+			continue
+		}
+		// The child is dead, so its last byte is among these.
+		left, err := buffered(s.fd)
+		for err == nil && left > 0 {
+			n, open := p.read(s, left, ended)
+			if n == 0 || !open {
+				break
+			}
+			left -= n
+		}
+	}
+}
+
+// read takes one read's worth, at most limit bytes, from a source and passes it
+// on. It returns false at the end of the pipe.
+func (p *pump) read(s *source, limit int, ended <-chan struct{}) (int, bool) {
+	buf := s.tee.space(ended)
+	spare := buf == nil
+	if spare {
+		if len(p.spare) < s.size {
+			p.spare = make([]byte, s.size)
+		}
+		buf = p.spare
+	}
+	n, err := unix.Read(s.fd, buf[:min(len(buf), s.size, limit)])
+	switch {
+	case err == unix.EINTR || err == unix.EAGAIN:
+		return 0, true
+	case err != nil || n == 0:
+		return 0, false
+	}
+	if p.record != nil {
+		p.record(s.stream, buf[:n])
+	}
+	if spare {
+		s.tee.spill(buf[:n], ended)
+	} else {
+		s.tee.commit(n)
+	}
+	if s.seen += int64(n); s.size == smallRead && s.seen > growAt {
+		s.size = bigRead
+		growPipe(s.fd, bigPipe)
+		s.tee.grow()
+	}
+	return n, true
+}

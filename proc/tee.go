@@ -1,0 +1,236 @@
+package proc
+
+import (
+	"os"
+	"sync"
+	"time"
+)
+
+const (
+	smallRing = 64 << 10
+	bigRing   = 1 << 20
+	// liveWrite is the most given to one write: room in the ring shows only
+	// when a write has returned.
+	liveWrite = 64 << 10
+	// patience is how long the pump waits for a reader that is slow but moving.
+	// One that takes less than 64 KiB in it is left behind.
+	patience = 10 * time.Millisecond
+)
+
+// tee is the live copy of one stream. The pump fills it, a goroutine of its own
+// writes to the caller's descriptor with plain blocking writes, and between the
+// two there is, in the order of age:
+//
+//	ring     memory, at most 1 MiB
+//	backlog  a file, used while the reader does not keep up
+//	tail     memory, at most what two pipes hold: the last output of a command
+//	         that has ended, when there is no backlog and the ring is full
+//
+// A nil tee copies nothing.
+type tee struct {
+	fd      int
+	file    *os.File // keeps fd open
+	makeLog func() (*os.File, error)
+
+	mu      sync.Mutex
+	ring    ring
+	backlog *os.File
+	behind  bool  // output goes to the backlog
+	rd, wr  int64 // the backlog's part that is still to be written out
+	noLog   bool  // there is no backlog, or it is full: the reader sets the pace
+	tail    []byte
+	started bool
+	closed  bool
+	dead    bool  // the reader is gone or cannot take it; nothing is copied any more
+	err     error // why it is dead, if that is worth telling
+
+	data chan struct{} // there is something to write, or no more will come
+	room chan struct{} // something was written
+	done chan struct{} // closed when the writer has ended
+}
+
+func newTee(f *os.File, makeLog func() (*os.File, error)) *tee {
+	if f == nil {
+		return nil
+	}
+	return &tee{
+		fd: int(f.Fd()), file: f, makeLog: makeLog, noLog: makeLog == nil,
+		data: make(chan struct{}, 1), room: make(chan struct{}, 1), done: make(chan struct{}),
+	}
+}
+
+// space returns room to read into, or nil if the output is to be given to spill
+// instead. It waits a little for a reader that is slow, and, if there is no
+// backlog, for as long as the command lives: just as the command would have
+// waited itself.
+func (t *tee) space(ended <-chan struct{}) []byte {
+	if t == nil {
+		return nil
+	}
+	var timeout <-chan time.Time
+	for {
+		t.mu.Lock()
+		if t.ring.buf == nil {
+			t.ring.buf = make([]byte, smallRing)
+		}
+		if t.behind && t.rd == t.wr {
+			t.caughtUp()
+		}
+		if t.dead || t.behind || len(t.tail) > 0 {
+			t.mu.Unlock()
+			return nil
+		}
+		free, wait := t.ring.free(), t.noLog
+		t.mu.Unlock()
+		if free != nil {
+			return free
+		}
+		if !wait && timeout == nil {
+			timer := time.NewTimer(patience)
+			defer timer.Stop()
+			timeout = timer.C
+		}
+		if wait {
+			timeout = nil
+		}
+		select {
+		case <-t.room:
+		case <-timeout:
+			t.fallBehind()
+			return nil
+		case <-ended:
+			if wait {
+				return nil
+			}
+			t.fallBehind()
+			return nil
+		}
+	}
+}
+
+// commit passes on n bytes that were read into what space returned.
+func (t *tee) commit(n int) {
+	t.mu.Lock()
+	t.ring.add(n)
+	t.mu.Unlock()
+	t.wakeWriter()
+}
+
+// grow follows a command that turned out to write much.
+func (t *tee) grow() {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ring.grow(bigRing)
+}
+
+// fallBehind leaves the reader behind. Making the file may take time, so it is
+// done outside the lock; only the pump's goroutine comes here.
+func (t *tee) fallBehind() {
+	var f *os.File
+	var err error
+	fresh := t.backlog == nil && !t.noLog
+	if fresh {
+		f, err = t.makeLog()
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case fresh && t.dead: // meanwhile; nobody would close it
+		if f != nil {
+			_ = f.Close()
+		}
+	case fresh:
+		t.backlog, t.noLog = f, err != nil || f == nil
+	}
+	t.behind = t.backlog != nil && !t.noLog
+}
+
+// caughtUp goes back to the ring and gives the disk space back.
+func (t *tee) caughtUp() {
+	if t.wr > 0 {
+		_ = t.backlog.Truncate(0)
+	}
+	t.behind, t.rd, t.wr = false, 0, 0
+}
+
+// spill passes on output for which space had no room.
+func (t *tee) spill(p []byte, ended <-chan struct{}) {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	behind, at := t.behind && !t.noLog && len(t.tail) == 0, t.wr
+	t.mu.Unlock()
+	if behind {
+		n, err := t.backlog.WriteAt(p, at)
+		t.mu.Lock()
+		t.wr += int64(n)
+		t.noLog = err != nil
+		t.mu.Unlock()
+		t.wakeWriter()
+		p = p[n:]
+	}
+	for len(p) > 0 {
+		t.mu.Lock()
+		if t.behind && t.rd == t.wr {
+			t.caughtUp()
+		}
+		over := false
+		select {
+		case <-ended:
+			over = true
+		default:
+		}
+		switch {
+		case t.dead:
+			p = nil
+		case over: // at most what the pipe held
+			t.tail = append(t.tail, p...)
+			p = nil
+		case !t.behind:
+			n := copy(t.ring.free(), p)
+			t.ring.add(n)
+			p = p[n:]
+		}
+		t.mu.Unlock()
+		t.wakeWriter()
+		if len(p) > 0 {
+			select {
+			case <-t.room:
+			case <-ended:
+			}
+		}
+	}
+}
+
+// close says that no more will come. It returns false if there never was
+// anything to copy.
+func (t *tee) close() bool {
+	if t == nil {
+		return false
+	}
+	t.mu.Lock()
+	t.closed = true
+	started := t.started
+	t.mu.Unlock()
+	if started {
+		t.wakeWriter()
+	}
+	return started
+}
+
+func (t *tee) wakeWriter() {
+	if !t.started { // only the pump's goroutine sets it
+		t.mu.Lock()
+		t.started = true
+		t.mu.Unlock()
+		go t.write()
+	}
+	select {
+	case t.data <- struct{}{}:
+	default:
+	}
+}

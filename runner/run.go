@@ -1,0 +1,225 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"os"
+	"syscall"
+	"time"
+
+	"idem/ledger"
+	"idem/proc"
+)
+
+// Call is one call of `idem run`.
+type Call struct {
+	ID          ledger.ID
+	Argv        []string
+	Fingerprint string
+	Inputs      []byte // as the ledger keeps them
+	Policy      Policy
+	Wait        bool          // wait while the key is running
+	WaitFor     time.Duration // at most so long; 0: as long as it takes
+	MaxOutput   int64         // bytes of output to keep, negative: all
+
+	RunID   string
+	Owner   func() ledger.Owner
+	Environ func(Attempt) []string // the command's whole environment
+
+	// Stdin, Stdout and Stderr are what the command is given, the last two as
+	// live copies. A replay goes to ReplayStdout and ReplayStderr; nil drops.
+	Stdin, Stdout, Stderr      *os.File
+	ReplayStdout, ReplayStderr *os.File
+
+	// Scratch makes an unnamed file for live output that its reader does not
+	// take yet.
+	Scratch func() (*os.File, error)
+}
+
+// Attempt is what a command is told about the attempt that it is.
+type Attempt struct {
+	ID         ledger.ID
+	Generation int64
+	Number     int
+	RunID      string
+	Fence      int64
+}
+
+// Result is what a call came to.
+type Result struct {
+	Decision
+	// Record is the record that the decision was made on or, after Execute,
+	// that the execution made; its current attempt is the one that ran, is
+	// replayed, or stands in the way.
+	Record ledger.Record
+	// Leftover tells, with Busy, that only processes of the earlier attempt's
+	// command are alive.
+	Leftover bool
+	// Status is how the command ended just now, with Execute.
+	Status proc.Status
+	// Fatal is a signal that came for idem itself while no command was running
+	// any more; 0 for none.
+	Fatal syscall.Signal
+	// Unrecorded is why the outcome of a command that ran is not in the ledger.
+	Unrecorded error
+	// Streams are errors of our own stdout and stderr other than a reader that
+	// has gone.
+	Streams []error
+}
+
+// Run makes the call. An error means that nothing was started: a
+// *proc.StartError, a *proc.SignalError, or what is wrong with the ledger.
+func Run(ctx context.Context, l ledger.Ledger, c Call) (Result, error) {
+	waiting := ctx
+	if c.WaitFor > 0 {
+		var cancel context.CancelFunc
+		waiting, cancel = context.WithTimeout(ctx, c.WaitFor)
+		defer cancel()
+	}
+	var path string // of the command, looked up before anything is written
+	for {
+		rec, err := l.Get(ctx, c.ID)
+		if err != nil {
+			return Result{}, err
+		}
+		d := Decide(rec, c.Fingerprint, false, c.Policy)
+		if d.Action != Claim {
+			return c.settled(ctx, l, rec, d)
+		}
+		if path == "" {
+			if path, err = proc.LookPath(c.Argv[0]); err != nil {
+				return Result{}, err
+			}
+		}
+		claim, err := l.Claim(ctx, c.ID)
+		var busy *ledger.BusyError
+		switch {
+		case err == nil:
+			return c.claimed(ctx, l, claim, path)
+		case !errors.As(err, &busy):
+			return Result{}, err
+		}
+		// It may have ended between our look and our claim.
+		if d := Decide(busy.Record, c.Fingerprint, false, c.Policy); d.Action != Claim {
+			return c.settled(ctx, l, busy.Record, d)
+		}
+		if c.Wait {
+			err := l.Wait(waiting, c.ID)
+			if err == nil {
+				continue
+			}
+			if !errors.Is(err, context.DeadlineExceeded) {
+				return Result{}, err
+			}
+		}
+		return Result{Decision: Decision{Refuse, Busy}, Record: busy.Record, Leftover: busy.Leftover}, nil
+	}
+}
+
+// claimed decides again, now that nobody else can change the record.
+func (c *Call) claimed(ctx context.Context, l ledger.Ledger, claim ledger.Claim, path string) (Result, error) {
+	defer claim.Release()
+	rec, err := claim.Record(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	d := Decide(rec, c.Fingerprint, true, c.Policy)
+	if d.Action == Execute {
+		return c.execute(ctx, claim, rec, d, path)
+	}
+	if err := claim.Release(); err != nil {
+		return Result{}, err
+	}
+	return c.settled(ctx, l, rec, d)
+}
+
+// settled is for a call that runs nothing.
+func (c *Call) settled(ctx context.Context, l ledger.Ledger, rec ledger.Record, d Decision) (Result, error) {
+	res := Result{Decision: d, Record: rec}
+	if d.Action != Replay || c.ReplayStdout == nil && c.ReplayStderr == nil {
+		return res, nil
+	}
+	out, err := l.Output(ctx, rec.ID, rec.Current.RunID)
+	if err != nil {
+		return Result{}, err
+	}
+	defer out.Close()
+	err = out.Replay(c.ReplayStdout, c.ReplayStderr)
+	if errors.Is(err, ledger.ErrCorrupt) {
+		return Result{}, err
+	}
+	if err != nil && !errors.Is(err, syscall.EPIPE) {
+		res.Streams = append(res.Streams, err)
+	}
+	return res, nil
+}
+
+// execute runs the command and records its outcome.
+func (c *Call) execute(ctx context.Context, claim ledger.Claim, rec ledger.Record, d Decision, path string) (Result, error) {
+	// From here to the durable outcome no signal may end us.
+	signals := proc.Catch()
+	defer signals.Stop()
+	e, err := claim.Begin(ctx, ledger.Start{
+		RunID: c.RunID, Fingerprint: c.Fingerprint, Inputs: c.Inputs, Owner: c.Owner(), MaxOutput: c.MaxOutput,
+	})
+	if err != nil {
+		return Result{}, err
+	}
+	end, err := c.start(ctx, claim, e, rec, path, signals)
+	if end == nil {
+		return Result{}, errors.Join(err, e.Abandon(ctx))
+	}
+	res := Result{Decision: d, Record: rec, Status: end.Status}
+	res.Record.Fence, res.Record.Attempts, res.Record.Current = e.Fence(), e.Attempt().Number, e.Attempt()
+	if err != nil { // it ran, but nobody knows how it ended
+		res.Unrecorded = err
+		return res, nil
+	}
+	o := ledger.Outcome{State: ledger.Failed, Reason: ledger.ReasonExit, ExitCode: end.ExitCode, Signal: int(end.Signal)}
+	switch {
+	case end.Signal != 0:
+		o.Reason = ledger.ReasonSignal
+	case end.ExitCode == 0:
+		o.State = ledger.Succeeded
+	}
+	res.Record.Current, res.Unrecorded = e.Finish(ctx, o)
+	// Whoever waits for the key need not wait for the reader of our output.
+	_ = claim.Release()
+	res.Streams = end.Flush()
+	res.Fatal, _ = signals.Fatal()
+	return res, nil
+}
+
+func (c *Call) start(ctx context.Context, claim ledger.Claim, e ledger.Execution, rec ledger.Record, path string, signals *proc.Signals) (*proc.End, error) {
+	a := e.Attempt()
+	cmd := proc.Command{
+		Path: path, Args: c.Argv,
+		Env: c.Environ(Attempt{
+			ID: c.ID, Generation: rec.Generation, Number: a.Number, RunID: a.RunID, Fence: e.Fence(),
+		}),
+		Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr,
+		Record:    func(stream proc.Stream, p []byte) { e.Write(ledger.Stream(stream), p) },
+		Backlog:   c.Scratch,
+		KillAfter: killAfter,
+	}
+	if i, ok := e.(ledger.Inheriting); ok {
+		cmd.Inherit = i.Descriptors()
+	}
+	if lost := claim.Lost(); lost != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+		go func() {
+			select {
+			case <-lost:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+	}
+	return cmd.Run(ctx, signals)
+}
+
+// killAfter is how long a command that must end because its claim is lost may
+// take to do so.
+const killAfter = 10 * time.Second
