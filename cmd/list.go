@@ -39,7 +39,7 @@ func (a *app) listCommand() *cobra.Command {
 	f.Var(&o.state, "state", "only keys in `STATE`: "+strings.Join(o.state.of, ", "))
 	f.StringVar(&o.glob, "glob", "", "only keys that match `PATTERN` with * ? [...]; * matches any text, slashes and colons too")
 	f.IntVar(&o.limit, "limit", 0, "at most `N` keys (default all)")
-	f.Lookup("limit").DefValue = ""
+
 	f.BoolVar(&o.json, "json", false, "a JSON array")
 	return c
 }

@@ -35,7 +35,7 @@ func (a *app) logsCommand() *cobra.Command {
 	}
 	f := c.Flags()
 	f.IntVar(&o.attempt, "attempt", 0, "of attempt `N` (default the last)")
-	f.Lookup("attempt").DefValue = ""
+
 	f.BoolVar(&o.stdout, "stdout", false, "only the standard output")
 	f.BoolVar(&o.stderr, "stderr", false, "only the standard error")
 	f.BoolVarP(&o.follow, "follow", "f", false, "follow a running attempt to its end")

@@ -80,7 +80,7 @@ func (a *app) runCommand() *cobra.Command {
 	f.Var(&o.maxOutput, "max-output", "how much output to record: `SIZE` such as 10MiB, 0, or unlimited; over it, the head and\nthe last 1 MiB are kept (the live output is never cut)")
 	f.StringVar(&o.metaFile, "meta-file", "", "write one JSON object about the call to `PATH`")
 	f.IntVar(&o.metaFD, "meta-fd", -1, "write it to the open descriptor `N`")
-	f.Lookup("meta-fd").DefValue = ""
+	f.Lookup("meta-fd").DefValue = "0" // pflag shows no default that is zero
 	f.Var(o.exitCodes, "exit-code", "use status N for `NAME=N`: running, mismatch, interrupted, failed or ledger; repeatable\n(--exit-code running=0 for a quiet cron)")
 	f.BoolVarP(&a.ui.quiet, "quiet", "q", false, "no hints and warnings, only errors")
 	f.BoolVarP(&a.ui.verbose, "verbose", "v", false, "say also what went as expected")

@@ -3,7 +3,6 @@ package cmd
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -90,15 +89,10 @@ func (w *wait) Set(s string) error {
 	return nil
 }
 
-var looksLikeDuration = regexp.MustCompile(`^[0-9][0-9.a-zµ]*$`)
-
 // claimDetached takes a duration from before the "--": `--wait 10 -- cmd` would
 // otherwise run a command named 10. args are those behind the flags.
 func (w *wait) claimDetached(args []string) []string {
-	if !w.detached || len(args) < 2 || args[1] != "--" || !looksLikeDuration.MatchString(args[0]) {
-		return args
-	}
-	if err := w.Set(args[0]); err != nil {
+	if !w.detached || len(args) < 2 || args[1] != "--" || w.Set(args[0]) != nil {
 		return args
 	}
 	return args[2:]

@@ -132,6 +132,7 @@ func (c *Command) Run(ctx context.Context, s *Signals) (*End, error) {
 	go k.stopAtEndOf(ctx, c.KillAfter)
 	p.run(k.ended)
 	p.close()
+	<-k.ended // it is, but only this makes its fields visible here
 
 	e := &End{Status: k.status, Stopped: k.stopped.Load(), signals: s}
 	for _, t := range []*tee{p.out.tee, p.err.tee} {

@@ -19,6 +19,7 @@ type source struct {
 	fd       int // read end, non-blocking; the command's end is a description of its own
 	writeEnd int
 	seen     int64
+	grown    bool
 	size     int // of one read
 	tee      *tee
 }
@@ -137,7 +138,8 @@ func (p *pump) read(s *source, limit int, ended <-chan struct{}) (int, bool) {
 	} else {
 		s.tee.commit(n)
 	}
-	if s.seen += int64(n); s.size == smallRead && s.seen > growAt {
+	if s.seen += int64(n); !s.grown && s.seen > growAt {
+		s.grown = true
 		s.size = bigRead
 		growPipe(s.fd, bigPipe)
 		s.tee.grow()

@@ -55,7 +55,7 @@ func crashEndsWait(k *kit) {
 	go func() { done <- k.b.Wait(k.ctx, id) }()
 	k.stillWaiting(done, "the command runs")
 	k.crash()
-	k.ok(<-done, "Wait")
+	k.ok(k.answer(done), "Wait")
 	k.claimFree(id)
 }
 
@@ -112,7 +112,7 @@ func (k *kit) leftover(id ledger.ID, end func()) {
 	go func() { done <- k.b.Wait(k.ctx, id) }()
 	k.stillWaiting(done, "leftovers are alive")
 	end()
-	k.ok(<-done, "Wait")
+	k.ok(k.answer(done), "Wait")
 	k.claimFree(id)
 }
 

@@ -16,7 +16,7 @@ import (
 )
 
 // hangGuard ends a case whose ledger hangs. No promise depends on it.
-const hangGuard = 2 * time.Minute
+const hangGuard = time.Minute
 
 // kit is what a case works with: two handles on one fresh ledger, and helpers
 // that end the case when something that should work does not.

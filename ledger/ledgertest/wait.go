@@ -27,6 +27,18 @@ func (k *kit) waiting(ctx context.Context, id ledger.ID) <-chan error {
 	return done
 }
 
+// answer is what a Wait returned. A ledger may hang without heeding ctx.
+func (k *kit) answer(done <-chan error) error {
+	k.Helper()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(hangGuard):
+		k.Fatal("Wait does not return")
+		return nil
+	}
+}
+
 func (k *kit) stillWaiting(done <-chan error, while string) {
 	k.Helper()
 	select {
@@ -49,7 +61,7 @@ func waitReturnsOnRelease(k *kit) {
 	k.stillWaiting(done, "the claim is not released")
 	k.release(c)
 	for range 2 {
-		k.ok(<-done, "Wait")
+		k.ok(k.answer(done), "Wait")
 	}
 	k.claimFree(id)
 
@@ -75,7 +87,7 @@ func waitTakesNothing(k *kit) {
 		k.release(c)
 		k.release(k.claim(k.b, id))
 		for range 2 {
-			k.ok(<-done, "Wait")
+			k.ok(k.answer(done), "Wait")
 		}
 	}
 }
@@ -89,7 +101,7 @@ func waitHonoursContext(k *kit) {
 	k.stillWaiting(done, "the key is claimed")
 	cancel()
 	for range 2 {
-		k.is(<-done, context.Canceled, "Wait, then cancelled")
+		k.is(k.answer(done), context.Canceled, "Wait, then cancelled")
 	}
 	for _, l := range []ledger.Ledger{k.a, k.b} {
 		k.is(l.Wait(ctx, id), context.Canceled, "Wait, cancelled before")
@@ -99,7 +111,7 @@ func waitHonoursContext(k *kit) {
 	defer cancel()
 	done = k.waiting(ctx, id)
 	for range 2 {
-		k.is(<-done, context.DeadlineExceeded, "Wait with a deadline")
+		k.is(k.answer(done), context.DeadlineExceeded, "Wait with a deadline")
 	}
 	k.claimBusy(id)
 	k.release(c)

@@ -133,7 +133,7 @@ func (r *Reader) verify() error {
 		if err != nil {
 			return err
 		}
-		sum = crc32.Update(sum, castagnoli, b[:])
+		sum = crc32.Update(sum, crc32.IEEETable, b[:])
 	}
 	r.offset = 0
 	if sum != r.sum {

@@ -281,7 +281,7 @@ func sumHeaders(sum uint32, frames []byte) uint32 {
 		if err != nil {
 			break
 		}
-		sum = crc32.Update(sum, castagnoli, frames[:headerSize])
+		sum = crc32.Update(sum, crc32.IEEETable, frames[:headerSize])
 		frames = frames[headerSize+h.length:]
 	}
 	return sum
