@@ -74,12 +74,6 @@ func (a *app) logs(ctx context.Context, key string, o *logsOptions) error {
 			}
 			return err
 		}
-		if p.chunks == 0 { // perhaps the file has been made by now
-			out.Close()
-			if out, err = l.Output(ctx, rec.ID, at.RunID); err != nil {
-				return err
-			}
-		}
 		time.Sleep(followInterval)
 	}
 }

@@ -106,6 +106,9 @@ func metaOf(res runner.Result, call runner.Call) metaView {
 // anything is started, so that a bad path costs nothing.
 type meta struct{ files []*os.File }
 
+// noMetaFD is --meta-fd not given.
+const noMetaFD = -1
+
 func openMeta(path string, fd int) (*meta, error) {
 	m := &meta{}
 	if path != "" {
@@ -115,7 +118,7 @@ func openMeta(path string, fd int) (*meta, error) {
 		}
 		m.files = append(m.files, f)
 	}
-	if fd >= 0 {
+	if fd != noMetaFD {
 		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
 		if err != nil || flags&unix.O_ACCMODE == unix.O_RDONLY {
 			return nil, usage("--meta-fd: descriptor %d is not open for writing", fd)
@@ -124,6 +127,8 @@ func openMeta(path string, fd int) (*meta, error) {
 	}
 	return m, nil
 }
+
+func (m *meta) wanted() bool { return len(m.files) > 0 }
 
 func (m *meta) write(v metaView) error {
 	b, err := marshal(v)

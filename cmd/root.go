@@ -22,9 +22,13 @@ func Main(args []string) int {
 	a := &app{ui: ui{stdout: os.Stdout, stderr: os.Stderr}}
 	root := a.command()
 	root.SetArgs(args)
-	root.SetOut(os.Stdout)
+	asked := &askedFor{to: a.ui.stdout}
+	root.SetOut(asked)
 	root.SetErr(os.Stderr)
 	err := root.ExecuteContext(context.Background())
+	if err == nil {
+		err = asked.err
+	}
 	if err == nil {
 		return a.exit
 	}
@@ -61,6 +65,14 @@ func (a *app) command() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
+			for _, name := range []string{"ledger", "namespace", "meta-file"} {
+				if f := c.Flags().Lookup(name); f != nil && f.Changed && f.Value.String() == "" {
+					return usage("--%s is empty: a variable may be unset", name)
+				}
+			}
+			return nil
+		},
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return usage("%s is no command of idem", quote(args[0])).hint("idem --help lists them; to run a command: idem run --key KEY -- %s", commandLine(args))
@@ -72,21 +84,20 @@ func (a *app) command() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage("%v", err).hint("%s --help lists the flags", c.CommandPath())
 	})
-	root.CompletionOptions.HiddenDefaultCmd = false
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.ledger, "ledger", os.Getenv("IDEM_LEDGER"), "`DIR` of the ledger (IDEM_LEDGER;\n"+placeHelp+")")
 	flags.Lookup("ledger").DefValue = ""
-	flags.StringVar(&a.namespace, "namespace", "", "`NAME` that keeps keys apart (IDEM_NAMESPACE; default \"default\")")
-	root.AddCommand(a.runCommand(), a.listCommand(), a.showCommand(), a.logsCommand(), a.forgetCommand(), a.markCommand(), a.versionCommand())
+	flags.StringVar(&a.namespace, "namespace", os.Getenv("IDEM_NAMESPACE"), "`NAME` that keeps keys apart (IDEM_NAMESPACE; default \"default\")")
+	flags.Lookup("namespace").DefValue = ""
+	root.AddCommand(a.runCommand(), a.listCommand(), a.showCommand(), a.logsCommand(), a.forgetCommand(), a.markCommand(), a.completionCommand(), a.versionCommand())
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetHelpCommand(a.helpCommand())
 	return root
 }
 
 // id returns the record that a key names, after it has checked the key.
 func (a *app) id(key string, allowEmptyParts bool) (ledger.ID, error) {
 	id := ledger.ID{Namespace: a.namespace, Key: key}
-	if id.Namespace == "" {
-		id.Namespace = os.Getenv("IDEM_NAMESPACE")
-	}
 	if id.Namespace == "" {
 		id.Namespace = "default"
 	}

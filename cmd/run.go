@@ -55,7 +55,7 @@ func (a *app) runCommand() *cobra.Command {
 		onMismatch:    choice{value: string(runner.RefuseIt), of: []string{"refuse", "rerun"}},
 		replay:        choice{value: "all", of: []string{"all", "stdout", "stderr", "none"}},
 		maxOutput:     size{bytes: 64 << 20, text: "64MiB"},
-		metaFD:        -1,
+		metaFD:        noMetaFD,
 		exitCodes:     exitCodes{},
 	}
 	c := &cobra.Command{
@@ -79,7 +79,7 @@ func (a *app) runCommand() *cobra.Command {
 	f.Var(&o.replay, "replay", "which streams a replay writes: `CHOICE` of all, stdout, stderr or none")
 	f.Var(&o.maxOutput, "max-output", "how much output to record: `SIZE` such as 10MiB, 0, or unlimited; over it, the head and\nthe last 1 MiB are kept (the live output is never cut)")
 	f.StringVar(&o.metaFile, "meta-file", "", "write one JSON object about the call to `PATH`")
-	f.IntVar(&o.metaFD, "meta-fd", -1, "write it to the open descriptor `N`")
+	f.IntVar(&o.metaFD, "meta-fd", noMetaFD, "write it to the open descriptor `N`")
 	f.Lookup("meta-fd").DefValue = "0" // pflag shows no default that is zero
 	f.Var(o.exitCodes, "exit-code", "use status N for `NAME=N`: running, mismatch, interrupted, failed or ledger; repeatable\n(--exit-code running=0 for a quiet cron)")
 	f.BoolVarP(&a.ui.quiet, "quiet", "q", false, "no hints and warnings, only errors")
@@ -88,10 +88,6 @@ func (a *app) runCommand() *cobra.Command {
 }
 
 func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
-	// A reader that goes away must not end us: neither a replay nor a command
-	// that runs. (Handled, not ignored: the command would inherit that.)
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-
 	args = o.wait.claimDetached(args)
 	if len(args) == 0 {
 		return usage("no command to run").hint("idem run --key KEY -- COMMAND [ARG...]")
@@ -117,6 +113,7 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	}
 	call := a.call(o, id, args, l)
 	res, err := runner.Run(ctx, l, call)
+	signal.Ignore(syscall.SIGPIPE) // our exit status says more; nothing is started any more
 	var stopped *proc.SignalError
 	if errors.As(err, &stopped) {
 		a.ui.note("%v", err)
@@ -128,8 +125,10 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 		return a.remapped(o, err)
 	}
 	code, f := a.outcome(res, call)
-	if err := meta.write(metaOf(res, call)); err != nil {
-		a.ui.warn("%v", err)
+	if meta.wanted() {
+		if err := meta.write(metaOf(res, call)); err != nil {
+			a.ui.warn("%v", err)
+		}
 	}
 	if f != nil {
 		return a.remapped(o, f)

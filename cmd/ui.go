@@ -27,7 +27,8 @@ type ui struct {
 
 func (u *ui) line(w io.Writer, prefix, format string, args ...any) {
 	text := strings.TrimSuffix(fmt.Sprintf(format, args...), "\n")
-	_, _ = fmt.Fprintf(w, "idem: %s%s\n", prefix, strings.ReplaceAll(text, "\n", "; "))
+	text = strings.ReplaceAll(text, "\n", "; ")
+	_, _ = fmt.Fprintf(w, "idem: %s%s\n", prefix, escapeBut(text, `\`)) // errors hold paths and flags as they were given
 }
 
 // fail tells an error, its hints behind it.

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"fmt"
+	"os"
 	"runtime"
 	"runtime/debug"
 
@@ -35,8 +36,23 @@ func (a *app) versionCommand() *cobra.Command {
 // print writes what was asked for to stdout. That it did not arrive is a
 // failure, as of cat(1).
 func (a *app) print(s string) error {
-	if _, err := a.ui.stdout.WriteString(s); err != nil {
-		return fail(exitNotFound, "stdout: %v", err)
+	asked := &askedFor{to: a.ui.stdout}
+	_, _ = asked.Write([]byte(s))
+	return asked.err
+}
+
+// askedFor keeps the first error of writing to stdout: cobra, which writes the
+// help, would print it and go on.
+type askedFor struct {
+	to  *os.File
+	err error
+}
+
+func (w *askedFor) Write(p []byte) (int, error) {
+	if w.err == nil {
+		if _, err := w.to.Write(p); err != nil {
+			w.err = fail(exitNotFound, "stdout: %v", err)
+		}
 	}
-	return nil
+	return len(p), nil
 }

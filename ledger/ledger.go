@@ -130,8 +130,8 @@ type Ledger interface {
 	// It takes nothing, so that a claim may still fail afterwards.
 	Wait(ctx context.Context, id ID) error
 
-	// List returns the records that match f, latest activity first, without
-	// their Inputs. Forgotten keys are not listed.
+	// List returns the records that match f, the one with the latest attempt or
+	// mark first, without their Inputs. Forgotten keys are not listed.
 	List(ctx context.Context, f Filter) ([]Record, error)
 
 	// Attempts returns the history of id's generation, oldest first.
@@ -142,7 +142,8 @@ type Ledger interface {
 	// caller closes it.
 	Output(ctx context.Context, id ID, runID string) (Output, error)
 
-	// Mark settles id by hand. It fails with *BusyError while the key is held
+	// Mark settles id by hand; the fingerprint and the inputs stay those that
+	// were recorded. It fails with *BusyError while the key is held
 	// and with ErrChanged when the record is not as m.Expect says.
 	Mark(ctx context.Context, id ID, m Mark) error
 

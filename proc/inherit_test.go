@@ -6,12 +6,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 const listDescriptors = `for f in /proc/$$/fd/*; do [ ${f##*/} -gt 2 ] && echo ${f##*/} $(readlink $f); done; true`
@@ -68,7 +70,7 @@ func TestInheritedDescriptorUnderALowLimit(t *testing.T) {
 }
 
 // Every descriptor of the caller arrives, whatever the numbers, and none of ours
-// does. Go's fork would overwrite one of them now and then.
+// does.
 func TestCallersDescriptorsPassThrough(t *testing.T) {
 	if _, err := os.Stat("/proc/self/fd"); err != nil {
 		t.Skip(err)
@@ -80,7 +82,7 @@ func TestCallersDescriptorsPassThrough(t *testing.T) {
 	}
 	defer null.Close()
 	for _, holes := range [][]int{{}, {3}, {3, 4}, {4, 6, 7}, {3, 5, 7, 9, 11, 13, 15}, {3, 4, 5, 6, 7, 8, 10, 12, 14}, {7, 8, 9, 20, 21, 22}} {
-		for extra := range 12 {
+		for _, extra := range []int{0, 3} {
 			script := ""
 			for _, fd := range append(holes, 23+extra, 24+extra) {
 				script += fmt.Sprintf("exec %d>&-; ", fd)
@@ -102,6 +104,54 @@ func TestCallersDescriptorsPassThrough(t *testing.T) {
 				t.Errorf("closed %v: %s", script, diff)
 			}
 		}
+	}
+}
+
+// Go's fork moves a pipe of its own onto the number above the command's
+// outputs, if lower numbers have become free meanwhile.
+func TestForkSparesTheCallersDescriptors(t *testing.T) {
+	null, err := unix.Open("/dev/null", unix.O_RDONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(null)
+	fds := []int{}
+	for least := 300; least < 306; least++ { // two to be free, two outputs, two of the caller's
+		fd, err := unix.FcntlInt(uintptr(null), unix.F_DUPFD, least)
+		if err != nil {
+			t.Skip(err)
+		}
+		fds = append(fds, fd)
+	}
+	// Everything below is taken, so that the two become the lowest free numbers.
+	for {
+		fd, err := unix.FcntlInt(uintptr(null), unix.F_DUPFD_CLOEXEC, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if fd > fds[0] {
+			unix.Close(fd)
+			break
+		}
+		defer unix.Close(fd)
+	}
+	out, errOut := fds[2], fds[3]
+	for _, fd := range fds[:4] {
+		unix.CloseOnExec(fd)
+	}
+	unix.Close(fds[0])
+	unix.Close(fds[1])
+	script := fmt.Sprintf("[ -e /proc/$$/fd/%d ] && [ -e /proc/$$/fd/%d ] && [ ! -e /proc/$$/fd/%d ]", fds[4], fds[5], fds[5]+1)
+	pid, err := (&Command{}).fork("/bin/sh", []string{"sh", "-c", script}, nil, out, errOut)
+	for _, fd := range fds[2:] {
+		unix.Close(fd)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, _ := os.FindProcess(pid)
+	if state, err := p.Wait(); err != nil || !state.Success() {
+		t.Errorf("%v, %v", state, err)
 	}
 }
 
@@ -161,14 +211,18 @@ func TestNothingIsLeftOpen(t *testing.T) {
 		r, w := newPipe(t)
 		c.Stdout = w
 		e := run(t, c)
-		go func() { readAll(t, r); r.Close() }()
+		read := make(chan []byte)
+		go func() { read <- readAll(t, r) }()
 		e.Flush()
 		w.Close()
+		<-read
+		r.Close()
 		missing := &Command{Path: "/no/such/thing"}
 		if _, err := missing.Run(t.Context(), nil); err == nil {
 			t.Error("it ran")
 		}
 	}
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // it closes forgotten files
 	once()
 	before := count()
 	for range 10 {

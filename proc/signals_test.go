@@ -2,7 +2,6 @@ package proc
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -164,13 +163,21 @@ func TestCtrlCEndsTheCallersLoop(t *testing.T) {
 }
 
 // helperLeader is a shell with job control: it runs idem in a foreground group,
-// reports when that is stopped, and continues it.
+// reports when that is stopped, and continues it. With "background" it is a
+// background group, and it tells idem's pid.
 func helperLeader(args []string) int {
+	background := args[0] == "background"
+	if background {
+		args = args[1:]
+	}
 	c := exec.Command(args[0], args[1:]...)
 	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
-	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Foreground: true}
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Foreground: !background}
 	if err := c.Start(); err != nil {
 		panic(err)
+	}
+	if background {
+		fmt.Println("pid", c.Process.Pid)
 	}
 	for {
 		var ws syscall.WaitStatus
@@ -198,6 +205,25 @@ func TestCtrlZStopsBothAndContGoesOn(t *testing.T) {
 	s.until("stopped by SIGTSTP")
 	time.Sleep(400 * time.Millisecond)
 	fmt.Fprint(s.in, "\x03") // it runs again, and gets what the terminal sends
+	s.end("SIGINT")
+}
+
+// What comes to a background job was not sent by the terminal.
+func TestSignalToABackgroundJob(t *testing.T) {
+	t.Parallel()
+	argv := append(self(t, "leader"), "background")
+	argv = append(argv, self(t, "idem")...)
+	argv = append(argv, self(t, "count")...)
+	s := startSession(t, true, exec.Command(argv[0], argv[1:]...))
+	var pid int
+	line, err := s.out.ReadString('\n')
+	if _, serr := fmt.Sscanf(line, "pid %d", &pid); serr != nil {
+		t.Fatalf("%q, %v", line, err)
+	}
+	s.until("ready")
+	if err := syscall.Kill(pid, unix.SIGINT); err != nil {
+		t.Fatal(err)
+	}
 	s.end("SIGINT")
 }
 
@@ -232,125 +258,4 @@ func TestIgnoredSignalsStayIgnored(t *testing.T) {
 	s.kill(unix.SIGHUP)
 	s.kill(unix.SIGINT)
 	s.end()
-}
-
-func raise(t *testing.T, sig syscall.Signal) {
-	t.Helper()
-	if err := syscall.Kill(os.Getpid(), sig); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func TestSignalBeforeTheStart(t *testing.T) {
-	s := Catch()
-	defer s.Stop()
-	raise(t, unix.SIGUSR1)
-	raise(t, unix.SIGPIPE)
-	raise(t, unix.SIGHUP)
-	<-s.Done()
-	if sig, ok := s.Fatal(); !ok || sig != unix.SIGHUP {
-		t.Errorf("Fatal: %v, %v", sig, ok)
-	}
-	c, _ := command(t, "/bin/sh", "-c", "echo x")
-	c.Record = func(Stream, []byte) { t.Error("it ran") }
-	e, err := c.Run(t.Context(), s)
-	var early *SignalError
-	if e != nil || !errors.As(err, &early) || early.Signal != unix.SIGHUP {
-		t.Errorf("%v, %v", e, err)
-	}
-}
-
-func TestSignalDuringARunIsTheCommands(t *testing.T) {
-	s := Catch()
-	defer s.Stop()
-	c, rec := command(t, "/bin/sh", "-c", "trap 'echo term; exit 3' TERM; echo ready; while :; do sleep 0.05; done")
-	go func() {
-		waitFor(t, "the command", func() bool { return len(rec.bytes(Stdout)) > 0 })
-		raise(t, unix.SIGTERM)
-	}()
-	e, err := c.Run(t.Context(), s)
-	if err != nil || e.ExitCode != 3 {
-		t.Errorf("%+v, %v", e, err)
-	}
-	if sig, ok := s.Fatal(); ok {
-		t.Errorf("Fatal: %v", sig)
-	}
-	if sig, ok := s.Seen(); !ok || sig != unix.SIGTERM {
-		t.Errorf("Seen: %v, %v", sig, ok)
-	}
-	// Afterwards it is idem's again, and ends the wait for a reader.
-	raise(t, unix.SIGTERM)
-	<-s.Done()
-}
-
-func TestSignalEndsFlush(t *testing.T) {
-	s := Catch()
-	defer s.Stop()
-	c, _ := command(t, "head", "-c", "1000000", "/dev/zero")
-	_, c.Stdout = newPipe(t) // nobody reads
-	e, err := c.Run(t.Context(), s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	time.AfterFunc(100*time.Millisecond, func() { raise(t, unix.SIGTERM) })
-	e.Flush()
-	if _, ok := s.Fatal(); !ok {
-		t.Error("Flush did not wait")
-	}
-}
-
-// A signal between the decision to start and the start goes to the command, or
-// to idem if there is none in the end.
-func TestSignalDuringTheStart(t *testing.T) {
-	s := Catch()
-	defer s.Stop()
-	k := &child{}
-	if err := s.enter(k); err != nil {
-		t.Fatal(err)
-	}
-	s.handle(unix.SIGINT)
-	if _, ok := s.Fatal(); ok {
-		t.Error("it is the command's so far")
-	}
-	c := exec.Command("sleep", "60")
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	k.proc = c.Process
-	s.started(k)
-	c.Wait()
-	if ws := c.ProcessState.Sys().(syscall.WaitStatus); ws.Signal() != unix.SIGINT {
-		t.Errorf("status %#x", uint32(ws))
-	}
-	s.leave(k)
-
-	k = &child{}
-	if err := s.enter(k); err != nil {
-		t.Fatal(err)
-	}
-	s.handle(unix.SIGQUIT)
-	s.leave(k) // could not be started
-	if sig, ok := s.Fatal(); !ok || sig != unix.SIGQUIT {
-		t.Errorf("Fatal: %v, %v", sig, ok)
-	}
-}
-
-// After Stop a signal does what it did before: here, end the process.
-func TestStopGivesDispositionsBack(t *testing.T) {
-	t.Parallel()
-	argv := append(self(t, "stopped"), "x")
-	err := exec.Command(argv[0], argv[1:]...).Run()
-	var e *exec.ExitError
-	if !errors.As(err, &e) || e.Sys().(syscall.WaitStatus).Signal() != unix.SIGTERM {
-		t.Errorf("%v", err)
-	}
-}
-
-func helperStopped([]string) int {
-	s := Catch()
-	s.Stop()
-	s.Stop()
-	syscall.Kill(os.Getpid(), syscall.SIGTERM)
-	time.Sleep(10 * time.Second)
-	return 99
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/signal"
 	"syscall"
 	"time"
 
@@ -144,6 +145,7 @@ func (c *Call) settled(ctx context.Context, l ledger.Ledger, rec ledger.Record, 
 		return Result{}, err
 	}
 	defer out.Close()
+	signal.Ignore(syscall.SIGPIPE) // a reader that goes away does not change what happened
 	err = out.Replay(c.ReplayStdout, c.ReplayStderr)
 	if errors.Is(err, ledger.ErrCorrupt) {
 		return Result{}, err

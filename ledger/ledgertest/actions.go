@@ -37,7 +37,7 @@ func (m *model) heldID(t *rapid.T, inProgress bool) ledger.ID {
 func (m *model) get(t *rapid.T) {
 	i, id := anyHandle(t), anyID(t)
 	r := m.compare(t, i, id)
-	m.seen = append(m.seen, r.mem)
+	m.seen[id] = append(m.seen[id], r.mem)
 	for _, a := range m.finished(t, id) {
 		m.compareOutput(t, i, id, a)
 	}
@@ -198,8 +198,8 @@ func (m *model) mark(t *rapid.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(m.seen) > 0 && rapid.Bool().Draw(t, "outdated") {
-		expect = rapid.SampledFrom(m.seen).Draw(t, "expected")
+	if seen := m.seen[id]; len(seen) > 0 && rapid.Bool().Draw(t, "outdated") {
+		expect = rapid.SampledFrom(seen).Draw(t, "expected")
 	}
 	states := []ledger.State{ledger.Succeeded, ledger.Failed, ledger.None}
 	if expect.Current.RunID == "" {

@@ -142,7 +142,8 @@ func releasedRunningIsInterrupted(k *kit) {
 	if len(as) != 2 {
 		k.Fatalf("want two attempts, got %+v", as)
 	}
-	lost.ExitCode = as[0].ExitCode // nobody knows it, so that any will do
+	// Nobody knows these, so that any will do.
+	lost.ExitCode, lost.OutputBytes, lost.Truncated = as[0].ExitCode, as[0].OutputBytes, as[0].Truncated
 	k.same(as, []ledger.Attempt{lost, second}, "history")
 	k.phase(id, ledger.PhaseSucceeded)
 }

@@ -23,7 +23,7 @@ func (k *kit) listed(f ledger.Filter, want ...string) {
 	}
 }
 
-// listOrder: beginning, finishing and marking are activity; reading is not.
+// listOrder: the latest attempt or mark counts, not when it ended.
 func listOrder(k *kit) {
 	all := ledger.Filter{}
 	for _, name := range []string{"m", "a", "z"} {
@@ -44,15 +44,15 @@ func listOrder(k *kit) {
 	k.run(k.b, key("m"), failure)
 	k.listed(all, "m", "z", "a")
 	k.finish(x, success)
-	k.listed(all, "z", "m", "a")
+	k.listed(all, "m", "z", "a")
 	k.release(c)
 
 	k.get(k.a, key("a"))
 	k.release(k.claim(k.b, key("a")))
-	k.listed(all, "z", "m", "a")
-	k.listed(ledger.Filter{Limit: 2}, "z", "m")
-	k.listed(ledger.Filter{Limit: 3}, "z", "m", "a")
-	k.listed(ledger.Filter{Limit: 100}, "z", "m", "a")
+	k.listed(all, "m", "z", "a")
+	k.listed(ledger.Filter{Limit: 2}, "m", "z")
+	k.listed(ledger.Filter{Limit: 3}, "m", "z", "a")
+	k.listed(ledger.Filter{Limit: 100}, "m", "z", "a")
 }
 
 func listFilter(k *kit) {

@@ -143,6 +143,7 @@ func markOfChangedFails(k *kit) {
 	done := k.get(k.a, id)
 	k.ok(k.b.Forget(k.ctx, id), "Forget")
 	k.is(k.a.Mark(k.ctx, id, newMark(done, ledger.Failed)), ledger.ErrChanged, "Mark of a forgotten key")
+	k.is(k.a.Mark(k.ctx, id, newMark(none, ledger.Failed)), ledger.ErrChanged, "Mark that expects no record of an earlier generation")
 	k.phase(id, ledger.PhaseNone)
 }
 

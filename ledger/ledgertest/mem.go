@@ -16,7 +16,7 @@ import (
 type Mem struct {
 	mu      sync.Mutex
 	records map[ledger.ID]*memRecord
-	clock   int64         // counts changes: the order of activity
+	clock   int64         // counts attempts and marks
 	freed   chan struct{} // closed and replaced when a claim ends
 }
 
@@ -61,7 +61,7 @@ func (m *Mem) free(r *memRecord) {
 	m.freed = make(chan struct{})
 }
 
-// touch makes r the key with the latest activity.
+// touch makes r the key with the latest attempt or mark.
 func (m *Mem) touch(r *memRecord) {
 	m.clock++
 	r.touched = m.clock
@@ -201,12 +201,13 @@ func (h *memHandle) Mark(ctx context.Context, id ledger.ID, m ledger.Mark) error
 	defer h.mu.Unlock()
 	r := h.at(id)
 	current, expected := r.current(), m.Expect.Current
+	changed := r.generation != m.Expect.Generation || current.RunID != expected.RunID || current.State != expected.State
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case r.holder != nil:
 		return h.busy(id)
-	case current.RunID != expected.RunID || current.State != expected.State:
+	case changed:
 		return ledger.ErrChanged
 	}
 	r.settle()

@@ -55,9 +55,9 @@ type model struct {
 	mem     *Mem
 	handles [2]pair[ledger.Ledger]
 	held    map[ledger.ID]*holder
-	late    []attempt           // begun, not finished, and their claim was released
-	seen    []ledger.Record     // what a mark may have been decided on
-	fences  map[ledger.ID]int64 // the last one of the real side
+	late    []attempt                     // begun, not finished, and their claim was released
+	seen    map[ledger.ID][]ledger.Record // what a mark may have been decided on
+	fences  map[ledger.ID]int64           // the last one of the real side
 }
 
 // holder is a claim, and the attempt in progress if there is one.
@@ -79,7 +79,7 @@ var modelIDs = []ledger.ID{
 func newModel(t *testing.T, rt *rapid.T, h Harness) *model {
 	m := &model{
 		ctx: t.Context(), h: h, place: h.New(t), mem: NewMem(), held: map[ledger.ID]*holder{},
-		fences: map[ledger.ID]int64{},
+		fences: map[ledger.ID]int64{}, seen: map[ledger.ID][]ledger.Record{},
 	}
 	for i := range m.handles {
 		m.reopen(rt, i)

@@ -13,6 +13,7 @@ import (
 
 // Reader reads recorded output. It implements ledger.Output.
 type Reader struct {
+	open func() (*os.File, error) // of a file that may not be there yet
 	src  io.ReaderAt
 	file *os.File // src, when it is a file
 	// done tells that the recording is finished, so that src must hold exactly
@@ -36,9 +37,9 @@ func OpenFile(f *os.File, size int64, sum uint32) *Reader {
 	return &Reader{src: f, file: f, done: true, size: size, sum: sum}
 }
 
-// Follow returns a reader of a file that may still grow, or that was never
-// finished. It owns f.
-func Follow(f *os.File) *Reader { return &Reader{src: f, file: f} }
+// Follow returns a reader of a file that may still have to be made, may grow,
+// or was never finished.
+func Follow(open func() (*os.File, error)) *Reader { return &Reader{open: open} }
 
 // Close closes the file.
 func (r *Reader) Close() error {
@@ -72,6 +73,16 @@ func (r *Reader) Next() (ledger.Chunk, error) {
 func (r *Reader) header() (header, error) {
 	if r.done && r.offset >= r.size {
 		return header{}, io.EOF
+	}
+	if r.src == nil {
+		f, err := r.open()
+		if errors.Is(err, os.ErrNotExist) {
+			return header{}, io.EOF
+		}
+		if err != nil {
+			return header{}, err
+		}
+		r.src, r.file = f, f
 	}
 	var b [headerSize]byte
 	if err := readAt(r.src, b[:], r.offset); err != nil {

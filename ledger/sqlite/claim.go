@@ -118,6 +118,7 @@ type claim struct {
 
 	mu   sync.Mutex
 	lock *lock // nil when released
+	life *lock // of the execution in progress, if there is one
 }
 
 var errReleased = errors.New("the claim is released")
@@ -139,9 +140,27 @@ func (c *claim) Release() error {
 	if c.lock == nil {
 		return nil
 	}
-	err := c.lock.release()
+	// An execution that was not finished keeps the key busy as long as
+	// processes of its command live.
+	err := errors.Join(c.endLife(ledger.ReasonLost), c.lock.release())
 	c.lock = nil
 	return c.ledger.explain(err)
+}
+
+// endLife gives the life lock back: for good after an end that the command
+// chose, else only our part, so that leftovers of a killed command count. The
+// caller holds c.mu.
+func (c *claim) endLife(reason ledger.Reason) error {
+	life := c.life
+	c.life = nil
+	switch {
+	case life == nil:
+		return nil
+	case reason == ledger.ReasonExit:
+		return life.release()
+	default:
+		return life.leave()
+	}
 }
 
 func (c *claim) Record(ctx context.Context) (ledger.Record, error) {
@@ -169,10 +188,13 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 	if err != nil {
 		return nil, l.explain(err)
 	}
-	e := &execution{claim: c, life: life}
+	c.mu.Lock()
+	c.life = life
+	c.mu.Unlock()
+	e := &execution{claim: c, life: life.file}
 	err = l.write(ctx, func(tx *sql.Tx) error { return e.begin(ctx, tx, s) })
 	if err != nil {
-		_ = life.release()
+		e.endLife(ledger.ReasonExit)
 		return nil, l.explain(err)
 	}
 	// The monotonic clock counts from here; the record has the same instant.
@@ -230,7 +252,7 @@ func settleLost(ctx context.Context, tx *sql.Tx, id ledger.ID, last attemptRow) 
 // execution implements ledger.Execution and ledger.Inheriting.
 type execution struct {
 	claim  *claim
-	life   *lock
+	life   *os.File
 	spool  *spool.Writer
 	before recordRow   // as Abandon restores it,
 	lost   *attemptRow // and the attempt that Begin settled, if any
@@ -241,20 +263,12 @@ type execution struct {
 func (e *execution) Attempt() ledger.Attempt         { return e.row.a }
 func (e *execution) Fence() int64                    { return e.record.rec.Fence }
 func (e *execution) Write(s ledger.Stream, p []byte) { e.spool.Write(s, p) }
-func (e *execution) Descriptors() []*os.File         { return []*os.File{e.life.file} }
+func (e *execution) Descriptors() []*os.File         { return []*os.File{e.life} }
 
-// endLife gives the life lock back: for good after an end that the command
-// chose, else only our part, so that leftovers of a killed command count.
 func (e *execution) endLife(reason ledger.Reason) {
-	if e.life == nil {
-		return
-	}
-	if reason == ledger.ReasonExit {
-		_ = e.life.release()
-	} else {
-		_ = e.life.leave()
-	}
-	e.life = nil
+	e.claim.mu.Lock()
+	defer e.claim.mu.Unlock()
+	_ = e.claim.endLife(reason)
 }
 
 // Finish implements ledger.Execution.

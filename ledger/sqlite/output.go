@@ -68,21 +68,27 @@ func (l *Ledger) Output(ctx context.Context, id ledger.ID, runID string) (ledger
 }
 
 func (l *Ledger) output(ctx context.Context, db *sql.DB, id ledger.ID, runID string) (ledger.Output, error) {
-	row, err := attemptOf(ctx, db, id, runID)
-	if err != nil {
-		return nil, err
+	row := l.recent.Load()
+	if row == nil || row.a.RunID != runID {
+		found, err := attemptOf(ctx, db, id, runID)
+		if err != nil {
+			return nil, err
+		}
+		row = &found
 	}
 	switch row.place {
 	case placeInline:
 		var frames []byte
-		err := db.QueryRowContext(ctx, "select frames from outputs where attempt=?", row.rowid).Scan(&frames)
-		if row.size == 0 && errors.Is(err, sql.ErrNoRows) {
-			err = nil
+		if row.size > 0 {
+			err := db.QueryRowContext(ctx, "select frames from outputs where attempt=?", row.rowid).Scan(&frames)
+			if err != nil && !errors.Is(err, sql.ErrNoRows) {
+				return nil, err
+			}
+			if int64(len(frames)) != row.size {
+				return nil, fmt.Errorf("%w: the output of run %s", ledger.ErrCorrupt, runID)
+			}
 		}
-		if err == nil && int64(len(frames)) != row.size || errors.Is(err, sql.ErrNoRows) {
-			err = fmt.Errorf("%w: the output of run %s", ledger.ErrCorrupt, runID)
-		}
-		return spool.OpenInline(frames, row.sum), err
+		return spool.OpenInline(frames, row.sum), nil
 	case placeFile:
 		f, err := l.openSpool(runID)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -90,11 +96,7 @@ func (l *Ledger) output(ctx context.Context, db *sql.DB, id ledger.ID, runID str
 		}
 		return spool.OpenFile(f, row.size, row.sum), err
 	case placeUnknown:
-		f, err := l.openSpool(runID)
-		if errors.Is(err, fs.ErrNotExist) {
-			return spool.OpenInline(nil, 0), nil // none yet
-		}
-		return spool.Follow(f), err
+		return spool.Follow(func() (*os.File, error) { return l.openSpool(runID) }), nil
 	default:
 		return spool.OpenInline(nil, 0), nil
 	}

@@ -38,6 +38,7 @@ func (l *Ledger) get(ctx context.Context, db *sql.DB, id ledger.ID) (ledger.Reco
 			return ledger.Record{}, err
 		}
 		if r.rec.Current.State != ledger.Running {
+			l.recent.Store(&a)
 			return r.rec, nil
 		}
 		r.rec.Alive, err = l.alive(id)

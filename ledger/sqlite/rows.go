@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 
@@ -152,16 +153,20 @@ type querier interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
 
+const byName = " where r.namespace=? and r.key=? and r.window=?"
+
+func nameArgs(id ledger.ID) []any {
+	return []any{[]byte(id.Namespace), []byte(id.Key), []byte(id.Window)}
+}
+
 func readRecord(ctx context.Context, q querier, id ledger.ID) (recordRow, error) {
-	return scanRecord(q.QueryRowContext(ctx,
-		"select "+recordColumns+" from records r where r.namespace=? and r.key=? and r.window=?",
-		[]byte(id.Namespace), []byte(id.Key), []byte(id.Window)))
+	return scanRecord(q.QueryRowContext(ctx, "select "+recordColumns+" from records r"+byName, nameArgs(id)...))
 }
 
 func readAttempt(ctx context.Context, q querier, id ledger.ID, rowid int64) (attemptRow, error) {
 	var s attemptScan
 	err := q.QueryRowContext(ctx, "select "+attemptColumns+" from attempts a where a.id=?", rowid).Scan(s.dest()...)
-	if err == sql.ErrNoRows {
+	if errors.Is(err, sql.ErrNoRows) {
 		return attemptRow{}, fmt.Errorf("%w: an attempt of key %q is gone", ledger.ErrCorrupt, id.Key)
 	}
 	if err != nil {
@@ -171,16 +176,25 @@ func readAttempt(ctx context.Context, q querier, id ledger.ID, rowid int64) (att
 }
 
 // readBoth reads a record and its current attempt; a missing one is the zero
-// record of id.
+// record of id. It asks for both at once, because a replay asks nothing else.
 func readBoth(ctx context.Context, q querier, id ledger.ID) (recordRow, attemptRow, error) {
-	r, err := readRecord(ctx, q, id)
-	if err == sql.ErrNoRows {
-		return recordRow{rec: ledger.Record{ID: id, Generation: 1}}, attemptRow{}, nil
-	}
-	if err != nil || r.current == 0 {
+	var s attemptScan
+	r, err := scanRecord(q.QueryRowContext(ctx, "select "+recordColumns+", "+attemptColumns+
+		" from records r join attempts a on a.id = r.current"+byName, nameArgs(id)...), s.dest()...)
+	if errors.Is(err, sql.ErrNoRows) {
+		r, err = readRecord(ctx, q, id)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			return recordRow{rec: ledger.Record{ID: id, Generation: 1}}, attemptRow{}, nil
+		case err == nil && r.current != 0:
+			err = fmt.Errorf("%w: the current attempt of key %q is gone", ledger.ErrCorrupt, id.Key)
+		}
 		return r, attemptRow{}, err
 	}
-	a, err := readAttempt(ctx, q, id, r.current)
+	if err != nil {
+		return r, attemptRow{}, err
+	}
+	a, err := s.attempt(id)
 	if err == nil && a.record != r.rowid {
 		err = fmt.Errorf("%w: the record of key %q", ledger.ErrCorrupt, id.Key)
 	}

@@ -45,6 +45,12 @@ func (l *Ledger) Mark(ctx context.Context, id ledger.ID, m ledger.Mark) error {
 
 // Forget implements ledger.Ledger.
 func (l *Ledger) Forget(ctx context.Context, id ledger.ID) error {
+	// A ledger that is not there is not made to forget in.
+	if db, err := l.database(ctx); err != nil {
+		return l.explain(err)
+	} else if db == nil {
+		return ledger.ErrNotFound
+	}
 	var history []attemptRow
 	err := l.settle(ctx, id, func(tx *sql.Tx) error {
 		before, _, err := readBoth(ctx, tx, id)
@@ -82,14 +88,8 @@ func (l *Ledger) Forget(ctx context.Context, id ledger.ID) error {
 }
 
 // settle changes a record by hand, under its claim, so that nothing can run
-// meanwhile. A ledger that is not there is not made for it.
+// meanwhile.
 func (l *Ledger) settle(ctx context.Context, id ledger.ID, f func(tx *sql.Tx) error) error {
-	if db, err := l.database(ctx); err != nil || db == nil {
-		if err == nil {
-			err = ledger.ErrNotFound
-		}
-		return l.explain(err)
-	}
 	c, err := l.claim(ctx, id)
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -46,6 +47,10 @@ type Ledger struct {
 	dir   string
 	locks lockSpace
 	now   func() time.Time
+
+	// recent is the settled attempt that Get returned last: a replay asks for
+	// its output next.
+	recent atomic.Pointer[attemptRow]
 
 	mu       sync.Mutex // guards what follows, and makes writers of this handle take turns
 	db       *sql.DB    // nil until there is a ledger
@@ -89,11 +94,12 @@ func (l *Ledger) path(name string) string { return filepath.Join(l.dir, name) }
 
 // open opens a ledger that exists, without a lock and without writing.
 func (l *Ledger) open() error {
-	db, err := isOurFile(l.path("ledger.db"))
+	// locks is made last, so that ledger.db was there before it.
+	locks, err := l.locks.exists()
 	if err != nil {
 		return err
 	}
-	locks, err := l.locks.exists()
+	db, err := isOurFile(l.path("ledger.db"))
 	if err != nil {
 		return err
 	}
@@ -103,11 +109,14 @@ func (l *Ledger) open() error {
 	if err := checkFS(l.dir); err != nil {
 		return err
 	}
-	switch {
-	case !db:
+	if !db {
 		return fmt.Errorf("%w: ledger.db is gone, but locks is there", ledger.ErrCorrupt)
-	case !locks:
-		return l.unfinished()
+	}
+	if !locks {
+		err := l.unfinished()
+		if made, e := l.locks.exists(); !made || e != nil {
+			return errors.Join(err, e)
+		} // else it was finished, and used, while we looked
 	}
 	l.db, err = l.connect()
 	return err

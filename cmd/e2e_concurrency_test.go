@@ -1,0 +1,204 @@
+package cmd_test
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// once is a command that leaves a trace, says so, and waits for the file go. It
+// notices when another one runs at the same time.
+const once = `
+exec 8>>body.lock; flock -n 8 || echo overlap >>overlap
+echo x >>side; echo out; echo err >&2
+until [ -e go ]; do sleep 0.02; done
+`
+
+// 40: two callers of one key share one execution.
+func TestE2E40WaitShares(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	first := b.idem("run", "--key", "k", "--", "bash", "-c", once)
+	b.await("side", 1)
+	second := b.idem("run", "--key", "k", "--wait=60s", "--", "bash", "-c", once)
+	time.Sleep(200 * time.Millisecond) // let it come to its wait
+	if !second.running() {
+		t.Fatalf("the second caller did not wait: %+v", second.wait())
+	}
+	b.write("go", "")
+	for _, c := range []*call{first, second} {
+		if r := b.want(c.wait(), 0); r.out != "out\n" || !strings.Contains(r.err, "err\n") {
+			t.Errorf("%+v", r)
+		}
+	}
+	b.wantLines("side", 1)
+}
+
+// 41, 42: a duplicate is refused at once, or when its hangs is over; the
+// first is not disturbed.
+func TestE2E41And42Busy(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	first := b.idem("run", "--key", "k", "--", "bash", "-c", once)
+	b.await("side", 1)
+	r := b.want(b.run("run", "--key", "k", "--", "bash", "-c", once), 75)
+	if !strings.Contains(r.err, fmt.Sprint(first.pid())) {
+		t.Errorf("the owner is not named: %s", r.err)
+	}
+	begin := time.Now()
+	b.want(b.run("run", "--key", "k", "--wait=1s", "--", "bash", "-c", once), 75)
+	if waited := time.Since(begin); waited < time.Second {
+		t.Errorf("waited only %v", waited)
+	}
+	if !first.running() {
+		t.Error("the first caller has ended")
+	}
+	// 24: other arguments are told before anything is waited for.
+	b.want(b.run("run", "--key", "k", "--wait", "--", "true"), 65)
+	b.write("go", "")
+	b.want(first.wait(), 0)
+	b.wantLines("side", 1)
+}
+
+// 44: a waiting caller takes a failure over and runs.
+func TestE2E44WaitTakesFailureOver(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	script := once + `[ $IDEM_ATTEMPT = 2 ] || exit 3`
+	first := b.idem("run", "--key", "k", "--", "bash", "-c", script)
+	b.await("side", 1)
+	second := b.idem("run", "--key", "k", "--wait", "--", "bash", "-c", script)
+	b.write("go", "")
+	b.want(first.wait(), 3)
+	b.want(second.wait(), 0)
+	b.wantLines("side", 2)
+	b.wantLines("overlap", 0)
+}
+
+// storm starts n callers and returns their results.
+func (b *box) storm(n int, args func(i int) []string) []result {
+	b.t.Helper()
+	calls := make([]*call, n)
+	for i := range calls {
+		calls[i] = b.idem(args(i)...)
+	}
+	results := make([]result, n)
+	for i, c := range calls {
+		results[i] = c.wait()
+	}
+	return results
+}
+
+// 45: 500 callers, one key, one execution, 500 equal replies.
+func TestE2E45StormOnOneKey(t *testing.T) {
+	b := newBox(t)
+	script := `echo x >>side; printf 'a\0b'; echo err >&2; sleep 1`
+	for i, r := range b.storm(500, func(int) []string { return []string{"run", "--key", "k", "--wait", "--", "bash", "-c", script} }) {
+		if r.code != 0 || r.out != "a\x00b" || r.err != "err\n" {
+			t.Fatalf("caller %d: %+v", i, r)
+		}
+	}
+	b.wantLines("side", 1)
+}
+
+// 46: 500 callers, 500 keys, a ledger that does not exist yet.
+func TestE2E46StormOnFreshKeys(t *testing.T) {
+	b := newBox(t)
+	for i, r := range b.storm(500, func(i int) []string {
+		return []string{"run", "--key", fmt.Sprint("k", i), "--", "bash", "-c", "echo x >>side; echo $IDEM_KEY"}
+	}) {
+		if want := fmt.Sprintf("k%d\n", i); r.code != 0 || r.out != want || r.err != "" {
+			t.Fatalf("caller %d: %+v", i, r)
+		}
+	}
+	b.wantLines("side", 500)
+}
+
+// 47: 200 processes make the ledger at once.
+func TestE2E47StormOnFreshLedger(t *testing.T) {
+	for round := range 2 {
+		b := newBox(t)
+		for i, r := range b.storm(200, func(i int) []string {
+			return []string{"run", "--key", fmt.Sprint("k", i%20), "--wait", "--", "bash", "-c", "echo x >>side.$IDEM_KEY"}
+		}) {
+			if r.code != 0 || r.err != "" {
+				t.Fatalf("round %d, caller %d: %+v", round, i, r)
+			}
+		}
+		for i := range 20 {
+			b.wantLines(fmt.Sprint("side.k", i), 1)
+		}
+	}
+}
+
+// 48: different keys do not wait for each other: each of 20 commands ends only
+// when all 20 run.
+func TestE2E48KeysAreIndependent(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	script := `echo x >>side; until [ $(wc -l <side) = 20 ]; do sleep 0.1; done`
+	for _, r := range b.storm(20, func(i int) []string { return []string{"run", "--key", fmt.Sprint("k", i), "--", "bash", "-c", script} }) {
+		b.want(r, 0)
+	}
+}
+
+// 50: a key inside itself, also with another key between, fails at once, and
+// the runs around it go on.
+func TestE2E50Recursion(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	b.want(b.run("run", "--key", "a", "--", "bash", "-c", `
+		idem run --key a --wait -- true; echo $? >same
+		idem run --key b -- bash -c 'idem run --key a --wait -- true 2>message; echo $? >between'
+		idem run --key a --namespace other -- true; echo $? >other`), 0)
+	for name, want := range map[string]string{"same": "64\n", "between": "64\n", "other": "0\n"} {
+		if got := b.read(name); got != want {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	if !strings.Contains(b.read("message"), "inside itself") {
+		t.Errorf("message: %s", b.read("message"))
+	}
+	b.wantState("a", "succeeded")
+	b.wantState("b", "succeeded")
+}
+
+// 52 (L20): who only looks disturbs nobody.
+func TestE2E52ListDisturbsNobody(t *testing.T) {
+	b := newBox(t)
+	b.want(b.run("run", "--key", "first", "--", "true"), 0)
+	looking := b.start([]string{"bash", "-c", `until [ -e stop ]; do idem list >/dev/null || exit; idem show first >/dev/null || exit; done`})
+	var wg sync.WaitGroup
+	for w := range 4 {
+		wg.Go(func() {
+			for i := range 250 {
+				if r := b.run("run", "--key", fmt.Sprintf("k-%d-%d", w, i), "--", "true"); r.code != 0 {
+					t.Errorf("%+v", r)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	b.write("stop", "")
+	b.want(looking.wait(), 0)
+}
+
+// 54: --force never runs beside a run, and adds an attempt after it.
+func TestE2E54Force(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	first := b.idem("run", "--key", "k", "--", "bash", "-c", once)
+	b.await("side", 1)
+	b.want(b.run("run", "--key", "k", "--force", "--", "bash", "-c", once), 75)
+	b.write("go", "")
+	b.want(first.wait(), 0)
+	b.want(b.run("run", "--key", "k", "--force", "--", "bash", "-c", once), 0)
+	b.wantLines("side", 2)
+	b.wantLines("overlap", 0)
+	if rec := b.wantState("k", "succeeded"); rec.Attempt != 2 || len(rec.Attempts) != 2 {
+		t.Errorf("history: %+v", rec)
+	}
+}

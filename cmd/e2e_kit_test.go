@@ -1,0 +1,246 @@
+// The e2e tests run the real binary as users do: as processes of their own, in
+// files and on terminals, killed and stopped. The numbers in the comments are
+// those of the scenarios that the tests come from.
+package cmd_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// hangs bounds every wait. It is there to end a hang, not to measure.
+const hangs = 60 * time.Second
+
+// binary is the directory of the idem under test, built once as it is released.
+// A child removes it when this process has ended, however it did.
+var binary = sync.OnceValue(func() string {
+	dir, err := os.MkdirTemp("", "idem-e2e-")
+	if err != nil {
+		panic(err)
+	}
+	rest, alive, err := os.Pipe()
+	if err != nil {
+		panic(err)
+	}
+	janitor := exec.Command("sh", "-c", `trap "" INT TERM HUP; read _; rm -rf "$1"`, "sh", dir)
+	janitor.Stdin = rest
+	janitor.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := janitor.Start(); err != nil {
+		panic(err)
+	}
+	keep = alive
+	// Other users run it too.
+	if err := os.Chmod(dir, 0o755); err != nil {
+		panic(err)
+	}
+	build := exec.Command("go", "build", "-o", filepath.Join(dir, "idem"), "idem")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		panic(fmt.Sprintf("go build: %v\n%s", err, out))
+	}
+	return dir
+})
+
+var keep *os.File // open as long as this process lives
+
+// missing skips a test that cannot be run here, which IDEM_TEST_STRICT=1 does
+// not allow.
+func missing(t *testing.T, what string) {
+	t.Helper()
+	if os.Getenv("IDEM_TEST_STRICT") == "1" {
+		t.Fatalf("IDEM_TEST_STRICT: %s is missing", what)
+	}
+	t.Skipf("%s is missing", what)
+}
+
+func requireTool(t *testing.T, name string) {
+	t.Helper()
+	if _, err := exec.LookPath(name); err != nil {
+		missing(t, name)
+	}
+}
+
+func requireRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		missing(t, "root")
+	}
+}
+
+// box is a place for one test: a working directory, a ledger that does not
+// exist yet, and an environment by which all processes are found again.
+type box struct {
+	t      *testing.T
+	dir    string // where commands run
+	ledger string
+	env    []string
+}
+
+var boxes atomic.Int64
+
+func newBox(t *testing.T) *box {
+	t.Helper()
+	b := &box{t: t, dir: t.TempDir()}
+	b.ledger = filepath.Join(b.dir, "ledger")
+	mark := fmt.Sprintf("IDEM_E2E=%d-%d", os.Getpid(), boxes.Add(1))
+	b.env = []string{
+		"PATH=" + binary() + ":" + os.Getenv("PATH"), "HOME=" + b.dir, "LC_ALL=C", "TERM=dumb", "HISTFILE=",
+		"IDEM_LEDGER=" + b.ledger, mark,
+	}
+	t.Cleanup(func() { killMarked(mark) })
+	return b
+}
+
+// killMarked ends all processes that have mark in their environment: also
+// those that have left their group, their session and their parent.
+func killMarked(mark string) {
+	for range 100 {
+		found := false
+		dirs, _ := filepath.Glob("/proc/[0-9]*")
+		for _, dir := range dirs {
+			env, err := os.ReadFile(filepath.Join(dir, "environ"))
+			if err != nil || !bytes.Contains(append([]byte{0}, env...), []byte("\x00"+mark+"\x00")) {
+				continue
+			}
+			pid, _ := strconv.Atoi(filepath.Base(dir))
+			found = syscall.Kill(pid, syscall.SIGKILL) == nil || found
+		}
+		if !found {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// call is a process that was started. Its output is in files: leftovers of it
+// may hold them without holding us.
+type call struct {
+	b        *box
+	cmd      *exec.Cmd
+	out, err string
+	ended    chan struct{}
+}
+
+// result is how a call ended.
+type result struct {
+	code     int // as a shell has it
+	sig      syscall.Signal
+	out, err string
+}
+
+// idem starts idem in a session of its own, so that the test's terminal has no
+// part in it.
+func (b *box) idem(args ...string) *call {
+	b.t.Helper()
+	return b.start(append([]string{"idem"}, args...))
+}
+
+// start starts a program as idem does; opts change how.
+func (b *box) start(argv []string, opts ...func(*exec.Cmd)) *call {
+	b.t.Helper()
+	c := &call{b: b, ended: make(chan struct{})}
+	path := argv[0]
+	if path == "idem" {
+		path = filepath.Join(binary(), "idem")
+	}
+	c.cmd = exec.Command(path, argv[1:]...)
+	c.cmd.Args[0] = argv[0]
+	c.cmd.Dir, c.cmd.Env = b.dir, b.env
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	for _, s := range []struct {
+		to   *io.Writer
+		name *string
+	}{{&c.cmd.Stdout, &c.out}, {&c.cmd.Stderr, &c.err}} {
+		f, err := os.CreateTemp(b.dir, ".call-")
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		defer f.Close()
+		*s.to, *s.name = f, f.Name()
+	}
+	for _, o := range opts {
+		o(c.cmd)
+	}
+	if err := c.cmd.Start(); err != nil {
+		b.t.Fatal(err)
+	}
+	go func() {
+		_ = c.cmd.Wait() // the state says it all
+		close(c.ended)
+	}()
+	return c
+}
+
+func stdout(f *os.File) func(*exec.Cmd) { return func(c *exec.Cmd) { c.Stdout = f } }
+func stdin(f *os.File) func(*exec.Cmd)  { return func(c *exec.Cmd) { c.Stdin = f } }
+
+// run runs idem to its end.
+func (b *box) run(args ...string) result {
+	b.t.Helper()
+	return b.idem(args...).wait()
+}
+
+// sh runs a bash script to its end.
+func (b *box) sh(script string) result {
+	b.t.Helper()
+	return b.start([]string{"bash", "-c", script}).wait()
+}
+
+func (c *call) pid() int { return c.cmd.Process.Pid }
+
+func (c *call) running() bool {
+	select {
+	case <-c.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+func (c *call) kill(sig syscall.Signal) {
+	c.b.t.Helper()
+	if err := c.cmd.Process.Signal(sig); err != nil {
+		c.b.t.Fatal(err)
+	}
+}
+
+// killAll kills the call and its command at once.
+func (c *call) killAll() {
+	c.b.t.Helper()
+	if err := syscall.Kill(-c.pid(), syscall.SIGKILL); err != nil {
+		c.b.t.Fatal(err)
+	}
+}
+
+func (c *call) wait() result {
+	c.b.t.Helper()
+	select {
+	case <-c.ended:
+	case <-time.After(2 * hangs):
+		c.b.t.Fatalf("%q hangs; its stderr:\n%s", c.cmd.Args, c.b.read(c.err))
+	}
+	r := result{out: c.b.read(c.out), err: c.b.read(c.err)}
+	ws := c.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	r.code = ws.ExitStatus()
+	if ws.Signaled() {
+		r.sig = ws.Signal()
+		r.code = 128 + int(r.sig)
+	}
+	for _, bad := range []string{"goroutine ", "panic:", "SQLITE_", "WARNING: DATA RACE"} {
+		if strings.Contains(r.err, bad) {
+			c.b.t.Errorf("%q: stderr has %q:\n%s", c.cmd.Args, bad, r.err)
+		}
+	}
+	return r
+}

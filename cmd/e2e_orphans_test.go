@@ -1,0 +1,237 @@
+package cmd_test
+
+import (
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// 55, 56 (L2): a daemon that an ended command leaves behind blocks neither idem
+// nor the key, after a success and after a failure.
+func TestE2E55And56Daemon(t *testing.T) {
+	t.Parallel()
+	for code, again := range map[int]int{0: 1, 1: 2} {
+		b := newBox(t)
+		b.write("code", strings.Repeat("x\n", code))
+		script := `echo x >>side; setsid sh -c 'echo $$ >>daemon; exec sleep 300' >/dev/null 2>&1 & until [ -e daemon ]; do sleep 0.02; done; exit $(wc -l <code)`
+		b.want(b.run("run", "--key", "k", "--", "bash", "-c", script), code)
+		daemon := b.awaitPID("daemon")
+		b.want(b.run("run", "--key", "k", "--", "bash", "-c", script), code)
+		b.wantLines("side", again)
+		if procState(daemon) == "" {
+			t.Error("the daemon is dead")
+		}
+	}
+}
+
+// 58 (P1, P5): a background process that holds the pipe does not hang idem, and
+// what it writes after the end is not recorded.
+func TestE2E58LateWriter(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	script := `echo early
+		(trap 'echo pipe >>fate; exit' PIPE; until [ -e go ]; do sleep 0.02; done; echo late; echo $? >>fate) &
+		exit 0`
+	if r := b.want(b.run("run", "--key", "k", "--", "bash", "-c", script), 0); r.out != "early\n" {
+		t.Errorf("%q", r.out)
+	}
+	b.wantState("k", "succeeded")
+	b.write("go", "")
+	b.await("fate", 1)
+	if r := b.want(b.run("run", "--key", "k", "--", "bash", "-c", script), 0); r.out != "early\n" {
+		t.Errorf("replay: %q", r.out)
+	}
+}
+
+// 59 (L1): a command that outlives its killed idem keeps the key busy; after it
+// nobody knows how it ended.
+func TestE2E59OrphanKeepsTheKey(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	run := []string{"run", "--key", "k", "--", "bash", "-c", once}
+	first := b.idem(run...)
+	b.await("side", 1)
+	first.kill(syscall.SIGKILL)
+	first.wait()
+	if r := b.want(b.run(run...), 75); !strings.Contains(r.err, "still alive") {
+		t.Errorf("%s", r.err)
+	}
+	b.want(b.run("forget", "k"), 75)
+	b.want(b.run("mark", "retry", "k", "--note", "n"), 75)
+	if s := b.listed("k"); s != "running" {
+		t.Errorf("list says %q while the orphan lives", s)
+	}
+	b.wantState("k", "running")
+	b.write("go", "")
+	b.until("the orphan ends", func() bool { return b.listed("k") == "interrupted" })
+	b.wantState("k", "interrupted")
+	b.want(b.run(run...), 79)
+	b.wantLines("side", 1)
+}
+
+// 60: who waits for an orphan, and may run after it, never runs beside it.
+func TestE2E60WaitForOrphanThenRerun(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	first := b.idem("run", "--key", "k", "--", "bash", "-c", once)
+	b.await("side", 1)
+	first.kill(syscall.SIGKILL)
+	first.wait()
+	second := b.idem("run", "--key", "k", "--on-interrupted", "rerun", "--wait", "--", "bash", "-c", once)
+	time.Sleep(200 * time.Millisecond)
+	b.wantLines("side", 1)
+	b.write("go", "")
+	b.want(second.wait(), 0)
+	b.wantLines("side", 2)
+	b.wantLines("overlap", 0)
+	if rec := b.wantState("k", "succeeded"); rec.Attempt != 2 {
+		t.Errorf("%+v", rec)
+	}
+}
+
+// 62: idem and its command killed together.
+func TestE2E62BothKilled(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	run := []string{"run", "--key", "k", "--", "bash", "-c", once}
+	first := b.idem(run...)
+	b.await("side", 1)
+	first.killAll()
+	first.wait()
+	b.until("the command is gone", func() bool { return b.listed("k") != "running" })
+	b.want(b.run(run...), 79)
+	b.wantState("k", "interrupted")
+	b.wantLines("side", 1)
+}
+
+// 63 (L5): a command that closed every descriptor cannot be seen any more after
+// a kill of idem: unknown, and never a second run.
+func TestE2E63CommandClosesDescriptors(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	script := `for f in /proc/$$/fd/*; do n=${f##*/}; [ $n -gt 2 ] && eval "exec $n>&-"; done
+		echo x >>side; echo $$ >pid; until [ -e go ]; do sleep 0.02; done`
+	first := b.idem("run", "--key", "k", "--", "bash", "-c", script)
+	pid := b.awaitPID("pid")
+	first.kill(syscall.SIGKILL)
+	first.wait()
+	b.want(b.run("run", "--key", "k", "--", "bash", "-c", script), 79)
+	if procState(pid) == "" {
+		t.Error("the command is dead: nothing was tested")
+	}
+	b.wantLines("side", 1)
+}
+
+// 70: mark retry lets an interrupted key run again; it is refused while the key
+// runs and, without --force, after a success.
+func TestE2E70MarkRetry(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	run := []string{"run", "--key", "k", "--", "bash", "-c", once + "echo $IDEM_TOKEN >>tokens"}
+	retry := []string{"mark", "retry", "k", "--note", "looked at it"}
+	first := b.idem(run...)
+	b.await("side", 1)
+	b.want(b.run(retry...), 75)
+	first.killAll()
+	first.wait()
+	b.until("interrupted", func() bool { return b.listed("k") == "interrupted" })
+	b.write("go", "")
+	b.want(b.run(retry...), 0)
+	b.wantState("k", "retry")
+	b.want(b.run(run...), 0)
+	b.wantLines("side", 2)
+	b.wantState("k", "succeeded")
+	b.want(b.run(retry...), 64)
+	b.want(b.run(append(retry, "--force")...), 0)
+	b.want(b.run(run...), 0)
+	b.wantLines("side", 3)
+	tokens := strings.Fields(b.read("tokens"))
+	if len(tokens) != 2 || tokens[0] != tokens[1] {
+		t.Errorf("tokens: %q", tokens)
+	}
+}
+
+// L3: leftovers of a command that a signal killed keep the key busy, though its
+// end is recorded.
+func TestE2EL3LeftoversOfAKilledCommand(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	script := `echo x >>side; (echo $BASHPID >worker; until [ -e go ]; do sleep 0.02; done) & echo $$ >shell; wait`
+	run := []string{"run", "--key", "k", "--", "bash", "-c", script}
+	first := b.idem(run...)
+	shell, worker := b.awaitPID("shell"), b.awaitPID("worker")
+	if err := syscall.Kill(shell, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if r := first.wait(); r.sig != syscall.SIGKILL {
+		t.Errorf("idem ended with %+v", r)
+	}
+	rec := b.show("k")
+	if last := rec.Attempts[len(rec.Attempts)-1]; last.State != "failed" || last.Signal != "SIGKILL" {
+		t.Errorf("%+v", rec)
+	}
+	b.want(b.run(run...), 75)
+	b.wantLines("side", 1)
+	b.write("go", "")
+	b.gone(worker)
+	b.want(b.run(append(run[:3:3], append([]string{"--wait"}, run[3:]...)...)...), 0)
+	b.wantLines("side", 2)
+}
+
+// L4: a script that uses descriptors of its own does not lose the lock.
+func TestE2EL4CommandUsesLowDescriptors(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	run := []string{"run", "--key", "k", "--", "bash", "-c", "exec 3>/dev/null 4>&3 5>&3 9>&3\n" + once}
+	first := b.idem(run...)
+	b.await("side", 1)
+	first.kill(syscall.SIGKILL)
+	first.wait()
+	b.want(b.run(run...), 75)
+	b.write("go", "")
+	b.until("the orphan ends", func() bool { return b.listed("k") == "interrupted" })
+	b.wantLines("side", 1)
+}
+
+// 81 (L19): a stopped idem still has its key.
+func TestE2E81IdemStopped(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	run := []string{"run", "--key", "k", "--", "bash", "-c", once}
+	first := b.idem(run...)
+	b.await("side", 1)
+	first.kill(syscall.SIGSTOP)
+	b.until("idem stops", func() bool { return procState(first.pid()) == "T" })
+	b.want(b.run(run...), 75)
+	b.write("go", "") // the command ends while nobody can record it
+	b.want(b.run(run...), 75)
+	b.want(b.run("run", "--key", "other", "--", "true"), 0)
+	first.kill(syscall.SIGCONT)
+	b.want(first.wait(), 0)
+	b.wantState("k", "succeeded")
+	b.wantLines("side", 1)
+}
+
+// 82 (P18): a stopped command is running.
+func TestE2E82CommandStopped(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	run := []string{"run", "--key", "k", "--", "bash", "-c", "echo $$ >pid\n" + once}
+	first := b.idem(run...)
+	b.await("side", 1)
+	pid := b.awaitPID("pid")
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	b.until("the command stops", func() bool { return procState(pid) == "T" })
+	b.want(b.run(run...), 75)
+	if s := b.listed("k"); s != "running" {
+		t.Errorf("list says %q", s)
+	}
+	b.write("go", "")
+	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	b.want(first.wait(), 0)
+}

@@ -1,0 +1,172 @@
+package cmd_test
+
+import (
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// counts is a command that leaves a line for each signal it gets and exits with
+// status 5 when it is let go.
+const counts = `
+for s in INT QUIT TERM HUP USR1 USR2; do trap "echo $s >>signals" $s; done
+echo $$ >pid; until [ -e go ]; do sleep 0.02; done; exit 5
+`
+
+// settle gives a signal that must not come the time to come.
+func settle() { time.Sleep(300 * time.Millisecond) }
+
+// 76 (S10): a signal for idem alone reaches the command, once, and the command
+// decides what comes of it.
+func TestE2E76SignalsArePassedOnOnce(t *testing.T) {
+	t.Parallel()
+	for _, sig := range []syscall.Signal{
+		syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2,
+	} {
+		b := newBox(t)
+		c := b.idem("run", "--key", "k", "--", "bash", "-c", counts)
+		b.awaitPID("pid")
+		c.kill(sig)
+		b.await("signals", 1)
+		settle()
+		b.write("go", "")
+		b.want(c.wait(), 5)
+		b.wantLines("signals", 1)
+		if rec := b.wantState("k", "failed"); rec.Reason != "exit" || *rec.ExitCode != 5 {
+			t.Errorf("%v: %+v", sig, rec)
+		}
+	}
+}
+
+// 76, 12: a command that dies of the signal is recorded, and idem dies of it
+// too.
+func TestE2E76IdemDiesAsTheCommand(t *testing.T) {
+	t.Parallel()
+	for name, sig := range map[string]syscall.Signal{
+		"SIGINT": syscall.SIGINT, "SIGQUIT": syscall.SIGQUIT, "SIGTERM": syscall.SIGTERM, "SIGHUP": syscall.SIGHUP, "SIGUSR1": syscall.SIGUSR1,
+	} {
+		b := newBox(t)
+		c := b.idem("run", "--key", "k", "--", "bash", "-c", "echo $$ >pid; exec sleep 300")
+		pid := b.awaitPID("pid")
+		b.until("exec", func() bool {
+			comm, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/comm")
+			return string(comm) == "sleep\n"
+		})
+		c.kill(sig)
+		if r := c.wait(); r.sig != sig {
+			t.Errorf("%s: idem ended with %+v", name, r)
+		}
+		if rec := b.wantState("k", "failed"); rec.Signal != name || rec.Reason != "signal" {
+			t.Errorf("%s: %+v", name, rec)
+		}
+		b.gone(pid)
+	}
+}
+
+// 78: under timeout(1).
+func TestE2E78Timeout(t *testing.T) {
+	t.Parallel()
+	requireTool(t, "timeout")
+	b := newBox(t)
+	r := b.start([]string{"timeout", "1", "idem", "run", "--key", "k", "--", "sh", "-c", "echo $$ >pid; exec sleep 300"}).wait()
+	b.want(r, 124)
+	if rec := b.wantState("k", "failed"); rec.Signal != "SIGTERM" {
+		t.Errorf("%+v", rec)
+	}
+	if b.lines("pid") > 0 { // else TERM was faster than the command
+		b.gone(b.awaitPID("pid"))
+	}
+}
+
+// 85 (S8): what nohup ignores stays ignored, for idem and for the command.
+func TestE2E85Nohup(t *testing.T) {
+	t.Parallel()
+	requireTool(t, "nohup")
+	b := newBox(t)
+	c := b.start([]string{"nohup", "idem", "run", "--key", "k", "--", "bash", "-c", "grep SigIgn /proc/$$/status >ignored\n" + once})
+	b.await("side", 1)
+	if err := syscall.Kill(-c.pid(), syscall.SIGHUP); err != nil { // both
+		t.Fatal(err)
+	}
+	settle()
+	if !c.running() {
+		t.Fatalf("HUP ended it: %+v", c.wait())
+	}
+	b.write("go", "")
+	b.want(c.wait(), 0)
+	mask, err := strconv.ParseUint(strings.TrimSpace(strings.TrimPrefix(b.read("ignored"), "SigIgn:")), 16, 64)
+	if err != nil || mask&1 == 0 {
+		t.Errorf("HUP is not ignored in the command: %s", b.read("ignored"))
+	}
+	b.wantState("k", "succeeded")
+}
+
+// S8: a background job of a shell without job control has INT ignored.
+func TestE2ES8BackgroundJobIgnoresINT(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	c := b.start([]string{"bash", "-c", `idem run --key k -- bash -c "$0" & echo $! >idem; wait $!; echo $? >status`, once})
+	b.await("side", 1)
+	if err := syscall.Kill(b.awaitPID("idem"), syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	settle()
+	b.write("go", "")
+	c.wait()
+	if s := b.read("status"); s != "0\n" {
+		t.Errorf("status %q", s)
+	}
+}
+
+// 89 (P13, S9): the caller ignores SIGCHLD and blocks signals.
+func TestE2E89CallerIgnoresAndBlocks(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	if err := exec.Command("env", "--ignore-signal=CHLD", "--block-signal=ALRM", "true").Run(); err != nil {
+		missing(t, "env of coreutils 9")
+	}
+	odd := []string{"env", "--ignore-signal=CHLD", "--block-signal=ALRM,TERM", "idem", "run", "--key"}
+	b.want(b.start(append(odd, "exit", "--", "sh", "-c", "exit 7")).wait(), 7)
+	if r := b.start(append(odd, "signal", "--", "sh", "-c", "kill -KILL $$")).wait(); r.sig != syscall.SIGKILL {
+		t.Errorf("%+v", r)
+	}
+	b.want(b.start(append(odd, "ok", "--", "sh", "-c", "echo x >>side")).wait(), 0)
+	b.want(b.start(append(odd, "ok", "--", "sh", "-c", "echo x >>side")).wait(), 0)
+	b.wantLines("side", 1)
+	c := b.start(append(odd, "term", "--", "sh", "-c", "echo $$ >pid; exec sleep 300"))
+	b.awaitPID("pid")
+	c.kill(syscall.SIGTERM)
+	if r := c.wait(); r.sig != syscall.SIGTERM {
+		t.Errorf("%+v", r)
+	}
+}
+
+// 90 (P19): as process 1 of a PID namespace, and below it.
+func TestE2E90PIDNamespace(t *testing.T) {
+	t.Parallel()
+	requireTool(t, "unshare")
+	requireRoot(t)
+	b := newBox(t)
+	first := []string{"unshare", "--pid", "--fork", "idem", "run", "--key"}
+	below := func(args string) []string {
+		return []string{"unshare", "--pid", "--fork", "sh", "-c", "idem run --key " + args + "; s=$?; exit $s"}
+	}
+	b.want(b.start(append(first, "a", "--", "sh", "-c", "exit 7")).wait(), 7)
+	b.want(b.start(below("b -- sh -c 'exit 7'")).wait(), 7)
+	// Nothing can kill a process 1 from within.
+	b.want(b.start(append(first, "c", "--", "sh", "-c", "kill -TERM $$")).wait(), 143)
+	b.want(b.start(below("d -- sh -c 'kill -TERM $$'")).wait(), 143)
+	for _, key := range []string{"c", "d"} {
+		if rec := b.wantState(key, "failed"); rec.Signal != "SIGTERM" {
+			t.Errorf("%s: %+v", key, rec)
+		}
+	}
+	for range 2 {
+		b.want(b.start(append(first, "e", "--", "sh", "-c", "echo x >>side")).wait(), 0)
+	}
+	b.wantLines("side", 1)
+}

@@ -1,0 +1,262 @@
+package cmd_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
+)
+
+// scriptPatience is how long a script waits for what must happen.
+const scriptPatience = time.Minute
+
+// scriptCommands are what the scripts may use beside the commands of testscript. An
+// END is an exit status, or the name of the signal that ended the program.
+var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
+	// status END program args...: runs it and asserts how it ends.
+	"status": scriptCmd(2, func(ts *testscript.TestScript, args []string) { cmdStatus(ts, args[0], args[1:]) }),
+	// refused STATUS program args...: as status, and asserts that idem explains
+	// itself in one line and hints, and that it leaves $IDEM_LEDGER as it was.
+	"refused": scriptCmd(2, cmdRefused),
+	// start JOB program args...: runs it in the background with its output in
+	// JOB.out and JOB.err. signal SIGNAL JOB: sends it one. end END JOB: waits
+	// for its end and asserts it.
+	"start":  scriptCmd(2, cmdStart),
+	"signal": scriptCmd(2, cmdSignal),
+	"end":    scriptCmd(2, cmdEnd),
+	// waitfile FILE...: waits until they exist.
+	"waitfile": scriptCmd(1, cmdWaitfile),
+	// lines N FILE: asserts the number of lines; a missing file has none.
+	"lines": scriptCmd(2, cmdLines),
+	// masked FILE TO: copies it with times, ids and names of this machine masked.
+	"masked": scriptCmd(2, cmdMasked),
+	// json FILE [PATH=VALUE | PATH]...: see script_json_test.go.
+	"json": scriptCmd(1, cmdJSON),
+}
+
+// scriptCmd is a command that cannot be negated and wants at least n arguments.
+func scriptCmd(n int, f func(*testscript.TestScript, []string)) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		if neg || len(args) < n {
+			ts.Fatalf("a command of ours is used wrongly; see script_commands_test.go")
+		}
+		f(ts, args)
+	}
+}
+
+func cmdStatus(ts *testscript.TestScript, want string, argv []string) {
+	err := ts.Exec(argv[0], argv[1:]...)
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		ts.Fatalf("%v", err)
+	}
+	got := "0"
+	if exit != nil {
+		got = scriptEnding(exit.ProcessState)
+	}
+	if got != want {
+		ts.Fatalf("ended with %s, want %s", got, want)
+	}
+	if fault := scriptUnfit(ts.ReadFile("stderr")); fault != "" {
+		ts.Fatalf("%s", fault)
+	}
+}
+
+func scriptEnding(p *os.ProcessState) string {
+	if ws := p.Sys().(syscall.WaitStatus); ws.Signaled() {
+		return unix.SignalName(ws.Signal())
+	}
+	return strconv.Itoa(p.ExitCode())
+}
+
+func cmdRefused(ts *testscript.TestScript, args []string) {
+	place := ts.Getenv("IDEM_LEDGER")
+	before := scriptSnapshot(ts, place)
+	cmdStatus(ts, args[0], args[1:])
+	if out := ts.ReadFile("stdout"); out != "" {
+		ts.Fatalf("stdout is not empty")
+	}
+	text, ended := strings.CutSuffix(ts.ReadFile("stderr"), "\n")
+	for i, line := range strings.Split(text, "\n") {
+		if !ended || !strings.HasPrefix(line, "idem: ") || strings.HasPrefix(line, "idem: hint: ") != (i > 0) {
+			ts.Fatalf("stderr is not one line of idem's and hints")
+		}
+	}
+	if diff := cmp.Diff(before, scriptSnapshot(ts, place)); diff != "" {
+		ts.Fatalf("the ledger has changed (-before +after):\n%s", diff)
+	}
+}
+
+// scriptSnapshot describes all files below dir, "" for a directory that is not there.
+// The -shm is left out: readers register in it.
+func scriptSnapshot(ts *testscript.TestScript, dir string) map[string]string {
+	files := map[string]string{}
+	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
+		return files
+	}
+	ts.Check(filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || strings.HasSuffix(path, "-shm") {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		files[path] = info.Mode().String()
+		if info.Mode().IsRegular() {
+			b, err := os.ReadFile(path)
+			files[path] += fmt.Sprintf(" %d bytes %x", len(b), sha256.Sum256(b))
+			return err
+		}
+		return nil
+	}))
+	return files
+}
+
+type scriptJobsKey struct{}
+
+// scriptJobs are a script's programs in the background that have not ended yet.
+type scriptJobs map[string]*scriptJob
+
+type scriptJob struct {
+	cmd   *exec.Cmd
+	ended chan struct{}
+}
+
+func (j scriptJobs) kill() {
+	for _, job := range j {
+		_ = job.cmd.Process.Kill()
+		<-job.ended
+	}
+}
+
+func cmdStart(ts *testscript.TestScript, args []string) {
+	name, argv := args[0], args[1:]
+	all := ts.Value(scriptJobsKey{}).(scriptJobs)
+	if all[name] != nil {
+		ts.Fatalf("job %s is running", name)
+	}
+	// Looked up in the script's PATH, which begins with the test's own programs.
+	path := argv[0]
+	if !strings.Contains(path, "/") {
+		for dir := range strings.SplitSeq(ts.Getenv("PATH"), ":") {
+			if p := filepath.Join(dir, argv[0]); unix.Access(p, unix.X_OK) == nil {
+				path = p
+				break
+			}
+		}
+	}
+	stdout, err := os.Create(ts.MkAbs(name + ".out"))
+	ts.Check(err)
+	defer stdout.Close()
+	stderr, err := os.Create(ts.MkAbs(name + ".err"))
+	ts.Check(err)
+	defer stderr.Close()
+	c := exec.Command(path, argv[1:]...)
+	c.Dir, c.Stdout, c.Stderr = ts.MkAbs("."), stdout, stderr
+	for _, name := range []string{"WORK", "PATH", "HOME", "XDG_STATE_HOME", "TMPDIR", "TZ", "IDEM_LEDGER", "IDEM_NAMESPACE"} {
+		if v := ts.Getenv(name); v != "" {
+			c.Env = append(c.Env, name+"="+v)
+		}
+	}
+	ts.Check(c.Start())
+	j := &scriptJob{c, make(chan struct{})}
+	go func() {
+		_ = c.Wait() // its ProcessState is what end looks at
+		close(j.ended)
+	}()
+	all[name] = j
+}
+
+func scriptJobNamed(ts *testscript.TestScript, name string) *scriptJob {
+	j := ts.Value(scriptJobsKey{}).(scriptJobs)[name]
+	if j == nil {
+		ts.Fatalf("there is no job %s", name)
+	}
+	return j
+}
+
+func cmdSignal(ts *testscript.TestScript, args []string) {
+	ts.Check(scriptJobNamed(ts, args[1]).cmd.Process.Signal(unix.SignalNum(args[0])))
+}
+
+func cmdEnd(ts *testscript.TestScript, args []string) {
+	j := scriptJobNamed(ts, args[1])
+	select {
+	case <-j.ended:
+		delete(ts.Value(scriptJobsKey{}).(scriptJobs), args[1])
+	case <-time.After(scriptPatience):
+		ts.Fatalf("job %s does not end", args[1])
+	}
+	if got := scriptEnding(j.cmd.ProcessState); got != args[0] {
+		ts.Fatalf("job %s ended with %s, want %s; its stderr:\n%s", args[1], got, args[0], ts.ReadFile(args[1]+".err"))
+	}
+}
+
+func cmdWaitfile(ts *testscript.TestScript, args []string) {
+	for _, name := range args {
+		if !scriptAppears(ts.MkAbs(name)) {
+			ts.Fatalf("%s does not appear", name)
+		}
+	}
+}
+
+// scriptAppears waits until a file is there.
+func scriptAppears(path string) bool {
+	for begin := time.Now(); time.Since(begin) < scriptPatience; time.Sleep(5 * time.Millisecond) {
+		if _, err := os.Lstat(path); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+func cmdLines(ts *testscript.TestScript, args []string) {
+	b, err := os.ReadFile(ts.MkAbs(args[1]))
+	if args[1] == "stdout" || args[1] == "stderr" {
+		b, err = []byte(ts.ReadFile(args[1])), nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		ts.Fatalf("%v", err)
+	}
+	if n := bytes.Count(b, []byte("\n")); strconv.Itoa(n) != args[0] {
+		ts.Fatalf("%s has %d lines, want %s:\n%s", args[1], n, args[0], b)
+	}
+}
+
+// scriptMasks replace what differs from run to run.
+var scriptMasks = map[string]*regexp.Regexp{
+	"TIME":          regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`),
+	"(AGO)":         regexp.MustCompile(`\((now|\d+ \w+ ago)\)`),
+	"UUID":          regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`),
+	"HASH":          regexp.MustCompile(`\b[0-9a-f]{64}\b|\b[0-9a-f]{12}\b`),
+	"host \"HOST\"": regexp.MustCompile(`host "[^"]*"`),
+	"user \"USER\"": regexp.MustCompile(`user "[^"]*"`),
+	"pid PID":       regexp.MustCompile(`pid \d+`),
+	"USER@HOST:PID": regexp.MustCompile(`\S+@\S+:\d+\b`),
+	"  ":            regexp.MustCompile(` {2,}`), // columns
+}
+
+func cmdMasked(ts *testscript.TestScript, args []string) {
+	text := ts.ReadFile(args[0])
+	for _, mask := range slices.Sorted(maps.Keys(scriptMasks)) {
+		text = scriptMasks[mask].ReplaceAllString(text, mask)
+	}
+	text = strings.ReplaceAll(text, ts.Getenv("WORK"), "$WORK")
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(text), 0o666))
+}

@@ -1,0 +1,116 @@
+package cmd_test
+
+import (
+	"flag"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"idem/cmd"
+)
+
+var update = flag.Bool("update", false, "rewrite what the scripts expect (cmp with a file of the script)")
+
+// TestMain makes this binary idem and child as well, as real processes: idem
+// may end by a signal.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"idem":  func() { os.Exit(cmd.Main(os.Args[1:])) },
+		"child": func() { os.Exit(childMain(os.Args[1:])) },
+	})
+}
+
+const scriptDir = "testdata/script"
+
+// TestScript runs each script of testdata/script with a ledger of its own,
+// which does not exist at first. A script may use, beside the commands of
+// testscript, those of script_commands_test.go and the program child.
+func TestScript(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 scriptDir,
+		UpdateScripts:       *update,
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup:               scriptSetup,
+		Cmds:                scriptCommands,
+	})
+}
+
+func scriptSetup(env *testscript.Env) error {
+	// A ledger trusts no directory that others can write to.
+	if err := os.Chmod(env.WorkDir, 0o700); err != nil {
+		return err
+	}
+	for _, dir := range []string{"home", "state"} {
+		if err := os.Mkdir(filepath.Join(env.WorkDir, dir), 0o700); err != nil {
+			return err
+		}
+	}
+	// testscript begins with an empty environment, so no IDEM_* of ours is here.
+	env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
+	env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, "state"))
+	env.Setenv("IDEM_LEDGER", filepath.Join(env.WorkDir, "ledger"))
+	env.Setenv("TZ", "UTC")
+	env.Values[scriptJobsKey{}] = scriptJobs{}
+	env.Defer(func() {
+		env.Values[scriptJobsKey{}].(scriptJobs).kill()
+		for _, fault := range scriptLeftovers(env.WorkDir) {
+			env.T().Log(fault)
+			defer env.T().FailNow()
+		}
+	})
+	return nil
+}
+
+// scriptLeftovers finds what no script may leave behind: a file that its script does
+// not name, outside of a ledger, and a message that is not for people.
+func scriptLeftovers(work string) (faults []string) {
+	name := strings.TrimPrefix(filepath.Base(work), "script-")
+	script, err := os.ReadFile(filepath.Join(scriptDir, name+".txtar"))
+	if err != nil {
+		return []string{err.Error()}
+	}
+	walk := func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			faults = append(faults, err.Error())
+		case d.IsDir() && isLedger(path):
+			return fs.SkipDir
+		case d.IsDir():
+		case !strings.Contains(string(script), strings.TrimSuffix(strings.TrimSuffix(d.Name(), ".out"), ".err")):
+			faults = append(faults, path+" was made, but the script does not name it")
+		case strings.HasSuffix(path, ".err"):
+			b, err := os.ReadFile(path)
+			if err != nil {
+				faults = append(faults, err.Error())
+			}
+			if fault := scriptUnfit(string(b)); fault != "" {
+				faults = append(faults, path+": "+fault)
+			}
+		}
+		return nil
+	}
+	if err := filepath.WalkDir(work, walk); err != nil {
+		faults = append(faults, err.Error())
+	}
+	return faults
+}
+
+func isLedger(dir string) bool {
+	_, err := os.Lstat(filepath.Join(dir, "init.lock"))
+	return err == nil
+}
+
+// scriptUnfit says what stderr has that no user should see.
+func scriptUnfit(stderr string) string {
+	for _, s := range []string{"goroutine ", "SQLITE", "panic:", "runtime error"} {
+		if strings.Contains(stderr, s) {
+			return "stderr has " + s + ":\n" + stderr
+		}
+	}
+	return ""
+}

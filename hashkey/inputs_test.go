@@ -1,0 +1,262 @@
+package hashkey
+
+import (
+	"bufio"
+	"bytes"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+)
+
+// goldenLines returns the lines of a file of golden values. They were made once,
+// by other code, and are never made anew: a fingerprint or token that changes
+// runs things twice.
+func goldenLines(t *testing.T, name string) [][]string {
+	t.Helper()
+	f, err := os.Open("testdata/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var lines [][]string
+	s := bufio.NewScanner(f)
+	for s.Scan() {
+		lines = append(lines, goldenFields(t, s.Text()))
+	}
+	if s.Err() != nil || len(lines) == 0 {
+		t.Fatal(name, "has no lines:", s.Err())
+	}
+	return lines
+}
+
+// goldenFields splits a line: a word, then words, Go strings, or x20000 for as
+// many x.
+func goldenFields(t *testing.T, line string) []string {
+	word, rest, _ := strings.Cut(line, " ")
+	fields := []string{word}
+	for rest != "" {
+		if q, err := strconv.QuotedPrefix(rest); err == nil {
+			s, _ := strconv.Unquote(q)
+			fields, rest = append(fields, s), strings.TrimPrefix(rest[len(q):], " ")
+			continue
+		}
+		word, rest, _ = strings.Cut(rest, " ")
+		if n, ok := strings.CutPrefix(word, "x"); ok {
+			count, err := strconv.Atoi(n)
+			if err != nil {
+				t.Fatal(line, err)
+			}
+			word = strings.Repeat("x", count)
+		}
+		fields = append(fields, word)
+	}
+	return fields
+}
+
+func TestFingerprintsAreThoseOfEveryVersion(t *testing.T) {
+	for _, g := range goldenLines(t, "fingerprints.golden") {
+		if got := Argv(g[1:]).Fingerprint(); got != g[0] {
+			t.Errorf("%.80q: got %s, want %s", g[1:], got, g[0])
+		}
+	}
+}
+
+func TestGoldenFingerprintsDiffer(t *testing.T) {
+	seen := map[string][]string{}
+	for _, g := range goldenLines(t, "fingerprints.golden") {
+		if other, ok := seen[g[0]]; ok {
+			t.Errorf("%.80q and %.80q have the fingerprint %s", g[1:], other, g[0])
+		}
+		seen[g[0]] = g[1:]
+	}
+}
+
+// Pairs that an encoding with separators, or by way of text, confuses.
+func TestFingerprintTellsLookalikesApart(t *testing.T) {
+	for _, pair := range [][2][]string{
+		{{"a b"}, {"a", "b"}},
+		{{"a\xff"}, {"a\xfe"}},
+		{{"a\xff"}, {"a\ufffd"}},
+		{{}, {""}},
+		{{"a"}, {"a", ""}},
+		{{"", "a"}, {"a", ""}},
+		{{"a\x00b"}, {"a", "b"}},
+		{{"a\nb"}, {"a", "b"}},
+		{{"é"}, {"e\u0301"}},
+		{{"ab", "c"}, {"a", "bc"}},
+		{{"\x03arg\x00\x01a"}, {"a"}},
+		{{"1"}, {"01"}},
+		{{"--a=b"}, {"--a", "b"}},
+	} {
+		if Argv(pair[0]).Fingerprint() == Argv(pair[1]).Fingerprint() {
+			t.Errorf("%q and %q have one fingerprint", pair[0], pair[1])
+		}
+	}
+	a, b := Inputs{{Kind: "x", Name: "ab"}}, Inputs{{Kind: "x", Name: "a", Value: []byte("b")}}
+	if a.Fingerprint() == b.Fingerprint() {
+		t.Error("a name and a value flow into each other")
+	}
+}
+
+func TestRandomPairsNeverHaveOneFingerprint(t *testing.T) {
+	random := rand.New(rand.NewPCG(2026, 33))
+	argv := func() []string {
+		argv := make([]string, 1+random.IntN(4))
+		for i := range argv {
+			b := make([]byte, random.IntN(6))
+			for j := range b {
+				b[j] = byte(1 + random.IntN(255))
+			}
+			argv[i] = string(b)
+		}
+		return argv
+	}
+	for range 2000 {
+		a, b := argv(), argv()
+		if !slices.Equal(a, b) && Argv(a).Fingerprint() == Argv(b).Fingerprint() {
+			t.Fatalf("%q and %q have one fingerprint", a, b)
+		}
+	}
+}
+
+func anyInputs() *rapid.Generator[Inputs] {
+	return rapid.Custom(func(t *rapid.T) Inputs {
+		// Short and from few bytes, so that parts can flow into each other.
+		text := rapid.SliceOfN(rapid.SampledFrom([]byte{0, 1, 2, 3, 'a', 0x80, 0xff}), 0, 4)
+		return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Part {
+			kind := rapid.SampledFrom([]Kind{KindArg, "", "a", "env"}).Draw(t, "kind")
+			return Part{Kind: kind, Name: string(text.Draw(t, "name")), Value: text.Draw(t, "value")}
+		}), 0, 4).Draw(t, "inputs")
+	})
+}
+
+func TestDecodeReadsWhatEncodeWrote(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		in := anyInputs().Draw(t, "in")
+		got, err := Decode(in.Encode())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(in, got, cmpopts.EquateEmpty()); d != "" {
+			t.Fatal(d)
+		}
+	})
+}
+
+func TestDifferentInputsNeverEncodeAlike(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := anyInputs().Draw(t, "a"), anyInputs().Draw(t, "b")
+		same := cmp.Equal(a, b, cmpopts.EquateEmpty())
+		if bytes.Equal(a.Encode(), b.Encode()) != same || (a.Fingerprint() == b.Fingerprint()) != same {
+			t.Fatal("encoding and inputs disagree on whether they are equal")
+		}
+		// And none is a beginning of another that is not one of its inputs.
+		if bytes.HasPrefix(b.Encode(), a.Encode()) && !(len(a) <= len(b) && cmp.Equal(a, b[:len(a)], cmpopts.EquateEmpty())) {
+			t.Fatal("an encoding begins with that of other inputs")
+		}
+	})
+}
+
+func TestDecodeRefusesWhatEncodeNeverWrote(t *testing.T) {
+	good := Argv([]string{"./deploy", "prod"}).Encode()
+	for _, b := range [][]byte{
+		nil, {}, []byte("idem1"), []byte("idem2\x00"), []byte("./deploy\x00prod"),
+		append(slices.Clone(good), 0),
+		append(slices.Clone(good), 0, 0),
+		append(slices.Clone(good), 0xff),
+		append(slices.Clone(good), bytes.Repeat([]byte{0xff}, 20)...), // a length of no end
+		append([]byte(version), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01),
+	} {
+		if in, err := Decode(b); err == nil {
+			t.Errorf("%q: got %v", b, in)
+		}
+	}
+	for n := range good {
+		if in, err := Decode(good[:n]); err == nil && len(in) == 2 {
+			t.Errorf("the first %d bytes of an encoding read as all of it", n)
+		}
+	}
+}
+
+func TestDiff(t *testing.T) {
+	b := func(s string) []byte { return []byte(s) }
+	for _, test := range []struct {
+		name     string
+		old, new []string
+		want     []Change
+	}{
+		{"nothing", []string{"a", "b"}, []string{"a", "b"}, nil},
+		{"nothing of nothing", nil, nil, nil},
+		{"the command", []string{"a", "x"}, []string{"b", "x"}, []Change{{"command", b("a"), b("b")}}},
+		{"one argument", []string{"a", "x", "y"}, []string{"a", "x", "z"}, []Change{{"argument 2", b("y"), b("z")}}},
+		{"added", []string{"a"}, []string{"a", "x"}, []Change{{"argument 1", nil, b("x")}}},
+		{"added, empty", []string{"a"}, []string{"a", ""}, []Change{{"argument 1", nil, b("")}}},
+		{"removed", []string{"a", "x"}, []string{"a"}, []Change{{"argument 1", b("x"), nil}}},
+		{"removed, empty", []string{"a", ""}, []string{"a"}, []Change{{"argument 1", b(""), nil}}},
+		{"emptied", []string{"a", "x"}, []string{"a", ""}, []Change{{"argument 1", b("x"), b("")}}},
+		{"bytes", []string{"a\xff"}, []string{"a\xfe"}, []Change{{"command", b("a\xff"), b("a\xfe")}}},
+		{
+			"split", []string{"c", "a b"},
+			[]string{"c", "a", "b"},
+			[]Change{{"argument 1", b("a b"), b("a")}, {"argument 2", nil, b("b")}},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := Diff(Argv(test.old), Argv(test.new))
+			if d := cmp.Diff(test.want, got); d != "" { // nil and empty are not the same here
+				t.Error(d)
+			}
+		})
+	}
+}
+
+func TestDiffIsEmptyExactlyForEqualArguments(t *testing.T) {
+	argv := rapid.SliceOfN(rapid.SampledFrom([]string{"", "a", "b"}), 0, 3)
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := argv.Draw(t, "a"), argv.Draw(t, "b")
+		changes := Diff(Argv(a), Argv(b))
+		if (len(changes) == 0) != slices.Equal(a, b) {
+			t.Fatalf("got %v", changes)
+		}
+	})
+}
+
+func TestArgvGivesTheCommandLineBack(t *testing.T) {
+	in := append(Inputs{{Kind: "env", Name: "HOME", Value: []byte("/")}}, Argv([]string{"a", "", "b\xff"})...)
+	if got := in.Argv(); !slices.Equal(got, []string{"a", "", "b\xff"}) {
+		t.Errorf("got %q", got)
+	}
+}
+
+// FuzzDecode: no bytes make Decode panic, and what it reads is all there is.
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte(nil))
+	f.Add([]byte(version))
+	f.Add(Argv([]string{"./deploy", "", "a\xff"}).Encode())
+	f.Add(Inputs{{Kind: "env", Name: "HOME"}}.Encode())
+	f.Add(append([]byte(version), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		in, err := Decode(b)
+		if err != nil {
+			return
+		}
+		size := len(version)
+		for _, p := range in {
+			size += len(p.Kind) + len(p.Name) + len(p.Value)
+		}
+		if size > len(b) {
+			t.Fatalf("%d bytes decode to %d", len(b), size)
+		}
+		again, err := Decode(in.Encode())
+		if err != nil || !cmp.Equal(in, again, cmpopts.EquateEmpty()) {
+			t.Fatalf("%v decodes to %v, %v", in, again, err)
+		}
+	})
+}

@@ -1,0 +1,393 @@
+package runner
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"iter"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"idem/ledger"
+	"idem/ledger/ledgertest"
+)
+
+var update = flag.Bool("update", false, "write docs/state-machine.md anew")
+
+const document = "../docs/state-machine.md"
+
+const documentHead = `# The state machine
+
+Generated from ` + "`runner.Decide`" + ` and the ledger by ` + "`go test ./runner -update`" + `; do not edit.
+
+A key is one record in the ledger. Stored is the state of its current attempt: running, succeeded or failed.
+The others are read off: *interrupted* is recorded as running but held by nobody, so that its outcome is unknown;
+*retry* was marked to run again; *forgotten* is as if it had never run, with another ` + "`IDEM_TOKEN`" + `.
+
+`
+
+const documentTable = `
+## The decision
+
+Every call asks one pure function what to do, first without the claim, so that a replay or a refusal takes no lock and
+writes nothing, and when the answer is *claim*, again with it. In each row of the table the first cells say what it is
+for (` + "`-`" + `: whatever it is), and the first row that fits holds. The word behind a decision is its reason, the number the
+exit status. When a claim is held elsewhere the call is refused with 75, or with ` + "`--wait`" + ` waits and asks again.
+
+`
+
+// TestDocumentIsGenerated: docs/state-machine.md says what the code does. With
+// -update it is written.
+func TestDocumentIsGenerated(t *testing.T) {
+	want := documentHead + diagram(t) + documentTable + table()
+	if *update {
+		if err := os.WriteFile(document, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != want {
+		t.Errorf("%s is not what the code does: go test ./runner -update", document)
+	}
+}
+
+// A choice point is one thing that a decision may depend on, and its values in
+// the order of the rows: what is particular first, the default last.
+type choicePoint struct {
+	column int // of the table: 1 fingerprint, 2 policy
+	values []value
+}
+
+type value struct {
+	text string // empty: goes without saying
+	set  func(*situation)
+}
+
+var choicePoints = []choicePoint{
+	{2, []value{
+		{"a call inside the key's own command", func(s *situation) { s.Nested = true }},
+		{"", func(s *situation) { s.Nested = false }},
+	}},
+	{1, []value{
+		{"differs", func(s *situation) { s.same = false }},
+		{"same", func(s *situation) { s.same = true }},
+	}},
+	{2, []value{
+		{"`--on-mismatch rerun`", func(s *situation) { s.OnMismatch = Rerun }},
+		{"", func(s *situation) { s.OnMismatch = RefuseIt }},
+	}},
+	{2, []value{
+		{"`--force`", func(s *situation) { s.Force = true }},
+		{"", func(s *situation) { s.Force = false }},
+	}},
+	{2, []value{
+		{"`--on-interrupted rerun`", func(s *situation) { s.OnInterrupted = Rerun }},
+		{"`--on-interrupted refuse` (default)", func(s *situation) { s.OnInterrupted = RefuseIt }},
+	}},
+	{2, []value{
+		{"`--on-failure replay`", func(s *situation) { s.OnFailure = ReplayIt }},
+		{"`--on-failure refuse`", func(s *situation) { s.OnFailure = RefuseIt }},
+		{"`--on-failure rerun` (default)", func(s *situation) { s.OnFailure = Rerun }},
+	}},
+}
+
+// A row is some situations of one state that lead to one pair of decisions.
+type row struct {
+	states           []string
+	cells            [3][]string // by column; the first is made of states
+	without, holding Decision
+	chosen           []func(*situation)
+}
+
+// settings are all ways to choose at the given points.
+func settings(points []choicePoint) iter.Seq[[]func(*situation)] {
+	return func(yield func([]func(*situation)) bool) {
+		if len(points) == 0 {
+			yield(nil)
+			return
+		}
+		for rest := range settings(points[1:]) {
+			for _, v := range points[0].values {
+				if !yield(append([]func(*situation){v.set}, rest...)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// pairOf returns both decisions of a state under what is chosen.
+func pairOf(state string, chosen ...[]func(*situation)) [2]Decision {
+	s := situation{state: state}
+	for _, set := range slices.Concat(chosen...) {
+		set(&s)
+	}
+	return [2]Decision{s.decide(false), s.decide(true)}
+}
+
+// rows splits what has been chosen for a state at the points that matter.
+func rows(base row, points []choicePoint) []row {
+	if len(points) == 0 {
+		d := pairOf(base.states[0], base.chosen)
+		base.without, base.holding = d[0], d[1]
+		return []row{base}
+	}
+	matters := false
+	for rest := range settings(points[1:]) {
+		first := pairOf(base.states[0], base.chosen, []func(*situation){points[0].values[0].set}, rest)
+		for _, v := range points[0].values[1:] {
+			matters = matters || pairOf(base.states[0], base.chosen, []func(*situation){v.set}, rest) != first
+		}
+	}
+	if !matters {
+		return rows(base, points[1:])
+	}
+	var out []row
+	for _, v := range points[0].values {
+		r := base
+		r.chosen = append(slices.Clone(base.chosen), v.set)
+		if v.text != "" {
+			c := points[0].column
+			r.cells[c] = append(slices.Clone(r.cells[c]), v.text)
+		}
+		out = append(out, rows(r, points[1:])...)
+	}
+	return out
+}
+
+// allRows returns the rows of all states, those that are alike as one.
+func allRows() []row {
+	var out []row
+	for _, state := range states {
+		for _, r := range rows(row{states: []string{state}}, choicePoints) {
+			i := slices.IndexFunc(out, func(o row) bool {
+				return r.without == o.without && r.holding == o.holding && slices.EqualFunc(r.cells[:], o.cells[:], slices.Equal)
+			})
+			if i < 0 {
+				out = append(out, r)
+			} else {
+				out[i].states = append(out[i].states, state)
+			}
+		}
+	}
+	return out
+}
+
+// statuses are those of DESIGN 4; cmd has them in its exit.go.
+var statuses = map[Reason]int{Recursive: 64, Mismatch: 65, Busy: 75, Interrupted: 79, FailedIt: 80}
+
+func cell(d Decision) string {
+	action := string(d.Action)
+	if d.Action == Refuse {
+		action = fmt.Sprintf("refuse %d", statuses[d.Reason])
+	}
+	if d.Action != Claim {
+		action = "**" + action + "**"
+	}
+	return fmt.Sprintf("%s (%s)", action, d.Reason)
+}
+
+func table() string {
+	var b strings.Builder
+	b.WriteString("| record | fingerprint | policy | without the claim | with the claim |\n| --- | --- | --- | --- | --- |\n")
+	for _, r := range allRows() {
+		r.cells[0] = r.states
+		for _, c := range r.cells {
+			if len(c) == 0 {
+				c = []string{"-"}
+			}
+			fmt.Fprintf(&b, "| %s ", strings.Join(c, ", "))
+		}
+		fmt.Fprintf(&b, "| %s | %s |\n", cell(r.without), cell(r.holding))
+	}
+	return b.String()
+}
+
+// TestDocumentedRowsAreTheFunction: whoever reads the table from the top finds
+// what Decide does, in every situation.
+func TestDocumentedRowsAreTheFunction(t *testing.T) {
+	all := allRows()
+	for s := range situations() {
+		i := slices.IndexFunc(all, func(r row) bool {
+			if !slices.Contains(r.states, s.state) {
+				return false
+			}
+			changed := s // what the row has chosen changes nothing of s, if it fits
+			for _, set := range r.chosen {
+				set(&changed)
+			}
+			return spelled(changed) == spelled(s)
+		})
+		if i < 0 {
+			t.Fatalf("%+v: no row fits", s)
+		}
+		if d := [2]Decision{s.decide(false), s.decide(true)}; d != [2]Decision{all[i].without, all[i].holding} {
+			t.Errorf("%+v: got %v, row %d says otherwise", s, d, i)
+		}
+	}
+}
+
+func spelled(s situation) situation {
+	or := func(c *Choice, d Choice) {
+		if *c == "" {
+			*c = d
+		}
+	}
+	or(&s.OnFailure, Rerun)
+	or(&s.OnInterrupted, RefuseIt)
+	or(&s.OnMismatch, RefuseIt)
+	return s
+}
+
+// reach returns a ledger whose key is in a state, and the way it got there.
+func reach(t *testing.T, state string) (ledger.Ledger, ledger.ID) {
+	mem, id := ledgertest.NewMem(), ledger.ID{Namespace: "default", Key: "k"}
+	l := mem.Open()
+	ctx := t.Context()
+	if state == "none" {
+		return l, id
+	}
+	claim, err := l.Claim(ctx, id)
+	must(t, err)
+	e, err := claim.Begin(ctx, ledger.Start{RunID: "r", Fingerprint: ours})
+	must(t, err)
+	switch state {
+	case "running":
+		return mem.Open(), id
+	case "interrupted":
+		mem.Crash(l)
+		return l, id
+	case "failed":
+		_, err = e.Finish(ctx, ledger.Outcome{State: ledger.Failed, Reason: ledger.ReasonExit, ExitCode: 1})
+	default:
+		_, err = e.Finish(ctx, ledger.Outcome{State: ledger.Succeeded, Reason: ledger.ReasonExit})
+	}
+	must(t, err)
+	must(t, claim.Release())
+	switch state {
+	case "retry":
+		must(t, mark(ctx, l, id, ledger.None))
+	case "forgotten":
+		must(t, l.Forget(ctx, id))
+	}
+	return l, id
+}
+
+func mark(ctx context.Context, l ledger.Ledger, id ledger.ID, state ledger.State) error {
+	rec, err := l.Get(ctx, id)
+	if err != nil {
+		return err
+	}
+	return l.Mark(ctx, id, ledger.Mark{Expect: rec, State: state, RunID: "m"})
+}
+
+// nameOf is the state of a record as states names it.
+func nameOf(rec ledger.Record) string {
+	if rec.Phase() == ledger.PhaseNone && rec.Generation > 1 {
+		return "forgotten"
+	}
+	return string(rec.Phase())
+}
+
+// labels say on an edge what leads to an execution, in the order of the text.
+var labels = []struct {
+	reason Reason
+	text   string
+}{
+	{NeverRun, "run"}, {Retry, "run"},
+	{FailedIt, "run"},
+	{Mismatch, "run --on-mismatch rerun"},
+	{Interrupted, "run --on-interrupted rerun"},
+	{Forced, "run --force"},
+}
+
+var markNames = []struct {
+	name  string
+	state ledger.State
+}{{"done", ledger.Succeeded}, {"failed", ledger.Failed}, {"retry", ledger.None}}
+
+// diagram draws what leads from each state where, by trying it.
+func diagram(t *testing.T) string {
+	ctx := t.Context()
+	edges := map[string]map[string][]string{} // from, to, labels
+	edge := func(from, to, label string) {
+		if from != to {
+			if edges[from] == nil {
+				edges[from] = map[string][]string{}
+			}
+			edges[from][to] = append(edges[from][to], label)
+		}
+	}
+	now := func(l ledger.Ledger, id ledger.ID) string {
+		rec, err := l.Get(ctx, id)
+		must(t, err)
+		return nameOf(rec)
+	}
+	for _, from := range states {
+		l, id := reach(t, from)
+		if got := now(l, id); got != from {
+			t.Fatalf("got a record in state %s, want %s", got, from)
+		}
+		if claim, err := l.Claim(ctx, id); err == nil { // else nobody can run it
+			must(t, claim.Release())
+			for _, label := range labels {
+				if executes(from, label.reason) {
+					edge(from, "running", label.text)
+				}
+			}
+		}
+		for _, m := range markNames {
+			for _, force := range bools {
+				l, id := reach(t, from)
+				rec, err := l.Get(ctx, id)
+				must(t, err)
+				if CheckMark(rec, m.state, force) != nil {
+					continue
+				}
+				must(t, mark(ctx, l, id, m.state))
+				edge(from, now(l, id), "mark "+m.name+map[bool]string{true: " --force"}[force])
+				break
+			}
+		}
+		if l, id := reach(t, from); l.Forget(ctx, id) == nil {
+			edge(from, now(l, id), "forget")
+		}
+	}
+	// The ends of a running attempt: reach has tried them.
+	edge("running", "succeeded", "exit 0")
+	edge("running", "failed", "another exit, or a signal")
+	edge("running", "interrupted", "idem and the command are killed")
+
+	var b strings.Builder
+	b.WriteString("```mermaid\nstateDiagram-v2\n")
+	for _, from := range states {
+		for _, to := range slices.Sorted(maps.Keys(edges[from])) {
+			fmt.Fprintf(&b, "    %s --> %s: %s\n", strings.Replace(from, "none", "[*]", 1), to, strings.Join(edges[from][to], " / "))
+		}
+	}
+	b.WriteString("```\n\nWhat changes nothing is not drawn: a replay, a refusal, a command that cannot be started.\n")
+	return b.String()
+}
+
+// executes tells whether any policy executes a key in a state for a reason.
+func executes(state string, why Reason) bool {
+	for s := range situations() {
+		if s.state == state && s.decide(true) == (Decision{Execute, why}) {
+			return true
+		}
+	}
+	return false
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,125 @@
+// Chaos tries to break idem's promises and says whether it could:
+//
+//	go run ./scripts/chaos [--quick] [--seed N] [PART...]
+//
+// Each part prints its figures. The first part with a broken promise ends the
+// program with status 1 and the evidence, and leaves its directory for a look.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+
+	"idem/scripts/internal/rig"
+)
+
+// part is one way to hurt idem.
+type part struct {
+	name, what string
+	run        func(*lab) error
+}
+
+var parts = []part{
+	{"kill", "SIGKILL of idem, the command, both and leftovers at random times", killPart},
+}
+
+// lab is where a part works: what to try out, and with what.
+type lab struct {
+	dir  string // of this part alone
+	idem string // the program under trial
+	self string // this program, which is also the commands that idem runs
+	seed uint64
+	options
+}
+
+// options are the flags.
+type options struct {
+	quick    bool
+	keys     int
+	kills    int
+	parallel int
+}
+
+func main() {
+	if len(os.Args) > 1 {
+		if child, ok := children[os.Args[1]]; ok {
+			os.Exit(child(os.Args[2:]))
+		}
+	}
+	if err := chaos(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "chaos:", err)
+		os.Exit(1)
+	}
+}
+
+func chaos(args []string) error {
+	var o options
+	flags := flag.NewFlagSet("chaos", flag.ExitOnError)
+	flags.Usage = func() { usage(flags) }
+	flags.BoolVar(&o.quick, "quick", false, "about a tenth of everything")
+	flags.IntVar(&o.keys, "keys", 0, "at least so many keys (0: 50, quick 8)")
+	flags.IntVar(&o.kills, "kills", 0, "at least so many kills (0: 500, quick 60)")
+	flags.IntVar(&o.parallel, "parallel", 8, "keys at a time")
+	seed := flags.Uint64("seed", 0, "of what is random (0: any)")
+	program := flags.String("idem", "", "try out the program at this `PATH` instead of building idem")
+	_ = flags.Parse(args) // exits by itself
+	for _, name := range flags.Args() {
+		if !slices.ContainsFunc(parts, func(p part) bool { return p.name == name }) {
+			return fmt.Errorf("%q is no part; --help lists them", name)
+		}
+	}
+	if runtime.GOOS != "linux" {
+		return errors.New("needs Linux: it finds the processes to kill in /proc")
+	}
+	for *seed == 0 {
+		*seed = rand.Uint64N(1_000_000)
+	}
+
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "idem-chaos-")
+	if err != nil {
+		return err
+	}
+	if *program == "" {
+		if *program, err = rig.Build(".", filepath.Join(dir, "idem")); err != nil {
+			return err
+		}
+	}
+	if *program, err = filepath.Abs(*program); err != nil {
+		return err
+	}
+
+	for _, p := range parts {
+		if flags.NArg() > 0 && !slices.Contains(flags.Args(), p.name) {
+			continue
+		}
+		fmt.Printf("--- %s: %s (seed %d)\n", p.name, p.what, *seed)
+		l := &lab{dir: filepath.Join(dir, p.name), idem: *program, self: self, seed: *seed, options: o}
+		if err := os.Mkdir(l.dir, 0o700); err != nil {
+			return err
+		}
+		if err := p.run(l); err != nil {
+			return fmt.Errorf("%s, seed %d, left in %s: %w", p.name, *seed, l.dir, err)
+		}
+	}
+	return os.RemoveAll(dir)
+}
+
+func usage(flags *flag.FlagSet) {
+	w := flags.Output()
+	fmt.Fprint(w, "usage: go run ./scripts/chaos [flags] [PART...]\n\nparts (all, if none is named):\n")
+	for _, p := range parts {
+		fmt.Fprintf(w, "  %s  %s\n", p.name, p.what)
+	}
+	fmt.Fprint(w, "\nflags:\n")
+	flags.PrintDefaults()
+}

@@ -1,0 +1,98 @@
+# shellcheck shell=bash
+# Part of scripts/demo: a release deploy that is killed with -9 in the middle.
+# shellcheck disable=SC2154 # scripts/demo has $started
+
+# until_true COMMAND waits until COMMAND succeeds, which depends on files only.
+until_true() {
+	local i
+	for ((i = 0; i < 6000; i++)); do
+		! "$@" 2>/dev/null || return 0
+		kill -0 "$started" || return 1
+		sleep 0.02
+	done
+	die "waited two minutes for: $*"
+}
+
+times() { grep -cx "$1" "$SITE/ran" || true; }
+compiling() { compgen -G "$SITE/build/tmp/go-build*/b*" >/dev/null; }
+
+# kill_in_build starts the deploy and kills it while the compiler runs; false if the build was faster.
+kill_in_build() {
+	rm -rf "$SITE"
+	mkdir -p "$SITE"
+	start "$release" "$commit"
+	if until_true compiling; then
+		kill -STOP -- "-$started" # so that what is looked at is what is killed
+		if [ "$(times 'build completed')" = 0 ]; then
+			say 'the compiler runs. kill -9: the deploy, idem, the command of the step and what it started:'
+			! command -v ps >/dev/null || ps -o pid=,args= --sid "$started" | cut -c1-100
+			kill9
+			return
+		fi
+		kill -CONT -- "-$started"
+	fi
+	finish
+	false
+}
+
+demo_deploy() {
+	local commit key status heard release=scripts/demo.d/release
+	need git git
+	commit=$(git rev-parse --short=12 HEAD) || {
+		skip 'deploy: this is not a clone of the repository'
+		return
+	}
+	export SITE=$1 IDEM_LEDGER=$1/ledger
+
+	say "deploy: put commit $commit into service, each step under idem run"
+	sed -n '/^for step/,$p' "$release"
+	kill_in_build || kill_in_build || kill_in_build || die 'the build ended before it could be killed, three times'
+
+	say 'what idem knows of it'
+	run idem list
+	[ "$(idem list --glob '*:build' --state interrupted | wc -l)" = 1 ] || die 'the build is not recorded as interrupted'
+
+	say 'the second time: what is done is replayed, the interrupted build may rerun (--on-interrupted rerun), the rest runs'
+	start "$release" "$commit"
+	finish || die "the second deploy failed with $?"
+
+	say 'the third time: everything is replayed, no command runs'
+	cp "$SITE/ran" "$SITE/ran.before"
+	start "$release" "$commit"
+	finish || die "the third deploy failed with $?"
+	cmp "$SITE/ran.before" "$SITE/ran" || die 'the third deploy ran a command'
+
+	key=release:$commit:announce
+	say 'a step that must not happen twice, killed while it waits for a listener'
+	mkfifo "$SITE/announcements"
+	start idem run --key "$key" -- "$release" "$commit" announce
+	until_true grep -qx 'announce started' "$SITE/ran" || die 'the announcement did not start'
+	kill9
+	say 'by default idem does not guess what became of it'
+	status=0
+	run idem run --key "$key" --wait=1m -- "$release" "$commit" announce || status=$?
+	echo "status $status"
+	[ "$status" = 79 ] || die "an interrupted step gave status $status, not 79"
+	say 'somebody looks: nobody listened, so nobody was told. Now somebody does'
+	run idem mark retry "$key" --note 'nobody was told'
+	start cat "$SITE/announcements" >"$SITE/heard"
+	run idem run --key "$key" -- "$release" "$commit" announce || die "the announcement failed with $?"
+	finish || die "the listener failed with $?"
+	heard=$(tail -n 1 "$SITE/heard")
+	[ "$heard" = "released $commit" ] || die "the listener heard: $heard"
+
+	say 'how often the command of each step really ran'
+	for step in archive:1 build:2 unpack:1 smoke:1 switch:1 announce:2; do
+		set -- "${step%:*}" "$(times "${step%:*} started")" "$(times "${step%:*} completed")"
+		printf '%-9s started %s, completed %s\n' "$@"
+		[ "$2:$3" = "${step#*:}:1" ] || die "$1 was to start ${step#*:} and complete once"
+	done
+
+	say 'the ledger, and what is in service'
+	run idem list
+	[ "$(idem list --state succeeded | wc -l)" = 6 ] || die 'not all of the 6 steps are recorded as succeeded'
+	run readlink "$SITE/current"
+	[ "$(readlink "$SITE/current")" = "releases/$commit" ] || die 'current does not point to the release'
+	run "$SITE/current/idem" version
+	say "deploy: ok, commit $commit was released once"
+}

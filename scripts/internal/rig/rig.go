@@ -1,0 +1,74 @@
+// Package rig is what the programs share that put idem to the proof: building
+// it as it is shipped, an environment without traces of another idem, and
+// tables of figures.
+package rig
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+)
+
+// Root returns the directory of the module that the caller stands in.
+func Root() (string, error) {
+	out, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		return "", fmt.Errorf("go env GOMOD: %w", err)
+	}
+	mod := strings.TrimSpace(string(out))
+	if mod == "" || mod == os.DevNull {
+		return "", errors.New("not inside the module: call it from the repository")
+	}
+	return filepath.Dir(mod), nil
+}
+
+// Build builds a package of the module, "." for idem itself, as releases do:
+// without cgo. It returns the path of the program.
+func Build(pkg, program string) (string, error) {
+	root, err := Root()
+	if err != nil {
+		return "", err
+	}
+	c := exec.Command("go", "build", "-o", program, pkg)
+	c.Dir = root
+	c.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := c.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build %s: %w\n%s", pkg, err, out)
+	}
+	return program, nil
+}
+
+// Environ returns our environment without what an idem around us has left in
+// it, and with more.
+func Environ(more ...string) []string {
+	var env []string
+	for _, kv := range os.Environ() {
+		if !strings.HasPrefix(kv, "IDEM_") {
+			env = append(env, kv)
+		}
+	}
+	return append(env, more...)
+}
+
+// Table is figures with their names, in the order of adding.
+type Table struct{ rows [][2]string }
+
+// Add adds a row.
+func (t *Table) Add(name, format string, args ...any) {
+	t.rows = append(t.rows, [2]string{name, fmt.Sprintf(format, args...)})
+}
+
+// Print writes the rows below a title.
+func (t *Table) Print(w io.Writer, title string) {
+	fmt.Fprintln(w, title)
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, r := range t.rows {
+		fmt.Fprintf(tw, "  %s\t%s\n", r[0], r[1])
+	}
+	_ = tw.Flush() // w is what it reports for
+}
