@@ -48,6 +48,11 @@ func (a *app) list(c *cobra.Command, o *listOptions) error {
 	if o.limit < 0 {
 		return usage("--limit wants a number from 0 on")
 	}
+	if a.namespace != "" { // else all
+		if err := checkNamespace(a.namespace); err != nil {
+			return err
+		}
+	}
 	l, err := openLedger(a.ledger)
 	if err != nil {
 		return err

@@ -44,6 +44,9 @@ func (a *app) logsCommand() *cobra.Command {
 }
 
 func (a *app) logs(ctx context.Context, key string, o *logsOptions) error {
+	if o.attempt < 0 {
+		return usage("--attempt wants a number from 1 on")
+	}
 	l, rec, err := a.lookUp(ctx, key)
 	if err != nil {
 		return err

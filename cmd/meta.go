@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -9,6 +10,7 @@ import (
 
 	"idem/hashkey"
 	"idem/ledger"
+	"idem/proc"
 	"idem/runner"
 )
 
@@ -87,19 +89,38 @@ func viewKey(r ledger.Record) keyView {
 	}
 }
 
-func metaOf(res runner.Result, call runner.Call) metaView {
-	m := metaView{
-		Action: map[runner.Action]string{runner.Execute: "executed", runner.Replay: "replayed", runner.Refuse: "refused"}[res.Action],
-		Why:    string(res.Reason), keyView: viewKey(res.Record), Replayed: res.Action == runner.Replay, Changed: []string{},
-	}
-	was, err := hashkey.Decode(res.Record.Current.Inputs)
-	is, err2 := hashkey.Decode(call.Inputs)
-	if err == nil && err2 == nil && res.Record.Current.Fingerprint != "" {
-		for _, c := range hashkey.Diff(was, is) {
-			m.Changed = append(m.Changed, c.Name)
+// metaOf returns a function, so that the view is only made when it is wanted.
+func metaOf(res runner.Result, call runner.Call) func() metaView {
+	return func() metaView {
+		m := metaView{
+			Action: map[runner.Action]string{runner.Execute: "executed", runner.Replay: "replayed", runner.Refuse: "refused"}[res.Action],
+			Why:    string(res.Reason), keyView: viewKey(res.Record), Replayed: res.Action == runner.Replay, Changed: []string{},
 		}
+		was, err := hashkey.Decode(res.Record.Current.Inputs)
+		is, err2 := hashkey.Decode(call.Inputs)
+		if err == nil && err2 == nil && res.Record.Current.Fingerprint != "" {
+			for _, c := range hashkey.Diff(was, is) {
+				m.Changed = append(m.Changed, c.Name)
+			}
+		}
+		return m
 	}
-	return m
+}
+
+// metaOfError is for a call that started nothing because of an error.
+func metaOfError(id ledger.ID, err error) func() metaView {
+	return func() metaView {
+		m := metaView{Action: "refused", Why: "ledger", keyView: viewKey(ledger.Record{ID: id}), Changed: []string{}}
+		var start *proc.StartError
+		var stopped *proc.SignalError
+		switch {
+		case errors.As(err, &start):
+			m.Why = "not_startable"
+		case errors.As(err, &stopped):
+			m.Why = "signal"
+		}
+		return m
+	}
 }
 
 // meta is where the JSON object about a call goes. It is opened before
@@ -128,16 +149,21 @@ func openMeta(path string, fd int) (*meta, error) {
 	return m, nil
 }
 
-func (m *meta) wanted() bool { return len(m.files) > 0 }
-
-func (m *meta) write(v metaView) error {
-	b, err := marshal(v)
+// write writes the object; that it cannot is no reason to fail a call that has
+// been made.
+func (m *meta) write(view func() metaView, u *ui) {
+	if len(m.files) == 0 {
+		return
+	}
+	b, err := marshal(view())
 	for _, f := range m.files {
 		if err == nil {
 			_, err = f.Write(b)
 		}
 	}
-	return err
+	if err != nil {
+		u.warn("%v", err)
+	}
 }
 
 func (m *meta) close() {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -55,6 +56,9 @@ const rootExample = `  idem run --key deploy:prod:4f2c1e -- ./deploy.sh
   idem list
   idem show deploy:prod:4f2c1e`
 
+// wants says for people what strconv's functions could not read.
+var wants = map[string]string{"ParseInt": "want a number", "ParseBool": "want true or false"}
+
 func (a *app) command() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "idem",
@@ -82,7 +86,11 @@ func (a *app) command() *cobra.Command {
 	}
 	root.SetVersionTemplate("idem {{.Version}}\n")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return usage("%v", err).hint("%s --help lists the flags", c.CommandPath())
+		text := err.Error()
+		if num := (*strconv.NumError)(nil); errors.As(err, &num) {
+			text = strings.Replace(text, num.Error(), wants[num.Func], 1)
+		}
+		return usage("%s", text).hint("%s --help lists the flags", c.CommandPath())
 	})
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.ledger, "ledger", os.Getenv("IDEM_LEDGER"), "`DIR` of the ledger (IDEM_LEDGER;\n"+placeHelp+")")
@@ -101,8 +109,8 @@ func (a *app) id(key string, allowEmptyParts bool) (ledger.ID, error) {
 	if id.Namespace == "" {
 		id.Namespace = "default"
 	}
-	if err := hashkey.CheckNamespace(id.Namespace); err != nil {
-		return id, usage("namespace %s %v", quote(id.Namespace), err)
+	if err := checkNamespace(id.Namespace); err != nil {
+		return id, err
 	}
 	switch err := hashkey.CheckKey(key, allowEmptyParts); {
 	case errors.Is(err, hashkey.ErrEmptyPart):
@@ -111,6 +119,13 @@ func (a *app) id(key string, allowEmptyParts bool) (ledger.ID, error) {
 		return id, usage("key %s %v", quote(key), err)
 	}
 	return id, nil
+}
+
+func checkNamespace(name string) error {
+	if err := hashkey.CheckNamespace(name); err != nil {
+		return usage("namespace %s %v", quote(name), err)
+	}
+	return nil
 }
 
 // exactArgs is cobra.ExactArgs with a message that says what is missing.

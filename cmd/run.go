@@ -109,27 +109,28 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	defer meta.close()
 	l, err := openLedger(a.ledger)
 	if err != nil {
+		meta.write(metaOfError(id, err), &a.ui)
 		return a.remapped(o, err)
 	}
 	call := a.call(o, id, args, l)
 	res, err := runner.Run(ctx, l, call)
 	signal.Ignore(syscall.SIGPIPE) // our exit status says more; nothing is started any more
 	var stopped *proc.SignalError
+	if err != nil {
+		meta.write(metaOfError(id, err), &a.ui)
+	} else {
+		meta.write(metaOf(res, call), &a.ui)
+	}
 	if errors.As(err, &stopped) {
 		a.ui.note("%v", err)
-		proc.DieOf(stopped.Signal)
 		a.exit = 128 + int(stopped.Signal)
+		proc.DieOf(stopped.Signal)
 		return nil
 	}
 	if err != nil {
 		return a.remapped(o, err)
 	}
 	code, f := a.outcome(res, call)
-	if meta.wanted() {
-		if err := meta.write(metaOf(res, call)); err != nil {
-			a.ui.warn("%v", err)
-		}
-	}
 	if f != nil {
 		return a.remapped(o, f)
 	}
@@ -142,10 +143,15 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	return nil
 }
 
-// remapped applies --exit-code to an error.
+// remapped applies --exit-code to an error. What the caller wants to be a
+// success is no longer an error: cron would mail its message.
 func (a *app) remapped(o *runOptions, err error) error {
 	f := *failureOf(err)
 	f.code = o.exitCodes.of(f.code)
+	if f.code == exitOK {
+		a.ui.note("%v", f.err)
+		return nil
+	}
 	return &f
 }
 

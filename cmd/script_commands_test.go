@@ -6,12 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -192,7 +190,11 @@ func scriptJobNamed(ts *testscript.TestScript, name string) *scriptJob {
 }
 
 func cmdSignal(ts *testscript.TestScript, args []string) {
-	ts.Check(scriptJobNamed(ts, args[1]).cmd.Process.Signal(unix.SignalNum(args[0])))
+	sig := unix.SignalNum(args[0])
+	if sig == 0 {
+		ts.Fatalf("%s is no signal", args[0])
+	}
+	ts.Check(scriptJobNamed(ts, args[1]).cmd.Process.Signal(sig))
 }
 
 func cmdEnd(ts *testscript.TestScript, args []string) {
@@ -239,23 +241,26 @@ func cmdLines(ts *testscript.TestScript, args []string) {
 	}
 }
 
-// scriptMasks replace what differs from run to run.
-var scriptMasks = map[string]*regexp.Regexp{
-	"TIME":          regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`),
-	"(AGO)":         regexp.MustCompile(`\((now|\d+ \w+ ago)\)`),
-	"UUID":          regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`),
-	"HASH":          regexp.MustCompile(`\b[0-9a-f]{64}\b|\b[0-9a-f]{12}\b`),
-	"host \"HOST\"": regexp.MustCompile(`host "[^"]*"`),
-	"user \"USER\"": regexp.MustCompile(`user "[^"]*"`),
-	"pid PID":       regexp.MustCompile(`pid \d+`),
-	"USER@HOST:PID": regexp.MustCompile(`\S+@\S+:\d+\b`),
-	"  ":            regexp.MustCompile(` {2,}`), // columns
+// scriptMasks replace, in this order, what differs from run to run.
+var scriptMasks = []struct {
+	mask string
+	of   *regexp.Regexp
+}{
+	{"TIME", regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`)},
+	{"(AGO)", regexp.MustCompile(`\((now|\d+ \w+ ago)\)`)},
+	{"UUID", regexp.MustCompile(`\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b`)},
+	{"HASH", regexp.MustCompile(`\b([0-9a-f]{12}|[0-9a-f]{16}|[0-9a-f]{32}|[0-9a-f]{64})\b`)},
+	{`host "HOST"`, regexp.MustCompile(`host "[^"]*"`)},
+	{`user "USER"`, regexp.MustCompile(`user "[^"]*"`)},
+	{"pid PID", regexp.MustCompile(`pid \d+`)},
+	{"USER@HOST:PID", regexp.MustCompile(`\S+@\S+:\d+\b`)},
+	{"  ", regexp.MustCompile(` {2,}`)}, // columns
 }
 
 func cmdMasked(ts *testscript.TestScript, args []string) {
 	text := ts.ReadFile(args[0])
-	for _, mask := range slices.Sorted(maps.Keys(scriptMasks)) {
-		text = scriptMasks[mask].ReplaceAllString(text, mask)
+	for _, m := range scriptMasks {
+		text = m.of.ReplaceAllString(text, m.mask)
 	}
 	text = strings.ReplaceAll(text, ts.Getenv("WORK"), "$WORK")
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(text), 0o666))

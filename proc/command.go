@@ -7,7 +7,8 @@
 // to a live copy that may lag behind but never holds the child up for long.
 //
 // A run ends when the child itself has ended. What the child wrote before its
-// end is always complete, whoever else holds the pipes. What a background
+// end is always complete, whoever else holds the pipes, and what a filter of
+// its own still passes on in the tenth of a second after it. What a background
 // process of the child writes later is not: the read ends are closed then, and
 // such a process gets SIGPIPE, as it would from a reader that went away. A
 // daemon that is to outlive the run must send its output elsewhere.

@@ -182,3 +182,29 @@ func TestEndedCommandNeverWaitsForTheReader(t *testing.T) {
 	c.Stdout.Close()
 	same(t, "stdout", <-read, pattern(Stdout, n))
 }
+
+// A script that filters its own output ends before its filter does.
+func TestOutputOfAFilterAfterTheEnd(t *testing.T) {
+	bash, err := LookPath("bash")
+	if err != nil {
+		t.Skip("bash: not found")
+	}
+	for range 5 {
+		c, rec := command(t, bash, "-c", `exec > >(sed s/a/b/); echo aaa`)
+		run(t, c)
+		if got := string(rec.bytes(Stdout)); got != "baa\n" {
+			t.Fatalf("recorded %q", got)
+		}
+	}
+}
+
+// A background process that writes without end is not waited for.
+func TestEndlessWriterAfterTheEnd(t *testing.T) {
+	c, rec := command(t, "/bin/sh", "-c", `yes & echo $! >`+t.TempDir()+`/pid; exit 3`)
+	if e := run(t, c); e.ExitCode != 3 {
+		t.Fatalf("exit code %d", e.ExitCode)
+	}
+	if n := len(rec.bytes(Stdout)); n > 16<<20 {
+		t.Fatalf("recorded %d bytes of a process that was not waited for", n)
+	}
+}

@@ -2,6 +2,7 @@ package proc
 
 import (
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -108,6 +109,37 @@ func (p *pump) run(ended <-chan struct{}) {
 				break
 			}
 			left -= n
+		}
+	}
+	p.linger(sources, fds[:len(sources)], ended)
+}
+
+// grace is how long the pipes are read on after the command's end. A filter
+// that the command put before its own output, `exec > >(tee log)` in bash, has
+// yet to pass on the last of it, and ends as soon as it has.
+const grace = 100 * time.Millisecond
+
+// linger reads until the end of the pipes, or for grace and at most a pipe's
+// content when somebody holds them longer.
+func (p *pump) linger(sources []*source, fds []unix.PollFd, ended <-chan struct{}) {
+	most := bigPipe
+	for end := time.Now().Add(grace); fds[0].Fd >= 0 || fds[1].Fd >= 0; {
+		left := time.Until(end)
+		if left <= 0 || most <= 0 {
+			return
+		}
+		if _, err := unix.Poll(fds, int(left.Milliseconds())+1); err != nil {
+			continue
+		}
+		for i, s := range sources {
+			if fds[i].Revents == 0 {
+				continue
+			}
+			n, open := p.read(s, s.size, ended)
+			if !open {
+				fds[i].Fd = -1
+			}
+			most -= n
 		}
 	}
 }

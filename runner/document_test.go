@@ -1,18 +1,13 @@
 package runner
 
 import (
-	"context"
 	"flag"
 	"fmt"
 	"iter"
-	"maps"
 	"os"
 	"slices"
 	"strings"
 	"testing"
-
-	"idem/ledger"
-	"idem/ledger/ledgertest"
 )
 
 var update = flag.Bool("update", false, "write docs/state-machine.md anew")
@@ -80,7 +75,7 @@ var choicePoints = []choicePoint{
 	}},
 	{2, []value{
 		{"`--on-mismatch rerun`", func(s *situation) { s.OnMismatch = Rerun }},
-		{"", func(s *situation) { s.OnMismatch = RefuseIt }},
+		{"`--on-mismatch refuse` (default)", func(s *situation) { s.OnMismatch = RefuseIt }},
 	}},
 	{2, []value{
 		{"`--force`", func(s *situation) { s.Force = true }},
@@ -103,6 +98,7 @@ type row struct {
 	cells            [3][]string // by column; the first is made of states
 	without, holding Decision
 	chosen           []func(*situation)
+	said             []func(*situation) // of those, what the cells say
 }
 
 // settings are all ways to choose at the given points.
@@ -155,6 +151,7 @@ func rows(base row, points []choicePoint) []row {
 		if v.text != "" {
 			c := points[0].column
 			r.cells[c] = append(slices.Clone(r.cells[c]), v.text)
+			r.said = append(slices.Clone(base.said), v.set)
 		}
 		out = append(out, rows(r, points[1:])...)
 	}
@@ -218,8 +215,8 @@ func TestDocumentedRowsAreTheFunction(t *testing.T) {
 			if !slices.Contains(r.states, s.state) {
 				return false
 			}
-			changed := s // what the row has chosen changes nothing of s, if it fits
-			for _, set := range r.chosen {
+			changed := s // what the row says changes nothing of s, if it fits
+			for _, set := range r.said {
 				set(&changed)
 			}
 			return spelled(changed) == spelled(s)
@@ -228,7 +225,7 @@ func TestDocumentedRowsAreTheFunction(t *testing.T) {
 			t.Fatalf("%+v: no row fits", s)
 		}
 		if d := [2]Decision{s.decide(false), s.decide(true)}; d != [2]Decision{all[i].without, all[i].holding} {
-			t.Errorf("%+v: got %v, row %d says otherwise", s, d, i)
+			t.Fatalf("%+v: got %v, row %d says otherwise", s, d, i)
 		}
 	}
 }
@@ -243,151 +240,4 @@ func spelled(s situation) situation {
 	or(&s.OnInterrupted, RefuseIt)
 	or(&s.OnMismatch, RefuseIt)
 	return s
-}
-
-// reach returns a ledger whose key is in a state, and the way it got there.
-func reach(t *testing.T, state string) (ledger.Ledger, ledger.ID) {
-	mem, id := ledgertest.NewMem(), ledger.ID{Namespace: "default", Key: "k"}
-	l := mem.Open()
-	ctx := t.Context()
-	if state == "none" {
-		return l, id
-	}
-	claim, err := l.Claim(ctx, id)
-	must(t, err)
-	e, err := claim.Begin(ctx, ledger.Start{RunID: "r", Fingerprint: ours})
-	must(t, err)
-	switch state {
-	case "running":
-		return mem.Open(), id
-	case "interrupted":
-		mem.Crash(l)
-		return l, id
-	case "failed":
-		_, err = e.Finish(ctx, ledger.Outcome{State: ledger.Failed, Reason: ledger.ReasonExit, ExitCode: 1})
-	default:
-		_, err = e.Finish(ctx, ledger.Outcome{State: ledger.Succeeded, Reason: ledger.ReasonExit})
-	}
-	must(t, err)
-	must(t, claim.Release())
-	switch state {
-	case "retry":
-		must(t, mark(ctx, l, id, ledger.None))
-	case "forgotten":
-		must(t, l.Forget(ctx, id))
-	}
-	return l, id
-}
-
-func mark(ctx context.Context, l ledger.Ledger, id ledger.ID, state ledger.State) error {
-	rec, err := l.Get(ctx, id)
-	if err != nil {
-		return err
-	}
-	return l.Mark(ctx, id, ledger.Mark{Expect: rec, State: state, RunID: "m"})
-}
-
-// nameOf is the state of a record as states names it.
-func nameOf(rec ledger.Record) string {
-	if rec.Phase() == ledger.PhaseNone && rec.Generation > 1 {
-		return "forgotten"
-	}
-	return string(rec.Phase())
-}
-
-// labels say on an edge what leads to an execution, in the order of the text.
-var labels = []struct {
-	reason Reason
-	text   string
-}{
-	{NeverRun, "run"}, {Retry, "run"},
-	{FailedIt, "run"},
-	{Mismatch, "run --on-mismatch rerun"},
-	{Interrupted, "run --on-interrupted rerun"},
-	{Forced, "run --force"},
-}
-
-var markNames = []struct {
-	name  string
-	state ledger.State
-}{{"done", ledger.Succeeded}, {"failed", ledger.Failed}, {"retry", ledger.None}}
-
-// diagram draws what leads from each state where, by trying it.
-func diagram(t *testing.T) string {
-	ctx := t.Context()
-	edges := map[string]map[string][]string{} // from, to, labels
-	edge := func(from, to, label string) {
-		if from != to {
-			if edges[from] == nil {
-				edges[from] = map[string][]string{}
-			}
-			edges[from][to] = append(edges[from][to], label)
-		}
-	}
-	now := func(l ledger.Ledger, id ledger.ID) string {
-		rec, err := l.Get(ctx, id)
-		must(t, err)
-		return nameOf(rec)
-	}
-	for _, from := range states {
-		l, id := reach(t, from)
-		if got := now(l, id); got != from {
-			t.Fatalf("got a record in state %s, want %s", got, from)
-		}
-		if claim, err := l.Claim(ctx, id); err == nil { // else nobody can run it
-			must(t, claim.Release())
-			for _, label := range labels {
-				if executes(from, label.reason) {
-					edge(from, "running", label.text)
-				}
-			}
-		}
-		for _, m := range markNames {
-			for _, force := range bools {
-				l, id := reach(t, from)
-				rec, err := l.Get(ctx, id)
-				must(t, err)
-				if CheckMark(rec, m.state, force) != nil {
-					continue
-				}
-				must(t, mark(ctx, l, id, m.state))
-				edge(from, now(l, id), "mark "+m.name+map[bool]string{true: " --force"}[force])
-				break
-			}
-		}
-		if l, id := reach(t, from); l.Forget(ctx, id) == nil {
-			edge(from, now(l, id), "forget")
-		}
-	}
-	// The ends of a running attempt: reach has tried them.
-	edge("running", "succeeded", "exit 0")
-	edge("running", "failed", "another exit, or a signal")
-	edge("running", "interrupted", "idem and the command are killed")
-
-	var b strings.Builder
-	b.WriteString("```mermaid\nstateDiagram-v2\n")
-	for _, from := range states {
-		for _, to := range slices.Sorted(maps.Keys(edges[from])) {
-			fmt.Fprintf(&b, "    %s --> %s: %s\n", strings.Replace(from, "none", "[*]", 1), to, strings.Join(edges[from][to], " / "))
-		}
-	}
-	b.WriteString("```\n\nWhat changes nothing is not drawn: a replay, a refusal, a command that cannot be started.\n")
-	return b.String()
-}
-
-// executes tells whether any policy executes a key in a state for a reason.
-func executes(state string, why Reason) bool {
-	for s := range situations() {
-		if s.state == state && s.decide(true) == (Decision{Execute, why}) {
-			return true
-		}
-	}
-	return false
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }

@@ -15,6 +15,7 @@ var concurrentCases = []testCase{
 	{"ManyKeys", manyKeys},
 	{"ListWhileWriting", listWhileWriting},
 	{"ReadingDoesNotDisturb", readingDoesNotDisturb},
+	{"GetSeesOneMoment", getSeesOneMoment},
 	{"ConcurrentOpenOfNewLedger", concurrentOpenOfNewLedger},
 }
 
@@ -209,6 +210,38 @@ func readingDoesNotDisturb(k *kit) {
 	}
 	close(stop)
 	readers.Wait()
+}
+
+// getSeesOneMoment: a key that is begun for the first time while it is read is
+// there or not, and never damaged for having only half of it there yet.
+func getSeesOneMoment(k *kit) {
+	var now atomic.Pointer[ledger.ID]
+	id := key("k")
+	now.Store(&id)
+	stop := make(chan struct{})
+	var reader sync.WaitGroup
+	reader.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if _, err := k.b.Get(k.ctx, *now.Load()); err != nil {
+				k.Errorf("Get: %v", err)
+				return
+			}
+		}
+	})
+	for i := range 100 {
+		id := key(fmt.Sprintf("k%d", i))
+		now.Store(&id)
+		if err := k.runOnce(k.a, id, func() {}); err != nil {
+			k.Error(err)
+		}
+	}
+	close(stop)
+	reader.Wait()
 }
 
 // concurrentOpenOfNewLedger: many find no ledger and make it at once.

@@ -182,10 +182,16 @@ func readBoth(ctx context.Context, q querier, id ledger.ID) (recordRow, attemptR
 	r, err := scanRecord(q.QueryRowContext(ctx, "select "+recordColumns+", "+attemptColumns+
 		" from records r join attempts a on a.id = r.current"+byName, nameArgs(id)...), s.dest()...)
 	if errors.Is(err, sql.ErrNoRows) {
-		r, err = readRecord(ctx, q, id)
+		// There may be both by now: whether only one is missing can be told
+		// from one and the same moment alone.
+		var there bool
+		r, err = scanRecord(q.QueryRowContext(ctx, "select "+recordColumns+
+			", exists (select 1 from attempts a where a.id = r.current) from records r"+byName, nameArgs(id)...), &there)
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
 			return recordRow{rec: ledger.Record{ID: id, Generation: 1}}, attemptRow{}, nil
+		case err == nil && there:
+			return readBoth(ctx, q, id)
 		case err == nil && r.current != 0:
 			err = fmt.Errorf("%w: the current attempt of key %q is gone", ledger.ErrCorrupt, id.Key)
 		}

@@ -31,6 +31,12 @@ const (
 	noFalseReader = "failed calls of idem list"
 )
 
+// promises has them all, in the order of the table.
+var promises = []string{
+	noOverlap, noRepeat, noCause, noSecondEnd, noSecondRun, noInvention, noDifference,
+	noOddity, noLoss, noUnknown, noUnreadable, noFalseReader, noLeftovers, noStanding,
+}
+
 // fault is a broken promise.
 type fault struct {
 	promise string
@@ -235,6 +241,7 @@ func (c *checker) succeeds(begin int) bool {
 
 // The exit statuses of idem that the callers of this part may get.
 const (
+	exitUsage       = 64
 	exitBusy        = 75
 	exitInterrupted = 79
 	exitFailed      = 80

@@ -27,9 +27,6 @@ type process struct {
 	call        string
 }
 
-// key is the key that the process works for.
-func (p process) key() string { return p.call[:strings.LastIndex(p.call, "/")] }
-
 // scan returns the processes below the lab. The program that they run and the
 // lab in their environment tell them from everything else on the machine.
 func (l *lab) scan() []process {

@@ -18,8 +18,6 @@ type process struct {
 	call        string
 }
 
-func (p process) key() string { return "" }
-
 func (l *lab) scan() []process { return nil }
 
 func (l *lab) kill(process, func()) bool { return false }

@@ -1,0 +1,176 @@
+package cmd_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// 87 (S7): a reader that leaves does not end the command or its record.
+func TestE2E87HeadLeaves(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	r := b.want(b.sh(`idem run --key k -- bash -c 'seq 1 1000000; echo x >>side' | head -1; exit ${PIPESTATUS[0]}`), 0)
+	if r.out != "1\n" {
+		t.Errorf("%q", r.out)
+	}
+	b.wantLines("side", 1)
+	b.wantState("k", "succeeded")
+	r = b.want(b.run("run", "--key", "k", "--", "bash", "-c", "seq 1 1000000; echo x >>side"), 0)
+	if n := strings.Count(r.out, "\n"); n != 1000000 || !strings.HasSuffix(r.out, "\n1000000\n") {
+		t.Errorf("the replay has %d lines", n)
+	}
+	b.wantLines("side", 1)
+}
+
+// 87: the output that has nowhere to go is recorded all the same.
+func TestE2E87NoReader(t *testing.T) {
+	t.Parallel()
+	command := ` -- bash -c 'for i in $(seq 1 2000); do echo out $i; echo err $i >&2; done; echo x >>side; exit 4'`
+	for name, redirect := range map[string]string{
+		"closed stdout": ">&-", "closed stderr": "2>&-", "closed both": ">&- 2>&-", "all closed": "<&- >&- 2>&-",
+		"full": ">/dev/full", "both full": ">/dev/full 2>&1", "read only": "1<side 2<side",
+	} {
+		b := newBox(t)
+		b.write("side", "")
+		b.want(b.sh("idem run --key k --on-failure replay"+command+" "+redirect), 4)
+		b.wantLines("side", 1)
+		b.wantState("k", "failed")
+		r := b.want(b.sh("idem run --key k --on-failure replay"+command), 4)
+		if n, m := strings.Count(r.out, "\n"), strings.Count(r.err, "\n"); n != 2000 || m != 2000 {
+			t.Errorf("%s: the replay has %d and %d lines", name, n, m)
+		}
+		// A replay to nowhere is still the recorded status.
+		b.want(b.sh("idem run --key k --on-failure replay"+command+" "+redirect), 4)
+		b.wantLines("side", 1)
+	}
+}
+
+// pausedCall starts idem with a pipe as stdout that nobody reads yet.
+func pausedCall(b *box, args ...string) (*call, *os.File) {
+	b.t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { r.Close() })
+	c := b.start(append([]string{"idem"}, args...), stdout(w))
+	w.Close()
+	return c, r
+}
+
+// S12 (P3): a reader that sleeps holds up neither the command nor the record nor
+// those who wait for the key, and gets every byte when it wakes up.
+func TestE2ES12PausedReader(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	b.want(b.run("run", "--key", "other", "--", "true"), 0)
+	args := []string{"run", "--key", "k", "--", "bash", "-c", "seq 1 1000000; echo x >>side"}
+	c, r := pausedCall(b, args...)
+	waiter := b.idem(append(args[:3:3], append([]string{"--wait"}, args[3:]...)...)...)
+	b.until("the key is done", func() bool { return b.listed("k") == "succeeded" })
+	b.want(waiter.wait(), 0)
+	replay := b.want(b.run(args...), 0)
+	if !c.running() {
+		t.Error("idem did not wait for its reader")
+	}
+	got, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.want(c.wait(), 0)
+	if string(got) != replay.out || !strings.HasSuffix(replay.out, "\n1000000\n") || len(replay.out) != 6888896 {
+		t.Errorf("read %d bytes, replayed %d", len(got), len(replay.out))
+	}
+	b.wantLines("side", 1)
+}
+
+// S12: who does not want to wait for the reader can end idem with a signal, and
+// the record stays.
+func TestE2ES12PausedReaderAndSignal(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	args := []string{"run", "--key", "k", "--", "bash", "-c", "seq 1 1000000; echo x >>side"}
+	c, _ := pausedCall(b, args...)
+	b.until("the key is done", func() bool { return b.listed("k") == "succeeded" })
+	c.kill(15)
+	if r := c.wait(); r.sig != 15 {
+		t.Errorf("%+v", r)
+	}
+	b.wantState("k", "succeeded")
+	b.want(b.run(args...), 0)
+	b.wantLines("side", 1)
+}
+
+// peak returns the most memory that a call's process has used, asked again and
+// again until it ends. (The rusage of wait4 would count ours, from before exec.)
+func peak(c *call) (kib int) {
+	for c.running() {
+		status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.pid()))
+		if _, line, ok := bytes.Cut(status, []byte("VmHWM:")); ok && bytes.HasPrefix(status, []byte("Name:\tidem\n")) {
+			n, _ := strconv.Atoi(strings.Fields(string(line))[0])
+			kib = max(kib, n)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return kib
+}
+
+const mostMemory = 64 << 10 // KiB
+
+// Memory is bounded whatever the output: 2 GiB that are read, 2 GiB that are
+// kept only in part, their replay, and a reader that sleeps.
+func TestE2EMemoryIsBounded(t *testing.T) {
+	b := newBox(t)
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	check := func(what string, c *call) {
+		t.Helper()
+		kib := peak(c)
+		b.want(c.wait(), 0)
+		t.Logf("%s: %d KiB", what, kib)
+		if kib == 0 || kib > mostMemory {
+			t.Errorf("%s: %d KiB of memory", what, kib)
+		}
+	}
+	big := []string{"idem", "run", "--key", "big", "--", "head", "-c", "2G", "/dev/zero"}
+	check("2 GiB", b.start(big, stdout(null)))
+	rec := b.wantState("big", "succeeded")
+	if !rec.Truncated {
+		t.Errorf("%+v", rec)
+	}
+	if info, err := os.ReadDir(b.path("ledger/output")); err != nil || len(info) != 1 {
+		t.Errorf("output: %v, %v", info, err)
+	} else if f, err := info[0].Info(); err != nil || f.Size() > 70<<20 {
+		t.Errorf("%v keeps %d bytes", f.Name(), f.Size())
+	}
+	check("its replay", b.start(big, stdout(null)))
+
+	c, r := pausedCall(b, "run", "--key", "paused", "--max-output", "1MiB", "--", "head", "-c", "256M", "/dev/zero")
+	b.until("the key is done", func() bool { return b.listed("paused") == "succeeded" })
+	go io.Copy(io.Discard, r)
+	check("256 MiB for a sleeping reader", c)
+}
+
+// P1: a background process that goes on writing does not hang idem, nor does one
+// that is silent; the ended run's output is complete.
+func TestE2EP1BackgroundWriter(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	script := `echo begin; (trap '' PIPE; echo $BASHPID >pid; while :; do echo more; echo more >&2; sleep 0.01; done) 2>&1 & sleep 0.2; echo end; exit 6`
+	r := b.want(b.run("run", "--key", "k", "--", "bash", "-c", script), 6)
+	if !strings.HasPrefix(r.out, "begin\n") || !strings.Contains(r.out, "\nend\n") {
+		t.Errorf("%q", r.out)
+	}
+	if logs := b.run("logs", "k"); logs.out != r.out {
+		t.Errorf("recorded %q, shown %q", logs.out, r.out)
+	}
+}

@@ -1,0 +1,252 @@
+package cmd_test
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	ctrlC = "\x03"
+	ctrlZ = "\x1a"
+)
+
+// terminal is a pseudo-terminal with a program in front of it.
+type terminal struct {
+	b     *box
+	tty   *os.File
+	cmd   *exec.Cmd
+	ended chan struct{}
+
+	mu   sync.Mutex
+	seen strings.Builder
+}
+
+// open starts argv as the leader of a session on a new terminal.
+func (b *box) open(argv ...string) *terminal {
+	b.t.Helper()
+	requireTool(b.t, argv[0])
+	x := &terminal{b: b, cmd: exec.Command(argv[0], argv[1:]...), ended: make(chan struct{})}
+	x.cmd.Dir, x.cmd.Env = b.dir, b.env
+	tty, err := pty.Start(x.cmd)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	// A file that can be closed while somebody reads from it.
+	fd, err := unix.FcntlInt(tty.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err == nil {
+		err = unix.SetNonblock(fd, true)
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	tty.Close()
+	x.tty = os.NewFile(uintptr(fd), "terminal")
+	b.t.Cleanup(func() { x.tty.Close() })
+	go func() {
+		_ = x.cmd.Wait()
+		close(x.ended)
+	}()
+	go func() {
+		buf := make([]byte, 4096)
+		for {
+			n, err := x.tty.Read(buf)
+			x.mu.Lock()
+			x.seen.Write(buf[:n])
+			x.mu.Unlock()
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return x
+}
+
+// shell opens a terminal with an interactive bash, job control included.
+func (b *box) shell() *terminal {
+	b.t.Helper()
+	x := b.open("bash", "--norc", "--noprofile", "--noediting", "-i")
+	x.typ("PS1=; echo >prompt\n")
+	b.await("prompt", 1)
+	return x
+}
+
+func (x *terminal) typ(keys string) {
+	x.b.t.Helper()
+	if _, err := x.tty.WriteString(keys); err != nil {
+		x.b.t.Fatal(err)
+	}
+}
+
+func (x *terminal) shown() string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.seen.String()
+}
+
+// end waits for the leader to end.
+func (x *terminal) end() syscall.WaitStatus {
+	x.b.t.Helper()
+	select {
+	case <-x.ended:
+	case <-time.After(hangs):
+		x.b.t.Fatalf("the terminal hangs: %q", x.shown())
+	}
+	return x.cmd.ProcessState.Sys().(syscall.WaitStatus)
+}
+
+// 71 (S1, S4): Ctrl-C ends both; the shell sees 130, and the attempt failed.
+func TestE2E71CtrlC(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	x := b.shell()
+	x.typ("idem run --key k -- bash -c 'echo $$ >pid; exec sleep 300'\n")
+	pid := b.awaitPID("pid")
+	x.typ(ctrlC)
+	b.gone(pid)
+	// Without it bash may take the rest of what was typed to be interrupted.
+	b.until("the attempt is recorded", func() bool { return b.listed("k") == "failed" })
+	x.typ("echo $? >status\n")
+	b.await("status", 1)
+	if s := b.read("status"); s != "130\n" {
+		t.Errorf("the shell sees %q; %q", s, x.shown())
+	}
+	if rec := b.wantState("k", "failed"); rec.Signal != "SIGINT" || rec.Reason != "signal" {
+		t.Errorf("%+v", rec)
+	}
+}
+
+// 72, 73 (S2): a command with a handler gets each Ctrl-C once, and its own end
+// is what counts.
+func TestE2E72And73CtrlCIsNotDoubled(t *testing.T) {
+	t.Parallel()
+	for presses := 1; presses <= 2; presses++ {
+		b := newBox(t)
+		x := b.shell()
+		x.typ(`idem run --key k -- bash -c 'trap "echo x >>ints" INT; echo $$ >pid; until [ -e go ]; do sleep 0.02; done; echo end'; echo $? >status` + "\n")
+		b.awaitPID("pid")
+		for n := 1; n <= presses; n++ {
+			x.typ(ctrlC)
+			b.await("ints", n)
+			settle()
+		}
+		b.write("go", "")
+		b.await("status", 1)
+		if s := b.read("status"); s != "0\n" {
+			t.Errorf("status %q; %q", s, x.shown())
+		}
+		b.wantLines("ints", presses)
+		b.wantState("k", "succeeded")
+	}
+}
+
+// 74 (S4): a loop of a script and of an interactive shell ends at the Ctrl-C.
+func TestE2E74CtrlCEndsTheLoop(t *testing.T) {
+	t.Parallel()
+	loop := `for i in 1 2 3; do idem run --key k$i -- bash -c 'echo x >>side; exec sleep 300'; done; echo after >after`
+
+	b := newBox(t)
+	x := b.open("bash", "-c", loop)
+	b.await("side", 1)
+	x.typ(ctrlC)
+	if ws := x.end(); !ws.Signaled() || ws.Signal() != syscall.SIGINT {
+		t.Errorf("bash ended with %#x", ws)
+	}
+	b.wantLines("side", 1)
+	b.wantLines("after", 0)
+	b.wantState("k1", "failed")
+
+	b = newBox(t)
+	x = b.shell()
+	x.typ(loop + "\n")
+	b.await("side", 1)
+	x.typ(ctrlC)
+	b.until("the attempt is recorded", func() bool { return b.listed("k1") == "failed" })
+	x.typ("echo >next\n")
+	b.await("next", 1)
+	b.wantLines("side", 1)
+	b.wantLines("after", 0)
+}
+
+// 80 (S6): Ctrl-Z stops idem and the command, fg continues both, and the key is
+// busy meanwhile.
+func TestE2E80CtrlZ(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	x := b.shell()
+	script := once + `exit 7`
+	b.write("job", script)
+	x.typ("idem run --key k -- bash job\n")
+	b.await("side", 1)
+	x.typ(ctrlZ)
+	x.typ("jobs -p >jobs; jobs >job.state\n")
+	idem := b.awaitPID("jobs")
+	b.until("idem stops", func() bool { return procState(idem) == "T" })
+	b.await("job.state", 1)
+	if s := b.read("job.state"); !strings.Contains(s, "Stopped") {
+		t.Errorf("jobs: %q", s)
+	}
+	b.want(b.run("run", "--key", "k", "--", "bash", "job"), 75)
+	x.typ("fg; echo $? >status\n")
+	b.until("idem goes on", func() bool { return procState(idem) != "T" })
+	b.write("go", "")
+	b.await("status", 1)
+	if s := b.read("status"); s != "7\n" {
+		t.Errorf("status %q; %q", s, x.shown())
+	}
+	b.wantLines("side", 1)
+	if rec := b.wantState("k", "failed"); rec.Reason != "exit" || *rec.ExitCode != 7 {
+		t.Errorf("%+v", rec)
+	}
+}
+
+// 83 (S3): the command reads from the terminal.
+func TestE2E83ReadsTheTerminal(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	x := b.shell()
+	x.typ(`idem run --key k -- bash -c '[ -t 0 ] && echo >ready; read line; echo "$line" >got'; echo $? >status` + "\n")
+	b.await("ready", 1)
+	x.typ("hello\n")
+	b.await("status", 1)
+	if s := b.read("status") + b.read("got"); s != "0\nhello\n" {
+		t.Errorf("%q; %q", s, x.shown())
+	}
+}
+
+// 84 (S11): the terminal goes away: the command gets HUP, with and without a
+// handler, and its end is recorded though nobody can be told.
+func TestE2E84TerminalCloses(t *testing.T) {
+	t.Parallel()
+	for script, want := range map[string]record{
+		`echo $$ >pid; exec sleep 300`: {Reason: "signal", Signal: "SIGHUP"},
+		`trap 'echo x >>hups; echo bye; echo bye >&2; exit 5' HUP; echo $$ >pid; while :; do echo tick; sleep 0.05; done`: {Reason: "exit"},
+	} {
+		b := newBox(t)
+		x := b.shell()
+		b.write("job", script)
+		x.typ("idem run --key k -- bash job\n")
+		pid := b.awaitPID("pid")
+		if err := x.tty.Close(); err != nil {
+			t.Fatal(err)
+		}
+		b.gone(pid)
+		b.until("the attempt is recorded", func() bool { return b.listed("k") == "failed" })
+		rec := b.show("k")
+		if rec.Reason != want.Reason || rec.Signal != want.Signal {
+			t.Errorf("%+v", rec)
+		}
+		if want.Reason == "exit" {
+			if out := b.run("logs", "k"); !strings.HasSuffix(out.out, "bye\n") || !strings.HasSuffix(out.err, "bye\n") || *rec.ExitCode != 5 {
+				t.Errorf("%+v, %+v", rec, out)
+			}
+		}
+	}
+}

@@ -1,0 +1,168 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"idem/hashkey"
+	"idem/ledger"
+	"idem/ledger/ledgertest"
+)
+
+// kit runs one key's calls on a ledger in memory, each on a handle of its own,
+// as processes would.
+type kit struct {
+	*testing.T
+	mem  *ledgertest.Mem
+	id   ledger.ID
+	dir  string
+	runs atomic.Int64
+}
+
+func newKit(t *testing.T) *kit {
+	return &kit{T: t, mem: ledgertest.NewMem(), id: ledger.ID{Namespace: "default", Key: "k"}, dir: t.TempDir()}
+}
+
+// job is a command that says something on both streams, counts its executions
+// in side, and ends as the file exit says.
+var job = []string{"sh", "-c", `echo x >>side; echo out; echo err >&2; exit $(cat exit 2>/dev/null || echo 0)`}
+
+const jobOut, jobErr = "out\n", "err\n"
+
+// call returns a call of argv with the default policy.
+func (k *kit) call(argv ...string) Call {
+	in := hashkey.Argv(argv)
+	return Call{
+		ID: k.id, Argv: argv, Fingerprint: in.Fingerprint(), Inputs: in.Encode(), MaxOutput: -1,
+		RunID: fmt.Sprintf("run-%d", k.runs.Add(1)),
+		Owner: func() ledger.Owner { return ledger.Owner{Host: "here", PID: os.Getpid()} },
+		Environ: func(a Attempt) []string {
+			return append(os.Environ(), fmt.Sprintf("ATTEMPT=%d", a.Number), fmt.Sprintf("FENCE=%d", a.Fence), "RUN="+a.RunID, fmt.Sprintf("GENERATION=%d", a.Generation))
+		},
+		Scratch: func() (*os.File, error) { return os.CreateTemp(k.dir, "scratch") },
+	}
+}
+
+// outcome is what a caller sees of a call.
+type outcome struct {
+	Result
+	err      error
+	out, fed string // stdout and stderr
+}
+
+// run makes a call, with the directory of the kit as the command's.
+func (k *kit) run(l ledger.Ledger, c Call) outcome {
+	k.Helper()
+	return k.runContext(k.Context(), l, c)
+}
+
+func (k *kit) runContext(ctx context.Context, l ledger.Ledger, c Call) outcome {
+	k.Helper()
+	stdin, err := os.Open(os.DevNull)
+	must(k.T, err)
+	defer stdin.Close()
+	var streams [2]*os.File
+	for i := range streams {
+		streams[i], err = os.CreateTemp(k.dir, "stream")
+		must(k.T, err)
+		defer streams[i].Close()
+	}
+	c.Stdin, c.Stdout, c.Stderr = stdin, streams[0], streams[1]
+	c.ReplayStdout, c.ReplayStderr = streams[0], streams[1]
+	var o outcome
+	o.Result, o.err = Run(ctx, l, c)
+	for i, s := range []*string{&o.out, &o.fed} {
+		b, err := os.ReadFile(streams[i].Name())
+		must(k.T, err)
+		*s = string(b)
+	}
+	return o
+}
+
+// in makes argv run in the directory of the kit; idem itself never changes its
+// own.
+func (k *kit) in(argv []string) []string {
+	return append([]string{"sh", "-c", `cd "$0" && exec "$@"`, k.dir}, argv...)
+}
+
+// job is a call of job.
+func (k *kit) job() Call { return k.call(k.in(job)...) }
+
+func (k *kit) shell(script string) Call { return k.call(k.in([]string{"sh", "-c", script})...) }
+
+// first makes an ordinary call on a handle of its own.
+func (k *kit) first(c Call) outcome {
+	k.Helper()
+	return k.run(k.mem.Open(), c)
+}
+
+func (k *kit) path(name string) string { return filepath.Join(k.dir, name) }
+
+func (k *kit) write(name, content string) {
+	k.Helper()
+	must(k.T, os.WriteFile(k.path(name), []byte(content), 0o600))
+}
+
+// side is how often job was executed.
+func (k *kit) side() int {
+	b, _ := os.ReadFile(k.path("side"))
+	return strings.Count(string(b), "x")
+}
+
+func (k *kit) record() ledger.Record {
+	k.Helper()
+	r, err := k.mem.Open().Get(context.Background(), k.id)
+	must(k.T, err)
+	return r
+}
+
+func (k *kit) attempts() []ledger.Attempt {
+	k.Helper()
+	a, err := k.mem.Open().Attempts(context.Background(), k.id)
+	must(k.T, err)
+	return a
+}
+
+// want checks a call's decision and what came out of it.
+func (k *kit) want(o outcome, d Decision, out, fed string) {
+	k.Helper()
+	if o.err != nil {
+		k.Fatalf("got error %v", o.err)
+	}
+	if o.Decision != d || o.out != out || o.fed != fed || o.Unrecorded != nil || o.Streams != nil {
+		k.Fatalf("got %v, stdout %q, stderr %q, unrecorded %v, streams %v; want %v, %q, %q",
+			o.Decision, o.out, o.fed, o.Unrecorded, o.Streams, d, out, fed)
+	}
+}
+
+// until waits for something that is bound to happen.
+func (k *kit) until(what string, f func() bool) {
+	k.Helper()
+	for begin := time.Now(); !f(); time.Sleep(time.Millisecond) {
+		if time.Since(begin) > time.Minute {
+			k.Fatalf("%s has not happened", what)
+		}
+	}
+}
+
+// started makes a call in the background, of a script that says when it has
+// begun and goes on when it may. Its outcome comes through the channel.
+func (k *kit) started(l ledger.Ledger, then string) (result chan outcome, goOn func()) {
+	k.Helper()
+	c := k.shell(`echo x >>side; while [ ! -e go ]; do sleep 0.01; done; echo out; ` + then)
+	result = make(chan outcome, 1)
+	go func() { result <- k.run(l, c) }()
+	k.until("the start", func() bool { return k.side() > 0 })
+	return result, func() { k.write("go", "") }
+}
+
+// again is the call that started made.
+func (k *kit) again(then string) Call {
+	return k.shell(`echo x >>side; while [ ! -e go ]; do sleep 0.01; done; echo out; ` + then)
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"idem/scripts/internal/rig"
+)
+
+// attempt is a row of the ledger, as the program integrity prints it.
+type attempt struct{ Key, Run, State, Reason string }
+
+// ledgerReport is what a fresh process found in ledger.db.
+type ledgerReport struct {
+	Integrity []string
+	Attempts  []attempt
+}
+
+// linger is how long what is left of killed commands may take to end by itself:
+// a daemon sleeps for 0.3 s, a worker works for 0.22 s.
+const linger = 15 * time.Second
+
+// leftBehind waits for the last processes and complains about those that stay.
+func (r *killing) leftBehind() {
+	deadline := time.Now().Add(linger)
+	rest := r.scan()
+	for len(rest) > 0 && time.Now().Before(deadline) {
+		time.Sleep(50 * time.Millisecond)
+		rest = r.scan()
+	}
+	for _, p := range rest {
+		r.complain(fault{noLeftovers, p.call, fmt.Sprintf("process %d still lives", p.pid), -1})
+		_ = r.kill(p, func() {})
+	}
+}
+
+// inspect holds the ledger against the journals.
+func (r *killing) inspect(journals map[string][]event) (spools int) {
+	broken := func(format string, args ...any) {
+		r.complain(fault{promise: noUnreadable, what: fmt.Sprintf(format, args...), at: -1})
+	}
+	program, err := rig.Build("./scripts/chaos/integrity", filepath.Join(r.dir, "integrity"))
+	must(err)
+	out, err := exec.Command(program, filepath.Join(r.ledger, "ledger.db")).Output()
+	var report ledgerReport
+	if err == nil {
+		err = json.Unmarshal(out, &report)
+	}
+	if err != nil {
+		broken("ledger.db cannot be read: %v", err)
+	}
+	if s := strings.Join(report.Integrity, "; "); s != "ok" {
+		broken("integrity_check: %s", s)
+	}
+	runs := map[string]bool{}
+	latest := map[string]attempt{}
+	for _, a := range report.Attempts {
+		if was := latest[a.Key]; was.State == "succeeded" {
+			r.complain(fault{noSecondRun, a.Key, fmt.Sprintf("%s (%s) after %s", a.Run, a.State, was.Run), -1})
+		}
+		runs[a.Run] = true
+		latest[a.Key] = a
+	}
+	for key, events := range journals {
+		for i, e := range events {
+			switch {
+			case e.kind == started && !runs[e.run]:
+				r.complain(fault{noUnknown, key, "run " + e.run, i})
+			case e.kind == returned && e.code == 0 && latest[key].State != "succeeded":
+				r.complain(fault{noLoss, key, fmt.Sprintf("call %s succeeded, the ledger says %q", e.call, latest[key].State), i})
+			}
+		}
+	}
+	r.inspectList(latest, broken)
+	return r.inspectSpools(runs)
+}
+
+// inspectList asks idem itself, once nobody is there any more.
+func (r *killing) inspectList(latest map[string]attempt, broken func(string, ...any)) {
+	c := r.call(context.Background(), "list", "list", "list")
+	lines := strings.Split(strings.TrimSpace(c.stdout()), "\n")
+	if c.code != 0 || len(lines) != len(latest) {
+		broken("idem list: status %d, %d lines for %d keys: %s", c.code, len(lines), len(latest), c.stderr())
+		return
+	}
+	for _, line := range lines {
+		f := strings.Split(line, "\t")
+		if len(f) < 2 {
+			broken("idem list: bad line %q", line)
+			continue
+		}
+		// Marked to run again, and nobody came.
+		want := map[string]string{"running": "interrupted", "": "retry"}[latest[f[0]].State]
+		if want == "" {
+			want = latest[f[0]].State
+		}
+		if f[1] != want {
+			broken("idem list: key %s is %s, its latest attempt is %q", f[0], f[1], latest[f[0]].State)
+		}
+	}
+}
+
+// inspectSpools looks for files of which no record knows, and counts the rest.
+func (r *killing) inspectSpools(runs map[string]bool) int {
+	entries, err := os.ReadDir(filepath.Join(r.ledger, "output"))
+	if err != nil {
+		r.complain(fault{promise: noUnreadable, what: err.Error(), at: -1})
+	}
+	for _, e := range entries {
+		if !runs[e.Name()] {
+			r.complain(fault{promise: noLeftovers, what: "output/" + e.Name(), at: -1})
+		}
+	}
+	return len(entries)
+}

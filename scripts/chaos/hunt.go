@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"math/rand/v2"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// killCounts are the kills that hit somebody.
+type killCounts struct {
+	idem, young, command, both, leftover atomic.Int64
+}
+
+// total counts kills, not processes: of both is one.
+func (k *killCounts) total() int {
+	return int(k.idem.Load() + k.young.Load() + k.command.Load() + k.both.Load() + k.leftover.Load())
+}
+
+// hunt kills processes of the key at random times until its budget is spent.
+func (s *subject) hunt(ctx context.Context) {
+	rng := s.rng(callers + 2)
+	for s.budget.Load() > 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Duration(5+rng.IntN(90)) * time.Millisecond):
+		}
+		var herd []process
+		for _, p := range s.scan() {
+			if strings.HasPrefix(p.call, s.key+"/") {
+				herd = append(herd, p)
+			}
+		}
+		s.strike(rng, herd)
+	}
+}
+
+// strike picks a victim among the processes of the key.
+func (s *subject) strike(rng *rand.Rand, herd []process) {
+	var idems, commands, holders, leftovers []process
+	byCall := map[string]process{} // the idem of a call
+	shells := map[string]bool{}    // calls whose command lives
+	for _, p := range herd {
+		switch p.role {
+		case roleIdem:
+			idems = append(idems, p)
+			byCall[p.call] = p
+		case roleCommand:
+			commands = append(commands, p)
+			shells[p.call] = true
+		}
+	}
+	for _, p := range herd {
+		idem, alive := byCall[p.call]
+		switch {
+		case p.role == roleCommand && alive:
+			holders = append(holders, idem)
+		case p.role == roleCommand, p.role == roleHelper && !shells[p.call]:
+			leftovers = append(leftovers, p)
+		}
+	}
+	pick := func(from []process) process { return from[rng.IntN(len(from))] }
+	switch d := rng.IntN(20); {
+	case d < 3 && len(leftovers) > 0:
+		s.slay(pick(leftovers), &s.kills.leftover)
+	case d < 8 && len(holders) > 0:
+		s.slay(pick(holders), &s.kills.idem)
+	case d < 10 && len(idems) > 0:
+		s.slay(pick(idems), &s.kills.idem)
+	case d < 13 && len(holders) > 0:
+		idem := pick(holders)
+		for _, p := range commands {
+			if p.call == idem.call {
+				s.slayBoth(rng, idem, p)
+				break
+			}
+		}
+	case len(commands) > 0:
+		s.slay(pick(commands), &s.kills.command)
+	}
+}
+
+// slay kills one process and writes it down.
+func (s *subject) slay(p process, count *atomic.Int64) {
+	s.killLock.Lock()
+	defer s.killLock.Unlock()
+	if s.budget.Add(-1) < 0 {
+		return
+	}
+	if s.slayLocked(p) {
+		count.Add(1)
+	} else {
+		s.budget.Add(1)
+	}
+}
+
+func (s *subject) slayLocked(p process) bool {
+	kind := map[role]kind{roleIdem: killIdem, roleCommand: killCommand}[p.role]
+	begun := false
+	hit := s.lab.kill(p, func() {
+		if begun = kind != ""; begun {
+			s.journal.add(event{kind: kind, call: p.call})
+		}
+	})
+	if begun {
+		e := event{kind: killed, call: p.call}
+		if hit {
+			e.code = 1
+		}
+		s.journal.add(e)
+	}
+	return hit
+}
+
+// slayBoth kills idem and its command, in any order.
+func (s *subject) slayBoth(rng *rand.Rand, a, b process) {
+	s.killLock.Lock()
+	defer s.killLock.Unlock()
+	if rng.IntN(2) == 0 {
+		a, b = b, a
+	}
+	first, second := s.slayLocked(a), s.slayLocked(b)
+	switch {
+	case first && second:
+		s.kills.both.Add(1)
+	case first && a.role == roleIdem, second && b.role == roleIdem:
+		s.kills.idem.Add(1)
+	case first || second:
+		s.kills.command.Add(1)
+	default:
+		return
+	}
+	s.budget.Add(-1)
+}
+
+// killSoon kills the idem of a call after a while, if it is still there.
+func (s *subject) killSoon(call string, after time.Duration, done chan<- struct{}) {
+	defer close(done)
+	time.Sleep(after)
+	for _, p := range s.scan() {
+		if p.call == call && p.role == roleIdem {
+			s.slay(p, &s.kills.young)
+			return
+		}
+	}
+}
