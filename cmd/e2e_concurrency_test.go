@@ -9,10 +9,11 @@ import (
 )
 
 // once is a command that leaves a trace, says so, and waits for the file go. It
-// notices when another one runs at the same time.
+// notices when another one runs at the same time. The trace comes last: a pipe
+// without a reader would end it before.
 const once = `
 exec 8>>body.lock; flock -n 8 || echo overlap >>overlap
-echo x >>side; echo out; echo err >&2
+echo out; echo err >&2; echo x >>side
 until [ -e go ]; do sleep 0.02; done
 `
 

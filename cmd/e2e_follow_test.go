@@ -102,7 +102,6 @@ func TestE2ERunningOrInterrupted(t *testing.T) {
 		}
 	}
 	live.kill(syscall.SIGTERM)
-	b.write("go", "")
 	live.wait()
 	b.wantState("live", "failed")
 }

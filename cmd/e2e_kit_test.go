@@ -85,6 +85,7 @@ type box struct {
 	dir    string // where commands run
 	ledger string
 	env    []string
+	user   *syscall.Credential // who runs it all; nil: who runs the tests
 }
 
 var boxes atomic.Int64
@@ -157,7 +158,7 @@ func (b *box) start(argv []string, opts ...func(*exec.Cmd)) *call {
 	c.cmd = exec.Command(path, argv[1:]...)
 	c.cmd.Args[0] = argv[0]
 	c.cmd.Dir, c.cmd.Env = b.dir, b.env
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: b.user}
 	for _, s := range []struct {
 		to   *io.Writer
 		name *string

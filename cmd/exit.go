@@ -67,6 +67,12 @@ func (f *failure) hint(format string, args ...any) *failure {
 	return f
 }
 
+// unhinted drops the hints, where they would be about flags of another command.
+func (f *failure) unhinted() *failure {
+	f.hints = nil
+	return f
+}
+
 // failureOf gives every error its exit status and its hints: the one place
 // that knows both.
 func failureOf(err error) *failure {
@@ -79,7 +85,7 @@ func failureOf(err error) *failure {
 	case errors.As(err, &start):
 		return &failure{code: start.Code, err: err}
 	case errors.As(err, &busy):
-		return busyFailure(busy.Record, busy.Leftover)
+		return busyFailure(busy.Record, busy.Leftover).unhinted()
 	case errors.Is(err, ledger.ErrNotFound):
 		return fail(exitNotFound, "nothing is recorded under this key")
 	case errors.Is(err, ledger.ErrChanged):

@@ -29,7 +29,7 @@ const markLong = `Settle a key by hand, mostly one that was interrupted.
   retry    run it again at the next call, with the same IDEM_TOKEN
 
 A running key is refused (status 75). A key that succeeded is only touched with
---force. The mark is kept in the key's history with the note, the user and the
+--force, so that "done" leaves it as it is. The mark is kept in the key's history with the note, the user and the
 time.`
 
 type markOptions struct {
@@ -66,7 +66,10 @@ func (a *app) mark(ctx context.Context, name string, state ledger.State, key str
 	}
 	switch err := runner.CheckMark(rec, state, o.force); {
 	case errors.Is(err, runner.ErrRunning):
-		return busyFailure(rec, false)
+		return busyFailure(rec, false).unhinted()
+	case errors.Is(err, runner.ErrSame):
+		a.ui.note("key %s is not marked: %v", quote(key), err)
+		return nil
 	case errors.Is(err, runner.ErrDone):
 		return usage("key %s is not marked: %v", quote(key), err).hint("--force does it all the same")
 	case err != nil:

@@ -1,14 +1,19 @@
 package cmd_test
 
 import (
+	"errors"
 	"flag"
+	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
 
 	"idem/cmd"
 )
@@ -37,7 +42,20 @@ func TestScript(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup:               scriptSetup,
 		Cmds:                scriptCommands,
+		Condition:           scriptCondition,
 	})
+}
+
+// scriptCondition knows [root] and [unshare:FLAG], that unshare(1) works here
+// with the flag.
+func scriptCondition(name string) (bool, error) {
+	if name == "root" {
+		return os.Geteuid() == 0, nil
+	}
+	if flag, ok := strings.CutPrefix(name, "unshare:"); ok {
+		return exec.Command("unshare", flag, "true").Run() == nil, nil
+	}
+	return false, fmt.Errorf("there is no condition %s", name)
 }
 
 func scriptSetup(env *testscript.Env) error {
@@ -55,6 +73,10 @@ func scriptSetup(env *testscript.Env) error {
 	env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, "state"))
 	env.Setenv("IDEM_LEDGER", filepath.Join(env.WorkDir, "ledger"))
 	env.Setenv("TZ", "UTC")
+	env.Setenv("PATH", searchable(os.Getenv("PATH")))
+	if os.Getenv("GORACE") == "" { // each idem would end a second later, to tell of races
+		env.Setenv("GORACE", "atexit_sleep_ms=0")
+	}
 	env.Values[scriptJobsKey{}] = scriptJobs{}
 	env.Defer(func() {
 		env.Values[scriptJobsKey{}].(scriptJobs).kill()
@@ -64,6 +86,15 @@ func scriptSetup(env *testscript.Env) error {
 		}
 	})
 	return nil
+}
+
+// searchable drops the directories that we may not look into: with one of them
+// no command is ever "not found" to execvp.
+func searchable(path string) string {
+	dirs := slices.DeleteFunc(strings.Split(path, ":"), func(dir string) bool {
+		return errors.Is(unix.Access(dir, unix.X_OK), unix.EACCES)
+	})
+	return strings.Join(dirs, ":")
 }
 
 // scriptLeftovers finds what no script may leave behind: a file that its script does
@@ -107,7 +138,7 @@ func isLedger(dir string) bool {
 
 // scriptUnfit says what stderr has that no user should see.
 func scriptUnfit(stderr string) string {
-	for _, s := range []string{"goroutine ", "SQLITE", "panic:", "runtime error"} {
+	for _, s := range []string{"goroutine ", "SQLITE", "panic:", "runtime error", "DATA RACE"} {
 		if strings.Contains(stderr, s) {
 			return "stderr has " + s + ":\n" + stderr
 		}

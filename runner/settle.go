@@ -10,6 +10,7 @@ import (
 var (
 	ErrNothing = errors.New("nothing is recorded under the key")
 	ErrRunning = errors.New("the key is running")
+	ErrSame    = errors.New("the key has succeeded already") // to mark it done would only hide its output
 	ErrDone    = errors.New("the key has succeeded, so that this would run it again or hide what happened")
 )
 
@@ -22,7 +23,11 @@ func CheckMark(rec ledger.Record, state ledger.State, force bool) error {
 	case ledger.PhaseRunning:
 		return ErrRunning
 	case ledger.PhaseSucceeded:
-		if !force && state != ledger.Succeeded {
+		switch {
+		case force:
+		case state == ledger.Succeeded:
+			return ErrSame
+		default:
 			return ErrDone
 		}
 	}

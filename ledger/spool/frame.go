@@ -27,7 +27,10 @@ import (
 // The bytes of a gap are the count of output bytes that were not kept, uint64.
 const (
 	headerSize = 24
-	gapStream  = 3
+	// summed is how much of each header goes into the checksum of the whole:
+	// not its own checksum, after which any CRC is the same for all headers.
+	summed    = 20
+	gapStream = 3
 	// maxFrame bounds what a reader allocates for one frame.
 	maxFrame = 1 << 20
 )
@@ -48,7 +51,7 @@ func appendFrame(b []byte, stream byte, at time.Duration, p []byte) []byte {
 	binary.LittleEndian.PutUint32(h[4:], uint32(len(p)))
 	binary.LittleEndian.PutUint64(h[8:], uint64(max(at, 0).Microseconds()))
 	binary.LittleEndian.PutUint32(h[16:], crc32.ChecksumIEEE(p))
-	binary.LittleEndian.PutUint32(h[20:], crc32.ChecksumIEEE(h[:20]))
+	binary.LittleEndian.PutUint32(h[summed:], crc32.ChecksumIEEE(h[:summed]))
 	return append(append(b, h...), p...)
 }
 
@@ -57,7 +60,7 @@ func appendGap(b []byte, at time.Duration, dropped int64) []byte {
 }
 
 func parseHeader(h []byte) (header, error) {
-	if crc32.ChecksumIEEE(h[:20]) != binary.LittleEndian.Uint32(h[20:]) {
+	if crc32.ChecksumIEEE(h[:summed]) != binary.LittleEndian.Uint32(h[summed:]) {
 		return header{}, fmt.Errorf("%w: a header in the recorded output", ledger.ErrCorrupt)
 	}
 	x := header{

@@ -144,7 +144,7 @@ func (r *Reader) verify() error {
 		if err != nil {
 			return err
 		}
-		sum = crc32.Update(sum, crc32.IEEETable, b[:])
+		sum = crc32.Update(sum, crc32.IEEETable, b[:summed])
 	}
 	r.offset = 0
 	if sum != r.sum {
@@ -171,14 +171,17 @@ func (r *Reader) Replay(stdout, stderr *os.File) error {
 		}
 		pending = pending[:0]
 	}
+	end := func(err error) error {
+		flush()
+		if err := r.end(err); !errors.Is(err, io.EOF) {
+			return err
+		}
+		return errors.Join(out[ledger.Stdout].err, out[ledger.Stderr].err)
+	}
 	for {
 		h, err := r.header()
 		if err != nil {
-			flush()
-			if err := r.end(err); !errors.Is(err, io.EOF) {
-				return err
-			}
-			return errors.Join(out[ledger.Stdout].err, out[ledger.Stderr].err)
+			return end(err)
 		}
 		at := r.offset + headerSize
 		if h.stream == gapStream || out[h.stream].closed() {
@@ -189,7 +192,7 @@ func (r *Reader) Replay(stdout, stderr *os.File) error {
 			flush()
 			to = out[h.stream]
 		}
-		if r.file != nil && h.length >= sendMin {
+		if r.done && r.file != nil && h.length >= sendMin { // it is verified
 			flush()
 			to.send(r.file, at, h.length)
 			r.offset = at + int64(h.length)
@@ -197,8 +200,7 @@ func (r *Reader) Replay(stdout, stderr *os.File) error {
 		}
 		c, err := r.Next()
 		if err != nil {
-			flush()
-			return err
+			return end(err)
 		}
 		pending = append(pending, c.Bytes...)
 	}

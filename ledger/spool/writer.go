@@ -192,18 +192,21 @@ func (w *Writer) close(end []byte) {
 		w.small = append(w.small, end...)
 		return
 	}
+	rest := end
 	if !w.large {
 		w.spill()
 		w.large = true
+		rest = append(w.small[w.sum.Size:], end...) // the file is a beginning of small
+		w.small = nil
 	}
 	// A file that was full may have room by now, or for the mark alone.
 	w.broken = w.file == nil
-	if w.append(end) {
+	if w.append(rest) {
 		return
 	}
 	w.broken = w.file == nil
 	w.sum.Truncated = true
-	w.append(appendGap(nil, 0, w.tail.dropped+w.tail.kept()))
+	w.append(appendGap(nil, w.tail.lastAt, outputIn(rest)))
 }
 
 func (w *Writer) closeFile(sync bool) error {
@@ -281,8 +284,26 @@ func sumHeaders(sum uint32, frames []byte) uint32 {
 		if err != nil {
 			break
 		}
-		sum = crc32.Update(sum, crc32.IEEETable, frames[:headerSize])
+		sum = crc32.Update(sum, crc32.IEEETable, frames[:summed])
 		frames = frames[headerSize+h.length:]
 	}
 	return sum
+}
+
+// outputIn returns how many bytes of output whole frames stand for.
+func outputIn(frames []byte) int64 {
+	var n int64
+	for len(frames) >= headerSize {
+		h, err := parseHeader(frames)
+		if err != nil {
+			break // unreachable: we made them
+		}
+		c, err := h.chunk(frames[headerSize : headerSize+h.length])
+		if err != nil {
+			break
+		}
+		n += int64(len(c.Bytes)) + c.Dropped
+		frames = frames[headerSize+h.length:]
+	}
+	return n
 }

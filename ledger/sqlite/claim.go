@@ -192,7 +192,9 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 	c.life = life
 	c.mu.Unlock()
 	e := &execution{claim: c, life: life.file}
-	err = l.write(ctx, func(tx *sql.Tx) error { return e.begin(ctx, tx, s) })
+	if e.file, err = os.Lstat(l.path("ledger.db")); err == nil {
+		err = l.write(ctx, func(tx *sql.Tx) error { return e.begin(ctx, tx, s) })
+	}
 	if err != nil {
 		e.endLife(ledger.ReasonExit)
 		return nil, l.explain(err)
@@ -253,6 +255,7 @@ func settleLost(ctx context.Context, tx *sql.Tx, id ledger.ID, last attemptRow) 
 type execution struct {
 	claim  *claim
 	life   *os.File
+	file   os.FileInfo // ledger.db as it was found
 	spool  *spool.Writer
 	before recordRow   // as Abandon restores it,
 	lost   *attemptRow // and the attempt that Begin settled, if any
@@ -298,6 +301,9 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 	}
 	if err == nil && row.place != placeFile {
 		l.removeSpool(e.row.a.RunID)
+	}
+	if now, statErr := os.Lstat(l.path("ledger.db")); err == nil && (statErr != nil || !os.SameFile(e.file, now)) {
+		err = fmt.Errorf("%w: ledger.db was removed or replaced while the command ran", ledger.ErrCorrupt)
 	}
 	return row.a, l.explain(err)
 }

@@ -59,14 +59,17 @@ type Ledger struct {
 
 // Open returns a handle on the ledger in dir. It makes nothing: a ledger that
 // does not exist reads as an empty one and is made by the first Claim.
-func Open(dir string) (*Ledger, error) {
+func Open(dir string) (*Ledger, error) { return open(dir, newLocks) }
+
+// open is Open with a choice of the locks.
+func open(dir string, locks func(dir string) lockSpace) (*Ledger, error) {
 	l := &Ledger{dir: dir, now: time.Now}
 	resolved, exists, err := safePlace(dir)
 	if err != nil {
 		return nil, l.explain(err)
 	}
 	l.dir = resolved
-	l.locks = newLocks(resolved)
+	l.locks = locks(resolved)
 	if exists {
 		if err := l.open(); err != nil && !errors.Is(err, ledger.ErrMissing) {
 			return nil, l.explain(err)
@@ -118,7 +121,10 @@ func (l *Ledger) open() error {
 			return errors.Join(err, e)
 		} // else it was finished, and used, while we looked
 	}
-	l.db, err = l.connect()
+	found, err := l.connect()
+	if err == nil {
+		l.db = found
+	}
 	return err
 }
 
@@ -129,24 +135,26 @@ func (l *Ledger) unfinished() error {
 	if err != nil {
 		return err
 	}
-	defer db.Close()
 	if _, err := hasSchema(db); err != nil {
-		return err
+		return err // and do not close: see connect
 	}
+	db.Close()
 	return ledger.ErrMissing
 }
 
-// connect opens ledger.db and makes sure that it is ours.
+// connect opens ledger.db and makes sure that it is ours. If it is not, it stays
+// open until the process ends: closing the last connection writes the -wal into
+// the database and removes it, and what is refused is left as it was.
 func (l *Ledger) connect() (*sql.DB, error) {
+	// SQLite removes the -wal of an empty database as soon as it looks.
+	if info, err := os.Lstat(l.path("ledger.db")); err != nil || info.Size() == 0 {
+		return nil, errors.Join(fmt.Errorf("%w: ledger.db is empty", ledger.ErrCorrupt), err)
+	}
 	db, err := l.connectRaw()
 	if err != nil {
 		return nil, err
 	}
-	if err := checkVersion(db); err != nil {
-		db.Close()
-		return nil, err
-	}
-	return db, nil
+	return db, checkVersion(db)
 }
 
 func (l *Ledger) connectRaw() (*sql.DB, error) {
@@ -159,8 +167,7 @@ func (l *Ledger) connectRaw() (*sql.DB, error) {
 	}
 	db.SetMaxOpenConns(1) // the pragmas belong to a connection
 	if _, err := db.Exec(reading); err != nil {
-		db.Close()
-		return nil, err
+		return nil, err // and do not close: see connect
 	}
 	return db, nil
 }
@@ -175,7 +182,7 @@ func checkVersion(db *sql.DB) error {
 	}
 	switch {
 	case app == 0 && version == 0:
-		return fmt.Errorf("%w: ledger.db is empty or was never finished", ledger.ErrCorrupt)
+		return fmt.Errorf("%w: ledger.db was never finished", ledger.ErrCorrupt)
 	case app != applicationID:
 		return fmt.Errorf("%w: ledger.db belongs to another program", ledger.ErrForeign)
 	case version > schemaVersion:

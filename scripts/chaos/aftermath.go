@@ -23,7 +23,8 @@ type ledgerReport struct {
 }
 
 // linger is how long what is left of killed commands may take to end by itself:
-// a daemon sleeps for 0.3 s, a worker works for 0.22 s.
+// a daemon sleeps for 0.3 s, a worker works for 0.42 s at most
+// once its key is not hunted any more.
 const linger = 15 * time.Second
 
 // leftBehind waits for the last processes and complains about those that stay.
@@ -61,7 +62,8 @@ func (r *killing) inspect(journals map[string][]event) (spools int) {
 	runs := map[string]bool{}
 	latest := map[string]attempt{}
 	for _, a := range report.Attempts {
-		if was := latest[a.Key]; was.State == "succeeded" {
+		// A mark may say again what is so.
+		if was := latest[a.Key]; was.State == "succeeded" && (a.State != was.State || a.Reason != "marked") {
 			r.complain(fault{noSecondRun, a.Key, fmt.Sprintf("%s (%s) after %s", a.Run, a.State, was.Run), -1})
 		}
 		runs[a.Run] = true

@@ -44,6 +44,7 @@ const lockFrom = 300
 // a seed means the same work, if not the same times.
 type plan struct {
 	work   time.Duration
+	hold   bool // goes on with it as long as its key is hunted
 	worker bool // is done by a worker, which goes on when its parent is killed
 	daemon bool // leaves a process behind that has no part in the work
 	fails  bool
@@ -55,7 +56,8 @@ func planFor(seed, key, attempt string) plan {
 	fmt.Fprintf(h, "%s %s %s", seed, key, attempt)
 	r := rand.New(rand.NewPCG(h.Sum64(), 1))
 	p := plan{
-		work:   time.Duration(20+r.IntN(200)) * time.Millisecond,
+		work:   time.Duration(20+r.IntN(400)) * time.Millisecond,
+		hold:   r.IntN(4) > 0,
 		worker: r.IntN(3) == 0,
 		daemon: r.IntN(12) == 0,
 		output: r.IntN(200),
@@ -68,11 +70,11 @@ func planFor(seed, key, attempt string) plan {
 	return p
 }
 
-// body is the command: body JOURNAL LOCK SEED KEY. It proves with a lock of its
+// body is the command: body JOURNAL LOCK HOLD SEED KEY. It proves with a lock of its
 // own that nobody else is at it.
 func body(args []string) int {
-	if len(args) != 4 {
-		return fail(errors.New("want JOURNAL LOCK SEED KEY"))
+	if len(args) != 5 {
+		return fail(errors.New("want JOURNAL LOCK HOLD SEED KEY"))
 	}
 	j, err := openJournal(args[0])
 	if err != nil {
@@ -94,7 +96,11 @@ func body(args []string) int {
 		return fail(err)
 	}
 	say(started, 0)
-	p := planFor(args[2], args[3], os.Getenv("IDEM_ATTEMPT"))
+	p := planFor(args[3], args[4], os.Getenv("IDEM_ATTEMPT"))
+	hold := args[2]
+	if !p.hold {
+		hold = ""
+	}
 	if p.daemon {
 		// Without the lock: what a command leaves behind on purpose is not it.
 		if err := child("daemon").Start(); err != nil {
@@ -105,14 +111,14 @@ func body(args []string) int {
 		if _, err := unix.FcntlInt(uintptr(lockFD), unix.F_SETFD, 0); err != nil { // it takes part in the lock
 			return fail(err)
 		}
-		if err := child("worker", args[0], me.run, p.work.String()).Run(); err != nil {
+		if err := child("worker", args[0], me.run, p.work.String(), hold).Run(); err != nil {
 			say(ended, bodyFails)
 			return bodyFails
 		}
 	} else {
-		time.Sleep(p.work)
+		work(p.work, hold)
 	}
-	line := []byte(args[3] + " " + me.run + "\n")
+	line := []byte(args[4] + " " + me.run + "\n")
 	if _, err := os.Stdout.Write(bytes.Repeat(line, 1+p.output/len(line))); err != nil {
 		return fail(err)
 	}
@@ -124,10 +130,22 @@ func body(args []string) int {
 	return code
 }
 
+// work takes its time, and more while the file is there: else a busy machine
+// would be through with a key before it was hunted as often as it should be.
+func work(d time.Duration, hold string) {
+	time.Sleep(d)
+	for end := time.Now().Add(3 * time.Second); hold != "" && time.Now().Before(end); {
+		if _, err := os.Stat(hold); err != nil {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
 // worker does a body's work, whether that still lives or not.
 func worker(args []string) int {
-	if len(args) != 3 {
-		return fail(errors.New("want JOURNAL RUN DURATION"))
+	if len(args) != 4 {
+		return fail(errors.New("want JOURNAL RUN DURATION HOLD"))
 	}
 	j, err := openJournal(args[0])
 	if err != nil {
@@ -137,7 +155,7 @@ func worker(args []string) int {
 	if err != nil {
 		return fail(err)
 	}
-	time.Sleep(d)
+	work(d, args[3])
 	j.add(event{kind: worked, call: os.Getenv(envCall), run: args[1]})
 	j.sync()
 	return 0

@@ -147,7 +147,8 @@ func (s *subject) operate(ctx context.Context) {
 		}
 		id := fmt.Sprintf("%s/op.%d", s.key, n)
 		s.journal.add(event{kind: kind, call: id})
-		c := s.call(ctx, id, s.key+".op", "mark", how, s.key, "--note", "chaos")
+		// Not cut short: whether it was made must be known.
+		c := s.call(context.Background(), id, s.key+".op", "mark", how, s.key, "--note", "chaos")
 		s.journal.add(event{kind: marked, call: id, code: c.code})
 		if c.code != 0 && c.code != exitBusy && c.code != exitUsage {
 			s.complain(fault{noOddity, s.key, fmt.Sprintf("idem mark %s: status %d: %s", how, c.code, c.stderr()), -1})

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -18,23 +19,36 @@ func (k *killCounts) total() int {
 	return int(k.idem.Load() + k.young.Load() + k.command.Load() + k.both.Load() + k.leftover.Load())
 }
 
-// hunt kills processes of the key at random times until its budget is spent.
+// hunt kills processes of the key at random times until its budget is spent,
+// and then lets go of those bodies that wait for it.
 func (s *subject) hunt(ctx context.Context) {
+	defer os.Remove(s.holdPath())
 	rng := s.rng(callers + 2)
 	for s.budget.Load() > 0 {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(time.Duration(5+rng.IntN(90)) * time.Millisecond):
+		case <-time.After(time.Duration(5+rng.IntN(60)) * time.Millisecond):
 		}
 		var herd []process
-		for _, p := range s.scan() {
+		for _, p := range s.processes() {
 			if strings.HasPrefix(p.call, s.key+"/") {
 				herd = append(herd, p)
 			}
 		}
 		s.strike(rng, herd)
 	}
+}
+
+// processes is a scan that may be a moment old, and is shared by all hunters:
+// they would else use up the machine.
+func (r *killing) processes() []process {
+	r.scanLock.Lock()
+	defer r.scanLock.Unlock()
+	if time.Since(r.scanTime) > 10*time.Millisecond {
+		r.scanned, r.scanTime = r.scan(), time.Now()
+	}
+	return r.scanned
 }
 
 // strike picks a victim among the processes of the key.
@@ -63,13 +77,13 @@ func (s *subject) strike(rng *rand.Rand, herd []process) {
 	}
 	pick := func(from []process) process { return from[rng.IntN(len(from))] }
 	switch d := rng.IntN(20); {
-	case d < 3 && len(leftovers) > 0:
+	case d < 6 && len(leftovers) > 0:
 		s.slay(pick(leftovers), &s.kills.leftover)
-	case d < 8 && len(holders) > 0:
+	case d < 9 && len(holders) > 0:
 		s.slay(pick(holders), &s.kills.idem)
-	case d < 10 && len(idems) > 0:
+	case d < 11 && len(idems) > 0:
 		s.slay(pick(idems), &s.kills.idem)
-	case d < 13 && len(holders) > 0:
+	case d < 15 && len(holders) > 0:
 		idem := pick(holders)
 		for _, p := range commands {
 			if p.call == idem.call {
@@ -139,7 +153,7 @@ func (s *subject) slayBoth(rng *rand.Rand, a, b process) {
 func (s *subject) killSoon(call string, after time.Duration, done chan<- struct{}) {
 	defer close(done)
 	time.Sleep(after)
-	for _, p := range s.scan() {
+	for _, p := range s.scan() { // now
 		if p.call == call && p.role == roleIdem {
 			s.slay(p, &s.kills.young)
 			return

@@ -30,6 +30,10 @@ type killing struct {
 	mu       sync.Mutex
 	subjects []*subject
 	faults   []fault
+
+	scanLock sync.Mutex
+	scanned  []process
+	scanTime time.Time
 }
 
 func killPart(l *lab) error {
@@ -134,6 +138,9 @@ func (r *killing) subject(i, kills int) (*subject, error) {
 	if s.journal, err = openJournal(s.journalPath()); err != nil {
 		return nil, err
 	}
+	if err := os.WriteFile(s.holdPath(), nil, 0o600); err != nil {
+		return nil, err
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.subjects = append(r.subjects, s)
@@ -141,6 +148,8 @@ func (r *killing) subject(i, kills int) (*subject, error) {
 }
 
 func (s *subject) journalPath() string { return filepath.Join(s.dir, "keys", s.key+".journal") }
+func (s *subject) lockPath() string    { return filepath.Join(s.dir, "keys", s.key+".lock") }
+func (s *subject) holdPath() string    { return filepath.Join(s.dir, "keys", s.key+".hold") }
 
 // rng is the randomness of one of those who act for the key.
 func (s *subject) rng(actor int) *rand.Rand {
@@ -168,5 +177,5 @@ func (s *subject) live() {
 
 // command is what idem is to run for the key: the same in each call.
 func (s *subject) command() []string {
-	return []string{s.self, "body", s.journalPath(), filepath.Join(s.dir, "keys", s.key+".lock"), strconv.FormatUint(s.seed, 10), s.key}
+	return []string{s.self, "body", s.journalPath(), s.lockPath(), s.holdPath(), strconv.FormatUint(s.seed, 10), s.key}
 }

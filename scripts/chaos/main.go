@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -95,6 +96,9 @@ func chaos(args []string) error {
 		}
 	}
 	if *program, err = filepath.Abs(*program); err != nil {
+		return err
+	}
+	if _, err := exec.LookPath(*program); err != nil {
 		return err
 	}
 

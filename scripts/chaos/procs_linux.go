@@ -30,10 +30,14 @@ type process struct {
 // scan returns the processes below the lab. The program that they run and the
 // lab in their environment tell them from everything else on the machine.
 func (l *lab) scan() []process {
-	names, _ := filepath.Glob("/proc/[0-9]*")
+	proc, err := os.Open("/proc")
+	must(err)
+	defer proc.Close()
+	names, err := proc.Readdirnames(-1)
+	must(err)
 	var found []process
 	for _, name := range names {
-		if pid, err := strconv.Atoi(filepath.Base(name)); err == nil && pid != os.Getpid() {
+		if pid, err := strconv.Atoi(name); err == nil && pid != os.Getpid() {
 			if p, ok := l.look(pid); ok {
 				found = append(found, p)
 			}

@@ -61,7 +61,7 @@ func (r *killing) report(w io.Writer) error {
 	for _, p := range promises {
 		t.Add(p, "%d", broken[p])
 	}
-	t.Print(w, "")
+	t.Print(w)
 	if len(r.faults) == 0 {
 		return nil
 	}

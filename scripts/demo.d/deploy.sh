@@ -2,18 +2,19 @@
 # Part of scripts/demo: a release deploy that is killed with -9 in the middle.
 # shellcheck disable=SC2154 # scripts/demo has $started
 
-# until_true COMMAND waits until COMMAND succeeds, which depends on files only.
+# until_true COMMAND waits until COMMAND succeeds, which looks at files or the ledger; false if what was started has ended.
 until_true() {
 	local i
 	for ((i = 0; i < 6000; i++)); do
 		! "$@" 2>/dev/null || return 0
-		kill -0 "$started" || return 1
+		[ -z "$started" ] || kill -0 "$started" 2>/dev/null || return 1
 		sleep 0.02
 	done
 	die "waited two minutes for: $*"
 }
 
 times() { grep -cx "$1" "$SITE/ran" || true; }
+interrupted() { [ "$(idem list --glob '*:build' --state interrupted | wc -l)" = 1 ]; }
 compiling() { compgen -G "$SITE/build/tmp/go-build*/b*" >/dev/null; }
 
 # kill_in_build starts the deploy and kills it while the compiler runs; false if the build was faster.
@@ -31,7 +32,7 @@ kill_in_build() {
 		fi
 		kill -CONT -- "-$started"
 	fi
-	finish
+	finish || die "the deploy failed with $?"
 	false
 }
 
@@ -49,8 +50,8 @@ demo_deploy() {
 	kill_in_build || kill_in_build || kill_in_build || die 'the build ended before it could be killed, three times'
 
 	say 'what idem knows of it'
+	until_true interrupted # it is running as long as something of it is alive
 	run idem list
-	[ "$(idem list --glob '*:build' --state interrupted | wc -l)" = 1 ] || die 'the build is not recorded as interrupted'
 
 	say 'the second time: what is done is replayed, the interrupted build may rerun (--on-interrupted rerun), the rest runs'
 	start "$release" "$commit"

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,6 +44,22 @@ func Build(pkg, program string) (string, error) {
 	return program, nil
 }
 
+// Watch looks at all directories of the module. go test repeats the result of a
+// test until something changes that the test has looked at; without this it
+// would not know that a test of ours depends on the whole program.
+func Watch() error {
+	root, err := Root()
+	if err != nil {
+		return err
+	}
+	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if d != nil && d.Name() == ".git" {
+			return fs.SkipDir
+		}
+		return err
+	})
+}
+
 // Environ returns our environment without what an idem around us has left in
 // it, and with more.
 func Environ(more ...string) []string {
@@ -63,9 +80,8 @@ func (t *Table) Add(name, format string, args ...any) {
 	t.rows = append(t.rows, [2]string{name, fmt.Sprintf(format, args...)})
 }
 
-// Print writes the rows below a title.
-func (t *Table) Print(w io.Writer, title string) {
-	fmt.Fprintln(w, title)
+// Print writes the rows.
+func (t *Table) Print(w io.Writer) {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, r := range t.rows {
 		fmt.Fprintf(tw, "  %s\t%s\n", r[0], r[1])

@@ -1,0 +1,46 @@
+package cmd_test
+
+import (
+	"regexp"
+	"testing"
+)
+
+var syncs = regexp.MustCompile(`\b(fsync|fdatasync)\(`)
+
+// syncsOf counts the syncs of a command line.
+func (b *box) syncsOf(code int, argv ...string) int {
+	b.t.Helper()
+	b.want(b.start(append([]string{"strace", "-f", "-qq", "-e", "trace=fsync,fdatasync", "-e", "signal=none", "-o", b.path("strace"), "idem"}, argv...)).wait(), code)
+	return len(syncs.FindAllString(b.read("strace"), -1))
+}
+
+// A run costs three syncs at most with little output, five with much; a replay,
+// a refusal and a look cost none.
+func TestE2ESyncs(t *testing.T) {
+	t.Parallel()
+	requireTool(t, "strace")
+	b := newBox(t)
+	// The first run makes the ledger; after four more its -wal is written back,
+	// which costs three once in a while.
+	b.want(b.run("run", "--key", "first", "--", "true"), 0)
+	for _, c := range []struct {
+		most, code int
+		argv       []string
+	}{
+		{3, 0, []string{"run", "--key", "small", "--", "echo", "out"}},
+		{3, 0, []string{"run", "--key", "silent", "--", "true"}},
+		{3, 3, []string{"run", "--key", "failed", "--", "sh", "-c", "exit 3"}},
+		{5, 0, []string{"run", "--key", "large", "--", "head", "-c", "1000000", "/dev/zero"}},
+		{0, 0, []string{"run", "--key", "small", "--", "echo", "out"}},
+		{0, 0, []string{"run", "--key", "large", "--", "head", "-c", "1000000", "/dev/zero"}},
+		{0, 65, []string{"run", "--key", "small", "--", "echo", "other"}},
+		{0, 127, []string{"run", "--key", "none", "--", "/nonexistent/command"}},
+		{0, 0, []string{"list"}},
+		{0, 0, []string{"show", "small"}},
+		{0, 0, []string{"logs", "large"}},
+	} {
+		if n := b.syncsOf(c.code, c.argv...); n > c.most {
+			t.Errorf("%q: %d syncs, at most %d are wanted:\n%s", c.argv, n, c.most, b.read("strace"))
+		}
+	}
+}

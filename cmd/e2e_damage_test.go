@@ -1,0 +1,221 @@
+package cmd_test
+
+import (
+	"crypto/sha256"
+	"database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	_ "modernc.org/sqlite"
+)
+
+// sql changes the ledger behind idem's back, and brings all into ledger.db.
+func (b *box) sql(statements string) {
+	b.t.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(b.ledger, "ledger.db"))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(statements + "; pragma wal_checkpoint(truncate)"); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// sqlLeft is as sql, but what it changed stays in the -wal, as after a process
+// that was killed. The ledger is another one then.
+func (b *box) sqlLeft(statements string) {
+	b.t.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(b.ledger, "ledger.db"))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(statements); err != nil {
+		b.t.Fatal(err)
+	}
+	b.want(b.sh("cp -a "+b.ledger+" "+b.ledger+".left"), 0)
+	b.place(b.ledger + ".left")
+}
+
+// content tells whether anything in the ledger has changed. The -shm has no
+// content that counts, and an empty -wal is as none.
+func (b *box) content() string {
+	b.t.Helper()
+	var all strings.Builder
+	err := filepath.WalkDir(b.ledger, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() || strings.HasSuffix(path, "-shm") {
+			return err
+		}
+		p, err := os.ReadFile(path)
+		if strings.HasSuffix(path, "-wal") && len(p) == 0 {
+			return err
+		}
+		fmt.Fprintf(&all, "%s: %d bytes, %x\n", filepath.Base(path), len(p), sha256.Sum256(p))
+		return err
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return all.String()
+}
+
+// refuses checks that no command does anything with the ledger, or to it.
+func (b *box) refuses(what string) {
+	b.t.Helper()
+	before, side := b.content(), b.lines("side")
+	for _, r := range []result{
+		b.trace("old"), b.trace("new"), b.run("list"), b.run("show", "old"), b.run("logs", "old"),
+		b.run("forget", "old"), b.run("mark", "retry", "old", "--force"),
+	} {
+		b.want(r, 69)
+		if what != "" && !strings.Contains(r.err, what) {
+			b.t.Errorf("no word of %q: %s", what, r.err)
+		}
+	}
+	if after := b.content(); after != before {
+		b.t.Errorf("the ledger was\n%sand is\n%s", before, after)
+	}
+	b.wantLines("side", side)
+}
+
+// used returns a box with a ledger that has recorded a key.
+func used(t *testing.T) *box {
+	t.Helper()
+	b := newBox(t)
+	b.want(b.trace("old"), 0)
+	return b
+}
+
+// 106 (D8): a ledger that is damaged is never started over, and stays as it is.
+func TestE2E106Damaged(t *testing.T) {
+	t.Parallel()
+	for name, damage := range map[string]string{
+		"header":    `printf 'not a database, not a database' | dd of=ledger/ledger.db conv=notrunc`,
+		"zeros":     `dd if=/dev/zero of=ledger/ledger.db conv=notrunc bs=4096 count=1`,
+		"all":       `n=$(stat -c %s ledger/ledger.db); head -c $n /dev/urandom >ledger/ledger.db`,
+		"cut":       `truncate -s 5000 ledger/ledger.db`,
+		"emptied":   `: >ledger/ledger.db`,
+		"missing":   `rm ledger/ledger.db*`,
+		"directory": `rm ledger/ledger.db*; mkdir ledger/ledger.db`,
+		"no locks":  `rm ledger/locks`,
+		"dir locks": `rm ledger/locks; mkdir ledger/locks`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := used(t)
+			b.sql("")
+			b.want(b.sh(damage), 0)
+			b.refuses("")
+		})
+	}
+}
+
+// 106: the same with a -wal, which has most of the ledger in it, and which
+// SQLite removes when it finds the file before it empty.
+func TestE2E106EmptiedWithWAL(t *testing.T) {
+	t.Parallel()
+	for name, damage := range map[string]string{
+		"emptied":  `: >ledger/ledger.db`,
+		"missing":  `rm ledger/ledger.db`,
+		"no locks": `rm ledger/locks`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := used(t)
+			b.want(b.sh(damage), 0)
+			if b.read("ledger/ledger.db-wal") == "" {
+				t.Error("there is no -wal: nothing is tested")
+			}
+			b.refuses("")
+		})
+	}
+}
+
+// 111: a ledger that is gone as a whole is a new one.
+func TestE2E111AllDeleted(t *testing.T) {
+	t.Parallel()
+	for _, script := range []string{"rm -r ledger", "rm -r ledger/*"} {
+		b := used(t)
+		b.want(b.sh(script), 0)
+		b.want(b.run("show", "old"), 1)
+		b.want(b.trace("old"), 0)
+		b.wantLines("side", 2)
+	}
+}
+
+// 112 (D25): a ledger of a newer idem, and of another program.
+func TestE2E112Version(t *testing.T) {
+	t.Parallel()
+	for statement, what := range map[string]string{
+		"pragma user_version=2":     "version",
+		"pragma user_version=99":    "version",
+		"pragma application_id=815": "another program",
+	} {
+		b := used(t)
+		b.sql(statement)
+		b.refuses(what)
+		b = used(t)
+		b.sqlLeft(statement)
+		if b.read(b.ledger+"/ledger.db-wal") == "" {
+			t.Error("there is no -wal: nothing is tested")
+		}
+		b.refuses(what)
+	}
+}
+
+// The locks are removed, or the whole ledger is, while a command runs: whoever
+// comes then is refused, or starts over where all is gone; the run that is going
+// on says what it knows.
+func TestE2ELocksRemovedDuringARun(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	first := b.idem("run", "--key", "k", "--", "bash", "-c", once)
+	b.await("side", 1)
+	b.want(b.sh("rm ledger/locks"), 0)
+	b.want(b.run("run", "--key", "k", "--", "bash", "-c", once), 69)
+	b.want(b.run("run", "--key", "new", "--", "bash", "-c", once), 69)
+	b.write("go", "")
+	if r := first.wait(); r.code != 0 && r.code != 125 {
+		t.Errorf("%+v", r)
+	}
+	b.want(b.run("run", "--key", "k", "--", "bash", "-c", once), 69)
+	b.wantLines("side", 1)
+}
+
+func TestE2ELedgerRemovedDuringARun(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	first := b.idem("run", "--key", "k", "--", "bash", "-c", once)
+	b.await("side", 1)
+	b.want(b.sh("rm -r ledger"), 0)
+	b.write("go", "")
+	if r := b.want(first.wait(), 125); !strings.Contains(r.err, "removed") {
+		t.Errorf("%s", r.err)
+	}
+	b.wantLines("side", 1)
+}
+
+// A file of output that is damaged or gone is never replayed wrongly.
+func TestE2EOutputDamaged(t *testing.T) {
+	t.Parallel()
+	for name, damage := range map[string]string{
+		"gone":  `rm ledger/output/*`,
+		"cut":   `truncate -s 1000 ledger/output/*`,
+		"zeros": `n=$(stat -c %s ledger/output/*); f=$(ls ledger/output/*); head -c $n /dev/zero >$f`,
+		"link":  `mv ledger/output/* elsewhere; ln -s ../../elsewhere "ledger/output/$(idem show --json k | sed -n 's/.*"run_id": "\([^"]*\)".*/\1/p' | head -1)"`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBox(t)
+			run := []string{"run", "--key", "k", "--", "sh", "-c", "seq 1 100000; echo x >>side"}
+			b.want(b.run(run...), 0)
+			b.want(b.sh(damage), 0)
+			b.want(b.run(run...), 69)
+			b.want(b.run("logs", "k"), 69)
+			b.wantLines("side", 1)
+			b.want(b.run("run", "--key", "k", "--replay", "none", "--", "sh", "-c", "seq 1 100000; echo x >>side"), 0)
+			b.wantState("k", "succeeded")
+		})
+	}
+}

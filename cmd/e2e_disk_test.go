@@ -1,0 +1,238 @@
+package cmd_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// mount mounts a file system over a new directory beside the ledger and moves
+// the ledger there. It is gone with the test.
+func (b *box) mount(size string) (dir string) {
+	b.t.Helper()
+	requireRoot(b.t)
+	dir = b.path("mnt")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "mode=700,size="+size); err != nil {
+		missing(b.t, "the right to mount a tmpfs: "+err.Error())
+	}
+	b.t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			b.t.Error(err)
+		}
+	})
+	b.place(filepath.Join(dir, "ledger"))
+	return dir
+}
+
+// place puts the ledger of later calls elsewhere.
+func (b *box) place(dir string) {
+	b.ledger = dir
+	b.env = append(b.env, "IDEM_LEDGER="+dir)
+}
+
+// fill takes all space of a file system and returns how to give it back.
+func (b *box) fill(dir string) (free func()) {
+	b.t.Helper()
+	name := filepath.Join(dir, "filler")
+	f, err := os.Create(name)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer f.Close()
+	for page := make([]byte, 4096); err == nil; {
+		_, err = f.Write(page)
+	}
+	if !errors.Is(err, syscall.ENOSPC) {
+		b.t.Fatal(err)
+	}
+	return func() { os.Remove(name) }
+}
+
+// 98 (D10): a disk that is full before the run, without a ledger.
+func TestE2E98FullBefore(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	free := b.fill(b.mount("1m"))
+	run := []string{"run", "--key", "k", "--", "sh", "-c", "echo x >>side"}
+	for range 2 {
+		if r := b.want(b.run(run...), 69); !strings.Contains(r.err, "full") && !strings.Contains(r.err, "space") {
+			t.Errorf("%s", r.err)
+		}
+	}
+	b.wantLines("side", 0)
+	free()
+	b.want(b.run(run...), 0)
+	b.want(b.run(run...), 0)
+	b.wantLines("side", 1)
+}
+
+// 98: with a ledger. There may be room left in it for some records; whatever
+// the status is, it tells the truth.
+func TestE2E98FullLater(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	dir := b.mount("1m")
+	b.want(b.run("run", "--key", "before", "--", "true"), 0)
+	free := b.fill(dir)
+	const n = 40
+	codes := map[int]int{}
+	run := func(i int) result {
+		return b.run("run", "--key", fmt.Sprint("k", i), "--", "sh", "-c", "echo x >>side.$IDEM_KEY")
+	}
+	for i := range n {
+		side, want := fmt.Sprint("side.k", i), map[int]int{0: 1, 69: 0, 125: 1}
+		r := run(i)
+		codes[r.code]++
+		if ran, ok := want[r.code]; !ok {
+			t.Fatalf("%+v", r)
+		} else {
+			b.wantLines(side, ran)
+		}
+		switch again := run(i); {
+		case r.code == 0:
+			b.want(again, 0)
+		case r.code == 125:
+			b.want(again, 79)
+		default:
+			b.want(again, 69)
+		}
+	}
+	t.Logf("exit statuses: %v", codes)
+	if codes[69] == 0 {
+		t.Error("the disk was never full")
+	}
+	b.want(b.run("run", "--key", "before", "--", "true"), 0)
+	b.want(b.run("list"), 0)
+	free()
+	for i := range n {
+		if r := run(i); r.code != 0 && r.code != 79 {
+			t.Errorf("%+v", r)
+		}
+		if n := b.lines(fmt.Sprint("side.k", i)); n != 1 {
+			t.Errorf("k%d ran %d times", i, n)
+		}
+	}
+}
+
+// 99 (D12): the output fills the disk up: the command and its reader do not
+// notice, and what became of it is known.
+func TestE2E99FillsUpByOutput(t *testing.T) {
+	t.Parallel()
+	for _, size := range []string{"1m", "2m"} {
+		for code := range 2 {
+			b := newBox(t)
+			b.mount(size)
+			b.write("code", strings.Repeat("x\n", code))
+			run := []string{"run", "--key", "k", "--on-failure", "replay", "--",
+				"bash", "-c", "head -c 5242880 /dev/zero; echo x >>side; echo end; exit $(wc -l <code)"}
+			r := b.want(b.run(run...), code)
+			if len(r.out) != 5242880+4 || !strings.HasSuffix(r.out, "end\n") {
+				t.Errorf("%d bytes reached the caller", len(r.out))
+			}
+			if !strings.Contains(r.err, "recorded") {
+				t.Errorf("no warning: %q", r.err)
+			}
+			if !b.show("k").Truncated {
+				t.Error("the record says that it is complete")
+			}
+			again := b.want(b.run(run...), code)
+			if n := len(again.out); n == 0 || n > len(r.out) || !strings.Contains(again.err, "not complete") {
+				t.Errorf("replay of %d bytes: %s", n, again.err)
+			}
+			b.wantLines("side", 1)
+			b.want(b.run("list"), 0)
+		}
+	}
+}
+
+// 99: as before, with a reader that sleeps, so that there is no room for what it
+// has not read yet: the command waits for it then, and nothing is lost.
+func TestE2E99FillsUpWithSleepingReader(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	b.mount("2m")
+	c, r := pausedCall(b, "run", "--key", "k", "--", "bash", "-c", "head -c 16777216 /dev/zero; echo x >>side")
+	settle()
+	b.wantLines("side", 0)
+	n, err := io.Copy(io.Discard, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.want(c.wait(), 0)
+	if n != 16777216 {
+		t.Errorf("%d bytes reached the caller", n)
+	}
+	b.wantLines("side", 1)
+	b.wantState("k", "succeeded")
+}
+
+// 100 (D11): somebody else fills the disk up during the run: the outcome cannot
+// be recorded. It is told, and never run again by itself.
+func TestE2E100FullAtTheEnd(t *testing.T) {
+	t.Parallel()
+	for _, code := range []int{0, 3} {
+		b := newBox(t)
+		dir := b.mount("1m")
+		run := []string{"run", "--key", "k", "--", "bash", "-c", once + fmt.Sprintf("exit %d", code)}
+		first := b.idem(run...)
+		b.await("side", 1)
+		free := b.fill(dir)
+		b.write("go", "")
+		r := b.want(first.wait(), 125)
+		if r.out != "out\n" || !strings.Contains(r.err, fmt.Sprintf("status %d", code)) {
+			t.Errorf("%+v", r)
+		}
+		b.want(b.run("list"), 0)
+		b.want(b.run(run...), 79)
+		free()
+		b.want(b.run(run...), 79)
+		b.wantState("k", "interrupted")
+		b.want(b.run("mark", "done", "k", "--note", "seen"), 0)
+		b.want(b.run(run...), 0)
+		b.wantLines("side", 1)
+		if s := b.listed("k"); s != "succeeded" {
+			t.Errorf("list says %q", s)
+		}
+	}
+}
+
+// 101 (D21): a ledger on a file system that is read-only now: nothing runs, and
+// what is recorded can be read and replayed.
+func TestE2E101ReadOnlyFileSystem(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	dir := b.mount("2m")
+	run := func(key string) result {
+		return b.run("run", "--key", key, "--", "sh", "-c", "echo out; echo x >>side")
+	}
+	b.want(run("old"), 0)
+	if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	b.want(run("new"), 69)
+	b.wantLines("side", 1)
+	if s := b.listed("old"); s != "succeeded" {
+		t.Errorf("list says %q", s)
+	}
+	b.wantState("old", "succeeded")
+	if r := b.want(run("old"), 0); r.out != "out\n" {
+		t.Errorf("%+v", r)
+	}
+	b.want(b.run("mark", "retry", "old", "--force"), 69)
+	b.want(b.run("forget", "old"), 69)
+	b.wantLines("side", 1)
+	b.place(filepath.Join(dir, "nothing")) // 101: and one that cannot be made
+	b.want(run("new"), 69)
+	b.want(b.run("list"), 0)
+	b.wantLines("side", 1)
+}

@@ -1,0 +1,196 @@
+package cmd_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// trace is a command that leaves a line in side.
+var trace = []string{"--", "sh", "-c", "echo out; echo x >>side"}
+
+func (b *box) trace(key string) result {
+	b.t.Helper()
+	return b.run(append([]string{"run", "--key", key}, trace...)...)
+}
+
+// 102: the directories of the ledger that are missing are made, closed to
+// others whatever the umask.
+func TestE2E102MissingDirectories(t *testing.T) {
+	t.Parallel()
+	for _, umask := range []string{"000", "022", "777"} {
+		b := newBox(t)
+		b.place(b.path("a/b/ledger"))
+		b.want(b.run("list"), 0)
+		if _, err := os.Stat(b.path("a")); err == nil {
+			t.Error("looking has made a directory")
+		}
+		b.want(b.sh("umask "+umask+"; idem run --key k -- sh -c 'umask >&2; seq 1 100000'"), 0)
+		if out := b.run("logs", "--stderr", "k"); out.err != "0"+umask+"\n" {
+			t.Errorf("the command's umask: %q", out.err)
+		}
+		err := filepath.WalkDir(b.path("a"), func(path string, d os.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			info, err := d.Info()
+			if want := map[bool]os.FileMode{true: 0o700, false: 0o600}[d.IsDir()]; err == nil && info.Mode().Perm() != want {
+				t.Errorf("umask %s: %v is %v", umask, path, info.Mode())
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// 102, 104: places that are no place for a ledger are refused and left alone.
+func TestE2E102And104BadPlaces(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	b.want(b.sh(`echo content >file; mkdir -m 777 open; mkdir -m 1777 sticky; mkdir -m 1700 mine; mkdir -m 770 group
+		mkdir -m 777 parent; mkdir -m 700 parent/ledger`), 0)
+	before := b.sh("find file open sticky mine group parent -printf '%p %m %s\n'").out
+	for _, place := range []string{"file", "file/below", "open", "sticky", "mine", "group", "parent/ledger", "parent/new", "/proc/idem", "/dev/null"} {
+		b.place(b.path(place))
+		if r := b.want(b.trace("k"), 69); !strings.HasPrefix(r.err, "idem: ledger "+b.path(place)+": ") {
+			t.Errorf("%s: %s", place, r.err)
+		}
+	}
+	if after := b.sh("find file open sticky mine group parent -printf '%p %m %s\n'").out; after != before {
+		t.Errorf("was\n%s, is\n%s", before, after)
+	}
+	b.wantLines("side", 0)
+}
+
+// L13: a link to the ledger is fine when it is ours, and leads to the same
+// ledger; a link of somebody else, and a file of the ledger that is one, is not.
+func TestE2EL13Links(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	first := b.idem("run", "--key", "k", "--", "bash", "-c", once)
+	b.await("side", 1)
+	b.want(b.sh("ln -s ledger link; ln -s link link2"), 0)
+	b.place(b.path("link2"))
+	b.want(b.run("run", "--key", "k", "--", "bash", "-c", once), 75)
+	b.write("go", "")
+	b.want(first.wait(), 0)
+	b.want(b.run("run", "--key", "k", "--", "bash", "-c", once), 0)
+	b.wantLines("side", 1)
+	if os.Geteuid() == 0 {
+		b.want(b.sh("chown -h 65534 link2"), 0)
+		b.want(b.trace("new"), 69)
+	}
+	b.place(b.path("ledger"))
+	for _, name := range []string{"ledger.db", "locks"} {
+		at := b.path("ledger/" + name)
+		b.want(b.sh("mv "+at+" elsewhere; ln -s ../elsewhere "+at), 0)
+		b.want(b.trace("new"), 69)
+		b.want(b.run("list"), 69)
+		b.want(b.sh("rm "+at+"; mv elsewhere "+at), 0)
+	}
+	b.want(b.sh("mkdir empty; chmod 700 empty; touch victim; ln -s ../victim empty/ledger.db; ln -s ../victim empty/init.lock; ln -s ../victim empty/locks"), 0)
+	b.place(b.path("empty"))
+	b.want(b.trace("new"), 69)
+	if s := b.read("victim"); s != "" {
+		t.Errorf("the link's target has %q", s)
+	}
+	b.wantLines("side", 1)
+}
+
+// 113 (D18): a second path to the same directory is the same ledger; a second
+// name of a file in another directory is refused on both sides.
+func TestE2E113SecondPath(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	b.want(b.trace("old"), 0)
+	for _, name := range []string{"ledger.db", "locks"} {
+		b.want(b.sh("mkdir -m 700 second; ln ledger/"+name+" second/"+name), 0)
+		for _, place := range []string{"second", "ledger"} {
+			b.place(b.path(place))
+			b.want(b.trace("new"), 69)
+			b.want(b.trace("old"), 69)
+		}
+		b.want(b.sh("rm -r second"), 0)
+	}
+	b.want(b.trace("old"), 0)
+	b.wantLines("side", 1)
+}
+
+func TestE2E113BindMount(t *testing.T) {
+	t.Parallel()
+	requireRoot(t)
+	b := newBox(t)
+	b.want(b.trace("old"), 0)
+	second := b.path("second")
+	b.want(b.sh("mkdir -m 700 second"), 0)
+	if err := unix.Mount(b.ledger, second, "", unix.MS_BIND, ""); err != nil {
+		missing(t, "the right to mount: "+err.Error())
+	}
+	defer unix.Unmount(second, unix.MNT_DETACH)
+	first := b.idem("run", "--key", "k", "--", "bash", "-c", "echo x >>ready\n"+once)
+	b.await("ready", 1)
+	b.place(second)
+	b.want(b.run("run", "--key", "k", "--", "bash", "-c", "echo x >>ready\n"+once), 75)
+	b.want(b.trace("old"), 0)
+	b.want(b.trace("new"), 0)
+	b.write("go", "")
+	b.want(first.wait(), 0)
+	b.want(b.run("run", "--key", "k", "--", "bash", "-c", "echo x >>ready\n"+once), 0)
+	b.wantLines("ready", 1)
+}
+
+// L11: a ledger behind FUSE is refused, though it is a good one below.
+func TestE2EL11FUSE(t *testing.T) {
+	t.Parallel()
+	requireRoot(t)
+	requireTool(t, "bindfs")
+	b := newBox(t)
+	if _, err := os.Stat("/dev/fuse"); err != nil {
+		t.Skip("no FUSE in this kernel")
+	}
+	b.want(b.trace("old"), 0)
+	b.want(b.sh("mkdir -m 700 mnt"), 0)
+	mnt := b.path("mnt")
+	if out, err := exec.Command("bindfs", b.dir, mnt).CombinedOutput(); err != nil {
+		t.Skipf("no FUSE here: %s", out)
+	}
+	defer func() {
+		if err := unix.Unmount(mnt, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	}()
+	for _, place := range []string{"mnt/ledger", "mnt/new"} {
+		b.place(b.path(place))
+		for _, r := range []result{b.trace("new"), b.trace("old")} {
+			if b.want(r, 69); !strings.Contains(r.err, "FUSE") {
+				t.Errorf("%s", r.err)
+			}
+		}
+	}
+	if _, err := os.Stat(b.path("new/ledger.db")); err == nil {
+		t.Error("a ledger was made")
+	}
+	b.wantLines("side", 1)
+}
+
+// 104: a ledger of another user.
+func TestE2E104OtherOwner(t *testing.T) {
+	t.Parallel()
+	requireRoot(t)
+	b := newBox(t)
+	b.want(b.trace("old"), 0)
+	if err := syscall.Chmod(b.dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	b.want(b.sh("chown -R 65534 ledger"), 0)
+	b.want(b.trace("old"), 69)
+	b.want(b.run("list"), 69)
+	b.wantLines("side", 1)
+}

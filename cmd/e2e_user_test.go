@@ -1,0 +1,81 @@
+package cmd_test
+
+import (
+	"os"
+	"syscall"
+	"testing"
+)
+
+// somebody makes later calls those of a user without privileges, to whom the
+// box belongs: root may write everywhere.
+func (b *box) somebody() {
+	b.t.Helper()
+	if os.Geteuid() != 0 {
+		return
+	}
+	const uid = 65534
+	// The directories of testing are closed to others.
+	for _, dir := range []string{b.dir + "/..", b.dir} {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	if err := os.Chown(b.dir, uid, uid); err != nil {
+		b.t.Fatal(err)
+	}
+	b.user = &syscall.Credential{Uid: uid, Gid: uid}
+}
+
+// 101 (D21): rights that are missing: in the directory, of the files.
+func TestE2E101NotWritable(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	b.somebody()
+	chmod := func(mode os.FileMode, names ...string) {
+		t.Helper()
+		for _, name := range names {
+			if err := os.Chmod(b.path(name), mode); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	call := func(key string) result {
+		return b.run("run", "--key", key, "--", "sh", "-c", "echo out; echo x >>side")
+	}
+
+	b.want(b.sh("mkdir -m 500 closed"), 0)
+	b.place(b.path("closed/ledger"))
+	b.want(call("k"), 69)
+	b.wantLines("side", 0)
+
+	b.place(b.path("ledger"))
+	b.want(call("old"), 0)
+	files := []string{"ledger/ledger.db", "ledger/ledger.db-wal", "ledger/ledger.db-shm", "ledger/locks"}
+	chmod(0o400, files...)
+	b.want(call("new"), 69)
+	b.wantLines("side", 1)
+	b.want(b.run("list"), 0)
+	b.want(b.run("show", "old"), 0)
+	if r := b.want(call("old"), 0); r.out != "out\n" {
+		t.Errorf("%+v", r)
+	}
+	chmod(0o600, files...)
+
+	// A directory in which no output can be kept: the run is refused or its
+	// record tells what is missing.
+	chmod(0o500, "ledger", "ledger/output")
+	defer chmod(0o700, "ledger", "ledger/output")
+	r := b.run("run", "--key", "large", "--", "sh", "-c", "seq 1 100000; echo x >>side2")
+	if r.code == 69 {
+		b.wantLines("side2", 0)
+	} else if b.want(r, 0); !b.show("large").Truncated || b.lines("side2") != 1 {
+		t.Errorf("%+v", b.show("large"))
+	}
+
+	// A file that cannot be read is no ledger to start over.
+	chmod(0o000, "ledger/ledger.db")
+	b.want(call("old"), 69)
+	b.want(call("new"), 69)
+	b.want(b.run("list"), 69)
+	b.wantLines("side", 1)
+}

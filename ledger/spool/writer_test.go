@@ -1,0 +1,209 @@
+package spool
+
+import (
+	"bytes"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"idem/ledger"
+)
+
+// record writes pieces and closes the writer.
+func record(t fataler, w *Writer, pieces []piece) Summary {
+	t.Helper()
+	for _, p := range pieces {
+		w.Write(p.stream, p.bytes)
+	}
+	s, err := w.Close(false) // durability is not what this is about
+	must(t, err)
+	return s
+}
+
+// TestOutputComesBackExactly: whatever is written under whatever limit, what
+// fits comes back byte by byte in order, and of more the head, the count of
+// what is missing, and the end.
+func TestOutputComesBackExactly(t *testing.T) {
+	files := newPlace(t)
+	rapid.Check(t, func(t *rapid.T) {
+		// Nothing smaller: headers of tiny pieces are let count too, see below.
+		pieces, limit := anyPieces(headerSize).Draw(t, "pieces"), anyLimit().Draw(t, "limit")
+		path, create := files.next()
+		defer os.Remove(path)
+		w := NewWriter(limit, time.Now().Add(anyStart().Draw(t, "start")), create)
+		s := record(t, w, pieces)
+
+		whole := flatten(pieces)
+		total := int64(len(whole.bytes))
+		want := kept{head: whole}
+		if limit >= 0 && total > limit {
+			tail := min(tailMax, limit/2)
+			want = kept{head: whole.part(0, int(limit-tail)), tail: whole.part(int(total-tail), int(total)), gap: total - limit, gaps: 1}
+		}
+		r := open(t, s, path)
+		defer r.Close()
+		got := readAll(t, r)
+		if !got.head.equal(want.head) || !got.tail.equal(want.tail) || got.gap != want.gap || got.gaps != want.gaps {
+			t.Fatalf("got %d bytes, %d gaps of %d, %d bytes, want %d, %d of %d, %d", len(got.head.bytes), got.gaps, got.gap,
+				len(got.tail.bytes), len(want.head.bytes), want.gaps, want.gap, len(want.tail.bytes))
+		}
+		if s.Bytes != total || s.Truncated != (want.gaps > 0) {
+			t.Fatalf("got summary of %d bytes, truncated %t, want %d, %t", s.Bytes, s.Truncated, total, want.gaps > 0)
+		}
+
+		again := open(t, s, path)
+		defer again.Close()
+		out, err, replay := replayed(t, again, files.dir)
+		must(t, replay)
+		if !bytes.Equal(out, append(want.head.of(1), want.tail.of(1)...)) || !bytes.Equal(err, append(want.head.of(2), want.tail.of(2)...)) {
+			t.Fatalf("the replay differs from what is read")
+		}
+	})
+}
+
+// TestTinyPiecesAreCountedExactly: the headers of tiny pieces take more room
+// than the end of the output may have; less of it is kept, and all is counted.
+func TestTinyPiecesAreCountedExactly(t *testing.T) {
+	files := newPlace(t)
+	path, create := files.next()
+	const limit, total = 2 * tailMax, tailMax + 400_000
+	w := NewWriter(limit, time.Now(), create)
+	output := make([]byte, total)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(output)
+	var whole flat
+	most, size := 0, 64<<10
+	for i := 0; i < total; i += size {
+		if i == limit-tailMax {
+			size = 1 // from here on it goes to the end that is kept in memory
+		}
+		p := output[i : i+size]
+		s := ledger.Stream(1 + i/3%2)
+		whole.add(s, p)
+		w.Write(s, p)
+		most = max(most, cap(w.small)+cap(w.tail.older)+cap(w.tail.new)+cap(w.scratch))
+	}
+	if most > InlineMax+8*tailMax {
+		t.Errorf("the writer held %d bytes in memory", most)
+	}
+	s, err := w.Close(true)
+	must(t, err)
+	r := open(t, s, path)
+	defer r.Close()
+	got := readAll(t, r)
+	h, n := len(got.head.bytes), len(got.tail.bytes)
+	if h != limit-tailMax || !got.head.equal(whole.part(0, h)) || !got.tail.equal(whole.part(total-n, total)) ||
+		got.gap != int64(total-h-n) || n == 0 || got.gaps != 1 || s.Bytes != total || !s.Truncated {
+		t.Errorf("got %d bytes, a gap of %d, %d bytes; summary of %d bytes", h, got.gap, n, s.Bytes)
+	}
+}
+
+func TestSmallOutputNeedsNoFile(t *testing.T) {
+	none := func() (*os.File, error) { t.Error("a file was made"); return nil, errors.New("no") }
+	for _, pieces := range [][]piece{nil, {{1, nil}}, {{1, []byte("out")}, {2, []byte("err")}}, {{2, make([]byte, InlineMax-headerSize)}}} {
+		s := record(t, NewWriter(-1, time.Now(), none), pieces)
+		if s.Inline == nil || s.Size != 0 || !readAll(t, OpenInline(s.Inline, s.Sum)).head.equal(flatten(pieces)) {
+			t.Errorf("got %+v", s)
+		}
+	}
+}
+
+func TestLargeOutputIsOnlyInTheFile(t *testing.T) {
+	path, create := newPlace(t).next()
+	s := record(t, NewWriter(-1, time.Now(), create), []piece{{1, make([]byte, InlineMax)}})
+	info, err := os.Stat(path)
+	must(t, err)
+	if s.Inline != nil || s.Size != InlineMax+headerSize || info.Size() != s.Size {
+		t.Errorf("got a summary of %d bytes, a file of %d, inline %t", s.Size, info.Size(), s.Inline != nil)
+	}
+}
+
+// TestNothingIsKeptUnderALimitOfNothing: not even a file.
+func TestNothingIsKeptUnderALimitOfNothing(t *testing.T) {
+	none := func() (*os.File, error) { t.Error("a file was made"); return nil, errors.New("no") }
+	s := record(t, NewWriter(0, time.Now(), none), []piece{{1, make([]byte, 1<<20)}, {2, make([]byte, 1<<20)}})
+	got := readAll(t, OpenInline(s.Inline, s.Sum))
+	if got.gap != 2<<20 || len(got.head.bytes)+len(got.tail.bytes) > 0 || !s.Truncated || s.Bytes != 2<<20 {
+		t.Errorf("got %d bytes, a gap of %d, %+v", len(got.head.bytes), got.gap, s)
+	}
+}
+
+// TestOutputOfALongRunIsInTheFile: a second after the start another process can
+// see it, and a kill does not lose it.
+func TestOutputOfALongRunIsInTheFile(t *testing.T) {
+	path, create := newPlace(t).next()
+	w := NewWriter(-1, time.Now(), create)
+	w.Write(1, []byte("out"))
+	w.Write(2, []byte("err"))
+	r := Follow(func() (*os.File, error) { return os.Open(path) })
+	defer r.Close()
+	var got flat
+	for begin := time.Now(); len(got.bytes) < 6 && time.Since(begin) < time.Minute; time.Sleep(10 * time.Millisecond) {
+		got.add(0, readAll(t, r).head.bytes)
+	}
+	if string(got.bytes) != "outerr" {
+		t.Fatalf("got %q", got.bytes)
+	}
+	w.Write(1, []byte("more")) // goes there at once
+	if more := readAll(t, r).head.bytes; string(more) != "more" {
+		t.Errorf("got %q", more)
+	}
+	s, err := w.Close(true)
+	must(t, err)
+	if got := readAll(t, OpenInline(s.Inline, s.Sum)).head.bytes; string(got) != "outerrmore" {
+		t.Errorf("got %q beside the record", got)
+	}
+}
+
+// TestFollowSeesEverythingInOrder reads while the writer writes.
+func TestFollowSeesEverythingInOrder(t *testing.T) {
+	files := newPlace(t)
+	rapid.Check(t, func(t *rapid.T) {
+		pieces := anyPieces(0).Draw(t, "pieces")
+		path, create := files.next()
+		defer os.Remove(path)
+		w := NewWriter(-1, time.Now().Add(-time.Hour), create)
+		written := make(chan Summary)
+		go func() { written <- record(t, w, pieces) }()
+		r := Follow(func() (*os.File, error) { return os.Open(path) })
+		defer r.Close()
+		var got flat
+		more := func() {
+			k := readAll(t, r)
+			got.bytes, got.streams = append(got.bytes, k.head.bytes...), append(got.streams, k.head.streams...)
+		}
+		for ended := false; !ended; {
+			var s Summary
+			select {
+			case s = <-written:
+				ended = true
+			default:
+			}
+			more()
+			if ended && s.Inline != nil { // it may never have come to a file
+				got = readAll(t, OpenInline(s.Inline, s.Sum)).head
+			}
+		}
+		if !got.equal(flatten(pieces)) {
+			t.Fatalf("got %d bytes, want %d", len(got.bytes), len(flatten(pieces).bytes))
+		}
+	})
+}
+
+func BenchmarkWrite(b *testing.B) {
+	for _, size := range []int{100, 64 << 10} {
+		b.Run(map[int]string{100: "line", 64 << 10: "64KiB"}[size], func(b *testing.B) {
+			p := make([]byte, size)
+			_, create := newPlace(b).next()
+			w := NewWriter(1<<30, time.Now(), create)
+			b.SetBytes(int64(size))
+			for b.Loop() {
+				w.Write(1, p)
+			}
+			_, _ = w.Close(false)
+		})
+	}
+}

@@ -1,0 +1,145 @@
+package sqlite
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"idem/ledger"
+	"idem/ledger/ledgertest"
+)
+
+// spaces are the two kinds of locks; all that a ledger promises holds with both.
+var spaces = map[string]func(dir string) lockSpace{
+	"default": newLocks,
+	"flock":   func(dir string) lockSpace { return newFlocks(dir) },
+}
+
+func harness(locks func(dir string) lockSpace) ledgertest.Harness {
+	return ledgertest.Harness{
+		New: func(t testing.TB) string { return filepath.Join(t.TempDir(), "ledger") },
+		Open: func(place string) (ledger.Ledger, error) {
+			return open(place, func(dir string) lockSpace { return &mortal{lockSpace: locks(dir)} })
+		},
+		Crash: func(l ledger.Ledger) { l.(*Ledger).locks.(*mortal).die() },
+		Newer: func(t testing.TB, place string) { raw(t, place, "pragma user_version=2") },
+		Look:  look,
+		Check: integrity,
+	}
+}
+
+func TestConformance(t *testing.T) {
+	for name, locks := range spaces {
+		t.Run(name, func(t *testing.T) { ledgertest.Run(t, harness(locks)) })
+	}
+}
+
+func TestModel(t *testing.T) {
+	for name, locks := range spaces {
+		t.Run(name, func(t *testing.T) { ledgertest.Model(t, harness(locks)) })
+	}
+}
+
+func BenchmarkLedger(b *testing.B) { ledgertest.Benchmark(b, harness(newLocks)) }
+
+// mortal are locks that can end as they do when their process dies: all at once
+// and without being unlocked.
+type mortal struct {
+	lockSpace
+	mu    sync.Mutex
+	taken []*lock
+}
+
+func (m *mortal) take(n lockName, k kind) (*lock, error) {
+	l, err := m.lockSpace.take(n, k)
+	if err == nil {
+		m.mu.Lock()
+		m.taken = append(m.taken, l)
+		m.mu.Unlock()
+	}
+	return l, err
+}
+
+func (m *mortal) die() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, l := range m.taken {
+		l.file.Close()
+	}
+}
+
+// raw runs SQL on a ledger's database behind its back.
+func raw(t testing.TB, place, query string, args ...any) {
+	t.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(place, "ledger.db"))
+	must(t, err)
+	defer db.Close()
+	res, err := db.ExecContext(context.Background(), query, args...)
+	must(t, err)
+	if n, err := res.RowsAffected(); err == nil && n == 0 && len(args) > 0 {
+		t.Fatalf("%s: no row changed", query)
+	}
+}
+
+// look describes all files at a place. The -shm and an empty -wal are no content:
+// SQLite makes them to read.
+func look(t testing.TB, place string) string {
+	t.Helper()
+	out := ""
+	err := filepath.WalkDir(place, func(path string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		switch ext := filepath.Ext(path); {
+		case ext == ".db-shm", ext == ".db-wal" && info.Size() == 0:
+			return nil
+		}
+		out += fmt.Sprintf("%s %v", path, info.Mode())
+		if info.Mode().IsRegular() {
+			b, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			out += fmt.Sprintf(" %d %x", len(b), sha256.Sum256(b))
+		}
+		out += "\n"
+		return nil
+	})
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// integrity looks for damage that SQLite knows of.
+func integrity(t testing.TB, place string) {
+	t.Helper()
+	path := filepath.Join(place, "ledger.db")
+	if _, err := os.Stat(path); err != nil {
+		return // nothing was written
+	}
+	db, err := sql.Open("sqlite", path)
+	must(t, err)
+	defer db.Close()
+	var result string
+	must(t, db.QueryRow("pragma integrity_check").Scan(&result))
+	if result != "ok" {
+		t.Errorf("the database is damaged: %s", result)
+	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

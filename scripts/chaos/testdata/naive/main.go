@@ -1,0 +1,67 @@
+// Naive is what idem would be if it were written in an afternoon: a lock file
+// that is closed on exec, and a marker with the output behind a success. The
+// test of chaos shows that this is not good enough.
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func main() {
+	if len(os.Args) < 4 || os.Args[1] != "run" {
+		return // mark, list
+	}
+	// run --key KEY [flags] -- COMMAND...
+	code, err := run(os.Args[3], os.Args[slices.Index(os.Args, "--")+1:])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "naive:", err)
+		os.Exit(69)
+	}
+	os.Exit(code)
+}
+
+func run(key string, command []string) (int, error) {
+	dir := os.Getenv("IDEM_LEDGER")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return 0, err
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, key+".lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return 0, err
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		return 0, err
+	}
+	marker := filepath.Join(dir, key+".done")
+	if out, err := os.ReadFile(marker); err == nil {
+		_, err = os.Stdout.Write(out)
+		return 0, err
+	}
+
+	cmd := exec.Command(command[0], command[1:]...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, os.Stderr
+	cmd.WaitDelay = 100 * time.Millisecond
+	cmd.Env = append(os.Environ(), "IDEM_RUN_ID="+strconv.Itoa(os.Getpid()), "IDEM_ATTEMPT="+strconv.Itoa(os.Getpid()%10))
+	var exit *exec.ExitError
+	if err := cmd.Run(); errors.As(err, &exit) {
+		if exit.ExitCode() < 0 {
+			_ = unix.Kill(os.Getpid(), unix.SIGKILL) // as idem would
+		}
+		return exit.ExitCode(), nil
+	} else if err != nil {
+		return 0, err
+	}
+	_, _ = os.Stdout.Write(out.Bytes())
+	return 0, os.WriteFile(marker, out.Bytes(), 0o600)
+}

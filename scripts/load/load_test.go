@@ -1,0 +1,60 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"idem/scripts/internal/rig"
+)
+
+// loadProgram builds load, since its children are the program itself.
+func loadProgram(t *testing.T) func(args ...string) (string, error) {
+	t.Helper()
+	if err := rig.Watch(); err != nil {
+		t.Fatal(err)
+	}
+	program, err := rig.Build("./scripts/load", filepath.Join(t.TempDir(), "load"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(args ...string) (string, error) {
+		c := exec.Command(program, args...)
+		c.Env = append(os.Environ(), "TMPDIR="+t.TempDir())
+		out, err := c.CombinedOutput()
+		return string(out), err
+	}
+}
+
+func TestQuick(t *testing.T) {
+	out, err := loadProgram(t)("--quick")
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Log(out)
+}
+
+// A program that runs whatever it is given, or nothing at all, must be found
+// out, or the rest proves nothing.
+func TestFaultsAreFound(t *testing.T) {
+	run := loadProgram(t)
+	for _, test := range []struct{ part, script, want string }{
+		{"onekey", `while [ "$1" != -- ]; do shift; done; shift; exec "$@"`, "20 executions"},
+		{"onekey", `exit 75`, "20 of 20 callers failed, number 0 ended with 75"},
+		{"manykeys", `exit 0`, "0 executions of 0 keys for 20 callers"},
+		{"manykeys", `kill -9 $$`, "ended with -9"},
+		{"fresh", `exit 0`, "idem list has 0 keys that succeeded, not 8"},
+		{"nonsense", `exit 0`, `"nonsense" is no part`},
+	} {
+		program := filepath.Join(t.TempDir(), "program")
+		if err := os.WriteFile(program, []byte("#!/bin/sh\n"+test.script+"\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		out, err := run("--callers", "20", "--idem", program, test.part)
+		if err == nil || !strings.Contains(out, test.want) {
+			t.Errorf("%s on %q: %v, want %q in\n%s", test.part, test.script, err, test.want, out)
+		}
+	}
+}
