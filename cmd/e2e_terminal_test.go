@@ -130,20 +130,22 @@ func TestE2E72And73CtrlCIsNotDoubled(t *testing.T) {
 	for presses := 1; presses <= 2; presses++ {
 		b := newBox(t)
 		x := b.shell()
-		x.typ(`idem run --key k -- bash -c 'trap "echo x >>ints" INT; echo $$ >pid; until [ -e go ]; do sleep 0.02; done; echo end'; echo $? >status` + "\n")
+		x.typ("idem run --key k -- " + strings.Join(counts(), " ") + "; echo $? >status\n")
 		b.awaitPID("pid")
 		for n := 1; n <= presses; n++ {
 			x.typ(ctrlC)
-			b.await("ints", n)
+			b.await("signals", n)
 			settle()
 		}
 		b.write("go", "")
 		b.await("status", 1)
-		if s := b.read("status"); s != "0\n" {
+		if s := b.read("status"); s != "5\n" {
 			t.Errorf("status %q; %q", s, x.shown())
 		}
-		b.wantLines("ints", presses)
-		b.wantState("k", "succeeded")
+		b.wantLines("signals", presses)
+		if rec := b.wantState("k", "failed"); rec.Reason != "exit" {
+			t.Errorf("%+v", rec)
+		}
 	}
 }
 

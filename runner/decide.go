@@ -69,9 +69,7 @@ func Decide(rec ledger.Record, fingerprint string, holding bool, p Policy) Decis
 	}
 	state := rec.Current.State
 	switch {
-	case state == ledger.None && rec.Attempts > 0:
-		return Decision{run, Retry}
-	case state == ledger.None:
+	case state == ledger.None && rec.Attempts == 0:
 		return Decision{run, NeverRun}
 	case state == ledger.Running && p.Nested:
 		return Decision{Refuse, Recursive}
@@ -80,6 +78,8 @@ func Decide(rec ledger.Record, fingerprint string, holding bool, p Policy) Decis
 			return Decision{run, Mismatch}
 		}
 		return Decision{Refuse, Mismatch}
+	case state == ledger.None:
+		return Decision{run, Retry}
 	case state == ledger.Running && !holding:
 		return Decision{Claim, Busy} // held elsewhere, or interrupted: the claim tells
 	case state == ledger.Running && p.OnInterrupted == Rerun:

@@ -93,10 +93,10 @@ type designRow struct {
 // design is the table of DESIGN 3, first matching row first. A nil field is any.
 var design = []designRow{
 	{[]string{"none", "forgotten"}, false, nil, Decision{Claim, NeverRun}, Decision{Execute, NeverRun}},
-	{[]string{"retry"}, false, nil, Decision{Claim, Retry}, Decision{Execute, Retry}},
 	{[]string{"running", "interrupted"}, false, func(p Policy) bool { return p.Nested }, Decision{Refuse, Recursive}, Decision{Refuse, Recursive}},
-	{[]string{"succeeded", "failed"}, true, func(p Policy) bool { return p.OnMismatch == Rerun }, Decision{Claim, Mismatch}, Decision{Execute, Mismatch}},
+	{[]string{"succeeded", "failed", "retry"}, true, func(p Policy) bool { return p.OnMismatch == Rerun }, Decision{Claim, Mismatch}, Decision{Execute, Mismatch}},
 	{nil, true, nil, Decision{Refuse, Mismatch}, Decision{Refuse, Mismatch}},
+	{[]string{"retry"}, false, nil, Decision{Claim, Retry}, Decision{Execute, Retry}},
 	{[]string{"running", "interrupted"}, false, func(p Policy) bool { return p.OnInterrupted == Rerun }, Decision{Claim, Busy}, Decision{Execute, Interrupted}},
 	{[]string{"running", "interrupted"}, false, nil, Decision{Claim, Busy}, Decision{Refuse, Interrupted}},
 	{nil, false, func(p Policy) bool { return p.Force }, Decision{Claim, Forced}, Decision{Execute, Forced}},
