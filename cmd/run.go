@@ -199,6 +199,9 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 		return 0, refusal(res, call)
 	case res.Unrecorded != nil:
 		f := fail(exitUnrecorded, "the command of key %s ran and %s, but that could not be recorded: %v", key, statusText(res.Status), res.Unrecorded)
+		if errors.Is(res.Unrecorded, ledger.ErrCorrupt) {
+			return 0, f.hint("what the ledger now remembers of the key, idem cannot say")
+		}
 		return 0, f.hint("the key is now interrupted: settle it with idem mark done|failed|retry %s --note TEXT", keyArg(call.ID.Key))
 	case res.Action == runner.Replay:
 		if cur.Truncated {

@@ -41,7 +41,10 @@ func TestConformance(t *testing.T) {
 
 func TestModel(t *testing.T) {
 	for name, locks := range spaces {
-		t.Run(name, func(t *testing.T) { ledgertest.Model(t, harness(locks)) })
+		t.Run(name, func(t *testing.T) {
+			few(t, 20)
+			ledgertest.Model(t, harness(locks))
+		})
 	}
 }
 

@@ -23,8 +23,8 @@ type ledgerReport struct {
 }
 
 // linger is how long what is left of killed commands may take to end by itself:
-// a daemon sleeps for 0.3 s, a worker works for 0.42 s at most
-// once its key is not hunted any more.
+// a daemon sleeps for 0.3 s, a worker works for 0.42 s at most once its key is
+// not hunted any more.
 const linger = 15 * time.Second
 
 // leftBehind waits for the last processes and complains about those that stay.

@@ -1,0 +1,244 @@
+package sqlite
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"idem/ledger"
+)
+
+// opens tries everything that comes to a ledger at a place: opening, reading,
+// claiming. It returns the first error.
+func opens(t *testing.T, place string) error {
+	t.Helper()
+	l, err := Open(place)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	if _, err := l.Get(t.Context(), theKey); err != nil {
+		return err
+	}
+	c, err := l.Claim(t.Context(), theKey)
+	if err != nil {
+		return err
+	}
+	return c.Release()
+}
+
+func mkdir(t *testing.T, path string, mode os.FileMode) {
+	t.Helper()
+	must(t, os.MkdirAll(path, 0o700))
+	must(t, os.Chmod(path, mode))
+}
+
+func TestUnsafePlacesAreRefusedAndLeftAlone(t *testing.T) {
+	another := 65534
+	root := func(t *testing.T) {
+		if os.Geteuid() != 0 {
+			t.Skip("only root can give files away")
+		}
+	}
+	for _, test := range []struct {
+		name    string
+		prepare func(t *testing.T, dir string) (place string)
+		want    error // nil: the place is good
+	}{
+		{"a directory of ours", func(t *testing.T, dir string) string { mkdir(t, dir+"/l", 0o700); return dir + "/l" }, nil},
+		{"no directory", func(_ *testing.T, dir string) string { return dir + "/a/b/l" }, nil},
+		{"dots and slashes", func(_ *testing.T, dir string) string { return dir + "//x/.././l/" }, nil},
+		{"relative", func(*testing.T, string) string { return "ledger" }, ledger.ErrUnsafe},
+		{"nothing", func(*testing.T, string) string { return "" }, ledger.ErrUnsafe},
+		{"open to all", func(t *testing.T, dir string) string { mkdir(t, dir+"/l", 0o755); return dir + "/l" }, ledger.ErrUnsafe},
+		{"open to the group", func(t *testing.T, dir string) string { mkdir(t, dir+"/l", 0o710); return dir + "/l" }, ledger.ErrUnsafe},
+		{"sticky", func(t *testing.T, dir string) string { mkdir(t, dir+"/l", 0o700|os.ModeSticky); return dir + "/l" }, ledger.ErrUnsafe},
+		{"parent writable by all", func(t *testing.T, dir string) string {
+			mkdir(t, dir+"/p/l", 0o700)
+			mkdir(t, dir+"/p", 0o777)
+			return dir + "/p/l"
+		}, ledger.ErrUnsafe},
+		{"parent writable by all, no ledger yet", func(t *testing.T, dir string) string {
+			mkdir(t, dir+"/p", 0o777)
+			return dir + "/p/q/l"
+		}, ledger.ErrUnsafe},
+		{"parent writable by all but sticky", func(t *testing.T, dir string) string {
+			mkdir(t, dir+"/p/l", 0o700)
+			mkdir(t, dir+"/p", 0o777|os.ModeSticky)
+			return dir + "/p/l"
+		}, nil},
+		{"a link of ours", func(t *testing.T, dir string) string {
+			mkdir(t, dir+"/l", 0o700)
+			must(t, os.Symlink("l", dir+"/link"))
+			return dir + "/link"
+		}, nil},
+		{"a link of ours into an unsafe place", func(t *testing.T, dir string) string {
+			mkdir(t, dir+"/p/l", 0o700)
+			mkdir(t, dir+"/p", 0o777)
+			must(t, os.Symlink("p/l", dir+"/link"))
+			return dir + "/link"
+		}, ledger.ErrUnsafe},
+		{"a link of another user", func(t *testing.T, dir string) string {
+			root(t)
+			mkdir(t, dir+"/l", 0o700)
+			must(t, os.Symlink("l", dir+"/link"))
+			must(t, os.Lchown(dir+"/link", another, another))
+			return dir + "/link"
+		}, ledger.ErrUnsafe},
+		{"a link of another user on the way", func(t *testing.T, dir string) string {
+			root(t)
+			mkdir(t, dir+"/p/l", 0o700)
+			must(t, os.Symlink("p", dir+"/link"))
+			must(t, os.Lchown(dir+"/link", another, another))
+			return dir + "/link/l"
+		}, ledger.ErrUnsafe},
+		{"a directory of another user", func(t *testing.T, dir string) string {
+			root(t)
+			mkdir(t, dir+"/l", 0o700)
+			must(t, os.Chown(dir+"/l", another, another))
+			return dir + "/l"
+		}, ledger.ErrUnsafe},
+		{"links in a circle", func(t *testing.T, dir string) string {
+			must(t, os.Symlink("b", dir+"/a"))
+			must(t, os.Symlink("a", dir+"/b"))
+			return dir + "/a"
+		}, syscall.ELOOP},
+		{"a file", func(t *testing.T, dir string) string {
+			must(t, os.WriteFile(dir+"/l", []byte("text"), 0o600))
+			return dir + "/l"
+		}, ledger.ErrForeign},
+		{"a file on the way", func(t *testing.T, dir string) string {
+			must(t, os.WriteFile(dir+"/f", []byte("text"), 0o600))
+			return dir + "/f/l"
+		}, ledger.ErrForeign},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			dir := t.TempDir()
+			place := test.prepare(t, dir)
+			before := look(t, dir)
+			err := opens(t, place)
+			if !errors.Is(err, test.want) {
+				t.Fatalf("got error %v, want %v", err, test.want)
+			}
+			if after := look(t, dir); test.want != nil && after != before {
+				t.Errorf("before:\n%safter:\n%s", before, after)
+			}
+		})
+	}
+}
+
+func TestLinksNameTheSameLedger(t *testing.T) {
+	place := made(t)
+	link := filepath.Join(t.TempDir(), "link")
+	must(t, os.Symlink(place, link))
+	l := opened(t, link)
+	real, err := filepath.EvalSymlinks(place)
+	must(t, err)
+	if l.Dir() != real {
+		t.Errorf("got %s, want %s", l.Dir(), real)
+	}
+	c, err := opened(t, place).Claim(t.Context(), theKey)
+	must(t, err)
+	defer c.Release()
+	var busy *ledger.BusyError
+	if _, err := l.Claim(t.Context(), theKey); !errors.As(err, &busy) {
+		t.Errorf("got error %v", err)
+	}
+}
+
+// TestOddDirectoryNames: the name is part of a URL on its way to SQLite.
+func TestOddDirectoryNames(t *testing.T) {
+	for _, name := range []string{
+		"a?b", "a?mode=memory", "a#b", "100%", "%41", "a b", "größe🚀", "a&b=c;d", "a+b", ":memory:", "file:x", "'\"`$(x)", "a\\b", "a\nb", "a\xffb", "-", "..a",
+	} {
+		parent := t.TempDir()
+		place := filepath.Join(parent, name)
+		l, err := Open(place)
+		must(t, err)
+		runs(t, l, theKey, "r", large, success)
+		must(t, l.Close())
+		rec, err := opened(t, place).Get(t.Context(), theKey)
+		if err != nil || rec.Phase() != ledger.PhaseSucceeded {
+			t.Errorf("%q: got %s, %v", name, rec.Phase(), err)
+		}
+		entries, err := os.ReadDir(parent)
+		must(t, err)
+		if len(entries) != 1 || entries[0].Name() != name {
+			t.Errorf("%q: got %v", name, entries)
+		}
+		if info, err := os.Stat(filepath.Join(place, "ledger.db")); err != nil || info.Size() == 0 {
+			t.Errorf("%q: no ledger is there: %v", name, err)
+		}
+	}
+}
+
+// TestFileNamesTellNothingOfKeys: a key may be "../../etc/passwd".
+func TestFileNamesTellNothingOfKeys(t *testing.T) {
+	for name, locks := range spaces {
+		place := fresh(t)
+		l, err := open(place, locks)
+		must(t, err)
+		defer l.Close()
+		for i, key := range []string{"..", "../../etc/passwd", "/", "secret/key", "%00", "🚀", strings.Repeat("k", 255)} {
+			runs(t, l, ledger.ID{Namespace: "secretspace", Key: key}, "run-"+string(rune('a'+i)), large, success)
+		}
+		listing := strings.ReplaceAll(look(t, place), place, "")
+		for _, s := range []string{"passwd", "secret", "🚀", "kkk", "%"} {
+			if strings.Contains(listing, s) {
+				t.Errorf("%s: %q is in\n%s", name, s, listing)
+			}
+		}
+	}
+}
+
+// TestModesWhateverTheUmask is not parallel: the umask is the process's.
+func TestModesWhateverTheUmask(t *testing.T) {
+	for name, locks := range spaces {
+		for _, mask := range []int{0, 0o777, 0o027} {
+			place := filepath.Join(t.TempDir(), "a", "b", "ledger")
+			old := unix.Umask(mask)
+			l, err := open(place, locks)
+			if err == nil {
+				_, err = run(l, theKey, "r", large, success)
+			}
+			unix.Umask(old)
+			must(t, err)
+			err = filepath.WalkDir(filepath.Dir(filepath.Dir(place)), func(path string, d fs.DirEntry, err error) error {
+				must(t, err)
+				info, err := d.Info()
+				must(t, err)
+				if want := map[bool]os.FileMode{true: 0o700, false: 0o600}[d.IsDir()]; info.Mode().Perm() != want {
+					t.Errorf("%s, umask %03o: %s has mode %v", name, mask, strings.TrimPrefix(path, place), info.Mode())
+				}
+				return nil
+			})
+			must(t, err)
+			must(t, l.Close())
+		}
+	}
+}
+
+func TestReadingMakesNothing(t *testing.T) {
+	place := fresh(t)
+	l := opened(t, place)
+	ctx := t.Context()
+	if rec, err := l.Get(ctx, theKey); err != nil || rec.Phase() != ledger.PhaseNone || rec.Generation != 1 {
+		t.Errorf("got %+v, %v", rec, err)
+	}
+	if list, err := l.List(ctx, ledger.Filter{}); err != nil || len(list) > 0 {
+		t.Errorf("got %v, %v", list, err)
+	}
+	must(t, l.Wait(ctx, theKey))
+	if err := l.Forget(ctx, theKey); !errors.Is(err, ledger.ErrNotFound) {
+		t.Errorf("got error %v", err)
+	}
+	if _, err := os.Lstat(place); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("something was made: %s", look(t, place))
+	}
+}
