@@ -20,7 +20,22 @@ type flocks struct{ dir string }
 
 func newFlocks(dir string) *flocks { return &flocks{dir: filepath.Join(dir, "locks.d")} }
 
-func (s *flocks) create() error { return os.Mkdir(s.dir, 0o700) }
+func (s *flocks) create() error {
+	return errors.Join(os.Mkdir(s.dir, 0o700), os.Chmod(s.dir, 0o700))
+}
+
+// open opens a lock's file and makes it if need be, whatever the umask.
+func (s *flocks) open(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Chmod(0o600); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
 
 func (s *flocks) exists() (bool, error) {
 	info, err := os.Lstat(s.dir)
@@ -40,7 +55,7 @@ func (s *flocks) path(n lockName, k kind) string {
 }
 
 func (s *flocks) take(n lockName, k kind) (*lock, error) {
-	f, err := os.OpenFile(s.path(n, k), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	f, err := s.open(s.path(n, k))
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +91,7 @@ func (s *flocks) held(n lockName, k kind) (bool, error) {
 }
 
 func (s *flocks) queue() (func(), error) {
-	f, err := os.OpenFile(filepath.Join(s.dir, "writers"), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	f, err := s.open(filepath.Join(s.dir, "writers"))
 	if err != nil {
 		return nil, err
 	}

@@ -115,6 +115,18 @@ func isOurFile(path string) (bool, error) {
 	return true, nil
 }
 
+// nearest returns dir or, when it does not exist, the directory above it that
+// does: a file system is refused before anything is made on it.
+func nearest(dir string) string {
+	for dir != "/" {
+		if _, err := os.Lstat(dir); err == nil {
+			break
+		}
+		dir = filepath.Dir(dir)
+	}
+	return dir
+}
+
 // makeDir makes dir and the directories above it that are missing, closed to
 // others whatever the umask, each durable in its parent.
 func makeDir(dir string) error {

@@ -213,13 +213,13 @@ func (l *Ledger) writer(ctx context.Context) (*sql.DB, error) {
 // so that a crash on the way leaves something that is made again, while a
 // ledger.db that is emptied or removed later is damage.
 func (l *Ledger) make() error {
+	if err := checkFS(nearest(l.dir)); err != nil {
+		return err
+	}
 	if err := makeDir(l.dir); err != nil {
 		return err
 	}
 	if err := checkOwn(l.dir); err != nil {
-		return err
-	}
-	if err := checkFS(l.dir); err != nil {
 		return err
 	}
 	f, err := os.OpenFile(l.path("init.lock"), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
