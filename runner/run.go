@@ -85,7 +85,11 @@ func Run(ctx context.Context, l ledger.Ledger, c Call) (Result, error) {
 		}
 		d := Decide(rec, c.Fingerprint, false, c.Policy)
 		if d.Action != Claim {
-			return c.settled(ctx, l, rec, d)
+			res, err := c.settled(ctx, l, rec, d)
+			if forgotten(err) {
+				continue
+			}
+			return res, err
 		}
 		if path == "" {
 			if path, err = proc.LookPath(c.Argv[0]); err != nil {
@@ -96,13 +100,15 @@ func Run(ctx context.Context, l ledger.Ledger, c Call) (Result, error) {
 		var busy *ledger.BusyError
 		switch {
 		case err == nil:
-			return c.claimed(ctx, l, claim, path)
+			res, err := c.claimed(ctx, l, claim, path)
+			if forgotten(err) {
+				continue
+			}
+			return res, err
 		case !errors.As(err, &busy):
 			return Result{}, err
-		}
-		// It may have ended between our look and our claim.
-		if d := Decide(busy.Record, c.Fingerprint, false, c.Policy); d.Action != Claim {
-			return c.settled(ctx, l, busy.Record, d)
+		case Decide(busy.Record, c.Fingerprint, false, c.Policy).Action != Claim:
+			continue // it ended between our look and our claim
 		}
 		if c.Wait {
 			err := l.Wait(waiting, c.ID)
@@ -116,6 +122,10 @@ func Run(ctx context.Context, l ledger.Ledger, c Call) (Result, error) {
 		return Result{Decision: Decision{Refuse, Busy}, Record: busy.Record, Leftover: busy.Leftover}, nil
 	}
 }
+
+// forgotten tells that a record was forgotten while its output was looked for,
+// so that the call is to be decided again.
+func forgotten(err error) bool { return errors.Is(err, ledger.ErrNotFound) }
 
 // claimed decides again, now that nobody else can change the record.
 func (c *Call) claimed(ctx context.Context, l ledger.Ledger, claim ledger.Claim, path string) (Result, error) {

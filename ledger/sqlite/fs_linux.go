@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"fmt"
+	"os"
 
 	"golang.org/x/sys/unix"
 
@@ -47,4 +48,14 @@ func checkFS(dir string) error {
 		return fmt.Errorf("%w: %s is on %s, where locks cannot be trusted", ledger.ErrUnsafe, dir, name)
 	}
 	return nil
+}
+
+// unnamedFile makes a file in dir that never has a name, so that even a
+// kill -9 leaves nothing behind.
+func unnamedFile(dir string) (*os.File, error) {
+	f, err := os.OpenFile(dir, os.O_RDWR|unix.O_TMPFILE, 0o600)
+	if err != nil {
+		return removedFile(dir) // not every file system can
+	}
+	return f, nil
 }

@@ -4,6 +4,7 @@ package sqlite
 
 import (
 	"fmt"
+	"os"
 
 	"golang.org/x/sys/unix"
 
@@ -21,3 +22,6 @@ func checkFS(dir string) error {
 	}
 	return nil
 }
+
+// unnamedFile makes a file in dir that has no name.
+func unnamedFile(dir string) (*os.File, error) { return removedFile(dir) }

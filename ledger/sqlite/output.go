@@ -40,7 +40,13 @@ func (l *Ledger) removeSpool(runID string) { _ = os.Remove(l.spoolPath(runID)) }
 // Scratch returns a new file in the ledger's directory that has no name and so
 // is gone with its last descriptor.
 func (l *Ledger) Scratch() (*os.File, error) {
-	f, err := os.CreateTemp(l.path("output"), "live-")
+	f, err := unnamedFile(l.path("output"))
+	return f, l.explain(err)
+}
+
+// removedFile is unnamedFile where the kernel has no such thing.
+func removedFile(dir string) (*os.File, error) {
+	f, err := os.CreateTemp(dir, "live-")
 	if err != nil {
 		return nil, err
 	}
@@ -85,6 +91,10 @@ func (l *Ledger) output(ctx context.Context, db *sql.DB, id ledger.ID, runID str
 				return nil, err
 			}
 			if int64(len(frames)) != row.size {
+				// Gone with its attempt, which was forgotten meanwhile, or damaged.
+				if _, err := attemptOf(ctx, db, id, runID); err != nil {
+					return nil, err
+				}
 				return nil, fmt.Errorf("%w: the output of run %s", ledger.ErrCorrupt, runID)
 			}
 		}
@@ -92,6 +102,9 @@ func (l *Ledger) output(ctx context.Context, db *sql.DB, id ledger.ID, runID str
 	case placeFile:
 		f, err := l.openSpool(runID)
 		if errors.Is(err, fs.ErrNotExist) {
+			if _, err := attemptOf(ctx, db, id, runID); err != nil {
+				return nil, err
+			}
 			err = fmt.Errorf("%w: the output of run %s is gone", ledger.ErrCorrupt, runID)
 		}
 		return spool.OpenFile(f, row.size, row.sum), err
