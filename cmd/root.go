@@ -20,6 +20,7 @@ import (
 // status. It does not return when a command died of a signal: then idem dies of
 // the same signal.
 func Main(args []string) int {
+	growStack(args == nil && len(os.Args) == 0)
 	a := &app{ui: ui{stdout: os.Stdout, stderr: os.Stderr}}
 	root := a.command()
 	root.SetArgs(args)

@@ -167,7 +167,9 @@ func TestDifferentInputsNeverEncodeAlike(t *testing.T) {
 func TestDecodeRefusesWhatEncodeNeverWrote(t *testing.T) {
 	good := Argv([]string{"./deploy", "prod"}).Encode()
 	for _, b := range [][]byte{
-		nil, {}, []byte("idem1"), []byte("idem2\x00"), []byte("./deploy\x00prod"),
+		nil,
+		{},
+		[]byte("idem1"), []byte("idem2\x00"), []byte("./deploy\x00prod"),
 		append(slices.Clone(good), 0),
 		append(slices.Clone(good), 0, 0),
 		append(slices.Clone(good), 0xff),
@@ -203,7 +205,8 @@ func TestDiff(t *testing.T) {
 		{"emptied", []string{"a", "x"}, []string{"a", ""}, []Change{{"argument 1", b("x"), b("")}}},
 		{"bytes", []string{"a\xff"}, []string{"a\xfe"}, []Change{{"command", b("a\xff"), b("a\xfe")}}},
 		{
-			"split", []string{"c", "a b"},
+			"split",
+			[]string{"c", "a b"},
 			[]string{"c", "a", "b"},
 			[]Change{{"argument 1", b("a b"), b("a")}, {"argument 2", nil, b("b")}},
 		},

@@ -40,9 +40,18 @@ func TestTokenChangesWithEachOfItsInputs(t *testing.T) {
 	}
 	seen := map[uuid.UUID]input{}
 	for _, in := range []input{
-		{"default", "a", "", 1}, {"prod", "a", "", 1}, {"default", "b", "", 1}, {"default", "a", "2026-11-22", 1},
-		{"default", "a", "", 2}, {"defaulta", "", "", 1}, {"default", "", "a", 1}, {"", "default", "a", 1},
-		{"default", "a", "", 128}, {"default", "a", "", 1 << 40}, {"default", "a/step", "", 1}, {"default", "a", "/step", 1},
+		{"default", "a", "", 1},
+		{"prod", "a", "", 1},
+		{"default", "b", "", 1},
+		{"default", "a", "2026-11-22", 1},
+		{"default", "a", "", 2},
+		{"defaulta", "", "", 1},
+		{"default", "", "a", 1},
+		{"", "default", "a", 1},
+		{"default", "a", "", 128},
+		{"default", "a", "", 1 << 40},
+		{"default", "a/step", "", 1},
+		{"default", "a", "/step", 1},
 	} {
 		token := Token(in.namespace, in.key, in.window, in.generation)
 		if other, ok := seen[token]; ok {
@@ -82,8 +91,13 @@ func TestTokenFitsTheLimitsOfPaymentAPIs(t *testing.T) {
 func TestLinkTellsKeysAndLedgersApart(t *testing.T) {
 	seen := map[string]bool{}
 	for _, f := range [][4]string{
-		{"/l", "default", "a", ""}, {"/m", "default", "a", ""}, {"/l", "prod", "a", ""}, {"/l", "default", "b", ""},
-		{"/l", "default", "a", "w"}, {"/l", "default", "", "a"}, {"/ldefault", "", "a", ""},
+		{"/l", "default", "a", ""},
+		{"/m", "default", "a", ""},
+		{"/l", "prod", "a", ""},
+		{"/l", "default", "b", ""},
+		{"/l", "default", "a", "w"},
+		{"/l", "default", "", "a"},
+		{"/ldefault", "", "a", ""},
 	} {
 		link := Link(f[0], f[1], f[2], f[3])
 		if seen[link] || len(link) != 16 || strings.Trim(link, "0123456789abcdef") != "" {

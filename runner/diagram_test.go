@@ -67,7 +67,8 @@ var labels = []struct {
 	reason Reason
 	text   string
 }{
-	{NeverRun, "run"}, {Retry, "run"},
+	{NeverRun, "run"},
+	{Retry, "run"},
 	{FailedIt, "run"},
 	{Mismatch, "run --on-mismatch rerun"},
 	{Interrupted, "run --on-interrupted rerun"},

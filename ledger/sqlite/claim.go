@@ -293,7 +293,7 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 		row.dropOutput()
 	}
 	err := e.finish(ctx, row, sum.Inline)
-	if err != nil && !errors.Is(err, ledger.ErrLost) {
+	if err != nil && !errors.Is(err, ledger.ErrLost) && !errors.Is(err, errUnknown) {
 		// The disk may be full: the outcome matters more than the output.
 		l.removeSpool(e.row.a.RunID)
 		row.dropOutput()
@@ -312,6 +312,9 @@ func (r *attemptRow) dropOutput() {
 	r.place, r.size, r.sum = placeNone, 0, 0
 	r.a.Truncated = r.a.OutputBytes > 0
 }
+
+// errUnknown: nobody can say whether an outcome was committed.
+var errUnknown = errors.New("and the ledger cannot be read back")
 
 // finish commits the outcome. When the commit fails, what it did is unknown:
 // the row is read back and decides.
@@ -340,6 +343,8 @@ func (e *execution) finish(ctx context.Context, row attemptRow, inline []byte) e
 		return nil // it was done all the same
 	case errors.Is(err, ledger.ErrChanged):
 		return fmt.Errorf("%w (run %s)", ledger.ErrLost, row.a.RunID)
+	case readErr != nil:
+		return fmt.Errorf("%w, %w: %w", err, errUnknown, readErr)
 	}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"syscall"
 
 	driver "modernc.org/sqlite"
@@ -30,6 +31,9 @@ func meaning(err error) error {
 	}
 	var e *driver.Error
 	if !errors.As(err, &e) {
+		if strings.Contains(err.Error(), "sql: Scan error") { // a value of another type than was written
+			return fmt.Errorf("%w: %w", ledger.ErrCorrupt, err)
+		}
 		return err
 	}
 	switch code := e.Code(); code & 0xff {
@@ -41,6 +45,10 @@ func meaning(err error) error {
 		return fmt.Errorf("%w: %w", ledger.ErrReadOnly, err)
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return fmt.Errorf("another process has had it locked for %v: %w", lockTimeout, err)
+	case sqlite3.SQLITE_ERROR:
+		if strings.Contains(err.Error(), "no such ") { // table or column; what we ask for never varies
+			return fmt.Errorf("%w: %w", ledger.ErrCorrupt, err)
+		}
 	case sqlite3.SQLITE_IOERR:
 		if code == sqlite3.SQLITE_IOERR_SHMSIZE {
 			return fmt.Errorf("%w: %w", ledger.ErrFull, err) // the -shm could not grow

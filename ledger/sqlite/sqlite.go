@@ -182,6 +182,14 @@ func checkVersion(db *sql.DB) error {
 	}
 	switch {
 	case app == 0 && version == 0:
+		// Ours get their tables and their version in one transaction.
+		var tables int
+		if err := db.QueryRow("select count(*) from sqlite_schema").Scan(&tables); err != nil {
+			return err
+		}
+		if tables > 0 {
+			return fmt.Errorf("%w: ledger.db belongs to another program", ledger.ErrForeign)
+		}
 		return fmt.Errorf("%w: ledger.db was never finished", ledger.ErrCorrupt)
 	case app != applicationID:
 		return fmt.Errorf("%w: ledger.db belongs to another program", ledger.ErrForeign)

@@ -42,7 +42,7 @@ func TestConformance(t *testing.T) {
 func TestModel(t *testing.T) {
 	for name, locks := range spaces {
 		t.Run(name, func(t *testing.T) {
-			few(t, 20)
+			few(t, map[string]int{"default": 20, "flock": 5}[name]) // a held flock is asked for a tenth of a second
 			ledgertest.Model(t, harness(locks))
 		})
 	}

@@ -1,0 +1,174 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"idem/ledger"
+)
+
+// TestManyCallersMakeOneLedger: whoever comes to a place without a ledger makes
+// it or finds it made, and nobody fails.
+func TestManyCallersMakeOneLedger(t *testing.T) {
+	for name, locks := range spaces {
+		t.Run(name, func(t *testing.T) {
+			for range 3 {
+				place := filepath.Join(t.TempDir(), "a", "ledger")
+				handles := make([]*Ledger, 4)
+				for i := range handles {
+					l, err := open(place, locks)
+					must(t, err)
+					defer l.Close()
+					handles[i] = l
+				}
+				const callers = 50
+				start := make(chan struct{})
+				errs := make([]error, callers)
+				var wg sync.WaitGroup
+				for i := range callers {
+					wg.Go(func() {
+						<-start
+						id := ledger.ID{Key: fmt.Sprint(i)}
+						_, errs[i] = run(handles[i%len(handles)], id, fmt.Sprint("r", i), []byte(id.Key), success)
+					})
+				}
+				close(start)
+				wg.Wait()
+				must(t, errors.Join(errs...))
+				list, err := handles[0].List(t.Context(), ledger.Filter{Phase: ledger.PhaseSucceeded})
+				must(t, err)
+				if len(list) != callers {
+					t.Errorf("%d keys of %d are there", len(list), callers)
+				}
+				integrity(t, place)
+			}
+		})
+	}
+}
+
+// filled returns a ledger with n keys, made in one transaction: every tenth is
+// running, every third of the others failed.
+func filled(t *testing.T, n int) *Ledger {
+	t.Helper()
+	l := opened(t, fresh(t))
+	c, err := l.Claim(t.Context(), theKey) // makes the ledger
+	must(t, err)
+	must(t, c.Release())
+	ctx := context.Background()
+	err = l.write(ctx, func(tx *sql.Tx) error {
+		for i := range n {
+			id := ledger.ID{Namespace: "default", Key: fmt.Sprintf("%c:%d", 'a'+i%2, i)}
+			row := recordRow{rec: ledger.Record{ID: id, Generation: 1, Fence: 1, Attempts: 1}}
+			if err := writeRecord(ctx, tx, recordRow{}, &row); err != nil {
+				return err
+			}
+			a := attemptRow{record: row.rowid, place: placeNone, a: ledger.Attempt{Number: 1, RunID: fmt.Sprint(i), State: ledger.Succeeded, Inputs: []byte("x")}}
+			switch {
+			case i%10 == 0:
+				a.a.State = ledger.Running
+			case i%3 == 0:
+				a.a.State = ledger.Failed
+			}
+			if err := insertAttempt(ctx, tx, id, &a); err != nil {
+				return err
+			}
+			expect := row
+			row.current = a.rowid
+			if err := writeRecord(ctx, tx, expect, &row); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	must(t, err)
+	return l
+}
+
+// TestListOverManyPages: what a filter leaves of each page does not matter.
+func TestListOverManyPages(t *testing.T) {
+	const n = 2*listPage + 203
+	l := filled(t, n)
+	phase := func(i int) ledger.Phase {
+		switch {
+		case i%10 == 0:
+			return ledger.PhaseInterrupted // nobody holds it
+		case i%3 == 0:
+			return ledger.PhaseFailed
+		}
+		return ledger.PhaseSucceeded
+	}
+	for _, f := range []ledger.Filter{
+		{},
+		{Limit: 1},
+		{Limit: listPage - 1},
+		{Limit: listPage},
+		{Limit: listPage + 1},
+		{Limit: 2 * n},
+		{Phase: ledger.PhaseInterrupted},
+		{Phase: ledger.PhaseRunning},
+		{Phase: ledger.PhaseFailed, Limit: 200},
+		{Phase: ledger.PhaseSucceeded, Glob: "b:*"},
+		{Phase: ledger.PhaseRetry},
+		{Glob: "a:*", Limit: listPage + 7},
+		{Glob: "a:0"}, // the oldest of all
+		{Namespace: "none"},
+	} {
+		got, err := l.List(t.Context(), f)
+		must(t, err)
+		var want []int
+		for i := n - 1; i >= 0 && (f.Limit == 0 || len(want) < f.Limit); i-- {
+			letter := fmt.Sprintf("%c", 'a'+i%2)
+			if f.Namespace != "none" && (f.Phase == "" || f.Phase == phase(i)) &&
+				(f.Glob == "" || f.Glob == letter+":*" || f.Glob == "a:0" && i == 0) {
+				want = append(want, i)
+			}
+		}
+		if len(got) != len(want) {
+			t.Errorf("%+v: got %d keys, want %d", f, len(got), len(want))
+			continue
+		}
+		for at, i := range want {
+			if r := got[at]; r.Current.RunID != fmt.Sprint(i) || r.Phase() != phase(i) || r.Current.Inputs != nil {
+				t.Errorf("%+v: at %d got %+v, want key %d", f, at, r, i)
+				break
+			}
+		}
+	}
+}
+
+// TestLogStaysSmallBesideReaders: a reader that kept a transaction open would
+// keep the write-ahead log from being used again.
+func TestLogStaysSmallBesideReaders(t *testing.T) {
+	l := filled(t, 2*listPage)
+	readers, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for range 2 {
+		reader := opened(t, l.dir)
+		wg.Go(func() {
+			for readers.Err() == nil {
+				if _, err := reader.List(t.Context(), ledger.Filter{}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	var most int64
+	out := make([]byte, 16<<10)
+	for i := range 200 {
+		runs(t, l, ledger.ID{Key: fmt.Sprint(i)}, fmt.Sprint("run ", i), out, success)
+		info, err := os.Stat(l.path("ledger.db-wal"))
+		must(t, err)
+		most = max(most, info.Size())
+	}
+	stop()
+	wg.Wait()
+	if most > 8<<20 {
+		t.Errorf("the log grew to %d bytes", most)
+	}
+}
