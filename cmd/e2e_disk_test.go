@@ -5,13 +5,24 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
-
-	"golang.org/x/sys/unix"
 )
+
+// mount and unmount are the commands: the system calls differ between systems.
+func mount(args ...string) error { return tell(exec.Command("mount", args...)) }
+
+func unmount(dir string) error { return tell(exec.Command("umount", "-l", dir)) }
+
+func tell(c *exec.Cmd) error {
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	return nil
+}
 
 // mount mounts a file system over a new directory beside the ledger and moves
 // the ledger there. It is gone with the test.
@@ -22,11 +33,11 @@ func (b *box) mount(size string) (dir string) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		b.t.Fatal(err)
 	}
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "mode=700,size="+size); err != nil {
+	if err := mount("-t", "tmpfs", "-o", "mode=700,size="+size, "tmpfs", dir); err != nil {
 		missing(b.t, "the right to mount a tmpfs: "+err.Error())
 	}
 	b.t.Cleanup(func() {
-		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+		if err := unmount(dir); err != nil {
 			b.t.Error(err)
 		}
 	})
@@ -133,8 +144,10 @@ func TestE2E99FillsUpByOutput(t *testing.T) {
 			b := newBox(t)
 			b.mount(size)
 			b.write("code", strings.Repeat("x\n", code))
-			run := []string{"run", "--key", "k", "--on-failure", "replay", "--",
-				"bash", "-c", "head -c 5242880 /dev/zero; echo x >>side; echo end; exit $(wc -l <code)"}
+			run := []string{
+				"run", "--key", "k", "--on-failure", "replay", "--",
+				"bash", "-c", "head -c 5242880 /dev/zero; echo x >>side; echo end; exit $(wc -l <code)",
+			}
 			r := b.want(b.run(run...), code)
 			if len(r.out) != 5242880+4 || !strings.HasSuffix(r.out, "end\n") {
 				t.Errorf("%d bytes reached the caller", len(r.out))
@@ -216,7 +229,7 @@ func TestE2E101ReadOnlyFileSystem(t *testing.T) {
 		return b.run("run", "--key", key, "--", "sh", "-c", "echo out; echo x >>side")
 	}
 	b.want(run("old"), 0)
-	if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+	if err := mount("-o", "remount,ro", dir); err != nil {
 		t.Fatal(err)
 	}
 	b.want(run("new"), 69)

@@ -184,7 +184,6 @@ func (b *box) start(argv []string, opts ...func(*exec.Cmd)) *call {
 }
 
 func stdout(f *os.File) func(*exec.Cmd) { return func(c *exec.Cmd) { c.Stdout = f } }
-func stdin(f *os.File) func(*exec.Cmd)  { return func(c *exec.Cmd) { c.Stdin = f } }
 
 // run runs idem to its end.
 func (b *box) run(args ...string) result {

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-
-	"golang.org/x/sys/unix"
 )
 
 // trace is a command that leaves a line in side.
@@ -130,10 +128,10 @@ func TestE2E113BindMount(t *testing.T) {
 	b.want(b.trace("old"), 0)
 	second := b.path("second")
 	b.want(b.sh("mkdir -m 700 second"), 0)
-	if err := unix.Mount(b.ledger, second, "", unix.MS_BIND, ""); err != nil {
+	if err := mount("--bind", b.ledger, second); err != nil {
 		missing(t, "the right to mount: "+err.Error())
 	}
-	defer unix.Unmount(second, unix.MNT_DETACH)
+	defer unmount(second)
 	first := b.idem("run", "--key", "k", "--", "bash", "-c", "echo x >>ready\n"+once)
 	b.await("ready", 1)
 	b.place(second)
@@ -164,7 +162,7 @@ func TestE2EL11FUSE(t *testing.T) {
 		return
 	}
 	defer func() {
-		if err := unix.Unmount(mnt, unix.MNT_DETACH); err != nil {
+		if err := unmount(mnt); err != nil {
 			t.Error(err)
 		}
 	}()

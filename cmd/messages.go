@@ -3,9 +3,9 @@ package cmd
 import (
 	"fmt"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
-	"syscall"
 
 	"idem/hashkey"
 	"idem/ledger"

@@ -53,8 +53,6 @@ func (b *ring) free() []byte {
 // add makes n bytes of the free part used.
 func (b *ring) add(n int) { b.w += n }
 
-func (b *ring) empty() bool { return b.end == 0 && b.r == b.w }
-
 // grow moves the content to a larger buffer. A slice of the old one that the
 // draining side holds stays valid, and drop still counts from the oldest byte.
 func (b *ring) grow(size int) {
