@@ -249,3 +249,20 @@ func TestE2E101ReadOnlyFileSystem(t *testing.T) {
 	b.want(b.run("list"), 0)
 	b.wantLines("side", 1)
 }
+
+// A reader that is slow costs no outcome: what waits for it leaves room on the
+// ledger's disk, for its own key and for others.
+func TestE2ESlowReaderLeavesRoom(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	b.mount("20m")
+	c, r := pausedCall(b, "run", "--key", "slow", "--max-output", "0", "--", "head", "-c", "33554432", "/dev/zero")
+	settle()
+	b.want(b.run("run", "--key", "other", "--", "true"), 0)
+	b.wantState("other", "succeeded")
+	if n, err := io.Copy(io.Discard, r); err != nil || n != 33554432 {
+		t.Errorf("%d bytes reached the caller, %v", n, err)
+	}
+	b.want(c.wait(), 0)
+	b.wantState("slow", "succeeded")
+}

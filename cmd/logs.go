@@ -1,11 +1,13 @@
 package cmd
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"os"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -55,7 +57,7 @@ func (a *app) logs(ctx context.Context, key string, o *logsOptions) error {
 	if err != nil {
 		return err
 	}
-	p := printer{raw: o.raw, only: o.only(), ui: &a.ui}
+	p := printer{raw: o.raw, only: o.only(), ui: &a.ui, partial: map[ledger.Stream][]byte{}}
 	out, err := l.Output(ctx, rec.ID, at.RunID)
 	if err != nil {
 		return err
@@ -134,10 +136,11 @@ func stillRunning(ctx context.Context, l ledger.Ledger, id ledger.ID, runID stri
 
 // printer writes chunks to our streams.
 type printer struct {
-	raw    bool
-	only   ledger.Stream // 0: both
-	ui     *ui
-	chunks int
+	raw     bool
+	only    ledger.Stream // 0: both
+	ui      *ui
+	chunks  int
+	partial map[ledger.Stream][]byte // the beginning of a character at a chunk's end
 }
 
 // all prints what there is now.
@@ -182,9 +185,28 @@ func (p *printer) chunk(c ledger.Chunk) error {
 	}
 	b := c.Bytes
 	if !p.raw && isTerminal(to) {
+		// A character may stand in two pieces.
+		b = append(p.partial[c.Stream], b...)
+		whole := len(b) - incomplete(b)
+		p.partial[c.Stream] = bytes.Clone(b[whole:])
+		b = b[:whole]
 		b = []byte(escapeBut(string(b), "\n\t\\"))
 	}
 	return p.write(to, b)
+}
+
+// incomplete returns how many bytes at the end of b are the beginning of a
+// character whose rest is not there.
+func incomplete(b []byte) int {
+	for n := 1; n < utf8.UTFMax && n <= len(b); n++ {
+		if c := b[len(b)-n]; utf8.RuneStart(c) {
+			if c >= utf8.RuneSelf && !utf8.FullRune(b[len(b)-n:]) {
+				return n
+			}
+			return 0
+		}
+	}
+	return 0
 }
 
 func (p *printer) write(to *os.File, b []byte) error {

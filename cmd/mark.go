@@ -29,8 +29,8 @@ const markLong = `Settle a key by hand, mostly one that was interrupted.
   retry    run it again at the next call, with the same IDEM_TOKEN
 
 A running key is refused (status 75). A key that succeeded is only touched with
---force, so that "done" leaves it as it is. The mark is kept in the key's history with the note, the user and the
-time.`
+--force; "done" then leaves it as it is. The mark is kept in the key's history
+with the note, the user and the time.`
 
 type markOptions struct {
 	note  string
@@ -40,7 +40,7 @@ type markOptions struct {
 func (a *app) markCommand() *cobra.Command {
 	o := &markOptions{}
 	c := &cobra.Command{
-		Use:       "mark done|failed|retry KEY --note TEXT",
+		Use:       "mark done|failed|retry KEY [--note TEXT]",
 		Short:     "Settle an interrupted key by hand",
 		Long:      markLong,
 		Example:   "  idem mark done payment:4711 --note 'found in the bank statement'",

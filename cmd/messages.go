@@ -31,6 +31,9 @@ func mismatchFailure(rec ledger.Record, call runner.Call) *failure {
 	case ledger.Failed:
 		f.hint("that attempt %s; to accept the corrected command: --on-mismatch rerun, or idem forget %s", ending(cur), keyArg(rec.ID.Key))
 	case ledger.Running:
+		if !rec.Alive {
+			f.hint("its attempt %d was interrupted; settle it first: idem mark done|failed|retry %s", cur.Number, keyArg(rec.ID.Key))
+		}
 		f.hint("a new operation needs a new key")
 	default:
 		f.hint("a new operation needs a new key; to run this one again with other arguments: --on-mismatch rerun")
@@ -87,12 +90,15 @@ func interruptedFailure(rec ledger.Record) *failure {
 	cur, key := rec.Current, keyArg(rec.ID.Key)
 	return fail(exitInterrupted, "key %s was interrupted: attempt %d, started %s %s, has no recorded end, so that its outcome is unknown",
 		quote(rec.ID.Key), cur.Number, when(cur.Started), by(cur.Owner)).
-		hint("find out what it did (idem logs %s), then settle it: idem mark done|failed|retry %s --note TEXT", key, key).
+		hint("find out what it did (idem logs %s), then settle it: idem mark done|failed|retry %s", key, key).
 		hint("if the command may safely run again: --on-interrupted rerun")
 }
 
 func failedFailure(rec ledger.Record) *failure {
 	cur, key := rec.Current, keyArg(rec.ID.Key)
-	return fail(exitFailed, "key %s is not run again: its attempt %d %s on %s", quote(rec.ID.Key), cur.Number, ending(cur), when(cur.Started)).
-		hint("idem logs %s shows its output; idem mark retry %s, or --force, runs it again", key, key)
+	f := fail(exitFailed, "key %s is not run again: %s %s, %s", quote(rec.ID.Key), which(cur), ending(cur), when(cur.Started))
+	if cur.Number > 0 {
+		f.hint("idem logs %s shows its output", key)
+	}
+	return f.hint("idem mark retry %s, or --force, runs it again", key)
 }

@@ -144,7 +144,12 @@ func openMeta(path string, fd int) (*meta, error) {
 		if err != nil || flags&unix.O_ACCMODE == unix.O_RDONLY {
 			return nil, usage("--meta-fd: descriptor %d is not open for writing", fd)
 		}
-		m.files = append(m.files, os.NewFile(uintptr(fd), fmt.Sprintf("descriptor %d", fd)))
+		// Of our own, because it is closed at the end; the caller's stays open.
+		own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			return nil, usage("--meta-fd: %v", err)
+		}
+		m.files = append(m.files, os.NewFile(uintptr(own), fmt.Sprintf("descriptor %d", fd)))
 	}
 	return m, nil
 }

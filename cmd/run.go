@@ -70,7 +70,7 @@ func (a *app) runCommand() *cobra.Command {
 	f.SortFlags = false
 	f.StringVar(&o.key, "key", "", "`KEY` that names the operation, 1 to 255 bytes of UTF-8")
 	f.BoolVar(&o.allowEmptyParts, "allow-empty-parts", false, "permit a key such as \"deploy:\", which mostly means an unset variable")
-	f.Var(&o.wait, "wait", "wait while the key is running, at most `DURATION` (--wait=30s; without one: as long as\nit takes), then share: replay a success, run after a failure")
+	f.Var(&o.wait, "wait", "wait while the key is running, at most `DURATION` (--wait=30s; alone: as long as it\ntakes), then share: replay a success, run after a failure")
 	f.Lookup("wait").NoOptDefVal = waitForever
 	f.Var(&o.onFailure, "on-failure", "after a failure: `CHOICE` of rerun, replay or refuse (status 80)")
 	f.Var(&o.onInterrupted, "on-interrupted", "after an attempt whose end nobody saw: `CHOICE` of refuse (status 79) or rerun")
@@ -127,6 +127,10 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 		proc.DieOf(stopped.Signal)
 		return nil
 	}
+	var start *proc.StartError
+	if errors.As(err, &start) && o.wait.looksLost(args[0]) {
+		return a.remapped(o, failureOf(err).hint("the duration of --wait is written behind an equals sign: --wait=%s", args[0]))
+	}
 	if err != nil {
 		return a.remapped(o, err)
 	}
@@ -177,7 +181,14 @@ func (a *app) call(o *runOptions, id ledger.ID, argv []string, l *sqlite.Ledger)
 				"IDEM_CHAIN": strings.TrimPrefix(chain+":"+link, ":"),
 			})
 		},
-		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Scratch: l.Scratch,
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Backlog: func() (proc.Backlog, error) {
+			b, err := l.Backlog()
+			if err != nil {
+				return nil, err // not a nil *sqlite.Backlog
+			}
+			return b, nil
+		},
 	}
 	if v := o.replay.value; v == "all" || v == "stdout" {
 		call.ReplayStdout = os.Stdout
@@ -202,12 +213,12 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 		if errors.Is(res.Unrecorded, ledger.ErrCorrupt) {
 			return 0, f.hint("what the ledger now remembers of the key, idem cannot say")
 		}
-		return 0, f.hint("the key is now interrupted: settle it with idem mark done|failed|retry %s --note TEXT", keyArg(call.ID.Key))
+		return 0, f.hint("the key is now interrupted: settle it with idem mark done|failed|retry %s", keyArg(call.ID.Key))
 	case res.Action == runner.Replay:
 		if cur.Truncated {
 			a.ui.warn("the recorded output of key %s is not complete (it wrote %d bytes)", key, cur.OutputBytes)
 		}
-		a.ui.note("replayed key %s: attempt %d %s, %s", key, cur.Number, ending(cur), when(cur.Started))
+		a.ui.note("replayed key %s: %s %s, %s", key, which(cur), ending(cur), when(cur.Started))
 		return cur.ExitCode, nil
 	default:
 		if cur.Truncated {

@@ -112,6 +112,14 @@ func by(o ledger.Owner) string {
 	return fmt.Sprintf("on host %s, pid %d, user %s", quote(o.Host), o.PID, quote(o.User))
 }
 
+// which names an attempt in a sentence. A mark is not one of the command's.
+func which(a ledger.Attempt) string {
+	if a.Number == 0 {
+		return "it"
+	}
+	return fmt.Sprintf("attempt %d", a.Number)
+}
+
 // ending says how an attempt ended.
 func ending(a ledger.Attempt) string {
 	switch {
@@ -128,7 +136,7 @@ func ending(a ledger.Attempt) string {
 	}
 }
 
-// printJSON writes v as indented JSON whose strings cannot steer a terminal:
+// marshal writes v as indented JSON whose strings cannot steer a terminal:
 // beyond what JSON escapes by itself, C1 and bidirectional controls and DEL.
 func marshal(v any) ([]byte, error) {
 	var b bytes.Buffer

@@ -89,6 +89,12 @@ func (w *wait) Set(s string) error {
 	return nil
 }
 
+// looksLost tells that a command line may have begun with the value of --wait.
+func (w *wait) looksLost(command string) bool {
+	_, err := parseDuration(command)
+	return w.detached && err == nil
+}
+
 // claimDetached takes a duration from before the "--": `--wait 10 -- cmd` would
 // otherwise run a command named 10. args are those behind the flags.
 func (w *wait) claimDetached(args []string) []string {

@@ -30,6 +30,8 @@ var (
 	ErrUnsafe = errors.New("the place is not safe for a ledger")
 	// ErrFull: no space is left.
 	ErrFull = errors.New("no space left for the ledger")
+	// ErrDenied: this user may not use the ledger.
+	ErrDenied = errors.New("no permission for the ledger")
 	// ErrReadOnly: the ledger can be read but not written.
 	ErrReadOnly = errors.New("the ledger is read-only")
 )

@@ -34,7 +34,7 @@ const (
 // Reason says how an attempt ended.
 type Reason string
 
-// The reasons of DESIGN 2. Lost is given to an attempt whose end nobody saw,
+// The reasons. Lost is given to an attempt whose end nobody saw,
 // when a later call takes its key over.
 const (
 	ReasonExit   Reason = "exit"

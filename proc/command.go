@@ -22,6 +22,7 @@ package proc
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"sync/atomic"
 	"syscall"
@@ -60,14 +61,23 @@ type Command struct {
 	// keep p. While it works the command may have to wait. Nil means none.
 	Record func(stream Stream, p []byte)
 
-	// Backlog makes a file, unlinked already or by Close, for output that the
+	// Backlog makes a place, gone with Close, for output that the
 	// reader of Stdout or Stderr does not take. It is called at most once for
 	// each. Without it, or when it fails, the command waits for the reader.
-	Backlog func() (*os.File, error)
+	Backlog func() (Backlog, error)
 
 	// KillAfter is how long after the TERM that the end of the context sends
 	// the command is killed. Zero: never.
 	KillAfter time.Duration
+}
+
+// Backlog is what Command needs of such a place: it is an *os.File, or one that
+// takes less. From a write that fails on, the command waits for the reader.
+type Backlog interface {
+	io.ReaderAt
+	io.WriterAt
+	io.Closer
+	Truncate(size int64) error
 }
 
 // Status is how a command ended.

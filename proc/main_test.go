@@ -170,8 +170,8 @@ func sh(t testing.TB, script string) *exec.Cmd {
 }
 
 // tempFile is a Backlog.
-func tempFile(dir string) func() (*os.File, error) {
-	return func() (*os.File, error) {
+func tempFile(dir string) func() (Backlog, error) {
+	return func() (Backlog, error) {
 		f, err := os.CreateTemp(dir, "backlog")
 		if err == nil {
 			err = os.Remove(f.Name())

@@ -76,12 +76,12 @@ func TestBacklogIsGivenBackWhenTheReaderCatchesUp(t *testing.T) {
 	const n = 8 << 20
 	c, rec := command(t, "/bin/sh", "-c", "head -c 8388608 /dev/zero; read x; echo one; read x; head -c 8388608 /dev/zero; echo two")
 	var r *os.File
-	var backlog *os.File
+	var backlog Backlog
 	r, c.Stdout = newPipe(t)
 	in, feed := newPipe(t)
 	c.Stdin = in
 	makeLog := c.Backlog
-	c.Backlog = func() (*os.File, error) {
+	c.Backlog = func() (Backlog, error) {
 		if backlog != nil {
 			t.Error("a second backlog was asked for")
 		}
@@ -90,7 +90,7 @@ func TestBacklogIsGivenBackWhenTheReaderCatchesUp(t *testing.T) {
 		return f, err
 	}
 	size := func() int64 {
-		st, err := backlog.Stat()
+		st, err := backlog.(*os.File).Stat()
 		if err != nil {
 			t.Error(err)
 		}
@@ -132,10 +132,10 @@ func TestBacklogIsGivenBackWhenTheReaderCatchesUp(t *testing.T) {
 
 func TestWithoutBacklogTheReaderSetsThePace(t *testing.T) {
 	const n = 8 << 20
-	for name, makeLog := range map[string]func() (*os.File, error){
+	for name, makeLog := range map[string]func() (Backlog, error){
 		"none":   nil,
-		"failed": func() (*os.File, error) { return nil, errors.New("no") },
-		"full":   func() (*os.File, error) { return os.OpenFile("/dev/full", os.O_RDWR, 0) },
+		"failed": func() (Backlog, error) { return nil, errors.New("no") },
+		"full":   func() (Backlog, error) { return os.OpenFile("/dev/full", os.O_RDWR, 0) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

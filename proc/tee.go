@@ -30,11 +30,11 @@ const (
 type tee struct {
 	fd      int
 	file    *os.File // keeps fd open
-	makeLog func() (*os.File, error)
+	makeLog func() (Backlog, error)
 
 	mu      sync.Mutex
 	ring    ring
-	backlog *os.File
+	backlog Backlog
 	behind  bool  // output goes to the backlog
 	rd, wr  int64 // the backlog's part that is still to be written out
 	noLog   bool  // there is no backlog, or it is full: the reader sets the pace
@@ -49,7 +49,7 @@ type tee struct {
 	done chan struct{} // closed when the writer has ended
 }
 
-func newTee(f *os.File, makeLog func() (*os.File, error)) *tee {
+func newTee(f *os.File, makeLog func() (Backlog, error)) *tee {
 	if f == nil {
 		return nil
 	}
@@ -129,7 +129,7 @@ func (t *tee) grow() {
 // fallBehind leaves the reader behind. Making the file may take time, so it is
 // done outside the lock; only the pump's goroutine comes here.
 func (t *tee) fallBehind() {
-	var f *os.File
+	var f Backlog
 	var err error
 	fresh := t.backlog == nil && !t.noLog
 	if fresh {
@@ -142,8 +142,10 @@ func (t *tee) fallBehind() {
 		if f != nil {
 			_ = f.Close()
 		}
+	case fresh && (err != nil || f == nil):
+		t.noLog = true
 	case fresh:
-		t.backlog, t.noLog = f, err != nil || f == nil
+		t.backlog = f
 	}
 	t.behind = t.backlog != nil && !t.noLog
 }

@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -32,9 +33,8 @@ type Call struct {
 	Stdin, Stdout, Stderr      *os.File
 	ReplayStdout, ReplayStderr *os.File
 
-	// Scratch makes an unnamed file for live output that its reader does not
-	// take yet.
-	Scratch func() (*os.File, error)
+	// Backlog makes a place for live output that its reader does not take yet.
+	Backlog func() (proc.Backlog, error)
 }
 
 // Attempt is what a command is told about the attempt that it is.
@@ -175,16 +175,22 @@ func (c *Call) execute(ctx context.Context, claim ledger.Claim, rec ledger.Recor
 		RunID: c.RunID, Fingerprint: c.Fingerprint, Inputs: c.Inputs, Owner: c.Owner(), MaxOutput: c.MaxOutput,
 	})
 	if err != nil {
+		if sig, ok := signals.Fatal(); ok {
+			return Result{}, &proc.SignalError{Signal: sig}
+		}
 		return Result{}, err
 	}
 	end, err := c.start(ctx, claim, e, rec, path, signals)
 	if end == nil {
-		return Result{}, errors.Join(err, e.Abandon(ctx))
+		if undo := e.Abandon(ctx); undo != nil {
+			return Result{}, fmt.Errorf("%w; the key counts as interrupted, although nothing was started: %v", undo, err)
+		}
+		return Result{}, err
 	}
 	res := Result{Decision: d, Record: rec, Status: end.Status}
 	res.Record.Fence, res.Record.Attempts, res.Record.Current = e.Fence(), e.Attempt().Number, e.Attempt()
 	if err != nil { // it ran, but nobody knows how it ended
-		res.Unrecorded = err
+		res.Unrecorded, res.Streams = err, end.Flush()
 		return res, nil
 	}
 	o := ledger.Outcome{State: ledger.Failed, Reason: ledger.ReasonExit, ExitCode: end.ExitCode, Signal: int(end.Signal)}
@@ -211,7 +217,7 @@ func (c *Call) start(ctx context.Context, claim ledger.Claim, e ledger.Execution
 		}),
 		Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr,
 		Record:    func(stream proc.Stream, p []byte) { e.Write(ledger.Stream(stream), p) },
-		Backlog:   c.Scratch,
+		Backlog:   c.Backlog,
 		KillAfter: killAfter,
 	}
 	if i, ok := e.(ledger.Inheriting); ok {

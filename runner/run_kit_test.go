@@ -13,6 +13,7 @@ import (
 	"idem/hashkey"
 	"idem/ledger"
 	"idem/ledger/ledgertest"
+	"idem/proc"
 )
 
 // kit runs one key's calls on a ledger in memory, each on a handle of its own,
@@ -45,7 +46,7 @@ func (k *kit) call(argv ...string) Call {
 		Environ: func(a Attempt) []string {
 			return append(os.Environ(), fmt.Sprintf("ATTEMPT=%d", a.Number), fmt.Sprintf("FENCE=%d", a.Fence), "RUN="+a.RunID, fmt.Sprintf("GENERATION=%d", a.Generation))
 		},
-		Scratch: func() (*os.File, error) { return os.CreateTemp(k.dir, "scratch") },
+		Backlog: func() (proc.Backlog, error) { return os.CreateTemp(k.dir, "scratch") },
 	}
 }
 

@@ -7,15 +7,15 @@ import (
 )
 
 var attemptCases = []testCase{
-	{"FinishTwiceChangesNothing", finishTwiceChangesNothing},
-	{"FinishAfterAbandonChangesNothing", finishAfterAbandonChangesNothing},
-	{"FinishAfterTakeoverIsLost", finishAfterTakeoverIsLost},
-	{"FinishAfterMarkOrForgetIsLost", finishAfterMarkOrForgetIsLost},
-	{"AbandonRestoresNone", abandonRestoresNone},
-	{"AbandonRestoresDone", abandonRestoresDone},
-	{"AbandonRestoresInterrupted", abandonRestoresInterrupted},
-	{"AbandonAfterTakeoverChangesNothing", abandonAfterTakeoverChangesNothing},
-	{"FenceGrows", fenceGrows},
+	{"FinishTwiceChangesNothing", finishTwiceChangesNothing, nil},
+	{"FinishAfterAbandonChangesNothing", finishAfterAbandonChangesNothing, nil},
+	{"FinishAfterTakeoverIsLost", finishAfterTakeoverIsLost, nil},
+	{"FinishAfterMarkOrForgetIsLost", finishAfterMarkOrForgetIsLost, nil},
+	{"AbandonRestoresNone", abandonRestoresNone, nil},
+	{"AbandonRestoresDone", abandonRestoresDone, nil},
+	{"AbandonRestoresInterrupted", abandonRestoresInterrupted, nil},
+	{"AbandonAfterTakeoverChangesNothing", abandonAfterTakeoverChangesNothing, nil},
+	{"FenceGrows", fenceGrows, nil},
 }
 
 // finishTwiceChangesNothing: a second Finish either says that the attempt is

@@ -5,15 +5,15 @@ import (
 )
 
 var claimCases = []testCase{
-	{"ClaimIsExclusive", claimIsExclusive},
-	{"ClaimCoversTheWholeRun", claimCoversTheWholeRun},
-	{"BusyNamesOwner", busyNamesOwner},
-	{"ClaimsOfOtherKeysDoNotWait", claimsOfOtherKeysDoNotWait},
-	{"ClaimReadsAgain", claimReadsAgain},
-	{"ReleaseIsIdempotent", releaseIsIdempotent},
-	{"ReleasedRunningIsInterrupted", releasedRunningIsInterrupted},
-	{"BeginNeedsTheClaim", beginNeedsTheClaim},
-	{"LostIsSignalled", lostIsSignalled},
+	{"ClaimIsExclusive", claimIsExclusive, nil},
+	{"ClaimCoversTheWholeRun", claimCoversTheWholeRun, nil},
+	{"BusyNamesOwner", busyNamesOwner, nil},
+	{"ClaimsOfOtherKeysDoNotWait", claimsOfOtherKeysDoNotWait, nil},
+	{"ClaimReadsAgain", claimReadsAgain, nil},
+	{"ReleaseIsIdempotent", releaseIsIdempotent, nil},
+	{"ReleasedRunningIsInterrupted", releasedRunningIsInterrupted, nil},
+	{"BeginNeedsTheClaim", beginNeedsTheClaim, nil},
+	{"LostIsSignalled", lostIsSignalled, nil},
 }
 
 // claimIsExclusive: between processes, and also inside one.

@@ -10,13 +10,13 @@ import (
 )
 
 var concurrentCases = []testCase{
-	{"OneWinner", oneWinner},
-	{"OneAtATime", oneAtATime},
-	{"ManyKeys", manyKeys},
-	{"ListWhileWriting", listWhileWriting},
-	{"ReadingDoesNotDisturb", readingDoesNotDisturb},
-	{"GetSeesOneMoment", getSeesOneMoment},
-	{"ConcurrentOpenOfNewLedger", concurrentOpenOfNewLedger},
+	{"OneWinner", oneWinner, nil},
+	{"OneAtATime", oneAtATime, nil},
+	{"ManyKeys", manyKeys, nil},
+	{"ListWhileWriting", listWhileWriting, nil},
+	{"ReadingDoesNotDisturb", readingDoesNotDisturb, nil},
+	{"GetSeesOneMoment", getSeesOneMoment, nil},
+	{"ConcurrentOpenOfNewLedger", concurrentOpenOfNewLedger, nil},
 }
 
 const crowd = 20

@@ -8,13 +8,13 @@ import (
 )
 
 var crashCases = []testCase{
-	{"CrashFreesClaims", crashFreesClaims},
-	{"CrashIsInterrupted", crashIsInterrupted},
-	{"CrashEndsWait", crashEndsWait},
-	{"FinishedSurvivesCrash", finishedSurvivesCrash},
-	{"LeftoversOfExit", leftoversOfExit},
-	{"LeftoversOfSignal", leftoversOfSignal},
-	{"LeftoversOfCrash", leftoversOfCrash},
+	{"CrashFreesClaims", crashFreesClaims, needsCrash},
+	{"CrashIsInterrupted", crashIsInterrupted, needsCrash},
+	{"CrashEndsWait", crashEndsWait, needsCrash},
+	{"FinishedSurvivesCrash", finishedSurvivesCrash, needsCrash},
+	{"LeftoversOfExit", leftoversOfExit, needsInherits},
+	{"LeftoversOfSignal", leftoversOfSignal, needsInherits},
+	{"LeftoversOfCrash", leftoversOfCrash, needsInherits},
 }
 
 func crashFreesClaims(k *kit) {
@@ -78,8 +78,8 @@ func finishedSurvivesCrash(k *kit) {
 func (k *kit) inherit(x ledger.Execution) (end func()) {
 	k.Helper()
 	i, ok := x.(ledger.Inheriting)
-	if !ok || k.h.Crash == nil {
-		k.Skip("the ledger's claims do not reach its commands")
+	if !ok {
+		k.Fatal("the execution is not Inheriting")
 	}
 	var files []*os.File
 	for _, f := range i.Descriptors() {

@@ -5,10 +5,10 @@ import (
 )
 
 var forgetCases = []testCase{
-	{"ForgetMissing", forgetMissing},
-	{"ForgetWhileHeldIsBusy", forgetWhileHeldIsBusy},
-	{"ForgetRaisesGeneration", forgetRaisesGeneration},
-	{"ForgetInterrupted", forgetInterrupted},
+	{"ForgetMissing", forgetMissing, nil},
+	{"ForgetWhileHeldIsBusy", forgetWhileHeldIsBusy, nil},
+	{"ForgetRaisesGeneration", forgetRaisesGeneration, nil},
+	{"ForgetInterrupted", forgetInterrupted, nil},
 }
 
 func forgetMissing(k *kit) {

@@ -5,11 +5,11 @@ import (
 )
 
 var listCases = []testCase{
-	{"ListOrder", listOrder},
-	{"ListFilter", listFilter},
-	{"ListGlob", listGlob},
-	{"ListWithoutInputs", listWithoutInputs},
-	{"ForgottenIsNotListed", forgottenIsNotListed},
+	{"ListOrder", listOrder, nil},
+	{"ListFilter", listFilter, nil},
+	{"ListGlob", listGlob, nil},
+	{"ListWithoutInputs", listWithoutInputs, nil},
+	{"ForgottenIsNotListed", forgottenIsNotListed, nil},
 }
 
 func (k *kit) listed(f ledger.Filter, want ...string) {

@@ -5,12 +5,12 @@ import (
 )
 
 var markCases = []testCase{
-	{"MarkSettles", markSettles},
-	{"MarkFirst", markFirst},
-	{"MarkSettlesInterrupted", markSettlesInterrupted},
-	{"MarkForRetryKeepsHistory", markForRetryKeepsHistory},
-	{"MarkOfChangedFails", markOfChangedFails},
-	{"MarkWhileHeldIsBusy", markWhileHeldIsBusy},
+	{"MarkSettles", markSettles, nil},
+	{"MarkFirst", markFirst, nil},
+	{"MarkSettlesInterrupted", markSettlesInterrupted, nil},
+	{"MarkForRetryKeepsHistory", markForRetryKeepsHistory, nil},
+	{"MarkOfChangedFails", markOfChangedFails, nil},
+	{"MarkWhileHeldIsBusy", markWhileHeldIsBusy, nil},
 }
 
 func newMark(expect ledger.Record, s ledger.State) ledger.Mark {

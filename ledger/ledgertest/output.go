@@ -7,16 +7,16 @@ import (
 )
 
 var outputCases = []testCase{
-	{"OutputMissing", outputMissing},
-	{"OutputEmpty", outputEmpty},
-	{"OutputSizes", outputSizes},
-	{"OutputLarge", outputLarge},
-	{"OutputOfEachAttempt", outputOfEachAttempt},
-	{"OutputWhileRunning", outputWhileRunning},
-	{"OutputOfInterrupted", outputOfInterrupted},
-	{"MaxOutputKeepsHeadAndTail", maxOutputKeepsHeadAndTail},
-	{"MaxOutputIsExact", maxOutputIsExact},
-	{"MaxOutputZeroKeepsNothing", maxOutputZeroKeepsNothing},
+	{"OutputMissing", outputMissing, nil},
+	{"OutputEmpty", outputEmpty, nil},
+	{"OutputSizes", outputSizes, nil},
+	{"OutputLarge", outputLarge, nil},
+	{"OutputOfEachAttempt", outputOfEachAttempt, nil},
+	{"OutputWhileRunning", outputWhileRunning, nil},
+	{"OutputOfInterrupted", outputOfInterrupted, nil},
+	{"MaxOutputKeepsHeadAndTail", maxOutputKeepsHeadAndTail, nil},
+	{"MaxOutputIsExact", maxOutputIsExact, nil},
+	{"MaxOutputZeroKeepsNothing", maxOutputZeroKeepsNothing, nil},
 }
 
 func outputMissing(k *kit) {

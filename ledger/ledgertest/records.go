@@ -9,12 +9,12 @@ import (
 )
 
 var recordCases = []testCase{
-	{"GetMissing", getMissing},
-	{"GetCreatesNothing", getCreatesNothing},
-	{"RoundTrip", roundTrip},
-	{"RoundTripOddIDs", roundTripOddIDs},
-	{"TimesArePrecise", timesArePrecise},
-	{"AttemptsAreKept", attemptsAreKept},
+	{"GetMissing", getMissing, nil},
+	{"GetCreatesNothing", getCreatesNothing, nil},
+	{"RoundTrip", roundTrip, nil},
+	{"RoundTripOddIDs", roundTripOddIDs, nil},
+	{"TimesArePrecise", timesArePrecise, nil},
+	{"AttemptsAreKept", attemptsAreKept, nil},
 }
 
 func getMissing(k *kit) {

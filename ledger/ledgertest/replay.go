@@ -11,11 +11,11 @@ import (
 )
 
 var replayCases = []testCase{
-	{"ReplayInOrder", replayInOrder},
-	{"ReplayToPipes", replayToPipes},
-	{"ReplayOneStream", replayOneStream},
-	{"ReplayToClosedPipe", replayToClosedPipe},
-	{"ReplayOfTruncated", replayOfTruncated},
+	{"ReplayInOrder", replayInOrder, nil},
+	{"ReplayToPipes", replayToPipes, nil},
+	{"ReplayOneStream", replayOneStream, nil},
+	{"ReplayToClosedPipe", replayToClosedPipe, nil},
+	{"ReplayOfTruncated", replayOfTruncated, nil},
 }
 
 // replaySizes are of output that a ledger may keep in different ways.

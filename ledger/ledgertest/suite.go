@@ -14,8 +14,8 @@ import (
 )
 
 // Harness tells the suite how to handle one kind of ledger. New and Open are
-// required. A nil field means that the kind has no such thing, and the cases
-// that need it are skipped.
+// required. A field that is not set means that the kind has no such thing, and
+// the cases that need it are left out.
 type Harness struct {
 	// New names a place that has no ledger yet, another one each time.
 	New func(t testing.TB) string
@@ -28,6 +28,10 @@ type Harness struct {
 	// are gone, nothing is recorded. The suite does not use the handle, its
 	// claims and its executions again.
 	Crash func(l ledger.Ledger)
+
+	// Inherits tells that the ledger's claims reach the commands by descriptors
+	// (ledger.Inheriting).
+	Inherits bool
 
 	// Newer makes the ledger at place look written by a newer version.
 	Newer func(t testing.TB, place string)
@@ -47,9 +51,14 @@ type Harness struct {
 
 // A testCase is one promise. Its name says which.
 type testCase struct {
-	name string
-	run  func(k *kit)
+	name  string
+	run   func(k *kit)
+	needs func(h Harness) bool // the case is not one for harnesses without it
 }
+
+func needsCrash(h Harness) bool    { return h.Crash != nil }
+func needsNewer(h Harness) bool    { return h.Newer != nil }
+func needsInherits(h Harness) bool { return h.Crash != nil && h.Inherits }
 
 // Run holds the ledgers of h to the contract, one subtest for each promise.
 func Run(t *testing.T, h Harness) {
@@ -58,6 +67,9 @@ func Run(t *testing.T, h Harness) {
 		markCases, forgetCases, waitCases, concurrentCases, handleCases, crashCases,
 	} {
 		for _, c := range group {
+			if c.needs != nil && !c.needs(h) {
+				continue
+			}
 			t.Run(c.name, func(t *testing.T) {
 				t.Parallel()
 				k := newKit(t, h)

@@ -8,10 +8,10 @@ import (
 )
 
 var waitCases = []testCase{
-	{"WaitReturnsOnRelease", waitReturnsOnRelease},
-	{"WaitTakesNothing", waitTakesNothing},
-	{"WaitHonoursContext", waitHonoursContext},
-	{"CancelledContext", cancelledContext},
+	{"WaitReturnsOnRelease", waitReturnsOnRelease, nil},
+	{"WaitTakesNothing", waitTakesNothing, nil},
+	{"WaitHonoursContext", waitHonoursContext, nil},
+	{"CancelledContext", cancelledContext, nil},
 }
 
 // moment is how long a case lets something that must not happen happen. Too

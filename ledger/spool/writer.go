@@ -40,7 +40,8 @@ type Writer struct {
 	mu      sync.Mutex
 	timer   *time.Timer
 	file    *os.File
-	broken  bool   // the file cannot take more
+	broken  bool // the file cannot take more
+	closed  bool
 	small   []byte // the whole output so far, until it is larger than InlineMax
 	large   bool   // it is; small is no longer used
 	head    int64  // how many bytes may still go to the head
@@ -140,7 +141,7 @@ func (w *Writer) spill() {
 func (w *Writer) spillNow() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.small) > 0 && !w.large {
+	if len(w.small) > 0 && !w.large && !w.closed {
 		w.spill()
 	}
 }
@@ -167,6 +168,10 @@ func (w *Writer) append(frames []byte) bool {
 func (w *Writer) Close(sync bool) (Summary, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.closed {
+		return w.sum, nil
+	}
+	w.closed = true
 	if w.timer != nil {
 		w.timer.Stop()
 	}
@@ -190,6 +195,7 @@ func (w *Writer) Close(sync bool) (Summary, error) {
 func (w *Writer) close(end []byte) {
 	if !w.large && len(w.small)+len(end) <= InlineMax {
 		w.small = append(w.small, end...)
+		w.append(end) // for who follows the file, if there is one
 		return
 	}
 	rest := end

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -205,5 +206,34 @@ func BenchmarkWrite(b *testing.B) {
 			}
 			_, _ = w.Close(false)
 		})
+	}
+}
+
+// Whoever follows a run whose output is cut in the middle sees its end too,
+// also when all that is kept is small.
+func TestFollowSeesTheEndOfASmallCutOutput(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	w := NewWriter(1000, time.Now(), func() (*os.File, error) {
+		return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	})
+	w.Write(ledger.Stdout, bytes.Repeat([]byte("a"), 5000))
+	w.spillNow() // as after a second
+	w.Write(ledger.Stdout, []byte("the end"))
+	if _, err := w.Close(true); err != nil {
+		t.Fatal(err)
+	}
+	w.spillNow() // the timer may come late
+	r := Follow(func() (*os.File, error) { return os.Open(path) })
+	defer r.Close()
+	var last []byte
+	for {
+		c, err := r.Next()
+		if err != nil {
+			break
+		}
+		last = append(last, c.Bytes...)
+	}
+	if !bytes.HasSuffix(last, []byte("the end")) {
+		t.Errorf("the follower saw %d bytes, ending in %q", len(last), last[max(0, len(last)-10):])
 	}
 }

@@ -293,11 +293,15 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 		row.dropOutput()
 	}
 	err := e.finish(ctx, row, sum.Inline)
-	if err != nil && !errors.Is(err, ledger.ErrLost) && !errors.Is(err, errUnknown) {
-		// The disk may be full: the outcome matters more than the output.
+	switch {
+	case err == nil, errors.Is(err, ledger.ErrLost), errors.Is(err, errUnknown):
+	case errors.Is(meaning(err), ledger.ErrFull):
+		// The outcome matters more than the output.
 		l.removeSpool(e.row.a.RunID)
 		row.dropOutput()
 		err = e.finish(ctx, row, nil)
+	default: // somebody has had the ledger locked for long: once more
+		err = e.finish(ctx, row, sum.Inline)
 	}
 	if err == nil && row.place != placeFile {
 		l.removeSpool(e.row.a.RunID)

@@ -26,8 +26,11 @@ func meaning(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return fmt.Errorf("%w: %w", ledger.ErrFull, err)
 	}
-	if errors.Is(err, syscall.EROFS) || errors.Is(err, fs.ErrPermission) {
+	if errors.Is(err, syscall.EROFS) {
 		return fmt.Errorf("%w: %w", ledger.ErrReadOnly, err)
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w: %w", ledger.ErrDenied, err)
 	}
 	var e *driver.Error
 	if !errors.As(err, &e) {

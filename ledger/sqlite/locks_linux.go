@@ -25,7 +25,7 @@ type ofdLocks struct {
 	path string
 
 	mu    sync.Mutex
-	probe *os.File // for held and queue
+	probe *os.File // for held
 }
 
 const queueByte = 0
@@ -42,6 +42,9 @@ func (s *ofdLocks) exists() (bool, error) { return isOurFile(s.path) }
 
 func (s *ofdLocks) open(flag int) (*os.File, error) {
 	f, err := os.OpenFile(s.path, flag|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%w: locks is gone", ledger.ErrCorrupt)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -100,13 +103,17 @@ func (s *ofdLocks) held(n lockName, k kind) (bool, error) {
 }
 
 func (s *ofdLocks) queue() (func(), error) {
-	f, err := s.shared()
+	// A description of its own: a wait that was given up may still be granted,
+	// and must not give back what a later wait holds.
+	f, err := s.open(os.O_RDWR)
 	if err != nil {
 		return nil, err
 	}
-	release := func() { _ = ofd(f, unix.F_OFD_SETLK, unix.F_UNLCK, queueByte) }
+	release := func() { f.Close() }
 	if err = ofd(f, unix.F_OFD_SETLK, unix.F_WRLCK, queueByte); errors.Is(err, errHeld) {
 		err = inTime(func() error { return ofd(f, unix.F_OFD_SETLKW, unix.F_WRLCK, queueByte) }, release)
+	} else if err != nil {
+		release()
 	}
 	return release, err
 }

@@ -51,7 +51,7 @@ func (l *Ledger) get(ctx context.Context, db *sql.DB, id ledger.ID) (ledger.Reco
 		if err != nil {
 			return ledger.Record{}, err
 		}
-		if again.rowid == a.rowid && again.a.State == ledger.Running {
+		if again.a.RunID == a.a.RunID && again.a.State == ledger.Running {
 			return r.rec, nil
 		}
 	}

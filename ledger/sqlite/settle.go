@@ -83,8 +83,18 @@ func (l *Ledger) Forget(ctx context.Context, id ledger.ID) error {
 		for _, a := range history {
 			l.removeSpool(a.a.RunID)
 		}
+		l.emptyWAL(ctx)
 	}
 	return err
+}
+
+// emptyWAL moves everything from the write-ahead log to the database, so that
+// what was forgotten is in neither. A reader that is in the way is not waited
+// for: the log is overwritten sooner or later.
+func (l *Ledger) emptyWAL(ctx context.Context) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, _ = l.db.ExecContext(ctx, "pragma busy_timeout=0; pragma wal_checkpoint(truncate); "+reading)
 }
 
 // settle changes a record by hand, under its claim, so that nothing can run

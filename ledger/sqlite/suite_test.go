@@ -26,10 +26,11 @@ func harness(locks func(dir string) lockSpace) ledgertest.Harness {
 		Open: func(place string) (ledger.Ledger, error) {
 			return open(place, func(dir string) lockSpace { return &mortal{lockSpace: locks(dir)} })
 		},
-		Crash: func(l ledger.Ledger) { l.(*Ledger).locks.(*mortal).die() },
-		Newer: func(t testing.TB, place string) { raw(t, place, "pragma user_version=2") },
-		Look:  look,
-		Check: integrity,
+		Crash:    func(l ledger.Ledger) { l.(*Ledger).locks.(*mortal).die() },
+		Inherits: true,
+		Newer:    func(t testing.TB, place string) { raw(t, place, "pragma user_version=2") },
+		Look:     look,
+		Check:    integrity,
 	}
 }
 
