@@ -219,3 +219,23 @@ func TestE2EOutputDamaged(t *testing.T) {
 		})
 	}
 }
+
+// A backup that is put in the ledger's place while a call waits does not get
+// the record of what the call then would run.
+func TestE2ELedgerReplacedWhileWaiting(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	b.want(b.run("run", "--key", "old", "--", "true"), 0)
+	b.want(b.sh("cp -a ledger backup"), 0)
+	fail := "echo x >>side; until [ -e go ]; do sleep .05; done; exit 1"
+	first := b.idem("run", "--key", "k", "--", "bash", "-c", fail)
+	b.await("side", 1)
+	second := b.idem("run", "--key", "k", "--wait", "--", "bash", "-c", fail)
+	b.until("the second waits", func() bool { return procState(second.pid()) == "S" })
+	settle()
+	b.want(b.sh("mv ledger away && mv backup ledger"), 0)
+	b.write("go", "")
+	b.want(first.wait(), 125)
+	b.want(second.wait(), 69)
+	b.wantLines("side", 1)
+}

@@ -72,6 +72,7 @@ func TestE2ES12PausedReader(t *testing.T) {
 	b.want(b.run("run", "--key", "other", "--", "true"), 0)
 	args := []string{"run", "--key", "k", "--", "bash", "-c", "seq 1 1000000; echo x >>side"}
 	c, r := pausedCall(b, args...)
+	b.until("the key is c's", func() bool { return b.listed("k") != "" })
 	waiter := b.idem(append(args[:3:3], append([]string{"--wait"}, args[3:]...)...)...)
 	b.until("the key is done", func() bool { return b.listed("k") == "succeeded" })
 	b.want(waiter.wait(), 0)

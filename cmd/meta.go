@@ -96,6 +96,9 @@ func metaOf(res runner.Result, call runner.Call) func() metaView {
 			Action: map[runner.Action]string{runner.Execute: "executed", runner.Replay: "replayed", runner.Refuse: "refused"}[res.Action],
 			Why:    string(res.Reason), keyView: viewKey(res.Record), Replayed: res.Action == runner.Replay, Changed: []string{},
 		}
+		if res.Unrecorded != nil {
+			m.Why, m.State, m.Reason = "unrecorded", string(ledger.PhaseInterrupted), nil
+		}
 		was, err := hashkey.Decode(res.Record.Current.Inputs)
 		is, err2 := hashkey.Decode(call.Inputs)
 		if err == nil && err2 == nil && res.Record.Current.Fingerprint != "" {

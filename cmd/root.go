@@ -21,7 +21,7 @@ import (
 // the same signal.
 func Main(args []string) int {
 	growStack(args == nil && len(os.Args) == 0)
-	a := &app{ui: ui{stdout: os.Stdout, stderr: os.Stderr}}
+	a := &app{args: args, ui: ui{stdout: os.Stdout, stderr: os.Stderr}}
 	root := a.command()
 	root.SetArgs(args)
 	asked := &askedFor{to: a.ui.stdout}
@@ -41,6 +41,7 @@ func Main(args []string) int {
 
 // app is what the commands share.
 type app struct {
+	args      []string // behind the program's name
 	ui        ui
 	ledger    string
 	namespace string

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"os/user"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -97,6 +98,9 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	}
 	if o.key == "" {
 		return usage("no key: --key is missing or empty").hint("name the operation, and the one thing it is about: idem run --key deploy:prod:4f2c1e -- %s", commandLine(args))
+	}
+	if strings.HasPrefix(o.key, "-") && !slices.Contains(a.args, "--key="+o.key) {
+		return usage("--key has no value: a variable may be unset").hint("a key that begins with a dash is written --key=%s", shellQuote(o.key))
 	}
 	id, err := a.id(o.key, o.allowEmptyParts)
 	if err != nil {
@@ -202,7 +206,9 @@ func (a *app) call(o *runOptions, id ledger.ID, argv []string, l *sqlite.Ledger)
 // outcome tells what came of a call, and returns its exit status or failure.
 func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 	for _, err := range res.Streams {
-		a.ui.warn("%v; the output is recorded: idem logs %s", err, keyArg(call.ID.Key))
+		// The status stays the command's; that output is missing is told also
+		// to who wants no warnings.
+		a.ui.line(a.ui.stderr, "", "%v; the output is recorded: idem logs %s", err, keyArg(call.ID.Key))
 	}
 	key, cur := quote(call.ID.Key), res.Record.Current
 	switch {
@@ -213,7 +219,7 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 		if errors.Is(res.Unrecorded, ledger.ErrCorrupt) {
 			return 0, f.hint("what the ledger now remembers of the key, idem cannot say")
 		}
-		return 0, f.hint("the key is now interrupted: settle it with idem mark done|failed|retry %s", keyArg(call.ID.Key))
+		return 0, f.hint("idem show %s tells how the key stands now; when interrupted, settle it: idem mark done|failed|retry %s", keyArg(call.ID.Key), keyArg(call.ID.Key))
 	case res.Action == runner.Replay:
 		if cur.Truncated {
 			a.ui.warn("the recorded output of key %s is not complete (it wrote %d bytes)", key, cur.OutputBytes)

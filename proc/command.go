@@ -8,7 +8,7 @@
 //
 // A run ends when the child itself has ended. What the child wrote before its
 // end is always complete, whoever else holds the pipes, and what a filter of
-// its own still passes on in the tenth of a second after it. What a background
+// its own still passes on in the half second after it. What a background
 // process of the child writes later is not: the read ends are closed then, and
 // such a process gets SIGPIPE, as it would from a reader that went away. A
 // daemon that is to outlive the run must send its output elsewhere.
@@ -52,7 +52,7 @@ type Command struct {
 	Stdin, Stdout, Stderr *os.File
 
 	// Inherit are descriptors that the command gets in addition, on numbers
-	// from 200 (lower only where the limits forbid that), so that no script
+	// from 731 (lower only where the limits forbid that), so that no script
 	// stumbles over them.
 	Inherit []*os.File
 

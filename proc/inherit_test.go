@@ -49,7 +49,7 @@ func TestDescriptorsOfParallelCommandsDoNotMix(t *testing.T) {
 				run(t, c)
 				got := strings.Split(hidePipes(rec.bytes(Stdout)), "\n")
 				got = slices.DeleteFunc(got, func(s string) bool { return slices.Contains(before, s) })
-				if len(got) != 1 || !regexp.MustCompile(`^2\d\d `+file+"$").MatchString(got[0]) {
+				if len(got) != 1 || !regexp.MustCompile(`^7\d\d `+file+"$").MatchString(got[0]) {
 					t.Errorf("command %d has, besides %q: %q", i, before, got)
 				}
 			}

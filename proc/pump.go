@@ -117,7 +117,7 @@ func (p *pump) run(ended <-chan struct{}) {
 // grace is how long the pipes are read on after the command's end. A filter
 // that the command put before its own output, `exec > >(tee log)` in bash, has
 // yet to pass on the last of it, and ends as soon as it has.
-const grace = 100 * time.Millisecond
+const grace = 500 * time.Millisecond
 
 // linger reads until the end of the pipes, or for grace and at most a pipe's
 // content when somebody holds them longer.

@@ -21,6 +21,10 @@ import (
 var caught = []syscall.Signal{
 	unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGHUP,
 	unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH, unix.SIGPIPE,
+	// Timers and limits that the caller has set before it became idem, and
+	// signals at which Go would print its stacks.
+	unix.SIGALRM, unix.SIGVTALRM, unix.SIGPROF, unix.SIGXCPU,
+	unix.SIGABRT, unix.SIGTRAP, unix.SIGSYS,
 }
 
 // Signals catches the signals that must not end idem while it has an outcome to

@@ -104,9 +104,10 @@ func forkExec(path string, argv, env []string, files []int) (int, error) {
 }
 
 // dupHigh duplicates a descriptor for the command to inherit, on the lowest
-// free number from 200, or lower where the hard limit forbids that.
+// free number from 731, which no script uses (200 is that of the flock idiom,
+// `exec 200>lock`), or lower where the hard limit forbids that.
 func dupHigh(fd int) (int, error) {
-	for _, least := range []int{200, 100, 50, 20, 10} {
+	for _, least := range []int{731, 210, 110, 50, 20, 10} {
 		n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD, least)
 		if err != unix.EINVAL && err != unix.EMFILE {
 			return n, err

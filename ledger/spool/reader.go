@@ -216,7 +216,7 @@ func (t *target) closed() bool { return t.f == nil || t.err != nil }
 
 func (t *target) write(p []byte) {
 	if !t.closed() {
-		_, t.err = t.f.Write(p)
+		t.err = writeAll(t.f, p)
 	}
 }
 
@@ -228,6 +228,16 @@ func (t *target) send(src *os.File, off int64, n int) {
 
 // copyFile is sendFile for targets that the kernel cannot copy to.
 func copyFile(dst, src *os.File, off, n int64) error {
-	_, err := io.Copy(struct{ io.Writer }{dst}, io.NewSectionReader(src, off, n))
+	_, err := io.Copy(writer{dst}, io.NewSectionReader(src, off, n))
 	return err
+}
+
+// writer is writeAll as an io.Writer.
+type writer struct{ f *os.File }
+
+func (w writer) Write(p []byte) (int, error) {
+	if err := writeAll(w.f, p); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }

@@ -192,7 +192,7 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 	c.life = life
 	c.mu.Unlock()
 	e := &execution{claim: c, life: life.file}
-	if e.file, err = os.Lstat(l.path("ledger.db")); err == nil {
+	if err = l.checkFile(); err == nil {
 		err = l.write(ctx, func(tx *sql.Tx) error { return e.begin(ctx, tx, s) })
 	}
 	if err != nil {
@@ -255,7 +255,6 @@ func settleLost(ctx context.Context, tx *sql.Tx, id ledger.ID, last attemptRow) 
 type execution struct {
 	claim  *claim
 	life   *os.File
-	file   os.FileInfo // ledger.db as it was found
 	spool  *spool.Writer
 	before recordRow   // as Abandon restores it,
 	lost   *attemptRow // and the attempt that Begin settled, if any
@@ -300,14 +299,16 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 		l.removeSpool(e.row.a.RunID)
 		row.dropOutput()
 		err = e.finish(ctx, row, nil)
-	default: // somebody has had the ledger locked for long: once more
-		err = e.finish(ctx, row, sum.Inline)
+	default: // somebody has had the ledger locked for long: giving up helps nobody
+		for end := time.Now().Add(finishPatience); err != nil && errors.Is(meaning(err), errLocked) && time.Now().Before(end); {
+			err = e.finish(ctx, row, sum.Inline)
+		}
 	}
 	if err == nil && row.place != placeFile {
 		l.removeSpool(e.row.a.RunID)
 	}
-	if now, statErr := os.Lstat(l.path("ledger.db")); err == nil && (statErr != nil || !os.SameFile(e.file, now)) {
-		err = fmt.Errorf("%w: ledger.db was removed or replaced while the command ran", ledger.ErrCorrupt)
+	if err == nil {
+		err = l.checkFile()
 	}
 	return row.a, l.explain(err)
 }
@@ -316,6 +317,9 @@ func (r *attemptRow) dropOutput() {
 	r.place, r.size, r.sum = placeNone, 0, 0
 	r.a.Truncated = r.a.OutputBytes > 0
 }
+
+// finishPatience is how long an outcome waits for its turn to be recorded.
+const finishPatience = 10 * time.Minute
 
 // errUnknown: nobody can say whether an outcome was committed.
 var errUnknown = errors.New("and the ledger cannot be read back")

@@ -47,7 +47,7 @@ func meaning(err error) error {
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM:
 		return fmt.Errorf("%w: %w", ledger.ErrReadOnly, err)
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
-		return fmt.Errorf("another process has had it locked for %v: %w", lockTimeout, err)
+		return fmt.Errorf("%w: %w", errLocked, err)
 	case sqlite3.SQLITE_ERROR:
 		if strings.Contains(err.Error(), "no such ") { // table or column; what we ask for never varies
 			return fmt.Errorf("%w: %w", ledger.ErrCorrupt, err)

@@ -15,6 +15,9 @@ import (
 // only. Who holds it longer is stopped or on a dying disk.
 const lockTimeout = 30 * time.Second
 
+// errLocked is returned when lockTimeout is over.
+var errLocked = fmt.Errorf("another process has had it locked for %v", lockTimeout)
+
 // errHeld is returned by lockSpace.take when somebody else has the lock.
 var errHeld = errors.New("held")
 
@@ -94,6 +97,6 @@ func inTime(call func() error, undo func()) error {
 		return err
 	case <-timer.C:
 		close(given)
-		return fmt.Errorf("another process has had it locked for %v", lockTimeout)
+		return errLocked
 	}
 }

@@ -25,14 +25,22 @@ can make a payment or a deploy run twice.
 Look at it with: idem list, idem show KEY, idem logs KEY
 `
 
+// maxPlace leaves room for the names of the files in SQLite's 512 bytes
+// (MAX_PATHNAME in os_unix.c).
+const maxPlace = 480
+
 // safePlace returns dir with its symbolic links resolved, after it has made
 // sure that nobody else can put another ledger in its place: the directory is
 // ours and closed to others, no link on the way is somebody else's, and no
-// directory on the way can be written by everybody unless it is sticky. A part
+// directory on the way belongs to another user, root aside, or can be written by
+// one unless it is sticky. A part
 // that does not exist is fine; exists tells about dir itself.
 func safePlace(dir string) (resolved string, exists bool, err error) {
 	if !filepath.IsAbs(dir) {
 		return "", false, fmt.Errorf("%w: %q is not an absolute path", ledger.ErrUnsafe, dir)
+	}
+	if len(dir) > maxPlace {
+		return "", false, fmt.Errorf("%w: the path has %d bytes, SQLite takes %d", ledger.ErrUnsafe, len(dir), maxPlace)
 	}
 	todo := strings.Split(filepath.Clean(dir), "/")
 	at := "/"
@@ -72,13 +80,36 @@ func safePlace(dir string) (resolved string, exists bool, err error) {
 			todo = append(strings.Split(target, "/"), todo...)
 		case !info.IsDir():
 			return "", false, fmt.Errorf("%w: %s is not a directory", ledger.ErrForeign, next)
-		case len(todo) > 0 && info.Mode().Perm()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0:
-			return "", false, fmt.Errorf("%w: everybody can write to %s", ledger.ErrUnsafe, next)
+		case len(todo) > 0 && othersCanWrite(info):
+			return "", false, fmt.Errorf("%w: other users can write to %s", ledger.ErrUnsafe, next)
+		case len(todo) > 0 && !trusted(info):
+			return "", false, fmt.Errorf("%w: %s belongs to user %d, who could put something else there", ledger.ErrUnsafe, next, owner(info))
 		default:
 			at = next
 		}
 	}
 	return at, true, checkOwn(at)
+}
+
+// othersCanWrite tells whether somebody else could rename what is in a
+// directory. A group that has the number of its user is that user's own, where
+// the umask leaves it the right to write.
+func othersCanWrite(info fs.FileInfo) bool {
+	if info.Mode()&fs.ModeSticky != 0 {
+		return false
+	}
+	st := info.Sys().(*syscall.Stat_t)
+	ownGroup := int(st.Uid) == os.Geteuid() && st.Gid == st.Uid
+	return info.Mode().Perm()&0o002 != 0 || info.Mode().Perm()&0o020 != 0 && !ownGroup
+}
+
+// overflowUID is who root is inside of a user namespace that does not have him
+// (user_namespaces(7)).
+const overflowUID = 65534
+
+func trusted(info fs.FileInfo) bool {
+	uid := owner(info)
+	return uid == 0 || uid == os.Geteuid() || uid == overflowUID
 }
 
 // checkOwn makes sure that the ledger's directory is ours alone.

@@ -52,9 +52,10 @@ type Ledger struct {
 	// its output next.
 	recent atomic.Pointer[attemptRow]
 
-	mu       sync.Mutex // guards what follows, and makes writers of this handle take turns
-	db       *sql.DB    // nil until there is a ledger
-	writable bool       // writing has been set
+	mu       sync.Mutex  // guards what follows, and makes writers of this handle take turns
+	db       *sql.DB     // nil until there is a ledger
+	file     os.FileInfo // ledger.db as it was opened
+	writable bool        // writing has been set
 }
 
 // Open returns a handle on the ledger in dir. It makes nothing: a ledger that
@@ -122,10 +123,22 @@ func (l *Ledger) open() error {
 		} // else it was finished, and used, while we looked
 	}
 	found, err := l.connect()
-	if err == nil {
-		l.db = found
+	if err != nil {
+		return err
 	}
+	l.db = found
+	l.file, err = os.Lstat(l.path("ledger.db"))
 	return err
+}
+
+// checkFile makes sure that the ledger's name still leads to the database that
+// is open: not to a backup that somebody has put in its place meanwhile.
+func (l *Ledger) checkFile() error {
+	now, err := os.Lstat(l.path("ledger.db"))
+	if err != nil || !os.SameFile(l.file, now) {
+		return fmt.Errorf("%w: ledger.db was removed or replaced meanwhile", ledger.ErrCorrupt)
+	}
+	return nil
 }
 
 // unfinished tells a ledger that is being made, which reads as a missing one,
