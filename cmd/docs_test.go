@@ -35,7 +35,7 @@ func TestCLIReference(t *testing.T) {
 			walk(sub)
 		}
 	}
-	walk((&app{}).command())
+	walk((&app{}).command(""))
 	if *updateDocs {
 		if err := os.WriteFile(file, b.Bytes(), 0o644); err != nil {
 			t.Fatal(err)

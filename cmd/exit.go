@@ -17,7 +17,7 @@ import (
 // sysexits.h, 125 to 127 those of env(1), timeout(1) and nohup(1).
 const (
 	exitOK          = 0
-	exitNotFound    = 1 // of the commands that look: no such record
+	exitError       = 1 // of the commands that look: no such record, or the answer did not arrive
 	exitUsage       = 64
 	exitMismatch    = 65
 	exitLedger      = 69
@@ -32,12 +32,13 @@ var exitTable = []struct {
 	code    string
 	meaning string
 }{
-	{"64", "usage: a bad flag or key, a key inside itself"},
-	{"65", "the key is recorded with other arguments"},
+	{"64", "usage: a bad flag or key, no window for a derived key, a key inside itself"},
+	{"65", "the key is recorded with other inputs: arguments, or what --hash-* adds"},
 	{"69", "the ledger cannot be used: no rights, full, damaged, from a newer idem, on an unsafe file system"},
 	{"75", "the key is running now, or leftovers of its command are"},
 	{"79", "an earlier attempt was interrupted, so that its outcome is unknown"},
-	{"80", "the earlier attempt failed, and --on-failure refuse says not to run it again"},
+	{"80", "it failed before, and --on-failure refuse or --max-attempts says not to run it again"},
+	{"124", "--timeout ended the command"},
 	{"125", "the command ran, or may have, but its outcome could not be recorded"},
 	{"126", "the command was found but cannot be executed; the key stays as it was"},
 	{"127", "the command was not found; the key stays as it was"},
@@ -87,7 +88,7 @@ func failureOf(err error) *failure {
 	case errors.As(err, &busy):
 		return busyFailure(busy.Record, busy.Leftover).unhinted()
 	case errors.Is(err, ledger.ErrNotFound):
-		return fail(exitNotFound, "nothing is recorded under this key")
+		return fail(exitError, "nothing is recorded under this key")
 	case errors.Is(err, ledger.ErrChanged):
 		return fail(exitBusy, "the record has changed meanwhile; look again with idem show")
 	}
@@ -152,6 +153,8 @@ func refusal(res runner.Result, call runner.Call) *failure {
 		return interruptedFailure(res.Record)
 	case runner.FailedIt:
 		return failedFailure(res.Record)
+	case runner.Exhausted:
+		return exhaustedFailure(res.Record)
 	case runner.Recursive:
 		return usage("key %q is running around this very call: a key cannot be run inside itself", res.Record.ID.Key).
 			hint("give the inner call a key of its own")

@@ -16,7 +16,7 @@ running is refused (status 75). Exit status 1 when nothing is recorded under a
 key; the other keys are forgotten all the same.`
 
 func (a *app) forgetCommand() *cobra.Command {
-	return &cobra.Command{
+	c := &cobra.Command{
 		Use:     "forget KEY...",
 		Short:   "Forget keys, so that they run again",
 		Long:    forgetLong,
@@ -29,6 +29,8 @@ func (a *app) forgetCommand() *cobra.Command {
 		},
 		RunE: func(c *cobra.Command, keys []string) error { return a.forget(c.Context(), keys) },
 	}
+	a.windowFlag(c)
+	return c
 }
 
 func (a *app) forget(ctx context.Context, keys []string) error {
@@ -46,12 +48,15 @@ func (a *app) forget(ctx context.Context, keys []string) error {
 	}
 	var last error
 	for _, id := range ids {
-		err := l.Forget(ctx, id)
+		rec, err := a.find(ctx, l, id)
+		if err == nil {
+			err = l.Forget(ctx, rec.ID)
+		}
 		if errors.Is(err, ledger.ErrNotFound) {
-			err = fail(exitNotFound, "nothing is recorded under key %s in namespace %s", quote(id.Key), quote(id.Namespace))
+			err = nothingUnder(rec.ID)
 		}
 		if err == nil {
-			a.ui.note("forgot key %s", quote(id.Key))
+			a.ui.note("forgot key %s%s", quote(id.Key), inWindow(rec.ID))
 			continue
 		}
 		if last != nil {

@@ -35,6 +35,7 @@ func (a *app) logsCommand() *cobra.Command {
 		Args:    exactArgs(1, "one key"),
 		RunE:    func(c *cobra.Command, args []string) error { return a.logs(c.Context(), args[0], o) },
 	}
+	a.windowFlag(c)
 	f := c.Flags()
 	f.IntVar(&o.attempt, "attempt", 0, "of attempt `N` (default the last)")
 
@@ -111,9 +112,9 @@ func (a *app) attemptOf(ctx context.Context, l ledger.Ledger, rec ledger.Record,
 		}
 	}
 	if number == 0 {
-		return ledger.Attempt{}, fail(exitNotFound, "key %s was never run", quote(rec.ID.Key))
+		return ledger.Attempt{}, fail(exitError, "key %s was never run", quote(rec.ID.Key))
 	}
-	return ledger.Attempt{}, fail(exitNotFound, "key %s has no attempt %d, its last is %d", quote(rec.ID.Key), number, rec.Attempts)
+	return ledger.Attempt{}, fail(exitError, "key %s has no attempt %d, its last is %d", quote(rec.ID.Key), number, rec.Attempts)
 }
 
 // stillRunning tells whether an attempt may yet write output, and its record.
@@ -211,7 +212,7 @@ func incomplete(b []byte) int {
 
 func (p *printer) write(to *os.File, b []byte) error {
 	if _, err := to.Write(b); err != nil {
-		return fail(exitNotFound, "%v", err)
+		return fail(exitError, "%v", err)
 	}
 	return nil
 }

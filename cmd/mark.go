@@ -54,6 +54,7 @@ func (a *app) markCommand() *cobra.Command {
 			return a.mark(c.Context(), args[0], state, args[1], o)
 		},
 	}
+	a.windowFlag(c)
 	c.Flags().StringVar(&o.note, "note", "", "`TEXT` that says why, for the history")
 	c.Flags().BoolVar(&o.force, "force", false, "also a key that succeeded")
 	return c

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"syscall"
@@ -24,7 +25,7 @@ const maxChanges = 5
 
 func mismatchFailure(rec ledger.Record, call runner.Call) *failure {
 	cur := rec.Current
-	f := fail(exitMismatch, "key %s is recorded with other arguments: %s (recorded %s %s; fingerprint %s, now %s)",
+	f := fail(exitMismatch, "key %s is recorded with other inputs: %s (recorded %s %s; fingerprint %s, now %s)",
 		quote(rec.ID.Key), strings.Join(changes(cur.Inputs, call.Inputs), ", "),
 		when(cur.Started), by(cur.Owner), shortPrint(cur.Fingerprint), shortPrint(call.Fingerprint))
 	switch cur.State {
@@ -36,7 +37,7 @@ func mismatchFailure(rec ledger.Record, call runner.Call) *failure {
 		}
 		f.hint("a new operation needs a new key")
 	default:
-		f.hint("a new operation needs a new key; to run this one again with other arguments: --on-mismatch rerun")
+		f.hint("a new operation needs a new key; to run this one again with the new inputs: --on-mismatch rerun")
 	}
 	return f
 }
@@ -55,13 +56,35 @@ func changes(old, new []byte) []string {
 	diff := hashkey.Diff(was, is)
 	for i, c := range diff {
 		if i == maxChanges {
-			list = append(list, fmt.Sprintf("and %d more", len(diff)-i))
+			list = append(list, fmt.Sprintf("and %d more (idem explain names them)", len(diff)-i))
 			break
 		}
-		a, b := excerpts(c.Old, c.New)
-		list = append(list, fmt.Sprintf("%s was %s, now %s", c.Name, a, b))
+		list = append(list, changeText(c))
 	}
 	return list
+}
+
+// changeText says what changed, with the values of what the user has typed and
+// without those of the environment and of files.
+func changeText(c hashkey.Change) string {
+	switch c.Kind {
+	case hashkey.KindArg, hashkey.KindValue, hashkey.KindCwd:
+		old, new := excerpts(c.Old, c.New)
+		return fmt.Sprintf("%s was %s, now %s", escape(c.Name), old, new)
+	}
+	gone := hashkey.Absent()
+	switch {
+	case c.Old == nil:
+		return escape(c.Name) + " did not count before"
+	case c.New == nil:
+		return escape(c.Name) + " counted before"
+	case bytes.Equal(c.Old, gone):
+		return escape(c.Name) + " was missing, now it is there"
+	case bytes.Equal(c.New, gone):
+		return escape(c.Name) + " was there, now it is missing"
+	default:
+		return escape(c.Name) + " has changed"
+	}
 }
 
 // shortPrint is enough of a fingerprint to compare it by eye.
@@ -101,4 +124,10 @@ func failedFailure(rec ledger.Record) *failure {
 		f.hint("idem logs %s shows its output", key)
 	}
 	return f.hint("idem mark retry %s, or --force, runs it again", key)
+}
+
+func exhaustedFailure(rec ledger.Record) *failure {
+	key := keyArg(rec.ID.Key)
+	return fail(exitFailed, "key %s is not run again: attempts without success: %d, the last %s", quote(rec.ID.Key), rec.Attempts, when(rec.Current.Started)).
+		hint("idem logs %s shows its output; idem forget %s begins anew, --max-attempts N allows more", key, key)
 }

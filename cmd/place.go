@@ -9,7 +9,7 @@ import (
 )
 
 // placeHelp is where the ledger is, in words, for the help.
-const placeHelp = "default: $STATE_DIRECTORY/idem under systemd, else /var/lib/idem for root,\nelse $XDG_STATE_HOME/idem (~/.local/state/idem)"
+const placeHelp = "$STATE_DIRECTORY/idem under systemd, else /var/lib/idem for root, else $XDG_STATE_HOME/idem (~/.local/state/idem)"
 
 // ledgerPlace returns the absolute directory of the ledger: what the user says,
 // else a place that is this user's alone and survives a reboot. It is never the

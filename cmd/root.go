@@ -5,7 +5,7 @@ package cmd
 import (
 	"context"
 	"errors"
-	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -22,7 +22,7 @@ import (
 func Main(args []string) int {
 	growStack(args == nil && len(os.Args) == 0)
 	a := &app{args: args, ui: ui{stdout: os.Stdout, stderr: os.Stderr}}
-	root := a.command()
+	root := a.command(named(args))
 	root.SetArgs(args)
 	asked := &askedFor{to: a.ui.stdout}
 	root.SetOut(asked)
@@ -45,34 +45,69 @@ type app struct {
 	ui        ui
 	ledger    string
 	namespace string
-	exit      int // status of a command that did what it was asked to
+	window    string // of --window
+	exit      int    // status of a command that did what it was asked to
 }
 
 const rootLong = `idem runs a command once per key and remembers what happened.
 
 A key that succeeded never runs again: its output and its exit status are
-replayed. The same key with other arguments is refused, and two callers with
-one key never run at the same time.`
+replayed. The same key with other inputs is refused, and two callers with one
+key never run at the same time.`
 
 const rootExample = `  idem run --key deploy:prod:4f2c1e -- ./deploy.sh
+  idem run --key backup --per day -- ./backup.sh
   idem list
   idem show deploy:prod:4f2c1e`
 
 // wants says for people what strconv's functions could not read.
 var wants = map[string]string{"ParseInt": "want a number", "ParseBool": "want true or false"}
 
-func (a *app) command() *cobra.Command {
+// named returns the name of the command that args begin with, "" if it takes
+// more than a look to tell.
+func named(args []string) string {
+	for _, c := range commands {
+		if len(args) > 0 && args[0] == c.name {
+			return c.name
+		}
+	}
+	return ""
+}
+
+// commands are all commands but help.
+var commands = []struct {
+	name string
+	make func(*app) *cobra.Command
+}{
+	{"run", (*app).runCommand},
+	{"check", (*app).checkCommand},
+	{"explain", (*app).explainCommand},
+	{"key", (*app).keyCommand},
+	{"token", (*app).tokenCommand},
+	{"wait", (*app).waitCommand},
+	{"list", (*app).listCommand},
+	{"show", (*app).showCommand},
+	{"logs", (*app).logsCommand},
+	{"forget", (*app).forgetCommand},
+	{"mark", (*app).markCommand},
+	{"completion", (*app).completionCommand},
+	{"version", (*app).versionCommand},
+}
+
+// command makes the tree of commands, or as much of it as the command only
+// needs: flags that nobody asks for take a replay 4 % of its time.
+func (a *app) command(only string) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "idem",
 		Short:         "Run a command once per key",
-		Long:          rootLong + "\n\n" + exitHelp() + "\n" + environmentHelp,
+		Long:          rootLong,
 		Example:       rootExample,
 		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
-			for _, name := range []string{"ledger", "namespace", "meta-file"} {
+			for _, name := range []string{"ledger", "namespace", "meta-file", "key", "window", "tz", "at", "day-start"} {
 				if f := c.Flags().Lookup(name); f != nil && f.Changed && f.Value.String() == "" {
 					return usage("--%s is empty: a variable may be unset", name)
 				}
@@ -94,13 +129,21 @@ func (a *app) command() *cobra.Command {
 		}
 		return usage("%s", text).hint("%s --help lists the flags", c.CommandPath())
 	})
+	root.Flags().Bool("version", false, "print the version")
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.ledger, "ledger", os.Getenv("IDEM_LEDGER"), "`DIR` of the ledger (IDEM_LEDGER;\n"+placeHelp+")")
+	flags.StringVar(&a.ledger, "ledger", os.Getenv("IDEM_LEDGER"), "`DIR` of the ledger (IDEM_LEDGER; default: "+placeHelp+")")
 	flags.Lookup("ledger").DefValue = ""
 	flags.StringVar(&a.namespace, "namespace", os.Getenv("IDEM_NAMESPACE"), "`NAME` that keeps keys apart (IDEM_NAMESPACE; default \"default\")")
 	flags.Lookup("namespace").DefValue = ""
-	root.AddCommand(a.runCommand(), a.listCommand(), a.showCommand(), a.logsCommand(), a.forgetCommand(), a.markCommand(), a.completionCommand(), a.versionCommand())
+	for _, c := range commands {
+		if only == "" || only == c.name {
+			root.AddCommand(c.make(a))
+		}
+	}
 	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetHelpFunc(func(c *cobra.Command, _ []string) {
+		_, _ = io.WriteString(c.OutOrStdout(), manual(c)) // Main asks whether it arrived
+	})
 	root.SetHelpCommand(a.helpCommand())
 	return root
 }
@@ -139,23 +182,3 @@ func exactArgs(n int, want string) cobra.PositionalArgs {
 		return nil
 	}
 }
-
-func exitHelp() string {
-	var b strings.Builder
-	b.WriteString("Exit status:\n")
-	for _, row := range exitTable {
-		fmt.Fprintf(&b, "  %-6s %s\n", row.code, row.meaning)
-	}
-	return b.String()
-}
-
-const environmentHelp = `Environment:
-  IDEM_LEDGER      the ledger's directory, as --ledger
-  IDEM_NAMESPACE   the namespace, as --namespace
-  STATE_DIRECTORY, XDG_STATE_HOME, HOME
-                   where the ledger is by default
-A command finds in its environment: IDEM_KEY, IDEM_NAMESPACE, IDEM_WINDOW,
-IDEM_RUN_ID, IDEM_ATTEMPT, IDEM_FENCE (a number that only grows for the key),
-IDEM_LEDGER, IDEM_TOKEN (a UUID for Idempotency-Key headers, the same for every
-attempt), IDEM_TOKEN_HEX (the same without dashes) and IDEM_CHAIN (the keys it
-runs under).`

@@ -24,71 +24,88 @@ import (
 
 // runOptions are the flags of idem run.
 type runOptions struct {
-	key             string
-	allowEmptyParts bool
-	onFailure       choice
-	onInterrupted   choice
-	onMismatch      choice
-	force           bool
-	wait            wait
-	replay          choice
-	maxOutput       size
-	metaFile        string
-	metaFD          int
-	exitCodes       exitCodes
+	*identity
+	*policyFlags
+	ok            codes
+	retries       int
+	retryDelay    duration
+	retryMaxDelay duration
+	retryOn       codes
+	timeout       duration
+	killAfter     duration
+
+	wait      wait
+	replay    choice
+	quietOK   bool
+	maxOutput size
+	metaFile  string
+	metaFD    int
+	exitCodes exitCodes
 }
 
 const runLong = `Run a command once per key.
 
 The first call runs the command and records its exit status and its output.
-After a success, every other call with the key and the same arguments replays
-both and does not start the command. After a failure the command runs again.
-Flags of idem stand before the command; "--" ends them.`
+After a success, every other call with the key and the same inputs replays both
+and does not start the command. After a failure the command runs again. While it
+runs, other calls are refused or wait. Flags of idem stand before the command;
+"--" ends them.
+
+Durations are written as 90s, 15m, 1h30m, 7d or 2w; a plain number counts seconds.`
 
 const runExample = `  idem run --key "deploy:prod:$(git rev-parse HEAD)" -- ./deploy.sh prod
   idem run --key "webhook:$EVENT_ID" --wait=30s -- ./handle.sh "$EVENT_ID"
-  7 2 * * *  idem run --key "backup:$(date +\%F)" --on-interrupted rerun -- backup.sh`
+  7 2 * * *  idem run --key backup --per day --on-interrupted rerun --quiet-ok -- backup.sh`
 
 func (a *app) runCommand() *cobra.Command {
 	o := &runOptions{
-		onFailure:     choice{value: string(runner.Rerun), of: []string{"rerun", "replay", "refuse"}},
-		onInterrupted: choice{value: string(runner.RefuseIt), of: []string{"refuse", "rerun"}},
-		onMismatch:    choice{value: string(runner.RefuseIt), of: []string{"refuse", "rerun"}},
+		identity:      newIdentity(),
+		policyFlags:   newPolicyFlags(),
 		replay:        choice{value: "all", of: []string{"all", "stdout", "stderr", "none"}},
 		maxOutput:     size{bytes: 64 << 20, text: "64MiB"},
 		metaFD:        noMetaFD,
 		exitCodes:     exitCodes{},
+		retryDelay:    duration{time.Second},
+		retryMaxDelay: duration{time.Minute},
+		killAfter:     duration{10 * time.Second},
 	}
 	c := &cobra.Command{
-		Use:     "run --key KEY [flags] [--] COMMAND [ARG...]",
+		Use:     "run [--key KEY] [flags] [--] COMMAND [ARG...]",
 		Short:   "Run a command once per key",
-		Long:    runLong + "\n\n" + exitHelp(),
+		Long:    runLong,
 		Example: runExample,
 		RunE:    func(c *cobra.Command, args []string) error { return a.run(c.Context(), o, args) },
 	}
 	f := c.Flags()
 	f.SetInterspersed(false) // what follows the command is the command's
 	f.SortFlags = false
-	f.StringVar(&o.key, "key", "", "`KEY` that names the operation, 1 to 255 bytes of UTF-8")
-	f.BoolVar(&o.allowEmptyParts, "allow-empty-parts", false, "permit a key such as \"deploy:\", which mostly means an unset variable")
-	f.Var(&o.wait, "wait", "wait while the key is running, at most `DURATION` (--wait=30s; alone: as long as it\ntakes), then share: replay a success, run after a failure")
+	o.identity.flags(f)
+	f.Var(&o.wait, "wait", "while the key is running, wait, at most `DURATION` (else as long as it takes), then share its result: replay a success, run after a failure")
 	f.Lookup("wait").NoOptDefVal = waitForever
-	f.Var(&o.onFailure, "on-failure", "after a failure: `CHOICE` of rerun, replay or refuse (status 80)")
-	f.Var(&o.onInterrupted, "on-interrupted", "after an attempt whose end nobody saw: `CHOICE` of refuse (status 79) or rerun")
-	f.Var(&o.onMismatch, "on-mismatch", "when the key is recorded with other arguments: `CHOICE` of refuse (status 65) or rerun")
-	f.BoolVar(&o.force, "force", false, "run again also after a success; never while it runs")
+	o.policyFlags.flags(f)
+	f.Var(&o.ok, "ok", "these exit statuses are a success too: `CODES` such as 0,24 or 100-110; idem then exits 0")
+	f.IntVar(&o.retries, "retries", 0, "run a command that failed up to `N` times more within this call (only for one that may safely run twice)")
+	f.Var(&o.retryDelay, "retry-delay", "wait `DURATION` before the first retry, then twice as long each time, with jitter")
+	f.Var(&o.retryMaxDelay, "retry-max-delay", "never wait longer than `DURATION` before a retry")
+	f.Var(&o.retryOn, "retry-on", "retry only after these exit statuses: `CODES` (default all)")
+	f.Var(&o.timeout, "timeout", "end an attempt after `DURATION`: TERM to the command and, unless it is in the terminal's foreground, to its process group; status 124")
+	f.Var(&o.killAfter, "kill-after", "KILL what has not ended `DURATION` after that TERM (0: never)")
+	f.BoolVar(&o.quietOK, "quiet-ok", false, "print the command's output only if it fails (for cron, which mails what is printed)")
 	f.Var(&o.replay, "replay", "which streams a replay writes: `CHOICE` of all, stdout, stderr or none")
-	f.Var(&o.maxOutput, "max-output", "how much output to record: `SIZE` such as 10MiB, 0, or unlimited; over it, the head and\nthe last 1 MiB are kept (the live output is never cut)")
+	f.Var(&o.maxOutput, "max-output", "how much output to record: `SIZE` such as 10MiB, 0, or unlimited; over it, the head and the last 1 MiB are kept (the live output is never cut)")
 	f.StringVar(&o.metaFile, "meta-file", "", "write one JSON object about the call to `PATH`")
 	f.IntVar(&o.metaFD, "meta-fd", noMetaFD, "write it to the open descriptor `N`")
 	f.Lookup("meta-fd").DefValue = "0" // pflag shows no default that is zero
-	f.Var(o.exitCodes, "exit-code", "use status N for `NAME=N`: running, mismatch, interrupted, failed or ledger; repeatable\n(--exit-code running=0 for a quiet cron)")
+	f.Var(o.exitCodes, "exit-code", "use status N where idem has its own: `NAME=N` with running, mismatch, interrupted, failed or ledger; repeatable (running=0 for a quiet cron)")
 	f.BoolVarP(&a.ui.quiet, "quiet", "q", false, "no hints and warnings, only errors")
 	f.BoolVarP(&a.ui.verbose, "verbose", "v", false, "say also what went as expected")
 	return c
 }
 
 func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
+	if o.retries < 0 {
+		return usage("--retries wants a number from 0 on")
+	}
 	args = o.wait.claimDetached(args)
 	if len(args) == 0 {
 		return usage("no command to run").hint("idem run --key KEY -- COMMAND [ARG...]")
@@ -96,13 +113,10 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	if args[0] == "" {
 		return usage("the command is empty: a variable may be unset")
 	}
-	if o.key == "" {
-		return usage("no key: --key is missing or empty").hint("name the operation, and the one thing it is about: idem run --key deploy:prod:4f2c1e -- %s", commandLine(args))
-	}
 	if strings.HasPrefix(o.key, "-") && !slices.Contains(a.args, "--key="+o.key) {
 		return usage("--key has no value: a variable may be unset").hint("a key that begins with a dash is written --key=%s", shellQuote(o.key))
 	}
-	id, err := a.id(o.key, o.allowEmptyParts)
+	policy, err := o.policy(o.identity)
 	if err != nil {
 		return err
 	}
@@ -113,10 +127,16 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	defer meta.close()
 	l, err := openLedger(a.ledger)
 	if err != nil {
-		meta.write(metaOfError(id, err), &a.ui)
+		meta.write(metaOfError(ledger.ID{Key: o.key}, err), &a.ui)
 		return a.remapped(o, err)
 	}
-	call := a.call(o, id, args, l)
+	in, err := a.identify(ctx, o.identity, args, l, time.Now())
+	if err != nil {
+		meta.write(metaOfError(in.id, err), &a.ui)
+		return a.remapped(o, err)
+	}
+	id := in.id
+	call := a.call(o, in, policy, args, l)
 	res, err := runner.Run(ctx, l, call)
 	signal.Ignore(syscall.SIGPIPE) // our exit status says more; nothing is started any more
 	var stopped *proc.SignalError
@@ -143,10 +163,11 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 		return a.remapped(o, f)
 	}
 	a.exit = code
-	for _, sig := range []syscall.Signal{res.Status.Signal, res.Fatal} {
-		if sig != 0 {
-			proc.DieOf(sig)
-		}
+	if res.Action == runner.Execute && res.Record.Current.Reason == ledger.ReasonSignal {
+		proc.DieOf(res.Status.Signal)
+	}
+	if res.Fatal != 0 {
+		proc.DieOf(res.Fatal)
 	}
 	return nil
 }
@@ -163,19 +184,18 @@ func (a *app) remapped(o *runOptions, err error) error {
 	return &f
 }
 
-func (a *app) call(o *runOptions, id ledger.ID, argv []string, l *sqlite.Ledger) runner.Call {
-	inputs := hashkey.Argv(argv)
+func (a *app) call(o *runOptions, in identified, policy runner.Policy, argv []string, l *sqlite.Ledger) runner.Call {
+	id := in.id
 	link := hashkey.Link(l.Dir(), id.Namespace, id.Key, id.Window)
 	chain := os.Getenv("IDEM_CHAIN")
+	policy.Nested = strings.Contains(":"+chain+":", ":"+link+":")
 	call := runner.Call{
-		ID: id, Argv: argv, Fingerprint: inputs.Fingerprint(), Inputs: inputs.Encode(),
-		Policy: runner.Policy{
-			OnFailure: runner.Choice(o.onFailure.value), OnInterrupted: runner.Choice(o.onInterrupted.value),
-			OnMismatch: runner.Choice(o.onMismatch.value), Force: o.force,
-			Nested: strings.Contains(":"+chain+":", ":"+link+":"),
-		},
-		Wait: o.wait.set, WaitFor: o.wait.limit, MaxOutput: o.maxOutput.bytes,
-		RunID: newRunID(), Owner: owner,
+		ID: id, Argv: argv, Fingerprint: in.inputs.Fingerprint(), Inputs: in.inputs.Encode(),
+		Policy: policy,
+		Wait:   o.wait.set, WaitFor: o.wait.limit, MaxOutput: o.maxOutput.bytes,
+		OK: o.ok.set, Retries: runner.Retries{N: o.retries, Delay: o.retryDelay.Duration, MaxDelay: o.retryMaxDelay.Duration, On: o.retryOn.set},
+		Timeout: o.timeout.Duration, KillAfter: o.killAfter.Duration, QuietOK: o.quietOK,
+		RunID: newRunID, Owner: owner, Now: time.Now,
 		Environ: func(at runner.Attempt) []string {
 			token := hashkey.Token(id.Namespace, id.Key, id.Window, at.Generation).String()
 			return environ(map[string]string{
@@ -185,7 +205,7 @@ func (a *app) call(o *runOptions, id ledger.ID, argv []string, l *sqlite.Ledger)
 				"IDEM_CHAIN": strings.TrimPrefix(chain+":"+link, ":"),
 			})
 		},
-		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Stdin: in.stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Backlog: func() (proc.Backlog, error) {
 			b, err := l.Backlog()
 			if err != nil {
@@ -210,6 +230,9 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 		// to who wants no warnings.
 		a.ui.line(a.ui.stderr, "", "%v; the output is recorded: idem logs %s", err, keyArg(call.ID.Key))
 	}
+	if res.NotRetried != nil {
+		a.ui.warn("attempt %d was the last, because the next could not be started: %v", res.Record.Attempts, res.NotRetried)
+	}
 	key, cur := quote(call.ID.Key), res.Record.Current
 	switch {
 	case res.Action == runner.Refuse:
@@ -225,7 +248,7 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 			a.ui.warn("the recorded output of key %s is not complete (it wrote %d bytes)", key, cur.OutputBytes)
 		}
 		a.ui.note("replayed key %s: %s %s, %s", key, which(cur), ending(cur), when(cur.Started))
-		return cur.ExitCode, nil
+		return exitStatus(cur), nil
 	default:
 		if cur.Truncated {
 			a.ui.warn("not all of the output of key %s could be recorded (%d bytes)", key, cur.OutputBytes)
@@ -233,8 +256,16 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 		if a.ui.verbose {
 			a.ui.note("ran key %s: attempt %d %s in %s", key, cur.Number, ending(cur), cur.Ended.Sub(cur.Started).Round(time.Millisecond))
 		}
-		return cur.ExitCode, nil
+		return exitStatus(cur), nil
 	}
+}
+
+// exitStatus is what a call exits with: a success is 0, also one by --ok.
+func exitStatus(a ledger.Attempt) int {
+	if a.State == ledger.Succeeded {
+		return exitOK
+	}
+	return a.ExitCode
 }
 
 func statusText(s proc.Status) string {

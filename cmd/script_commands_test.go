@@ -31,6 +31,9 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	// refused STATUS program args...: as status, and asserts that idem explains
 	// itself in one line and hints, and that it leaves $IDEM_LEDGER as it was.
 	"refused": scriptCmd(2, cmdRefused),
+	// unchanged END program args...: as status, and asserts that the program
+	// leaves $IDEM_LEDGER as it was.
+	"unchanged": scriptCmd(2, cmdUnchanged),
 	// start JOB program args...: runs it in the background with its output in
 	// JOB.out and JOB.err. signal SIGNAL JOB: sends it one. end END JOB: waits
 	// for its end and asserts it.
@@ -82,10 +85,17 @@ func scriptEnding(p *os.ProcessState) string {
 	return strconv.Itoa(p.ExitCode())
 }
 
-func cmdRefused(ts *testscript.TestScript, args []string) {
+func cmdUnchanged(ts *testscript.TestScript, args []string) {
 	place := ts.Getenv("IDEM_LEDGER")
 	before := scriptSnapshot(ts, place)
 	cmdStatus(ts, args[0], args[1:])
+	if diff := cmp.Diff(before, scriptSnapshot(ts, place)); diff != "" {
+		ts.Fatalf("the ledger has changed (-before +after):\n%s", diff)
+	}
+}
+
+func cmdRefused(ts *testscript.TestScript, args []string) {
+	cmdUnchanged(ts, args)
 	if out := ts.ReadFile("stdout"); out != "" {
 		ts.Fatalf("stdout is not empty")
 	}
@@ -94,9 +104,6 @@ func cmdRefused(ts *testscript.TestScript, args []string) {
 		if !ended || !strings.HasPrefix(line, "idem: ") || strings.HasPrefix(line, "idem: hint: ") != (i > 0) {
 			ts.Fatalf("stderr is not one line of idem's and hints")
 		}
-	}
-	if diff := cmp.Diff(before, scriptSnapshot(ts, place)); diff != "" {
-		ts.Fatalf("the ledger has changed (-before +after):\n%s", diff)
 	}
 }
 

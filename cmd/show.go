@@ -10,6 +10,7 @@ import (
 
 	"idem/hashkey"
 	"idem/ledger"
+	"idem/ledger/sqlite"
 )
 
 // showView is what show --json prints.
@@ -30,12 +31,13 @@ func (a *app) showCommand() *cobra.Command {
 		Args:    exactArgs(1, "one key"),
 		RunE:    func(c *cobra.Command, args []string) error { return a.show(c.Context(), args[0], asJSON) },
 	}
+	a.windowFlag(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "a JSON object")
 	return c
 }
 
 // lookUp opens the ledger and reads the record of a key that must be there.
-func (a *app) lookUp(ctx context.Context, key string) (ledger.Ledger, ledger.Record, error) {
+func (a *app) lookUp(ctx context.Context, key string) (*sqlite.Ledger, ledger.Record, error) {
 	id, err := a.id(key, true)
 	if err != nil {
 		return nil, ledger.Record{}, err
@@ -44,11 +46,47 @@ func (a *app) lookUp(ctx context.Context, key string) (ledger.Ledger, ledger.Rec
 	if err != nil {
 		return nil, ledger.Record{}, err
 	}
-	rec, err := l.Get(ctx, id)
+	rec, err := a.find(ctx, l, id)
 	if err == nil && rec.Phase() == ledger.PhaseNone {
-		err = fail(exitNotFound, "nothing is recorded under key %s in namespace %s", quote(key), quote(id.Namespace))
+		err = nothingUnder(rec.ID)
 	}
 	return l, rec, err
+}
+
+func nothingUnder(id ledger.ID) *failure {
+	return fail(exitError, "nothing is recorded under key %s%s in namespace %s", quote(id.Key), inWindow(id), quote(id.Namespace))
+}
+
+func inWindow(id ledger.ID) string {
+	if id.Window == "" {
+		return ""
+	}
+	return " in window " + quote(id.Window)
+}
+
+// windowFlag adds --window to a command that names a key.
+func (a *app) windowFlag(c *cobra.Command) {
+	c.Flags().StringVar(&a.window, "window", "", "`WINDOW` of a key with --per, such as 2026-11-22 (default the key without one, else its latest)")
+}
+
+// find reads the record of a key in the window that --window names; without
+// it, the one without a window or else that of its latest window.
+func (a *app) find(ctx context.Context, l *sqlite.Ledger, id ledger.ID) (ledger.Record, error) {
+	id.Window = a.window
+	rec, err := l.Get(ctx, id)
+	if err != nil || id.Window != "" || rec.Phase() != ledger.PhaseNone {
+		return rec, err
+	}
+	found, err := l.List(ctx, ledger.Filter{Namespace: id.Namespace, Glob: globQuote(id.Key), Limit: 1})
+	if err != nil || len(found) == 0 {
+		return rec, err
+	}
+	return l.Get(ctx, found[0].ID)
+}
+
+// globQuote makes a pattern that matches s alone.
+func globQuote(s string) string {
+	return strings.NewReplacer("*", "[*]", "?", "[?]", "[", "[[]").Replace(s)
 }
 
 func (a *app) show(ctx context.Context, key string, asJSON bool) error {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+
+	"idem/runner"
 )
 
 // choice is the value of a flag that takes one of a few words.
@@ -63,6 +65,20 @@ func parseDuration(s string) (time.Duration, error) {
 	return d, nil
 }
 
+// parseLongDuration is parseDuration with days and weeks, of 24 hours each.
+func parseLongDuration(s string) (time.Duration, error) {
+	for suffix, unit := range map[string]time.Duration{"d": 24 * time.Hour, "w": 7 * 24 * time.Hour} {
+		if number, ok := strings.CutSuffix(s, suffix); ok {
+			n, err := strconv.ParseFloat(number, 64)
+			if err != nil || !(n >= 0 && n < float64(1<<63-1)/float64(unit)) {
+				return 0, errors.New("want a duration such as 90m, 12h, 7d or 2w")
+			}
+			return time.Duration(n * float64(unit)), nil
+		}
+	}
+	return parseDuration(s)
+}
+
 // wait is the value of --wait.
 type wait struct {
 	set      bool
@@ -102,4 +118,37 @@ func (w *wait) claimDetached(args []string) []string {
 		return args
 	}
 	return args[2:]
+}
+
+// codes is the value of a flag that takes exit statuses.
+type codes struct{ set runner.Codes }
+
+func (c *codes) String() string { return c.set.String() }
+func (c *codes) Type() string   { return "CODES" }
+
+func (c *codes) Set(s string) error {
+	set, err := runner.ParseCodes(s)
+	c.set = set
+	return err
+}
+
+// duration is the value of a flag that takes a duration.
+type duration struct{ time.Duration }
+
+func (d *duration) Type() string { return "DURATION" }
+
+func (d *duration) String() string {
+	if d.Duration == 0 {
+		return ""
+	}
+	s := d.Duration.String()
+	if t, ok := strings.CutSuffix(s, "m0s"); ok { // 1m, not 1m0s
+		s = t + "m"
+	}
+	return s
+}
+
+func (d *duration) Set(s string) (err error) {
+	d.Duration, err = parseLongDuration(s)
+	return err
 }

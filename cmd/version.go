@@ -51,7 +51,7 @@ type askedFor struct {
 func (w *askedFor) Write(p []byte) (int, error) {
 	if w.err == nil {
 		if _, err := w.to.Write(p); err != nil {
-			w.err = fail(exitNotFound, "stdout: %v", err)
+			w.err = fail(exitError, "stdout: %v", err)
 		}
 	}
 	return len(p), nil

@@ -37,10 +37,11 @@ type Reason string
 // The reasons. Lost is given to an attempt whose end nobody saw,
 // when a later call takes its key over.
 const (
-	ReasonExit   Reason = "exit"
-	ReasonSignal Reason = "signal"
-	ReasonLost   Reason = "lost"
-	ReasonMarked Reason = "marked"
+	ReasonExit    Reason = "exit"
+	ReasonSignal  Reason = "signal"
+	ReasonTimeout Reason = "timeout"
+	ReasonLost    Reason = "lost"
+	ReasonMarked  Reason = "marked"
 )
 
 // Owner is who ran an attempt, stored for people to read. Nothing is decided
@@ -127,7 +128,8 @@ type Ledger interface {
 	Claim(ctx context.Context, id ID) (Claim, error)
 
 	// Wait returns when Claim would have found id free, or with ctx's error.
-	// It takes nothing, so that a claim may still fail afterwards.
+	// It takes nothing, so that a claim may still fail afterwards. With a ctx
+	// that is done already it only asks: nil means free.
 	Wait(ctx context.Context, id ID) error
 
 	// List returns the records that match f, the one with the latest attempt or

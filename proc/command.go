@@ -66,6 +66,12 @@ type Command struct {
 	// each. Without it, or when it fails, the command waits for the reader.
 	Backlog func() (Backlog, error)
 
+	// OwnGroup puts the command into a process group of its own, so that ending
+	// it ends its children too, and passes signals on to all of the group. It
+	// has no effect while we are in the terminal's foreground, where the command
+	// must stay to read from it.
+	OwnGroup bool
+
 	// KillAfter is how long after the TERM that the end of the context sends
 	// the command is killed. Zero: never.
 	KillAfter time.Duration
@@ -184,6 +190,7 @@ func (c *Command) name() string {
 // child is the process of one Run.
 type child struct {
 	proc    *os.Process
+	group   bool             // it was put into a group of its own
 	early   []syscall.Signal // came while the child was being started; guarded by Signals.mu
 	ended   chan struct{}    // closed when the child has been reaped
 	stopped atomic.Bool

@@ -38,9 +38,11 @@ func TestMain(m *testing.M) {
 
 // helperIdem is the least that idem does around Run. PROC_RECORD names a file
 // for what was recorded, PROC_INHERIT one for the command to inherit, PROC_HEAP
-// one for the memory used.
+// one for the memory used; PROC_GROUP asks for a group of its own, and
+// PROC_TIMEOUT says when the command is ended, to be killed soon after.
 func helperIdem(args []string) int {
 	s := Catch()
+	ctx := context.Background()
 	c := &Command{Args: args, Stdout: os.Stdout, Stderr: os.Stderr, Backlog: tempFile(os.TempDir())}
 	if name := os.Getenv("PROC_RECORD"); name != "" {
 		f, err := os.Create(name)
@@ -56,8 +58,15 @@ func helperIdem(args []string) int {
 		}
 		c.Inherit = []*os.File{f}
 	}
+	c.OwnGroup = os.Getenv("PROC_GROUP") != ""
+	if d, err := time.ParseDuration(os.Getenv("PROC_TIMEOUT")); err == nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, d)
+		defer cancel()
+		c.KillAfter = 100 * time.Millisecond
+	}
 	heap := os.Getenv("PROC_HEAP")
-	for _, name := range []string{"PROC_RECORD", "PROC_INHERIT", "PROC_HEAP"} {
+	for _, name := range []string{"PROC_RECORD", "PROC_INHERIT", "PROC_HEAP", "PROC_GROUP", "PROC_TIMEOUT"} {
 		os.Unsetenv(name)
 	}
 	var err error
@@ -65,7 +74,7 @@ func helperIdem(args []string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return err.(*StartError).Code
 	}
-	end, err := c.Run(context.Background(), s)
+	end, err := c.Run(ctx, s)
 	var start *StartError
 	switch {
 	case errors.As(err, &start):

@@ -144,6 +144,8 @@ func (s *Signals) handle(sig syscall.Signal) {
 		switch {
 		case !started:
 			k.early = append(k.early, sig)
+		case k.group:
+			k.kill(sig)
 		case ours(sig, k.proc.Pid):
 			_ = k.proc.Signal(sig) // never a reused pid: the os package knows when it was reaped
 		}
@@ -171,13 +173,19 @@ func ours(sig syscall.Signal, pid int) bool {
 	if g, err := unix.Getpgid(pid); err == nil && g != group {
 		return true
 	}
+	return !inForeground()
+}
+
+// inForeground tells whether our process group is the one that the terminal
+// sends its signals to.
+func inForeground() bool {
 	tty, err := unix.Open("/dev/tty", unix.O_RDONLY|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return true
+		return false
 	}
 	defer unix.Close(tty)
 	foreground, err := unix.IoctlGetInt(tty, unix.TIOCGPGRP)
-	return err != nil || foreground != group
+	return err == nil && foreground == unix.Getpgrp()
 }
 
 // enter announces a command that is about to be started. From here to leave

@@ -27,9 +27,10 @@ func (c *Command) start(ctx context.Context, k *child, out, err int) error {
 	if env == nil {
 		env = os.Environ()
 	}
+	k.group = c.OwnGroup && !inForeground()
 	begin := time.Now()
 	for {
-		pid, errno := c.fork(path, argv, env, out, err)
+		pid, errno := c.fork(path, argv, env, out, err, k.group)
 		switch {
 		case errno == nil:
 			// The child is not reaped yet, so the pid is still its own.
@@ -54,7 +55,7 @@ func (c *Command) start(ctx context.Context, k *child, out, err int) error {
 // command of a parallel Run.
 var forking sync.Mutex
 
-func (c *Command) fork(path string, argv, env []string, out, err int) (int, error) {
+func (c *Command) fork(path string, argv, env []string, out, err int, group bool) (int, error) {
 	forking.Lock()
 	defer forking.Unlock()
 	var ours []int
@@ -91,11 +92,11 @@ func (c *Command) fork(path string, argv, env []string, out, err int) (int, erro
 		}
 		files[1] = guard // and see whether the one above it is free
 	}
-	return forkExec(path, argv, env, files)
+	return forkExec(path, argv, env, files, group)
 }
 
-func forkExec(path string, argv, env []string, files []int) (int, error) {
-	attr := &syscall.ProcAttr{Env: env}
+func forkExec(path string, argv, env []string, files []int, group bool) (int, error) {
+	attr := &syscall.ProcAttr{Env: env, Sys: &syscall.SysProcAttr{Setpgid: group}}
 	for _, fd := range files {
 		attr.Files = append(attr.Files, uintptr(fd))
 	}

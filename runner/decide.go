@@ -2,7 +2,11 @@
 // executes, records and replays. It knows no SQL and no flags.
 package runner
 
-import "idem/ledger"
+import (
+	"time"
+
+	"idem/ledger"
+)
 
 // Policy is what the caller wants where a record leaves a choice. The zero
 // value is the default in every field.
@@ -11,6 +15,15 @@ type Policy struct {
 	OnInterrupted Choice // RefuseIt (default) or Rerun
 	OnMismatch    Choice // RefuseIt (default) or Rerun
 	Force         bool   // run again whatever the outcome was
+	// TTL is how long a success counts, from the start of its attempt. 0: for
+	// ever.
+	TTL time.Duration
+	// Final are the exit statuses of failures that are not run again but
+	// replayed.
+	Final Codes
+	// MaxAttempts is how many attempts a key gets before a failure stays one.
+	// 0: as many as it takes.
+	MaxAttempts int
 	// Nested tells that this call is made inside the command of the same key,
 	// so that waiting for the key would be waiting for itself.
 	Nested bool
@@ -51,6 +64,9 @@ const (
 	Busy        Reason = "running"     // it is running
 	Interrupted Reason = "interrupted" // it was running, and nobody knows how it ended
 	Recursive   Reason = "recursive"   // the key is running around this very call
+	Expired     Reason = "expired"     // it is done, but longer ago than Policy.TTL
+	Final       Reason = "final"       // it failed in a way that Policy.Final calls final
+	Exhausted   Reason = "exhausted"   // it has had Policy.MaxAttempts
 )
 
 // Decision is an action with its reason.
@@ -60,41 +76,69 @@ type Decision struct {
 }
 
 // Decide is all policy of idem: what a call with the given fingerprint does
-// about a record, before it has the claim and again when it is holding it. It
-// is pure. docs/state-machine.md is generated from it.
-func Decide(rec ledger.Record, fingerprint string, holding bool, p Policy) Decision {
+// about a record at a time, before it has the claim and again when it is
+// holding it. It is pure. docs/state-machine.md is generated from it.
+func Decide(rec ledger.Record, fingerprint string, holding bool, p Policy, now time.Time) Decision {
 	run := Claim
 	if holding {
 		run = Execute
 	}
-	state := rec.Current.State
+	cur := rec.Current
+	exhausted := p.exhausted(rec) && !p.Force
 	switch {
-	case state == ledger.None && rec.Attempts == 0:
+	case cur.State == ledger.None && rec.Attempts == 0:
 		return Decision{run, NeverRun}
-	case state == ledger.Running && p.Nested:
+	case cur.State == ledger.Running && p.Nested:
 		return Decision{Refuse, Recursive}
-	case rec.Current.Fingerprint != fingerprint:
-		if state != ledger.Running && p.OnMismatch == Rerun {
+	case p.expired(cur, now):
+		return Decision{run, Expired}
+	case cur.Fingerprint != fingerprint:
+		if cur.State != ledger.Running && p.OnMismatch == Rerun {
 			return Decision{run, Mismatch}
 		}
 		return Decision{Refuse, Mismatch}
-	case state == ledger.None:
+	case cur.State == ledger.None && exhausted:
+		return Decision{Refuse, Exhausted}
+	case cur.State == ledger.None:
 		return Decision{run, Retry}
-	case state == ledger.Running && !holding:
+	case cur.State == ledger.Running && !holding:
 		return Decision{Claim, Busy} // held elsewhere, or interrupted: the claim tells
-	case state == ledger.Running && p.OnInterrupted == Rerun:
+	case cur.State == ledger.Running && p.OnInterrupted == Rerun && exhausted:
+		return Decision{Refuse, Exhausted}
+	case cur.State == ledger.Running && p.OnInterrupted == Rerun:
 		return Decision{Execute, Interrupted}
-	case state == ledger.Running:
+	case cur.State == ledger.Running:
 		return Decision{Refuse, Interrupted}
 	case p.Force:
 		return Decision{run, Forced}
-	case state == ledger.Succeeded:
+	case cur.State == ledger.Succeeded:
 		return Decision{Replay, Succeeded}
+	case p.final(cur):
+		return Decision{Replay, Final}
 	case p.OnFailure == ReplayIt:
 		return Decision{Replay, FailedIt}
 	case p.OnFailure == RefuseIt:
 		return Decision{Refuse, FailedIt}
+	case exhausted:
+		return Decision{Refuse, Exhausted}
 	default:
 		return Decision{run, FailedIt}
 	}
+}
+
+// expired tells whether a success is too long ago to count. A clock that was
+// set back makes none expire: it is too early then, not too late.
+func (p Policy) expired(a ledger.Attempt, now time.Time) bool {
+	return a.State == ledger.Succeeded && p.TTL > 0 && now.Sub(a.Started) >= p.TTL
+}
+
+// final tells whether a failure is one that stays. A death by signal, and what
+// was marked by hand, has no exit status of the command's own.
+func (p Policy) final(a ledger.Attempt) bool {
+	return (a.Reason == ledger.ReasonExit || a.Reason == ledger.ReasonTimeout) && p.Final.Has(a.ExitCode)
+}
+
+// exhausted tells whether a key has had all its attempts.
+func (p Policy) exhausted(rec ledger.Record) bool {
+	return p.MaxAttempts > 0 && rec.Attempts >= p.MaxAttempts
 }

@@ -4,6 +4,7 @@ import (
 	"iter"
 	"slices"
 	"testing"
+	"time"
 
 	"idem/ledger"
 )
@@ -17,7 +18,7 @@ const ours, theirs = "h1:ours", "h1:theirs"
 // recordIn returns a record in a state, recorded with our fingerprint or not.
 func recordIn(state string, same bool) ledger.Record {
 	r := ledger.Record{ID: ledger.ID{Key: "k"}, Generation: 1, Fence: 2, Attempts: 2}
-	r.Current = ledger.Attempt{Number: 2, RunID: "r", Fingerprint: theirs}
+	r.Current = ledger.Attempt{Number: 2, RunID: "r", Fingerprint: theirs, Started: began}
 	if same {
 		r.Current.Fingerprint = ours
 	}
@@ -30,21 +31,67 @@ func recordIn(state string, same bool) ledger.Record {
 		r.Current.Number, r.Current.Reason = 0, ledger.ReasonMarked
 	case "running", "interrupted":
 		r.Current.State, r.Alive = ledger.Running, state == "running"
-	default:
-		r.Current.State = ledger.State(state)
+	case "failed":
+		r.Current.State, r.Current.Reason, r.Current.ExitCode = ledger.Failed, ledger.ReasonExit, exit3
+	default: // a status that --ok has made a success, so that --final must not look at it
+		r.Current.State, r.Current.Reason, r.Current.ExitCode = ledger.Succeeded, ledger.ReasonExit, exit3
 	}
 	return r
 }
 
+// began is when the current attempt of every record began, exit3 how it ended if
+// it failed.
+var began = time.Date(2026, 11, 22, 14, 0, 0, 0, time.UTC)
+
+const exit3 = 3
+
+// An age is a TTL and how long ago the attempt began.
+type age struct {
+	ttl, age time.Duration
+	expired  bool
+}
+
+var ages = []age{
+	{0, 0, false},
+	{0, 1000 * time.Hour, false},
+	{time.Hour, 0, false},
+	{time.Hour, time.Hour - 1, false},
+	{time.Hour, time.Hour, true},
+	{time.Hour, 1000 * time.Hour, true},
+	{time.Hour, -1, false}, // the clock was set back
+	{time.Hour, -1000 * time.Hour, false},
+}
+
+// finals are sets of statuses, with whether exit3 is in them.
+var finals = map[string]bool{"": false, "3": true, "0-2,4-255": false, "1,2-4": true}
+
+// limits are values of MaxAttempts, with whether two attempts are too many.
+var limits = map[int]bool{0: false, 1: true, 2: true, 3: false}
+
 // A situation is everything that Decide may look at, but for the claim.
 type situation struct {
-	state string
-	same  bool
-	Policy
+	state                                string
+	same                                 bool
+	age                                  age
+	onFailure, onInterrupted, onMismatch Choice
+	force, nested                        bool
+	final                                string
+	limit                                int
+}
+
+func (s situation) policy() Policy {
+	p := Policy{
+		OnFailure: s.onFailure, OnInterrupted: s.onInterrupted, OnMismatch: s.onMismatch,
+		Force: s.force, Nested: s.nested, TTL: s.age.ttl, MaxAttempts: s.limit,
+	}
+	if s.final != "" {
+		p.Final, _ = ParseCodes(s.final)
+	}
+	return p
 }
 
 func (s situation) decide(holding bool) Decision {
-	return Decide(recordIn(s.state, s.same), ours, holding, s.Policy)
+	return Decide(recordIn(s.state, s.same), ours, holding, s.policy(), began.Add(s.age.age))
 }
 
 var bools = []bool{false, true}
@@ -55,9 +102,11 @@ func situations() iter.Seq[situation] {
 	return func(yield func(situation) bool) {
 		for _, state := range states {
 			for _, same := range bools {
-				for p := range policies() {
-					if !yield(situation{state, same, p}) {
-						return
+				for _, age := range ages {
+					for s := range choices(situation{state: state, same: same, age: age}) {
+						if !yield(s) {
+							return
+						}
 					}
 				}
 			}
@@ -65,15 +114,19 @@ func situations() iter.Seq[situation] {
 	}
 }
 
-func policies() iter.Seq[Policy] {
-	return func(yield func(Policy) bool) {
-		for _, onFailure := range []Choice{"", Rerun, ReplayIt, RefuseIt} {
-			for _, onInterrupted := range []Choice{"", RefuseIt, Rerun} {
-				for _, onMismatch := range []Choice{"", RefuseIt, Rerun} {
-					for _, force := range bools {
-						for _, nested := range bools {
-							if !yield(Policy{onFailure, onInterrupted, onMismatch, force, nested}) {
-								return
+func choices(s situation) iter.Seq[situation] {
+	return func(yield func(situation) bool) {
+		for _, s.onFailure = range []Choice{"", Rerun, ReplayIt, RefuseIt} {
+			for _, s.onInterrupted = range []Choice{"", RefuseIt, Rerun} {
+				for _, s.onMismatch = range []Choice{"", RefuseIt, Rerun} {
+					for _, s.force = range bools {
+						for _, s.nested = range bools {
+							for s.final = range finals {
+								for s.limit = range limits {
+									if !yield(s) {
+										return
+									}
+								}
 							}
 						}
 					}
@@ -86,23 +139,30 @@ func policies() iter.Seq[Policy] {
 type designRow struct {
 	states           []string
 	differs          bool // only other inputs; false: whatever comes here
-	policy           func(Policy) bool
+	when             func(situation) bool
 	without, holding Decision
 }
+
+func (s situation) exhausted() bool { return limits[s.limit] && !s.force }
 
 // design is the table of DESIGN 3, first matching row first. A nil field is any.
 var design = []designRow{
 	{[]string{"none", "forgotten"}, false, nil, Decision{Claim, NeverRun}, Decision{Execute, NeverRun}},
-	{[]string{"running", "interrupted"}, false, func(p Policy) bool { return p.Nested }, Decision{Refuse, Recursive}, Decision{Refuse, Recursive}},
-	{[]string{"succeeded", "failed", "retry"}, true, func(p Policy) bool { return p.OnMismatch == Rerun }, Decision{Claim, Mismatch}, Decision{Execute, Mismatch}},
+	{[]string{"running", "interrupted"}, false, func(s situation) bool { return s.nested }, Decision{Refuse, Recursive}, Decision{Refuse, Recursive}},
+	{[]string{"succeeded"}, false, func(s situation) bool { return s.age.expired }, Decision{Claim, Expired}, Decision{Execute, Expired}},
+	{[]string{"succeeded", "failed", "retry"}, true, func(s situation) bool { return s.onMismatch == Rerun }, Decision{Claim, Mismatch}, Decision{Execute, Mismatch}},
 	{nil, true, nil, Decision{Refuse, Mismatch}, Decision{Refuse, Mismatch}},
+	{[]string{"retry"}, false, situation.exhausted, Decision{Refuse, Exhausted}, Decision{Refuse, Exhausted}},
 	{[]string{"retry"}, false, nil, Decision{Claim, Retry}, Decision{Execute, Retry}},
-	{[]string{"running", "interrupted"}, false, func(p Policy) bool { return p.OnInterrupted == Rerun }, Decision{Claim, Busy}, Decision{Execute, Interrupted}},
+	{[]string{"running", "interrupted"}, false, func(s situation) bool { return s.onInterrupted == Rerun && s.exhausted() }, Decision{Claim, Busy}, Decision{Refuse, Exhausted}},
+	{[]string{"running", "interrupted"}, false, func(s situation) bool { return s.onInterrupted == Rerun }, Decision{Claim, Busy}, Decision{Execute, Interrupted}},
 	{[]string{"running", "interrupted"}, false, nil, Decision{Claim, Busy}, Decision{Refuse, Interrupted}},
-	{nil, false, func(p Policy) bool { return p.Force }, Decision{Claim, Forced}, Decision{Execute, Forced}},
+	{nil, false, func(s situation) bool { return s.force }, Decision{Claim, Forced}, Decision{Execute, Forced}},
 	{[]string{"succeeded"}, false, nil, Decision{Replay, Succeeded}, Decision{Replay, Succeeded}},
-	{nil, false, func(p Policy) bool { return p.OnFailure == ReplayIt }, Decision{Replay, FailedIt}, Decision{Replay, FailedIt}},
-	{nil, false, func(p Policy) bool { return p.OnFailure == RefuseIt }, Decision{Refuse, FailedIt}, Decision{Refuse, FailedIt}},
+	{nil, false, func(s situation) bool { return finals[s.final] }, Decision{Replay, Final}, Decision{Replay, Final}},
+	{nil, false, func(s situation) bool { return s.onFailure == ReplayIt }, Decision{Replay, FailedIt}, Decision{Replay, FailedIt}},
+	{nil, false, func(s situation) bool { return s.onFailure == RefuseIt }, Decision{Refuse, FailedIt}, Decision{Refuse, FailedIt}},
+	{nil, false, situation.exhausted, Decision{Refuse, Exhausted}, Decision{Refuse, Exhausted}},
 	{[]string{"failed"}, false, nil, Decision{Claim, FailedIt}, Decision{Execute, FailedIt}},
 }
 
@@ -111,7 +171,7 @@ func TestDecideIsTheTableOfTheDesign(t *testing.T) {
 	for s := range situations() {
 		row := slices.IndexFunc(design, func(r designRow) bool {
 			return (r.states == nil || slices.Contains(r.states, s.state)) &&
-				(!r.differs || !s.same) && (r.policy == nil || r.policy(s.Policy))
+				(!r.differs || !s.same) && (r.when == nil || r.when(s))
 		})
 		if row < 0 {
 			t.Fatalf("%+v: the design has no row", s)
@@ -130,7 +190,7 @@ func TestDecideIsTheTableOfTheDesign(t *testing.T) {
 }
 
 func TestEveryDecisionIsSoundAndHasAReason(t *testing.T) {
-	reasons := []Reason{NeverRun, Retry, Forced, Mismatch, Succeeded, FailedIt, Busy, Interrupted, Recursive}
+	reasons := []Reason{NeverRun, Retry, Forced, Mismatch, Succeeded, FailedIt, Busy, Interrupted, Recursive, Expired, Final, Exhausted}
 	for s := range situations() {
 		without, holding := s.decide(false), s.decide(true)
 		for _, d := range []Decision{without, holding} {
@@ -158,7 +218,7 @@ func TestOnlyTheClaimTellsInterrupted(t *testing.T) {
 				t.Errorf("%+v: got %v without the claim and %v with it", s, without, holding)
 			}
 		case without.Reason == Busy:
-			if holding.Reason != Interrupted || holding.Action != Execute && holding.Action != Refuse {
+			if holding != (Decision{Execute, Interrupted}) && holding != (Decision{Refuse, Interrupted}) && holding != (Decision{Refuse, Exhausted}) {
 				t.Errorf("%+v: got %v with the claim", s, holding)
 			}
 		default:
@@ -187,24 +247,38 @@ func TestDecideDoesNotLookAtWhoIsAlive(t *testing.T) {
 }
 
 func TestZeroPolicyIsTheDefault(t *testing.T) {
-	spelled := Policy{OnFailure: Rerun, OnInterrupted: RefuseIt, OnMismatch: RefuseIt}
-	for _, state := range states {
-		for _, same := range bools {
-			for _, holding := range bools {
-				a, b := situation{state, same, Policy{}}.decide(holding), situation{state, same, spelled}.decide(holding)
-				if a != b {
-					t.Errorf("%s, same %t, holding %t: got %v, spelled out %v", state, same, holding, a, b)
-				}
+	for s := range situations() {
+		for _, holding := range bools {
+			if a, b := s.decide(holding), spelled(s).decide(holding); a != b {
+				t.Fatalf("%+v, holding %t: got %v, spelled out %v", s, holding, a, b)
 			}
 		}
 	}
 }
 
-// A success that this very call is about runs again only by force.
-func TestSuccessRunsAgainOnlyByForceOrAcceptedMismatch(t *testing.T) {
+// A success that this very call is about runs again only by force or by its age.
+func TestSuccessRunsAgainOnlyByForceAgeOrAcceptedMismatch(t *testing.T) {
 	for s := range situations() {
-		if s.state == "succeeded" && s.decide(true).Action == Execute && !s.Force && (s.same || s.OnMismatch != Rerun) {
+		if s.state == "succeeded" && s.decide(true).Action == Execute && !s.force && !s.age.expired && (s.same || s.onMismatch != Rerun) {
 			t.Errorf("%+v: runs again", s)
+		}
+	}
+}
+
+// Only an exit status that the command (or its timeout) has ended with is one.
+func TestFinalIsAboutExitStatuses(t *testing.T) {
+	for reason, final := range map[ledger.Reason]bool{
+		ledger.ReasonExit: true, ledger.ReasonTimeout: true,
+		ledger.ReasonSignal: false, ledger.ReasonMarked: false, ledger.ReasonLost: false,
+	} {
+		rec := recordIn("failed", true)
+		rec.Current.Reason = reason
+		want := Decision{Claim, FailedIt}
+		if final {
+			want = Decision{Replay, Final}
+		}
+		if got := Decide(rec, ours, false, Policy{Final: Codes{{exit3, exit3}}}, began); got != want {
+			t.Errorf("%s: got %v, want %v", reason, got, want)
 		}
 	}
 }
@@ -212,6 +286,6 @@ func TestSuccessRunsAgainOnlyByForceOrAcceptedMismatch(t *testing.T) {
 func BenchmarkDecide(b *testing.B) {
 	rec := recordIn("succeeded", true)
 	for b.Loop() {
-		Decide(rec, ours, false, Policy{})
+		Decide(rec, ours, false, Policy{}, began)
 	}
 }

@@ -73,6 +73,7 @@ var labels = []struct {
 	{Mismatch, "run --on-mismatch rerun"},
 	{Interrupted, "run --on-interrupted rerun"},
 	{Forced, "run --force"},
+	{Expired, "run, --ttl over"},
 }
 
 var markNames = []struct {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 var update = flag.Bool("update", false, "write docs/state-machine.md anew")
@@ -66,31 +67,45 @@ type value struct {
 
 var choicePoints = []choicePoint{
 	{2, []value{
-		{"a call inside the key's own command", func(s *situation) { s.Nested = true }},
-		{"", func(s *situation) { s.Nested = false }},
+		{"a call inside the key's own command", func(s *situation) { s.nested = true }},
+		{"", func(s *situation) { s.nested = false }},
+	}},
+	{2, []value{
+		{"older than `--ttl`", func(s *situation) { s.age = older }},
+		{"", func(s *situation) { s.age = age{} }},
 	}},
 	{1, []value{
 		{"differs", func(s *situation) { s.same = false }},
 		{"same", func(s *situation) { s.same = true }},
 	}},
 	{2, []value{
-		{"`--on-mismatch rerun`", func(s *situation) { s.OnMismatch = Rerun }},
-		{"`--on-mismatch refuse` (default)", func(s *situation) { s.OnMismatch = RefuseIt }},
+		{"`--on-mismatch rerun`", func(s *situation) { s.onMismatch = Rerun }},
+		{"`--on-mismatch refuse` (default)", func(s *situation) { s.onMismatch = RefuseIt }},
 	}},
 	{2, []value{
-		{"`--force`", func(s *situation) { s.Force = true }},
-		{"", func(s *situation) { s.Force = false }},
+		{"`--on-interrupted rerun`", func(s *situation) { s.onInterrupted = Rerun }},
+		{"`--on-interrupted refuse` (default)", func(s *situation) { s.onInterrupted = RefuseIt }},
 	}},
 	{2, []value{
-		{"`--on-interrupted rerun`", func(s *situation) { s.OnInterrupted = Rerun }},
-		{"`--on-interrupted refuse` (default)", func(s *situation) { s.OnInterrupted = RefuseIt }},
+		{"`--force`", func(s *situation) { s.force = true }},
+		{"", func(s *situation) { s.force = false }},
 	}},
 	{2, []value{
-		{"`--on-failure replay`", func(s *situation) { s.OnFailure = ReplayIt }},
-		{"`--on-failure refuse`", func(s *situation) { s.OnFailure = RefuseIt }},
-		{"`--on-failure rerun` (default)", func(s *situation) { s.OnFailure = Rerun }},
+		{"a status of `--final`", func(s *situation) { s.final = "3" }},
+		{"", func(s *situation) { s.final = "" }},
+	}},
+	{2, []value{
+		{"`--on-failure replay`", func(s *situation) { s.onFailure = ReplayIt }},
+		{"`--on-failure refuse`", func(s *situation) { s.onFailure = RefuseIt }},
+		{"`--on-failure rerun` (default)", func(s *situation) { s.onFailure = Rerun }},
+	}},
+	{2, []value{
+		{"`--max-attempts` reached", func(s *situation) { s.limit = 2 }},
+		{"", func(s *situation) { s.limit = 0 }},
 	}},
 }
+
+var older = age{time.Hour, time.Hour, true}
 
 // A row is some situations of one state that lead to one pair of decisions.
 type row struct {
@@ -158,18 +173,22 @@ func rows(base row, points []choicePoint) []row {
 	return out
 }
 
-// allRows returns the rows of all states, those that are alike as one.
+// allRows returns the rows of all states, those that are alike as one where
+// that leaves the rows of each state in their order.
 func allRows() []row {
 	var out []row
-	for _, state := range states {
+	for _, state := range []string{"none", "forgotten", "succeeded", "failed", "retry", "running", "interrupted"} {
+		next := 0
 		for _, r := range rows(row{states: []string{state}}, choicePoints) {
-			i := slices.IndexFunc(out, func(o row) bool {
+			i := slices.IndexFunc(out[next:], func(o row) bool {
 				return r.without == o.without && r.holding == o.holding && slices.EqualFunc(r.cells[:], o.cells[:], slices.Equal)
 			})
 			if i < 0 {
 				out = append(out, r)
+				next = len(out)
 			} else {
-				out[i].states = append(out[i].states, state)
+				next += i + 1
+				out[next-1].states = append(out[next-1].states, state)
 			}
 		}
 	}
@@ -177,7 +196,7 @@ func allRows() []row {
 }
 
 // statuses are those of DESIGN 4; cmd has them in its exit.go.
-var statuses = map[Reason]int{Recursive: 64, Mismatch: 65, Busy: 75, Interrupted: 79, FailedIt: 80}
+var statuses = map[Reason]int{Recursive: 64, Mismatch: 65, Busy: 75, Interrupted: 79, FailedIt: 80, Exhausted: 80}
 
 func cell(d Decision) string {
 	action := string(d.Action)
@@ -230,14 +249,18 @@ func TestDocumentedRowsAreTheFunction(t *testing.T) {
 	}
 }
 
+// spelled says a situation in the values of the choice points.
 func spelled(s situation) situation {
 	or := func(c *Choice, d Choice) {
 		if *c == "" {
 			*c = d
 		}
 	}
-	or(&s.OnFailure, Rerun)
-	or(&s.OnInterrupted, RefuseIt)
-	or(&s.OnMismatch, RefuseIt)
+	or(&s.onFailure, Rerun)
+	or(&s.onInterrupted, RefuseIt)
+	or(&s.onMismatch, RefuseIt)
+	s.age = map[bool]age{true: older}[s.age.expired]
+	s.final = map[bool]string{true: "3"}[finals[s.final]]
+	s.limit = map[bool]int{true: 2}[limits[s.limit]]
 	return s
 }

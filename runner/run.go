@@ -24,7 +24,14 @@ type Call struct {
 	WaitFor     time.Duration // at most so long; 0: as long as it takes
 	MaxOutput   int64         // bytes of output to keep, negative: all
 
-	RunID   string
+	OK      Codes // exit statuses that are a success beside 0
+	Retries Retries
+	Timeout time.Duration // of each attempt; 0: none
+	// KillAfter is how long a command that must end may take to do so.
+	KillAfter time.Duration
+
+	Now     func() time.Time
+	RunID   func() string
 	Owner   func() ledger.Owner
 	Environ func(Attempt) []string // the command's whole environment
 
@@ -32,6 +39,9 @@ type Call struct {
 	// live copies. A replay goes to ReplayStdout and ReplayStderr; nil drops.
 	Stdin, Stdout, Stderr      *os.File
 	ReplayStdout, ReplayStderr *os.File
+
+	// QuietOK holds the output back, live and replayed, unless the call fails.
+	QuietOK bool
 
 	// Backlog makes a place for live output that its reader does not take yet.
 	Backlog func() (proc.Backlog, error)
@@ -63,6 +73,10 @@ type Result struct {
 	Fatal syscall.Signal
 	// Unrecorded is why the outcome of a command that ran is not in the ledger.
 	Unrecorded error
+	// NotRetried is why a retry that was due could not be started, after the
+	// attempt that Record tells of: the ledger, the command itself, or processes
+	// that the attempt left alive.
+	NotRetried error
 	// Streams are errors of our own stdout and stderr other than a reader that
 	// has gone.
 	Streams []error
@@ -83,7 +97,7 @@ func Run(ctx context.Context, l ledger.Ledger, c Call) (Result, error) {
 		if err != nil {
 			return Result{}, err
 		}
-		d := Decide(rec, c.Fingerprint, false, c.Policy)
+		d := c.decide(rec, false)
 		if d.Action != Claim {
 			res, err := c.settled(ctx, l, rec, d)
 			if forgotten(err) {
@@ -107,7 +121,7 @@ func Run(ctx context.Context, l ledger.Ledger, c Call) (Result, error) {
 			return res, err
 		case !errors.As(err, &busy):
 			return Result{}, err
-		case Decide(busy.Record, c.Fingerprint, false, c.Policy).Action != Claim:
+		case c.decide(busy.Record, false).Action != Claim:
 			continue // it ended between our look and our claim
 		}
 		if c.Wait {
@@ -123,6 +137,10 @@ func Run(ctx context.Context, l ledger.Ledger, c Call) (Result, error) {
 	}
 }
 
+func (c *Call) decide(rec ledger.Record, holding bool) Decision {
+	return Decide(rec, c.Fingerprint, holding, c.Policy, c.Now())
+}
+
 // forgotten tells that a record was forgotten while its output was looked for,
 // so that the call is to be decided again.
 func forgotten(err error) bool { return errors.Is(err, ledger.ErrNotFound) }
@@ -134,9 +152,9 @@ func (c *Call) claimed(ctx context.Context, l ledger.Ledger, claim ledger.Claim,
 	if err != nil {
 		return Result{}, err
 	}
-	d := Decide(rec, c.Fingerprint, true, c.Policy)
+	d := c.decide(rec, true)
 	if d.Action == Execute {
-		return c.execute(ctx, claim, rec, d, path)
+		return c.execute(ctx, l, claim, rec, d, path)
 	}
 	if err := claim.Release(); err != nil {
 		return Result{}, err
@@ -147,65 +165,124 @@ func (c *Call) claimed(ctx context.Context, l ledger.Ledger, claim ledger.Claim,
 // settled is for a call that runs nothing.
 func (c *Call) settled(ctx context.Context, l ledger.Ledger, rec ledger.Record, d Decision) (Result, error) {
 	res := Result{Decision: d, Record: rec}
-	if d.Action != Replay || c.ReplayStdout == nil && c.ReplayStderr == nil {
+	if d.Action != Replay || c.QuietOK && rec.Current.State == ledger.Succeeded {
 		return res, nil
+	}
+	err := c.replay(ctx, l, rec, &res)
+	return res, err
+}
+
+// replay writes the recorded output of the current attempt.
+func (c *Call) replay(ctx context.Context, l ledger.Ledger, rec ledger.Record, res *Result) error {
+	if c.ReplayStdout == nil && c.ReplayStderr == nil {
+		return nil
 	}
 	out, err := l.Output(ctx, rec.ID, rec.Current.RunID)
 	if err != nil {
-		return Result{}, err
+		return err
 	}
 	defer out.Close()
 	signal.Ignore(syscall.SIGPIPE) // a reader that goes away does not change what happened
 	err = out.Replay(c.ReplayStdout, c.ReplayStderr)
 	if errors.Is(err, ledger.ErrCorrupt) {
-		return Result{}, err
+		return err
 	}
 	if err != nil && !errors.Is(err, syscall.EPIPE) {
 		res.Streams = append(res.Streams, err)
 	}
-	return res, nil
+	return nil
 }
 
-// execute runs the command and records its outcome.
-func (c *Call) execute(ctx context.Context, claim ledger.Claim, rec ledger.Record, d Decision, path string) (Result, error) {
+// execute runs the command, again as long as Retries says so, and records each
+// attempt.
+func (c *Call) execute(ctx context.Context, l ledger.Ledger, claim ledger.Claim, rec ledger.Record, d Decision, path string) (Result, error) {
 	// From here to the durable outcome no signal may end us.
 	signals := proc.Catch()
 	defer signals.Stop()
+	delay := c.Retries.delays()
+	var last Result
+	for retries := 0; ; retries++ {
+		res, end, err := c.attempt(ctx, claim, rec, d, path, signals)
+		if err != nil && retries == 0 {
+			return Result{}, err
+		}
+		if err != nil { // the attempt before is what there is to tell of
+			res = last
+			if !errors.As(err, new(*proc.SignalError)) { // see Fatal
+				res.NotRetried = err
+			}
+		}
+		again := err == nil && c.again(res, retries, signals)
+		if !again {
+			// Whoever waits for the key need not wait for the reader of our output.
+			_ = claim.Release()
+		}
+		if end != nil {
+			res.Streams = end.Flush()
+		}
+		if again {
+			select {
+			case <-time.After(delay()):
+			case <-signals.Done():
+				again = false
+			}
+		}
+		if again {
+			rec, last = res.Record, res
+			continue
+		}
+		res.Fatal, _ = signals.Fatal()
+		if c.QuietOK && res.Unrecorded == nil && res.Record.Current.State == ledger.Failed {
+			if err := c.replay(ctx, l, res.Record, &res); err != nil {
+				res.Streams = append(res.Streams, err)
+			}
+		}
+		return res, nil
+	}
+}
+
+// attempt runs the command once. There is no End without a Result.
+func (c *Call) attempt(ctx context.Context, claim ledger.Claim, rec ledger.Record, d Decision, path string, signals *proc.Signals) (Result, *proc.End, error) {
 	e, err := claim.Begin(ctx, ledger.Start{
-		RunID: c.RunID, Fingerprint: c.Fingerprint, Inputs: c.Inputs, Owner: c.Owner(), MaxOutput: c.MaxOutput,
+		RunID: c.RunID(), Fingerprint: c.Fingerprint, Inputs: c.Inputs, Owner: c.Owner(), MaxOutput: c.MaxOutput,
 	})
 	if err != nil {
 		if sig, ok := signals.Fatal(); ok {
-			return Result{}, &proc.SignalError{Signal: sig}
+			return Result{}, nil, &proc.SignalError{Signal: sig}
 		}
-		return Result{}, err
+		return Result{}, nil, err
 	}
 	end, err := c.start(ctx, claim, e, rec, path, signals)
 	if end == nil {
 		if undo := e.Abandon(ctx); undo != nil {
-			return Result{}, fmt.Errorf("%w; the key counts as interrupted, although nothing was started: %v", undo, err)
+			return Result{}, nil, fmt.Errorf("%w; the key counts as interrupted, although nothing was started: %v", undo, err)
 		}
-		return Result{}, err
+		return Result{}, nil, err
 	}
 	res := Result{Decision: d, Record: rec, Status: end.Status}
 	res.Record.Fence, res.Record.Attempts, res.Record.Current = e.Fence(), e.Attempt().Number, e.Attempt()
 	if err != nil { // it ran, but nobody knows how it ended
-		res.Unrecorded, res.Streams = err, end.Flush()
-		return res, nil
+		res.Unrecorded = err
+		return res, end, nil
 	}
+	res.Record.Current, res.Unrecorded = e.Finish(ctx, c.outcome(end))
+	return res, end, nil
+}
+
+// timeoutStatus is what timeout(1) exits with.
+const timeoutStatus = 124
+
+func (c *Call) outcome(end *proc.End) ledger.Outcome {
 	o := ledger.Outcome{State: ledger.Failed, Reason: ledger.ReasonExit, ExitCode: end.ExitCode, Signal: int(end.Signal)}
 	switch {
+	case end.Stopped && c.Timeout > 0:
+		o.Reason, o.ExitCode = ledger.ReasonTimeout, timeoutStatus
 	case end.Signal != 0:
 		o.Reason = ledger.ReasonSignal
-	case end.ExitCode == 0:
+	case end.ExitCode == 0 || c.OK.Has(end.ExitCode):
 		o.State = ledger.Succeeded
 	}
-	res.Record.Current, res.Unrecorded = e.Finish(ctx, o)
-	// Whoever waits for the key need not wait for the reader of our output.
-	_ = claim.Release()
-	res.Streams = end.Flush()
-	res.Fatal, _ = signals.Fatal()
-	return res, nil
+	return o
 }
 
 func (c *Call) start(ctx context.Context, claim ledger.Claim, e ledger.Execution, rec ledger.Record, path string, signals *proc.Signals) (*proc.End, error) {
@@ -215,10 +292,13 @@ func (c *Call) start(ctx context.Context, claim ledger.Claim, e ledger.Execution
 		Env: c.Environ(Attempt{
 			ID: c.ID, Generation: rec.Generation, Number: a.Number, RunID: a.RunID, Fence: e.Fence(),
 		}),
-		Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr,
+		Stdin: c.Stdin, OwnGroup: c.Timeout > 0,
 		Record:    func(stream proc.Stream, p []byte) { e.Write(ledger.Stream(stream), p) },
 		Backlog:   c.Backlog,
-		KillAfter: killAfter,
+		KillAfter: c.KillAfter,
+	}
+	if !c.QuietOK {
+		cmd.Stdout, cmd.Stderr = c.Stdout, c.Stderr
 	}
 	if i, ok := e.(ledger.Inheriting); ok {
 		cmd.Inherit = i.Descriptors()
@@ -235,9 +315,10 @@ func (c *Call) start(ctx context.Context, claim ledger.Claim, e ledger.Execution
 			}
 		}()
 	}
+	if c.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.Timeout)
+		defer cancel()
+	}
 	return cmd.Run(ctx, signals)
 }
-
-// killAfter is how long a command that must end because its claim is lost may
-// take to do so.
-const killAfter = 10 * time.Second

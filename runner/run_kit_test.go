@@ -41,7 +41,7 @@ func (k *kit) call(argv ...string) Call {
 	in := hashkey.Argv(argv)
 	return Call{
 		ID: k.id, Argv: argv, Fingerprint: in.Fingerprint(), Inputs: in.Encode(), MaxOutput: -1,
-		RunID: fmt.Sprintf("run-%d", k.runs.Add(1)),
+		Now: time.Now, RunID: func() string { return fmt.Sprintf("run-%d", k.runs.Add(1)) },
 		Owner: func() ledger.Owner { return ledger.Owner{Host: "here", PID: os.Getpid()} },
 		Environ: func(a Attempt) []string {
 			return append(os.Environ(), fmt.Sprintf("ATTEMPT=%d", a.Number), fmt.Sprintf("FENCE=%d", a.Fence), "RUN="+a.RunID, fmt.Sprintf("GENERATION=%d", a.Generation))

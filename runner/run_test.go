@@ -3,7 +3,6 @@ package runner
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -135,12 +134,14 @@ func TestDeathBySignalIsAFailureWithItsSignal(t *testing.T) {
 func TestCommandIsToldWhichAttemptItIs(t *testing.T) {
 	k := newKit(t)
 	c := k.shell(`echo $ATTEMPT $FENCE $RUN $GENERATION; exit 1`)
-	k.want(k.first(c), Decision{Execute, NeverRun}, fmt.Sprintf("1 1 %s 1\n", c.RunID), "")
-	c.RunID = "another"
-	k.want(k.first(c), Decision{Execute, FailedIt}, "2 2 another 1\n", "")
+	as := func(runID string) Call {
+		c.RunID = func() string { return runID }
+		return c
+	}
+	k.want(k.first(as("one")), Decision{Execute, NeverRun}, "1 1 one 1\n", "")
+	k.want(k.first(as("another")), Decision{Execute, FailedIt}, "2 2 another 1\n", "")
 	must(t, k.mem.Open().Forget(t.Context(), k.id))
-	c.RunID = "a third"
-	k.want(k.first(c), Decision{Execute, NeverRun}, "1 3 a third 2\n", "")
+	k.want(k.first(as("a third")), Decision{Execute, NeverRun}, "1 3 a third 2\n", "")
 }
 
 func TestWhatCannotStartLeavesTheKeyAsItWas(t *testing.T) {

@@ -105,6 +105,7 @@ func waitHonoursContext(k *kit) {
 	}
 	for _, l := range []ledger.Ledger{k.a, k.b} {
 		k.is(l.Wait(ctx, id), context.Canceled, "Wait, cancelled before")
+		k.ok(l.Wait(ctx, key("free")), "Wait for a free key, cancelled before")
 	}
 
 	ctx, cancel = context.WithTimeout(k.ctx, moment)

@@ -37,6 +37,19 @@ func (l *Ledger) syncSpools() error { return syncDir(l.path("output")) }
 // elsewhere or was given up.
 func (l *Ledger) removeSpool(runID string) { _ = os.Remove(l.spoolPath(runID)) }
 
+// Scratch returns a new file in the ledger's directory that has no name and so
+// is gone with its last descriptor.
+func (l *Ledger) Scratch() (*os.File, error) {
+	l.mu.Lock()
+	_, err := l.writer(context.Background()) // makes the ledger
+	l.mu.Unlock()
+	if err != nil {
+		return nil, l.explain(err)
+	}
+	f, err := unnamedFile(l.path("output"))
+	return f, l.explain(err)
+}
+
 // backlogReserve is the space that a backlog leaves free: the outcomes of all
 // keys need some, and a reader that is slow must not cost one.
 const backlogReserve = 16 << 20

@@ -20,6 +20,7 @@ can make a payment or a deploy run twice.
   ledger.db, ledger.db-wal, ledger.db-shm   the records (SQLite; copy all or none)
   locks, locks.d                            who is running what; never remove it
   output/                                   recorded output of larger runs
+  secret                                    keys the hashes of environment variables
   init.lock                                 held while the ledger is made
 
 Look at it with: idem list, idem show KEY, idem logs KEY

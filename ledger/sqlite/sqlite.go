@@ -243,14 +243,11 @@ func (l *Ledger) make() error {
 	if err := checkOwn(l.dir); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(l.path("init.lock"), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	unlock, err := l.lockInit()
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	if err := inTime(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX) }, func() {}); err != nil {
-		return err
-	}
+	defer unlock()
 	if err := l.open(); !errors.Is(err, ledger.ErrMissing) {
 		return err
 	}
@@ -258,6 +255,20 @@ func (l *Ledger) make() error {
 		return err
 	}
 	return l.open()
+}
+
+// lockInit keeps other processes from making parts of the ledger meanwhile.
+func (l *Ledger) lockInit() (unlock func(), err error) {
+	f, err := os.OpenFile(l.path("init.lock"), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	unlock = func() { f.Close() }
+	if err := inTime(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX) }, unlock); err != nil {
+		unlock()
+		return nil, err
+	}
+	return unlock, nil
 }
 
 func (l *Ledger) create() error {

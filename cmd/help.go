@@ -1,0 +1,273 @@
+package cmd
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// flagGroup is a section of the manual of idem run. The other commands that
+// have these flags show them under the same headings.
+type flagGroup struct {
+	title string
+	flags []string // in the order shown
+	note  string
+	// example is for idem run alone.
+	example string
+}
+
+// flagGroups has every flag of idem run; a test holds that. It is data apart
+// from the flags, so that a call that asks for no help pays nothing for it.
+var flagGroups = []flagGroup{
+	{
+		title: "Identity",
+		flags: []string{"key", "allow-empty-parts", "per", "tz", "at", "day-start", "ttl"},
+		note: `The key names the operation. With --per each window of the calendar has a record of its own;
+the window is that in which the call starts. With --ttl a success counts for a time.`,
+		example: `idem run --key backup --per day --tz Europe/Berlin --day-start 04:00 -- ./backup.sh`,
+	},
+	{
+		title: "What must be the same",
+		flags: []string{"hash", "hash-ignore", "hash-cwd", "hash-value", "hash-env", "hash-file", "hash-stdin", "max-stdin"},
+		note: `A call with the same key and other inputs is refused. The command line is recorded as it is;
+of variables, files and stdin only digests are, never what they hold.`,
+		example: `idem run --key "deploy:$SHA" --hash-env TARGET --hash-file config/ -- ./deploy.sh`,
+	},
+	{
+		title: "Earlier outcomes",
+		flags: []string{"on-failure", "on-interrupted", "on-mismatch", "final", "max-attempts", "force"},
+		note: `A success is replayed, a failure is run again, and what was interrupted or is recorded with
+other inputs is refused. These flags change that.`,
+		example: `idem run --key "import:$ID" --final 65 --max-attempts 5 -- ./import.sh "$ID"`,
+	},
+	{
+		title:   "Outcome and retries",
+		flags:   []string{"ok", "retries", "retry-delay", "retry-max-delay", "retry-on", "timeout", "kill-after"},
+		example: `idem run --key mirror --per day --ok 24 --retries 3 --timeout 2h -- rsync -a src/ dst/`,
+	},
+	{
+		title:   "Waiting",
+		flags:   []string{"wait"},
+		example: `idem run --key "webhook:$EVENT_ID" --wait=30s -- ./handle.sh "$EVENT_ID"`,
+	},
+	{
+		title:   "Output",
+		flags:   []string{"quiet-ok", "replay", "max-output", "quiet", "verbose"},
+		example: `idem run --key report --per week --quiet-ok --max-output 1MiB -- ./report.sh`,
+	},
+	{
+		title:   "Scripts",
+		flags:   []string{"meta-file", "meta-fd", "exit-code"},
+		example: `idem run --key "$KEY" --exit-code running=0 --meta-file meta.json -- ./job.sh`,
+	},
+}
+
+// manual is the help of a command.
+func manual(c *cobra.Command) string {
+	var b strings.Builder
+	section := func(title string, parts ...string) {
+		begun := false
+		for _, part := range parts {
+			if part = strings.Trim(part, "\n"); part == "" {
+				continue
+			}
+			if !begun {
+				fmt.Fprintf(&b, "\n%s:\n", title)
+			} else {
+				b.WriteString("\n")
+			}
+			begun = true
+			b.WriteString(part + "\n")
+		}
+	}
+	b.WriteString(strings.TrimSpace(longOf(c)) + "\n")
+	section("Usage", "  "+usageLine(c))
+	section("Examples", c.Example)
+	section("Commands", commandList(c))
+	own := shown(c.LocalFlags())
+	shared := shown(c.InheritedFlags())
+	column := max(flagColumn(own), flagColumn(shared))
+	for _, g := range flagGroups {
+		text := flagList(own, g.flags, column)
+		switch {
+		case text == "":
+		case c.Name() == "run":
+			section(g.title, indent(g.note), text, indent("Example: "+g.example))
+		default:
+			section(g.title, text)
+		}
+	}
+	section("Flags", flagList(own, nil, column))
+	section("Flags of every command", flagList(shared, nil, column))
+	if whole := !c.HasParent(); whole || c.Name() == "run" {
+		section("Exit status", exitHelp())
+		section("Environment", environmentHelp)
+		if whole {
+			b.WriteString("\nidem COMMAND --help explains a command; the manual is idem run --help.\n")
+		}
+	}
+	return b.String()
+}
+
+func longOf(c *cobra.Command) string {
+	if c.Long == "" {
+		return c.Short
+	}
+	return c.Long
+}
+
+func usageLine(c *cobra.Command) string {
+	if c.HasAvailableSubCommands() {
+		return c.CommandPath() + " COMMAND"
+	}
+	if strings.Contains(c.Use, "flags]") {
+		return c.Root().Name() + " " + c.Use
+	}
+	return c.UseLine()
+}
+
+func commandList(c *cobra.Command) string {
+	var b strings.Builder
+	for _, sub := range c.Commands() {
+		if sub.IsAvailableCommand() {
+			fmt.Fprintf(&b, "  %-12s%s\n", sub.Name(), sub.Short)
+		}
+	}
+	return b.String()
+}
+
+func indent(text string) string {
+	if text == "" {
+		return ""
+	}
+	return "  " + strings.ReplaceAll(text, "\n", "\n  ")
+}
+
+// shown returns the flags that are not hidden, in the order of their set.
+// -h needs no words.
+func shown(set *pflag.FlagSet) []*pflag.Flag {
+	var flags []*pflag.Flag
+	set.VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden && f.Name != "help" {
+			flags = append(flags, f)
+		}
+	})
+	return flags
+}
+
+// flagList describes those of the flags that are named, each once; with no
+// names, those that no group names.
+func flagList(flags []*pflag.Flag, names []string, column int) string {
+	var b strings.Builder
+	add := func(f *pflag.Flag) {
+		_, text := pflag.UnquoteUsage(f)
+		lines := wrapText(text+defaultOf(f), helpWidth-column)
+		fmt.Fprintf(&b, "%-*s%s\n", column, flagHead(f), strings.Join(lines, "\n"+strings.Repeat(" ", column)))
+	}
+	if names == nil {
+		for _, f := range flags {
+			if !grouped(f.Name) {
+				add(f)
+			}
+		}
+	}
+	for _, name := range names {
+		for _, f := range flags {
+			if f.Name == name {
+				add(f)
+			}
+		}
+	}
+	return b.String()
+}
+
+func grouped(name string) bool {
+	for _, g := range flagGroups {
+		for _, n := range g.flags {
+			if n == name {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// helpWidth is how wide a line of flags is at most.
+const helpWidth = 100
+
+func flagColumn(flags []*pflag.Flag) int {
+	n := 0
+	for _, f := range flags {
+		n = max(n, len(flagHead(f))+3)
+	}
+	return n
+}
+
+// flagHead is a flag as it is typed.
+func flagHead(f *pflag.Flag) string {
+	s := "      --" + f.Name
+	if f.Shorthand != "" {
+		s = "  -" + f.Shorthand + ", --" + f.Name
+	}
+	value, _ := pflag.UnquoteUsage(f)
+	switch {
+	case value == "":
+		return s
+	case f.NoOptDefVal != "": // only with "=" is a value its own
+		return s + "[=" + value + "]"
+	}
+	return s + " " + value
+}
+
+func defaultOf(f *pflag.Flag) string {
+	switch f.DefValue {
+	case "", "0", "false", "[]":
+		return ""
+	}
+	return " (default " + f.DefValue + ")"
+}
+
+// wrapText breaks text into lines of at most width bytes.
+func wrapText(text string, width int) []string {
+	lines := []string{""}
+	for _, word := range strings.Fields(text) {
+		last := &lines[len(lines)-1]
+		switch {
+		case *last == "":
+			*last = word
+		case len(*last)+1+len(word) > width:
+			lines = append(lines, word)
+		default:
+			*last += " " + word
+		}
+	}
+	return lines
+}
+
+func exitHelp() string {
+	var b strings.Builder
+	for _, row := range exitTable {
+		lines := wrapText(row.meaning, helpWidth-9)
+		fmt.Fprintf(&b, "  %-6s %s\n", row.code, strings.Join(lines, "\n         "))
+	}
+	return b.String()
+}
+
+const environmentHelp = `  IDEM_LEDGER      the ledger's directory, as --ledger
+  IDEM_NAMESPACE   the namespace, as --namespace
+  TZ               the time zone of the calendar without --tz
+  STATE_DIRECTORY, XDG_STATE_HOME, HOME
+                   where the ledger is by default
+
+  A command finds in its environment:
+  IDEM_KEY, IDEM_NAMESPACE, IDEM_WINDOW
+                   what it is run for
+  IDEM_RUN_ID      a UUID of this attempt, which sorts by time
+  IDEM_ATTEMPT     the number of this attempt
+  IDEM_FENCE       a number that only grows for the key
+  IDEM_TOKEN       a UUID for Idempotency-Key headers, the same for every attempt; another in each
+                   window; IDEM_TOKEN_HEX is the same without dashes
+  IDEM_LEDGER      the ledger's directory
+  IDEM_CHAIN       the keys it runs under`

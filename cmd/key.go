@@ -1,0 +1,152 @@
+package cmd
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"idem/hashkey"
+)
+
+const keyLong = `Print what idem run would know a call by: its key, its window, its fingerprint
+and the inputs that the fingerprint is made of. Nothing is run or recorded; but
+with --hash-env a ledger is made if there is none, for the secret that variables
+are hashed with.
+
+With --new, print a fresh UUID (version 7), to be used as a key.`
+
+// keyOutput is what key --json prints.
+type keyOutput struct {
+	Schema      int         `json:"schema"`
+	Namespace   string      `json:"namespace"`
+	Key         string      `json:"key"`
+	Window      string      `json:"window"`
+	Fingerprint string      `json:"fingerprint"`
+	Inputs      []inputView `json:"inputs"`
+}
+
+// inputView is one input. Its value is a digest where it might be a secret.
+type inputView struct {
+	Kind    string    `json:"kind"`
+	Name    string    `json:"name"`
+	Value   jsonBytes `json:"value"`
+	Missing bool      `json:"missing"`
+}
+
+func (a *app) keyCommand() *cobra.Command {
+	o := newIdentity()
+	var asJSON, fresh bool
+	c := &cobra.Command{
+		Use:     "key [flags] [--] COMMAND [ARG...]",
+		Short:   "Print the key and the fingerprint of a call",
+		Long:    keyLong,
+		Example: "  idem key --per day --hash-file config.yml -- ./backup.sh\n  idem key --new",
+		RunE: func(c *cobra.Command, args []string) error {
+			if fresh {
+				return a.print(newRunID() + "\n")
+			}
+			return a.key(c.Context(), o, args, asJSON)
+		},
+	}
+	f := c.Flags()
+	f.SetInterspersed(false)
+	f.SortFlags = false
+	o.flags(f)
+	f.BoolVar(&fresh, "new", false, "print a fresh UUID instead")
+	f.BoolVar(&asJSON, "json", false, "a JSON object")
+	return c
+}
+
+func (a *app) key(ctx context.Context, o *identity, argv []string, asJSON bool) error {
+	if len(argv) == 0 {
+		return usage("no command to print the key of").hint("idem key [run flags] -- COMMAND [ARG...]; for a fresh key: idem key --new")
+	}
+	l, err := openLedger(a.ledger)
+	if err != nil {
+		return err
+	}
+	in, err := a.identify(ctx, o, argv, naming{l}, time.Now())
+	if err != nil {
+		return err
+	}
+	v := keyOutput{
+		Schema: metaSchema, Namespace: in.id.Namespace, Key: in.id.Key, Window: in.id.Window,
+		Fingerprint: in.inputs.Fingerprint(), Inputs: []inputView{},
+	}
+	for _, p := range in.inputs {
+		v.Inputs = append(v.Inputs, viewInput(p))
+	}
+	if asJSON {
+		return a.printJSON(v)
+	}
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, row := range [][2]string{{"key", v.Key}, {"namespace", v.Namespace}, {"window", v.Window}, {"fingerprint", v.Fingerprint}} {
+		if row[1] != "" {
+			fmt.Fprintf(w, "%s:\t%s\n", row[0], escape(row[1]))
+		}
+	}
+	for _, in := range v.Inputs {
+		value := quote(string(in.Value))
+		if in.Missing {
+			value = "missing"
+		}
+		fmt.Fprintf(w, "%s:\t%s\n", escape(strings.TrimSpace(in.Kind+" "+in.Name)), value)
+	}
+	_ = w.Flush() // into memory
+	return a.print(b.String())
+}
+
+func viewInput(p hashkey.Part) inputView {
+	v := inputView{Kind: string(p.Kind), Name: p.Name, Value: jsonBytes(p.Value)}
+	switch p.Kind {
+	case hashkey.KindEnv, hashkey.KindFile, hashkey.KindStdin:
+		v.Missing = string(p.Value) == string(hashkey.Absent())
+		v.Value = ""
+		if !v.Missing {
+			v.Value = jsonBytes(hex.EncodeToString(p.Value[1:]))
+		}
+	}
+	return v
+}
+
+const tokenLong = `Print the IDEM_TOKEN of a key: the UUID that its command finds in its
+environment, the same for every attempt, changed only by idem forget.`
+
+func (a *app) tokenCommand() *cobra.Command {
+	var asHex bool
+	c := &cobra.Command{
+		Use:     "token KEY",
+		Short:   "Print the IDEM_TOKEN of a key",
+		Long:    tokenLong,
+		Example: "  curl -H \"Idempotency-Key: $(idem token order:4711:charge)\" https://api.example.com/charges",
+		Args:    exactArgs(1, "one key"),
+		RunE: func(c *cobra.Command, args []string) error {
+			id, err := a.id(args[0], true)
+			if err != nil {
+				return err
+			}
+			l, err := openLedger(a.ledger)
+			if err != nil {
+				return err
+			}
+			rec, err := a.find(c.Context(), l, id)
+			if err != nil {
+				return err
+			}
+			token := hashkey.Token(rec.ID.Namespace, rec.ID.Key, rec.ID.Window, rec.Generation).String()
+			if asHex {
+				token = strings.ReplaceAll(token, "-", "")
+			}
+			return a.print(token + "\n")
+		},
+	}
+	a.windowFlag(c)
+	c.Flags().BoolVar(&asHex, "hex", false, "without dashes, 32 characters")
+	return c
+}

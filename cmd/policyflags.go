@@ -1,0 +1,46 @@
+package cmd
+
+import (
+	"github.com/spf13/pflag"
+
+	"idem/runner"
+)
+
+// policyFlags are the flags that say what to do about an earlier outcome. All
+// they do is in runner.Decide.
+type policyFlags struct {
+	onFailure     choice
+	onInterrupted choice
+	onMismatch    choice
+	force         bool
+	final         codes
+	maxAttempts   int
+}
+
+func newPolicyFlags() *policyFlags {
+	return &policyFlags{
+		onFailure:     choice{value: string(runner.Rerun), of: []string{"rerun", "replay", "refuse"}},
+		onInterrupted: choice{value: string(runner.RefuseIt), of: []string{"refuse", "rerun"}},
+		onMismatch:    choice{value: string(runner.RefuseIt), of: []string{"refuse", "rerun"}},
+	}
+}
+
+func (o *policyFlags) flags(f *pflag.FlagSet) {
+	f.Var(&o.onFailure, "on-failure", "after a failure: `CHOICE` of rerun, replay or refuse (status 80)")
+	f.Var(&o.onInterrupted, "on-interrupted", "after an attempt whose end nobody saw: `CHOICE` of refuse (status 79) or rerun")
+	f.Var(&o.onMismatch, "on-mismatch", "when the key is recorded with other inputs: `CHOICE` of refuse (status 65) or rerun")
+	f.Var(&o.final, "final", "failures with these exit statuses are not run again but replayed: `CODES` such as 2,64-78")
+	f.IntVar(&o.maxAttempts, "max-attempts", 0, "refuse (status 80) when the key has had `N` attempts without success")
+	f.BoolVar(&o.force, "force", false, "run again also after a success; never while it runs")
+}
+
+func (o *policyFlags) policy(id *identity) (runner.Policy, error) {
+	if o.maxAttempts < 0 {
+		return runner.Policy{}, usage("--max-attempts wants a number from 0 on")
+	}
+	return runner.Policy{
+		OnFailure: runner.Choice(o.onFailure.value), OnInterrupted: runner.Choice(o.onInterrupted.value),
+		OnMismatch: runner.Choice(o.onMismatch.value), Force: o.force,
+		TTL: id.ttl.limit, Final: o.final.set, MaxAttempts: o.maxAttempts,
+	}, nil
+}

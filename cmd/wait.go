@@ -1,0 +1,94 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"idem/ledger"
+	"idem/ledger/sqlite"
+)
+
+const waitLong = `Wait until keys are settled: succeeded, failed or interrupted. A key that was
+never run is waited for too.
+
+The exit status is that of the first key, in the order given, that did not
+succeed: its recorded status, or 79 when it was interrupted; 0 when all
+succeeded, 75 when the time is over.`
+
+func (a *app) waitCommand() *cobra.Command {
+	var timeout duration
+	c := &cobra.Command{
+		Use:     "wait KEY...",
+		Short:   "Wait until keys are settled",
+		Long:    waitLong,
+		Example: "  idem wait --timeout 10m deploy:prod:4f2c1e && ./smoke-test.sh",
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usage("no key to wait for").hint("idem wait KEY...")
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, keys []string) error { return a.wait(c.Context(), keys, timeout) },
+	}
+	a.windowFlag(c)
+	c.Flags().Var(&timeout, "timeout", "give up (status 75) after `DURATION` (default never)")
+	return c
+}
+
+func (a *app) wait(ctx context.Context, keys []string, timeout duration) error {
+	var ids []ledger.ID
+	for _, key := range keys {
+		id, err := a.id(key, true)
+		if err != nil {
+			return err
+		}
+		ids = append(ids, id)
+	}
+	if timeout.Duration > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout.Duration)
+		defer cancel()
+	}
+	l, err := openLedger(a.ledger)
+	if err != nil {
+		return err
+	}
+	var first error
+	for _, id := range ids {
+		rec, err := a.settledRecord(ctx, l, id)
+		switch {
+		case errors.Is(err, context.DeadlineExceeded):
+			return fail(exitBusy, "key %s is not settled after %v", quote(id.Key), timeout.Duration)
+		case err != nil:
+			return err
+		case first != nil:
+		case rec.Phase() == ledger.PhaseInterrupted:
+			first = interruptedFailure(rec)
+		case rec.Current.State == ledger.Failed:
+			first = fail(rec.Current.ExitCode, "key %s failed: its attempt %d %s", quote(id.Key), rec.Current.Number, ending(rec.Current))
+		}
+	}
+	return first
+}
+
+// settledRecord waits until a key has a record that nobody is working on.
+func (a *app) settledRecord(ctx context.Context, l *sqlite.Ledger, id ledger.ID) (ledger.Record, error) {
+	for {
+		rec, err := a.find(ctx, l, id)
+		if err != nil {
+			return rec, err
+		}
+		switch rec.Phase() {
+		case ledger.PhaseSucceeded, ledger.PhaseFailed, ledger.PhaseInterrupted:
+			return rec, nil
+		}
+		select {
+		case <-ctx.Done():
+			return rec, ctx.Err()
+		case <-time.After(followInterval):
+		}
+	}
+}

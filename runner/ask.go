@@ -1,0 +1,42 @@
+package runner
+
+import (
+	"context"
+	"errors"
+
+	"idem/ledger"
+)
+
+// Ask tells what Run would decide for the call now. It takes nothing and
+// writes nothing, so that the answer may be outdated when it arrives.
+func Ask(ctx context.Context, l ledger.Ledger, c Call) (Decision, ledger.Record, error) {
+	rec, err := l.Get(ctx, c.ID)
+	if err != nil {
+		return Decision{}, rec, err
+	}
+	d := c.decide(rec, false)
+	if d.Action != Claim {
+		return d, rec, nil
+	}
+	held := rec.Phase() == ledger.PhaseRunning
+	if !held { // but maybe about to be, or leftovers of a failed attempt are alive
+		if held, err = busy(ctx, l, c.ID); err != nil {
+			return Decision{}, rec, err
+		}
+	}
+	if held {
+		return Decision{Refuse, Busy}, rec, nil
+	}
+	return c.decide(rec, true), rec, nil // which the claim would let it do
+}
+
+// busy tells whether a claim would fail now.
+func busy(ctx context.Context, l ledger.Ledger, id ledger.ID) (bool, error) {
+	now, cancel := context.WithCancel(ctx)
+	cancel()
+	err := l.Wait(now, id)
+	if errors.Is(err, context.Canceled) && ctx.Err() == nil {
+		return true, nil
+	}
+	return false, err
+}

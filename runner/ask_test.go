@@ -1,0 +1,107 @@
+package runner
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"idem/ledger"
+	"idem/ledger/ledgertest"
+)
+
+// What is answered is what a call at the same moment does, for every state and
+// policy, and to answer nothing is written.
+func TestAskIsWhatRunDecides(t *testing.T) {
+	t.Parallel()
+	none := Codes{{1, 1}}
+	for _, state := range states {
+		for _, policy := range []Policy{
+			{},
+			{Force: true},
+			{Nested: true},
+			{OnFailure: ReplayIt},
+			{OnFailure: RefuseIt},
+			{OnInterrupted: Rerun},
+			{OnMismatch: Rerun},
+			{TTL: time.Hour},
+			{TTL: time.Nanosecond},
+			{Final: none},
+			{MaxAttempts: 1},
+			{MaxAttempts: 1, OnInterrupted: Rerun},
+			{MaxAttempts: 1, OnInterrupted: Rerun, Force: true, Final: none},
+		} {
+			for _, fingerprint := range []string{ours, theirs} {
+				k := newKit(t)
+				l, id := reach(t, state)
+				c := k.call("true")
+				c.ID, c.Fingerprint, c.Policy = id, fingerprint, policy
+				before, history := seen(t, l, id)
+				f := &ledgertest.Faulty{Ledger: l}
+				d, rec, err := Ask(t.Context(), f, c)
+				must(t, err)
+				if diff := cmp.Diff(before, rec); diff != "" {
+					t.Errorf("%s: the record is told otherwise:\n%s", state, diff)
+				}
+				for _, call := range f.Calls() {
+					if !slices.Contains([]string{"Get", "Wait"}, call) {
+						t.Errorf("%s, %+v: to ask calls %v", state, policy, f.Calls())
+					}
+				}
+				after, later := seen(t, l, id)
+				if diff := cmp.Diff(before, after) + cmp.Diff(history, later); diff != "" {
+					t.Errorf("%s, %+v: to ask has changed something:\n%s", state, policy, diff)
+				}
+				o := k.run(l, c)
+				if o.err != nil || o.Decision != d {
+					t.Errorf("%s, %s, %+v: asked %v, the call made %v, error %v", state, fingerprint, policy, d, o.Decision, o.err)
+				}
+			}
+		}
+	}
+}
+
+func seen(t *testing.T, l ledger.Ledger, id ledger.ID) (ledger.Record, []ledger.Attempt) {
+	t.Helper()
+	rec, err := l.Get(t.Context(), id)
+	must(t, err)
+	history, err := l.Attempts(t.Context(), id)
+	must(t, err)
+	return rec, history
+}
+
+// A key that is claimed is busy, whatever its record says so far.
+func TestAskOfAClaimedKey(t *testing.T) {
+	t.Parallel()
+	for _, state := range []string{"none", "forgotten", "retry", "interrupted", "succeeded", "failed"} {
+		k := newKit(t)
+		l, id := reach(t, state)
+		claim, err := l.Claim(t.Context(), id)
+		must(t, err)
+		c := k.call("true")
+		c.ID, c.Fingerprint = id, ours
+		for _, c.Policy = range []Policy{{}, {Force: true, OnInterrupted: Rerun}} {
+			d, _, err := Ask(t.Context(), l, c)
+			o := k.run(l, c)
+			if err != nil || o.err != nil || d != o.Decision {
+				t.Errorf("%s, %+v: asked %v, error %v; the call made %v, error %v", state, c.Policy, d, err, o.Decision, o.err)
+			}
+		}
+		must(t, claim.Release())
+	}
+}
+
+func TestAskSaysWhenTheLedgerFails(t *testing.T) {
+	t.Parallel()
+	for n, state := range map[int]string{1: "none", 2: "failed"} {
+		k := newKit(t)
+		l, id := reach(t, state)
+		c := k.call("true")
+		c.ID, c.Fingerprint = id, ours
+		if d, _, err := Ask(t.Context(), &ledgertest.Faulty{Ledger: l, FailAt: n}, c); !errors.Is(err, ledgertest.ErrFaulty) {
+			t.Errorf("%s: got %v, error %v", state, d, err)
+		}
+	}
+}

@@ -1,0 +1,148 @@
+package runner
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"idem/ledger"
+)
+
+func TestQuietSaysNothingOfASuccess(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	c := k.job()
+	c.QuietOK = true
+	k.want(k.first(c), Decision{Execute, NeverRun}, "", "")
+	k.want(k.first(c), Decision{Replay, Succeeded}, "", "")
+	c.QuietOK = false
+	k.want(k.first(c), Decision{Replay, Succeeded}, jobOut, jobErr) // it is recorded
+	if k.side() != 1 {
+		t.Errorf("the command ran %d times", k.side())
+	}
+}
+
+func TestQuietCountsWhatIsOKAsASuccess(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	k.write("exit", "24")
+	c := k.job()
+	c.QuietOK, c.OK = true, codes(t, "24")
+	k.want(k.first(c), Decision{Execute, NeverRun}, "", "")
+	k.want(k.first(c), Decision{Replay, Succeeded}, "", "")
+}
+
+func TestQuietSaysAllOfAFailure(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	k.write("exit", "3")
+	c := k.job()
+	c.QuietOK = true
+	k.want(k.first(c), Decision{Execute, NeverRun}, jobOut, jobErr)
+	c.Policy.OnFailure = ReplayIt
+	k.want(k.first(c), Decision{Replay, FailedIt}, jobOut, jobErr)
+	c.Policy = Policy{Final: codes(t, "3")}
+	k.want(k.first(c), Decision{Replay, Final}, jobOut, jobErr)
+
+	killed := k.shell("echo out; kill -KILL $$")
+	killed.QuietOK, killed.Policy.OnMismatch = true, Rerun
+	k.want(k.first(killed), Decision{Execute, Mismatch}, "out\n", "")
+}
+
+// Both streams are one file, as in 2>&1: what comes out is in the order in which
+// it was written.
+func TestQuietKeepsTheOrder(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	// The pauses are for the recorder: it reads two pipes, and what waits in both
+	// at once has no order.
+	c := k.shell("for i in 1 2 3 4 5; do echo out $i; sleep 0.1; echo err $i >&2; sleep 0.1; done; exit 3")
+	c.QuietOK = true
+	one, err := os.OpenFile(k.path("both"), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	must(t, err)
+	defer one.Close()
+	c.Stdin, c.Stdout, c.Stderr, c.ReplayStdout, c.ReplayStderr = one, one, one, one, one
+	res, err := Run(t.Context(), k.mem.Open(), c)
+	must(t, err)
+	if res.Record.Phase() != ledger.PhaseFailed || res.Streams != nil {
+		t.Errorf("got %+v", res)
+	}
+	want := ""
+	for i := 1; i <= 5; i++ {
+		want += fmt.Sprintf("out %d\nerr %d\n", i, i)
+	}
+	got, err := os.ReadFile(k.path("both"))
+	must(t, err)
+	if string(got) != want {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestQuietSaysNothingOfAttemptsBeforeASuccess(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	c := k.failing(3, 0)
+	c.QuietOK, c.Retries.N = true, 3
+	k.want(k.first(c), Decision{Execute, NeverRun}, "", "")
+	if k.side() != 2 {
+		t.Errorf("the command ran %d times", k.side())
+	}
+	k.id.Key = "another"
+	failing := k.failing(3, 4)
+	failing.QuietOK, failing.Retries.N = true, 1
+	must(t, os.Remove(k.path("side")))
+	k.want(k.first(failing), Decision{Execute, NeverRun}, "out 2\n", "err 2\n") // the last word
+}
+
+func TestQuietHoldsBackMuch(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	c := k.shell("seq 100000; exit 3")
+	c.QuietOK = true
+	o := k.first(c)
+	if o.err != nil || strings.Count(o.out, "\n") != 100000 || !strings.HasSuffix(o.out, "\n100000\n") || o.fed != "" {
+		t.Errorf("got %d bytes, error %v", len(o.out), o.err)
+	}
+}
+
+func TestOKIsASuccessThatKeepsItsStatus(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	k.write("exit", "24")
+	c := k.job()
+	c.OK = codes(t, "20-25")
+	o := k.first(c)
+	k.want(o, Decision{Execute, NeverRun}, jobOut, jobErr)
+	for _, a := range []ledger.Attempt{o.Record.Current, k.record().Current} {
+		if a.State != ledger.Succeeded || a.ExitCode != 24 || a.Reason != ledger.ReasonExit {
+			t.Errorf("got %+v", a)
+		}
+	}
+	c.OK = nil // what is done is done
+	o = k.first(c)
+	k.want(o, Decision{Replay, Succeeded}, jobOut, jobErr)
+	if o.Record.Current.ExitCode != 24 || k.side() != 1 {
+		t.Errorf("got %+v, ran %d times", o.Record.Current, k.side())
+	}
+}
+
+func TestOKIsAboutNothingButItsStatuses(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		ok, script string
+		state      ledger.State
+	}{
+		{"24", "exit 0", ledger.Succeeded}, // which is one always
+		{"24", "exit 23", ledger.Failed},
+		{"0-255", "exit 255", ledger.Succeeded},
+		{"0-255", "kill -KILL $$", ledger.Failed}, // not an exit
+	} {
+		k := newKit(t)
+		c := k.shell(test.script)
+		c.OK = codes(t, test.ok)
+		if o := k.first(c); o.err != nil || o.Record.Current.State != test.state {
+			t.Errorf("%s, %s: got %+v, error %v", test.ok, test.script, o.Record.Current, o.err)
+		}
+	}
+}

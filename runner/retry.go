@@ -1,0 +1,47 @@
+package runner
+
+import (
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"idem/ledger"
+	"idem/proc"
+)
+
+// Retries says how often and when one call runs a command again that failed.
+type Retries struct {
+	N        int
+	Delay    time.Duration // before the first; then twice as long each time
+	MaxDelay time.Duration
+	On       Codes // exit statuses that are worth it; empty: all
+}
+
+// delays returns what gives one delay after the other: exponential, with a
+// jitter of half of each, so that many callers do not come back in step, and
+// none longer than MaxDelay (or Delay, if that is longer).
+func (r Retries) delays() func() time.Duration {
+	limit := max(r.MaxDelay, r.Delay)
+	b := &backoff.ExponentialBackOff{
+		InitialInterval: r.Delay, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: limit,
+	}
+	b.Reset()
+	return func() time.Duration { return min(b.NextBackOff(), limit) }
+}
+
+// again tells whether an attempt that has just ended is followed by another one
+// in the same call. A command that was killed by a signal is not run again, nor
+// is any after a signal that was meant to end idem.
+func (c *Call) again(res Result, retries int, signals *proc.Signals) bool {
+	cur := res.Record.Current
+	if _, stopped := signals.Seen(); stopped || res.Unrecorded != nil || retries >= c.Retries.N {
+		return false
+	}
+	if cur.State != ledger.Failed || cur.Reason == ledger.ReasonSignal || c.Policy.final(cur) {
+		return false
+	}
+	if len(c.Retries.On) > 0 && !c.Retries.On.Has(cur.ExitCode) {
+		return false
+	}
+	return !c.Policy.exhausted(res.Record)
+}

@@ -1,0 +1,174 @@
+package runner
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"idem/ledger"
+	"idem/ledger/sqlite"
+)
+
+// soon is a timeout that a loaded machine does not reach before a shell has
+// begun.
+const soon = 3 * time.Second
+
+// needsGroup skips a test where the command stays in our group because we may
+// be in a terminal's foreground.
+func needsGroup(t *testing.T) {
+	if tty, err := os.Open("/dev/tty"); err == nil {
+		tty.Close()
+		t.Skip("run without a terminal: setsid -w go test ./runner")
+	}
+}
+
+// alive tells whether a process, whose id is in a file, has not ended.
+func (k *kit) alive(name string) bool {
+	k.Helper()
+	b, err := os.ReadFile(k.path(name))
+	must(k.T, err)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	must(k.T, err)
+	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	zombie := strings.Contains(string(stat), ") Z ")
+	return !zombie && syscall.Kill(pid, 0) == nil
+}
+
+// timedOut checks the outcome of a call that its timeout has ended.
+func (k *kit) timedOut(o outcome, by syscall.Signal) {
+	k.Helper()
+	cur := o.Record.Current
+	if o.err != nil || o.Action != Execute || o.Unrecorded != nil || o.Fatal != 0 {
+		k.Fatalf("got %v, error %v, unrecorded %v", o.Decision, o.err, o.Unrecorded)
+	}
+	if cur.State != ledger.Failed || cur.Reason != ledger.ReasonTimeout || cur.ExitCode != 124 || cur.Signal != int(by) || o.Status.Signal != by {
+		k.Errorf("got %+v, status %+v", cur, o.Status)
+	}
+}
+
+func TestTimeoutEndsTheCommand(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	c := k.shell("echo x >>side; echo out; exec sleep 600")
+	c.Timeout = soon
+	o := k.first(c)
+	k.timedOut(o, syscall.SIGTERM)
+	k.want(o, Decision{Execute, NeverRun}, "out\n", "")
+
+	again := c // and what is recorded is a failure like others
+	again.Policy.OnFailure = ReplayIt
+	k.want(k.first(again), Decision{Replay, FailedIt}, "out\n", "")
+	again.Policy = Policy{Final: Codes{{124, 124}}}
+	k.want(k.first(again), Decision{Replay, Final}, "out\n", "")
+}
+
+func TestTimeoutIsOneWhateverTheCommandMakesOfIt(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	c := k.shell("trap 'echo cleaned up; exit 0' TERM; while :; do sleep 0.05; done")
+	c.Timeout = soon
+	o := k.first(c)
+	k.timedOut(o, 0)
+	if o.out != "cleaned up\n" {
+		t.Errorf("got stdout %q", o.out)
+	}
+}
+
+func TestKillComesAfterAnIgnoredTerm(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	c := k.shell("trap '' TERM; echo out; while :; do sleep 0.05; done")
+	c.Timeout, c.KillAfter = soon, 100*time.Millisecond
+	o := k.first(c)
+	k.timedOut(o, syscall.SIGKILL)
+	k.want(o, Decision{Execute, NeverRun}, "out\n", "")
+}
+
+func TestNoTimeoutForWhatEndsInTime(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	c := k.job()
+	c.Timeout, c.KillAfter = time.Hour, time.Millisecond
+	k.want(k.first(c), Decision{Execute, NeverRun}, jobOut, jobErr)
+}
+
+func TestEachAttemptHasItsOwnTimeout(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	c := k.shell("echo x >>side; [ $ATTEMPT = 2 ] || exec sleep 600")
+	c.Timeout, c.Retries.N = soon, 3
+	k.want(k.first(c), Decision{Execute, NeverRun}, "", "")
+	if a := k.attempts(); len(a) != 2 || a[0].Reason != ledger.ReasonTimeout || a[1].State != ledger.Succeeded || k.side() != 2 {
+		t.Errorf("got the history %+v", a)
+	}
+}
+
+func TestTimeoutEndsTheChildrenToo(t *testing.T) {
+	t.Parallel()
+	needsGroup(t)
+	k := newKit(t)
+	c := k.shell("sleep 600 & echo $! >child; wait")
+	c.Timeout = soon
+	o := k.first(c)
+	k.timedOut(o, syscall.SIGTERM)
+	k.until("the end of the child", func() bool { return !k.alive("child") })
+}
+
+func TestCommandLeavesOurGroupOnlyForATimeout(t *testing.T) {
+	t.Parallel()
+	needsGroup(t)
+	k := newKit(t)
+	const group = `set -- $(cat /proc/self/stat); echo $5` // of cat
+	for timeout, own := range map[time.Duration]bool{0: false, time.Hour: true} {
+		c := k.shell(group)
+		c.Timeout, c.Policy.Force = timeout, true
+		o := k.first(c)
+		if o.err != nil || (strings.TrimSpace(o.out) != strconv.Itoa(syscall.Getpgrp())) != own {
+			t.Errorf("timeout %v: the command is in group %q, we are in %d, error %v", timeout, o.out, syscall.Getpgrp(), o.err)
+		}
+	}
+}
+
+// What has left the group survives, and keeps the key busy: for the retry that
+// is due and for later calls.
+func TestSurvivorsOfATimeoutKeepTheKeyBusy(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	l, err := sqlite.Open(filepath.Join(k.dir, "ledger"))
+	must(t, err)
+	defer l.Close()
+	c := k.shell("echo x >>side; [ $ATTEMPT = 1 ] || exit 0; setsid sh -c 'echo $$ >survivor; exec sleep 600' & while [ ! -s survivor ]; do sleep 0.01; done; exec sleep 600")
+	c.Timeout, c.Retries.N = soon, 3
+	o := k.run(l, c)
+	k.timedOut(o, syscall.SIGTERM)
+	var busy *ledger.BusyError
+	if !errors.As(o.NotRetried, &busy) || !busy.Leftover || o.Record.Attempts != 1 || k.side() != 1 {
+		t.Errorf("not retried: %v; ran %d times, %+v", o.NotRetried, k.side(), o.Record)
+	}
+	b, err := os.ReadFile(k.path("survivor"))
+	must(t, err)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	must(t, err)
+	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
+	if !k.alive("survivor") {
+		t.Fatal("it has not survived")
+	}
+	o = k.run(l, c)
+	k.want(o, Decision{Refuse, Busy}, "", "")
+	if !o.Leftover || o.Record.Current.Reason != ledger.ReasonTimeout {
+		t.Errorf("got %+v", o.Result)
+	}
+	if d, _, err := Ask(t.Context(), l, c); err != nil || d != (Decision{Refuse, Busy}) {
+		t.Errorf("asked: got %v, error %v", d, err)
+	}
+
+	must(t, syscall.Kill(pid, syscall.SIGKILL))
+	c.Wait = true
+	k.want(k.run(l, c), Decision{Execute, FailedIt}, "", "")
+}
