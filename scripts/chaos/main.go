@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -82,23 +81,8 @@ func chaos(args []string) error {
 		*seed = rand.Uint64N(1_000_000)
 	}
 
-	self, err := os.Executable()
+	dir, self, idem, err := rig.Setup("chaos", *program)
 	if err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp("", "idem-chaos-")
-	if err != nil {
-		return err
-	}
-	if *program == "" {
-		if *program, err = rig.Build(".", filepath.Join(dir, "idem")); err != nil {
-			return err
-		}
-	}
-	if *program, err = filepath.Abs(*program); err != nil {
-		return err
-	}
-	if _, err := exec.LookPath(*program); err != nil {
 		return err
 	}
 
@@ -107,7 +91,7 @@ func chaos(args []string) error {
 			continue
 		}
 		fmt.Printf("--- %s: %s (seed %d)\n", p.name, p.what, *seed)
-		l := &lab{dir: filepath.Join(dir, p.name), idem: *program, self: self, seed: *seed, options: o}
+		l := &lab{dir: filepath.Join(dir, p.name), idem: idem, self: self, seed: *seed, options: o}
 		if err := os.Mkdir(l.dir, 0o700); err != nil {
 			return err
 		}

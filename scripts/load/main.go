@@ -12,7 +12,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 
@@ -70,23 +69,8 @@ func run(args []string) error {
 		*callers, *rounds = 100, 2
 	}
 
-	self, err := os.Executable()
+	dir, self, idem, err := rig.Setup("load", *program)
 	if err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp("", "idem-load-")
-	if err != nil {
-		return err
-	}
-	if *program == "" {
-		if *program, err = rig.Build(".", filepath.Join(dir, "idem")); err != nil {
-			return err
-		}
-	}
-	if *program, err = filepath.Abs(*program); err != nil {
-		return err
-	}
-	if _, err := exec.LookPath(*program); err != nil {
 		return err
 	}
 	for _, p := range parts {
@@ -94,7 +78,7 @@ func run(args []string) error {
 			continue
 		}
 		fmt.Printf("--- %s: %s\n", p.name, p.what)
-		l := &load{dir: filepath.Join(dir, p.name), idem: *program, self: self, callers: *callers, rounds: *rounds}
+		l := &load{dir: filepath.Join(dir, p.name), idem: idem, self: self, callers: *callers, rounds: *rounds}
 		if err := os.Mkdir(l.dir, 0o700); err != nil {
 			return err
 		}

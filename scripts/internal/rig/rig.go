@@ -44,6 +44,26 @@ func Build(pkg, program string) (string, error) {
 	return program, nil
 }
 
+// Setup makes a directory for what a program named so leaves, and returns it
+// with the path of this very program, which is also its helpers', and that of
+// the idem to try: program, or one built here when that is empty.
+func Setup(name, program string) (dir, self, idem string, err error) {
+	if self, err = os.Executable(); err != nil {
+		return
+	}
+	if dir, err = os.MkdirTemp("", "idem-"+name+"-"); err != nil {
+		return
+	}
+	if program == "" {
+		idem, err = Build(".", filepath.Join(dir, "idem"))
+		return
+	}
+	if idem, err = filepath.Abs(program); err == nil {
+		_, err = exec.LookPath(idem)
+	}
+	return
+}
+
 // Watch looks at all directories of the module. go test repeats the result of a
 // test until something changes that the test has looked at; without this it
 // would not know that a test of ours depends on the whole program.
