@@ -59,7 +59,7 @@ other inputs is refused. These flags change that.`,
 	},
 	{
 		title:   "Scripts",
-		flags:   []string{"meta-file", "meta-fd", "exit-code"},
+		flags:   []string{"meta-file", "meta-fd", "exit-code", "on-ledger-error"},
 		example: `idem run --key "$KEY" --exit-code running=0 --meta-file meta.json -- ./job.sh`,
 	},
 }
@@ -257,6 +257,7 @@ func exitHelp() string {
 
 const environmentHelp = `  IDEM_LEDGER      the ledger's directory, as --ledger
   IDEM_NAMESPACE   the namespace, as --namespace
+  IDEM_DISABLE     1: idem run becomes the command and does nothing else
   TZ               the time zone of the calendar without --tz
   STATE_DIRECTORY, XDG_STATE_HOME, HOME
                    where the ledger is by default

@@ -41,6 +41,8 @@ type runOptions struct {
 	metaFile  string
 	metaFD    int
 	exitCodes exitCodes
+
+	onLedgerError choice
 }
 
 const runLong = `Run a command once per key.
@@ -65,6 +67,7 @@ func (a *app) runCommand() *cobra.Command {
 		maxOutput:     size{bytes: 64 << 20, text: "64MiB"},
 		metaFD:        noMetaFD,
 		exitCodes:     exitCodes{},
+		onLedgerError: choice{value: "refuse", of: []string{"refuse", "run"}},
 		retryDelay:    duration{time.Second},
 		retryMaxDelay: duration{time.Minute},
 		killAfter:     duration{10 * time.Second},
@@ -97,6 +100,7 @@ func (a *app) runCommand() *cobra.Command {
 	f.IntVar(&o.metaFD, "meta-fd", noMetaFD, "write it to the open descriptor `N`")
 	f.Lookup("meta-fd").DefValue = "0" // pflag shows no default that is zero
 	f.Var(o.exitCodes, "exit-code", "use status N where idem has its own: `NAME=N` with running, mismatch, interrupted, failed or ledger; repeatable (running=0 for a quiet cron)")
+	f.Var(&o.onLedgerError, "on-ledger-error", "when the ledger cannot be used: `CHOICE` of refuse (status 69) or run, without a record and without any protection (not with --hash-stdin)")
 	f.BoolVarP(&a.ui.quiet, "quiet", "q", false, "no hints and warnings, only errors")
 	f.BoolVarP(&a.ui.verbose, "verbose", "v", false, "say also what went as expected")
 	return c
@@ -113,8 +117,16 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	if args[0] == "" {
 		return usage("the command is empty: a variable may be unset")
 	}
+	if os.Getenv("IDEM_DISABLE") == "1" {
+		return bare(args)
+	}
 	if strings.HasPrefix(o.key, "-") && !slices.Contains(a.args, "--key="+o.key) {
 		return usage("--key has no value: a variable may be unset").hint("a key that begins with a dash is written --key=%s", shellQuote(o.key))
+	}
+	if o.key != "" { // a bad key is told before a bad ledger
+		if _, err := a.id(o.key, o.allowEmptyParts); err != nil {
+			return err
+		}
 	}
 	policy, err := o.policy(o.identity)
 	if err != nil {
@@ -127,37 +139,19 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	defer meta.close()
 	l, err := openLedger(a.ledger)
 	if err != nil {
-		meta.write(metaOfError(ledger.ID{Key: o.key}, err), &a.ui)
-		return a.remapped(o, err)
+		return a.notStarted(o, meta, ledger.ID{Key: o.key}, args, err)
 	}
 	in, err := a.identify(ctx, o.identity, args, l, time.Now())
 	if err != nil {
-		meta.write(metaOfError(in.id, err), &a.ui)
-		return a.remapped(o, err)
+		return a.notStarted(o, meta, in.id, args, err)
 	}
-	id := in.id
 	call := a.call(o, in, policy, args, l)
 	res, err := runner.Run(ctx, l, call)
 	signal.Ignore(syscall.SIGPIPE) // our exit status says more; nothing is started any more
-	var stopped *proc.SignalError
 	if err != nil {
-		meta.write(metaOfError(id, err), &a.ui)
-	} else {
-		meta.write(metaOf(res, call), &a.ui)
+		return a.notStarted(o, meta, in.id, args, err)
 	}
-	if errors.As(err, &stopped) {
-		a.ui.note("%v", err)
-		a.exit = 128 + int(stopped.Signal)
-		proc.DieOf(stopped.Signal)
-		return nil
-	}
-	var start *proc.StartError
-	if errors.As(err, &start) && o.wait.looksLost(args[0]) {
-		return a.remapped(o, failureOf(err).hint("the duration of --wait is written behind an equals sign: --wait=%s", args[0]))
-	}
-	if err != nil {
-		return a.remapped(o, err)
-	}
+	meta.write(metaOf(res, call), &a.ui)
 	code, f := a.outcome(res, call)
 	if f != nil {
 		return a.remapped(o, f)
@@ -170,6 +164,41 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 		proc.DieOf(res.Fatal)
 	}
 	return nil
+}
+
+// notStarted is for a call that could not be made: err says why nothing was
+// started.
+func (a *app) notStarted(o *runOptions, meta *meta, id ledger.ID, argv []string, err error) error {
+	meta.write(metaOfError(id, err), &a.ui)
+	var stopped *proc.SignalError
+	if errors.As(err, &stopped) {
+		a.ui.note("%v", err)
+		a.exit = 128 + int(stopped.Signal)
+		proc.DieOf(stopped.Signal)
+		return nil
+	}
+	f := failureOf(err)
+	var start *proc.StartError
+	if errors.As(err, &start) && o.wait.looksLost(argv[0]) {
+		f.hint("the duration of --wait is written behind an equals sign: --wait=%s", argv[0])
+	}
+	// A key that has succeeded is not run again because its output is damaged,
+	// and a stdin that was read for its digest cannot be read again.
+	var replay *runner.ReplayError
+	if o.onLedgerError.value == "run" && f.code == exitLedger && !errors.As(err, &replay) && !o.hashStdin {
+		a.ui.line(a.ui.stderr, "warning: ", "%v; the command runs without a record, as --on-ledger-error says", err)
+		return bare(argv)
+	}
+	return a.remapped(o, f)
+}
+
+// bare becomes the command, as if idem had not been called.
+func bare(argv []string) error {
+	path, err := proc.LookPath(argv[0])
+	if err != nil {
+		return err
+	}
+	return proc.Become(path, argv)
 }
 
 // remapped applies --exit-code to an error. What the caller wants to be a

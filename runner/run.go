@@ -172,6 +172,13 @@ func (c *Call) settled(ctx context.Context, l ledger.Ledger, rec ledger.Record, 
 	return res, err
 }
 
+// ReplayError says that the outcome of a key is known, but its recorded output
+// cannot be read.
+type ReplayError struct{ Err error }
+
+func (e *ReplayError) Error() string { return e.Err.Error() }
+func (e *ReplayError) Unwrap() error { return e.Err }
+
 // replay writes the recorded output of the current attempt.
 func (c *Call) replay(ctx context.Context, l ledger.Ledger, rec ledger.Record, res *Result) error {
 	if c.ReplayStdout == nil && c.ReplayStderr == nil {
@@ -179,13 +186,13 @@ func (c *Call) replay(ctx context.Context, l ledger.Ledger, rec ledger.Record, r
 	}
 	out, err := l.Output(ctx, rec.ID, rec.Current.RunID)
 	if err != nil {
-		return err
+		return &ReplayError{err}
 	}
 	defer out.Close()
 	signal.Ignore(syscall.SIGPIPE) // a reader that goes away does not change what happened
 	err = out.Replay(c.ReplayStdout, c.ReplayStderr)
 	if errors.Is(err, ledger.ErrCorrupt) {
-		return err
+		return &ReplayError{err}
 	}
 	if err != nil && !errors.Is(err, syscall.EPIPE) {
 		res.Streams = append(res.Streams, err)
