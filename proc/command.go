@@ -52,7 +52,7 @@ type Command struct {
 	Stdin, Stdout, Stderr *os.File
 
 	// Inherit are descriptors that the command gets in addition, on numbers
-	// from 731 (lower only where the limits forbid that), so that no script
+	// from 277 (lower only where the limits forbid that), so that no script
 	// stumbles over them.
 	Inherit []*os.File
 

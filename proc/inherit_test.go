@@ -49,13 +49,48 @@ func TestDescriptorsOfParallelCommandsDoNotMix(t *testing.T) {
 				run(t, c)
 				got := strings.Split(hidePipes(rec.bytes(Stdout)), "\n")
 				got = slices.DeleteFunc(got, func(s string) bool { return slices.Contains(before, s) })
-				if len(got) != 1 || !regexp.MustCompile(`^7\d\d `+file+"$").MatchString(got[0]) {
+				if len(got) != 1 || !regexp.MustCompile(`^2[78]\d `+file+"$").MatchString(got[0]) {
 					t.Errorf("command %d has, besides %q: %q", i, before, got)
 				}
 			}
 		})
 	}
 	all.Wait()
+}
+
+func TestSpread(t *testing.T) {
+	const none = ^uintptr(0)
+	for name, c := range map[string]struct {
+		files   []uintptr
+		callers []int
+		limit   int
+		length  int
+		at      map[int]uintptr // and none elsewhere
+	}{
+		"nothing to inherit":        {[]uintptr{0, 5, 6}, nil, 1024, 7, map[int]uintptr{}},
+		"on its number":             {[]uintptr{0, 5, 6, 9}, nil, 1024, 278, map[int]uintptr{277: 9}},
+		"beside the caller's":       {[]uintptr{0, 5, 6, 9}, []int{3, 200}, 1024, 278, map[int]uintptr{3: 3, 200: 200, 277: 9}},
+		"above the caller's":        {[]uintptr{0, 5, 6, 9}, []int{277, 281}, 1024, 283, map[int]uintptr{277: 277, 281: 281, 282: 9}},
+		"where ForkExec uses none":  {[]uintptr{0, 5, 6, 9}, []int{283}, 1024, 285, map[int]uintptr{283: 283, 284: 9}},
+		"what is far off":           {[]uintptr{0, 5, 6, 9}, []int{284}, 1024, 278, map[int]uintptr{277: 9}},
+		"under a low limit":         {[]uintptr{0, 5, 6, 9}, nil, 200, 111, map[int]uintptr{110: 9}},
+		"under one that is too low": {[]uintptr{0, 5, 6, 9}, nil, 12, 11, map[int]uintptr{10: 9}},
+		"two":                       {[]uintptr{0, 5, 6, 9, 8}, nil, 1024, 279, map[int]uintptr{277: 9, 278: 8}},
+		"above our own":             {[]uintptr{0, 900, 6, 9}, nil, 1024, 902, map[int]uintptr{901: 9}},
+	} {
+		got := spread(c.files, func(fd int) bool { return slices.Contains(c.callers, fd) }, c.limit)
+		want := slices.Clone(c.files[:3])
+		for fd := 3; fd < c.length; fd++ {
+			if from, ok := c.at[fd]; ok {
+				want = append(want, from)
+			} else {
+				want = append(want, none)
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
 }
 
 func TestInheritedDescriptorUnderALowLimit(t *testing.T) {

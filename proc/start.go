@@ -3,7 +3,7 @@ package proc
 import (
 	"context"
 	"os"
-	"sync"
+	"slices"
 	"syscall"
 	"time"
 
@@ -50,69 +50,76 @@ func (c *Command) start(ctx context.Context, k *child, out, err int) error {
 	}
 }
 
-// forking makes (dup, start, close) one step: a descriptor that is to reach one
-// command is open without close-on-exec for that long, and must not reach the
-// command of a parallel Run.
-var forking sync.Mutex
-
+// fork starts a process with the write ends as its stdout and stderr.
 func (c *Command) fork(path string, argv, env []string, out, err int, group bool) (int, error) {
-	forking.Lock()
-	defer forking.Unlock()
-	var ours []int
-	defer func() {
-		for _, fd := range ours {
-			_ = unix.Close(fd)
-		}
-	}()
-	for _, f := range c.Inherit {
-		fd, err := dupHigh(int(f.Fd()))
-		if err != nil {
-			return 0, err
-		}
-		ours = append(ours, fd)
-	}
 	stdin := c.Stdin
 	if stdin == nil {
 		stdin = os.Stdin
 	}
-	files := []int{int(stdin.Fd()), out, err}
-
-	// In the child, Go may move its own error pipe onto the number above the
-	// highest of these three, whatever is there, and something of the caller's
-	// may be. So that number is made to be one of ours that ends at exec anyway.
-	for {
-		next := max(files[0], files[1], files[2]) + 1
-		guard, err := unix.FcntlInt(uintptr(out), unix.F_DUPFD_CLOEXEC, next)
-		if err != nil {
-			return 0, err
-		}
-		ours = append(ours, guard)
-		if guard == next {
-			break
-		}
-		files[1] = guard // and see whether the one above it is free
-	}
-	return forkExec(path, argv, env, files, group)
-}
-
-func forkExec(path string, argv, env []string, files []int, group bool) (int, error) {
 	attr := &syscall.ProcAttr{Env: env, Sys: &syscall.SysProcAttr{Setpgid: group}}
-	for _, fd := range files {
-		attr.Files = append(attr.Files, uintptr(fd))
+	attr.Files = []uintptr{stdin.Fd(), uintptr(out), uintptr(err)}
+	for _, f := range c.Inherit {
+		attr.Files = append(attr.Files, f.Fd())
 	}
+	attr.Files = spread(attr.Files, callers, limit())
 	// Not os.StartProcess: it would take the pipes' descriptors into os.Files.
 	return syscall.ForkExec(path, argv, attr)
 }
 
-// dupHigh duplicates a descriptor for the command to inherit, on the lowest
-// free number from 731, which no script uses (200 is that of the flock idiom,
-// `exec 200>lock`), or lower where the hard limit forbids that.
-func dupHigh(fd int) (int, error) {
-	for _, least := range []int{731, 210, 110, 50, 20, 10} {
-		n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD, least)
-		if err != unix.EINVAL && err != unix.EMFILE {
-			return n, err
+// highs are the numbers from which a command finds what it inherits of ours,
+// the first that the limit permits: no script uses 277 (200 is the number of
+// the flock idiom, `exec 200>lock`), and each number below costs the start 0.4 µs.
+var highs = []int{277, 210, 110, 50, 20, 10}
+
+// spread returns the descriptors that a child is to have, by their numbers in
+// it: files up to stderr on theirs, the callers' on those they have, and the
+// other files on the first of highs. The child itself moves them there: its
+// table of descriptors is its own by then, while to enlarge the one that our
+// threads share takes the kernel 10 ms (it waits for all of them, see
+// expand_fdtable in fs/file.c).
+//
+// To move them, ForkExec uses up numbers above all of these, whatever is there:
+// one for each and one for its own pipe. So none of those may be the caller's.
+func spread(files []uintptr, callers func(fd int) bool, limit int) []uintptr {
+	const std, none = 3, ^uintptr(0)
+	need := 2*len(files) - 1 // the inherited, one left out, the pipe, and one for each file
+	first := std
+	if len(files) > std {
+		for _, first = range highs {
+			if first+need <= limit {
+				break
+			}
 		}
 	}
-	return 0, unix.EMFILE
+	first = max(first, int(slices.Max(files))+1)
+	for free := 0; free < need; free++ {
+		if callers(first + free) {
+			first, free = first+free+1, -1
+		}
+	}
+	all := slices.Clone(files[:std])
+	for fd := std; fd < first; fd++ {
+		if callers(fd) {
+			all = append(all, uintptr(fd))
+		} else {
+			all = append(all, none)
+		}
+	}
+	return append(all, files[std:]...)
+}
+
+// callers tells whether a descriptor is open and meant for the command: ours
+// all end at exec.
+func callers(fd int) bool {
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+	return err == nil && flags&unix.FD_CLOEXEC == 0
+}
+
+// limit returns how many descriptors a process may have.
+func limit() int {
+	var l unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) != nil || l.Cur > 1<<20 {
+		return 1 << 20
+	}
+	return int(l.Cur)
 }
