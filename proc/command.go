@@ -189,7 +189,7 @@ func (c *Command) name() string {
 
 // child is the process of one Run.
 type child struct {
-	proc    *os.Process
+	proc    *process
 	group   bool             // it was put into a group of its own
 	early   []syscall.Signal // came while the child was being started; guarded by Signals.mu
 	ended   chan struct{}    // closed when the child has been reaped
@@ -200,15 +200,15 @@ type child struct {
 	err    error
 }
 
-// wait reaps the child, and only it: a wait for any child would steal those of
-// other Runs. Closing wake tells the pump.
+// wait reaps the child. Closing wake tells the pump.
 func (k *child) wait(wake int) {
-	state, err := k.proc.Wait()
-	if err != nil {
-		k.err = err
-	} else if ws := state.Sys().(syscall.WaitStatus); ws.Signaled() {
+	ws, err := k.proc.wait()
+	switch {
+	case err != nil:
+		k.err = os.NewSyscallError("wait", err)
+	case ws.Signaled():
 		k.status = Status{ExitCode: 128 + int(ws.Signal()), Signal: ws.Signal()}
-	} else {
+	default:
 		k.status = Status{ExitCode: ws.ExitStatus()}
 	}
 	close(k.ended)
@@ -239,9 +239,9 @@ func (k *child) stopAtEndOf(ctx context.Context, killAfter time.Duration) {
 // kill signals the child, and with it its process group if it leads one. The
 // group it was born into is the caller's and none of our business.
 func (k *child) kill(sig syscall.Signal) {
-	pid := k.proc.Pid
+	pid := k.proc.pid
 	if g, err := unix.Getpgid(pid); err == nil && g == pid && unix.Kill(-pid, sig) == nil {
 		return
 	}
-	_ = k.proc.Signal(sig)
+	_ = k.proc.signal(sig)
 }

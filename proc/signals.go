@@ -146,8 +146,8 @@ func (s *Signals) handle(sig syscall.Signal) {
 			k.early = append(k.early, sig)
 		case k.group:
 			k.kill(sig)
-		case ours(sig, k.proc.Pid):
-			_ = k.proc.Signal(sig) // never a reused pid: the os package knows when it was reaped
+		case ours(sig, k.proc.pid):
+			_ = k.proc.signal(sig) // never a reused pid
 		}
 	}
 }
@@ -213,7 +213,7 @@ func (s *Signals) started(k *child) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, sig := range k.early {
-		_ = k.proc.Signal(sig)
+		_ = k.proc.signal(sig)
 	}
 	k.early = nil
 	s.runs[k] = true

@@ -33,11 +33,7 @@ func (c *Command) start(ctx context.Context, k *child, out, err int) error {
 		pid, errno := c.fork(path, argv, env, out, err, k.group)
 		switch {
 		case errno == nil:
-			// The child is not reaped yet, so the pid is still its own.
-			var ferr error
-			if k.proc, ferr = os.FindProcess(pid); ferr != nil {
-				panic(ferr) // documented never to happen on Unix
-			}
+			k.proc = newProcess(pid) // it is not reaped yet, so the pid is still its own
 			return nil
 		case errno == unix.ETXTBSY && time.Since(begin) < textBusyFor && ctx.Err() == nil:
 			time.Sleep(10 * time.Millisecond)

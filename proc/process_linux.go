@@ -1,0 +1,53 @@
+package proc
+
+import (
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// process is a child of ours. It is not an os.Process, because that one first
+// tries out with a child of its own what the kernel can do, which costs as much
+// as the start of the command.
+type process struct {
+	pid int
+
+	mu     sync.Mutex
+	reaped bool // from here on the number may be another process's
+}
+
+func newProcess(pid int) *process { return &process{pid: pid} }
+
+// wait waits for the end of the child, of this one alone: a wait for any would
+// steal those of others.
+func (p *process) wait() (syscall.WaitStatus, error) {
+	for { // without reaping it, so that a signal may still be on its way
+		err := unix.Waitid(unix.P_PID, p.pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if err == nil {
+			break
+		}
+		if err != unix.EINTR {
+			return 0, err
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.reaped = true
+	for {
+		var status syscall.WaitStatus
+		if _, err := syscall.Wait4(p.pid, &status, 0, nil); err != syscall.EINTR {
+			return status, err
+		}
+	}
+}
+
+// signal sends sig unless the child has been reaped.
+func (p *process) signal(sig syscall.Signal) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.reaped {
+		return unix.ESRCH
+	}
+	return unix.Kill(p.pid, sig)
+}

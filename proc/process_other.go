@@ -1,0 +1,35 @@
+//go:build !linux
+
+package proc
+
+import (
+	"os"
+	"syscall"
+)
+
+// process is a child of ours.
+type process struct {
+	pid int
+	os  *os.Process
+}
+
+func newProcess(pid int) *process {
+	p, err := os.FindProcess(pid)
+	if err != nil {
+		panic(err) // documented never to happen on Unix
+	}
+	return &process{pid, p}
+}
+
+// wait waits for the end of the child, of this one alone: a wait for any would
+// steal those of others.
+func (p *process) wait() (syscall.WaitStatus, error) {
+	state, err := p.os.Wait()
+	if err != nil {
+		return 0, err
+	}
+	return state.Sys().(syscall.WaitStatus), nil
+}
+
+// signal sends sig unless the child has been reaped.
+func (p *process) signal(sig syscall.Signal) error { return p.os.Signal(sig) }
