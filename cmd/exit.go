@@ -86,7 +86,7 @@ func failureOf(err error) *failure {
 	case errors.As(err, &start):
 		return &failure{code: start.Code, err: err}
 	case errors.As(err, &busy):
-		return busyFailure(busy.Record, busy.Leftover).unhinted()
+		return busyFailure(busy.Record, busy.Leftover, nil).unhinted()
 	case errors.Is(err, ledger.ErrNotFound):
 		return fail(exitError, "nothing is recorded under this key")
 	case errors.Is(err, ledger.ErrChanged):
@@ -159,6 +159,6 @@ func refusal(res runner.Result, call runner.Call) *failure {
 		return usage("key %q is running around this very call: a key cannot be run inside itself", res.Record.ID.Key).
 			hint("give the inner call a key of its own")
 	default:
-		return busyFailure(res.Record, res.Leftover)
+		return busyFailure(res.Record, res.Leftover, res.Holders)
 	}
 }

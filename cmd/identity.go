@@ -125,6 +125,23 @@ func (a *app) identify(ctx context.Context, o *identity, argv []string, src sour
 	return in, err
 }
 
+// calendar returns the window that a --ttl of just its length was probably
+// meant for: a daily job that began a second early would not run that day.
+func (o *identity) calendar() string {
+	if o.per.value != "" {
+		return ""
+	}
+	switch o.ttl.limit {
+	case time.Hour:
+		return string(hashkey.PerHour)
+	case 24 * time.Hour:
+		return string(hashkey.PerDay)
+	case 7 * 24 * time.Hour:
+		return string(hashkey.PerWeek)
+	}
+	return ""
+}
+
 // window is the calendar part of the identity, empty without --per.
 func (o *identity) window(now time.Time) (string, error) {
 	c := hashkey.Calendar{Per: hashkey.Per(o.per.value), Zone: time.Local}

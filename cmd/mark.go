@@ -67,7 +67,7 @@ func (a *app) mark(ctx context.Context, name string, state ledger.State, key str
 	}
 	switch err := runner.CheckMark(rec, state, o.force); {
 	case errors.Is(err, runner.ErrRunning):
-		return busyFailure(rec, false).unhinted()
+		return busyFailure(rec, false, nil).unhinted()
 	case errors.Is(err, runner.ErrSame):
 		a.ui.note("key %s is not marked: %v", quote(key), err)
 		return nil

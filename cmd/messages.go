@@ -93,12 +93,12 @@ func shortPrint(fingerprint string) string {
 	return fingerprint[:min(n, len(fingerprint))]
 }
 
-func busyFailure(rec ledger.Record, leftover bool) *failure {
+func busyFailure(rec ledger.Record, leftover bool, holders []ledger.Process) *failure {
 	key := quote(rec.ID.Key)
 	cur := rec.Current
 	switch {
 	case leftover:
-		return fail(exitBusy, "key %s is busy: processes of its attempt %d, started %s %s, are still alive", key, cur.Number, when(cur.Started), by(cur.Owner)).
+		return fail(exitBusy, "key %s is busy: processes of its attempt %d, started %s %s, are still alive%s", key, cur.Number, when(cur.Started), by(cur.Owner), processes(holders)).
 			hint("--wait waits until they are gone")
 	case cur.State == ledger.Running:
 		return fail(exitBusy, "key %s is running since %s %s", key, when(cur.Started), by(cur.Owner)).
@@ -107,6 +107,18 @@ func busyFailure(rec ledger.Record, leftover bool) *failure {
 		return fail(exitBusy, "key %s is being run by another process that has just started or ended", key).
 			hint("--wait waits for it and shares its result")
 	}
+}
+
+// processes lists those that keep a key busy, if it is known which.
+func processes(holders []ledger.Process) string {
+	var list []string
+	for _, p := range holders {
+		list = append(list, fmt.Sprintf("%d (%s)", p.PID, escape(p.Name)))
+	}
+	if list == nil {
+		return ""
+	}
+	return ": " + strings.Join(list, ", ")
 }
 
 func interruptedFailure(rec ledger.Record) *failure {

@@ -157,6 +157,9 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 		return a.remapped(o, f)
 	}
 	a.exit = code
+	if per := o.calendar(); per != "" && a.ui.verbose {
+		a.ui.hint("--ttl counts from the start of the last success; for once in each %s of the calendar: --per %s", per, per)
+	}
 	if res.Action == runner.Execute && res.Record.Current.Reason == ledger.ReasonSignal {
 		proc.DieOf(res.Status.Signal)
 	}
@@ -276,9 +279,15 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 		if cur.Truncated {
 			a.ui.warn("the recorded output of key %s is not complete (it wrote %d bytes)", key, cur.OutputBytes)
 		}
+		if now := call.Now(); call.Policy.TTL > 0 && cur.Started.After(now) {
+			a.ui.warn("key %s does not expire for now: it ran at %s, and the clock says %s, so it was set back", key, stamp(cur.Started), stamp(now))
+		}
 		a.ui.note("replayed key %s: %s %s, %s", key, which(cur), ending(cur), when(cur.Started))
 		return exitStatus(cur), nil
 	default:
+		if len(res.Holders) > 0 {
+			a.ui.warn("key %s stays busy: processes of the command are still alive%s", key, processes(res.Holders))
+		}
 		if cur.Truncated {
 			a.ui.warn("not all of the output of key %s could be recorded (%d bytes)", key, cur.OutputBytes)
 		}

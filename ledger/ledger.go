@@ -219,6 +219,19 @@ type Inheriting interface {
 	Descriptors() []*os.File
 }
 
+// Tracing is implemented by a ledger that can name the processes of a command
+// that outlive it and keep its key busy, some of them at least. That is for
+// people to read, as Owner is.
+type Tracing interface {
+	Holders(id ID) []Process
+}
+
+// Process is a process of this host.
+type Process struct {
+	PID  int
+	Name string // as the kernel has it: cut short, and chosen by the process
+}
+
 // Outcome is how a command ended.
 type Outcome struct {
 	State    State // Succeeded or Failed

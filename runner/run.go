@@ -66,6 +66,9 @@ type Result struct {
 	// Leftover tells, with Busy, that only processes of the earlier attempt's
 	// command are alive.
 	Leftover bool
+	// Holders are processes that a command has left behind and that keep its key
+	// busy: with Leftover, and after an attempt that did not end by itself.
+	Holders []ledger.Process
 	// Status is how the command ended just now, with Execute.
 	Status proc.Status
 	// Fatal is a signal that came for idem itself while no command was running
@@ -133,7 +136,11 @@ func Run(ctx context.Context, l ledger.Ledger, c Call) (Result, error) {
 				return Result{}, err
 			}
 		}
-		return Result{Decision: Decision{Refuse, Busy}, Record: busy.Record, Leftover: busy.Leftover}, nil
+		res := Result{Decision: Decision{Refuse, Busy}, Record: busy.Record, Leftover: busy.Leftover}
+		if busy.Leftover {
+			res.Holders = holders(l, c.ID)
+		}
+		return res, nil
 	}
 }
 
@@ -238,6 +245,9 @@ func (c *Call) execute(ctx context.Context, l ledger.Ledger, claim ledger.Claim,
 			rec, last = res.Record, res
 			continue
 		}
+		if cur := res.Record.Current; cur.Reason == ledger.ReasonTimeout || cur.Reason == ledger.ReasonSignal {
+			res.Holders = holders(l, c.ID)
+		}
 		res.Fatal, _ = signals.Fatal()
 		if c.QuietOK && res.Unrecorded == nil && res.Record.Current.State == ledger.Failed {
 			if err := c.replay(ctx, l, res.Record, &res); err != nil {
@@ -274,6 +284,13 @@ func (c *Call) attempt(ctx context.Context, claim ledger.Claim, rec ledger.Recor
 	}
 	res.Record.Current, res.Unrecorded = e.Finish(ctx, c.outcome(end))
 	return res, end, nil
+}
+
+func holders(l ledger.Ledger, id ledger.ID) []ledger.Process {
+	if t, ok := l.(ledger.Tracing); ok {
+		return t.Holders(id)
+	}
+	return nil
 }
 
 // timeoutStatus is what timeout(1) exits with.

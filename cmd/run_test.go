@@ -1,0 +1,42 @@
+package cmd
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"idem/ledger"
+	"idem/runner"
+)
+
+// 131: a clock that was set back makes nothing expire, and is told.
+func TestClockSetBack(t *testing.T) {
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		ttl     time.Duration
+		started time.Time
+		warned  bool
+	}{
+		"set back":            {time.Hour, now.Add(time.Hour), true},
+		"set back, no expiry": {0, now.Add(time.Hour), false},
+		"not set back":        {time.Hour, now.Add(-time.Minute), false},
+	} {
+		rec := ledger.Record{ID: ledger.ID{Key: "k"}, Current: ledger.Attempt{Number: 1, State: ledger.Succeeded, Started: c.started}}
+		call := runner.Call{ID: rec.ID, Policy: runner.Policy{TTL: c.ttl}, Now: func() time.Time { return now }}
+		d := runner.Decide(rec, "", false, call.Policy, now)
+		file := filepath.Join(t.TempDir(), "stderr")
+		stderr, err := os.Create(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := &app{ui: ui{stderr: stderr}}
+		code, f := a.outcome(runner.Result{Decision: d, Record: rec}, call)
+		stderr.Close()
+		text, _ := os.ReadFile(file)
+		if code != 0 || f != nil || d.Action != runner.Replay || strings.Contains(string(text), "was set back") != c.warned {
+			t.Errorf("%s: status %d, %v, %v, stderr %q", name, code, f, d, text)
+		}
+	}
+}
