@@ -1,0 +1,400 @@
+package cmd_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+)
+
+// recipes are what the sections of docs/recipes.md must do.
+var recipes = map[string]func(*kitchen){
+	"A backup, once per day":                 cookBackup,
+	"Copying with rsync":                     cookMirror,
+	"A deploy per commit, in GitHub Actions": cookDeploy,
+	"A webhook that is delivered twice":      cookWebhook,
+	"A payment, with the provider's help":    cookPayment,
+	"A migration that must never run twice":  cookMigration,
+	"Trying again, with patience":            cookRetry,
+	"Telling somebody":                       cookHooks,
+	"A systemd timer":                        cookSystemd,
+	"A Kubernetes CronJob":                   cookKubernetes,
+}
+
+func TestRecipes(t *testing.T) {
+	blocks := readBlocks(t, "../docs/recipes.md")
+	for _, b := range blocks {
+		if recipes[b.section] == nil {
+			t.Errorf("nobody tries the block under %q", b.section)
+		}
+	}
+	for section, cook := range recipes {
+		t.Run(section, func(t *testing.T) {
+			t.Parallel()
+			of := func(b block) bool { return b.section != section }
+			k := newKitchen(t, slices.DeleteFunc(slices.Clone(blocks), of))
+			k.t = t
+			cook(k)
+			if len(k.left) > 0 {
+				t.Errorf("not tried: %+v", k.left)
+			}
+		})
+	}
+}
+
+func cookBackup(k *kitchen) {
+	line := k.take("cron").text
+	fields := strings.SplitN(line, " ", 6) // as crontab(5)
+	if len(fields) != 6 || fields[5][:6] != " idem " {
+		k.t.Fatalf("no cron line: %q", fields)
+	}
+	site, backups := k.t.TempDir(), k.t.TempDir()
+	k.setenv("SITE", site)
+	k.setenv("BACKUPS", backups)
+	k.write(filepath.Join(site, "index.html"), "<p>hello")
+	for range 3 {
+		if r := k.want(k.cook(fields[5]), 0); r.out != "" || r.err != "" {
+			k.t.Errorf("cron would mail %q, %q", r.out, r.err)
+		}
+	}
+	if got := k.sh("tar -xzOf " + backups + "/site.tgz ./index.html").out; got != "<p>hello" {
+		k.t.Errorf("the backup has %q", got)
+	}
+	if n := k.show("backup").Attempt; n != 1 {
+		k.t.Errorf("%d attempts", n)
+	}
+	k.want(k.run("mark", "retry", "--force", "backup"), 0)
+	k.want(k.sh("rm -r "+site), 0)
+	if r := k.cook(fields[5]); r.code == 0 || !strings.Contains(r.err, "tar: ") {
+		k.t.Errorf("a backup of nothing: %+v", r)
+	}
+}
+
+func cookMirror(k *kitchen) {
+	requireTool(k.t, "rsync")
+	mirror := k.take("sh").text
+	site, to := k.t.TempDir(), k.t.TempDir()
+	k.setenv("SITE", site)
+	k.setenv("MIRROR", to)
+	k.write(filepath.Join(site, "index.html"), "<p>hello")
+	k.want(k.cook(mirror), 0)
+	if got := k.read(filepath.Join(to, "index.html")); got != "<p>hello" {
+		k.t.Errorf("the mirror has %q", got)
+	}
+	// What rsync says when files vanish, from a stand-in that copies too.
+	k.script("rsync", `PATH=/usr/bin:/bin rsync "$@"; exit 24`)
+	k.want(k.run("forget", "mirror"), 0)
+	k.want(k.cook(mirror), 0)
+	if rec := k.wantState("mirror", "succeeded"); *rec.ExitCode != 24 {
+		k.t.Errorf("recorded %+v", rec)
+	}
+}
+
+func cookDeploy(k *kitchen) {
+	var doc struct {
+		Steps []struct {
+			ID, If, Run string
+			Env         map[string]string
+		}
+	}
+	if err := yaml.UnmarshalWithOptions([]byte(k.take("yaml").text), &doc, yaml.DisallowUnknownField()); err != nil || len(doc.Steps) != 2 {
+		k.t.Fatalf("%v: %+v", err, doc)
+	}
+	k.script("deploy.sh", `echo x >>side; echo "url=https://$1.example.com" >>"$GITHUB_OUTPUT"; echo deployed`)
+	k.setenv("GITHUB_ACTIONS", "true")
+	k.setenv("GITHUB_SHA", "4f2c1e")
+	var outputs [2]string
+	for i := range outputs { // the job, and the same job run again
+		file := filepath.Join(k.t.TempDir(), "output")
+		k.write(file, "before=1\n")
+		r := k.want(k.cook("export GITHUB_OUTPUT="+file+"; "+doc.Steps[0].Run), 0)
+		if r.out != "deployed\n" || strings.Contains(r.err, "::notice") != (i == 1) {
+			k.t.Errorf("call %d: %+v", i, r)
+		}
+		outputs[i] = k.read(file)
+		action := []string{"execute", "replay"}[i]
+		for _, want := range []string{"before=1\n", "url=https://prod.example.com\n", "idem_action=" + action + "\n", "idem_key=deploy:prod:4f2c1e\n", "idem_exit_code=0\n", "idem_run_id="} {
+			if strings.Count(outputs[i], want) != 1 {
+				k.t.Errorf("call %d: the outputs do not have %q once: %q", i, want, outputs[i])
+			}
+		}
+	}
+	k.wantLines("side", 1)
+	if want := "steps.deploy.outputs.idem_action == 'execute'"; doc.Steps[0].ID != "deploy" || doc.Steps[1].If != want {
+		k.t.Errorf("the second step would not be skipped: %+v", doc)
+	}
+}
+
+func cookWebhook(k *kitchen) {
+	hook := k.take("sh").text
+	k.script("handle.sh", `echo x >>side; until [ -e go ]; do sleep 0.01; done; cat; echo " handled"`)
+	k.setenv("EVENT_ID", "evt_1")
+	body := func(text, hook string) string { return "printf '" + text + "' | " + hook }
+	first := k.serve(body("paid", hook))
+	k.await("side", 1)
+	second := k.serve(body("paid", hook))
+	k.want(k.cook(body("unpaid", hook)), 65)
+	k.write("go", "")
+	for _, c := range []*call{first, second, k.serve(body("paid", hook))} {
+		if r := k.want(c.wait(), 0); r.out != "paid handled\n" {
+			k.t.Errorf("%+v", r)
+		}
+	}
+	k.wantLines("side", 1)
+}
+
+// provider is a server that takes Idempotency-Keys, as the IETF draft has them,
+// and loses its answers to the first calls.
+type provider struct {
+	mu      sync.Mutex
+	lose    int
+	charges map[string]string // key to body
+	calls   int
+}
+
+func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	key := r.Header.Get("Idempotency-Key")
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.calls++
+	before, known := p.charges[key]
+	switch {
+	case key == "":
+		http.Error(w, "Idempotency-Key is missing", http.StatusBadRequest)
+		return
+	case known && before != string(body):
+		http.Error(w, "Idempotency-Key is used already", http.StatusUnprocessableEntity)
+		return
+	}
+	p.charges[key] = string(body)
+	if p.calls <= p.lose {
+		panic(http.ErrAbortHandler) // charged, but the connection breaks
+	}
+	fmt.Fprintf(w, "charge %d: %s\n", len(p.charges), body)
+}
+
+func cookPayment(k *kitchen) {
+	requireTool(k.t, "curl")
+	pay := k.take("sh").text
+	p := &provider{lose: 2, charges: map[string]string{}}
+	server := httptest.NewServer(p)
+	defer server.Close()
+	server.Config.ErrorLog = nil
+	k.setenv("PAYMENTS", server.URL)
+	k.setenv("ORDER", "4711")
+	k.setenv("AMOUNT", "30")
+	for range 2 {
+		if r := k.want(k.cook(pay), 0); r.out != "charge 1: amount=30\n" {
+			k.t.Errorf("%+v", r)
+		}
+	}
+	if len(p.charges) != 1 || p.calls != 3 || k.show("payment:4711").Attempt != 3 {
+		k.t.Errorf("%d calls, charges %v", p.calls, p.charges)
+	}
+	token := strings.TrimSpace(k.want(k.run("token", "payment:4711"), 0).out)
+	if p.charges[token] == "" {
+		k.t.Errorf("no charge with the token %s: %v", token, p.charges)
+	}
+	// Another amount for the order never reaches the provider.
+	k.want(k.cook("AMOUNT=31; "+pay), 65)
+	if p.calls != 3 {
+		k.t.Error("the provider was asked")
+	}
+}
+
+func cookMigration(k *kitchen) {
+	requireTool(k.t, "sqlite3")
+	migrate, probe := k.take("sh").text, k.take("sh")
+	k.script(probe.file, probe.text)
+	db := k.path("app.db")
+	k.setenv("DB", db)
+	// The migration is committed; then the power goes.
+	k.write("migrate.sql", "create table invoices_v2 (id integer primary key);\n.shell touch committed; until [ -e go ]; do sleep 0.01; done\n")
+	first := k.serve("exec " + migrate)
+	k.until("the commit", func() bool { _, err := os.Stat(k.path("committed")); return err == nil })
+	first.killAll()
+	first.wait()
+	k.want(k.cook(migrate), 0)
+	k.want(k.cook(migrate), 0)
+	if rec := k.wantState("migrate:invoices-v2", "succeeded"); rec.Attempt != 1 {
+		k.t.Errorf("%+v", rec)
+	}
+	// It was not committed: the probe says so, and it runs.
+	k.want(k.run("forget", "migrate:invoices-v2"), 0)
+	k.want(k.sh("rm app.db committed"), 0)
+	k.write("migrate.sql", ".shell touch committed; until [ -e go ]; do sleep 0.01; done\ncreate table invoices_v2 (id integer primary key);\n")
+	first = k.serve("exec " + migrate)
+	k.until("the start", func() bool { _, err := os.Stat(k.path("committed")); return err == nil })
+	first.killAll()
+	first.wait()
+	k.write("go", "")
+	k.want(k.sh("sqlite3 app.db 'create table other (id)'"), 0)
+	k.want(k.cook(migrate), 0)
+	if rec := k.wantState("migrate:invoices-v2", "succeeded"); rec.Attempt != 2 {
+		k.t.Errorf("%+v", rec)
+	}
+	// A failure is not repeated.
+	k.want(k.run("forget", "migrate:invoices-v2"), 0)
+	if r := k.cook(migrate); r.code == 0 || r.code >= 64 { // the table is there already
+		k.t.Errorf("%+v", r)
+	}
+	k.want(k.cook(migrate), 80)
+}
+
+func cookRetry(k *kitchen) {
+	requireTool(k.t, "curl")
+	report := k.take("sh").text
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	calls := 0
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if calls++; calls < 3 {
+			http.Error(w, "not yet", http.StatusServiceUnavailable)
+			return
+		}
+		io.WriteString(w, `{"sum": 1}`)
+	}))
+	server.Listener.Close()
+	server.Listener = listener
+	server.Start()
+	defer server.Close()
+	k.setenv("REPORTS", server.URL)
+	k.setenv("DAY", "2026-11-22")
+	for range 2 {
+		k.want(k.cook(report), 0)
+	}
+	if got := k.read("report.json"); got != `{"sum": 1}` || calls != 3 {
+		k.t.Errorf("%q after %d calls", got, calls)
+	}
+	if n := len(k.show("report:2026-11-22").Attempts); n != 3 {
+		k.t.Errorf("%d attempts are recorded", n)
+	}
+}
+
+func cookHooks(k *kitchen) {
+	requireTool(k.t, "curl")
+	nightly := k.take("sh").text
+	var mu sync.Mutex
+	var pings []string
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		pings = append(pings, r.URL.Path)
+	}))
+	defer server.Close()
+	k.setenv("PING", server.URL+"/uuid")
+	k.script("mail", `printf '%s\n' "$@" >mail.args; cat >mail.body`)
+	k.script("nightly.sh", "exit 3")
+	k.want(k.cook(nightly), 3)
+	host, _ := os.Hostname()
+	if got, want := k.read("mail.args"), "-s\nnightly failed on "+host+"\nops\n"; got != want {
+		k.t.Errorf("mail got %q", got)
+	}
+	if body := k.read("mail.body"); !strings.Contains(body, `"exit_code": 3`) {
+		k.t.Errorf("the mail says %s", body)
+	}
+	k.script("nightly.sh", "exit 0")
+	k.want(k.cook(nightly), 0)
+	k.want(k.cook(nightly), 0)
+	if !slices.Equal(pings, []string{"/uuid/fail", "/uuid"}) {
+		k.t.Errorf("pings: %q", pings)
+	}
+}
+
+func cookSystemd(k *kitchen) {
+	k.script("backup", "echo x >>side")
+	units := []block{k.take("ini"), k.take("ini")}
+	for _, u := range units {
+		k.write(u.file, strings.ReplaceAll(u.text, "/usr/local/bin/", k.dir+"/"))
+	}
+	if err := os.Symlink(filepath.Join(binary(), "idem"), k.path("idem")); err != nil {
+		k.t.Fatal(err)
+	}
+	requireTool(k.t, "systemd-analyze")
+	// It complains, whatever the unit, where no systemd runs; what it has against
+	// a unit begins with the unit's name.
+	r := k.sh("systemd-analyze verify --man=no ./" + units[0].file + " ./" + units[1].file + " 2>&1")
+	if strings.Contains(r.out, units[0].file) || strings.Contains(r.out, units[1].file) {
+		k.t.Errorf("%s", r.out)
+	}
+	// The service, as systemd starts it.
+	k.env = slices.DeleteFunc(k.env, func(kv string) bool { return strings.HasPrefix(kv, "IDEM_LEDGER=") })
+	k.ledger = k.path("state")
+	if err := os.Mkdir(k.ledger, 0o755); err != nil {
+		k.t.Fatal(err)
+	}
+	k.setenv("STATE_DIRECTORY", k.ledger)
+	_, start, ok := strings.Cut(k.read(units[0].file), "\nExecStart=")
+	if !ok {
+		k.t.Fatal("no ExecStart")
+	}
+	for range 2 {
+		k.want(k.cook(start), 0)
+	}
+	k.wantLines("side", 1)
+	if _, err := os.Stat(filepath.Join(k.ledger, "idem", "ledger.db")); err != nil {
+		k.t.Error(err)
+	}
+}
+
+func cookKubernetes(k *kitchen) {
+	type object struct {
+		APIVersion string `yaml:"apiVersion"`
+		Kind       string
+		Spec       struct {
+			Schedule    string
+			JobTemplate struct {
+				Spec struct {
+					Template struct {
+						Spec struct {
+							Containers []struct {
+								Command []string
+								Env     []struct{ Name, Value string }
+							}
+						}
+					}
+				}
+			} `yaml:"jobTemplate"`
+		}
+	}
+	var kinds []string
+	var command []string
+	decoder := yaml.NewDecoder(strings.NewReader(k.take("yaml").text))
+	for {
+		var o object
+		err := decoder.Decode(&o)
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			k.t.Fatal(err)
+		}
+		kinds = append(kinds, o.APIVersion+" "+o.Kind)
+		if c := o.Spec.JobTemplate.Spec.Template.Spec.Containers; len(c) == 1 {
+			command = c[0].Command
+			if len(c[0].Env) != 1 || c[0].Env[0].Name != "IDEM_LEDGER" {
+				k.t.Errorf("the container's environment: %+v", c[0].Env)
+			}
+		}
+	}
+	if !slices.Equal(kinds, []string{"batch/v1 CronJob", "v1 PersistentVolumeClaim"}) || len(command) == 0 {
+		k.t.Fatalf("objects %q, command %q", kinds, command)
+	}
+	k.script("backup", "echo x >>side")
+	for range 2 {
+		k.want(k.start(command).wait(), 0)
+	}
+	k.wantLines("side", 1)
+}
