@@ -27,10 +27,16 @@ func (c *Command) start(ctx context.Context, k *child, out, err int) error {
 	if env == nil {
 		env = os.Environ()
 	}
-	k.group = c.OwnGroup && !inForeground()
+	k.group = c.OwnGroup && k.tty == nil && !inForeground()
+	fork := func() (int, error) {
+		return c.fork(path, argv, env, out, err, &syscall.SysProcAttr{Setpgid: k.group})
+	}
+	if k.tty != nil {
+		fork = func() (int, error) { return k.tty.spawn(c, path, argv, env) }
+	}
 	begin := time.Now()
 	for {
-		pid, errno := c.fork(path, argv, env, out, err, k.group)
+		pid, errno := fork()
 		switch {
 		case errno == nil:
 			// The child is not reaped yet, so the pid is still its own.
@@ -55,7 +61,7 @@ func (c *Command) start(ctx context.Context, k *child, out, err int) error {
 // command of a parallel Run.
 var forking sync.Mutex
 
-func (c *Command) fork(path string, argv, env []string, out, err int, group bool) (int, error) {
+func (c *Command) fork(path string, argv, env []string, out, err int, sys *syscall.SysProcAttr) (int, error) {
 	forking.Lock()
 	defer forking.Unlock()
 	var ours []int
@@ -92,11 +98,11 @@ func (c *Command) fork(path string, argv, env []string, out, err int, group bool
 		}
 		files[1] = guard // and see whether the one above it is free
 	}
-	return forkExec(path, argv, env, files, group)
+	return forkExec(path, argv, env, files, sys)
 }
 
-func forkExec(path string, argv, env []string, files []int, group bool) (int, error) {
-	attr := &syscall.ProcAttr{Env: env, Sys: &syscall.SysProcAttr{Setpgid: group}}
+func forkExec(path string, argv, env []string, files []int, sys *syscall.SysProcAttr) (int, error) {
+	attr := &syscall.ProcAttr{Env: env, Sys: sys}
 	for _, fd := range files {
 		attr.Files = append(attr.Files, uintptr(fd))
 	}
