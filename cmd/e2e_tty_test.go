@@ -252,6 +252,31 @@ func TestTTYRestores(t *testing.T) {
 	}
 }
 
+// With no shell to continue it, idem is not stopped by Ctrl-Z, and its command
+// is not for long. When the terminal goes away, the command is told.
+func TestTTYWithoutAShell(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	x := b.open("idem", "run", "--key", "k", "--tty", "--", "sh", "-c", "echo $$ >pid; until [ -e go ]; do sleep 0.05; done; exit 8")
+	pid := b.awaitPID("pid")
+	x.typ(ctrlZ)
+	b.until("the command is continued", func() bool { return strings.Contains(x.shown(), "^Z") && procState(pid) != "T" })
+	b.write("go", "")
+	if ws := x.end(); ws.ExitStatus() != 8 {
+		t.Errorf("%#x; %q", ws, x.shown())
+	}
+
+	b = newBox(t)
+	x = b.open("idem", "run", "--key", "k", "--tty", "--", "sh", "-c", "echo $$ >pid; exec sleep 300")
+	pid = b.awaitPID("pid")
+	x.tty.Close()
+	b.gone(pid)
+	b.until("the attempt is recorded", func() bool { return b.listed("k") == "failed" })
+	if rec := b.show("k"); rec.Signal != "SIGHUP" {
+		t.Errorf("%+v", rec)
+	}
+}
+
 // All that the command wrote before its end is there, live and recorded, and in
 // the replay.
 func TestTTYOutputIsComplete(t *testing.T) {

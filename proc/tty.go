@@ -189,6 +189,8 @@ func (t *tty) close() {
 		t.input.stop()
 		t.letGo()
 		if t.conn != nil {
+			// Close alone would wait for wait, which reads from it.
+			_ = unix.Shutdown(int(t.conn.Fd()), unix.SHUT_RDWR)
 			_ = t.conn.Close()
 		}
 	})
