@@ -132,7 +132,7 @@ func TestTTYCtrlZ(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBox(t)
-			x := b.shell()
+			x := b.prompt("dash", "-i") // unlike bash it leaves the modes alone
 			x.resize(30, 80)
 			before := x.modes("before")
 			b.write("outer", `"$@"; exit $?`)
@@ -307,10 +307,10 @@ func TestTTYWithoutATerminal(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	for script, want := range map[string]string{
-		"tty >/dev/null && stty size":           "0 0\r\n",
-		"cat":                                   "one\r\ntwo",
-		"read x; echo $x; cat; cat; echo $?":    "one\r\ntwo0\r\n",
-		"sleep 0.3; cat":                        "one\r\ntwo",
+		"tty >/dev/null && stty size":            "0 0\r\n",
+		"cat":                                    "one\r\ntwo",
+		"read x; echo $x; cat; cat; echo $?":     "one\r\ntwo0\r\n",
+		"sleep 0.3; cat":                         "one\r\ntwo",
 		"exec <&- >&- 2>&-; exec >/dev/tty; pwd": b.dir + "\r\n",
 		"echo over; exec bash -i 2>/dev/null <<<'echo yes'": "over\r\nyes\r\n",
 	} {
@@ -367,6 +367,8 @@ func TestTTYKilledIdem(t *testing.T) {
 	for script, lives := range map[string]bool{
 		`echo $$ >pid; exec sleep 300`: false,
 		`trap 'echo >>hups' HUP; echo $$ >pid; until [ -e go ]; do sleep 0.05; done`: true,
+		// It has given the foreground to another process group.
+		`trap 'echo >>hups' HUP; set -m; sh -c 'echo >running; exec sleep 300' & echo $$ >pid; fg; until [ -e go ]; do sleep 0.05; done`: true,
 	} {
 		b := newBox(t)
 		c := b.idem("run", "--key", "k", "--tty", "--", "bash", "-c", script)
