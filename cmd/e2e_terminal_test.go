@@ -72,7 +72,13 @@ func (b *box) open(argv ...string) *terminal {
 // shell opens a terminal with an interactive bash, job control included.
 func (b *box) shell() *terminal {
 	b.t.Helper()
-	x := b.open("bash", "--norc", "--noprofile", "--noediting", "-i")
+	return b.prompt("bash", "--norc", "--noprofile", "--noediting", "-i")
+}
+
+// prompt opens a terminal with an interactive shell.
+func (b *box) prompt(argv ...string) *terminal {
+	b.t.Helper()
+	x := b.open(argv...)
 	x.typ("PS1=; echo >prompt\n")
 	b.await("prompt", 1)
 	return x

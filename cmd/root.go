@@ -14,12 +14,16 @@ import (
 
 	"idem/hashkey"
 	"idem/ledger"
+	"idem/proc"
 )
 
 // Main runs idem with the arguments behind its name and returns its exit
 // status. It does not return when a command died of a signal: then idem dies of
 // the same signal.
 func Main(args []string) int {
+	if status, asked := proc.Helper(args); asked {
+		return status
+	}
 	growStack(args == nil && len(os.Args) == 0)
 	a := &app{args: args, ui: ui{stdout: os.Stdout, stderr: os.Stderr}}
 	root := a.command(named(args))

@@ -26,6 +26,7 @@ import (
 type runOptions struct {
 	*identity
 	*policyFlags
+	ttyFlag
 	ok            codes
 	retries       int
 	retryDelay    duration
@@ -94,6 +95,7 @@ func (a *app) runCommand() *cobra.Command {
 	f.Var(&o.timeout, "timeout", "end an attempt after `DURATION`: TERM to the command and, unless it is in the terminal's foreground, to its process group; status 124")
 	f.Var(&o.killAfter, "kill-after", "KILL what has not ended `DURATION` after that TERM (0: never)")
 	f.BoolVar(&o.quietOK, "quiet-ok", false, "print the command's output only if it fails (for cron, which mails what is printed)")
+	o.ttyFlag.flags(f)
 	f.Var(&o.replay, "replay", "which streams a replay writes: `CHOICE` of all, stdout, stderr or none")
 	f.Var(&o.maxOutput, "max-output", "how much output to record: `SIZE` such as 10MiB, 0, or unlimited; over it, the head and the last 1 MiB are kept (the live output is never cut)")
 	f.StringVar(&o.metaFile, "meta-file", "", "write one JSON object about the call to `PATH`")
@@ -127,6 +129,9 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 		if _, err := a.id(o.key, o.allowEmptyParts); err != nil {
 			return err
 		}
+	}
+	if err := o.ttyFlag.check(o.identity); err != nil {
+		return err
 	}
 	policy, err := o.policy(o.identity)
 	if err != nil {
@@ -226,7 +231,7 @@ func (a *app) call(o *runOptions, in identified, policy runner.Policy, argv []st
 		Policy: policy,
 		Wait:   o.wait.set, WaitFor: o.wait.limit, MaxOutput: o.maxOutput.bytes,
 		OK: o.ok.set, Retries: runner.Retries{N: o.retries, Delay: o.retryDelay.Duration, MaxDelay: o.retryMaxDelay.Duration, On: o.retryOn.set},
-		Timeout: o.timeout.Duration, KillAfter: o.killAfter.Duration, QuietOK: o.quietOK,
+		Timeout: o.timeout.Duration, KillAfter: o.killAfter.Duration, QuietOK: o.quietOK, TTY: o.tty,
 		RunID: newRunID, Owner: owner, Now: time.Now,
 		Environ: func(at runner.Attempt) []string {
 			token := hashkey.Token(id.Namespace, id.Key, id.Window, at.Generation).String()

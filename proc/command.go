@@ -72,6 +72,15 @@ type Command struct {
 	// must stay to read from it.
 	OwnGroup bool
 
+	// TTY gives the command a pseudo-terminal as its stdin, stdout, stderr and
+	// controlling terminal. What it shows there, the echo of what is typed
+	// included, is its Stdout; there is no Stderr. Stdin is read and passed on:
+	// from a terminal, which is raw meanwhile and gets its modes back whatever
+	// happens (but not after a KILL of this process), and from anything else
+	// until its end. The command is in a session and a process group of its own,
+	// and OwnGroup has no meaning. See Helper.
+	TTY bool
+
 	// KillAfter is how long after the TERM that the end of the context sends
 	// the command is killed. Zero: never.
 	KillAfter time.Duration
@@ -132,13 +141,24 @@ func (c *Command) Run(ctx context.Context, s *Signals) (*End, error) {
 	}
 	defer s.leave(k)
 
-	p, err := newPump(c)
+	if c.TTY {
+		t, err := openTTY(c)
+		if err != nil {
+			return nil, &StartError{Name: c.name(), Code: CannotRun, Err: err}
+		}
+		defer t.close()
+		k.tty = t
+	}
+	p, err := newPump(c, k.tty)
 	if err != nil {
+		k.tty.close()
+		k.tty.discard()
 		return nil, &StartError{Name: c.name(), Code: CannotRun, Err: err}
 	}
 	err = c.start(ctx, k, p.out.writeEnd, p.err.writeEnd)
 	p.closeWriteEnds()
 	if err != nil {
+		k.tty.close()
 		p.close()
 		_ = unix.Close(p.wake)
 		return nil, err
@@ -147,8 +167,11 @@ func (c *Command) Run(ctx context.Context, s *Signals) (*End, error) {
 
 	go k.wait(p.wake)
 	go k.stopAtEndOf(ctx, c.KillAfter)
+	k.tty.begin()
 	p.run(k.ended)
+	k.tty.end(p.out.tee)
 	p.close()
+	k.tty.reap(k.proc)
 	<-k.ended // it is, but only this makes its fields visible here
 
 	e := &End{Status: k.status, Stopped: k.stopped.Load(), signals: s}
@@ -191,6 +214,7 @@ func (c *Command) name() string {
 type child struct {
 	proc    *process
 	group   bool             // it was put into a group of its own
+	tty     *tty             // nil without Command.TTY; then proc is its leader
 	early   []syscall.Signal // came while the child was being started; guarded by Signals.mu
 	ended   chan struct{}    // closed when the child has been reaped
 	stopped atomic.Bool
@@ -202,17 +226,22 @@ type child struct {
 
 // wait reaps the child. Closing wake tells the pump.
 func (k *child) wait(wake int) {
-	ws, err := k.proc.wait()
-	switch {
-	case err != nil:
+	if k.tty != nil {
+		k.status, k.err = k.tty.wait(wake)
+	} else if ws, err := k.proc.wait(); err != nil {
 		k.err = os.NewSyscallError("wait", err)
-	case ws.Signaled():
-		k.status = Status{ExitCode: 128 + int(ws.Signal()), Signal: ws.Signal()}
-	default:
-		k.status = Status{ExitCode: ws.ExitStatus()}
+	} else {
+		k.status = statusOf(ws)
 	}
 	close(k.ended)
 	_ = unix.Close(wake)
+}
+
+func statusOf(ws syscall.WaitStatus) Status {
+	if ws.Signaled() {
+		return Status{ExitCode: 128 + int(ws.Signal()), Signal: ws.Signal()}
+	}
+	return Status{ExitCode: ws.ExitStatus()}
 }
 
 func (k *child) stopAtEndOf(ctx context.Context, killAfter time.Duration) {
@@ -236,9 +265,22 @@ func (k *child) stopAtEndOf(ctx context.Context, killAfter time.Duration) {
 	}
 }
 
+// signal signals the child alone, if it is in our process group.
+func (k *child) signal(sig syscall.Signal) {
+	if k.tty != nil {
+		k.tty.signal(sig)
+		return
+	}
+	_ = k.proc.signal(sig) // never a reused pid
+}
+
 // kill signals the child, and with it its process group if it leads one. The
 // group it was born into is the caller's and none of our business.
 func (k *child) kill(sig syscall.Signal) {
+	if k.tty != nil {
+		k.tty.signal(sig)
+		return
+	}
 	pid := k.proc.pid
 	if g, err := unix.Getpgid(pid); err == nil && g == pid && unix.Kill(-pid, sig) == nil {
 		return

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -177,7 +178,7 @@ func TestForkSparesTheCallersDescriptors(t *testing.T) {
 	unix.Close(fds[0])
 	unix.Close(fds[1])
 	script := fmt.Sprintf("[ -e /proc/$$/fd/%d ] && [ -e /proc/$$/fd/%d ] && [ ! -e /proc/$$/fd/%d ]", fds[4], fds[5], fds[5]+1)
-	pid, err := (&Command{}).fork("/bin/sh", []string{"sh", "-c", script}, nil, out, errOut, false)
+	pid, err := (&Command{}).fork("/bin/sh", []string{"sh", "-c", script}, nil, out, errOut, &syscall.SysProcAttr{})
 	for _, fd := range fds[2:] {
 		unix.Close(fd)
 	}

@@ -24,6 +24,9 @@ import (
 // The test binary is also the programs that the tests need: PROC_HELPER says
 // which.
 func TestMain(m *testing.M) {
+	if status, asked := Helper(os.Args[1:]); asked {
+		os.Exit(status)
+	}
 	mode := os.Getenv("PROC_HELPER")
 	if mode == "" {
 		os.Exit(m.Run())

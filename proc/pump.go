@@ -19,6 +19,7 @@ type source struct {
 	stream   Stream
 	fd       int // read end, non-blocking; the command's end is a description of its own
 	writeEnd int
+	terminal bool // fd is a master
 	seen     int64
 	grown    bool
 	size     int // of one read
@@ -31,14 +32,20 @@ type pump struct {
 	record   func(Stream, []byte)
 	out, err *source
 	wakeRead int
-	wake     int    // closed by the one who reaps the child
+	wake     int    // closed by the one who reaps the child; a byte in it: the child has stopped
+	tty      *tty   // nil: two pipes
 	spare    []byte // for reads that the tee has no room for
 }
 
-func newPump(c *Command) (*pump, error) {
-	p := &pump{record: c.Record}
-	var fds [6]int
-	for i := 0; i < len(fds); i += 2 {
+func newPump(c *Command, t *tty) (*pump, error) {
+	p := &pump{record: c.Record, tty: t}
+	// To wake us, and one for each stream unless a terminal has both.
+	fds := [6]int{-1, -1, -1, -1, -1, -1}
+	pipes := len(fds)
+	if t != nil {
+		pipes = 2
+	}
+	for i := 0; i < pipes; i += 2 {
 		r, w, err := pipe()
 		if err == nil {
 			// Somebody may open /proc/self/fd/1 for reading and take what we
@@ -53,21 +60,30 @@ func newPump(c *Command) (*pump, error) {
 		}
 		fds[i], fds[i+1] = r, w
 	}
-	p.out = &source{stream: Stdout, fd: fds[0], writeEnd: fds[1], size: smallRead, tee: newTee(c.Stdout, c.Backlog)}
-	p.err = &source{stream: Stderr, fd: fds[2], writeEnd: fds[3], size: smallRead, tee: newTee(c.Stderr, c.Backlog)}
-	p.wakeRead, p.wake = fds[4], fds[5]
+	p.wakeRead, p.wake = fds[0], fds[1]
+	p.out = &source{stream: Stdout, fd: fds[2], writeEnd: fds[3], size: smallRead, tee: newTee(c.Stdout, c.Backlog)}
+	p.err = &source{stream: Stderr, fd: fds[4], writeEnd: fds[5], size: smallRead, tee: newTee(c.Stderr, c.Backlog)}
+	if t != nil {
+		p.out.fd, p.out.terminal = t.master, true
+	}
 	return p, nil
 }
 
 func (p *pump) closeWriteEnds() {
-	_ = unix.Close(p.out.writeEnd)
-	_ = unix.Close(p.err.writeEnd)
+	for _, s := range []*source{p.out, p.err} {
+		if s.writeEnd >= 0 {
+			_ = unix.Close(s.writeEnd)
+		}
+	}
 }
 
-// close closes the read ends: whoever still writes gets SIGPIPE.
+// close closes the read ends: whoever still writes gets SIGPIPE, or HUP where
+// it was a terminal.
 func (p *pump) close() {
 	for _, fd := range []int{p.out.fd, p.err.fd, p.wakeRead} {
-		_ = unix.Close(fd)
+		if fd >= 0 {
+			_ = unix.Close(fd)
+		}
 	}
 }
 
@@ -82,7 +98,7 @@ func (p *pump) run(ended <-chan struct{}) {
 		{Fd: int32(p.wakeRead), Events: unix.POLLIN},
 	}
 	for {
-		if _, err := unix.Poll(fds, -1); err != nil {
+		if _, err := poll(fds, -1); err != nil {
 			continue // EINTR; ENOMEM passes too
 		}
 		for i, s := range sources {
@@ -93,16 +109,41 @@ func (p *pump) run(ended <-chan struct{}) {
 				fds[i].Fd = -1 // ignored by poll
 			}
 		}
-		if fds[2].Revents != 0 {
+		if fds[2].Revents == 0 {
+			continue
+		}
+		if !p.stopped() {
 			break
 		}
+		p.drain(sources, fds, ended)
+		p.tty.suspend(p.out.tee)
 	}
+	// The child is dead, so its last byte is among what is there.
+	p.tty.endOfInput()
+	p.drain(sources, fds, ended)
+	p.tty.letGo()
+	p.linger(sources, fds[:len(sources)], ended)
+}
+
+// stopped tells whether the child, of which there is news, was stopped. Else it
+// has ended.
+func (p *pump) stopped() bool {
+	var b [1]byte
+	for {
+		n, err := unix.Read(p.wakeRead, b[:])
+		if err != unix.EINTR {
+			return n > 0
+		}
+	}
+}
+
+// drain reads what is there, and not what is written meanwhile.
+func (p *pump) drain(sources []*source, fds []unix.PollFd, ended <-chan struct{}) {
 	for i, s := range sources {
 		if fds[i].Fd < 0 {
 			continue
 		}
-		// The child is dead, so its last byte is among these.
-		left, err := buffered(s.fd)
+		left, err := s.buffered()
 		for err == nil && left > 0 {
 			n, open := p.read(s, left, ended)
 			if n == 0 || !open {
@@ -111,7 +152,16 @@ func (p *pump) run(ended <-chan struct{}) {
 			left -= n
 		}
 	}
-	p.linger(sources, fds[:len(sources)], ended)
+}
+
+// buffered returns how many bytes wait to be read. Of a terminal nobody can
+// tell: what is in the kernel's queue is only a part. It has less than a MiB,
+// and a read says EAGAIN only when there is nothing.
+func (s *source) buffered() (int, error) {
+	if s.terminal {
+		return bigPipe, nil
+	}
+	return buffered(s.fd)
 }
 
 // grace is how long the pipes are read on after the command's end. A filter
@@ -128,7 +178,7 @@ func (p *pump) linger(sources []*source, fds []unix.PollFd, ended <-chan struct{
 		if left <= 0 || most <= 0 {
 			return
 		}
-		if _, err := unix.Poll(fds, int(left.Milliseconds())+1); err != nil {
+		if _, err := poll(fds, int(left.Milliseconds())+1); err != nil {
 			continue
 		}
 		for i, s := range sources {
@@ -173,7 +223,9 @@ func (p *pump) read(s *source, limit int, ended <-chan struct{}) (int, bool) {
 	if s.seen += int64(n); !s.grown && s.seen > growAt {
 		s.grown = true
 		s.size = bigRead
-		growPipe(s.fd, bigPipe)
+		if !s.terminal {
+			growPipe(s.fd, bigPipe)
+		}
 		s.tee.grow()
 	}
 	return n, true

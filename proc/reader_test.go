@@ -134,7 +134,7 @@ func TestBackgroundProcessDoesNotHoldTheRun(t *testing.T) {
 
 // Somebody who opens /proc/self/fd/1 may take what the pump was told is there.
 func TestStolenOutputDoesNotHang(t *testing.T) {
-	p, err := newPump(&Command{})
+	p, err := newPump(&Command{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -144,10 +144,10 @@ func (s *Signals) handle(sig syscall.Signal) {
 		switch {
 		case !started:
 			k.early = append(k.early, sig)
-		case k.group:
+		case k.group || k.tty != nil:
 			k.kill(sig)
 		case ours(sig, k.proc.pid):
-			_ = k.proc.signal(sig) // never a reused pid
+			k.signal(sig)
 		}
 	}
 }
@@ -213,7 +213,7 @@ func (s *Signals) started(k *child) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, sig := range k.early {
-		_ = k.proc.signal(sig)
+		k.signal(sig)
 	}
 	k.early = nil
 	s.runs[k] = true

@@ -27,10 +27,16 @@ func (c *Command) start(ctx context.Context, k *child, out, err int) error {
 	if env == nil {
 		env = os.Environ()
 	}
-	k.group = c.OwnGroup && !inForeground()
+	k.group = c.OwnGroup && k.tty == nil && !inForeground()
+	fork := func() (int, error) {
+		return c.fork(path, argv, env, out, err, &syscall.SysProcAttr{Setpgid: k.group})
+	}
+	if k.tty != nil {
+		fork = func() (int, error) { return k.tty.spawn(c, path, argv, env) }
+	}
 	begin := time.Now()
 	for {
-		pid, errno := c.fork(path, argv, env, out, err, k.group)
+		pid, errno := fork()
 		switch {
 		case errno == nil:
 			k.proc = newProcess(pid) // it is not reaped yet, so the pid is still its own
@@ -47,12 +53,12 @@ func (c *Command) start(ctx context.Context, k *child, out, err int) error {
 }
 
 // fork starts a process with the write ends as its stdout and stderr.
-func (c *Command) fork(path string, argv, env []string, out, err int, group bool) (int, error) {
+func (c *Command) fork(path string, argv, env []string, out, err int, sys *syscall.SysProcAttr) (int, error) {
 	stdin := c.Stdin
 	if stdin == nil {
 		stdin = os.Stdin
 	}
-	attr := &syscall.ProcAttr{Env: env, Sys: &syscall.SysProcAttr{Setpgid: group}}
+	attr := &syscall.ProcAttr{Env: env, Sys: sys}
 	attr.Files = []uintptr{stdin.Fd(), uintptr(out), uintptr(err)}
 	for _, f := range c.Inherit {
 		attr.Files = append(attr.Files, f.Fd())

@@ -224,6 +224,27 @@ func (t *tee) close() bool {
 	return started
 }
 
+// settle waits until the reader has everything, at most for a time.
+func (t *tee) settle(most time.Duration) {
+	if t == nil {
+		return
+	}
+	timeout := time.After(most)
+	for {
+		t.mu.Lock()
+		idle := t.dead || len(t.ring.used()) == 0 && t.rd == t.wr && len(t.tail) == 0
+		t.mu.Unlock()
+		if idle {
+			return
+		}
+		select {
+		case <-t.room:
+		case <-timeout:
+			return
+		}
+	}
+}
+
 func (t *tee) wakeWriter() {
 	if !t.started { // only the pump's goroutine sets it
 		t.mu.Lock()

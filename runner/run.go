@@ -40,6 +40,9 @@ type Call struct {
 	Stdin, Stdout, Stderr      *os.File
 	ReplayStdout, ReplayStderr *os.File
 
+	// TTY gives the command a pseudo-terminal; all its output is stdout then.
+	TTY bool
+
 	// QuietOK holds the output back, live and replayed, unless the call fails.
 	QuietOK bool
 
@@ -316,7 +319,7 @@ func (c *Call) start(ctx context.Context, claim ledger.Claim, e ledger.Execution
 		Env: c.Environ(Attempt{
 			ID: c.ID, Generation: rec.Generation, Number: a.Number, RunID: a.RunID, Fence: e.Fence(),
 		}),
-		Stdin: c.Stdin, OwnGroup: c.Timeout > 0,
+		Stdin: c.Stdin, OwnGroup: c.Timeout > 0, TTY: c.TTY,
 		Record:    func(stream proc.Stream, p []byte) { e.Write(ledger.Stream(stream), p) },
 		Backlog:   c.Backlog,
 		KillAfter: c.KillAfter,

@@ -1,0 +1,387 @@
+package cmd_test
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
+)
+
+// resize gives the terminal a size, as a window does.
+func (x *terminal) resize(rows, cols uint16) {
+	x.b.t.Helper()
+	if err := pty.Setsize(x.tty, &pty.Winsize{Rows: rows, Cols: cols}); err != nil {
+		x.b.t.Fatal(err)
+	}
+}
+
+func (x *terminal) awaitShown(text string) {
+	x.b.t.Helper()
+	x.b.until("the terminal shows "+text, func() bool { return strings.Contains(x.shown(), text) })
+}
+
+// modes has the shell write the modes of its terminal into a file.
+func (x *terminal) modes(file string) string {
+	x.b.t.Helper()
+	x.typ("stty -g >" + file + "\n")
+	x.b.await(file, 1)
+	return x.b.read(file)
+}
+
+// stdin gives a call something to read.
+func stdin(text string) func(*exec.Cmd) {
+	return func(c *exec.Cmd) { c.Stdin = strings.NewReader(text) }
+}
+
+// The command has a terminal of its own, with the size of ours.
+func TestTTYHasTheSizeOfOurs(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	x := b.shell()
+	x.resize(33, 101)
+	x.typ("tty >ours; idem run --key k --tty -- bash -c '" +
+		`trap "stty size >>sizes" WINCH; tty >theirs; stty size >>sizes; until [ -e go ]; do sleep 0.05; done; [ -t 0 -a -t 1 -a -t 2 ]` +
+		"'; echo $? >status\n")
+	b.await("sizes", 1)
+	x.resize(44, 55)
+	b.await("sizes", 2)
+	b.write("go", "")
+	b.await("status", 1)
+	if s := b.read("sizes") + b.read("status"); s != "33 101\n44 55\n0\n" {
+		t.Errorf("%q; %q", s, x.shown())
+	}
+	if b.read("ours") == b.read("theirs") {
+		t.Error("the terminal is ours")
+	}
+}
+
+// What is typed is echoed by the command's terminal and so recorded, but not
+// while the command has the echo off. It is shown once.
+func TestTTYEcho(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	x := b.shell()
+	x.typ("stty -echo; echo >quiet\n") // of the shell: its own echo is no concern here
+	b.await("quiet", 1)
+	x.typ("stty echo; clear; idem run --key k --tty -- bash -c 'echo >ready; read name; read -s -p password: word; echo; echo $name-${#word}; echo err >&2'; echo >status\n")
+	b.await("ready", 1)
+	x.typ("somebody\n")
+	x.awaitShown("password:")
+	x.typ("secret\n")
+	b.await("status", 1)
+	out := b.run("logs", "k")
+	if want := "somebody\r\npassword:\r\nsomebody-6\r\nerr\r\n"; out.out != want || out.err != "" {
+		t.Errorf("recorded %q and %q, want %q", out.out, out.err, want)
+	}
+	if !strings.Contains(x.shown(), out.out) || strings.Contains(x.shown(), "secret") {
+		t.Errorf("shown: %q", x.shown())
+	}
+	if again := b.run("run", "--key", "k", "--", "bash", "-c",
+		"echo >ready; read name; read -s -p password: word; echo; echo $name-${#word}; echo err >&2"); again.out != out.out || again.err != "" || again.code != 0 {
+		t.Errorf("replay: %+v", again)
+	}
+}
+
+// Ctrl-C is a key of the command's terminal: its handler gets it once, and
+// without one both end by it. Our terminal has its modes again.
+func TestTTYCtrlC(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	x := b.shell()
+	before := x.modes("before")
+	x.typ("idem run --key k --tty -- " + strings.Join(counts(), " ") + "; echo $? >status\n")
+	b.awaitPID("pid")
+	x.typ(ctrlC)
+	b.await("signals", 1)
+	settle()
+	b.write("go", "")
+	b.await("status", 1)
+	b.wantLines("signals", 1)
+	if s := b.read("status"); s != "5\n" {
+		t.Errorf("status %q; %q", s, x.shown())
+	}
+
+	x.typ("idem run --key l --tty -- bash -c 'echo $$ >pid2; exec sleep 300'\n")
+	pid := b.awaitPID("pid2")
+	x.typ(ctrlC)
+	b.gone(pid)
+	b.until("the attempt is recorded", func() bool { return b.listed("l") == "failed" })
+	x.typ("echo $? >status2\n")
+	b.await("status2", 1)
+	if s := b.read("status2"); s != "130\n" {
+		t.Errorf("the shell sees %q; %q", s, x.shown())
+	}
+	if rec := b.wantState("l", "failed"); rec.Signal != "SIGINT" {
+		t.Errorf("%+v", rec)
+	}
+	if after := x.modes("after"); after != before {
+		t.Errorf("the modes are %s, were %s", after, before)
+	}
+}
+
+// Ctrl-Z stops the command, which may do something before, and idem with all
+// that the shell calls a job; the shell has its terminal as it was. fg continues
+// all, with the size that the terminal has then.
+func TestTTYCtrlZ(t *testing.T) {
+	t.Parallel()
+	for name, prefix := range map[string]string{"alone": "", "in a script": "bash outer "} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBox(t)
+			x := b.prompt("dash", "-i") // unlike bash it leaves the modes alone
+			x.resize(30, 80)
+			before := x.modes("before")
+			b.write("outer", `"$@"; exit $?`)
+			// It waits without children, which Ctrl-Z would stop before the handler runs.
+			b.write("job", `mkfifo never; exec 9<>never; trap 'echo tstp; kill -STOP $$; stty size >size' TSTP; `+
+				`echo $$ >pid; echo >side; until [ -e go ]; do read -t 0.05 -u 9; done; exit 7`)
+			x.typ(prefix + "idem run --key k --tty -- bash job\n")
+			b.await("side", 1)
+			command := b.awaitPID("pid")
+			for round := range 2 {
+				n := string(rune('0' + round))
+				x.typ(ctrlZ)
+				x.awaitShown("Stopped")
+				if s := procState(command); s != "T" {
+					t.Errorf("the command is %s", s)
+				}
+				x.typ("jobs -p >jobs\n")
+				idem := b.awaitPID("jobs")
+				if s := procState(idem); s != "T" {
+					t.Errorf("the job is %s", s)
+				}
+				if after := x.modes("stopped" + n); after != before {
+					t.Errorf("the modes are %s, were %s", after, before)
+				}
+				b.want(b.run("run", "--key", "k", "--", "bash", "job"), 75)
+				x.resize(31+uint16(round), 81)
+				x.mu.Lock()
+				x.seen.Reset()
+				x.mu.Unlock()
+				x.typ("rm jobs; fg; echo $? >status\n")
+				b.until("the command goes on", func() bool { return b.read("size") == "3"+string(rune('1'+round))+" 81\n" })
+			}
+			b.write("go", "")
+			b.until("the status is 7", func() bool { return b.read("status") == "7\n" })
+			if after := x.modes("after"); after != before {
+				t.Errorf("the modes are %s, were %s", after, before)
+			}
+			if rec := b.wantState("k", "failed"); rec.Reason != "exit" || *rec.ExitCode != 7 {
+				t.Errorf("%+v", rec)
+			}
+		})
+	}
+}
+
+// Without a handler of the command it is the same; bg lets it go on without the
+// terminal, and fg gives it back.
+func TestTTYInTheBackground(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	x := b.shell()
+	before := x.modes("before")
+	x.typ("idem run --key k --tty -- sh -c 'echo >side; until [ -e go ]; do sleep 0.05; done; echo >>side; read line; echo got $line; exit 6'; echo $? >status\n")
+	b.await("side", 1)
+	x.typ(ctrlZ)
+	x.awaitShown("Stopped")
+	x.typ("bg\n")
+	b.write("go", "")
+	b.await("side", 2)
+	if after := x.modes("behind"); after != before {
+		t.Errorf("the modes are %s, were %s", after, before)
+	}
+	x.typ("fg; echo $? >status\n")
+	x.typ("some words\n")
+	x.awaitShown("got some words")
+	b.until("the status is 6", func() bool { return b.read("status") == "6\n" })
+
+	// The same when it was in the background from the start.
+	x.typ("idem run --key l --tty -- sh -c 'stty -a >modes; read line; echo have $line; exit 7' &\n")
+	b.until("it runs", func() bool { return strings.Contains(b.read("modes"), "opost") })
+	if modes := b.read("modes"); !strings.Contains(modes, " echo ") || !strings.Contains(modes, " icanon ") {
+		t.Errorf("%s", modes)
+	}
+	if after := x.modes("beside"); after != before {
+		t.Errorf("the modes are %s, were %s", after, before)
+	}
+	x.typ("fg; echo $? >status\n")
+	x.typ("two words\n")
+	x.awaitShown("have two words")
+	b.until("the status is 7", func() bool { return b.read("status") == "7\n" })
+	if after := x.modes("after"); after != before {
+		t.Errorf("the modes are %s, were %s", after, before)
+	}
+}
+
+// Whatever ends the command or idem, the terminal has its modes again. No shell
+// is there to give them to it.
+func TestTTYRestores(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		to     string // whom
+		signal string
+		want   syscall.Signal
+	}{
+		"the command is killed": {"pid", "KILL", syscall.SIGKILL},
+		"idem is told to end":   {"idem", "TERM", syscall.SIGTERM},
+		"idem is hung up":       {"idem", "HUP", syscall.SIGHUP},
+		"idem is interrupted":   {"idem", "INT", syscall.SIGINT},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBox(t)
+			b.write("outer", `trap : TERM HUP INT; stty -g >before; `+
+				`bash -c 'trap - TERM HUP INT; echo $$ >idem; exec idem run --key k --tty -- sh -c "echo \$\$ >pid; exec sleep 300"'; `+
+				`echo $? >status; stty -g >after; echo >end`)
+			x := b.open("bash", "outer")
+			b.awaitPID("pid")
+			b.await("before", 1)
+			b.sh("kill -" + c.signal + " $(cat " + c.to + ")")
+			b.await("end", 1)
+			if before, after := b.read("before"), b.read("after"); before != after {
+				t.Errorf("the modes are %s, were %s; %q", after, before, x.shown())
+			}
+			if rec := b.wantState("k", "failed"); rec.Signal != unix.SignalName(c.want) {
+				t.Errorf("%+v", rec)
+			}
+		})
+	}
+}
+
+// With no shell to continue it, idem is not stopped by Ctrl-Z, and its command
+// is not for long. When the terminal goes away, the command is told.
+func TestTTYWithoutAShell(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	x := b.open("idem", "run", "--key", "k", "--tty", "--", "sh", "-c", "echo $$ >pid; until [ -e go ]; do sleep 0.05; done; exit 8")
+	pid := b.awaitPID("pid")
+	x.typ(ctrlZ)
+	b.until("the command is continued", func() bool { return strings.Contains(x.shown(), "^Z") && procState(pid) != "T" })
+	b.write("go", "")
+	if ws := x.end(); ws.ExitStatus() != 8 {
+		t.Errorf("%#x; %q", ws, x.shown())
+	}
+
+	b = newBox(t)
+	x = b.open("idem", "run", "--key", "k", "--tty", "--", "sh", "-c", "echo $$ >pid; exec sleep 300")
+	pid = b.awaitPID("pid")
+	x.tty.Close()
+	b.gone(pid)
+	b.until("the attempt is recorded", func() bool { return b.listed("k") == "failed" })
+	if rec := b.show("k"); rec.Signal != "SIGHUP" {
+		t.Errorf("%+v", rec)
+	}
+}
+
+// All that the command wrote before its end is there, live and recorded, and in
+// the replay.
+func TestTTYOutputIsComplete(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	const script = "head -c 5242880 /dev/zero | tr '\\0' x; echo; seq 100000"
+	want, err := exec.Command("bash", "-c", "{ "+script+`; } | sed 's/$/\r/'`).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, what := range []string{"live", "replayed"} {
+		if r := b.run("run", "--key", "k", "--tty", "--", "bash", "-c", script); r.code != 0 || r.out != string(want) || r.err != "" {
+			t.Errorf("%s: status %d, %d bytes, want %d; %q", what, r.code, len(r.out), len(want), r.err)
+		}
+	}
+	// Short lives are where the last bytes are lost.
+	for i := range 50 {
+		key := "short" + string(rune('0'+i/10)) + string(rune('0'+i%10))
+		if r := b.run("run", "--key", key, "--tty", "--", "sh", "-c", "echo a; echo b >&2"); r.out != "a\r\nb\r\n" {
+			t.Fatalf("%+v", r)
+		}
+	}
+}
+
+// Without any terminal there is still one, and what is piped in ends with the
+// pipe, for each who reads.
+func TestTTYWithoutATerminal(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	for script, want := range map[string]string{
+		"tty >/dev/null && stty size":            "0 0\r\n",
+		"cat":                                    "one\r\ntwo",
+		"read x; echo $x; cat; cat; echo $?":     "one\r\ntwo0\r\n",
+		"sleep 0.3; cat":                         "one\r\ntwo",
+		"exec <&- >&- 2>&-; exec >/dev/tty; pwd": b.dir + "\r\n",
+		"echo over; exec bash -i 2>/dev/null <<<'echo yes'": "over\r\nyes\r\n",
+	} {
+		key := "k:" + strings.ReplaceAll(script, "\n", " ")
+		c := b.start([]string{"idem", "run", "--key", key, "--tty", "--", "bash", "-c", script}, stdin("one\ntwo"))
+		if r := c.wait(); r.code != 0 || r.out != want {
+			t.Errorf("%q: %+v, want %q", script, r, want)
+		}
+	}
+	if r := b.run("run", "--key", "null", "--tty", "--", "sh", "-c", "cat; cat; echo $?"); r.out != "0\r\n" {
+		t.Errorf("%+v", r)
+	}
+}
+
+// The statuses are those that there are without a terminal.
+func TestTTYStatuses(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	b.write("noexec", "echo $1; exit 9")
+	if err := os.Chmod(b.dir+"/noexec", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		code int
+		argv []string
+	}{
+		{3, []string{"sh", "-c", "exit 3"}},
+		{127, []string{"./not-there"}},
+		{126, []string{"/"}},
+		{9, []string{"./noexec", "x"}},
+		{128 + 15, []string{"sh", "-c", "kill $$"}},
+		{128 + 9, []string{"sh", "-c", "kill -KILL $$"}},
+	} {
+		r := b.run("run", "--key", strings.Join(c.argv, " "), "--tty", "--", c.argv[0], strings.Join(c.argv[1:min(2, len(c.argv))], ""), strings.Join(c.argv[min(2, len(c.argv)):], ""))
+		b.want(r, c.code)
+	}
+	b.want(b.run("run", "--key", "late", "--tty", "--timeout", "1", "--", "sleep", "300"), 124)
+	if rec := b.wantState("late", "failed"); rec.Reason != "timeout" {
+		t.Errorf("%+v", rec)
+	}
+	if r := b.run("run", "--key", "again", "--tty", "--retries", "2", "--retry-delay", "0", "--", "sh", "-c", "echo x; echo x >>side; exit 4"); r.code != 4 || r.out != "x\r\nx\r\nx\r\n" {
+		t.Errorf("%+v", r)
+	}
+	b.wantLines("side", 3)
+	if r := b.run("run", "--key", "left", "--tty", "--", "sh", "-c", "(sleep 300 &); echo x; exit 5"); r.code != 5 || r.out != "x\r\n" {
+		t.Errorf("%+v", r)
+	}
+}
+
+// kill -9 of idem: the terminal is gone, so the command gets HUP. While it lives
+// all the same, the key is busy; then nobody knows what it did.
+func TestTTYKilledIdem(t *testing.T) {
+	t.Parallel()
+	for script, lives := range map[string]bool{
+		`echo $$ >pid; exec sleep 300`: false,
+		`trap 'echo >>hups' HUP; echo $$ >pid; until [ -e go ]; do sleep 0.05; done`: true,
+		// It has given the foreground to another process group.
+		`trap 'echo >>hups' HUP; set -m; sh -c 'echo >running; exec sleep 300' & echo $$ >pid; fg; until [ -e go ]; do sleep 0.05; done`: true,
+	} {
+		b := newBox(t)
+		c := b.idem("run", "--key", "k", "--tty", "--", "bash", "-c", script)
+		pid := b.awaitPID("pid")
+		c.kill(syscall.SIGKILL)
+		c.wait()
+		if lives {
+			b.await("hups", 1)
+			b.want(b.run("run", "--key", "k", "--tty", "--", "bash", "-c", script), 75)
+			b.write("go", "")
+		}
+		b.gone(pid)
+		b.until("the key is interrupted", func() bool { return b.listed("k") == "interrupted" })
+		b.want(b.run("run", "--key", "k", "--tty", "--", "bash", "-c", script), 79)
+	}
+}

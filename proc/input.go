@@ -1,0 +1,166 @@
+package proc
+
+import (
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// input copies our stdin to the command's terminal. From a terminal of ours it
+// reads only while that is raw. Its goroutine may be caught in a read when
+// somebody else took what was there, so nobody depends on its end.
+type input struct {
+	t      *tty
+	from   *os.File
+	master int // its own descriptor
+	// A byte in wake means that something has changed, its end that all is over.
+	wakeRead, wake int
+	mu             sync.Mutex // guards wake
+	over           chan struct{}
+}
+
+func newInput(from *os.File, t *tty) (*input, error) {
+	in := &input{t: t, from: from, over: make(chan struct{})}
+	var err error
+	if in.master, err = unix.FcntlInt(uintptr(t.master), unix.F_DUPFD_CLOEXEC, 3); err != nil {
+		return nil, err
+	}
+	if in.wakeRead, in.wake, err = pipe(); err != nil {
+		_ = unix.Close(in.master)
+		return nil, err
+	}
+	_ = unix.SetNonblock(in.wakeRead, true)
+	return in, nil
+}
+
+// look makes the copy look whether it may read.
+func (in *input) look() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.wake >= 0 {
+		_, _ = unix.Write(in.wake, []byte{0})
+	}
+}
+
+// stop ends the copy. After it the slave is not used any more.
+func (in *input) stop() {
+	in.mu.Lock()
+	if in.wake >= 0 {
+		_ = unix.Close(in.wake)
+		in.wake = -1
+	}
+	in.mu.Unlock()
+	if !in.t.begun.Load() {
+		_ = unix.Close(in.master)
+		_ = unix.Close(in.wakeRead)
+		return
+	}
+	select {
+	case <-in.over:
+	case <-time.After(100 * time.Millisecond):
+	}
+}
+
+func (in *input) run() {
+	defer close(in.over)
+	defer unix.Close(in.master)
+	defer unix.Close(in.wakeRead)
+	buf := make([]byte, 4096)
+	for {
+		from := int32(in.from.Fd())
+		if !in.mayRead() {
+			from = -1
+		}
+		ready, over := in.wait(from, unix.POLLIN, -1)
+		if over {
+			return
+		}
+		if !ready || !in.mayRead() {
+			continue
+		}
+		n, err := unix.Read(int(from), buf)
+		switch {
+		case err == unix.EINTR || err == unix.EAGAIN:
+			continue
+		case err != nil || n == 0: // EIO: our terminal is gone
+			in.atEnd()
+			return
+		}
+		if !in.write(buf[:n]) {
+			return
+		}
+	}
+}
+
+func (in *input) mayRead() bool { return in.t.own.fd < 0 || in.t.own.raw.Load() }
+
+// wait waits until fd is ready, at most ms milliseconds unless negative, or
+// something has changed. It returns over when the copy is to end.
+func (in *input) wait(fd int32, events int16, ms int) (ready, over bool) {
+	fds := []unix.PollFd{{Fd: int32(in.wakeRead), Events: unix.POLLIN}, {Fd: fd, Events: events}}
+	if _, err := poll(fds, ms); err != nil {
+		return false, false
+	}
+	if fds[0].Revents != 0 {
+		var b [64]byte
+		if n, err := unix.Read(in.wakeRead, b[:]); n == 0 && err == nil {
+			return false, true
+		}
+	}
+	return fds[1].Revents != 0, false
+}
+
+// write writes all to the terminal, which takes only so much that nobody has
+// read. It returns false when the copy is to end.
+func (in *input) write(p []byte) bool {
+	for len(p) > 0 {
+		n, err := unix.Write(in.master, p)
+		switch {
+		case err == unix.EAGAIN || err == nil && n == 0:
+			if _, over := in.wait(int32(in.master), unix.POLLOUT, -1); over {
+				return false
+			}
+			continue
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			return false
+		}
+		p = p[n:]
+	}
+	return true
+}
+
+// How long to wait before looking again whether the end of the input was read.
+const (
+	endLook    = 10 * time.Millisecond
+	endLookMax = 500 * time.Millisecond
+)
+
+// atEnd keeps the end of the input before the command. A terminal has no lasting
+// end, only a key that ends one read, so that key is pressed again each time
+// that somebody has read it. Who reads keys and not lines gets it once.
+func (in *input) atEnd() {
+	pressed := false
+	for delay := endLook; ; delay = min(2*delay, endLookMax) {
+		waiting := []unix.PollFd{{Fd: int32(in.t.slave), Events: unix.POLLIN}}
+		n, err := poll(waiting, 0)
+		modes, merr := unix.IoctlGetTermios(in.t.slave, getTermios)
+		if lines := merr == nil && modes.Lflag&unix.ICANON != 0; err == nil && merr == nil && n == 0 && (lines || !pressed) {
+			key := modes.Cc[unix.VEOF]
+			if key == 0 || key == 0xff { // none
+				key = 4 // Ctrl-D
+			}
+			if !in.write([]byte{key}) {
+				return
+			}
+			pressed = pressed || !lines
+			delay = endLook
+		}
+		if _, over := in.wait(-1, 0, int(delay.Milliseconds())); over {
+			return
+		}
+	}
+}

@@ -1,0 +1,195 @@
+package proc
+
+import (
+	"os"
+	"os/signal"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
+)
+
+// ownTerminal is the terminal that idem itself was called at. While the command
+// has another, it is raw: every key goes to the command's terminal, which makes
+// of Ctrl-C and Ctrl-Z what the command wants of them.
+//
+// Only one goroutine changes the modes, and only in the foreground: they are the
+// shell's otherwise, and changing them would stop us (TTOU).
+type ownTerminal struct {
+	fd     int // our stdin if that is a terminal, else -1
+	sizeOf int // which of our descriptors has the size, else -1
+	master int // of the command's terminal
+
+	raw    atomic.Bool
+	before *term.State // the modes to give back
+	ours   *term.State // the modes that we have set
+
+	signals    chan os.Signal
+	stops      chan chan struct{} // a request to stop; closed when that is over
+	quit, over chan struct{}
+	once       sync.Once
+	changed    func() // raw has
+	proceed    func() // continue the command
+}
+
+// foregroundLook is how often a process in the background looks whether it has
+// come to the foreground: a shell tells that only to one that was stopped.
+const foregroundLook = 250 * time.Millisecond
+
+// continuedWithin is how long to wait for being stopped and continued. It is
+// over when the signal was dropped, because no shell is there to continue us.
+const continuedWithin = time.Second
+
+func newOwnTerminal(stdin *os.File, sizes []*os.File, master int) *ownTerminal {
+	o := &ownTerminal{
+		fd: -1, sizeOf: -1, master: master,
+		signals: make(chan os.Signal, 8), stops: make(chan chan struct{}),
+		quit: make(chan struct{}), over: make(chan struct{}),
+	}
+	if term.IsTerminal(int(stdin.Fd())) {
+		o.fd = int(stdin.Fd())
+	}
+	for _, f := range sizes {
+		if f != nil && o.sizeOf < 0 && term.IsTerminal(int(f.Fd())) {
+			o.sizeOf = int(f.Fd())
+		}
+	}
+	return o
+}
+
+func (o *ownTerminal) begin(t *tty) {
+	o.changed = t.input.look
+	o.proceed = func() {
+		if t.begun.Load() {
+			t.signal(unix.SIGCONT)
+		}
+	}
+	o.resize()
+	o.enter()
+	signal.Notify(o.signals, unix.SIGWINCH, unix.SIGCONT)
+	go o.loop()
+}
+
+// end gives the modes back and ends the goroutine. It may be called twice.
+func (o *ownTerminal) end() {
+	o.once.Do(func() {
+		signal.Stop(o.signals)
+		close(o.quit)
+	})
+	<-o.over
+}
+
+func (o *ownTerminal) loop() {
+	defer close(o.over)
+	defer o.leave()
+	for {
+		var look <-chan time.Time
+		if o.fd >= 0 && !o.raw.Load() {
+			look = time.After(foregroundLook)
+		}
+		select {
+		case sig := <-o.signals:
+			if o.resize(); sig == unix.SIGCONT {
+				o.resume()
+			}
+		case done := <-o.stops:
+			o.stop()
+			close(done)
+		case <-look:
+			if inForegroundOf(o.fd) {
+				o.resume()
+			}
+		case <-o.quit:
+			return
+		}
+	}
+}
+
+// stop stops us and returns when we have been continued, in the foreground or in
+// the background.
+func (o *ownTerminal) stop() {
+	o.leave()
+	for drained := false; !drained; {
+		select {
+		case <-o.signals:
+		default:
+			drained = true
+		}
+	}
+	// The signal may hit another thread a moment later, hence the wait.
+	_ = unix.Kill(0, unix.SIGTSTP)
+	timeout := time.After(continuedWithin)
+	for continued := false; !continued; {
+		select {
+		case sig := <-o.signals:
+			continued = sig == unix.SIGCONT
+		case <-timeout:
+			continued = true
+		}
+	}
+	o.resize()
+	o.resume()
+}
+
+// resume goes on after a stop, or in the foreground. Meanwhile a shell may have
+// given the terminal other modes and another size.
+func (o *ownTerminal) resume() {
+	if o.fd >= 0 && !inForegroundOf(o.fd) {
+		o.setRaw(false)
+	} else {
+		o.enter()
+	}
+	o.proceed()
+}
+
+// enter makes the terminal raw, if it is ours.
+func (o *ownTerminal) enter() {
+	if o.fd < 0 || !inForegroundOf(o.fd) {
+		return
+	}
+	now, err := term.GetState(o.fd)
+	if err != nil {
+		return
+	}
+	if o.ours == nil || *now != *o.ours { // else these are not the modes to give back
+		if o.before, err = term.MakeRaw(o.fd); err != nil {
+			return
+		}
+		o.ours, _ = term.GetState(o.fd)
+	}
+	o.setRaw(true)
+}
+
+func (o *ownTerminal) leave() {
+	if o.raw.Load() && inForegroundOf(o.fd) {
+		_ = term.Restore(o.fd, o.before)
+	}
+	o.ours = nil
+	o.setRaw(false)
+}
+
+func (o *ownTerminal) setRaw(raw bool) {
+	if o.raw.Swap(raw) != raw {
+		o.changed()
+	}
+}
+
+// resize gives the command's terminal the size of ours. The kernel tells the
+// command if that changes anything.
+func (o *ownTerminal) resize() {
+	if o.sizeOf < 0 {
+		return
+	}
+	if size, err := unix.IoctlGetWinsize(o.sizeOf, unix.TIOCGWINSZ); err == nil {
+		_ = unix.IoctlSetWinsize(o.master, unix.TIOCSWINSZ, size)
+	}
+}
+
+// inForegroundOf tells whether a terminal is ours to use: our process group is
+// in its foreground, or it has none that we could be outside of.
+func inForegroundOf(fd int) bool {
+	foreground, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP)
+	return err != nil || foreground == unix.Getpgrp()
+}

@@ -1,0 +1,127 @@
+package proc
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/creack/pty"
+	"golang.org/x/term"
+)
+
+// newTerminal returns a terminal that is nobody's controlling one.
+func newTerminal(t *testing.T) (master, slave *os.File) {
+	t.Helper()
+	master, slave, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { master.Close(); slave.Close() })
+	return master, slave
+}
+
+func modesOf(t *testing.T, f *os.File) term.State {
+	t.Helper()
+	s, err := term.GetState(int(f.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *s
+}
+
+// A terminal of the caller is raw while the command runs, and then as before.
+func TestOwnTerminalIsRawMeanwhile(t *testing.T) {
+	t.Parallel()
+	master, slave := newTerminal(t)
+	if err := pty.Setsize(master, &pty.Winsize{Rows: 7, Cols: 77}); err != nil {
+		t.Fatal(err)
+	}
+	before := modesOf(t, slave)
+	c, rec := command(t, "/bin/sh", "-c", "stty size; read x; echo $x; exit 3")
+	c.TTY, c.Stdin = true, slave
+	end := make(chan *End)
+	go func() { end <- run(t, c) }()
+	waitFor(t, "the command", func() bool { return len(rec.bytes(Stdout)) > 0 })
+	if modesOf(t, slave) == before {
+		t.Error("it is not raw")
+	}
+	master.WriteString("words\r") // the key Enter
+	if e := <-end; e.ExitCode != 3 {
+		t.Errorf("%+v", e.Status)
+	}
+	if modesOf(t, slave) != before {
+		t.Error("it has not its modes again")
+	}
+	if got := string(rec.bytes(Stdout)); got != "7 77\r\nwords\r\nwords\r\n" {
+		t.Errorf("%q", got)
+	}
+}
+
+// Also when idem itself fails.
+func TestOwnTerminalAfterAPanic(t *testing.T) {
+	t.Parallel()
+	_, slave := newTerminal(t)
+	before := modesOf(t, slave)
+	c, _ := command(t, "/bin/sh", "-c", "echo $$; exec sleep 300")
+	c.TTY, c.Stdin = true, slave
+	var pid string
+	c.Record = func(_ Stream, p []byte) {
+		pid = strings.TrimSpace(string(p))
+		if modesOf(t, slave) == before {
+			t.Error("it is not raw")
+		}
+		panic("a test")
+	}
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("no panic")
+			}
+		}()
+		c.Run(t.Context(), nil)
+	}()
+	if modesOf(t, slave) != before {
+		t.Error("it has not its modes again")
+	}
+	// With us gone its terminal is gone.
+	waitFor(t, "the command's end", func() bool {
+		args, _ := os.ReadFile("/proc/" + pid + "/cmdline")
+		return len(args) == 0 // also of a zombie that nobody wants
+	})
+}
+
+// The command's end is lost with the process that would have told, which is not
+// to be mistaken for a failed start.
+func TestLeaderThatIsKilled(t *testing.T) {
+	t.Parallel()
+	c, _ := command(t, "/bin/sh", "-c", "kill -KILL $PPID; exec sleep 300")
+	c.TTY, c.Stdin = true, os.Stdin
+	e, err := c.Run(t.Context(), nil)
+	if _, lost := err.(*LostError); !lost || e == nil {
+		t.Errorf("%+v, %v", e, err)
+	}
+}
+
+// The command has what the caller's descriptors are, and what it inherits.
+func TestDescriptorsOfATTY(t *testing.T) {
+	t.Parallel()
+	c, rec := command(t, "/bin/sh", "-c", "echo /proc/$$/fd/*")
+	c.TTY, c.Inherit = true, []*os.File{os.Stdin}
+	run(t, c)
+	got := strings.Fields(string(rec.bytes(Stdout)))
+	d, plain := command(t, "/bin/sh", "-c", "echo /proc/$$/fd/*")
+	d.Inherit = c.Inherit
+	run(t, d)
+	if want := strings.Fields(string(plain.bytes(Stdout))); len(got) != len(want) {
+		t.Errorf("%q, without a terminal %q", got, want)
+	}
+}
+
+// Nobody gets at the helpers by typing their names.
+func TestHelperIsNotForPeople(t *testing.T) {
+	for _, word := range []string{leaderWord, commandWord} {
+		if _, asked := Helper([]string{word, "/bin/true", "true"}); asked {
+			t.Error(word)
+		}
+	}
+}
