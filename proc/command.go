@@ -145,7 +145,10 @@ func (c *Command) Run(ctx context.Context, s *Signals) (*End, error) {
 	}
 	s.started(k)
 
-	go k.wait(p.wake)
+	go func() {
+		k.wait()
+		_ = unix.Close(p.wake) // tells the pump
+	}()
 	go k.stopAtEndOf(ctx, c.KillAfter)
 	p.run(k.ended)
 	p.close()
@@ -201,8 +204,8 @@ type child struct {
 }
 
 // wait reaps the child, and only it: a wait for any child would steal those of
-// other Runs. Closing wake tells the pump.
-func (k *child) wait(wake int) {
+// other Runs.
+func (k *child) wait() {
 	state, err := k.proc.Wait()
 	if err != nil {
 		k.err = err
@@ -212,7 +215,6 @@ func (k *child) wait(wake int) {
 		k.status = Status{ExitCode: ws.ExitStatus()}
 	}
 	close(k.ended)
-	_ = unix.Close(wake)
 }
 
 func (k *child) stopAtEndOf(ctx context.Context, killAfter time.Duration) {
