@@ -110,7 +110,8 @@ func (c *Call) tell(ctx context.Context, res *Result, err error) {
 	if !c.Hooks.has(event) {
 		return
 	}
-	signal.Reset(syscall.SIGPIPE) // which a replay ignores, and a hook would too
+	// A replay ignores it, which a hook would inherit. Reset does not undo that.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	signals := proc.Catch()
 	res.HookFaults = append(res.HookFaults, c.Hooks.run(ctx, event, *res, err, signals)...)
 	signals.Stop()

@@ -164,6 +164,7 @@ func (c *Call) claimed(ctx context.Context, l ledger.Ledger, claim ledger.Claim,
 	if err != nil {
 		return Result{}, err
 	}
+	rec.Alive = false // some ledgers count us
 	d := c.decide(rec, true)
 	if d.Action == Execute {
 		return c.execute(ctx, l, claim, rec, d, path)
