@@ -56,6 +56,34 @@ func TestE2ESignalDuringAHook(t *testing.T) {
 	}
 }
 
+// A signal that came before the hooks, to end a delay or the command, does not
+// keep the outcome from being told.
+func TestE2EHookAfterASignal(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		command, state string // of the key, when the signal comes
+		code           int
+	}{
+		{"exit 3", "failed", 128 + int(syscall.SIGTERM)},
+		{"trap 'exit 3' TERM; echo x >ready; while :; do sleep 0.05; done", "running", 3},
+	} {
+		b := newBox(t)
+		c := b.idem("run", "--key", "k", "--retries", "1", "--retry-delay", "1h", "--hook", "failure=echo $IDEM_EXIT_CODE >>told", "--", "sh", "-c", test.command)
+		b.until("the key is "+test.state, func() bool { return b.listed("k") == test.state })
+		if test.state == "running" {
+			b.await("ready", 1)
+		}
+		c.kill(syscall.SIGTERM)
+		if r := c.wait(); r.code != test.code {
+			t.Errorf("%s: idem ended with %+v", test.command, r)
+		}
+		if got := b.read("told"); got != "3\n" {
+			t.Errorf("%s: told was %q", test.command, got)
+		}
+		b.wantState("k", "failed")
+	}
+}
+
 // A hook that clings to life is killed when a signal has come, and with it what
 // it has started.
 func TestE2ESignalDuringAHookThatIgnoresIt(t *testing.T) {

@@ -290,4 +290,4 @@ const environmentHelp = `  IDEM_LEDGER      the ledger's directory, as --ledger
 
   A hook finds the same, about the attempt that ran, is replayed or stands in the way, and:
   IDEM_EVENT       the event
-  IDEM_EXIT_CODE   what idem is going to exit with; empty at start`
+  IDEM_EXIT_CODE   what idem exits with, unless a signal ends it; empty at start`
