@@ -68,6 +68,20 @@ When the command ends, what it leaves behind in its process group gets HUP, as w
 		example: `idem run --key "migrate:$VERSION" --tty -- ./migrate.sh --ask`,
 	},
 	{
+		title: "Hooks",
+		flags: []string{"hook"},
+		note: `A hook tells others what comes of a call; that one fails is a warning and changes nothing.
+start comes before each attempt, which waits for it: the key is running then, and interrupted
+after a kill -9. Beside it a call has one event at most, at its end, when the outcome is recorded
+and the key is free. It is success, timeout or failure after the last attempt (failure also of a
+command that cannot be started and of an outcome that cannot be recorded), or else replay, busy
+(75), mismatch (65) or interrupted (79). Refusals with other statuses have none.
+The hooks of an event are run one by one, in order, each for 30 seconds at most. They find the
+object of --meta-file on stdin. What they print goes to stderr, also with --quiet-ok. A signal
+that comes for idem meanwhile ends the hook, and idem.`,
+		example: `idem run --key backup --per day --hook 'failure=mail -s "$IDEM_KEY" me' -- ./backup.sh`,
+	},
+	{
 		title:   "Scripts",
 		flags:   []string{"meta-file", "meta-fd", "exit-code", "on-ledger-error"},
 		example: `idem run --key "$KEY" --exit-code running=0 --meta-file meta.json -- ./job.sh`,
@@ -268,6 +282,7 @@ func exitHelp() string {
 const environmentHelp = `  IDEM_LEDGER      the ledger's directory, as --ledger
   IDEM_NAMESPACE   the namespace, as --namespace
   IDEM_DISABLE     1: idem run becomes the command and does nothing else
+  IDEM_CI          off: do not act as in a step of GitHub Actions (GITHUB_ACTIONS, GITHUB_OUTPUT)
   TZ               the time zone of the calendar without --tz
   STATE_DIRECTORY, XDG_STATE_HOME, HOME
                    where the ledger is by default
@@ -281,4 +296,8 @@ const environmentHelp = `  IDEM_LEDGER      the ledger's directory, as --ledger
   IDEM_TOKEN       a UUID for Idempotency-Key headers, the same for every attempt; another in each
                    window; IDEM_TOKEN_HEX is the same without dashes
   IDEM_LEDGER      the ledger's directory
-  IDEM_CHAIN       the keys it runs under`
+  IDEM_CHAIN       the keys it runs under
+
+  A hook finds the same, about the attempt that ran, is replayed or stands in the way, and:
+  IDEM_EVENT       the event
+  IDEM_EXIT_CODE   what idem exits with, unless a signal ends it; empty at start`

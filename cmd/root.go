@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -35,12 +36,16 @@ func Main(args []string) int {
 	if err == nil {
 		err = asked.err
 	}
-	if err == nil {
-		return a.exit
+	code := a.exit
+	if err != nil {
+		f := failureOf(err)
+		a.ui.fail(f)
+		code = f.code
 	}
-	f := failureOf(err)
-	a.ui.fail(f)
-	return f.code
+	if a.signal != 0 {
+		proc.DieOf(a.signal)
+	}
+	return code
 }
 
 // app is what the commands share.
@@ -49,8 +54,9 @@ type app struct {
 	ui        ui
 	ledger    string
 	namespace string
-	window    string // of --window
-	exit      int    // status of a command that did what it was asked to
+	window    string         // of --window
+	exit      int            // status of a command that did what it was asked to
+	signal    syscall.Signal // that idem dies of when all is said; 0: none
 }
 
 const rootLong = `idem runs a command once per key and remembers what happened.

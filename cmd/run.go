@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"os/user"
@@ -42,6 +43,7 @@ type runOptions struct {
 	metaFile  string
 	metaFD    int
 	exitCodes exitCodes
+	hooks     hooks
 
 	onLedgerError choice
 }
@@ -102,6 +104,7 @@ func (a *app) runCommand() *cobra.Command {
 	f.IntVar(&o.metaFD, "meta-fd", noMetaFD, "write it to the open descriptor `N`")
 	f.Lookup("meta-fd").DefValue = "0" // pflag shows no default that is zero
 	f.Var(o.exitCodes, "exit-code", "use status N where idem has its own: `NAME=N` with running, mismatch, interrupted, failed or ledger; repeatable (running=0 for a quiet cron)")
+	o.hooks.flags(f)
 	f.Var(&o.onLedgerError, "on-ledger-error", "when the ledger cannot be used: `CHOICE` of refuse (status 69) or run, without a record and without any protection (not with --hash-stdin)")
 	f.BoolVarP(&a.ui.quiet, "quiet", "q", false, "no hints and warnings, only errors")
 	f.BoolVarP(&a.ui.verbose, "verbose", "v", false, "say also what went as expected")
@@ -153,11 +156,21 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	call := a.call(o, in, policy, args, l)
 	res, err := runner.Run(ctx, l, call)
 	signal.Ignore(syscall.SIGPIPE) // our exit status says more; nothing is started any more
+	a.tellHookFaults(res.HookFaults)
+	a.signal = res.Fatal
 	if err != nil {
 		return a.notStarted(o, meta, in.id, args, err)
 	}
-	meta.write(metaOf(res, call), &a.ui)
+	view := metaOf(res, call)
+	meta.write(view, &a.ui)
 	code, f := a.outcome(res, call)
+	a.tellGitHub(o, view, code, f, replayedText(res))
+	switch {
+	case res.Unrecorded != nil:
+		a.signal = 0 // that it is not known what it did is the greater news
+	case res.Action == runner.Execute && res.Record.Current.Reason == ledger.ReasonSignal:
+		a.signal = res.Status.Signal
+	}
 	if f != nil {
 		return a.remapped(o, f)
 	}
@@ -165,24 +178,18 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	if per := o.calendar(); per != "" && a.ui.verbose {
 		a.ui.hint("--ttl counts from the start of the last success; for once in each %s of the calendar: --per %s", per, per)
 	}
-	if res.Action == runner.Execute && res.Record.Current.Reason == ledger.ReasonSignal {
-		proc.DieOf(res.Status.Signal)
-	}
-	if res.Fatal != 0 {
-		proc.DieOf(res.Fatal)
-	}
 	return nil
 }
 
 // notStarted is for a call that could not be made: err says why nothing was
 // started.
 func (a *app) notStarted(o *runOptions, meta *meta, id ledger.ID, argv []string, err error) error {
-	meta.write(metaOfError(id, err), &a.ui)
+	view := metaOfError(id, err)
+	meta.write(view, &a.ui)
 	var stopped *proc.SignalError
 	if errors.As(err, &stopped) {
 		a.ui.note("%v", err)
-		a.exit = 128 + int(stopped.Signal)
-		proc.DieOf(stopped.Signal)
+		a.exit, a.signal = 128+int(stopped.Signal), stopped.Signal
 		return nil
 	}
 	f := failureOf(err)
@@ -197,6 +204,7 @@ func (a *app) notStarted(o *runOptions, meta *meta, id ledger.ID, argv []string,
 		a.ui.line(a.ui.stderr, "warning: ", "%v; the command runs without a record, as --on-ledger-error says", err)
 		return bare(argv)
 	}
+	a.tellGitHub(o, view, exitOK, f, "")
 	return a.remapped(o, f)
 }
 
@@ -224,8 +232,9 @@ func (a *app) remapped(o *runOptions, err error) error {
 func (a *app) call(o *runOptions, in identified, policy runner.Policy, argv []string, l *sqlite.Ledger) runner.Call {
 	id := in.id
 	link := hashkey.Link(l.Dir(), id.Namespace, id.Key, id.Window)
-	chain := os.Getenv("IDEM_CHAIN")
-	policy.Nested = strings.Contains(":"+chain+":", ":"+link+":")
+	around := os.Getenv("IDEM_CHAIN")
+	inside := strings.TrimPrefix(around+":"+link, ":")
+	policy.Nested = strings.Contains(":"+around+":", ":"+link+":")
 	call := runner.Call{
 		ID: id, Argv: argv, Fingerprint: in.inputs.Fingerprint(), Inputs: in.inputs.Encode(),
 		Policy: policy,
@@ -233,16 +242,8 @@ func (a *app) call(o *runOptions, in identified, policy runner.Policy, argv []st
 		OK: o.ok.set, Retries: runner.Retries{N: o.retries, Delay: o.retryDelay.Duration, MaxDelay: o.retryMaxDelay.Duration, On: o.retryOn.set},
 		Timeout: o.timeout.Duration, KillAfter: o.killAfter.Duration, QuietOK: o.quietOK, TTY: o.tty,
 		RunID: newRunID, Owner: owner, Now: time.Now,
-		Environ: func(at runner.Attempt) []string {
-			token := hashkey.Token(id.Namespace, id.Key, id.Window, at.Generation).String()
-			return environ(map[string]string{
-				"IDEM_KEY": id.Key, "IDEM_NAMESPACE": id.Namespace, "IDEM_WINDOW": id.Window,
-				"IDEM_RUN_ID": at.RunID, "IDEM_ATTEMPT": strconv.Itoa(at.Number), "IDEM_FENCE": strconv.FormatInt(at.Fence, 10),
-				"IDEM_LEDGER": l.Dir(), "IDEM_TOKEN": token, "IDEM_TOKEN_HEX": strings.ReplaceAll(token, "-", ""),
-				"IDEM_CHAIN": strings.TrimPrefix(chain+":"+link, ":"),
-			})
-		},
-		Stdin: in.stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Environ: func(at runner.Attempt) []string { return environ(variables(at, l.Dir(), inside)) },
+		Stdin:   in.stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Backlog: func() (proc.Backlog, error) {
 			b, err := l.Backlog()
 			if err != nil {
@@ -251,6 +252,7 @@ func (a *app) call(o *runOptions, in identified, policy runner.Policy, argv []st
 			return b, nil
 		},
 	}
+	call.Hooks = o.hooks.of(o.exitCodes, &call, l.Dir(), inside, around)
 	if v := o.replay.value; v == "all" || v == "stdout" {
 		call.ReplayStdout = os.Stdout
 	}
@@ -287,7 +289,7 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 		if now := call.Now(); call.Policy.TTL > 0 && cur.Started.After(now) {
 			a.ui.warn("key %s does not expire for now: it ran at %s, and the clock says %s, so it was set back", key, stamp(cur.Started), stamp(now))
 		}
-		a.ui.note("replayed key %s: %s %s, %s", key, which(cur), ending(cur), when(cur.Started))
+		a.ui.note("%s", replayedText(res))
 		return exitStatus(cur), nil
 	default:
 		if len(res.Holders) > 0 {
@@ -301,6 +303,12 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 		}
 		return exitStatus(cur), nil
 	}
+}
+
+// replayedText says that a call was a replay.
+func replayedText(res runner.Result) string {
+	cur := res.Record.Current
+	return fmt.Sprintf("replayed key %s: %s %s, %s", quote(res.Record.ID.Key), which(cur), ending(cur), when(cur.Started))
 }
 
 // exitStatus is what a call exits with: a success is 0, also one by --ok.
@@ -330,20 +338,4 @@ func owner() ledger.Owner {
 		o.User = u.Username
 	}
 	return o
-}
-
-// environ returns our environment with the given variables in place of what
-// they were.
-func environ(set map[string]string) []string {
-	var env []string
-	for _, kv := range os.Environ() {
-		name, _, _ := strings.Cut(kv, "=")
-		if _, ours := set[name]; !ours {
-			env = append(env, kv)
-		}
-	}
-	for name, value := range set {
-		env = append(env, name+"="+value)
-	}
-	return env
 }

@@ -26,9 +26,14 @@ type ui struct {
 }
 
 func (u *ui) line(w io.Writer, prefix, format string, args ...any) {
-	text := strings.TrimSuffix(fmt.Sprintf(format, args...), "\n")
-	text = strings.ReplaceAll(text, "\n", "; ")
-	_, _ = fmt.Fprintf(w, "idem: %s%s\n", prefix, escapeBut(text, `\`)) // errors hold paths and flags as they were given
+	_, _ = fmt.Fprintf(w, "idem: %s%s\n", prefix, oneLine(fmt.Sprintf(format, args...)))
+}
+
+// oneLine makes a message one line that cannot steer a terminal. Errors hold
+// paths and flags as they were given.
+func oneLine(text string) string {
+	text = strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "; ")
+	return escapeBut(text, `\`)
 }
 
 // fail tells an error, its hints behind it.

@@ -165,7 +165,10 @@ func (c *Command) Run(ctx context.Context, s *Signals) (*End, error) {
 	}
 	s.started(k)
 
-	go k.wait(p.wake)
+	go func() {
+		k.wait(p.wake)
+		_ = unix.Close(p.wake) // tells the pump
+	}()
 	go k.stopAtEndOf(ctx, c.KillAfter)
 	k.tty.begin()
 	p.run(k.ended)
@@ -224,7 +227,7 @@ type child struct {
 	err    error
 }
 
-// wait reaps the child. Closing wake tells the pump.
+// wait reaps the child. A byte in wake tells that it has stopped.
 func (k *child) wait(wake int) {
 	if k.tty != nil {
 		k.status, k.err = k.tty.wait(wake)
@@ -234,7 +237,6 @@ func (k *child) wait(wake int) {
 		k.status = statusOf(ws)
 	}
 	close(k.ended)
-	_ = unix.Close(wake)
 }
 
 func statusOf(ws syscall.WaitStatus) Status {

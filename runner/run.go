@@ -48,6 +48,8 @@ type Call struct {
 
 	// Backlog makes a place for live output that its reader does not take yet.
 	Backlog func() (proc.Backlog, error)
+
+	Hooks Hooks
 }
 
 // Attempt is what a command is told about the attempt that it is.
@@ -75,7 +77,7 @@ type Result struct {
 	// Status is how the command ended just now, with Execute.
 	Status proc.Status
 	// Fatal is a signal that came for idem itself while no command was running
-	// any more; 0 for none.
+	// any more, or a hook was; 0 for none.
 	Fatal syscall.Signal
 	// Unrecorded is why the outcome of a command that ran is not in the ledger.
 	Unrecorded error
@@ -86,11 +88,21 @@ type Result struct {
 	// Streams are errors of our own stdout and stderr other than a reader that
 	// has gone.
 	Streams []error
+	// HookFaults are the hooks that did not do what they should.
+	HookFaults []HookFault
 }
 
 // Run makes the call. An error means that nothing was started: a
-// *proc.StartError, a *proc.SignalError, or what is wrong with the ledger.
+// *proc.StartError, a *proc.SignalError, or what is wrong with the ledger. All
+// that the Result has then is the record, as far as it is known, and what came
+// of hooks.
 func Run(ctx context.Context, l ledger.Ledger, c Call) (Result, error) {
+	res, err := c.run(ctx, l)
+	c.tell(ctx, &res, err)
+	return res, err
+}
+
+func (c *Call) run(ctx context.Context, l ledger.Ledger) (Result, error) {
 	waiting := ctx
 	if c.WaitFor > 0 {
 		var cancel context.CancelFunc
@@ -113,7 +125,7 @@ func Run(ctx context.Context, l ledger.Ledger, c Call) (Result, error) {
 		}
 		if path == "" {
 			if path, err = proc.LookPath(c.Argv[0]); err != nil {
-				return Result{}, err
+				return Result{Record: rec}, err
 			}
 		}
 		claim, err := l.Claim(ctx, c.ID)
@@ -162,6 +174,7 @@ func (c *Call) claimed(ctx context.Context, l ledger.Ledger, claim ledger.Claim,
 	if err != nil {
 		return Result{}, err
 	}
+	rec.Alive = false // some ledgers count us
 	d := c.decide(rec, true)
 	if d.Action == Execute {
 		return c.execute(ctx, l, claim, rec, d, path)
@@ -220,10 +233,12 @@ func (c *Call) execute(ctx context.Context, l ledger.Ledger, claim ledger.Claim,
 	var last Result
 	for retries := 0; ; retries++ {
 		res, end, err := c.attempt(ctx, claim, rec, d, path, signals)
+		res.HookFaults = append(last.HookFaults, res.HookFaults...)
 		if err != nil && retries == 0 {
-			return Result{}, err
+			return res, err
 		}
 		if err != nil { // the attempt before is what there is to tell of
+			last.HookFaults = res.HookFaults
 			res = last
 			if !errors.As(err, new(*proc.SignalError)) { // see Fatal
 				res.NotRetried = err
@@ -261,26 +276,30 @@ func (c *Call) execute(ctx context.Context, l ledger.Ledger, claim ledger.Claim,
 	}
 }
 
-// attempt runs the command once. There is no End without a Result.
+// attempt runs the command once. There is no End when it was not started.
 func (c *Call) attempt(ctx context.Context, claim ledger.Claim, rec ledger.Record, d Decision, path string, signals *proc.Signals) (Result, *proc.End, error) {
+	before := Result{Record: rec}
 	e, err := claim.Begin(ctx, ledger.Start{
 		RunID: c.RunID(), Fingerprint: c.Fingerprint, Inputs: c.Inputs, Owner: c.Owner(), MaxOutput: c.MaxOutput,
 	})
 	if err != nil {
 		if sig, ok := signals.Fatal(); ok {
-			return Result{}, nil, &proc.SignalError{Signal: sig}
+			return before, nil, &proc.SignalError{Signal: sig}
 		}
-		return Result{}, nil, err
+		return before, nil, err
 	}
+	res := Result{Decision: d, Record: rec}
+	res.Record.Fence, res.Record.Attempts, res.Record.Current = e.Fence(), e.Attempt().Number, e.Attempt()
+	res.HookFaults = c.starting(ctx, claim, res, signals)
 	end, err := c.start(ctx, claim, e, rec, path, signals)
 	if end == nil {
+		before.HookFaults = res.HookFaults
 		if undo := e.Abandon(ctx); undo != nil {
-			return Result{}, nil, fmt.Errorf("%w; the key counts as interrupted, although nothing was started: %v", undo, err)
+			return before, nil, fmt.Errorf("%w; the key counts as interrupted, although nothing was started: %v", undo, err)
 		}
-		return Result{}, nil, err
+		return before, nil, err
 	}
-	res := Result{Decision: d, Record: rec, Status: end.Status}
-	res.Record.Fence, res.Record.Attempts, res.Record.Current = e.Fence(), e.Attempt().Number, e.Attempt()
+	res.Status = end.Status
 	if err != nil { // it ran, but nobody knows how it ended
 		res.Unrecorded = err
 		return res, end, nil
@@ -330,20 +349,9 @@ func (c *Call) start(ctx context.Context, claim ledger.Claim, e ledger.Execution
 	if i, ok := e.(ledger.Inheriting); ok {
 		cmd.Inherit = i.Descriptors()
 	}
-	if lost := claim.Lost(); lost != nil {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithCancel(ctx)
-		defer cancel()
-		go func() {
-			select {
-			case <-lost:
-				cancel()
-			case <-ctx.Done():
-			}
-		}()
-	}
+	ctx, cancel := endedBy(ctx, claim.Lost())
+	defer cancel()
 	if c.Timeout > 0 {
-		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.Timeout)
 		defer cancel()
 	}

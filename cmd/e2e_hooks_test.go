@@ -1,0 +1,223 @@
+package cmd_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+// hangingHook is a hook that says that it is there, and one behind it.
+func hangingHook(event string) []string {
+	return []string{"--hook", event + "=echo $$ >pid; exec sleep 300", "--hook", event + "=echo x >>second"}
+}
+
+// A signal for idem while a hook is at work ends the hook, and idem dies of it.
+func TestE2ESignalDuringAHook(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		event, before, command string
+		state                  string // of the key, empty: none
+		said                   string
+	}{
+		{"start", "", "echo x >>side", "", "came before the command was started"},
+		{"success", "", "true", "succeeded", ""},
+		{"failure", "", "exit 3", "failed", ""},
+		{"replay", "true", "true", "succeeded", ""},
+		{"mismatch", "true", "false", "succeeded", "is recorded with other inputs"},
+	} {
+		for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+			b := newBox(t)
+			if test.before != "" {
+				b.want(b.run("run", "--key", "k", "--", "sh", "-c", test.before), 0)
+			}
+			args := append([]string{"run", "-v", "--key", "k"}, hangingHook(test.event)...)
+			c := b.idem(append(args, "--", "sh", "-c", test.command)...)
+			pid := b.awaitPID("pid")
+			c.kill(sig)
+			if r := c.wait(); r.sig != sig || !strings.Contains(r.err, test.said) || strings.Contains(r.err, "warning") {
+				t.Errorf("%s, %v: idem ended with %+v", test.event, sig, r)
+			}
+			b.gone(pid)
+			b.wantLines("second", 0)
+			b.wantLines("side", 0)
+			if test.state == "" {
+				b.want(b.run("show", "k"), 1)
+			} else {
+				b.wantState("k", test.state)
+			}
+			b.want(b.run("run", "--key", "k", "--force", "--on-mismatch", "rerun", "--", "true"), 0) // it is free
+		}
+	}
+}
+
+// A signal that came before the hooks, to end a delay or the command, does not
+// keep the outcome from being told.
+func TestE2EHookAfterASignal(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		command, state string // of the key, when the signal comes
+		code           int
+	}{
+		{"exit 3", "failed", 128 + int(syscall.SIGTERM)},
+		{"trap 'exit 3' TERM; echo x >ready; while :; do sleep 0.05; done", "running", 3},
+	} {
+		b := newBox(t)
+		c := b.idem("run", "--key", "k", "--retries", "1", "--retry-delay", "1h", "--hook", "failure=echo $IDEM_EXIT_CODE >>told", "--", "sh", "-c", test.command)
+		b.until("the key is "+test.state, func() bool { return b.listed("k") == test.state })
+		if test.state == "running" {
+			b.await("ready", 1)
+		}
+		c.kill(syscall.SIGTERM)
+		if r := c.wait(); r.code != test.code {
+			t.Errorf("%s: idem ended with %+v", test.command, r)
+		}
+		if got := b.read("told"); got != "3\n" {
+			t.Errorf("%s: told was %q", test.command, got)
+		}
+		b.wantState("k", "failed")
+	}
+}
+
+// A hook that clings to life is killed when a signal has come, and with it what
+// it has started.
+func TestE2ESignalDuringAHookThatIgnoresIt(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	c := b.idem("run", "--key", "k", "--hook", "success=trap '' TERM; sleep 300 & echo $! >pid; wait; sleep 300", "--", "true")
+	pid := b.awaitPID("pid")
+	c.kill(syscall.SIGTERM)
+	if r := c.wait(); r.sig != syscall.SIGTERM {
+		t.Errorf("idem ended with %+v", r)
+	}
+	b.gone(pid)
+}
+
+// The terminal's Ctrl-C ends a hook and idem.
+func TestE2ECtrlCDuringAHook(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	x := b.open("bash", "-c", `for i in 1 2 3; do idem run --key k$i --hook 'success=echo $$ >pid; exec sleep 300' -- true; done; echo after >after`)
+	pid := b.awaitPID("pid")
+	x.typ(ctrlC)
+	if ws := x.end(); !ws.Signaled() || ws.Signal() != syscall.SIGINT {
+		t.Errorf("bash ended with %#x; %q", ws, x.shown())
+	}
+	b.gone(pid)
+	b.wantLines("after", 0)
+	b.wantState("k1", "succeeded")
+}
+
+// Killed during the hook of the start, the attempt counts as interrupted; the
+// hook, which may live on, does not hold the key.
+func TestE2EKilledDuringTheStartHook(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	args := append([]string{"run", "--key", "k"}, hangingHook("start")...)
+	c := b.idem(append(args, "--", "sh", "-c", "echo x >>side")...)
+	pid := b.awaitPID("pid")
+	b.want(b.run("run", "--key", "k", "--", "sh", "-c", "echo x >>side"), 75)
+	c.kill(syscall.SIGKILL)
+	c.wait()
+	if procState(pid) == "" {
+		t.Error("the hook has ended")
+	}
+	b.want(b.run("run", "--key", "k", "--", "sh", "-c", "echo x >>side"), 79)
+	b.wantLines("side", 0)
+	b.want(b.run("run", "--key", "k", "--on-interrupted", "rerun", "--", "sh", "-c", "echo x >>side"), 0)
+	b.wantLines("side", 1)
+}
+
+// A hook at the end, and what it leaves behind, do not hold the key, nor does
+// idem wait for what it leaves behind.
+func TestE2EHooksDoNotHoldTheKey(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	c := b.idem("run", "--key", "k", "--hook", "failure=sleep 300 & echo $! >daemon; echo $$ >pid; while [ ! -e go ]; do sleep 0.01; done", "--", "sh", "-c", "kill -KILL $$")
+	b.awaitPID("pid")
+	b.want(b.run("run", "--key", "k", "--on-mismatch", "rerun", "--", "true"), 0)
+	b.write("go", "")
+	if r := c.wait(); r.sig != syscall.SIGKILL {
+		t.Errorf("idem ended with %+v", r)
+	}
+	if procState(b.awaitPID("daemon")) == "" {
+		t.Error("what the hook has left behind has ended")
+	}
+}
+
+// readmeBlock is the code block of the README that has a text in it.
+func readmeBlock(t *testing.T, with string) string {
+	t.Helper()
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, block := range strings.Split(string(readme), "```") {
+		if i%2 == 1 && strings.Contains(block, with) {
+			_, code, _ := strings.Cut(block, "\n")
+			return code
+		}
+	}
+	t.Fatalf("README.md has no block with %s", with)
+	return ""
+}
+
+// The README's hooks do what it says, but for the mail, which a program of ours
+// takes, and for the monitor, which is here.
+func TestE2EHooksOfTheREADME(t *testing.T) {
+	t.Parallel()
+	requireTool(t, "curl")
+	var mu sync.Mutex
+	var pings []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		pings = append(pings, r.URL.Path)
+		if r.URL.Path == "/your-uuid" {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	defer server.Close()
+	const monitor = "https://hc-ping.com"
+	script := readmeBlock(t, "--hook")
+	if strings.Count(script, monitor+"/your-uuid") != 3 {
+		t.Fatalf("the README has %s", script)
+	}
+	script = strings.ReplaceAll(script, monitor, server.URL)
+
+	b := newBox(t)
+	b.write("mail", "#!/bin/sh\n(echo \"$@\"; cat) >>mailed\n")
+	b.write("backup.sh", "#!/bin/sh\necho no space left >&2\n[ -e good ]\n")
+	for _, name := range []string{"mail", "backup.sh"} {
+		if err := os.Chmod(filepath.Join(b.dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.env = append(b.env, "PATH="+b.dir+":"+binary()+":"+os.Getenv("PATH"), "no_proxy=127.0.0.1")
+	check := func(r result, code int, want ...string) {
+		t.Helper()
+		b.want(r, code)
+		mu.Lock()
+		defer mu.Unlock()
+		if !slices.Equal(pings, want) {
+			t.Errorf("the monitor got %v, want %v; stderr:\n%s", pings, want, r.err)
+		}
+		pings = nil
+	}
+	check(b.sh(script), 1, "/your-uuid/start", "/your-uuid/fail")
+	if got := b.read("mailed"); got != "-s backup failed: 1 root\nno space left\n" {
+		t.Errorf("mailed was %q", got)
+	}
+	b.write("good", "")
+	r := b.sh(script)
+	check(r, 0, "/your-uuid/start", "/your-uuid")
+	if !strings.Contains(r.err, "503") || !strings.HasSuffix(r.err, "idem: warning: success hook 1 exited with status 22\n") {
+		t.Errorf("a monitor that is down: %q", r.err)
+	}
+	check(b.sh(script), 0)
+}

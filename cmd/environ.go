@@ -1,0 +1,38 @@
+package cmd
+
+import (
+	"os"
+	"strconv"
+	"strings"
+
+	"idem/hashkey"
+	"idem/runner"
+)
+
+// variables are what a command is told of the attempt that it is. The chain is
+// the keys that it runs under.
+func variables(at runner.Attempt, place, chain string) map[string]string {
+	token := hashkey.Token(at.ID.Namespace, at.ID.Key, at.ID.Window, at.Generation).String()
+	return map[string]string{
+		"IDEM_KEY": at.ID.Key, "IDEM_NAMESPACE": at.ID.Namespace, "IDEM_WINDOW": at.ID.Window,
+		"IDEM_RUN_ID": at.RunID, "IDEM_ATTEMPT": strconv.Itoa(at.Number), "IDEM_FENCE": strconv.FormatInt(at.Fence, 10),
+		"IDEM_LEDGER": place, "IDEM_TOKEN": token, "IDEM_TOKEN_HEX": strings.ReplaceAll(token, "-", ""),
+		"IDEM_CHAIN": chain,
+	}
+}
+
+// environ returns our environment with the given variables in place of what
+// they were.
+func environ(set map[string]string) []string {
+	var env []string
+	for _, kv := range os.Environ() {
+		name, _, _ := strings.Cut(kv, "=")
+		if _, ours := set[name]; !ours {
+			env = append(env, kv)
+		}
+	}
+	for name, value := range set {
+		env = append(env, name+"="+value)
+	}
+	return env
+}

@@ -1,0 +1,108 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"idem/runner"
+)
+
+// What a hook may take: as long as somebody who waits for a prompt may have to
+// wait, and a few seconds more for one that does not end when told to.
+const (
+	hookLimit     = 30 * time.Second
+	hookKillAfter = 5 * time.Second
+)
+
+// hooks is the value of --hook: EVENT=CMD, repeatable.
+type hooks struct{ list []runner.Hook }
+
+func (h *hooks) flags(f *pflag.FlagSet) {
+	f.Var(h, "hook", "at an event, run a command with sh -c: `EVENT=CMD` with "+eventList()+"; repeatable")
+}
+
+func (h *hooks) String() string { return "" }
+func (h *hooks) Type() string   { return "EVENT=CMD" }
+
+func (h *hooks) Set(s string) error {
+	name, command, ok := strings.Cut(s, "=")
+	for _, e := range runner.Events() {
+		switch {
+		case !ok || string(e) != name:
+		case strings.TrimSpace(command) == "":
+			return fmt.Errorf("there is no command for %s: a variable may be unset", name)
+		default:
+			h.list = append(h.list, runner.Hook{Event: e, Command: command})
+			return nil
+		}
+	}
+	return errors.New("want EVENT=CMD with one of the events " + eventList())
+}
+
+func eventList() string {
+	var names []string
+	for _, e := range runner.Events() {
+		names = append(names, string(e))
+	}
+	return strings.Join(names, ", ")
+}
+
+// of returns the hooks of a call. The first chain is the keys that its command
+// runs under; the others are those around the call.
+func (h *hooks) of(codes exitCodes, call *runner.Call, place, inside, around string) runner.Hooks {
+	told := func(e runner.Event, res runner.Result, err error) ([]string, []byte) {
+		rec := res.Record
+		at := runner.Attempt{
+			ID: call.ID, Generation: rec.Generation, Number: rec.Current.Number, RunID: rec.Current.RunID, Fence: rec.Fence,
+		}
+		view := metaOf(res, *call)
+		if err != nil { // there is no attempt
+			at.Number, at.RunID = 0, ""
+			view = metaOfError(call.ID, err)
+		}
+		chain, status := around, strconv.Itoa(statusOf(codes, res, *call, err))
+		if e == runner.OnStart {
+			chain, status = inside, ""
+		}
+		set := variables(at, place, chain)
+		set["IDEM_EVENT"], set["IDEM_EXIT_CODE"] = string(e), status
+		b, _ := marshal(view()) // all of its fields can be
+		return environ(set), b
+	}
+	return runner.Hooks{List: h.list, Limit: hookLimit, KillAfter: hookKillAfter, Output: os.Stderr, Told: told}
+}
+
+// statusOf is the exit status that a call ends with.
+func statusOf(codes exitCodes, res runner.Result, call runner.Call, err error) int {
+	switch {
+	case err != nil:
+		return codes.of(failureOf(err).code)
+	case res.Action == runner.Refuse:
+		return codes.of(refusal(res, call).code)
+	case res.Unrecorded != nil:
+		return exitUnrecorded
+	default:
+		return exitStatus(res.Record.Current)
+	}
+}
+
+// tellHookFaults names hooks by event and number: their commands may hold
+// secrets.
+func (a *app) tellHookFaults(faults []runner.HookFault) {
+	for _, f := range faults {
+		how := statusText(f.Status)
+		switch {
+		case f.Err != nil:
+			how = "could not be run: " + f.Err.Error()
+		case f.Stopped:
+			how = fmt.Sprintf("was ended after %v", hookLimit)
+		}
+		a.ui.warn("%s hook %d %s", f.Event, f.Number, how)
+	}
+}

@@ -1,0 +1,189 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"idem/ledger"
+	"idem/proc"
+)
+
+// Event is what a hook is for.
+type Event string
+
+// The events. OnStart comes before every attempt of a call; of the others a
+// call has one at most, see eventOf.
+const (
+	OnStart       Event = "start"
+	OnSuccess     Event = "success"
+	OnFailure     Event = "failure"
+	OnTimeout     Event = "timeout"
+	OnReplay      Event = "replay"
+	OnBusy        Event = "busy"
+	OnMismatch    Event = "mismatch"
+	OnInterrupted Event = "interrupted"
+)
+
+// Events returns all events.
+func Events() []Event {
+	return []Event{OnStart, OnSuccess, OnFailure, OnTimeout, OnReplay, OnBusy, OnMismatch, OnInterrupted}
+}
+
+// Hook is a shell command to run at an event.
+type Hook struct {
+	Event   Event
+	Command string
+}
+
+// Hooks are commands that tell others what comes of a call. Whatever becomes of
+// them changes neither the call nor its record.
+//
+// Those of OnStart run when the attempt is recorded and before its command is
+// started, which waits for them. The others run when the outcome is recorded
+// and the key is free. None inherits anything that holds the key.
+type Hooks struct {
+	List      []Hook        // those of one event run in this order, one by one
+	Limit     time.Duration // of each; then it gets TERM
+	KillAfter time.Duration // and KILL so long after it
+	Output    *os.File      // gets their stdout and stderr
+
+	// Told makes what the hooks of an event find: their environment and their
+	// stdin. The result and the error are what Run is going to return; with
+	// OnStart, the result as far as it is known, its attempt running.
+	Told func(Event, Result, error) (env []string, stdin []byte)
+}
+
+// HookFault is a hook that did not do what it should.
+type HookFault struct {
+	Event  Event
+	Number int         // 1 is the first hook of its event
+	Status proc.Status // how it ended, without Err
+	// Stopped tells that Hooks.Limit ended it.
+	Stopped bool
+	// Err is why it could not be started, or why its end is not known.
+	Err error
+}
+
+// eventOf is the event that a call ends with, empty if there is none: for what
+// is refused because of an earlier failure, or because something is wrong with
+// the call or the ledger. So a start is followed by OnSuccess, OnFailure or
+// OnTimeout.
+func eventOf(res Result, err error) Event {
+	var start *proc.StartError
+	cur := res.Record.Current
+	switch {
+	case errors.As(err, &start):
+		return OnFailure
+	case err != nil:
+		return ""
+	case res.Action == Replay:
+		return OnReplay
+	case res.Action == Refuse:
+		return map[Reason]Event{Busy: OnBusy, Mismatch: OnMismatch, Interrupted: OnInterrupted}[res.Reason]
+	case res.Unrecorded != nil:
+		return OnFailure
+	case cur.State == ledger.Succeeded:
+		return OnSuccess
+	case cur.Reason == ledger.ReasonTimeout:
+		return OnTimeout
+	default:
+		return OnFailure
+	}
+}
+
+// starting runs the hooks of an attempt that is about to start.
+func (c *Call) starting(ctx context.Context, claim ledger.Claim, res Result, signals *proc.Signals) []HookFault {
+	ctx, cancel := endedBy(ctx, claim.Lost())
+	defer cancel()
+	res.Record.Alive = true // it counts as running
+	return c.Hooks.run(ctx, OnStart, res, nil, signals)
+}
+
+// tell runs the hooks of what a call has come to. A signal that comes for idem
+// meanwhile ends the hook at work, and those behind it are not run.
+func (c *Call) tell(ctx context.Context, res *Result, err error) {
+	event := eventOf(*res, err)
+	if !c.Hooks.has(event) {
+		return
+	}
+	// A replay ignores it, which a hook would inherit. Reset does not undo that.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	signals := proc.Catch()
+	res.HookFaults = append(res.HookFaults, c.Hooks.run(ctx, event, *res, err, signals)...)
+	signals.Stop()
+	if res.Fatal == 0 {
+		res.Fatal, _ = signals.Fatal()
+	}
+}
+
+func (h *Hooks) has(e Event) bool {
+	for _, hook := range h.List {
+		if hook.Event == e {
+			return true
+		}
+	}
+	return false
+}
+
+// run runs the hooks of an event until a fatal signal comes.
+func (h *Hooks) run(ctx context.Context, e Event, res Result, err error, signals *proc.Signals) (faults []HookFault) {
+	if !h.has(e) {
+		return nil
+	}
+	ctx, cancel := endedBy(ctx, signals.Done())
+	defer cancel()
+	env, stdin := h.Told(e, res, err)
+	number := 0
+	for _, hook := range h.List {
+		if hook.Event != e {
+			continue
+		}
+		number++
+		fault, ok := h.one(ctx, proc.Script{Text: hook.Command, Env: env, Stdin: stdin, Output: h.Output, KillAfter: h.KillAfter})
+		if ctx.Err() != nil {
+			break // it, or we, had to end
+		}
+		if !ok {
+			fault.Event, fault.Number = e, number
+			faults = append(faults, fault)
+		}
+	}
+	return faults
+}
+
+// one runs a hook and tells whether it did well.
+func (h *Hooks) one(ctx context.Context, s proc.Script) (HookFault, bool) {
+	ctx, cancel := context.WithTimeout(ctx, h.Limit)
+	defer cancel()
+	end, err := s.Run(ctx)
+	if err != nil {
+		return HookFault{Err: err}, false
+	}
+	return HookFault{Status: end.Status, Stopped: end.Stopped}, !end.Stopped && end.ExitCode == 0
+}
+
+// endedBy returns a context that ends also when done is closed, and has ended
+// if it is; nil never is.
+func endedBy(ctx context.Context, done <-chan struct{}) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	select {
+	case <-done:
+		cancel()
+		return ctx, cancel
+	default:
+	}
+	if done != nil {
+		go func() {
+			select {
+			case <-done:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+	}
+	return ctx, cancel
+}
