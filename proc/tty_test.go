@@ -2,8 +2,10 @@ package proc
 
 import (
 	"os"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/creack/pty"
 	"golang.org/x/term"
@@ -88,6 +90,29 @@ func TestOwnTerminalAfterAPanic(t *testing.T) {
 		args, _ := os.ReadFile("/proc/" + pid + "/cmdline")
 		return len(args) == 0 // also of a zombie that nobody wants
 	})
+}
+
+// What the kernel still holds when the command has ended is not lost, though a
+// read takes 4 KiB at most. The command does not end before idem is busy.
+func TestTTYIsDrained(t *testing.T) {
+	t.Parallel()
+	const n = 10000 // it holds some 12 KiB
+	c, rec := command(t, "/bin/sh", "-c", "echo; read x; (sleep 300 &) ; head -c "+strconv.Itoa(n)+" /dev/zero")
+	in, feed := newPipe(t)
+	c.TTY, c.Stdin = true, in
+	busy := false
+	c.Record = func(s Stream, p []byte) {
+		if !busy {
+			busy = true
+			feed.WriteString("go\n")
+			time.Sleep(time.Second) // for the command to write all and end
+		}
+		rec.record(s, p)
+	}
+	run(t, c)
+	if got := len(rec.bytes(Stdout)); got != 2+n {
+		t.Errorf("%d bytes, want %d", got, 2+n)
+	}
 }
 
 // The command's end is lost with the process that would have told, which is not
