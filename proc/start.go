@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"idem/internal/failpoint"
 )
 
 // shell reads files that are executable but in no format that the kernel knows,
@@ -30,9 +32,11 @@ func (c *Command) start(ctx context.Context, k *child, out, err int) error {
 	k.group = c.OwnGroup && !inForeground()
 	begin := time.Now()
 	for {
+		failpoint.Here("fork.before")
 		pid, errno := c.fork(path, argv, env, out, err, k.group)
 		switch {
 		case errno == nil:
+			failpoint.Here("fork.after")
 			// The child is not reaped yet, so the pid is still its own.
 			var ferr error
 			if k.proc, ferr = os.FindProcess(pid); ferr != nil {

@@ -21,12 +21,22 @@ type call struct {
 	out  string
 }
 
-// call calls idem and waits for its end, which is soon when ctx is done. Its
-// output goes to files: what a killed idem leaves behind would hold a pipe open.
+// call calls idem and waits for its end, which is soon when ctx is done.
 func (r *killing) call(ctx context.Context, id, file string, args ...string) call {
-	c := call{id: id, out: filepath.Join(r.dir, "calls", file)}
 	cmd := exec.CommandContext(ctx, r.idem, args...)
-	cmd.Env = rig.Environ("IDEM_LEDGER="+r.ledger, envLab+"="+r.dir, envCall+"="+id)
+	cmd.Env = r.environ(r.ledger, id)
+	return finish(cmd, (*exec.Cmd).Start, id, filepath.Join(r.dir, "calls", file))
+}
+
+// environ is the environment of a call of idem.
+func (l *lab) environ(ledger, id string) []string {
+	return rig.Environ("IDEM_LEDGER="+ledger, envLab+"="+l.dir, envCall+"="+id)
+}
+
+// finish runs a call to its end. Its output goes to files: what a killed idem
+// leaves behind would hold a pipe open.
+func finish(cmd *exec.Cmd, start func(*exec.Cmd) error, id, out string) call {
+	c := call{id: id, out: out}
 	stdout, err := os.Create(c.out + ".out")
 	must(err)
 	defer stdout.Close()
@@ -34,7 +44,7 @@ func (r *killing) call(ctx context.Context, id, file string, args ...string) cal
 	must(err)
 	defer stderr.Close()
 	cmd.Stdout, cmd.Stderr = stdout, stderr
-	must(cmd.Start())
+	must(start(cmd))
 	_ = cmd.Wait() // the state tells more
 	c.code = status(cmd.ProcessState)
 	return c

@@ -1,0 +1,4 @@
+package main
+
+func powerPart(l *lab) error { return nil }
+func fullPart(l *lab) error  { return nil }
