@@ -20,6 +20,7 @@ var children = map[string]func(args []string) int{
 	"worker": worker,
 	"daemon": daemon,
 	"act":    act,
+	"leader": leader,
 }
 
 // Exit statuses of body.

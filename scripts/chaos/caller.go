@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,6 +14,9 @@ import (
 
 	"idem/scripts/internal/rig"
 )
+
+// notCalled is the code of a call that was not made.
+const notCalled = -1000
 
 // call is one call of idem that has ended.
 type call struct {
@@ -44,7 +48,12 @@ func finish(cmd *exec.Cmd, start func(*exec.Cmd) error, id, out string) call {
 	must(err)
 	defer stderr.Close()
 	cmd.Stdout, cmd.Stderr = stdout, stderr
-	must(start(cmd))
+	if err := start(cmd); errors.Is(err, errOver) {
+		c.code = notCalled
+		return c
+	} else {
+		must(err)
+	}
 	_ = cmd.Wait() // the state tells more
 	c.code = status(cmd.ProcessState)
 	return c

@@ -7,18 +7,21 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 // order is one key and what its command does, the same in each call.
 type order struct {
 	key   string
-	bytes int    // of output
-	code  int    // that it ends with
-	hold  string // the file that it waits for to be removed, if any
-	via   string // the program that is to start it, if any
+	bytes int           // of output
+	time  time.Duration // that it takes
+	code  int           // that it ends with
+	hold  string        // the file that it waits for to be removed, if any
+	via   string        // the program that is to start it, if any
 }
 
 // desk is where orders are called: a ledger and, outside of it, a journal of the
@@ -29,6 +32,7 @@ type desk struct {
 	idem   string // the program to call
 	dir    string
 	ledger string
+	env    []string // of all calls, beside the usual
 	// start, if it is there, is called in place of the commands' own Start.
 	start func(*exec.Cmd) error
 
@@ -46,7 +50,7 @@ func (d *desk) journal(key string) string { return filepath.Join(d.dir, "calls",
 
 // command is what idem is to run for the order.
 func (d *desk) command(o order) []string {
-	c := []string{d.self, "act", d.journal(o.key), strconv.Itoa(o.bytes), o.hold, strconv.Itoa(o.code)}
+	c := []string{d.self, "act", d.journal(o.key), strconv.Itoa(o.bytes), o.time.String(), o.hold, strconv.Itoa(o.code)}
 	if o.via != "" {
 		c = append([]string{o.via}, c...)
 	}
@@ -64,7 +68,7 @@ func (d *desk) run(o order, n int, flags []string, env ...string) call {
 func (d *desk) call(key string, n int, args []string, env ...string) call {
 	id := callID(key, n)
 	cmd := exec.Command(d.idem, args...)
-	cmd.Env = append(d.environ(d.ledger, id), env...)
+	cmd.Env = slices.Concat(d.environ(d.ledger, id), d.env, env)
 	start := (*exec.Cmd).Start
 	if d.start != nil {
 		start = d.start

@@ -1,0 +1,3 @@
+package main
+
+func fullPart(l *lab) error { return nil }
