@@ -209,7 +209,11 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 	}
 	if err != nil {
 		e.endLife(ledger.ReasonExit)
-		return nil, l.explain(err)
+		err = l.explain(err)
+		if unsure(err) {
+			err = fmt.Errorf("%w; nothing was started, should the key count as interrupted now", err)
+		}
+		return nil, err
 	}
 	// The monotonic clock counts from here; the record has the same instant.
 	e.spool = spool.NewWriter(s.MaxOutput, time.Now(), func() (*os.File, error) { return l.createSpool(s.RunID) })
@@ -308,13 +312,13 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 	err := e.finish(ctx, row, sum.Inline)
 	switch {
 	case err == nil, errors.Is(err, ledger.ErrLost), errors.Is(err, errUnknown):
-	case errors.Is(meaning(err), ledger.ErrFull):
+	case errors.Is(l.meaning(err), ledger.ErrFull):
 		// The outcome matters more than the output.
 		l.removeSpool(e.row.a.RunID)
 		row.dropOutput()
 		err = e.finish(ctx, row, nil)
 	default: // somebody has had the ledger locked for long: giving up helps nobody
-		for end := time.Now().Add(finishPatience); err != nil && errors.Is(meaning(err), errLocked) && time.Now().Before(end); {
+		for end := time.Now().Add(finishPatience); err != nil && errors.Is(l.meaning(err), errLocked) && time.Now().Before(end); {
 			err = e.finish(ctx, row, sum.Inline)
 		}
 	}

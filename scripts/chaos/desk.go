@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -9,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 )
@@ -86,8 +86,10 @@ func (d *desk) meta(key string, n int) string { return d.out(key, n) + ".meta" }
 
 // truncated tells whether the nth call of a key said that its output is not
 // recorded whole.
-func (d *desk) truncated(key string, n int) bool {
-	return strings.Contains(read(d.meta(key, n)), `"truncated":true`)
+func (d *desk) saidTruncated(key string, n int) bool {
+	var meta struct{ Truncated bool }
+	_ = json.Unmarshal([]byte(read(d.meta(key, n))), &meta) // who says nothing does not say so
+	return meta.Truncated
 }
 
 // doings are what the commands of a key did, by the calls that ran them.

@@ -57,15 +57,16 @@ func (l *lab) tmpfs(dir string, size int) (*disk, error) {
 	return d, errors.Join(os.MkdirAll(dir, 0o700), d.on())
 }
 
-// ext4 makes and mounts a disk of so many MiB in a file beside its directory.
-func (l *lab) ext4(dir string, size int) (*disk, error) {
+// ext4 makes and mounts a disk of so many MiB in a file beside its directory,
+// with more arguments for mkfs.ext4(8).
+func (l *lab) ext4(dir string, size int, more ...string) (*disk, error) {
 	image := dir + ".img"
 	f, err := os.Create(image)
 	if err == nil {
 		err = errors.Join(f.Truncate(int64(size)<<20), f.Close(), os.MkdirAll(dir, 0o700))
 	}
 	if err == nil {
-		err = tell("mkfs.ext4", "-q", "-F", "-m", "0", image)
+		err = tell("mkfs.ext4", append(more, "-q", "-F", "-m", "0", image)...)
 	}
 	d := &disk{dir, []string{"-o", "loop,noatime", image, dir}}
 	return d, errors.Join(err, d.on())

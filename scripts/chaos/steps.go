@@ -86,7 +86,7 @@ const (
 func stepsPart(l *lab) error {
 	times := 50
 	if l.quick {
-		times = 2
+		times = 1
 	}
 	d, err := l.desk("steps")
 	if err != nil {
