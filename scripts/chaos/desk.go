@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +23,24 @@ type order struct {
 	code  int           // that it ends with
 	hold  string        // the file that it waits for to be removed, if any
 	via   string        // the program that is to start it, if any
+}
+
+// randomOrder does anything between nothing and a lot.
+func randomOrder(rng *rand.Rand, key string) order {
+	o := order{key: key, time: time.Duration(rng.IntN(20)) * time.Millisecond}
+	switch d := rng.IntN(20); {
+	case d < 8:
+	case d < 13:
+		o.bytes = rng.IntN(30_000)
+	case d < 18:
+		o.bytes = 33_000 + rng.IntN(270_000)
+	default:
+		o.bytes = 1_000_000 + rng.IntN(2_000_000)
+	}
+	if rng.IntN(8) == 0 {
+		o.code = actFails
+	}
+	return o
 }
 
 // desk is where orders are called: a ledger and, outside of it, a journal of the

@@ -215,10 +215,8 @@ func (c *client) callAgain() {
 		case was.acknowledged:
 		case was.unrecorded: // what an error left open may have been recorded all the same
 			ok = ok || got.code == exitInterrupted
-		case was.unsure:
-			ok = ok || got.code == exitInterrupted || got.code == exitLedger
-		default: // what is recorded may have taken all room by itself
-			ok = ok || got.code == exitLedger
+		default: // what is recorded may have taken all the room itself, and unsure may have come true
+			ok = ok || got.code == exitLedger || got.code == exitUnrecorded || was.unsure && got.code == exitInterrupted
 		}
 		if !ok {
 			c.complain(noLostOutcome, s.key, "with room again: status %d: %s", got.code, got.stderr())

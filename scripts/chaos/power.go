@@ -3,17 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
-	"syscall"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"idem/scripts/internal/rig"
 )
@@ -72,7 +65,7 @@ func powerPart(l *lab) error {
 		return err
 	}
 	weak.env = []string{"IDEM_FAILPOINT_SYNCHRONOUS=normal"}
-	// Only luck can keep all of so few; it is not asked twice of so many.
+	// So few may keep everything by luck: then some more are made.
 	for tries := 0; weak.losses == 0 && tries < 5; tries++ {
 		if err := weak.all(weakCuts, []int{cutNothing}); err != nil {
 			return err
@@ -81,17 +74,17 @@ func powerPart(l *lab) error {
 
 	f := &l.figures
 	f.Count("cuts", p.cuts[cutNothing]+p.cuts[cutFlush]+p.cuts[cutFreeze])
-	f.Count("  with nothing written that was not", p.cuts[cutNothing])
-	f.Count("  with the journal flushed", p.cuts[cutFlush])
-	f.Count("  with everything flushed", p.cuts[cutFreeze])
-	f.Count("ledgers, new ones hit while they are made", p.fresh)
+	f.Count("  cuts with nothing written that was not", p.cuts[cutNothing])
+	f.Count("  cuts with the journal flushed", p.cuts[cutFlush])
+	f.Count("  cuts with everything flushed", p.cuts[cutFreeze])
+	f.Count("ledgers", p.fresh)
 	f.Count("acknowledged outcomes", p.acknowledged)
 	f.Count("commands cut off", p.unfinished)
 	f.Count("unsynced files written before a cut", p.unsynced)
-	f.Count("  of them lost, as they must be", p.unsynced-p.kept)
+	f.Count("  unsynced files lost, as they must be", p.unsynced-p.kept)
 	f.Count("cuts under synchronous=normal", weak.cuts[cutNothing])
-	f.Count("  acknowledged outcomes", weak.acknowledged)
-	f.Count("  of them lost or run again", weak.losses)
+	f.Count("  outcomes acknowledged under it", weak.acknowledged)
+	f.Count("  outcomes lost or run again under it", weak.losses)
 	if err := p.verdict(os.Stdout, noForgetting, noRestart, noFalseEnd, noFalseReply, noBroken); err != nil {
 		return err
 	}
@@ -132,7 +125,7 @@ func (p *powering) renew(n int) (err error) {
 	if err := p.retire(); err != nil {
 		return err
 	}
-	p.disk, err = p.ext4(filepath.Join(p.dir, fmt.Sprint("disk", n)), 64)
+	p.disk, err = p.ext4(filepath.Join(p.dir, fmt.Sprint("disk", n)), 256)
 	p.ledger, p.old = filepath.Join(p.disk.dir, "ledger"), nil
 	p.fresh++
 	return err
@@ -150,153 +143,6 @@ func (p *powering) retire() error {
 	d := p.disk
 	p.disk = nil
 	return errors.Join(d.off(), os.Remove(d.dir+".img"))
-}
-
-// one lets callers call, cuts, and holds what is there afterwards against what
-// they were told.
-func (p *powering) one(n, how int) error {
-	leader := child("leader")
-	leader.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	in, err := leader.StdinPipe()
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	if err := leader.Start(); err != nil {
-		return err
-	}
-	p.over, p.group = false, leader.Process.Pid
-
-	asked := p.callers(n)
-	p.await(asked)
-	// Either everybody stands still at once, or they find out.
-	stopped := len(p.env) > 0 || p.rng.IntN(2) == 0
-	p.gate.Lock()
-	if stopped {
-		must(unix.Kill(-p.group, unix.SIGSTOP))
-	}
-	unsynced := filepath.Join(p.disk.dir, "unsynced")
-	must(os.WriteFile(unsynced, outputOf("nobody", 4096), 0o600))
-	if err := p.disk.cut(how); err != nil {
-		return err
-	}
-	p.cuts[how]++
-	if !stopped {
-		p.gate.Unlock()
-		time.Sleep(time.Duration(p.rng.IntN(40)) * time.Millisecond)
-		p.gate.Lock()
-	}
-	must(unix.Kill(-p.group, unix.SIGKILL))
-	p.over = true
-	p.gate.Unlock()
-	asked.group.Wait()
-	_ = leader.Wait()
-
-	if err := errors.Join(p.disk.off(), p.disk.on()); err != nil {
-		return err
-	}
-	if stopped && how == cutNothing {
-		p.unsynced++
-		if b, err := os.ReadFile(unsynced); err == nil && len(b) > 0 {
-			p.kept++
-		}
-	}
-	_ = os.Remove(unsynced)
-	p.check(asked, stopped)
-	return nil
-}
-
-// errOver is the error of a call that may not be made any more.
-var errOver = errors.New("over")
-
-// startInGroup starts a call as long as that is allowed.
-func (p *powering) startInGroup(c *exec.Cmd) error {
-	p.gate.RLock()
-	defer p.gate.RUnlock()
-	if p.over {
-		return errOver
-	}
-	if p.group != 0 {
-		c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pgid: p.group}
-	}
-	return c.Start()
-}
-
-// await waits for the moment to cut: while the ledger is being made, or after
-// some have got their answers.
-func (p *powering) await(a *asking) {
-	target := int64(p.rng.IntN(16))
-	enough := func() bool { return a.acknowledged.Load() >= target }
-	if len(p.old) == 0 && p.rng.IntN(2) == 0 {
-		enough = func() bool { _, err := os.Stat(p.ledger); return err == nil }
-	}
-	for end := time.Now().Add(linger); !enough() && time.Now().Before(end); {
-		time.Sleep(time.Millisecond)
-	}
-	time.Sleep(time.Duration(p.rng.IntN(60)) * time.Millisecond)
-}
-
-// leader is who a process group is named after. It ends with its stdin.
-func leader([]string) int {
-	_, _ = io.Copy(io.Discard, os.Stdin)
-	return 0
-}
-
-// asking is what was asked before a cut, and answered.
-type asking struct {
-	group        sync.WaitGroup
-	acknowledged atomic.Int64
-
-	mu      sync.Mutex
-	answers map[order]call
-}
-
-// outcomesCount is a flag of all runs: a failure is then as final as a success.
-var outcomesCount = []string{"--on-failure", "replay"}
-
-func (p *powering) callers(cut int) *asking {
-	a := &asking{answers: map[order]call{}}
-	for w := range 6 {
-		rng := rand.New(rand.NewPCG(p.seed, uint64(cut)<<8|uint64(w)))
-		a.group.Go(func() {
-			for k := 0; ; k++ {
-				o := randomOrder(rng, fmt.Sprintf("c%d:w%d:%d", cut, w, k))
-				if w < 2 && rng.IntN(5) == 0 { // it is at work when the cut comes
-					o.hold = filepath.Join(p.dir, "calls", o.key+".hold")
-					must(os.WriteFile(o.hold, nil, 0o600))
-				}
-				c := p.run(o, 1, outcomesCount)
-				if c.code == notCalled {
-					return
-				}
-				if c.code == o.code {
-					a.acknowledged.Add(1)
-				}
-				a.mu.Lock()
-				a.answers[o] = c
-				a.mu.Unlock()
-			}
-		})
-	}
-	return a
-}
-
-// randomOrder does anything between nothing and a lot.
-func randomOrder(rng *rand.Rand, key string) order {
-	o := order{key: key, time: time.Duration(rng.IntN(20)) * time.Millisecond}
-	switch d := rng.IntN(20); {
-	case d < 8:
-	case d < 13:
-		o.bytes = rng.IntN(30_000)
-	case d < 18:
-		o.bytes = 33_000 + rng.IntN(270_000)
-	default:
-		o.bytes = 1_000_000 + rng.IntN(2_000_000)
-	}
-	if rng.IntN(8) == 0 {
-		o.code = actFails
-	}
-	return o
 }
 
 // check calls everybody again, and some of those of earlier cuts.
