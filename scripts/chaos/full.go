@@ -48,7 +48,7 @@ func fullPart(l *lab) error {
 	f := &filling{lab: l, ends: map[int]int{}}
 	var all desk
 	all.lab = l
-	slots := make(chan struct{}, 2)
+	slots := make(chan struct{}, l.parallel)
 	var group sync.WaitGroup
 	for n := range trials {
 		slots <- struct{}{}

@@ -72,7 +72,7 @@ func chaos(args []string) error {
 	flags.BoolVar(&o.quick, "quick", false, "about a tenth of everything")
 	flags.IntVar(&o.keys, "keys", 0, "at least so many keys (0: 50, quick 8)")
 	flags.IntVar(&o.kills, "kills", 0, "at least so many kills (0: 500, quick 60)")
-	flags.IntVar(&o.parallel, "parallel", 8, "keys at a time")
+	flags.IntVar(&o.parallel, "parallel", 8, "keys, kills or disks at a time (not power)")
 	flags.StringVar(&o.json, "json", "", "append one line of JSON for each part to `FILE`")
 	seed := flags.Uint64("seed", 0, "of what is random (0: any)")
 	program := flags.String("idem", "", "try out the program at this `PATH` instead of building idem (not steps, which builds one with points to be killed at)")

@@ -146,7 +146,7 @@ func (p *powering) retire() error {
 }
 
 // check calls everybody again, and some of those of earlier cuts.
-func (p *powering) check(a *asking, stopped bool) {
+func (p *powering) check(a *asking) {
 	p.over, p.group = false, 0
 	var group sync.WaitGroup
 	var mu sync.Mutex
@@ -182,8 +182,7 @@ func (p *powering) check(a *asking, stopped bool) {
 		case did > 0:
 			p.unfinished++
 		}
-		ends := map[int]bool{o.code: true, -9: true, exitLedger: !stopped && did == 0, exitUnrecorded: !stopped && did == 1}
-		if !ends[c.code] || ack && did != 1 {
+		if !ack && c.code != -9 || ack && did != 1 {
 			p.complain(noFalseEnd, o.key, "before the cut: status %d, %d starts: %s", c.code, did, c.stderr())
 		}
 		do(func() {

@@ -99,7 +99,7 @@ func stepsPart(l *lab) error {
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	for i, sc := range scenes {
 		var group sync.WaitGroup
-		slots := make(chan struct{}, 4)
+		slots := make(chan struct{}, l.parallel)
 		here := &desk{lab: l, idem: d.idem, dir: d.dir, ledger: filepath.Join(l.dir, fmt.Sprint("ledger", i))}
 		for j, st := range sc.steps {
 			for n := range times {
