@@ -144,13 +144,9 @@ func fill(rng *rand.Rand, dir string, over <-chan struct{}) (brims int) {
 	}
 	block := make([]byte, 16<<10)
 	for pause(40) {
-		var err error
-		for err == nil {
-			_, err = filler.Write(block)
-		}
-		for block := block[:512]; err != nil && !errors.Is(err, io.EOF); { // to the brim
-			if _, err = filler.Write(block); err != nil {
-				break
+		for _, piece := range [][]byte{block, block[:512]} { // to the brim
+			for err = nil; err == nil; {
+				_, err = filler.Write(piece)
 			}
 		}
 		brims++
