@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"idem/internal/failpoint"
 )
 
 // shell reads files that are executable but in no format that the kernel knows,
@@ -36,9 +38,11 @@ func (c *Command) start(ctx context.Context, k *child, out, err int) error {
 	}
 	begin := time.Now()
 	for {
+		failpoint.Here("fork.before")
 		pid, errno := fork()
 		switch {
 		case errno == nil:
+			failpoint.Here("fork.after")
 			k.proc = newProcess(pid) // it is not reaped yet, so the pid is still its own
 			return nil
 		case errno == unix.ETXTBSY && time.Since(begin) < textBusyFor && ctx.Err() == nil:

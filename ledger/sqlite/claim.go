@@ -11,6 +11,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
+	"idem/internal/failpoint"
 	"idem/ledger"
 	"idem/ledger/spool"
 )
@@ -35,6 +36,7 @@ func (l *Ledger) claim(ctx context.Context, id ledger.ID) (*claim, error) {
 		return nil, l.explain(err)
 	}
 	name := nameOf(id)
+	failpoint.Here("claim.before")
 	held, err := l.locks.take(name, claimLock)
 	if errors.Is(err, errHeld) {
 		return nil, l.busy(ctx, id, false)
@@ -52,6 +54,7 @@ func (l *Ledger) claim(ctx context.Context, id ledger.ID) (*claim, error) {
 		}
 		return nil, l.busy(ctx, id, true)
 	}
+	failpoint.Here("claim.taken")
 	return &claim{ledger: l, id: id, name: name, lock: held}, nil
 }
 
@@ -104,10 +107,16 @@ func (l *Ledger) write(ctx context.Context, f func(tx *sql.Tx) error) error {
 		return err
 	}
 	defer tx.Rollback()
+	failpoint.Here("write.begun")
 	if err := f(tx); err != nil {
 		return err
 	}
-	return tx.Commit()
+	failpoint.Here("write.commit")
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	failpoint.Here("write.committed")
+	return nil
 }
 
 // claim implements ledger.Claim.
@@ -140,10 +149,12 @@ func (c *claim) Release() error {
 	if c.lock == nil {
 		return nil
 	}
+	failpoint.Here("release.before")
 	// An execution that was not finished keeps the key busy as long as
 	// processes of its command live.
 	err := errors.Join(c.endLife(ledger.ReasonLost), c.lock.release())
 	c.lock = nil
+	failpoint.Here("release.after")
 	return c.ledger.explain(err)
 }
 
@@ -191,13 +202,18 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 	c.mu.Lock()
 	c.life = life
 	c.mu.Unlock()
+	failpoint.Here("begin.life")
 	e := &execution{claim: c, life: life.file}
 	if err = l.checkFile(); err == nil {
 		err = l.write(ctx, func(tx *sql.Tx) error { return e.begin(ctx, tx, s) })
 	}
 	if err != nil {
 		e.endLife(ledger.ReasonExit)
-		return nil, l.explain(err)
+		err = l.explain(err)
+		if unsure(err) {
+			err = fmt.Errorf("%w; nothing was started, should the key count as interrupted now", err)
+		}
+		return nil, err
 	}
 	// The monotonic clock counts from here; the record has the same instant.
 	e.spool = spool.NewWriter(s.MaxOutput, time.Now(), func() (*os.File, error) { return l.createSpool(s.RunID) })
@@ -275,6 +291,7 @@ func (e *execution) endLife(reason ledger.Reason) {
 
 // Finish implements ledger.Execution.
 func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attempt, error) {
+	failpoint.Here("finish.before")
 	l := e.claim.ledger
 	ctx = context.WithoutCancel(ctx)
 	defer e.endLife(o.Reason)
@@ -283,6 +300,7 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 	row.a.State, row.a.Reason, row.a.ExitCode, row.a.Signal = o.State, o.Reason, o.ExitCode, o.Signal
 	row.a.Ended = fromMicros(micros(l.now()))
 	row.a.OutputBytes, row.a.Truncated = sum.Bytes, sum.Truncated
+	failpoint.Here("finish.output")
 	switch {
 	case sum.Inline != nil:
 		row.place, row.size, row.sum = placeInline, int64(len(sum.Inline)), sum.Sum
@@ -294,19 +312,20 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 	err := e.finish(ctx, row, sum.Inline)
 	switch {
 	case err == nil, errors.Is(err, ledger.ErrLost), errors.Is(err, errUnknown):
-	case errors.Is(meaning(err), ledger.ErrFull):
+	case errors.Is(l.meaning(err), ledger.ErrFull):
 		// The outcome matters more than the output.
 		l.removeSpool(e.row.a.RunID)
 		row.dropOutput()
 		err = e.finish(ctx, row, nil)
 	default: // somebody has had the ledger locked for long: giving up helps nobody
-		for end := time.Now().Add(finishPatience); err != nil && errors.Is(meaning(err), errLocked) && time.Now().Before(end); {
+		for end := time.Now().Add(finishPatience); err != nil && errors.Is(l.meaning(err), errLocked) && time.Now().Before(end); {
 			err = e.finish(ctx, row, sum.Inline)
 		}
 	}
 	if err == nil && row.place != placeFile {
 		l.removeSpool(e.row.a.RunID)
 	}
+	failpoint.Here("finish.done")
 	if err == nil {
 		err = l.checkFile()
 	}
@@ -364,6 +383,7 @@ func (e *execution) Abandon(ctx context.Context) error {
 	defer e.endLife(ledger.ReasonExit)
 	_, _ = e.spool.Close(false)
 	l.removeSpool(e.row.a.RunID)
+	failpoint.Here("abandon.before")
 	return l.explain(l.write(ctx, func(tx *sql.Tx) error {
 		back := e.record
 		back.current, back.rec.Attempts = e.before.current, e.before.rec.Attempts

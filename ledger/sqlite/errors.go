@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 	"syscall"
 
@@ -19,10 +20,10 @@ func (l *Ledger) explain(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("ledger %s: %w", l.dir, meaning(err))
+	return fmt.Errorf("ledger %s: %w", l.dir, l.meaning(err))
 }
 
-func meaning(err error) error {
+func (l *Ledger) meaning(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return fmt.Errorf("%w: %w", ledger.ErrFull, err)
 	}
@@ -53,9 +54,29 @@ func meaning(err error) error {
 			return fmt.Errorf("%w: %w", ledger.ErrCorrupt, err)
 		}
 	case sqlite3.SQLITE_IOERR:
-		if code == sqlite3.SQLITE_IOERR_SHMSIZE {
-			return fmt.Errorf("%w: %w", ledger.ErrFull, err) // the -shm could not grow
+		// The -shm could not grow, or a page of it that was never written got no
+		// block: SQLite reserves one block in 4 KiB, and some disks have smaller ones.
+		if code == sqlite3.SQLITE_IOERR_SHMSIZE || code == sqlite3.SQLITE_IOERR_IN_PAGE && l.full() {
+			return fmt.Errorf("%w: %w", ledger.ErrFull, err)
 		}
 	}
 	return err
+}
+
+// full tells whether there is next to no room for the ledger.
+func (l *Ledger) full() bool {
+	f, err := os.Open(l.dir)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	free, err := freeSpace(f)
+	return err == nil && free < 1<<20
+}
+
+// unsure tells whether a commit that failed with err may have been made all the
+// same: an error from the disk came after the last write, not from it.
+func unsure(err error) bool {
+	var e *driver.Error
+	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_IOERR
 }

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"idem/internal/failpoint"
 	"idem/ledger"
 	"idem/ledger/spool"
 )
@@ -27,6 +28,7 @@ func (l *Ledger) createSpool(runID string) (*os.File, error) {
 		f.Close()
 		return nil, err
 	}
+	failpoint.Here("spool.made")
 	return f, nil
 }
 

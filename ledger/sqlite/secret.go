@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"idem/internal/failpoint"
 	"idem/ledger"
 )
 
@@ -73,8 +74,10 @@ func (l *Ledger) makeSecret(ctx context.Context) ([]byte, error) {
 	if err = errors.Join(err, f.Chmod(0o600), f.Sync(), f.Close()); err != nil {
 		return nil, err
 	}
+	failpoint.Here("secret.written")
 	if err := os.Rename(next, l.path("secret")); err != nil {
 		return nil, err
 	}
+	failpoint.Here("secret.named")
 	return secret, syncDir(l.dir)
 }

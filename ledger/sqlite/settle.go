@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 
+	"idem/internal/failpoint"
 	"idem/ledger"
 )
 
@@ -83,7 +84,9 @@ func (l *Ledger) Forget(ctx context.Context, id ledger.ID) error {
 		for _, a := range history {
 			l.removeSpool(a.a.RunID)
 		}
+		failpoint.Here("forget.spools")
 		l.emptyWAL(ctx)
+		failpoint.Here("forget.wal")
 	}
 	return err
 }

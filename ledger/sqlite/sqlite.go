@@ -21,6 +21,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"idem/internal/failpoint"
 	"idem/ledger"
 )
 
@@ -39,7 +40,7 @@ var reading = fmt.Sprintf("pragma busy_timeout=%d; pragma cell_size_check=on;", 
 // writing is set before the first write. FULL makes every commit durable, on
 // macOS only with the two fullfsync. Every process that opens a ledger reads
 // its whole -wal first, so that it is kept far shorter than by default.
-const writing = `pragma synchronous=full; pragma fullfsync=on; pragma checkpoint_fullfsync=on;
+var writing = "pragma synchronous=" + synchronous + `; pragma fullfsync=on; pragma checkpoint_fullfsync=on;
 	pragma wal_autocheckpoint=32; pragma journal_size_limit=1048576; pragma secure_delete=on;`
 
 // Ledger is a handle on the ledger in one directory.
@@ -240,6 +241,7 @@ func (l *Ledger) make() error {
 	if err := makeDir(l.dir); err != nil {
 		return err
 	}
+	failpoint.Here("make.dir")
 	if err := checkOwn(l.dir); err != nil {
 		return err
 	}
@@ -248,12 +250,14 @@ func (l *Ledger) make() error {
 		return err
 	}
 	defer unlock()
+	failpoint.Here("make.locked")
 	if err := l.open(); !errors.Is(err, ledger.ErrMissing) {
 		return err
 	}
 	if err := l.create(); err != nil {
 		return err
 	}
+	failpoint.Here("make.closed")
 	return l.open()
 }
 
@@ -275,13 +279,16 @@ func (l *Ledger) create() error {
 	if err := errors.Join(f600(l.path("init.lock")), writeFile(l.path("README"), readme)); err != nil {
 		return err
 	}
+	failpoint.Here("make.readme")
 	if err := makeDir(l.path("output")); err != nil {
 		return err
 	}
+	failpoint.Here("make.output")
 	// Made by us, because SQLite gives its mode to the -wal and -shm.
 	if err := writeFile(l.path("ledger.db"), ""); err != nil {
 		return err
 	}
+	failpoint.Here("make.empty")
 	db, err := l.connectRaw()
 	if err != nil {
 		return err
@@ -290,10 +297,16 @@ func (l *Ledger) create() error {
 	if err := createSchema(db); err != nil {
 		return err
 	}
+	failpoint.Here("make.tables")
 	if err := l.locks.create(); err != nil {
 		return err
 	}
-	return syncDir(l.dir)
+	failpoint.Here("make.locks")
+	if err := syncDir(l.dir); err != nil {
+		return err
+	}
+	failpoint.Here("make.synced")
+	return nil
 }
 
 func createSchema(db *sql.DB) error {
@@ -307,6 +320,7 @@ func createSchema(db *sql.DB) error {
 	if mode != "wal" {
 		return fmt.Errorf("%w: SQLite offers no write-ahead log here, only %s", ledger.ErrUnsafe, mode)
 	}
+	failpoint.Here("make.wal")
 	if _, err := db.Exec(writing); err != nil {
 		return err
 	}
@@ -319,6 +333,7 @@ func createSchema(db *sql.DB) error {
 	if _, err := tx.Exec(schema + stamp); err != nil {
 		return err
 	}
+	failpoint.Here("make.commit")
 	return tx.Commit()
 }
 

@@ -33,13 +33,14 @@ var rooms = []struct {
 	{".", []string{"cmd"}},
 	{"cmd", []string{"runner", "proc", "hashkey", "ledger", "ledger/sqlite", "ledger/postgres"}},
 	{"runner", []string{"ledger", "proc"}},
-	{"proc", nil},
+	{"proc", []string{"internal/failpoint"}},
 	{"hashkey", nil},
 	{"ledger", nil},
 	{"ledger/spool", []string{"ledger"}},
-	{"ledger/sqlite", []string{"ledger", "ledger/spool"}},
+	{"ledger/sqlite", []string{"ledger", "ledger/spool", "internal/failpoint"}},
 	{"ledger/postgres", []string{"ledger", "ledger/spool"}},
 	{"ledger/ledgertest", []string{"ledger", "ledger/spool"}}, // for tests only, see unwanted
+	{"internal/failpoint", nil},                               // nothing, as it is shipped
 	{"scripts/...", []string{"..."}},                          // no part of the program
 }
 

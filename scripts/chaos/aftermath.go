@@ -22,6 +22,27 @@ type ledgerReport struct {
 	Attempts  []attempt
 }
 
+// integrity looks at a ledger as a process that has had no part in writing it.
+// It leaves no -wal behind.
+func (l *lab) integrity(dir string) (r ledgerReport, err error) {
+	program := filepath.Join(filepath.Dir(l.dir), "integrity")
+	if _, err := os.Stat(program); err != nil {
+		_, err := rig.Build("./scripts/chaos/integrity", program)
+		must(err)
+	}
+	out, err := exec.Command(program, filepath.Join(dir, "ledger.db")).Output()
+	if err == nil {
+		err = json.Unmarshal(out, &r)
+	}
+	if err != nil {
+		return r, fmt.Errorf("ledger.db cannot be read: %w", err)
+	}
+	if s := strings.Join(r.Integrity, "; "); s != "ok" {
+		return r, fmt.Errorf("integrity_check: %s", s)
+	}
+	return r, nil
+}
+
 // linger is how long what is left of killed commands may take to end by itself:
 // a daemon sleeps for 0.3 s, a worker works for 0.42 s at most once its key is
 // not hunted any more.
@@ -46,18 +67,9 @@ func (r *killing) inspect(journals map[string][]event) (spools int) {
 	broken := func(format string, args ...any) {
 		r.complain(fault{promise: noUnreadable, what: fmt.Sprintf(format, args...), at: -1})
 	}
-	program, err := rig.Build("./scripts/chaos/integrity", filepath.Join(r.dir, "integrity"))
-	must(err)
-	out, err := exec.Command(program, filepath.Join(r.ledger, "ledger.db")).Output()
-	var report ledgerReport
-	if err == nil {
-		err = json.Unmarshal(out, &report)
-	}
+	report, err := r.integrity(r.ledger)
 	if err != nil {
-		broken("ledger.db cannot be read: %v", err)
-	}
-	if s := strings.Join(report.Integrity, "; "); s != "ok" {
-		broken("integrity_check: %s", s)
+		broken("%v", err)
 	}
 	runs := map[string]bool{}
 	latest := map[string]attempt{}

@@ -19,6 +19,8 @@ var children = map[string]func(args []string) int{
 	"body":   body,
 	"worker": worker,
 	"daemon": daemon,
+	"act":    act,
+	"leader": leader,
 }
 
 // Exit statuses of body.
@@ -134,11 +136,17 @@ func body(args []string) int {
 // would be through with a key before it was hunted as often as it should be.
 func work(d time.Duration, hold string) {
 	time.Sleep(d)
-	for end := time.Now().Add(3 * time.Second); hold != "" && time.Now().Before(end); {
-		if _, err := os.Stat(hold); err != nil {
+	if hold != "" {
+		awaitGone(hold, 3*time.Second)
+	}
+}
+
+// awaitGone waits until a file is not there any more, or for so long.
+func awaitGone(path string, most time.Duration) {
+	for end := time.Now().Add(most); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Stat(path); err != nil {
 			return
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,6 +15,9 @@ import (
 	"idem/scripts/internal/rig"
 )
 
+// notCalled is the code of a call that was not made.
+const notCalled = -1000
+
 // call is one call of idem that has ended.
 type call struct {
 	id   string
@@ -21,12 +25,22 @@ type call struct {
 	out  string
 }
 
-// call calls idem and waits for its end, which is soon when ctx is done. Its
-// output goes to files: what a killed idem leaves behind would hold a pipe open.
+// call calls idem and waits for its end, which is soon when ctx is done.
 func (r *killing) call(ctx context.Context, id, file string, args ...string) call {
-	c := call{id: id, out: filepath.Join(r.dir, "calls", file)}
 	cmd := exec.CommandContext(ctx, r.idem, args...)
-	cmd.Env = rig.Environ("IDEM_LEDGER="+r.ledger, envLab+"="+r.dir, envCall+"="+id)
+	cmd.Env = r.environ(r.ledger, id)
+	return finish(cmd, (*exec.Cmd).Start, id, filepath.Join(r.dir, "calls", file))
+}
+
+// environ is the environment of a call of idem.
+func (l *lab) environ(ledger, id string) []string {
+	return rig.Environ("IDEM_LEDGER="+ledger, envLab+"="+l.dir, envCall+"="+id)
+}
+
+// finish runs a call to its end. Its output goes to files: what a killed idem
+// leaves behind would hold a pipe open.
+func finish(cmd *exec.Cmd, start func(*exec.Cmd) error, id, out string) call {
+	c := call{id: id, out: out}
 	stdout, err := os.Create(c.out + ".out")
 	must(err)
 	defer stdout.Close()
@@ -34,7 +48,12 @@ func (r *killing) call(ctx context.Context, id, file string, args ...string) cal
 	must(err)
 	defer stderr.Close()
 	cmd.Stdout, cmd.Stderr = stdout, stderr
-	must(cmd.Start())
+	if err := start(cmd); errors.Is(err, errOver) {
+		c.code = notCalled
+		return c
+	} else {
+		must(err)
+	}
 	_ = cmd.Wait() // the state tells more
 	c.code = status(cmd.ProcessState)
 	return c

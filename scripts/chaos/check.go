@@ -239,10 +239,12 @@ func (c *checker) succeeds(begin int) bool {
 	return true // for all we know
 }
 
-// The exit statuses of idem that the callers of this part may get.
+// The exit statuses of idem that callers may get.
 const (
 	exitUsage       = 64
+	exitLedger      = 69
 	exitBusy        = 75
 	exitInterrupted = 79
 	exitFailed      = 80
+	exitUnrecorded  = 125
 )

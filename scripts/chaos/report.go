@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"idem/scripts/internal/rig"
 )
 
 // report checks everything once all is quiet, prints the figures, and returns
@@ -43,23 +41,24 @@ func (r *killing) report(w io.Writer) error {
 	for _, f := range r.faults {
 		broken[f.promise]++
 	}
-	var t rig.Table
-	t.Add("keys", "%d (on interrupted: %d rerun, %d refuse), %d callers each", len(r.subjects), rerun, len(r.subjects)-rerun, callers)
-	t.Add("calls of idem run", "%d", sum.calls)
-	t.Add("calls of idem list beside them", "%d", r.lists.Load())
-	t.Add("kills", "%d", r.kills.total())
+	t := &r.figures
+	t.Count("keys", len(r.subjects))
+	t.Add("  of them", "%d rerun when interrupted, %d refuse, %d callers each", rerun, len(r.subjects)-rerun, callers)
+	t.Count("calls of idem run", sum.calls)
+	t.Count("calls of idem list beside them", int(r.lists.Load()))
+	t.Count("kills", r.kills.total())
 	t.Add("  of idem", "%d, and %d at most 40 ms after its start", r.kills.idem.Load(), r.kills.young.Load())
 	t.Add("  of the command", "%d", r.kills.command.Load())
 	t.Add("  of both", "%d", r.kills.both.Load())
 	t.Add("  of leftovers", "%d", r.kills.leftover.Load())
-	t.Add("starts", "%d", sum.starts)
-	t.Add("finishes", "%d", sum.finishes)
-	t.Add("failures of the command's own", "%d", sum.failures)
+	t.Count("starts", sum.starts)
+	t.Count("finishes", sum.finishes)
+	t.Count("failures of the command's own", sum.failures)
 	t.Add("settled by the operator", "%d, and %d left interrupted", sum.settled, left)
-	t.Add("spools kept", "%d", spools)
+	t.Count("spools kept", spools)
 	t.Add("seconds", "%.1f", work.Seconds())
 	for _, p := range promises {
-		t.Add(p, "%d", broken[p])
+		t.Count(p, broken[p])
 	}
 	t.Print(w)
 	if len(r.faults) == 0 {

@@ -29,13 +29,14 @@ func Root() (string, error) {
 }
 
 // Build builds a package of the module, "." for idem itself, as releases do:
-// without cgo. It returns the path of the program.
-func Build(pkg, program string) (string, error) {
+// without cgo, and with more flags where given. It returns the path of the
+// program.
+func Build(pkg, program string, flags ...string) (string, error) {
 	root, err := Root()
 	if err != nil {
 		return "", err
 	}
-	c := exec.Command("go", "build", "-o", program, pkg)
+	c := exec.Command("go", append(append([]string{"build", "-o", program}, flags...), pkg)...)
 	c.Dir = root
 	c.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := c.CombinedOutput(); err != nil {
@@ -93,7 +94,22 @@ func Environ(more ...string) []string {
 }
 
 // Table is figures with their names, in the order of adding.
-type Table struct{ rows [][2]string }
+type Table struct {
+	rows   [][2]string
+	counts map[string]int
+}
+
+// Count adds a row that is one number, which Counts returns as well.
+func (t *Table) Count(name string, n int) {
+	t.Add(name, "%d", n)
+	if t.counts == nil {
+		t.counts = map[string]int{}
+	}
+	t.counts[strings.TrimSpace(name)] = n
+}
+
+// Counts are the numbers by their names.
+func (t *Table) Counts() map[string]int { return t.counts }
 
 // Add adds a row.
 func (t *Table) Add(name, format string, args ...any) {

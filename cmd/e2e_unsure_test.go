@@ -1,0 +1,26 @@
+package cmd_test
+
+import (
+	"strings"
+	"testing"
+)
+
+// The disk fails while the beginning is made durable: nothing is started, and
+// whoever finds the key interrupted later has been told that it may be so.
+func TestE2EDiskFailsAtTheBeginning(t *testing.T) {
+	t.Parallel()
+	requireTool(t, "strace")
+	b := newBox(t)
+	b.want(b.run("run", "--key", "first", "--", "true"), 0)
+	run := []string{"run", "--key", "k", "--", "sh", "-c", "echo x >>side"}
+	failing := append([]string{"strace", "-f", "-qq", "-o", b.path("strace"), "-e", "inject=fsync,fdatasync:error=EIO", "idem"}, run...)
+	r := b.want(b.start(failing).wait(), 69)
+	if !strings.Contains(r.err, "nothing was started, should the key count as interrupted") {
+		t.Errorf("%q", r.err)
+	}
+	b.want(b.run(run...), 79)
+	b.wantLines("side", 0)
+	b.want(b.run("mark", "retry", "k"), 0)
+	b.want(b.run(run...), 0)
+	b.wantLines("side", 1)
+}
