@@ -94,20 +94,31 @@ func (l *Ledger) write(ctx context.Context, f func(tx *sql.Tx) error) error {
 	if err != nil {
 		return err
 	}
-	release, err := l.locks.queue()
+	turn, err := l.locks.queue()
 	if err != nil {
 		return err
 	}
-	defer release()
+	defer turn.end()
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback()
+	n, err := turn.count(ctx, tx)
+	if err != nil {
+		return err
+	}
 	if err := f(tx); err != nil {
 		return err
 	}
-	return tx.Commit()
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	turn.testify(n)
+	if l.wal == nil { // nobody removes it while we have it open
+		l.wal, _ = os.Lstat(l.path("ledger.db-wal"))
+	}
+	return nil
 }
 
 // claim implements ledger.Claim.
@@ -192,7 +203,7 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 	c.life = life
 	c.mu.Unlock()
 	e := &execution{claim: c, life: life.file}
-	if err = l.checkFile(); err == nil {
+	if err = l.checkFiles(); err == nil {
 		err = l.write(ctx, func(tx *sql.Tx) error { return e.begin(ctx, tx, s) })
 	}
 	if err != nil {
@@ -308,7 +319,7 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 		l.removeSpool(e.row.a.RunID)
 	}
 	if err == nil {
-		err = l.checkFile()
+		err = l.checkFiles()
 	}
 	return row.a, l.explain(err)
 }
