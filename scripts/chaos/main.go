@@ -27,6 +27,7 @@ type part struct {
 
 var parts = []part{
 	{"kill", "SIGKILL of idem, the command, both and leftovers at random times", killPart},
+	{"damage", "the files of a ledger flipped, overwritten, truncated and deleted", damagePart},
 }
 
 // lab is where a part works: what to try out, and with what.
@@ -44,6 +45,7 @@ type options struct {
 	keys     int
 	kills    int
 	parallel int
+	trial    string
 }
 
 func main() {
@@ -66,6 +68,7 @@ func chaos(args []string) error {
 	flags.IntVar(&o.keys, "keys", 0, "at least so many keys (0: 50, quick 8)")
 	flags.IntVar(&o.kills, "kills", 0, "at least so many kills (0: 500, quick 60)")
 	flags.IntVar(&o.parallel, "parallel", 8, "keys at a time")
+	flags.StringVar(&o.trial, "trial", "", "of the parts damage and syscalls only the trial of this `NAME`")
 	seed := flags.Uint64("seed", 0, "of what is random (0: any)")
 	program := flags.String("idem", "", "try out the program at this `PATH` instead of building idem")
 	_ = flags.Parse(args) // exits by itself
