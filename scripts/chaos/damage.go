@@ -67,7 +67,7 @@ func (c *damageCounts) String() string {
 func damagePart(l *lab) error {
 	seeds, keys := 500, 40
 	if l.quick {
-		seeds = 20
+		seeds = 10
 	}
 	d := &damaging{lab: l, counts: map[string]*damageCounts{}}
 	if err := d.settle(keys); err != nil {
@@ -224,7 +224,7 @@ func (t *trialOf) run(target, how string, live bool, kind string) error {
 			}
 		}
 	}
-	if err := t.look(); err != nil {
+	if err := t.look(kind); err != nil {
 		return err
 	}
 	// Nothing is started over: a new key runs beside the old ones or not at all.
@@ -311,7 +311,7 @@ func (t *trialOf) endLive(kind string) error {
 }
 
 // look reads in all ways.
-func (t *trialOf) look() error {
+func (t *trialOf) look(kind string) error {
 	k := t.estate.known[t.rng.IntN(len(t.estate.known))]
 	for _, args := range [][]string{{"list"}, {"list", "--json"}, {"show", k.key}, {"logs", k.key}, {"check", "--key", k.key}} {
 		r, err := t.call(args...)
@@ -319,7 +319,7 @@ func (t *trialOf) look() error {
 			return err
 		}
 		if args[0] == "logs" && r.code == 0 && k.want.code == 0 && !slices.Contains(k.args, "--per") &&
-			r.out != k.want.out && !slices.ContainsFunc(k.earlier, func(e reply) bool { return e.out == r.out }) {
+			r.out != k.want.out && !(r.out == "" && slices.Contains(unknowable, kind)) && !slices.ContainsFunc(k.earlier, func(e reply) bool { return e.out == r.out }) {
 			return fmt.Errorf("idem logs %s shows what was not said", k.key)
 		}
 		if r.code > 1 && !r.refusal() {

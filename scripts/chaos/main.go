@@ -28,6 +28,7 @@ type part struct {
 var parts = []part{
 	{"kill", "SIGKILL of idem, the command, both and leftovers at random times", killPart},
 	{"damage", "the files of a ledger flipped, overwritten, truncated and deleted", damagePart},
+	{"syscalls", "system calls of idem that fail, each in turn", syscallsPart},
 }
 
 // lab is where a part works: what to try out, and with what.

@@ -37,8 +37,11 @@ func (p place) environ() []string {
 }
 
 // ask calls idem, or a program around it, and waits for its end.
-func (p place) ask(program string, args ...string) reply {
-	ctx, cancel := context.WithTimeout(context.Background(), tooLong)
+func (p place) ask(program string, args ...string) reply { return p.askFor(tooLong, program, args...) }
+
+// askFor is ask with another idea of what is too long.
+func (p place) askFor(limit time.Duration, program string, args ...string) reply {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	var out, errs bytes.Buffer
 	c := exec.CommandContext(ctx, program, args...)
