@@ -86,8 +86,19 @@ func (l *Ledger) Wait(ctx context.Context, id ledger.ID) error {
 	}
 }
 
-// write runs one transaction, alone among all processes.
+// write runs one transaction, alone among all processes, unless the ledger has
+// lost some.
 func (l *Ledger) write(ctx context.Context, f func(tx *sql.Tx) error) error {
+	return l.commit(ctx, f, true)
+}
+
+// record is write for what is known now and would be lost otherwise, whatever
+// else is.
+func (l *Ledger) record(ctx context.Context, f func(tx *sql.Tx) error) error {
+	return l.commit(ctx, f, false)
+}
+
+func (l *Ledger) commit(ctx context.Context, f func(tx *sql.Tx) error, whole bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	db, err := l.writer(ctx)
@@ -104,9 +115,13 @@ func (l *Ledger) write(ctx context.Context, f func(tx *sql.Tx) error) error {
 		return err
 	}
 	defer tx.Rollback()
-	n, err := turn.count(ctx, tx)
+	n, err := count(ctx, tx)
 	if err != nil {
 		return err
+	}
+	missing := turn.missing(n - 1)
+	if whole && missing != nil {
+		return missing
 	}
 	if err := f(tx); err != nil {
 		return err
@@ -114,7 +129,9 @@ func (l *Ledger) write(ctx context.Context, f func(tx *sql.Tx) error) error {
 	if err := tx.Commit(); err != nil {
 		return err
 	}
-	turn.testify(n)
+	if missing == nil {
+		turn.testify(n)
+	}
 	if l.wal == nil { // nobody removes it while we have it open
 		l.wal, _ = os.Lstat(l.path("ledger.db-wal"))
 	}
@@ -339,7 +356,7 @@ var errUnknown = errors.New("and the ledger cannot be read back")
 // the row is read back and decides.
 func (e *execution) finish(ctx context.Context, row attemptRow, inline []byte) error {
 	l, id := e.claim.ledger, e.claim.id
-	err := l.write(ctx, func(tx *sql.Tx) error {
+	err := l.record(ctx, func(tx *sql.Tx) error {
 		if err := settleAttempt(ctx, tx, id, row, ledger.Running); err != nil {
 			return err
 		}
@@ -375,7 +392,7 @@ func (e *execution) Abandon(ctx context.Context) error {
 	defer e.endLife(ledger.ReasonExit)
 	_, _ = e.spool.Close(false)
 	l.removeSpool(e.row.a.RunID)
-	return l.explain(l.write(ctx, func(tx *sql.Tx) error {
+	return l.explain(l.record(ctx, func(tx *sql.Tx) error {
 		back := e.record
 		back.current, back.rec.Attempts = e.before.current, e.before.rec.Attempts
 		if err := writeRecord(ctx, tx, e.record, &back); err != nil {

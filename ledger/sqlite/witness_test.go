@@ -151,3 +151,25 @@ func TestKeyHiddenByDamageIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestOutcomeIsRecordedWhateverIsMissing: the damage came while a command ran.
+func TestOutcomeIsRecordedWhateverIsMissing(t *testing.T) {
+	place := made(t)
+	l := opened(t, place)
+	id := ledger.ID{Namespace: "default", Key: "running"}
+	c, err := l.Claim(t.Context(), id)
+	must(t, err)
+	defer c.Release()
+	e, err := c.Begin(t.Context(), ledger.Start{RunID: "r9", Fingerprint: "h1:f", MaxOutput: -1})
+	must(t, err)
+	must(t, os.WriteFile(witnessFile(place), []byte("not a witness"), 0o600))
+	if _, err := e.Finish(t.Context(), success); err != nil {
+		t.Error(err)
+	}
+	if rec, err := opened(t, place).Get(t.Context(), id); err != nil || rec.Phase() != ledger.PhaseSucceeded {
+		t.Errorf("got %+v, %v", rec, err)
+	}
+	if err := runAnew(t, place, ledger.ID{Key: "another"}); !errors.Is(err, ledger.ErrCorrupt) {
+		t.Errorf("got error %v", err)
+	}
+}
