@@ -80,7 +80,7 @@ type injecting struct {
 }
 
 type injectCounts struct {
-	trials, failures, undone        int
+	trials, failures                int
 	done, refused, other, undecided int
 }
 
