@@ -188,8 +188,12 @@ func (r *running) kill() {
 	select {
 	case <-r.done:
 	default:
-		_ = syscall.Kill(-r.cmd.Process.Pid, syscall.SIGKILL)
+		group := -r.cmd.Process.Pid
+		_ = syscall.Kill(group, syscall.SIGKILL)
 		<-r.done
+		for end := time.Now().Add(tooLong); syscall.Kill(group, 0) == nil && time.Now().Before(end); {
+			time.Sleep(time.Millisecond) // the command is not our child
+		}
 	}
 }
 

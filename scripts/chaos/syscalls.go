@@ -151,7 +151,7 @@ func (d *injecting) series(op operation, f fallible, errno string) {
 	rng := rand.New(rand.NewPCG(d.seed, uint64(len(op.name)*1000+len(f.name)*10+len(errno))))
 	for n, missed := f.from, 0; missed < 2; n++ {
 		if d.quick { // a few of them
-			n += rng.IntN(24)
+			n += rng.IntN(2 + n)
 		}
 		name := fmt.Sprintf("%s/%s/%s/%d", strings.ReplaceAll(op.name, " ", "-"), f.name, errno, n)
 		if d.trial != "" && d.trial != name && n < 200 {
@@ -203,9 +203,10 @@ type injection struct {
 	*injecting
 	operation
 	place
-	dir    string
-	counts injectCounts
-	log    []string
+	dir     string
+	patient bool // waits for tooLong
+	counts  injectCounts
+	log     []string
 }
 
 func (t *injection) run(f fallible, errno string, n int) error {
@@ -226,8 +227,8 @@ func (t *injection) run(f fallible, errno string, n int) error {
 		args = append(args, "-P", filepath.Join(t.ledger, f.path))
 	}
 	limit := tooLong
-	if f.name == "fcntl" { // see below
-		limit = tooLong / 4
+	if f.name == "fcntl" && !t.patient { // see below
+		limit = tooLong / 6
 	}
 	r := t.askFor(limit, t.strace, append(append(args, t.idem), t.args...)...)
 	t.log = append(t.log, r.String())
@@ -249,6 +250,10 @@ func (t *injection) run(f fallible, errno string, n int) error {
 		// Go's runtime cannot wake itself, and gives up: as good as a kill -9.
 		t.counts.other++
 		return t.died()
+	case r.hung && limit < tooLong && !strings.Contains(strings.Join(t.log, "\n"), "F_UNLCK"):
+		t.patient, t.counts, t.log = true, injectCounts{}, nil
+		must(errors.Join(os.RemoveAll(t.ledger), os.RemoveAll(t.side)))
+		return t.run(f, errno, n)
 	case r.hung && strings.Contains(strings.Join(t.log, "\n"), "F_UNLCK"):
 		// SQLite waits for a lock of which it believes that it still has it, and
 		// idem waits for SQLite. The kernel never refuses to take a lock back.
