@@ -197,6 +197,24 @@ func TestE2ELedgerRemovedDuringARun(t *testing.T) {
 	b.wantLines("side", 1)
 }
 
+// What is committed to a -wal without a name is gone with the last process that
+// has it open: that is no success, and nobody runs the key again.
+func TestE2EWALRemovedDuringARun(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	b.want(b.run("run", "--key", "old", "--", "true"), 0)
+	first := b.idem("run", "--key", "k", "--", "bash", "-c", once)
+	b.await("side", 1)
+	b.want(b.sh("rm ledger/ledger.db-wal"), 0)
+	b.write("go", "")
+	if r := b.want(first.wait(), 125); !strings.Contains(r.err, "ledger.db-wal was removed") {
+		t.Errorf("%s", r.err)
+	}
+	b.want(b.run("run", "--key", "k", "--", "bash", "-c", once), 69)
+	b.want(b.run("run", "--key", "old", "--", "true"), 69)
+	b.wantLines("side", 1)
+}
+
 // A file of output that is damaged or gone is never replayed wrongly.
 func TestE2EOutputDamaged(t *testing.T) {
 	t.Parallel()

@@ -89,25 +89,44 @@ func (l *Ledger) Wait(ctx context.Context, id ledger.ID) error {
 	}
 }
 
-// write runs one transaction, alone among all processes.
+// write runs one transaction, alone among all processes, unless the ledger has
+// lost some.
 func (l *Ledger) write(ctx context.Context, f func(tx *sql.Tx) error) error {
+	return l.commit(ctx, f, true)
+}
+
+// record is write for what is known now and would be lost otherwise, whatever
+// else is.
+func (l *Ledger) record(ctx context.Context, f func(tx *sql.Tx) error) error {
+	return l.commit(ctx, f, false)
+}
+
+func (l *Ledger) commit(ctx context.Context, f func(tx *sql.Tx) error, whole bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	db, err := l.writer(ctx)
 	if err != nil {
 		return err
 	}
-	release, err := l.locks.queue()
+	turn, err := l.locks.queue()
 	if err != nil {
 		return err
 	}
-	defer release()
+	defer turn.end()
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback()
 	failpoint.Here("write.begun")
+	n, err := count(ctx, tx)
+	if err != nil {
+		return err
+	}
+	missing := turn.missing(n - 1)
+	if whole && missing != nil {
+		return missing
+	}
 	if err := f(tx); err != nil {
 		return err
 	}
@@ -116,6 +135,13 @@ func (l *Ledger) write(ctx context.Context, f func(tx *sql.Tx) error) error {
 		return err
 	}
 	failpoint.Here("write.committed")
+	if missing == nil {
+		turn.testify(n)
+	}
+	failpoint.Here("write.witnessed")
+	if l.wal == nil { // nobody removes it while we have it open
+		l.wal, _ = os.Lstat(l.path("ledger.db-wal"))
+	}
 	return nil
 }
 
@@ -204,7 +230,7 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 	c.mu.Unlock()
 	failpoint.Here("begin.life")
 	e := &execution{claim: c, life: life.file}
-	if err = l.checkFile(); err == nil {
+	if err = l.checkFiles(); err == nil {
 		err = l.write(ctx, func(tx *sql.Tx) error { return e.begin(ctx, tx, s) })
 	}
 	if err != nil {
@@ -327,7 +353,7 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 	}
 	failpoint.Here("finish.done")
 	if err == nil {
-		err = l.checkFile()
+		err = l.checkFiles()
 	}
 	return row.a, l.explain(err)
 }
@@ -347,7 +373,7 @@ var errUnknown = errors.New("and the ledger cannot be read back")
 // the row is read back and decides.
 func (e *execution) finish(ctx context.Context, row attemptRow, inline []byte) error {
 	l, id := e.claim.ledger, e.claim.id
-	err := l.write(ctx, func(tx *sql.Tx) error {
+	err := l.record(ctx, func(tx *sql.Tx) error {
 		if err := settleAttempt(ctx, tx, id, row, ledger.Running); err != nil {
 			return err
 		}
@@ -384,7 +410,7 @@ func (e *execution) Abandon(ctx context.Context) error {
 	_, _ = e.spool.Close(false)
 	l.removeSpool(e.row.a.RunID)
 	failpoint.Here("abandon.before")
-	return l.explain(l.write(ctx, func(tx *sql.Tx) error {
+	return l.explain(l.record(ctx, func(tx *sql.Tx) error {
 		back := e.record
 		back.current, back.rec.Attempts = e.before.current, e.before.rec.Attempts
 		if err := writeRecord(ctx, tx, e.record, &back); err != nil {

@@ -59,7 +59,7 @@ type lockSpace interface {
 	// who tries to take it.
 	held(n lockName, k kind) (bool, error)
 	// queue waits for the turn to write.
-	queue() (release func(), err error)
+	queue() (*turn, error)
 }
 
 // lock is a lock that is held through one open file description.

@@ -90,17 +90,17 @@ func (s *flocks) held(n lockName, k kind) (bool, error) {
 	return false, err
 }
 
-func (s *flocks) queue() (func(), error) {
+func (s *flocks) queue() (*turn, error) {
 	f, err := s.open(filepath.Join(s.dir, "writers"))
 	if err != nil {
 		return nil, err
 	}
-	release := func() { f.Close() }
-	if err := inTime(func() error { return flock(f, unix.LOCK_EX) }, release); err != nil {
-		release()
+	t := &turn{f}
+	if err := inTime(func() error { return flock(f, unix.LOCK_EX) }, t.end); err != nil {
+		t.end()
 		return nil, err
 	}
-	return release, nil
+	return t, nil
 }
 
 func flock(f *os.File, how int) error {

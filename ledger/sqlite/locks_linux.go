@@ -18,8 +18,8 @@ func newLocks(dir string) lockSpace { return &ofdLocks{path: filepath.Join(dir, 
 
 // ofdLocks are open-file-description locks (fcntl_locking(2), Linux 3.15) on
 // bytes of one file: byte 0 is the writers' queue, and each record has two at
-// an offset from its name. The file has no content, and nothing is made or
-// removed per record. With 2^61 places, two of a billion records share one
+// an offset from its name. The file has no content but the writers' witness, and
+// nothing is made or removed per record. With 2^61 places, two of a billion records share one
 // with a chance of 1 in 5; they would then only wait for each other.
 type ofdLocks struct {
 	path string
@@ -102,20 +102,20 @@ func (s *ofdLocks) held(n lockName, k kind) (bool, error) {
 	return lk.Type != unix.F_UNLCK, nil
 }
 
-func (s *ofdLocks) queue() (func(), error) {
+func (s *ofdLocks) queue() (*turn, error) {
 	// A description of its own: a wait that was given up may still be granted,
 	// and must not give back what a later wait holds.
 	f, err := s.open(os.O_RDWR)
 	if err != nil {
 		return nil, err
 	}
-	release := func() { f.Close() }
+	t := &turn{f}
 	if err = ofd(f, unix.F_OFD_SETLK, unix.F_WRLCK, queueByte); errors.Is(err, errHeld) {
-		err = inTime(func() error { return ofd(f, unix.F_OFD_SETLKW, unix.F_WRLCK, queueByte) }, release)
+		err = inTime(func() error { return ofd(f, unix.F_OFD_SETLKW, unix.F_WRLCK, queueByte) }, t.end)
 	} else if err != nil {
-		release()
+		t.end()
 	}
-	return release, err
+	return t, err
 }
 
 func ofd(f *os.File, cmd int, typ int16, at int64) error {

@@ -126,7 +126,7 @@ func TestQueueLetsOneWriterAtATime(t *testing.T) {
 			for _, s := range []lockSpace{a, b} { // one goroutine each, as Ledger.mu sees to
 				wg.Go(func() {
 					for range 100 {
-						release, err := s.queue()
+						turn, err := s.queue()
 						if err != nil {
 							t.Error(err)
 							return
@@ -136,7 +136,7 @@ func TestQueueLetsOneWriterAtATime(t *testing.T) {
 						}
 						entered.Add(1)
 						inside.Add(-1)
-						release()
+						turn.end()
 					}
 				})
 			}

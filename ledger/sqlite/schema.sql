@@ -2,7 +2,7 @@
 -- every byte of it comes back. Times are microseconds since 1970 in UTC.
 
 create table records (
-	id integer primary key,
+	id integer primary key, -- a hash of the name
 	namespace blob not null,
 	key blob not null,
 	window blob not null,
@@ -46,3 +46,7 @@ create table outputs (
 	attempt integer primary key references attempts (id),
 	frames blob not null
 );
+
+-- How often something was committed, in one row: see witness.go.
+create table commits (n integer not null);
+insert into commits values (0);

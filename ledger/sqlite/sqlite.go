@@ -41,7 +41,7 @@ var reading = fmt.Sprintf("pragma busy_timeout=%d; pragma cell_size_check=on;", 
 // macOS only with the two fullfsync. Every process that opens a ledger reads
 // its whole -wal first, so that it is kept far shorter than by default.
 var writing = "pragma synchronous=" + synchronous + `; pragma fullfsync=on; pragma checkpoint_fullfsync=on;
-	pragma wal_autocheckpoint=32; pragma journal_size_limit=1048576; pragma secure_delete=on;`
+	pragma wal_autocheckpoint=40; pragma journal_size_limit=1048576; pragma secure_delete=on;`
 
 // Ledger is a handle on the ledger in one directory.
 type Ledger struct {
@@ -56,6 +56,7 @@ type Ledger struct {
 	mu       sync.Mutex  // guards what follows, and makes writers of this handle take turns
 	db       *sql.DB     // nil until there is a ledger
 	file     os.FileInfo // ledger.db as it was opened
+	wal      os.FileInfo // ledger.db-wal as it was after the first commit
 	writable bool        // writing has been set
 }
 
@@ -132,12 +133,19 @@ func (l *Ledger) open() error {
 	return err
 }
 
-// checkFile makes sure that the ledger's name still leads to the database that
+// checkFiles makes sure that the ledger's names still lead to the database that
 // is open: not to a backup that somebody has put in its place meanwhile.
-func (l *Ledger) checkFile() error {
-	now, err := os.Lstat(l.path("ledger.db"))
-	if err != nil || !os.SameFile(l.file, now) {
-		return fmt.Errorf("%w: ledger.db was removed or replaced meanwhile", ledger.ErrCorrupt)
+func (l *Ledger) checkFiles() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for name, opened := range map[string]os.FileInfo{"ledger.db": l.file, "ledger.db-wal": l.wal} {
+		if opened == nil {
+			continue
+		}
+		now, err := os.Lstat(l.path(name))
+		if err != nil || !os.SameFile(opened, now) {
+			return fmt.Errorf("%w: %s was removed or replaced meanwhile", ledger.ErrCorrupt, name)
+		}
 	}
 	return nil
 }

@@ -88,6 +88,24 @@ func TestNaiveIsFoundOut(t *testing.T) {
 	}
 }
 
+func TestForgetfulIsFoundOut(t *testing.T) {
+	dir := t.TempDir()
+	idem, err := rig.Build(".", filepath.Join(dir, "idem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	forgetful, err := rig.Build("./scripts/chaos/testdata/forgetful", filepath.Join(dir, "forgetful"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("REAL_PROGRAM", idem)
+	// A trial in which the -wal is gone that has the latest keys in it.
+	out, err := run(t, "--quick", "--seed", "4", "--idem", forgetful, "damage")
+	if err == nil || !strings.Contains(out, " was run again") {
+		t.Errorf("nothing was found: %v\n%s", err, out)
+	}
+}
+
 func TestUsage(t *testing.T) {
 	out, err := run(t, "nonsense")
 	if err == nil || !strings.Contains(out, `"nonsense" is no part`) {

@@ -32,6 +32,8 @@ var parts = []part{
 	{"steps", "SIGKILL of idem at every point at which something else is left behind", stepsPart},
 	{"power", "power cuts of the ledger's disk", powerPart},
 	{"full", "a disk that fills up and empties at random times", fullPart},
+	{"damage", "the files of a ledger flipped, overwritten, truncated and deleted", damagePart},
+	{"syscalls", "system calls of idem that fail, each in turn", syscallsPart},
 }
 
 // lab is where a part works: what to try out, and with what.
@@ -51,6 +53,7 @@ type options struct {
 	keys     int
 	kills    int
 	parallel int
+	trial    string
 }
 
 func main() {
@@ -74,6 +77,7 @@ func chaos(args []string) error {
 	flags.IntVar(&o.kills, "kills", 0, "at least so many kills (0: 500, quick 60)")
 	flags.IntVar(&o.parallel, "parallel", 8, "keys, kills or disks at a time (not power)")
 	flags.StringVar(&o.json, "json", "", "append one line of JSON for each part to `FILE`")
+	flags.StringVar(&o.trial, "trial", "", "of the parts damage and syscalls only the trial of this `NAME`")
 	seed := flags.Uint64("seed", 0, "of what is random (0: any)")
 	program := flags.String("idem", "", "try out the program at this `PATH` instead of building idem (not steps, which builds one with points to be killed at)")
 	_ = flags.Parse(args) // exits by itself

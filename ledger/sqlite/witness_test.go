@@ -1,0 +1,175 @@
+package sqlite
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"idem/ledger"
+)
+
+// left returns a copy of a ledger with two keys as a kill would leave it: most
+// of it is in the -wal.
+func left(t *testing.T) string {
+	t.Helper()
+	place := fresh(t)
+	l := opened(t, place)
+	runs(t, l, ledger.ID{Key: "first"}, "r0", nil, success)
+	runs(t, l, theKey, "r1", []byte("out\n"), success)
+	copied := cloned(t, place)
+	if info, err := os.Stat(filepath.Join(copied, "ledger.db-wal")); err != nil || info.Size() == 0 {
+		t.Fatalf("there is no log: %v", err)
+	}
+	return copied
+}
+
+// TestLostCommitsAreNoticed: SQLite says nothing, and integrity_check says ok.
+func TestLostCommitsAreNoticed(t *testing.T) {
+	wal := func(place string) string { return filepath.Join(place, "ledger.db-wal") }
+	lastFrame := func(t *testing.T, place string) (int64, []byte) {
+		log, err := os.ReadFile(wal(place))
+		must(t, err)
+		const frame = 24 + 4096
+		return int64(len(log) - frame), log
+	}
+	for name, damage := range map[string]func(t *testing.T, place string){
+		"-wal removed": func(t *testing.T, place string) { must(t, os.Remove(wal(place))) },
+		"-wal emptied": func(t *testing.T, place string) { must(t, os.Truncate(wal(place), 0)) },
+		"-wal without its last frame": func(t *testing.T, place string) {
+			at, _ := lastFrame(t, place)
+			must(t, os.Truncate(wal(place), at))
+		},
+		"a byte of the -wal": func(t *testing.T, place string) {
+			at, log := lastFrame(t, place)
+			log[at+1000] ^= 1
+			must(t, os.WriteFile(wal(place), log, 0o600))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			place := left(t)
+			damage(t, place)
+			before := look(t, place)
+			for _, key := range []string{theKey.Key, "another"} {
+				if err := runAnew(t, place, ledger.ID{Namespace: "default", Key: key}); !errors.Is(err, ledger.ErrCorrupt) {
+					t.Errorf("%s: got error %v", key, err)
+				}
+			}
+			if after := look(t, place); after != before && name != "-wal removed" {
+				t.Errorf("before:\n%safter:\n%s", before, after)
+			}
+			// Who can do without what is missing says so by hand.
+			must(t, os.Truncate(witnessFile(place), 0))
+			must(t, runAnew(t, place, ledger.ID{Key: "another"}))
+		})
+	}
+}
+
+// witnessFile is where writers queue, whatever the locks.
+func witnessFile(place string) string {
+	path := filepath.Join(place, "locks")
+	if _, err := os.Lstat(path); err != nil {
+		path = filepath.Join(place, "locks.d", "writers")
+	}
+	return path
+}
+
+// runAnew runs a key in a handle of its own, which is not closed: that would
+// change the ledger.
+func runAnew(t *testing.T, place string, id ledger.ID) error {
+	t.Helper()
+	l, err := Open(place)
+	must(t, err)
+	_, err = run(l, id, "again", nil, success)
+	return err
+}
+
+// TestOlderDatabaseIsRefused: a backup of ledger.db alone, put back beside the
+// locks of today.
+func TestOlderDatabaseIsRefused(t *testing.T) {
+	place := made(t)
+	path := filepath.Join(place, "ledger.db")
+	backup, err := os.ReadFile(path)
+	must(t, err)
+	l := opened(t, place)
+	runs(t, l, ledger.ID{Key: "later"}, "r9", nil, success)
+	must(t, l.Close())
+	must(t, os.WriteFile(path, backup, 0o600))
+	if err := runAnew(t, place, ledger.ID{Key: "later"}); !errors.Is(err, ledger.ErrCorrupt) {
+		t.Errorf("got error %v", err)
+	}
+}
+
+func TestDamagedWitnessIsRefused(t *testing.T) {
+	for name, test := range map[string]struct {
+		damage func(b []byte) []byte
+		want   error
+	}{
+		"a bit":          {func(b []byte) []byte { b[7] ^= 1; return b }, ledger.ErrCorrupt},
+		"cut off":        {func(b []byte) []byte { return b[:9] }, ledger.ErrCorrupt},
+		"emptied":        {func(b []byte) []byte { return nil }, nil},
+		"a power cut":    {func(b []byte) []byte { return make([]byte, len(b)) }, nil},
+		"as it was":      {func(b []byte) []byte { return b }, nil},
+		"something else": {func(b []byte) []byte { return bytes.Repeat([]byte("x"), len(b)) }, ledger.ErrCorrupt},
+	} {
+		place := left(t)
+		path := witnessFile(place)
+		b, err := os.ReadFile(path)
+		must(t, err)
+		must(t, os.WriteFile(path, test.damage(b), 0o600))
+		if err := runAnew(t, place, ledger.ID{Key: "another"}); !errors.Is(err, test.want) {
+			t.Errorf("%s: got error %v, want %v", name, err, test.want)
+		}
+	}
+}
+
+// TestKeyHiddenByDamageIsRefused: its name is damaged in one of the two places
+// where it can be found.
+func TestKeyHiddenByDamageIsRefused(t *testing.T) {
+	id := ledger.ID{Namespace: "default", Key: "a name that stands in the ledger twice"}
+	place := fresh(t)
+	l := opened(t, place)
+	runs(t, l, id, "r1", nil, success)
+	must(t, l.Close())
+	path := filepath.Join(place, "ledger.db")
+	whole, err := os.ReadFile(path)
+	must(t, err)
+	if n := bytes.Count(whole, []byte(id.Key)); n != 2 {
+		t.Fatalf("the name stands there %d times", n)
+	}
+	for from, n := 0, 0; n < 2; n++ {
+		at := from + bytes.Index(whole[from:], []byte(id.Key))
+		from = at + 1
+		damaged := bytes.Clone(whole)
+		damaged[at] ^= 0x10
+		must(t, os.WriteFile(path, damaged, 0o600))
+		l := opened(t, place)
+		rec, err := l.Get(t.Context(), id)
+		if err == nil && rec.Phase() != ledger.PhaseSucceeded || err != nil && !errors.Is(err, ledger.ErrCorrupt) {
+			t.Errorf("got %+v, %v", rec, err)
+		}
+	}
+}
+
+// TestOutcomeIsRecordedWhateverIsMissing: the damage came while a command ran.
+func TestOutcomeIsRecordedWhateverIsMissing(t *testing.T) {
+	place := made(t)
+	l := opened(t, place)
+	id := ledger.ID{Namespace: "default", Key: "running"}
+	c, err := l.Claim(t.Context(), id)
+	must(t, err)
+	defer c.Release()
+	e, err := c.Begin(t.Context(), ledger.Start{RunID: "r9", Fingerprint: "h1:f", MaxOutput: -1})
+	must(t, err)
+	must(t, os.WriteFile(witnessFile(place), []byte("not a witness"), 0o600))
+	if _, err := e.Finish(t.Context(), success); err != nil {
+		t.Error(err)
+	}
+	if rec, err := opened(t, place).Get(t.Context(), id); err != nil || rec.Phase() != ledger.PhaseSucceeded {
+		t.Errorf("got %+v, %v", rec, err)
+	}
+	if err := runAnew(t, place, ledger.ID{Key: "another"}); !errors.Is(err, ledger.ErrCorrupt) {
+		t.Errorf("got error %v", err)
+	}
+}
