@@ -13,8 +13,9 @@ require (
 	modernc.org/sqlite v1.60.0
 )
 
-// for tests
+// for tests and scripts
 require (
+	github.com/anishathalye/porcupine v1.3.1
 	github.com/creack/pty v1.1.24
 	github.com/google/go-cmp v0.7.0
 	github.com/rogpeppe/go-internal v1.16.0

@@ -71,7 +71,7 @@ var calls = []struct {
 var unwanted = []string{
 	"testing/...", "net/http/httptest", "ledger/ledgertest",
 	"pgregory.net/rapid/...", "github.com/google/go-cmp/...", "github.com/rogpeppe/go-internal/...",
-	"github.com/creack/pty/...", "github.com/stretchr/...",
+	"github.com/creack/pty/...", "github.com/stretchr/...", "github.com/anishathalye/porcupine/...",
 }
 
 // tolerated may be in the program if others bring it along; the log says who.

@@ -96,6 +96,9 @@ func body(args []string) int {
 		return fail(err)
 	}
 	say(started, 0)
+	if n := surplus(); n > 0 {
+		say(leaked, n)
+	}
 	p := planFor(args[3], args[4], os.Getenv("IDEM_ATTEMPT"))
 	hold := args[2]
 	if !p.hold {

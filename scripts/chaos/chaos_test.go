@@ -45,13 +45,13 @@ func TestNaiveIsFoundOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := run(t, "--quick", "--idem", naive, "kill")
+	out, err := run(t, "--keys", "8", "--kills", "60", "--idem", naive, "kill")
 	if err == nil {
 		t.Fatalf("nothing was found\n%s", out)
 	}
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	verdict := lines[len(lines)-1]
-	for _, promise := range []string{noOverlap, noUnreadable} {
+	for _, promise := range []string{noOverlap, noUnreadable, noDisorder} {
 		if !strings.Contains(verdict, " "+promise) {
 			t.Errorf("%q was not found broken\n%s", promise, out)
 		}

@@ -63,8 +63,8 @@ func chaos(args []string) error {
 	flags := flag.NewFlagSet("chaos", flag.ExitOnError)
 	flags.Usage = func() { usage(flags) }
 	flags.BoolVar(&o.quick, "quick", false, "about a tenth of everything")
-	flags.IntVar(&o.keys, "keys", 0, "at least so many keys (0: 50, quick 8)")
-	flags.IntVar(&o.kills, "kills", 0, "at least so many kills (0: 500, quick 60)")
+	flags.IntVar(&o.keys, "keys", 0, "at least so many keys (0: 1000, quick 100)")
+	flags.IntVar(&o.kills, "kills", 0, "at least so many kills (0: 5000, quick 500)")
 	flags.IntVar(&o.parallel, "parallel", 8, "keys at a time")
 	seed := flags.Uint64("seed", 0, "of what is random (0: any)")
 	program := flags.String("idem", "", "try out the program at this `PATH` instead of building idem")
