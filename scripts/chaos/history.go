@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"slices"
 	"sort"
 	"time"
 
@@ -18,135 +17,6 @@ import (
 
 // decideFor is how long the search for an order may take. It takes milliseconds.
 const decideFor = 30 * time.Second
-
-// phase is what a key can be in.
-type phase string
-
-const (
-	never     phase = "never run"
-	free      phase = "to be run again"
-	running   phase = "running" // or interrupted: that is the same, with nobody there
-	succeeded phase = "succeeded"
-	failed    phase = "failed"
-)
-
-// keyState is the model's state: the phase and the latest run, which in
-// succeeded is the one whose output is replayed.
-type keyState struct {
-	phase phase
-	run   string
-}
-
-// act is one thing done to a key, at one instant.
-type act struct {
-	kind  actKind
-	run   string     // the run that begins or ends; what was replayed
-	ends  []keyState // of finish and crash: what there may be afterwards, besides no change
-	stays bool       // ... and whether that may be
-	mark  kind
-	code  int
-	until int  // the line before which it happened
-	open  bool // nobody knows yet what came of it
-}
-
-type actKind string
-
-const (
-	begin  actKind = "begin"  // a command was started
-	finish actKind = "finish" // and ended
-	answer actKind = "answer" // idem ended without starting one
-	crash  actKind = "crash"  // it was killed before a command could log its start
-	settle actKind = "settle" // idem mark
-)
-
-func (a act) String() string {
-	return fmt.Sprintf("%s %s%s %d", a.kind, a.run, a.mark, a.code)
-}
-
-// machine is the model of one key.
-type machine struct {
-	policy policy
-	alive  map[string]int // the last line of a run's processes: until there it lives
-}
-
-// mayBegin tells whether a command may be started in a state: what succeeded is
-// final, policy decides about the rest, and nothing may be left of the run before.
-func (m machine) mayBegin(s keyState, at int) bool {
-	may := map[phase]bool{never: true, free: true, failed: m.policy.rerunFailed, running: m.policy.rerunInterrupted}
-	return may[s.phase] && m.gone(s.run, at)
-}
-
-// gone tells whether nothing of a run was seen alive at a line or after it.
-func (m machine) gone(run string, at int) bool {
-	last, seen := m.alive[run]
-	return !seen || last < at
-}
-
-// step returns the states in which an act may leave the key, none when it cannot
-// have happened.
-func (m machine) step(s keyState, a act) []keyState {
-	stay := []keyState{s}
-	may := func(ok bool, next ...keyState) []keyState {
-		if ok {
-			return next
-		}
-		return nil
-	}
-	switch a.kind {
-	case begin:
-		return may(m.mayBegin(s, a.until), keyState{running, a.run})
-	case finish:
-		next := a.ends
-		if a.stays {
-			next = append(slices.Clone(next), s)
-		}
-		return may(s == keyState{running, a.run}, next...)
-	case crash:
-		if m.mayBegin(s, a.until) {
-			return append(stay, a.ends...)
-		}
-		return stay
-	case settle:
-		return m.settle(s, a)
-	}
-	switch a.code {
-	case 0:
-		return may(s == keyState{succeeded, a.run}, s)
-	case exitBusy:
-		return may(s.phase != succeeded, s)
-	case exitInterrupted:
-		return may(s.phase == running && m.gone(s.run, a.until) && !m.policy.rerunInterrupted, s)
-	case exitFailed:
-		return may(s.phase == failed && !m.policy.rerunFailed, s)
-	}
-	return nil
-}
-
-// settle is the operator's part: only what nobody runs and what has not
-// succeeded can be settled.
-func (m machine) settle(s keyState, a act) []keyState {
-	made := func() []keyState {
-		switch {
-		case s.phase == succeeded && a.mark == markDone:
-			return []keyState{s}
-		case s.phase == succeeded, s.phase == never, s.phase == running && !m.gone(s.run, a.until):
-			return nil
-		}
-		if a.mark == markDone {
-			return []keyState{{phase: succeeded}} // without output
-		}
-		return []keyState{{map[kind]phase{markFailed: failed, markRetry: free}[a.mark], s.run}}
-	}
-	switch {
-	case a.open:
-		return append(made(), s)
-	case a.code == 0:
-		return made()
-	case a.code == exitBusy && s.phase != succeeded, a.code == exitUsage && (s.phase == succeeded || s.phase == never):
-		return []keyState{s}
-	}
-	return nil
-}
 
 // linearizable tells whether there is such an order for the events, and if not,
 // the first event up to which there is none.
@@ -165,11 +35,11 @@ func linearizable(p policy, events []event) (bad int, err error) {
 
 func ordered(p policy, events []event) (bool, error) {
 	c := &checker{policy: p, events: events}
-	m := machine{policy: p, alive: c.alive()}
+	m := keyMachine{policy: p, alive: c.alive()}
 	model := (&porcupine.NondeterministicModel{
-		Init: func() []any { return []any{keyState{phase: never}} },
+		Init: func() []any { return []any{keyState{phase: phaseNever}} },
 		Step: func(s, in, _ any) (next []any) {
-			for _, n := range m.step(s.(keyState), in.(act)) {
+			for _, n := range m.step(s.(keyState), in.(deed)) {
 				next = append(next, n)
 			}
 			return next
@@ -205,17 +75,17 @@ func (c *checker) alive() map[string]int {
 // of others one.
 func (c *checker) history() []porcupine.Operation {
 	var ops []porcupine.Operation
-	add := func(a act, from, to int) {
+	add := func(a deed, from, to int) {
 		a.until = to
 		ops = append(ops, porcupine.Operation{Input: a, Call: int64(from), Return: int64(to)})
 	}
 	for i, e := range c.events {
 		switch e.kind {
 		case called:
-			c.actsOf(i, add)
+			c.deedsOf(i, add)
 		case markRetry, markDone, markFailed:
 			end := c.next(i, func(f event) bool { return f.kind == marked })
-			a := act{kind: settle, mark: e.kind, open: end == len(c.events)}
+			a := deed{kind: didSettle, mark: e.kind, open: end == len(c.events)}
 			if !a.open {
 				a.code = c.events[end].code
 			}
@@ -239,9 +109,9 @@ func is(k kind, call string) func(event) bool {
 	return func(e event) bool { return e.kind == k && e.call == call }
 }
 
-// actsOf adds what one call did. Its idem is dead when it has returned, so that
+// deedsOf adds what one call did. Its idem is dead when it has returned, so that
 // whatever it did has happened by then, also if it was killed.
-func (c *checker) actsOf(at int, add func(a act, from, to int)) {
+func (c *checker) deedsOf(at int, add func(a deed, from, to int)) {
 	call := c.events[at].call
 	end := c.next(at, is(returned, call))
 	start := c.next(at, is(started, call))
@@ -250,16 +120,16 @@ func (c *checker) actsOf(at int, add func(a act, from, to int)) {
 		return
 	}
 	for i := c.next(start, is(started, call)); i < len(c.events); i = c.next(start, is(started, call)) { // never, by a good idem
-		add(act{kind: begin, run: c.events[start].run}, at, start)
+		add(deed{kind: didBegin, run: c.events[start].run}, at, start)
 		start = i
 	}
 	run := c.events[start].run
 	last := min(start, end) // a command may come to its log when its idem is dead
-	add(act{kind: begin, run: run}, at, last)
+	add(deed{kind: didBegin, run: run}, at, last)
 	if e := c.next(start, is(ended, call)); e < end {
 		last = e
 	}
-	a := act{kind: finish, run: run}
+	a := deed{kind: didFinish, run: run}
 	a.ends, a.stays = c.endsOf(call, run, end)
 	add(a, last, end)
 }
@@ -275,29 +145,29 @@ func (c *checker) endsOf(call, run string, end int) (ends []keyState, stays bool
 	}
 	killed := code == -sigKill
 	if f.succeeded && (open || killed && f.interrupted || code == 0 && reply == run) {
-		ends = append(ends, keyState{succeeded, run})
+		ends = append(ends, keyState{phaseSucceeded, run})
 	}
 	if f.failed && (open || killed || code == bodyFails) {
-		ends = append(ends, keyState{failed, run})
+		ends = append(ends, keyState{phaseFailed, run})
 	}
 	return ends, open || killed && f.interrupted
 }
 
 // withoutStart adds what a call did of whose command nothing was heard.
-func (c *checker) withoutStart(at, end int, add func(a act, from, to int)) {
+func (c *checker) withoutStart(at, end int, add func(a deed, from, to int)) {
 	call := c.events[at].call
 	open := end == len(c.events)
 	if !open && c.events[end].code != -sigKill {
-		add(act{kind: answer, run: c.events[end].run, code: c.events[end].code}, at, end)
+		add(deed{kind: didAnswer, run: c.events[end].run, code: c.events[end].code}, at, end)
 		return
 	}
-	a := act{kind: crash}
+	a := deed{kind: didCrash}
 	f := c.fate(call, end)
 	if open || f.interrupted {
-		a.ends = append(a.ends, keyState{running, call})
+		a.ends = append(a.ends, keyState{phaseRunning, call})
 	}
 	if open || f.failed {
-		a.ends = append(a.ends, keyState{failed, call})
+		a.ends = append(a.ends, keyState{phaseFailed, call})
 	}
 	add(a, at, end)
 }
