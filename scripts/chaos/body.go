@@ -19,6 +19,9 @@ var children = map[string]func(args []string) int{
 	"body":   body,
 	"worker": worker,
 	"daemon": daemon,
+	// Of the part signals.
+	"shell":   jobShell,
+	"counter": counter,
 }
 
 // Exit statuses of body.

@@ -27,6 +27,7 @@ type part struct {
 
 var parts = []part{
 	{"kill", "SIGKILL of idem, the command, both and leftovers at random times", killPart},
+	{"signals", "each signal, from everywhere, to every kind of command, on a terminal", signalsPart},
 }
 
 // lab is where a part works: what to try out, and with what.
