@@ -17,7 +17,7 @@ import (
 // descriptor 3 what becomes of that.
 func jobShell(argv []string) int {
 	if len(argv) == 0 {
-		return fail(errors.New("want COMMAND..."))
+		return fail(errors.New("want COMMAND and its arguments"))
 	}
 	tell := os.NewFile(3, "to the harness")
 	unix.CloseOnExec(3)
