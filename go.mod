@@ -14,8 +14,9 @@ require (
 	modernc.org/sqlite v1.60.0
 )
 
-// for tests
+// for tests and scripts
 require (
+	github.com/anishathalye/porcupine v1.3.1
 	github.com/goccy/go-yaml v1.19.2
 	github.com/google/go-cmp v0.7.0
 	github.com/rogpeppe/go-internal v1.16.0

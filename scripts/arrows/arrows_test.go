@@ -72,7 +72,7 @@ var calls = []struct {
 var unwanted = []string{
 	"testing/...", "net/http/httptest", "ledger/ledgertest",
 	"pgregory.net/rapid/...", "github.com/google/go-cmp/...", "github.com/rogpeppe/go-internal/...",
-	"github.com/stretchr/...",
+	"github.com/stretchr/...", "github.com/anishathalye/porcupine/...", "github.com/goccy/...",
 }
 
 // tolerated may be in the program if others bring it along; the log says who.

@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"idem/scripts/internal/rig"
 )
@@ -41,25 +40,6 @@ func (l *lab) integrity(dir string) (r ledgerReport, err error) {
 		return r, fmt.Errorf("integrity_check: %s", s)
 	}
 	return r, nil
-}
-
-// linger is how long what is left of killed commands may take to end by itself:
-// a daemon sleeps for 0.3 s, a worker works for 0.42 s at most once its key is
-// not hunted any more.
-const linger = 15 * time.Second
-
-// leftBehind waits for the last processes and complains about those that stay.
-func (r *killing) leftBehind() {
-	deadline := time.Now().Add(linger)
-	rest := r.scan()
-	for len(rest) > 0 && time.Now().Before(deadline) {
-		time.Sleep(50 * time.Millisecond)
-		rest = r.scan()
-	}
-	for _, p := range rest {
-		r.complain(fault{noLeftovers, p.call, fmt.Sprintf("process %d still lives", p.pid), -1})
-		_ = r.kill(p, func() {})
-	}
 }
 
 // inspect holds the ledger against the journals.
@@ -118,18 +98,4 @@ func (r *killing) inspectList(latest map[string]attempt, broken func(string, ...
 			broken("idem list: key %s is %s, its latest attempt is %q", f[0], f[1], latest[f[0]].State)
 		}
 	}
-}
-
-// inspectSpools looks for files of which no record knows, and counts the rest.
-func (r *killing) inspectSpools(runs map[string]bool) int {
-	entries, err := os.ReadDir(filepath.Join(r.ledger, "output"))
-	if err != nil {
-		r.complain(fault{promise: noUnreadable, what: err.Error(), at: -1})
-	}
-	for _, e := range entries {
-		if !runs[e.Name()] {
-			r.complain(fault{promise: noLeftovers, what: "output/" + e.Name(), at: -1})
-		}
-	}
-	return len(entries)
 }

@@ -21,6 +21,9 @@ var children = map[string]func(args []string) int{
 	"daemon": daemon,
 	"act":    act,
 	"leader": leader,
+	// Of the part signals.
+	"shell":   jobShell,
+	"counter": counter,
 }
 
 // Exit statuses of body.
@@ -98,6 +101,9 @@ func body(args []string) int {
 		return fail(err)
 	}
 	say(started, 0)
+	if n := surplus(); n > 0 {
+		say(leaked, n)
+	}
 	p := planFor(args[3], args[4], os.Getenv("IDEM_ATTEMPT"))
 	hold := args[2]
 	if !p.hold {

@@ -28,7 +28,7 @@ type call struct {
 // call calls idem and waits for its end, which is soon when ctx is done.
 func (r *killing) call(ctx context.Context, id, file string, args ...string) call {
 	cmd := exec.CommandContext(ctx, r.idem, args...)
-	cmd.Env = r.environ(r.ledger, id)
+	cmd.Env = append(r.environ(r.ledger, id), "TMPDIR="+r.tmp())
 	return finish(cmd, (*exec.Cmd).Start, id, filepath.Join(r.dir, "calls", file))
 }
 
@@ -111,7 +111,7 @@ func (s *subject) callUntilDone(ctx context.Context, number int) {
 		}
 		s.journal.add(event{kind: called, call: id})
 		c := s.call(ctx, id, fmt.Sprintf("%s.%d", s.key, number), append(append(args, "--"), s.command()...)...)
-		s.journal.add(event{kind: returned, call: id, code: c.code})
+		s.journal.add(event{kind: returned, call: id, run: s.replyOf(c), code: c.code})
 		<-done
 		switch c.code {
 		case 0:
@@ -128,12 +128,27 @@ func (s *subject) callUntilDone(ctx context.Context, number int) {
 			pause(30, 120)
 		case exitBusy:
 			pause(20, 120)
-		case -9, bodyFails:
+		case -sigKill, bodyFails:
 			pause(0, 30)
 		default: // the journal has it, and the file has what idem said
 			return
 		}
 	}
+}
+
+// replyOf returns the run whose output a successful call got, whole lines of it
+// and nothing else. It is empty for no output, as after a mark.
+func (s *subject) replyOf(c call) string {
+	out := c.stdout()
+	line, _, ok := strings.Cut(out, "\n")
+	if c.code != 0 || out == "" {
+		return ""
+	}
+	run, ours := strings.CutPrefix(line, s.key+" ")
+	if !ok || !ours || strings.ContainsAny(run, " ;") || strings.Repeat(line+"\n", len(out)/(len(line)+1)) != out {
+		return "garbage"
+	}
+	return run
 }
 
 // compare holds the reply against that of the other callers.

@@ -26,14 +26,15 @@ const (
 	noSecondRun   = "attempts after a recorded success"
 	noDifference  = "replies that differ from the first"
 	noUnreadable  = "faults of the ledger"
-	noLeftovers   = "files and processes left behind"
+	noLeftovers   = "files, locks, descriptors and processes left behind"
 	noStanding    = "keys that came to no end"
 	noFalseReader = "failed calls of idem list"
+	noDisorder    = "histories that are in no order"
 )
 
 // promises has them all, in the order of the table.
 var promises = []string{
-	noOverlap, noRepeat, noCause, noSecondEnd, noSecondRun, noInvention, noDifference,
+	noOverlap, noRepeat, noCause, noSecondEnd, noSecondRun, noInvention, noDifference, noDisorder,
 	noOddity, noLoss, noUnknown, noUnreadable, noFalseReader, noLeftovers, noStanding,
 }
 
@@ -90,6 +91,8 @@ func (c *checker) run() {
 			c.counts.calls++
 		case overlap:
 			c.complain(noOverlap, i, "run %s found another at work", e.run)
+		case leaked:
+			c.complain(noLeftovers, i, "the command got %d descriptors of the ledger that are not its own", e.code)
 		case started:
 			c.counts.starts++
 			if acknowledged >= 0 {
@@ -156,9 +159,10 @@ func (c *checker) cause(last, now int, used map[int]bool) bool {
 	return false
 }
 
-// fate is how the execution of a call may have ended. Both may be true: who
-// kills idem about when its command ends cannot know what it had seen.
+// fate is how the execution of a call may have ended. More than one may be true:
+// who kills idem about when its command ends cannot know what it had seen.
 type fate struct {
+	succeeded   bool // idem may have seen its command succeed
 	failed      bool // idem may have seen its command fail
 	interrupted bool // idem may have been killed before it had seen the end
 }
@@ -186,6 +190,7 @@ func (c *checker) fate(call string, before int) fate {
 				idemDead = true
 			}
 		case ended:
+			f.succeeded = f.succeeded || e.code == 0 && !idemDead
 			f.failed = f.failed || e.code != 0 && !idemDead
 		case returned:
 			if e.code >= 0 {
@@ -204,7 +209,7 @@ func (c *checker) ofCall(at int, finished bool) {
 		if !finished {
 			c.complain(noInvention, at, "call %s succeeded", e.call)
 		}
-	case e.code == -9:
+	case e.code == -sigKill:
 		if f := c.fate(e.call, at); !f.failed && !f.interrupted {
 			c.complain(noOddity, at, "call %s died of a signal that nobody sent", e.call)
 		}
@@ -247,4 +252,6 @@ const (
 	exitInterrupted = 79
 	exitFailed      = 80
 	exitUnrecorded  = 125
+
+	sigKill = 9 // negative: idem died of it
 )

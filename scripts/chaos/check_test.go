@@ -13,7 +13,7 @@ var (
 )
 
 // TestCheck feeds the checker with lives of a key, one word an event:
-// KIND[:CALL][=CODE]. The run has the name of its call.
+// KIND[:CALL[@RUN]][=CODE]. The run has the name of its call.
 func TestCheck(t *testing.T) {
 	for _, test := range []struct {
 		name    string
@@ -93,7 +93,11 @@ func parse(t *testing.T, words string) []event {
 			b.WriteString("\nsta") // and killed
 			continue
 		}
-		b.WriteString("\n" + kind + " " + call + " " + call + " " + code + ";")
+		call, run, other := strings.Cut(call, "@")
+		if !other {
+			run = call
+		}
+		b.WriteString("\n" + kind + " " + call + " " + run + " " + code + ";")
 	}
 	events, err := parseJournal([]byte(b.String()))
 	if err != nil {

@@ -39,6 +39,7 @@ const (
 	// By the command.
 	started kind = "start"   // it has the lock
 	overlap kind = "overlap" // it could not get the lock: somebody else is at it
+	leaked  kind = "leaked"  // it got so many descriptors of the ledger besides its own lock
 	worked  kind = "worked"  // a worker of it is through
 	ended   kind = "end"     // it is about to exit with code
 )

@@ -38,14 +38,14 @@ type killing struct {
 
 func killPart(l *lab) error {
 	r := &killing{lab: l, ledger: filepath.Join(l.dir, "ledger"), begin: time.Now()}
-	for _, name := range []string{"keys", "calls"} {
+	for _, name := range []string{"keys", "calls", "tmp"} {
 		if err := os.Mkdir(filepath.Join(l.dir, name), 0o700); err != nil {
 			return err
 		}
 	}
-	keys, kills := 50, 500
+	keys, kills := 1000, 5000
 	if l.quick {
-		keys, kills = 8, 60
+		keys, kills = 100, 500
 	}
 	if l.keys > 0 {
 		keys = l.keys
@@ -146,6 +146,9 @@ func (r *killing) subject(i, kills int) (*subject, error) {
 	r.subjects = append(r.subjects, s)
 	return s, nil
 }
+
+// tmp is the directory for temporary files that idem and its commands get.
+func (r *killing) tmp() string { return filepath.Join(r.dir, "tmp") }
 
 func (s *subject) journalPath() string { return filepath.Join(s.dir, "keys", s.key+".journal") }
 func (s *subject) lockPath() string    { return filepath.Join(s.dir, "keys", s.key+".lock") }

@@ -34,6 +34,7 @@ var parts = []part{
 	{"full", "a disk that fills up and empties at random times", fullPart},
 	{"damage", "the files of a ledger flipped, overwritten, truncated and deleted", damagePart},
 	{"syscalls", "system calls of idem that fail, each in turn", syscallsPart},
+	{"signals", "each signal, from everywhere, to every kind of command, on a terminal", signalsPart},
 }
 
 // lab is where a part works: what to try out, and with what.
@@ -73,8 +74,8 @@ func chaos(args []string) error {
 	flags := flag.NewFlagSet("chaos", flag.ExitOnError)
 	flags.Usage = func() { usage(flags) }
 	flags.BoolVar(&o.quick, "quick", false, "about a tenth of everything")
-	flags.IntVar(&o.keys, "keys", 0, "at least so many keys (0: 50, quick 8)")
-	flags.IntVar(&o.kills, "kills", 0, "at least so many kills (0: 500, quick 60)")
+	flags.IntVar(&o.keys, "keys", 0, "at least so many keys (0: 1000, quick 100)")
+	flags.IntVar(&o.kills, "kills", 0, "at least so many kills (0: 5000, quick 500)")
 	flags.IntVar(&o.parallel, "parallel", 8, "keys, kills or disks at a time (not power)")
 	flags.StringVar(&o.json, "json", "", "append one line of JSON for each part to `FILE`")
 	flags.StringVar(&o.trial, "trial", "", "of the parts damage and syscalls only the trial of this `NAME`")

@@ -108,3 +108,12 @@ func (l *lab) kill(p process, first func()) bool {
 	first()
 	return unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) == nil
 }
+
+// adopt makes orphans of this process's children its own, or lets go of that.
+func adopt(on bool) error {
+	n := 0
+	if on {
+		n = 1
+	}
+	return unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, uintptr(n), 0, 0, 0)
+}

@@ -28,6 +28,9 @@ func (r *killing) report(w io.Writer) error {
 		c, faults := check(s.key, s.policy, events)
 		sum.add(c)
 		r.faults = append(r.faults, faults...)
+		if f := r.order(s, events); f != nil {
+			r.faults = append(r.faults, *f)
+		}
 		if s.policy.rerunInterrupted {
 			rerun++
 		}
@@ -35,6 +38,7 @@ func (r *killing) report(w io.Writer) error {
 			left++
 		}
 	}
+	r.litter()
 	spools := r.inspect(journals)
 
 	broken := map[string]int{}
@@ -70,6 +74,18 @@ func (r *killing) report(w io.Writer) error {
 		list = append(list, fmt.Sprintf("%d %s", broken[p], p))
 	}
 	return fmt.Errorf("broken: %s", strings.Join(list, ", "))
+}
+
+// order checks the history of a key as a whole.
+func (r *killing) order(s *subject, events []event) *fault {
+	bad, err := linearizable(s.policy, events)
+	switch {
+	case err != nil:
+		return &fault{noDisorder, s.key, err.Error(), -1}
+	case bad >= 0:
+		return &fault{noDisorder, s.key, fmt.Sprintf("no order explains %q", events[bad]), bad}
+	}
+	return nil
 }
 
 // evidence shows the first faults with what led to them.
