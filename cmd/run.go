@@ -38,6 +38,7 @@ type runOptions struct {
 	replay    choice
 	quietOK   bool
 	maxOutput size
+	replayFiles
 	metaFile  string
 	metaFD    int
 	exitCodes exitCodes
@@ -95,6 +96,7 @@ func (a *app) runCommand() *cobra.Command {
 	f.Var(&o.killAfter, "kill-after", "KILL what has not ended `DURATION` after that TERM (0: never)")
 	f.BoolVar(&o.quietOK, "quiet-ok", false, "print the command's output only if it fails (for cron, which mails what is printed)")
 	f.Var(&o.replay, "replay", "which streams a replay writes: `CHOICE` of all, stdout, stderr or none")
+	o.replayFiles.flags(f)
 	f.Var(&o.maxOutput, "max-output", "how much output to record: `SIZE` such as 10MiB, 0, or unlimited; over it, the head and the last 1 MiB are kept (the live output is never cut)")
 	f.StringVar(&o.metaFile, "meta-file", "", "write one JSON object about the call to `PATH`")
 	f.IntVar(&o.metaFD, "meta-fd", noMetaFD, "write it to the open descriptor `N`")
@@ -132,6 +134,10 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	if err != nil {
 		return err
 	}
+	files, err := o.files()
+	if err != nil {
+		return err
+	}
 	meta, err := openMeta(o.metaFile, o.metaFD)
 	if err != nil {
 		return err
@@ -146,6 +152,7 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 		return a.notStarted(o, meta, in.id, args, err)
 	}
 	call := a.call(o, in, policy, args, l)
+	call.Files = files
 	res, err := runner.Run(ctx, l, call)
 	signal.Ignore(syscall.SIGPIPE) // our exit status says more; nothing is started any more
 	if err != nil {
@@ -262,6 +269,7 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 	if res.NotRetried != nil {
 		a.ui.warn("attempt %d was the last, because the next could not be started: %v", res.Record.Attempts, res.NotRetried)
 	}
+	a.tellLosses(res)
 	key, cur := quote(call.ID.Key), res.Record.Current
 	switch {
 	case res.Action == runner.Refuse:
