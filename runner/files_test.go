@@ -181,6 +181,7 @@ func TestFileOf(t *testing.T) {
 		{"the first is left out", []ReplayFile{{"y", 1, "y"}}, []ledger.File{recOne, recTwo}, "- y"},
 		{"none", nil, []ledger.File{recAuto, recOne}, "- -"},
 		{"a name has no place", []ReplayFile{{"v", 1, "v"}}, []ledger.File{recAuto}, "-"},
+		{"another name", []ReplayFile{{"ENV", 0, "/e"}}, []ledger.File{recAuto}, "-"},
 		{"a place is no name", []ReplayFile{auto}, []ledger.File{recOne}, "-"},
 	} {
 		c := Call{Files: test.files}
