@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/signal"
 	"os/user"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"idem/hashkey"
 	"idem/ledger"
@@ -60,8 +60,8 @@ const runExample = `  idem run --key "deploy:prod:$(git rev-parse HEAD)" -- ./de
   idem run --key "webhook:$EVENT_ID" --wait=30s -- ./handle.sh "$EVENT_ID"
   7 2 * * *  idem run --key backup --per day --on-interrupted rerun --quiet-ok -- backup.sh`
 
-func (a *app) runCommand() *cobra.Command {
-	o := &runOptions{
+func newRunOptions() *runOptions {
+	return &runOptions{
 		identity:      newIdentity(),
 		policyFlags:   newPolicyFlags(),
 		replay:        choice{value: "all", of: []string{"all", "stdout", "stderr", "none"}},
@@ -73,6 +73,10 @@ func (a *app) runCommand() *cobra.Command {
 		retryMaxDelay: duration{time.Minute},
 		killAfter:     duration{10 * time.Second},
 	}
+}
+
+func (a *app) runCommand() *cobra.Command {
+	o := newRunOptions()
 	c := &cobra.Command{
 		Use:     "run [--key KEY] [flags] [--] COMMAND [ARG...]",
 		Short:   "Run a command once per key",
@@ -80,7 +84,13 @@ func (a *app) runCommand() *cobra.Command {
 		Example: runExample,
 		RunE:    func(c *cobra.Command, args []string) error { return a.run(c.Context(), o, args) },
 	}
-	f := c.Flags()
+	a.callFlags(c.Flags(), o)
+	return c
+}
+
+// callFlags are all flags of idem run. The commands that ask about a call have
+// them too: its command line becomes theirs with another first word.
+func (a *app) callFlags(f *pflag.FlagSet, o *runOptions) {
 	f.SetInterspersed(false) // what follows the command is the command's
 	f.SortFlags = false
 	o.identity.flags(f)
@@ -105,7 +115,6 @@ func (a *app) runCommand() *cobra.Command {
 	f.Var(&o.onLedgerError, "on-ledger-error", "when the ledger cannot be used: `CHOICE` of refuse (status 69) or run, without a record and without any protection (not with --hash-stdin)")
 	f.BoolVarP(&a.ui.quiet, "quiet", "q", false, "no hints and warnings, only errors")
 	f.BoolVarP(&a.ui.verbose, "verbose", "v", false, "say also what went as expected")
-	return c
 }
 
 func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
@@ -122,13 +131,8 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	if os.Getenv("IDEM_DISABLE") == "1" {
 		return bare(args)
 	}
-	if strings.HasPrefix(o.key, "-") && !slices.Contains(a.args, "--key="+o.key) {
-		return usage("--key has no value: a variable may be unset").hint("a key that begins with a dash is written --key=%s", shellQuote(o.key))
-	}
-	if o.key != "" { // a bad key is told before a bad ledger
-		if _, err := a.id(o.key, o.allowEmptyParts); err != nil {
-			return err
-		}
+	if _, err := a.named(o.identity); err != nil { // a bad key is told before a bad ledger
+		return err
 	}
 	policy, err := o.policy(o.identity)
 	if err != nil {
