@@ -25,31 +25,25 @@ const checkLong = `Tell by the exit status what idem run would do, and change no
   1               the command would be started
   65, 75, 79, 80  as idem run
 
-Without a command, the inputs are taken to be those that are recorded. An
-answer is outdated as soon as it is given: do not build "check, then run" from
-it, since idem run does both in one step.`
+The call is written as for idem run, or by its key: what stands first behind the
+flags is the key, unless --key or a "--" stands before it. Without a command, the
+inputs are taken to be those that are recorded. An answer is outdated as soon as
+it is given: do not build "check, then run" from it, since idem run does both in
+one step.` + askLong
 
 func (a *app) checkCommand() *cobra.Command {
-	id, policy := newIdentity(), newPolicyFlags()
+	var o *runOptions
 	c := &cobra.Command{
-		Use:     "check [flags] KEY [-- COMMAND [ARG...]]",
+		Use:     "check [run flags] KEY [-- COMMAND [ARG...]]",
 		Short:   "Tell by the exit status whether a key is done",
 		Long:    checkLong,
-		Example: "  idem check deploy:prod:4f2c1e && echo done",
+		Example: "  idem check deploy:prod:4f2c1e && echo done\n  idem check --key deploy:prod:4f2c1e -- ./deploy.sh prod",
 		RunE: func(c *cobra.Command, args []string) error {
-			if len(args) == 0 || args[0] == "" || id.key != "" {
-				return usage("idem check wants one key as its argument").hint("idem check [flags] KEY [-- COMMAND [ARG...]]")
+			argv, err := o.checked(args, c.ArgsLenAtDash() == 0)
+			if err != nil {
+				return err
 			}
-			id.key = args[0]
-			argv := args[1:]
-			if len(argv) > 0 && argv[0] != "--" { // mostly a flag that came too late
-				return usage("idem check wants flags before the key and the command behind a --, not %s", quote(argv[0])).
-					hint("idem check [flags] KEY [-- COMMAND [ARG...]]")
-			}
-			if len(argv) > 0 {
-				argv = argv[1:]
-			}
-			q, err := a.ask(c.Context(), id, policy, argv)
+			q, err := a.ask(c.Context(), o, argv)
 			if err != nil {
 				return err
 			}
@@ -64,13 +58,29 @@ func (a *app) checkCommand() *cobra.Command {
 			return nil
 		},
 	}
-	f := c.Flags()
-	f.SetInterspersed(false)
-	f.SortFlags = false
-	id.flags(f)
-	_ = f.MarkHidden("key")
-	policy.flags(f)
+	o = a.askFlags(c, "Identity", "What must be the same", "Earlier outcomes")
 	return c
+}
+
+// checked takes the key from what stands behind the flags of idem check, if it
+// is there, and returns the command. dashed tells that a "--" ended the flags.
+func (o *runOptions) checked(args []string, dashed bool) ([]string, error) {
+	const form = "idem check [flags] KEY [-- COMMAND [ARG...]]"
+	argv := o.wait.claimDetached(args)
+	if o.key != "" || dashed || len(argv) < len(args) {
+		if o.key == "" && len(argv) == 0 {
+			return nil, usage("idem check wants a key or a command").hint(form)
+		}
+		return argv, nil
+	}
+	if len(args) == 0 || args[0] == "" {
+		return nil, usage("idem check wants a key").hint(form)
+	}
+	o.key = args[0]
+	if len(args) > 1 && args[1] != "--" { // mostly a flag that came too late
+		return nil, usage("idem check wants flags before the key and the command behind a --, not %s", quote(args[1])).hint(form)
+	}
+	return args[min(2, len(args)):], nil
 }
 
 // question is what check and explain ask.
@@ -86,8 +96,8 @@ func (q question) refusal() *failure {
 
 // ask asks what idem run would do. Without a command, the recorded inputs are
 // taken for those of the call.
-func (a *app) ask(ctx context.Context, o *identity, p *policyFlags, argv []string) (question, error) {
-	policy, err := p.policy(o)
+func (a *app) ask(ctx context.Context, o *runOptions, argv []string) (question, error) {
+	policy, err := o.policy(o.identity)
 	if err != nil {
 		return question{}, err
 	}
@@ -95,7 +105,7 @@ func (a *app) ask(ctx context.Context, o *identity, p *policyFlags, argv []strin
 	if err != nil {
 		return question{}, err
 	}
-	in, err := a.identify(ctx, o, argv, looking{l}, time.Now())
+	in, err := a.identify(ctx, o.identity, argv, looking{l}, time.Now())
 	if err != nil {
 		return question{}, err
 	}
@@ -116,7 +126,7 @@ func (q *question) recorded(ctx context.Context, l *sqlite.Ledger) error {
 }
 
 const explainLong = `Say what idem run would do for a call, and why, and change nothing: the
-decision, the record that it is made on, and each input, same or changed.`
+decision, the record that it is made on, and each input, same or changed.` + askLong
 
 // explainView is what explain --json prints.
 type explainView struct {
@@ -133,7 +143,7 @@ type inputState struct {
 }
 
 func (a *app) explainCommand() *cobra.Command {
-	id, policy := newIdentity(), newPolicyFlags()
+	var o *runOptions
 	var asJSON bool
 	c := &cobra.Command{
 		Use:     "explain [run flags] [--] COMMAND [ARG...]",
@@ -141,22 +151,19 @@ func (a *app) explainCommand() *cobra.Command {
 		Long:    explainLong,
 		Example: "  idem explain --key deploy:prod:4f2c1e -- ./deploy.sh prod",
 		RunE: func(c *cobra.Command, args []string) error {
+			args = o.wait.claimDetached(args)
 			if len(args) == 0 {
 				return usage("no command to explain").hint("idem explain --key KEY -- COMMAND [ARG...]")
 			}
-			q, err := a.ask(c.Context(), id, policy, args)
+			q, err := a.ask(c.Context(), o, args)
 			if err != nil {
 				return err
 			}
 			return a.explain(q, asJSON)
 		},
 	}
-	f := c.Flags()
-	f.SetInterspersed(false)
-	f.SortFlags = false
-	id.flags(f)
-	policy.flags(f)
-	f.BoolVar(&asJSON, "json", false, "a JSON object")
+	o = a.askFlags(c, "Identity", "What must be the same", "Earlier outcomes")
+	c.Flags().BoolVar(&asJSON, "json", false, "a JSON object")
 	return c
 }
 

@@ -34,7 +34,7 @@ var exitTable = []struct {
 }{
 	{"64", "usage: a bad flag or key, no window for a derived key, a key inside itself"},
 	{"65", "the key is recorded with other inputs: arguments, or what --hash-* adds"},
-	{"69", "the ledger cannot be used: no rights, full, damaged, from a newer idem, on an unsafe file system"},
+	{"69", "the ledger cannot be used: no rights, full, damaged, from a newer idem, on an unsafe file system; or a replay could not append to its files"},
 	{"75", "the key is running now, or leftovers of its command are"},
 	{"79", "an earlier attempt was interrupted, so that its outcome is unknown"},
 	{"80", "it failed before, and --on-failure refuse or --max-attempts says not to run it again"},
@@ -87,6 +87,8 @@ func failureOf(err error) *failure {
 		return &failure{code: start.Code, err: err}
 	case errors.As(err, &busy):
 		return busyFailure(busy.Record, busy.Leftover, nil).unhinted()
+	case errors.As(err, new(*runner.FileError)):
+		return fileFailure(err)
 	case errors.Is(err, ledger.ErrNotFound):
 		return fail(exitError, "nothing is recorded under this key")
 	case errors.Is(err, ledger.ErrChanged):
@@ -104,6 +106,16 @@ func failureOf(err error) *failure {
 		f.hint("choose another place with --ledger DIR or IDEM_LEDGER")
 	}
 	return f
+}
+
+// fileFailure is about a file that the command appends to. What a replay could
+// not append is an error like a record that cannot be read: without its outputs,
+// a step of a CI job must not pass for done.
+func fileFailure(err error) *failure {
+	if errors.As(err, new(*runner.ReplayError)) {
+		return (&failure{code: exitLedger, err: err}).hint("the command is done and was not run again; call again when the file can be written")
+	}
+	return (&failure{code: exitUsage, err: err})
 }
 
 // remaps are the exit statuses that --exit-code can change, by name.

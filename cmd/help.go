@@ -82,6 +82,16 @@ that comes for idem meanwhile ends the hook, and idem.`,
 		example: `idem run --key backup --per day --hook 'failure=mail -s "$IDEM_KEY" me' -- ./backup.sh`,
 	},
 	{
+		title: "Files",
+		flags: []string{"replay-file"},
+		note: `What the command appends to a file until it ends, at most 16 MiB, is part of the outcome. With
+GITHUB_ACTIONS=true the files of GITHUB_OUTPUT, GITHUB_ENV, GITHUB_PATH and GITHUB_STEP_SUMMARY
+are among them, so that a step that is replayed sets its outputs. A replay appends what the
+attempt that it replays did: to the file of that variable, or to the --replay-file of that path,
+else in that place on the command line.`,
+		example: `idem run --key "build:$SHA" --replay-file build.env -- ./build.sh`,
+	},
+	{
 		title:   "Scripts",
 		flags:   []string{"meta-file", "meta-fd", "exit-code", "on-ledger-error"},
 		example: `idem run --key "$KEY" --exit-code running=0 --meta-file meta.json -- ./job.sh`,
@@ -282,7 +292,7 @@ func exitHelp() string {
 const environmentHelp = `  IDEM_LEDGER      the ledger's directory, as --ledger
   IDEM_NAMESPACE   the namespace, as --namespace
   IDEM_DISABLE     1: idem run becomes the command and does nothing else
-  IDEM_CI          off: do not act as in a step of GitHub Actions (GITHUB_ACTIONS, GITHUB_OUTPUT)
+  IDEM_CI          off: take no notice of GITHUB_ACTIONS=true
   TZ               the time zone of the calendar without --tz
   STATE_DIRECTORY, XDG_STATE_HOME, HOME
                    where the ledger is by default

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 	_ "time/tzdata" // --tz must work where the system has no zones
@@ -99,7 +100,7 @@ func (l looking) Secret(context.Context) ([]byte, error) { return l.FindSecret()
 func (a *app) identify(ctx context.Context, o *identity, argv []string, src source, now time.Time) (identified, error) {
 	in := identified{stdin: os.Stdin}
 	var err error
-	if in.id, err = a.id(cmp.Or(o.key, "auto"), o.allowEmptyParts); err != nil {
+	if in.id, err = a.named(o); err != nil {
 		return in, err // before anything is read or made
 	}
 	window, err := o.window(now)
@@ -140,6 +141,15 @@ func (o *identity) calendar() string {
 		return string(hashkey.PerWeek)
 	}
 	return ""
+}
+
+// named returns the record that the flags name, in no window yet; a key that is
+// to be derived is auto so far.
+func (a *app) named(o *identity) (ledger.ID, error) {
+	if strings.HasPrefix(o.key, "-") && !slices.Contains(a.args, "--key="+o.key) {
+		return ledger.ID{}, usage("--key has no value: a variable may be unset").hint("a key that begins with a dash is written --key=%s", shellQuote(o.key))
+	}
+	return a.id(cmp.Or(o.key, "auto"), o.allowEmptyParts)
 }
 
 // window is the calendar part of the identity, empty without --per.

@@ -16,7 +16,7 @@ import (
 const keyLong = `Print what idem run would know a call by: its key, its window, its fingerprint
 and the inputs that the fingerprint is made of. Nothing is run or recorded; but
 with --hash-env a ledger is made if there is none, for the secret that variables
-are hashed with.
+are hashed with.` + askLong + `
 
 With --new, print a fresh UUID (version 7), to be used as a key.`
 
@@ -39,10 +39,10 @@ type inputView struct {
 }
 
 func (a *app) keyCommand() *cobra.Command {
-	o := newIdentity()
+	var o *runOptions
 	var asJSON, fresh bool
 	c := &cobra.Command{
-		Use:     "key [flags] [--] COMMAND [ARG...]",
+		Use:     "key [run flags] [--] COMMAND [ARG...]",
 		Short:   "Print the key and the fingerprint of a call",
 		Long:    keyLong,
 		Example: "  idem key --per day --hash-file config.yml -- ./backup.sh\n  idem key --new",
@@ -50,13 +50,11 @@ func (a *app) keyCommand() *cobra.Command {
 			if fresh {
 				return a.print(newRunID() + "\n")
 			}
-			return a.key(c.Context(), o, args, asJSON)
+			return a.key(c.Context(), o.identity, o.wait.claimDetached(args), asJSON)
 		},
 	}
+	o = a.askFlags(c, "Identity", "What must be the same")
 	f := c.Flags()
-	f.SetInterspersed(false)
-	f.SortFlags = false
-	o.flags(f)
 	f.BoolVar(&fresh, "new", false, "print a fresh UUID instead")
 	f.BoolVar(&asJSON, "json", false, "a JSON object")
 	return c

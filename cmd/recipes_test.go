@@ -121,7 +121,7 @@ func cookDeploy(k *kitchen) {
 			k.t.Errorf("call %d: %+v", i, r)
 		}
 		outputs[i] = k.read(file)
-		action := []string{"execute", "replay"}[i]
+		action := []string{"executed", "replayed"}[i]
 		for _, want := range []string{"before=1\n", "url=https://prod.example.com\n", "idem_action=" + action + "\n", "idem_key=deploy:prod:4f2c1e\n", "idem_exit_code=0\n", "idem_run_id="} {
 			if strings.Count(outputs[i], want) != 1 {
 				k.t.Errorf("call %d: the outputs do not have %q once: %q", i, want, outputs[i])
@@ -129,7 +129,7 @@ func cookDeploy(k *kitchen) {
 		}
 	}
 	k.wantLines("side", 1)
-	if want := "steps.deploy.outputs.idem_action == 'execute'"; doc.Steps[0].ID != "deploy" || doc.Steps[1].If != want {
+	if want := "steps.deploy.outputs.idem_action == 'executed'"; doc.Steps[0].ID != "deploy" || doc.Steps[1].If != want {
 		k.t.Errorf("the second step would not be skipped: %+v", doc)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/signal"
 	"os/user"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"idem/hashkey"
 	"idem/ledger"
@@ -40,6 +40,7 @@ type runOptions struct {
 	replay    choice
 	quietOK   bool
 	maxOutput size
+	replayFiles
 	metaFile  string
 	metaFD    int
 	exitCodes exitCodes
@@ -62,8 +63,8 @@ const runExample = `  idem run --key "deploy:prod:$(git rev-parse HEAD)" -- ./de
   idem run --key "webhook:$EVENT_ID" --wait=30s -- ./handle.sh "$EVENT_ID"
   7 2 * * *  idem run --key backup --per day --on-interrupted rerun --quiet-ok -- backup.sh`
 
-func (a *app) runCommand() *cobra.Command {
-	o := &runOptions{
+func newRunOptions() *runOptions {
+	return &runOptions{
 		identity:      newIdentity(),
 		policyFlags:   newPolicyFlags(),
 		replay:        choice{value: "all", of: []string{"all", "stdout", "stderr", "none"}},
@@ -75,6 +76,10 @@ func (a *app) runCommand() *cobra.Command {
 		retryMaxDelay: duration{time.Minute},
 		killAfter:     duration{10 * time.Second},
 	}
+}
+
+func (a *app) runCommand() *cobra.Command {
+	o := newRunOptions()
 	c := &cobra.Command{
 		Use:     "run [--key KEY] [flags] [--] COMMAND [ARG...]",
 		Short:   "Run a command once per key",
@@ -82,7 +87,13 @@ func (a *app) runCommand() *cobra.Command {
 		Example: runExample,
 		RunE:    func(c *cobra.Command, args []string) error { return a.run(c.Context(), o, args) },
 	}
-	f := c.Flags()
+	a.callFlags(c.Flags(), o)
+	return c
+}
+
+// callFlags are all flags of idem run. The commands that ask about a call have
+// them too: its command line becomes theirs with another first word.
+func (a *app) callFlags(f *pflag.FlagSet, o *runOptions) {
 	f.SetInterspersed(false) // what follows the command is the command's
 	f.SortFlags = false
 	o.identity.flags(f)
@@ -99,6 +110,7 @@ func (a *app) runCommand() *cobra.Command {
 	f.BoolVar(&o.quietOK, "quiet-ok", false, "print the command's output only if it fails (for cron, which mails what is printed)")
 	o.ttyFlag.flags(f)
 	f.Var(&o.replay, "replay", "which streams a replay writes: `CHOICE` of all, stdout, stderr or none")
+	o.replayFiles.flags(f)
 	f.Var(&o.maxOutput, "max-output", "how much output to record: `SIZE` such as 10MiB, 0, or unlimited; over it, the head and the last 1 MiB are kept (the live output is never cut)")
 	f.StringVar(&o.metaFile, "meta-file", "", "write one JSON object about the call to `PATH`")
 	f.IntVar(&o.metaFD, "meta-fd", noMetaFD, "write it to the open descriptor `N`")
@@ -108,7 +120,6 @@ func (a *app) runCommand() *cobra.Command {
 	f.Var(&o.onLedgerError, "on-ledger-error", "when the ledger cannot be used: `CHOICE` of refuse (status 69) or run, without a record and without any protection (not with --hash-stdin)")
 	f.BoolVarP(&a.ui.quiet, "quiet", "q", false, "no hints and warnings, only errors")
 	f.BoolVarP(&a.ui.verbose, "verbose", "v", false, "say also what went as expected")
-	return c
 }
 
 func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
@@ -125,18 +136,17 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	if os.Getenv("IDEM_DISABLE") == "1" {
 		return bare(args)
 	}
-	if strings.HasPrefix(o.key, "-") && !slices.Contains(a.args, "--key="+o.key) {
-		return usage("--key has no value: a variable may be unset").hint("a key that begins with a dash is written --key=%s", shellQuote(o.key))
-	}
-	if o.key != "" { // a bad key is told before a bad ledger
-		if _, err := a.id(o.key, o.allowEmptyParts); err != nil {
-			return err
-		}
+	if _, err := a.named(o.identity); err != nil { // a bad key is told before a bad ledger
+		return err
 	}
 	if err := o.ttyFlag.check(o.identity); err != nil {
 		return err
 	}
 	policy, err := o.policy(o.identity)
+	if err != nil {
+		return err
+	}
+	files, err := o.files()
 	if err != nil {
 		return err
 	}
@@ -154,6 +164,7 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 		return a.notStarted(o, meta, in.id, args, err)
 	}
 	call := a.call(o, in, policy, args, l)
+	call.Files = files
 	res, err := runner.Run(ctx, l, call)
 	signal.Ignore(syscall.SIGPIPE) // our exit status says more; nothing is started any more
 	a.tellHookFaults(res.HookFaults)
@@ -272,6 +283,7 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 	if res.NotRetried != nil {
 		a.ui.warn("attempt %d was the last, because the next could not be started: %v", res.Record.Attempts, res.NotRetried)
 	}
+	a.tellLosses(res)
 	key, cur := quote(call.ID.Key), res.Record.Current
 	switch {
 	case res.Action == runner.Refuse:

@@ -18,7 +18,19 @@ type showView struct {
 	keyView
 	Argv     []jsonBytes   `json:"argv"`
 	Token    string        `json:"token"`
-	Attempts []attemptView `json:"attempts"`
+	Attempts []showAttempt `json:"attempts"`
+}
+
+type showAttempt struct {
+	attemptView
+	Files []fileView `json:"files"`
+}
+
+// fileView is what an attempt appended to one file.
+type fileView struct {
+	Name     jsonBytes `json:"name"`
+	Bytes    int       `json:"bytes"`
+	Recorded bool      `json:"recorded"`
 }
 
 func (a *app) showCommand() *cobra.Command {
@@ -98,18 +110,29 @@ func (a *app) show(ctx context.Context, key string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
+	files := map[string][]fileView{} // by run id
+	for _, at := range attempts {
+		if at.Files == 0 {
+			continue
+		}
+		recorded, err := l.Files(ctx, rec.ID, at.RunID)
+		if err != nil {
+			return err
+		}
+		files[at.RunID] = viewFiles(recorded)
+	}
 	argv := []string{}
 	if in, err := hashkey.Decode(rec.Current.Inputs); err == nil {
 		argv = in.Argv()
 	}
 	token := hashkey.Token(rec.ID.Namespace, rec.ID.Key, rec.ID.Window, rec.Generation).String()
 	if asJSON {
-		v := showView{keyView: viewKey(rec), Argv: []jsonBytes{}, Token: token, Attempts: []attemptView{}}
+		v := showView{keyView: viewKey(rec), Argv: []jsonBytes{}, Token: token, Attempts: []showAttempt{}}
 		for _, s := range argv {
 			v.Argv = append(v.Argv, jsonBytes(s))
 		}
 		for _, at := range attempts {
-			v.Attempts = append(v.Attempts, viewAttempt(at, string(phaseOf(rec, at))))
+			v.Attempts = append(v.Attempts, showAttempt{viewAttempt(at, string(phaseOf(rec, at))), append([]fileView{}, files[at.RunID]...)})
 		}
 		return a.printJSON(v)
 	}
@@ -138,7 +161,37 @@ func (a *app) show(ctx context.Context, key string, asJSON bool) error {
 			how(at), escape(fmt.Sprintf("%s@%s:%d", at.Owner.User, at.Owner.Host, at.Owner.PID)), outputText(at))
 	}
 	_ = w.Flush()
+	b.WriteString(filesText(attempts, files))
 	return a.print(b.String())
+}
+
+func viewFiles(files []ledger.File) []fileView {
+	var views []fileView
+	for _, f := range files {
+		views = append(views, fileView{jsonBytes(f.Name), len(f.Content), !f.Lost})
+	}
+	return views
+}
+
+// filesText is a table of what attempts appended to files, if any did.
+func filesText(attempts []ledger.Attempt, files map[string][]fileView) string {
+	if len(files) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprint(w, "\nATTEMPT\tFILE\tAPPENDED\n")
+	for _, at := range attempts {
+		for _, f := range files[at.RunID] {
+			size := fmt.Sprintf("%d bytes", f.Bytes)
+			if !f.Recorded {
+				size = "not recorded"
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\n", attemptName(at), escape(string(f.Name)), size)
+		}
+	}
+	_ = w.Flush() // into memory
+	return b.String()
 }
 
 // phaseOf is an attempt's state as people see it.

@@ -69,6 +69,7 @@ type Attempt struct {
 	Note        string // of a mark
 	OutputBytes int64  // bytes the command wrote, both streams, recorded or not
 	Truncated   bool   // not all of them are recorded
+	Files       int    // how many files Ledger.Files tells of
 }
 
 // Record is what a ledger knows of one ID. Its state, fingerprint and outcome
@@ -144,12 +145,17 @@ type Ledger interface {
 	// caller closes it.
 	Output(ctx context.Context, id ID, runID string) (Output, error)
 
+	// Files returns what id's attempt runID added to files, as Finish was given
+	// it: none while it is running, ErrNotFound when there is no such attempt,
+	// ErrCorrupt unless all of it is what was recorded.
+	Files(ctx context.Context, id ID, runID string) ([]File, error)
+
 	// Mark settles id by hand; the fingerprint and the inputs stay those that
 	// were recorded. It fails with *BusyError while the key is held
 	// and with ErrChanged when the record is not as m.Expect says.
 	Mark(ctx context.Context, id ID, m Mark) error
 
-	// Forget drops id's history and output and raises its generation. It fails
+	// Forget drops id's history, output and files and raises its generation. It fails
 	// with *BusyError while the key is held and with ErrNotFound when nothing
 	// is recorded.
 	Forget(ctx context.Context, id ID) error
@@ -238,6 +244,15 @@ type Outcome struct {
 	Reason   Reason
 	ExitCode int
 	Signal   int
+	Files    []File // stored whole and with the outcome, or the outcome is not
+}
+
+// File is what an attempt added at the end of one file.
+type File struct {
+	Name    string // what a later call knows the file by
+	Place   int    // which file of the call it was, when that is its name too; else 0
+	Content []byte
+	Lost    bool // there was more or other content than could be recorded
 }
 
 // Stream is one of the two output streams.

@@ -46,6 +46,9 @@ type Call struct {
 	// QuietOK holds the output back, live and replayed, unless the call fails.
 	QuietOK bool
 
+	// Files are those of which is recorded what the command appends to them.
+	Files []ReplayFile
+
 	// Backlog makes a place for live output that its reader does not take yet.
 	Backlog func() (proc.Backlog, error)
 
@@ -90,12 +93,14 @@ type Result struct {
 	Streams []error
 	// HookFaults are the hooks that did not do what they should.
 	HookFaults []HookFault
+	// Losses are what a replay of the outcome lacks or, with Replay, this one.
+	Losses []Loss
 }
 
 // Run makes the call. An error means that nothing was started: a
-// *proc.StartError, a *proc.SignalError, or what is wrong with the ledger. All
-// that the Result has then is the record, as far as it is known, and what came
-// of hooks.
+// *proc.StartError, a *proc.SignalError, a *FileError, a *ReplayError, or what
+// is wrong with the ledger. All that the Result has then is the record, as far
+// as it is known, and what came of hooks.
 func Run(ctx context.Context, l ledger.Ledger, c Call) (Result, error) {
 	res, err := c.run(ctx, l)
 	c.tell(ctx, &res, err)
@@ -188,15 +193,24 @@ func (c *Call) claimed(ctx context.Context, l ledger.Ledger, claim ledger.Claim,
 // settled is for a call that runs nothing.
 func (c *Call) settled(ctx context.Context, l ledger.Ledger, rec ledger.Record, d Decision) (Result, error) {
 	res := Result{Decision: d, Record: rec}
-	if d.Action != Replay || c.QuietOK && rec.Current.State == ledger.Succeeded {
+	if d.Action != Replay {
 		return res, nil
 	}
-	err := c.replay(ctx, l, rec, &res)
-	return res, err
+	files, err := c.openFiles(ctx, l, rec, &res)
+	if err != nil {
+		return res, err
+	}
+	defer closeFiles(files)
+	if !c.QuietOK || rec.Current.State != ledger.Succeeded {
+		if err := c.replay(ctx, l, rec, &res); err != nil {
+			return res, err
+		}
+	}
+	return res, appendFiles(files)
 }
 
-// ReplayError says that the outcome of a key is known, but its recorded output
-// cannot be read.
+// ReplayError says that the outcome of a key is known, but that what is recorded
+// of it cannot be read, or a file cannot take its part.
 type ReplayError struct{ Err error }
 
 func (e *ReplayError) Error() string { return e.Err.Error() }
@@ -279,6 +293,10 @@ func (c *Call) execute(ctx context.Context, l ledger.Ledger, claim ledger.Claim,
 // attempt runs the command once. There is no End when it was not started.
 func (c *Call) attempt(ctx context.Context, claim ledger.Claim, rec ledger.Record, d Decision, path string, signals *proc.Signals) (Result, *proc.End, error) {
 	before := Result{Record: rec}
+	files, err := c.measure()
+	if err != nil {
+		return before, nil, err
+	}
 	e, err := claim.Begin(ctx, ledger.Start{
 		RunID: c.RunID(), Fingerprint: c.Fingerprint, Inputs: c.Inputs, Owner: c.Owner(), MaxOutput: c.MaxOutput,
 	})
@@ -304,7 +322,9 @@ func (c *Call) attempt(ctx context.Context, claim ledger.Claim, rec ledger.Recor
 		res.Unrecorded = err
 		return res, end, nil
 	}
-	res.Record.Current, res.Unrecorded = e.Finish(ctx, c.outcome(end))
+	o := c.outcome(end)
+	o.Files, res.Losses = additions(files)
+	res.Record.Current, res.Unrecorded = e.Finish(ctx, o)
 	return res, end, nil
 }
 

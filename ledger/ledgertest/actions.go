@@ -40,6 +40,7 @@ func (m *model) get(t *rapid.T) {
 	m.seen[id] = append(m.seen[id], r.mem)
 	for _, a := range m.finished(t, id) {
 		m.compareOutput(t, i, id, a)
+		m.compareFiles(t, i, id, a)
 	}
 }
 
@@ -83,6 +84,14 @@ func (m *model) compareOutput(t *rapid.T, handle int, id ledger.ID, runID string
 	if len(got.bytes) != len(want.bytes) || !want.has(got, 0) {
 		t.Fatalf("output of %+v: got %d bytes, want %d others", id, len(got.bytes), len(want.bytes))
 	}
+}
+
+func (m *model) compareFiles(t *rapid.T, handle int, id ledger.ID, runID string) {
+	h := m.handles[handle]
+	got, err := h.real.Files(m.ctx, id, runID)
+	want, errMem := h.mem.Files(m.ctx, id, runID)
+	agree(t, fmt.Sprintf("Files of %+v", id), err, errMem)
+	equal(t, fmt.Sprintf("files of %+v", id), all(got, fileText), all(want, fileText))
 }
 
 func (m *model) claim(t *rapid.T) {
@@ -131,6 +140,7 @@ func anyOutcome(t *rapid.T) ledger.Outcome {
 // end finishes an attempt on both sides.
 func (m *model) end(t *rapid.T, a *attempt) {
 	o := anyOutcome(t)
+	o.Files = someFiles[:rapid.IntRange(0, len(someFiles)).Draw(t, "files")]
 	r, err := a.x.real.Finish(m.ctx, o)
 	w, errMem := a.x.mem.Finish(m.ctx, o)
 	if agree(t, fmt.Sprintf("Finish of %+v", a.id), err, errMem) {

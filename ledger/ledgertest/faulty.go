@@ -100,6 +100,10 @@ func (f *Faulty) Output(ctx context.Context, id ledger.ID, runID string) (ledger
 	return faults(f, "Output", func() (ledger.Output, error) { return f.Ledger.Output(ctx, id, runID) })
 }
 
+func (f *Faulty) Files(ctx context.Context, id ledger.ID, runID string) ([]ledger.File, error) {
+	return faults(f, "Files", func() ([]ledger.File, error) { return f.Ledger.Files(ctx, id, runID) })
+}
+
 func (f *Faulty) Mark(ctx context.Context, id ledger.ID, m ledger.Mark) error {
 	return f.fault("Mark", func() error { return f.Ledger.Mark(ctx, id, m) })
 }

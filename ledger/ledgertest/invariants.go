@@ -27,6 +27,11 @@ func (k *kit) invariants(l ledger.Ledger) {
 		k.same(listed, r, "List and Get of one key")
 		k.history(r, as)
 		for _, a := range as {
+			files, err := l.Files(k.ctx, listed.ID, a.RunID)
+			k.ok(err, "Files")
+			k.same(len(files), a.Files, "number of files of an attempt")
+		}
+		for _, a := range as {
 			if runs[a.RunID] {
 				k.Errorf("key %q: run id %s is recorded twice", r.ID.Key, a.RunID)
 			}

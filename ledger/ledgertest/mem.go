@@ -26,6 +26,7 @@ type memRecord struct {
 	fence      int64
 	attempts   []ledger.Attempt      // never changed in place, so that Abandon can go back
 	outputs    map[string]*memOutput // by run id
+	files      map[string][]ledger.File
 	touched    int64
 	holder     *memClaim
 }
@@ -71,7 +72,7 @@ func (m *Mem) touch(r *memRecord) {
 func (m *Mem) at(id ledger.ID) *memRecord {
 	r := m.records[id]
 	if r == nil {
-		r = &memRecord{generation: 1, outputs: map[string]*memOutput{}}
+		r = &memRecord{generation: 1, outputs: map[string]*memOutput{}, files: map[string][]ledger.File{}}
 		m.records[id] = r
 	}
 	return r
@@ -196,6 +197,25 @@ func (h *memHandle) Output(ctx context.Context, id ledger.ID, runID string) (led
 	return &memReader{m: h.Mem, from: o}, nil
 }
 
+func (h *memHandle) Files(ctx context.Context, id ledger.ID, runID string) ([]ledger.File, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r := h.at(id)
+	if r.outputs[runID] == nil { // which every attempt has
+		return nil, cmp.Or(ctx.Err(), ledger.ErrNotFound)
+	}
+	return cloneFiles(r.files[runID]), ctx.Err()
+}
+
+// cloneFiles makes what a caller may write into without changing what is stored.
+func cloneFiles(files []ledger.File) []ledger.File {
+	files = slices.Clone(files)
+	for i, f := range files {
+		files[i].Content = slices.Clone(f.Content)
+	}
+	return files
+}
+
 func (h *memHandle) Mark(ctx context.Context, id ledger.ID, m ledger.Mark) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -237,6 +257,7 @@ func (h *memHandle) Forget(ctx context.Context, id ledger.ID) error {
 	}
 	r.attempts = nil
 	clear(r.outputs)
+	clear(r.files)
 	r.generation++
 	return nil
 }

@@ -105,6 +105,8 @@ func (x *memExecution) Finish(_ context.Context, o ledger.Outcome) (ledger.Attem
 	if a.Truncated {
 		x.out.truncate(x.max)
 	}
+	a.Files = len(o.Files)
+	x.r.files[a.RunID] = cloneFiles(o.Files)
 	x.r.replace(a)
 	return a, nil
 }

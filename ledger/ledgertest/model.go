@@ -140,7 +140,7 @@ func plain(a ledger.Attempt) ledger.Attempt {
 		a.Fingerprint, a.Inputs = "", nil
 	}
 	if a.State == ledger.Running || a.Reason == ledger.ReasonLost {
-		a.ExitCode, a.OutputBytes, a.Truncated = 0, 0, false
+		a.ExitCode, a.OutputBytes, a.Truncated, a.Files = 0, 0, false, 0
 	}
 	a.Started = time.Time{}
 	if !a.Ended.IsZero() {

@@ -325,7 +325,7 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 	row := e.row
 	row.a.State, row.a.Reason, row.a.ExitCode, row.a.Signal = o.State, o.Reason, o.ExitCode, o.Signal
 	row.a.Ended = fromMicros(micros(l.now()))
-	row.a.OutputBytes, row.a.Truncated = sum.Bytes, sum.Truncated
+	row.a.OutputBytes, row.a.Truncated, row.a.Files = sum.Bytes, sum.Truncated, len(o.Files)
 	failpoint.Here("finish.output")
 	switch {
 	case sum.Inline != nil:
@@ -335,17 +335,17 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 	default:
 		row.dropOutput()
 	}
-	err := e.finish(ctx, row, sum.Inline)
+	err := e.finish(ctx, row, sum.Inline, o.Files)
 	switch {
 	case err == nil, errors.Is(err, ledger.ErrLost), errors.Is(err, errUnknown):
 	case errors.Is(l.meaning(err), ledger.ErrFull):
-		// The outcome matters more than the output.
+		// The outcome matters more than the output. The files are part of it.
 		l.removeSpool(e.row.a.RunID)
 		row.dropOutput()
-		err = e.finish(ctx, row, nil)
+		err = e.finish(ctx, row, nil, o.Files)
 	default: // somebody has had the ledger locked for long: giving up helps nobody
 		for end := time.Now().Add(finishPatience); err != nil && errors.Is(l.meaning(err), errLocked) && time.Now().Before(end); {
-			err = e.finish(ctx, row, sum.Inline)
+			err = e.finish(ctx, row, sum.Inline, o.Files)
 		}
 	}
 	if err == nil && row.place != placeFile {
@@ -371,14 +371,14 @@ var errUnknown = errors.New("and the ledger cannot be read back")
 
 // finish commits the outcome. When the commit fails, what it did is unknown:
 // the row is read back and decides.
-func (e *execution) finish(ctx context.Context, row attemptRow, inline []byte) error {
+func (e *execution) finish(ctx context.Context, row attemptRow, inline []byte, files []ledger.File) error {
 	l, id := e.claim.ledger, e.claim.id
 	err := l.record(ctx, func(tx *sql.Tx) error {
 		if err := settleAttempt(ctx, tx, id, row, ledger.Running); err != nil {
 			return err
 		}
-		if len(inline) == 0 {
-			return nil
+		if err := insertFiles(ctx, tx, id, row, files); err != nil || len(inline) == 0 {
+			return err
 		}
 		_, err := tx.ExecContext(ctx, "insert into outputs (attempt, frames) values (?,?)", row.rowid, inline)
 		return err

@@ -167,6 +167,8 @@ func TestDamagedRowsAreRefused(t *testing.T) {
 			for _, runID := range runIDs[id] {
 				out, err := outputOf(l, id, runID)
 				saw("output "+runID, id, out, err)
+				files, err := l.Files(ctx, id, runID)
+				saw("files "+runID, id, files, err)
 			}
 		}
 		list, err := l.List(ctx, ledger.Filter{})
@@ -236,7 +238,7 @@ func columns(t *testing.T, place string) []column {
 	must(t, err)
 	defer db.Close()
 	var all []column
-	for _, table := range []string{"records", "attempts", "outputs"} {
+	for _, table := range []string{"records", "attempts", "outputs", "files"} {
 		rows, err := db.Query("select rowid, * from " + table)
 		must(t, err)
 		names, err := rows.Columns()

@@ -74,7 +74,9 @@ func made(t testing.TB) string {
 	l := opened(t, place)
 	runs(t, l, theKey, "r1", []byte("failed\n"), failure)
 	runs(t, l, theKey, "r2", large, success)
-	runs(t, l, ledger.ID{Namespace: "prod", Key: "small", Window: "2026-11-22"}, "r3", []byte("small\n"), success)
+	filed := success
+	filed.Files = []ledger.File{{Name: "GITHUB_OUTPUT", Content: []byte("a=1\n")}, {Name: "log", Place: 1, Lost: true}}
+	runs(t, l, ledger.ID{Namespace: "prod", Key: "small", Window: "2026-11-22"}, "r3", []byte("small\n"), filed)
 	must(t, l.Close())
 	return place
 }

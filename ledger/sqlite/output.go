@@ -127,13 +127,9 @@ func (l *Ledger) Output(ctx context.Context, id ledger.ID, runID string) (ledger
 }
 
 func (l *Ledger) output(ctx context.Context, db *sql.DB, id ledger.ID, runID string) (ledger.Output, error) {
-	row := l.recent.Load()
-	if row == nil || row.a.RunID != runID {
-		found, err := attemptOf(ctx, db, id, runID)
-		if err != nil {
-			return nil, err
-		}
-		row = &found
+	row, err := l.attempt(ctx, db, id, runID)
+	if err != nil {
+		return nil, err
 	}
 	switch row.place {
 	case placeInline:
@@ -170,6 +166,14 @@ func (l *Ledger) output(ctx context.Context, db *sql.DB, id ledger.ID, runID str
 
 func (l *Ledger) openSpool(runID string) (*os.File, error) {
 	return os.OpenFile(l.spoolPath(runID), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+}
+
+// attempt is attemptOf, which it asks only if Get has not seen the attempt just now.
+func (l *Ledger) attempt(ctx context.Context, q querier, id ledger.ID, runID string) (attemptRow, error) {
+	if row := l.recent.Load(); row != nil && row.a.RunID == runID {
+		return *row, nil
+	}
+	return attemptOf(ctx, q, id, runID)
 }
 
 // attemptOf finds an attempt of id by its run id.

@@ -40,7 +40,7 @@ type attemptRow struct {
 const recordColumns = `r.id, r.namespace, r.key, r.window, r.generation, r.fence, r.attempts, r.current, r.checksum`
 
 const attemptColumns = `a.id, a.record, a.number, a.run_id, a.state, a.reason, a.exit_code, a.signal, a.started, a.ended,
-	a.fingerprint, a.host, a.pid, a.user, a.note, a.output_bytes, a.truncated, a.output_place, a.output_size,
+	a.fingerprint, a.host, a.pid, a.user, a.note, a.output_bytes, a.truncated, a.files, a.output_place, a.output_size,
 	a.output_sum, a.checksum, a.inputs`
 
 // rows and row of database/sql
@@ -74,7 +74,7 @@ func (s *attemptScan) dest() []any {
 	r, a := &s.row, &s.row.a
 	return []any{
 		&r.rowid, &r.record, &a.Number, &a.RunID, &a.State, &a.Reason, &a.ExitCode, &a.Signal, &s.started, &s.ended,
-		&a.Fingerprint, &s.host, &a.Owner.PID, &s.user, &s.note, &a.OutputBytes, &a.Truncated, &r.place, &r.size,
+		&a.Fingerprint, &s.host, &a.Owner.PID, &s.user, &s.note, &a.OutputBytes, &a.Truncated, &a.Files, &r.place, &r.size,
 		&r.sum, &s.sum, &a.Inputs,
 	}
 }
@@ -101,12 +101,8 @@ func (r attemptRow) checksum(id ledger.ID) int64 {
 	var d digest
 	d.text(id.Namespace, id.Key, id.Window, a.RunID, string(a.State), string(a.Reason), a.Fingerprint,
 		a.Owner.Host, a.Owner.User, a.Note, string(a.Inputs))
-	truncated := int64(0)
-	if a.Truncated {
-		truncated = 1
-	}
 	d.numbers(r.rowid, r.record, int64(a.Number), int64(a.ExitCode), int64(a.Signal), micros(a.Started), micros(a.Ended),
-		int64(a.Owner.PID), a.OutputBytes, truncated, int64(r.place), r.size, int64(r.sum))
+		int64(a.Owner.PID), a.OutputBytes, number(a.Truncated), int64(a.Files), int64(r.place), r.size, int64(r.sum))
 	return d.sum()
 }
 
@@ -125,6 +121,13 @@ func (d *digest) numbers(fields ...int64) {
 	for _, f := range fields {
 		*d = binary.AppendVarint(*d, f)
 	}
+}
+
+func number(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func (d *digest) sum() int64 {
@@ -256,10 +259,10 @@ func insertAttempt(ctx context.Context, tx querier, id ledger.ID, r *attemptRow)
 	}
 	a := r.a
 	_, err := tx.ExecContext(ctx, `insert into attempts (id, record, number, run_id, state, reason, exit_code, signal, started, ended,
-		fingerprint, host, pid, user, note, output_bytes, truncated, output_place, output_size, output_sum, checksum, inputs)
-		values (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		fingerprint, host, pid, user, note, output_bytes, truncated, files, output_place, output_size, output_sum, checksum, inputs)
+		values (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		r.rowid, r.record, a.Number, a.RunID, a.State, a.Reason, a.ExitCode, a.Signal, micros(a.Started), micros(a.Ended),
-		a.Fingerprint, []byte(a.Owner.Host), a.Owner.PID, []byte(a.Owner.User), []byte(a.Note), a.OutputBytes, a.Truncated,
+		a.Fingerprint, []byte(a.Owner.Host), a.Owner.PID, []byte(a.Owner.User), []byte(a.Note), a.OutputBytes, a.Truncated, a.Files,
 		r.place, r.size, r.sum, r.checksum(id), notNil(a.Inputs))
 	return err
 }
@@ -267,9 +270,9 @@ func insertAttempt(ctx context.Context, tx querier, id ledger.ID, r *attemptRow)
 // settleAttempt stores how an attempt ended, if it is still in state from.
 func settleAttempt(ctx context.Context, tx querier, id ledger.ID, r attemptRow, from ledger.State) error {
 	a := r.a
-	return one(tx.ExecContext(ctx, `update attempts set state=?, reason=?, exit_code=?, signal=?, ended=?, output_bytes=?, truncated=?,
+	return one(tx.ExecContext(ctx, `update attempts set state=?, reason=?, exit_code=?, signal=?, ended=?, output_bytes=?, truncated=?, files=?,
 		output_place=?, output_size=?, output_sum=?, checksum=? where id=? and run_id=? and state=?`,
-		a.State, a.Reason, a.ExitCode, a.Signal, micros(a.Ended), a.OutputBytes, a.Truncated,
+		a.State, a.Reason, a.ExitCode, a.Signal, micros(a.Ended), a.OutputBytes, a.Truncated, a.Files,
 		r.place, r.size, r.sum, r.checksum(id), r.rowid, a.RunID, from))
 }
 

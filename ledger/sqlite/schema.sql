@@ -33,6 +33,7 @@ create table attempts (
 	note blob not null,
 	output_bytes integer not null,
 	truncated integer not null,
+	files integer not null, -- how many rows of files it has
 	output_place integer not null, -- 0 none known, 1 in outputs, 2 in a file
 	output_size integer not null,
 	output_sum integer not null,
@@ -45,6 +46,18 @@ create index attempts_record on attempts (record);
 create table outputs (
 	attempt integer primary key references attempts (id),
 	frames blob not null
+);
+
+-- What an attempt added to files of the user.
+create table files (
+	attempt integer not null references attempts (id),
+	position integer not null, -- 0, 1, ... within the attempt
+	name blob not null,
+	place integer not null,
+	lost integer not null,
+	checksum integer not null,
+	content blob not null,
+	primary key (attempt, position)
 );
 
 -- How often something was committed, in one row: see witness.go.

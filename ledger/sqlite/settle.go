@@ -72,6 +72,7 @@ func (l *Ledger) Forget(ctx context.Context, id ledger.ID) error {
 		}
 		for _, table := range []string{
 			"delete from outputs where attempt in (select id from attempts where record=?)",
+			"delete from files where attempt in (select id from attempts where record=?)",
 			"delete from attempts where record=?",
 		} {
 			if _, err := tx.ExecContext(ctx, table, before.rowid); err != nil {

@@ -1,0 +1,147 @@
+package cmd_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+// What is recorded of a file and was damaged is not appended, nor is the rest of
+// the replay written.
+func TestE2EFilesDamaged(t *testing.T) {
+	t.Parallel()
+	run := []string{"run", "--key", "k", "--replay-file", "f", "--replay-file", "g", "--", "sh", "-c", "echo out; echo one >>f; echo two >>g; echo x >>side"}
+	for name, damage := range map[string]string{
+		"content":    "update files set content = cast('twO' || char(10) as blob) where position = 1",
+		"name":       "update files set name = cast('g2' as blob) where position = 1",
+		"gone":       "delete from files where position = 1",
+		"all gone":   "delete from files",
+		"one more":   "insert into files select attempt, 2, name, place, lost, checksum, content from files where position = 1",
+		"order":      "update files set position = 2 - position",
+		"the number": "update attempts set files = 1",
+		"no table":   "drop table files",
+	} {
+		b := newBox(t)
+		b.want(b.run(run...), 0)
+		b.sql(damage)
+		for range 2 {
+			if r := b.want(b.run(run...), 69); r.out != "" || !strings.Contains(r.err, "damaged") {
+				t.Errorf("%s: %+v", name, r)
+			}
+		}
+		for _, file := range []string{"f", "g", "side"} {
+			b.wantLines(file, 1)
+		}
+	}
+}
+
+// A file that may not be written to cannot take its part of a replay.
+func TestE2EFilesNotWritable(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	b.somebody()
+	run := []string{"run", "--key", "k", "--replay-file", "f", "--replay-file", "g", "--", "sh", "-c", "echo out; echo one >>f; echo two >>g"}
+	b.want(b.run(run...), 0)
+	b.want(b.sh("chmod 400 g"), 0)
+	if r := b.want(b.run(run...), 69); r.out != "" || !strings.Contains(r.err, `"g"`) || !strings.Contains(r.err, "denied") {
+		t.Errorf("%+v", r)
+	}
+	b.wantLines("f", 1)
+	b.want(b.sh("chmod 600 g"), 0)
+	b.want(b.run(run...), 0)
+	b.wantLines("f", 2)
+	b.wantLines("g", 2)
+
+	// One that can be read only may be written by a command with more rights.
+	b.want(b.sh("chmod 400 g"), 0)
+	b.want(b.run("run", "--key", "k2", "--replay-file", "g", "--", "sh", "-c", "chmod 600 g; echo three >>g"), 0)
+	b.want(b.run("run", "--key", "k2", "--replay-file", "g", "--", "sh", "-c", "chmod 600 g; echo three >>g"), 0)
+	b.wantLines("g", 4)
+
+	// One that cannot be read: what is appended to it could not be told.
+	b.want(b.sh("chmod 200 g"), 0)
+	if r := b.want(b.run("run", "--key", "k3", "--replay-file", "g", "--", "touch", "side"), 64); !strings.Contains(r.err, "denied") {
+		t.Errorf("%+v", r)
+	}
+	b.wantLines("side", 0)
+}
+
+// The disk of a file that is full in the middle of a replay.
+func TestE2EFilesFullDiskAtReplay(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	ledger := b.ledger
+	dir := b.mount("1m")
+	b.place(ledger)
+	run := []string{"run", "--key", "k", "--replay-file", "mnt/f", "--", "sh", "-c", "echo x >>side; seq 10000 >>mnt/f"}
+	b.want(b.run(run...), 0)
+	free := b.fill(dir)
+	b.want(b.run(run...), 69)
+	free()
+	b.want(b.run(run...), 0)
+	b.wantLines("side", 1)
+}
+
+// The disk of the ledger fills up: its output is dropped first, and the files
+// are recorded as long as there is room for them; else the outcome is unknown.
+func TestE2EFilesFullLedger(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, script string
+		first, again int
+	}{
+		{"output", "seq 200000; echo f >>f", 0, 0},
+		{"file", "seq 200000 >>f", 125, 79},
+	} {
+		b := newBox(t)
+		b.mount("1m")
+		run := []string{"run", "--key", "k", "--replay-file", "f", "--", "sh", "-c", test.script + "; echo x >>side"}
+		b.want(b.run(run...), test.first)
+		size := b.size("f")
+		if r := b.want(b.run(run...), test.again); test.again == 0 && b.lines("f") != 2 || test.again != 0 && b.size("f") != size {
+			t.Errorf("%s: %+v, f has %d bytes", test.name, r, b.size("f"))
+		}
+		b.wantLines("side", 1)
+		b.want(b.run("list"), 0)
+	}
+}
+
+func (b *box) size(name string) int64 {
+	b.t.Helper()
+	info, err := os.Stat(b.path(name))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return info.Size()
+}
+
+// Killed at any moment: a key that has succeeded has all it appended.
+func TestE2EFilesKilled(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	codes := map[int]int{}
+	for i := range 20 {
+		file, key := fmt.Sprint("f", i), fmt.Sprint("k", i)
+		run := []string{"run", "--key", key, "--replay-file", file, "--", "sh", "-c", "seq 50000 >>" + file + "; echo x >>side" + key}
+		c := b.idem(run...)
+		b.await("side"+key, 1) // about now the outcome is being recorded
+		c.killAll()
+		c.wait()
+		b.want(b.sh("mv "+file+" "+file+".first"), 0)
+		r := b.run(run...)
+		codes[r.code]++
+		switch r.code {
+		case 0:
+			b.want(b.sh("cmp "+file+" "+file+".first"), 0)
+		case 79:
+			if _, err := os.Stat(b.path(file)); err == nil {
+				t.Error("something was appended for an attempt whose end nobody saw")
+			}
+		default:
+			t.Errorf("%+v", r)
+		}
+		b.wantLines("side"+key, 1)
+	}
+	t.Logf("exit statuses of the calls after: %v", codes)
+}

@@ -1,0 +1,305 @@
+package runner
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"idem/ledger"
+	"idem/ledger/ledgertest"
+)
+
+// appending is a call of a script that may append to the files named; each is
+// known by its name.
+func (k *kit) appending(script string, names ...string) Call {
+	c := k.shell(script)
+	for _, name := range names {
+		c.Files = append(c.Files, ReplayFile{Name: name, Path: k.path(name)})
+	}
+	return c
+}
+
+func (k *kit) read(name string) string {
+	k.Helper()
+	b, err := os.ReadFile(k.path(name))
+	must(k.T, err)
+	return string(b)
+}
+
+// recorded are the files of the current attempt.
+func (k *kit) recorded() []ledger.File {
+	k.Helper()
+	files, err := k.mem.Open().Files(k.Context(), k.id, k.record().Current.RunID)
+	must(k.T, err)
+	return files
+}
+
+func file(name, content string) ledger.File {
+	return ledger.File{Name: name, Content: []byte(content)}
+}
+
+func TestWhatACommandAppendsIsRecorded(t *testing.T) {
+	t.Parallel()
+	page := strings.Repeat("0123456789abcde\n", tailSize/16)
+	lost := []ledger.File{{Name: "f", Lost: true}}
+	for _, test := range []struct {
+		name, before, script string // before "-": there is no file
+		want                 []ledger.File
+		loss                 error
+	}{
+		{"to what is there", "old\n", "printf new >>f", []ledger.File{file("f", "new")}, nil},
+		{"to an empty file", "", "echo new >>f", []ledger.File{file("f", "new\n")}, nil},
+		{"to no file", "-", "echo new >>f", []ledger.File{file("f", "new\n")}, nil},
+		{"in pieces", "old", "echo a >>f; echo b >>f", []ledger.File{file("f", "a\nb\n")}, nil},
+		{"any bytes", "old", `printf '\0\377' >>f`, []ledger.File{file("f", "\x00\xff")}, nil},
+		{"to a long file", page + page + "end", "echo new >>f", []ledger.File{file("f", "new\n")}, nil},
+		{"nothing", "old\n", "true", nil, nil},
+		{"nothing to no file", "-", "true", nil, nil},
+		{"an empty file", "-", ": >f", nil, nil},
+		{"nothing, the file is removed", "old\n", "rm f", nil, nil},
+		{"by a copy", "old\n", "cp f g; echo new >>g; mv g f", []ledger.File{file("f", "new\n")}, nil},
+		{"by a link", "-", "echo new >g; ln -s g f", []ledger.File{file("f", "new\n")}, nil},
+		{"and it fails", "old\n", "echo new >>f; exit 3", []ledger.File{file("f", "new\n")}, nil},
+		{"and it is killed", "old\n", "echo new >>f; kill -9 $$", []ledger.File{file("f", "new\n")}, nil},
+		{"cut", "old\n", ": >f", lost, ErrRewritten},
+		{"written anew, longer", "old\n", "echo something new >f", lost, ErrRewritten},
+		{"other content, as long", "old\n", "echo new >f", lost, ErrRewritten},
+		{"too much", "old\n", "head -c 16777217 /dev/zero >>f", lost, ErrTooMuch},
+		{"a directory instead", "-", "mkdir f", lost, nil},
+		{"a pipe instead", "-", "mkfifo f", lost, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			k := newKit(t)
+			if test.before != "-" {
+				k.write("f", test.before)
+			}
+			o := k.first(k.appending(test.script, "f"))
+			if o.err != nil || o.Unrecorded != nil {
+				t.Fatalf("got errors %v, %v", o.err, o.Unrecorded)
+			}
+			if diff := cmp.Diff(test.want, k.recorded()); diff != "" {
+				t.Errorf("recorded (-want +got):\n%s", diff)
+			}
+			if isLost := len(test.want) > 0 && test.want[0].Lost; isLost != (len(o.Losses) == 1) {
+				t.Errorf("losses %v", o.Losses)
+			}
+			if test.loss != nil && !errors.Is(o.Losses[0].Err, test.loss) {
+				t.Errorf("got loss %v, want %v", o.Losses[0].Err, test.loss)
+			}
+		})
+	}
+}
+
+func TestAsMuchAsMayBeIsRecorded(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	c := k.appending("head -c 16777216 /dev/zero >>f", "f")
+	if o := k.first(c); o.err != nil || o.Losses != nil {
+		t.Fatalf("got %v, losses %v", o.err, o.Losses)
+	}
+	must(t, os.Remove(k.path("f")))
+	k.want(k.first(c), Decision{Replay, Succeeded}, "", "")
+	if got := k.read("f"); len(got) != maxAddition || strings.Trim(got, "\x00") != "" {
+		t.Errorf("%d bytes were appended", len(got))
+	}
+}
+
+// Two names of one file are appended to once.
+func TestOneFileIsRecordedOnce(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	k.write("f", "old\n")
+	must(t, os.Link(k.path("f"), k.path("hard")))
+	must(t, os.Symlink("f", k.path("soft")))
+	k.first(k.appending("echo new >>hard", "f", "soft", "hard"))
+	if diff := cmp.Diff([]ledger.File{file("f", "new\n")}, k.recorded()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestReplayAppendsAgain(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	k.write("a", "before\n")
+	c := k.appending(`echo out; printf one >>a; echo two >>b`, "a", "b")
+	k.want(k.first(c), Decision{Execute, NeverRun}, "out\n", "")
+	k.write("a", "something else\n") // what was there before is not part of it
+	must(t, os.Remove(k.path("b")))
+	for _, quiet := range []bool{false, true} {
+		c.QuietOK = quiet
+		o := k.first(c)
+		if o.Action != Replay || o.err != nil || o.Losses != nil || (o.out == "") != quiet {
+			t.Errorf("got %+v", o)
+		}
+	}
+	if a, b := k.read("a"), k.read("b"); a != "something else\noneone" || b != "two\ntwo\n" {
+		t.Errorf("got %q and %q", a, b)
+	}
+}
+
+// What is appended again is what the attempt appended that is replayed.
+func TestReplayIsOfOneAttempt(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	c := k.appending(`echo $ATTEMPT >>f; test $ATTEMPT = 3`, "f")
+	c.Retries.N = 1
+	k.first(c)
+	if got := k.read("f"); got != "1\n2\n" {
+		t.Fatalf("got %q", got)
+	}
+	c.Policy.OnFailure = ReplayIt
+	k.first(c)
+	c.Policy.OnFailure = Rerun
+	k.first(c)
+	k.first(c)
+	if got, want := k.read("f"), "1\n2\n"+"2\n"+"3\n"+"3\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestFileOf(t *testing.T) {
+	t.Parallel()
+	auto := ReplayFile{"OUTPUT", 0, "/a"}
+	one, two := ReplayFile{"x", 1, "x"}, ReplayFile{"y", 2, "y"}
+	recOne, recTwo, recAuto := ledger.File{Name: "x", Place: 1}, ledger.File{Name: "y", Place: 2}, ledger.File{Name: "OUTPUT"}
+	for _, test := range []struct {
+		name     string
+		files    []ReplayFile
+		recorded []ledger.File
+		want     string // the path for each, - for none
+	}{
+		{"the same", []ReplayFile{auto, one, two}, []ledger.File{recAuto, recOne, recTwo}, "/a x y"},
+		{"another order", []ReplayFile{{"y", 1, "y"}, {"x", 2, "x"}}, []ledger.File{recOne, recTwo}, "x y"},
+		{"other paths", []ReplayFile{{"v", 1, "v"}, {"w", 2, "w"}}, []ledger.File{recOne, recTwo}, "v w"},
+		{"one other path", []ReplayFile{{"v", 1, "v"}, two}, []ledger.File{recOne, recTwo}, "v y"},
+		{"only the second has content", []ReplayFile{{"v", 1, "v"}, {"w", 2, "w"}}, []ledger.File{recTwo}, "w"},
+		{"the first is left out", []ReplayFile{{"y", 1, "y"}}, []ledger.File{recOne, recTwo}, "- y"},
+		{"none", nil, []ledger.File{recAuto, recOne}, "- -"},
+		{"a name has no place", []ReplayFile{{"v", 1, "v"}}, []ledger.File{recAuto}, "-"},
+		{"another name", []ReplayFile{{"ENV", 0, "/e"}}, []ledger.File{recAuto}, "-"},
+		{"a place is no name", []ReplayFile{auto}, []ledger.File{recOne}, "-"},
+	} {
+		c := Call{Files: test.files}
+		var got []string
+		for i := range test.recorded {
+			f, ok := c.fileOf(test.recorded, i)
+			if !ok {
+				f.Path = "-"
+			}
+			got = append(got, f.Path)
+		}
+		if s := strings.Join(got, " "); s != test.want {
+			t.Errorf("%s: got %s, want %s", test.name, s, test.want)
+		}
+	}
+}
+
+func TestWhatAReplayLacksIsTold(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	k.write("rewritten", "old\n")
+	k.first(k.appending("echo out; echo new >>kept; echo new >>moved; echo new >rewritten", "kept", "moved", "rewritten"))
+	o := k.first(k.appending("echo out; echo new >>kept; echo new >>moved; echo new >rewritten", "kept"))
+	k.want(o, Decision{Replay, Succeeded}, "out\n", "")
+	if len(o.Losses) != 2 || o.Losses[0] != (Loss{"moved", ErrNoFile}) || o.Losses[1] != (Loss{"rewritten", ErrNotKept}) {
+		t.Errorf("losses %v", o.Losses)
+	}
+	if got := k.read("kept"); got != "new\nnew\n" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// A file that cannot take its part: nothing else of the replay is written.
+func TestReplayIsWholeOrNot(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(k *kit) error{
+		"a directory":      func(k *kit) error { return os.Mkdir(k.path("b"), 0o700) },
+		"a pipe":           func(k *kit) error { return unix.Mkfifo(k.path("b"), 0o600) },
+		"a dangling place": func(k *kit) error { return os.Symlink("no/such", k.path("b")) },
+	} {
+		k := newKit(t)
+		c := k.appending("echo out; echo new >>a; echo new >>b", "a", "b")
+		k.first(c)
+		must(t, os.Remove(k.path("b")))
+		must(t, spoil(k))
+		o := k.first(c)
+		if !errors.As(o.err, new(*ReplayError)) || !errors.As(o.err, new(*FileError)) || o.out != "" || k.read("a") != "new\n" {
+			t.Errorf("%s: error %v, stdout %q, a %q", name, o.err, o.out, k.read("a"))
+		}
+	}
+}
+
+func TestFilesThatCannotBeReadMakeNoReplay(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	c := k.appending("echo out; echo new >>f", "f")
+	k.first(c)
+	o := k.run(&ledgertest.Faulty{Ledger: k.mem.Open(), FailAt: 2, Err: ledger.ErrCorrupt}, c)
+	if !errors.As(o.err, new(*ReplayError)) || !errors.Is(o.err, ledger.ErrCorrupt) || o.out != "" || k.read("f") != "new\n" {
+		t.Errorf("error %v, stdout %q, f %q", o.err, o.out, k.read("f"))
+	}
+}
+
+func TestCheckFile(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	k.write("f", "x")
+	must(t, os.Symlink("f", k.path("link")))
+	must(t, os.Symlink("missing", k.path("dangling")))
+	must(t, unix.Mkfifo(k.path("pipe"), 0o600))
+	for _, good := range []string{"f", "link", "dangling", "missing"} {
+		if err := CheckFile(k.path(good)); err != nil {
+			t.Errorf("%s: %v", good, err)
+		}
+	}
+	for _, bad := range []string{"pipe", "", "no/file", "f/x", "f/", "missing/"} {
+		if err := CheckFile(k.dir + "/" + bad); !errors.As(err, new(*FileError)) {
+			t.Errorf("%q: got error %v", bad, err)
+		}
+	}
+	if err := CheckFile(os.DevNull); !errors.As(err, new(*FileError)) {
+		t.Errorf("got error %v", err)
+	}
+}
+
+// A file that is bad when its command is to start: nothing starts, and nothing
+// is recorded.
+func TestBadFileStartsNothing(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	c := k.job()
+	c.Files = []ReplayFile{{"f", 1, k.path("no/such/f")}}
+	if o := k.first(c); !errors.As(o.err, new(*FileError)) || errors.As(o.err, new(*ReplayError)) {
+		t.Errorf("got error %v", o.err)
+	}
+	if k.side() != 0 || k.record().Phase() != ledger.PhaseNone {
+		t.Errorf("ran %d times, record is %s", k.side(), k.record().Phase())
+	}
+}
+
+// A file that another process appends to while it is measured and read is not
+// a damaged one.
+func TestMeasureWhileTheFileGrows(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	k.write("f", "old\n")
+	e, err := measure(ReplayFile{Name: "f", Path: k.path("f")})
+	must(t, err)
+	f, err := os.OpenFile(k.path("f"), os.O_WRONLY|os.O_APPEND, 0)
+	must(t, err)
+	defer f.Close()
+	want := []byte{}
+	for range 100 {
+		want = append(want, "line\n"...)
+		_, err := f.WriteString("line\n")
+		must(t, err)
+		if got, _, err := e.added(); err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("got %q, %v", got, err)
+		}
+	}
+}
