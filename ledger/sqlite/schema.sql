@@ -33,7 +33,7 @@ create table attempts (
 	note blob not null,
 	output_bytes integer not null,
 	truncated integer not null,
-	output_place integer not null, -- 0 none known, 1 in outputs, 2 in a file
+	output_place integer not null, -- 0 none known, 1 in outputs, 2 in a file, 3 none, 4 none wanted
 	output_size integer not null,
 	output_sum integer not null,
 	checksum integer not null,
