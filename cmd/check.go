@@ -30,7 +30,7 @@ answer is outdated as soon as it is given: do not build "check, then run" from
 it, since idem run does both in one step.`
 
 func (a *app) checkCommand() *cobra.Command {
-	id, policy := newIdentity(), newPolicyFlags()
+	id, policy, store := newIdentity(), newPolicyFlags(), &storing{}
 	c := &cobra.Command{
 		Use:     "check [flags] KEY [-- COMMAND [ARG...]]",
 		Short:   "Tell by the exit status whether a key is done",
@@ -49,7 +49,7 @@ func (a *app) checkCommand() *cobra.Command {
 			if len(argv) > 0 {
 				argv = argv[1:]
 			}
-			q, err := a.ask(c.Context(), id, policy, argv)
+			q, err := a.ask(c.Context(), id, policy, store, argv)
 			if err != nil {
 				return err
 			}
@@ -70,6 +70,7 @@ func (a *app) checkCommand() *cobra.Command {
 	id.flags(f)
 	_ = f.MarkHidden("key")
 	policy.flags(f)
+	store.flags(f)
 	return c
 }
 
@@ -86,7 +87,10 @@ func (q question) refusal() *failure {
 
 // ask asks what idem run would do. Without a command, the recorded inputs are
 // taken for those of the call.
-func (a *app) ask(ctx context.Context, o *identity, p *policyFlags, argv []string) (question, error) {
+func (a *app) ask(ctx context.Context, o *identity, p *policyFlags, s *storing, argv []string) (question, error) {
+	if err := a.remember(s, o.key); err != nil {
+		return question{}, err
+	}
 	policy, err := p.policy(o)
 	if err != nil {
 		return question{}, err
@@ -99,13 +103,14 @@ func (a *app) ask(ctx context.Context, o *identity, p *policyFlags, argv []strin
 	if err != nil {
 		return question{}, err
 	}
-	q := question{call: runner.Call{ID: in.id, Policy: policy, Now: time.Now, Inputs: in.inputs.Encode(), Fingerprint: in.inputs.Fingerprint()}}
+	q := question{call: runner.Call{ID: in.id, Policy: policy, Now: time.Now, Inputs: a.keep.inputs(in.inputs).Encode(), Fingerprint: in.inputs.Fingerprint()}}
 	if len(argv) == 0 {
 		if err := q.recorded(ctx, l); err != nil {
 			return q, err
 		}
 	}
 	q.decision, q.record, err = runner.Ask(ctx, l, q.call)
+	q.record.Current.Inputs = a.keep.recorded(q.record.Current.Inputs)
 	return q, err
 }
 
@@ -128,12 +133,12 @@ type explainView struct {
 
 type inputState struct {
 	Name   string `json:"name"`
-	State  string `json:"state"` // same, changed
+	State  string `json:"state"` // same, changed; hidden when nobody can tell
 	Change string `json:"change,omitempty"`
 }
 
 func (a *app) explainCommand() *cobra.Command {
-	id, policy := newIdentity(), newPolicyFlags()
+	id, policy, store := newIdentity(), newPolicyFlags(), &storing{}
 	var asJSON bool
 	c := &cobra.Command{
 		Use:     "explain [run flags] [--] COMMAND [ARG...]",
@@ -144,7 +149,7 @@ func (a *app) explainCommand() *cobra.Command {
 			if len(args) == 0 {
 				return usage("no command to explain").hint("idem explain --key KEY -- COMMAND [ARG...]")
 			}
-			q, err := a.ask(c.Context(), id, policy, args)
+			q, err := a.ask(c.Context(), id, policy, store, args)
 			if err != nil {
 				return err
 			}
@@ -156,6 +161,7 @@ func (a *app) explainCommand() *cobra.Command {
 	f.SortFlags = false
 	id.flags(f)
 	policy.flags(f)
+	store.flags(f)
 	f.BoolVar(&asJSON, "json", false, "a JSON object")
 	return c
 }
@@ -191,14 +197,18 @@ func inputStates(q question) ([]inputState, error) {
 	if err != nil || q.record.Phase() == ledger.PhaseNone {
 		return states, err
 	}
-	was, err := hashkey.Decode(q.record.Current.Inputs)
+	diff, err := differences(q.record.Current, q.call)
 	if err != nil {
 		return nil, err
 	}
 	changed := map[string]bool{}
-	for _, c := range hashkey.Diff(was, is) {
+	for _, c := range diff {
 		changed[c.Name] = true
-		states = append(states, inputState{Name: c.Name, State: "changed", Change: changeText(c)})
+		state := "changed"
+		if !c.sure {
+			state = "hidden"
+		}
+		states = append(states, inputState{Name: c.Name, State: state, Change: changeText(c)})
 	}
 	for _, c := range hashkey.Diff(nil, is) { // all of them, by name
 		if !changed[c.Name] {

@@ -36,10 +36,11 @@ type inputView struct {
 	Name    string    `json:"name"`
 	Value   jsonBytes `json:"value"`
 	Missing bool      `json:"missing"`
+	Hidden  bool      `json:"hidden"` // at least in part
 }
 
 func (a *app) keyCommand() *cobra.Command {
-	o := newIdentity()
+	o, store := newIdentity(), &storing{}
 	var asJSON, fresh bool
 	c := &cobra.Command{
 		Use:     "key [flags] [--] COMMAND [ARG...]",
@@ -50,6 +51,9 @@ func (a *app) keyCommand() *cobra.Command {
 			if fresh {
 				return a.print(newRunID() + "\n")
 			}
+			if err := a.remember(store, o.key); err != nil {
+				return err
+			}
 			return a.key(c.Context(), o, args, asJSON)
 		},
 	}
@@ -57,6 +61,7 @@ func (a *app) keyCommand() *cobra.Command {
 	f.SetInterspersed(false)
 	f.SortFlags = false
 	o.flags(f)
+	store.flags(f)
 	f.BoolVar(&fresh, "new", false, "print a fresh UUID instead")
 	f.BoolVar(&asJSON, "json", false, "a JSON object")
 	return c
@@ -78,7 +83,7 @@ func (a *app) key(ctx context.Context, o *identity, argv []string, asJSON bool) 
 		Schema: metaSchema, Namespace: in.id.Namespace, Key: in.id.Key, Window: in.id.Window,
 		Fingerprint: in.inputs.Fingerprint(), Inputs: []inputView{},
 	}
-	for _, p := range in.inputs {
+	for _, p := range a.keep.inputs(in.inputs) {
 		v.Inputs = append(v.Inputs, viewInput(p))
 	}
 	if asJSON {
@@ -93,8 +98,11 @@ func (a *app) key(ctx context.Context, o *identity, argv []string, asJSON bool) 
 	}
 	for _, in := range v.Inputs {
 		value := quote(string(in.Value))
-		if in.Missing {
+		switch {
+		case in.Missing:
 			value = "missing"
+		case in.Hidden && in.Value == "":
+			value = "withheld"
 		}
 		fmt.Fprintf(w, "%s:\t%s\n", escape(strings.TrimSpace(in.Kind+" "+in.Name)), value)
 	}
@@ -103,7 +111,7 @@ func (a *app) key(ctx context.Context, o *identity, argv []string, asJSON bool) 
 }
 
 func viewInput(p hashkey.Part) inputView {
-	v := inputView{Kind: string(p.Kind), Name: p.Name, Value: jsonBytes(p.Value)}
+	v := inputView{Kind: string(p.Kind), Name: p.Name, Value: jsonBytes(p.Value), Hidden: p.Hidden}
 	switch p.Kind {
 	case hashkey.KindEnv, hashkey.KindFile, hashkey.KindStdin:
 		v.Missing = string(p.Value) == string(hashkey.Absent())

@@ -46,7 +46,8 @@ type app struct {
 	ledger    string
 	namespace string
 	window    string // of --window
-	exit      int    // status of a command that did what it was asked to
+	keep      keeping
+	exit      int // status of a command that did what it was asked to
 }
 
 const rootLong = `idem runs a command once per key and remembers what happened.

@@ -262,8 +262,8 @@ type execution struct {
 	life   *os.File
 	spool  *spool.Writer // nil: no output is wanted
 	unkept int64         // bytes of output that were not wanted
-	before recordRow   // as Abandon restores it,
-	lost   *attemptRow // and the attempt that Begin settled, if any
+	before recordRow     // as Abandon restores it,
+	lost   *attemptRow   // and the attempt that Begin settled, if any
 	record recordRow
 	row    attemptRow
 }
