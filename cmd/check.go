@@ -58,7 +58,7 @@ func (a *app) checkCommand() *cobra.Command {
 			return nil
 		},
 	}
-	o = a.askFlags(c, "Identity", "What must be the same", "Earlier outcomes")
+	o = a.askFlags(c, "Identity", "What must be the same", "Earlier outcomes", "What is remembered")
 	return c
 }
 
@@ -97,6 +97,9 @@ func (q question) refusal() *failure {
 // ask asks what idem run would do. Without a command, the recorded inputs are
 // taken for those of the call.
 func (a *app) ask(ctx context.Context, o *runOptions, argv []string) (question, error) {
+	if err := a.remember(&o.storing, o.key); err != nil {
+		return question{}, err
+	}
 	policy, err := o.policy(o.identity)
 	if err != nil {
 		return question{}, err
@@ -109,13 +112,14 @@ func (a *app) ask(ctx context.Context, o *runOptions, argv []string) (question, 
 	if err != nil {
 		return question{}, err
 	}
-	q := question{call: runner.Call{ID: in.id, Policy: policy, Now: time.Now, Inputs: in.inputs.Encode(), Fingerprint: in.inputs.Fingerprint()}}
+	q := question{call: runner.Call{ID: in.id, Policy: policy, Now: time.Now, Inputs: a.keep.inputs(in.inputs).Encode(), Fingerprint: in.inputs.Fingerprint()}}
 	if len(argv) == 0 {
 		if err := q.recorded(ctx, l); err != nil {
 			return q, err
 		}
 	}
 	q.decision, q.record, err = runner.Ask(ctx, l, q.call)
+	q.record.Current.Inputs = a.keep.recorded(q.record.Current.Inputs)
 	return q, err
 }
 
@@ -138,7 +142,7 @@ type explainView struct {
 
 type inputState struct {
 	Name   string `json:"name"`
-	State  string `json:"state"` // same, changed
+	State  string `json:"state"` // same, changed; hidden when nobody can tell
 	Change string `json:"change,omitempty"`
 }
 
@@ -162,7 +166,7 @@ func (a *app) explainCommand() *cobra.Command {
 			return a.explain(q, asJSON)
 		},
 	}
-	o = a.askFlags(c, "Identity", "What must be the same", "Earlier outcomes")
+	o = a.askFlags(c, "Identity", "What must be the same", "Earlier outcomes", "What is remembered")
 	c.Flags().BoolVar(&asJSON, "json", false, "a JSON object")
 	return c
 }
@@ -198,14 +202,18 @@ func inputStates(q question) ([]inputState, error) {
 	if err != nil || q.record.Phase() == ledger.PhaseNone {
 		return states, err
 	}
-	was, err := hashkey.Decode(q.record.Current.Inputs)
+	diff, err := differences(q.record.Current, q.call)
 	if err != nil {
 		return nil, err
 	}
 	changed := map[string]bool{}
-	for _, c := range hashkey.Diff(was, is) {
+	for _, c := range diff {
 		changed[c.Name] = true
-		states = append(states, inputState{Name: c.Name, State: "changed", Change: changeText(c)})
+		state := "changed"
+		if !c.sure {
+			state = "hidden"
+		}
+		states = append(states, inputState{Name: c.Name, State: state, Change: changeText(c)})
 	}
 	for _, c := range hashkey.Diff(nil, is) { // all of them, by name
 		if !changed[c.Name] {

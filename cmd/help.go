@@ -43,6 +43,14 @@ other inputs is refused. These flags change that.`,
 		example: `idem run --key "import:$ID" --final 65 --max-attempts 5 -- ./import.sh "$ID"`,
 	},
 	{
+		title: "What is remembered",
+		flags: []string{"no-store", "redact", "redact-env"},
+		note: `Neither changes the live output or what counts as the same call. The key is stored as it is, and
+so is the fingerprint of the real arguments, against which a reader of the ledger can try guesses:
+a secret that is easy to guess belongs in the environment.`,
+		example: `idem run --key "release:$V" --redact-env TOKEN --redact 'ghp_\w+' -- ./release.sh "$V"`,
+	},
+	{
 		title:   "Outcome and retries",
 		flags:   []string{"ok", "retries", "retry-delay", "retry-max-delay", "retry-on", "timeout", "kill-after"},
 		example: `idem run --key mirror --per day --ok 24 --retries 3 --timeout 2h -- rsync -a src/ dst/`,

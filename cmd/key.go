@@ -36,6 +36,7 @@ type inputView struct {
 	Name    string    `json:"name"`
 	Value   jsonBytes `json:"value"`
 	Missing bool      `json:"missing"`
+	Hidden  bool      `json:"hidden"` // at least in part
 }
 
 func (a *app) keyCommand() *cobra.Command {
@@ -50,10 +51,13 @@ func (a *app) keyCommand() *cobra.Command {
 			if fresh {
 				return a.print(newRunID() + "\n")
 			}
+			if err := a.remember(&o.storing, o.key); err != nil {
+				return err
+			}
 			return a.key(c.Context(), o.identity, o.wait.claimDetached(args), asJSON)
 		},
 	}
-	o = a.askFlags(c, "Identity", "What must be the same")
+	o = a.askFlags(c, "Identity", "What must be the same", "What is remembered")
 	f := c.Flags()
 	f.BoolVar(&fresh, "new", false, "print a fresh UUID instead")
 	f.BoolVar(&asJSON, "json", false, "a JSON object")
@@ -76,7 +80,7 @@ func (a *app) key(ctx context.Context, o *identity, argv []string, asJSON bool) 
 		Schema: metaSchema, Namespace: in.id.Namespace, Key: in.id.Key, Window: in.id.Window,
 		Fingerprint: in.inputs.Fingerprint(), Inputs: []inputView{},
 	}
-	for _, p := range in.inputs {
+	for _, p := range a.keep.inputs(in.inputs) {
 		v.Inputs = append(v.Inputs, viewInput(p))
 	}
 	if asJSON {
@@ -91,8 +95,11 @@ func (a *app) key(ctx context.Context, o *identity, argv []string, asJSON bool) 
 	}
 	for _, in := range v.Inputs {
 		value := quote(string(in.Value))
-		if in.Missing {
+		switch {
+		case in.Missing:
 			value = "missing"
+		case in.Hidden && in.Value == "":
+			value = "withheld"
 		}
 		fmt.Fprintf(w, "%s:\t%s\n", escape(strings.TrimSpace(in.Kind+" "+in.Name)), value)
 	}
@@ -101,7 +108,7 @@ func (a *app) key(ctx context.Context, o *identity, argv []string, asJSON bool) 
 }
 
 func viewInput(p hashkey.Part) inputView {
-	v := inputView{Kind: string(p.Kind), Name: p.Name, Value: jsonBytes(p.Value)}
+	v := inputView{Kind: string(p.Kind), Name: p.Name, Value: jsonBytes(p.Value), Hidden: p.Hidden}
 	switch p.Kind {
 	case hashkey.KindEnv, hashkey.KindFile, hashkey.KindStdin:
 		v.Missing = string(p.Value) == string(hashkey.Absent())

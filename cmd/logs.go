@@ -75,6 +75,9 @@ func (a *app) logs(ctx context.Context, key string, o *logsOptions) error {
 				err = p.rest(ctx, l, rec.ID, at.RunID)
 			}
 			out.Close()
+			if err == nil && now.NoOutput {
+				a.ui.warn("the output of attempt %d is not stored, as --no-store said", at.Number)
+			}
 			if err == nil && now.Truncated {
 				a.ui.warn("the recorded output of attempt %d is not complete (it wrote %d bytes)", at.Number, now.OutputBytes)
 			}

@@ -26,7 +26,7 @@ const maxChanges = 5
 func mismatchFailure(rec ledger.Record, call runner.Call) *failure {
 	cur := rec.Current
 	f := fail(exitMismatch, "key %s is recorded with other inputs: %s (recorded %s %s; fingerprint %s, now %s)",
-		quote(rec.ID.Key), strings.Join(changes(cur.Inputs, call.Inputs), ", "),
+		quote(rec.ID.Key), strings.Join(changes(cur, call), ", "),
 		when(cur.Started), by(cur.Owner), shortPrint(cur.Fingerprint), shortPrint(call.Fingerprint))
 	switch cur.State {
 	case ledger.Failed:
@@ -42,18 +42,13 @@ func mismatchFailure(rec ledger.Record, call runner.Call) *failure {
 	return f
 }
 
-// changes lists what differs between two sets of inputs.
-func changes(old, new []byte) []string {
-	was, err := hashkey.Decode(old)
+// changes lists what differs between a recorded attempt and a call.
+func changes(was ledger.Attempt, call runner.Call) []string {
+	diff, err := differences(was, call)
 	if err != nil {
 		return []string{"what has changed is not recorded"}
 	}
-	is, err := hashkey.Decode(new)
-	if err != nil {
-		return []string{"what has changed is not known"}
-	}
 	var list []string
-	diff := hashkey.Diff(was, is)
 	for i, c := range diff {
 		if i == maxChanges {
 			list = append(list, fmt.Sprintf("and %d more (idem explain names them)", len(diff)-i))
@@ -64,9 +59,47 @@ func changes(old, new []byte) []string {
 	return list
 }
 
+// difference is a change of an input. It is sure when the value shows it, and
+// when the fingerprints differ and nothing else can be why.
+type difference struct {
+	hashkey.Change
+	sure bool
+}
+
+// differences compares the inputs of a recorded attempt and of a call.
+func differences(was ledger.Attempt, call runner.Call) ([]difference, error) {
+	if was.Fingerprint == call.Fingerprint {
+		return nil, nil // whatever is hidden
+	}
+	old, err := hashkey.Decode(was.Inputs)
+	if err != nil {
+		return nil, err
+	}
+	is, err := hashkey.Decode(call.Inputs)
+	if err != nil {
+		return nil, err
+	}
+	var list []difference
+	diff := hashkey.Diff(old, is)
+	for _, c := range diff {
+		list = append(list, difference{c, !c.Hidden || len(diff) == 1})
+	}
+	return list, nil
+}
+
 // changeText says what changed, with the values of what the user has typed and
 // without those of the environment and of files.
-func changeText(c hashkey.Change) string {
+func changeText(c difference) string {
+	if c.Hidden {
+		how := "redacted"
+		if c.Old == nil && c.New == nil {
+			how = "not stored"
+		}
+		if c.sure {
+			return fmt.Sprintf("%s, which is %s, has changed", escape(c.Name), how)
+		}
+		return fmt.Sprintf("%s, which is %s, may have changed", escape(c.Name), how)
+	}
 	switch c.Kind {
 	case hashkey.KindArg, hashkey.KindValue, hashkey.KindCwd:
 		old, new := excerpts(c.Old, c.New)

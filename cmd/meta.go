@@ -8,7 +8,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"idem/hashkey"
 	"idem/ledger"
 	"idem/proc"
 	"idem/runner"
@@ -29,6 +28,7 @@ type attemptView struct {
 	EndedAt    *string `json:"ended_at"`
 	AgeSeconds *int64  `json:"age_seconds"`
 	Truncated  bool    `json:"truncated"`
+	Stored     bool    `json:"output_stored"`
 	OutputSize int64   `json:"output_bytes"`
 	Host       string  `json:"host"`
 	PID        int     `json:"pid"`
@@ -59,7 +59,7 @@ type metaView struct {
 
 func viewAttempt(a ledger.Attempt, state string) attemptView {
 	v := attemptView{
-		RunID: a.RunID, Attempt: a.Number, State: state, Truncated: a.Truncated, OutputSize: a.OutputBytes,
+		RunID: a.RunID, Attempt: a.Number, State: state, Truncated: a.Truncated, Stored: !a.NoOutput, OutputSize: a.OutputBytes,
 		Host: a.Owner.Host, PID: a.Owner.PID, User: a.Owner.User, Note: a.Note,
 	}
 	if a.Reason != "" {
@@ -99,12 +99,9 @@ func metaOf(res runner.Result, call runner.Call) func() metaView {
 		if res.Unrecorded != nil {
 			m.Why, m.State, m.Reason = "unrecorded", string(ledger.PhaseInterrupted), nil
 		}
-		was, err := hashkey.Decode(res.Record.Current.Inputs)
-		is, err2 := hashkey.Decode(call.Inputs)
-		if err == nil && err2 == nil && res.Record.Current.Fingerprint != "" {
-			for _, c := range hashkey.Diff(was, is) {
-				m.Changed = append(m.Changed, c.Name)
-			}
+		diff, _ := differences(res.Record.Current, call) // none where nothing is recorded
+		for _, c := range diff {
+			m.Changed = append(m.Changed, c.Name)
 		}
 		return m
 	}

@@ -54,7 +54,8 @@ type app struct {
 	ui        ui
 	ledger    string
 	namespace string
-	window    string         // of --window
+	window    string // of --window
+	keep      keeping
 	exit      int            // status of a command that did what it was asked to
 	signal    syscall.Signal // that idem dies of when all is said; 0: none
 }

@@ -28,6 +28,7 @@ type runOptions struct {
 	*identity
 	*policyFlags
 	ttyFlag
+	storing
 	ok            codes
 	retries       int
 	retryDelay    duration
@@ -100,6 +101,7 @@ func (a *app) callFlags(f *pflag.FlagSet, o *runOptions) {
 	f.Var(&o.wait, "wait", "while the key is running, wait, at most `DURATION` (else as long as it takes), then share its result: replay a success, run after a failure")
 	f.Lookup("wait").NoOptDefVal = waitForever
 	o.policyFlags.flags(f)
+	o.storing.flags(f)
 	f.Var(&o.ok, "ok", "these exit statuses are a success too: `CODES` such as 0,24 or 100-110; idem then exits 0")
 	f.IntVar(&o.retries, "retries", 0, "run a command that failed up to `N` times more within this call (only for one that may safely run twice)")
 	f.Var(&o.retryDelay, "retry-delay", "wait `DURATION` before the first retry, then twice as long each time, with jitter")
@@ -136,6 +138,12 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	if os.Getenv("IDEM_DISABLE") == "1" {
 		return bare(args)
 	}
+	if err := a.remember(&o.storing, o.key); err != nil {
+		return err
+	}
+	if o.quietOK && a.keep.no.output {
+		return usage("--quiet-ok prints what is recorded, and --no-store keeps output from being recorded").hint("leave out one of them")
+	}
 	if _, err := a.named(o.identity); err != nil { // a bad key is told before a bad ledger
 		return err
 	}
@@ -169,6 +177,7 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	signal.Ignore(syscall.SIGPIPE) // our exit status says more; nothing is started any more
 	a.tellHookFaults(res.HookFaults)
 	a.signal = res.Fatal
+	res.Record.Current.Inputs = a.keep.recorded(res.Record.Current.Inputs)
 	if err != nil {
 		return a.notStarted(o, meta, in.id, args, err)
 	}
@@ -247,7 +256,8 @@ func (a *app) call(o *runOptions, in identified, policy runner.Policy, argv []st
 	inside := strings.TrimPrefix(around+":"+link, ":")
 	policy.Nested = strings.Contains(":"+around+":", ":"+link+":")
 	call := runner.Call{
-		ID: id, Argv: argv, Fingerprint: in.inputs.Fingerprint(), Inputs: in.inputs.Encode(),
+		ID: id, Argv: argv, Fingerprint: in.inputs.Fingerprint(), Inputs: a.keep.inputs(in.inputs).Encode(),
+		NoOutput: a.keep.no.output, Redact: a.keep.redactor,
 		Policy: policy,
 		Wait:   o.wait.set, WaitFor: o.wait.limit, MaxOutput: o.maxOutput.bytes,
 		OK: o.ok.set, Retries: runner.Retries{N: o.retries, Delay: o.retryDelay.Duration, MaxDelay: o.retryMaxDelay.Duration, On: o.retryOn.set},
@@ -295,6 +305,9 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 		}
 		return 0, f.hint("idem show %s tells how the key stands now; when interrupted, settle it: idem mark done|failed|retry %s", keyArg(call.ID.Key), keyArg(call.ID.Key))
 	case res.Action == runner.Replay:
+		if cur.NoOutput {
+			a.ui.note("the output of key %s is not stored, as --no-store said: %d bytes", key, cur.OutputBytes)
+		}
 		if cur.Truncated {
 			a.ui.warn("the recorded output of key %s is not complete (it wrote %d bytes)", key, cur.OutputBytes)
 		}

@@ -121,9 +121,10 @@ func (a *app) show(ctx context.Context, key string, asJSON bool) error {
 		}
 		files[at.RunID] = viewFiles(recorded)
 	}
-	argv := []string{}
-	if in, err := hashkey.Decode(rec.Current.Inputs); err == nil {
+	argv, command := []string{}, "not stored"
+	if in, err := hashkey.Decode(rec.Current.Inputs); err == nil && !in.Withheld() {
 		argv = in.Argv()
+		command = commandLine(argv)
 	}
 	token := hashkey.Token(rec.ID.Namespace, rec.ID.Key, rec.ID.Window, rec.Generation).String()
 	if asJSON {
@@ -147,7 +148,7 @@ func (a *app) show(ctx context.Context, key string, asJSON bool) error {
 		field("window", "%s", escape(rec.ID.Window))
 	}
 	field("state", "%s", rec.Phase())
-	field("command", "%s", commandLine(argv))
+	field("command", "%s", command)
 	field("fingerprint", "%s", rec.Current.Fingerprint)
 	field("token", "%s", token)
 	field("generation", "%d", rec.Generation)
@@ -227,6 +228,9 @@ func how(at ledger.Attempt) string {
 }
 
 func outputText(at ledger.Attempt) string {
+	if at.NoOutput {
+		return fmt.Sprintf("%d bytes, not stored", at.OutputBytes)
+	}
 	if at.Truncated {
 		return fmt.Sprintf("%d bytes, not all recorded", at.OutputBytes)
 	}

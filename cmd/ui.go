@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/term"
+
+	"idem/redact"
 )
 
 // ui is how idem speaks. The rules, for every message:
@@ -23,10 +25,12 @@ type ui struct {
 	stdout, stderr *os.File
 	quiet          bool // no notes, warnings and hints
 	verbose        bool
+	secrets        *redact.Redactor // values that no message may show
 }
 
 func (u *ui) line(w io.Writer, prefix, format string, args ...any) {
-	_, _ = fmt.Fprintf(w, "idem: %s%s\n", prefix, oneLine(fmt.Sprintf(format, args...)))
+	text := string(u.secrets.Bytes(fmt.Appendf(nil, format, args...)))
+	_, _ = fmt.Fprintf(w, "idem: %s%s\n", prefix, oneLine(text))
 }
 
 // oneLine makes a message one line that cannot steer a terminal. Errors hold

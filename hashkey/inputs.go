@@ -7,8 +7,8 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"slices"
+	"strings"
 )
 
 // Kind says where an input comes from.
@@ -30,6 +30,9 @@ type Part struct {
 	Kind  Kind
 	Name  string
 	Value []byte
+	// Hidden tells that Name or Value lacks what must not be stored; without a
+	// value, all of it. No fingerprint is made of such a part.
+	Hidden bool
 }
 
 // Inputs is everything that makes two calls "the same call", in order.
@@ -76,6 +79,9 @@ func Present(digest []byte) []byte { return append([]byte{1}, digest...) }
 // that a record always says how to read it.
 const version = "idem1\x00"
 
+// hiddenMark before a kind stands for Part.Hidden.
+const hiddenMark = "~"
+
 // Encode returns the inputs as one byte string: each field behind its length,
 // so that different inputs never encode alike. A ledger stores it to say later
 // which input has changed.
@@ -86,7 +92,11 @@ func (in Inputs) Encode() []byte {
 		b = append(b, s...)
 	}
 	for _, p := range in {
-		field([]byte(p.Kind))
+		kind := string(p.Kind)
+		if p.Hidden {
+			kind = hiddenMark + kind
+		}
+		field([]byte(kind))
 		field([]byte(p.Name))
 		field(p.Value)
 	}
@@ -119,7 +129,8 @@ func Decode(b []byte) (Inputs, error) {
 	}
 	in := Inputs{}
 	for len(b) > 0 {
-		p := Part{Kind: Kind(field()), Name: string(field()), Value: field()}
+		kind, hidden := strings.CutPrefix(string(field()), hiddenMark)
+		p := Part{Kind: Kind(kind), Name: string(field()), Value: field(), Hidden: hidden}
 		if !ok {
 			return nil, errEncoding
 		}
@@ -128,100 +139,13 @@ func Decode(b []byte) (Inputs, error) {
 	return in, nil
 }
 
-// Argv returns the command line among the inputs.
+// Argv returns the command line among the inputs, none when it is withheld.
 func (in Inputs) Argv() []string {
 	var argv []string
 	for _, p := range in {
-		if p.Kind == KindArg {
+		if p.Kind == KindArg && !p.withheld() {
 			argv = append(argv, string(p.Value))
 		}
 	}
 	return argv
-}
-
-// Change is one input that differs between two calls.
-type Change struct {
-	Kind Kind
-	Name string // "command", "argument 2", "environment variable FOO"
-	// Old and New are the values, nil where the input is not among the others.
-	// Only those of arguments and given values are fit to be shown.
-	Old, New []byte
-}
-
-// Diff returns what differs from old to new: arguments first, by position, then
-// everything else in the order of new, then what is only in old.
-func Diff(old, new Inputs) []Change {
-	changes := diffArgs(old.Argv(), new.Argv())
-	type id struct {
-		kind Kind
-		name string
-	}
-	was := map[id][][]byte{} // what has no counterpart yet
-	for _, p := range old {
-		k := id{p.Kind, p.Name}
-		was[k] = append(was[k], p.Value)
-	}
-	take := func(p Part) bool {
-		k := id{p.Kind, p.Name}
-		i := slices.IndexFunc(was[k], func(v []byte) bool { return bytes.Equal(v, p.Value) })
-		if i >= 0 {
-			was[k] = slices.Delete(was[k], i, i+1)
-		}
-		return i >= 0
-	}
-	var changed Inputs
-	for _, p := range new {
-		if p.Kind != KindArg && !take(p) {
-			changed = append(changed, p)
-		}
-	}
-	for _, p := range changed {
-		c := Change{Kind: p.Kind, Name: p.label(), New: p.Value}
-		if k := (id{p.Kind, p.Name}); len(was[k]) > 0 {
-			c.Old, was[k] = was[k][0], was[k][1:]
-		}
-		changes = append(changes, c)
-	}
-	for _, p := range old {
-		if p.Kind != KindArg && take(p) {
-			changes = append(changes, Change{Kind: p.Kind, Name: p.label(), Old: p.Value})
-		}
-	}
-	return changes
-}
-
-// label names an input that is no argument for people.
-func (p Part) label() string {
-	switch p.Kind {
-	case KindEnv:
-		return "environment variable " + p.Name
-	case KindFile:
-		return "file " + p.Name
-	case KindCwd:
-		return "working directory"
-	case KindValue:
-		return "value " + p.Name
-	default:
-		return string(p.Kind)
-	}
-}
-
-func diffArgs(was, is []string) []Change {
-	var changes []Change
-	for i := range max(len(was), len(is)) {
-		c := Change{Kind: KindArg, Name: "command"}
-		if i > 0 {
-			c.Name = fmt.Sprintf("argument %d", i)
-		}
-		if i < len(was) {
-			c.Old = []byte(was[i])
-		}
-		if i < len(is) {
-			c.New = []byte(is[i])
-		}
-		if i >= len(was) || i >= len(is) || was[i] != is[i] {
-			changes = append(changes, c)
-		}
-	}
-	return changes
 }

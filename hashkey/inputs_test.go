@@ -134,7 +134,7 @@ func anyInputs() *rapid.Generator[Inputs] {
 		text := rapid.SliceOfN(rapid.SampledFrom([]byte{0, 1, 2, 3, 'a', 0x80, 0xff}), 0, 4)
 		return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Part {
 			kind := rapid.SampledFrom(append([]Kind{"", "a"}, kinds...)).Draw(t, "kind")
-			return Part{Kind: kind, Name: string(text.Draw(t, "name")), Value: text.Draw(t, "value")}
+			return Part{Kind: kind, Name: string(text.Draw(t, "name")), Value: text.Draw(t, "value"), Hidden: rapid.Bool().Draw(t, "hidden")}
 		}), 0, 4).Draw(t, "inputs")
 	})
 }
@@ -198,19 +198,19 @@ func TestDiff(t *testing.T) {
 	}{
 		{"nothing", []string{"a", "b"}, []string{"a", "b"}, nil},
 		{"nothing of nothing", nil, nil, nil},
-		{"the command", []string{"a", "x"}, []string{"b", "x"}, []Change{{KindArg, "command", b("a"), b("b")}}},
-		{"one argument", []string{"a", "x", "y"}, []string{"a", "x", "z"}, []Change{{KindArg, "argument 2", b("y"), b("z")}}},
-		{"added", []string{"a"}, []string{"a", "x"}, []Change{{KindArg, "argument 1", nil, b("x")}}},
-		{"added, empty", []string{"a"}, []string{"a", ""}, []Change{{KindArg, "argument 1", nil, b("")}}},
-		{"removed", []string{"a", "x"}, []string{"a"}, []Change{{KindArg, "argument 1", b("x"), nil}}},
-		{"removed, empty", []string{"a", ""}, []string{"a"}, []Change{{KindArg, "argument 1", b(""), nil}}},
-		{"emptied", []string{"a", "x"}, []string{"a", ""}, []Change{{KindArg, "argument 1", b("x"), b("")}}},
-		{"bytes", []string{"a\xff"}, []string{"a\xfe"}, []Change{{KindArg, "command", b("a\xff"), b("a\xfe")}}},
+		{"the command", []string{"a", "x"}, []string{"b", "x"}, []Change{{KindArg, "command", b("a"), b("b"), false}}},
+		{"one argument", []string{"a", "x", "y"}, []string{"a", "x", "z"}, []Change{{KindArg, "argument 2", b("y"), b("z"), false}}},
+		{"added", []string{"a"}, []string{"a", "x"}, []Change{{KindArg, "argument 1", nil, b("x"), false}}},
+		{"added, empty", []string{"a"}, []string{"a", ""}, []Change{{KindArg, "argument 1", nil, b(""), false}}},
+		{"removed", []string{"a", "x"}, []string{"a"}, []Change{{KindArg, "argument 1", b("x"), nil, false}}},
+		{"removed, empty", []string{"a", ""}, []string{"a"}, []Change{{KindArg, "argument 1", b(""), nil, false}}},
+		{"emptied", []string{"a", "x"}, []string{"a", ""}, []Change{{KindArg, "argument 1", b("x"), b(""), false}}},
+		{"bytes", []string{"a\xff"}, []string{"a\xfe"}, []Change{{KindArg, "command", b("a\xff"), b("a\xfe"), false}}},
 		{
 			"split",
 			[]string{"c", "a b"},
 			[]string{"c", "a", "b"},
-			[]Change{{KindArg, "argument 1", b("a b"), b("a")}, {KindArg, "argument 2", nil, b("b")}},
+			[]Change{{KindArg, "argument 1", b("a b"), b("a"), false}, {KindArg, "argument 2", nil, b("b"), false}},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

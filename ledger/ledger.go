@@ -70,6 +70,7 @@ type Attempt struct {
 	OutputBytes int64  // bytes the command wrote, both streams, recorded or not
 	Truncated   bool   // not all of them are recorded
 	Files       int    // how many files Ledger.Files tells of
+	NoOutput    bool   // none of them was to be recorded, which is not Truncated
 }
 
 // Record is what a ledger knows of one ID. Its state, fingerprint and outcome
@@ -191,6 +192,7 @@ type Start struct {
 	Inputs      []byte
 	Owner       Owner
 	MaxOutput   int64 // bytes of output to keep; negative keeps all
+	NoOutput    bool  // keep none, because it is not wanted: it is only counted
 }
 
 // Execution is one attempt in progress.

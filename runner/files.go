@@ -40,6 +40,8 @@ var (
 	ErrTooMuch   = fmt.Errorf("it is more than %d MiB", maxAddition>>20)
 	ErrNotKept   = errors.New("it was not recorded")
 	ErrNoFile    = errors.New("the call has no such file")
+	ErrUnwanted  = errors.New("output is not to be stored")
+	ErrSecret    = errors.New("in it is what is to be redacted")
 )
 
 const (
@@ -133,8 +135,9 @@ func (e extent) added() ([]byte, fs.FileInfo, error) {
 }
 
 // additions returns what a command appended to its files: all that the ledger
-// ever gets to see of them. Two names of one file are one file.
-func additions(before []extent) (files []ledger.File, losses []Loss) {
+// ever gets to see of them. Two names of one file are one file. What holds a
+// secret is not kept at all: appended without it, it would be another outcome.
+func (c *Call) additions(before []extent) (files []ledger.File, losses []Loss) {
 	var seen []fs.FileInfo
 	for _, e := range before {
 		content, info, err := e.added()
@@ -142,6 +145,13 @@ func additions(before []extent) (files []ledger.File, losses []Loss) {
 			continue
 		}
 		seen = append(seen, info)
+		switch {
+		case err != nil:
+		case c.NoOutput:
+			err = ErrUnwanted
+		case c.Redact.Finds(content):
+			err = ErrSecret
+		}
 		file := ledger.File{Name: e.file.Name, Place: e.file.Place, Content: content}
 		if err != nil {
 			file.Content, file.Lost = nil, true

@@ -11,6 +11,7 @@ import (
 
 	"idem/ledger"
 	"idem/proc"
+	"idem/redact"
 )
 
 // Call is one call of `idem run`.
@@ -23,6 +24,11 @@ type Call struct {
 	Wait        bool          // wait while the key is running
 	WaitFor     time.Duration // at most so long; 0: as long as it takes
 	MaxOutput   int64         // bytes of output to keep, negative: all
+
+	// NoOutput keeps none of it. Redact says what is taken out of what is kept;
+	// Inputs are without it already. The live copy is whole.
+	NoOutput bool
+	Redact   *redact.Redactor
 
 	OK      Codes // exit statuses that are a success beside 0
 	Retries Retries
@@ -298,7 +304,7 @@ func (c *Call) attempt(ctx context.Context, claim ledger.Claim, rec ledger.Recor
 		return before, nil, err
 	}
 	e, err := claim.Begin(ctx, ledger.Start{
-		RunID: c.RunID(), Fingerprint: c.Fingerprint, Inputs: c.Inputs, Owner: c.Owner(), MaxOutput: c.MaxOutput,
+		RunID: c.RunID(), Fingerprint: c.Fingerprint, Inputs: c.Inputs, Owner: c.Owner(), MaxOutput: c.MaxOutput, NoOutput: c.NoOutput,
 	})
 	if err != nil {
 		if sig, ok := signals.Fatal(); ok {
@@ -323,7 +329,7 @@ func (c *Call) attempt(ctx context.Context, claim ledger.Claim, rec ledger.Recor
 		return res, end, nil
 	}
 	o := c.outcome(end)
-	o.Files, res.Losses = additions(files)
+	o.Files, res.Losses = c.additions(files)
 	res.Record.Current, res.Unrecorded = e.Finish(ctx, o)
 	return res, end, nil
 }
@@ -353,13 +359,15 @@ func (c *Call) outcome(end *proc.End) ledger.Outcome {
 
 func (c *Call) start(ctx context.Context, claim ledger.Claim, e ledger.Execution, rec ledger.Record, path string, signals *proc.Signals) (*proc.End, error) {
 	a := e.Attempt()
+	record, recorded := c.recorder(e)
+	defer recorded()
 	cmd := proc.Command{
 		Path: path, Args: c.Argv,
 		Env: c.Environ(Attempt{
 			ID: c.ID, Generation: rec.Generation, Number: a.Number, RunID: a.RunID, Fence: e.Fence(),
 		}),
 		Stdin: c.Stdin, OwnGroup: c.Timeout > 0, TTY: c.TTY,
-		Record:    func(stream proc.Stream, p []byte) { e.Write(ledger.Stream(stream), p) },
+		Record:    record,
 		Backlog:   c.Backlog,
 		KillAfter: c.KillAfter,
 	}

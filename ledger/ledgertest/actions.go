@@ -109,6 +109,7 @@ func (m *model) begin(t *rapid.T) {
 	id := m.heldID(t, false)
 	s := newStart()
 	s.Fingerprint = rapid.SampledFrom([]string{"h1:aa", "h1:bb"}).Draw(t, "fingerprint")
+	s.NoOutput = rapid.Bool().Draw(t, "no output")
 	s.Inputs = rapid.SliceOfN(rapid.Byte(), 0, 8).Draw(t, "inputs")
 	c := m.held[id].claim
 	var x pair[ledger.Execution]

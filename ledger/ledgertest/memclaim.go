@@ -38,7 +38,7 @@ func (c *memClaim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution,
 	x.fence = r.fence
 	x.attempt = ledger.Attempt{
 		Number: number, RunID: s.RunID, State: ledger.Running, Started: now(),
-		Fingerprint: s.Fingerprint, Inputs: slices.Clone(s.Inputs), Owner: s.Owner,
+		Fingerprint: s.Fingerprint, Inputs: slices.Clone(s.Inputs), Owner: s.Owner, NoOutput: s.NoOutput,
 	}
 	r.attempts = append(slices.Clone(r.attempts), x.attempt)
 	r.outputs[s.RunID] = x.out
@@ -79,6 +79,8 @@ func (x *memExecution) Write(s ledger.Stream, p []byte) {
 	defer x.m.mu.Unlock()
 	if len(p) > 0 {
 		x.out.size += int64(len(p))
+	}
+	if len(p) > 0 && !x.attempt.NoOutput {
 		x.out.chunks = append(x.out.chunks, ledger.Chunk{
 			Stream: s, At: time.Since(x.attempt.Started), Bytes: slices.Clone(p),
 		})
@@ -101,7 +103,7 @@ func (x *memExecution) Finish(_ context.Context, o ledger.Outcome) (ledger.Attem
 	a.State, a.Reason, a.ExitCode, a.Signal = o.State, o.Reason, o.ExitCode, o.Signal
 	a.Ended = now()
 	a.OutputBytes = x.out.size
-	a.Truncated = x.max >= 0 && x.out.size > x.max
+	a.Truncated = x.max >= 0 && x.out.size > x.max && !a.NoOutput
 	if a.Truncated {
 		x.out.truncate(x.max)
 	}

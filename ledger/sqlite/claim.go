@@ -242,7 +242,9 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 		return nil, err
 	}
 	// The monotonic clock counts from here; the record has the same instant.
-	e.spool = spool.NewWriter(s.MaxOutput, time.Now(), func() (*os.File, error) { return l.createSpool(s.RunID) })
+	if !s.NoOutput {
+		e.spool = spool.NewWriter(s.MaxOutput, time.Now(), func() (*os.File, error) { return l.createSpool(s.RunID) })
+	}
 	return e, nil
 }
 
@@ -268,8 +270,11 @@ func (e *execution) begin(ctx context.Context, tx *sql.Tx, s ledger.Start) error
 	}
 	row := attemptRow{record: now.rowid, a: ledger.Attempt{
 		Number: now.rec.Attempts, RunID: s.RunID, State: ledger.Running, Started: l.now().UTC(),
-		Fingerprint: s.Fingerprint, Inputs: s.Inputs, Owner: s.Owner,
+		Fingerprint: s.Fingerprint, Inputs: s.Inputs, Owner: s.Owner, NoOutput: s.NoOutput,
 	}}
+	if s.NoOutput {
+		row.place = placeRefused
+	}
 	if err := insertAttempt(ctx, tx, id, &row); err != nil {
 		return err
 	}
@@ -289,7 +294,7 @@ func (e *execution) begin(ctx context.Context, tx *sql.Tx, s ledger.Start) error
 // settleLost gives an attempt whose end nobody saw its place in the history.
 func settleLost(ctx context.Context, tx *sql.Tx, id ledger.ID, last attemptRow) error {
 	last.a.State, last.a.Reason = ledger.Failed, ledger.ReasonLost
-	last.a.Truncated = true // what was on its way to us is not recorded
+	last.a.Truncated = !last.a.NoOutput // what was on its way to us is not recorded
 	return settleAttempt(ctx, tx, id, last, ledger.Running)
 }
 
@@ -297,17 +302,17 @@ func settleLost(ctx context.Context, tx *sql.Tx, id ledger.ID, last attemptRow) 
 type execution struct {
 	claim  *claim
 	life   *os.File
-	spool  *spool.Writer
-	before recordRow   // as Abandon restores it,
-	lost   *attemptRow // and the attempt that Begin settled, if any
+	spool  *spool.Writer // nil: no output is wanted
+	unkept int64         // bytes of output that were not wanted
+	before recordRow     // as Abandon restores it,
+	lost   *attemptRow   // and the attempt that Begin settled, if any
 	record recordRow
 	row    attemptRow
 }
 
-func (e *execution) Attempt() ledger.Attempt         { return e.row.a }
-func (e *execution) Fence() int64                    { return e.record.rec.Fence }
-func (e *execution) Write(s ledger.Stream, p []byte) { e.spool.Write(s, p) }
-func (e *execution) Descriptors() []*os.File         { return []*os.File{e.life} }
+func (e *execution) Attempt() ledger.Attempt { return e.row.a }
+func (e *execution) Fence() int64            { return e.record.rec.Fence }
+func (e *execution) Descriptors() []*os.File { return []*os.File{e.life} }
 
 func (e *execution) endLife(reason ledger.Reason) {
 	e.claim.mu.Lock()
@@ -321,13 +326,14 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 	l := e.claim.ledger
 	ctx = context.WithoutCancel(ctx)
 	defer e.endLife(o.Reason)
-	sum, spoolErr := e.spool.Close(true)
+	sum, spoolErr := e.endOutput(true)
 	row := e.row
 	row.a.State, row.a.Reason, row.a.ExitCode, row.a.Signal = o.State, o.Reason, o.ExitCode, o.Signal
 	row.a.Ended = fromMicros(micros(l.now()))
 	row.a.OutputBytes, row.a.Truncated, row.a.Files = sum.Bytes, sum.Truncated, len(o.Files)
 	failpoint.Here("finish.output")
 	switch {
+	case row.a.NoOutput:
 	case sum.Inline != nil:
 		row.place, row.size, row.sum = placeInline, int64(len(sum.Inline)), sum.Sum
 	case sum.Size > 0 && spoolErr == nil && l.syncSpools() == nil:
@@ -359,6 +365,9 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 }
 
 func (r *attemptRow) dropOutput() {
+	if r.a.NoOutput {
+		return
+	}
 	r.place, r.size, r.sum = placeNone, 0, 0
 	r.a.Truncated = r.a.OutputBytes > 0
 }
@@ -407,7 +416,7 @@ func (e *execution) Abandon(ctx context.Context) error {
 	l, id := e.claim.ledger, e.claim.id
 	ctx = context.WithoutCancel(ctx)
 	defer e.endLife(ledger.ReasonExit)
-	_, _ = e.spool.Close(false)
+	_, _ = e.endOutput(false)
 	l.removeSpool(e.row.a.RunID)
 	failpoint.Here("abandon.before")
 	return l.explain(l.record(ctx, func(tx *sql.Tx) error {

@@ -51,9 +51,9 @@ func checkFS(dir string) error {
 }
 
 // unnamedFile makes a file in dir that never has a name, so that even a
-// kill -9 leaves nothing behind.
+// kill -9 leaves nothing behind. With O_EXCL none can be given to it later.
 func unnamedFile(dir string) (*os.File, error) {
-	f, err := os.OpenFile(dir, os.O_RDWR|unix.O_TMPFILE, 0o600)
+	f, err := os.OpenFile(dir, os.O_RDWR|os.O_EXCL|unix.O_TMPFILE, 0o600)
 	if err != nil {
 		return removedFile(dir) // not every file system can
 	}

@@ -39,6 +39,23 @@ func (l *Ledger) syncSpools() error { return syncDir(l.path("output")) }
 // elsewhere or was given up.
 func (l *Ledger) removeSpool(runID string) { _ = os.Remove(l.spoolPath(runID)) }
 
+// Write implements ledger.Execution.
+func (e *execution) Write(s ledger.Stream, p []byte) {
+	if e.spool == nil {
+		e.unkept += int64(len(p))
+		return
+	}
+	e.spool.Write(s, p)
+}
+
+// endOutput ends the recording; see spool.Writer.Close.
+func (e *execution) endOutput(sync bool) (spool.Summary, error) {
+	if e.spool == nil {
+		return spool.Summary{Bytes: e.unkept}, nil
+	}
+	return e.spool.Close(sync)
+}
+
 // Scratch returns a new file in the ledger's directory that has no name and so
 // is gone with its last descriptor.
 func (l *Ledger) Scratch() (*os.File, error) {
@@ -97,7 +114,8 @@ func freeSpace(f *os.File) (int64, error) {
 	return int64(st.Bavail) * int64(st.Bsize), nil
 }
 
-// removedFile is unnamedFile where the kernel has no such thing.
+// removedFile is unnamedFile where the kernel has no such thing. As long as the
+// file has a name, it is empty.
 func removedFile(dir string) (*os.File, error) {
 	f, err := os.CreateTemp(dir, "live-")
 	if err != nil {

@@ -18,6 +18,7 @@ const (
 	placeInline  = 1 // in outputs
 	placeFile    = 2 // in output/<run id>
 	placeNone    = 3 // nothing was or could be kept
+	placeRefused = 4 // nothing was to be kept
 )
 
 // recordRow is a row of records.
@@ -83,6 +84,7 @@ func (s *attemptScan) attempt(id ledger.ID) (attemptRow, error) {
 	r := s.row
 	r.a.Started, r.a.Ended = fromMicros(s.started), fromMicros(s.ended)
 	r.a.Owner.Host, r.a.Owner.User, r.a.Note = string(s.host), string(s.user), string(s.note)
+	r.a.NoOutput = r.place == placeRefused
 	if s.sum != r.checksum(id) {
 		return r, fmt.Errorf("%w: attempt %d of key %q", ledger.ErrCorrupt, r.a.Number, id.Key)
 	}

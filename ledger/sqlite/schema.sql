@@ -34,7 +34,7 @@ create table attempts (
 	output_bytes integer not null,
 	truncated integer not null,
 	files integer not null, -- how many rows of files it has
-	output_place integer not null, -- 0 none known, 1 in outputs, 2 in a file
+	output_place integer not null, -- 0 none known, 1 in outputs, 2 in a file, 3 none, 4 none wanted
 	output_size integer not null,
 	output_sum integer not null,
 	checksum integer not null,

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -162,6 +163,34 @@ func TestFindSecretWritesNothing(t *testing.T) {
 	}
 }
 
+// unnamed checks that a file has no name.
+func unnamed(t *testing.T, f *os.File) {
+	t.Helper()
+	info, err := f.Stat()
+	must(t, err)
+	if n := info.Sys().(*syscall.Stat_t).Nlink; n != 0 {
+		t.Errorf("it has %d names", n)
+	}
+}
+
+// What a command reads and writes lies raw in files below the ledger's
+// directory that have no name, also where the kernel cannot make them so.
+func TestRawFilesHaveNoName(t *testing.T) {
+	place := made(t)
+	before := look(t, place)
+	backlog, err := opened(t, place).Backlog()
+	must(t, err)
+	defer backlog.Close()
+	unnamed(t, backlog.File)
+	removed, err := removedFile(filepath.Join(place, "output"))
+	must(t, err)
+	defer removed.Close()
+	unnamed(t, removed)
+	if after := look(t, place); after != before {
+		t.Errorf("before:\n%safter:\n%s", before, after)
+	}
+}
+
 // The file for stdin is wanted before the first claim makes the ledger.
 func TestScratchOfAMissingLedger(t *testing.T) {
 	for name, place := range map[string]string{"missing": fresh(t), "there": made(t)} {
@@ -175,6 +204,7 @@ func TestScratchOfAMissingLedger(t *testing.T) {
 		if _, err := f.ReadAt(got, 0); err != nil || string(got) != "stdin" {
 			t.Errorf("%s: got %q, error %v", name, got, err)
 		}
+		unnamed(t, f)
 		entries, err := os.ReadDir(filepath.Join(place, "output"))
 		must(t, err)
 		for _, e := range entries {

@@ -31,10 +31,11 @@ var rooms = []struct {
 	may  []string
 }{
 	{".", []string{"cmd"}},
-	{"cmd", []string{"runner", "proc", "hashkey", "ledger", "ledger/sqlite", "ledger/postgres"}},
-	{"runner", []string{"ledger", "proc"}},
+	{"cmd", []string{"runner", "proc", "hashkey", "redact", "ledger", "ledger/sqlite", "ledger/postgres"}},
+	{"runner", []string{"ledger", "proc", "redact"}},
 	{"proc", []string{"internal/failpoint"}},
 	{"hashkey", nil},
+	{"redact", nil},
 	{"ledger", nil},
 	{"ledger/spool", []string{"ledger"}},
 	{"ledger/sqlite", []string{"ledger", "ledger/spool", "internal/failpoint"}},
@@ -120,7 +121,7 @@ func TestRulesBite(t *testing.T) {
 		{".", `import "idem/cmd"`, ""},
 		{".", `import "idem/runner"`, "imports idem/runner; . may import only cmd"},
 		{"runner", `import "idem/ledger"`, ""},
-		{"runner", `import "idem/ledger/sqlite"`, "imports idem/ledger/sqlite; runner may import only ledger, proc"},
+		{"runner", `import "idem/ledger/sqlite"`, "imports idem/ledger/sqlite; runner may import only ledger, proc, redact"},
 		{"ledger", `import "idem/hashkey"`, "imports idem/hashkey; ledger may import nothing of the module"},
 		{"util", ``, "util is no room of the architecture"},
 		{"scripts/gendoc", `import ("idem/cmd"; "os/exec"; "github.com/spf13/cobra/doc")`, ""},

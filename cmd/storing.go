@@ -1,0 +1,141 @@
+package cmd
+
+import (
+	"errors"
+	"os"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"idem/hashkey"
+	"idem/redact"
+)
+
+// storing are the flags that say what must not be remembered.
+type storing struct {
+	noStore   noStore
+	redact    []string
+	redactEnv []string
+}
+
+func (o *storing) flags(f *pflag.FlagSet) {
+	f.Var(&o.noStore, "no-store", "store none of `WHAT`: output (a replay then prints nothing), args (the command line and the values of --hash-value) or all; repeatable")
+	f.StringArrayVar(&o.redact, "redact", nil, "store and show [redacted] where `REGEX` matches; it is matched line by line; repeatable")
+	f.StringArrayVar(&o.redactEnv, "redact-env", nil, "and where the value of the environment variable `NAME` stands, or a line of it, from 4 bytes on; repeatable")
+}
+
+// noStore is the value of --no-store.
+type noStore struct{ output, args bool }
+
+func (n *noStore) String() string { return "" }
+func (n *noStore) Type() string   { return "WHAT" }
+
+// Set adds: that one flag should take back another would store a secret.
+func (n *noStore) Set(s string) error {
+	switch s {
+	case "output":
+		n.output = true
+	case "args":
+		n.args = true
+	case "all":
+		n.output, n.args = true, true
+	default:
+		return errors.New("want one of output, args, all")
+	}
+	return nil
+}
+
+// keeping says what is left of what is stored and shown. The zero keeping
+// leaves everything.
+type keeping struct {
+	no       noStore
+	redactor *redact.Redactor // nil: takes nothing out
+}
+
+// remember makes a.keep of the flags, before anything is stored or shown. key is
+// the one that the user gave, if any: as the namespace, it is stored as it is.
+func (a *app) remember(o *storing, key string) error {
+	a.keep = keeping{no: o.noStore}
+	if len(o.redact)+len(o.redactEnv) == 0 {
+		return nil
+	}
+	secrets, err := a.secrets(o.redactEnv)
+	if err != nil {
+		return err
+	}
+	for _, expr := range o.redact {
+		if _, err := redact.New([]string{expr}, nil); err != nil {
+			return usage("--redact %s: %v", quote(expr), err)
+		}
+	}
+	if a.keep.redactor, err = redact.New(o.redact, secrets); err != nil {
+		return err // unreachable: all were looked at
+	}
+	// What an expression matches may be in any message of ours, as digits are;
+	// the value of a secret has no business there.
+	if a.ui.secrets, err = redact.New(nil, secrets); err != nil {
+		return err
+	}
+	for name, value := range map[string]string{"key": key, "namespace": a.namespace} {
+		if a.keep.redactor.Finds([]byte(value)) {
+			return usage("in the %s is what --redact or --redact-env is to keep out of the ledger", name).
+				hint("it is stored and shown as it is: choose a name without a secret")
+		}
+	}
+	return nil
+}
+
+// secrets returns the values of environment variables.
+func (a *app) secrets(names []string) ([]string, error) {
+	var secrets []string
+	for _, name := range names {
+		if name == "" || strings.Contains(name, "=") {
+			return nil, usage("--redact-env wants the name of a variable, not %s", quote(name))
+		}
+		value, set := os.LookupEnv(name)
+		switch {
+		case !set:
+			a.ui.warn("--redact-env: there is no variable %s, so that nothing is redacted for it", escape(name))
+		case strings.TrimSpace(value) == "": // as where a CI system has no such secret
+			if a.ui.verbose {
+				a.ui.note("--redact-env: the variable %s is empty, so that nothing is redacted for it", escape(name))
+			}
+		default:
+			if err := redact.CheckSecret(value); err != nil {
+				return nil, usage("--redact-env: the value of %s %v", escape(name), err).
+					hint("say where it stands instead, such as --redact 'pin=\\S+', or store nothing: --no-store all")
+			}
+			secrets = append(secrets, value)
+		}
+	}
+	return secrets, nil
+}
+
+// inputs returns inputs as they are stored and shown.
+func (k keeping) inputs(in hashkey.Inputs) hashkey.Inputs {
+	if k.no.args {
+		in = in.Withhold()
+	}
+	if k.redactor != nil {
+		in = in.Hide(k.redactor.Bytes)
+	}
+	return in
+}
+
+// recorded returns inputs that are stored, maybe by a call that kept more, as
+// they may be shown.
+func (k keeping) recorded(stored []byte) []byte {
+	if !k.no.args && k.redactor == nil {
+		return stored
+	}
+	in, err := hashkey.Decode(stored)
+	if err != nil {
+		return stored // as such it is told
+	}
+	return k.inputs(in).Encode()
+}
+
+// argv returns a command line as it may be shown.
+func (k keeping) argv(argv []string) []string {
+	return k.inputs(hashkey.Argv(argv)).Argv()
+}

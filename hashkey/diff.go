@@ -1,0 +1,134 @@
+package hashkey
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+)
+
+// Change is one input that differs between two calls, or may.
+type Change struct {
+	Kind Kind
+	Name string // "command", "argument 2", "environment variable FOO"
+	// Old and New are the values, nil where the input is not among the others.
+	// Only those of arguments and given values are fit to be shown.
+	Old, New []byte
+	// Hidden tells that what there is to compare is alike, but not all there is:
+	// the rest was not to be stored. Old and New are nil if nothing was.
+	Hidden bool
+}
+
+// Diff returns what differs from old to new: arguments first, by position, then
+// everything else in the order of new, then what is only in old. It is for
+// inputs with two fingerprints: with one, nothing differs, hidden or not.
+func Diff(old, new Inputs) []Change {
+	changes := diffArgs(old.args(), new.args())
+	type id struct {
+		kind Kind
+		name string
+	}
+	was := map[id][]Part{} // what has no counterpart yet
+	for _, p := range old {
+		k := id{p.Kind, p.Name}
+		was[k] = append(was[k], p)
+	}
+	take := func(p Part) bool {
+		k := id{p.Kind, p.Name}
+		i := slices.IndexFunc(was[k], func(o Part) bool { return bytes.Equal(o.Value, p.Value) && !o.Hidden && !p.Hidden })
+		if i >= 0 {
+			was[k] = slices.Delete(was[k], i, i+1)
+		}
+		return i >= 0
+	}
+	var left Inputs
+	for _, p := range new {
+		if p.Kind != KindArg && !take(p) {
+			left = append(left, p)
+		}
+	}
+	for _, p := range left {
+		k := id{p.Kind, p.Name}
+		if len(was[k]) == 0 {
+			changes = append(changes, Change{Kind: p.Kind, Name: p.label(), New: p.Value})
+			continue
+		}
+		if c, differs := compare(was[k][0], p); differs {
+			c.Name = p.label()
+			changes = append(changes, c)
+		}
+		was[k] = was[k][1:]
+	}
+	for _, p := range old {
+		if k := (id{p.Kind, p.Name}); p.Kind != KindArg && len(was[k]) > 0 {
+			changes = append(changes, Change{Kind: p.Kind, Name: p.label(), Old: was[k][0].Value})
+			was[k] = was[k][1:]
+		}
+	}
+	return changes
+}
+
+// compare tells whether two states of one input differ, or may.
+func compare(old, new Part) (Change, bool) {
+	c := Change{Kind: new.Kind, Old: old.Value, New: new.Value}
+	switch {
+	case old.withheld() || new.withheld():
+		return Change{Kind: new.Kind, Hidden: true}, true
+	case !bytes.Equal(old.Value, new.Value):
+		return c, true
+	}
+	c.Hidden = old.Hidden || new.Hidden
+	return c, c.Hidden
+}
+
+// label names an input that is no argument for people.
+func (p Part) label() string {
+	switch p.Kind {
+	case KindEnv:
+		return "environment variable " + p.Name
+	case KindFile:
+		return "file " + p.Name
+	case KindCwd:
+		return "working directory"
+	case KindValue:
+		return "value " + p.Name
+	default:
+		return string(p.Kind)
+	}
+}
+
+func (in Inputs) args() Inputs {
+	var args Inputs
+	for _, p := range in {
+		if p.Kind == KindArg {
+			args = append(args, p)
+		}
+	}
+	return args
+}
+
+func diffArgs(was, is Inputs) []Change {
+	if was.Withheld() || is.Withheld() {
+		return []Change{{Kind: KindArg, Name: "command line", Hidden: true}}
+	}
+	var changes []Change
+	for i := range max(len(was), len(is)) {
+		c := Change{Kind: KindArg}
+		differs := true
+		switch {
+		case i >= len(was):
+			c.New = is[i].Value
+		case i >= len(is):
+			c.Old = was[i].Value
+		default:
+			c, differs = compare(was[i], is[i])
+		}
+		c.Name = "command"
+		if i > 0 {
+			c.Name = fmt.Sprintf("argument %d", i)
+		}
+		if differs {
+			changes = append(changes, c)
+		}
+	}
+	return changes
+}

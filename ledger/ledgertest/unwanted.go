@@ -1,0 +1,68 @@
+package ledgertest
+
+import "idem/ledger"
+
+var unwantedCases = []testCase{
+	{"NoOutputKeepsNothing", noOutputKeepsNothing, nil},
+	{"NoOutputOfInterrupted", noOutputOfInterrupted, nil},
+	{"NoOutputOfOneAttempt", noOutputOfOneAttempt, nil},
+}
+
+func (k *kit) beginUnwanted(c ledger.Claim) ledger.Execution {
+	k.Helper()
+	s := newStart()
+	s.NoOutput = true
+	return k.beginWith(c, s)
+}
+
+// noOutputKeepsNothing: output that is not wanted is counted, nothing of it is
+// there while it runs or later, and that is told apart from what was cut.
+func noOutputKeepsNothing(k *kit) {
+	id := key("k")
+	for _, n := range []int{0, 1, 40 << 10, 300 << 10} {
+		c := k.claim(k.a, id)
+		x := k.beginUnwanted(c)
+		write(x, pieces(n))
+		if ps := k.output(k.b, id, x.Attempt().RunID); len(ps) != 0 || !x.Attempt().NoOutput {
+			k.Errorf("wrote %d bytes that are not wanted: %d pieces are read, and the attempt says %t", n, len(ps), x.Attempt().NoOutput)
+		}
+		a := k.finish(x, success)
+		k.release(c)
+		if a.OutputBytes != int64(n) || a.Truncated || !a.NoOutput {
+			k.Errorf("wrote %d bytes that are not wanted: %+v", n, a)
+		}
+		k.same(k.get(k.b, id).Current, a, "attempt without output")
+		if ps := k.output(k.b, id, a.RunID); len(ps) != 0 {
+			k.Errorf("wrote %d bytes that are not wanted, %d pieces are read", n, len(ps))
+		}
+	}
+}
+
+func noOutputOfInterrupted(k *kit) {
+	id := key("k")
+	c := k.claim(k.a, id)
+	x := k.beginUnwanted(c)
+	write(x, pieces(300<<10))
+	k.release(c)
+	k.run(k.b, id, success)
+	lost := k.attempts(k.a, id)[0]
+	if !lost.NoOutput || lost.Truncated || lost.Reason != ledger.ReasonLost {
+		k.Errorf("a lost attempt without output: %+v", lost)
+	}
+	if ps := k.output(k.b, id, lost.RunID); len(ps) != 0 {
+		k.Errorf("%d pieces are read of output that was not wanted", len(ps))
+	}
+}
+
+// noOutputOfOneAttempt: each attempt is for itself.
+func noOutputOfOneAttempt(k *kit) {
+	id, ps := key("k"), pieces(100)
+	c := k.claim(k.a, id)
+	k.finish(k.beginUnwanted(c), failure)
+	k.release(c)
+	k.exactly(id, k.record(id, ps, -1), ps)
+	k.mark(k.a, id, ledger.None)
+	if k.get(k.b, id).Current.NoOutput {
+		k.Error("a mark has no output that could be unwanted")
+	}
+}

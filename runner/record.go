@@ -1,0 +1,25 @@
+package runner
+
+import (
+	"idem/ledger"
+	"idem/proc"
+	"idem/redact"
+)
+
+// recorder returns what takes the command's output to the ledger, and what says
+// that no more will come. Of what it holds back, because it may be the
+// beginning of what must not be stored, nothing is stored before that.
+func (c *Call) recorder(e ledger.Execution) (record func(proc.Stream, []byte), end func()) {
+	if c.Redact == nil || c.NoOutput {
+		return func(s proc.Stream, p []byte) { e.Write(ledger.Stream(s), p) }, func() {}
+	}
+	streams := map[proc.Stream]*redact.Stream{}
+	for _, s := range []proc.Stream{proc.Stdout, proc.Stderr} {
+		streams[s] = c.Redact.Stream(func(p []byte) { e.Write(ledger.Stream(s), p) })
+	}
+	return func(s proc.Stream, p []byte) { streams[s].Write(p) },
+		func() {
+			streams[proc.Stdout].Flush()
+			streams[proc.Stderr].Flush()
+		}
+}
