@@ -64,7 +64,7 @@ func (a *app) runCommand() *cobra.Command {
 		identity:      newIdentity(),
 		policyFlags:   newPolicyFlags(),
 		replay:        choice{value: "all", of: []string{"all", "stdout", "stderr", "none"}},
-		maxOutput:     size{bytes: 64 << 20, text: "64MiB"},
+		maxOutput:     defaultMaxOutput,
 		metaFD:        noMetaFD,
 		exitCodes:     exitCodes{},
 		onLedgerError: choice{value: "refuse", of: []string{"refuse", "run"}},
@@ -227,14 +227,18 @@ func (a *app) call(o *runOptions, in identified, policy runner.Policy, argv []st
 		RunID: newRunID, Owner: owner, Now: time.Now,
 		Environ: func(at runner.Attempt) []string {
 			token := hashkey.Token(id.Namespace, id.Key, id.Window, at.Generation).String()
-			return environ(map[string]string{
+			set := map[string]string{
 				"IDEM_KEY": id.Key, "IDEM_NAMESPACE": id.Namespace, "IDEM_WINDOW": id.Window,
-				"IDEM_RUN_ID": at.RunID, "IDEM_ATTEMPT": strconv.Itoa(at.Number), "IDEM_FENCE": strconv.FormatInt(at.Fence, 10),
 				"IDEM_LEDGER": l.Dir(), "IDEM_TOKEN": token, "IDEM_TOKEN_HEX": strings.ReplaceAll(token, "-", ""),
 				"IDEM_CHAIN": strings.TrimPrefix(chain+":"+link, ":"),
-			})
+			}
+			if at.Number > 0 {
+				set["IDEM_RUN_ID"], set["IDEM_ATTEMPT"], set["IDEM_FENCE"] = at.RunID, strconv.Itoa(at.Number), strconv.FormatInt(at.Fence, 10)
+			}
+			return environ(set)
 		},
 		Stdin: in.stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Probe: o.probe, ProbeTimeout: o.probeTimeout.Duration,
 		Backlog: func() (proc.Backlog, error) {
 			b, err := l.Backlog()
 			if err != nil {
@@ -319,12 +323,12 @@ func owner() ledger.Owner {
 }
 
 // environ returns our environment with the given variables in place of what
-// they were.
+// they were, and without what an outer idem says of its attempt.
 func environ(set map[string]string) []string {
 	var env []string
 	for _, kv := range os.Environ() {
 		name, _, _ := strings.Cut(kv, "=")
-		if _, ours := set[name]; !ours {
+		if _, ours := set[name]; !ours && name != "IDEM_RUN_ID" && name != "IDEM_ATTEMPT" && name != "IDEM_FENCE" {
 			env = append(env, kv)
 		}
 	}

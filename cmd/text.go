@@ -129,6 +129,8 @@ func ending(a ledger.Attempt) string {
 		return "ended unseen"
 	case a.Reason == ledger.ReasonMarked:
 		return "was marked " + markName(a.State)
+	case a.Reason == ledger.ReasonProbed:
+		return "was found done by the probe"
 	case a.Reason == ledger.ReasonTimeout:
 		return "was ended by --timeout"
 	case a.Signal != 0:

@@ -62,6 +62,14 @@ var ages = []age{
 	{time.Hour, -1000 * time.Hour, false},
 }
 
+// agesOf are those that are worth trying: only a success expires.
+func agesOf(state string) []age {
+	if state == "succeeded" {
+		return ages
+	}
+	return []age{ages[0], ages[5]}
+}
+
 // finals are sets of statuses, with whether exit3 is in them.
 var finals = map[string]bool{"": false, "3": true, "0-2,4-255": false, "1,2-4": true}
 
@@ -77,12 +85,44 @@ type situation struct {
 	force, nested                        bool
 	final                                string
 	limit                                int
+	probe                                probing
+}
+
+// A probing is what a policy says of a probe, and what the probe has said.
+type probing struct {
+	given, first bool
+	answer       Answer
+}
+
+// probings are all there can be. An answer comes only with the claim.
+var probings = []probing{
+	{}, {first: true},
+	{given: true},
+	{given: true, answer: IsDone}, {given: true, answer: NotDone}, {given: true, answer: CannotTell},
+	{given: true, first: true},
+	{given: true, first: true, answer: IsDone}, {given: true, first: true, answer: NotDone}, {given: true, first: true, answer: CannotTell},
+}
+
+// probingsOf are those that are worth trying: all where a probe may be asked, and
+// of a success, which it may have told of.
+func probingsOf(state string) []probing {
+	if state == "failed" || state == "retry" {
+		return []probing{probings[0], probings[6], probings[7]}
+	}
+	return probings
+}
+
+// asks tells whether the probe is given and may be asked about the key.
+func (s situation) asks() bool {
+	unknown := s.state == "running" || s.state == "interrupted" || s.probe.first && (s.state == "none" || s.state == "forgotten")
+	return s.probe.given && unknown
 }
 
 func (s situation) policy() Policy {
 	p := Policy{
 		OnFailure: s.onFailure, OnInterrupted: s.onInterrupted, OnMismatch: s.onMismatch,
 		Force: s.force, Nested: s.nested, TTL: s.age.ttl, MaxAttempts: s.limit,
+		Probe: s.probe.given, ProbeFirst: s.probe.first, Answer: s.probe.answer,
 	}
 	if s.final != "" {
 		p.Final, _ = ParseCodes(s.final)
@@ -102,7 +142,7 @@ func situations() iter.Seq[situation] {
 	return func(yield func(situation) bool) {
 		for _, state := range states {
 			for _, same := range bools {
-				for _, age := range ages {
+				for _, age := range agesOf(state) {
 					for s := range choices(situation{state: state, same: same, age: age}) {
 						if !yield(s) {
 							return
@@ -123,8 +163,10 @@ func choices(s situation) iter.Seq[situation] {
 						for _, s.nested = range bools {
 							for s.final = range finals {
 								for s.limit = range limits {
-									if !yield(s) {
-										return
+									for _, s.probe = range probingsOf(s.state) {
+										if !yield(s) {
+											return
+										}
 									}
 								}
 							}
@@ -147,23 +189,40 @@ func (s situation) exhausted() bool { return limits[s.limit] && !s.force }
 
 // design is the table of DESIGN 3, first matching row first. A nil field is any.
 var design = []designRow{
-	{[]string{"none", "forgotten"}, false, nil, Decision{Claim, NeverRun}, Decision{Execute, NeverRun}},
-	{[]string{"running", "interrupted"}, false, func(s situation) bool { return s.nested }, Decision{Refuse, Recursive}, Decision{Refuse, Recursive}},
+	{fresh, false, answered(NotAsked), Decision{Claim, NeverRun}, Decision{Probe, NeverRun}},
+	{fresh, false, answered(IsDone), Decision{Claim, NeverRun}, Decision{Settle, Probed}},
+	{fresh, false, refusing(CannotTell), Decision{Claim, NeverRun}, Decision{Refuse, Undecided}},
+	{fresh, false, nil, Decision{Claim, NeverRun}, Decision{Execute, NeverRun}},
+	{open, false, func(s situation) bool { return s.nested }, Decision{Refuse, Recursive}, Decision{Refuse, Recursive}},
 	{[]string{"succeeded"}, false, func(s situation) bool { return s.age.expired }, Decision{Claim, Expired}, Decision{Execute, Expired}},
 	{[]string{"succeeded", "failed", "retry"}, true, func(s situation) bool { return s.onMismatch == Rerun }, Decision{Claim, Mismatch}, Decision{Execute, Mismatch}},
 	{nil, true, nil, Decision{Refuse, Mismatch}, Decision{Refuse, Mismatch}},
 	{[]string{"retry"}, false, situation.exhausted, Decision{Refuse, Exhausted}, Decision{Refuse, Exhausted}},
 	{[]string{"retry"}, false, nil, Decision{Claim, Retry}, Decision{Execute, Retry}},
-	{[]string{"running", "interrupted"}, false, func(s situation) bool { return s.onInterrupted == Rerun && s.exhausted() }, Decision{Claim, Busy}, Decision{Refuse, Exhausted}},
-	{[]string{"running", "interrupted"}, false, func(s situation) bool { return s.onInterrupted == Rerun }, Decision{Claim, Busy}, Decision{Execute, Interrupted}},
-	{[]string{"running", "interrupted"}, false, nil, Decision{Claim, Busy}, Decision{Refuse, Interrupted}},
+	{open, false, answered(NotAsked), Decision{Claim, Busy}, Decision{Probe, Interrupted}},
+	{open, false, answered(IsDone), Decision{Claim, Busy}, Decision{Settle, Probed}},
+	{open, false, refusing(CannotTell), Decision{Claim, Busy}, Decision{Refuse, Interrupted}},
+	{open, false, func(s situation) bool { return !s.asks() && s.onInterrupted != Rerun }, Decision{Claim, Busy}, Decision{Refuse, Interrupted}},
+	{open, false, situation.exhausted, Decision{Claim, Busy}, Decision{Refuse, Exhausted}},
+	{open, false, nil, Decision{Claim, Busy}, Decision{Execute, Interrupted}},
 	{nil, false, func(s situation) bool { return s.force }, Decision{Claim, Forced}, Decision{Execute, Forced}},
+	{[]string{"succeeded"}, false, func(s situation) bool { return s.probe.answer == IsDone }, Decision{Replay, Probed}, Decision{Replay, Probed}},
 	{[]string{"succeeded"}, false, nil, Decision{Replay, Succeeded}, Decision{Replay, Succeeded}},
 	{nil, false, func(s situation) bool { return finals[s.final] }, Decision{Replay, Final}, Decision{Replay, Final}},
 	{nil, false, func(s situation) bool { return s.onFailure == ReplayIt }, Decision{Replay, FailedIt}, Decision{Replay, FailedIt}},
 	{nil, false, func(s situation) bool { return s.onFailure == RefuseIt }, Decision{Refuse, FailedIt}, Decision{Refuse, FailedIt}},
 	{nil, false, situation.exhausted, Decision{Refuse, Exhausted}, Decision{Refuse, Exhausted}},
 	{[]string{"failed"}, false, nil, Decision{Claim, FailedIt}, Decision{Execute, FailedIt}},
+}
+
+var fresh, open = []string{"none", "forgotten"}, []string{"running", "interrupted"}
+
+func answered(a Answer) func(situation) bool {
+	return func(s situation) bool { return s.asks() && s.probe.answer == a }
+}
+
+func refusing(a Answer) func(situation) bool {
+	return func(s situation) bool { return s.asks() && s.probe.answer == a && s.onInterrupted != Rerun }
 }
 
 func TestDecideIsTheTableOfTheDesign(t *testing.T) {
@@ -190,19 +249,67 @@ func TestDecideIsTheTableOfTheDesign(t *testing.T) {
 }
 
 func TestEveryDecisionIsSoundAndHasAReason(t *testing.T) {
-	reasons := []Reason{NeverRun, Retry, Forced, Mismatch, Succeeded, FailedIt, Busy, Interrupted, Recursive, Expired, Final, Exhausted}
+	reasons := []Reason{NeverRun, Retry, Forced, Mismatch, Succeeded, FailedIt, Busy, Interrupted, Recursive, Expired, Final, Exhausted, Probed, Undecided}
 	for s := range situations() {
 		without, holding := s.decide(false), s.decide(true)
 		for _, d := range []Decision{without, holding} {
-			if !slices.Contains([]Action{Claim, Execute, Replay, Refuse}, d.Action) || !slices.Contains(reasons, d.Reason) {
+			if !slices.Contains([]Action{Claim, Probe, Settle, Execute, Replay, Refuse}, d.Action) || !slices.Contains(reasons, d.Reason) {
 				t.Errorf("%+v: got %v", s, d)
 			}
 		}
-		if without.Action == Execute {
-			t.Errorf("%+v: executes without the claim", s)
+		if slices.Contains([]Action{Probe, Settle, Execute}, without.Action) {
+			t.Errorf("%+v: got %s without the claim", s, without.Action)
 		}
 		if holding.Action == Claim {
 			t.Errorf("%+v: claims what it holds", s)
+		}
+		if holding.Action == Probe && (!s.probe.given || s.probe.answer != NotAsked) {
+			t.Errorf("%+v: asks a probe that is not there or has answered", s)
+		}
+		if holding.Action == Settle && s.probe.answer != IsDone {
+			t.Errorf("%+v: records a success that the probe has not told of", s)
+		}
+	}
+}
+
+// What a probe says counts only where it would have been asked, but for the
+// reason of a success.
+func TestAnswersCountWhereTheyAreAskedFor(t *testing.T) {
+	for s := range situations() {
+		unasked := s
+		unasked.probe.answer = NotAsked
+		if unasked.decide(true).Action == Probe || s.probe.answer == NotAsked {
+			continue
+		}
+		if got, want := s.decide(true), unasked.decide(true); got.Action != want.Action || got.Reason != want.Reason && got.Reason != Probed {
+			t.Errorf("%+v: got %v, want %v", s, got, want)
+		}
+	}
+}
+
+// What was settled without inputs counts for any call, in every state.
+func TestUnboundIsAnyCall(t *testing.T) {
+	for s := range situations() {
+		if s.state == "none" || s.state == "forgotten" || !s.same {
+			continue
+		}
+		rec := recordIn(s.state, true)
+		rec.Current.Fingerprint = ""
+		for _, holding := range bools {
+			if got, want := Decide(rec, ours, holding, s.policy(), began.Add(s.age.age)), s.decide(holding); got != want {
+				t.Fatalf("%+v, holding %t: got %v, want %v", s, holding, got, want)
+			}
+		}
+	}
+}
+
+// A key that was settled before it ever ran has a record all the same.
+func TestMarkedForRetryBeforeTheFirstRun(t *testing.T) {
+	rec := recordIn("retry", true)
+	rec.Attempts = 0
+	for fingerprint, want := range map[string]Decision{ours: {Claim, Retry}, theirs: {Refuse, Mismatch}} {
+		if got := Decide(rec, fingerprint, false, Policy{Probe: true, ProbeFirst: true}, began); got != want {
+			t.Errorf("got %v, want %v", got, want)
 		}
 	}
 }
@@ -217,6 +324,7 @@ func TestOnlyTheClaimTellsInterrupted(t *testing.T) {
 			if holding != without {
 				t.Errorf("%+v: got %v without the claim and %v with it", s, without, holding)
 			}
+		case s.asks():
 		case without.Reason == Busy:
 			if holding != (Decision{Execute, Interrupted}) && holding != (Decision{Refuse, Interrupted}) && holding != (Decision{Refuse, Exhausted}) {
 				t.Errorf("%+v: got %v with the claim", s, holding)

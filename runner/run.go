@@ -43,11 +43,18 @@ type Call struct {
 	// QuietOK holds the output back, live and replayed, unless the call fails.
 	QuietOK bool
 
-	// Backlog makes a place for live output that its reader does not take yet.
+	// Probe is the shell command that Policy.Probe is about; it is ended after
+	// ProbeTimeout, if that is not 0.
+	Probe        string
+	ProbeTimeout time.Duration
+
+	// Backlog makes a place for live output that its reader does not take yet,
+	// and for what a probe prints.
 	Backlog func() (proc.Backlog, error)
 }
 
-// Attempt is what a command is told about the attempt that it is.
+// Attempt is what a command is told about the attempt that it is, and a probe
+// about the one that it is asked for: Number is 0 when there was none.
 type Attempt struct {
 	ID         ledger.ID
 	Generation int64
@@ -66,6 +73,8 @@ type Result struct {
 	// Leftover tells, with Busy, that only processes of the earlier attempt's
 	// command are alive.
 	Leftover bool
+	// Probed is how the probe ended, nil when none was asked.
+	Probed *ProbeEnd
 	// Status is how the command ended just now, with Execute.
 	Status proc.Status
 	// Fatal is a signal that came for idem itself while no command was running
@@ -153,13 +162,20 @@ func (c *Call) claimed(ctx context.Context, l ledger.Ledger, claim ledger.Claim,
 		return Result{}, err
 	}
 	d := c.decide(rec, true)
+	var end *ProbeEnd
+	if d.Action == Probe {
+		if rec, d, end, err = c.probe(ctx, claim, rec); err != nil {
+			return Result{}, err
+		}
+	}
+	var res Result
 	if d.Action == Execute {
-		return c.execute(ctx, l, claim, rec, d, path)
+		res, err = c.execute(ctx, l, claim, rec, d, path)
+	} else if err = claim.Release(); err == nil {
+		res, err = c.settled(ctx, l, rec, d)
 	}
-	if err := claim.Release(); err != nil {
-		return Result{}, err
-	}
-	return c.settled(ctx, l, rec, d)
+	res.Probed = end
+	return res, err
 }
 
 // settled is for a call that runs nothing.
@@ -310,10 +326,20 @@ func (c *Call) start(ctx context.Context, claim ledger.Claim, e ledger.Execution
 	if i, ok := e.(ledger.Inheriting); ok {
 		cmd.Inherit = i.Descriptors()
 	}
-	if lost := claim.Lost(); lost != nil {
+	ctx, cancel := whileHeld(ctx, claim)
+	defer cancel()
+	if c.Timeout > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithCancel(ctx)
+		ctx, cancel = context.WithTimeout(ctx, c.Timeout)
 		defer cancel()
+	}
+	return cmd.Run(ctx, signals)
+}
+
+// whileHeld ends a context when the claim can no longer be kept.
+func whileHeld(ctx context.Context, claim ledger.Claim) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	if lost := claim.Lost(); lost != nil {
 		go func() {
 			select {
 			case <-lost:
@@ -322,10 +348,5 @@ func (c *Call) start(ctx context.Context, claim ledger.Claim, e ledger.Execution
 			}
 		}()
 	}
-	if c.Timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.Timeout)
-		defer cancel()
-	}
-	return cmd.Run(ctx, signals)
+	return ctx, cancel
 }

@@ -282,15 +282,7 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 	row := e.row
 	row.a.State, row.a.Reason, row.a.ExitCode, row.a.Signal = o.State, o.Reason, o.ExitCode, o.Signal
 	row.a.Ended = fromMicros(micros(l.now()))
-	row.a.OutputBytes, row.a.Truncated = sum.Bytes, sum.Truncated
-	switch {
-	case sum.Inline != nil:
-		row.place, row.size, row.sum = placeInline, int64(len(sum.Inline)), sum.Sum
-	case sum.Size > 0 && spoolErr == nil && l.syncSpools() == nil:
-		row.place, row.size, row.sum = placeFile, sum.Size, sum.Sum
-	default:
-		row.dropOutput()
-	}
+	row.keepOutput(sum, sum.Inline != nil || spoolErr == nil && l.syncSpools() == nil)
 	err := e.finish(ctx, row, sum.Inline)
 	switch {
 	case err == nil, errors.Is(err, ledger.ErrLost), errors.Is(err, errUnknown):
@@ -313,46 +305,20 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 	return row.a, l.explain(err)
 }
 
-func (r *attemptRow) dropOutput() {
-	r.place, r.size, r.sum = placeNone, 0, 0
-	r.a.Truncated = r.a.OutputBytes > 0
-}
-
 // finishPatience is how long an outcome waits for its turn to be recorded.
 const finishPatience = 10 * time.Minute
 
-// errUnknown: nobody can say whether an outcome was committed.
-var errUnknown = errors.New("and the ledger cannot be read back")
-
-// finish commits the outcome. When the commit fails, what it did is unknown:
-// the row is read back and decides.
+// finish commits the outcome.
 func (e *execution) finish(ctx context.Context, row attemptRow, inline []byte) error {
 	l, id := e.claim.ledger, e.claim.id
-	err := l.write(ctx, func(tx *sql.Tx) error {
+	err := l.commit(ctx, id, &row, func(tx *sql.Tx) error {
 		if err := settleAttempt(ctx, tx, id, row, ledger.Running); err != nil {
 			return err
 		}
-		if len(inline) == 0 {
-			return nil
-		}
-		_, err := tx.ExecContext(ctx, "insert into outputs (attempt, frames) values (?,?)", row.rowid, inline)
-		return err
+		return insertOutput(ctx, tx, row, inline)
 	})
-	if err == nil {
-		return nil
-	}
-	var now attemptRow
-	db, readErr := l.database(ctx)
-	if readErr == nil {
-		now, readErr = readAttempt(ctx, db, id, row.rowid)
-	}
-	switch {
-	case readErr == nil && now.a.RunID == row.a.RunID && now.checksum(id) == row.checksum(id):
-		return nil // it was done all the same
-	case errors.Is(err, ledger.ErrChanged):
+	if errors.Is(err, ledger.ErrChanged) {
 		return fmt.Errorf("%w (run %s)", ledger.ErrLost, row.a.RunID)
-	case readErr != nil:
-		return fmt.Errorf("%w, %w: %w", err, errUnknown, readErr)
 	}
 	return err
 }
