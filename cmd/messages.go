@@ -112,7 +112,7 @@ func busyFailure(rec ledger.Record, leftover bool) *failure {
 // interruptedFailure is for a key whose outcome is unknown; probed is what a
 // probe said to that, nil when none was asked.
 func interruptedFailure(rec ledger.Record, probed *runner.ProbeEnd) *failure {
-	cur, key := rec.Current, keyArg(rec.ID.Key)
+	cur, key := rec.Current, recordArgs(rec.ID)
 	text := ""
 	if probed != nil {
 		text = "; the probe cannot tell: it " + probeText(*probed)
@@ -129,7 +129,7 @@ func interruptedFailure(rec ledger.Record, probed *runner.ProbeEnd) *failure {
 
 func undecidedFailure(rec ledger.Record, probed runner.ProbeEnd) *failure {
 	return fail(exitInterrupted, "key %s was never run here, and the probe cannot tell whether it is done: it %s", quote(rec.ID.Key), probeText(probed)).
-		hint("a probe exits with 0 for done and with 1 for not done; to settle the key by hand: idem mark done %s", keyArg(rec.ID.Key))
+		hint("a probe exits with 0 for done and with 1 for not done; to settle the key by hand: idem mark done %s", recordArgs(rec.ID))
 }
 
 func probeText(p runner.ProbeEnd) string {

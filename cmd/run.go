@@ -182,8 +182,8 @@ func (a *app) notStarted(o *runOptions, meta *meta, id ledger.ID, argv []string,
 	if errors.As(err, &start) && o.wait.looksLost(argv[0]) {
 		f.hint("the duration of --wait is written behind an equals sign: --wait=%s", argv[0])
 	}
-	// A key that has succeeded is not run again because its output is damaged,
-	// and a stdin that was read for its digest cannot be read again.
+	// A key that is done is not run again because its output is damaged or the
+	// probe's word cannot be recorded, and a stdin that was read for its digest cannot be read again.
 	var replay *runner.ReplayError
 	if o.onLedgerError.value == "run" && f.code == exitLedger && !errors.As(err, &replay) && !o.hashStdin {
 		a.ui.line(a.ui.stderr, "warning: ", "%v; the command runs without a record, as --on-ledger-error says", err)

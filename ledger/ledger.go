@@ -65,8 +65,8 @@ type Attempt struct {
 	Signal      int    // the signal's number, 0 without one
 	Started     time.Time
 	Ended       time.Time // zero while running, and when nobody saw the end
-	Fingerprint string // empty in a mark that counts for any call
-	Inputs      []byte // what the fingerprint was made of; opaque to a ledger
+	Fingerprint string    // empty in a mark that counts for any call
+	Inputs      []byte    // what the fingerprint was made of; opaque to a ledger
 	Owner       Owner
 	Note        string // of a mark
 	OutputBytes int64  // bytes the command wrote, both streams, recorded or not

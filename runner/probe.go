@@ -47,13 +47,16 @@ func (c *Call) probe(ctx context.Context, claim ledger.Claim, rec ledger.Record)
 		return rec, d, end, nil
 	}
 	if out.err != nil {
-		return rec, d, end, out.err
+		return rec, d, end, &ReplayError{out.err}
 	}
 	rec.Current, err = claim.Mark(ctx, ledger.Mark{
 		Expect: rec, State: ledger.Succeeded, Reason: ledger.ReasonProbed, RunID: c.RunID(), Owner: c.Owner(),
 		Fingerprint: c.Fingerprint, Inputs: c.Inputs, Stdout: out.reader(), MaxOutput: c.MaxOutput,
 	})
-	return rec, answered.decide(rec, true), end, err
+	if err != nil {
+		return rec, d, end, &ReplayError{err}
+	}
+	return rec, answered.decide(rec, true), end, nil
 }
 
 // ask runs the probe. A signal that is meant to end idem goes to the probe as
@@ -90,7 +93,10 @@ func (c *Call) ask(ctx context.Context, claim ledger.Claim, rec ledger.Record, o
 	if sig, ok := signals.Seen(); ok {
 		return nil, &proc.SignalError{Signal: sig}
 	}
-	if end == nil {
+	switch {
+	case end == nil && ctx.Err() != nil: // before it was started
+		return &ProbeEnd{Stopped: true}, nil
+	case end == nil:
 		return nil, err
 	}
 	return &ProbeEnd{Status: end.Status, Stopped: end.Stopped, Lost: err}, nil

@@ -171,7 +171,9 @@ func (c *Call) claimed(ctx context.Context, l ledger.Ledger, claim ledger.Claim,
 	var res Result
 	if d.Action == Execute {
 		res, err = c.execute(ctx, l, claim, rec, d, path)
-	} else if err = claim.Release(); err == nil {
+	} else if err = claim.Release(); err != nil {
+		err = &ReplayError{err}
+	} else {
 		res, err = c.settled(ctx, l, rec, d)
 	}
 	res.Probed = end
@@ -188,8 +190,9 @@ func (c *Call) settled(ctx context.Context, l ledger.Ledger, rec ledger.Record, 
 	return res, err
 }
 
-// ReplayError says that the outcome of a key is known, but its recorded output
-// cannot be read.
+// ReplayError says that the ledger has failed a call that is decided and starts
+// nothing: the recorded output cannot be read, or what the probe has said cannot
+// be recorded.
 type ReplayError struct{ Err error }
 
 func (e *ReplayError) Error() string { return e.Err.Error() }
