@@ -1,7 +1,9 @@
 package runner
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -161,5 +163,26 @@ func TestProbeIsToldOfTheAttempt(t *testing.T) {
 	c := k.asking("echo $ATTEMPT $RUN $GENERATION; cat; test ! -t 0")
 	if o := k.first(c); !strings.HasPrefix(o.out, "1 before 1\n") {
 		t.Errorf("got %+v", o)
+	}
+}
+
+// What is kept is what was written, on both sides of where it goes to a file.
+func TestCaptureKeepsAll(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{0, captureSmall, captureSmall + 1, 5 * captureSmall} {
+		c := capture{place: func() (proc.Backlog, error) { return os.CreateTemp(t.TempDir(), "") }}
+		var want []byte
+		for i := 0; len(want) < size; i++ {
+			p := bytes.Repeat([]byte{byte(i)}, min(1000, size-len(want)))
+			want = append(want, p...)
+			c.write(p)
+		}
+		if got, err := io.ReadAll(c.reader()); err != nil || c.err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%d bytes: got %d others, errors %v, %v", size, len(got), err, c.err)
+		}
+		if (c.large != nil) != (size > captureSmall) {
+			t.Errorf("%d bytes: in a file %t", size, c.large != nil)
+		}
+		c.close()
 	}
 }
