@@ -191,6 +191,27 @@ func TestE2ESettleOnAFullDisk(t *testing.T) {
 	b.wantLines("side", 0)
 }
 
+// A limit on the size of files, which leaves the database room: output that is
+// cut short makes no success either.
+func TestE2ESettleWithinAFileLimit(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	b.write("big", strings.Repeat("0123456789abcdef", 1<<18))
+	for _, call := range []string{
+		"idem mark done k --stdout-file big",
+		"idem run --key k --probe-first --probe 'cat big' -- sh -c 'echo x >>side'",
+	} {
+		if r := b.want(b.sh("ulimit -f 1000; "+call), 69); !strings.Contains(r.err, "idem: ") {
+			t.Errorf("%s", r.err)
+		}
+		b.stands("none")
+	}
+	b.want(b.run("mark", "done", "k", "--stdout-file", "big"), 0)
+	if r := b.want(b.run("run", "--key", "k", "--", "true"), 0); r.out != b.read("big") {
+		t.Errorf("replayed %d bytes", len(r.out))
+	}
+}
+
 // A person who kills idem mark while it reads has marked nothing.
 func TestE2EMarkKilledWhileReading(t *testing.T) {
 	t.Parallel()
