@@ -22,7 +22,7 @@ const exitWouldRun = 1
 const checkLong = `Tell by the exit status what idem run would do, and change nothing.
 
   0               it is done: the call would be replayed
-  1               the command would be started
+  1               the command would be started, or with --probe the probe asked
   65, 75, 79, 80  as idem run
 
 The call is written as for idem run, or by its key: what stands first behind the
@@ -48,7 +48,7 @@ func (a *app) checkCommand() *cobra.Command {
 				return err
 			}
 			switch q.decision.Action {
-			case runner.Execute:
+			case runner.Execute, runner.Probe:
 				a.exit = exitWouldRun
 			case runner.Replay:
 				a.exit = exitOK
@@ -130,7 +130,8 @@ func (q *question) recorded(ctx context.Context, l *sqlite.Ledger) error {
 }
 
 const explainLong = `Say what idem run would do for a call, and why, and change nothing: the
-decision, the record that it is made on, and each input, same or changed.` + askLong
+decision, the record that it is made on, and each input, same or changed. A probe
+is not asked, only said to be what would come next.` + askLong
 
 // explainView is what explain --json prints.
 type explainView struct {
@@ -184,9 +185,13 @@ func (a *app) explain(q question, asJSON bool) error {
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "would:\t%s (%s)\n", q.decision.Action, q.decision.Reason)
 	fmt.Fprintf(w, "key:\t%s%s\n", escape(q.call.ID.Key), inWindow(q.call.ID))
-	fmt.Fprintf(w, "record:\t%s\n", q.record.Phase())
+	fmt.Fprintf(w, "record:\t%s%s\n", q.record.Phase(), map[bool]string{true: ", for any inputs"}[unbound(q.record)])
 	if cur := q.record.Current; q.record.Phase() != ledger.PhaseNone {
-		fmt.Fprintf(w, "attempt:\t%d %s, started %s %s\n", q.record.Attempts, ending(cur), when(cur.Started), by(cur.Owner))
+		how := fmt.Sprintf("attempt:\t%d %s, started", cur.Number, ending(cur))
+		if cur.Number == 0 {
+			how = fmt.Sprintf("settled:\t%s", ending(cur))
+		}
+		fmt.Fprintf(w, "%s %s %s\n", how, when(cur.Started), by(cur.Owner))
 	}
 	for _, in := range inputs {
 		fmt.Fprintf(w, "%s:\t%s\n", in.State, cmp.Or(in.Change, escape(in.Name)))
@@ -195,11 +200,16 @@ func (a *app) explain(q question, asJSON bool) error {
 	return a.print(b.String())
 }
 
+// unbound tells that a key was settled by hand for any call.
+func unbound(rec ledger.Record) bool {
+	return rec.Phase() != ledger.PhaseNone && rec.Current.Fingerprint == ""
+}
+
 // inputStates compares the inputs of the call with the recorded ones.
 func inputStates(q question) ([]inputState, error) {
 	states := []inputState{}
 	is, err := hashkey.Decode(q.call.Inputs)
-	if err != nil || q.record.Phase() == ledger.PhaseNone {
+	if err != nil || q.record.Phase() == ledger.PhaseNone || unbound(q.record) {
 		return states, err
 	}
 	diff, err := differences(q.record.Current, q.call)

@@ -13,21 +13,24 @@ import (
 // the keys that it runs under.
 func variables(at runner.Attempt, place, chain string) map[string]string {
 	token := hashkey.Token(at.ID.Namespace, at.ID.Key, at.ID.Window, at.Generation).String()
-	return map[string]string{
+	set := map[string]string{
 		"IDEM_KEY": at.ID.Key, "IDEM_NAMESPACE": at.ID.Namespace, "IDEM_WINDOW": at.ID.Window,
-		"IDEM_RUN_ID": at.RunID, "IDEM_ATTEMPT": strconv.Itoa(at.Number), "IDEM_FENCE": strconv.FormatInt(at.Fence, 10),
 		"IDEM_LEDGER": place, "IDEM_TOKEN": token, "IDEM_TOKEN_HEX": strings.ReplaceAll(token, "-", ""),
 		"IDEM_CHAIN": chain,
 	}
+	if at.Number > 0 {
+		set["IDEM_RUN_ID"], set["IDEM_ATTEMPT"], set["IDEM_FENCE"] = at.RunID, strconv.Itoa(at.Number), strconv.FormatInt(at.Fence, 10)
+	}
+	return set
 }
 
 // environ returns our environment with the given variables in place of what
-// they were.
+// they were, and without what an outer idem says of its attempt.
 func environ(set map[string]string) []string {
 	var env []string
 	for _, kv := range os.Environ() {
 		name, _, _ := strings.Cut(kv, "=")
-		if _, ours := set[name]; !ours {
+		if _, ours := set[name]; !ours && name != "IDEM_RUN_ID" && name != "IDEM_ATTEMPT" && name != "IDEM_FENCE" {
 			env = append(env, kv)
 		}
 	}

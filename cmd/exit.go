@@ -36,7 +36,7 @@ var exitTable = []struct {
 	{"65", "the key is recorded with other inputs: arguments, or what --hash-* adds"},
 	{"69", "the ledger cannot be used: no rights, full, damaged, from a newer idem, on an unsafe file system; or a replay could not append to its files"},
 	{"75", "the key is running now, or leftovers of its command are"},
-	{"79", "an earlier attempt was interrupted, so that its outcome is unknown"},
+	{"79", "an earlier attempt was interrupted, so that its outcome is unknown, or --probe-first cannot tell"},
 	{"80", "it failed before, and --on-failure refuse or --max-attempts says not to run it again"},
 	{"124", "--timeout ended the command"},
 	{"125", "the command ran, or may have, but its outcome could not be recorded"},
@@ -162,7 +162,9 @@ func refusal(res runner.Result, call runner.Call) *failure {
 	case runner.Mismatch:
 		return mismatchFailure(res.Record, call)
 	case runner.Interrupted:
-		return interruptedFailure(res.Record)
+		return interruptedFailure(res.Record, res.Probed)
+	case runner.Undecided:
+		return undecidedFailure(res.Record, *res.Probed)
 	case runner.FailedIt:
 		return failedFailure(res.Record)
 	case runner.Exhausted:

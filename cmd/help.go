@@ -43,6 +43,16 @@ other inputs is refused. These flags change that.`,
 		example: `idem run --key "import:$ID" --final 65 --max-attempts 5 -- ./import.sh "$ID"`,
 	},
 	{
+		title: "Unknown outcomes",
+		flags: []string{"probe", "probe-first", "probe-timeout"},
+		note: `A probe finds out what idem cannot know: whether an interrupted attempt has done its work. It has
+the variables of that attempt, reads nothing, and says by its exit status:
+  0      it is done: a success is recorded, with what the probe prints as its output
+  1      it is not: the command is run again
+  other  it cannot tell: the outcome stays unknown, and --on-interrupted decides`,
+		example: `idem run --key "order:$ID" --probe './is-paid.sh "$IDEM_TOKEN"' -- ./pay.sh "$ID"`,
+	},
+	{
 		title: "What is remembered",
 		flags: []string{"no-store", "redact", "redact-env"},
 		note: `Neither changes the live output or what counts as the same call. The key is stored as it is, and

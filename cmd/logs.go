@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -79,7 +80,7 @@ func (a *app) logs(ctx context.Context, key string, o *logsOptions) error {
 				a.ui.warn("the output of attempt %d is not stored, as --no-store said", at.Number)
 			}
 			if err == nil && now.Truncated {
-				a.ui.warn("the recorded output of attempt %d is not complete (it wrote %d bytes)", at.Number, now.OutputBytes)
+				a.ui.warn("the recorded output is not complete (%d bytes)", now.OutputBytes)
 			}
 			return err
 		}
@@ -100,17 +101,15 @@ func (o *logsOptions) only() ledger.Stream {
 	return ledger.Stderr
 }
 
-// attemptOf returns the attempt with a number, the last run for 0.
+// attemptOf returns the attempt with a number; for 0 the last one that was run,
+// or settled with an output.
 func (a *app) attemptOf(ctx context.Context, l ledger.Ledger, rec ledger.Record, number int) (ledger.Attempt, error) {
-	if number == 0 {
-		number = rec.Attempts
-	}
 	attempts, err := l.Attempts(ctx, rec.ID)
 	if err != nil {
 		return ledger.Attempt{}, err
 	}
-	for _, at := range attempts {
-		if at.Number == number && number > 0 {
+	for _, at := range slices.Backward(attempts) {
+		if at.Number == number && number > 0 || number == 0 && (at.Number > 0 || at.OutputBytes > 0) {
 			return at, nil
 		}
 	}

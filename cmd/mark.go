@@ -1,12 +1,20 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"io"
+	"os"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
+	"idem/hashkey"
 	"idem/ledger"
+	"idem/ledger/sqlite"
 	"idem/runner"
 )
 
@@ -24,65 +32,212 @@ func markName(s ledger.State) string {
 
 const markLong = `Settle a key by hand, mostly one that was interrupted.
 
-  done     it was done: later calls replay success, without output
+  done     it was done: later calls replay success, with the output of
+           --stdout-file or none
   failed   it was not done: later calls do what --on-failure says
   retry    run it again at the next call, with the same IDEM_TOKEN
 
+A key that never ran is settled in the same way before its first call. It then
+counts for calls with any inputs, or with a command (and the --hash-* flags of
+its calls) for those alone. A key that has inputs keeps them; --replace gives it
+those of the command.
+
 A running key is refused (status 75). A key that succeeded is only touched with
---force; "done" then leaves it as it is. The mark is kept in the key's history
+--force; "done" then leaves it as it is. Every mark is kept in the key's history
 with the note, the user and the time.`
 
 type markOptions struct {
-	note  string
-	force bool
+	*identity
+	note       string
+	force      bool
+	replace    bool
+	exitCode   int
+	stdoutFile string
+	maxOutput  size
 }
 
+const markUse = "mark done|failed|retry [flags] KEY [-- COMMAND [ARG...]]"
+
 func (a *app) markCommand() *cobra.Command {
-	o := &markOptions{}
+	o := &markOptions{identity: newIdentity(), maxOutput: defaultMaxOutput}
 	c := &cobra.Command{
-		Use:       "mark done|failed|retry KEY [--note TEXT]",
-		Short:     "Settle an interrupted key by hand",
-		Long:      markLong,
-		Example:   "  idem mark done payment:4711 --note 'found in the bank statement'",
-		Args:      exactArgs(2, "done, failed or retry, and one key"),
+		Use:   markUse,
+		Short: "Settle a key by hand",
+		Long:  markLong,
+		Example: `  idem mark done payment:4711 --note 'found in the bank statement'
+  idem mark done backup --per day --stdout-file backup.log -- ./backup.sh`,
 		ValidArgs: []string{"done", "failed", "retry"},
 		RunE: func(c *cobra.Command, args []string) error {
-			state, ok := marks[args[0]]
-			if !ok {
-				return usage("%s is no way to settle a key: want done, failed or retry", quote(args[0]))
+			name, argv, err := o.words(args, c.ArgsLenAtDash())
+			if err != nil {
+				return err
 			}
-			return a.mark(c.Context(), args[0], state, args[1], o)
+			if err := o.check(c.Flags(), name, argv); err != nil {
+				return err
+			}
+			return a.mark(c.Context(), name, argv, o)
 		},
 	}
 	a.windowFlag(c)
-	c.Flags().StringVar(&o.note, "note", "", "`TEXT` that says why, for the history")
-	c.Flags().BoolVar(&o.force, "force", false, "also a key that succeeded")
+	f := c.Flags()
+	f.SortFlags = false
+	o.identity.flags(f)
+	for _, name := range []string{"key", "ttl"} { // the key is an argument, and nothing runs
+		_ = f.MarkHidden(name)
+	}
+	f.StringVar(&o.note, "note", "", "`TEXT` that says why, for the history")
+	f.IntVar(&o.exitCode, "exit-code", 0, "record that the command exited with `N`: after done idem exits 0 all the same, as with --ok; after failed, --on-failure replay exits with it (default 1)")
+	f.StringVar(&o.stdoutFile, "stdout-file", "", "record the content of `PATH` as the output, \"-\" for stdin")
+	f.Var(&o.maxOutput, "max-output", "how much of it, as idem run does: `SIZE`")
+	f.BoolVar(&o.replace, "replace", false, "the key counts for the command from now on, whatever its inputs were")
+	f.BoolVar(&o.force, "force", false, "also a key that succeeded")
 	return c
 }
 
-func (a *app) mark(ctx context.Context, name string, state ledger.State, key string, o *markOptions) error {
-	l, rec, err := a.lookUp(ctx, key)
+// words takes the arguments apart: how, the key, and the command behind a "--",
+// which stands at dash or, after a key that needs one itself, among the words.
+func (o *markOptions) words(args []string, dash int) (name string, argv []string, err error) {
+	if len(args) < 2 {
+		return "", nil, usage("idem mark wants done, failed or retry, and one key").hint("idem %s", markUse)
+	}
+	name, o.key, argv = args[0], args[1], args[2:]
+	if dash != 2 && len(argv) > 0 {
+		if argv[0] != "--" {
+			return "", nil, usage("idem mark wants one key, and a command only behind a --, not %s", quote(argv[0])).hint("idem %s", markUse)
+		}
+		argv = argv[1:]
+	}
+	if dash == 2 && len(argv) == 0 || len(argv) > 0 && argv[0] == "" {
+		return "", nil, usage("the command is empty: a variable may be unset")
+	}
+	if _, ok := marks[name]; !ok {
+		return "", nil, usage("%s is no way to settle a key: want done, failed or retry", quote(name))
+	}
+	return name, argv, nil
+}
+
+// check refuses flags that do not fit each other.
+func (o *markOptions) check(f *pflag.FlagSet, name string, argv []string) error {
+	var hash string
+	f.Visit(func(f *pflag.Flag) {
+		if strings.HasPrefix(f.Name, "hash") {
+			hash = f.Name
+		}
+	})
+	switch {
+	case f.Changed("key") || o.key == "":
+		return usage("idem mark wants one key as its argument").hint("idem %s", markUse)
+	case f.Changed("window") && o.per.value != "":
+		return usage("--window and --per both say which window")
+	case o.exitCode < 0 || o.exitCode > 255:
+		return usage("--exit-code wants a number from 0 to 255")
+	case name == "retry" && (f.Changed("exit-code") || f.Changed("stdout-file")):
+		return usage("--exit-code and --stdout-file tell of an outcome, which a key to be run again has not")
+	case name == "failed" && f.Changed("exit-code") && o.exitCode == 0:
+		return usage("--exit-code: no failure exits with status 0")
+	case o.hashStdin && o.stdoutFile == "-":
+		return usage("--hash-stdin and --stdout-file - both read stdin")
+	case o.replace && len(argv) == 0:
+		return usage("--replace wants the command that the key is to count for").hint("idem mark %s --replace %s -- COMMAND [ARG...]", name, keyArg(o.key))
+	case hash != "" && len(argv) == 0:
+		return usage("--%s says what counts beside a command, but there is no command", hash).hint("idem mark %s %s -- COMMAND [ARG...]", name, keyArg(o.key))
+	}
+	return nil
+}
+
+func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptions) error {
+	if _, err := a.id(o.key, true); err != nil { // a bad key is told before a bad ledger
+		return err
+	}
+	h := runner.ByHand{
+		State: marks[name], ExitCode: o.exitCode, RunID: newRunID(), Note: o.note, Owner: owner(),
+		Bound: len(argv) > 0, Replace: o.replace, Force: o.force, MaxOutput: o.maxOutput.bytes,
+	}
+	if h.State == ledger.Failed {
+		h.ExitCode = cmp.Or(h.ExitCode, 1)
+	}
+	if o.stdoutFile != "" {
+		f, err := openOutput(o.stdoutFile)
+		if err != nil {
+			return err
+		}
+		defer f.file.Close()
+		h.Stdout = f
+	}
+	l, err := openLedger(a.ledger)
 	if err != nil {
 		return err
 	}
-	switch err := runner.CheckMark(rec, state, o.force); {
-	case errors.Is(err, runner.ErrRunning):
-		return busyFailure(rec, false, nil).unhinted()
+	named := *o.identity
+	named.allowEmptyParts = true // it may be recorded so
+	in, err := a.identify(ctx, &named, argv, naming{l}, time.Now())
+	if err != nil {
+		return err
+	}
+	h.Fingerprint, h.Inputs = in.inputs.Fingerprint(), in.inputs.Encode()
+	id, err := a.recordOf(ctx, l, in.id, o.allowEmptyParts)
+	if err != nil {
+		return err
+	}
+	was, err := runner.Mark(ctx, l, id, h)
+	switch {
+	case errors.Is(err, runner.ErrNothing):
+		return nothingUnder(id)
+	case errors.Is(err, runner.ErrInputs):
+		return mismatchFailure(was, runner.Call{Fingerprint: h.Fingerprint, Inputs: h.Inputs}).unhinted().
+			hint("--replace lets the key count for this command from now on")
 	case errors.Is(err, runner.ErrSame):
-		a.ui.note("key %s is not marked: %v", quote(key), err)
+		a.ui.note("key %s is not marked: %v", quote(o.key), err)
 		return nil
 	case errors.Is(err, runner.ErrDone):
-		return usage("key %s is not marked: %v", quote(key), err).hint("--force does it all the same")
+		return usage("key %s is not marked: %v", quote(o.key), err).hint("--force does it all the same")
 	case err != nil:
 		return err
 	}
-	m := ledger.Mark{Expect: rec, State: state, RunID: newRunID(), Note: o.note, Owner: owner()}
-	if state == ledger.Failed {
-		m.ExitCode = 1
-	}
-	if err := l.Mark(ctx, rec.ID, m); err != nil {
-		return err
-	}
-	a.ui.note("marked key %s %s", quote(key), name)
+	a.ui.note("marked key %s%s %s", quote(o.key), inWindow(id), name)
 	return nil
+}
+
+// recordOf returns which record of a key is meant: that of --per or --window,
+// else the one that there is. A new one must be one that a call can have.
+func (a *app) recordOf(ctx context.Context, l *sqlite.Ledger, id ledger.ID, allowEmptyParts bool) (ledger.ID, error) {
+	a.window = cmp.Or(id.Window, a.window)
+	rec, err := a.find(ctx, l, id)
+	if err != nil || rec.Phase() != ledger.PhaseNone {
+		return rec.ID, err
+	}
+	if rec.ID.Window != "" {
+		if err := hashkey.CheckWindow(rec.ID.Window); err != nil {
+			return id, usage("--window: %v, not %s", err, quote(a.window))
+		}
+	}
+	_, err = a.id(id.Key, allowEmptyParts)
+	return rec.ID, err
+}
+
+// outputFile is a file that a person names as the output of a key. What is wrong
+// with it is his to mend.
+type outputFile struct{ file *os.File }
+
+func openOutput(path string) (outputFile, error) {
+	if path == "-" {
+		return outputFile{os.Stdin}, nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return outputFile{}, usage("--stdout-file: %v", err)
+	}
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		f.Close()
+		return outputFile{}, usage("--stdout-file: %s is a directory", path)
+	}
+	return outputFile{f}, nil
+}
+
+func (f outputFile) Read(p []byte) (int, error) {
+	n, err := f.file.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = usage("--stdout-file: %v", err)
+	}
+	return n, err
 }

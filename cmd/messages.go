@@ -154,12 +154,38 @@ func processes(holders []ledger.Process) string {
 	return ": " + strings.Join(list, ", ")
 }
 
-func interruptedFailure(rec ledger.Record) *failure {
-	cur, key := rec.Current, keyArg(rec.ID.Key)
-	return fail(exitInterrupted, "key %s was interrupted: attempt %d, started %s %s, has no recorded end, so that its outcome is unknown",
-		quote(rec.ID.Key), cur.Number, when(cur.Started), by(cur.Owner)).
+// interruptedFailure is for a key whose outcome is unknown; probed is what a
+// probe said to that, nil when none was asked.
+func interruptedFailure(rec ledger.Record, probed *runner.ProbeEnd) *failure {
+	cur, key := rec.Current, recordArgs(rec.ID)
+	text := ""
+	if probed != nil {
+		text = "; the probe cannot tell: it " + probeText(*probed)
+	}
+	f := fail(exitInterrupted, "key %s was interrupted: attempt %d, started %s %s, has no recorded end, so that its outcome is unknown%s",
+		quote(rec.ID.Key), cur.Number, when(cur.Started), by(cur.Owner), text).
 		hint("find out what it did (idem logs %s), then settle it: idem mark done|failed|retry %s", key, key).
 		hint("if the command may safely run again: --on-interrupted rerun")
+	if probed == nil {
+		f.hint("if another command can tell whether it is done: --probe CMD")
+	}
+	return f
+}
+
+func undecidedFailure(rec ledger.Record, probed runner.ProbeEnd) *failure {
+	return fail(exitInterrupted, "key %s was never run here, and the probe cannot tell whether it is done: it %s", quote(rec.ID.Key), probeText(probed)).
+		hint("a probe exits with 0 for done and with 1 for not done; to settle the key by hand: idem mark done %s", recordArgs(rec.ID))
+}
+
+func probeText(p runner.ProbeEnd) string {
+	switch {
+	case p.Lost != nil:
+		return "ended unseen"
+	case p.Stopped:
+		return "was ended by --probe-timeout"
+	default:
+		return statusText(p.Status)
+	}
 }
 
 func failedFailure(rec ledger.Record) *failure {

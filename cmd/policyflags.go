@@ -1,6 +1,8 @@
 package cmd
 
 import (
+	"time"
+
 	"github.com/spf13/pflag"
 
 	"idem/runner"
@@ -15,6 +17,9 @@ type policyFlags struct {
 	force         bool
 	final         codes
 	maxAttempts   int
+	probe         string
+	probeFirst    bool
+	probeTimeout  duration
 }
 
 func newPolicyFlags() *policyFlags {
@@ -22,6 +27,7 @@ func newPolicyFlags() *policyFlags {
 		onFailure:     choice{value: string(runner.Rerun), of: []string{"rerun", "replay", "refuse"}},
 		onInterrupted: choice{value: string(runner.RefuseIt), of: []string{"refuse", "rerun"}},
 		onMismatch:    choice{value: string(runner.RefuseIt), of: []string{"refuse", "rerun"}},
+		probeTimeout:  duration{30 * time.Second},
 	}
 }
 
@@ -31,6 +37,9 @@ func (o *policyFlags) flags(f *pflag.FlagSet) {
 	f.Var(&o.onMismatch, "on-mismatch", "when the key is recorded with other inputs: `CHOICE` of refuse (status 65) or rerun")
 	f.Var(&o.final, "final", "failures with these exit statuses are not run again but replayed: `CODES` such as 2,64-78")
 	f.IntVar(&o.maxAttempts, "max-attempts", 0, "refuse (status 80) when the key has had `N` attempts without success")
+	f.StringVar(&o.probe, "probe", "", "when the outcome of the key is unknown, ask the shell command `CMD`")
+	f.BoolVar(&o.probeFirst, "probe-first", false, "ask it also before the first run, to adopt what was done without idem")
+	f.Var(&o.probeTimeout, "probe-timeout", "end the probe after `DURATION` (0: never), as --timeout does; then it cannot tell")
 	f.BoolVar(&o.force, "force", false, "run again also after a success; never while it runs")
 }
 
@@ -38,9 +47,13 @@ func (o *policyFlags) policy(id *identity) (runner.Policy, error) {
 	if o.maxAttempts < 0 {
 		return runner.Policy{}, usage("--max-attempts wants a number from 0 on")
 	}
+	if o.probeFirst && o.probe == "" {
+		return runner.Policy{}, usage("--probe-first says when to ask a probe, but there is no --probe")
+	}
 	return runner.Policy{
 		OnFailure: runner.Choice(o.onFailure.value), OnInterrupted: runner.Choice(o.onInterrupted.value),
 		OnMismatch: runner.Choice(o.onMismatch.value), Force: o.force,
 		TTL: id.ttl.limit, Final: o.final.set, MaxAttempts: o.maxAttempts,
+		Probe: o.probe != "", ProbeFirst: o.probeFirst,
 	}, nil
 }

@@ -118,7 +118,7 @@ func (a *app) command(only string) *cobra.Command {
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
-			for _, name := range []string{"ledger", "namespace", "meta-file", "key", "window", "tz", "at", "day-start"} {
+			for _, name := range []string{"ledger", "namespace", "meta-file", "key", "window", "tz", "at", "day-start", "probe", "stdout-file"} {
 				if f := c.Flags().Lookup(name); f != nil && f.Changed && f.Value.String() == "" {
 					return usage("--%s is empty: a variable may be unset", name)
 				}

@@ -69,7 +69,7 @@ func newRunOptions() *runOptions {
 		identity:      newIdentity(),
 		policyFlags:   newPolicyFlags(),
 		replay:        choice{value: "all", of: []string{"all", "stdout", "stderr", "none"}},
-		maxOutput:     size{bytes: 64 << 20, text: "64MiB"},
+		maxOutput:     defaultMaxOutput,
 		metaFD:        noMetaFD,
 		exitCodes:     exitCodes{},
 		onLedgerError: choice{value: "refuse", of: []string{"refuse", "run"}},
@@ -217,8 +217,8 @@ func (a *app) notStarted(o *runOptions, meta *meta, id ledger.ID, argv []string,
 	if errors.As(err, &start) && o.wait.looksLost(argv[0]) {
 		f.hint("the duration of --wait is written behind an equals sign: --wait=%s", argv[0])
 	}
-	// A key that has succeeded is not run again because its output is damaged,
-	// and a stdin that was read for its digest cannot be read again.
+	// A key that is done is not run again because its output is damaged or the
+	// probe's word cannot be recorded, and a stdin that was read for its digest cannot be read again.
 	var replay *runner.ReplayError
 	if o.onLedgerError.value == "run" && f.code == exitLedger && !errors.As(err, &replay) && !o.hashStdin {
 		a.ui.line(a.ui.stderr, "warning: ", "%v; the command runs without a record, as --on-ledger-error says", err)
@@ -265,6 +265,7 @@ func (a *app) call(o *runOptions, in identified, policy runner.Policy, argv []st
 		RunID: newRunID, Owner: owner, Now: time.Now,
 		Environ: func(at runner.Attempt) []string { return environ(variables(at, l.Dir(), inside)) },
 		Stdin:   in.stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Probe: o.probe, ProbeTimeout: o.probeTimeout.Duration,
 		Backlog: func() (proc.Backlog, error) {
 			b, err := l.Backlog()
 			if err != nil {

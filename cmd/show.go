@@ -148,8 +148,12 @@ func (a *app) show(ctx context.Context, key string, asJSON bool) error {
 		field("window", "%s", escape(rec.ID.Window))
 	}
 	field("state", "%s", rec.Phase())
-	field("command", "%s", command)
-	field("fingerprint", "%s", rec.Current.Fingerprint)
+	if unbound(rec) {
+		field("inputs", "any")
+	} else {
+		field("command", "%s", command)
+		field("fingerprint", "%s", rec.Current.Fingerprint)
+	}
 	field("token", "%s", token)
 	field("generation", "%d", rec.Generation)
 	field("fence", "%d", rec.Fence)
@@ -207,7 +211,10 @@ func phaseOf(rec ledger.Record, at ledger.Attempt) ledger.Phase {
 }
 
 func attemptName(at ledger.Attempt) string {
-	if at.Number == 0 {
+	switch {
+	case at.Reason == ledger.ReasonProbed:
+		return "probe"
+	case at.Number == 0:
 		return "mark"
 	}
 	return fmt.Sprint(at.Number)

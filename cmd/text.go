@@ -59,6 +59,14 @@ func keyArg(key string) string {
 	return shellQuote(key)
 }
 
+// recordArgs writes what names a record for a command line in a hint.
+func recordArgs(id ledger.ID) string {
+	if id.Window == "" {
+		return keyArg(id.Key)
+	}
+	return "--window " + shellQuote(id.Window) + " " + keyArg(id.Key)
+}
+
 // commandLine writes argv so that a person can read it and mostly paste it.
 func commandLine(argv []string) string {
 	words := make([]string, len(argv))
@@ -129,6 +137,8 @@ func ending(a ledger.Attempt) string {
 		return "ended unseen"
 	case a.Reason == ledger.ReasonMarked:
 		return "was marked " + markName(a.State)
+	case a.Reason == ledger.ReasonProbed:
+		return "was found done by the probe"
 	case a.Reason == ledger.ReasonTimeout:
 		return "was ended by --timeout"
 	case a.Signal != 0:

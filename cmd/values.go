@@ -36,6 +36,9 @@ type size struct {
 	text  string
 }
 
+// defaultMaxOutput is how much output is kept of an attempt or a mark.
+var defaultMaxOutput = size{bytes: 64 << 20, text: "64MiB"}
+
 func (s *size) String() string { return s.text }
 func (s *size) Type() string   { return "SIZE" }
 

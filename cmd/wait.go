@@ -66,9 +66,9 @@ func (a *app) wait(ctx context.Context, keys []string, timeout duration) error {
 			return err
 		case first != nil:
 		case rec.Phase() == ledger.PhaseInterrupted:
-			first = interruptedFailure(rec)
+			first = interruptedFailure(rec, nil)
 		case rec.Current.State == ledger.Failed:
-			first = fail(rec.Current.ExitCode, "key %s failed: its attempt %d %s", quote(id.Key), rec.Current.Number, ending(rec.Current))
+			first = fail(rec.Current.ExitCode, "key %s failed: %s %s", quote(id.Key), which(rec.Current), ending(rec.Current))
 		}
 	}
 	return first

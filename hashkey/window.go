@@ -59,6 +59,23 @@ func (c Calendar) Window(t time.Time) string {
 	}
 }
 
+// windowLayouts are the forms of a window, but for the week's.
+var windowLayouts = []string{"2006-01-02T15-07:00", "2006-01-02", "2006-01", "2006"}
+
+// CheckWindow says whether s is what Window may return.
+func CheckWindow(s string) error {
+	var year, week int
+	if n, _ := fmt.Sscanf(s, "%4d-W%2d", &year, &week); n == 2 && s == fmt.Sprintf("%04d-W%02d", year, week) && week >= 1 && week <= 53 {
+		return nil
+	}
+	for _, layout := range windowLayouts {
+		if _, err := time.Parse(layout, s); err == nil {
+			return nil
+		}
+	}
+	return errors.New("want a window such as 2026, 2026-11, 2026-W47, 2026-11-22 or 2026-11-22T14+01:00")
+}
+
 // ParseDayStart reads a time of day, HH:MM.
 func ParseDayStart(s string) (time.Duration, error) {
 	t, err := time.Parse("15:04", s)

@@ -199,3 +199,23 @@ func FuzzParseAt(f *testing.F) {
 		}
 	})
 }
+
+// What Window returns is a window, and little else is.
+func TestCheckWindow(t *testing.T) {
+	for _, per := range Pers {
+		for _, at := range []time.Time{
+			time.Date(2026, 11, 22, 14, 0, 0, 0, time.UTC), time.Date(2020, 12, 31, 23, 59, 0, 0, time.FixedZone("", -9000)), time.Date(2024, 2, 29, 0, 0, 0, 0, time.UTC),
+		} {
+			if w := (Calendar{Per: Per(per), Zone: at.Location()}).Window(at); CheckWindow(w) != nil {
+				t.Errorf("%s is no window", w)
+			}
+		}
+	}
+	for _, w := range []string{
+		"", "yesterday", "26", "2026-1", "2026-11-31", "2026-11-2", "2026-W5", "2026-W00", "2026-W54", "2026-W471", "2026-11-22T14", "2026-11-22T14:00+01:00", "2026-11-22 ", " 2026", "2026-W47\n",
+	} {
+		if CheckWindow(w) == nil {
+			t.Errorf("%q is a window", w)
+		}
+	}
+}

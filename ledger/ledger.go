@@ -6,6 +6,7 @@ package ledger
 
 import (
 	"context"
+	"io"
 	"os"
 	"time"
 )
@@ -41,7 +42,8 @@ const (
 	ReasonSignal  Reason = "signal"
 	ReasonTimeout Reason = "timeout"
 	ReasonLost    Reason = "lost"
-	ReasonMarked  Reason = "marked"
+	ReasonMarked  Reason = "marked" // settled by hand
+	ReasonProbed  Reason = "probed" // settled by what a probe said
 )
 
 // Owner is who ran an attempt, stored for people to read. Nothing is decided
@@ -52,8 +54,8 @@ type Owner struct {
 	User string
 }
 
-// Attempt is one execution of a key's command, or one settlement of the key by
-// hand (Reason is then ReasonMarked and Number 0).
+// Attempt is one execution of a key's command, or one settlement of the key
+// without it (a Mark, with Number 0).
 type Attempt struct {
 	Number      int    // 1, 2, ... within the key's generation
 	RunID       string // UUIDv7, unique in the ledger
@@ -63,8 +65,8 @@ type Attempt struct {
 	Signal      int    // the signal's number, 0 without one
 	Started     time.Time
 	Ended       time.Time // zero while running, and when nobody saw the end
-	Fingerprint string
-	Inputs      []byte // what the fingerprint was made of; opaque to a ledger
+	Fingerprint string    // empty in a mark that counts for any call
+	Inputs      []byte    // what the fingerprint was made of; opaque to a ledger
 	Owner       Owner
 	Note        string // of a mark
 	OutputBytes int64  // bytes the command wrote, both streams, recorded or not
@@ -108,7 +110,7 @@ func (r Record) Phase() Phase {
 		return PhaseInterrupted
 	case r.Current.State != None:
 		return Phase(r.Current.State)
-	case r.Attempts > 0:
+	case r.Current.RunID != "":
 		return PhaseRetry
 	default:
 		return PhaseNone
@@ -151,11 +153,6 @@ type Ledger interface {
 	// ErrCorrupt unless all of it is what was recorded.
 	Files(ctx context.Context, id ID, runID string) ([]File, error)
 
-	// Mark settles id by hand; the fingerprint and the inputs stay those that
-	// were recorded. It fails with *BusyError while the key is held
-	// and with ErrChanged when the record is not as m.Expect says.
-	Mark(ctx context.Context, id ID, m Mark) error
-
 	// Forget drops id's history, output and files and raises its generation. It fails
 	// with *BusyError while the key is held and with ErrNotFound when nothing
 	// is recorded.
@@ -176,6 +173,14 @@ type Claim interface {
 	// Begin records a running attempt, durably before it returns. An earlier
 	// attempt that is still recorded as running is settled as lost.
 	Begin(ctx context.Context, s Start) (Execution, error)
+
+	// Mark settles the key without running its command, durably before it
+	// returns, and returns the mark as recorded. An earlier attempt that is
+	// still recorded as running is settled as lost. It fails with ErrChanged
+	// when the record is not as m.Expect says, with *BusyError while an
+	// execution of this claim is in progress, and with the error of m.Stdout;
+	// nothing is recorded then.
+	Mark(ctx context.Context, m Mark) (Attempt, error)
 
 	// Lost is closed when the claim can no longer be kept; the command must
 	// then be ended. It is nil where that cannot happen.
@@ -298,14 +303,24 @@ type Filter struct {
 	Limit     int    // 0: no limit
 }
 
-// Mark settles a key by hand.
+// Mark settles a key without running its command: by hand, or because a probe
+// told what became of it.
 type Mark struct {
 	// Expect is the record that the decision to mark was made on: its current
 	// attempt must still be current and in the same state.
 	Expect   Record
-	State    State // Succeeded, Failed, or None for "run it again"
+	State    State  // Succeeded, Failed, or None for "run it again"
+	Reason   Reason // ReasonMarked or ReasonProbed
 	ExitCode int
 	RunID    string
 	Note     string
 	Owner    Owner
+	// Fingerprint and Inputs are those of the calls that it counts for; an empty
+	// Fingerprint is any call.
+	Fingerprint string
+	Inputs      []byte
+	// Stdout is read to its end and recorded as the output, MaxOutput bytes of
+	// it (negative: all). Nil means no output.
+	Stdout    io.Reader
+	MaxOutput int64
 }

@@ -32,6 +32,8 @@ func TestAskIsWhatRunDecides(t *testing.T) {
 			{MaxAttempts: 1},
 			{MaxAttempts: 1, OnInterrupted: Rerun},
 			{MaxAttempts: 1, OnInterrupted: Rerun, Force: true, Final: none},
+			{Probe: true},
+			{Probe: true, ProbeFirst: true, OnInterrupted: Rerun},
 		} {
 			for _, fingerprint := range []string{ours, theirs} {
 				k := newKit(t)
@@ -54,8 +56,9 @@ func TestAskIsWhatRunDecides(t *testing.T) {
 				if diff := cmp.Diff(before, after) + cmp.Diff(history, later); diff != "" {
 					t.Errorf("%s, %+v: to ask has changed something:\n%s", state, policy, diff)
 				}
+				c.Probe = "exit 2"
 				o := k.run(l, c)
-				if o.err != nil || o.Decision != d {
+				if asked := d.Action == Probe; o.err != nil || (o.Probed != nil) != asked || !asked && o.Decision != d {
 					t.Errorf("%s, %s, %+v: asked %v, the call made %v, error %v", state, fingerprint, policy, d, o.Decision, o.err)
 				}
 			}

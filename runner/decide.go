@@ -24,6 +24,11 @@ type Policy struct {
 	// MaxAttempts is how many attempts a key gets before a failure stays one.
 	// 0: as many as it takes.
 	MaxAttempts int
+	// Probe tells that there is a probe to ask whether a key of unknown outcome is
+	// done, ProbeFirst that it is asked also before the first run. Answer is
+	// what it has said.
+	Probe, ProbeFirst bool
+	Answer            Answer
 	// Nested tells that this call is made inside the command of the same key,
 	// so that waiting for the key would be waiting for itself.
 	Nested bool
@@ -39,12 +44,26 @@ const (
 	RefuseIt Choice = "refuse"
 )
 
+// Answer is what a probe has said about a key.
+type Answer string
+
+// The answers.
+const (
+	NotAsked   Answer = ""
+	IsDone     Answer = "done"
+	NotDone    Answer = "not_done"
+	CannotTell Answer = "cannot_tell"
+)
+
 // Action is what a call does.
 type Action string
 
-// The actions. Claim means: get the claim, then decide again.
+// The actions. After Claim, Probe and Settle it decides again: with the claim,
+// with the probe's answer, on the success that it has recorded.
 const (
 	Claim   Action = "claim"
+	Probe   Action = "probe"
+	Settle  Action = "settle"
 	Execute Action = "execute"
 	Replay  Action = "replay"
 	Refuse  Action = "refuse"
@@ -67,6 +86,8 @@ const (
 	Expired     Reason = "expired"     // it is done, but longer ago than Policy.TTL
 	Final       Reason = "final"       // it failed in a way that Policy.Final calls final
 	Exhausted   Reason = "exhausted"   // it has had Policy.MaxAttempts
+	Probed      Reason = "probed"      // the probe has said that it is done
+	Undecided   Reason = "undecided"   // nothing is recorded, and the probe cannot tell
 )
 
 // Decision is an action with its reason.
@@ -86,13 +107,15 @@ func Decide(rec ledger.Record, fingerprint string, holding bool, p Policy, now t
 	cur := rec.Current
 	exhausted := p.exhausted(rec) && !p.Force
 	switch {
-	case cur.State == ledger.None && rec.Attempts == 0:
+	case rec.Phase() == ledger.PhaseNone && holding && p.Probe && p.ProbeFirst:
+		return p.unknown(NeverRun, Undecided, false)
+	case rec.Phase() == ledger.PhaseNone:
 		return Decision{run, NeverRun}
 	case cur.State == ledger.Running && p.Nested:
 		return Decision{Refuse, Recursive}
 	case p.expired(cur, now):
 		return Decision{run, Expired}
-	case cur.Fingerprint != fingerprint:
+	case cur.Fingerprint != "" && cur.Fingerprint != fingerprint: // empty: settled for any call
 		if cur.State != ledger.Running && p.OnMismatch == Rerun {
 			return Decision{run, Mismatch}
 		}
@@ -103,14 +126,12 @@ func Decide(rec ledger.Record, fingerprint string, holding bool, p Policy, now t
 		return Decision{run, Retry}
 	case cur.State == ledger.Running && !holding:
 		return Decision{Claim, Busy} // held elsewhere, or interrupted: the claim tells
-	case cur.State == ledger.Running && p.OnInterrupted == Rerun && exhausted:
-		return Decision{Refuse, Exhausted}
-	case cur.State == ledger.Running && p.OnInterrupted == Rerun:
-		return Decision{Execute, Interrupted}
 	case cur.State == ledger.Running:
-		return Decision{Refuse, Interrupted}
+		return p.unknown(Interrupted, Interrupted, exhausted)
 	case p.Force:
 		return Decision{run, Forced}
+	case cur.State == ledger.Succeeded && p.Answer == IsDone:
+		return Decision{Replay, Probed}
 	case cur.State == ledger.Succeeded:
 		return Decision{Replay, Succeeded}
 	case p.final(cur):
@@ -123,6 +144,24 @@ func Decide(rec ledger.Record, fingerprint string, holding bool, p Policy, now t
 		return Decision{Refuse, Exhausted}
 	default:
 		return Decision{run, FailedIt}
+	}
+}
+
+// unknown decides, with the claim, about a key of which nobody knows whether it
+// is done: the probe is asked first, and what it cannot tell is left to
+// OnInterrupted. run and refuse are the reasons to do so.
+func (p Policy) unknown(run, refuse Reason, exhausted bool) Decision {
+	switch {
+	case p.Probe && p.Answer == NotAsked:
+		return Decision{Probe, run}
+	case p.Answer == IsDone:
+		return Decision{Settle, Probed}
+	case p.Answer != NotDone && p.OnInterrupted != Rerun:
+		return Decision{Refuse, refuse}
+	case exhausted:
+		return Decision{Refuse, Exhausted}
+	default:
+		return Decision{Execute, run}
 	}
 }
 

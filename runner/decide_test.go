@@ -1,140 +1,11 @@
 package runner
 
 import (
-	"iter"
 	"slices"
 	"testing"
-	"time"
 
 	"idem/ledger"
 )
-
-// states are the records that Decide tells apart, by name. A forgotten key is
-// one that was never run, but for its generation.
-var states = []string{"none", "forgotten", "retry", "running", "interrupted", "succeeded", "failed"}
-
-const ours, theirs = "h1:ours", "h1:theirs"
-
-// recordIn returns a record in a state, recorded with our fingerprint or not.
-func recordIn(state string, same bool) ledger.Record {
-	r := ledger.Record{ID: ledger.ID{Key: "k"}, Generation: 1, Fence: 2, Attempts: 2}
-	r.Current = ledger.Attempt{Number: 2, RunID: "r", Fingerprint: theirs, Started: began}
-	if same {
-		r.Current.Fingerprint = ours
-	}
-	switch state {
-	case "none":
-		return ledger.Record{ID: r.ID, Generation: 1}
-	case "forgotten":
-		return ledger.Record{ID: r.ID, Generation: 2, Fence: 2}
-	case "retry":
-		r.Current.Number, r.Current.Reason = 0, ledger.ReasonMarked
-	case "running", "interrupted":
-		r.Current.State, r.Alive = ledger.Running, state == "running"
-	case "failed":
-		r.Current.State, r.Current.Reason, r.Current.ExitCode = ledger.Failed, ledger.ReasonExit, exit3
-	default: // a status that --ok has made a success, so that --final must not look at it
-		r.Current.State, r.Current.Reason, r.Current.ExitCode = ledger.Succeeded, ledger.ReasonExit, exit3
-	}
-	return r
-}
-
-// began is when the current attempt of every record began, exit3 how it ended if
-// it failed.
-var began = time.Date(2026, 11, 22, 14, 0, 0, 0, time.UTC)
-
-const exit3 = 3
-
-// An age is a TTL and how long ago the attempt began.
-type age struct {
-	ttl, age time.Duration
-	expired  bool
-}
-
-var ages = []age{
-	{0, 0, false},
-	{0, 1000 * time.Hour, false},
-	{time.Hour, 0, false},
-	{time.Hour, time.Hour - 1, false},
-	{time.Hour, time.Hour, true},
-	{time.Hour, 1000 * time.Hour, true},
-	{time.Hour, -1, false}, // the clock was set back
-	{time.Hour, -1000 * time.Hour, false},
-}
-
-// finals are sets of statuses, with whether exit3 is in them.
-var finals = map[string]bool{"": false, "3": true, "0-2,4-255": false, "1,2-4": true}
-
-// limits are values of MaxAttempts, with whether two attempts are too many.
-var limits = map[int]bool{0: false, 1: true, 2: true, 3: false}
-
-// A situation is everything that Decide may look at, but for the claim.
-type situation struct {
-	state                                string
-	same                                 bool
-	age                                  age
-	onFailure, onInterrupted, onMismatch Choice
-	force, nested                        bool
-	final                                string
-	limit                                int
-}
-
-func (s situation) policy() Policy {
-	p := Policy{
-		OnFailure: s.onFailure, OnInterrupted: s.onInterrupted, OnMismatch: s.onMismatch,
-		Force: s.force, Nested: s.nested, TTL: s.age.ttl, MaxAttempts: s.limit,
-	}
-	if s.final != "" {
-		p.Final, _ = ParseCodes(s.final)
-	}
-	return p
-}
-
-func (s situation) decide(holding bool) Decision {
-	return Decide(recordIn(s.state, s.same), ours, holding, s.policy(), began.Add(s.age.age))
-}
-
-var bools = []bool{false, true}
-
-// situations walks every combination, with the choices spelled out and, as
-// their zero value, not.
-func situations() iter.Seq[situation] {
-	return func(yield func(situation) bool) {
-		for _, state := range states {
-			for _, same := range bools {
-				for _, age := range ages {
-					for s := range choices(situation{state: state, same: same, age: age}) {
-						if !yield(s) {
-							return
-						}
-					}
-				}
-			}
-		}
-	}
-}
-
-func choices(s situation) iter.Seq[situation] {
-	return func(yield func(situation) bool) {
-		for _, s.onFailure = range []Choice{"", Rerun, ReplayIt, RefuseIt} {
-			for _, s.onInterrupted = range []Choice{"", RefuseIt, Rerun} {
-				for _, s.onMismatch = range []Choice{"", RefuseIt, Rerun} {
-					for _, s.force = range bools {
-						for _, s.nested = range bools {
-							for s.final = range finals {
-								for s.limit = range limits {
-									if !yield(s) {
-										return
-									}
-								}
-							}
-						}
-					}
-				}
-			}
-		}
-	}
-}
 
 type designRow struct {
 	states           []string
@@ -147,23 +18,40 @@ func (s situation) exhausted() bool { return limits[s.limit] && !s.force }
 
 // design is the table of DESIGN 3, first matching row first. A nil field is any.
 var design = []designRow{
-	{[]string{"none", "forgotten"}, false, nil, Decision{Claim, NeverRun}, Decision{Execute, NeverRun}},
-	{[]string{"running", "interrupted"}, false, func(s situation) bool { return s.nested }, Decision{Refuse, Recursive}, Decision{Refuse, Recursive}},
+	{fresh, false, answered(NotAsked), Decision{Claim, NeverRun}, Decision{Probe, NeverRun}},
+	{fresh, false, answered(IsDone), Decision{Claim, NeverRun}, Decision{Settle, Probed}},
+	{fresh, false, refusing(CannotTell), Decision{Claim, NeverRun}, Decision{Refuse, Undecided}},
+	{fresh, false, nil, Decision{Claim, NeverRun}, Decision{Execute, NeverRun}},
+	{open, false, func(s situation) bool { return s.nested }, Decision{Refuse, Recursive}, Decision{Refuse, Recursive}},
 	{[]string{"succeeded"}, false, func(s situation) bool { return s.age.expired }, Decision{Claim, Expired}, Decision{Execute, Expired}},
 	{[]string{"succeeded", "failed", "retry"}, true, func(s situation) bool { return s.onMismatch == Rerun }, Decision{Claim, Mismatch}, Decision{Execute, Mismatch}},
 	{nil, true, nil, Decision{Refuse, Mismatch}, Decision{Refuse, Mismatch}},
 	{[]string{"retry"}, false, situation.exhausted, Decision{Refuse, Exhausted}, Decision{Refuse, Exhausted}},
 	{[]string{"retry"}, false, nil, Decision{Claim, Retry}, Decision{Execute, Retry}},
-	{[]string{"running", "interrupted"}, false, func(s situation) bool { return s.onInterrupted == Rerun && s.exhausted() }, Decision{Claim, Busy}, Decision{Refuse, Exhausted}},
-	{[]string{"running", "interrupted"}, false, func(s situation) bool { return s.onInterrupted == Rerun }, Decision{Claim, Busy}, Decision{Execute, Interrupted}},
-	{[]string{"running", "interrupted"}, false, nil, Decision{Claim, Busy}, Decision{Refuse, Interrupted}},
+	{open, false, answered(NotAsked), Decision{Claim, Busy}, Decision{Probe, Interrupted}},
+	{open, false, answered(IsDone), Decision{Claim, Busy}, Decision{Settle, Probed}},
+	{open, false, refusing(CannotTell), Decision{Claim, Busy}, Decision{Refuse, Interrupted}},
+	{open, false, func(s situation) bool { return !s.asks() && s.onInterrupted != Rerun }, Decision{Claim, Busy}, Decision{Refuse, Interrupted}},
+	{open, false, situation.exhausted, Decision{Claim, Busy}, Decision{Refuse, Exhausted}},
+	{open, false, nil, Decision{Claim, Busy}, Decision{Execute, Interrupted}},
 	{nil, false, func(s situation) bool { return s.force }, Decision{Claim, Forced}, Decision{Execute, Forced}},
+	{[]string{"succeeded"}, false, func(s situation) bool { return s.probe.answer == IsDone }, Decision{Replay, Probed}, Decision{Replay, Probed}},
 	{[]string{"succeeded"}, false, nil, Decision{Replay, Succeeded}, Decision{Replay, Succeeded}},
 	{nil, false, func(s situation) bool { return finals[s.final] }, Decision{Replay, Final}, Decision{Replay, Final}},
 	{nil, false, func(s situation) bool { return s.onFailure == ReplayIt }, Decision{Replay, FailedIt}, Decision{Replay, FailedIt}},
 	{nil, false, func(s situation) bool { return s.onFailure == RefuseIt }, Decision{Refuse, FailedIt}, Decision{Refuse, FailedIt}},
 	{nil, false, situation.exhausted, Decision{Refuse, Exhausted}, Decision{Refuse, Exhausted}},
 	{[]string{"failed"}, false, nil, Decision{Claim, FailedIt}, Decision{Execute, FailedIt}},
+}
+
+var fresh, open = []string{"none", "forgotten"}, []string{"running", "interrupted"}
+
+func answered(a Answer) func(situation) bool {
+	return func(s situation) bool { return s.asks() && s.probe.answer == a }
+}
+
+func refusing(a Answer) func(situation) bool {
+	return func(s situation) bool { return s.asks() && s.probe.answer == a && s.onInterrupted != Rerun }
 }
 
 func TestDecideIsTheTableOfTheDesign(t *testing.T) {
@@ -190,19 +78,67 @@ func TestDecideIsTheTableOfTheDesign(t *testing.T) {
 }
 
 func TestEveryDecisionIsSoundAndHasAReason(t *testing.T) {
-	reasons := []Reason{NeverRun, Retry, Forced, Mismatch, Succeeded, FailedIt, Busy, Interrupted, Recursive, Expired, Final, Exhausted}
+	reasons := []Reason{NeverRun, Retry, Forced, Mismatch, Succeeded, FailedIt, Busy, Interrupted, Recursive, Expired, Final, Exhausted, Probed, Undecided}
 	for s := range situations() {
 		without, holding := s.decide(false), s.decide(true)
 		for _, d := range []Decision{without, holding} {
-			if !slices.Contains([]Action{Claim, Execute, Replay, Refuse}, d.Action) || !slices.Contains(reasons, d.Reason) {
+			if !slices.Contains([]Action{Claim, Probe, Settle, Execute, Replay, Refuse}, d.Action) || !slices.Contains(reasons, d.Reason) {
 				t.Errorf("%+v: got %v", s, d)
 			}
 		}
-		if without.Action == Execute {
-			t.Errorf("%+v: executes without the claim", s)
+		if slices.Contains([]Action{Probe, Settle, Execute}, without.Action) {
+			t.Errorf("%+v: got %s without the claim", s, without.Action)
 		}
 		if holding.Action == Claim {
 			t.Errorf("%+v: claims what it holds", s)
+		}
+		if holding.Action == Probe && (!s.probe.given || s.probe.answer != NotAsked) {
+			t.Errorf("%+v: asks a probe that is not there or has answered", s)
+		}
+		if holding.Action == Settle && s.probe.answer != IsDone {
+			t.Errorf("%+v: records a success that the probe has not told of", s)
+		}
+	}
+}
+
+// What a probe says counts only where it would have been asked, but for the
+// reason of a success.
+func TestAnswersCountWhereTheyAreAskedFor(t *testing.T) {
+	for s := range situations() {
+		unasked := s
+		unasked.probe.answer = NotAsked
+		if unasked.decide(true).Action == Probe || s.probe.answer == NotAsked {
+			continue
+		}
+		if got, want := s.decide(true), unasked.decide(true); got.Action != want.Action || got.Reason != want.Reason && got.Reason != Probed {
+			t.Errorf("%+v: got %v, want %v", s, got, want)
+		}
+	}
+}
+
+// What was settled without inputs counts for any call, in every state.
+func TestUnboundIsAnyCall(t *testing.T) {
+	for s := range situations() {
+		if s.state == "none" || s.state == "forgotten" || !s.same {
+			continue
+		}
+		rec := recordIn(s.state, true)
+		rec.Current.Fingerprint = ""
+		for _, holding := range bools {
+			if got, want := Decide(rec, ours, holding, s.policy(), began.Add(s.age.age)), s.decide(holding); got != want {
+				t.Fatalf("%+v, holding %t: got %v, want %v", s, holding, got, want)
+			}
+		}
+	}
+}
+
+// A key that was settled before it ever ran has a record all the same.
+func TestMarkedForRetryBeforeTheFirstRun(t *testing.T) {
+	rec := recordIn("retry", true)
+	rec.Attempts = 0
+	for fingerprint, want := range map[string]Decision{ours: {Claim, Retry}, theirs: {Refuse, Mismatch}} {
+		if got := Decide(rec, fingerprint, false, Policy{Probe: true, ProbeFirst: true}, began); got != want {
+			t.Errorf("got %v, want %v", got, want)
 		}
 	}
 }
@@ -217,6 +153,7 @@ func TestOnlyTheClaimTellsInterrupted(t *testing.T) {
 			if holding != without {
 				t.Errorf("%+v: got %v without the claim and %v with it", s, without, holding)
 			}
+		case s.asks():
 		case without.Reason == Busy:
 			if holding != (Decision{Execute, Interrupted}) && holding != (Decision{Refuse, Interrupted}) && holding != (Decision{Refuse, Exhausted}) {
 				t.Errorf("%+v: got %v with the claim", s, holding)

@@ -47,11 +47,8 @@ func reach(t *testing.T, state string) (ledger.Ledger, ledger.ID) {
 }
 
 func mark(ctx context.Context, l ledger.Ledger, id ledger.ID, state ledger.State) error {
-	rec, err := l.Get(ctx, id)
-	if err != nil {
-		return err
-	}
-	return l.Mark(ctx, id, ledger.Mark{Expect: rec, State: state, RunID: "m"})
+	_, err := Mark(ctx, l, id, ByHand{State: state, RunID: "m", Force: true})
+	return err
 }
 
 // nameOf is the state of a record as states names it.
@@ -71,7 +68,7 @@ var labels = []struct {
 	{Retry, "run"},
 	{FailedIt, "run"},
 	{Mismatch, "run --on-mismatch rerun"},
-	{Interrupted, "run --on-interrupted rerun"},
+	{Interrupted, "run --on-interrupted rerun / run --probe, which says 1"},
 	{Forced, "run --force"},
 	{Expired, "run, --ttl over"},
 }
@@ -110,16 +107,16 @@ func diagram(t *testing.T) string {
 					edge(from, "running", label.text)
 				}
 			}
+			if label := settles(from); label != "" {
+				edge(from, "succeeded", label)
+			}
 		}
 		for _, m := range markNames {
 			for _, force := range bools {
 				l, id := reach(t, from)
-				rec, err := l.Get(ctx, id)
-				must(t, err)
-				if CheckMark(rec, m.state, force) != nil {
+				if _, err := Mark(ctx, l, id, ByHand{State: m.state, RunID: "m", Force: force}); err != nil {
 					continue
 				}
-				must(t, mark(ctx, l, id, m.state))
 				edge(from, now(l, id), "mark "+m.name+map[bool]string{true: " --force"}[force])
 				break
 			}
@@ -152,6 +149,23 @@ func executes(state string, why Reason) bool {
 		}
 	}
 	return false
+}
+
+// settles says what settles a key in a state, if its probe says that it is done.
+func settles(state string) string {
+	for _, p := range []struct {
+		probing
+		text string
+	}{
+		{probing{given: true, answer: IsDone}, "run --probe, which says 0"},
+		{probing{given: true, first: true, answer: IsDone}, "run --probe-first, which says 0"},
+	} {
+		s := situation{state: state, same: true, probe: p.probing}
+		if s.decide(true).Action == Settle {
+			return p.text
+		}
+	}
+	return ""
 }
 
 func must(t *testing.T, err error) {

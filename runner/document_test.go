@@ -32,13 +32,20 @@ Every call asks one pure function what to do, first without the claim, so that a
 writes nothing, and when the answer is *claim*, again with it. In each row of the table the first cells say what it is
 for (` + "`-`" + `: whatever it is), and the first row that fits holds. The word behind a decision is its reason, the number the
 exit status. When a claim is held elsewhere the call is refused with 75, or with ` + "`--wait`" + ` waits and asks again.
+A key that was settled by hand for any inputs has the same fingerprint as every call.
+
+`
+
+const documentAnswers = `
+After *probe* the probe is asked, with the claim, and its answer decides: *settle* records a success, with what the probe
+has printed as its output. The record decides again after that.
 
 `
 
 // TestDocumentIsGenerated: docs/state-machine.md says what the code does. With
 // -update it is written.
 func TestDocumentIsGenerated(t *testing.T) {
-	want := documentHead + diagram(t) + documentTable + table()
+	want := documentHead + diagram(t) + documentTable + table(allRows()) + documentAnswers + answersTable()
 	if *update {
 		if err := os.WriteFile(document, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
@@ -65,7 +72,9 @@ type value struct {
 	set  func(*situation)
 }
 
-var choicePoints = []choicePoint{
+var choicePoints = slices.Concat(callPoints, probePoints, outcomePoints)
+
+var callPoints = []choicePoint{
 	{2, []value{
 		{"a call inside the key's own command", func(s *situation) { s.nested = true }},
 		{"", func(s *situation) { s.nested = false }},
@@ -82,6 +91,21 @@ var choicePoints = []choicePoint{
 		{"`--on-mismatch rerun`", func(s *situation) { s.onMismatch = Rerun }},
 		{"`--on-mismatch refuse` (default)", func(s *situation) { s.onMismatch = RefuseIt }},
 	}},
+}
+
+var probePoints = []choicePoint{
+	{2, []value{
+		{"`--probe`", func(s *situation) { s.probe.given = true }},
+		{"", func(s *situation) { s.probe.given = false }},
+	}},
+	{2, []value{
+		{"`--probe-first`", func(s *situation) { s.probe.first = true }},
+		{"", func(s *situation) { s.probe.first = false }},
+	}},
+}
+
+// outcomePoints are those that count after a probe too.
+var outcomePoints = []choicePoint{
 	{2, []value{
 		{"`--on-interrupted rerun`", func(s *situation) { s.onInterrupted = Rerun }},
 		{"`--on-interrupted refuse` (default)", func(s *situation) { s.onInterrupted = RefuseIt }},
@@ -104,6 +128,13 @@ var choicePoints = []choicePoint{
 		{"", func(s *situation) { s.limit = 0 }},
 	}},
 }
+
+// answerPoint is the choice point of a probe that has been asked.
+var answerPoint = choicePoint{1, []value{
+	{"0: it is done", func(s *situation) { s.probe.answer = IsDone }},
+	{"1: it is not", func(s *situation) { s.probe.answer = NotDone }},
+	{"anything else: it cannot tell", func(s *situation) { s.probe.answer = CannotTell }},
+}}
 
 var older = age{time.Hour, time.Hour, true}
 
@@ -176,10 +207,15 @@ func rows(base row, points []choicePoint) []row {
 // allRows returns the rows of all states, those that are alike as one where
 // that leaves the rows of each state in their order.
 func allRows() []row {
+	return rowsOf([]string{"none", "forgotten", "succeeded", "failed", "retry", "running", "interrupted"}, row{}, choicePoints)
+}
+
+func rowsOf(states []string, base row, points []choicePoint) []row {
 	var out []row
-	for _, state := range []string{"none", "forgotten", "succeeded", "failed", "retry", "running", "interrupted"} {
+	for _, state := range states {
 		next := 0
-		for _, r := range rows(row{states: []string{state}}, choicePoints) {
+		base.states = []string{state}
+		for _, r := range needed(rows(base, points)) {
 			i := slices.IndexFunc(out[next:], func(o row) bool {
 				return r.without == o.without && r.holding == o.holding && slices.EqualFunc(r.cells[:], o.cells[:], slices.Equal)
 			})
@@ -195,8 +231,33 @@ func allRows() []row {
 	return out
 }
 
+// needed leaves out a row when the next one says the same of more.
+func needed(all []row) []row {
+	var out []row
+	for i, r := range all {
+		more := i+1 < len(all) && r.without == all[i+1].without && r.holding == all[i+1].holding
+		for c := range r.cells {
+			for _, said := range all[min(i+1, len(all)-1)].cells[c] {
+				more = more && slices.Contains(r.cells[c], said)
+			}
+		}
+		if !more {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// answerRows returns the rows of the keys that a probe is asked about.
+func answerRows() []row {
+	asked := row{chosen: []func(*situation){func(s *situation) {
+		s.same, s.probe.given, s.probe.first = true, true, true
+	}}}
+	return rowsOf([]string{"none", "forgotten", "interrupted"}, asked, append([]choicePoint{answerPoint}, outcomePoints...))
+}
+
 // statuses are those of DESIGN 4; cmd has them in its exit.go.
-var statuses = map[Reason]int{Recursive: 64, Mismatch: 65, Busy: 75, Interrupted: 79, FailedIt: 80, Exhausted: 80}
+var statuses = map[Reason]int{Recursive: 64, Mismatch: 65, Busy: 75, Interrupted: 79, Undecided: 79, FailedIt: 80, Exhausted: 80}
 
 func cell(d Decision) string {
 	action := string(d.Action)
@@ -209,18 +270,32 @@ func cell(d Decision) string {
 	return fmt.Sprintf("%s (%s)", action, d.Reason)
 }
 
-func table() string {
+func table(all []row) string {
 	var b strings.Builder
 	b.WriteString("| record | fingerprint | policy | without the claim | with the claim |\n| --- | --- | --- | --- | --- |\n")
-	for _, r := range allRows() {
-		r.cells[0] = r.states
-		for _, c := range r.cells {
-			if len(c) == 0 {
-				c = []string{"-"}
-			}
-			fmt.Fprintf(&b, "| %s ", strings.Join(c, ", "))
+	for _, r := range all {
+		fmt.Fprintf(&b, "%s| %s | %s |\n", r.text(), cell(r.without), cell(r.holding))
+	}
+	return b.String()
+}
+
+func answersTable() string {
+	var b strings.Builder
+	b.WriteString("| record | the probe's exit status | policy | then |\n| --- | --- | --- | --- |\n")
+	for _, r := range answerRows() {
+		fmt.Fprintf(&b, "%s| %s |\n", r.text(), cell(r.holding))
+	}
+	return b.String()
+}
+
+func (r row) text() string {
+	var b strings.Builder
+	r.cells[0] = r.states
+	for _, c := range r.cells {
+		if len(c) == 0 {
+			c = []string{"-"}
 		}
-		fmt.Fprintf(&b, "| %s | %s |\n", cell(r.without), cell(r.holding))
+		fmt.Fprintf(&b, "| %s ", strings.Join(c, ", "))
 	}
 	return b.String()
 }
@@ -230,6 +305,9 @@ func table() string {
 func TestDocumentedRowsAreTheFunction(t *testing.T) {
 	all := allRows()
 	for s := range situations() {
+		if s.probe.answer != NotAsked {
+			continue // the other table
+		}
 		i := slices.IndexFunc(all, func(r row) bool {
 			if !slices.Contains(r.states, s.state) {
 				return false

@@ -1,6 +1,7 @@
 package ledgertest
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 
@@ -44,7 +45,7 @@ func (m *model) get(t *rapid.T) {
 	}
 }
 
-// finished returns the run ids of id whose whole output must be there.
+// finished returns the runs and marks of id whose whole output must be there.
 func (m *model) finished(t *rapid.T, id ledger.ID) []string {
 	as, err := m.handles[0].mem.Attempts(m.ctx, id)
 	if err != nil {
@@ -52,7 +53,7 @@ func (m *model) finished(t *rapid.T, id ledger.ID) []string {
 	}
 	var out []string
 	for _, a := range as {
-		if a.Number > 0 && !a.Ended.IsZero() {
+		if !a.Ended.IsZero() {
 			out = append(out, a.RunID)
 		}
 	}
@@ -203,6 +204,7 @@ func (m *model) crash(t *rapid.T) {
 	m.reopen(t, i)
 }
 
+// mark settles a key, under a claim of its own or under the one that is held.
 func (m *model) mark(t *rapid.T) {
 	i, id := anyHandle(t), anyID(t)
 	expect, err := m.handles[i].mem.Get(m.ctx, id)
@@ -213,12 +215,27 @@ func (m *model) mark(t *rapid.T) {
 		expect = rapid.SampledFrom(seen).Draw(t, "expected")
 	}
 	states := []ledger.State{ledger.Succeeded, ledger.Failed, ledger.None}
-	if expect.Current.RunID == "" {
-		states = states[:2] // nothing was run that could be run again
-	}
 	mark := newMark(expect, rapid.SampledFrom(states).Draw(t, "state"))
-	agree(t, fmt.Sprintf("Mark of %+v", id),
-		m.handles[i].real.Mark(m.ctx, id, mark), m.handles[i].mem.Mark(m.ctx, id, mark))
+	mark.Reason = rapid.SampledFrom([]ledger.Reason{ledger.ReasonMarked, ledger.ReasonProbed}).Draw(t, "reason")
+	mark.Fingerprint = rapid.SampledFrom([]string{"", "h1:aa"}).Draw(t, "fingerprint")
+	mark.Inputs = rapid.SliceOfN(rapid.Byte(), 0, 8).Draw(t, "inputs")
+	out := flatten(pieces(rapid.SampledFrom([]int{0, 1, 40 << 10}).Draw(t, "size"))).bytes
+
+	held := m.held[id]
+	byHolder := held != nil && rapid.Bool().Draw(t, "by the holder")
+	do := func(l ledger.Ledger, claim func(*holder) ledger.Claim) (ledger.Attempt, error) {
+		mark := mark
+		mark.Stdout = bytes.NewReader(out)
+		if byHolder {
+			return claim(held).Mark(m.ctx, mark)
+		}
+		return settle(m.ctx, l, id, mark)
+	}
+	r, err := do(m.handles[i].real, func(h *holder) ledger.Claim { return h.claim.real })
+	w, errMem := do(m.handles[i].mem, func(h *holder) ledger.Claim { return h.claim.mem })
+	if agree(t, fmt.Sprintf("Mark of %+v", id), err, errMem) {
+		equal(t, "mark", plain(r), plain(w))
+	}
 }
 
 func (m *model) forget(t *rapid.T) {

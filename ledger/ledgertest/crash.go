@@ -107,7 +107,7 @@ func (k *kit) leftover(id ledger.ID, end func()) {
 	_, err := k.b.Claim(k.ctx, id)
 	k.same(k.busy(err, id, "Claim beside leftovers").Leftover, true, "Leftover")
 	k.busy(k.b.Forget(k.ctx, id), id, "Forget beside leftovers")
-	k.busy(k.b.Mark(k.ctx, id, newMark(k.get(k.b, id), ledger.Succeeded)), id, "Mark beside leftovers")
+	k.busy(k.refuseMark(k.b, id, newMark(k.get(k.b, id), ledger.Succeeded)), id, "Mark beside leftovers")
 	done := make(chan error, 1)
 	go func() { done <- k.b.Wait(k.ctx, id) }()
 	k.stillWaiting(done, "leftovers are alive")

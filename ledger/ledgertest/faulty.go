@@ -104,10 +104,6 @@ func (f *Faulty) Files(ctx context.Context, id ledger.ID, runID string) ([]ledge
 	return faults(f, "Files", func() ([]ledger.File, error) { return f.Ledger.Files(ctx, id, runID) })
 }
 
-func (f *Faulty) Mark(ctx context.Context, id ledger.ID, m ledger.Mark) error {
-	return f.fault("Mark", func() error { return f.Ledger.Mark(ctx, id, m) })
-}
-
 func (f *Faulty) Forget(ctx context.Context, id ledger.ID) error {
 	return f.fault("Forget", func() error { return f.Ledger.Forget(ctx, id) })
 }
@@ -137,6 +133,10 @@ func (c *faultyClaim) Begin(ctx context.Context, s ledger.Start) (ledger.Executi
 		}
 		return wrapped, nil
 	})
+}
+
+func (c *faultyClaim) Mark(ctx context.Context, m ledger.Mark) (ledger.Attempt, error) {
+	return faults(c.f, "Mark", func() (ledger.Attempt, error) { return c.Claim.Mark(ctx, m) })
 }
 
 func (c *faultyClaim) Release() error {

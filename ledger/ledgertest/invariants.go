@@ -60,7 +60,7 @@ func (k *kit) history(r ledger.Record, as []ledger.Attempt) {
 			k.Errorf("key %q: an attempt before the current one is running: %+v", r.ID.Key, a)
 		}
 		k.attempt(r.ID, a)
-		if a.Reason == ledger.ReasonMarked {
+		if settled(a) {
 			continue
 		}
 		number++
@@ -86,13 +86,13 @@ func (k *kit) attempt(id ledger.ID, a ledger.Attempt) {
 	if nobodySaw := a.State == ledger.Running || a.Reason == ledger.ReasonLost; nobodySaw != a.Ended.IsZero() {
 		wrong("an attempt has an end exactly when somebody saw it")
 	}
-	if (a.Number == 0) != (a.Reason == ledger.ReasonMarked) {
+	if (a.Number == 0) != settled(a) {
 		wrong("marks have number 0, and nothing else has")
 	}
 	if a.Reason == ledger.ReasonLost && a.State != ledger.Failed {
 		wrong("a lost attempt has failed")
 	}
-	if a.State == ledger.None && a.Reason != ledger.ReasonMarked {
+	if a.State == ledger.None && !settled(a) {
 		wrong("an attempt has no state")
 	}
 	if a.Started.IsZero() || a.Started.Location() != time.UTC {
@@ -101,4 +101,9 @@ func (k *kit) attempt(id ledger.ID, a ledger.Attempt) {
 	if !a.Ended.IsZero() && a.Ended.Location() != time.UTC {
 		wrong("no end in UTC")
 	}
+}
+
+// settled tells a mark from an execution.
+func settled(a ledger.Attempt) bool {
+	return a.Reason == ledger.ReasonMarked || a.Reason == ledger.ReasonProbed
 }

@@ -1,6 +1,9 @@
 package ledgertest
 
 import (
+	"context"
+	"errors"
+
 	"idem/ledger"
 )
 
@@ -11,13 +14,19 @@ var markCases = []testCase{
 	{"MarkForRetryKeepsHistory", markForRetryKeepsHistory, nil},
 	{"MarkOfChangedFails", markOfChangedFails, nil},
 	{"MarkWhileHeldIsBusy", markWhileHeldIsBusy, nil},
+	{"MarkByTheHolder", markByTheHolder, nil},
+	{"MarkBeforeReleaseOnly", markBeforeReleaseOnly, nil},
+	{"MarkWithOutput", markWithOutput, nil},
+	{"MarkKeepsMaxOutput", markKeepsMaxOutput, nil},
+	{"MarkWhoseOutputFails", markWhoseOutputFails, nil},
 }
 
 func newMark(expect ledger.Record, s ledger.State) ledger.Mark {
 	m := ledger.Mark{
-		Expect: expect, State: s, RunID: newRunID(),
-		Note:  "looked at the bank's side: \"it's paid\" – zoë",
-		Owner: ledger.Owner{Host: "laptop", PID: 12, User: "ops"},
+		Expect: expect, State: s, Reason: ledger.ReasonMarked, RunID: newRunID(),
+		Note:        "looked at the bank's side: \"it's paid\" – zoë",
+		Owner:       ledger.Owner{Host: "laptop", PID: 12, User: "ops"},
+		Fingerprint: "h1:beef", Inputs: []byte("\x00what it counts for\xff"), MaxOutput: -1,
 	}
 	if s == ledger.Failed {
 		m.ExitCode = 42
@@ -25,23 +34,44 @@ func newMark(expect ledger.Record, s ledger.State) ledger.Mark {
 	return m
 }
 
-// mark settles id by hand and checks what that records.
+// settle marks id under a claim of its own.
+func settle(ctx context.Context, l ledger.Ledger, id ledger.ID, m ledger.Mark) (ledger.Attempt, error) {
+	c, err := l.Claim(ctx, id)
+	if err != nil {
+		return ledger.Attempt{}, err
+	}
+	a, err := c.Mark(ctx, m)
+	return a, errors.Join(err, c.Release())
+}
+
+// refuseMark is settle where only the error counts.
+func (k *kit) refuseMark(l ledger.Ledger, id ledger.ID, m ledger.Mark) error {
+	_, err := settle(k.ctx, l, id, m)
+	return err
+}
+
+// mark settles id and checks what that records.
 func (k *kit) mark(l ledger.Ledger, id ledger.ID, s ledger.State) ledger.Attempt {
 	k.Helper()
-	before, history := k.get(l, id), k.attempts(l, id)
-	m := newMark(before, s)
-	k.ok(l.Mark(k.ctx, id, m), "Mark")
+	return k.markWith(l, id, newMark(k.get(l, id), s))
+}
+
+func (k *kit) markWith(l ledger.Ledger, id ledger.ID, m ledger.Mark) ledger.Attempt {
+	k.Helper()
+	before, history := m.Expect, k.attempts(l, id)
+	answer, err := settle(k.ctx, l, id, m)
+	k.ok(err, "Mark")
 
 	r := k.get(k.b, id)
 	a := r.Current
+	k.same(answer, a, "answer of Mark and current attempt after it")
 	k.same(a, ledger.Attempt{
-		RunID: m.RunID, State: s, Reason: ledger.ReasonMarked, ExitCode: m.ExitCode,
-		Note: m.Note, Owner: m.Owner,
-		// The contract leaves open what a mark was decided on, and a mark
-		// takes no time.
-		Fingerprint: a.Fingerprint, Inputs: a.Inputs, Started: a.Started, Ended: a.Ended,
+		RunID: m.RunID, State: m.State, Reason: m.Reason, ExitCode: m.ExitCode,
+		Note: m.Note, Owner: m.Owner, Fingerprint: m.Fingerprint, Inputs: m.Inputs,
+		Started: a.Started, Ended: a.Started, // a mark takes no time
+		OutputBytes: a.OutputBytes, Truncated: a.Truncated, // the cases about output look at these
 	}, "current attempt after Mark")
-	if a.Started.IsZero() || a.Ended.IsZero() {
+	if a.Started.IsZero() {
 		k.Errorf("a mark has no time: %+v", a)
 	}
 	k.same(r.Attempts, before.Attempts, "attempts after Mark")
@@ -69,15 +99,26 @@ func markSettles(k *kit) {
 	k.same(numbers, []int{1, 0, 0, 2}, "numbers of the history")
 }
 
-// markFirst: a key can be settled before it was ever run.
+// markFirst: a key can be settled before it was ever run, for any call or for
+// one.
 func markFirst(k *kit) {
-	for _, s := range []ledger.State{ledger.Succeeded, ledger.Failed} {
-		id := key("first " + string(s))
-		k.mark(k.a, id, s)
-		k.phase(id, ledger.Phase(s))
-		k.same(k.run(k.b, id, success).Number, 1, "number of the attempt after a mark")
-		k.ok(k.a.Forget(k.ctx, id), "Forget")
-		k.phase(id, ledger.PhaseNone)
+	for s, phase := range map[ledger.State]ledger.Phase{
+		ledger.Succeeded: ledger.PhaseSucceeded, ledger.Failed: ledger.PhaseFailed, ledger.None: ledger.PhaseRetry,
+	} {
+		for _, fingerprint := range []string{"", "h1:beef"} {
+			id := key("first " + string(s) + fingerprint)
+			m := newMark(k.get(k.a, id), s)
+			m.Reason = ledger.ReasonProbed
+			if m.Fingerprint = fingerprint; fingerprint == "" {
+				m.Inputs = nil
+			}
+			k.markWith(k.a, id, m)
+			k.phase(id, phase)
+			k.same(len(k.list(k.b, ledger.Filter{Glob: id.Key, Phase: phase})), 1, "keys listed in the phase")
+			k.same(k.run(k.b, id, success).Number, 1, "number of the attempt after a mark")
+			k.ok(k.a.Forget(k.ctx, id), "Forget")
+			k.phase(id, ledger.PhaseNone)
+		}
 	}
 }
 
@@ -126,7 +167,7 @@ func markOfChangedFails(k *kit) {
 		"the attempt before":  failed,
 		"another state of it": otherState,
 	} {
-		err := k.a.Mark(k.ctx, id, newMark(expect, ledger.Succeeded))
+		err := k.refuseMark(k.a, id, newMark(expect, ledger.Succeeded))
 		k.is(err, ledger.ErrChanged, "Mark that expects "+what)
 	}
 	k.same(k.get(k.a, id), stuck, "record after refused marks")
@@ -137,13 +178,13 @@ func markOfChangedFails(k *kit) {
 	running := k.get(k.a, id)
 	k.finish(x, success)
 	k.release(c)
-	k.is(k.a.Mark(k.ctx, id, newMark(running, ledger.Failed)), ledger.ErrChanged, "Mark of an attempt that ended meanwhile")
+	k.is(k.refuseMark(k.a, id, newMark(running, ledger.Failed)), ledger.ErrChanged, "Mark of an attempt that ended meanwhile")
 	k.phase(id, ledger.PhaseSucceeded)
 
 	done := k.get(k.a, id)
 	k.ok(k.b.Forget(k.ctx, id), "Forget")
-	k.is(k.a.Mark(k.ctx, id, newMark(done, ledger.Failed)), ledger.ErrChanged, "Mark of a forgotten key")
-	k.is(k.a.Mark(k.ctx, id, newMark(none, ledger.Failed)), ledger.ErrChanged, "Mark that expects no record of an earlier generation")
+	k.is(k.refuseMark(k.a, id, newMark(done, ledger.Failed)), ledger.ErrChanged, "Mark of a forgotten key")
+	k.is(k.refuseMark(k.a, id, newMark(none, ledger.Failed)), ledger.ErrChanged, "Mark that expects no record of an earlier generation")
 	k.phase(id, ledger.PhaseNone)
 }
 
@@ -151,19 +192,65 @@ func markWhileHeldIsBusy(k *kit) {
 	id := key("k")
 	c := k.claim(k.a, id)
 	for _, l := range []ledger.Ledger{k.a, k.b} {
-		k.busy(l.Mark(k.ctx, id, newMark(k.get(l, id), ledger.Failed)), id, "Mark before Begin")
+		k.busy(k.refuseMark(l, id, newMark(k.get(l, id), ledger.Failed)), id, "Mark before Begin")
 	}
 	x := k.begin(c)
 	for _, l := range []ledger.Ledger{k.a, k.b} {
-		busy := k.busy(l.Mark(k.ctx, id, newMark(k.get(l, id), ledger.Failed)), id, "Mark of a running key")
+		busy := k.busy(k.refuseMark(l, id, newMark(k.get(l, id), ledger.Failed)), id, "Mark of a running key")
 		k.same(busy.Record.Current.RunID, x.Attempt().RunID, "run id of the busy record")
 	}
 	k.finish(x, success)
 	for _, l := range []ledger.Ledger{k.a, k.b} {
-		k.busy(l.Mark(k.ctx, id, newMark(k.get(l, id), ledger.Failed)), id, "Mark before Release")
+		k.busy(k.refuseMark(l, id, newMark(k.get(l, id), ledger.Failed)), id, "Mark before Release")
 	}
 	k.phase(id, ledger.PhaseSucceeded)
 	k.release(c)
 	k.mark(k.a, id, ledger.Failed)
 	k.claimFree(id) // a mark does not stay in the way
+}
+
+// markByTheHolder: who has the claim can mark, but not what he is executing.
+func markByTheHolder(k *kit) {
+	id := key("k")
+	k.interrupt(k.b, id)
+	c := k.claim(k.a, id)
+	stuck, err := c.Record(k.ctx)
+	k.ok(err, "Record")
+	marked, err := c.Mark(k.ctx, newMark(stuck, ledger.Failed))
+	k.ok(err, "Mark")
+	k.same(k.get(k.b, id).Current, marked, "current attempt after Mark")
+	k.claimBusy(id) // it is not given back by a mark
+
+	x := k.begin(c)
+	running, err := c.Record(k.ctx)
+	k.ok(err, "Record")
+	_, err = c.Mark(k.ctx, newMark(running, ledger.Succeeded))
+	k.busy(err, id, "Mark of what is being executed")
+	k.same(k.get(k.b, id).Current, x.Attempt(), "current attempt after a refused mark")
+	done := k.finish(x, failure)
+	after, err := c.Record(k.ctx)
+	k.ok(err, "Record")
+	k.same(after.Current, done, "current attempt")
+	_, err = c.Mark(k.ctx, newMark(after, ledger.Succeeded))
+	k.ok(err, "Mark after Finish")
+
+	x = k.begin(c)
+	k.ok(x.Abandon(k.ctx), "Abandon")
+	before, err := c.Record(k.ctx)
+	k.ok(err, "Record")
+	_, err = c.Mark(k.ctx, newMark(before, ledger.None))
+	k.ok(err, "Mark after Abandon")
+	k.release(c)
+	k.phase(id, ledger.PhaseRetry)
+}
+
+func markBeforeReleaseOnly(k *kit) {
+	id := key("k")
+	none := k.get(k.a, id)
+	c := k.claim(k.a, id)
+	k.release(c)
+	if _, err := c.Mark(k.ctx, newMark(none, ledger.Succeeded)); err == nil {
+		k.Error("Mark after Release: no error")
+	}
+	k.phase(id, ledger.PhaseNone)
 }

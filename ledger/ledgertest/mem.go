@@ -216,33 +216,6 @@ func cloneFiles(files []ledger.File) []ledger.File {
 	return files
 }
 
-func (h *memHandle) Mark(ctx context.Context, id ledger.ID, m ledger.Mark) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	r := h.at(id)
-	current, expected := r.current(), m.Expect.Current
-	changed := r.generation != m.Expect.Generation || current.RunID != expected.RunID || current.State != expected.State
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case r.holder != nil:
-		return h.busy(id)
-	case changed:
-		return ledger.ErrChanged
-	}
-	r.settle()
-	t := now()
-	r.attempts = append(slices.Clone(r.attempts), ledger.Attempt{
-		RunID: m.RunID, State: m.State, Reason: ledger.ReasonMarked, ExitCode: m.ExitCode,
-		Started: t, Ended: t, Note: m.Note, Owner: m.Owner,
-		// What is settled is the operation as it was last called.
-		Fingerprint: current.Fingerprint, Inputs: current.Inputs,
-	})
-	r.outputs[m.RunID] = &memOutput{}
-	h.touch(r)
-	return nil
-}
-
 func (h *memHandle) Forget(ctx context.Context, id ledger.ID) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -15,6 +15,7 @@ type memClaim struct {
 	handle *memHandle
 	id     ledger.ID
 	r      *memRecord
+	begun  *memExecution // the last one
 }
 
 func (c *memClaim) Record(ctx context.Context) (ledger.Record, error) {
@@ -43,7 +44,45 @@ func (c *memClaim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution,
 	r.attempts = append(slices.Clone(r.attempts), x.attempt)
 	r.outputs[s.RunID] = x.out
 	m.touch(r)
+	c.begun = x
 	return x, nil
+}
+
+func (c *memClaim) Mark(ctx context.Context, m ledger.Mark) (ledger.Attempt, error) {
+	out := &memOutput{}
+	if m.Stdout != nil {
+		p, err := io.ReadAll(m.Stdout)
+		if err != nil {
+			return ledger.Attempt{}, err
+		}
+		out.add(ledger.Stdout, 0, p)
+	}
+	c.handle.mu.Lock()
+	defer c.handle.mu.Unlock()
+	r := c.r
+	current, expected := r.current(), m.Expect.Current
+	changed := r.generation != m.Expect.Generation || current.RunID != expected.RunID || current.State != expected.State
+	switch {
+	case ctx.Err() != nil:
+		return ledger.Attempt{}, ctx.Err()
+	case r.holder != c:
+		return ledger.Attempt{}, ledger.ErrLost
+	case c.begun != nil && c.begun.mine():
+		return ledger.Attempt{}, c.handle.busy(c.id)
+	case changed:
+		return ledger.Attempt{}, ledger.ErrChanged
+	}
+	r.settle()
+	t := now()
+	a := ledger.Attempt{
+		RunID: m.RunID, State: m.State, Reason: m.Reason, ExitCode: m.ExitCode, Started: t, Ended: t,
+		Note: m.Note, Owner: m.Owner, Fingerprint: m.Fingerprint, Inputs: slices.Clone(m.Inputs),
+		OutputBytes: out.size, Truncated: out.limit(m.MaxOutput),
+	}
+	r.attempts = append(slices.Clone(r.attempts), a)
+	r.outputs[m.RunID] = out
+	c.handle.touch(r)
+	return a, nil
 }
 
 func (c *memClaim) Lost() <-chan struct{} {
@@ -77,13 +116,9 @@ func (x *memExecution) Fence() int64 { return x.fence }
 func (x *memExecution) Write(s ledger.Stream, p []byte) {
 	x.m.mu.Lock()
 	defer x.m.mu.Unlock()
-	if len(p) > 0 {
-		x.out.size += int64(len(p))
-	}
-	if len(p) > 0 && !x.attempt.NoOutput {
-		x.out.chunks = append(x.out.chunks, ledger.Chunk{
-			Stream: s, At: time.Since(x.attempt.Started), Bytes: slices.Clone(p),
-		})
+	x.out.add(s, time.Since(x.attempt.Started), p)
+	if x.attempt.NoOutput {
+		x.out.chunks = nil
 	}
 }
 
@@ -103,10 +138,7 @@ func (x *memExecution) Finish(_ context.Context, o ledger.Outcome) (ledger.Attem
 	a.State, a.Reason, a.ExitCode, a.Signal = o.State, o.Reason, o.ExitCode, o.Signal
 	a.Ended = now()
 	a.OutputBytes = x.out.size
-	a.Truncated = x.max >= 0 && x.out.size > x.max && !a.NoOutput
-	if a.Truncated {
-		x.out.truncate(x.max)
-	}
+	a.Truncated = !a.NoOutput && x.out.limit(x.max)
 	a.Files = len(o.Files)
 	x.r.files[a.RunID] = cloneFiles(o.Files)
 	x.r.replace(a)
@@ -127,6 +159,23 @@ func (x *memExecution) Abandon(context.Context) error {
 type memOutput struct {
 	chunks []ledger.Chunk
 	size   int64
+}
+
+func (o *memOutput) add(s ledger.Stream, at time.Duration, p []byte) {
+	if len(p) > 0 {
+		o.size += int64(len(p))
+		o.chunks = append(o.chunks, ledger.Chunk{Stream: s, At: at, Bytes: slices.Clone(p)})
+	}
+}
+
+// limit truncates what is longer than most, if that is not negative, and tells
+// whether it was.
+func (o *memOutput) limit(most int64) bool {
+	if most < 0 || o.size <= most {
+		return false
+	}
+	o.truncate(most)
+	return true
 }
 
 // truncate keeps the first three quarters of limit and the last one. It is

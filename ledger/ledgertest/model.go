@@ -136,9 +136,6 @@ func agree(t *rapid.T, doing string, real, mem error) bool {
 // plain leaves of an attempt what both sides must agree on: not the clock, and
 // not what the contract leaves open.
 func plain(a ledger.Attempt) ledger.Attempt {
-	if a.Reason == ledger.ReasonMarked {
-		a.Fingerprint, a.Inputs = "", nil
-	}
 	if a.State == ledger.Running || a.Reason == ledger.ReasonLost {
 		a.ExitCode, a.OutputBytes, a.Truncated, a.Files = 0, 0, false, 0
 	}

@@ -191,18 +191,6 @@ func (r recordRow) belongs(id ledger.ID, err error) error {
 	return err
 }
 
-func readAttempt(ctx context.Context, q querier, id ledger.ID, rowid int64) (attemptRow, error) {
-	var s attemptScan
-	err := q.QueryRowContext(ctx, "select "+attemptColumns+" from attempts a where a.id=?", rowid).Scan(s.dest()...)
-	if errors.Is(err, sql.ErrNoRows) {
-		return attemptRow{}, fmt.Errorf("%w: an attempt of key %q is gone", ledger.ErrCorrupt, id.Key)
-	}
-	if err != nil {
-		return attemptRow{}, err
-	}
-	return s.attempt(id)
-}
-
 // readBoth reads a record and its current attempt; a missing one is the zero
 // record of id. It asks for both at once, because a replay asks nothing else.
 func readBoth(ctx context.Context, q querier, id ledger.ID) (recordRow, attemptRow, error) {

@@ -8,42 +8,6 @@ import (
 	"idem/ledger"
 )
 
-// Mark implements ledger.Ledger.
-func (l *Ledger) Mark(ctx context.Context, id ledger.ID, m ledger.Mark) error {
-	return l.settle(ctx, id, func(tx *sql.Tx) error {
-		before, last, err := readBoth(ctx, tx, id)
-		if err != nil {
-			return err
-		}
-		was := m.Expect
-		if before.rec.Generation != was.Generation || last.a.RunID != was.Current.RunID || last.a.State != was.Current.State {
-			return ledger.ErrChanged
-		}
-		if last.a.State == ledger.Running {
-			if err := settleLost(ctx, tx, id, last); err != nil {
-				return err
-			}
-		}
-		now := before
-		if before.rowid == 0 { // the mark needs the record's rowid
-			if err := writeRecord(ctx, tx, recordRow{}, &now); err != nil {
-				return err
-			}
-		}
-		at := fromMicros(micros(l.now()))
-		row := attemptRow{record: now.rowid, place: placeNone, a: ledger.Attempt{
-			RunID: m.RunID, State: m.State, Reason: ledger.ReasonMarked, ExitCode: m.ExitCode, Started: at, Ended: at,
-			Fingerprint: last.a.Fingerprint, Inputs: last.a.Inputs, Owner: m.Owner, Note: m.Note,
-		}}
-		if err := insertAttempt(ctx, tx, id, &row); err != nil {
-			return err
-		}
-		expect := now
-		now.current = row.rowid
-		return writeRecord(ctx, tx, expect, &now)
-	})
-}
-
 // Forget implements ledger.Ledger.
 func (l *Ledger) Forget(ctx context.Context, id ledger.ID) error {
 	// A ledger that is not there is not made to forget in.

@@ -1,0 +1,166 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"idem/internal/failpoint"
+	"idem/ledger"
+	"idem/ledger/spool"
+)
+
+func (e *execution) begin(ctx context.Context, tx *sql.Tx, s ledger.Start) error {
+	l, id := e.claim.ledger, e.claim.id
+	before, last, err := readBoth(ctx, tx, id)
+	if err != nil {
+		return err
+	}
+	if last.a.State == ledger.Running {
+		e.lost = &last
+		if err := settleLost(ctx, tx, id, last); err != nil {
+			return err
+		}
+	}
+	now := before
+	now.rec.Attempts++
+	now.rec.Fence++
+	if before.rowid == 0 { // the attempt needs the record's rowid
+		if err := writeRecord(ctx, tx, before, &now); err != nil {
+			return err
+		}
+	}
+	row := attemptRow{record: now.rowid, a: ledger.Attempt{
+		Number: now.rec.Attempts, RunID: s.RunID, State: ledger.Running, Started: l.now().UTC(),
+		Fingerprint: s.Fingerprint, Inputs: s.Inputs, Owner: s.Owner, NoOutput: s.NoOutput,
+	}}
+	if s.NoOutput {
+		row.place = placeRefused
+	}
+	if err := insertAttempt(ctx, tx, id, &row); err != nil {
+		return err
+	}
+	expect := before
+	if before.rowid == 0 {
+		expect = now
+	}
+	now.current = row.rowid
+	if err := writeRecord(ctx, tx, expect, &now); err != nil {
+		return err
+	}
+	row.a.Started = fromMicros(micros(row.a.Started))
+	e.before, e.record, e.row = before, now, row
+	return nil
+}
+
+// settleLost gives an attempt whose end nobody saw its place in the history.
+func settleLost(ctx context.Context, tx *sql.Tx, id ledger.ID, last attemptRow) error {
+	last.a.State, last.a.Reason = ledger.Failed, ledger.ReasonLost
+	last.a.Truncated = !last.a.NoOutput // what was on its way to us is not recorded
+	return settleAttempt(ctx, tx, id, last, ledger.Running)
+}
+
+// execution implements ledger.Execution and ledger.Inheriting.
+type execution struct {
+	claim  *claim
+	life   *os.File
+	spool  *spool.Writer // nil: no output is wanted
+	unkept int64         // bytes of output that were not wanted
+	before recordRow     // as Abandon restores it,
+	lost   *attemptRow   // and the attempt that Begin settled, if any
+	record recordRow
+	row    attemptRow
+}
+
+func (e *execution) Attempt() ledger.Attempt { return e.row.a }
+func (e *execution) Fence() int64            { return e.record.rec.Fence }
+func (e *execution) Descriptors() []*os.File { return []*os.File{e.life} }
+
+func (e *execution) endLife(reason ledger.Reason) {
+	e.claim.mu.Lock()
+	defer e.claim.mu.Unlock()
+	_ = e.claim.endLife(reason)
+}
+
+// Finish implements ledger.Execution.
+func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attempt, error) {
+	failpoint.Here("finish.before")
+	l := e.claim.ledger
+	ctx = context.WithoutCancel(ctx)
+	defer e.endLife(o.Reason)
+	sum, spoolErr := e.endOutput(true)
+	row := e.row
+	row.a.State, row.a.Reason, row.a.ExitCode, row.a.Signal = o.State, o.Reason, o.ExitCode, o.Signal
+	row.a.Ended = fromMicros(micros(l.now()))
+	row.a.Files = len(o.Files)
+	row.keepOutput(sum, sum.Inline != nil || spoolErr == nil && l.syncSpools() == nil)
+	failpoint.Here("finish.output")
+	err := e.finish(ctx, row, sum.Inline, o.Files)
+	switch {
+	case err == nil, errors.Is(err, ledger.ErrLost), errors.Is(err, errUnknown):
+	case errors.Is(l.meaning(err), ledger.ErrFull):
+		// The outcome matters more than the output. The files are part of it.
+		l.removeSpool(e.row.a.RunID)
+		row.dropOutput()
+		err = e.finish(ctx, row, nil, o.Files)
+	default: // somebody has had the ledger locked for long: giving up helps nobody
+		for end := time.Now().Add(finishPatience); err != nil && errors.Is(l.meaning(err), errLocked) && time.Now().Before(end); {
+			err = e.finish(ctx, row, sum.Inline, o.Files)
+		}
+	}
+	if err == nil && row.place != placeFile {
+		l.removeSpool(e.row.a.RunID)
+	}
+	failpoint.Here("finish.done")
+	if err == nil {
+		err = l.checkFiles()
+	}
+	return row.a, l.explain(err)
+}
+
+// finishPatience is how long an outcome waits for its turn to be recorded.
+const finishPatience = 10 * time.Minute
+
+// finish commits the outcome.
+func (e *execution) finish(ctx context.Context, row attemptRow, inline []byte, files []ledger.File) error {
+	l, id := e.claim.ledger, e.claim.id
+	err := l.confirmed(ctx, l.record, id, &row, func(tx *sql.Tx) error {
+		if err := settleAttempt(ctx, tx, id, row, ledger.Running); err != nil {
+			return err
+		}
+		if err := insertFiles(ctx, tx, id, row, files); err != nil {
+			return err
+		}
+		return insertOutput(ctx, tx, row, inline)
+	})
+	if errors.Is(err, ledger.ErrChanged) {
+		return fmt.Errorf("%w (run %s)", ledger.ErrLost, row.a.RunID)
+	}
+	return err
+}
+
+// Abandon implements ledger.Execution.
+func (e *execution) Abandon(ctx context.Context) error {
+	l, id := e.claim.ledger, e.claim.id
+	ctx = context.WithoutCancel(ctx)
+	defer e.endLife(ledger.ReasonExit)
+	_, _ = e.endOutput(false)
+	l.removeSpool(e.row.a.RunID)
+	failpoint.Here("abandon.before")
+	return l.explain(l.record(ctx, func(tx *sql.Tx) error {
+		back := e.record
+		back.current, back.rec.Attempts = e.before.current, e.before.rec.Attempts
+		if err := writeRecord(ctx, tx, e.record, &back); err != nil {
+			return err
+		}
+		if e.lost != nil {
+			if err := settleAttempt(ctx, tx, id, *e.lost, ledger.Failed); err != nil {
+				return err
+			}
+		}
+		return one(tx.ExecContext(ctx, "delete from attempts where id=? and run_id=? and state='running'", e.row.rowid, e.row.a.RunID))
+	}))
+}

@@ -1,0 +1,113 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"idem/ledger"
+	"idem/ledger/spool"
+)
+
+// Mark implements ledger.Claim.
+func (c *claim) Mark(ctx context.Context, m ledger.Mark) (ledger.Attempt, error) {
+	l := c.ledger
+	if err := errors.Join(c.held(), ctx.Err()); err != nil {
+		return ledger.Attempt{}, err
+	}
+	c.mu.Lock()
+	executing := c.life != nil
+	c.mu.Unlock()
+	if executing {
+		return ledger.Attempt{}, l.busy(ctx, c.id, false)
+	}
+	at := fromMicros(micros(l.now()))
+	row := attemptRow{place: placeNone, a: ledger.Attempt{
+		RunID: m.RunID, State: m.State, Reason: m.Reason, ExitCode: m.ExitCode, Started: at, Ended: at,
+		Fingerprint: m.Fingerprint, Inputs: m.Inputs, Owner: m.Owner, Note: m.Note,
+	}}
+	var inline []byte
+	err := l.checkFiles()
+	if err == nil && m.Stdout != nil {
+		inline, err = l.takeOutput(m, &row)
+	}
+	if err == nil {
+		ctx = context.WithoutCancel(ctx)
+		err = l.confirmed(ctx, l.write, c.id, &row, func(tx *sql.Tx) error { return c.mark(ctx, tx, m.Expect, &row, inline) })
+	}
+	if row.place != placeFile || err != nil && !errors.Is(err, errUnknown) {
+		l.removeSpool(m.RunID)
+	}
+	if err == nil {
+		err = l.checkFiles()
+	}
+	return row.a, l.explain(err)
+}
+
+// takeOutput reads the output of a mark into row and, when it is large, into a
+// file. (A kill -9 before the commit leaves a file that no record names.) Unlike
+// that of a command, output that cannot be kept is an error: nothing has
+// happened yet that must be recorded without it.
+func (l *Ledger) takeOutput(m ledger.Mark, row *attemptRow) ([]byte, error) {
+	w := spool.NewWriter(m.MaxOutput, time.Now(), func() (*os.File, error) { return l.createSpool(m.RunID) })
+	_, err := io.Copy(stdoutOf{w}, m.Stdout)
+	sum, spoolErr := w.Close(err == nil)
+	if err = errors.Join(err, spoolErr); err != nil {
+		return nil, err
+	}
+	if cut := m.MaxOutput >= 0 && sum.Bytes > m.MaxOutput; sum.Truncated && !cut {
+		return nil, fmt.Errorf("%w: the output of a mark", ledger.ErrFull)
+	}
+	if sum.Inline == nil {
+		if err := l.syncSpools(); err != nil {
+			return nil, err
+		}
+	}
+	row.keepOutput(sum, true)
+	return sum.Inline, nil
+}
+
+// stdoutOf is a spool as the io.Writer of one stream.
+type stdoutOf struct{ *spool.Writer }
+
+func (w stdoutOf) Write(p []byte) (int, error) {
+	w.Writer.Write(ledger.Stdout, p)
+	return len(p), nil
+}
+
+// mark makes row the current attempt of the record, if that is still as the
+// caller has seen it.
+func (c *claim) mark(ctx context.Context, tx *sql.Tx, was ledger.Record, row *attemptRow, inline []byte) error {
+	before, last, err := readBoth(ctx, tx, c.id)
+	if err != nil {
+		return err
+	}
+	if before.rec.Generation != was.Generation || last.a.RunID != was.Current.RunID || last.a.State != was.Current.State {
+		return ledger.ErrChanged
+	}
+	if last.a.State == ledger.Running {
+		if err := settleLost(ctx, tx, c.id, last); err != nil {
+			return err
+		}
+	}
+	now := before
+	if before.rowid == 0 { // the mark needs the record's rowid
+		if err := writeRecord(ctx, tx, recordRow{}, &now); err != nil {
+			return err
+		}
+	}
+	row.record = now.rowid
+	if err := insertAttempt(ctx, tx, c.id, row); err != nil {
+		return err
+	}
+	if err := insertOutput(ctx, tx, *row, inline); err != nil {
+		return err
+	}
+	expect := now
+	now.current = row.rowid
+	return writeRecord(ctx, tx, expect, &now)
+}

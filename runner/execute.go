@@ -1,0 +1,154 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"idem/ledger"
+	"idem/proc"
+)
+
+// execute runs the command, again as long as Retries says so, and records each
+// attempt.
+func (c *Call) execute(ctx context.Context, l ledger.Ledger, claim ledger.Claim, rec ledger.Record, d Decision, path string) (Result, error) {
+	// From here to the durable outcome no signal may end us.
+	signals := proc.Catch()
+	defer func() { go signals.Stop() }() // nobody waits for it: it takes 0.3 ms
+	delay := c.Retries.delays()
+	var last Result
+	for retries := 0; ; retries++ {
+		res, end, err := c.attempt(ctx, claim, rec, d, path, signals)
+		res.HookFaults = append(last.HookFaults, res.HookFaults...)
+		if err != nil && retries == 0 {
+			return res, err
+		}
+		if err != nil { // the attempt before is what there is to tell of
+			last.HookFaults = res.HookFaults
+			res = last
+			if !errors.As(err, new(*proc.SignalError)) { // see Fatal
+				res.NotRetried = err
+			}
+		}
+		again := err == nil && c.again(res, retries, signals)
+		if !again {
+			// Whoever waits for the key need not wait for the reader of our output.
+			_ = claim.Release()
+		}
+		if end != nil {
+			res.Streams = end.Flush()
+		}
+		if again {
+			select {
+			case <-time.After(delay()):
+			case <-signals.Done():
+				again = false
+			}
+		}
+		if again {
+			rec, last = res.Record, res
+			continue
+		}
+		if cur := res.Record.Current; cur.Reason == ledger.ReasonTimeout || cur.Reason == ledger.ReasonSignal {
+			res.Holders = holders(l, c.ID)
+		}
+		res.Fatal, _ = signals.Fatal()
+		if c.QuietOK && res.Unrecorded == nil && res.Record.Current.State == ledger.Failed {
+			if err := c.replay(ctx, l, res.Record, &res); err != nil {
+				res.Streams = append(res.Streams, err)
+			}
+		}
+		return res, nil
+	}
+}
+
+// attempt runs the command once. There is no End when it was not started.
+func (c *Call) attempt(ctx context.Context, claim ledger.Claim, rec ledger.Record, d Decision, path string, signals *proc.Signals) (Result, *proc.End, error) {
+	before := Result{Record: rec}
+	files, err := c.measure()
+	if err != nil {
+		return before, nil, err
+	}
+	e, err := claim.Begin(ctx, ledger.Start{
+		RunID: c.RunID(), Fingerprint: c.Fingerprint, Inputs: c.Inputs, Owner: c.Owner(), MaxOutput: c.MaxOutput, NoOutput: c.NoOutput,
+	})
+	if err != nil {
+		if sig, ok := signals.Fatal(); ok {
+			return before, nil, &proc.SignalError{Signal: sig}
+		}
+		return before, nil, err
+	}
+	res := Result{Decision: d, Record: rec}
+	res.Record.Fence, res.Record.Attempts, res.Record.Current = e.Fence(), e.Attempt().Number, e.Attempt()
+	res.HookFaults = c.starting(ctx, claim, res, signals)
+	end, err := c.start(ctx, claim, e, rec, path, signals)
+	if end == nil {
+		before.HookFaults = res.HookFaults
+		if undo := e.Abandon(ctx); undo != nil {
+			return before, nil, fmt.Errorf("%w; the key counts as interrupted, although nothing was started: %v", undo, err)
+		}
+		return before, nil, err
+	}
+	res.Status = end.Status
+	if err != nil { // it ran, but nobody knows how it ended
+		res.Unrecorded = err
+		return res, end, nil
+	}
+	o := c.outcome(end)
+	o.Files, res.Losses = c.additions(files)
+	res.Record.Current, res.Unrecorded = e.Finish(ctx, o)
+	return res, end, nil
+}
+
+func holders(l ledger.Ledger, id ledger.ID) []ledger.Process {
+	if t, ok := l.(ledger.Tracing); ok {
+		return t.Holders(id)
+	}
+	return nil
+}
+
+// timeoutStatus is what timeout(1) exits with.
+const timeoutStatus = 124
+
+func (c *Call) outcome(end *proc.End) ledger.Outcome {
+	o := ledger.Outcome{State: ledger.Failed, Reason: ledger.ReasonExit, ExitCode: end.ExitCode, Signal: int(end.Signal)}
+	switch {
+	case end.Stopped && c.Timeout > 0:
+		o.Reason, o.ExitCode = ledger.ReasonTimeout, timeoutStatus
+	case end.Signal != 0:
+		o.Reason = ledger.ReasonSignal
+	case end.ExitCode == 0 || c.OK.Has(end.ExitCode):
+		o.State = ledger.Succeeded
+	}
+	return o
+}
+
+func (c *Call) start(ctx context.Context, claim ledger.Claim, e ledger.Execution, rec ledger.Record, path string, signals *proc.Signals) (*proc.End, error) {
+	a := e.Attempt()
+	record, recorded := c.recorder(e)
+	defer recorded()
+	cmd := proc.Command{
+		Path: path, Args: c.Argv,
+		Env: c.Environ(Attempt{
+			ID: c.ID, Generation: rec.Generation, Number: a.Number, RunID: a.RunID, Fence: e.Fence(),
+		}),
+		Stdin: c.Stdin, OwnGroup: c.Timeout > 0, TTY: c.TTY,
+		Record:    record,
+		Backlog:   c.Backlog,
+		KillAfter: c.KillAfter,
+	}
+	if !c.QuietOK {
+		cmd.Stdout, cmd.Stderr = c.Stdout, c.Stderr
+	}
+	if i, ok := e.(ledger.Inheriting); ok {
+		cmd.Inherit = i.Descriptors()
+	}
+	ctx, cancel := endedBy(ctx, claim.Lost())
+	defer cancel()
+	if c.Timeout > 0 {
+		ctx, cancel = context.WithTimeout(ctx, c.Timeout)
+		defer cancel()
+	}
+	return cmd.Run(ctx, signals)
+}

@@ -1,0 +1,157 @@
+package runner
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+
+	"idem/ledger"
+	"idem/proc"
+)
+
+// ProbeEnd is how a probe ended.
+type ProbeEnd struct {
+	proc.Status
+	Stopped bool  // after ProbeTimeout, or because the claim was lost
+	Lost    error // nobody knows how
+}
+
+// answer is what a probe has said by its end.
+func (e ProbeEnd) answer() Answer {
+	switch {
+	case e.Stopped, e.Lost != nil, e.ExitCode > 1: // also a death by signal
+		return CannotTell
+	case e.ExitCode == 1:
+		return NotDone
+	default:
+		return IsDone
+	}
+}
+
+// probe asks the probe about a record of unknown outcome, under the claim, so
+// that nobody else asks or runs meanwhile. It records the success that the probe
+// tells of, and returns the record and the decision after that. Until then
+// nothing is written: whoever kills us leaves the key as it was.
+func (c *Call) probe(ctx context.Context, claim ledger.Claim, rec ledger.Record) (ledger.Record, Decision, *ProbeEnd, error) {
+	out := capture{place: c.Backlog}
+	defer out.close()
+	end, err := c.ask(ctx, claim, rec, &out)
+	if err != nil {
+		return rec, Decision{}, nil, err
+	}
+	answered := *c
+	answered.Policy.Answer = end.answer()
+	d := answered.decide(rec, true)
+	if d.Action != Settle {
+		return rec, d, end, nil
+	}
+	if out.err != nil {
+		return rec, d, end, &ReplayError{out.err}
+	}
+	rec.Current, err = claim.Mark(ctx, ledger.Mark{
+		Expect: rec, State: ledger.Succeeded, Reason: ledger.ReasonProbed, RunID: c.RunID(), Owner: c.Owner(),
+		Fingerprint: c.Fingerprint, Inputs: c.Inputs, Stdout: out.reader(), MaxOutput: c.MaxOutput,
+	})
+	if err != nil {
+		return rec, d, end, &ReplayError{err}
+	}
+	return rec, answered.decide(rec, true), end, nil
+}
+
+// ask runs the probe. A signal that is meant to end idem goes to the probe as
+// well, whose answer then counts for nothing.
+func (c *Call) ask(ctx context.Context, claim ledger.Claim, rec ledger.Record, out *capture) (*ProbeEnd, error) {
+	stdin, err := os.Open(os.DevNull)
+	if err != nil {
+		return nil, err
+	}
+	defer stdin.Close()
+	cur := rec.Current
+	cmd := proc.Shell(c.Probe)
+	cmd.Env = c.Environ(Attempt{ID: c.ID, Generation: rec.Generation, Number: cur.Number, RunID: cur.RunID, Fence: rec.Fence})
+	cmd.Stdin, cmd.Stderr = stdin, c.Stderr
+	kept := c.Redact.Stream(out.write)
+	cmd.Record = func(stream proc.Stream, p []byte) {
+		if stream == proc.Stdout && !c.NoOutput {
+			kept.Write(p)
+		}
+	}
+	cmd.Backlog, cmd.OwnGroup, cmd.KillAfter = c.Backlog, true, c.KillAfter
+
+	ctx, cancel := endedBy(ctx, claim.Lost())
+	defer cancel()
+	if c.ProbeTimeout > 0 {
+		ctx, cancel = context.WithTimeout(ctx, c.ProbeTimeout)
+		defer cancel()
+	}
+	signals := proc.Catch()
+	end, err := cmd.Run(ctx, signals)
+	if end != nil {
+		kept.Flush()
+		_ = end.Flush() // its words are not recorded: nobody can be told where to find them
+	}
+	signals.Stop()
+	if sig, ok := signals.Seen(); ok {
+		return nil, &proc.SignalError{Signal: sig}
+	}
+	switch {
+	case end == nil && ctx.Err() != nil: // before it was started
+		return &ProbeEnd{Stopped: true}, nil
+	case end == nil:
+		return nil, err
+	}
+	return &ProbeEnd{Status: end.Status, Stopped: end.Stopped, Lost: err}, nil
+}
+
+// captureSmall is how much of what a probe prints waits in memory; most say
+// less, and need no file.
+const captureSmall = 32 << 10
+
+// capture keeps what a probe prints until it is known whether that counts.
+type capture struct {
+	place func() (proc.Backlog, error)
+	small []byte
+	large proc.Backlog // all of it, when it is more than small may be
+	size  int64
+	err   error // why not all of it is kept
+}
+
+func (c *capture) write(p []byte) {
+	if c.err != nil {
+		return
+	}
+	if c.large == nil && len(c.small)+len(p) <= captureSmall {
+		c.small = append(c.small, p...)
+		return
+	}
+	if c.large == nil {
+		if c.large, c.err = c.place(); c.err != nil {
+			return
+		}
+		small := c.small
+		c.small = nil
+		c.spill(small)
+	}
+	c.spill(p)
+}
+
+func (c *capture) spill(p []byte) {
+	if c.err == nil {
+		_, c.err = c.large.WriteAt(p, c.size)
+		c.size += int64(len(p))
+	}
+}
+
+func (c *capture) reader() io.Reader {
+	if c.large == nil {
+		return bytes.NewReader(c.small)
+	}
+	return io.NewSectionReader(c.large, 0, c.size)
+}
+
+func (c *capture) close() {
+	if c.large != nil {
+		_ = c.large.Close()
+	}
+}

@@ -1,0 +1,188 @@
+package runner
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"idem/ledger"
+	"idem/ledger/ledgertest"
+	"idem/proc"
+)
+
+// interrupted leaves the key recorded as running, by a call of job that nobody
+// holds any more.
+func (k *kit) interrupted() {
+	k.Helper()
+	l := k.mem.Open()
+	c, err := l.Claim(k.Context(), k.id)
+	must(k.T, err)
+	job := k.job()
+	_, err = c.Begin(k.Context(), ledger.Start{RunID: "before", Fingerprint: job.Fingerprint, Inputs: job.Inputs})
+	must(k.T, err)
+	k.mem.Crash(l)
+}
+
+// asking is a call of job with a probe.
+func (k *kit) asking(probe string) Call {
+	c := k.job()
+	c.Policy.Probe, c.Probe = true, "cd "+k.dir+"; "+probe
+	return c
+}
+
+func TestProbe(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		probe    string
+		first    bool // never run, and asked first
+		change   func(*Call)
+		want     Decision
+		out, fed string
+		attempts int // of the history
+	}{
+		"done":             {probe: "echo answer; echo diag >&2", want: Decision{Replay, Probed}, out: "answer\n", fed: "diag\n", attempts: 2},
+		"done, first":      {probe: "echo answer", first: true, want: Decision{Replay, Probed}, out: "answer\n", attempts: 1},
+		"not done":         {probe: "echo answer; exit 1", want: Decision{Execute, Interrupted}, out: jobOut, fed: jobErr, attempts: 2},
+		"not done, first":  {probe: "exit 1", first: true, want: Decision{Execute, NeverRun}, out: jobOut, fed: jobErr, attempts: 1},
+		"cannot tell":      {probe: "echo answer; exit 2", want: Decision{Refuse, Interrupted}, attempts: 1},
+		"cannot, first":    {probe: "exit 2", first: true, want: Decision{Refuse, Undecided}},
+		"killed":           {probe: "kill -9 $$", want: Decision{Refuse, Interrupted}, attempts: 1},
+		"too late":         {probe: "sleep 100", change: func(c *Call) { c.ProbeTimeout = time.Millisecond }, want: Decision{Refuse, Interrupted}, attempts: 1},
+		"done, but forced": {probe: "true", change: func(c *Call) { c.Policy.Force = true }, want: Decision{Execute, Forced}, out: jobOut, fed: jobErr, attempts: 3},
+		"not done, and had its attempts": {
+			probe: "exit 1", change: func(c *Call) { c.Policy.MaxAttempts = 1 }, want: Decision{Refuse, Exhausted}, attempts: 1,
+		},
+		"cannot tell, but may run": {
+			probe: "exit 2", change: func(c *Call) { c.Policy.OnInterrupted = Rerun }, want: Decision{Execute, Interrupted}, out: jobOut, fed: jobErr, attempts: 2,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := newKit(t)
+			if !test.first {
+				k.interrupted()
+			}
+			c := k.asking("echo x >>asked; " + test.probe)
+			c.Policy.ProbeFirst = test.first
+			if test.change != nil {
+				test.change(&c)
+			}
+			o := k.first(c)
+			k.want(o, test.want, test.out, test.fed)
+			if b, _ := os.ReadFile(k.path("asked")); o.Probed == nil || string(b) != "x\n" && !o.Probed.Stopped {
+				t.Errorf("asked %q, %+v", b, o.Probed)
+			}
+			as := k.attempts()
+			if len(as) != test.attempts {
+				t.Fatalf("got the history %+v", as)
+			}
+			if test.want.Reason == Probed {
+				last := as[len(as)-1]
+				if last.Reason != ledger.ReasonProbed || last.Fingerprint != c.Fingerprint || string(last.Inputs) != string(c.Inputs) || last.Owner != c.Owner() {
+					t.Errorf("got %+v", last)
+				}
+				k.want(k.first(k.job()), Decision{Replay, Succeeded}, test.out, "")
+			}
+			if ran := test.want.Action == Execute; k.side() != map[bool]int{true: 1}[ran] {
+				t.Errorf("the command ran %d times", k.side())
+			}
+		})
+	}
+}
+
+// Whatever call of the ledger fails while a probe is asked: the command does not
+// run, the probe's word is recorded or not, and the next call settles the key.
+func TestEveryLedgerCallMayFailAroundAProbe(t *testing.T) {
+	t.Parallel()
+	var all []string
+	for _, after := range []bool{false, true} {
+		for n := 1; ; n++ {
+			k := newKit(t)
+			k.interrupted()
+			l := k.mem.Open()
+			f := &ledgertest.Faulty{Ledger: l, FailAt: n, After: after}
+			o := k.run(f, k.asking("echo answer"))
+			if all = f.Calls(); len(all) < n {
+				k.want(o, Decision{Replay, Probed}, "answer\n", "")
+				break
+			}
+			failed := all[n-1]
+			if last := n == 7; last { // of what is released already
+				k.want(o, Decision{Replay, Probed}, "answer\n", "")
+			} else if !errors.Is(o.err, ledgertest.ErrFaulty) || o.out != "" {
+				t.Errorf("%s: got %v, error %v, stdout %q", failed, o.Decision, o.err, o.out)
+			}
+			k.mem.Crash(l)
+			recorded := failed == "Mark" && after || slices.Contains(all[:n-1], "Mark")
+			if done := k.record().Phase() == ledger.PhaseSucceeded; done != recorded {
+				t.Errorf("%s, after %t: the record is %s", failed, after, k.record().Phase())
+			}
+			if again := k.first(k.asking("echo answer")); again.err != nil || again.Action != Replay || again.out != "answer\n" {
+				t.Errorf("%s: then %+v", failed, again)
+			}
+			if k.side() != 0 {
+				t.Errorf("%s: the command ran", failed)
+			}
+		}
+	}
+	if want := []string{"Get", "Claim", "Record", "Mark", "Release", "Output", "Release"}; !slices.Equal(all, want) {
+		t.Errorf("a probe makes the calls %v, want %v", all, want)
+	}
+}
+
+// Output that cannot be kept until it counts makes no success without it.
+func TestProbeWhoseOutputCannotBeKept(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	k.interrupted()
+	full := errors.New("no room")
+	for say, want := range map[string]error{"yes | head -c 100000": full, "yes | head -c 100000; exit 2": nil} {
+		c := k.asking(say)
+		c.Backlog = func() (proc.Backlog, error) { return nil, full }
+		if o := k.first(c); !errors.Is(o.err, want) || o.out != "" {
+			t.Errorf("%s: got %+v", say, o)
+		}
+		if phase := k.record().Phase(); phase != ledger.PhaseInterrupted {
+			t.Errorf("%s: the key is %s", say, phase)
+		}
+	}
+	c := k.asking("echo little")
+	c.Backlog = func() (proc.Backlog, error) { return nil, full }
+	k.want(k.first(c), Decision{Replay, Probed}, "little\n", "")
+}
+
+// It is told of the attempt that it is asked about.
+func TestProbeIsToldOfTheAttempt(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	k.interrupted()
+	c := k.asking("echo $ATTEMPT $RUN $GENERATION; cat; test ! -t 0")
+	if o := k.first(c); !strings.HasPrefix(o.out, "1 before 1\n") {
+		t.Errorf("got %+v", o)
+	}
+}
+
+// What is kept is what was written, on both sides of where it goes to a file.
+func TestCaptureKeepsAll(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{0, captureSmall, captureSmall + 1, 5 * captureSmall} {
+		c := capture{place: func() (proc.Backlog, error) { return os.CreateTemp(t.TempDir(), "") }}
+		var want []byte
+		for i := 0; len(want) < size; i++ {
+			p := bytes.Repeat([]byte{byte(i)}, min(1000, size-len(want)))
+			want = append(want, p...)
+			c.write(p)
+		}
+		if got, err := io.ReadAll(c.reader()); err != nil || c.err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%d bytes: got %d others, errors %v, %v", size, len(got), err, c.err)
+		}
+		if (c.large != nil) != (size > captureSmall) {
+			t.Errorf("%d bytes: in a file %t", size, c.large != nil)
+		}
+		c.close()
+	}
+}

@@ -1,0 +1,113 @@
+package runner
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"idem/ledger"
+	"idem/ledger/ledgertest"
+)
+
+func TestWhoMayMarkWhat(t *testing.T) {
+	done, failed, retry := ByHand{State: ledger.Succeeded}, ByHand{State: ledger.Failed, ExitCode: 1}, ByHand{}
+	bound := func(h ByHand, fingerprint string) ByHand { h.Bound, h.Fingerprint = true, fingerprint; return h }
+	replace := func(h ByHand) ByHand { h.Replace = true; return h }
+	force := func(h ByHand) ByHand { h.Force = true; return h }
+	with := func(h ByHand) ByHand { h.Stdout = strings.NewReader("out"); return h }
+	exits := func(h ByHand) ByHand { h.ExitCode = 3; return h }
+	for _, test := range []struct {
+		states []string
+		hand   ByHand
+		want   error
+	}{
+		{[]string{"none", "forgotten"}, done, nil},
+		{[]string{"none", "forgotten"}, failed, nil},
+		{[]string{"none", "forgotten"}, retry, ErrNothing},
+		{[]string{"none", "forgotten"}, force(bound(retry, theirs)), ErrNothing},
+		{[]string{"none", "forgotten"}, bound(done, theirs), nil},
+		{[]string{"interrupted", "failed", "retry"}, done, nil},
+		{[]string{"interrupted", "failed", "retry"}, failed, nil},
+		{[]string{"interrupted", "failed", "retry"}, retry, nil},
+		{[]string{"interrupted", "failed", "retry"}, bound(done, ours), nil},
+		{[]string{"interrupted", "failed", "retry", "succeeded"}, bound(done, theirs), ErrInputs},
+		{[]string{"interrupted", "failed", "retry", "succeeded"}, force(bound(retry, theirs)), ErrInputs},
+		{[]string{"interrupted", "failed", "retry"}, replace(bound(done, theirs)), nil},
+		{[]string{"succeeded"}, done, ErrSame},
+		{[]string{"succeeded"}, bound(done, ours), ErrSame},
+		{[]string{"succeeded"}, replace(bound(done, theirs)), ErrDone},
+		{[]string{"succeeded"}, with(done), ErrDone},
+		{[]string{"succeeded"}, exits(done), ErrDone},
+		{[]string{"succeeded"}, failed, ErrDone},
+		{[]string{"succeeded"}, retry, ErrDone},
+		{[]string{"succeeded"}, force(done), nil},
+		{[]string{"succeeded"}, force(failed), nil},
+		{[]string{"succeeded"}, force(replace(bound(retry, theirs))), nil},
+	} {
+		for _, state := range test.states {
+			l, id := reach(t, state)
+			before, history := seen(t, l, id)
+			hand := test.hand
+			hand.RunID = "m"
+			was, err := Mark(t.Context(), l, id, hand)
+			if !errors.Is(err, test.want) || was.Current.RunID != before.Current.RunID {
+				t.Errorf("%s, %+v: got %v, want %v", state, hand, err, test.want)
+			}
+			after, now := seen(t, l, id)
+			if changed := len(now) > len(history); changed != (test.want == nil) {
+				t.Errorf("%s, %+v: the history is %+v", state, hand, now)
+			}
+			want := before.Current.Fingerprint
+			if hand.Bound && test.want == nil {
+				want = hand.Fingerprint
+			}
+			if after.Current.Fingerprint != want {
+				t.Errorf("%s, %+v: counts for %q, want %q", state, hand, after.Current.Fingerprint, want)
+			}
+		}
+	}
+}
+
+func TestMarkOfARunningKeyIsBusy(t *testing.T) {
+	l, id := reach(t, "running")
+	var busy *ledger.BusyError
+	if _, err := Mark(t.Context(), l, id, ByHand{State: ledger.Failed, Force: true}); !errors.As(err, &busy) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A refused mark takes no claim, and so makes no ledger.
+func TestRefusedMarkTakesNoClaim(t *testing.T) {
+	l, id := reach(t, "none")
+	f := &ledgertest.Faulty{Ledger: l}
+	_, err := Mark(t.Context(), f, id, ByHand{})
+	if !errors.Is(err, ErrNothing) || !slices.Equal(f.Calls(), []string{"Get"}) {
+		t.Errorf("got %v after %v", err, f.Calls())
+	}
+}
+
+// What is decided without the claim is decided again with it.
+func TestMarkLooksAgainUnderTheClaim(t *testing.T) {
+	k := newKit(t)
+	l := &staleLedger{Ledger: k.mem.Open()}
+	k.first(k.job())
+	if rec, err := Mark(t.Context(), l, k.id, ByHand{State: ledger.Failed, RunID: "m"}); !errors.Is(err, ErrDone) || rec.Phase() != ledger.PhaseSucceeded {
+		t.Errorf("got %v, %+v", err, rec)
+	}
+	k.want(k.first(k.job()), Decision{Replay, Succeeded}, jobOut, jobErr)
+}
+
+// A key that was settled before its first run replays what it was given, for any
+// call; the first execution binds it.
+func TestUnboundUntilItRuns(t *testing.T) {
+	k := newKit(t)
+	_, err := Mark(t.Context(), k.mem.Open(), k.id, ByHand{State: ledger.Succeeded, RunID: "m", Stdout: strings.NewReader("by hand"), MaxOutput: -1})
+	must(t, err)
+	k.want(k.first(k.job()), Decision{Replay, Succeeded}, "by hand", "")
+	k.want(k.first(k.call("other")), Decision{Replay, Succeeded}, "by hand", "")
+	forced := k.job()
+	forced.Policy.Force = true
+	k.want(k.first(forced), Decision{Execute, Forced}, jobOut, jobErr)
+	k.want(k.first(k.call("other")), Decision{Refuse, Mismatch}, "", "")
+}
