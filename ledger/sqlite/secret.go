@@ -55,7 +55,7 @@ func (l *Ledger) makeSecret(ctx context.Context) ([]byte, error) {
 	if _, err := l.writer(ctx); err != nil { // makes the ledger when there is none
 		return nil, err
 	}
-	unlock, err := l.lockInit()
+	unlock, err := l.lockInit(os.O_CREATE)
 	if err != nil {
 		return nil, err
 	}

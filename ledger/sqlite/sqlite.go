@@ -74,7 +74,7 @@ func open(dir string, locks func(dir string) lockSpace) (*Ledger, error) {
 	l.dir = resolved
 	l.locks = locks(resolved)
 	if exists {
-		if err := l.open(); err != nil && !errors.Is(err, ledger.ErrMissing) {
+		if err := l.open(false); err != nil && !errors.Is(err, ledger.ErrMissing) {
 			return nil, l.explain(err)
 		}
 	}
@@ -98,8 +98,9 @@ func (l *Ledger) Close() error {
 
 func (l *Ledger) path(name string) string { return filepath.Join(l.dir, name) }
 
-// open opens a ledger that exists, without a lock and without writing.
-func (l *Ledger) open() error {
+// open opens a ledger that exists, without a lock (the caller may have init.lock)
+// and without writing.
+func (l *Ledger) open(locked bool) error {
 	// locks is made last, so that ledger.db was there before it.
 	locks, err := l.locks.exists()
 	if err != nil {
@@ -119,7 +120,7 @@ func (l *Ledger) open() error {
 		return fmt.Errorf("%w: ledger.db is gone, but locks is there", ledger.ErrCorrupt)
 	}
 	if !locks {
-		err := l.unfinished()
+		err := l.unfinished(locked)
 		if made, e := l.locks.exists(); !made || e != nil {
 			return errors.Join(err, e)
 		} // else it was finished, and used, while we looked
@@ -151,8 +152,22 @@ func (l *Ledger) checkFiles() error {
 }
 
 // unfinished tells a ledger that is being made, which reads as a missing one,
-// from one of which the locks are gone.
-func (l *Ledger) unfinished() error {
+// from one of which the locks are gone. Who looks takes turns with the maker and
+// with others who look: what a cut has left of a database may have to be rolled
+// back, and SQLite refuses at once whoever comes to that second.
+func (l *Ledger) unfinished(locked bool) error {
+	if !locked {
+		unlock, err := l.lockInit(0)
+		if errors.Is(err, errLocked) {
+			return err
+		}
+		if err == nil { // else nobody can make it, or init.lock is gone as well
+			defer unlock()
+		}
+		if made, err := l.locks.exists(); made || err != nil {
+			return err
+		}
+	}
 	db, err := l.connectRaw()
 	if err != nil {
 		return err
@@ -253,25 +268,26 @@ func (l *Ledger) make() error {
 	if err := checkOwn(l.dir); err != nil {
 		return err
 	}
-	unlock, err := l.lockInit()
+	unlock, err := l.lockInit(os.O_CREATE)
 	if err != nil {
 		return err
 	}
 	defer unlock()
 	failpoint.Here("make.locked")
-	if err := l.open(); !errors.Is(err, ledger.ErrMissing) {
+	if err := l.open(true); !errors.Is(err, ledger.ErrMissing) {
 		return err
 	}
 	if err := l.create(); err != nil {
 		return err
 	}
 	failpoint.Here("make.closed")
-	return l.open()
+	return l.open(true)
 }
 
-// lockInit keeps other processes from making parts of the ledger meanwhile.
-func (l *Ledger) lockInit() (unlock func(), err error) {
-	f, err := os.OpenFile(l.path("init.lock"), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+// lockInit keeps other processes from making parts of the ledger meanwhile. flag
+// is os.O_CREATE to make init.lock if it is not there.
+func (l *Ledger) lockInit(flag int) (unlock func(), err error) {
+	f, err := os.OpenFile(l.path("init.lock"), flag|os.O_RDWR|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err
 	}
