@@ -184,7 +184,7 @@ func TestE2EL3LeftoversOfAKilledCommand(t *testing.T) {
 func TestE2EL4CommandUsesLowDescriptors(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	run := []string{"run", "--key", "k", "--", "bash", "-c", "for n in {3..700}; do eval \"exec $n>/dev/null\"; done\n" + once}
+	run := []string{"run", "--key", "k", "--", "bash", "-c", "for n in {3..276}; do eval \"exec $n>/dev/null\"; done\n" + once}
 	first := b.idem(run...)
 	b.await("side", 1)
 	first.kill(syscall.SIGKILL)

@@ -78,11 +78,12 @@ a secret that is easy to guess belongs in the environment.`,
 	{
 		title: "Terminal",
 		flags: []string{"tty"},
-		note: `The command's terminal has the modes and the size of this one, and Ctrl-C, Ctrl-Z and fg work in it
-as usual. Its output is one stream, with the line ends of a terminal and the echo of what is typed;
-a replay writes it to stdout as it was recorded. What is typed while the echo is off, as at a password,
-is not recorded. From a pipe the command gets the lines, at most 4095 bytes each, and then the end.
-When the command ends, what it leaves behind in its process group gets HUP, as when a terminal closes.`,
+		note: `The command's terminal has the modes and the size of this one, and Ctrl-C, Ctrl-Z and fg work in
+it as usual. Its output is one stream, with the line ends of a terminal and the echo of what is
+typed; a replay writes it to stdout as it was recorded. What is typed while the echo is off, as at
+a password, is not recorded. From a pipe the command gets the lines, at most 4095 bytes each, and
+then the end. When the command ends, what it leaves behind in its process group gets HUP, as when
+a terminal closes.`,
 		example: `idem run --key "migrate:$VERSION" --tty -- ./migrate.sh --ask`,
 	},
 	{
