@@ -77,7 +77,9 @@ func (a *app) wait(ctx context.Context, keys []string, timeout duration) error {
 // settledRecord waits until a key has a record that nobody is working on.
 func (a *app) settledRecord(ctx context.Context, l *sqlite.Ledger, id ledger.ID) (ledger.Record, error) {
 	for {
-		rec, err := a.find(ctx, l, id)
+		// A query that is cut off costs the connection, and with the last one
+		// SQLite removes the -wal.
+		rec, err := a.find(context.WithoutCancel(ctx), l, id)
 		if err != nil {
 			return rec, err
 		}
