@@ -12,7 +12,6 @@ import (
 
 	"idem/hashkey"
 	"idem/ledger"
-	"idem/ledger/sqlite"
 	"idem/runner"
 )
 
@@ -99,20 +98,12 @@ func (a *app) ask(ctx context.Context, o *identity, p *policyFlags, argv []strin
 	if err != nil {
 		return question{}, err
 	}
-	q := question{call: runner.Call{ID: in.id, Policy: policy, Now: time.Now, Inputs: in.inputs.Encode(), Fingerprint: in.inputs.Fingerprint()}}
-	if len(argv) == 0 {
-		if err := q.recorded(ctx, l); err != nil {
-			return q, err
-		}
+	q := question{call: runner.Call{ID: in.id, Policy: policy, Now: time.Now}}
+	if len(argv) > 0 {
+		q.call.Inputs, q.call.Fingerprint = in.inputs.Encode(), in.inputs.Fingerprint()
 	}
 	q.decision, q.record, err = runner.Ask(ctx, l, q.call)
 	return q, err
-}
-
-func (q *question) recorded(ctx context.Context, l *sqlite.Ledger) error {
-	rec, err := l.Get(ctx, q.call.ID)
-	q.call.Inputs, q.call.Fingerprint = rec.Current.Inputs, rec.Current.Fingerprint
-	return err
 }
 
 const explainLong = `Say what idem run would do for a call, and why, and change nothing: the
