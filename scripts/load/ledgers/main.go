@@ -37,3 +37,68 @@ func main() {
 		os.Exit(1)
 	}
 }
+
+// fill makes keys as idem run --key size:N -- true would leave them, with a
+// line of output each.
+func fill(dir, from, to string) error {
+	first, err := strconv.Atoi(from)
+	end, err2 := strconv.Atoi(to)
+	if err := errors.Join(err, err2); err != nil {
+		return err
+	}
+	l, err := sqlite.Open(dir)
+	if err != nil {
+		return err
+	}
+	inputs := hashkey.Argv([]string{"true"}).Canonical()
+	start := ledger.Start{
+		Fingerprint: inputs.Fingerprint(), Inputs: inputs.Encode(), MaxOutput: -1,
+		Owner: ledger.Owner{Host: "host", PID: os.Getpid(), User: "user"},
+	}
+	for i := first; i < end; i++ {
+		start.RunID = uuid.Must(uuid.NewV7()).String()
+		if err := run(l, ledger.ID{Namespace: "default", Key: fmt.Sprintf("size:%d", i)}, start); err != nil {
+			return err
+		}
+	}
+	return l.Close()
+}
+
+func run(l ledger.Ledger, id ledger.ID, start ledger.Start) error {
+	ctx := context.Background()
+	c, err := l.Claim(ctx, id)
+	if err != nil {
+		return err
+	}
+	e, err := c.Begin(ctx, start)
+	if err != nil {
+		return err
+	}
+	e.Write(ledger.Stdout, []byte("output of "+id.Key+"\n"))
+	if _, err := e.Finish(ctx, ledger.Outcome{State: ledger.Succeeded, Reason: ledger.ReasonExit}); err != nil {
+		return err
+	}
+	return c.Release()
+}
+
+// hold says "held" once its transaction has a snapshot.
+func hold(path string) error {
+	place := url.URL{Scheme: "file", Path: path, RawQuery: "mode=rw"}
+	db, err := sql.Open("sqlite", place.String())
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	tx, err := db.Begin()
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	var n int
+	if err := tx.QueryRow("select count(*) from records").Scan(&n); err != nil {
+		return err
+	}
+	fmt.Println("held")
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err
+}
