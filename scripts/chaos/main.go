@@ -109,8 +109,9 @@ func chaos(args []string) error {
 		}
 		fmt.Printf("--- %s: %s (seed %d)\n", p.name, p.what, *seed)
 		l := &lab{dir: filepath.Join(dir, p.name), idem: idem, self: self, seed: *seed, options: o}
-		err := l.try(p)
-		if skip := (skipped{}); errors.As(err, &skip) {
+		v := rig.Verdict{Part: p.name, Quick: o.quick, Seed: *seed}
+		err := v.Try(l.dir, o.json, &l.figures, func() error { return p.run(l) })
+		if skip := rig.Skipped(""); errors.As(err, &skip) {
 			fmt.Println("skipped:", p.name+":", skip)
 			skips++
 		} else if err != nil {
