@@ -80,14 +80,14 @@ func measure(o *options) (*result, error) {
 			return nil, fmt.Errorf("left in %s: %w", dir, err)
 		}
 	}
-	b.result.Machine.LoadAfter = load()
+	b.result.Machine.LoadAfter = rig.LoadAverage()
 	b.result.Demands = b.demands()
 	return &b.result, os.RemoveAll(dir)
 }
 
 // prepare finds all that takes part.
 func (b *bench) prepare(idem string) (err error) {
-	b.result = result{Schema: schema, Date: time.Now().UTC().Truncate(time.Second), Machine: describe(b.dir), Quick: b.quick, Realtime: b.realtime}
+	b.result = result{Schema: schema, Date: time.Now().UTC().Truncate(time.Second), Machine: rig.Describe(b.dir, b.options.idem), Quick: b.quick, Realtime: b.realtime}
 	if b.shop, err = newShop(b.dir, idem, !b.quick); err != nil {
 		return err
 	}

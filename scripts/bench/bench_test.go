@@ -135,12 +135,12 @@ func TestDemands(t *testing.T) {
 	}{
 		{atMost("", 2, 2), met},
 		{atMost("", 2, 2.01), missed},
-		{atMost("", 2, math.NaN()), unknown},
+		{atMost("", 2, math.NaN()), rig.Unknown},
 		{atLeast("", 0.3, 0.3), met},
 		{atLeast("", 0.3, 0.29), missed},
-		{atLeast("", 0.3, math.NaN()), unknown},
+		{atLeast("", 0.3, math.NaN()), rig.Unknown},
 		{count("", 24, whole(25<<10), 1024, "MB"), missed},
-		{count("", 24, nil, 1024, "MB"), unknown},
+		{count("", 24, nil, 1024, "MB"), rig.Unknown},
 	} {
 		if test.Verdict != test.want {
 			t.Errorf("%+v: want %s", test.demand, test.want)
@@ -164,7 +164,7 @@ func TestSyncsIn(t *testing.T) {
 }
 
 func TestChart(t *testing.T) {
-	r := &result{Machine: machine{CPU: "<&>"}}
+	r := &result{Machine: rig.Machine{CPU: "<&>"}}
 	for _, c := range []struct {
 		name, op string
 		ms       float64

@@ -1,6 +1,10 @@
 package main
 
-import "math"
+import (
+	"math"
+
+	"idem/scripts/internal/rig"
+)
 
 // What is demanded of idem, as ratios to what ran beside it. None is a limit
 // that a test asserts: they are for people to judge.
@@ -85,7 +89,7 @@ func atLeast(what string, least, figure float64) demand {
 func (d demand) judge(ok bool) demand {
 	switch {
 	case math.IsNaN(d.Figure):
-		d.Figure, d.Verdict = 0, unknown
+		d.Figure, d.Verdict = 0, rig.Unknown
 	case ok:
 		d.Verdict = met
 	default:

@@ -51,6 +51,9 @@ func run(args []string) error {
 		return underFIFO()
 	}
 
+	if was, err := load(o.json); o.quick && err == nil && !was.Quick {
+		return fmt.Errorf("%s is of a full run: a quick one does not replace it", o.json)
+	}
 	r, err := o.result()
 	if err != nil {
 		return err
@@ -59,14 +62,14 @@ func run(args []string) error {
 	if o.json != "" {
 		b, err := json.MarshalIndent(r, "", "  ")
 		if err == nil {
-			err = os.WriteFile(o.json, append(b, '\n'), 0o644)
+			err = rig.Write(o.json, append(b, '\n'))
 		}
 		if err != nil {
 			return err
 		}
 	}
 	if o.svg != "" {
-		return os.WriteFile(o.svg, r.chart(), 0o644)
+		return rig.Write(o.svg, r.chart())
 	}
 	return nil
 }
@@ -76,16 +79,21 @@ func (o *options) result() (*result, error) {
 	if o.from == "" {
 		return measure(o)
 	}
-	b, err := os.ReadFile(o.from)
+	return load(o.from)
+}
+
+// load reads what --json wrote.
+func load(file string) (*result, error) {
+	b, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
 	r := new(result)
 	if err := json.Unmarshal(b, r); err != nil {
-		return nil, fmt.Errorf("%s: %w", o.from, err)
+		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	if r.Schema != schema {
-		return nil, fmt.Errorf("%s: schema %d, not %d", o.from, r.Schema, schema)
+		return nil, fmt.Errorf("%s: schema %d, not %d", file, r.Schema, schema)
 	}
 	return r, nil
 }

@@ -146,11 +146,11 @@ func (r *result) demands(w io.Writer) {
 	fmt.Fprintln(w, "\ndemands")
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, d := range r.Demands {
-		figure, limit := unknown, fmt.Sprintf("<= %g", d.Most)
+		figure, limit := rig.Unknown, fmt.Sprintf("<= %g", d.Most)
 		if d.Most == 0 {
 			limit = fmt.Sprintf(">= %g", d.Least)
 		}
-		if d.Verdict != unknown {
+		if d.Verdict != rig.Unknown {
 			figure = digits(d.Figure)
 		}
 		fmt.Fprintf(tw, "  %s\t%s %s\t%s\t%s\n", d.What, limit, d.Unit, figure, d.Verdict)

@@ -1,19 +1,23 @@
 package main
 
-import "time"
+import (
+	"time"
+
+	"idem/scripts/internal/rig"
+)
 
 // result is everything that was measured, as it stands in the JSON. Times are
 // microseconds; figures that are not known are absent.
 type result struct {
-	Schema   int       `json:"schema"`
-	Date     time.Time `json:"date"`
-	Machine  machine   `json:"machine"`
-	Quick    bool      `json:"quick"`
-	Realtime bool      `json:"realtime"` // under SCHED_FIFO
-	Races    []race    `json:"races"`
-	Rows     []row     `json:"rows"`
-	Crowds   []crowd   `json:"crowds"`
-	Demands  []demand  `json:"demands"`
+	Schema   int         `json:"schema"`
+	Date     time.Time   `json:"date"`
+	Machine  rig.Machine `json:"machine"`
+	Quick    bool        `json:"quick"`
+	Realtime bool        `json:"realtime"` // under SCHED_FIFO
+	Races    []race      `json:"races"`
+	Rows     []row       `json:"rows"`
+	Crowds   []crowd     `json:"crowds"`
+	Demands  []demand    `json:"demands"`
 }
 
 // race is one work at which all took part in turn.

@@ -79,7 +79,7 @@ func run(args []string) error {
 	flags := flag.NewFlagSet("load", flag.ExitOnError)
 	flags.Usage = func() { usage(flags) }
 	flags.BoolVar(&o.quick, "quick", false, "a tenth of everything or less")
-	flags.StringVar(&o.json, "json", "", "append one line of JSON for each part to `FILE`")
+	flags.StringVar(&o.json, "json", "", "keep one line of JSON for each part in `FILE`: of its last full run and of its last quick one")
 	flags.IntVar(&o.callers, "callers", o.callers, "callers at once; fresh takes two fifths of them, soak a tenth")
 	flags.IntVar(&o.rounds, "rounds", o.rounds, "rounds of fresh")
 	flags.IntVar(&o.runs, "runs", o.runs, "runs beside a reader")
@@ -98,13 +98,15 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
+	v := rig.Verdict{Quick: !rig.Whole(flags, "json", "idem"), Machine: rig.Describe(dir, *program)}
 	for _, p := range parts {
 		if flags.NArg() > 0 && !slices.Contains(flags.Args(), p.name) {
 			continue
 		}
 		fmt.Printf("--- %s: %s\n", p.name, p.what)
 		l := &load{dir: filepath.Join(dir, p.name), idem: idem, self: self, options: o}
-		err := rig.Verdict{Part: p.name, Quick: o.quick}.Try(l.dir, o.json, &l.Table, func() error { return p.run(l) })
+		v.Part = p.name
+		err := v.Try(l.dir, o.json, &l.Table, func() error { return p.run(l) })
 		l.Print(os.Stdout)
 		if err != nil {
 			return fmt.Errorf("%s, left in %s: %w", p.name, l.dir, err)

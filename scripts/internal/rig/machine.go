@@ -1,4 +1,4 @@
-package main
+package rig
 
 import (
 	"bytes"
@@ -12,8 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// machine is where it was measured, and what.
-type machine struct {
+// Machine is where something was measured, and at which commit. It names
+// neither the host nor its people.
+type Machine struct {
 	CPU        string `json:"cpu"`
 	Cores      int    `json:"cores"`
 	System     string `json:"system"` // and kernel
@@ -24,19 +25,30 @@ type machine struct {
 	LoadAfter  string `json:"load_after"`
 }
 
-const unknown = "not known"
+// Unknown stands for what could not be found out.
+const Unknown = "not known"
 
-// describe looks at the machine; the files of the measurement are in dir.
-func describe(dir string) machine {
-	return machine{
-		CPU: cpu(), Cores: runtime.NumCPU(), System: system(), FileSystem: fileSystem(dir), Go: runtime.Version(), Commit: commit(),
-		LoadBefore: load(),
+// Describe looks at the machine; the files of the measurement are in dir. The
+// commit is known only if program, the idem that is to be tried, is empty, so
+// that it is built here.
+func Describe(dir, program string) Machine {
+	m := Machine{
+		CPU: cpu(), Cores: runtime.NumCPU(), System: system(), FileSystem: fileSystem(dir), Go: runtime.Version(), Commit: Unknown,
+		LoadBefore: LoadAverage(),
 	}
+	if program == "" {
+		m.Commit = commit()
+	}
+	return m
 }
 
-func (m machine) String() string {
-	return fmt.Sprintf("%s, %d cores, %s, %s, %s, commit %s, load %s before, %s after",
-		m.CPU, m.Cores, m.System, m.FileSystem, m.Go, m.Commit, m.LoadBefore, m.LoadAfter)
+// Kind is what stays the same from run to run.
+func (m Machine) Kind() string {
+	return fmt.Sprintf("%s, %d cores, %s, %s, %s", m.CPU, m.Cores, m.System, m.FileSystem, m.Go)
+}
+
+func (m Machine) String() string {
+	return fmt.Sprintf("%s, commit %s, load %s before, %s after", m.Kind(), m.Commit, m.LoadBefore, m.LoadAfter)
 }
 
 func cpu() string {
@@ -64,7 +76,7 @@ func system() string {
 // fileSystem is the type of what is mounted closest above dir.
 func fileSystem(dir string) string {
 	b, _ := os.ReadFile("/proc/self/mounts")
-	kind, longest := unknown, -1
+	kind, longest := Unknown, -1
 	for line := range bytes.Lines(b) {
 		f := strings.Fields(string(line))
 		if len(f) < 3 || len(f[1]) < longest {
@@ -77,25 +89,36 @@ func fileSystem(dir string) string {
 	return kind
 }
 
+// Figures is the directory, below the module's, of what the programs that put
+// idem to the proof write of their full runs.
+const Figures = "docs/figures"
+
+// commit is what idem is built from. Figures that are being written change
+// nothing about that.
 func commit() string {
-	out, err := exec.Command("git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*").Output()
+	out, err := exec.Command("git", "rev-parse", "--short=12", "HEAD").Output()
 	if err != nil {
-		return unknown
+		return Unknown
+	}
+	change, err := exec.Command("git", "status", "--porcelain", "--", ":(top)", ":(top,exclude)"+Figures).Output()
+	if err != nil || len(change) > 0 {
+		return known(string(out)) + "+dirty"
 	}
 	return known(string(out))
 }
 
-func load() string {
+// LoadAverage is how many wanted to run in the last minute.
+func LoadAverage() string {
 	b, _ := os.ReadFile("/proc/loadavg")
 	if f := strings.Fields(string(b)); len(f) > 0 {
 		return f[0]
 	}
-	return unknown
+	return Unknown
 }
 
 func known(s string) string {
 	if s = strings.TrimSpace(s); s == "" {
-		return unknown
+		return Unknown
 	}
 	return s
 }
