@@ -61,7 +61,7 @@ func (c *damageCounts) String() string {
 func damagePart(l *lab) error {
 	seeds, keys := 500, 40
 	if l.quick {
-		seeds = 10
+		seeds = 5
 	}
 	d := &damaging{lab: l, counts: map[string]*damageCounts{}}
 	if err := d.settle(keys); err != nil {

@@ -111,9 +111,14 @@ func syscallsPart(l *lab) error {
 			}
 		})
 	}
+	rng := rand.New(rand.NewPCG(l.seed, 0))
 	for _, op := range operations(d.estate) {
 		for _, f := range fallibles {
-			for _, e := range f.errors {
+			errnos := f.errors
+			if l.quick { // one of them
+				errnos = errnos[rng.IntN(len(errnos)):][:1]
+			}
+			for _, e := range errnos {
 				jobs <- job{op, f, e}
 			}
 		}
@@ -232,7 +237,7 @@ func (t *injection) run(f fallible, errno string, n int) error {
 	}
 	limit := tooLong
 	if f.name == "fcntl" && !t.patient { // see below
-		limit = tooLong / 6
+		limit = tooLong / 20
 	}
 	r := t.askFor(limit, t.strace, append(append(args, t.idem), t.args...)...)
 	t.log = append(t.log, r.String())

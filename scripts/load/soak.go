@@ -243,7 +243,7 @@ func (b *bathing) allGone() error {
 		return err
 	}
 	defer f.Close()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if err == nil || time.Now().After(end) {
 			return err

@@ -97,7 +97,13 @@ func Environ(more ...string) []string {
 // Table is figures with their names, in the order of adding.
 type Table struct {
 	rows   [][2]string
-	counts map[string]float64
+	counts []Count
+}
+
+// Count is a figure that is one number.
+type Count struct {
+	Name string  `json:"name"`
+	N    float64 `json:"n"`
 }
 
 // Count adds a row that is one number, which Counts returns as well.
@@ -114,14 +120,11 @@ func (t *Table) Measure(name string, x float64) {
 }
 
 func (t *Table) count(name string, x float64) {
-	if t.counts == nil {
-		t.counts = map[string]float64{}
-	}
-	t.counts[strings.TrimSpace(name)] = x
+	t.counts = append(t.counts, Count{strings.TrimSpace(name), x})
 }
 
-// Counts are the numbers by their names.
-func (t *Table) Counts() map[string]float64 { return t.counts }
+// Counts are the rows that are one number.
+func (t *Table) Counts() []Count { return t.counts }
 
 // Add adds a row.
 func (t *Table) Add(name, format string, args ...any) {

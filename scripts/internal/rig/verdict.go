@@ -20,16 +20,16 @@ func (s Skipped) Error() string { return string(s) }
 
 // Verdict is the line of JSON that tells of a part.
 type Verdict struct {
-	Part    string             `json:"part"`
-	Quick   bool               `json:"quick"` // or smaller than a full run in another way
-	Seed    uint64             `json:"seed,omitempty"`
-	Date    time.Time          `json:"date"` // of its begin
-	Seconds float64            `json:"seconds"`
-	OK      bool               `json:"ok"`
-	Skipped string             `json:"skipped,omitempty"`
-	Error   string             `json:"error,omitempty"`
-	Counts  map[string]float64 `json:"counts,omitempty"`
-	Machine Machine            `json:"machine"`
+	Part    string    `json:"part"`
+	Quick   bool      `json:"quick"` // or smaller than a full run in another way
+	Seed    uint64    `json:"seed,omitempty"`
+	Date    time.Time `json:"date"` // of its begin
+	Seconds float64   `json:"seconds"`
+	OK      bool      `json:"ok"`
+	Skipped string    `json:"skipped,omitempty"`
+	Error   string    `json:"error,omitempty"`
+	Counts  []Count   `json:"counts,omitempty"`
+	Machine Machine   `json:"machine"`
 }
 
 // Whole tells whether the flags let a run have its full size: none is set but
