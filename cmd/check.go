@@ -12,7 +12,6 @@ import (
 
 	"idem/hashkey"
 	"idem/ledger"
-	"idem/ledger/sqlite"
 	"idem/runner"
 )
 
@@ -112,21 +111,13 @@ func (a *app) ask(ctx context.Context, o *runOptions, argv []string) (question, 
 	if err != nil {
 		return question{}, err
 	}
-	q := question{call: runner.Call{ID: in.id, Policy: policy, Now: time.Now, Inputs: a.keep.inputs(in.inputs).Encode(), Fingerprint: in.inputs.Fingerprint()}}
-	if len(argv) == 0 {
-		if err := q.recorded(ctx, l); err != nil {
-			return q, err
-		}
+	q := question{call: runner.Call{ID: in.id, Policy: policy, Now: time.Now}}
+	if len(argv) > 0 {
+		q.call.Inputs, q.call.Fingerprint = a.keep.inputs(in.inputs).Encode(), in.inputs.Fingerprint()
 	}
 	q.decision, q.record, err = runner.Ask(ctx, l, q.call)
 	q.record.Current.Inputs = a.keep.recorded(q.record.Current.Inputs)
 	return q, err
-}
-
-func (q *question) recorded(ctx context.Context, l *sqlite.Ledger) error {
-	rec, err := l.Get(ctx, q.call.ID)
-	q.call.Inputs, q.call.Fingerprint = rec.Current.Inputs, rec.Current.Fingerprint
-	return err
 }
 
 const explainLong = `Say what idem run would do for a call, and why, and change nothing: the

@@ -8,11 +8,15 @@ import (
 )
 
 // Ask tells what Run would decide for the call now. It takes nothing and
-// writes nothing, so that the answer may be outdated when it arrives.
+// writes nothing, so that the answer may be outdated when it arrives. A call
+// without a fingerprint has the recorded one, of the very record that decides.
 func Ask(ctx context.Context, l ledger.Ledger, c Call) (Decision, ledger.Record, error) {
 	rec, err := l.Get(ctx, c.ID)
 	if err != nil {
 		return Decision{}, rec, err
+	}
+	if c.Fingerprint == "" {
+		c.Fingerprint = rec.Current.Fingerprint
 	}
 	d := c.decide(rec, false)
 	if d.Action != Claim {

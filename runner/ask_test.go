@@ -108,3 +108,21 @@ func TestAskSaysWhenTheLedgerFails(t *testing.T) {
 		}
 	}
 }
+
+// Without a fingerprint, the inputs are those of the record that decides.
+func TestAskOfTheRecordedInputs(t *testing.T) {
+	t.Parallel()
+	for _, state := range []string{"none", "forgotten", "retry", "interrupted", "succeeded", "failed"} {
+		k := newKit(t)
+		l, id := reach(t, state)
+		c := k.call("true")
+		c.ID, c.Fingerprint = id, ours
+		want, _, err := Ask(t.Context(), l, c)
+		must(t, err)
+		c.Fingerprint = ""
+		got, _, err := Ask(t.Context(), l, c)
+		if err != nil || got != want {
+			t.Errorf("%s: got %v, error %v, want %v", state, got, err, want)
+		}
+	}
+}

@@ -29,16 +29,22 @@ func Benchmark(b *testing.B, h Harness) {
 			b.Fatal(err)
 		}
 	}
-	run := func(b *testing.B, id ledger.ID) {
-		c := claim(b, id)
+	begin := func(b *testing.B, c ledger.Claim) ledger.Execution {
 		x, err := c.Begin(ctx, newStart())
 		if err != nil {
 			b.Fatal(err)
 		}
 		x.Write(ledger.Stdout, []byte("done\n"))
+		return x
+	}
+	finish := func(b *testing.B, x ledger.Execution) {
 		if _, err := x.Finish(ctx, success); err != nil {
 			b.Fatal(err)
 		}
+	}
+	run := func(b *testing.B, id ledger.ID) {
+		c := claim(b, id)
+		finish(b, begin(b, c))
 		release(b, c)
 	}
 	get := func(b *testing.B, id ledger.ID, want ledger.Phase) {
@@ -67,6 +73,20 @@ func Benchmark(b *testing.B, h Harness) {
 	b.Run("ClaimRelease", func(b *testing.B) {
 		for b.Loop() {
 			release(b, claim(b, key("history 50")))
+		}
+	})
+	b.Run("Finish", func(b *testing.B) {
+		n := 0
+		for b.Loop() {
+			b.StopTimer()
+			n++
+			c := claim(b, key(fmt.Sprint("finish ", n)))
+			x := begin(b, c)
+			b.StartTimer()
+			finish(b, x)
+			b.StopTimer()
+			release(b, c)
+			b.StartTimer()
 		}
 	})
 	b.Run("ClaimBeginFinish", func(b *testing.B) {

@@ -158,23 +158,34 @@ func TestBrokenStreamEndsOnlyItself(t *testing.T) {
 	}
 }
 
+// BenchmarkReplay is a replay into a pipe that is read: of output that stands
+// in the record, and of output in a file.
 func BenchmarkReplay(b *testing.B) {
-	path, create := newPlace(b).next()
-	const size, piece = 64 << 20, 64 << 10
-	w := NewWriter(-1, time.Now(), create)
-	for range size / piece {
-		w.Write(1, make([]byte, piece))
+	for _, test := range []struct {
+		name        string
+		size, piece int
+	}{{"inline 8KiB", 8 << 10, 100}, {"file 64MiB", 64 << 20, 64 << 10}, {"file 8MiB in lines", 8 << 20, 100}} {
+		b.Run(test.name, func(b *testing.B) {
+			path, create := newPlace(b).next()
+			w := NewWriter(-1, time.Now(), create)
+			for range test.size / test.piece {
+				w.Write(1, make([]byte, test.piece))
+			}
+			s, err := w.Close(false)
+			must(b, err)
+			from, to, err := os.Pipe()
+			must(b, err)
+			go func() {
+				defer from.Close()
+				_, _ = io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{from}, make([]byte, 256<<10))
+			}()
+			b.SetBytes(int64(test.size))
+			for b.Loop() {
+				r := open(b, s, path)
+				must(b, r.Replay(to, nil))
+				r.Close()
+			}
+			to.Close()
+		})
 	}
-	s, err := w.Close(false)
-	must(b, err)
-	from, to, err := os.Pipe()
-	must(b, err)
-	go func() { _, _ = io.Copy(io.Discard, from) }()
-	b.SetBytes(size)
-	for b.Loop() {
-		r := open(b, s, path)
-		must(b, r.Replay(to, nil))
-		r.Close()
-	}
-	to.Close()
 }

@@ -142,6 +142,39 @@ func TestListOverManyPages(t *testing.T) {
 	}
 }
 
+// TestListBesideRuns: a key that is run again while a list is read is in it,
+// once.
+func TestListBesideRuns(t *testing.T) {
+	const n = 2*listPage + 203
+	l := filled(t, n)
+	oldest := func(i int) ledger.ID { return ledger.ID{Namespace: "default", Key: fmt.Sprintf("%c:%d", 'a'+i%2, i)} }
+	lists, stop := context.WithCancel(t.Context())
+	defer stop()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for i := 0; lists.Err() == nil; i++ {
+			if _, err := run(l, oldest(i%n), fmt.Sprint("again ", i), nil, success); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	reader := opened(t, l.dir)
+	for range 20 {
+		list, err := reader.List(t.Context(), ledger.Filter{})
+		must(t, err)
+		listed := map[ledger.ID]bool{}
+		for _, r := range list {
+			listed[r.ID] = true
+		}
+		if len(list) != n || len(listed) != n {
+			t.Fatalf("%d rows with %d keys of %d", len(list), len(listed), n)
+		}
+	}
+	stop()
+	wg.Wait()
+}
+
 // TestLogStaysSmallBesideReaders: a reader that kept a transaction open would
 // keep the write-ahead log from being used again.
 func TestLogStaysSmallBesideReaders(t *testing.T) {

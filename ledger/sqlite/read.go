@@ -3,7 +3,9 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 
 	"idem/ledger"
@@ -70,23 +72,30 @@ func (l *Ledger) alive(id ledger.ID) (bool, error) {
 	return l.locks.held(name, lifeLock)
 }
 
-// listPage is how many rows List reads at once: no read transaction stays open
-// while somebody looks at the result, so that none pins the write-ahead log.
+// listPage is how many records List reads at once: no read transaction stays
+// open for long or while somebody looks at the result, so that none pins the
+// write-ahead log.
 const listPage = 500
 
-// List implements ledger.Ledger.
+// List implements ledger.Ledger. Which records there are, and their order, is
+// read at one moment; what is in them, page by page. Paging over the order
+// itself would miss a key that is run again between two pages.
 func (l *Ledger) List(ctx context.Context, f ledger.Filter) ([]ledger.Record, error) {
 	db, err := l.database(ctx)
 	if db == nil || err != nil {
 		return nil, l.explain(err)
 	}
+	rowids, err := matching(ctx, db, f)
+	if err != nil {
+		return nil, l.explain(err)
+	}
 	var list []ledger.Record
-	for before := int64(1<<63 - 1); ; {
-		page, last, err := l.page(ctx, db, f, before)
+	for page := range slices.Chunk(rowids, listPage) {
+		records, err := readRecords(ctx, db, page)
 		if err != nil {
 			return nil, l.explain(err)
 		}
-		for _, rec := range page {
+		for _, rec := range records {
 			if rec.Current.State == ledger.Running {
 				if rec, err = l.get(ctx, db, rec.ID); err != nil {
 					return nil, l.explain(err)
@@ -100,63 +109,87 @@ func (l *Ledger) List(ctx context.Context, f ledger.Filter) ([]ledger.Record, er
 				return list, nil
 			}
 		}
-		if last == 0 {
-			return list, nil
-		}
-		before = last
 	}
+	return list, nil
 }
 
-// page reads records whose current attempt is older than before, newest first,
-// and returns the last attempt it looked at, 0 at the end.
-func (l *Ledger) page(ctx context.Context, db *sql.DB, f ledger.Filter, before int64) ([]ledger.Record, int64, error) {
-	where, args := []string{"a.id < ?"}, []any{before}
+// matching returns the rowids of the records that may match f, the one with the
+// latest attempt first: more than f.Limit where only the locks tell which do.
+func matching(ctx context.Context, q querier, f ledger.Filter) ([]int64, error) {
+	var where []string
+	var args []any
+	and := func(condition string, arg any) { where, args = append(where, condition), append(args, arg) }
 	if f.Namespace != "" {
-		where, args = append(where, "r.namespace = ?"), append(args, []byte(f.Namespace))
+		and("r.namespace = ?", []byte(f.Namespace))
 	}
 	if f.Glob != "" {
-		where, args = append(where, "cast(r.key as text) glob ?"), append(args, f.Glob)
+		and("cast(r.key as text) glob ?", f.Glob)
 	}
+	limit := f.Limit
 	switch f.Phase {
 	case "":
 	case ledger.PhaseRunning, ledger.PhaseInterrupted:
-		where, args = append(where, "a.state = ?"), append(args, ledger.Running)
+		and("a.state = ?", ledger.Running)
+		limit = 0
 	case ledger.PhaseRetry:
-		where, args = append(where, "a.state = ?"), append(args, ledger.None)
+		and("a.state = ?", ledger.None)
 	default:
-		where, args = append(where, "a.state = ?"), append(args, string(f.Phase))
+		and("a.state = ?", string(f.Phase))
 	}
-	size := listPage
-	if f.Limit > 0 && f.Phase == "" {
-		size = min(size, f.Limit)
+	query := "select r.id from attempts a cross join records r on r.id = a.record and r.current = a.id"
+	if len(where) > 0 {
+		query += " where " + strings.Join(where, " and ")
 	}
-	rows, err := db.QueryContext(ctx, "select "+recordColumns+", "+attemptColumns+`
-		from attempts a cross join records r on r.id = a.record and r.current = a.id
-		where `+strings.Join(where, " and ")+" order by a.id desc limit ?", append(args, size)...)
+	query += " order by a.id desc"
+	if limit > 0 {
+		query, args = query+" limit ?", append(args, limit)
+	}
+	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	defer rows.Close()
-	var page []ledger.Record
-	var last int64
+	var rowids []int64
+	for rows.Next() {
+		var rowid int64
+		if err := rows.Scan(&rowid); err != nil {
+			return nil, err
+		}
+		rowids = append(rowids, rowid)
+	}
+	return rowids, rows.Err()
+}
+
+// readRecords reads records in the given order, without Inputs and whether they
+// are alive. What was forgotten meanwhile is left out.
+func readRecords(ctx context.Context, q querier, rowids []int64) ([]ledger.Record, error) {
+	ids, err := json.Marshal(rowids)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := q.QueryContext(ctx, "select "+recordColumns+", "+attemptColumns+`
+		from json_each(?) ids cross join records r on r.id = ids.value cross join attempts a on a.id = r.current
+		order by ids.key`, string(ids))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var records []ledger.Record
 	for rows.Next() {
 		var s attemptScan
 		r, err := scanRecord(rows, s.dest()...)
 		if err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 		a, err := s.attempt(r.rec.ID)
 		if err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 		a.a.Inputs = nil
 		r.rec.Current = a.a
-		page, last = append(page, r.rec), a.rowid
+		records = append(records, r.rec)
 	}
-	if len(page) < size {
-		last = 0
-	}
-	return page, last, rows.Err()
+	return records, rows.Err()
 }
 
 // Attempts implements ledger.Ledger.

@@ -2,44 +2,16 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 
 	"idem/scripts/internal/rig"
 )
 
-// attempt is a row of the ledger, as the program integrity prints it.
-type attempt struct{ Key, Run, State, Reason string }
-
-// ledgerReport is what a fresh process found in ledger.db.
-type ledgerReport struct {
-	Integrity []string
-	Attempts  []attempt
-}
-
-// integrity looks at a ledger as a process that has had no part in writing it.
-// It leaves no -wal behind.
-func (l *lab) integrity(dir string) (r ledgerReport, err error) {
-	program := filepath.Join(filepath.Dir(l.dir), "integrity")
-	if _, err := os.Stat(program); err != nil {
-		_, err := rig.Build("./scripts/chaos/integrity", program)
-		must(err)
-	}
-	out, err := exec.Command(program, filepath.Join(dir, "ledger.db")).Output()
-	if err == nil {
-		err = json.Unmarshal(out, &r)
-	}
-	if err != nil {
-		return r, fmt.Errorf("ledger.db cannot be read: %w", err)
-	}
-	if s := strings.Join(r.Integrity, "; "); s != "ok" {
-		return r, fmt.Errorf("integrity_check: %s", s)
-	}
-	return r, nil
+// integrity returns the attempts of a ledger that nobody uses.
+func (l *lab) integrity(dir string) ([]rig.Attempt, error) {
+	return rig.Integrity(filepath.Dir(l.dir), dir)
 }
 
 // inspect holds the ledger against the journals.
@@ -47,13 +19,13 @@ func (r *killing) inspect(journals map[string][]event) (spools int) {
 	broken := func(format string, args ...any) {
 		r.complain(fault{promise: noUnreadable, what: fmt.Sprintf(format, args...), at: -1})
 	}
-	report, err := r.integrity(r.ledger)
+	attempts, err := r.integrity(r.ledger)
 	if err != nil {
 		broken("%v", err)
 	}
 	runs := map[string]bool{}
-	latest := map[string]attempt{}
-	for _, a := range report.Attempts {
+	latest := map[string]rig.Attempt{}
+	for _, a := range attempts {
 		// A mark may say again what is so.
 		if was := latest[a.Key]; was.State == "succeeded" && (a.State != was.State || a.Reason != "marked") {
 			r.complain(fault{noSecondRun, a.Key, fmt.Sprintf("%s (%s) after %s", a.Run, a.State, was.Run), -1})
@@ -76,7 +48,7 @@ func (r *killing) inspect(journals map[string][]event) (spools int) {
 }
 
 // inspectList asks idem itself, once nobody is there any more.
-func (r *killing) inspectList(latest map[string]attempt, broken func(string, ...any)) {
+func (r *killing) inspectList(latest map[string]rig.Attempt, broken func(string, ...any)) {
 	c := r.call(context.Background(), "list", "list", "list")
 	lines := strings.Split(strings.TrimSpace(c.stdout()), "\n")
 	if c.code != 0 || len(lines) != len(latest) {

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"idem/scripts/internal/rig"
 )
 
 // What is damaged, and how.
@@ -63,7 +61,7 @@ func (c *damageCounts) String() string {
 func damagePart(l *lab) error {
 	seeds, keys := 500, 40
 	if l.quick {
-		seeds = 10
+		seeds = 5
 	}
 	d := &damaging{lab: l, counts: map[string]*damageCounts{}}
 	if err := d.settle(keys); err != nil {
@@ -126,7 +124,7 @@ func (d *damaging) settle(keys int) error {
 }
 
 func (d *damaging) report(took time.Duration) {
-	var t rig.Table
+	t := &d.figures
 	var all damageCounts
 	for _, when := range []string{"", "live "} {
 		for _, target := range targets {
@@ -140,10 +138,28 @@ func (d *damaging) report(took time.Duration) {
 			}
 		}
 	}
-	t.Add("all", "%s", &all)
-	t.Add("calls of list, show, logs, check, mark and forget", "%d", all.other)
+	t.Count("trials", all.trials)
+	t.Count("answers as recorded", all.exact)
+	t.Count("refused (69)", all.refused)
+	t.Count("answers from an earlier attempt", all.older)
+	t.Count("unknown (79)", all.unknown)
+	t.Count("unrecorded (125)", all.unrecorded)
+	t.Count("calls of list, show, logs, check, mark and forget", all.other)
+	t.Count("runs of a recorded key", all.again)
+	t.Count(noDamage, broken(d.err))
 	t.Add("seconds", "%.1f", took.Seconds())
 	t.Print(os.Stdout)
+}
+
+// noDamage is the promise of this part.
+const noDamage = "crashes, wrong answers and ledgers started over"
+
+// broken is how many of a part's promises are, which stops at the first.
+func broken(err error) int {
+	if err != nil {
+		return 1
+	}
+	return 0
 }
 
 // trialOf is one trial.

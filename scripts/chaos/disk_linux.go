@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"idem/scripts/internal/rig"
 )
 
 // envMounts tells the program that its mounts are its own.
@@ -107,14 +109,14 @@ func (d *disk) cut(how int) error {
 // mayMount tells, by its error, why there can be no disks here.
 func (l *lab) mayMount() error {
 	if os.Geteuid() != 0 {
-		return skipped{"needs root, to mount file systems"}
+		return rig.Skipped("needs root, to mount file systems")
 	}
 	if _, err := exec.LookPath("mkfs.ext4"); err != nil {
-		return skipped{"needs mkfs.ext4 (Debian package e2fsprogs)"}
+		return rig.Skipped("needs mkfs.ext4 (Debian package e2fsprogs)")
 	}
 	d, err := l.ext4(l.dir+"/try", 8)
 	if err != nil {
-		return skipped{fmt.Sprintf("cannot mount an ext4 here: %v", err)}
+		return rig.Skipped(fmt.Sprintf("cannot mount an ext4 here: %v", err))
 	}
 	return d.off()
 }

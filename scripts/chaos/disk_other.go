@@ -2,6 +2,8 @@
 
 package main
 
+import "idem/scripts/internal/rig"
+
 func ownMounts([]string) error { return nil }
 
 type disk struct{ dir string }
@@ -14,7 +16,7 @@ const (
 
 func (l *lab) tmpfs(string, int) (*disk, error)           { return nil, l.mayMount() }
 func (l *lab) ext4(string, int, ...string) (*disk, error) { return nil, l.mayMount() }
-func (l *lab) mayMount() error                            { return skipped{"needs Linux"} }
+func (l *lab) mayMount() error                            { return rig.Skipped("needs Linux") }
 func (d *disk) on() error                                 { return nil }
 func (d *disk) off() error                                { return nil }
 func (d *disk) cut(int) error                             { return nil }

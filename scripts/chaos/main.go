@@ -77,7 +77,7 @@ func chaos(args []string) error {
 	flags.IntVar(&o.keys, "keys", 0, "at least so many keys (0: 1000, quick 100)")
 	flags.IntVar(&o.kills, "kills", 0, "at least so many kills (0: 5000, quick 500)")
 	flags.IntVar(&o.parallel, "parallel", 8, "keys, kills or disks at a time (not power)")
-	flags.StringVar(&o.json, "json", "", "append one line of JSON for each part to `FILE`")
+	flags.StringVar(&o.json, "json", "", "keep one line of JSON for each part in `FILE`: of its last full run and of its last quick one")
 	flags.StringVar(&o.trial, "trial", "", "of the parts damage and syscalls only the trial of this `NAME`")
 	seed := flags.Uint64("seed", 0, "of what is random (0: any)")
 	program := flags.String("idem", "", "try out the program at this `PATH` instead of building idem (not steps, which builds one with points to be killed at)")
@@ -102,6 +102,8 @@ func chaos(args []string) error {
 		return err
 	}
 
+	quick := !rig.Whole(flags, "json", "seed", "parallel", "idem")
+	machine := rig.Describe(dir, *program)
 	skips := 0
 	for _, p := range parts {
 		if flags.NArg() > 0 && !slices.Contains(flags.Args(), p.name) {
@@ -109,8 +111,9 @@ func chaos(args []string) error {
 		}
 		fmt.Printf("--- %s: %s (seed %d)\n", p.name, p.what, *seed)
 		l := &lab{dir: filepath.Join(dir, p.name), idem: idem, self: self, seed: *seed, options: o}
-		err := l.try(p)
-		if skip := (skipped{}); errors.As(err, &skip) {
+		v := rig.Verdict{Part: p.name, Quick: quick, Seed: *seed, Machine: machine}
+		err := v.Try(l.dir, o.json, &l.figures, func() error { return p.run(l) })
+		if skip := rig.Skipped(""); errors.As(err, &skip) {
 			fmt.Println("skipped:", p.name+":", skip)
 			skips++
 		} else if err != nil {

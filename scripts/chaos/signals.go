@@ -62,12 +62,13 @@ func signalsPart(l *lab) error {
 	}
 	group.Wait()
 
-	var t rig.Table
-	t.Add("cells", "%d, and %d without idem", len(with), len(without))
-	t.Add("times each", "%d", rounds)
-	t.Add("signals that commands counted", "%d", r.delivered.Load())
+	t := &l.figures
+	t.Count("cells", len(with))
+	t.Count("cells without idem", len(without))
+	t.Count("times each", rounds)
+	t.Count("signals that commands counted", int(r.delivered.Load()))
 	t.Add("seconds", "%.1f", time.Since(begin).Seconds())
-	t.Add("cells that were not as expected", "%d", len(r.faults))
+	t.Count("cells that were not as expected", len(r.faults))
 	t.Print(os.Stdout)
 	if len(r.faults) > 0 {
 		return fmt.Errorf("%d cells:\n%s", len(r.faults), strings.Join(r.faults, "\n"))

@@ -2,56 +2,87 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
-
-	"idem/scripts/internal/rig"
+	"time"
 )
 
-// oneKey: one execution, and everybody gets what it wrote.
-func oneKey(l *load) error {
-	effects := filepath.Join(l.dir, "effects")
-	const script = `echo "run $IDEM_RUN_ID" >>"$0"; sleep 0.05; echo "done by $$"`
-	c, err := l.together("callers", l.callers, l.ledger("ledger"), func(int) []string {
-		return []string{l.idem, "run", "--key", "load:one", "--wait", "--", "sh", "-c", script, effects}
-	})
-	if err != nil {
-		return err
+// turns is how often a crowd and its peers are measured, in turn.
+func (l *load) turns() int {
+	if l.quick {
+		return 1
 	}
-	executions := len(lines(effects))
-	l.Add("callers", "%d", l.callers)
-	l.Add("executions", "%d", executions)
-	l.Add("times", "%s", c.figures())
-	if err := l.besideFlock(c, func(int) string { return "flock" }, "true"); err != nil {
-		return err
-	}
-	if err := c.failed(); err != nil {
-		return err
-	}
-	if executions != 1 {
-		return fmt.Errorf("%d executions", executions)
-	}
-	return c.alike()
+	return 5
 }
 
-// besideFlock shows the time beside that of as many calls of flock, each with
-// the file and the command that a caller has.
-func (l *load) besideFlock(c *crowd, file func(i int) string, command ...string) error {
-	if _, err := exec.LookPath("flock"); err != nil {
-		l.Add("beside flock", "not known: there is no flock here")
-		return nil
+// oneKey: one execution, and everybody gets what it wrote. Beside it as many
+// calls of flock that wait for one file.
+func oneKey(l *load) error {
+	const script = `echo "run $IDEM_RUN_ID" >>"$0"; sleep 0.05; echo "done by $$"`
+	var times []time.Duration
+	var ratios []float64
+	for turn := range l.turns() {
+		name := func(s string) string { return fmt.Sprintf("%s%d", s, turn) }
+		effects := filepath.Join(l.dir, name("effects"))
+		c, err := l.together(name("callers"), l.callers, l.ledger(name("ledger")), func(int) []string {
+			return []string{l.idem, "run", "--key", "load:one", "--wait", "--", "sh", "-c", script, effects}
+		})
+		if err == nil {
+			err = c.failed()
+		}
+		if err != nil {
+			return err
+		}
+		if n := len(lines(effects)); n != 1 {
+			return fmt.Errorf("%d executions", n)
+		}
+		if err := c.alike(); err != nil {
+			return err
+		}
+		times = append(times, c.times()...)
+		ratios, err = l.beside(ratios, c, name("flocks"), func(int) []string {
+			return []string{"flock", filepath.Join(l.dir, name("flock")), "true"}
+		})
+		if err != nil {
+			return err
+		}
 	}
-	f, err := l.together("flocks", l.callers, nil, func(i int) []string {
-		return append([]string{"flock", filepath.Join(l.dir, file(i))}, command...)
-	})
+	l.Count("turns", l.turns())
+	l.Count("callers in each", l.callers)
+	l.Count("executions in each", 1)
+	l.times(times)
+	l.median("all together / as many flock FILE true (demand: at most 1.3)", ratios)
+	return l.left("ledger0", nil)
+}
+
+// beside adds how much longer a crowd took than its peers take, if there are
+// any of them here.
+func (l *load) beside(ratios []float64, c *crowd, name string, peer func(i int) []string) ([]float64, error) {
+	if _, err := exec.LookPath(peer(0)[0]); errors.Is(err, exec.ErrNotFound) {
+		return ratios, nil
+	}
+	p, err := l.together(name, l.callers, nil, peer)
+	if err == nil {
+		err = p.failed()
+	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	l.Add("all together", "%.2f s, %.2f times that of flock FILE %s", c.took.Seconds(), c.took.Seconds()/f.took.Seconds(), command[0])
-	return f.failed()
+	return append(ratios, c.took.Seconds()/p.took.Seconds()), nil
+}
+
+func (l *load) median(name string, all []float64) {
+	if len(all) == 0 {
+		l.Add(name, "not known: there is none here")
+		return
+	}
+	slices.Sort(all)
+	l.Measure(name, at(all, 50))
 }
 
 // alike complains unless all wrote the same, and something.
@@ -72,46 +103,82 @@ func (c *crowd) alike() error {
 	return nil
 }
 
-// manyKeys: every key is executed once.
+// manyKeys: every key is executed once. Beside it as many of the least Go
+// programs that run the same command, and of flock with a file each.
 func manyKeys(l *load) error {
-	effects := filepath.Join(l.dir, "effects")
-	const script = `echo "key $IDEM_KEY" >>"$0"`
-	c, err := l.together("callers", l.callers, l.ledger("ledger"), func(i int) []string {
-		return []string{l.idem, "run", "--key", fmt.Sprintf("load:%04d", i), "--", "sh", "-c", script, effects}
-	})
-	if err != nil {
-		return err
+	var times []time.Duration
+	var spawns, flocks, spread []float64
+	for turn := range l.turns() {
+		name := func(s string) string { return fmt.Sprintf("%s%d", s, turn) }
+		// The command makes a file at each execution and is as small as can be.
+		command := func(place string, i int) []string {
+			return []string{"mktemp", filepath.Join(l.dir, name(place), fmt.Sprintf("%04d.XXXXXX", i))}
+		}
+		for _, place := range []string{"effects", "spawned", "flocked"} {
+			if err := os.Mkdir(filepath.Join(l.dir, name(place)), 0o700); err != nil {
+				return err
+			}
+		}
+		c, err := l.together(name("callers"), l.callers, l.ledger(name("ledger")), func(i int) []string {
+			return append([]string{l.idem, "run", "--key", fmt.Sprintf("load:%04d", i), "--"}, command("effects", i)...)
+		})
+		if err == nil {
+			err = c.failed()
+		}
+		if err == nil {
+			err = executedOnce(filepath.Join(l.dir, name("effects")), l.callers)
+		}
+		if err == nil {
+			err = l.listed(name("ledger"), l.callers)
+		}
+		if err != nil {
+			return err
+		}
+		all := c.times()
+		slices.Sort(all)
+		times, spread = append(times, all...), append(spread, float64(at(all, 99))/float64(at(all, 50)))
+		if spawns, err = l.beside(spawns, c, name("spawns"), func(i int) []string {
+			return append([]string{l.self, "spawn"}, command("spawned", i)...)
+		}); err != nil {
+			return err
+		}
+		if flocks, err = l.beside(flocks, c, name("flocks"), func(i int) []string {
+			return append([]string{"flock", filepath.Join(l.dir, fmt.Sprintf("%s.%04d", name("flock"), i))}, command("flocked", i)...)
+		}); err != nil {
+			return err
+		}
 	}
-	bare, err := l.together("bare", l.callers, nil, func(int) []string { return []string{l.self, "nothing"} })
-	if err != nil {
-		return err
+	l.Count("turns", l.turns())
+	l.Count("callers and keys in each", l.callers)
+	l.Count("executions in each", l.callers)
+	l.times(times)
+	l.median("p99 / p50 of a turn (demand: at most 2)", spread)
+	for i := range spawns {
+		spawns[i] = 1 / spawns[i]
 	}
-	all := lines(effects)
-	distinct := map[string]bool{}
-	for _, key := range all {
-		distinct[key] = true
+	l.median("rate / that of a bare Go spawn (demand: at least 0.3)", spawns)
+	l.median("all together / as many flock FILE COMMAND", flocks)
+	return l.left("ledger0", nil)
+}
+
+// executedOnce complains unless there is one file for each of n callers.
+func executedOnce(effects string, n int) error {
+	entries, err := os.ReadDir(effects)
+	keys := map[string]bool{}
+	for _, e := range entries {
+		key, _, _ := strings.Cut(e.Name(), ".")
+		keys[key] = true
 	}
-	l.Add("callers and keys", "%d", l.callers)
-	l.Add("executions", "%d, of %d keys", len(all), len(distinct))
-	l.Add("times", "%s", c.figures())
-	l.Add("rate", "%.0f/s, %.2f times that of a Go program that does nothing", float64(l.callers)/c.took.Seconds(), bare.took.Seconds()/c.took.Seconds())
-	beside := filepath.Join(l.dir, "flock-effects")
-	if err := l.besideFlock(c, func(i int) string { return fmt.Sprintf("flock%04d", i) }, "sh", "-c", script, beside); err != nil {
-		return err
+	if err == nil && (len(entries) != n || len(keys) != n) {
+		err = fmt.Errorf("%d executions of %d keys for %d callers", len(entries), len(keys), n)
 	}
-	if err := c.failed(); err != nil {
-		return err
-	}
-	if len(all) != l.callers || len(distinct) != l.callers {
-		return fmt.Errorf("%d executions of %d keys for %d callers", len(all), len(distinct), l.callers)
-	}
-	return l.listed("ledger", l.callers)
+	return err
 }
 
 // fresh: whoever comes first makes the ledger, and nobody notices.
 func fresh(l *load) error {
 	n := max(l.callers*2/5, 1)
-	l.Add("callers", "%d in each of %d rounds", n, l.rounds)
+	var times []time.Duration
 	for round := range l.rounds {
 		name := fmt.Sprintf("ledger%d", round)
 		c, err := l.together(fmt.Sprintf("callers%d", round), n, l.ledger(name), func(i int) []string {
@@ -120,38 +187,18 @@ func fresh(l *load) error {
 		if err != nil {
 			return err
 		}
-		l.Add(fmt.Sprintf("round %d", round+1), "%s", c.figures())
 		if err = c.failed(); err == nil {
 			err = l.listed(name, n)
 		}
 		if err != nil {
 			return fmt.Errorf("round %d: %w", round+1, err)
 		}
+		times = append(times, c.times()...)
 	}
-	l.Add("errors", "0")
-	return nil
-}
-
-func (l *load) ledger(name string) []string {
-	return []string{"IDEM_LEDGER=" + filepath.Join(l.dir, name)}
-}
-
-// listed complains unless idem list shows n keys that succeeded.
-func (l *load) listed(ledger string, n int) error {
-	c := exec.Command(l.idem, "list", "--state", "succeeded")
-	c.Env = rig.Environ(l.ledger(ledger)...)
-	c.Stderr = os.Stderr
-	out, err := c.Output()
-	if err != nil {
-		return fmt.Errorf("idem list: %w", err)
-	}
-	if got := bytes.Count(out, []byte("\n")); got != n {
-		return fmt.Errorf("idem list has %d keys that succeeded, not %d", got, n)
-	}
-	return nil
-}
-
-func lines(path string) []string {
-	b, _ := os.ReadFile(path) // nobody may have written it
-	return strings.FieldsFunc(string(b), func(r rune) bool { return r == '\n' })
+	l.Count("rounds", l.rounds)
+	l.Count("callers in each", n)
+	l.Count("executions", n*l.rounds)
+	l.Count("errors", 0)
+	l.times(times)
+	return l.left("ledger0", nil)
 }

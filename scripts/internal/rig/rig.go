@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -96,20 +97,34 @@ func Environ(more ...string) []string {
 // Table is figures with their names, in the order of adding.
 type Table struct {
 	rows   [][2]string
-	counts map[string]int
+	counts []Count
+}
+
+// Count is a figure that is one number.
+type Count struct {
+	Name string  `json:"name"`
+	N    float64 `json:"n"`
 }
 
 // Count adds a row that is one number, which Counts returns as well.
 func (t *Table) Count(name string, n int) {
 	t.Add(name, "%d", n)
-	if t.counts == nil {
-		t.counts = map[string]int{}
-	}
-	t.counts[strings.TrimSpace(name)] = n
+	t.count(name, float64(n))
 }
 
-// Counts are the numbers by their names.
-func (t *Table) Counts() map[string]int { return t.counts }
+// Measure adds a row that is one measured number, which Counts returns as well.
+func (t *Table) Measure(name string, x float64) {
+	x = math.Round(x*100) / 100
+	t.Add(name, "%.2f", x)
+	t.count(name, x)
+}
+
+func (t *Table) count(name string, x float64) {
+	t.counts = append(t.counts, Count{strings.TrimSpace(name), x})
+}
+
+// Counts are the rows that are one number.
+func (t *Table) Counts() []Count { return t.counts }
 
 // Add adds a row.
 func (t *Table) Add(name, format string, args ...any) {

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+)
+
+// contender is a row of the table: a program that runs a command, and perhaps
+// remembers that it did.
+type contender struct {
+	name, what string
+	// find returns the program, or why there is none.
+	find func(*shop) (string, error)
+	// setup prepares the job's directory; nil: nothing to prepare.
+	setup func(*job) error
+	// first is the n-th call whose command has to run; nil: there is no such call.
+	first func(j *job, n int) call
+	// again is the call that repeats first with n = 0; nil: nothing is remembered.
+	again func(j *job) call
+	// after removes what the n-th call has left.
+	after func(j *job, n int) error
+	// in says which works it takes part in; nil: in all.
+	in func(work) bool
+	// silent: again tells that it was done, but not what it wrote.
+	silent bool
+	// frames: it writes lines of its own around the output.
+	frames bool
+	// crowd: it is light enough to be started many times at once.
+	crowd bool
+}
+
+// work is what the command does: nothing, or so many bytes of output.
+type work struct {
+	name   string
+	bytes  int64
+	rounds int
+}
+
+func nothing(w work) bool { return w.bytes == 0 }
+func output(w work) bool  { return w.bytes > 0 }
+
+// job is a contender at a work, in a directory of its own.
+type job struct {
+	*contender
+	work    work
+	program string
+	dir     string
+	command []string // what is to be run
+	env     []string
+	calls   int // so far
+}
+
+// next returns a number that no call has had.
+func (j *job) next() int {
+	j.calls++
+	return j.calls
+}
+
+func (j *job) file(name string) string { return filepath.Join(j.dir, name) }
+
+func (j *job) write(name, content string) error {
+	return os.WriteFile(j.file(name), []byte(content), 0o600)
+}
+
+// call is the program with arguments and then the command.
+func (j *job) call(args ...string) call {
+	argv := append([]string{j.program}, args...)
+	return call{argv: append(argv, j.command...), dir: j.dir, env: j.env}
+}
+
+// alone is the program with arguments and no command.
+func (j *job) alone(args ...string) call {
+	return call{argv: append([]string{j.program}, args...), dir: j.dir, env: j.env}
+}
+
+// Names that the demands and references mean.
+const (
+	bare, hello, spawned, flocked, teed, catted, idem = "bare command", "Go hello-world", "Go that starts it", "flock FILE", "| tee FILE", "cat FILE", "idem"
+)
+
+var contenders = []*contender{
+	{
+		name: bare, what: "the command itself", crowd: true,
+		find:  func(*shop) (string, error) { return "/", nil },
+		first: func(j *job, _ int) call { return call{argv: j.command, dir: j.dir, env: j.env} },
+	},
+	{
+		name: hello, what: "the least that a Go program can cost", in: nothing, crowd: true,
+		find:  func(s *shop) (string, error) { return s.hello, nil },
+		first: func(j *job, _ int) call { return j.alone() },
+	},
+	{
+		name: spawned, what: "the least that a Go program can cost that runs a command", in: nothing, crowd: true,
+		find:  func(s *shop) (string, error) { return s.helper, nil },
+		first: func(j *job, _ int) call { return j.call("spawn") },
+	},
+	{
+		name: teed, what: "keeps the output", in: output,
+		find: func(s *shop) (string, error) { return s.debian("tee", "coreutils") },
+		first: func(j *job, n int) call {
+			return call{argv: j.command, into: []string{j.program, j.file(strconv.Itoa(n))}, dir: j.dir, env: j.env}
+		},
+		after: func(j *job, n int) error { return os.Remove(j.file(strconv.Itoa(n))) },
+	},
+	{
+		name: catted, what: "writes what was kept", in: output,
+		find: func(s *shop) (string, error) { return s.debian("cat", "coreutils") },
+		setup: func(j *job) error {
+			return runFile(j.command, j.file("kept"))
+		},
+		again: func(j *job) call { return j.alone(j.file("kept")) },
+	},
+	{
+		name: flocked, what: "a lock, no memory", in: nothing, crowd: true,
+		find:  func(s *shop) (string, error) { return s.debian("flock", "util-linux") },
+		first: func(j *job, _ int) call { return j.call(j.file("lock")) },
+	},
+	{
+		name: "cronutils runlock", what: "a lock, no memory", in: nothing,
+		find:  func(s *shop) (string, error) { return s.debian("runlock", "cronutils") },
+		first: func(j *job, _ int) call { return j.call("-f", j.file("lock")) },
+	},
+	{
+		name: "moreutils chronic", what: "quiet unless it fails, no memory", in: nothing,
+		find:  func(s *shop) (string, error) { return s.debian("chronic", "moreutils") },
+		first: func(j *job, _ int) call { return j.call() },
+	},
+	{
+		name: "parallel --joblog --resume", what: "a log of what is done; keeps no output", silent: true,
+		find: func(s *shop) (string, error) { return s.debian("parallel", "parallel") },
+		first: func(j *job, n int) call {
+			c := j.call("--will-cite", "--resume", "--joblog", j.file(strconv.Itoa(n)))
+			c.argv = append(c.argv, ":::", strconv.Itoa(n))
+			return c
+		},
+		again: func(j *job) call { return j.first(j, 0) },
+	},
+	{
+		name: "go-task, up to date", what: "checksums of sources; keeps no output", silent: true,
+		find: func(s *shop) (string, error) { return s.golang("github.com/go-task/task/v3/cmd/task", "v3.44.0") },
+		setup: func(j *job) error {
+			if err := j.write("source", ""); err != nil {
+				return err
+			}
+			return j.write("Taskfile.yml", fmt.Sprintf("version: '3'\ntasks:\n  work:\n    sources: [source]\n    cmds: [%q]\n", join(j.command)))
+		},
+		first: func(j *job, n int) call {
+			if n == 0 {
+				return j.alone("--silent", "work")
+			}
+			return j.alone("--silent", "--force", "work")
+		},
+		again: func(j *job) call { return j.first(j, 0) },
+	},
+	{
+		name: "turbo, cached", what: "a cache of outputs by inputs; runs npm for a command", frames: true,
+		find: func(s *shop) (string, error) { return s.npm("turbo", "2.11.11") },
+		setup: func(j *job) error {
+			j.env = append(j.env, "TURBO_TELEMETRY_DISABLED=1", "TURBO_GLOBAL_WARNING_DISABLED=1", "TURBO_NO_UPDATE_NOTIFIER=1")
+			if err := j.write("package.json", fmt.Sprintf(`{"name":"bench","private":true,"packageManager":"npm@10.0.0","scripts":{"work":%q}}`, join(j.command))); err != nil {
+				return err
+			}
+			return j.write("turbo.json", `{"tasks":{"work":{"inputs":["package.json"],"outputs":[]}}}`)
+		},
+		first: func(j *job, n int) call {
+			c := j.again(j)
+			if n > 0 {
+				c.argv = append(c.argv, "--force")
+			}
+			return c
+		},
+		again: func(j *job) call {
+			return j.alone("run", "work", "--log-prefix=none", "--cache-dir", j.file("cache"))
+		},
+	},
+	{
+		name: "cachecmd", what: "a cache of stdout; no lock, no sync, no check of a crash",
+		find: func(s *shop) (string, error) {
+			return s.golang("github.com/haya14busa/cachecmd/cmd/cachecmd", "latest")
+		},
+		first: func(j *job, n int) call {
+			return j.call("-ttl=24h", "-cache_dir", j.file("cache"), "-key", strconv.Itoa(n))
+		},
+		again: func(j *job) call { return j.first(j, 0) },
+	},
+	{
+		name: idem, what: "once per key, durable, with its output", crowd: true,
+		find: func(s *shop) (string, error) { return s.idem, nil },
+		setup: func(j *job) error {
+			j.env = append(j.env, "IDEM_LEDGER="+j.file("ledger"))
+			return nil
+		},
+		first: func(j *job, n int) call { return j.call("run", "--max-output", "unlimited", "--key", idemKey(n), "--") },
+		again: func(j *job) call { return j.first(j, 0) },
+		after: func(j *job, n int) error {
+			if j.work.bytes == 0 {
+				return nil
+			}
+			return quiet(j.alone("forget", idemKey(n)))
+		},
+	},
+}
+
+func idemKey(n int) string { return "bench:" + strconv.Itoa(n) }

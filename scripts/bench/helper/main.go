@@ -1,0 +1,94 @@
+// Helper is what the calls of bench run: small, so that what is measured is
+// not it.
+//
+//	helper gen N          writes N bytes of text to stdout
+//	helper spawn CMD      runs CMD and waits for it: what a start costs from Go
+//	helper usage FILE CMD the same, and writes into FILE CMD's peak memory in
+//	                      KiB, its page faults, and our own peak memory
+//
+// The peak memory of a process is at least that of the one which started it
+// (exec keeps the mark), and so has to be taken by a small one.
+package main
+
+import (
+	"os"
+	"strconv"
+	"syscall"
+)
+
+func main() {
+	args := os.Args[1:]
+	switch {
+	case len(args) >= 2 && args[0] == "gen": // more arguments only tell calls apart
+		n, err := strconv.ParseInt(args[1], 10, 64)
+		if err == nil {
+			err = gen(n)
+		}
+		exit(err)
+	case len(args) >= 2 && args[0] == "spawn":
+		ws, _ := spawn(args[1:])
+		os.Exit(status(ws))
+	case len(args) >= 3 && args[0] == "usage":
+		ws, ru := spawn(args[2:])
+		var own syscall.Rusage
+		err := syscall.Getrusage(syscall.RUSAGE_SELF, &own)
+		if err == nil {
+			line := strconv.FormatInt(int64(ru.Maxrss), 10) + " " + strconv.FormatInt(int64(ru.Minflt), 10) + " " + strconv.FormatInt(int64(own.Maxrss), 10)
+			err = os.WriteFile(args[1], []byte(line), 0o600)
+		}
+		if err != nil {
+			exit(err)
+		}
+		os.Exit(status(ws))
+	}
+	os.Exit(2)
+}
+
+// gen writes n bytes of lines that look like a log's, in pieces of 64 KiB.
+func gen(n int64) error {
+	const line = "2026-11-22T06:44:24Z info uploading artifact build/out/app-linux-amd64.tar.gz part 17 of 230 checksum 4f2c1e77\n"
+	piece := make([]byte, 64<<10)
+	for i := range piece {
+		piece[i] = line[i%len(line)]
+	}
+	for n > 0 {
+		w, err := os.Stdout.Write(piece[:min(n, int64(len(piece)))])
+		if err != nil {
+			return err
+		}
+		n -= int64(w)
+	}
+	return nil
+}
+
+func spawn(argv []string) (syscall.WaitStatus, syscall.Rusage) {
+	var ws syscall.WaitStatus
+	var ru syscall.Rusage
+	pid, err := syscall.ForkExec(argv[0], argv, &syscall.ProcAttr{Env: os.Environ(), Files: []uintptr{0, 1, 2}})
+	if err != nil {
+		exit(err)
+	}
+	_, err = syscall.Wait4(pid, &ws, 0, &ru)
+	for err == syscall.EINTR {
+		_, err = syscall.Wait4(pid, &ws, 0, &ru)
+	}
+	if err != nil {
+		exit(err)
+	}
+	return ws, ru
+}
+
+func status(ws syscall.WaitStatus) int {
+	if ws.Signaled() {
+		return 128 + int(ws.Signal())
+	}
+	return ws.ExitStatus()
+}
+
+func exit(err error) {
+	if err != nil {
+		os.Stderr.WriteString("helper: " + err.Error() + "\n")
+		os.Exit(1)
+	}
+	os.Exit(0)
+}

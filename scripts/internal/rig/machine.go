@@ -1,0 +1,124 @@
+package rig
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Machine is where something was measured, and at which commit. It names
+// neither the host nor its people.
+type Machine struct {
+	CPU        string `json:"cpu"`
+	Cores      int    `json:"cores"`
+	System     string `json:"system"` // and kernel
+	FileSystem string `json:"file_system"`
+	Go         string `json:"go"`
+	Commit     string `json:"commit"`
+	LoadBefore string `json:"load_before"` // as uptime shows it
+	LoadAfter  string `json:"load_after"`
+}
+
+// Unknown stands for what could not be found out.
+const Unknown = "not known"
+
+// Describe looks at the machine; the files of the measurement are in dir. The
+// commit is known only if program, the idem that is to be tried, is empty, so
+// that it is built here.
+func Describe(dir, program string) Machine {
+	m := Machine{
+		CPU: cpu(), Cores: runtime.NumCPU(), System: system(), FileSystem: fileSystem(dir), Go: runtime.Version(), Commit: Unknown,
+		LoadBefore: LoadAverage(),
+	}
+	if program == "" {
+		m.Commit = commit()
+	}
+	return m
+}
+
+// Kind is what stays the same from run to run.
+func (m Machine) Kind() string {
+	return fmt.Sprintf("%s, %d cores, %s, %s, %s", m.CPU, m.Cores, m.System, m.FileSystem, m.Go)
+}
+
+func (m Machine) String() string {
+	return fmt.Sprintf("%s, commit %s, load %s before, %s after", m.Kind(), m.Commit, m.LoadBefore, m.LoadAfter)
+}
+
+func cpu() string {
+	b, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		b, _ = exec.Command("sysctl", "-n", "machdep.cpu.brand_string").Output()
+		return known(string(b))
+	}
+	for line := range bytes.Lines(b) {
+		if name, value, ok := strings.Cut(string(line), ":"); ok && strings.TrimSpace(name) == "model name" {
+			return known(value)
+		}
+	}
+	return known("")
+}
+
+func system() string {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return runtime.GOOS
+	}
+	return unix.ByteSliceToString(u.Sysname[:]) + " " + unix.ByteSliceToString(u.Release[:]) + " " + unix.ByteSliceToString(u.Machine[:])
+}
+
+// fileSystem is the type of what is mounted closest above dir.
+func fileSystem(dir string) string {
+	b, _ := os.ReadFile("/proc/self/mounts")
+	kind, longest := Unknown, -1
+	for line := range bytes.Lines(b) {
+		f := strings.Fields(string(line))
+		if len(f) < 3 || len(f[1]) < longest {
+			continue
+		}
+		if rel, err := filepath.Rel(f[1], dir); err == nil && rel != ".." && !strings.HasPrefix(rel, "../") {
+			kind, longest = f[2], len(f[1])
+		}
+	}
+	return kind
+}
+
+// Figures is the directory, below the module's, of what the programs that put
+// idem to the proof write of their full runs.
+const Figures = "docs/figures"
+
+// commit is what idem is built from. Figures that are being written change
+// nothing about that.
+func commit() string {
+	out, err := exec.Command("git", "rev-parse", "--short=12", "HEAD").Output()
+	if err != nil {
+		return Unknown
+	}
+	change, err := exec.Command("git", "status", "--porcelain", "--", ":(top)", ":(top,exclude)"+Figures).Output()
+	if err != nil || len(change) > 0 {
+		return known(string(out)) + "+dirty"
+	}
+	return known(string(out))
+}
+
+// LoadAverage is how many wanted to run in the last minute.
+func LoadAverage() string {
+	b, _ := os.ReadFile("/proc/loadavg")
+	if f := strings.Fields(string(b)); len(f) > 0 {
+		return f[0]
+	}
+	return Unknown
+}
+
+func known(s string) string {
+	if s = strings.TrimSpace(s); s == "" {
+		return Unknown
+	}
+	return s
+}

@@ -1,0 +1,104 @@
+// Ledgers does with a ledger what load cannot do through idem:
+//
+//	ledgers fill DIR FROM TO   keys FROM to TO-1 that succeeded, made through the ledger package
+//	ledgers hold LEDGER.DB     keeps a read transaction open until its stdin ends
+//
+// It is a program of its own so that load, whose starts are measured, need not
+// carry SQLite.
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strconv"
+
+	"github.com/google/uuid"
+
+	"idem/hashkey"
+	"idem/ledger"
+	"idem/ledger/sqlite"
+)
+
+func main() {
+	err := errors.New("usage: ledgers fill DIR FROM TO | ledgers hold LEDGER.DB")
+	switch args := os.Args[1:]; {
+	case len(args) == 4 && args[0] == "fill":
+		err = fill(args[1], args[2], args[3])
+	case len(args) == 2 && args[0] == "hold":
+		err = hold(args[1])
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "ledgers:", err)
+		os.Exit(1)
+	}
+}
+
+// fill makes keys as idem run --key size:N -- true would leave them, with a
+// line of output each.
+func fill(dir, from, to string) error {
+	first, err := strconv.Atoi(from)
+	end, err2 := strconv.Atoi(to)
+	if err := errors.Join(err, err2); err != nil {
+		return err
+	}
+	l, err := sqlite.Open(dir)
+	if err != nil {
+		return err
+	}
+	inputs := hashkey.Argv([]string{"true"}).Canonical()
+	start := ledger.Start{
+		Fingerprint: inputs.Fingerprint(), Inputs: inputs.Encode(), MaxOutput: -1,
+		Owner: ledger.Owner{Host: "host", PID: os.Getpid(), User: "user"},
+	}
+	for i := first; i < end; i++ {
+		start.RunID = uuid.Must(uuid.NewV7()).String()
+		if err := run(l, ledger.ID{Namespace: "default", Key: fmt.Sprintf("size:%d", i)}, start); err != nil {
+			return err
+		}
+	}
+	return l.Close()
+}
+
+func run(l ledger.Ledger, id ledger.ID, start ledger.Start) error {
+	ctx := context.Background()
+	c, err := l.Claim(ctx, id)
+	if err != nil {
+		return err
+	}
+	e, err := c.Begin(ctx, start)
+	if err != nil {
+		return err
+	}
+	e.Write(ledger.Stdout, []byte("output of "+id.Key+"\n"))
+	if _, err := e.Finish(ctx, ledger.Outcome{State: ledger.Succeeded, Reason: ledger.ReasonExit}); err != nil {
+		return err
+	}
+	return c.Release()
+}
+
+// hold says "held" once its transaction has a snapshot.
+func hold(path string) error {
+	place := url.URL{Scheme: "file", Path: path, RawQuery: "mode=rw"}
+	db, err := sql.Open("sqlite", place.String())
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	tx, err := db.Begin()
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	var n int
+	if err := tx.QueryRow("select count(*) from records").Scan(&n); err != nil {
+		return err
+	}
+	fmt.Println("held")
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err
+}

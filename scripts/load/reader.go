@@ -1,0 +1,171 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// logBound is how long the write-ahead log may become: every call reads it.
+const logBound = 8 << 20
+
+// enough keys that a list of them does not fit into a pipe.
+const enough = 3000
+
+// reader: idem list whose reader has stopped does not hold the log, and what
+// another program holds is given back with it.
+func reader(l *load) error {
+	nursery, remove, err := l.nursery()
+	if err != nil {
+		return err
+	}
+	defer remove()
+	if err := l.grow(filepath.Join(nursery, "ledger"), 0, enough, filepath.Join(l.dir, "ledger")); err != nil {
+		return err
+	}
+	if err := l.besideList(); err != nil {
+		return err
+	}
+	if err := l.besideTransaction(); err != nil {
+		return err
+	}
+	if err := l.listed("ledger", enough+2*l.runs+l.runs/10); err != nil {
+		return err
+	}
+	return l.left("ledger", nil)
+}
+
+// besideList: runs, beside an idem list that cannot write on, and one after the
+// other that can.
+func (l *load) besideList() error {
+	stuck := l.command("ledger", "list")
+	r, err := stuck.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	begin := time.Now()
+	if err := stuck.Start(); err != nil {
+		return err
+	}
+	first := make([]byte, 1)
+	if _, err := io.ReadFull(r, first); err != nil { // it has got as far as writing
+		return errors.Join(fmt.Errorf("idem list wrote nothing: %w", err), stuck.Wait())
+	}
+	var lists int
+	var listErr error
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for ; listErr == nil; lists++ {
+			select {
+			case <-stop:
+				return
+			default:
+				listErr = l.command("ledger", "list").Run()
+			}
+		}
+	}()
+	longest, err := l.passing("listed", l.runs)
+	close(stop)
+	<-stopped
+	time.Sleep(time.Until(begin.Add(l.last)))
+	rest, readErr := io.ReadAll(r)
+	err = errors.Join(err, listErr, readErr, stuck.Wait())
+	held := time.Since(begin)
+
+	l.Count("runs beside a list that is not read", l.runs)
+	l.Count("lists that are read, beside them", lists)
+	l.Measure("seconds that it was held", held.Seconds())
+	l.Count("bytes of the log at most", int(longest))
+	switch n := bytes.Count(rest, []byte("\n")); {
+	case err != nil:
+		return err
+	case n != enough:
+		return fmt.Errorf("the list that was not read has %d of %d keys", n, enough)
+	case len(rest) <= 64<<10:
+		return errors.New("the list fits into a pipe, so that nothing was held")
+	case longest > logBound:
+		return fmt.Errorf("the log grew to %d bytes beside idem list", longest)
+	}
+	return nil
+}
+
+// besideTransaction: runs, beside another program's read transaction. The log
+// grows as long as that lasts: nobody can prevent it.
+func (l *load) besideTransaction() error {
+	held, err := l.ledgers("hold", filepath.Join(l.dir, "ledger", "ledger.db"))
+	if err != nil {
+		return err
+	}
+	in, err := held.StdinPipe()
+	if err != nil {
+		return err
+	}
+	out, err := held.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := held.Start(); err != nil {
+		return err
+	}
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		return errors.Join(err, held.Wait())
+	}
+	longest, err := l.passing("foreign", l.runs)
+	if err := errors.Join(err, in.Close(), held.Wait()); err != nil {
+		return err
+	}
+	l.Count("bytes of the log beside a foreign transaction", int(longest))
+	if _, err := l.passing("after", l.runs/10); err != nil {
+		return err
+	}
+	after, err := l.logSize()
+	l.Count("bytes of the log after it", int(after))
+	if err == nil && after > logBound {
+		err = fmt.Errorf("the log has %d bytes though nobody holds it", after)
+	}
+	return err
+}
+
+// passing makes n runs with an output of 16 KiB, a few at a time, and returns
+// the greatest length of the log.
+func (l *load) passing(name string, n int) (int64, error) {
+	const atOnce = 4
+	var next, longest atomic.Int64
+	errs := make([]error, atOnce)
+	var wg sync.WaitGroup
+	for i := range atOnce {
+		wg.Go(func() {
+			for errs[i] == nil {
+				number := next.Add(1)
+				if number > int64(n) {
+					return
+				}
+				c := l.command("ledger", "run", "--key", fmt.Sprintf("%s:%d", name, number), "--", "head", "-c", "16384", "/dev/zero")
+				size := int64(0)
+				if errs[i] = c.Run(); errs[i] == nil {
+					size, errs[i] = l.logSize()
+				}
+				for was := longest.Load(); size > was && !longest.CompareAndSwap(was, size); was = longest.Load() {
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return longest.Load(), errors.Join(errs...)
+}
+
+func (l *load) logSize() (int64, error) {
+	info, err := os.Stat(filepath.Join(l.dir, "ledger", "ledger.db-wal"))
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
