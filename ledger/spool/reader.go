@@ -22,9 +22,15 @@ type Reader struct {
 	size int64
 	sum  uint32
 
-	offset int64
-	buf    []byte
+	offset  int64
+	buf     []byte
+	ahead   []byte // of buf: what src held at aheadAt
+	aheadAt int64
 }
+
+// readAhead is how much is read at least: frames can be as short as a line,
+// and then reading each header and each piece by itself is what a replay costs.
+const readAhead = 4 << 10
 
 // OpenInline returns a reader of a Summary's Inline bytes.
 func OpenInline(b []byte, sum uint32) *Reader {
@@ -55,11 +61,8 @@ func (r *Reader) Next() (ledger.Chunk, error) {
 	if err != nil {
 		return ledger.Chunk{}, r.end(err)
 	}
-	if len(r.buf) < h.length {
-		r.buf = make([]byte, max(h.length, 64<<10))
-	}
-	p := r.buf[:h.length]
-	if err := readAt(r.src, p, r.offset+headerSize); err != nil {
+	p, err := r.bytes(r.offset+headerSize, h.length)
+	if err != nil {
 		return ledger.Chunk{}, r.end(err)
 	}
 	c, err := h.chunk(p)
@@ -84,11 +87,14 @@ func (r *Reader) header() (header, error) {
 		}
 		r.src, r.file = f, f
 	}
-	var b [headerSize]byte
-	if err := readAt(r.src, b[:], r.offset); err != nil {
+	if !r.done {
+		r.ahead = nil // a torn frame may have been cut off and another written
+	}
+	b, err := r.bytes(r.offset, headerSize)
+	if err != nil {
 		return header{}, err
 	}
-	return parseHeader(b[:])
+	return parseHeader(b)
 }
 
 // end says what running out of bytes means.
@@ -102,17 +108,25 @@ func (r *Reader) end(err error) error {
 	return err
 }
 
-// readAt fills p: io.EOF when there is nothing at off, errTorn when there is
-// less than p.
-func readAt(src io.ReaderAt, p []byte, off int64) error {
-	n, err := src.ReadAt(p, off)
+// bytes returns n bytes of src from off on, until the next call: errTorn when
+// there are less.
+func (r *Reader) bytes(off int64, n int) ([]byte, error) {
+	if from := off - r.aheadAt; from >= 0 && from+int64(n) <= int64(len(r.ahead)) {
+		return r.ahead[from : from+int64(n)], nil
+	}
+	want := max(n, readAhead)
+	if len(r.buf) < want {
+		r.buf = make([]byte, max(want, 64<<10))
+	}
+	got, err := r.src.ReadAt(r.buf[:want], off)
+	r.ahead, r.aheadAt = r.buf[:got], off
 	switch {
-	case n == len(p):
-		return nil
+	case got >= n:
+		return r.buf[:n], nil
 	case errors.Is(err, io.EOF):
-		return errTorn
+		return nil, errTorn
 	default:
-		return err
+		return nil, err
 	}
 }
 
@@ -132,19 +146,15 @@ func (r *Reader) verify() error {
 		}
 	}
 	var sum uint32
-	for {
-		var b [headerSize]byte
-		if err := readAt(r.src, b[:], r.offset); err != nil && r.offset < r.size {
+	for r.offset < r.size {
+		h, err := r.bytes(r.offset, headerSize)
+		if err != nil {
 			return r.end(err)
 		}
-		_, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
+		sum = crc32.Update(sum, crc32.IEEETable, h[:summed])
+		if _, err := r.Next(); err != nil {
 			return err
 		}
-		sum = crc32.Update(sum, crc32.IEEETable, b[:summed])
 	}
 	r.offset = 0
 	if sum != r.sum {

@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -225,4 +226,22 @@ func FuzzReader(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A frame that did not fit is cut off and another written in its place: who
+// follows has seen the first bytes of it and must forget them.
+func TestFollowForgetsWhatIsCutOff(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	a, torn, b := appendFrame(nil, 1, 0, []byte("a")), appendFrame(nil, 1, 0, bytes.Repeat([]byte("torn"), 100)), appendFrame(nil, 2, 0, []byte("b"))
+	must(t, os.WriteFile(path, append(slices.Clone(a), torn[:100]...), 0o600))
+	r := Follow(func() (*os.File, error) { return os.Open(path) })
+	defer r.Close()
+	for i, want := range []string{"a", "b"} {
+		c, err := r.Next()
+		must(t, err)
+		if string(c.Bytes) != want {
+			t.Errorf("piece %d: got %q, want %q", i, c.Bytes, want)
+		}
+		must(t, os.WriteFile(path, append(slices.Clone(a), b...), 0o600))
+	}
 }
