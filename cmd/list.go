@@ -44,7 +44,13 @@ func (a *app) listCommand() *cobra.Command {
 	return c
 }
 
+// maxGlob is the longest pattern that SQLite takes, in bytes; keys have 255.
+const maxGlob = 50_000
+
 func (a *app) list(c *cobra.Command, o *listOptions) error {
+	if len(o.glob) > maxGlob {
+		return usage("--glob is %d bytes long, the limit is %d", len(o.glob), maxGlob)
+	}
 	if o.limit < 0 {
 		return usage("--limit wants a number from 0 on")
 	}

@@ -58,11 +58,12 @@ func (s *size) Set(text string) error {
 // parseDuration reads a duration such as 90s or 1h30m; a plain number counts
 // seconds, as for timeout(1) and flock(1).
 func parseDuration(s string) (time.Duration, error) {
+	text := s
 	if n, err := strconv.ParseFloat(s, 64); err == nil {
-		s = strconv.FormatFloat(n, 'f', -1, 64) + "s"
+		text = strconv.FormatFloat(n, 'f', -1, 64) + "s"
 	}
-	d, err := time.ParseDuration(s)
-	if err != nil || d < 0 {
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 || vanished(s, d) {
 		return 0, errors.New("want a duration such as 30s, 5m or 1h30m")
 	}
 	return d, nil
@@ -73,14 +74,19 @@ func parseLongDuration(s string) (time.Duration, error) {
 	for suffix, unit := range map[string]time.Duration{"d": 24 * time.Hour, "w": 7 * 24 * time.Hour} {
 		if number, ok := strings.CutSuffix(s, suffix); ok {
 			n, err := strconv.ParseFloat(number, 64)
-			if err != nil || !(n >= 0 && n < float64(1<<63-1)/float64(unit)) {
+			d := time.Duration(n * float64(unit))
+			if err != nil || !(n >= 0 && n < float64(1<<63-1)/float64(unit)) || vanished(s, d) {
 				return 0, errors.New("want a duration such as 90m, 12h, 7d or 2w")
 			}
-			return time.Duration(n * float64(unit)), nil
+			return d, nil
 		}
 	}
 	return parseDuration(s)
 }
+
+// vanished tells that d is 0 only because s is less than a nanosecond. Nothing
+// at all means "no limit" for some flags.
+func vanished(s string, d time.Duration) bool { return d == 0 && strings.ContainsAny(s, "123456789") }
 
 // wait is the value of --wait.
 type wait struct {

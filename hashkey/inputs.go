@@ -119,7 +119,8 @@ func Decode(b []byte) (Inputs, error) {
 	}
 	field := func() []byte {
 		n, w := binary.Uvarint(b)
-		if w <= 0 || n > uint64(len(b)-w) {
+		// A length in more bytes than it needs (the last is 0) is none of Encode's.
+		if w <= 0 || w > 1 && b[w-1] == 0 || n > uint64(len(b)-w) {
 			ok = false
 			return nil
 		}

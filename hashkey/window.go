@@ -3,6 +3,7 @@ package hashkey
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -64,12 +65,18 @@ var windowLayouts = []string{"2006-01-02T15-07:00", "2006-01-02", "2006-01", "20
 
 // CheckWindow says whether s is what Window may return.
 func CheckWindow(s string) error {
+	// What reads as a time has to be written like it: 2025 had no week 53, and
+	// no offset is -00:00.
 	var year, week int
-	if n, _ := fmt.Sscanf(s, "%4d-W%2d", &year, &week); n == 2 && s == fmt.Sprintf("%04d-W%02d", year, week) && week >= 1 && week <= 53 {
-		return nil
+	if n, _ := fmt.Sscanf(s, "%4d-W%2d", &year, &week); n == 2 {
+		// The fourth of January is always in week 1.
+		y, w := time.Date(year, 1, 4+7*(week-1), 0, 0, 0, 0, time.UTC).ISOWeek()
+		if s == fmt.Sprintf("%04d-W%02d", y, w) {
+			return nil
+		}
 	}
 	for _, layout := range windowLayouts {
-		if _, err := time.Parse(layout, s); err == nil {
+		if t, err := time.Parse(layout, s); err == nil && t.Format(layout) == s {
 			return nil
 		}
 	}
@@ -90,22 +97,28 @@ func ParseDayStart(s string) (time.Duration, error) {
 var atLayouts = []string{"2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02"}
 
 // ParseAt reads a scheduled time: RFC 3339, seconds since 1970 behind an @, or
-// a date with or without a time of day in zone.
+// a date with or without a time of day in zone. Its year is from 1 to 9999, as
+// windows have four digits; milliseconds since 1970 are refused by that.
 func ParseAt(s string, zone *time.Location) (time.Time, error) {
+	t, ok := parseAt(s, zone)
+	if year := t.In(zone).Year(); !ok || year < 1 || year > 9999 {
+		return time.Time{}, errors.New("want a time such as 2026-11-22T14:00:00+01:00, \"2026-11-22 14:00\" or @1795352400")
+	}
+	return t, nil
+}
+
+func parseAt(s string, zone *time.Location) (time.Time, bool) {
 	if t, err := time.Parse(time.RFC3339, s); err == nil {
-		return t, nil
+		return t, true
 	}
 	if digits, ok := strings.CutPrefix(s, "@"); ok {
-		var n int64
-		var rest string
-		if c, _ := fmt.Sscanf(digits+" ", "%d%s", &n, &rest); c == 1 && digits == fmt.Sprint(n) {
-			return time.Unix(n, 0), nil
-		}
+		n, err := strconv.ParseInt(digits, 10, 64)
+		return time.Unix(n, 0), err == nil && digits == strconv.FormatInt(n, 10)
 	}
 	for _, layout := range atLayouts {
 		if t, err := time.ParseInLocation(layout, s, zone); err == nil {
-			return t, nil
+			return t, true
 		}
 	}
-	return time.Time{}, errors.New("want a time such as 2026-11-22T14:00:00+01:00, \"2026-11-22 14:00\" or @1795352400")
+	return time.Time{}, false
 }

@@ -149,6 +149,7 @@ func TestParseAt(t *testing.T) {
 		"@0":                             "1970-01-01T00:00:00Z",
 		"@1795352400":                    "2026-11-22T13:00:00Z",
 		"@-1":                            "1969-12-31T23:59:59Z",
+		"9999-12-31":                     "9999-12-30T23:00:00Z",
 		"2026-11-22T14:00:00.123456789Z": "2026-11-22T14:00:00.123456789Z",
 	} {
 		got, err := ParseAt(text, berlin)
@@ -159,7 +160,7 @@ func TestParseAt(t *testing.T) {
 	for _, text := range []string{
 		"", "now", "tomorrow", "14:00", "2026", "2026-11", "2026-11-31", "2026-02-29", "2026-13-01", "2026-11-22 24:00", "2026-11-22 14:60",
 		"2026-11-22T14:00:00+25:00", "22.11.2026", "11/22/2026", "1795352400", "@", "@ 1", "@1.5", "@1e9", "@+1", "@01", "@0x1", "@1 ", "@1x",
-		"@99999999999999999999", " 2026-11-22", "2026-11-22 ", "2026-11-22\n", "2026-W47",
+		"@99999999999999999999", "@1795352400000", "@253402297200", "@-62135600401", "0000-12-31", "9999-12-31T23:00:00Z", "@9223372036854775807", "@-9223372036854775808", " 2026-11-22", "2026-11-22 ", "2026-11-22\n", "2026-W47",
 	} {
 		if got, err := ParseAt(text, berlin); err == nil {
 			t.Errorf("%q: got %v", text, got)
@@ -167,10 +168,10 @@ func TestParseAt(t *testing.T) {
 	}
 }
 
-// FuzzParseAt: what is read has windows that are keys of one line, and is the
-// same time when it is said in full.
+// FuzzParseAt: what is read has windows that can be named, and is the same
+// time when it is said in full.
 func FuzzParseAt(f *testing.F) {
-	for _, text := range []string{"", "2026-11-22T14:00:00+01:00", "2026-11-22 14:00", "2026-11-22", "@1795352400", "@-1", "@9223372036854775807", "2026-10-25 02:30", "0000-01-01", "9999-12-31"} {
+	for _, text := range []string{"", "2026-11-22T14:00:00+01:00", "2026-11-22 14:00", "2026-11-22", "@1795352400", "@-1", "@9223372036854775807", "@253402297199", "@-62135600400", "2026-10-25 02:30", "0000-01-01", "9999-12-31"} {
 		f.Add(text)
 	}
 	berlin := zone(f, "Europe/Berlin")
@@ -181,7 +182,7 @@ func FuzzParseAt(f *testing.F) {
 		}
 		for _, per := range Pers {
 			w := Calendar{Per: Per(per), Zone: berlin, DayStart: 4 * time.Hour}.Window(at)
-			if CheckKey(w, true) != nil {
+			if CheckKey(w, true) != nil || CheckWindow(w) != nil {
 				t.Fatalf("per %s: got %q", per, w)
 			}
 		}
@@ -212,7 +213,7 @@ func TestCheckWindow(t *testing.T) {
 		}
 	}
 	for _, w := range []string{
-		"", "yesterday", "26", "2026-1", "2026-11-31", "2026-11-2", "2026-W5", "2026-W00", "2026-W54", "2026-W471", "2026-11-22T14", "2026-11-22T14:00+01:00", "2026-11-22 ", " 2026", "2026-W47\n",
+		"", "yesterday", "26", "2026-1", "2026-11-31", "2026-11-2", "2026-W5", "2026-W00", "2026-W54", "2026-W471", "2025-W53", "2026-11-22T14", "2026-11-22T14:00+01:00", "2026-11-22T14-00:00", "2026-11-22T14+24:60", "2026-11-22 ", " 2026", "2026-W47\n",
 	} {
 		if CheckWindow(w) == nil {
 			t.Errorf("%q is a window", w)

@@ -24,22 +24,29 @@ func glob(pattern, s []rune) bool {
 }
 
 // inSet reads a set up to its closing bracket. A bracket that comes first is a
-// member; a set that is not closed matches nothing.
+// member, but begins no range; the first of a range that runs backwards is a
+// member yet; a set that is not closed matches nothing.
 func inSet(set []rune, c rune) (in bool, rest []rune, ok bool) {
 	not := len(set) > 0 && set[0] == '^'
 	if not {
 		set = set[1:]
 	}
+	if len(set) > 0 && set[0] == ']' {
+		in, set = c == ']', set[1:]
+	}
+	var low rune // what a range may begin with
 	for i := 0; i < len(set); i++ {
-		if set[i] == ']' && i > 0 {
+		switch {
+		case set[i] == ']':
 			return in != not, set[i+1:], true
+		case set[i] == '-' && low > 0 && i+1 < len(set) && set[i+1] != ']':
+			i++
+			in = in || low <= c && c <= set[i]
+			low = 0
+		default:
+			in = in || c == set[i]
+			low = set[i]
 		}
-		low, high := set[i], set[i]
-		if i+2 < len(set) && set[i+1] == '-' && set[i+2] != ']' {
-			high = set[i+2]
-			i += 2
-		}
-		in = in || low <= c && c <= high
 	}
 	return false, nil, false
 }

@@ -1,0 +1,164 @@
+package cmd
+
+import (
+	"cmp"
+	"fmt"
+	"math/big"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"idem/runner"
+)
+
+// units are those of durations, in nanoseconds; a number alone is seconds.
+var units = map[string]float64{
+	"": 1e9, "ns": 1, "us": 1e3, "µs": 1e3, "ms": 1e6, "s": 1e9, "m": 60e9, "h": 3600e9, "d": 24 * 3600e9, "w": 7 * 24 * 3600e9,
+}
+
+// nanoseconds calculates a duration of one number and one unit with more digits
+// than a float has.
+func nanoseconds(s string) (*big.Float, bool) {
+	number := strings.TrimRight(s, "nuµmsdwh")
+	unit, ok := units[s[len(number):]]
+	n, _, err := big.ParseFloat(number, 10, 300, big.ToNearestEven)
+	if !ok || err != nil || n.IsInf() {
+		return nil, false
+	}
+	return n.Mul(n, big.NewFloat(unit)), true
+}
+
+// FuzzDuration: a duration is never negative nor another one than is written,
+// and reads again as itself.
+func FuzzDuration(f *testing.F) {
+	for _, s := range []string{
+		"", "0", "90", "1.5", "1h30m", "-1s", "-0", "+5", ".5", "5.", "7d", "2w", "1e3", "1e-9", "1e-10", "1e-20w", "0.1ns", "1e400", "1e-400", "NaN", "inf", "NaNd", "infw",
+		"9223372036", "9223372037", "106751.99116730063d", "106751.99116730065d", "15250.284452471518w", "1e18w", "-1d", "0x1p4", "0x1p4d", "1_0", "1d2h",
+		"2562047h47m16.854775807s", "2562047h47m16.854775808s", "٣s", "1\xff", "1s\n", " 1", "d", "w", "00:10",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		d, err := parseLongDuration(s)
+		short, shortErr := parseDuration(s)
+		if shortErr == nil && (err != nil || short != d) {
+			t.Fatalf("%q is %v, and %v with days and weeks", s, short, d)
+		}
+		if err != nil {
+			return
+		}
+		if want, ok := nanoseconds(s); ok {
+			diff := new(big.Float).Sub(want, new(big.Float).SetInt64(int64(d)))
+			most := new(big.Float).Add(big.NewFloat(1), new(big.Float).Mul(want, big.NewFloat(1e-15)))
+			if diff.Abs(diff).Cmp(most) > 0 || d == 0 && want.Sign() > 0 {
+				t.Fatalf("%q reads as %v", s, d)
+			}
+		}
+		again := duration{d}
+		if err := again.Set(again.String()); d != 0 && err != nil || d < 0 || again.Duration != d {
+			t.Fatalf("%q reads as %v, and that as %v, error %v", s, d, again.Duration, err)
+		}
+		var limit ttl
+		if err := limit.Set(s); (err == nil) != (d > 0) || err == nil && limit != (ttl{set: true, limit: d}) {
+			t.Fatalf("%q reads as %v, as --ttl %v, error %v", s, d, limit, err)
+		}
+		var w wait
+		if err := w.Set(s); shortErr == nil && (err != nil || w != wait{set: d > 0, limit: d}) {
+			t.Fatalf("%q reads as %v, as --wait %v, error %v", s, d, w, err)
+		}
+	})
+}
+
+// FuzzSize: a size is never negative, never another one than is written, and
+// only "unlimited" is no limit.
+func FuzzSize(f *testing.F) {
+	for _, s := range []string{
+		"", "0", "1", "500KB", "10MiB", "10 mib", "1.5k", "1,000", "unlimited", "Unlimited", "-1", "+1", "1e3", "NaN", "inf", "4EiB", "4.1EiB", "8EiB", "16EiB",
+		"18446744073709551615", "18446744073709551616", "9223372036854775807", "0.5", ".", ",", "1.2.3", "٣", "1\xff", "1 \x00", "1\u212a", "1PB", "1 b",
+	} {
+		f.Add(s)
+	}
+	units := map[string]float64{
+		"": 1, "b": 1, "k": 1e3, "kb": 1e3, "m": 1e6, "mb": 1e6, "g": 1e9, "gb": 1e9, "t": 1e12, "tb": 1e12, "p": 1e15, "pb": 1e15, "e": 1e18, "eb": 1e18,
+		"ki": 1 << 10, "kib": 1 << 10, "mi": 1 << 20, "mib": 1 << 20, "gi": 1 << 30, "gib": 1 << 30, "ti": 1 << 40, "tib": 1 << 40,
+		"pi": 1 << 50, "pib": 1 << 50, "ei": 1 << 60, "eib": 1 << 60,
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		var got size
+		if err := got.Set(s); err != nil {
+			if got != (size{}) {
+				t.Fatalf("%q is refused, but read as %v", s, got)
+			}
+			return
+		}
+		if (got.bytes < 0) != (s == "unlimited") || got.String() != s {
+			t.Fatalf("%q reads as %v", s, got)
+		}
+		number := s[:len(s)-len(strings.TrimLeft(s, "0123456789.,"))]
+		unit, ok := units[strings.ToLower(strings.TrimSpace(s[len(number):]))]
+		n, err := strconv.ParseFloat(strings.ReplaceAll(number, ",", ""), 64)
+		if got.bytes >= 0 && (!ok || err != nil || got.bytes != int64(n*unit)) {
+			t.Fatalf("%q reads as %d bytes, want %v of %v, error %v", s, got.bytes, n, unit, err)
+		}
+	})
+}
+
+// FuzzCodesFlag: the value of --ok reads again as it is shown.
+func FuzzCodesFlag(f *testing.F) {
+	for _, s := range []string{"", "0", "0,24", "100-110", "1-", "0x1", "00,1", "1\xff"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		var c, again codes
+		if c.Set(s) == nil && (again.Set(c.String()) != nil || !slices.Equal(c.set, again.set)) {
+			t.Fatalf("%q reads as %v, and that as %v", s, c.set, again.set)
+		}
+	})
+}
+
+// FuzzExitCodes: --exit-code takes a name and a status, and nothing else.
+func FuzzExitCodes(f *testing.F) {
+	for _, s := range []string{"", "=", "running=0", "mismatch=255", "failed=256", "ledger=-1", "ledger=+1", "running", "running=", "Running=0", "running=0=1", "running=007", "running=0x1", "\xff=1", "running=1\x00"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		e := exitCodes{}
+		if err := e.Set(s); err != nil {
+			if len(e) > 0 || steers(err.Error(), "") {
+				t.Fatalf("%q is refused with %q, but changes %v", s, err, e)
+			}
+			return
+		}
+		for name, from := range remaps {
+			to, ok := e[from]
+			digits, named := strings.CutPrefix(s, name+"=")
+			if ok != named || ok && fmt.Sprint(to) != cmp.Or(strings.TrimLeft(digits, "0"), "0") || e.of(from) != to && ok || to < 0 || to > 255 {
+				t.Fatalf("%q changes %v", s, e)
+			}
+		}
+		if len(e) != 1 || e.of(exitOK) != exitOK {
+			t.Fatalf("%q changes %v", s, e)
+		}
+	})
+}
+
+// FuzzHook: --hook takes an event and a command that is not blank, as it is.
+func FuzzHook(f *testing.F) {
+	for _, s := range []string{"", "=", "start=", "start= \t", "start=x", "success=a=b", "Start=x", "start =x", " start=x", "failure=\xff\x1b", "done=\n"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		var h hooks
+		if err := h.Set(s); err != nil {
+			if len(h.list) > 0 || steers(err.Error(), "") {
+				t.Fatalf("%q is refused with %q, but read as %v", s, err, h.list)
+			}
+			return
+		}
+		if len(h.list) != 1 || string(h.list[0].Event)+"="+h.list[0].Command != s || strings.TrimSpace(h.list[0].Command) == "" ||
+			!slices.Contains(runner.Events(), h.list[0].Event) {
+			t.Fatalf("%q reads as %v", s, h.list)
+		}
+	})
+}
