@@ -68,7 +68,7 @@ func CheckWindow(s string) error {
 	// What reads as a time has to be written like it: 2025 had no week 53, and
 	// no offset is -00:00.
 	var year, week int
-	if n, _ := fmt.Sscanf(s, "%4d-W%2d", &year, &week); n == 2 {
+	if n, _ := fmt.Sscanf(s, "%4d-W%2d", &year, &week); n == 2 && year >= 0 {
 		// The fourth of January is always in week 1.
 		y, w := time.Date(year, 1, 4+7*(week-1), 0, 0, 0, 0, time.UTC).ISOWeek()
 		if s == fmt.Sprintf("%04d-W%02d", y, w) {
