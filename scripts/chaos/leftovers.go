@@ -16,7 +16,7 @@ import (
 // linger is how long what is left of killed commands may take to end by itself:
 // a daemon sleeps for 0.3 s, a worker works for 0.42 s at most once its key is
 // not hunted any more.
-const linger = 60 * time.Second
+const linger = 30 * time.Second
 
 // leftBehind waits for the last processes and complains about those that stay.
 func (r *killing) leftBehind() {

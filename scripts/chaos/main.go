@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"time"
 
 	"idem/scripts/internal/rig"
 )
@@ -55,6 +56,7 @@ type options struct {
 	kills    int
 	parallel int
 	trial    string
+	wait     time.Duration
 }
 
 func main() {
@@ -79,6 +81,7 @@ func chaos(args []string) error {
 	flags.IntVar(&o.parallel, "parallel", 8, "keys, kills or disks at a time (not power)")
 	flags.StringVar(&o.json, "json", "", "keep one line of JSON for each part in `FILE`: of its last full run and of its last quick one")
 	flags.StringVar(&o.trial, "trial", "", "of the parts damage and syscalls only the trial of this `NAME`")
+	flags.DurationVar(&o.wait, "wait", time.Minute, "how long what must happen in the part signals may take; nothing should take a hundredth of it")
 	seed := flags.Uint64("seed", 0, "of what is random (0: any)")
 	program := flags.String("idem", "", "try out the program at this `PATH` instead of building idem (not steps, which builds one with points to be killed at)")
 	_ = flags.Parse(args) // exits by itself
@@ -102,7 +105,7 @@ func chaos(args []string) error {
 		return err
 	}
 
-	quick := !rig.Whole(flags, "json", "seed", "parallel", "idem")
+	quick := !rig.Whole(flags, "json", "seed", "parallel", "idem", "wait")
 	machine := rig.Describe(dir, *program)
 	skips := 0
 	for _, p := range parts {

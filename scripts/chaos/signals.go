@@ -95,7 +95,7 @@ func (r *signalling) trial(c cell, dir string, after time.Duration) error {
 	if !c.bare {
 		job = append([]string{r.idem, "run", "--key", key, "--"}, command...)
 	}
-	g, err := openStage(r.self, dir, r.environ(), job)
+	g, err := openStage(r.self, dir, r.wait, r.environ(), job)
 	if err != nil {
 		return err
 	}
@@ -209,7 +209,7 @@ type later struct {
 // a command that should not have been started.
 func (r *signalling) call(g *stage, key string, command []string) (n later) {
 	meta := g.file("meta")
-	ctx, cancel := context.WithTimeout(context.Background(), onStage/2)
+	ctx, cancel := context.WithTimeout(context.Background(), r.wait/2)
 	defer cancel()
 	again := exec.CommandContext(ctx, r.idem, append([]string{"run", "--key", key, "--meta-file", meta, "--"}, command...)...)
 	again.Env = r.environ()

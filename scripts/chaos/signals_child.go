@@ -71,7 +71,7 @@ func counter(args []string) int {
 		return fail(err)
 	}
 	fmt.Println(atWork)
-	for end := time.Now().Add(3 * onStage); time.Now().Before(end); {
+	for end := time.Now().Add(patience); time.Now().Before(end); {
 		select {
 		case s := <-came:
 			fmt.Fprintln(seen, unix.SignalName(s.(unix.Signal)))

@@ -66,7 +66,7 @@ func TestNegligentIsFoundOut(t *testing.T) {
 	if err := os.WriteFile(program, []byte(negligent), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	out, err := run(t, "--quick", "--idem", program, "signals")
+	out, err := run(t, "--quick", "--wait", "10s", "--idem", program, "signals")
 	if err == nil {
 		t.Fatalf("nothing was found\n%s", out)
 	}

@@ -15,14 +15,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// onStage is how long anything that must happen on a stage may take. Nothing
-// should take a hundredth of it.
-const onStage = 20 * time.Second
-
 // stage is a terminal with a shell and its one job in the foreground.
 type stage struct {
 	dir   string
-	tty   *os.File // the terminal's other side: its keyboard and screen
+	wait  time.Duration // for anything that must happen
+	tty   *os.File      // the terminal's other side: its keyboard and screen
 	shell *exec.Cmd
 	job   int // the pid, which is the process group's as well
 
@@ -35,8 +32,8 @@ type stage struct {
 }
 
 // open starts the job on a terminal of its own.
-func openStage(self, dir string, env, job []string) (*stage, error) {
-	g := &stage{dir: dir}
+func openStage(self, dir string, wait time.Duration, env, job []string) (*stage, error) {
+	g := &stage{dir: dir, wait: wait}
 	if err := unix.Mkfifo(g.file("wait"), 0o600); err != nil {
 		return nil, err
 	}
@@ -131,7 +128,7 @@ var errTooLong = errors.New("did not come")
 
 // await waits until something is so.
 func (g *stage) await(what string, so func() bool) error {
-	for end := time.Now().Add(onStage); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(g.wait); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		g.mu.Lock()
 		ok := so()
 		g.mu.Unlock()
