@@ -300,7 +300,7 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 	case res.Action == runner.Refuse:
 		return 0, refusal(res, call)
 	case res.Unrecorded != nil:
-		f := fail(exitUnrecorded, "the command of key %s ran and %s, but that could not be recorded: %v", key, statusText(res.Status), res.Unrecorded)
+		f := fail(exitUnrecorded, "the command of key %s %s: %v", key, unrecordedText(res), res.Unrecorded)
 		if errors.Is(res.Unrecorded, ledger.ErrCorrupt) {
 			return 0, f.hint("what the ledger now remembers of the key, idem cannot say")
 		}
@@ -343,6 +343,14 @@ func exitStatus(a ledger.Attempt) int {
 		return exitOK
 	}
 	return a.ExitCode
+}
+
+// unrecordedText says how a command ended whose outcome is not in the ledger.
+func unrecordedText(res runner.Result) string {
+	if errors.As(res.Unrecorded, new(*proc.LostError)) {
+		return "ran, but its outcome is not known"
+	}
+	return "ran and " + statusText(res.Status) + ", but that could not be recorded"
 }
 
 func statusText(s proc.Status) string {
