@@ -289,7 +289,7 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 	for _, err := range res.Streams {
 		// The status stays the command's; that output is missing is told also
 		// to who wants no warnings.
-		a.ui.line(a.ui.stderr, "", "%v; the output is recorded: idem logs %s", err, keyArg(call.ID.Key))
+		a.ui.line(a.ui.stderr, "", "%v; %s", err, whereOutput(res))
 	}
 	if res.NotRetried != nil {
 		a.ui.warn("attempt %d was the last, because the next could not be started: %v", res.Record.Attempts, res.NotRetried)
@@ -343,6 +343,14 @@ func exitStatus(a ledger.Attempt) int {
 		return exitOK
 	}
 	return a.ExitCode
+}
+
+// whereOutput says where output is that did not arrive.
+func whereOutput(res runner.Result) string {
+	if cur := res.Record.Current; cur.NoOutput || cur.Truncated || res.Unrecorded != nil {
+		return "not all of the output is recorded"
+	}
+	return "the output is recorded: idem logs " + keyArg(res.Record.ID.Key)
 }
 
 // unrecordedText says how a command ended whose outcome is not in the ledger.
