@@ -205,24 +205,26 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 // started.
 func (a *app) notStarted(o *runOptions, meta *meta, id ledger.ID, argv []string, err error) error {
 	view := metaOfError(id, err)
-	meta.write(view, &a.ui)
 	var stopped *proc.SignalError
 	if errors.As(err, &stopped) {
+		meta.write(view, &a.ui)
 		a.ui.note("%v", err)
 		a.exit, a.signal = 128+int(stopped.Signal), stopped.Signal
 		return nil
 	}
 	f := failureOf(err)
-	var start *proc.StartError
-	if errors.As(err, &start) && o.wait.looksLost(argv[0]) {
-		f.hint("the duration of --wait is written behind an equals sign: --wait=%s", argv[0])
-	}
 	// A key that is done is not run again because its output is damaged or the
 	// probe's word cannot be recorded, and a stdin that was read for its digest cannot be read again.
 	var replay *runner.ReplayError
 	if o.onLedgerError.value == "run" && f.code == exitLedger && !errors.As(err, &replay) && !o.hashStdin {
 		a.ui.line(a.ui.stderr, "warning: ", "%v; the command runs without a record, as --on-ledger-error says", err)
+		meta.write(unprotected(view), &a.ui)
 		return bare(argv)
+	}
+	meta.write(view, &a.ui)
+	var start *proc.StartError
+	if errors.As(err, &start) && o.wait.looksLost(argv[0]) {
+		f.hint("the duration of --wait is written behind an equals sign: --wait=%s", argv[0])
 	}
 	a.tellGitHub(o, view, exitOK, f, "")
 	return a.remapped(o, f)
