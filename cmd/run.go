@@ -205,24 +205,26 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 // started.
 func (a *app) notStarted(o *runOptions, meta *meta, id ledger.ID, argv []string, err error) error {
 	view := metaOfError(id, err)
-	meta.write(view, &a.ui)
 	var stopped *proc.SignalError
 	if errors.As(err, &stopped) {
+		meta.write(view, &a.ui)
 		a.ui.note("%v", err)
 		a.exit, a.signal = 128+int(stopped.Signal), stopped.Signal
 		return nil
 	}
 	f := failureOf(err)
-	var start *proc.StartError
-	if errors.As(err, &start) && o.wait.looksLost(argv[0]) {
-		f.hint("the duration of --wait is written behind an equals sign: --wait=%s", argv[0])
-	}
 	// A key that is done is not run again because its output is damaged or the
 	// probe's word cannot be recorded, and a stdin that was read for its digest cannot be read again.
 	var replay *runner.ReplayError
 	if o.onLedgerError.value == "run" && f.code == exitLedger && !errors.As(err, &replay) && !o.hashStdin {
 		a.ui.line(a.ui.stderr, "warning: ", "%v; the command runs without a record, as --on-ledger-error says", err)
+		meta.write(unprotected(view), &a.ui)
 		return bare(argv)
+	}
+	meta.write(view, &a.ui)
+	var start *proc.StartError
+	if errors.As(err, &start) && o.wait.looksLost(argv[0]) {
+		f.hint("the duration of --wait is written behind an equals sign: --wait=%s", argv[0])
 	}
 	a.tellGitHub(o, view, exitOK, f, "")
 	return a.remapped(o, f)
@@ -289,7 +291,7 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 	for _, err := range res.Streams {
 		// The status stays the command's; that output is missing is told also
 		// to who wants no warnings.
-		a.ui.line(a.ui.stderr, "", "%v; the output is recorded: idem logs %s", err, keyArg(call.ID.Key))
+		a.ui.line(a.ui.stderr, "", "%v; %s", err, whereOutput(res))
 	}
 	if res.NotRetried != nil {
 		a.ui.warn("attempt %d was the last, because the next could not be started: %v", res.Record.Attempts, res.NotRetried)
@@ -300,7 +302,7 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 	case res.Action == runner.Refuse:
 		return 0, refusal(res, call)
 	case res.Unrecorded != nil:
-		f := fail(exitUnrecorded, "the command of key %s ran and %s, but that could not be recorded: %v", key, statusText(res.Status), res.Unrecorded)
+		f := fail(exitUnrecorded, "the command of key %s %s: %v", key, unrecordedText(res), res.Unrecorded)
 		if errors.Is(res.Unrecorded, ledger.ErrCorrupt) {
 			return 0, f.hint("what the ledger now remembers of the key, idem cannot say")
 		}
@@ -343,6 +345,22 @@ func exitStatus(a ledger.Attempt) int {
 		return exitOK
 	}
 	return a.ExitCode
+}
+
+// whereOutput says where output is that did not arrive.
+func whereOutput(res runner.Result) string {
+	if cur := res.Record.Current; cur.NoOutput || cur.Truncated || res.Unrecorded != nil {
+		return "not all of the output is recorded"
+	}
+	return "the output is recorded: idem logs " + keyArg(res.Record.ID.Key)
+}
+
+// unrecordedText says how a command ended whose outcome is not in the ledger.
+func unrecordedText(res runner.Result) string {
+	if errors.As(res.Unrecorded, new(*proc.LostError)) {
+		return "ran, but its outcome is not known"
+	}
+	return "ran and " + statusText(res.Status) + ", but that could not be recorded"
 }
 
 func statusText(s proc.Status) string {

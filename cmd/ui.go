@@ -29,9 +29,11 @@ type ui struct {
 }
 
 func (u *ui) line(w io.Writer, prefix, format string, args ...any) {
-	text := string(u.secrets.Bytes(fmt.Appendf(nil, format, args...)))
-	_, _ = fmt.Fprintf(w, "idem: %s%s\n", prefix, oneLine(text))
+	_, _ = fmt.Fprintf(w, "idem: %s%s\n", prefix, u.clean(fmt.Sprintf(format, args...)))
 }
+
+// clean makes a message one line without the values that no message may show.
+func (u *ui) clean(text string) string { return oneLine(string(u.secrets.Bytes([]byte(text)))) }
 
 // oneLine makes a message one line that cannot steer a terminal. Errors hold
 // paths and flags as they were given.
