@@ -48,6 +48,7 @@ with the note, the user and the time.`
 
 type markOptions struct {
 	*identity
+	storing
 	note       string
 	force      bool
 	replace    bool
@@ -85,6 +86,7 @@ func (a *app) markCommand() *cobra.Command {
 	for _, name := range []string{"key", "ttl"} { // the key is an argument, and nothing runs
 		_ = f.MarkHidden(name)
 	}
+	o.storing.flags(f)
 	f.StringVar(&o.note, "note", "", "`TEXT` that says why, for the history")
 	f.IntVar(&o.exitCode, "exit-code", 0, "record that the command exited with `N`: after done idem exits 0 all the same, as with --ok; after failed, --on-failure replay exits with it (default 1)")
 	f.StringVar(&o.stdoutFile, "stdout-file", "", "record the content of `PATH` as the output, \"-\" for stdin")
@@ -149,8 +151,12 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 	if _, err := a.id(o.key, true); err != nil { // a bad key is told before a bad ledger
 		return err
 	}
+	if err := a.remember(&o.storing, o.key); err != nil {
+		return err
+	}
 	h := runner.ByHand{
-		State: marks[name], ExitCode: o.exitCode, RunID: newRunID(), Note: o.note, Owner: owner(),
+		State: marks[name], ExitCode: o.exitCode, RunID: newRunID(), Owner: owner(),
+		Note:  string(a.keep.redactor.Bytes([]byte(o.note))),
 		Bound: len(argv) > 0, Replace: o.replace, Force: o.force, MaxOutput: o.maxOutput.bytes,
 	}
 	if h.State == ledger.Failed {
@@ -162,7 +168,9 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 			return err
 		}
 		defer f.file.Close()
-		h.Stdout = f
+		if !a.keep.no.output {
+			h.Stdout = a.keep.redacted(f)
+		}
 	}
 	l, err := openLedger(a.ledger)
 	if err != nil {
@@ -174,7 +182,7 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 	if err != nil {
 		return err
 	}
-	h.Fingerprint, h.Inputs = in.inputs.Fingerprint(), in.inputs.Encode()
+	h.Fingerprint, h.Inputs = in.inputs.Fingerprint(), a.keep.inputs(in.inputs).Encode()
 	id, err := a.recordOf(ctx, l, in.id, o.allowEmptyParts)
 	if err != nil {
 		return err

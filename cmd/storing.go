@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"errors"
+	"io"
 	"os"
 	"strings"
 
@@ -133,6 +134,29 @@ func (k keeping) recorded(stored []byte) []byte {
 		return stored // as such it is told
 	}
 	return k.inputs(in).Encode()
+}
+
+// redacted returns what r reads as it may be stored.
+func (k keeping) redacted(r io.Reader) io.Reader {
+	if k.redactor == nil {
+		return r
+	}
+	out, in := io.Pipe()
+	go func() {
+		s := k.redactor.Stream(func(p []byte) { _, _ = in.Write(p) }) // an error: nobody reads on
+		_, err := io.Copy(writer(s.Write), r)
+		s.Flush()
+		in.CloseWithError(err) // EOF for none
+	}()
+	return out
+}
+
+// writer is a function as an io.Writer.
+type writer func([]byte)
+
+func (w writer) Write(p []byte) (int, error) {
+	w(p)
+	return len(p), nil
 }
 
 // argv returns a command line as it may be shown.
