@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"idem/scripts/internal/rig"
@@ -66,15 +65,24 @@ func measure(o *options) (*result, error) {
 	}
 	b := &bench{options: *o, dir: dir, self: self, heats: map[string]*heat{}, callers: 500, crowdRounds: 5}
 	if o.quick {
-		b.callers, b.crowdRounds, b.keys = 50, 1, 0
+		b.callers, b.crowdRounds = 50, 1
 	}
 	if err := b.prepare(idem); err != nil {
 		return nil, fmt.Errorf("left in %s: %w", dir, err)
 	}
-	steps := []func() error{b.crowded, b.among}
+	var steps []func() error
 	for _, w := range o.works() {
-		steps = slices.Insert(steps, len(steps)-2, func() error { return b.run(w) })
+		if o.work == "" || o.work == w.name {
+			steps = append(steps, func() error { return b.run(w) })
+		}
 	}
+	if len(steps) == 0 {
+		return nil, fmt.Errorf("--work %q: there is no such column", o.work)
+	}
+	if o.work == "" {
+		steps = append(steps, b.crowded)
+	}
+	steps = append(steps, b.among)
 	for _, step := range steps {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("left in %s: %w", dir, err)

@@ -27,15 +27,14 @@ func (b *bench) demands() []demand {
 	for _, size := range []string{"100 MiB", "1 GiB"} {
 		all = append(all,
 			atMost("first run of "+size+" / command | tee FILE", 1.2, b.between(size, idem, first, teed, first)),
-			count("peak memory of it", 24, b.counted(size, func(c counts) *int64 { return c.PeakKB }), 1024, "MB"),
+			count("peak memory of a first run of "+size, 24, b.counted(size, func(c counts) *int64 { return c.PeakKB }), 1024, "MB"),
 			atMost("replay of "+size+" into a pipe / cat", 0.3, b.between(size, idem, replay, catted, replay)))
 	}
 	return append(all, b.crowdDemands()...)
 }
 
 func (b *bench) crowdDemands() []demand {
-	oneKey, many := math.NaN(), math.NaN()
-	var spread float64
+	oneKey, many, spread := math.NaN(), math.NaN(), math.NaN()
 	ours, all := findThrong(b.throngs, idem, one), findThrong(b.throngs, idem, first)
 	if flocks := findThrong(b.throngs, flocked, first); ours != nil && flocks != nil {
 		oneKey = ours.beside(flocks)

@@ -1,17 +1,13 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 
-	"github.com/google/uuid"
-
-	"idem/ledger"
-	"idem/ledger/sqlite"
+	"idem/scripts/internal/rig"
 )
 
 // The race of replays of one key: alone in its ledger, and among many.
@@ -27,7 +23,12 @@ func (b *bench) among() error {
 	if b.keys == 0 {
 		return nil
 	}
-	place, err := b.manyKeys()
+	ledgers, err := rig.Build("./scripts/load/ledgers", filepath.Join(b.dir, "ledgers"))
+	if err != nil {
+		b.progress("no ledger of %d keys: %v", b.keys, err) // everything else has been measured
+		return nil
+	}
+	place, err := b.manyKeys(ledgers)
 	if err != nil {
 		return fmt.Errorf("a ledger of %d keys: %w", b.keys, err)
 	}
@@ -64,9 +65,9 @@ func (b *bench) job(name string, w work, place string) *job {
 	}
 }
 
-// manyKeys returns a ledger of many keys, which is made once and kept: it
-// takes minutes.
-func (b *bench) manyKeys() (string, error) {
+// manyKeys returns a ledger of many keys, which the program ledgers makes once
+// and which is kept: it takes minutes.
+func (b *bench) manyKeys(ledgers string) (string, error) {
 	dir := filepath.Join(b.shop.cache, "keys-"+strconv.Itoa(b.keys))
 	place, complete := filepath.Join(dir, "ledger"), filepath.Join(dir, "complete")
 	j := b.job(manyKeys, b.keysRace(), place)
@@ -86,43 +87,12 @@ func (b *bench) manyKeys() (string, error) {
 		return "", err
 	}
 	defer os.RemoveAll(draft)
-	if err := fill(filepath.Join(draft, "ledger"), b.keys); err != nil {
+	grown := filepath.Join(draft, "ledger")
+	if err := quiet(call{argv: []string{ledgers, "fill", grown, "0", strconv.Itoa(b.keys)}}); err != nil {
 		return "", err
 	}
-	if err := quiet(call{argv: []string{"/bin/cp", "-pR", filepath.Join(draft, "ledger"), place}}); err != nil {
+	if err := quiet(call{argv: []string{"/bin/cp", "-Rp", grown, place}}); err != nil {
 		return "", err
 	}
 	return place, errors.Join(quiet(j.first(j, 0)), os.WriteFile(complete, nil, 0o600))
-}
-
-// fill makes a ledger of so many keys that succeeded.
-func fill(place string, keys int) (err error) {
-	l, err := sqlite.Open(place)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, l.Close()) }()
-	ctx := context.Background()
-	for i := range keys {
-		if err := record(ctx, l, fmt.Sprintf("order:%07d", i)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// record makes a key one that succeeded.
-func record(ctx context.Context, l ledger.Ledger, key string) error {
-	c, err := l.Claim(ctx, ledger.ID{Namespace: "default", Key: key})
-	if err != nil {
-		return err
-	}
-	x, err := c.Begin(ctx, ledger.Start{
-		RunID: uuid.Must(uuid.NewV7()).String(), Fingerprint: "h1:" + strconv.Itoa(len(key)), Inputs: []byte(`["./pay.sh"]`),
-		Owner: ledger.Owner{Host: "bench", PID: 1, User: "bench"},
-	})
-	if err == nil {
-		_, err = x.Finish(ctx, ledger.Outcome{State: ledger.Succeeded, Reason: ledger.ReasonExit})
-	}
-	return errors.Join(err, c.Release())
 }

@@ -21,9 +21,9 @@ import (
 
 // options are the flags.
 type options struct {
-	quick, realtime       bool
-	json, svg, from, idem string
-	keys                  int
+	quick, realtime             bool
+	json, svg, from, idem, work string
+	keys                        int
 }
 
 func main() {
@@ -45,8 +45,15 @@ func run(args []string) error {
 	flags.StringVar(&o.svg, "svg", "", "draw a bar chart into this `FILE`")
 	flags.StringVar(&o.from, "from", "", "measure nothing: take what --json wrote to this `FILE`")
 	flags.StringVar(&o.idem, "idem", "", "measure the program at this `PATH` instead of building idem")
-	flags.IntVar(&o.keys, "keys", 1_000_000, "make a ledger of so many keys for the replay among many (0: none; quick: none); kept for the next time")
+	flags.StringVar(&o.work, "work", "", "measure only the `NAME` of a column, such as true or 100 MiB, and nothing else")
+	flags.IntVar(&o.keys, "keys", -1, "make a ledger of so many keys for the replay among many, and keep it for the next time (0: none; -1: 1,000,000, quick none)")
 	_ = flags.Parse(args) // exits by itself
+	if o.keys < 0 {
+		o.keys = 1_000_000
+		if o.quick || o.work != "" {
+			o.keys = 0
+		}
+	}
 	if o.realtime && os.Getenv(fifo) == "" {
 		return underFIFO()
 	}

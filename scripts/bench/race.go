@@ -31,7 +31,7 @@ func (b *bench) enter(w work) ([]*racer, error) {
 	var all []*racer
 	var want *digest
 	for _, c := range contenders {
-		if b.programs[c] == "" || c.in != nil && !c.in(w) {
+		if b.programs[c] == "" || c.in != nil && !c.in(w) || b.quick && c.silent && w.bytes > 0 {
 			continue
 		}
 		j := &job{contender: c, work: w, program: b.programs[c], command: command, env: b.env}

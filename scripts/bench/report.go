@@ -77,7 +77,10 @@ func (r *result) besides(w io.Writer) {
 	for _, c := range r.Crowds {
 		callers = c.Callers
 	}
-	fmt.Fprintf(w, "\npeak memory in MB, page faults, fsyncs; seconds for %d at once (p99), by key or file: distinct, replay of one, one with a command of 50 ms\n", callers)
+	fmt.Fprintln(w, "\npeak memory in MB, page faults, fsyncs")
+	if callers > 0 {
+		fmt.Fprintf(w, "seconds for %d at once (p99): each a key of its own, all a replay, all one key with a command of 50 ms\n", callers)
+	}
 	largest := r.largest()
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(tw, "\tmemory: true\treplay\t%s\treplay\tfaults: true\treplay\tfsyncs: true\t100 MiB\tat once: distinct\treplay\tone\n", largest)

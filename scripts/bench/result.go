@@ -87,7 +87,6 @@ type demand struct {
 	Figure  float64 `json:"figure"`
 	Unit    string  `json:"unit,omitempty"`
 	Verdict string  `json:"verdict"` // met, missed or not known
-	Why     string  `json:"why,omitempty"`
 }
 
 const (

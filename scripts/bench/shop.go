@@ -32,11 +32,11 @@ func newShop(dir, idem string, buy bool) (*shop, error) {
 	if s.helper, err = rig.Build("./scripts/bench/helper", filepath.Join(dir, "helper")); err != nil {
 		return nil, err
 	}
+	if s.cache, err = os.UserCacheDir(); err != nil {
+		return nil, err
+	}
+	s.cache = filepath.Join(s.cache, "idem-bench")
 	if buy {
-		if s.cache, err = os.UserCacheDir(); err != nil {
-			return nil, err
-		}
-		s.cache = filepath.Join(s.cache, "idem-bench")
 		err = os.MkdirAll(s.cache, 0o700)
 	}
 	return s, err
