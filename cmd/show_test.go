@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"idem/hashkey"
 	"idem/ledger"
 	"idem/ledger/sqlite"
 )
@@ -45,7 +46,7 @@ func FuzzGlobQuote(f *testing.F) {
 		f.Add(odd)
 	}
 	f.Fuzz(func(t *testing.T, key string) {
-		if len(key) > 255 {
+		if hashkey.CheckKey(key, true) != nil { // behind a NUL SQLite reads nothing
 			return
 		}
 		var want []string
@@ -57,7 +58,7 @@ func FuzzGlobQuote(f *testing.F) {
 		for _, r := range records {
 			got = append(got, r.ID.Key)
 		}
-		if err != nil || key != "" && !slices.Equal(got, want) { // an empty pattern is none
+		if err != nil || !slices.Equal(got, want) {
 			t.Fatalf("%q is asked for as %q, which lists %q, error %v", key, globQuote(key), got, err)
 		}
 	})
