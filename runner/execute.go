@@ -146,9 +146,7 @@ func (c *Call) start(ctx context.Context, claim ledger.Claim, e ledger.Execution
 	}
 	ctx, cancel := endedBy(ctx, claim.Lost())
 	defer cancel()
-	if c.Timeout > 0 {
-		ctx, cancel = context.WithTimeout(ctx, c.Timeout)
-		defer cancel()
-	}
+	ctx, done := within(ctx, c.Timeout)
+	defer done()
 	return cmd.Run(ctx, signals)
 }

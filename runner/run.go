@@ -122,12 +122,8 @@ func Run(ctx context.Context, l ledger.Ledger, c Call) (Result, error) {
 }
 
 func (c *Call) run(ctx context.Context, l ledger.Ledger) (Result, error) {
-	waiting := ctx
-	if c.WaitFor > 0 {
-		var cancel context.CancelFunc
-		waiting, cancel = context.WithTimeout(ctx, c.WaitFor)
-		defer cancel()
-	}
+	waiting, cancel := within(ctx, c.WaitFor)
+	defer cancel()
 	var path string // of the command, looked up before anything is written
 	for {
 		rec, err := l.Get(ctx, c.ID)
