@@ -65,9 +65,8 @@ func (c *Call) ask(ctx context.Context, claim ledger.Claim, rec ledger.Record, o
 		return nil, err
 	}
 	defer stdin.Close()
-	cur := rec.Current
 	cmd := proc.Shell(c.Probe)
-	cmd.Env = c.Environ(Attempt{ID: c.ID, Generation: rec.Generation, Number: cur.Number, RunID: cur.RunID, Fence: rec.Fence})
+	cmd.Env = c.Environ(AttemptOf(rec))
 	cmd.Stdin, cmd.Stderr = stdin, c.Stderr
 	kept := c.Redact.Stream(out.write)
 	cmd.Record = func(stream proc.Stream, p []byte) {

@@ -76,6 +76,11 @@ type Attempt struct {
 	Fence      int64
 }
 
+// AttemptOf is the current attempt of a record.
+func AttemptOf(rec ledger.Record) Attempt {
+	return Attempt{ID: rec.ID, Generation: rec.Generation, Number: rec.Current.Number, RunID: rec.Current.RunID, Fence: rec.Fence}
+}
+
 // Result is what a call came to.
 type Result struct {
 	Decision
