@@ -57,7 +57,7 @@ func (a *app) checkCommand() *cobra.Command {
 			return nil
 		},
 	}
-	o = a.askFlags(c, "Identity", "What must be the same", "Earlier outcomes", "What is remembered")
+	o = a.askFlags(c, "Identity", "What must be the same", "Earlier outcomes", "Unknown outcomes", "What is remembered")
 	return c
 }
 
@@ -158,7 +158,7 @@ func (a *app) explainCommand() *cobra.Command {
 			return a.explain(q, asJSON)
 		},
 	}
-	o = a.askFlags(c, "Identity", "What must be the same", "Earlier outcomes", "What is remembered")
+	o = a.askFlags(c, "Identity", "What must be the same", "Earlier outcomes", "Unknown outcomes", "What is remembered")
 	c.Flags().BoolVar(&asJSON, "json", false, "a JSON object")
 	return c
 }

@@ -6,13 +6,19 @@ import (
 	"strings"
 
 	"idem/hashkey"
+	"idem/ledger"
 	"idem/runner"
 )
+
+// tokenOf is the IDEM_TOKEN of a record.
+func tokenOf(id ledger.ID, generation int64) string {
+	return hashkey.Token(id.Namespace, id.Key, id.Window, generation).String()
+}
 
 // variables are what a command is told of the attempt that it is. The chain is
 // the keys that it runs under.
 func variables(at runner.Attempt, place, chain string) map[string]string {
-	token := hashkey.Token(at.ID.Namespace, at.ID.Key, at.ID.Window, at.Generation).String()
+	token := tokenOf(at.ID, at.Generation)
 	set := map[string]string{
 		"IDEM_KEY": at.ID.Key, "IDEM_NAMESPACE": at.ID.Namespace, "IDEM_WINDOW": at.ID.Window,
 		"IDEM_LEDGER": place, "IDEM_TOKEN": token, "IDEM_TOKEN_HEX": strings.ReplaceAll(token, "-", ""),

@@ -115,7 +115,7 @@ func fileFailure(err error) *failure {
 	if errors.As(err, new(*runner.ReplayError)) {
 		return (&failure{code: exitLedger, err: err}).hint("the command is done and was not run again; call again when the file can be written")
 	}
-	return (&failure{code: exitUsage, err: err})
+	return &failure{code: exitUsage, err: err}
 }
 
 // remaps are the exit statuses that --exit-code can change, by name.
@@ -154,6 +154,14 @@ func (e exitCodes) of(code int) int {
 		return to
 	}
 	return code
+}
+
+// exitStatus is what a call exits with: a success is 0, also one by --ok.
+func exitStatus(a ledger.Attempt) int {
+	if a.State == ledger.Succeeded {
+		return exitOK
+	}
+	return a.ExitCode
 }
 
 // refusal explains a call that runner.Run refused.

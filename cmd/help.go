@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -53,66 +54,70 @@ the variables of that attempt, reads nothing, and says by its exit status:
 		example: `idem run --key "order:$ID" --probe './is-paid.sh "$IDEM_TOKEN"' -- ./pay.sh "$ID"`,
 	},
 	{
-		title: "What is remembered",
-		flags: []string{"no-store", "redact", "redact-env"},
-		note: `Neither changes the live output or what counts as the same call. The key is stored as it is, and
-so is the fingerprint of the real arguments, against which a reader of the ledger can try guesses:
-a secret that is easy to guess belongs in the environment.`,
-		example: `idem run --key "release:$V" --redact-env TOKEN --redact 'ghp_\w+' -- ./release.sh "$V"`,
-	},
-	{
-		title:   "Outcome and retries",
-		flags:   []string{"ok", "retries", "retry-delay", "retry-max-delay", "retry-on", "timeout", "kill-after"},
-		example: `idem run --key mirror --per day --ok 24 --retries 3 --timeout 2h -- rsync -a src/ dst/`,
-	},
-	{
 		title:   "Waiting",
 		flags:   []string{"wait"},
+		note:    `Two calls of a key never run at the same time. The second is refused (75), unless it waits.`,
 		example: `idem run --key "webhook:$EVENT_ID" --wait=30s -- ./handle.sh "$EVENT_ID"`,
 	},
 	{
-		title:   "Output",
-		flags:   []string{"quiet-ok", "replay", "max-output", "quiet", "verbose"},
+		title: "Outcome and retries",
+		flags: []string{"ok", "retries", "retry-delay", "retry-max-delay", "retry-on", "timeout", "kill-after"},
+		note: `Exit status 0 is a success. A failure is final for this call, unless it has retries; each is an
+attempt of its own. A command that died of a signal is not retried.`,
+		example: `idem run --key mirror --per day --ok 24 --retries 3 --timeout 2h -- rsync -a src/ dst/`,
+	},
+	{
+		title: "Output",
+		flags: []string{"quiet-ok", "replay", "max-output", "quiet", "verbose"},
+		note: `The command's output passes live and is recorded; a replay writes it to the same streams. idem's
+own words go to stderr.`,
 		example: `idem run --key report --per week --quiet-ok --max-output 1MiB -- ./report.sh`,
+	},
+	{
+		title: "What is remembered",
+		flags: []string{"no-store", "redact", "redact-env"},
+		note: `These flags change neither the live output nor what counts as the same call. The key is stored as
+it is, and so is the fingerprint of the real arguments, against which a reader of the ledger can
+try guesses: a secret that is easy to guess belongs in the environment.`,
+		example: `idem run --key "release:$V" --redact-env TOKEN --redact 'ghp_\w+' -- ./release.sh "$V"`,
 	},
 	{
 		title: "Terminal",
 		flags: []string{"tty"},
-		note: `The command's terminal has the modes and the size of this one, and Ctrl-C, Ctrl-Z and fg work in
-it as usual. Its output is one stream, with the line ends of a terminal and the echo of what is
-typed; a replay writes it to stdout as it was recorded. What is typed while the echo is off, as at
-a password, is not recorded. From a pipe the command gets the lines, at most 4095 bytes each, and
-then the end. When the command ends, what it leaves behind in its process group gets HUP, as when
-a terminal closes.`,
+		note: `The command's terminal has the modes and the size of this one; Ctrl-C, Ctrl-Z and fg work in it.
+Its output is one stream, recorded and replayed with the terminal's line ends and the echo of what
+is typed, but not of what is typed while the echo is off, as at a password. From a pipe it gets
+the lines, at most 4095 bytes each, and then the end. What it leaves behind in its process group
+gets HUP when it ends, as when a terminal closes.`,
 		example: `idem run --key "migrate:$VERSION" --tty -- ./migrate.sh --ask`,
-	},
-	{
-		title: "Hooks",
-		flags: []string{"hook"},
-		note: `A hook tells others what comes of a call; that one fails is a warning and changes nothing.
-start comes before each attempt, which waits for it: the key is running then, and interrupted
-after a kill -9. Beside it a call has one event at most, at its end, when the outcome is recorded
-and the key is free. It is success, timeout or failure after the last attempt (failure also of a
-command that cannot be started and of an outcome that cannot be recorded), or else replay, busy
-(75), mismatch (65) or interrupted (79). Refusals with other statuses have none.
-The hooks of an event are run one by one, in order, each for 30 seconds at most. They find the
-object of --meta-file on stdin. What they print goes to stderr, also with --quiet-ok. A signal
-that comes for idem meanwhile ends the hook, and idem.`,
-		example: `idem run --key backup --per day --hook 'failure=mail -s "$IDEM_KEY" me' -- ./backup.sh`,
 	},
 	{
 		title: "Files",
 		flags: []string{"replay-file"},
 		note: `What the command appends to a file until it ends, at most 16 MiB, is part of the outcome. With
 GITHUB_ACTIONS=true the files of GITHUB_OUTPUT, GITHUB_ENV, GITHUB_PATH and GITHUB_STEP_SUMMARY
-are among them, so that a step that is replayed sets its outputs. A replay appends what the
-attempt that it replays did: to the file of that variable, or to the --replay-file of that path,
-else in that place on the command line.`,
+are among them, so that a step that is replayed sets its outputs. A replay appends it to the file
+of that variable, or to the --replay-file of that path, else in that place on the command line.`,
 		example: `idem run --key "build:$SHA" --replay-file build.env -- ./build.sh`,
+	},
+	{
+		title: "Hooks",
+		flags: []string{"hook"},
+		note: `A hook tells others what comes of a call; that one fails is a warning and changes nothing.
+start comes before each attempt, which waits for it: the key is running then, and interrupted
+after a kill -9. A call has one other event at most, when its outcome is recorded and the key is
+free: success, timeout or failure after the last attempt, replay, or the refusals busy (75),
+mismatch (65) and interrupted (79). It is failure also when the command cannot be started or its
+outcome cannot be recorded; other refusals have none.
+The hooks of an event run in order, each for 30 seconds at most, with the object of --meta-file on
+stdin. What they print goes to stderr, also with --quiet-ok. A signal for idem meanwhile ends the
+hook, and idem.`,
+		example: `idem run --key backup --per day --hook 'failure=mail -s "$IDEM_KEY" me' -- ./backup.sh`,
 	},
 	{
 		title:   "Scripts",
 		flags:   []string{"meta-file", "meta-fd", "exit-code", "on-ledger-error"},
+		note:    `For callers that must know what happened, or carry on whatever happened.`,
 		example: `idem run --key "$KEY" --exit-code running=0 --meta-file meta.json -- ./job.sh`,
 	},
 }
@@ -237,14 +242,7 @@ func flagList(flags []*pflag.Flag, names []string, column int) string {
 }
 
 func grouped(name string) bool {
-	for _, g := range flagGroups {
-		for _, n := range g.flags {
-			if n == name {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(flagGroups, func(g flagGroup) bool { return slices.Contains(g.flags, name) })
 }
 
 // helpWidth is how wide a line of flags is at most.

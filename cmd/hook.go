@@ -57,10 +57,8 @@ func eventList() string {
 // runs under; the others are those around the call.
 func (h *hooks) of(codes exitCodes, call *runner.Call, place, inside, around string) runner.Hooks {
 	told := func(e runner.Event, res runner.Result, err error) ([]string, []byte) {
-		rec := res.Record
-		at := runner.Attempt{
-			ID: call.ID, Generation: rec.Generation, Number: rec.Current.Number, RunID: rec.Current.RunID, Fence: rec.Fence,
-		}
+		at := runner.AttemptOf(res.Record)
+		at.ID = call.ID // of a record that could not be read, too
 		view := metaOf(res, *call)
 		if err != nil { // there is no attempt
 			at.Number, at.RunID = 0, ""

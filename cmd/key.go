@@ -144,7 +144,7 @@ func (a *app) tokenCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			token := hashkey.Token(rec.ID.Namespace, rec.ID.Key, rec.ID.Window, rec.Generation).String()
+			token := tokenOf(rec.ID, rec.Generation)
 			if asHex {
 				token = strings.ReplaceAll(token, "-", "")
 			}

@@ -4,21 +4,11 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
-	"syscall"
-
-	"golang.org/x/sys/unix"
 
 	"idem/hashkey"
 	"idem/ledger"
 	"idem/runner"
 )
-
-func signalName(n int) string {
-	if name := unix.SignalName(syscall.Signal(n)); name != "" {
-		return name
-	}
-	return fmt.Sprintf("signal %d", n)
-}
 
 // maxChanges is how many changed inputs a message lists.
 const maxChanges = 5

@@ -29,13 +29,7 @@ type runOptions struct {
 	*policyFlags
 	ttyFlag
 	storing
-	ok            codes
-	retries       int
-	retryDelay    duration
-	retryMaxDelay duration
-	retryOn       codes
-	timeout       duration
-	killAfter     duration
+	outcomeFlags
 
 	wait      wait
 	replay    choice
@@ -68,14 +62,12 @@ func newRunOptions() *runOptions {
 	return &runOptions{
 		identity:      newIdentity(),
 		policyFlags:   newPolicyFlags(),
+		outcomeFlags:  newOutcomeFlags(),
 		replay:        choice{value: "all", of: []string{"all", "stdout", "stderr", "none"}},
 		maxOutput:     defaultMaxOutput,
 		metaFD:        noMetaFD,
 		exitCodes:     exitCodes{},
 		onLedgerError: choice{value: "refuse", of: []string{"refuse", "run"}},
-		retryDelay:    duration{time.Second},
-		retryMaxDelay: duration{time.Minute},
-		killAfter:     duration{10 * time.Second},
 	}
 }
 
@@ -102,13 +94,7 @@ func (a *app) callFlags(f *pflag.FlagSet, o *runOptions) {
 	f.Lookup("wait").NoOptDefVal = waitForever
 	o.policyFlags.flags(f)
 	o.storing.flags(f)
-	f.Var(&o.ok, "ok", "these exit statuses are a success too: `CODES` such as 0,24 or 100-110; idem then exits 0")
-	f.IntVar(&o.retries, "retries", 0, "run a command that failed up to `N` times more within this call (only for one that may safely run twice)")
-	f.Var(&o.retryDelay, "retry-delay", "wait `DURATION` before the first retry, then twice as long each time, with jitter")
-	f.Var(&o.retryMaxDelay, "retry-max-delay", "never wait longer than `DURATION` before a retry")
-	f.Var(&o.retryOn, "retry-on", "retry only after these exit statuses: `CODES` (default all)")
-	f.Var(&o.timeout, "timeout", "end an attempt after `DURATION`: TERM to the command and, unless it is in the terminal's foreground, to its process group; status 124")
-	f.Var(&o.killAfter, "kill-after", "KILL what has not ended `DURATION` after that TERM (0: never)")
+	o.outcomeFlags.flags(f)
 	f.BoolVar(&o.quietOK, "quiet-ok", false, "print the command's output only if it fails (for cron, which mails what is printed)")
 	o.ttyFlag.flags(f)
 	f.Var(&o.replay, "replay", "which streams a replay writes: `CHOICE` of all, stdout, stderr or none")
@@ -125,8 +111,8 @@ func (a *app) callFlags(f *pflag.FlagSet, o *runOptions) {
 }
 
 func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
-	if o.retries < 0 {
-		return usage("--retries wants a number from 0 on")
+	if err := o.outcomeFlags.check(); err != nil {
+		return err
 	}
 	args = o.wait.claimDetached(args)
 	if len(args) == 0 {
@@ -138,19 +124,7 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	if os.Getenv("IDEM_DISABLE") == "1" {
 		return bare(args)
 	}
-	if err := a.remember(&o.storing, o.key); err != nil {
-		return err
-	}
-	if o.quietOK && a.keep.no.output {
-		return usage("--quiet-ok prints what is recorded, and --no-store keeps output from being recorded").hint("leave out one of them")
-	}
-	if _, err := a.named(o.identity); err != nil { // a bad key is told before a bad ledger
-		return err
-	}
-	if err := o.ttyFlag.check(o.identity); err != nil {
-		return err
-	}
-	policy, err := o.policy(o.identity)
+	policy, err := a.checkFlags(o)
 	if err != nil {
 		return err
 	}
@@ -177,10 +151,33 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	signal.Ignore(syscall.SIGPIPE) // our exit status says more; nothing is started any more
 	a.tellHookFaults(res.HookFaults)
 	a.signal = res.Fatal
-	res.Record.Current.Inputs = a.keep.recorded(res.Record.Current.Inputs)
 	if err != nil {
 		return a.notStarted(o, meta, in.id, args, err)
 	}
+	res.Record.Current.Inputs = a.keep.recorded(res.Record.Current.Inputs)
+	return a.made(o, meta, call, res)
+}
+
+// checkFlags refuses flags that do not fit each other, before the ledger is looked
+// for, and returns the policy.
+func (a *app) checkFlags(o *runOptions) (runner.Policy, error) {
+	if err := a.remember(&o.storing, o.key); err != nil {
+		return runner.Policy{}, err
+	}
+	if o.quietOK && a.keep.no.output {
+		return runner.Policy{}, usage("--quiet-ok prints what is recorded, and --no-store keeps output from being recorded").hint("leave out one of them")
+	}
+	if _, err := a.named(o.identity); err != nil {
+		return runner.Policy{}, err
+	}
+	if err := o.ttyFlag.check(o.identity); err != nil {
+		return runner.Policy{}, err
+	}
+	return o.policy(o.identity)
+}
+
+// made is for a call that was made: it tells what came of it.
+func (a *app) made(o *runOptions, meta *meta, call runner.Call, res runner.Result) error {
 	view := metaOf(res, call)
 	meta.write(view, &a.ui)
 	code, f := a.outcome(res, call)
@@ -214,7 +211,8 @@ func (a *app) notStarted(o *runOptions, meta *meta, id ledger.ID, argv []string,
 	}
 	f := failureOf(err)
 	// A key that is done is not run again because its output is damaged or the
-	// probe's word cannot be recorded, and a stdin that was read for its digest cannot be read again.
+	// probe's word cannot be recorded, and a stdin that was read for its digest
+	// cannot be read again.
 	var replay *runner.ReplayError
 	if o.onLedgerError.value == "run" && f.code == exitLedger && !errors.As(err, &replay) && !o.hashStdin {
 		a.ui.line(a.ui.stderr, "warning: ", "%v; the command runs without a record, as --on-ledger-error says", err)
@@ -262,7 +260,7 @@ func (a *app) call(o *runOptions, in identified, policy runner.Policy, argv []st
 		NoOutput: a.keep.no.output, Redact: a.keep.redactor,
 		Policy: policy,
 		Wait:   o.wait.set, WaitFor: o.wait.limit, MaxOutput: o.maxOutput.bytes,
-		OK: o.ok.set, Retries: runner.Retries{N: o.retries, Delay: o.retryDelay.Duration, MaxDelay: o.retryMaxDelay.Duration, On: o.retryOn.set},
+		OK: o.ok.set, Retries: o.retrying(),
 		Timeout: o.timeout.Duration, KillAfter: o.killAfter.Duration, QuietOK: o.quietOK, TTY: o.tty,
 		RunID: newRunID, Owner: owner, Now: time.Now,
 		Environ: func(at runner.Attempt) []string { return environ(variables(at, l.Dir(), inside)) },
@@ -339,14 +337,6 @@ func replayedText(res runner.Result) string {
 	return fmt.Sprintf("replayed key %s: %s %s, %s", quote(res.Record.ID.Key), which(cur), ending(cur), when(cur.Started))
 }
 
-// exitStatus is what a call exits with: a success is 0, also one by --ok.
-func exitStatus(a ledger.Attempt) int {
-	if a.State == ledger.Succeeded {
-		return exitOK
-	}
-	return a.ExitCode
-}
-
 // whereOutput says where output is that did not arrive.
 func whereOutput(res runner.Result) string {
 	if cur := res.Record.Current; cur.NoOutput || cur.Truncated || res.Unrecorded != nil {
@@ -361,13 +351,6 @@ func unrecordedText(res runner.Result) string {
 		return "ran, but its outcome is not known"
 	}
 	return "ran and " + statusText(res.Status) + ", but that could not be recorded"
-}
-
-func statusText(s proc.Status) string {
-	if s.Signal != 0 {
-		return "died of " + signalName(int(s.Signal))
-	}
-	return "exited with status " + strconv.Itoa(s.ExitCode)
 }
 
 // newRunID returns a UUIDv7, which sorts by time.

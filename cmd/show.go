@@ -126,7 +126,7 @@ func (a *app) show(ctx context.Context, key string, asJSON bool) error {
 		argv = in.Argv()
 		command = commandLine(argv)
 	}
-	token := hashkey.Token(rec.ID.Namespace, rec.ID.Key, rec.ID.Window, rec.Generation).String()
+	token := tokenOf(rec.ID, rec.Generation)
 	if asJSON {
 		v := showView{keyView: viewKey(rec), Argv: []jsonBytes{}, Token: token, Attempts: []showAttempt{}}
 		for _, s := range argv {
@@ -137,6 +137,10 @@ func (a *app) show(ctx context.Context, key string, asJSON bool) error {
 		}
 		return a.printJSON(v)
 	}
+	return a.print(recordText(rec, command, token) + "\n" + attemptsText(rec, attempts) + filesText(attempts, files))
+}
+
+func recordText(rec ledger.Record, command, token string) string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	field := func(name, format string, args ...any) {
@@ -157,17 +161,21 @@ func (a *app) show(ctx context.Context, key string, asJSON bool) error {
 	field("token", "%s", token)
 	field("generation", "%d", rec.Generation)
 	field("fence", "%d", rec.Fence)
-	_ = w.Flush()
-	b.WriteString("\n")
-	w = tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	_ = w.Flush() // into memory
+	return b.String()
+}
+
+// attemptsText is a table of a key's history.
+func attemptsText(rec ledger.Record, attempts []ledger.Attempt) string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "ATTEMPT\tSTATE\tSTARTED\tENDED\tHOW\tBY\tOUTPUT")
 	for _, at := range attempts {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", attemptName(at), phaseOf(rec, at), stamp(at.Started), endText(at),
 			how(at), escape(fmt.Sprintf("%s@%s:%d", at.Owner.User, at.Owner.Host, at.Owner.PID)), outputText(at))
 	}
 	_ = w.Flush()
-	b.WriteString(filesText(attempts, files))
-	return a.print(b.String())
+	return b.String()
 }
 
 func viewFiles(files []ledger.File) []fileView {

@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 	"unicode/utf8"
 
 	"github.com/dustin/go-humanize"
+	"golang.org/x/sys/unix"
 
 	"idem/hashkey"
 	"idem/ledger"
+	"idem/proc"
 )
 
 // escape makes stored text safe to print: what could steer a terminal, and
@@ -146,6 +149,20 @@ func ending(a ledger.Attempt) string {
 	default:
 		return fmt.Sprintf("exited with status %d", a.ExitCode)
 	}
+}
+
+func statusText(s proc.Status) string {
+	if s.Signal != 0 {
+		return "died of " + signalName(int(s.Signal))
+	}
+	return "exited with status " + strconv.Itoa(s.ExitCode)
+}
+
+func signalName(n int) string {
+	if name := unix.SignalName(syscall.Signal(n)); name != "" {
+		return name
+	}
+	return fmt.Sprintf("signal %d", n)
 }
 
 // marshal writes v as indented JSON whose strings cannot steer a terminal:

@@ -30,7 +30,7 @@ func (c *choice) Set(s string) error {
 	return nil
 }
 
-// size is the value of --max-output.
+// size is the value of --max-output and --max-stdin.
 type size struct {
 	bytes int64 // negative: unlimited
 	text  string

@@ -21,6 +21,12 @@ type Script struct {
 	KillAfter time.Duration
 }
 
+// Shell returns the execution of a script that the user has given as one word:
+// sh -c, as system(3).
+func Shell(script string) Command {
+	return Command{Path: shell, Args: []string{"sh", "-c", script}}
+}
+
 // Run runs the script to its end, or to that of the context, when it gets TERM
 // and after KillAfter KILL, with all of its process group unless we are in the
 // terminal's foreground. Signals are not passed on: whoever catches them ends
@@ -30,7 +36,8 @@ func (s *Script) Run(ctx context.Context) (*End, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	c := &Command{Path: shell, Args: []string{"sh", "-c", s.Text}, Env: s.Env, OwnGroup: true}
+	c := Shell(s.Text)
+	c.Env, c.OwnGroup = s.Env, true
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, &StartError{Name: c.name(), Code: CannotRun, Err: err}

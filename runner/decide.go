@@ -72,7 +72,7 @@ const (
 // Reason is why, for the user and for scripts.
 type Reason string
 
-// The reasons. With Refuse each has an exit status of its own (cmd/exit.go).
+// The reasons. What a call exits with that is refused for one is in cmd/exit.go.
 const (
 	NeverRun    Reason = "never_run"   // nothing is recorded
 	Retry       Reason = "retry"       // marked to run again

@@ -82,7 +82,7 @@ func (c *Call) attempt(ctx context.Context, claim ledger.Claim, rec ledger.Recor
 	res := Result{Decision: d, Record: rec}
 	res.Record.Fence, res.Record.Attempts, res.Record.Current = e.Fence(), e.Attempt().Number, e.Attempt()
 	res.HookFaults = c.starting(ctx, claim, res, signals)
-	end, err := c.start(ctx, claim, e, rec, path, signals)
+	end, err := c.start(ctx, claim, e, res.Record, path, signals)
 	if end == nil {
 		before.HookFaults = res.HookFaults
 		if undo := e.Abandon(ctx); undo != nil {
@@ -125,14 +125,11 @@ func (c *Call) outcome(end *proc.End) ledger.Outcome {
 }
 
 func (c *Call) start(ctx context.Context, claim ledger.Claim, e ledger.Execution, rec ledger.Record, path string, signals *proc.Signals) (*proc.End, error) {
-	a := e.Attempt()
 	record, recorded := c.recorder(e)
 	defer recorded()
 	cmd := proc.Command{
 		Path: path, Args: c.Argv,
-		Env: c.Environ(Attempt{
-			ID: c.ID, Generation: rec.Generation, Number: a.Number, RunID: a.RunID, Fence: e.Fence(),
-		}),
+		Env:   c.Environ(AttemptOf(rec)),
 		Stdin: c.Stdin, OwnGroup: c.Timeout > 0, TTY: c.TTY,
 		Record:    record,
 		Backlog:   c.Backlog,
@@ -146,9 +143,7 @@ func (c *Call) start(ctx context.Context, claim ledger.Claim, e ledger.Execution
 	}
 	ctx, cancel := endedBy(ctx, claim.Lost())
 	defer cancel()
-	if c.Timeout > 0 {
-		ctx, cancel = context.WithTimeout(ctx, c.Timeout)
-		defer cancel()
-	}
+	ctx, done := within(ctx, c.Timeout)
+	defer done()
 	return cmd.Run(ctx, signals)
 }

@@ -165,25 +165,3 @@ func (h *Hooks) one(ctx context.Context, s proc.Script) (HookFault, bool) {
 	}
 	return HookFault{Status: end.Status, Stopped: end.Stopped}, !end.Stopped && end.ExitCode == 0
 }
-
-// endedBy returns a context that ends also when done is closed, and has ended
-// if it is; nil never is.
-func endedBy(ctx context.Context, done <-chan struct{}) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
-	select {
-	case <-done:
-		cancel()
-		return ctx, cancel
-	default:
-	}
-	if done != nil {
-		go func() {
-			select {
-			case <-done:
-				cancel()
-			case <-ctx.Done():
-			}
-		}()
-	}
-	return ctx, cancel
-}

@@ -1,9 +1,7 @@
 package runner
 
 import (
-	"bytes"
 	"context"
-	"io"
 	"os"
 
 	"idem/ledger"
@@ -67,9 +65,8 @@ func (c *Call) ask(ctx context.Context, claim ledger.Claim, rec ledger.Record, o
 		return nil, err
 	}
 	defer stdin.Close()
-	cur := rec.Current
 	cmd := proc.Shell(c.Probe)
-	cmd.Env = c.Environ(Attempt{ID: c.ID, Generation: rec.Generation, Number: cur.Number, RunID: cur.RunID, Fence: rec.Fence})
+	cmd.Env = c.Environ(AttemptOf(rec))
 	cmd.Stdin, cmd.Stderr = stdin, c.Stderr
 	kept := c.Redact.Stream(out.write)
 	cmd.Record = func(stream proc.Stream, p []byte) {
@@ -81,10 +78,8 @@ func (c *Call) ask(ctx context.Context, claim ledger.Claim, rec ledger.Record, o
 
 	ctx, cancel := endedBy(ctx, claim.Lost())
 	defer cancel()
-	if c.ProbeTimeout > 0 {
-		ctx, cancel = context.WithTimeout(ctx, c.ProbeTimeout)
-		defer cancel()
-	}
+	ctx, done := within(ctx, c.ProbeTimeout)
+	defer done()
 	signals := proc.Catch()
 	end, err := cmd.Run(ctx, signals)
 	if end != nil {
@@ -102,56 +97,4 @@ func (c *Call) ask(ctx context.Context, claim ledger.Claim, rec ledger.Record, o
 		return nil, err
 	}
 	return &ProbeEnd{Status: end.Status, Stopped: end.Stopped, Lost: err}, nil
-}
-
-// captureSmall is how much of what a probe prints waits in memory; most say
-// less, and need no file.
-const captureSmall = 32 << 10
-
-// capture keeps what a probe prints until it is known whether that counts.
-type capture struct {
-	place func() (proc.Backlog, error)
-	small []byte
-	large proc.Backlog // all of it, when it is more than small may be
-	size  int64
-	err   error // why not all of it is kept
-}
-
-func (c *capture) write(p []byte) {
-	if c.err != nil {
-		return
-	}
-	if c.large == nil && len(c.small)+len(p) <= captureSmall {
-		c.small = append(c.small, p...)
-		return
-	}
-	if c.large == nil {
-		if c.large, c.err = c.place(); c.err != nil {
-			return
-		}
-		small := c.small
-		c.small = nil
-		c.spill(small)
-	}
-	c.spill(p)
-}
-
-func (c *capture) spill(p []byte) {
-	if c.err == nil {
-		_, c.err = c.large.WriteAt(p, c.size)
-		c.size += int64(len(p))
-	}
-}
-
-func (c *capture) reader() io.Reader {
-	if c.large == nil {
-		return bytes.NewReader(c.small)
-	}
-	return io.NewSectionReader(c.large, 0, c.size)
-}
-
-func (c *capture) close() {
-	if c.large != nil {
-		_ = c.large.Close()
-	}
 }

@@ -76,6 +76,11 @@ type Attempt struct {
 	Fence      int64
 }
 
+// AttemptOf is the current attempt of a record.
+func AttemptOf(rec ledger.Record) Attempt {
+	return Attempt{ID: rec.ID, Generation: rec.Generation, Number: rec.Current.Number, RunID: rec.Current.RunID, Fence: rec.Fence}
+}
+
 // Result is what a call came to.
 type Result struct {
 	Decision
@@ -122,12 +127,8 @@ func Run(ctx context.Context, l ledger.Ledger, c Call) (Result, error) {
 }
 
 func (c *Call) run(ctx context.Context, l ledger.Ledger) (Result, error) {
-	waiting := ctx
-	if c.WaitFor > 0 {
-		var cancel context.CancelFunc
-		waiting, cancel = context.WithTimeout(ctx, c.WaitFor)
-		defer cancel()
-	}
+	waiting, cancel := within(ctx, c.WaitFor)
+	defer cancel()
 	var path string // of the command, looked up before anything is written
 	for {
 		rec, err := l.Get(ctx, c.ID)

@@ -28,27 +28,14 @@ func (e *execution) begin(ctx context.Context, tx *sql.Tx, s ledger.Start) error
 	now := before
 	now.rec.Attempts++
 	now.rec.Fence++
-	if before.rowid == 0 { // the attempt needs the record's rowid
-		if err := writeRecord(ctx, tx, before, &now); err != nil {
-			return err
-		}
-	}
-	row := attemptRow{record: now.rowid, a: ledger.Attempt{
+	row := attemptRow{a: ledger.Attempt{
 		Number: now.rec.Attempts, RunID: s.RunID, State: ledger.Running, Started: l.now().UTC(),
 		Fingerprint: s.Fingerprint, Inputs: s.Inputs, Owner: s.Owner, NoOutput: s.NoOutput,
 	}}
 	if s.NoOutput {
 		row.place = placeRefused
 	}
-	if err := insertAttempt(ctx, tx, id, &row); err != nil {
-		return err
-	}
-	expect := before
-	if before.rowid == 0 {
-		expect = now
-	}
-	now.current = row.rowid
-	if err := writeRecord(ctx, tx, expect, &now); err != nil {
+	if err := addAttempt(ctx, tx, before, &now, &row); err != nil {
 		return err
 	}
 	row.a.Started = fromMicros(micros(row.a.Started))

@@ -95,19 +95,8 @@ func (c *claim) mark(ctx context.Context, tx *sql.Tx, was ledger.Record, row *at
 		}
 	}
 	now := before
-	if before.rowid == 0 { // the mark needs the record's rowid
-		if err := writeRecord(ctx, tx, recordRow{}, &now); err != nil {
-			return err
-		}
-	}
-	row.record = now.rowid
-	if err := insertAttempt(ctx, tx, c.id, row); err != nil {
+	if err := addAttempt(ctx, tx, before, &now, row); err != nil {
 		return err
 	}
-	if err := insertOutput(ctx, tx, *row, inline); err != nil {
-		return err
-	}
-	expect := now
-	now.current = row.rowid
-	return writeRecord(ctx, tx, expect, &now)
+	return insertOutput(ctx, tx, *row, inline)
 }

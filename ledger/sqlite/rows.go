@@ -241,6 +241,18 @@ func writeRecord(ctx context.Context, tx querier, expect recordRow, r *recordRow
 		r.rowid, expect.current, expect.rec.Generation, expect.rec.Fence))
 }
 
+// addAttempt stores row as the current attempt of a record, and the record,
+// which was read as before, as now.
+func addAttempt(ctx context.Context, tx querier, before recordRow, now *recordRow, row *attemptRow) error {
+	id := now.rec.ID
+	row.record = numberOf(id) // also of a record that is not there yet
+	if err := insertAttempt(ctx, tx, id, row); err != nil {
+		return err
+	}
+	now.current = row.rowid
+	return writeRecord(ctx, tx, before, now)
+}
+
 // insertAttempt stores a new attempt under the next rowid, which orders all
 // attempts of the ledger in time without asking a clock.
 func insertAttempt(ctx context.Context, tx querier, id ledger.ID, r *attemptRow) error {

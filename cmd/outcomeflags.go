@@ -1,0 +1,50 @@
+package cmd
+
+import (
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"idem/runner"
+)
+
+// outcomeFlags are the flags that say what an attempt's end means, and when the
+// next one begins.
+type outcomeFlags struct {
+	ok            codes
+	retries       int
+	retryDelay    duration
+	retryMaxDelay duration
+	retryOn       codes
+	timeout       duration
+	killAfter     duration
+}
+
+func newOutcomeFlags() outcomeFlags {
+	return outcomeFlags{
+		retryDelay:    duration{time.Second},
+		retryMaxDelay: duration{time.Minute},
+		killAfter:     duration{10 * time.Second},
+	}
+}
+
+func (o *outcomeFlags) flags(f *pflag.FlagSet) {
+	f.Var(&o.ok, "ok", "these exit statuses are a success too: `CODES` such as 0,24 or 100-110; idem then exits 0")
+	f.IntVar(&o.retries, "retries", 0, "run a command that failed up to `N` times more within this call (only for one that may safely run twice)")
+	f.Var(&o.retryDelay, "retry-delay", "wait `DURATION` before the first retry, then twice as long each time, with jitter")
+	f.Var(&o.retryMaxDelay, "retry-max-delay", "never wait longer than `DURATION` before a retry")
+	f.Var(&o.retryOn, "retry-on", "retry only after these exit statuses: `CODES` (default all)")
+	f.Var(&o.timeout, "timeout", "end an attempt after `DURATION`: TERM to the command and, unless it is in the terminal's foreground, to its process group; status 124")
+	f.Var(&o.killAfter, "kill-after", "KILL what has not ended `DURATION` after that TERM (0: never)")
+}
+
+func (o *outcomeFlags) check() error {
+	if o.retries < 0 {
+		return usage("--retries wants a number from 0 on")
+	}
+	return nil
+}
+
+func (o *outcomeFlags) retrying() runner.Retries {
+	return runner.Retries{N: o.retries, Delay: o.retryDelay.Duration, MaxDelay: o.retryMaxDelay.Duration, On: o.retryOn.set}
+}

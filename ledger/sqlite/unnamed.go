@@ -1,0 +1,82 @@
+package sqlite
+
+import (
+	"context"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"idem/ledger"
+)
+
+// Scratch returns a new file in the ledger's directory that has no name and so
+// is gone with its last descriptor.
+func (l *Ledger) Scratch() (*os.File, error) {
+	l.mu.Lock()
+	_, err := l.writer(context.Background()) // makes the ledger
+	l.mu.Unlock()
+	if err != nil {
+		return nil, l.explain(err)
+	}
+	f, err := unnamedFile(l.path("output"))
+	return f, l.explain(err)
+}
+
+// backlogReserve is the space that a backlog leaves free: the outcomes of all
+// keys need some, and a reader that is slow must not cost one.
+const backlogReserve = 16 << 20
+
+// Backlog is a file for live output that its reader does not take yet. It has
+// no name and so is gone with its last descriptor.
+type Backlog struct {
+	*os.File
+	free int64 // how much may be written before the space is looked at again
+}
+
+// Backlog makes one in the ledger's directory.
+func (l *Ledger) Backlog() (*Backlog, error) {
+	f, err := unnamedFile(l.path("output"))
+	if err != nil {
+		return nil, l.explain(err)
+	}
+	return &Backlog{File: f}, nil
+}
+
+// WriteAt writes as long as that leaves backlogReserve bytes free.
+func (b *Backlog) WriteAt(p []byte, off int64) (int, error) {
+	if b.free < int64(len(p)) {
+		left, err := freeSpace(b.File)
+		if err != nil {
+			return 0, err
+		}
+		if left < backlogReserve+int64(len(p)) {
+			return 0, ledger.ErrFull
+		}
+		b.free = min(left-backlogReserve, 4<<20)
+	}
+	b.free -= int64(len(p))
+	return b.File.WriteAt(p, off)
+}
+
+// freeSpace returns how many bytes this user may still write beside f.
+func freeSpace(f *os.File) (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(f.Fd()), &st); err != nil {
+		return 0, os.NewSyscallError("fstatfs", err)
+	}
+	return int64(st.Bavail) * int64(st.Bsize), nil
+}
+
+// removedFile is unnamedFile where the kernel has no such thing. As long as the
+// file has a name, it is empty.
+func removedFile(dir string) (*os.File, error) {
+	f, err := os.CreateTemp(dir, "live-")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}

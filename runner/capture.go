@@ -1,0 +1,60 @@
+package runner
+
+import (
+	"bytes"
+	"io"
+
+	"idem/proc"
+)
+
+// captureSmall is how much of what a probe prints waits in memory; most say
+// less, and need no file.
+const captureSmall = 32 << 10
+
+// capture keeps what a probe prints until it is known whether that counts.
+type capture struct {
+	place func() (proc.Backlog, error)
+	small []byte
+	large proc.Backlog // all of it, when it is more than small may be
+	size  int64
+	err   error // why not all of it is kept
+}
+
+func (c *capture) write(p []byte) {
+	if c.err != nil {
+		return
+	}
+	if c.large == nil && len(c.small)+len(p) <= captureSmall {
+		c.small = append(c.small, p...)
+		return
+	}
+	if c.large == nil {
+		if c.large, c.err = c.place(); c.err != nil {
+			return
+		}
+		small := c.small
+		c.small = nil
+		c.spill(small)
+	}
+	c.spill(p)
+}
+
+func (c *capture) spill(p []byte) {
+	if c.err == nil {
+		_, c.err = c.large.WriteAt(p, c.size)
+		c.size += int64(len(p))
+	}
+}
+
+func (c *capture) reader() io.Reader {
+	if c.large == nil {
+		return bytes.NewReader(c.small)
+	}
+	return io.NewSectionReader(c.large, 0, c.size)
+}
+
+func (c *capture) close() {
+	if c.large != nil {
+		_ = c.large.Close()
+	}
+}

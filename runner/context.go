@@ -1,0 +1,36 @@
+package runner
+
+import (
+	"context"
+	"time"
+)
+
+// within returns a context that ends also after limit; 0 sets none.
+func within(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	if limit <= 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, limit)
+}
+
+// endedBy returns a context that ends also when done is closed, and has ended
+// if it is; nil never is.
+func endedBy(ctx context.Context, done <-chan struct{}) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	select {
+	case <-done:
+		cancel()
+		return ctx, cancel
+	default:
+	}
+	if done != nil {
+		go func() {
+			select {
+			case <-done:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+	}
+	return ctx, cancel
+}
