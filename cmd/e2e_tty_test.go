@@ -184,7 +184,7 @@ func TestTTYInTheBackground(t *testing.T) {
 	b := newBox(t)
 	x := b.shell()
 	before := x.modes("before")
-	x.typ("idem run --key k --tty -- sh -c 'echo >side; until [ -e go ]; do sleep 0.05; done; echo >>side; read line; echo got $line; exit 6'; echo $? >status\n")
+	x.typ("idem run --key k --tty -- bash -c 'echo >side; until [ -e go ]; do sleep 0.05; done; echo >>side; read line; echo got $line; exit 6'; echo $? >status\n")
 	b.await("side", 1)
 	x.typ(ctrlZ)
 	x.awaitShown("Stopped")
@@ -252,12 +252,17 @@ func TestTTYRestores(t *testing.T) {
 	}
 }
 
+// vforkless waits in bash, which forks. dash uses vfork, and a Ctrl-Z between that
+// and exec stops the child alone: the parent hangs in the kernel until somebody
+// continues the child, with idem or without.
+const vforkless = "echo $$ >pid; until [ -e go ]; do sleep 0.05; done; exit 8"
+
 // With no shell to continue it, idem is not stopped by Ctrl-Z, and its command
 // is not for long. When the terminal goes away, the command is told.
 func TestTTYWithoutAShell(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	x := b.open("idem", "run", "--key", "k", "--tty", "--", "sh", "-c", "echo $$ >pid; until [ -e go ]; do sleep 0.05; done; exit 8")
+	x := b.open("idem", "run", "--key", "k", "--tty", "--", "bash", "-c", vforkless)
 	pid := b.awaitPID("pid")
 	x.typ(ctrlZ)
 	b.until("the command is continued", func() bool { return strings.Contains(x.shown(), "^Z") && procState(pid) != "T" })
