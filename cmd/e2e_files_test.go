@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -125,8 +126,8 @@ func TestE2EFilesKilled(t *testing.T) {
 		file, key := fmt.Sprint("f", i), fmt.Sprint("k", i)
 		run := []string{"run", "--key", key, "--replay-file", file, "--", "sh", "-c", "seq 50000 >>" + file + "; echo x >>side" + key}
 		c := b.idem(run...)
-		b.await("side"+key, 1) // about now the outcome is being recorded
-		c.killAll()
+		b.await("side"+key, 1)                      // about now the outcome is being recorded
+		_ = syscall.Kill(-c.pid(), syscall.SIGKILL) // or it has ended already
 		c.wait()
 		b.want(b.sh("mv "+file+" "+file+".first"), 0)
 		r := b.run(run...)
