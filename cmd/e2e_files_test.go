@@ -130,7 +130,8 @@ func TestE2EFilesKilled(t *testing.T) {
 		_ = syscall.Kill(-c.pid(), syscall.SIGKILL) // or it has ended already
 		c.wait()
 		b.want(b.sh("mv "+file+" "+file+".first"), 0)
-		r := b.run(run...)
+		// What was killed may take a moment to be gone.
+		r := b.run(append([]string{"run", "--wait"}, run[1:]...)...)
 		codes[r.code]++
 		switch r.code {
 		case 0:
