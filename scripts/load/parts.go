@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"idem/scripts/internal/rig"
 )
 
 // turns is how often a crowd and its peers are measured, in turn.
@@ -33,7 +35,7 @@ func oneKey(l *load) error {
 			return []string{l.idem, "run", "--key", "load:one", "--wait", "--", "sh", "-c", script, effects}
 		})
 		if err == nil {
-			err = c.failed()
+			err = c.Failed()
 		}
 		if err != nil {
 			return err
@@ -41,10 +43,10 @@ func oneKey(l *load) error {
 		if n := len(lines(effects)); n != 1 {
 			return fmt.Errorf("%d executions", n)
 		}
-		if err := c.alike(); err != nil {
+		if err := alike(c); err != nil {
 			return err
 		}
-		times = append(times, c.times()...)
+		times = append(times, timesOf(c)...)
 		ratios, err = l.beside(ratios, c, name("flocks"), func(int) []string {
 			return []string{"flock", filepath.Join(l.dir, name("flock")), "true"}
 		})
@@ -62,18 +64,18 @@ func oneKey(l *load) error {
 
 // beside adds how much longer a crowd took than its peers take, if there are
 // any of them here.
-func (l *load) beside(ratios []float64, c *crowd, name string, peer func(i int) []string) ([]float64, error) {
+func (l *load) beside(ratios []float64, c *rig.Crowd, name string, peer func(i int) []string) ([]float64, error) {
 	if _, err := exec.LookPath(peer(0)[0]); errors.Is(err, exec.ErrNotFound) {
 		return ratios, nil
 	}
 	p, err := l.together(name, l.callers, nil, peer)
 	if err == nil {
-		err = p.failed()
+		err = p.Failed()
 	}
 	if err != nil {
 		return nil, err
 	}
-	return append(ratios, c.took.Seconds()/p.took.Seconds()), nil
+	return append(ratios, c.Took.Seconds()/p.Took.Seconds()), nil
 }
 
 func (l *load) median(name string, all []float64) {
@@ -86,10 +88,10 @@ func (l *load) median(name string, all []float64) {
 }
 
 // alike complains unless all wrote the same, and something.
-func (c *crowd) alike() error {
+func alike(c *rig.Crowd) error {
 	var first []byte
-	for i, me := range c.callers {
-		b, err := os.ReadFile(me.stdout)
+	for i, me := range c.Callers {
+		b, err := os.ReadFile(me.Stdout)
 		if err != nil {
 			return err
 		}
@@ -123,7 +125,7 @@ func manyKeys(l *load) error {
 			return append([]string{l.idem, "run", "--key", fmt.Sprintf("load:%04d", i), "--"}, command("effects", i)...)
 		})
 		if err == nil {
-			err = c.failed()
+			err = c.Failed()
 		}
 		if err == nil {
 			err = executedOnce(filepath.Join(l.dir, name("effects")), l.callers)
@@ -134,7 +136,7 @@ func manyKeys(l *load) error {
 		if err != nil {
 			return err
 		}
-		all := c.times()
+		all := timesOf(c)
 		slices.Sort(all)
 		times, spread = append(times, all...), append(spread, float64(at(all, 99))/float64(at(all, 50)))
 		if spawns, err = l.beside(spawns, c, name("spawns"), func(i int) []string {
@@ -187,13 +189,13 @@ func fresh(l *load) error {
 		if err != nil {
 			return err
 		}
-		if err = c.failed(); err == nil {
+		if err = c.Failed(); err == nil {
 			err = l.listed(name, n)
 		}
 		if err != nil {
 			return fmt.Errorf("round %d: %w", round+1, err)
 		}
-		times = append(times, c.times()...)
+		times = append(times, timesOf(c)...)
 	}
 	l.Count("rounds", l.rounds)
 	l.Count("callers in each", n)
