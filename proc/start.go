@@ -67,7 +67,7 @@ func (c *Command) fork(path string, argv, env []string, out, err int, sys *sysca
 	for _, f := range c.Inherit {
 		attr.Files = append(attr.Files, f.Fd())
 	}
-	attr.Files = spread(attr.Files, callers, limit())
+	attr.Files = spread(attr.Files, callers(), limit())
 	// Not os.StartProcess: it would take the pipes' descriptors into os.Files.
 	return syscall.ForkExec(path, argv, attr)
 }
@@ -114,11 +114,22 @@ func spread(files []uintptr, callers func(fd int) bool, limit int) []uintptr {
 	return append(all, files[std:]...)
 }
 
-// callers tells whether a descriptor is open and meant for the command: ours
-// all end at exec.
-func callers(fd int) bool {
-	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
-	return err == nil && flags&unix.FD_CLOEXEC == 0
+// callers returns what tells whether a descriptor is open and meant for the
+// command: ours all end at exec. One poll(2) tells of most numbers that nothing
+// is open there.
+func callers() func(fd int) bool {
+	fds := make([]unix.PollFd, highs[0]+10)
+	for i := range fds {
+		fds[i].Fd = int32(i)
+	}
+	_, err := unix.Poll(fds, 0) // it fails where not so many may be open
+	return func(fd int) bool {
+		if err == nil && fd < len(fds) && fds[fd].Revents&unix.POLLNVAL != 0 {
+			return false
+		}
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+		return err == nil && flags&unix.FD_CLOEXEC == 0
+	}
 }
 
 // limit returns how many descriptors a process may have.

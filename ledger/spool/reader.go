@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"os"
 
@@ -130,39 +129,6 @@ func (r *Reader) bytes(off int64, n int) ([]byte, error) {
 	}
 }
 
-// verify reads everything once and compares all checksums, so that a replay
-// shows either what was recorded or nothing.
-func (r *Reader) verify() error {
-	if !r.done {
-		return nil
-	}
-	if r.file != nil {
-		info, err := r.file.Stat()
-		if err != nil {
-			return err
-		}
-		if info.Size() != r.size {
-			return fmt.Errorf("%w: the recorded output has %d bytes, not %d", ledger.ErrCorrupt, info.Size(), r.size)
-		}
-	}
-	var sum uint32
-	for r.offset < r.size {
-		h, err := r.bytes(r.offset, headerSize)
-		if err != nil {
-			return r.end(err)
-		}
-		sum = crc32.Update(sum, crc32.IEEETable, h[:summed])
-		if _, err := r.Next(); err != nil {
-			return err
-		}
-	}
-	r.offset = 0
-	if sum != r.sum {
-		return fmt.Errorf("%w: the recorded output is not the one of this attempt", ledger.ErrCorrupt)
-	}
-	return nil
-}
-
 // sendMin is from which frame size on the kernel copies from the file itself;
 // smaller frames are joined into one write.
 const sendMin = 16 << 10
@@ -218,8 +184,9 @@ func (r *Reader) Replay(stdout, stderr *os.File) error {
 
 // target is one stream of a replay. After its first error it takes no more.
 type target struct {
-	f   *os.File
-	err error
+	f     *os.File
+	grown bool
+	err   error
 }
 
 func (t *target) closed() bool { return t.f == nil || t.err != nil }
@@ -231,9 +198,14 @@ func (t *target) write(p []byte) {
 }
 
 func (t *target) send(src *os.File, off int64, n int) {
-	if !t.closed() {
-		t.err = sendFile(t.f, src, off, int64(n))
+	if t.closed() {
+		return
 	}
+	if !t.grown { // only now: most replays are small
+		t.grown = true
+		growPipe(t.f)
+	}
+	t.err = sendFile(t.f, src, off, int64(n))
 }
 
 // copyFile is sendFile for targets that the kernel cannot copy to.

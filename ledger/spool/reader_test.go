@@ -76,6 +76,28 @@ func TestEveryFlippedBitIsFound(t *testing.T) {
 }
 
 // TestShorterLongerOrOtherRecordingIsFound: each frame of it may be in order.
+// TestDamageInAnyLargeFrameIsFound: several of them are checked at once.
+func TestDamageInAnyLargeFrameIsFound(t *testing.T) {
+	const frames, length = 20, 3 * sendMin
+	var whole []byte
+	var sum uint32
+	for i := range frames {
+		at := len(whole)
+		whole = appendFrame(whole, byte(ledger.Stdout+ledger.Stream(i%2)), time.Duration(i), bytes.Repeat([]byte{byte('a' + i)}, length))
+		sum = crc32.Update(sum, crc32.IEEETable, whole[at:at+summed])
+	}
+	dir := t.TempDir()
+	out, errs, err := replayed(t, inFile(t, dir, whole, int64(len(whole)), sum), dir)
+	if err != nil || len(out)+len(errs) != frames*length {
+		t.Fatalf("undamaged: got error %v, after %d bytes", err, len(out)+len(errs))
+	}
+	for i := range frames {
+		damaged := slices.Clone(whole)
+		damaged[i*(headerSize+length)+headerSize+length/2] ^= 1
+		refuses(t, inFile(t, dir, damaged, int64(len(whole)), sum), dir, fmt.Sprintf("frame %d", i))
+	}
+}
+
 func TestShorterLongerOrOtherRecordingIsFound(t *testing.T) {
 	frames, sum, _ := sample(t)
 	dir := t.TempDir()

@@ -26,3 +26,17 @@ func sendFile(dst, src *os.File, off, n int64) error {
 	}
 	return nil
 }
+
+// bigPipe is the most that Linux gives without privileges.
+const bigPipe = 1 << 20
+
+// growPipe gives a pipe's reader more to take at once: with the 64 KiB that it
+// has at first, two processes mostly wait for each other, and sending takes
+// twice as long. It may be refused: each user has a limit, and what is no pipe
+// has no size.
+func growPipe(f *os.File) {
+	fd := f.Fd()
+	if size, err := unix.FcntlInt(fd, unix.F_GETPIPE_SZ, 0); err == nil && size < bigPipe {
+		_, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, bigPipe)
+	}
+}

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -175,7 +174,7 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 	failpoint.Here("begin.life")
 	e := &execution{claim: c, life: life.file}
 	if err = l.checkFiles(); err == nil {
-		err = l.write(ctx, func(tx *sql.Tx) error { return e.begin(ctx, tx, s) })
+		err = l.write(ctx, func(tx querier) error { return e.begin(ctx, tx, s) })
 	}
 	if err != nil {
 		e.endLife(ledger.ReasonExit)

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"os"
 
 	"idem/internal/failpoint"
@@ -10,17 +9,17 @@ import (
 
 // write runs one transaction, alone among all processes, unless the ledger has
 // lost some.
-func (l *Ledger) write(ctx context.Context, f func(tx *sql.Tx) error) error {
+func (l *Ledger) write(ctx context.Context, f func(tx querier) error) error {
 	return l.commit(ctx, f, true)
 }
 
 // record is write for what is known now and would be lost otherwise, whatever
 // else is.
-func (l *Ledger) record(ctx context.Context, f func(tx *sql.Tx) error) error {
+func (l *Ledger) record(ctx context.Context, f func(tx querier) error) error {
 	return l.commit(ctx, f, false)
 }
 
-func (l *Ledger) commit(ctx context.Context, f func(tx *sql.Tx) error, whole bool) error {
+func (l *Ledger) commit(ctx context.Context, f func(tx querier) error, whole bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	db, err := l.writer(ctx)
@@ -38,7 +37,8 @@ func (l *Ledger) commit(ctx context.Context, f func(tx *sql.Tx) error, whole boo
 	}
 	defer tx.Rollback()
 	failpoint.Here("write.begun")
-	n, err := count(ctx, tx)
+	in := transaction{tx, db}
+	n, err := count(ctx, in)
 	if err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func (l *Ledger) commit(ctx context.Context, f func(tx *sql.Tx) error, whole boo
 	if whole && missing != nil {
 		return missing
 	}
-	if err := f(tx); err != nil {
+	if err := f(in); err != nil {
 		return err
 	}
 	failpoint.Here("write.commit")

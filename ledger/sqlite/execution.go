@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -13,7 +12,7 @@ import (
 	"idem/ledger/spool"
 )
 
-func (e *execution) begin(ctx context.Context, tx *sql.Tx, s ledger.Start) error {
+func (e *execution) begin(ctx context.Context, tx querier, s ledger.Start) error {
 	l, id := e.claim.ledger, e.claim.id
 	before, last, err := readBoth(ctx, tx, id)
 	if err != nil {
@@ -44,7 +43,7 @@ func (e *execution) begin(ctx context.Context, tx *sql.Tx, s ledger.Start) error
 }
 
 // settleLost gives an attempt whose end nobody saw its place in the history.
-func settleLost(ctx context.Context, tx *sql.Tx, id ledger.ID, last attemptRow) error {
+func settleLost(ctx context.Context, tx querier, id ledger.ID, last attemptRow) error {
 	last.a.State, last.a.Reason = ledger.Failed, ledger.ReasonLost
 	last.a.Truncated = !last.a.NoOutput // what was on its way to us is not recorded
 	return settleAttempt(ctx, tx, id, last, ledger.Running)
@@ -114,7 +113,7 @@ const finishPatience = 10 * time.Minute
 // finish commits the outcome.
 func (e *execution) finish(ctx context.Context, row attemptRow, inline []byte, files []ledger.File) error {
 	l, id := e.claim.ledger, e.claim.id
-	err := l.confirmed(ctx, l.record, id, &row, func(tx *sql.Tx) error {
+	err := l.confirmed(ctx, l.record, id, &row, func(tx querier) error {
 		if err := settleAttempt(ctx, tx, id, row, ledger.Running); err != nil {
 			return err
 		}
@@ -137,7 +136,7 @@ func (e *execution) Abandon(ctx context.Context) error {
 	_, _ = e.endOutput(false)
 	l.removeSpool(e.row.a.RunID)
 	failpoint.Here("abandon.before")
-	return l.explain(l.record(ctx, func(tx *sql.Tx) error {
+	return l.explain(l.record(ctx, func(tx querier) error {
 		back := e.record
 		back.current, back.rec.Attempts = e.before.current, e.before.rec.Attempts
 		if err := writeRecord(ctx, tx, e.record, &back); err != nil {

@@ -3,14 +3,13 @@ package sqlite
 import (
 	"context"
 	"crypto/sha256"
-	"database/sql"
 	"fmt"
 
 	"idem/ledger"
 )
 
 // insertFiles stores what an attempt added to files.
-func insertFiles(ctx context.Context, tx *sql.Tx, id ledger.ID, a attemptRow, files []ledger.File) error {
+func insertFiles(ctx context.Context, tx querier, id ledger.ID, a attemptRow, files []ledger.File) error {
 	for i, f := range files {
 		_, err := tx.ExecContext(ctx, `insert into files (attempt, position, name, place, lost, checksum, content)
 			values (?,?,?,?,?,?,?)`, a.rowid, i, []byte(f.Name), f.Place, f.Lost, fileSum(id, a, i, f), notNil(f.Content))

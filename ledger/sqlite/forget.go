@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 
 	"idem/internal/failpoint"
 	"idem/ledger"
@@ -17,7 +16,7 @@ func (l *Ledger) Forget(ctx context.Context, id ledger.ID) error {
 		return ledger.ErrNotFound
 	}
 	var history []attemptRow
-	err := l.settle(ctx, id, func(tx *sql.Tx) error {
+	err := l.settle(ctx, id, func(tx querier) error {
 		before, _, err := readBoth(ctx, tx, id)
 		if err != nil {
 			return err
@@ -67,7 +66,7 @@ func (l *Ledger) emptyWAL(ctx context.Context) {
 
 // settle changes a record by hand, under its claim, so that nothing can run
 // meanwhile.
-func (l *Ledger) settle(ctx context.Context, id ledger.ID, f func(tx *sql.Tx) error) error {
+func (l *Ledger) settle(ctx context.Context, id ledger.ID, f func(tx querier) error) error {
 	c, err := l.claim(ctx, id)
 	if err != nil {
 		return err

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -61,7 +60,7 @@ func filled(t *testing.T, n int) *Ledger {
 	must(t, err)
 	must(t, c.Release())
 	ctx := context.Background()
-	err = l.write(ctx, func(tx *sql.Tx) error {
+	err = l.write(ctx, func(tx querier) error {
 		for i := range n {
 			id := ledger.ID{Namespace: "default", Key: fmt.Sprintf("%c:%d", 'a'+i%2, i)}
 			row := recordRow{rec: ledger.Record{ID: id, Generation: 1, Fence: 1, Attempts: 1}}

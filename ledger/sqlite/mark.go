@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -37,7 +36,7 @@ func (c *claim) Mark(ctx context.Context, m ledger.Mark) (ledger.Attempt, error)
 	}
 	if err == nil {
 		ctx = context.WithoutCancel(ctx)
-		err = l.confirmed(ctx, l.write, c.id, &row, func(tx *sql.Tx) error { return c.mark(ctx, tx, m.Expect, &row, inline) })
+		err = l.confirmed(ctx, l.write, c.id, &row, func(tx querier) error { return c.mark(ctx, tx, m.Expect, &row, inline) })
 	}
 	if row.place != placeFile || err != nil && !errors.Is(err, errUnknown) {
 		l.removeSpool(m.RunID)
@@ -81,7 +80,7 @@ func (w stdoutOf) Write(p []byte) (int, error) {
 
 // mark makes row the current attempt of the record, if that is still as the
 // caller has seen it.
-func (c *claim) mark(ctx context.Context, tx *sql.Tx, was ledger.Record, row *attemptRow, inline []byte) error {
+func (c *claim) mark(ctx context.Context, tx querier, was ledger.Record, row *attemptRow, inline []byte) error {
 	before, last, err := readBoth(ctx, tx, c.id)
 	if err != nil {
 		return err

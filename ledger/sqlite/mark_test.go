@@ -3,7 +3,6 @@ package sqlite
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"errors"
 	"os"
 	"testing"
@@ -59,7 +58,7 @@ func TestUnknownCommitIsReadBack(t *testing.T) {
 		row  attemptRow
 		want error
 	}{"there": {there, nil}, "there otherwise": {other, lost}, "missing": {missing, lost}} {
-		if err := l.confirmed(t.Context(), l.write, theKey, &test.row, func(*sql.Tx) error { return lost }); !errors.Is(err, test.want) {
+		if err := l.confirmed(t.Context(), l.write, theKey, &test.row, func(querier) error { return lost }); !errors.Is(err, test.want) {
 			t.Errorf("%s: got %v, want %v", what, err, test.want)
 		}
 	}

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 
@@ -33,7 +32,7 @@ func (r *attemptRow) dropOutput() {
 }
 
 // insertOutput stores an output that is not in a file.
-func insertOutput(ctx context.Context, tx *sql.Tx, r attemptRow, inline []byte) error {
+func insertOutput(ctx context.Context, tx querier, r attemptRow, inline []byte) error {
 	if len(inline) == 0 {
 		return nil
 	}
@@ -47,7 +46,7 @@ var errUnknown = errors.New("and the ledger cannot be read back")
 // confirmed runs one transaction by write, which leaves row as it is when the
 // transaction ends. When the commit fails, what it did is unknown: the row is
 // read back and decides.
-func (l *Ledger) confirmed(ctx context.Context, write func(context.Context, func(*sql.Tx) error) error, id ledger.ID, row *attemptRow, f func(tx *sql.Tx) error) error {
+func (l *Ledger) confirmed(ctx context.Context, write func(context.Context, func(querier) error) error, id ledger.ID, row *attemptRow, f func(tx querier) error) error {
 	err := write(ctx, f)
 	if err == nil {
 		return nil

@@ -72,7 +72,7 @@ func (l *Ledger) Output(ctx context.Context, id ledger.ID, runID string) (ledger
 	return out, nil
 }
 
-func (l *Ledger) output(ctx context.Context, db *sql.DB, id ledger.ID, runID string) (ledger.Output, error) {
+func (l *Ledger) output(ctx context.Context, db *database, id ledger.ID, runID string) (ledger.Output, error) {
 	row, err := l.attempt(ctx, db, id, runID)
 	if err != nil {
 		return nil, err

@@ -12,7 +12,7 @@ import (
 )
 
 // database returns the open database, or nil when there is no ledger yet.
-func (l *Ledger) database(ctx context.Context) (*sql.DB, error) {
+func (l *Ledger) database(ctx context.Context) (*database, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.db == nil { // another process may have made it since
@@ -33,7 +33,7 @@ func (l *Ledger) Get(ctx context.Context, id ledger.ID) (ledger.Record, error) {
 	return rec, l.explain(err)
 }
 
-func (l *Ledger) get(ctx context.Context, db *sql.DB, id ledger.ID) (ledger.Record, error) {
+func (l *Ledger) get(ctx context.Context, db *database, id ledger.ID) (ledger.Record, error) {
 	for {
 		r, a, err := readBoth(ctx, db, id)
 		if err != nil {

@@ -151,13 +151,6 @@ func fromMicros(n int64) time.Time {
 	return time.UnixMicro(n).UTC()
 }
 
-// querier is *sql.DB or *sql.Tx.
-type querier interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-}
-
 // numberOf returns the rowid of a record: 63 bits of the hash of its name. So a
 // record is found in the table, and the index over the names stands aside as a
 // second list of them, which is asked when the table has nothing: a key that

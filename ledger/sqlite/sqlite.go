@@ -54,7 +54,7 @@ type Ledger struct {
 	recent atomic.Pointer[attemptRow]
 
 	mu       sync.Mutex  // guards what follows, and makes writers of this handle take turns
-	db       *sql.DB     // nil until there is a ledger
+	db       *database   // nil until there is a ledger
 	file     os.FileInfo // ledger.db as it was opened
 	wal      os.FileInfo // ledger.db-wal as it was after the first commit
 	writable bool        // writing has been set
@@ -129,7 +129,7 @@ func (l *Ledger) open(locked bool) error {
 	if err != nil {
 		return err
 	}
-	l.db = found
+	l.db = &database{DB: found}
 	l.file, err = os.Lstat(l.path("ledger.db"))
 	return err
 }
@@ -238,7 +238,7 @@ func checkVersion(db *sql.DB) error {
 
 // writer returns the database ready for writing, and makes the ledger when
 // there is none. The caller holds l.mu.
-func (l *Ledger) writer(ctx context.Context) (*sql.DB, error) {
+func (l *Ledger) writer(ctx context.Context) (*database, error) {
 	if l.db == nil {
 		if err := l.make(); err != nil {
 			return nil, err

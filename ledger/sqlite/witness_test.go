@@ -173,3 +173,16 @@ func TestOutcomeIsRecordedWhateverIsMissing(t *testing.T) {
 		t.Errorf("got error %v", err)
 	}
 }
+
+// TestNumberOfCommitsIsOne: a ledger that does not say it, or says it twice, is damaged.
+func TestNumberOfCommitsIsOne(t *testing.T) {
+	for _, damage := range []string{"delete from commits", "insert into commits values (1000)"} {
+		place := left(t)
+		l := opened(t, place)
+		_, err := l.db.ExecContext(t.Context(), damage)
+		must(t, err)
+		if err := runAnew(t, place, theKey); !errors.Is(err, ledger.ErrCorrupt) {
+			t.Errorf("%s: got error %v", damage, err)
+		}
+	}
+}

@@ -1,0 +1,131 @@
+package spool
+
+import (
+	"fmt"
+	"hash/crc32"
+	"io"
+	"runtime"
+	"sync"
+
+	"idem/ledger"
+)
+
+// verify reads everything once and compares all checksums, so that a replay
+// shows either what was recorded or nothing.
+func (r *Reader) verify() error {
+	if !r.done {
+		return nil
+	}
+	if r.file != nil {
+		info, err := r.file.Stat()
+		if err != nil {
+			return err
+		}
+		if info.Size() != r.size {
+			return fmt.Errorf("%w: the recorded output has %d bytes, not %d", ledger.ErrCorrupt, info.Size(), r.size)
+		}
+	}
+	large := checkers{src: r.src}
+	sum, err := r.walk(&large)
+	if e := large.end(); err == nil {
+		err = r.end(e)
+	}
+	if err == nil && sum != r.sum {
+		err = fmt.Errorf("%w: the recorded output is not the one of this attempt", ledger.ErrCorrupt)
+	}
+	r.offset = 0
+	return err
+}
+
+// walk goes from header to header, checks small frames and leaves the others to
+// large. It returns the sum over all headers.
+func (r *Reader) walk(large *checkers) (sum uint32, err error) {
+	for r.offset < r.size {
+		b, err := r.bytes(r.offset, headerSize)
+		if err != nil {
+			return 0, r.end(err)
+		}
+		sum = crc32.Update(sum, crc32.IEEETable, b[:summed])
+		h, err := parseHeader(b)
+		if err != nil {
+			return 0, err
+		}
+		if h.length < sendMin {
+			if _, err := r.Next(); err != nil {
+				return 0, err
+			}
+			continue
+		}
+		if !large.check(h, r.offset+headerSize) {
+			break // there is an error
+		}
+		r.offset += headerSize + int64(h.length)
+	}
+	return sum, nil
+}
+
+// checkers check large frames, several at the same time: to read them takes
+// longer than to send them, where the kernel copies.
+type checkers struct {
+	src   io.ReaderAt
+	work  chan frame // nil until there is the first
+	group sync.WaitGroup
+
+	mu  sync.Mutex
+	err error // the first
+}
+
+// frame is a header and where its bytes are.
+type frame struct {
+	header
+	at int64
+}
+
+// check has a frame checked some time until the end. It returns false when
+// another one was found to be damaged.
+func (c *checkers) check(h header, at int64) bool {
+	if c.work == nil {
+		c.work = make(chan frame)
+		for range min(runtime.GOMAXPROCS(0), 4) {
+			c.group.Go(c.run)
+		}
+	}
+	c.work <- frame{h, at}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err == nil
+}
+
+func (c *checkers) run() {
+	var buf []byte
+	for f := range c.work {
+		if len(buf) < f.length {
+			buf = make([]byte, f.length)
+		}
+		p := buf[:f.length]
+		n, err := c.src.ReadAt(p, f.at)
+		switch {
+		case n == len(p):
+			_, err = f.chunk(p)
+		case err == io.EOF:
+			err = errTorn
+		}
+		if err != nil {
+			c.mu.Lock()
+			if c.err == nil {
+				c.err = err
+			}
+			c.mu.Unlock()
+		}
+	}
+}
+
+// end waits for all checks and returns what was found.
+func (c *checkers) end() error {
+	if c.work == nil {
+		return nil
+	}
+	close(c.work)
+	c.group.Wait()
+	return c.err
+}
