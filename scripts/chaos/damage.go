@@ -5,11 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
-	"strings"
-	"sync"
-	"time"
 )
 
 // What is damaged, and how.
@@ -22,12 +18,8 @@ const pageSize = 4096
 
 // damaging is the part "damage": a ledger is copied, damaged and used.
 type damaging struct {
-	*lab
-	estates []*estate // with more and more in their -wal, the last with an empty one
-
-	mu     sync.Mutex
-	counts map[string]*damageCounts // by target and how, "live ..." while a command runs
-	err    error                    // the first broken promise
+	*trials[damageCounts]           // by target and how, "live ..." while a command runs
+	estates               []*estate // with more and more in their -wal, the last with an empty one
 }
 
 // damageCounts are the figures of one kind of damage.
@@ -63,36 +55,22 @@ func damagePart(l *lab) error {
 	if l.quick {
 		seeds = 5
 	}
-	d := &damaging{lab: l, counts: map[string]*damageCounts{}}
+	d := &damaging{trials: newTrials(l, (*damageCounts).add)}
 	if err := d.settle(keys); err != nil {
 		return err
 	}
-	begin := time.Now()
-	type job struct {
-		seed        int
-		target, how string
-	}
-	jobs := make(chan job)
-	var group sync.WaitGroup
-	for range runtime.NumCPU() {
-		group.Go(func() {
-			for j := range jobs {
-				d.trial(j.seed, j.target, j.how)
-			}
-		})
-	}
-	for n := range seeds {
-		for _, target := range targets {
-			for _, how := range damages {
-				if name := fmt.Sprintf("%d/%s/%s", n, target, how); l.trial == "" || l.trial == name {
-					jobs <- job{n, target, how}
+	d.all(func(yield func(func()) bool) {
+		for n := range seeds {
+			for _, target := range targets {
+				for _, how := range damages {
+					if name := fmt.Sprintf("%d/%s/%s", n, target, how); l.trial == "" || l.trial == name {
+						yield(func() { d.trial(name, n, target, how) })
+					}
 				}
 			}
 		}
-	}
-	close(jobs)
-	group.Wait()
-	d.report(time.Since(begin))
+	})
+	d.report()
 	return d.err
 }
 
@@ -123,7 +101,7 @@ func (d *damaging) settle(keys int) error {
 	return e.second(d.idem, "gone", 0, "forget", "gone")
 }
 
-func (d *damaging) report(took time.Duration) {
+func (d *damaging) report() {
 	t := &d.figures
 	var all damageCounts
 	for _, when := range []string{"", "live "} {
@@ -146,21 +124,13 @@ func (d *damaging) report(took time.Duration) {
 	t.Count("unrecorded (125)", all.unrecorded)
 	t.Count("calls of list, show, logs, check, mark and forget", all.other)
 	t.Count("runs of a recorded key", all.again)
-	t.Count(noDamage, broken(d.err))
-	t.Add("seconds", "%.1f", took.Seconds())
+	t.Count(noDamage, d.broken())
+	d.seconds()
 	t.Print(os.Stdout)
 }
 
 // noDamage is the promise of this part.
 const noDamage = "crashes, wrong answers and ledgers started over"
-
-// broken is how many of a part's promises are, which stops at the first.
-func broken(err error) int {
-	if err != nil {
-		return 1
-	}
-	return 0
-}
 
 // trialOf is one trial.
 type trialOf struct {
@@ -174,38 +144,19 @@ type trialOf struct {
 	log    []string // what was done, for the evidence
 }
 
-func (d *damaging) trial(seed int, target, how string) {
-	d.mu.Lock()
-	failed := d.err != nil
-	d.mu.Unlock()
-	if failed {
-		return
-	}
-	t := &trialOf{damaging: d, name: fmt.Sprintf("%d/%s/%s", seed, target, how)}
-	t.rng = rand.New(rand.NewPCG(d.seed, uint64(seed*100+slices.Index(targets, target)*10+slices.Index(damages, how))))
-	t.estate = d.estates[t.rng.IntN(len(d.estates))]
-	kind := target + " " + how
-	if seed%5 == 4 {
+func (d *damaging) trial(name string, seed int, target, how string) {
+	rng := rand.New(rand.NewPCG(d.seed, uint64(seed*100+slices.Index(targets, target)*10+slices.Index(damages, how))))
+	t := &trialOf{damaging: d, name: name, rng: rng, estate: d.estates[rng.IntN(len(d.estates))]}
+	live, kind := seed%5 == 4, target+" "+how
+	if live {
 		kind = "live " + kind
 	}
-	dir, err := os.MkdirTemp(d.dir, "trial-")
-	must(err)
-	t.place, err = t.estate.copy(dir)
-	must(err)
-	err = t.run(target, how, seed%5 == 4, kind)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	c := d.counts[kind]
-	if c == nil {
-		c = &damageCounts{}
-		d.counts[kind] = c
-	}
-	t.counts.trials = 1
-	c.add(&t.counts)
-	switch {
-	case err == nil:
-		must(os.RemoveAll(dir))
-	case d.err == nil:
-		d.err = fmt.Errorf("trial %s (--seed %d --trial %s), left in %s: %w\n%s", t.name, d.seed, t.name, dir, err, strings.Join(t.log, "\n"))
-	}
+	d.try(name, kind, func(dir string) (*damageCounts, []string, error) {
+		var err error
+		t.place, err = t.estate.copy(dir)
+		must(err)
+		t.counts.trials = 1
+		err = t.run(target, how, live, kind)
+		return &t.counts, t.log, err
+	})
 }

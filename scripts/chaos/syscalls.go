@@ -7,10 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"sync"
-	"time"
 
 	"idem/scripts/internal/rig"
 )
@@ -70,13 +67,9 @@ func operations(e *estate) []operation {
 
 // injecting is the part "syscalls".
 type injecting struct {
-	*lab
-	estate *estate
-	strace string
-
-	mu     sync.Mutex
-	counts map[string]*injectCounts // by system call
-	err    error
+	*trials[injectCounts] // by system call
+	estate                *estate
+	strace                string
 }
 
 type injectCounts struct {
@@ -85,7 +78,7 @@ type injectCounts struct {
 }
 
 func syscallsPart(l *lab) error {
-	d := &injecting{lab: l, counts: map[string]*injectCounts{}}
+	d := &injecting{trials: newTrials(l, (*injectCounts).add)}
 	var err error
 	if d.strace, err = exec.LookPath("strace"); err != nil {
 		return rig.Skipped("needs strace (Debian package strace)")
@@ -96,40 +89,25 @@ func syscallsPart(l *lab) error {
 			return err
 		}
 	}
-	begin := time.Now()
-	type job struct {
-		op    operation
-		f     fallible
-		error string
-	}
-	jobs := make(chan job)
-	var group sync.WaitGroup
-	for range runtime.NumCPU() {
-		group.Go(func() {
-			for j := range jobs {
-				d.series(j.op, j.f, j.error)
-			}
-		})
-	}
 	rng := rand.New(rand.NewPCG(l.seed, 0))
-	for _, op := range operations(d.estate) {
-		for _, f := range fallibles {
-			errnos := f.errors
-			if l.quick { // one of them
-				errnos = errnos[rng.IntN(len(errnos)):][:1]
-			}
-			for _, e := range errnos {
-				jobs <- job{op, f, e}
+	d.all(func(yield func(func()) bool) {
+		for _, op := range operations(d.estate) {
+			for _, f := range fallibles {
+				errnos := f.errors
+				if l.quick { // one of them
+					errnos = errnos[rng.IntN(len(errnos)):][:1]
+				}
+				for _, e := range errnos {
+					yield(func() { d.series(op, f, e) })
+				}
 			}
 		}
-	}
-	close(jobs)
-	group.Wait()
-	d.report(time.Since(begin))
+	})
+	d.report()
 	return d.err
 }
 
-func (d *injecting) report(took time.Duration) {
+func (d *injecting) report() {
 	t := &d.figures
 	var all injectCounts
 	for _, f := range fallibles {
@@ -147,8 +125,8 @@ func (d *injecting) report(took time.Duration) {
 	t.Count("refused", all.refused)
 	t.Count("not started or ended by Go", all.other)
 	t.Count("undecided (125)", all.undecided)
-	t.Count(noSyscall, broken(d.err))
-	t.Add("seconds", "%.1f", took.Seconds())
+	t.Count(noSyscall, d.broken())
+	d.seconds()
 	t.Print(os.Stdout)
 }
 
@@ -166,35 +144,18 @@ func (d *injecting) series(op operation, f fallible, errno string) {
 		if d.trial != "" && d.trial != name && n < 200 {
 			continue
 		}
-		d.mu.Lock()
-		failed := d.err != nil
-		d.mu.Unlock()
-		if failed {
+		var failures int
+		if !d.try(name, f.name, func(dir string) (*injectCounts, []string, error) {
+			t := &injection{injecting: d, operation: op, dir: dir}
+			err := t.run(f, errno, n)
+			failures = t.counts.failures
+			return &t.counts, t.log, err
+		}) {
 			return
 		}
-		dir, err := os.MkdirTemp(d.dir, "trial-")
-		must(err)
-		t := &injection{injecting: d, operation: op, dir: dir}
-		err = t.run(f, errno, n)
-		if t.counts.failures == 0 {
-			missed++
-		} else {
+		if missed++; failures > 0 {
 			missed = 0
 		}
-		d.mu.Lock()
-		c := d.counts[f.name]
-		if c == nil {
-			c = &injectCounts{}
-			d.counts[f.name] = c
-		}
-		c.add(&t.counts)
-		switch {
-		case err == nil:
-			must(os.RemoveAll(dir))
-		case d.err == nil:
-			d.err = fmt.Errorf("trial %s (--seed %d --trial '%s'), left in %s: %w\n%s", name, d.seed, name, dir, err, strings.Join(t.log, "\n"))
-		}
-		d.mu.Unlock()
 	}
 }
 
