@@ -8,35 +8,17 @@ import (
 	"io"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"idem/scripts/internal/rig"
+	"idem/scripts/internal/rig/rigtest"
 )
 
-// benchProgram builds bench, since its crowds go through the program itself.
-func benchProgram(t *testing.T) func(args ...string) (string, error) {
-	t.Helper()
-	if err := rig.Watch(); err != nil {
-		t.Fatal(err)
-	}
-	program, err := rig.Build("./scripts/bench", filepath.Join(t.TempDir(), "bench"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return func(args ...string) (string, error) {
-		c := exec.Command(program, args...)
-		c.Env = append(os.Environ(), "TMPDIR="+t.TempDir())
-		out, err := c.CombinedOutput()
-		return string(out), err
-	}
-}
-
 func TestQuick(t *testing.T) {
-	run := benchProgram(t)
+	run := rigtest.Program(t, "./scripts/bench")
 	file := filepath.Join(t.TempDir(), "bench.json")
 	out, err := run("--quick", "--json", file)
 	if err != nil {
@@ -66,7 +48,7 @@ func TestQuick(t *testing.T) {
 
 // What does not do its work must be found out, however fast it is.
 func TestFaultsAreFound(t *testing.T) {
-	run := benchProgram(t)
+	run := rigtest.Program(t, "./scripts/bench")
 	for _, test := range []struct{ work, script, want string }{
 		{"true", `exit 3`, "ended with 3"},
 		{"true", `echo hello`, "first: output differs: 6 bytes instead of 0"},

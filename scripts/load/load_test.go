@@ -2,34 +2,15 @@ package main
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"idem/scripts/internal/rig"
+	"idem/scripts/internal/rig/rigtest"
 )
 
-// loadProgram builds load, since its children are the program itself.
-func loadProgram(t *testing.T) func(args ...string) (string, error) {
-	t.Helper()
-	if err := rig.Watch(); err != nil {
-		t.Fatal(err)
-	}
-	program, err := rig.Build("./scripts/load", filepath.Join(t.TempDir(), "load"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return func(args ...string) (string, error) {
-		c := exec.Command(program, args...)
-		c.Env = append(os.Environ(), "TMPDIR="+t.TempDir())
-		out, err := c.CombinedOutput()
-		return string(out), err
-	}
-}
-
 func TestQuick(t *testing.T) {
-	out, err := loadProgram(t)("--quick")
+	out, err := rigtest.Program(t, "./scripts/load")("--quick")
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -39,7 +20,7 @@ func TestQuick(t *testing.T) {
 // A program that runs whatever it is given, or nothing at all, must be found
 // out, or the rest proves nothing.
 func TestFaultsAreFound(t *testing.T) {
-	run := loadProgram(t)
+	run := rigtest.Program(t, "./scripts/load")
 	for _, test := range []struct{ part, script, want string }{
 		{"onekey", `while [ "$1" != -- ]; do shift; done; shift; exec "$@"`, "20 executions"},
 		{"onekey", `exit 75`, "20 of 20 callers failed, number 0 ended with 75"},
