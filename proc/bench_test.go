@@ -28,6 +28,46 @@ func BenchmarkRun100MiB(b *testing.B) {
 	}
 }
 
+// BenchmarkTee is the live copy alone, beside the same writes without it.
+func BenchmarkTee(b *testing.B) {
+	piece := make([]byte, 64<<10)
+	drained := func(b *testing.B) *os.File {
+		r, w, err := os.Pipe()
+		if err != nil {
+			b.Fatal(err)
+		}
+		go func() {
+			io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{r}, make([]byte, 256<<10))
+			r.Close()
+		}()
+		b.Cleanup(func() { w.Close() })
+		return w
+	}
+	b.Run("tee", func(b *testing.B) {
+		t := newTee(drained(b), nil)
+		t.grow() // as for a command that writes much
+		b.SetBytes(int64(len(piece)))
+		for b.Loop() {
+			for p := piece; len(p) > 0; {
+				n := copy(t.space(nil), p)
+				t.commit(n)
+				p = p[n:]
+			}
+		}
+		t.close()
+		<-t.done
+	})
+	b.Run("write", func(b *testing.B) {
+		w := drained(b)
+		b.SetBytes(int64(len(piece)))
+		for b.Loop() {
+			if _, err := w.Write(piece); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
 // BenchmarkRunTrue is what a command costs that does nothing.
 func BenchmarkRunTrue(b *testing.B) {
 	for b.Loop() {

@@ -66,6 +66,21 @@ func TestFaultsAreFound(t *testing.T) {
 	}
 }
 
+// The chart that is committed is that of the figures that are.
+func TestChartIsOfItsFigures(t *testing.T) {
+	r, err := load("../../docs/figures/bench.json")
+	if errors.Is(err, os.ErrNotExist) {
+		return // there was no full run yet
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile("../../docs/figures/bench.svg")
+	if err != nil || !bytes.Equal(got, r.chart()) {
+		t.Errorf("docs/figures/bench.svg is another (%v): go run ./scripts/bench --from docs/figures/bench.json --svg docs/figures/bench.svg", err)
+	}
+}
+
 func samples(ms ...int) (all []sample) {
 	for _, n := range ms {
 		all = append(all, sample{wall: time.Duration(n) * time.Millisecond})
