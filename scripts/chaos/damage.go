@@ -123,7 +123,7 @@ func (d *damaging) report() {
 	t.Count("unknown (79)", all.unknown)
 	t.Count("unrecorded (125)", all.unrecorded)
 	t.Count("calls of list, show, logs, check, mark and forget", all.other)
-	t.Count("runs of a recorded key", all.again)
+	t.Count("keys run again after damage to shared memory in use", all.again)
 	t.Count(noDamage, d.broken())
 	d.seconds()
 	t.Print(os.Stdout)
