@@ -15,14 +15,25 @@ func tokenOf(id ledger.ID, generation int64) string {
 	return hashkey.Token(id.Namespace, id.Key, id.Window, generation).String()
 }
 
-// variables are what a command is told of the attempt that it is. The chain is
-// the keys that it runs under.
+// chainVar names the attempts that a process runs inside of, the innermost last:
+// their run ids, joined by colons.
+const chainVar = "IDEM_CHAIN"
+
+// around are the attempts that this call is made inside of.
+func around() []string { return strings.Split(os.Getenv(chainVar), ":") }
+
+// inside is the chain of a process that runs inside of an attempt.
+func inside(at runner.Attempt) string {
+	return strings.Trim(os.Getenv(chainVar)+":"+at.RunID, ":")
+}
+
+// variables are what a command is told of the attempt that it is.
 func variables(at runner.Attempt, place, chain string) map[string]string {
 	token := tokenOf(at.ID, at.Generation)
 	set := map[string]string{
 		"IDEM_KEY": at.ID.Key, "IDEM_NAMESPACE": at.ID.Namespace, "IDEM_WINDOW": at.ID.Window,
 		"IDEM_LEDGER": place, "IDEM_TOKEN": token, "IDEM_TOKEN_HEX": strings.ReplaceAll(token, "-", ""),
-		"IDEM_CHAIN": chain,
+		chainVar: chain,
 	}
 	if at.Number > 0 {
 		set["IDEM_RUN_ID"], set["IDEM_ATTEMPT"], set["IDEM_FENCE"] = at.RunID, strconv.Itoa(at.Number), strconv.FormatInt(at.Fence, 10)

@@ -323,7 +323,7 @@ const environmentHelp = `  IDEM_LEDGER      the ledger's directory, as --ledger
   IDEM_TOKEN       a UUID for Idempotency-Key headers, the same for every attempt; another in each
                    window; IDEM_TOKEN_HEX is the same without dashes
   IDEM_LEDGER      the ledger's directory
-  IDEM_CHAIN       the keys it runs under
+  IDEM_CHAIN       the IDEM_RUN_IDs of the attempts it runs inside of
 
   A hook finds the same, about the attempt that ran, is replayed or stands in the way, and:
   IDEM_EVENT       the event

@@ -53,9 +53,9 @@ func eventList() string {
 	return strings.Join(names, ", ")
 }
 
-// of returns the hooks of a call. The first chain is the keys that its command
-// runs under; the others are those around the call.
-func (h *hooks) of(codes exitCodes, call *runner.Call, place, inside, around string) runner.Hooks {
+// of returns the hooks of a call. That at its start runs inside of the attempt,
+// as its command does, the others around it.
+func (h *hooks) of(codes exitCodes, call *runner.Call, place string) runner.Hooks {
 	told := func(e runner.Event, res runner.Result, err error) ([]string, []byte) {
 		at := runner.AttemptOf(res.Record)
 		at.ID = call.ID // of a record that could not be read, too
@@ -64,9 +64,9 @@ func (h *hooks) of(codes exitCodes, call *runner.Call, place, inside, around str
 			at.Number, at.RunID = 0, ""
 			view = metaOfError(call.ID, err)
 		}
-		chain, status := around, strconv.Itoa(statusOf(codes, res, *call, err))
+		chain, status := os.Getenv(chainVar), strconv.Itoa(statusOf(codes, res, *call, err))
 		if e == runner.OnStart {
-			chain, status = inside, ""
+			chain, status = inside(at), ""
 		}
 		set := variables(at, place, chain)
 		set["IDEM_EVENT"], set["IDEM_EXIT_CODE"] = string(e), status

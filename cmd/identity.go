@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -153,6 +154,18 @@ func (a *app) named(o *identity) (ledger.ID, error) {
 	return a.id(cmp.Or(o.key, "auto"), o.allowEmptyParts)
 }
 
+// knownZone tells whether time.Local is what TZ says. Where Go knows no such
+// zone, and it knows none of POSIX's, such as JST-9, it is UTC.
+func knownZone(tz string) bool {
+	name := strings.TrimPrefix(tz, ":")
+	if filepath.IsAbs(name) {
+		_, err := os.Stat(name)
+		return err == nil
+	}
+	_, err := time.LoadLocation(name)
+	return err == nil
+}
+
 // window is the calendar part of the identity, empty without --per.
 func (o *identity) window(now time.Time) (string, error) {
 	c := hashkey.Calendar{Per: hashkey.Per(o.per.value), Zone: time.Local}
@@ -161,6 +174,9 @@ func (o *identity) window(now time.Time) (string, error) {
 		if c.Zone, err = time.LoadLocation(o.zone); err != nil {
 			return "", usage("--tz: there is no time zone %s", quote(o.zone)).hint("name one as the tz database does, such as Europe/Berlin or UTC")
 		}
+	}
+	if tz := os.Getenv("TZ"); o.zone == "" && c.Per != "" && !knownZone(tz) {
+		return "", usage("there is no time zone %s, which TZ names", quote(tz)).hint("name one as the tz database does, such as Europe/Berlin or UTC, with --tz")
 	}
 	if o.dayStart != "" {
 		if c.DayStart, err = hashkey.ParseDayStart(o.dayStart); err != nil {
@@ -259,6 +275,9 @@ func (o *identity) argv(argv []string) (hashkey.Inputs, error) {
 		re, err := regexp.Compile(expr)
 		if err != nil {
 			return nil, usage("--hash-ignore: %v", err)
+		}
+		if re.MatchString("") && re.MatchString("\x00any\x00") {
+			return nil, usage("--hash-ignore %s matches everything: a variable may be unset", quote(expr)).hint("without any argument: --hash none")
 		}
 		ignore = append(ignore, re)
 	}

@@ -43,7 +43,7 @@ func Main(args []string) int {
 		code = f.code
 	}
 	if a.signal != 0 {
-		proc.DieOf(a.signal)
+		proc.DieOf(a.signal, a.group)
 	}
 	return code
 }
@@ -58,6 +58,7 @@ type app struct {
 	keep      keeping
 	exit      int            // status of a command that did what it was asked to
 	signal    syscall.Signal // that idem dies of when all is said; 0: none
+	group     bool           // and all of its process group with it
 }
 
 const rootLong = `idem runs a command once per key and remembers what happened.

@@ -8,7 +8,6 @@ import (
 	"os/signal"
 	"os/user"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -16,7 +15,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"idem/hashkey"
 	"idem/ledger"
 	"idem/ledger/sqlite"
 	"idem/proc"
@@ -148,7 +146,7 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	call := a.call(o, in, policy, args, l)
 	call.Files = files
 	res, err := runner.Run(ctx, l, call)
-	signal.Ignore(syscall.SIGPIPE) // our exit status says more; nothing is started any more
+	signal.Ignore(syscall.SIGPIPE) // our exit status says more than a death by it
 	a.tellHookFaults(res.HookFaults)
 	a.signal = res.Fatal
 	if err != nil {
@@ -186,7 +184,7 @@ func (a *app) made(o *runOptions, meta *meta, call runner.Call, res runner.Resul
 	case res.Unrecorded != nil:
 		a.signal = 0 // that it is not known what it did is the greater news
 	case res.Action == runner.Execute && res.Record.Current.Reason == ledger.ReasonSignal:
-		a.signal = res.Status.Signal
+		a.signal, a.group = res.Status.Signal, res.Status.Typed
 	}
 	if f != nil {
 		return a.remapped(o, f)
@@ -251,10 +249,7 @@ func (a *app) remapped(o *runOptions, err error) error {
 
 func (a *app) call(o *runOptions, in identified, policy runner.Policy, argv []string, l *sqlite.Ledger) runner.Call {
 	id := in.id
-	link := hashkey.Link(l.Dir(), id.Namespace, id.Key, id.Window)
-	around := os.Getenv("IDEM_CHAIN")
-	inside := strings.TrimPrefix(around+":"+link, ":")
-	policy.Nested = strings.Contains(":"+around+":", ":"+link+":")
+	policy.Around = around()
 	call := runner.Call{
 		ID: id, Argv: argv, Fingerprint: in.inputs.Fingerprint(), Inputs: a.keep.inputs(in.inputs).Encode(),
 		NoOutput: a.keep.no.output, Redact: a.keep.redactor,
@@ -263,7 +258,7 @@ func (a *app) call(o *runOptions, in identified, policy runner.Policy, argv []st
 		OK: o.ok.set, Retries: o.retrying(),
 		Timeout: o.timeout.Duration, KillAfter: o.killAfter.Duration, QuietOK: o.quietOK, TTY: o.tty,
 		RunID: newRunID, Owner: owner, Now: time.Now,
-		Environ: func(at runner.Attempt) []string { return environ(variables(at, l.Dir(), inside)) },
+		Environ: func(at runner.Attempt) []string { return environ(variables(at, l.Dir(), inside(at))) },
 		Stdin:   in.stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Probe: o.probe, ProbeTimeout: o.probeTimeout.Duration,
 		Backlog: func() (proc.Backlog, error) {
@@ -274,7 +269,7 @@ func (a *app) call(o *runOptions, in identified, policy runner.Policy, argv []st
 			return b, nil
 		},
 	}
-	call.Hooks = o.hooks.of(o.exitCodes, &call, l.Dir(), inside, around)
+	call.Hooks = o.hooks.of(o.exitCodes, &call, l.Dir())
 	if v := o.replay.value; v == "all" || v == "stdout" {
 		call.ReplayStdout = os.Stdout
 	}

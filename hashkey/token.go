@@ -3,7 +3,6 @@ package hashkey
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 
 	"github.com/google/uuid"
 )
@@ -17,13 +16,6 @@ func Token(namespace, key, window string, generation int64) uuid.UUID {
 	b := lengthPrefixed("idem token v1", namespace, key, window)
 	b = binary.AppendUvarint(b, uint64(generation))
 	return uuid.NewHash(sha256.New(), uuid.Nil, b, 8)
-}
-
-// Link returns the 16 hex digits by which a key is named in the chain of keys
-// that a command was called under. place tells ledgers apart.
-func Link(place, namespace, key, window string) string {
-	sum := sha256.Sum256(lengthPrefixed("idem chain v1", place, namespace, key, window))
-	return hex.EncodeToString(sum[:8])
 }
 
 func lengthPrefixed(fields ...string) []byte {

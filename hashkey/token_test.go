@@ -88,25 +88,6 @@ func TestTokenFitsTheLimitsOfPaymentAPIs(t *testing.T) {
 	}
 }
 
-func TestLinkTellsKeysAndLedgersApart(t *testing.T) {
-	seen := map[string]bool{}
-	for _, f := range [][4]string{
-		{"/l", "default", "a", ""},
-		{"/m", "default", "a", ""},
-		{"/l", "prod", "a", ""},
-		{"/l", "default", "b", ""},
-		{"/l", "default", "a", "w"},
-		{"/l", "default", "", "a"},
-		{"/ldefault", "", "a", ""},
-	} {
-		link := Link(f[0], f[1], f[2], f[3])
-		if seen[link] || len(link) != 16 || strings.Trim(link, "0123456789abcdef") != "" {
-			t.Errorf("%q: got %q", f, link)
-		}
-		seen[link] = true
-	}
-}
-
 func BenchmarkFingerprint(b *testing.B) {
 	in := Argv([]string{"./deploy.sh", "prod", "--sha", "4f2c1e", strings.Repeat("x", 1000)})
 	for b.Loop() {

@@ -99,6 +99,9 @@ type Backlog interface {
 type Status struct {
 	ExitCode int            // 128+n after a death by signal n
 	Signal   syscall.Signal // 0: it exited by itself
+	// Typed tells that the signal came from a key, so that all who share our
+	// terminal should have it: with a terminal of its own, the command got it alone.
+	Typed bool
 }
 
 // End is a command that has ended.
@@ -172,11 +175,13 @@ func (c *Command) Run(ctx context.Context, s *Signals) (*End, error) {
 	go k.stopAtEndOf(ctx, c.KillAfter)
 	k.tty.begin()
 	p.run(k.ended)
+	raw := k.tty.raw()
 	k.tty.end(p.out.tee)
 	p.close()
 	k.tty.reap(k.proc)
 	<-k.ended // it is, but only this makes its fields visible here
 
+	k.status.Typed = raw && (k.status.Signal == unix.SIGINT || k.status.Signal == unix.SIGQUIT)
 	e := &End{Status: k.status, Stopped: k.stopped.Load(), signals: s}
 	for _, t := range []*tee{p.out.tee, p.err.tee} {
 		if t.close() {

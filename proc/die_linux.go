@@ -13,11 +13,12 @@ import (
 // DieOf ends the calling process by the signal, as the command died of it, so
 // that a calling shell sees what it would have seen: a loop stops at Ctrl-C. It
 // returns only if that was not possible, e.g. as the first process of a
-// container, or with a signal that ends nobody; exit with 128+n then.
+// container, or with a signal that ends nobody; exit with 128+n then. With group,
+// all of the process group is sent the signal, as by a key of the terminal.
 //
 // The kernel is asked directly. Go would answer QUIT, ABRT and SEGV with a stack
 // trace, and there is no way to ask it for the default action.
-func DieOf(sig syscall.Signal) {
+func DieOf(sig syscall.Signal, group bool) {
 	// The core file of the command is of use, one of idem is not. A core_pattern
 	// that is a program disregards the limit, hence the second call.
 	_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
@@ -35,7 +36,11 @@ func DieOf(sig syscall.Signal) {
 		mask.Val[n/bits] = 1 << (n % bits)
 		_ = unix.PthreadSigmask(unix.SIG_UNBLOCK, &mask, nil)
 	}
-	if unix.Kill(os.Getpid(), sig) == nil {
+	pid := os.Getpid()
+	if group {
+		pid = 0
+	}
+	if unix.Kill(pid, sig) == nil {
 		time.Sleep(100 * time.Millisecond)
 	}
 }

@@ -97,7 +97,7 @@ func helperIdem(args []string) int {
 	}
 	s.Stop()
 	if end.Signal != 0 {
-		DieOf(end.Signal)
+		DieOf(end.Signal, false)
 	}
 	return end.ExitCode
 }
@@ -152,7 +152,7 @@ func helperCount(args []string) int {
 // helperDie ends itself by the signal.
 func helperDie(args []string) int {
 	n, _ := strconv.Atoi(args[0])
-	DieOf(syscall.Signal(n))
+	DieOf(syscall.Signal(n), false)
 	return 99
 }
 

@@ -37,7 +37,7 @@ func TestDeathBySignal(t *testing.T) {
 	t.Parallel()
 	for _, sig := range terminating {
 		c, _ := command(t, "/bin/sh", "-c", fmt.Sprintf("ulimit -c 0; kill -%d $$", sig))
-		if got, want := run(t, c).Status, (Status{128 + int(sig), sig}); got != want {
+		if got, want := run(t, c).Status, (Status{ExitCode: 128 + int(sig), Signal: sig}); got != want {
 			t.Errorf("signal %v: %+v", sig, got)
 		}
 	}
@@ -184,10 +184,10 @@ func TestContextEndsTheCommand(t *testing.T) {
 		after  time.Duration
 		want   Status
 	}{
-		{"echo; exec sleep 60", 0, Status{143, unix.SIGTERM}},
-		{"trap 'exit 9' TERM; echo; while :; do sleep 0.05; done", time.Minute, Status{9, 0}},
-		{"trap '' TERM; echo; while :; do sleep 0.05; done", 200 * time.Millisecond, Status{137, unix.SIGKILL}},
-		{"echo; kill -STOP $$; sleep 60", time.Minute, Status{143, unix.SIGTERM}},
+		{"echo; exec sleep 60", 0, Status{ExitCode: 143, Signal: unix.SIGTERM}},
+		{"trap 'exit 9' TERM; echo; while :; do sleep 0.05; done", time.Minute, Status{ExitCode: 9}},
+		{"trap '' TERM; echo; while :; do sleep 0.05; done", 200 * time.Millisecond, Status{ExitCode: 137, Signal: unix.SIGKILL}},
+		{"echo; kill -STOP $$; sleep 60", time.Minute, Status{ExitCode: 143, Signal: unix.SIGTERM}},
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
 		c, rec := command(t, "/bin/sh", "-c", test.script)

@@ -157,6 +157,9 @@ func (t *tty) suspend(shown *tee) {
 	<-done
 }
 
+// raw tells whether the keys of our terminal go to the command's.
+func (t *tty) raw() bool { return t != nil && t.own.raw.Load() }
+
 // end gives the caller's terminal its modes back, when what was written for the
 // modes that it has now is shown. Before the master is closed.
 func (t *tty) end(shown *tee) {

@@ -21,7 +21,7 @@ func TestAskIsWhatRunDecides(t *testing.T) {
 		for _, policy := range []Policy{
 			{},
 			{Force: true},
-			{Nested: true},
+			{Around: []string{"a", "b"}},
 			{OnFailure: ReplayIt},
 			{OnFailure: RefuseIt},
 			{OnInterrupted: Rerun},

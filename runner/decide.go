@@ -3,6 +3,7 @@
 package runner
 
 import (
+	"slices"
 	"time"
 
 	"idem/ledger"
@@ -29,9 +30,9 @@ type Policy struct {
 	// what it has said.
 	Probe, ProbeFirst bool
 	Answer            Answer
-	// Nested tells that this call is made inside the command of the same key,
-	// so that waiting for the key would be waiting for itself.
-	Nested bool
+	// Around are the run ids of the attempts that this call is made inside of:
+	// to wait for one of them would be to wait for itself.
+	Around []string
 }
 
 // Choice is what to do about an earlier outcome.
@@ -111,7 +112,7 @@ func Decide(rec ledger.Record, fingerprint string, holding bool, p Policy, now t
 		return p.unknown(NeverRun, Undecided, false)
 	case rec.Phase() == ledger.PhaseNone:
 		return Decision{run, NeverRun}
-	case cur.State == ledger.Running && p.Nested:
+	case cur.State == ledger.Running && slices.Contains(p.Around, cur.RunID):
 		return Decision{Refuse, Recursive}
 	case p.expired(cur, now):
 		return Decision{run, Expired}

@@ -180,7 +180,11 @@ func (c *Call) run(ctx context.Context, l ledger.Ledger) (Result, error) {
 }
 
 func (c *Call) decide(rec ledger.Record, holding bool) Decision {
-	return Decide(rec, c.Fingerprint, holding, c.Policy, c.Now())
+	p := c.Policy
+	if !rec.Alive { // an attempt that is over is around nobody, whoever it has left behind
+		p.Around = nil
+	}
+	return Decide(rec, c.Fingerprint, holding, p, c.Now())
 }
 
 // forgotten tells that a record was forgotten while its output was looked for,

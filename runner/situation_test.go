@@ -124,8 +124,11 @@ func (s situation) asks() bool {
 func (s situation) policy() Policy {
 	p := Policy{
 		OnFailure: s.onFailure, OnInterrupted: s.onInterrupted, OnMismatch: s.onMismatch,
-		Force: s.force, Nested: s.nested, TTL: s.age.ttl, MaxAttempts: s.limit,
+		Force: s.force, TTL: s.age.ttl, MaxAttempts: s.limit,
 		Probe: s.probe.given, ProbeFirst: s.probe.first, Answer: s.probe.answer,
+	}
+	if s.nested {
+		p.Around = []string{"another", recordIn("running", true).Current.RunID}
 	}
 	if s.final != "" {
 		p.Final, _ = ParseCodes(s.final)

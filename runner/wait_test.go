@@ -120,7 +120,7 @@ func TestKeyInsideItselfIsRefusedAndNeverWaits(t *testing.T) {
 	k := newKit(t)
 	result, goOn := k.started(k.mem.Open(), "")
 	c := k.again("")
-	c.Wait, c.Policy.Nested = true, true
+	c.Wait, c.Policy.Around = true, []string{k.record().Current.RunID}
 	k.want(k.first(c), Decision{Refuse, Recursive}, "", "")
 	goOn()
 	k.want(<-result, Decision{Execute, NeverRun}, "out\n", "") // not disturbed

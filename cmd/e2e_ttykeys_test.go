@@ -1,0 +1,158 @@
+package cmd_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// Who dies of Ctrl-C takes the script around it along, as without --tty.
+func TestTTYCtrlCEndsTheScript(t *testing.T) {
+	t.Parallel()
+	for name, key := range map[string]string{"INT": ctrlC, "QUIT": "\x1c"} {
+		b := newBox(t)
+		x := b.shell()
+		b.write("steps.sh", "idem run --key build --tty -- bash -c 'echo $$ >pid; exec sleep 300'\nidem run --key deploy --tty -- touch next\n")
+		x.typ("sh steps.sh\n")
+		pid := b.awaitPID("pid")
+		x.typ(key)
+		b.gone(pid)
+		x.typ("echo >over\n")
+		b.await("over", 1)
+		b.wantState("build", "failed")
+		if _, err := os.Stat(b.path("next")); err == nil {
+			t.Errorf("%s: the script went on; %q", name, x.shown())
+		}
+	}
+}
+
+// Ctrl-C is a key of the command's terminal: its handler gets it once, and
+// without one both end by it. Our terminal has its modes again.
+func TestTTYCtrlC(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	x := b.shell()
+	before := x.modes("before")
+	x.typ("idem run --key k --tty -- " + strings.Join(counts(), " ") + "; echo $? >status\n")
+	b.awaitPID("pid")
+	x.typ(ctrlC)
+	b.await("signals", 1)
+	settle()
+	b.write("go", "")
+	b.await("status", 1)
+	b.wantLines("signals", 1)
+	if s := b.read("status"); s != "5\n" {
+		t.Errorf("status %q; %q", s, x.shown())
+	}
+
+	x.typ("idem run --key l --tty -- bash -c 'echo $$ >pid2; exec sleep 300'\n")
+	pid := b.awaitPID("pid2")
+	x.typ(ctrlC)
+	b.gone(pid)
+	b.until("the attempt is recorded", func() bool { return b.listed("l") == "failed" })
+	x.typ("echo $? >status2\n")
+	b.await("status2", 1)
+	if s := b.read("status2"); s != "130\n" {
+		t.Errorf("the shell sees %q; %q", s, x.shown())
+	}
+	if rec := b.wantState("l", "failed"); rec.Signal != "SIGINT" {
+		t.Errorf("%+v", rec)
+	}
+	if after := x.modes("after"); after != before {
+		t.Errorf("the modes are %s, were %s", after, before)
+	}
+}
+
+// Ctrl-Z stops the command, which may do something before, and idem with all
+// that the shell calls a job; the shell has its terminal as it was. fg continues
+// all, with the size that the terminal has then.
+func TestTTYCtrlZ(t *testing.T) {
+	t.Parallel()
+	for name, prefix := range map[string]string{"alone": "", "in a script": "bash outer "} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBox(t)
+			x := b.prompt("dash", "-i") // unlike bash it leaves the modes alone
+			x.resize(30, 80)
+			before := x.modes("before")
+			b.write("outer", `"$@"; exit $?`)
+			// It waits without children, which Ctrl-Z would stop before the handler runs.
+			b.write("job", `mkfifo never; exec 9<>never; trap 'echo tstp; kill -STOP $$; stty size >size' TSTP; `+
+				`echo $$ >pid; echo >side; until [ -e go ]; do read -t 0.05 -u 9; done; exit 7`)
+			x.typ(prefix + "idem run --key k --tty -- bash job\n")
+			b.await("side", 1)
+			command := b.awaitPID("pid")
+			for round := range 2 {
+				n := string(rune('0' + round))
+				x.typ(ctrlZ)
+				x.awaitShown("Stopped")
+				if s := procState(command); s != "T" {
+					t.Errorf("the command is %s", s)
+				}
+				x.typ("jobs -p >jobs\n")
+				idem := b.awaitPID("jobs")
+				if s := procState(idem); s != "T" {
+					t.Errorf("the job is %s", s)
+				}
+				if after := x.modes("stopped" + n); after != before {
+					t.Errorf("the modes are %s, were %s", after, before)
+				}
+				b.want(b.run("run", "--key", "k", "--", "bash", "job"), 75)
+				x.resize(31+uint16(round), 81)
+				x.mu.Lock()
+				x.seen.Reset()
+				x.mu.Unlock()
+				x.typ("rm jobs; fg; echo $? >status\n")
+				b.until("the command goes on", func() bool { return b.read("size") == "3"+string(rune('1'+round))+" 81\n" })
+			}
+			b.write("go", "")
+			b.until("the status is 7", func() bool { return b.read("status") == "7\n" })
+			if after := x.modes("after"); after != before {
+				t.Errorf("the modes are %s, were %s", after, before)
+			}
+			if rec := b.wantState("k", "failed"); rec.Reason != "exit" || *rec.ExitCode != 7 {
+				t.Errorf("%+v", rec)
+			}
+		})
+	}
+}
+
+// Without a handler of the command it is the same; bg lets it go on without the
+// terminal, and fg gives it back.
+func TestTTYInTheBackground(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	x := b.shell()
+	before := x.modes("before")
+	x.typ("idem run --key k --tty -- bash -c 'echo >side; until [ -e go ]; do sleep 0.05; done; echo >>side; read line; echo got $line; exit 6'; echo $? >status\n")
+	b.await("side", 1)
+	x.typ(ctrlZ)
+	x.awaitShown("Stopped")
+	x.typ("bg\n")
+	b.write("go", "")
+	b.await("side", 2)
+	if after := x.modes("behind"); after != before {
+		t.Errorf("the modes are %s, were %s", after, before)
+	}
+	x.typ("fg; echo $? >status\n")
+	x.typ("some words\n")
+	x.awaitShown("got some words")
+	b.until("the status is 6", func() bool { return b.read("status") == "6\n" })
+
+	// The same when it was in the background from the start.
+	x.typ("idem run --key l --tty -- sh -c 'stty -a >modes; read line; echo have $line; exit 7' &\n")
+	b.until("it runs", func() bool { return strings.Contains(b.read("modes"), "opost") })
+	if modes := b.read("modes"); !strings.Contains(modes, " echo ") || !strings.Contains(modes, " icanon ") {
+		t.Errorf("%s", modes)
+	}
+	if after := x.modes("beside"); after != before {
+		t.Errorf("the modes are %s, were %s", after, before)
+	}
+	x.typ("fg; echo $? >status\n")
+	x.typ("two words\n")
+	x.awaitShown("have two words")
+	b.until("the status is 7", func() bool { return b.read("status") == "7\n" })
+	if after := x.modes("after"); after != before {
+		t.Errorf("the modes are %s, were %s", after, before)
+	}
+}
