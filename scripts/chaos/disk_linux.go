@@ -76,6 +76,17 @@ func (l *lab) ext4(dir string, size int, more ...string) (*disk, error) {
 
 func (d *disk) on() error { return tell("mount", d.mount...) }
 
+// settle returns when the room of removed files is there again: ext4 gives it
+// back when its journal has their removal.
+func (d *disk) settle() error {
+	f, err := os.Open(d.dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return os.NewSyscallError("syncfs", unix.Syncfs(int(f.Fd())))
+}
+
 // off unmounts the disk as soon as nobody uses it any more.
 func (d *disk) off() error {
 	for begin := time.Now(); ; time.Sleep(2 * time.Millisecond) {

@@ -19,4 +19,5 @@ func (l *lab) ext4(string, int, ...string) (*disk, error) { return nil, l.mayMou
 func (l *lab) mayMount() error                            { return rig.Skipped("needs Linux") }
 func (d *disk) on() error                                 { return nil }
 func (d *disk) off() error                                { return nil }
+func (d *disk) settle() error                             { return nil }
 func (d *disk) cut(int) error                             { return nil }

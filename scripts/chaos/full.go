@@ -109,6 +109,7 @@ func (f *filling) trial(n int) []fault {
 	callers.Wait()
 	close(over)
 	filler.Wait()
+	must(disk.settle())
 	for _, c := range clients {
 		c.callAgain()
 	}
