@@ -309,7 +309,6 @@ func (l *Ledger) lockInit(flag int) (unlock func(), err error) {
 	}
 	unlock = func() { f.Close() }
 	if err := inTime(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX) }, unlock); err != nil {
-		unlock()
 		return nil, err
 	}
 	return unlock, nil
