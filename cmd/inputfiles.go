@@ -119,6 +119,10 @@ func stdinPart(scratch func() (*os.File, error), limit int64) (hashkey.Part, *os
 		src = io.LimitReader(os.Stdin, limit+1)
 	}
 	n, err := io.Copy(w, src)
+	var fault *fs.PathError
+	if errors.As(err, &fault) && fault.Op == "read" { // of stdin; the file is only written to
+		return part, nil, usage("--hash-stdin: %v", err)
+	}
 	if err != nil {
 		return part, nil, fmt.Errorf("--hash-stdin: %w", err)
 	}
