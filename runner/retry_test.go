@@ -124,7 +124,7 @@ func TestDeathBySignalIsNotRetried(t *testing.T) {
 func TestSignalEndsTheDelay(t *testing.T) {
 	k := newKit(t)
 	c := k.failing(3, 0)
-	c.Retries = Retries{N: 3, Delay: time.Hour}
+	c.Retries = Retries{N: 3, Delay: time.Hour, MaxDelay: time.Hour}
 	result := make(chan outcome, 1)
 	go func() { result <- k.first(c) }()
 	k.until("the first failure", func() bool { return k.record().Phase() == ledger.PhaseFailed })
@@ -146,7 +146,7 @@ func TestSignalEndsTheDelay(t *testing.T) {
 func TestKeyIsHeldDuringTheDelay(t *testing.T) {
 	k := newKit(t)
 	c := k.failing(3, 0)
-	c.Retries = Retries{N: 3, Delay: time.Hour}
+	c.Retries = Retries{N: 3, Delay: time.Hour, MaxDelay: time.Hour}
 	result := make(chan outcome, 1)
 	go func() { result <- k.first(c) }()
 	k.until("the first failure", func() bool { return k.record().Phase() == ledger.PhaseFailed })
@@ -216,15 +216,16 @@ func TestDelaysGrowAndAreBounded(t *testing.T) {
 	for _, r := range []Retries{
 		{Delay: time.Second, MaxDelay: 10 * time.Second},
 		{Delay: time.Second, MaxDelay: time.Second},
-		{Delay: time.Minute, MaxDelay: time.Second}, // the first one is as long as it was asked to be
+		{Delay: time.Minute, MaxDelay: time.Second}, // the maximum wins
+		{Delay: time.Minute},
 		{Delay: time.Nanosecond, MaxDelay: time.Hour},
 		{MaxDelay: time.Second},
 		{},
 	} {
-		limit := max(r.MaxDelay, r.Delay)
+		limit := r.MaxDelay
 		longest := time.Duration(0)
 		for range 50 {
-			delay, base := r.delays(), float64(r.Delay)
+			delay, base := r.delays(), float64(min(r.Delay, limit))
 			for i := range 60 {
 				d := delay()
 				if d < 0 || d > limit || float64(d) < base/2-1 || float64(d) > base*1.5+1 {
