@@ -42,5 +42,5 @@ func (c *Call) again(res Result, retries int, signals *proc.Signals) bool {
 	if len(c.Retries.On) > 0 && !c.Retries.On.Has(cur.ExitCode) {
 		return false
 	}
-	return !c.Policy.exhausted(res.Record)
+	return c.Policy.Force || !c.Policy.exhausted(res.Record) // as Decide has it
 }

@@ -54,6 +54,7 @@ func TestRetriesInOneCall(t *testing.T) {
 		{"not worth it", []int{3, 4, 0}, func(c *Call) { c.Retries.N, c.Retries.On = 5, codes(t, "3,7") }, 2, 4},
 		{"final", []int{3, 4, 0}, func(c *Call) { c.Retries.N, c.Policy.Final = 5, codes(t, "4") }, 2, 4},
 		{"max attempts", []int{3, 4, 0}, func(c *Call) { c.Retries.N, c.Policy.MaxAttempts = 5, 2 }, 2, 4},
+		{"max attempts, but forced", []int{3, 4, 0}, func(c *Call) { c.Retries.N, c.Policy.MaxAttempts, c.Policy.Force = 5, 2, true }, 3, 0},
 		{"whatever policy says of earlier calls", []int{3, 0}, func(c *Call) { c.Retries.N, c.Policy.OnFailure = 5, RefuseIt }, 2, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -101,9 +102,11 @@ func TestFinalAndExhaustedHoldFromThenOn(t *testing.T) {
 	k.want(k.first(c), Decision{Refuse, Exhausted}, "", "")
 	c.Policy.MaxAttempts = 3
 	k.want(k.first(c), Decision{Execute, FailedIt}, "out 3\n", "err 3\n") // one attempt, and no retry
+	// Force overrides the maximum, for the retries too.
 	c.Policy.Force = true
-	k.want(k.first(c), Decision{Execute, Forced}, "out 4\n", "err 4\n")
-	if k.side() != 4 {
+	k.write("exit-5", "0")
+	k.want(k.first(c), Decision{Execute, Forced}, "out 4\nout 5\n", "err 4\nerr 5\n")
+	if k.side() != 5 {
 		t.Errorf("the command ran %d times", k.side())
 	}
 }
