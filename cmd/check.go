@@ -20,7 +20,8 @@ const exitWouldRun = 1
 
 const checkLong = `Tell by the exit status what idem run would do, and change nothing.
 
-  0               it is done: the call would be replayed
+  0               it would be replayed: it is done, or it failed and --on-failure
+                  replay or --final says that it stays so
   1               the command would be started, or with --probe the probe asked
   65, 75, 79, 80  as idem run
 
@@ -34,9 +35,9 @@ func (a *app) checkCommand() *cobra.Command {
 	var o *runOptions
 	c := &cobra.Command{
 		Use:     "check [run flags] KEY [-- COMMAND [ARG...]]",
-		Short:   "Tell by the exit status whether a key is done",
+		Short:   "Tell by the exit status what idem run would do",
 		Long:    checkLong,
-		Example: "  idem check deploy:prod:4f2c1e && echo done\n  idem check --key deploy:prod:4f2c1e -- ./deploy.sh prod",
+		Example: "  idem check deploy:prod:4f2c1e && echo 'nothing would run'\n  idem check --key deploy:prod:4f2c1e -- ./deploy.sh prod",
 		RunE: func(c *cobra.Command, args []string) error {
 			argv, err := o.checked(args, c.ArgsLenAtDash() == 0)
 			if err != nil {

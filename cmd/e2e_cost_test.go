@@ -44,3 +44,16 @@ func TestE2ESyncs(t *testing.T) {
 		}
 	}
 }
+
+// An output that is not stored costs no sync of its own.
+func TestE2ESyncsWithoutOutput(t *testing.T) {
+	t.Parallel()
+	requireTool(t, "strace")
+	b := newBox(t)
+	b.want(b.run("run", "--key", "first", "--", "true"), 0)
+	for _, script := range []string{"echo out", "head -c 1000000 /dev/zero"} {
+		if n := b.syncsOf(0, "run", "--key", script, "--no-store", "output", "--", "sh", "-c", script); n > 3 {
+			t.Errorf("%q: %d syncs, at most 3 are wanted:\n%s", script, n, b.read("strace"))
+		}
+	}
+}

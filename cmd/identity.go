@@ -60,7 +60,7 @@ func (o *identity) flags(f *pflag.FlagSet) {
 	f.Var(&o.ttl, "ttl", "how long a success counts, from the start of its attempt: `DURATION` such as 90m, 12h, 7d, 2w, or never (the default)")
 	f.Var(&o.hash, "hash", "`WHAT` of the command must be the same: argv or none")
 	f.StringArrayVar(&o.hashEnv, "hash-env", nil, "also the environment variable `NAME`; repeatable, as all --hash-* that take a value")
-	f.StringArrayVar(&o.hashFile, "hash-file", nil, "also the content of the file, directory or files that match `PATH`")
+	f.StringArrayVar(&o.hashFile, "hash-file", nil, "also the content of the file, directory or files that match `PATH`; a link inside a directory counts by its target's name")
 	f.BoolVar(&o.hashStdin, "hash-stdin", false, "also the content of stdin, which is read to its end before the command gets it")
 	f.Var(&o.maxStdin, "max-stdin", "refuse a stdin of more than `SIZE` with --hash-stdin")
 	f.BoolVar(&o.hashCwd, "hash-cwd", false, "also the working directory")

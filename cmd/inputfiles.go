@@ -40,7 +40,9 @@ func fileParts(pattern string) (hashkey.Inputs, error) {
 }
 
 // pathDigest is the content of a file or of a directory and all below it:
-// names, kinds and bytes, never times, owners or modes.
+// names, kinds and bytes, never times, owners or modes. A link is what it leads
+// to; one inside the directory is only the name that it leads to, so that the walk
+// ends.
 func pathDigest(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -53,12 +55,16 @@ func pathDigest(path string) ([]byte, error) {
 		sum, err := contentDigest(path, info)
 		return hashkey.Present(sum), err
 	}
+	root, err := filepath.EvalSymlinks(path) // WalkDir would not follow it
+	if err != nil {
+		return nil, err
+	}
 	h := sha256.New()
-	err = filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
+	err = filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		name, _ := filepath.Rel(path, p)
+		name, _ := filepath.Rel(root, p)
 		var content []byte
 		switch {
 		case d.IsDir():
@@ -119,6 +125,10 @@ func stdinPart(scratch func() (*os.File, error), limit int64) (hashkey.Part, *os
 		src = io.LimitReader(os.Stdin, limit+1)
 	}
 	n, err := io.Copy(w, src)
+	var fault *fs.PathError
+	if errors.As(err, &fault) && fault.Op == "read" { // of stdin; the file is only written to
+		return part, nil, usage("--hash-stdin: %v", err)
+	}
 	if err != nil {
 		return part, nil, fmt.Errorf("--hash-stdin: %w", err)
 	}

@@ -14,7 +14,7 @@ type outcomeFlags struct {
 	ok            codes
 	retries       int
 	retryDelay    duration
-	retryMaxDelay duration
+	retryMaxDelay longest
 	retryOn       codes
 	timeout       duration
 	killAfter     duration
@@ -23,7 +23,7 @@ type outcomeFlags struct {
 func newOutcomeFlags() outcomeFlags {
 	return outcomeFlags{
 		retryDelay:    duration{time.Second},
-		retryMaxDelay: duration{time.Minute},
+		retryMaxDelay: longest{duration: duration{time.Minute}},
 		killAfter:     duration{10 * time.Second},
 	}
 }
@@ -32,7 +32,7 @@ func (o *outcomeFlags) flags(f *pflag.FlagSet) {
 	f.Var(&o.ok, "ok", "these exit statuses are a success too: `CODES` such as 0,24 or 100-110; idem then exits 0")
 	f.IntVar(&o.retries, "retries", 0, "run a command that failed up to `N` times more within this call (only for one that may safely run twice)")
 	f.Var(&o.retryDelay, "retry-delay", "wait `DURATION` before the first retry, then twice as long each time, with jitter")
-	f.Var(&o.retryMaxDelay, "retry-max-delay", "never wait longer than `DURATION` before a retry")
+	f.Var(&o.retryMaxDelay, "retry-max-delay", "never wait longer than `DURATION` before a retry; a longer --retry-delay raises only the default")
 	f.Var(&o.retryOn, "retry-on", "retry only after these exit statuses: `CODES` (default all)")
 	f.Var(&o.timeout, "timeout", "end an attempt after `DURATION`: TERM to the command and, unless it is in the terminal's foreground, to its process group; status 124")
 	f.Var(&o.killAfter, "kill-after", "KILL what has not ended `DURATION` after that TERM (0: never)")
@@ -46,5 +46,20 @@ func (o *outcomeFlags) check() error {
 }
 
 func (o *outcomeFlags) retrying() runner.Retries {
-	return runner.Retries{N: o.retries, Delay: o.retryDelay.Duration, MaxDelay: o.retryMaxDelay.Duration, On: o.retryOn.set}
+	limit := o.retryMaxDelay.Duration
+	if !o.retryMaxDelay.set { // what nobody has asked for does not cut what somebody has
+		limit = max(limit, o.retryDelay.Duration)
+	}
+	return runner.Retries{N: o.retries, Delay: o.retryDelay.Duration, MaxDelay: limit, On: o.retryOn.set}
+}
+
+// longest is the value of --retry-max-delay.
+type longest struct {
+	duration
+	set bool
+}
+
+func (l *longest) Set(s string) error {
+	l.set = true
+	return l.duration.Set(s)
 }

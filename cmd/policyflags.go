@@ -36,7 +36,7 @@ func (o *policyFlags) flags(f *pflag.FlagSet) {
 	f.Var(&o.onInterrupted, "on-interrupted", "after an attempt whose end nobody saw: `CHOICE` of refuse (status 79) or rerun")
 	f.Var(&o.onMismatch, "on-mismatch", "when the key is recorded with other inputs: `CHOICE` of refuse (status 65) or rerun")
 	f.Var(&o.final, "final", "failures with these exit statuses are not run again but replayed: `CODES` such as 2,64-78")
-	f.IntVar(&o.maxAttempts, "max-attempts", 0, "refuse (status 80) when the key has had `N` attempts without success")
+	f.IntVar(&o.maxAttempts, "max-attempts", 0, "refuse (status 80) when the key has had `N` attempts without success; not with --force")
 	f.StringVar(&o.probe, "probe", "", "when the outcome of the key is unknown, ask the shell command `CMD`")
 	f.BoolVar(&o.probeFirst, "probe-first", false, "ask it also before the first run, to adopt what was done without idem")
 	f.Var(&o.probeTimeout, "probe-timeout", "end the probe after `DURATION` (0: never), as --timeout does; then it cannot tell")

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"idem/ledger"
@@ -198,9 +199,10 @@ func hasName(all []ledger.File, name string) bool {
 
 // addition is something to append to a file that is open for it.
 type addition struct {
-	name    string
-	to      *os.File
-	content []byte
+	name          string
+	to            *os.File
+	content       []byte
+	before, after int64 // how long the file was before it was appended, and then
 }
 
 // openFiles reads what the current attempt appended to files and opens those of
@@ -231,7 +233,7 @@ func (c *Call) openFiles(ctx context.Context, l ledger.Ledger, rec ledger.Record
 			closeFiles(list)
 			return nil, replayFileError(file.Name, err)
 		}
-		list = append(list, addition{file.Name, to, recorded.Content})
+		list = append(list, addition{name: file.Name, to: to, content: recorded.Content})
 	}
 	return list, nil
 }
@@ -242,15 +244,52 @@ func closeFiles(list []addition) {
 	}
 }
 
-// appendFiles appends each addition to its file, with one write.
+// appendFiles appends each addition to its file, with one write. When one fails,
+// all are taken back: the call is made again then, and appends all again.
 func appendFiles(list []addition) error {
-	for _, a := range list {
-		_, err := a.to.Write(a.content)
-		if err != nil {
-			return replayFileError(a.name, err)
+	for i := range list {
+		err := list[i].append()
+		if err == nil {
+			continue
 		}
+		if kept := takeBack(list[:i+1]); kept != nil {
+			err = fmt.Errorf("%w; %w", err, kept)
+		}
+		return replayFileError(list[i].name, err)
 	}
 	return nil
+}
+
+func (a *addition) append() error {
+	info, err := a.to.Stat()
+	if err != nil {
+		return err
+	}
+	a.before = info.Size()
+	n, err := a.to.Write(a.content)
+	a.after = a.before + int64(n)
+	return err
+}
+
+// takeBack cuts off again what was appended, the last first, since two names may
+// be one file. What another process has appended to since is left as it is.
+func takeBack(list []addition) (kept error) {
+	for _, a := range slices.Backward(list) {
+		if a.after == a.before {
+			continue
+		}
+		info, err := a.to.Stat()
+		if err == nil && info.Size() != a.after {
+			err = errors.New("another process has written to it")
+		}
+		if err == nil {
+			err = a.to.Truncate(a.before)
+		}
+		if err != nil {
+			kept = fmt.Errorf("%q keeps what was appended again: %w", a.name, err)
+		}
+	}
+	return kept
 }
 
 func replayFileError(name string, err error) error {

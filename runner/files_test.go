@@ -234,6 +234,44 @@ func TestReplayIsWholeOrNot(t *testing.T) {
 	}
 }
 
+// A write that fails takes back what the files before it were given, unless
+// somebody else has appended behind it.
+func TestFailedAppendIsTakenBack(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name   string
+		others bool
+		want   string
+	}{
+		{"nobody else", false, "before\n"},
+		{"another process", true, "before\nnew\nother\n"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			k := newKit(t)
+			k.write("a", "before\n")
+			var list []addition
+			for _, path := range []string{k.path("a"), "/dev/full"} {
+				f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+				must(t, err)
+				defer f.Close()
+				list = append(list, addition{name: path, to: f, content: []byte("new\n")})
+			}
+			if test.others {
+				must(t, appendFiles(list[:1]))
+				k.write("a", k.read("a")+"other\n")
+				if takeBack(list[:1]) == nil {
+					t.Error("it is not told")
+				}
+			} else if err := appendFiles(list); !errors.As(err, new(*ReplayError)) || !errors.Is(err, unix.ENOSPC) {
+				t.Errorf("got error %v", err)
+			}
+			if got := k.read("a"); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
 func TestFilesThatCannotBeReadMakeNoReplay(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)

@@ -19,14 +19,13 @@ type Retries struct {
 
 // delays returns what gives one delay after the other: exponential, with a
 // jitter of half of each, so that many callers do not come back in step, and
-// none longer than MaxDelay (or Delay, if that is longer).
+// none longer than MaxDelay, not even the first.
 func (r Retries) delays() func() time.Duration {
-	limit := max(r.MaxDelay, r.Delay)
 	b := &backoff.ExponentialBackOff{
-		InitialInterval: r.Delay, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: limit,
+		InitialInterval: min(r.Delay, r.MaxDelay), RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: r.MaxDelay,
 	}
 	b.Reset()
-	return func() time.Duration { return min(b.NextBackOff(), limit) }
+	return func() time.Duration { return min(b.NextBackOff(), r.MaxDelay) }
 }
 
 // again tells whether an attempt that has just ended is followed by another one
@@ -43,5 +42,5 @@ func (c *Call) again(res Result, retries int, signals *proc.Signals) bool {
 	if len(c.Retries.On) > 0 && !c.Retries.On.Has(cur.ExitCode) {
 		return false
 	}
-	return !c.Policy.exhausted(res.Record)
+	return c.Policy.Force || !c.Policy.exhausted(res.Record) // as Decide has it
 }

@@ -54,6 +54,7 @@ func TestRetriesInOneCall(t *testing.T) {
 		{"not worth it", []int{3, 4, 0}, func(c *Call) { c.Retries.N, c.Retries.On = 5, codes(t, "3,7") }, 2, 4},
 		{"final", []int{3, 4, 0}, func(c *Call) { c.Retries.N, c.Policy.Final = 5, codes(t, "4") }, 2, 4},
 		{"max attempts", []int{3, 4, 0}, func(c *Call) { c.Retries.N, c.Policy.MaxAttempts = 5, 2 }, 2, 4},
+		{"max attempts, but forced", []int{3, 4, 0}, func(c *Call) { c.Retries.N, c.Policy.MaxAttempts, c.Policy.Force = 5, 2, true }, 3, 0},
 		{"whatever policy says of earlier calls", []int{3, 0}, func(c *Call) { c.Retries.N, c.Policy.OnFailure = 5, RefuseIt }, 2, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -101,9 +102,11 @@ func TestFinalAndExhaustedHoldFromThenOn(t *testing.T) {
 	k.want(k.first(c), Decision{Refuse, Exhausted}, "", "")
 	c.Policy.MaxAttempts = 3
 	k.want(k.first(c), Decision{Execute, FailedIt}, "out 3\n", "err 3\n") // one attempt, and no retry
+	// Force overrides the maximum, for the retries too.
 	c.Policy.Force = true
-	k.want(k.first(c), Decision{Execute, Forced}, "out 4\n", "err 4\n")
-	if k.side() != 4 {
+	k.write("exit-5", "0")
+	k.want(k.first(c), Decision{Execute, Forced}, "out 4\nout 5\n", "err 4\nerr 5\n")
+	if k.side() != 5 {
 		t.Errorf("the command ran %d times", k.side())
 	}
 }
@@ -124,7 +127,7 @@ func TestDeathBySignalIsNotRetried(t *testing.T) {
 func TestSignalEndsTheDelay(t *testing.T) {
 	k := newKit(t)
 	c := k.failing(3, 0)
-	c.Retries = Retries{N: 3, Delay: time.Hour}
+	c.Retries = Retries{N: 3, Delay: time.Hour, MaxDelay: time.Hour}
 	result := make(chan outcome, 1)
 	go func() { result <- k.first(c) }()
 	k.until("the first failure", func() bool { return k.record().Phase() == ledger.PhaseFailed })
@@ -146,7 +149,7 @@ func TestSignalEndsTheDelay(t *testing.T) {
 func TestKeyIsHeldDuringTheDelay(t *testing.T) {
 	k := newKit(t)
 	c := k.failing(3, 0)
-	c.Retries = Retries{N: 3, Delay: time.Hour}
+	c.Retries = Retries{N: 3, Delay: time.Hour, MaxDelay: time.Hour}
 	result := make(chan outcome, 1)
 	go func() { result <- k.first(c) }()
 	k.until("the first failure", func() bool { return k.record().Phase() == ledger.PhaseFailed })
@@ -216,15 +219,16 @@ func TestDelaysGrowAndAreBounded(t *testing.T) {
 	for _, r := range []Retries{
 		{Delay: time.Second, MaxDelay: 10 * time.Second},
 		{Delay: time.Second, MaxDelay: time.Second},
-		{Delay: time.Minute, MaxDelay: time.Second}, // the first one is as long as it was asked to be
+		{Delay: time.Minute, MaxDelay: time.Second}, // the maximum wins
+		{Delay: time.Minute},
 		{Delay: time.Nanosecond, MaxDelay: time.Hour},
 		{MaxDelay: time.Second},
 		{},
 	} {
-		limit := max(r.MaxDelay, r.Delay)
+		limit := r.MaxDelay
 		longest := time.Duration(0)
 		for range 50 {
-			delay, base := r.delays(), float64(r.Delay)
+			delay, base := r.delays(), float64(min(r.Delay, limit))
 			for i := range 60 {
 				d := delay()
 				if d < 0 || d > limit || float64(d) < base/2-1 || float64(d) > base*1.5+1 {

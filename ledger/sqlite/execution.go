@@ -82,7 +82,7 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 	row.a.State, row.a.Reason, row.a.ExitCode, row.a.Signal = o.State, o.Reason, o.ExitCode, o.Signal
 	row.a.Ended = fromMicros(micros(l.now()))
 	row.a.Files = len(o.Files)
-	row.keepOutput(sum, sum.Inline != nil || spoolErr == nil && l.syncSpools() == nil)
+	row.keepOutput(sum, sum.Inline != nil || sum.Size > 0 && spoolErr == nil && l.syncSpools() == nil)
 	failpoint.Here("finish.output")
 	err := e.finish(ctx, row, sum.Inline, o.Files)
 	switch {

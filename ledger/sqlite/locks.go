@@ -75,8 +75,8 @@ func (l *lock) release() error { return errors.Join(l.unlock(), l.file.Close()) 
 // that has inherited the descriptor lives.
 func (l *lock) leave() error { return l.file.Close() }
 
-// inTime runs a blocking lock call for lockTimeout at most. A call that comes
-// through later is undone.
+// inTime runs a blocking lock call for lockTimeout at most. One that comes to
+// nothing is undone, once: when it has failed or, given up, when it ends after all.
 func inTime(call func() error, undo func()) error {
 	done := make(chan error)
 	given := make(chan struct{})
@@ -85,15 +85,16 @@ func inTime(call func() error, undo func()) error {
 		select {
 		case done <- err:
 		case <-given:
-			if err == nil {
-				undo()
-			}
+			undo()
 		}
 	}()
 	timer := time.NewTimer(lockTimeout)
 	defer timer.Stop()
 	select {
 	case err := <-done:
+		if err != nil {
+			undo()
+		}
 		return err
 	case <-timer.C:
 		close(given)

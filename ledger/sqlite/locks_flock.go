@@ -97,7 +97,6 @@ func (s *flocks) queue() (*turn, error) {
 	}
 	t := &turn{f}
 	if err := inTime(func() error { return flock(f, unix.LOCK_EX) }, t.end); err != nil {
-		t.end()
 		return nil, err
 	}
 	return t, nil

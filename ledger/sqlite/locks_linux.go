@@ -115,7 +115,10 @@ func (s *ofdLocks) queue() (*turn, error) {
 	} else if err != nil {
 		t.end()
 	}
-	return t, err
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
 func ofd(f *os.File, cmd int, typ int16, at int64) error {

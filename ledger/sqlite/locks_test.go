@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -143,6 +145,35 @@ func TestQueueLetsOneWriterAtATime(t *testing.T) {
 			wg.Wait()
 			if entered.Load() != 200 {
 				t.Errorf("%d writers of 200 came in", entered.Load())
+			}
+		})
+	}
+}
+
+// TestWaitThatComesToNothingIsUndoneOnce: also one that was given up, whatever
+// comes of it later.
+func TestWaitThatComesToNothingIsUndoneOnce(t *testing.T) {
+	fault := errors.New("fault")
+	for _, test := range []struct {
+		takes     time.Duration
+		ends      error
+		want      error
+		wantUndos int
+	}{
+		{0, nil, nil, 0},
+		{0, fault, fault, 1},
+		{lockTimeout / 2, nil, nil, 0},
+		{lockTimeout / 2, fault, fault, 1},
+		{2 * lockTimeout, nil, errLocked, 1},
+		{2 * lockTimeout, fault, errLocked, 1},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			undos := 0
+			err := inTime(func() error { time.Sleep(test.takes); return test.ends }, func() { undos++ })
+			time.Sleep(2 * lockTimeout)
+			synctest.Wait()
+			if err != test.want || undos != test.wantUndos {
+				t.Errorf("%+v: got error %v, %d undone", test, err, undos)
 			}
 		})
 	}

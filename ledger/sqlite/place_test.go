@@ -133,6 +133,48 @@ func TestUnsafePlacesAreRefusedAndLeftAlone(t *testing.T) {
 	}
 }
 
+// A ledger that appears after a handle was opened is looked at as one that was
+// there: it may be somebody else's.
+func TestPlacesThatBecomeUnsafeAreRefused(t *testing.T) {
+	ctx := t.Context()
+	for name, spoil := range map[string]func(dir string) error{
+		"open to all":            func(dir string) error { return os.Chmod(dir+"/p/l", 0o755) },
+		"parent writable by all": func(dir string) error { return os.Chmod(dir+"/p", 0o777) },
+		"no ledger yet, parent writable by all": func(dir string) error {
+			return errors.Join(os.RemoveAll(dir+"/p/l"), os.Chmod(dir+"/p", 0o777))
+		},
+		"another user's": func(dir string) error {
+			if os.Geteuid() != 0 {
+				return os.Chmod(dir+"/p/l", 0o755) // only root can give files away
+			}
+			return os.Chown(dir+"/p/l", 65534, 65534)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			l := opened(t, dir+"/p/l")
+			if rec, err := l.Get(ctx, theKey); err != nil || rec.Phase() != ledger.PhaseNone {
+				t.Fatalf("got %s, error %v", rec.Phase(), err)
+			}
+			mkdir(t, dir+"/p", 0o700)
+			must(t, os.Rename(made(t), dir+"/p/l"))
+			must(t, spoil(dir))
+			before := look(t, dir)
+			_, got := l.Get(ctx, theKey)
+			_, listed := l.List(ctx, ledger.Filter{})
+			_, claimed := l.Claim(ctx, theKey)
+			for _, err := range []error{got, listed, claimed} {
+				if !errors.Is(err, ledger.ErrUnsafe) {
+					t.Errorf("got error %v", err)
+				}
+			}
+			if after := look(t, dir); after != before {
+				t.Errorf("before:\n%safter:\n%s", before, after)
+			}
+		})
+	}
+}
+
 func TestLinksNameTheSameLedger(t *testing.T) {
 	place := made(t)
 	link := filepath.Join(t.TempDir(), "link")

@@ -16,7 +16,7 @@ func (l *Ledger) database(ctx context.Context) (*database, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.db == nil { // another process may have made it since
-		if err := l.open(false); err != nil && !errors.Is(err, ledger.ErrMissing) {
+		if err := l.openLater(); err != nil && !errors.Is(err, ledger.ErrMissing) {
 			return nil, err
 		}
 	}

@@ -134,6 +134,19 @@ func (l *Ledger) open(locked bool) error {
 	return err
 }
 
+// openLater is open for a handle that has found no ledger so far: who has made one
+// since may be somebody else.
+func (l *Ledger) openLater() error {
+	_, exists, err := safePlace(l.dir)
+	if err != nil {
+		return err
+	}
+	if !exists {
+		return ledger.ErrMissing
+	}
+	return l.open(false)
+}
+
 // checkFiles makes sure that the ledger's names still lead to the database that
 // is open: not to a backup that somebody has put in its place meanwhile.
 func (l *Ledger) checkFiles() error {
@@ -258,6 +271,9 @@ func (l *Ledger) writer(ctx context.Context) (*database, error) {
 // so that a crash on the way leaves something that is made again, while a
 // ledger.db that is emptied or removed later is damage.
 func (l *Ledger) make() error {
+	if _, _, err := safePlace(l.dir); err != nil {
+		return err
+	}
 	if err := checkFS(nearest(l.dir)); err != nil {
 		return err
 	}
@@ -265,7 +281,7 @@ func (l *Ledger) make() error {
 		return err
 	}
 	failpoint.Here("make.dir")
-	if err := checkOwn(l.dir); err != nil {
+	if _, _, err := safePlace(l.dir); err != nil { // somebody may have been faster
 		return err
 	}
 	unlock, err := l.lockInit(os.O_CREATE)
@@ -293,7 +309,6 @@ func (l *Ledger) lockInit(flag int) (unlock func(), err error) {
 	}
 	unlock = func() { f.Close() }
 	if err := inTime(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX) }, unlock); err != nil {
-		unlock()
 		return nil, err
 	}
 	return unlock, nil

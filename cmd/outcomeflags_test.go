@@ -1,0 +1,33 @@
+package cmd
+
+import (
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+// The longest delay wins when it is given; its default gives way to a longer
+// first delay.
+func TestRetryMaxDelay(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		want time.Duration
+	}{
+		{nil, time.Minute},
+		{[]string{"--retry-delay", "5m"}, 5 * time.Minute},
+		{[]string{"--retry-delay", "5m", "--retry-max-delay", "1m"}, time.Minute},
+		{[]string{"--retry-max-delay", "100ms", "--retry-delay", "3s"}, 100 * time.Millisecond},
+		{[]string{"--retry-max-delay", "0"}, 0},
+	} {
+		o := newOutcomeFlags()
+		f := pflag.NewFlagSet("", pflag.ContinueOnError)
+		o.flags(f)
+		if err := f.Parse(test.args); err != nil {
+			t.Fatal(err)
+		}
+		if got := o.retrying().MaxDelay; got != test.want {
+			t.Errorf("%q: got %v, want %v", test.args, got, test.want)
+		}
+	}
+}

@@ -1,0 +1,34 @@
+package sqlite
+
+import (
+	"os/signal"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"idem/ledger"
+)
+
+// A log that cannot be emptied, as on a full disk, must not leave the handle
+// without patience for other processes. Not parallel: the limit is the process's.
+func TestForgetStaysPatient(t *testing.T) {
+	place := made(t)
+	l := opened(t, place)
+	runs(t, l, ledger.ID{Namespace: "default", Key: "more"}, "r4", []byte("out"), success) // something for the log
+	signal.Ignore(syscall.SIGXFSZ)
+	var lim unix.Rlimit
+	must(t, unix.Getrlimit(unix.RLIMIT_FSIZE, &lim))
+	must(t, unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: 1, Max: lim.Max}))
+	_, err := l.db.Exec("pragma wal_checkpoint(truncate)")
+	l.emptyWAL(t.Context())
+	must(t, unix.Setrlimit(unix.RLIMIT_FSIZE, &lim))
+	if err == nil {
+		t.Fatal("the log was emptied")
+	}
+	var ms int64
+	must(t, l.db.QueryRow("pragma busy_timeout").Scan(&ms))
+	if ms != lockTimeout.Milliseconds() {
+		t.Errorf("it waits %d ms for a lock", ms)
+	}
+}
