@@ -133,6 +133,7 @@ func (c *Call) start(ctx context.Context, claim ledger.Claim, e ledger.Execution
 		Stdin: c.Stdin, OwnGroup: c.Timeout > 0, TTY: c.TTY,
 		Record:    record,
 		Backlog:   c.Backlog,
+		Timeout:   c.Timeout,
 		KillAfter: c.KillAfter,
 	}
 	if !c.QuietOK {
@@ -143,7 +144,5 @@ func (c *Call) start(ctx context.Context, claim ledger.Claim, e ledger.Execution
 	}
 	ctx, cancel := endedBy(ctx, claim.Lost())
 	defer cancel()
-	ctx, done := within(ctx, c.Timeout)
-	defer done()
 	return cmd.Run(ctx, signals)
 }
