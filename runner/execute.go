@@ -66,10 +66,6 @@ func (c *Call) execute(ctx context.Context, l ledger.Ledger, claim ledger.Claim,
 // attempt runs the command once. There is no End when it was not started.
 func (c *Call) attempt(ctx context.Context, claim ledger.Claim, rec ledger.Record, d Decision, path string, signals *proc.Signals) (Result, *proc.End, error) {
 	before := Result{Record: rec}
-	files, err := c.measure()
-	if err != nil {
-		return before, nil, err
-	}
 	e, err := claim.Begin(ctx, ledger.Start{
 		RunID: c.RunID(), Fingerprint: c.Fingerprint, Inputs: c.Inputs, Owner: c.Owner(), MaxOutput: c.MaxOutput, NoOutput: c.NoOutput,
 	})
@@ -82,7 +78,11 @@ func (c *Call) attempt(ctx context.Context, claim ledger.Claim, rec ledger.Recor
 	res := Result{Decision: d, Record: rec}
 	res.Record.Fence, res.Record.Attempts, res.Record.Current = e.Fence(), e.Attempt().Number, e.Attempt()
 	res.HookFaults = c.starting(ctx, claim, res, signals)
-	end, err := c.start(ctx, claim, e, res.Record, path, signals)
+	var end *proc.End
+	files, err := c.measure() // what the hooks have appended is not the command's
+	if err == nil {
+		end, err = c.start(ctx, claim, e, res.Record, path, signals)
+	}
 	if end == nil {
 		before.HookFaults = res.HookFaults
 		if undo := e.Abandon(ctx); undo != nil {
