@@ -66,6 +66,10 @@ type Command struct {
 	// each. Without it, or when it fails, the command waits for the reader.
 	Backlog func() (Backlog, error)
 
+	// Earlier is a run with the same Stdout, Stderr and Backlog whose live copy may
+	// lag. That of this run comes behind it, and is flushed with it.
+	Earlier *End
+
 	// OwnGroup puts the command into a process group of its own, so that ending
 	// it ends its children too, and passes signals on to all of the group. It
 	// has no effect while we are in the terminal's foreground, where the command
@@ -112,7 +116,7 @@ type End struct {
 	Stopped bool
 
 	signals *Signals
-	tees    []*tee
+	tees    [2]*tee
 }
 
 // LostError says that the command ran but nobody knows how it ended.
@@ -125,7 +129,8 @@ func (e *LostError) Error() string {
 func (e *LostError) Unwrap() error { return e.Err }
 
 // Run starts the command and returns when it has ended and everything that it
-// wrote has been passed to Record. The live copy may lag: Flush waits for it.
+// wrote has been passed to Record. The live copy may lag: Flush waits for it, and
+// is to be called unless another Run goes on with it.
 //
 // While the command runs, s passes signals on to it; s may be nil, and may
 // serve several Runs at once. When ctx is done or Timeout over, the command gets
@@ -180,12 +185,7 @@ func (c *Command) Run(ctx context.Context, s *Signals) (*End, error) {
 	k.tty.reap(k.proc)
 	<-k.ended // it is, but only this makes its fields visible here
 
-	e := &End{Status: k.status, Stopped: k.wasStopped(), signals: s}
-	for _, t := range []*tee{p.out.tee, p.err.tee} {
-		if t.close() {
-			e.tees = append(e.tees, t)
-		}
-	}
+	e := &End{Status: k.status, Stopped: k.wasStopped(), signals: s, tees: [2]*tee{p.out.tee, p.err.tee}}
 	if k.err != nil {
 		return e, &LostError{k.err}
 	}
@@ -198,15 +198,26 @@ func (c *Command) Run(ctx context.Context, s *Signals) (*End, error) {
 func (e *End) Flush() []error {
 	var errs []error
 	for _, t := range e.tees {
+		if !t.close() {
+			continue
+		}
 		select {
 		case <-t.done:
-			if t.err != nil {
-				errs = append(errs, t.err)
-			}
 		case <-e.signals.Done():
+		}
+		if err := t.fault(); err != nil {
+			errs = append(errs, err)
 		}
 	}
 	return errs
+}
+
+// Settle waits a moment for readers that keep up, before somebody else writes to
+// where they read.
+func (e *End) Settle() {
+	for _, t := range e.tees {
+		t.settle(settling)
+	}
 }
 
 func (c *Command) name() string {

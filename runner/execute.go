@@ -18,8 +18,12 @@ func (c *Call) execute(ctx context.Context, l ledger.Ledger, claim ledger.Claim,
 	defer func() { go signals.Stop() }() // nobody waits for it: it takes 0.3 ms
 	delay := c.Retries.delays()
 	var last Result
+	var end *proc.End // of the latest command; its live output comes behind that of the others
 	for retries := 0; ; retries++ {
-		res, end, err := c.attempt(ctx, claim, rec, d, path, signals)
+		res, ended, err := c.attempt(ctx, claim, rec, d, path, signals, end)
+		if ended != nil {
+			end = ended
+		}
 		res.HookFaults = append(last.HookFaults, res.HookFaults...)
 		if err != nil && retries == 0 {
 			return res, err
@@ -31,25 +35,17 @@ func (c *Call) execute(ctx context.Context, l ledger.Ledger, claim ledger.Claim,
 				res.NotRetried = err
 			}
 		}
-		again := err == nil && c.again(res, retries, signals)
-		if !again {
-			// Whoever waits for the key need not wait for the reader of our output.
-			_ = claim.Release()
-		}
-		if end != nil {
-			res.Streams = end.Flush()
-		}
-		if again {
+		if err == nil && c.again(res, retries, signals) {
 			select {
 			case <-time.After(delay()):
+				rec, last = res.Record, res
+				continue
 			case <-signals.Done():
-				again = false
 			}
 		}
-		if again {
-			rec, last = res.Record, res
-			continue
-		}
+		// Whoever waits for the key need not wait for the reader of our output.
+		_ = claim.Release()
+		res.Streams = end.Flush()
 		if cur := res.Record.Current; cur.Reason == ledger.ReasonTimeout || cur.Reason == ledger.ReasonSignal {
 			res.Holders = holders(l, c.ID)
 		}
@@ -63,8 +59,9 @@ func (c *Call) execute(ctx context.Context, l ledger.Ledger, claim ledger.Claim,
 	}
 }
 
-// attempt runs the command once. There is no End when it was not started.
-func (c *Call) attempt(ctx context.Context, claim ledger.Claim, rec ledger.Record, d Decision, path string, signals *proc.Signals) (Result, *proc.End, error) {
+// attempt runs the command once, after an earlier one if there is its End. There
+// is no End when it was not started.
+func (c *Call) attempt(ctx context.Context, claim ledger.Claim, rec ledger.Record, d Decision, path string, signals *proc.Signals, earlier *proc.End) (Result, *proc.End, error) {
 	before := Result{Record: rec}
 	e, err := claim.Begin(ctx, ledger.Start{
 		RunID: c.RunID(), Fingerprint: c.Fingerprint, Inputs: c.Inputs, Owner: c.Owner(), MaxOutput: c.MaxOutput, NoOutput: c.NoOutput,
@@ -77,11 +74,14 @@ func (c *Call) attempt(ctx context.Context, claim ledger.Claim, rec ledger.Recor
 	}
 	res := Result{Decision: d, Record: rec}
 	res.Record.Fence, res.Record.Attempts, res.Record.Current = e.Fence(), e.Attempt().Number, e.Attempt()
+	if earlier != nil && c.Hooks.has(OnStart) {
+		earlier.Settle()
+	}
 	res.HookFaults = c.starting(ctx, claim, res, signals)
 	var end *proc.End
 	files, err := c.measure() // what the hooks have appended is not the command's
 	if err == nil {
-		end, err = c.start(ctx, claim, e, res.Record, path, signals)
+		end, err = c.start(ctx, claim, e, res.Record, path, signals, earlier)
 	}
 	if end == nil {
 		before.HookFaults = res.HookFaults
@@ -124,7 +124,7 @@ func (c *Call) outcome(end *proc.End) ledger.Outcome {
 	return o
 }
 
-func (c *Call) start(ctx context.Context, claim ledger.Claim, e ledger.Execution, rec ledger.Record, path string, signals *proc.Signals) (*proc.End, error) {
+func (c *Call) start(ctx context.Context, claim ledger.Claim, e ledger.Execution, rec ledger.Record, path string, signals *proc.Signals, earlier *proc.End) (*proc.End, error) {
 	record, recorded := c.recorder(e)
 	defer recorded()
 	cmd := proc.Command{
@@ -133,6 +133,7 @@ func (c *Call) start(ctx context.Context, claim ledger.Claim, e ledger.Execution
 		Stdin: c.Stdin, OwnGroup: c.Timeout > 0, TTY: c.TTY,
 		Record:    record,
 		Backlog:   c.Backlog,
+		Earlier:   earlier,
 		Timeout:   c.Timeout,
 		KillAfter: c.KillAfter,
 	}
