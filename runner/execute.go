@@ -50,10 +50,8 @@ func (c *Call) execute(ctx context.Context, l ledger.Ledger, claim ledger.Claim,
 			res.Holders = holders(l, c.ID)
 		}
 		res.Fatal, _ = signals.Fatal()
-		if c.QuietOK && res.Unrecorded == nil && res.Record.Current.State == ledger.Failed {
-			if err := c.replay(ctx, l, res.Record, &res); err != nil {
-				res.Streams = append(res.Streams, err)
-			}
+		if c.QuietOK && (res.Unrecorded != nil || res.Record.Current.State == ledger.Failed) {
+			c.sayHeld(ctx, l, &res)
 		}
 		return res, nil
 	}
@@ -72,7 +70,7 @@ func (c *Call) attempt(ctx context.Context, claim ledger.Claim, rec ledger.Recor
 		}
 		return before, nil, err
 	}
-	res := Result{Decision: d, Record: rec}
+	res := Result{Decision: d, Record: rec, held: &held{}}
 	res.Record.Fence, res.Record.Attempts, res.Record.Current = e.Fence(), e.Attempt().Number, e.Attempt()
 	if earlier != nil && c.Hooks.has(OnStart) {
 		earlier.Settle()
@@ -81,7 +79,7 @@ func (c *Call) attempt(ctx context.Context, claim ledger.Claim, rec ledger.Recor
 	var end *proc.End
 	files, err := c.measure() // what the hooks have appended is not the command's
 	if err == nil {
-		end, err = c.start(ctx, claim, e, res.Record, path, signals, earlier)
+		end, err = c.start(ctx, claim, e, res, path, signals, earlier)
 	}
 	if end == nil {
 		before.HookFaults = res.HookFaults
@@ -124,12 +122,12 @@ func (c *Call) outcome(end *proc.End) ledger.Outcome {
 	return o
 }
 
-func (c *Call) start(ctx context.Context, claim ledger.Claim, e ledger.Execution, rec ledger.Record, path string, signals *proc.Signals, earlier *proc.End) (*proc.End, error) {
-	record, recorded := c.recorder(e)
+func (c *Call) start(ctx context.Context, claim ledger.Claim, e ledger.Execution, res Result, path string, signals *proc.Signals, earlier *proc.End) (*proc.End, error) {
+	record, recorded := c.recorder(e, res.held)
 	defer recorded()
 	cmd := proc.Command{
 		Path: path, Args: c.Argv,
-		Env:   c.Environ(AttemptOf(rec)),
+		Env:   c.Environ(AttemptOf(res.Record)),
 		Stdin: c.Stdin, OwnGroup: c.Timeout > 0, TTY: c.TTY,
 		Record:    record,
 		Backlog:   c.Backlog,
