@@ -91,6 +91,32 @@ func TestE2ES12PausedReader(t *testing.T) {
 	b.wantLines("side", 1)
 }
 
+// A reader that sleeps holds up neither the retries nor who wants the key after
+// them, and gets the output of all attempts in their order.
+func TestE2EPausedReaderAndRetries(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	b.want(b.run("run", "--key", "other", "--", "true"), 0)
+	c, r := pausedCall(b, "run", "--key", "k", "--retries", "2", "--retry-delay", "1ms", "--hook", "start=echo x >>started",
+		"--", "bash", "-c", "echo $IDEM_ATTEMPT; seq 1 200000; echo x >>side; exit 3")
+	b.await("side", 3)
+	b.until("the key is done", func() bool { return b.listed("k") == "failed" })
+	b.want(b.run("run", "--key", "k", "--on-mismatch", "rerun", "--", "true"), 0)
+	if !c.running() {
+		t.Error("idem did not wait for its reader")
+	}
+	got, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.want(c.wait(), 3)
+	b.wantLines("started", 3)
+	seq := b.sh("seq 1 200000").out
+	if want := "1\n" + seq + "2\n" + seq + "3\n" + seq; string(got) != want {
+		t.Errorf("read %d bytes, want %d", len(got), len(want))
+	}
+}
+
 // S12: who does not want to wait for the reader can end idem with a signal, and
 // the record stays.
 func TestE2ES12PausedReaderAndSignal(t *testing.T) {

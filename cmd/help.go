@@ -111,7 +111,7 @@ mismatch (65) and interrupted (79). It is failure also when the command cannot b
 outcome cannot be recorded; other refusals have none.
 The hooks of an event run in order, each for 30 seconds at most, with the object of --meta-file on
 stdin. What they print goes to stderr, also with --quiet-ok. A signal for idem meanwhile ends the
-hook, and idem.`,
+hook, and idem; during start, nothing is run and no other event follows.`,
 		example: `idem run --key backup --per day --hook 'failure=mail -s "$IDEM_KEY" me' -- ./backup.sh`,
 	},
 	{

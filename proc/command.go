@@ -24,7 +24,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sync/atomic"
+	"sync"
 	"syscall"
 	"time"
 
@@ -66,6 +66,10 @@ type Command struct {
 	// each. Without it, or when it fails, the command waits for the reader.
 	Backlog func() (Backlog, error)
 
+	// Earlier is a run with the same Stdout, Stderr and Backlog whose live copy may
+	// lag. That of this run comes behind it, and is flushed with it.
+	Earlier *End
+
 	// OwnGroup puts the command into a process group of its own, so that ending
 	// it ends its children too, and passes signals on to all of the group. It
 	// has no effect while we are in the terminal's foreground, where the command
@@ -81,8 +85,11 @@ type Command struct {
 	// and OwnGroup has no meaning. See Helper.
 	TTY bool
 
-	// KillAfter is how long after the TERM that the end of the context sends
-	// the command is killed. Zero: never.
+	// Timeout is how long after its start the command gets TERM, as at the end of
+	// the context. Zero: never.
+	Timeout time.Duration
+
+	// KillAfter is how long after that TERM the command is killed. Zero: never.
 	KillAfter time.Duration
 }
 
@@ -107,12 +114,12 @@ type Status struct {
 // End is a command that has ended.
 type End struct {
 	Status
-	// Stopped tells that the command was told to end because the context was
-	// done. It may have ended by itself in the same moment.
+	// Stopped tells that the command was told to end, because its time was over or
+	// the context done, and had not ended by then.
 	Stopped bool
 
 	signals *Signals
-	tees    []*tee
+	tees    [2]*tee
 }
 
 // LostError says that the command ran but nobody knows how it ended.
@@ -125,11 +132,12 @@ func (e *LostError) Error() string {
 func (e *LostError) Unwrap() error { return e.Err }
 
 // Run starts the command and returns when it has ended and everything that it
-// wrote has been passed to Record. The live copy may lag: Flush waits for it.
+// wrote has been passed to Record. The live copy may lag: Flush waits for it, and
+// is to be called unless another Run goes on with it.
 //
 // While the command runs, s passes signals on to it; s may be nil, and may
-// serve several Runs at once. When ctx is done the command gets TERM, and KILL
-// after KillAfter.
+// serve several Runs at once. When ctx is done or Timeout over, the command gets
+// TERM, and KILL after KillAfter.
 //
 // Nothing ran if the error is a *StartError, a *SignalError (a fatal signal had
 // come before) or the context's own; there is no End then. A *LostError comes
@@ -172,7 +180,7 @@ func (c *Command) Run(ctx context.Context, s *Signals) (*End, error) {
 		k.wait(p.wake)
 		_ = unix.Close(p.wake) // tells the pump
 	}()
-	go k.stopAtEndOf(ctx, c.KillAfter)
+	go k.stopAtEndOf(ctx, c.Timeout, c.KillAfter)
 	k.tty.begin()
 	p.run(k.ended)
 	raw := k.tty.raw()
@@ -182,12 +190,7 @@ func (c *Command) Run(ctx context.Context, s *Signals) (*End, error) {
 	<-k.ended // it is, but only this makes its fields visible here
 
 	k.status.Typed = raw && (k.status.Signal == unix.SIGINT || k.status.Signal == unix.SIGQUIT)
-	e := &End{Status: k.status, Stopped: k.stopped.Load(), signals: s}
-	for _, t := range []*tee{p.out.tee, p.err.tee} {
-		if t.close() {
-			e.tees = append(e.tees, t)
-		}
-	}
+	e := &End{Status: k.status, Stopped: k.wasStopped(), signals: s, tees: [2]*tee{p.out.tee, p.err.tee}}
 	if k.err != nil {
 		return e, &LostError{k.err}
 	}
@@ -200,15 +203,26 @@ func (c *Command) Run(ctx context.Context, s *Signals) (*End, error) {
 func (e *End) Flush() []error {
 	var errs []error
 	for _, t := range e.tees {
+		if !t.close() {
+			continue
+		}
 		select {
 		case <-t.done:
-			if t.err != nil {
-				errs = append(errs, t.err)
-			}
 		case <-e.signals.Done():
+		}
+		if err := t.fault(); err != nil {
+			errs = append(errs, err)
 		}
 	}
 	return errs
+}
+
+// Settle waits a moment for readers that keep up, before somebody else writes to
+// where they read.
+func (e *End) Settle() {
+	for _, t := range e.tees {
+		t.settle(settling)
+	}
 }
 
 func (c *Command) name() string {
@@ -220,12 +234,14 @@ func (c *Command) name() string {
 
 // child is the process of one Run.
 type child struct {
-	proc    *process
-	group   bool             // it was put into a group of its own
-	tty     *tty             // nil without Command.TTY; then proc is its leader
-	early   []syscall.Signal // came while the child was being started; guarded by Signals.mu
-	ended   chan struct{}    // closed when the child has been reaped
-	stopped atomic.Bool
+	proc  *process
+	group bool             // it was put into a group of its own
+	tty   *tty             // nil without Command.TTY; then proc is its leader
+	early []syscall.Signal // came while the child was being started; guarded by Signals.mu
+	ended chan struct{}    // closed when the child has been reaped
+
+	mu      sync.Mutex
+	stopped bool // by stopAtEndOf, to which it was there
 
 	// Valid when ended is closed.
 	status Status
@@ -251,14 +267,24 @@ func statusOf(ws syscall.WaitStatus) Status {
 	return Status{ExitCode: ws.ExitStatus()}
 }
 
-func (k *child) stopAtEndOf(ctx context.Context, killAfter time.Duration) {
+// stopAtEndOf tells the child to end when the context is done, or when limit is
+// over, if that is not 0.
+func (k *child) stopAtEndOf(ctx context.Context, limit, killAfter time.Duration) {
+	var over <-chan time.Time
+	if limit > 0 {
+		t := time.NewTimer(limit)
+		defer t.Stop()
+		over = t.C
+	}
 	select {
 	case <-k.ended:
 		return
 	case <-ctx.Done():
+	case <-over:
 	}
-	k.stopped.Store(true)
-	k.kill(syscall.SIGTERM)
+	k.mu.Lock() // before it can end of it
+	k.stopped = k.kill(syscall.SIGTERM)
+	k.mu.Unlock()
 	k.kill(syscall.SIGCONT) // a stopped child would not see the TERM
 	if killAfter <= 0 {
 		return
@@ -272,25 +298,35 @@ func (k *child) stopAtEndOf(ctx context.Context, killAfter time.Duration) {
 	}
 }
 
+// wasStopped tells, of a child that has ended, whether stopAtEndOf made it.
+func (k *child) wasStopped() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.stopped && (k.tty == nil || k.tty.told)
+}
+
 // signal signals the child alone, if it is in our process group.
 func (k *child) signal(sig syscall.Signal) {
 	if k.tty != nil {
 		k.tty.signal(sig)
 		return
 	}
-	_ = k.proc.signal(sig) // never a reused pid
+	k.proc.signal(sig, false)
 }
 
 // kill signals the child, and with it its process group if it leads one. The
-// group it was born into is the caller's and none of our business.
-func (k *child) kill(sig syscall.Signal) {
+// group it was born into is the caller's and none of our business. It returns
+// false when the child had ended, as far as can be told without asking a leader.
+func (k *child) kill(sig syscall.Signal) bool {
 	if k.tty != nil {
 		k.tty.signal(sig)
-		return
+		return true
 	}
-	pid := k.proc.pid
-	if g, err := unix.Getpgid(pid); err == nil && g == pid && unix.Kill(-pid, sig) == nil {
-		return
-	}
-	_ = k.proc.signal(sig)
+	return k.proc.signal(sig, true)
+}
+
+// killOwnGroup signals the process group that pid leads, if it leads one.
+func killOwnGroup(pid int, sig syscall.Signal) bool {
+	g, err := unix.Getpgid(pid)
+	return err == nil && g == pid && unix.Kill(-pid, sig) == nil
 }

@@ -32,6 +32,7 @@ const (
 	msgStarted = 'p'
 	msgFailed  = 'e' // to start; the number is the errno
 	msgStopped = 's'
+	msgTold    = 't' // it gets a TERM, for it has not ended yet
 	msgEnded   = 'x' // the number is the wait status
 )
 
@@ -176,6 +177,12 @@ func lead(parent *os.File, path string, argv []string) int {
 			case !more:
 				return 0
 			case alive: // else the number may be another's
+				if alive = !report(parent, pid); !alive {
+					break
+				}
+				if sig == unix.SIGTERM {
+					send(parent, msgTold, 0)
+				}
 				killGroup(pid, sig)
 			}
 		}

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func burst(t *testing.T, n int) (*Command, *recorder) {
@@ -161,6 +163,70 @@ func TestWithoutBacklogTheReaderSetsThePace(t *testing.T) {
 			c.Stdout.Close()
 			same(t, "stdout", <-read, pattern(Stdout, n))
 		})
+	}
+}
+
+// A reader that sleeps over several runs holds up none of them and gets all of
+// their output in order.
+func TestLiveCopyGoesOnOverSeveralRuns(t *testing.T) {
+	t.Parallel()
+	const n, runs = 3 << 20, 3
+	c, _ := burst(t, n)
+	makeLog, made := c.Backlog, 0
+	c.Backlog = func() (Backlog, error) {
+		made++
+		return makeLog()
+	}
+	var r *os.File
+	r, c.Stdout = newPipe(t)
+	var want []byte
+	for range runs {
+		c.Earlier = run(t, c)
+		want = append(want, pattern(Stdout, n)...)
+	}
+	read := make(chan []byte)
+	go func() { read <- readAll(t, r) }()
+	if errs := c.Earlier.Flush(); errs != nil || made != 1 {
+		t.Errorf("%v, %d backlogs", errs, made)
+	}
+	c.Stdout.Close()
+	same(t, "stdout", <-read, want)
+}
+
+// Without a backlog, what one command has left in memory stands before what the
+// next one writes.
+func TestLiveCopyGoesOnWithoutABacklog(t *testing.T) {
+	t.Parallel()
+	const n = 1900 << 10
+	c, _ := command(t, append(self(t, "burst"), strconv.Itoa(n))...)
+	c.Backlog = nil
+	var r *os.File
+	r, c.Stdout = newPipe(t)
+	c.Earlier = run(t, c)
+	read := make(chan []byte)
+	go func() {
+		time.Sleep(100 * time.Millisecond) // the second one writes already
+		read <- readAll(t, r)
+	}()
+	if errs := run(t, c).Flush(); errs != nil {
+		t.Error(errs)
+	}
+	c.Stdout.Close()
+	same(t, "stdout", <-read, append(pattern(Stdout, n), pattern(Stdout, n)...))
+}
+
+// What kept the copy of an earlier run from being complete is told at the end.
+func TestErrorOfAnEarlierCopyIsKept(t *testing.T) {
+	t.Parallel()
+	c, _ := burst(t, 1<<20)
+	var err error
+	if c.Stdout, err = os.OpenFile("/dev/full", os.O_WRONLY, 0); err != nil {
+		t.Skip(err)
+	}
+	c.Earlier = run(t, c)
+	c.Path, c.Args = shell, []string{"sh", "-c", ":"}
+	if errs := run(t, c).Flush(); len(errs) != 1 || !errors.Is(errs[0], unix.ENOSPC) {
+		t.Errorf("%v", errs)
 	}
 }
 

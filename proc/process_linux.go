@@ -42,12 +42,21 @@ func (p *process) wait() (syscall.WaitStatus, error) {
 	}
 }
 
-// signal sends sig unless the child has been reaped.
-func (p *process) signal(sig syscall.Signal) error {
+// signal sends sig to the child or, with group, to the process group that it
+// leads if it does. A child that has ended gets none, and the answer is false:
+// it would take a signal as long as it is not reaped.
+func (p *process) signal(sig syscall.Signal, group bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.reaped {
-		return unix.ESRCH
+		return false
 	}
-	return unix.Kill(p.pid, sig)
+	var end unix.Siginfo // stays zero when there is none yet
+	if unix.Waitid(unix.P_PID, p.pid, &end, unix.WEXITED|unix.WNOWAIT|unix.WNOHANG, nil) == nil && end.Signo != 0 {
+		return false
+	}
+	if group && killOwnGroup(p.pid, sig) {
+		return true
+	}
+	return unix.Kill(p.pid, sig) == nil
 }

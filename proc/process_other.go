@@ -31,5 +31,15 @@ func (p *process) wait() (syscall.WaitStatus, error) {
 	return state.Sys().(syscall.WaitStatus), nil
 }
 
-// signal sends sig unless the child has been reaped.
-func (p *process) signal(sig syscall.Signal) error { return p.os.Signal(sig) }
+// signal sends sig to the child or, with group, to the process group that it
+// leads if it does. A child that has been reaped gets none, and the answer is
+// false.
+func (p *process) signal(sig syscall.Signal, group bool) bool {
+	if p.os.Signal(syscall.Signal(0)) != nil {
+		return false
+	}
+	if group && killOwnGroup(p.pid, sig) {
+		return true
+	}
+	return p.os.Signal(sig) == nil
+}

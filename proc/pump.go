@@ -61,8 +61,12 @@ func newPump(c *Command, t *tty) (*pump, error) {
 		fds[i], fds[i+1] = r, w
 	}
 	p.wakeRead, p.wake = fds[0], fds[1]
-	p.out = &source{stream: Stdout, fd: fds[2], writeEnd: fds[3], size: smallRead, tee: newTee(c.Stdout, c.Backlog)}
-	p.err = &source{stream: Stderr, fd: fds[4], writeEnd: fds[5], size: smallRead, tee: newTee(c.Stderr, c.Backlog)}
+	tees := [2]*tee{newTee(c.Stdout, c.Backlog), newTee(c.Stderr, c.Backlog)}
+	if c.Earlier != nil {
+		tees = c.Earlier.tees
+	}
+	p.out = &source{stream: Stdout, fd: fds[2], writeEnd: fds[3], size: smallRead, tee: tees[0]}
+	p.err = &source{stream: Stderr, fd: fds[4], writeEnd: fds[5], size: smallRead, tee: tees[1]}
 	if t != nil {
 		p.out.fd, p.out.terminal = t.master, true
 	}

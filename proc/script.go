@@ -56,9 +56,9 @@ func (s *Script) Run(ctx context.Context) (*End, error) {
 		_, _ = w.Write(s.Stdin) // EPIPE: it has read what it wanted
 		_ = w.Close()
 	}()
-	go k.stopAtEndOf(ctx, s.KillAfter)
+	go k.stopAtEndOf(ctx, 0, s.KillAfter)
 	k.wait(-1)
-	e := &End{Status: k.status, Stopped: k.stopped.Load()}
+	e := &End{Status: k.status, Stopped: k.wasStopped()}
 	if k.err != nil {
 		return e, &LostError{k.err}
 	}

@@ -23,8 +23,10 @@ const (
 //
 //	ring     memory, at most 1 MiB
 //	backlog  a file, used while the reader does not keep up
-//	tail     memory, at most what two pipes hold: the last output of a command
+//	tail     memory, at most what its pipes hold: the last output of a command
 //	         that has ended, when there is no backlog and the ring is full
+//
+// It may serve several runs, one after the other.
 //
 // A nil tee copies nothing.
 type tee struct {
@@ -123,7 +125,9 @@ func (t *tee) grow() {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.ring.grow(bigRing)
+	if len(t.ring.buf) < bigRing {
+		t.ring.grow(bigRing)
+	}
 }
 
 // fallBehind leaves the reader behind. Making the file may take time, so it is
@@ -192,7 +196,7 @@ func (t *tee) spill(p []byte, ended <-chan struct{}) {
 		case over: // at most what the pipe held
 			t.tail = append(t.tail, p...)
 			p = nil
-		case !t.behind:
+		case !t.behind && len(t.tail) == 0: // the tail is an earlier run's
 			n := copy(t.ring.free(), p)
 			t.ring.add(n)
 			p = p[n:]
@@ -206,6 +210,13 @@ func (t *tee) spill(p []byte, ended <-chan struct{}) {
 			}
 		}
 	}
+}
+
+// fault returns why the copy is not complete.
+func (t *tee) fault() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.err
 }
 
 // close says that no more will come. It returns false if there never was

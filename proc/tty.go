@@ -27,6 +27,7 @@ type tty struct {
 	conn  *os.File // to the leader
 	begun atomic.Bool
 	once  sync.Once
+	told  bool // the command got a TERM; valid when it has ended
 }
 
 // openTTY makes a pseudo-terminal as script(1) does: with the modes and the size
@@ -115,6 +116,8 @@ func (t *tty) wait(wake int) (Status, error) {
 			return Status{}, errors.New("the process that leads the command's terminal is gone")
 		case kind == msgStopped:
 			_, _ = unix.Write(wake, []byte{0})
+		case kind == msgTold:
+			t.told = true
 		case kind == msgEnded:
 			return statusOf(syscall.WaitStatus(n)), nil
 		}

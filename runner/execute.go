@@ -18,8 +18,12 @@ func (c *Call) execute(ctx context.Context, l ledger.Ledger, claim ledger.Claim,
 	defer func() { go signals.Stop() }() // nobody waits for it: it takes 0.3 ms
 	delay := c.Retries.delays()
 	var last Result
+	var end *proc.End // of the latest command; its live output comes behind that of the others
 	for retries := 0; ; retries++ {
-		res, end, err := c.attempt(ctx, claim, rec, d, path, signals)
+		res, ended, err := c.attempt(ctx, claim, rec, d, path, signals, end)
+		if ended != nil {
+			end = ended
+		}
 		res.HookFaults = append(last.HookFaults, res.HookFaults...)
 		if err != nil && retries == 0 {
 			return res, err
@@ -31,45 +35,32 @@ func (c *Call) execute(ctx context.Context, l ledger.Ledger, claim ledger.Claim,
 				res.NotRetried = err
 			}
 		}
-		again := err == nil && c.again(res, retries, signals)
-		if !again {
-			// Whoever waits for the key need not wait for the reader of our output.
-			_ = claim.Release()
-		}
-		if end != nil {
-			res.Streams = end.Flush()
-		}
-		if again {
+		if err == nil && c.again(res, retries, signals) {
 			select {
 			case <-time.After(delay()):
+				rec, last = res.Record, res
+				continue
 			case <-signals.Done():
-				again = false
 			}
 		}
-		if again {
-			rec, last = res.Record, res
-			continue
-		}
+		// Whoever waits for the key need not wait for the reader of our output.
+		_ = claim.Release()
+		res.Streams = end.Flush()
 		if cur := res.Record.Current; cur.Reason == ledger.ReasonTimeout || cur.Reason == ledger.ReasonSignal {
 			res.Holders = holders(l, c.ID)
 		}
 		res.Fatal, _ = signals.Fatal()
-		if c.QuietOK && res.Unrecorded == nil && res.Record.Current.State == ledger.Failed {
-			if err := c.replay(ctx, l, res.Record, &res); err != nil {
-				res.Streams = append(res.Streams, err)
-			}
+		if c.QuietOK && (res.Unrecorded != nil || res.Record.Current.State == ledger.Failed) {
+			c.sayHeld(ctx, l, &res)
 		}
 		return res, nil
 	}
 }
 
-// attempt runs the command once. There is no End when it was not started.
-func (c *Call) attempt(ctx context.Context, claim ledger.Claim, rec ledger.Record, d Decision, path string, signals *proc.Signals) (Result, *proc.End, error) {
+// attempt runs the command once, after an earlier one if there is its End. There
+// is no End when it was not started.
+func (c *Call) attempt(ctx context.Context, claim ledger.Claim, rec ledger.Record, d Decision, path string, signals *proc.Signals, earlier *proc.End) (Result, *proc.End, error) {
 	before := Result{Record: rec}
-	files, err := c.measure()
-	if err != nil {
-		return before, nil, err
-	}
 	e, err := claim.Begin(ctx, ledger.Start{
 		RunID: c.RunID(), Fingerprint: c.Fingerprint, Inputs: c.Inputs, Owner: c.Owner(), MaxOutput: c.MaxOutput, NoOutput: c.NoOutput,
 	})
@@ -79,10 +70,17 @@ func (c *Call) attempt(ctx context.Context, claim ledger.Claim, rec ledger.Recor
 		}
 		return before, nil, err
 	}
-	res := Result{Decision: d, Record: rec}
+	res := Result{Decision: d, Record: rec, held: &held{}}
 	res.Record.Fence, res.Record.Attempts, res.Record.Current = e.Fence(), e.Attempt().Number, e.Attempt()
+	if earlier != nil && c.Hooks.has(OnStart) {
+		earlier.Settle()
+	}
 	res.HookFaults = c.starting(ctx, claim, res, signals)
-	end, err := c.start(ctx, claim, e, res.Record, path, signals)
+	var end *proc.End
+	files, err := c.measure() // what the hooks have appended is not the command's
+	if err == nil {
+		end, err = c.start(ctx, claim, e, res, path, signals, earlier)
+	}
 	if end == nil {
 		before.HookFaults = res.HookFaults
 		if undo := e.Abandon(ctx); undo != nil {
@@ -124,15 +122,17 @@ func (c *Call) outcome(end *proc.End) ledger.Outcome {
 	return o
 }
 
-func (c *Call) start(ctx context.Context, claim ledger.Claim, e ledger.Execution, rec ledger.Record, path string, signals *proc.Signals) (*proc.End, error) {
-	record, recorded := c.recorder(e)
+func (c *Call) start(ctx context.Context, claim ledger.Claim, e ledger.Execution, res Result, path string, signals *proc.Signals, earlier *proc.End) (*proc.End, error) {
+	record, recorded := c.recorder(e, res.held)
 	defer recorded()
 	cmd := proc.Command{
 		Path: path, Args: c.Argv,
-		Env:   c.Environ(AttemptOf(rec)),
+		Env:   c.Environ(AttemptOf(res.Record)),
 		Stdin: c.Stdin, OwnGroup: c.Timeout > 0, TTY: c.TTY,
 		Record:    record,
 		Backlog:   c.Backlog,
+		Earlier:   earlier,
+		Timeout:   c.Timeout,
 		KillAfter: c.KillAfter,
 	}
 	if !c.QuietOK {
@@ -143,7 +143,5 @@ func (c *Call) start(ctx context.Context, claim ledger.Claim, e ledger.Execution
 	}
 	ctx, cancel := endedBy(ctx, claim.Lost())
 	defer cancel()
-	ctx, done := within(ctx, c.Timeout)
-	defer done()
 	return cmd.Run(ctx, signals)
 }

@@ -71,7 +71,9 @@ type HookFault struct {
 // eventOf is the event that a call ends with, empty if there is none: for what
 // is refused because of an earlier failure, or because something is wrong with
 // the call or the ledger. So a start is followed by OnSuccess, OnFailure or
-// OnTimeout.
+// OnTimeout, unless its attempt, the first one, is taken back before there is a
+// command: by a signal for idem, or because a file of the call, the claim or the
+// ledger fails it.
 func eventOf(res Result, err error) Event {
 	var start *proc.StartError
 	cur := res.Record.Current

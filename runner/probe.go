@@ -74,12 +74,10 @@ func (c *Call) ask(ctx context.Context, claim ledger.Claim, rec ledger.Record, o
 			kept.Write(p)
 		}
 	}
-	cmd.Backlog, cmd.OwnGroup, cmd.KillAfter = c.Backlog, true, c.KillAfter
+	cmd.Backlog, cmd.OwnGroup, cmd.Timeout, cmd.KillAfter = c.Backlog, true, c.ProbeTimeout, c.KillAfter
 
 	ctx, cancel := endedBy(ctx, claim.Lost())
 	defer cancel()
-	ctx, done := within(ctx, c.ProbeTimeout)
-	defer done()
 	signals := proc.Catch()
 	end, err := cmd.Run(ctx, signals)
 	if end != nil {
@@ -91,7 +89,7 @@ func (c *Call) ask(ctx context.Context, claim ledger.Claim, rec ledger.Record, o
 		return nil, &proc.SignalError{Signal: sig}
 	}
 	switch {
-	case end == nil && ctx.Err() != nil: // before it was started
+	case end == nil && ctx.Err() != nil: // the claim was lost before it was started
 		return &ProbeEnd{Stopped: true}, nil
 	case end == nil:
 		return nil, err

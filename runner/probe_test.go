@@ -53,6 +53,7 @@ func TestProbe(t *testing.T) {
 		"cannot, first":    {probe: "exit 2", first: true, want: Decision{Refuse, Undecided}},
 		"killed":           {probe: "kill -9 $$", want: Decision{Refuse, Interrupted}, attempts: 1},
 		"too late":         {probe: "sleep 100", change: func(c *Call) { c.ProbeTimeout = time.Millisecond }, want: Decision{Refuse, Interrupted}, attempts: 1},
+		"too late at once": {probe: "sleep 100", change: func(c *Call) { c.ProbeTimeout = 1 }, want: Decision{Refuse, Interrupted}, attempts: 1},
 		"done, but forced": {probe: "true", change: func(c *Call) { c.Policy.Force = true }, want: Decision{Execute, Forced}, out: jobOut, fed: jobErr, attempts: 3},
 		"not done, and had its attempts": {
 			probe: "exit 1", change: func(c *Call) { c.Policy.MaxAttempts = 1 }, want: Decision{Refuse, Exhausted}, attempts: 1,

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"idem/ledger"
+	"idem/ledger/ledgertest"
 )
 
 func TestQuietSaysNothingOfASuccess(t *testing.T) {
@@ -93,6 +94,45 @@ func TestQuietSaysNothingOfAttemptsBeforeASuccess(t *testing.T) {
 	failing.QuietOK, failing.Retries.N = true, 1
 	must(t, os.Remove(k.path("side")))
 	k.want(k.first(failing), Decision{Execute, NeverRun}, "out 2\n", "err 2\n") // the last word
+}
+
+// What the ledger cannot keep is printed when the call fails for that.
+func TestQuietSaysWhatIsNotRecorded(t *testing.T) {
+	t.Parallel()
+	for _, exit := range []string{"0", "3"} {
+		for n := 1; ; n++ {
+			k := newKit(t)
+			k.write("exit", exit)
+			c := k.job()
+			c.QuietOK = true
+			f := &ledgertest.Faulty{Ledger: k.mem.Open(), FailAt: n}
+			o := k.run(f, c)
+			if f.Calls()[n-1] != "Finish" {
+				continue
+			}
+			if o.Unrecorded == nil || o.Streams != nil || o.out != jobOut || o.fed != jobErr {
+				t.Errorf("exit %s: got %+v", exit, o)
+			}
+			break
+		}
+	}
+}
+
+// Which streams a replay has is no matter of a call that fails now.
+func TestQuietFailureIsNoReplay(t *testing.T) {
+	t.Parallel()
+	for _, script := range []string{"echo out; exit 3", "seq 100000; exit 3"} {
+		k := newKit(t)
+		c := k.shell(script)
+		c.QuietOK, c.Stdin = true, os.Stdin
+		out, err := os.Create(k.path("out"))
+		must(t, err)
+		defer out.Close()
+		c.Stdout, c.Stderr = out, out
+		if _, err := Run(t.Context(), k.mem.Open(), c); err != nil || !strings.HasSuffix(k.read("out"), "0\n") && k.read("out") != "out\n" {
+			t.Errorf("%s: got %q, error %v", script, k.read("out"), err)
+		}
+	}
 }
 
 func TestQuietHoldsBackMuch(t *testing.T) {

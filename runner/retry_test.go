@@ -163,6 +163,25 @@ func TestKeyIsHeldDuringTheDelay(t *testing.T) {
 	<-result
 }
 
+// What went wrong with the live output of an attempt is told, whatever comes
+// after it.
+func TestErrorOfTheOutputOfAnEarlierAttempt(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer full.Close()
+	c := k.shell("echo x >>side; [ $ATTEMPT = 2 ] || { echo out; exit 3; }")
+	c.Retries.N = 1
+	c.Stdin, c.Stdout, c.Stderr = os.Stdin, full, full
+	res, err := Run(t.Context(), k.mem.Open(), c)
+	if err != nil || k.side() != 2 || len(res.Streams) != 1 || !errors.Is(res.Streams[0], syscall.ENOSPC) {
+		t.Errorf("ran %d times, streams %v, error %v", k.side(), res.Streams, err)
+	}
+}
+
 // A retry that cannot be started takes nothing from the attempt before it.
 func TestRetryThatCannotStart(t *testing.T) {
 	t.Parallel()

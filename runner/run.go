@@ -114,6 +114,8 @@ type Result struct {
 	HookFaults []HookFault
 	// Losses are what a replay of the outcome lacks or, with Replay, this one.
 	Losses []Loss
+
+	held *held // the output, with QuietOK
 }
 
 // Run makes the call. An error means that nothing was started: a
@@ -230,7 +232,7 @@ func (c *Call) settled(ctx context.Context, l ledger.Ledger, rec ledger.Record, 
 	}
 	defer closeFiles(files)
 	if !c.QuietOK || rec.Current.State != ledger.Succeeded {
-		if err := c.replay(ctx, l, rec, &res); err != nil {
+		if err := c.replay(ctx, l, rec, &res, c.ReplayStdout, c.ReplayStderr); err != nil {
 			return res, err
 		}
 	}
@@ -246,8 +248,8 @@ func (e *ReplayError) Error() string { return e.Err.Error() }
 func (e *ReplayError) Unwrap() error { return e.Err }
 
 // replay writes the recorded output of the current attempt.
-func (c *Call) replay(ctx context.Context, l ledger.Ledger, rec ledger.Record, res *Result) error {
-	if c.ReplayStdout == nil && c.ReplayStderr == nil {
+func (c *Call) replay(ctx context.Context, l ledger.Ledger, rec ledger.Record, res *Result, stdout, stderr *os.File) error {
+	if stdout == nil && stderr == nil {
 		return nil
 	}
 	out, err := l.Output(ctx, rec.ID, rec.Current.RunID)
@@ -256,7 +258,7 @@ func (c *Call) replay(ctx context.Context, l ledger.Ledger, rec ledger.Record, r
 	}
 	defer out.Close()
 	signal.Ignore(syscall.SIGPIPE) // a reader that goes away does not change what happened
-	err = out.Replay(c.ReplayStdout, c.ReplayStderr)
+	err = out.Replay(stdout, stderr)
 	if errors.Is(err, ledger.ErrCorrupt) {
 		return &ReplayError{err}
 	}

@@ -90,6 +90,19 @@ func TestKillComesAfterAnIgnoredTerm(t *testing.T) {
 	k.want(o, Decision{Execute, NeverRun}, "out\n", "")
 }
 
+// A time that is over before there is a command is as any other: the attempt is
+// made and recorded.
+func TestTimeoutThatIsOverAtOnce(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	c := k.call("sleep", "600")
+	c.Timeout = time.Nanosecond
+	k.timedOut(k.first(c), syscall.SIGTERM)
+	if a := k.attempts(); len(a) != 1 || a[0].Reason != ledger.ReasonTimeout {
+		t.Errorf("got the history %+v", a)
+	}
+}
+
 func TestNoTimeoutForWhatEndsInTime(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
