@@ -26,7 +26,7 @@ const (
 //	tail     memory, at most what its pipes hold: the last output of a command
 //	         that has ended, when there is no backlog and the ring is full
 //
-// It may serve several runs, one after the other.
+// It may serve several runs, one after the other, each of which may leave a tail.
 //
 // A nil tee copies nothing.
 type tee struct {
