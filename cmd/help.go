@@ -310,7 +310,7 @@ const environmentHelp = `  IDEM_LEDGER      the ledger's directory, as --ledger
   IDEM_NAMESPACE   the namespace, as --namespace
   IDEM_DISABLE     1: idem run becomes the command and does nothing else
   IDEM_CI          off: take no notice of GITHUB_ACTIONS=true
-  TZ               the time zone of the calendar without --tz
+  TZ               the time zone of the calendar without --tz, by its name in the tz database
   STATE_DIRECTORY, XDG_STATE_HOME, HOME
                    where the ledger is by default
 
