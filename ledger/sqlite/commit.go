@@ -2,7 +2,9 @@ package sqlite
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"time"
 
 	"idem/internal/failpoint"
 )
@@ -58,8 +60,28 @@ func (l *Ledger) commit(ctx context.Context, f func(tx querier) error, whole boo
 		turn.testify(n)
 	}
 	failpoint.Here("write.witnessed")
+	wal, err := os.Lstat(l.path("ledger.db-wal"))
 	if l.wal == nil { // nobody removes it while we have it open
-		l.wal, _ = os.Lstat(l.path("ledger.db-wal"))
+		l.wal = wal
+	}
+	if err == nil && wal.Size() > longWAL {
+		l.checkpoint(ctx, "restart", readerPatience)
 	}
 	return nil
+}
+
+// longWAL is how long the -wal may be before a writer waits for readers, at most
+// for readerPatience. SQLite itself never does: while at any time one of them
+// reads, even if each only for a moment, it cannot begin its log anew.
+const (
+	longWAL        = 2 << 20
+	readerPatience = 100 * time.Millisecond
+)
+
+// checkpoint moves what is in the write-ahead log to the database, if readers
+// permit. The caller holds l.mu.
+func (l *Ledger) checkpoint(ctx context.Context, mode string, patience time.Duration) {
+	_, _ = l.db.ExecContext(ctx, fmt.Sprintf("pragma busy_timeout=%d; pragma wal_checkpoint(%s)", patience.Milliseconds(), mode))
+	// What fails ends its Exec: the patience with locks comes back by one of its own.
+	_, _ = l.db.ExecContext(context.WithoutCancel(ctx), reading)
 }

@@ -61,9 +61,7 @@ func (l *Ledger) Forget(ctx context.Context, id ledger.ID) error {
 func (l *Ledger) emptyWAL(ctx context.Context) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_, _ = l.db.ExecContext(ctx, "pragma busy_timeout=0; pragma wal_checkpoint(truncate)")
-	// What fails ends its Exec: the patience comes back by one of its own.
-	_, _ = l.db.ExecContext(context.WithoutCancel(ctx), reading)
+	l.checkpoint(ctx, "truncate", 0)
 }
 
 // settle changes a record by hand, under its claim, so that nothing can run
