@@ -31,17 +31,24 @@ func Root() (string, error) {
 
 // Build builds a package of the module, "." for idem itself, as releases do:
 // without cgo, and with more flags where given. It returns the path of the
-// program.
+// program, which is a copy, as install(1) makes one: what the linker itself has
+// written starts 10 % slower, because of how it lies in the page cache.
 func Build(pkg, program string, flags ...string) (string, error) {
 	root, err := Root()
 	if err != nil {
 		return "", err
 	}
-	c := exec.Command("go", append(append([]string{"build", "-o", program}, flags...), pkg)...)
+	linked := program + ".linked"
+	defer os.Remove(linked)
+	c := exec.Command("go", append(append([]string{"build", "-o", linked}, flags...), pkg)...)
 	c.Dir = root
 	c.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := c.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build %s: %w\n%s", pkg, err, out)
+	}
+	// Not by ourselves: what we start meanwhile would have it open for writing.
+	if out, err := exec.Command("cp", linked, program).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("cp %s: %w\n%s", linked, err, out)
 	}
 	return program, nil
 }
