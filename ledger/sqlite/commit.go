@@ -75,7 +75,7 @@ func (l *Ledger) commit(ctx context.Context, f func(tx querier) error, whole boo
 // reads, even if each only for a moment, it cannot begin its log anew.
 const (
 	longWAL        = 2 << 20
-	readerPatience = 100 * time.Millisecond
+	readerPatience = 20 * time.Millisecond
 )
 
 // checkpoint moves what is in the write-ahead log to the database, if readers
