@@ -38,8 +38,13 @@ func Build(pkg, program string, flags ...string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	linked := program + ".linked"
-	defer os.Remove(linked)
+	// In a directory of its own, since several may build the same.
+	dir, err := os.MkdirTemp(filepath.Dir(program), "build-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(dir)
+	linked, copied := filepath.Join(dir, "linked"), filepath.Join(dir, "copied")
 	c := exec.Command("go", append(append([]string{"build", "-o", linked}, flags...), pkg)...)
 	c.Dir = root
 	c.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -47,10 +52,10 @@ func Build(pkg, program string, flags ...string) (string, error) {
 		return "", fmt.Errorf("go build %s: %w\n%s", pkg, err, out)
 	}
 	// Not by ourselves: what we start meanwhile would have it open for writing.
-	if out, err := exec.Command("cp", linked, program).CombinedOutput(); err != nil {
+	if out, err := exec.Command("cp", linked, copied).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("cp %s: %w\n%s", linked, err, out)
 	}
-	return program, nil
+	return program, os.Rename(copied, program)
 }
 
 // Setup makes a directory for what a program named so leaves, and returns it
