@@ -12,14 +12,7 @@ func BenchmarkRun100MiB(b *testing.B) {
 	const n = 100 << 20
 	b.SetBytes(n)
 	for b.Loop() {
-		r, w, err := os.Pipe()
-		if err != nil {
-			b.Fatal(err)
-		}
-		go func() {
-			io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{r}, make([]byte, 256<<10))
-			r.Close()
-		}()
+		w := drained(b)
 		c, _ := command(b, "head", "-c", strconv.Itoa(n), "/dev/zero")
 		c.Stdout = w
 		c.Record = func(Stream, []byte) {}
@@ -28,21 +21,24 @@ func BenchmarkRun100MiB(b *testing.B) {
 	}
 }
 
+// drained is a pipe that is read to its end.
+func drained(b *testing.B) *os.File {
+	b.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { w.Close() })
+	go func() {
+		io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{r}, make([]byte, 256<<10))
+		r.Close()
+	}()
+	return w
+}
+
 // BenchmarkTee is the live copy alone, beside the same writes without it.
 func BenchmarkTee(b *testing.B) {
 	piece := make([]byte, 64<<10)
-	drained := func(b *testing.B) *os.File {
-		r, w, err := os.Pipe()
-		if err != nil {
-			b.Fatal(err)
-		}
-		go func() {
-			io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{r}, make([]byte, 256<<10))
-			r.Close()
-		}()
-		b.Cleanup(func() { w.Close() })
-		return w
-	}
 	b.Run("tee", func(b *testing.B) {
 		t := newTee(drained(b), nil)
 		t.grow() // as for a command that writes much
