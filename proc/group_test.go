@@ -72,7 +72,7 @@ func TestOwnGroup(t *testing.T) {
 
 func needsProc(t *testing.T) {
 	if _, err := os.Stat("/proc/self/stat"); err != nil {
-		t.Skip("there is no /proc")
+		t.Skip("there is no /proc, which tells whose a descriptor or a process group is")
 	}
 }
 

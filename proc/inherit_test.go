@@ -26,9 +26,7 @@ func hidePipes(list []byte) string {
 
 // Commands that are started in parallel get their own descriptors, no others.
 func TestDescriptorsOfParallelCommandsDoNotMix(t *testing.T) {
-	if _, err := os.Stat("/proc/self/fd"); err != nil {
-		t.Skip(err)
-	}
+	needsProc(t)
 	dir := t.TempDir()
 	// What the test runner left open is the callers', and goes to all.
 	plain, rec := command(t, "/bin/sh", "-c", listDescriptors)
@@ -108,9 +106,7 @@ func TestInheritedDescriptorUnderALowLimit(t *testing.T) {
 // Every descriptor of the caller arrives, whatever the numbers, and none of ours
 // does.
 func TestCallersDescriptorsPassThrough(t *testing.T) {
-	if _, err := os.Stat("/proc/self/fd"); err != nil {
-		t.Skip(err)
-	}
+	needsProc(t)
 	t.Parallel()
 	null, err := os.Open("/dev/null")
 	if err != nil {

@@ -7,9 +7,10 @@ import (
 	"idem/proc"
 )
 
-// captureSmall is how much of what a probe prints waits in memory; most say
-// less, and need no file.
-const captureSmall = 32 << 10
+// inMemory is how much of what is printed waits in memory, of a probe and of a
+// quiet command; most say less, and need no file. A ledger keeps as much of a
+// command there too, so that what is more has a file, whatever becomes of its outcome.
+const inMemory = 32 << 10
 
 // capture keeps what a probe prints until it is known whether that counts.
 type capture struct {
@@ -24,7 +25,7 @@ func (c *capture) write(p []byte) {
 	if c.err != nil {
 		return
 	}
-	if c.large == nil && len(c.small)+len(p) <= captureSmall {
+	if c.large == nil && len(c.small)+len(p) <= inMemory {
 		c.small = append(c.small, p...)
 		return
 	}

@@ -12,10 +12,6 @@ import (
 	"idem/ledger"
 )
 
-// heldMost is how much output is held in memory: as much as a ledger keeps there
-// too, so that what is more has a file, whatever becomes of its outcome.
-const heldMost = 32 << 10
-
 // held is what a quiet command has said, as it is recorded, while that is little.
 // What the ledger could not keep is printed from here.
 type held struct {
@@ -24,8 +20,8 @@ type held struct {
 }
 
 func (h *held) add(s ledger.Stream, p []byte) {
-	if h.size += len(p); h.size > heldMost {
-		h.size, h.pieces = heldMost+1, nil
+	if h.size += len(p); h.size > inMemory {
+		h.size, h.pieces = inMemory+1, nil
 		return
 	}
 	h.pieces = append(h.pieces, ledger.Chunk{Stream: s, Bytes: bytes.Clone(p)})
@@ -42,7 +38,7 @@ func (h *held) write(stdout, stderr *os.File) (whole bool, err error) {
 			to[p.Stream], err = nil, errors.Join(err, err2)
 		}
 	}
-	return h.size <= heldMost, err
+	return h.size <= inMemory, err
 }
 
 // sayHeld prints what was held back of a call that has failed now. A replay's

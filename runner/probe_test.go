@@ -170,7 +170,7 @@ func TestProbeIsToldOfTheAttempt(t *testing.T) {
 // What is kept is what was written, on both sides of where it goes to a file.
 func TestCaptureKeepsAll(t *testing.T) {
 	t.Parallel()
-	for _, size := range []int{0, captureSmall, captureSmall + 1, 5 * captureSmall} {
+	for _, size := range []int{0, inMemory, inMemory + 1, 5 * inMemory} {
 		c := capture{place: func() (proc.Backlog, error) { return os.CreateTemp(t.TempDir(), "") }}
 		var want []byte
 		for i := 0; len(want) < size; i++ {
@@ -181,7 +181,7 @@ func TestCaptureKeepsAll(t *testing.T) {
 		if got, err := io.ReadAll(c.reader()); err != nil || c.err != nil || !bytes.Equal(got, want) {
 			t.Errorf("%d bytes: got %d others, errors %v, %v", size, len(got), err, c.err)
 		}
-		if (c.large != nil) != (size > captureSmall) {
+		if (c.large != nil) != (size > inMemory) {
 			t.Errorf("%d bytes: in a file %t", size, c.large != nil)
 		}
 		c.close()
