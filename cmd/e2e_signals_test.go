@@ -84,7 +84,7 @@ func TestE2E76IdemDiesAsTheCommand(t *testing.T) {
 		"SIGINT": syscall.SIGINT, "SIGQUIT": syscall.SIGQUIT, "SIGTERM": syscall.SIGTERM, "SIGHUP": syscall.SIGHUP, "SIGUSR1": syscall.SIGUSR1,
 	} {
 		b := newBox(t)
-		c := b.idem("run", "--key", "k", "--", "bash", "-c", "echo $$ >pid; exec sleep 300")
+		c := b.idem("run", "--key", "k", "--", "sh", "-c", "echo $$ >pid; exec sleep 300")
 		pid := b.awaitPID("pid")
 		b.until("exec", func() bool {
 			comm, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/comm")

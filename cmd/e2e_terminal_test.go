@@ -113,7 +113,7 @@ func TestE2E71CtrlC(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	x := b.shell()
-	x.typ("idem run --key k -- bash -c 'echo $$ >pid; exec sleep 300'\n")
+	x.typ("idem run --key k -- sh -c 'echo $$ >pid; exec sleep 300'\n")
 	pid := b.awaitPID("pid")
 	x.typ(ctrlC)
 	b.gone(pid)
@@ -158,7 +158,7 @@ func TestE2E72And73CtrlCIsNotDoubled(t *testing.T) {
 // 74 (S4): a loop of a script and of an interactive shell ends at the Ctrl-C.
 func TestE2E74CtrlCEndsTheLoop(t *testing.T) {
 	t.Parallel()
-	loop := `for i in 1 2 3; do idem run --key k$i -- bash -c 'echo x >>side; exec sleep 300'; done; echo after >after`
+	loop := `for i in 1 2 3; do idem run --key k$i -- sh -c 'echo x >>side; exec sleep 300'; done; echo after >after`
 
 	b := newBox(t)
 	x := b.open("bash", "-c", loop)

@@ -242,7 +242,7 @@ func TestTTYKilledIdem(t *testing.T) {
 		`echo $$ >pid; exec sleep 300`: false,
 		`trap 'echo >>hups' HUP; echo $$ >pid; until [ -e go ]; do sleep 0.05; done`: true,
 		// It has given the foreground to another process group.
-		`trap 'echo >>hups' HUP; set -m; sh -c 'echo >running; exec sleep 300' & echo $$ >pid; fg; until [ -e go ]; do sleep 0.05; done`: true,
+		`trap 'echo >>hups' HUP; set -m; sh -c 'until ps -o stat= -p $$ | grep -qF +; do sleep 0.02; done; echo $PPID >pid; exec sleep 300' & fg; until [ -e go ]; do sleep 0.05; done`: true,
 	} {
 		b := newBox(t)
 		c := b.idem("run", "--key", "k", "--tty", "--", "bash", "-c", script)

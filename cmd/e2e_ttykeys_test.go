@@ -12,11 +12,12 @@ func TestTTYCtrlCEndsTheScript(t *testing.T) {
 	for name, key := range map[string]string{"INT": ctrlC, "QUIT": "\x1c"} {
 		b := newBox(t)
 		x := b.shell()
-		b.write("steps.sh", "idem run --key build --tty -- bash -c 'echo $$ >pid; exec sleep 300'\nidem run --key deploy --tty -- touch next\n")
+		b.write("steps.sh", "echo $$ >script; idem run --key build --tty -- sh -c 'echo $$ >pid; exec sleep 300'\nidem run --key deploy --tty -- touch next\n")
 		x.typ("sh steps.sh\n")
 		pid := b.awaitPID("pid")
 		x.typ(key)
 		b.gone(pid)
+		b.gone(b.awaitPID("script")) // what is typed before may be taken for the command's
 		x.typ("echo >over\n")
 		b.await("over", 1)
 		b.wantState("build", "failed")
@@ -45,7 +46,7 @@ func TestTTYCtrlC(t *testing.T) {
 		t.Errorf("status %q; %q", s, x.shown())
 	}
 
-	x.typ("idem run --key l --tty -- bash -c 'echo $$ >pid2; exec sleep 300'\n")
+	x.typ("idem run --key l --tty -- sh -c 'echo $$ >pid2; exec sleep 300'\n")
 	pid := b.awaitPID("pid2")
 	x.typ(ctrlC)
 	b.gone(pid)

@@ -195,8 +195,11 @@ func (t *tty) close() {
 		t.input.stop()
 		t.letGo()
 		if t.conn != nil {
-			// Close alone would wait for wait, which reads from it.
-			_ = unix.Shutdown(int(t.conn.Fd()), unix.SHUT_RDWR)
+			// Close alone would wait for wait, which reads from it. It may be
+			// closed already, and its number another's.
+			if conn, err := t.conn.SyscallConn(); err == nil {
+				_ = conn.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_RDWR) })
+			}
 			_ = t.conn.Close()
 		}
 	})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 )
 
@@ -148,5 +149,39 @@ func TestHelperIsNotForPeople(t *testing.T) {
 		if _, asked := Helper([]string{word, "/bin/true", "true"}); asked {
 			t.Error(word)
 		}
+	}
+}
+
+// Signals may still come while the connection to the leader is closed; the race
+// detector watches.
+func TestTTYIsClosedUnderSignals(t *testing.T) {
+	t.Parallel()
+	for range 100 {
+		in, _ := newPipe(t)
+		x, err := openTTY(&Command{Stdin: in})
+		if err != nil {
+			t.Fatal(err)
+		}
+		near, far, err := dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.conn = near
+		begun, over := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(over)
+			for i := range 100 {
+				x.signal(unix.SIGUSR1)
+				if i == 10 {
+					close(begun)
+				}
+			}
+		}()
+		<-begun
+		near.Close() // as reap does
+		x.close()
+		<-over
+		x.discard()
+		far.Close()
 	}
 }
