@@ -69,7 +69,6 @@ func TestE2ELogsFollowsToAnyEnd(t *testing.T) {
 	follow = b.idem("logs", "-f", "killed")
 	b.await(follow.out, 1) // so it is in the file, and will survive
 	first.killAll()
-	first.wait()
 	if r := b.want(follow.wait(), 0); r.out != "out\n" {
 		t.Errorf("%+v", r)
 	}
@@ -92,7 +91,6 @@ func TestE2ERunningOrInterrupted(t *testing.T) {
 		b.wantState(key, "running")
 	}
 	dead.killAll()
-	dead.wait()
 	b.until("dead is interrupted", func() bool { return b.listed("dead") == "interrupted" })
 	b.wantState("dead", "interrupted")
 	b.wantState("live", "running")

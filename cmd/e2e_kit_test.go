@@ -215,12 +215,15 @@ func (c *call) kill(sig syscall.Signal) {
 	}
 }
 
-// killAll kills the call and its command at once.
+// killAll kills the call and its command at once and waits until both are gone.
 func (c *call) killAll() {
 	c.b.t.Helper()
-	if err := syscall.Kill(-c.pid(), syscall.SIGKILL); err != nil {
+	group := c.pid()
+	if err := syscall.Kill(-group, syscall.SIGKILL); err != nil {
 		c.b.t.Fatal(err)
 	}
+	c.wait()
+	c.b.until(fmt.Sprintf("process group %d ends", group), func() bool { return !lives(group) })
 }
 
 func (c *call) wait() result {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -85,14 +86,30 @@ func (b *box) awaitPID(name string) int {
 	return pid
 }
 
-// procState is the letter of proc(5) for a process, "" when it is gone.
-func procState(pid int) string {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+// procStat returns the letter of proc(5) and the process group of a process, ""
+// when it is gone.
+func procStat(pid string) (state, group string) {
+	stat, err := os.ReadFile("/proc/" + pid + "/stat")
 	_, rest, ok := strings.Cut(string(stat), ") ")
 	if err != nil || !ok || rest[:1] == "Z" || rest[:1] == "X" {
-		return ""
+		return "", ""
 	}
-	return rest[:1]
+	f := strings.Fields(rest)
+	return f[0], f[2]
+}
+
+func procState(pid int) string {
+	state, _ := procStat(strconv.Itoa(pid))
+	return state
+}
+
+// lives tells whether a process of the group does.
+func lives(group int) bool {
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	return slices.ContainsFunc(dirs, func(dir string) bool {
+		_, g := procStat(filepath.Base(dir))
+		return g == strconv.Itoa(group)
+	})
 }
 
 func (b *box) gone(pid int) {

@@ -23,7 +23,6 @@ func unsettled(b *box, state string) []string {
 	c := b.idem(run...)
 	b.await("side", 1)
 	c.killAll()
-	c.wait()
 	b.want(b.run("wait", "k"), 79)
 	b.wantState("k", state)
 	return ask

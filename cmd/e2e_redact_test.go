@@ -131,7 +131,6 @@ func TestRedactSurvivesKill(t *testing.T) {
 			c := b.idem(args...)
 			b.until("the first half", func() bool { return strings.HasSuffix(b.read(c.out), redactFirst) })
 			c.killAll()
-			c.wait()
 			beside := "\n29999\n"
 			if name == "no output" {
 				beside = "20001" // in the arguments

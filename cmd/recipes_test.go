@@ -223,7 +223,6 @@ func cookMigration(k *kitchen) {
 	first := k.serve("exec " + migrate)
 	k.until("the commit", func() bool { _, err := os.Stat(k.path("committed")); return err == nil })
 	first.killAll()
-	first.wait()
 	k.want(k.cook(migrate), 0)
 	k.want(k.cook(migrate), 0)
 	if rec := k.wantState("migrate:invoices-v2", "succeeded"); rec.Reason != "probed" || len(rec.Attempts) != 2 {
@@ -236,7 +235,6 @@ func cookMigration(k *kitchen) {
 	first = k.serve("exec " + migrate)
 	k.until("the start", func() bool { _, err := os.Stat(k.path("committed")); return err == nil })
 	first.killAll()
-	first.wait()
 	k.write("go", "")
 	k.want(k.sh("sqlite3 app.db 'create table other (id)'"), 0)
 	k.want(k.cook(migrate), 0)
