@@ -1,7 +1,9 @@
 package cmd
 
 import (
+	"bytes"
 	"fmt"
+	"iter"
 	"strings"
 	"text/tabwriter"
 
@@ -63,35 +65,66 @@ func (a *app) list(c *cobra.Command, o *listOptions) error {
 	if err != nil {
 		return err
 	}
-	records, err := l.List(c.Context(), ledger.Filter{Namespace: a.namespace, Glob: o.glob, Phase: ledger.Phase(o.state.value), Limit: o.limit})
-	if err != nil {
+	records := l.List(c.Context(), ledger.Filter{Namespace: a.namespace, Glob: o.glob, Phase: ledger.Phase(o.state.value), Limit: o.limit})
+	write := writeRows
+	switch {
+	case o.json:
+		write = writeArray
+	case isTerminal(a.ui.stdout):
+		write = writeTable
+	}
+	// All of it is written or, after an error, nothing: who reads a pipe does
+	// not see our exit status.
+	var b strings.Builder
+	if err := write(&b, records); err != nil {
 		return err
 	}
-	if o.json {
-		views := make([]keyView, len(records))
-		for i, r := range records {
-			views[i] = viewKey(r)
+	return a.print(b.String())
+}
+
+func writeRows(b *strings.Builder, records iter.Seq2[ledger.Record, error]) error {
+	for r, err := range records {
+		if err != nil {
+			return err
 		}
-		return a.printJSON(views)
+		fmt.Fprintln(b, strings.Join([]string{
+			escape(r.ID.Key), string(r.Phase()), fmt.Sprint(r.Attempts), exitText(r.Current), stamp(r.Current.Started),
+			escape(r.ID.Namespace), escape(r.ID.Window),
+		}, "\t"))
 	}
-	var b strings.Builder
-	if !isTerminal(a.ui.stdout) {
-		for _, r := range records {
-			fmt.Fprintln(&b, strings.Join([]string{
-				escape(r.ID.Key), string(r.Phase()), fmt.Sprint(r.Attempts), exitText(r.Current), stamp(r.Current.Started),
-				escape(r.ID.Namespace), escape(r.ID.Window),
-			}, "\t"))
-		}
-		return a.print(b.String())
-	}
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	return nil
+}
+
+func writeTable(b *strings.Builder, records iter.Seq2[ledger.Record, error]) error {
+	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "KEY\tSTATE\tATTEMPT\tEXIT\tSTARTED\tNAMESPACE")
-	for _, r := range records {
+	for r, err := range records {
+		if err != nil {
+			return err
+		}
 		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\n", escape(r.ID.Key), r.Phase(), r.Attempts, exitText(r.Current),
 			humanize.Time(r.Current.Started), escape(r.ID.Namespace))
 	}
-	_ = w.Flush() // into memory
-	return a.print(b.String())
+	return w.Flush()
+}
+
+func writeArray(b *strings.Builder, records iter.Seq2[ledger.Record, error]) error {
+	const indent = "  "
+	between, end := "[\n", "[]\n"
+	for r, err := range records {
+		if err != nil {
+			return err
+		}
+		text, err := marshalBelow(indent, viewKey(r))
+		if err != nil {
+			return err
+		}
+		b.WriteString(between + indent)
+		b.Write(bytes.TrimSuffix(text, []byte("\n")))
+		between, end = ",\n", "\n]\n"
+	}
+	b.WriteString(end)
+	return nil
 }
 
 // exitText is an attempt's exit status, "-" while there is none.

@@ -89,16 +89,11 @@ func (a *app) find(ctx context.Context, l *sqlite.Ledger, id ledger.ID) (ledger.
 	if err != nil || id.Window != "" || rec.Phase() != ledger.PhaseNone {
 		return rec, err
 	}
-	found, err := l.List(ctx, ledger.Filter{Namespace: id.Namespace, Glob: globQuote(id.Key), Limit: 1})
-	if err != nil || len(found) == 0 {
+	latest, err := ledger.Collect(l.List(ctx, ledger.Filter{Namespace: id.Namespace, Key: id.Key, Limit: 1}))
+	if err != nil || len(latest) == 0 {
 		return rec, err
 	}
-	return l.Get(ctx, found[0].ID)
-}
-
-// globQuote makes a pattern that matches s alone.
-func globQuote(s string) string {
-	return strings.NewReplacer("*", "[*]", "?", "[?]", "[", "[[]").Replace(s)
+	return l.Get(ctx, latest[0].ID)
 }
 
 func (a *app) show(ctx context.Context, key string, asJSON bool) error {

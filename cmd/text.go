@@ -167,11 +167,14 @@ func signalName(n int) string {
 
 // marshal writes v as indented JSON whose strings cannot steer a terminal:
 // beyond what JSON escapes by itself, C1 and bidirectional controls and DEL.
-func marshal(v any) ([]byte, error) {
+func marshal(v any) ([]byte, error) { return marshalBelow("", v) }
+
+// marshalBelow begins all lines but the first with indent.
+func marshalBelow(indent string, v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
+	enc.SetIndent(indent, "  ")
 	if err := enc.Encode(v); err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ package ledger
 import (
 	"context"
 	"io"
+	"iter"
 	"os"
 	"time"
 )
@@ -136,9 +137,11 @@ type Ledger interface {
 	// that is done already it only asks: nil means free.
 	Wait(ctx context.Context, id ID) error
 
-	// List returns the records that match f, the one with the latest attempt or
-	// mark first, without their Inputs. Forgotten keys are not listed.
-	List(ctx context.Context, f Filter) ([]Record, error)
+	// List yields the records that match f, the one with the latest attempt or
+	// mark first, without their Inputs, or an error as the last. Forgotten keys
+	// are not listed. Few are in memory at a time, and nothing is kept from
+	// going on while the caller looks at one.
+	List(ctx context.Context, f Filter) iter.Seq2[Record, error]
 
 	// Attempts returns the history of id's generation, oldest first.
 	Attempts(ctx context.Context, id ID) ([]Attempt, error)
@@ -298,9 +301,22 @@ type Chunk struct {
 // Filter selects records for List.
 type Filter struct {
 	Namespace string // empty: all
+	Key       string // the key, in whatever window; empty: all
 	Glob      string // on the key, with * ? [...] as SQLite's GLOB; empty: all
 	Phase     Phase  // empty: all
 	Limit     int    // 0: no limit
+}
+
+// Collect returns all that List yields.
+func Collect(records iter.Seq2[Record, error]) ([]Record, error) {
+	var all []Record
+	for r, err := range records {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, r)
+	}
+	return all, nil
 }
 
 // Mark settles a key without running its command: by hand, or because a probe

@@ -189,7 +189,7 @@ func readingDoesNotDisturb(k *kit) {
 				if _, err := l.Get(k.ctx, id); err != nil {
 					k.Errorf("Get: %v", err)
 				}
-				if _, err := l.List(k.ctx, ledger.Filter{Phase: ledger.PhaseRunning}); err != nil {
+				if _, err := ledger.Collect(l.List(k.ctx, ledger.Filter{Phase: ledger.PhaseRunning})); err != nil {
 					k.Errorf("List: %v", err)
 				}
 				if err := l.Wait(k.ctx, key("free")); err != nil {

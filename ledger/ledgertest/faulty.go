@@ -3,6 +3,7 @@ package ledgertest
 import (
 	"context"
 	"errors"
+	"iter"
 	"sync"
 
 	"idem/ledger"
@@ -88,8 +89,8 @@ func (f *Faulty) Wait(ctx context.Context, id ledger.ID) error {
 	return f.fault("Wait", func() error { return f.Ledger.Wait(ctx, id) })
 }
 
-func (f *Faulty) List(ctx context.Context, filter ledger.Filter) ([]ledger.Record, error) {
-	return faults(f, "List", func() ([]ledger.Record, error) { return f.Ledger.List(ctx, filter) })
+func (f *Faulty) List(ctx context.Context, filter ledger.Filter) iter.Seq2[ledger.Record, error] {
+	return seq(faults(f, "List", func() ([]ledger.Record, error) { return ledger.Collect(f.Ledger.List(ctx, filter)) }))
 }
 
 func (f *Faulty) Attempts(ctx context.Context, id ledger.ID) ([]ledger.Attempt, error) {

@@ -67,7 +67,7 @@ func newerVersionIsRefused(k *kit) {
 	} else {
 		_, err = l.Get(k.ctx, key("k"))
 		k.is(err, ledger.ErrVersion, "Get from a newer ledger")
-		_, err = l.List(k.ctx, ledger.Filter{})
+		_, err = ledger.Collect(l.List(k.ctx, ledger.Filter{}))
 		k.is(err, ledger.ErrVersion, "List of a newer ledger")
 		if c, err := l.Claim(k.ctx, key("k")); err == nil {
 			_, err = c.Begin(k.ctx, newStart())

@@ -180,7 +180,7 @@ func (k *kit) attempts(l ledger.Ledger, id ledger.ID) []ledger.Attempt {
 
 func (k *kit) list(l ledger.Ledger, f ledger.Filter) []ledger.Record {
 	k.Helper()
-	rs, err := l.List(k.ctx, f)
+	rs, err := ledger.Collect(l.List(k.ctx, f))
 	k.ok(err, "List")
 	return rs
 }

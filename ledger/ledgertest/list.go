@@ -8,6 +8,7 @@ var listCases = []testCase{
 	{"ListOrder", listOrder, nil},
 	{"ListFilter", listFilter, nil},
 	{"ListGlob", listGlob, nil},
+	{"ListKey", listKey, nil},
 	{"ListWithoutInputs", listWithoutInputs, nil},
 	{"ForgottenIsNotListed", forgottenIsNotListed, nil},
 }
@@ -119,6 +120,31 @@ func listGlob(k *kit) {
 		k.Logf("glob %q", glob)
 		k.listed(ledger.Filter{Glob: glob}, want...)
 	}
+}
+
+// listKey: the key itself, whatever it is made of, in all its windows.
+func listKey(k *kit) {
+	odd := ledger.ID{Namespace: "default", Key: "[a*]?"}
+	windows := []string{"2026-11-20", "2026-11-22", "2026-11-21"}
+	for _, w := range windows {
+		odd.Window = w
+		k.run(k.a, odd, success)
+	}
+	for _, name := range []string{"a", "[a*]?x", "x[a*]?", "[a*]", "a?"} {
+		k.run(k.a, key(name), success)
+	}
+	k.run(k.a, ledger.ID{Namespace: "prod", Key: odd.Key}, failure)
+
+	in := ledger.Filter{Namespace: "default", Key: odd.Key}
+	k.listed(in, odd.Key, odd.Key, odd.Key)
+	for i, r := range k.list(k.b, in) {
+		k.same(r.ID.Window, windows[len(windows)-1-i], "window")
+	}
+	in.Limit = 1
+	k.same(k.list(k.b, in)[0].ID.Window, "2026-11-21", "the latest window")
+	k.listed(ledger.Filter{Key: odd.Key, Phase: ledger.PhaseFailed}, odd.Key)
+	k.listed(ledger.Filter{Key: odd.Key, Glob: "a*"})
+	k.listed(ledger.Filter{Key: "[b*]?"})
 }
 
 func listWithoutInputs(k *kit) {

@@ -3,6 +3,7 @@ package ledgertest
 import (
 	"cmp"
 	"context"
+	"iter"
 	"slices"
 	"sync"
 	"time"
@@ -156,14 +157,32 @@ func (h *memHandle) Wait(ctx context.Context, id ledger.ID) error {
 	}
 }
 
-func (h *memHandle) List(ctx context.Context, f ledger.Filter) ([]ledger.Record, error) {
+func (h *memHandle) List(ctx context.Context, f ledger.Filter) iter.Seq2[ledger.Record, error] {
+	return seq(h.list(ctx, f))
+}
+
+// seq yields records and then an error, if there is one.
+func seq(records []ledger.Record, err error) iter.Seq2[ledger.Record, error] {
+	return func(yield func(ledger.Record, error) bool) {
+		for _, r := range records {
+			if !yield(r, nil) {
+				return
+			}
+		}
+		if err != nil {
+			yield(ledger.Record{}, err)
+		}
+	}
+}
+
+func (h *memHandle) list(ctx context.Context, f ledger.Filter) ([]ledger.Record, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var out []ledger.Record
 	for id, r := range h.records {
 		rec := r.record(id)
 		if len(r.attempts) == 0 || f.Namespace != "" && f.Namespace != id.Namespace ||
-			f.Glob != "" && !glob([]rune(f.Glob), []rune(id.Key)) || f.Phase != "" && f.Phase != rec.Phase() {
+			f.Key != "" && f.Key != id.Key || f.Glob != "" && !glob([]rune(f.Glob), []rune(id.Key)) || f.Phase != "" && f.Phase != rec.Phase() {
 			continue
 		}
 		rec.Current.Inputs = nil

@@ -189,8 +189,8 @@ func (m *model) compareAll(t *rapid.T) {
 		m.compare(t, 0, id)
 	}
 	h := m.handles[1]
-	r, err := h.real.List(m.ctx, ledger.Filter{})
-	w, errMem := h.mem.List(m.ctx, ledger.Filter{})
+	r, err := ledger.Collect(h.real.List(m.ctx, ledger.Filter{}))
+	w, errMem := ledger.Collect(h.mem.List(m.ctx, ledger.Filter{}))
 	if !agree(t, "List", err, errMem) {
 		return
 	}

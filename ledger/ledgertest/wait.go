@@ -131,7 +131,7 @@ func cancelledContext(k *kit) {
 	for _, l := range []ledger.Ledger{k.a, k.b} {
 		_, err := l.Get(ctx, id)
 		k.is(err, context.Canceled, "Get, cancelled")
-		_, err = l.List(ctx, ledger.Filter{})
+		_, err = ledger.Collect(l.List(ctx, ledger.Filter{}))
 		k.is(err, context.Canceled, "List, cancelled")
 		_, err = l.Attempts(ctx, id)
 		k.is(err, context.Canceled, "Attempts, cancelled")

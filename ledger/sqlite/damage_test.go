@@ -171,7 +171,7 @@ func TestDamagedRowsAreRefused(t *testing.T) {
 				saw("files "+runID, id, files, err)
 			}
 		}
-		list, err := l.List(ctx, ledger.Filter{})
+		list, err := ledger.Collect(l.List(ctx, ledger.Filter{}))
 		saw("list", ledger.ID{}, list, err)
 	}
 	want := map[string]any{}

@@ -40,7 +40,7 @@ func TestManyCallersMakeOneLedger(t *testing.T) {
 				close(start)
 				wg.Wait()
 				must(t, errors.Join(errs...))
-				list, err := handles[0].List(t.Context(), ledger.Filter{Phase: ledger.PhaseSucceeded})
+				list, err := ledger.Collect(handles[0].List(t.Context(), ledger.Filter{Phase: ledger.PhaseSucceeded}))
 				must(t, err)
 				if len(list) != callers {
 					t.Errorf("%d keys of %d are there", len(list), callers)
@@ -118,7 +118,7 @@ func TestListOverManyPages(t *testing.T) {
 		{Glob: "a:0"}, // the oldest of all
 		{Namespace: "none"},
 	} {
-		got, err := l.List(t.Context(), f)
+		got, err := ledger.Collect(l.List(t.Context(), f))
 		must(t, err)
 		var want []int
 		for i := n - 1; i >= 0 && (f.Limit == 0 || len(want) < f.Limit); i-- {
@@ -160,7 +160,7 @@ func TestListBesideRuns(t *testing.T) {
 	})
 	reader := opened(t, l.dir)
 	for range 20 {
-		list, err := reader.List(t.Context(), ledger.Filter{})
+		list, err := ledger.Collect(reader.List(t.Context(), ledger.Filter{}))
 		must(t, err)
 		listed := map[ledger.ID]bool{}
 		for _, r := range list {
@@ -184,7 +184,7 @@ func TestLogStaysSmallBesideReaders(t *testing.T) {
 		reader := opened(t, l.dir)
 		wg.Go(func() {
 			for readers.Err() == nil {
-				if _, err := reader.List(t.Context(), ledger.Filter{}); err != nil {
+				if _, err := ledger.Collect(reader.List(t.Context(), ledger.Filter{})); err != nil {
 					t.Error(err)
 				}
 			}

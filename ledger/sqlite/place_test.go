@@ -161,7 +161,7 @@ func TestPlacesThatBecomeUnsafeAreRefused(t *testing.T) {
 			must(t, spoil(dir))
 			before := look(t, dir)
 			_, got := l.Get(ctx, theKey)
-			_, listed := l.List(ctx, ledger.Filter{})
+			_, listed := ledger.Collect(l.List(ctx, ledger.Filter{}))
 			_, claimed := l.Claim(ctx, theKey)
 			for _, err := range []error{got, listed, claimed} {
 				if !errors.Is(err, ledger.ErrUnsafe) {
@@ -273,7 +273,7 @@ func TestReadingMakesNothing(t *testing.T) {
 	if rec, err := l.Get(ctx, theKey); err != nil || rec.Phase() != ledger.PhaseNone || rec.Generation != 1 {
 		t.Errorf("got %+v, %v", rec, err)
 	}
-	if list, err := l.List(ctx, ledger.Filter{}); err != nil || len(list) > 0 {
+	if list, err := ledger.Collect(l.List(ctx, ledger.Filter{})); err != nil || len(list) > 0 {
 		t.Errorf("got %v, %v", list, err)
 	}
 	must(t, l.Wait(ctx, theKey))

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"iter"
 	"slices"
 	"strings"
 
@@ -80,37 +81,45 @@ const listPage = 500
 // List implements ledger.Ledger. Which records there are, and their order, is
 // read at one moment; what is in them, page by page. Paging over the order
 // itself would miss a key that is run again between two pages.
-func (l *Ledger) List(ctx context.Context, f ledger.Filter) ([]ledger.Record, error) {
+func (l *Ledger) List(ctx context.Context, f ledger.Filter) iter.Seq2[ledger.Record, error] {
+	return func(yield func(ledger.Record, error) bool) {
+		if err := l.list(ctx, f, func(r ledger.Record) bool { return yield(r, nil) }); err != nil {
+			yield(ledger.Record{}, l.explain(err))
+		}
+	}
+}
+
+func (l *Ledger) list(ctx context.Context, f ledger.Filter, yield func(ledger.Record) bool) error {
 	db, err := l.database(ctx)
 	if db == nil || err != nil {
-		return nil, l.explain(err)
+		return err
 	}
 	rowids, err := matching(ctx, db, f)
 	if err != nil {
-		return nil, l.explain(err)
+		return err
 	}
-	var list []ledger.Record
+	n := 0
 	for page := range slices.Chunk(rowids, listPage) {
 		records, err := readRecords(ctx, db, page)
 		if err != nil {
-			return nil, l.explain(err)
+			return err
 		}
 		for _, rec := range records {
 			if rec.Current.State == ledger.Running {
 				if rec, err = l.get(ctx, db, rec.ID); err != nil {
-					return nil, l.explain(err)
+					return err
 				}
 				rec.Current.Inputs = nil
 			}
-			if f.Phase == "" || f.Phase == rec.Phase() {
-				list = append(list, rec)
+			if f.Phase != "" && f.Phase != rec.Phase() {
+				continue
 			}
-			if f.Limit > 0 && len(list) == f.Limit {
-				return list, nil
+			if n++; !yield(rec) || n == f.Limit {
+				return nil
 			}
 		}
 	}
-	return list, nil
+	return nil
 }
 
 // matching returns the rowids of the records that may match f, the one with the
@@ -121,6 +130,12 @@ func matching(ctx context.Context, q querier, f ledger.Filter) ([]int64, error) 
 	and := func(condition string, arg any) { where, args = append(where, condition), append(args, arg) }
 	if f.Namespace != "" {
 		and("r.namespace = ?", []byte(f.Namespace))
+	}
+	// Attempts are gone through from the latest on, unless there are few records.
+	from := "attempts a cross join records r on r.id = a.record and r.current = a.id"
+	if f.Key != "" {
+		and("r.key = ?", []byte(f.Key))
+		from = "records r cross join attempts a on a.id = r.current"
 	}
 	if f.Glob != "" {
 		and("cast(r.key as text) glob ?", f.Glob)
@@ -136,7 +151,7 @@ func matching(ctx context.Context, q querier, f ledger.Filter) ([]int64, error) 
 	default:
 		and("a.state = ?", string(f.Phase))
 	}
-	query := "select r.id from attempts a cross join records r on r.id = a.record and r.current = a.id"
+	query := "select r.id from " + from
 	if len(where) > 0 {
 		query += " where " + strings.Join(where, " and ")
 	}
