@@ -53,6 +53,9 @@ func (a *app) list(c *cobra.Command, o *listOptions) error {
 	if len(o.glob) > maxGlob {
 		return usage("--glob is %d bytes long, the limit is %d", len(o.glob), maxGlob)
 	}
+	if !closesSets(o.glob) {
+		return usage("--glob %s: a [ is never closed; [[] stands for the character itself", quote(o.glob))
+	}
 	if o.limit < 0 {
 		return usage("--limit wants a number from 0 on")
 	}
@@ -80,6 +83,21 @@ func (a *app) list(c *cobra.Command, o *listOptions) error {
 		return err
 	}
 	return a.print(b.String())
+}
+
+// closesSets tells whether each [ of a pattern has its ]. One that comes first
+// is in the set. SQLite would match nothing.
+func closesSets(pattern string) bool {
+	for {
+		_, set, open := strings.Cut(pattern, "[")
+		if !open {
+			return true
+		}
+		set = strings.TrimPrefix(strings.TrimPrefix(set, "^"), "]")
+		if _, pattern, open = strings.Cut(set, "]"); !open {
+			return false
+		}
+	}
 }
 
 func writeRows(b *strings.Builder, records iter.Seq2[ledger.Record, error]) error {
