@@ -141,12 +141,13 @@ type trialOf struct {
 	estate *estate
 	live   *running
 	counts damageCounts
-	log    []string // what was done, for the evidence
+	anew   map[string]reply // of the keys that were run again
+	log    []string         // what was done, for the evidence
 }
 
 func (d *damaging) trial(name string, seed int, target, how string) {
 	rng := rand.New(rand.NewPCG(d.seed, uint64(seed*100+slices.Index(targets, target)*10+slices.Index(damages, how))))
-	t := &trialOf{damaging: d, name: name, rng: rng, estate: d.estates[rng.IntN(len(d.estates))]}
+	t := &trialOf{damaging: d, name: name, rng: rng, estate: d.estates[rng.IntN(len(d.estates))], anew: map[string]reply{}}
 	live, kind := seed%5 == 4, target+" "+how
 	if live {
 		kind = "live " + kind

@@ -61,6 +61,7 @@ func (t *trialOf) call(args ...string) (reply, error) {
 
 // rerun runs a key that is recorded.
 func (t *trialOf) rerun(k known, kind string) error {
+	k = t.now(k)
 	before := t.startsOf(k.key)
 	r, err := t.call(k.args...)
 	if err != nil {
@@ -72,6 +73,7 @@ func (t *trialOf) rerun(k known, kind string) error {
 		if !slices.Contains(shared, kind) { // SQLite forgets, and so does what counts the commits
 			return fmt.Errorf("key %s was run again; want %s", k.key, k.want)
 		}
+		t.anew[k.key] = r
 	case r.same(k.want):
 		t.counts.exact++
 	case r.code == exitLedger:
@@ -84,6 +86,15 @@ func (t *trialOf) rerun(k known, kind string) error {
 		return fmt.Errorf("a wrong answer for key %s, want %s", k.key, k.want)
 	}
 	return nil
+}
+
+// now is what is known of a key after all that the trial has done.
+func (t *trialOf) now(k known) known {
+	if r, ok := t.anew[k.key]; ok {
+		k.earlier = append(slices.Clone(k.earlier), k.want)
+		k.want = r
+	}
+	return k
 }
 
 // shared is damage to shared memory that somebody works with: its head alone
@@ -124,7 +135,7 @@ func (t *trialOf) endLive(kind string) error {
 
 // look reads in all ways.
 func (t *trialOf) look(kind string) error {
-	k := t.estate.known[t.rng.IntN(len(t.estate.known))]
+	k := t.now(t.estate.known[t.rng.IntN(len(t.estate.known))])
 	for _, args := range [][]string{{"list"}, {"list", "--json"}, {"show", k.key}, {"logs", k.key}, {"check", "--key", k.key}} {
 		r, err := t.call(args...)
 		if err != nil {
