@@ -140,6 +140,25 @@ func TestE2ELittleMemory(t *testing.T) {
 	b.want(b.sh("ulimit -d 131072; idem run --key d -- true"), 0)
 }
 
+// A low limit on the size of files is named, since it looks like a full disk.
+func TestE2ESmallFiles(t *testing.T) {
+	t.Parallel()
+	for _, kib := range []int{4, 32, 1000} {
+		b := begun(t)
+		for _, op := range operations[:2] {
+			under := fmt.Sprintf("ulimit -f %d; exec", kib)
+			r := b.sh(fmt.Sprintf(under+" idem "+op.call, op.name))
+			if b.clear(under+op.name, r); r.code != 0 && !strings.Contains(r.err, "ulimit -f") {
+				t.Errorf("%s", r.err)
+			}
+			if b.lines("side") > 0 && r.code != 0 {
+				t.Errorf("%s: the command ran: %s", under, r.err)
+			}
+			_ = os.Remove(b.path("side"))
+		}
+	}
+}
+
 // Few processes: Go's runtime ends the process when it gets no thread, which must
 // not be between the claim and the record.
 func TestE2EFewProcesses(t *testing.T) {

@@ -22,7 +22,6 @@ import (
 // status. It does not return when a command died of a signal: then idem dies of
 // the same signal.
 func Main(args []string) int {
-
 	unfit := proc.Fit()
 	if status, asked := proc.Helper(args); asked {
 		return status
