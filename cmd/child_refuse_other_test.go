@@ -2,4 +2,4 @@
 
 package cmd_test
 
-func childRefuse(uintptr, uintptr, []string) int { return 1 }
+func childRefuse(string, int, []string) int { return 1 }

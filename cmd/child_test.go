@@ -22,7 +22,7 @@ import (
 //	trap SIGNAL READY      makes the file READY, waits for the signal and exits 0
 //	argv ARG...            prints its arguments, each with a NUL behind it
 //	env PREFIX             prints its environment, sorted
-//	refuse CALL ERRNO P..  becomes the program P, for which that system call fails
+//	refuse CALLS ERRNO P.. becomes the program P, for which those system calls fail
 func childMain(args []string) int {
 	mode, args := args[0], args[1:]
 	switch mode {
@@ -59,7 +59,7 @@ func childMain(args []string) int {
 			}
 		}
 	case "refuse":
-		return childRefuse(uintptr(childNumber(args[0])), uintptr(childNumber(args[1])), args[2:])
+		return childRefuse(args[0], childNumber(args[1]), args[2:])
 	default:
 		fmt.Fprintln(os.Stderr, "child: no mode", mode)
 		return 1

@@ -192,14 +192,14 @@ func TestE2EFewProcesses(t *testing.T) {
 	b.want(b.sh("exec prlimit --nproc=28 idem run --tty --key l -- true"), 0)
 }
 
-// refused starts idem so that the kernel refuses it a system call.
-func (b *box) refused(number uintptr, errno syscall.Errno, args ...string) *call {
+// refused starts idem so that the kernel refuses it system calls: CALL,CALL...
+func (b *box) refused(calls string, errno syscall.Errno, args ...string) *call {
 	b.t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	argv := append([]string{"child", "refuse", fmt.Sprint(number), fmt.Sprint(int(errno)), filepath.Join(binary(), "idem")}, args...)
+	argv := append([]string{"child", "refuse", calls, fmt.Sprint(int(errno)), filepath.Join(binary(), "idem")}, args...)
 	return b.start(argv, func(c *exec.Cmd) { c.Path, c.Err = exe, nil })
 }
 
@@ -224,7 +224,7 @@ func TestE2ESandbox(t *testing.T) {
 				} {
 					what := fmt.Sprintf("%s: %v: %q", name, errno, args)
 					key := fmt.Sprintf("k%d-%d", errno, i)
-					r := b.refused(number, errno, append(args, "--key", key, "--", "sh", "-c", "read x; echo >>side")...).wait()
+					r := b.refused(fmt.Sprint(number), errno, append(args, "--key", key, "--", "sh", "-c", "read x; echo >>side")...).wait()
 					if r.code == 1 { // read met the end of the input
 						t.Errorf("%s: %+v", what, r)
 					}
@@ -234,28 +234,40 @@ func TestE2ESandbox(t *testing.T) {
 				for _, args := range [][]string{
 					{"run", "--key", "long", "--", "head", "-c", "100000", "/dev/zero"}, {"list"}, {"logs", "hit"}, {"wait", "hit"}, {"mark", "done", "m"},
 				} {
-					b.clear(fmt.Sprintf("%s: %v: %q", name, errno, args), b.refused(number, errno, args...).wait())
+					b.clear(fmt.Sprintf("%s: %v: %q", name, errno, args), b.refused(fmt.Sprint(number), errno, args...).wait())
 				}
 			}
 		})
 	}
 }
 
-// Without ppoll the output is complete and a TERM arrives.
+// Without ppoll, and without select, the output is complete, the input has an end
+// and a TERM arrives.
 func TestE2ESandboxWithoutPoll(t *testing.T) {
 	t.Parallel()
-	b := newBox(t)
-	r := b.refused(unix.SYS_PPOLL, unix.ENOSYS, "run", "--key", "k", "--", "sh", "-c", "head -c 300000 /dev/zero; echo err >&2").wait()
-	if b.want(r, 0); len(r.out) != 300000 || r.err != "err\n" {
-		t.Errorf("%d bytes, %q", len(r.out), r.err)
+	for name, calls := range map[string]string{
+		"ppoll": fmt.Sprint(unix.SYS_PPOLL), "select": fmt.Sprintf("%d,%d", unix.SYS_PPOLL, unix.SYS_PSELECT6),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBox(t)
+			r := b.refused(calls, unix.ENOSYS, "run", "--key", "k", "--", "sh", "-c", "head -c 300000 /dev/zero; echo err >&2").wait()
+			if b.want(r, 0); len(r.out) != 300000 || r.err != "err\n" {
+				t.Errorf("%d bytes, %q", len(r.out), r.err)
+			}
+			r = b.refused(calls, unix.EPERM, "run", "--tty", "--key", "t", "--", "sh", "-c", "cat; cat; echo end").wait()
+			if b.want(r, 0); r.out != "end\r\n" {
+				t.Errorf("%q", r.out)
+			}
+			c := b.refused(calls, unix.EPERM, "run", "--key", "l", "--", "sh", "-c", "echo >ready; sleep 60 >/dev/null 2>&1 & wait")
+			b.await("ready", 1)
+			c.kill(unix.SIGTERM)
+			if r := c.wait(); r.sig != unix.SIGTERM {
+				t.Errorf("%+v", r)
+			}
+			b.wantState("l", "failed")
+		})
 	}
-	c := b.refused(unix.SYS_PPOLL, unix.EPERM, "run", "--key", "l", "--", "sh", "-c", "echo >ready; sleep 60 >/dev/null 2>&1 & wait")
-	b.await("ready", 1)
-	c.kill(unix.SIGTERM)
-	if r := c.wait(); r.sig != unix.SIGTERM {
-		t.Errorf("%+v", r)
-	}
-	b.wantState("l", "failed")
 }
 
 // Nothing depends on /proc.
