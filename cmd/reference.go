@@ -62,6 +62,15 @@ func (f *failure) hintFor(id ledger.ID, what string, words ...string) *failure {
 	return f.with(commandFor(id, what, words...))
 }
 
+// windowed makes words name the record without a window where none is recorded
+// yet, so that no record in a window can be meant.
+func windowed(id ledger.ID, words ...string) []string {
+	if id.Window == "" {
+		return append(words, "--window", "")
+	}
+	return words
+}
+
 // hintWays adds one hint for each way to settle an interrupted key by hand.
 func (f *failure) hintWays(id ledger.ID) *failure {
 	return f.hintFor(id, "if it succeeded", "mark", "done").
