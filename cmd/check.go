@@ -73,16 +73,16 @@ func (o *runOptions) checked(args []string, dashed bool) ([]string, error) {
 	argv := o.wait.claimDetached(args)
 	if o.key != "" || dashed || len(argv) < len(args) {
 		if o.key == "" && len(argv) == 0 {
-			return nil, usage("idem check wants a key or a command").hint(form)
+			return nil, usage("idem check wants a key or a command").hintForm(form)
 		}
 		return argv, nil
 	}
 	if len(args) == 0 || args[0] == "" {
-		return nil, usage("idem check wants a key").hint(form)
+		return nil, usage("idem check wants a key").hintForm(form)
 	}
 	o.key = args[0]
 	if len(args) > 1 && args[1] != "--" { // mostly a flag that came too late
-		return nil, usage("idem check wants flags before the key and the command behind a --, not %s", quote(args[1])).hint(form)
+		return nil, usage("idem check wants flags before the key and the command behind a --, not %s", quote(args[1])).hintForm(form)
 	}
 	return args[min(2, len(args)):], nil
 }
@@ -179,7 +179,7 @@ func (a *app) explainCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			args = o.wait.claimDetached(args)
 			if len(args) == 0 {
-				return usage("no command to explain").hint("idem explain --key KEY -- COMMAND [ARG...]")
+				return usage("no command to explain").hintForm("idem explain --key KEY -- COMMAND [ARG...]")
 			}
 			q, err := a.ask(c.Context(), o, record, args)
 			if err != nil {

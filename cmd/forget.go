@@ -25,7 +25,7 @@ func (a *app) forgetCommand() *cobra.Command {
 		Example: "  idem forget deploy:prod:4f2c1e",
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usage("no key to forget").hint("idem forget KEY...")
+				return usage("no key to forget").hintForm("idem forget KEY...")
 			}
 			return nil
 		},

@@ -100,12 +100,12 @@ func (a *app) markCommand() *cobra.Command {
 // which stands at dash or, after a key that needs one itself, among the words.
 func (o *markOptions) words(args []string, dash int) (name string, argv []string, err error) {
 	if len(args) < 2 {
-		return "", nil, usage("idem mark wants done, failed or retry, and one key").hint("idem %s", markUse)
+		return "", nil, usage("idem mark wants done, failed or retry, and one key").hintForm("idem " + markUse)
 	}
 	name, o.key, argv = args[0], args[1], args[2:]
 	if dash != 2 && len(argv) > 0 {
 		if argv[0] != "--" {
-			return "", nil, usage("idem mark wants one key, and a command only behind a --, not %s", quote(argv[0])).hint("idem %s", markUse)
+			return "", nil, usage("idem mark wants one key, and a command only behind a --, not %s", quote(argv[0])).hintForm("idem " + markUse)
 		}
 		argv = argv[1:]
 	}
@@ -128,7 +128,7 @@ func (o *markOptions) check(f *pflag.FlagSet, name string, argv []string) error 
 	})
 	switch {
 	case f.Changed("key") || o.key == "":
-		return usage("idem mark wants one key as its argument").hint("idem %s", markUse)
+		return usage("idem mark wants one key as its argument").hintForm("idem " + markUse)
 	case o.exitCode < 0 || o.exitCode > 255:
 		return usage("--exit-code wants a number from 0 to 255")
 	case name == "retry" && (f.Changed("exit-code") || f.Changed("stdout-file")):

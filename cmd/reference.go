@@ -51,6 +51,9 @@ func (f *failure) with(h hint) *failure {
 // hint adds a hint without a command.
 func (f *failure) hint(format string, args ...any) *failure { return f.with(advice(format, args...)) }
 
+// hintForm adds the form that a call of a command has.
+func (f *failure) hintForm(form string) *failure { return f.hint("usage: %s", form) }
+
 // hintFlags adds a hint about flags that the call lacks.
 func (f *failure) hintFlags(when, flags string) *failure { return f.with(flagAdvice(when, flags)) }
 

@@ -29,7 +29,7 @@ func (a *app) waitCommand() *cobra.Command {
 		Example: "  idem wait --timeout 10m deploy:prod:4f2c1e && ./smoke-test.sh",
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usage("no key to wait for").hint("idem wait KEY...")
+				return usage("no key to wait for").hintForm("idem wait KEY...")
 			}
 			return nil
 		},
@@ -74,7 +74,11 @@ func (a *app) wait(ctx context.Context, keys []string, record *whichFlags, timeo
 		case rec.Phase() == ledger.PhaseInterrupted:
 			first = interruptedFailure(rec, nil).forOthers()
 		case rec.Current.State == ledger.Failed:
-			first = fail(rec.Current.ExitCode, "key %s failed: %s %s", quote(id.Key), which(rec.Current), ending(rec.Current))
+			f := fail(rec.Current.ExitCode, "key %s failed: %s %s", quote(id.Key), which(rec.Current), ending(rec.Current))
+			if rec.Current.Number > 0 {
+				f.hintFor(rec.ID, "to see why, see its output", "logs")
+			}
+			first = f
 		}
 	}
 	return first
