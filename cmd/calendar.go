@@ -53,7 +53,7 @@ func (o *calendarFlags) window(now time.Time) (string, error) {
 		}
 	}
 	if tz := os.Getenv("TZ"); o.zone == "" && c.Per != "" && !knownZone(tz) {
-		return "", usage("there is no time zone %s, which TZ names", quote(tz)).hint("name one as the tz database does, such as Europe/Berlin or UTC, with --tz")
+		return "", usage("there is no time zone %s, which TZ names", quote(tz)).hintFlags("to name one as the tz database does", "--tz Europe/Berlin")
 	}
 	if o.dayStart != "" {
 		if c.DayStart, err = hashkey.ParseDayStart(o.dayStart); err != nil {

@@ -111,7 +111,7 @@ func (o *whichFlags) words() (words []string, plain bool) {
 	}
 	plain = len(args) == 1
 	o.command.Flags().Visit(func(f *pflag.Flag) {
-		plain = plain && (f.Name == "ledger" || f.Name == "namespace")
+		plain = plain && slices.Contains([]string{"ledger", "namespace", "trust-place"}, f.Name) // which a hint has anyway
 	})
 	return words, plain
 }
