@@ -126,6 +126,11 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	if err != nil {
 		return err
 	}
+	if o.opensFiles() {
+		if err := sound(); err != nil {
+			return err
+		}
+	}
 	files, err := o.files()
 	if err != nil {
 		return err
@@ -154,6 +159,12 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	}
 	res.Record.Current.Inputs = a.keep.recorded(res.Record.Current.Inputs)
 	return a.made(o, meta, call, res)
+}
+
+// opensFiles reports whether a call opens files or sets timers of its own before
+// it knows whether it runs the command.
+func (o *runOptions) opensFiles() bool {
+	return o.wait.limit > 0 || len(o.hashFile) > 0 || len(o.hashEnv) > 0 || o.hashStdin || o.metaFile != "" || o.metaFD != noMetaFD || len(o.paths) > 0 || onGitHub()
 }
 
 // checkFlags refuses flags that do not fit each other, before the ledger is looked

@@ -149,6 +149,9 @@ func (c *Call) run(ctx context.Context, l ledger.Ledger) (Result, error) {
 			if path, err = proc.LookPath(c.Argv[0]); err != nil {
 				return Result{Record: rec}, err
 			}
+			if err = proc.Ready(c.TTY); err != nil {
+				return Result{Record: rec}, &proc.StartError{Name: c.Argv[0], Code: proc.CannotRun, Err: err}
+			}
 		}
 		claim, err := l.Claim(ctx, c.ID)
 		var busy *ledger.BusyError
@@ -247,10 +250,18 @@ type ReplayError struct{ Err error }
 func (e *ReplayError) Error() string { return e.Err.Error() }
 func (e *ReplayError) Unwrap() error { return e.Err }
 
+// little is how much output a ledger may keep elsewhere than in a file.
+const little = 4 << 10
+
 // replay writes the recorded output of the current attempt.
 func (c *Call) replay(ctx context.Context, l ledger.Ledger, rec ledger.Record, res *Result, stdout, stderr *os.File) error {
 	if stdout == nil && stderr == nil {
 		return nil
+	}
+	if rec.Current.OutputBytes > little {
+		if err := proc.Sound(); err != nil {
+			return &ReplayError{err}
+		}
 	}
 	out, err := l.Output(ctx, rec.ID, rec.Current.RunID)
 	if err != nil {
