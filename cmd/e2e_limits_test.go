@@ -173,8 +173,8 @@ func TestE2EFewProcesses(t *testing.T) {
 	requireTool(t, "prlimit")
 	b := newBox(t)
 	b.somebody()
-	const uid = 61799
-	b.user = &syscall.Credential{Uid: uid, Gid: uid}
+	uid := 60000 + os.Getpid()%5000 // another run of the tests is another user
+	b.user = &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}
 	if err := os.Chown(b.dir, uid, uid); err != nil {
 		t.Fatal(err)
 	}
