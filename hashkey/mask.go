@@ -1,0 +1,191 @@
+package hashkey
+
+import (
+	"regexp"
+	"strings"
+	"sync"
+)
+
+// Masked is shown in place of what may be a secret.
+const Masked = "[masked]"
+
+// secretNames matches the end of a name whose value is mostly a secret.
+const secretNames = `(?:password|passwd|passphrase|passcode|secret|token|credentials?` +
+	`|api[-_.]?key|(?:access|secret|auth|account|shared|encryption|master|signing|webhook|license|client)[-_.]?key` +
+	`|(?:^|[-_.])pass|sshpass|[-_.]pwd|[-_.]pat|redis(?:cli)?_auth)`
+
+// secretText matches a value as it is written in a script or a configuration:
+// quoted and plain parts, up to a space or a separator.
+const secretText = `((?:"(?:[^"\\]|\\.)*"|'[^']*'|\\.|[^\s"'\\;&|])+)`
+
+// masks are the expressions of Mask. They take 0.5 ms to compile, which only a
+// call pays that shows a command line.
+var masks = sync.OnceValue(func() (m struct{ name, flag, assign, json, text, colon, header, option, url, user, pass *regexp.Regexp }) {
+	m.name = regexp.MustCompile(`(?i)` + secretNames + `$`)
+	m.flag = regexp.MustCompile(`(?i)^--?[a-z0-9._-]*` + secretNames + `$`)
+	m.assign = regexp.MustCompile(`(?is)^(-{0,2}[a-z0-9._-]*` + secretNames + `=)(.+)$`)
+	m.json = regexp.MustCompile(`(?i)("[a-z0-9._-]*` + secretNames + `"\s*:\s*)"(?:[^"\\]|\\.)*"`)
+	m.text = regexp.MustCompile(`(?i)((?:\b|_|-)[a-z0-9._-]*` + secretNames + `=)` + secretText)
+	m.colon = regexp.MustCompile(`(?i)((?:^|[\s"'])[a-z0-9._-]*` + secretNames + `:[ \t]*)` + secretText)
+	m.header = regexp.MustCompile(`(?i)(\b(?:proxy-)?authorization["']?\s*[:=]\s*["']?(?:(?:bearer|basic|token|digest|negotiate|apikey)\s+)?|\b(?:set-)?cookie:\s*)[^"'\r\n]+`)
+	m.option = regexp.MustCompile(`(?i)((?:^|\s)--[a-z0-9._-]*` + secretNames + `\s+)` + secretText)
+	m.url = regexp.MustCompile(`(?i)([a-z][a-z0-9+.-]*://)([^\s"'<>]+)`)
+	m.user = regexp.MustCompile(`(\scurl(?:\s.*?)?\s(?:-u|--user|--proxy-user)[ =]?["']?[^\s:"']*:)` + secretText)
+	m.pass = regexp.MustCompile(`(?s)^(pass:)(.+)$`) // as openssl has it
+	return m
+})
+
+// secretOptions are options of programs that take a secret and whose names do not
+// say so: written as one word with it, or with the secret as the next one. The
+// secret of curl is what follows the name of the user.
+var secretOptions = map[string]struct{ joined, apart, user []string }{
+	"curl":         {user: []string{"-u", "--user", "-U", "--proxy-user"}},
+	"sshpass":      {joined: []string{"-p"}, apart: []string{"-p"}},
+	"redis-cli":    {apart: []string{"-a"}},
+	"mysql":        {joined: []string{"-p"}},
+	"mysqldump":    {joined: []string{"-p"}},
+	"mysqladmin":   {joined: []string{"-p"}},
+	"mysqlimport":  {joined: []string{"-p"}},
+	"mariadb":      {joined: []string{"-p"}},
+	"mariadb-dump": {joined: []string{"-p"}},
+}
+
+// Mask returns a command line as it may be shown: what may be a secret, by the
+// name of its flag or variable or by the form of a URL or header, is Masked. It
+// is a help for what was not redacted, and no more: a secret without such a name
+// is shown.
+func Mask(argv []string) []string {
+	out := make([]string, len(argv))
+	var program string // the latest word that names one with options of its own
+	for i, arg := range argv {
+		before := ""
+		if i > 0 {
+			before = argv[i-1]
+		}
+		out[i] = maskArg(program, before, arg)
+		if base := arg[strings.LastIndexByte(arg, '/')+1:]; base != "" {
+			if _, known := secretOptions[base]; known {
+				program = base
+			}
+		}
+	}
+	return out
+}
+
+func maskArg(program, before, arg string) string {
+	m := masks()
+	if arg == "" {
+		return arg
+	}
+	if namesSecret(m.flag, before) && !strings.HasPrefix(arg, "--") {
+		return Masked
+	}
+	options := secretOptions[program]
+	for _, o := range options.apart {
+		if before == o {
+			return Masked
+		}
+	}
+	for _, o := range options.joined {
+		if strings.HasPrefix(arg, o) && len(arg) > len(o) && !strings.HasPrefix(arg, "--") {
+			return o + Masked
+		}
+	}
+	for _, o := range options.user {
+		rest, joined := strings.CutPrefix(arg, o)
+		if joined && rest != "" {
+			rest = strings.TrimPrefix(rest, "=")
+		} else if before == o {
+			rest, joined = arg, true
+		}
+		if user, _, has := strings.Cut(rest, ":"); joined && has {
+			return strings.TrimSuffix(arg, rest) + user + ":" + Masked
+		}
+	}
+	// A script that begins with an assignment has more behind it; an assignment
+	// that is an argument of its own is all value.
+	if !isScriptFlag(before) {
+		if g := m.assign.FindStringSubmatch(arg); g != nil && namesSecret(m.flag, "--"+strings.TrimLeft(strings.TrimSuffix(g[1], "="), "-")) {
+			return g[1] + Masked
+		}
+	}
+	return m.pass.ReplaceAllString(maskText(arg), "${1}"+Masked)
+}
+
+// isScriptFlag reports whether the argument behind it is a script, as behind the
+// -c of a shell.
+func isScriptFlag(s string) bool {
+	return len(s) > 1 && s[0] == '-' && s[1] != '-' && s[len(s)-1] == 'c'
+}
+
+// namesSecret reports whether s, which names a flag or a variable, is one of a
+// secret by re. A flag such as --no-password has no value.
+func namesSecret(re *regexp.Regexp, s string) bool {
+	return s != "" && re.MatchString(s) && !strings.HasPrefix(strings.TrimLeft(s, "-"), "no-")
+}
+
+// MaskValue returns a value as it may be shown under its name.
+func MaskValue(name, value string) string {
+	if value != "" && namesSecret(masks().name, name) {
+		return Masked
+	}
+	return maskText(value)
+}
+
+// maskText masks what may be a secret within a longer text.
+func maskText(s string) string {
+	m := masks()
+	if strings.Contains(s, "://") {
+		s = m.url.ReplaceAllStringFunc(s, func(u string) string {
+			g := m.url.FindStringSubmatch(u)
+			return g[1] + maskURL(g[2])
+		})
+	}
+	s = m.header.ReplaceAllString(s, "${1}"+Masked)
+	s = m.json.ReplaceAllString(s, `${1}"`+Masked+`"`)
+	s = m.text.ReplaceAllString(s, "${1}"+Masked)
+	s = m.colon.ReplaceAllString(s, "${1}"+Masked)
+	s = m.option.ReplaceAllStringFunc(s, func(o string) string {
+		g := m.option.FindStringSubmatch(o)
+		if strings.HasPrefix(g[2], "-") || !namesSecret(m.flag, strings.TrimSpace(g[1])) {
+			return o
+		}
+		return g[1] + Masked
+	})
+	if strings.Contains(s, "curl") {
+		s = m.user.ReplaceAllString(" "+s, "${1}"+Masked)[1:]
+	}
+	return s
+}
+
+// userTokenLen is from where on a user without a password is taken for a token.
+const userTokenLen = 20
+
+// maskURL masks the password in what follows the "://" of a URL, and a user that
+// is as long as a token.
+func maskURL(rest string) string {
+	end := len(rest)
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		end = i
+	}
+	at := strings.LastIndexByte(rest[:end], '@')
+	if at < 0 {
+		// A password may hold a slash that should have been encoded. A port is a
+		// number, so what is none must be the beginning of a password.
+		_, port, has := strings.Cut(rest[:end], ":")
+		if !has || strings.Trim(port, "0123456789") == "" {
+			return rest
+		}
+		if at = strings.LastIndexByte(rest, '@'); at < 0 {
+			return rest
+		}
+	}
+	user, password, has := strings.Cut(rest[:at], ":")
+	switch {
+	case has && password != "":
+		return user + ":" + Masked + rest[at:]
+	case len(user) >= userTokenLen:
+		return Masked + rest[at:]
+	}
+	return rest
+}
