@@ -86,6 +86,7 @@ func (o *runOptions) checked(args []string, dashed bool) ([]string, error) {
 // question is what check and explain ask.
 type question struct {
 	call     runner.Call
+	argv     []string // of the call
 	decision runner.Decision
 	record   ledger.Record
 }
@@ -112,7 +113,7 @@ func (a *app) ask(ctx context.Context, o *runOptions, argv []string) (question, 
 	if err != nil {
 		return question{}, err
 	}
-	q := question{call: runner.Call{ID: in.id, Policy: policy, Now: time.Now}}
+	q := question{call: runner.Call{ID: in.id, Policy: policy, Now: time.Now}, argv: argv}
 	if len(argv) > 0 {
 		q.call.Inputs, q.call.Fingerprint = a.keep.inputs(in.inputs).Encode(), in.inputs.Fingerprint()
 	}
@@ -135,8 +136,17 @@ type explainView struct {
 
 type inputState struct {
 	Name   string `json:"name"`
-	State  string `json:"state"` // same, changed; hidden when nobody can tell
-	Change string `json:"change,omitempty"`
+	// State is same or changed; hidden when it cannot be told; uncounted of what
+	// has changed and is no input.
+	State  string       `json:"state"`
+	Change string       `json:"change,omitempty"`
+	Files  []fileChange `json:"files,omitempty"` // of a directory
+}
+
+// fileChange is a file of a directory that differs.
+type fileChange struct {
+	Name  jsonBytes `json:"name"`
+	State string    `json:"state"` // changed, new or gone
 }
 
 func (a *app) explainCommand() *cobra.Command {
@@ -156,7 +166,7 @@ func (a *app) explainCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.explain(q, asJSON)
+			return a.explain(o, q, asJSON)
 		},
 	}
 	o = a.askFlags(c, "Identity", "What must be the same", "Earlier outcomes", "Unknown outcomes", "What is remembered")
@@ -164,11 +174,12 @@ func (a *app) explainCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) explain(q question, asJSON bool) error {
+func (a *app) explain(o *runOptions, q question, asJSON bool) error {
 	inputs, err := inputStates(q)
 	if err != nil {
 		return err
 	}
+	inputs = append(inputs, uncounted(o, q)...)
 	if asJSON {
 		q.record.ID = q.call.ID
 		return a.printJSON(explainView{string(q.decision.Action), string(q.decision.Reason), viewKey(q.record), inputs})
@@ -187,6 +198,9 @@ func (a *app) explain(q question, asJSON bool) error {
 	}
 	for _, in := range inputs {
 		fmt.Fprintf(w, "%s:\t%s\n", in.State, cmp.Or(in.Change, escape(in.Name)))
+		for _, f := range in.Files {
+			fmt.Fprintf(w, "%s:\t%s\n", in.State, f.text(in.Name))
+		}
 	}
 	_ = w.Flush() // into memory
 	return a.print(b.String())
@@ -215,7 +229,10 @@ func inputStates(q question) ([]inputState, error) {
 		if !c.sure {
 			state = "hidden"
 		}
-		states = append(states, inputState{Name: c.Name, State: state, Change: changeText(c)})
+		st := inputState{Name: c.Name, State: state, Files: viewFileChanges(c.Files)}
+		c.Files = nil // each has a line of its own
+		st.Change = changeText(c)
+		states = append(states, st)
 	}
 	for _, c := range hashkey.Diff(nil, is) { // all of them, by name
 		if !changed[c.Name] {

@@ -179,6 +179,7 @@ func (a *app) made(o *runOptions, meta *meta, call runner.Call, res runner.Resul
 	view := metaOf(res, call)
 	meta.write(view, &a.ui)
 	code, f := a.outcome(res, call)
+	a.tellDrift(o, res, call)
 	a.tellGitHub(o, view, code, f, replayedText(res))
 	switch {
 	case res.Unrecorded != nil:
@@ -252,6 +253,7 @@ func (a *app) call(o *runOptions, in identified, policy runner.Policy, argv []st
 	policy.Around = around()
 	call := runner.Call{
 		ID: id, Argv: argv, Fingerprint: in.inputs.Fingerprint(), Inputs: a.keep.inputs(in.inputs).Encode(),
+		Starting: a.starting(o.identity, in.inputs, argv),
 		NoOutput: a.keep.no.output, Redact: a.keep.redactor,
 		Policy: policy,
 		Wait:   o.wait.set, WaitFor: o.wait.limit, MaxOutput: o.maxOutput.bytes,

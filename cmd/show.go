@@ -118,7 +118,7 @@ func (a *app) show(ctx context.Context, key string, asJSON bool) error {
 	}
 	argv, command := []string{}, "not stored"
 	if in, err := hashkey.Decode(rec.Current.Inputs); err == nil && !in.Withheld() {
-		argv = in.Argv()
+		argv = in.Mask().Argv()
 		command = commandLine(argv)
 	}
 	token := tokenOf(rec.ID, rec.Generation)

@@ -90,8 +90,8 @@ func (a *app) remember(o *storing, key string) error {
 func (a *app) secrets(names []string) ([]string, error) {
 	var secrets []string
 	for _, name := range names {
-		if name == "" || strings.Contains(name, "=") {
-			return nil, usage("--redact-env wants the name of a variable, not %s", quote(name))
+		if err := checkVariable("--redact-env", name, false); err != nil {
+			return nil, err
 		}
 		value, set := os.LookupEnv(name)
 		switch {

@@ -35,19 +35,23 @@ var masks = sync.OnceValue(func() (m struct{ name, flag, assign, json, text, col
 	return m
 })
 
-// secretOptions are options of programs that take a secret and whose names do not
-// say so: written as one word with it, or with the secret as the next one. The
-// secret of curl is what follows the name of the user.
-var secretOptions = map[string]struct{ joined, apart, user []string }{
-	"curl":         {user: []string{"-u", "--user", "-U", "--proxy-user"}},
-	"sshpass":      {joined: []string{"-p"}, apart: []string{"-p"}},
-	"redis-cli":    {apart: []string{"-a"}},
-	"mysql":        {joined: []string{"-p"}},
-	"mysqldump":    {joined: []string{"-p"}},
-	"mysqladmin":   {joined: []string{"-p"}},
-	"mysqlimport":  {joined: []string{"-p"}},
-	"mariadb":      {joined: []string{"-p"}},
-	"mariadb-dump": {joined: []string{"-p"}},
+// options are options of a program that take a secret and whose names do not say
+// so: written as one word with it, or with the secret as the next one. The secret
+// behind user is what follows the name and a colon.
+type options struct{ joined, apart, user []string }
+
+func secretOptions(program string) (o options, known bool) {
+	switch program {
+	case "curl":
+		return options{user: []string{"-u", "--user", "-U", "--proxy-user"}}, true
+	case "sshpass":
+		return options{joined: []string{"-p"}, apart: []string{"-p"}}, true
+	case "redis-cli":
+		return options{apart: []string{"-a"}}, true
+	case "mysql", "mysqldump", "mysqladmin", "mysqlimport", "mariadb", "mariadb-dump":
+		return options{joined: []string{"-p"}}, true
+	}
+	return o, false
 }
 
 // Mask returns a command line as it may be shown: what may be a secret, by the
@@ -56,23 +60,21 @@ var secretOptions = map[string]struct{ joined, apart, user []string }{
 // is shown.
 func Mask(argv []string) []string {
 	out := make([]string, len(argv))
-	var program string // the latest word that names one with options of its own
+	var of options // of the latest word that names a program with some
 	for i, arg := range argv {
 		before := ""
 		if i > 0 {
 			before = argv[i-1]
 		}
-		out[i] = maskArg(program, before, arg)
-		if base := arg[strings.LastIndexByte(arg, '/')+1:]; base != "" {
-			if _, known := secretOptions[base]; known {
-				program = base
-			}
+		out[i] = maskArg(of, before, arg)
+		if o, known := secretOptions(arg[strings.LastIndexByte(arg, '/')+1:]); known {
+			of = o
 		}
 	}
 	return out
 }
 
-func maskArg(program, before, arg string) string {
+func maskArg(of options, before, arg string) string {
 	m := masks()
 	if arg == "" {
 		return arg
@@ -80,18 +82,17 @@ func maskArg(program, before, arg string) string {
 	if namesSecret(m.flag, before) && !strings.HasPrefix(arg, "--") {
 		return Masked
 	}
-	options := secretOptions[program]
-	for _, o := range options.apart {
+	for _, o := range of.apart {
 		if before == o {
 			return Masked
 		}
 	}
-	for _, o := range options.joined {
+	for _, o := range of.joined {
 		if strings.HasPrefix(arg, o) && len(arg) > len(o) && !strings.HasPrefix(arg, "--") {
 			return o + Masked
 		}
 	}
-	for _, o := range options.user {
+	for _, o := range of.user {
 		rest, joined := strings.CutPrefix(arg, o)
 		if joined && rest != "" {
 			rest = strings.TrimPrefix(rest, "=")
@@ -104,7 +105,7 @@ func maskArg(program, before, arg string) string {
 	}
 	// A script that begins with an assignment has more behind it; an assignment
 	// that is an argument of its own is all value.
-	if !isScriptFlag(before) {
+	if !IsScriptOption(before) {
 		if g := m.assign.FindStringSubmatch(arg); g != nil && namesSecret(m.flag, "--"+strings.TrimLeft(strings.TrimSuffix(g[1], "="), "-")) {
 			return g[1] + Masked
 		}
@@ -112,9 +113,9 @@ func maskArg(program, before, arg string) string {
 	return m.pass.ReplaceAllString(maskText(arg), "${1}"+Masked)
 }
 
-// isScriptFlag reports whether the argument behind it is a script, as behind the
-// -c of a shell.
-func isScriptFlag(s string) bool {
+// IsScriptOption reports whether the argument behind s is the text of a script, as
+// behind -c and -ec of a shell.
+func IsScriptOption(s string) bool {
 	return len(s) > 1 && s[0] == '-' && s[1] != '-' && s[len(s)-1] == 'c'
 }
 
@@ -188,4 +189,21 @@ func maskURL(rest string) string {
 		return Masked + rest[at:]
 	}
 	return rest
+}
+
+// Mask returns the inputs as they may be shown, without details.
+func (in Inputs) Mask() Inputs {
+	in = in.Counted()
+	out := make(Inputs, len(in))
+	argv := Mask(in.Argv())
+	for i, p := range in {
+		switch {
+		case p.Kind == KindArg && !p.withheld():
+			p.Value, argv = []byte(argv[0]), argv[1:]
+		case p.Kind == KindValue:
+			p.Value = p.shown()
+		}
+		out[i] = p
+	}
+	return out
 }

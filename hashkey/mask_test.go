@@ -166,3 +166,19 @@ func TestMaskOfAnyPassword(t *testing.T) {
 		}
 	})
 }
+
+func TestMaskOfInputs(t *testing.T) {
+	in := append(Argv([]string{"mysql", "--password", "s3cret"}),
+		Part{Kind: KindValue, Name: "token", Value: []byte("s3cret")}, Part{Kind: KindValue, Name: "v", Value: []byte("1")},
+		Part{Kind: KindFile, Name: "d", Value: Absent()}, Part{Kind: KindTree, Name: "d"})
+	got := in.Mask()
+	if text := string(got.Encode()); strings.Contains(text, "s3cret") || strings.Count(text, Masked) != 2 || len(got) != 6 {
+		t.Errorf("got %v", got)
+	}
+	if string(in[2].Value) != "s3cret" {
+		t.Error("the inputs themselves have changed")
+	}
+	if got := in.Withhold().Mask(); !got.Withheld() || len(got) != 4 {
+		t.Errorf("withheld: got %v", got)
+	}
+}
