@@ -123,8 +123,9 @@ func (a *app) ask(ctx context.Context, o *runOptions, argv []string) (question, 
 }
 
 const explainLong = `Say what idem run would do for a call, and why, and change nothing: the
-decision, the record that it is made on, and each input, same or changed. A probe
-is not asked, only said to be what would come next.` + askLong
+decision, the record that it is made on, and each input, same or changed; also
+the script that ran and stdin, if they have changed and do not count. A probe is
+not asked, only said to be what would come next.` + askLong
 
 // explainView is what explain --json prints.
 type explainView struct {
@@ -135,7 +136,7 @@ type explainView struct {
 }
 
 type inputState struct {
-	Name   string `json:"name"`
+	Name string `json:"name"`
 	// State is same or changed; hidden when it cannot be told; uncounted of what
 	// has changed and is no input.
 	State  string       `json:"state"`

@@ -66,6 +66,10 @@ func (a *app) remember(o *storing, key string) error {
 	}
 	for _, expr := range o.redact {
 		if _, err := redact.New([]string{expr}, nil); err != nil {
+			if of := variableWith(expr); of != "" { // a secret, most likely
+				return usage("--redact wants an expression, and what it was given is none; it is not shown, because it is the value of a variable").
+					hint("name the variable, without a dollar sign: --redact-env %s", of)
+			}
 			return usage("--redact %s: %v", quote(expr), err)
 		}
 	}
