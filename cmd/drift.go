@@ -23,9 +23,12 @@ import (
 // an attempt ran is a detail of its inputs, and explain and the note of a replay
 // compare it with the files of now.
 
-// maxProgram is how many bytes of a program are read for its digest. A larger one
-// is known by its size, its time and its inode.
-const maxProgram = 1 << 20
+// How many bytes of a program are read for its digest, so that a first run is as
+// fast as without. A larger one is known by its size, its time and its inode.
+const (
+	maxScript = 1 << 20
+	maxBinary = 64 << 10
+)
 
 // The roles of a program: the first byte of its detail. They pair the files of
 // two calls, whose paths may differ.
@@ -44,14 +47,15 @@ const (
 // path, unless it is a binary of PATH, and the script of an interpreter.
 func programs(path string, argv []string) hashkey.Inputs {
 	var in hashkey.Inputs
-	add := func(role byte, path string, scriptsOnly bool) {
-		if mark := programMark(path, scriptsOnly); mark != nil {
+	add := func(role byte, path string) {
+		inPath := role == roleCommand && !strings.Contains(argv[0], "/")
+		if mark := programMark(role, path, inPath); mark != nil {
 			in = append(in, hashkey.Part{Kind: hashkey.KindProgram, Name: path, Value: append([]byte{role}, mark...)})
 		}
 	}
-	add(roleCommand, path, !strings.Contains(argv[0], "/"))
+	add(roleCommand, path)
 	if script := scriptOf(argv); script != "" {
-		add(roleScript, script, false)
+		add(roleScript, script)
 	}
 	return in
 }
@@ -115,8 +119,9 @@ func scriptOf(argv []string) string {
 }
 
 // programMark is what a file is known by, nil for one that cannot be read or is
-// no plain file, or no script if only those count.
-func programMark(path string, scriptsOnly bool) []byte {
+// not a plain file. A command that was found in PATH has none unless it is a
+// script.
+func programMark(role byte, path string, inPath bool) []byte {
 	info, err := os.Stat(path)
 	if err != nil || !info.Mode().IsRegular() {
 		return nil
@@ -126,17 +131,21 @@ func programMark(path string, scriptsOnly bool) []byte {
 		return nil
 	}
 	defer f.Close()
-	if scriptsOnly {
+	limit := int64(maxScript)
+	if role == roleCommand {
 		var begin [2]byte
 		if n, _ := f.ReadAt(begin[:], 0); string(begin[:n]) != "#!" {
-			return nil
+			limit = maxBinary
+			if inPath {
+				return nil
+			}
 		}
 	}
-	if info.Size() > maxProgram {
+	if info.Size() > limit {
 		return append([]byte{formStat}, statMark(info)...)
 	}
 	h := sha256.New()
-	if _, err := io.Copy(h, io.LimitReader(f, maxProgram)); err != nil {
+	if _, err := io.Copy(h, io.LimitReader(f, limit)); err != nil {
 		return nil
 	}
 	return h.Sum([]byte{formDigest})

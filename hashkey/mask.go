@@ -9,6 +9,17 @@ import (
 // Masked is shown in place of what may be a secret.
 const Masked = "[masked]"
 
+// redacted is what is left of a secret that is not stored, and is shown so.
+const redacted = "[redacted]"
+
+// masked returns a secret as it may be shown.
+func masked(secret string) string {
+	if secret == "" || secret == redacted {
+		return secret
+	}
+	return Masked
+}
+
 // secretNames matches the end of a name whose value is mostly a secret.
 const secretNames = `(?:password|passwd|passphrase|passcode|secret|token|credentials?` +
 	`|api[-_.]?key|(?:access|secret|auth|account|shared|encryption|master|signing|webhook|license|client)[-_.]?key` +
@@ -18,16 +29,17 @@ const secretNames = `(?:password|passwd|passphrase|passcode|secret|token|credent
 // quoted and plain parts, up to a space or a separator.
 const secretText = `((?:"(?:[^"\\]|\\.)*"|'[^']*'|\\.|[^\s"'\\;&|])+)`
 
-// masks are the expressions of Mask. They take 0.4 ms to compile, which only a
+// masks are the expressions of Mask. Each has two groups: what is shown, and the
+// secret. They take 0.4 ms to compile, which only a
 // call pays that shows a command line.
 var masks = sync.OnceValue(func() (m struct{ name, flag, assign, json, text, colon, header, option, url, user, pass *regexp.Regexp }) {
 	m.name = regexp.MustCompile(`(?i)` + secretNames + `$`)
 	m.flag = regexp.MustCompile(`(?i)^--?[a-z0-9._-]*` + secretNames + `$`)
 	m.assign = regexp.MustCompile(`(?is)^(-{0,2}[a-z0-9._-]*` + secretNames + `=)(.+)$`)
-	m.json = regexp.MustCompile(`(?i)("[a-z0-9._-]*` + secretNames + `"\s*:\s*)"(?:[^"\\]|\\.)*"`)
+	m.json = regexp.MustCompile(`(?i)("[a-z0-9._-]*` + secretNames + `"\s*:\s*")((?:[^"\\]|\\.)*)`)
 	m.text = regexp.MustCompile(`(?i)((?:\b|_|-)[a-z0-9._-]*` + secretNames + `=)` + secretText)
 	m.colon = regexp.MustCompile(`(?i)((?:^|[\s"'])[a-z0-9._-]*` + secretNames + `:[ \t]*)` + secretText)
-	m.header = regexp.MustCompile(`(?i)(\b(?:proxy-)?authorization["']?\s*[:=]\s*["']?(?:(?:bearer|basic|token|digest|negotiate|apikey)\s+)?|\b(?:set-)?cookie:\s*)[^"'\r\n]+`)
+	m.header = regexp.MustCompile(`(?i)(\b(?:proxy-)?authorization["']?\s*[:=]\s*["']?(?:(?:bearer|basic|token|digest|negotiate|apikey)\s+)?|\b(?:set-)?cookie:\s*)([^"'\r\n]+)`)
 	m.option = regexp.MustCompile(`(?i)((?:^|\s)--[a-z0-9._-]*` + secretNames + `\s+)` + secretText)
 	m.url = regexp.MustCompile(`(?i)([a-z][a-z0-9+.-]*://)([^\s"'<>]+)`)
 	m.user = regexp.MustCompile(`(\scurl(?:\s.*?)?\s(?:-u|--user|--proxy-user)[ =]?["']?[^\s:"']*:)` + secretText)
@@ -80,16 +92,16 @@ func maskArg(of options, before, arg string) string {
 		return arg
 	}
 	if namesSecret(m.flag, before) && !strings.HasPrefix(arg, "--") {
-		return Masked
+		return masked(arg)
 	}
 	for _, o := range of.apart {
 		if before == o {
-			return Masked
+			return masked(arg)
 		}
 	}
 	for _, o := range of.joined {
 		if strings.HasPrefix(arg, o) && len(arg) > len(o) && !strings.HasPrefix(arg, "--") {
-			return o + Masked
+			return o + masked(arg[len(o):])
 		}
 	}
 	for _, o := range of.user {
@@ -99,18 +111,18 @@ func maskArg(of options, before, arg string) string {
 		} else if before == o {
 			rest, joined = arg, true
 		}
-		if user, _, has := strings.Cut(rest, ":"); joined && has {
-			return strings.TrimSuffix(arg, rest) + user + ":" + Masked
+		if user, password, has := strings.Cut(rest, ":"); joined && has {
+			return strings.TrimSuffix(arg, rest) + user + ":" + masked(password)
 		}
 	}
 	// A script that begins with an assignment has more behind it; an assignment
 	// that is an argument of its own is all value.
 	if !IsScriptOption(before) {
 		if g := m.assign.FindStringSubmatch(arg); g != nil && namesSecret(m.flag, "--"+strings.TrimLeft(strings.TrimSuffix(g[1], "="), "-")) {
-			return g[1] + Masked
+			return g[1] + masked(g[2])
 		}
 	}
-	return m.pass.ReplaceAllString(maskText(arg), "${1}"+Masked)
+	return hide(m.pass, maskText(arg))
 }
 
 // IsScriptOption reports whether the argument behind s is the text of a script, as
@@ -128,7 +140,7 @@ func namesSecret(re *regexp.Regexp, s string) bool {
 // MaskValue returns a value as it may be shown under its name.
 func MaskValue(name, value string) string {
 	if value != "" && namesSecret(masks().name, name) {
-		return Masked
+		return masked(value)
 	}
 	return maskText(value)
 }
@@ -142,21 +154,31 @@ func maskText(s string) string {
 			return g[1] + maskURL(g[2])
 		})
 	}
-	s = m.header.ReplaceAllString(s, "${1}"+Masked)
-	s = m.json.ReplaceAllString(s, `${1}"`+Masked+`"`)
-	s = m.text.ReplaceAllString(s, "${1}"+Masked)
-	s = m.colon.ReplaceAllString(s, "${1}"+Masked)
+	for _, re := range []*regexp.Regexp{m.header, m.json, m.text, m.colon} {
+		s = hide(re, s)
+	}
 	s = m.option.ReplaceAllStringFunc(s, func(o string) string {
 		g := m.option.FindStringSubmatch(o)
 		if strings.HasPrefix(g[2], "-") || !namesSecret(m.flag, strings.TrimSpace(g[1])) {
 			return o
 		}
-		return g[1] + Masked
+		return g[1] + masked(g[2])
 	})
 	if strings.Contains(s, "curl") {
-		s = m.user.ReplaceAllString(" "+s, "${1}"+Masked)[1:]
+		s = hide(m.user, " "+s)[1:]
 	}
 	return s
+}
+
+// hide masks the second group of each match in s.
+func hide(re *regexp.Regexp, s string) string {
+	var b strings.Builder
+	end := 0
+	for _, at := range re.FindAllStringSubmatchIndex(s, -1) {
+		b.WriteString(s[end:at[4]] + masked(s[at[4]:at[5]]))
+		end = at[5]
+	}
+	return b.String() + s[end:]
 }
 
 // userTokenLen is from where on a user without a password is taken for a token.
@@ -184,7 +206,7 @@ func maskURL(rest string) string {
 	user, password, has := strings.Cut(rest[:at], ":")
 	switch {
 	case has && password != "":
-		return user + ":" + Masked + rest[at:]
+		return user + ":" + masked(password) + rest[at:]
 	case len(user) >= userTokenLen:
 		return Masked + rest[at:]
 	}

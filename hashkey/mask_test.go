@@ -75,6 +75,11 @@ func TestMask(t *testing.T) {
 		{"curl", "-d", `{"user":"me","password":"<hunter2>","other":"x"}`},
 		{"curl", "-d", `{"api_key": "<hun\"ter2>"}`},
 
+		// what is redacted is said to be
+		{"mysql", "--password", "[redacted]", "--token=[redacted]", "PASSWORD=[redacted]", "postgres://a:[redacted]@h/d"},
+		{"sh", "-c", "PGPASSWORD=[redacted] psql; TOKEN=<x> run"},
+		{"curl", "-H", "Authorization: Bearer [redacted]", "-u", "me:[redacted]"},
+
 		// headers
 		{"curl", "-H", "Authorization: Bearer <x>", "https://example.com"},
 		{"curl", "-H", "authorization: <x>"},
