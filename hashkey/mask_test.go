@@ -185,3 +185,22 @@ func TestMaskOfInputs(t *testing.T) {
 		t.Errorf("withheld: got %v", got)
 	}
 }
+
+// What is masked stays as it is when it is masked once more, whatever it is, and
+// nothing but bytes of what was there is in it.
+func TestMaskIsDoneOnce(t *testing.T) {
+	piece := rapid.SampledFrom([]string{"password", "--", "-p", "token", "=", ":", "//", "@", "a", " ", "'", `"`, `\`, "/", ";", "&", "\n", "\xff", "curl ", "-u", "Authorization: ", "Bearer ", "pass:", "[redacted]", "{", "}", "é"})
+	word := rapid.Custom(func(t *rapid.T) string {
+		return strings.Join(rapid.SliceOfN(piece, 0, 8).Draw(t, "pieces"), "")
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		argv := rapid.SliceOfN(word, 0, 4).Draw(t, "argv")
+		once := Mask(argv)
+		if len(once) != len(argv) {
+			t.Fatalf("%q is masked as %q", argv, once)
+		}
+		if twice := Mask(once); !slices.Equal(once, twice) {
+			t.Fatalf("%q is masked as %q, and then as %q", argv, once, twice)
+		}
+	})
+}
