@@ -222,7 +222,7 @@ func (a *app) tellDrift(o *runOptions, res runner.Result, call runner.Call) {
 	for _, d := range append(driftOf(res.Record.Current, call.Argv), stdinDrift(o)...) {
 		a.ui.line(a.ui.stderr, "", "%s, but does not count", d.text)
 		if d.flag != "" {
-			a.ui.hint("%s makes it count", d.flag)
+			a.ui.hint(flagAdvice("to make it count", d.flag))
 		}
 	}
 }

@@ -36,11 +36,11 @@ func (a *app) warnInputs(o *identity, in hashkey.Inputs) {
 			continue
 		}
 		if hasMeta(path) {
-			a.ui.warn("--hash-file %s matches no file", shellQuote(escape(path)))
+			a.ui.warn("--hash-file %s matches no file", shellQuote(path))
 		} else {
-			a.ui.warn("--hash-file %s: there is no such file", shellQuote(escape(path)))
+			a.ui.warn("--hash-file %s: there is no such file", shellQuote(path))
 		}
-		a.ui.hint("for a file that may be absent: --hash-file-optional %s", shellQuote(escape(path)))
+		a.ui.hint(advice("if the file may be absent, write instead: --hash-file-optional %s", shellQuote(path)))
 	}
 	for _, text := range o.hashEnv {
 		if isNamePattern(text) && missing(hashkey.KindEnv, text) {
@@ -49,7 +49,7 @@ func (a *app) warnInputs(o *identity, in hashkey.Inputs) {
 	}
 	if o.unknownLocalZone() {
 		a.ui.warn("--per %s counts in UTC: TZ is not set and /etc/localtime cannot be read", o.per.value)
-		a.ui.hint("name the time zone: --tz Europe/Berlin, or --tz UTC if that is meant")
+		a.ui.hint(flagAdvice("to name the time zone, or UTC", "--tz Europe/Berlin"))
 	}
 }
 
