@@ -43,8 +43,12 @@ func (a *app) warnInputs(o *identity, in hashkey.Inputs) {
 		a.ui.hint(advice("if the file may be absent, write instead: --hash-file-optional %s", shellQuote(path)))
 	}
 	for _, text := range o.hashEnv {
-		if isNamePattern(text) && missing(hashkey.KindEnv, text) {
+		switch {
+		case !missing(hashkey.KindEnv, text):
+		case isNamePattern(text):
 			a.ui.warn("--hash-env %s matches no variable", shellQuote(text))
+		case a.ui.verbose: // a variable is often left unset on purpose
+			a.ui.note("--hash-env %s: the variable is not set, and counts as missing", text)
 		}
 	}
 	if o.unknownLocalZone() {
