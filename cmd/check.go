@@ -86,7 +86,6 @@ func (o *runOptions) checked(args []string, dashed bool) ([]string, error) {
 // question is what check and explain ask.
 type question struct {
 	call     runner.Call
-	argv     []string // of the call
 	decision runner.Decision
 	record   ledger.Record
 }
@@ -113,8 +112,9 @@ func (a *app) ask(ctx context.Context, o *runOptions, argv []string) (question, 
 	if err != nil {
 		return question{}, err
 	}
-	q := question{call: runner.Call{ID: in.id, Policy: policy, Now: time.Now}, argv: argv}
+	q := question{call: runner.Call{ID: in.id, Policy: policy, Now: time.Now}}
 	if len(argv) > 0 {
+		q.call.Argv, q.call.Stdin, q.call.TTY = argv, in.stdin, o.tty
 		q.call.Inputs, q.call.Fingerprint = a.keep.inputs(in.inputs).Encode(), in.inputs.Fingerprint()
 	}
 	q.decision, q.record, err = runner.Ask(ctx, l, q.call)
@@ -167,7 +167,7 @@ func (a *app) explainCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.explain(o, q, asJSON)
+			return a.explain(q, asJSON)
 		},
 	}
 	o = a.askFlags(c, "Identity", "What must be the same", "Earlier outcomes", "Unknown outcomes", "What is remembered")
@@ -175,12 +175,11 @@ func (a *app) explainCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) explain(o *runOptions, q question, asJSON bool) error {
+func (a *app) explain(q question, asJSON bool) error {
 	inputs, err := inputStates(q)
 	if err != nil {
 		return err
 	}
-	inputs = append(inputs, uncounted(o, q)...)
 	if asJSON {
 		q.record.ID = q.call.ID
 		return a.printJSON(explainView{string(q.decision.Action), string(q.decision.Reason), viewKey(q.record), inputs})
@@ -240,5 +239,5 @@ func inputStates(q question) ([]inputState, error) {
 			states = append(states, inputState{Name: c.Name, State: "same"})
 		}
 	}
-	return states, nil
+	return append(states, uncounted(q)...), nil
 }

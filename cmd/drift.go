@@ -206,8 +206,9 @@ func changedProgram(was, is hashkey.Part) string {
 }
 
 // stdinDrift says that there is input which does not count.
-func stdinDrift(o *runOptions) []drift {
-	if o.hashStdin || o.tty || !stdinHasData() {
+func stdinDrift(call runner.Call) []drift {
+	// With --hash-stdin, what the command reads is another file.
+	if call.TTY || call.Stdin != os.Stdin || !stdinHasData() {
 		return nil
 	}
 	return []drift{{"stdin", "stdin has data", "--hash-stdin"}}
@@ -215,11 +216,11 @@ func stdinDrift(o *runOptions) []drift {
 
 // tellDrift notes, behind a replay, what is not as it was when the attempt ran.
 // Where no notes are shown, it looks at nothing.
-func (a *app) tellDrift(o *runOptions, res runner.Result, call runner.Call) {
+func (a *app) tellDrift(res runner.Result, call runner.Call) {
 	if res.Action != runner.Replay || !a.ui.notes() {
 		return
 	}
-	for _, d := range append(driftOf(res.Record.Current, call.Argv), stdinDrift(o)...) {
+	for _, d := range append(driftOf(res.Record.Current, call.Argv), stdinDrift(call)...) {
 		a.ui.line(a.ui.stderr, "", "%s, but does not count", d.text)
 		if d.flag != "" {
 			a.ui.hint(flagAdvice("to make it count", d.flag))
@@ -228,14 +229,14 @@ func (a *app) tellDrift(o *runOptions, res runner.Result, call runner.Call) {
 }
 
 // uncounted is what explain says about what has changed and does not count.
-func uncounted(o *runOptions, q question) []inputState {
+func uncounted(q question) []inputState {
 	var states []inputState
 	if q.record.Phase() == ledger.PhaseNone || q.record.Phase() == ledger.PhaseRunning {
 		return nil
 	}
-	list := driftOf(q.record.Current, q.argv)
+	list := driftOf(q.record.Current, q.call.Argv)
 	if q.decision.Action == runner.Replay {
-		list = append(list, stdinDrift(o)...)
+		list = append(list, stdinDrift(q.call)...)
 	}
 	for _, d := range list {
 		st := inputState{Name: d.name, State: "uncounted", Change: d.text}

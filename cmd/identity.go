@@ -155,7 +155,7 @@ func (a *app) named(o *identity) (ledger.ID, error) {
 	return a.id(cmp.Or(o.key, "auto"), o.allowEmptyParts)
 }
 
-// knownZone reports whether time.Local is what TZ says. Where Go knows no such
+// knownZone tells whether time.Local is what TZ says. Where Go knows no such
 // zone, and it knows none of POSIX's, such as JST-9, it is UTC.
 func knownZone(tz string) bool {
 	name := strings.TrimPrefix(tz, ":")

@@ -179,7 +179,7 @@ func (a *app) made(o *runOptions, meta *meta, call runner.Call, res runner.Resul
 	view := metaOf(res, call)
 	meta.write(view, &a.ui)
 	code, f := a.outcome(res, call)
-	a.tellDrift(o, res, call)
+	a.tellDrift(res, call)
 	a.tellGitHub(o, view, code, f, replayedText(res))
 	switch {
 	case res.Unrecorded != nil:
