@@ -24,11 +24,6 @@ type Call struct {
 	WaitFor     time.Duration // at most so long; 0: as long as it takes
 	MaxOutput   int64         // bytes of output to keep, negative: all
 
-	// Starting is called before each attempt is recorded, with the path of the
-	// command, and returns its Inputs: with what only a call that runs needs to
-	// find out. Nil means that Inputs has it all.
-	Starting func(path string) []byte
-
 	// NoOutput keeps none of it. Redact says what is taken out of what is kept;
 	// Inputs are without it already. The live copy is whole.
 	NoOutput bool
@@ -67,6 +62,11 @@ type Call struct {
 	// Backlog makes a place for live output that its reader does not take yet,
 	// and for what a probe prints.
 	Backlog func() (proc.Backlog, error)
+
+	// Starting is called before each attempt is recorded, with the path of the
+	// command, and returns its Inputs: with what only a call that runs needs to
+	// find out. Nil means that Inputs has it all.
+	Starting func(path string) []byte
 
 	Hooks Hooks
 }
