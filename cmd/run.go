@@ -253,7 +253,6 @@ func (a *app) call(o *runOptions, in identified, policy runner.Policy, argv []st
 	policy.Around = around()
 	call := runner.Call{
 		ID: id, Argv: argv, Fingerprint: in.inputs.Fingerprint(), Inputs: a.keep.inputs(in.inputs).Encode(),
-		Starting: a.starting(o.identity, in.inputs, argv),
 		NoOutput: a.keep.no.output, Redact: a.keep.redactor,
 		Policy: policy,
 		Wait:   o.wait.set, WaitFor: o.wait.limit, MaxOutput: o.maxOutput.bytes,
@@ -272,6 +271,7 @@ func (a *app) call(o *runOptions, in identified, policy runner.Policy, argv []st
 		},
 	}
 	call.Hooks = o.hooks.of(o.exitCodes, &call, l.Dir())
+	call.Starting = a.starting(o.identity, in.inputs, argv)
 	if v := o.replay.value; v == "all" || v == "stdout" {
 		call.ReplayStdout = os.Stdout
 	}
