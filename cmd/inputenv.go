@@ -13,8 +13,8 @@ import (
 
 const nameRunes = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
 
-// isName reports whether s is the name of a variable as a shell has it.
-func isName(s string) bool {
+// isVariableName reports whether s is the name of a variable as a shell has it.
+func isVariableName(s string) bool {
 	return s != "" && strings.Trim(s, nameRunes) == "" && (s[0] < '0' || s[0] > '9')
 }
 
@@ -34,7 +34,7 @@ func checkVariable(flag, text string, patterns bool) error {
 		return nil // whatever it looks like, such as INPUT_MY-INPUT
 	}
 	of := variableWith(text)
-	if of == "" && (isName(text) || patterns && isNamePattern(text)) {
+	if of == "" && (isVariableName(text) || patterns && isNamePattern(text)) {
 		return nil
 	}
 	f := usage("%s requires the name of a variable; what it was given is not shown, because it may be a secret", flag)
@@ -53,11 +53,11 @@ func checkVariable(flag, text string, patterns bool) error {
 // "" if there is none. A text in capitals is mostly a name, even if it is the
 // value of another variable too.
 func variableWith(text string) string {
-	if strings.Trim(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == "" && isName(text) {
+	if strings.Trim(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == "" && isVariableName(text) {
 		return ""
 	}
 	for _, kv := range os.Environ() {
-		if name, value, _ := strings.Cut(kv, "="); value == text && isName(name) {
+		if name, value, _ := strings.Cut(kv, "="); value == text && isVariableName(name) {
 			return name
 		}
 	}
