@@ -63,6 +63,7 @@ func begun(t *testing.T) *box {
 	t.Helper()
 	b := newBox(t)
 	b.want(b.run("run", "--key", "hit", "--", "echo", "out"), 0)
+	b.write("known", "content")
 	return b
 }
 
@@ -72,7 +73,7 @@ var operations = []struct{ name, call string }{
 	{"tty", "run --tty --key %s -- sh -c 'echo >>side'"},
 	{"hook", "run --hook start=true --key %s -- sh -c 'echo >>side'"},
 	{"retries", "run --retries 1 --timeout 60 --key %s -- sh -c 'echo >>side'"},
-	{"meta", "run --meta-file meta --hash-file side --key %s -- sh -c 'echo >>side'"},
+	{"meta", "run --meta-file meta --hash-file known --key %s -- sh -c 'echo >>side'"},
 	{"replay", "run --wait=60 --key hit -- echo out"},
 	{"list", "list"},
 	{"logs", "logs hit"},

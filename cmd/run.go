@@ -164,7 +164,7 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 // opensFiles reports whether a call opens files or sets timers of its own before
 // it knows whether it runs the command.
 func (o *runOptions) opensFiles() bool {
-	return o.wait.limit > 0 || len(o.hashFile) > 0 || len(o.hashEnv) > 0 || o.hashStdin || o.metaFile != "" || o.metaFD != noMetaFD || len(o.paths) > 0 || onGitHub()
+	return o.wait.limit > 0 || len(o.hashFile)+len(o.optional) > 0 || len(o.hashEnv) > 0 || o.hashStdin || o.metaFile != "" || o.metaFD != noMetaFD || len(o.paths) > 0 || onGitHub()
 }
 
 // checkFlags refuses flags that do not fit each other, before the ledger is looked
