@@ -24,6 +24,10 @@ type source struct {
 	grown    bool
 	size     int // of one read
 	tee      *tee
+	// Set at the end of run: whether a process can still write to the stream, and
+	// how many bytes of it are there that will not be read.
+	open   bool
+	unread int64
 }
 
 // pump reads both pipes in one goroutine. Two goroutines would shuffle the
@@ -126,7 +130,9 @@ func (p *pump) run(ended <-chan struct{}) {
 	p.tty.endOfInput()
 	p.drain(sources, fds, ended)
 	p.tty.letGo()
-	p.linger(sources, fds[:len(sources)], ended)
+	end := time.Now().Add(grace)
+	p.linger(sources, fds[:len(sources)], end, ended)
+	p.leave(sources, fds[:len(sources)], end, ended)
 }
 
 // stopped tells whether the child, of which there is news, was stopped. Else it
@@ -150,6 +156,9 @@ func (p *pump) drain(sources []*source, fds []unix.PollFd, ended <-chan struct{}
 		left, err := s.buffered()
 		for err == nil && left > 0 {
 			n, open := p.read(s, left, ended)
+			if !open {
+				fds[i].Fd = -1
+			}
 			if n == 0 || !open {
 				break
 			}
@@ -173,16 +182,15 @@ func (s *source) buffered() (int, error) {
 // yet to pass on the last of it, and ends as soon as it has.
 const grace = 500 * time.Millisecond
 
-// linger reads until the end of the pipes, or for grace and at most a pipe's
-// content when somebody holds them longer.
-func (p *pump) linger(sources []*source, fds []unix.PollFd, ended <-chan struct{}) {
-	most := bigPipe
-	for end := time.Now().Add(grace); fds[0].Fd >= 0 || fds[1].Fd >= 0; {
-		left := time.Until(end)
+// linger reads until the end of the pipes. When a process holds them longer, it
+// stops at a time, or when it has read a pipe's content.
+func (p *pump) linger(sources []*source, fds []unix.PollFd, end time.Time, ended <-chan struct{}) {
+	for most := bigPipe; fds[0].Fd >= 0 || fds[1].Fd >= 0; {
+		left := untilMillis(end)
 		if left <= 0 || most <= 0 {
 			return
 		}
-		if _, err := poll(fds, int(left.Milliseconds())+1); err != nil {
+		if _, err := poll(fds, left); err != nil {
 			continue
 		}
 		for i, s := range sources {
@@ -195,6 +203,37 @@ func (p *pump) linger(sources []*source, fds []unix.PollFd, ended <-chan struct{
 			}
 			most -= n
 		}
+	}
+}
+
+// untilMillis returns the time that is left as poll takes it, 0 for none.
+func untilMillis(end time.Time) int {
+	left := time.Until(end)
+	if left <= 0 {
+		return 0
+	}
+	return int(left.Milliseconds()) + 1
+}
+
+// leave takes what is in the pipes a last time, and notes what stays behind until
+// the end of the grace.
+func (p *pump) leave(sources []*source, fds []unix.PollFd, end time.Time, ended <-chan struct{}) {
+	p.drain(sources, fds, ended)
+	for i, s := range sources {
+		if fds[i].Fd < 0 {
+			continue
+		}
+		_, err := poll(fds[i:i+1], untilMillis(end))
+		for err == unix.EINTR {
+			_, err = poll(fds[i:i+1], untilMillis(end))
+		}
+		n := 0
+		if err == nil && fds[i].Revents != 0 {
+			if n, _ = buffered(s.fd); n == 0 && !s.terminal {
+				continue // the end
+			}
+		}
+		s.open, s.unread = true, int64(n)
 	}
 }
 
