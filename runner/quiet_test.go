@@ -93,7 +93,7 @@ func TestQuietSaysNothingOfAttemptsBeforeASuccess(t *testing.T) {
 	failing := k.failing(3, 4)
 	failing.QuietOK, failing.Retries.N = true, 1
 	must(t, os.Remove(k.path("side")))
-	k.want(k.first(failing), Decision{Execute, NeverRun}, "out 2\n", "err 2\n") // the last word
+	k.want(k.first(failing), Decision{Execute, NeverRun}, "out 1\nout 2\n", "err 1\nerr 2\n")
 }
 
 // What the ledger cannot keep is printed when the call fails for that.

@@ -20,6 +20,9 @@ type Reader struct {
 	done bool
 	size int64
 	sum  uint32
+	// checked is set when all of it was found to be as recorded, but for gaps.
+	checked bool
+	gaps    ledger.Gaps
 
 	offset  int64
 	buf     []byte
@@ -135,7 +138,7 @@ const sendMin = 16 << 10
 
 // Replay writes each piece to its stream, after it has verified all of them.
 func (r *Reader) Replay(stdout, stderr *os.File) error {
-	if err := r.verify(); err != nil {
+	if _, err := r.Check(); err != nil {
 		return err
 	}
 	out := [...]*target{ledger.Stdout: {f: stdout}, ledger.Stderr: {f: stderr}}
@@ -152,7 +155,10 @@ func (r *Reader) Replay(stdout, stderr *os.File) error {
 		if err := r.end(err); !errors.Is(err, io.EOF) {
 			return err
 		}
-		return errors.Join(out[ledger.Stdout].err, out[ledger.Stderr].err)
+		if e := (ledger.WriteErrors{Stdout: out[ledger.Stdout].err, Stderr: out[ledger.Stderr].err}); e != (ledger.WriteErrors{}) {
+			return e
+		}
+		return nil
 	}
 	for {
 		h, err := r.header()
