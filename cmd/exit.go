@@ -53,7 +53,7 @@ var exitTable = []struct {
 type failure struct {
 	code  int
 	err   error
-	hints []string
+	hints []hint
 }
 
 func (f *failure) Error() string { return f.err.Error() }
@@ -64,17 +64,6 @@ func fail(code int, format string, args ...any) *failure {
 }
 
 func usage(format string, args ...any) *failure { return fail(exitUsage, format, args...) }
-
-func (f *failure) hint(format string, args ...any) *failure {
-	f.hints = append(f.hints, fmt.Sprintf(format, args...))
-	return f
-}
-
-// unhinted drops the hints, where they would be about flags of another command.
-func (f *failure) unhinted() *failure {
-	f.hints = nil
-	return f
-}
 
 // failureOf gives every error its exit status and its hints: the one place
 // that knows both.
@@ -89,7 +78,7 @@ func failureOf(err error) *failure {
 	case errors.As(err, &start):
 		return &failure{code: start.Code, err: err}
 	case errors.As(err, &busy):
-		return busyFailure(busy.Record, busy.Leftover, nil).unhinted()
+		return busyFailure(busy.Record, busy.Leftover, nil).forOthers()
 	case errors.As(err, &inexact):
 		return inexactFailure(err, inexact.Lacks)
 	case errors.As(err, new(*runner.FileError)):
@@ -97,7 +86,7 @@ func failureOf(err error) *failure {
 	case errors.Is(err, ledger.ErrNotFound):
 		return fail(exitError, "nothing is recorded under this key")
 	case errors.Is(err, ledger.ErrChanged):
-		return fail(exitBusy, "the record has changed meanwhile; look again with idem show")
+		return fail(exitBusy, "the record was changed by another call; look at it, then call again")
 	}
 	f = &failure{code: exitLedger, err: err}
 	switch {

@@ -92,15 +92,15 @@ func undelivered(res runner.Result, call runner.Call) *failure {
 	key, cur := quote(call.ID.Key), res.Record.Current
 	if len(res.Streams) == 0 {
 		return fail(exitOutput, "the recorded output of key %s is not complete: %s", key, cutText(cur, res.Lacks)).
-			hint("if a part of the output will do: --partial").
-			hint("to have the status without the output: --replay none")
+			hintFlags("if a part of the output will do", "--partial").
+			hintFlags("to have the status without the output", "--replay none")
 	}
 	f := fail(exitOutput, "the command of key %s is done and recorded, but its output could not be written here: %s", key, faultsText(res.Streams))
 	switch {
 	case cur.NoOutput || cur.Truncated || cur.Incomplete:
-		return f.hint("not all of the output is recorded; what is recorded: idem logs %s", recordArgs(call.ID))
+		return f.hintFor(call.ID, "not all of the output is recorded, see what is", "logs")
 	case call.Policy.Force || call.Policy.TTL > 0:
-		return f.hint("the output is recorded: idem logs %s", recordArgs(call.ID))
+		return f.hintFor(call.ID, "see the output, which is recorded", "logs")
 	default:
 		return f.hint("call again to have it, when it can be written: the command does not run again")
 	}
@@ -134,7 +134,7 @@ func (a *app) tellOutput(res runner.Result, call runner.Call, told *failure) {
 	}
 	if cur.Incomplete {
 		a.ui.warn("the output of key %s may lack its last lines, here and in a replay: a process that the command left behind could still write to it", key)
-		a.ui.hint("redirect the output of a background process, or let the command wait for it")
+		a.ui.hint(advice("redirect the output of a background process, or let the command wait for it"))
 	}
 }
 
@@ -148,5 +148,5 @@ func inexactFailure(err error, k runner.Lacks) *failure {
 		}[name])
 	}
 	return (&failure{code: exitLedger, err: fmt.Errorf("%w: %s", err, strings.Join(why, ", "))}).
-		hint("the command is done and was not run again; to have what is recorded, leave out --exact")
+		hintUnflagged("the command is done and was not run again; to have what is recorded", "--exact")
 }

@@ -191,7 +191,7 @@ func (a *app) made(o *runOptions, meta *meta, call runner.Call, res runner.Resul
 	}
 	a.exit = code
 	if per := o.calendar(); per != "" && a.ui.verbose {
-		a.ui.hint("--ttl counts from the start of the last success; for once in each %s of the calendar: --per %s", per, per)
+		a.ui.hint(flagAdvice("--ttl counts from the start of the last success; for once in each "+per+" of the calendar", "--per "+per))
 	}
 	return nil
 }
@@ -220,7 +220,7 @@ func (a *app) notStarted(o *runOptions, meta *meta, id ledger.ID, argv []string,
 	meta.write(view, &a.ui)
 	var start *proc.StartError
 	if errors.As(err, &start) && o.wait.looksLost(argv[0]) {
-		f.hint("the duration of --wait is written behind an equals sign: --wait=%s", argv[0])
+		f.hintFlags("the duration of --wait is written behind an equals sign", "--wait="+argv[0])
 	}
 	a.tellGitHub(o, view, exitOK, f, "")
 	return a.remapped(o, f)
@@ -290,7 +290,7 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 		if errors.Is(res.Unrecorded, ledger.ErrCorrupt) {
 			return 0, f.hint("what the ledger now remembers of the key, idem cannot say")
 		}
-		return 0, f.hint("idem show %s tells how the key stands now; when interrupted, settle it: idem mark done|failed|retry %s", keyArg(call.ID.Key), keyArg(call.ID.Key))
+		return 0, f.hintFor(call.ID, "see how the key stands now", "show").hintWays(call.ID)
 	case res.Action == runner.Replay:
 		lost := undelivered(res, call)
 		a.tellOutput(res, call, lost)
