@@ -25,7 +25,7 @@ func newReplayFlags() replayFlags {
 func (o *replayFlags) flags(f *pflag.FlagSet) {
 	f.Var(&o.streams, "replay", "which streams a replay writes: `CHOICE` of all, stdout, stderr or none")
 	f.BoolVar(&o.partial, "partial", false, "accept a replay that lacks a part of stdout: warn, and exit with the recorded status instead of 74")
-	f.BoolVar(&o.exact, "exact", false, "refuse (69) a replay that is not exactly what the command wrote: cut, redacted, not stored, or perhaps without its last lines")
+	f.BoolVar(&o.exact, "exact", false, "refuse (69) a replay that is not exactly what the command wrote: cut, redacted, not stored, or perhaps without its last lines; also without what it appended to a --replay-file")
 }
 
 func (o *replayFlags) check() error {
@@ -75,7 +75,7 @@ func lacksNames(k runner.Lacks) []string {
 	for _, l := range []struct {
 		set  bool
 		name string
-	}{{k.Stdout, "stdout_cut"}, {k.Stderr, "stderr_cut"}, {k.Incomplete, "incomplete"}, {k.Redacted, "redacted"}, {k.NotStored, "not_stored"}} {
+	}{{k.Stdout, "stdout_cut"}, {k.Stderr, "stderr_cut"}, {k.Incomplete, "incomplete"}, {k.Redacted, "redacted"}, {k.NotStored, "not_stored"}, {k.Files, "files"}} {
 		if l.set {
 			names = append(names, l.name)
 		}
@@ -144,7 +144,7 @@ func inexactFailure(err error, k runner.Lacks) *failure {
 	for _, name := range lacksNames(k) {
 		why = append(why, map[string]string{
 			"stdout_cut": "stdout was cut", "stderr_cut": "stderr was cut", "incomplete": "its last lines may be missing",
-			"redacted": "something was taken out of it", "not_stored": "it was not to be stored",
+			"redacted": "something was taken out of it", "not_stored": "it was not to be stored", "files": "what it appended to a file is not recorded",
 		}[name])
 	}
 	return (&failure{code: exitLedger, err: fmt.Errorf("%w: %s", err, strings.Join(why, ", "))}).

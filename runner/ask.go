@@ -55,10 +55,6 @@ func Rehearse(ctx context.Context, l ledger.Ledger, c Call, rec ledger.Record) (
 		return lacks, err
 	}
 	_ = out.Close()
-	if rec.Current.Files > 0 {
-		if _, err := l.Files(ctx, rec.ID, rec.Current.RunID); err != nil {
-			return lacks, &ReplayError{err}
-		}
-	}
-	return lacks, nil
+	_, err = c.additionsOf(ctx, l, rec)
+	return lacks, err
 }

@@ -37,6 +37,7 @@ type Lacks struct {
 	Incomplete     bool  // see ledger.Capture
 	Redacted       bool  // see ledger.Capture
 	NotStored      bool  // the command has written something, and it was not to be stored
+	Files          bool  // with Exact: what was appended to a file is not recorded
 }
 
 // lacksOf compares a recording, whose gaps are known, with what its command wrote.
@@ -80,7 +81,11 @@ func (c *Call) settled(ctx context.Context, l ledger.Ledger, rec ledger.Record, 
 	}
 	defer out.Close()
 	res.Lacks = lacks
-	files, err := c.openFiles(ctx, l, rec, &res)
+	recorded, err := c.additionsOf(ctx, l, rec)
+	if err != nil {
+		return res, err
+	}
+	files, err := c.openFiles(recorded, &res)
 	if err != nil {
 		return res, err
 	}

@@ -211,7 +211,9 @@ func (t *target) send(src *os.File, off int64, n int) {
 		t.grown = true
 		growPipe(t.f)
 	}
-	t.err = sendFile(t.f, src, off, int64(n))
+	if t.err = sendFile(t.f, src, off, int64(n)); errors.Is(t.err, errTorn) { // it was checked
+		t.err = fmt.Errorf("%w: the recorded output became shorter while it was read", ledger.ErrCorrupt)
+	}
 }
 
 // copyFile is sendFile for targets that the kernel cannot copy to.
