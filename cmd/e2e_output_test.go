@@ -47,7 +47,7 @@ func TestE2EFullDiskIsNoSuccess(t *testing.T) {
 				if !strings.Contains(r.err, "done and recorded, but its output could not be written here: write /dev/stdout: no space left on device") {
 					t.Errorf("got %q", r.err)
 				}
-				if again := strings.Contains(r.err, "call again to have it"); again != (name != "force") {
+				if again := strings.Contains(r.err, "call again when it can be written"); again != (name != "force") {
 					t.Errorf("the hint is to call again: %t: %q", again, r.err)
 				}
 				b.wantState("k", "succeeded")

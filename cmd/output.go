@@ -102,7 +102,7 @@ func undelivered(res runner.Result, call runner.Call) *failure {
 	case call.Policy.Force || call.Policy.TTL > 0:
 		return f.hintFor(call.ID, "see the output, which is recorded", "logs")
 	default:
-		return f.hint("call again to have it, when it can be written: the command does not run again")
+		return f.hint("call again when it can be written, to have the output without another run of the command")
 	}
 }
 
