@@ -114,7 +114,7 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	}
 	args = o.wait.claimDetached(args)
 	if len(args) == 0 {
-		return usage("no command to run").hint("idem run --key KEY -- COMMAND [ARG...]")
+		return usage("no command to run").hintForm("idem run --key KEY -- COMMAND [ARG...]")
 	}
 	if args[0] == "" {
 		return usage("the command is empty: a variable may be unset")
@@ -125,6 +125,11 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	policy, err := a.checkFlags(o)
 	if err != nil {
 		return err
+	}
+	if o.opensFiles() {
+		if err := sound(); err != nil {
+			return err
+		}
 	}
 	files, err := o.files()
 	if err != nil {
@@ -154,6 +159,12 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	}
 	res.Record.Current.Inputs = a.keep.recorded(res.Record.Current.Inputs)
 	return a.made(o, meta, call, res)
+}
+
+// opensFiles reports whether a call opens files or sets timers of its own before
+// it knows whether it runs the command.
+func (o *runOptions) opensFiles() bool {
+	return o.wait.limit > 0 || len(o.hashFile) > 0 || len(o.hashEnv) > 0 || o.hashStdin || o.metaFile != "" || o.metaFD != noMetaFD || len(o.paths) > 0 || onGitHub()
 }
 
 // checkFlags refuses flags that do not fit each other, before the ledger is looked

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -128,10 +127,7 @@ func writeSome(f *os.File, fd int, p []byte) (int, error) {
 			return n, nil
 		case unix.EINTR:
 		case unix.EAGAIN:
-			fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
-			if _, err := unix.Poll(fds, -1); err == nil && fds[0].Revents&unix.POLLNVAL != 0 {
-				time.Sleep(patience) // macOS cannot poll terminals
-			}
+			await([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, -1)
 		default:
 			return 0, os.NewSyscallError("write "+f.Name(), err)
 		}

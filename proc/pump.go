@@ -106,9 +106,7 @@ func (p *pump) run(ended <-chan struct{}) {
 		{Fd: int32(p.wakeRead), Events: unix.POLLIN},
 	}
 	for {
-		if _, err := poll(fds, -1); err != nil {
-			continue // EINTR; ENOMEM passes too
-		}
+		await(fds, -1)
 		for i, s := range sources {
 			if fds[i].Revents == 0 {
 				continue
@@ -120,8 +118,12 @@ func (p *pump) run(ended <-chan struct{}) {
 		if fds[2].Revents == 0 {
 			continue
 		}
-		if !p.stopped() {
+		stopped, over := p.news()
+		if over {
 			break
+		}
+		if !stopped {
+			continue
 		}
 		p.drain(sources, fds, ended)
 		p.tty.suspend(p.out.tee)
@@ -135,14 +137,18 @@ func (p *pump) run(ended <-chan struct{}) {
 	p.leave(sources, fds[:len(sources)], end, ended)
 }
 
-// stopped tells whether the child, of which there is news, was stopped. Else it
-// has ended.
-func (p *pump) stopped() bool {
+// news reports what has become of the child: it was stopped, or it is over.
+// Neither is true when there is no news.
+func (p *pump) news() (stopped, over bool) {
 	var b [1]byte
 	for {
 		n, err := unix.Read(p.wakeRead, b[:])
-		if err != unix.EINTR {
-			return n > 0
+		switch {
+		case err == unix.EINTR:
+		case err == unix.EAGAIN:
+			return false, false
+		default:
+			return n > 0, n <= 0
 		}
 	}
 }
@@ -190,9 +196,7 @@ func (p *pump) linger(sources []*source, fds []unix.PollFd, end time.Time, ended
 		if left <= 0 || most <= 0 {
 			return
 		}
-		if _, err := poll(fds, left); err != nil {
-			continue
-		}
+		await(fds, left)
 		for i, s := range sources {
 			if fds[i].Revents == 0 {
 				continue
@@ -223,13 +227,13 @@ func (p *pump) leave(sources []*source, fds []unix.PollFd, end time.Time, ended 
 		if fds[i].Fd < 0 {
 			continue
 		}
-		_, err := poll(fds[i:i+1], untilMillis(end))
-		for err == unix.EINTR {
-			_, err = poll(fds[i:i+1], untilMillis(end))
+		known := await(fds[i:i+1], untilMillis(end))
+		for known && fds[i].Revents == 0 && untilMillis(end) > 0 {
+			known = await(fds[i:i+1], untilMillis(end))
 		}
 		n := 0
-		if err == nil && fds[i].Revents != 0 {
-			if n, _ = buffered(s.fd); n == 0 && !s.terminal {
+		if fds[i].Revents != 0 {
+			if n, _ = buffered(s.fd); n == 0 && known && !s.terminal {
 				continue // the end
 			}
 		}

@@ -104,12 +104,20 @@ func (c *Call) replayed(rec ledger.Record) (stdout, stderr *os.File) {
 	return c.ReplayStdout, c.ReplayStderr
 }
 
+// little is how much output a ledger may keep elsewhere than in a file.
+const little = 4 << 10
+
 // recorded opens the output of the current attempt for the streams that are to
 // be written, checks all of it, and says what it lacks. With Exact, it fails if
 // it lacks anything of either stream. The error is a *ReplayError.
 func (c *Call) recorded(ctx context.Context, l ledger.Ledger, rec ledger.Record, stdout, stderr bool) (ledger.Output, Lacks, error) {
 	if !stdout && !stderr && !c.Exact {
 		return nothing{}, Lacks{}, nil
+	}
+	if rec.Current.OutputBytes > little {
+		if err := proc.Sound(); err != nil {
+			return nil, Lacks{}, &ReplayError{err}
+		}
 	}
 	out, err := l.Output(ctx, rec.ID, rec.Current.RunID)
 	if err != nil {

@@ -154,6 +154,9 @@ func (c *Call) run(ctx context.Context, l ledger.Ledger) (Result, error) {
 			if path, err = proc.LookPath(c.Argv[0]); err != nil {
 				return Result{Record: rec}, err
 			}
+			if err = proc.Ready(c.TTY); err != nil {
+				return Result{Record: rec}, &proc.StartError{Name: c.Argv[0], Code: proc.CannotRun, Err: err}
+			}
 		}
 		claim, err := l.Claim(ctx, c.ID)
 		var busy *ledger.BusyError
