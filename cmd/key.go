@@ -82,7 +82,7 @@ func (a *app) key(ctx context.Context, o *identity, argv []string, asJSON bool) 
 		Schema: metaSchema, Namespace: in.id.Namespace, Key: in.id.Key, Window: in.id.Window,
 		Fingerprint: in.inputs.Fingerprint(), Inputs: []inputView{},
 	}
-	for _, p := range a.keep.inputs(in.inputs) {
+	for _, p := range a.keep.inputs(in.inputs).Mask() {
 		v.Inputs = append(v.Inputs, viewInput(p))
 	}
 	if asJSON {

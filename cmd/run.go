@@ -190,6 +190,7 @@ func (a *app) made(o *runOptions, meta *meta, call runner.Call, res runner.Resul
 	view := metaOf(res, call)
 	meta.write(view, &a.ui)
 	code, f := a.outcome(res, call)
+	a.tellDrift(res, call)
 	a.tellGitHub(o, view, code, f, replayedText(res))
 	switch {
 	case res.Unrecorded != nil:
@@ -282,6 +283,7 @@ func (a *app) call(o *runOptions, in identified, policy runner.Policy, argv []st
 	}
 	call.Hooks = o.hooks.of(o.exitCodes, &call, l.Dir())
 	o.replayFlags.set(&call)
+	call.Starting = a.starting(o.identity, in.inputs, argv)
 	return call
 }
 

@@ -66,6 +66,11 @@ type Call struct {
 	// and for what a probe prints.
 	Backlog func() (proc.Backlog, error)
 
+	// Starting is called before each attempt is recorded, with the path of the
+	// command, and returns its Inputs: with what only a call that runs needs to
+	// find out. Nil means that Inputs has it all.
+	Starting func(path string) []byte
+
 	Hooks Hooks
 }
 
