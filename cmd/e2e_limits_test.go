@@ -239,7 +239,12 @@ func TestE2ESandbox(t *testing.T) {
 					b.agrees(what, key, r)
 				}
 				for _, args := range [][]string{
-					{"run", "--key", "long", "--", "head", "-c", "100000", "/dev/zero"}, {"list"}, {"show", "live"}, {"logs", "hit"}, {"wait", "hit"}, {"mark", "done", "m"},
+					{"run", "--key", "long", "--", "head", "-c", "100000", "/dev/zero"},
+					{"list"},
+					{"show", "live"},
+					{"logs", "hit"},
+					{"wait", "hit"},
+					{"mark", "done", "m"},
 					{"run", "-q", "--key", "live", "--exit-code", "running=0", "--", "sh", "-c", "echo >ready; exec sleep 300"},
 				} {
 					b.clear(fmt.Sprintf("%s: %v: %q", name, errno, args), b.refused(fmt.Sprint(number), errno, args...).wait())
