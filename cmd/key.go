@@ -54,7 +54,11 @@ func (a *app) keyCommand() *cobra.Command {
 			if err := a.remember(&o.storing, o.key); err != nil {
 				return err
 			}
-			return a.key(c.Context(), o.identity, o.wait.claimDetached(args), asJSON)
+			argv, err := a.behindWait(&o.wait, args, false)
+			if err != nil {
+				return err
+			}
+			return a.key(c.Context(), o.identity, argv, asJSON)
 		},
 	}
 	o = a.askFlags(c, "Identity", "What must be the same", "What is remembered")

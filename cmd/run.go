@@ -112,7 +112,10 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	if err := o.outcomeFlags.check(); err != nil {
 		return err
 	}
-	args = o.wait.claimDetached(args)
+	args, err := a.behindWait(&o.wait, args, false)
+	if err != nil {
+		return err
+	}
 	if len(args) == 0 {
 		return usage("no command to run").hint("idem run --key KEY -- COMMAND [ARG...]")
 	}
@@ -218,10 +221,7 @@ func (a *app) notStarted(o *runOptions, meta *meta, id ledger.ID, argv []string,
 		return bare(argv)
 	}
 	meta.write(view, &a.ui)
-	var start *proc.StartError
-	if errors.As(err, &start) && o.wait.looksLost(argv[0]) {
-		f.hint("the duration of --wait is written behind an equals sign: --wait=%s", argv[0])
-	}
+	a.mendStart(f, argv)
 	a.tellGitHub(o, view, exitOK, f, "")
 	return a.remapped(o, f)
 }
