@@ -116,8 +116,8 @@ hook, and idem; during start, nothing is run and no other event follows.`,
 	},
 	{
 		title:   "Scripts",
-		flags:   []string{"meta-file", "meta-fd", "exit-code", "on-ledger-error"},
-		note:    `For callers that must know what happened, or carry on whatever happened.`,
+		flags:   []string{"no-stdin", "meta-file", "meta-fd", "exit-code", "on-ledger-error"},
+		note:    `For callers that read on after the call, must know what happened, or carry on whatever happened.`,
 		example: `idem run --key "$KEY" --exit-code running=0 --meta-file meta.json -- ./job.sh`,
 	},
 }
@@ -308,7 +308,8 @@ func exitHelp() string {
 
 const environmentHelp = `  IDEM_LEDGER      the ledger's directory, as --ledger
   IDEM_NAMESPACE   the namespace, as --namespace
-  IDEM_DISABLE     1: idem run becomes the command and does nothing else
+  IDEM_DISABLE     1: idem run becomes the command, whatever its flags are, and does nothing else; of
+                   the flags -n alone counts
   IDEM_CI          off: take no notice of GITHUB_ACTIONS=true
   TZ               the time zone of the calendar without --tz, by its name in the tz database
   STATE_DIRECTORY, XDG_STATE_HOME, HOME

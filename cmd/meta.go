@@ -123,12 +123,13 @@ func metaOfError(id ledger.ID, err error) func() metaView {
 	}
 }
 
-// unprotected is for a call that runs its command all the same. How that ends
-// nobody of ours will see.
+// unprotected is for a call that was made without its ledger.
 func unprotected(view func() metaView) func() metaView {
 	return func() metaView {
 		m := view()
-		m.Action = "executed"
+		if m.Action == "executed" {
+			m.Why = "ledger"
+		}
 		return m
 	}
 }
