@@ -172,9 +172,10 @@ func (m *meta) write(view func() metaView, u *ui) {
 		return
 	}
 	b, err := marshal(view())
-	for _, f := range m.files {
-		if err == nil {
-			_, err = f.Write(b)
+	if err == nil {
+		for _, f := range m.files { // each for itself: one that is full costs the others nothing
+			_, werr := f.Write(b)
+			err = errors.Join(err, werr)
 		}
 	}
 	if err != nil {
