@@ -37,7 +37,7 @@ func (a *app) checkCommand() *cobra.Command {
 		Use:     "check [run flags] KEY [-- COMMAND [ARG...]]",
 		Short:   "Tell by the exit status what idem run would do",
 		Long:    checkLong,
-		Example: "  idem check deploy:prod:4f2c1e && echo 'nothing would run'\n  idem check --key deploy:prod:4f2c1e -- ./deploy.sh prod",
+		Example: "  idem check deploy:prod:8471 && echo 'nothing would run'\n  idem check --key deploy:prod:8471 -- ./deploy.sh prod",
 		RunE: func(c *cobra.Command, args []string) error {
 			argv, err := a.checked(o, args, c.ArgsLenAtDash() == 0)
 			if err != nil {
@@ -149,7 +149,7 @@ func (a *app) explainCommand() *cobra.Command {
 		Use:     "explain [run flags] [--] COMMAND [ARG...]",
 		Short:   "Say what idem run would do, and why",
 		Long:    explainLong,
-		Example: "  idem explain --key deploy:prod:4f2c1e -- ./deploy.sh prod",
+		Example: "  idem explain --key deploy:prod:8471 -- ./deploy.sh prod",
 		RunE: func(c *cobra.Command, args []string) error {
 			args, err := a.behindWait(&o.wait, args, false)
 			if err != nil {

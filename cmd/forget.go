@@ -20,7 +20,7 @@ func (a *app) forgetCommand() *cobra.Command {
 		Use:     "forget KEY...",
 		Short:   "Forget keys, so that they run again",
 		Long:    forgetLong,
-		Example: "  idem forget deploy:prod:4f2c1e",
+		Example: "  idem forget deploy:prod:8471",
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usage("no key to forget").hint("idem forget KEY...")

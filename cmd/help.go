@@ -34,7 +34,7 @@ the window is that in which the call starts. With --ttl a success counts for a t
 		flags: []string{"hash", "hash-ignore", "hash-cwd", "hash-value", "hash-env", "hash-file", "hash-stdin", "max-stdin"},
 		note: `A call with the same key and other inputs is refused. The command line is recorded as it is;
 of variables, files and stdin only digests are, never what they hold.`,
-		example: `idem run --key "deploy:$SHA" --hash-env TARGET --hash-file config/ -- ./deploy.sh`,
+		example: `idem run --key "deploy:$CI_PIPELINE_ID" --hash-env TARGET --hash-file config/ -- ./deploy.sh`,
 	},
 	{
 		title: "Earlier outcomes",

@@ -32,7 +32,7 @@ func (a *app) logsCommand() *cobra.Command {
 		Use:     "logs KEY",
 		Short:   "Print a key's recorded output",
 		Long:    logsLong,
-		Example: "  idem logs -f backup:2026-11-22\n  idem logs --attempt 1 --stderr deploy:prod:4f2c1e",
+		Example: "  idem logs -f backup:2026-11-22\n  idem logs --attempt 1 --stderr deploy:prod:8471",
 		Args:    exactArgs(1, "one key"),
 		RunE:    func(c *cobra.Command, args []string) error { return a.logs(c.Context(), args[0], o) },
 	}

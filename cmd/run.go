@@ -52,7 +52,7 @@ runs, other calls are refused or wait. Flags of idem stand before the command;
 
 Durations are written as 90s, 15m, 1h30m, 7d or 2w; a plain number counts seconds.`
 
-const runExample = `  idem run --key "deploy:prod:$(git rev-parse HEAD)" -- ./deploy.sh prod
+const runExample = `  idem run --key "deploy:prod:$CI_PIPELINE_ID" -- ./deploy.sh prod
   idem run --key "webhook:$EVENT_ID" --wait=30s -- ./handle.sh "$EVENT_ID"
   7 2 * * *  idem run --key backup --per day --on-interrupted rerun --quiet-ok -- backup.sh`
 
