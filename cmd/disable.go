@@ -29,9 +29,13 @@ func (a *app) runDisabled(c *cobra.Command, args []string) error {
 	if argv[0] == "" {
 		return usage("the command is empty: a variable may be unset")
 	}
-	err := become(argv, noStdin)
-	f := failureOf(err)
-	a.mendStart(f, argv)
+	f := failureOf(become(argv, noStdin))
+	hides := func(arg string) bool {
+		return strings.HasPrefix(arg, "--redact") || strings.HasPrefix(arg, "--no-store")
+	}
+	if !slices.ContainsFunc(args, hides) { // what they are to hide is not looked at
+		a.mendStart(f, argv)
+	}
 	return f
 }
 

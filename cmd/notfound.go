@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -14,21 +13,37 @@ import (
 	"idem/proc"
 )
 
-// What only a shell knows, so that no program of the name need exist. The first
-// change the shell that runs them, and do nothing in a shell of their own.
-var (
-	shellState = strings.Fields(". source alias cd declare dirs export local popd pushd readonly set shopt typeset ulimit umask unalias unset")
-	shellWords = strings.Fields(`! (( : [ [[ bg bind break builtin caller case command compgen complete continue coproc disown echo enable eval exec
-		exit false fc fg for function getopts hash help history if jobs kill let logout mapfile printf pwd read readarray return select
-		shift suspend test time times trap true type until wait while {`)
+// What only a shell knows, so that no program of the name need exist. The words
+// of shellState change the shell that runs them, and do nothing in one of their
+// own.
+const (
+	shellState = ". source alias cd declare dirs export local popd pushd readonly set shopt typeset ulimit umask unalias unset"
+	shellWords = "! (( : [ [[ bg bind break builtin caller case command compgen complete continue coproc disown echo enable eval exec " +
+		"exit false fc fg for function getopts hash help history if jobs kill let logout mapfile printf pwd read readarray return select " +
+		"shift suspend test time times trap true type until wait while {"
 )
 
-var (
-	assignment = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*\+?=`)
-	// functionName is narrower than what bash permits: of other names a typing
-	// error is more likely.
-	functionName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_:.-]*$`)
-)
+// isWord reports whether name is one of words.
+func isWord(name, words string) bool { return slices.Contains(strings.Fields(words), name) }
+
+// isAssignment reports whether a word sets a variable, as a shell reads it.
+func isAssignment(word string) bool {
+	name, _, ok := strings.Cut(word, "=")
+	return ok && isName(strings.TrimSuffix(name, "+"), "")
+}
+
+// isName reports whether s is made of letters, digits and the characters of more,
+// with a letter or "_" first.
+func isName(s, more string) bool {
+	for i, r := range s {
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r == '_'
+		other := r >= '0' && r <= '9' || strings.ContainsRune(more, r)
+		if !letter && (i == 0 || !other) {
+			return false
+		}
+	}
+	return s != ""
+}
 
 // placeholder stands in a hint for the command that only the user knows.
 const placeholder = "COMMAND"
@@ -75,15 +90,15 @@ func (m *mender) notFound() {
 	switch {
 	case len(rest) == 0 && strings.ContainsAny(name, " \t\n|&;<>()$`\"'"):
 		m.hint("a line for a shell is given to one", anyShell(), "-c", name)
-	case assignment.MatchString(name):
+	case isAssignment(name):
 		command := slices.Clone(m.argv)
-		if !slices.ContainsFunc(command, func(word string) bool { return !assignment.MatchString(word) }) {
+		if !slices.ContainsFunc(command, func(word string) bool { return !isAssignment(word) }) {
 			command = append(command, placeholder)
 		}
 		m.hint("a variable is set for the command by env", append([]string{"env"}, command...)...)
-	case slices.Contains(shellState, name):
+	case isWord(name, shellState):
 		m.hint(name+" changes the shell that it runs in", anyShell(), "-c", commandLine(m.argv)+" && "+placeholder)
-	case slices.Contains(shellWords, name):
+	case isWord(name, shellWords):
 		m.hint(name+" is a word of the shell", anyShell(), "-c", name+" "+commandLine(rest))
 	case os.Getenv("BASH_FUNC_"+name+"%%") != "":
 		m.hint(name+" is a function of bash", functionCall(m.argv)...)
@@ -93,7 +108,7 @@ func (m *mender) notFound() {
 		m.hint("words in quotes are one word", append(words, rest...)...)
 	case !strings.Contains(name, "/") && isFile(name):
 		m.hint("a file in the working directory is named with its path", append([]string{"./" + name}, rest...)...)
-	case functionName.MatchString(name) && found("bash"):
+	case isName(name, ":.-") && found("bash"):
 		m.f.hint("if %s is a function of bash: export -f %s && %s", name, shellQuote(name), m.call(functionCall(m.argv)))
 	}
 }
