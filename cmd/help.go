@@ -34,7 +34,7 @@ the window is that in which the call starts. With --ttl a success counts for a t
 		flags: []string{"hash", "hash-ignore", "hash-cwd", "hash-value", "hash-env", "hash-file", "hash-stdin", "max-stdin"},
 		note: `A call with the same key and other inputs is refused. The command line is recorded as it is;
 of variables, files and stdin only digests are, never what they hold.`,
-		example: `idem run --key "deploy:$CI_PIPELINE_ID" --hash-env TARGET --hash-file config/ -- ./deploy.sh`,
+		example: `idem run --key "deploy:$BUILD_TAG" --hash-env TARGET --hash-file config/ -- ./deploy.sh`,
 	},
 	{
 		title: "Earlier outcomes",
@@ -308,8 +308,7 @@ func exitHelp() string {
 
 const environmentHelp = `  IDEM_LEDGER      the ledger's directory, as --ledger
   IDEM_NAMESPACE   the namespace, as --namespace
-  IDEM_DISABLE     1: idem run becomes the command, whatever its flags are, and does nothing else; of
-                   the flags -n alone counts
+  IDEM_DISABLE     1: idem run becomes the command and nothing else; of its flags -n alone counts
   IDEM_CI          off: take no notice of GITHUB_ACTIONS=true
   TZ               the time zone of the calendar without --tz, by its name in the tz database
   STATE_DIRECTORY, XDG_STATE_HOME, HOME
