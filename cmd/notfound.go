@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"idem/hashkey"
 	"idem/proc"
 )
 
@@ -79,8 +80,11 @@ func (m *mender) call(command []string) string {
 		before = before[:n-1]
 	}
 	keep := m.app.keep
-	return "idem " + commandLine(keep.argv(before)) + " -- " + commandLine(keep.argv(command))
+	return "idem " + shellLine(keep.argv(before)) + " -- " + shellLine(keep.argv(command))
 }
+
+// argv returns a command line as it may be shown.
+func (k keeping) argv(argv []string) []string { return k.inputs(hashkey.Argv(argv)).Argv() }
 
 func (m *mender) notFound() {
 	name, rest := m.argv[0], m.argv[1:]
@@ -97,9 +101,9 @@ func (m *mender) notFound() {
 		}
 		m.hint("a variable is set for the command by env", append([]string{"env"}, command...)...)
 	case isWord(name, shellState):
-		m.hint(name+" changes the shell that it runs in", anyShell(), "-c", commandLine(m.argv)+" && "+placeholder)
+		m.hint(name+" changes the shell that it runs in", anyShell(), "-c", shellLine(m.argv)+" && "+placeholder)
 	case isWord(name, shellWords):
-		m.hint(name+" is a word of the shell", anyShell(), "-c", name+" "+commandLine(rest))
+		m.hint(name+" is a word of the shell", anyShell(), "-c", name+" "+shellLine(rest))
 	case os.Getenv("BASH_FUNC_"+name+"%%") != "":
 		m.hint(name+" is a function of bash", functionCall(m.argv)...)
 	case strings.HasPrefix(name, "~/") && home != "":
@@ -130,7 +134,7 @@ func (m *mender) cannotRun(start *proc.StartError) {
 	case info.IsDir():
 		command := placeholder
 		if len(m.argv) > 1 {
-			command = commandLine(m.argv[1:])
+			command = shellLine(m.argv[1:])
 		}
 		m.hint("to run a command in it", "sh", "-c", "cd "+shellQuote(file)+" && "+command)
 	case !info.Mode().IsRegular():
