@@ -3,6 +3,7 @@ package cmd_test
 import (
 	"os"
 	"strings"
+	"testing"
 )
 
 // What a shell does around a call, in the sections of docs/recipes.md.
@@ -114,4 +115,23 @@ func cookSudo(k *kitchen) {
 	if got := k.read("paid"); got != "2026-11 none\n" {
 		k.t.Errorf("sudo keeps the token without being told: %q", got)
 	}
+}
+
+// The README's deploy names the pipeline: a rollback to an earlier commit is a
+// deployment of its own, and the same pipeline run again is not.
+func TestE2EDeployOfTheREADMERollsBack(t *testing.T) {
+	t.Parallel()
+	k := newKitchen(t, nil)
+	deploy := readmeBlock(t, "CI_PIPELINE_ID")
+	k.script("deploy.sh", `echo x >>side; echo "$2" >live; echo "deployed $2"`)
+	for _, pipeline := range []string{"1 a", "1 a", "2 b", "3 a"} {
+		id, commit, _ := strings.Cut(pipeline, " ")
+		if r := k.want(k.cook("CI_PIPELINE_ID="+id+" GIT_COMMIT="+commit+"; "+deploy), 0); r.out != "deployed "+commit+"\n" {
+			t.Errorf("pipeline %s: %+v", pipeline, r)
+		}
+		if live := k.read("live"); live != commit+"\n" {
+			t.Errorf("pipeline %s: %q is live", pipeline, live)
+		}
+	}
+	k.wantLines("side", 3)
 }
