@@ -68,6 +68,10 @@ func (l *Ledger) newOutput(runID string, limit int64, start time.Time) *output {
 func (o *output) end(a *ledger.Attempt) {
 	o.sum, _ = o.writer.Close(false) // nothing is synced, so there is no error
 	a.OutputBytes, a.Truncated = o.sum.Bytes, o.sum.Truncated
+	if o.sum.Inline != nil && o.file != nil { // it is all in memory after all
+		o.file.Close()
+		o.file = nil
+	}
 }
 
 // Get implements ledger.Ledger.
