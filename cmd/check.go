@@ -3,6 +3,7 @@ package cmd
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -12,6 +13,7 @@ import (
 
 	"idem/hashkey"
 	"idem/ledger"
+	"idem/ledger/sqlite"
 	"idem/runner"
 )
 
@@ -33,6 +35,7 @@ one step.` + askLong
 
 func (a *app) checkCommand() *cobra.Command {
 	var o *runOptions
+	var record *whichFlags
 	c := &cobra.Command{
 		Use:     "check [run flags] KEY [-- COMMAND [ARG...]]",
 		Short:   "Tell by the exit status what idem run would do",
@@ -43,7 +46,7 @@ func (a *app) checkCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			q, err := a.ask(c.Context(), o, argv)
+			q, err := a.ask(c.Context(), o, record, argv)
 			if err != nil {
 				return err
 			}
@@ -59,6 +62,7 @@ func (a *app) checkCommand() *cobra.Command {
 		},
 	}
 	o = a.askFlags(c, "Identity", "What must be the same", "Earlier outcomes", "Unknown outcomes", "What is remembered")
+	record = newWhichFlags(c, &o.calendarFlags, false)
 	return c
 }
 
@@ -72,18 +76,34 @@ func (a *app) checked(o *runOptions, args []string, dashed bool) ([]string, erro
 	}
 	if o.key != "" || dashed || len(argv) < len(args) {
 		if o.key == "" && len(argv) == 0 {
-			return nil, usage("idem check wants a key or a command").hint(form)
+			return nil, usage("idem check wants a key or a command").hintForm(form)
 		}
 		return argv, nil
 	}
 	if len(args) == 0 || args[0] == "" {
-		return nil, usage("idem check wants a key").hint(form)
+		return nil, usage("idem check wants a key").hintForm(form)
 	}
 	o.key = args[0]
 	if len(args) > 1 && args[1] != "--" { // mostly a flag that came too late
-		return nil, usage("idem check wants flags before the key and the command behind a --, not %s", quote(args[1])).hint(form)
+		return nil, usage("idem check wants flags before the key and the command behind a --, not %s", quote(args[1])).hintForm(form)
 	}
 	return args[min(2, len(args)):], nil
+}
+
+// asked returns which record a question is about. Without a window it is the
+// one that idem run would take, whatever other windows there are; that these are
+// not meant is said.
+func (a *app) asked(ctx context.Context, l *sqlite.Ledger, id ledger.ID, want runner.Which) (ledger.ID, error) {
+	found, err := runner.Find(ctx, l, id.Namespace, id.Key, want)
+	var ambiguous *runner.AmbiguousError
+	if !errors.As(err, &ambiguous) {
+		return found.ID, err
+	}
+	a.ui.warn("key %s has records only in windows, such as %s; this is about a call without a window", quote(id.Key), windowList(ambiguous))
+	for _, way := range windowWays(ambiguous.Records[0].ID) {
+		a.ui.hint(flagAdvice(way.what, way.text()))
+	}
+	return id, nil
 }
 
 // question is what check and explain ask.
@@ -99,7 +119,7 @@ func (q question) refusal() *failure {
 
 // ask asks what idem run would do. Without a command, the recorded inputs are
 // taken for those of the call.
-func (a *app) ask(ctx context.Context, o *runOptions, argv []string) (question, error) {
+func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv []string) (question, error) {
 	if err := a.remember(&o.storing, o.key); err != nil {
 		return question{}, err
 	}
@@ -107,12 +127,20 @@ func (a *app) ask(ctx context.Context, o *runOptions, argv []string) (question, 
 	if err != nil {
 		return question{}, err
 	}
+	now := time.Now()
+	want, err := record.which(now)
+	if err != nil {
+		return question{}, err
+	}
 	l, err := openLedger(a.ledger)
 	if err != nil {
 		return question{}, err
 	}
-	in, err := a.identify(ctx, o.identity, argv, looking{l}, time.Now())
+	in, err := a.identify(ctx, o.identity, argv, looking{l}, now)
 	if err != nil {
+		return question{}, err
+	}
+	if in.id, err = a.asked(ctx, l, in.id, want); err != nil {
 		return question{}, err
 	}
 	q := question{call: runner.Call{ID: in.id, Policy: policy, Now: time.Now}}
@@ -144,6 +172,7 @@ type inputState struct {
 
 func (a *app) explainCommand() *cobra.Command {
 	var o *runOptions
+	var record *whichFlags
 	var asJSON bool
 	c := &cobra.Command{
 		Use:     "explain [run flags] [--] COMMAND [ARG...]",
@@ -156,9 +185,9 @@ func (a *app) explainCommand() *cobra.Command {
 				return err
 			}
 			if len(args) == 0 {
-				return usage("no command to explain").hint("idem explain --key KEY -- COMMAND [ARG...]")
+				return usage("no command to explain").hintForm("idem explain --key KEY -- COMMAND [ARG...]")
 			}
-			q, err := a.ask(c.Context(), o, args)
+			q, err := a.ask(c.Context(), o, record, args)
 			if err != nil {
 				return err
 			}
@@ -166,6 +195,7 @@ func (a *app) explainCommand() *cobra.Command {
 		},
 	}
 	o = a.askFlags(c, "Identity", "What must be the same", "Earlier outcomes", "Unknown outcomes", "What is remembered")
+	record = newWhichFlags(c, &o.calendarFlags, false)
 	c.Flags().BoolVar(&asJSON, "json", false, "a JSON object")
 	return c
 }

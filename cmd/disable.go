@@ -24,7 +24,7 @@ func (a *app) runDisabled(c *cobra.Command, args []string) error {
 		return c.Help()
 	}
 	if len(argv) == 0 {
-		return usage("no command to run").hint("idem run --key KEY -- COMMAND [ARG...]")
+		return usage("no command to run").hintForm("idem run --key KEY -- COMMAND [ARG...]")
 	}
 	if argv[0] == "" {
 		return usage("the command is empty: a variable may be unset")

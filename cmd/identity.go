@@ -7,12 +7,10 @@ import (
 	"crypto/sha256"
 	"errors"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
-	_ "time/tzdata" // --tz must work where the system has no zones
 
 	"github.com/spf13/pflag"
 
@@ -27,11 +25,8 @@ type identity struct {
 	key             string
 	allowEmptyParts bool
 
-	per      choice
-	zone     string
-	at       string
-	dayStart string
-	ttl      ttl
+	calendarFlags
+	ttl ttl
 
 	hash       choice
 	hashEnv    []string
@@ -45,7 +40,7 @@ type identity struct {
 
 func newIdentity() *identity {
 	return &identity{
-		per: choice{of: hashkey.Pers}, hash: choice{value: "argv", of: []string{"argv", "none"}},
+		calendarFlags: newCalendarFlags(), hash: choice{value: "argv", of: []string{"argv", "none"}},
 		maxStdin: size{bytes: 64 << 20, text: "64MiB"},
 	}
 }
@@ -53,10 +48,7 @@ func newIdentity() *identity {
 func (o *identity) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.key, "key", "", "`KEY` of the operation, 1 to 255 bytes of UTF-8; without one, it is derived from the namespace, the working directory and all inputs, which needs --per or --ttl")
 	f.BoolVar(&o.allowEmptyParts, "allow-empty-parts", false, "permit a key such as \"deploy:\", which mostly means an unset variable")
-	f.Var(&o.per, "per", "once per `WINDOW` of the calendar: "+strings.Join(hashkey.Pers, ", "))
-	f.StringVar(&o.zone, "tz", "", "time `ZONE` of the calendar, such as Europe/Berlin or UTC (default the local one)")
-	f.StringVar(&o.at, "at", "", "`TIME` that the call is for, so that a late one belongs to its own window: RFC 3339, \"2026-11-22 14:00\" in the zone, or @SECONDS since 1970")
-	f.StringVar(&o.dayStart, "day-start", "", "time of day, `HH:MM`, at which the windows from day on begin")
+	o.calendarFlags.flags(f, "once per `WINDOW` of the calendar")
 	f.Var(&o.ttl, "ttl", "how long a success counts, from the start of its attempt: `DURATION` such as 90m, 12h, 7d, 2w, or never (the default)")
 	f.Var(&o.hash, "hash", "`WHAT` of the command must be the same: argv or none")
 	f.StringArrayVar(&o.hashEnv, "hash-env", nil, "also the environment variable `NAME`; repeatable, as all --hash-* that take a value")
@@ -153,51 +145,6 @@ func (a *app) named(o *identity) (ledger.ID, error) {
 		return ledger.ID{}, usage("--key has no value: a variable may be unset").hint("a key that begins with a dash is written --key=%s", shellQuote(o.key))
 	}
 	return a.id(cmp.Or(o.key, "auto"), o.allowEmptyParts)
-}
-
-// knownZone tells whether time.Local is what TZ says. Where Go knows no such
-// zone, and it knows none of POSIX's, such as JST-9, it is UTC.
-func knownZone(tz string) bool {
-	name := strings.TrimPrefix(tz, ":")
-	if filepath.IsAbs(name) {
-		_, err := os.Stat(name)
-		return err == nil
-	}
-	_, err := time.LoadLocation(name)
-	return err == nil
-}
-
-// window is the calendar part of the identity, empty without --per.
-func (o *identity) window(now time.Time) (string, error) {
-	c := hashkey.Calendar{Per: hashkey.Per(o.per.value), Zone: time.Local}
-	var err error
-	if o.zone != "" {
-		if c.Zone, err = time.LoadLocation(o.zone); err != nil {
-			return "", usage("--tz: there is no time zone %s", quote(o.zone)).hint("name one as the tz database does, such as Europe/Berlin or UTC")
-		}
-	}
-	if tz := os.Getenv("TZ"); o.zone == "" && c.Per != "" && !knownZone(tz) {
-		return "", usage("there is no time zone %s, which TZ names", quote(tz)).hint("name one as the tz database does, such as Europe/Berlin or UTC, with --tz")
-	}
-	if o.dayStart != "" {
-		if c.DayStart, err = hashkey.ParseDayStart(o.dayStart); err != nil {
-			return "", usage("--day-start: %v", err)
-		}
-	}
-	if o.at != "" {
-		if now, err = hashkey.ParseAt(o.at, c.Zone); err != nil {
-			return "", usage("--at: %v", err)
-		}
-	}
-	if c.Per == "" {
-		for flag, value := range map[string]string{"--tz": o.zone, "--at": o.at, "--day-start": o.dayStart} {
-			if value != "" {
-				return "", usage("%s says which window, but there is no --per", flag)
-			}
-		}
-		return "", nil
-	}
-	return c.Window(now), nil
 }
 
 // derive makes a key of everything that the call is.

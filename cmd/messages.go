@@ -167,7 +167,7 @@ func interruptedFailure(rec ledger.Record, probed *runner.ProbeEnd) *failure {
 func undecidedFailure(rec ledger.Record, probed runner.ProbeEnd) *failure {
 	return fail(exitInterrupted, "key %s was never run here, and the probe cannot tell whether it is done: it %s", quote(rec.ID.Key), probeText(probed)).
 		hint("a probe exits with 0 for done and with 1 for not done").
-		hintFor(rec.ID, "if it is done", "mark", "done").
+		hintFor(rec.ID, "if it is done", windowed(rec.ID, "mark", "done")...).
 		hintUnflagged("if it is not done", "--probe-first")
 }
 

@@ -77,7 +77,7 @@ func cookBackup(k *kitchen) {
 	if n := k.show("backup").Attempt; n != 1 {
 		k.t.Errorf("%d attempts", n)
 	}
-	k.want(k.run("mark", "retry", "--force", "backup"), 0)
+	k.want(k.run("mark", "retry", "--force", "--latest", "backup"), 0)
 	k.want(k.sh("rm -r "+site), 0)
 	if r := k.cook(fields[5]); r.code == 0 || !strings.Contains(r.err, "tar: ") {
 		k.t.Errorf("a backup of nothing: %+v", r)

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"idem/hashkey"
 	"idem/ledger"
@@ -55,7 +56,6 @@ type app struct {
 	ui        ui
 	ledger    string
 	namespace string
-	window    string // of --window
 	keep      keeping
 	exit      int            // status of a command that did what it was asked to
 	signal    syscall.Signal // that idem dies of when all is said; 0: none
@@ -120,7 +120,7 @@ func (a *app) command(only string) *cobra.Command {
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
-			for _, name := range []string{"ledger", "namespace", "meta-file", "key", "window", "tz", "at", "day-start", "probe", "stdout-file"} {
+			for _, name := range []string{"ledger", "namespace", "meta-file", "key", "tz", "at", "day-start", "probe", "stdout-file"} {
 				if f := c.Flags().Lookup(name); f != nil && f.Changed && f.Value.String() == "" {
 					return usage("--%s is empty: a variable may be unset", name)
 				}
@@ -148,8 +148,7 @@ func (a *app) command(only string) *cobra.Command {
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.ledger, "ledger", os.Getenv("IDEM_LEDGER"), "`DIR` of the ledger (IDEM_LEDGER; default: "+placeHelp+")")
 	flags.Lookup("ledger").DefValue = ""
-	flags.StringVar(&a.namespace, "namespace", os.Getenv("IDEM_NAMESPACE"), "`NAME` that keeps keys apart (IDEM_NAMESPACE; default \"default\")")
-	flags.Lookup("namespace").DefValue = ""
+	namespaceFlag(flags, &a.namespace, "`NAME` that keeps keys apart (IDEM_NAMESPACE; default \""+defaultNamespace+"\")")
 	for _, c := range commands {
 		if only == "" || only == c.name {
 			root.AddCommand(c.make(a))
@@ -161,6 +160,11 @@ func (a *app) command(only string) *cobra.Command {
 	})
 	root.SetHelpCommand(a.helpCommand())
 	return root
+}
+
+func namespaceFlag(f *pflag.FlagSet, value *string, usage string) {
+	f.StringVar(value, "namespace", os.Getenv("IDEM_NAMESPACE"), usage)
+	f.Lookup("namespace").DefValue = ""
 }
 
 // defaultNamespace is that of a call which names none.
@@ -195,7 +199,7 @@ func checkNamespace(name string) error {
 func exactArgs(n int, want string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) != n {
-			return usage("%s wants %s, not %d arguments", c.CommandPath(), want, len(args)).hint("%s", strings.TrimSpace(c.UseLine()))
+			return usage("%s wants %s, not %d arguments", c.CommandPath(), want, len(args)).hintForm(c.UseLine())
 		}
 		return nil
 	}

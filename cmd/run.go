@@ -122,7 +122,7 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 		return err
 	}
 	if len(args) == 0 {
-		return usage("no command to run").hint("idem run --key KEY -- COMMAND [ARG...]")
+		return usage("no command to run").hintForm("idem run --key KEY -- COMMAND [ARG...]")
 	}
 	if args[0] == "" {
 		return usage("the command is empty: a variable may be unset")

@@ -104,7 +104,8 @@ func (a *app) secrets(names []string) ([]string, error) {
 		default:
 			if err := redact.CheckSecret(value); err != nil {
 				return nil, usage("--redact-env: the value of %s %v", escape(name), err).
-					hint("say where it stands instead, such as --redact 'pin=\\S+', or store nothing: --no-store all")
+					hintFlags("to say where it stands instead", `--redact 'pin=\S+'`).
+					hintFlags("to store nothing", "--no-store all")
 			}
 			secrets = append(secrets, value)
 		}
