@@ -145,6 +145,7 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv [
 	}
 	q := question{call: runner.Call{ID: in.id, Policy: policy, Now: time.Now}}
 	if len(argv) > 0 {
+		q.call.Argv, q.call.Stdin, q.call.TTY = argv, in.stdin, o.tty
 		q.call.Inputs, q.call.Fingerprint = a.keep.inputs(in.inputs).Encode(), in.inputs.Fingerprint()
 	}
 	q.decision, q.record, err = runner.Ask(ctx, l, q.call)
@@ -153,8 +154,9 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv [
 }
 
 const explainLong = `Say what idem run would do for a call, and why, and change nothing: the
-decision, the record that it is made on, and each input, same or changed. A probe
-is not asked, only said to be what would come next.` + askLong
+decision, the record that it is made on, and each input, same or changed; also
+the script that ran and stdin, if they have changed and do not count. A probe is
+not asked, only said to be what would come next.` + askLong
 
 // explainView is what explain --json prints.
 type explainView struct {
@@ -165,9 +167,18 @@ type explainView struct {
 }
 
 type inputState struct {
-	Name   string `json:"name"`
-	State  string `json:"state"` // same, changed; hidden when nobody can tell
-	Change string `json:"change,omitempty"`
+	Name string `json:"name"`
+	// State is same or changed; hidden when it cannot be told; uncounted of what
+	// has changed and is no input.
+	State  string       `json:"state"`
+	Change string       `json:"change,omitempty"`
+	Files  []fileChange `json:"files,omitempty"` // of a directory
+}
+
+// fileChange is a file of a directory that differs.
+type fileChange struct {
+	Name  jsonBytes `json:"name"`
+	State string    `json:"state"` // changed, new or gone
 }
 
 func (a *app) explainCommand() *cobra.Command {
@@ -223,6 +234,9 @@ func (a *app) explain(q question, asJSON bool) error {
 	}
 	for _, in := range inputs {
 		fmt.Fprintf(w, "%s:\t%s\n", in.State, cmp.Or(in.Change, escape(in.Name)))
+		for _, f := range in.Files {
+			fmt.Fprintf(w, "%s:\t%s\n", in.State, f.text(in.Name))
+		}
 	}
 	_ = w.Flush() // into memory
 	return a.print(b.String())
@@ -251,12 +265,15 @@ func inputStates(q question) ([]inputState, error) {
 		if !c.sure {
 			state = "hidden"
 		}
-		states = append(states, inputState{Name: c.Name, State: state, Change: changeText(c)})
+		st := inputState{Name: c.Name, State: state, Files: viewFileChanges(c.Files)}
+		c.Files = nil // each has a line of its own
+		st.Change = changeText(c)
+		states = append(states, st)
 	}
 	for _, c := range hashkey.Diff(nil, is) { // all of them, by name
 		if !changed[c.Name] {
 			states = append(states, inputState{Name: c.Name, State: "same"})
 		}
 	}
-	return states, nil
+	return append(states, uncounted(q)...), nil
 }

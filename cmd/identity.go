@@ -3,8 +3,6 @@ package cmd
 import (
 	"cmp"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
 	"errors"
 	"os"
 	"regexp"
@@ -31,6 +29,7 @@ type identity struct {
 	hash       choice
 	hashEnv    []string
 	hashFile   []string
+	optional   []string // files of --hash-file-optional
 	hashStdin  bool
 	maxStdin   size
 	hashCwd    bool
@@ -51,8 +50,9 @@ func (o *identity) flags(f *pflag.FlagSet) {
 	o.calendarFlags.flags(f, "once per `WINDOW` of the calendar")
 	f.Var(&o.ttl, "ttl", "how long a success counts, from the start of its attempt: `DURATION` such as 90m, 12h, 7d, 2w, or never (the default)")
 	f.Var(&o.hash, "hash", "`WHAT` of the command must be the same: argv or none")
-	f.StringArrayVar(&o.hashEnv, "hash-env", nil, "also the environment variable `NAME`; repeatable, as all --hash-* that take a value")
-	f.StringArrayVar(&o.hashFile, "hash-file", nil, "also the content of the file, directory or files that match `PATH`; a link inside a directory counts by its target's name")
+	f.StringArrayVar(&o.hashEnv, "hash-env", nil, "also the environment variable `NAME`, or all that match a pattern such as NEXT_PUBLIC_*; repeatable, as all --hash-* that take a value")
+	f.StringArrayVar(&o.hashFile, "hash-file", nil, "also the content of the file, directory or files that match `PATH`, where ** is any depth; a link inside a directory counts by its target's name")
+	f.StringArrayVar(&o.optional, "hash-file-optional", nil, "as --hash-file, of a `PATH` that may be absent: no warning")
 	f.BoolVar(&o.hashStdin, "hash-stdin", false, "also the content of stdin, which is read to its end before the command gets it")
 	f.Var(&o.maxStdin, "max-stdin", "refuse a stdin of more than `SIZE` with --hash-stdin")
 	f.BoolVar(&o.hashCwd, "hash-cwd", false, "also the working directory")
@@ -177,36 +177,32 @@ func (o *identity) inputs(ctx context.Context, argv []string, src source) (hashk
 	for _, nv := range o.hashValue {
 		name, value, ok := strings.Cut(nv, "=")
 		if !ok || name == "" {
-			return nil, nil, usage("--hash-value wants NAME=VALUE, not %s", quote(nv))
+			return nil, nil, usage("--hash-value wants NAME=VALUE; what it was given is not shown, because it may be a secret")
 		}
 		in = append(in, hashkey.Part{Kind: hashkey.KindValue, Name: name, Value: []byte(value)})
 	}
-	for _, name := range o.hashEnv {
-		if name == "" || strings.Contains(name, "=") {
-			return nil, nil, usage("--hash-env wants the name of a variable, not %s", quote(name))
+	for _, text := range o.hashEnv {
+		if err := checkVariable("--hash-env", text, true); err != nil {
+			return nil, nil, err
 		}
 	}
-	var files hashkey.Inputs
-	for _, path := range o.hashFile {
-		if path == "" {
-			return nil, nil, usage("--hash-file is empty: a variable may be unset")
-		}
-		parts, err := fileParts(path)
-		if err != nil {
-			return nil, nil, usage("--hash-file: %v", err)
-		}
-		files = append(files, parts...)
+	trees := maxTrees
+	files, err := filesParts("--hash-file", o.hashFile, &trees)
+	if err != nil {
+		return nil, nil, err
+	}
+	optional, err := filesParts("--hash-file-optional", o.optional, &trees)
+	if err != nil {
+		return nil, nil, err
 	}
 	if len(o.hashEnv) > 0 { // now that all else is well: asking for the secret may make it
 		secret, err := src.Secret(ctx)
 		if err != nil {
 			return nil, nil, err
 		}
-		for _, name := range o.hashEnv {
-			in = append(in, hashkey.Part{Kind: hashkey.KindEnv, Name: name, Value: envDigest(secret, name)})
-		}
+		in = append(in, variableParts(o.hashEnv, secret)...)
 	}
-	in = append(in, files...)
+	in = append(append(in, files...), optional...)
 	if !o.hashStdin {
 		return in.Canonical(), os.Stdin, nil
 	}
@@ -240,18 +236,6 @@ func (o *identity) argv(argv []string) (hashkey.Inputs, error) {
 		}
 	}
 	return hashkey.Argv(kept), nil
-}
-
-// envDigest is the value of an environment variable, keyed by a secret of the
-// ledger: what is stored must not tell a password to who can guess it.
-func envDigest(secret []byte, name string) []byte {
-	value, ok := os.LookupEnv(name)
-	if !ok {
-		return hashkey.Absent()
-	}
-	mac := hmac.New(sha256.New, secret)
-	mac.Write([]byte(value))
-	return hashkey.Present(mac.Sum(nil))
 }
 
 // ttl is the value of --ttl.

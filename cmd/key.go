@@ -98,7 +98,7 @@ func (a *app) key(ctx context.Context, o *identity, argv []string, asJSON bool) 
 	if !src.lacks {
 		v.Fingerprint = in.inputs.Fingerprint()
 	}
-	for _, p := range a.keep.inputs(in.inputs) {
+	for _, p := range a.keep.inputs(in.inputs).Mask() {
 		view := viewInput(p)
 		if src.lacks && p.Kind == hashkey.KindEnv && !view.Missing {
 			view.Value, view.Hidden = "", true // a digest without a secret could be guessed from

@@ -84,7 +84,7 @@ func (m *mender) call(command []string) string {
 }
 
 // argv returns a command line as it may be shown.
-func (k keeping) argv(argv []string) []string { return k.inputs(hashkey.Argv(argv)).Argv() }
+func (k keeping) argv(argv []string) []string { return k.inputs(hashkey.Argv(argv)).Mask().Argv() }
 
 func (m *mender) notFound() {
 	name, rest := m.argv[0], m.argv[1:]

@@ -131,6 +131,11 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	if err != nil {
 		return err
 	}
+	if o.opensFiles() {
+		if err := sound(); err != nil {
+			return err
+		}
+	}
 	files, err := o.files()
 	if err != nil {
 		return err
@@ -158,6 +163,12 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	return a.made(o, meta, view, call, res)
 }
 
+// opensFiles reports whether a call opens files or sets timers of its own before
+// it knows whether it runs the command.
+func (o *runOptions) opensFiles() bool {
+	return o.wait.limit > 0 || len(o.hashFile) > 0 || len(o.hashEnv) > 0 || o.hashStdin || o.metaFile != "" || o.metaFD != noMetaFD || len(o.paths) > 0 || onGitHub()
+}
+
 // checkFlags refuses flags that do not fit each other, before the ledger is looked
 // for, and returns the policy.
 func (a *app) checkFlags(o *runOptions) (runner.Policy, error) {
@@ -183,6 +194,7 @@ func (a *app) checkFlags(o *runOptions) (runner.Policy, error) {
 func (a *app) made(o *runOptions, meta *meta, view func() metaView, call runner.Call, res runner.Result) error {
 	meta.write(view, &a.ui)
 	code, f := a.outcome(res, call)
+	a.tellDrift(res, call)
 	a.tellGitHub(o, view, code, f, replayedText(res))
 	switch {
 	case res.Unrecorded != nil:
@@ -247,6 +259,7 @@ func (a *app) call(o *runOptions, in identified, policy runner.Policy, argv []st
 		Backlog: h.backlog,
 	}
 	call.Hooks = o.hooks.of(o.exitCodes, &call, h.variables)
+	call.Starting = a.starting(o.identity, in.inputs, argv)
 	if v := o.replay.value; v == "all" || v == "stdout" {
 		call.ReplayStdout = os.Stdout
 	}

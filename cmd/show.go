@@ -93,7 +93,7 @@ func (a *app) show(ctx context.Context, key string, record *whichFlags, asJSON b
 	}
 	argv, command := []string{}, "not stored"
 	if in, err := hashkey.Decode(rec.Current.Inputs); err == nil && !in.Withheld() {
-		argv = in.Argv()
+		argv = in.Mask().Argv()
 		command = commandLine(argv)
 	}
 	token := tokenOf(rec.ID, rec.Generation)

@@ -66,6 +66,10 @@ func (a *app) remember(o *storing, key string) error {
 	}
 	for _, expr := range o.redact {
 		if _, err := redact.New([]string{expr}, nil); err != nil {
+			if of := variableWith(expr); of != "" { // a secret, most likely
+				return usage("--redact wants an expression, and what it was given is none; it is not shown, because it is the value of a variable").
+					hint("name the variable, without a dollar sign: --redact-env %s", of)
+			}
 			return usage("--redact %s: %v", quote(expr), err)
 		}
 	}
@@ -90,8 +94,8 @@ func (a *app) remember(o *storing, key string) error {
 func (a *app) secrets(names []string) ([]string, error) {
 	var secrets []string
 	for _, name := range names {
-		if name == "" || strings.Contains(name, "=") {
-			return nil, usage("--redact-env wants the name of a variable, not %s", quote(name))
+		if err := checkVariable("--redact-env", name, false); err != nil {
+			return nil, err
 		}
 		value, set := os.LookupEnv(name)
 		switch {
