@@ -172,7 +172,7 @@ func refusal(res runner.Result, call runner.Call) *failure {
 	case runner.Exhausted:
 		return exhaustedFailure(res.Record)
 	case runner.Recursive:
-		return usage("key %q is running around this very call: a key cannot be run inside itself", res.Record.ID.Key).
+		return usage("key %s is running around this very call: a key cannot be run inside itself", quote(res.Record.ID.Key)).
 			hint("give the inner call a key of its own")
 	default:
 		return busyFailure(res.Record, res.Leftover, res.Holders)

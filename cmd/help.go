@@ -36,7 +36,7 @@ the window is that in which the call starts. With --ttl a success counts for a t
 of variables, files and stdin only digests are, never what they hold. What may be a secret is
 masked where the command line is shown. The script that runs is no input: a replay with -v says
 whether it has changed, and --hash-file makes it one.`,
-		example: `idem run --key "deploy:$SHA" --hash-env TARGET --hash-file config/ -- ./deploy.sh`,
+		example: `idem run --key "deploy:$BUILD_TAG" --hash-env TARGET --hash-file config/ -- ./deploy.sh`,
 	},
 	{
 		title: "Earlier outcomes",
@@ -127,8 +127,8 @@ hook, and idem; during start, nothing is run and no other event follows.`,
 	},
 	{
 		title:   "Scripts",
-		flags:   []string{"meta-file", "meta-fd", "exit-code", "on-ledger-error"},
-		note:    `For callers that must know what happened, or carry on whatever happened.`,
+		flags:   []string{"no-stdin", "meta-file", "meta-fd", "exit-code", "on-ledger-error"},
+		note:    `For callers that read on after the call, must know what happened, or carry on whatever happened.`,
 		example: `idem run --key "$KEY" --exit-code running=0 --meta-file meta.json -- ./job.sh`,
 	},
 }
@@ -319,7 +319,7 @@ func exitHelp() string {
 
 const environmentHelp = `  IDEM_LEDGER      the ledger's directory, as --ledger
   IDEM_NAMESPACE   the namespace, as --namespace
-  IDEM_DISABLE     1: idem run becomes the command and does nothing else
+  IDEM_DISABLE     1: idem run becomes the command and nothing else; of its flags -n alone counts
   IDEM_CI          off: take no notice of GITHUB_ACTIONS=true
   TZ               the time zone of the calendar without --tz, by its name in the tz database
   STATE_DIRECTORY, XDG_STATE_HOME, HOME
