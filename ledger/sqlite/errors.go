@@ -20,7 +20,7 @@ func (l *Ledger) explain(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("ledger %s: %w", l.dir, l.meaning(err))
+	return &ledger.Error{Place: l.dir.path, Err: l.meaning(err)}
 }
 
 func (l *Ledger) meaning(err error) error {
@@ -65,7 +65,7 @@ func (l *Ledger) meaning(err error) error {
 
 // full tells whether there is next to no room for the ledger.
 func (l *Ledger) full() bool {
-	f, err := os.Open(l.dir)
+	f, err := os.Open(l.dir.path)
 	if err != nil {
 		return false
 	}

@@ -3,9 +3,7 @@ package sqlite
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"os"
-	"path/filepath"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -14,15 +12,16 @@ import (
 )
 
 // newLocks returns the locks of the ledger in dir.
-func newLocks(dir string) lockSpace { return &ofdLocks{path: filepath.Join(dir, "locks")} }
+func newLocks(dir *directory) lockSpace { return &ofdLocks{dir: dir} }
 
 // ofdLocks are open-file-description locks (fcntl_locking(2), Linux 3.15) on
 // bytes of one file: byte 0 is the writers' queue, and each record has two at
 // an offset from its name. The file has no content but the writers' witness, and
-// nothing is made or removed per record. With 2^61 places, two of a billion records share one
-// with a chance of 1 in 5; they would then only wait for each other.
+// nothing is made or removed per record. With 2^61 places, two of a billion
+// records share one with a chance of 1 in 5; they would then only wait for each
+// other.
 type ofdLocks struct {
-	path string
+	dir *directory
 
 	mu    sync.Mutex
 	probe *os.File // for held
@@ -31,28 +30,38 @@ type ofdLocks struct {
 const queueByte = 0
 
 func (s *ofdLocks) create() error {
-	f, err := os.OpenFile(s.path, os.O_RDWR|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
+	f, err := s.dir.create("locks", os.O_RDWR|os.O_EXCL)
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Chmod(0o600), f.Close())
+	return f.Close()
 }
 
-func (s *ofdLocks) exists() (bool, error) { return isOurFile(s.path) }
+func (s *ofdLocks) exists() (bool, error) {
+	info, err := ourFile(s.dir.file("locks"))
+	if info == nil || err != nil {
+		return false, err
+	}
+	s.dir.pin("locks", identityOf(info))
+	return true, nil
+}
+
+func (s *ofdLocks) gone() error { return s.dir.damage(ledger.FaultNoLocks, "locks", "locks is gone") }
 
 func (s *ofdLocks) open(flag int) (*os.File, error) {
-	f, err := os.OpenFile(s.path, flag|unix.O_NOFOLLOW, 0)
+	f, err := s.dir.open("locks", flag, 0)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("%w: locks is gone", ledger.ErrCorrupt)
+		return nil, s.gone()
 	}
 	if err != nil {
 		return nil, err
 	}
-	// A lock on a file that was removed excludes nobody who comes later.
+	// A lock on a file that was removed or replaced excludes no later process.
 	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil || st.Nlink != 1 {
+	pin, pinned := s.dir.pinned("locks")
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil || st.Nlink != 1 || pinned && pin != (identity{uint64(st.Dev), st.Ino}) {
 		f.Close()
-		return nil, fmt.Errorf("%w: locks was removed or linked elsewhere", ledger.ErrCorrupt)
+		return nil, s.dir.replaced("locks")
 	}
 	return f, nil
 }

@@ -224,7 +224,7 @@ func TestOddDirectoryNames(t *testing.T) {
 func TestFileNamesTellNothingOfKeys(t *testing.T) {
 	for name, locks := range spaces {
 		place := fresh(t)
-		l, err := open(place, locks)
+		l, err := Options{}.open(place, locks)
 		must(t, err)
 		defer l.Close()
 		for i, key := range []string{"..", "../../etc/passwd", "/", "secret/key", "%00", "🚀", strings.Repeat("k", 255)} {
@@ -245,7 +245,7 @@ func TestModesWhateverTheUmask(t *testing.T) {
 		for _, mask := range []int{0, 0o777, 0o027} {
 			place := filepath.Join(t.TempDir(), "a", "b", "ledger")
 			old := unix.Umask(mask)
-			l, err := open(place, locks)
+			l, err := Options{}.open(place, locks)
 			if err == nil {
 				_, err = run(l, theKey, "r", large, success)
 			}
