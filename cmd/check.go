@@ -104,7 +104,7 @@ func (a *app) ask(ctx context.Context, o *runOptions, argv []string) (question, 
 	if err != nil {
 		return question{}, err
 	}
-	l, err := openLedger(a.ledger)
+	l, err := a.openLedger()
 	if err != nil {
 		return question{}, err
 	}

@@ -42,7 +42,7 @@ func (a *app) forget(ctx context.Context, keys []string) error {
 		}
 		ids = append(ids, id)
 	}
-	l, err := openLedger(a.ledger)
+	l, err := a.openLedger()
 	if err != nil {
 		return err
 	}

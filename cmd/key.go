@@ -68,7 +68,7 @@ func (a *app) key(ctx context.Context, o *identity, argv []string, asJSON bool) 
 	if len(argv) == 0 {
 		return usage("no command to print the key of").hint("idem key [run flags] -- COMMAND [ARG...]; for a fresh key: idem key --new")
 	}
-	l, err := openLedger(a.ledger)
+	l, err := a.openLedger()
 	if err != nil {
 		return err
 	}
@@ -136,7 +136,7 @@ func (a *app) tokenCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			l, err := openLedger(a.ledger)
+			l, err := a.openLedger()
 			if err != nil {
 				return err
 			}

@@ -172,7 +172,7 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 			h.Stdout = a.keep.redacted(f)
 		}
 	}
-	l, err := openLedger(a.ledger)
+	l, err := a.openLedger()
 	if err != nil {
 		return err
 	}

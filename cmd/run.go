@@ -135,7 +135,7 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 		return err
 	}
 	defer meta.close()
-	l, err := openLedger(a.ledger)
+	l, err := a.openLedger()
 	if err != nil {
 		return a.notStarted(o, meta, ledger.ID{Key: o.key}, args, err)
 	}
@@ -296,6 +296,9 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 		return 0, refusal(res, call)
 	case res.Unrecorded != nil:
 		f := fail(exitUnrecorded, "the command of key %s %s: %v", key, unrecordedText(res), res.Unrecorded)
+		if fault := (*ledger.Fault)(nil); errors.As(res.Unrecorded, &fault) && fault.Kind == ledger.FaultReplaced {
+			return 0, f.hint("if the ledger was moved and is still there, it has the outcome: look with idem --ledger DIR show")
+		}
 		if errors.Is(res.Unrecorded, ledger.ErrCorrupt) {
 			return 0, f.hint("what the ledger now remembers of the key, idem cannot say")
 		}

@@ -54,7 +54,7 @@ func (a *app) lookUp(ctx context.Context, key string) (*sqlite.Ledger, ledger.Re
 	if err != nil {
 		return nil, ledger.Record{}, err
 	}
-	l, err := openLedger(a.ledger)
+	l, err := a.openLedger()
 	if err != nil {
 		return nil, ledger.Record{}, err
 	}

@@ -62,5 +62,11 @@ const (
 	WithinYes
 )
 
-func (f *Fault) Error() string { return fmt.Sprintf("%v: %s", f.Is, f.Text) }
+func (f *Fault) Error() string {
+	if f.Kind == FaultReplaced { // which need be no damage
+		return f.Text
+	}
+	return fmt.Sprintf("%v: %s", f.Is, f.Text)
+}
+
 func (f *Fault) Unwrap() error { return f.Is }
