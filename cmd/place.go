@@ -4,7 +4,6 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"unicode"
 
@@ -70,10 +69,22 @@ func placeOf(flag string, getenv func(string) string) (string, error) {
 		hint("name one with --ledger DIR or IDEM_LEDGER")
 }
 
-var (
-	schemed    = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9+.-]*://`)
-	unexpanded = regexp.MustCompile(`\$[\pL_{(]`)
-)
+// schemed reports whether a path begins as a URL does.
+func schemed(path string) bool {
+	scheme, _, ok := strings.Cut(path, "://")
+	return ok && scheme != "" && strings.Trim(scheme, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-") == ""
+}
+
+// unexpanded reports whether a shell would expand a variable or a command in a
+// path.
+func unexpanded(path string) bool {
+	for _, behind := range strings.Split(path, "$")[1:] {
+		if behind != "" && (strings.ContainsRune("_{(", rune(behind[0])) || unicode.IsLetter(rune(behind[0]))) {
+			return true
+		}
+	}
+	return false
+}
 
 // checkPath refuses a path of which a shell would have made another one: where
 // it comes from a crontab, a unit or an env file, nothing expands ~ and $HOME, and
@@ -82,7 +93,7 @@ func checkPath(name, path string, getenv func(string) string) error {
 	source := strings.TrimRight(name, " =")
 	var fault string
 	switch {
-	case schemed.MatchString(path):
+	case schemed(path):
 		f := usage("%s is %s, but this idem has no ledger at a URL", source, quote(path))
 		if file, ok := strings.CutPrefix(path, "file://"); ok && filepath.IsAbs(file) {
 			return f.hint("%s", name+shellQuote(file))
@@ -96,7 +107,7 @@ func checkPath(name, path string, getenv func(string) string) error {
 		fault = "the quotes are a part of it"
 	case name == flagName || !oddPath(path):
 		return nil
-	case unexpanded.MatchString(path):
+	case unexpanded(path):
 		fault = "variables are only expanded by a shell"
 	default:
 		fault = "it has quotes, white space or control characters at its end"
@@ -117,7 +128,7 @@ func checkPath(name, path string, getenv func(string) string) error {
 // nothing is there that is named so.
 func oddPath(path string) bool {
 	end := strings.TrimRightFunc(path, func(r rune) bool { return r == '"' || r == '\'' || unicode.IsSpace(r) || unicode.IsControl(r) })
-	if end == path && !unexpanded.MatchString(path) {
+	if end == path && !unexpanded(path) {
 		return false
 	}
 	_, err := os.Lstat(path)
