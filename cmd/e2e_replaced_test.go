@@ -73,12 +73,10 @@ var swaps = map[string]string{
 	"replaced by an older copy": `cp -a before old2; mv ledger old; mv old2 ledger`,
 }
 
-// runSteps are the points on the way of a run, in order, of which the first are
-// before its command starts.
+// runSteps are points on the way of a run, in order.
 var runSteps = []string{
 	"claim.before", "claim.taken", "begin.life", "write.begun", "write.commit", "write.committed", "write.witnessed",
-	"fork.before", "spool.made", "finish.before", "finish.output", "write.begun:2", "write.commit:2", "write.committed:2",
-	"write.witnessed:2", "finish.done", "release.before", "release.after",
+	"fork.before", "spool.made", "finish.output", "write.commit:2", "write.committed:2", "finish.done", "release.after",
 }
 
 // A ledger that is moved, removed or put back under a run: what the run writes
@@ -111,7 +109,7 @@ func replacedAt(t *testing.T, point, swap string) {
 	switch {
 	case r.code == 69 && ran == 0:
 	case r.code == 125 && ran == 1 && !recorded:
-		if !strings.Contains(r.err, "replaced") {
+		if !strings.Contains(r.err, "while it was in use") {
 			t.Errorf("it does not say why: %s", r.err)
 		}
 	case r.code == 0 && ran == 1 && recorded:
@@ -198,7 +196,7 @@ func TestE2EReplacedUnderAMark(t *testing.T) {
 			b.want(b.run("run", "--key", "k", "--", "true"), 0)
 			h := b.hold(point, args...)
 			b.want(b.sh("set -e; "+swaps["moved away, a new one"]), 0)
-			if r := h.resume(); r.code != 69 || !strings.Contains(r.err, "replaced") {
+			if r := h.resume(); r.code != 69 || !strings.Contains(r.err, "while it was in use") {
 				t.Errorf("%q at %s: %d %s", args, point, r.code, r.err)
 			}
 			b.want(b.run("run", "--key", "later", "--", "true"), 0)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"os/user"
+	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
@@ -296,7 +297,7 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 		return 0, refusal(res, call)
 	case res.Unrecorded != nil:
 		f := fail(exitUnrecorded, "the command of key %s %s: %v", key, unrecordedText(res), res.Unrecorded)
-		if fault := (*ledger.Fault)(nil); errors.As(res.Unrecorded, &fault) && fault.Kind == ledger.FaultReplaced {
+		if fault := (*ledger.Fault)(nil); errors.As(res.Unrecorded, &fault) && fault.Kind == ledger.FaultReplaced && filepath.Base(fault.Path) == "ledger.db" {
 			return 0, f.hint("if the ledger was moved and is still there, it has the outcome: look with idem --ledger DIR show")
 		}
 		if errors.Is(res.Unrecorded, ledger.ErrCorrupt) {

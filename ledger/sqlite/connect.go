@@ -52,6 +52,10 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	_, err = conn.(driver.ExecerContext).ExecContext(ctx, settings, nil)
 	if err == nil && again {
 		err = c.ledger.dir.check("ledger.db")
+		// With the last connection of all, SQLite has removed the -wal.
+		if _, pinned := c.ledger.dir.pinned(walName); pinned && err == nil {
+			err = c.ledger.dir.relearn(walName)
+		}
 	}
 	if err != nil {
 		return nil, err // and do not close: see Ledger.connect

@@ -44,7 +44,15 @@ func (d *directory) pin(name string, file identity) {
 
 // learn pins the file that has the name, unless there is a pin for it, and
 // returns the size of that file.
-func (d *directory) learn(name string) (size int64, err error) {
+func (d *directory) learn(name string) (size int64, err error) { return d.look(name, false) }
+
+// relearn is learn, whatever the pin was.
+func (d *directory) relearn(name string) error {
+	_, err := d.look(name, true)
+	return err
+}
+
+func (d *directory) look(name string, again bool) (size int64, err error) {
 	root, err := d.fd()
 	if err != nil {
 		return 0, err
@@ -55,7 +63,7 @@ func (d *directory) learn(name string) (size int64, err error) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if _, ok := d.pins[name]; !ok {
+	if _, ok := d.pins[name]; !ok || again {
 		d.pins[name] = file
 	}
 	return size, nil
@@ -84,7 +92,7 @@ func (d *directory) fd() (int, error) {
 	if !d.sure {
 		for _, name := range slices.Sorted(maps.Keys(d.pins)) {
 			if now, _, err := fstatat(d.root, name); err != nil || now != d.pins[name] {
-				return -1, d.replaced(name)
+				return -1, d.replaced(name, err)
 			}
 		}
 		d.sure = true
@@ -112,17 +120,33 @@ func (d *directory) check(names ...string) error {
 		}
 		info, err := os.Lstat(d.file(name))
 		if err != nil || identityOf(info) != pin {
-			return d.replaced(name)
+			return d.replaced(name, err)
 		}
 	}
 	return nil
 }
 
-func (d *directory) replaced(name string) error {
-	if name == "." {
-		name = "the directory"
+// close frees the descriptor.
+func (d *directory) close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.root >= 0 {
+		_ = unix.Close(d.root)
 	}
-	return d.damage(ledger.FaultReplaced, name, name+" was moved, removed or replaced while it was in use")
+	d.root, d.sure = -1, false
+}
+
+// replaced is the fault of a name that no longer leads to its file. found is why
+// it leads to none, nil if it leads to another.
+func (d *directory) replaced(name string, found error) error {
+	text, what := name, " was replaced while it was in use"
+	if name == "." {
+		text = "the directory"
+	}
+	if found != nil {
+		what = " was removed or moved away while it was in use"
+	}
+	return d.damage(ledger.FaultReplaced, name, text+what)
 }
 
 func (d *directory) damage(kind ledger.FaultKind, name, text string) error {

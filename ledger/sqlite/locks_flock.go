@@ -46,7 +46,7 @@ func (s *flocks) same() error {
 	case errors.Is(err, os.ErrNotExist):
 		return s.gone()
 	case err == nil && pinned && now != pin:
-		return s.dir.replaced(lockDir)
+		return s.dir.replaced(lockDir, nil)
 	}
 	return err
 }

@@ -39,11 +39,7 @@ func (s *ofdLocks) create() error {
 
 func (s *ofdLocks) exists() (bool, error) {
 	info, err := ourFile(s.dir.file("locks"))
-	if info == nil || err != nil {
-		return false, err
-	}
-	s.dir.pin("locks", identityOf(info))
-	return true, nil
+	return info != nil, err
 }
 
 func (s *ofdLocks) gone() error { return s.dir.damage(ledger.FaultNoLocks, "locks", "locks is gone") }
@@ -58,10 +54,15 @@ func (s *ofdLocks) open(flag int) (*os.File, error) {
 	}
 	// A lock on a file that was removed or replaced excludes no later process.
 	var st unix.Stat_t
+	err = unix.Fstat(int(f.Fd()), &st)
+	is := identity{uint64(st.Dev), st.Ino}
 	pin, pinned := s.dir.pinned("locks")
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil || st.Nlink != 1 || pinned && pin != (identity{uint64(st.Dev), st.Ino}) {
+	if err != nil || st.Nlink != 1 || pinned && pin != is {
 		f.Close()
-		return nil, s.dir.replaced("locks")
+		return nil, s.dir.replaced("locks", nil)
+	}
+	if !pinned { // it stands beside the ledger.db that is open
+		s.dir.pin("locks", is)
 	}
 	return f, nil
 }

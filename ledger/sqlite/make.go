@@ -75,9 +75,12 @@ func (l *Ledger) takeDir() error {
 	case err != nil:
 		return err
 	case !exists: // moved away or opened again
-		return l.dir.replaced(".")
+		return l.dir.replaced(".", nil)
 	}
-	return l.dir.check(".")
+	if err := l.dir.check("."); err != nil {
+		return err
+	}
+	return checkOwners(l.dir.path)
 }
 
 // lockInit keeps other processes from making parts of the ledger at the same

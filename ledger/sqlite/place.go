@@ -127,7 +127,7 @@ func checkOwn(dir string) (exists bool, err error) {
 	case err != nil:
 		return false, err
 	case owner(info) != os.Geteuid():
-		return false, unsafe(ledger.FaultOwner, dir, info, "%s belongs to user %d", dir, owner(info))
+		return false, otherOwner(dir, info)
 	case !openToOthers(info):
 		return true, nil
 	case contentOf(dir) == ledger.ContentNone:
@@ -182,6 +182,29 @@ func unsafe(kind ledger.FaultKind, path string, info fs.FileInfo, format string,
 	return f
 }
 
+func otherOwner(path string, info fs.FileInfo) error {
+	return unsafe(ledger.FaultOwner, path, info, "%s belongs to user %d", path, owner(info))
+}
+
+// checkOwners makes sure that what is there of a ledger is ours: another user may
+// have put it there while they could.
+func checkOwners(dir string) error {
+	for _, name := range []string{
+		"ledger.db", walName, "ledger.db-shm", "ledger.db-journal", "locks", "locks.d", "init.lock", "output", "secret", "secret.new", "README",
+	} {
+		path := filepath.Join(dir, name)
+		info, err := os.Lstat(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return err
+		case owner(info) != os.Geteuid():
+			return otherOwner(path, info)
+		}
+	}
+	return nil
+}
+
 func status(info fs.FileInfo) *syscall.Stat_t { return info.Sys().(*syscall.Stat_t) }
 
 func owner(info fs.FileInfo) int { return int(status(info).Uid) }
@@ -198,6 +221,8 @@ func ourFile(path string) (fs.FileInfo, error) {
 		return nil, err
 	case !info.Mode().IsRegular():
 		return nil, fmt.Errorf("%w: %s is not a plain file", ledger.ErrForeign, path)
+	case owner(info) != os.Geteuid():
+		return nil, otherOwner(path, info)
 	case status(info).Nlink != 1:
 		return nil, &ledger.Fault{
 			Kind: ledger.FaultSecondName, Is: ledger.ErrUnsafe, Path: path,

@@ -79,6 +79,32 @@ func TestWhatOthersPutIntoAnEmptyPlaceIsNoLedger(t *testing.T) {
 	}
 }
 
+// TestFilesOfAnotherUserAreNoLedger: put there before the directory was closed.
+func TestFilesOfAnotherUserAreNoLedger(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give files away")
+	}
+	for _, name := range []string{"ledger.db", "ledger.db-wal", "locks", "init.lock", "output", "secret"} {
+		theirs := made(t)
+		place := fresh(t)
+		if name == "ledger.db" || name == "locks" {
+			must(t, os.CopyFS(place, os.DirFS(theirs)))
+		} else { // before there is a ledger
+			mkdir(t, place, 0o700)
+			must(t, os.WriteFile(filepath.Join(place, name), nil, 0o600))
+		}
+		must(t, os.Chmod(place, 0o700))
+		must(t, os.Chown(filepath.Join(place, name), 65534, 65534))
+		before := look(t, place)
+		if err := opens(t, place); !errors.Is(err, ledger.ErrUnsafe) {
+			t.Errorf("%s: got error %v", name, err)
+		}
+		if after := look(t, place); after != before {
+			t.Errorf("before:\n%safter:\n%s", before, after)
+		}
+	}
+}
+
 // TestTrustIsForDirectoriesAbove: it accepts those that other users can write
 // to, and nothing else.
 func TestTrustIsForDirectoriesAbove(t *testing.T) {

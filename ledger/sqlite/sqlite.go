@@ -11,6 +11,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -92,6 +93,7 @@ func (l *Ledger) Close() error {
 	defer l.mu.Unlock()
 	db := l.db
 	l.db = nil
+	defer l.dir.close()
 	if db == nil || l.dir.check("ledger.db") != nil {
 		return nil
 	}
@@ -122,22 +124,35 @@ func (l *Ledger) open(locked bool) error {
 	case info.Size() == 0 && locks: // SQLite removes the -wal of an empty database as soon as it looks
 		return l.dir.damage(ledger.FaultNoDatabase, "ledger.db", "ledger.db is empty")
 	}
-	l.dir.pin("ledger.db", identityOf(info))
 	if !locks {
 		err := l.unfinished(locked)
 		if made, e := l.locks.exists(); !made || e != nil {
 			return errors.Join(err, e)
 		} // else it was finished, and used, while we looked
 	}
-	found, err := l.connect()
+	err = l.connectTo(info)
+	if fault := (*ledger.Fault)(nil); errors.As(err, &fault) && fault.Kind == ledger.FaultReplaced {
+		// Replaced just now, or copied by a file system in layers because SQLite
+		// has opened it for writing.
+		again, e := ourFile(l.dir.file("ledger.db"))
+		if e == nil && again != nil {
+			err = l.connectTo(again)
+		}
+	}
+	return err
+}
+
+// connectTo opens the ledger.db that info is about.
+func (l *Ledger) connectTo(info os.FileInfo) error {
+	l.dir.pin("ledger.db", identityOf(info))
+	db, err := l.connect()
 	if err == nil { // SQLite has opened all its files by now, by path
 		err = l.dir.check("ledger.db")
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		l.db = &database{DB: db}
 	}
-	l.db = &database{DB: found}
-	return nil
+	return err
 }
 
 // openLater is open for a handle that has found no ledger so far: who has made one
