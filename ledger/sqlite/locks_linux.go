@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"os"
-	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -20,12 +19,7 @@ func newLocks(dir *directory) lockSpace { return &ofdLocks{dir: dir} }
 // nothing is made or removed per record. With 2^61 places, two of a billion
 // records share one with a chance of 1 in 5; they would then only wait for each
 // other.
-type ofdLocks struct {
-	dir *directory
-
-	mu    sync.Mutex
-	probe *os.File // for held
-}
+type ofdLocks struct{ dir *directory }
 
 const queueByte = 0
 
@@ -67,22 +61,6 @@ func (s *ofdLocks) open(flag int) (*os.File, error) {
 	return f, nil
 }
 
-func (s *ofdLocks) shared() (*os.File, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.probe == nil {
-		f, err := s.open(os.O_RDWR)
-		if errors.Is(err, os.ErrPermission) || errors.Is(err, unix.EROFS) {
-			f, err = s.open(os.O_RDONLY) // enough to ask
-		}
-		if err != nil {
-			return nil, err
-		}
-		s.probe = f
-	}
-	return s.probe, nil
-}
-
 func offset(n lockName, k kind) int64 {
 	return int64(binary.BigEndian.Uint64(n[:8])>>2)&^1 + 1<<12 + int64(k)
 }
@@ -101,10 +79,14 @@ func (s *ofdLocks) take(n lockName, k kind) (*lock, error) {
 }
 
 func (s *ofdLocks) held(n lockName, k kind) (bool, error) {
-	f, err := s.shared()
+	f, err := s.open(os.O_RDWR)
+	if errors.Is(err, os.ErrPermission) || errors.Is(err, unix.EROFS) {
+		f, err = s.open(os.O_RDONLY) // enough to ask
+	}
 	if err != nil {
 		return false, err
 	}
+	defer f.Close()
 	lk := unix.Flock_t{Type: unix.F_WRLCK, Start: offset(n, k), Len: 1}
 	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &lk); err != nil {
 		return false, os.NewSyscallError("fcntl", err)
