@@ -72,7 +72,7 @@ var operations = []struct{ name, call string }{
 	{"tty", "run --tty --key %s -- sh -c 'echo >>side'"},
 	{"hook", "run --hook start=true --key %s -- sh -c 'echo >>side'"},
 	{"retries", "run --retries 1 --timeout 60 --key %s -- sh -c 'echo >>side'"},
-	{"meta", "run --meta-file meta --hash-file side --key %s -- sh -c 'echo >>side'"},
+	{"meta", "run --meta-file meta --hash-file-optional side --key %s -- sh -c 'echo >>side'"},
 	{"replay", "run --wait=60 --key hit -- echo out"},
 	{"list", "list"},
 	{"logs", "logs hit"},
