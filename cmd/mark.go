@@ -173,7 +173,7 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 			h.MaxOutput = 0 // it is only counted
 		}
 	}
-	l, err := openLedger(a.ledger)
+	l, err := a.openLedger()
 	if err != nil {
 		return err
 	}

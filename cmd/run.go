@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"os/user"
+	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
@@ -166,7 +167,7 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 // opensFiles reports whether a call opens files or sets timers of its own before
 // it knows whether it runs the command.
 func (o *runOptions) opensFiles() bool {
-	return o.wait.limit > 0 || len(o.hashFile) > 0 || len(o.hashEnv) > 0 || o.hashStdin || o.metaFile != "" || o.metaFD != noMetaFD || len(o.paths) > 0 || onGitHub()
+	return o.wait.limit > 0 || len(o.hashFile)+len(o.optional) > 0 || len(o.hashEnv) > 0 || o.hashStdin || o.metaFile != "" || o.metaFD != noMetaFD || len(o.paths) > 0 || onGitHub()
 }
 
 // checkFlags refuses flags that do not fit each other, before the ledger is looked
@@ -277,6 +278,9 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 	case res.Unrecorded != nil:
 		a.tellOutput(res, call, nil)
 		f := fail(exitUnrecorded, "the command of key %s %s: %v", key, unrecordedText(res), res.Unrecorded)
+		if fault := (*ledger.Fault)(nil); errors.As(res.Unrecorded, &fault) && fault.Kind == ledger.FaultReplaced && filepath.Base(fault.Path) == "ledger.db" {
+			return 0, f.hint("if the ledger was moved and is still there, it has the outcome: look with idem --ledger DIR show")
+		}
 		if errors.Is(res.Unrecorded, ledger.ErrCorrupt) {
 			return 0, f.hint("what the ledger now remembers of the key, idem cannot say")
 		}
