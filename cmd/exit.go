@@ -76,7 +76,7 @@ func failureOf(err error) *failure {
 	case errors.As(err, &f):
 		return f
 	case errors.As(err, &start):
-		return &failure{code: start.Code, err: err}
+		return &failure{code: start.Code, err: maskedError{err, start.Name}}
 	case errors.As(err, &busy):
 		return busyFailure(busy.Record, busy.Leftover, nil).forOthers().hintFor(busy.ID, "to wait for it", "wait")
 	case errors.As(err, &inexact):

@@ -152,7 +152,7 @@ func (a *app) command(only string) *cobra.Command {
 		},
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usage("%s is no command of idem", quote(args[0])).
+				return usage("%s is no command of idem", quoteWord(args[0])).
 					hint("to see the commands: idem --help").
 					hint("to run it once per key: idem run --key KEY -- %s", commandLine(args))
 			}
