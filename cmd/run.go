@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"os/user"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/google/uuid"
@@ -146,7 +144,7 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	call := a.call(o, in, policy, args, l)
 	call.Files = files
 	res, err := runner.Run(ctx, l, call)
-	signal.Ignore(syscall.SIGPIPE) // our exit status says more than a death by it
+	proc.OutlivePipe() // our exit status says more than a death by it
 	a.tellHookFaults(res.HookFaults)
 	a.signal = res.Fatal
 	if err != nil {

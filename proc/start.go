@@ -57,7 +57,7 @@ func (c *Command) start(ctx context.Context, k *child, out, err int) error {
 }
 
 // fork starts a process with the write ends as its stdout and stderr.
-func (c *Command) fork(path string, argv, env []string, out, err int, sys *syscall.SysProcAttr) (int, error) {
+func (c *Command) fork(path string, argv, env []string, out, err int, sys *syscall.SysProcAttr) (pid int, errno error) {
 	stdin := c.Stdin
 	if stdin == nil {
 		stdin = os.Stdin
@@ -69,7 +69,8 @@ func (c *Command) fork(path string, argv, env []string, out, err int, sys *sysca
 	}
 	attr.Files = spread(attr.Files, callers(), limit())
 	// Not os.StartProcess: it would take the pipes' descriptors into os.Files.
-	return syscall.ForkExec(path, argv, attr)
+	asStarted(func() { pid, errno = syscall.ForkExec(path, argv, attr) })
+	return pid, errno
 }
 
 // highs are the numbers from which a command finds what it inherits of ours,

@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"syscall"
 
 	"idem/ledger"
+	"idem/proc"
 )
 
 // held is what a quiet command has said, as it is recorded, while that is little.
@@ -44,7 +44,7 @@ func (h *held) write(stdout, stderr *os.File) (whole bool, err error) {
 // sayHeld prints what was held back of a call that has failed now. A replay's
 // streams have no part in it.
 func (c *Call) sayHeld(ctx context.Context, l ledger.Ledger, res *Result) {
-	signal.Ignore(syscall.SIGPIPE) // as in a replay
+	proc.OutlivePipe() // as in a replay
 	whole, err := res.held.write(c.Stdout, c.Stderr)
 	if !whole {
 		err = c.replay(ctx, l, res.Record, res, c.Stdout, c.Stderr)

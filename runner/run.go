@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"os/signal"
 	"syscall"
 	"time"
 
@@ -98,8 +97,8 @@ type Result struct {
 	Probed *ProbeEnd
 	// Status is how the command ended just now, with Execute.
 	Status proc.Status
-	// Fatal is a signal that came for idem itself while no command was running
-	// any more, or a hook was; 0 for none.
+	// Fatal is a signal that ends a process by default and that came for idem
+	// itself, while no command was running any more or a hook was; 0 for none.
 	Fatal syscall.Signal
 	// Unrecorded is why the outcome of a command that ran is not in the ledger.
 	Unrecorded error
@@ -257,7 +256,7 @@ func (c *Call) replay(ctx context.Context, l ledger.Ledger, rec ledger.Record, r
 		return &ReplayError{err}
 	}
 	defer out.Close()
-	signal.Ignore(syscall.SIGPIPE) // a reader that goes away does not change what happened
+	proc.OutlivePipe() // a reader that goes away does not change what happened
 	err = out.Replay(stdout, stderr)
 	if errors.Is(err, ledger.ErrCorrupt) {
 		return &ReplayError{err}
