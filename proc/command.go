@@ -300,6 +300,17 @@ func (k *child) wasStopped() bool {
 	return k.stopped && (k.tty == nil || k.tty.told)
 }
 
+// hasEnded reports whether the child is known to have ended, so that no signal
+// can reach it.
+func (k *child) hasEnded() bool {
+	select {
+	case <-k.ended:
+		return true
+	default:
+		return k.tty == nil && k.proc.hasEnded()
+	}
+}
+
 // signal passes a signal on to the child alone, if it is in our process group.
 func (k *child) signal(a arrival) {
 	switch {

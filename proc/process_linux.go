@@ -49,7 +49,7 @@ func (p *process) wait() (syscall.WaitStatus, error) {
 func (p *process) signal(sig syscall.Signal, group bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.hasEnded() {
+	if p.over() {
 		return false
 	}
 	if group && killOwnGroup(p.pid, sig) {
@@ -62,12 +62,19 @@ func (p *process) signal(sig syscall.Signal, group bool) bool {
 func (p *process) queue(a arrival) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.hasEnded() {
+	if !p.over() {
 		_, _, _ = unix.RawSyscall(unix.SYS_RT_SIGQUEUEINFO, uintptr(p.pid), uintptr(a.sig), uintptr(unsafe.Pointer(a.queued)))
 	}
 }
 
+// hasEnded reports whether the child has ended.
 func (p *process) hasEnded() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.over()
+}
+
+func (p *process) over() bool {
 	if p.reaped {
 		return true
 	}

@@ -106,18 +106,22 @@ func (s *Signals) handle(a arrival) {
 	if s.ended == 0 && ends(a.sig) {
 		s.ended = a.sig
 	}
-	if len(s.runs) == 0 {
-		s.pend(a)
-	}
+	running := false
 	for k, started := range s.runs {
 		switch {
 		case !started:
 			k.early = append(k.early, a)
+		case k.hasEnded(): // and its output is still to be read
+			continue
 		case k.group || k.tty != nil:
 			k.kill(a.sig)
 		case ours(a.sig, k.proc.pid):
 			k.signal(a)
 		}
+		running = true
+	}
+	if !running {
+		s.pend(a)
 	}
 }
 

@@ -84,7 +84,7 @@ func (c cell) expect() line {
 	switch c.signal {
 	case unix.SIGINT, unix.SIGQUIT:
 		passed = !inGroup
-	case unix.SIGTERM, unix.SIGHUP, unix.SIGUSR1:
+	case unix.SIGTERM, unix.SIGHUP, unix.SIGUSR1, unix.SIGPIPE:
 		passed = source
 	}
 	if c.bare {
@@ -114,8 +114,6 @@ func (c cell) note(source, direct, passed bool) string {
 		return "no key"
 	case direct && passed:
 		return "twice"
-	case c.to == toIdem && c.signal == unix.SIGPIPE:
-		return "pipe"
 	case c.to == toIdem && c.signal == unix.SIGTSTP:
 		return "stop"
 	case c.to == toIdem && !passed:
@@ -133,7 +131,6 @@ var remarks = []struct{ name, text string }{
 	{"twice", "Once from where it came from, and once from idem, which cannot know that the command has got it already. The kernel makes one of two that are there at the same time."},
 	{"no key", "No key sends it. Typed are all other control characters, and nothing comes of them."},
 	{"stop", "idem is stopped, not the command, which works on until its pipe is full. Signals for both reach both."},
-	{"pipe", "Not passed on: it is what idem gets when its own reader has gone, which is no reason for the command to end."},
 }
 
 // The columns of the table.
