@@ -56,8 +56,17 @@ func init() {
 	set(quit, nil, &now)
 	early := now.handler <= sigIgnore // see runtime.s
 	if early {
+		signalsOK(0) // until ours are in front of them
 		goHandlers()
 		isLibrary(0)
+	}
+	for _, n := range [...]int{bus, fpe, segv, pipe} {
+		install(n)
+	}
+	if early {
+		signalsOK(1)
+		// The runtime sends no further URG to a thread that has not taken the last.
+		syscall(sysTkill, syscall(sysGettid, 0, 0, 0, 0), urg, 0, 0)
 		standardDescriptors()
 	}
 	for n := 1; n <= 64; n++ {
@@ -69,12 +78,8 @@ func init() {
 		undo()
 	}
 	set(chld, &fallback, nil) // else there would be nothing to wait for
-	for _, n := range [...]int{bus, fpe, segv, pipe} {
-		if n != pipe || !Ignored().Has(pipe) {
-			install(n)
-		} else {
-			set(n, &sigaction{handler: sigIgnore}, nil)
-		}
+	if Ignored().Has(pipe) {
+		set(pipe, &sigaction{handler: sigIgnore}, nil)
 	}
 	// The runtime's, for calls that nobody makes here.
 	if Ignored().Has(setxid) {
@@ -273,6 +278,10 @@ func goHandlers()
 
 // isLibrary tells the runtime whether it is one.
 func isLibrary(is uint8)
+
+// signalsOK tells the runtime whether its handlers are to act. Otherwise they do what
+// they replace.
+func signalsOK(are uint8)
 
 // initialMask returns the mask that the process was started with.
 func initialMask() uint64

@@ -119,6 +119,12 @@ TEXT ·isLibrary(SB),NOSPLIT,$0-1
 	MOVB	AX, runtime·islibrary(SB)
 	RET
 
+// func signalsOK(are uint8)
+TEXT ·signalsOK(SB),NOSPLIT,$0-1
+	MOVB	are+0(FP), AX
+	MOVB	AX, runtime·signalsOK(SB)
+	RET
+
 // func initialMask() uint64
 TEXT ·initialMask(SB),NOSPLIT,$0-8
 	MOVQ	runtime·initSigmask(SB), AX

@@ -119,6 +119,12 @@ TEXT ·isLibrary(SB),NOSPLIT,$0-1
 	MOVB	R0, runtime·islibrary(SB)
 	RET
 
+// func signalsOK(are uint8)
+TEXT ·signalsOK(SB),NOSPLIT,$0-1
+	MOVBU	are+0(FP), R0
+	MOVB	R0, runtime·signalsOK(SB)
+	RET
+
 // func initialMask() uint64
 TEXT ·initialMask(SB),NOSPLIT,$0-8
 	MOVD	runtime·initSigmask(SB), R0

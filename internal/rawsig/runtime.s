@@ -21,3 +21,6 @@ GLOBL runtime·initSigmask(SB), NOPTR, $8
 // instead of status 2, which a command may have as well.
 DATA runtime·islibrary+0(SB)/1, $1
 GLOBL runtime·islibrary(SB), NOPTR, $1
+
+DATA runtime·signalsOK+0(SB)/1, $0
+GLOBL runtime·signalsOK(SB), NOPTR, $1

@@ -34,8 +34,8 @@ type stretch struct {
 	prepare func(r *signalling, dir, key string) (func(), error)
 	// shared has one record for all.
 	shared bool
-	// again tells that the signal may reach the command while that is about to end, so
-	// that the call goes on. A second one must end it.
+	// again tells that the signal may reach the command while that is about to end: then
+	// the call goes on until a second one ends it, or does no retry.
 	again bool
 	// ends tells that the call ends by itself, so that the signal may come too late.
 	ends bool
@@ -210,6 +210,8 @@ func (r *signalling) deliver(p stretch, bare bool, sig unix.Signal, dir string, 
 	}
 	ws := c.ProcessState.Sys().(syscall.WaitStatus)
 	switch {
+	case ws.Exited() && p.again && ws.ExitStatus() == 1 && stderr.Len() == 0:
+		came = 2
 	case ws.Exited() && (!p.ends || ws.ExitStatus() != 0):
 		return 0, fmt.Errorf("it ended with %v: %s", waited, stderr.String())
 	case ws.Exited():

@@ -61,6 +61,7 @@ func signalsPart(l *lab) error {
 		}
 	}
 	group.Wait()
+	cells := len(r.faults)
 	sent, late, twice := r.deliveries(each)
 
 	t := &l.figures
@@ -73,7 +74,8 @@ func signalsPart(l *lab) error {
 	t.Count("of them after the end of the call", late)
 	t.Count("of them while a command was about to end", twice)
 	t.Add("seconds", "%.1f", time.Since(begin).Seconds())
-	t.Count("that were not as expected", len(r.faults))
+	t.Count("cells that were not as expected", cells)
+	t.Count("signals that were not as expected", len(r.faults)-cells)
 	t.Print(os.Stdout)
 	if len(r.faults) > 0 {
 		return fmt.Errorf("%d were not as expected:\n%s", len(r.faults), strings.Join(r.faults, "\n"))
