@@ -69,6 +69,7 @@ func (c *Command) fork(path string, argv, env []string, out, err int, sys *sysca
 	}
 	attr.Files = spread(attr.Files, callers(), limit())
 	// Not os.StartProcess: it would take the pipes' descriptors into os.Files.
+	OutlivePipe() // else the runtime would give PIPE, if it is ignored, the default disposition
 	asStarted(func() { pid, errno = syscall.ForkExec(path, argv, attr) })
 	return pid, errno
 }

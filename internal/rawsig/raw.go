@@ -8,7 +8,7 @@ import "unsafe"
 const (
 	quit, ill, trap, bus, fpe, segv, pipe, sys = 3, 4, 5, 7, 8, 11, 13, 31
 	kill, chld, cont, stop                     = 9, 17, 18, 19
-	tstp, ttin, ttou, urg, winch               = 20, 21, 22, 23, 28
+	tstp, ttin, ttou, urg, xfsz, winch         = 20, 21, 22, 23, 25, 28
 	cancel, setxid                             = 32, 33
 )
 
@@ -33,6 +33,7 @@ const (
 // these is a word that is written as a whole.
 var (
 	faults   = uint64(Of(ill, trap, bus, fpe, segv, sys, chld)) // Go's own when the kernel sends them
+	writes   = uint64(Of(pipe, xfsz))                           // a write of ours may have caused it
 	harmless = uint64(Of(chld, cont, urg, winch))               // their default action does nothing
 	ignored  uint64                                             // by the caller
 	caught   uint64                                             // goes to descriptor fd
@@ -41,6 +42,9 @@ var (
 	previous [65]uintptr // Go's handlers
 	fallback sigaction   // the default disposition
 )
+
+// early tells that the runtime has left the dispositions alone; see runtime.s.
+var early bool
 
 var (
 	blocked   Set // in the mask that this process was started with
@@ -54,13 +58,13 @@ func init() {
 	blocked = Set(initialMask())
 	var now sigaction
 	set(quit, nil, &now)
-	early := now.handler <= sigIgnore // see runtime.s
+	early = now.handler <= sigIgnore
 	if early {
 		signalsOK(0) // until ours are in front of them
 		goHandlers()
 		isLibrary(0)
 	}
-	for _, n := range [...]int{bus, fpe, segv, pipe} {
+	for _, n := range [...]int{bus, fpe, segv, pipe, xfsz} {
 		install(n)
 	}
 	if early {
@@ -78,8 +82,10 @@ func init() {
 		undo()
 	}
 	set(chld, &fallback, nil) // else there would be nothing to wait for
-	if Ignored().Has(pipe) {
-		set(pipe, &sigaction{handler: sigIgnore}, nil)
+	for _, n := range [...]int{pipe, xfsz} {
+		if Ignored().Has(n) {
+			set(n, &sigaction{handler: sigIgnore}, nil)
+		}
 	}
 	// The runtime's, for calls that nobody makes here.
 	if Ignored().Has(setxid) {
@@ -90,6 +96,20 @@ func init() {
 	if blocked != 0 {
 		hold()
 	}
+	if pid == 1 {
+		first()
+	}
+}
+
+// first is for the first process of a container. The kernel drops signals for it
+// that would do their default. The handler ends it with 128+n instead: nobody
+// starts idem in a container in order that it cannot be stopped.
+func first() {
+	for n := 1; n <= 64; n++ {
+		if (catchable &^ Ignored() &^ Harmless() &^ installed).Has(n) {
+			install(n)
+		}
+	}
 }
 
 // undo takes the runtime's handlers back, if it has installed them. It has left
@@ -97,7 +117,7 @@ func init() {
 func undo() {
 	for n := quit; n <= 64; n++ {
 		switch {
-		case Harmless().Has(n) || !catchable.Has(n) || n == cancel || n == bus || n == fpe || n == segv:
+		case Harmless().Has(n) || !catchable.Has(n) || n == cancel || Of(bus, fpe, segv, pipe, xfsz).Has(n):
 		case Ignored().Has(n):
 			set(n, &sigaction{handler: sigIgnore}, nil)
 		default:
@@ -181,8 +201,8 @@ func open() (r int, errno uintptr) {
 // ignored. For all others the default disposition is in force; signals that were
 // blocked at the start are the exception: they always go to the descriptor.
 //
-// A PIPE that a write of our own has caused goes nowhere, and neither does what
-// the kernel sends for a fault of ours.
+// A PIPE or XFSZ that a write of our own has caused goes nowhere, for the write says
+// so, and neither does what the kernel sends for a fault of ours.
 //
 // Calls must not run at the same time.
 func Catch(s Set) (r int, errno uintptr) {

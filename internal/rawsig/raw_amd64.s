@@ -25,8 +25,8 @@ urg:	// Go's scheduler sends it to our own threads
 	CMPL	R10, ·pid(SB)
 	JEQ	chain
 pipe:	// a write of ours has failed, and says so itself
-	CMPL	DI, $13
-	JNE	theirs
+	TESTQ	R9, ·writes(SB)
+	JZ	theirs
 	CMPL	R8, $0		// SI_USER
 	JNE	theirs
 	CMPL	R10, ·pid(SB)
@@ -60,11 +60,17 @@ child:
 	SYSCALL
 	MOVL	$39, AX		// getpid
 	SYSCALL
+	CMPL	AX, $1
+	JEQ	first
 	MOVL	AX, DI
 	MOVL	R12, SI
 	MOVL	$62, AX		// kill
 	SYSCALL
 	RET
+first:	// the kernel would drop it
+	LEAL	128(R12), DI
+	MOVL	$231, AX	// exit_group
+	SYSCALL
 chain:
 	MOVL	DI, CX
 	LEAQ	·previous(SB), AX

@@ -27,8 +27,9 @@ urg:	// Go's scheduler sends it to our own threads
 	CMPW	R5, R4
 	BEQ	chain
 pipe:	// a write of ours has failed, and says so itself
-	CMPW	$13, R0
-	BNE	theirs
+	MOVD	·writes(SB), R9
+	TST	R7, R9
+	BEQ	theirs
 	CMPW	$0, R3		// SI_USER
 	BNE	theirs
 	CMPW	R5, R4
@@ -65,10 +66,16 @@ child:
 	SVC
 	MOVD	$172, R8	// getpid
 	SVC
+	CMPW	$1, R0
+	BEQ	first
 	MOVW	R10, R1
 	MOVD	$129, R8	// kill
 	SVC
 	RET
+first:	// the kernel would drop it
+	ADDW	$128, R10, R0
+	MOVD	$94, R8		// exit_group
+	SVC
 chain:
 	MOVD	$·previous(SB), R9
 	MOVD	(R9)(R0<<3), R9
