@@ -264,14 +264,16 @@ func Unblock() {
 
 func install(n int) {
 	a := sigaction{handler: handlerPC(), flags: saSiginfo | saOnstack | saRestart | restorerFlag, restorer: restorerPC(), mask: ^uint64(0)}
-	var old sigaction
-	set(n, nil, &old)
-	if n == cont && old.handler == sigIgnore { // the runtime does not say so
-		ignored |= 1 << (n - 1)
-		return
-	}
-	if old.handler > sigIgnore && old.handler != a.handler {
-		previous[n] = old.handler
+	if n == cont || n == urg || faults&(1<<(n-1)) != 0 { // these may have another one
+		var old sigaction
+		set(n, nil, &old)
+		if n == cont && old.handler == sigIgnore { // the runtime does not say so
+			ignored |= 1 << (n - 1)
+			return
+		}
+		if old.handler > sigIgnore && old.handler != a.handler {
+			previous[n] = old.handler
+		}
 	}
 	set(n, &a, nil)
 	installed |= Of(n)
