@@ -201,13 +201,13 @@ func with(t *testing.T, ignored, blocked rawsig.Set, argv []string) string {
 
 // needed are the signals that are not ignored in a command although the caller
 // ignores them: the runtime has handlers for them, or could not wait for it.
-const needed = rawsig.Set(1<<(unix.SIGBUS-1) | 1<<(unix.SIGFPE-1) | 1<<(unix.SIGSEGV-1) | 1<<(unix.SIGURG-1) | 1<<(unix.SIGCHLD-1) | 1<<(33-1))
+const needed = rawsig.Set(1<<(unix.SIGBUS-1) | 1<<(unix.SIGFPE-1) | 1<<(unix.SIGSEGV-1) | 1<<(unix.SIGURG-1) | 1<<(unix.SIGCHLD-1))
 
 func TestIgnoredAndBlockedSignalsAreTheCommands(t *testing.T) {
 	needsProc(t)
 	t.Parallel()
 	show := []string{"/bin/grep", "-E", "Sig(Ign|Blk)", "/proc/self/status"}
-	const all = ^rawsig.Set(0)
+	all := ^rawsig.Of(32, 33) // glibc's own, where idem is linked to it
 	for _, ignored := range []rawsig.Set{rawsig.Of(1), rawsig.Of(2, 3, 15), rawsig.Of(10, 13, 14, 25, 27, 40), rawsig.Of(6, 64), all} {
 		for _, blocked := range []rawsig.Set{0, rawsig.Of(1, 2, 3, 15), rawsig.Of(10, 13, 17, 27, 40), all} {
 			for _, mode := range []string{"idem", "become"} {
