@@ -38,7 +38,8 @@ func TestE2ESignalsEndIdemInEveryPhase(t *testing.T) {
 			func(*box) {}, "running",
 		},
 		"before a retry": {
-			[]string{"--retries", "3", "--retry-delay", "1h", "--", "sh", "-c", "exit 3"}, nil,
+			[]string{"--retries", "3", "--retry-delay", "1h", "--", "sh", "-c", "exit 3"},
+			nil,
 			func(b *box) {
 				b.until("the failure", func() bool { return strings.Contains(b.run("list").out, "\tfailed\t") })
 			}, "failed",

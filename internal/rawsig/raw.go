@@ -233,7 +233,8 @@ func Default(n int) {
 // runtime to ignore it: what is ignored, a command would inherit.
 func KeepPipe() {
 	if ignored&(1<<(pipe-1)) == 0 {
-		install(pipe)
+		a := caughtBy()
+		set(pipe, &a, nil)
 	}
 }
 
@@ -262,8 +263,13 @@ func Unblock() {
 	syscall(sysSigprocmask, sigUnblock, uintptr(unsafe.Pointer(&all)), 0, 8)
 }
 
+// caughtBy is the disposition of a signal that our handler catches.
+func caughtBy() sigaction {
+	return sigaction{handler: handlerPC(), flags: saSiginfo | saOnstack | saRestart | restorerFlag, restorer: restorerPC(), mask: ^uint64(0)}
+}
+
 func install(n int) {
-	a := sigaction{handler: handlerPC(), flags: saSiginfo | saOnstack | saRestart | restorerFlag, restorer: restorerPC(), mask: ^uint64(0)}
+	a := caughtBy()
 	if n == cont || n == urg || faults&(1<<(n-1)) != 0 { // these may have another one
 		var old sigaction
 		set(n, nil, &old)

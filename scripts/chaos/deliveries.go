@@ -168,9 +168,13 @@ func (r *signalling) deliver(p stretch, bare bool, sig unix.Signal, dir string, 
 	c := exec.Command(argv[0], argv[1:]...)
 	c.Env = r.environ()
 	c.SysProcAttr = &unix.SysProcAttr{Setsid: true}
-	var stderr strings.Builder
-	c.Stderr = &stderr
-	c.WaitDelay = r.wait
+	said, err := os.CreateTemp(r.dir, "stderr") // no pipe, which a process that is left behind would hold
+	if err != nil {
+		return 0, err
+	}
+	defer os.Remove(said.Name())
+	defer said.Close()
+	c.Stderr = said
 	if p.stalled {
 		var ends [2]int // not os.Pipe: it makes pipes that do not block
 		if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
@@ -208,19 +212,20 @@ func (r *signalling) deliver(p stretch, bare bool, sig unix.Signal, dir string, 
 		}
 		break
 	}
+	stderr := content(said.Name())
 	ws := c.ProcessState.Sys().(syscall.WaitStatus)
 	switch {
-	case ws.Exited() && p.again && ws.ExitStatus() == 1 && stderr.Len() == 0:
+	case ws.Exited() && p.again && ws.ExitStatus() == 1 && stderr == "":
 		came = 2
 	case ws.Exited() && (!p.ends || ws.ExitStatus() != 0):
-		return 0, fmt.Errorf("it ended with %v: %s", waited, stderr.String())
+		return 0, fmt.Errorf("it ended with %v: %s", waited, stderr)
 	case ws.Exited():
 		came = 0
 	case ws.Signal() != sig:
-		return 0, fmt.Errorf("it died of %v: %s", ws.Signal(), stderr.String())
+		return 0, fmt.Errorf("it died of %v: %s", ws.Signal(), stderr)
 	}
-	if strings.Contains(stderr.String(), "goroutine ") || strings.Contains(stderr.String(), "PC=") {
-		return 0, fmt.Errorf("it said %s", stderr.String())
+	if strings.Contains(stderr, "goroutine ") || strings.Contains(stderr, "PC=") {
+		return 0, fmt.Errorf("it said %s", stderr)
 	}
 	if bare {
 		return came, nil

@@ -180,12 +180,12 @@ func (c cell) next(l line) string {
 const everyPhase = `
 ## Every signal, in every phase
 
-Without a terminal, every signal from 1 to 64 that can be caught and that ends a process by default does to `+"`idem run`"+`
+Without a terminal, every signal from 1 to 64 that can be caught and that ends a process by default does to ` + "`idem run`" + `
 what it does to the bare command, from the first instruction of idem on:
 
 | while | the signal | record |
 | --- | --- | --- |
-| nothing is started yet, with `+"`--wait`"+` too | idem dies of it | as it was |
+| nothing is started yet, with ` + "`--wait`" + ` too | idem dies of it | as it was |
 | a probe or a hook runs | the probe gets the signal, a hook gets TERM; then idem dies of it | as it was |
 | the command runs | the command gets it, and idem dies of what the command dies of | what the command came to |
 | a retry is waited for | idem dies of it | the failure before |
@@ -202,10 +202,11 @@ The exceptions:
   goes on to what follows: INT, QUIT, TERM and HUP end the call without a retry, after others the retry comes. A second
   signal ends idem.
 - A signal that comes when the outcome is recorded ends idem; the record keeps the outcome, and the next call replays it.
-- The command sees idem as the sender. With `+"`--timeout`"+` all processes of the command get the signal, and no value;
-  with `+"`--tty`"+` the processes in the foreground of its terminal.
+- The command sees idem as the sender. With ` + "`--timeout`" + ` all processes of the command get the signal, and no value;
+  with ` + "`--tty`" + ` the processes in the foreground of its terminal.
 - BUS, FPE, SEGV, URG and CHLD that the caller ignores have the default action in the command. Without a handler for the
   first three idem could not report a fault of its own; without CHLD it could not wait for the command.
+- Where core files are allowed, a signal such as QUIT that ends idem while no command runs leaves one of idem.
 - A fault of idem's own is reported with Go's stack trace and ends in ABRT, never in status 2.
 - On other systems than Linux, and on Linux on other machines than amd64 and arm64, Go's runtime has handlers of its own:
   while no command runs, QUIT and ABRT end idem with a stack trace and status 2, and USR1, USR2 and ALRM are dropped;
