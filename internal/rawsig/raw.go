@@ -82,8 +82,8 @@ func init() {
 		undo()
 	}
 	set(chld, &fallback, nil) // else there would be nothing to wait for
-	for _, n := range [...]int{pipe, xfsz} {
-		if Ignored().Has(n) {
+	for n := pipe; n <= xfsz; n++ {
+		if (Set(writes) & Ignored()).Has(n) {
 			set(n, &sigaction{handler: sigIgnore}, nil)
 		}
 	}
@@ -132,18 +132,20 @@ func undo() {
 // That is recognised by its flag, which nothing inherited has, and the runtime does
 // without it.
 func standardDescriptors() {
-	const getFD, readWrite, atCWD, status = 1, 2, ^uintptr(99), 69
+	const getFD, closeOnExec, readWrite, atCWD, status = 1, 1, 2, ^uintptr(99), 69
+	const badDescriptor = ^uintptr(9 - 1)
 	for n := uintptr(0); n < 3; n++ {
-		if syscall(sysFcntl, n, getFD, 0, 0) == 0 {
+		if flags := syscall(sysFcntl, n, getFD, 0, 0); flags != badDescriptor && flags != closeOnExec {
 			continue
 		}
 		path := [...]byte{'/', 'd', 'e', 'v', '/', 'n', 'u', 'l', 'l', 0}
 		null := syscall(sysOpenat, atCWD, uintptr(unsafe.Pointer(&path)), readWrite, 0)
+		got := null
 		if null != n {
-			syscall(sysDup3, null, n, 0, 0)
+			got = syscall(sysDup3, null, n, 0, 0)
 			syscall(sysClose, null, 0, 0, 0)
 		}
-		if syscall(sysFcntl, n, getFD, 0, 0) != 0 {
+		if got != n {
 			text := [...]byte{'i', 'd', 'e', 'm', ':', ' ', 'n', 'o', ' ', '/', 'd', 'e', 'v', '/', 'n', 'u', 'l', 'l', '\n'}
 			syscall(sysWrite, 2, uintptr(unsafe.Pointer(&text)), uintptr(len(text)), 0)
 			syscall(sysExitGroup, status, 0, 0, 0)
@@ -321,5 +323,9 @@ func store(p *uint64, v uint64)
 
 func handlerPC() uintptr
 func restorerPC() uintptr
+
+//lint:ignore U1000 the kernel calls it
 func handler()
+
+//lint:ignore U1000 the kernel calls it
 func restorer()
