@@ -67,10 +67,14 @@ func (c *Command) fork(path string, argv, env []string, out, err int, sys *sysca
 	for _, f := range c.Inherit {
 		attr.Files = append(attr.Files, f.Fd())
 	}
+	given := len(attr.Files)
 	attr.Files = spread(attr.Files, callers(), limit())
 	// Not os.StartProcess: it would take the pipes' descriptors into os.Files.
 	OutlivePipe() // else the runtime would give PIPE, if it is ignored, the default disposition
 	asStarted(func() { pid, errno = syscall.ForkExec(path, argv, attr) })
+	if errno == unix.EBADF && len(attr.Files)+given >= limit() {
+		errno = unix.EMFILE // so dup3(2) says that a number is above the limit
+	}
 	return pid, errno
 }
 

@@ -177,7 +177,14 @@ func (r *signalling) deliver(p stretch, bare bool, sig unix.Signal, dir string, 
 	c.Stderr = said
 	if p.stalled {
 		var ends [2]int // not os.Pipe: it makes pipes that do not block
-		if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
+		syscall.ForkLock.RLock()
+		err := unix.Pipe(ends[:])
+		if err == nil {
+			unix.CloseOnExec(ends[0])
+			unix.CloseOnExec(ends[1])
+		}
+		syscall.ForkLock.RUnlock()
+		if err != nil {
 			return 0, err
 		}
 		reader, writer := os.NewFile(uintptr(ends[0]), "reader"), os.NewFile(uintptr(ends[1]), "writer")
