@@ -25,6 +25,8 @@ const checkLong = `Tell by the exit status what idem run would do, and change no
   0               it would be replayed: it is done, or it failed and --on-failure
                   replay or --final says that it stays so
   1               the command would be started, or with --probe the probe asked
+  69, 74          it would be replayed, but the recorded output is damaged or
+                  gone, or a part of it is missing
   65, 75, 79, 80  as idem run
 
 The call is written as for idem run, or by its key: what stands first behind the
@@ -47,13 +49,16 @@ func (a *app) checkCommand() *cobra.Command {
 				return err
 			}
 			q, err := a.ask(c.Context(), o, record, argv)
-			if err != nil {
+			if err = errors.Join(err, q.failed); err != nil {
 				return err
 			}
 			switch q.decision.Action {
 			case runner.Execute, runner.Probe:
 				a.exit = exitWouldRun
 			case runner.Replay:
+				if f := undelivered(q.result(), q.call); f != nil {
+					return f.unhinted()
+				}
 				a.exit = exitOK
 			default:
 				return q.refusal()
@@ -61,7 +66,7 @@ func (a *app) checkCommand() *cobra.Command {
 			return nil
 		},
 	}
-	o = a.askFlags(c, "Identity", "What must be the same", "Earlier outcomes", "Unknown outcomes", "What is remembered")
+	o = a.askFlags(c, "Identity", "What must be the same", "Earlier outcomes", "Unknown outcomes", "Replays", "What is remembered")
 	record = newWhichFlags(c, &o.calendarFlags, false)
 	return c
 }
@@ -108,16 +113,39 @@ type question struct {
 	call     runner.Call
 	decision runner.Decision
 	record   ledger.Record
+	lacks    runner.Lacks // of a replay
+	failed   error        // why a replay would fail
 }
 
-func (q question) refusal() *failure {
-	return refusal(runner.Result{Decision: q.decision, Record: q.record}, q.call).unhinted()
+func (q question) result() runner.Result {
+	return runner.Result{Decision: q.decision, Record: q.record, Lacks: q.lacks}
+}
+
+func (q question) refusal() *failure { return refusal(q.result(), q.call).unhinted() }
+
+// status is what idem run would exit with; nil when it would start something.
+func (q question) status() *int {
+	switch {
+	case q.failed != nil:
+		return &failureOf(q.failed).code
+	case q.decision.Action == runner.Refuse:
+		return &q.refusal().code
+	case q.decision.Action != runner.Replay:
+		return nil
+	}
+	if f := undelivered(q.result(), q.call); f != nil {
+		return &f.code
+	}
+	return ptr(exitStatus(q.record.Current))
 }
 
 // ask asks what idem run would do. Without a command, the recorded inputs are
 // taken for those of the call.
 func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv []string) (question, error) {
 	if err := a.remember(&o.storing, o.key); err != nil {
+		return question{}, err
+	}
+	if err := o.replayFlags.check(); err != nil {
 		return question{}, err
 	}
 	policy, err := o.policy(o.identity)
@@ -140,12 +168,16 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv [
 	if in.id, err = a.asked(ctx, l, in.id, want); err != nil {
 		return question{}, err
 	}
-	q := question{call: runner.Call{ID: in.id, Policy: policy, Now: time.Now}}
+	q := question{call: runner.Call{ID: in.id, Policy: policy, Now: time.Now, QuietOK: o.quietOK}}
+	o.replayFlags.set(&q.call)
 	if len(argv) > 0 {
 		q.call.Argv, q.call.Stdin, q.call.TTY = argv, in.stdin, o.tty
 		q.call.Inputs, q.call.Fingerprint = a.keep.inputs(in.inputs).Encode(), in.inputs.Fingerprint()
 	}
 	q.decision, q.record, err = runner.Ask(ctx, l, q.call)
+	if err == nil && q.decision.Action == runner.Replay {
+		q.lacks, q.failed = runner.Rehearse(ctx, l, q.call, q.record)
+	}
 	q.record.Current.Inputs = a.keep.recorded(q.record.Current.Inputs)
 	return q, err
 }
@@ -160,6 +192,8 @@ type explainView struct {
 	Action string `json:"action"`
 	Why    string `json:"reason"`
 	keyView
+	Status *int         `json:"exit_status"` // of idem run; null when it would start something
+	Lacks  []string     `json:"output_lacks"`
 	Inputs []inputState `json:"inputs"`
 }
 
@@ -199,7 +233,7 @@ func (a *app) explainCommand() *cobra.Command {
 			return a.explain(q, asJSON)
 		},
 	}
-	o = a.askFlags(c, "Identity", "What must be the same", "Earlier outcomes", "Unknown outcomes", "What is remembered")
+	o = a.askFlags(c, "Identity", "What must be the same", "Earlier outcomes", "Unknown outcomes", "Replays", "What is remembered")
 	record = newWhichFlags(c, &o.calendarFlags, false)
 	c.Flags().BoolVar(&asJSON, "json", false, "a JSON object")
 	return c
@@ -212,7 +246,7 @@ func (a *app) explain(q question, asJSON bool) error {
 	}
 	if asJSON {
 		q.record.ID = q.call.ID
-		return a.printJSON(explainView{string(q.decision.Action), string(q.decision.Reason), viewKey(q.record), inputs})
+		return a.printJSON(explainView{string(q.decision.Action), string(q.decision.Reason), viewKey(q.record), q.status(), q.lacking(), inputs})
 	}
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
@@ -226,6 +260,16 @@ func (a *app) explain(q question, asJSON bool) error {
 		}
 		fmt.Fprintf(w, "%s %s %s\n", how, when(cur.Started), by(cur.Owner))
 	}
+	faults := lacksTexts(q.record.Current, q.lacks)
+	if q.failed != nil {
+		faults = append(faults, oneLine(failureOf(q.failed).Error()))
+	}
+	for _, text := range faults {
+		fmt.Fprintf(w, "output:\t%s\n", text)
+	}
+	if status := q.status(); len(faults) > 0 && status != nil {
+		fmt.Fprintf(w, "status:\t%d\n", *status)
+	}
 	for _, in := range inputs {
 		fmt.Fprintf(w, "%s:\t%s\n", in.State, cmp.Or(in.Change, escape(in.Name)))
 		for _, f := range in.Files {
@@ -234,6 +278,18 @@ func (a *app) explain(q question, asJSON bool) error {
 	}
 	_ = w.Flush() // into memory
 	return a.print(b.String())
+}
+
+// lacking names what a replay would lack, for scripts.
+func (q question) lacking() []string {
+	var inexact *runner.InexactError
+	switch {
+	case errors.As(q.failed, &inexact):
+		return lacksNames(inexact.Lacks)
+	case q.failed != nil:
+		return []string{"unreadable"}
+	}
+	return lacksNames(q.lacks)
 }
 
 // unbound tells that a key was settled by hand for any call.

@@ -158,7 +158,7 @@ func TestE2E99FillsUpByOutput(t *testing.T) {
 			if !b.show("k").Truncated {
 				t.Error("the record says that it is complete")
 			}
-			again := b.want(b.run(run...), code)
+			again := b.want(b.run(run...), map[int]int{0: 74, 1: 1}[code])
 			// None of it, when the outcome itself had no room beside it.
 			if n := len(again.out); n > len(r.out) || !strings.Contains(again.err, "not complete") {
 				t.Errorf("replay of %d bytes: %s", n, again.err)

@@ -70,10 +70,19 @@ attempt of its own. A command that died of a signal is not retried.`,
 	},
 	{
 		title: "Output",
-		flags: []string{"quiet-ok", "replay", "max-output", "quiet", "verbose"},
-		note: `The command's output passes live and is recorded; a replay writes it to the same streams. idem's
-own words go to stderr.`,
+		flags: []string{"quiet-ok", "max-output", "quiet", "verbose"},
+		note: `The command's output passes live and is recorded. When it cannot be written here, idem exits with
+74 in place of 0. A reader that went away is not an error. idem's own messages go to stderr.`,
 		example: `idem run --key report --per week --quiet-ok --max-output 1MiB -- ./report.sh`,
+	},
+	{
+		title: "Replays",
+		flags: []string{"replay", "partial", "exact"},
+		note: `A replay writes the recorded output to the same streams. If a part of stdout is missing because
+more than --max-output was written, or because a disk was full, it writes what there is and exits
+with 74 in place of 0. It warns if a part of stderr is missing, if the output was redacted or not
+to be stored, or if it may lack its last lines.`,
+		example: `idem run --key "dump:$DAY" --exact -- pg_dump shop | gzip >shop.sql.gz`,
 	},
 	{
 		title: "What is remembered",

@@ -85,6 +85,8 @@ func statusOf(codes exitCodes, res runner.Result, call runner.Call, err error) i
 		return codes.of(refusal(res, call).code)
 	case res.Unrecorded != nil:
 		return exitUnrecorded
+	case undelivered(res, call) != nil:
+		return codes.of(exitOutput)
 	default:
 		return exitStatus(res.Record.Current)
 	}

@@ -166,8 +166,9 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 			return err
 		}
 		defer f.file.Close()
-		if !a.keep.no.output {
-			h.Stdout = a.keep.redacted(f)
+		h.Stdout, h.Capture = a.keep.redacted(f)
+		if a.keep.no.output {
+			h.MaxOutput = 0 // it is only counted
 		}
 	}
 	l, err := openLedger(a.ledger)

@@ -72,7 +72,7 @@ func cookBackup(k *kitchen) {
 	if n := k.show("backup").Attempt; n != 1 {
 		k.t.Errorf("%d attempts", n)
 	}
-	k.want(k.run("mark", "retry", "--force", "backup"), 0)
+	k.want(k.run("mark", "retry", "--force", "--latest", "backup"), 0)
 	k.want(k.sh("rm -r "+site), 0)
 	if r := k.cook(fields[5]); r.code == 0 || !strings.Contains(r.err, "tar: ") {
 		k.t.Errorf("a backup of nothing: %+v", r)
@@ -92,7 +92,7 @@ func cookMirror(k *kitchen) {
 	}
 	// What rsync says when files vanish, from a stand-in that copies too.
 	k.script("rsync", `PATH=/usr/bin:/bin rsync "$@"; exit 24`)
-	k.want(k.run("forget", "mirror"), 0)
+	k.want(k.run("forget", "--latest", "mirror"), 0)
 	k.want(k.cook(mirror), 0)
 	if rec := k.wantState("mirror", "succeeded"); *rec.ExitCode != 24 {
 		k.t.Errorf("recorded %+v", rec)

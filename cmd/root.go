@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -33,7 +34,7 @@ func Main(args []string) int {
 		a.ui.fail(&failure{code: exitLedger, err: unfit})
 		return exitLedger
 	}
-	a.ui.reach = a.reach
+	a.ui.reach = sync.OnceValue(a.reach)
 	root := a.command(named(args))
 	root.SetArgs(args)
 	asked := &askedFor{to: a.ui.stdout}

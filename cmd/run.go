@@ -27,8 +27,8 @@ type runOptions struct {
 	storing
 	outcomeFlags
 
-	wait      wait
-	replay    choice
+	wait wait
+	replayFlags
 	quietOK   bool
 	maxOutput size
 	replayFiles
@@ -59,7 +59,7 @@ func newRunOptions() *runOptions {
 		identity:      newIdentity(),
 		policyFlags:   newPolicyFlags(),
 		outcomeFlags:  newOutcomeFlags(),
-		replay:        choice{value: "all", of: []string{"all", "stdout", "stderr", "none"}},
+		replayFlags:   newReplayFlags(),
 		maxOutput:     defaultMaxOutput,
 		metaFD:        noMetaFD,
 		exitCodes:     exitCodes{},
@@ -93,13 +93,13 @@ func (a *app) callFlags(f *pflag.FlagSet, o *runOptions) {
 	o.outcomeFlags.flags(f)
 	f.BoolVar(&o.quietOK, "quiet-ok", false, "print the command's output only if it fails (for cron, which mails what is printed)")
 	o.ttyFlag.flags(f)
-	f.Var(&o.replay, "replay", "which streams a replay writes: `CHOICE` of all, stdout, stderr or none")
+	o.replayFlags.flags(f)
 	o.replayFiles.flags(f)
 	f.Var(&o.maxOutput, "max-output", "how much output to record: `SIZE` such as 10MiB, 0, or unlimited; over it, the head and the last 1 MiB are kept (the live output is never cut)")
 	f.StringVar(&o.metaFile, "meta-file", "", "write one JSON object about the call to `PATH`")
 	f.IntVar(&o.metaFD, "meta-fd", noMetaFD, "write it to the open descriptor `N`")
 	f.Lookup("meta-fd").DefValue = "0" // pflag shows no default that is zero
-	f.Var(o.exitCodes, "exit-code", "use status N where idem has its own: `NAME=N` with running, mismatch, interrupted, failed or ledger; repeatable (running=0 for a quiet cron)")
+	f.Var(o.exitCodes, "exit-code", "use status N where idem has its own: `NAME=N` with running, mismatch, interrupted, failed, ledger or output; repeatable (running=0 for a quiet cron)")
 	o.hooks.flags(f)
 	f.Var(&o.onLedgerError, "on-ledger-error", "when the ledger cannot be used: `CHOICE` of refuse (status 69) or run, without a record and without any protection (not with --hash-stdin)")
 	f.BoolVarP(&a.ui.quiet, "quiet", "q", false, "no hints and warnings, only errors")
@@ -107,7 +107,7 @@ func (a *app) callFlags(f *pflag.FlagSet, o *runOptions) {
 }
 
 func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
-	if err := o.outcomeFlags.check(); err != nil {
+	if err := errors.Join(o.outcomeFlags.check(), o.replayFlags.check()); err != nil {
 		return err
 	}
 	args = o.wait.claimDetached(args)
@@ -280,23 +280,13 @@ func (a *app) call(o *runOptions, in identified, policy runner.Policy, argv []st
 		},
 	}
 	call.Hooks = o.hooks.of(o.exitCodes, &call, l.Dir())
+	o.replayFlags.set(&call)
 	call.Starting = a.starting(o.identity, in.inputs, argv)
-	if v := o.replay.value; v == "all" || v == "stdout" {
-		call.ReplayStdout = os.Stdout
-	}
-	if v := o.replay.value; v == "all" || v == "stderr" {
-		call.ReplayStderr = os.Stderr
-	}
 	return call
 }
 
 // outcome tells what came of a call, and returns its exit status or failure.
 func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
-	for _, err := range res.Streams {
-		// The status stays the command's; that output is missing is told also
-		// to who wants no warnings.
-		a.tellUnwritten(err, res)
-	}
 	if res.NotRetried != nil {
 		a.ui.warn("attempt %d was the last, because the next could not be started: %v", res.Record.Attempts, res.NotRetried)
 	}
@@ -306,34 +296,30 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 	case res.Action == runner.Refuse:
 		return 0, refusal(res, call)
 	case res.Unrecorded != nil:
+		a.tellOutput(res, call, nil)
 		f := fail(exitUnrecorded, "the command of key %s %s: %v", key, unrecordedText(res), res.Unrecorded)
 		if errors.Is(res.Unrecorded, ledger.ErrCorrupt) {
 			return 0, f.hint("what the ledger now remembers of the key, idem cannot say")
 		}
 		return 0, f.hintFor(call.ID, "see how the key stands now", "show").hintWays(call.ID)
 	case res.Action == runner.Replay:
-		if cur.NoOutput {
-			a.ui.note("the output of key %s is not stored, as --no-store said: %d bytes", key, cur.OutputBytes)
-		}
-		if cur.Truncated {
-			a.ui.warn("the recorded output of key %s is not complete (it wrote %d bytes)", key, cur.OutputBytes)
-		}
+		lost := undelivered(res, call)
+		a.tellOutput(res, call, lost)
 		if now := call.Now(); call.Policy.TTL > 0 && cur.Started.After(now) {
 			a.ui.warn("key %s does not expire for now: it ran at %s, and the clock says %s, so it was set back", key, stamp(cur.Started), stamp(now))
 		}
 		a.ui.note("%s", replayedText(res))
-		return exitStatus(cur), nil
+		return exitStatus(cur), lost
 	default:
 		if len(res.Holders) > 0 {
 			a.ui.warn("key %s stays busy: processes of the command are still alive%s", key, processes(res.Holders))
 		}
-		if cur.Truncated {
-			a.ui.warn("not all of the output of key %s could be recorded (%d bytes)", key, cur.OutputBytes)
-		}
+		lost := undelivered(res, call)
+		a.tellOutput(res, call, lost)
 		if a.ui.verbose {
 			a.ui.note("ran key %s: attempt %d %s in %s", key, cur.Number, ending(cur), cur.Ended.Sub(cur.Started).Round(time.Millisecond))
 		}
-		return exitStatus(cur), nil
+		return exitStatus(cur), lost
 	}
 }
 
@@ -341,16 +327,6 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 func replayedText(res runner.Result) string {
 	cur := res.Record.Current
 	return fmt.Sprintf("replayed key %s: %s %s, %s", quote(res.Record.ID.Key), which(cur), ending(cur), when(cur.Started))
-}
-
-// tellUnwritten tells of output that did not arrive, and where it is.
-func (a *app) tellUnwritten(err error, res runner.Result) {
-	if cur := res.Record.Current; cur.NoOutput || cur.Truncated || res.Unrecorded != nil {
-		a.ui.line(a.ui.stderr, "", "%v; not all of the output is recorded", err)
-		return
-	}
-	a.ui.line(a.ui.stderr, "", "%v; the output is recorded", err)
-	a.ui.hint(commandFor(res.Record.ID, "see the output", "logs"))
 }
 
 // unrecordedText says how a command ended whose outcome is not in the ledger.

@@ -213,11 +213,14 @@ func how(at ledger.Attempt) string {
 }
 
 func outputText(at ledger.Attempt) string {
-	if at.NoOutput {
-		return fmt.Sprintf("%d bytes, not stored", at.OutputBytes)
+	text := fmt.Sprintf("%d bytes", at.OutputBytes)
+	for _, fault := range []struct {
+		set  bool
+		text string
+	}{{at.NoOutput, "not stored"}, {at.Truncated, "not all recorded"}, {at.Incomplete, "perhaps without its end"}, {at.Redacted, "redacted"}} {
+		if fault.set {
+			text += ", " + fault.text
+		}
 	}
-	if at.Truncated {
-		return fmt.Sprintf("%d bytes, not all recorded", at.OutputBytes)
-	}
-	return fmt.Sprintf("%d bytes", at.OutputBytes)
+	return text
 }

@@ -112,6 +112,13 @@ type End struct {
 	// Stopped tells that the command was told to end, because its time was over or
 	// the context done, and had not ended by then.
 	Stopped bool
+	// Open reports whether a process that the command has left behind could still
+	// write to stdout or stderr when Run stopped reading them. Its last lines may
+	// then be missing.
+	Open bool
+	// Unread counts, by stream, the bytes that were written and that Run has left
+	// unread: there were more than it waits for.
+	Unread [Stderr + 1]int64
 
 	signals *Signals
 	tees    [2]*tee
@@ -186,6 +193,10 @@ func (c *Command) Run(ctx context.Context, s *Signals) (*End, error) {
 
 	k.status.Typed = raw && (k.status.Signal == unix.SIGINT || k.status.Signal == unix.SIGQUIT)
 	e := &End{Status: k.status, Stopped: k.wasStopped(), signals: s, tees: [2]*tee{p.out.tee, p.err.tee}}
+	for _, s := range []*source{p.out, p.err} {
+		e.Open = e.Open || s.open
+		e.Unread[s.stream] = s.unread
+	}
 	if k.err != nil {
 		return e, &LostError{k.err}
 	}
