@@ -42,9 +42,9 @@ func (a *app) checkCommand() *cobra.Command {
 		Use:     "check [run flags] KEY [-- COMMAND [ARG...]]",
 		Short:   "Tell by the exit status what idem run would do",
 		Long:    checkLong,
-		Example: "  idem check deploy:prod:4f2c1e && echo 'nothing would run'\n  idem check --key deploy:prod:4f2c1e -- ./deploy.sh prod",
+		Example: "  idem check deploy:prod:8471 && echo 'nothing would run'\n  idem check --key deploy:prod:8471 -- ./deploy.sh prod",
 		RunE: func(c *cobra.Command, args []string) error {
-			argv, err := o.checked(args, c.ArgsLenAtDash() == 0)
+			argv, err := a.checked(o, args, c.ArgsLenAtDash() == 0)
 			if err != nil {
 				return err
 			}
@@ -73,9 +73,12 @@ func (a *app) checkCommand() *cobra.Command {
 
 // checked takes the key from what stands behind the flags of idem check, if it
 // is there, and returns the command. dashed tells that a "--" ended the flags.
-func (o *runOptions) checked(args []string, dashed bool) ([]string, error) {
+func (a *app) checked(o *runOptions, args []string, dashed bool) ([]string, error) {
 	const form = "idem check [flags] KEY [-- COMMAND [ARG...]]"
-	argv := o.wait.claimDetached(args)
+	argv, err := a.behindWait(&o.wait, args, true)
+	if err != nil {
+		return nil, err
+	}
 	if o.key != "" || dashed || len(argv) < len(args) {
 		if o.key == "" && len(argv) == 0 {
 			return nil, usage("idem check wants a key or a command").hintForm(form)
@@ -157,7 +160,7 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv [
 	if err != nil {
 		return question{}, err
 	}
-	l, err := openLedger(a.ledger)
+	l, err := a.openLedger()
 	if err != nil {
 		return question{}, err
 	}
@@ -220,9 +223,12 @@ func (a *app) explainCommand() *cobra.Command {
 		Use:     "explain [run flags] [--] COMMAND [ARG...]",
 		Short:   "Say what idem run would do, and why",
 		Long:    explainLong,
-		Example: "  idem explain --key deploy:prod:4f2c1e -- ./deploy.sh prod",
+		Example: "  idem explain --key deploy:prod:8471 -- ./deploy.sh prod",
 		RunE: func(c *cobra.Command, args []string) error {
-			args = o.wait.claimDetached(args)
+			args, err := a.behindWait(&o.wait, args, false)
+			if err != nil {
+				return err
+			}
 			if len(args) == 0 {
 				return usage("no command to explain").hintForm("idem explain --key KEY -- COMMAND [ARG...]")
 			}

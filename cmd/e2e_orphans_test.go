@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// 55, 56 (L2): a daemon that an ended command leaves behind blocks neither idem
+// A daemon that an ended command leaves behind blocks neither idem
 // nor the key, after a success and after a failure.
-func TestE2E55And56Daemon(t *testing.T) {
+func TestE2EDaemon(t *testing.T) {
 	t.Parallel()
 	for code, again := range map[int]int{0: 1, 1: 2} {
 		b := newBox(t)
@@ -25,9 +25,9 @@ func TestE2E55And56Daemon(t *testing.T) {
 	}
 }
 
-// 58 (P1, P5): a background process that holds the pipe does not hang idem, and
+// A background process that holds the pipe does not hang idem, and
 // what it writes after the end is not recorded.
-func TestE2E58LateWriter(t *testing.T) {
+func TestE2ELateWriter(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	script := `echo early
@@ -44,9 +44,9 @@ func TestE2E58LateWriter(t *testing.T) {
 	}
 }
 
-// 59 (L1): a command that outlives its killed idem keeps the key busy; after it
+// A command that outlives its killed idem keeps the key busy; after it
 // nobody knows how it ended.
-func TestE2E59OrphanKeepsTheKey(t *testing.T) {
+func TestE2EOrphanKeepsTheKey(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	run := []string{"run", "--key", "k", "--", "bash", "-c", once}
@@ -70,8 +70,8 @@ func TestE2E59OrphanKeepsTheKey(t *testing.T) {
 	b.wantLines("side", 1)
 }
 
-// 60: who waits for an orphan, and may run after it, never runs beside it.
-func TestE2E60WaitForOrphanThenRerun(t *testing.T) {
+// Who waits for an orphan, and may run after it, never runs beside it.
+func TestE2EWaitForOrphanThenRerun(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	first := b.idem("run", "--key", "k", "--", "bash", "-c", once)
@@ -90,8 +90,8 @@ func TestE2E60WaitForOrphanThenRerun(t *testing.T) {
 	}
 }
 
-// 62: idem and its command killed together.
-func TestE2E62BothKilled(t *testing.T) {
+// Idem and its command killed together.
+func TestE2EBothKilled(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	run := []string{"run", "--key", "k", "--", "bash", "-c", once}
@@ -104,9 +104,9 @@ func TestE2E62BothKilled(t *testing.T) {
 	b.wantLines("side", 1)
 }
 
-// 63 (L5): a command that closed every descriptor cannot be seen any more after
+// A command that closed every descriptor cannot be seen any more after
 // a kill of idem: unknown, and never a second run.
-func TestE2E63CommandClosesDescriptors(t *testing.T) {
+func TestE2ECommandClosesDescriptors(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	script := `for f in /proc/$$/fd/*; do n=${f##*/}; [ $n -gt 2 ] && eval "exec $n>&-"; done
@@ -122,9 +122,9 @@ func TestE2E63CommandClosesDescriptors(t *testing.T) {
 	b.wantLines("side", 1)
 }
 
-// 70: mark retry lets an interrupted key run again; it is refused while the key
+// Mark retry lets an interrupted key run again; it is refused while the key
 // runs and, without --force, after a success.
-func TestE2E70MarkRetry(t *testing.T) {
+func TestE2EMarkRetry(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	run := []string{"run", "--key", "k", "--", "bash", "-c", once + "echo $IDEM_TOKEN >>tokens"}
@@ -150,7 +150,7 @@ func TestE2E70MarkRetry(t *testing.T) {
 	}
 }
 
-// L3: leftovers of a command that a signal killed keep the key busy, though its
+// Leftovers of a command that a signal killed keep the key busy, though its
 // end is recorded.
 func TestE2EL3LeftoversOfAKilledCommand(t *testing.T) {
 	t.Parallel()
@@ -177,7 +177,7 @@ func TestE2EL3LeftoversOfAKilledCommand(t *testing.T) {
 	b.wantLines("side", 2)
 }
 
-// L4: a script that uses descriptors of its own, as 3, or 200 of the flock
+// A script that uses descriptors of its own, as 3, or 200 of the flock
 // idiom, does not lose the lock.
 func TestE2EL4CommandUsesLowDescriptors(t *testing.T) {
 	t.Parallel()
@@ -193,8 +193,8 @@ func TestE2EL4CommandUsesLowDescriptors(t *testing.T) {
 	b.wantLines("side", 1)
 }
 
-// 81 (L19): a stopped idem still has its key.
-func TestE2E81IdemStopped(t *testing.T) {
+// A stopped idem still has its key.
+func TestE2EIdemStopped(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	run := []string{"run", "--key", "k", "--", "bash", "-c", once}
@@ -212,8 +212,8 @@ func TestE2E81IdemStopped(t *testing.T) {
 	b.wantLines("side", 1)
 }
 
-// 82 (P18): a stopped command is running.
-func TestE2E82CommandStopped(t *testing.T) {
+// A stopped command is running.
+func TestE2ECommandStopped(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	run := []string{"run", "--key", "k", "--", "bash", "-c", "echo $$ >pid\n" + once}

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// 87 (S7): a reader that leaves does not end the command or its record.
-func TestE2E87HeadLeaves(t *testing.T) {
+// A reader that leaves does not end the command or its record.
+func TestE2EHeadLeaves(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	r := b.want(b.sh(`idem run --key k -- bash -c 'seq 1 1000000; echo x >>side' | head -1; exit ${PIPESTATUS[0]}`), 0)
@@ -28,8 +28,8 @@ func TestE2E87HeadLeaves(t *testing.T) {
 	b.wantLines("side", 1)
 }
 
-// 87: the output that has nowhere to go is recorded all the same.
-func TestE2E87NoReader(t *testing.T) {
+// The output that has nowhere to go is recorded all the same.
+func TestE2ENoReader(t *testing.T) {
 	t.Parallel()
 	command := ` -- bash -c 'for i in $(seq 1 2000); do echo out $i; echo err $i >&2; done; echo x >>side; exit 4'`
 	for name, redirect := range map[string]string{
@@ -64,7 +64,7 @@ func pausedCall(b *box, args ...string) (*call, *os.File) {
 	return c, r
 }
 
-// S12 (P3): a reader that sleeps holds up neither the command nor the record nor
+// A reader that sleeps holds up neither the command nor the record nor
 // those who wait for the key, and gets every byte when it wakes up.
 func TestE2ES12PausedReader(t *testing.T) {
 	t.Parallel()
@@ -117,7 +117,7 @@ func TestE2EPausedReaderAndRetries(t *testing.T) {
 	}
 }
 
-// S12: who does not want to wait for the reader can end idem with a signal, and
+// Who does not want to wait for the reader can end idem with a signal, and
 // the record stays.
 func TestE2ES12PausedReaderAndSignal(t *testing.T) {
 	t.Parallel()
@@ -192,7 +192,7 @@ func TestE2EMemoryIsBounded(t *testing.T) {
 	check("256 MiB for a sleeping reader", 0, func() *call { return c })
 }
 
-// P1: a background process that goes on writing does not hang idem, nor does one
+// A background process that goes on writing does not hang idem, nor does one
 // that is silent; the ended run's output is complete.
 func TestE2EP1BackgroundWriter(t *testing.T) {
 	t.Parallel()

@@ -64,7 +64,7 @@ func (b *box) clean(beside string) {
 // shown live, at once, before the second is made.
 const redactSplit = `printf 'begin <%s' "$FIRST"; until [ -e go ]; do sleep 0.01; done; printf '%s> end\n' "$THEN"`
 
-// 124: a secret that straddles two reads.
+// A secret that straddles two reads.
 func TestRedactStraddlesReads(t *testing.T) {
 	for name, flags := range map[string][]string{
 		"env":   {"--redact-env", "TOKEN"},

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -44,10 +45,11 @@ func variables(at runner.Attempt, place, chain string) map[string]string {
 // environ returns our environment with the given variables in place of what
 // they were, and without what an outer idem says of its attempt.
 func environ(set map[string]string) []string {
+	ofAttempt := append([]string{"IDEM_RUN_ID"}, unprotectedLacks...)
 	var env []string
 	for _, kv := range os.Environ() {
 		name, _, _ := strings.Cut(kv, "=")
-		if _, ours := set[name]; !ours && name != "IDEM_RUN_ID" && name != "IDEM_ATTEMPT" && name != "IDEM_FENCE" {
+		if _, ours := set[name]; !ours && !slices.Contains(ofAttempt, name) {
 			env = append(env, kv)
 		}
 	}

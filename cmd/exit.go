@@ -88,18 +88,7 @@ func failureOf(err error) *failure {
 	case errors.Is(err, ledger.ErrChanged):
 		return fail(exitBusy, "the record was changed by another call; look at it, then call again")
 	}
-	f = &failure{code: exitLedger, err: err}
-	switch {
-	case errors.Is(err, ledger.ErrCorrupt):
-		f.hint("it is left as it is: restore the whole directory from a backup, or move it away if what it remembers may be forgotten")
-	case errors.Is(err, ledger.ErrVersion):
-		f.hint("use the newer idem")
-	case errors.Is(err, ledger.ErrFull):
-		f.hint("make room and call again")
-	case errors.Is(err, ledger.ErrUnsafe), errors.Is(err, ledger.ErrForeign), errors.Is(err, ledger.ErrReadOnly), errors.Is(err, ledger.ErrDenied):
-		f.hint("choose another place with --ledger DIR or IDEM_LEDGER")
-	}
-	return f
+	return (&failure{code: exitLedger, err: err}).ledgerHints()
 }
 
 // fileFailure is about a file that the command appends to. What a replay could
@@ -172,7 +161,7 @@ func refusal(res runner.Result, call runner.Call) *failure {
 	case runner.Exhausted:
 		return exhaustedFailure(res.Record)
 	case runner.Recursive:
-		return usage("key %q is running around this very call: a key cannot be run inside itself", res.Record.ID.Key).
+		return usage("key %s is running around this very call: a key cannot be run inside itself", quote(res.Record.ID.Key)).
 			hint("give the inner call a key of its own")
 	default:
 		return busyFailure(res.Record, res.Leftover, res.Holders)

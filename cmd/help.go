@@ -36,7 +36,7 @@ the window is that in which the call starts. With --ttl a success counts for a t
 of variables, files and stdin only digests are, never what they hold. What may be a secret is
 masked where the command line is shown. The script that runs is no input: a replay with -v says
 whether it has changed, and --hash-file makes it one.`,
-		example: `idem run --key "deploy:$SHA" --hash-env TARGET --hash-file config/ -- ./deploy.sh`,
+		example: `idem run --key "deploy:$BUILD_TAG" --hash-env TARGET --hash-file config/ -- ./deploy.sh`,
 	},
 	{
 		title: "Earlier outcomes",
@@ -127,8 +127,8 @@ hook, and idem; during start, nothing is run and no other event follows.`,
 	},
 	{
 		title:   "Scripts",
-		flags:   []string{"meta-file", "meta-fd", "exit-code", "on-ledger-error"},
-		note:    `For callers that must know what happened, or carry on whatever happened.`,
+		flags:   []string{"no-stdin", "meta-file", "meta-fd", "exit-code", "on-ledger-error"},
+		note:    `For callers that read on after the call, must know what happened, or carry on whatever happened.`,
 		example: `idem run --key "$KEY" --exit-code running=0 --meta-file meta.json -- ./job.sh`,
 	},
 }
@@ -317,13 +317,15 @@ func exitHelp() string {
 	return b.String()
 }
 
-const environmentHelp = `  IDEM_LEDGER      the ledger's directory, as --ledger
+const environmentHelp = `  IDEM_LEDGER      the ledger's directory, as --ledger, by its absolute path
+  IDEM_TRUST_PLACE 1: as --trust-place
   IDEM_NAMESPACE   the namespace, as --namespace
-  IDEM_DISABLE     1: idem run becomes the command and does nothing else
+  IDEM_DISABLE     1: idem run becomes the command and nothing else; of its flags -n alone counts
   IDEM_CI          off: take no notice of GITHUB_ACTIONS=true
   TZ               the time zone of the calendar without --tz, by its name in the tz database
   STATE_DIRECTORY, XDG_STATE_HOME, HOME
-                   where the ledger is by default
+                   where the ledger is by default; a relative XDG_STATE_HOME or HOME is ignored,
+                   several or relative directories in STATE_DIRECTORY are refused (64)
 
   A command finds in its environment:
   IDEM_KEY, IDEM_NAMESPACE, IDEM_WINDOW
@@ -333,7 +335,7 @@ const environmentHelp = `  IDEM_LEDGER      the ledger's directory, as --ledger
   IDEM_FENCE       a number that only grows for the key
   IDEM_TOKEN       a UUID for Idempotency-Key headers, the same for every attempt; another in each
                    window; IDEM_TOKEN_HEX is the same without dashes
-  IDEM_LEDGER      the ledger's directory
+  IDEM_LEDGER      the ledger's directory; IDEM_TRUST_PLACE=1 with it if --trust-place was given
   IDEM_CHAIN       the IDEM_RUN_IDs of the attempts it runs inside of
 
   A hook finds the same, about the attempt that ran, is replayed or stands in the way, and:

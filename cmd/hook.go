@@ -55,7 +55,7 @@ func eventList() string {
 
 // of returns the hooks of a call. That at its start runs inside of the attempt,
 // as its command does, the others around it.
-func (h *hooks) of(codes exitCodes, call *runner.Call, place string) runner.Hooks {
+func (h *hooks) of(codes exitCodes, call *runner.Call, variables func(runner.Attempt, string) map[string]string) runner.Hooks {
 	told := func(e runner.Event, res runner.Result, err error) ([]string, []byte) {
 		at := runner.AttemptOf(res.Record)
 		at.ID = call.ID // of a record that could not be read, too
@@ -68,7 +68,7 @@ func (h *hooks) of(codes exitCodes, call *runner.Call, place string) runner.Hook
 		if e == runner.OnStart {
 			chain, status = inside(at), ""
 		}
-		set := variables(at, place, chain)
+		set := variables(at, chain)
 		set["IDEM_EVENT"], set["IDEM_EXIT_CODE"] = string(e), status
 		b, _ := marshal(view()) // all of its fields can be
 		return environ(set), b

@@ -33,7 +33,7 @@ func (a *app) logsCommand() *cobra.Command {
 		Use:     "logs KEY",
 		Short:   "Print a key's recorded output",
 		Long:    logsLong + whichLong + guessLong,
-		Example: "  idem logs -f --per day backup\n  idem logs --attempt 1 --stderr deploy:prod:4f2c1e",
+		Example: "  idem logs -f --per day backup\n  idem logs --attempt 1 --stderr deploy:prod:8471",
 		Args:    exactArgs(1, "one key"),
 		RunE:    func(c *cobra.Command, args []string) error { return a.logs(c.Context(), args[0], record, o) },
 	}

@@ -130,12 +130,13 @@ func metaOfError(id ledger.ID, err error) func() metaView {
 	}
 }
 
-// unprotected is for a call that runs its command all the same. How that ends
-// nobody of ours will see.
+// unprotected is for a call that was made without its ledger.
 func unprotected(view func() metaView) func() metaView {
 	return func() metaView {
 		m := view()
-		m.Action = "executed"
+		if m.Action == "executed" {
+			m.Why = "ledger"
+		}
 		return m
 	}
 }
@@ -178,9 +179,10 @@ func (m *meta) write(view func() metaView, u *ui) {
 		return
 	}
 	b, err := marshal(view())
-	for _, f := range m.files {
-		if err == nil {
-			_, err = f.Write(b)
+	if err == nil {
+		for _, f := range m.files { // each for itself: one that is full costs the others nothing
+			_, werr := f.Write(b)
+			err = errors.Join(err, werr)
 		}
 	}
 	if err != nil {

@@ -58,14 +58,15 @@ func Main(args []string) int {
 
 // app is what the commands share.
 type app struct {
-	args      []string // behind the program's name
-	ui        ui
-	ledger    string
-	namespace string
-	keep      keeping
-	exit      int            // status of a command that did what it was asked to
-	signal    syscall.Signal // that idem dies of when all is said; 0: none
-	group     bool           // and all of its process group with it
+	args       []string // behind the program's name
+	ui         ui
+	ledger     string // of --ledger
+	trustPlace bool   // of --trust-place
+	namespace  string
+	keep       keeping
+	exit       int            // status of a command that did what it was asked to
+	signal     syscall.Signal // that idem dies of when all is said; 0: none
+	group      bool           // and all of its process group with it
 }
 
 const rootLong = `idem runs a command once per key and remembers what happened.
@@ -74,10 +75,10 @@ A key that succeeded never runs again: its output and its exit status are
 replayed. The same key with other inputs is refused, and two callers with one
 key never run at the same time.`
 
-const rootExample = `  idem run --key deploy:prod:4f2c1e -- ./deploy.sh
+const rootExample = `  idem run --key deploy:prod:8471 -- ./deploy.sh
   idem run --key backup --per day -- ./backup.sh
   idem list
-  idem show deploy:prod:4f2c1e`
+  idem show deploy:prod:8471`
 
 // wants says for people what strconv's functions could not read.
 var wants = map[string]string{"ParseInt": "want a number", "ParseBool": "want true or false"}
@@ -168,8 +169,9 @@ func (a *app) command(only string) *cobra.Command {
 	})
 	root.Flags().Bool("version", false, "print the version")
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.ledger, "ledger", os.Getenv("IDEM_LEDGER"), "`DIR` of the ledger (IDEM_LEDGER; default: "+placeHelp+")")
-	flags.Lookup("ledger").DefValue = ""
+	flags.StringVar(&a.ledger, "ledger", "", "`DIR` of the ledger (IDEM_LEDGER; default: "+placeHelp+")")
+	flags.BoolVar(&a.trustPlace, "trust-place", os.Getenv(trustVar) == "1", "accept a ledger below a directory that other users can write to (IDEM_TRUST_PLACE=1): one of them can put another ledger in its place, and keys run again then")
+	flags.Lookup("trust-place").DefValue = ""
 	namespaceFlag(flags, &a.namespace, "`NAME` that keeps keys apart (IDEM_NAMESPACE; default \""+defaultNamespace+"\")")
 	for _, c := range commands {
 		if only == "" || only == c.name {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -14,7 +15,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"idem/ledger"
-	"idem/ledger/sqlite"
 	"idem/proc"
 	"idem/runner"
 )
@@ -24,6 +24,7 @@ type runOptions struct {
 	*identity
 	*policyFlags
 	ttyFlag
+	stdinFlag
 	storing
 	outcomeFlags
 
@@ -50,7 +51,7 @@ runs, other calls are refused or wait. Flags of idem stand before the command;
 
 Durations are written as 90s, 15m, 1h30m, 7d or 2w; a plain number counts seconds.`
 
-const runExample = `  idem run --key "deploy:prod:$(git rev-parse HEAD)" -- ./deploy.sh prod
+const runExample = `  idem run --key "deploy:prod:$CI_PIPELINE_ID" -- ./deploy.sh prod
   idem run --key "webhook:$EVENT_ID" --wait=30s -- ./handle.sh "$EVENT_ID"
   7 2 * * *  idem run --key backup --per day --on-interrupted rerun --quiet-ok -- backup.sh`
 
@@ -77,6 +78,10 @@ func (a *app) runCommand() *cobra.Command {
 		RunE:    func(c *cobra.Command, args []string) error { return a.run(c.Context(), o, args) },
 	}
 	a.callFlags(c.Flags(), o)
+	if disabled() {
+		c.DisableFlagParsing = true
+		c.RunE = a.runDisabled
+	}
 	return c
 }
 
@@ -93,6 +98,7 @@ func (a *app) callFlags(f *pflag.FlagSet, o *runOptions) {
 	o.outcomeFlags.flags(f)
 	f.BoolVar(&o.quietOK, "quiet-ok", false, "print the command's output only if it fails (for cron, which mails what is printed)")
 	o.ttyFlag.flags(f)
+	o.stdinFlag.flags(f)
 	o.replayFlags.flags(f)
 	o.replayFiles.flags(f)
 	f.Var(&o.maxOutput, "max-output", "how much output to record: `SIZE` such as 10MiB, 0, or unlimited; over it, the head and the last 1 MiB are kept (the live output is never cut)")
@@ -101,7 +107,7 @@ func (a *app) callFlags(f *pflag.FlagSet, o *runOptions) {
 	f.Lookup("meta-fd").DefValue = "0" // pflag shows no default that is zero
 	f.Var(o.exitCodes, "exit-code", "use status N where idem has its own: `NAME=N` with running, mismatch, interrupted, failed, ledger or output; repeatable (running=0 for a quiet cron)")
 	o.hooks.flags(f)
-	f.Var(&o.onLedgerError, "on-ledger-error", "when the ledger cannot be used: `CHOICE` of refuse (status 69) or run, without a record and without any protection (not with --hash-stdin)")
+	f.Var(&o.onLedgerError, "on-ledger-error", "when the ledger cannot be used: `CHOICE` of refuse (status 69) or run: run the command without a record, a lock, a replay and IDEM_TOKEN, and say so; all other flags keep their meaning (not with --hash-stdin)")
 	f.BoolVarP(&a.ui.quiet, "quiet", "q", false, "no hints and warnings, only errors")
 	f.BoolVarP(&a.ui.verbose, "verbose", "v", false, "say also what went as expected")
 }
@@ -110,15 +116,15 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	if err := errors.Join(o.outcomeFlags.check(), o.replayFlags.check()); err != nil {
 		return err
 	}
-	args = o.wait.claimDetached(args)
+	args, err := a.behindWait(&o.wait, args, false)
+	if err != nil {
+		return err
+	}
 	if len(args) == 0 {
 		return usage("no command to run").hintForm("idem run --key KEY -- COMMAND [ARG...]")
 	}
 	if args[0] == "" {
 		return usage("the command is empty: a variable may be unset")
-	}
-	if os.Getenv("IDEM_DISABLE") == "1" {
-		return bare(args)
 	}
 	policy, err := a.checkFlags(o)
 	if err != nil {
@@ -138,31 +144,28 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 		return err
 	}
 	defer meta.close()
-	l, err := openLedger(a.ledger)
-	if err != nil {
-		return a.notStarted(o, meta, ledger.ID{Key: o.key}, args, err)
+	call, res, err := a.recorded(ctx, o, policy, args, files)
+	without := o.goesOn(err)
+	if without {
+		call, res, err = a.unprotected(ctx, o, policy, args, err)
 	}
-	in, err := a.identify(ctx, o.identity, args, l, time.Now())
-	if err != nil {
-		return a.notStarted(o, meta, in.id, args, err)
-	}
-	call := a.call(o, in, policy, args, l)
-	call.Files = files
-	res, err := runner.Run(ctx, l, call)
 	proc.OutlivePipe() // our exit status says more than a death by it
-	a.tellHookFaults(res.HookFaults)
 	a.signal = res.Fatal
 	if err != nil {
-		return a.notStarted(o, meta, in.id, args, err)
+		return a.notStarted(o, meta, call.ID, args, err)
 	}
 	res.Record.Current.Inputs = a.keep.recorded(res.Record.Current.Inputs)
-	return a.made(o, meta, call, res)
+	view := metaOf(res, call)
+	if without {
+		view = unprotected(view)
+	}
+	return a.made(o, meta, view, call, res)
 }
 
 // opensFiles reports whether a call opens files or sets timers of its own before
 // it knows whether it runs the command.
 func (o *runOptions) opensFiles() bool {
-	return o.wait.limit > 0 || len(o.hashFile) > 0 || len(o.hashEnv) > 0 || o.hashStdin || o.metaFile != "" || o.metaFD != noMetaFD || len(o.paths) > 0 || onGitHub()
+	return o.wait.limit > 0 || len(o.hashFile)+len(o.optional) > 0 || len(o.hashEnv) > 0 || o.hashStdin || o.metaFile != "" || o.metaFD != noMetaFD || len(o.paths) > 0 || onGitHub()
 }
 
 // checkFlags refuses flags that do not fit each other, before the ledger is looked
@@ -180,12 +183,14 @@ func (a *app) checkFlags(o *runOptions) (runner.Policy, error) {
 	if err := o.ttyFlag.check(o.identity); err != nil {
 		return runner.Policy{}, err
 	}
+	if err := o.stdinFlag.check(o); err != nil {
+		return runner.Policy{}, err
+	}
 	return o.policy(o.identity)
 }
 
 // made is for a call that was made: it tells what came of it.
-func (a *app) made(o *runOptions, meta *meta, call runner.Call, res runner.Result) error {
-	view := metaOf(res, call)
+func (a *app) made(o *runOptions, meta *meta, view func() metaView, call runner.Call, res runner.Result) error {
 	meta.write(view, &a.ui)
 	code, f := a.outcome(res, call)
 	a.tellDrift(res, call)
@@ -218,31 +223,10 @@ func (a *app) notStarted(o *runOptions, meta *meta, id ledger.ID, argv []string,
 		return nil
 	}
 	f := failureOf(err)
-	// A key that is done is not run again because its output is damaged or the
-	// probe's word cannot be recorded, and a stdin that was read for its digest
-	// cannot be read again.
-	var replay *runner.ReplayError
-	if o.onLedgerError.value == "run" && f.code == exitLedger && !errors.As(err, &replay) && !o.hashStdin {
-		a.ui.line(a.ui.stderr, "warning: ", "%v; the command runs without a record, as --on-ledger-error says", err)
-		meta.write(unprotected(view), &a.ui)
-		return bare(argv)
-	}
 	meta.write(view, &a.ui)
-	var start *proc.StartError
-	if errors.As(err, &start) && o.wait.looksLost(argv[0]) {
-		f.hintFlags("the duration of --wait is written behind an equals sign", "--wait="+argv[0])
-	}
+	a.mendStart(f, argv)
 	a.tellGitHub(o, view, exitOK, f, "")
 	return a.remapped(o, f)
-}
-
-// bare becomes the command, as if idem had not been called.
-func bare(argv []string) error {
-	path, err := proc.LookPath(argv[0])
-	if err != nil {
-		return err
-	}
-	return proc.Become(path, argv)
 }
 
 // remapped applies --exit-code to an error. What the caller wants to be a
@@ -257,7 +241,7 @@ func (a *app) remapped(o *runOptions, err error) error {
 	return &f
 }
 
-func (a *app) call(o *runOptions, in identified, policy runner.Policy, argv []string, l *sqlite.Ledger) runner.Call {
+func (a *app) call(o *runOptions, in identified, policy runner.Policy, argv []string, h home) runner.Call {
 	id := in.id
 	policy.Around = around()
 	call := runner.Call{
@@ -268,18 +252,12 @@ func (a *app) call(o *runOptions, in identified, policy runner.Policy, argv []st
 		OK: o.ok.set, Retries: o.retrying(),
 		Timeout: o.timeout.Duration, KillAfter: o.killAfter.Duration, QuietOK: o.quietOK, TTY: o.tty,
 		RunID: newRunID, Owner: owner, Now: time.Now,
-		Environ: func(at runner.Attempt) []string { return environ(variables(at, l.Dir(), inside(at))) },
+		Environ: func(at runner.Attempt) []string { return environ(h.variables(at, inside(at))) },
 		Stdin:   in.stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Probe: o.probe, ProbeTimeout: o.probeTimeout.Duration,
-		Backlog: func() (proc.Backlog, error) {
-			b, err := l.Backlog()
-			if err != nil {
-				return nil, err // not a nil *sqlite.Backlog
-			}
-			return b, nil
-		},
+		Backlog: h.backlog,
 	}
-	call.Hooks = o.hooks.of(o.exitCodes, &call, l.Dir())
+	call.Hooks = o.hooks.of(o.exitCodes, &call, h.variables)
 	o.replayFlags.set(&call)
 	call.Starting = a.starting(o.identity, in.inputs, argv)
 	return call
@@ -298,6 +276,9 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 	case res.Unrecorded != nil:
 		a.tellOutput(res, call, nil)
 		f := fail(exitUnrecorded, "the command of key %s %s: %v", key, unrecordedText(res), res.Unrecorded)
+		if fault := (*ledger.Fault)(nil); errors.As(res.Unrecorded, &fault) && fault.Kind == ledger.FaultReplaced && filepath.Base(fault.Path) == "ledger.db" {
+			return 0, f.hint("if the ledger was moved and is still there, it has the outcome: look with idem --ledger DIR show")
+		}
 		if errors.Is(res.Unrecorded, ledger.ErrCorrupt) {
 			return 0, f.hint("what the ledger now remembers of the key, idem cannot say")
 		}

@@ -41,7 +41,7 @@ func (a *app) showCommand() *cobra.Command {
 		Use:     "show KEY",
 		Short:   "Show all that is recorded of a key",
 		Long:    "Show all that is recorded of a key: its state, its command, its attempts.\nExit status 1 when nothing is recorded under it." + whichLong + guessLong,
-		Example: "  idem show deploy:prod:4f2c1e\n  idem show --json deploy:prod:4f2c1e | jq .exit_code",
+		Example: "  idem show deploy:prod:8471\n  idem show --json deploy:prod:8471 | jq .exit_code",
 		Args:    exactArgs(1, "one key"),
 		RunE:    func(c *cobra.Command, args []string) error { return a.show(c.Context(), args[0], record, asJSON) },
 	}
@@ -60,7 +60,7 @@ func (a *app) lookUp(ctx context.Context, key string, record *whichFlags) (*sqli
 	if err != nil {
 		return nil, ledger.Record{}, err
 	}
-	l, err := openLedger(a.ledger)
+	l, err := a.openLedger()
 	if err != nil {
 		return nil, ledger.Record{}, err
 	}

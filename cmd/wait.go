@@ -26,7 +26,7 @@ func (a *app) waitCommand() *cobra.Command {
 		Use:     "wait KEY...",
 		Short:   "Wait until keys are settled",
 		Long:    waitLong + whichLong + refuseLong,
-		Example: "  idem wait --timeout 10m deploy:prod:4f2c1e && ./smoke-test.sh",
+		Example: "  idem wait --timeout 10m deploy:prod:8471 && ./smoke-test.sh",
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usage("no key to wait for").hintForm("idem wait KEY...")
@@ -58,7 +58,7 @@ func (a *app) wait(ctx context.Context, keys []string, record *whichFlags, timeo
 		ctx, cancel = context.WithTimeout(ctx, timeout.Duration)
 		defer cancel()
 	}
-	l, err := openLedger(a.ledger)
+	l, err := a.openLedger()
 	if err != nil {
 		return err
 	}

@@ -46,6 +46,11 @@ type Command struct {
 	// Their descriptors' flags are never changed.
 	Stdin, Stdout, Stderr *os.File
 
+	// Joined gives the command one pipe as its stdout and stderr. All that it
+	// writes is its Stdout then, in the order of writing; there is no Stderr. It
+	// has no effect with TTY.
+	Joined bool
+
 	// Inherit are descriptors that the command gets in addition, on numbers
 	// from 277 (lower only where the limits forbid that), so that no script
 	// stumbles over them.
@@ -168,7 +173,11 @@ func (c *Command) Run(ctx context.Context, s *Signals) (*End, error) {
 		k.tty.discard()
 		return nil, &StartError{Name: c.name(), Code: CannotRun, Err: err}
 	}
-	err = c.start(ctx, k, p.out.writeEnd, p.err.writeEnd)
+	stderr := p.err.writeEnd
+	if c.Joined {
+		stderr = p.out.writeEnd
+	}
+	err = c.start(ctx, k, p.out.writeEnd, stderr)
 	p.closeWriteEnds()
 	if err != nil {
 		k.tty.close()
@@ -206,7 +215,10 @@ func (c *Command) Run(ctx context.Context, s *Signals) (*End, error) {
 // Flush waits until the readers of stdout and stderr have everything or are
 // gone, or until a fatal signal comes (see Signals.Fatal). It returns what kept
 // a copy from being complete; that a reader has gone is not an error.
-func (e *End) Flush() []error {
+func (e *End) Flush() []error { return e.flush(e.signals.Done()) }
+
+// flush is Flush that ends early when cut is closed.
+func (e *End) flush(cut <-chan struct{}) []error {
 	var errs []error
 	for _, t := range e.tees {
 		if !t.close() {
@@ -214,7 +226,7 @@ func (e *End) Flush() []error {
 		}
 		select {
 		case <-t.done:
-		case <-e.signals.Done():
+		case <-cut:
 		}
 		if err := t.fault(); err != nil {
 			errs = append(errs, err)

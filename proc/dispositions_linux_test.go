@@ -55,7 +55,7 @@ func helperFault([]string) int {
 
 // helperBecome replaces itself by a command.
 func helperBecome(args []string) int {
-	fmt.Fprintln(os.Stderr, Become(args[0], args))
+	fmt.Fprintln(os.Stderr, Become(args[0], args, false))
 	return 97
 }
 

@@ -46,8 +46,11 @@ func newPump(c *Command, t *tty) (*pump, error) {
 	// To wake us, and one for each stream unless a terminal has both.
 	fds := [6]int{-1, -1, -1, -1, -1, -1}
 	pipes := len(fds)
-	if t != nil {
+	switch {
+	case t != nil:
 		pipes = 2
+	case c.Joined:
+		pipes = 4
 	}
 	for i := 0; i < pipes; i += 2 {
 		r, w, err := pipe()
