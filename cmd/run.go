@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"os/user"
 	"path/filepath"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/google/uuid"
@@ -151,7 +149,7 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	if without {
 		call, res, err = a.unprotected(ctx, o, policy, args, err)
 	}
-	signal.Ignore(syscall.SIGPIPE) // our exit status says more than a death by it
+	proc.OutlivePipe() // our exit status says more than a death by it
 	a.signal = res.Fatal
 	if err != nil {
 		return a.notStarted(o, meta, call.ID, args, err)
