@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -47,7 +48,7 @@ func (a *app) checkCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			switch q.decision.Action {
+			switch q.Action {
 			case runner.Execute, runner.Probe:
 				a.exit = exitWouldRun
 			case runner.Replay:
@@ -85,14 +86,11 @@ func (o *runOptions) checked(args []string, dashed bool) ([]string, error) {
 
 // question is what check and explain ask.
 type question struct {
-	call     runner.Call
-	decision runner.Decision
-	record   ledger.Record
+	call runner.Call
+	runner.Result
 }
 
-func (q question) refusal() *failure {
-	return refusal(runner.Result{Decision: q.decision, Record: q.record}, q.call).unhinted()
-}
+func (q question) refusal() *failure { return refusal(q.Result, q.call).unhinted() }
 
 // ask asks what idem run would do. Without a command, the recorded inputs are
 // taken for those of the call.
@@ -100,10 +98,11 @@ func (a *app) ask(ctx context.Context, o *runOptions, argv []string) (question, 
 	if err := a.remember(&o.storing, o.key); err != nil {
 		return question{}, err
 	}
-	policy, err := o.policy(o.identity)
+	policy, err := o.fittingPolicy()
 	if err != nil {
 		return question{}, err
 	}
+	policy.Around = around()
 	l, err := openLedger(a.ledger)
 	if err != nil {
 		return question{}, err
@@ -112,12 +111,14 @@ func (a *app) ask(ctx context.Context, o *runOptions, argv []string) (question, 
 	if err != nil {
 		return question{}, err
 	}
-	q := question{call: runner.Call{ID: in.id, Policy: policy, Now: time.Now}}
+	q := question{call: runner.Call{
+		ID: in.id, Policy: policy, Now: time.Now, Asked: slices.Contains(policy.Around, unbegun(in.id, l.Dir())),
+	}}
 	if len(argv) > 0 {
 		q.call.Inputs, q.call.Fingerprint = a.keep.inputs(in.inputs).Encode(), in.inputs.Fingerprint()
 	}
-	q.decision, q.record, err = runner.Ask(ctx, l, q.call)
-	q.record.Current.Inputs = a.keep.recorded(q.record.Current.Inputs)
+	q.Result, err = runner.Ask(ctx, l, q.call)
+	q.Record.Current.Inputs = a.keep.recorded(q.Record.Current.Inputs)
 	return q, err
 }
 
@@ -170,15 +171,15 @@ func (a *app) explain(q question, asJSON bool) error {
 		return err
 	}
 	if asJSON {
-		q.record.ID = q.call.ID
-		return a.printJSON(explainView{string(q.decision.Action), string(q.decision.Reason), viewKey(q.record), inputs})
+		q.Record.ID = q.call.ID
+		return a.printJSON(explainView{string(q.Action), string(q.Reason), viewKey(q.Record), inputs})
 	}
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "would:\t%s (%s)\n", q.decision.Action, q.decision.Reason)
+	fmt.Fprintf(w, "would:\t%s (%s)\n", q.Action, q.Reason)
 	fmt.Fprintf(w, "key:\t%s%s\n", escape(q.call.ID.Key), inWindow(q.call.ID))
-	fmt.Fprintf(w, "record:\t%s%s\n", q.record.Phase(), map[bool]string{true: ", for any inputs"}[unbound(q.record)])
-	if cur := q.record.Current; q.record.Phase() != ledger.PhaseNone {
+	fmt.Fprintf(w, "record:\t%s%s\n", q.Record.Phase(), map[bool]string{true: ", for any inputs"}[unbound(q.Record)])
+	if cur := q.Record.Current; q.Record.Phase() != ledger.PhaseNone {
 		how := fmt.Sprintf("attempt:\t%d %s, started", cur.Number, ending(cur))
 		if cur.Number == 0 {
 			how = fmt.Sprintf("settled:\t%s", ending(cur))
@@ -201,10 +202,10 @@ func unbound(rec ledger.Record) bool {
 func inputStates(q question) ([]inputState, error) {
 	states := []inputState{}
 	is, err := hashkey.Decode(q.call.Inputs)
-	if err != nil || q.record.Phase() == ledger.PhaseNone || unbound(q.record) {
+	if err != nil || q.Record.Phase() == ledger.PhaseNone || unbound(q.Record) {
 		return states, err
 	}
-	diff, err := differences(q.record.Current, q.call)
+	diff, err := differences(q.Record.Current, q.call)
 	if err != nil {
 		return nil, err
 	}

@@ -86,7 +86,7 @@ func failureOf(err error) *failure {
 	case errors.As(err, &start):
 		return &failure{code: start.Code, err: err}
 	case errors.As(err, &busy):
-		return busyFailure(busy.Record, busy.Leftover, nil).unhinted()
+		return busyFailure(busy.Record, busy.Leftover, busy.Holders).unhinted()
 	case errors.As(err, new(*runner.FileError)):
 		return fileFailure(err)
 	case errors.Is(err, ledger.ErrNotFound):
@@ -170,16 +170,15 @@ func refusal(res runner.Result, call runner.Call) *failure {
 	case runner.Mismatch:
 		return mismatchFailure(res.Record, call)
 	case runner.Interrupted:
-		return interruptedFailure(res.Record, res.Probed)
+		return interruptedFailure(res.Record, res.Probed, call.Policy.Force)
 	case runner.Undecided:
 		return undecidedFailure(res.Record, *res.Probed)
 	case runner.FailedIt:
 		return failedFailure(res.Record)
 	case runner.Exhausted:
-		return exhaustedFailure(res.Record)
+		return exhaustedFailure(res.Record, res.Tried)
 	case runner.Recursive:
-		return usage("key %q is running around this very call: a key cannot be run inside itself", res.Record.ID.Key).
-			hint("give the inner call a key of its own")
+		return recursiveFailure(res.Record.ID)
 	default:
 		return busyFailure(res.Record, res.Leftover, res.Holders)
 	}

@@ -56,7 +56,9 @@ the variables of that attempt, reads nothing, and says by its exit status:
 	{
 		title:   "Waiting",
 		flags:   []string{"wait"},
-		note:    `Two calls of a key never run at the same time. The second is refused (75), unless it waits.`,
+		note: `Two calls of a key never run at the same time. The second is refused (75), unless it waits. A call
+that waits says so on stderr, with the attempt that it waits for, and again every minute where
+stderr is no terminal; not with --quiet or --quiet-ok.`,
 		example: `idem run --key "webhook:$EVENT_ID" --wait=30s -- ./handle.sh "$EVENT_ID"`,
 	},
 	{
@@ -324,6 +326,8 @@ const environmentHelp = `  IDEM_LEDGER      the ledger's directory, as --ledger
                    window; IDEM_TOKEN_HEX is the same without dashes
   IDEM_LEDGER      the ledger's directory
   IDEM_CHAIN       the IDEM_RUN_IDs of the attempts it runs inside of
+
+  A probe finds the same, about the attempt that it is asked about, and IDEM_EVENT=probe.
 
   A hook finds the same, about the attempt that ran, is replayed or stands in the way, and:
   IDEM_EVENT       the event

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"idem/ledger"
 	"idem/runner"
 )
 
@@ -66,10 +67,10 @@ func (h *hooks) of(codes exitCodes, call *runner.Call, place string) runner.Hook
 		}
 		chain, status := os.Getenv(chainVar), strconv.Itoa(statusOf(codes, res, *call, err))
 		if e == runner.OnStart {
-			chain, status = inside(at), ""
+			chain, status = inside(at, place), ""
 		}
 		set := variables(at, place, chain)
-		set["IDEM_EVENT"], set["IDEM_EXIT_CODE"] = string(e), status
+		set[ledger.EventVar], set["IDEM_EXIT_CODE"] = string(e), status
 		b, _ := marshal(view()) // all of its fields can be
 		return environ(set), b
 	}

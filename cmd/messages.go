@@ -7,6 +7,7 @@ import (
 
 	"idem/hashkey"
 	"idem/ledger"
+	"idem/proc"
 	"idem/runner"
 )
 
@@ -144,9 +145,15 @@ func processes(holders []ledger.Process) string {
 	return ": " + strings.Join(list, ", ")
 }
 
+// recursiveFailure is for a call that would wait for a call around it.
+func recursiveFailure(id ledger.ID) *failure {
+	return usage("key %s is running around this very call: a key cannot be run inside itself", quote(id.Key)).
+		hint("give the inner call a key of its own")
+}
+
 // interruptedFailure is for a key whose outcome is unknown; probed is what a
-// probe said to that, nil when none was asked.
-func interruptedFailure(rec ledger.Record, probed *runner.ProbeEnd) *failure {
+// probe said to that, nil when none was asked. A forced call asks none.
+func interruptedFailure(rec ledger.Record, probed *runner.ProbeEnd, force bool) *failure {
 	cur, key := rec.Current, recordArgs(rec.ID)
 	text := ""
 	if probed != nil {
@@ -156,7 +163,7 @@ func interruptedFailure(rec ledger.Record, probed *runner.ProbeEnd) *failure {
 		quote(rec.ID.Key), cur.Number, when(cur.Started), by(cur.Owner), text).
 		hint("find out what it did (idem logs %s), then settle it: idem mark done|failed|retry %s", key, key).
 		hint("if the command may safely run again: --on-interrupted rerun")
-	if probed == nil {
+	if probed == nil && !force {
 		f.hint("if another command can tell whether it is done: --probe CMD")
 	}
 	return f
@@ -171,8 +178,12 @@ func probeText(p runner.ProbeEnd) string {
 	switch {
 	case p.Lost != nil:
 		return "ended unseen"
-	case p.Stopped:
+	case p.NotStarted != nil:
+		return "could not be started: " + p.NotStarted.Error()
+	case p.StoppedBy == proc.ByTimeout:
 		return "was ended by --probe-timeout"
+	case p.StoppedBy == proc.ByContext:
+		return "was ended because the claim of the key was lost"
 	default:
 		return statusText(p.Status)
 	}
@@ -184,11 +195,11 @@ func failedFailure(rec ledger.Record) *failure {
 	if cur.Number > 0 {
 		f.hint("idem logs %s shows its output", key)
 	}
-	return f.hint("idem mark retry %s, or --force, runs it again", key)
+	return f.hint("idem mark retry %s runs it again", key)
 }
 
-func exhaustedFailure(rec ledger.Record) *failure {
+func exhaustedFailure(rec ledger.Record, tried int) *failure {
 	key := keyArg(rec.ID.Key)
-	return fail(exitFailed, "key %s is not run again: attempts without success: %d, the last %s", quote(rec.ID.Key), rec.Attempts, when(rec.Current.Started)).
+	return fail(exitFailed, "key %s is not run again: attempts without success: %d, the last %s", quote(rec.ID.Key), tried, when(rec.Current.Started)).
 		hint("idem logs %s shows its output; idem forget %s begins anew, --max-attempts N allows more", key, key)
 }

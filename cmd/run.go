@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"os/user"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -36,6 +37,7 @@ type runOptions struct {
 	replayFiles
 	metaFile  string
 	metaFD    int
+	given     func(name string) bool // whether a flag is on the command line
 	exitCodes exitCodes
 	hooks     hooks
 
@@ -87,6 +89,7 @@ func (a *app) runCommand() *cobra.Command {
 func (a *app) callFlags(f *pflag.FlagSet, o *runOptions) {
 	f.SetInterspersed(false) // what follows the command is the command's
 	f.SortFlags = false
+	o.given = f.Changed
 	o.identity.flags(f)
 	f.Var(&o.wait, "wait", "while the key is running, wait, at most `DURATION` (else as long as it takes), then share its result: replay a success, run after a failure")
 	f.Lookup("wait").NoOptDefVal = waitForever
@@ -171,7 +174,7 @@ func (a *app) checkFlags(o *runOptions) (runner.Policy, error) {
 	if err := o.ttyFlag.check(o.identity); err != nil {
 		return runner.Policy{}, err
 	}
-	return o.policy(o.identity)
+	return o.fittingPolicy()
 }
 
 // made is for a call that was made: it tells what came of it.
@@ -251,14 +254,15 @@ func (a *app) call(o *runOptions, in identified, policy runner.Policy, argv []st
 	id := in.id
 	policy.Around = around()
 	call := runner.Call{
-		ID: id, Argv: argv, Fingerprint: in.inputs.Fingerprint(), Inputs: a.keep.inputs(in.inputs).Encode(),
+		Asked: slices.Contains(policy.Around, unbegun(id, l.Dir())),
+		ID:    id, Argv: argv, Fingerprint: in.inputs.Fingerprint(), Inputs: a.keep.inputs(in.inputs).Encode(),
 		NoOutput: a.keep.no.output, Redact: a.keep.redactor,
 		Policy: policy,
 		Wait:   o.wait.set, WaitFor: o.wait.limit, MaxOutput: o.maxOutput.bytes,
 		OK: o.ok.set, Retries: o.retrying(),
 		Timeout: o.timeout.Duration, KillAfter: o.killAfter.Duration, QuietOK: o.quietOK, TTY: o.tty,
 		RunID: newRunID, Owner: owner, Now: time.Now,
-		Environ: func(at runner.Attempt) []string { return environ(variables(at, l.Dir(), inside(at))) },
+		Environ: func(at runner.Attempt) []string { return environ(variables(at, l.Dir(), inside(at, l.Dir()))) },
 		Stdin:   in.stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Probe: o.probe, ProbeTimeout: o.probeTimeout.Duration,
 		Backlog: func() (proc.Backlog, error) {
@@ -268,6 +272,9 @@ func (a *app) call(o *runOptions, in identified, policy runner.Policy, argv []st
 			}
 			return b, nil
 		},
+	}
+	if !o.quietOK { // which says nothing unless the call fails
+		call.Waiting, call.Remind = (&waiting{ui: &a.ui}).busy, remindEvery
 	}
 	call.Hooks = o.hooks.of(o.exitCodes, &call, l.Dir())
 	if v := o.replay.value; v == "all" || v == "stdout" {

@@ -114,13 +114,22 @@ type Status struct {
 // End is a command that has ended.
 type End struct {
 	Status
-	// Stopped tells that the command was told to end, because its time was over or
-	// the context done, and had not ended by then.
-	Stopped bool
+	// StoppedBy is why the command was told to end, if it had not ended by then.
+	StoppedBy Stop
 
 	signals *Signals
 	tees    [2]*tee
 }
+
+// Stop is why a command was told to end.
+type Stop int
+
+// The reasons.
+const (
+	NotStopped Stop = iota
+	ByTimeout       // its time was over
+	ByContext       // the context was done
+)
 
 // LostError says that the command ran but nobody knows how it ended.
 type LostError struct{ Err error }
@@ -190,7 +199,7 @@ func (c *Command) Run(ctx context.Context, s *Signals) (*End, error) {
 	<-k.ended // it is, but only this makes its fields visible here
 
 	k.status.Typed = raw && (k.status.Signal == unix.SIGINT || k.status.Signal == unix.SIGQUIT)
-	e := &End{Status: k.status, Stopped: k.wasStopped(), signals: s, tees: [2]*tee{p.out.tee, p.err.tee}}
+	e := &End{Status: k.status, StoppedBy: k.wasStopped(), signals: s, tees: [2]*tee{p.out.tee, p.err.tee}}
 	if k.err != nil {
 		return e, &LostError{k.err}
 	}
@@ -241,7 +250,7 @@ type child struct {
 	ended chan struct{}    // closed when the child has been reaped
 
 	mu      sync.Mutex
-	stopped bool // by stopAtEndOf, to which it was there
+	stopped Stop // by stopAtEndOf, to which it was there
 
 	// Valid when ended is closed.
 	status Status
@@ -276,14 +285,19 @@ func (k *child) stopAtEndOf(ctx context.Context, limit, killAfter time.Duration)
 		defer t.Stop()
 		over = t.C
 	}
+	var why Stop
 	select {
 	case <-k.ended:
 		return
 	case <-ctx.Done():
+		why = ByContext
 	case <-over:
+		why = ByTimeout
 	}
 	k.mu.Lock() // before it can end of it
-	k.stopped = k.kill(syscall.SIGTERM)
+	if k.kill(syscall.SIGTERM) {
+		k.stopped = why
+	}
 	k.mu.Unlock()
 	k.kill(syscall.SIGCONT) // a stopped child would not see the TERM
 	if killAfter <= 0 {
@@ -298,11 +312,14 @@ func (k *child) stopAtEndOf(ctx context.Context, limit, killAfter time.Duration)
 	}
 }
 
-// wasStopped tells, of a child that has ended, whether stopAtEndOf made it.
-func (k *child) wasStopped() bool {
+// wasStopped returns, of a child that has ended, why stopAtEndOf told it to.
+func (k *child) wasStopped() Stop {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.stopped && (k.tty == nil || k.tty.told)
+	if k.tty != nil && !k.tty.told {
+		return NotStopped
+	}
+	return k.stopped
 }
 
 // signal signals the child alone, if it is in our process group.

@@ -58,7 +58,7 @@ func (s *Script) Run(ctx context.Context) (*End, error) {
 	}()
 	go k.stopAtEndOf(ctx, 0, s.KillAfter)
 	k.wait(-1)
-	e := &End{Status: k.status, Stopped: k.wasStopped()}
+	e := &End{Status: k.status, StoppedBy: k.wasStopped()}
 	if k.err != nil {
 		return e, &LostError{k.err}
 	}
