@@ -10,7 +10,7 @@ var shells = []string{"bash", "zsh", "fish", "powershell"}
 
 func (a *app) completionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:       "completion " + strings.Join(shells, "|"),
+		Use:       "completion SHELL",
 		Short:     "Print the completion script for a shell",
 		Example:   "  . <(idem completion bash)",
 		Args:      exactArgs(1, "a shell: "+strings.Join(shells, ", ")),
@@ -40,7 +40,7 @@ func (a *app) helpCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			of, rest, err := c.Root().Find(args)
 			if err != nil || len(rest) > 0 {
-				return usage("%s is no command of idem", quote(strings.Join(args, " "))).hint("idem --help lists them")
+				return usage("%s is no command of idem", quote(strings.Join(args, " "))).hint("to see the commands: idem --help")
 			}
 			return of.Help()
 		},

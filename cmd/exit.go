@@ -51,7 +51,7 @@ var exitTable = []struct {
 type failure struct {
 	code  int
 	err   error
-	hints []string
+	hints []hint
 }
 
 func (f *failure) Error() string { return f.err.Error() }
@@ -62,17 +62,6 @@ func fail(code int, format string, args ...any) *failure {
 }
 
 func usage(format string, args ...any) *failure { return fail(exitUsage, format, args...) }
-
-func (f *failure) hint(format string, args ...any) *failure {
-	f.hints = append(f.hints, fmt.Sprintf(format, args...))
-	return f
-}
-
-// unhinted drops the hints, where they would be about flags of another command.
-func (f *failure) unhinted() *failure {
-	f.hints = nil
-	return f
-}
 
 // failureOf gives every error its exit status and its hints: the one place
 // that knows both.
@@ -86,13 +75,13 @@ func failureOf(err error) *failure {
 	case errors.As(err, &start):
 		return &failure{code: start.Code, err: err}
 	case errors.As(err, &busy):
-		return busyFailure(busy.Record, busy.Leftover, busy.Holders).unhinted()
+		return busyFailure(busy.Record, busy.Leftover, busy.Holders).forOthers()
 	case errors.As(err, new(*runner.FileError)):
 		return fileFailure(err)
 	case errors.Is(err, ledger.ErrNotFound):
 		return fail(exitError, "nothing is recorded under this key")
 	case errors.Is(err, ledger.ErrChanged):
-		return fail(exitBusy, "the record has changed meanwhile; look again with idem show")
+		return fail(exitBusy, "the record was changed by another call; look at it, then call again")
 	}
 	f = &failure{code: exitLedger, err: err}
 	switch {

@@ -48,11 +48,11 @@ func (a *app) tellGitHub(o *runOptions, view func() metaView, code int, f *failu
 
 // annotate writes a workflow command. The runner reads those of stderr as well,
 // so that stdout stays the command's.
-func (a *app) annotate(level, text string, hints ...string) {
+func (a *app) annotate(level, text string, hints ...hint) {
 	text = a.ui.clean(text)
 	for _, h := range hints {
 		if !a.ui.quiet {
-			text += "\nhint: " + a.ui.clean(h)
+			text += "\nhint: " + a.ui.clean(a.ui.hintText(h))
 		}
 	}
 	_, _ = fmt.Fprintf(a.ui.stderr, "::%s title=idem::%s\n", level, workflowData(text))

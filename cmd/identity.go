@@ -110,8 +110,9 @@ func (a *app) identify(ctx context.Context, o *identity, argv []string, src sour
 	}
 	if o.key == "" && window == "" && !o.ttl.set {
 		return in, usage("no key: without --key, a call would run once and never again").
-			hint("name the operation: idem run --key deploy:prod:4f2c1e -- %s", commandLine(a.keep.argv(argv))).
-			hint("or say how often it may run: --per day, --ttl 12h, or --ttl never")
+			hintFlags("to name the operation", "--key deploy:prod:4f2c1e").
+			hintFlags("or to run it once a day", "--per day").
+			hintFlags("or to run it once and never again", "--ttl never")
 	}
 	if in.inputs, in.stdin, err = o.inputs(ctx, argv, src); err != nil {
 		return in, err

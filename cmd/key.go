@@ -66,7 +66,9 @@ func (a *app) keyCommand() *cobra.Command {
 
 func (a *app) key(ctx context.Context, o *identity, argv []string, asJSON bool) error {
 	if len(argv) == 0 {
-		return usage("no command to print the key of").hint("idem key [run flags] -- COMMAND [ARG...]; for a fresh key: idem key --new")
+		return usage("no command to print the key of").
+			hint("idem key [run flags] -- COMMAND [ARG...]").
+			hint("for a fresh key: idem key --new")
 	}
 	l, err := openLedger(a.ledger)
 	if err != nil {

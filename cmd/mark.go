@@ -30,7 +30,7 @@ func markName(s ledger.State) string {
 	return string(s)
 }
 
-const markLong = `Settle a key by hand, mostly one that was interrupted.
+const markLong = `Settle a key by hand, mostly one that was interrupted. HOW is one of
 
   done     it was done: later calls replay success, with the output of
            --stdout-file or none
@@ -57,7 +57,7 @@ type markOptions struct {
 	maxOutput  size
 }
 
-const markUse = "mark done|failed|retry [flags] KEY [-- COMMAND [ARG...]]"
+const markUse = "mark HOW [flags] KEY [-- COMMAND [ARG...]]"
 
 func (a *app) markCommand() *cobra.Command {
 	o := &markOptions{identity: newIdentity(), maxOutput: defaultMaxOutput}
@@ -140,9 +140,9 @@ func (o *markOptions) check(f *pflag.FlagSet, name string, argv []string) error 
 	case o.hashStdin && o.stdoutFile == "-":
 		return usage("--hash-stdin and --stdout-file - both read stdin")
 	case o.replace && len(argv) == 0:
-		return usage("--replace wants the command that the key is to count for").hint("idem mark %s --replace %s -- COMMAND [ARG...]", name, keyArg(o.key))
+		return usage("--replace wants the command that the key is to count for").hint("write it behind the key and a --: -- COMMAND [ARG...]")
 	case hash != "" && len(argv) == 0:
-		return usage("--%s says what counts beside a command, but there is no command", hash).hint("idem mark %s %s -- COMMAND [ARG...]", name, keyArg(o.key))
+		return usage("--%s says what counts beside a command, but there is no command", hash).hint("write it behind the key and a --: -- COMMAND [ARG...]")
 	}
 	return nil
 }
@@ -193,12 +193,12 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 		return nothingUnder(id)
 	case errors.Is(err, runner.ErrInputs):
 		return mismatchFailure(was, runner.Call{Fingerprint: h.Fingerprint, Inputs: h.Inputs}).unhinted().
-			hint("--replace lets the key count for this command from now on")
+			hintFlags("to let the key count for this command from now on", "--replace")
 	case errors.Is(err, runner.ErrSame):
 		a.ui.note("key %s is not marked: %v", quote(o.key), err)
 		return nil
 	case errors.Is(err, runner.ErrDone):
-		return usage("key %s is not marked: %v", quote(o.key), err).hint("--force does it all the same")
+		return usage("key %s is not marked: %v", quote(o.key), err).hintFlags("to mark it all the same", "--force")
 	case err != nil:
 		return err
 	}

@@ -21,14 +21,16 @@ func mismatchFailure(rec ledger.Record, call runner.Call) *failure {
 		when(cur.Started), by(cur.Owner), shortPrint(cur.Fingerprint), shortPrint(call.Fingerprint))
 	switch cur.State {
 	case ledger.Failed:
-		f.hint("that attempt %s; to accept the corrected command: --on-mismatch rerun, or idem forget %s", ending(cur), keyArg(rec.ID.Key))
+		f.hintFlags("that attempt "+ending(cur)+"; to accept the corrected command", "--on-mismatch rerun").
+			hintFor(rec.ID, "to run the corrected command as if the key were new", "forget")
 	case ledger.Running:
 		if !rec.Alive {
-			f.hint("its attempt %d was interrupted; settle it first: idem mark done|failed|retry %s", cur.Number, keyArg(rec.ID.Key))
+			f.hint("its attempt %d was interrupted; settle it first", cur.Number).hintWays(rec.ID)
 		}
 		f.hint("a new operation needs a new key")
 	default:
-		f.hint("a new operation needs a new key; to run this one again with the new inputs: --on-mismatch rerun")
+		f.hint("a new operation needs a new key").
+			hintFlags("to run this one again with the new inputs", "--on-mismatch rerun")
 	}
 	return f
 }
@@ -123,13 +125,13 @@ func busyFailure(rec ledger.Record, leftover bool, holders []ledger.Process) *fa
 	switch {
 	case leftover:
 		return fail(exitBusy, "key %s is busy: processes of its attempt %d, started %s %s, are still alive%s", key, cur.Number, when(cur.Started), by(cur.Owner), processes(holders)).
-			hint("--wait waits until they are gone")
+			hintFlags("to wait until they are gone", "--wait")
 	case cur.State == ledger.Running:
 		return fail(exitBusy, "key %s is running since %s %s", key, when(cur.Started), by(cur.Owner)).
-			hint("--wait waits for it and shares its result")
+			hintFlags("to wait for it and share its result", "--wait")
 	default: // claimed, and not begun yet or ended already
 		return fail(exitBusy, "key %s is being run by another process that has just started or ended", key).
-			hint("--wait waits for it and shares its result")
+			hintFlags("to wait for it and share its result", "--wait")
 	}
 }
 
@@ -154,24 +156,26 @@ func recursiveFailure(id ledger.ID) *failure {
 // interruptedFailure is for a key whose outcome is unknown; probed is what a
 // probe said to that, nil when none was asked. A forced call asks none.
 func interruptedFailure(rec ledger.Record, probed *runner.ProbeEnd, force bool) *failure {
-	cur, key := rec.Current, recordArgs(rec.ID)
-	text := ""
+	cur, text := rec.Current, ""
 	if probed != nil {
 		text = "; the probe cannot tell: it " + probeText(*probed)
 	}
 	f := fail(exitInterrupted, "key %s was interrupted: attempt %d, started %s %s, has no recorded end, so that its outcome is unknown%s",
 		quote(rec.ID.Key), cur.Number, when(cur.Started), by(cur.Owner), text).
-		hint("find out what it did (idem logs %s), then settle it: idem mark done|failed|retry %s", key, key).
-		hint("if the command may safely run again: --on-interrupted rerun")
+		hintFor(rec.ID, "to find out what it did, see its output", "logs").
+		hintWays(rec.ID).
+		hintFlags("if the command may safely run again", "--on-interrupted rerun")
 	if probed == nil && !force {
-		f.hint("if another command can tell whether it is done: --probe CMD")
+		f.hintFlags("if another command can tell whether it is done", "--probe CMD")
 	}
 	return f
 }
 
 func undecidedFailure(rec ledger.Record, probed runner.ProbeEnd) *failure {
 	return fail(exitInterrupted, "key %s was never run here, and the probe cannot tell whether it is done: it %s", quote(rec.ID.Key), probeText(probed)).
-		hint("a probe exits with 0 for done and with 1 for not done; to settle the key by hand: idem mark done %s", recordArgs(rec.ID))
+		hint("a probe exits with 0 for done and with 1 for not done").
+		hintFor(rec.ID, "if it is done", "mark", "done").
+		hintUnflagged("if it is not done", "--probe-first")
 }
 
 func probeText(p runner.ProbeEnd) string {
@@ -190,16 +194,18 @@ func probeText(p runner.ProbeEnd) string {
 }
 
 func failedFailure(rec ledger.Record) *failure {
-	cur, key := rec.Current, keyArg(rec.ID.Key)
+	cur := rec.Current
 	f := fail(exitFailed, "key %s is not run again: %s %s, %s", quote(rec.ID.Key), which(cur), ending(cur), when(cur.Started))
 	if cur.Number > 0 {
-		f.hint("idem logs %s shows its output", key)
+		f.hintFor(rec.ID, "see its output", "logs")
 	}
-	return f.hint("idem mark retry %s runs it again", key)
+	return f.hintFor(rec.ID, "to run it again at the next call", "mark", "retry").
+		hintFlags("to run it again now", "--on-failure rerun")
 }
 
 func exhaustedFailure(rec ledger.Record, tried int) *failure {
-	key := keyArg(rec.ID.Key)
 	return fail(exitFailed, "key %s is not run again: attempts without success: %d, the last %s", quote(rec.ID.Key), tried, when(rec.Current.Started)).
-		hint("idem logs %s shows its output; idem forget %s begins anew, --max-attempts N allows more", key, key)
+		hintFor(rec.ID, "see its output", "logs").
+		hintFor(rec.ID, "to begin again at the first attempt", "forget").
+		hintFlags("to allow more attempts", "--max-attempts N")
 }

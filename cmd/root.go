@@ -27,6 +27,7 @@ func Main(args []string) int {
 	}
 	growStack(args == nil && len(os.Args) == 0)
 	a := &app{args: args, ui: ui{stdout: os.Stdout, stderr: os.Stderr}}
+	a.ui.reach = a.reach
 	root := a.command(named(args))
 	root.SetArgs(args)
 	asked := &askedFor{to: a.ui.stdout}
@@ -128,7 +129,9 @@ func (a *app) command(only string) *cobra.Command {
 		},
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usage("%s is no command of idem", quote(args[0])).hint("idem --help lists them; to run a command: idem run --key KEY -- %s", commandLine(args))
+				return usage("%s is no command of idem", quote(args[0])).
+					hint("to see the commands: idem --help").
+					hint("to run it once per key: idem run --key KEY -- %s", commandLine(args))
 			}
 			return c.Help()
 		},
@@ -139,7 +142,7 @@ func (a *app) command(only string) *cobra.Command {
 		if num := (*strconv.NumError)(nil); errors.As(err, &num) {
 			text = strings.Replace(text, num.Error(), wants[num.Func], 1)
 		}
-		return usage("%s", text).hint("%s --help lists the flags", c.CommandPath())
+		return usage("%s", text).hint("to see the flags: %s --help", c.CommandPath())
 	})
 	root.Flags().Bool("version", false, "print the version")
 	flags := root.PersistentFlags()
@@ -160,18 +163,21 @@ func (a *app) command(only string) *cobra.Command {
 	return root
 }
 
+// defaultNamespace is that of a call which names none.
+const defaultNamespace = "default"
+
 // id returns the record that a key names, after it has checked the key.
 func (a *app) id(key string, allowEmptyParts bool) (ledger.ID, error) {
 	id := ledger.ID{Namespace: a.namespace, Key: key}
 	if id.Namespace == "" {
-		id.Namespace = "default"
+		id.Namespace = defaultNamespace
 	}
 	if err := checkNamespace(id.Namespace); err != nil {
 		return id, err
 	}
 	switch err := hashkey.CheckKey(key, allowEmptyParts); {
 	case errors.Is(err, hashkey.ErrEmptyPart):
-		return id, usage("key %s %v: a variable may be unset", quote(key), err).hint("--allow-empty-parts permits it")
+		return id, usage("key %s %v: a variable may be unset", quote(key), err).hintFlags("if the part is meant to be empty", "--allow-empty-parts")
 	case err != nil:
 		return id, usage("key %s %v", quote(key), err)
 	}

@@ -194,7 +194,7 @@ func (a *app) made(o *runOptions, meta *meta, call runner.Call, res runner.Resul
 	}
 	a.exit = code
 	if per := o.calendar(); per != "" && a.ui.verbose {
-		a.ui.hint("--ttl counts from the start of the last success; for once in each %s of the calendar: --per %s", per, per)
+		a.ui.hint(flagAdvice("--ttl counts from the start of the last success; for once in each "+per+" of the calendar", "--per "+per))
 	}
 	return nil
 }
@@ -223,7 +223,7 @@ func (a *app) notStarted(o *runOptions, meta *meta, id ledger.ID, argv []string,
 	meta.write(view, &a.ui)
 	var start *proc.StartError
 	if errors.As(err, &start) && o.wait.looksLost(argv[0]) {
-		f.hint("the duration of --wait is written behind an equals sign: --wait=%s", argv[0])
+		f.hintFlags("the duration of --wait is written behind an equals sign", "--wait="+argv[0])
 	}
 	a.tellGitHub(o, view, exitOK, f, "")
 	return a.remapped(o, f)
@@ -291,7 +291,7 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 	for _, err := range res.Streams {
 		// The status stays the command's; that output is missing is told also
 		// to who wants no warnings.
-		a.ui.line(a.ui.stderr, "", "%v; %s", err, whereOutput(res))
+		a.tellUnwritten(err, res)
 	}
 	if res.NotRetried != nil {
 		a.ui.warn("attempt %d was the last, because the next could not be started: %v", res.Record.Attempts, res.NotRetried)
@@ -306,7 +306,7 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 		if errors.Is(res.Unrecorded, ledger.ErrCorrupt) {
 			return 0, f.hint("what the ledger now remembers of the key, idem cannot say")
 		}
-		return 0, f.hint("idem show %s tells how the key stands now; when interrupted, settle it: idem mark done|failed|retry %s", keyArg(call.ID.Key), keyArg(call.ID.Key))
+		return 0, f.hintFor(call.ID, "see how the key stands now", "show").hintWays(call.ID)
 	case res.Action == runner.Replay:
 		if cur.NoOutput {
 			a.ui.note("the output of key %s is not stored, as --no-store said: %d bytes", key, cur.OutputBytes)
@@ -339,12 +339,14 @@ func replayedText(res runner.Result) string {
 	return fmt.Sprintf("replayed key %s: %s %s, %s", quote(res.Record.ID.Key), which(cur), ending(cur), when(cur.Started))
 }
 
-// whereOutput says where output is that did not arrive.
-func whereOutput(res runner.Result) string {
+// tellUnwritten tells of output that did not arrive, and where it is.
+func (a *app) tellUnwritten(err error, res runner.Result) {
 	if cur := res.Record.Current; cur.NoOutput || cur.Truncated || res.Unrecorded != nil {
-		return "not all of the output is recorded"
+		a.ui.line(a.ui.stderr, "", "%v; not all of the output is recorded", err)
+		return
 	}
-	return "the output is recorded: idem logs " + keyArg(res.Record.ID.Key)
+	a.ui.line(a.ui.stderr, "", "%v; the output is recorded", err)
+	a.ui.hint(commandFor(res.Record.ID, "see the output", "logs"))
 }
 
 // unrecordedText says how a command ended whose outcome is not in the ledger.

@@ -158,8 +158,3 @@ func (w writer) Write(p []byte) (int, error) {
 	w(p)
 	return len(p), nil
 }
-
-// argv returns a command line as it may be shown.
-func (k keeping) argv(argv []string) []string {
-	return k.inputs(hashkey.Argv(argv)).Argv()
-}

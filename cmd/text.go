@@ -45,31 +45,6 @@ func escapeBut(s, but string) string {
 // quote is escape in double quotes.
 func quote(s string) string { return `"` + strings.ReplaceAll(escape(s), `"`, `\"`) + `"` }
 
-// shellQuote writes s as one word for a POSIX shell, for commands in hints.
-func shellQuote(s string) string {
-	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./_-"
-	if s != "" && strings.Trim(s, plain) == "" {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}
-
-// keyArg writes a key as an argument for a command line in a hint.
-func keyArg(key string) string {
-	if strings.HasPrefix(key, "-") {
-		return "-- " + shellQuote(key)
-	}
-	return shellQuote(key)
-}
-
-// recordArgs writes what names a record for a command line in a hint.
-func recordArgs(id ledger.ID) string {
-	if id.Window == "" {
-		return keyArg(id.Key)
-	}
-	return "--window " + shellQuote(id.Window) + " " + keyArg(id.Key)
-}
-
 // commandLine writes argv so that a person can read it and mostly paste it.
 func commandLine(argv []string) string {
 	words := make([]string, len(argv))

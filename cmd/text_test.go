@@ -112,9 +112,6 @@ func FuzzCommandLine(f *testing.F) {
 		if steers(line, "") || err != nil || !slices.Equal(got, argv) {
 			t.Fatalf("%q is shown as %q, which is %q, %v", argv, line, got, err)
 		}
-		if got, err := words(shellQuote(a) + " " + shellQuote(b)); err != nil || !slices.Equal(got, argv) {
-			t.Fatalf("%q is quoted as %q, %v", argv, got, err)
-		}
 		old, now := excerpts([]byte(a), []byte(b))
 		if steers(old+now, "") || a != b && old == now {
 			t.Fatalf("%q and %q are shown as %q and %q", a, b, old, now)

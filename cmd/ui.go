@@ -26,6 +26,7 @@ type ui struct {
 	quiet          bool // no notes, warnings and hints
 	verbose        bool
 	secrets        *redact.Redactor // values that no message may show
+	reach          func() reach     // see there
 }
 
 func (u *ui) line(w io.Writer, prefix, format string, args ...any) {
@@ -46,14 +47,22 @@ func oneLine(text string) string {
 func (u *ui) fail(f *failure) {
 	u.line(u.stderr, "", "%v", f.err)
 	for _, h := range f.hints {
-		u.hint("%s", h)
+		u.hint(h)
 	}
 }
 
-func (u *ui) hint(format string, args ...any) {
+func (u *ui) hint(h hint) {
 	if !u.quiet {
-		u.line(u.stderr, "hint: ", format, args...)
+		u.line(u.stderr, "hint: ", "%s", u.hintText(h))
 	}
+}
+
+// hintText writes a hint; one with a command asks for more than a text.
+func (u *ui) hintText(h hint) string {
+	if h.about == nil {
+		return h.text
+	}
+	return u.reach().line(h)
 }
 
 // warn tells what went wrong without changing the outcome.

@@ -70,7 +70,7 @@ func (a *app) wait(ctx context.Context, keys []string, timeout duration) error {
 			return err
 		case first != nil:
 		case rec.Phase() == ledger.PhaseInterrupted:
-			first = interruptedFailure(rec, nil, false)
+			first = interruptedFailure(rec, nil, false).forOthers()
 		case rec.Current.State == ledger.Failed:
 			first = fail(rec.Current.ExitCode, "key %s failed: %s %s", quote(id.Key), which(rec.Current), ending(rec.Current))
 		}

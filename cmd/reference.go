@@ -1,0 +1,193 @@
+package cmd
+
+import (
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"idem/hashkey"
+	"idem/ledger"
+)
+
+// hint is one line of advice behind a message. It holds at most one command,
+// which can be pasted into a shell and then acts on exactly the record that the
+// message is about.
+type hint struct {
+	text  string     // without a command all of the line, else what the command is for
+	about *ledger.ID // the record that the command names; nil: there is no command
+	words []string   // of the command, behind "idem": its name, and flags of its own
+	call  bool       // it names flags of idem run
+}
+
+// advice makes a hint without a command.
+func advice(format string, args ...any) hint { return hint{text: fmt.Sprintf(format, args...)} }
+
+// flagAdvice makes a hint about flags that the call lacks. They are no command,
+// and the line says so. Only messages of idem run keep such hints.
+func flagAdvice(when, flags string) hint {
+	return hint{text: when + ", add to the call: " + flags, call: true}
+}
+
+// unflagAdvice makes a hint about a flag that the call has and should not have.
+func unflagAdvice(when, flag string) hint {
+	return hint{text: when + ", leave out of the call: " + flag, call: true}
+}
+
+// commandFor makes a hint with a command about a record: words are its name and
+// its flags, without those that name the record.
+func commandFor(id ledger.ID, what string, words ...string) hint {
+	return hint{text: what, about: &id, words: words}
+}
+
+func (f *failure) with(h hint) *failure {
+	f.hints = append(f.hints, h)
+	return f
+}
+
+// hint adds a hint without a command.
+func (f *failure) hint(format string, args ...any) *failure { return f.with(advice(format, args...)) }
+
+// hintFlags adds a hint about flags that the call lacks.
+func (f *failure) hintFlags(when, flags string) *failure { return f.with(flagAdvice(when, flags)) }
+
+// hintUnflagged adds a hint about a flag that the call should not have.
+func (f *failure) hintUnflagged(when, flag string) *failure { return f.with(unflagAdvice(when, flag)) }
+
+// hintFor adds a hint with a command about a record.
+func (f *failure) hintFor(id ledger.ID, what string, words ...string) *failure {
+	return f.with(commandFor(id, what, words...))
+}
+
+// hintWays adds one hint for each way to settle an interrupted key by hand.
+func (f *failure) hintWays(id ledger.ID) *failure {
+	return f.hintFor(id, "if it succeeded", "mark", "done").
+		hintFor(id, "if it failed", "mark", "failed").
+		hintFor(id, "to run it again at the next call", "mark", "retry")
+}
+
+// unhinted drops all hints.
+func (f *failure) unhinted() *failure {
+	f.hints = nil
+	return f
+}
+
+// forOthers drops the hints about flags of idem run, for a message of another
+// command.
+func (f *failure) forOthers() *failure {
+	f.hints = slices.DeleteFunc(f.hints, func(h hint) bool { return h.call })
+	return f
+}
+
+// reach is how the ledger of this call is found: what a command in a hint must
+// say, so that it means the same record in another shell.
+type reach struct {
+	ledger string // the value of --ledger or IDEM_LEDGER, as it was given
+	getenv func(string) string
+	home   string // of the user, whatever HOME says
+}
+
+// reach returns how this call found its ledger. It reads the list of users, so
+// that it is asked only when there is a command to print.
+func (a *app) reach() reach {
+	r := reach{ledger: a.ledger, getenv: os.Getenv, home: os.Getenv("HOME")}
+	if u, err := user.LookupId(strconv.Itoa(os.Geteuid())); err == nil && filepath.IsAbs(u.HomeDir) {
+		r.home = u.HomeDir
+	}
+	return r
+}
+
+// bare is the environment of a login that sets nothing for idem.
+func (r reach) bare(name string) string {
+	if name == "HOME" {
+		return r.home
+	}
+	return ""
+}
+
+// line writes a hint.
+func (r reach) line(h hint) string {
+	if h.about == nil {
+		return h.text
+	}
+	return h.text + ": " + r.command(*h.about, h.words...)
+}
+
+// command writes a command line about a record. Whatever a call without it
+// would find differently, in this environment or in an empty one, is a flag.
+func (r reach) command(id ledger.ID, words ...string) string {
+	argv := append([]string{"idem"}, words...)
+	if place, ok := r.place(); ok {
+		if strings.HasSuffix(place, "\n") { // which $(...) would cut off
+			place += "/"
+		}
+		argv = append(argv, flagWords("ledger", place)...)
+	}
+	if env := r.getenv("IDEM_NAMESPACE"); id.Namespace != defaultNamespace || env != "" && env != defaultNamespace {
+		argv = append(argv, flagWords("namespace", id.Namespace)...)
+	}
+	if id.Window != "" {
+		argv = append(argv, flagWords("window", id.Window)...)
+	}
+	if strings.HasPrefix(id.Key, "-") {
+		argv = append(argv, "--")
+	}
+	return shellLine(append(argv, id.Key))
+}
+
+// place returns the absolute path of the ledger, and whether a command has to
+// name it.
+func (r reach) place() (string, bool) {
+	place, err := placeOf(r.ledger, r.getenv)
+	if err != nil {
+		return "", false
+	}
+	for _, getenv := range []func(string) string{r.getenv, r.bare} {
+		if found, err := placeOf(getenv("IDEM_LEDGER"), getenv); err != nil || found != place {
+			return place, true
+		}
+	}
+	return "", false
+}
+
+// flagWords is a flag with its value. A value that begins with a dash is
+// written into one word with its flag.
+func flagWords(name, value string) []string {
+	if strings.HasPrefix(value, "-") {
+		return []string{"--" + name + "=" + value}
+	}
+	return []string{"--" + name, value}
+}
+
+// shellLine writes argv for a POSIX shell.
+func shellLine(argv []string) string {
+	words := make([]string, len(argv))
+	for i, a := range argv {
+		words[i] = shellQuote(a)
+	}
+	return strings.Join(words, " ")
+}
+
+// shellQuote writes s as one word for a POSIX shell. What may not be printed is
+// written for printf(1), in octal; a newline at the end of s is lost.
+func shellQuote(s string) string {
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./_-"
+	if s != "" && s[0] != '=' && strings.Trim(s, plain) == "" {
+		return s
+	}
+	if strings.ToValidUTF8(s, "\x00") == s && !strings.ContainsFunc(s, hashkey.Unprintable) {
+		return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+	}
+	var b strings.Builder
+	for _, c := range []byte(s) {
+		if strings.IndexByte(plain, c) < 0 || c == '%' {
+			fmt.Fprintf(&b, `\%03o`, c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return `"$(printf '` + b.String() + `')"`
+}
