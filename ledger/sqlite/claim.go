@@ -57,7 +57,7 @@ func (l *Ledger) claim(ctx context.Context, id ledger.ID) (*claim, error) {
 	c := &claim{ledger: l, id: id, name: name, lock: held}
 	rec, err := c.Record(ctx)
 	if err == nil && rec.Current.State == ledger.Running {
-		if left := processesOf()[rec.Current.RunID]; len(left) > 0 {
+		if left := leftOf(rec.Current.RunID); len(left) > 0 {
 			rec.Alive = true
 			err = &ledger.BusyError{ID: id, Record: rec, Leftover: true, Holders: left}
 		}

@@ -7,6 +7,18 @@ import (
 	"idem/ledger"
 )
 
+// leftOf returns the processes that an attempt has. Where it finds none it looks
+// again: one that forks and ends, or that is being executed anew, can be missed
+// once.
+func leftOf(runID string) []ledger.Process {
+	for range 2 {
+		if found := processesOf()[runID]; len(found) > 0 {
+			return found
+		}
+	}
+	return nil
+}
+
 // leftovers are the processes of an attempt that no claim holds and whose
 // descriptors hold no lock. All processes are looked at only where none of those
 // that are known is left.
@@ -30,6 +42,6 @@ func (s *leftovers) alive(ctx context.Context, l *Ledger, id ledger.ID) (bool, e
 		return false, err
 	}
 	s.runID = a.a.RunID
-	s.known = processesOf()[s.runID]
+	s.known = leftOf(s.runID)
 	return len(s.known) > 0, nil
 }
