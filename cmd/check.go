@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -112,7 +111,7 @@ func (a *app) ask(ctx context.Context, o *runOptions, argv []string) (question, 
 		return question{}, err
 	}
 	q := question{call: runner.Call{
-		ID: in.id, Policy: policy, Now: time.Now, Asked: slices.Contains(policy.Around, unbegun(in.id, l.Dir())),
+		ID: in.id, Policy: policy, Now: time.Now, Asked: asked(policy.Around, in.id, l.Dir()),
 	}}
 	if len(argv) > 0 {
 		q.call.Inputs, q.call.Fingerprint = a.keep.inputs(in.inputs).Encode(), in.inputs.Fingerprint()

@@ -131,7 +131,12 @@ func TestE2E63CommandClosesDescriptors(t *testing.T) {
 	}
 	first.wait()
 	for _, call := range [][]string{
-		run, rerun, {"forget", "k"}, {"mark", "done", "k"}, {"mark", "retry", "k"}, {"check", "k"}, {"check", "--on-interrupted", "rerun", "k"},
+		run, rerun,
+		{"forget", "k"},
+		{"mark", "done", "k"},
+		{"mark", "retry", "k"},
+		{"check", "k"},
+		{"check", "--on-interrupted", "rerun", "k"},
 		append([]string{"run", "--probe", "echo x >>asked"}, run[1:]...), append([]string{"run", "--wait=0.1"}, run[1:]...),
 	} {
 		r := b.want(b.run(call...), 75)

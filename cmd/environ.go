@@ -38,6 +38,11 @@ func inside(at runner.Attempt, place string) string {
 	return strings.Join(append(around(), link), ":")
 }
 
+// asked reports whether a chain has the probe before a key's first attempt.
+func asked(chain []string, id ledger.ID, place string) bool {
+	return len(chain) > 0 && slices.Contains(chain, unbegun(id, place))
+}
+
 // unbegun names a key of the ledger at place in a chain.
 func unbegun(id ledger.ID, place string) string {
 	sum := sha256.Sum256([]byte(strings.Join([]string{place, id.Namespace, id.Key, id.Window}, "\x00")))

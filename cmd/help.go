@@ -54,8 +54,8 @@ the variables of that attempt, reads nothing, and says by its exit status:
 		example: `idem run --key "order:$ID" --probe './is-paid.sh "$IDEM_TOKEN"' -- ./pay.sh "$ID"`,
 	},
 	{
-		title:   "Waiting",
-		flags:   []string{"wait"},
+		title: "Waiting",
+		flags: []string{"wait"},
 		note: `Two calls of a key never run at the same time. The second is refused (75), unless it waits. A call
 that waits says so on stderr, with the attempt that it waits for, and again every minute where
 stderr is no terminal; not with --quiet or --quiet-ok.`,

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/signal"
 	"os/user"
-	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -254,7 +253,7 @@ func (a *app) call(o *runOptions, in identified, policy runner.Policy, argv []st
 	id := in.id
 	policy.Around = around()
 	call := runner.Call{
-		Asked: slices.Contains(policy.Around, unbegun(id, l.Dir())),
+		Asked: asked(policy.Around, id, l.Dir()),
 		ID:    id, Argv: argv, Fingerprint: in.inputs.Fingerprint(), Inputs: a.keep.inputs(in.inputs).Encode(),
 		NoOutput: a.keep.no.output, Redact: a.keep.redactor,
 		Policy: policy,

@@ -3,7 +3,6 @@ package cmd
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -111,7 +110,7 @@ func (a *app) settledRecord(ctx context.Context, l *sqlite.Ledger, id ledger.ID)
 // insideItself refuses to wait for a key that cannot end before this call does.
 func insideItself(ctx context.Context, l *sqlite.Ledger, id ledger.ID, around []string) error {
 	res, err := runner.Ask(context.WithoutCancel(ctx), l, runner.Call{
-		ID: id, Now: time.Now, Policy: runner.Policy{Around: around}, Asked: slices.Contains(around, unbegun(id, l.Dir())),
+		ID: id, Now: time.Now, Policy: runner.Policy{Around: around}, Asked: asked(around, id, l.Dir()),
 	})
 	if err == nil && res.Reason == runner.Recursive {
 		return recursiveFailure(id)

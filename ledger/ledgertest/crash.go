@@ -205,8 +205,12 @@ func leftoversThatDoNotCount(k *kit) {
 	x := k.begin(k.claim(k.a, id))
 	run := ledger.RunIDVar + "=" + x.Attempt().RunID
 	for _, env := range [][]string{
-		{ledger.RunIDVar + "=" + newRunID()}, {run + "0"}, {"X" + run}, {ledger.RunIDVar + "="},
-		{run, ledger.EventVar + "=start"}, {ledger.EventVar + "=probe", run},
+		{ledger.RunIDVar + "=" + newRunID()},
+		{run + "0"},
+		{"X" + run},
+		{ledger.RunIDVar + "="},
+		{run, ledger.EventVar + "=start"},
+		{ledger.EventVar + "=probe", run},
 	} {
 		_, end := k.h.Leave(k.T, env...)
 		defer end()

@@ -65,7 +65,7 @@ func needsCrash(h Harness) bool    { return h.Crash != nil }
 func needsNewer(h Harness) bool    { return h.Newer != nil }
 func needsInherits(h Harness) bool { return h.Crash != nil && h.Inherits }
 
-func needsLeave(h Harness) bool    { return h.Crash != nil && h.Leave != nil }
+func needsLeave(h Harness) bool { return h.Crash != nil && h.Leave != nil }
 
 // Run holds the ledgers of h to the contract, one subtest for each promise.
 func Run(t *testing.T, h Harness) {
