@@ -325,7 +325,7 @@ const environmentHelp = `  IDEM_LEDGER      the ledger's directory, as --ledger
   IDEM_TOKEN       a UUID for Idempotency-Key headers, the same for every attempt; another in each
                    window; IDEM_TOKEN_HEX is the same without dashes
   IDEM_LEDGER      the ledger's directory
-  IDEM_CHAIN       the IDEM_RUN_IDs of the attempts it runs inside of
+  IDEM_CHAIN       what it runs inside of: attempts, by their IDEM_RUN_ID, and first probes
 
   A probe finds the same, about the attempt that it is asked about, and IDEM_EVENT=probe.
 
