@@ -265,7 +265,7 @@ func (c *Call) settled(ctx context.Context, l ledger.Ledger, rec ledger.Record, 
 	if d.Reason == Exhausted {
 		var err error
 		if res.Tried, err = tried(ctx, l, rec); err != nil {
-			return res, err
+			return res, &ReplayError{err}
 		}
 	}
 	if d.Action != Replay {

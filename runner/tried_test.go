@@ -1,9 +1,11 @@
 package runner
 
 import (
+	"errors"
 	"testing"
 
 	"idem/ledger"
+	"idem/ledger/ledgertest"
 )
 
 // history makes one attempt or mark of each letter: f a failure, l a lost attempt,
@@ -57,6 +59,12 @@ func TestMaxAttemptsCountFromTheLastSuccess(t *testing.T) {
 	k.first(c)
 	if o := k.first(c); o.Decision != (Decision{Refuse, Exhausted}) || o.Tried != 2 {
 		t.Fatalf("got %v after %d", o.Decision, o.Tried)
+	}
+	for failing, decided := range map[int]bool{2: false, 3: true} { // the history, to decide and to tell of it
+		o := k.run(&ledgertest.Faulty{Ledger: k.mem.Open(), FailAt: failing}, c)
+		if !errors.Is(o.err, ledgertest.ErrFaulty) || errors.As(o.err, new(*ReplayError)) != decided {
+			t.Errorf("call %d failed: got %v, error %v", failing, o.Decision, o.err)
+		}
 	}
 	k.write("exit", "0")
 	forced := k.job()
