@@ -3,6 +3,7 @@ package cmd
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -12,6 +13,7 @@ import (
 
 	"idem/hashkey"
 	"idem/ledger"
+	"idem/ledger/sqlite"
 	"idem/runner"
 )
 
@@ -33,6 +35,7 @@ one step.` + askLong
 
 func (a *app) checkCommand() *cobra.Command {
 	var o *runOptions
+	var record *whichFlags
 	c := &cobra.Command{
 		Use:     "check [run flags] KEY [-- COMMAND [ARG...]]",
 		Short:   "Tell by the exit status what idem run would do",
@@ -43,7 +46,7 @@ func (a *app) checkCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			q, err := a.ask(c.Context(), o, argv)
+			q, err := a.ask(c.Context(), o, record, argv)
 			if err != nil {
 				return err
 			}
@@ -59,6 +62,7 @@ func (a *app) checkCommand() *cobra.Command {
 		},
 	}
 	o = a.askFlags(c, "Identity", "What must be the same", "Earlier outcomes", "Unknown outcomes", "What is remembered")
+	record = newWhichFlags(c, &o.calendarFlags, false)
 	return c
 }
 
@@ -69,18 +73,34 @@ func (o *runOptions) checked(args []string, dashed bool) ([]string, error) {
 	argv := o.wait.claimDetached(args)
 	if o.key != "" || dashed || len(argv) < len(args) {
 		if o.key == "" && len(argv) == 0 {
-			return nil, usage("idem check wants a key or a command").hint(form)
+			return nil, usage("idem check wants a key or a command").hintForm(form)
 		}
 		return argv, nil
 	}
 	if len(args) == 0 || args[0] == "" {
-		return nil, usage("idem check wants a key").hint(form)
+		return nil, usage("idem check wants a key").hintForm(form)
 	}
 	o.key = args[0]
 	if len(args) > 1 && args[1] != "--" { // mostly a flag that came too late
-		return nil, usage("idem check wants flags before the key and the command behind a --, not %s", quote(args[1])).hint(form)
+		return nil, usage("idem check wants flags before the key and the command behind a --, not %s", quote(args[1])).hintForm(form)
 	}
 	return args[min(2, len(args)):], nil
+}
+
+// asked returns which record a question is about. Without a window it is the
+// one that idem run would take, whatever other windows there are; that these are
+// not meant is said.
+func (a *app) asked(ctx context.Context, l *sqlite.Ledger, id ledger.ID, want runner.Which) (ledger.ID, error) {
+	found, err := runner.Find(ctx, l, id.Namespace, id.Key, want)
+	var ambiguous *runner.AmbiguousError
+	if !errors.As(err, &ambiguous) {
+		return found.ID, err
+	}
+	a.ui.warn("key %s has records only in windows, such as %s; this is about a call without a window", quote(id.Key), windowList(ambiguous))
+	for _, way := range windowWays(ambiguous.Records[0].ID) {
+		a.ui.hint(flagAdvice(way.what, way.text()))
+	}
+	return id, nil
 }
 
 // question is what check and explain ask.
@@ -93,7 +113,7 @@ func (q question) refusal() *failure { return refusal(q.Result, q.call).unhinted
 
 // ask asks what idem run would do. Without a command, the recorded inputs are
 // taken for those of the call.
-func (a *app) ask(ctx context.Context, o *runOptions, argv []string) (question, error) {
+func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv []string) (question, error) {
 	if err := a.remember(&o.storing, o.key); err != nil {
 		return question{}, err
 	}
@@ -102,18 +122,27 @@ func (a *app) ask(ctx context.Context, o *runOptions, argv []string) (question, 
 		return question{}, err
 	}
 	policy.Around = around()
+	now := time.Now()
+	want, err := record.which(now)
+	if err != nil {
+		return question{}, err
+	}
 	l, err := openLedger(a.ledger)
 	if err != nil {
 		return question{}, err
 	}
-	in, err := a.identify(ctx, o.identity, argv, looking{l}, time.Now())
+	in, err := a.identify(ctx, o.identity, argv, looking{l}, now)
 	if err != nil {
+		return question{}, err
+	}
+	if in.id, err = a.asked(ctx, l, in.id, want); err != nil {
 		return question{}, err
 	}
 	q := question{call: runner.Call{
 		ID: in.id, Policy: policy, Now: time.Now, Asked: asked(policy.Around, in.id, l.Dir()),
 	}}
 	if len(argv) > 0 {
+		q.call.Argv, q.call.Stdin, q.call.TTY = argv, in.stdin, o.tty
 		q.call.Inputs, q.call.Fingerprint = a.keep.inputs(in.inputs).Encode(), in.inputs.Fingerprint()
 	}
 	q.Result, err = runner.Ask(ctx, l, q.call)
@@ -122,8 +151,9 @@ func (a *app) ask(ctx context.Context, o *runOptions, argv []string) (question, 
 }
 
 const explainLong = `Say what idem run would do for a call, and why, and change nothing: the
-decision, the record that it is made on, and each input, same or changed. A probe
-is not asked, only said to be what would come next.` + askLong
+decision, the record that it is made on, and each input, same or changed; also
+the script that ran and stdin, if they have changed and do not count. A probe is
+not asked, only said to be what would come next.` + askLong
 
 // explainView is what explain --json prints.
 type explainView struct {
@@ -134,13 +164,23 @@ type explainView struct {
 }
 
 type inputState struct {
-	Name   string `json:"name"`
-	State  string `json:"state"` // same, changed; hidden when nobody can tell
-	Change string `json:"change,omitempty"`
+	Name string `json:"name"`
+	// State is same or changed; hidden when it cannot be told; uncounted of what
+	// has changed and is no input.
+	State  string       `json:"state"`
+	Change string       `json:"change,omitempty"`
+	Files  []fileChange `json:"files,omitempty"` // of a directory
+}
+
+// fileChange is a file of a directory that differs.
+type fileChange struct {
+	Name  jsonBytes `json:"name"`
+	State string    `json:"state"` // changed, new or gone
 }
 
 func (a *app) explainCommand() *cobra.Command {
 	var o *runOptions
+	var record *whichFlags
 	var asJSON bool
 	c := &cobra.Command{
 		Use:     "explain [run flags] [--] COMMAND [ARG...]",
@@ -150,9 +190,9 @@ func (a *app) explainCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			args = o.wait.claimDetached(args)
 			if len(args) == 0 {
-				return usage("no command to explain").hint("idem explain --key KEY -- COMMAND [ARG...]")
+				return usage("no command to explain").hintForm("idem explain --key KEY -- COMMAND [ARG...]")
 			}
-			q, err := a.ask(c.Context(), o, args)
+			q, err := a.ask(c.Context(), o, record, args)
 			if err != nil {
 				return err
 			}
@@ -160,6 +200,7 @@ func (a *app) explainCommand() *cobra.Command {
 		},
 	}
 	o = a.askFlags(c, "Identity", "What must be the same", "Earlier outcomes", "Unknown outcomes", "What is remembered")
+	record = newWhichFlags(c, &o.calendarFlags, false)
 	c.Flags().BoolVar(&asJSON, "json", false, "a JSON object")
 	return c
 }
@@ -187,6 +228,9 @@ func (a *app) explain(q question, asJSON bool) error {
 	}
 	for _, in := range inputs {
 		fmt.Fprintf(w, "%s:\t%s\n", in.State, cmp.Or(in.Change, escape(in.Name)))
+		for _, f := range in.Files {
+			fmt.Fprintf(w, "%s:\t%s\n", in.State, f.text(in.Name))
+		}
 	}
 	_ = w.Flush() // into memory
 	return a.print(b.String())
@@ -215,12 +259,15 @@ func inputStates(q question) ([]inputState, error) {
 		if !c.sure {
 			state = "hidden"
 		}
-		states = append(states, inputState{Name: c.Name, State: state, Change: changeText(c)})
+		st := inputState{Name: c.Name, State: state, Files: viewFileChanges(c.Files)}
+		c.Files = nil // each has a line of its own
+		st.Change = changeText(c)
+		states = append(states, st)
 	}
 	for _, c := range hashkey.Diff(nil, is) { // all of them, by name
 		if !changed[c.Name] {
 			states = append(states, inputState{Name: c.Name, State: "same"})
 		}
 	}
-	return states, nil
+	return append(states, uncounted(q)...), nil
 }

@@ -22,6 +22,7 @@ import (
 //	trap SIGNAL READY      makes the file READY, waits for the signal and exits 0
 //	argv ARG...            prints its arguments, each with a NUL behind it
 //	env PREFIX             prints its environment, sorted
+//	refuse CALLS ERRNO P.. becomes the program P, for which those system calls fail
 func childMain(args []string) int {
 	mode, args := args[0], args[1:]
 	switch mode {
@@ -57,6 +58,8 @@ func childMain(args []string) int {
 				fmt.Println(kv)
 			}
 		}
+	case "refuse":
+		return childRefuse(args[0], childNumber(args[1]), args[2:])
 	default:
 		fmt.Fprintln(os.Stderr, "child: no mode", mode)
 		return 1

@@ -75,7 +75,7 @@ func failureOf(err error) *failure {
 	case errors.As(err, &start):
 		return &failure{code: start.Code, err: err}
 	case errors.As(err, &busy):
-		return busyFailure(busy.Record, busy.Leftover, busy.Holders).forOthers()
+		return busyFailure(busy.Record, busy.Leftover, busy.Holders).forOthers().hintFor(busy.ID, "to wait for it", "wait")
 	case errors.As(err, new(*runner.FileError)):
 		return fileFailure(err)
 	case errors.Is(err, ledger.ErrNotFound):

@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,25 +17,30 @@ running is refused (status 75). Exit status 1 when nothing is recorded under a
 key; the other keys are forgotten all the same.`
 
 func (a *app) forgetCommand() *cobra.Command {
+	var record *whichFlags
 	c := &cobra.Command{
 		Use:     "forget KEY...",
 		Short:   "Forget keys, so that they run again",
-		Long:    forgetLong,
+		Long:    forgetLong + whichLong + refuseLong,
 		Example: "  idem forget deploy:prod:4f2c1e",
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usage("no key to forget").hint("idem forget KEY...")
+				return usage("no key to forget").hintForm("idem forget KEY...")
 			}
 			return nil
 		},
-		RunE: func(c *cobra.Command, keys []string) error { return a.forget(c.Context(), keys) },
+		RunE: func(c *cobra.Command, keys []string) error { return a.forget(c.Context(), keys, record) },
 	}
-	a.windowFlag(c)
+	record = newWhichFlags(c, nil, false)
 	return c
 }
 
-func (a *app) forget(ctx context.Context, keys []string) error {
+func (a *app) forget(ctx context.Context, keys []string, record *whichFlags) error {
 	var ids []ledger.ID
+	want, err := record.which(time.Now())
+	if err != nil {
+		return err
+	}
 	for _, key := range keys { // all are checked before the first is forgotten
 		id, err := a.id(key, true)
 		if err != nil {
@@ -46,17 +52,25 @@ func (a *app) forget(ctx context.Context, keys []string) error {
 	if err != nil {
 		return err
 	}
+	unread := make([]error, len(ids))
+	for i, id := range ids {
+		rec, err := a.find(ctx, l, id, want, record)
+		if errors.As(err, new(*failure)) { // which record is not clear
+			return err
+		}
+		ids[i], unread[i] = rec.ID, err
+	}
 	var last error
-	for _, id := range ids {
-		rec, err := a.find(ctx, l, id)
+	for i, id := range ids {
+		err := unread[i]
 		if err == nil {
-			err = l.Forget(ctx, rec.ID)
+			err = l.Forget(ctx, id)
 		}
 		if errors.Is(err, ledger.ErrNotFound) {
-			err = nothingUnder(rec.ID)
+			err = nothingUnder(ctx, l, id)
 		}
 		if err == nil {
-			a.ui.note("forgot key %s%s", quote(id.Key), inWindow(rec.ID))
+			a.ui.note("forgot key %s%s", quote(id.Key), inWindow(id))
 			continue
 		}
 		if last != nil {

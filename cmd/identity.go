@@ -3,16 +3,12 @@ package cmd
 import (
 	"cmp"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
 	"errors"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
-	_ "time/tzdata" // --tz must work where the system has no zones
 
 	"github.com/spf13/pflag"
 
@@ -27,15 +23,13 @@ type identity struct {
 	key             string
 	allowEmptyParts bool
 
-	per      choice
-	zone     string
-	at       string
-	dayStart string
-	ttl      ttl
+	calendarFlags
+	ttl ttl
 
 	hash       choice
 	hashEnv    []string
 	hashFile   []string
+	optional   []string // files of --hash-file-optional
 	hashStdin  bool
 	maxStdin   size
 	hashCwd    bool
@@ -45,7 +39,7 @@ type identity struct {
 
 func newIdentity() *identity {
 	return &identity{
-		per: choice{of: hashkey.Pers}, hash: choice{value: "argv", of: []string{"argv", "none"}},
+		calendarFlags: newCalendarFlags(), hash: choice{value: "argv", of: []string{"argv", "none"}},
 		maxStdin: size{bytes: 64 << 20, text: "64MiB"},
 	}
 }
@@ -53,14 +47,12 @@ func newIdentity() *identity {
 func (o *identity) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.key, "key", "", "`KEY` of the operation, 1 to 255 bytes of UTF-8; without one, it is derived from the namespace, the working directory and all inputs, which needs --per or --ttl")
 	f.BoolVar(&o.allowEmptyParts, "allow-empty-parts", false, "permit a key such as \"deploy:\", which mostly means an unset variable")
-	f.Var(&o.per, "per", "once per `WINDOW` of the calendar: "+strings.Join(hashkey.Pers, ", "))
-	f.StringVar(&o.zone, "tz", "", "time `ZONE` of the calendar, such as Europe/Berlin or UTC (default the local one)")
-	f.StringVar(&o.at, "at", "", "`TIME` that the call is for, so that a late one belongs to its own window: RFC 3339, \"2026-11-22 14:00\" in the zone, or @SECONDS since 1970")
-	f.StringVar(&o.dayStart, "day-start", "", "time of day, `HH:MM`, at which the windows from day on begin")
+	o.calendarFlags.flags(f, "once per `WINDOW` of the calendar")
 	f.Var(&o.ttl, "ttl", "how long a success counts, from the start of its attempt: `DURATION` such as 90m, 12h, 7d, 2w, or never (the default)")
 	f.Var(&o.hash, "hash", "`WHAT` of the command must be the same: argv or none")
-	f.StringArrayVar(&o.hashEnv, "hash-env", nil, "also the environment variable `NAME`; repeatable, as all --hash-* that take a value")
-	f.StringArrayVar(&o.hashFile, "hash-file", nil, "also the content of the file, directory or files that match `PATH`; a link inside a directory counts by its target's name")
+	f.StringArrayVar(&o.hashEnv, "hash-env", nil, "also the environment variable `NAME`, or all that match a pattern such as NEXT_PUBLIC_*; repeatable, as all --hash-* that take a value")
+	f.StringArrayVar(&o.hashFile, "hash-file", nil, "also the content of the file, directory or files that match `PATH`, where ** is any depth; a link inside a directory counts by its target's name")
+	f.StringArrayVar(&o.optional, "hash-file-optional", nil, "as --hash-file, of a `PATH` that may be absent: no warning")
 	f.BoolVar(&o.hashStdin, "hash-stdin", false, "also the content of stdin, which is read to its end before the command gets it")
 	f.Var(&o.maxStdin, "max-stdin", "refuse a stdin of more than `SIZE` with --hash-stdin")
 	f.BoolVar(&o.hashCwd, "hash-cwd", false, "also the working directory")
@@ -155,51 +147,6 @@ func (a *app) named(o *identity) (ledger.ID, error) {
 	return a.id(cmp.Or(o.key, "auto"), o.allowEmptyParts)
 }
 
-// knownZone tells whether time.Local is what TZ says. Where Go knows no such
-// zone, and it knows none of POSIX's, such as JST-9, it is UTC.
-func knownZone(tz string) bool {
-	name := strings.TrimPrefix(tz, ":")
-	if filepath.IsAbs(name) {
-		_, err := os.Stat(name)
-		return err == nil
-	}
-	_, err := time.LoadLocation(name)
-	return err == nil
-}
-
-// window is the calendar part of the identity, empty without --per.
-func (o *identity) window(now time.Time) (string, error) {
-	c := hashkey.Calendar{Per: hashkey.Per(o.per.value), Zone: time.Local}
-	var err error
-	if o.zone != "" {
-		if c.Zone, err = time.LoadLocation(o.zone); err != nil {
-			return "", usage("--tz: there is no time zone %s", quote(o.zone)).hint("name one as the tz database does, such as Europe/Berlin or UTC")
-		}
-	}
-	if tz := os.Getenv("TZ"); o.zone == "" && c.Per != "" && !knownZone(tz) {
-		return "", usage("there is no time zone %s, which TZ names", quote(tz)).hint("name one as the tz database does, such as Europe/Berlin or UTC, with --tz")
-	}
-	if o.dayStart != "" {
-		if c.DayStart, err = hashkey.ParseDayStart(o.dayStart); err != nil {
-			return "", usage("--day-start: %v", err)
-		}
-	}
-	if o.at != "" {
-		if now, err = hashkey.ParseAt(o.at, c.Zone); err != nil {
-			return "", usage("--at: %v", err)
-		}
-	}
-	if c.Per == "" {
-		for flag, value := range map[string]string{"--tz": o.zone, "--at": o.at, "--day-start": o.dayStart} {
-			if value != "" {
-				return "", usage("%s says which window, but there is no --per", flag)
-			}
-		}
-		return "", nil
-	}
-	return c.Window(now), nil
-}
-
 // derive makes a key of everything that the call is.
 func derive(namespace string, in hashkey.Inputs) (string, error) {
 	dir, err := os.Getwd()
@@ -230,36 +177,32 @@ func (o *identity) inputs(ctx context.Context, argv []string, src source) (hashk
 	for _, nv := range o.hashValue {
 		name, value, ok := strings.Cut(nv, "=")
 		if !ok || name == "" {
-			return nil, nil, usage("--hash-value wants NAME=VALUE, not %s", quote(nv))
+			return nil, nil, usage("--hash-value wants NAME=VALUE; what it was given is not shown, because it may be a secret")
 		}
 		in = append(in, hashkey.Part{Kind: hashkey.KindValue, Name: name, Value: []byte(value)})
 	}
-	for _, name := range o.hashEnv {
-		if name == "" || strings.Contains(name, "=") {
-			return nil, nil, usage("--hash-env wants the name of a variable, not %s", quote(name))
+	for _, text := range o.hashEnv {
+		if err := checkVariable("--hash-env", text, true); err != nil {
+			return nil, nil, err
 		}
 	}
-	var files hashkey.Inputs
-	for _, path := range o.hashFile {
-		if path == "" {
-			return nil, nil, usage("--hash-file is empty: a variable may be unset")
-		}
-		parts, err := fileParts(path)
-		if err != nil {
-			return nil, nil, usage("--hash-file: %v", err)
-		}
-		files = append(files, parts...)
+	trees := maxTrees
+	files, err := filesParts("--hash-file", o.hashFile, &trees)
+	if err != nil {
+		return nil, nil, err
+	}
+	optional, err := filesParts("--hash-file-optional", o.optional, &trees)
+	if err != nil {
+		return nil, nil, err
 	}
 	if len(o.hashEnv) > 0 { // now that all else is well: asking for the secret may make it
 		secret, err := src.Secret(ctx)
 		if err != nil {
 			return nil, nil, err
 		}
-		for _, name := range o.hashEnv {
-			in = append(in, hashkey.Part{Kind: hashkey.KindEnv, Name: name, Value: envDigest(secret, name)})
-		}
+		in = append(in, variableParts(o.hashEnv, secret)...)
 	}
-	in = append(in, files...)
+	in = append(append(in, files...), optional...)
 	if !o.hashStdin {
 		return in.Canonical(), os.Stdin, nil
 	}
@@ -293,18 +236,6 @@ func (o *identity) argv(argv []string) (hashkey.Inputs, error) {
 		}
 	}
 	return hashkey.Argv(kept), nil
-}
-
-// envDigest is the value of an environment variable, keyed by a secret of the
-// ledger: what is stored must not tell a password to who can guess it.
-func envDigest(secret []byte, name string) []byte {
-	value, ok := os.LookupEnv(name)
-	if !ok {
-		return hashkey.Absent()
-	}
-	mac := hmac.New(sha256.New, secret)
-	mac.Write([]byte(value))
-	return hashkey.Present(mac.Sum(nil))
 }
 
 // ttl is the value of --ttl.

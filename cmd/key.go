@@ -67,7 +67,7 @@ func (a *app) keyCommand() *cobra.Command {
 func (a *app) key(ctx context.Context, o *identity, argv []string, asJSON bool) error {
 	if len(argv) == 0 {
 		return usage("no command to print the key of").
-			hint("idem key [run flags] -- COMMAND [ARG...]").
+			hintForm("idem key [run flags] -- COMMAND [ARG...]").
 			hint("for a fresh key: idem key --new")
 	}
 	l, err := openLedger(a.ledger)
@@ -82,7 +82,7 @@ func (a *app) key(ctx context.Context, o *identity, argv []string, asJSON bool) 
 		Schema: metaSchema, Namespace: in.id.Namespace, Key: in.id.Key, Window: in.id.Window,
 		Fingerprint: in.inputs.Fingerprint(), Inputs: []inputView{},
 	}
-	for _, p := range a.keep.inputs(in.inputs) {
+	for _, p := range a.keep.inputs(in.inputs).Mask() {
 		v.Inputs = append(v.Inputs, viewInput(p))
 	}
 	if asJSON {
@@ -127,10 +127,11 @@ environment, the same for every attempt, changed only by idem forget.`
 
 func (a *app) tokenCommand() *cobra.Command {
 	var asHex bool
+	var record *whichFlags
 	c := &cobra.Command{
 		Use:     "token KEY",
 		Short:   "Print the IDEM_TOKEN of a key",
-		Long:    tokenLong,
+		Long:    tokenLong + whichLong + refuseLong,
 		Example: "  curl -H \"Idempotency-Key: $(idem token order:4711:charge)\" https://api.example.com/charges",
 		Args:    exactArgs(1, "one key"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -138,11 +139,15 @@ func (a *app) tokenCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			want, err := record.which(time.Now())
+			if err != nil {
+				return err
+			}
 			l, err := openLedger(a.ledger)
 			if err != nil {
 				return err
 			}
-			rec, err := a.find(c.Context(), l, id)
+			rec, err := a.find(c.Context(), l, id, want, record)
 			if err != nil {
 				return err
 			}
@@ -153,7 +158,7 @@ func (a *app) tokenCommand() *cobra.Command {
 			return a.print(token + "\n")
 		},
 	}
-	a.windowFlag(c)
+	record = newWhichFlags(c, nil, false)
 	c.Flags().BoolVar(&asHex, "hex", false, "without dashes, 32 characters")
 	return c
 }

@@ -40,6 +40,7 @@ func (a *app) listCommand() *cobra.Command {
 	f := c.Flags()
 	f.Var(&o.state, "state", "only keys in `STATE`: "+strings.Join(o.state.of, ", "))
 	f.StringVar(&o.glob, "glob", "", "only keys that match `PATTERN` with * ? [...]; * matches any text, slashes and colons too")
+	namespaceFlag(f, &a.namespace, "only keys in the namespace `NAME` (IDEM_NAMESPACE; default all namespaces)")
 	f.IntVar(&o.limit, "limit", 0, "at most `N` keys (default all)")
 
 	f.BoolVar(&o.json, "json", false, "a JSON array")

@@ -28,15 +28,16 @@ type logsOptions struct {
 
 func (a *app) logsCommand() *cobra.Command {
 	o := &logsOptions{}
+	var record *whichFlags
 	c := &cobra.Command{
 		Use:     "logs KEY",
 		Short:   "Print a key's recorded output",
-		Long:    logsLong,
-		Example: "  idem logs -f backup:2026-11-22\n  idem logs --attempt 1 --stderr deploy:prod:4f2c1e",
+		Long:    logsLong + whichLong + guessLong,
+		Example: "  idem logs -f --per day backup\n  idem logs --attempt 1 --stderr deploy:prod:4f2c1e",
 		Args:    exactArgs(1, "one key"),
-		RunE:    func(c *cobra.Command, args []string) error { return a.logs(c.Context(), args[0], o) },
+		RunE:    func(c *cobra.Command, args []string) error { return a.logs(c.Context(), args[0], record, o) },
 	}
-	a.windowFlag(c)
+	record = newWhichFlags(c, nil, true)
 	f := c.Flags()
 	f.IntVar(&o.attempt, "attempt", 0, "of attempt `N` (default the last)")
 
@@ -47,11 +48,11 @@ func (a *app) logsCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) logs(ctx context.Context, key string, o *logsOptions) error {
+func (a *app) logs(ctx context.Context, key string, record *whichFlags, o *logsOptions) error {
 	if o.attempt < 0 {
 		return usage("--attempt wants a number from 1 on")
 	}
-	l, rec, err := a.lookUp(ctx, key)
+	l, rec, err := a.lookUp(ctx, key, record)
 	if err != nil {
 		return err
 	}

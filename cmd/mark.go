@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"idem/hashkey"
 	"idem/ledger"
 	"idem/ledger/sqlite"
 	"idem/runner"
@@ -49,6 +48,7 @@ with the note, the user and the time.`
 type markOptions struct {
 	*identity
 	storing
+	record     *whichFlags
 	note       string
 	force      bool
 	replace    bool
@@ -64,7 +64,7 @@ func (a *app) markCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   markUse,
 		Short: "Settle a key by hand",
-		Long:  markLong,
+		Long:  markLong + whichLong + refuseLong,
 		Example: `  idem mark done payment:4711 --note 'found in the bank statement'
   idem mark done backup --per day --stdout-file backup.log -- ./backup.sh`,
 		ValidArgs: []string{"done", "failed", "retry"},
@@ -79,10 +79,10 @@ func (a *app) markCommand() *cobra.Command {
 			return a.mark(c.Context(), name, argv, o)
 		},
 	}
-	a.windowFlag(c)
 	f := c.Flags()
 	f.SortFlags = false
 	o.identity.flags(f)
+	o.record = newWhichFlags(c, &o.calendarFlags, false)
 	for _, name := range []string{"key", "ttl"} { // the key is an argument, and nothing runs
 		_ = f.MarkHidden(name)
 	}
@@ -100,12 +100,12 @@ func (a *app) markCommand() *cobra.Command {
 // which stands at dash or, after a key that needs one itself, among the words.
 func (o *markOptions) words(args []string, dash int) (name string, argv []string, err error) {
 	if len(args) < 2 {
-		return "", nil, usage("idem mark wants done, failed or retry, and one key").hint("idem %s", markUse)
+		return "", nil, usage("idem mark wants done, failed or retry, and one key").hintForm("idem " + markUse)
 	}
 	name, o.key, argv = args[0], args[1], args[2:]
 	if dash != 2 && len(argv) > 0 {
 		if argv[0] != "--" {
-			return "", nil, usage("idem mark wants one key, and a command only behind a --, not %s", quote(argv[0])).hint("idem %s", markUse)
+			return "", nil, usage("idem mark wants one key, and a command only behind a --, not %s", quote(argv[0])).hintForm("idem " + markUse)
 		}
 		argv = argv[1:]
 	}
@@ -128,9 +128,7 @@ func (o *markOptions) check(f *pflag.FlagSet, name string, argv []string) error 
 	})
 	switch {
 	case f.Changed("key") || o.key == "":
-		return usage("idem mark wants one key as its argument").hint("idem %s", markUse)
-	case f.Changed("window") && o.per.value != "":
-		return usage("--window and --per both say which window")
+		return usage("idem mark wants one key as its argument").hintForm("idem " + markUse)
 	case o.exitCode < 0 || o.exitCode > 255:
 		return usage("--exit-code wants a number from 0 to 255")
 	case name == "retry" && (f.Changed("exit-code") || f.Changed("stdout-file")):
@@ -178,19 +176,20 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 	}
 	named := *o.identity
 	named.allowEmptyParts = true // it may be recorded so
-	in, err := a.identify(ctx, &named, argv, naming{l}, time.Now())
+	now := time.Now()
+	in, err := a.identify(ctx, &named, argv, naming{l}, now)
 	if err != nil {
 		return err
 	}
 	h.Fingerprint, h.Inputs = in.inputs.Fingerprint(), a.keep.inputs(in.inputs).Encode()
-	id, err := a.recordOf(ctx, l, in.id, o.allowEmptyParts)
+	id, err := a.recordOf(ctx, l, in.id, o, now)
 	if err != nil {
 		return err
 	}
 	was, err := runner.Mark(ctx, l, id, h)
 	switch {
 	case errors.Is(err, runner.ErrNothing):
-		return nothingUnder(id)
+		return nothingUnder(ctx, l, id)
 	case errors.Is(err, runner.ErrInputs):
 		return mismatchFailure(was, runner.Call{Fingerprint: h.Fingerprint, Inputs: h.Inputs}).unhinted().
 			hintFlags("to let the key count for this command from now on", "--replace")
@@ -206,20 +205,18 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 	return nil
 }
 
-// recordOf returns which record of a key is meant: that of --per or --window,
-// else the one that there is. A new one must be one that a call can have.
-func (a *app) recordOf(ctx context.Context, l *sqlite.Ledger, id ledger.ID, allowEmptyParts bool) (ledger.ID, error) {
-	a.window = cmp.Or(id.Window, a.window)
-	rec, err := a.find(ctx, l, id)
+// recordOf returns which record of a key is meant. A new one must be one that a
+// call can have.
+func (a *app) recordOf(ctx context.Context, l *sqlite.Ledger, id ledger.ID, o *markOptions, now time.Time) (ledger.ID, error) {
+	want, err := o.record.which(now)
+	if err != nil {
+		return id, err
+	}
+	rec, err := a.find(ctx, l, id, want, o.record)
 	if err != nil || rec.Phase() != ledger.PhaseNone {
 		return rec.ID, err
 	}
-	if rec.ID.Window != "" {
-		if err := hashkey.CheckWindow(rec.ID.Window); err != nil {
-			return id, usage("--window: %v, not %s", err, quote(a.window))
-		}
-	}
-	_, err = a.id(id.Key, allowEmptyParts)
+	_, err = a.id(id.Key, o.allowEmptyParts)
 	return rec.ID, err
 }
 

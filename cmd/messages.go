@@ -32,7 +32,7 @@ func mismatchFailure(rec ledger.Record, call runner.Call) *failure {
 		f.hint("a new operation needs a new key").
 			hintFlags("to run this one again with the new inputs", "--on-mismatch rerun")
 	}
-	return f
+	return hintSecret(f, cur, call)
 }
 
 // changes lists what differs between a recorded attempt and a call.
@@ -95,6 +95,9 @@ func changeText(c difference) string {
 	}
 	switch c.Kind {
 	case hashkey.KindArg, hashkey.KindValue, hashkey.KindCwd:
+		if c.Masked {
+			return escape(c.Name) + " (masked) has changed"
+		}
 		old, new := excerpts(c.Old, c.New)
 		return fmt.Sprintf("%s was %s, now %s", escape(c.Name), old, new)
 	}
@@ -109,7 +112,7 @@ func changeText(c difference) string {
 	case bytes.Equal(c.New, gone):
 		return escape(c.Name) + " was there, now it is missing"
 	default:
-		return escape(c.Name) + " has changed"
+		return escape(c.Name) + " has changed" + fileChanges(c.Files, maxChanges)
 	}
 }
 
@@ -174,7 +177,7 @@ func interruptedFailure(rec ledger.Record, probed *runner.ProbeEnd, force bool) 
 func undecidedFailure(rec ledger.Record, probed runner.ProbeEnd) *failure {
 	return fail(exitInterrupted, "key %s was never run here, and the probe cannot tell whether it is done: it %s", quote(rec.ID.Key), probeText(probed)).
 		hint("a probe exits with 0 for done and with 1 for not done").
-		hintFor(rec.ID, "if it is done", "mark", "done").
+		hintFor(rec.ID, "if it is done", windowed(rec.ID, "mark", "done")...).
 		hintUnflagged("if it is not done", "--probe-first")
 }
 

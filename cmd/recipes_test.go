@@ -210,6 +210,15 @@ func cookPayment(k *kitchen) {
 	if p.calls != 3 {
 		k.t.Error("the provider was asked")
 	}
+	rent := k.take("sh").text
+	k.setenv("TENANT", "17")
+	for i, due := range []string{"2026-10-01", "2026-11-01", "2026-10-31T23:59:59Z"} {
+		r := k.want(k.cook("DUE="+due+"; "+rent), 0)
+		token := strings.TrimSpace(k.want(k.run("token", "--per", "month", "--tz", "UTC", "--at", due, "rent:17"), 0).out)
+		if want := fmt.Sprintf("charge %d: amount=30\n", 2+i%2); r.out != want || p.charges[token] == "" || len(p.charges) != 2+min(i, 1) {
+			k.t.Errorf("due %s: %q, want %q; charges %v", due, r.out, want, p.charges)
+		}
+	}
 }
 
 func cookMigration(k *kitchen) {

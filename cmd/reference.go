@@ -51,6 +51,9 @@ func (f *failure) with(h hint) *failure {
 // hint adds a hint without a command.
 func (f *failure) hint(format string, args ...any) *failure { return f.with(advice(format, args...)) }
 
+// hintForm adds the form that a call of a command has.
+func (f *failure) hintForm(form string) *failure { return f.hint("usage: %s", form) }
+
 // hintFlags adds a hint about flags that the call lacks.
 func (f *failure) hintFlags(when, flags string) *failure { return f.with(flagAdvice(when, flags)) }
 
@@ -60,6 +63,15 @@ func (f *failure) hintUnflagged(when, flag string) *failure { return f.with(unfl
 // hintFor adds a hint with a command about a record.
 func (f *failure) hintFor(id ledger.ID, what string, words ...string) *failure {
 	return f.with(commandFor(id, what, words...))
+}
+
+// windowed makes words name the record without a window where none is recorded
+// yet, so that no record in a window can be meant.
+func windowed(id ledger.ID, words ...string) []string {
+	if id.Window == "" {
+		return append(words, "--window", "")
+	}
+	return words
 }
 
 // hintWays adds one hint for each way to settle an interrupted key by hand.

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"idem/hashkey"
 	"idem/ledger"
@@ -22,11 +23,16 @@ import (
 // status. It does not return when a command died of a signal: then idem dies of
 // the same signal.
 func Main(args []string) int {
+	unfit := proc.Fit()
 	if status, asked := proc.Helper(args); asked {
 		return status
 	}
 	growStack(args == nil && len(os.Args) == 0)
 	a := &app{args: args, ui: ui{stdout: os.Stdout, stderr: os.Stderr}}
+	if unfit != nil {
+		a.ui.fail(&failure{code: exitLedger, err: unfit})
+		return exitLedger
+	}
 	a.ui.reach = a.reach
 	root := a.command(named(args))
 	root.SetArgs(args)
@@ -55,7 +61,6 @@ type app struct {
 	ui        ui
 	ledger    string
 	namespace string
-	window    string // of --window
 	keep      keeping
 	exit      int            // status of a command that did what it was asked to
 	signal    syscall.Signal // that idem dies of when all is said; 0: none
@@ -107,6 +112,19 @@ var commands = []struct {
 	{"version", (*app).versionCommand},
 }
 
+// frugal are the commands that open no file but the ledger's own, or see to it
+// themselves.
+var frugal = map[string]bool{"run": true, "list": true, "show": true, "token": true, "version": true, "completion": true, "help": true, "idem": true}
+
+// sound refuses a call that would come to files or timers where Go's runtime ends at them,
+// under a tiny limit or in a sandbox.
+func sound() error {
+	if err := proc.Sound(); err != nil {
+		return &failure{code: exitLedger, err: err}
+	}
+	return nil
+}
+
 // command makes the tree of commands, or as much of it as the command only
 // needs: flags that nobody asks for take a replay 4 % of its time.
 func (a *app) command(only string) *cobra.Command {
@@ -120,10 +138,13 @@ func (a *app) command(only string) *cobra.Command {
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
-			for _, name := range []string{"ledger", "namespace", "meta-file", "key", "window", "tz", "at", "day-start", "probe", "stdout-file"} {
+			for _, name := range []string{"ledger", "namespace", "meta-file", "key", "tz", "at", "day-start", "probe", "stdout-file"} {
 				if f := c.Flags().Lookup(name); f != nil && f.Changed && f.Value.String() == "" {
 					return usage("--%s is empty: a variable may be unset", name)
 				}
+			}
+			if !frugal[c.Name()] {
+				return sound()
 			}
 			return nil
 		},
@@ -148,8 +169,7 @@ func (a *app) command(only string) *cobra.Command {
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.ledger, "ledger", os.Getenv("IDEM_LEDGER"), "`DIR` of the ledger (IDEM_LEDGER; default: "+placeHelp+")")
 	flags.Lookup("ledger").DefValue = ""
-	flags.StringVar(&a.namespace, "namespace", os.Getenv("IDEM_NAMESPACE"), "`NAME` that keeps keys apart (IDEM_NAMESPACE; default \"default\")")
-	flags.Lookup("namespace").DefValue = ""
+	namespaceFlag(flags, &a.namespace, "`NAME` that keeps keys apart (IDEM_NAMESPACE; default \""+defaultNamespace+"\")")
 	for _, c := range commands {
 		if only == "" || only == c.name {
 			root.AddCommand(c.make(a))
@@ -161,6 +181,11 @@ func (a *app) command(only string) *cobra.Command {
 	})
 	root.SetHelpCommand(a.helpCommand())
 	return root
+}
+
+func namespaceFlag(f *pflag.FlagSet, value *string, usage string) {
+	f.StringVar(value, "namespace", os.Getenv("IDEM_NAMESPACE"), usage)
+	f.Lookup("namespace").DefValue = ""
 }
 
 // defaultNamespace is that of a call which names none.
@@ -195,7 +220,7 @@ func checkNamespace(name string) error {
 func exactArgs(n int, want string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) != n {
-			return usage("%s wants %s, not %d arguments", c.CommandPath(), want, len(args)).hint("%s", strings.TrimSpace(c.UseLine()))
+			return usage("%s wants %s, not %d arguments", c.CommandPath(), want, len(args)).hintForm(c.UseLine())
 		}
 		return nil
 	}

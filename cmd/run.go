@@ -116,7 +116,7 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	}
 	args = o.wait.claimDetached(args)
 	if len(args) == 0 {
-		return usage("no command to run").hint("idem run --key KEY -- COMMAND [ARG...]")
+		return usage("no command to run").hintForm("idem run --key KEY -- COMMAND [ARG...]")
 	}
 	if args[0] == "" {
 		return usage("the command is empty: a variable may be unset")
@@ -127,6 +127,11 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	policy, err := a.checkFlags(o)
 	if err != nil {
 		return err
+	}
+	if o.opensFiles() {
+		if err := sound(); err != nil {
+			return err
+		}
 	}
 	files, err := o.files()
 	if err != nil {
@@ -158,6 +163,12 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	return a.made(o, meta, call, res)
 }
 
+// opensFiles reports whether a call opens files or sets timers of its own before
+// it knows whether it runs the command.
+func (o *runOptions) opensFiles() bool {
+	return o.wait.limit > 0 || len(o.hashFile) > 0 || len(o.hashEnv) > 0 || o.hashStdin || o.metaFile != "" || o.metaFD != noMetaFD || len(o.paths) > 0 || onGitHub()
+}
+
 // checkFlags refuses flags that do not fit each other, before the ledger is looked
 // for, and returns the policy.
 func (a *app) checkFlags(o *runOptions) (runner.Policy, error) {
@@ -181,6 +192,7 @@ func (a *app) made(o *runOptions, meta *meta, call runner.Call, res runner.Resul
 	view := metaOf(res, call)
 	meta.write(view, &a.ui)
 	code, f := a.outcome(res, call)
+	a.tellDrift(res, call)
 	a.tellGitHub(o, view, code, f, replayedText(res))
 	switch {
 	case res.Unrecorded != nil:
@@ -276,6 +288,7 @@ func (a *app) call(o *runOptions, in identified, policy runner.Policy, argv []st
 		call.Waiting, call.Remind = (&waiting{ui: &a.ui}).busy, remindEvery
 	}
 	call.Hooks = o.hooks.of(o.exitCodes, &call, l.Dir())
+	call.Starting = a.starting(o.identity, in.inputs, argv)
 	if v := o.replay.value; v == "all" || v == "stdout" {
 		call.ReplayStdout = os.Stdout
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -35,22 +36,27 @@ type fileView struct {
 
 func (a *app) showCommand() *cobra.Command {
 	var asJSON bool
+	var record *whichFlags
 	c := &cobra.Command{
 		Use:     "show KEY",
 		Short:   "Show all that is recorded of a key",
-		Long:    "Show all that is recorded of a key: its state, its command, its attempts.\nExit status 1 when nothing is recorded under it.",
+		Long:    "Show all that is recorded of a key: its state, its command, its attempts.\nExit status 1 when nothing is recorded under it." + whichLong + guessLong,
 		Example: "  idem show deploy:prod:4f2c1e\n  idem show --json deploy:prod:4f2c1e | jq .exit_code",
 		Args:    exactArgs(1, "one key"),
-		RunE:    func(c *cobra.Command, args []string) error { return a.show(c.Context(), args[0], asJSON) },
+		RunE:    func(c *cobra.Command, args []string) error { return a.show(c.Context(), args[0], record, asJSON) },
 	}
-	a.windowFlag(c)
+	record = newWhichFlags(c, nil, true)
 	c.Flags().BoolVar(&asJSON, "json", false, "a JSON object")
 	return c
 }
 
 // lookUp opens the ledger and reads the record of a key that must be there.
-func (a *app) lookUp(ctx context.Context, key string) (*sqlite.Ledger, ledger.Record, error) {
+func (a *app) lookUp(ctx context.Context, key string, record *whichFlags) (*sqlite.Ledger, ledger.Record, error) {
 	id, err := a.id(key, true)
+	if err != nil {
+		return nil, ledger.Record{}, err
+	}
+	want, err := record.which(time.Now())
 	if err != nil {
 		return nil, ledger.Record{}, err
 	}
@@ -58,46 +64,15 @@ func (a *app) lookUp(ctx context.Context, key string) (*sqlite.Ledger, ledger.Re
 	if err != nil {
 		return nil, ledger.Record{}, err
 	}
-	rec, err := a.find(ctx, l, id)
+	rec, err := a.find(ctx, l, id, want, record)
 	if err == nil && rec.Phase() == ledger.PhaseNone {
-		err = nothingUnder(rec.ID)
+		err = nothingUnder(ctx, l, rec.ID)
 	}
 	return l, rec, err
 }
 
-func nothingUnder(id ledger.ID) *failure {
-	return fail(exitError, "nothing is recorded under key %s%s in namespace %s", quote(id.Key), inWindow(id), quote(id.Namespace))
-}
-
-func inWindow(id ledger.ID) string {
-	if id.Window == "" {
-		return ""
-	}
-	return " in window " + quote(id.Window)
-}
-
-// windowFlag adds --window to a command that names a key.
-func (a *app) windowFlag(c *cobra.Command) {
-	c.Flags().StringVar(&a.window, "window", "", "`WINDOW` of a key with --per, such as 2026-11-22 (default the key without one, else its latest)")
-}
-
-// find reads the record of a key in the window that --window names; without
-// it, the one without a window or else that of its latest window.
-func (a *app) find(ctx context.Context, l *sqlite.Ledger, id ledger.ID) (ledger.Record, error) {
-	id.Window = a.window
-	rec, err := l.Get(ctx, id)
-	if err != nil || id.Window != "" || rec.Phase() != ledger.PhaseNone {
-		return rec, err
-	}
-	latest, err := ledger.Collect(l.List(ctx, ledger.Filter{Namespace: id.Namespace, Key: id.Key, Limit: 1}))
-	if err != nil || len(latest) == 0 {
-		return rec, err
-	}
-	return l.Get(ctx, latest[0].ID)
-}
-
-func (a *app) show(ctx context.Context, key string, asJSON bool) error {
-	l, rec, err := a.lookUp(ctx, key)
+func (a *app) show(ctx context.Context, key string, record *whichFlags, asJSON bool) error {
+	l, rec, err := a.lookUp(ctx, key, record)
 	if err != nil {
 		return err
 	}
@@ -118,7 +93,7 @@ func (a *app) show(ctx context.Context, key string, asJSON bool) error {
 	}
 	argv, command := []string{}, "not stored"
 	if in, err := hashkey.Decode(rec.Current.Inputs); err == nil && !in.Withheld() {
-		argv = in.Argv()
+		argv = in.Mask().Argv()
 		command = commandLine(argv)
 	}
 	token := tokenOf(rec.ID, rec.Generation)

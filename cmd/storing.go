@@ -66,6 +66,10 @@ func (a *app) remember(o *storing, key string) error {
 	}
 	for _, expr := range o.redact {
 		if _, err := redact.New([]string{expr}, nil); err != nil {
+			if of := variableWith(expr); of != "" { // a secret, most likely
+				return usage("--redact wants an expression, and what it was given is none; it is not shown, because it is the value of a variable").
+					hint("name the variable, without a dollar sign: --redact-env %s", of)
+			}
 			return usage("--redact %s: %v", quote(expr), err)
 		}
 	}
@@ -90,8 +94,8 @@ func (a *app) remember(o *storing, key string) error {
 func (a *app) secrets(names []string) ([]string, error) {
 	var secrets []string
 	for _, name := range names {
-		if name == "" || strings.Contains(name, "=") {
-			return nil, usage("--redact-env wants the name of a variable, not %s", quote(name))
+		if err := checkVariable("--redact-env", name, false); err != nil {
+			return nil, err
 		}
 		value, set := os.LookupEnv(name)
 		switch {
@@ -104,7 +108,8 @@ func (a *app) secrets(names []string) ([]string, error) {
 		default:
 			if err := redact.CheckSecret(value); err != nil {
 				return nil, usage("--redact-env: the value of %s %v", escape(name), err).
-					hint("say where it stands instead, such as --redact 'pin=\\S+', or store nothing: --no-store all")
+					hintFlags("to say where it stands instead", `--redact 'pin=\S+'`).
+					hintFlags("to store nothing", "--no-store all")
 			}
 			secrets = append(secrets, value)
 		}

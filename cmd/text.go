@@ -45,10 +45,11 @@ func escapeBut(s, but string) string {
 // quote is escape in double quotes.
 func quote(s string) string { return `"` + strings.ReplaceAll(escape(s), `"`, `\"`) + `"` }
 
-// commandLine writes argv so that a person can read it and mostly paste it.
+// commandLine writes argv so that a person can read it and mostly paste it. What
+// may be a secret is masked.
 func commandLine(argv []string) string {
 	words := make([]string, len(argv))
-	for i, a := range argv {
+	for i, a := range hashkey.Mask(argv) {
 		words[i] = shellQuote(a)
 		if e := escape(a); e != a {
 			words[i] = "$'" + strings.ReplaceAll(e, "'", `\'`) + "'"

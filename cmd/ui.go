@@ -25,6 +25,7 @@ type ui struct {
 	stdout, stderr *os.File
 	quiet          bool // no notes, warnings and hints
 	verbose        bool
+	terminal       *bool            // whether stderr is one; nil: not asked yet
 	secrets        *redact.Redactor // values that no message may show
 	reach          func() reach     // see there
 }
@@ -74,9 +75,21 @@ func (u *ui) warn(format string, args ...any) {
 
 // note tells what was done, to a person who looks or who asked for it.
 func (u *ui) note(format string, args ...any) {
-	if u.verbose || !u.quiet && isTerminal(u.stderr) {
+	if u.notes() {
 		u.line(u.stderr, "", format, args...)
 	}
+}
+
+// notes reports whether notes are shown. The terminal is asked for once.
+func (u *ui) notes() bool {
+	if u.verbose || u.quiet {
+		return u.verbose
+	}
+	if u.terminal == nil {
+		is := isTerminal(u.stderr)
+		u.terminal = &is
+	}
+	return *u.terminal
 }
 
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }

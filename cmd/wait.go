@@ -22,27 +22,32 @@ succeeded, 75 when the time is over.`
 
 func (a *app) waitCommand() *cobra.Command {
 	var timeout duration
+	var record *whichFlags
 	c := &cobra.Command{
 		Use:     "wait KEY...",
 		Short:   "Wait until keys are settled",
-		Long:    waitLong,
+		Long:    waitLong + whichLong + refuseLong,
 		Example: "  idem wait --timeout 10m deploy:prod:4f2c1e && ./smoke-test.sh",
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usage("no key to wait for").hint("idem wait KEY...")
+				return usage("no key to wait for").hintForm("idem wait KEY...")
 			}
 			return nil
 		},
-		RunE: func(c *cobra.Command, keys []string) error { return a.wait(c.Context(), keys, timeout) },
+		RunE: func(c *cobra.Command, keys []string) error { return a.wait(c.Context(), keys, record, timeout) },
 	}
-	a.windowFlag(c)
+	record = newWhichFlags(c, nil, false)
 	c.Flags().Var(&timeout, "timeout", "give up (status 75) after `DURATION` (default never)")
 	c.Flags().BoolVarP(&a.ui.quiet, "quiet", "q", false, "do not say what is waited for, only errors")
 	return c
 }
 
-func (a *app) wait(ctx context.Context, keys []string, timeout duration) error {
+func (a *app) wait(ctx context.Context, keys []string, record *whichFlags, timeout duration) error {
 	var ids []ledger.ID
+	want, err := record.which(time.Now())
+	if err != nil {
+		return err
+	}
 	for _, key := range keys {
 		id, err := a.id(key, true)
 		if err != nil {
@@ -61,7 +66,7 @@ func (a *app) wait(ctx context.Context, keys []string, timeout duration) error {
 	}
 	var first error
 	for _, id := range ids {
-		rec, err := a.settledRecord(ctx, l, id)
+		rec, err := a.settledRecord(ctx, l, id, want, record)
 		switch {
 		case errors.Is(err, context.DeadlineExceeded):
 			return fail(exitBusy, "key %s is not settled after %v", quote(id.Key), timeout.Duration)
@@ -71,21 +76,29 @@ func (a *app) wait(ctx context.Context, keys []string, timeout duration) error {
 		case rec.Phase() == ledger.PhaseInterrupted:
 			first = interruptedFailure(rec, nil, false).forOthers()
 		case rec.Current.State == ledger.Failed:
-			first = fail(rec.Current.ExitCode, "key %s failed: %s %s", quote(id.Key), which(rec.Current), ending(rec.Current))
+			f := fail(rec.Current.ExitCode, "key %s failed: %s %s", quote(id.Key), which(rec.Current), ending(rec.Current))
+			if rec.Current.Number > 0 {
+				f.hintFor(rec.ID, "to see why, see its output", "logs")
+			}
+			first = f
 		}
 	}
 	return first
 }
 
-// settledRecord waits until a key has a record that nobody is working on.
-func (a *app) settledRecord(ctx context.Context, l *sqlite.Ledger, id ledger.ID) (ledger.Record, error) {
+// settledRecord waits until a key has a record that no process is working on.
+// Once there is a record, it stays with that one.
+func (a *app) settledRecord(ctx context.Context, l *sqlite.Ledger, id ledger.ID, want runner.Which, record *whichFlags) (ledger.Record, error) {
 	told, again := waiting{ui: &a.ui}, reminder{}
 	for first := true; ; first = false {
 		// A query that is cut off costs the connection, and with the last one
 		// SQLite removes the -wal.
-		rec, err := a.find(context.WithoutCancel(ctx), l, id)
+		rec, err := a.find(context.WithoutCancel(ctx), l, id, want, record)
 		if err != nil {
 			return rec, err
+		}
+		if rec.Phase() != ledger.PhaseNone {
+			want = runner.Which{Exact: true, Window: rec.ID.Window}
 		}
 		switch rec.Phase() {
 		case ledger.PhaseSucceeded, ledger.PhaseFailed, ledger.PhaseInterrupted:

@@ -11,17 +11,26 @@ type Change struct {
 	Kind Kind
 	Name string // "command", "argument 2", "environment variable FOO"
 	// Old and New are the values, nil where the input is not among the others.
-	// Only those of arguments and given values are fit to be shown.
+	// Only those of arguments and given values are fit to be shown; what may be a
+	// secret is masked in them.
 	Old, New []byte
 	// Hidden tells that what there is to compare is alike, but not all there is:
 	// the rest was not to be stored. Old and New are nil if nothing was.
 	Hidden bool
+	// Masked reports that Old and New lack what may be a secret, and are equal
+	// without it.
+	Masked bool
+	// Files are the files of a directory that differ, if both calls list them.
+	Files []FileChange
 }
 
 // Diff returns what differs from old to new: arguments first, by position, then
 // everything else in the order of new, then what is only in old. It is for
-// inputs with two fingerprints: with one, nothing differs, hidden or not.
+// inputs with two fingerprints: with one, nothing differs, hidden or not. Details
+// are no inputs: they only say more about a change.
 func Diff(old, new Inputs) []Change {
+	all, allNew := old, new
+	old, new = old.Counted(), new.Counted()
 	changes := diffArgs(old.args(), new.args())
 	type id struct {
 		kind Kind
@@ -49,18 +58,22 @@ func Diff(old, new Inputs) []Change {
 	for _, p := range left {
 		k := id{p.Kind, p.Name}
 		if len(was[k]) == 0 {
-			changes = append(changes, Change{Kind: p.Kind, Name: p.label(), New: p.Value})
+			changes = append(changes, Change{Kind: p.Kind, Name: p.label(), New: p.shown()})
 			continue
 		}
 		if c, differs := compare(was[k][0], p); differs {
 			c.Name = p.label()
+			c.mask(was[k][0].shown(), p.shown())
+			if p.Kind == KindFile {
+				c.Files = diffTrees(all, allNew, p.Name)
+			}
 			changes = append(changes, c)
 		}
 		was[k] = was[k][1:]
 	}
 	for _, p := range old {
 		if k := (id{p.Kind, p.Name}); p.Kind != KindArg && len(was[k]) > 0 {
-			changes = append(changes, Change{Kind: p.Kind, Name: p.label(), Old: was[k][0].Value})
+			changes = append(changes, Change{Kind: p.Kind, Name: p.label(), Old: was[k][0].shown()})
 			was[k] = was[k][1:]
 		}
 	}
@@ -78,6 +91,25 @@ func compare(old, new Part) (Change, bool) {
 	}
 	c.Hidden = old.Hidden || new.Hidden
 	return c, c.Hidden
+}
+
+// mask puts the values as they may be shown in place of those that were compared.
+func (c *Change) mask(old, new []byte) {
+	if c.Old != nil {
+		c.Old = old
+	}
+	if c.New != nil {
+		c.New = new
+	}
+	c.Masked = !c.Hidden && c.Old != nil && c.New != nil && bytes.Equal(c.Old, c.New)
+}
+
+// shown returns the value of an input that is no argument as it may be shown.
+func (p Part) shown() []byte {
+	if p.Kind != KindValue || p.Value == nil {
+		return p.Value
+	}
+	return []byte(MaskValue(p.Name, string(p.Value)))
 }
 
 // label names an input that is no argument for people.
@@ -111,6 +143,13 @@ func diffArgs(was, is Inputs) []Change {
 		return []Change{{Kind: KindArg, Name: "command line", Hidden: true}}
 	}
 	var changes []Change
+	shownWas, shownIs := Mask(was.Argv()), Mask(is.Argv())
+	shown := func(argv []string, i int) []byte {
+		if i >= len(argv) {
+			return nil
+		}
+		return []byte(argv[i])
+	}
 	for i := range max(len(was), len(is)) {
 		c := Change{Kind: KindArg}
 		differs := true
@@ -127,6 +166,7 @@ func diffArgs(was, is Inputs) []Change {
 			c.Name = fmt.Sprintf("argument %d", i)
 		}
 		if differs {
+			c.mask(shown(shownWas, i), shown(shownIs, i))
 			changes = append(changes, c)
 		}
 	}

@@ -3,10 +3,17 @@ package hashkey
 import "bytes"
 
 // Hide returns the inputs as they may be stored and shown: names, and values
-// that are no digests, are what take leaves of them.
+// that are no digests, are what take leaves of them. A detail from which something
+// would be taken is left out.
 func (in Inputs) Hide(take func([]byte) []byte) Inputs {
-	out := make(Inputs, len(in))
-	for i, p := range in {
+	out := make(Inputs, 0, len(in))
+	for _, p := range in {
+		if p.Kind.detail() {
+			if p.clean(take) {
+				out = append(out, p)
+			}
+			continue
+		}
 		if name := string(take([]byte(p.Name))); name != p.Name {
 			p.Name, p.Hidden = name, true
 		}
@@ -16,18 +23,35 @@ func (in Inputs) Hide(take func([]byte) []byte) Inputs {
 				p.Value, p.Hidden = value, true
 			}
 		}
-		out[i] = p
+		out = append(out, p)
 	}
 	return out
 }
 
+// clean reports whether take leaves the names in a detail as they are.
+func (p Part) clean(take func([]byte) []byte) bool {
+	same := func(s string) bool { return string(take([]byte(s))) == s }
+	if !same(p.Name) {
+		return false
+	}
+	if p.Kind != KindTree {
+		return true
+	}
+	entries, ok := p.Entries()
+	for _, e := range entries {
+		ok = ok && same(e.Name)
+	}
+	return ok
+}
+
 // Withhold returns the inputs without what was typed: one part stands for the
-// whole command line, and given values have a name only.
+// whole command line, and given values have a name only. Details are left out:
+// they hold names that are not those of the flags.
 func (in Inputs) Withhold() Inputs {
 	var out Inputs
 	for _, p := range in {
 		switch {
-		case p.Kind == KindArg && out.Withheld():
+		case p.Kind.detail(), p.Kind == KindArg && out.Withheld():
 			continue
 		case p.Kind == KindArg || p.Kind == KindValue:
 			p.Value, p.Hidden = nil, true

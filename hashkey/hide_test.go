@@ -69,19 +69,19 @@ func TestDiffOfHidden(t *testing.T) {
 		old, new Inputs
 		want     []Change
 	}{
-		{"both", hidden("c", "s3cret", "x"), hidden("c", "s3cret", "x"), []Change{{KindArg, "argument 1", stars, stars, true}}},
-		{"one", argv("c", "***"), hidden("c", "s3cret"), []Change{{KindArg, "argument 1", stars, stars, true}}},
+		{"both", hidden("c", "s3cret", "x"), hidden("c", "s3cret", "x"), []Change{{KindArg, "argument 1", stars, stars, true, false, nil}}},
+		{"one", argv("c", "***"), hidden("c", "s3cret"), []Change{{KindArg, "argument 1", stars, stars, true, false, nil}}},
 		{"and something that is seen", hidden("c", "s3cret", "x"), hidden("c", "s3cret", "y"), []Change{
-			{KindArg, "argument 1", stars, stars, true}, {KindArg, "argument 2", []byte("x"), []byte("y"), false},
+			{KindArg, "argument 1", stars, stars, true, false, nil}, {KindArg, "argument 2", []byte("x"), []byte("y"), false, false, nil},
 		}},
-		{"seen beside what is hidden", hidden("c", "a s3cret"), hidden("c", "b s3cret"), []Change{{KindArg, "argument 1", []byte("a ***"), []byte("b ***"), false}}},
-		{"no more", hidden("c", "s3cret"), argv("c", "x"), []Change{{KindArg, "argument 1", stars, []byte("x"), false}}},
-		{"withheld", argv("c", "s3cret").Withhold(), argv("c", "x").Withhold(), []Change{{KindArg, "command line", nil, nil, true}}},
-		{"withheld before", argv("c", "x").Withhold(), argv("c", "s3cret"), []Change{{KindArg, "command line", nil, nil, true}}},
-		{"withheld now", argv("c", "s3cret"), argv("c", "x").Withhold(), []Change{{KindArg, "command line", nil, nil, true}}},
-		{"withheld before, none now", argv("c").Withhold(), nil, []Change{{KindArg, "command line", nil, nil, true}}},
-		{"a value", value("s3cret").Hide(hideS3cret), value("s3cret").Hide(hideS3cret), []Change{{KindValue, "value v", stars, stars, true}}},
-		{"a value withheld", value("s3cret").Withhold(), value("x"), []Change{{KindValue, "value v", nil, nil, true}}},
+		{"seen beside what is hidden", hidden("c", "a s3cret"), hidden("c", "b s3cret"), []Change{{KindArg, "argument 1", []byte("a ***"), []byte("b ***"), false, false, nil}}},
+		{"no more", hidden("c", "s3cret"), argv("c", "x"), []Change{{KindArg, "argument 1", stars, []byte("x"), false, false, nil}}},
+		{"withheld", argv("c", "s3cret").Withhold(), argv("c", "x").Withhold(), []Change{{KindArg, "command line", nil, nil, true, false, nil}}},
+		{"withheld before", argv("c", "x").Withhold(), argv("c", "s3cret"), []Change{{KindArg, "command line", nil, nil, true, false, nil}}},
+		{"withheld now", argv("c", "s3cret"), argv("c", "x").Withhold(), []Change{{KindArg, "command line", nil, nil, true, false, nil}}},
+		{"withheld before, none now", argv("c").Withhold(), nil, []Change{{KindArg, "command line", nil, nil, true, false, nil}}},
+		{"a value", value("s3cret").Hide(hideS3cret), value("s3cret").Hide(hideS3cret), []Change{{KindValue, "value v", stars, stars, true, false, nil}}},
+		{"a value withheld", value("s3cret").Withhold(), value("x"), []Change{{KindValue, "value v", nil, nil, true, false, nil}}},
 	} {
 		got := Diff(test.old, test.new)
 		if d := cmp.Diff(test.want, got); d != "" {

@@ -103,9 +103,10 @@ func (in Inputs) Encode() []byte {
 	return b
 }
 
-// Fingerprint returns "h1:" and the SHA-256 of the encoding in hex.
+// Fingerprint returns "h1:" and the SHA-256 of the encoding, without details, in
+// hex.
 func (in Inputs) Fingerprint() string {
-	sum := sha256.Sum256(in.Encode())
+	sum := sha256.Sum256(in.Counted().Encode())
 	return "h1:" + hex.EncodeToString(sum[:])
 }
 

@@ -199,19 +199,19 @@ func TestDiff(t *testing.T) {
 	}{
 		{"nothing", []string{"a", "b"}, []string{"a", "b"}, nil},
 		{"nothing of nothing", nil, nil, nil},
-		{"the command", []string{"a", "x"}, []string{"b", "x"}, []Change{{KindArg, "command", b("a"), b("b"), false}}},
-		{"one argument", []string{"a", "x", "y"}, []string{"a", "x", "z"}, []Change{{KindArg, "argument 2", b("y"), b("z"), false}}},
-		{"added", []string{"a"}, []string{"a", "x"}, []Change{{KindArg, "argument 1", nil, b("x"), false}}},
-		{"added, empty", []string{"a"}, []string{"a", ""}, []Change{{KindArg, "argument 1", nil, b(""), false}}},
-		{"removed", []string{"a", "x"}, []string{"a"}, []Change{{KindArg, "argument 1", b("x"), nil, false}}},
-		{"removed, empty", []string{"a", ""}, []string{"a"}, []Change{{KindArg, "argument 1", b(""), nil, false}}},
-		{"emptied", []string{"a", "x"}, []string{"a", ""}, []Change{{KindArg, "argument 1", b("x"), b(""), false}}},
-		{"bytes", []string{"a\xff"}, []string{"a\xfe"}, []Change{{KindArg, "command", b("a\xff"), b("a\xfe"), false}}},
+		{"the command", []string{"a", "x"}, []string{"b", "x"}, []Change{{KindArg, "command", b("a"), b("b"), false, false, nil}}},
+		{"one argument", []string{"a", "x", "y"}, []string{"a", "x", "z"}, []Change{{KindArg, "argument 2", b("y"), b("z"), false, false, nil}}},
+		{"added", []string{"a"}, []string{"a", "x"}, []Change{{KindArg, "argument 1", nil, b("x"), false, false, nil}}},
+		{"added, empty", []string{"a"}, []string{"a", ""}, []Change{{KindArg, "argument 1", nil, b(""), false, false, nil}}},
+		{"removed", []string{"a", "x"}, []string{"a"}, []Change{{KindArg, "argument 1", b("x"), nil, false, false, nil}}},
+		{"removed, empty", []string{"a", ""}, []string{"a"}, []Change{{KindArg, "argument 1", b(""), nil, false, false, nil}}},
+		{"emptied", []string{"a", "x"}, []string{"a", ""}, []Change{{KindArg, "argument 1", b("x"), b(""), false, false, nil}}},
+		{"bytes", []string{"a\xff"}, []string{"a\xfe"}, []Change{{KindArg, "command", b("a\xff"), b("a\xfe"), false, false, nil}}},
 		{
 			"split",
 			[]string{"c", "a b"},
 			[]string{"c", "a", "b"},
-			[]Change{{KindArg, "argument 1", b("a b"), b("a"), false}, {KindArg, "argument 2", nil, b("b"), false}},
+			[]Change{{KindArg, "argument 1", b("a b"), b("a"), false, false, nil}, {KindArg, "argument 2", nil, b("b"), false, false, nil}},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -111,36 +111,36 @@ func TestDiffOfEveryKind(t *testing.T) {
 		want     []Change
 	}{
 		{"nothing", Inputs{part(KindEnv, "A", v), part(KindCwd, "", v)}, Inputs{part(KindEnv, "A", v), part(KindCwd, "", v)}, nil},
-		{"env changed", Inputs{part(KindEnv, "A", v)}, Inputs{part(KindEnv, "A", w)}, []Change{{KindEnv, "environment variable A", v, w, false}}},
-		{"env unset", Inputs{part(KindEnv, "A", v)}, Inputs{part(KindEnv, "A", Absent())}, []Change{{KindEnv, "environment variable A", v, Absent(), false}}},
-		{"env listed", nil, Inputs{part(KindEnv, "A", Absent())}, []Change{{KindEnv, "environment variable A", nil, Absent(), false}}},
-		{"env no longer listed", Inputs{part(KindEnv, "A", Absent())}, nil, []Change{{KindEnv, "environment variable A", Absent(), nil, false}}},
+		{"env changed", Inputs{part(KindEnv, "A", v)}, Inputs{part(KindEnv, "A", w)}, []Change{{KindEnv, "environment variable A", v, w, false, false, nil}}},
+		{"env unset", Inputs{part(KindEnv, "A", v)}, Inputs{part(KindEnv, "A", Absent())}, []Change{{KindEnv, "environment variable A", v, Absent(), false, false, nil}}},
+		{"env listed", nil, Inputs{part(KindEnv, "A", Absent())}, []Change{{KindEnv, "environment variable A", nil, Absent(), false, false, nil}}},
+		{"env no longer listed", Inputs{part(KindEnv, "A", Absent())}, nil, []Change{{KindEnv, "environment variable A", Absent(), nil, false, false, nil}}},
 		{"another env", Inputs{part(KindEnv, "A", v)}, Inputs{part(KindEnv, "B", v)}, []Change{
-			{KindEnv, "environment variable B", nil, v, false},
-			{KindEnv, "environment variable A", v, nil, false},
+			{KindEnv, "environment variable B", nil, v, false, false, nil},
+			{KindEnv, "environment variable A", v, nil, false, false, nil},
 		}},
-		{"file", Inputs{part(KindFile, "a/b", v)}, Inputs{part(KindFile, "a/b", Absent())}, []Change{{KindFile, "file a/b", v, Absent(), false}}},
-		{"stdin", Inputs{part(KindStdin, "", v)}, Inputs{part(KindStdin, "", w)}, []Change{{KindStdin, "stdin", v, w, false}}},
-		{"cwd", Inputs{part(KindCwd, "", []byte("/a"))}, Inputs{part(KindCwd, "", []byte("/b"))}, []Change{{KindCwd, "working directory", []byte("/a"), []byte("/b"), false}}},
-		{"value", Inputs{part(KindValue, "n", []byte(""))}, Inputs{part(KindValue, "n", []byte("x"))}, []Change{{KindValue, "value n", []byte(""), []byte("x"), false}}},
+		{"file", Inputs{part(KindFile, "a/b", v)}, Inputs{part(KindFile, "a/b", Absent())}, []Change{{KindFile, "file a/b", v, Absent(), false, false, nil}}},
+		{"stdin", Inputs{part(KindStdin, "", v)}, Inputs{part(KindStdin, "", w)}, []Change{{KindStdin, "stdin", v, w, false, false, nil}}},
+		{"cwd", Inputs{part(KindCwd, "", []byte("/a"))}, Inputs{part(KindCwd, "", []byte("/b"))}, []Change{{KindCwd, "working directory", []byte("/a"), []byte("/b"), false, false, nil}}},
+		{"value", Inputs{part(KindValue, "n", []byte(""))}, Inputs{part(KindValue, "n", []byte("x"))}, []Change{{KindValue, "value n", []byte(""), []byte("x"), false, false, nil}}},
 		{"kinds do not mix", Inputs{part(KindEnv, "n", v)}, Inputs{part(KindFile, "n", v)}, []Change{
-			{KindFile, "file n", nil, v, false},
-			{KindEnv, "environment variable n", v, nil, false},
+			{KindFile, "file n", nil, v, false, false, nil},
+			{KindEnv, "environment variable n", v, nil, false, false, nil},
 		}},
 		{"arguments come first", Inputs{part(KindStdin, "", v), part(KindArg, "", []byte("a"))}, Inputs{part(KindStdin, "", w), part(KindArg, "", []byte("b"))}, []Change{
-			{KindArg, "command", []byte("a"), []byte("b"), false},
-			{KindStdin, "stdin", v, w, false},
+			{KindArg, "command", []byte("a"), []byte("b"), false, false, nil},
+			{KindStdin, "stdin", v, w, false, false, nil},
 		}},
 		{
 			"in the order of the new, then what is gone in that of the old",
 			Inputs{part(KindEnv, "X", v), part(KindEnv, "A", v), part(KindFile, "Y", v), part(KindEnv, "B", v)},
 			Inputs{part(KindEnv, "B", w), part(KindEnv, "C", v), part(KindEnv, "A", w)},
 			[]Change{
-				{KindEnv, "environment variable B", v, w, false},
-				{KindEnv, "environment variable C", nil, v, false},
-				{KindEnv, "environment variable A", v, w, false},
-				{KindEnv, "environment variable X", v, nil, false},
-				{KindFile, "file Y", v, nil, false},
+				{KindEnv, "environment variable B", v, w, false, false, nil},
+				{KindEnv, "environment variable C", nil, v, false, false, nil},
+				{KindEnv, "environment variable A", v, w, false, false, nil},
+				{KindEnv, "environment variable X", v, nil, false, false, nil},
+				{KindFile, "file Y", v, nil, false, false, nil},
 			},
 		},
 	} {
@@ -200,9 +200,9 @@ func TestDiffOfInputsOfOneName(t *testing.T) {
 	}{
 		{"the same", Inputs{v("1"), v("2")}, Inputs{v("1"), v("2")}, nil},
 		{"twice the same", Inputs{v("1"), v("1")}, Inputs{v("1"), v("1")}, nil},
-		{"one of two", Inputs{v("1"), v("2")}, Inputs{v("1"), v("3")}, []Change{{KindValue, "value n", []byte("2"), []byte("3"), false}}},
-		{"one more", Inputs{v("1")}, Inputs{v("1"), v("1")}, []Change{{KindValue, "value n", nil, []byte("1"), false}}},
-		{"one less", Inputs{v("2"), v("1")}, Inputs{v("1")}, []Change{{KindValue, "value n", []byte("2"), nil, false}}},
+		{"one of two", Inputs{v("1"), v("2")}, Inputs{v("1"), v("3")}, []Change{{KindValue, "value n", []byte("2"), []byte("3"), false, false, nil}}},
+		{"one more", Inputs{v("1")}, Inputs{v("1"), v("1")}, []Change{{KindValue, "value n", nil, []byte("1"), false, false, nil}}},
+		{"one less", Inputs{v("2"), v("1")}, Inputs{v("1")}, []Change{{KindValue, "value n", []byte("2"), nil, false, false, nil}}},
 	} {
 		if d := cmp.Diff(test.want, Diff(test.old, test.new)); d != "" {
 			t.Errorf("%s: %s", test.name, d)

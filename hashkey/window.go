@@ -61,10 +61,19 @@ func (c Calendar) Window(t time.Time) string {
 }
 
 // windowLayouts are the forms of a window, but for the week's.
-var windowLayouts = []string{"2006-01-02T15-07:00", "2006-01-02", "2006-01", "2006"}
+var windowLayouts = map[Per]string{PerHour: "2006-01-02T15-07:00", PerDay: "2006-01-02", PerMonth: "2006-01", PerYear: "2006"}
 
-// CheckWindow says whether s is what Window may return.
+// CheckWindow returns why s is nothing that Window may return, or nil.
 func CheckWindow(s string) error {
+	if PerOf(s) == "" {
+		return errors.New("want a window such as 2026, 2026-11, 2026-W47, 2026-11-22 or 2026-11-22T14+01:00")
+	}
+	return nil
+}
+
+// PerOf returns the length of a window that Window may return, and "" for any
+// other text.
+func PerOf(s string) Per {
 	// What reads as a time has to be written like it: 2025 had no week 53, and
 	// no offset is -00:00.
 	var year, week int
@@ -72,15 +81,15 @@ func CheckWindow(s string) error {
 		// The fourth of January is always in week 1.
 		y, w := time.Date(year, 1, 4+7*(week-1), 0, 0, 0, 0, time.UTC).ISOWeek()
 		if s == fmt.Sprintf("%04d-W%02d", y, w) {
-			return nil
+			return PerWeek
 		}
 	}
-	for _, layout := range windowLayouts {
+	for per, layout := range windowLayouts {
 		if t, err := time.Parse(layout, s); err == nil && t.Format(layout) == s {
-			return nil
+			return per
 		}
 	}
-	return errors.New("want a window such as 2026, 2026-11, 2026-W47, 2026-11-22 or 2026-11-22T14+01:00")
+	return ""
 }
 
 // ParseDayStart reads a time of day, HH:MM.

@@ -220,3 +220,18 @@ func TestCheckWindow(t *testing.T) {
 		}
 	}
 }
+
+func TestPerOf(t *testing.T) {
+	at := time.Date(2026, 11, 22, 14, 30, 0, 0, zone(t, "Europe/Berlin"))
+	for _, per := range Pers {
+		window := Calendar{Per: Per(per), Zone: at.Location()}.Window(at)
+		if got := PerOf(window); got != Per(per) {
+			t.Errorf("%s is a window of a %s, not of a %s", window, per, got)
+		}
+	}
+	for _, s := range []string{"", "yesterday", "2026-13", "2025-W53", "2026-11-22T14", "2026-11-22T14-00:00"} {
+		if got := PerOf(s); got != "" {
+			t.Errorf("%q is taken for a window of a %s", s, got)
+		}
+	}
+}

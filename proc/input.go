@@ -100,9 +100,7 @@ func (in *input) mayRead() bool { return in.t.own.fd < 0 || in.t.own.raw.Load() 
 // something has changed. It returns over when the copy is to end.
 func (in *input) wait(fd int32, events int16, ms int) (ready, over bool) {
 	fds := []unix.PollFd{{Fd: int32(in.wakeRead), Events: unix.POLLIN}, {Fd: fd, Events: events}}
-	if _, err := poll(fds, ms); err != nil {
-		return false, false
-	}
+	await(fds, ms)
 	if fds[0].Revents != 0 {
 		var b [64]byte
 		if n, err := unix.Read(in.wakeRead, b[:]); n == 0 && err == nil {
@@ -146,9 +144,9 @@ func (in *input) atEnd() {
 	pressed := false
 	for delay := endLook; ; delay = min(2*delay, endLookMax) {
 		waiting := []unix.PollFd{{Fd: int32(in.t.slave), Events: unix.POLLIN}}
-		n, err := poll(waiting, 0)
+		known := await(waiting, 0)
 		modes, merr := unix.IoctlGetTermios(in.t.slave, getTermios)
-		if lines := merr == nil && modes.Lflag&unix.ICANON != 0; err == nil && merr == nil && n == 0 && (lines || !pressed) {
+		if lines := merr == nil && modes.Lflag&unix.ICANON != 0; merr == nil && (!known || waiting[0].Revents == 0) && (lines || !pressed) {
 			key := modes.Cc[unix.VEOF]
 			if key == 0 || key == 0xff { // none
 				key = 4 // Ctrl-D
@@ -157,7 +155,9 @@ func (in *input) atEnd() {
 				return
 			}
 			pressed = pressed || !lines
-			delay = endLook
+			if known {
+				delay = endLook
+			}
 		}
 		if _, over := in.wait(-1, 0, int(delay.Milliseconds())); over {
 			return

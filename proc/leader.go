@@ -36,8 +36,11 @@ const (
 	msgEnded   = 'x' // the number is the wait status
 )
 
-func send(to *os.File, kind byte, n int) {
-	_, _ = to.Write(binary.NativeEndian.AppendUint32([]byte{kind}, uint32(n))) // an error: nobody is there, as a read will tell
+// send reports an error where the other end cannot be told; mostly it is gone,
+// as a read will tell.
+func send(to *os.File, kind byte, n int) error {
+	_, err := to.Write(binary.NativeEndian.AppendUint32([]byte{kind}, uint32(n)))
+	return err
 }
 
 func receive(from *os.File) (kind byte, n int, err error) {
@@ -55,8 +58,9 @@ func Helper(args []string) (status int, asked bool) {
 	if len(args) < 3 || args[0] != leaderWord && args[0] != commandWord {
 		return 0, false
 	}
-	if _, err := unix.GetsockoptInt(0, unix.SOL_SOCKET, unix.SO_TYPE); err != nil {
-		return 0, false // somebody typed it
+	var st unix.Stat_t
+	if err := unix.Fstat(0, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK {
+		return 0, false // a person typed it
 	}
 	fd, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 3)
 	if err != nil {
@@ -70,11 +74,15 @@ func Helper(args []string) (status int, asked bool) {
 }
 
 // ownFile is this program's file. On Linux it can be executed even when it has been
-// replaced or deleted.
+// replaced or deleted, unless there is no /proc: then it is found under the name
+// by which it was executed.
 func ownFile() (string, error) {
 	const link = "/proc/self/exe"
 	if _, err := os.Stat(link); err == nil {
 		return link, nil
+	}
+	if name := executedAs(); name != "" {
+		return name, nil
 	}
 	return os.Executable()
 }
@@ -140,16 +148,19 @@ func lead(parent *os.File, path string, argv []string) int {
 			signal.Notify(rest, sig)
 		}
 	}
-	pid, err := startLed(path, argv)
+	pid, err := 0, canWait()
+	if err == nil {
+		pid, err = startLed(path, argv)
+	}
 	if err != nil {
 		var errno syscall.Errno
 		if !errors.As(err, &errno) {
 			errno = unix.ENOEXEC
 		}
-		send(parent, msgFailed, int(errno))
+		_ = send(parent, msgFailed, int(errno))
 		return CannotRun
 	}
-	send(parent, msgStarted, pid)
+	_ = send(parent, msgStarted, pid)
 	letGoOfTerminal()
 
 	orders := make(chan syscall.Signal)
@@ -181,7 +192,7 @@ func lead(parent *os.File, path string, argv []string) int {
 					break
 				}
 				if sig == unix.SIGTERM {
-					send(parent, msgTold, 0)
+					_ = send(parent, msgTold, 0)
 				}
 				killGroup(pid, sig)
 			}
@@ -201,9 +212,9 @@ func report(parent *os.File, pid int) bool {
 		case err != nil || n == 0:
 			return false
 		case ws.Stopped():
-			send(parent, msgStopped, int(ws.StopSignal()))
+			_ = send(parent, msgStopped, int(ws.StopSignal()))
 		default:
-			send(parent, msgEnded, int(ws))
+			_ = send(parent, msgEnded, int(ws))
 			return true
 		}
 	}
@@ -236,7 +247,9 @@ func startLed(path string, argv []string) (int, error) {
 	if err := unix.IoctlSetPointerInt(1, unix.TIOCSPGRP, pid); err != nil {
 		return 0, err // near is closed, which ends it
 	}
-	send(near, msgStarted, 0)
+	if err := send(near, msgStarted, 0); err != nil {
+		return 0, err
+	}
 	if kind, errno, err := receive(near); err == nil && kind == msgFailed {
 		return 0, syscall.Errno(errno)
 	}
@@ -256,7 +269,7 @@ func takeOver(leader *os.File, path string, argv []string) int {
 	if !ok {
 		errno = unix.EINVAL
 	}
-	send(leader, msgFailed, int(errno))
+	_ = send(leader, msgFailed, int(errno))
 	return CannotRun
 }
 

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -116,10 +115,7 @@ func (t *tee) writeSome(p []byte) (int, error) {
 			return n, nil
 		case unix.EINTR:
 		case unix.EAGAIN:
-			fds := []unix.PollFd{{Fd: int32(t.fd), Events: unix.POLLOUT}}
-			if _, err := unix.Poll(fds, -1); err == nil && fds[0].Revents&unix.POLLNVAL != 0 {
-				time.Sleep(patience) // macOS cannot poll terminals
-			}
+			await([]unix.PollFd{{Fd: int32(t.fd), Events: unix.POLLOUT}}, -1)
 		default:
 			return 0, os.NewSyscallError("write "+t.file.Name(), err)
 		}

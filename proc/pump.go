@@ -102,9 +102,7 @@ func (p *pump) run(ended <-chan struct{}) {
 		{Fd: int32(p.wakeRead), Events: unix.POLLIN},
 	}
 	for {
-		if _, err := poll(fds, -1); err != nil {
-			continue // EINTR; ENOMEM passes too
-		}
+		await(fds, -1)
 		for i, s := range sources {
 			if fds[i].Revents == 0 {
 				continue
@@ -116,8 +114,12 @@ func (p *pump) run(ended <-chan struct{}) {
 		if fds[2].Revents == 0 {
 			continue
 		}
-		if !p.stopped() {
+		stopped, over := p.news()
+		if over {
 			break
+		}
+		if !stopped {
+			continue
 		}
 		p.drain(sources, fds, ended)
 		p.tty.suspend(p.out.tee)
@@ -129,14 +131,18 @@ func (p *pump) run(ended <-chan struct{}) {
 	p.linger(sources, fds[:len(sources)], ended)
 }
 
-// stopped tells whether the child, of which there is news, was stopped. Else it
-// has ended.
-func (p *pump) stopped() bool {
+// news reports what has become of the child: it was stopped, or it is over.
+// Neither is true when there is no news.
+func (p *pump) news() (stopped, over bool) {
 	var b [1]byte
 	for {
 		n, err := unix.Read(p.wakeRead, b[:])
-		if err != unix.EINTR {
-			return n > 0
+		switch {
+		case err == unix.EINTR:
+		case err == unix.EAGAIN:
+			return false, false
+		default:
+			return n > 0, n <= 0
 		}
 	}
 }
@@ -182,9 +188,7 @@ func (p *pump) linger(sources []*source, fds []unix.PollFd, ended <-chan struct{
 		if left <= 0 || most <= 0 {
 			return
 		}
-		if _, err := poll(fds, int(left.Milliseconds())+1); err != nil {
-			continue
-		}
+		await(fds, int(left.Milliseconds())+1)
 		for i, s := range sources {
 			if fds[i].Revents == 0 {
 				continue

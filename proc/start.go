@@ -67,9 +67,14 @@ func (c *Command) fork(path string, argv, env []string, out, err int, sys *sysca
 	for _, f := range c.Inherit {
 		attr.Files = append(attr.Files, f.Fd())
 	}
+	given := len(attr.Files)
 	attr.Files = spread(attr.Files, callers(), limit())
 	// Not os.StartProcess: it would take the pipes' descriptors into os.Files.
-	return syscall.ForkExec(path, argv, attr)
+	pid, errno := syscall.ForkExec(path, argv, attr)
+	if errno == unix.EBADF && len(attr.Files)+given >= limit() {
+		errno = unix.EMFILE // so dup3(2) says that a number is above the limit
+	}
+	return pid, errno
 }
 
 // highs are the numbers from which a command finds what it inherits of ours,

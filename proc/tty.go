@@ -44,8 +44,8 @@ func openTTY(c *Command) (*tty, error) {
 	if stdin == nil {
 		stdin = os.Stdin
 	}
-	t.own = newOwnTerminal(stdin, []*os.File{stdin, c.Stdout, os.Stderr}, t.master)
-	modes, err := t.modes(stdin)
+	t.own = newOwnTerminal(stdin, []*os.File{stdin, c.Stdout, os.Stdout, os.Stderr}, t.master)
+	modes, err := t.modes(c.Stdout)
 	if err == nil {
 		err = unix.IoctlSetTermios(t.slave, setTermios, modes)
 	}
@@ -78,14 +78,21 @@ func (t *tty) open() error {
 }
 
 // modes returns those that the command's terminal begins with. While the shell
-// has our terminal, its modes are the shell's and not for a command.
-func (t *tty) modes(stdin *os.File) (*unix.Termios, error) {
+// has our terminal, its modes are the shell's and not for a command. Where only
+// our stdout is a terminal it is never raw, and makes a line's end of each newline itself.
+func (t *tty) modes(stdout *os.File) (*unix.Termios, error) {
 	if t.own.fd >= 0 && inForegroundOf(t.own.fd) {
 		return unix.IoctlGetTermios(t.own.fd, getTermios)
 	}
 	modes, err := unix.IoctlGetTermios(t.slave, getTermios)
 	if err == nil && t.own.fd < 0 {
 		modes.Lflag &^= unix.ECHO
+		if stdout != nil {
+			shown, err := unix.IoctlGetTermios(int(stdout.Fd()), getTermios)
+			if err == nil && shown.Oflag&(unix.OPOST|unix.ONLCR) == unix.OPOST|unix.ONLCR {
+				modes.Oflag &^= unix.ONLCR
+			}
+		}
 	}
 	return modes, err
 }

@@ -65,8 +65,12 @@ func (c *Call) execute(ctx context.Context, l ledger.Ledger, claim ledger.Claim,
 // is no End when it was not started.
 func (c *Call) attempt(ctx context.Context, claim ledger.Claim, rec ledger.Record, d Decision, path string, signals *proc.Signals, earlier *proc.End) (Result, *proc.End, error) {
 	before := Result{Record: rec}
+	inputs := c.Inputs
+	if c.Starting != nil {
+		inputs = c.Starting(path)
+	}
 	e, err := claim.Begin(ctx, ledger.Start{
-		RunID: c.RunID(), Fingerprint: c.Fingerprint, Inputs: c.Inputs, Owner: c.Owner(), MaxOutput: c.MaxOutput, NoOutput: c.NoOutput,
+		RunID: c.RunID(), Fingerprint: c.Fingerprint, Inputs: inputs, Owner: c.Owner(), MaxOutput: c.MaxOutput, NoOutput: c.NoOutput,
 	})
 	if err != nil {
 		if sig, ok := signals.Fatal(); ok {

@@ -71,6 +71,11 @@ type Call struct {
 	// and for what a probe prints.
 	Backlog func() (proc.Backlog, error)
 
+	// Starting is called before each attempt is recorded, with the path of the
+	// command, and returns its Inputs: with what only a call that runs needs to
+	// find out. Nil means that Inputs has it all.
+	Starting func(path string) []byte
+
 	Hooks Hooks
 }
 
@@ -163,6 +168,9 @@ func (c *Call) run(ctx context.Context, l ledger.Ledger) (Result, error) {
 		if path == "" {
 			if path, err = proc.LookPath(c.Argv[0]); err != nil {
 				return Result{Record: rec}, err
+			}
+			if err = proc.Ready(c.TTY); err != nil {
+				return Result{Record: rec}, &proc.StartError{Name: c.Argv[0], Code: proc.CannotRun, Err: err}
 			}
 		}
 		claim, err := l.Claim(ctx, c.ID)
@@ -292,10 +300,18 @@ type ReplayError struct{ Err error }
 func (e *ReplayError) Error() string { return e.Err.Error() }
 func (e *ReplayError) Unwrap() error { return e.Err }
 
+// little is how much output a ledger may keep elsewhere than in a file.
+const little = 4 << 10
+
 // replay writes the recorded output of the current attempt.
 func (c *Call) replay(ctx context.Context, l ledger.Ledger, rec ledger.Record, res *Result, stdout, stderr *os.File) error {
 	if stdout == nil && stderr == nil {
 		return nil
+	}
+	if rec.Current.OutputBytes > little {
+		if err := proc.Sound(); err != nil {
+			return &ReplayError{err}
+		}
 	}
 	out, err := l.Output(ctx, rec.ID, rec.Current.RunID)
 	if err != nil {

@@ -1,7 +1,6 @@
 package spool
 
 import (
-	"errors"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -13,8 +12,9 @@ func sendFile(dst, src *os.File, off, n int64) error {
 	out, in := int(dst.Fd()), int(src.Fd())
 	for n > 0 {
 		sent, err := unix.Sendfile(out, in, &off, int(n))
-		if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
-			return copyFile(dst, src, off, n) // opened for appending, for one
+		switch err {
+		case unix.EINVAL, unix.ENOSYS, unix.EPERM: // opened for appending, or a sandbox
+			return copyFile(dst, src, off, n)
 		}
 		if err == nil && sent == 0 {
 			return errTorn

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
 	driver "modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
@@ -20,7 +21,21 @@ func (l *Ledger) explain(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("ledger %s: %w", l.dir, l.meaning(err))
+	err = l.meaning(err)
+	return fmt.Errorf("ledger %s: %w%s", l.dir, err, fileLimit(err))
+}
+
+// fileLimit names the limit on the size of files, if there is one that may be why
+// something could not be written: SQLite does not tell.
+func fileLimit(err error) string {
+	var limit unix.Rlimit
+	if !errors.Is(err, ledger.ErrFull) && !errors.Is(err, syscall.EFBIG) && !unsure(err) {
+		return ""
+	}
+	if unix.Getrlimit(unix.RLIMIT_FSIZE, &limit) != nil || limit.Cur >= 1<<62 {
+		return ""
+	}
+	return fmt.Sprintf(" (files are limited to %d KiB: ulimit -f)", limit.Cur>>10)
 }
 
 func (l *Ledger) meaning(err error) error {

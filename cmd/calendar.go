@@ -1,0 +1,77 @@
+package cmd
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+	_ "time/tzdata" // --tz must work where the system has no zones
+
+	"github.com/spf13/pflag"
+
+	"idem/hashkey"
+)
+
+// calendarFlags are the flags that say which window of the calendar a call
+// belongs to.
+type calendarFlags struct {
+	per      choice
+	zone     string
+	at       string
+	dayStart string
+}
+
+func newCalendarFlags() calendarFlags { return calendarFlags{per: choice{of: hashkey.Pers}} }
+
+// flags adds the flags; per begins the text about --per.
+func (o *calendarFlags) flags(f *pflag.FlagSet, per string) {
+	f.Var(&o.per, "per", per+": "+strings.Join(hashkey.Pers, ", "))
+	f.StringVar(&o.zone, "tz", "", "time `ZONE` of the calendar, such as Europe/Berlin or UTC (default the local one)")
+	f.StringVar(&o.at, "at", "", "`TIME` that the call is for, so that a late one belongs to its own window: RFC 3339, \"2026-11-22 14:00\" in the zone, or @SECONDS since 1970")
+	f.StringVar(&o.dayStart, "day-start", "", "time of day, `HH:MM`, at which the windows from day on begin")
+}
+
+// knownZone tells whether time.Local is what TZ says. Where Go knows no such
+// zone, and it knows none of POSIX's, such as JST-9, it is UTC.
+func knownZone(tz string) bool {
+	name := strings.TrimPrefix(tz, ":")
+	if filepath.IsAbs(name) {
+		_, err := os.Stat(name)
+		return err == nil
+	}
+	_, err := time.LoadLocation(name)
+	return err == nil
+}
+
+// window returns the window of now, or of --at; it is empty without --per.
+func (o *calendarFlags) window(now time.Time) (string, error) {
+	c := hashkey.Calendar{Per: hashkey.Per(o.per.value), Zone: time.Local}
+	var err error
+	if o.zone != "" {
+		if c.Zone, err = time.LoadLocation(o.zone); err != nil {
+			return "", usage("--tz: there is no time zone %s", quote(o.zone)).hint("name one as the tz database does, such as Europe/Berlin or UTC")
+		}
+	}
+	if tz := os.Getenv("TZ"); o.zone == "" && c.Per != "" && !knownZone(tz) {
+		return "", usage("there is no time zone %s, which TZ names", quote(tz)).hintFlags("to name one as the tz database does", "--tz Europe/Berlin")
+	}
+	if o.dayStart != "" {
+		if c.DayStart, err = hashkey.ParseDayStart(o.dayStart); err != nil {
+			return "", usage("--day-start: %v", err)
+		}
+	}
+	if o.at != "" {
+		if now, err = hashkey.ParseAt(o.at, c.Zone); err != nil {
+			return "", usage("--at: %v", err)
+		}
+	}
+	if c.Per == "" {
+		for flag, value := range map[string]string{"--tz": o.zone, "--at": o.at, "--day-start": o.dayStart} {
+			if value != "" {
+				return "", usage("%s says which window, but there is no --per", flag)
+			}
+		}
+		return "", nil
+	}
+	return c.Window(now), nil
+}

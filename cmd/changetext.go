@@ -1,0 +1,60 @@
+package cmd
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"idem/hashkey"
+	"idem/ledger"
+	"idem/runner"
+)
+
+// fileChanges says in parentheses which files of a directory differ, at most so
+// many; empty for none.
+func fileChanges(files []hashkey.FileChange, most int) string {
+	var list []string
+	for i, f := range files {
+		if i == most {
+			list = append(list, fmt.Sprintf("and %d more", len(files)-i))
+			break
+		}
+		list = append(list, fileChange{jsonBytes(f.Name), f.State}.text(""))
+	}
+	if list == nil {
+		return ""
+	}
+	return " (" + strings.Join(list, ", ") + ")"
+}
+
+// text says what became of a file below a directory.
+func (f fileChange) text(dir string) string {
+	name := string(f.Name)
+	if dir != "" {
+		name = strings.TrimSuffix(dir, "/") + "/" + name
+	}
+	if f.State == "changed" {
+		return escape(name) + " has changed"
+	}
+	return escape(name) + " is " + f.State
+}
+
+func viewFileChanges(files []hashkey.FileChange) []fileChange {
+	var views []fileChange
+	for _, f := range files {
+		views = append(views, fileChange{jsonBytes(f.Name), f.State})
+	}
+	return views
+}
+
+// hintSecret says how to keep a secret out of the ledger, if the message about the
+// changed inputs of a call had to mask one.
+func hintSecret(f *failure, was ledger.Attempt, call runner.Call) *failure {
+	diff, _ := differences(was, call) // an error: nothing was shown
+	for _, c := range diff {
+		if c.Masked || bytes.Contains(append(bytes.Clone(c.Old), c.New...), []byte(hashkey.Masked)) {
+			return f.hint("what is masked may be a secret, which is stored as it is: pass it in the environment, or keep it out of the ledger with --redact-env NAME or --redact REGEX")
+		}
+	}
+	return f
+}

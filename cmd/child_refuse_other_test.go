@@ -1,0 +1,5 @@
+//go:build !linux
+
+package cmd_test
+
+func childRefuse(string, int, []string) int { return 1 }

@@ -1,0 +1,139 @@
+package cmd_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// withoutIdem takes what leads idem to a ledger out of an environment.
+func withoutIdem(c *exec.Cmd) {
+	c.Env = slices.DeleteFunc(slices.Clone(c.Env), func(kv string) bool {
+		return strings.HasPrefix(kv, "IDEM_LEDGER=") || strings.HasPrefix(kv, "IDEM_NAMESPACE=") || strings.HasPrefix(kv, "STATE_DIRECTORY=")
+	})
+}
+
+// computedHints has, for a function whose hints have computed texts, one that it
+// prints.
+var computedHints = map[string][]string{
+	"refusal": {"for the window of now: idem", "for whatever window is the latest: idem"},
+}
+
+// hintMakers are the functions that make a hint with a command, and which of
+// their arguments says what it is for.
+var hintMakers = map[string]int{"hintFor": 1, "commandFor": 1}
+
+// hintSites returns the text of each hint with a command, by where it is made
+// in the source.
+func hintSites(t *testing.T) map[string]string {
+	t.Helper()
+	sites := map[string]string{}
+	for _, f := range hintSource(t) {
+		for _, d := range f.Decls {
+			fn, ok := d.(*ast.FuncDecl)
+			if !ok || hintMakers[fn.Name.Name] > 0 { // which hand on what they are given
+				continue
+			}
+			ast.Inspect(fn, func(n ast.Node) bool {
+				call, ok := n.(*ast.CallExpr)
+				if !ok {
+					return true
+				}
+				arg, ok := hintMakers[calledName(call)]
+				if !ok {
+					return true
+				}
+				texts := []string{longestText(call.Args[arg])}
+				if texts[0] == "" {
+					texts = computedHints[fn.Name.Name]
+				}
+				if len(texts) == 0 {
+					t.Errorf("the hints of %s have computed texts: name what they print in computedHints", fn.Name.Name)
+				}
+				for _, text := range texts {
+					sites[fn.Name.Name+": "+text] = text
+				}
+				return true
+			})
+		}
+	}
+	if len(sites) < 10 {
+		t.Fatalf("only %d hints with a command are found in the source", len(sites))
+	}
+	return sites
+}
+
+// recordCommand is a command about a record in a text that is filled in later.
+var recordCommand = regexp.MustCompile(`idem (run|show|logs|mark|forget|wait|token|check|explain)( -\S+| (done|failed|retry)\S*| KEY)* %`)
+
+// TestNoOtherHintNamesARecord holds that no text of a message is a command line
+// about a record: such lines come from reference.go.
+func TestNoOtherHintNamesARecord(t *testing.T) {
+	for _, f := range hintSource(t) {
+		ast.Inspect(f, func(n ast.Node) bool {
+			lit, ok := n.(*ast.BasicLit)
+			if !ok || lit.Kind != token.STRING {
+				return true
+			}
+			text, err := strconv.Unquote(lit.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if recordCommand.MatchString(text) && !strings.Contains(text, "--key KEY -- %s") {
+				t.Errorf("%q fills in a command: use hintFor", text)
+			}
+			return true
+		})
+	}
+}
+
+func hintSource(t *testing.T) []*ast.File {
+	t.Helper()
+	names, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files []*ast.File
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, f)
+	}
+	return files
+}
+
+func calledName(call *ast.CallExpr) string {
+	switch f := call.Fun.(type) {
+	case *ast.Ident:
+		return f.Name
+	case *ast.SelectorExpr:
+		return f.Sel.Name
+	}
+	return ""
+}
+
+// longestText is the longest string in an expression, "" without one.
+func longestText(e ast.Expr) string {
+	longest := ""
+	ast.Inspect(e, func(n ast.Node) bool {
+		if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+			if s, err := strconv.Unquote(lit.Value); err == nil && len(s) > len(longest) {
+				longest = s
+			}
+		}
+		return true
+	})
+	return longest
+}

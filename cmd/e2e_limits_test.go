@@ -1,0 +1,317 @@
+//go:build linux
+
+package cmd_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// clear checks that a call under a limit has worked, or has said in one line that
+// it started nothing.
+func (b *box) clear(what string, r result) {
+	b.t.Helper()
+	lines := 0
+	for line := range strings.Lines(r.err) {
+		if !strings.HasPrefix(line, "idem: hint: ") {
+			lines++
+		}
+	}
+	switch r.code {
+	case 0:
+		if lines != 0 {
+			b.t.Errorf("%s: it worked and said:\n%s", what, r.err)
+		}
+	case 69, 126:
+		if lines != 1 || !strings.HasPrefix(r.err, "idem: ") {
+			b.t.Errorf("%s: status %d and %d lines:\n%s", what, r.code, lines, r.err)
+		}
+	default:
+		b.t.Errorf("%s: status %d:\n%s", what, r.code, r.err)
+	}
+}
+
+// agrees checks that what is recorded of a key is what its call has said: the
+// command, which makes the file side, ran once or not at all.
+func (b *box) agrees(what, key string, r result) {
+	b.t.Helper()
+	state, ran := "", 0
+	if r.code == 0 {
+		state, ran = "succeeded", 1
+	}
+	if got := b.listed(key); got != state {
+		b.t.Errorf("%s: status %d, and the key is recorded as %q:\n%s", what, r.code, got, r.err)
+	}
+	n := b.lines("side")
+	_ = os.Remove(b.path("side"))
+	if n != ran {
+		b.t.Errorf("%s: status %d, and the command ran %d times", what, r.code, n)
+	}
+}
+
+// begun makes a ledger with a record under the key hit.
+func begun(t *testing.T) *box {
+	t.Helper()
+	b := newBox(t)
+	b.want(b.run("run", "--key", "hit", "--", "echo", "out"), 0)
+	return b
+}
+
+// operations are the calls that limits are tried on, by name; %s is the key.
+var operations = []struct{ name, call string }{
+	{"run", "run --key %s -- sh -c 'echo >>side'"},
+	{"tty", "run --tty --key %s -- sh -c 'echo >>side'"},
+	{"hook", "run --hook start=true --key %s -- sh -c 'echo >>side'"},
+	{"retries", "run --retries 1 --timeout 60 --key %s -- sh -c 'echo >>side'"},
+	{"meta", "run --meta-file meta --hash-file side --key %s -- sh -c 'echo >>side'"},
+	{"replay", "run --wait=60 --key hit -- echo out"},
+	{"list", "list"},
+	{"logs", "logs hit"},
+	{"wait", "wait hit"},
+	{"check", "check --key hit -- echo out"},
+	{"forget", "forget %[1]s; idem mark done %[1]s; s=$?; idem forget %[1]s; exit $s"},
+}
+
+// tried is one of them.
+func (b *box) tried(under, name, call, key string) {
+	b.t.Helper()
+	what := fmt.Sprintf("%s, %s", under, name)
+	runs := strings.Contains(call, "--key %s")
+	if strings.Contains(call, "%") {
+		call = fmt.Sprintf(call, key)
+	}
+	r := b.sh(under + " idem " + call)
+	if name == "forget" && r.code == 1 {
+		return // it works: nothing was recorded
+	}
+	b.clear(what, r)
+	if runs {
+		b.agrees(what, key, r)
+	}
+}
+
+// Few descriptors: a call works or is refused, in one line.
+func TestE2EFewDescriptors(t *testing.T) {
+	t.Parallel()
+	for _, op := range operations {
+		if op.name == "forget" || op.name == "hook" {
+			continue
+		}
+		t.Run(op.name, func(t *testing.T) {
+			t.Parallel()
+			b := begun(t)
+			for n := 3; n <= 27; n++ {
+				b.tried(fmt.Sprintf("ulimit -n %d; exec", n), op.name, op.call, fmt.Sprintf("k%d", n))
+			}
+		})
+	}
+	b := begun(t) // what docs/limits.md promises
+	b.want(b.sh("ulimit -n 24; idem run --key k -- true"), 0)
+	b.want(b.sh("ulimit -n 28; idem run --tty --key l -- true"), 0)
+	b.want(b.sh("ulimit -n 8; idem run --key hit -- echo out"), 0)
+}
+
+// Little memory: a call works or is refused, also where Go's runtime would not come up.
+func TestE2ELittleMemory(t *testing.T) {
+	t.Parallel()
+	if runtime.GOARCH != "amd64" {
+		return // the runtime reserves other amounts, and start_linux_amd64.s is not there
+	}
+	b := begun(t)
+	sizes := []int{735, 742, 1131, 1141, 1145, 1155, 1285, 1320}
+	for mib := 50; mib <= 1400; mib += 45 {
+		sizes = append(sizes, mib)
+	}
+	for _, mib := range sizes {
+		call := operations[mib%2]
+		b.tried(fmt.Sprintf("ulimit -v %d; exec", mib<<10), call.name, call.call, fmt.Sprintf("v%d", mib))
+	}
+	for mib := 36; mib <= 130; mib += 5 {
+		call := operations[mib%2]
+		b.tried(fmt.Sprintf("ulimit -d %d; exec", mib<<10), call.name, call.call, fmt.Sprintf("d%d", mib))
+	}
+	for _, mib := range []int{840, 1100, 1360, 4096} { // what docs/limits.md promises
+		b.want(b.sh(fmt.Sprintf("ulimit -v %d; idem run --tty --key v%d -- true", mib<<10, mib)), 0)
+	}
+	b.want(b.sh("ulimit -v 780000; idem list"), 69)
+	b.want(b.sh("ulimit -d 131072; idem run --key d -- true"), 0)
+}
+
+// A low limit on the size of files is named, since it looks like a full disk.
+func TestE2ESmallFiles(t *testing.T) {
+	t.Parallel()
+	for _, kib := range []int{4, 32, 1000} {
+		b := begun(t)
+		for _, op := range operations[:2] {
+			under := fmt.Sprintf("ulimit -f %d; exec", kib)
+			r := b.sh(fmt.Sprintf(under+" idem "+op.call, op.name))
+			if b.clear(under+op.name, r); r.code != 0 && !strings.Contains(r.err, "ulimit -f") {
+				t.Errorf("%s", r.err)
+			}
+			if b.lines("side") > 0 && r.code != 0 {
+				t.Errorf("%s: the command ran: %s", under, r.err)
+			}
+			_ = os.Remove(b.path("side"))
+		}
+	}
+}
+
+// Few processes: Go's runtime ends the process when it gets no thread, which must
+// not be between the claim and the record.
+func TestE2EFewProcesses(t *testing.T) {
+	t.Parallel()
+	requireRoot(t) // for a user who has no other process
+	requireTool(t, "prlimit")
+	b := newBox(t)
+	b.somebody()
+	const uid = 61799
+	b.user = &syscall.Credential{Uid: uid, Gid: uid}
+	if err := os.Chown(b.dir, uid, uid); err != nil {
+		t.Fatal(err)
+	}
+	b.want(b.run("run", "--key", "hit", "--", "echo", "out"), 0)
+	for _, n := range []int{1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 20, 22, 24, 26, 30} {
+		if n < 6 && runtime.GOARCH != "amd64" {
+			continue
+		}
+		for _, op := range operations[:4] {
+			b.tried(fmt.Sprintf("exec prlimit --nproc=%d:%[1]d", n), op.name, op.call, fmt.Sprintf("%s%d", op.name, n))
+		}
+		b.tried(fmt.Sprintf("exec prlimit --nproc=%d:%[1]d", n), "replay", "run --key hit -- echo out", "")
+	}
+	b.want(b.sh("exec prlimit --nproc=16 idem run --key k -- true"), 0) // what docs/limits.md promises
+	b.want(b.sh("exec prlimit --nproc=28 idem run --tty --key l -- true"), 0)
+}
+
+// refused starts idem so that the kernel refuses it system calls: CALL,CALL...
+func (b *box) refused(calls string, errno syscall.Errno, args ...string) *call {
+	b.t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	argv := append([]string{"child", "refuse", calls, fmt.Sprint(int(errno)), filepath.Join(binary(), "idem")}, args...)
+	return b.start(argv, func(c *exec.Cmd) { c.Path, c.Err = exe, nil })
+}
+
+// A sandbox that refuses a system call: a call works without it or is refused, in one line.
+func TestE2ESandbox(t *testing.T) {
+	t.Parallel()
+	for name, number := range map[string]uintptr{
+		"epoll_create1": unix.SYS_EPOLL_CREATE1, "epoll_ctl": unix.SYS_EPOLL_CTL, "epoll_pwait": unix.SYS_EPOLL_PWAIT,
+		"eventfd2": unix.SYS_EVENTFD2, "ppoll": unix.SYS_PPOLL, "pselect6": unix.SYS_PSELECT6, "getrandom": unix.SYS_GETRANDOM,
+		"wait4": unix.SYS_WAIT4, "waitid": unix.SYS_WAITID, "pipe2": unix.SYS_PIPE2, "socketpair": unix.SYS_SOCKETPAIR,
+		"getsockopt": unix.SYS_GETSOCKOPT, "setsid": unix.SYS_SETSID, "setpgid": unix.SYS_SETPGID, "dup3": unix.SYS_DUP3,
+		"prlimit64": unix.SYS_PRLIMIT64, "sysinfo": unix.SYS_SYSINFO, "faccessat": unix.SYS_FACCESSAT, "sendfile": unix.SYS_SENDFILE,
+		"kill": unix.SYS_KILL, "prctl": unix.SYS_PRCTL, "uname": unix.SYS_UNAME, "ftruncate": unix.SYS_FTRUNCATE,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := begun(t)
+			b.want(b.run("run", "--key", "long", "--", "head", "-c", "100000", "/dev/zero"), 0)
+			for _, errno := range []syscall.Errno{unix.EPERM, unix.ENOSYS} {
+				for i, args := range [][]string{
+					{"run", "--timeout", "60"}, {"run", "--tty"}, {"run"},
+				} {
+					what := fmt.Sprintf("%s: %v: %q", name, errno, args)
+					key := fmt.Sprintf("k%d-%d", errno, i)
+					r := b.refused(fmt.Sprint(number), errno, append(args, "--key", key, "--", "sh", "-c", "read x; echo >>side")...).wait()
+					if r.code == 1 { // read met the end of the input
+						t.Errorf("%s: %+v", what, r)
+					}
+					b.clear(what, r)
+					b.agrees(what, key, r)
+				}
+				for _, args := range [][]string{
+					{"run", "--key", "long", "--", "head", "-c", "100000", "/dev/zero"}, {"list"}, {"logs", "hit"}, {"wait", "hit"}, {"mark", "done", "m"},
+				} {
+					b.clear(fmt.Sprintf("%s: %v: %q", name, errno, args), b.refused(fmt.Sprint(number), errno, args...).wait())
+				}
+			}
+		})
+	}
+}
+
+// Without ppoll, and without select, the output is complete, the input has an end
+// and a TERM arrives.
+func TestE2ESandboxWithoutPoll(t *testing.T) {
+	t.Parallel()
+	for name, calls := range map[string]string{
+		"ppoll": fmt.Sprint(unix.SYS_PPOLL), "select": fmt.Sprintf("%d,%d", unix.SYS_PPOLL, unix.SYS_PSELECT6),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBox(t)
+			r := b.refused(calls, unix.ENOSYS, "run", "--key", "k", "--", "sh", "-c", "head -c 300000 /dev/zero; echo err >&2").wait()
+			if b.want(r, 0); len(r.out) != 300000 || r.err != "err\n" {
+				t.Errorf("%d bytes, %q", len(r.out), r.err)
+			}
+			r = b.refused(calls, unix.EPERM, "run", "--tty", "--key", "t", "--", "sh", "-c", "cat; cat; echo end").wait()
+			if b.want(r, 0); r.out != "end\r\n" {
+				t.Errorf("%q", r.out)
+			}
+			c := b.refused(calls, unix.EPERM, "run", "--key", "l", "--", "sh", "-c", "echo >ready; sleep 60 >/dev/null 2>&1 & wait")
+			b.await("ready", 1)
+			c.kill(unix.SIGTERM)
+			if r := c.wait(); r.sig != unix.SIGTERM {
+				t.Errorf("%+v", r)
+			}
+			b.wantState("l", "failed")
+		})
+	}
+}
+
+// Nothing depends on /proc.
+func TestE2EWithoutProc(t *testing.T) {
+	t.Parallel()
+	requireRoot(t)
+	requireTool(t, "unshare")
+	if err := exec.Command("unshare", "--mount", "umount", "-l", "/proc").Run(); errors.As(err, new(*exec.ExitError)) {
+		missing(t, "the right to unmount /proc")
+	}
+	b := newBox(t)
+	for _, call := range []string{
+		"idem run --key k -- echo out", "idem run --key k -- echo out", "idem list", "idem show k", "idem wait k",
+		"idem run --tty --key t -- sh -c 'test -t 0 && echo out'",
+		"idem run --tty --timeout 60 --key d -- sh -c 'test -t 1 && echo out'",
+		"(exec -a other idem run --tty --key other -- echo out)",
+		"cd /; " + filepath.Join(".", binary(), "idem") + " run --tty --key relative -- echo out",
+	} {
+		r := b.want(b.start([]string{"unshare", "--mount", "bash", "-c", "umount -l /proc; test ! -e /proc/self || exit 9; " + call}).wait(), 0)
+		if strings.Contains(call, "echo out") && strings.TrimSpace(r.out) != "out" || r.err != "" {
+			t.Errorf("%s: %+v", call, r)
+		}
+	}
+}
+
+// A terminal on stdout alone has the size, and makes each line's end itself.
+func TestTTYOnStdoutAlone(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	x := b.shell()
+	x.resize(33, 101)
+	for i, in := range []string{"</dev/null", "< <(echo in)"} {
+		x.typ(fmt.Sprintf("idem run --tty --key k%d -- bash -c 'stty size; read x; echo got-$x' %s 2>/dev/null; echo $? >status%[1]d\n", i, in))
+		b.await(fmt.Sprintf("status%d", i), 1)
+		if s := b.read(fmt.Sprintf("status%d", i)); s != "0\n" {
+			t.Errorf("%s: status %s; %q", in, s, x.shown())
+		}
+	}
+	for key, out := range map[string]string{"k0": "33 101\ngot-\n", "k1": "33 101\ngot-in\n"} {
+		if r := b.want(b.run("logs", key), 0); r.out != out {
+			t.Errorf("%q", r.out)
+		}
+	}
+	if s := x.shown(); !strings.Contains(s, "33 101\r\ngot-in\r\n") {
+		t.Errorf("%q", s)
+	}
+}

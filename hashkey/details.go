@@ -1,0 +1,162 @@
+package hashkey
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+	"strings"
+)
+
+// The kinds of details: parts that are stored with the inputs and that the
+// fingerprint leaves out. They say more about an input, or about what is none.
+const (
+	// KindTree lists the files of a directory that is an input, by its name.
+	KindTree Kind = detailMark + "tree"
+	// KindProgram is a file that an attempt ran. Its value is the caller's.
+	KindProgram Kind = detailMark + "program"
+)
+
+// detailMark begins the kind of every detail.
+const detailMark = "+"
+
+func (k Kind) detail() bool { return strings.HasPrefix(string(k), detailMark) }
+
+// Counted returns the inputs without details: what the fingerprint is made of.
+func (in Inputs) Counted() Inputs {
+	if !slices.ContainsFunc(in, func(p Part) bool { return p.Kind.detail() }) {
+		return in
+	}
+	out := make(Inputs, 0, len(in))
+	for _, p := range in {
+		if !p.Kind.detail() {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// Details returns the details of one kind, in order.
+func (in Inputs) Details(kind Kind) []Part {
+	var out []Part
+	for _, p := range in {
+		if p.Kind == kind {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// Entry is one file below a directory.
+type Entry struct {
+	Name string // below the directory
+	Type byte   // such as EntryDir
+	// Sum is the digest of the content. A tree keeps its first bytes, enough to
+	// see a change.
+	Sum []byte
+}
+
+// The types of entries.
+const (
+	EntryDir  = 'd' // has no sum
+	EntryFile = 'f'
+	EntryLink = 'l' // its content is the name that it leads to
+)
+
+// entrySum is how many bytes of a digest a tree keeps.
+const entrySum = 8
+
+// Tree returns the detail that lists the entries of the directory that is the
+// input of this name. It reports false when the list would be longer than limit
+// bytes.
+func Tree(name string, entries []Entry, limit int) (Part, bool) {
+	var b []byte
+	for _, e := range entries {
+		b = append(b, e.Type)
+		b = binary.AppendUvarint(b, uint64(len(e.Name)))
+		b = append(b, e.Name...)
+		if e.Type != EntryDir {
+			var sum [entrySum]byte
+			copy(sum[:], e.Sum)
+			b = append(b, sum[:]...)
+		}
+		if len(b) > limit {
+			return Part{}, false
+		}
+	}
+	return Part{Kind: KindTree, Name: name, Value: b}, true
+}
+
+// Entries reads the list of a tree. It reports false for a value that Tree has
+// not made.
+func (p Part) Entries() ([]Entry, bool) {
+	var entries []Entry
+	for b := p.Value; len(b) > 0; {
+		e := Entry{Type: b[0]}
+		n, w := binary.Uvarint(b[1:])
+		if w <= 0 || n > uint64(len(b)-1-w) {
+			return nil, false
+		}
+		b = b[1+w:]
+		e.Name, b = string(b[:n]), b[n:]
+		if e.Type != EntryDir {
+			if len(b) < entrySum {
+				return nil, false
+			}
+			e.Sum, b = b[:entrySum], b[entrySum:]
+		}
+		entries = append(entries, e)
+	}
+	return entries, true
+}
+
+// FileChange is a file of a directory that differs between two calls.
+type FileChange struct {
+	Name  string // below the directory
+	State string // new, gone or changed
+}
+
+// diffTrees returns what differs between the lists of a directory, by name. Of
+// a directory that is new or gone, the files in it are left out. It returns
+// nothing unless both lists are there.
+func diffTrees(old, new Inputs, name string) []FileChange {
+	was, ok := entriesOf(old, name)
+	is, too := entriesOf(new, name)
+	if !ok || !too {
+		return nil
+	}
+	var changes []FileChange
+	for path, e := range was {
+		if f, still := is[path]; !still {
+			changes = append(changes, FileChange{path, "gone"})
+		} else if e.Type != f.Type || !bytes.Equal(e.Sum, f.Sum) {
+			changes = append(changes, FileChange{path, "changed"})
+		}
+	}
+	for path := range is {
+		if _, before := was[path]; !before {
+			changes = append(changes, FileChange{path, "new"})
+		}
+	}
+	slices.SortFunc(changes, func(a, b FileChange) int { return strings.Compare(a.Name, b.Name) })
+	whole := map[FileChange]bool{} // directories that are new or gone, and what is in them
+	return slices.DeleteFunc(changes, func(c FileChange) bool {
+		parent := c.Name[:max(0, strings.LastIndexByte(c.Name, '/'))]
+		whole[c] = c.State != "changed"
+		return whole[FileChange{parent, c.State}]
+	})
+}
+
+func entriesOf(in Inputs, name string) (map[string]Entry, bool) {
+	for _, p := range in {
+		if p.Kind != KindTree || p.Name != name {
+			continue
+		}
+		entries, ok := p.Entries()
+		byName := map[string]Entry{}
+		for _, e := range entries {
+			byName[e.Name] = e
+		}
+		return byName, ok
+	}
+	return nil, false
+}

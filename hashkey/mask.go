@@ -1,0 +1,231 @@
+package hashkey
+
+import (
+	"regexp"
+	"strings"
+	"sync"
+)
+
+// Masked is shown in place of what may be a secret.
+const Masked = "[masked]"
+
+// redacted is what is left of a secret that is not stored, and is shown so.
+const redacted = "[redacted]"
+
+// masked returns a secret as it may be shown.
+func masked(secret string) string {
+	if secret == "" || secret == redacted {
+		return secret
+	}
+	return Masked
+}
+
+// secretNames matches the end of a name whose value is mostly a secret.
+const secretNames = `(?:password|passwd|passphrase|passcode|secret|token|credentials?` +
+	`|api[-_.]?key|(?:access|secret|auth|account|shared|encryption|master|signing|webhook|license|client)[-_.]?key` +
+	`|(?:^|[-_.])pass|sshpass|[-_.]pwd|[-_.]pat|redis(?:cli)?_auth)`
+
+// secretText matches a value as it is written in a script or a configuration:
+// quoted and plain parts, up to a space or a separator.
+const secretText = `((?:"(?:[^"\\]|\\.)*"|'[^']*'|\\.|[^\s"'\\;&|])+)`
+
+// masks are the expressions of Mask. Each has two groups: what is shown, and the
+// secret. They take 0.4 ms to compile, which only a
+// call pays that shows a command line.
+var masks = sync.OnceValue(func() (m struct{ name, flag, assign, json, text, colon, header, option, url, user, pass *regexp.Regexp }) {
+	m.name = regexp.MustCompile(`(?i)` + secretNames + `$`)
+	m.flag = regexp.MustCompile(`(?i)^--?[a-z0-9._-]*` + secretNames + `$`)
+	m.assign = regexp.MustCompile(`(?is)^(-{0,2}[a-z0-9._-]*` + secretNames + `=)(.+)$`)
+	m.json = regexp.MustCompile(`(?i)("[a-z0-9._-]*` + secretNames + `"\s*:\s*")((?:[^"\\]|\\.)*)`)
+	m.text = regexp.MustCompile(`(?i)((?:\b|_|-)[a-z0-9._-]*` + secretNames + `=)` + secretText)
+	m.colon = regexp.MustCompile(`(?i)((?:^|[\s"'])[a-z0-9._-]*` + secretNames + `:[ \t]*)` + secretText)
+	m.header = regexp.MustCompile(`(?i)(\b(?:proxy-)?authorization["']?\s*[:=]\s*["']?(?:(?:bearer|basic|token|digest|negotiate|apikey)\s+)?|\b(?:set-)?cookie:\s*)([^"'\r\n]+)`)
+	m.option = regexp.MustCompile(`(?i)((?:^|\s)--[a-z0-9._-]*` + secretNames + `\s+)` + secretText)
+	m.url = regexp.MustCompile(`(?i)([a-z][a-z0-9+.-]*://)([^\s"'<>]+)`)
+	m.user = regexp.MustCompile(`(\scurl(?:\s.*?)?\s(?:-u|--user|--proxy-user)[ =]?["']?[^\s:"']*:)` + secretText)
+	m.pass = regexp.MustCompile(`(?s)^(pass:)(.+)$`) // as openssl has it
+	return m
+})
+
+// options are options of a program that take a secret and whose names do not say
+// so: written as one word with it, or with the secret as the next one. The secret
+// behind user is what follows the name and a colon.
+type options struct{ joined, apart, user []string }
+
+func secretOptions(program string) (o options, known bool) {
+	switch program {
+	case "curl":
+		return options{user: []string{"-u", "--user", "-U", "--proxy-user"}}, true
+	case "sshpass":
+		return options{joined: []string{"-p"}, apart: []string{"-p"}}, true
+	case "redis-cli":
+		return options{apart: []string{"-a"}}, true
+	case "mysql", "mysqldump", "mysqladmin", "mysqlimport", "mariadb", "mariadb-dump":
+		return options{joined: []string{"-p"}}, true
+	}
+	return o, false
+}
+
+// Mask returns a command line as it may be shown: what may be a secret, by the
+// name of its flag or variable or by the form of a URL or header, is Masked. It
+// is a help for what was not redacted, and no more: a secret without such a name
+// is shown.
+func Mask(argv []string) []string {
+	out := make([]string, len(argv))
+	var of options // of the latest word that names a program with some
+	for i, arg := range argv {
+		before := ""
+		if i > 0 {
+			before = argv[i-1]
+		}
+		out[i] = maskArg(of, before, arg)
+		if o, known := secretOptions(arg[strings.LastIndexByte(arg, '/')+1:]); known {
+			of = o
+		}
+	}
+	return out
+}
+
+func maskArg(of options, before, arg string) string {
+	m := masks()
+	if arg == "" {
+		return arg
+	}
+	if namesSecret(m.flag, before) && !strings.HasPrefix(arg, "--") {
+		return masked(arg)
+	}
+	for _, o := range of.apart {
+		if before == o {
+			return masked(arg)
+		}
+	}
+	for _, o := range of.joined {
+		if strings.HasPrefix(arg, o) && len(arg) > len(o) && !strings.HasPrefix(arg, "--") {
+			return o + masked(arg[len(o):])
+		}
+	}
+	for _, o := range of.user {
+		rest, joined := strings.CutPrefix(arg, o)
+		if joined && rest != "" {
+			rest = strings.TrimPrefix(rest, "=")
+		} else if before == o {
+			rest, joined = arg, true
+		}
+		if user, password, has := strings.Cut(rest, ":"); joined && has {
+			return strings.TrimSuffix(arg, rest) + user + ":" + masked(password)
+		}
+	}
+	// A script that begins with an assignment has more behind it; an assignment
+	// that is an argument of its own is all value.
+	if !IsScriptOption(before) {
+		if g := m.assign.FindStringSubmatch(arg); g != nil && namesSecret(m.flag, "--"+strings.TrimLeft(strings.TrimSuffix(g[1], "="), "-")) {
+			return g[1] + masked(g[2])
+		}
+	}
+	return hide(m.pass, maskText(arg))
+}
+
+// IsScriptOption reports whether the argument behind s is the text of a script, as
+// behind -c and -ec of a shell.
+func IsScriptOption(s string) bool {
+	return len(s) > 1 && s[0] == '-' && s[1] != '-' && s[len(s)-1] == 'c'
+}
+
+// namesSecret reports whether s, which names a flag or a variable, is one of a
+// secret by re. A flag such as --no-password has no value.
+func namesSecret(re *regexp.Regexp, s string) bool {
+	return s != "" && re.MatchString(s) && !strings.HasPrefix(strings.TrimLeft(s, "-"), "no-")
+}
+
+// MaskValue returns a value as it may be shown under its name.
+func MaskValue(name, value string) string {
+	if value != "" && namesSecret(masks().name, name) {
+		return masked(value)
+	}
+	return maskText(value)
+}
+
+// maskText masks what may be a secret within a longer text.
+func maskText(s string) string {
+	m := masks()
+	if strings.Contains(s, "://") {
+		s = m.url.ReplaceAllStringFunc(s, func(u string) string {
+			g := m.url.FindStringSubmatch(u)
+			return g[1] + maskURL(g[2])
+		})
+	}
+	for _, re := range []*regexp.Regexp{m.header, m.json, m.text, m.colon} {
+		s = hide(re, s)
+	}
+	s = m.option.ReplaceAllStringFunc(s, func(o string) string {
+		g := m.option.FindStringSubmatch(o)
+		if strings.HasPrefix(g[2], "-") || !namesSecret(m.flag, strings.TrimSpace(g[1])) {
+			return o
+		}
+		return g[1] + masked(g[2])
+	})
+	if strings.Contains(s, "curl") {
+		s = hide(m.user, " "+s)[1:]
+	}
+	return s
+}
+
+// hide masks the second group of each match in s.
+func hide(re *regexp.Regexp, s string) string {
+	var b strings.Builder
+	end := 0
+	for _, at := range re.FindAllStringSubmatchIndex(s, -1) {
+		b.WriteString(s[end:at[4]] + masked(s[at[4]:at[5]]))
+		end = at[5]
+	}
+	return b.String() + s[end:]
+}
+
+// userTokenLen is from where on a user without a password is taken for a token.
+const userTokenLen = 20
+
+// maskURL masks the password in what follows the "://" of a URL, and a user that
+// is as long as a token.
+func maskURL(rest string) string {
+	end := len(rest)
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		end = i
+	}
+	at := strings.LastIndexByte(rest[:end], '@')
+	if at < 0 {
+		// A password may hold a slash that should have been encoded. A port is a
+		// number, so what is none must be the beginning of a password.
+		_, port, has := strings.Cut(rest[:end], ":")
+		if !has || strings.Trim(port, "0123456789") == "" {
+			return rest
+		}
+		if at = strings.LastIndexByte(rest, '@'); at < 0 {
+			return rest
+		}
+	}
+	user, password, has := strings.Cut(rest[:at], ":")
+	switch {
+	case has && password != "":
+		return user + ":" + masked(password) + rest[at:]
+	case len(user) >= userTokenLen:
+		return Masked + rest[at:]
+	}
+	return rest
+}
+
+// Mask returns the inputs as they may be shown, without details.
+func (in Inputs) Mask() Inputs {
+	in = in.Counted()
+	out := make(Inputs, len(in))
+	argv := Mask(in.Argv())
+	for i, p := range in {
+		switch {
+		case p.Kind == KindArg && !p.withheld():
+			p.Value, argv = []byte(argv[0]), argv[1:]
+		case p.Kind == KindValue:
+			p.Value = p.shown()
+		}
+		out[i] = p
+	}
+	return out
+}

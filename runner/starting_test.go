@@ -1,0 +1,47 @@
+package runner
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+)
+
+// What only a call that runs needs to find out is asked for before each attempt
+// and stored with it, and never for a replay or a refusal.
+func TestStartingIsAskedBeforeEachAttempt(t *testing.T) {
+	k := newKit(t)
+	var asked []string
+	call := func() Call {
+		c := k.shell("exit 3")
+		c.Retries = Retries{N: 1, Delay: time.Millisecond, MaxDelay: time.Millisecond}
+		c.Starting = func(path string) []byte {
+			asked = append(asked, path)
+			return append(slices.Clone(c.Inputs), fmt.Sprintf("-%d", len(asked))...)
+		}
+		return c
+	}
+	o := k.first(call())
+	if len(asked) != 2 || asked[0] != asked[1] || asked[0] == "" {
+		t.Fatalf("asked with %q", asked)
+	}
+	want := string(call().Inputs) + "-2"
+	if got := string(o.Record.Current.Inputs); got != want {
+		t.Errorf("got the inputs %q, want %q", got, want)
+	}
+	if got := string(k.record().Current.Inputs); got != want {
+		t.Errorf("%q is recorded, want %q", got, want)
+	}
+	again := call()
+	again.Policy.OnFailure = ReplayIt
+	if o := k.first(again); o.Action != Replay {
+		t.Fatalf("got %v", o.Decision)
+	}
+	again.Fingerprint = "other"
+	if o := k.first(again); o.Action != Refuse {
+		t.Fatalf("got %v", o.Decision)
+	}
+	if len(asked) != 2 {
+		t.Errorf("asked %d times", len(asked))
+	}
+}
