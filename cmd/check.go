@@ -25,6 +25,8 @@ const checkLong = `Tell by the exit status what idem run would do, and change no
   0               it would be replayed: it is done, or it failed and --on-failure
                   replay or --final says that it stays so
   1               the command would be started, or with --probe the probe asked
+  69, 74          it would be replayed, but the recorded output is damaged or
+                  gone, or a part of it is missing
   65, 75, 79, 80  as idem run
 
 The call is written as for idem run, or by its key: what stands first behind the
@@ -40,20 +42,23 @@ func (a *app) checkCommand() *cobra.Command {
 		Use:     "check [run flags] KEY [-- COMMAND [ARG...]]",
 		Short:   "Tell by the exit status what idem run would do",
 		Long:    checkLong,
-		Example: "  idem check deploy:prod:4f2c1e && echo 'nothing would run'\n  idem check --key deploy:prod:4f2c1e -- ./deploy.sh prod",
+		Example: "  idem check deploy:prod:8471 && echo 'nothing would run'\n  idem check --key deploy:prod:8471 -- ./deploy.sh prod",
 		RunE: func(c *cobra.Command, args []string) error {
-			argv, err := o.checked(args, c.ArgsLenAtDash() == 0)
+			argv, err := a.checked(o, args, c.ArgsLenAtDash() == 0)
 			if err != nil {
 				return err
 			}
 			q, err := a.ask(c.Context(), o, record, argv)
-			if err != nil {
+			if err = errors.Join(err, q.failed); err != nil {
 				return err
 			}
 			switch q.Action {
 			case runner.Execute, runner.Probe:
 				a.exit = exitWouldRun
 			case runner.Replay:
+				if f := undelivered(q.Result, q.call); f != nil {
+					return f.unhinted()
+				}
 				a.exit = exitOK
 			default:
 				return q.refusal()
@@ -61,16 +66,19 @@ func (a *app) checkCommand() *cobra.Command {
 			return nil
 		},
 	}
-	o = a.askFlags(c, "Identity", "What must be the same", "Earlier outcomes", "Unknown outcomes", "What is remembered")
+	o = a.askFlags(c, "Identity", "What must be the same", "Earlier outcomes", "Unknown outcomes", "Replays", "What is remembered")
 	record = newWhichFlags(c, &o.calendarFlags, false)
 	return c
 }
 
 // checked takes the key from what stands behind the flags of idem check, if it
 // is there, and returns the command. dashed tells that a "--" ended the flags.
-func (o *runOptions) checked(args []string, dashed bool) ([]string, error) {
+func (a *app) checked(o *runOptions, args []string, dashed bool) ([]string, error) {
 	const form = "idem check [flags] KEY [-- COMMAND [ARG...]]"
-	argv := o.wait.claimDetached(args)
+	argv, err := a.behindWait(&o.wait, args, true)
+	if err != nil {
+		return nil, err
+	}
 	if o.key != "" || dashed || len(argv) < len(args) {
 		if o.key == "" && len(argv) == 0 {
 			return nil, usage("idem check wants a key or a command").hintForm(form)
@@ -107,14 +115,34 @@ func (a *app) asked(ctx context.Context, l *sqlite.Ledger, id ledger.ID, want ru
 type question struct {
 	call runner.Call
 	runner.Result
+	failed error // why a replay would fail
 }
 
 func (q question) refusal() *failure { return refusal(q.Result, q.call).unhinted() }
+
+// status is what idem run would exit with; nil when it would start something.
+func (q question) status() *int {
+	switch {
+	case q.failed != nil:
+		return &failureOf(q.failed).code
+	case q.Action == runner.Refuse:
+		return &q.refusal().code
+	case q.Action != runner.Replay:
+		return nil
+	}
+	if f := undelivered(q.Result, q.call); f != nil {
+		return &f.code
+	}
+	return ptr(exitStatus(q.Record.Current))
+}
 
 // ask asks what idem run would do. Without a command, the recorded inputs are
 // taken for those of the call.
 func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv []string) (question, error) {
 	if err := a.remember(&o.storing, o.key); err != nil {
+		return question{}, err
+	}
+	if err := o.replayFlags.check(); err != nil {
 		return question{}, err
 	}
 	policy, err := o.fittingPolicy()
@@ -139,13 +167,17 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv [
 		return question{}, err
 	}
 	q := question{call: runner.Call{
-		ID: in.id, Policy: policy, Now: time.Now, Asked: asked(policy.Around, in.id, l.Dir()),
+		ID: in.id, Policy: policy, Now: time.Now, QuietOK: o.quietOK, Asked: asked(policy.Around, in.id, l.Dir()),
 	}}
+	o.replayFlags.set(&q.call)
 	if len(argv) > 0 {
 		q.call.Argv, q.call.Stdin, q.call.TTY = argv, in.stdin, o.tty
 		q.call.Inputs, q.call.Fingerprint = a.keep.inputs(in.inputs).Encode(), in.inputs.Fingerprint()
 	}
 	q.Result, err = runner.Ask(ctx, l, q.call)
+	if err == nil && q.Action == runner.Replay {
+		q.Lacks, q.failed = runner.Rehearse(ctx, l, q.call, q.Record)
+	}
 	q.Record.Current.Inputs = a.keep.recorded(q.Record.Current.Inputs)
 	return q, err
 }
@@ -160,6 +192,8 @@ type explainView struct {
 	Action string `json:"action"`
 	Why    string `json:"reason"`
 	keyView
+	Status *int         `json:"exit_status"` // of idem run; null when it would start something
+	Lacks  []string     `json:"output_lacks"`
 	Inputs []inputState `json:"inputs"`
 }
 
@@ -186,9 +220,12 @@ func (a *app) explainCommand() *cobra.Command {
 		Use:     "explain [run flags] [--] COMMAND [ARG...]",
 		Short:   "Say what idem run would do, and why",
 		Long:    explainLong,
-		Example: "  idem explain --key deploy:prod:4f2c1e -- ./deploy.sh prod",
+		Example: "  idem explain --key deploy:prod:8471 -- ./deploy.sh prod",
 		RunE: func(c *cobra.Command, args []string) error {
-			args = o.wait.claimDetached(args)
+			args, err := a.behindWait(&o.wait, args, false)
+			if err != nil {
+				return err
+			}
 			if len(args) == 0 {
 				return usage("no command to explain").hintForm("idem explain --key KEY -- COMMAND [ARG...]")
 			}
@@ -199,7 +236,7 @@ func (a *app) explainCommand() *cobra.Command {
 			return a.explain(q, asJSON)
 		},
 	}
-	o = a.askFlags(c, "Identity", "What must be the same", "Earlier outcomes", "Unknown outcomes", "What is remembered")
+	o = a.askFlags(c, "Identity", "What must be the same", "Earlier outcomes", "Unknown outcomes", "Replays", "What is remembered")
 	record = newWhichFlags(c, &o.calendarFlags, false)
 	c.Flags().BoolVar(&asJSON, "json", false, "a JSON object")
 	return c
@@ -212,7 +249,7 @@ func (a *app) explain(q question, asJSON bool) error {
 	}
 	if asJSON {
 		q.Record.ID = q.call.ID
-		return a.printJSON(explainView{string(q.Action), string(q.Reason), viewKey(q.Record), inputs})
+		return a.printJSON(explainView{string(q.Action), string(q.Reason), viewKey(q.Record), q.status(), q.lacking(), inputs})
 	}
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
@@ -226,6 +263,16 @@ func (a *app) explain(q question, asJSON bool) error {
 		}
 		fmt.Fprintf(w, "%s %s %s\n", how, when(cur.Started), by(cur.Owner))
 	}
+	faults := lacksTexts(q.Record.Current, q.Lacks)
+	if q.failed != nil {
+		faults = append(faults, oneLine(failureOf(q.failed).Error()))
+	}
+	for _, text := range faults {
+		fmt.Fprintf(w, "output:\t%s\n", text)
+	}
+	if status := q.status(); len(faults) > 0 && status != nil {
+		fmt.Fprintf(w, "status:\t%d\n", *status)
+	}
 	for _, in := range inputs {
 		fmt.Fprintf(w, "%s:\t%s\n", in.State, cmp.Or(in.Change, escape(in.Name)))
 		for _, f := range in.Files {
@@ -234,6 +281,18 @@ func (a *app) explain(q question, asJSON bool) error {
 	}
 	_ = w.Flush() // into memory
 	return a.print(b.String())
+}
+
+// lacking names what a replay would lack, for scripts.
+func (q question) lacking() []string {
+	var inexact *runner.InexactError
+	switch {
+	case errors.As(q.failed, &inexact):
+		return lacksNames(inexact.Lacks)
+	case q.failed != nil:
+		return []string{"unreadable"}
+	}
+	return lacksNames(q.Lacks)
 }
 
 // unbound tells that a key was settled by hand for any call.

@@ -126,6 +126,9 @@ func programMark(role byte, path string, inPath bool) []byte {
 	if err != nil || !info.Mode().IsRegular() {
 		return nil
 	}
+	if proc.Sound() != nil {
+		return nil
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil

@@ -17,8 +17,8 @@ echo out; echo err >&2; echo x >>side
 until [ -e go ]; do sleep 0.02; done
 `
 
-// 40: two callers of one key share one execution.
-func TestE2E40WaitShares(t *testing.T) {
+// Two callers of one key share one execution.
+func TestE2EWaitShares(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	first := b.idem("run", "--key", "k", "--", "bash", "-c", once)
@@ -37,9 +37,9 @@ func TestE2E40WaitShares(t *testing.T) {
 	b.wantLines("side", 1)
 }
 
-// 41, 42: a duplicate is refused at once, or when its hangs is over; the
+// A duplicate is refused at once, or when its hangs is over; the
 // first is not disturbed.
-func TestE2E41And42Busy(t *testing.T) {
+func TestE2EBusy(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	first := b.idem("run", "--key", "k", "--", "bash", "-c", once)
@@ -56,15 +56,15 @@ func TestE2E41And42Busy(t *testing.T) {
 	if !first.running() {
 		t.Error("the first caller has ended")
 	}
-	// 24: other arguments are told before anything is waited for.
+	// Other arguments are told before anything is waited for.
 	b.want(b.run("run", "--key", "k", "--wait", "--", "true"), 65)
 	b.write("go", "")
 	b.want(first.wait(), 0)
 	b.wantLines("side", 1)
 }
 
-// 44: a waiting caller takes a failure over and runs.
-func TestE2E44WaitTakesFailureOver(t *testing.T) {
+// A waiting caller takes a failure over and runs.
+func TestE2EWaitTakesFailureOver(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	script := once + `[ $IDEM_ATTEMPT = 2 ] || exit 3`
@@ -92,8 +92,8 @@ func (b *box) storm(n int, args func(i int) []string) []result {
 	return results
 }
 
-// 45: 500 callers, one key, one execution, 500 equal replies.
-func TestE2E45StormOnOneKey(t *testing.T) {
+// 500 callers, one key, one execution, 500 equal replies.
+func TestE2EStormOnOneKey(t *testing.T) {
 	b := newBox(t)
 	script := `echo x >>side; printf 'a\0b'; echo err >&2; sleep 1`
 	for i, r := range b.storm(500, func(int) []string { return []string{"run", "--key", "k", "--wait", "-q", "--", "bash", "-c", script} }) {
@@ -104,8 +104,8 @@ func TestE2E45StormOnOneKey(t *testing.T) {
 	b.wantLines("side", 1)
 }
 
-// 46: 500 callers, 500 keys, a ledger that does not exist yet.
-func TestE2E46StormOnFreshKeys(t *testing.T) {
+// 500 callers, 500 keys, a ledger that does not exist yet.
+func TestE2EStormOnFreshKeys(t *testing.T) {
 	b := newBox(t)
 	for i, r := range b.storm(500, func(i int) []string {
 		return []string{"run", "--key", fmt.Sprint("k", i), "--", "bash", "-c", "echo x >>side; echo $IDEM_KEY"}
@@ -117,8 +117,8 @@ func TestE2E46StormOnFreshKeys(t *testing.T) {
 	b.wantLines("side", 500)
 }
 
-// 47: 200 processes make the ledger at once.
-func TestE2E47StormOnFreshLedger(t *testing.T) {
+// 200 processes make the ledger at once.
+func TestE2EStormOnFreshLedger(t *testing.T) {
 	for round := range 2 {
 		b := newBox(t)
 		for i, r := range b.storm(200, func(i int) []string {
@@ -134,9 +134,9 @@ func TestE2E47StormOnFreshLedger(t *testing.T) {
 	}
 }
 
-// 48: different keys do not wait for each other: each of 20 commands ends only
+// Different keys do not wait for each other: each of 20 commands ends only
 // when all 20 run.
-func TestE2E48KeysAreIndependent(t *testing.T) {
+func TestE2EKeysAreIndependent(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	script := `echo x >>side; until [ $(wc -l <side) = 20 ]; do sleep 0.1; done`
@@ -145,9 +145,9 @@ func TestE2E48KeysAreIndependent(t *testing.T) {
 	}
 }
 
-// 50: a key inside itself, also with another key between, fails at once, and
+// A key inside itself, also with another key between, fails at once, and
 // the runs around it go on.
-func TestE2E50Recursion(t *testing.T) {
+func TestE2ERecursion(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	b.want(b.run("run", "--key", "a", "--", "bash", "-c", `
@@ -166,8 +166,8 @@ func TestE2E50Recursion(t *testing.T) {
 	b.wantState("b", "succeeded")
 }
 
-// 52 (L20): who only looks disturbs nobody.
-func TestE2E52ListDisturbsNobody(t *testing.T) {
+// Who only looks disturbs nobody.
+func TestE2EListDisturbsNobody(t *testing.T) {
 	b := newBox(t)
 	b.want(b.run("run", "--key", "first", "--", "true"), 0)
 	looking := b.start([]string{"bash", "-c", `until [ -e stop ]; do
@@ -190,8 +190,8 @@ func TestE2E52ListDisturbsNobody(t *testing.T) {
 	b.want(looking.wait(), 0)
 }
 
-// 54: --force never runs beside a run, and adds an attempt after it.
-func TestE2E54Force(t *testing.T) {
+// --force never runs beside a run, and adds an attempt after it.
+func TestE2EForce(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	first := b.idem("run", "--key", "k", "--", "bash", "-c", once)

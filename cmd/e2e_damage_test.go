@@ -90,8 +90,8 @@ func used(t *testing.T) *box {
 	return b
 }
 
-// 106 (D8): a ledger that is damaged is never started over, and stays as it is.
-func TestE2E106Damaged(t *testing.T) {
+// A ledger that is damaged is never started over, and stays as it is.
+func TestE2EDamaged(t *testing.T) {
 	t.Parallel()
 	for name, damage := range map[string]string{
 		"header":    `printf 'not a database, not a database' | dd of=ledger/ledger.db conv=notrunc`,
@@ -113,9 +113,9 @@ func TestE2E106Damaged(t *testing.T) {
 	}
 }
 
-// 106: the same with a -wal, which has most of the ledger in it, and which
+// The same with a -wal, which has most of the ledger in it, and which
 // SQLite removes when it finds the file before it empty.
-func TestE2E106EmptiedWithWAL(t *testing.T) {
+func TestE2EEmptiedWithWAL(t *testing.T) {
 	t.Parallel()
 	for name, damage := range map[string]string{
 		"emptied":  `: >ledger/ledger.db`,
@@ -133,8 +133,8 @@ func TestE2E106EmptiedWithWAL(t *testing.T) {
 	}
 }
 
-// 111: a ledger that is gone as a whole is a new one.
-func TestE2E111AllDeleted(t *testing.T) {
+// A ledger that is gone as a whole is a new one.
+func TestE2EAllDeleted(t *testing.T) {
 	t.Parallel()
 	for _, script := range []string{"rm -r ledger", "rm -r ledger/*"} {
 		b := used(t)
@@ -145,8 +145,8 @@ func TestE2E111AllDeleted(t *testing.T) {
 	}
 }
 
-// 112 (D25): a ledger of a newer idem, and of another program.
-func TestE2E112Version(t *testing.T) {
+// A ledger of a newer idem, and of another program.
+func TestE2EVersion(t *testing.T) {
 	t.Parallel()
 	for statement, what := range map[string]string{
 		"pragma user_version=2":     "version",

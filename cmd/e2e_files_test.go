@@ -99,7 +99,7 @@ func TestE2EFilesFullLedger(t *testing.T) {
 		name, script string
 		first, again int
 	}{
-		{"output", "seq 200000; echo f >>f", 0, 0},
+		{"output", "seq 200000; echo f >>f", 0, 74}, // a part of the output is missing
 		{"file", "seq 200000 >>f", 125, 79},
 	} {
 		b := newBox(t)
@@ -107,7 +107,7 @@ func TestE2EFilesFullLedger(t *testing.T) {
 		run := []string{"run", "--key", "k", "--replay-file", "f", "--", "sh", "-c", test.script + "; echo x >>side"}
 		b.want(b.run(run...), test.first)
 		size := b.size("f")
-		if r := b.want(b.run(run...), test.again); test.again == 0 && b.lines("f") != 2 || test.again != 0 && b.size("f") != size {
+		if r := b.want(b.run(run...), test.again); test.again == 74 && b.lines("f") != 2 || test.again == 79 && b.size("f") != size {
 			t.Errorf("%s: %+v, f has %d bytes", test.name, r, b.size("f"))
 		}
 		b.wantLines("side", 1)

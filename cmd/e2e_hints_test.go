@@ -96,6 +96,19 @@ func (w *hintWorld) call(args ...string) result {
 	return w.run(append(append(argv, "--key="+hintKey), args...)...)
 }
 
+// full makes a call whose output cannot be written.
+func (w *hintWorld) full(args ...string) result {
+	w.t.Helper()
+	to, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer to.Close()
+	argv := append([]string{"idem", "run"}, w.flags...)
+	argv = append(argv, "--per", "year", "--tz", "UTC", "--at", w.window+"-05-05", "--key="+hintKey)
+	return w.start(append(argv, args...), stdout(to)).wait()
+}
+
 // exact makes a call of another command that names the record in full.
 func (w *hintWorld) exact(words ...string) result {
 	w.t.Helper()
@@ -230,15 +243,10 @@ var hintCases = []hintCase{
 		return w.call("--tty", "--", "sh", "-c", `trap "" HUP; echo target; kill -9 $PPID; exit 3`)
 	}, 4},
 	{"output that did not arrive", 1, false, func(w *hintWorld) result {
-		w.want(w.call("--", "echo", "target"), 0)
-		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		defer full.Close()
-		argv := append([]string{"idem", "run"}, w.flags...)
-		argv = append(argv, "--per", "year", "--tz", "UTC", "--at", w.window+"-05-05", "--key="+hintKey, "--", "echo", "target")
-		return w.start(argv, stdout(full)).wait()
+		return w.full("--force", "--", "echo", "target")
+	}, 1},
+	{"cut output that did not arrive", 2, false, func(w *hintWorld) result {
+		return w.full("--max-output", "100", "--", "seq", "1", "1000")
 	}, 1},
 	{"forget, which window", 2, true, func(w *hintWorld) result {
 		w.window = thisYear(w)

@@ -150,6 +150,25 @@ func TestE2EHooksDoNotHoldTheKey(t *testing.T) {
 	}
 }
 
+// What a hook leaves behind does not hold the pipe of idem's caller, which reads
+// to the end: "$(idem run ... 2>&1)" ends with idem.
+func TestE2EHookLeftoverDoesNotHoldTheCaller(t *testing.T) {
+	t.Parallel()
+	for _, event := range []string{"start", "success", "replay"} {
+		b := newBox(t)
+		if event == "replay" {
+			b.want(b.run("run", "--key", "k", "--", "true"), 0)
+		}
+		r := b.want(b.sh("got=$(idem run --key k --hook '"+event+"=sleep 300 & echo $! >daemon; echo told >&2' -- true 2>&1); echo \"[$got]\""), 0)
+		if r.out != "[told]\n" {
+			t.Errorf("%s: the caller got %q", event, r.out)
+		}
+		if procState(b.awaitPID("daemon")) == "" {
+			t.Errorf("%s: what the hook has left behind has ended", event)
+		}
+	}
+}
+
 // readmeBlock is the code block of the README that has a text in it.
 func readmeBlock(t *testing.T, with string) string {
 	t.Helper()

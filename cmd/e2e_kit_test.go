@@ -1,6 +1,5 @@
 // The e2e tests run the real binary as users do: as processes of their own, in
-// files and on terminals, killed and stopped. The numbers in the comments are
-// those of the scenarios that the tests come from.
+// files and on terminals, killed and stopped.
 package cmd_test
 
 import (

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// 55, 56 (L2): a daemon that an ended command leaves behind blocks neither idem
+// A daemon that an ended command leaves behind blocks neither idem
 // nor the key, after a success and after a failure.
-func TestE2E55And56Daemon(t *testing.T) {
+func TestE2EDaemon(t *testing.T) {
 	t.Parallel()
 	for code, again := range map[int]int{0: 1, 1: 2} {
 		b := newBox(t)
@@ -28,9 +28,9 @@ func TestE2E55And56Daemon(t *testing.T) {
 	}
 }
 
-// 58 (P1, P5): a background process that holds the pipe does not hang idem, and
+// A background process that holds the pipe does not hang idem, and
 // what it writes after the end is not recorded.
-func TestE2E58LateWriter(t *testing.T) {
+func TestE2ELateWriter(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	script := `echo early
@@ -47,9 +47,9 @@ func TestE2E58LateWriter(t *testing.T) {
 	}
 }
 
-// 59 (L1): a command that outlives its killed idem keeps the key busy; after it
+// A command that outlives its killed idem keeps the key busy; after it
 // nobody knows how it ended.
-func TestE2E59OrphanKeepsTheKey(t *testing.T) {
+func TestE2EOrphanKeepsTheKey(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	run := []string{"run", "--key", "k", "--", "bash", "-c", once}
@@ -73,8 +73,8 @@ func TestE2E59OrphanKeepsTheKey(t *testing.T) {
 	b.wantLines("side", 1)
 }
 
-// 60: who waits for an orphan, and may run after it, never runs beside it.
-func TestE2E60WaitForOrphanThenRerun(t *testing.T) {
+// Who waits for an orphan, and may run after it, never runs beside it.
+func TestE2EWaitForOrphanThenRerun(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	first := b.idem("run", "--key", "k", "--", "bash", "-c", once)
@@ -93,8 +93,8 @@ func TestE2E60WaitForOrphanThenRerun(t *testing.T) {
 	}
 }
 
-// 62: idem and its command killed together.
-func TestE2E62BothKilled(t *testing.T) {
+// Idem and its command killed together.
+func TestE2EBothKilled(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	run := []string{"run", "--key", "k", "--", "bash", "-c", once}
@@ -112,9 +112,9 @@ func TestE2E62BothKilled(t *testing.T) {
 const closing = `(for f in /proc/self/fd/*; do n=${f##*/}; [ $n -gt 2 ] && eval "exec $n>&-"; done
 	echo x >>side; mkdir lock || echo x >>overlap; echo $BASHPID >pid; until [ -e go ]; do sleep 0.02; done; rmdir lock) >/dev/null 2>&1 & wait`
 
-// 63 (L5): after a kill of idem and of the command, what works on without any
+// After a kill of idem and of the command, what works on without any
 // descriptor is found by its environment, until it ends. Nobody can take the key.
-func TestE2E63CommandClosesDescriptors(t *testing.T) {
+func TestE2ECommandClosesDescriptors(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	run := []string{"run", "--key", "k", "--", "bash", "-c", closing}
@@ -162,7 +162,7 @@ func TestE2E63CommandClosesDescriptors(t *testing.T) {
 // A process of the attempt that calls for the key is inside of it, as long as
 // another process of it works; the call itself is none, and neither is what idem
 // runs for itself.
-func TestE2E63CallsFromInside(t *testing.T) {
+func TestE2ECallsFromInsideALeftover(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	inner := `idem run --key k --wait -- true 2>inner.err; echo $? >inner.status`
@@ -205,9 +205,9 @@ func parentOf(t *testing.T, pid int) int {
 	return ppid
 }
 
-// 70: mark retry lets an interrupted key run again; it is refused while the key
+// Mark retry lets an interrupted key run again; it is refused while the key
 // runs and, without --force, after a success.
-func TestE2E70MarkRetry(t *testing.T) {
+func TestE2EMarkRetry(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	run := []string{"run", "--key", "k", "--", "bash", "-c", once + "echo $IDEM_TOKEN >>tokens"}
@@ -233,7 +233,7 @@ func TestE2E70MarkRetry(t *testing.T) {
 	}
 }
 
-// L3: leftovers of a command that a signal killed keep the key busy, though its
+// Leftovers of a command that a signal killed keep the key busy, though its
 // end is recorded.
 func TestE2EL3LeftoversOfAKilledCommand(t *testing.T) {
 	t.Parallel()
@@ -260,7 +260,7 @@ func TestE2EL3LeftoversOfAKilledCommand(t *testing.T) {
 	b.wantLines("side", 2)
 }
 
-// L4: a script that uses descriptors of its own, as 3, or 200 of the flock
+// A script that uses descriptors of its own, as 3, or 200 of the flock
 // idiom, does not lose the lock.
 func TestE2EL4CommandUsesLowDescriptors(t *testing.T) {
 	t.Parallel()
@@ -276,8 +276,8 @@ func TestE2EL4CommandUsesLowDescriptors(t *testing.T) {
 	b.wantLines("side", 1)
 }
 
-// 81 (L19): a stopped idem still has its key.
-func TestE2E81IdemStopped(t *testing.T) {
+// A stopped idem still has its key.
+func TestE2EIdemStopped(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	run := []string{"run", "--key", "k", "--", "bash", "-c", once}
@@ -295,8 +295,8 @@ func TestE2E81IdemStopped(t *testing.T) {
 	b.wantLines("side", 1)
 }
 
-// 82 (P18): a stopped command is running.
-func TestE2E82CommandStopped(t *testing.T) {
+// A stopped command is running.
+func TestE2ECommandStopped(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	run := []string{"run", "--key", "k", "--", "bash", "-c", "echo $$ >pid\n" + once}

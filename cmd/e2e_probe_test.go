@@ -161,7 +161,7 @@ func TestE2EProbeOutput(t *testing.T) {
 	}
 }
 
-// 98 (D10): a full disk: what cannot be recorded with its output is not recorded.
+// A full disk: what cannot be recorded with its output is not recorded.
 func TestE2ESettleOnAFullDisk(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)

@@ -54,9 +54,9 @@ func counts() []string {
 // settle gives a signal that must not come the time to come.
 func settle() { time.Sleep(300 * time.Millisecond) }
 
-// 76 (S10): a signal for idem alone reaches the command, once, and the command
+// A signal for idem alone reaches the command, once, and the command
 // decides what comes of it.
-func TestE2E76SignalsArePassedOnOnce(t *testing.T) {
+func TestE2ESignalsArePassedOnOnce(t *testing.T) {
 	t.Parallel()
 	for _, sig := range []syscall.Signal{
 		syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2,
@@ -76,9 +76,9 @@ func TestE2E76SignalsArePassedOnOnce(t *testing.T) {
 	}
 }
 
-// 76, 12: a command that dies of the signal is recorded, and idem dies of it
+// A command that dies of the signal is recorded, and idem dies of it
 // too.
-func TestE2E76IdemDiesAsTheCommand(t *testing.T) {
+func TestE2EIdemDiesAsTheCommand(t *testing.T) {
 	t.Parallel()
 	for name, sig := range map[string]syscall.Signal{
 		"SIGINT": syscall.SIGINT, "SIGQUIT": syscall.SIGQUIT, "SIGTERM": syscall.SIGTERM, "SIGHUP": syscall.SIGHUP, "SIGUSR1": syscall.SIGUSR1,
@@ -101,8 +101,8 @@ func TestE2E76IdemDiesAsTheCommand(t *testing.T) {
 	}
 }
 
-// 78: under timeout(1).
-func TestE2E78Timeout(t *testing.T) {
+// Under timeout(1).
+func TestE2ETimeout(t *testing.T) {
 	t.Parallel()
 	requireTool(t, "timeout")
 	b := newBox(t)
@@ -116,8 +116,8 @@ func TestE2E78Timeout(t *testing.T) {
 	}
 }
 
-// 85 (S8): what nohup ignores stays ignored, for idem and for the command.
-func TestE2E85Nohup(t *testing.T) {
+// What nohup ignores stays ignored, for idem and for the command.
+func TestE2ENohup(t *testing.T) {
 	t.Parallel()
 	requireTool(t, "nohup")
 	b := newBox(t)
@@ -139,7 +139,7 @@ func TestE2E85Nohup(t *testing.T) {
 	b.wantState("k", "succeeded")
 }
 
-// S8: a background job of a shell without job control has INT ignored.
+// A background job of a shell without job control has INT ignored.
 func TestE2ES8BackgroundJobIgnoresINT(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -156,8 +156,8 @@ func TestE2ES8BackgroundJobIgnoresINT(t *testing.T) {
 	}
 }
 
-// 89 (P13, S9): the caller ignores SIGCHLD and blocks signals.
-func TestE2E89CallerIgnoresAndBlocks(t *testing.T) {
+// The caller ignores SIGCHLD and blocks signals.
+func TestE2ECallerIgnoresAndBlocks(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	if err := exec.Command("env", "--ignore-signal=CHLD", "--block-signal=ALRM", "true").Run(); err != nil {
@@ -179,8 +179,8 @@ func TestE2E89CallerIgnoresAndBlocks(t *testing.T) {
 	}
 }
 
-// 90 (P19): as process 1 of a PID namespace, and below it.
-func TestE2E90PIDNamespace(t *testing.T) {
+// As process 1 of a PID namespace, and below it.
+func TestE2EPIDNamespace(t *testing.T) {
 	t.Parallel()
 	requireTool(t, "unshare")
 	requireRoot(t)

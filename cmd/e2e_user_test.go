@@ -26,8 +26,8 @@ func (b *box) somebody() {
 	b.user = &syscall.Credential{Uid: uid, Gid: uid}
 }
 
-// 101 (D21): rights that are missing: in the directory, of the files.
-func TestE2E101NotWritable(t *testing.T) {
+// Rights that are missing: in the directory, of the files.
+func TestE2ENotWritable(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	b.somebody()

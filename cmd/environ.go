@@ -66,11 +66,11 @@ func variables(at runner.Attempt, place, chain string) map[string]string {
 // environ returns our environment with the given variables in place of what
 // they were, and without what an outer idem says of its attempt.
 func environ(set map[string]string) []string {
+	ofAttempt := append([]string{ledger.RunIDVar, ledger.EventVar, "IDEM_EXIT_CODE"}, unprotectedLacks...)
 	var env []string
-	outer := []string{ledger.RunIDVar, "IDEM_ATTEMPT", "IDEM_FENCE", ledger.EventVar, "IDEM_EXIT_CODE"}
 	for _, kv := range os.Environ() {
 		name, _, _ := strings.Cut(kv, "=")
-		if _, ours := set[name]; !ours && !slices.Contains(outer, name) {
+		if _, ours := set[name]; !ours && !slices.Contains(ofAttempt, name) {
 			env = append(env, kv)
 		}
 	}

@@ -12,8 +12,8 @@ import (
 	"idem/runner"
 )
 
-// The exit statuses that idem chooses itself. Those from 64 to 80 mean that
-// this call did not start the command; 64, 65, 69 and 75 are those of
+// The exit statuses that idem chooses itself. Those from 64 to 80, except for 74,
+// mean that this call did not start the command. Those from 64 to 75 are those of
 // sysexits.h, 125 to 127 those of env(1), timeout(1) and nohup(1).
 const (
 	exitOK          = 0
@@ -21,6 +21,7 @@ const (
 	exitUsage       = 64
 	exitMismatch    = 65
 	exitLedger      = 69
+	exitOutput      = 74
 	exitBusy        = 75
 	exitInterrupted = 79
 	exitFailed      = 80
@@ -35,6 +36,7 @@ var exitTable = []struct {
 	{"64", "usage: a bad flag or key, no window for a derived key, a key inside itself"},
 	{"65", "the key is recorded with other inputs: arguments, or what --hash-* adds"},
 	{"69", "the ledger cannot be used: no rights, full, damaged, from a newer idem, on an unsafe file system; or a replay could not append to its files"},
+	{"74", "the command is done and recorded, but its output could not be written here, or a replay lacks a part of stdout; only in place of a status 0, and the one status from 64 to 80 that may follow a start"},
 	{"75", "the key is running now, or leftovers of its command are"},
 	{"79", "an earlier attempt was interrupted, so that its outcome is unknown, or --probe-first cannot tell"},
 	{"80", "it failed before, and --on-failure refuse or --max-attempts says not to run it again"},
@@ -69,6 +71,7 @@ func failureOf(err error) *failure {
 	var f *failure
 	var start *proc.StartError
 	var busy *ledger.BusyError
+	var inexact *runner.InexactError
 	switch {
 	case errors.As(err, &f):
 		return f
@@ -76,6 +79,8 @@ func failureOf(err error) *failure {
 		return &failure{code: start.Code, err: err}
 	case errors.As(err, &busy):
 		return busyFailure(busy.Record, busy.Leftover, busy.Holders).forOthers().hintFor(busy.ID, "to wait for it", "wait")
+	case errors.As(err, &inexact):
+		return inexactFailure(err, inexact.Lacks)
 	case errors.As(err, new(*runner.FileError)):
 		return fileFailure(err)
 	case errors.Is(err, ledger.ErrNotFound):
@@ -110,7 +115,7 @@ func fileFailure(err error) *failure {
 // remaps are the exit statuses that --exit-code can change, by name.
 var remaps = map[string]int{
 	"running": exitBusy, "mismatch": exitMismatch, "interrupted": exitInterrupted,
-	"failed": exitFailed, "ledger": exitLedger,
+	"failed": exitFailed, "ledger": exitLedger, "output": exitOutput,
 }
 
 // exitCodes is the value of --exit-code: NAME=N, repeatable.

@@ -22,7 +22,7 @@ func (a *app) forgetCommand() *cobra.Command {
 		Use:     "forget KEY...",
 		Short:   "Forget keys, so that they run again",
 		Long:    forgetLong + whichLong + refuseLong,
-		Example: "  idem forget deploy:prod:4f2c1e",
+		Example: "  idem forget deploy:prod:8471",
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usage("no key to forget").hintForm("idem forget KEY...")

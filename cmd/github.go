@@ -17,8 +17,8 @@ func onGitHub() bool {
 	return os.Getenv("GITHUB_ACTIONS") == "true" && os.Getenv("IDEM_CI") != "off"
 }
 
-// annotated are the refusals that a step is marked for.
-var annotated = []int{exitMismatch, exitBusy, exitInterrupted, exitFailed}
+// annotated are the statuses that a step is marked for.
+var annotated = []int{exitMismatch, exitOutput, exitBusy, exitInterrupted, exitFailed}
 
 // tellGitHub tells a step of GitHub Actions what came of a call: f if it
 // failed, else code; said is what a replay is announced with. It comes after

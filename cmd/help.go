@@ -36,7 +36,7 @@ the window is that in which the call starts. With --ttl a success counts for a t
 of variables, files and stdin only digests are, never what they hold. What may be a secret is
 masked where the command line is shown. The script that runs is no input: a replay with -v says
 whether it has changed, and --hash-file makes it one.`,
-		example: `idem run --key "deploy:$SHA" --hash-env TARGET --hash-file config/ -- ./deploy.sh`,
+		example: `idem run --key "deploy:$BUILD_TAG" --hash-env TARGET --hash-file config/ -- ./deploy.sh`,
 	},
 	{
 		title: "Earlier outcomes",
@@ -72,10 +72,19 @@ attempt of its own. A command that died of a signal is not retried.`,
 	},
 	{
 		title: "Output",
-		flags: []string{"quiet-ok", "replay", "max-output", "quiet", "verbose"},
-		note: `The command's output passes live and is recorded; a replay writes it to the same streams. idem's
-own words go to stderr.`,
+		flags: []string{"quiet-ok", "max-output", "quiet", "verbose"},
+		note: `The command's output passes live and is recorded. When it cannot be written here, idem exits with
+74 in place of 0. A reader that went away is not an error. idem's own messages go to stderr.`,
 		example: `idem run --key report --per week --quiet-ok --max-output 1MiB -- ./report.sh`,
+	},
+	{
+		title: "Replays",
+		flags: []string{"replay", "partial", "exact"},
+		note: `A replay writes the recorded output to the same streams. If a part of stdout is missing because
+more than --max-output was written, or because a disk was full, it writes what there is and exits
+with 74 in place of 0. It warns if a part of stderr is missing, if the output was redacted or not
+to be stored, or if it may lack its last lines.`,
+		example: `idem run --key "dump:$DAY" --exact -- pg_dump shop | gzip >shop.sql.gz`,
 	},
 	{
 		title: "What is remembered",
@@ -120,8 +129,8 @@ hook, and idem; during start, nothing is run and no other event follows.`,
 	},
 	{
 		title:   "Scripts",
-		flags:   []string{"meta-file", "meta-fd", "exit-code", "on-ledger-error"},
-		note:    `For callers that must know what happened, or carry on whatever happened.`,
+		flags:   []string{"no-stdin", "meta-file", "meta-fd", "exit-code", "on-ledger-error"},
+		note:    `For callers that read on after the call, must know what happened, or carry on whatever happened.`,
 		example: `idem run --key "$KEY" --exit-code running=0 --meta-file meta.json -- ./job.sh`,
 	},
 }
@@ -312,7 +321,7 @@ func exitHelp() string {
 
 const environmentHelp = `  IDEM_LEDGER      the ledger's directory, as --ledger
   IDEM_NAMESPACE   the namespace, as --namespace
-  IDEM_DISABLE     1: idem run becomes the command and does nothing else
+  IDEM_DISABLE     1: idem run becomes the command and nothing else; of its flags -n alone counts
   IDEM_CI          off: take no notice of GITHUB_ACTIONS=true
   TZ               the time zone of the calendar without --tz, by its name in the tz database
   STATE_DIRECTORY, XDG_STATE_HOME, HOME

@@ -56,7 +56,7 @@ func eventList() string {
 
 // of returns the hooks of a call. That at its start runs inside of the attempt,
 // as its command does, the others around it.
-func (h *hooks) of(codes exitCodes, call *runner.Call, place string) runner.Hooks {
+func (h *hooks) of(codes exitCodes, call *runner.Call, place home) runner.Hooks {
 	told := func(e runner.Event, res runner.Result, err error) ([]string, []byte) {
 		at := runner.AttemptOf(res.Record)
 		at.ID = call.ID // of a record that could not be read, too
@@ -67,9 +67,9 @@ func (h *hooks) of(codes exitCodes, call *runner.Call, place string) runner.Hook
 		}
 		chain, status := os.Getenv(chainVar), strconv.Itoa(statusOf(codes, res, *call, err))
 		if e == runner.OnStart {
-			chain, status = inside(at, place), ""
+			chain, status = inside(at, place.place), ""
 		}
-		set := variables(at, place, chain)
+		set := place.variables(at, chain)
 		set[ledger.EventVar], set["IDEM_EXIT_CODE"] = string(e), status
 		b, _ := marshal(view()) // all of its fields can be
 		return environ(set), b
@@ -86,6 +86,8 @@ func statusOf(codes exitCodes, res runner.Result, call runner.Call, err error) i
 		return codes.of(refusal(res, call).code)
 	case res.Unrecorded != nil:
 		return exitUnrecorded
+	case undelivered(res, call) != nil:
+		return codes.of(exitOutput)
 	default:
 		return exitStatus(res.Record.Current)
 	}

@@ -102,7 +102,7 @@ func (a *app) identify(ctx context.Context, o *identity, argv []string, src sour
 	}
 	if o.key == "" && window == "" && !o.ttl.set {
 		return in, usage("no key: without --key, a call would run once and never again").
-			hintFlags("to name the operation", "--key deploy:prod:4f2c1e").
+			hintFlags("to name the operation", "--key deploy:prod:8471").
 			hintFlags("or to run it once a day", "--per day").
 			hintFlags("or to run it once and never again", "--ttl never")
 	}

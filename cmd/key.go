@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -11,12 +12,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"idem/hashkey"
+	"idem/ledger/sqlite"
 )
 
 const keyLong = `Print what idem run would know a call by: its key, its window, its fingerprint
-and the inputs that the fingerprint is made of. Nothing is run or recorded; but
-with --hash-env a ledger is made if there is none, for the secret that variables
-are hashed with.` + askLong + `
+and the inputs that the fingerprint is made of. Nothing is run, recorded or made.
+The secret that variables are hashed with is made by the first run with
+--hash-env; before that, the fingerprint of such a call is not known, nor is a key
+that is derived from it.` + askLong + `
 
 With --new, print a fresh UUID (version 7), to be used as a key.`
 
@@ -54,7 +57,11 @@ func (a *app) keyCommand() *cobra.Command {
 			if err := a.remember(&o.storing, o.key); err != nil {
 				return err
 			}
-			return a.key(c.Context(), o.identity, o.wait.claimDetached(args), asJSON)
+			argv, err := a.behindWait(&o.wait, args, false)
+			if err != nil {
+				return err
+			}
+			return a.key(c.Context(), o.identity, argv, asJSON)
 		},
 	}
 	o = a.askFlags(c, "Identity", "What must be the same", "What is remembered")
@@ -74,16 +81,29 @@ func (a *app) key(ctx context.Context, o *identity, argv []string, asJSON bool) 
 	if err != nil {
 		return err
 	}
-	in, err := a.identify(ctx, o, argv, naming{l}, time.Now())
-	if err != nil {
+	src := &peeking{Ledger: l}
+	in, err := a.identify(ctx, o, argv, src, time.Now())
+	switch {
+	case err != nil:
 		return err
+	case src.lacks && o.key == "":
+		return fail(exitError, "the key is not known yet: %s", noSecretYet)
+	case src.lacks:
+		a.ui.warn("the fingerprint is not known yet: %s", noSecretYet)
 	}
 	v := keyOutput{
 		Schema: metaSchema, Namespace: in.id.Namespace, Key: in.id.Key, Window: in.id.Window,
-		Fingerprint: in.inputs.Fingerprint(), Inputs: []inputView{},
+		Inputs: []inputView{},
+	}
+	if !src.lacks {
+		v.Fingerprint = in.inputs.Fingerprint()
 	}
 	for _, p := range a.keep.inputs(in.inputs).Mask() {
-		v.Inputs = append(v.Inputs, viewInput(p))
+		view := viewInput(p)
+		if src.lacks && p.Kind == hashkey.KindEnv && !view.Missing {
+			view.Value, view.Hidden = "", true // a digest without a secret could be guessed from
+		}
+		v.Inputs = append(v.Inputs, view)
 	}
 	if asJSON {
 		return a.printJSON(v)
@@ -107,6 +127,22 @@ func (a *app) key(ctx context.Context, o *identity, argv []string, asJSON bool) 
 	}
 	_ = w.Flush() // into memory
 	return a.print(b.String())
+}
+
+const noSecretYet = "variables are hashed with a secret that the first run with --hash-env makes"
+
+// peeking is the source of a call that runs nothing and makes nothing.
+type peeking struct {
+	*sqlite.Ledger
+	lacks bool // a secret was asked for, and there is none
+}
+
+func (*peeking) Scratch() (*os.File, error) { return nil, nil }
+
+func (p *peeking) Secret(context.Context) ([]byte, error) {
+	secret, err := p.FindSecret()
+	p.lacks = err == nil && secret == nil
+	return secret, err
 }
 
 func viewInput(p hashkey.Part) inputView {

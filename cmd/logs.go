@@ -33,7 +33,7 @@ func (a *app) logsCommand() *cobra.Command {
 		Use:     "logs KEY",
 		Short:   "Print a key's recorded output",
 		Long:    logsLong + whichLong + guessLong,
-		Example: "  idem logs -f --per day backup\n  idem logs --attempt 1 --stderr deploy:prod:4f2c1e",
+		Example: "  idem logs -f --per day backup\n  idem logs --attempt 1 --stderr deploy:prod:8471",
 		Args:    exactArgs(1, "one key"),
 		RunE:    func(c *cobra.Command, args []string) error { return a.logs(c.Context(), args[0], record, o) },
 	}
@@ -77,15 +77,25 @@ func (a *app) logs(ctx context.Context, key string, record *whichFlags, o *logsO
 				err = p.rest(ctx, l, rec.ID, at.RunID)
 			}
 			out.Close()
-			if err == nil && now.NoOutput {
-				a.ui.warn("the output of attempt %d is not stored, as --no-store said", at.Number)
-			}
-			if err == nil && now.Truncated {
-				a.ui.warn("the recorded output is not complete (%d bytes)", now.OutputBytes)
+			if err == nil {
+				a.tellRecorded(at.Number, now)
 			}
 			return err
 		}
 		time.Sleep(followInterval)
+	}
+}
+
+// tellRecorded warns of what is missing in the recorded output of an attempt.
+func (a *app) tellRecorded(number int, at ledger.Attempt) {
+	if at.NoOutput {
+		a.ui.warn("the output of attempt %d was not to be stored (--no-store or --max-output 0)", number)
+	}
+	if at.Truncated {
+		a.ui.warn("the recorded output is not complete (%d bytes)", at.OutputBytes)
+	}
+	if at.Incomplete {
+		a.ui.warn("the recorded output may lack its last lines: a process that the command left behind could still write to it")
 	}
 }
 
@@ -176,11 +186,12 @@ func (p *printer) rest(ctx context.Context, l ledger.Ledger, id ledger.ID, runID
 }
 
 func (p *printer) chunk(c ledger.Chunk) error {
-	if c.Dropped > 0 {
-		p.ui.warn("%d bytes were not recorded here", c.Dropped)
+	if p.only != 0 && c.Stream != 0 && p.only != c.Stream {
 		return nil
 	}
-	if p.only != 0 && p.only != c.Stream {
+	if c.Dropped > 0 {
+		of := map[ledger.Stream]string{ledger.Stdout: " (stdout)", ledger.Stderr: " (stderr)"}
+		p.ui.warn("%d bytes were not recorded here%s", c.Dropped, of[c.Stream])
 		return nil
 	}
 	to := p.ui.stdout

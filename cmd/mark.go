@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -55,6 +53,7 @@ type markOptions struct {
 	exitCode   int
 	stdoutFile string
 	maxOutput  size
+	cut        bool // --max-output is given: what is more may be cut
 }
 
 const markUse = "mark HOW [flags] KEY [-- COMMAND [ARG...]]"
@@ -126,9 +125,12 @@ func (o *markOptions) check(f *pflag.FlagSet, name string, argv []string) error 
 			hash = f.Name
 		}
 	})
+	o.cut = f.Changed("max-output")
 	switch {
 	case f.Changed("key") || o.key == "":
 		return usage("idem mark wants one key as its argument").hintForm("idem " + markUse)
+	case f.Changed("ttl"): // it is a flag of calls, and nothing is called
+		return usage("unknown flag: --ttl").hint("to see the flags: idem mark --help")
 	case o.exitCode < 0 || o.exitCode > 255:
 		return usage("--exit-code wants a number from 0 to 255")
 	case name == "retry" && (f.Changed("exit-code") || f.Changed("stdout-file")):
@@ -161,13 +163,14 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 		h.ExitCode = cmp.Or(h.ExitCode, 1)
 	}
 	if o.stdoutFile != "" {
-		f, err := openOutput(o.stdoutFile)
+		f, err := openOutput(o.stdoutFile, o.maxOutput, o.cut)
 		if err != nil {
 			return err
 		}
 		defer f.file.Close()
-		if !a.keep.no.output {
-			h.Stdout = a.keep.redacted(f)
+		h.Stdout, h.Capture = a.keep.redacted(f)
+		if a.keep.no.output {
+			h.MaxOutput = 0 // it is only counted
 		}
 	}
 	l, err := openLedger(a.ledger)
@@ -218,31 +221,4 @@ func (a *app) recordOf(ctx context.Context, l *sqlite.Ledger, id ledger.ID, o *m
 	}
 	_, err = a.id(id.Key, o.allowEmptyParts)
 	return rec.ID, err
-}
-
-// outputFile is a file that a person names as the output of a key. What is wrong
-// with it is his to mend.
-type outputFile struct{ file *os.File }
-
-func openOutput(path string) (outputFile, error) {
-	if path == "-" {
-		return outputFile{os.Stdin}, nil
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return outputFile{}, usage("--stdout-file: %v", err)
-	}
-	if info, err := f.Stat(); err == nil && info.IsDir() {
-		f.Close()
-		return outputFile{}, usage("--stdout-file: %s is a directory", path)
-	}
-	return outputFile{f}, nil
-}
-
-func (f outputFile) Read(p []byte) (int, error) {
-	n, err := f.file.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		err = usage("--stdout-file: %v", err)
-	}
-	return n, err
 }

@@ -27,7 +27,9 @@ type attemptView struct {
 	StartedAt  *string `json:"started_at"`
 	EndedAt    *string `json:"ended_at"`
 	AgeSeconds *int64  `json:"age_seconds"`
-	Truncated  bool    `json:"truncated"`
+	Truncated  bool    `json:"truncated"` // or perhaps so
+	Incomplete bool    `json:"incomplete"`
+	Redacted   bool    `json:"output_redacted"`
 	Stored     bool    `json:"output_stored"`
 	OutputSize int64   `json:"output_bytes"`
 	Host       string  `json:"host"`
@@ -53,13 +55,16 @@ type metaView struct {
 	Action string `json:"action"`
 	Why    string `json:"reason"`
 	keyView
-	Replayed bool     `json:"replayed"`
-	Changed  []string `json:"changed"`
+	Replayed bool `json:"replayed"`
+	// Lost reports whether the caller lacks output that it was to get.
+	Lost    bool     `json:"output_lost"`
+	Changed []string `json:"changed"`
 }
 
 func viewAttempt(a ledger.Attempt, state string) attemptView {
 	v := attemptView{
-		RunID: a.RunID, Attempt: a.Number, State: state, Truncated: a.Truncated, Stored: !a.NoOutput, OutputSize: a.OutputBytes,
+		RunID: a.RunID, Attempt: a.Number, State: state, Stored: !a.NoOutput, OutputSize: a.OutputBytes,
+		Truncated: a.Truncated || a.Incomplete, Incomplete: a.Incomplete, Redacted: a.Redacted,
 		Host: a.Owner.Host, PID: a.Owner.PID, User: a.Owner.User, Note: a.Note,
 	}
 	if a.Reason != "" {
@@ -94,7 +99,7 @@ func metaOf(res runner.Result, call runner.Call) func() metaView {
 	return func() metaView {
 		m := metaView{
 			Action: map[runner.Action]string{runner.Execute: "executed", runner.Replay: "replayed", runner.Refuse: "refused"}[res.Action],
-			Why:    string(res.Reason), keyView: viewKey(res.Record), Replayed: res.Action == runner.Replay, Changed: []string{},
+			Why:    string(res.Reason), keyView: viewKey(res.Record), Replayed: res.Action == runner.Replay, Lost: call.Undelivered(res), Changed: []string{},
 		}
 		if res.Unrecorded != nil {
 			m.Why, m.State, m.Reason = "unrecorded", string(ledger.PhaseInterrupted), nil
@@ -114,6 +119,8 @@ func metaOfError(id ledger.ID, err error) func() metaView {
 		var start *proc.StartError
 		var stopped *proc.SignalError
 		switch {
+		case errors.As(err, new(*runner.InexactError)):
+			m.Why = "inexact"
 		case errors.As(err, &start):
 			m.Why = "not_startable"
 		case errors.As(err, &stopped):
@@ -123,12 +130,13 @@ func metaOfError(id ledger.ID, err error) func() metaView {
 	}
 }
 
-// unprotected is for a call that runs its command all the same. How that ends
-// nobody of ours will see.
+// unprotected is for a call that was made without its ledger.
 func unprotected(view func() metaView) func() metaView {
 	return func() metaView {
 		m := view()
-		m.Action = "executed"
+		if m.Action == "executed" {
+			m.Why = "ledger"
+		}
 		return m
 	}
 }
@@ -171,9 +179,10 @@ func (m *meta) write(view func() metaView, u *ui) {
 		return
 	}
 	b, err := marshal(view())
-	for _, f := range m.files {
-		if err == nil {
-			_, err = f.Write(b)
+	if err == nil {
+		for _, f := range m.files { // each for itself: one that is full costs the others nothing
+			_, werr := f.Write(b)
+			err = errors.Join(err, werr)
 		}
 	}
 	if err != nil {

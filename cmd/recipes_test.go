@@ -1,9 +1,7 @@
 package cmd_test
 
 import (
-	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -18,16 +16,23 @@ import (
 
 // recipes are what the sections of docs/recipes.md must do.
 var recipes = map[string]func(*kitchen){
-	"A backup, once per day":                 cookBackup,
-	"Copying with rsync":                     cookMirror,
-	"A deploy per commit, in GitHub Actions": cookDeploy,
-	"A webhook that is delivered twice":      cookWebhook,
-	"A payment, with the provider's help":    cookPayment,
-	"A migration that must never run twice":  cookMigration,
-	"Trying again, with patience":            cookRetry,
-	"Telling somebody":                       cookHooks,
-	"A systemd timer":                        cookSystemd,
-	"A Kubernetes CronJob":                   cookKubernetes,
+	"A backup, once per day":                cookBackup,
+	"Copying with rsync":                    cookMirror,
+	"A deploy, in GitHub Actions":           cookDeploy,
+	"A webhook that is delivered twice":     cookWebhook,
+	"A payment, with the provider's help":   cookPayment,
+	"A migration that must never run twice": cookMigration,
+	"Trying again, with patience":           cookRetry,
+	"Output in a file":                      cookRedirection,
+	"A here-document":                       cookHereDocument,
+	"A loop over lines":                     cookLoop,
+	"A function of a script":                cookFunction,
+	"A time stamp":                          cookTimeStamp,
+	"The entrypoint of a container":         cookEntrypoint,
+	"sudo":                                  cookSudo,
+	"Telling somebody":                      cookHooks,
+	"A systemd timer":                       cookSystemd,
+	"A Kubernetes CronJob":                  cookKubernetes,
 }
 
 func TestRecipes(t *testing.T) {
@@ -72,7 +77,7 @@ func cookBackup(k *kitchen) {
 	if n := k.show("backup").Attempt; n != 1 {
 		k.t.Errorf("%d attempts", n)
 	}
-	k.want(k.run("mark", "retry", "--force", "backup"), 0)
+	k.want(k.run("mark", "retry", "--force", "--latest", "backup"), 0)
 	k.want(k.sh("rm -r "+site), 0)
 	if r := k.cook(fields[5]); r.code == 0 || !strings.Contains(r.err, "tar: ") {
 		k.t.Errorf("a backup of nothing: %+v", r)
@@ -92,7 +97,7 @@ func cookMirror(k *kitchen) {
 	}
 	// What rsync says when files vanish, from a stand-in that copies too.
 	k.script("rsync", `PATH=/usr/bin:/bin rsync "$@"; exit 24`)
-	k.want(k.run("forget", "mirror"), 0)
+	k.want(k.run("forget", "--latest", "mirror"), 0)
 	k.want(k.cook(mirror), 0)
 	if rec := k.wantState("mirror", "succeeded"); *rec.ExitCode != 24 {
 		k.t.Errorf("recorded %+v", rec)
@@ -101,7 +106,8 @@ func cookMirror(k *kitchen) {
 
 func cookDeploy(k *kitchen) {
 	var doc struct {
-		Steps []struct {
+		Concurrency string
+		Steps       []struct {
 			ID, If, Run string
 			Env         map[string]string
 		}
@@ -109,28 +115,32 @@ func cookDeploy(k *kitchen) {
 	if err := yaml.UnmarshalWithOptions([]byte(k.take("yaml").text), &doc, yaml.DisallowUnknownField()); err != nil || len(doc.Steps) != 2 {
 		k.t.Fatalf("%v: %+v", err, doc)
 	}
-	k.script("deploy.sh", `echo x >>side; echo "url=https://$1.example.com" >>"$GITHUB_OUTPUT"; echo deployed`)
+	k.script("deploy.sh", `echo x >>side; ln -sfn "$(cat commit)" live; echo "url=https://$1.example.com" >>"$GITHUB_OUTPUT"; echo deployed`)
 	k.setenv("GITHUB_ACTIONS", "true")
-	k.setenv("GITHUB_SHA", "4f2c1e")
-	var outputs [2]string
-	for i := range outputs { // the job, and the same job run again
+	// Runs of the workflow: commit a, the same run started again, commit b, and
+	// back to commit a.
+	runs := []struct{ id, commit, action string }{{"8471", "a", "executed"}, {"8471", "a", "replayed"}, {"8472", "b", "executed"}, {"8473", "a", "executed"}}
+	for _, run := range runs {
 		file := filepath.Join(k.t.TempDir(), "output")
 		k.write(file, "before=1\n")
-		r := k.want(k.cook("export GITHUB_OUTPUT="+file+"; "+doc.Steps[0].Run), 0)
-		if r.out != "deployed\n" || strings.Contains(r.err, "::notice") != (i == 1) {
-			k.t.Errorf("call %d: %+v", i, r)
+		k.write("commit", run.commit)
+		r := k.want(k.cook("export GITHUB_RUN_ID="+run.id+" GITHUB_OUTPUT="+file+"; "+doc.Steps[0].Run), 0)
+		if r.out != "deployed\n" || strings.Contains(r.err, "::notice") != (run.action == "replayed") {
+			k.t.Errorf("run %s: %+v", run.id, r)
 		}
-		outputs[i] = k.read(file)
-		action := []string{"executed", "replayed"}[i]
-		for _, want := range []string{"before=1\n", "url=https://prod.example.com\n", "idem_action=" + action + "\n", "idem_key=deploy:prod:4f2c1e\n", "idem_exit_code=0\n", "idem_run_id="} {
-			if strings.Count(outputs[i], want) != 1 {
-				k.t.Errorf("call %d: the outputs do not have %q once: %q", i, want, outputs[i])
+		outputs := k.read(file)
+		for _, want := range []string{"before=1\n", "url=https://prod.example.com\n", "idem_action=" + run.action + "\n", "idem_key=deploy:prod:" + run.id + "\n", "idem_exit_code=0\n", "idem_run_id="} {
+			if strings.Count(outputs, want) != 1 {
+				k.t.Errorf("run %s: the outputs do not have %q once: %q", run.id, want, outputs)
 			}
 		}
+		if live, _ := os.Readlink(k.path("live")); live != run.commit {
+			k.t.Errorf("run %s: %q is live, want %q", run.id, live, run.commit)
+		}
 	}
-	k.wantLines("side", 1)
-	if want := "steps.deploy.outputs.idem_action == 'executed'"; doc.Steps[0].ID != "deploy" || doc.Steps[1].If != want {
-		k.t.Errorf("the second step would not be skipped: %+v", doc)
+	k.wantLines("side", 3)
+	if want := "steps.deploy.outputs.idem_action == 'executed'"; doc.Steps[0].ID != "deploy" || doc.Steps[1].If != want || doc.Concurrency == "" {
+		k.t.Errorf("the second step would not be skipped, or two deployments run at once: %+v", doc)
 	}
 }
 
@@ -150,75 +160,6 @@ func cookWebhook(k *kitchen) {
 		}
 	}
 	k.wantLines("side", 1)
-}
-
-// provider is a server that takes Idempotency-Keys, as the IETF draft has them,
-// and loses its answers to the first calls.
-type provider struct {
-	mu      sync.Mutex
-	lose    int
-	charges map[string]string // key to body
-	calls   int
-}
-
-func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, _ := io.ReadAll(r.Body)
-	key := r.Header.Get("Idempotency-Key")
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.calls++
-	before, known := p.charges[key]
-	switch {
-	case key == "":
-		http.Error(w, "Idempotency-Key is missing", http.StatusBadRequest)
-		return
-	case known && before != string(body):
-		http.Error(w, "Idempotency-Key is used already", http.StatusUnprocessableEntity)
-		return
-	}
-	p.charges[key] = string(body)
-	if p.calls <= p.lose {
-		panic(http.ErrAbortHandler) // charged, but the connection breaks
-	}
-	fmt.Fprintf(w, "charge %d: %s\n", len(p.charges), body)
-}
-
-func cookPayment(k *kitchen) {
-	requireTool(k.t, "curl")
-	pay := k.take("sh").text
-	p := &provider{lose: 2, charges: map[string]string{}}
-	server := httptest.NewServer(p)
-	defer server.Close()
-	server.Config.ErrorLog = nil
-	k.setenv("PAYMENTS", server.URL)
-	k.setenv("ORDER", "4711")
-	k.setenv("AMOUNT", "30")
-	for range 2 {
-		if r := k.want(k.cook(pay), 0); r.out != "charge 1: amount=30\n" {
-			k.t.Errorf("%+v", r)
-		}
-	}
-	if len(p.charges) != 1 || p.calls != 3 || k.show("payment:4711").Attempt != 3 {
-		k.t.Errorf("%d calls, charges %v", p.calls, p.charges)
-	}
-	token := strings.TrimSpace(k.want(k.run("token", "payment:4711"), 0).out)
-	if p.charges[token] == "" {
-		k.t.Errorf("no charge with the token %s: %v", token, p.charges)
-	}
-	// Another amount for the order never reaches the provider.
-	k.want(k.cook("AMOUNT=31; "+pay), 65)
-	if p.calls != 3 {
-		k.t.Error("the provider was asked")
-	}
-	rent := k.take("sh").text
-	k.setenv("TENANT", "17")
-	for i, due := range []string{"2026-10-01", "2026-11-01", "2026-10-31T23:59:59Z"} {
-		r := k.want(k.cook("DUE="+due+"; "+rent), 0)
-		token := strings.TrimSpace(k.want(k.run("token", "--per", "month", "--tz", "UTC", "--at", due, "rent:17"), 0).out)
-		if want := fmt.Sprintf("charge %d: amount=30\n", 2+i%2); r.out != want || p.charges[token] == "" || len(p.charges) != 2+min(i, 1) {
-			k.t.Errorf("due %s: %q, want %q; charges %v", due, r.out, want, p.charges)
-		}
-	}
 }
 
 func cookMigration(k *kitchen) {
@@ -256,38 +197,6 @@ func cookMigration(k *kitchen) {
 		k.t.Errorf("%+v", r)
 	}
 	k.want(k.cook(migrate), 80)
-}
-
-func cookRetry(k *kitchen) {
-	requireTool(k.t, "curl")
-	report := k.take("sh").text
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		k.t.Fatal(err)
-	}
-	calls := 0
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if calls++; calls < 3 {
-			http.Error(w, "not yet", http.StatusServiceUnavailable)
-			return
-		}
-		io.WriteString(w, `{"sum": 1}`)
-	}))
-	server.Listener.Close()
-	server.Listener = listener
-	server.Start()
-	defer server.Close()
-	k.setenv("REPORTS", server.URL)
-	k.setenv("DAY", "2026-11-22")
-	for range 2 {
-		k.want(k.cook(report), 0)
-	}
-	if got := k.read("report.json"); got != `{"sum": 1}` || calls != 3 {
-		k.t.Errorf("%q after %d calls", got, calls)
-	}
-	if n := len(k.show("report:2026-11-22").Attempts); n != 3 {
-		k.t.Errorf("%d attempts are recorded", n)
-	}
 }
 
 func cookHooks(k *kitchen) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -33,7 +34,7 @@ func Main(args []string) int {
 		a.ui.fail(&failure{code: exitLedger, err: unfit})
 		return exitLedger
 	}
-	a.ui.reach = a.reach
+	a.ui.reach = sync.OnceValue(a.reach)
 	root := a.command(named(args))
 	root.SetArgs(args)
 	asked := &askedFor{to: a.ui.stdout}
@@ -73,10 +74,10 @@ A key that succeeded never runs again: its output and its exit status are
 replayed. The same key with other inputs is refused, and two callers with one
 key never run at the same time.`
 
-const rootExample = `  idem run --key deploy:prod:4f2c1e -- ./deploy.sh
+const rootExample = `  idem run --key deploy:prod:8471 -- ./deploy.sh
   idem run --key backup --per day -- ./backup.sh
   idem list
-  idem show deploy:prod:4f2c1e`
+  idem show deploy:prod:8471`
 
 // wants says for people what strconv's functions could not read.
 var wants = map[string]string{"ParseInt": "want a number", "ParseBool": "want true or false"}

@@ -16,7 +16,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"idem/ledger"
-	"idem/ledger/sqlite"
 	"idem/proc"
 	"idem/runner"
 )
@@ -26,11 +25,12 @@ type runOptions struct {
 	*identity
 	*policyFlags
 	ttyFlag
+	stdinFlag
 	storing
 	outcomeFlags
 
-	wait      wait
-	replay    choice
+	wait wait
+	replayFlags
 	quietOK   bool
 	maxOutput size
 	replayFiles
@@ -53,7 +53,7 @@ runs, other calls are refused or wait. Flags of idem stand before the command;
 
 Durations are written as 90s, 15m, 1h30m, 7d or 2w; a plain number counts seconds.`
 
-const runExample = `  idem run --key "deploy:prod:$(git rev-parse HEAD)" -- ./deploy.sh prod
+const runExample = `  idem run --key "deploy:prod:$CI_PIPELINE_ID" -- ./deploy.sh prod
   idem run --key "webhook:$EVENT_ID" --wait=30s -- ./handle.sh "$EVENT_ID"
   7 2 * * *  idem run --key backup --per day --on-interrupted rerun --quiet-ok -- backup.sh`
 
@@ -62,7 +62,7 @@ func newRunOptions() *runOptions {
 		identity:      newIdentity(),
 		policyFlags:   newPolicyFlags(),
 		outcomeFlags:  newOutcomeFlags(),
-		replay:        choice{value: "all", of: []string{"all", "stdout", "stderr", "none"}},
+		replayFlags:   newReplayFlags(),
 		maxOutput:     defaultMaxOutput,
 		metaFD:        noMetaFD,
 		exitCodes:     exitCodes{},
@@ -80,6 +80,10 @@ func (a *app) runCommand() *cobra.Command {
 		RunE:    func(c *cobra.Command, args []string) error { return a.run(c.Context(), o, args) },
 	}
 	a.callFlags(c.Flags(), o)
+	if disabled() {
+		c.DisableFlagParsing = true
+		c.RunE = a.runDisabled
+	}
 	return c
 }
 
@@ -97,32 +101,33 @@ func (a *app) callFlags(f *pflag.FlagSet, o *runOptions) {
 	o.outcomeFlags.flags(f)
 	f.BoolVar(&o.quietOK, "quiet-ok", false, "print the command's output only if it fails (for cron, which mails what is printed)")
 	o.ttyFlag.flags(f)
-	f.Var(&o.replay, "replay", "which streams a replay writes: `CHOICE` of all, stdout, stderr or none")
+	o.stdinFlag.flags(f)
+	o.replayFlags.flags(f)
 	o.replayFiles.flags(f)
 	f.Var(&o.maxOutput, "max-output", "how much output to record: `SIZE` such as 10MiB, 0, or unlimited; over it, the head and the last 1 MiB are kept (the live output is never cut)")
 	f.StringVar(&o.metaFile, "meta-file", "", "write one JSON object about the call to `PATH`")
 	f.IntVar(&o.metaFD, "meta-fd", noMetaFD, "write it to the open descriptor `N`")
 	f.Lookup("meta-fd").DefValue = "0" // pflag shows no default that is zero
-	f.Var(o.exitCodes, "exit-code", "use status N where idem has its own: `NAME=N` with running, mismatch, interrupted, failed or ledger; repeatable (running=0 for a quiet cron)")
+	f.Var(o.exitCodes, "exit-code", "use status N where idem has its own: `NAME=N` with running, mismatch, interrupted, failed, ledger or output; repeatable (running=0 for a quiet cron)")
 	o.hooks.flags(f)
-	f.Var(&o.onLedgerError, "on-ledger-error", "when the ledger cannot be used: `CHOICE` of refuse (status 69) or run, without a record and without any protection (not with --hash-stdin)")
+	f.Var(&o.onLedgerError, "on-ledger-error", "when the ledger cannot be used: `CHOICE` of refuse (status 69) or run: run the command without a record, a lock, a replay and IDEM_TOKEN, and say so; all other flags keep their meaning (not with --hash-stdin)")
 	f.BoolVarP(&a.ui.quiet, "quiet", "q", false, "no hints and warnings, only errors")
 	f.BoolVarP(&a.ui.verbose, "verbose", "v", false, "say also what went as expected")
 }
 
 func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
-	if err := o.outcomeFlags.check(); err != nil {
+	if err := errors.Join(o.outcomeFlags.check(), o.replayFlags.check()); err != nil {
 		return err
 	}
-	args = o.wait.claimDetached(args)
+	args, err := a.behindWait(&o.wait, args, false)
+	if err != nil {
+		return err
+	}
 	if len(args) == 0 {
 		return usage("no command to run").hintForm("idem run --key KEY -- COMMAND [ARG...]")
 	}
 	if args[0] == "" {
 		return usage("the command is empty: a variable may be unset")
-	}
-	if os.Getenv("IDEM_DISABLE") == "1" {
-		return bare(args)
 	}
 	policy, err := a.checkFlags(o)
 	if err != nil {
@@ -142,31 +147,28 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 		return err
 	}
 	defer meta.close()
-	l, err := openLedger(a.ledger)
-	if err != nil {
-		return a.notStarted(o, meta, ledger.ID{Key: o.key}, args, err)
+	call, res, err := a.recorded(ctx, o, policy, args, files)
+	without := o.goesOn(err)
+	if without {
+		call, res, err = a.unprotected(ctx, o, policy, args, err)
 	}
-	in, err := a.identify(ctx, o.identity, args, l, time.Now())
-	if err != nil {
-		return a.notStarted(o, meta, in.id, args, err)
-	}
-	call := a.call(o, in, policy, args, l)
-	call.Files = files
-	res, err := runner.Run(ctx, l, call)
 	signal.Ignore(syscall.SIGPIPE) // our exit status says more than a death by it
-	a.tellHookFaults(res.HookFaults)
 	a.signal = res.Fatal
 	if err != nil {
-		return a.notStarted(o, meta, in.id, args, err)
+		return a.notStarted(o, meta, call.ID, args, err)
 	}
 	res.Record.Current.Inputs = a.keep.recorded(res.Record.Current.Inputs)
-	return a.made(o, meta, call, res)
+	view := metaOf(res, call)
+	if without {
+		view = unprotected(view)
+	}
+	return a.made(o, meta, view, call, res)
 }
 
 // opensFiles reports whether a call opens files or sets timers of its own before
 // it knows whether it runs the command.
 func (o *runOptions) opensFiles() bool {
-	return o.wait.limit > 0 || len(o.hashFile) > 0 || len(o.hashEnv) > 0 || o.hashStdin || o.metaFile != "" || o.metaFD != noMetaFD || len(o.paths) > 0 || onGitHub()
+	return o.wait.limit > 0 || len(o.hashFile)+len(o.optional) > 0 || len(o.hashEnv) > 0 || o.hashStdin || o.metaFile != "" || o.metaFD != noMetaFD || len(o.paths) > 0 || onGitHub()
 }
 
 // checkFlags refuses flags that do not fit each other, before the ledger is looked
@@ -184,12 +186,14 @@ func (a *app) checkFlags(o *runOptions) (runner.Policy, error) {
 	if err := o.ttyFlag.check(o.identity); err != nil {
 		return runner.Policy{}, err
 	}
+	if err := o.stdinFlag.check(o); err != nil {
+		return runner.Policy{}, err
+	}
 	return o.fittingPolicy()
 }
 
 // made is for a call that was made: it tells what came of it.
-func (a *app) made(o *runOptions, meta *meta, call runner.Call, res runner.Result) error {
-	view := metaOf(res, call)
+func (a *app) made(o *runOptions, meta *meta, view func() metaView, call runner.Call, res runner.Result) error {
 	meta.write(view, &a.ui)
 	code, f := a.outcome(res, call)
 	a.tellDrift(res, call)
@@ -222,31 +226,10 @@ func (a *app) notStarted(o *runOptions, meta *meta, id ledger.ID, argv []string,
 		return nil
 	}
 	f := failureOf(err)
-	// A key that is done is not run again because its output is damaged or the
-	// probe's word cannot be recorded, and a stdin that was read for its digest
-	// cannot be read again.
-	var replay *runner.ReplayError
-	if o.onLedgerError.value == "run" && f.code == exitLedger && !errors.As(err, &replay) && !o.hashStdin {
-		a.ui.line(a.ui.stderr, "warning: ", "%v; the command runs without a record, as --on-ledger-error says", err)
-		meta.write(unprotected(view), &a.ui)
-		return bare(argv)
-	}
 	meta.write(view, &a.ui)
-	var start *proc.StartError
-	if errors.As(err, &start) && o.wait.looksLost(argv[0]) {
-		f.hintFlags("the duration of --wait is written behind an equals sign", "--wait="+argv[0])
-	}
+	a.mendStart(f, argv)
 	a.tellGitHub(o, view, exitOK, f, "")
 	return a.remapped(o, f)
-}
-
-// bare becomes the command, as if idem had not been called.
-func bare(argv []string) error {
-	path, err := proc.LookPath(argv[0])
-	if err != nil {
-		return err
-	}
-	return proc.Become(path, argv)
 }
 
 // remapped applies --exit-code to an error. What the caller wants to be a
@@ -261,11 +244,11 @@ func (a *app) remapped(o *runOptions, err error) error {
 	return &f
 }
 
-func (a *app) call(o *runOptions, in identified, policy runner.Policy, argv []string, l *sqlite.Ledger) runner.Call {
+func (a *app) call(o *runOptions, in identified, policy runner.Policy, argv []string, h home) runner.Call {
 	id := in.id
 	policy.Around = around()
 	call := runner.Call{
-		Asked: asked(policy.Around, id, l.Dir()),
+		Asked: asked(policy.Around, id, h.place),
 		ID:    id, Argv: argv, Fingerprint: in.inputs.Fingerprint(), Inputs: a.keep.inputs(in.inputs).Encode(),
 		NoOutput: a.keep.no.output, Redact: a.keep.redactor,
 		Policy: policy,
@@ -273,38 +256,22 @@ func (a *app) call(o *runOptions, in identified, policy runner.Policy, argv []st
 		OK: o.ok.set, Retries: o.retrying(),
 		Timeout: o.timeout.Duration, KillAfter: o.killAfter.Duration, QuietOK: o.quietOK, TTY: o.tty,
 		RunID: newRunID, Owner: owner, Now: time.Now,
-		Environ: func(at runner.Attempt) []string { return environ(variables(at, l.Dir(), inside(at, l.Dir()))) },
+		Environ: func(at runner.Attempt) []string { return environ(h.variables(at, inside(at, h.place))) },
 		Stdin:   in.stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Probe: o.probe, ProbeTimeout: o.probeTimeout.Duration,
-		Backlog: func() (proc.Backlog, error) {
-			b, err := l.Backlog()
-			if err != nil {
-				return nil, err // not a nil *sqlite.Backlog
-			}
-			return b, nil
-		},
+		Backlog: h.backlog,
 	}
 	if !o.quietOK { // which says nothing unless the call fails
 		call.Waiting, call.Remind = (&waiting{ui: &a.ui}).busy, remindEvery
 	}
-	call.Hooks = o.hooks.of(o.exitCodes, &call, l.Dir())
+	call.Hooks = o.hooks.of(o.exitCodes, &call, h)
+	o.replayFlags.set(&call)
 	call.Starting = a.starting(o.identity, in.inputs, argv)
-	if v := o.replay.value; v == "all" || v == "stdout" {
-		call.ReplayStdout = os.Stdout
-	}
-	if v := o.replay.value; v == "all" || v == "stderr" {
-		call.ReplayStderr = os.Stderr
-	}
 	return call
 }
 
 // outcome tells what came of a call, and returns its exit status or failure.
 func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
-	for _, err := range res.Streams {
-		// The status stays the command's; that output is missing is told also
-		// to who wants no warnings.
-		a.tellUnwritten(err, res)
-	}
 	if res.NotRetried != nil {
 		a.ui.warn("attempt %d was the last, because the next could not be started: %v", res.Record.Attempts, res.NotRetried)
 	}
@@ -314,34 +281,30 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 	case res.Action == runner.Refuse:
 		return 0, refusal(res, call)
 	case res.Unrecorded != nil:
+		a.tellOutput(res, call, nil)
 		f := fail(exitUnrecorded, "the command of key %s %s: %v", key, unrecordedText(res), res.Unrecorded)
 		if errors.Is(res.Unrecorded, ledger.ErrCorrupt) {
 			return 0, f.hint("what the ledger now remembers of the key, idem cannot say")
 		}
 		return 0, f.hintFor(call.ID, "see how the key stands now", "show").hintWays(call.ID)
 	case res.Action == runner.Replay:
-		if cur.NoOutput {
-			a.ui.note("the output of key %s is not stored, as --no-store said: %d bytes", key, cur.OutputBytes)
-		}
-		if cur.Truncated {
-			a.ui.warn("the recorded output of key %s is not complete (it wrote %d bytes)", key, cur.OutputBytes)
-		}
+		lost := undelivered(res, call)
+		a.tellOutput(res, call, lost)
 		if now := call.Now(); call.Policy.TTL > 0 && cur.Started.After(now) {
 			a.ui.warn("key %s does not expire for now: it ran at %s, and the clock says %s, so it was set back", key, stamp(cur.Started), stamp(now))
 		}
 		a.ui.note("%s", replayedText(res))
-		return exitStatus(cur), nil
+		return exitStatus(cur), lost
 	default:
 		if len(res.Holders) > 0 {
 			a.ui.warn("key %s stays busy: processes of the command are still alive%s", key, processes(res.Holders))
 		}
-		if cur.Truncated {
-			a.ui.warn("not all of the output of key %s could be recorded (%d bytes)", key, cur.OutputBytes)
-		}
+		lost := undelivered(res, call)
+		a.tellOutput(res, call, lost)
 		if a.ui.verbose {
 			a.ui.note("ran key %s: attempt %d %s in %s", key, cur.Number, ending(cur), cur.Ended.Sub(cur.Started).Round(time.Millisecond))
 		}
-		return exitStatus(cur), nil
+		return exitStatus(cur), lost
 	}
 }
 
@@ -349,16 +312,6 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 func replayedText(res runner.Result) string {
 	cur := res.Record.Current
 	return fmt.Sprintf("replayed key %s: %s %s, %s", quote(res.Record.ID.Key), which(cur), ending(cur), when(cur.Started))
-}
-
-// tellUnwritten tells of output that did not arrive, and where it is.
-func (a *app) tellUnwritten(err error, res runner.Result) {
-	if cur := res.Record.Current; cur.NoOutput || cur.Truncated || res.Unrecorded != nil {
-		a.ui.line(a.ui.stderr, "", "%v; not all of the output is recorded", err)
-		return
-	}
-	a.ui.line(a.ui.stderr, "", "%v; the output is recorded", err)
-	a.ui.hint(commandFor(res.Record.ID, "see the output", "logs"))
 }
 
 // unrecordedText says how a command ended whose outcome is not in the ledger.

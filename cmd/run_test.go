@@ -11,7 +11,7 @@ import (
 	"idem/runner"
 )
 
-// 131: a clock that was set back makes nothing expire, and is told.
+// A clock that was set back makes nothing expire, and is told.
 func TestClockSetBack(t *testing.T) {
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	for name, c := range map[string]struct {

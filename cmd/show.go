@@ -41,7 +41,7 @@ func (a *app) showCommand() *cobra.Command {
 		Use:     "show KEY",
 		Short:   "Show all that is recorded of a key",
 		Long:    "Show all that is recorded of a key: its state, its command, its attempts.\nExit status 1 when nothing is recorded under it." + whichLong + guessLong,
-		Example: "  idem show deploy:prod:4f2c1e\n  idem show --json deploy:prod:4f2c1e | jq .exit_code",
+		Example: "  idem show deploy:prod:8471\n  idem show --json deploy:prod:8471 | jq .exit_code",
 		Args:    exactArgs(1, "one key"),
 		RunE:    func(c *cobra.Command, args []string) error { return a.show(c.Context(), args[0], record, asJSON) },
 	}
@@ -213,11 +213,14 @@ func how(at ledger.Attempt) string {
 }
 
 func outputText(at ledger.Attempt) string {
-	if at.NoOutput {
-		return fmt.Sprintf("%d bytes, not stored", at.OutputBytes)
+	text := fmt.Sprintf("%d bytes", at.OutputBytes)
+	for _, fault := range []struct {
+		set  bool
+		text string
+	}{{at.NoOutput, "not stored"}, {at.Truncated, "not all recorded"}, {at.Incomplete, "perhaps without its end"}, {at.Redacted, "redacted"}} {
+		if fault.set {
+			text += ", " + fault.text
+		}
 	}
-	if at.Truncated {
-		return fmt.Sprintf("%d bytes, not all recorded", at.OutputBytes)
-	}
-	return fmt.Sprintf("%d bytes", at.OutputBytes)
+	return text
 }

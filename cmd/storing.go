@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"idem/hashkey"
+	"idem/ledger"
 	"idem/redact"
 )
 
@@ -141,19 +142,20 @@ func (k keeping) recorded(stored []byte) []byte {
 	return k.inputs(in).Encode()
 }
 
-// redacted returns what r reads as it may be stored.
-func (k keeping) redacted(r io.Reader) io.Reader {
+// redacted returns what r reads as it may be stored. When that is at its end,
+// capture says whether something was taken out.
+func (k keeping) redacted(r io.Reader) (kept io.Reader, capture func() ledger.Capture) {
 	if k.redactor == nil {
-		return r
+		return r, nil
 	}
 	out, in := io.Pipe()
+	s := k.redactor.Stream(func(p []byte) { _, _ = in.Write(p) }) // an error: nobody reads on
 	go func() {
-		s := k.redactor.Stream(func(p []byte) { _, _ = in.Write(p) }) // an error: nobody reads on
 		_, err := io.Copy(writer(s.Write), r)
 		s.Flush()
 		in.CloseWithError(err) // EOF for none
 	}()
-	return out
+	return out, func() ledger.Capture { return ledger.Capture{Redacted: s.Took()} }
 }
 
 // writer is a function as an io.Writer.

@@ -170,8 +170,13 @@ func marshalBelow(indent string, v any) ([]byte, error) {
 type jsonBytes string
 
 func (s jsonBytes) MarshalJSON() ([]byte, error) {
-	if utf8.ValidString(string(s)) {
-		return json.Marshal(string(s))
+	var v any = string(s)
+	if !utf8.ValidString(string(s)) {
+		v = map[string][]byte{"base64": []byte(s)}
 	}
-	return json.Marshal(map[string][]byte{"base64": []byte(s)})
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false) // as marshal, which cannot undo it
+	err := enc.Encode(v)
+	return b.Bytes(), err
 }

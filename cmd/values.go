@@ -114,19 +114,28 @@ func (w *wait) Set(s string) error {
 	return nil
 }
 
-// looksLost tells that a command line may have begun with the value of --wait.
-func (w *wait) looksLost(command string) bool {
-	_, err := parseDuration(command)
-	return w.detached && err == nil
-}
-
-// claimDetached takes a duration from before the "--": `--wait 10 -- cmd` would
-// otherwise run a command named 10. args are those behind the flags.
-func (w *wait) claimDetached(args []string) []string {
-	if !w.detached || len(args) < 2 || args[1] != "--" || w.Set(args[0]) != nil {
-		return args
+// behindWait returns the command of a call from what is behind its flags. A
+// duration between --wait and "--" is that of --wait. Any other duration there has
+// ended the flags, the next of them would be taken for arguments: that is refused,
+// unless there is a program of that name. What is behind the flags of asking may
+// also be a key.
+func (a *app) behindWait(w *wait, args []string, asking bool) ([]string, error) {
+	if !w.detached || len(args) == 0 {
+		return args, nil
 	}
-	return args[2:]
+	limit := *w
+	if limit.Set(args[0]) != nil {
+		return args, nil
+	}
+	if len(args) > 1 && args[1] == "--" {
+		*w = limit
+		return args[2:], nil
+	}
+	if asking && (len(args) == 1 || !strings.HasPrefix(args[1], "-")) || found(args[0]) {
+		return args, nil
+	}
+	return nil, usage("the duration %s ends the flags: that of --wait is written behind an equals sign", quote(args[0])).
+		hint("--wait=%s", args[0])
 }
 
 // codes is the value of a flag that takes exit statuses.

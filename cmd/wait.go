@@ -27,7 +27,7 @@ func (a *app) waitCommand() *cobra.Command {
 		Use:     "wait KEY...",
 		Short:   "Wait until keys are settled",
 		Long:    waitLong + whichLong + refuseLong,
-		Example: "  idem wait --timeout 10m deploy:prod:4f2c1e && ./smoke-test.sh",
+		Example: "  idem wait --timeout 10m deploy:prod:8471 && ./smoke-test.sh",
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usage("no key to wait for").hintForm("idem wait KEY...")

@@ -36,7 +36,7 @@ of --at; --window names any window, and --window "" the record without one.
 
 const (
 	guessLong = `Without such a flag it is the record without a window or, where there is none,
-that of the latest window; a line on stderr then says which.`
+that with the latest attempt; a line on stderr then says of which window.`
 	refuseLong = `Without such a flag it is the record without a window. A key that has records
 only in windows is refused (status 64).`
 )
@@ -82,7 +82,7 @@ func (a *app) find(ctx context.Context, l *sqlite.Ledger, id ledger.ID, w runner
 		return found.Record, o.refusal(ambiguous)
 	}
 	if found.Guessed {
-		a.ui.line(a.ui.stderr, "", "key %s has no record without a window; this is its latest window, %s", quote(id.Key), quote(found.ID.Window))
+		a.ui.line(a.ui.stderr, "", "key %s has records only in windows; this is the one with the latest attempt, of window %s", quote(id.Key), quote(found.ID.Window))
 	}
 	return found.Record, err
 }
@@ -130,7 +130,7 @@ func windowWays(newest ledger.ID) []windowWay {
 	return []windowWay{
 		{"for the window of now", bare, []string{"--per", string(hashkey.PerOf(newest.Window))}},
 		{"for the window " + newest.Window, newest, nil},
-		{"for whatever window is the latest", bare, []string{"--latest"}},
+		{"for whatever window has the latest attempt", bare, []string{"--latest"}},
 	}
 }
 

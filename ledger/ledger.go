@@ -6,6 +6,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"io"
 	"iter"
 	"os"
@@ -71,7 +72,9 @@ type Attempt struct {
 	Owner       Owner
 	Note        string // of a mark
 	OutputBytes int64  // bytes the command wrote, both streams, recorded or not
-	Truncated   bool   // not all of them are recorded
+	Truncated   bool   // some of them are known not to be recorded
+	Incomplete  bool   // see Capture
+	Redacted    bool   // see Capture
 	Files       int    // how many files Ledger.Files tells of
 	NoOutput    bool   // none of them was to be recorded, which is not Truncated
 }
@@ -205,8 +208,9 @@ type Start struct {
 	Fingerprint string
 	Inputs      []byte
 	Owner       Owner
-	MaxOutput   int64 // bytes of output to keep; negative keeps all
-	NoOutput    bool  // keep none, because it is not wanted: it is only counted
+	// MaxOutput is how many bytes of output to keep. With 0, output is only
+	// counted, and the attempt has NoOutput. A negative number keeps all.
+	MaxOutput int64
 }
 
 // Execution is one attempt in progress.
@@ -261,7 +265,45 @@ type Outcome struct {
 	ExitCode int
 	Signal   int
 	Files    []File // stored whole and with the outcome, or the outcome is not
+	Capture  Capture
 }
+
+// Capture says how the output that a ledger was given differs from the output
+// that the command wrote.
+type Capture struct {
+	// Incomplete reports whether another process could still write to the output
+	// when the recording ended, so its last bytes may be missing.
+	Incomplete bool
+	// Redacted reports whether something was taken out of the output.
+	Redacted bool
+	// Unread counts bytes that were written and never given to the ledger. They
+	// count as output that is not kept, behind all other output.
+	Unread Gaps
+}
+
+// Gaps counts the bytes of an output that are not recorded.
+type Gaps struct {
+	Stdout, Stderr int64
+	Unknown        int64 // of one of the streams or of both
+	// Unwanted reports whether none was to be recorded. Only an attempt that an
+	// earlier version has recorded has this instead of Attempt.NoOutput.
+	Unwanted bool
+}
+
+// Add counts n bytes of a stream, which may be 0 for unknown.
+func (g *Gaps) Add(s Stream, n int64) {
+	switch s {
+	case Stdout:
+		g.Stdout += n
+	case Stderr:
+		g.Stderr += n
+	default:
+		g.Unknown += n
+	}
+}
+
+// Total returns the number of all missing bytes.
+func (g Gaps) Total() int64 { return g.Stdout + g.Stderr + g.Unknown }
 
 // File is what an attempt added at the end of one file.
 type File struct {
@@ -291,10 +333,14 @@ const (
 
 // Output is the recorded output of one attempt.
 type Output interface {
-	// Replay writes each piece to its stream, in recorded order, after it has
-	// checked that what it reads is what was recorded (ErrCorrupt otherwise,
-	// with nothing written). A nil writer drops its stream. A write error of a
-	// stream ends that stream only; the first one is returned.
+	// Check reads all that is recorded, compares it with its checksums
+	// (ErrCorrupt if they differ), and returns what is not recorded, as far as
+	// the recording says. Of an attempt without an end it checks nothing.
+	Check() (Gaps, error)
+
+	// Replay writes each piece to its stream, in recorded order, after a Check:
+	// with ErrCorrupt, nothing is written. A nil writer drops its stream. A write
+	// error ends its stream only. The error is then a WriteErrors.
 	Replay(stdout, stderr *os.File) error
 
 	// Next returns the next piece, or io.EOF when there is none (for a running
@@ -304,8 +350,17 @@ type Output interface {
 	Close() error
 }
 
+// WriteErrors are the errors of the streams that Replay writes to, nil for a
+// stream without one.
+type WriteErrors struct{ Stdout, Stderr error }
+
+func (e WriteErrors) Error() string { return errors.Join(e.Stdout, e.Stderr).Error() }
+
+func (e WriteErrors) Unwrap() []error { return []error{e.Stdout, e.Stderr} }
+
 // Chunk is one piece of recorded output. A chunk with Dropped > 0 has no bytes:
-// it stands for that many bytes that were not kept.
+// it stands for that many bytes that were not kept, of a stream that is 0 if it
+// is not known.
 type Chunk struct {
 	Stream  Stream
 	At      time.Duration // since the attempt's start
@@ -351,7 +406,18 @@ type Mark struct {
 	Fingerprint string
 	Inputs      []byte
 	// Stdout is read to its end and recorded as the output, MaxOutput bytes of
-	// it (negative: all). Nil means no output.
+	// it, as in Start. Nil means no output.
 	Stdout    io.Reader
 	MaxOutput int64
+	// Capture is asked about the output when Stdout is at its end. Nil: the output
+	// is all that was written.
+	Capture func() Capture
+}
+
+// Captured returns what Capture says.
+func (m Mark) Captured() Capture {
+	if m.Capture == nil {
+		return Capture{}
+	}
+	return m.Capture()
 }

@@ -51,6 +51,11 @@ type Command struct {
 	// Their descriptors' flags are never changed.
 	Stdin, Stdout, Stderr *os.File
 
+	// Joined gives the command one pipe as its stdout and stderr. All that it
+	// writes is its Stdout then, in the order of writing; there is no Stderr. It
+	// has no effect with TTY.
+	Joined bool
+
 	// Inherit are descriptors that the command gets in addition, on numbers
 	// from 277 (lower only where the limits forbid that), so that no script
 	// stumbles over them.
@@ -116,6 +121,13 @@ type End struct {
 	Status
 	// StoppedBy is why the command was told to end, if it had not ended by then.
 	StoppedBy Stop
+	// Open reports whether a process that the command has left behind could still
+	// write to stdout or stderr when Run stopped reading them. Its last lines may
+	// then be missing.
+	Open bool
+	// Unread counts, by stream, the bytes that were written and that Run has left
+	// unread: there were more than it waits for.
+	Unread [Stderr + 1]int64
 
 	signals *Signals
 	tees    [2]*tee
@@ -175,7 +187,11 @@ func (c *Command) Run(ctx context.Context, s *Signals) (*End, error) {
 		k.tty.discard()
 		return nil, &StartError{Name: c.name(), Code: CannotRun, Err: err}
 	}
-	err = c.start(ctx, k, p.out.writeEnd, p.err.writeEnd)
+	stderr := p.err.writeEnd
+	if c.Joined {
+		stderr = p.out.writeEnd
+	}
+	err = c.start(ctx, k, p.out.writeEnd, stderr)
 	p.closeWriteEnds()
 	if err != nil {
 		k.tty.close()
@@ -200,6 +216,10 @@ func (c *Command) Run(ctx context.Context, s *Signals) (*End, error) {
 
 	k.status.Typed = raw && (k.status.Signal == unix.SIGINT || k.status.Signal == unix.SIGQUIT)
 	e := &End{Status: k.status, StoppedBy: k.wasStopped(), signals: s, tees: [2]*tee{p.out.tee, p.err.tee}}
+	for _, s := range []*source{p.out, p.err} {
+		e.Open = e.Open || s.open
+		e.Unread[s.stream] = s.unread
+	}
 	if k.err != nil {
 		return e, &LostError{k.err}
 	}
@@ -209,7 +229,10 @@ func (c *Command) Run(ctx context.Context, s *Signals) (*End, error) {
 // Flush waits until the readers of stdout and stderr have everything or are
 // gone, or until a fatal signal comes (see Signals.Fatal). It returns what kept
 // a copy from being complete; that a reader has gone is not an error.
-func (e *End) Flush() []error {
+func (e *End) Flush() []error { return e.flush(e.signals.Done()) }
+
+// flush is Flush that ends early when cut is closed.
+func (e *End) flush(cut <-chan struct{}) []error {
 	var errs []error
 	for _, t := range e.tees {
 		if !t.close() {
@@ -217,7 +240,7 @@ func (e *End) Flush() []error {
 		}
 		select {
 		case <-t.done:
-		case <-e.signals.Done():
+		case <-cut:
 		}
 		if err := t.fault(); err != nil {
 			errs = append(errs, err)

@@ -1,7 +1,6 @@
 package proc
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -19,10 +18,10 @@ func Fit() error {
 	if userLimitNear() {
 		runtime.GOMAXPROCS(1)
 	}
-	return errors.Join(
-		fits(unix.RLIMIT_AS, "address space", "ulimit -v", moreSpace, unix.PROT_NONE),
-		fits(unix.RLIMIT_DATA, "data", "ulimit -d", moreData, unix.PROT_READ|unix.PROT_WRITE),
-	)
+	if err := fits(unix.RLIMIT_AS, "address space", "ulimit -v", moreSpace, unix.PROT_NONE); err != nil {
+		return err
+	}
+	return fits(unix.RLIMIT_DATA, "data", "ulimit -d", moreData, unix.PROT_READ|unix.PROT_WRITE)
 }
 
 // What a call may come to need beyond what the runtime has reserved before main:

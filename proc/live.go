@@ -73,7 +73,7 @@ func (t *tee) write() {
 				return
 			}
 		}
-		n, err := t.writeSome(p[:min(len(p), liveWrite)])
+		n, err := writeSome(t.file, t.fd, p[:min(len(p), liveWrite)])
 		t.took(from, n)
 		if err != nil {
 			t.end(err)
@@ -87,7 +87,7 @@ func (t *tee) write() {
 func (t *tee) end(err error) {
 	t.mu.Lock()
 	t.dead, t.tail = true, nil
-	if err != nil && !readerGone(t.fd, err) {
+	if err != nil && !ReaderGone(t.file, err) {
 		t.err = err
 	}
 	if t.backlog != nil {
@@ -104,33 +104,45 @@ func (t *tee) tellRoom() {
 	}
 }
 
-// writeSome writes to the caller's descriptor. The raw call is used because
-// os.File would end the process at EPIPE on 1 and 2, and because the descriptor
-// may be non-blocking: its flags are shared with the caller and not ours.
-func (t *tee) writeSome(p []byte) (int, error) {
+// WriteAll writes p to a descriptor of the caller's.
+func WriteAll(f *os.File, p []byte) error {
+	for len(p) > 0 {
+		n, err := writeSome(f, int(f.Fd()), p)
+		if err != nil {
+			return err
+		}
+		p = p[n:]
+	}
+	return nil
+}
+
+// writeSome writes to a descriptor of the caller's, which is fd. The raw call is
+// used because os.File would end the process at EPIPE on 1 and 2, and because the
+// descriptor may be non-blocking: its flags are shared with the caller.
+func writeSome(f *os.File, fd int, p []byte) (int, error) {
 	for {
-		n, err := unix.Write(t.fd, p)
+		n, err := unix.Write(fd, p)
 		switch err {
 		case nil:
 			return n, nil
 		case unix.EINTR:
 		case unix.EAGAIN:
-			await([]unix.PollFd{{Fd: int32(t.fd), Events: unix.POLLOUT}}, -1)
+			await([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, -1)
 		default:
-			return 0, os.NewSyscallError("write "+t.file.Name(), err)
+			return 0, os.NewSyscallError("write "+f.Name(), err)
 		}
 	}
 }
 
-// readerGone tells whether a write failed because nobody is there to read: a
-// closed pipe or socket, a terminal that was hung up.
-func readerGone(fd int, err error) bool {
+// ReaderGone reports whether writing to f failed because its reader is gone: the
+// pipe or socket was closed, or the terminal was hung up.
+func ReaderGone(f *os.File, err error) bool {
 	switch {
 	case errors.Is(err, unix.EPIPE), errors.Is(err, unix.ECONNRESET):
 		return true
 	case errors.Is(err, unix.EIO):
 		var st unix.Stat_t // of a file, EIO means a broken disk
-		return unix.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR
+		return unix.Fstat(int(f.Fd()), &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR
 	}
 	return false
 }

@@ -2,7 +2,6 @@ package proc
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -24,6 +23,7 @@ const (
 // whatever reason.
 type StartError struct {
 	Name string // as the user typed it
+	File string // that was found by the name; empty if none was
 	Code int
 	Err  error
 }
@@ -39,7 +39,7 @@ var errNotFound = errors.New("command not found")
 func LookPath(name string) (string, error) {
 	if strings.Contains(name, "/") {
 		if err := executable(name); err != nil {
-			return "", &StartError{Name: name, Code: codeOf(err), Err: err}
+			return "", &StartError{Name: name, File: name, Code: codeOf(err), Err: err}
 		}
 		return name, nil
 	}
@@ -47,7 +47,7 @@ func LookPath(name string) (string, error) {
 	if !set {
 		path = "/bin:/usr/bin" // what execvp takes then
 	}
-	found := errNotFound
+	found, in := errNotFound, ""
 	for dir := range strings.SplitSeq(path, ":") {
 		if name == "" {
 			break
@@ -63,10 +63,10 @@ func LookPath(name string) (string, error) {
 		// As execvp: a later entry may be better, but if none is, this says more
 		// than "not found".
 		if errors.Is(err, unix.EACCES) && found == errNotFound {
-			found = fmt.Errorf("%s: %w", file, err)
+			found, in = fmt.Errorf("%s: %w", file, err), file
 		}
 	}
-	return "", &StartError{Name: name, Code: codeOf(found), Err: found}
+	return "", &StartError{Name: name, File: in, Code: codeOf(found), Err: found}
 }
 
 func codeOf(err error) int {
@@ -102,14 +102,17 @@ func (isDirectory) Unwrap() error { return unix.EACCES }
 // explain turns what exec said into a StartError. ENOENT for a file that is
 // there is about its interpreter.
 func (c *Command) explain(err error) error {
-	e := &StartError{Name: c.name(), Code: codeOf(err), Err: err}
+	e := &StartError{Name: c.name(), File: c.Path, Code: codeOf(err), Err: err}
 	if err == unix.ENOENT && executable(c.Path) == nil {
 		e.Code = CannotRun
 		e.Err = errors.New("the program loader that it needs was not found")
 	}
-	if name := interpreter(c.Path); name != "" && (err == unix.ENOENT || err == unix.EACCES) {
-		if ierr := executable(name); ierr != nil {
-			e.Err = fmt.Errorf("its interpreter %q: %w", name, ierr)
+	if words, _ := Shebang(c.Path); len(words) > 0 && (err == unix.ENOENT || err == unix.EACCES) {
+		if ierr := executable(words[0]); ierr != nil {
+			e.Err = fmt.Errorf("its interpreter %q: %w", words[0], ierr)
+		}
+		if strings.HasSuffix(words[0], "\r") {
+			e.Err = fmt.Errorf("%w (its first line ends with a carriage return, as on Windows)", e.Err)
 		}
 	}
 	if err == syscall.E2BIG {
@@ -118,21 +121,34 @@ func (c *Command) explain(err error) error {
 	return e
 }
 
-// interpreter returns the program that a script names in its first line.
-func interpreter(file string) string {
-	line, ok := strings.CutPrefix(firstLine(file), "#!")
+// Shebang returns what a script names in its first line, as the kernel reads it:
+// its interpreter and one argument at most; nothing for any other file. It
+// reports whether a shell may be asked to read the file, as POSIX permits: a
+// binary has a NUL in what would be its first line.
+func Shebang(file string) (words []string, text bool) {
+	first := firstLine(file)
+	text = !strings.Contains(first, "\x00")
+	line, ok := strings.CutPrefix(first, "#!")
 	if !ok {
-		return ""
+		return nil, text
 	}
-	name, _, _ := strings.Cut(strings.TrimLeft(line, " \t"), " ")
-	name, _, _ = strings.Cut(name, "\t")
-	return name
+	line = strings.Trim(line, " \t")
+	name, arg := line, ""
+	if i := strings.IndexAny(line, " \t"); i >= 0 {
+		name, arg = line[:i], strings.TrimLeft(line[i:], " \t")
+	}
+	if name == "" {
+		return nil, text
+	}
+	if arg == "" {
+		return []string{name}, text
+	}
+	return []string{name, arg}, text
 }
 
-// isText tells whether a shell may be asked to read the file, as POSIX permits:
-// a binary has a NUL in what would be its first line.
 func isText(file string) bool {
-	return !bytes.Contains([]byte(firstLine(file)), []byte{0})
+	_, text := Shebang(file)
+	return text
 }
 
 // firstLine returns the beginning of a file without the line's end. It is ""

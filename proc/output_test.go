@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -273,4 +274,54 @@ func TestEndlessWriterAfterTheEnd(t *testing.T) {
 	if n := len(rec.bytes(Stdout)); n > 16<<20 {
 		t.Fatalf("recorded %d bytes of a process that was not waited for", n)
 	}
+}
+
+// What a process that was left behind could still write is not known; what it has
+// written and was not read is.
+func TestOutputThatIsHeldAtTheEnd(t *testing.T) {
+	for name, test := range map[string]struct {
+		script       string
+		open, unread bool
+	}{
+		"nothing left":     {`echo out; echo err >&2`, false, false},
+		"sent elsewhere":   {`sleep 1000 >/dev/null 2>&1 & echo $! >$PIDS; echo out`, false, false},
+		"a filter":         {`exec 3>&1; echo aaa | sed s/a/b/ >&3 & `, false, false},
+		"holds stdout":     {`sleep 1000 2>/dev/null & echo $! >$PIDS; echo out`, true, false},
+		"holds stderr":     {`sleep 1000 >/dev/null & echo $! >$PIDS; echo out`, true, false},
+		"writes for ever":  {`yes & echo $! >$PIDS`, true, true},
+		"writes on stderr": {`yes >&2 & echo $! >$PIDS`, true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pids := t.TempDir() + "/pids"
+			c, rec := command(t, shell, "-c", test.script)
+			c.Env = append(os.Environ(), "PIDS="+pids)
+			e := run(t, c)
+			rec.over = true
+			if text, err := os.ReadFile(pids); err == nil {
+				pid, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+				defer unix.Kill(pid, unix.SIGKILL)
+			}
+			unread := e.Unread[Stdout]+e.Unread[Stderr] > 0
+			if e.Open != test.open || unread != test.unread {
+				t.Errorf("open %t, unread %v, want %t, %t", e.Open, e.Unread, test.open, test.unread)
+			}
+		})
+	}
+}
+
+// Another process may make a descriptor non-blocking that it shares with us.
+func TestWriteAllToANonBlockingPipe(t *testing.T) {
+	t.Parallel()
+	r, w := newPipe(t)
+	if err := unix.SetNonblock(int(w.Fd()), true); err != nil {
+		t.Fatal(err)
+	}
+	read := make(chan []byte)
+	go func() { read <- readAll(t, r) }()
+	want := pattern(Stdout, 3<<20)
+	if err := WriteAll(w, want); err != nil {
+		t.Error(err)
+	}
+	w.Close()
+	same(t, "read", <-read, want)
 }

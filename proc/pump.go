@@ -24,6 +24,10 @@ type source struct {
 	grown    bool
 	size     int // of one read
 	tee      *tee
+	// Set at the end of run: whether a process can still write to the stream, and
+	// how many bytes of it are there that will not be read.
+	open   bool
+	unread int64
 }
 
 // pump reads both pipes in one goroutine. Two goroutines would shuffle the
@@ -42,8 +46,11 @@ func newPump(c *Command, t *tty) (*pump, error) {
 	// To wake us, and one for each stream unless a terminal has both.
 	fds := [6]int{-1, -1, -1, -1, -1, -1}
 	pipes := len(fds)
-	if t != nil {
+	switch {
+	case t != nil:
 		pipes = 2
+	case c.Joined:
+		pipes = 4
 	}
 	for i := 0; i < pipes; i += 2 {
 		r, w, err := pipe()
@@ -128,7 +135,9 @@ func (p *pump) run(ended <-chan struct{}) {
 	p.tty.endOfInput()
 	p.drain(sources, fds, ended)
 	p.tty.letGo()
-	p.linger(sources, fds[:len(sources)], ended)
+	end := time.Now().Add(grace)
+	p.linger(sources, fds[:len(sources)], end, ended)
+	p.leave(sources, fds[:len(sources)], end, ended)
 }
 
 // news reports what has become of the child: it was stopped, or it is over.
@@ -156,6 +165,9 @@ func (p *pump) drain(sources []*source, fds []unix.PollFd, ended <-chan struct{}
 		left, err := s.buffered()
 		for err == nil && left > 0 {
 			n, open := p.read(s, left, ended)
+			if !open {
+				fds[i].Fd = -1
+			}
 			if n == 0 || !open {
 				break
 			}
@@ -179,16 +191,15 @@ func (s *source) buffered() (int, error) {
 // yet to pass on the last of it, and ends as soon as it has.
 const grace = 500 * time.Millisecond
 
-// linger reads until the end of the pipes, or for grace and at most a pipe's
-// content when somebody holds them longer.
-func (p *pump) linger(sources []*source, fds []unix.PollFd, ended <-chan struct{}) {
-	most := bigPipe
-	for end := time.Now().Add(grace); fds[0].Fd >= 0 || fds[1].Fd >= 0; {
-		left := time.Until(end)
+// linger reads until the end of the pipes. When a process holds them longer, it
+// stops at a time, or when it has read a pipe's content.
+func (p *pump) linger(sources []*source, fds []unix.PollFd, end time.Time, ended <-chan struct{}) {
+	for most := bigPipe; fds[0].Fd >= 0 || fds[1].Fd >= 0; {
+		left := untilMillis(end)
 		if left <= 0 || most <= 0 {
 			return
 		}
-		await(fds, int(left.Milliseconds())+1)
+		await(fds, left)
 		for i, s := range sources {
 			if fds[i].Revents == 0 {
 				continue
@@ -199,6 +210,37 @@ func (p *pump) linger(sources []*source, fds []unix.PollFd, ended <-chan struct{
 			}
 			most -= n
 		}
+	}
+}
+
+// untilMillis returns the time that is left as poll takes it, 0 for none.
+func untilMillis(end time.Time) int {
+	left := time.Until(end)
+	if left <= 0 {
+		return 0
+	}
+	return int(left.Milliseconds()) + 1
+}
+
+// leave takes what is in the pipes a last time, and notes what stays behind until
+// the end of the grace.
+func (p *pump) leave(sources []*source, fds []unix.PollFd, end time.Time, ended <-chan struct{}) {
+	p.drain(sources, fds, ended)
+	for i, s := range sources {
+		if fds[i].Fd < 0 {
+			continue
+		}
+		known := await(fds[i:i+1], untilMillis(end))
+		for known && fds[i].Revents == 0 && untilMillis(end) > 0 {
+			known = await(fds[i:i+1], untilMillis(end))
+		}
+		n := 0
+		if fds[i].Revents != 0 {
+			if n, _ = buffered(s.fd); n == 0 && known && !s.terminal {
+				continue // the end
+			}
+		}
+		s.open, s.unread = true, int64(n)
 	}
 }
 

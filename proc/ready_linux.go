@@ -13,11 +13,11 @@ import (
 // Ready makes sure, before anything is recorded, of what a run needs that Go's
 // runtime or Run could not do without later: at a system call that a sandbox
 // refuses, at a descriptor or a thread that a limit refuses, the runtime ends
-// the process. It returns why a command cannot be run here; nothing has changed then.
+// the process. It returns why a command cannot be run here, with tty one that gets a
+// terminal of its own.
 //
-// With tty, so it does for a command with a terminal of its own.
-//
-// It costs some µs and creates threads. A replay needs none of it.
+// It costs some µs, and more where it makes threads (see haveThreads). A replay
+// needs none of it.
 func Ready(tty bool) error {
 	if err := Sound(); err != nil {
 		return err

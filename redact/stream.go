@@ -22,6 +22,7 @@ type Stream struct {
 	// have gone on longer than could be looked at.
 	rest   bool
 	marked bool // a Mark was written last, and what it stands for may go on
+	took   bool // a Mark was written
 
 	found []span // of the last match
 	out   []byte // of the last pass
@@ -48,6 +49,9 @@ func (s *Stream) Write(p []byte) {
 	}
 	s.advance(p, before, false)
 }
+
+// Took reports whether something was taken out of what was passed on.
+func (s *Stream) Took() bool { return s.took }
 
 // Flush passes on what is held: the stream has ended.
 func (s *Stream) Flush() {
@@ -235,7 +239,7 @@ func (s *Stream) pass(data []byte, sure int) {
 		keep(sp.from)
 		if !s.marked {
 			s.out = append(s.out, Mark...)
-			s.marked = true
+			s.marked, s.took = true, true
 		}
 		at = max(at, min(sp.to, sure))
 	}

@@ -54,3 +54,17 @@ func busy(ctx context.Context, l ledger.Ledger, id ledger.ID) (bool, error) {
 	}
 	return false, err
 }
+
+// Rehearse finds out what a replay of rec by the call would lack, and fails with a
+// *ReplayError where the replay would. It writes nothing. Whether a replay could
+// append to its files is not asked.
+func Rehearse(ctx context.Context, l ledger.Ledger, c Call, rec ledger.Record) (Lacks, error) {
+	stdout, stderr := c.replayed(rec)
+	out, lacks, err := c.recorded(ctx, l, rec, stdout != nil, stderr != nil)
+	if err != nil {
+		return lacks, err
+	}
+	_ = out.Close()
+	_, err = c.additionsOf(ctx, l, rec)
+	return lacks, err
+}

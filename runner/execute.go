@@ -18,6 +18,7 @@ func (c *Call) execute(ctx context.Context, l ledger.Ledger, claim ledger.Claim,
 	defer func() { go signals.Stop() }() // nobody waits for it: it takes 0.3 ms
 	delay := c.Retries.delays()
 	var last Result
+	var said []*held  // by the failed attempts, with QuietOK
 	var end *proc.End // of the latest command; its live output comes behind that of the others
 	for retries := 0; ; retries++ {
 		res, ended, err := c.attempt(ctx, claim, rec, d, path, signals, end)
@@ -36,6 +37,8 @@ func (c *Call) execute(ctx context.Context, l ledger.Ledger, claim ledger.Claim,
 			}
 		}
 		if err == nil {
+			said = append(said, res.held)
+			bound(said)
 			again, fault := c.again(ctx, l, res, retries, signals)
 			res.NotRetried = fault
 			if again {
@@ -55,7 +58,7 @@ func (c *Call) execute(ctx context.Context, l ledger.Ledger, claim ledger.Claim,
 		}
 		res.Fatal, _ = signals.Fatal()
 		if c.QuietOK && (res.Unrecorded != nil || res.Record.Current.State == ledger.Failed) {
-			c.sayHeld(ctx, l, &res)
+			c.sayHeld(ctx, l, &res, said)
 		}
 		return res, nil
 	}
@@ -70,7 +73,7 @@ func (c *Call) attempt(ctx context.Context, claim ledger.Claim, rec ledger.Recor
 		inputs = c.Starting(path)
 	}
 	e, err := claim.Begin(ctx, ledger.Start{
-		RunID: c.RunID(), Fingerprint: c.Fingerprint, Inputs: inputs, Owner: c.Owner(), MaxOutput: c.MaxOutput, NoOutput: c.NoOutput,
+		RunID: c.RunID(), Fingerprint: c.Fingerprint, Inputs: inputs, Owner: c.Owner(), MaxOutput: c.keeps(),
 	})
 	if err != nil {
 		if sig, ok := signals.Fatal(); ok {
@@ -78,16 +81,17 @@ func (c *Call) attempt(ctx context.Context, claim ledger.Claim, rec ledger.Recor
 		}
 		return before, nil, err
 	}
-	res := Result{Decision: d, Record: rec, held: &held{}}
+	res := Result{Decision: d, Record: rec, held: &held{runID: e.Attempt().RunID}}
 	res.Record.Fence, res.Record.Attempts, res.Record.Current = e.Fence(), e.Attempt().Number, e.Attempt()
 	if earlier != nil && c.Hooks.has(OnStart) {
 		earlier.Settle()
 	}
 	res.HookFaults = c.starting(ctx, claim, res, signals)
 	var end *proc.End
+	var redacted bool
 	files, err := c.measure() // what the hooks have appended is not the command's
 	if err == nil {
-		end, err = c.start(ctx, claim, e, res, path, signals, earlier)
+		end, redacted, err = c.start(ctx, claim, e, res, path, signals, earlier)
 	}
 	if end == nil {
 		before.HookFaults = res.HookFaults
@@ -103,6 +107,7 @@ func (c *Call) attempt(ctx context.Context, claim ledger.Claim, rec ledger.Recor
 	}
 	o := c.outcome(end)
 	o.Files, res.Losses = c.additions(files)
+	o.Capture = captureOf(end, redacted)
 	res.Record.Current, res.Unrecorded = e.Finish(ctx, o)
 	return res, end, nil
 }
@@ -130,9 +135,27 @@ func (c *Call) outcome(end *proc.End) ledger.Outcome {
 	return o
 }
 
-func (c *Call) start(ctx context.Context, claim ledger.Claim, e ledger.Execution, res Result, path string, signals *proc.Signals, earlier *proc.End) (*proc.End, error) {
+// keeps returns how many bytes of output are kept.
+func (c *Call) keeps() int64 {
+	if c.NoOutput {
+		return 0
+	}
+	return c.MaxOutput
+}
+
+// captureOf is what the ledger is told about the output of a command that has
+// ended.
+func captureOf(end *proc.End, redacted bool) ledger.Capture {
+	return ledger.Capture{
+		Incomplete: end.Open, Redacted: redacted,
+		Unread: ledger.Gaps{Stdout: end.Unread[proc.Stdout], Stderr: end.Unread[proc.Stderr]},
+	}
+}
+
+// start runs the command. It reports whether something was taken out of what was
+// recorded.
+func (c *Call) start(ctx context.Context, claim ledger.Claim, e ledger.Execution, res Result, path string, signals *proc.Signals, earlier *proc.End) (end *proc.End, redacted bool, err error) {
 	record, recorded := c.recorder(e, res.held)
-	defer recorded()
 	cmd := proc.Command{
 		Path: path, Args: c.Argv,
 		Env:   c.Environ(AttemptOf(res.Record)),
@@ -151,5 +174,6 @@ func (c *Call) start(ctx context.Context, claim ledger.Claim, e ledger.Execution
 	}
 	ctx, cancel := endedBy(ctx, claim.Lost())
 	defer cancel()
-	return cmd.Run(ctx, signals)
+	end, err = cmd.Run(ctx, signals)
+	return end, recorded(), err
 }

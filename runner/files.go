@@ -205,11 +205,9 @@ type addition struct {
 	before, after int64 // how long the file was before it was appended, and then
 }
 
-// openFiles reads what the current attempt appended to files and opens those of
-// this call for it, all of them or none, before anything of a replay is written.
-// A file that would not take its part must not pass for a replay: its error
-// is a *ReplayError.
-func (c *Call) openFiles(ctx context.Context, l ledger.Ledger, rec ledger.Record, res *Result) ([]addition, error) {
+// additionsOf reads what the current attempt appended to files. With Exact, it
+// fails if something of it was not recorded. The error is a *ReplayError.
+func (c *Call) additionsOf(ctx context.Context, l ledger.Ledger, rec ledger.Record) ([]ledger.File, error) {
 	if rec.Current.Files == 0 {
 		return nil, nil
 	}
@@ -217,6 +215,16 @@ func (c *Call) openFiles(ctx context.Context, l ledger.Ledger, rec ledger.Record
 	if err != nil {
 		return nil, &ReplayError{err}
 	}
+	if c.Exact && slices.ContainsFunc(files, func(f ledger.File) bool { return f.Lost }) {
+		return nil, &ReplayError{&InexactError{Lacks{Files: true}}}
+	}
+	return files, nil
+}
+
+// openFiles opens the files of this call for what was appended to files, all of
+// them or none, before anything of a replay is written. A file that would not
+// take its part must not pass for a replay: its error is a *ReplayError.
+func (c *Call) openFiles(files []ledger.File, res *Result) ([]addition, error) {
 	var list []addition
 	for i, recorded := range files {
 		file, ok := c.fileOf(files, i)

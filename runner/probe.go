@@ -35,7 +35,8 @@ func (e ProbeEnd) answer() Answer {
 func (c *Call) probe(ctx context.Context, l ledger.Ledger, claim ledger.Claim, rec ledger.Record) (ledger.Record, Decision, *ProbeEnd, error) {
 	out := capture{place: c.Backlog}
 	defer out.close()
-	end, err := c.ask(ctx, claim, rec, &out)
+	var told ledger.Capture
+	end, err := c.ask(ctx, claim, rec, &out, &told)
 	if err != nil {
 		return rec, Decision{}, nil, err
 	}
@@ -50,7 +51,8 @@ func (c *Call) probe(ctx context.Context, l ledger.Ledger, claim ledger.Claim, r
 	}
 	rec.Current, err = claim.Mark(ctx, ledger.Mark{
 		Expect: rec, State: ledger.Succeeded, Reason: ledger.ReasonProbed, RunID: c.RunID(), Owner: c.Owner(),
-		Fingerprint: c.Fingerprint, Inputs: c.Inputs, Stdout: out.reader(), MaxOutput: c.MaxOutput,
+		Fingerprint: c.Fingerprint, Inputs: c.Inputs, Stdout: out.reader(), MaxOutput: c.keeps(),
+		Capture: func() ledger.Capture { return told },
 	})
 	if err != nil {
 		return rec, d, end, &ReplayError{err}
@@ -59,10 +61,10 @@ func (c *Call) probe(ctx context.Context, l ledger.Ledger, claim ledger.Claim, r
 	return rec, d, end, err
 }
 
-// ask runs the probe. A signal that is meant to end idem goes to the probe as
-// well, whose answer then counts for nothing. A probe that cannot be started
-// cannot tell: the ledger has no part in that.
-func (c *Call) ask(ctx context.Context, claim ledger.Claim, rec ledger.Record, out *capture) (*ProbeEnd, error) {
+// ask runs the probe, and says in told how complete out is. A signal that is meant
+// to end idem goes to the probe as well, whose answer then counts for nothing. A
+// probe that cannot be started cannot tell: the ledger has no part in that.
+func (c *Call) ask(ctx context.Context, claim ledger.Claim, rec ledger.Record, out *capture, told *ledger.Capture) (*ProbeEnd, error) {
 	stdin, err := os.Open(os.DevNull)
 	if err != nil {
 		return &ProbeEnd{NotStarted: err}, nil
@@ -71,9 +73,13 @@ func (c *Call) ask(ctx context.Context, claim ledger.Claim, rec ledger.Record, o
 	cmd := proc.Shell(c.Probe)
 	cmd.Env = append(c.Environ(AttemptOf(rec)), ledger.EventVar+"=probe")
 	cmd.Stdin, cmd.Stderr = stdin, c.Stderr
-	kept := c.Redact.Stream(out.write)
+	kept, unkept := c.Redact.Stream(out.write), int64(0)
 	cmd.Record = func(stream proc.Stream, p []byte) {
-		if stream == proc.Stdout && !c.NoOutput {
+		switch {
+		case stream != proc.Stdout:
+		case c.keeps() == 0:
+			unkept += int64(len(p))
+		default:
 			kept.Write(p)
 		}
 	}
@@ -85,7 +91,10 @@ func (c *Call) ask(ctx context.Context, claim ledger.Claim, rec ledger.Record, o
 	end, err := cmd.Run(ctx, signals)
 	if end != nil {
 		kept.Flush()
-		_ = end.Flush() // its words are not recorded: nobody can be told where to find them
+		*told = captureOf(end, kept.Took())
+		told.Unread.Stdout += unkept
+		told.Unread.Stderr = 0 // it is not recorded
+		_ = end.Flush()        // its words are not recorded: nobody can be told where to find them
 	}
 	signals.Stop()
 	if sig, ok := signals.Seen(); ok {

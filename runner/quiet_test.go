@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -93,7 +94,7 @@ func TestQuietSaysNothingOfAttemptsBeforeASuccess(t *testing.T) {
 	failing := k.failing(3, 4)
 	failing.QuietOK, failing.Retries.N = true, 1
 	must(t, os.Remove(k.path("side")))
-	k.want(k.first(failing), Decision{Execute, NeverRun}, "out 2\n", "err 2\n") // the last word
+	k.want(k.first(failing), Decision{Execute, NeverRun}, "out 1\nout 2\n", "err 1\nerr 2\n")
 }
 
 // What the ledger cannot keep is printed when the call fails for that.
@@ -184,5 +185,46 @@ func TestOKIsAboutNothingButItsStatuses(t *testing.T) {
 		if o := k.first(c); o.err != nil || o.Record.Current.State != test.state {
 			t.Errorf("%s, %s: got %+v, error %v", test.ok, test.script, o.Record.Current, o.err)
 		}
+	}
+}
+
+// The output of every failed attempt is printed, in their order, whatever is held
+// in memory and whatever the ledger has.
+func TestQuietSaysEveryFailedAttempt(t *testing.T) {
+	t.Parallel()
+	lines := func(n int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintln(&b, i+1)
+		}
+		return b.String()
+	}
+	for name, counts := range map[string][]int{
+		"little": {1, 2, 3}, "much": {50000, 1, 60000}, "together more than is held": {4000, 4000, 4000, 10}, "nothing": {0, 1, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := newKit(t)
+			script, want := "case $ATTEMPT in ", ""
+			for i, n := range counts {
+				script += fmt.Sprintf("%d) seq %d;; ", i+1, n)
+				want += fmt.Sprintf("attempt %d\n", i+1) + lines(n)
+			}
+			c := k.shell("echo attempt $ATTEMPT; " + script + "esac; exit 3")
+			c.QuietOK, c.Retries.N = true, len(counts)-1
+			k.want(k.first(c), Decision{Execute, NeverRun}, want, "")
+		})
+	}
+}
+
+// Output that was not to be stored and was too much to be held is not taken for
+// none.
+func TestQuietSaysThatItHasDropped(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	c := k.shell("seq 50000; exit 3")
+	c.QuietOK, c.MaxOutput = true, 0
+	o := k.first(c)
+	if o.err != nil || len(o.Streams) != 1 || !errors.Is(o.Streams[0], errPerhapsLost) || o.out != "" {
+		t.Errorf("got %v, streams %v, %d bytes", o.err, o.Streams, len(o.out))
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"os/signal"
 	"syscall"
 	"time"
 
@@ -32,7 +31,7 @@ type Call struct {
 	Asked     bool
 	MaxOutput int64 // bytes of output to keep, negative: all
 
-	// NoOutput keeps none of it. Redact says what is taken out of what is kept;
+	// NoOutput keeps none of it, nor of what is appended to Files. Redact says what is taken out of what is kept;
 	// Inputs are without it already. The live copy is whole.
 	NoOutput bool
 	Redact   *redact.Redactor
@@ -52,6 +51,10 @@ type Call struct {
 	// live copies. A replay goes to ReplayStdout and ReplayStderr; nil drops.
 	Stdin, Stdout, Stderr      *os.File
 	ReplayStdout, ReplayStderr *os.File
+
+	// Exact refuses a replay that would not be exactly what the command wrote.
+	// Partial accepts one that lacks a part of stdout; see Undelivered.
+	Exact, Partial bool
 
 	// TTY gives the command a pseudo-terminal; all its output is stdout then.
 	TTY bool
@@ -123,6 +126,8 @@ type Result struct {
 	// Streams are errors of our own stdout and stderr other than a reader that
 	// has gone.
 	Streams []error
+	// Lacks is, with Replay, what the output lacks.
+	Lacks Lacks
 	// HookFaults are the hooks that did not do what they should.
 	HookFaults []HookFault
 	// Tried is how many attempts there were since the last success, if the call is
@@ -265,66 +270,4 @@ func (c *Call) claimed(ctx context.Context, l ledger.Ledger, claim ledger.Claim,
 	}
 	res.Probed = end
 	return res, err
-}
-
-// settled is for a call that runs nothing.
-func (c *Call) settled(ctx context.Context, l ledger.Ledger, rec ledger.Record, d Decision) (Result, error) {
-	res := Result{Decision: d, Record: rec}
-	if d.Reason == Exhausted {
-		var err error
-		if res.Tried, err = tried(ctx, l, rec); err != nil {
-			return res, &ReplayError{err}
-		}
-	}
-	if d.Action != Replay {
-		return res, nil
-	}
-	files, err := c.openFiles(ctx, l, rec, &res)
-	if err != nil {
-		return res, err
-	}
-	defer closeFiles(files)
-	if !c.QuietOK || rec.Current.State != ledger.Succeeded {
-		if err := c.replay(ctx, l, rec, &res, c.ReplayStdout, c.ReplayStderr); err != nil {
-			return res, err
-		}
-	}
-	return res, appendFiles(files)
-}
-
-// ReplayError says that the ledger has failed a call that is decided and starts
-// nothing: what is recorded cannot be read, a file cannot take its part, or what
-// the probe has said cannot be recorded.
-type ReplayError struct{ Err error }
-
-func (e *ReplayError) Error() string { return e.Err.Error() }
-func (e *ReplayError) Unwrap() error { return e.Err }
-
-// little is how much output a ledger may keep elsewhere than in a file.
-const little = 4 << 10
-
-// replay writes the recorded output of the current attempt.
-func (c *Call) replay(ctx context.Context, l ledger.Ledger, rec ledger.Record, res *Result, stdout, stderr *os.File) error {
-	if stdout == nil && stderr == nil {
-		return nil
-	}
-	if rec.Current.OutputBytes > little {
-		if err := proc.Sound(); err != nil {
-			return &ReplayError{err}
-		}
-	}
-	out, err := l.Output(ctx, rec.ID, rec.Current.RunID)
-	if err != nil {
-		return &ReplayError{err}
-	}
-	defer out.Close()
-	signal.Ignore(syscall.SIGPIPE) // a reader that goes away does not change what happened
-	err = out.Replay(stdout, stderr)
-	if errors.Is(err, ledger.ErrCorrupt) {
-		return &ReplayError{err}
-	}
-	if err != nil && !errors.Is(err, syscall.EPIPE) {
-		res.Streams = append(res.Streams, err)
-	}
-	return nil
 }

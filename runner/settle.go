@@ -31,8 +31,9 @@ type ByHand struct {
 	Inputs      []byte
 	Replace     bool // also in place of others that are recorded
 
-	Stdout    io.Reader // its output; nil for none
-	MaxOutput int64     // bytes of it to keep, negative: all
+	Stdout    io.Reader             // its output; nil for none
+	MaxOutput int64                 // bytes of it to keep, negative: all
+	Capture   func() ledger.Capture // see ledger.Mark
 
 	Force bool // also when the key has succeeded
 }
@@ -81,7 +82,7 @@ func Mark(ctx context.Context, l ledger.Ledger, id ledger.ID, h ByHand) (ledger.
 		Expect: rec, State: h.State, Reason: ledger.ReasonMarked, ExitCode: h.ExitCode,
 		RunID: h.RunID, Note: h.Note, Owner: h.Owner,
 		Fingerprint: rec.Current.Fingerprint, Inputs: rec.Current.Inputs,
-		Stdout: h.Stdout, MaxOutput: h.MaxOutput,
+		Stdout: h.Stdout, MaxOutput: h.MaxOutput, Capture: h.Capture,
 	}
 	if h.Bound {
 		m.Fingerprint, m.Inputs = h.Fingerprint, h.Inputs

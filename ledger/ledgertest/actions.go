@@ -110,7 +110,7 @@ func (m *model) begin(t *rapid.T) {
 	id := m.heldID(t, false)
 	s := newStart()
 	s.Fingerprint = rapid.SampledFrom([]string{"h1:aa", "h1:bb"}).Draw(t, "fingerprint")
-	s.NoOutput = rapid.Bool().Draw(t, "no output")
+	s.MaxOutput = rapid.SampledFrom([]int64{-1, 0}).Draw(t, "max output")
 	s.Inputs = rapid.SliceOfN(rapid.Byte(), 0, 8).Draw(t, "inputs")
 	c := m.held[id].claim
 	var x pair[ledger.Execution]
@@ -142,6 +142,10 @@ func anyOutcome(t *rapid.T) ledger.Outcome {
 // end finishes an attempt on both sides.
 func (m *model) end(t *rapid.T, a *attempt) {
 	o := anyOutcome(t)
+	o.Capture = ledger.Capture{
+		Incomplete: rapid.Bool().Draw(t, "incomplete"), Redacted: rapid.Bool().Draw(t, "redacted"),
+		Unread: ledger.Gaps{Stdout: rapid.Int64Range(0, 1).Draw(t, "unread"), Stderr: rapid.Int64Range(0, 1).Draw(t, "unread")},
+	}
 	o.Files = someFiles[:rapid.IntRange(0, len(someFiles)).Draw(t, "files")]
 	r, err := a.x.real.Finish(m.ctx, o)
 	w, errMem := a.x.mem.Finish(m.ctx, o)

@@ -37,7 +37,11 @@ func markKeepsMaxOutput(k *kit) {
 	for _, keep := range []int64{0, 1000, 100 << 10, 300<<10 - 1, 300 << 10} {
 		a := k.markOutput(id, out, keep)
 		k.same(a.OutputBytes, int64(len(out)), "bytes of the output")
-		k.same(a.Truncated, keep < int64(len(out)), "truncated")
+		k.same(a.Truncated, keep > 0 && keep < int64(len(out)), "truncated")
+		k.same(a.NoOutput, keep == 0, "no output")
+		if keep == 0 {
+			continue
+		}
 		got, dropped := flatten(k.output(k.b, id, a.RunID)), int64(0)
 		for _, c := range k.output(k.b, id, a.RunID) {
 			dropped += c.Dropped

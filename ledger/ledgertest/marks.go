@@ -69,7 +69,7 @@ func (k *kit) markWith(l ledger.Ledger, id ledger.ID, m ledger.Mark) ledger.Atte
 		RunID: m.RunID, State: m.State, Reason: m.Reason, ExitCode: m.ExitCode,
 		Note: m.Note, Owner: m.Owner, Fingerprint: m.Fingerprint, Inputs: m.Inputs,
 		Started: a.Started, Ended: a.Started, // a mark takes no time
-		OutputBytes: a.OutputBytes, Truncated: a.Truncated, // the cases about output look at these
+		OutputBytes: a.OutputBytes, Truncated: a.Truncated, Incomplete: a.Incomplete, Redacted: a.Redacted, NoOutput: a.NoOutput, // the cases about output look at these
 	}, "current attempt after Mark")
 	if a.Started.IsZero() {
 		k.Errorf("a mark has no time: %+v", a)

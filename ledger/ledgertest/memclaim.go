@@ -1,7 +1,6 @@
 package ledgertest
 
 import (
-	"cmp"
 	"context"
 	"io"
 	"os"
@@ -39,7 +38,7 @@ func (c *memClaim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution,
 	x.fence = r.fence
 	x.attempt = ledger.Attempt{
 		Number: number, RunID: s.RunID, State: ledger.Running, Started: now(),
-		Fingerprint: s.Fingerprint, Inputs: slices.Clone(s.Inputs), Owner: s.Owner, NoOutput: s.NoOutput,
+		Fingerprint: s.Fingerprint, Inputs: slices.Clone(s.Inputs), Owner: s.Owner, NoOutput: s.MaxOutput == 0,
 	}
 	r.attempts = append(slices.Clone(r.attempts), x.attempt)
 	r.outputs[s.RunID] = x.out
@@ -77,7 +76,9 @@ func (c *memClaim) Mark(ctx context.Context, m ledger.Mark) (ledger.Attempt, err
 	a := ledger.Attempt{
 		RunID: m.RunID, State: m.State, Reason: m.Reason, ExitCode: m.ExitCode, Started: t, Ended: t,
 		Note: m.Note, Owner: m.Owner, Fingerprint: m.Fingerprint, Inputs: slices.Clone(m.Inputs),
-		OutputBytes: out.size, Truncated: out.limit(m.MaxOutput),
+	}
+	if m.Stdout != nil {
+		out.end(&a, m.MaxOutput, m.Captured())
 	}
 	r.attempts = append(slices.Clone(r.attempts), a)
 	r.outputs[m.RunID] = out
@@ -137,8 +138,7 @@ func (x *memExecution) Finish(_ context.Context, o ledger.Outcome) (ledger.Attem
 	a := x.attempt
 	a.State, a.Reason, a.ExitCode, a.Signal = o.State, o.Reason, o.ExitCode, o.Signal
 	a.Ended = now()
-	a.OutputBytes = x.out.size
-	a.Truncated = !a.NoOutput && x.out.limit(x.max)
+	x.out.end(&a, x.max, o.Capture)
 	a.Files = len(o.Files)
 	x.r.files[a.RunID] = cloneFiles(o.Files)
 	x.r.replace(a)
@@ -168,14 +168,31 @@ func (o *memOutput) add(s ledger.Stream, at time.Duration, p []byte) {
 	}
 }
 
-// limit truncates what is longer than most, if that is not negative, and tells
-// whether it was.
-func (o *memOutput) limit(most int64) bool {
-	if most < 0 || o.size <= most {
-		return false
+// end says in a what is kept of an output, at most most bytes if that is not
+// negative.
+func (o *memOutput) end(a *ledger.Attempt, most int64, c ledger.Capture) {
+	a.OutputBytes = o.size + c.Unread.Total()
+	a.Incomplete, a.Redacted = c.Incomplete, c.Redacted
+	if a.NoOutput = most == 0; a.NoOutput {
+		o.chunks = nil
+		return
 	}
-	o.truncate(most)
-	return true
+	if most >= 0 && o.size > most {
+		o.truncate(most)
+		a.Truncated = true
+	}
+	if c.Unread.Total() > 0 {
+		o.gap(0, c.Unread)
+		a.Truncated = true
+	}
+}
+
+func (o *memOutput) gap(at time.Duration, g ledger.Gaps) {
+	for s, n := range []int64{g.Unknown, g.Stdout, g.Stderr} {
+		if n > 0 {
+			o.chunks = append(o.chunks, ledger.Chunk{Stream: ledger.Stream(s), At: at, Dropped: n})
+		}
+	}
 }
 
 // truncate keeps the first three quarters of limit and the last one. It is
@@ -183,25 +200,29 @@ func (o *memOutput) limit(most int64) bool {
 func (o *memOutput) truncate(limit int64) {
 	tail := limit / 4
 	from, to := limit-tail, o.size-tail
-	var kept []ledger.Chunk
-	pos := int64(0)
+	var head, end []ledger.Chunk
+	var gaps ledger.Gaps
+	at, pos := time.Duration(0), int64(0)
 	for _, c := range o.chunks {
-		end := pos + int64(len(c.Bytes))
-		if pos < from {
-			head := c
-			head.Bytes = c.Bytes[:min(end, from)-pos]
-			kept = append(kept, head)
+		n := int64(len(c.Bytes))
+		first, last := min(max(from-pos, 0), n), min(max(to-pos, 0), n)
+		pos += n
+		part := func(p []byte) []ledger.Chunk {
+			if len(p) == 0 {
+				return nil
+			}
+			return []ledger.Chunk{{Stream: c.Stream, At: c.At, Bytes: p}}
 		}
-		if end > from && pos <= from {
-			kept = append(kept, ledger.Chunk{Stream: c.Stream, At: c.At, Dropped: to - from})
+		head = append(head, part(c.Bytes[:first])...)
+		end = append(end, part(c.Bytes[last:])...)
+		if last > first {
+			gaps.Add(c.Stream, last-first)
+			at = c.At
 		}
-		if end > to {
-			c.Bytes = c.Bytes[max(pos, to)-pos:]
-			kept = append(kept, c)
-		}
-		pos = end
 	}
-	o.chunks = kept
+	o.chunks = head
+	o.gap(at, gaps)
+	o.chunks = append(o.chunks, end...)
 }
 
 // memReader reads an output, also one that still grows.
@@ -221,18 +242,38 @@ func (r *memReader) Next() (ledger.Chunk, error) {
 	return r.from.chunks[r.next-1], nil
 }
 
+func (r *memReader) Check() (g ledger.Gaps, err error) {
+	r.m.mu.Lock()
+	defer r.m.mu.Unlock()
+	for _, c := range r.from.chunks {
+		if c.Dropped > 0 {
+			g.Add(c.Stream, c.Dropped)
+		}
+	}
+	return g, nil
+}
+
 func (r *memReader) Replay(stdout, stderr *os.File) error {
 	to := map[ledger.Stream]*os.File{ledger.Stdout: stdout, ledger.Stderr: stderr}
-	var first error
+	var errs ledger.WriteErrors
 	for {
 		c, err := r.Next()
-		if err == io.EOF {
-			return first
+		if err == io.EOF && errs != (ledger.WriteErrors{}) {
+			return errs
 		}
-		if f := to[c.Stream]; f != nil {
-			if _, err := f.Write(c.Bytes); err != nil {
-				first = cmp.Or(first, err)
-				to[c.Stream] = nil
+		if err == io.EOF {
+			return nil
+		}
+		f := to[c.Stream]
+		if f == nil || c.Dropped > 0 {
+			continue
+		}
+		if _, err := f.Write(c.Bytes); err != nil {
+			to[c.Stream] = nil
+			if c.Stream == ledger.Stdout {
+				errs.Stdout = err
+			} else {
+				errs.Stderr = err
 			}
 		}
 	}

@@ -162,10 +162,13 @@ func (k *kit) kept(id ledger.ID, a ledger.Attempt, ps []ledger.Chunk, keep int64
 			sides[side] = append(sides[side], c)
 			continue
 		}
-		if side++; side > 1 {
-			k.Fatal("more than one chunk says that bytes were dropped")
+		if len(sides[1]) > 0 {
+			k.Fatal("bytes were dropped in two places")
 		}
-		dropped = c.Dropped
+		if c.Stream == 0 {
+			k.Error("it isn't known of which stream bytes were dropped")
+		}
+		side, dropped = 1, dropped+c.Dropped
 	}
 	h, t := flatten(sides[0]), flatten(sides[1])
 	kept := int64(len(h.bytes) + len(t.bytes))
@@ -215,13 +218,11 @@ func maxOutputZeroKeepsNothing(k *kit) {
 	for _, n := range []int{1, 300 << 10} {
 		ps := pieces(n)
 		a := k.record(id, ps, 0)
-		if a.OutputBytes != int64(n) || !a.Truncated {
-			k.Errorf("wrote %d bytes, recorded are OutputBytes %d, Truncated %t", n, a.OutputBytes, a.Truncated)
+		if a.OutputBytes != int64(n) || a.Truncated || !a.NoOutput {
+			k.Errorf("wrote %d bytes: got %+v, want NoOutput", n, a)
 		}
-		for _, c := range k.output(k.b, id, a.RunID) {
-			if len(c.Bytes) > 0 || c.Dropped != int64(n) {
-				k.Errorf("kept %d bytes, dropped %d", len(c.Bytes), c.Dropped)
-			}
+		if chunks := k.output(k.b, id, a.RunID); len(chunks) > 0 {
+			k.Errorf("wrote %d bytes: got %d chunks, want none", n, len(chunks))
 		}
 	}
 }

@@ -70,7 +70,7 @@ func needsLeave(h Harness) bool { return h.Crash != nil && h.Leave != nil }
 // Run holds the ledgers of h to the contract, one subtest for each promise.
 func Run(t *testing.T, h Harness) {
 	for _, group := range [][]testCase{
-		recordCases, listCases, claimCases, attemptCases, outputCases, unwantedCases, replayCases, fileCases,
+		recordCases, listCases, claimCases, attemptCases, outputCases, unwantedCases, captureCases, replayCases, fileCases,
 		markCases, forgetCases, waitCases, concurrentCases, handleCases, crashCases,
 	} {
 		for _, c := range group {

@@ -11,7 +11,7 @@ var unwantedCases = []testCase{
 func (k *kit) beginUnwanted(c ledger.Claim) ledger.Execution {
 	k.Helper()
 	s := newStart()
-	s.NoOutput = true
+	s.MaxOutput = 0
 	return k.beginWith(c, s)
 }
 

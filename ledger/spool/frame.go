@@ -16,6 +16,7 @@ import (
 // A frame is a header and its bytes, little endian:
 //
 //	0  stream  1 stdout, 2 stderr, 3 a gap
+//	1  of a gap: its stream, 0 if that is not known (as in older recordings)
 //	4  length of the bytes, uint32
 //	8  time since the attempt's start in microseconds, uint64
 //	16 CRC-32 of the bytes, uint32
@@ -40,14 +41,19 @@ var errTorn = errors.New("torn frame")
 
 type header struct {
 	stream byte
+	gapOf  ledger.Stream
 	length int
 	at     time.Duration
 	sum    uint32
 }
 
 func appendFrame(b []byte, stream byte, at time.Duration, p []byte) []byte {
+	return appendAny(b, stream, 0, at, p)
+}
+
+func appendAny(b []byte, stream byte, gapOf ledger.Stream, at time.Duration, p []byte) []byte {
 	h := make([]byte, headerSize)
-	h[0] = stream
+	h[0], h[1] = stream, byte(gapOf)
 	binary.LittleEndian.PutUint32(h[4:], uint32(len(p)))
 	binary.LittleEndian.PutUint64(h[8:], uint64(max(at, 0).Microseconds()))
 	binary.LittleEndian.PutUint32(h[16:], crc32.ChecksumIEEE(p))
@@ -55,8 +61,17 @@ func appendFrame(b []byte, stream byte, at time.Duration, p []byte) []byte {
 	return append(append(b, h...), p...)
 }
 
-func appendGap(b []byte, at time.Duration, dropped int64) []byte {
-	return appendFrame(b, gapStream, at, binary.LittleEndian.AppendUint64(nil, uint64(dropped)))
+// appendGaps appends a gap for each stream of which bytes are missing.
+func appendGaps(b []byte, at time.Duration, g ledger.Gaps) []byte {
+	for _, gap := range []struct {
+		of ledger.Stream
+		n  int64
+	}{{ledger.Stdout, g.Stdout}, {ledger.Stderr, g.Stderr}, {0, g.Unknown}} {
+		if gap.n > 0 {
+			b = appendAny(b, gapStream, gap.of, at, binary.LittleEndian.AppendUint64(nil, uint64(gap.n)))
+		}
+	}
+	return b
 }
 
 func parseHeader(h []byte) (header, error) {
@@ -65,11 +80,13 @@ func parseHeader(h []byte) (header, error) {
 	}
 	x := header{
 		stream: h[0],
+		gapOf:  ledger.Stream(h[1]),
 		length: int(binary.LittleEndian.Uint32(h[4:])),
 		at:     time.Duration(binary.LittleEndian.Uint64(h[8:])) * time.Microsecond,
 		sum:    binary.LittleEndian.Uint32(h[16:]),
 	}
-	if x.stream < 1 || x.stream > gapStream || x.length > maxFrame || (x.stream == gapStream && x.length != 8) {
+	if x.stream < 1 || x.stream > gapStream || x.length > maxFrame || x.gapOf > ledger.Stderr ||
+		(x.stream == gapStream && x.length != 8) {
 		return header{}, fmt.Errorf("%w: a header in the recorded output", ledger.ErrCorrupt)
 	}
 	return x, nil
@@ -82,7 +99,7 @@ func (h header) chunk(p []byte) (ledger.Chunk, error) {
 		return ledger.Chunk{}, fmt.Errorf("%w: the recorded output", ledger.ErrCorrupt)
 	}
 	if h.stream == gapStream {
-		return ledger.Chunk{At: h.at, Dropped: int64(binary.LittleEndian.Uint64(p))}, nil
+		return ledger.Chunk{Stream: h.gapOf, At: h.at, Dropped: int64(binary.LittleEndian.Uint64(p))}, nil
 	}
 	return ledger.Chunk{Stream: ledger.Stream(h.stream), At: h.at, Bytes: p}, nil
 }

@@ -152,8 +152,9 @@ func readAll(t fataler, r *Reader) kept {
 		must(t, err)
 		switch {
 		case c.Dropped > 0:
-			k.gap += c.Dropped
-			k.gaps++
+			if k.gap += c.Dropped; k.gaps == 0 || len(k.tail.bytes) > 0 {
+				k.gaps++ // one for each stream stand in one place
+			}
 		case k.gaps == 0:
 			k.head.add(c.Stream, c.Bytes)
 		default:

@@ -20,6 +20,9 @@ type Reader struct {
 	done bool
 	size int64
 	sum  uint32
+	// checked is set when all of it was found to be as recorded, but for gaps.
+	checked bool
+	gaps    ledger.Gaps
 
 	offset  int64
 	buf     []byte
@@ -135,7 +138,7 @@ const sendMin = 16 << 10
 
 // Replay writes each piece to its stream, after it has verified all of them.
 func (r *Reader) Replay(stdout, stderr *os.File) error {
-	if err := r.verify(); err != nil {
+	if _, err := r.Check(); err != nil {
 		return err
 	}
 	out := [...]*target{ledger.Stdout: {f: stdout}, ledger.Stderr: {f: stderr}}
@@ -152,7 +155,10 @@ func (r *Reader) Replay(stdout, stderr *os.File) error {
 		if err := r.end(err); !errors.Is(err, io.EOF) {
 			return err
 		}
-		return errors.Join(out[ledger.Stdout].err, out[ledger.Stderr].err)
+		if e := (ledger.WriteErrors{Stdout: out[ledger.Stdout].err, Stderr: out[ledger.Stderr].err}); e != (ledger.WriteErrors{}) {
+			return e
+		}
+		return nil
 	}
 	for {
 		h, err := r.header()
@@ -205,7 +211,9 @@ func (t *target) send(src *os.File, off int64, n int) {
 		t.grown = true
 		growPipe(t.f)
 	}
-	t.err = sendFile(t.f, src, off, int64(n))
+	if t.err = sendFile(t.f, src, off, int64(n)); errors.Is(t.err, errTorn) { // it was checked
+		t.err = fmt.Errorf("%w: the recorded output became shorter while it was read", ledger.ErrCorrupt)
+	}
 }
 
 // copyFile is sendFile for targets that the kernel cannot copy to.

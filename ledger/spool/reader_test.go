@@ -215,7 +215,7 @@ func repair(b []byte) (repaired []byte, sum uint32) {
 func FuzzReader(f *testing.F) {
 	frames, sum, _ := sample(f)
 	for _, b := range [][]byte{
-		nil, frames, frames[:len(frames)-1], frames[:headerSize], appendGap(nil, 0, -1), appendFrame(nil, 1, 1<<62, nil),
+		nil, frames, frames[:len(frames)-1], frames[:headerSize], appendAny(nil, gapStream, 0, 0, bytes.Repeat([]byte{0xff}, 8)), appendFrame(nil, 1, 1<<62, nil),
 		appendFrame(nil, 2, 0, make([]byte, maxFrame)), bytes.Repeat([]byte{0xff}, 3*headerSize),
 	} {
 		f.Add(b, sum, false)

@@ -19,7 +19,7 @@ func sendFile(dst, src *os.File, off, n int64) error {
 		if err == nil && sent == 0 {
 			return errTorn
 		}
-		if err := retry(out, "sendfile", err); err != nil {
+		if err := retry(dst, err); err != nil {
 			return err
 		}
 		n -= int64(max(sent, 0))

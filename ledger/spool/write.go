@@ -13,7 +13,7 @@ func writeAll(f *os.File, p []byte) error {
 	fd := int(f.Fd())
 	for len(p) > 0 {
 		n, err := unix.Write(fd, p)
-		if err := retry(fd, "write", err); err != nil {
+		if err := retry(f, err); err != nil {
 			return err
 		}
 		p = p[max(n, 0):]
@@ -21,18 +21,18 @@ func writeAll(f *os.File, p []byte) error {
 	return nil
 }
 
-// retry says whether a call on fd that returned err is to be made again: it
+// retry says whether a write to f that returned err is to be made again: it
 // returns nil, after it has waited for room where there was none.
-func retry(fd int, call string, err error) error {
+func retry(f *os.File, err error) error {
 	switch {
 	case err == nil, errors.Is(err, unix.EINTR):
 		return nil
 	case errors.Is(err, unix.EAGAIN):
-		_, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, -1)
+		_, err := unix.Poll([]unix.PollFd{{Fd: int32(f.Fd()), Events: unix.POLLOUT}}, -1)
 		if err == nil || errors.Is(err, unix.EINTR) {
 			return nil
 		}
 		return os.NewSyscallError("poll", err)
 	}
-	return os.NewSyscallError(call, err)
+	return os.NewSyscallError("write "+f.Name(), err)
 }

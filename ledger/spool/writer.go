@@ -46,6 +46,7 @@ type Writer struct {
 	large   bool   // it is; small is no longer used
 	head    int64  // how many bytes may still go to the head
 	tail    tail
+	missed  ledger.Gaps // what Miss counts
 	sum     Summary
 	scratch []byte
 }
@@ -82,6 +83,17 @@ func (w *Writer) Write(s ledger.Stream, p []byte) {
 		}
 		p = p[n:]
 	}
+}
+
+// Miss counts output that was written but never came here. A gap at the end of
+// the recording stands for it.
+func (w *Writer) Miss(g ledger.Gaps) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sum.Bytes += g.Total()
+	w.missed.Stdout += g.Stdout
+	w.missed.Stderr += g.Stderr
+	w.missed.Unknown += g.Unknown
 }
 
 // keep stores a frame of the head: in memory while all fits there, and in the
@@ -176,8 +188,8 @@ func (w *Writer) Close(sync bool) (Summary, error) {
 		w.timer.Stop()
 	}
 	end := w.tail.end()
-	w.sum.Truncated = w.tail.dropped > 0
-	if len(end) > 0 {
+	w.sum.Truncated = w.tail.dropped.Total()+w.missed.Total() > 0
+	if end = appendGaps(end, time.Since(w.start), w.missed); len(end) > 0 {
 		w.close(end)
 	}
 	if !w.large {
@@ -212,7 +224,7 @@ func (w *Writer) close(end []byte) {
 	}
 	w.broken = w.file == nil
 	w.sum.Truncated = true
-	w.append(appendGap(nil, w.tail.lastAt, outputIn(rest)))
+	w.append(appendGaps(nil, w.tail.lastAt, outputIn(rest)))
 }
 
 func (w *Writer) closeFile(sync bool) error {
@@ -233,7 +245,7 @@ type tail struct {
 	older, new []byte // encoded frames
 	inOlder    int64  // bytes of output in them
 	inNew      int64
-	dropped    int64
+	dropped    ledger.Gaps
 	lastAt     time.Duration
 }
 
@@ -242,18 +254,30 @@ func (t *tail) kept() int64 { return t.inOlder + t.inNew }
 func (t *tail) add(s byte, at time.Duration, p []byte) {
 	t.lastAt = at
 	if t.limit == 0 {
-		t.dropped += int64(len(p))
+		t.dropped.Add(ledger.Stream(s), int64(len(p)))
 		return
 	}
 	// The second bound keeps a stream of tiny frames from growing the buffer
 	// with their headers.
 	if t.inNew >= t.limit || len(t.new) >= 2*tailMax {
-		t.dropped += t.inOlder
+		t.drop(t.older)
 		t.older, t.new = t.new, t.older[:0]
 		t.inOlder, t.inNew = t.inNew, 0
 	}
 	t.new = appendFrame(t.new, s, at, p)
 	t.inNew += int64(len(p))
+}
+
+// drop counts the output in whole frames, whose bytes need no look.
+func (t *tail) drop(frames []byte) {
+	for len(frames) >= headerSize {
+		h, err := parseHeader(frames)
+		if err != nil {
+			return // unreachable: we made them
+		}
+		t.dropped.Add(ledger.Stream(h.stream), int64(h.length))
+		frames = frames[headerSize+h.length:]
+	}
 }
 
 // end returns the frames that close the output: the mark of what was dropped,
@@ -274,12 +298,9 @@ func (t *tail) end() []byte {
 			first = appendFrame(nil, h.stream, h.at, p[n:])
 		}
 		excess -= n
-		t.dropped += n
+		t.dropped.Add(ledger.Stream(h.stream), n)
 	}
-	var end []byte
-	if t.dropped > 0 {
-		end = appendGap(nil, t.lastAt, t.dropped)
-	}
+	end := appendGaps(nil, t.lastAt, t.dropped)
 	return append(append(end, first...), frames...)
 }
 
@@ -296,9 +317,8 @@ func sumHeaders(sum uint32, frames []byte) uint32 {
 	return sum
 }
 
-// outputIn returns how many bytes of output whole frames stand for.
-func outputIn(frames []byte) int64 {
-	var n int64
+// outputIn returns how many bytes of output whole frames stand for, kept or not.
+func outputIn(frames []byte) (g ledger.Gaps) {
 	for len(frames) >= headerSize {
 		h, err := parseHeader(frames)
 		if err != nil {
@@ -308,8 +328,8 @@ func outputIn(frames []byte) int64 {
 		if err != nil {
 			break
 		}
-		n += int64(len(c.Bytes)) + c.Dropped
+		g.Add(c.Stream, int64(len(c.Bytes))+c.Dropped)
 		frames = frames[headerSize+h.length:]
 	}
-	return n
+	return g
 }

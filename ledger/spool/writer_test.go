@@ -58,6 +58,13 @@ func TestOutputComesBackExactly(t *testing.T) {
 
 		again := open(t, s, path)
 		defer again.Close()
+		var gaps ledger.Gaps
+		for _, stream := range []ledger.Stream{ledger.Stdout, ledger.Stderr} {
+			gaps.Add(stream, int64(len(whole.of(stream))-len(want.head.of(stream))-len(want.tail.of(stream))))
+		}
+		if g, err := again.Check(); err != nil || g != gaps {
+			t.Fatalf("gaps: got %+v, %v, want %+v", g, err, gaps)
+		}
 		out, err, replay := replayed(t, again, files.dir)
 		must(t, replay)
 		if !bytes.Equal(out, append(want.head.of(1), want.tail.of(1)...)) || !bytes.Equal(err, append(want.head.of(2), want.tail.of(2)...)) {

@@ -223,7 +223,7 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 		return nil, err
 	}
 	// The monotonic clock counts from here; the record has the same instant.
-	if !s.NoOutput {
+	if s.MaxOutput != 0 {
 		e.spool = spool.NewWriter(s.MaxOutput, time.Now(), func() (*os.File, error) { return l.createSpool(s.RunID) })
 	}
 	return e, nil

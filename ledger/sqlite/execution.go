@@ -29,9 +29,9 @@ func (e *execution) begin(ctx context.Context, tx querier, s ledger.Start) error
 	now.rec.Fence++
 	row := attemptRow{a: ledger.Attempt{
 		Number: now.rec.Attempts, RunID: s.RunID, State: ledger.Running, Started: l.now().UTC(),
-		Fingerprint: s.Fingerprint, Inputs: s.Inputs, Owner: s.Owner, NoOutput: s.NoOutput,
+		Fingerprint: s.Fingerprint, Inputs: s.Inputs, Owner: s.Owner, NoOutput: s.MaxOutput == 0,
 	}}
-	if s.NoOutput {
+	if row.a.NoOutput {
 		row.place = placeRefused
 	}
 	if err := addAttempt(ctx, tx, before, &now, &row); err != nil {
@@ -77,11 +77,12 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 	l := e.claim.ledger
 	ctx = context.WithoutCancel(ctx)
 	defer e.endLife(o.Reason)
-	sum, spoolErr := e.endOutput(true)
+	sum, spoolErr := e.endOutput(o.Capture.Unread, true)
 	row := e.row
 	row.a.State, row.a.Reason, row.a.ExitCode, row.a.Signal = o.State, o.Reason, o.ExitCode, o.Signal
 	row.a.Ended = fromMicros(micros(l.now()))
 	row.a.Files = len(o.Files)
+	row.a.Incomplete, row.a.Redacted = o.Capture.Incomplete, o.Capture.Redacted
 	row.keepOutput(sum, sum.Inline != nil || sum.Size > 0 && spoolErr == nil && l.syncSpools() == nil)
 	failpoint.Here("finish.output")
 	err := e.finish(ctx, row, sum.Inline, o.Files)
@@ -133,7 +134,7 @@ func (e *execution) Abandon(ctx context.Context) error {
 	l, id := e.claim.ledger, e.claim.id
 	ctx = context.WithoutCancel(ctx)
 	defer e.endLife(ledger.ReasonExit)
-	_, _ = e.endOutput(false)
+	_, _ = e.endOutput(ledger.Gaps{}, false)
 	l.removeSpool(e.row.a.RunID)
 	failpoint.Here("abandon.before")
 	return l.explain(l.record(ctx, func(tx querier) error {

@@ -53,13 +53,23 @@ func (c *claim) Mark(ctx context.Context, m ledger.Mark) (ledger.Attempt, error)
 // that of a command, output that cannot be kept is an error: nothing has
 // happened yet that must be recorded without it.
 func (l *Ledger) takeOutput(m ledger.Mark, row *attemptRow) ([]byte, error) {
+	if m.MaxOutput == 0 {
+		n, err := io.Copy(io.Discard, m.Stdout)
+		capture := m.Captured()
+		row.place, row.a.NoOutput, row.a.OutputBytes = placeRefused, true, n+capture.Unread.Total()
+		row.a.Incomplete, row.a.Redacted = capture.Incomplete, capture.Redacted
+		return nil, err
+	}
 	w := spool.NewWriter(m.MaxOutput, time.Now(), func() (*os.File, error) { return l.createSpool(m.RunID) })
 	_, err := io.Copy(stdoutOf{w}, m.Stdout)
+	capture := m.Captured()
+	w.Miss(capture.Unread)
+	row.a.Incomplete, row.a.Redacted = capture.Incomplete, capture.Redacted
 	sum, spoolErr := w.Close(err == nil)
 	if err = errors.Join(err, spoolErr); err != nil {
 		return nil, err
 	}
-	if cut := m.MaxOutput >= 0 && sum.Bytes > m.MaxOutput; sum.Truncated && !cut {
+	if cut := capture.Unread.Total() > 0 || m.MaxOutput >= 0 && sum.Bytes > m.MaxOutput; sum.Truncated && !cut {
 		return nil, fmt.Errorf("%w: the output of a mark", ledger.ErrFull)
 	}
 	if sum.Inline == nil {

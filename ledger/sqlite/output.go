@@ -48,11 +48,12 @@ func (e *execution) Write(s ledger.Stream, p []byte) {
 	e.spool.Write(s, p)
 }
 
-// endOutput ends the recording; see spool.Writer.Close.
-func (e *execution) endOutput(sync bool) (spool.Summary, error) {
+// endOutput ends the recording, which has missed some output; see spool.Writer.Close.
+func (e *execution) endOutput(missed ledger.Gaps, sync bool) (spool.Summary, error) {
 	if e.spool == nil {
-		return spool.Summary{Bytes: e.unkept}, nil
+		return spool.Summary{Bytes: e.unkept + missed.Total()}, nil
 	}
+	e.spool.Miss(missed)
 	return e.spool.Close(sync)
 }
 

@@ -127,6 +127,14 @@ func (l *Ledger) list(ctx context.Context, f ledger.Filter, yield func(ledger.Re
 	return nil
 }
 
+// allNamespaces names the namespaces one by one, each found in the index behind
+// the last, so that a key is found in all of them without reading every record.
+const allNamespaces = `with recursive namespaces(name) as (
+	select min(namespace) from records
+	union all
+	select (select min(namespace) from records where namespace > name) from namespaces where name is not null
+) `
+
 // matching returns the rowids of the records that may match f, the one with the
 // latest attempt first: more than f.Limit where only the locks tell which do.
 func matching(ctx context.Context, q querier, f ledger.Filter) ([]int64, error) {
@@ -137,10 +145,13 @@ func matching(ctx context.Context, q querier, f ledger.Filter) ([]int64, error) 
 		and("r.namespace = ?", []byte(f.Namespace))
 	}
 	// Attempts are gone through from the latest on, unless there are few records.
-	from := "attempts a cross join records r on r.id = a.record and r.current = a.id"
+	with, from := "", "attempts a cross join records r on r.id = a.record and r.current = a.id"
 	if f.Key != "" {
 		and("r.key = ?", []byte(f.Key))
 		from = "records r cross join attempts a on a.id = r.current"
+		if f.Namespace == "" {
+			with, from = allNamespaces, "namespaces cross join "+from+" and r.namespace = namespaces.name"
+		}
 	}
 	if f.Glob != "" {
 		and("cast(r.key as text) glob ?", f.Glob)
@@ -156,7 +167,7 @@ func matching(ctx context.Context, q querier, f ledger.Filter) ([]int64, error) 
 	default:
 		and("a.state = ?", string(f.Phase))
 	}
-	query := "select r.id from " + from
+	query := with + "select r.id from " + from
 	if len(where) > 0 {
 		query += " where " + strings.Join(where, " and ")
 	}

@@ -66,6 +66,7 @@ func scanRecord(s scanner, more ...any) (recordRow, error) {
 type attemptScan struct {
 	row            attemptRow
 	started, ended int64
+	flags          int64
 	host, user     []byte
 	note           []byte
 	sum            int64
@@ -75,7 +76,7 @@ func (s *attemptScan) dest() []any {
 	r, a := &s.row, &s.row.a
 	return []any{
 		&r.rowid, &r.record, &a.Number, &a.RunID, &a.State, &a.Reason, &a.ExitCode, &a.Signal, &s.started, &s.ended,
-		&a.Fingerprint, &s.host, &a.Owner.PID, &s.user, &s.note, &a.OutputBytes, &a.Truncated, &a.Files, &r.place, &r.size,
+		&a.Fingerprint, &s.host, &a.Owner.PID, &s.user, &s.note, &a.OutputBytes, &s.flags, &a.Files, &r.place, &r.size,
 		&r.sum, &s.sum, &a.Inputs,
 	}
 }
@@ -85,7 +86,8 @@ func (s *attemptScan) attempt(id ledger.ID) (attemptRow, error) {
 	r.a.Started, r.a.Ended = fromMicros(s.started), fromMicros(s.ended)
 	r.a.Owner.Host, r.a.Owner.User, r.a.Note = string(s.host), string(s.user), string(s.note)
 	r.a.NoOutput = r.place == placeRefused
-	if s.sum != r.checksum(id) {
+	setFlags(&r.a, s.flags)
+	if s.sum != r.checksum(id) || s.flags != flagsOf(r.a) {
 		return r, fmt.Errorf("%w: attempt %d of key %q", ledger.ErrCorrupt, r.a.Number, id.Key)
 	}
 	return r, nil
@@ -104,7 +106,7 @@ func (r attemptRow) checksum(id ledger.ID) int64 {
 	d.text(id.Namespace, id.Key, id.Window, a.RunID, string(a.State), string(a.Reason), a.Fingerprint,
 		a.Owner.Host, a.Owner.User, a.Note, string(a.Inputs))
 	d.numbers(r.rowid, r.record, int64(a.Number), int64(a.ExitCode), int64(a.Signal), micros(a.Started), micros(a.Ended),
-		int64(a.Owner.PID), a.OutputBytes, number(a.Truncated), int64(a.Files), int64(r.place), r.size, int64(r.sum))
+		int64(a.Owner.PID), a.OutputBytes, flagsOf(a), int64(a.Files), int64(r.place), r.size, int64(r.sum))
 	return d.sum()
 }
 
@@ -123,6 +125,25 @@ func (d *digest) numbers(fields ...int64) {
 	for _, f := range fields {
 		*d = binary.AppendVarint(*d, f)
 	}
+}
+
+// The bits of attempts.truncated. Earlier versions know the first one only, and
+// refuse a row with another.
+const (
+	flagTruncated = 1 << iota
+	flagIncomplete
+	flagRedacted
+)
+
+func flagsOf(a ledger.Attempt) int64 {
+	return number(a.Truncated)*flagTruncated | number(a.Incomplete)*flagIncomplete | number(a.Redacted)*flagRedacted
+}
+
+// setFlags is the inverse of flagsOf. It leaves out a bit that it does not know.
+func setFlags(a *ledger.Attempt, bits int64) {
+	a.Truncated = bits&flagTruncated != 0
+	a.Incomplete = bits&flagIncomplete != 0
+	a.Redacted = bits&flagRedacted != 0
 }
 
 func number(b bool) int64 {
@@ -257,7 +278,7 @@ func insertAttempt(ctx context.Context, tx querier, id ledger.ID, r *attemptRow)
 		fingerprint, host, pid, user, note, output_bytes, truncated, files, output_place, output_size, output_sum, checksum, inputs)
 		values (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		r.rowid, r.record, a.Number, a.RunID, a.State, a.Reason, a.ExitCode, a.Signal, micros(a.Started), micros(a.Ended),
-		a.Fingerprint, []byte(a.Owner.Host), a.Owner.PID, []byte(a.Owner.User), []byte(a.Note), a.OutputBytes, a.Truncated, a.Files,
+		a.Fingerprint, []byte(a.Owner.Host), a.Owner.PID, []byte(a.Owner.User), []byte(a.Note), a.OutputBytes, flagsOf(a), a.Files,
 		r.place, r.size, r.sum, r.checksum(id), notNil(a.Inputs))
 	return err
 }
@@ -267,7 +288,7 @@ func settleAttempt(ctx context.Context, tx querier, id ledger.ID, r attemptRow, 
 	a := r.a
 	return one(tx.ExecContext(ctx, `update attempts set state=?, reason=?, exit_code=?, signal=?, ended=?, output_bytes=?, truncated=?, files=?,
 		output_place=?, output_size=?, output_sum=?, checksum=? where id=? and run_id=? and state=?`,
-		a.State, a.Reason, a.ExitCode, a.Signal, micros(a.Ended), a.OutputBytes, a.Truncated, a.Files,
+		a.State, a.Reason, a.ExitCode, a.Signal, micros(a.Ended), a.OutputBytes, flagsOf(a), a.Files,
 		r.place, r.size, r.sum, r.checksum(id), r.rowid, a.RunID, from))
 }
 

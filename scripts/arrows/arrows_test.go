@@ -31,13 +31,14 @@ var rooms = []struct {
 	may  []string
 }{
 	{".", []string{"cmd"}},
-	{"cmd", []string{"runner", "proc", "hashkey", "redact", "ledger", "ledger/sqlite", "ledger/postgres"}},
+	{"cmd", []string{"runner", "proc", "hashkey", "redact", "ledger", "ledger/none", "ledger/sqlite", "ledger/postgres"}},
 	{"runner", []string{"ledger", "proc", "redact"}},
 	{"proc", []string{"internal/failpoint"}},
 	{"hashkey", nil},
 	{"redact", nil},
 	{"ledger", nil},
 	{"ledger/spool", []string{"ledger"}},
+	{"ledger/none", []string{"ledger", "ledger/spool"}},
 	{"ledger/sqlite", []string{"ledger", "ledger/spool", "internal/failpoint"}},
 	{"ledger/postgres", []string{"ledger", "ledger/spool"}},
 	{"ledger/ledgertest", []string{"ledger", "ledger/spool"}}, // for tests only, see unwanted

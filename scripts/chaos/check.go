@@ -248,6 +248,7 @@ func (c *checker) succeeds(begin int) bool {
 const (
 	exitUsage       = 64
 	exitLedger      = 69
+	exitOutput      = 74
 	exitBusy        = 75
 	exitInterrupted = 79
 	exitFailed      = 80

@@ -157,7 +157,7 @@ func (t *trialOf) look(kind string) error {
 func (t *trialOf) change() error {
 	for _, words := range []string{"mark retry", "mark done", "mark failed", "forget"} {
 		k := t.estate.known[t.rng.IntN(len(t.estate.known))]
-		r, err := t.call(append(strings.Fields(words), k.key)...)
+		r, err := t.call(append(strings.Fields(words), "--latest", k.key)...)
 		if err != nil {
 			return err
 		}

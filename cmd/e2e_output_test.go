@@ -1,0 +1,162 @@
+package cmd_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+// smallDisk mounts a small file system for the output of commands; the ledger is
+// elsewhere.
+func (b *box) smallDisk() (dir string) {
+	b.t.Helper()
+	requireRoot(b.t)
+	dir = b.path("small")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := mount("-t", "tmpfs", "-o", "mode=700,size=1m", "tmpfs", dir); err != nil {
+		missing(b.t, "the right to mount a tmpfs: "+err.Error())
+	}
+	b.t.Cleanup(func() {
+		if err := unmount(dir); err != nil {
+			b.t.Error(err)
+		}
+	})
+	return dir
+}
+
+// A command's output goes to a file on a disk that gets full: `&& rm` behind it
+// must not run, live and in a replay. With room again, another call gives all of
+// the output, and the command does not run again.
+func TestE2EFullDiskIsNoSuccess(t *testing.T) {
+	t.Parallel()
+	for name, flags := range map[string]string{
+		"plain": "", "tty": "--tty", "retries": "--retries 1 --retry-delay 1ms", "timeout": "--timeout 1h", "force": "--force",
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBox(t)
+			dir := b.smallDisk()
+			run := "idem run --key k " + flags + " -- sh -c 'echo x >>side; seq 1 400000'"
+			for range 2 {
+				r := b.want(b.sh(run+" >small/file && echo ok"), 74)
+				if r.out != "" {
+					t.Errorf("the next command has run: %q", r.out)
+				}
+				if !strings.Contains(r.err, "done and recorded, but its output could not be written here: write /dev/stdout: no space left on device") {
+					t.Errorf("got %q", r.err)
+				}
+				if again := strings.Contains(r.err, "call again when it can be written"); again != (name != "force") {
+					t.Errorf("the hint is to call again: %t: %q", again, r.err)
+				}
+				b.wantState("k", "succeeded")
+			}
+			if err := os.Remove(dir + "/file"); err != nil {
+				t.Fatal(err)
+			}
+			if err := mount("-o", "remount,size=64m", dir); err != nil {
+				t.Fatal(err)
+			}
+			b.want(b.sh(run+" >small/file && echo ok"), 0)
+			b.want(b.sh("seq 1 400000 >want; tr -d '\r' <small/file | cmp - want"), 0)
+			if name != "force" {
+				b.wantLines("side", 1)
+			}
+		})
+	}
+}
+
+// Whatever keeps output from being written, a status 0 becomes 74, and another
+// status stands; a reader that goes away and a closed descriptor are no error.
+func TestE2EOutputThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	const fault, fine = 74, 0
+	for _, test := range []struct {
+		name, redirect string
+		want           int
+	}{
+		{"full stdout", ">/dev/full", fault},
+		{"full stderr", "2>/dev/full", fault},
+		{"both full", ">/dev/full 2>&1", fault},
+		{"full stdout, stderr without a reader", ">/dev/full 2> >(exec 0<&-; sleep 0)", fault},
+		{"open for reading only", "1<side", fault},
+		{"stderr for reading only", "2<side", fault},
+		{"closed stdout", ">&-", fine},
+		{"closed stderr", "2>&-", fine},
+		{"all closed", "<&- >&- 2>&-", fine},
+		{"a reader that leaves", "| head -c 1", fine},
+		{"no reader", "| true", fine},
+		{"a file that may not grow", ">limited", fault},
+	} {
+		for size, command := range map[string]string{
+			"little": "echo x >>side; echo out; echo err >&2; exit $(cat code)",
+			// Also more than waits in memory, and sent by the kernel in a replay.
+			"much": "echo x >>side; seq 1 300000; seq 1 300000 >&2; exit $(cat code)",
+		} {
+			for _, code := range []int{0, 3} {
+				t.Run(fmt.Sprintf("%s, %s, %d", test.name, size, code), func(t *testing.T) {
+					t.Parallel()
+					b := newBox(t)
+					b.write("side", "")
+					b.write("code", fmt.Sprint(code))
+					b.write("run", "idem run --key k --on-failure replay -- sh -c '"+command+"' "+test.redirect+"\nexit ${PIPESTATUS[0]}\n")
+					script := "bash run"
+					want := test.want
+					if test.redirect == ">limited" {
+						if size == "little" {
+							return
+						}
+						// The limit is idem's alone, or the command and the ledger would have it.
+						b.want(b.run("run", "--key", "k", "--on-failure", "replay", "--", "sh", "-c", command), code)
+						script = "trap '' XFSZ; ulimit -f 100; bash run"
+					}
+					if code != 0 {
+						want = code
+					}
+					for range 2 { // live and replayed
+						b.want(b.start([]string{"bash", "-c", script}).wait(), want)
+						b.wantLines("side", 1)
+						b.wantState("k", map[int]string{0: "succeeded", 3: "failed"}[code])
+					}
+				})
+			}
+		}
+	}
+}
+
+// An output of which the ledger could keep nothing is not replayed as if it were
+// empty.
+func TestE2EOutputOfAFullLedgerDisk(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	b.mount("1m")
+	run := []string{"run", "--key", "k", "--", "bash", "-c", "head -c 5242880 /dev/zero; echo x >>side"}
+	b.want(b.run(run...), 0)
+	r := b.want(b.run(run...), 74)
+	if len(r.out) >= 5242880 || !strings.Contains(r.err, "is not complete: ") {
+		t.Errorf("%d bytes, %q", len(r.out), r.err)
+	}
+	b.want(b.run("check", "k"), 74)
+	b.want(b.run(append([]string{"run", "--partial"}, run[1:]...)...), 0)
+	b.want(b.run(append([]string{"run", "--exact"}, run[1:]...)...), 69)
+	b.wantLines("side", 1)
+}
+
+// An answer that did not arrive is no success of any command.
+func TestE2EAnswersToAFullDisk(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	b.want(b.run("run", "--key", "k", "--", "echo", "out"), 0)
+	for _, command := range []string{
+		"list", "list --json", "show k", "show --json k", "logs k", "token k", "version", "--version", "--help", "help run",
+		"run --help", "key --key k -- echo out", "explain --key k -- echo out", "explain --json --key k -- echo out", "completion bash",
+	} {
+		if r := b.sh("idem " + command + " >/dev/full"); r.code != 1 {
+			t.Errorf("idem %s: got status %d, want 1: %s", command, r.code, r.err)
+		}
+		if r := b.sh("idem " + command + " 1</dev/null"); r.code == 0 {
+			t.Errorf("idem %s to a descriptor for reading: got status 0", command)
+		}
+	}
+}

@@ -1,0 +1,187 @@
+package cmd
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"idem/hashkey"
+	"idem/proc"
+)
+
+// What only a shell knows, so that no program of the name need exist. The words
+// of shellState change the shell that runs them, and do nothing in one of their
+// own.
+const (
+	shellState = ". source alias cd declare dirs export local popd pushd readonly set shopt typeset ulimit umask unalias unset"
+	shellWords = "! (( : [ [[ bg bind break builtin caller case command compgen complete continue coproc disown echo enable eval exec " +
+		"exit false fc fg for function getopts hash help history if jobs kill let logout mapfile printf pwd read readarray return select " +
+		"shift suspend test time times trap true type until wait while {"
+)
+
+// isWord reports whether name is one of words.
+func isWord(name, words string) bool { return slices.Contains(strings.Fields(words), name) }
+
+// isAssignment reports whether a word sets a variable, as a shell reads it.
+func isAssignment(word string) bool {
+	name, _, ok := strings.Cut(word, "=")
+	return ok && isName(strings.TrimSuffix(name, "+"), "")
+}
+
+// isName reports whether s is made of letters, digits and the characters of more,
+// with a letter or "_" first.
+func isName(s, more string) bool {
+	for i, r := range s {
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r == '_'
+		other := r >= '0' && r <= '9' || strings.ContainsRune(more, r)
+		if !letter && (i == 0 || !other) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// placeholder stands in a hint for the command that only the user knows.
+const placeholder = "COMMAND"
+
+// mendStart adds to f, about a command that could not be started, the line that
+// works, if one is likely. argv is the command as it was given.
+func (a *app) mendStart(f *failure, argv []string) {
+	var start *proc.StartError
+	if !errors.As(f.err, &start) || a.keep.no.args {
+		return
+	}
+	m := mender{app: a, f: f, argv: argv}
+	if start.Code == proc.NotFound {
+		m.notFound()
+	} else {
+		m.cannotRun(start)
+	}
+}
+
+type mender struct {
+	app  *app
+	f    *failure
+	argv []string
+}
+
+// hint adds the call with another command: the flags stay as they were.
+func (m *mender) hint(why string, command ...string) { m.f.hint("%s: %s", why, m.call(command)) }
+
+// call returns the command line of the call with another command.
+func (m *mender) call(command []string) string {
+	before := m.app.args[:max(0, len(m.app.args)-len(m.argv))]
+	if n := len(before); n > 0 && before[n-1] == "--" {
+		before = before[:n-1]
+	}
+	keep := m.app.keep
+	return "idem " + shellLine(keep.argv(before)) + " -- " + shellLine(keep.argv(command))
+}
+
+// argv returns a command line as it may be shown.
+func (k keeping) argv(argv []string) []string { return k.inputs(hashkey.Argv(argv)).Mask().Argv() }
+
+func (m *mender) notFound() {
+	name, rest := m.argv[0], m.argv[1:]
+	words := strings.Fields(name)
+	isFile := func(path string) bool { info, err := os.Stat(path); return err == nil && info.Mode().IsRegular() }
+	home := os.Getenv("HOME")
+	switch {
+	case len(rest) == 0 && strings.ContainsAny(name, " \t\n|&;<>()$`\"'"):
+		m.hint("a line for a shell is given to one", anyShell(), "-c", name)
+	case isAssignment(name):
+		command := slices.Clone(m.argv)
+		if !slices.ContainsFunc(command, func(word string) bool { return !isAssignment(word) }) {
+			command = append(command, placeholder)
+		}
+		m.hint("a variable is set for the command by env", append([]string{"env"}, command...)...)
+	case isWord(name, shellState):
+		m.hint(name+" changes the shell that it runs in", anyShell(), "-c", shellLine(m.argv)+" && "+placeholder)
+	case isWord(name, shellWords):
+		m.hint(name+" is a word of the shell", anyShell(), "-c", name+" "+shellLine(rest))
+	case os.Getenv("BASH_FUNC_"+name+"%%") != "":
+		m.hint(name+" is a function of bash", functionCall(m.argv)...)
+	case strings.HasPrefix(name, "~/") && home != "":
+		m.hint("the shell has left the ~ as it is", append([]string{home + name[1:]}, rest...)...)
+	case len(words) > 1 && found(words[0]):
+		m.hint("words in quotes are one word", append(words, rest...)...)
+	case !strings.Contains(name, "/") && isFile(name):
+		m.hint("a file in the working directory is named with its path", append([]string{"./" + name}, rest...)...)
+	case isName(name, ":.-") && found("bash"):
+		m.f.hint("if %s is a function of bash: export -f %s && %s", name, shellQuote(name), m.call(functionCall(m.argv)))
+	}
+}
+
+// functionCall is the command that calls a function that bash has exported.
+func functionCall(argv []string) []string {
+	return append([]string{"bash", "-c", argv[0] + ` "$@"`}, argv...)
+}
+
+func (m *mender) cannotRun(start *proc.StartError) {
+	file := start.File
+	info, err := os.Stat(file)
+	if err != nil {
+		return
+	}
+	shebang, text := proc.Shebang(file)
+	cut := len(shebang) > 0 && strings.HasSuffix(shebang[len(shebang)-1], "\r")
+	switch {
+	case info.IsDir():
+		command := placeholder
+		if len(m.argv) > 1 {
+			command = shellLine(m.argv[1:])
+		}
+		m.hint("to run a command in it", "sh", "-c", "cd "+shellQuote(file)+" && "+command)
+	case !info.Mode().IsRegular():
+	case cut:
+		line := `sed -i 's/\r$//' `
+		if runtime.GOOS != "linux" { // where sed may know neither
+			line = `perl -pi -e 's/\r$//' `
+		}
+		m.f.hint("to end its lines as Unix does: %s%s", line, shellQuote(file))
+	case errors.Is(start.Err, unix.EACCES):
+		if info.Mode()&0o111 == 0 {
+			m.f.hint("to make it executable: chmod +x %s", shellQuote(file))
+		}
+		fallthrough
+	case errors.Is(start.Err, unix.ENOENT):
+		if reader := readerOf(shebang); text && reader != nil && unix.Access(file, unix.R_OK) == nil {
+			m.hint("to have it read by "+filepath.Base(reader[0]), append(append(reader, file), m.argv[1:]...)...)
+		}
+	}
+}
+
+// readerOf returns the program that can read a script, by its shebang line; nil
+// if there is none here.
+func readerOf(shebang []string) []string {
+	switch {
+	case len(shebang) == 0:
+		return []string{"sh"}
+	case filepath.Base(shebang[0]) == "env" && len(shebang) > 1:
+		shebang = strings.Fields(strings.TrimPrefix(shebang[1], "-S "))
+	case !found(shebang[0]):
+		shebang = append([]string{filepath.Base(shebang[0])}, shebang[1:]...)
+	}
+	if len(shebang) == 0 || !found(shebang[0]) {
+		return nil
+	}
+	return shebang
+}
+
+func found(name string) bool {
+	_, err := proc.LookPath(name)
+	return err == nil
+}
+
+// anyShell returns bash, if it is there: most lines are written for it.
+func anyShell() string {
+	if found("bash") {
+		return "bash"
+	}
+	return "sh"
+}

@@ -1,0 +1,112 @@
+package cmd_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+)
+
+// provider is a server that takes Idempotency-Keys, as the IETF draft has them,
+// and loses its answers to the first calls.
+type provider struct {
+	mu      sync.Mutex
+	lose    int
+	charges map[string]string // key to body
+	calls   int
+}
+
+func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	key := r.Header.Get("Idempotency-Key")
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.calls++
+	before, known := p.charges[key]
+	switch {
+	case key == "":
+		http.Error(w, "Idempotency-Key is missing", http.StatusBadRequest)
+		return
+	case known && before != string(body):
+		http.Error(w, "Idempotency-Key is used already", http.StatusUnprocessableEntity)
+		return
+	}
+	p.charges[key] = string(body)
+	if p.calls <= p.lose {
+		panic(http.ErrAbortHandler) // charged, but the connection breaks
+	}
+	fmt.Fprintf(w, "charge %d: %s\n", len(p.charges), body)
+}
+
+func cookPayment(k *kitchen) {
+	requireTool(k.t, "curl")
+	pay := k.take("sh").text
+	p := &provider{lose: 2, charges: map[string]string{}}
+	server := httptest.NewServer(p)
+	defer server.Close()
+	server.Config.ErrorLog = nil
+	k.setenv("PAYMENTS", server.URL)
+	k.setenv("ORDER", "4711")
+	k.setenv("AMOUNT", "30")
+	for range 2 {
+		if r := k.want(k.cook(pay), 0); r.out != "charge 1: amount=30\n" {
+			k.t.Errorf("%+v", r)
+		}
+	}
+	if len(p.charges) != 1 || p.calls != 3 || k.show("payment:4711").Attempt != 3 {
+		k.t.Errorf("%d calls, charges %v", p.calls, p.charges)
+	}
+	token := strings.TrimSpace(k.want(k.run("token", "payment:4711"), 0).out)
+	if p.charges[token] == "" {
+		k.t.Errorf("no charge with the token %s: %v", token, p.charges)
+	}
+	// Another amount for the order never reaches the provider.
+	k.want(k.cook("AMOUNT=31; "+pay), 65)
+	if p.calls != 3 {
+		k.t.Error("the provider was asked")
+	}
+	rent := k.take("sh").text
+	k.setenv("TENANT", "17")
+	for i, due := range []string{"2026-10-01", "2026-11-01", "2026-10-31T23:59:59Z"} {
+		r := k.want(k.cook("DUE="+due+"; "+rent), 0)
+		token := strings.TrimSpace(k.want(k.run("token", "--per", "month", "--tz", "UTC", "--at", due, "rent:17"), 0).out)
+		if want := fmt.Sprintf("charge %d: amount=30\n", 2+i%2); r.out != want || p.charges[token] == "" || len(p.charges) != 2+min(i, 1) {
+			k.t.Errorf("due %s: %q, want %q; charges %v", due, r.out, want, p.charges)
+		}
+	}
+}
+
+func cookRetry(k *kitchen) {
+	requireTool(k.t, "curl")
+	report := k.take("sh").text
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	calls := 0
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if calls++; calls < 3 {
+			http.Error(w, "not yet", http.StatusServiceUnavailable)
+			return
+		}
+		io.WriteString(w, `{"sum": 1}`)
+	}))
+	server.Listener.Close()
+	server.Listener = listener
+	server.Start()
+	defer server.Close()
+	k.setenv("REPORTS", server.URL)
+	k.setenv("DAY", "2026-11-22")
+	for range 2 {
+		k.want(k.cook(report), 0)
+	}
+	if got := k.read("report.json"); got != `{"sum": 1}` || calls != 3 {
+		k.t.Errorf("%q after %d calls", got, calls)
+	}
+	if n := len(k.show("report:2026-11-22").Attempts); n != 3 {
+		k.t.Errorf("%d attempts are recorded", n)
+	}
+}

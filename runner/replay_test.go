@@ -1,0 +1,59 @@
+package runner
+
+import (
+	"errors"
+	"os"
+	"testing"
+
+	"idem/ledger"
+)
+
+// What a replay lacks, of the streams that it writes.
+func TestLacks(t *testing.T) {
+	cut := ledger.Attempt{Truncated: true, OutputBytes: 100}
+	for name, test := range map[string]struct {
+		a              ledger.Attempt
+		gaps           ledger.Gaps
+		stdout, stderr bool
+		want           Lacks
+	}{
+		"whole":                     {ledger.Attempt{OutputBytes: 100}, ledger.Gaps{}, true, true, Lacks{}},
+		"stdout was cut":            {cut, ledger.Gaps{Stdout: 7}, true, true, Lacks{Stdout: true, Missing: 7}},
+		"... and is not replayed":   {cut, ledger.Gaps{Stdout: 7}, false, true, Lacks{}},
+		"stderr was cut":            {cut, ledger.Gaps{Stderr: 7}, true, true, Lacks{Stderr: true, Missing: 7}},
+		"... but stdout is wanted":  {cut, ledger.Gaps{Stderr: 7}, true, false, Lacks{}},
+		"one of them was":           {cut, ledger.Gaps{Unknown: 7}, true, true, Lacks{Stdout: true, Stderr: true, Missing: 7}},
+		"all was given up":          {cut, ledger.Gaps{}, true, false, Lacks{Stdout: true, Missing: 100}},
+		"of an earlier version, 0":  {cut, ledger.Gaps{Unwanted: true}, true, true, Lacks{NotStored: true}},
+		"not wanted":                {ledger.Attempt{NoOutput: true, OutputBytes: 1}, ledger.Gaps{}, true, true, Lacks{NotStored: true}},
+		"not wanted, and none came": {ledger.Attempt{NoOutput: true}, ledger.Gaps{}, true, true, Lacks{}},
+		"not known":                 {ledger.Attempt{Incomplete: true}, ledger.Gaps{}, true, false, Lacks{Incomplete: true}},
+		"redacted":                  {ledger.Attempt{Redacted: true}, ledger.Gaps{}, false, true, Lacks{Redacted: true}},
+		"nothing is replayed":       {ledger.Attempt{Redacted: true, Incomplete: true, NoOutput: true, OutputBytes: 1}, ledger.Gaps{}, false, false, Lacks{}},
+	} {
+		if got := lacksOf(test.a, test.gaps).of(test.stdout, test.stderr); got != test.want {
+			t.Errorf("%s: got %+v, want %+v", name, got, test.want)
+		}
+	}
+}
+
+// With Exact, a file whose addition is not recorded is as output that is not.
+func TestExactLooksAtFiles(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	k.write("f", "before")
+	c := k.shell("echo out; echo rewritten >f")
+	c.Files = []ReplayFile{{Name: "f", Path: k.path("f")}}
+	k.want(k.first(c), Decision{Execute, NeverRun}, "out\n", "")
+	k.want(k.first(c), Decision{Replay, Succeeded}, "out\n", "")
+	c.Exact = true
+	o := k.first(c)
+	var inexact *InexactError
+	if !errors.As(o.err, &inexact) || !inexact.Lacks.Files || o.out != "" {
+		t.Errorf("got %v, stdout %q", o.err, o.out)
+	}
+	c.ReplayStdout = os.Stdout
+	if _, err := Rehearse(t.Context(), k.mem.Open(), c, k.record()); !errors.As(err, &inexact) {
+		t.Errorf("Rehearse: got %v", err)
+	}
+}
