@@ -52,11 +52,11 @@ func (a *app) checkCommand() *cobra.Command {
 			if err = errors.Join(err, q.failed); err != nil {
 				return err
 			}
-			switch q.decision.Action {
+			switch q.Action {
 			case runner.Execute, runner.Probe:
 				a.exit = exitWouldRun
 			case runner.Replay:
-				if f := undelivered(q.result(), q.call); f != nil {
+				if f := undelivered(q.Result, q.call); f != nil {
 					return f.unhinted()
 				}
 				a.exit = exitOK
@@ -113,33 +113,27 @@ func (a *app) asked(ctx context.Context, l *sqlite.Ledger, id ledger.ID, want ru
 
 // question is what check and explain ask.
 type question struct {
-	call     runner.Call
-	decision runner.Decision
-	record   ledger.Record
-	lacks    runner.Lacks // of a replay
-	failed   error        // why a replay would fail
+	call runner.Call
+	runner.Result
+	failed error // why a replay would fail
 }
 
-func (q question) result() runner.Result {
-	return runner.Result{Decision: q.decision, Record: q.record, Lacks: q.lacks}
-}
-
-func (q question) refusal() *failure { return refusal(q.result(), q.call).unhinted() }
+func (q question) refusal() *failure { return refusal(q.Result, q.call).unhinted() }
 
 // status is what idem run would exit with; nil when it would start something.
 func (q question) status() *int {
 	switch {
 	case q.failed != nil:
 		return &failureOf(q.failed).code
-	case q.decision.Action == runner.Refuse:
+	case q.Action == runner.Refuse:
 		return &q.refusal().code
-	case q.decision.Action != runner.Replay:
+	case q.Action != runner.Replay:
 		return nil
 	}
-	if f := undelivered(q.result(), q.call); f != nil {
+	if f := undelivered(q.Result, q.call); f != nil {
 		return &f.code
 	}
-	return ptr(exitStatus(q.record.Current))
+	return ptr(exitStatus(q.Record.Current))
 }
 
 // ask asks what idem run would do. Without a command, the recorded inputs are
@@ -151,10 +145,11 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv [
 	if err := o.replayFlags.check(); err != nil {
 		return question{}, err
 	}
-	policy, err := o.policy(o.identity)
+	policy, err := o.fittingPolicy()
 	if err != nil {
 		return question{}, err
 	}
+	policy.Around = around()
 	now := time.Now()
 	want, err := record.which(now)
 	if err != nil {
@@ -171,7 +166,9 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv [
 	if in.id, err = a.asked(ctx, l, in.id, want); err != nil {
 		return question{}, err
 	}
-	q := question{call: runner.Call{ID: in.id, Policy: policy, Now: time.Now, QuietOK: o.quietOK}}
+	q := question{call: runner.Call{
+		ID: in.id, Policy: policy, Now: time.Now, QuietOK: o.quietOK, Asked: asked(policy.Around, in.id, l.Dir()),
+	}}
 	o.replayFlags.set(&q.call)
 	if len(argv) > 0 {
 		q.call.Argv, q.call.TTY = argv, o.tty
@@ -180,11 +177,11 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv [
 		}
 		q.call.Inputs, q.call.Fingerprint = a.keep.inputs(in.inputs).Encode(), in.inputs.Fingerprint()
 	}
-	q.decision, q.record, err = runner.Ask(ctx, l, q.call)
-	if err == nil && q.decision.Action == runner.Replay {
-		q.lacks, q.failed = runner.Rehearse(ctx, l, q.call, q.record)
+	q.Result, err = runner.Ask(ctx, l, q.call)
+	if err == nil && q.Action == runner.Replay {
+		q.Lacks, q.failed = runner.Rehearse(ctx, l, q.call, q.Record)
 	}
-	q.record.Current.Inputs = a.keep.recorded(q.record.Current.Inputs)
+	q.Record.Current.Inputs = a.keep.recorded(q.Record.Current.Inputs)
 	return q, err
 }
 
@@ -254,22 +251,22 @@ func (a *app) explain(q question, asJSON bool) error {
 		return err
 	}
 	if asJSON {
-		q.record.ID = q.call.ID
-		return a.printJSON(explainView{string(q.decision.Action), string(q.decision.Reason), viewKey(q.record), q.status(), q.lacking(), inputs})
+		q.Record.ID = q.call.ID
+		return a.printJSON(explainView{string(q.Action), string(q.Reason), viewKey(q.Record), q.status(), q.lacking(), inputs})
 	}
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "would:\t%s (%s)\n", q.decision.Action, q.decision.Reason)
+	fmt.Fprintf(w, "would:\t%s (%s)\n", q.Action, q.Reason)
 	fmt.Fprintf(w, "key:\t%s%s\n", escape(q.call.ID.Key), inWindow(q.call.ID))
-	fmt.Fprintf(w, "record:\t%s%s\n", q.record.Phase(), map[bool]string{true: ", for any inputs"}[unbound(q.record)])
-	if cur := q.record.Current; q.record.Phase() != ledger.PhaseNone {
+	fmt.Fprintf(w, "record:\t%s%s\n", q.Record.Phase(), map[bool]string{true: ", for any inputs"}[unbound(q.Record)])
+	if cur := q.Record.Current; q.Record.Phase() != ledger.PhaseNone {
 		how := fmt.Sprintf("attempt:\t%d %s, started", cur.Number, ending(cur))
 		if cur.Number == 0 {
 			how = fmt.Sprintf("settled:\t%s", ending(cur))
 		}
 		fmt.Fprintf(w, "%s %s %s\n", how, when(cur.Started), by(cur.Owner))
 	}
-	faults := lacksTexts(q.record.Current, q.lacks)
+	faults := lacksTexts(q.Record.Current, q.Lacks)
 	if q.failed != nil {
 		faults = append(faults, oneLine(failureOf(q.failed).Error()))
 	}
@@ -298,7 +295,7 @@ func (q question) lacking() []string {
 	case q.failed != nil:
 		return []string{"unreadable"}
 	}
-	return lacksNames(q.lacks)
+	return lacksNames(q.Lacks)
 }
 
 // unbound tells that a key was settled by hand for any call.
@@ -310,10 +307,10 @@ func unbound(rec ledger.Record) bool {
 func inputStates(q question) ([]inputState, error) {
 	states := []inputState{}
 	is, err := hashkey.Decode(q.call.Inputs)
-	if err != nil || q.record.Phase() == ledger.PhaseNone || unbound(q.record) {
+	if err != nil || q.Record.Phase() == ledger.PhaseNone || unbound(q.Record) {
 		return states, err
 	}
-	diff, err := differences(q.record.Current, q.call)
+	diff, err := differences(q.Record.Current, q.call)
 	if err != nil {
 		return nil, err
 	}

@@ -234,11 +234,11 @@ func (a *app) tellDrift(res runner.Result, call runner.Call) {
 // uncounted is what explain says about what has changed and does not count.
 func uncounted(q question) []inputState {
 	var states []inputState
-	if q.record.Phase() == ledger.PhaseNone || q.record.Phase() == ledger.PhaseRunning {
+	if q.Record.Phase() == ledger.PhaseNone || q.Record.Phase() == ledger.PhaseRunning {
 		return nil
 	}
-	list := driftOf(q.record.Current, q.call.Argv)
-	if q.decision.Action == runner.Replay {
+	list := driftOf(q.Record.Current, q.call.Argv)
+	if q.Action == runner.Replay {
 		list = append(list, stdinDrift(q.call)...)
 	}
 	for _, d := range list {

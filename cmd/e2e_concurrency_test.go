@@ -96,7 +96,7 @@ func (b *box) storm(n int, args func(i int) []string) []result {
 func TestE2EStormOnOneKey(t *testing.T) {
 	b := newBox(t)
 	script := `echo x >>side; printf 'a\0b'; echo err >&2; sleep 1`
-	for i, r := range b.storm(500, func(int) []string { return []string{"run", "--key", "k", "--wait", "--", "bash", "-c", script} }) {
+	for i, r := range b.storm(500, func(int) []string { return []string{"run", "--key", "k", "--wait", "-q", "--", "bash", "-c", script} }) {
 		if r.code != 0 || r.out != "a\x00b" || r.err != "err\n" {
 			t.Fatalf("caller %d: %+v", i, r)
 		}
@@ -122,7 +122,7 @@ func TestE2EStormOnFreshLedger(t *testing.T) {
 	for round := range 2 {
 		b := newBox(t)
 		for i, r := range b.storm(200, func(i int) []string {
-			return []string{"run", "--key", fmt.Sprint("k", i%20), "--wait", "--", "bash", "-c", "echo x >>side.$IDEM_KEY"}
+			return []string{"run", "--key", fmt.Sprint("k", i%20), "--wait", "-q", "--", "bash", "-c", "echo x >>side.$IDEM_KEY"}
 		}) {
 			if r.code != 0 || r.err != "" {
 				t.Fatalf("round %d, caller %d: %+v", round, i, r)

@@ -1,6 +1,9 @@
 package cmd_test
 
 import (
+	"fmt"
+	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -104,22 +107,102 @@ func TestE2EBothKilled(t *testing.T) {
 	b.wantLines("side", 1)
 }
 
-// A command that closed every descriptor cannot be seen any more after
-// a kill of idem: unknown, and never a second run.
+// closing is a command whose work goes on in a process with a descriptor for
+// nothing but its files, as Python's subprocess starts it.
+const closing = `(for f in /proc/self/fd/*; do n=${f##*/}; [ $n -gt 2 ] && eval "exec $n>&-"; done
+	echo x >>side; mkdir lock || echo x >>overlap; echo $BASHPID >pid; until [ -e go ]; do sleep 0.02; done; rmdir lock) >/dev/null 2>&1 & wait`
+
+// After a kill of idem and of the command, what works on without any
+// descriptor is found by its environment, until it ends. Nobody can take the key.
 func TestE2ECommandClosesDescriptors(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	script := `for f in /proc/$$/fd/*; do n=${f##*/}; [ $n -gt 2 ] && eval "exec $n>&-"; done
-		echo x >>side; echo $$ >pid; until [ -e go ]; do sleep 0.02; done`
-	first := b.idem("run", "--key", "k", "--", "bash", "-c", script)
+	run := []string{"run", "--key", "k", "--", "bash", "-c", closing}
+	rerun := append([]string{"run", "--on-interrupted", "rerun"}, run[1:]...)
+	first := b.idem(run...)
+	b.await("side", 1)
 	pid := b.awaitPID("pid")
-	first.kill(syscall.SIGKILL)
-	first.wait()
-	b.want(b.run("run", "--key", "k", "--", "bash", "-c", script), 79)
-	if procState(pid) == "" {
-		t.Error("the command is dead: nothing was tested")
+	shell := parentOf(t, pid)
+	for _, kill := range []int{first.pid(), shell} {
+		if err := syscall.Kill(kill, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		b.gone(kill)
 	}
+	first.wait()
+	for _, call := range [][]string{
+		run, rerun,
+		{"forget", "k"},
+		{"mark", "done", "k"},
+		{"mark", "retry", "k"},
+		{"check", "k"},
+		{"check", "--on-interrupted", "rerun", "k"},
+		append([]string{"run", "--probe", "echo x >>asked"}, run[1:]...), append([]string{"run", "--wait=0.1"}, run[1:]...),
+	} {
+		r := b.want(b.run(call...), 75)
+		if pids := fmt.Sprintf("still alive: %d (", pid); call[0] != "check" && !strings.Contains(r.err, pids) {
+			t.Errorf("%q does not name the process: %s", call, r.err)
+		}
+	}
+	b.wantLines("asked", 0)
+	b.wantState("k", "running")
+	if s := b.listed("k"); s != "running" {
+		t.Errorf("list says %q", s)
+	}
+
+	second := b.idem(append([]string{"run", "--wait"}, rerun[1:]...)...)
+	b.until("it waits", func() bool { return strings.Contains(b.read(second.err), "waiting for key") })
 	b.wantLines("side", 1)
+	b.write("go", "")
+	b.want(second.wait(), 0)
+	b.wantLines("side", 2)
+	b.wantLines("overlap", 0)
+}
+
+// A process of the attempt that calls for the key is inside of it, as long as
+// another process of it works; the call itself is none, and neither is what idem
+// runs for itself.
+func TestE2ECallsFromInsideALeftover(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	inner := `idem run --key k --wait -- true 2>inner.err; echo $? >inner.status`
+	script := `(for f in /proc/self/fd/*; do n=${f##*/}; [ $n -gt 2 ] && eval "exec $n>&-"; done
+		echo $BASHPID >pid; until [ -e go ]; do sleep 0.02; done; ` + inner + `
+		exec idem run --key k --on-interrupted rerun --on-mismatch rerun -- touch again) >/dev/null 2>&1 & wait`
+	first := b.idem("run", "--key", "k", "--hook", "start=setsid sh -c 'echo $$ >hook; exec sleep 600' >/dev/null 2>&1 & until test -s hook; do sleep 0.02; done", "--", "bash", "-c", script)
+	pid := b.awaitPID("pid")
+	shell := parentOf(t, pid)
+	for _, kill := range []int{first.pid(), shell} {
+		if err := syscall.Kill(kill, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		b.gone(kill)
+	}
+	first.wait()
+	b.write("go", "")
+	b.await("inner.status", 1)
+	if s := b.read("inner.status"); s != "64\n" {
+		t.Errorf("inside, it ended with %q: %s", s, b.read("inner.err"))
+	}
+	b.await("again", 0)
+	if procState(b.awaitPID("hook")) == "" {
+		t.Error("the process of the hook is dead: nothing was tested")
+	}
+	b.until("it ends", func() bool { return b.listed("k") == "succeeded" })
+}
+
+func parentOf(t *testing.T, pid int) int {
+	t.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	ppid, err := strconv.Atoi(fields[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ppid
 }
 
 // Mark retry lets an interrupted key run again; it is refused while the key

@@ -1,6 +1,8 @@
 package cmd
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"os"
 	"slices"
 	"strconv"
@@ -16,16 +18,35 @@ func tokenOf(id ledger.ID, generation int64) string {
 	return hashkey.Token(id.Namespace, id.Key, id.Window, generation).String()
 }
 
-// chainVar names the attempts that a process runs inside of, the innermost last:
-// their run ids, joined by colons.
+// chainVar names what a process runs inside of, the innermost last, joined by
+// colons: attempts by their run ids, and probes before a key's first attempt by
+// the key.
 const chainVar = "IDEM_CHAIN"
 
-// around are the attempts that this call is made inside of.
-func around() []string { return strings.Split(os.Getenv(chainVar), ":") }
+// around is what this call is made inside of.
+func around() []string {
+	return strings.FieldsFunc(os.Getenv(chainVar), func(r rune) bool { return r == ':' })
+}
 
-// inside is the chain of a process that runs inside of an attempt.
-func inside(at runner.Attempt) string {
-	return strings.Trim(os.Getenv(chainVar)+":"+at.RunID, ":")
+// inside is the chain of a process that runs inside of an attempt or, without a
+// run id, of the probe before the first one.
+func inside(at runner.Attempt, place string) string {
+	link := at.RunID
+	if link == "" {
+		link = unbegun(at.ID, place)
+	}
+	return strings.Join(append(around(), link), ":")
+}
+
+// asked reports whether a chain has the probe before a key's first attempt.
+func asked(chain []string, id ledger.ID, place string) bool {
+	return len(chain) > 0 && slices.Contains(chain, unbegun(id, place))
+}
+
+// unbegun names a key of the ledger at place in a chain.
+func unbegun(id ledger.ID, place string) string {
+	sum := sha256.Sum256([]byte(strings.Join([]string{place, id.Namespace, id.Key, id.Window}, "\x00")))
+	return "key-" + hex.EncodeToString(sum[:16])
 }
 
 // variables are what a command is told of the attempt that it is.
@@ -37,7 +58,7 @@ func variables(at runner.Attempt, place, chain string) map[string]string {
 		chainVar: chain,
 	}
 	if at.Number > 0 {
-		set["IDEM_RUN_ID"], set["IDEM_ATTEMPT"], set["IDEM_FENCE"] = at.RunID, strconv.Itoa(at.Number), strconv.FormatInt(at.Fence, 10)
+		set[ledger.RunIDVar], set["IDEM_ATTEMPT"], set["IDEM_FENCE"] = at.RunID, strconv.Itoa(at.Number), strconv.FormatInt(at.Fence, 10)
 	}
 	return set
 }
@@ -45,7 +66,7 @@ func variables(at runner.Attempt, place, chain string) map[string]string {
 // environ returns our environment with the given variables in place of what
 // they were, and without what an outer idem says of its attempt.
 func environ(set map[string]string) []string {
-	ofAttempt := append([]string{"IDEM_RUN_ID"}, unprotectedLacks...)
+	ofAttempt := append([]string{ledger.RunIDVar, ledger.EventVar, "IDEM_EXIT_CODE"}, unprotectedLacks...)
 	var env []string
 	for _, kv := range os.Environ() {
 		name, _, _ := strings.Cut(kv, "=")

@@ -78,7 +78,7 @@ func failureOf(err error) *failure {
 	case errors.As(err, &start):
 		return &failure{code: start.Code, err: maskedError{err, start.Name}}
 	case errors.As(err, &busy):
-		return busyFailure(busy.Record, busy.Leftover, nil).forOthers().hintFor(busy.ID, "to wait for it", "wait")
+		return busyFailure(busy.Record, busy.Leftover, busy.Holders).forOthers().hintFor(busy.ID, "to wait for it", "wait")
 	case errors.As(err, &inexact):
 		return inexactFailure(err, inexact.Lacks)
 	case errors.As(err, new(*runner.FileError)):
@@ -153,16 +153,15 @@ func refusal(res runner.Result, call runner.Call) *failure {
 	case runner.Mismatch:
 		return mismatchFailure(res.Record, call)
 	case runner.Interrupted:
-		return interruptedFailure(res.Record, res.Probed)
+		return interruptedFailure(res.Record, res.Probed, call.Policy.Force)
 	case runner.Undecided:
 		return undecidedFailure(res.Record, *res.Probed)
 	case runner.FailedIt:
 		return failedFailure(res.Record)
 	case runner.Exhausted:
-		return exhaustedFailure(res.Record)
+		return exhaustedFailure(res.Record, res.Tried)
 	case runner.Recursive:
-		return usage("key %s is running around this very call: a key cannot be run inside itself", quote(res.Record.ID.Key)).
-			hint("give the inner call a key of its own")
+		return recursiveFailure(res.Record.ID)
 	default:
 		return busyFailure(res.Record, res.Leftover, res.Holders)
 	}

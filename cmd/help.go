@@ -56,9 +56,11 @@ the variables of that attempt, reads nothing, and says by its exit status:
 		example: `idem run --key "order:$ID" --probe './is-paid.sh "$IDEM_TOKEN"' -- ./pay.sh "$ID"`,
 	},
 	{
-		title:   "Waiting",
-		flags:   []string{"wait"},
-		note:    `Two calls of a key never run at the same time. The second is refused (75), unless it waits.`,
+		title: "Waiting",
+		flags: []string{"wait"},
+		note: `Two calls of a key never run at the same time. The second is refused (75), unless it waits. A call
+that waits says so on stderr, with the attempt that it waits for, and again every minute where
+stderr is no terminal; not with --quiet or --quiet-ok.`,
 		example: `idem run --key "webhook:$EVENT_ID" --wait=30s -- ./handle.sh "$EVENT_ID"`,
 	},
 	{
@@ -336,7 +338,9 @@ const environmentHelp = `  IDEM_LEDGER      the ledger's directory, as --ledger,
   IDEM_TOKEN       a UUID for Idempotency-Key headers, the same for every attempt; another in each
                    window; IDEM_TOKEN_HEX is the same without dashes
   IDEM_LEDGER      the ledger's directory; IDEM_TRUST_PLACE=1 with it if --trust-place was given
-  IDEM_CHAIN       the IDEM_RUN_IDs of the attempts it runs inside of
+  IDEM_CHAIN       what it runs inside of: attempts, by their IDEM_RUN_ID, and first probes
+
+  A probe finds the same, about the attempt that it is asked about, and IDEM_EVENT=probe.
 
   A hook finds the same, about the attempt that ran, is replayed or stands in the way, and:
   IDEM_EVENT       the event

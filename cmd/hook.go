@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"idem/ledger"
 	"idem/runner"
 )
 
@@ -55,7 +56,7 @@ func eventList() string {
 
 // of returns the hooks of a call. That at its start runs inside of the attempt,
 // as its command does, the others around it.
-func (h *hooks) of(codes exitCodes, call *runner.Call, variables func(runner.Attempt, string) map[string]string) runner.Hooks {
+func (h *hooks) of(codes exitCodes, call *runner.Call, place home) runner.Hooks {
 	told := func(e runner.Event, res runner.Result, err error) ([]string, []byte) {
 		at := runner.AttemptOf(res.Record)
 		at.ID = call.ID // of a record that could not be read, too
@@ -66,10 +67,10 @@ func (h *hooks) of(codes exitCodes, call *runner.Call, variables func(runner.Att
 		}
 		chain, status := os.Getenv(chainVar), strconv.Itoa(statusOf(codes, res, *call, err))
 		if e == runner.OnStart {
-			chain, status = inside(at), ""
+			chain, status = inside(at, place.place), ""
 		}
-		set := variables(at, chain)
-		set["IDEM_EVENT"], set["IDEM_EXIT_CODE"] = string(e), status
+		set := place.variables(at, chain)
+		set[ledger.EventVar], set["IDEM_EXIT_CODE"] = string(e), status
 		b, _ := marshal(view()) // all of its fields can be
 		return environ(set), b
 	}

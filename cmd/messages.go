@@ -7,6 +7,7 @@ import (
 
 	"idem/hashkey"
 	"idem/ledger"
+	"idem/proc"
 	"idem/runner"
 )
 
@@ -149,9 +150,15 @@ func processes(holders []ledger.Process) string {
 	return ": " + strings.Join(list, ", ")
 }
 
+// recursiveFailure is for a call that would wait for a call around it.
+func recursiveFailure(id ledger.ID) *failure {
+	return usage("key %s is running around this very call: a key cannot be run inside itself", quote(id.Key)).
+		hint("give the inner call a key of its own")
+}
+
 // interruptedFailure is for a key whose outcome is unknown; probed is what a
-// probe said to that, nil when none was asked.
-func interruptedFailure(rec ledger.Record, probed *runner.ProbeEnd) *failure {
+// probe said to that, nil when none was asked. A forced call asks none.
+func interruptedFailure(rec ledger.Record, probed *runner.ProbeEnd, force bool) *failure {
 	cur, text := rec.Current, ""
 	if probed != nil {
 		text = "; the probe cannot tell: it " + probeText(*probed)
@@ -161,7 +168,7 @@ func interruptedFailure(rec ledger.Record, probed *runner.ProbeEnd) *failure {
 		hintFor(rec.ID, "to find out what it did, see its output", "logs").
 		hintWays(rec.ID).
 		hintFlags("if the command may safely run again", "--on-interrupted rerun")
-	if probed == nil {
+	if probed == nil && !force {
 		f.hintFlags("if another command can tell whether it is done", "--probe CMD")
 	}
 	return f
@@ -178,8 +185,12 @@ func probeText(p runner.ProbeEnd) string {
 	switch {
 	case p.Lost != nil:
 		return "ended unseen"
-	case p.Stopped:
+	case p.NotStarted != nil:
+		return "could not be started: " + p.NotStarted.Error()
+	case p.StoppedBy == proc.ByTimeout:
 		return "was ended by --probe-timeout"
+	case p.StoppedBy == proc.ByContext:
+		return "was ended because the claim of the key was lost"
 	default:
 		return statusText(p.Status)
 	}
@@ -192,11 +203,11 @@ func failedFailure(rec ledger.Record) *failure {
 		f.hintFor(rec.ID, "see its output", "logs")
 	}
 	return f.hintFor(rec.ID, "to run it again at the next call", "mark", "retry").
-		hintFlags("to run it again now", "--force")
+		hintFlags("to run it again now", "--on-failure rerun")
 }
 
-func exhaustedFailure(rec ledger.Record) *failure {
-	return fail(exitFailed, "key %s is not run again: attempts without success: %d, the last %s", quote(rec.ID.Key), rec.Attempts, when(rec.Current.Started)).
+func exhaustedFailure(rec ledger.Record, tried int) *failure {
+	return fail(exitFailed, "key %s is not run again: attempts without success: %d, the last %s", quote(rec.ID.Key), tried, when(rec.Current.Started)).
 		hintFor(rec.ID, "see its output", "logs").
 		hintFor(rec.ID, "to begin again at the first attempt", "forget").
 		hintFlags("to allow more attempts", "--max-attempts N")

@@ -9,7 +9,7 @@ import (
 )
 
 // policyFlags are the flags that say what to do about an earlier outcome. All
-// they do is in runner.Decide.
+// they do is in runner.Decide; which of them do not go together is in clashes.go.
 type policyFlags struct {
 	onFailure     choice
 	onInterrupted choice
@@ -36,9 +36,9 @@ func (o *policyFlags) flags(f *pflag.FlagSet) {
 	f.Var(&o.onInterrupted, "on-interrupted", "after an attempt whose end nobody saw: `CHOICE` of refuse (status 79) or rerun")
 	f.Var(&o.onMismatch, "on-mismatch", "when the key is recorded with other inputs: `CHOICE` of refuse (status 65) or rerun")
 	f.Var(&o.final, "final", "failures with these exit statuses are not run again but replayed: `CODES` such as 2,64-78")
-	f.IntVar(&o.maxAttempts, "max-attempts", 0, "refuse (status 80) when the key has had `N` attempts without success; not with --force")
+	f.IntVar(&o.maxAttempts, "max-attempts", 0, "refuse (status 80) when the key has had `N` attempts since its last success")
 	f.StringVar(&o.probe, "probe", "", "when the outcome of the key is unknown, ask the shell command `CMD`")
-	f.BoolVar(&o.probeFirst, "probe-first", false, "ask it also before the first run, to adopt what was done without idem")
+	f.BoolVar(&o.probeFirst, "probe-first", false, "ask the probe also before the first run, to adopt what was done without idem")
 	f.Var(&o.probeTimeout, "probe-timeout", "end the probe after `DURATION` (0: never), as --timeout does; then it cannot tell")
 	f.BoolVar(&o.force, "force", false, "run again also after a success; never while it runs")
 }
@@ -46,9 +46,6 @@ func (o *policyFlags) flags(f *pflag.FlagSet) {
 func (o *policyFlags) policy(id *identity) (runner.Policy, error) {
 	if o.maxAttempts < 0 {
 		return runner.Policy{}, usage("--max-attempts wants a number from 0 on")
-	}
-	if o.probeFirst && o.probe == "" {
-		return runner.Policy{}, usage("--probe-first says when to ask a probe, but there is no --probe")
 	}
 	return runner.Policy{
 		OnFailure: runner.Choice(o.onFailure.value), OnInterrupted: runner.Choice(o.onInterrupted.value),

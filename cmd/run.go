@@ -35,6 +35,7 @@ type runOptions struct {
 	replayFiles
 	metaFile  string
 	metaFD    int
+	given     func(name string) bool // whether a flag is on the command line
 	exitCodes exitCodes
 	hooks     hooks
 
@@ -90,6 +91,7 @@ func (a *app) runCommand() *cobra.Command {
 func (a *app) callFlags(f *pflag.FlagSet, o *runOptions) {
 	f.SetInterspersed(false) // what follows the command is the command's
 	f.SortFlags = false
+	o.given = f.Changed
 	o.identity.flags(f)
 	f.Var(&o.wait, "wait", "while the key is running, wait, at most `DURATION` (else as long as it takes), then share its result: replay a success, run after a failure")
 	f.Lookup("wait").NoOptDefVal = waitForever
@@ -186,7 +188,7 @@ func (a *app) checkFlags(o *runOptions) (runner.Policy, error) {
 	if err := o.stdinFlag.check(o); err != nil {
 		return runner.Policy{}, err
 	}
-	return o.policy(o.identity)
+	return o.fittingPolicy()
 }
 
 // made is for a call that was made: it tells what came of it.
@@ -245,19 +247,23 @@ func (a *app) call(o *runOptions, in identified, policy runner.Policy, argv []st
 	id := in.id
 	policy.Around = around()
 	call := runner.Call{
-		ID: id, Argv: argv, Fingerprint: in.inputs.Fingerprint(), Inputs: a.keep.inputs(in.inputs).Encode(),
+		Asked: asked(policy.Around, id, h.place),
+		ID:    id, Argv: argv, Fingerprint: in.inputs.Fingerprint(), Inputs: a.keep.inputs(in.inputs).Encode(),
 		NoOutput: a.keep.no.output, Redact: a.keep.redactor,
 		Policy: policy,
 		Wait:   o.wait.set, WaitFor: o.wait.limit, MaxOutput: o.maxOutput.bytes,
 		OK: o.ok.set, Retries: o.retrying(),
 		Timeout: o.timeout.Duration, KillAfter: o.killAfter.Duration, QuietOK: o.quietOK, TTY: o.tty,
 		RunID: newRunID, Owner: owner, Now: time.Now,
-		Environ: func(at runner.Attempt) []string { return environ(h.variables(at, inside(at))) },
+		Environ: func(at runner.Attempt) []string { return environ(h.variables(at, inside(at, h.place))) },
 		Stdin:   in.stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Probe: o.probe, ProbeTimeout: o.probeTimeout.Duration,
 		Backlog: h.backlog,
 	}
-	call.Hooks = o.hooks.of(o.exitCodes, &call, h.variables)
+	if !o.quietOK { // which says nothing unless the call fails
+		call.Waiting, call.Remind = (&waiting{ui: &a.ui}).busy, remindEvery
+	}
+	call.Hooks = o.hooks.of(o.exitCodes, &call, h)
 	o.replayFlags.set(&call)
 	call.Starting = a.starting(o.identity, in.inputs, argv)
 	return call

@@ -29,7 +29,7 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	// status END program args...: runs it and asserts how it ends.
 	"status": scriptCmd(2, func(ts *testscript.TestScript, args []string) { cmdStatus(ts, args[0], args[1:]) }),
 	// refused STATUS program args...: as status, and asserts that idem explains
-	// itself in one line and hints, and that it leaves $IDEM_LEDGER as it was.
+	// itself in one line and hints (behind what it waited for), and that it leaves $IDEM_LEDGER as it was.
 	"refused": scriptCmd(2, cmdRefused),
 	// unchanged END program args...: as status, and asserts that the program
 	// leaves $IDEM_LEDGER as it was.
@@ -42,6 +42,8 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"end":    scriptCmd(2, cmdEnd),
 	// waitfile FILE...: waits until they exist.
 	"waitfile": scriptCmd(1, cmdWaitfile),
+	// waitline REGEXP FILE: waits until the file has it.
+	"waitline": scriptCmd(2, cmdWaitline),
 	// lines N FILE: asserts the number of lines; a missing file has none.
 	"lines": scriptCmd(2, cmdLines),
 	// masked FILE TO: copies it with times, ids and names of this machine masked.
@@ -100,7 +102,11 @@ func cmdRefused(ts *testscript.TestScript, args []string) {
 		ts.Fatalf("stdout is not empty")
 	}
 	text, ended := strings.CutSuffix(ts.ReadFile("stderr"), "\n")
-	for i, line := range strings.Split(text, "\n") {
+	lines := strings.Split(text, "\n")
+	if len(lines) > 1 && strings.HasPrefix(lines[0], "idem: waiting for ") {
+		lines = lines[1:] // and then it is refused
+	}
+	for i, line := range lines {
 		if !ended || !strings.HasPrefix(line, "idem: ") || strings.HasPrefix(line, "idem: hint: ") != (i > 0) {
 			ts.Fatalf("stderr is not one line of idem's and hints")
 		}
@@ -174,7 +180,7 @@ func cmdStart(ts *testscript.TestScript, args []string) {
 	defer stderr.Close()
 	c := exec.Command(path, argv[1:]...)
 	c.Dir, c.Stdout, c.Stderr = ts.MkAbs("."), stdout, stderr
-	for _, name := range []string{"WORK", "PATH", "HOME", "XDG_STATE_HOME", "TMPDIR", "TZ", "GORACE", "IDEM_LEDGER", "IDEM_NAMESPACE"} {
+	for _, name := range []string{"WORK", "PATH", "HOME", "XDG_STATE_HOME", "TMPDIR", "TZ", "GORACE", "IDEM_LEDGER", "IDEM_NAMESPACE", "IDEM_TEST_REMIND"} {
 		if v := ts.Getenv(name); v != "" {
 			c.Env = append(c.Env, name+"="+v)
 		}
@@ -233,6 +239,16 @@ func scriptAppears(path string) bool {
 		}
 	}
 	return false
+}
+
+func cmdWaitline(ts *testscript.TestScript, args []string) {
+	want := regexp.MustCompile("(?m)" + args[0])
+	for begin := time.Now(); time.Since(begin) < scriptPatience; time.Sleep(5 * time.Millisecond) {
+		if b, _ := os.ReadFile(ts.MkAbs(args[1])); want.Match(b) {
+			return
+		}
+	}
+	ts.Fatalf("%s does not get %s", args[1], args[0])
 }
 
 func cmdLines(ts *testscript.TestScript, args []string) {

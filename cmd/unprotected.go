@@ -17,6 +17,7 @@ import (
 // home is where a call is recorded, and what the call gets from there.
 type home struct {
 	ledger ledger.Ledger
+	place  string // of the ledger
 	source
 	// variables are what a command is told of its attempt.
 	variables func(at runner.Attempt, chain string) map[string]string
@@ -26,7 +27,7 @@ type home struct {
 // homeIn is the home of a call in a ledger.
 func homeIn(l *sqlite.Ledger) home {
 	return home{
-		ledger: l, source: l,
+		ledger: l, place: l.Dir(), source: l,
 		variables: func(at runner.Attempt, chain string) map[string]string { return variables(at, l.Dir(), chain) },
 		backlog: func() (proc.Backlog, error) {
 			b, err := l.Backlog()
@@ -42,7 +43,7 @@ func homeIn(l *sqlite.Ledger) home {
 // place. With keep, its output can be read again while the call lasts.
 func noHome(place string, keep bool) home {
 	return home{
-		ledger: none.New(keep), source: nothing{},
+		ledger: none.New(keep), place: place, source: nothing{},
 		variables: func(at runner.Attempt, chain string) map[string]string {
 			set := variables(at, place, chain)
 			for _, name := range unprotectedLacks {

@@ -13,7 +13,8 @@ import (
 )
 
 const waitLong = `Wait until keys are settled: succeeded, failed or interrupted. A key that was
-never run is waited for too.
+never run is waited for too. What is waited for is said on stderr, again every
+minute where that is no terminal.
 
 The exit status is that of the first key, in the order given, that did not
 succeed: its recorded status, or 79 when it was interrupted; 0 when all
@@ -37,6 +38,7 @@ func (a *app) waitCommand() *cobra.Command {
 	}
 	record = newWhichFlags(c, nil, false)
 	c.Flags().Var(&timeout, "timeout", "give up (status 75) after `DURATION` (default never)")
+	c.Flags().BoolVarP(&a.ui.quiet, "quiet", "q", false, "do not say what is waited for, only errors")
 	return c
 }
 
@@ -72,7 +74,7 @@ func (a *app) wait(ctx context.Context, keys []string, record *whichFlags, timeo
 			return err
 		case first != nil:
 		case rec.Phase() == ledger.PhaseInterrupted:
-			first = interruptedFailure(rec, nil).forOthers()
+			first = interruptedFailure(rec, nil, false).forOthers()
 		case rec.Current.State == ledger.Failed:
 			f := fail(rec.Current.ExitCode, "key %s failed: %s %s", quote(id.Key), which(rec.Current), ending(rec.Current))
 			if rec.Current.Number > 0 {
@@ -87,7 +89,8 @@ func (a *app) wait(ctx context.Context, keys []string, record *whichFlags, timeo
 // settledRecord waits until a key has a record that no process is working on.
 // Once there is a record, it stays with that one.
 func (a *app) settledRecord(ctx context.Context, l *sqlite.Ledger, id ledger.ID, want runner.Which, record *whichFlags) (ledger.Record, error) {
-	for {
+	told, again := waiting{ui: &a.ui}, reminder{}
+	for first := true; ; first = false {
 		// A query that is cut off costs the connection, and with the last one
 		// SQLite removes the -wal.
 		rec, err := a.find(context.WithoutCancel(ctx), l, id, want, record)
@@ -101,10 +104,29 @@ func (a *app) settledRecord(ctx context.Context, l *sqlite.Ledger, id ledger.ID,
 		case ledger.PhaseSucceeded, ledger.PhaseFailed, ledger.PhaseInterrupted:
 			return rec, nil
 		}
+		if around := around(); first && len(around) > 0 {
+			if err := insideItself(ctx, l, rec.ID, around); err != nil {
+				return rec, err
+			}
+		}
+		if again.due() {
+			told.unsettled(rec)
+		}
 		select {
 		case <-ctx.Done():
 			return rec, ctx.Err()
 		case <-time.After(followInterval):
 		}
 	}
+}
+
+// insideItself refuses to wait for a key that cannot end before this call does.
+func insideItself(ctx context.Context, l *sqlite.Ledger, id ledger.ID, around []string) error {
+	res, err := runner.Ask(context.WithoutCancel(ctx), l, runner.Call{
+		ID: id, Now: time.Now, Policy: runner.Policy{Around: around}, Asked: asked(around, id, l.Dir()),
+	})
+	if err == nil && res.Reason == runner.Recursive {
+		return recursiveFailure(id)
+	}
+	return err
 }

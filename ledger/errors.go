@@ -44,9 +44,11 @@ var (
 type BusyError struct {
 	ID     ID
 	Record Record
-	// Leftover tells that nobody holds the claim but processes of an earlier
+	// Leftover tells that no call holds the claim, but processes of an earlier
 	// attempt's command are alive.
 	Leftover bool
+	// Holders are, with Leftover, those of these processes that are known.
+	Holders []Process
 }
 
 func (e *BusyError) Error() string {

@@ -130,8 +130,14 @@ type Ledger interface {
 	Get(ctx context.Context, id ID) (Record, error)
 
 	// Claim takes the exclusive right to execute id. It does not wait: when
-	// somebody has it, or processes of an earlier attempt are alive, the error
-	// is a *BusyError.
+	// another claim holds it, or processes of an earlier attempt are alive, the
+	// error is a *BusyError.
+	//
+	// Of an attempt that is recorded as running and that no claim holds, a ledger
+	// looks for more than what its descriptors tell: a command may have closed
+	// them. Where it can, it finds processes by RunIDVar in their environment,
+	// other than this process; those with EventVar are not the command's. Get,
+	// List and Wait find them likewise. After any recorded end they do not count.
 	Claim(ctx context.Context, id ID) (Claim, error)
 
 	// Wait returns when Claim would have found id free, or with ctx's error.
@@ -268,6 +274,15 @@ type File struct {
 	Content []byte
 	Lost    bool // there was more or other content than could be recorded
 }
+
+// What a process of idem's finds in its environment, as far as ledgers look at it.
+const (
+	// RunIDVar is the run id of the attempt that the process belongs to.
+	RunIDVar = "IDEM_RUN_ID"
+	// EventVar says what the process is for, if it is not the attempt's command: a
+	// hook or a probe.
+	EventVar = "IDEM_EVENT"
+)
 
 // Filter selects records for List.
 type Filter struct {

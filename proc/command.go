@@ -114,9 +114,8 @@ type Status struct {
 // End is a command that has ended.
 type End struct {
 	Status
-	// Stopped tells that the command was told to end, because its time was over or
-	// the context done, and had not ended by then.
-	Stopped bool
+	// StoppedBy is why the command was told to end, if it had not ended by then.
+	StoppedBy Stop
 	// Open reports whether a process that the command has left behind could still
 	// write to stdout or stderr when Run stopped reading them. Its last lines may
 	// then be missing.
@@ -128,6 +127,16 @@ type End struct {
 	signals *Signals
 	tees    [2]*tee
 }
+
+// Stop is why a command was told to end.
+type Stop int
+
+// The reasons.
+const (
+	NotStopped Stop = iota
+	ByTimeout       // its time was over
+	ByContext       // the context was done
+)
 
 // LostError says that the command ran but nobody knows how it ended.
 type LostError struct{ Err error }
@@ -201,7 +210,7 @@ func (c *Command) Run(ctx context.Context, s *Signals) (*End, error) {
 	<-k.ended // it is, but only this makes its fields visible here
 
 	k.status.Typed = raw && (k.status.Signal == unix.SIGINT || k.status.Signal == unix.SIGQUIT)
-	e := &End{Status: k.status, Stopped: k.wasStopped(), signals: s, tees: [2]*tee{p.out.tee, p.err.tee}}
+	e := &End{Status: k.status, StoppedBy: k.wasStopped(), signals: s, tees: [2]*tee{p.out.tee, p.err.tee}}
 	for _, s := range []*source{p.out, p.err} {
 		e.Open = e.Open || s.open
 		e.Unread[s.stream] = s.unread
@@ -259,7 +268,7 @@ type child struct {
 	ended chan struct{} // closed when the child has been reaped
 
 	mu      sync.Mutex
-	stopped bool // by stopAtEndOf, to which it was there
+	stopped Stop // by stopAtEndOf, to which it was there
 
 	// Valid when ended is closed.
 	status Status
@@ -294,14 +303,19 @@ func (k *child) stopAtEndOf(ctx context.Context, limit, killAfter time.Duration)
 		defer t.Stop()
 		over = t.C
 	}
+	var why Stop
 	select {
 	case <-k.ended:
 		return
 	case <-ctx.Done():
+		why = ByContext
 	case <-over:
+		why = ByTimeout
 	}
 	k.mu.Lock() // before it can end of it
-	k.stopped = k.kill(syscall.SIGTERM)
+	if k.kill(syscall.SIGTERM) {
+		k.stopped = why
+	}
 	k.mu.Unlock()
 	k.kill(syscall.SIGCONT) // a stopped child would not see the TERM
 	if killAfter <= 0 {
@@ -316,11 +330,14 @@ func (k *child) stopAtEndOf(ctx context.Context, limit, killAfter time.Duration)
 	}
 }
 
-// wasStopped tells, of a child that has ended, whether stopAtEndOf made it.
-func (k *child) wasStopped() bool {
+// wasStopped returns, of a child that has ended, why stopAtEndOf told it to.
+func (k *child) wasStopped() Stop {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.stopped && (k.tty == nil || k.tty.told)
+	if k.tty != nil && !k.tty.told {
+		return NotStopped
+	}
+	return k.stopped
 }
 
 // hasEnded reports whether the child is known to have ended, so that no signal

@@ -31,7 +31,7 @@ func TestEndOfTheTimeComesAfterTheCommands(t *testing.T) {
 		for range 50 { // each channel may be the one that is chosen
 			k.stopAtEndOf(over, 0, 0)
 		}
-		if k.wasStopped() {
+		if k.wasStopped() != NotStopped {
 			t.Errorf("reaped %t: it counts as stopped", reaped)
 		}
 		if !reaped {

@@ -198,7 +198,7 @@ func TestContextEndsTheCommand(t *testing.T) {
 			cancel()
 		}()
 		e, err := c.Run(ctx, nil)
-		if err != nil || e.Status != test.want || !e.Stopped {
+		if err != nil || e.Status != test.want || e.StoppedBy != ByContext {
 			t.Errorf("%s: %+v, %v", test.script, e, err)
 		}
 		if e, err := c.Run(ctx, nil); e != nil || !errors.Is(err, context.Canceled) {

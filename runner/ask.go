@@ -10,31 +10,41 @@ import (
 // Ask tells what Run would decide for the call now. It takes nothing and
 // writes nothing, so that the answer may be outdated when it arrives. A call
 // without a fingerprint has the recorded one, of the very record that decides.
-func Ask(ctx context.Context, l ledger.Ledger, c Call) (Decision, ledger.Record, error) {
+func Ask(ctx context.Context, l ledger.Ledger, c Call) (Result, error) {
 	rec, err := l.Get(ctx, c.ID)
 	if err != nil {
-		return Decision{}, rec, err
+		return Result{Record: rec}, err
 	}
 	if c.Fingerprint == "" {
 		c.Fingerprint = rec.Current.Fingerprint
 	}
-	d := c.decide(rec, false)
-	if d.Action != Claim {
-		return d, rec, nil
+	d, err := c.decide(ctx, l, rec, false)
+	if err == nil && d.Action == Claim {
+		d, err = c.claiming(ctx, l, rec)
 	}
+	res := Result{Decision: d, Record: rec}
+	if err == nil && d.Reason == Exhausted {
+		res.Tried, err = tried(ctx, l, rec)
+	}
+	return res, err
+}
+
+// claiming is what a call would do that tried to claim the key now.
+func (c *Call) claiming(ctx context.Context, l ledger.Ledger, rec ledger.Record) (Decision, error) {
 	held := rec.Phase() == ledger.PhaseRunning
 	if !held { // but maybe about to be, or leftovers of a failed attempt are alive
+		var err error
 		if held, err = busy(ctx, l, c.ID); err != nil {
-			return Decision{}, rec, err
+			return Decision{}, err
 		}
 	}
 	if held {
-		return Decision{Refuse, Busy}, rec, nil
+		return c.busy(rec), nil
 	}
-	return c.decide(rec, true), rec, nil // which the claim would let it do
+	return c.decide(ctx, l, rec, true) // which the claim would let it do
 }
 
-// busy tells whether a claim would fail now.
+// busy reports whether a claim would fail now.
 func busy(ctx context.Context, l ledger.Ledger, id ledger.ID) (bool, error) {
 	now, cancel := context.WithCancel(ctx)
 	cancel()

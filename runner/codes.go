@@ -23,6 +23,16 @@ func (c Codes) Has(code int) bool {
 	return false
 }
 
+// Within reports whether the set is not empty and all of it is in o.
+func (c Codes) Within(o Codes) bool {
+	for code := range 256 {
+		if c.Has(code) && !o.Has(code) {
+			return false
+		}
+	}
+	return len(c) > 0
+}
+
 // String returns the set as ParseCodes reads it.
 func (c Codes) String() string {
 	parts := make([]string, len(c))

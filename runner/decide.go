@@ -22,9 +22,9 @@ type Policy struct {
 	// Final are the exit statuses of failures that are not run again but
 	// replayed.
 	Final Codes
-	// MaxAttempts is how many attempts a key gets before a failure stays one.
-	// 0: as many as it takes.
-	MaxAttempts int
+	// MaxAttempts is how many attempts a key gets, since its last success, before
+	// a failure stays one. 0: as many as it takes. Tried is how many it has had.
+	MaxAttempts, Tried int
 	// Probe tells that there is a probe to ask whether a key of unknown outcome is
 	// done, ProbeFirst that it is asked also before the first run. Answer is
 	// what it has said.
@@ -106,7 +106,8 @@ func Decide(rec ledger.Record, fingerprint string, holding bool, p Policy, now t
 		run = Execute
 	}
 	cur := rec.Current
-	exhausted := p.exhausted(rec) && !p.Force
+	exhausted := p.exhausted() && !p.Force
+	differs := cur.Fingerprint != "" && cur.Fingerprint != fingerprint // empty: settled for any call
 	switch {
 	case rec.Phase() == ledger.PhaseNone && holding && p.Probe && p.ProbeFirst:
 		return p.unknown(NeverRun, Undecided, false)
@@ -116,17 +117,21 @@ func Decide(rec ledger.Record, fingerprint string, holding bool, p Policy, now t
 		return Decision{Refuse, Recursive}
 	case p.expired(cur, now):
 		return Decision{run, Expired}
-	case cur.Fingerprint != "" && cur.Fingerprint != fingerprint: // empty: settled for any call
-		if cur.State != ledger.Running && p.OnMismatch == Rerun {
-			return Decision{run, Mismatch}
-		}
+	case differs && p.OnMismatch != Rerun:
 		return Decision{Refuse, Mismatch}
+	case differs && cur.State != ledger.Running:
+		return Decision{run, Mismatch}
 	case cur.State == ledger.None && exhausted:
 		return Decision{Refuse, Exhausted}
 	case cur.State == ledger.None:
 		return Decision{run, Retry}
 	case cur.State == ledger.Running && !holding:
 		return Decision{Claim, Busy} // held elsewhere, or interrupted: the claim tells
+	case cur.State == ledger.Running && differs:
+		if p.Answer == IsDone { // with other inputs: no success of this call's, but known
+			p.Answer = NotDone
+		}
+		return p.unknown(Interrupted, Interrupted, false)
 	case cur.State == ledger.Running:
 		return p.unknown(Interrupted, Interrupted, exhausted)
 	case p.Force:
@@ -178,7 +183,5 @@ func (p Policy) final(a ledger.Attempt) bool {
 	return (a.Reason == ledger.ReasonExit || a.Reason == ledger.ReasonTimeout) && p.Final.Has(a.ExitCode)
 }
 
-// exhausted tells whether a key has had all its attempts.
-func (p Policy) exhausted(rec ledger.Record) bool {
-	return p.MaxAttempts > 0 && rec.Attempts >= p.MaxAttempts
-}
+// exhausted reports whether a key has had all its attempts.
+func (p Policy) exhausted() bool { return p.MaxAttempts > 0 && p.Tried >= p.MaxAttempts }

@@ -31,8 +31,10 @@ const documentTable = `
 Every call asks one pure function what to do, first without the claim, so that a replay or a refusal takes no lock and
 writes nothing, and when the answer is *claim*, again with it. In each row of the table the first cells say what it is
 for (` + "`-`" + `: whatever it is), and the first row that fits holds. The word behind a decision is its reason, the number the
-exit status. When a claim is held elsewhere the call is refused with 75, or with ` + "`--wait`" + ` waits and asks again.
-A key that was settled by hand for any inputs has the same fingerprint as every call.
+exit status. When a claim is held elsewhere the call is refused with 75, or with ` + "`--wait`" + ` waits and asks again; a call
+made inside of the probe that the holder asks before the key's first attempt is refused with 64.
+A key that was settled by hand for any inputs has the same fingerprint as every call. ` + "`--max-attempts`" + ` counts the attempts
+since the last success or mark of success.
 
 `
 
@@ -134,6 +136,13 @@ var answerPoint = choicePoint{1, []value{
 	{"0: it is done", func(s *situation) { s.probe.answer = IsDone }},
 	{"1: it is not", func(s *situation) { s.probe.answer = NotDone }},
 	{"anything else: it cannot tell", func(s *situation) { s.probe.answer = CannotTell }},
+}}
+
+// acceptedPoint is whether the attempt had the inputs of the call: of others no
+// probe is asked without --on-mismatch rerun.
+var acceptedPoint = choicePoint{2, []value{
+	{"other inputs, `--on-mismatch rerun`", func(s *situation) { s.same, s.onMismatch = false, Rerun }},
+	{"", func(s *situation) { s.same = true }},
 }}
 
 var older = age{time.Hour, time.Hour, true}
@@ -251,9 +260,9 @@ func needed(all []row) []row {
 // answerRows returns the rows of the keys that a probe is asked about.
 func answerRows() []row {
 	asked := row{chosen: []func(*situation){func(s *situation) {
-		s.same, s.probe.given, s.probe.first = true, true, true
+		s.probe.given, s.probe.first = true, true
 	}}}
-	return rowsOf([]string{"none", "forgotten", "interrupted"}, asked, append([]choicePoint{answerPoint}, outcomePoints...))
+	return rowsOf([]string{"none", "forgotten", "interrupted"}, asked, append([]choicePoint{answerPoint, acceptedPoint}, outcomePoints...))
 }
 
 // statuses are those of DESIGN 4; cmd has them in its exit.go.

@@ -39,13 +39,15 @@ func (c *Call) execute(ctx context.Context, l ledger.Ledger, claim ledger.Claim,
 		if err == nil {
 			said = append(said, res.held)
 			bound(said)
-		}
-		if err == nil && c.again(res, retries, signals) {
-			select {
-			case <-time.After(delay()):
-				rec, last = res.Record, res
-				continue
-			case <-signals.Done():
+			again, fault := c.again(ctx, l, res, retries, signals)
+			res.NotRetried = fault
+			if again {
+				select {
+				case <-time.After(delay()):
+					rec, last = res.Record, res
+					continue
+				case <-signals.Done():
+				}
 			}
 		}
 		// Whoever waits for the key need not wait for the reader of our output.
@@ -124,7 +126,7 @@ const timeoutStatus = 124
 func (c *Call) outcome(end *proc.End) ledger.Outcome {
 	o := ledger.Outcome{State: ledger.Failed, Reason: ledger.ReasonExit, ExitCode: end.ExitCode, Signal: int(end.Signal)}
 	switch {
-	case end.Stopped && c.Timeout > 0:
+	case end.StoppedBy == proc.ByTimeout:
 		o.Reason, o.ExitCode = ledger.ReasonTimeout, timeoutStatus
 	case end.Signal != 0:
 		o.Reason = ledger.ReasonSignal

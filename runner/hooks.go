@@ -161,5 +161,6 @@ func (h *Hooks) one(ctx context.Context, s proc.Script) (HookFault, bool) {
 	if err != nil {
 		return HookFault{Err: err}, false
 	}
-	return HookFault{Status: end.Status, Stopped: end.Stopped}, !end.Stopped && end.ExitCode == 0
+	stopped := end.StoppedBy != proc.NotStopped
+	return HookFault{Status: end.Status, Stopped: stopped}, !stopped && end.ExitCode == 0
 }

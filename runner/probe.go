@@ -11,14 +11,15 @@ import (
 // ProbeEnd is how a probe ended.
 type ProbeEnd struct {
 	proc.Status
-	Stopped bool  // after ProbeTimeout, or because the claim was lost
-	Lost    error // nobody knows how
+	StoppedBy  proc.Stop // by ProbeTimeout, or because the claim was lost
+	NotStarted error     // why it could not be started
+	Lost       error     // why its exit status is not known
 }
 
 // answer is what a probe has said by its end.
 func (e ProbeEnd) answer() Answer {
 	switch {
-	case e.Stopped, e.Lost != nil, e.ExitCode > 1: // also a death by signal
+	case e.StoppedBy != proc.NotStopped, e.NotStarted != nil, e.Lost != nil, e.ExitCode > 1: // also a death by signal
 		return CannotTell
 	case e.ExitCode == 1:
 		return NotDone
@@ -31,7 +32,7 @@ func (e ProbeEnd) answer() Answer {
 // that nobody else asks or runs meanwhile. It records the success that the probe
 // tells of, and returns the record and the decision after that. Until then
 // nothing is written: whoever kills us leaves the key as it was.
-func (c *Call) probe(ctx context.Context, claim ledger.Claim, rec ledger.Record) (ledger.Record, Decision, *ProbeEnd, error) {
+func (c *Call) probe(ctx context.Context, l ledger.Ledger, claim ledger.Claim, rec ledger.Record) (ledger.Record, Decision, *ProbeEnd, error) {
 	out := capture{place: c.Backlog}
 	defer out.close()
 	var told ledger.Capture
@@ -41,9 +42,9 @@ func (c *Call) probe(ctx context.Context, claim ledger.Claim, rec ledger.Record)
 	}
 	answered := *c
 	answered.Policy.Answer = end.answer()
-	d := answered.decide(rec, true)
-	if d.Action != Settle {
-		return rec, d, end, nil
+	d, err := answered.decide(ctx, l, rec, true)
+	if err != nil || d.Action != Settle {
+		return rec, d, end, err
 	}
 	if out.err != nil {
 		return rec, d, end, &ReplayError{out.err}
@@ -56,19 +57,21 @@ func (c *Call) probe(ctx context.Context, claim ledger.Claim, rec ledger.Record)
 	if err != nil {
 		return rec, d, end, &ReplayError{err}
 	}
-	return rec, answered.decide(rec, true), end, nil
+	d, err = answered.decide(ctx, l, rec, true)
+	return rec, d, end, err
 }
 
-// ask runs the probe, and says in told how complete out is. A signal that is meant to end idem goes to the probe as
-// well, whose answer then counts for nothing.
+// ask runs the probe, and says in told how complete out is. A signal that is meant
+// to end idem goes to the probe as well, whose answer then counts for nothing. A
+// probe that cannot be started cannot tell: the ledger has no part in that.
 func (c *Call) ask(ctx context.Context, claim ledger.Claim, rec ledger.Record, out *capture, told *ledger.Capture) (*ProbeEnd, error) {
 	stdin, err := os.Open(os.DevNull)
 	if err != nil {
-		return nil, err
+		return &ProbeEnd{NotStarted: err}, nil
 	}
 	defer stdin.Close()
 	cmd := proc.Shell(c.Probe)
-	cmd.Env = c.Environ(AttemptOf(rec))
+	cmd.Env = append(c.Environ(AttemptOf(rec)), ledger.EventVar+"=probe")
 	cmd.Stdin, cmd.Stderr = stdin, c.Stderr
 	kept, unkept := c.Redact.Stream(out.write), int64(0)
 	cmd.Record = func(stream proc.Stream, p []byte) {
@@ -99,9 +102,9 @@ func (c *Call) ask(ctx context.Context, claim ledger.Claim, rec ledger.Record, o
 	}
 	switch {
 	case end == nil && ctx.Err() != nil: // the claim was lost before it was started
-		return &ProbeEnd{Stopped: true}, nil
+		return &ProbeEnd{StoppedBy: proc.ByContext}, nil
 	case end == nil:
-		return nil, err
+		return &ProbeEnd{NotStarted: err}, nil
 	}
-	return &ProbeEnd{Status: end.Status, Stopped: end.Stopped, Lost: err}, nil
+	return &ProbeEnd{Status: end.Status, StoppedBy: end.StoppedBy, Lost: err}, nil
 }

@@ -74,7 +74,7 @@ func TestProbe(t *testing.T) {
 			}
 			o := k.first(c)
 			k.want(o, test.want, test.out, test.fed)
-			if b, _ := os.ReadFile(k.path("asked")); o.Probed == nil || string(b) != "x\n" && !o.Probed.Stopped {
+			if b, _ := os.ReadFile(k.path("asked")); o.Probed == nil || string(b) != "x\n" && o.Probed.StoppedBy == proc.NotStopped {
 				t.Errorf("asked %q, %+v", b, o.Probed)
 			}
 			as := k.attempts()
@@ -154,6 +154,21 @@ func TestProbeWhoseOutputCannotBeKept(t *testing.T) {
 	c := k.asking("echo little")
 	c.Backlog = func() (proc.Backlog, error) { return nil, full }
 	k.want(k.first(c), Decision{Replay, Probed}, "little\n", "")
+}
+
+// A probe that cannot be started cannot tell; the ledger has no fault.
+func TestProbeThatCannotBeStarted(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	k.interrupted()
+	c := k.asking(strings.Repeat("x", 200<<10)) // longer than an argument may be
+	o := k.first(c)
+	k.want(o, Decision{Refuse, Interrupted}, "", "")
+	if o.Probed == nil || o.Probed.NotStarted == nil {
+		t.Errorf("got %+v", o.Probed)
+	}
+	c.Policy.OnInterrupted = Rerun
+	k.want(k.first(c), Decision{Execute, Interrupted}, jobOut, jobErr)
 }
 
 // It is told of the attempt that it is asked about.

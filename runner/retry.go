@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"context"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -31,16 +32,22 @@ func (r Retries) delays() func() time.Duration {
 // again tells whether an attempt that has just ended is followed by another one
 // in the same call. A command that was killed by a signal is not run again, nor
 // is any after a signal that was meant to end idem.
-func (c *Call) again(res Result, retries int, signals *proc.Signals) bool {
+func (c *Call) again(ctx context.Context, l ledger.Ledger, res Result, retries int, signals *proc.Signals) (bool, error) {
 	cur := res.Record.Current
 	if _, stopped := signals.Meant(); stopped || res.Unrecorded != nil || retries >= c.Retries.N {
-		return false
+		return false, nil
 	}
 	if cur.State != ledger.Failed || cur.Reason == ledger.ReasonSignal || c.Policy.final(cur) {
-		return false
+		return false, nil
 	}
 	if len(c.Retries.On) > 0 && !c.Retries.On.Has(cur.ExitCode) {
-		return false
+		return false, nil
 	}
-	return c.Policy.Force || !c.Policy.exhausted(res.Record) // as Decide has it
+	p := c.Policy // as Decide has it
+	if p.Tried = res.Record.Attempts; p.Force || !p.exhausted() {
+		return true, nil
+	}
+	var err error
+	p.Tried, err = tried(ctx, l, res.Record)
+	return err == nil && !p.exhausted(), err
 }

@@ -21,7 +21,15 @@ type Call struct {
 	Policy      Policy
 	Wait        bool          // wait while the key is running
 	WaitFor     time.Duration // at most so long; 0: as long as it takes
-	MaxOutput   int64         // bytes of output to keep, negative: all
+	// Waiting is told when the call begins to wait, and again each time that it
+	// has waited for Remind; 0: never again.
+	Waiting func(*ledger.BusyError)
+	Remind  time.Duration
+	// Asked tells that this call is made inside of what another call of its key
+	// asks before the key's first attempt: to wait for that would be to wait for
+	// itself. Policy.Around says so of attempts.
+	Asked     bool
+	MaxOutput int64 // bytes of output to keep, negative: all
 
 	// NoOutput keeps none of it, nor of what is appended to Files. Redact says what is taken out of what is kept;
 	// Inputs are without it already. The live copy is whole.
@@ -122,6 +130,9 @@ type Result struct {
 	Lacks Lacks
 	// HookFaults are the hooks that did not do what they should.
 	HookFaults []HookFault
+	// Tried is how many attempts there were since the last success, if the call is
+	// refused because of their number.
+	Tried int
 	// Losses are what a replay of the outcome lacks or, with Replay, this one.
 	Losses []Loss
 
@@ -141,13 +152,17 @@ func Run(ctx context.Context, l ledger.Ledger, c Call) (Result, error) {
 func (c *Call) run(ctx context.Context, l ledger.Ledger) (Result, error) {
 	waiting, cancel := within(ctx, c.WaitFor)
 	defer cancel()
+	w := waiter{call: c}
 	var path string // of the command, looked up before anything is written
 	for {
 		rec, err := l.Get(ctx, c.ID)
 		if err != nil {
 			return Result{}, err
 		}
-		d := c.decide(rec, false)
+		d, err := c.decide(ctx, l, rec, false)
+		if err != nil {
+			return Result{}, err
+		}
 		if d.Action != Claim {
 			res, err := c.settled(ctx, l, rec, d)
 			if forgotten(err) {
@@ -174,11 +189,17 @@ func (c *Call) run(ctx context.Context, l ledger.Ledger) (Result, error) {
 			return res, err
 		case !errors.As(err, &busy):
 			return Result{}, err
-		case c.decide(busy.Record, false).Action != Claim:
+		}
+		d, err = c.decide(ctx, l, busy.Record, false)
+		if err != nil {
+			return Result{}, err
+		}
+		if d.Action != Claim {
 			continue // it ended between our look and our claim
 		}
-		if c.Wait {
-			err := l.Wait(waiting, c.ID)
+		d = c.busy(busy.Record)
+		if c.Wait && d.Reason == Busy {
+			err := w.wait(waiting, l, busy)
 			if err == nil {
 				continue
 			}
@@ -186,20 +207,35 @@ func (c *Call) run(ctx context.Context, l ledger.Ledger) (Result, error) {
 				return Result{}, err
 			}
 		}
-		res := Result{Decision: Decision{Refuse, Busy}, Record: busy.Record, Leftover: busy.Leftover}
-		if busy.Leftover {
-			res.Holders = holders(l, c.ID)
-		}
-		return res, nil
+		return Result{Decision: d, Record: busy.Record, Leftover: busy.Leftover, Holders: busy.Holders}, nil
 	}
 }
 
-func (c *Call) decide(rec ledger.Record, holding bool) Decision {
+// decide asks Decide. Only where the number of all attempts would be too many
+// are those since the last success counted, which are no more.
+func (c *Call) decide(ctx context.Context, l ledger.Ledger, rec ledger.Record, holding bool) (Decision, error) {
 	p := c.Policy
 	if !rec.Alive { // an attempt that is over is around nobody, whoever it has left behind
 		p.Around = nil
 	}
-	return Decide(rec, c.Fingerprint, holding, p, c.Now())
+	p.Tried = rec.Attempts
+	d := Decide(rec, c.Fingerprint, holding, p, c.Now())
+	if d.Reason != Exhausted {
+		return d, nil
+	}
+	var err error
+	if p.Tried, err = tried(ctx, l, rec); err != nil {
+		return d, err
+	}
+	return Decide(rec, c.Fingerprint, holding, p, c.Now()), nil
+}
+
+// busy is what a call does about a key that another call holds, unless it waits.
+func (c *Call) busy(rec ledger.Record) Decision {
+	if c.Asked && rec.Phase() == ledger.PhaseNone {
+		return Decision{Refuse, Recursive}
+	}
+	return Decision{Refuse, Busy}
 }
 
 // forgotten tells that a record was forgotten while its output was looked for,
@@ -214,10 +250,13 @@ func (c *Call) claimed(ctx context.Context, l ledger.Ledger, claim ledger.Claim,
 		return Result{}, err
 	}
 	rec.Alive = false // some ledgers count us
-	d := c.decide(rec, true)
+	d, err := c.decide(ctx, l, rec, true)
+	if err != nil {
+		return Result{}, err
+	}
 	var end *ProbeEnd
 	if d.Action == Probe {
-		if rec, d, end, err = c.probe(ctx, claim, rec); err != nil {
+		if rec, d, end, err = c.probe(ctx, l, claim, rec); err != nil {
 			return Result{}, err
 		}
 	}

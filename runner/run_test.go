@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -227,10 +228,11 @@ func TestLostClaimEndsTheCommand(t *testing.T) {
 	l := lostLedger{k.mem.Open(), make(chan struct{})}
 	result := make(chan outcome, 1)
 	c := k.shell("echo x >>side; exec sleep 600")
+	c.Timeout = time.Hour // which is not why it ends
 	go func() { result <- k.run(l, c) }()
 	k.until("the start", func() bool { return k.side() > 0 })
 	close(l.lost)
-	if o := <-result; o.err != nil || o.Status.Signal != syscall.SIGTERM {
-		t.Errorf("got %+v, error %v", o.Status, o.err)
+	if o := <-result; o.err != nil || o.Status.Signal != syscall.SIGTERM || o.Record.Current.Reason != ledger.ReasonSignal {
+		t.Errorf("got %+v, %+v, error %v", o.Status, o.Record.Current, o.err)
 	}
 }

@@ -43,6 +43,9 @@ var began = time.Date(2026, 11, 22, 14, 0, 0, 0, time.UTC)
 
 const exit3 = 3
 
+// tried2 is how many attempts every record has had since its last success.
+const tried2 = 2
+
 // An age is a TTL and how long ago the attempt began.
 type age struct {
 	ttl, age time.Duration
@@ -124,7 +127,7 @@ func (s situation) asks() bool {
 func (s situation) policy() Policy {
 	p := Policy{
 		OnFailure: s.onFailure, OnInterrupted: s.onInterrupted, OnMismatch: s.onMismatch,
-		Force: s.force, TTL: s.age.ttl, MaxAttempts: s.limit,
+		Force: s.force, TTL: s.age.ttl, MaxAttempts: s.limit, Tried: tried2,
 		Probe: s.probe.given, ProbeFirst: s.probe.first, Answer: s.probe.answer,
 	}
 	if s.nested {

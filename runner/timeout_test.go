@@ -177,8 +177,8 @@ func TestSurvivorsOfATimeoutKeepTheKeyBusy(t *testing.T) {
 	if !o.Leftover || o.Record.Current.Reason != ledger.ReasonTimeout {
 		t.Errorf("got %+v", o.Result)
 	}
-	if d, _, err := Ask(t.Context(), l, c); err != nil || d != (Decision{Refuse, Busy}) {
-		t.Errorf("asked: got %v, error %v", d, err)
+	if d, err := Ask(t.Context(), l, c); err != nil || d.Decision != (Decision{Refuse, Busy}) {
+		t.Errorf("asked: got %v, error %v", d.Decision, err)
 	}
 
 	must(t, syscall.Kill(pid, syscall.SIGKILL))

@@ -126,6 +126,88 @@ func TestKeyInsideItselfIsRefusedAndNeverWaits(t *testing.T) {
 	k.want(<-result, Decision{Execute, NeverRun}, "out\n", "") // not disturbed
 }
 
+// Accepted other inputs are no reason to refuse a call while the key runs.
+func TestAcceptedMismatchWaits(t *testing.T) {
+	k := newKit(t)
+	result, goOn := k.started(k.mem.Open(), "")
+	c := k.job()
+	c.Policy.OnMismatch = Rerun
+	k.want(k.first(c), Decision{Refuse, Busy}, "", "")
+	w := k.waiter(c)
+	refused := k.job()
+	refused.Wait = true
+	k.want(k.first(refused), Decision{Refuse, Mismatch}, "", "")
+	goOn()
+	k.want(<-result, Decision{Execute, NeverRun}, "out\n", "")
+	k.want(<-w, Decision{Execute, Mismatch}, jobOut, jobErr)
+	if k.side() != 2 {
+		t.Errorf("the commands ran %d times", k.side())
+	}
+}
+
+// What holds the key asks for it: to wait for that would be to wait for itself.
+func TestCallOfItsOwnFirstProbe(t *testing.T) {
+	k := newKit(t)
+	holder := k.mem.Open()
+	claim, err := holder.Claim(t.Context(), k.id)
+	must(t, err)
+	c := k.job()
+	c.Wait, c.Asked = true, true
+	k.want(k.first(c), Decision{Refuse, Recursive}, "", "")
+	if d, err := Ask(t.Context(), k.mem.Open(), c); err != nil || d.Decision != (Decision{Refuse, Recursive}) {
+		t.Errorf("asked: got %v, error %v", d.Decision, err)
+	}
+	must(t, claim.Release())
+	k.want(k.first(c), Decision{Execute, NeverRun}, jobOut, jobErr) // it was left behind, and is free to run it
+	k.want(k.first(c), Decision{Replay, Succeeded}, jobOut, jobErr)
+}
+
+// Who waits is told for whom, and again, also of another holder.
+func TestWaitingIsTold(t *testing.T) {
+	k := newKit(t)
+	holder := k.mem.Open()
+	claim, err := holder.Claim(t.Context(), k.id)
+	must(t, err)
+	told := make(chan *ledger.BusyError)
+	c := k.job()
+	c.Wait, c.Remind, c.Policy.OnMismatch, c.Policy.OnInterrupted = true, time.Millisecond, Rerun, Rerun
+	c.Waiting = func(b *ledger.BusyError) { told <- b }
+	result := make(chan outcome, 1)
+	go func() { result <- k.first(c) }()
+	if b := <-told; b.Record.ID != k.id || b.Record.Phase() != ledger.PhaseNone {
+		t.Errorf("first: got %+v", b)
+	}
+	_, err = claim.Begin(t.Context(), ledger.Start{RunID: "r", Fingerprint: "h1:other"})
+	must(t, err)
+	for b := range told {
+		if b.Record.ID == k.id && b.Record.Current.RunID == "r" {
+			break
+		}
+	}
+	k.mem.Crash(holder)
+	for {
+		select {
+		case <-told:
+			continue
+		case o := <-result:
+			k.want(o, Decision{Execute, Interrupted}, jobOut, jobErr)
+		}
+		break
+	}
+
+	// Without a number it is told once.
+	holder = k.mem.Open()
+	claim, err = holder.Claim(t.Context(), k.id)
+	must(t, err)
+	n := 0
+	c.Policy.Force, c.Remind, c.WaitFor, c.Waiting = true, 0, 50*time.Millisecond, func(*ledger.BusyError) { n++ }
+	k.want(k.first(c), Decision{Refuse, Busy}, "", "")
+	if n != 1 {
+		t.Errorf("told %d times", n)
+	}
+	must(t, claim.Release())
+}
+
 // staleLedger answers the first Get from before anything was recorded.
 type staleLedger struct {
 	ledger.Ledger

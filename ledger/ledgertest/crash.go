@@ -15,6 +15,9 @@ var crashCases = []testCase{
 	{"LeftoversOfExit", leftoversOfExit, needsInherits},
 	{"LeftoversOfSignal", leftoversOfSignal, needsInherits},
 	{"LeftoversOfCrash", leftoversOfCrash, needsInherits},
+	{"LeftoversWithoutDescriptors", leftoversWithoutDescriptors, needsLeave},
+	{"LeftoversOfAnEnd", leftoversOfAnEnd, needsLeave},
+	{"LeftoversThatDoNotCount", leftoversThatDoNotCount, needsLeave},
 }
 
 func crashFreesClaims(k *kit) {
@@ -152,4 +155,68 @@ func leftoversOfCrash(k *kit) {
 	k.leftover(id, end)
 	k.phase(id, ledger.PhaseInterrupted)
 	k.same(k.run(k.b, id, success).Number, 2, "number of the attempt after the leftovers")
+}
+
+// leftoversWithoutDescriptors: a command that has closed what it inherited is
+// found by its environment, by every taker of the key.
+func leftoversWithoutDescriptors(k *kit) {
+	id := key("k")
+	x := k.begin(k.claim(k.a, id))
+	p, end := k.h.Leave(k.T, "A=b", ledger.RunIDVar+"="+x.Attempt().RunID)
+	k.crash()
+	k.phase(id, ledger.PhaseRunning)
+	for _, phase := range []ledger.Phase{"", ledger.PhaseRunning} {
+		all := k.list(k.b, ledger.Filter{Phase: phase})
+		if len(all) != 1 || !all[0].Alive {
+			k.Errorf("listed with phase %q: got %+v", phase, all)
+		}
+	}
+	k.listed(ledger.Filter{Phase: ledger.PhaseInterrupted})
+	_, err := k.a.Claim(k.ctx, id)
+	busy := k.busy(err, id, "Claim beside leftovers")
+	k.same(busy.Holders, []ledger.Process{p}, "Holders")
+	k.same(busy.Record.Phase(), ledger.PhaseRunning, "phase of the busy record")
+	k.leftover(id, end)
+	k.phase(id, ledger.PhaseInterrupted)
+	k.same(k.run(k.b, id, success).Number, 2, "number of the attempt after the leftovers")
+}
+
+// leftoversOfAnEnd: who has seen the end of a command leaves alone what it has
+// left behind and given up.
+func leftoversOfAnEnd(k *kit) {
+	for name, o := range map[string]ledger.Outcome{"success": success, "failure": failure, "killed": killed} {
+		id := key(name)
+		c := k.claim(k.a, id)
+		x := k.begin(c)
+		_, end := k.h.Leave(k.T, ledger.RunIDVar+"="+x.Attempt().RunID)
+		k.finish(x, o)
+		k.release(c)
+		k.phase(id, ledger.Phase(o.State))
+		k.claimFree(id)
+		k.run(k.b, id, success)
+		end()
+	}
+}
+
+// leftoversThatDoNotCount: a process of another attempt, and one that is no
+// command.
+func leftoversThatDoNotCount(k *kit) {
+	id := key("k")
+	x := k.begin(k.claim(k.a, id))
+	run := ledger.RunIDVar + "=" + x.Attempt().RunID
+	for _, env := range [][]string{
+		{ledger.RunIDVar + "=" + newRunID()},
+		{run + "0"},
+		{"X" + run},
+		{ledger.RunIDVar + "="},
+		{run, ledger.EventVar + "=start"},
+		{ledger.EventVar + "=probe", run},
+	} {
+		_, end := k.h.Leave(k.T, env...)
+		defer end()
+	}
+	k.crash()
+	k.phase(id, ledger.PhaseInterrupted)
+	k.ok(k.b.Wait(k.ctx, id), "Wait")
+	k.claimFree(id)
 }

@@ -33,6 +33,11 @@ type Harness struct {
 	// (ledger.Inheriting).
 	Inherits bool
 
+	// Leave starts a process that an attempt's command has left behind with
+	// nothing but env in its environment, and returns what ends it. It is nil where
+	// the ledger does not look for such processes.
+	Leave func(t testing.TB, env ...string) (p ledger.Process, end func())
+
 	// Newer makes the ledger at place look written by a newer version.
 	Newer func(t testing.TB, place string)
 
@@ -59,6 +64,8 @@ type testCase struct {
 func needsCrash(h Harness) bool    { return h.Crash != nil }
 func needsNewer(h Harness) bool    { return h.Newer != nil }
 func needsInherits(h Harness) bool { return h.Crash != nil && h.Inherits }
+
+func needsLeave(h Harness) bool { return h.Crash != nil && h.Leave != nil }
 
 // Run holds the ledgers of h to the contract, one subtest for each promise.
 func Run(t *testing.T, h Harness) {

@@ -54,7 +54,20 @@ func (l *Ledger) claim(ctx context.Context, id ledger.ID) (*claim, error) {
 		return nil, l.busy(ctx, id, true)
 	}
 	failpoint.Here("claim.taken")
-	return &claim{ledger: l, id: id, name: name, lock: held}, nil
+	c := &claim{ledger: l, id: id, name: name, lock: held}
+	rec, err := c.Record(ctx)
+	if err == nil && rec.Current.State == ledger.Running {
+		if left := leftOf(rec.Current.RunID); len(left) > 0 {
+			rec.Alive = true
+			err = &ledger.BusyError{ID: id, Record: rec, Leftover: true, Holders: left}
+		}
+	}
+	if err != nil {
+		_ = held.release()
+		return nil, err
+	}
+	c.first = &rec
+	return c, nil
 }
 
 func (l *Ledger) busy(ctx context.Context, id ledger.ID, leftover bool) error {
@@ -62,7 +75,11 @@ func (l *Ledger) busy(ctx context.Context, id ledger.ID, leftover bool) error {
 	if err != nil {
 		return err
 	}
-	return &ledger.BusyError{ID: id, Record: rec, Leftover: leftover}
+	busy := &ledger.BusyError{ID: id, Record: rec, Leftover: leftover}
+	if leftover {
+		busy.Holders = l.Holders(id)
+	}
+	return busy
 }
 
 // Wait implements ledger.Ledger. It asks at growing intervals: waiting in the
@@ -76,8 +93,12 @@ func (l *Ledger) Wait(ctx context.Context, id ledger.ID) error {
 	if db == nil || err != nil {
 		return l.explain(err)
 	}
+	var left leftovers
 	for {
 		alive, err := l.alive(id)
+		if err == nil && !alive {
+			alive, err = left.alive(context.WithoutCancel(ctx), l, id)
+		}
 		if err != nil {
 			return l.explain(err)
 		}
@@ -101,6 +122,10 @@ type claim struct {
 	mu   sync.Mutex
 	lock *lock // nil when released
 	life *lock // of the execution in progress, if there is one
+
+	// first is the record as the claim found it, which Record need not read once
+	// more; nil when it may have changed.
+	first *ledger.Record
 }
 
 var errReleased = errors.New("the claim is released")
@@ -151,6 +176,9 @@ func (c *claim) Record(ctx context.Context) (ledger.Record, error) {
 	if err := c.held(); err != nil {
 		return ledger.Record{}, err
 	}
+	if rec := c.takeFirst(); rec != nil && ctx.Err() == nil {
+		return *rec, nil
+	}
 	db, err := c.ledger.database(ctx)
 	if err != nil {
 		return ledger.Record{}, c.ledger.explain(err)
@@ -159,11 +187,21 @@ func (c *claim) Record(ctx context.Context) (ledger.Record, error) {
 	return r.rec, c.ledger.explain(err)
 }
 
+// takeFirst returns first, once.
+func (c *claim) takeFirst() *ledger.Record {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	rec := c.first
+	c.first = nil
+	return rec
+}
+
 // Begin implements ledger.Claim.
 func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, error) {
 	if err := c.held(); err != nil {
 		return nil, err
 	}
+	c.takeFirst()
 	l := c.ledger
 	life, err := l.locks.take(c.name, lifeLock)
 	if errors.Is(err, errHeld) {

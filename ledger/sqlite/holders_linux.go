@@ -43,8 +43,7 @@ func (l *Ledger) Holders(id ledger.ID) []ledger.Process {
 		}
 		last = dir
 		pid, _ := strconv.Atoi(filepath.Base(dir))
-		name, _ := os.ReadFile(filepath.Join(dir, "comm"))
-		found = append(found, ledger.Process{PID: pid, Name: strings.TrimSuffix(string(name), "\n")})
+		found = append(found, ledger.Process{PID: pid, Name: nameOfProcess(dir)})
 		if len(found) == maxHolders {
 			break
 		}

@@ -18,6 +18,7 @@ func (c *claim) Mark(ctx context.Context, m ledger.Mark) (ledger.Attempt, error)
 	if err := errors.Join(c.held(), ctx.Err()); err != nil {
 		return ledger.Attempt{}, err
 	}
+	c.takeFirst()
 	c.mu.Lock()
 	executing := c.life != nil
 	c.mu.Unlock()

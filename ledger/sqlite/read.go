@@ -8,6 +8,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"sync"
 
 	"idem/ledger"
 )
@@ -30,11 +31,13 @@ func (l *Ledger) Get(ctx context.Context, id ledger.ID) (ledger.Record, error) {
 	if db == nil || err != nil {
 		return ledger.Record{ID: id, Generation: 1}, l.explain(err)
 	}
-	rec, err := l.get(ctx, db, id)
+	rec, err := l.get(ctx, db, id, processesOf)
 	return rec, l.explain(err)
 }
 
-func (l *Ledger) get(ctx context.Context, db *database, id ledger.ID) (ledger.Record, error) {
+// get reads a record. Of one that no lock tells to be alive, processes says
+// whether it is all the same, as processesOf does.
+func (l *Ledger) get(ctx context.Context, db *database, id ledger.ID, processes func() map[string][]ledger.Process) (ledger.Record, error) {
 	for {
 		r, a, err := readBoth(ctx, db, id)
 		if err != nil {
@@ -55,6 +58,7 @@ func (l *Ledger) get(ctx context.Context, db *database, id ledger.ID) (ledger.Re
 			return ledger.Record{}, err
 		}
 		if again.a.RunID == a.a.RunID && again.a.State == ledger.Running {
+			r.rec.Alive = len(processes()[a.a.RunID]) > 0
 			return r.rec, nil
 		}
 	}
@@ -97,6 +101,7 @@ func (l *Ledger) list(ctx context.Context, f ledger.Filter, yield func(ledger.Re
 		return err
 	}
 	n := 0
+	processes := sync.OnceValue(processesOf)
 	for page := range slices.Chunk(rowids, listPage) {
 		records, err := readRecords(ctx, db, page)
 		if err != nil {
@@ -104,7 +109,7 @@ func (l *Ledger) list(ctx context.Context, f ledger.Filter, yield func(ledger.Re
 		}
 		for _, rec := range records {
 			if rec.Current.State == ledger.Running {
-				if rec, err = l.get(ctx, db, rec.ID); err != nil {
+				if rec, err = l.get(ctx, db, rec.ID, processes); err != nil {
 					return err
 				}
 				rec.Current.Inputs = nil

@@ -28,6 +28,7 @@ func harness(locks func(dir *directory) lockSpace) ledgertest.Harness {
 		},
 		Crash:    func(l ledger.Ledger) { l.(*Ledger).locks.(*mortal).die() },
 		Inherits: true,
+		Leave:    leaving,
 		Newer:    func(t testing.TB, place string) { raw(t, place, "pragma user_version=2") },
 		Look:     look,
 		Check:    integrity,
