@@ -58,3 +58,18 @@ func hintSecret(f *failure, was ledger.Attempt, call runner.Call) *failure {
 	}
 	return f
 }
+
+// quoteWord is quote for a word of a command line: what may be a secret is masked.
+func quoteWord(word string) string { return quote(hashkey.Mask([]string{word})[0]) }
+
+// maskedError is an error whose text has a word of the command line.
+type maskedError struct {
+	error
+	word string
+}
+
+func (e maskedError) Error() string {
+	return strings.ReplaceAll(e.error.Error(), e.word, hashkey.Mask([]string{e.word})[0])
+}
+
+func (e maskedError) Unwrap() error { return e.error }

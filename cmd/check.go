@@ -90,7 +90,7 @@ func (a *app) checked(o *runOptions, args []string, dashed bool) ([]string, erro
 	}
 	o.key = args[0]
 	if len(args) > 1 && args[1] != "--" { // mostly a flag that came too late
-		return nil, usage("idem check wants flags before the key and the command behind a --, not %s", quote(args[1])).hintForm(form)
+		return nil, usage("idem check wants flags before the key and the command behind a --, not %s", quoteWord(args[1])).hintForm(form)
 	}
 	return args[min(2, len(args)):], nil
 }
@@ -155,7 +155,7 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv [
 	if err != nil {
 		return question{}, err
 	}
-	l, err := openLedger(a.ledger)
+	l, err := a.openLedger()
 	if err != nil {
 		return question{}, err
 	}
@@ -171,7 +171,10 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv [
 	}}
 	o.replayFlags.set(&q.call)
 	if len(argv) > 0 {
-		q.call.Argv, q.call.Stdin, q.call.TTY = argv, in.stdin, o.tty
+		q.call.Argv, q.call.TTY = argv, o.tty
+		if !o.noStdin {
+			q.call.Stdin = in.stdin
+		}
 		q.call.Inputs, q.call.Fingerprint = a.keep.inputs(in.inputs).Encode(), in.inputs.Fingerprint()
 	}
 	q.Result, err = runner.Ask(ctx, l, q.call)

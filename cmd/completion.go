@@ -40,7 +40,7 @@ func (a *app) helpCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			of, rest, err := c.Root().Find(args)
 			if err != nil || len(rest) > 0 {
-				return usage("%s is no command of idem", quote(strings.Join(args, " "))).hint("to see the commands: idem --help")
+				return usage("%s is no command of idem", quoteWord(strings.Join(args, " "))).hint("to see the commands: idem --help")
 			}
 			return of.Help()
 		},

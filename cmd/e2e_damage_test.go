@@ -191,7 +191,7 @@ func TestE2ELedgerRemovedDuringARun(t *testing.T) {
 	b.await("side", 1)
 	b.want(b.sh("rm -r ledger"), 0)
 	b.write("go", "")
-	if r := b.want(first.wait(), 125); !strings.Contains(r.err, "gone") {
+	if r := b.want(first.wait(), 125); !strings.Contains(r.err, "ledger.db was removed") {
 		t.Errorf("%s", r.err)
 	}
 	b.wantLines("side", 1)

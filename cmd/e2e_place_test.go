@@ -53,7 +53,7 @@ func TestE2EBadPlaces(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	b.want(b.sh(`echo content >file; mkdir -m 777 open; mkdir -m 1777 sticky; mkdir -m 1700 mine; mkdir -m 770 group
-		mkdir -m 777 parent; mkdir -m 700 parent/ledger`), 0)
+		touch open/x sticky/x mine/x group/x; mkdir -m 777 parent; mkdir -m 700 parent/ledger`), 0)
 	before := b.sh("find file open sticky mine group parent -printf '%p %m %s\n'").out
 	for _, place := range []string{"file", "file/below", "open", "sticky", "mine", "group", "parent/ledger", "parent/new", "/proc/idem", "/dev/null"} {
 		b.place(b.path(place))

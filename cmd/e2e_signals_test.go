@@ -171,10 +171,18 @@ func TestE2ECallerIgnoresAndBlocks(t *testing.T) {
 	b.want(b.start(append(odd, "ok", "--", "sh", "-c", "echo x >>side")).wait(), 0)
 	b.want(b.start(append(odd, "ok", "--", "sh", "-c", "echo x >>side")).wait(), 0)
 	b.wantLines("side", 1)
+	// To the command TERM is blocked too: there it is pending.
 	c := b.start(append(odd, "term", "--", "sh", "-c", "echo $$ >pid; exec sleep 300"))
-	b.awaitPID("pid")
+	pid := b.awaitPID("pid")
 	c.kill(syscall.SIGTERM)
-	if r := c.wait(); r.sig != syscall.SIGTERM {
+	b.until("TERM in the command", func() bool {
+		status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		return strings.Contains(string(status), "ShdPnd:\t0000000000004000")
+	})
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Error(err)
+	}
+	if r := c.wait(); r.sig != syscall.SIGKILL {
 		t.Errorf("%+v", r)
 	}
 }

@@ -76,7 +76,7 @@ func failureOf(err error) *failure {
 	case errors.As(err, &f):
 		return f
 	case errors.As(err, &start):
-		return &failure{code: start.Code, err: err}
+		return &failure{code: start.Code, err: maskedError{err, start.Name}}
 	case errors.As(err, &busy):
 		return busyFailure(busy.Record, busy.Leftover, busy.Holders).forOthers().hintFor(busy.ID, "to wait for it", "wait")
 	case errors.As(err, &inexact):
@@ -88,18 +88,7 @@ func failureOf(err error) *failure {
 	case errors.Is(err, ledger.ErrChanged):
 		return fail(exitBusy, "the record was changed by another call; look at it, then call again")
 	}
-	f = &failure{code: exitLedger, err: err}
-	switch {
-	case errors.Is(err, ledger.ErrCorrupt):
-		f.hint("it is left as it is: restore the whole directory from a backup, or move it away if what it remembers may be forgotten")
-	case errors.Is(err, ledger.ErrVersion):
-		f.hint("use the newer idem")
-	case errors.Is(err, ledger.ErrFull):
-		f.hint("make room and call again")
-	case errors.Is(err, ledger.ErrUnsafe), errors.Is(err, ledger.ErrForeign), errors.Is(err, ledger.ErrReadOnly), errors.Is(err, ledger.ErrDenied):
-		f.hint("choose another place with --ledger DIR or IDEM_LEDGER")
-	}
-	return f
+	return (&failure{code: exitLedger, err: err}).ledgerHints()
 }
 
 // fileFailure is about a file that the command appends to. What a replay could

@@ -48,7 +48,7 @@ func (a *app) forget(ctx context.Context, keys []string, record *whichFlags) err
 		}
 		ids = append(ids, id)
 	}
-	l, err := openLedger(a.ledger)
+	l, err := a.openLedger()
 	if err != nil {
 		return err
 	}

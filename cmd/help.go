@@ -319,13 +319,15 @@ func exitHelp() string {
 	return b.String()
 }
 
-const environmentHelp = `  IDEM_LEDGER      the ledger's directory, as --ledger
+const environmentHelp = `  IDEM_LEDGER      the ledger's directory, as --ledger, by its absolute path
+  IDEM_TRUST_PLACE 1: as --trust-place
   IDEM_NAMESPACE   the namespace, as --namespace
   IDEM_DISABLE     1: idem run becomes the command and nothing else; of its flags -n alone counts
   IDEM_CI          off: take no notice of GITHUB_ACTIONS=true
   TZ               the time zone of the calendar without --tz, by its name in the tz database
   STATE_DIRECTORY, XDG_STATE_HOME, HOME
-                   where the ledger is by default
+                   where the ledger is by default; a relative XDG_STATE_HOME or HOME is ignored,
+                   several or relative directories in STATE_DIRECTORY are refused (64)
 
   A command finds in its environment:
   IDEM_KEY, IDEM_NAMESPACE, IDEM_WINDOW
@@ -335,7 +337,7 @@ const environmentHelp = `  IDEM_LEDGER      the ledger's directory, as --ledger
   IDEM_FENCE       a number that only grows for the key
   IDEM_TOKEN       a UUID for Idempotency-Key headers, the same for every attempt; another in each
                    window; IDEM_TOKEN_HEX is the same without dashes
-  IDEM_LEDGER      the ledger's directory
+  IDEM_LEDGER      the ledger's directory; IDEM_TRUST_PLACE=1 with it if --trust-place was given
   IDEM_CHAIN       what it runs inside of: attempts, by their IDEM_RUN_ID, and first probes
 
   A probe finds the same, about the attempt that it is asked about, and IDEM_EVENT=probe.

@@ -77,7 +77,7 @@ func (a *app) key(ctx context.Context, o *identity, argv []string, asJSON bool) 
 			hintForm("idem key [run flags] -- COMMAND [ARG...]").
 			hint("for a fresh key: idem key --new")
 	}
-	l, err := openLedger(a.ledger)
+	l, err := a.openLedger()
 	if err != nil {
 		return err
 	}
@@ -179,7 +179,7 @@ func (a *app) tokenCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			l, err := openLedger(a.ledger)
+			l, err := a.openLedger()
 			if err != nil {
 				return err
 			}

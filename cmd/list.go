@@ -65,7 +65,7 @@ func (a *app) list(c *cobra.Command, o *listOptions) error {
 			return err
 		}
 	}
-	l, err := openLedger(a.ledger)
+	l, err := a.openLedger()
 	if err != nil {
 		return err
 	}

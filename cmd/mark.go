@@ -104,7 +104,7 @@ func (o *markOptions) words(args []string, dash int) (name string, argv []string
 	name, o.key, argv = args[0], args[1], args[2:]
 	if dash != 2 && len(argv) > 0 {
 		if argv[0] != "--" {
-			return "", nil, usage("idem mark wants one key, and a command only behind a --, not %s", quote(argv[0])).hintForm("idem " + markUse)
+			return "", nil, usage("idem mark wants one key, and a command only behind a --, not %s", quoteWord(argv[0])).hintForm("idem " + markUse)
 		}
 		argv = argv[1:]
 	}
@@ -173,7 +173,7 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 			h.MaxOutput = 0 // it is only counted
 		}
 	}
-	l, err := openLedger(a.ledger)
+	l, err := a.openLedger()
 	if err != nil {
 		return err
 	}

@@ -2,8 +2,10 @@ package cmd
 
 import (
 	"os"
+	"os/user"
 	"path/filepath"
 	"strings"
+	"unicode"
 
 	"idem/ledger/sqlite"
 )
@@ -11,22 +13,46 @@ import (
 // placeHelp is where the ledger is, in words, for the help.
 const placeHelp = "$STATE_DIRECTORY/idem under systemd, else /var/lib/idem for root, else $XDG_STATE_HOME/idem (~/.local/state/idem)"
 
-// ledgerPlace returns the absolute directory of the ledger: what the user says,
-// else a place that is this user's alone and survives a reboot. It is never the
-// current directory nor below /tmp.
-func ledgerPlace(flag string) (string, error) { return placeOf(flag, os.Getenv) }
+// What a path of the ledger stands behind, where a line that works is shown.
+const (
+	flagName = "--ledger "
+	varName  = "IDEM_LEDGER="
+)
 
-// placeOf is ledgerPlace in an environment.
+// placeOf returns the absolute directory of the ledger: what --ledger or, without
+// it, IDEM_LEDGER says, else a place that is this user's alone and survives a
+// reboot. It is never the current directory nor below /tmp. It looks for nothing,
+// except whether a path with odd characters is there.
 func placeOf(flag string, getenv func(string) string) (string, error) {
 	if flag != "" {
-		if strings.HasPrefix(flag, "postgres://") || strings.HasPrefix(flag, "postgresql://") {
-			return "", usage("this idem has no PostgreSQL ledger").hint("name a directory with --ledger DIR or IDEM_LEDGER")
+		if err := checkPath(flagName, flag, getenv); err != nil {
+			return "", err
 		}
 		return filepath.Abs(flag)
 	}
-	// systemd gives a list for several StateDirectory= entries.
-	if dir, _, _ := strings.Cut(getenv("STATE_DIRECTORY"), ":"); filepath.IsAbs(dir) {
-		return filepath.Join(dir, "idem"), nil
+	if env := getenv("IDEM_LEDGER"); env != "" {
+		if err := checkPath(varName, env, getenv); err != nil {
+			return "", err
+		}
+		if !filepath.IsAbs(env) {
+			f := usage("IDEM_LEDGER is %s, a relative path: each working directory would have a ledger of its own", quote(env))
+			if path, err := filepath.Abs(env); err == nil {
+				f.hint("%s", varName+shellQuote(path))
+			}
+			return "", f
+		}
+		return filepath.Clean(env), nil
+	}
+	if state := getenv("STATE_DIRECTORY"); state != "" {
+		first, _, several := strings.Cut(state, ":") // systemd gives a list for several StateDirectory= entries
+		switch {
+		case several:
+			return "", usage("STATE_DIRECTORY names several directories, %s: the order of them would decide which ledger is used", quote(state)).
+				hint("%s", varName+shellQuote(filepath.Join(first, "idem")))
+		case !filepath.IsAbs(state):
+			return "", usage("STATE_DIRECTORY is %s, a relative path: it is not from systemd", quote(state)).hint("unset STATE_DIRECTORY")
+		}
+		return filepath.Join(state, "idem"), nil
 	}
 	if os.Geteuid() == 0 {
 		return "/var/lib/idem", nil
@@ -39,14 +65,124 @@ func placeOf(flag string, getenv func(string) string) (string, error) {
 	if home := getenv("HOME"); filepath.IsAbs(home) {
 		return filepath.Join(home, ".local", "state", "idem"), nil
 	}
-	return "", fail(exitLedger, "no place for the ledger: neither HOME nor XDG_STATE_HOME is set").
+	return "", fail(exitLedger, "no place for the ledger: neither HOME nor XDG_STATE_HOME is an absolute path").
 		hint("name one with --ledger DIR or IDEM_LEDGER")
 }
 
-func openLedger(flag string) (*sqlite.Ledger, error) {
-	place, err := ledgerPlace(flag)
+// schemed reports whether a path begins as a URL does.
+func schemed(path string) bool {
+	scheme, _, ok := strings.Cut(path, "://")
+	return ok && scheme != "" && strings.Trim(scheme, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-") == ""
+}
+
+// unexpanded reports whether a shell would expand a variable or a command in a
+// path.
+func unexpanded(path string) bool {
+	for _, behind := range strings.Split(path, "$")[1:] {
+		if behind != "" && (strings.ContainsRune("_{(", rune(behind[0])) || unicode.IsLetter(rune(behind[0]))) {
+			return true
+		}
+	}
+	return false
+}
+
+// checkPath refuses a path of which a shell would have made another one: where
+// it comes from a crontab, a unit or an env file, nothing expands ~ and $HOME, and
+// quotes are a part of it. name is flagName or varName.
+func checkPath(name, path string, getenv func(string) string) error {
+	source := strings.TrimRight(name, " =")
+	var fault string
+	switch {
+	case schemed(path):
+		f := usage("%s is %s, but this idem has no ledger at a URL", source, quote(path))
+		if file, ok := strings.CutPrefix(path, "file://"); ok && filepath.IsAbs(file) {
+			return f.hint("%s", name+shellQuote(file))
+		}
+		return f.hint("name a directory with --ledger DIR or IDEM_LEDGER")
+	case path[0] == '~':
+		fault = "~ is only expanded by a shell, where no quotes are around it"
+	case path[0] == '$':
+		fault = "variables are only expanded by a shell"
+	case path[0] == '"' || path[0] == '\'':
+		fault = "the quotes are a part of it"
+	case name == flagName || !oddPath(path):
+		return nil
+	case unexpanded(path):
+		fault = "variables are only expanded by a shell"
+	default:
+		fault = "it has quotes, white space or control characters at its end"
+	}
+	f := usage("%s is %s as it stands: %s", source, quote(path), fault)
+	if meant := meantPath(path, getenv); filepath.IsAbs(meant) && !oddPath(meant) {
+		f.hint("%s", name+shellQuote(meant))
+	} else {
+		f.hint("name a directory by its absolute path")
+	}
+	if name == flagName && !filepath.IsAbs(path) {
+		f.hint("a directory that is really named so: %s", name+shellQuote("./"+path))
+	}
+	return f
+}
+
+// oddPath reports whether a path has something that is mostly a mistake, and
+// nothing is there that is named so.
+func oddPath(path string) bool {
+	end := strings.TrimRightFunc(path, func(r rune) bool { return r == '"' || r == '\'' || unicode.IsSpace(r) || unicode.IsControl(r) })
+	if end == path && !unexpanded(path) {
+		return false
+	}
+	_, err := os.Lstat(path)
+	return err != nil
+}
+
+// meantPath returns the path that a shell would have made of one.
+func meantPath(path string, getenv func(string) string) string {
+	path = strings.TrimFunc(path, func(r rune) bool { return r == '"' || r == '\'' || unicode.IsSpace(r) || unicode.IsControl(r) })
+	if rest, ok := strings.CutPrefix(path, "~"); ok {
+		name, below, _ := strings.Cut(rest, "/")
+		home := getenv("HOME")
+		if name != "" {
+			u, err := user.Lookup(name)
+			if err != nil {
+				return ""
+			}
+			home = u.HomeDir
+		}
+		return filepath.Join(home, below)
+	}
+	unknown := false
+	path = os.Expand(path, func(name string) string {
+		value := getenv(name)
+		unknown = unknown || value == ""
+		return value
+	})
+	if unknown {
+		return ""
+	}
+	return path
+}
+
+// trustVar is --trust-place in the environment.
+const trustVar = "IDEM_TRUST_PLACE"
+
+func (a *app) openLedger() (*sqlite.Ledger, error) {
+	if env := os.Getenv(trustVar); env != "" && env != "0" && env != "1" {
+		return nil, usage("%s is %s, which is neither 1 nor 0", trustVar, quote(env))
+	}
+	// The command, hooks and probes find the ledger by IDEM_LEDGER: they must be
+	// able to use it.
+	if a.trustPlace {
+		_ = os.Setenv(trustVar, "1")
+	} else {
+		_ = os.Unsetenv(trustVar)
+	}
+	place, err := placeOf(a.ledger, os.Getenv)
 	if err != nil {
 		return nil, err
 	}
-	return sqlite.Open(place)
+	l, err := sqlite.Options{Trust: a.trustPlace}.Open(place)
+	if err != nil {
+		return nil, err // not a nil *sqlite.Ledger
+	}
+	return l, nil
 }

@@ -1,7 +1,6 @@
 package cmd_test
 
 import (
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -263,54 +262,4 @@ func cookSystemd(k *kitchen) {
 	if _, err := os.Stat(filepath.Join(k.ledger, "idem", "ledger.db")); err != nil {
 		k.t.Error(err)
 	}
-}
-
-func cookKubernetes(k *kitchen) {
-	type object struct {
-		APIVersion string `yaml:"apiVersion"`
-		Kind       string
-		Spec       struct {
-			Schedule    string
-			JobTemplate struct {
-				Spec struct {
-					Template struct {
-						Spec struct {
-							Containers []struct {
-								Command []string
-								Env     []struct{ Name, Value string }
-							}
-						}
-					}
-				}
-			} `yaml:"jobTemplate"`
-		}
-	}
-	var kinds []string
-	var command []string
-	decoder := yaml.NewDecoder(strings.NewReader(k.take("yaml").text))
-	for {
-		var o object
-		err := decoder.Decode(&o)
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			k.t.Fatal(err)
-		}
-		kinds = append(kinds, o.APIVersion+" "+o.Kind)
-		if c := o.Spec.JobTemplate.Spec.Template.Spec.Containers; len(c) == 1 {
-			command = c[0].Command
-			if len(c[0].Env) != 1 || c[0].Env[0].Name != "IDEM_LEDGER" {
-				k.t.Errorf("the container's environment: %+v", c[0].Env)
-			}
-		}
-	}
-	if !slices.Equal(kinds, []string{"batch/v1 CronJob", "v1 PersistentVolumeClaim"}) || len(command) == 0 {
-		k.t.Fatalf("objects %q, command %q", kinds, command)
-	}
-	k.script("backup", "echo x >>side")
-	for range 2 {
-		k.want(k.start(command).wait(), 0)
-	}
-	k.wantLines("side", 1)
 }

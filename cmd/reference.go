@@ -97,7 +97,8 @@ func (f *failure) forOthers() *failure {
 // reach is how the ledger of this call is found: what a command in a hint must
 // say, so that it means the same record in another shell.
 type reach struct {
-	ledger string // the value of --ledger or IDEM_LEDGER, as it was given
+	ledger string // the value of --ledger, as it was given
+	trust  bool   // of --trust-place or IDEM_TRUST_PLACE
 	getenv func(string) string
 	home   string // of the user, whatever HOME says
 }
@@ -105,7 +106,7 @@ type reach struct {
 // reach returns how this call found its ledger. It reads the list of users, so
 // that it is asked only when there is a command to print.
 func (a *app) reach() reach {
-	r := reach{ledger: a.ledger, getenv: os.Getenv, home: os.Getenv("HOME")}
+	r := reach{ledger: a.ledger, trust: a.trustPlace, getenv: os.Getenv, home: os.Getenv("HOME")}
 	if u, err := user.LookupId(strconv.Itoa(os.Geteuid())); err == nil && filepath.IsAbs(u.HomeDir) {
 		r.home = u.HomeDir
 	}
@@ -138,6 +139,9 @@ func (r reach) command(id ledger.ID, words ...string) string {
 		}
 		argv = append(argv, flagWords("ledger", place)...)
 	}
+	if r.trust {
+		argv = append(argv, "--trust-place")
+	}
 	if env := r.getenv("IDEM_NAMESPACE"); id.Namespace != defaultNamespace || env != "" && env != defaultNamespace {
 		argv = append(argv, flagWords("namespace", id.Namespace)...)
 	}
@@ -158,7 +162,7 @@ func (r reach) place() (string, bool) {
 		return "", false
 	}
 	for _, getenv := range []func(string) string{r.getenv, r.bare} {
-		if found, err := placeOf(getenv("IDEM_LEDGER"), getenv); err != nil || found != place {
+		if found, err := placeOf("", getenv); err != nil || found != place {
 			return place, true
 		}
 	}

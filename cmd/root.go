@@ -58,14 +58,15 @@ func Main(args []string) int {
 
 // app is what the commands share.
 type app struct {
-	args      []string // behind the program's name
-	ui        ui
-	ledger    string
-	namespace string
-	keep      keeping
-	exit      int            // status of a command that did what it was asked to
-	signal    syscall.Signal // that idem dies of when all is said; 0: none
-	group     bool           // and all of its process group with it
+	args       []string // behind the program's name
+	ui         ui
+	ledger     string // of --ledger
+	trustPlace bool   // of --trust-place
+	namespace  string
+	keep       keeping
+	exit       int            // status of a command that did what it was asked to
+	signal     syscall.Signal // that idem dies of when all is said; 0: none
+	group      bool           // and all of its process group with it
 }
 
 const rootLong = `idem runs a command once per key and remembers what happened.
@@ -151,7 +152,7 @@ func (a *app) command(only string) *cobra.Command {
 		},
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usage("%s is no command of idem", quote(args[0])).
+				return usage("%s is no command of idem", quoteWord(args[0])).
 					hint("to see the commands: idem --help").
 					hint("to run it once per key: idem run --key KEY -- %s", commandLine(args))
 			}
@@ -168,8 +169,9 @@ func (a *app) command(only string) *cobra.Command {
 	})
 	root.Flags().Bool("version", false, "print the version")
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.ledger, "ledger", os.Getenv("IDEM_LEDGER"), "`DIR` of the ledger (IDEM_LEDGER; default: "+placeHelp+")")
-	flags.Lookup("ledger").DefValue = ""
+	flags.StringVar(&a.ledger, "ledger", "", "`DIR` of the ledger (IDEM_LEDGER; default: "+placeHelp+")")
+	flags.BoolVar(&a.trustPlace, "trust-place", os.Getenv(trustVar) == "1", "accept a ledger below a directory that other users can write to (IDEM_TRUST_PLACE=1): one of them can put another ledger in its place, and keys run again then")
+	flags.Lookup("trust-place").DefValue = ""
 	namespaceFlag(flags, &a.namespace, "`NAME` that keeps keys apart (IDEM_NAMESPACE; default \""+defaultNamespace+"\")")
 	for _, c := range commands {
 		if only == "" || only == c.name {

@@ -5,10 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"os/user"
+	"path/filepath"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/google/uuid"
@@ -152,7 +151,7 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	if without {
 		call, res, err = a.unprotected(ctx, o, policy, args, err)
 	}
-	signal.Ignore(syscall.SIGPIPE) // our exit status says more than a death by it
+	proc.OutlivePipe() // our exit status says more than a death by it
 	a.signal = res.Fatal
 	if err != nil {
 		return a.notStarted(o, meta, call.ID, args, err)
@@ -283,6 +282,9 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 	case res.Unrecorded != nil:
 		a.tellOutput(res, call, nil)
 		f := fail(exitUnrecorded, "the command of key %s %s: %v", key, unrecordedText(res), res.Unrecorded)
+		if fault := (*ledger.Fault)(nil); errors.As(res.Unrecorded, &fault) && fault.Kind == ledger.FaultReplaced && filepath.Base(fault.Path) == "ledger.db" {
+			return 0, f.hint("if the ledger was moved and is still there, it has the outcome: look with idem --ledger DIR show")
+		}
 		if errors.Is(res.Unrecorded, ledger.ErrCorrupt) {
 			return 0, f.hint("what the ledger now remembers of the key, idem cannot say")
 		}

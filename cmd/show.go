@@ -60,7 +60,7 @@ func (a *app) lookUp(ctx context.Context, key string, record *whichFlags) (*sqli
 	if err != nil {
 		return nil, ledger.Record{}, err
 	}
-	l, err := openLedger(a.ledger)
+	l, err := a.openLedger()
 	if err != nil {
 		return nil, ledger.Record{}, err
 	}

@@ -91,7 +91,7 @@ func (a *app) prepare(ctx context.Context, o *runOptions, policy runner.Policy, 
 
 // recorded makes a call in its ledger. The files are those whose growth is recorded.
 func (a *app) recorded(ctx context.Context, o *runOptions, policy runner.Policy, argv []string, files []runner.ReplayFile) (runner.Call, runner.Result, error) {
-	l, err := openLedger(a.ledger)
+	l, err := a.openLedger()
 	if err != nil {
 		return runner.Call{ID: ledger.ID{Key: o.key}}, runner.Result{}, err
 	}
@@ -117,7 +117,7 @@ func (o *runOptions) goesOn(err error) bool {
 // unprotected makes a call without its ledger, of which fault is wrong: all is as
 // in any other call but for what takes a memory.
 func (a *app) unprotected(ctx context.Context, o *runOptions, policy runner.Policy, argv []string, fault error) (runner.Call, runner.Result, error) {
-	place, _ := ledgerPlace(a.ledger) // none is known where there is an error
+	place, _ := placeOf(a.ledger, os.Getenv) // none is known where there is an error
 	h := noHome(place, o.quietOK)
 	call, err := a.prepare(ctx, o, policy, argv, h)
 	if err != nil {

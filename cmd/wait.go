@@ -60,7 +60,7 @@ func (a *app) wait(ctx context.Context, keys []string, record *whichFlags, timeo
 		ctx, cancel = context.WithTimeout(ctx, timeout.Duration)
 		defer cancel()
 	}
-	l, err := openLedger(a.ledger)
+	l, err := a.openLedger()
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,9 @@ var (
 	ErrCorrupt = errors.New("the ledger is damaged")
 	// ErrVersion: a newer idem wrote the ledger.
 	ErrVersion = errors.New("the ledger was written by a newer idem")
+	// ErrOldVersion: an older idem wrote the ledger, in a format that cannot be
+	// brought up to date.
+	ErrOldVersion = errors.New("the ledger was written by an older idem")
 	// ErrForeign: there is something else at the ledger's place.
 	ErrForeign = errors.New("not an idem ledger")
 	// ErrUnsafe: the place cannot keep the ledger's promises.

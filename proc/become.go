@@ -3,10 +3,12 @@ package proc
 import (
 	"errors"
 	"os"
-	"os/signal"
+	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"idem/internal/rawsig"
 )
 
 // Become replaces this process by a command, as execve(2): from then on it is
@@ -19,14 +21,31 @@ func Become(path string, argv []string, noStdin bool) error {
 			return &StartError{Name: c.name(), Code: CannotRun, Err: err}
 		}
 	}
-	// What we ignore, the command would ignore too, and Reset does not undo it;
-	// what we catch ends with us.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	err := syscall.Exec(path, argv, os.Environ())
+	err := execve(path, argv)
 	if errors.Is(err, syscall.ENOEXEC) && isText(path) {
-		err = syscall.Exec(shell, append([]string{shell, path}, argv[1:]...), os.Environ())
+		err = execve(shell, append([]string{shell, path}, argv[1:]...))
 	}
 	return c.explain(err)
+}
+
+// execve is execve(2) with the ignored and the blocked signals that this process
+// was started with.
+func execve(path string, argv []string) (err error) {
+	rawsig.Leave()
+	asStarted(func() { err = syscall.Exec(path, argv, os.Environ()) })
+	return err
+}
+
+// asStarted calls f with the blocked signals that this process was started with,
+// for what f starts.
+func asStarted(f func()) {
+	if rawsig.Blocked() == 0 {
+		f()
+		return
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	rawsig.WithMask(f)
 }
 
 // closeStdin puts /dev/null in the place of this process's stdin.

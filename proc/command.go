@@ -12,11 +12,6 @@
 // process of the child writes later is not: the read ends are closed then, and
 // such a process gets SIGPIPE, as it would from a reader that went away. A
 // daemon that is to outlive the run must send its output elsewhere.
-//
-// Two things of the caller cannot be kept, because Go's runtime has replaced
-// them before main runs: of the signals ignored at start only HUP and INT stay
-// ignored for the child (a shell that starts `cmd &` ignores QUIT as well), and
-// blocked signals that Go handles come out unblocked.
 package proc
 
 import (
@@ -267,10 +262,10 @@ func (c *Command) name() string {
 // child is the process of one Run.
 type child struct {
 	proc  *process
-	group bool             // it was put into a group of its own
-	tty   *tty             // nil without Command.TTY; then proc is its leader
-	early []syscall.Signal // came while the child was being started; guarded by Signals.mu
-	ended chan struct{}    // closed when the child has been reaped
+	group bool          // it was put into a group of its own
+	tty   *tty          // nil without Command.TTY; then proc is its leader
+	early []arrival     // came while the child was being started; guarded by Signals.mu
+	ended chan struct{} // closed when the child has been reaped
 
 	mu      sync.Mutex
 	stopped Stop // by stopAtEndOf, to which it was there
@@ -345,13 +340,27 @@ func (k *child) wasStopped() Stop {
 	return k.stopped
 }
 
-// signal signals the child alone, if it is in our process group.
-func (k *child) signal(sig syscall.Signal) {
-	if k.tty != nil {
-		k.tty.signal(sig)
-		return
+// hasEnded reports whether the child is known to have ended, so that no signal
+// can reach it.
+func (k *child) hasEnded() bool {
+	select {
+	case <-k.ended:
+		return true
+	default:
+		return k.tty == nil && k.proc.hasEnded()
 	}
-	k.proc.signal(sig, false)
+}
+
+// signal passes a signal on to the child alone, if it is in our process group.
+func (k *child) signal(a arrival) {
+	switch {
+	case k.tty != nil:
+		k.tty.signal(a.sig)
+	case a.queued != nil:
+		k.proc.queue(a)
+	default:
+		k.proc.signal(a.sig, false)
+	}
 }
 
 // kill signals the child, and with it its process group if it leads one. The

@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"idem/internal/rawsig"
 )
 
 // A command with a terminal of its own is in a session of its own, and there it
@@ -142,12 +144,7 @@ func lead(parent *os.File, path string, argv []string) int {
 	children := make(chan os.Signal, 1)
 	signal.Notify(children, unix.SIGCHLD)
 	// The leader outlives the command, whatever it is sent along with it.
-	rest := make(chan os.Signal, 1)
-	for _, sig := range caught {
-		if !signal.Ignored(sig) {
-			signal.Notify(rest, sig)
-		}
-	}
+	listen(&listener{want: ^rawsig.Of(int(unix.SIGCHLD), int(unix.SIGCONT)), take: func(arrival) {}})
 	pid, err := 0, canWait()
 	if err == nil {
 		pid, err = startLed(path, argv)
@@ -263,7 +260,7 @@ func takeOver(leader *os.File, path string, argv []string) int {
 	}
 	err := unix.Dup2(1, 0)
 	if err == nil {
-		err = syscall.Exec(path, argv, os.Environ())
+		err = execve(path, argv)
 	}
 	errno, ok := err.(syscall.Errno)
 	if !ok {

@@ -21,6 +21,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+var helpers = map[string]func([]string) int{
+	"idem": helperIdem, "burst": helperBurst, "count": helperCount,
+	"leader": helperLeader, "die": helperDie, "stopped": helperStopped,
+}
+
 // The test binary is also the programs that the tests need: PROC_HELPER says
 // which.
 func TestMain(m *testing.M) {
@@ -32,10 +37,6 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	os.Unsetenv("PROC_HELPER")
-	helpers := map[string]func([]string) int{
-		"idem": helperIdem, "burst": helperBurst, "count": helperCount,
-		"leader": helperLeader, "die": helperDie, "stopped": helperStopped,
-	}
 	os.Exit(helpers[mode](os.Args[1:]))
 }
 
@@ -132,7 +133,7 @@ func helperCount(args []string) int {
 		}
 	}
 	ch := make(chan os.Signal, 16)
-	for _, sig := range caught[:6] {
+	for _, sig := range usual {
 		signal.Notify(ch, sig)
 	}
 	fmt.Println("ready")

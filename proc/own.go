@@ -2,13 +2,15 @@ package proc
 
 import (
 	"os"
-	"os/signal"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
+
+	"idem/internal/rawsig"
 )
 
 // ownTerminal is the terminal that idem itself was called at. While the command
@@ -26,7 +28,8 @@ type ownTerminal struct {
 	before *term.State // the modes to give back
 	ours   *term.State // the modes that we have set
 
-	signals    chan os.Signal
+	signals    chan syscall.Signal
+	from       listener
 	stops      chan chan struct{} // a request to stop; closed when that is over
 	quit, over chan struct{}
 	once       sync.Once
@@ -45,7 +48,7 @@ const continuedWithin = time.Second
 func newOwnTerminal(stdin *os.File, sizes []*os.File, master int) *ownTerminal {
 	o := &ownTerminal{
 		fd: -1, sizeOf: -1, master: master,
-		signals: make(chan os.Signal, 8), stops: make(chan chan struct{}),
+		signals: make(chan syscall.Signal, 8), stops: make(chan chan struct{}),
 		quit: make(chan struct{}), over: make(chan struct{}),
 	}
 	if term.IsTerminal(int(stdin.Fd())) {
@@ -68,14 +71,20 @@ func (o *ownTerminal) begin(t *tty) {
 	}
 	o.resize()
 	o.enter()
-	signal.Notify(o.signals, unix.SIGWINCH, unix.SIGCONT)
+	o.from = listener{want: rawsig.Of(int(unix.SIGWINCH), int(unix.SIGCONT)), take: func(a arrival) {
+		select {
+		case o.signals <- a.sig:
+		default: // as many of the kind are waiting
+		}
+	}}
+	listen(&o.from)
 	go o.loop()
 }
 
 // end gives the modes back and ends the goroutine. It may be called twice.
 func (o *ownTerminal) end() {
 	o.once.Do(func() {
-		signal.Stop(o.signals)
+		unlisten(&o.from)
 		close(o.quit)
 	})
 	<-o.over

@@ -3,6 +3,7 @@ package proc
 import (
 	"sync"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -48,15 +49,35 @@ func (p *process) wait() (syscall.WaitStatus, error) {
 func (p *process) signal(sig syscall.Signal, group bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.reaped {
-		return false
-	}
-	var end unix.Siginfo // stays zero when there is none yet
-	if unix.Waitid(unix.P_PID, p.pid, &end, unix.WEXITED|unix.WNOWAIT|unix.WNOHANG, nil) == nil && end.Signo != 0 {
+	if p.over() {
 		return false
 	}
 	if group && killOwnGroup(p.pid, sig) {
 		return true
 	}
 	return unix.Kill(p.pid, sig) == nil
+}
+
+// queue sends a signal with its value.
+func (p *process) queue(a arrival) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.over() {
+		_, _, _ = unix.RawSyscall(unix.SYS_RT_SIGQUEUEINFO, uintptr(p.pid), uintptr(a.sig), uintptr(unsafe.Pointer(a.queued)))
+	}
+}
+
+// hasEnded reports whether the child has ended.
+func (p *process) hasEnded() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.over()
+}
+
+func (p *process) over() bool {
+	if p.reaped {
+		return true
+	}
+	var end unix.Siginfo // stays zero when it has not
+	return unix.Waitid(unix.P_PID, p.pid, &end, unix.WEXITED|unix.WNOWAIT|unix.WNOHANG, nil) == nil && end.Signo != 0
 }

@@ -43,3 +43,9 @@ func (p *process) signal(sig syscall.Signal, group bool) bool {
 	}
 	return p.os.Signal(sig) == nil
 }
+
+// queue sends a signal without its value, which there is no call for.
+func (p *process) queue(a arrival) { p.signal(a.sig, false) }
+
+// hasEnded reports whether the child has been reaped.
+func (p *process) hasEnded() bool { return p.os.Signal(syscall.Signal(0)) != nil }

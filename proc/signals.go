@@ -2,30 +2,14 @@ package proc
 
 import (
 	"fmt"
-	"os"
-	"os/signal"
 	"slices"
 	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
-)
 
-// caught are the signals that would end idem before it has recorded what
-// happened, and WINCH, which a command behind a pipe has no other way to get.
-// TSTP, TTIN, TTOU and CONT are missing on purpose: their default actions stop
-// and continue idem together with the command, which is what the shell expects.
-//
-// PIPE is caught so that a reader that goes away does not end idem. It is not
-// ignored, because the command would inherit that.
-var caught = []syscall.Signal{
-	unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGHUP,
-	unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH, unix.SIGPIPE,
-	// Timers and limits that the caller has set before it became idem, and
-	// signals at which Go would print its stacks.
-	unix.SIGALRM, unix.SIGVTALRM, unix.SIGPROF, unix.SIGXCPU,
-	unix.SIGABRT, unix.SIGTRAP, unix.SIGSYS,
-}
+	"idem/internal/rawsig"
+)
 
 // Signals catches the signals that must not end idem while it has an outcome to
 // record, and passes them on to the commands that run.
@@ -37,15 +21,15 @@ var caught = []syscall.Signal{
 // on, so a TERM that was sent to the whole group arrives twice. Known gap: a
 // `kill -INT` from outside, while in the foreground, is not passed on.
 type Signals struct {
-	ch   chan os.Signal
-	quit chan struct{} // closed by Stop
-	over chan struct{} // closed when the goroutine has ended
+	from listener
 	stop sync.Once
 
 	mu    sync.Mutex
 	runs  map[*child]bool // true: started
+	held  []arrival       // blocked by the caller: pending until there is a command
 	fatal syscall.Signal
-	seen  syscall.Signal
+	ended syscall.Signal
+	meant syscall.Signal
 	done  chan struct{}
 }
 
@@ -54,50 +38,55 @@ type Signals struct {
 type SignalError struct{ Signal syscall.Signal }
 
 func (e *SignalError) Error() string {
-	return fmt.Sprintf("%s came before the command was started", unix.SignalName(e.Signal))
+	name := unix.SignalName(e.Signal)
+	if name == "" { // a real-time signal
+		name = fmt.Sprint("signal ", int(e.Signal))
+	}
+	return name + " came before the command was started"
 }
 
 // Catch begins to catch. Signals that this process was started to ignore
 // (nohup, `cmd &`) are left alone, so that the command ignores them too. It is
 // to be called before anything is recorded that a signal could leave half done.
+//
+// TSTP, TTIN, TTOU and CONT are not caught: their default actions stop and
+// continue idem together with the command, which is what the shell expects.
 func Catch() *Signals {
-	s := &Signals{
-		ch:   make(chan os.Signal, 64),
-		quit: make(chan struct{}), over: make(chan struct{}), done: make(chan struct{}),
-		runs: map[*child]bool{},
-	}
-	for _, sig := range caught {
-		if !signal.Ignored(sig) {
-			signal.Notify(s.ch, sig)
-		}
-	}
-	go s.loop()
+	OutlivePipe()
+	s := &Signals{done: make(chan struct{}), runs: map[*child]bool{}}
+	s.from = listener{want: ^rawsig.Of(int(unix.SIGCONT)), take: s.handle}
+	listen(&s.from)
 	return s
 }
 
 // Stop gives the default dispositions back. What has come before is seen.
 func (s *Signals) Stop() {
-	s.stop.Do(func() {
-		signal.Stop(s.ch)
-		close(s.quit)
-	})
-	<-s.over
+	s.stop.Do(func() { unlisten(&s.from) })
 }
 
-// Fatal returns the first INT, QUIT, TERM or HUP that came while no command was
-// running, so that nobody but idem can act on it.
+// Fatal returns the first signal that came while no command was running and that
+// ends a process by default, so that nobody but idem can act on it.
 func (s *Signals) Fatal() (syscall.Signal, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.fatal, s.fatal != 0
 }
 
-// Seen returns the first fatal signal that came at all. Whoever runs several
-// commands starts no other after it.
-func (s *Signals) Seen() (syscall.Signal, bool) {
+// Ended returns the first signal that came at all and that ends a process by
+// default.
+func (s *Signals) Ended() (syscall.Signal, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.seen, s.seen != 0
+	return s.ended, s.ended != 0
+}
+
+// Meant returns the first INT, QUIT, TERM or HUP that came at all. Whoever runs
+// several commands starts no other after it. Other signals say something to
+// the command that runs.
+func (s *Signals) Meant() (syscall.Signal, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.meant, s.meant != 0
 }
 
 // Done is closed when Fatal has something to tell.
@@ -108,60 +97,55 @@ func (s *Signals) Done() <-chan struct{} {
 	return s.done
 }
 
-func (s *Signals) loop() {
-	defer close(s.over)
-	for {
-		select {
-		case sig := <-s.ch:
-			s.handle(sig.(syscall.Signal))
-			continue
-		case <-s.quit:
-		}
-		for { // signal.Stop has returned: what came before it is in the channel
-			select {
-			case sig := <-s.ch:
-				s.handle(sig.(syscall.Signal))
-			default:
-				return
-			}
-		}
-	}
-}
-
-func (s *Signals) handle(sig syscall.Signal) {
-	if sig == unix.SIGPIPE {
-		return
-	}
+func (s *Signals) handle(a arrival) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if isFatal(sig) && s.seen == 0 {
-		s.seen = sig
+	if s.meant == 0 && slices.Contains(meant, a.sig) {
+		s.meant = a.sig
 	}
-	if len(s.runs) == 0 {
-		s.pend(sig)
+	if s.ended == 0 && ends(a.sig) {
+		s.ended = a.sig
 	}
+	running := false
 	for k, started := range s.runs {
 		switch {
 		case !started:
-			k.early = append(k.early, sig)
+			k.early = append(k.early, a)
+		case k.hasEnded(): // and its output is still to be read
+			continue
 		case k.group || k.tty != nil:
-			k.kill(sig)
-		case ours(sig, k.proc.pid):
-			k.signal(sig)
+			k.kill(a.sig)
+		case ours(a.sig, k.proc.pid):
+			k.signal(a)
 		}
+		running = true
+	}
+	if !running {
+		s.pend(a)
 	}
 }
 
 // pend keeps a signal that no command can be given.
-func (s *Signals) pend(sig syscall.Signal) {
-	if isFatal(sig) && s.fatal == 0 {
-		s.fatal = sig
+func (s *Signals) pend(a arrival) {
+	switch {
+	case rawsig.Blocked().Has(int(a.sig)):
+		s.held = append(s.held, a)
+	case ends(a.sig) && s.fatal == 0:
+		s.fatal = a.sig
 		close(s.done)
 	}
 }
 
-func isFatal(sig syscall.Signal) bool {
-	return slices.Contains(caught[:4], sig)
+// meant are the signals that are meant to end a program.
+var meant = []syscall.Signal{unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGHUP}
+
+// ends tells whether a signal ends a process by default.
+func ends(sig syscall.Signal) bool {
+	switch sig {
+	case unix.SIGCHLD, unix.SIGCONT, unix.SIGURG, unix.SIGWINCH:
+		return false
+	}
+	return true
 }
 
 // ours tells whether it is ours to pass the signal on to pid.
@@ -212,10 +196,10 @@ func (s *Signals) started(k *child) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, sig := range k.early {
-		k.signal(sig)
+	for _, a := range append(s.held, k.early...) {
+		k.signal(a)
 	}
-	k.early = nil
+	s.held, k.early = nil, nil
 	s.runs[k] = true
 }
 
@@ -228,7 +212,7 @@ func (s *Signals) leave(k *child) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.runs, k)
-	for _, sig := range k.early {
-		s.pend(sig)
+	for _, a := range k.early {
+		s.pend(a)
 	}
 }

@@ -57,7 +57,7 @@ func (c *Command) start(ctx context.Context, k *child, out, err int) error {
 }
 
 // fork starts a process with the write ends as its stdout and stderr.
-func (c *Command) fork(path string, argv, env []string, out, err int, sys *syscall.SysProcAttr) (int, error) {
+func (c *Command) fork(path string, argv, env []string, out, err int, sys *syscall.SysProcAttr) (pid int, errno error) {
 	stdin := c.Stdin
 	if stdin == nil {
 		stdin = os.Stdin
@@ -70,7 +70,8 @@ func (c *Command) fork(path string, argv, env []string, out, err int, sys *sysca
 	given := len(attr.Files)
 	attr.Files = spread(attr.Files, callers(), limit())
 	// Not os.StartProcess: it would take the pipes' descriptors into os.Files.
-	pid, errno := syscall.ForkExec(path, argv, attr)
+	OutlivePipe() // else the runtime would give PIPE, if it is ignored, the default disposition
+	asStarted(func() { pid, errno = syscall.ForkExec(path, argv, attr) })
 	if errno == unix.EBADF && len(attr.Files)+given >= limit() {
 		errno = unix.EMFILE // so dup3(2) says that a number is above the limit
 	}

@@ -21,8 +21,8 @@ func raise(t *testing.T, sig syscall.Signal) {
 func TestSignalBeforeTheStart(t *testing.T) {
 	s := Catch()
 	defer s.Stop()
-	raise(t, unix.SIGUSR1)
-	raise(t, unix.SIGPIPE)
+	raise(t, unix.SIGWINCH)
+	raise(t, unix.SIGPIPE) // as when a write of ours fails
 	raise(t, unix.SIGHUP)
 	<-s.Done()
 	if sig, ok := s.Fatal(); !ok || sig != unix.SIGHUP {
@@ -52,8 +52,8 @@ func TestSignalDuringARunIsTheCommands(t *testing.T) {
 	if sig, ok := s.Fatal(); ok {
 		t.Errorf("Fatal: %v", sig)
 	}
-	if sig, ok := s.Seen(); !ok || sig != unix.SIGTERM {
-		t.Errorf("Seen: %v, %v", sig, ok)
+	if sig, ok := s.Meant(); !ok || sig != unix.SIGTERM {
+		t.Errorf("Meant: %v, %v", sig, ok)
 	}
 	// Afterwards it is idem's again, and ends the wait for a reader.
 	raise(t, unix.SIGTERM)
@@ -85,7 +85,7 @@ func TestSignalDuringTheStart(t *testing.T) {
 	if err := s.enter(k); err != nil {
 		t.Fatal(err)
 	}
-	s.handle(unix.SIGINT)
+	s.handle(arrival{sig: unix.SIGINT})
 	if _, ok := s.Fatal(); ok {
 		t.Error("it is the command's so far")
 	}
@@ -105,7 +105,7 @@ func TestSignalDuringTheStart(t *testing.T) {
 	if err := s.enter(k); err != nil {
 		t.Fatal(err)
 	}
-	s.handle(unix.SIGQUIT)
+	s.handle(arrival{sig: unix.SIGQUIT})
 	s.leave(k) // could not be started
 	if sig, ok := s.Fatal(); !ok || sig != unix.SIGQUIT {
 		t.Errorf("Fatal: %v, %v", sig, ok)

@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"idem/ledger"
 	"idem/proc"
@@ -49,7 +47,7 @@ func bound(said []*held) {
 // sayHeld prints what was held back of a call that has failed now, attempt by
 // attempt. A replay's streams have no part in it.
 func (c *Call) sayHeld(ctx context.Context, l ledger.Ledger, res *Result, said []*held) {
-	signal.Ignore(syscall.SIGPIPE) // as in a replay
+	proc.OutlivePipe() // as in a replay
 	lost := false
 	for _, h := range said {
 		if h.whole() {

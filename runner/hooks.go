@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"idem/ledger"
@@ -112,8 +110,6 @@ func (c *Call) tell(ctx context.Context, res *Result, err error) {
 	if !c.Hooks.has(event) {
 		return
 	}
-	// A replay ignores it, which a hook would inherit. Reset does not undo that.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	signals := proc.Catch()
 	res.HookFaults = append(res.HookFaults, c.Hooks.run(ctx, event, *res, err, signals)...)
 	signals.Stop()

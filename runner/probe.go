@@ -97,7 +97,7 @@ func (c *Call) ask(ctx context.Context, claim ledger.Claim, rec ledger.Record, o
 		_ = end.Flush()        // its words are not recorded: nobody can be told where to find them
 	}
 	signals.Stop()
-	if sig, ok := signals.Seen(); ok {
+	if sig, ok := signals.Ended(); ok {
 		return nil, &proc.SignalError{Signal: sig}
 	}
 	switch {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"idem/ledger"
 	"idem/proc"
@@ -153,7 +151,7 @@ func (res *Result) replay(out ledger.Output, stdout, stderr *os.File) error {
 	if stdout == nil && stderr == nil {
 		return nil
 	}
-	signal.Ignore(syscall.SIGPIPE) // a reader that goes away does not change what happened
+	proc.OutlivePipe() // a reader that goes away does not change what happened
 	err := out.Replay(stdout, stderr)
 	var w ledger.WriteErrors
 	switch {

@@ -34,7 +34,7 @@ func (r Retries) delays() func() time.Duration {
 // is any after a signal that was meant to end idem.
 func (c *Call) again(ctx context.Context, l ledger.Ledger, res Result, retries int, signals *proc.Signals) (bool, error) {
 	cur := res.Record.Current
-	if _, stopped := signals.Seen(); stopped || res.Unrecorded != nil || retries >= c.Retries.N {
+	if _, stopped := signals.Meant(); stopped || res.Unrecorded != nil || retries >= c.Retries.N {
 		return false, nil
 	}
 	if cur.State != ledger.Failed || cur.Reason == ledger.ReasonSignal || c.Policy.final(cur) {

@@ -114,8 +114,8 @@ type Result struct {
 	Probed *ProbeEnd
 	// Status is how the command ended just now, with Execute.
 	Status proc.Status
-	// Fatal is a signal that came for idem itself while no command was running
-	// any more, or a hook was; 0 for none.
+	// Fatal is a signal that ends a process by default and that came for idem
+	// itself, while no command was running any more or a hook was; 0 for none.
 	Fatal syscall.Signal
 	// Unrecorded is why the outcome of a command that ran is not in the ledger.
 	Unrecorded error

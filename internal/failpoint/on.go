@@ -11,8 +11,11 @@ import (
 )
 
 // IDEM_FAILPOINT is NAME, or NAME:N for the Nth time that the point is reached.
+// With IDEM_FAILPOINT_HOLD=PATH the program is not killed there: it makes the
+// file PATH.reached and goes on when a writer opens the named pipe PATH.
 var (
 	name, nth, _ = strings.Cut(os.Getenv("IDEM_FAILPOINT"), ":")
+	hold         = os.Getenv("IDEM_FAILPOINT_HOLD")
 	reached      atomic.Int64
 )
 
@@ -21,8 +24,30 @@ func Here(point string) {
 	if point != name {
 		return
 	}
-	if n, _ := strconv.ParseInt(nth, 10, 64); reached.Add(1) == max(n, 1) {
+	n, _ := strconv.ParseInt(nth, 10, 64)
+	switch {
+	case reached.Add(1) != max(n, 1):
+	case hold != "":
+		wait()
+	default:
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {} // no step further
+	}
+}
+
+func wait() {
+	if err := os.WriteFile(hold+".reached", nil, 0o600); err != nil {
+		panic(err)
+	}
+	for {
+		fd, err := syscall.Open(hold, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+		switch err {
+		case nil:
+			_ = syscall.Close(fd)
+			return
+		case syscall.EINTR:
+		default:
+			panic(err)
+		}
 	}
 }

@@ -89,6 +89,10 @@ func (l *Ledger) Wait(ctx context.Context, id ledger.ID) error {
 		InitialInterval: 2 * time.Millisecond, Multiplier: 1.5, RandomizationFactor: 0.5, MaxInterval: 50 * time.Millisecond,
 	}
 	b.Reset()
+	db, err := l.database(context.WithoutCancel(ctx))
+	if db == nil || err != nil {
+		return l.explain(err)
+	}
 	var left leftovers
 	for {
 		alive, err := l.alive(id)
@@ -211,9 +215,7 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 	c.mu.Unlock()
 	failpoint.Here("begin.life")
 	e := &execution{claim: c, life: life.file}
-	if err = l.checkFiles(); err == nil {
-		err = l.write(ctx, func(tx querier) error { return e.begin(ctx, tx, s) })
-	}
+	err = l.write(ctx, func(tx querier) error { return e.begin(ctx, tx, s) })
 	if err != nil {
 		e.endLife(ledger.ReasonExit)
 		err = l.explain(err)

@@ -2,11 +2,12 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"idem/internal/failpoint"
+	"idem/ledger"
 )
 
 // write runs one transaction, alone among all processes, unless the ledger has
@@ -16,7 +17,7 @@ func (l *Ledger) write(ctx context.Context, f func(tx querier) error) error {
 }
 
 // record is write for what is known now and would be lost otherwise, whatever
-// else is.
+// else has become of the ledger.
 func (l *Ledger) record(ctx context.Context, f func(tx querier) error) error {
 	return l.commit(ctx, f, false)
 }
@@ -29,6 +30,9 @@ func (l *Ledger) commit(ctx context.Context, f func(tx querier) error, whole boo
 		return err
 	}
 	turn, err := l.locks.queue()
+	if fault := (*ledger.Fault)(nil); !whole && errors.As(err, &fault) {
+		turn, err = nil, nil // the locks are gone; SQLite lets one writer at a time all the same
+	}
 	if err != nil {
 		return err
 	}
@@ -48,6 +52,11 @@ func (l *Ledger) commit(ctx context.Context, f func(tx querier) error, whole boo
 	if whole && missing != nil {
 		return missing
 	}
+	if whole {
+		if err := l.dir.check(); err != nil {
+			return err
+		}
+	}
 	if err := f(in); err != nil {
 		return err
 	}
@@ -60,15 +69,17 @@ func (l *Ledger) commit(ctx context.Context, f func(tx querier) error, whole boo
 		turn.testify(n)
 	}
 	failpoint.Here("write.witnessed")
-	wal, err := os.Lstat(l.path("ledger.db-wal"))
-	if l.wal == nil { // nobody removes it while we have it open
-		l.wal = wal
-	}
-	if err == nil && wal.Size() > longWAL {
+	size, err := l.dir.learn(walName) // no process removes it while it is open
+	if err == nil && size > longWAL {
 		l.checkpoint(ctx, "restart", readerPatience)
 	}
 	return nil
 }
+
+const walName = "ledger.db-wal"
+
+// checkPlace makes sure that what was committed is at the ledger's place.
+func (l *Ledger) checkPlace() error { return l.dir.check("ledger.db", walName) }
 
 // longWAL is how long the -wal may be before a writer waits for readers, at most
 // for readerPatience. SQLite itself never does: while at any time one of them

@@ -22,7 +22,10 @@ func (l *Ledger) explain(err error) error {
 		return nil
 	}
 	err = l.meaning(err)
-	return fmt.Errorf("ledger %s: %w%s", l.dir, err, fileLimit(err))
+	if limit := fileLimit(err); limit != "" {
+		err = fmt.Errorf("%w%s", err, limit)
+	}
+	return &ledger.Error{Place: l.dir.path, Err: err}
 }
 
 // fileLimit names the limit on the size of files, if there is one that may be why
@@ -80,7 +83,7 @@ func (l *Ledger) meaning(err error) error {
 
 // full tells whether there is next to no room for the ledger.
 func (l *Ledger) full() bool {
-	f, err := os.Open(l.dir)
+	f, err := os.Open(l.dir.path)
 	if err != nil {
 		return false
 	}

@@ -103,7 +103,7 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 	}
 	failpoint.Here("finish.done")
 	if err == nil {
-		err = l.checkFiles()
+		err = l.checkPlace()
 	}
 	return row.a, l.explain(err)
 }

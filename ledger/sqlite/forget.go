@@ -72,5 +72,8 @@ func (l *Ledger) settle(ctx context.Context, id ledger.ID, f func(tx querier) er
 		return err
 	}
 	defer c.Release()
-	return l.explain(l.write(ctx, f))
+	if err = l.write(ctx, f); err == nil {
+		err = l.checkPlace()
+	}
+	return l.explain(err)
 }

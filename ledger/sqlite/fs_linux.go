@@ -50,12 +50,12 @@ func checkFS(dir string) error {
 	return nil
 }
 
-// unnamedFile makes a file in dir that never has a name, so that even a
+// unnamed makes a file in a directory that never has a name, so that even a
 // kill -9 leaves nothing behind. With O_EXCL none can be given to it later.
-func unnamedFile(dir string) (*os.File, error) {
-	f, err := os.OpenFile(dir, os.O_RDWR|os.O_EXCL|unix.O_TMPFILE, 0o600)
+func (d *directory) unnamed(in string) (*os.File, error) {
+	f, err := d.open(in, os.O_RDWR|os.O_EXCL|unix.O_TMPFILE, 0o600)
 	if err != nil {
-		return removedFile(dir) // not every file system can
+		return d.removed(in) // not every file system can
 	}
 	return f, nil
 }

@@ -23,5 +23,5 @@ func checkFS(dir string) error {
 	return nil
 }
 
-// unnamedFile makes a file in dir that has no name.
-func unnamedFile(dir string) (*os.File, error) { return removedFile(dir) }
+// unnamed makes a file in a directory that has no name.
+func (d *directory) unnamed(in string) (*os.File, error) { return d.removed(in) }

@@ -18,24 +18,23 @@ const maxHolders = 5
 // Holders implements ledger.Tracing: it looks for the record's life lock among
 // the descriptors of all processes that we may look into (proc_pid_fdinfo(5)).
 func (l *Ledger) Holders(id ledger.ID) []ledger.Process {
-	locks, ok := l.locks.(*ofdLocks)
-	if !ok {
+	if _, ok := l.locks.(*ofdLocks); !ok {
 		return nil
 	}
-	var file unix.Stat_t
-	if unix.Stat(locks.path, &file) != nil {
+	file, ok := l.dir.pinned("locks")
+	if !ok {
 		return nil
 	}
 	at := offset(nameOf(id), lifeLock)
 	// lock:  1: OFDLCK ADVISORY  WRITE -1 fe:00:1234 4097 4097
-	lock := fmt.Sprintf(":%d %d %d", file.Ino, at, at)
+	lock := fmt.Sprintf(":%d %d %d", file.ino, at, at)
 	fds, _ := filepath.Glob("/proc/[0-9]*/fd/*") // the only error is a bad pattern
 	var found []ledger.Process
 	last := ""
 	for _, fd := range fds {
 		dir, number := filepath.Dir(filepath.Dir(fd)), filepath.Base(fd)
 		var st unix.Stat_t
-		if dir == last || unix.Stat(fd, &st) != nil || st.Ino != file.Ino || st.Dev != file.Dev {
+		if dir == last || unix.Stat(fd, &st) != nil || (identity{st.Dev, st.Ino}) != file {
 			continue
 		}
 		info, err := os.ReadFile(filepath.Join(dir, "fdinfo", number))

@@ -21,7 +21,7 @@ func TestManyCallersMakeOneLedger(t *testing.T) {
 				place := filepath.Join(t.TempDir(), "a", "ledger")
 				handles := make([]*Ledger, 4)
 				for i := range handles {
-					l, err := open(place, locks)
+					l, err := Options{}.open(place, locks)
 					must(t, err)
 					defer l.Close()
 					handles[i] = l
@@ -158,7 +158,7 @@ func TestListBesideRuns(t *testing.T) {
 			}
 		}
 	})
-	reader := opened(t, l.dir)
+	reader := opened(t, l.Dir())
 	for range 20 {
 		list, err := ledger.Collect(reader.List(t.Context(), ledger.Filter{}))
 		must(t, err)
@@ -181,7 +181,7 @@ func TestLogStaysSmallBesideReaders(t *testing.T) {
 	readers, stop := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	for range 2 {
-		reader := opened(t, l.dir)
+		reader := opened(t, l.Dir())
 		wg.Go(func() {
 			for readers.Err() == nil {
 				if _, err := ledger.Collect(reader.List(t.Context(), ledger.Filter{})); err != nil {
@@ -194,7 +194,7 @@ func TestLogStaysSmallBesideReaders(t *testing.T) {
 	out := make([]byte, 16<<10)
 	for i := range 200 {
 		runs(t, l, ledger.ID{Key: fmt.Sprint(i)}, fmt.Sprint("run ", i), out, success)
-		info, err := os.Stat(l.path("ledger.db-wal"))
+		info, err := os.Stat(l.dir.file("ledger.db-wal"))
 		must(t, err)
 		most = max(most, info.Size())
 	}

@@ -51,14 +51,18 @@ func nameOf(id ledger.ID) lockName {
 type lockSpace interface {
 	// create makes what the space needs in the ledger's directory.
 	create() error
-	// exists tells whether create has been done.
+	// exists reports whether create has been done. What it finds are the locks
+	// of the ledger from then on.
 	exists() (bool, error)
+	// gone is the fault of a ledger without them.
+	gone() error
 	// take takes a lock without waiting, on a file description of its own.
 	take(n lockName, k kind) (*lock, error)
 	// held tells whether somebody has the lock, without disturbing anybody
 	// who tries to take it.
 	held(n lockName, k kind) (bool, error)
-	// queue waits for the turn to write.
+	// queue waits for the turn to write. The error is a *ledger.Fault when the
+	// locks are no longer those of the ledger.
 	queue() (*turn, error)
 }
 

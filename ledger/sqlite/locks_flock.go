@@ -16,29 +16,43 @@ import (
 // flocks are flock(2) locks on one file per lock under locks.d, for systems
 // without open-file-description locks. The files stay: removing one could give
 // two processes the same lock.
-type flocks struct{ dir string }
+type flocks struct{ dir *directory }
 
-func newFlocks(dir string) *flocks { return &flocks{dir: filepath.Join(dir, "locks.d")} }
+func newFlocks(dir *directory) *flocks { return &flocks{dir} }
 
-func (s *flocks) create() error {
-	return errors.Join(os.Mkdir(s.dir, 0o700), os.Chmod(s.dir, 0o700))
-}
+const lockDir = "locks.d"
+
+func (s *flocks) create() error { return s.dir.mkdir(lockDir) }
+
+func (s *flocks) gone() error { return s.dir.damage(ledger.FaultNoLocks, lockDir, "locks.d is gone") }
 
 // open opens a lock's file and makes it if need be, whatever the umask.
-func (s *flocks) open(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
-	if err != nil {
+func (s *flocks) open(name string) (*os.File, error) {
+	if err := s.same(); err != nil {
 		return nil, err
 	}
-	if err := f.Chmod(0o600); err != nil {
-		f.Close()
-		return nil, err
+	f, err := s.dir.create(name, os.O_RDWR)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, s.gone()
 	}
-	return f, nil
+	return f, err
+}
+
+// same makes sure that locks.d is the ledger's.
+func (s *flocks) same() error {
+	pin, pinned := s.dir.pinned(lockDir)
+	now, err := s.dir.stat(lockDir)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return s.gone()
+	case err == nil && pinned && now != pin:
+		return s.dir.replaced(lockDir, nil)
+	}
+	return err
 }
 
 func (s *flocks) exists() (bool, error) {
-	info, err := os.Lstat(s.dir)
+	info, err := os.Lstat(s.dir.file(lockDir))
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return false, nil
@@ -47,15 +61,16 @@ func (s *flocks) exists() (bool, error) {
 	case !info.IsDir():
 		return false, fmt.Errorf("%w: locks.d is not a directory", ledger.ErrForeign)
 	}
+	s.dir.pin(lockDir, identityOf(info))
 	return true, nil
 }
 
-func (s *flocks) path(n lockName, k kind) string {
-	return filepath.Join(s.dir, hex.EncodeToString(n[:16])+[...]string{".claim", ".life"}[k])
+func (s *flocks) name(n lockName, k kind) string {
+	return filepath.Join(lockDir, hex.EncodeToString(n[:16])+[...]string{".claim", ".life"}[k])
 }
 
 func (s *flocks) take(n lockName, k kind) (*lock, error) {
-	f, err := s.open(s.path(n, k))
+	f, err := s.open(s.name(n, k))
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +90,10 @@ func (s *flocks) take(n lockName, k kind) (*lock, error) {
 }
 
 func (s *flocks) held(n lockName, k kind) (bool, error) {
-	f, err := os.OpenFile(s.path(n, k), os.O_RDWR|unix.O_NOFOLLOW, 0)
+	if err := s.same(); err != nil {
+		return false, err
+	}
+	f, err := s.dir.open(s.name(n, k), os.O_RDWR, 0)
 	if errors.Is(err, os.ErrNotExist) {
 		return false, nil
 	}
@@ -91,7 +109,7 @@ func (s *flocks) held(n lockName, k kind) (bool, error) {
 }
 
 func (s *flocks) queue() (*turn, error) {
-	f, err := s.open(filepath.Join(s.dir, "writers"))
+	f, err := s.open(filepath.Join(lockDir, "writers"))
 	if err != nil {
 		return nil, err
 	}

@@ -3,10 +3,7 @@ package sqlite
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"os"
-	"path/filepath"
-	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -14,79 +11,54 @@ import (
 )
 
 // newLocks returns the locks of the ledger in dir.
-func newLocks(dir string) lockSpace { return &ofdLocks{path: filepath.Join(dir, "locks")} }
+func newLocks(dir *directory) lockSpace { return &ofdLocks{dir: dir} }
 
 // ofdLocks are open-file-description locks (fcntl_locking(2), Linux 3.15) on
 // bytes of one file: byte 0 is the writers' queue, and each record has two at
 // an offset from its name. The file has no content but the writers' witness, and
-// nothing is made or removed per record. With 2^61 places, two of a billion records share one
-// with a chance of 1 in 5; they would then only wait for each other.
-type ofdLocks struct {
-	path string
-
-	mu    sync.Mutex
-	probe *os.File // for held
-}
+// nothing is made or removed per record. With 2^61 places, two of a billion
+// records share one with a chance of 1 in 5; they would then only wait for each
+// other.
+type ofdLocks struct{ dir *directory }
 
 const queueByte = 0
 
 func (s *ofdLocks) create() error {
-	f, err := os.OpenFile(s.path, os.O_RDWR|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
+	f, err := s.dir.create("locks", os.O_RDWR|os.O_EXCL)
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Chmod(0o600), f.Close())
+	return f.Close()
 }
 
-func (s *ofdLocks) exists() (bool, error) { return isOurFile(s.path) }
+func (s *ofdLocks) exists() (bool, error) {
+	info, err := ourFile(s.dir.file("locks"))
+	return info != nil, err
+}
+
+func (s *ofdLocks) gone() error { return s.dir.damage(ledger.FaultNoLocks, "locks", "locks is gone") }
 
 func (s *ofdLocks) open(flag int) (*os.File, error) {
-	f, err := openQuietly(s.path, flag|unix.O_NOFOLLOW)
+	f, err := s.dir.open("locks", flag, 0)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("%w: locks is gone", ledger.ErrCorrupt)
+		return nil, s.gone()
 	}
 	if err != nil {
 		return nil, err
 	}
-	// A lock on a file that was removed excludes nobody who comes later.
+	// A lock on a file that was removed or replaced excludes no later process.
 	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil || st.Nlink != 1 {
+	err = unix.Fstat(int(f.Fd()), &st)
+	is := identity{uint64(st.Dev), st.Ino}
+	pin, pinned := s.dir.pinned("locks")
+	if err != nil || st.Nlink != 1 || pinned && pin != is {
 		f.Close()
-		return nil, fmt.Errorf("%w: locks was removed or linked elsewhere", ledger.ErrCorrupt)
+		return nil, s.dir.replaced("locks", nil)
+	}
+	if !pinned { // it stands beside the ledger.db that is open
+		s.dir.pin("locks", is)
 	}
 	return f, nil
-}
-
-// openQuietly is os.OpenFile without Go's poller, which is of no use for a file and
-// ends the process where a sandbox or a limit refuses it: also a call that only
-// looks opens the locks of a key that runs.
-func openQuietly(path string, flag int) (*os.File, error) {
-	for {
-		fd, err := unix.Open(path, flag|unix.O_CLOEXEC, 0)
-		switch err {
-		case nil:
-			return os.NewFile(uintptr(fd), path), nil
-		case unix.EINTR:
-		default:
-			return nil, &os.PathError{Op: "open", Path: path, Err: err}
-		}
-	}
-}
-
-func (s *ofdLocks) shared() (*os.File, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.probe == nil {
-		f, err := s.open(os.O_RDWR)
-		if errors.Is(err, os.ErrPermission) || errors.Is(err, unix.EROFS) {
-			f, err = s.open(os.O_RDONLY) // enough to ask
-		}
-		if err != nil {
-			return nil, err
-		}
-		s.probe = f
-	}
-	return s.probe, nil
 }
 
 func offset(n lockName, k kind) int64 {
@@ -107,10 +79,14 @@ func (s *ofdLocks) take(n lockName, k kind) (*lock, error) {
 }
 
 func (s *ofdLocks) held(n lockName, k kind) (bool, error) {
-	f, err := s.shared()
+	f, err := s.open(os.O_RDWR)
+	if errors.Is(err, os.ErrPermission) || errors.Is(err, unix.EROFS) {
+		f, err = s.open(os.O_RDONLY) // enough to ask
+	}
 	if err != nil {
 		return false, err
 	}
+	defer f.Close()
 	lk := unix.Flock_t{Type: unix.F_WRLCK, Start: offset(n, k), Len: 1}
 	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &lk); err != nil {
 		return false, os.NewSyscallError("fcntl", err)

@@ -3,4 +3,4 @@
 package sqlite
 
 // newLocks returns the locks of the ledger in dir.
-func newLocks(dir string) lockSpace { return newFlocks(dir) }
+func newLocks(dir *directory) lockSpace { return newFlocks(dir) }

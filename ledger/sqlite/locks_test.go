@@ -16,9 +16,9 @@ import (
 )
 
 // twoSpaces returns two views of one ledger's locks, as two processes have them.
-func twoSpaces(t *testing.T, locks func(dir string) lockSpace) (a, b lockSpace) {
+func twoSpaces(t *testing.T, locks func(dir *directory) lockSpace) (a, b lockSpace) {
 	dir := t.TempDir()
-	a, b = locks(dir), locks(dir)
+	a, b = locks(newDirectory(dir)), locks(newDirectory(dir))
 	if there, err := a.exists(); there || err != nil {
 		t.Fatalf("got %t, %v", there, err)
 	}

@@ -21,17 +21,17 @@ var schema string
 // so that a crash on the way leaves something that is made again, while a
 // ledger.db that is emptied or removed later is damage.
 func (l *Ledger) make() error {
-	if _, _, err := safePlace(l.dir); err != nil {
+	if _, _, err := safePlace(l.dir.path, l.trust); err != nil {
 		return err
 	}
-	if err := checkFS(nearest(l.dir)); err != nil {
+	if err := checkFS(nearest(l.dir.path)); err != nil {
 		return err
 	}
-	if err := makeDir(l.dir); err != nil {
+	if err := makeDir(l.dir.path); err != nil {
 		return err
 	}
 	failpoint.Here("make.dir")
-	if _, _, err := safePlace(l.dir); err != nil { // somebody may have been faster
+	if err := l.takeDir(); err != nil {
 		return err
 	}
 	unlock, err := l.lockInit(os.O_CREATE)
@@ -50,10 +50,43 @@ func (l *Ledger) make() error {
 	return l.open(true)
 }
 
-// lockInit keeps other processes from making parts of the ledger meanwhile. flag
-// is os.O_CREATE to make init.lock if it is not there.
+// takeDir makes sure that the directory is a place for a ledger, and closes it
+// to other users if it is empty. What is made from here on is made in it.
+func (l *Ledger) takeDir() error {
+	if _, err := l.dir.learn("."); err != nil {
+		return err
+	}
+	f, err := l.dir.open(".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if owner(info) == os.Geteuid() && openToOthers(info) && contentOf(l.dir.path) == ledger.ContentNone {
+		if err := f.Chmod(0o700); err != nil {
+			return err
+		}
+	}
+	_, exists, err := safePlace(l.dir.path, l.trust)
+	switch {
+	case err != nil:
+		return err
+	case !exists: // moved away or opened again
+		return l.dir.replaced(".", nil)
+	}
+	if err := l.dir.check("."); err != nil {
+		return err
+	}
+	return checkOwners(l.dir.path)
+}
+
+// lockInit keeps other processes from making parts of the ledger at the same
+// time. flag is os.O_CREATE to make init.lock if it is not there.
 func (l *Ledger) lockInit(flag int) (unlock func(), err error) {
-	f, err := os.OpenFile(l.path("init.lock"), flag|os.O_RDWR|unix.O_NOFOLLOW, 0o600)
+	f, err := l.dir.open("init.lock", flag|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -65,16 +98,22 @@ func (l *Ledger) lockInit(flag int) (unlock func(), err error) {
 }
 
 func (l *Ledger) create() error {
-	if err := errors.Join(f600(l.path("init.lock")), writeFile(l.path("README"), readme)); err != nil {
+	if err := l.dir.write("init.lock", ""); err != nil {
+		return err
+	}
+	if err := l.dir.write("README", readme); err != nil {
 		return err
 	}
 	failpoint.Here("make.readme")
-	if err := makeDir(l.path("output")); err != nil {
+	if err := l.dir.mkdir("output"); err != nil {
 		return err
 	}
 	failpoint.Here("make.output")
 	// Made by us, because SQLite gives its mode to the -wal and -shm.
-	if err := writeFile(l.path("ledger.db"), ""); err != nil {
+	if err := l.dir.write("ledger.db", ""); err != nil {
+		return err
+	}
+	if _, err := l.dir.learn("ledger.db"); err != nil {
 		return err
 	}
 	failpoint.Here("make.empty")
@@ -82,24 +121,39 @@ func (l *Ledger) create() error {
 	if err != nil {
 		return err
 	}
-	defer db.Close()
-	if err := createSchema(db); err != nil {
-		return err
+	if err := l.createSchema(db); err != nil {
+		return err // and do not close: see connect
 	}
 	failpoint.Here("make.tables")
+	if err := l.dir.check("ledger.db"); err != nil {
+		return err
+	}
+	if err := db.Close(); err != nil {
+		return err
+	}
 	if err := l.locks.create(); err != nil {
 		return err
 	}
 	failpoint.Here("make.locks")
-	if err := syncDir(l.dir); err != nil {
+	if err := l.dir.sync("."); err != nil {
 		return err
 	}
 	failpoint.Here("make.synced")
 	return nil
 }
 
-func createSchema(db *sql.DB) error {
-	if done, err := hasSchema(db); done || err != nil {
+// createSchema makes the tables, unless they are there. Before each step it makes
+// sure that SQLite, which opens its files by path, has opened those of this
+// ledger.
+func (l *Ledger) createSchema(db *sql.DB) error {
+	if err := l.dir.check("ledger.db"); err != nil {
+		return err
+	}
+	done, err := l.hasSchema(db)
+	if err == nil {
+		err = l.dir.check("ledger.db")
+	}
+	if done || err != nil {
 		return err
 	}
 	var mode string
@@ -109,8 +163,11 @@ func createSchema(db *sql.DB) error {
 	if mode != "wal" {
 		return fmt.Errorf("%w: SQLite offers no write-ahead log here, only %s", ledger.ErrUnsafe, mode)
 	}
+	if _, err := db.Exec("select count(*) from sqlite_schema;" + writing); err != nil { // opens the -wal
+		return err
+	}
 	failpoint.Here("make.wal")
-	if _, err := db.Exec(writing); err != nil {
+	if err := l.dir.check("ledger.db"); err != nil {
 		return err
 	}
 	tx, err := db.Begin()
@@ -126,9 +183,9 @@ func createSchema(db *sql.DB) error {
 	return tx.Commit()
 }
 
-// hasSchema tells, of a ledger.db without locks, whether the schema is made.
-// It refuses one that has records already, since nobody can tell what runs.
-func hasSchema(db *sql.DB) (bool, error) {
+// hasSchema reports, of a ledger.db without locks, whether the schema is made.
+// It refuses one that has records already: nothing tells which of them run.
+func (l *Ledger) hasSchema(db *sql.DB) (bool, error) {
 	var tables, records int
 	if err := db.QueryRow("select count(*) from sqlite_schema").Scan(&tables); err != nil || tables == 0 {
 		return false, err
@@ -140,19 +197,7 @@ func hasSchema(db *sql.DB) (bool, error) {
 		return false, err
 	}
 	if records > 0 {
-		return false, fmt.Errorf("%w: locks is gone, so that nobody can tell what is running", ledger.ErrCorrupt)
+		return false, l.locks.gone()
 	}
 	return true, nil
 }
-
-// writeFile makes a file of ours, whatever the umask.
-func writeFile(path, content string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(content)
-	return errors.Join(err, f.Chmod(0o600), f.Close())
-}
-
-func f600(path string) error { return os.Chmod(path, 0o600) }

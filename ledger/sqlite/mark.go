@@ -31,8 +31,8 @@ func (c *claim) Mark(ctx context.Context, m ledger.Mark) (ledger.Attempt, error)
 		Fingerprint: m.Fingerprint, Inputs: m.Inputs, Owner: m.Owner, Note: m.Note,
 	}}
 	var inline []byte
-	err := l.checkFiles()
-	if err == nil && m.Stdout != nil {
+	var err error
+	if m.Stdout != nil {
 		inline, err = l.takeOutput(m, &row)
 	}
 	if err == nil {
@@ -43,7 +43,7 @@ func (c *claim) Mark(ctx context.Context, m ledger.Mark) (ledger.Attempt, error)
 		l.removeSpool(m.RunID)
 	}
 	if err == nil {
-		err = l.checkFiles()
+		err = l.checkPlace()
 	}
 	return row.a, l.explain(err)
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"idem/ledger"
 )
 
@@ -31,12 +33,14 @@ Look at it with: idem list, idem show KEY, idem logs KEY
 const maxPlace = 480
 
 // safePlace returns dir with its symbolic links resolved, after it has made
-// sure that nobody else can put another ledger in its place: the directory is
-// ours and closed to others, no link on the way is somebody else's, and no
-// directory on the way belongs to another user, root aside, or can be written by
-// one unless it is sticky. A part
-// that does not exist is fine; exists tells about dir itself.
-func safePlace(dir string) (resolved string, exists bool, err error) {
+// sure that no other user can put another ledger in its place: no link on the way
+// is another user's, and no directory on the way belongs to another user, root
+// aside, or can be written by one unless it is sticky. The latter is accepted of
+// directories above the ledger's with trust. The directory itself must be ours
+// and closed to other users. A part that does not exist is fine; exists reports
+// whether there may be a ledger: an empty directory of ours is none, whatever its
+// mode.
+func safePlace(dir string, trust bool) (resolved string, exists bool, err error) {
 	if !filepath.IsAbs(dir) {
 		return "", false, fmt.Errorf("%w: %q is not an absolute path", ledger.ErrUnsafe, dir)
 	}
@@ -66,7 +70,7 @@ func safePlace(dir string) (resolved string, exists bool, err error) {
 		switch {
 		case info.Mode()&fs.ModeSymlink != 0:
 			if uid := owner(info); uid != 0 && uid != os.Geteuid() {
-				return "", false, fmt.Errorf("%w: %s is a link of another user", ledger.ErrUnsafe, next)
+				return "", false, unsafe(ledger.FaultLink, next, info, "%s is a link of another user", next)
 			}
 			if links++; links > 40 {
 				return "", false, &fs.PathError{Op: "open", Path: dir, Err: syscall.ELOOP}
@@ -81,25 +85,26 @@ func safePlace(dir string) (resolved string, exists bool, err error) {
 			todo = append(strings.Split(target, "/"), todo...)
 		case !info.IsDir():
 			return "", false, fmt.Errorf("%w: %s is not a directory", ledger.ErrForeign, next)
-		case len(todo) > 0 && othersCanWrite(info):
-			return "", false, fmt.Errorf("%w: other users can write to %s", ledger.ErrUnsafe, next)
-		case len(todo) > 0 && !trusted(info):
-			return "", false, fmt.Errorf("%w: %s belongs to user %d, who could put something else there", ledger.ErrUnsafe, next, owner(info))
+		case len(todo) > 0 && !trust && othersCanWrite(info):
+			return "", false, unsafe(ledger.FaultParentOpen, next, info, "other users can write to %s", next)
+		case len(todo) > 0 && !trust && !trusted(info):
+			return "", false, unsafe(ledger.FaultParentOwner, next, info, "%s belongs to user %d, who could put something else there", next, owner(info))
 		default:
 			at = next
 		}
 	}
-	return at, true, checkOwn(at)
+	exists, err = checkOwn(at)
+	return at, exists, err
 }
 
-// othersCanWrite tells whether somebody else could rename what is in a
+// othersCanWrite reports whether another user could rename what is in a
 // directory. A group that has the number of its user is that user's own, where
 // the umask leaves it the right to write.
 func othersCanWrite(info fs.FileInfo) bool {
 	if info.Mode()&fs.ModeSticky != 0 {
 		return false
 	}
-	st := info.Sys().(*syscall.Stat_t)
+	st := status(info)
 	ownGroup := int(st.Uid) == os.Geteuid() && st.Gid == st.Uid
 	return info.Mode().Perm()&0o002 != 0 || info.Mode().Perm()&0o020 != 0 && !ownGroup
 }
@@ -113,38 +118,118 @@ func trusted(info fs.FileInfo) bool {
 	return uid == 0 || uid == os.Geteuid() || uid == overflowUID
 }
 
-// checkOwn makes sure that the ledger's directory is ours alone.
-func checkOwn(dir string) error {
+// checkOwn makes sure that the ledger's directory is ours alone. One that is
+// empty need not be closed to other users yet; exists is false then, and what
+// they put there before it is closed is refused.
+func checkOwn(dir string) (exists bool, err error) {
 	info, err := os.Lstat(dir)
 	switch {
 	case err != nil:
-		return err
+		return false, err
 	case owner(info) != os.Geteuid():
-		return fmt.Errorf("%w: %s belongs to user %d", ledger.ErrUnsafe, dir, owner(info))
-	case info.Mode().Perm()&0o077 != 0 || info.Mode()&fs.ModeSticky != 0:
-		return fmt.Errorf("%w: %s is open to other users (chmod 700 it)", ledger.ErrUnsafe, dir)
+		return false, otherOwner(dir, info)
+	case !openToOthers(info):
+		return true, nil
+	case contentOf(dir) == ledger.ContentNone:
+		return false, nil
+	}
+	return false, unsafe(ledger.FaultOpen, dir, info, "%s is open to other users", dir)
+}
+
+func openToOthers(info fs.FileInfo) bool {
+	return info.Mode().Perm()&0o077 != 0 || info.Mode()&fs.ModeSticky != 0
+}
+
+// contentOf says what is in a directory, "" if it cannot be listed.
+func contentOf(dir string) string {
+	f, err := os.Open(dir)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	names, err := f.Readdirnames(-1)
+	if err != nil {
+		return ""
+	}
+	for _, name := range names {
+		if name == "ledger.db" || name == "locks" || name == "locks.d" || name == "init.lock" {
+			return ledger.ContentLedger
+		}
+	}
+	if len(names) > 0 {
+		return ledger.ContentOther
+	}
+	return ledger.ContentNone
+}
+
+// unsafe is the fault of a directory or link that makes a place unsafe.
+func unsafe(kind ledger.FaultKind, path string, info fs.FileInfo, format string, args ...any) error {
+	f := &ledger.Fault{
+		Kind: kind, Is: ledger.ErrUnsafe, Path: path, Text: fmt.Sprintf(format, args...),
+		Ours: owner(info) == os.Geteuid(), AnyWrites: info.Mode().Perm()&0o002 != 0,
+	}
+	if info.IsDir() {
+		f.Writable = unix.Access(path, unix.W_OK|unix.X_OK) == nil
+		f.Content = contentOf(path)
+		f.Within = ledger.WithinYes
+		if othersCanWrite(info) || !trusted(info) {
+			f.Within = ledger.WithinTrusted
+		}
+		if !f.Writable {
+			f.Within = ledger.WithinNo
+		}
+	}
+	return f
+}
+
+func otherOwner(path string, info fs.FileInfo) error {
+	return unsafe(ledger.FaultOwner, path, info, "%s belongs to user %d", path, owner(info))
+}
+
+// checkOwners makes sure that what is there of a ledger is ours: another user may
+// have put it there while they could.
+func checkOwners(dir string) error {
+	for _, name := range []string{
+		"ledger.db", walName, "ledger.db-shm", "ledger.db-journal", "locks", "locks.d", "init.lock", "output", "secret", "secret.new", "README",
+	} {
+		path := filepath.Join(dir, name)
+		info, err := os.Lstat(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return err
+		case owner(info) != os.Geteuid():
+			return otherOwner(path, info)
+		}
 	}
 	return nil
 }
 
-func owner(info fs.FileInfo) int { return int(info.Sys().(*syscall.Stat_t).Uid) }
+func status(info fs.FileInfo) *syscall.Stat_t { return info.Sys().(*syscall.Stat_t) }
 
-// isOurFile tells whether path exists, and refuses what is not a plain file of
-// one name: two names would be two ledgers to SQLite, which finds the -wal by
-// the name.
-func isOurFile(path string) (bool, error) {
+func owner(info fs.FileInfo) int { return int(status(info).Uid) }
+
+// ourFile returns what is at path, nil for nothing, and refuses what is not a
+// plain file of one name: two names would be two ledgers to SQLite, which finds
+// the -wal by the name.
+func ourFile(path string) (fs.FileInfo, error) {
 	info, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return false, nil
+		return nil, nil
 	case err != nil:
-		return false, err
+		return nil, err
 	case !info.Mode().IsRegular():
-		return false, fmt.Errorf("%w: %s is not a plain file", ledger.ErrForeign, path)
-	case info.Sys().(*syscall.Stat_t).Nlink != 1:
-		return false, fmt.Errorf("%w: %s has a second name (a hard link)", ledger.ErrUnsafe, path)
+		return nil, fmt.Errorf("%w: %s is not a plain file", ledger.ErrForeign, path)
+	case owner(info) != os.Geteuid():
+		return nil, otherOwner(path, info)
+	case status(info).Nlink != 1:
+		return nil, &ledger.Fault{
+			Kind: ledger.FaultSecondName, Is: ledger.ErrUnsafe, Path: path,
+			Text: path + " has a second name (a hard link)",
+		}
 	}
-	return true, nil
+	return info, nil
 }
 
 // nearest returns dir or, when it does not exist, the directory above it that

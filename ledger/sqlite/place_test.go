@@ -39,6 +39,95 @@ func mkdir(t *testing.T, path string, mode os.FileMode) {
 	must(t, os.Chmod(path, mode))
 }
 
+// stuffed makes a directory with something in it.
+func stuffed(t *testing.T, path string, mode os.FileMode) {
+	t.Helper()
+	mkdir(t, path, 0o700)
+	must(t, os.WriteFile(path+"/file", nil, 0o600))
+	must(t, os.Chmod(path, mode))
+}
+
+// TestWhatOthersPutIntoAnEmptyPlaceIsNoLedger: until it is closed to them, they
+// may put anything there, also between two looks at it.
+func TestWhatOthersPutIntoAnEmptyPlaceIsNoLedger(t *testing.T) {
+	for name, when := range map[string]func(l *Ledger){
+		"opened":  func(*Ledger) {},
+		"read":    func(l *Ledger) { _, _ = l.Get(t.Context(), theKey) },
+		"claimed": func(l *Ledger) { _ = l.takeDir() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			place := fresh(t)
+			mkdir(t, place, 0o777)
+			theirs := made(t)
+			l := opened(t, place)
+			when(l)
+			must(t, os.Chmod(place, 0o777))
+			must(t, os.CopyFS(place, os.DirFS(theirs)))
+			before := look(t, place)
+			_, got := l.Get(t.Context(), theKey)
+			_, ran := run(l, theKey, "r9", nil, success)
+			_, again := Open(place)
+			for _, err := range []error{got, ran, again} {
+				if !errors.Is(err, ledger.ErrUnsafe) {
+					t.Errorf("got error %v", err)
+				}
+			}
+			if after := look(t, place); after != before {
+				t.Errorf("before:\n%safter:\n%s", before, after)
+			}
+		})
+	}
+}
+
+// TestFilesOfAnotherUserAreNoLedger: put there before the directory was closed.
+func TestFilesOfAnotherUserAreNoLedger(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give files away")
+	}
+	for _, name := range []string{"ledger.db", "ledger.db-wal", "locks", "init.lock", "output", "secret"} {
+		theirs := made(t)
+		place := fresh(t)
+		if name == "ledger.db" || name == "locks" {
+			must(t, os.CopyFS(place, os.DirFS(theirs)))
+		} else { // before there is a ledger
+			mkdir(t, place, 0o700)
+			must(t, os.WriteFile(filepath.Join(place, name), nil, 0o600))
+		}
+		must(t, os.Chmod(place, 0o700))
+		must(t, os.Chown(filepath.Join(place, name), 65534, 65534))
+		before := look(t, place)
+		if err := opens(t, place); !errors.Is(err, ledger.ErrUnsafe) {
+			t.Errorf("%s: got error %v", name, err)
+		}
+		if after := look(t, place); after != before {
+			t.Errorf("before:\n%safter:\n%s", before, after)
+		}
+	}
+}
+
+// TestTrustIsForDirectoriesAbove: it accepts those that other users can write
+// to, and nothing else.
+func TestTrustIsForDirectoriesAbove(t *testing.T) {
+	try := func(place string) error {
+		l, err := Options{Trust: true}.Open(place)
+		if err != nil {
+			return err
+		}
+		defer l.Close()
+		_, err = run(l, theKey, "r1", nil, success)
+		return err
+	}
+	dir := t.TempDir()
+	mkdir(t, dir+"/p/l", 0o700)
+	mkdir(t, dir+"/p", 0o777)
+	must(t, try(dir+"/p/l"))
+	must(t, try(dir+"/p/a/b"))
+	must(t, os.Chmod(dir+"/p/l", 0o770))
+	if err := try(dir + "/p/l"); !errors.Is(err, ledger.ErrUnsafe) {
+		t.Errorf("got error %v", err)
+	}
+}
+
 func TestUnsafePlacesAreRefusedAndLeftAlone(t *testing.T) {
 	another := 65534
 	root := func(t *testing.T) {
@@ -56,9 +145,12 @@ func TestUnsafePlacesAreRefusedAndLeftAlone(t *testing.T) {
 		{"dots and slashes", func(_ *testing.T, dir string) string { return dir + "//x/.././l/" }, nil},
 		{"relative", func(*testing.T, string) string { return "ledger" }, ledger.ErrUnsafe},
 		{"nothing", func(*testing.T, string) string { return "" }, ledger.ErrUnsafe},
-		{"open to all", func(t *testing.T, dir string) string { mkdir(t, dir+"/l", 0o755); return dir + "/l" }, ledger.ErrUnsafe},
-		{"open to the group", func(t *testing.T, dir string) string { mkdir(t, dir+"/l", 0o710); return dir + "/l" }, ledger.ErrUnsafe},
-		{"sticky", func(t *testing.T, dir string) string { mkdir(t, dir+"/l", 0o700|os.ModeSticky); return dir + "/l" }, ledger.ErrUnsafe},
+		{"open to all, empty", func(t *testing.T, dir string) string { mkdir(t, dir+"/l", 0o755); return dir + "/l" }, nil},
+		{"open to the group, empty", func(t *testing.T, dir string) string { mkdir(t, dir+"/l", 0o710); return dir + "/l" }, nil},
+		{"sticky, empty", func(t *testing.T, dir string) string { mkdir(t, dir+"/l", 0o777|os.ModeSticky); return dir + "/l" }, nil},
+		{"open to all", func(t *testing.T, dir string) string { stuffed(t, dir+"/l", 0o755); return dir + "/l" }, ledger.ErrUnsafe},
+		{"open to the group", func(t *testing.T, dir string) string { stuffed(t, dir+"/l", 0o710); return dir + "/l" }, ledger.ErrUnsafe},
+		{"sticky", func(t *testing.T, dir string) string { stuffed(t, dir+"/l", 0o700|os.ModeSticky); return dir + "/l" }, ledger.ErrUnsafe},
 		{"parent writable by all", func(t *testing.T, dir string) string {
 			mkdir(t, dir+"/p/l", 0o700)
 			mkdir(t, dir+"/p", 0o777)
@@ -224,7 +316,7 @@ func TestOddDirectoryNames(t *testing.T) {
 func TestFileNamesTellNothingOfKeys(t *testing.T) {
 	for name, locks := range spaces {
 		place := fresh(t)
-		l, err := open(place, locks)
+		l, err := Options{}.open(place, locks)
 		must(t, err)
 		defer l.Close()
 		for i, key := range []string{"..", "../../etc/passwd", "/", "secret/key", "%00", "🚀", strings.Repeat("k", 255)} {
@@ -245,7 +337,7 @@ func TestModesWhateverTheUmask(t *testing.T) {
 		for _, mask := range []int{0, 0o777, 0o027} {
 			place := filepath.Join(t.TempDir(), "a", "b", "ledger")
 			old := unix.Umask(mask)
-			l, err := open(place, locks)
+			l, err := Options{}.open(place, locks)
 			if err == nil {
 				_, err = run(l, theKey, "r", large, success)
 			}

@@ -64,11 +64,9 @@ func (l *Ledger) get(ctx context.Context, db *database, id ledger.ID, processes 
 	}
 }
 
-// alive tells whether anybody holds the key or is left over of its command.
+// alive reports whether a process holds the key or is left over of its command,
+// in a ledger that is open.
 func (l *Ledger) alive(id ledger.ID) (bool, error) {
-	if there, err := l.locks.exists(); err != nil || !there {
-		return false, err
-	}
 	name := nameOf(id)
 	claimed, err := l.locks.held(name, claimLock)
 	if claimed || err != nil {

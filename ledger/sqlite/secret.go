@@ -8,8 +8,6 @@ import (
 	"io/fs"
 	"os"
 
-	"golang.org/x/sys/unix"
-
 	"idem/internal/failpoint"
 	"idem/ledger"
 )
@@ -40,10 +38,10 @@ func (l *Ledger) FindSecret() ([]byte, error) {
 }
 
 func (l *Ledger) readSecret() ([]byte, error) {
-	if _, err := isOurFile(l.path("secret")); err != nil {
+	if _, err := ourFile(l.dir.file("secret")); err != nil {
 		return nil, err
 	}
-	secret, err := os.ReadFile(l.path("secret"))
+	secret, err := os.ReadFile(l.dir.file("secret"))
 	if err == nil && len(secret) != secretSize {
 		err = fmt.Errorf("%w: its secret has %d bytes", ledger.ErrCorrupt, len(secret))
 	}
@@ -65,19 +63,23 @@ func (l *Ledger) makeSecret(ctx context.Context) ([]byte, error) {
 	}
 	secret := make([]byte, secretSize)
 	_, _ = rand.Read(secret) // never fails
-	next := l.path("secret.new")
-	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o600)
+	f, err := l.dir.create("secret.new", os.O_WRONLY|os.O_TRUNC)
 	if err != nil {
 		return nil, err
 	}
 	_, err = f.Write(secret)
-	if err = errors.Join(err, f.Chmod(0o600), f.Sync(), f.Close()); err != nil {
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return nil, err
 	}
 	failpoint.Here("secret.written")
-	if err := os.Rename(next, l.path("secret")); err != nil {
+	if err := l.dir.rename("secret.new", "secret"); err != nil {
 		return nil, err
 	}
 	failpoint.Here("secret.named")
-	return secret, syncDir(l.dir)
+	// It was looked for by path: what is hashed with it is of no use to another
+	// ledger.
+	if err := l.dir.sync("."); err != nil {
+		return nil, err
+	}
+	return secret, l.dir.check("ledger.db")
 }

@@ -57,7 +57,7 @@ func TestSecretIsMadeOnce(t *testing.T) {
 			}
 			answers, begin := make(chan answer, makers), make(chan struct{})
 			for range makers {
-				l, err := open(place, locks)
+				l, err := Options{}.open(place, locks)
 				must(t, err)
 				defer l.Close()
 				go func() {
@@ -182,7 +182,7 @@ func TestRawFilesHaveNoName(t *testing.T) {
 	must(t, err)
 	defer backlog.Close()
 	unnamed(t, backlog.File)
-	removed, err := removedFile(filepath.Join(place, "output"))
+	removed, err := newDirectory(place).removed("output")
 	must(t, err)
 	defer removed.Close()
 	unnamed(t, removed)

@@ -11,9 +11,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,7 +36,8 @@ var writing = "pragma synchronous=" + synchronous + `; pragma fullfsync=on; prag
 
 // Ledger is a handle on the ledger in one directory.
 type Ledger struct {
-	dir   string
+	dir   *directory
+	trust bool // see Options
 	locks lockSpace
 	now   func() time.Time
 
@@ -46,26 +45,35 @@ type Ledger struct {
 	// its output next.
 	recent atomic.Pointer[attemptRow]
 
-	mu       sync.Mutex  // guards what follows, and makes writers of this handle take turns
-	db       *database   // nil until there is a ledger
-	file     os.FileInfo // ledger.db as it was opened
-	wal      os.FileInfo // ledger.db-wal as it was after the first commit
-	writable bool        // writing has been set
+	writable atomic.Bool // writing has been set
+
+	mu sync.Mutex // guards what follows, and makes writers of this handle take turns
+	db *database  // nil until there is a ledger
+}
+
+// Options are how a ledger is opened.
+type Options struct {
+	// Trust accepts directories above the ledger's that other users can write
+	// to. Such a user can put another ledger in the place of this one.
+	Trust bool
 }
 
 // Open returns a handle on the ledger in dir. It makes nothing: a ledger that
 // does not exist reads as an empty one and is made by the first Claim.
-func Open(dir string) (*Ledger, error) { return open(dir, newLocks) }
+func Open(dir string) (*Ledger, error) { return Options{}.Open(dir) }
+
+// Open is Open with options.
+func (o Options) Open(dir string) (*Ledger, error) { return o.open(dir, newLocks) }
 
 // open is Open with a choice of the locks.
-func open(dir string, locks func(dir string) lockSpace) (*Ledger, error) {
-	l := &Ledger{dir: dir, now: time.Now}
-	resolved, exists, err := safePlace(dir)
+func (o Options) open(dir string, locks func(*directory) lockSpace) (*Ledger, error) {
+	l := &Ledger{dir: newDirectory(dir), trust: o.Trust, now: time.Now}
+	resolved, exists, err := safePlace(dir, l.trust)
 	if err != nil {
 		return nil, l.explain(err)
 	}
-	l.dir = resolved
-	l.locks = locks(resolved)
+	l.dir = newDirectory(resolved)
+	l.locks = locks(l.dir)
 	if exists {
 		if err := l.open(false); err != nil && !errors.Is(err, ledger.ErrMissing) {
 			return nil, l.explain(err)
@@ -75,21 +83,22 @@ func open(dir string, locks func(dir string) lockSpace) (*Ledger, error) {
 }
 
 // Dir returns the ledger's directory, without symbolic links.
-func (l *Ledger) Dir() string { return l.dir }
+func (l *Ledger) Dir() string { return l.dir.path }
 
-// Close closes the database. Claims stay as they are.
+// Close closes the database. Claims stay as they are. A database that is no
+// longer at its place stays open until the process ends: SQLite removes the -wal
+// when the last connection is closed, by path.
 func (l *Ledger) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.db == nil {
+	db := l.db
+	l.db = nil
+	defer l.dir.close()
+	if db == nil || l.dir.check("ledger.db") != nil {
 		return nil
 	}
-	err := l.db.Close()
-	l.db = nil
-	return l.explain(err)
+	return l.explain(db.Close())
 }
-
-func (l *Ledger) path(name string) string { return filepath.Join(l.dir, name) }
 
 // open opens a ledger that exists, without a lock (the caller may have init.lock)
 // and without writing.
@@ -99,18 +108,21 @@ func (l *Ledger) open(locked bool) error {
 	if err != nil {
 		return err
 	}
-	db, err := isOurFile(l.path("ledger.db"))
+	info, err := ourFile(l.dir.file("ledger.db"))
 	if err != nil {
 		return err
 	}
-	if !db && !locks {
+	if info == nil && !locks {
 		return ledger.ErrMissing
 	}
-	if err := checkFS(l.dir); err != nil {
+	if err := checkFS(l.dir.path); err != nil {
 		return err
 	}
-	if !db {
-		return fmt.Errorf("%w: ledger.db is gone, but locks is there", ledger.ErrCorrupt)
+	switch {
+	case info == nil:
+		return l.dir.damage(ledger.FaultNoDatabase, "ledger.db", "ledger.db is gone")
+	case info.Size() == 0 && locks: // SQLite removes the -wal of an empty database as soon as it looks
+		return l.dir.damage(ledger.FaultNoDatabase, "ledger.db", "ledger.db is empty")
 	}
 	if !locks {
 		err := l.unfinished(locked)
@@ -118,19 +130,35 @@ func (l *Ledger) open(locked bool) error {
 			return errors.Join(err, e)
 		} // else it was finished, and used, while we looked
 	}
-	found, err := l.connect()
-	if err != nil {
-		return err
+	err = l.connectTo(info)
+	if fault := (*ledger.Fault)(nil); errors.As(err, &fault) && fault.Kind == ledger.FaultReplaced {
+		// Replaced just now, or copied by a file system in layers because SQLite
+		// has opened it for writing.
+		again, e := ourFile(l.dir.file("ledger.db"))
+		if e == nil && again != nil {
+			err = l.connectTo(again)
+		}
 	}
-	l.db = &database{DB: found}
-	l.file, err = os.Lstat(l.path("ledger.db"))
+	return err
+}
+
+// connectTo opens the ledger.db that info is about.
+func (l *Ledger) connectTo(info os.FileInfo) error {
+	l.dir.pin("ledger.db", identityOf(info))
+	db, err := l.connect()
+	if err == nil { // SQLite has opened all its files by now, by path
+		err = l.dir.check("ledger.db")
+	}
+	if err == nil {
+		l.db = &database{DB: db}
+	}
 	return err
 }
 
 // openLater is open for a handle that has found no ledger so far: who has made one
 // since may be somebody else.
 func (l *Ledger) openLater() error {
-	_, exists, err := safePlace(l.dir)
+	_, exists, err := safePlace(l.dir.path, l.trust)
 	if err != nil {
 		return err
 	}
@@ -138,23 +166,6 @@ func (l *Ledger) openLater() error {
 		return ledger.ErrMissing
 	}
 	return l.open(false)
-}
-
-// checkFiles makes sure that the ledger's names still lead to the database that
-// is open: not to a backup that somebody has put in its place meanwhile.
-func (l *Ledger) checkFiles() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for name, opened := range map[string]os.FileInfo{"ledger.db": l.file, "ledger.db-wal": l.wal} {
-		if opened == nil {
-			continue
-		}
-		now, err := os.Lstat(l.path(name))
-		if err != nil || !os.SameFile(opened, now) {
-			return fmt.Errorf("%w: %s was removed or replaced meanwhile", ledger.ErrCorrupt, name)
-		}
-	}
-	return nil
 }
 
 // unfinished tells a ledger that is being made, which reads as a missing one,
@@ -178,7 +189,7 @@ func (l *Ledger) unfinished(locked bool) error {
 	if err != nil {
 		return err
 	}
-	if _, err := hasSchema(db); err != nil {
+	if _, err := l.hasSchema(db); err != nil {
 		return err // and do not close: see connect
 	}
 	db.Close()
@@ -189,30 +200,11 @@ func (l *Ledger) unfinished(locked bool) error {
 // open until the process ends: closing the last connection writes the -wal into
 // the database and removes it, and what is refused is left as it was.
 func (l *Ledger) connect() (*sql.DB, error) {
-	// SQLite removes the -wal of an empty database as soon as it looks.
-	if info, err := os.Lstat(l.path("ledger.db")); err != nil || info.Size() == 0 {
-		return nil, errors.Join(fmt.Errorf("%w: ledger.db is empty", ledger.ErrCorrupt), err)
-	}
 	db, err := l.connectRaw()
 	if err != nil {
 		return nil, err
 	}
 	return db, checkVersion(db)
-}
-
-func (l *Ledger) connectRaw() (*sql.DB, error) {
-	// mode=rw: SQLite must never make the file. A file that can only be read
-	// is opened for reading.
-	place := url.URL{Scheme: "file", Path: l.path("ledger.db"), RawQuery: "mode=rw&_txlock=immediate"}
-	db, err := sql.Open("sqlite", place.String())
-	if err != nil {
-		return nil, err
-	}
-	db.SetMaxOpenConns(1) // the pragmas belong to a connection
-	if _, err := db.Exec(reading); err != nil {
-		return nil, err // and do not close: see connect
-	}
-	return db, nil
 }
 
 func checkVersion(db *sql.DB) error {
@@ -238,6 +230,8 @@ func checkVersion(db *sql.DB) error {
 		return fmt.Errorf("%w: ledger.db belongs to another program", ledger.ErrForeign)
 	case version > schemaVersion:
 		return fmt.Errorf("%w: its version is %d, this idem knows %d", ledger.ErrVersion, version, schemaVersion)
+	case version < schemaVersion: // there is no migration from any earlier one
+		return fmt.Errorf("%w: its version is %d, this idem reads %d", ledger.ErrOldVersion, version, schemaVersion)
 	}
 	return nil
 }
@@ -250,11 +244,14 @@ func (l *Ledger) writer(ctx context.Context) (*database, error) {
 			return nil, err
 		}
 	}
-	if !l.writable {
+	if !l.writable.Load() {
+		if _, err := l.dir.fd(); err != nil {
+			return nil, err
+		}
 		if _, err := l.db.ExecContext(ctx, writing); err != nil {
 			return nil, err
 		}
-		l.writable = true
+		l.writable.Store(true)
 	}
 	return l.db, nil
 }

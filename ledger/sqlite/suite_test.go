@@ -15,16 +15,16 @@ import (
 )
 
 // spaces are the two kinds of locks; all that a ledger promises holds with both.
-var spaces = map[string]func(dir string) lockSpace{
+var spaces = map[string]func(dir *directory) lockSpace{
 	"default": newLocks,
-	"flock":   func(dir string) lockSpace { return newFlocks(dir) },
+	"flock":   func(dir *directory) lockSpace { return newFlocks(dir) },
 }
 
-func harness(locks func(dir string) lockSpace) ledgertest.Harness {
+func harness(locks func(dir *directory) lockSpace) ledgertest.Harness {
 	return ledgertest.Harness{
 		New: func(t testing.TB) string { return filepath.Join(t.TempDir(), "ledger") },
 		Open: func(place string) (ledger.Ledger, error) {
-			return open(place, func(dir string) lockSpace { return &mortal{lockSpace: locks(dir)} })
+			return Options{}.open(place, func(dir *directory) lockSpace { return &mortal{lockSpace: locks(dir)} })
 		},
 		Crash:    func(l ledger.Ledger) { l.(*Ledger).locks.(*mortal).die() },
 		Inherits: true,

@@ -2,7 +2,9 @@ package sqlite
 
 import (
 	"context"
+	"crypto/rand"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -18,7 +20,7 @@ func (l *Ledger) Scratch() (*os.File, error) {
 	if err != nil {
 		return nil, l.explain(err)
 	}
-	f, err := unnamedFile(l.path("output"))
+	f, err := l.dir.unnamed("output")
 	return f, l.explain(err)
 }
 
@@ -35,7 +37,7 @@ type Backlog struct {
 
 // Backlog makes one in the ledger's directory.
 func (l *Ledger) Backlog() (*Backlog, error) {
-	f, err := unnamedFile(l.path("output"))
+	f, err := l.dir.unnamed("output")
 	if err != nil {
 		return nil, l.explain(err)
 	}
@@ -67,14 +69,15 @@ func freeSpace(f *os.File) (int64, error) {
 	return int64(st.Bavail) * int64(st.Bsize), nil
 }
 
-// removedFile is unnamedFile where the kernel has no such thing. As long as the
-// file has a name, it is empty.
-func removedFile(dir string) (*os.File, error) {
-	f, err := os.CreateTemp(dir, "live-")
+// removed is unnamed where the kernel has no such thing. As long as the file has
+// a name, it is empty.
+func (d *directory) removed(in string) (*os.File, error) {
+	name := filepath.Join(in, "live-"+rand.Text())
+	f, err := d.create(name, os.O_RDWR|os.O_EXCL)
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Remove(f.Name()); err != nil {
+	if err := d.remove(name); err != nil {
 		f.Close()
 		return nil, err
 	}

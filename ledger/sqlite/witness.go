@@ -22,10 +22,15 @@ import (
 // it may be an older one, which claims less and is as true.
 
 // turn is a writer's turn: the file on which writers queue, locked. The witness
-// stands in it, so that it costs no file of its own.
+// stands in it, so that it costs no file of its own. A nil turn has no witness: an
+// outcome is recorded also when the locks are gone.
 type turn struct{ file *os.File }
 
-func (t *turn) end() { t.file.Close() }
+func (t *turn) end() {
+	if t != nil {
+		t.file.Close()
+	}
+}
 
 // witnessSize: the number of commits, and again with all bits inverted.
 const witnessSize = 16
@@ -43,7 +48,10 @@ func (t *turn) witness() (int64, error) {
 	case b == [witnessSize]byte{}:
 		return 0, nil
 	case size != len(b), binary.BigEndian.Uint64(b[8:]) != ^n:
-		return 0, fmt.Errorf("%w: what %s says of the number of commits cannot be read", ledger.ErrCorrupt, t.file.Name())
+		return 0, &ledger.Fault{
+			Kind: ledger.FaultBadWitness, Is: ledger.ErrCorrupt, Path: t.file.Name(),
+			Text: fmt.Sprintf("the number of changes in %s cannot be read", t.file.Name()),
+		}
 	}
 	return int64(n), nil
 }
@@ -54,15 +62,22 @@ func (t *turn) testify(n int64) {
 	var b [witnessSize]byte
 	binary.BigEndian.PutUint64(b[:8], uint64(n))
 	binary.BigEndian.PutUint64(b[8:], ^uint64(n))
-	_, _ = t.file.WriteAt(b[:], 0)
+	if t != nil {
+		_, _ = t.file.WriteAt(b[:], 0)
+	}
 }
 
 // missing is why the commits that there are cannot be all: nil if they can.
 func (t *turn) missing(commits int64) error {
+	if t == nil {
+		return nil
+	}
 	said, err := t.witness()
 	if err == nil && said > commits {
-		err = fmt.Errorf("%w: its last %d changes are missing (ledger.db-wal was removed or damaged, or ledger.db is an older copy; emptying %s accepts the loss)",
-			ledger.ErrCorrupt, said-commits, t.file.Name())
+		err = &ledger.Fault{
+			Kind: ledger.FaultLostCommits, Is: ledger.ErrCorrupt, Path: t.file.Name(),
+			Text: fmt.Sprintf("its last %d changes are missing: ledger.db-wal was removed or damaged, or ledger.db is an older copy", said-commits),
+		}
 	}
 	return err
 }

@@ -33,7 +33,7 @@ var rooms = []struct {
 	{".", []string{"cmd"}},
 	{"cmd", []string{"runner", "proc", "hashkey", "redact", "ledger", "ledger/none", "ledger/sqlite", "ledger/postgres"}},
 	{"runner", []string{"ledger", "proc", "redact"}},
-	{"proc", []string{"internal/failpoint"}},
+	{"proc", []string{"internal/failpoint", "internal/rawsig"}},
 	{"hashkey", nil},
 	{"redact", nil},
 	{"ledger", nil},
@@ -42,8 +42,9 @@ var rooms = []struct {
 	{"ledger/sqlite", []string{"ledger", "ledger/spool", "internal/failpoint"}},
 	{"ledger/postgres", []string{"ledger", "ledger/spool"}},
 	{"ledger/ledgertest", []string{"ledger", "ledger/spool"}}, // for tests only, see unwanted
-	{"internal/failpoint", nil},                               // nothing, as it is shipped
-	{"scripts/...", []string{"..."}},                          // no part of the program
+	{"internal/rawsig", nil},
+	{"internal/failpoint", nil},      // nothing, as it is shipped
+	{"scripts/...", []string{"..."}}, // no part of the program
 }
 
 // fences says which packages alone may import what lies outside the module.

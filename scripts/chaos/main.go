@@ -35,7 +35,7 @@ var parts = []part{
 	{"full", "a disk that fills up and empties at random times", fullPart},
 	{"damage", "the files of a ledger flipped, overwritten, truncated and deleted", damagePart},
 	{"syscalls", "system calls of idem that fail, each in turn", syscallsPart},
-	{"signals", "each signal, from everywhere, to every kind of command, on a terminal", signalsPart},
+	{"signals", "each signal, from everywhere, to every kind of command, on a terminal, and in every phase of a call", signalsPart},
 }
 
 // lab is where a part works: what to try out, and with what.

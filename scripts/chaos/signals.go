@@ -39,9 +39,9 @@ func signalsPart(l *lab) error {
 		return err
 	}
 	defer func() { _ = adopt(false) }()
-	rounds := 10
+	rounds, each := 10, 1000
 	if l.quick {
-		rounds = 1
+		rounds, each = 1, 30
 	}
 	begin := time.Now()
 	rng := rand.New(rand.NewPCG(l.seed, 7))
@@ -61,17 +61,24 @@ func signalsPart(l *lab) error {
 		}
 	}
 	group.Wait()
+	cells := len(r.faults)
+	sent, late, twice := r.deliveries(each)
 
 	t := &l.figures
 	t.Count("cells", len(with))
 	t.Count("cells without idem", len(without))
 	t.Count("times each", rounds)
 	t.Count("signals that commands counted", int(r.delivered.Load()))
+	t.Count("signals without a terminal", sent)
+	t.Count("phases they came in", len(stretches)+1)
+	t.Count("of them after the end of the call", late)
+	t.Count("of them while a command was about to end", twice)
 	t.Add("seconds", "%.1f", time.Since(begin).Seconds())
-	t.Count("cells that were not as expected", len(r.faults))
+	t.Count("cells that were not as expected", cells)
+	t.Count("signals that were not as expected", len(r.faults)-cells)
 	t.Print(os.Stdout)
 	if len(r.faults) > 0 {
-		return fmt.Errorf("%d cells:\n%s", len(r.faults), strings.Join(r.faults, "\n"))
+		return fmt.Errorf("%d were not as expected:\n%s", len(r.faults), strings.Join(r.faults, "\n"))
 	}
 	return nil
 }

@@ -84,7 +84,7 @@ func (c cell) expect() line {
 	switch c.signal {
 	case unix.SIGINT, unix.SIGQUIT:
 		passed = !inGroup
-	case unix.SIGTERM, unix.SIGHUP, unix.SIGUSR1:
+	case unix.SIGTERM, unix.SIGHUP, unix.SIGUSR1, unix.SIGPIPE:
 		passed = source
 	}
 	if c.bare {
@@ -114,8 +114,6 @@ func (c cell) note(source, direct, passed bool) string {
 		return "no key"
 	case direct && passed:
 		return "twice"
-	case c.to == toIdem && c.signal == unix.SIGPIPE:
-		return "pipe"
 	case c.to == toIdem && c.signal == unix.SIGTSTP:
 		return "stop"
 	case c.to == toIdem && !passed:
@@ -133,7 +131,6 @@ var remarks = []struct{ name, text string }{
 	{"twice", "Once from where it came from, and once from idem, which cannot know that the command has got it already. The kernel makes one of two that are there at the same time."},
 	{"no key", "No key sends it. Typed are all other control characters, and nothing comes of them."},
 	{"stop", "idem is stopped, not the command, which works on until its pipe is full. Signals for both reach both."},
-	{"pipe", "Not passed on: it is what idem gets when its own reader has gone, which is no reason for the command to end."},
 }
 
 // The columns of the table.
@@ -179,6 +176,44 @@ func (c cell) next(l line) string {
 	return "a replay"
 }
 
+// everyPhase is what the part of chaos about deliveries tries, and its exceptions.
+const everyPhase = `
+## Every signal, in every phase
+
+Without a terminal, every signal from 1 to 64 that can be caught and that ends a process by default does to ` + "`idem run`" + `
+what it does to the bare command, from the first instruction of idem on:
+
+| while | the signal | record |
+| --- | --- | --- |
+| nothing is started yet, with ` + "`--wait`" + ` too | idem dies of it | as it was |
+| a probe or a hook runs | the probe gets the signal, a hook gets TERM; then idem dies of it | as it was |
+| the command runs | the command gets it, and idem dies of what the command dies of | what the command came to |
+| a retry is waited for | idem dies of it | the failure before |
+| output is replayed, or the reader of a command that is done stalls | idem dies of it | as it is |
+
+A signal that was sent with a value (sigqueue) reaches the command with it. Signals that the caller ignores or blocks are
+ignored and blocked in the command, in hooks and in probes; a blocked signal that is sent to idem is pending in the
+command.
+
+The exceptions:
+
+- KILL and STOP cannot be caught. TSTP, TTIN, TTOU and CONT stop and continue idem, not the command (remark 5).
+- A signal that comes while the command is exiting is given to the command, which takes no notice of it. idem then
+  goes on to what follows: INT, QUIT, TERM and HUP end the call without a retry, after others the retry comes. A second
+  signal ends idem.
+- A signal that comes when the outcome is recorded ends idem; the record keeps the outcome, and the next call replays it.
+- The command sees idem as the sender. With ` + "`--timeout`" + ` all processes of the command get the signal, and no value;
+  with ` + "`--tty`" + ` the processes in the foreground of its terminal.
+- BUS, FPE, SEGV, URG and CHLD that the caller ignores have the default action in the command. Without a handler for the
+  first three idem could not report a fault of its own; without CHLD it could not wait for the command.
+- Where core files are allowed, a signal such as QUIT that ends idem while no command runs leaves one of idem.
+- A fault of idem's own is reported with Go's stack trace and ends in ABRT, never in status 2.
+- On other systems than Linux, and on Linux on other machines than amd64 and arm64, Go's runtime has handlers of its own:
+  while no command runs, QUIT and ABRT end idem with a stack trace and status 2, and USR1, USR2 and ALRM are dropped;
+  while one runs, PROF, XFSZ, BUS, FPE, SEGV, ILL and real-time signals are not passed on, and neither is PIPE. Of the
+  signals that the caller ignores, only HUP and INT are ignored in the command.
+`
+
 // document writes the table for people.
 func document(w io.Writer) {
 	fmt.Fprint(w, `# Signals
@@ -211,6 +246,7 @@ it would without idem.
 			fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s |\n", to, c.command, sees, c.ends(l), c.record(l), c.next(l))
 		}
 	}
+	fmt.Fprint(w, everyPhase)
 	fmt.Fprint(w, "\n## Remarks\n\n")
 	for i, r := range remarks {
 		fmt.Fprintf(w, "%d. %s\n", i+1, r.text)

@@ -1,0 +1,156 @@
+package cmd
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"idem/ledger"
+)
+
+// ledgerHints adds what mends an error of the ledger: for each way out one line,
+// which can be pasted or added to the call.
+func (f *failure) ledgerHints() *failure {
+	var fault *ledger.Fault
+	var at *ledger.Error
+	place := ""
+	if errors.As(f.err, &at) {
+		place = at.Place
+	}
+	switch err := f.err; {
+	case errors.As(err, &fault):
+		return f.faultHints(fault, place)
+	case errors.Is(err, ledger.ErrCorrupt):
+		return f.hint("it is left as it is: restore the whole directory from a backup, as docs/recovery.md says").startOver(place)
+	case errors.Is(err, ledger.ErrOldVersion):
+		return f.hint("use the idem that wrote it").startOver(place)
+	case errors.Is(err, ledger.ErrVersion):
+		return f.hint("use the newer idem")
+	case errors.Is(err, ledger.ErrFull):
+		return f.hint("make room and call again")
+	case place != "" && (errors.Is(err, ledger.ErrDenied) || errors.Is(err, ledger.ErrReadOnly)):
+		return f.deniedHints(place)
+	case errors.Is(err, ledger.ErrUnsafe), errors.Is(err, ledger.ErrForeign), errors.Is(err, ledger.ErrReadOnly), errors.Is(err, ledger.ErrDenied):
+		return f.hint("choose another place with --ledger DIR or IDEM_LEDGER")
+	}
+	return f
+}
+
+// faultHints is ledgerHints for a fault of the ledger at place.
+func (f *failure) faultHints(fault *ledger.Fault, place string) *failure {
+	path := shellQuote(fault.Path)
+	within := "--ledger " + shellQuote(filepath.Join(fault.Path, "idem"))
+	switch fault.Kind {
+	case ledger.FaultLink:
+		return f.hint("if the link is meant, make it yours: %schown -h %s %s", sudo(), me, path)
+	case ledger.FaultParentOpen:
+		switch {
+		case fault.Ours && !fault.AnyWrites:
+			f.hint("chmod go-w %s", path)
+		case fault.Ours:
+			f.hint("chmod +t %s", path)
+		default:
+			f.hint("%schmod +t %s", sudo(), path)
+		}
+		return f.hint("where no other user shares the machine or container, add to the call: --trust-place")
+	case ledger.FaultParentOwner:
+		if own := ownPlace(); own != place {
+			f.hint("add to the call: --ledger %s", shellQuote(own))
+		} else {
+			f.hint("%schown %s %s", sudo(), me, path)
+		}
+		return f.hint("where no other user shares the machine or container, add to the call: --trust-place")
+	case ledger.FaultOwner:
+		switch {
+		case fault.Content == ledger.ContentLedger, fault.Content == "":
+			return f.hint("if it is for this user alone from now on: %schown -R %s %s", sudo(), me, path)
+		case fault.Content == ledger.ContentNone && (!fault.Writable || os.Geteuid() == 0):
+			return f.hint("%s", install(fault.Path))
+		case fault.Within == ledger.WithinNo:
+			return f.hint("%s", install(filepath.Join(fault.Path, "idem"))).hint("and add to the call: %s", within)
+		case fault.Within == ledger.WithinTrusted:
+			return f.hint("where no other user shares the machine or container, add to the call: --trust-place %s", within)
+		}
+		return f.hint("add to the call: %s", within)
+	case ledger.FaultOpen:
+		if fault.Content == ledger.ContentOther && fault.Within == ledger.WithinYes {
+			return f.hint("add to the call: %s", within)
+		}
+		return f.hint("chmod 0700 %s", path)
+	case ledger.FaultSecondName:
+		return f.hint("this lists its names, of which all but one must go while nothing runs: find / -xdev -samefile %s", path)
+	case ledger.FaultReplaced:
+		return f.hint("nothing was started; call again when the ledger is at its place")
+	case ledger.FaultNoLocks:
+		restore := "(umask 077; touch " + path + ")"
+		if filepath.Base(fault.Path) == "locks.d" {
+			restore = "mkdir -m 700 " + path
+		}
+		return f.hint("make sure that nothing runs, as docs/recovery.md says, then: %s", restore)
+	case ledger.FaultNoDatabase:
+		return f.hint("restore the whole directory from a backup, as docs/recovery.md says").startOver(place)
+	case ledger.FaultLostCommits, ledger.FaultBadWitness:
+		return f.hint("restore the whole directory from a backup, as docs/recovery.md says").
+			hint("or accept the loss, while nothing runs; what is missing runs again: cp /dev/null %s", path)
+	}
+	return f
+}
+
+// deniedHints is for a ledger that this user may not read, write or make.
+func (f *failure) deniedHints(place string) *failure {
+	info, err := os.Lstat(place)
+	switch {
+	case errors.Is(unix.Access(place, unix.W_OK), unix.EROFS), errors.Is(f.err, unix.EROFS):
+		return f.hint("choose another place with --ledger DIR or IDEM_LEDGER")
+	case errors.Is(err, fs.ErrNotExist):
+		return f.hint("%s", install(place))
+	case err == nil && info.Mode().Perm()&0o700 != 0o700, err == nil && os.Geteuid() != 0:
+		return f.hint("chmod -R u+rwX %s", shellQuote(place))
+	}
+	if own := ownPlace(); own != place {
+		return f.hint("add to the call: --ledger %s", shellQuote(own))
+	}
+	return f.hint("choose another place with --ledger DIR or IDEM_LEDGER")
+}
+
+// startOver is the way out without a backup.
+func (f *failure) startOver(place string) *failure {
+	if place == "" {
+		return f
+	}
+	return f.hint("or start over, while nothing runs; every key runs again then: mv %s %s", shellQuote(place), shellQuote(place+".old"))
+}
+
+// me is this user, for a shell. A container may have no name for it.
+const me = `"$(id -u)"`
+
+// sudo is what a command of root stands behind.
+func sudo() string {
+	if os.Geteuid() == 0 {
+		return ""
+	}
+	return "sudo "
+}
+
+// install makes a directory of this user's, or gives it one that is there.
+func install(dir string) string {
+	return sudo() + "install -d -m 0700 -o " + me + " " + shellQuote(dir)
+}
+
+// ownPlace is where the ledger of this user is by default, outside of systemd.
+func ownPlace() string {
+	place, err := placeOf("", func(name string) string {
+		switch name {
+		case "IDEM_LEDGER", "STATE_DIRECTORY":
+			return ""
+		}
+		return os.Getenv(name)
+	})
+	if err != nil {
+		return ""
+	}
+	return place
+}

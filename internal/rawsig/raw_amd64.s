@@ -1,0 +1,145 @@
+//go:build linux
+
+#include "textflag.h"
+#include "funcdata.h"
+
+// The kernel calls it with the signal in DI, its siginfo in SI and its context in
+// DX, on the alternate stack that the runtime has given each thread. It touches
+// neither the stack nor anything of Go's; the return restores all registers.
+TEXT ·handler(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
+	MOVL	8(SI), R8	// si_code
+	MOVL	16(SI), R10	// si_pid
+	MOVL	DI, CX
+	DECL	CX
+	MOVQ	$1, R9
+	SHLQ	CX, R9		// the signal's bit
+	TESTQ	R9, ·faults(SB)
+	JZ	urg
+	CMPL	R8, $0
+	JGT	chain
+urg:	// Go's scheduler sends it to our own threads
+	CMPL	DI, $23
+	JNE	pipe
+	CMPL	R8, $-6		// SI_TKILL
+	JNE	pipe
+	CMPL	R10, ·pid(SB)
+	JEQ	chain
+pipe:	// a write of ours has failed, and says so itself
+	TESTQ	R9, ·writes(SB)
+	JZ	theirs
+	CMPL	R8, $0		// SI_USER
+	JNE	theirs
+	CMPL	R10, ·pid(SB)
+	JEQ	done
+theirs:
+	TESTQ	R9, ·ignored(SB)
+	JNZ	done
+	TESTQ	R9, ·caught(SB)
+	JZ	default
+	MOVL	DI, R12
+	MOVL	$39, AX		// getpid: a child that has not called exec yet has another
+	SYSCALL
+	CMPL	AX, ·pid(SB)
+	JNE	child
+	MOVQ	·fd(SB), DI
+	MOVL	$128, DX
+	MOVL	$1, AX		// write
+	SYSCALL
+done:
+	RET
+default:	// as if we had no handler
+	MOVL	DI, R12
+child:
+	TESTQ	R9, ·harmless(SB)
+	JNZ	done
+	MOVL	R12, DI
+	LEAQ	·fallback(SB), SI
+	MOVL	$0, DX
+	MOVL	$8, R10
+	MOVL	$13, AX		// rt_sigaction
+	SYSCALL
+	MOVL	$39, AX		// getpid
+	SYSCALL
+	CMPL	AX, $1
+	JEQ	first
+	MOVL	AX, DI
+	MOVL	R12, SI
+	MOVL	$62, AX		// kill
+	SYSCALL
+	RET
+first:	// the kernel would drop it
+	LEAL	128(R12), DI
+	MOVL	$231, AX	// exit_group
+	SYSCALL
+chain:
+	MOVL	DI, CX
+	LEAQ	·previous(SB), AX
+	MOVQ	(AX)(CX*8), AX
+	TESTQ	AX, AX
+	JZ	default
+	JMP	AX
+
+TEXT ·restorer(SB),NOSPLIT|NOFRAME,$0
+	MOVQ	$15, AX		// rt_sigreturn
+	SYSCALL
+	INT	$3
+
+TEXT ·handlerPC(SB),NOSPLIT,$0-8
+	LEAQ	·handler(SB), AX
+	MOVQ	AX, ret+0(FP)
+	RET
+
+TEXT ·restorerPC(SB),NOSPLIT,$0-8
+	LEAQ	·restorer(SB), AX
+	MOVQ	AX, ret+0(FP)
+	RET
+
+// func syscall(trap, a, b, c, d uintptr) uintptr
+TEXT ·syscall(SB),NOSPLIT,$0-48
+	MOVQ	trap+0(FP), AX
+	MOVQ	a+8(FP), DI
+	MOVQ	b+16(FP), SI
+	MOVQ	c+24(FP), DX
+	MOVQ	d+32(FP), R10
+	SYSCALL
+	MOVQ	AX, ret+40(FP)
+	RET
+
+// func initial(n int) uintptr
+TEXT ·initial(SB),NOSPLIT,$0-16
+	MOVQ	n+0(FP), CX
+	LEAQ	runtime·fwdSig(SB), AX
+	MOVQ	(AX)(CX*8), AX
+	MOVQ	AX, ret+8(FP)
+	RET
+
+// func goHandlers()
+TEXT ·goHandlers(SB),0,$8-0
+	NO_LOCAL_POINTERS
+	CALL	runtime·libpreinit(SB)
+	RET
+
+// func isLibrary(is uint8)
+TEXT ·isLibrary(SB),NOSPLIT,$0-1
+	MOVB	is+0(FP), AX
+	MOVB	AX, runtime·islibrary(SB)
+	RET
+
+// func signalsOK(are uint8)
+TEXT ·signalsOK(SB),NOSPLIT,$0-1
+	MOVB	are+0(FP), AX
+	MOVB	AX, runtime·signalsOK(SB)
+	RET
+
+// func initialMask() uint64
+TEXT ·initialMask(SB),NOSPLIT,$0-8
+	MOVQ	runtime·initSigmask(SB), AX
+	MOVQ	AX, ret+0(FP)
+	RET
+
+// func store(p *uint64, v uint64)
+TEXT ·store(SB),NOSPLIT,$0-16
+	MOVQ	p+0(FP), AX
+	MOVQ	v+8(FP), CX
+	XCHGQ	CX, (AX)
+	RET

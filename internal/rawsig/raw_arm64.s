@@ -1,0 +1,146 @@
+//go:build linux
+
+#include "textflag.h"
+#include "funcdata.h"
+
+// The kernel calls it with the signal in R0, its siginfo in R1 and its context in
+// R2, on the alternate stack that the runtime has given each thread. It touches
+// neither the stack nor anything of Go's; the return, to the kernel's vDSO,
+// restores all registers.
+TEXT ·handler(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
+	MOVW	8(R1), R3	// si_code
+	MOVW	16(R1), R4	// si_pid
+	MOVD	·pid(SB), R5
+	SUB	$1, R0, R6
+	MOVD	$1, R7
+	LSL	R6, R7, R7	// the signal's bit
+	MOVD	·faults(SB), R9
+	TST	R7, R9
+	BEQ	urg
+	CMPW	$0, R3
+	BGT	chain
+urg:	// Go's scheduler sends it to our own threads
+	CMPW	$23, R0
+	BNE	pipe
+	CMNW	$6, R3		// SI_TKILL
+	BNE	pipe
+	CMPW	R5, R4
+	BEQ	chain
+pipe:	// a write of ours has failed, and says so itself
+	MOVD	·writes(SB), R9
+	TST	R7, R9
+	BEQ	theirs
+	CMPW	$0, R3		// SI_USER
+	BNE	theirs
+	CMPW	R5, R4
+	BEQ	done
+theirs:
+	MOVD	·ignored(SB), R9
+	TST	R7, R9
+	BNE	done
+	MOVD	·caught(SB), R9
+	TST	R7, R9
+	BEQ	default
+	MOVW	R0, R10
+	MOVD	$172, R8	// getpid: a child that has not called exec yet has another
+	SVC
+	CMPW	R5, R0
+	BNE	child
+	MOVD	·fd(SB), R0
+	MOVD	$128, R2
+	MOVD	$64, R8		// write
+	SVC
+done:
+	RET
+default:	// as if we had no handler
+	MOVW	R0, R10
+child:
+	MOVD	·harmless(SB), R9
+	TST	R7, R9
+	BNE	done
+	MOVW	R10, R0
+	MOVD	$·fallback(SB), R1
+	MOVD	$0, R2
+	MOVD	$8, R3
+	MOVD	$134, R8	// rt_sigaction
+	SVC
+	MOVD	$172, R8	// getpid
+	SVC
+	CMPW	$1, R0
+	BEQ	first
+	MOVW	R10, R1
+	MOVD	$129, R8	// kill
+	SVC
+	RET
+first:	// the kernel would drop it
+	ADDW	$128, R10, R0
+	MOVD	$94, R8		// exit_group
+	SVC
+chain:
+	MOVD	$·previous(SB), R9
+	MOVD	(R9)(R0<<3), R9
+	CBZ	R9, default
+	JMP	(R9)
+
+TEXT ·restorer(SB),NOSPLIT|NOFRAME,$0
+	UNDEF
+
+TEXT ·handlerPC(SB),NOSPLIT,$0-8
+	MOVD	$·handler(SB), R0
+	MOVD	R0, ret+0(FP)
+	RET
+
+TEXT ·restorerPC(SB),NOSPLIT,$0-8
+	MOVD	$0, R0
+	MOVD	R0, ret+0(FP)
+	RET
+
+// func syscall(trap, a, b, c, d uintptr) uintptr
+TEXT ·syscall(SB),NOSPLIT,$0-48
+	MOVD	trap+0(FP), R8
+	MOVD	a+8(FP), R0
+	MOVD	b+16(FP), R1
+	MOVD	c+24(FP), R2
+	MOVD	d+32(FP), R3
+	SVC
+	MOVD	R0, ret+40(FP)
+	RET
+
+// func initial(n int) uintptr
+TEXT ·initial(SB),NOSPLIT,$0-16
+	MOVD	n+0(FP), R0
+	MOVD	$runtime·fwdSig(SB), R1
+	MOVD	(R1)(R0<<3), R0
+	MOVD	R0, ret+8(FP)
+	RET
+
+// func goHandlers()
+TEXT ·goHandlers(SB),0,$8-0
+	NO_LOCAL_POINTERS
+	BL	runtime·libpreinit(SB)
+	RET
+
+// func isLibrary(is uint8)
+TEXT ·isLibrary(SB),NOSPLIT,$0-1
+	MOVBU	is+0(FP), R0
+	MOVB	R0, runtime·islibrary(SB)
+	RET
+
+// func signalsOK(are uint8)
+TEXT ·signalsOK(SB),NOSPLIT,$0-1
+	MOVBU	are+0(FP), R0
+	MOVB	R0, runtime·signalsOK(SB)
+	RET
+
+// func initialMask() uint64
+TEXT ·initialMask(SB),NOSPLIT,$0-8
+	MOVD	runtime·initSigmask(SB), R0
+	MOVD	R0, ret+0(FP)
+	RET
+
+// func store(p *uint64, v uint64)
+TEXT ·store(SB),NOSPLIT,$0-16
+	MOVD	p+0(FP), R0
+	MOVD	v+8(FP), R1
+	STLR	R1, (R0)
+	RET

@@ -1,0 +1,34 @@
+//go:build linux && (amd64 || arm64)
+
+package rawsig
+
+import (
+	"testing"
+	"unsafe"
+)
+
+// A Go in which this fails has renamed a variable of the runtime.
+func TestTheRuntimeLeavesDispositionsAlone(t *testing.T) {
+	if !early {
+		t.Error("the runtime has installed its handlers before our first instruction: runtime.s does nothing")
+	}
+}
+
+func TestSet(t *testing.T) {
+	s := Of(1, 64)
+	for n, want := range map[int]bool{-1: false, 0: false, 1: true, 2: false, 63: false, 64: true, 65: false} {
+		if s.Has(n) != want {
+			t.Errorf("%d: %v", n, s.Has(n))
+		}
+	}
+}
+
+// The handler and the kernel must agree with it.
+func TestInfo(t *testing.T) {
+	if n := unsafe.Sizeof(Info{}); n != InfoSize {
+		t.Errorf("%d bytes", n)
+	}
+	if at := unsafe.Offsetof(Info{}.PID); at != 16 {
+		t.Errorf("the sender is at %d", at)
+	}
+}

@@ -1,0 +1,26 @@
+//go:build linux && (amd64 || arm64)
+
+#include "textflag.h"
+
+// Variables of the runtime. The linker takes a definition with content in place of
+// one without, so the ones here are the runtime's own.
+//
+// Should a later runtime have others in their place, these do nothing: then it
+// installs its handlers before our first instruction (raw.go undoes that, 0.2 ms
+// later), and signals that were ignored or blocked at the start are not known. The
+// tests of package proc and `chaos signals` tell.
+
+// What the runtime has found at the start.
+DATA runtime·fwdSig+0(SB)/8, $1 // of no signal
+GLOBL runtime·fwdSig(SB), NOPTR, $520
+DATA runtime·initSigmask+0(SB)/8, $0
+GLOBL runtime·initSigmask(SB), NOPTR, $8
+
+// A runtime that is (part of) a library leaves dispositions and masks to its host.
+// init takes that back before main. What remains is that a crash ends in ABRT
+// instead of status 2, which a command may have as well.
+DATA runtime·islibrary+0(SB)/1, $1
+GLOBL runtime·islibrary(SB), NOPTR, $1
+
+DATA runtime·signalsOK+0(SB)/1, $0
+GLOBL runtime·signalsOK(SB), NOPTR, $1
