@@ -199,7 +199,7 @@ func TestE2EFewProcesses(t *testing.T) {
 	b.want(b.sh("exec prlimit --nproc=28 idem run --tty --key l -- true"), 0)
 }
 
-// refused starts idem so that the kernel refuses it system calls: CALL,CALL...
+// refused starts idem in a sandbox that refuses it system calls: CALL,CALL...
 func (b *box) refused(calls string, errno syscall.Errno, args ...string) *call {
 	b.t.Helper()
 	exe, err := os.Executable()

@@ -16,9 +16,9 @@ const maxChanges = 5
 
 func mismatchFailure(rec ledger.Record, call runner.Call) *failure {
 	cur := rec.Current
-	f := fail(exitMismatch, "key %s is recorded with other inputs: %s (recorded %s %s; fingerprint %s, now %s)",
+	f := fail(exitMismatch, "key %s is recorded with other inputs: %s (recorded %s %s)",
 		quote(rec.ID.Key), strings.Join(changes(cur, call), ", "),
-		when(cur.Started), by(cur.Owner), shortPrint(cur.Fingerprint), shortPrint(call.Fingerprint))
+		when(cur.Started), by(cur.Owner))
 	switch cur.State {
 	case ledger.Failed:
 		f.hintFlags("that attempt "+ending(cur)+"; to accept the corrected command", "--on-mismatch rerun").
@@ -116,12 +116,6 @@ func changeText(c difference) string {
 	}
 }
 
-// shortPrint is enough of a fingerprint to compare it by eye.
-func shortPrint(fingerprint string) string {
-	const n = len("h1:") + 12
-	return fingerprint[:min(n, len(fingerprint))]
-}
-
 func busyFailure(rec ledger.Record, leftover bool, holders []ledger.Process) *failure {
 	key := quote(rec.ID.Key)
 	cur := rec.Current
@@ -163,7 +157,7 @@ func interruptedFailure(rec ledger.Record, probed *runner.ProbeEnd, force bool) 
 	if probed != nil {
 		text = "; the probe cannot tell: it " + probeText(*probed)
 	}
-	f := fail(exitInterrupted, "key %s was interrupted: attempt %d, started %s %s, has no recorded end, so that its outcome is unknown%s",
+	f := fail(exitInterrupted, "key %s was interrupted: attempt %d, started %s %s, has no recorded end, so its outcome is unknown%s",
 		quote(rec.ID.Key), cur.Number, when(cur.Started), by(cur.Owner), text).
 		hintFor(rec.ID, "to find out what it did, see its output", "logs").
 		hintWays(rec.ID).

@@ -45,7 +45,7 @@ func (o *policyFlags) flags(f *pflag.FlagSet) {
 
 func (o *policyFlags) policy(id *identity) (runner.Policy, error) {
 	if o.maxAttempts < 0 {
-		return runner.Policy{}, usage("--max-attempts wants a number from 0 on")
+		return runner.Policy{}, usage("--max-attempts requires a number from 0 on")
 	}
 	return runner.Policy{
 		OnFailure: runner.Choice(o.onFailure.value), OnInterrupted: runner.Choice(o.onInterrupted.value),
