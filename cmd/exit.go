@@ -78,7 +78,7 @@ func failureOf(err error) *failure {
 	case errors.As(err, &start):
 		return &failure{code: start.Code, err: maskedError{err, start.Name}}
 	case errors.As(err, &busy):
-		return busyFailure(busy.Record, busy.Leftover, busy.Holders).forOthers().hintFor(busy.ID, "to wait for it", "wait")
+		return busyFailure(busy.Record, busy.Leftover, busy.Holders, false).forOthers().hintFor(busy.ID, "to wait for it", "wait")
 	case errors.As(err, &inexact):
 		return inexactFailure(err, inexact.Lacks)
 	case errors.As(err, new(*runner.FileError)):
@@ -163,6 +163,6 @@ func refusal(res runner.Result, call runner.Call) *failure {
 	case runner.Recursive:
 		return recursiveFailure(res.Record.ID)
 	default:
-		return busyFailure(res.Record, res.Leftover, res.Holders)
+		return busyFailure(res.Record, res.Leftover, res.Holders, call.WaitFor > 0)
 	}
 }

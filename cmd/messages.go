@@ -116,19 +116,25 @@ func changeText(c difference) string {
 	}
 }
 
-func busyFailure(rec ledger.Record, leftover bool, holders []ledger.Process) *failure {
+// busyFailure is for a key that is running or has leftovers; waited reports that the
+// call has waited for as long as --wait permits.
+func busyFailure(rec ledger.Record, leftover bool, holders []ledger.Process, waited bool) *failure {
 	key := quote(rec.ID.Key)
 	cur := rec.Current
+	share, gone := "to wait for it and share its result", "to wait until they are gone"
+	if waited {
+		share, gone = "to wait as long as it takes", "to wait as long as it takes"
+	}
 	switch {
 	case leftover:
 		return fail(exitBusy, "key %s is busy: processes of its attempt %d, started %s %s, are still alive%s", key, cur.Number, when(cur.Started), by(cur.Owner), processes(holders)).
-			hintFlags("to wait until they are gone", "--wait")
+			hintFlags(gone, "--wait")
 	case cur.State == ledger.Running:
 		return fail(exitBusy, "key %s is running since %s %s", key, when(cur.Started), by(cur.Owner)).
-			hintFlags("to wait for it and share its result", "--wait")
+			hintFlags(share, "--wait")
 	default: // claimed, and not begun yet or ended already
 		return fail(exitBusy, "key %s is being run by another process that has just started or ended", key).
-			hintFlags("to wait for it and share its result", "--wait")
+			hintFlags(share, "--wait")
 	}
 }
 
