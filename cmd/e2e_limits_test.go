@@ -122,8 +122,8 @@ func TestE2EFewDescriptors(t *testing.T) {
 		})
 	}
 	b := begun(t) // what docs/limits.md promises
-	b.want(b.sh("ulimit -n 24; idem run --key k -- true"), 0)
-	b.want(b.sh("ulimit -n 28; idem run --tty --key l -- true"), 0)
+	b.want(b.sh("ulimit -n 26; idem run --key k -- true"), 0)
+	b.want(b.sh("ulimit -n 30; idem run --tty --key l -- true"), 0)
 	b.want(b.sh("ulimit -n 8; idem run --key hit -- echo out"), 0)
 }
 
