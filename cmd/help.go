@@ -84,7 +84,7 @@ attempt of its own. A command that died of a signal is not retried.`,
 more than --max-output was written, or because a disk was full, it writes what there is and exits
 with 74 in place of 0. It warns if a part of stderr is missing, if the output was redacted or not
 to be stored, or if it may lack its last lines.`,
-		example: `idem run --key "dump:$DAY" --exact -- pg_dump shop | gzip >shop.sql.gz`,
+		example: `idem run --key "dump:$DAY" --exact -- pg_dump shop >dump.new && mv dump.new shop.sql`,
 	},
 	{
 		title: "What is remembered",

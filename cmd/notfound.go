@@ -126,7 +126,7 @@ func (m *mender) cannotRun(start *proc.StartError) {
 	file := start.File
 	info, err := os.Stat(file)
 	if err != nil {
-		if !strings.Contains(m.argv[0], "/") { // a directory of PATH cannot be searched: there may be no such program
+		if !strings.Contains(m.argv[0], "/") { // in a directory that cannot be searched: perhaps there is no such program
 			m.notFound()
 		}
 		return
