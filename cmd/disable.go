@@ -12,7 +12,7 @@ import (
 )
 
 // disabled reports whether idem run is switched off. It then becomes the command,
-// whatever is wrong with its flags: somebody needs the command to run now.
+// whatever is wrong with its flags: the caller needs the command to run now.
 func disabled() bool { return os.Getenv("IDEM_DISABLE") == "1" }
 
 // runDisabled is idem run, switched off; args are not parsed. Of all flags -n

@@ -73,7 +73,7 @@ func TestE2EOrphanKeepsTheKey(t *testing.T) {
 	b.wantLines("side", 1)
 }
 
-// Who waits for an orphan, and may run after it, never runs beside it.
+// A call that waits for an orphan, and may run after it, never runs next to it.
 func TestE2EWaitForOrphanThenRerun(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -113,7 +113,7 @@ const closing = `(for f in /proc/self/fd/*; do n=${f##*/}; [ $n -gt 2 ] && eval 
 	echo x >>side; mkdir lock || echo x >>overlap; echo $BASHPID >pid; until [ -e go ]; do sleep 0.02; done; rmdir lock) >/dev/null 2>&1 & wait`
 
 // After a kill of idem and of the command, what works on without any
-// descriptor is found by its environment, until it ends. Nobody can take the key.
+// descriptor is found by its environment, until it ends. No call can take the key.
 func TestE2ECommandClosesDescriptors(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)

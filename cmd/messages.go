@@ -16,9 +16,9 @@ const maxChanges = 5
 
 func mismatchFailure(rec ledger.Record, call runner.Call) *failure {
 	cur := rec.Current
-	f := fail(exitMismatch, "key %s is recorded with other inputs: %s (recorded %s %s; fingerprint %s, now %s)",
+	f := fail(exitMismatch, "key %s is recorded with other inputs: %s (recorded %s %s)",
 		quote(rec.ID.Key), strings.Join(changes(cur, call), ", "),
-		when(cur.Started), by(cur.Owner), shortPrint(cur.Fingerprint), shortPrint(call.Fingerprint))
+		when(cur.Started), by(cur.Owner))
 	switch cur.State {
 	case ledger.Failed:
 		f.hintFlags("that attempt "+ending(cur)+"; to accept the corrected command", "--on-mismatch rerun").
@@ -116,25 +116,25 @@ func changeText(c difference) string {
 	}
 }
 
-// shortPrint is enough of a fingerprint to compare it by eye.
-func shortPrint(fingerprint string) string {
-	const n = len("h1:") + 12
-	return fingerprint[:min(n, len(fingerprint))]
-}
-
-func busyFailure(rec ledger.Record, leftover bool, holders []ledger.Process) *failure {
+// busyFailure is for a key that is running or has leftovers; waited reports that the
+// call has waited for as long as --wait permits.
+func busyFailure(rec ledger.Record, leftover bool, holders []ledger.Process, waited bool) *failure {
 	key := quote(rec.ID.Key)
 	cur := rec.Current
+	share, gone := "to wait for it and share its result", "to wait until they are gone"
+	if waited {
+		share, gone = "to wait as long as it takes", "to wait as long as it takes"
+	}
 	switch {
 	case leftover:
 		return fail(exitBusy, "key %s is busy: processes of its attempt %d, started %s %s, are still alive%s", key, cur.Number, when(cur.Started), by(cur.Owner), processes(holders)).
-			hintFlags("to wait until they are gone", "--wait")
+			hintFlags(gone, "--wait")
 	case cur.State == ledger.Running:
 		return fail(exitBusy, "key %s is running since %s %s", key, when(cur.Started), by(cur.Owner)).
-			hintFlags("to wait for it and share its result", "--wait")
+			hintFlags(share, "--wait")
 	default: // claimed, and not begun yet or ended already
 		return fail(exitBusy, "key %s is being run by another process that has just started or ended", key).
-			hintFlags("to wait for it and share its result", "--wait")
+			hintFlags(share, "--wait")
 	}
 }
 
@@ -163,7 +163,7 @@ func interruptedFailure(rec ledger.Record, probed *runner.ProbeEnd, force bool) 
 	if probed != nil {
 		text = "; the probe cannot tell: it " + probeText(*probed)
 	}
-	f := fail(exitInterrupted, "key %s was interrupted: attempt %d, started %s %s, has no recorded end, so that its outcome is unknown%s",
+	f := fail(exitInterrupted, "key %s was interrupted: attempt %d, started %s %s, has no recorded end, so its outcome is unknown%s",
 		quote(rec.ID.Key), cur.Number, when(cur.Started), by(cur.Owner), text).
 		hintFor(rec.ID, "to find out what it did, see its output", "logs").
 		hintWays(rec.ID).

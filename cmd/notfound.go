@@ -14,7 +14,7 @@ import (
 	"idem/proc"
 )
 
-// What only a shell knows, so that no program of the name need exist. The words
+// Words that only a shell knows: no program of the name need exist. Those
 // of shellState change the shell that runs them, and do nothing in one of their
 // own.
 const (
@@ -126,6 +126,9 @@ func (m *mender) cannotRun(start *proc.StartError) {
 	file := start.File
 	info, err := os.Stat(file)
 	if err != nil {
+		if !strings.Contains(m.argv[0], "/") { // in a directory that cannot be searched: perhaps there is no such program
+			m.notFound()
+		}
 		return
 	}
 	shebang, text := proc.Shebang(file)

@@ -223,7 +223,7 @@ func checkNamespace(name string) error {
 func exactArgs(n int, want string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) != n {
-			return usage("%s wants %s, not %d arguments", c.CommandPath(), want, len(args)).hintForm(c.UseLine())
+			return usage("%s requires %s, and got %d", c.CommandPath(), want, len(args)).hintForm(c.UseLine())
 		}
 		return nil
 	}

@@ -106,7 +106,7 @@ const (
 )
 
 // Phase returns how r stands: interrupted, for one, when it is recorded as
-// running but nobody holds the key, so that its outcome is unknown.
+// running but no process holds the key, so its outcome is unknown.
 func (r Record) Phase() Phase {
 	switch {
 	case r.Current.State == Running && !r.Alive:

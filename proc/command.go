@@ -340,8 +340,8 @@ func (k *child) wasStopped() Stop {
 	return k.stopped
 }
 
-// hasEnded reports whether the child is known to have ended, so that no signal
-// can reach it.
+// hasEnded reports whether the child is known to have ended: no signal can
+// reach it then.
 func (k *child) hasEnded() bool {
 	select {
 	case <-k.ended:

@@ -94,7 +94,7 @@ func (c *Call) ask(ctx context.Context, claim ledger.Claim, rec ledger.Record, o
 		*told = captureOf(end, kept.Took())
 		told.Unread.Stdout += unkept
 		told.Unread.Stderr = 0 // it is not recorded
-		_ = end.Flush()        // its words are not recorded: nobody can be told where to find them
+		_ = end.Flush()        // its words are not recorded, so no message can say where to find them
 	}
 	signals.Stop()
 	if sig, ok := signals.Ended(); ok {
