@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"idem/ledger"
 )
@@ -24,6 +25,7 @@ type logsOptions struct {
 	attempt        int
 	stdout, stderr bool
 	follow, raw    bool
+	flags          *pflag.FlagSet
 }
 
 func (a *app) logsCommand() *cobra.Command {
@@ -39,6 +41,7 @@ func (a *app) logsCommand() *cobra.Command {
 	}
 	record = newWhichFlags(c, nil, true)
 	f := c.Flags()
+	o.flags = f
 	f.IntVar(&o.attempt, "attempt", 0, "of attempt `N` (default the last)")
 
 	f.BoolVar(&o.stdout, "stdout", false, "only the standard output")
@@ -51,6 +54,9 @@ func (a *app) logsCommand() *cobra.Command {
 func (a *app) logs(ctx context.Context, key string, record *whichFlags, o *logsOptions) error {
 	if o.attempt < 0 {
 		return usage("--attempt wants a number from 1 on")
+	}
+	if err := o.fits(); err != nil {
+		return err
 	}
 	l, rec, err := a.lookUp(ctx, key, record)
 	if err != nil {
