@@ -38,22 +38,22 @@ var needs = []need{
 	{"kill-after", []string{"timeout", "probe"}},
 }
 
-// clash is a pair of flags that do not go together if the call has both.
-type clash struct {
-	flag, value   string // the value may be empty: the name says it all
-	other, value2 string
-	why           string
-	is            bool // the call has both
+// clash is a pair of flags that do not go together if a call has both. A name that
+// ends with * is followed by the flag's value in the message.
+type clash[T any] struct {
+	flag, other string
+	why         string
+	is          func(T) bool // the call has both
 }
 
-// fitting refuses the first of the flags of a call that does not fit the others.
-// has reports whether a flag is on the command line.
-func fitting(f *pflag.FlagSet, has func(string) bool, needs []need, clashes []clash) error {
+// fitting refuses the first of the flags of a call, options o, that does not fit
+// the others. has reports whether a flag is on the command line.
+func fitting[T any](f *pflag.FlagSet, has func(string) bool, needs []need, clashes []clash[T], o T) error {
 	var err error
 	f.Visit(func(fl *pflag.Flag) {
 		for i := range needs {
 			n := &needs[i]
-			if err == nil && n.flag == fl.Name && fl.Value.String() != fl.DefValue && !slices.ContainsFunc(n.of, has) {
+			if n.flag == fl.Name && err == nil && fl.Value.String() != fl.DefValue && !slices.ContainsFunc(n.of, has) {
 				err = lacking(n.flag, n.of...)
 			}
 		}
@@ -62,11 +62,20 @@ func fitting(f *pflag.FlagSet, has func(string) bool, needs []need, clashes []cl
 		return err
 	}
 	for i := range clashes {
-		if c := &clashes[i]; c.is {
-			return c.refusal()
+		if c := &clashes[i]; c.is(o) {
+			return clashing(inMessage(f, c.flag), inMessage(f, c.other), c.why)
 		}
 	}
 	return nil
+}
+
+// inMessage is a flag of a clash as a message names it.
+func inMessage(f *pflag.FlagSet, flag string) string {
+	name, valued := strings.CutSuffix(flag, "*")
+	if valued {
+		return name + " " + f.Lookup(name).Value.String()
+	}
+	return name
 }
 
 // lacking is for a flag that needs one of others.
@@ -74,9 +83,9 @@ func lacking(flag string, of ...string) error {
 	return usage("--%s needs --%s", flag, strings.Join(of, " or --"))
 }
 
-func (c *clash) refusal() error {
-	word := func(flag, value string) string { return strings.TrimSpace("--" + flag + " " + value) }
-	return usage("%s can't be combined with %s: %s", word(c.flag, c.value), word(c.other, c.value2), c.why).hint("leave out one of them")
+// clashing is for two flags that do not go together.
+func clashing(flag, other, why string) error {
+	return usage("--%s can't be combined with --%s: %s", flag, other, why).hint("leave out one of them")
 }
 
 // fits refuses flags of a call that do not go together.
@@ -87,68 +96,77 @@ func (o *runOptions) fits() error {
 		}
 		return o.given(name)
 	}
-	clashes := append(o.identity.clashes(), o.clashes()...)
-	if err := fitting(o.flagSet, has, needs, clashes); err != nil {
+	if err := fitting(o.flagSet, has, needs, runClashes, o); err != nil {
+		return err
+	}
+	if err := fitting(o.flagSet, has, nil, identityClashes, o.identity); err != nil {
 		return err
 	}
 	return o.outcomesOccur()
 }
 
-// clashes are those of idem run.
-func (o *runOptions) clashes() []clash {
-	const (
-		forced   = "the command runs whatever became of it before"
-		unplayed = "nothing is replayed"
-	)
-	onFailure, once := o.onFailure.value, o.retries == 0
-	replaysFailures := onFailure == string(runner.ReplayIt) || o.final.set != nil
-	streams := o.streams.value
-	// A command that --timeout ended has failed, whatever --ok says of its status.
-	succeeds := func(set runner.Codes) bool {
-		return set.Within(o.ok.set) && (o.timeout.Duration == 0 || !set.Has(runner.TimeoutStatus))
-	}
-	rerun := func(c choice) bool { return c.value == string(runner.Rerun) }
-	return []clash{
-		{flag: "force", other: "probe", why: "the command runs whatever the probe says", is: o.force && o.probe != ""},
-		{flag: "force", other: "on-failure", value2: onFailure, why: forced, is: o.force && !rerun(o.onFailure)},
-		{flag: "force", other: "final", why: forced, is: o.force && o.final.set != nil && once},
-		{flag: "force", other: "max-attempts", why: "the command runs however often it has run before", is: o.force && o.maxAttempts > 0},
-		{flag: "force", other: "replay", value2: streams, why: unplayed, is: o.force && streams != "all"},
-		{flag: "force", other: "partial", why: unplayed, is: o.force && o.partial},
-		{flag: "force", other: "exact", why: unplayed, is: o.force && o.exact},
-		{flag: "force", other: "hook", value2: "replay=CMD", why: unplayed, is: o.force && o.hooks.at(runner.OnReplay)},
-		{flag: "on-failure", value: "replay", other: "final", why: "every failure is replayed", is: onFailure == string(runner.ReplayIt) && o.final.set != nil && once},
-		{flag: "ok", other: "final", why: "these statuses are a success", is: succeeds(o.final.set)},
-		{flag: "ok", other: "retry-on", why: "these statuses are a success", is: succeeds(o.retryOn.set)},
-		{flag: "final", other: "retry-on", why: "these failures are not run again", is: o.retryOn.set.Within(o.final.set)},
-		{flag: "final", other: "retries", why: "no failure is run again", is: o.retries > 0 && failures.Within(o.final.set)},
-		{flag: "ok", other: "retries", why: "every status is a success", is: o.retries > 0 && succeeds(failures)},
-		{flag: "max-attempts", value: "1", other: "retries", why: "the first attempt is the last", is: o.maxAttempts == 1 && o.retries > 0},
+const (
+	forced   = "the command runs whatever became of it before"
+	unplayed = "nothing is replayed"
+)
 
-		{flag: "on-interrupted", value: "rerun", other: "exit-code", value2: "interrupted=N", why: "nothing is refused as interrupted", is: rerun(o.onInterrupted) && o.exitCodes.changes(exitInterrupted)},
-		{flag: "on-interrupted", value: "rerun", other: "hook", value2: "interrupted=CMD", why: "nothing is refused as interrupted", is: rerun(o.onInterrupted) && o.hooks.at(runner.OnInterrupted)},
-		{flag: "on-mismatch", value: "rerun", other: "exit-code", value2: "mismatch=N", why: "other inputs are not refused", is: rerun(o.onMismatch) && o.exitCodes.changes(exitMismatch)},
-		{flag: "on-mismatch", value: "rerun", other: "hook", value2: "mismatch=CMD", why: "other inputs are not refused", is: rerun(o.onMismatch) && o.hooks.at(runner.OnMismatch)},
-		{flag: "wait", other: "hook", value2: "busy=CMD", why: "a wait without a limit ends when the key is free", is: o.wait.set && o.wait.limit == 0 && o.hooks.at(runner.OnBusy)},
+// runClashes are those of idem run.
+var runClashes = []clash[*runOptions]{
+	{"force", "probe", "the command runs whatever the probe says", func(o *runOptions) bool { return o.force && o.probe != "" }},
+	{"force", "on-failure*", forced, func(o *runOptions) bool { return o.force && !o.onFailure.rerun() }},
+	{"force", "final", forced, func(o *runOptions) bool { return o.force && o.final.set != nil && o.retries == 0 }},
+	{"force", "max-attempts", "the command runs however often it has run before", func(o *runOptions) bool { return o.force && o.maxAttempts > 0 }},
+	{"force", "replay*", unplayed, func(o *runOptions) bool { return o.force && o.streams.value != "all" }},
+	{"force", "partial", unplayed, func(o *runOptions) bool { return o.force && o.partial }},
+	{"force", "exact", unplayed, func(o *runOptions) bool { return o.force && o.exact }},
+	{"force", "hook replay=CMD", unplayed, func(o *runOptions) bool { return o.force && o.hooks.at(runner.OnReplay) }},
+	{"on-failure replay", "final", "every failure is replayed", func(o *runOptions) bool { return o.replaysFailures() && o.final.set != nil && o.retries == 0 }},
+	{"ok", "final", "these statuses are a success", func(o *runOptions) bool { return o.succeeds(o.final.set) }},
+	{"ok", "retry-on", "these statuses are a success", func(o *runOptions) bool { return o.succeeds(o.retryOn.set) }},
+	{"final", "retry-on", "these failures are not run again", func(o *runOptions) bool { return o.retryOn.set.Within(o.final.set) }},
+	{"final", "retries", "no failure is run again", func(o *runOptions) bool { return o.retries > 0 && failures.Within(o.final.set) }},
+	{"ok", "retries", "every status is a success", func(o *runOptions) bool { return o.retries > 0 && o.succeeds(failures) }},
+	{"max-attempts 1", "retries", "the first attempt is the last", func(o *runOptions) bool { return o.maxAttempts == 1 && o.retries > 0 }},
 
-		{flag: "quiet-ok", other: "no-store", value2: "output", why: "what is printed after a failure is what is recorded", is: o.quietOK && o.noStore.output},
-		{flag: "quiet-ok", other: "replay", value2: streams, why: "a replayed success prints nothing, and no failure is replayed", is: o.quietOK && streams != "all" && !replaysFailures},
-		{flag: "quiet-ok", other: "partial", why: "a replayed success prints nothing", is: o.quietOK && o.partial},
-		{flag: "quiet-ok", other: "exit-code", value2: "output=N", why: "a success prints nothing", is: o.quietOK && o.exitCodes.changes(exitOutput)},
-		{flag: "quiet", other: "verbose", why: "the one asks for errors only, the other for more than that", is: o.ui.quiet && o.ui.verbose},
+	{"on-interrupted rerun", "exit-code interrupted=N", "nothing is refused as interrupted", func(o *runOptions) bool { return o.onInterrupted.rerun() && o.exitCodes.changes(exitInterrupted) }},
+	{"on-interrupted rerun", "hook interrupted=CMD", "nothing is refused as interrupted", func(o *runOptions) bool { return o.onInterrupted.rerun() && o.hooks.at(runner.OnInterrupted) }},
+	{"on-mismatch rerun", "exit-code mismatch=N", "other inputs are not refused", func(o *runOptions) bool { return o.onMismatch.rerun() && o.exitCodes.changes(exitMismatch) }},
+	{"on-mismatch rerun", "hook mismatch=CMD", "other inputs are not refused", func(o *runOptions) bool { return o.onMismatch.rerun() && o.hooks.at(runner.OnMismatch) }},
+	{"wait", "hook busy=CMD", "a wait without a limit ends when the key is free", func(o *runOptions) bool { return o.wait.set && o.wait.limit == 0 && o.hooks.at(runner.OnBusy) }},
 
-		{flag: "partial", other: "exact", why: "the one accepts a replay that lacks something, the other refuses it", is: o.partial && o.exact},
-		{flag: "partial", other: "replay", value2: streams, why: "stdout is not replayed", is: o.partial && (streams == "none" || streams == "stderr")},
-		{flag: "no-store", value: "output", other: "max-output", why: "no output is recorded", is: o.noStore.output && o.maxOutput.bytes != defaultMaxOutput.bytes},
-		{flag: "no-store", value: "output", other: "replay-file", why: "what is appended to a file is output", is: o.noStore.output && len(o.paths) > 0},
+	{"quiet-ok", "no-store output", "what is printed after a failure is what is recorded", func(o *runOptions) bool { return o.quietOK && o.noStore.output }},
+	{"quiet-ok", "replay*", "a replayed success prints nothing, and no failure is replayed", func(o *runOptions) bool {
+		return o.quietOK && o.streams.value != "all" && !o.replaysFailures() && o.final.set == nil
+	}},
+	{"quiet-ok", "partial", "a replayed success prints nothing", func(o *runOptions) bool { return o.quietOK && o.partial }},
+	{"quiet-ok", "exit-code output=N", "a success prints nothing", func(o *runOptions) bool { return o.quietOK && o.exitCodes.changes(exitOutput) }},
+	{"quiet", "verbose", "the one asks for errors only, the other for more than that", func(o *runOptions) bool { return o.ui.quiet && o.ui.verbose }},
 
-		{flag: "tty", other: "hash-stdin", why: "the one is for input that is typed, the other for input that is there before", is: o.tty && o.hashStdin},
-		{flag: "tty", other: "replay", value2: streams, why: "all output of a terminal is one stream", is: o.tty && (streams == "stdout" || streams == "stderr")},
-		{flag: "no-stdin", other: "hash-stdin", why: "the one gives the command no stdin, the other passes it on", is: o.noStdin && o.hashStdin},
-		{flag: "no-stdin", other: "tty", why: "the one gives the command no stdin, the other passes it on", is: o.noStdin && o.tty},
-		{flag: "on-ledger-error", value: "run", other: "hash-stdin", why: "stdin that was read for its digest cannot be read again", is: o.onLedgerError.value == "run" && o.hashStdin},
-	}
+	{"partial", "exact", "the one accepts a replay that lacks something, the other refuses it", func(o *runOptions) bool { return o.partial && o.exact }},
+	{"partial", "replay*", "stdout is not replayed", func(o *runOptions) bool {
+		return o.partial && (o.streams.value == "none" || o.streams.value == "stderr")
+	}},
+	{"no-store output", "max-output", "no output is recorded", func(o *runOptions) bool { return o.noStore.output && o.maxOutput.bytes != defaultMaxOutput.bytes }},
+	{"no-store output", "replay-file", "what is appended to a file is output", func(o *runOptions) bool { return o.noStore.output && len(o.paths) > 0 }},
+
+	{"tty", "hash-stdin", "the one is for input that is typed, the other for input that is there before", func(o *runOptions) bool { return o.tty && o.hashStdin }},
+	{"tty", "replay*", "all output of a terminal is one stream", func(o *runOptions) bool { return o.tty && (o.streams.value == "stdout" || o.streams.value == "stderr") }},
+	{"no-stdin", "hash-stdin", "the one gives the command no stdin, the other passes it on", func(o *runOptions) bool { return o.noStdin && o.hashStdin }},
+	{"no-stdin", "tty", "the one gives the command no stdin, the other passes it on", func(o *runOptions) bool { return o.noStdin && o.tty }},
+	{"on-ledger-error run", "hash-stdin", "stdin that was read for its digest cannot be read again", func(o *runOptions) bool { return o.onLedgerError.value == "run" && o.hashStdin }},
 }
+
+// replaysFailures reports whether every failure is replayed.
+func (o *runOptions) replaysFailures() bool { return o.onFailure.value == string(runner.ReplayIt) }
+
+// succeeds reports whether all of a set, which is not empty, is a success. A
+// command that --timeout ended has failed, whatever --ok says of its status.
+func (o *runOptions) succeeds(set runner.Codes) bool {
+	return set.Within(o.ok.set) && (o.timeout.Duration == 0 || !set.Has(runner.TimeoutStatus))
+}
+
+// rerun reports whether what happened before is to be run again.
+func (c *choice) rerun() bool { return c.value == string(runner.Rerun) }
 
 // failures are the exit statuses of commands that failed.
 var failures = runner.Codes{{First: 1, Last: 255}}
@@ -169,35 +187,33 @@ func (o *runOptions) outcomesOccur() error {
 	return nil
 }
 
-// clashes are those of the flags that say which call a call is.
-func (o *identity) clashes() []clash {
-	per := o.per.value
-	return append(o.calendarFlags.clashes(),
-		clash{
-			flag: "per", value: per, other: "ttl", why: "no record of such a window gets that old",
-			is: per != "" && o.at == "" && o.ttl.limit >= hashkey.Per(per).Longest(),
-		},
-		clash{flag: "hash", value: "none", other: "hash-ignore", why: "no argument counts", is: o.hash.value == "none" && len(o.hashIgnore) > 0},
-	)
+// identityClashes are those of the flags that say which call a call is.
+var identityClashes = []clash[*identity]{
+	{"per*", "ttl", "no record of such a window gets that old", func(o *identity) bool {
+		return o.per.value != "" && o.at == "" && o.ttl.limit >= hashkey.Per(o.per.value).Longest()
+	}},
+	{"hash none", "hash-ignore", "no argument counts", func(o *identity) bool { return o.hash.value == "none" && len(o.hashIgnore) > 0 }},
+	{"day-start", "per hour", daysOnly, func(o *identity) bool { return o.movesHours() }},
 }
 
-// clashes are those of the flags that say which window is meant.
-func (o *calendarFlags) clashes() []clash {
-	midnight := o.dayStart == "" || strings.Trim(o.dayStart, "0:") == ""
-	return []clash{{
-		flag: "day-start", other: "per", value2: "hour", why: "it moves the windows from day on",
-		is: o.per.value == string(hashkey.PerHour) && !midnight,
-	}}
+const daysOnly = "it moves the windows from day on"
+
+// movesHours reports whether the hours are to begin at a time of day.
+func (o *calendarFlags) movesHours() bool {
+	return o.per.value == string(hashkey.PerHour) && strings.Trim(o.dayStart, "0:") != ""
+}
+
+// whichClashes are those of commands about recorded keys.
+var whichClashes = []clash[*whichFlags]{
+	{"day-start", "per hour", daysOnly, func(o *whichFlags) bool { return o.calendar.movesHours() }},
+	{"window", "per", "both say which window", func(o *whichFlags) bool { return o.window.set && o.calendar.per.value != "" }},
+	{"latest", "window", "the one takes the latest window, the other names one", func(o *whichFlags) bool { return o.latest && o.window.set }},
+	{"latest", "per", "the one takes the latest window, the other names one", func(o *whichFlags) bool { return o.latest && o.calendar.per.value != "" }},
 }
 
 // fits refuses flags that do not go together in a command about recorded keys.
 func (o *whichFlags) fits() error {
-	per := o.calendar.per.value != ""
-	return fitting(o.command.Flags(), o.has, needs, append(o.calendar.clashes(),
-		clash{flag: "window", other: "per", why: "both say which window", is: o.window.set && per},
-		clash{flag: "latest", other: "window", why: "the one takes the latest window, the other names one", is: o.latest && o.window.set},
-		clash{flag: "latest", other: "per", why: "the one takes the latest window, the other names one", is: o.latest && per},
-	))
+	return fitting(o.command.Flags(), o.has, needs, whichClashes, o)
 }
 
 // has reports whether a flag is on the command line. The key is an argument.
@@ -207,9 +223,10 @@ func (o *whichFlags) has(name string) bool { return name == "key" || o.command.F
 // is settled.
 func (o *markOptions) fits(name string, bound bool) error {
 	f := o.record.command.Flags()
-	err := fitting(f, o.record.has, append([]need{{"max-output", []string{"stdout-file"}}}, needs...), append(o.identity.clashes(),
-		clash{flag: "hash-stdin", other: "stdout-file", value2: "-", why: "both read stdin", is: o.hashStdin && o.stdoutFile == "-"},
-	))
+	err := fitting(f, o.record.has, append([]need{{"max-output", []string{"stdout-file"}}}, needs...), identityClashes, o.identity)
+	if err == nil && o.hashStdin && o.stdoutFile == "-" {
+		err = clashing("hash-stdin", "stdout-file -", "both read stdin")
+	}
 	if err != nil {
 		return err
 	}
@@ -233,9 +250,10 @@ func (o *markOptions) fits(name string, bound bool) error {
 
 // fits refuses flags of idem logs that do not go together.
 func (o *logsOptions) fits() error {
-	return fitting(o.flags, o.flags.Changed, nil, []clash{
-		{flag: "stdout", other: "stderr", why: "without either, both are printed", is: o.stdout && o.stderr},
-	})
+	if o.stdout && o.stderr {
+		return clashing("stdout", "stderr", "without either, both are printed")
+	}
+	return nil
 }
 
 // fitsNew refuses whatever is given with idem key --new, which prints a UUID that
@@ -247,7 +265,7 @@ func fitsNew(f *pflag.FlagSet, args []string) error {
 	var err error
 	f.Visit(func(fl *pflag.Flag) {
 		if err == nil && fl.Name != "new" && !slices.Contains(everywhere, fl.Name) {
-			err = (&clash{flag: "new", other: fl.Name, why: "a fresh UUID depends on nothing"}).refusal()
+			err = clashing("new", fl.Name, "a fresh UUID depends on nothing")
 		}
 	})
 	return err

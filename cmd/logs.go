@@ -11,7 +11,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"idem/ledger"
 )
@@ -25,7 +24,6 @@ type logsOptions struct {
 	attempt        int
 	stdout, stderr bool
 	follow, raw    bool
-	flags          *pflag.FlagSet
 }
 
 func (a *app) logsCommand() *cobra.Command {
@@ -41,7 +39,6 @@ func (a *app) logsCommand() *cobra.Command {
 	}
 	record = newWhichFlags(c, nil, true)
 	f := c.Flags()
-	o.flags = f
 	f.IntVar(&o.attempt, "attempt", 0, "of attempt `N` (default the last)")
 
 	f.BoolVar(&o.stdout, "stdout", false, "only the standard output")
