@@ -131,7 +131,7 @@ func TestE2EFewDescriptors(t *testing.T) {
 func TestE2ELittleMemory(t *testing.T) {
 	t.Parallel()
 	if runtime.GOARCH != "amd64" {
-		return // the runtime reserves other amounts, and start_linux_amd64.s is not there
+		return // the runtime reserves other amounts, and package entry is empty
 	}
 	b := begun(t)
 	sizes := []int{735, 742, 1131, 1141, 1145, 1155, 1285, 1320}

@@ -78,10 +78,11 @@ func init() {
 			ignored |= 1 << (n - 1)
 		}
 	}
-	if !early {
-		undo()
+	if early {
+		set(chld, &fallback, nil) // else there would be nothing to wait for
+	} else {
+		undo() // CHLD keeps the runtime's handler: os/signal would not install it again
 	}
-	set(chld, &fallback, nil) // else there would be nothing to wait for
 	for n := pipe; n <= xfsz; n++ {
 		if (Set(writes) & Ignored()).Has(n) {
 			set(n, &sigaction{handler: sigIgnore}, nil)
