@@ -66,11 +66,6 @@ func (o *calendarFlags) window(now time.Time) (string, error) {
 		}
 	}
 	if c.Per == "" {
-		for flag, value := range map[string]string{"--tz": o.zone, "--at": o.at, "--day-start": o.dayStart} {
-			if value != "" {
-				return "", usage("%s says which window, but there is no --per", flag)
-			}
-		}
 		return "", nil
 	}
 	return c.Window(now), nil

@@ -142,10 +142,10 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv [
 	if err := a.remember(&o.storing, o.key); err != nil {
 		return question{}, err
 	}
-	if err := o.replayFlags.check(); err != nil {
+	if err := o.fits(); err != nil {
 		return question{}, err
 	}
-	policy, err := o.fittingPolicy()
+	policy, err := o.policy(o.identity)
 	if err != nil {
 		return question{}, err
 	}

@@ -139,6 +139,9 @@ func (e exitCodes) of(code int) int {
 	return code
 }
 
+// changes reports whether another status is to take the place of code.
+func (e exitCodes) changes(code int) bool { return e.of(code) != code }
+
 // exitStatus is what a call exits with: a success is 0, also one by --ok.
 func exitStatus(a ledger.Attempt) int {
 	if a.State == ledger.Succeeded {

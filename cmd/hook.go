@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,6 +45,11 @@ func (h *hooks) Set(s string) error {
 		}
 	}
 	return errors.New("want EVENT=CMD with one of the events " + eventList())
+}
+
+// at reports whether there is a hook at an event.
+func (h *hooks) at(e runner.Event) bool {
+	return slices.ContainsFunc(h.list, func(hook runner.Hook) bool { return hook.Event == e })
 }
 
 func eventList() string {

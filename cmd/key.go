@@ -52,6 +52,9 @@ func (a *app) keyCommand() *cobra.Command {
 		Example: "  idem key --per day --hash-file config.yml -- ./backup.sh\n  idem key --new",
 		RunE: func(c *cobra.Command, args []string) error {
 			if fresh {
+				if err := fitsNew(c.Flags(), args); err != nil {
+					return err
+				}
 				return a.print(newRunID() + "\n")
 			}
 			if err := a.remember(&o.storing, o.key); err != nil {
@@ -59,6 +62,9 @@ func (a *app) keyCommand() *cobra.Command {
 			}
 			argv, err := a.behindWait(&o.wait, args, false)
 			if err != nil {
+				return err
+			}
+			if err := o.fits(); err != nil {
 				return err
 			}
 			return a.key(c.Context(), o.identity, argv, asJSON)

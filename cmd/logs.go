@@ -52,6 +52,9 @@ func (a *app) logs(ctx context.Context, key string, record *whichFlags, o *logsO
 	if o.attempt < 0 {
 		return usage("--attempt requires a number from 1 on")
 	}
+	if err := o.fits(); err != nil {
+		return err
+	}
 	l, rec, err := a.lookUp(ctx, key, record)
 	if err != nil {
 		return err

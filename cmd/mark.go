@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -117,14 +116,8 @@ func (o *markOptions) words(args []string, dash int) (name string, argv []string
 	return name, argv, nil
 }
 
-// check refuses flags that do not fit each other.
+// check refuses flags with a bad value, and those that do not go together.
 func (o *markOptions) check(f *pflag.FlagSet, name string, argv []string) error {
-	var hash string
-	f.Visit(func(f *pflag.Flag) {
-		if strings.HasPrefix(f.Name, "hash") {
-			hash = f.Name
-		}
-	})
 	o.cut = f.Changed("max-output")
 	switch {
 	case f.Changed("key") || o.key == "":
@@ -133,18 +126,10 @@ func (o *markOptions) check(f *pflag.FlagSet, name string, argv []string) error 
 		return usage("unknown flag: --ttl").hint("to see the flags: idem mark --help")
 	case o.exitCode < 0 || o.exitCode > 255:
 		return usage("--exit-code requires a number from 0 to 255")
-	case name == "retry" && (f.Changed("exit-code") || f.Changed("stdout-file")):
-		return usage("--exit-code and --stdout-file tell of an outcome, which a key to be run again has not")
 	case name == "failed" && f.Changed("exit-code") && o.exitCode == 0:
 		return usage("--exit-code: no failure exits with status 0")
-	case o.hashStdin && o.stdoutFile == "-":
-		return usage("--hash-stdin and --stdout-file - both read stdin")
-	case o.replace && len(argv) == 0:
-		return usage("--replace requires the command that the key is to count for").hint("write it behind the key and a --: -- COMMAND [ARG...]")
-	case hash != "" && len(argv) == 0:
-		return usage("--%s says what counts beside a command, but there is no command", hash).hint("write it behind the key and a --: -- COMMAND [ARG...]")
 	}
-	return nil
+	return o.fits(name, len(argv) > 0)
 }
 
 func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptions) error {

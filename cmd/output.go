@@ -28,13 +28,6 @@ func (o *replayFlags) flags(f *pflag.FlagSet) {
 	f.BoolVar(&o.exact, "exact", false, "refuse (69) a replay that is not exactly what the command wrote: cut, redacted, not stored, or perhaps without its last lines; also without what it appended to a --replay-file")
 }
 
-func (o *replayFlags) check() error {
-	if o.partial && o.exact {
-		return usage("--partial and --exact contradict each other").hint("leave out one of them")
-	}
-	return nil
-}
-
 // set sets what a call does when it is a replay.
 func (o *replayFlags) set(call *runner.Call) {
 	call.Partial, call.Exact = o.partial, o.exact

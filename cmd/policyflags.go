@@ -9,7 +9,7 @@ import (
 )
 
 // policyFlags are the flags that say what to do about an earlier outcome. All
-// they do is in runner.Decide; which of them do not go together is in clashes.go.
+// they do is in runner.Decide; which of them do not go together is in flagpairs.go.
 type policyFlags struct {
 	onFailure     choice
 	onInterrupted choice

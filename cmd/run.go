@@ -35,7 +35,8 @@ type runOptions struct {
 	replayFiles
 	metaFile  string
 	metaFD    int
-	given     func(name string) bool // whether a flag is on the command line
+	flagSet   *pflag.FlagSet
+	ui        *ui
 	exitCodes exitCodes
 	hooks     hooks
 
@@ -91,7 +92,7 @@ func (a *app) runCommand() *cobra.Command {
 func (a *app) callFlags(f *pflag.FlagSet, o *runOptions) {
 	f.SetInterspersed(false) // what follows the command is the command's
 	f.SortFlags = false
-	o.given = f.Changed
+	o.flagSet, o.ui = f, &a.ui
 	o.identity.flags(f)
 	f.Var(&o.wait, "wait", "while the key is running, wait, at most `DURATION` (else as long as it takes), then share its result: replay a success, run after a failure")
 	f.Lookup("wait").NoOptDefVal = waitForever
@@ -115,7 +116,7 @@ func (a *app) callFlags(f *pflag.FlagSet, o *runOptions) {
 }
 
 func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
-	if err := errors.Join(o.outcomeFlags.check(), o.replayFlags.check()); err != nil {
+	if err := o.outcomeFlags.check(); err != nil {
 		return err
 	}
 	args, err := a.behindWait(&o.wait, args, false)
@@ -170,25 +171,22 @@ func (o *runOptions) opensFiles() bool {
 	return o.wait.limit > 0 || len(o.hashFile)+len(o.optional) > 0 || len(o.hashEnv) > 0 || o.hashStdin || o.metaFile != "" || o.metaFD != noMetaFD || len(o.paths) > 0 || onGitHub()
 }
 
+// given reports whether a flag is on the command line.
+func (o *runOptions) given(name string) bool { return o.flagSet.Changed(name) }
+
 // checkFlags refuses flags that do not fit each other, before the ledger is looked
 // for, and returns the policy.
 func (a *app) checkFlags(o *runOptions) (runner.Policy, error) {
 	if err := a.remember(&o.storing, o.key); err != nil {
 		return runner.Policy{}, err
 	}
-	if o.quietOK && a.keep.no.output {
-		return runner.Policy{}, usage("--quiet-ok prints what is recorded, and --no-store keeps output from being recorded").hint("leave out one of them")
-	}
 	if _, err := a.named(o.identity); err != nil {
 		return runner.Policy{}, err
 	}
-	if err := o.ttyFlag.check(o.identity); err != nil {
+	if err := o.fits(); err != nil {
 		return runner.Policy{}, err
 	}
-	if err := o.stdinFlag.check(o); err != nil {
-		return runner.Policy{}, err
-	}
-	return o.fittingPolicy()
+	return o.policy(o.identity)
 }
 
 // made is for a call that was made: it tells what came of it.

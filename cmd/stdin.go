@@ -13,22 +13,6 @@ func (o *stdinFlag) flags(f *pflag.FlagSet) {
 	f.BoolVarP(&o.noStdin, "no-stdin", "n", false, "give the command /dev/null as stdin; a \"while read\" loop around the call keeps its own")
 }
 
-// check refuses flags that give the command another stdin.
-func (o *stdinFlag) check(r *runOptions) error {
-	other := ""
-	switch {
-	case !o.noStdin:
-	case r.hashStdin:
-		other = "--hash-stdin"
-	case r.tty:
-		other = "--tty"
-	}
-	if other != "" {
-		return usage("-n can't be combined with %s: the one gives the command no stdin, the other passes it on", other).hint("leave out one of them")
-	}
-	return nil
-}
-
 // stdinOf returns what the command is to read: given, unless it is to read
 // nothing. The file stays open as long as this process.
 func (o *stdinFlag) stdinOf(given *os.File) (*os.File, error) {

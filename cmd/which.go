@@ -58,14 +58,13 @@ func newWhichFlags(c *cobra.Command, calendar *calendarFlags, guess bool) *which
 
 // which reads the flags.
 func (o *whichFlags) which(now time.Time) (runner.Which, error) {
+	if err := o.fits(); err != nil {
+		return runner.Which{}, err
+	}
 	per, err := o.calendar.window(now)
 	switch {
 	case err != nil:
 		return runner.Which{}, err
-	case o.window.set && per != "":
-		return runner.Which{}, usage("--window and --per both say which window")
-	case o.latest && (o.window.set || per != ""):
-		return runner.Which{}, usage("--latest asks for whatever window is the latest, but --window or --per names one")
 	case per != "":
 		return runner.Which{Exact: true, Window: per}, nil
 	case o.window.set:

@@ -23,6 +23,23 @@ const (
 // Pers are all windows, from short to long.
 var Pers = []string{string(PerHour), string(PerDay), string(PerWeek), string(PerMonth), string(PerYear)}
 
+// Longest returns how long a window may last: with the hours that clocks are set
+// back in it.
+func (p Per) Longest() time.Duration {
+	const day, setBack = 24 * time.Hour, 2 * time.Hour
+	switch p {
+	case PerHour: // each offset has hours of its own
+		return time.Hour
+	case PerDay:
+		return day + setBack
+	case PerWeek:
+		return 7*day + setBack
+	case PerMonth:
+		return 31*day + setBack
+	}
+	return 366*day + setBack
+}
+
 // Calendar turns a time into the window that it belongs to.
 type Calendar struct {
 	Per  Per

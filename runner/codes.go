@@ -25,12 +25,15 @@ func (c Codes) Has(code int) bool {
 
 // Within reports whether the set is not empty and all of it is in o.
 func (c Codes) Within(o Codes) bool {
+	if len(c) == 0 || len(o) == 0 { // as in most calls
+		return false
+	}
 	for code := range 256 {
 		if c.Has(code) && !o.Has(code) {
 			return false
 		}
 	}
-	return len(c) > 0
+	return true
 }
 
 // String returns the set as ParseCodes reads it.

@@ -120,14 +120,14 @@ func holders(l ledger.Ledger, id ledger.ID) []ledger.Process {
 	return nil
 }
 
-// timeoutStatus is what timeout(1) exits with.
-const timeoutStatus = 124
+// TimeoutStatus is what timeout(1) exits with.
+const TimeoutStatus = 124
 
 func (c *Call) outcome(end *proc.End) ledger.Outcome {
 	o := ledger.Outcome{State: ledger.Failed, Reason: ledger.ReasonExit, ExitCode: end.ExitCode, Signal: int(end.Signal)}
 	switch {
 	case end.StoppedBy == proc.ByTimeout:
-		o.Reason, o.ExitCode = ledger.ReasonTimeout, timeoutStatus
+		o.Reason, o.ExitCode = ledger.ReasonTimeout, TimeoutStatus
 	case end.Signal != 0:
 		o.Reason = ledger.ReasonSignal
 	case end.ExitCode == 0 || c.OK.Has(end.ExitCode):

@@ -1,0 +1,313 @@
+package cmd_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"idem/cmd"
+)
+
+var (
+	allPairs  = flag.Bool("pairs", false, "TestPairsHaveAnEffect walks all pairs of flags, which takes minutes")
+	onlyPairs = flag.String("pair", "", "TestPairsHaveAnEffect walks the pairs whose text matches")
+)
+
+// given is how a way is given as the other flag of a pair.
+func (w way) given() string {
+	if w.as != "" {
+		return w.as
+	}
+	return w.args
+}
+
+func words(parts ...string) []string { return strings.Fields(strings.Join(parts, " ")) }
+
+// keyed are the flags of a call with a key, unless they have one.
+func keyed(flags []string) []string {
+	if slices.Contains(flags, "--key") {
+		return flags
+	}
+	return append([]string{"--key", "k"}, flags...)
+}
+
+// refused are the pairs that are refused because one of them would be without an
+// effect, or because they contradict each other.
+var refused = strings.Split(strings.TrimSpace(`
+--final 3 --force
+--force --exact
+--force --hook replay=./hook
+--force --partial
+--force --probe ./probe
+--force --replay none
+--force --replay stderr
+--force --replay stdout
+--hash none --hash-ignore ^-v
+--hash-stdin --no-stdin
+--hash-stdin --on-ledger-error run
+--hash-stdin --tty
+--max-attempts 2 --force
+--max-output 0 --no-store all
+--max-output 0 --no-store output
+--max-output 2 --no-store all
+--max-output 2 --no-store output
+--no-store all --replay-file rf
+--no-store output --replay-file rf
+--on-failure refuse --force
+--on-failure replay --exit-code failed=9
+--on-failure replay --final 3
+--on-failure replay --force
+--on-interrupted rerun --exit-code interrupted=9
+--on-interrupted rerun --hook interrupted=./hook
+--on-mismatch rerun --exit-code mismatch=9
+--on-mismatch rerun --hook mismatch=./hook
+--partial --exact
+--quiet --verbose
+--quiet-ok --exit-code output=9
+--quiet-ok --no-store all
+--quiet-ok --no-store output
+--quiet-ok --partial
+--quiet-ok --replay none
+--quiet-ok --replay stderr
+--quiet-ok --replay stdout
+--replay none --partial
+--replay stderr --partial
+--replay stderr --tty
+--replay stdout --tty
+--tty --no-stdin
+--wait --hook busy=./hook
+`), "\n")
+
+// Every flag of idem run is in the table of ways: a new one has to be thought about.
+func TestPairsHaveEveryFlag(t *testing.T) {
+	for _, name := range cmd.FlagsOfRun() {
+		if name != "help" && !slices.ContainsFunc(ways, func(w way) bool { return w.flag == name }) {
+			t.Errorf("--%s has no way in pairs_ways_test.go", name)
+		}
+	}
+}
+
+// Of all pairs exactly those are refused that are listed, in one line that names
+// both flags, whatever their order.
+func TestPairsRefused(t *testing.T) {
+	var got []string
+	for i, a := range ways {
+		for _, b := range ways[i+1:] {
+			if a.flag == b.flag {
+				continue
+			}
+			x, y := keyed(words(a.with, b.with, a.given(), b.given())), keyed(words(b.with, a.with, b.given(), a.given()))
+			err, again := cmd.Fits(x), cmd.Fits(y)
+			if fmt.Sprint(err) != fmt.Sprint(again) {
+				t.Errorf("%q: %v, but %q: %v", x, err, y, again)
+			}
+			if err == nil || cmd.Fits(keyed(words(a.with, b.with, a.given()))) != nil || cmd.Fits(keyed(words(a.with, b.with, b.given()))) != nil {
+				continue // or it is not for this pair
+			}
+			got = append(got, a.given()+" "+b.given())
+			if text := err.Error(); !strings.Contains(text, "--"+a.flag) || !strings.Contains(text, "--"+b.flag) || strings.Contains(text, "\n") {
+				t.Errorf("%q: %v", x, err)
+			}
+		}
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, refused) {
+		t.Errorf("refused:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(refused, "\n"))
+	}
+}
+
+// A flag that says more about another one is refused without it, and a default
+// that is spelled out never is.
+func TestFlagsThatNeedOthers(t *testing.T) {
+	for _, w := range ways {
+		if w.with == "" {
+			continue
+		}
+		flags := words(w.args)
+		if !strings.Contains(w.with, "--key") {
+			flags = keyed(flags)
+		} else {
+			flags = append(flags, "--per", "day")
+		}
+		if err := cmd.Fits(flags); err == nil || !strings.Contains(err.Error(), " needs --") {
+			t.Errorf("%q: %v", flags, err)
+		}
+	}
+	for _, flags := range []string{
+		"--on-failure rerun --retries 3 --max-attempts 0 --force", "--retries 0 --retry-delay 5 --retry-on 3", "--max-stdin 64MiB",
+		"--probe-timeout 30s", "--kill-after 10s", "--on-mismatch refuse", "--force --replay all --on-interrupted refuse",
+		"--per hour --day-start 00:00", "--per hour --ttl never", "--quiet-ok --replay all --max-output 64MiB",
+		"--no-store output --max-output 64MiB", "--exit-code failed=80", "--on-mismatch rerun --exit-code mismatch=65 --key k",
+		"--quiet=false --verbose", "--force=false --probe true", "--tty=false --hash-stdin", "--wait=0 --hook busy=true",
+		"--hash argv --hash-ignore x", "--on-ledger-error refuse --hash-stdin", "--partial=false --exact",
+		"--per day --ttl 24h", "--per hour --ttl 1h --at @0", "--per day --ttl 1h --tz UTC --day-start 04:00",
+		"--ok 124 --final 124 --timeout 1", "--ok 124 --retry-on 124 --retries 1 --timeout 1", "--quiet-ok --on-failure replay --replay stderr",
+	} {
+		if err := cmd.Fits(append([]string{"--key", "k"}, strings.Fields(flags)...)); err != nil {
+			t.Errorf("%s: %v", flags, err)
+		}
+	}
+}
+
+// The other commands have few flags. Which pairs of them are refused is in
+// clashes.txtar; a new flag has to be thought about.
+func TestPairsOfOtherCommands(t *testing.T) {
+	got := map[string][]string{}
+	for _, text := range cmd.FlagsOfOthers() {
+		c, name, _ := strings.Cut(text, " ")
+		got[c] = append(got[c], name)
+	}
+	for c, want := range map[string]string{
+		"check":   "latest window",
+		"explain": "json latest window",
+		"forget":  "at day-start latest per tz window",
+		"key":     "json new",
+		"list":    "glob json limit namespace state",
+		"logs":    "at attempt day-start follow latest per raw stderr stdout tz window",
+		"mark": "allow-empty-parts at day-start exit-code force hash hash-cwd hash-env hash-file hash-file-optional hash-ignore hash-stdin hash-value key " +
+			"latest max-output max-stdin no-store note per redact redact-env replace stdout-file ttl tz window",
+		"show":    "at day-start json latest per tz window",
+		"token":   "at day-start hex latest per tz window",
+		"wait":    "at day-start latest per quiet timeout tz window",
+	} {
+		if have := strings.Join(got[c], " "); have != want {
+			t.Errorf("idem %s has the flags %s, want %s", c, have, want)
+		}
+		delete(got, c)
+	}
+	if len(got) > 0 {
+		t.Errorf("more commands have flags: %v", got)
+	}
+}
+
+// preamble has what the scripts of the ways use.
+const preamble = `
+trap 'touch go' EXIT
+mkdir sub
+printf '#!/bin/sh\nexit $(cat answer 2>/dev/null || if [ -n "$IDEM_RUN_ID" ]; then echo 2; else echo 1; fi)\n' >probe
+printf '#!/bin/sh\necho $IDEM_EVENT >>hooked\n' >hook
+printf '#!/bin/sh\necho "$@"\n' >show
+printf '#!/bin/sh\nsleep 0\n' >cmd
+echo 0 >f; echo 0 >g; touch rf
+chmod +x probe hook show cmd
+exec </dev/null 9>fd
+first() { idem run --key k $I "$@"; }
+again() { idem run $P $H --key "$1" -- sh -c "$2"; idem run $F --key "$1" -- sh -c "$2"; echo "status $?"; }
+call() { idem run --key k $F "$@"; echo "status $?"; }
+`
+
+// seen shows what is recorded, but for what differs in each call.
+const seen = `
+cat side hooked rf 2>/dev/null
+for l in ledger ledger2 w/l; do
+	if [ -d $l ]; then
+		echo $l
+		idem list --ledger $l --trust-place | cut -f 1-4,6-
+		idem list --ledger $l --trust-place --json | grep -E '"(state|exit_code|fingerprint|truncated|output_.*)":'
+		for k in k other; do
+			idem show --ledger $l --trust-place $G --latest --json $k | grep -A5 -E '"(argv)":'
+		done 2>/dev/null
+	fi
+done
+`
+
+var differs = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}|\d+(\.\d+)?(ms|µs|s)\b|\d+ (second|minute)s? ago|\b(just )?now\b|:\d{2,}\b|\b20\d\d-\d\d-\d\dT\d\d:\d\d\S*|process(es)? [\d, ]+`)
+
+// observe runs the script of a way and returns what can be seen of it.
+func observe(t *testing.T, w, other way, flagged bool) string {
+	b := newBox(t)
+	flags := words(w.with)
+	var places, inputs, ledger []string
+	add := func(o way, args string, before string) {
+		flags = append(flags, words(args)...)
+		if o.kind == place {
+			places = append(places, words(before)...)
+		}
+		if o.kind == input {
+			inputs = append(inputs, words(before)...)
+		}
+	}
+	needed := func(o way) {
+		switch {
+		case strings.HasPrefix(o.with, "--per "):
+			places = append(places, words(o.with)...)
+		case o.with == "--hash-stdin":
+			inputs = append(inputs, o.with)
+		}
+	}
+	flags = append(words(other.with), flags...)
+	needed(other)
+	needed(w)
+	add(other, other.given(), other.given())
+	if other.flag == "ledger" || other.flag == "namespace" {
+		ledger = words(other.given())
+	}
+	if flagged {
+		before := w.args
+		switch w.before {
+		case "":
+		case "-":
+			before = ""
+		default:
+			before = w.before
+		}
+		add(w, w.args, before)
+	}
+	b.env = append(b.env, "TZ=UTC", "PWD="+b.dir,
+		"F="+strings.Join(flags, " "), "P="+strings.Join(places, " "), "H="+strings.Join(inputs, " "),
+		"I="+strings.Join(append(slices.Clone(places), inputs...), " "), "G="+strings.Join(ledger, " "))
+	r := b.start([]string{"sh", "-c", preamble + w.script + "\n" + seen}).wait()
+	text := strings.ReplaceAll(r.out+"\n--\n"+r.err, b.dir, "DIR")
+	_ = os.RemoveAll(filepath.Join(b.dir))
+	return differs.ReplaceAllString(text, "#")
+}
+
+// somePairs are the flags that a run without -pairs tries each flag with: those
+// that take most from others.
+var somePairs = []string{"--force", "--quiet-ok", "--on-failure replay"}
+
+// Both flags of every pair that is accepted have an effect: in the script of each
+// one, with the other one given as well, it changes what can be seen.
+func TestPairsHaveAnEffect(t *testing.T) {
+	t.Parallel()
+	var only *regexp.Regexp
+	if *onlyPairs != "" {
+		only = regexp.MustCompile(*onlyPairs)
+	}
+	var wg sync.WaitGroup
+	limit := make(chan struct{}, 4)
+	for _, w := range ways {
+		for _, o := range ways {
+			text := w.args + " | " + o.given()
+			if w.flag == o.flag || w.script == "" || only != nil && !only.MatchString(text) {
+				continue
+			}
+			if only == nil && !*allPairs && !slices.Contains(somePairs, o.given()) {
+				continue
+			}
+			base := words(o.with, w.with, o.given())
+			if strings.Contains(" "+o.with+" "+o.given()+" ", " --"+w.flag+" ") || w.with != "--key k" && strings.Contains(" "+w.with+" ", " --"+o.flag+" ") || cmd.Fits(keyed(base)) != nil || cmd.Fits(keyed(append(base, words(w.args)...))) != nil {
+				continue // one needs the other, or the pair is refused
+			}
+			wg.Add(1)
+			limit <- struct{}{}
+			go func() {
+				defer wg.Done()
+				defer func() { <-limit }()
+				without, with := observe(t, w, o, false), observe(t, w, o, true)
+				if without == with {
+					t.Errorf("%s: no effect\n%s", text, indented(with))
+				}
+			}()
+		}
+	}
+	wg.Wait()
+}
+
+func indented(s string) string { return "\t" + strings.ReplaceAll(s, "\n", "\n\t") }
