@@ -16,9 +16,9 @@ const maxChanges = 5
 
 func mismatchFailure(rec ledger.Record, call runner.Call) *failure {
 	cur := rec.Current
-	f := fail(exitMismatch, "key %s is recorded with other inputs: %s (recorded %s %s)",
+	f := fail(exitMismatch, "key %s is recorded with other inputs: %s (recorded %s %s; fingerprint %s, now %s)",
 		quote(rec.ID.Key), strings.Join(changes(cur, call), ", "),
-		when(cur.Started), by(cur.Owner))
+		when(cur.Started), by(cur.Owner), shortPrint(cur.Fingerprint), shortPrint(call.Fingerprint))
 	switch cur.State {
 	case ledger.Failed:
 		f.hintFlags("that attempt "+ending(cur)+"; to accept the corrected command", "--on-mismatch rerun").
@@ -114,6 +114,12 @@ func changeText(c difference) string {
 	default:
 		return escape(c.Name) + " has changed" + fileChanges(c.Files, maxChanges)
 	}
+}
+
+// shortPrint is enough of a fingerprint to compare it by eye.
+func shortPrint(fingerprint string) string {
+	const n = len("h1:") + 12
+	return fingerprint[:min(n, len(fingerprint))]
 }
 
 // busyFailure is for a key that is running or has leftovers; waited reports that the
