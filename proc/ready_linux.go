@@ -40,7 +40,7 @@ var sound = sync.OnceValue(func() error {
 
 // moreFiles is how many descriptors a call needs beside those that it has when
 // it comes to canPoll, and those of the runtime.
-const moreFiles = 14
+const moreFiles = 15
 
 // canPoll tries what the runtime does for its first timer or file.
 func canPoll() error {
