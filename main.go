@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"idem/cmd"
+	_ "idem/internal/entry" // -ldflags=-E=idem_start begins there
 )
 
 func main() { os.Exit(cmd.Main(os.Args[1:])) }

@@ -78,10 +78,11 @@ func init() {
 			ignored |= 1 << (n - 1)
 		}
 	}
-	if !early {
-		undo()
+	if early {
+		set(chld, &fallback, nil) // else there would be nothing to wait for
+	} else {
+		undo() // CHLD keeps the runtime's handler: os/signal would not install it again
 	}
-	set(chld, &fallback, nil) // else there would be nothing to wait for
 	for n := pipe; n <= xfsz; n++ {
 		if (Set(writes) & Ignored()).Has(n) {
 			set(n, &sigaction{handler: sigIgnore}, nil)
@@ -298,23 +299,6 @@ func set(n int, act, old *sigaction) {
 //
 //go:noescape
 func syscall(trap, a, b, c, d uintptr) uintptr
-
-// initial returns the handler that signal n had at the start: the runtime keeps it.
-func initial(n int) uintptr
-
-// goHandlers has the runtime install the handlers that it needs as a library: those
-// for its own faults, for preemption, and for PIPE.
-func goHandlers()
-
-// isLibrary tells the runtime whether it is one.
-func isLibrary(is uint8)
-
-// signalsOK tells the runtime whether its handlers are to act. Otherwise they do what
-// they replace.
-func signalsOK(are uint8)
-
-// initialMask returns the mask that the process was started with.
-func initialMask() uint64
 
 // store writes a word that the handler reads.
 //

@@ -1,14 +1,13 @@
-//go:build linux && (amd64 || arm64)
+//go:build linux && (amd64 || arm64) && go1.26 && !go1.27 && !idem_public
 
 #include "textflag.h"
 
 // Variables of the runtime. The linker takes a definition with content in place of
 // one without, so the ones here are the runtime's own.
 //
-// Should a later runtime have others in their place, these do nothing: then it
-// installs its handlers before our first instruction (raw.go undoes that, 0.2 ms
-// later), and signals that were ignored or blocked at the start are not known. The
-// tests of package proc and `chaos signals` tell.
+// Another version of the runtime may have others in their place, so the build
+// constraint admits only versions whose runtime was read and for which the tests of
+// package proc and `chaos signals` passed. runtime_public.go is for the others.
 
 // What the runtime has found at the start.
 DATA runtime·fwdSig+0(SB)/8, $1 // of no signal

@@ -30,7 +30,7 @@ var rooms = []struct {
 	room string
 	may  []string
 }{
-	{".", []string{"cmd"}},
+	{".", []string{"cmd", "internal/entry"}},
 	{"cmd", []string{"runner", "proc", "hashkey", "redact", "ledger", "ledger/none", "ledger/sqlite", "ledger/postgres"}},
 	{"runner", []string{"ledger", "proc", "redact"}},
 	{"proc", []string{"internal/failpoint", "internal/rawsig"}},
@@ -42,6 +42,7 @@ var rooms = []struct {
 	{"ledger/sqlite", []string{"ledger", "ledger/spool", "internal/failpoint"}},
 	{"ledger/postgres", []string{"ledger", "ledger/spool"}},
 	{"ledger/ledgertest", []string{"ledger", "ledger/spool"}}, // for tests only, see unwanted
+	{"internal/entry", nil},
 	{"internal/rawsig", nil},
 	{"internal/failpoint", nil},      // nothing, as it is shipped
 	{"scripts/...", []string{"..."}}, // no part of the program

@@ -1,6 +1,6 @@
-package main
+package entry
 
-// What start_linux_amd64.s says. docs/limits.md has the numbers.
+// The lines that entry_linux_amd64.s writes. docs/limits.md has the numbers.
 //
 //lint:file-ignore U1000 used in assembly
 var (
