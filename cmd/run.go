@@ -138,6 +138,7 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 			return err
 		}
 	}
+	a.warnNotDisabled()
 	files, err := o.files()
 	if err != nil {
 		return err

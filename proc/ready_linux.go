@@ -40,7 +40,7 @@ var sound = sync.OnceValue(func() error {
 
 // moreFiles is the number of descriptors that a call needs in addition to those
 // that it has when it comes to canPoll, and those of the runtime.
-const moreFiles = 14
+const moreFiles = 15
 
 // canPoll tries what the runtime does for its first timer or file.
 func canPoll() error {

@@ -90,6 +90,7 @@ type Attempt struct {
 	Number     int
 	RunID      string
 	Fence      int64
+	Event      string // of the hook or probe that is told; empty for the command
 }
 
 // AttemptOf is the current attempt of a record.
