@@ -3,11 +3,13 @@ package cmd_test
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // provider is a server that takes Idempotency-Keys, as the IETF draft has them,
@@ -41,13 +43,19 @@ func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "charge %d: %s\n", len(p.charges), body)
 }
 
+// asked returns how often the provider was called, and its charges.
+func (p *provider) asked() (int, map[string]string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.calls, maps.Clone(p.charges)
+}
+
 func cookPayment(k *kitchen) {
 	requireTool(k.t, "curl")
 	pay := k.take("sh").text
 	p := &provider{lose: 2, charges: map[string]string{}}
 	server := httptest.NewServer(p)
 	defer server.Close()
-	server.Config.ErrorLog = nil
 	k.setenv("PAYMENTS", server.URL)
 	k.setenv("ORDER", "4711")
 	k.setenv("AMOUNT", "30")
@@ -56,16 +64,17 @@ func cookPayment(k *kitchen) {
 			k.t.Errorf("%+v", r)
 		}
 	}
-	if len(p.charges) != 1 || p.calls != 3 || k.show("payment:4711").Attempt != 3 {
-		k.t.Errorf("%d calls, charges %v", p.calls, p.charges)
+	calls, charges := p.asked()
+	if len(charges) != 1 || calls != 3 || k.show("payment:4711").Attempt != 3 {
+		k.t.Errorf("%d calls, charges %v", calls, charges)
 	}
 	token := strings.TrimSpace(k.want(k.run("token", "payment:4711"), 0).out)
-	if p.charges[token] == "" {
-		k.t.Errorf("no charge with the token %s: %v", token, p.charges)
+	if charges[token] == "" {
+		k.t.Errorf("no charge with the token %s: %v", token, charges)
 	}
 	// Another amount for the order never reaches the provider.
 	k.want(k.cook("AMOUNT=31; "+pay), 65)
-	if p.calls != 3 {
+	if calls, _ := p.asked(); calls != 3 {
 		k.t.Error("the provider was asked")
 	}
 	rent := k.take("sh").text
@@ -73,8 +82,9 @@ func cookPayment(k *kitchen) {
 	for i, due := range []string{"2026-10-01", "2026-11-01", "2026-10-31T23:59:59Z"} {
 		r := k.want(k.cook("DUE="+due+"; "+rent), 0)
 		token := strings.TrimSpace(k.want(k.run("token", "--per", "month", "--tz", "UTC", "--at", due, "rent:17"), 0).out)
-		if want := fmt.Sprintf("charge %d: amount=30\n", 2+i%2); r.out != want || p.charges[token] == "" || len(p.charges) != 2+min(i, 1) {
-			k.t.Errorf("due %s: %q, want %q; charges %v", due, r.out, want, p.charges)
+		_, charges := p.asked()
+		if want := fmt.Sprintf("charge %d: amount=30\n", 2+i%2); r.out != want || charges[token] == "" || len(charges) != 2+min(i, 1) {
+			k.t.Errorf("due %s: %q, want %q; charges %v", due, r.out, want, charges)
 		}
 	}
 }
@@ -86,9 +96,9 @@ func cookRetry(k *kitchen) {
 	if err != nil {
 		k.t.Fatal(err)
 	}
-	calls := 0
+	var calls atomic.Int32
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if calls++; calls < 3 {
+		if calls.Add(1) < 3 {
 			http.Error(w, "not yet", http.StatusServiceUnavailable)
 			return
 		}
@@ -103,8 +113,8 @@ func cookRetry(k *kitchen) {
 	for range 2 {
 		k.want(k.cook(report), 0)
 	}
-	if got := k.read("report.json"); got != `{"sum": 1}` || calls != 3 {
-		k.t.Errorf("%q after %d calls", got, calls)
+	if got := k.read("report.json"); got != `{"sum": 1}` || calls.Load() != 3 {
+		k.t.Errorf("%q after %d calls", got, calls.Load())
 	}
 	if n := len(k.show("report:2026-11-22").Attempts); n != 3 {
 		k.t.Errorf("%d attempts are recorded", n)
