@@ -65,7 +65,7 @@ func FuzzShellQuote(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		if strings.ContainsRune(s, 0) || strings.HasSuffix(s, "\n") {
-			t.Skip("no argument has a NUL, and a newline at the end is lost")
+			return // no argument has a NUL, and a newline at the end is lost
 		}
 		quoted := shellQuote(s)
 		if steers(quoted, "") {

@@ -20,7 +20,7 @@ func (l *Ledger) connectRaw() (*sql.DB, error) {
 		return nil, err
 	}
 	db := sql.OpenDB(&connector{Connector: base, ledger: l})
-	db.SetMaxOpenConns(1) // the pragmas belong to a connection
+	db.SetMaxOpenConns(1)                      // the pragmas belong to a connection
 	conn, err := db.Conn(context.Background()) // not Ping, which makes a query
 	if err != nil {
 		return nil, err // and do not close: see connect
