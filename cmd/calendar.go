@@ -27,11 +27,11 @@ func newCalendarFlags() calendarFlags { return calendarFlags{per: choice{of: has
 func (o *calendarFlags) flags(f *pflag.FlagSet, per string) {
 	f.Var(&o.per, "per", per+": "+strings.Join(hashkey.Pers, ", "))
 	f.StringVar(&o.zone, "tz", "", "time `ZONE` of the calendar, such as Europe/Berlin or UTC (default the local one)")
-	f.StringVar(&o.at, "at", "", "`TIME` that the call is for, so that a late one belongs to its own window: RFC 3339, \"2026-11-22 14:00\" in the zone, or @SECONDS since 1970")
+	f.StringVar(&o.at, "at", "", "`TIME` that the call is for, however late it comes; its window is that of TIME: RFC 3339, \"2026-11-22 14:00\" in the zone, or @SECONDS since 1970")
 	f.StringVar(&o.dayStart, "day-start", "", "time of day, `HH:MM`, at which the windows from day on begin")
 }
 
-// knownZone tells whether time.Local is what TZ says. Where Go knows no such
+// knownZone reports whether time.Local is what TZ says. Where Go knows no such
 // zone, and it knows none of POSIX's, such as JST-9, it is UTC.
 func knownZone(tz string) bool {
 	name := strings.TrimPrefix(tz, ":")

@@ -81,16 +81,16 @@ func (a *app) checked(o *runOptions, args []string, dashed bool) ([]string, erro
 	}
 	if o.key != "" || dashed || len(argv) < len(args) {
 		if o.key == "" && len(argv) == 0 {
-			return nil, usage("idem check wants a key or a command").hintForm(form)
+			return nil, usage("idem check requires a key or a command").hintForm(form)
 		}
 		return argv, nil
 	}
 	if len(args) == 0 || args[0] == "" {
-		return nil, usage("idem check wants a key").hintForm(form)
+		return nil, usage("idem check requires a key").hintForm(form)
 	}
 	o.key = args[0]
 	if len(args) > 1 && args[1] != "--" { // mostly a flag that came too late
-		return nil, usage("idem check wants flags before the key and the command behind a --, not %s", quoteWord(args[1])).hintForm(form)
+		return nil, usage("idem check requires flags before the key and the command behind a --, not %s", quoteWord(args[1])).hintForm(form)
 	}
 	return args[min(2, len(args)):], nil
 }

@@ -12,8 +12,18 @@ import (
 )
 
 // disabled reports whether idem run is switched off. It then becomes the command,
-// whatever is wrong with its flags: somebody needs the command to run now.
-func disabled() bool { return os.Getenv("IDEM_DISABLE") == "1" }
+// whatever is wrong with its flags: the caller needs the command to run now.
+func disabled() bool { return os.Getenv(disableVar) == "1" }
+
+const disableVar = "IDEM_DISABLE"
+
+// warnNotDisabled warns of a value that looks as if it switched idem run off, which
+// 1 alone does.
+func (a *app) warnNotDisabled() {
+	if v := os.Getenv(disableVar); v != "" && v != "0" && v != "1" {
+		a.ui.warn("%s is %s, which is neither 1 nor 0: idem is not switched off", disableVar, quote(v))
+	}
+}
 
 // runDisabled is idem run, switched off; args are not parsed. Of all flags -n
 // alone counts: without it the command would take the stdin that a loop around it

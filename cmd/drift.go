@@ -23,8 +23,8 @@ import (
 // an attempt ran is a detail of its inputs, and explain and the note of a replay
 // compare it with the files of now.
 
-// How many bytes of a program are read for its digest, so that a first run is as
-// fast as without. A larger one is known by its size, its time and its inode.
+// The limits of bytes of a program that are read for its digest: a first run is as
+// fast as without one. A larger program is known by its size, its time and its inode.
 const (
 	maxScript = 1 << 20
 	maxBinary = 64 << 10

@@ -166,7 +166,7 @@ func TestE2ERecursion(t *testing.T) {
 	b.wantState("b", "succeeded")
 }
 
-// Who only looks disturbs nobody.
+// Commands that only look disturb no other call.
 func TestE2EListDisturbsNobody(t *testing.T) {
 	b := newBox(t)
 	b.want(b.run("run", "--key", "first", "--", "true"), 0)
@@ -190,7 +190,7 @@ func TestE2EListDisturbsNobody(t *testing.T) {
 	b.want(looking.wait(), 0)
 }
 
-// --force never runs beside a run, and adds an attempt after it.
+// --force never runs next to a run, and adds an attempt after it.
 func TestE2EForce(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)

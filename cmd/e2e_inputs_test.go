@@ -33,7 +33,7 @@ func TestE2EUnreadableInputs(t *testing.T) {
 	b.wantLines("side", 0)
 }
 
-// A replay that nobody reads a note of looks at no script.
+// A replay that shows no note looks at no script.
 func TestE2EReplayDoesNotLookAtTheScript(t *testing.T) {
 	t.Parallel()
 	requireTool(t, "strace")

@@ -121,6 +121,10 @@ func TestE2EFewDescriptors(t *testing.T) {
 			}
 		})
 	}
+	// Those that the tests were started with would count, too.
+	for fd := 3; fd < 1024; fd++ {
+		syscall.CloseOnExec(fd)
+	}
 	b := begun(t) // what docs/limits.md promises
 	b.want(b.sh("ulimit -n 26; idem run --key k -- true"), 0)
 	b.want(b.sh("ulimit -n 30; idem run --tty --key l -- true"), 0)
@@ -161,7 +165,7 @@ func TestE2ESmallFiles(t *testing.T) {
 		for _, op := range operations[:2] {
 			under := fmt.Sprintf("ulimit -f %d; exec", kib)
 			r := b.sh(fmt.Sprintf(under+" idem "+op.call, op.name))
-			if b.clear(under+op.name, r); r.code != 0 && !strings.Contains(r.err, "ulimit -f") {
+			if b.clear(under+op.name, r); r.code != 0 && !strings.Contains(r.err, "ulimit -f") || strings.Contains(r.err, "hint: make room") {
 				t.Errorf("%s", r.err)
 			}
 			if b.lines("side") > 0 && r.code != 0 {
@@ -199,7 +203,7 @@ func TestE2EFewProcesses(t *testing.T) {
 	b.want(b.sh("exec prlimit --nproc=28 idem run --tty --key l -- true"), 0)
 }
 
-// refused starts idem so that the kernel refuses it system calls: CALL,CALL...
+// refused starts idem in a sandbox that refuses it system calls: CALL,CALL...
 func (b *box) refused(calls string, errno syscall.Errno, args ...string) *call {
 	b.t.Helper()
 	exe, err := os.Executable()

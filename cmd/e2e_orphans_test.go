@@ -73,7 +73,7 @@ func TestE2EOrphanKeepsTheKey(t *testing.T) {
 	b.wantLines("side", 1)
 }
 
-// Who waits for an orphan, and may run after it, never runs beside it.
+// A call that waits for an orphan, and may run after it, never runs next to it.
 func TestE2EWaitForOrphanThenRerun(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -113,7 +113,7 @@ const closing = `(for f in /proc/self/fd/*; do n=${f##*/}; [ $n -gt 2 ] && eval 
 	echo x >>side; mkdir lock || echo x >>overlap; echo $BASHPID >pid; until [ -e go ]; do sleep 0.02; done; rmdir lock) >/dev/null 2>&1 & wait`
 
 // After a kill of idem and of the command, what works on without any
-// descriptor is found by its environment, until it ends. Nobody can take the key.
+// descriptor is found by its environment, until it ends. No call can take the key.
 func TestE2ECommandClosesDescriptors(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -157,6 +157,34 @@ func TestE2ECommandClosesDescriptors(t *testing.T) {
 	b.want(second.wait(), 0)
 	b.wantLines("side", 2)
 	b.wantLines("overlap", 0)
+}
+
+// A process that works inside of a nested attempt is one of the outer attempt's
+// too, if nothing else of that is left.
+func TestE2ENestedCommandClosesDescriptors(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	b.write("closing", closing)
+	run := []string{"run", "--key", "outer", "--on-interrupted", "rerun", "--", "bash", "-c", "echo $$ >shell; idem run --key inner -- bash closing & echo $! >nested; wait"}
+	first := b.idem(run...)
+	b.await("side", 1)
+	pid, shell, nested := b.awaitPID("pid"), b.awaitPID("shell"), b.awaitPID("nested")
+	for _, kill := range []int{first.pid(), shell, nested, parentOf(t, pid)} {
+		if err := syscall.Kill(kill, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		b.gone(kill)
+	}
+	first.wait()
+	for _, key := range []string{"outer", "inner"} {
+		if r := b.want(b.run("run", "--key", key, "--on-mismatch", "rerun", "--on-interrupted", "rerun", "--", "touch", "beside"), 75); !strings.Contains(r.err, fmt.Sprintf("still alive: %d (", pid)) {
+			t.Errorf("key %s does not name the process: %s", key, r.err)
+		}
+	}
+	b.await("beside", 0)
+	b.write("go", "")
+	b.gone(pid)
+	b.want(b.run("run", "--key", "outer", "--on-mismatch", "rerun", "--on-interrupted", "rerun", "--", "true"), 0)
 }
 
 // A process of the attempt that calls for the key is inside of it, as long as

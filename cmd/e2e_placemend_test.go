@@ -201,7 +201,7 @@ func mendsIn(t *testing.T, stderr string) []string {
 	return mends
 }
 
-// paste gives a line to a shell of the box's user. What stands behind sudo is
+// paste gives a line to a shell of the box's user. A command behind sudo is
 // run by root, with what the user's shell has made of it.
 func (b *box) paste(line string) result {
 	b.t.Helper()

@@ -98,7 +98,7 @@ func replacedAt(t *testing.T, point, swap string) {
 	b := newBox(t)
 	b.want(b.run("run", "--key", "first", "--", "true"), 0)
 	b.want(b.sh("cp -a ledger before; idem run --key second -- true"), 0)
-	// More output than waits in memory, so that there is a file of it.
+	// More output than waits in memory: there is a file of it.
 	work := []string{"run", "--key", "k", "--", "sh", "-c", "echo x >>side; head -c 100000 /dev/zero"}
 	h := b.hold(point, work...)
 	b.want(b.sh("set -e; "+swap), 0)
@@ -186,7 +186,7 @@ func TestE2EReplacedWhileItIsMade(t *testing.T) {
 	}
 }
 
-// What is marked or forgotten in a ledger that is moved away meanwhile is not
+// A mark, or a key forgotten, in a ledger that is moved away at the time is not
 // said to be so at the place.
 func TestE2EReplacedUnderAMark(t *testing.T) {
 	t.Parallel()

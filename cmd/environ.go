@@ -18,24 +18,24 @@ func tokenOf(id ledger.ID, generation int64) string {
 	return hashkey.Token(id.Namespace, id.Key, id.Window, generation).String()
 }
 
-// chainVar names what a process runs inside of, the innermost last, joined by
-// colons: attempts by their run ids, and probes before a key's first attempt by
-// the key.
-const chainVar = "IDEM_CHAIN"
-
 // around is what this call is made inside of.
 func around() []string {
-	return strings.FieldsFunc(os.Getenv(chainVar), func(r rune) bool { return r == ':' })
+	return strings.FieldsFunc(os.Getenv(ledger.ChainVar), func(r rune) bool { return r == ':' })
 }
 
 // inside is the chain of a process that runs inside of an attempt or, without a
 // run id, of the probe before the first one.
 func inside(at runner.Attempt, place string) string {
-	link := at.RunID
-	if link == "" {
-		link = unbegun(at.ID, place)
+	chain := around()
+	switch {
+	case at.RunID == "":
+		chain = append(chain, unbegun(at.ID, place))
+	case at.Event != "":
+		chain = append(chain, ledger.ForEvent, at.RunID)
+	default:
+		chain = append(chain, at.RunID)
 	}
-	return strings.Join(append(around(), link), ":")
+	return strings.Join(chain, ":")
 }
 
 // asked reports whether a chain has the probe before a key's first attempt.
@@ -55,7 +55,10 @@ func variables(at runner.Attempt, place, chain string) map[string]string {
 	set := map[string]string{
 		"IDEM_KEY": at.ID.Key, "IDEM_NAMESPACE": at.ID.Namespace, "IDEM_WINDOW": at.ID.Window,
 		"IDEM_LEDGER": place, "IDEM_TOKEN": token, "IDEM_TOKEN_HEX": strings.ReplaceAll(token, "-", ""),
-		chainVar: chain,
+		ledger.ChainVar: chain,
+	}
+	if at.Event != "" {
+		set[ledger.EventVar] = at.Event
 	}
 	if at.Number > 0 {
 		set[ledger.RunIDVar], set["IDEM_ATTEMPT"], set["IDEM_FENCE"] = at.RunID, strconv.Itoa(at.Number), strconv.FormatInt(at.Fence, 10)

@@ -38,7 +38,7 @@ var exitTable = []struct {
 	{"69", "the ledger cannot be used: no rights, full, damaged, from a newer idem, on an unsafe file system; or a replay could not append to its files"},
 	{"74", "the command is done and recorded, but its output could not be written here, or a replay lacks a part of stdout; only in place of a status 0, and the one status from 64 to 80 that may follow a start"},
 	{"75", "the key is running now, or leftovers of its command are"},
-	{"79", "an earlier attempt was interrupted, so that its outcome is unknown, or --probe-first cannot tell"},
+	{"79", "an earlier attempt was interrupted, so its outcome is unknown; or --probe-first cannot tell"},
 	{"80", "it failed before, and --on-failure refuse or --max-attempts says not to run it again"},
 	{"124", "--timeout ended the command"},
 	{"125", "the command ran, or may have, but its outcome could not be recorded"},
@@ -78,7 +78,7 @@ func failureOf(err error) *failure {
 	case errors.As(err, &start):
 		return &failure{code: start.Code, err: maskedError{err, start.Name}}
 	case errors.As(err, &busy):
-		return busyFailure(busy.Record, busy.Leftover, busy.Holders).forOthers().hintFor(busy.ID, "to wait for it", "wait")
+		return busyFailure(busy.Record, busy.Leftover, busy.Holders, false).forOthers().hintFor(busy.ID, "to wait for it", "wait")
 	case errors.As(err, &inexact):
 		return inexactFailure(err, inexact.Lacks)
 	case errors.As(err, new(*runner.FileError)):
@@ -166,6 +166,6 @@ func refusal(res runner.Result, call runner.Call) *failure {
 	case runner.Recursive:
 		return recursiveFailure(res.Record.ID)
 	default:
-		return busyFailure(res.Record, res.Leftover, res.Holders)
+		return busyFailure(res.Record, res.Leftover, res.Holders, call.WaitFor > 0)
 	}
 }

@@ -33,9 +33,9 @@ the window is that in which the call starts. With --ttl a success counts for a t
 		title: "What must be the same",
 		flags: []string{"hash", "hash-ignore", "hash-cwd", "hash-value", "hash-env", "hash-file", "hash-file-optional", "hash-stdin", "max-stdin"},
 		note: `A call with the same key and other inputs is refused. The command line is recorded as it is;
-of variables, files and stdin only digests are, never what they hold. What may be a secret is
-masked where the command line is shown. The script that runs is no input: a replay with -v says
-whether it has changed, and --hash-file makes it one.`,
+of variables, files and stdin only digests are. Arguments that may be secrets are masked where
+the command line is shown. The script that runs is no input: a replay with -v says whether it has
+changed, and --hash-file makes it one.`,
 		example: `idem run --key "deploy:$BUILD_TAG" --hash-env TARGET --hash-file config/ -- ./deploy.sh`,
 	},
 	{
@@ -84,7 +84,7 @@ attempt of its own. A command that died of a signal is not retried.`,
 more than --max-output was written, or because a disk was full, it writes what there is and exits
 with 74 in place of 0. It warns if a part of stderr is missing, if the output was redacted or not
 to be stored, or if it may lack its last lines.`,
-		example: `idem run --key "dump:$DAY" --exact -- pg_dump shop | gzip >shop.sql.gz`,
+		example: `idem run --key "dump:$DAY" --exact -- pg_dump shop >dump.new && mv dump.new shop.sql`,
 	},
 	{
 		title: "What is remembered",

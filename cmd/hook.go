@@ -66,17 +66,18 @@ func (h *hooks) of(codes exitCodes, call *runner.Call, place home) runner.Hooks 
 	told := func(e runner.Event, res runner.Result, err error) ([]string, []byte) {
 		at := runner.AttemptOf(res.Record)
 		at.ID = call.ID // of a record that could not be read, too
+		at.Event = string(e)
 		view := metaOf(res, *call)
 		if err != nil { // there is no attempt
 			at.Number, at.RunID = 0, ""
 			view = metaOfError(call.ID, err)
 		}
-		chain, status := os.Getenv(chainVar), strconv.Itoa(statusOf(codes, res, *call, err))
+		chain, status := os.Getenv(ledger.ChainVar), strconv.Itoa(statusOf(codes, res, *call, err))
 		if e == runner.OnStart {
 			chain, status = inside(at, place.place), ""
 		}
 		set := place.variables(at, chain)
-		set[ledger.EventVar], set["IDEM_EXIT_CODE"] = string(e), status
+		set["IDEM_EXIT_CODE"] = status
 		b, _ := marshal(view()) // all of its fields can be
 		return environ(set), b
 	}

@@ -177,7 +177,7 @@ func (o *identity) inputs(ctx context.Context, argv []string, src source) (hashk
 	for _, nv := range o.hashValue {
 		name, value, ok := strings.Cut(nv, "=")
 		if !ok || name == "" {
-			return nil, nil, usage("--hash-value wants NAME=VALUE; what it was given is not shown, because it may be a secret")
+			return nil, nil, usage("--hash-value requires NAME=VALUE; what it was given is not shown, because it may be a secret")
 		}
 		in = append(in, hashkey.Part{Kind: hashkey.KindValue, Name: name, Value: []byte(value)})
 	}

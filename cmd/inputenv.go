@@ -96,7 +96,7 @@ func variableParts(texts []string, secret []byte) hashkey.Inputs {
 }
 
 // envDigest is the value of an environment variable, keyed by a secret of the
-// ledger, so that a reader of the ledger cannot confirm a guessed password.
+// ledger: a reader of its database alone cannot confirm a guessed password.
 func envDigest(secret []byte, name string) []byte {
 	value, ok := os.LookupEnv(name)
 	if !ok {

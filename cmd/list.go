@@ -58,7 +58,7 @@ func (a *app) list(c *cobra.Command, o *listOptions) error {
 		return usage("--glob %s: a [ is never closed; [[] stands for the character itself", quote(o.glob))
 	}
 	if o.limit < 0 {
-		return usage("--limit wants a number from 0 on")
+		return usage("--limit requires a number from 0 on")
 	}
 	if a.namespace != "" { // else all
 		if err := checkNamespace(a.namespace); err != nil {

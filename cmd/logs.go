@@ -50,7 +50,7 @@ func (a *app) logsCommand() *cobra.Command {
 
 func (a *app) logs(ctx context.Context, key string, record *whichFlags, o *logsOptions) error {
 	if o.attempt < 0 {
-		return usage("--attempt wants a number from 1 on")
+		return usage("--attempt requires a number from 1 on")
 	}
 	if err := o.fits(); err != nil {
 		return err

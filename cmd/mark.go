@@ -98,12 +98,12 @@ func (a *app) markCommand() *cobra.Command {
 // which stands at dash or, after a key that needs one itself, among the words.
 func (o *markOptions) words(args []string, dash int) (name string, argv []string, err error) {
 	if len(args) < 2 {
-		return "", nil, usage("idem mark wants done, failed or retry, and one key").hintForm("idem " + markUse)
+		return "", nil, usage("idem mark requires done, failed or retry, and one key").hintForm("idem " + markUse)
 	}
 	name, o.key, argv = args[0], args[1], args[2:]
 	if dash != 2 && len(argv) > 0 {
 		if argv[0] != "--" {
-			return "", nil, usage("idem mark wants one key, and a command only behind a --, not %s", quoteWord(argv[0])).hintForm("idem " + markUse)
+			return "", nil, usage("idem mark requires one key, and a command only behind a --, not %s", quoteWord(argv[0])).hintForm("idem " + markUse)
 		}
 		argv = argv[1:]
 	}
@@ -111,7 +111,7 @@ func (o *markOptions) words(args []string, dash int) (name string, argv []string
 		return "", nil, usage("the command is empty: a variable may be unset")
 	}
 	if _, ok := marks[name]; !ok {
-		return "", nil, usage("%s is no way to settle a key: want done, failed or retry", quote(name))
+		return "", nil, usage("idem mark requires done, failed or retry, not %s", quoteWord(name))
 	}
 	return name, argv, nil
 }
@@ -121,11 +121,11 @@ func (o *markOptions) check(f *pflag.FlagSet, name string, argv []string) error 
 	o.cut = f.Changed("max-output")
 	switch {
 	case f.Changed("key") || o.key == "":
-		return usage("idem mark wants one key as its argument").hintForm("idem " + markUse)
+		return usage("idem mark requires one key as its argument").hintForm("idem " + markUse)
 	case f.Changed("ttl"): // it is a flag of calls, and nothing is called
 		return usage("unknown flag: --ttl").hint("to see the flags: idem mark --help")
 	case o.exitCode < 0 || o.exitCode > 255:
-		return usage("--exit-code wants a number from 0 to 255")
+		return usage("--exit-code requires a number from 0 to 255")
 	case name == "failed" && f.Changed("exit-code") && o.exitCode == 0:
 		return usage("--exit-code: no failure exits with status 0")
 	}

@@ -122,19 +122,25 @@ func shortPrint(fingerprint string) string {
 	return fingerprint[:min(n, len(fingerprint))]
 }
 
-func busyFailure(rec ledger.Record, leftover bool, holders []ledger.Process) *failure {
+// busyFailure is for a key that is running or has leftovers; waited reports that the
+// call has waited for as long as --wait permits.
+func busyFailure(rec ledger.Record, leftover bool, holders []ledger.Process, waited bool) *failure {
 	key := quote(rec.ID.Key)
 	cur := rec.Current
+	share, gone := "to wait for it and share its result", "to wait until they are gone"
+	if waited {
+		share, gone = "to wait as long as it takes", "to wait as long as it takes"
+	}
 	switch {
 	case leftover:
 		return fail(exitBusy, "key %s is busy: processes of its attempt %d, started %s %s, are still alive%s", key, cur.Number, when(cur.Started), by(cur.Owner), processes(holders)).
-			hintFlags("to wait until they are gone", "--wait")
+			hintFlags(gone, "--wait")
 	case cur.State == ledger.Running:
 		return fail(exitBusy, "key %s is running since %s %s", key, when(cur.Started), by(cur.Owner)).
-			hintFlags("to wait for it and share its result", "--wait")
+			hintFlags(share, "--wait")
 	default: // claimed, and not begun yet or ended already
 		return fail(exitBusy, "key %s is being run by another process that has just started or ended", key).
-			hintFlags("to wait for it and share its result", "--wait")
+			hintFlags(share, "--wait")
 	}
 }
 
@@ -163,7 +169,7 @@ func interruptedFailure(rec ledger.Record, probed *runner.ProbeEnd, force bool) 
 	if probed != nil {
 		text = "; the probe cannot tell: it " + probeText(*probed)
 	}
-	f := fail(exitInterrupted, "key %s was interrupted: attempt %d, started %s %s, has no recorded end, so that its outcome is unknown%s",
+	f := fail(exitInterrupted, "key %s was interrupted: attempt %d, started %s %s, has no recorded end, so its outcome is unknown%s",
 		quote(rec.ID.Key), cur.Number, when(cur.Started), by(cur.Owner), text).
 		hintFor(rec.ID, "to find out what it did, see its output", "logs").
 		hintWays(rec.ID).

@@ -14,7 +14,7 @@ import (
 	"idem/proc"
 )
 
-// What only a shell knows, so that no program of the name need exist. The words
+// Words that only a shell knows: no program of the name need exist. Those
 // of shellState change the shell that runs them, and do nothing in one of their
 // own.
 const (
@@ -71,16 +71,29 @@ type mender struct {
 }
 
 // hint adds the call with another command: the flags stay as they were.
-func (m *mender) hint(why string, command ...string) { m.f.hint("%s: %s", why, m.call(command)) }
+func (m *mender) hint(why string, command ...string) { m.hintBehind(why, "", command) }
 
-// call returns the command line of the call with another command.
-func (m *mender) call(command []string) string {
+// hintBehind is hint with what the shell has to do before the call. Where a part of
+// the call is not shown, the line is a comment of the shell: pasted as it is, it
+// would run another command, or the command under another key.
+func (m *mender) hintBehind(why, first string, command []string) {
+	call, whole := m.call(command)
+	if !whole {
+		why, first = why+" (fill in what is masked)", "# "+first
+	}
+	m.f.hint("%s: %s%s", why, first, call)
+}
+
+// call returns the command line of the call with another command, as it may be
+// shown, and whether that is all of it.
+func (m *mender) call(command []string) (line string, whole bool) {
 	before := m.app.args[:max(0, len(m.app.args)-len(m.argv))]
 	if n := len(before); n > 0 && before[n-1] == "--" {
 		before = before[:n-1]
 	}
-	keep := m.app.keep
-	return "idem " + shellLine(keep.argv(before)) + " -- " + shellLine(keep.argv(command))
+	flags, shown := m.app.keep.argv(before), m.app.keep.argv(command)
+	whole = slices.Equal(flags, before) && slices.Equal(shown, command)
+	return "idem " + shellLine(flags) + " -- " + shellLine(shown), whole
 }
 
 // argv returns a command line as it may be shown.
@@ -113,7 +126,7 @@ func (m *mender) notFound() {
 	case !strings.Contains(name, "/") && isFile(name):
 		m.hint("a file in the working directory is named with its path", append([]string{"./" + name}, rest...)...)
 	case isName(name, ":.-") && found("bash"):
-		m.f.hint("if %s is a function of bash: export -f %s && %s", name, shellQuote(name), m.call(functionCall(m.argv)))
+		m.hintBehind("if "+name+" is a function of bash", "export -f "+shellQuote(name)+" && ", functionCall(m.argv))
 	}
 }
 
@@ -126,6 +139,9 @@ func (m *mender) cannotRun(start *proc.StartError) {
 	file := start.File
 	info, err := os.Stat(file)
 	if err != nil {
+		if !strings.Contains(m.argv[0], "/") { // in a directory that cannot be searched: perhaps there is no such program
+			m.notFound()
+		}
 		return
 	}
 	shebang, text := proc.Shebang(file)

@@ -40,7 +40,7 @@ func (o *outcomeFlags) flags(f *pflag.FlagSet) {
 
 func (o *outcomeFlags) check() error {
 	if o.retries < 0 {
-		return usage("--retries wants a number from 0 on")
+		return usage("--retries requires a number from 0 on")
 	}
 	return nil
 }

@@ -103,8 +103,8 @@ func faultsText(faults []error) string {
 	return strings.ReplaceAll(errors.Join(faults...).Error(), "\n", "; ")
 }
 
-// tellOutput tells what is wrong with the output of a call: that it did not arrive
-// also to a caller who wants no warnings. told is the failure that says so already.
+// tellOutput warns of faults of the output of a call. With -q as well, it says that
+// output did not arrive. told is the failure that says so already.
 func (a *app) tellOutput(res runner.Result, call runner.Call, told *failure) {
 	key, cur := quote(call.ID.Key), res.Record.Current
 	if told == nil || len(res.Streams) == 0 {

@@ -47,8 +47,11 @@ func placeOf(flag string, getenv func(string) string) (string, error) {
 		first, _, several := strings.Cut(state, ":") // systemd gives a list for several StateDirectory= entries
 		switch {
 		case several:
-			return "", usage("STATE_DIRECTORY names several directories, %s: the order of them would decide which ledger is used", quote(state)).
-				hint("%s", varName+shellQuote(filepath.Join(first, "idem")))
+			f := usage("STATE_DIRECTORY names several directories, %s: their order would decide which ledger is used", quote(state))
+			if !filepath.IsAbs(first) {
+				return "", f.hint("name one with --ledger DIR or IDEM_LEDGER")
+			}
+			return "", f.hint("%s", varName+shellQuote(filepath.Join(first, "idem")))
 		case !filepath.IsAbs(state):
 			return "", usage("STATE_DIRECTORY is %s, a relative path: it is not from systemd", quote(state)).hint("unset STATE_DIRECTORY")
 		}
@@ -94,7 +97,7 @@ func checkPath(name, path string, getenv func(string) string) error {
 	var fault string
 	switch {
 	case schemed(path):
-		f := usage("%s is %s, but this idem has no ledger at a URL", source, quote(path))
+		f := usage("%s is %s, but this idem has no ledger at a URL", source, quoteWord(path))
 		if file, ok := strings.CutPrefix(path, "file://"); ok && filepath.IsAbs(file) {
 			return f.hint("%s", name+shellQuote(file))
 		}

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -30,6 +31,9 @@ func (f *failure) ledgerHints() *failure {
 	case errors.Is(err, ledger.ErrVersion):
 		return f.hint("use the newer idem")
 	case errors.Is(err, ledger.ErrFull):
+		if strings.Contains(err.Error(), "ulimit -f") { // which no code of SQLite's tells from a full disk
+			return f.hint("raise that limit or make room, then call again")
+		}
 		return f.hint("make room and call again")
 	case place != "" && (errors.Is(err, ledger.ErrDenied) || errors.Is(err, ledger.ErrReadOnly)):
 		return f.deniedHints(place)

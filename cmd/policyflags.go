@@ -33,7 +33,7 @@ func newPolicyFlags() *policyFlags {
 
 func (o *policyFlags) flags(f *pflag.FlagSet) {
 	f.Var(&o.onFailure, "on-failure", "after a failure: `CHOICE` of rerun, replay or refuse (status 80)")
-	f.Var(&o.onInterrupted, "on-interrupted", "after an attempt whose end nobody saw: `CHOICE` of refuse (status 79) or rerun")
+	f.Var(&o.onInterrupted, "on-interrupted", "after an attempt whose end is not known: `CHOICE` of refuse (status 79) or rerun")
 	f.Var(&o.onMismatch, "on-mismatch", "when the key is recorded with other inputs: `CHOICE` of refuse (status 65) or rerun")
 	f.Var(&o.final, "final", "failures with these exit statuses are not run again but replayed: `CODES` such as 2,64-78")
 	f.IntVar(&o.maxAttempts, "max-attempts", 0, "refuse (status 80) when the key has had `N` attempts since its last success")
@@ -45,7 +45,7 @@ func (o *policyFlags) flags(f *pflag.FlagSet) {
 
 func (o *policyFlags) policy(id *identity) (runner.Policy, error) {
 	if o.maxAttempts < 0 {
-		return runner.Policy{}, usage("--max-attempts wants a number from 0 on")
+		return runner.Policy{}, usage("--max-attempts requires a number from 0 on")
 	}
 	return runner.Policy{
 		OnFailure: runner.Choice(o.onFailure.value), OnInterrupted: runner.Choice(o.onInterrupted.value),

@@ -29,7 +29,7 @@ var recipes = map[string]func(*kitchen){
 	"A time stamp":                          cookTimeStamp,
 	"The entrypoint of a container":         cookEntrypoint,
 	"sudo":                                  cookSudo,
-	"Telling somebody":                      cookHooks,
+	"A mail or a ping about the outcome":    cookHooks,
 	"A systemd timer":                       cookSystemd,
 	"A Kubernetes CronJob":                  cookKubernetes,
 }

@@ -66,7 +66,7 @@ func (f *failure) hintFor(id ledger.ID, what string, words ...string) *failure {
 }
 
 // windowed makes words name the record without a window where none is recorded
-// yet, so that no record in a window can be meant.
+// yet: no record in a window can be meant then.
 func windowed(id ledger.ID, words ...string) []string {
 	if id.Window == "" {
 		return append(words, "--window", "")
@@ -94,8 +94,8 @@ func (f *failure) forOthers() *failure {
 	return f
 }
 
-// reach is how the ledger of this call is found: what a command in a hint must
-// say, so that it means the same record in another shell.
+// reach is how the ledger of this call is found. A command in a hint has it, and
+// means the same record in another shell.
 type reach struct {
 	ledger string // the value of --ledger, as it was given
 	trust  bool   // of --trust-place or IDEM_TRUST_PLACE
@@ -187,8 +187,8 @@ func shellLine(argv []string) string {
 	return strings.Join(words, " ")
 }
 
-// shellQuote writes s as one word for a POSIX shell. What may not be printed is
-// written for printf(1), in octal; a newline at the end of s is lost.
+// shellQuote writes s as one word for a POSIX shell. Bytes that may not be printed
+// are written for printf(1), in octal; a newline at the end of s is lost.
 func shellQuote(s string) string {
 	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./_-"
 	if s != "" && s[0] != '=' && strings.Trim(s, plain) == "" {

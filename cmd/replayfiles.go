@@ -33,7 +33,7 @@ func (o *replayFiles) files() ([]runner.ReplayFile, error) {
 			return nil, usage("--replay-file is empty: a variable may be unset")
 		}
 		if err := runner.CheckFile(path); err != nil {
-			return nil, usage("--replay-file: %v", err).hint("it wants a file, or a place for one in a directory that is there")
+			return nil, usage("--replay-file: %v", err).hint("name a file, or a new one in a directory that exists")
 		}
 		files = append(files, runner.ReplayFile{Name: path, Place: i + 1, Path: path})
 	}

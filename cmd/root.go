@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -127,6 +128,20 @@ func sound() error {
 	return nil
 }
 
+// noCommand is for a call whose first word is no command of idem. Where a program
+// has that name, it is most likely the one to run.
+func noCommand(args []string) error {
+	f := usage("%s is no command of idem", quoteWord(args[0])).hint("to see the commands: idem --help")
+	if !found(args[0]) {
+		return f
+	}
+	comment := ""
+	if !slices.Equal(hashkey.Mask(args), args) { // pasted, it would run something else
+		comment = "# "
+	}
+	return f.hint("to run it once per key: %sidem run --key KEY -- %s", comment, commandLine(args))
+}
+
 // command makes the tree of commands, or as much of it as the command only
 // needs: flags that nobody asks for take a replay 4 % of its time.
 func (a *app) command(only string) *cobra.Command {
@@ -152,15 +167,16 @@ func (a *app) command(only string) *cobra.Command {
 		},
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usage("%s is no command of idem", quoteWord(args[0])).
-					hint("to see the commands: idem --help").
-					hint("to run it once per key: idem run --key KEY -- %s", commandLine(args))
+				return noCommand(args)
 			}
 			return c.Help()
 		},
 	}
 	root.SetVersionTemplate("idem {{.Version}}\n")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		if c == root && len(a.args) > 0 && !strings.HasPrefix(a.args[0], "-") {
+			return noCommand(a.args)
+		}
 		text := err.Error()
 		if num := (*strconv.NumError)(nil); errors.As(err, &num) {
 			text = strings.Replace(text, num.Error(), wants[num.Func], 1)
@@ -223,7 +239,7 @@ func checkNamespace(name string) error {
 func exactArgs(n int, want string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) != n {
-			return usage("%s wants %s, not %d arguments", c.CommandPath(), want, len(args)).hintForm(c.UseLine())
+			return usage("%s requires %s, and got %d", c.CommandPath(), want, len(args)).hintForm(c.UseLine())
 		}
 		return nil
 	}

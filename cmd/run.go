@@ -138,6 +138,7 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 			return err
 		}
 	}
+	a.warnNotDisabled()
 	files, err := o.files()
 	if err != nil {
 		return err
@@ -281,7 +282,7 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 		a.tellOutput(res, call, nil)
 		f := fail(exitUnrecorded, "the command of key %s %s: %v", key, unrecordedText(res), res.Unrecorded)
 		if fault := (*ledger.Fault)(nil); errors.As(res.Unrecorded, &fault) && fault.Kind == ledger.FaultReplaced && filepath.Base(fault.Path) == "ledger.db" {
-			return 0, f.hint("if the ledger was moved and is still there, it has the outcome: look with idem --ledger DIR show")
+			return 0, f.hint("if the ledger was moved, the outcome is recorded in it: find it with idem show and its --ledger DIR")
 		}
 		if errors.Is(res.Unrecorded, ledger.ErrCorrupt) {
 			return 0, f.hint("what the ledger now remembers of the key, idem cannot say")

@@ -68,7 +68,7 @@ func (a *app) remember(o *storing, key string) error {
 	for _, expr := range o.redact {
 		if _, err := redact.New([]string{expr}, nil); err != nil {
 			if of := variableWith(expr); of != "" { // a secret, most likely
-				return usage("--redact wants an expression, and what it was given is none; it is not shown, because it is the value of a variable").
+				return usage("--redact requires an expression, and what it was given is none; it is not shown, because it is the value of a variable").
 					hint("name the variable, without a dollar sign: --redact-env %s", of)
 			}
 			return usage("--redact %s: %v", quote(expr), err)
@@ -101,10 +101,10 @@ func (a *app) secrets(names []string) ([]string, error) {
 		value, set := os.LookupEnv(name)
 		switch {
 		case !set:
-			a.ui.warn("--redact-env: there is no variable %s, so that nothing is redacted for it", escape(name))
+			a.ui.warn("--redact-env: there is no variable %s, so nothing is redacted for it", escape(name))
 		case strings.TrimSpace(value) == "": // as where a CI system has no such secret
 			if a.ui.verbose {
-				a.ui.note("--redact-env: the variable %s is empty, so that nothing is redacted for it", escape(name))
+				a.ui.note("--redact-env: the variable %s is empty, so nothing is redacted for it", escape(name))
 			}
 		default:
 			if err := redact.CheckSecret(value); err != nil {
@@ -149,7 +149,7 @@ func (k keeping) redacted(r io.Reader) (kept io.Reader, capture func() ledger.Ca
 		return r, nil
 	}
 	out, in := io.Pipe()
-	s := k.redactor.Stream(func(p []byte) { _, _ = in.Write(p) }) // an error: nobody reads on
+	s := k.redactor.Stream(func(p []byte) { _, _ = in.Write(p) }) // an error: the reader has stopped
 	go func() {
 		_, err := io.Copy(writer(s.Write), r)
 		s.Flush()

@@ -45,8 +45,8 @@ func escapeBut(s, but string) string {
 // quote is escape in double quotes.
 func quote(s string) string { return `"` + strings.ReplaceAll(escape(s), `"`, `\"`) + `"` }
 
-// commandLine writes argv so that a person can read it and mostly paste it. What
-// may be a secret is masked.
+// commandLine writes argv for a person to read and, mostly, to paste. Words that
+// may be secrets are masked.
 func commandLine(argv []string) string {
 	words := make([]string, len(argv))
 	for i, a := range hashkey.Mask(argv) {

@@ -125,9 +125,9 @@ func (a *app) unprotected(ctx context.Context, o *runOptions, policy runner.Poli
 	}
 	files := ""
 	if len(o.paths) > 0 {
-		files = "--replay-file records nothing, "
+		files = "; --replay-file records nothing"
 	}
-	a.ui.line(a.ui.stderr, "warning: ", "%v; the command runs without a record, as --on-ledger-error says: nothing keeps it from running twice, no replay follows, %sIDEM_TOKEN, IDEM_ATTEMPT and IDEM_FENCE are not set", fault, files)
+	a.ui.line(a.ui.stderr, "warning: ", "%v; the command runs without a record, as --on-ledger-error says: it may run twice, is never replayed and has no IDEM_TOKEN%s", fault, files)
 	res, err := runner.Run(ctx, h.ledger, call)
 	a.tellHookFaults(res.HookFaults)
 	return call, res, err

@@ -117,8 +117,8 @@ func (w *wait) Set(s string) error {
 // behindWait returns the command of a call from what is behind its flags. A
 // duration between --wait and "--" is that of --wait. Any other duration there has
 // ended the flags, the next of them would be taken for arguments: that is refused,
-// unless there is a program of that name. What is behind the flags of asking may
-// also be a key.
+// unless there is a program of that name. With asking, the word behind the flags
+// may also be a key.
 func (a *app) behindWait(w *wait, args []string, asking bool) ([]string, error) {
 	if !w.detached || len(args) == 0 {
 		return args, nil
@@ -134,7 +134,7 @@ func (a *app) behindWait(w *wait, args []string, asking bool) ([]string, error) 
 	if asking && (len(args) == 1 || !strings.HasPrefix(args[1], "-")) || found(args[0]) {
 		return args, nil
 	}
-	return nil, usage("the duration %s ends the flags: that of --wait is written behind an equals sign", quote(args[0])).
+	return nil, usage("--wait takes its duration after an equals sign: the %s behind it is read as the command", quote(args[0])).
 		hint("--wait=%s", args[0])
 }
 

@@ -13,8 +13,8 @@ import (
 )
 
 const waitLong = `Wait until keys are settled: succeeded, failed or interrupted. A key that was
-never run is waited for too. What is waited for is said on stderr, again every
-minute where that is no terminal.
+never run is waited for too. idem says on stderr what it waits for, and says so
+again every minute where stderr is no terminal.
 
 The exit status is that of the first key, in the order given, that did not
 succeed: its recorded status, or 79 when it was interrupted; 0 when all

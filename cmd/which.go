@@ -90,7 +90,7 @@ func (a *app) find(ctx context.Context, l *sqlite.Ledger, id ledger.ID, w runner
 // where the call has one key and no flags; else they are flags to add.
 func (o *whichFlags) refusal(e *runner.AmbiguousError) *failure {
 	newest := e.Records[0].ID
-	f := usage("key %s has records only in windows, and the call does not say in which: %s", quote(newest.Key), windowList(e))
+	f := usage("key %s has records only in windows, and the call names none: %s", quote(newest.Key), windowList(e))
 	for _, way := range windowWays(newest) {
 		if words, plain := o.words(); plain {
 			f.hintFor(way.id, way.what, append(words, way.flags...)...)
@@ -101,7 +101,7 @@ func (o *whichFlags) refusal(e *runner.AmbiguousError) *failure {
 	return f
 }
 
-// words are those of the call before its key; plain tells that nothing else but
+// words are those of the call before its key; plain reports that nothing but
 // the key is in it.
 func (o *whichFlags) words() (words []string, plain bool) {
 	words, args := []string{o.command.Name()}, o.command.Flags().Args()

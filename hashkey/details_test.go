@@ -101,7 +101,7 @@ func TestDiffNamesTheFilesOfADirectory(t *testing.T) {
 	}
 }
 
-// A detail holds names that nobody has typed: it is left out when one of them
+// A detail holds names that no user has typed: it is left out when one of them
 // must not be stored, and whenever the command line is not.
 func TestDetailsThatMustNotBeStored(t *testing.T) {
 	clean, secret := tree(t, "d", entry("a", EntryFile, "1")), tree(t, "d", entry("a", EntryFile, "1"), entry("b/s3cret", EntryFile, "1"))

@@ -44,7 +44,7 @@ var (
 type BusyError struct {
 	ID     ID
 	Record Record
-	// Leftover tells that no call holds the claim, but processes of an earlier
+	// Leftover reports that no call holds the claim, but processes of an earlier
 	// attempt's command are alive.
 	Leftover bool
 	// Holders are, with Leftover, those of these processes that are known.

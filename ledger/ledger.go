@@ -106,7 +106,7 @@ const (
 )
 
 // Phase returns how r stands: interrupted, for one, when it is recorded as
-// running but nobody holds the key, so that its outcome is unknown.
+// running but no process holds the key, so its outcome is unknown.
 func (r Record) Phase() Phase {
 	switch {
 	case r.Current.State == Running && !r.Alive:
@@ -135,9 +135,10 @@ type Ledger interface {
 	//
 	// Of an attempt that is recorded as running and that no claim holds, a ledger
 	// looks for more than what its descriptors tell: a command may have closed
-	// them. Where it can, it finds processes by RunIDVar in their environment,
-	// other than this process; those with EventVar are not the command's. Get,
-	// List and Wait find them likewise. After any recorded end they do not count.
+	// them. Where it can, it finds processes by RunIDVar and ChainVar in their
+	// environment, other than this process; what is run for an event is not the
+	// command's. Get, List and Wait find them likewise. After any recorded end they
+	// do not count.
 	Claim(ctx context.Context, id ID) (Claim, error)
 
 	// Wait returns when Claim would have found id free, or with ctx's error.
@@ -282,6 +283,11 @@ const (
 	// EventVar says what the process is for, if it is not the attempt's command: a
 	// hook or a probe.
 	EventVar = "IDEM_EVENT"
+	// ChainVar names what the process runs inside of, the innermost last, joined by
+	// colons: attempts by their run ids, behind ForEvent if it is not in their
+	// command, and what has no run id yet by other names.
+	ChainVar = "IDEM_CHAIN"
+	ForEvent = "event"
 )
 
 // Filter selects records for List.

@@ -33,7 +33,7 @@ type catcher struct {
 	listeners []*listener
 	pipe      *os.File
 	fd        int       // of the pipe
-	early     []arrival // blocked by the caller, and nobody listened
+	early     []arrival // blocked by the caller, while there was no listener
 }
 
 var signals catcher
@@ -46,7 +46,7 @@ func listen(l *listener) {
 	}
 }
 
-// unlisten ends listen. What has come before has been taken when it returns.
+// unlisten ends listen. When it returns, all earlier signals have been taken.
 func unlisten(l *listener) {
 	if l.stop != nil {
 		l.stop()
@@ -87,7 +87,7 @@ func (s *catcher) unlisten(l *listener) {
 	s.listeners = rest
 }
 
-// catch has the kernel send what the listeners want.
+// catch has the kernel send the signals that the listeners take.
 func (s *catcher) catch() bool {
 	var want rawsig.Set
 	for _, l := range s.listeners {

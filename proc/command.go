@@ -276,15 +276,24 @@ type child struct {
 }
 
 // wait reaps the child. A byte in wake tells that it has stopped.
+//
+// A signal for our process group may end the leader of a terminal before it has
+// left the group. No command was started then, and its end is that of the leader.
 func (k *child) wait(wake int) {
-	if k.tty != nil {
+	defer close(k.ended)
+	if k.tty != nil && k.tty.ready {
 		k.status, k.err = k.tty.wait(wake)
-	} else if ws, err := k.proc.wait(); err != nil {
+		return
+	}
+	ws, err := k.proc.wait()
+	switch {
+	case err != nil:
 		k.err = os.NewSyscallError("wait", err)
-	} else {
+	case k.tty != nil && !ws.Signaled():
+		k.err = errLeaderGone
+	default:
 		k.status = statusOf(ws)
 	}
-	close(k.ended)
 }
 
 func statusOf(ws syscall.WaitStatus) Status {
@@ -340,8 +349,8 @@ func (k *child) wasStopped() Stop {
 	return k.stopped
 }
 
-// hasEnded reports whether the child is known to have ended, so that no signal
-// can reach it.
+// hasEnded reports whether the child is known to have ended: no signal can
+// reach it then.
 func (k *child) hasEnded() bool {
 	select {
 	case <-k.ended:

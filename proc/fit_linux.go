@@ -39,7 +39,7 @@ func fits(limit int, what, command string, bytes uintptr, prot uintptr) error {
 	}
 	at, _, errno := unix.RawSyscall6(unix.SYS_MMAP, 0, bytes, prot, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS, ^uintptr(0), 0)
 	if errno != 0 {
-		return fmt.Errorf("the limit of %d MiB of %s (%s) leaves too little room: %w", l.Cur>>20, what, command, os.NewSyscallError("mmap", errno))
+		return fmt.Errorf("the limit of %d MiB of %s (%s) is too low: %w", l.Cur>>20, what, command, os.NewSyscallError("mmap", errno))
 	}
 	unix.RawSyscall(unix.SYS_MUNMAP, at, bytes, 0)
 	return nil

@@ -31,6 +31,7 @@ const (
 // What the leader reports: a byte and a number of four. What it is told are
 // bytes, each a signal for the command.
 const (
+	msgReady   = 'r' // nothing is started yet
 	msgStarted = 'p'
 	msgFailed  = 'e' // to start; the number is the errno
 	msgStopped = 's'
@@ -124,12 +125,17 @@ func (t *tty) spawn(c *Command, path string, argv, env []string) (int, error) {
 		}
 		return 0, noLeader(err)
 	}
-	if kind, errno, err := receive(near); err == nil && kind == msgFailed {
+	kind, errno, err := receive(near)
+	if t.ready = err == nil && kind == msgReady; t.ready {
+		kind, errno, err = receive(near)
+	}
+	if err == nil && kind == msgFailed {
 		_ = near.Close()
 		_, _ = unix.Wait4(pid, nil, 0, nil)
 		return 0, syscall.Errno(errno)
 	}
-	// It is started, or nobody knows: then wait will say so.
+	// It is started, or nobody knows, or the leader has ended before it was ready:
+	// wait says which.
 	t.conn = near
 	return pid, nil
 }
@@ -147,6 +153,7 @@ func lead(parent *os.File, path string, argv []string) int {
 	listen(&listener{want: ^rawsig.Of(int(unix.SIGCHLD), int(unix.SIGCONT)), take: func(arrival) {}})
 	pid, err := 0, canWait()
 	if err == nil {
+		_ = send(parent, msgReady, 0)
 		pid, err = startLed(path, argv)
 	}
 	if err != nil {

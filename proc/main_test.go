@@ -29,6 +29,9 @@ var helpers = map[string]func([]string) int{
 // The test binary is also the programs that the tests need: PROC_HELPER says
 // which.
 func TestMain(m *testing.M) {
+	if sig, _ := strconv.Atoi(os.Getenv("PROC_LEADER_DIES")); sig != 0 && len(os.Args) > 1 && os.Args[1] == leaderWord {
+		_ = unix.Kill(os.Getpid(), syscall.Signal(sig))
+	}
 	if status, asked := Helper(os.Args[1:]); asked {
 		os.Exit(status)
 	}

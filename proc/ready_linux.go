@@ -38,9 +38,9 @@ var sound = sync.OnceValue(func() error {
 	return canDraw()
 })
 
-// moreFiles is how many descriptors a call needs beside those that it has when
-// it comes to canPoll, and those of the runtime.
-const moreFiles = 14
+// moreFiles is the number of descriptors that a call needs in addition to those
+// that it has when it comes to canPoll, and those of the runtime.
+const moreFiles = 15
 
 // canPoll tries what the runtime does for its first timer or file.
 func canPoll() error {

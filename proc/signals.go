@@ -65,7 +65,7 @@ func (s *Signals) Stop() {
 }
 
 // Fatal returns the first signal that came while no command was running and that
-// ends a process by default, so that nobody but idem can act on it.
+// ends a process by default: only idem can act on it.
 func (s *Signals) Fatal() (syscall.Signal, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,7 +139,7 @@ func (s *Signals) pend(a arrival) {
 // meant are the signals that are meant to end a program.
 var meant = []syscall.Signal{unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGHUP}
 
-// ends tells whether a signal ends a process by default.
+// ends reports whether a signal ends a process by default.
 func ends(sig syscall.Signal) bool {
 	switch sig {
 	case unix.SIGCHLD, unix.SIGCONT, unix.SIGURG, unix.SIGWINCH:

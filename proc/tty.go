@@ -25,6 +25,7 @@ type tty struct {
 	own   *ownTerminal
 	input *input
 	conn  *os.File // to the leader
+	ready bool     // the leader has come up; before that it starts nothing
 	begun atomic.Bool
 	once  sync.Once
 	told  bool // the command got a TERM; valid when it has ended
@@ -113,6 +114,8 @@ func (t *tty) signal(sig syscall.Signal) {
 	}
 }
 
+var errLeaderGone = errors.New("the process that leads the command's terminal is gone")
+
 // wait returns how the command ended. A byte in wake tells the pump each time
 // that the command has stopped.
 func (t *tty) wait(wake int) (Status, error) {
@@ -120,7 +123,7 @@ func (t *tty) wait(wake int) (Status, error) {
 		kind, n, err := receive(t.conn)
 		switch {
 		case err != nil:
-			return Status{}, errors.New("the process that leads the command's terminal is gone")
+			return Status{}, errLeaderGone
 		case kind == msgStopped:
 			_, _ = unix.Write(wake, []byte{0})
 		case kind == msgTold:

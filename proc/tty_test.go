@@ -1,9 +1,11 @@
 package proc
 
 import (
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -113,6 +115,23 @@ func TestTTYIsDrained(t *testing.T) {
 	run(t, c)
 	if got := len(rec.bytes(Stdout)); got != 2+n {
 		t.Errorf("%d bytes, want %d", got, 2+n)
+	}
+}
+
+// A signal for the process group may end the leader before it has left the group.
+// Nothing was started then, and that is the end of the command, as that of a
+// process which dies before it executes the command.
+func TestLeaderThatDiesBeforeTheStart(t *testing.T) {
+	t.Parallel()
+	for _, sig := range []syscall.Signal{unix.SIGUSR1, unix.SIGKILL} {
+		c, _ := command(t, "/bin/sh", "-c", "exit 3")
+		in, _ := newPipe(t)
+		c.TTY, c.Stdin = true, in
+		c.Env = append(os.Environ(), fmt.Sprintf("PROC_LEADER_DIES=%d", sig))
+		e, err := c.Run(t.Context(), nil)
+		if err != nil || e.Status.Signal != sig {
+			t.Errorf("%v: %+v, %v", sig, e, err)
+		}
 	}
 }
 

@@ -20,7 +20,7 @@ const documentHead = `# The state machine
 Generated from ` + "`runner.Decide`" + ` and the ledger by ` + "`go test ./runner -update`" + `; do not edit.
 
 A key is one record in the ledger. Stored is the state of its current attempt: running, succeeded or failed.
-The others are read off: *interrupted* is recorded as running but held by nobody, so that its outcome is unknown;
+The others are read off: *interrupted* is recorded as running but held by no process, so its outcome is unknown;
 *retry* was marked to run again; *forgotten* is as if it had never run, with another ` + "`IDEM_TOKEN`" + `.
 
 `

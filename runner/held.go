@@ -11,7 +11,7 @@ import (
 )
 
 // held is what a quiet command has said in one attempt, as it is recorded, while
-// that is little. What the ledger could not keep is printed from here.
+// that is little. Output that the ledger could not keep is printed from here.
 type held struct {
 	runID  string
 	pieces []ledger.Chunk

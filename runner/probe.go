@@ -71,7 +71,9 @@ func (c *Call) ask(ctx context.Context, claim ledger.Claim, rec ledger.Record, o
 	}
 	defer stdin.Close()
 	cmd := proc.Shell(c.Probe)
-	cmd.Env = append(c.Environ(AttemptOf(rec)), ledger.EventVar+"=probe")
+	at := AttemptOf(rec)
+	at.Event = "probe"
+	cmd.Env = c.Environ(at)
 	cmd.Stdin, cmd.Stderr = stdin, c.Stderr
 	kept, unkept := c.Redact.Stream(out.write), int64(0)
 	cmd.Record = func(stream proc.Stream, p []byte) {
@@ -94,7 +96,7 @@ func (c *Call) ask(ctx context.Context, claim ledger.Claim, rec ledger.Record, o
 		*told = captureOf(end, kept.Took())
 		told.Unread.Stdout += unkept
 		told.Unread.Stderr = 0 // it is not recorded
-		_ = end.Flush()        // its words are not recorded: nobody can be told where to find them
+		_ = end.Flush()        // its words are not recorded, so no message can say where to find them
 	}
 	signals.Stop()
 	if sig, ok := signals.Ended(); ok {

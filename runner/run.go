@@ -25,8 +25,8 @@ type Call struct {
 	// has waited for Remind; 0: never again.
 	Waiting func(*ledger.BusyError)
 	Remind  time.Duration
-	// Asked tells that this call is made inside of what another call of its key
-	// asks before the key's first attempt: to wait for that would be to wait for
+	// Asked reports that this call is made inside of a probe that another call of
+	// its key asks before the key's first attempt: to wait for that would be to wait for
 	// itself. Policy.Around says so of attempts.
 	Asked     bool
 	MaxOutput int64 // bytes of output to keep, negative: all
@@ -90,6 +90,7 @@ type Attempt struct {
 	Number     int
 	RunID      string
 	Fence      int64
+	Event      string // of the hook or probe that is told; empty for the command
 }
 
 // AttemptOf is the current attempt of a record.

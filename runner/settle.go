@@ -13,7 +13,7 @@ var (
 	ErrNothing = errors.New("nothing is recorded under the key")
 	ErrInputs  = errors.New("the key is recorded with other inputs")
 	ErrSame    = errors.New("the key has succeeded already") // to mark it done would only hide its output
-	ErrDone    = errors.New("the key has succeeded, so that this would run it again or hide what happened")
+	ErrDone    = errors.New("the key has succeeded, so this would run it again or hide what happened")
 )
 
 // ByHand is what a person wants to be recorded of a key.

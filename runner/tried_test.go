@@ -48,7 +48,7 @@ func TestCountTried(t *testing.T) {
 	}
 }
 
-// A success counts the attempts anew, in a call and in its retries.
+// A success counts the attempts from zero again, in a call and in its retries.
 func TestMaxAttemptsCountFromTheLastSuccess(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)

@@ -4,7 +4,7 @@ package entry
 //
 //lint:file-ignore U1000 used in assembly
 var (
-	noSpace   = "idem: the limit of address space (ulimit -v) leaves too little room: 860160 KiB do\n"
-	noData    = "idem: the limit of data (ulimit -d) leaves too little room: 131072 KiB do\n"
-	noProcess = "idem: the limit of processes and threads of a user (ulimit -u) is too low: 16 do\n"
+	noSpace   = "idem: the limit of address space (ulimit -v) is too low: 1392640 KiB are enough\n"
+	noData    = "idem: the limit of data (ulimit -d) is too low: 131072 KiB are enough\n"
+	noProcess = "idem: the limit of processes and threads of a user (ulimit -u) is too low: 16 are enough\n"
 )

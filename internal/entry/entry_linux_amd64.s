@@ -23,7 +23,7 @@
 // What the runtime reserves (mpagealloc_64bit.go): summaries of all pages it might
 // come to have; an index of 512 MiB, if there is room; the first of its heap, and
 // the map of that. The numbers are on the safe side where the index just fits, and
-// the last one has what Fit in package proc wants besides.
+// the last one includes what Fit in package proc requires.
 #define SUMMARIES (586*MiB)
 #define INDEX     (504*MiB)
 #define HEAP      (196*MiB)

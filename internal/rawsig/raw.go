@@ -43,7 +43,7 @@ var (
 	fallback sigaction   // the default disposition
 )
 
-// early tells that the runtime has left the dispositions alone; see runtime.s.
+// early reports that the runtime has left the dispositions alone; see runtime.s.
 var early bool
 
 var (
@@ -88,7 +88,7 @@ func init() {
 			set(n, &sigaction{handler: sigIgnore}, nil)
 		}
 	}
-	// The runtime's, for calls that nobody makes here.
+	// The runtime's, for calls that idem does not make.
 	if Ignored().Has(setxid) {
 		set(setxid, &sigaction{handler: sigIgnore}, nil)
 	} else {
@@ -103,8 +103,8 @@ func init() {
 }
 
 // first is for the first process of a container. The kernel drops signals for it
-// that would do their default. The handler ends it with 128+n instead: nobody
-// starts idem in a container in order that it cannot be stopped.
+// that would do their default. The handler ends it with 128+n instead: a
+// container with idem can be stopped like one without.
 func first() {
 	for n := 1; n <= 64; n++ {
 		if (catchable &^ Ignored() &^ Harmless() &^ installed).Has(n) {
@@ -232,8 +232,8 @@ func Default(n int) {
 	syscall(sysKill, uintptr(pid), uintptr(n), 0, 0)
 }
 
-// KeepPipe installs the handler of PIPE once more, after somebody has told the
-// runtime to ignore it: what is ignored, a command would inherit.
+// KeepPipe installs the handler of PIPE once more, after a call of
+// signal.Ignore: a command would inherit an ignored signal.
 func KeepPipe() {
 	if ignored&(1<<(pipe-1)) == 0 {
 		a := caughtBy()

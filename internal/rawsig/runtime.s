@@ -16,7 +16,7 @@ DATA runtime·initSigmask+0(SB)/8, $0
 GLOBL runtime·initSigmask(SB), NOPTR, $8
 
 // A runtime that is (part of) a library leaves dispositions and masks to its host.
-// init takes that back before main. What remains is that a crash ends in ABRT
+// init takes that back before main. One effect remains: a crash ends in ABRT
 // instead of status 2, which a command may have as well.
 DATA runtime·islibrary+0(SB)/1, $1
 GLOBL runtime·islibrary(SB), NOPTR, $1

@@ -1,6 +1,7 @@
 package ledgertest
 
 import (
+	"fmt"
 	"os"
 	"syscall"
 
@@ -16,6 +17,7 @@ var crashCases = []testCase{
 	{"LeftoversOfSignal", leftoversOfSignal, needsInherits},
 	{"LeftoversOfCrash", leftoversOfCrash, needsInherits},
 	{"LeftoversWithoutDescriptors", leftoversWithoutDescriptors, needsLeave},
+	{"LeftoversInside", leftoversInside, needsLeave},
 	{"LeftoversOfAnEnd", leftoversOfAnEnd, needsLeave},
 	{"LeftoversThatDoNotCount", leftoversThatDoNotCount, needsLeave},
 }
@@ -181,6 +183,22 @@ func leftoversWithoutDescriptors(k *kit) {
 	k.same(k.run(k.b, id, success).Number, 2, "number of the attempt after the leftovers")
 }
 
+// leftoversInside: what works inside of another attempt, which the command has
+// made, works for the command, whatever it is for the other attempt.
+func leftoversInside(k *kit) {
+	for name, chain := range map[string]string{
+		"inside": "%s:b", "deep inside": "a:%s:b:c", "in its first probe": "%s:key-b", "in its hook": "%s:" + ledger.ForEvent + ":b",
+	} {
+		id := key(name)
+		x := k.begin(k.claim(k.a, id))
+		_, end := k.h.Leave(k.T, ledger.ChainVar+"="+fmt.Sprintf(chain, x.Attempt().RunID), ledger.RunIDVar+"=b", ledger.EventVar+"=start")
+		k.crash()
+		k.phase(id, ledger.PhaseRunning)
+		k.leftover(id, end)
+		k.phase(id, ledger.PhaseInterrupted)
+	}
+}
+
 // leftoversOfAnEnd: who has seen the end of a command leaves alone what it has
 // left behind and given up.
 func leftoversOfAnEnd(k *kit) {
@@ -211,6 +229,10 @@ func leftoversThatDoNotCount(k *kit) {
 		{ledger.RunIDVar + "="},
 		{run, ledger.EventVar + "=start"},
 		{ledger.EventVar + "=probe", run},
+		{ledger.ChainVar + "=a:" + x.Attempt().RunID, ledger.EventVar + "=probe", run},
+		{ledger.ChainVar + "=" + ledger.ForEvent + ":" + x.Attempt().RunID + ":b", ledger.RunIDVar + "=b"},
+		{ledger.ChainVar + "=a:x" + x.Attempt().RunID},
+		{ledger.ChainVar + "="},
 	} {
 		_, end := k.h.Leave(k.T, env...)
 		defer end()

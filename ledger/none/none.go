@@ -127,7 +127,7 @@ func (l *Ledger) Forget(context.Context, ledger.ID) error { return ledger.ErrNot
 // Close implements ledger.Ledger.
 func (l *Ledger) Close() error { return nil }
 
-// claim implements ledger.Claim and excludes nobody.
+// claim implements ledger.Claim and excludes no other call.
 type claim struct {
 	ledger   *Ledger
 	id       ledger.ID

@@ -20,7 +20,7 @@ func (r *Reader) Check() (ledger.Gaps, error) {
 		return ledger.Gaps{}, err
 	}
 	r.checked = true
-	// A single gap of an unknown stream beside the record is what earlier versions
+	// A single gap of an unknown stream next to the record is what earlier versions
 	// kept with --max-output 0.
 	if r.file == nil && r.size == headerSize+8 && r.gaps.Unknown > 0 {
 		r.gaps = ledger.Gaps{Unwanted: true}

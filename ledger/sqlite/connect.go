@@ -21,10 +21,11 @@ func (l *Ledger) connectRaw() (*sql.DB, error) {
 	}
 	db := sql.OpenDB(&connector{Connector: base, ledger: l})
 	db.SetMaxOpenConns(1) // the pragmas belong to a connection
-	if err := db.Ping(); err != nil {
+	conn, err := db.Conn(context.Background()) // not Ping, which makes a query
+	if err != nil {
 		return nil, err // and do not close: see connect
 	}
-	return db, nil
+	return db, conn.Close()
 }
 
 // connector makes the connections of one sql.DB. There is a second one when the

@@ -15,9 +15,9 @@ import (
 )
 
 // directory is the directory of one ledger. Files in it are made, opened for
-// writing and removed through one descriptor of it, so that they are those of
-// the ledger that was opened, wherever it is moved to meanwhile, and never those
-// of another one that takes its place. SQLite opens its files by path; pins tell
+// writing and removed through one descriptor of it. They are those of the
+// ledger that was opened, wherever it has been moved to, and never those of
+// another one that takes its place. SQLite opens its files by path; pins tell
 // whether the path has led to the same files.
 type directory struct {
 	path string

@@ -50,8 +50,8 @@ func checkFS(dir string) error {
 	return nil
 }
 
-// unnamed makes a file in a directory that never has a name, so that even a
-// kill -9 leaves nothing behind. With O_EXCL none can be given to it later.
+// unnamed makes a file in a directory that never has a name: even a kill -9
+// leaves nothing behind. With O_EXCL none can be given to it later.
 func (d *directory) unnamed(in string) (*os.File, error) {
 	f, err := d.open(in, os.O_RDWR|os.O_EXCL|unix.O_TMPFILE, 0o600)
 	if err != nil {

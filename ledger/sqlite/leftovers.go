@@ -8,7 +8,7 @@ import (
 )
 
 // leftOf returns the processes that an attempt has. Where it finds none it looks
-// again: one that forks and ends, or that is being executed anew, can be missed
+// again: one that forks and ends, or that is just calling exec, can be missed
 // once.
 func leftOf(runID string) []ledger.Process {
 	for range 2 {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -11,7 +12,8 @@ import (
 )
 
 // processesOf returns the processes that attempts' commands have, by run id: those
-// whose environment says so, as it was when they were executed. Not found are a
+// whose environment says so, as it was when they were executed, also from inside of
+// another attempt that the command has made. Not found are a
 // process whose environment was reset (sudo, env -i), that of another user, and
 // one that this process may not look into (hidepid, a process namespace of its
 // own).
@@ -28,36 +30,55 @@ func processesOf() map[string][]ledger.Process {
 		if err != nil || pid == os.Getpid() { // we are the call, not what it waits for
 			continue
 		}
-		runID := runIDOf(pid)
-		if runID == "" || len(found[runID]) == maxHolders {
+		runIDs := runIDsOf(pid)
+		if len(runIDs) == 0 {
 			continue
 		}
-		found[runID] = append(found[runID], ledger.Process{PID: pid, Name: nameOfProcess(filepath.Join("/proc", name))})
+		p := ledger.Process{PID: pid, Name: nameOfProcess(filepath.Join("/proc", name))}
+		for _, runID := range runIDs {
+			if len(found[runID]) < maxHolders {
+				found[runID] = append(found[runID], p)
+			}
+		}
 	}
 	return found
 }
 
 // belongs reports whether a process still is one of an attempt's.
-func belongs(pid int, runID string) bool { return runIDOf(pid) == runID }
+func belongs(pid int, runID string) bool { return slices.Contains(runIDsOf(pid), runID) }
 
-// runIDOf returns the run id of the attempt that a process is a command of,
-// empty if it is none or has ended.
-func runIDOf(pid int) string {
+// runIDsOf returns the run ids of the attempts in whose commands a process is: of
+// its own, and of those that this one is inside of. There are none of a process
+// that has ended.
+func runIDsOf(pid int) []string {
 	env, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "environ"))
-	if err != nil || !bytes.Contains(env, []byte(ledger.RunIDVar+"=")) {
-		return ""
+	if err != nil || !bytes.Contains(env, []byte(ledger.RunIDVar+"=")) && !bytes.Contains(env, []byte(ledger.ChainVar+"=")) {
+		return nil
 	}
-	runID := ""
+	var own string
+	var around []string
+	event := false
 	for kv := range bytes.SplitSeq(env, []byte{0}) {
 		name, value, _ := strings.Cut(string(kv), "=")
 		switch name {
 		case ledger.RunIDVar:
-			runID = value
+			own = value
+		case ledger.ChainVar:
+			around = strings.Split(value, ":")
 		case ledger.EventVar:
-			return ""
+			event = true
 		}
 	}
-	return runID
+	var runIDs []string
+	if own != "" && !event {
+		runIDs = append(runIDs, own)
+	}
+	for i, link := range around {
+		if link != "" && link != own && (i == 0 || around[i-1] != ledger.ForEvent) {
+			runIDs = append(runIDs, link)
+		}
+	}
+	return runIDs
 }
 
 // nameOfProcess returns the name of the process that dir in /proc is about.

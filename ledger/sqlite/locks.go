@@ -51,8 +51,8 @@ func nameOf(id ledger.ID) lockName {
 type lockSpace interface {
 	// create makes what the space needs in the ledger's directory.
 	create() error
-	// exists reports whether create has been done. What it finds are the locks
-	// of the ledger from then on.
+	// exists reports whether create has been done. From then on, the locks
+	// that it finds are those of the ledger.
 	exists() (bool, error)
 	// gone is the fault of a ledger without them.
 	gone() error

@@ -55,7 +55,7 @@ func (s *ofdLocks) open(flag int) (*os.File, error) {
 		f.Close()
 		return nil, s.dir.replaced("locks", nil)
 	}
-	if !pinned { // it stands beside the ledger.db that is open
+	if !pinned { // it stands next to the ledger.db that is open
 		s.dir.pin("locks", is)
 	}
 	return f, nil

@@ -51,7 +51,7 @@ func (l *Ledger) make() error {
 }
 
 // takeDir makes sure that the directory is a place for a ledger, and closes it
-// to other users if it is empty. What is made from here on is made in it.
+// to other users if it is empty. All later files are made in it.
 func (l *Ledger) takeDir() error {
 	if _, err := l.dir.learn("."); err != nil {
 		return err

@@ -126,7 +126,7 @@ func (l *Ledger) list(ctx context.Context, f ledger.Filter, yield func(ledger.Re
 }
 
 // allNamespaces names the namespaces one by one, each found in the index behind
-// the last, so that a key is found in all of them without reading every record.
+// the last: a key is found in all of them without reading every record.
 const allNamespaces = `with recursive namespaces(name) as (
 	select min(namespace) from records
 	union all

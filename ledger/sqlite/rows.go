@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"idem/ledger"
@@ -66,7 +67,6 @@ func scanRecord(s scanner, more ...any) (recordRow, error) {
 type attemptScan struct {
 	row            attemptRow
 	started, ended int64
-	flags          int64
 	host, user     []byte
 	note           []byte
 	sum            int64
@@ -76,7 +76,7 @@ func (s *attemptScan) dest() []any {
 	r, a := &s.row, &s.row.a
 	return []any{
 		&r.rowid, &r.record, &a.Number, &a.RunID, &a.State, &a.Reason, &a.ExitCode, &a.Signal, &s.started, &s.ended,
-		&a.Fingerprint, &s.host, &a.Owner.PID, &s.user, &s.note, &a.OutputBytes, &s.flags, &a.Files, &r.place, &r.size,
+		&a.Fingerprint, &s.host, &a.Owner.PID, &s.user, &s.note, &a.OutputBytes, &a.Truncated, &a.Files, &r.place, &r.size,
 		&r.sum, &s.sum, &a.Inputs,
 	}
 }
@@ -84,10 +84,10 @@ func (s *attemptScan) dest() []any {
 func (s *attemptScan) attempt(id ledger.ID) (attemptRow, error) {
 	r := s.row
 	r.a.Started, r.a.Ended = fromMicros(s.started), fromMicros(s.ended)
-	r.a.Owner.Host, r.a.Owner.User, r.a.Note = string(s.host), string(s.user), string(s.note)
+	r.a.Owner.Host, r.a.Owner.User = string(s.host), string(s.user)
 	r.a.NoOutput = r.place == placeRefused
-	setFlags(&r.a, s.flags)
-	if s.sum != r.checksum(id) || s.flags != flagsOf(r.a) {
+	setNote(&r.a, string(s.note))
+	if s.sum != r.checksum(id) {
 		return r, fmt.Errorf("%w: attempt %d of key %q", ledger.ErrCorrupt, r.a.Number, id.Key)
 	}
 	return r, nil
@@ -104,9 +104,9 @@ func (r attemptRow) checksum(id ledger.ID) int64 {
 	a := r.a
 	var d digest
 	d.text(id.Namespace, id.Key, id.Window, a.RunID, string(a.State), string(a.Reason), a.Fingerprint,
-		a.Owner.Host, a.Owner.User, a.Note, string(a.Inputs))
+		a.Owner.Host, a.Owner.User, storedNote(a), string(a.Inputs))
 	d.numbers(r.rowid, r.record, int64(a.Number), int64(a.ExitCode), int64(a.Signal), micros(a.Started), micros(a.Ended),
-		int64(a.Owner.PID), a.OutputBytes, flagsOf(a), int64(a.Files), int64(r.place), r.size, int64(r.sum))
+		int64(a.Owner.PID), a.OutputBytes, number(a.Truncated), int64(a.Files), int64(r.place), r.size, int64(r.sum))
 	return d.sum()
 }
 
@@ -127,23 +127,39 @@ func (d *digest) numbers(fields ...int64) {
 	}
 }
 
-// The bits of attempts.truncated. Earlier versions know the first one only, and
-// refuse a row with another.
+// What a row says of its output beside truncated stands behind the note and a zero
+// byte. Earlier versions read such a row as one with a longer note; in a column of
+// numbers they would take it for damage, and with it every list.
 const (
-	flagTruncated = 1 << iota
-	flagIncomplete
-	flagRedacted
+	noteEnd        = "\x00"
+	noteIncomplete = "i"
+	noteRedacted   = "r"
 )
 
-func flagsOf(a ledger.Attempt) int64 {
-	return number(a.Truncated)*flagTruncated | number(a.Incomplete)*flagIncomplete | number(a.Redacted)*flagRedacted
+// storedNote is what a row has as the note of an attempt.
+func storedNote(a ledger.Attempt) string {
+	flags := ""
+	if a.Incomplete {
+		flags += noteIncomplete
+	}
+	if a.Redacted {
+		flags += noteRedacted
+	}
+	if flags == "" && !strings.Contains(a.Note, noteEnd) {
+		return a.Note
+	}
+	return a.Note + noteEnd + flags
 }
 
-// setFlags is the inverse of flagsOf. It leaves out a bit that it does not know.
-func setFlags(a *ledger.Attempt, bits int64) {
-	a.Truncated = bits&flagTruncated != 0
-	a.Incomplete = bits&flagIncomplete != 0
-	a.Redacted = bits&flagRedacted != 0
+// setNote is the inverse of storedNote. It leaves out a flag that it does not know.
+func setNote(a *ledger.Attempt, stored string) {
+	flags := ""
+	a.Note = stored
+	if i := strings.LastIndex(stored, noteEnd); i >= 0 {
+		a.Note, flags = stored[:i], stored[i+len(noteEnd):]
+	}
+	a.Incomplete = strings.Contains(flags, noteIncomplete)
+	a.Redacted = strings.Contains(flags, noteRedacted)
 }
 
 func number(b bool) int64 {
@@ -278,7 +294,7 @@ func insertAttempt(ctx context.Context, tx querier, id ledger.ID, r *attemptRow)
 		fingerprint, host, pid, user, note, output_bytes, truncated, files, output_place, output_size, output_sum, checksum, inputs)
 		values (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		r.rowid, r.record, a.Number, a.RunID, a.State, a.Reason, a.ExitCode, a.Signal, micros(a.Started), micros(a.Ended),
-		a.Fingerprint, []byte(a.Owner.Host), a.Owner.PID, []byte(a.Owner.User), []byte(a.Note), a.OutputBytes, flagsOf(a), a.Files,
+		a.Fingerprint, []byte(a.Owner.Host), a.Owner.PID, []byte(a.Owner.User), []byte(storedNote(a)), a.OutputBytes, a.Truncated, a.Files,
 		r.place, r.size, r.sum, r.checksum(id), notNil(a.Inputs))
 	return err
 }
@@ -286,9 +302,9 @@ func insertAttempt(ctx context.Context, tx querier, id ledger.ID, r *attemptRow)
 // settleAttempt stores how an attempt ended, if it is still in state from.
 func settleAttempt(ctx context.Context, tx querier, id ledger.ID, r attemptRow, from ledger.State) error {
 	a := r.a
-	return one(tx.ExecContext(ctx, `update attempts set state=?, reason=?, exit_code=?, signal=?, ended=?, output_bytes=?, truncated=?, files=?,
+	return one(tx.ExecContext(ctx, `update attempts set state=?, reason=?, exit_code=?, signal=?, ended=?, note=?, output_bytes=?, truncated=?, files=?,
 		output_place=?, output_size=?, output_sum=?, checksum=? where id=? and run_id=? and state=?`,
-		a.State, a.Reason, a.ExitCode, a.Signal, micros(a.Ended), a.OutputBytes, flagsOf(a), a.Files,
+		a.State, a.Reason, a.ExitCode, a.Signal, micros(a.Ended), []byte(storedNote(a)), a.OutputBytes, a.Truncated, a.Files,
 		r.place, r.size, r.sum, r.checksum(id), r.rowid, a.RunID, from))
 }
 

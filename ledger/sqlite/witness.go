@@ -22,7 +22,7 @@ import (
 // it may be an older one, which claims less and is as true.
 
 // turn is a writer's turn: the file on which writers queue, locked. The witness
-// stands in it, so that it costs no file of its own. A nil turn has no witness: an
+// stands in it: it costs no file of its own. A nil turn has no witness: an
 // outcome is recorded also when the locks are gone.
 type turn struct{ file *os.File }
 

@@ -29,23 +29,23 @@ type stretch struct {
 	command string
 	// stalled leaves the reader of idem's stdout idle.
 	stalled bool
-	// prepare makes the record that the phase needs. What it returns is called at
-	// the end.
+	// prepare makes the record that the phase needs. The function that it returns
+	// is called at the end.
 	prepare func(r *signalling, dir, key string) (func(), error)
 	// shared has one record for all.
 	shared bool
-	// again tells that the signal may reach the command while that is about to end: then
+	// again reports that the signal may reach the command while that is about to end: then
 	// the call goes on until a second one ends it, or does no retry.
 	again bool
-	// ends tells that the call ends by itself, so that the signal may come too late.
+	// ends reports that the call ends by itself: the signal may come too late.
 	ends bool
 	// states are those that the record may have afterwards, with the signal in place
 	// of S. None is "".
 	states []string
 }
 
-// untilKilled is a command that works until a signal ends it. What it leaves tells
-// which process it was.
+// untilKilled is a command that works until a signal ends it. The file that it
+// leaves names its process.
 const untilKilled = `echo $$ >"$0/pid"; exec sleep 60`
 
 // occupant is the command of another call for the key.
@@ -281,7 +281,7 @@ func content(path string) string {
 	return string(b)
 }
 
-// living tells whether a process is there and no zombie.
+// living reports whether a process is there and no zombie.
 func living(pid int) bool {
 	stat := content(fmt.Sprintf("/proc/%d/stat", pid))
 	return stat != "" && !strings.Contains(stat, ") Z ")

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Part of scripts/demo: a release deploy that is killed with -9 in the middle.
-# shellcheck disable=SC2154 # scripts/demo has $started
+# shellcheck disable=SC2154 # scripts/demo has $started; demo_deploy has $id
 
 # until_true COMMAND waits until COMMAND succeeds, which looks at files or the ledger; false if what was started has ended.
 until_true() {
@@ -21,7 +21,7 @@ compiling() { compgen -G "$SITE/build/tmp/go-build*/b*" >/dev/null; }
 kill_in_build() {
 	rm -rf "$SITE"
 	mkdir -p "$SITE"
-	start "$release" "$commit"
+	start "$release" "$id" "$commit"
 	if until_true compiling; then
 		kill -STOP -- "-$started" # so that what is looked at is what is killed
 		if [ "$(times 'build completed')" = 0 ]; then
@@ -37,7 +37,7 @@ kill_in_build() {
 }
 
 demo_deploy() {
-	local commit key status heard release=scripts/demo.d/release
+	local commit id=8471 key status heard release=scripts/demo.d/release
 	need git git
 	commit=$(git rev-parse --short=12 HEAD) || {
 		skip 'deploy: this is not a clone of the repository'
@@ -45,7 +45,7 @@ demo_deploy() {
 	}
 	export SITE=$1 IDEM_LEDGER=$1/ledger
 
-	say "deploy: put commit $commit into service, each step under idem run"
+	say "deploy: put commit $commit into service, each step under idem run. The key names deployment $id, not the commit"
 	sed -n '/^for step/,$p' "$release"
 	kill_in_build || kill_in_build || kill_in_build || die 'the build ended before it could be killed, three times'
 
@@ -54,30 +54,30 @@ demo_deploy() {
 	run idem list
 
 	say 'the second time: what is done is replayed, the interrupted build may rerun (--on-interrupted rerun), the rest runs'
-	start "$release" "$commit"
+	start "$release" "$id" "$commit"
 	finish || die "the second deploy failed with $?"
 
 	say 'the third time: everything is replayed, no command runs'
 	cp "$SITE/ran" "$SITE/ran.before"
-	start "$release" "$commit"
+	start "$release" "$id" "$commit"
 	finish || die "the third deploy failed with $?"
 	cmp "$SITE/ran.before" "$SITE/ran" || die 'the third deploy ran a command'
 
-	key=release:$commit:announce
+	key=deploy:$id:announce
 	say 'a step that must not happen twice, killed while it waits for a listener'
 	mkfifo "$SITE/announcements"
-	start idem run --key "$key" -- "$release" "$commit" announce
+	start idem run --key "$key" -- "$release" "$id" "$commit" announce
 	until_true grep -qx 'announce started' "$SITE/ran" || die 'the announcement did not start'
 	kill9
 	say 'by default idem does not guess what became of it'
 	status=0
-	run idem run --key "$key" --wait=1m -- "$release" "$commit" announce || status=$?
+	run idem run --key "$key" --wait=1m -- "$release" "$id" "$commit" announce || status=$?
 	echo "status $status"
 	[ "$status" = 79 ] || die "an interrupted step gave status $status, not 79"
-	say 'somebody looks: nobody listened, so nobody was told. Now somebody does'
-	run idem mark retry "$key" --note 'nobody was told'
+	say 'the operator looks: there was no listener, so no one was told. Now there is one'
+	run idem mark retry "$key" --note 'there was no listener'
 	start cat "$SITE/announcements" >"$SITE/heard"
-	run idem run --key "$key" -- "$release" "$commit" announce || die "the announcement failed with $?"
+	run idem run --key "$key" -- "$release" "$id" "$commit" announce || die "the announcement failed with $?"
 	finish || die "the listener failed with $?"
 	heard=$(tail -n 1 "$SITE/heard")
 	[ "$heard" = "released $commit" ] || die "the listener heard: $heard"

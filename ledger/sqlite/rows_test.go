@@ -1,0 +1,74 @@
+package sqlite
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"idem/ledger"
+)
+
+// A version that knows nothing of incomplete and redacted output reads the rows of
+// such attempts: it takes truncated as a bool, and this as the checksum of a row.
+func TestEarlierVersionsReadRows(t *testing.T) {
+	t.Parallel()
+	l := opened(t, fresh(t))
+	ctx := context.Background()
+	id := ledger.ID{Namespace: "default", Key: "k"}
+	c, err := l.Claim(ctx, id)
+	must(t, err)
+	e, err := c.Begin(ctx, ledger.Start{RunID: "r1", MaxOutput: -1})
+	must(t, err)
+	_, err = e.Finish(ctx, ledger.Outcome{
+		State: ledger.Succeeded, Reason: ledger.ReasonExit,
+		Capture: ledger.Capture{Incomplete: true, Redacted: true, Unread: ledger.Gaps{Stdout: 3}},
+	})
+	must(t, err)
+	must(t, c.Release())
+	rec, err := l.Get(ctx, id)
+	must(t, err)
+	if a := rec.Current; !a.Incomplete || !a.Redacted || !a.Truncated || a.Note != "" {
+		t.Errorf("got %+v", a)
+	}
+
+	db, err := l.database(ctx)
+	must(t, err)
+	var s attemptScan
+	var truncated bool
+	dest := s.dest()
+	dest[16] = &truncated
+	must(t, db.QueryRowContext(ctx, "select "+attemptColumns+" from attempts a").Scan(dest...))
+	a, r := s.row.a, s.row
+	var d digest
+	d.text(id.Namespace, id.Key, id.Window, a.RunID, string(a.State), string(a.Reason), a.Fingerprint,
+		string(s.host), string(s.user), string(s.note), string(a.Inputs))
+	d.numbers(r.rowid, r.record, int64(a.Number), int64(a.ExitCode), int64(a.Signal), s.started, s.ended,
+		int64(a.Owner.PID), a.OutputBytes, number(truncated), int64(a.Files), int64(r.place), r.size, int64(r.sum))
+	if !truncated || d.sum() != s.sum {
+		t.Errorf("truncated is %t, the checksum %d, want %d", truncated, d.sum(), s.sum)
+	}
+}
+
+// Every note comes back, whatever is stored behind it.
+func TestStoredNote(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, note := range []string{"", "a", "\x00", "\x00ir", "a\x00", "ir"} {
+		for flags := range 4 {
+			a := ledger.Attempt{Note: note, Incomplete: flags&1 != 0, Redacted: flags&2 != 0}
+			stored := storedNote(a)
+			var got ledger.Attempt
+			setNote(&got, stored)
+			if got.Note != note || got.Incomplete != a.Incomplete || got.Redacted != a.Redacted {
+				t.Errorf("%q with %d: stored %q, got %+v", note, flags, stored, got)
+			}
+			if seen[stored] {
+				t.Errorf("%q stands for two", stored)
+			}
+			seen[stored] = true
+			if flags == 0 && !strings.Contains(note, noteEnd) && stored != note {
+				t.Errorf("%q is stored as %q", note, stored)
+			}
+		}
+	}
+}
