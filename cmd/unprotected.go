@@ -107,10 +107,9 @@ func (a *app) recorded(ctx context.Context, o *runOptions, policy runner.Policy,
 
 // goesOn reports whether a call that err keeps from its ledger is made without
 // one, as --on-ledger-error says. A key that is done is not run again because its
-// output is damaged or the probe's word cannot be recorded, and a stdin that was
-// read for its digest cannot be read again.
+// output is damaged or the probe's word cannot be recorded.
 func (o *runOptions) goesOn(err error) bool {
-	return err != nil && o.onLedgerError.value == "run" && !o.hashStdin &&
+	return err != nil && o.onLedgerError.value == "run" &&
 		!errors.As(err, new(*proc.SignalError)) && failureOf(err).code == exitLedger && !errors.As(err, new(*runner.ReplayError))
 }
 
