@@ -132,6 +132,9 @@ var runClashes = []clash[*runOptions]{
 	{"on-interrupted rerun", "hook interrupted=CMD", "nothing is refused as interrupted", func(o *runOptions) bool { return o.onInterrupted.rerun() && o.hooks.at(runner.OnInterrupted) }},
 	{"on-mismatch rerun", "exit-code mismatch=N", "other inputs are not refused", func(o *runOptions) bool { return o.onMismatch.rerun() && o.exitCodes.changes(exitMismatch) }},
 	{"on-mismatch rerun", "hook mismatch=CMD", "other inputs are not refused", func(o *runOptions) bool { return o.onMismatch.rerun() && o.hooks.at(runner.OnMismatch) }},
+	{"on-failure replay", "exit-code failed=N", "a failure is replayed, not refused", func(o *runOptions) bool {
+		return o.onFailure.value == string(runner.ReplayIt) && o.maxAttempts == 0 && o.exitCodes.changes(exitFailed)
+	}},
 	{"wait", "hook busy=CMD", "a wait without a limit ends when the key is free", func(o *runOptions) bool { return o.wait.set && o.wait.limit == 0 && o.hooks.at(runner.OnBusy) }},
 
 	{"quiet-ok", "no-store output", "what is printed after a failure is what is recorded", func(o *runOptions) bool { return o.quietOK && o.noStore.output }},
@@ -175,14 +178,10 @@ var failures = runner.Codes{{First: 1, Last: 255}}
 // comes to.
 func (o *runOptions) outcomesOccur() error {
 	switch {
-	case o.exitCodes.changes(exitFailed) && o.onFailure.value != string(runner.RefuseIt) && o.maxAttempts == 0:
-		return lacking("exit-code failed=N", "on-failure refuse", "max-attempts")
 	case o.exitCodes.changes(exitMismatch) && o.key == "":
 		return lacking("exit-code mismatch=N", "key")
 	case o.hooks.at(runner.OnMismatch) && o.key == "":
 		return lacking("hook mismatch=CMD", "key")
-	case o.hooks.at(runner.OnTimeout) && !o.given("timeout"):
-		return lacking("hook timeout=CMD", "timeout")
 	}
 	return nil
 }

@@ -9,8 +9,11 @@ type way struct {
 	flag string
 	args string
 	with string // the flags that it needs
-	as   string // how it is given as the other flag, where args suit the script alone
-	kind kind
+	// ready reports that it is a rule for an outcome that with makes possible: it is
+	// accepted without, for it may stand in every call.
+	ready bool
+	as    string // how it is given as the other flag, where args suit the script alone
+	kind  kind
 	// before is how it is given to the calls before in its own script; "-" is not at all.
 	before string
 	script string
@@ -96,7 +99,7 @@ var ways = []way{
 	{flag: "hook", args: "--hook start=./hook", script: `call true`},
 	{flag: "hook", args: "--hook success=./hook", script: `call true`},
 	{flag: "hook", args: "--hook failure=./hook", script: `call sh -c 'exit 7'`},
-	{flag: "hook", args: "--hook timeout=./hook", with: "--timeout 0.05", script: `call sleep 1`},
+	{flag: "hook", args: "--hook timeout=./hook", ready: true, with: "--timeout 0.05", script: `call sleep 1`},
 	{flag: "hook", args: "--hook replay=./hook", script: succeeded},
 	{flag: "hook", args: "--hook busy=./hook", script: running},
 	{flag: "hook", args: "--hook mismatch=./hook", with: "--key k", script: mismatched},
@@ -107,7 +110,7 @@ var ways = []way{
 	{flag: "exit-code", args: "--exit-code running=9", script: running},
 	{flag: "exit-code", args: "--exit-code mismatch=9", with: "--key k", script: mismatched},
 	{flag: "exit-code", args: "--exit-code interrupted=9", script: interrupted},
-	{flag: "exit-code", args: "--exit-code failed=9", with: "--on-failure refuse", script: failed + `; again k8 'exit 4'`},
+	{flag: "exit-code", args: "--exit-code failed=9", ready: true, with: "--on-failure refuse", script: failed + `; again k8 'exit 4'`},
 	{flag: "exit-code", args: "--exit-code ledger=9", script: unusable + `; first --max-output 2 -- seq 1 5 >/dev/null 2>&1; call --exact -- seq 1 5`},
 	{flag: "exit-code", args: "--exit-code output=9", script: cut + `; idem run $F --key k4 -- echo hi >/dev/full; echo $?`},
 	{flag: "on-ledger-error", args: "--on-ledger-error run", script: unusable},
