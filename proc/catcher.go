@@ -83,7 +83,7 @@ func (s *catcher) unlisten(l *listener) {
 	s.listeners, rest = rest, s.listeners
 	s.catch()
 	s.listeners, rest = rest, s.listeners
-	s.drain(s.fd)
+	s.drain()
 	s.listeners = rest
 }
 
@@ -121,25 +121,39 @@ func (s *catcher) loop() {
 		return
 	}
 	_ = conn.Read(func(uintptr) bool { // until the end of the process
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.drain(s.fd)
+		for s.more() {
+		}
 		return false
 	})
 }
 
-// drain takes all that has come.
-func (s *catcher) drain(fd int) {
-	var infos [8]rawsig.Info
-	for {
-		n, err := unix.Read(fd, unsafe.Slice((*byte)(unsafe.Pointer(&infos)), len(infos)*rawsig.InfoSize))
+// more takes what has come, and reports whether there may be more. Others get their
+// turn in between: a flood of signals must not keep unlisten waiting.
+func (s *catcher) more() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.drain()
+}
+
+// perRead is how many signals one read takes, and full how many the pipe can hold.
+const perRead, full = 8, 512
+
+// drain takes all that has come when it is called, and reports whether there may be
+// more.
+func (s *catcher) drain() bool {
+	var infos [perRead]rawsig.Info
+	for range full / perRead {
+		n, err := unix.Read(s.fd, unsafe.Slice((*byte)(unsafe.Pointer(&infos)), len(infos)*rawsig.InfoSize))
 		if err == unix.EINTR {
 			continue
 		}
 		if n <= 0 {
-			return
+			return s.missed()
 		}
 		for i := range infos[:n/rawsig.InfoSize] {
+			if infos[i].Signo == 0 { // see rawsig.Missed
+				continue
+			}
 			a := arrival{sig: syscall.Signal(infos[i].Signo)}
 			if infos[i].Code == siQueue {
 				info := infos[i]
@@ -148,6 +162,19 @@ func (s *catcher) drain(fd int) {
 			s.dispatch(a)
 		}
 	}
+	s.missed()
+	return true
+}
+
+// missed takes what the pipe had no room for, and reports whether there was any.
+func (s *catcher) missed() bool {
+	set := rawsig.Missed()
+	for n := 1; set != 0 && n <= 64; n++ {
+		if set.Has(n) {
+			s.dispatch(arrival{sig: syscall.Signal(n)})
+		}
+	}
+	return set != 0
 }
 
 // siQueue is the code of a signal that carries a value.

@@ -281,3 +281,35 @@ func TestClosedDescriptors(t *testing.T) {
 		t.Errorf("%q, %v", b, err)
 	}
 }
+
+// A signal that comes while the pipe is full of others is not lost among them.
+func TestSignalInAFloodOfOthers(t *testing.T) {
+	if !rawsig.Supported {
+		return
+	}
+	const flood = 40 // a real-time signal
+	got := make(chan syscall.Signal, 2*full)
+	l := &listener{want: rawsig.Of(flood, int(unix.SIGUSR2), int(unix.SIGVTALRM)), take: func(a arrival) { got <- a.sig }}
+	listen(l)
+	defer unlisten(l)
+	signals.mu.Lock() // a reader that is late
+	for range full + 100 {
+		if err := unix.Kill(os.Getpid(), flood); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, sig := range []syscall.Signal{unix.SIGUSR2, unix.SIGVTALRM} {
+		if err := unix.Kill(os.Getpid(), sig); err != nil {
+			t.Error(err)
+		}
+	}
+	signals.mu.Unlock()
+	for seen := map[syscall.Signal]bool{}; !seen[unix.SIGUSR2] || !seen[unix.SIGVTALRM]; {
+		select {
+		case sig := <-got:
+			seen[sig] = true
+		case <-time.After(time.Minute):
+			t.Fatalf("of the signals came %v", seen)
+		}
+	}
+}

@@ -14,6 +14,9 @@ func Blocked() Set { return 0 }
 // Catch is not supported here.
 func Catch(Set) (r int, errno uintptr) { return -1, 1 }
 
+// Missed is not supported here.
+func Missed() Set { return 0 }
+
 // Default is not supported here.
 func Default(int) {}
 

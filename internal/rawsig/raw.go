@@ -39,8 +39,10 @@ var (
 	caught   uint64                                             // goes to descriptor fd
 	fd       int64                                              = -1
 	pid      uint64
-	previous [65]uintptr // Go's handlers
-	fallback sigaction   // the default disposition
+	missed   uint64         // were caught while the pipe was full
+	wake     [InfoSize]byte // a record without a signal
+	previous [65]uintptr    // Go's handlers
+	fallback sigaction      // the default disposition
 )
 
 // early reports that the runtime has left the dispositions alone; see runtime.s.
@@ -213,13 +215,24 @@ func Catch(s Set) (r int, errno uintptr) {
 		return r, errno
 	}
 	s &= catchable &^ Set(ignored)
-	store(&caught, uint64(s|blocked))
+	exchange(&caught, uint64(s|blocked))
 	for n := 1; n <= 64; n++ {
 		if s.Has(n) && !installed.Has(n) {
 			install(n)
 		}
 	}
 	return r, 0
+}
+
+// Missed returns, once, the signals that were caught while the pipe was full. The
+// pipe has 512 records, and what sends more than a reader takes sends most of them
+// in vain; but a signal of another number must not be lost among them. After a
+// signal was missed, the pipe has a record whose Signo is 0, unless it is full.
+func Missed() Set {
+	if missed == 0 {
+		return 0
+	}
+	return Set(exchange(&missed, 0))
 }
 
 // Default lets a signal that was caught do what it does by default.
@@ -300,10 +313,10 @@ func set(n int, act, old *sigaction) {
 //go:noescape
 func syscall(trap, a, b, c, d uintptr) uintptr
 
-// store writes a word that the handler reads.
+// exchange writes a word that the handler reads and returns what it was.
 //
 //go:noescape
-func store(p *uint64, v uint64)
+func exchange(p *uint64, v uint64) uint64
 
 func handlerPC() uintptr
 func restorerPC() uintptr

@@ -44,6 +44,15 @@ theirs:
 	MOVL	$128, DX
 	MOVL	$1, AX		// write
 	SYSCALL
+	TESTQ	AX, AX
+	JPL	done
+	LOCK			// the pipe is full: the bit is kept in its place
+	ORQ	R9, ·missed(SB)
+	MOVQ	·fd(SB), DI	// unless it is still full, the reader may have looked before
+	LEAQ	·wake(SB), SI
+	MOVL	$128, DX
+	MOVL	$1, AX		// write
+	SYSCALL
 done:
 	RET
 default:	// as if we had no handler
@@ -104,9 +113,10 @@ TEXT ·syscall(SB),NOSPLIT,$0-48
 	MOVQ	AX, ret+40(FP)
 	RET
 
-// func store(p *uint64, v uint64)
-TEXT ·store(SB),NOSPLIT,$0-16
+// func exchange(p *uint64, v uint64) uint64
+TEXT ·exchange(SB),NOSPLIT,$0-24
 	MOVQ	p+0(FP), AX
 	MOVQ	v+8(FP), CX
 	XCHGQ	CX, (AX)
+	MOVQ	CX, ret+16(FP)
 	RET

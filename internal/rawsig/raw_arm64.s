@@ -49,6 +49,19 @@ theirs:
 	MOVD	$128, R2
 	MOVD	$64, R8		// write
 	SVC
+	CMP	$0, R0
+	BGE	done
+	MOVD	$·missed(SB), R9	// the pipe is full: the bit is kept in its place
+again:
+	LDAXR	(R9), R11
+	ORR	R7, R11
+	STLXR	R11, (R9), R12
+	CBNZ	R12, again
+	MOVD	·fd(SB), R0	// unless it is still full, the reader may have looked before
+	MOVD	$·wake(SB), R1
+	MOVD	$128, R2
+	MOVD	$64, R8		// write
+	SVC
 done:
 	RET
 default:	// as if we had no handler
@@ -105,9 +118,13 @@ TEXT ·syscall(SB),NOSPLIT,$0-48
 	MOVD	R0, ret+40(FP)
 	RET
 
-// func store(p *uint64, v uint64)
-TEXT ·store(SB),NOSPLIT,$0-16
+// func exchange(p *uint64, v uint64) uint64
+TEXT ·exchange(SB),NOSPLIT,$0-24
 	MOVD	p+0(FP), R0
 	MOVD	v+8(FP), R1
-	STLR	R1, (R0)
+again:
+	LDAXR	(R0), R2
+	STLXR	R1, (R0), R3
+	CBNZ	R3, again
+	MOVD	R2, ret+16(FP)
 	RET
