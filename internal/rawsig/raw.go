@@ -48,6 +48,9 @@ var (
 // early reports that the runtime has left the dispositions alone; see runtime.s.
 var early bool
 
+// preempted reports whether the main thread was sent the URG that Catch sends.
+var preempted bool
+
 var (
 	blocked   Set // in the mask that this process was started with
 	installed Set // signals with our handler; guarded by the caller of Catch
@@ -71,8 +74,6 @@ func init() {
 	}
 	if early {
 		signalsOK(1)
-		// The runtime sends no further URG to a thread that has not taken the last.
-		syscall(sysTkill, syscall(sysGettid, 0, 0, 0, 0), urg, 0, 0)
 		standardDescriptors()
 	}
 	for n := 1; n <= 64; n++ {
@@ -213,6 +214,13 @@ func open() (r int, errno uintptr) {
 func Catch(s Set) (r int, errno uintptr) {
 	if r, errno = open(); errno != 0 {
 		return r, errno
+	}
+	if early && !preempted {
+		// The runtime sends no further URG to a thread that has not taken the last. One
+		// for the main thread may have come before init. That matters to calls that run
+		// for long, so a replay is spared the 10 µs.
+		preempted = true
+		syscall(sysTkill, uintptr(pid), urg, 0, 0)
 	}
 	s &= catchable &^ Set(ignored)
 	exchange(&caught, uint64(s|blocked))

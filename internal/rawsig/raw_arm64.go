@@ -6,7 +6,7 @@ const (
 	sysSigaction, sysSigprocmask, sysGetpid, sysKill, sysPipe2 = 134, 135, 172, 129, 59
 	sysFcntl, sysOpenat, sysWrite, sysExitGroup                = 25, 56, 64, 94
 	sysDup3, sysClose                                          = 24, 57
-	sysGettid, sysTkill                                        = 178, 130
+	sysTkill                                                   = 130
 
 	restorerFlag = 0 // the kernel has one in its vDSO
 )
