@@ -39,7 +39,8 @@ var (
 	caught   uint64                                             // goes to descriptor fd
 	fd       int64                                              = -1
 	pid      uint64
-	missed   uint64         // were caught while the pipe was full
+	missed   uint64 // were caught while the pipe was full
+	//lint:ignore U1000 the handler writes it to the pipe
 	wake     [InfoSize]byte // a record without a signal
 	previous [65]uintptr    // Go's handlers
 	fallback sigaction      // the default disposition
