@@ -73,7 +73,7 @@ const (
 // Reason is why, for the user and for scripts.
 type Reason string
 
-// The reasons. What a call exits with that is refused for one is in cmd/exit.go.
+// The reasons. What a call exits with that is refused for one is in cmd/report_exit.go.
 const (
 	NeverRun    Reason = "never_run"   // nothing is recorded
 	Retry       Reason = "retry"       // marked to run again

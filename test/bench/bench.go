@@ -1,0 +1,207 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"idem/test/internal/rig"
+)
+
+// schema is the version of the JSON.
+const schema = 1
+
+// bench is what a measurement works with.
+type bench struct {
+	options
+	dir              string // of all that it writes
+	self             string
+	shop             *shop
+	programs         map[*contender]string // "" for those that are missing
+	env              []string
+	truth            string // the command that does nothing
+	strace, valgrind string // "" if missing
+	meter            *meter
+	callers          int
+	crowdRounds      int
+	result           result
+	heats            map[string]*heat // by work
+	throngs          []*throng
+}
+
+// heat is a race that has been run.
+type heat struct {
+	racers []*racer
+	keep   []bool // the rounds that count
+}
+
+func (h *heat) samples(name, op string) []sample {
+	if h == nil {
+		return nil
+	}
+	for _, r := range h.racers {
+		if r.name == name && r.op == op {
+			return r.samples
+		}
+	}
+	return nil
+}
+
+// works returns what the commands do.
+func (o *options) works() []work {
+	if o.quick {
+		return []work{{"true", 0, 12}, {"1 MiB", 1 << 20, 5}, {"100 MiB", 100 << 20, 2}}
+	}
+	return []work{{"true", 0, 200}, {"1 MiB", 1 << 20, 60}, {"100 MiB", 100 << 20, 15}, {"1 GiB", 1 << 30, 5}}
+}
+
+// measure does it all. Its directory stays if something does not work.
+func measure(o *options) (*result, error) {
+	dir, self, idem, err := rig.Setup("bench", o.idem)
+	if err != nil {
+		return nil, err
+	}
+	b := &bench{options: *o, dir: dir, self: self, heats: map[string]*heat{}, callers: 500, crowdRounds: 5}
+	if o.quick {
+		b.callers, b.crowdRounds = 50, 1
+	}
+	if err := b.prepare(idem); err != nil {
+		return nil, fmt.Errorf("left in %s: %w", dir, err)
+	}
+	var steps []func() error
+	for _, w := range o.works() {
+		if o.work == "" || o.work == w.name {
+			steps = append(steps, func() error { return b.run(w) })
+		}
+	}
+	if len(steps) == 0 {
+		return nil, fmt.Errorf("--work %q: there is no such column", o.work)
+	}
+	if o.work == "" {
+		steps = append(steps, b.crowded)
+	}
+	steps = append(steps, b.among)
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return nil, fmt.Errorf("left in %s: %w", dir, err)
+		}
+	}
+	b.result.Machine.LoadAfter = rig.LoadAverage()
+	b.result.Demands = b.demands()
+	return &b.result, os.RemoveAll(dir)
+}
+
+// prepare finds all that takes part.
+func (b *bench) prepare(idem string) (err error) {
+	b.result = result{Schema: schema, Date: time.Now().UTC().Truncate(time.Second), Machine: rig.Describe(b.dir, b.options.idem), Quick: b.quick, Realtime: b.realtime}
+	if b.shop, err = newShop(b.dir, idem, !b.quick); err != nil {
+		return err
+	}
+	if b.meter, err = newMeter(b.dir); err != nil {
+		return err
+	}
+	if b.truth, err = exec.LookPath("true"); err != nil {
+		return err
+	}
+	b.strace, _ = b.shop.debian("strace", "strace")
+	if !b.quick {
+		b.valgrind, _ = b.shop.debian("valgrind", "valgrind")
+	}
+	home := filepath.Join(b.dir, "home")
+	b.env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + home, "LANG=C"}
+	b.programs = map[*contender]string{}
+	for _, c := range contenders {
+		r := row{Name: c.name, What: c.what}
+		if b.programs[c], err = c.find(b.shop); err != nil {
+			b.programs[c], r.Missing = "", err.Error()
+		}
+		b.result.Rows = append(b.result.Rows, r)
+	}
+	return os.Mkdir(home, 0o700)
+}
+
+// run measures all contenders at one work, and removes what they have left,
+// but for what the crowds go on with.
+func (b *bench) run(w work) error {
+	b.progress("%s, %d rounds", w.name, w.rounds)
+	racers, err := b.enter(w)
+	if err != nil {
+		return err
+	}
+	if err := b.race(racers); err != nil {
+		return err
+	}
+	h := &heat{racers: racers}
+	b.heats[w.name] = h
+	first, again := references(w)
+	meta := race{Work: w.name, Bytes: w.bytes, First: first, Again: again}
+	h.keep, meta.Noise = h.judge(w, first, again)
+	b.result.Races = append(b.result.Races, meta)
+	for _, r := range racers {
+		f := h.figure(r, first, again)
+		if f.counts, err = b.count(r); err != nil {
+			return err
+		}
+		if w.bytes == 0 && (r.name == hello || r.name == idem) {
+			f.Instructions = b.instructions(r)
+		}
+		b.add(r.name, f)
+	}
+	if w.bytes == 0 {
+		return nil
+	}
+	return os.RemoveAll(filepath.Join(b.dir, file(w.name)))
+}
+
+// judge says which rounds count.
+func (h *heat) judge(w work, names ...string) ([]bool, noise) {
+	var references [][]sample
+	for _, name := range append(names, bare) {
+		for _, op := range []string{first, replay} {
+			if s := h.samples(name, op); s != nil {
+				references = append(references, s)
+			}
+		}
+	}
+	return quietRounds(w.rounds, references...)
+}
+
+// figure sums up what a racer took.
+func (h *heat) figure(r *racer, firsts, replays string) figure {
+	f := figureOf(r.samples, h.keep)
+	f.Work, f.Op = r.work.name, r.op
+	beside := h.samples(firsts, first)
+	if r.op == replay && replays == catted {
+		beside = h.samples(catted, replay)
+	}
+	if q := ratio(r.samples, beside, h.keep); q == q {
+		f.Ratio = q
+	}
+	return f
+}
+
+func (b *bench) add(name string, f figure) {
+	for i := range b.result.Rows {
+		if b.result.Rows[i].Name == name {
+			b.result.Rows[i].Figures = append(b.result.Rows[i].Figures, f)
+		}
+	}
+}
+
+// crowded starts many at once.
+func (b *bench) crowded() (err error) {
+	b.progress("%d at once, %d rounds", b.callers, b.crowdRounds)
+	if b.throngs, err = b.crowds(b.heats["true"].racers); err != nil {
+		return err
+	}
+	for _, t := range b.throngs {
+		b.result.Crowds = append(b.result.Crowds, t.sum(b.callers))
+	}
+	return nil
+}
+
+func (b *bench) progress(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "bench: "+format+"\n", args...)
+}

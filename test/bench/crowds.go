@@ -1,0 +1,116 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"idem/test/internal/rig"
+)
+
+// throng is something that many do at once, in rounds.
+type throng struct {
+	name, op string
+	command  func(i int) []string
+	env      []string
+	check    func() error // after each round; nil: that nobody failed is enough
+	rounds   []*rig.Crowd
+}
+
+// crowds starts many calls at once: of each light contender at the work that
+// is nothing, and of idem with one key and a command that takes 50 ms.
+func (b *bench) crowds(racers []*racer) ([]*throng, error) {
+	var all []*throng
+	for _, r := range racers {
+		if !r.crowd {
+			continue
+		}
+		all = append(all, &throng{name: r.name, op: r.op, env: r.env, command: func(int) []string {
+			c, _ := r.repeat()
+			return c.argv
+		}})
+		if r.name == idem && r.op == first {
+			all = append(all, b.oneKey(r.job))
+		}
+	}
+	for round := range b.crowdRounds {
+		for _, i := range rand.Perm(len(all)) {
+			t := all[i]
+			dir := filepath.Join(b.dir, fmt.Sprintf("crowd%d.%d", round, i))
+			c, err := rig.Together([]string{b.self, "gate"}, dir, b.callers, t.env, t.command)
+			if err == nil {
+				err = c.Failed()
+			}
+			if err == nil && t.check != nil {
+				err = t.check()
+			}
+			if err != nil {
+				return nil, fmt.Errorf("%d of %s at once, %s: %w", b.callers, t.name, t.op, err)
+			}
+			t.rounds = append(t.rounds, c)
+			if err := os.RemoveAll(dir); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return all, nil
+}
+
+// oneKey is idem with one key for all callers of a round and a command that
+// leaves a line: there must be one.
+func (b *bench) oneKey(j *job) *throng {
+	effects := j.file("effects")
+	round := 0
+	return &throng{
+		name: idem, op: one, env: j.env,
+		command: func(int) []string {
+			return []string{j.program, "run", "--key", fmt.Sprint("bench:one:", round), "--wait", "--", "/bin/sh", "-c", `echo done >>"$0"; sleep 0.05`, effects}
+		},
+		check: func() error {
+			round++
+			got, err := os.ReadFile(effects)
+			if n := bytes.Count(got, []byte("\n")); err == nil && n != round {
+				err = fmt.Errorf("%d executions in %d rounds", n, round)
+			}
+			return err
+		},
+	}
+}
+
+// sum makes medians of the rounds.
+func (t *throng) sum(callers int) crowd {
+	c := crowd{Name: t.name, Op: t.op, Callers: callers, Rounds: len(t.rounds)}
+	c.Total = t.median(func(c *rig.Crowd) float64 { return us(c.Took) })
+	c.P50 = t.median(func(c *rig.Crowd) float64 { return us(c.Percentile(50)) })
+	c.P99 = t.median(func(c *rig.Crowd) float64 { return us(c.Percentile(99)) })
+	c.Rate = t.median(func(c *rig.Crowd) float64 { return float64(callers) / c.Took.Seconds() })
+	return c
+}
+
+func (t *throng) median(of func(*rig.Crowd) float64) float64 {
+	var all []float64
+	for _, c := range t.rounds {
+		all = append(all, of(c))
+	}
+	return median(all)
+}
+
+// beside is the median of the ratios of the total times, round by round.
+func (t *throng) beside(other *throng) float64 {
+	var all []float64
+	for i, c := range t.rounds {
+		all = append(all, c.Took.Seconds()/other.rounds[i].Took.Seconds())
+	}
+	return median(all)
+}
+
+func findThrong(all []*throng, name, op string) *throng {
+	i := slices.IndexFunc(all, func(t *throng) bool { return t.name == name && t.op == op })
+	if i < 0 {
+		return nil
+	}
+	return all[i]
+}

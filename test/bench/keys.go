@@ -1,0 +1,98 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"idem/test/internal/rig"
+)
+
+// The race of replays of one key: alone in its ledger, and among many.
+const onlyKey, manyKeys = "idem, an only key", "idem, many keys"
+
+// keysRace is the work of that race.
+func (b *bench) keysRace() work {
+	return work{name: fmt.Sprintf("true, %d keys", b.keys), rounds: b.works()[0].rounds}
+}
+
+// among measures a replay from a ledger of many keys.
+func (b *bench) among() error {
+	if b.keys == 0 {
+		return nil
+	}
+	ledgers, err := rig.Build("./test/load/ledgers", filepath.Join(b.dir, "ledgers"))
+	if err != nil {
+		b.progress("no ledger of %d keys: %v", b.keys, err) // everything else has been measured
+		return nil
+	}
+	place, err := b.manyKeys(ledgers)
+	if err != nil {
+		return fmt.Errorf("a ledger of %d keys: %w", b.keys, err)
+	}
+	w := b.keysRace()
+	b.progress("%s, %d rounds", w.name, w.rounds)
+	h := &heat{}
+	for _, c := range []struct{ name, ledger string }{{onlyKey, filepath.Join(b.dir, "only")}, {manyKeys, place}} {
+		j := b.job(c.name, w, c.ledger)
+		if err := quiet(j.first(j, 0)); err != nil { // the program itself makes the record that it replays
+			return err
+		}
+		h.racers = append(h.racers, &racer{job: j, op: replay, every: 1, samples: make([]sample, w.rounds)})
+	}
+	if err := b.race(h.racers); err != nil {
+		return err
+	}
+	var n noise
+	h.keep, n = h.judge(w, onlyKey)
+	b.heats[w.name] = h
+	b.result.Races = append(b.result.Races, race{Work: w.name, First: onlyKey, Again: onlyKey, Noise: n})
+	f := figureOf(h.racers[1].samples, h.keep)
+	f.Work, f.Op, f.Ratio = w.name, replay, ratio(h.racers[1].samples, h.racers[0].samples, h.keep)
+	b.add(idem, f)
+	return nil
+}
+
+// job is idem under another name, at a ledger that is given.
+func (b *bench) job(name string, w work, place string) *job {
+	c := *contenders[len(contenders)-1]
+	c.name = name
+	return &job{
+		contender: &c, work: w, program: b.shop.idem, dir: b.dir, command: []string{b.truth},
+		env: append(b.env[:len(b.env):len(b.env)], "IDEM_LEDGER="+place),
+	}
+}
+
+// manyKeys returns a ledger of many keys, which the program ledgers makes once
+// and which is kept: it takes minutes.
+func (b *bench) manyKeys(ledgers string) (string, error) {
+	dir := filepath.Join(b.shop.cache, "keys-"+strconv.Itoa(b.keys))
+	place, complete := filepath.Join(dir, "ledger"), filepath.Join(dir, "complete")
+	j := b.job(manyKeys, b.keysRace(), place)
+	if _, err := os.Stat(complete); err == nil && quiet(j.alone("show", idemKey(0))) == nil {
+		return place, nil
+	}
+	b.progress("making a ledger of %d keys, once", b.keys)
+	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o700)); err != nil {
+		return "", err
+	}
+	memory := "/dev/shm" // where a sync costs nothing
+	if _, err := os.Stat(memory); err != nil {
+		memory = dir
+	}
+	draft, err := os.MkdirTemp(memory, "idem-bench-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(draft)
+	grown := filepath.Join(draft, "ledger")
+	if err := quiet(call{argv: []string{ledgers, "fill", grown, "0", strconv.Itoa(b.keys)}}); err != nil {
+		return "", err
+	}
+	if err := quiet(call{argv: []string{"/bin/cp", "-Rp", grown, place}}); err != nil {
+		return "", err
+	}
+	return place, errors.Join(quiet(j.first(j, 0)), os.WriteFile(complete, nil, 0o600))
+}

@@ -1,0 +1,123 @@
+// Bench measures what idem costs beside what others cost:
+//
+//	go run ./test/bench [--quick] [--json FILE] [--svg FILE]
+//
+// All take part in turn, in another order in each round; what is printed are
+// medians, and ratios are medians of the ratios in each round. It says how
+// each demand on idem stands, but no time is an error: the exit status is 1
+// only if something does not work, such as an output that differs.
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+
+	"idem/test/internal/rig"
+)
+
+// options are the flags.
+type options struct {
+	quick, realtime             bool
+	json, svg, from, idem, work string
+	keys                        int
+}
+
+func main() {
+	if len(os.Args) > 2 && os.Args[1] == "gate" {
+		os.Exit(rig.Gate(os.Args[2:]))
+	}
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	var o options
+	flags := flag.NewFlagSet("bench", flag.ExitOnError)
+	flags.BoolVar(&o.quick, "quick", false, "few rounds, no 1 GiB, and only the contenders that are there")
+	flags.BoolVar(&o.realtime, "realtime", false, "run all under SCHED_FIFO (chrt, needs the right): less noise on a busy machine, but not how it runs elsewhere")
+	flags.StringVar(&o.json, "json", "", "write everything that was measured to this `FILE`")
+	flags.StringVar(&o.svg, "svg", "", "draw a bar chart into this `FILE`")
+	flags.StringVar(&o.from, "from", "", "measure nothing: take what --json wrote to this `FILE`")
+	flags.StringVar(&o.idem, "idem", "", "measure the program at this `PATH` instead of building idem")
+	flags.StringVar(&o.work, "work", "", "measure only the `NAME` of a column, such as true or 100 MiB, and nothing else")
+	flags.IntVar(&o.keys, "keys", -1, "make a ledger of so many keys for the replay among many, and keep it for the next time (0: none; -1: 1,000,000, quick none)")
+	_ = flags.Parse(args) // exits by itself
+	if o.keys < 0 {
+		o.keys = 1_000_000
+		if o.quick || o.work != "" {
+			o.keys = 0
+		}
+	}
+	if o.realtime && os.Getenv(fifo) == "" {
+		return underFIFO()
+	}
+
+	if was, err := load(o.json); o.quick && err == nil && !was.Quick {
+		return fmt.Errorf("%s is of a full run: a quick one does not replace it", o.json)
+	}
+	r, err := o.result()
+	if err != nil {
+		return err
+	}
+	r.print(os.Stdout)
+	if o.json != "" {
+		b, err := json.MarshalIndent(r, "", "  ")
+		if err == nil {
+			err = rig.Write(o.json, append(b, '\n'))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if o.svg != "" {
+		return rig.Write(o.svg, r.chart())
+	}
+	return nil
+}
+
+// result measures, or takes what was measured.
+func (o *options) result() (*result, error) {
+	if o.from == "" {
+		return measure(o)
+	}
+	return load(o.from)
+}
+
+// load reads what --json wrote.
+func load(file string) (*result, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	r := new(result)
+	if err := json.Unmarshal(b, r); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	if r.Schema != schema {
+		return nil, fmt.Errorf("%s: schema %d, not %d", file, r.Schema, schema)
+	}
+	return r, nil
+}
+
+// fifo is the variable that says that we run under SCHED_FIFO already.
+const fifo = "BENCH_FIFO"
+
+// underFIFO becomes this program under SCHED_FIFO, which all children inherit.
+func underFIFO() error {
+	chrt, err := exec.LookPath("chrt")
+	if err != nil {
+		return fmt.Errorf("--realtime: %w", err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	argv := append([]string{chrt, "--fifo", "10", self}, os.Args[1:]...)
+	return syscall.Exec(chrt, argv, append(os.Environ(), fifo+"=1"))
+}

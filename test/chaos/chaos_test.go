@@ -1,0 +1,114 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+
+	"idem/test/internal/rig"
+)
+
+// program is chaos, built once: its children are the program itself.
+var program string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "chaos-test-")
+	must(err)
+	program = filepath.Join(dir, "chaos")
+	code := m.Run()
+	must(os.RemoveAll(dir))
+	os.Exit(code)
+}
+
+// run runs chaos. A part that it skips is a test that is skipped.
+func run(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		t.Skip("chaos needs Linux")
+	}
+	if err := rig.Watch(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(program); err != nil {
+		if _, err := rig.Build("./test/chaos", program); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := exec.Command(program, args...)
+	c.Env = append(os.Environ(), "TMPDIR="+t.TempDir())
+	out, err := c.CombinedOutput()
+	if _, why, skipped := strings.Cut(string(out), "\nskipped: "); skipped {
+		t.Skip(why)
+	}
+	return string(out), err
+}
+
+func TestQuick(t *testing.T) {
+	for _, p := range parts {
+		t.Run(p.name, func(t *testing.T) {
+			out, err := run(t, "--quick", p.name)
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			t.Log(out)
+		})
+	}
+}
+
+// A program that breaks the promises must be found out, or the rest proves
+// nothing. The part power has such a program of its own, and steps has points
+// that must be reached.
+func TestNaiveIsFoundOut(t *testing.T) {
+	naive, err := rig.Build("./test/chaos/testdata/naive", filepath.Join(t.TempDir(), "naive"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for part, promises := range map[string][]string{
+		"kill": {noOverlap, noUnreadable, noDisorder},
+		"full": {noWrong69, noSecondStart},
+	} {
+		t.Run(part, func(t *testing.T) {
+			out, err := run(t, "--quick", "--keys", "8", "--kills", "60", "--idem", naive, part)
+			if err == nil {
+				t.Fatalf("nothing was found\n%s", out)
+			}
+			for _, promise := range promises {
+				if regexp.MustCompile(`(?m)^  ` + promise + ` +0$`).MatchString(out) {
+					t.Errorf("%q was not found broken\n%s", promise, out)
+				}
+			}
+			if part == "kill" && !strings.Contains(out, "its journal, --on-interrupted ") {
+				t.Errorf("no evidence\n%s", out)
+			}
+		})
+	}
+}
+
+func TestForgetfulIsFoundOut(t *testing.T) {
+	dir := t.TempDir()
+	idem, err := rig.Build(".", filepath.Join(dir, "idem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	forgetful, err := rig.Build("./test/chaos/testdata/forgetful", filepath.Join(dir, "forgetful"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("REAL_PROGRAM", idem)
+	// A trial in which the -wal is gone that has the latest keys in it.
+	out, err := run(t, "--quick", "--seed", "4", "--idem", forgetful, "damage")
+	if err == nil || !strings.Contains(out, " was run again") {
+		t.Errorf("nothing was found: %v\n%s", err, out)
+	}
+}
+
+func TestUsage(t *testing.T) {
+	out, err := run(t, "nonsense")
+	if err == nil || !strings.Contains(out, `"nonsense" is no part`) {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

@@ -1,0 +1,272 @@
+package main
+
+import (
+	"bytes"
+	_ "embed"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"text/template"
+)
+
+//go:embed guarantees.md.tmpl
+var pageText string
+
+//go:embed readme.md.tmpl
+var blockText string
+
+// The marks around the block in README.md.
+const (
+	begin = "<!-- figures: written by go run ./test/guarantees -->\n"
+	end   = "<!-- /figures -->\n"
+)
+
+// page is docs/guarantees.md.
+func (r *runs) page() []byte { return r.render(pageText) }
+
+// block is what README.md quotes.
+func (r *runs) block() []byte { return r.render(blockText) }
+
+// insert replaces the block of a README.
+func (r *runs) insert(text []byte) ([]byte, error) {
+	before, rest, ok := bytes.Cut(text, []byte(begin))
+	_, after, closed := bytes.Cut(rest, []byte(end))
+	if !ok || !closed {
+		return nil, errors.New("README.md has no place for the figures, which is between " + strings.TrimSpace(begin) + " and " + strings.TrimSpace(end))
+	}
+	return slices.Concat(before, []byte(begin), r.block(), []byte(end), after), nil
+}
+
+// render fills in a template, which has:
+//
+//	row PART FIGURE...   a table's row with figures of a part, each "12 kills"
+//	n PART FIGURE        one figure
+//	part PART            all there is to say about a part's last run
+//	overview, machines, alarm, demands, milliseconds ROW WORK OP, chart, minutes,
+//	expected, proved PART, fault PART
+func (r *runs) render(text string) []byte {
+	t := template.Must(template.New("").Funcs(template.FuncMap{
+		"row": r.row, "n": r.number, "part": r.part, "overview": r.overview, "machines": r.machines, "alarm": r.alarm,
+		"demands": r.demands, "milliseconds": r.milliseconds, "chart": func() bool { return r.chart },
+		"proved": r.proved, "fault": r.fault, "minutes": r.minutes, "expected": func() []string { return expected },
+	}).Parse(text))
+	var b bytes.Buffer
+	if err := t.Execute(&b, nil); err != nil {
+		panic(err) // a fault of the template, whatever the figures
+	}
+	return b.Bytes()
+}
+
+func (r *runs) row(name string, figures ...string) string {
+	said := r.fault(name)
+	if r.proved(name) {
+		var list []string
+		for _, f := range figures {
+			list = append(list, r.figure(name, f))
+		}
+		if said != "" {
+			list = append(list, said)
+		}
+		said = strings.Join(list, "; ")
+	}
+	return fmt.Sprintf("| [%s](#%s) | %s |", name, anchor(name), said)
+}
+
+// figure is one with its name: "12 kills" or "p50: 1.5 ms".
+func (r *runs) figure(name, figure string) string {
+	c, ok := r.count(name, figure)
+	what, time := strings.CutSuffix(c.Name, " ms")
+	switch {
+	case !ok:
+		return "**NOT COUNTED: " + figure + "**"
+	case time:
+		return what + ": " + digits(c.N) + " ms"
+	case strings.Contains(what, "/"):
+		return what + ": " + digits(c.N)
+	}
+	return digits(c.N) + " " + what
+}
+
+// number is a figure without its name, or what is wrong with its part.
+func (r *runs) number(name, figure string) string {
+	if !r.proved(name) {
+		return r.fault(name)
+	}
+	c, ok := r.count(name, figure)
+	if !ok {
+		return "**NOT COUNTED: " + figure + "**"
+	}
+	return digits(c.N)
+}
+
+func anchor(name string) string { return strings.ReplaceAll(name, " ", "-") }
+
+func command(name string) string { return "go run ./test/" + name }
+
+// part is the heading of a part, its command, and all that its last run counted.
+func (r *runs) part(name string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "### %s\n\n`%s`", name, command(name))
+	if said := r.fault(name); said != "" {
+		fmt.Fprintf(&b, ": %s", said)
+	}
+	v, ok := r.of[name]
+	if !ok || v.Skipped != "" {
+		return b.String()
+	}
+	fmt.Fprintf(&b, "\n\nLast run: %s, commit %s", v.Date.Format("2006-01-02 15:04 MST"), v.Machine.Commit)
+	if v.Seed != 0 {
+		fmt.Fprintf(&b, ", seed %d", v.Seed)
+	}
+	if v.Seconds != 0 {
+		fmt.Fprintf(&b, ", %s seconds", digits(v.Seconds))
+	}
+	fmt.Fprintf(&b, ", on a %s.", v.Machine.Kind())
+	if len(v.Counts) > 0 {
+		b.WriteString("\n\n| counted | |\n| --- | --: |")
+		for _, c := range v.Counts {
+			fmt.Fprintf(&b, "\n| %s | %s |", escape(c.Name), digits(c.N))
+		}
+	}
+	return b.String()
+}
+
+// overview is a table of all parts.
+func (r *runs) overview() string {
+	var b strings.Builder
+	b.WriteString("| part | command | last full run | commit | minutes | verdict |\n| --- | --- | --- | --- | --: | --- |")
+	for _, name := range expected {
+		v, ok := r.of[name]
+		date, minutes, verdict := "", "", "no promise broken"
+		if ok {
+			date = v.Date.Format("2006-01-02")
+		}
+		if v.Seconds != 0 {
+			minutes = digits(v.Seconds / 60)
+		}
+		if name == "bench" && ok {
+			verdict = r.met()
+		}
+		if said := r.fault(name); said != "" {
+			verdict = said
+		}
+		fmt.Fprintf(&b, "\n| [%s](#%s) | `%s` | %s | %s | %s | %s |", name, anchor(name), command(name), date, v.Machine.Commit, minutes, verdict)
+	}
+	return b.String()
+}
+
+// minutes is how long all of it took.
+func (r *runs) minutes() string {
+	all := 0.0
+	for _, v := range r.of {
+		all += v.Seconds / 60
+	}
+	return digits(math.Round(all))
+}
+
+// machines are the kinds of machine of the runs.
+func (r *runs) machines() string {
+	var kinds []string
+	for _, name := range expected {
+		if v, ok := r.of[name]; ok && !slices.Contains(kinds, v.Machine.Kind()) {
+			kinds = append(kinds, v.Machine.Kind())
+		}
+	}
+	return strings.Join(kinds, "; ")
+}
+
+// alarm names the parts that prove nothing at present, in bold.
+func (r *runs) alarm() string {
+	var said []string // in the order of the parts
+	named := map[string][]string{}
+	for _, name := range expected {
+		if fault := strings.Trim(r.fault(name), "*"); fault != "" {
+			if named[fault] == nil {
+				said = append(said, fault)
+			}
+			named[fault] = append(named[fault], name)
+		}
+	}
+	for i, fault := range said {
+		said[i] = strings.Join(named[fault], ", ") + " (" + fault + ")"
+	}
+	if said == nil {
+		return ""
+	}
+	return "**Not proved by a full run: " + strings.Join(said, "; ") + ".**"
+}
+
+// demands is the table of what is demanded of idem's speed.
+func (r *runs) demands() string {
+	if r.bench == nil {
+		return r.fault("bench")
+	}
+	var b strings.Builder
+	b.WriteString("| figure | demand | measured | |\n| --- | --- | --: | --- |")
+	for _, d := range r.bench.Demands {
+		limit, verdict := "at most "+digits(d.Most), d.Verdict
+		if d.Most == 0 {
+			limit = "at least " + digits(d.Least)
+		}
+		measured := strings.TrimSpace(digits(d.Figure) + " " + d.Unit)
+		switch verdict {
+		case "met":
+		case "missed":
+			verdict = "**missed**"
+		default:
+			measured, verdict = "", "**"+verdict+"**"
+		}
+		fmt.Fprintf(&b, "\n| %s | %s | %s | %s |", escape(d.What), strings.TrimSpace(limit+" "+d.Unit), measured, verdict)
+	}
+	return b.String()
+}
+
+// met says how many demands are.
+func (r *runs) met() string {
+	n := 0
+	for _, d := range r.bench.Demands {
+		if d.Verdict == "met" {
+			n++
+		}
+	}
+	return fmt.Sprintf("%d of %d demands met", n, len(r.bench.Demands))
+}
+
+// milliseconds is the median of a row of the bench at a work.
+func (r *runs) milliseconds(row, work, op string) string {
+	if r.bench == nil {
+		return r.fault("bench")
+	}
+	for _, w := range r.bench.Rows {
+		for _, f := range w.Figures {
+			if w.Name == row && f.Work == work && f.Op == op {
+				return digits(math.Round(f.Median/10) / 100)
+			}
+		}
+	}
+	r.missing = append(r.missing, fmt.Sprintf("bench: %s, %s, %s", row, work, op))
+	return "**NOT MEASURED**"
+}
+
+// digits writes a number for people: 12,345 or 1.25.
+func digits(n float64) string {
+	if n >= 1000 {
+		n = math.Round(n)
+	}
+	s := strconv.FormatFloat(math.Round(n*100)/100, 'f', -1, 64)
+	if n < 1000 {
+		return s
+	}
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// escape keeps a text within the cell of a table.
+func escape(s string) string {
+	return strings.NewReplacer("|", `\|`, "<", "&lt;", "\n", " ").Replace(s)
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"idem/test/internal/rig"
+)
+
+// expected are the parts that prove something, in the order of the page. The
+// programs know of themselves what they do: `go run ./test/chaos --help`.
+var expected = []string{
+	"chaos kill", "chaos steps", "chaos power", "chaos full", "chaos damage", "chaos syscalls", "chaos signals",
+	"load onekey", "load manykeys", "load fresh", "load soak", "load reader", "load sizes",
+	"bench",
+}
+
+// runs are the last runs by their names, "chaos kill" or "bench".
+type runs struct {
+	of      map[string]rig.Verdict
+	bench   *bench
+	chart   bool     // there is docs/figures/bench.svg
+	missing []string // figures that were asked for and are not there
+}
+
+// bench is what the pages need of the JSON of test/bench.
+type bench struct {
+	Quick   bool `json:"quick"`
+	Demands []struct {
+		What    string  `json:"what"`
+		Most    float64 `json:"at_most"`
+		Least   float64 `json:"at_least"`
+		Figure  float64 `json:"figure"`
+		Unit    string  `json:"unit"`
+		Verdict string  `json:"verdict"`
+	} `json:"demands"`
+	Rows []struct {
+		Name    string `json:"name"`
+		Missing string `json:"missing"`
+		Figures []struct {
+			Work   string  `json:"work"`
+			Op     string  `json:"op"`
+			Median float64 `json:"median_us"`
+		} `json:"figures"`
+	} `json:"rows"`
+}
+
+// read takes what is in the directory of figures: the full runs, or also the
+// quick ones of those that have no other.
+func read(dir string, quick bool) (*runs, error) {
+	r := &runs{of: map[string]rig.Verdict{}}
+	for _, program := range []string{"chaos", "load"} {
+		all, err := rig.Verdicts(filepath.Join(dir, program+".jsonl"))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		for _, v := range all {
+			name := program + " " + v.Part
+			if !slices.Contains(expected, name) {
+				return nil, fmt.Errorf("%s is no part that the page knows", name)
+			}
+			if _, ok := r.of[name]; !v.Quick || quick && !ok {
+				r.of[name] = v
+			}
+		}
+	}
+	_, err := os.Stat(filepath.Join(dir, "bench.svg"))
+	r.chart = err == nil
+	return r, r.readBench(filepath.Join(dir, "bench.json"), quick)
+}
+
+func (r *runs) readBench(file string, quick bool) error {
+	b, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var v rig.Verdict // date and machine
+	r.bench = new(bench)
+	if err = errors.Join(err, json.Unmarshal(b, &v), json.Unmarshal(b, r.bench)); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	if r.bench.Quick && !quick {
+		r.bench, r.chart = nil, false
+		return nil
+	}
+	// A demand that is missed is no broken promise; the page shows it.
+	v.OK = true
+	r.of["bench"] = v
+	return nil
+}
+
+// fault says in bold what is wrong with a part, if anything is: what is not
+// proved must not look as if it were.
+func (r *runs) fault(name string) string {
+	v, ok := r.of[name]
+	switch {
+	case !ok:
+		return "**NOT RUN YET**"
+	case v.Skipped != "":
+		return "**SKIPPED: " + v.Skipped + "**"
+	case !v.OK:
+		first, _, _ := strings.Cut(v.Error, "\n")
+		return "**FAILED: " + escape(first) + "**"
+	case v.Quick:
+		return "**a quick run only**"
+	}
+	return ""
+}
+
+// proved tells whether a part has figures that may be shown.
+func (r *runs) proved(name string) bool {
+	v, ok := r.of[name]
+	return ok && v.OK
+}
+
+// count finds a figure of a part that has run. A * in its name stands for
+// anything; of several the last is taken, which is that of the largest size.
+func (r *runs) count(name, figure string) (rig.Count, bool) {
+	for _, c := range slices.Backward(r.of[name].Counts) {
+		if same, _ := path.Match(figure, c.Name); same || c.Name == figure {
+			return c, true
+		}
+	}
+	r.missing = append(r.missing, fmt.Sprintf("%s: %q", name, figure))
+	return rig.Count{}, false
+}
+
+// lacking is an error that names the figures that a page has asked for in vain:
+// a part counts something else by now.
+func (r *runs) lacking() error {
+	if len(r.missing) == 0 {
+		return nil
+	}
+	slices.Sort(r.missing)
+	return fmt.Errorf("no such figures: %s", strings.Join(slices.Compact(r.missing), "; "))
+}

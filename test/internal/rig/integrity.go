@@ -1,0 +1,40 @@
+package rig
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// Attempt is a row of the ledger, as the program integrity prints it.
+type Attempt struct{ Key, Run, State, Reason string }
+
+// Integrity looks at a ledger as a process that has had no part in writing it,
+// and returns its attempts in the order in which they began. It leaves no -wal
+// behind. The program for it is kept in the directory programs.
+func Integrity(programs, ledger string) ([]Attempt, error) {
+	program := filepath.Join(programs, "integrity")
+	if _, err := os.Stat(program); err != nil {
+		if _, err := Build("./test/internal/integrity", program); err != nil {
+			return nil, err
+		}
+	}
+	var report struct {
+		Integrity []string
+		Attempts  []Attempt
+	}
+	out, err := exec.Command(program, filepath.Join(ledger, "ledger.db")).Output()
+	if err == nil {
+		err = json.Unmarshal(out, &report)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ledger.db cannot be read: %w", err)
+	}
+	if s := strings.Join(report.Integrity, "; "); s != "ok" {
+		return report.Attempts, fmt.Errorf("integrity_check: %s", s)
+	}
+	return report.Attempts, nil
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"idem/test/internal/rig"
+)
+
+// times adds the figures of how long calls took.
+func (l *load) times(all []time.Duration) {
+	if len(all) == 0 {
+		return
+	}
+	slices.Sort(all)
+	ms := func(percent int) float64 { return at(all, percent).Seconds() * 1000 }
+	l.Measure("p50 ms", ms(50))
+	l.Measure("p99 ms", ms(99))
+	l.Measure("max ms", ms(100))
+	l.Measure("p99 / p50", ms(99)/ms(50))
+}
+
+// at is a percentile of what is sorted.
+func at[T any](sorted []T, percent int) T { return sorted[(len(sorted)-1)*percent/100] }
+
+// left adds how much a part leaves, and complains about output that no run may
+// have left in a file of its own.
+func (l *load) left(ledger string, spools map[string]bool) error {
+	var files, bytes int
+	err := filepath.WalkDir(filepath.Join(l.dir, ledger), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		files++
+		bytes += int(info.Size())
+		if filepath.Base(filepath.Dir(path)) == "output" && !spools[d.Name()] {
+			return fmt.Errorf("output/%s is left of no run", d.Name())
+		}
+		return nil
+	})
+	l.Count("files left", files)
+	l.Count("bytes left", bytes)
+	return err
+}
+
+func (l *load) ledger(name string) []string {
+	return []string{"IDEM_LEDGER=" + filepath.Join(l.dir, name)}
+}
+
+// command is a call of idem, its errors on ours.
+func (l *load) command(ledger string, args ...string) *exec.Cmd {
+	c := exec.Command(l.idem, args...)
+	c.Env = rig.Environ(l.ledger(ledger)...)
+	c.Stderr = os.Stderr
+	return c
+}
+
+// listed complains unless idem list shows n keys that succeeded.
+func (l *load) listed(ledger string, n int) error {
+	out, err := l.command(ledger, "list", "--state", "succeeded").Output()
+	if err != nil {
+		return fmt.Errorf("idem list: %w", err)
+	}
+	if got := bytes.Count(out, []byte("\n")); got != n {
+		return fmt.Errorf("idem list has %d keys that succeeded, not %d", got, n)
+	}
+	return nil
+}
+
+func lines(path string) []string {
+	b, _ := os.ReadFile(path) // nobody may have written it
+	return strings.FieldsFunc(string(b), func(r rune) bool { return r == '\n' })
+}

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+
+	"idem/test/internal/rig"
+)
+
+// ledgers is a call of the program of that name, which is built when it is
+// needed first.
+func (l *load) ledgers(args ...string) (*exec.Cmd, error) {
+	program := filepath.Join(filepath.Dir(l.dir), "ledgers")
+	if _, err := os.Stat(program); err != nil {
+		if _, err := rig.Build("./test/load/ledgers", program); err != nil {
+			return nil, err
+		}
+	}
+	c := exec.Command(program, args...)
+	c.Stderr = os.Stderr
+	return c, nil
+}
+
+// nursery is where ledgers grow. Each of a million keys costs two syncs, which
+// are for nothing in memory.
+func (l *load) nursery() (dir string, remove func(), err error) {
+	parent := "/dev/shm"
+	if _, err := os.Stat(parent); err != nil {
+		parent = l.dir
+	}
+	dir, err = os.MkdirTemp(parent, "idem-load-")
+	return dir, func() { os.RemoveAll(dir) }, err
+}
+
+// grow gives the ledger in dir the keys from first to end-1, and makes a copy.
+func (l *load) grow(dir string, first, end int, copied string) error {
+	c, err := l.ledgers("fill", dir, strconv.Itoa(first), strconv.Itoa(end))
+	if err != nil {
+		return err
+	}
+	if err := c.Run(); err != nil {
+		return fmt.Errorf("ledgers fill: %w", err)
+	}
+	if out, err := exec.Command("cp", "-Rp", dir, copied).CombinedOutput(); err != nil {
+		return fmt.Errorf("cp: %w: %s", err, out)
+	}
+	return nil
+}

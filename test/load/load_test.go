@@ -1,0 +1,46 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"idem/test/internal/rig/rigtest"
+)
+
+func TestQuick(t *testing.T) {
+	out, err := rigtest.Program(t, "./test/load")("--quick")
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Log(out)
+}
+
+// A program that runs whatever it is given, or nothing at all, must be found
+// out, or the rest proves nothing.
+func TestFaultsAreFound(t *testing.T) {
+	run := rigtest.Program(t, "./test/load")
+	for _, test := range []struct{ part, script, want string }{
+		{"onekey", `while [ "$1" != -- ]; do shift; done; shift; exec "$@"`, "20 executions"},
+		{"onekey", `exit 75`, "20 of 20 callers failed, number 0 ended with 75"},
+		{"manykeys", `exit 0`, "0 executions of 0 keys for 20 callers"},
+		{"manykeys", `kill -9 $$`, "ended with -9"},
+		{"fresh", `exit 0`, "idem list has 0 keys that succeeded, not 8"},
+		{"soak", `case $1 in run) while [ "$1" != -- ]; do shift; done; shift; exec "$@"; esac`, "ended with 97"},
+		{"soak", `exit 0`, "is acknowledged and never came to its end"},
+		{"soak", `exit 69`, "ended with 69"},
+		{"reader", `exit 0`, "idem list wrote nothing"},
+		{"sizes", `exit 0`, `is "", not "output of size:`},
+		{"nonsense", `exit 0`, `"nonsense" is no part`},
+	} {
+		program := filepath.Join(t.TempDir(), "program")
+		if err := os.WriteFile(program, []byte("#!/bin/sh\n"+test.script+"\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		out, err := run("--quick", "--callers", "20", "--idem", program, test.part)
+		if err == nil || !strings.Contains(out, test.want) {
+			t.Errorf("%s on %q: %v, want %q in\n%s", test.part, test.script, err, test.want, out)
+		}
+	}
+}

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"idem/test/internal/rig"
+)
+
+// turns is how often a crowd and its peers are measured, in turn.
+func (l *load) turns() int {
+	if l.quick {
+		return 1
+	}
+	return 5
+}
+
+// oneKey: one execution, and everybody gets what it wrote. Beside it as many
+// calls of flock that wait for one file.
+func oneKey(l *load) error {
+	const script = `echo "run $IDEM_RUN_ID" >>"$0"; sleep 0.05; echo "done by $$"`
+	var times []time.Duration
+	var ratios []float64
+	for turn := range l.turns() {
+		name := func(s string) string { return fmt.Sprintf("%s%d", s, turn) }
+		effects := filepath.Join(l.dir, name("effects"))
+		c, err := l.together(name("callers"), l.callers, l.ledger(name("ledger")), func(int) []string {
+			return []string{l.idem, "run", "--key", "load:one", "--wait", "--", "sh", "-c", script, effects}
+		})
+		if err == nil {
+			err = c.Failed()
+		}
+		if err != nil {
+			return err
+		}
+		if n := len(lines(effects)); n != 1 {
+			return fmt.Errorf("%d executions", n)
+		}
+		if err := alike(c); err != nil {
+			return err
+		}
+		times = append(times, timesOf(c)...)
+		ratios, err = l.beside(ratios, c, name("flocks"), func(int) []string {
+			return []string{"flock", filepath.Join(l.dir, name("flock")), "true"}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	l.Count("turns", l.turns())
+	l.Count("callers in each", l.callers)
+	l.Count("executions in each", 1)
+	l.times(times)
+	l.median("all together / as many flock FILE true (demand: at most 1.3)", ratios)
+	return l.left("ledger0", nil)
+}
+
+// beside adds how much longer a crowd took than its peers take, if there are
+// any of them here.
+func (l *load) beside(ratios []float64, c *rig.Crowd, name string, peer func(i int) []string) ([]float64, error) {
+	if _, err := exec.LookPath(peer(0)[0]); errors.Is(err, exec.ErrNotFound) {
+		return ratios, nil
+	}
+	p, err := l.together(name, l.callers, nil, peer)
+	if err == nil {
+		err = p.Failed()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return append(ratios, c.Took.Seconds()/p.Took.Seconds()), nil
+}
+
+func (l *load) median(name string, all []float64) {
+	if len(all) == 0 {
+		l.Add(name, "not known: there is none here")
+		return
+	}
+	slices.Sort(all)
+	l.Measure(name, at(all, 50))
+}
+
+// alike complains unless all wrote the same, and something.
+func alike(c *rig.Crowd) error {
+	var first []byte
+	for i, me := range c.Callers {
+		b, err := os.ReadFile(me.Stdout)
+		if err != nil {
+			return err
+		}
+		if i == 0 {
+			first = b
+		}
+		if len(b) == 0 || !bytes.Equal(b, first) {
+			return fmt.Errorf("number %d got %q, number 0 %q", i, b, first)
+		}
+	}
+	return nil
+}
+
+// manyKeys: every key is executed once. Beside it as many of the least Go
+// programs that run the same command, and of flock with a file each.
+func manyKeys(l *load) error {
+	var times []time.Duration
+	var spawns, flocks, spread []float64
+	for turn := range l.turns() {
+		name := func(s string) string { return fmt.Sprintf("%s%d", s, turn) }
+		// The command makes a file at each execution and is as small as can be.
+		command := func(place string, i int) []string {
+			return []string{"mktemp", filepath.Join(l.dir, name(place), fmt.Sprintf("%04d.XXXXXX", i))}
+		}
+		for _, place := range []string{"effects", "spawned", "flocked"} {
+			if err := os.Mkdir(filepath.Join(l.dir, name(place)), 0o700); err != nil {
+				return err
+			}
+		}
+		c, err := l.together(name("callers"), l.callers, l.ledger(name("ledger")), func(i int) []string {
+			return append([]string{l.idem, "run", "--key", fmt.Sprintf("load:%04d", i), "--"}, command("effects", i)...)
+		})
+		if err == nil {
+			err = c.Failed()
+		}
+		if err == nil {
+			err = executedOnce(filepath.Join(l.dir, name("effects")), l.callers)
+		}
+		if err == nil {
+			err = l.listed(name("ledger"), l.callers)
+		}
+		if err != nil {
+			return err
+		}
+		all := timesOf(c)
+		slices.Sort(all)
+		times, spread = append(times, all...), append(spread, float64(at(all, 99))/float64(at(all, 50)))
+		if spawns, err = l.beside(spawns, c, name("spawns"), func(i int) []string {
+			return append([]string{l.self, "spawn"}, command("spawned", i)...)
+		}); err != nil {
+			return err
+		}
+		if flocks, err = l.beside(flocks, c, name("flocks"), func(i int) []string {
+			return append([]string{"flock", filepath.Join(l.dir, fmt.Sprintf("%s.%04d", name("flock"), i))}, command("flocked", i)...)
+		}); err != nil {
+			return err
+		}
+	}
+	l.Count("turns", l.turns())
+	l.Count("callers and keys in each", l.callers)
+	l.Count("executions in each", l.callers)
+	l.times(times)
+	l.median("p99 / p50 of a turn (demand: at most 2)", spread)
+	for i := range spawns {
+		spawns[i] = 1 / spawns[i]
+	}
+	l.median("rate / that of a bare Go spawn (demand: at least 0.3)", spawns)
+	l.median("all together / as many flock FILE COMMAND", flocks)
+	return l.left("ledger0", nil)
+}
+
+// executedOnce complains unless there is one file for each of n callers.
+func executedOnce(effects string, n int) error {
+	entries, err := os.ReadDir(effects)
+	keys := map[string]bool{}
+	for _, e := range entries {
+		key, _, _ := strings.Cut(e.Name(), ".")
+		keys[key] = true
+	}
+	if err == nil && (len(entries) != n || len(keys) != n) {
+		err = fmt.Errorf("%d executions of %d keys for %d callers", len(entries), len(keys), n)
+	}
+	return err
+}
+
+// fresh: whoever comes first makes the ledger, and nobody notices.
+func fresh(l *load) error {
+	n := max(l.callers*2/5, 1)
+	var times []time.Duration
+	for round := range l.rounds {
+		name := fmt.Sprintf("ledger%d", round)
+		c, err := l.together(fmt.Sprintf("callers%d", round), n, l.ledger(name), func(i int) []string {
+			return []string{l.idem, "run", "--key", fmt.Sprintf("load:%04d", i), "--", "true"}
+		})
+		if err != nil {
+			return err
+		}
+		if err = c.Failed(); err == nil {
+			err = l.listed(name, n)
+		}
+		if err != nil {
+			return fmt.Errorf("round %d: %w", round+1, err)
+		}
+		times = append(times, timesOf(c)...)
+	}
+	l.Count("rounds", l.rounds)
+	l.Count("callers in each", n)
+	l.Count("executions", n*l.rounds)
+	l.Count("errors", 0)
+	l.times(times)
+	return l.left("ledger0", nil)
+}

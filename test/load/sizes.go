@@ -1,0 +1,115 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"idem/test/internal/rig"
+)
+
+// size is a ledger of so many keys.
+type size struct {
+	keys   int
+	ledger string
+	took   map[string][]time.Duration // by the kind of call
+}
+
+// sizes: what a call costs does not grow with the ledger. The calls are made
+// in turn on each, so that what else the machine does hits all alike.
+func sizes(l *load) error {
+	nursery, remove, err := l.nursery()
+	if err != nil {
+		return err
+	}
+	defer remove()
+	var all []*size
+	begin := time.Now()
+	for _, n := range slices.Compact([]int{1, max(l.keys/10, 1), l.keys}) {
+		s := &size{keys: n, ledger: fmt.Sprintf("ledger%d", n), took: map[string][]time.Duration{}}
+		before := 0
+		if len(all) > 0 {
+			before = all[len(all)-1].keys
+		}
+		if err := l.grow(filepath.Join(nursery, "ledger"), before, n, filepath.Join(l.dir, s.ledger)); err != nil {
+			return err
+		}
+		all = append(all, s)
+	}
+	remove()
+	l.Measure("seconds to make the ledgers", time.Since(begin).Seconds())
+
+	for round := range l.pairs {
+		for _, i := range rand.Perm(len(all)) {
+			if err := all[i].calls(l, round); err != nil {
+				return fmt.Errorf("%d keys: %w", all[i].keys, err)
+			}
+		}
+	}
+	for _, kind := range []string{"hit", "miss", "list --limit 50"} {
+		for _, s := range all {
+			median := slices.Sorted(slices.Values(s.took[kind]))
+			l.Measure(fmt.Sprintf("%s at %d ms", kind, s.keys), at(median, 50).Seconds()*1000)
+		}
+		for _, s := range all[1:] {
+			l.Measure(fmt.Sprintf("%s at %d / at 1", kind, s.keys), ratio(s.took[kind], all[0].took[kind]))
+		}
+	}
+	for _, s := range all {
+		begin := time.Now()
+		if err := l.listed(s.ledger, s.keys+l.pairs); err != nil {
+			return err
+		}
+		l.Measure(fmt.Sprintf("list of all at %d ms", s.keys), time.Since(begin).Seconds()*1000)
+	}
+	return l.left(all[len(all)-1].ledger, nil)
+}
+
+// ratio is the median of the ratios, pair by pair.
+func ratio(a, b []time.Duration) float64 {
+	var all []float64
+	for i := range a {
+		all = append(all, float64(a[i])/float64(b[i]))
+	}
+	slices.Sort(all)
+	return at(all, 50)
+}
+
+// calls makes one call of each kind and checks what it got.
+func (s *size) calls(l *load, round int) error {
+	hit := fmt.Sprintf("size:%d", rand.IntN(s.keys))
+	out, err := s.call(l, "hit", "run", "--key", hit, "--", "true")
+	if want := "output of " + hit + "\n"; err == nil && out != want {
+		err = fmt.Errorf("the replay of %s is %q, not %q", hit, out, want)
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := s.call(l, "miss", "run", "--key", fmt.Sprintf("miss:%d", round), "--", "true"); err != nil {
+		return err
+	}
+	out, err = s.call(l, "list --limit 50", "list", "--limit", "50")
+	if n, want := bytes.Count([]byte(out), []byte("\n")), min(50, s.keys+round+1); err == nil && n != want {
+		err = fmt.Errorf("idem list has %d lines, not %d", n, want)
+	}
+	return err
+}
+
+// call measures one call. What it says is an error too.
+func (s *size) call(l *load, kind string, args ...string) (string, error) {
+	var out, errs bytes.Buffer
+	c := exec.Command(l.idem, args...)
+	c.Env = rig.Environ(l.ledger(s.ledger)...)
+	c.Stdout, c.Stderr = &out, &errs
+	begin := time.Now()
+	err := c.Run()
+	s.took[kind] = append(s.took[kind], time.Since(begin))
+	if err != nil || errs.Len() > 0 {
+		return "", fmt.Errorf("%s: %v: %s", kind, err, errs.String())
+	}
+	return out.String(), nil
+}

@@ -1,0 +1,252 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"idem/test/internal/rig"
+)
+
+// soakKeys are so few that the callers get in each other's way.
+const soakKeys = 12
+
+// bathing is a soak at work.
+type bathing struct {
+	*load
+	place string // of journals and locks
+	mu    sync.Mutex
+	alive map[*exec.Cmd]bool // calls that may be killed
+	codes map[string]int     // how often a call ended so: "run 75"
+	times []time.Duration    // of the runs that were not killed
+	err   error              // the first
+	kills int
+}
+
+// expected are the statuses with which a call may end, beside death by a kill.
+var expected = map[string][]int{
+	"run":    {0, workFails, 75, 79},
+	"list":   {0},
+	"check":  {0, 1, 75, 79},
+	"forget": {0, 1, 75},
+}
+
+// soak: callers of a few keys, kills of whatever they call, and list, check and
+// forget beside them.
+func soak(l *load) error {
+	b := &bathing{load: l, place: filepath.Join(l.dir, "bath"), alive: map[*exec.Cmd]bool{}, codes: map[string]int{}}
+	if err := os.Mkdir(b.place, 0o700); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), l.last)
+	defer cancel()
+	var wg sync.WaitGroup
+	callers := max(l.callers/10, 4)
+	for range callers {
+		wg.Go(func() { b.repeat(ctx, b.run) })
+	}
+	for _, more := range []func(){b.list, b.check, b.forget, b.forget, b.forget, b.kill} {
+		wg.Go(func() { b.repeat(ctx, more) })
+	}
+	wg.Wait()
+	l.Count("callers", callers)
+	l.Count("keys", soakKeys)
+	l.Measure("seconds", l.last.Seconds())
+	return b.report()
+}
+
+func (b *bathing) repeat(ctx context.Context, f func()) {
+	for ctx.Err() == nil && b.failed() == nil {
+		f()
+	}
+}
+
+func (b *bathing) failed() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err
+}
+
+func (b *bathing) fail(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err == nil {
+		b.err = err
+	}
+}
+
+func anyKey() string { return fmt.Sprintf("soak:%d", rand.IntN(soakKeys)) }
+
+// call calls idem and returns its status, negative for a signal, and its stdout.
+// What it writes goes to files: a pipe would be held by what a kill leaves.
+func (b *bathing) call(args ...string) (int, string) {
+	out, err := os.CreateTemp(b.place, "out")
+	if err != nil {
+		b.fail(err)
+		return -1, ""
+	}
+	defer os.Remove(out.Name())
+	defer out.Close()
+	errs, err := os.CreateTemp(b.place, "err")
+	if err != nil {
+		b.fail(err)
+		return -1, ""
+	}
+	defer os.Remove(errs.Name())
+	defer errs.Close()
+	c := exec.Command(b.idem, args...)
+	c.Env = rig.Environ(b.ledger("ledger")...)
+	c.Stdout, c.Stderr = out, errs
+	begin := time.Now()
+	if err := c.Start(); err != nil {
+		b.fail(err)
+		return -1, ""
+	}
+	b.mu.Lock()
+	b.alive[c] = true
+	b.mu.Unlock()
+	_ = c.Wait() // the state tells more
+	took := time.Since(begin)
+	code := c.ProcessState.ExitCode()
+	if ws := c.ProcessState.Sys().(syscall.WaitStatus); ws.Signaled() {
+		code = -int(ws.Signal())
+	}
+	b.mu.Lock()
+	delete(b.alive, c)
+	b.codes[fmt.Sprintf("%s %d", args[0], code)]++
+	if args[0] == "run" && code != -int(unix.SIGKILL) {
+		b.times = append(b.times, took)
+	}
+	b.mu.Unlock()
+	if code != -int(unix.SIGKILL) && !slices.Contains(expected[args[0]], code) {
+		said, _ := os.ReadFile(errs.Name())
+		b.fail(fmt.Errorf("idem %s ended with %d: %s", strings.Join(args, " "), code, strings.TrimSpace(string(said))))
+	}
+	text, err := os.ReadFile(out.Name())
+	if err != nil {
+		b.fail(err)
+	}
+	return code, string(text)
+}
+
+func (b *bathing) run() {
+	b.runKey(anyKey(), []string{"refuse", "rerun", "rerun", "rerun"}[rand.IntN(4)], []string{"0s", "50ms", "1s"}[rand.IntN(3)])
+}
+
+// runKey makes one call and acknowledges a success. The reply begins with the
+// run's id.
+func (b *bathing) runKey(key, interrupted, wait string) int {
+	code, out := b.call("run", "--key", key, "--on-interrupted", interrupted, "--wait="+wait, "--", b.self, "work", b.place, key)
+	if code == 0 {
+		run, rest, _ := strings.Cut(out, "\n")
+		if strings.Trim(rest, ".") != "" || len(rest) != padding(run) {
+			b.fail(fmt.Errorf("a reply of %s is not what run %q wrote", key, run))
+		}
+		b.note(key, "ack", run)
+	}
+	return code
+}
+
+func (b *bathing) list() { b.call("list") }
+
+func (b *bathing) check() { b.call("check", anyKey()) }
+
+func (b *bathing) forget() {
+	key := anyKey()
+	b.note(key, "forget", "-")
+	code, _ := b.call("forget", key)
+	switch code {
+	case 0, -int(unix.SIGKILL): // who is killed may have done it
+		b.note(key, "forgotten", "-")
+	default:
+		b.note(key, "kept", "-")
+	}
+	time.Sleep(time.Duration(rand.IntN(50)) * time.Millisecond)
+}
+
+func (b *bathing) kill() {
+	time.Sleep(time.Duration(rand.IntN(60)) * time.Millisecond)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for c := range b.alive { // in no order
+		if c.Process.Kill() == nil {
+			b.kills++
+		}
+		return
+	}
+}
+
+// report looks at what is left when all is over.
+func (b *bathing) report() error {
+	b.settle()
+	if b.err == nil {
+		b.err = b.allGone()
+	}
+	var starts, ends, acks int
+	for i := range soakKeys {
+		key := fmt.Sprintf("soak:%d", i)
+		c, err := checkBath(b.notes(key))
+		starts, ends, acks = starts+c.starts, ends+c.ends, acks+c.acks
+		if err != nil && b.err == nil {
+			b.err = fmt.Errorf("%s: %w", key, err)
+		}
+	}
+	b.Count("kills", b.kills)
+	for _, name := range slices.Sorted(maps.Keys(b.codes)) {
+		b.Count("calls that ended so: "+name, b.codes[name])
+	}
+	b.Count("executions", starts)
+	b.Count("executions that came to a good end", ends)
+	b.Count("acknowledged successes", acks)
+	b.Add("time of a run", "that was not killed")
+	b.load.times(b.times)
+	attempts, err := rig.Integrity(filepath.Dir(b.dir), filepath.Join(b.dir, "ledger"))
+	runs := map[string]bool{}
+	for _, a := range attempts {
+		runs[a.Run] = true
+	}
+	err = errors.Join(b.err, err, b.left("ledger", runs))
+	if err == nil && ends == 0 {
+		err = errors.New("nothing was executed")
+	}
+	return err
+}
+
+// settle calls every key until it is done: no key may be stuck.
+func (b *bathing) settle() {
+	for i := range soakKeys {
+		key := fmt.Sprintf("soak:%d", i)
+		for tries := 0; b.failed() == nil && b.runKey(key, "rerun", "10s") != 0; tries++ {
+			if tries == 50 {
+				b.fail(fmt.Errorf("%s does not come to an end", key))
+			}
+		}
+	}
+}
+
+// allGone waits for the last of the commands, each of which holds a lock.
+func (b *bathing) allGone() error {
+	f, err := os.OpenFile(filepath.Join(b.place, "alive"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil || time.Now().After(end) {
+			return err
+		}
+	}
+}
