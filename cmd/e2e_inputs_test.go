@@ -17,7 +17,7 @@ func TestE2EUnreadableInputs(t *testing.T) {
 	if err := os.Chmod(b.path("src/a/closed"), 0o000); err != nil {
 		t.Fatal(err)
 	}
-	defer os.Chmod(b.path("src/a/closed"), 0o700)
+	defer func() { _ = os.Chmod(b.path("src/a/closed"), 0o700) }()
 	if err := os.Chmod(b.path("src/b/hidden"), 0o000); err != nil {
 		t.Fatal(err)
 	}

@@ -131,7 +131,7 @@ func TestE2EBindMount(t *testing.T) {
 	if err := mount("--bind", b.ledger, second); err != nil {
 		missing(t, "the right to mount: "+err.Error())
 	}
-	defer unmount(second)
+	defer func() { _ = unmount(second) }()
 	first := b.idem("run", "--key", "k", "--", "bash", "-c", "echo x >>ready\n"+once)
 	b.await("ready", 1)
 	b.place(second)

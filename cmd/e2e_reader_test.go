@@ -188,7 +188,7 @@ func TestE2EMemoryIsBounded(t *testing.T) {
 
 	c, r := pausedCall(b, "run", "--key", "paused", "--max-output", "1MiB", "--", "head", "-c", "256M", "/dev/zero")
 	b.until("the key is done", func() bool { return b.listed("paused") == "succeeded" })
-	go io.Copy(io.Discard, r)
+	go func() { _, _ = io.Copy(io.Discard, r) }()
 	check("256 MiB for a sleeping reader", 0, func() *call { return c })
 }
 

@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"errors"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,13 +17,13 @@ const blindly = 10 * time.Millisecond
 // false: the caller tries, and what it reads from should not block.
 func await(fds []unix.PollFd, ms int) (known bool) {
 	_, err := poll(fds, ms)
-	if err != nil && err != unix.EINTR {
+	if err != nil && !errors.Is(err, unix.EINTR) {
 		_, err = choose(fds, ms)
 	}
-	switch err {
-	case nil:
+	switch {
+	case err == nil:
 		return true
-	case unix.EINTR:
+	case errors.Is(err, unix.EINTR):
 		forget(fds)
 		return true
 	}

@@ -20,7 +20,7 @@ func TestReaderThatGoesAwayIsNoError(t *testing.T) {
 	var r *os.File
 	r, c.Stdout = newPipe(t)
 	go func() {
-		r.Read(make([]byte, 10))
+		_, _ = r.Read(make([]byte, 10))
 		r.Close()
 	}()
 	e := run(t, c)
@@ -138,7 +138,7 @@ func TestStolenOutputDoesNotHang(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	timer := time.AfterFunc(5*time.Second, func() { unix.Write(p.out.writeEnd, []byte("x")) })
+	timer := time.AfterFunc(5*time.Second, func() { _, _ = unix.Write(p.out.writeEnd, []byte("x")) })
 	if n, open := p.read(p.out, 10, nil); n != 0 || !open {
 		t.Errorf("read %d bytes, %v", n, open)
 	}

@@ -64,7 +64,9 @@ func exitCode(err error) int {
 func TestLookPath(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"bin", "bin2", "bin/dir", "."} {
-		os.MkdirAll(filepath.Join(dir, name), 0o700)
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for name, mode := range map[string]os.FileMode{"bin/data": 0o600, "bin/both": 0o600, "bin2/both": 0o700, "here": 0o700, "bin2/tool": 0o700} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"), mode); err != nil {

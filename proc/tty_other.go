@@ -2,7 +2,11 @@
 
 package proc
 
-import "golang.org/x/sys/unix"
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
 
 const (
 	getTermios = unix.TIOCGETA
@@ -12,7 +16,7 @@ const (
 // poll is poll(2) by select(2): that of macOS does not know terminals.
 func poll(fds []unix.PollFd, ms int) (int, error) {
 	n, err := choose(fds, ms)
-	if err == unix.EINVAL { // a number that select does not know
+	if errors.Is(err, unix.EINVAL) { // a number that select does not know
 		return unix.Poll(fds, ms)
 	}
 	return n, err

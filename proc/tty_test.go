@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -50,7 +51,7 @@ func TestOwnTerminalIsRawMeanwhile(t *testing.T) {
 	if modesOf(t, slave) == before {
 		t.Error("it is not raw")
 	}
-	master.WriteString("words\r") // the key Enter
+	_, _ = master.WriteString("words\r") // the key Enter
 	if e := <-end; e.ExitCode != 3 {
 		t.Errorf("%+v", e.Status)
 	}
@@ -83,7 +84,7 @@ func TestOwnTerminalAfterAPanic(t *testing.T) {
 				t.Error("no panic")
 			}
 		}()
-		c.Run(t.Context(), nil)
+		_, _ = c.Run(t.Context(), nil)
 	}()
 	if modesOf(t, slave) != before {
 		t.Error("it has not its modes again")
@@ -107,7 +108,7 @@ func TestTTYIsDrained(t *testing.T) {
 	c.Record = func(s Stream, p []byte) {
 		if !busy {
 			busy = true
-			feed.WriteString("go\n")
+			_, _ = feed.WriteString("go\n")
 			time.Sleep(time.Second) // for the command to write all and end
 		}
 		rec.record(s, p)
@@ -142,8 +143,8 @@ func TestLeaderThatIsKilled(t *testing.T) {
 	c, _ := command(t, "/bin/sh", "-c", "kill -KILL $PPID; exec sleep 300")
 	c.TTY, c.Stdin = true, os.Stdin
 	e, err := c.Run(t.Context(), nil)
-	if _, lost := err.(*LostError); !lost || e == nil {
-		t.Errorf("%+v, %v", e, err)
+	if lost := new(LostError); !errors.As(err, &lost) || e == nil {
+		t.Errorf("got %+v, error %v; want an end and a LostError", e, err)
 	}
 }
 

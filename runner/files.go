@@ -129,7 +129,7 @@ func (e extent) added() ([]byte, fs.FileInfo, error) {
 		return nil, info, ErrTooMuch
 	}
 	content := make([]byte, n)
-	if _, err = f.ReadAt(content, e.size); err == io.EOF { // it has become shorter while we read
+	if _, err = f.ReadAt(content, e.size); errors.Is(err, io.EOF) { // it has become shorter while we read
 		err = ErrRewritten
 	}
 	return content, info, err

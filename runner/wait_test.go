@@ -187,7 +187,10 @@ func TestWaitingIsTold(t *testing.T) {
 	k.mem.Crash(holder)
 	for {
 		select {
-		case <-told:
+		case b := <-told:
+			if b.Record.ID != k.id {
+				t.Errorf("waited for %v, want %v", b.Record.ID, k.id)
+			}
 			continue
 		case o := <-result:
 			k.want(o, Decision{Execute, Interrupted}, jobOut, jobErr)

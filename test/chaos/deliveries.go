@@ -214,8 +214,7 @@ func (r *signalling) deliver(p stretch, bare bool, sig unix.Signal, dir string, 
 				continue
 			}
 			_ = c.Process.Kill()
-			<-ended
-			return 0, errors.New("it lives on")
+			return 0, fmt.Errorf("it lives on until it is killed: %w", <-ended)
 		}
 		break
 	}

@@ -62,7 +62,7 @@ func work(args []string) int {
 		return workOverlaps
 	}
 	// Given back before the end, at which idem's lock may go first.
-	defer unix.Flock(int(own.Fd()), unix.LOCK_UN)
+	defer func() { _ = unix.Flock(int(own.Fd()), unix.LOCK_UN) }()
 	if err := note(place, key, "start", run); err != nil {
 		return workCannot
 	}
