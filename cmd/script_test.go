@@ -2,7 +2,6 @@ package cmd_test
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"io/fs"
 	"os"
@@ -16,9 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"idem/cmd"
+	"idem/internal/testkit"
 )
-
-var update = flag.Bool("update", false, "rewrite what the scripts expect (cmp with a file of the script)")
 
 // TestMain makes this binary idem and child as well, as real processes: idem
 // may end by a signal.
@@ -37,7 +35,7 @@ const scriptDir = "testdata/script"
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 scriptDir,
-		UpdateScripts:       *update,
+		UpdateScripts:       testkit.Updating(), // rewrites the files that cmp compares
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup:               scriptSetup,

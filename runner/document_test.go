@@ -1,19 +1,15 @@
 package runner
 
 import (
-	"flag"
 	"fmt"
 	"iter"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"idem/internal/testkit"
 )
-
-var update = flag.Bool("update", false, "write docs/state-machine.md anew")
-
-const document = "../docs/state-machine.md"
 
 const documentHead = `# The state machine
 
@@ -44,22 +40,11 @@ has printed as its output. The record decides again after that.
 
 `
 
-// TestDocumentIsGenerated: docs/state-machine.md says what the code does. With
-// -update it is written.
+// TestDocumentIsGenerated compares docs/state-machine.md with what the code does.
+// `go test ./runner -run DocumentIsGenerated -update` writes the page.
 func TestDocumentIsGenerated(t *testing.T) {
 	want := documentHead + diagram(t) + documentTable + table(allRows()) + documentAnswers + answersTable()
-	if *update {
-		if err := os.WriteFile(document, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(document)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(got) != want {
-		t.Errorf("%s is not what the code does: go test ./runner -update", document)
-	}
+	testkit.Golden(t, "../docs/state-machine.md", []byte(want))
 }
 
 // A choice point is one thing that a decision may depend on, and its values in

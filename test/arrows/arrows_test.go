@@ -45,6 +45,7 @@ var rooms = []struct {
 	{"internal/entry", nil},
 	{"internal/rawsig", nil},
 	{"internal/failpoint", nil},   // nothing, as it is shipped
+	{"internal/testkit", nil},     // for tests only, see unwanted
 	{"test/...", []string{"..."}}, // no part of the program
 }
 
@@ -74,7 +75,7 @@ var calls = []struct {
 
 // unwanted may be in the program under no circumstances, whoever imports it.
 var unwanted = []string{
-	"testing/...", "net/http/httptest", "ledger/ledgertest",
+	"testing/...", "net/http/httptest", "ledger/ledgertest", "internal/testkit",
 	"pgregory.net/rapid/...", "github.com/google/go-cmp/...", "github.com/rogpeppe/go-internal/...",
 	"github.com/stretchr/...", "github.com/anishathalye/porcupine/...", "github.com/goccy/...",
 }
