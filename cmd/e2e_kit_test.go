@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"idem/internal/testkit"
 )
 
 // hangs bounds every wait. It is there to end a hang, not to measure.
@@ -96,6 +98,7 @@ var boxes atomic.Int64
 
 func newBox(t *testing.T) *box {
 	t.Helper()
+	testkit.Slow(t, "e2e tests run the released binary, each call a process")
 	b := &box{t: t, dir: t.TempDir()}
 	b.ledger = filepath.Join(b.dir, "ledger")
 	mark := fmt.Sprintf("IDEM_E2E=%d-%d", os.Getpid(), boxes.Add(1))

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"idem/cmd"
+	"idem/internal/testkit"
 )
 
 var (
@@ -275,6 +276,7 @@ var somePairs = []string{"--force", "--quiet-ok", "--on-failure replay"}
 // Both flags of every pair that is accepted have an effect: in the script of each
 // one, with the other one given as well, it changes what can be seen.
 func TestPairsHaveAnEffect(t *testing.T) {
+	testkit.Slow(t, "every pair of flags is run twice")
 	t.Parallel()
 	var only *regexp.Regexp
 	if *onlyPairs != "" {

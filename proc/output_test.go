@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"idem/internal/testkit"
 )
 
 func burst(t *testing.T, n int) (*Command, *recorder) {
@@ -18,6 +20,7 @@ func burst(t *testing.T, n int) (*Command, *recorder) {
 }
 
 func TestOutputIsExactForASlowReader(t *testing.T) {
+	testkit.Slow(t, "each reader sleeps for a second")
 	for _, n := range []int{10, 64 << 10, 1 << 20, 8 << 20} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"idem/internal/testkit"
 	"idem/ledger"
 )
 
@@ -54,6 +55,7 @@ func refuses(t *testing.T, r *Reader, dir, what string) {
 
 // TestEveryFlippedBitIsFound: of a recording beside its record, and in a file.
 func TestEveryFlippedBitIsFound(t *testing.T) {
+	testkit.Slow(t, "every bit of a recording is flipped once")
 	frames, sum, _ := sample(t)
 	dir := t.TempDir()
 	for i := range frames {
