@@ -250,7 +250,7 @@ func answerRows() []row {
 	return rowsOf([]string{"none", "forgotten", "interrupted"}, asked, append([]choicePoint{answerPoint, acceptedPoint}, outcomePoints...))
 }
 
-// statuses are those of DESIGN 4; cmd has them in its exit.go.
+// statuses are the exit statuses of the reasons; cmd has the whole table in report_exit.go.
 var statuses = map[Reason]int{Recursive: 64, Mismatch: 65, Busy: 75, Interrupted: 79, Undecided: 79, FailedIt: 80, Exhausted: 80}
 
 func cell(d Decision) string {
