@@ -1,5 +1,7 @@
-// The e2e tests run the real binary as users do: as processes of their own, in
-// files and on terminals, killed and stopped.
+// The e2e tests run the released binary as users do, as processes that are killed,
+// stopped and put on terminals. A test is here if a script of testdata/script
+// cannot ask its question: signals and kills at a chosen moment, terminals, full
+// disks, other users, damaged ledgers, storms of callers.
 package cmd_test
 
 import (

@@ -29,9 +29,10 @@ func TestMain(m *testing.M) {
 
 const scriptDir = "testdata/script"
 
-// TestScript runs each script of testdata/script with a ledger of its own,
-// which does not exist at first. A script may use, beside the commands of
-// testscript, those of script_commands_test.go and the program child.
+// TestScript runs each script of testdata/script with a ledger of its own, which
+// does not exist at first. A question about what a command line prints, records
+// and exits with belongs in a script. Scripts use the commands of testscript and of
+// script_commands_test.go, and the program child.
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 scriptDir,

@@ -260,7 +260,7 @@ func TestFailedAppendIsTakenBack(t *testing.T) {
 				must(t, appendFiles(list[:1]))
 				k.write("a", k.read("a")+"other\n")
 				if takeBack(list[:1]) == nil {
-					t.Error("it is not told")
+					t.Error("got no error, want one: another process has appended")
 				}
 			} else if err := appendFiles(list); !errors.As(err, new(*ReplayError)) || !errors.Is(err, unix.ENOSPC) {
 				t.Errorf("got error %v", err)
@@ -292,7 +292,7 @@ func TestCheckFile(t *testing.T) {
 	must(t, unix.Mkfifo(k.path("pipe"), 0o600))
 	for _, good := range []string{"f", "link", "dangling", "missing"} {
 		if err := CheckFile(k.path(good)); err != nil {
-			t.Errorf("%s: %v", good, err)
+			t.Errorf("%s: got error %v, want none", good, err)
 		}
 	}
 	for _, bad := range []string{"pipe", "", "no/file", "f/x", "f/", "missing/"} {

@@ -175,7 +175,7 @@ func TestSurvivorsOfATimeoutKeepTheKeyBusy(t *testing.T) {
 	must(t, err)
 	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
 	if !k.alive("survivor") {
-		t.Fatal("it has not survived")
+		t.Fatal("the process that left the group has ended, want it alive")
 	}
 	o = k.run(l, c)
 	k.want(o, Decision{Refuse, Busy}, "", "")

@@ -25,7 +25,7 @@ func TestDuplicateIsRefusedAtOnce(t *testing.T) {
 	goOn()
 	k.want(<-result, Decision{Execute, NeverRun}, "out\n", "")
 	if k.side() != 1 {
-		t.Errorf("the command ran %d times", k.side())
+		t.Errorf("the command ran %d times, want 1", k.side())
 	}
 }
 
@@ -53,7 +53,7 @@ func TestWaitSharesASuccess(t *testing.T) {
 		k.want(<-w, Decision{Replay, Succeeded}, "out\n", "")
 	}
 	if k.side() != 1 {
-		t.Errorf("the command ran %d times", k.side())
+		t.Errorf("the command ran %d times, want 1", k.side())
 	}
 }
 
@@ -141,7 +141,7 @@ func TestAcceptedMismatchWaits(t *testing.T) {
 	k.want(<-result, Decision{Execute, NeverRun}, "out\n", "")
 	k.want(<-w, Decision{Execute, Mismatch}, jobOut, jobErr)
 	if k.side() != 2 {
-		t.Errorf("the commands ran %d times", k.side())
+		t.Errorf("the commands ran %d times, want 2", k.side())
 	}
 }
 
@@ -237,7 +237,7 @@ func TestDecisionIsMadeOnTheRecordUnderTheClaim(t *testing.T) {
 	k.want(k.run(&staleLedger{Ledger: k.mem.Open()}, k.again("")), Decision{Replay, Succeeded}, "out\n", "")
 	k.want(k.run(&staleLedger{Ledger: k.mem.Open()}, k.job()), Decision{Refuse, Mismatch}, "", "")
 	if k.side() != 1 {
-		t.Errorf("the command ran %d times", k.side())
+		t.Errorf("the command ran %d times, want 1", k.side())
 	}
 }
 
