@@ -54,12 +54,11 @@ func (a *app) checkCommand() *cobra.Command {
 			}
 			switch q.Action {
 			case runner.Execute, runner.Probe:
-				a.exit = exitWouldRun
+				return &ending{code: exitWouldRun}
 			case runner.Replay:
 				if f := undelivered(q.Result, q.call); f != nil {
 					return f.unhinted()
 				}
-				a.exit = exitOK
 			default:
 				return q.refusal()
 			}
@@ -139,7 +138,8 @@ func (q question) status() *int {
 // ask asks what idem run would do. Without a command, the recorded inputs are
 // taken for those of the call.
 func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv []string) (question, error) {
-	if err := a.remember(&o.storing, o.key); err != nil {
+	keep, err := a.remember(&o.storing, o.key)
+	if err != nil {
 		return question{}, err
 	}
 	if err := o.fits(); err != nil {
@@ -169,19 +169,19 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv [
 	q := question{call: runner.Call{
 		ID: in.id, Policy: policy, Now: time.Now, QuietOK: o.quietOK, Asked: asked(policy.Around, in.id, l.Dir()),
 	}}
-	o.replayFlags.set(&q.call)
+	o.replayFlags.set(&q.call, &a.ui)
 	if len(argv) > 0 {
 		q.call.Argv, q.call.TTY = argv, o.tty
 		if !o.noStdin {
 			q.call.Stdin = in.stdin
 		}
-		q.call.Inputs, q.call.Fingerprint = a.keep.inputs(in.inputs).Encode(), in.inputs.Fingerprint()
+		q.call.Inputs, q.call.Fingerprint = keep.inputs(in.inputs).Encode(), in.inputs.Fingerprint()
 	}
 	q.Result, err = runner.Ask(ctx, l, q.call)
 	if err == nil && q.Action == runner.Replay {
 		q.Lacks, q.failed = runner.Rehearse(ctx, l, q.call, q.Record)
 	}
-	q.Record.Current.Inputs = a.keep.recorded(q.Record.Current.Inputs)
+	q.Record.Current.Inputs = keep.recorded(q.Record.Current.Inputs)
 	return q, err
 }
 
@@ -260,9 +260,9 @@ func (a *app) explain(q question, asJSON bool) error {
 	fmt.Fprintf(w, "key:\t%s%s\n", escape(q.call.ID.Key), inWindow(q.call.ID))
 	fmt.Fprintf(w, "record:\t%s%s\n", q.Record.Phase(), map[bool]string{true: ", for any inputs"}[unbound(q.Record)])
 	if cur := q.Record.Current; q.Record.Phase() != ledger.PhaseNone {
-		how := fmt.Sprintf("attempt:\t%d %s, started", cur.Number, ending(cur))
+		how := fmt.Sprintf("attempt:\t%d %s, started", cur.Number, outcomeText(cur))
 		if cur.Number == 0 {
-			how = fmt.Sprintf("settled:\t%s", ending(cur))
+			how = fmt.Sprintf("settled:\t%s", outcomeText(cur))
 		}
 		fmt.Fprintf(w, "%s %s %s\n", how, when(cur.Started), by(cur.Owner))
 	}

@@ -57,7 +57,8 @@ func (a *app) keyCommand() *cobra.Command {
 				}
 				return a.print(newRunID() + "\n")
 			}
-			if err := a.remember(&o.storing, o.key); err != nil {
+			keep, err := a.remember(&o.storing, o.key)
+			if err != nil {
 				return err
 			}
 			argv, err := a.behindWait(&o.wait, args, false)
@@ -67,7 +68,7 @@ func (a *app) keyCommand() *cobra.Command {
 			if err := o.fits(); err != nil {
 				return err
 			}
-			return a.key(c.Context(), o.identity, argv, asJSON)
+			return a.key(c.Context(), o.identity, argv, keep, asJSON)
 		},
 	}
 	o = a.askFlags(c, "Identity", "What must be the same", "What is remembered")
@@ -77,7 +78,7 @@ func (a *app) keyCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) key(ctx context.Context, o *identity, argv []string, asJSON bool) error {
+func (a *app) key(ctx context.Context, o *identity, argv []string, keep keeping, asJSON bool) error {
 	if len(argv) == 0 {
 		return usage("no command to print the key of").
 			hintForm("idem key [run flags] -- COMMAND [ARG...]").
@@ -104,7 +105,7 @@ func (a *app) key(ctx context.Context, o *identity, argv []string, asJSON bool) 
 	if !src.lacks {
 		v.Fingerprint = in.inputs.Fingerprint()
 	}
-	for _, p := range a.keep.inputs(in.inputs).Mask() {
+	for _, p := range keep.inputs(in.inputs).Mask() {
 		view := viewInput(p)
 		if src.lacks && p.Kind == hashkey.KindEnv && !view.Missing {
 			view.Value, view.Hidden = "", true // a digest without a secret could be guessed from

@@ -136,12 +136,13 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 	if _, err := a.id(o.key, true); err != nil { // a bad key is told before a bad ledger
 		return err
 	}
-	if err := a.remember(&o.storing, o.key); err != nil {
+	keep, err := a.remember(&o.storing, o.key)
+	if err != nil {
 		return err
 	}
 	h := runner.ByHand{
 		State: marks[name], ExitCode: o.exitCode, RunID: newRunID(), Owner: owner(),
-		Note:  string(a.keep.redactor.Bytes([]byte(o.note))),
+		Note:  string(keep.redactor.Bytes([]byte(o.note))),
 		Bound: len(argv) > 0, Replace: o.replace, Force: o.force, MaxOutput: o.maxOutput.bytes,
 	}
 	if h.State == ledger.Failed {
@@ -153,8 +154,8 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 			return err
 		}
 		defer f.file.Close()
-		h.Stdout, h.Capture = a.keep.redacted(f)
-		if a.keep.no.output {
+		h.Stdout, h.Capture = keep.redacted(f)
+		if keep.no.output {
 			h.MaxOutput = 0 // it is only counted
 		}
 	}
@@ -169,7 +170,7 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 	if err != nil {
 		return err
 	}
-	h.Fingerprint, h.Inputs = in.inputs.Fingerprint(), a.keep.inputs(in.inputs).Encode()
+	h.Fingerprint, h.Inputs = in.inputs.Fingerprint(), keep.inputs(in.inputs).Encode()
 	id, err := a.recordOf(ctx, l, in.id, o, now)
 	if err != nil {
 		return err

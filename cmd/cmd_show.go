@@ -209,7 +209,7 @@ func how(at ledger.Attempt) string {
 	if at.Reason == ledger.ReasonMarked {
 		return "by hand: " + escape(at.Note)
 	}
-	return ending(at)
+	return outcomeText(at)
 }
 
 func outputText(at ledger.Attempt) string {

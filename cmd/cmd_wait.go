@@ -76,7 +76,7 @@ func (a *app) wait(ctx context.Context, keys []string, record *whichFlags, timeo
 		case rec.Phase() == ledger.PhaseInterrupted:
 			first = interruptedFailure(rec, nil, false).forOthers()
 		case rec.Current.State == ledger.Failed:
-			f := fail(rec.Current.ExitCode, "key %s failed: %s %s", quote(id.Key), which(rec.Current), ending(rec.Current))
+			f := fail(rec.Current.ExitCode, "key %s failed: %s %s", quote(id.Key), which(rec.Current), outcomeText(rec.Current))
 			if rec.Current.Number > 0 {
 				f.hintFor(rec.ID, "to see why, see its output", "logs")
 			}

@@ -62,7 +62,7 @@ func eventList() string {
 
 // of returns the hooks of a call. That at its start runs inside of the attempt,
 // as its command does, the others around it.
-func (h *hooks) of(codes exitCodes, call *runner.Call, place home) runner.Hooks {
+func (h *hooks) of(codes exitCodes, call *runner.Call, place home, output *os.File) runner.Hooks {
 	told := func(e runner.Event, res runner.Result, err error) ([]string, []byte) {
 		at := runner.AttemptOf(res.Record)
 		at.ID = call.ID // of a record that could not be read, too
@@ -81,7 +81,7 @@ func (h *hooks) of(codes exitCodes, call *runner.Call, place home) runner.Hooks 
 		b, _ := marshal(view()) // all of its fields can be
 		return environ(set), b
 	}
-	return runner.Hooks{List: h.list, Limit: hookLimit, KillAfter: hookKillAfter, Output: os.Stderr, Told: told}
+	return runner.Hooks{List: h.list, Limit: hookLimit, KillAfter: hookKillAfter, Output: output, Told: told}
 }
 
 // statusOf is the exit status that a call ends with.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"os"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -140,10 +139,6 @@ func (o *identity) calendar() string {
 // named returns the record that the flags name, in no window yet; a key that is
 // to be derived is auto so far.
 func (a *app) named(o *identity) (ledger.ID, error) {
-	// As "--key -q": pflag takes the flag for the value.
-	if i := slices.Index(a.args, "--key"); strings.HasPrefix(o.key, "-") && i >= 0 && slices.Index(a.args[i:], o.key) == 1 {
-		return ledger.ID{}, usage("--key has no value: a variable may be unset").hint("a key that begins with a dash is written --key=%s", shellQuote(o.key))
-	}
 	return a.id(cmp.Or(o.key, "auto"), o.allowEmptyParts)
 }
 

@@ -21,7 +21,7 @@ func mismatchFailure(rec ledger.Record, call runner.Call) *failure {
 		when(cur.Started), by(cur.Owner), shortPrint(cur.Fingerprint), shortPrint(call.Fingerprint))
 	switch cur.State {
 	case ledger.Failed:
-		f.hintFlags("that attempt "+ending(cur)+"; to accept the corrected command", "--on-mismatch rerun").
+		f.hintFlags("that attempt "+outcomeText(cur)+"; to accept the corrected command", "--on-mismatch rerun").
 			hintFor(rec.ID, "to run the corrected command as if the key were new", "forget")
 	case ledger.Running:
 		if !rec.Alive {
@@ -204,7 +204,7 @@ func probeText(p runner.ProbeEnd) string {
 
 func failedFailure(rec ledger.Record) *failure {
 	cur := rec.Current
-	f := fail(exitFailed, "key %s is not run again: %s %s, %s", quote(rec.ID.Key), which(cur), ending(cur), when(cur.Started))
+	f := fail(exitFailed, "key %s is not run again: %s %s, %s", quote(rec.ID.Key), which(cur), outcomeText(cur), when(cur.Started))
 	if cur.Number > 0 {
 		f.hintFor(rec.ID, "see its output", "logs")
 	}

@@ -3,7 +3,6 @@ package cmd
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -29,13 +28,13 @@ func (o *replayFlags) flags(f *pflag.FlagSet) {
 }
 
 // set sets what a call does when it is a replay.
-func (o *replayFlags) set(call *runner.Call) {
+func (o *replayFlags) set(call *runner.Call, u *ui) {
 	call.Partial, call.Exact = o.partial, o.exact
 	if v := o.streams.value; v == "all" || v == "stdout" {
-		call.ReplayStdout = os.Stdout
+		call.ReplayStdout = u.stdout
 	}
 	if v := o.streams.value; v == "all" || v == "stderr" {
-		call.ReplayStderr = os.Stderr
+		call.ReplayStderr = u.stderr
 	}
 }
 

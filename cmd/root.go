@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -21,7 +20,7 @@ import (
 	"idem/proc"
 )
 
-// Main runs idem with the arguments behind its name and returns its exit
+// Main runs idem with the arguments that follow its name and returns its exit
 // status. It does not return when a command died of a signal: then idem dies of
 // the same signal.
 func Main(args []string) int {
@@ -30,44 +29,51 @@ func Main(args []string) int {
 		return status
 	}
 	growStack(args == nil && len(os.Args) == 0)
-	a := &app{args: args, ui: ui{stdout: os.Stdout, stderr: os.Stderr}}
+	a := newApp(args)
+	var end ending
 	if unfit != nil {
-		a.ui.fail(&failure{code: exitLedger, err: unfit})
-		return exitLedger
+		end = failedWith(&failure{code: exitLedger, err: unfit})
+	} else {
+		end = a.execute()
 	}
+	if end.failure != nil {
+		a.ui.fail(end.failure)
+	}
+	if end.signal != 0 {
+		proc.DieOf(end.signal, end.group)
+	}
+	return end.code
+}
+
+// app is one command line, with what all commands share: the streams, and the
+// flags of the root. No command changes it after its flags are parsed.
+type app struct {
+	args       []string // the arguments that follow the program's name
+	ui         ui
+	ledger     string // of --ledger
+	trustPlace bool   // of --trust-place
+	namespace  string // of --namespace
+}
+
+func newApp(args []string) *app {
+	a := &app{args: args, ui: ui{stdout: os.Stdout, stderr: os.Stderr}}
 	a.ui.reach = sync.OnceValue(a.reach)
-	root := a.command(named(args))
-	root.SetArgs(args)
+	return a
+}
+
+// execute does what the command line says and returns how idem is to end. It
+// prints everything but the failure.
+func (a *app) execute() ending {
+	root := a.command(named(a.args))
+	root.SetArgs(a.args)
 	asked := &askedFor{to: a.ui.stdout}
 	root.SetOut(asked)
-	root.SetErr(os.Stderr)
+	root.SetErr(a.ui.stderr)
 	err := root.ExecuteContext(context.Background())
 	if err == nil {
 		err = asked.err
 	}
-	code := a.exit
-	if err != nil {
-		f := failureOf(err)
-		a.ui.fail(f)
-		code = f.code
-	}
-	if a.signal != 0 {
-		proc.DieOf(a.signal, a.group)
-	}
-	return code
-}
-
-// app is what the commands share.
-type app struct {
-	args       []string // behind the program's name
-	ui         ui
-	ledger     string // of --ledger
-	trustPlace bool   // of --trust-place
-	namespace  string
-	keep       keeping
-	exit       int            // status of a command that did what it was asked to
-	signal     syscall.Signal // that idem dies of when all is said; 0: none
-	group      bool           // and all of its process group with it
+	return endingOf(err)
 }
 
 const rootLong = `idem runs a command once per key and remembers what happened.
@@ -160,6 +166,9 @@ func (a *app) command(only string) *cobra.Command {
 					return usage("--%s is empty: a variable may be unset", name)
 				}
 			}
+			if f := c.Flags().Lookup("key"); f != nil && f.Changed && strings.HasPrefix(f.Value.String(), "-") && followedBy(a.args, "--key", f.Value.String()) {
+				return usage("--key has no value: a variable may be unset").hint("a key that begins with a dash is written --key=%s", shellQuote(f.Value.String()))
+			}
 			if !frugal[c.Name()] {
 				return sound()
 			}
@@ -200,6 +209,13 @@ func (a *app) command(only string) *cobra.Command {
 	})
 	root.SetHelpCommand(a.helpCommand())
 	return root
+}
+
+// followedBy reports whether the first of args that is word is followed by next,
+// as in "--key -q", where pflag takes a flag for a value.
+func followedBy(args []string, word, next string) bool {
+	i := slices.Index(args, word)
+	return i >= 0 && i+1 < len(args) && args[i+1] == next
 }
 
 func namespaceFlag(f *pflag.FlagSet, value *string, usage string) {

@@ -77,29 +77,28 @@ func (nothing) Secret(context.Context) ([]byte, error) {
 
 func (nothing) Scratch() (*os.File, error) { return nil, errNoLedger }
 
-// prepare returns the call that argv is, to be recorded at a home.
-func (a *app) prepare(ctx context.Context, o *runOptions, policy runner.Policy, argv []string, h home) (runner.Call, error) {
-	in, err := a.identify(ctx, o.identity, argv, h, time.Now())
+// prepare returns the call of a plan, to be recorded at a home.
+func (a *app) prepare(ctx context.Context, p plan, h home) (runner.Call, error) {
+	in, err := a.identify(ctx, p.flags.identity, p.argv, h, time.Now())
 	if err == nil {
-		in.stdin, err = o.stdinOf(in.stdin)
+		in.stdin, err = p.flags.stdinOf(in.stdin)
 	}
 	if err != nil {
 		return runner.Call{ID: in.id}, err
 	}
-	return a.call(o, in, policy, argv, h), nil
+	return a.callOf(p, in, h), nil
 }
 
-// recorded makes a call in its ledger. The files are those whose growth is recorded.
-func (a *app) recorded(ctx context.Context, o *runOptions, policy runner.Policy, argv []string, files []runner.ReplayFile) (runner.Call, runner.Result, error) {
+// recorded makes a call in its ledger.
+func (a *app) recorded(ctx context.Context, p plan) (runner.Call, runner.Result, error) {
 	l, err := a.openLedger()
 	if err != nil {
-		return runner.Call{ID: ledger.ID{Key: o.key}}, runner.Result{}, err
+		return runner.Call{ID: ledger.ID{Key: p.flags.key}}, runner.Result{}, err
 	}
-	call, err := a.prepare(ctx, o, policy, argv, homeIn(l))
+	call, err := a.prepare(ctx, p, homeIn(l))
 	if err != nil {
 		return call, runner.Result{}, err
 	}
-	call.Files = files
 	res, err := runner.Run(ctx, l, call)
 	a.tellHookFaults(res.HookFaults)
 	return call, res, err
@@ -113,18 +112,19 @@ func (o *runOptions) goesOn(err error) bool {
 		!errors.As(err, new(*proc.SignalError)) && failureOf(err).code == exitLedger && !errors.As(err, new(*runner.ReplayError))
 }
 
-// unprotected makes a call without its ledger, of which fault is wrong: all is as
-// in any other call but for what takes a memory.
-func (a *app) unprotected(ctx context.Context, o *runOptions, policy runner.Policy, argv []string, fault error) (runner.Call, runner.Result, error) {
+// unprotected makes a call without its ledger, which fault is about. The call is as
+// any other, except for what needs a memory.
+func (a *app) unprotected(ctx context.Context, p plan, fault error) (runner.Call, runner.Result, error) {
 	place, _ := placeOf(a.ledger, os.Getenv) // none is known where there is an error
-	h := noHome(place, o.quietOK)
-	call, err := a.prepare(ctx, o, policy, argv, h)
+	h := noHome(place, p.flags.quietOK)
+	files := ""
+	if len(p.flags.paths) > 0 {
+		files = "; --replay-file records nothing"
+	}
+	p.files = nil
+	call, err := a.prepare(ctx, p, h)
 	if err != nil {
 		return call, runner.Result{}, err
-	}
-	files := ""
-	if len(o.paths) > 0 {
-		files = "; --replay-file records nothing"
 	}
 	a.ui.line(a.ui.stderr, "warning: ", "%v; the command runs without a record, as --on-ledger-error says: it may run twice, is never replayed and has no IDEM_TOKEN%s", fault, files)
 	res, err := runner.Run(ctx, h.ledger, call)
