@@ -149,7 +149,6 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv [
 	if err != nil {
 		return question{}, err
 	}
-	policy.Around = around()
 	now := time.Now()
 	want, err := record.which(now)
 	if err != nil {
@@ -167,7 +166,7 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv [
 		return question{}, err
 	}
 	q := question{call: runner.Call{
-		ID: in.id, Policy: policy, Now: time.Now, QuietOK: o.quietOK, Asked: asked(policy.Around, in.id, l.Dir()),
+		ID: in.id, Policy: policy, Now: time.Now, QuietOK: o.quietOK, Inside: insideOf(in.id, l.Dir()),
 	}}
 	o.replayFlags.set(&q.call, &a.ui)
 	if len(argv) > 0 {

@@ -264,10 +264,9 @@ func (a *app) remapped(o *runOptions, f *failure) ending {
 // callOf returns the call that a plan makes at a home.
 func (a *app) callOf(p plan, in identified, h home) runner.Call {
 	o, id := p.flags, in.id
-	p.policy.Around = around()
 	call := runner.Call{
-		Asked: asked(p.policy.Around, id, h.place),
-		ID:    id, Argv: p.argv, Fingerprint: in.inputs.Fingerprint(), Inputs: p.keep.inputs(in.inputs).Encode(),
+		Inside: insideOf(id, h.place),
+		ID:     id, Argv: p.argv, Fingerprint: in.inputs.Fingerprint(), Inputs: p.keep.inputs(in.inputs).Encode(),
 		NoOutput: p.keep.no.output, Redact: p.keep.redactor,
 		Policy: p.policy, Files: p.files,
 		Wait: o.wait.set, WaitFor: o.wait.limit, MaxOutput: o.maxOutput.bytes,

@@ -104,8 +104,8 @@ func (a *app) settledRecord(ctx context.Context, l *sqlite.Ledger, id ledger.ID,
 		case ledger.PhaseSucceeded, ledger.PhaseFailed, ledger.PhaseInterrupted:
 			return rec, nil
 		}
-		if around := around(); first && len(around) > 0 {
-			if err := insideItself(ctx, l, rec.ID, around); err != nil {
+		if first && len(around()) > 0 {
+			if err := insideItself(ctx, l, rec.ID); err != nil {
 				return rec, err
 			}
 		}
@@ -121,9 +121,9 @@ func (a *app) settledRecord(ctx context.Context, l *sqlite.Ledger, id ledger.ID,
 }
 
 // insideItself refuses to wait for a key that cannot end before this call does.
-func insideItself(ctx context.Context, l *sqlite.Ledger, id ledger.ID, around []string) error {
+func insideItself(ctx context.Context, l *sqlite.Ledger, id ledger.ID) error {
 	res, err := runner.Ask(context.WithoutCancel(ctx), l, runner.Call{
-		ID: id, Now: time.Now, Policy: runner.Policy{Around: around}, Asked: asked(around, id, l.Dir()),
+		ID: id, Now: time.Now, Inside: insideOf(id, l.Dir()),
 	})
 	if err == nil && res.Reason == runner.Recursive {
 		return recursiveFailure(id)

@@ -38,9 +38,10 @@ func inside(at runner.Attempt, place string) string {
 	return strings.Join(chain, ":")
 }
 
-// asked reports whether a chain has the probe before a key's first attempt.
-func asked(chain []string, id ledger.ID, place string) bool {
-	return len(chain) > 0 && slices.Contains(chain, unbegun(id, place))
+// insideOf returns what a call of a key of the ledger at place is made inside of.
+func insideOf(id ledger.ID, place string) runner.Inside {
+	chain := around()
+	return runner.Inside{Attempts: chain, Probe: len(chain) > 0 && slices.Contains(chain, unbegun(id, place))}
 }
 
 // unbegun names a key of the ledger at place in a chain.

@@ -25,7 +25,7 @@ func TestClockSetBack(t *testing.T) {
 	} {
 		rec := ledger.Record{ID: ledger.ID{Key: "k"}, Current: ledger.Attempt{Number: 1, State: ledger.Succeeded, Started: c.started}}
 		call := runner.Call{ID: rec.ID, Policy: runner.Policy{TTL: c.ttl}, Now: func() time.Time { return now }}
-		d := runner.Decide(rec, "", false, call.Policy, now)
+		d := runner.Decide(rec, "", call.Policy, runner.Moment{Now: now})
 		file := filepath.Join(t.TempDir(), "stderr")
 		stderr, err := os.Create(file)
 		if err != nil {

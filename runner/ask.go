@@ -18,7 +18,7 @@ func Ask(ctx context.Context, l ledger.Ledger, c Call) (Result, error) {
 	if c.Fingerprint == "" {
 		c.Fingerprint = rec.Current.Fingerprint
 	}
-	d, err := c.decide(ctx, l, rec, false)
+	d, err := c.decide(ctx, l, rec, Moment{})
 	if err == nil && d.Action == Claim {
 		d, err = c.claiming(ctx, l, rec)
 	}
@@ -41,7 +41,7 @@ func (c *Call) claiming(ctx context.Context, l ledger.Ledger, rec ledger.Record)
 	if held {
 		return c.busy(rec), nil
 	}
-	return c.decide(ctx, l, rec, true) // which the claim would let it do
+	return c.decide(ctx, l, rec, Moment{Holding: true}) // which the claim would let it do
 }
 
 // busy reports whether a claim would fail now.

@@ -21,7 +21,6 @@ func TestAskIsWhatRunDecides(t *testing.T) {
 		for _, policy := range []Policy{
 			{},
 			{Force: true},
-			{Around: []string{"a", "b"}},
 			{OnFailure: ReplayIt},
 			{OnFailure: RefuseIt},
 			{OnInterrupted: Rerun},

@@ -23,15 +23,22 @@ type Policy struct {
 	// replayed.
 	Final Codes
 	// MaxAttempts is how many attempts a key gets, since its last success, before
-	// a failure stays one. 0: as many as it takes. Tried is how many it has had.
-	MaxAttempts, Tried int
-	// Probe tells that there is a probe to ask whether a key of unknown outcome is
-	// done, ProbeFirst that it is asked also before the first run. Answer is
-	// what it has said.
+	// a failure stays one. 0: as many as it takes.
+	MaxAttempts int
+	// Probe reports whether there is a probe to ask whether a key of unknown
+	// outcome is done, and ProbeFirst whether it is asked before the first run too.
 	Probe, ProbeFirst bool
-	Answer            Answer
-	// Around are the run ids of the attempts that this call is made inside of:
-	// to wait for one of them would be to wait for itself.
+}
+
+// Moment is what Decide depends on besides the record, the call's fingerprint and
+// its policy.
+type Moment struct {
+	Now     time.Time
+	Holding bool   // the call holds the claim
+	Tried   int    // attempts since the last success
+	Answer  Answer // of the probe
+	// Around are the run ids of the attempts that the call is made inside of:
+	// a call that waited for one of them would wait for itself.
 	Around []string
 }
 
@@ -97,25 +104,25 @@ type Decision struct {
 	Reason Reason
 }
 
-// Decide is all policy of idem: what a call with the given fingerprint does
-// about a record at a time, before it has the claim and again when it is
-// holding it. It is pure. docs/state-machine.md is generated from it.
-func Decide(rec ledger.Record, fingerprint string, holding bool, p Policy, now time.Time) Decision {
+// Decide is all policy of idem: what a call with the given fingerprint does about
+// a record at a moment, before it has the claim and again when it holds the claim.
+// It is pure. docs/state-machine.md is generated from it.
+func Decide(rec ledger.Record, fingerprint string, p Policy, m Moment) Decision {
 	run := Claim
-	if holding {
+	if m.Holding {
 		run = Execute
 	}
 	cur := rec.Current
-	exhausted := p.exhausted() && !p.Force
+	exhausted := p.exhausted(m.Tried) && !p.Force
 	differs := cur.Fingerprint != "" && cur.Fingerprint != fingerprint // empty: settled for any call
 	switch {
-	case rec.Phase() == ledger.PhaseNone && holding && p.Probe && p.ProbeFirst:
-		return p.unknown(NeverRun, Undecided, false)
+	case rec.Phase() == ledger.PhaseNone && m.Holding && p.Probe && p.ProbeFirst:
+		return p.unknown(m.Answer, NeverRun, Undecided, false)
 	case rec.Phase() == ledger.PhaseNone:
 		return Decision{run, NeverRun}
-	case cur.State == ledger.Running && slices.Contains(p.Around, cur.RunID):
+	case cur.State == ledger.Running && slices.Contains(m.Around, cur.RunID):
 		return Decision{Refuse, Recursive}
-	case p.expired(cur, now):
+	case p.expired(cur, m.Now):
 		return Decision{run, Expired}
 	case differs && p.OnMismatch != Rerun:
 		return Decision{Refuse, Mismatch}
@@ -125,18 +132,19 @@ func Decide(rec ledger.Record, fingerprint string, holding bool, p Policy, now t
 		return Decision{Refuse, Exhausted}
 	case cur.State == ledger.None:
 		return Decision{run, Retry}
-	case cur.State == ledger.Running && !holding:
+	case cur.State == ledger.Running && !m.Holding:
 		return Decision{Claim, Busy} // held elsewhere, or interrupted: the claim tells
 	case cur.State == ledger.Running && differs:
-		if p.Answer == IsDone { // with other inputs: no success of this call's, but known
-			p.Answer = NotDone
+		answer := m.Answer
+		if answer == IsDone { // with other inputs: known, but not a success of this call
+			answer = NotDone
 		}
-		return p.unknown(Interrupted, Interrupted, false)
+		return p.unknown(answer, Interrupted, Interrupted, false)
 	case cur.State == ledger.Running:
-		return p.unknown(Interrupted, Interrupted, exhausted)
+		return p.unknown(m.Answer, Interrupted, Interrupted, exhausted)
 	case p.Force:
 		return Decision{run, Forced}
-	case cur.State == ledger.Succeeded && p.Answer == IsDone:
+	case cur.State == ledger.Succeeded && m.Answer == IsDone:
 		return Decision{Replay, Probed}
 	case cur.State == ledger.Succeeded:
 		return Decision{Replay, Succeeded}
@@ -153,16 +161,16 @@ func Decide(rec ledger.Record, fingerprint string, holding bool, p Policy, now t
 	}
 }
 
-// unknown decides, with the claim, about a key of which nobody knows whether it
-// is done: the probe is asked first, and what it cannot tell is left to
-// OnInterrupted. run and refuse are the reasons to do so.
-func (p Policy) unknown(run, refuse Reason, exhausted bool) Decision {
+// unknown decides, with the claim, about a key that may or may not be done: the
+// probe is asked first, and OnInterrupted decides where it cannot tell. run and
+// refuse are the reasons given for running and for refusing.
+func (p Policy) unknown(answer Answer, run, refuse Reason, exhausted bool) Decision {
 	switch {
-	case p.Probe && p.Answer == NotAsked:
+	case p.Probe && answer == NotAsked:
 		return Decision{Probe, run}
-	case p.Answer == IsDone:
+	case answer == IsDone:
 		return Decision{Settle, Probed}
-	case p.Answer != NotDone && p.OnInterrupted != Rerun:
+	case answer != NotDone && p.OnInterrupted != Rerun:
 		return Decision{Refuse, refuse}
 	case exhausted:
 		return Decision{Refuse, Exhausted}
@@ -171,17 +179,17 @@ func (p Policy) unknown(run, refuse Reason, exhausted bool) Decision {
 	}
 }
 
-// expired tells whether a success is too long ago to count. A clock that was
-// set back makes none expire: it is too early then, not too late.
+// expired reports whether a success is too long ago to count. After the clock was
+// set back, none is: it is too early then, not too late.
 func (p Policy) expired(a ledger.Attempt, now time.Time) bool {
 	return a.State == ledger.Succeeded && p.TTL > 0 && now.Sub(a.Started) >= p.TTL
 }
 
-// final tells whether a failure is one that stays. A death by signal, and what
-// was marked by hand, has no exit status of the command's own.
+// final reports whether a failure is one that stays. A death by signal and a mark
+// by hand have no exit status of the command's own.
 func (p Policy) final(a ledger.Attempt) bool {
 	return (a.Reason == ledger.ReasonExit || a.Reason == ledger.ReasonTimeout) && p.Final.Has(a.ExitCode)
 }
 
-// exhausted reports whether a key has had all its attempts.
-func (p Policy) exhausted() bool { return p.MaxAttempts > 0 && p.Tried >= p.MaxAttempts }
+// exhausted reports whether a key that has had so many attempts gets no more.
+func (p Policy) exhausted(tried int) bool { return p.MaxAttempts > 0 && tried >= p.MaxAttempts }

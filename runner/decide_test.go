@@ -129,7 +129,7 @@ func TestUnboundIsAnyCall(t *testing.T) {
 		rec := recordIn(s.state, true)
 		rec.Current.Fingerprint = ""
 		for _, holding := range bools {
-			if got, want := Decide(rec, ours, holding, s.policy(), began.Add(s.age.age)), s.decide(holding); got != want {
+			if got, want := Decide(rec, ours, s.policy(), s.moment(holding)), s.decide(holding); got != want {
 				t.Fatalf("%+v, holding %t: got %v, want %v", s, holding, got, want)
 			}
 		}
@@ -141,7 +141,7 @@ func TestMarkedForRetryBeforeTheFirstRun(t *testing.T) {
 	rec := recordIn("retry", true)
 	rec.Attempts = 0
 	for fingerprint, want := range map[string]Decision{ours: {Claim, Retry}, theirs: {Refuse, Mismatch}} {
-		if got := Decide(rec, fingerprint, false, Policy{Probe: true, ProbeFirst: true}, began); got != want {
+		if got := Decide(rec, fingerprint, Policy{Probe: true, ProbeFirst: true}, Moment{Now: began}); got != want {
 			t.Errorf("got %v, want %v", got, want)
 		}
 	}
@@ -218,7 +218,7 @@ func TestFinalIsAboutExitStatuses(t *testing.T) {
 		if final {
 			want = Decision{Replay, Final}
 		}
-		if got := Decide(rec, ours, false, Policy{Final: Codes{{exit3, exit3}}}, began); got != want {
+		if got := Decide(rec, ours, Policy{Final: Codes{{exit3, exit3}}}, Moment{Now: began}); got != want {
 			t.Errorf("%s: got %v, want %v", reason, got, want)
 		}
 	}
@@ -227,6 +227,6 @@ func TestFinalIsAboutExitStatuses(t *testing.T) {
 func BenchmarkDecide(b *testing.B) {
 	rec := recordIn("succeeded", true)
 	for b.Loop() {
-		Decide(rec, ours, false, Policy{}, began)
+		Decide(rec, ours, Policy{}, Moment{Now: began})
 	}
 }

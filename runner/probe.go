@@ -40,9 +40,8 @@ func (c *Call) probe(ctx context.Context, l ledger.Ledger, claim ledger.Claim, r
 	if err != nil {
 		return rec, Decision{}, nil, err
 	}
-	answered := *c
-	answered.Policy.Answer = end.answer()
-	d, err := answered.decide(ctx, l, rec, true)
+	answered := Moment{Holding: true, Answer: end.answer()}
+	d, err := c.decide(ctx, l, rec, answered)
 	if err != nil || d.Action != Settle {
 		return rec, d, end, err
 	}
@@ -57,7 +56,7 @@ func (c *Call) probe(ctx context.Context, l ledger.Ledger, claim ledger.Claim, r
 	if err != nil {
 		return rec, d, end, &ReplayError{err}
 	}
-	d, err = answered.decide(ctx, l, rec, true)
+	d, err = c.decide(ctx, l, rec, answered)
 	return rec, d, end, err
 }
 

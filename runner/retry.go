@@ -29,7 +29,7 @@ func (r Retries) delays() func() time.Duration {
 	return func() time.Duration { return min(b.NextBackOff(), r.MaxDelay) }
 }
 
-// again tells whether an attempt that has just ended is followed by another one
+// again reports whether an attempt that has just ended is followed by another one
 // in the same call. A command that was killed by a signal is not run again, nor
 // is any after a signal that was meant to end idem.
 func (c *Call) again(ctx context.Context, l ledger.Ledger, res Result, retries int, signals *proc.Signals) (bool, error) {
@@ -43,11 +43,9 @@ func (c *Call) again(ctx context.Context, l ledger.Ledger, res Result, retries i
 	if len(c.Retries.On) > 0 && !c.Retries.On.Has(cur.ExitCode) {
 		return false, nil
 	}
-	p := c.Policy // as Decide has it
-	if p.Tried = res.Record.Attempts; p.Force || !p.exhausted() {
+	if c.Policy.Force || !c.Policy.exhausted(res.Record.Attempts) { // as in Decide
 		return true, nil
 	}
-	var err error
-	p.Tried, err = tried(ctx, l, res.Record)
-	return err == nil && !p.exhausted(), err
+	n, err := tried(ctx, l, res.Record)
+	return err == nil && !c.Policy.exhausted(n), err
 }

@@ -25,10 +25,7 @@ type Call struct {
 	// has waited for Remind; 0: never again.
 	Waiting func(*ledger.BusyError)
 	Remind  time.Duration
-	// Asked reports that this call is made inside of a probe that another call of
-	// its key asks before the key's first attempt: to wait for that would be to wait for
-	// itself. Policy.Around says so of attempts.
-	Asked     bool
+	Inside    Inside
 	MaxOutput int64 // bytes of output to keep, negative: all
 
 	// NoOutput keeps none of it, nor of what is appended to Files. Redact says what is taken out of what is kept;
@@ -80,6 +77,15 @@ type Call struct {
 	Starting func(path string) []byte
 
 	Hooks Hooks
+}
+
+// Inside is what a call is made inside of. A call that waited for that would wait
+// for itself, so it is refused as recursive.
+type Inside struct {
+	Attempts []string // run ids
+	// Probe reports whether the call is made inside of a probe that another call of
+	// its key asks before the key's first attempt.
+	Probe bool
 }
 
 // Attempt is what a command is told about the attempt that it is, and a probe
@@ -160,7 +166,7 @@ func (c *Call) run(ctx context.Context, l ledger.Ledger) (Result, error) {
 		if err != nil {
 			return Result{}, err
 		}
-		d, err := c.decide(ctx, l, rec, false)
+		d, err := c.decide(ctx, l, rec, Moment{})
 		if err != nil {
 			return Result{}, err
 		}
@@ -191,7 +197,7 @@ func (c *Call) run(ctx context.Context, l ledger.Ledger) (Result, error) {
 		case !errors.As(err, &busy):
 			return Result{}, err
 		}
-		d, err = c.decide(ctx, l, busy.Record, false)
+		d, err = c.decide(ctx, l, busy.Record, Moment{})
 		if err != nil {
 			return Result{}, err
 		}
@@ -212,28 +218,28 @@ func (c *Call) run(ctx context.Context, l ledger.Ledger) (Result, error) {
 	}
 }
 
-// decide asks Decide. Only where the number of all attempts would be too many
-// are those since the last success counted, which are no more.
-func (c *Call) decide(ctx context.Context, l ledger.Ledger, rec ledger.Record, holding bool) (Decision, error) {
-	p := c.Policy
-	if !rec.Alive { // an attempt that is over is around nobody, whoever it has left behind
-		p.Around = nil
+// decide calls Decide for a moment of which Holding and Answer are given. Counting
+// the attempts since the last success needs the history. It is read only where the
+// number of all attempts, which is no smaller, is too many.
+func (c *Call) decide(ctx context.Context, l ledger.Ledger, rec ledger.Record, m Moment) (Decision, error) {
+	m.Now, m.Tried = c.Now(), rec.Attempts
+	if rec.Alive { // a call is not inside of an attempt that is over, whatever that left behind
+		m.Around = c.Inside.Attempts
 	}
-	p.Tried = rec.Attempts
-	d := Decide(rec, c.Fingerprint, holding, p, c.Now())
+	d := Decide(rec, c.Fingerprint, c.Policy, m)
 	if d.Reason != Exhausted {
 		return d, nil
 	}
 	var err error
-	if p.Tried, err = tried(ctx, l, rec); err != nil {
+	if m.Tried, err = tried(ctx, l, rec); err != nil {
 		return d, err
 	}
-	return Decide(rec, c.Fingerprint, holding, p, c.Now()), nil
+	return Decide(rec, c.Fingerprint, c.Policy, m), nil
 }
 
 // busy is what a call does about a key that another call holds, unless it waits.
 func (c *Call) busy(rec ledger.Record) Decision {
-	if c.Asked && rec.Phase() == ledger.PhaseNone {
+	if c.Inside.Probe && rec.Phase() == ledger.PhaseNone {
 		return Decision{Refuse, Recursive}
 	}
 	return Decision{Refuse, Busy}
@@ -251,7 +257,7 @@ func (c *Call) claimed(ctx context.Context, l ledger.Ledger, claim ledger.Claim,
 		return Result{}, err
 	}
 	rec.Alive = false // some ledgers count us
-	d, err := c.decide(ctx, l, rec, true)
+	d, err := c.decide(ctx, l, rec, Moment{Holding: true})
 	if err != nil {
 		return Result{}, err
 	}

@@ -127,11 +127,8 @@ func (s situation) asks() bool {
 func (s situation) policy() Policy {
 	p := Policy{
 		OnFailure: s.onFailure, OnInterrupted: s.onInterrupted, OnMismatch: s.onMismatch,
-		Force: s.force, TTL: s.age.ttl, MaxAttempts: s.limit, Tried: tried2,
-		Probe: s.probe.given, ProbeFirst: s.probe.first, Answer: s.probe.answer,
-	}
-	if s.nested {
-		p.Around = []string{"another", recordIn("running", true).Current.RunID}
+		Force: s.force, TTL: s.age.ttl, MaxAttempts: s.limit,
+		Probe: s.probe.given, ProbeFirst: s.probe.first,
 	}
 	if s.final != "" {
 		p.Final, _ = ParseCodes(s.final)
@@ -139,8 +136,16 @@ func (s situation) policy() Policy {
 	return p
 }
 
+func (s situation) moment(holding bool) Moment {
+	m := Moment{Now: began.Add(s.age.age), Holding: holding, Tried: tried2, Answer: s.probe.answer}
+	if s.nested {
+		m.Around = []string{"another", recordIn("running", true).Current.RunID}
+	}
+	return m
+}
+
 func (s situation) decide(holding bool) Decision {
-	return Decide(recordIn(s.state, s.same), ours, holding, s.policy(), began.Add(s.age.age))
+	return Decide(recordIn(s.state, s.same), ours, s.policy(), s.moment(holding))
 }
 
 var bools = []bool{false, true}

@@ -120,7 +120,7 @@ func TestKeyInsideItselfIsRefusedAndNeverWaits(t *testing.T) {
 	k := newKit(t)
 	result, goOn := k.started(k.mem.Open(), "")
 	c := k.again("")
-	c.Wait, c.Policy.Around = true, []string{k.record().Current.RunID}
+	c.Wait, c.Inside.Attempts = true, []string{k.record().Current.RunID}
 	k.want(k.first(c), Decision{Refuse, Recursive}, "", "")
 	goOn()
 	k.want(<-result, Decision{Execute, NeverRun}, "out\n", "") // not disturbed
@@ -152,7 +152,7 @@ func TestCallOfItsOwnFirstProbe(t *testing.T) {
 	claim, err := holder.Claim(t.Context(), k.id)
 	must(t, err)
 	c := k.job()
-	c.Wait, c.Asked = true, true
+	c.Wait, c.Inside.Probe = true, true
 	k.want(k.first(c), Decision{Refuse, Recursive}, "", "")
 	if d, err := Ask(t.Context(), k.mem.Open(), c); err != nil || d.Decision != (Decision{Refuse, Recursive}) {
 		t.Errorf("asked: got %v, error %v", d.Decision, err)
