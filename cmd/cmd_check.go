@@ -53,9 +53,9 @@ func (a *app) checkCommand() *cobra.Command {
 				return err
 			}
 			switch q.Action {
-			case runner.Execute, runner.Probe:
+			case runner.ActionExecute, runner.ActionProbe:
 				return &ending{code: exitWouldRun}
-			case runner.Replay:
+			case runner.ActionReplay:
 				if f := undelivered(q.Result, q.call); f != nil {
 					return f.unhinted()
 				}
@@ -124,9 +124,9 @@ func (q question) status() *int {
 	switch {
 	case q.failed != nil:
 		return &failureOf(q.failed).code
-	case q.Action == runner.Refuse:
+	case q.Action == runner.ActionRefuse:
 		return &q.refusal().code
-	case q.Action != runner.Replay:
+	case q.Action != runner.ActionReplay:
 		return nil
 	}
 	if f := undelivered(q.Result, q.call); f != nil {
@@ -177,7 +177,7 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv [
 		q.call.Inputs, q.call.Fingerprint = keep.inputs(in.inputs).Encode(), in.inputs.Fingerprint()
 	}
 	q.Result, err = runner.Ask(ctx, l, q.call)
-	if err == nil && q.Action == runner.Replay {
+	if err == nil && q.Action == runner.ActionReplay {
 		q.Lacks, q.failed = runner.Rehearse(ctx, l, q.call, q.Record)
 	}
 	q.Record.Current.Inputs = keep.recorded(q.Record.Current.Inputs)

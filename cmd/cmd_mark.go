@@ -140,7 +140,7 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 	if err != nil {
 		return err
 	}
-	h := runner.ByHand{
+	h := runner.Settlement{
 		State: marks[name], ExitCode: o.exitCode, RunID: newRunID(), Owner: owner(),
 		Note:  string(keep.redactor.Bytes([]byte(o.note))),
 		Bound: len(argv) > 0, Replace: o.replace, Force: o.force, MaxOutput: o.maxOutput.bytes,

@@ -223,7 +223,7 @@ func (a *app) finishRun(p plan, meta *meta, view func() metaView, call runner.Ca
 	if f != nil {
 		end = a.remapped(p.flags, f)
 	}
-	if res.Unrecorded == nil && res.Action == runner.Execute && res.Record.Current.Reason == ledger.ReasonSignal {
+	if res.Unrecorded == nil && res.Action == runner.ActionExecute && res.Record.Current.Reason == ledger.ReasonSignal {
 		end.signal, end.group = res.Status.Signal, res.Status.Typed
 	}
 	if per := p.flags.calendar(); f == nil && per != "" && a.ui.verbose {
@@ -295,7 +295,7 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 	a.tellLosses(res)
 	key, cur := quote(call.ID.Key), res.Record.Current
 	switch {
-	case res.Action == runner.Refuse:
+	case res.Action == runner.ActionRefuse:
 		return 0, refusal(res, call)
 	case res.Unrecorded != nil:
 		a.tellOutput(res, call, nil)
@@ -307,7 +307,7 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 			return 0, f.hint("what the ledger now remembers of the key, idem cannot say")
 		}
 		return 0, f.hintFor(call.ID, "see how the key stands now", "show").hintWays(call.ID)
-	case res.Action == runner.Replay:
+	case res.Action == runner.ActionReplay:
 		lost := undelivered(res, call)
 		a.tellOutput(res, call, lost)
 		if now := call.Now(); call.Policy.TTL > 0 && cur.Started.After(now) {

@@ -125,7 +125,7 @@ func insideItself(ctx context.Context, l *sqlite.Ledger, id ledger.ID) error {
 	res, err := runner.Ask(context.WithoutCancel(ctx), l, runner.Call{
 		ID: id, Now: time.Now, Inside: insideOf(id, l.Dir()),
 	})
-	if err == nil && res.Reason == runner.Recursive {
+	if err == nil && res.Reason == runner.ReasonRecursive {
 		return recursiveFailure(id)
 	}
 	return err

@@ -73,7 +73,7 @@ func (h *hooks) of(codes exitCodes, call *runner.Call, place home, output *os.Fi
 			view = metaOfError(call.ID, err)
 		}
 		chain, status := os.Getenv(ledger.ChainVar), strconv.Itoa(statusOf(codes, res, *call, err))
-		if e == runner.OnStart {
+		if e == runner.EventStart {
 			chain, status = inside(at, place.place), ""
 		}
 		set := place.variables(at, chain)
@@ -89,7 +89,7 @@ func statusOf(codes exitCodes, res runner.Result, call runner.Call, err error) i
 	switch {
 	case err != nil:
 		return codes.of(failureOf(err).code)
-	case res.Action == runner.Refuse:
+	case res.Action == runner.ActionRefuse:
 		return codes.of(refusal(res, call).code)
 	case res.Unrecorded != nil:
 		return exitUnrecorded

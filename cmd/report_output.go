@@ -111,7 +111,7 @@ func (a *app) tellOutput(res runner.Result, call runner.Call, told *failure) {
 			a.ui.line(a.ui.stderr, "", "not all of the output of key %s is here: %v", key, err)
 		}
 	}
-	if res.Action == runner.Replay {
+	if res.Action == runner.ActionReplay {
 		lacks := res.Lacks
 		if told != nil && len(res.Streams) == 0 {
 			lacks.Stdout, lacks.Stderr = false, false

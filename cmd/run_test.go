@@ -35,7 +35,7 @@ func TestClockSetBack(t *testing.T) {
 		code, f := a.outcome(runner.Result{Decision: d, Record: rec}, call)
 		stderr.Close()
 		text, _ := os.ReadFile(file)
-		if code != 0 || f != nil || d.Action != runner.Replay || strings.Contains(string(text), "was set back") != c.warned {
+		if code != 0 || f != nil || d.Action != runner.ActionReplay || strings.Contains(string(text), "was set back") != c.warned {
 			t.Errorf("%s: status %d, %v, %v, stderr %q", name, code, f, d, text)
 		}
 	}

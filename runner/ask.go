@@ -19,11 +19,11 @@ func Ask(ctx context.Context, l ledger.Ledger, c Call) (Result, error) {
 		c.Fingerprint = rec.Current.Fingerprint
 	}
 	d, err := c.decide(ctx, l, rec, Moment{})
-	if err == nil && d.Action == Claim {
+	if err == nil && d.Action == ActionClaim {
 		d, err = c.claiming(ctx, l, rec)
 	}
 	res := Result{Decision: d, Record: rec}
-	if err == nil && d.Reason == Exhausted {
+	if err == nil && d.Reason == ReasonExhausted {
 		res.Tried, err = tried(ctx, l, rec)
 	}
 	return res, err

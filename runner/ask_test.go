@@ -21,18 +21,18 @@ func TestAskIsWhatRunDecides(t *testing.T) {
 		for _, policy := range []Policy{
 			{},
 			{Force: true},
-			{OnFailure: ReplayIt},
-			{OnFailure: RefuseIt},
-			{OnInterrupted: Rerun},
-			{OnMismatch: Rerun},
+			{OnFailure: ChoiceReplay},
+			{OnFailure: ChoiceRefuse},
+			{OnInterrupted: ChoiceRerun},
+			{OnMismatch: ChoiceRerun},
 			{TTL: time.Hour},
 			{TTL: time.Nanosecond},
 			{Final: none},
 			{MaxAttempts: 1},
-			{MaxAttempts: 1, OnInterrupted: Rerun},
-			{MaxAttempts: 1, OnInterrupted: Rerun, Force: true, Final: none},
+			{MaxAttempts: 1, OnInterrupted: ChoiceRerun},
+			{MaxAttempts: 1, OnInterrupted: ChoiceRerun, Force: true, Final: none},
 			{Probe: true},
-			{Probe: true, ProbeFirst: true, OnInterrupted: Rerun},
+			{Probe: true, ProbeFirst: true, OnInterrupted: ChoiceRerun},
 		} {
 			for _, fingerprint := range []string{ours, theirs} {
 				k := newKit(t)
@@ -57,7 +57,7 @@ func TestAskIsWhatRunDecides(t *testing.T) {
 				}
 				c.Probe = "exit 2"
 				o := k.run(l, c)
-				if asked := d.Action == Probe; o.err != nil || (o.Probed != nil) != asked || !asked && (o.Decision != d.Decision || o.Tried != d.Tried) {
+				if asked := d.Action == ActionProbe; o.err != nil || (o.Probed != nil) != asked || !asked && (o.Decision != d.Decision || o.Tried != d.Tried) {
 					t.Errorf("%s, %s, %+v: asked %v, the call made %v, error %v", state, fingerprint, policy, d.Decision, o.Decision, o.err)
 				}
 			}
@@ -84,7 +84,7 @@ func TestAskOfAClaimedKey(t *testing.T) {
 		must(t, err)
 		c := k.call("true")
 		c.ID, c.Fingerprint = id, ours
-		for _, c.Policy = range []Policy{{}, {Force: true, OnInterrupted: Rerun}} {
+		for _, c.Policy = range []Policy{{}, {Force: true, OnInterrupted: ChoiceRerun}} {
 			d, err := Ask(t.Context(), l, c)
 			o := k.run(l, c)
 			if err != nil || o.err != nil || d.Decision != o.Decision {

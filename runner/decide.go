@@ -9,12 +9,12 @@ import (
 	"idem/ledger"
 )
 
-// Policy is what the caller wants where a record leaves a choice. The zero
-// value is the default in every field.
+// Policy is what the caller chooses where a record leaves a choice. The zero value
+// of each field is its default.
 type Policy struct {
-	OnFailure     Choice // Rerun (default), ReplayIt or RefuseIt
-	OnInterrupted Choice // RefuseIt (default) or Rerun
-	OnMismatch    Choice // RefuseIt (default) or Rerun
+	OnFailure     Choice // ChoiceRerun (default), ChoiceReplay or ChoiceRefuse
+	OnInterrupted Choice // ChoiceRefuse (default) or ChoiceRerun
+	OnMismatch    Choice // ChoiceRefuse (default) or ChoiceRerun
 	Force         bool   // run again whatever the outcome was
 	// TTL is how long a success counts, from the start of its attempt. 0: for
 	// ever.
@@ -47,55 +47,55 @@ type Choice string
 
 // The choices; the empty one is the default of its field.
 const (
-	Rerun    Choice = "rerun"
-	ReplayIt Choice = "replay"
-	RefuseIt Choice = "refuse"
+	ChoiceRerun  Choice = "rerun"
+	ChoiceReplay Choice = "replay"
+	ChoiceRefuse Choice = "refuse"
 )
 
-// Answer is what a probe has said about a key.
+// Answer is what a probe says about a key.
 type Answer string
 
 // The answers.
 const (
-	NotAsked   Answer = ""
-	IsDone     Answer = "done"
-	NotDone    Answer = "not_done"
-	CannotTell Answer = "cannot_tell"
+	AnswerNone    Answer = ""
+	AnswerDone    Answer = "done"
+	AnswerNotDone Answer = "not_done"
+	AnswerUnknown Answer = "cannot_tell"
 )
 
 // Action is what a call does.
 type Action string
 
-// The actions. After Claim, Probe and Settle it decides again: with the claim,
-// with the probe's answer, on the success that it has recorded.
+// The actions. After ActionClaim, ActionProbe and ActionSettle the call decides
+// again: with the claim, with the probe's answer, on the success that was recorded.
 const (
-	Claim   Action = "claim"
-	Probe   Action = "probe"
-	Settle  Action = "settle"
-	Execute Action = "execute"
-	Replay  Action = "replay"
-	Refuse  Action = "refuse"
+	ActionClaim   Action = "claim"
+	ActionProbe   Action = "probe"
+	ActionSettle  Action = "settle"
+	ActionExecute Action = "execute"
+	ActionReplay  Action = "replay"
+	ActionRefuse  Action = "refuse"
 )
 
 // Reason is why, for the user and for scripts.
 type Reason string
 
-// The reasons. What a call exits with that is refused for one is in cmd/report_exit.go.
+// The reasons. cmd/report_exit.go has the exit statuses of those that refuse a call.
 const (
-	NeverRun    Reason = "never_run"   // nothing is recorded
-	Retry       Reason = "retry"       // marked to run again
-	Forced      Reason = "forced"      // Policy.Force
-	Mismatch    Reason = "mismatch"    // recorded with other inputs
-	Succeeded   Reason = "succeeded"   // it is done
-	FailedIt    Reason = "failed"      // the last attempt failed
-	Busy        Reason = "running"     // it is running
-	Interrupted Reason = "interrupted" // it was running, and nobody knows how it ended
-	Recursive   Reason = "recursive"   // the key is running around this very call
-	Expired     Reason = "expired"     // it is done, but longer ago than Policy.TTL
-	Final       Reason = "final"       // it failed in a way that Policy.Final calls final
-	Exhausted   Reason = "exhausted"   // it has had Policy.MaxAttempts
-	Probed      Reason = "probed"      // the probe has said that it is done
-	Undecided   Reason = "undecided"   // nothing is recorded, and the probe cannot tell
+	ReasonNeverRun    Reason = "never_run"   // nothing is recorded
+	ReasonRetry       Reason = "retry"       // marked to run again
+	ReasonForced      Reason = "forced"      // Policy.Force
+	ReasonMismatch    Reason = "mismatch"    // recorded with other inputs
+	ReasonSucceeded   Reason = "succeeded"   // it is done
+	ReasonFailed      Reason = "failed"      // the last attempt failed
+	ReasonBusy        Reason = "running"     // it is running
+	ReasonInterrupted Reason = "interrupted" // it was running, and its end is not recorded
+	ReasonRecursive   Reason = "recursive"   // the call is made inside of an attempt of its own key
+	ReasonExpired     Reason = "expired"     // it is done, but longer ago than Policy.TTL
+	ReasonFinal       Reason = "final"       // it failed in a way that Policy.Final calls final
+	ReasonExhausted   Reason = "exhausted"   // it has had Policy.MaxAttempts
+	ReasonProbed      Reason = "probed"      // the probe has said that it is done
+	ReasonUndecided   Reason = "undecided"   // nothing is recorded, and the probe cannot tell
 )
 
 // Decision is an action with its reason.
@@ -108,56 +108,56 @@ type Decision struct {
 // a record at a moment, before it has the claim and again when it holds the claim.
 // It is pure. docs/state-machine.md is generated from it.
 func Decide(rec ledger.Record, fingerprint string, p Policy, m Moment) Decision {
-	run := Claim
+	run := ActionClaim
 	if m.Holding {
-		run = Execute
+		run = ActionExecute
 	}
 	cur := rec.Current
 	exhausted := p.exhausted(m.Tried) && !p.Force
 	differs := cur.Fingerprint != "" && cur.Fingerprint != fingerprint // empty: settled for any call
 	switch {
 	case rec.Phase() == ledger.PhaseNone && m.Holding && p.Probe && p.ProbeFirst:
-		return p.unknown(m.Answer, NeverRun, Undecided, false)
+		return p.unknown(m.Answer, ReasonNeverRun, ReasonUndecided, false)
 	case rec.Phase() == ledger.PhaseNone:
-		return Decision{run, NeverRun}
+		return Decision{run, ReasonNeverRun}
 	case cur.State == ledger.Running && slices.Contains(m.Around, cur.RunID):
-		return Decision{Refuse, Recursive}
+		return Decision{ActionRefuse, ReasonRecursive}
 	case p.expired(cur, m.Now):
-		return Decision{run, Expired}
-	case differs && p.OnMismatch != Rerun:
-		return Decision{Refuse, Mismatch}
+		return Decision{run, ReasonExpired}
+	case differs && p.OnMismatch != ChoiceRerun:
+		return Decision{ActionRefuse, ReasonMismatch}
 	case differs && cur.State != ledger.Running:
-		return Decision{run, Mismatch}
+		return Decision{run, ReasonMismatch}
 	case cur.State == ledger.None && exhausted:
-		return Decision{Refuse, Exhausted}
+		return Decision{ActionRefuse, ReasonExhausted}
 	case cur.State == ledger.None:
-		return Decision{run, Retry}
+		return Decision{run, ReasonRetry}
 	case cur.State == ledger.Running && !m.Holding:
-		return Decision{Claim, Busy} // held elsewhere, or interrupted: the claim tells
+		return Decision{ActionClaim, ReasonBusy} // held elsewhere, or interrupted: the claim tells
 	case cur.State == ledger.Running && differs:
 		answer := m.Answer
-		if answer == IsDone { // with other inputs: known, but not a success of this call
-			answer = NotDone
+		if answer == AnswerDone { // with other inputs: known, but not a success of this call
+			answer = AnswerNotDone
 		}
-		return p.unknown(answer, Interrupted, Interrupted, false)
+		return p.unknown(answer, ReasonInterrupted, ReasonInterrupted, false)
 	case cur.State == ledger.Running:
-		return p.unknown(m.Answer, Interrupted, Interrupted, exhausted)
+		return p.unknown(m.Answer, ReasonInterrupted, ReasonInterrupted, exhausted)
 	case p.Force:
-		return Decision{run, Forced}
-	case cur.State == ledger.Succeeded && m.Answer == IsDone:
-		return Decision{Replay, Probed}
+		return Decision{run, ReasonForced}
+	case cur.State == ledger.Succeeded && m.Answer == AnswerDone:
+		return Decision{ActionReplay, ReasonProbed}
 	case cur.State == ledger.Succeeded:
-		return Decision{Replay, Succeeded}
+		return Decision{ActionReplay, ReasonSucceeded}
 	case p.final(cur):
-		return Decision{Replay, Final}
-	case p.OnFailure == ReplayIt:
-		return Decision{Replay, FailedIt}
-	case p.OnFailure == RefuseIt:
-		return Decision{Refuse, FailedIt}
+		return Decision{ActionReplay, ReasonFinal}
+	case p.OnFailure == ChoiceReplay:
+		return Decision{ActionReplay, ReasonFailed}
+	case p.OnFailure == ChoiceRefuse:
+		return Decision{ActionRefuse, ReasonFailed}
 	case exhausted:
-		return Decision{Refuse, Exhausted}
+		return Decision{ActionRefuse, ReasonExhausted}
 	default:
-		return Decision{run, FailedIt}
+		return Decision{run, ReasonFailed}
 	}
 }
 
@@ -166,16 +166,16 @@ func Decide(rec ledger.Record, fingerprint string, p Policy, m Moment) Decision 
 // refuse are the reasons given for running and for refusing.
 func (p Policy) unknown(answer Answer, run, refuse Reason, exhausted bool) Decision {
 	switch {
-	case p.Probe && answer == NotAsked:
-		return Decision{Probe, run}
-	case answer == IsDone:
-		return Decision{Settle, Probed}
-	case answer != NotDone && p.OnInterrupted != Rerun:
-		return Decision{Refuse, refuse}
+	case p.Probe && answer == AnswerNone:
+		return Decision{ActionProbe, run}
+	case answer == AnswerDone:
+		return Decision{ActionSettle, ReasonProbed}
+	case answer != AnswerNotDone && p.OnInterrupted != ChoiceRerun:
+		return Decision{ActionRefuse, refuse}
 	case exhausted:
-		return Decision{Refuse, Exhausted}
+		return Decision{ActionRefuse, ReasonExhausted}
 	default:
-		return Decision{Execute, run}
+		return Decision{ActionExecute, run}
 	}
 }
 

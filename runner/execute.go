@@ -59,7 +59,7 @@ func (c *Call) execute(ctx context.Context, l ledger.Ledger, claim ledger.Claim,
 		signals.Stop() // what is still to be printed may wait for its reader for ever
 		res.Fatal, _ = signals.Fatal()
 		if c.QuietOK && (res.Unrecorded != nil || res.Record.Current.State == ledger.Failed) {
-			c.sayHeld(ctx, l, &res, said)
+			c.printHeldOutput(ctx, l, &res, said)
 		}
 		return res, nil
 	}
@@ -84,7 +84,7 @@ func (c *Call) attempt(ctx context.Context, claim ledger.Claim, rec ledger.Recor
 	}
 	res := Result{Decision: d, Record: rec, held: &held{runID: e.Attempt().RunID}}
 	res.Record.Fence, res.Record.Attempts, res.Record.Current = e.Fence(), e.Attempt().Number, e.Attempt()
-	if earlier != nil && c.Hooks.has(OnStart) {
+	if earlier != nil && c.Hooks.has(EventStart) {
 		earlier.Settle()
 	}
 	res.HookFaults = c.starting(ctx, claim, res, signals)

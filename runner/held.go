@@ -44,9 +44,9 @@ func bound(said []*held) {
 	}
 }
 
-// sayHeld prints what was held back of a call that has failed now, attempt by
+// printHeldOutput prints what was held back of a call that has failed now, attempt by
 // attempt. A replay's streams have no part in it.
-func (c *Call) sayHeld(ctx context.Context, l ledger.Ledger, res *Result, said []*held) {
+func (c *Call) printHeldOutput(ctx context.Context, l ledger.Ledger, res *Result, said []*held) {
 	proc.OutlivePipe() // as in a replay
 	lost := false
 	for _, h := range said {
@@ -54,7 +54,7 @@ func (c *Call) sayHeld(ctx context.Context, l ledger.Ledger, res *Result, said [
 			c.print(h, res)
 			continue
 		}
-		if err := c.sayRecorded(ctx, l, res, h.runID); err != nil {
+		if err := c.printRecorded(ctx, l, res, h.runID); err != nil {
 			res.Streams = append(res.Streams, err)
 			lost = true
 		}
@@ -66,8 +66,8 @@ func (c *Call) sayHeld(ctx context.Context, l ledger.Ledger, res *Result, said [
 	}
 }
 
-// sayRecorded prints what the ledger has of an attempt.
-func (c *Call) sayRecorded(ctx context.Context, l ledger.Ledger, res *Result, runID string) error {
+// printRecorded prints what the ledger has of an attempt.
+func (c *Call) printRecorded(ctx context.Context, l ledger.Ledger, res *Result, runID string) error {
 	out, err := l.Output(ctx, res.Record.ID, runID)
 	if err != nil {
 		return err

@@ -13,22 +13,22 @@ import (
 // Event is what a hook is for.
 type Event string
 
-// The events. OnStart comes before every attempt of a call; of the others a
-// call has one at most, see eventOf.
+// The events. EventStart comes before every attempt of a call; of the other events
+// a call has one at most, see eventOf.
 const (
-	OnStart       Event = "start"
-	OnSuccess     Event = "success"
-	OnFailure     Event = "failure"
-	OnTimeout     Event = "timeout"
-	OnReplay      Event = "replay"
-	OnBusy        Event = "busy"
-	OnMismatch    Event = "mismatch"
-	OnInterrupted Event = "interrupted"
+	EventStart       Event = "start"
+	EventSuccess     Event = "success"
+	EventFailure     Event = "failure"
+	EventTimeout     Event = "timeout"
+	EventReplay      Event = "replay"
+	EventBusy        Event = "busy"
+	EventMismatch    Event = "mismatch"
+	EventInterrupted Event = "interrupted"
 )
 
 // Events returns all events.
 func Events() []Event {
-	return []Event{OnStart, OnSuccess, OnFailure, OnTimeout, OnReplay, OnBusy, OnMismatch, OnInterrupted}
+	return []Event{EventStart, EventSuccess, EventFailure, EventTimeout, EventReplay, EventBusy, EventMismatch, EventInterrupted}
 }
 
 // Hook is a shell command to run at an event.
@@ -40,7 +40,7 @@ type Hook struct {
 // Hooks are commands that tell others what comes of a call. Whatever becomes of
 // them changes neither the call nor its record.
 //
-// Those of OnStart run when the attempt is recorded and before its command is
+// Those of EventStart run when the attempt is recorded and before its command is
 // started, which waits for them. The others run when the outcome is recorded
 // and the key is free. None inherits anything that holds the key.
 type Hooks struct {
@@ -51,7 +51,7 @@ type Hooks struct {
 
 	// Told makes what the hooks of an event find: their environment and their
 	// stdin. The result and the error are what Run is going to return; with
-	// OnStart, the result as far as it is known, its attempt running.
+	// EventStart, the result as far as it is known, its attempt running.
 	Told func(Event, Result, error) (env []string, stdin []byte)
 }
 
@@ -68,8 +68,8 @@ type HookFault struct {
 
 // eventOf is the event that a call ends with, empty if there is none: for what
 // is refused because of an earlier failure, or because something is wrong with
-// the call or the ledger. So a start is followed by OnSuccess, OnFailure or
-// OnTimeout, unless its attempt, the first one, is taken back before there is a
+// the call or the ledger. So a start is followed by EventSuccess, EventFailure or
+// EventTimeout, unless its attempt, the first one, is taken back before there is a
 // command: by a signal for idem, or because a file of the call, the claim or the
 // ledger fails it.
 func eventOf(res Result, err error) Event {
@@ -77,21 +77,21 @@ func eventOf(res Result, err error) Event {
 	cur := res.Record.Current
 	switch {
 	case errors.As(err, &start):
-		return OnFailure
+		return EventFailure
 	case err != nil:
 		return ""
-	case res.Action == Replay:
-		return OnReplay
-	case res.Action == Refuse:
-		return map[Reason]Event{Busy: OnBusy, Mismatch: OnMismatch, Interrupted: OnInterrupted}[res.Reason]
+	case res.Action == ActionReplay:
+		return EventReplay
+	case res.Action == ActionRefuse:
+		return map[Reason]Event{ReasonBusy: EventBusy, ReasonMismatch: EventMismatch, ReasonInterrupted: EventInterrupted}[res.Reason]
 	case res.Unrecorded != nil:
-		return OnFailure
+		return EventFailure
 	case cur.State == ledger.Succeeded:
-		return OnSuccess
+		return EventSuccess
 	case cur.Reason == ledger.ReasonTimeout:
-		return OnTimeout
+		return EventTimeout
 	default:
-		return OnFailure
+		return EventFailure
 	}
 }
 
@@ -100,7 +100,7 @@ func (c *Call) starting(ctx context.Context, claim ledger.Claim, res Result, sig
 	ctx, cancel := endedBy(ctx, claim.Lost())
 	defer cancel()
 	res.Record.Alive = true // it counts as running
-	return c.Hooks.run(ctx, OnStart, res, nil, signals)
+	return c.Hooks.run(ctx, EventStart, res, nil, signals)
 }
 
 // tell runs the hooks of what a call has come to. A signal that comes for idem

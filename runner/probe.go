@@ -20,11 +20,11 @@ type ProbeEnd struct {
 func (e ProbeEnd) answer() Answer {
 	switch {
 	case e.StoppedBy != proc.NotStopped, e.NotStarted != nil, e.Lost != nil, e.ExitCode > 1: // also a death by signal
-		return CannotTell
+		return AnswerUnknown
 	case e.ExitCode == 1:
-		return NotDone
+		return AnswerNotDone
 	default:
-		return IsDone
+		return AnswerDone
 	}
 }
 
@@ -42,7 +42,7 @@ func (c *Call) probe(ctx context.Context, l ledger.Ledger, claim ledger.Claim, r
 	}
 	answered := Moment{Holding: true, Answer: end.answer()}
 	d, err := c.decide(ctx, l, rec, answered)
-	if err != nil || d.Action != Settle {
+	if err != nil || d.Action != ActionSettle {
 		return rec, d, end, err
 	}
 	if out.err != nil {

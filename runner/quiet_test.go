@@ -16,10 +16,10 @@ func TestQuietSaysNothingOfASuccess(t *testing.T) {
 	k := newKit(t)
 	c := k.job()
 	c.QuietOK = true
-	k.want(k.first(c), Decision{Execute, NeverRun}, "", "")
-	k.want(k.first(c), Decision{Replay, Succeeded}, "", "")
+	k.want(k.first(c), Decision{ActionExecute, ReasonNeverRun}, "", "")
+	k.want(k.first(c), Decision{ActionReplay, ReasonSucceeded}, "", "")
 	c.QuietOK = false
-	k.want(k.first(c), Decision{Replay, Succeeded}, jobOut, jobErr) // it is recorded
+	k.want(k.first(c), Decision{ActionReplay, ReasonSucceeded}, jobOut, jobErr) // it is recorded
 	if k.side() != 1 {
 		t.Errorf("the command ran %d times", k.side())
 	}
@@ -31,8 +31,8 @@ func TestQuietCountsWhatIsOKAsASuccess(t *testing.T) {
 	k.write("exit", "24")
 	c := k.job()
 	c.QuietOK, c.OK = true, codes(t, "24")
-	k.want(k.first(c), Decision{Execute, NeverRun}, "", "")
-	k.want(k.first(c), Decision{Replay, Succeeded}, "", "")
+	k.want(k.first(c), Decision{ActionExecute, ReasonNeverRun}, "", "")
+	k.want(k.first(c), Decision{ActionReplay, ReasonSucceeded}, "", "")
 }
 
 func TestQuietSaysAllOfAFailure(t *testing.T) {
@@ -41,15 +41,15 @@ func TestQuietSaysAllOfAFailure(t *testing.T) {
 	k.write("exit", "3")
 	c := k.job()
 	c.QuietOK = true
-	k.want(k.first(c), Decision{Execute, NeverRun}, jobOut, jobErr)
-	c.Policy.OnFailure = ReplayIt
-	k.want(k.first(c), Decision{Replay, FailedIt}, jobOut, jobErr)
+	k.want(k.first(c), Decision{ActionExecute, ReasonNeverRun}, jobOut, jobErr)
+	c.Policy.OnFailure = ChoiceReplay
+	k.want(k.first(c), Decision{ActionReplay, ReasonFailed}, jobOut, jobErr)
 	c.Policy = Policy{Final: codes(t, "3")}
-	k.want(k.first(c), Decision{Replay, Final}, jobOut, jobErr)
+	k.want(k.first(c), Decision{ActionReplay, ReasonFinal}, jobOut, jobErr)
 
 	killed := k.shell("echo out; kill -KILL $$")
-	killed.QuietOK, killed.Policy.OnMismatch = true, Rerun
-	k.want(k.first(killed), Decision{Execute, Mismatch}, "out\n", "")
+	killed.QuietOK, killed.Policy.OnMismatch = true, ChoiceRerun
+	k.want(k.first(killed), Decision{ActionExecute, ReasonMismatch}, "out\n", "")
 }
 
 // Both streams are one file, as in 2>&1: what comes out is in the order in which
@@ -86,7 +86,7 @@ func TestQuietSaysNothingOfAttemptsBeforeASuccess(t *testing.T) {
 	k := newKit(t)
 	c := k.failing(3, 0)
 	c.QuietOK, c.Retries.N = true, 3
-	k.want(k.first(c), Decision{Execute, NeverRun}, "", "")
+	k.want(k.first(c), Decision{ActionExecute, ReasonNeverRun}, "", "")
 	if k.side() != 2 {
 		t.Errorf("the command ran %d times", k.side())
 	}
@@ -94,7 +94,7 @@ func TestQuietSaysNothingOfAttemptsBeforeASuccess(t *testing.T) {
 	failing := k.failing(3, 4)
 	failing.QuietOK, failing.Retries.N = true, 1
 	must(t, os.Remove(k.path("side")))
-	k.want(k.first(failing), Decision{Execute, NeverRun}, "out 1\nout 2\n", "err 1\nerr 2\n")
+	k.want(k.first(failing), Decision{ActionExecute, ReasonNeverRun}, "out 1\nout 2\n", "err 1\nerr 2\n")
 }
 
 // What the ledger cannot keep is printed when the call fails for that.
@@ -154,7 +154,7 @@ func TestOKIsASuccessThatKeepsItsStatus(t *testing.T) {
 	c := k.job()
 	c.OK = codes(t, "20-25")
 	o := k.first(c)
-	k.want(o, Decision{Execute, NeverRun}, jobOut, jobErr)
+	k.want(o, Decision{ActionExecute, ReasonNeverRun}, jobOut, jobErr)
 	for _, a := range []ledger.Attempt{o.Record.Current, k.record().Current} {
 		if a.State != ledger.Succeeded || a.ExitCode != 24 || a.Reason != ledger.ReasonExit {
 			t.Errorf("got %+v", a)
@@ -162,7 +162,7 @@ func TestOKIsASuccessThatKeepsItsStatus(t *testing.T) {
 	}
 	c.OK = nil // what is done is done
 	o = k.first(c)
-	k.want(o, Decision{Replay, Succeeded}, jobOut, jobErr)
+	k.want(o, Decision{ActionReplay, ReasonSucceeded}, jobOut, jobErr)
 	if o.Record.Current.ExitCode != 24 || k.side() != 1 {
 		t.Errorf("got %+v, ran %d times", o.Record.Current, k.side())
 	}
@@ -211,7 +211,7 @@ func TestQuietSaysEveryFailedAttempt(t *testing.T) {
 			}
 			c := k.shell("echo attempt $ATTEMPT; " + script + "esac; exit 3")
 			c.QuietOK, c.Retries.N = true, len(counts)-1
-			k.want(k.first(c), Decision{Execute, NeverRun}, want, "")
+			k.want(k.first(c), Decision{ActionExecute, ReasonNeverRun}, want, "")
 		})
 	}
 }

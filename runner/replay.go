@@ -69,13 +69,13 @@ func (k Lacks) of(stdout, stderr bool) Lacks {
 // settled is for a call that runs nothing.
 func (c *Call) settled(ctx context.Context, l ledger.Ledger, rec ledger.Record, d Decision) (Result, error) {
 	res := Result{Decision: d, Record: rec}
-	if d.Reason == Exhausted {
+	if d.Reason == ReasonExhausted {
 		var err error
 		if res.Tried, err = tried(ctx, l, rec); err != nil {
 			return res, &ReplayError{err}
 		}
 	}
-	if d.Action != Replay {
+	if d.Action != ActionReplay {
 		return res, nil
 	}
 	stdout, stderr := c.replayed(rec)

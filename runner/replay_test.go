@@ -44,8 +44,8 @@ func TestExactLooksAtFiles(t *testing.T) {
 	k.write("f", "before")
 	c := k.shell("echo out; echo rewritten >f")
 	c.Files = []ReplayFile{{Name: "f", Path: k.path("f")}}
-	k.want(k.first(c), Decision{Execute, NeverRun}, "out\n", "")
-	k.want(k.first(c), Decision{Replay, Succeeded}, "out\n", "")
+	k.want(k.first(c), Decision{ActionExecute, ReasonNeverRun}, "out\n", "")
+	k.want(k.first(c), Decision{ActionReplay, ReasonSucceeded}, "out\n", "")
 	c.Exact = true
 	o := k.first(c)
 	var inexact *InexactError

@@ -55,7 +55,7 @@ func TestRetriesInOneCall(t *testing.T) {
 		{"final", []int{3, 4, 0}, func(c *Call) { c.Retries.N, c.Policy.Final = 5, codes(t, "4") }, 2, 4},
 		{"max attempts", []int{3, 4, 0}, func(c *Call) { c.Retries.N, c.Policy.MaxAttempts = 5, 2 }, 2, 4},
 		{"max attempts, but forced", []int{3, 4, 0}, func(c *Call) { c.Retries.N, c.Policy.MaxAttempts, c.Policy.Force = 5, 2, true }, 3, 0},
-		{"whatever policy says of earlier calls", []int{3, 0}, func(c *Call) { c.Retries.N, c.Policy.OnFailure = 5, RefuseIt }, 2, 0},
+		{"whatever policy says of earlier calls", []int{3, 0}, func(c *Call) { c.Retries.N, c.Policy.OnFailure = 5, ChoiceRefuse }, 2, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -63,7 +63,7 @@ func TestRetriesInOneCall(t *testing.T) {
 			c := k.failing(test.exits...)
 			test.set(&c)
 			o := k.first(c)
-			k.want(o, Decision{Execute, NeverRun}, lines("out", test.attempts), lines("err", test.attempts))
+			k.want(o, Decision{ActionExecute, ReasonNeverRun}, lines("out", test.attempts), lines("err", test.attempts))
 			if cur := o.Record.Current; cur.Number != test.attempts || cur.ExitCode != test.code || o.Status.ExitCode != test.code || o.NotRetried != nil {
 				t.Errorf("got %+v, status %+v, not retried %v", cur, o.Status, o.NotRetried)
 			}
@@ -96,16 +96,16 @@ func TestFinalAndExhaustedHoldFromThenOn(t *testing.T) {
 	c := k.failing(3, 4, 5)
 	c.Retries.N, c.Policy.Final = 5, codes(t, "4")
 	k.first(c)
-	k.want(k.first(c), Decision{Replay, Final}, "out 2\n", "err 2\n")
+	k.want(k.first(c), Decision{ActionReplay, ReasonFinal}, "out 2\n", "err 2\n")
 
 	c.Policy.Final, c.Policy.MaxAttempts = nil, 2
-	k.want(k.first(c), Decision{Refuse, Exhausted}, "", "")
+	k.want(k.first(c), Decision{ActionRefuse, ReasonExhausted}, "", "")
 	c.Policy.MaxAttempts = 3
-	k.want(k.first(c), Decision{Execute, FailedIt}, "out 3\n", "err 3\n") // one attempt, and no retry
+	k.want(k.first(c), Decision{ActionExecute, ReasonFailed}, "out 3\n", "err 3\n") // one attempt, and no retry
 	// Force overrides the maximum, for the retries too.
 	c.Policy.Force = true
 	k.write("exit-5", "0")
-	k.want(k.first(c), Decision{Execute, Forced}, "out 4\nout 5\n", "err 4\nerr 5\n")
+	k.want(k.first(c), Decision{ActionExecute, ReasonForced}, "out 4\nout 5\n", "err 4\nerr 5\n")
 	if k.side() != 5 {
 		t.Errorf("the command ran %d times", k.side())
 	}
@@ -117,7 +117,7 @@ func TestDeathBySignalIsNotRetried(t *testing.T) {
 	c := k.shell("echo x >>side; kill -TERM $$")
 	c.Retries.N = 3
 	o := k.first(c)
-	k.want(o, Decision{Execute, NeverRun}, "", "")
+	k.want(o, Decision{ActionExecute, ReasonNeverRun}, "", "")
 	if k.side() != 1 || o.Status.Signal != syscall.SIGTERM {
 		t.Errorf("ran %d times, %+v", k.side(), o.Status)
 	}
@@ -138,11 +138,11 @@ func TestSignalEndsTheDelay(t *testing.T) {
 	case <-time.After(time.Minute):
 		t.Fatal("it goes on waiting")
 	}
-	k.want(o, Decision{Execute, NeverRun}, "out 1\n", "err 1\n")
+	k.want(o, Decision{ActionExecute, ReasonNeverRun}, "out 1\n", "err 1\n")
 	if o.Fatal != syscall.SIGTERM || k.side() != 1 || o.Record.Current.ExitCode != 3 || o.Status != (proc.Status{ExitCode: 3}) {
 		t.Errorf("got %+v, ran %d times", o.Result, k.side())
 	}
-	k.want(k.first(k.failing()), Decision{Execute, FailedIt}, "out 2\n", "err 2\n") // the key is free
+	k.want(k.first(k.failing()), Decision{ActionExecute, ReasonFailed}, "out 2\n", "err 2\n") // the key is free
 }
 
 // While a retry is waited for, the key is not free.
@@ -154,7 +154,7 @@ func TestKeyIsHeldDuringTheDelay(t *testing.T) {
 	go func() { result <- k.first(c) }()
 	k.until("the first failure", func() bool { return k.record().Phase() == ledger.PhaseFailed })
 	o := k.first(c)
-	k.want(o, Decision{Refuse, Busy}, "", "")
+	k.want(o, Decision{ActionRefuse, ReasonBusy}, "", "")
 	d, err := Ask(t.Context(), k.mem.Open(), c)
 	if err != nil || d.Decision != o.Decision {
 		t.Errorf("asked: got %v, error %v", d.Decision, err)
@@ -195,7 +195,7 @@ func TestRetryThatCannotStart(t *testing.T) {
 	if !errors.As(o.NotRetried, &start) {
 		t.Errorf("not retried: %v", o.NotRetried)
 	}
-	k.want(o, Decision{Execute, NeverRun}, "out\n", "")
+	k.want(o, Decision{ActionExecute, ReasonNeverRun}, "out\n", "")
 	if o.Record.Attempts != 1 || o.Record.Current.ExitCode != 3 || o.Status != (proc.Status{ExitCode: 3}) || len(k.attempts()) != 1 {
 		t.Errorf("got %+v", o.Result)
 	}
@@ -213,7 +213,7 @@ func TestEveryLedgerCallOfARetryMayFail(t *testing.T) {
 		o := k.run(f, c)
 		calls := f.Calls()
 		if len(calls) < n {
-			k.want(o, Decision{Execute, NeverRun}, lines("out", 2), lines("err", 2))
+			k.want(o, Decision{ActionExecute, ReasonNeverRun}, lines("out", 2), lines("err", 2))
 			break
 		}
 		ran := k.side()

@@ -23,8 +23,8 @@ type Call struct {
 	WaitFor     time.Duration // at most so long; 0: as long as it takes
 	// Waiting is told when the call begins to wait, and again each time that it
 	// has waited for Remind; 0: never again.
-	Waiting func(*ledger.BusyError)
-	Remind  time.Duration
+	Waiting   func(*ledger.BusyError)
+	Remind    time.Duration
 	Inside    Inside
 	MaxOutput int64 // bytes of output to keep, negative: all
 
@@ -107,11 +107,11 @@ func AttemptOf(rec ledger.Record) Attempt {
 // Result is what a call came to.
 type Result struct {
 	Decision
-	// Record is the record that the decision was made on or, after Execute,
+	// Record is the record that the decision was made on or, after ActionExecute,
 	// that the execution made; its current attempt is the one that ran, is
 	// replayed, or stands in the way.
 	Record ledger.Record
-	// Leftover tells, with Busy, that only processes of the earlier attempt's
+	// Leftover reports, with ReasonBusy, that only processes of the earlier attempt's
 	// command are alive.
 	Leftover bool
 	// Holders are processes that a command has left behind and that keep its key
@@ -119,7 +119,7 @@ type Result struct {
 	Holders []ledger.Process
 	// Probed is how the probe ended, nil when none was asked.
 	Probed *ProbeEnd
-	// Status is how the command ended just now, with Execute.
+	// Status is how the command ended just now, with ActionExecute.
 	Status proc.Status
 	// Fatal is a signal that ends a process by default and that came for idem
 	// itself, while no command was running any more or a hook was; 0 for none.
@@ -133,14 +133,14 @@ type Result struct {
 	// Streams are errors of our own stdout and stderr other than a reader that
 	// has gone.
 	Streams []error
-	// Lacks is, with Replay, what the output lacks.
+	// Lacks is, with ActionReplay, what the output lacks.
 	Lacks Lacks
 	// HookFaults are the hooks that did not do what they should.
 	HookFaults []HookFault
 	// Tried is how many attempts there were since the last success, if the call is
 	// refused because of their number.
 	Tried int
-	// Losses are what a replay of the outcome lacks or, with Replay, this one.
+	// Losses are what a replay of the outcome lacks or, with ActionReplay, this one.
 	Losses []Loss
 
 	held *held // the output, with QuietOK
@@ -170,7 +170,7 @@ func (c *Call) run(ctx context.Context, l ledger.Ledger) (Result, error) {
 		if err != nil {
 			return Result{}, err
 		}
-		if d.Action != Claim {
+		if d.Action != ActionClaim {
 			res, err := c.settled(ctx, l, rec, d)
 			if forgotten(err) {
 				continue
@@ -201,11 +201,11 @@ func (c *Call) run(ctx context.Context, l ledger.Ledger) (Result, error) {
 		if err != nil {
 			return Result{}, err
 		}
-		if d.Action != Claim {
+		if d.Action != ActionClaim {
 			continue // it ended between our look and our claim
 		}
 		d = c.busy(busy.Record)
-		if c.Wait && d.Reason == Busy {
+		if c.Wait && d.Reason == ReasonBusy {
 			err := w.wait(waiting, l, busy)
 			if err == nil {
 				continue
@@ -227,7 +227,7 @@ func (c *Call) decide(ctx context.Context, l ledger.Ledger, rec ledger.Record, m
 		m.Around = c.Inside.Attempts
 	}
 	d := Decide(rec, c.Fingerprint, c.Policy, m)
-	if d.Reason != Exhausted {
+	if d.Reason != ReasonExhausted {
 		return d, nil
 	}
 	var err error
@@ -240,9 +240,9 @@ func (c *Call) decide(ctx context.Context, l ledger.Ledger, rec ledger.Record, m
 // busy is what a call does about a key that another call holds, unless it waits.
 func (c *Call) busy(rec ledger.Record) Decision {
 	if c.Inside.Probe && rec.Phase() == ledger.PhaseNone {
-		return Decision{Refuse, Recursive}
+		return Decision{ActionRefuse, ReasonRecursive}
 	}
-	return Decision{Refuse, Busy}
+	return Decision{ActionRefuse, ReasonBusy}
 }
 
 // forgotten tells that a record was forgotten while its output was looked for,
@@ -262,13 +262,13 @@ func (c *Call) claimed(ctx context.Context, l ledger.Ledger, claim ledger.Claim,
 		return Result{}, err
 	}
 	var end *ProbeEnd
-	if d.Action == Probe {
+	if d.Action == ActionProbe {
 		if rec, d, end, err = c.probe(ctx, l, claim, rec); err != nil {
 			return Result{}, err
 		}
 	}
 	var res Result
-	if d.Action == Execute {
+	if d.Action == ActionExecute {
 		res, err = c.execute(ctx, l, claim, rec, d, path)
 	} else if err = claim.Release(); err != nil {
 		err = &ReplayError{err}

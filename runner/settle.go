@@ -16,8 +16,8 @@ var (
 	ErrDone    = errors.New("the key has succeeded, so this would run it again or hide what happened")
 )
 
-// ByHand is what a person wants to be recorded of a key.
-type ByHand struct {
+// Settlement is what a person wants to be recorded of a key.
+type Settlement struct {
 	State    ledger.State // Succeeded, Failed, or None: run it again
 	ExitCode int
 	RunID    string
@@ -40,7 +40,7 @@ type ByHand struct {
 
 // Check says whether a record may be settled so. What has succeeded is only
 // touched with Force.
-func (h ByHand) Check(rec ledger.Record) error {
+func (h Settlement) Check(rec ledger.Record) error {
 	was := rec.Current.Fingerprint
 	switch {
 	case rec.Phase() == ledger.PhaseNone && h.State == ledger.None:
@@ -59,7 +59,7 @@ func (h ByHand) Check(rec ledger.Record) error {
 // Mark settles a key by hand, and returns the record as it was before. It fails
 // as Check does, with *ledger.BusyError while the key is held, or with what is
 // wrong with the ledger; nothing is changed then.
-func Mark(ctx context.Context, l ledger.Ledger, id ledger.ID, h ByHand) (ledger.Record, error) {
+func Mark(ctx context.Context, l ledger.Ledger, id ledger.ID, h Settlement) (ledger.Record, error) {
 	rec, err := l.Get(ctx, id)
 	if err == nil {
 		err = h.Check(rec) // before a claim would make a ledger

@@ -100,13 +100,13 @@ var probings = []probing{
 	{},
 	{first: true},
 	{given: true},
-	{given: true, answer: IsDone},
-	{given: true, answer: NotDone},
-	{given: true, answer: CannotTell},
+	{given: true, answer: AnswerDone},
+	{given: true, answer: AnswerNotDone},
+	{given: true, answer: AnswerUnknown},
 	{given: true, first: true},
-	{given: true, first: true, answer: IsDone},
-	{given: true, first: true, answer: NotDone},
-	{given: true, first: true, answer: CannotTell},
+	{given: true, first: true, answer: AnswerDone},
+	{given: true, first: true, answer: AnswerNotDone},
+	{given: true, first: true, answer: AnswerUnknown},
 }
 
 // probingsOf are those that are worth trying: all where a probe may be asked, and
@@ -170,9 +170,9 @@ func situations() iter.Seq[situation] {
 
 func choices(s situation) iter.Seq[situation] {
 	return func(yield func(situation) bool) {
-		for _, s.onFailure = range []Choice{"", Rerun, ReplayIt, RefuseIt} {
-			for _, s.onInterrupted = range []Choice{"", RefuseIt, Rerun} {
-				for _, s.onMismatch = range []Choice{"", RefuseIt, Rerun} {
+		for _, s.onFailure = range []Choice{"", ChoiceRerun, ChoiceReplay, ChoiceRefuse} {
+			for _, s.onInterrupted = range []Choice{"", ChoiceRefuse, ChoiceRerun} {
+				for _, s.onMismatch = range []Choice{"", ChoiceRefuse, ChoiceRerun} {
 					for _, s.force = range bools {
 						for _, s.nested = range bools {
 							for s.final = range finals {

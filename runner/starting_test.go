@@ -33,12 +33,12 @@ func TestStartingIsAskedBeforeEachAttempt(t *testing.T) {
 		t.Errorf("%q is recorded, want %q", got, want)
 	}
 	again := call()
-	again.Policy.OnFailure = ReplayIt
-	if o := k.first(again); o.Action != Replay {
+	again.Policy.OnFailure = ChoiceReplay
+	if o := k.first(again); o.Action != ActionReplay {
 		t.Fatalf("got %v", o.Decision)
 	}
 	again.Fingerprint = "other"
-	if o := k.first(again); o.Action != Refuse {
+	if o := k.first(again); o.Action != ActionRefuse {
 		t.Fatalf("got %v", o.Decision)
 	}
 	if len(asked) != 2 {

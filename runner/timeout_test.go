@@ -44,7 +44,7 @@ func (k *kit) alive(name string) bool {
 func (k *kit) timedOut(o outcome, by syscall.Signal) {
 	k.Helper()
 	cur := o.Record.Current
-	if o.err != nil || o.Action != Execute || o.Unrecorded != nil || o.Fatal != 0 {
+	if o.err != nil || o.Action != ActionExecute || o.Unrecorded != nil || o.Fatal != 0 {
 		k.Fatalf("got %v, error %v, unrecorded %v", o.Decision, o.err, o.Unrecorded)
 	}
 	if cur.State != ledger.Failed || cur.Reason != ledger.ReasonTimeout || cur.ExitCode != 124 || cur.Signal != int(by) || o.Status.Signal != by {
@@ -59,13 +59,13 @@ func TestTimeoutEndsTheCommand(t *testing.T) {
 	c.Timeout = soon
 	o := k.first(c)
 	k.timedOut(o, syscall.SIGTERM)
-	k.want(o, Decision{Execute, NeverRun}, "out\n", "")
+	k.want(o, Decision{ActionExecute, ReasonNeverRun}, "out\n", "")
 
 	again := c // and what is recorded is a failure like others
-	again.Policy.OnFailure = ReplayIt
-	k.want(k.first(again), Decision{Replay, FailedIt}, "out\n", "")
+	again.Policy.OnFailure = ChoiceReplay
+	k.want(k.first(again), Decision{ActionReplay, ReasonFailed}, "out\n", "")
 	again.Policy = Policy{Final: Codes{{124, 124}}}
-	k.want(k.first(again), Decision{Replay, Final}, "out\n", "")
+	k.want(k.first(again), Decision{ActionReplay, ReasonFinal}, "out\n", "")
 }
 
 func TestTimeoutIsOneWhateverTheCommandMakesOfIt(t *testing.T) {
@@ -87,7 +87,7 @@ func TestKillComesAfterAnIgnoredTerm(t *testing.T) {
 	c.Timeout, c.KillAfter = soon, 100*time.Millisecond
 	o := k.first(c)
 	k.timedOut(o, syscall.SIGKILL)
-	k.want(o, Decision{Execute, NeverRun}, "out\n", "")
+	k.want(o, Decision{ActionExecute, ReasonNeverRun}, "out\n", "")
 }
 
 // A time that is over before there is a command is as any other: the attempt is
@@ -108,7 +108,7 @@ func TestNoTimeoutForWhatEndsInTime(t *testing.T) {
 	k := newKit(t)
 	c := k.job()
 	c.Timeout, c.KillAfter = time.Hour, time.Millisecond
-	k.want(k.first(c), Decision{Execute, NeverRun}, jobOut, jobErr)
+	k.want(k.first(c), Decision{ActionExecute, ReasonNeverRun}, jobOut, jobErr)
 }
 
 func TestEachAttemptHasItsOwnTimeout(t *testing.T) {
@@ -116,7 +116,7 @@ func TestEachAttemptHasItsOwnTimeout(t *testing.T) {
 	k := newKit(t)
 	c := k.shell("echo x >>side; [ $ATTEMPT = 2 ] || exec sleep 600")
 	c.Timeout, c.Retries.N = soon, 3
-	k.want(k.first(c), Decision{Execute, NeverRun}, "", "")
+	k.want(k.first(c), Decision{ActionExecute, ReasonNeverRun}, "", "")
 	if a := k.attempts(); len(a) != 2 || a[0].Reason != ledger.ReasonTimeout || a[1].State != ledger.Succeeded || k.side() != 2 {
 		t.Errorf("got the history %+v", a)
 	}
@@ -173,15 +173,15 @@ func TestSurvivorsOfATimeoutKeepTheKeyBusy(t *testing.T) {
 		t.Fatal("it has not survived")
 	}
 	o = k.run(l, c)
-	k.want(o, Decision{Refuse, Busy}, "", "")
+	k.want(o, Decision{ActionRefuse, ReasonBusy}, "", "")
 	if !o.Leftover || o.Record.Current.Reason != ledger.ReasonTimeout {
 		t.Errorf("got %+v", o.Result)
 	}
-	if d, err := Ask(t.Context(), l, c); err != nil || d.Decision != (Decision{Refuse, Busy}) {
+	if d, err := Ask(t.Context(), l, c); err != nil || d.Decision != (Decision{ActionRefuse, ReasonBusy}) {
 		t.Errorf("asked: got %v, error %v", d.Decision, err)
 	}
 
 	must(t, syscall.Kill(pid, syscall.SIGKILL))
 	c.Wait = true
-	k.want(k.run(l, c), Decision{Execute, FailedIt}, "", "")
+	k.want(k.run(l, c), Decision{ActionExecute, ReasonFailed}, "", "")
 }

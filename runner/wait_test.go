@@ -15,15 +15,15 @@ func TestDuplicateIsRefusedAtOnce(t *testing.T) {
 	k := newKit(t)
 	result, goOn := k.started(k.mem.Open(), "")
 	o := k.first(k.again(""))
-	k.want(o, Decision{Refuse, Busy}, "", "")
+	k.want(o, Decision{ActionRefuse, ReasonBusy}, "", "")
 	if o.Record.Current.Owner.Host != "here" || o.Record.Phase() != ledger.PhaseRunning {
 		t.Errorf("the refusal does not say who runs it: %+v", o.Record)
 	}
 	c := k.again("")
 	c.Policy.Force = true
-	k.want(k.first(c), Decision{Refuse, Busy}, "", "") // force is for what has ended
+	k.want(k.first(c), Decision{ActionRefuse, ReasonBusy}, "", "") // force is for what has ended
 	goOn()
-	k.want(<-result, Decision{Execute, NeverRun}, "out\n", "")
+	k.want(<-result, Decision{ActionExecute, ReasonNeverRun}, "out\n", "")
 	if k.side() != 1 {
 		t.Errorf("the command ran %d times", k.side())
 	}
@@ -48,9 +48,9 @@ func TestWaitSharesASuccess(t *testing.T) {
 		waiters = append(waiters, k.waiter(k.again("")))
 	}
 	goOn()
-	k.want(<-result, Decision{Execute, NeverRun}, "out\n", "")
+	k.want(<-result, Decision{ActionExecute, ReasonNeverRun}, "out\n", "")
 	for _, w := range waiters {
-		k.want(<-w, Decision{Replay, Succeeded}, "out\n", "")
+		k.want(<-w, Decision{ActionReplay, ReasonSucceeded}, "out\n", "")
 	}
 	if k.side() != 1 {
 		t.Errorf("the command ran %d times", k.side())
@@ -62,8 +62,8 @@ func TestWaitTakesAFailureOver(t *testing.T) {
 	result, goOn := k.started(k.mem.Open(), "[ $ATTEMPT = 2 ]")
 	w := k.waiter(k.again("[ $ATTEMPT = 2 ]"))
 	goOn()
-	k.want(<-result, Decision{Execute, NeverRun}, "out\n", "")
-	k.want(<-w, Decision{Execute, FailedIt}, "out\n", "")
+	k.want(<-result, Decision{ActionExecute, ReasonNeverRun}, "out\n", "")
+	k.want(<-w, Decision{ActionExecute, ReasonFailed}, "out\n", "")
 	if a := k.attempts(); len(a) != 2 || a[0].ExitCode != 1 || a[1].State != ledger.Succeeded {
 		t.Errorf("got the history %+v", a)
 	}
@@ -78,11 +78,11 @@ func TestWaitEndsInInterrupted(t *testing.T) {
 	must(t, err)
 	w := k.waiter(k.job())
 	k.mem.Crash(l)
-	k.want(<-w, Decision{Refuse, Interrupted}, "", "")
+	k.want(<-w, Decision{ActionRefuse, ReasonInterrupted}, "", "")
 
 	c := k.job()
-	c.Policy.OnInterrupted = Rerun
-	k.want(k.first(c), Decision{Execute, Interrupted}, jobOut, jobErr)
+	c.Policy.OnInterrupted = ChoiceRerun
+	k.want(k.first(c), Decision{ActionExecute, ReasonInterrupted}, jobOut, jobErr)
 	if a := k.attempts(); len(a) != 2 || a[0].Reason != ledger.ReasonLost || k.side() != 1 {
 		t.Errorf("got the history %+v", a)
 	}
@@ -93,7 +93,7 @@ func TestWaitIsOverAtItsTime(t *testing.T) {
 	result, goOn := k.started(k.mem.Open(), "")
 	c := k.again("")
 	c.Wait, c.WaitFor = true, 20*time.Millisecond
-	k.want(k.first(c), Decision{Refuse, Busy}, "", "")
+	k.want(k.first(c), Decision{ActionRefuse, ReasonBusy}, "", "")
 	goOn()
 	<-result
 }
@@ -121,9 +121,9 @@ func TestKeyInsideItselfIsRefusedAndNeverWaits(t *testing.T) {
 	result, goOn := k.started(k.mem.Open(), "")
 	c := k.again("")
 	c.Wait, c.Inside.Attempts = true, []string{k.record().Current.RunID}
-	k.want(k.first(c), Decision{Refuse, Recursive}, "", "")
+	k.want(k.first(c), Decision{ActionRefuse, ReasonRecursive}, "", "")
 	goOn()
-	k.want(<-result, Decision{Execute, NeverRun}, "out\n", "") // not disturbed
+	k.want(<-result, Decision{ActionExecute, ReasonNeverRun}, "out\n", "") // not disturbed
 }
 
 // Accepted other inputs are no reason to refuse a call while the key runs.
@@ -131,15 +131,15 @@ func TestAcceptedMismatchWaits(t *testing.T) {
 	k := newKit(t)
 	result, goOn := k.started(k.mem.Open(), "")
 	c := k.job()
-	c.Policy.OnMismatch = Rerun
-	k.want(k.first(c), Decision{Refuse, Busy}, "", "")
+	c.Policy.OnMismatch = ChoiceRerun
+	k.want(k.first(c), Decision{ActionRefuse, ReasonBusy}, "", "")
 	w := k.waiter(c)
 	refused := k.job()
 	refused.Wait = true
-	k.want(k.first(refused), Decision{Refuse, Mismatch}, "", "")
+	k.want(k.first(refused), Decision{ActionRefuse, ReasonMismatch}, "", "")
 	goOn()
-	k.want(<-result, Decision{Execute, NeverRun}, "out\n", "")
-	k.want(<-w, Decision{Execute, Mismatch}, jobOut, jobErr)
+	k.want(<-result, Decision{ActionExecute, ReasonNeverRun}, "out\n", "")
+	k.want(<-w, Decision{ActionExecute, ReasonMismatch}, jobOut, jobErr)
 	if k.side() != 2 {
 		t.Errorf("the commands ran %d times", k.side())
 	}
@@ -153,13 +153,13 @@ func TestCallOfItsOwnFirstProbe(t *testing.T) {
 	must(t, err)
 	c := k.job()
 	c.Wait, c.Inside.Probe = true, true
-	k.want(k.first(c), Decision{Refuse, Recursive}, "", "")
-	if d, err := Ask(t.Context(), k.mem.Open(), c); err != nil || d.Decision != (Decision{Refuse, Recursive}) {
+	k.want(k.first(c), Decision{ActionRefuse, ReasonRecursive}, "", "")
+	if d, err := Ask(t.Context(), k.mem.Open(), c); err != nil || d.Decision != (Decision{ActionRefuse, ReasonRecursive}) {
 		t.Errorf("asked: got %v, error %v", d.Decision, err)
 	}
 	must(t, claim.Release())
-	k.want(k.first(c), Decision{Execute, NeverRun}, jobOut, jobErr) // it was left behind, and is free to run it
-	k.want(k.first(c), Decision{Replay, Succeeded}, jobOut, jobErr)
+	k.want(k.first(c), Decision{ActionExecute, ReasonNeverRun}, jobOut, jobErr) // it was left behind, and is free to run it
+	k.want(k.first(c), Decision{ActionReplay, ReasonSucceeded}, jobOut, jobErr)
 }
 
 // Who waits is told for whom, and again, also of another holder.
@@ -170,7 +170,7 @@ func TestWaitingIsTold(t *testing.T) {
 	must(t, err)
 	told := make(chan *ledger.BusyError)
 	c := k.job()
-	c.Wait, c.Remind, c.Policy.OnMismatch, c.Policy.OnInterrupted = true, time.Millisecond, Rerun, Rerun
+	c.Wait, c.Remind, c.Policy.OnMismatch, c.Policy.OnInterrupted = true, time.Millisecond, ChoiceRerun, ChoiceRerun
 	c.Waiting = func(b *ledger.BusyError) { told <- b }
 	result := make(chan outcome, 1)
 	go func() { result <- k.first(c) }()
@@ -190,7 +190,7 @@ func TestWaitingIsTold(t *testing.T) {
 		case <-told:
 			continue
 		case o := <-result:
-			k.want(o, Decision{Execute, Interrupted}, jobOut, jobErr)
+			k.want(o, Decision{ActionExecute, ReasonInterrupted}, jobOut, jobErr)
 		}
 		break
 	}
@@ -201,7 +201,7 @@ func TestWaitingIsTold(t *testing.T) {
 	must(t, err)
 	n := 0
 	c.Policy.Force, c.Remind, c.WaitFor, c.Waiting = true, 0, 50*time.Millisecond, func(*ledger.BusyError) { n++ }
-	k.want(k.first(c), Decision{Refuse, Busy}, "", "")
+	k.want(k.first(c), Decision{ActionRefuse, ReasonBusy}, "", "")
 	if n != 1 {
 		t.Errorf("told %d times", n)
 	}
@@ -227,12 +227,12 @@ func (l *staleLedger) Get(ctx context.Context, id ledger.ID) (ledger.Record, err
 func TestDecisionIsMadeOnTheRecordUnderTheClaim(t *testing.T) {
 	k := newKit(t)
 	result, goOn := k.started(k.mem.Open(), "")
-	k.want(k.run(&staleLedger{Ledger: k.mem.Open()}, k.again("")), Decision{Refuse, Busy}, "", "")
-	k.want(k.run(&staleLedger{Ledger: k.mem.Open()}, k.job()), Decision{Refuse, Mismatch}, "", "")
+	k.want(k.run(&staleLedger{Ledger: k.mem.Open()}, k.again("")), Decision{ActionRefuse, ReasonBusy}, "", "")
+	k.want(k.run(&staleLedger{Ledger: k.mem.Open()}, k.job()), Decision{ActionRefuse, ReasonMismatch}, "", "")
 	goOn()
 	<-result
-	k.want(k.run(&staleLedger{Ledger: k.mem.Open()}, k.again("")), Decision{Replay, Succeeded}, "out\n", "")
-	k.want(k.run(&staleLedger{Ledger: k.mem.Open()}, k.job()), Decision{Refuse, Mismatch}, "", "")
+	k.want(k.run(&staleLedger{Ledger: k.mem.Open()}, k.again("")), Decision{ActionReplay, ReasonSucceeded}, "out\n", "")
+	k.want(k.run(&staleLedger{Ledger: k.mem.Open()}, k.job()), Decision{ActionRefuse, ReasonMismatch}, "", "")
 	if k.side() != 1 {
 		t.Errorf("the command ran %d times", k.side())
 	}
@@ -250,7 +250,7 @@ func TestManyCallersOneExecution(t *testing.T) {
 	executed := 0
 	for range callers {
 		o := <-result
-		if o.Action == Execute {
+		if o.Action == ActionExecute {
 			executed++
 		}
 		k.want(o, o.Decision, jobOut, jobErr)
