@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -149,7 +148,7 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv [
 	if err != nil {
 		return question{}, err
 	}
-	now := time.Now()
+	now := a.now()
 	want, err := record.which(now)
 	if err != nil {
 		return question{}, err
@@ -166,19 +165,20 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv [
 		return question{}, err
 	}
 	q := question{call: runner.Call{
-		ID: in.id, Policy: policy, Now: time.Now, QuietOK: o.quietOK, Inside: insideOf(in.id, l.Dir()),
+		ID: in.id, Policy: policy, Inside: insideOf(in.id, l.Dir()),
+		Output: runner.Output{Quiet: o.quietOK}, Replay: o.replayPolicy(),
 	}}
-	o.replayFlags.set(&q.call, &a.ui)
 	if len(argv) > 0 {
 		q.call.Argv, q.call.TTY = argv, o.tty
 		if !o.noStdin {
 			q.call.Stdin = in.stdin
 		}
-		q.call.Inputs, q.call.Fingerprint = keep.inputs(in.inputs).Encode(), in.inputs.Fingerprint()
+		q.call.Inputs = runner.Inputs{Fingerprint: in.inputs.Fingerprint(), Encoded: keep.inputs(in.inputs).Encode()}
 	}
-	q.Result, err = runner.Ask(ctx, l, q.call)
+	r := runner.Runner{Ledger: l, Now: a.now, Replayed: o.replayed(&a.ui)}
+	q.Result, err = r.Ask(ctx, q.call)
 	if err == nil && q.Action == runner.ActionReplay {
-		q.Lacks, q.failed = runner.Rehearse(ctx, l, q.call, q.Record)
+		q.Lacks, q.failed = r.Rehearse(ctx, q.call, q.Record)
 	}
 	q.Record.Current.Inputs = keep.recorded(q.Record.Current.Inputs)
 	return q, err
@@ -305,7 +305,7 @@ func unbound(rec ledger.Record) bool {
 // inputStates compares the inputs of the call with the recorded ones.
 func inputStates(q question) ([]inputState, error) {
 	states := []inputState{}
-	is, err := hashkey.Decode(q.call.Inputs)
+	is, err := hashkey.Decode(q.call.Inputs.Encoded)
 	if err != nil || q.Record.Phase() == ledger.PhaseNone || unbound(q.Record) {
 		return states, err
 	}

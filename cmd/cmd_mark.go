@@ -180,7 +180,7 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 	case errors.Is(err, runner.ErrNothing):
 		return nothingUnder(ctx, l, id)
 	case errors.Is(err, runner.ErrInputs):
-		return mismatchFailure(was, runner.Call{Fingerprint: h.Fingerprint, Inputs: h.Inputs}).unhinted().
+		return mismatchFailure(was, runner.Call{Inputs: runner.Inputs{Fingerprint: h.Fingerprint, Encoded: h.Inputs}}).unhinted().
 			hintFlags("to let the key count for this command from now on", "--replace")
 	case errors.Is(err, runner.ErrSame):
 		a.ui.note("key %s is not marked: %v", quote(o.key), err)

@@ -261,30 +261,38 @@ func (a *app) remapped(o *runOptions, f *failure) ending {
 	return failedWith(&mapped)
 }
 
-// callOf returns the call that a plan makes at a home.
-func (a *app) callOf(p plan, in identified, h home) runner.Call {
-	o, id := p.flags, in.id
-	call := runner.Call{
-		Inside: insideOf(id, h.place),
-		ID:     id, Argv: p.argv, Fingerprint: in.inputs.Fingerprint(), Inputs: p.keep.inputs(in.inputs).Encode(),
-		NoOutput: p.keep.no.output, Redact: p.keep.redactor,
-		Policy: p.policy, Files: p.files,
-		Wait: o.wait.set, WaitFor: o.wait.limit, MaxOutput: o.maxOutput.bytes,
-		OK: o.ok.set, Retries: o.retrying(),
-		Timeout: o.timeout.Duration, KillAfter: o.killAfter.Duration, QuietOK: o.quietOK, TTY: o.tty,
-		RunID: newRunID, Owner: owner, Now: time.Now,
-		Environ: func(at runner.Attempt) []string { return environ(h.variables(at, inside(at, h.place))) },
-		Stdin:   in.stdin, Stdout: a.ui.stdout, Stderr: a.ui.stderr,
-		Probe: o.probe, ProbeTimeout: o.probeTimeout.Duration,
-		Backlog: h.backlog,
+// runnerAt returns what makes the calls of idem run at a home.
+func (a *app) runnerAt(p plan, h home) *runner.Runner {
+	o := p.flags
+	r := &runner.Runner{
+		Ledger: h.ledger, Now: a.now, NewRunID: newRunID, Owner: owner,
+		Environ: func(at runner.Attempt) []string { return environ(h.variables(at, chainOf(at, h.place))) },
+		Live:    runner.Streams{Stdout: a.ui.stdout, Stderr: a.ui.stderr}, Replayed: o.replayed(&a.ui),
+		Redact: p.keep.redactor, Backlog: h.backlog, Hooks: o.hooks.of(o.exitCodes, a.ui.stderr),
 	}
 	if !o.quietOK { // which says nothing unless the call fails
-		call.Waiting, call.Remind = (&waiting{ui: &a.ui}).busy, remindEvery
+		r.Waiting = runner.Waiting{Tell: (&waiting{ui: &a.ui}).busy, Remind: remindEvery}
 	}
-	call.Hooks = o.hooks.of(o.exitCodes, &call, h, a.ui.stderr)
-	o.replayFlags.set(&call, &a.ui)
-	call.Starting = a.starting(o.identity, in.inputs, p.argv, p.keep)
-	return call
+	return r
+}
+
+// callOf returns the call of a plan that is recorded at a home.
+func (a *app) callOf(p plan, in identified, h home) runner.Call {
+	o := p.flags
+	return runner.Call{
+		ID: in.id, Argv: p.argv, Stdin: in.stdin, TTY: o.tty,
+		Inputs: runner.Inputs{
+			Fingerprint: in.inputs.Fingerprint(), Encoded: p.keep.inputs(in.inputs).Encode(),
+			Starting: a.starting(o.identity, in.inputs, p.argv, p.keep),
+		},
+		Policy: p.policy, Probe: runner.Probe{Command: o.probe, Timeout: o.probeTimeout.Duration},
+		Inside: insideOf(in.id, h.place),
+		Wait:   runner.Wait{Set: o.wait.set, Limit: o.wait.limit},
+		Limits: runner.Limits{Timeout: o.timeout.Duration, KillAfter: o.killAfter.Duration},
+		OK:     o.ok.set, Retries: o.retrying(),
+		Output: runner.Output{Max: o.maxOutput.bytes, None: p.keep.no.output, Quiet: o.quietOK},
+		Replay: o.replayPolicy(), Files: p.files,
+	}
 }
 
 // outcome tells what came of a call, and returns its exit status or failure.
@@ -310,7 +318,7 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 	case res.Action == runner.ActionReplay:
 		lost := undelivered(res, call)
 		a.tellOutput(res, call, lost)
-		if now := call.Now(); call.Policy.TTL > 0 && cur.Started.After(now) {
+		if now := a.now(); call.Policy.TTL > 0 && cur.Started.After(now) {
 			a.ui.warn("key %s does not expire for now: it ran at %s, and the clock says %s, so it was set back", key, stamp(cur.Started), stamp(now))
 		}
 		a.ui.note("%s", replayedText(res))

@@ -122,9 +122,8 @@ func (a *app) settledRecord(ctx context.Context, l *sqlite.Ledger, id ledger.ID,
 
 // insideItself refuses to wait for a key that cannot end before this call does.
 func insideItself(ctx context.Context, l *sqlite.Ledger, id ledger.ID) error {
-	res, err := runner.Ask(context.WithoutCancel(ctx), l, runner.Call{
-		ID: id, Now: time.Now, Inside: insideOf(id, l.Dir()),
-	})
+	r := runner.Runner{Ledger: l, Now: time.Now}
+	res, err := r.Ask(context.WithoutCancel(ctx), runner.Call{ID: id, Inside: insideOf(id, l.Dir())})
 	if err == nil && res.Reason == runner.ReasonRecursive {
 		return recursiveFailure(id)
 	}

@@ -23,9 +23,12 @@ func around() []string {
 	return strings.FieldsFunc(os.Getenv(ledger.ChainVar), func(r rune) bool { return r == ':' })
 }
 
-// inside is the chain of a process that runs inside of an attempt or, without a
-// run id, of the probe before the first one.
-func inside(at runner.Attempt, place string) string {
+// chainOf returns the chain of a process that runs for an attempt: it is inside of
+// the attempt or, where there is none, of the probe before the first attempt.
+func chainOf(at runner.Attempt, place string) string {
+	if at.Over {
+		return os.Getenv(ledger.ChainVar)
+	}
 	chain := around()
 	switch {
 	case at.RunID == "":

@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"idem/ledger"
 	"idem/runner"
 )
 
@@ -60,28 +59,22 @@ func eventList() string {
 	return strings.Join(names, ", ")
 }
 
-// of returns the hooks of a call. That at its start runs inside of the attempt,
-// as its command does, the others around it.
-func (h *hooks) of(codes exitCodes, call *runner.Call, place home, output *os.File) runner.Hooks {
-	told := func(e runner.Event, res runner.Result, err error) ([]string, []byte) {
-		at := runner.AttemptOf(res.Record)
-		at.ID = call.ID // of a record that could not be read, too
-		at.Event = string(e)
-		view := metaOf(res, *call)
-		if err != nil { // there is no attempt
-			at.Number, at.RunID = 0, ""
+// of returns the hooks, and what they find: the exit status of idem, which is empty
+// at a start, and the object of --meta-file as their stdin.
+func (h *hooks) of(codes exitCodes, output *os.File) runner.Hooks {
+	report := func(e runner.Event, call runner.Call, res runner.Result, err error) ([]string, []byte) {
+		view := metaOf(res, call)
+		if err != nil {
 			view = metaOfError(call.ID, err)
 		}
-		chain, status := os.Getenv(ledger.ChainVar), strconv.Itoa(statusOf(codes, res, *call, err))
-		if e == runner.EventStart {
-			chain, status = inside(at, place.place), ""
+		status := ""
+		if e != runner.EventStart {
+			status = strconv.Itoa(statusOf(codes, res, call, err))
 		}
-		set := place.variables(at, chain)
-		set["IDEM_EXIT_CODE"] = status
 		b, _ := marshal(view()) // all of its fields can be
-		return environ(set), b
+		return []string{"IDEM_EXIT_CODE=" + status}, b
 	}
-	return runner.Hooks{List: h.list, Limit: hookLimit, KillAfter: hookKillAfter, Output: output, Told: told}
+	return runner.Hooks{List: h.list, Limit: hookLimit, KillAfter: hookKillAfter, Output: output, Report: report}
 }
 
 // statusOf is the exit status that a call ends with.

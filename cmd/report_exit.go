@@ -166,6 +166,6 @@ func refusal(res runner.Result, call runner.Call) *failure {
 	case runner.ReasonRecursive:
 		return recursiveFailure(res.Record.ID)
 	default:
-		return busyFailure(res.Record, res.Leftover, res.Holders, call.WaitFor > 0)
+		return busyFailure(res.Record, res.Leftover, res.Holders, call.Wait.Limit > 0)
 	}
 }

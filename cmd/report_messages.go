@@ -18,7 +18,7 @@ func mismatchFailure(rec ledger.Record, call runner.Call) *failure {
 	cur := rec.Current
 	f := fail(exitMismatch, "key %s is recorded with other inputs: %s (recorded %s %s; fingerprint %s, now %s)",
 		quote(rec.ID.Key), strings.Join(changes(cur, call), ", "),
-		when(cur.Started), by(cur.Owner), shortPrint(cur.Fingerprint), shortPrint(call.Fingerprint))
+		when(cur.Started), by(cur.Owner), shortPrint(cur.Fingerprint), shortPrint(call.Inputs.Fingerprint))
 	switch cur.State {
 	case ledger.Failed:
 		f.hintFlags("that attempt "+outcomeText(cur)+"; to accept the corrected command", "--on-mismatch rerun").
@@ -61,14 +61,14 @@ type difference struct {
 
 // differences compares the inputs of a recorded attempt and of a call.
 func differences(was ledger.Attempt, call runner.Call) ([]difference, error) {
-	if was.Fingerprint == call.Fingerprint {
+	if was.Fingerprint == call.Inputs.Fingerprint {
 		return nil, nil // whatever is hidden
 	}
 	old, err := hashkey.Decode(was.Inputs)
 	if err != nil {
 		return nil, err
 	}
-	is, err := hashkey.Decode(call.Inputs)
+	is, err := hashkey.Decode(call.Inputs.Encoded)
 	if err != nil {
 		return nil, err
 	}

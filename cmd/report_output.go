@@ -27,15 +27,20 @@ func (o *replayFlags) flags(f *pflag.FlagSet) {
 	f.BoolVar(&o.exact, "exact", false, "refuse (69) a replay that is not exactly what the command wrote: cut, redacted, not stored, or perhaps without its last lines; also without what it appended to a --replay-file")
 }
 
-// set sets what a call does when it is a replay.
-func (o *replayFlags) set(call *runner.Call, u *ui) {
-	call.Partial, call.Exact = o.partial, o.exact
+// replayed returns the streams that a replay writes.
+func (o *replayFlags) replayed(u *ui) runner.Streams {
+	var s runner.Streams
 	if v := o.streams.value; v == "all" || v == "stdout" {
-		call.ReplayStdout = u.stdout
+		s.Stdout = u.stdout
 	}
 	if v := o.streams.value; v == "all" || v == "stderr" {
-		call.ReplayStderr = u.stderr
+		s.Stderr = u.stderr
 	}
+	return s
+}
+
+func (o *replayFlags) replayPolicy() runner.ReplayPolicy {
+	return runner.ReplayPolicy{Exact: o.exact, Partial: o.partial}
 }
 
 // cutText says how much a recording lacks.

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -50,13 +51,14 @@ func Main(args []string) int {
 type app struct {
 	args       []string // the arguments that follow the program's name
 	ui         ui
+	now        func() time.Time
 	ledger     string // of --ledger
 	trustPlace bool   // of --trust-place
 	namespace  string // of --namespace
 }
 
 func newApp(args []string) *app {
-	a := &app{args: args, ui: ui{stdout: os.Stdout, stderr: os.Stderr}}
+	a := &app{args: args, now: time.Now, ui: ui{stdout: os.Stdout, stderr: os.Stderr}}
 	a.ui.reach = sync.OnceValue(a.reach)
 	return a
 }

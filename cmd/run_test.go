@@ -24,14 +24,14 @@ func TestClockSetBack(t *testing.T) {
 		"not set back":        {time.Hour, now.Add(-time.Minute), false},
 	} {
 		rec := ledger.Record{ID: ledger.ID{Key: "k"}, Current: ledger.Attempt{Number: 1, State: ledger.Succeeded, Started: c.started}}
-		call := runner.Call{ID: rec.ID, Policy: runner.Policy{TTL: c.ttl}, Now: func() time.Time { return now }}
+		call := runner.Call{ID: rec.ID, Policy: runner.Policy{TTL: c.ttl}}
 		d := runner.Decide(rec, "", call.Policy, runner.Moment{Now: now})
 		file := filepath.Join(t.TempDir(), "stderr")
 		stderr, err := os.Create(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		a := &app{ui: ui{stderr: stderr}}
+		a := &app{now: func() time.Time { return now }, ui: ui{stderr: stderr}}
 		code, f := a.outcome(runner.Result{Decision: d, Record: rec}, call)
 		stderr.Close()
 		text, _ := os.ReadFile(file)

@@ -95,11 +95,12 @@ func (a *app) recorded(ctx context.Context, p plan) (runner.Call, runner.Result,
 	if err != nil {
 		return runner.Call{ID: ledger.ID{Key: p.flags.key}}, runner.Result{}, err
 	}
-	call, err := a.prepare(ctx, p, homeIn(l))
+	h := homeIn(l)
+	call, err := a.prepare(ctx, p, h)
 	if err != nil {
 		return call, runner.Result{}, err
 	}
-	res, err := runner.Run(ctx, l, call)
+	res, err := a.runnerAt(p, h).Run(ctx, call)
 	a.tellHookFaults(res.HookFaults)
 	return call, res, err
 }
@@ -127,7 +128,7 @@ func (a *app) unprotected(ctx context.Context, p plan, fault error) (runner.Call
 		return call, runner.Result{}, err
 	}
 	a.ui.line(a.ui.stderr, "warning: ", "%v; the command runs without a record, as --on-ledger-error says: it may run twice, is never replayed and has no IDEM_TOKEN%s", fault, files)
-	res, err := runner.Run(ctx, h.ledger, call)
+	res, err := a.runnerAt(p, h).Run(ctx, call)
 	a.tellHookFaults(res.HookFaults)
 	return call, res, err
 }

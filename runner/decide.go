@@ -30,18 +30,6 @@ type Policy struct {
 	Probe, ProbeFirst bool
 }
 
-// Moment is what Decide depends on besides the record, the call's fingerprint and
-// its policy.
-type Moment struct {
-	Now     time.Time
-	Holding bool   // the call holds the claim
-	Tried   int    // attempts since the last success
-	Answer  Answer // of the probe
-	// Around are the run ids of the attempts that the call is made inside of:
-	// a call that waited for one of them would wait for itself.
-	Around []string
-}
-
 // Choice is what to do about an earlier outcome.
 type Choice string
 

@@ -20,7 +20,7 @@ func TestEveryLedgerCallMayFail(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		prepare func(k *kit)
-		call    func(k *kit) Call
+		call    func(k *kit) testCall
 		runs    int // of this call, when nothing fails
 		code    int
 	}{
@@ -33,7 +33,7 @@ func TestEveryLedgerCallMayFail(t *testing.T) {
 		{"start failure", func(k *kit) {
 			k.write("bad", "#!/no/such/interpreter\n")
 			must(k.T, os.Chmod(k.path("bad"), 0o700))
-		}, func(k *kit) Call {
+		}, func(k *kit) testCall {
 			return k.call(k.path("bad"))
 		}, 0, 0},
 	} {

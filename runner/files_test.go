@@ -16,7 +16,7 @@ import (
 
 // appending is a call of a script that may append to the files named; each is
 // known by its name.
-func (k *kit) appending(script string, names ...string) Call {
+func (k *kit) appending(script string, names ...string) testCall {
 	c := k.shell(script)
 	for _, name := range names {
 		c.Files = append(c.Files, ReplayFile{Name: name, Path: k.path(name)})
@@ -131,7 +131,7 @@ func TestReplayAppendsAgain(t *testing.T) {
 	k.write("a", "something else\n") // what was there before is not part of it
 	must(t, os.Remove(k.path("b")))
 	for _, quiet := range []bool{false, true} {
-		c.QuietOK = quiet
+		c.Output.Quiet = quiet
 		o := k.first(c)
 		if o.Action != ActionReplay || o.err != nil || o.Losses != nil || (o.out == "") != quiet {
 			t.Errorf("got %+v", o)
@@ -184,7 +184,7 @@ func TestFileOf(t *testing.T) {
 		{"another name", []ReplayFile{{"ENV", 0, "/e"}}, []ledger.File{recAuto}, "-"},
 		{"a place is no name", []ReplayFile{auto}, []ledger.File{recOne}, "-"},
 	} {
-		c := Call{Files: test.files}
+		c := call{Call: &Call{Files: test.files}}
 		var got []string
 		for i := range test.recorded {
 			f, ok := c.fileOf(test.recorded, i)

@@ -63,14 +63,14 @@ func TestEventOf(t *testing.T) {
 }
 
 // hooked adds a hook for every event that leaves a line in the file events, with
-// what Told knew of the attempt.
-func (k *kit) hooked(c Call) Call {
+// what Report knew of the attempt.
+func (k *kit) hooked(c testCall) testCall {
 	c.Hooks.Limit, c.Hooks.KillAfter = time.Minute, time.Minute
 	c.Hooks.Output = os.Stderr
 	for _, e := range Events() {
 		c.Hooks.List = append(c.Hooks.List, Hook{e, "cat >>" + k.path("events")})
 	}
-	c.Hooks.Told = func(e Event, res Result, err error) ([]string, []byte) {
+	c.Hooks.Report = func(e Event, _ Call, res Result, err error) ([]string, []byte) {
 		return nil, fmt.Appendf(nil, "%s %d %s\n", e, res.Record.Current.Number, res.Record.Phase())
 	}
 	return c
@@ -89,32 +89,32 @@ func TestHooksOfCalls(t *testing.T) {
 	for _, test := range []struct {
 		name, want string
 		before     func(k *kit)
-		call       func(k *kit) Call
+		call       func(k *kit) testCall
 	}{
 		{"success", "start 1 running, success 1 succeeded", nil, (*kit).job},
 		{"failure", "start 1 running, failure 1 failed", func(k *kit) { k.write("exit", "3") }, (*kit).job},
-		{"signal", "start 1 running, failure 1 failed", nil, func(k *kit) Call { return k.shell("kill -KILL $$") }},
-		{"--ok", "start 1 running, success 1 succeeded", nil, func(k *kit) Call {
+		{"signal", "start 1 running, failure 1 failed", nil, func(k *kit) testCall { return k.shell("kill -KILL $$") }},
+		{"--ok", "start 1 running, success 1 succeeded", nil, func(k *kit) testCall {
 			c := k.failing(24)
 			c.OK = codes(k.T, "24")
 			return c
 		}},
-		{"timeout", "start 1 running, timeout 1 failed", nil, func(k *kit) Call {
+		{"timeout", "start 1 running, timeout 1 failed", nil, func(k *kit) testCall {
 			c := k.shell("exec sleep 600")
-			c.Timeout = soon
+			c.Limits.Timeout = soon
 			return c
 		}},
-		{"retries", "start 1 running, start 2 running, start 3 running, failure 3 failed", nil, func(k *kit) Call {
+		{"retries", "start 1 running, start 2 running, start 3 running, failure 3 failed", nil, func(k *kit) testCall {
 			c := k.failing(3, 4, 5)
 			c.Retries.N = 2
 			return c
 		}},
-		{"retries with success", "start 1 running, start 2 running, success 2 succeeded", nil, func(k *kit) Call {
+		{"retries with success", "start 1 running, start 2 running, success 2 succeeded", nil, func(k *kit) testCall {
 			c := k.failing(3, 0)
 			c.Retries.N = 2
 			return c
 		}},
-		{"retry that cannot start", "start 1 running, start 2 running, failure 1 failed", nil, func(k *kit) Call {
+		{"retry that cannot start", "start 1 running, start 2 running, failure 1 failed", nil, func(k *kit) testCall {
 			k.write("once", "#!/bin/sh\nrm -f \"$0\"\nexit 3\n")
 			must(k.T, os.Chmod(k.path("once"), 0o700))
 			c := k.call(k.path("once"))
@@ -122,24 +122,24 @@ func TestHooksOfCalls(t *testing.T) {
 			return c
 		}},
 		{"replay", "replay 1 succeeded", func(k *kit) { k.first(k.job()) }, (*kit).job},
-		{"quiet replay", "replay 1 succeeded", func(k *kit) { k.first(k.job()) }, func(k *kit) Call {
+		{"quiet replay", "replay 1 succeeded", func(k *kit) { k.first(k.job()) }, func(k *kit) testCall {
 			c := k.job()
-			c.QuietOK = true
+			c.Output.Quiet = true
 			return c
 		}},
-		{"replay of a failure", "replay 1 failed", func(k *kit) { k.write("exit", "3"); k.first(k.job()) }, func(k *kit) Call {
+		{"replay of a failure", "replay 1 failed", func(k *kit) { k.write("exit", "3"); k.first(k.job()) }, func(k *kit) testCall {
 			c := k.job()
 			c.Policy.OnFailure = ChoiceReplay
 			return c
 		}},
-		{"refusal of a failure", "", func(k *kit) { k.write("exit", "3"); k.first(k.job()) }, func(k *kit) Call {
+		{"refusal of a failure", "", func(k *kit) { k.write("exit", "3"); k.first(k.job()) }, func(k *kit) testCall {
 			c := k.job()
 			c.Policy.OnFailure = ChoiceRefuse
 			return c
 		}},
 		{"mismatch", "mismatch 1 succeeded", func(k *kit) { k.first(k.call("true")) }, (*kit).job},
-		{"not found", "failure 0 none", nil, func(k *kit) Call { return k.call("no-such-command") }},
-		{"not startable", "start 1 running, failure 0 none", nil, func(k *kit) Call {
+		{"not found", "failure 0 none", nil, func(k *kit) testCall { return k.call("no-such-command") }},
+		{"not startable", "start 1 running, failure 0 none", nil, func(k *kit) testCall {
 			k.write("bad", "#!/no/such/interpreter\n")
 			must(k.T, os.Chmod(k.path("bad"), 0o700))
 			return k.call(k.path("bad"))
@@ -185,9 +185,9 @@ func TestKeyIsFreeForHooks(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	phases := map[Event]ledger.Phase{EventStart: ledger.PhaseRunning, EventFailure: ledger.PhaseFailed, EventReplay: ledger.PhaseFailed}
-	check := func(c Call) Call {
+	check := func(c testCall) testCall {
 		c = k.hooked(c)
-		c.Hooks.Told = func(e Event, res Result, _ error) ([]string, []byte) {
+		c.Hooks.Report = func(e Event, _ Call, res Result, _ error) ([]string, []byte) {
 			if r := k.record(); r.Phase() != phases[e] || r.Current.RunID != res.Record.Current.RunID {
 				t.Errorf("%s: recorded is %+v", e, r)
 			}
@@ -238,9 +238,9 @@ func TestHooksRunInOrderAndFailAlone(t *testing.T) {
 	c := k.job()
 	c.Hooks = Hooks{
 		Limit: time.Minute, KillAfter: time.Minute, Output: out,
-		Told: func(e Event, _ Result, _ error) ([]string, []byte) { return []string{"E=" + string(e)}, nil },
+		Report: func(e Event, _ Call, _ Result, _ error) ([]string, []byte) { return []string{"E=" + string(e)}, nil },
 		List: []Hook{
-			{EventSuccess, "echo 1 $E; echo 1 >&2; exit 7"},
+			{EventSuccess, "echo 1 $E $AT; echo 1 >&2; exit 7"},
 			{EventStart, "echo 0 $E; exit 8"},
 			{EventFailure, "echo never"},
 			{EventSuccess, "echo 2; kill -KILL $$"},
@@ -248,11 +248,17 @@ func TestHooksRunInOrderAndFailAlone(t *testing.T) {
 			{EventSuccess, "echo 4 ${HOME-without}"},
 		},
 	}
+	c.Environ = func(a Attempt) []string {
+		if a.Event != "" {
+			return []string{"AT=" + a.Event}
+		}
+		return os.Environ()
+	}
 	o := k.first(c)
 	k.want(o, Decision{ActionExecute, ReasonNeverRun}, jobOut, jobErr)
 	b, err := os.ReadFile(out.Name())
 	must(t, err)
-	if want := "0 start\n1 success\n1\n2\n3\n4 without\n"; string(b) != want {
+	if want := "0 start\n1 success success\n1\n2\n3\n4 without\n"; string(b) != want {
 		t.Errorf("got %q, want %q", b, want)
 	}
 	want := []HookFault{
@@ -312,7 +318,7 @@ func TestStdinOfHooks(t *testing.T) {
 		c.Policy.Force = true
 		c.Hooks = Hooks{
 			Limit: time.Minute, KillAfter: time.Minute, Output: out, List: []Hook{{EventSuccess, script}},
-			Told: func(Event, Result, error) ([]string, []byte) { return nil, much },
+			Report: func(Event, Call, Result, error) ([]string, []byte) { return nil, much },
 		}
 		o := k.first(c)
 		b, err := os.ReadFile(out.Name())

@@ -23,15 +23,15 @@ func (k *kit) interrupted() {
 	c, err := l.Claim(k.Context(), k.id)
 	must(k.T, err)
 	job := k.job()
-	_, err = c.Begin(k.Context(), ledger.Start{RunID: "before", Fingerprint: job.Fingerprint, Inputs: job.Inputs})
+	_, err = c.Begin(k.Context(), ledger.Start{RunID: "before", Fingerprint: job.Inputs.Fingerprint, Inputs: job.Inputs.Encoded})
 	must(k.T, err)
 	k.mem.Crash(l)
 }
 
 // asking is a call of job with a probe.
-func (k *kit) asking(probe string) Call {
+func (k *kit) asking(probe string) testCall {
 	c := k.job()
-	c.Policy.Probe, c.Probe = true, "cd "+k.dir+"; "+probe
+	c.Policy.Probe, c.Probe.Command = true, "cd "+k.dir+"; "+probe
 	return c
 }
 
@@ -40,7 +40,7 @@ func TestProbe(t *testing.T) {
 	for name, test := range map[string]struct {
 		probe    string
 		first    bool // never run, and asked first
-		change   func(*Call)
+		change   func(*testCall)
 		want     Decision
 		out, fed string
 		attempts int // of the history
@@ -52,14 +52,14 @@ func TestProbe(t *testing.T) {
 		"cannot tell":      {probe: "echo answer; exit 2", want: Decision{ActionRefuse, ReasonInterrupted}, attempts: 1},
 		"cannot, first":    {probe: "exit 2", first: true, want: Decision{ActionRefuse, ReasonUndecided}},
 		"killed":           {probe: "kill -9 $$", want: Decision{ActionRefuse, ReasonInterrupted}, attempts: 1},
-		"too late":         {probe: "sleep 100", change: func(c *Call) { c.ProbeTimeout = time.Millisecond }, want: Decision{ActionRefuse, ReasonInterrupted}, attempts: 1},
-		"too late at once": {probe: "sleep 100", change: func(c *Call) { c.ProbeTimeout = 1 }, want: Decision{ActionRefuse, ReasonInterrupted}, attempts: 1},
-		"done, but forced": {probe: "true", change: func(c *Call) { c.Policy.Force = true }, want: Decision{ActionExecute, ReasonForced}, out: jobOut, fed: jobErr, attempts: 3},
+		"too late":         {probe: "sleep 100", change: func(c *testCall) { c.Probe.Timeout = time.Millisecond }, want: Decision{ActionRefuse, ReasonInterrupted}, attempts: 1},
+		"too late at once": {probe: "sleep 100", change: func(c *testCall) { c.Probe.Timeout = 1 }, want: Decision{ActionRefuse, ReasonInterrupted}, attempts: 1},
+		"done, but forced": {probe: "true", change: func(c *testCall) { c.Policy.Force = true }, want: Decision{ActionExecute, ReasonForced}, out: jobOut, fed: jobErr, attempts: 3},
 		"not done, and had its attempts": {
-			probe: "exit 1", change: func(c *Call) { c.Policy.MaxAttempts = 1 }, want: Decision{ActionRefuse, ReasonExhausted}, attempts: 1,
+			probe: "exit 1", change: func(c *testCall) { c.Policy.MaxAttempts = 1 }, want: Decision{ActionRefuse, ReasonExhausted}, attempts: 1,
 		},
 		"cannot tell, but may run": {
-			probe: "exit 2", change: func(c *Call) { c.Policy.OnInterrupted = ChoiceRerun }, want: Decision{ActionExecute, ReasonInterrupted}, out: jobOut, fed: jobErr, attempts: 2,
+			probe: "exit 2", change: func(c *testCall) { c.Policy.OnInterrupted = ChoiceRerun }, want: Decision{ActionExecute, ReasonInterrupted}, out: jobOut, fed: jobErr, attempts: 2,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -83,7 +83,7 @@ func TestProbe(t *testing.T) {
 			}
 			if test.want.Reason == ReasonProbed {
 				last := as[len(as)-1]
-				if last.Reason != ledger.ReasonProbed || last.Fingerprint != c.Fingerprint || string(last.Inputs) != string(c.Inputs) || last.Owner != c.Owner() {
+				if last.Reason != ledger.ReasonProbed || last.Fingerprint != c.Inputs.Fingerprint || string(last.Inputs) != string(c.Inputs.Encoded) || last.Owner != c.Owner() {
 					t.Errorf("got %+v", last)
 				}
 				k.want(k.first(k.job()), Decision{ActionReplay, ReasonSucceeded}, test.out, "")

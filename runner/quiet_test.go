@@ -15,10 +15,10 @@ func TestQuietSaysNothingOfASuccess(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	c := k.job()
-	c.QuietOK = true
+	c.Output.Quiet = true
 	k.want(k.first(c), Decision{ActionExecute, ReasonNeverRun}, "", "")
 	k.want(k.first(c), Decision{ActionReplay, ReasonSucceeded}, "", "")
-	c.QuietOK = false
+	c.Output.Quiet = false
 	k.want(k.first(c), Decision{ActionReplay, ReasonSucceeded}, jobOut, jobErr) // it is recorded
 	if k.side() != 1 {
 		t.Errorf("the command ran %d times", k.side())
@@ -30,7 +30,7 @@ func TestQuietCountsWhatIsOKAsASuccess(t *testing.T) {
 	k := newKit(t)
 	k.write("exit", "24")
 	c := k.job()
-	c.QuietOK, c.OK = true, codes(t, "24")
+	c.Output.Quiet, c.OK = true, codes(t, "24")
 	k.want(k.first(c), Decision{ActionExecute, ReasonNeverRun}, "", "")
 	k.want(k.first(c), Decision{ActionReplay, ReasonSucceeded}, "", "")
 }
@@ -40,7 +40,7 @@ func TestQuietSaysAllOfAFailure(t *testing.T) {
 	k := newKit(t)
 	k.write("exit", "3")
 	c := k.job()
-	c.QuietOK = true
+	c.Output.Quiet = true
 	k.want(k.first(c), Decision{ActionExecute, ReasonNeverRun}, jobOut, jobErr)
 	c.Policy.OnFailure = ChoiceReplay
 	k.want(k.first(c), Decision{ActionReplay, ReasonFailed}, jobOut, jobErr)
@@ -48,7 +48,7 @@ func TestQuietSaysAllOfAFailure(t *testing.T) {
 	k.want(k.first(c), Decision{ActionReplay, ReasonFinal}, jobOut, jobErr)
 
 	killed := k.shell("echo out; kill -KILL $$")
-	killed.QuietOK, killed.Policy.OnMismatch = true, ChoiceRerun
+	killed.Output.Quiet, killed.Policy.OnMismatch = true, ChoiceRerun
 	k.want(k.first(killed), Decision{ActionExecute, ReasonMismatch}, "out\n", "")
 }
 
@@ -60,12 +60,12 @@ func TestQuietKeepsTheOrder(t *testing.T) {
 	// The pauses are for the recorder: it reads two pipes, and what waits in both
 	// at once has no order.
 	c := k.shell("for i in 1 2 3 4 5; do echo out $i; sleep 0.1; echo err $i >&2; sleep 0.1; done; exit 3")
-	c.QuietOK = true
+	c.Output.Quiet = true
 	one, err := os.OpenFile(k.path("both"), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	must(t, err)
 	defer one.Close()
-	c.Stdin, c.Stdout, c.Stderr, c.ReplayStdout, c.ReplayStderr = one, one, one, one, one
-	res, err := Run(t.Context(), k.mem.Open(), c)
+	c.Stdin, c.Live.Stdout, c.Live.Stderr, c.Replayed.Stdout, c.Replayed.Stderr = one, one, one, one, one
+	res, err := c.run(t.Context(), k.mem.Open())
 	must(t, err)
 	if res.Record.Phase() != ledger.PhaseFailed || res.Streams != nil {
 		t.Errorf("got %+v", res)
@@ -85,14 +85,14 @@ func TestQuietSaysNothingOfAttemptsBeforeASuccess(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	c := k.failing(3, 0)
-	c.QuietOK, c.Retries.N = true, 3
+	c.Output.Quiet, c.Retries.N = true, 3
 	k.want(k.first(c), Decision{ActionExecute, ReasonNeverRun}, "", "")
 	if k.side() != 2 {
 		t.Errorf("the command ran %d times", k.side())
 	}
 	k.id.Key = "another"
 	failing := k.failing(3, 4)
-	failing.QuietOK, failing.Retries.N = true, 1
+	failing.Output.Quiet, failing.Retries.N = true, 1
 	must(t, os.Remove(k.path("side")))
 	k.want(k.first(failing), Decision{ActionExecute, ReasonNeverRun}, "out 1\nout 2\n", "err 1\nerr 2\n")
 }
@@ -105,7 +105,7 @@ func TestQuietSaysWhatIsNotRecorded(t *testing.T) {
 			k := newKit(t)
 			k.write("exit", exit)
 			c := k.job()
-			c.QuietOK = true
+			c.Output.Quiet = true
 			f := &ledgertest.Faulty{Ledger: k.mem.Open(), FailAt: n}
 			o := k.run(f, c)
 			if f.Calls()[n-1] != "Finish" {
@@ -125,12 +125,12 @@ func TestQuietFailureIsNoReplay(t *testing.T) {
 	for _, script := range []string{"echo out; exit 3", "seq 100000; exit 3"} {
 		k := newKit(t)
 		c := k.shell(script)
-		c.QuietOK, c.Stdin = true, os.Stdin
+		c.Output.Quiet, c.Stdin = true, os.Stdin
 		out, err := os.Create(k.path("out"))
 		must(t, err)
 		defer out.Close()
-		c.Stdout, c.Stderr = out, out
-		if _, err := Run(t.Context(), k.mem.Open(), c); err != nil || !strings.HasSuffix(k.read("out"), "0\n") && k.read("out") != "out\n" {
+		c.Live.Stdout, c.Live.Stderr = out, out
+		if _, err := c.run(t.Context(), k.mem.Open()); err != nil || !strings.HasSuffix(k.read("out"), "0\n") && k.read("out") != "out\n" {
 			t.Errorf("%s: got %q, error %v", script, k.read("out"), err)
 		}
 	}
@@ -140,7 +140,7 @@ func TestQuietHoldsBackMuch(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	c := k.shell("seq 100000; exit 3")
-	c.QuietOK = true
+	c.Output.Quiet = true
 	o := k.first(c)
 	if o.err != nil || strings.Count(o.out, "\n") != 100000 || !strings.HasSuffix(o.out, "\n100000\n") || o.fed != "" {
 		t.Errorf("got %d bytes, error %v", len(o.out), o.err)
@@ -210,7 +210,7 @@ func TestQuietSaysEveryFailedAttempt(t *testing.T) {
 				want += fmt.Sprintf("attempt %d\n", i+1) + lines(n)
 			}
 			c := k.shell("echo attempt $ATTEMPT; " + script + "esac; exit 3")
-			c.QuietOK, c.Retries.N = true, len(counts)-1
+			c.Output.Quiet, c.Retries.N = true, len(counts)-1
 			k.want(k.first(c), Decision{ActionExecute, ReasonNeverRun}, want, "")
 		})
 	}
@@ -222,7 +222,7 @@ func TestQuietSaysThatItHasDropped(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	c := k.shell("seq 50000; exit 3")
-	c.QuietOK, c.MaxOutput = true, 0
+	c.Output.Quiet, c.Output.Max = true, 0
 	o := k.first(c)
 	if o.err != nil || len(o.Streams) != 1 || !errors.Is(o.Streams[0], errPerhapsLost) || o.out != "" {
 		t.Errorf("got %v, streams %v, %d bytes", o.err, o.Streams, len(o.out))

@@ -15,7 +15,7 @@ import (
 
 // failing is a command that tells which attempt it is and exits as the file
 // exit-N says for attempt N, else with 1.
-func (k *kit) failing(exits ...int) Call {
+func (k *kit) failing(exits ...int) testCall {
 	for i, code := range exits {
 		k.write(fmt.Sprintf("exit-%d", i+1), fmt.Sprint(code))
 	}
@@ -41,21 +41,21 @@ func TestRetriesInOneCall(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		exits    []int
-		set      func(c *Call)
+		set      func(c *testCall)
 		attempts int
 		code     int
 	}{
-		{"none", []int{3, 0}, func(*Call) {}, 1, 3},
-		{"success at last", []int{3, 4, 0}, func(c *Call) { c.Retries.N = 5 }, 3, 0},
-		{"success at once", []int{0}, func(c *Call) { c.Retries.N = 5 }, 1, 0},
-		{"all used up", []int{3, 4, 5, 0}, func(c *Call) { c.Retries.N = 2 }, 3, 5},
-		{"a success of its own kind", []int{3, 24, 0}, func(c *Call) { c.Retries.N, c.OK = 5, codes(t, "24") }, 2, 24},
-		{"worth it", []int{3, 7, 0}, func(c *Call) { c.Retries.N, c.Retries.On = 5, codes(t, "3,7") }, 3, 0},
-		{"not worth it", []int{3, 4, 0}, func(c *Call) { c.Retries.N, c.Retries.On = 5, codes(t, "3,7") }, 2, 4},
-		{"final", []int{3, 4, 0}, func(c *Call) { c.Retries.N, c.Policy.Final = 5, codes(t, "4") }, 2, 4},
-		{"max attempts", []int{3, 4, 0}, func(c *Call) { c.Retries.N, c.Policy.MaxAttempts = 5, 2 }, 2, 4},
-		{"max attempts, but forced", []int{3, 4, 0}, func(c *Call) { c.Retries.N, c.Policy.MaxAttempts, c.Policy.Force = 5, 2, true }, 3, 0},
-		{"whatever policy says of earlier calls", []int{3, 0}, func(c *Call) { c.Retries.N, c.Policy.OnFailure = 5, ChoiceRefuse }, 2, 0},
+		{"none", []int{3, 0}, func(*testCall) {}, 1, 3},
+		{"success at last", []int{3, 4, 0}, func(c *testCall) { c.Retries.N = 5 }, 3, 0},
+		{"success at once", []int{0}, func(c *testCall) { c.Retries.N = 5 }, 1, 0},
+		{"all used up", []int{3, 4, 5, 0}, func(c *testCall) { c.Retries.N = 2 }, 3, 5},
+		{"a success of its own kind", []int{3, 24, 0}, func(c *testCall) { c.Retries.N, c.OK = 5, codes(t, "24") }, 2, 24},
+		{"worth it", []int{3, 7, 0}, func(c *testCall) { c.Retries.N, c.Retries.On = 5, codes(t, "3,7") }, 3, 0},
+		{"not worth it", []int{3, 4, 0}, func(c *testCall) { c.Retries.N, c.Retries.On = 5, codes(t, "3,7") }, 2, 4},
+		{"final", []int{3, 4, 0}, func(c *testCall) { c.Retries.N, c.Policy.Final = 5, codes(t, "4") }, 2, 4},
+		{"max attempts", []int{3, 4, 0}, func(c *testCall) { c.Retries.N, c.Policy.MaxAttempts = 5, 2 }, 2, 4},
+		{"max attempts, but forced", []int{3, 4, 0}, func(c *testCall) { c.Retries.N, c.Policy.MaxAttempts, c.Policy.Force = 5, 2, true }, 3, 0},
+		{"whatever policy says of earlier calls", []int{3, 0}, func(c *testCall) { c.Retries.N, c.Policy.OnFailure = 5, ChoiceRefuse }, 2, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -155,7 +155,7 @@ func TestKeyIsHeldDuringTheDelay(t *testing.T) {
 	k.until("the first failure", func() bool { return k.record().Phase() == ledger.PhaseFailed })
 	o := k.first(c)
 	k.want(o, Decision{ActionRefuse, ReasonBusy}, "", "")
-	d, err := Ask(t.Context(), k.mem.Open(), c)
+	d, err := c.ask(t.Context(), k.mem.Open())
 	if err != nil || d.Decision != o.Decision {
 		t.Errorf("asked: got %v, error %v", d.Decision, err)
 	}
@@ -175,8 +175,8 @@ func TestErrorOfTheOutputOfAnEarlierAttempt(t *testing.T) {
 	defer full.Close()
 	c := k.shell("echo x >>side; [ $ATTEMPT = 2 ] || { echo out; exit 3; }")
 	c.Retries.N = 1
-	c.Stdin, c.Stdout, c.Stderr = os.Stdin, full, full
-	res, err := Run(t.Context(), k.mem.Open(), c)
+	c.Stdin, c.Live.Stdout, c.Live.Stderr = os.Stdin, full, full
+	res, err := c.run(t.Context(), k.mem.Open())
 	if err != nil || k.side() != 2 || len(res.Streams) != 1 || !errors.Is(res.Streams[0], syscall.ENOSPC) {
 		t.Errorf("ran %d times, streams %v, error %v", k.side(), res.Streams, err)
 	}

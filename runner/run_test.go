@@ -41,7 +41,7 @@ func TestReplayGoesOnlyWhereItIsAskedTo(t *testing.T) {
 	k := newKit(t)
 	k.first(k.job())
 	f := &ledgertest.Faulty{Ledger: k.mem.Open()}
-	res, err := Run(t.Context(), f, k.job()) // no streams at all
+	res, err := k.job().run(t.Context(), f) // no streams at all
 	if err != nil || res.Action != ActionReplay {
 		t.Fatalf("got %v, %v", res.Decision, err)
 	}
@@ -98,7 +98,7 @@ func TestMismatchIsRefusedAlsoWhileRunning(t *testing.T) {
 	other := k.call("other", "command")
 	o := k.first(other)
 	k.want(o, Decision{ActionRefuse, ReasonMismatch}, "", "")
-	if o.Record.Current.Fingerprint == other.Fingerprint || o.Record.Phase() != ledger.PhaseRunning {
+	if o.Record.Current.Fingerprint == other.Inputs.Fingerprint || o.Record.Phase() != ledger.PhaseRunning {
 		t.Errorf("got record %+v", o.Record)
 	}
 	goOn()
@@ -135,8 +135,8 @@ func TestDeathBySignalIsAFailureWithItsSignal(t *testing.T) {
 func TestCommandIsToldWhichAttemptItIs(t *testing.T) {
 	k := newKit(t)
 	c := k.shell(`echo $ATTEMPT $FENCE $RUN $GENERATION; exit 1`)
-	as := func(runID string) Call {
-		c.RunID = func() string { return runID }
+	as := func(runID string) testCall {
+		c.NewRunID = func() string { return runID }
 		return c
 	}
 	k.want(k.first(as("one")), Decision{ActionExecute, ReasonNeverRun}, "1 1 one 1\n", "")
@@ -150,7 +150,7 @@ func TestWhatCannotStartLeavesTheKeyAsItWas(t *testing.T) {
 	k.write("script", "#!/no/such/interpreter\n")
 	must(t, os.Chmod(k.path("script"), 0o700))
 	k.write("plain", "echo")
-	calls := map[string]Call{
+	calls := map[string]testCall{
 		"not found":      k.call("no-such-command-of-idem"),
 		"not executable": k.call(k.path("plain")),
 		"a directory":    k.call(k.dir),
@@ -164,7 +164,7 @@ func TestWhatCannotStartLeavesTheKeyAsItWas(t *testing.T) {
 			l, id := reach(t, state)
 			c.ID, c.Policy = id, policy
 			if state == "interrupted" { // no policy accepts other inputs there
-				c.Fingerprint = ours
+				c.Inputs.Fingerprint = ours
 			}
 			before, err := l.Get(t.Context(), id)
 			must(t, err)
@@ -228,7 +228,7 @@ func TestLostClaimEndsTheCommand(t *testing.T) {
 	l := lostLedger{k.mem.Open(), make(chan struct{})}
 	result := make(chan outcome, 1)
 	c := k.shell("echo x >>side; exec sleep 600")
-	c.Timeout = time.Hour // which is not why it ends
+	c.Limits.Timeout = time.Hour // which is not why it ends
 	go func() { result <- k.run(l, c) }()
 	k.until("the start", func() bool { return k.side() > 0 })
 	close(l.lost)

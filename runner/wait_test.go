@@ -30,10 +30,10 @@ func TestDuplicateIsRefusedAtOnce(t *testing.T) {
 }
 
 // waiter makes a call that waits, and returns when it does.
-func (k *kit) waiter(c Call) chan outcome {
+func (k *kit) waiter(c testCall) chan outcome {
 	k.Helper()
 	f := &ledgertest.Faulty{Ledger: k.mem.Open()}
-	c.Wait = true
+	c.Wait.Set = true
 	result := make(chan outcome, 1)
 	go func() { result <- k.run(f, c) }()
 	k.until("the wait", func() bool { return slices.Contains(f.Calls(), "Wait") })
@@ -74,7 +74,7 @@ func TestWaitEndsInInterrupted(t *testing.T) {
 	l := k.mem.Open()
 	claim, err := l.Claim(t.Context(), k.id)
 	must(t, err)
-	_, err = claim.Begin(t.Context(), ledger.Start{RunID: "r", Fingerprint: k.job().Fingerprint})
+	_, err = claim.Begin(t.Context(), ledger.Start{RunID: "r", Fingerprint: k.job().Inputs.Fingerprint})
 	must(t, err)
 	w := k.waiter(k.job())
 	k.mem.Crash(l)
@@ -92,7 +92,7 @@ func TestWaitIsOverAtItsTime(t *testing.T) {
 	k := newKit(t)
 	result, goOn := k.started(k.mem.Open(), "")
 	c := k.again("")
-	c.Wait, c.WaitFor = true, 20*time.Millisecond
+	c.Wait.Set, c.Wait.Limit = true, 20*time.Millisecond
 	k.want(k.first(c), Decision{ActionRefuse, ReasonBusy}, "", "")
 	goOn()
 	<-result
@@ -104,7 +104,7 @@ func TestWaitEndsWithItsCaller(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	f := &ledgertest.Faulty{Ledger: k.mem.Open()}
 	c := k.again("")
-	c.Wait = true
+	c.Wait.Set = true
 	w := make(chan outcome, 1)
 	go func() { w <- k.runContext(ctx, f, c) }()
 	k.until("the wait", func() bool { return slices.Contains(f.Calls(), "Wait") })
@@ -120,7 +120,7 @@ func TestKeyInsideItselfIsRefusedAndNeverWaits(t *testing.T) {
 	k := newKit(t)
 	result, goOn := k.started(k.mem.Open(), "")
 	c := k.again("")
-	c.Wait, c.Inside.Attempts = true, []string{k.record().Current.RunID}
+	c.Wait.Set, c.Inside.Attempts = true, []string{k.record().Current.RunID}
 	k.want(k.first(c), Decision{ActionRefuse, ReasonRecursive}, "", "")
 	goOn()
 	k.want(<-result, Decision{ActionExecute, ReasonNeverRun}, "out\n", "") // not disturbed
@@ -135,7 +135,7 @@ func TestAcceptedMismatchWaits(t *testing.T) {
 	k.want(k.first(c), Decision{ActionRefuse, ReasonBusy}, "", "")
 	w := k.waiter(c)
 	refused := k.job()
-	refused.Wait = true
+	refused.Wait.Set = true
 	k.want(k.first(refused), Decision{ActionRefuse, ReasonMismatch}, "", "")
 	goOn()
 	k.want(<-result, Decision{ActionExecute, ReasonNeverRun}, "out\n", "")
@@ -152,9 +152,9 @@ func TestCallOfItsOwnFirstProbe(t *testing.T) {
 	claim, err := holder.Claim(t.Context(), k.id)
 	must(t, err)
 	c := k.job()
-	c.Wait, c.Inside.Probe = true, true
+	c.Wait.Set, c.Inside.Probe = true, true
 	k.want(k.first(c), Decision{ActionRefuse, ReasonRecursive}, "", "")
-	if d, err := Ask(t.Context(), k.mem.Open(), c); err != nil || d.Decision != (Decision{ActionRefuse, ReasonRecursive}) {
+	if d, err := c.ask(t.Context(), k.mem.Open()); err != nil || d.Decision != (Decision{ActionRefuse, ReasonRecursive}) {
 		t.Errorf("asked: got %v, error %v", d.Decision, err)
 	}
 	must(t, claim.Release())
@@ -170,8 +170,8 @@ func TestWaitingIsTold(t *testing.T) {
 	must(t, err)
 	told := make(chan *ledger.BusyError)
 	c := k.job()
-	c.Wait, c.Remind, c.Policy.OnMismatch, c.Policy.OnInterrupted = true, time.Millisecond, ChoiceRerun, ChoiceRerun
-	c.Waiting = func(b *ledger.BusyError) { told <- b }
+	c.Wait.Set, c.Waiting.Remind, c.Policy.OnMismatch, c.Policy.OnInterrupted = true, time.Millisecond, ChoiceRerun, ChoiceRerun
+	c.Waiting.Tell = func(b *ledger.BusyError) { told <- b }
 	result := make(chan outcome, 1)
 	go func() { result <- k.first(c) }()
 	if b := <-told; b.Record.ID != k.id || b.Record.Phase() != ledger.PhaseNone {
@@ -200,7 +200,7 @@ func TestWaitingIsTold(t *testing.T) {
 	claim, err = holder.Claim(t.Context(), k.id)
 	must(t, err)
 	n := 0
-	c.Policy.Force, c.Remind, c.WaitFor, c.Waiting = true, 0, 50*time.Millisecond, func(*ledger.BusyError) { n++ }
+	c.Policy.Force, c.Waiting.Remind, c.Wait.Limit, c.Waiting.Tell = true, 0, 50*time.Millisecond, func(*ledger.BusyError) { n++ }
 	k.want(k.first(c), Decision{ActionRefuse, ReasonBusy}, "", "")
 	if n != 1 {
 		t.Errorf("told %d times", n)
@@ -244,7 +244,7 @@ func TestManyCallersOneExecution(t *testing.T) {
 	const callers = 30
 	for range callers {
 		c := k.job()
-		c.Wait = true
+		c.Wait.Set = true
 		go func() { result <- k.first(c) }()
 	}
 	executed := 0
