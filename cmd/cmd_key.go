@@ -78,7 +78,7 @@ func (a *app) keyCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) key(ctx context.Context, o *identity, argv []string, keep keeping, asJSON bool) error {
+func (a *app) key(ctx context.Context, o *identity, argv []string, keep retention, asJSON bool) error {
 	if len(argv) == 0 {
 		return usage("no command to print the key of").
 			hintForm("idem key [run flags] -- COMMAND [ARG...]").

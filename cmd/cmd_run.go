@@ -4,13 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -87,8 +83,8 @@ func (a *app) runCommand() *cobra.Command {
 	return c
 }
 
-// callFlags are all flags of idem run. The commands that ask about a call have
-// them too: its command line becomes theirs with another first word.
+// callFlags adds all flags of idem run. The commands that ask about a call have them
+// too, so a command line of idem run becomes a question with another first word.
 func (a *app) callFlags(f *pflag.FlagSet, o *runOptions) {
 	f.SetInterspersed(false) // what follows the command is the command's
 	f.SortFlags = false
@@ -120,10 +116,11 @@ type plan struct {
 	flags  *runOptions
 	argv   []string // the command
 	policy runner.Policy
-	keep   keeping
+	keep   retention
 	files  []runner.ReplayFile
 }
 
+// run makes one call of idem run and reports it.
 func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	p, err := a.plan(o, args)
 	if err != nil {
@@ -139,7 +136,7 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	if without {
 		call, res, err = a.unprotected(ctx, p, err)
 	}
-	proc.OutlivePipe() // our exit status says more than a death by it
+	proc.OutlivePipe() // the exit status says more than a death by SIGPIPE
 	var end ending
 	if err != nil {
 		end = a.failRun(p, meta, call.ID, err)
@@ -198,7 +195,7 @@ func (o *runOptions) given(name string) bool { return o.flagSet.Changed(name) }
 
 // checkFlags refuses flags that do not fit each other, before it is known where the
 // ledger is. It returns the policy, and what is left of what is stored.
-func (a *app) checkFlags(o *runOptions) (runner.Policy, keeping, error) {
+func (a *app) checkFlags(o *runOptions) (runner.Policy, retention, error) {
 	keep, err := a.remember(&o.storing, o.key)
 	if err != nil {
 		return runner.Policy{}, keep, err
@@ -211,6 +208,68 @@ func (a *app) checkFlags(o *runOptions) (runner.Policy, keeping, error) {
 	}
 	policy, err := o.policy(o.identity)
 	return policy, keep, err
+}
+
+// recorded makes a call in its ledger.
+func (a *app) recorded(ctx context.Context, p plan) (runner.Call, runner.Result, error) {
+	l, err := a.openLedger()
+	if err != nil {
+		return runner.Call{ID: ledger.ID{Key: p.flags.key}}, runner.Result{}, err
+	}
+	h := homeIn(l)
+	call, err := a.prepare(ctx, p, h)
+	if err != nil {
+		return call, runner.Result{}, err
+	}
+	res, err := a.runnerAt(p, h).Run(ctx, call)
+	a.tellHookFaults(res.HookFaults)
+	return call, res, err
+}
+
+// prepare returns the call of a plan, to be recorded at a home.
+func (a *app) prepare(ctx context.Context, p plan, h home) (runner.Call, error) {
+	in, err := a.identify(ctx, p.flags.identity, p.argv, h, a.now())
+	if err == nil {
+		in.stdin, err = p.flags.stdinOf(in.stdin)
+	}
+	if err != nil {
+		return runner.Call{ID: in.id}, err
+	}
+	return a.callOf(p, in, h), nil
+}
+
+// runnerAt returns what makes the calls of idem run at a home.
+func (a *app) runnerAt(p plan, h home) *runner.Runner {
+	o := p.flags
+	r := &runner.Runner{
+		Ledger: h.ledger, Now: a.now, NewRunID: newRunID, Owner: owner,
+		Environ: func(at runner.Attempt) []string { return environ(h.variables(at, chainOf(at, h.place))) },
+		Live:    runner.Streams{Stdout: a.ui.stdout, Stderr: a.ui.stderr}, Replayed: o.replayed(&a.ui),
+		Redact: p.keep.redactor, Backlog: h.backlog, Hooks: o.hooks.of(o.exitCodes, a.ui.stderr),
+	}
+	if !o.quietOK { // which says nothing unless the call fails
+		r.Waiting = runner.Waiting{Tell: (&waiting{ui: &a.ui}).busy, Remind: remindEvery}
+	}
+	return r
+}
+
+// callOf returns the call of a plan that is recorded at a home.
+func (a *app) callOf(p plan, in identified, h home) runner.Call {
+	o := p.flags
+	return runner.Call{
+		ID: in.id, Argv: p.argv, Stdin: in.stdin, TTY: o.tty,
+		Inputs: runner.Inputs{
+			Fingerprint: in.inputs.Fingerprint(), Encoded: p.keep.inputs(in.inputs).Encode(),
+			Starting: a.starting(o.identity, in.inputs, p.argv, p.keep),
+		},
+		Policy: p.policy, Probe: runner.Probe{Command: o.probe, Timeout: o.probeTimeout.Duration},
+		Inside: insideOf(in.id, h.place),
+		Wait:   runner.Wait{Set: o.wait.set, Limit: o.wait.limit},
+		Limits: runner.Limits{Timeout: o.timeout.Duration, KillAfter: o.killAfter.Duration},
+		OK:     o.ok.set, Retries: o.retrying(),
+		Output: runner.Output{Max: o.maxOutput.bytes, None: p.keep.no.output, Quiet: o.quietOK},
+		Replay: o.replayPolicy(), Files: p.files,
+	}
 }
 
 // finishRun reports the result of a call, and returns how idem ends.
@@ -261,41 +320,8 @@ func (a *app) remapped(o *runOptions, f *failure) ending {
 	return failedWith(&mapped)
 }
 
-// runnerAt returns what makes the calls of idem run at a home.
-func (a *app) runnerAt(p plan, h home) *runner.Runner {
-	o := p.flags
-	r := &runner.Runner{
-		Ledger: h.ledger, Now: a.now, NewRunID: newRunID, Owner: owner,
-		Environ: func(at runner.Attempt) []string { return environ(h.variables(at, chainOf(at, h.place))) },
-		Live:    runner.Streams{Stdout: a.ui.stdout, Stderr: a.ui.stderr}, Replayed: o.replayed(&a.ui),
-		Redact: p.keep.redactor, Backlog: h.backlog, Hooks: o.hooks.of(o.exitCodes, a.ui.stderr),
-	}
-	if !o.quietOK { // which says nothing unless the call fails
-		r.Waiting = runner.Waiting{Tell: (&waiting{ui: &a.ui}).busy, Remind: remindEvery}
-	}
-	return r
-}
-
-// callOf returns the call of a plan that is recorded at a home.
-func (a *app) callOf(p plan, in identified, h home) runner.Call {
-	o := p.flags
-	return runner.Call{
-		ID: in.id, Argv: p.argv, Stdin: in.stdin, TTY: o.tty,
-		Inputs: runner.Inputs{
-			Fingerprint: in.inputs.Fingerprint(), Encoded: p.keep.inputs(in.inputs).Encode(),
-			Starting: a.starting(o.identity, in.inputs, p.argv, p.keep),
-		},
-		Policy: p.policy, Probe: runner.Probe{Command: o.probe, Timeout: o.probeTimeout.Duration},
-		Inside: insideOf(in.id, h.place),
-		Wait:   runner.Wait{Set: o.wait.set, Limit: o.wait.limit},
-		Limits: runner.Limits{Timeout: o.timeout.Duration, KillAfter: o.killAfter.Duration},
-		OK:     o.ok.set, Retries: o.retrying(),
-		Output: runner.Output{Max: o.maxOutput.bytes, None: p.keep.no.output, Quiet: o.quietOK},
-		Replay: o.replayPolicy(), Files: p.files,
-	}
-}
-
-// outcome tells what came of a call, and returns its exit status or failure.
+// outcome prints warnings and notes about the result of a call, and returns the exit
+// status or the failure of idem.
 func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 	if res.NotRetried != nil {
 		a.ui.warn("attempt %d was the last, because the next could not be started: %v", res.Record.Attempts, res.NotRetried)
@@ -336,30 +362,16 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 	}
 }
 
-// replayedText says that a call was a replay.
+// replayedText returns the note that a call was a replay.
 func replayedText(res runner.Result) string {
 	cur := res.Record.Current
 	return fmt.Sprintf("replayed key %s: %s %s, %s", quote(res.Record.ID.Key), which(cur), outcomeText(cur), when(cur.Started))
 }
 
-// unrecordedText says how a command ended whose outcome is not in the ledger.
+// unrecordedText returns how a command ended whose outcome is not in the ledger.
 func unrecordedText(res runner.Result) string {
 	if errors.As(res.Unrecorded, new(*proc.LostError)) {
 		return "ran, but its outcome is not known"
 	}
 	return "ran and " + statusText(res.Status) + ", but that could not be recorded"
-}
-
-// newRunID returns a UUIDv7, which sorts by time.
-func newRunID() string { return uuid.Must(uuid.NewV7()).String() }
-
-// owner says who we are. It is for people to read, so that what cannot be
-// found out is left open.
-func owner() ledger.Owner {
-	host, _ := os.Hostname()
-	o := ledger.Owner{Host: host, PID: os.Getpid(), User: strconv.Itoa(os.Geteuid())}
-	if u, err := user.LookupId(o.User); err == nil {
-		o.User = u.Username
-	}
-	return o
 }

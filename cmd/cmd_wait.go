@@ -104,7 +104,7 @@ func (a *app) settledRecord(ctx context.Context, l *sqlite.Ledger, id ledger.ID,
 		case ledger.PhaseSucceeded, ledger.PhaseFailed, ledger.PhaseInterrupted:
 			return rec, nil
 		}
-		if first && len(around()) > 0 {
+		if first && len(outerAttempts()) > 0 {
 			if err := insideItself(ctx, l, rec.ID); err != nil {
 				return rec, err
 			}

@@ -14,8 +14,8 @@ import (
 	"idem/runner"
 )
 
-// What a hook may take: as long as somebody who waits for a prompt may have to
-// wait, and a few seconds more for one that does not end when told to.
+// How long a hook may take, and how long after it was told to end. The caller waits
+// for it.
 const (
 	hookLimit     = 30 * time.Second
 	hookKillAfter = 5 * time.Second
@@ -77,7 +77,7 @@ func (h *hooks) of(codes exitCodes, output *os.File) runner.Hooks {
 	return runner.Hooks{List: h.list, Limit: hookLimit, KillAfter: hookKillAfter, Output: output, Report: report}
 }
 
-// statusOf is the exit status that a call ends with.
+// statusOf returns the exit status that a call ends with.
 func statusOf(codes exitCodes, res runner.Result, call runner.Call, err error) int {
 	switch {
 	case err != nil:
@@ -93,8 +93,8 @@ func statusOf(codes exitCodes, res runner.Result, call runner.Call, err error) i
 	}
 }
 
-// tellHookFaults names hooks by event and number: their commands may hold
-// secrets.
+// tellHookFaults warns of hooks that failed. It names them by event and number,
+// because their commands may hold secrets.
 func (a *app) tellHookFaults(faults []runner.HookFault) {
 	for _, f := range faults {
 		how := statusText(f.Status)

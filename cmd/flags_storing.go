@@ -47,9 +47,8 @@ func (n *noStore) Set(s string) error {
 	return nil
 }
 
-// keeping says what is left of what is stored and shown. The zero keeping
-// leaves everything.
-type keeping struct {
+// retention is what may be stored and shown of a call. The zero value is everything.
+type retention struct {
 	no       noStore
 	redactor *redact.Redactor // nil: takes nothing out
 }
@@ -58,8 +57,8 @@ type keeping struct {
 // values of --redact-env from all messages. It comes before anything is stored or
 // shown. key is the one that the user gave, if any: the key and the namespace are
 // stored as they are, so neither may hold what is to be redacted.
-func (a *app) remember(o *storing, key string) (keeping, error) {
-	keep := keeping{no: o.noStore}
+func (a *app) remember(o *storing, key string) (retention, error) {
+	keep := retention{no: o.noStore}
 	if len(o.redact)+len(o.redactEnv) == 0 {
 		return keep, nil
 	}
@@ -121,7 +120,7 @@ func (a *app) secrets(names []string) ([]string, error) {
 }
 
 // inputs returns inputs as they are stored and shown.
-func (k keeping) inputs(in hashkey.Inputs) hashkey.Inputs {
+func (k retention) inputs(in hashkey.Inputs) hashkey.Inputs {
 	if k.no.args {
 		in = in.Withhold()
 	}
@@ -133,7 +132,7 @@ func (k keeping) inputs(in hashkey.Inputs) hashkey.Inputs {
 
 // recorded returns inputs that are stored, maybe by a call that kept more, as
 // they may be shown.
-func (k keeping) recorded(stored []byte) []byte {
+func (k retention) recorded(stored []byte) []byte {
 	if !k.no.args && k.redactor == nil {
 		return stored
 	}
@@ -146,7 +145,7 @@ func (k keeping) recorded(stored []byte) []byte {
 
 // redacted returns what r reads as it may be stored. When that is at its end,
 // capture says whether something was taken out.
-func (k keeping) redacted(r io.Reader) (kept io.Reader, capture func() ledger.Capture) {
+func (k retention) redacted(r io.Reader) (kept io.Reader, capture func() ledger.Capture) {
 	if k.redactor == nil {
 		return r, nil
 	}

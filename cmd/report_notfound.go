@@ -51,7 +51,7 @@ const placeholder = "COMMAND"
 
 // mendStart adds to f, about a command that could not be started, the line that
 // works, if one is likely. argv is the command as it was given.
-func (a *app) mendStart(f *failure, argv []string, keep keeping) {
+func (a *app) mendStart(f *failure, argv []string, keep retention) {
 	var start *proc.StartError
 	if !errors.As(f.err, &start) || keep.no.args {
 		return
@@ -66,7 +66,7 @@ func (a *app) mendStart(f *failure, argv []string, keep keeping) {
 
 type mender struct {
 	app  *app
-	keep keeping
+	keep retention
 	f    *failure
 	argv []string
 }
@@ -98,7 +98,7 @@ func (m *mender) call(command []string) (line string, whole bool) {
 }
 
 // argv returns a command line as it may be shown.
-func (k keeping) argv(argv []string) []string { return k.inputs(hashkey.Argv(argv)).Mask().Argv() }
+func (k retention) argv(argv []string) []string { return k.inputs(hashkey.Argv(argv)).Mask().Argv() }
 
 func (m *mender) notFound() {
 	name, rest := m.argv[0], m.argv[1:]

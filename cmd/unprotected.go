@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"os"
-	"time"
 
 	"idem/ledger"
 	"idem/ledger/none"
@@ -14,12 +13,12 @@ import (
 	"idem/runner"
 )
 
-// home is where a call is recorded, and what the call gets from there.
+// home is the ledger of a call, and what the call gets from it.
 type home struct {
 	ledger ledger.Ledger
 	place  string // of the ledger
 	source
-	// variables are what a command is told of its attempt.
+	// variables returns the environment variables about an attempt.
 	variables func(at runner.Attempt, chain string) map[string]string
 	backlog   func() (proc.Backlog, error)
 }
@@ -39,8 +38,8 @@ func homeIn(l *sqlite.Ledger) home {
 	}
 }
 
-// noHome is the home of a call that goes on without its ledger, which is at
-// place. With keep, its output can be read again while the call lasts.
+// noHome is the home of a call that is made without its ledger, which is at place.
+// With keep, its output can be read again until the call ends.
 func noHome(place string, keep bool) home {
 	return home{
 		ledger: none.New(keep), place: place, source: nothing{},
@@ -54,13 +53,13 @@ func noHome(place string, keep bool) home {
 			}
 			return set
 		},
-		// The reader of our output sets the pace, as it does without idem.
+		// The command waits for the reader of its output, as it does without idem.
 		backlog: func() (proc.Backlog, error) { return nil, errNoLedger },
 	}
 }
 
-// unprotectedLacks are the variables that a command without a ledger does not
-// find: a token or a number that idem only guessed could be one that has been used.
+// unprotectedLacks are the variables that a command without a ledger does not have:
+// a token or a number that idem guessed may have been used before.
 var unprotectedLacks = []string{"IDEM_TOKEN", "IDEM_TOKEN_HEX", "IDEM_ATTEMPT", "IDEM_FENCE"}
 
 var errNoLedger = errors.New("there is no ledger")
@@ -68,7 +67,7 @@ var errNoLedger = errors.New("there is no ledger")
 // nothing is the source of a call without a ledger.
 type nothing struct{}
 
-// Secret is another one for each call: no digest made with it outlives that.
+// Secret returns another one for each call: a digest made with it is not stored.
 func (nothing) Secret(context.Context) ([]byte, error) {
 	secret := make([]byte, 32)
 	_, err := rand.Read(secret)
@@ -77,37 +76,9 @@ func (nothing) Secret(context.Context) ([]byte, error) {
 
 func (nothing) Scratch() (*os.File, error) { return nil, errNoLedger }
 
-// prepare returns the call of a plan, to be recorded at a home.
-func (a *app) prepare(ctx context.Context, p plan, h home) (runner.Call, error) {
-	in, err := a.identify(ctx, p.flags.identity, p.argv, h, time.Now())
-	if err == nil {
-		in.stdin, err = p.flags.stdinOf(in.stdin)
-	}
-	if err != nil {
-		return runner.Call{ID: in.id}, err
-	}
-	return a.callOf(p, in, h), nil
-}
-
-// recorded makes a call in its ledger.
-func (a *app) recorded(ctx context.Context, p plan) (runner.Call, runner.Result, error) {
-	l, err := a.openLedger()
-	if err != nil {
-		return runner.Call{ID: ledger.ID{Key: p.flags.key}}, runner.Result{}, err
-	}
-	h := homeIn(l)
-	call, err := a.prepare(ctx, p, h)
-	if err != nil {
-		return call, runner.Result{}, err
-	}
-	res, err := a.runnerAt(p, h).Run(ctx, call)
-	a.tellHookFaults(res.HookFaults)
-	return call, res, err
-}
-
-// goesOn reports whether a call that err keeps from its ledger is made without
-// one, as --on-ledger-error says. A key that is done is not run again because its
-// output is damaged or the probe's word cannot be recorded.
+// goesOn reports whether a call that failed with err is made without a ledger, as
+// --on-ledger-error says. A key that is done is not run again because its output is
+// damaged or the answer of the probe cannot be recorded.
 func (o *runOptions) goesOn(err error) bool {
 	return err != nil && o.onLedgerError.value == "run" &&
 		!errors.As(err, new(*proc.SignalError)) && failureOf(err).code == exitLedger && !errors.As(err, new(*runner.ReplayError))
