@@ -68,12 +68,12 @@ func newApp(args []string) *app {
 func (a *app) execute() ending {
 	root := a.command(named(a.args))
 	root.SetArgs(a.args)
-	asked := &askedFor{to: a.ui.stdout}
-	root.SetOut(asked)
+	out := &stickyWriter{to: a.ui.stdout}
+	root.SetOut(out)
 	root.SetErr(a.ui.stderr)
 	err := root.ExecuteContext(context.Background())
 	if err == nil {
-		err = asked.err
+		err = out.err
 	}
 	return endingOf(err)
 }
@@ -89,11 +89,11 @@ const rootExample = `  idem run --key deploy:prod:8471 -- ./deploy.sh
   idem list
   idem show deploy:prod:8471`
 
-// wants says for people what strconv's functions could not read.
+// wants maps functions of strconv to the texts for what they could not read.
 var wants = map[string]string{"ParseInt": "want a number", "ParseBool": "want true or false"}
 
-// named returns the name of the command that args begin with, "" if it takes
-// more than a look to tell.
+// named returns the name of the command that args begin with, "" if they do not
+// begin with one.
 func named(args []string) string {
 	for _, c := range commands {
 		if len(args) > 0 && args[0] == c.name {
@@ -123,12 +123,12 @@ var commands = []struct {
 	{"version", (*app).versionCommand},
 }
 
-// frugal are the commands that open no file but the ledger's own, or see to it
-// themselves.
+// frugal are the commands that open no file except for the ledger's own, or that call
+// sound themselves.
 var frugal = map[string]bool{"run": true, "list": true, "show": true, "token": true, "version": true, "completion": true, "help": true, "idem": true}
 
-// sound refuses a call that would come to files or timers where Go's runtime ends at them,
-// under a tiny limit or in a sandbox.
+// sound refuses a call that would use files or timers where Go's runtime would then end
+// the process: under a tiny limit or in a sandbox.
 func sound() error {
 	if err := proc.Sound(); err != nil {
 		return &failure{code: exitLedger, err: err}
@@ -136,8 +136,8 @@ func sound() error {
 	return nil
 }
 
-// noCommand is for a call whose first word is no command of idem. Where a program
-// has that name, it is most likely the one to run.
+// noCommand returns the failure of a call whose first word is not a command of idem.
+// Where a program has that name, a hint shows how to run it.
 func noCommand(args []string) error {
 	f := usage("%s is no command of idem", quoteWord(args[0])).hint("to see the commands: idem --help")
 	if !found(args[0]) {
@@ -150,8 +150,8 @@ func noCommand(args []string) error {
 	return f.hint("to run it once per key: %sidem run --key KEY -- %s", comment, commandLine(args))
 }
 
-// command makes the tree of commands, or as much of it as the command only
-// needs: flags that nobody asks for take a replay 4 % of its time.
+// command returns the tree of commands. If only names a command, the tree has no
+// other one: to make the flags of all takes 4 % of the time of a replay.
 func (a *app) command(only string) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "idem",
@@ -228,7 +228,7 @@ func namespaceFlag(f *pflag.FlagSet, value *string, usage string) {
 // defaultNamespace is that of a call which names none.
 const defaultNamespace = "default"
 
-// id returns the record that a key names, after it has checked the key.
+// id returns the record of a key, after it has checked the key.
 func (a *app) id(key string, allowEmptyParts bool) (ledger.ID, error) {
 	id := ledger.ID{Namespace: a.namespace, Key: key}
 	if id.Namespace == "" {
