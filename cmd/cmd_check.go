@@ -13,7 +13,6 @@ import (
 
 	"idem/hashkey"
 	"idem/ledger"
-	"idem/ledger/sqlite"
 	"idem/runner"
 )
 
@@ -98,7 +97,7 @@ func (a *app) checked(o *runOptions, args []string, dashed bool) ([]string, erro
 // asked returns which record a question is about. Without a window it is the
 // one that idem run would take, whatever other windows there are; that these are
 // not meant is said.
-func (a *app) asked(ctx context.Context, l *sqlite.Ledger, id ledger.ID, want runner.Which) (ledger.ID, error) {
+func (a *app) asked(ctx context.Context, l ledger.Store, id ledger.ID, want runner.Which) (ledger.ID, error) {
 	found, err := runner.Find(ctx, l, id.Namespace, id.Key, want)
 	var ambiguous *runner.AmbiguousError
 	if !errors.As(err, &ambiguous) {
@@ -167,7 +166,7 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv [
 		return question{}, err
 	}
 	q := question{call: runner.Call{
-		ID: in.id, Policy: policy, Now: time.Now, QuietOK: o.quietOK, Asked: asked(policy.Around, in.id, l.Dir()),
+		ID: in.id, Policy: policy, Now: time.Now, QuietOK: o.quietOK, Asked: asked(policy.Around, in.id, l.Place()),
 	}}
 	o.replayFlags.set(&q.call)
 	if len(argv) > 0 {
