@@ -12,7 +12,6 @@ import (
 
 	"idem/hashkey"
 	"idem/ledger"
-	"idem/ledger/sqlite"
 	"idem/runner"
 )
 
@@ -96,7 +95,7 @@ func (a *app) checked(o *runOptions, args []string, dashed bool) ([]string, erro
 // asked returns which record a question is about. Without a window it is the
 // one that idem run would take, whatever other windows there are; that these are
 // not meant is said.
-func (a *app) asked(ctx context.Context, l *sqlite.Ledger, id ledger.ID, want runner.Which) (ledger.ID, error) {
+func (a *app) asked(ctx context.Context, l ledger.Store, id ledger.ID, want runner.Which) (ledger.ID, error) {
 	found, err := runner.Find(ctx, l, id.Namespace, id.Key, want)
 	var ambiguous *runner.AmbiguousError
 	if !errors.As(err, &ambiguous) {
@@ -165,7 +164,7 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv [
 		return question{}, err
 	}
 	q := question{call: runner.Call{
-		ID: in.id, Policy: policy, Inside: insideOf(in.id, l.Dir()),
+		ID: in.id, Policy: policy, Inside: insideOf(in.id, l.Place()),
 		Output: runner.Output{Quiet: o.quietOK}, Replay: o.replayPolicy(),
 	}}
 	if len(argv) > 0 {

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"idem/hashkey"
-	"idem/ledger/sqlite"
+	"idem/ledger"
 )
 
 const keyLong = `Print what idem run would know a call by: its key, its window, its fingerprint
@@ -88,7 +88,7 @@ func (a *app) key(ctx context.Context, o *identity, argv []string, keep retentio
 	if err != nil {
 		return err
 	}
-	src := &peeking{Ledger: l}
+	src := &peeking{Store: l}
 	in, err := a.identify(ctx, o, argv, src, time.Now())
 	switch {
 	case err != nil:
@@ -140,7 +140,7 @@ const noSecretYet = "variables are hashed with a secret that the first run with 
 
 // peeking is the source of a call that runs nothing and makes nothing.
 type peeking struct {
-	*sqlite.Ledger
+	ledger.Store
 	lacks bool // a secret was asked for, and there is none
 }
 

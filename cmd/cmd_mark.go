@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"idem/ledger"
-	"idem/ledger/sqlite"
 	"idem/runner"
 )
 
@@ -196,7 +195,7 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 
 // recordOf returns which record of a key is meant. A new one must be one that a
 // call can have.
-func (a *app) recordOf(ctx context.Context, l *sqlite.Ledger, id ledger.ID, o *markOptions, now time.Time) (ledger.ID, error) {
+func (a *app) recordOf(ctx context.Context, l ledger.Store, id ledger.ID, o *markOptions, now time.Time) (ledger.ID, error) {
 	want, err := o.record.which(now)
 	if err != nil {
 		return id, err

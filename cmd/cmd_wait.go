@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"idem/ledger"
-	"idem/ledger/sqlite"
 	"idem/runner"
 )
 
@@ -88,7 +87,7 @@ func (a *app) wait(ctx context.Context, keys []string, record *whichFlags, timeo
 
 // settledRecord waits until a key has a record that no process is working on.
 // Once there is a record, it stays with that one.
-func (a *app) settledRecord(ctx context.Context, l *sqlite.Ledger, id ledger.ID, want runner.Which, record *whichFlags) (ledger.Record, error) {
+func (a *app) settledRecord(ctx context.Context, l ledger.Store, id ledger.ID, want runner.Which, record *whichFlags) (ledger.Record, error) {
 	told, again := waiting{ui: &a.ui}, reminder{}
 	for first := true; ; first = false {
 		// A query that is cut off costs the connection, and with the last one
@@ -121,9 +120,9 @@ func (a *app) settledRecord(ctx context.Context, l *sqlite.Ledger, id ledger.ID,
 }
 
 // insideItself refuses to wait for a key that cannot end before this call does.
-func insideItself(ctx context.Context, l *sqlite.Ledger, id ledger.ID) error {
+func insideItself(ctx context.Context, l ledger.Store, id ledger.ID) error {
 	r := runner.Runner{Ledger: l, Now: time.Now}
-	res, err := r.Ask(context.WithoutCancel(ctx), runner.Call{ID: id, Inside: insideOf(id, l.Dir())})
+	res, err := r.Ask(context.WithoutCancel(ctx), runner.Call{ID: id, Inside: insideOf(id, l.Place())})
 	if err == nil && res.Reason == runner.ReasonRecursive {
 		return recursiveFailure(id)
 	}

@@ -13,7 +13,6 @@ import (
 
 	"idem/hashkey"
 	"idem/ledger"
-	"idem/ledger/sqlite"
 )
 
 // identity are the flags that say which calls are the same call: the key, its
@@ -76,13 +75,13 @@ type source interface {
 
 // naming is the source of a call that runs nothing, so that nobody reads stdin
 // after us.
-type naming struct{ *sqlite.Ledger }
+type naming struct{ ledger.Store }
 
 func (naming) Scratch() (*os.File, error) { return nil, nil }
 
 // looking is naming for a call that writes nothing either: without a secret,
 // nothing is recorded that was hashed with one.
-type looking struct{ *sqlite.Ledger }
+type looking struct{ ledger.Store }
 
 func (looking) Scratch() (*os.File, error) { return nil, nil }
 

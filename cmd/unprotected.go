@@ -8,7 +8,6 @@ import (
 
 	"idem/ledger"
 	"idem/ledger/none"
-	"idem/ledger/sqlite"
 	"idem/proc"
 	"idem/runner"
 )
@@ -24,14 +23,14 @@ type home struct {
 }
 
 // homeIn is the home of a call in a ledger.
-func homeIn(l *sqlite.Ledger) home {
+func homeIn(l ledger.Store) home {
 	return home{
-		ledger: l, place: l.Dir(), source: l,
-		variables: func(at runner.Attempt, chain string) map[string]string { return variables(at, l.Dir(), chain) },
+		ledger: l, place: l.Place(), source: l,
+		variables: func(at runner.Attempt, chain string) map[string]string { return variables(at, l.Place(), chain) },
 		backlog: func() (proc.Backlog, error) {
 			b, err := l.Backlog()
 			if err != nil {
-				return nil, err // not a nil *sqlite.Backlog
+				return nil, err // not a nil ledger.Backlog
 			}
 			return b, nil
 		},
