@@ -31,19 +31,20 @@ var rooms = []struct {
 	may  []string
 }{
 	{".", []string{"cmd", "internal/entry"}},
-	{"cmd", []string{"runner", "proc", "hashkey", "redact", "ledger", "ledger/none", "ledger/sqlite", "ledger/postgres"}},
+	{"cmd", []string{"runner", "proc", "hashkey", "redact", "ledger", "ledger/none", "ledger/sqlite", "ledger/postgres", "internal/lenprefix"}},
 	{"runner", []string{"ledger", "proc", "redact"}},
 	{"proc", []string{"internal/failpoint", "internal/rawsig"}},
-	{"hashkey", nil},
+	{"hashkey", []string{"internal/lenprefix"}},
 	{"redact", nil},
 	{"ledger", nil},
 	{"ledger/spool", []string{"ledger"}},
 	{"ledger/none", []string{"ledger", "ledger/spool"}},
-	{"ledger/sqlite", []string{"ledger", "ledger/spool", "internal/failpoint"}},
+	{"ledger/sqlite", []string{"ledger", "ledger/spool", "internal/failpoint", "internal/lenprefix"}},
 	{"ledger/postgres", []string{"ledger", "ledger/spool"}},
 	{"ledger/ledgertest", []string{"ledger", "ledger/spool"}}, // for tests only, see unwanted
 	{"internal/entry", nil},
 	{"internal/rawsig", nil},
+	{"internal/lenprefix", nil},
 	{"internal/failpoint", nil},   // nothing, as it is shipped
 	{"test/...", []string{"..."}}, // no part of the program
 }
