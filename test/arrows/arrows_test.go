@@ -32,12 +32,12 @@ var rooms = []struct {
 }{
 	{".", []string{"cmd", "internal/entry"}},
 	{"cmd", []string{"runner", "proc", "hashkey", "redact", "ledger", "ledger/none", "ledger/sqlite", "ledger/postgres", "internal/lenprefix"}},
-	{"runner", []string{"ledger", "proc", "redact"}},
-	{"proc", []string{"internal/failpoint", "internal/rawsig"}},
+	{"runner", []string{"ledger", "proc", "redact", "internal/fdio"}},
+	{"proc", []string{"internal/failpoint", "internal/fdio", "internal/rawsig"}},
 	{"hashkey", []string{"internal/lenprefix"}},
 	{"redact", nil},
 	{"ledger", nil},
-	{"ledger/spool", []string{"ledger"}},
+	{"ledger/spool", []string{"ledger", "internal/fdio"}},
 	{"ledger/none", []string{"ledger", "ledger/spool"}},
 	{"ledger/sqlite", []string{"ledger", "ledger/spool", "internal/failpoint", "internal/lenprefix"}},
 	{"ledger/postgres", []string{"ledger", "ledger/spool"}},
@@ -45,6 +45,7 @@ var rooms = []struct {
 	{"internal/entry", nil},
 	{"internal/rawsig", nil},
 	{"internal/lenprefix", nil},
+	{"internal/fdio", nil},
 	{"internal/failpoint", nil},   // nothing, as it is shipped
 	{"test/...", []string{"..."}}, // no part of the program
 }
@@ -125,7 +126,7 @@ func TestRulesBite(t *testing.T) {
 		{".", `import "idem/cmd"`, ""},
 		{".", `import "idem/runner"`, "imports idem/runner; . may import only cmd"},
 		{"runner", `import "idem/ledger"`, ""},
-		{"runner", `import "idem/ledger/sqlite"`, "imports idem/ledger/sqlite; runner may import only ledger, proc, redact"},
+		{"runner", `import "idem/ledger/sqlite"`, "imports idem/ledger/sqlite; runner may import only ledger, proc, redact, internal/fdio"},
 		{"ledger", `import "idem/hashkey"`, "imports idem/hashkey; ledger may import nothing of the module"},
 		{"util", ``, "util is no room of the architecture"},
 		{"test/gendoc", `import ("idem/cmd"; "os/exec"; "github.com/spf13/cobra/doc")`, ""},
