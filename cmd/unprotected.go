@@ -12,6 +12,7 @@ import (
 	"idem/ledger/sqlite"
 	"idem/proc"
 	"idem/runner"
+	"idem/sidefile"
 )
 
 // home is where a call is recorded, and what the call gets from there.
@@ -90,7 +91,7 @@ func (a *app) prepare(ctx context.Context, o *runOptions, policy runner.Policy, 
 }
 
 // recorded makes a call in its ledger. The files are those whose growth is recorded.
-func (a *app) recorded(ctx context.Context, o *runOptions, policy runner.Policy, argv []string, files []runner.ReplayFile) (runner.Call, runner.Result, error) {
+func (a *app) recorded(ctx context.Context, o *runOptions, policy runner.Policy, argv []string, files []sidefile.File) (runner.Call, runner.Result, error) {
 	l, err := a.openLedger()
 	if err != nil {
 		return runner.Call{ID: ledger.ID{Key: o.key}}, runner.Result{}, err

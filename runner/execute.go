@@ -8,6 +8,7 @@ import (
 
 	"idem/ledger"
 	"idem/proc"
+	"idem/sidefile"
 )
 
 // execute runs the command, again as long as Retries says so, and records each
@@ -90,7 +91,7 @@ func (c *Call) attempt(ctx context.Context, claim ledger.Claim, rec ledger.Recor
 	res.HookFaults = c.starting(ctx, claim, res, signals)
 	var end *proc.End
 	var redacted bool
-	files, err := c.measure() // what the hooks have appended is not the command's
+	files, err := sidefile.Measure(c.Files) // what the hooks have appended is not the command's
 	if err == nil {
 		end, redacted, err = c.start(ctx, claim, e, res, path, signals, earlier)
 	}
@@ -107,7 +108,7 @@ func (c *Call) attempt(ctx context.Context, claim ledger.Claim, rec ledger.Recor
 		return res, end, nil
 	}
 	o := c.outcome(end)
-	o.Files, res.Losses = c.additions(files)
+	o.Files, res.Losses = sidefile.Additions(files, c.refuseAddition)
 	o.Capture = captureOf(end, redacted)
 	res.Record.Current, res.Unrecorded = e.Finish(ctx, o)
 	return res, end, nil

@@ -10,6 +10,7 @@ import (
 	"idem/ledger"
 	"idem/proc"
 	"idem/redact"
+	"idem/sidefile"
 )
 
 // Call is one call of `idem run`.
@@ -63,7 +64,7 @@ type Call struct {
 	QuietOK bool
 
 	// Files are those of which is recorded what the command appends to them.
-	Files []ReplayFile
+	Files []sidefile.File
 
 	// Probe is the shell command that Policy.Probe is about; it is ended after
 	// ProbeTimeout, if that is not 0.
@@ -135,13 +136,13 @@ type Result struct {
 	// refused because of their number.
 	Tried int
 	// Losses are what a replay of the outcome lacks or, with Replay, this one.
-	Losses []Loss
+	Losses []sidefile.Loss
 
 	held *held // the output, with QuietOK
 }
 
 // Run makes the call. An error means that nothing was started: a
-// *proc.StartError, a *proc.SignalError, a *FileError, a *ReplayError, or what
+// *proc.StartError, a *proc.SignalError, a *sidefile.Error, a *ReplayError, or what
 // is wrong with the ledger. All that the Result has then is the record, as far
 // as it is known, and what came of hooks.
 func Run(ctx context.Context, l ledger.Ledger, c Call) (Result, error) {

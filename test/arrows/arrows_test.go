@@ -31,11 +31,12 @@ var rooms = []struct {
 	may  []string
 }{
 	{".", []string{"cmd", "internal/entry"}},
-	{"cmd", []string{"runner", "proc", "hashkey", "redact", "ledger", "ledger/none", "ledger/sqlite", "ledger/postgres", "internal/lenprefix"}},
-	{"runner", []string{"ledger", "proc", "redact", "internal/fdio"}},
+	{"cmd", []string{"runner", "proc", "hashkey", "redact", "sidefile", "ledger", "ledger/none", "ledger/sqlite", "ledger/postgres", "internal/lenprefix"}},
+	{"runner", []string{"ledger", "proc", "redact", "sidefile", "internal/fdio"}},
 	{"proc", []string{"internal/failpoint", "internal/fdio", "internal/rawsig"}},
 	{"hashkey", []string{"internal/lenprefix"}},
 	{"redact", nil},
+	{"sidefile", []string{"ledger"}},
 	{"ledger", nil},
 	{"ledger/spool", []string{"ledger", "internal/fdio"}},
 	{"ledger/none", []string{"ledger", "ledger/spool"}},
@@ -126,7 +127,7 @@ func TestRulesBite(t *testing.T) {
 		{".", `import "idem/cmd"`, ""},
 		{".", `import "idem/runner"`, "imports idem/runner; . may import only cmd"},
 		{"runner", `import "idem/ledger"`, ""},
-		{"runner", `import "idem/ledger/sqlite"`, "imports idem/ledger/sqlite; runner may import only ledger, proc, redact, internal/fdio"},
+		{"runner", `import "idem/ledger/sqlite"`, "imports idem/ledger/sqlite; runner may import only ledger, proc, redact, sidefile, internal/fdio"},
 		{"ledger", `import "idem/hashkey"`, "imports idem/hashkey; ledger may import nothing of the module"},
 		{"util", ``, "util is no room of the architecture"},
 		{"test/gendoc", `import ("idem/cmd"; "os/exec"; "github.com/spf13/cobra/doc")`, ""},
