@@ -4,7 +4,7 @@
 //	go run ./test/words [PATH...]
 //
 // It prints each finding as FILE:LINE: RULE: TEXT and exits with 1 if there is
-// one. Of a directory it reads all Markdown and Go files and shell scripts
+// one. In a directory it reads all Markdown and Go files and shell scripts
 // below; without a PATH it reads the current directory.
 package main
 
