@@ -38,7 +38,7 @@ var (
 	link       = regexp.MustCompile(`!?\[([^\]]*)\]\([^)]*\)`)
 	quoted     = regexp.MustCompile(`"[^" ]*"`)
 	// The end of a sentence: a full stop and, after a blank, what may begin one.
-	sentenceEnd = regexp.MustCompile(`[.!?][)"*]*(\s+)[^a-z]`)
+	sentenceEnd = regexp.MustCompile(`[.!?][)"*]*(\s+)(?:[^a-z]|idem\b)`)
 	abbreviated = regexp.MustCompile(`(?:\b[eE]\.g|\b[iI]\.e|\betc|\bvs|\bcf|\s[A-Z0-9])\.$`)
 )
 
