@@ -39,7 +39,7 @@ var (
 	quoted     = regexp.MustCompile(`"[^" ]*"`)
 	// The end of a sentence: a full stop and, after a blank, what may begin one.
 	sentenceEnd = regexp.MustCompile(`[.!?][)"*]*(\s+)(?:[^a-z]|idem\b)`)
-	abbreviated = regexp.MustCompile(`(?:\b[eE]\.g|\b[iI]\.e|\betc|\bvs|\bcf|\s[A-Z0-9])\.$`)
+	abbreviated = regexp.MustCompile(`(?:\b[eE]\.g|\b[iI]\.e|\betc|\bvs|\bcf|\s[A-Z])\.$`)
 )
 
 func (p piece) sentences() []sentence {
