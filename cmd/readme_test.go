@@ -1,6 +1,8 @@
 package cmd_test
 
 import (
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -150,4 +152,53 @@ func TestREADMECron(t *testing.T) {
 		}
 	}
 	k.wantLines("log", 2)
+}
+
+// TestDocumentLinks checks that each relative link of a page leads to a file and,
+// after a #, to a heading of it.
+func TestDocumentLinks(t *testing.T) {
+	pages, err := filepath.Glob("../docs/*.md")
+	if err != nil || len(pages) < 5 {
+		t.Fatalf("%v: %q", err, pages)
+	}
+	link := regexp.MustCompile(`\]\(([^)]+)\)`)
+	code := regexp.MustCompile("(?s)```.*?```|`[^`\n]*`")
+	for _, page := range append(pages, readmeFile, "../CHANGELOG.md") {
+		for _, m := range link.FindAllStringSubmatch(code.ReplaceAllString(readFile(t, page), ""), -1) {
+			file, anchor, _ := strings.Cut(m[1], "#")
+			if strings.Contains(file, "://") {
+				continue
+			}
+			target := page
+			if file != "" {
+				target = filepath.Join(filepath.Dir(page), file)
+			}
+			if _, err := os.Stat(target); err != nil {
+				t.Errorf("%s links to %s: %v", page, m[1], err)
+			} else if anchor != "" && !slices.Contains(anchors(readFile(t, target)), anchor) {
+				t.Errorf("%s links to %s, which has no such heading", page, m[1])
+			}
+		}
+	}
+}
+
+// anchors returns the names by which GitHub links to the headings of a page.
+func anchors(page string) []string {
+	var names []string
+	for line := range strings.Lines(page) {
+		if text := strings.TrimLeft(line, "#"); text != line {
+			text = regexp.MustCompile(`[^\w\- ]`).ReplaceAllString(strings.ToLower(strings.TrimSpace(text)), "")
+			names = append(names, strings.ReplaceAll(text, " ", "-"))
+		}
+	}
+	return names
+}
+
+func readFile(t *testing.T, name string) string {
+	t.Helper()
+	content, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
 }
