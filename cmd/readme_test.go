@@ -154,6 +154,38 @@ func TestREADMECron(t *testing.T) {
 	k.wantLines("log", 2)
 }
 
+// TestGuideDerivedKey runs the guide's call without a key twice.
+func TestGuideDerivedKey(t *testing.T) {
+	t.Parallel()
+	k := newKitchen(t, nil)
+	k.script("backup.sh", "echo x >>side")
+	for range 2 {
+		k.want(k.cook(pageBlock(t, "../docs/guide.md", "idem run --per day")), 0)
+	}
+	k.wantLines("side", 1)
+}
+
+// TestGuideProbe interrupts the guide's call with a probe. The next call runs the
+// command again, because the probe says that it was not done; the one after that
+// replays.
+func TestGuideProbe(t *testing.T) {
+	t.Parallel()
+	k := newKitchen(t, nil)
+	charge := "order=7; " + pageBlock(t, "../docs/guide.md", "--probe")
+	k.script("charge.sh", `echo x >>side; until [ -e go ]; do sleep 0.01; done; echo "$IDEM_TOKEN" >>charged`)
+	k.script("charged.sh", `echo asked >>probes; grep -qx "$1" charged`)
+	k.write("charged", "")
+	first := k.serve(charge)
+	k.await("side", 1)
+	first.killAll()
+	k.write("go", "")
+	k.want(k.cook(charge), 0)
+	k.want(k.cook(charge), 0)
+	k.wantLines("side", 2)
+	k.wantLines("charged", 1)
+	k.wantLines("probes", 1)
+}
+
 // TestDocumentLinks checks that each relative link of a page leads to a file and,
 // after a #, to a heading of it.
 func TestDocumentLinks(t *testing.T) {
