@@ -26,15 +26,7 @@ type options struct {
 	keys                        int
 }
 
-func main() {
-	if len(os.Args) > 2 && os.Args[1] == "gate" {
-		os.Exit(rig.Gate(os.Args[2:]))
-	}
-	if err := run(os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
-	}
-}
+func main() { rig.Main("bench", map[string]func([]string) int{"gate": rig.Gate}, run) }
 
 func run(args []string) error {
 	var o options
@@ -58,6 +50,11 @@ func run(args []string) error {
 		return underFIFO()
 	}
 
+	if o.from == "" && !o.quick {
+		if err := rig.MayKeep(o.json, o.idem); err != nil {
+			return err
+		}
+	}
 	if was, err := load(o.json); o.quick && err == nil && !was.Quick {
 		return fmt.Errorf("%s is of a full run: a quick one does not replace it", o.json)
 	}

@@ -93,18 +93,24 @@ func fileSystem(dir string) string {
 // idem to the proof write of their full runs.
 const Figures = "docs/figures"
 
-// commit is what idem is built from. Figures that are being written change
-// nothing about that.
+// commit returns the commit that idem is built from, with +dirty if the working
+// tree differs from it.
 func commit() string {
 	out, err := exec.Command("git", "rev-parse", "--short=12", "HEAD").Output()
 	if err != nil {
 		return Unknown
 	}
-	change, err := exec.Command("git", "status", "--porcelain", "--", ":(top)", ":(top,exclude)"+Figures).Output()
-	if err != nil || len(change) > 0 {
+	if dirty() {
 		return known(string(out)) + "+dirty"
 	}
 	return known(string(out))
+}
+
+// dirty reports whether the working tree has changes outside of Figures. Without
+// git, or outside of a repository, it cannot know that it has none.
+func dirty() bool {
+	change, err := exec.Command("git", "status", "--porcelain", "--", ":(top)", ":(top,exclude)"+Figures, ":(top,exclude)docs/guarantees.md", ":(top,exclude)README.md").Output()
+	return err != nil || len(change) > 0
 }
 
 // LoadAverage is how many wanted to run in the last minute.

@@ -1,0 +1,222 @@
+package lab
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Fixture is a ledger with keys of all kinds, to be copied for a trial.
+type Fixture struct {
+	Sandbox
+	Records []Record
+}
+
+// Record is a key, what idem must answer when it is run again, and what it would
+// answer from an earlier attempt.
+type Record struct {
+	Key     string
+	Args    []string // after idem
+	Want    Reply
+	Earlier []Reply
+	Spool   bool // its output is in a file
+}
+
+// SayScript is the command of all keys: it writes down that it was started, and has
+// an output that no other attempt has. Its arguments are LINES and STATUS.
+const SayScript = `echo "$IDEM_KEY" >>"$CHAOS_STARTS"
+i=0; while [ $i -lt $1 ]; do echo "$i: said by run $IDEM_RUN_ID of $IDEM_KEY"; i=$((i+1)); done
+[ $2 = 0 ] || echo "run $IDEM_RUN_ID fails" >&2
+exit $2`
+
+// WaitScript is a command that is there until the file go appears beside its side
+// file.
+const WaitScript = `echo "$IDEM_KEY" >>"$CHAOS_STARTS"; until [ -e "$CHAOS_STARTS.go" ]; do sleep .01; done; echo done`
+
+// callWant calls idem and wants a status.
+func (e *Fixture) callWant(idem string, want int, args ...string) (Reply, error) {
+	r := e.Call(idem, args...)
+	if r.Code != want {
+		return r, fmt.Errorf("want status %d: %s", want, r)
+	}
+	return r, nil
+}
+
+// runRecord runs a key and remembers the answer.
+func (e *Fixture) runRecord(idem, key string, lines, code int, flags ...string) error {
+	args := append(append([]string{"run", "--key", key}, flags...), "--", "sh", "-c", SayScript, "says", strconv.Itoa(lines), strconv.Itoa(code))
+	r, err := e.callWant(idem, code, args...)
+	e.Records = append(e.Records, Record{Key: key, Args: args, Want: r, Spool: lines > 700})
+	return err
+}
+
+// Add adds a key, of another kind each time.
+func (e *Fixture) Add(idem string) error {
+	i := len(e.Records)
+	key := fmt.Sprintf("estate:%03d", i)
+	switch i % 12 {
+	case 0, 1, 2:
+		return e.runRecord(idem, key, 3, 0)
+	case 3:
+		return e.runRecord(idem, key, 0, 0, "--per", "year")
+	case 4:
+		return e.runRecord(idem, key, 200, 0) // in ledger.db, on several pages
+	case 5, 6:
+		return e.runRecord(idem, key, 900, 0) // in a file
+	case 7:
+		return e.runRecord(idem, key, 2, 3, "--on-failure", "replay")
+	case 8:
+		return e.RunAndChange(idem, key, 0, "run", "--key", key, "--force", "--", "sh", "-c", SayScript, "says", "2", "0")
+	case 9:
+		return e.RunAndChange(idem, key, 3, "mark", "done", key, "--note", "by hand")
+	case 10:
+		return e.RunAndChange(idem, key, 0, "forget", key)
+	default:
+		args := []string{"run", "--key", key, "--", "sh", "-c", WaitScript}
+		live, err := e.Start(idem, args...)
+		if err != nil {
+			return err
+		}
+		live.Kill()
+		r, err := e.callWant(idem, ExitInterrupted, args...)
+		e.Records = append(e.Records, Record{Key: key, Args: args, Want: r})
+		return err
+	}
+}
+
+// RunAndChange runs a key, changes that, and asks again.
+func (e *Fixture) RunAndChange(idem, key string, code int, change ...string) error {
+	if err := e.runRecord(idem, key, 2, code); err != nil {
+		return err
+	}
+	if _, err := e.callWant(idem, 0, change...); err != nil {
+		return err
+	}
+	k := &e.Records[len(e.Records)-1]
+	k.Earlier = []Reply{k.Want}
+	var err error
+	k.Want, err = e.callWant(idem, 0, k.Args...)
+	return err
+}
+
+// CopyTo copies the estate to a directory.
+func (e *Fixture) CopyTo(dir string) (Sandbox, error) {
+	p := NewSandbox(dir)
+	err := filepath.WalkDir(e.Ledger, func(path string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		to := p.Ledger + strings.TrimPrefix(path, e.Ledger)
+		if d.IsDir() {
+			return os.MkdirAll(to, 0o700)
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(to, b, 0o600)
+	})
+	return p, err
+}
+
+// Starts returns the keys whose commands were started, one each time.
+func (p Sandbox) Starts() []string {
+	b, err := os.ReadFile(p.StartLog)
+	if err != nil {
+		return nil // nobody was
+	}
+	return strings.Fields(string(b))
+}
+
+// StartsOf counts those of one key.
+func (p Sandbox) StartsOf(key string) int {
+	n := 0
+	for _, k := range p.Starts() {
+		if k == key {
+			n++
+		}
+	}
+	return n
+}
+
+// Running is a call whose command waits.
+type Running struct {
+	Sandbox
+	Args  []string
+	cmd   *exec.Cmd
+	done  chan struct{}
+	reply Reply // once done
+}
+
+// Start calls idem run with the command waits and returns when that is there.
+func (p Sandbox) Start(idem string, args ...string) (*Running, error) {
+	r := &Running{Sandbox: p, Args: args, cmd: exec.Command(idem, args...), done: make(chan struct{})}
+	var out, errs strings.Builder
+	r.cmd.Env, r.cmd.Stdout, r.cmd.Stderr = p.environ(), &out, &errs
+	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	r.cmd.WaitDelay = time.Second
+	before := len(p.Starts())
+	if err := r.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		_ = r.cmd.Wait() // the state tells more
+		r.reply = Reply{args: args, Code: Status(r.cmd.ProcessState), Out: out.String(), Err: errs.String()}
+		close(r.done)
+	}()
+	for end := time.Now().Add(HangAfter); len(p.Starts()) == before; time.Sleep(time.Millisecond) {
+		select {
+		case <-r.done:
+			return nil, fmt.Errorf("was not started: %s", r.reply)
+		default:
+		}
+		if time.Now().After(end) {
+			return nil, fmt.Errorf("%q: no start in time", args)
+		}
+	}
+	return r, nil
+}
+
+// Kill kills idem and the command, if they are still there.
+func (r *Running) Kill() {
+	select {
+	case <-r.done:
+	default:
+		group := -r.cmd.Process.Pid
+		_ = syscall.Kill(group, syscall.SIGKILL)
+		<-r.done
+		for end := time.Now().Add(HangAfter); syscall.Kill(group, 0) == nil && time.Now().Before(end); {
+			time.Sleep(time.Millisecond) // the command is not our child
+		}
+	}
+}
+
+// Finish lets the command end.
+func (r *Running) Finish() Reply {
+	Must(os.WriteFile(r.StartLog+".go", nil, 0o600))
+	select {
+	case <-r.done:
+		return r.reply
+	case <-time.After(HangAfter):
+		r.Kill()
+		return Reply{args: r.Args, Hung: true}
+	}
+}
+
+// SameAnswer tells whether a call was answered as another one. A refusal says how long
+// ago things were.
+func (r Reply) SameAnswer(s Reply) bool {
+	return r.Code == s.Code && r.Out == s.Out && (r.Err == s.Err || r.Refused())
+}
+
+// Refused tells whether idem chose the status itself and started nothing.
+func (r Reply) Refused() bool { return r.Code >= 64 && r.Code <= 80 }
+
+// MatchesAny tells whether r is one of the replies.
+func (r Reply) MatchesAny(of []Reply) bool { return slices.ContainsFunc(of, r.SameAnswer) }
