@@ -18,8 +18,8 @@ func (l *load) together(name string, n int, env []string, command func(i int) []
 	return rig.Together([]string{l.self, "gate"}, filepath.Join(l.dir, name), n, env, command)
 }
 
-// timesOf is how long the callers of a crowd took.
-func timesOf(c *rig.Crowd) []time.Duration {
+// durations is how long the callers of a crowd took.
+func durations(c *rig.Crowd) []time.Duration {
 	var all []time.Duration
 	for _, me := range c.Callers {
 		all = append(all, me.Took)
@@ -46,5 +46,5 @@ var children = map[string]func(args []string) int{
 		}
 		return ws.ExitStatus()
 	},
-	"work": work,
+	"work": command,
 }

@@ -14,25 +14,25 @@ import (
 	"idem/test/internal/rig"
 )
 
-// times adds the figures of how long calls took.
-func (l *load) times(all []time.Duration) {
+// addTimes adds the figures of how long calls took.
+func (l *load) addTimes(all []time.Duration) {
 	if len(all) == 0 {
 		return
 	}
 	slices.Sort(all)
-	ms := func(percent int) float64 { return at(all, percent).Seconds() * 1000 }
+	ms := func(percent int) float64 { return percentile(all, percent).Seconds() * 1000 }
 	l.Measure("p50 ms", ms(50))
 	l.Measure("p99 ms", ms(99))
 	l.Measure("max ms", ms(100))
 	l.Measure("p99 / p50", ms(99)/ms(50))
 }
 
-// at is a percentile of what is sorted.
-func at[T any](sorted []T, percent int) T { return sorted[(len(sorted)-1)*percent/100] }
+// percentile is a percentile of what is sorted.
+func percentile[T any](sorted []T, percent int) T { return sorted[(len(sorted)-1)*percent/100] }
 
-// left adds how much a part leaves, and complains about output that no run may
+// checkLeft adds how much a part leaves, and complains about output that no run may
 // have left in a file of its own.
-func (l *load) left(ledger string, spools map[string]bool) error {
+func (l *load) checkLeft(ledger string, spools map[string]bool) error {
 	var files, bytes int
 	err := filepath.WalkDir(filepath.Join(l.dir, ledger), func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -54,21 +54,21 @@ func (l *load) left(ledger string, spools map[string]bool) error {
 	return err
 }
 
-func (l *load) ledger(name string) []string {
+func (l *load) environ(name string) []string {
 	return []string{"IDEM_LEDGER=" + filepath.Join(l.dir, name)}
 }
 
-// command is a call of idem, its errors on ours.
-func (l *load) command(ledger string, args ...string) *exec.Cmd {
+// callIdem is a call of idem, its errors on ours.
+func (l *load) callIdem(ledger string, args ...string) *exec.Cmd {
 	c := exec.Command(l.idem, args...)
-	c.Env = rig.Environ(l.ledger(ledger)...)
+	c.Env = rig.Environ(l.environ(ledger)...)
 	c.Stderr = os.Stderr
 	return c
 }
 
-// listed complains unless idem list shows n keys that succeeded.
-func (l *load) listed(ledger string, n int) error {
-	out, err := l.command(ledger, "list", "--state", "succeeded").Output()
+// checkListed complains unless idem list shows n keys that succeeded.
+func (l *load) checkListed(ledger string, n int) error {
+	out, err := l.callIdem(ledger, "list", "--state", "succeeded").Output()
 	if err != nil {
 		return fmt.Errorf("idem list: %w", err)
 	}

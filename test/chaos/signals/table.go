@@ -126,11 +126,11 @@ func (c cell) note(source, direct, passed bool) string {
 
 // remarks explain the notes, in the order in which they appear.
 var remarks = []struct{ name, text string }{
-	{"foreground", "Not passed on: in the terminal's foreground idem takes an INT or QUIT to be the terminal's, which the command has got by itself, and giving it a second one would make many programs quit at once. TERM ends the command."},
-	{"session", "Passed on, since the command is out of the terminal's reach and nobody else could end it from there."},
-	{"twice", "Once from where it came from, and once from idem, which cannot know that the command has got it already. The kernel makes one of two that are there at the same time."},
-	{"no key", "No key sends it. Typed are all other control characters, and nothing comes of them."},
-	{"stop", "idem is stopped, not the command, which works on until its pipe is full. Signals for both reach both."},
+	{"foreground", "Not passed on. In the foreground of a terminal, idem assumes that an INT or QUIT comes from the terminal and that the command has received it, too. A second one would make many programs quit at once. TERM ends the command."},
+	{"session", "Passed on, because the terminal cannot reach a command in another session."},
+	{"twice", "The command receives it from the sender and from idem, which cannot know that the command already has it. The kernel merges two that are pending at the same time."},
+	{"no key", "No key sends it. The test types all other control characters, which have no effect."},
+	{"stop", "idem stops, the command does not. The command works until its pipe is full. A signal to the process group reaches both."},
 }
 
 // The columns of the table.
@@ -180,37 +180,37 @@ func (c cell) next(l expectation) string {
 const phasesText = `
 ## Every signal, in every phase
 
-Without a terminal, every signal from 1 to 64 that can be caught and that ends a process by default does to ` + "`idem run`" + `
-what it does to the bare command, from the first instruction of idem on:
+Without a terminal, every signal from 1 to 64 that can be caught and that ends a process by default has the same effect on
+` + "`idem run`" + ` as on the bare command, from the first instruction of idem:
 
-| while | the signal | record |
+| phase | effect of the signal | record |
 | --- | --- | --- |
-| nothing is started yet, with ` + "`--wait`" + ` too | idem dies of it | as it was |
-| a probe or a hook runs | the probe gets the signal, a hook gets TERM; then idem dies of it | as it was |
-| the command runs | the command gets it, and idem dies of what the command dies of | what the command came to |
-| a retry is waited for | idem dies of it | the failure before |
-| output is replayed, or the reader of a command that is done stalls | idem dies of it | as it is |
+| no command is started yet, also with ` + "`--wait`" + ` | idem dies of it | unchanged |
+| a probe or a hook runs | the probe gets the signal, a hook gets TERM; then idem dies of it | unchanged |
+| the command runs | the command gets it, and idem dies of the signal that the command dies of | the outcome of the command |
+| delay before a retry | idem dies of it | the previous failure |
+| replay, or the command has ended and the reader of its output stalls | idem dies of it | unchanged |
 
-A signal that was sent with a value (sigqueue) reaches the command with it. Signals that the caller ignores or blocks are
-ignored and blocked in the command, in hooks and in probes; a blocked signal that is sent to idem is pending in the
+A signal sent with a value (sigqueue) reaches the command with that value. Signals that the caller ignores or blocks are
+also ignored or blocked in the command, in hooks and in probes. A blocked signal that is sent to idem is pending in the
 command.
 
 The exceptions:
 
 - KILL and STOP cannot be caught. TSTP, TTIN, TTOU and CONT stop and continue idem, not the command (remark 5).
-- A signal that comes while the command is exiting is given to the command, which takes no notice of it. idem then
-  goes on to what follows: INT, QUIT, TERM and HUP end the call without a retry, after others the retry comes. A second
-  signal ends idem.
-- A signal that comes when the outcome is recorded ends idem; the record keeps the outcome, and the next call replays it.
-- The command sees idem as the sender. With ` + "`--timeout`" + ` all processes of the command get the signal, and no value;
-  with ` + "`--tty`" + ` the processes in the foreground of its terminal.
+- A signal that arrives while the command is exiting goes to the command and has no effect there. After INT, QUIT, TERM
+  and HUP, idem ends the call without a retry. After other signals, the retry follows. A second signal ends idem.
+- A signal that arrives after the outcome is recorded ends idem. The record keeps the outcome, and the next call replays
+  it.
+- The command sees idem as the sender. With ` + "`--timeout`" + ` all processes of the command get the signal, without a value.
+  With ` + "`--tty`" + ` the foreground processes of its terminal get it.
 - BUS, FPE, SEGV, URG and CHLD that the caller ignores have the default action in the command. Without a handler for the
-  first three idem could not report a fault of its own; without CHLD it could not wait for the command.
-- Where core files are allowed, a signal such as QUIT that ends idem while no command runs leaves one of idem.
-- A fault of idem's own is reported with Go's stack trace and ends in ABRT, never in status 2.
-- On other systems than Linux, and on Linux on other machines than amd64 and arm64, Go's runtime has handlers of its own:
-  while no command runs, QUIT and ABRT end idem with a stack trace and status 2, and USR1, USR2 and ALRM are dropped;
-  while one runs, PROF, XFSZ, BUS, FPE, SEGV, ILL and real-time signals are not passed on, and neither is PIPE. Of the
+  first three, idem could not report its own faults. Without CHLD, it could not wait for the command.
+- Where core files are allowed, a signal such as QUIT that ends idem while no command runs leaves a core file of idem.
+- A fault of idem itself is reported with a Go stack trace and ends in ABRT, never in status 2.
+- On systems other than Linux, and on Linux on machines other than amd64 and arm64, the Go runtime has its own handlers.
+  While no command runs, QUIT and ABRT end idem with a stack trace and status 2, and USR1, USR2 and ALRM are dropped.
+  While one runs, PROF, XFSZ, BUS, FPE, SEGV, ILL and real-time signals are not passed on, and neither is PIPE. Of the
   signals that the caller ignores, only HUP and INT are ignored in the command.
 `
 
@@ -218,15 +218,20 @@ The exceptions:
 func writePage(w io.Writer) {
 	fmt.Fprint(w, `# Signals
 
-What happens when a signal comes while `+"`idem run`"+` has a command in the foreground of a terminal: the command has no
-handler (default), counts in a handler, ignores the signal, or has gone into a session of its own (setsid) and counts
-there. A command that outlives the signal exits with 0 afterwards. "From the terminal" is a key: Ctrl-C for INT,
-Ctrl-\ for QUIT, Ctrl-Z for TSTP; for HUP it is the closing of the terminal.
+This page lists the effect of each signal while `+"`idem run`"+` has a command in the foreground of a terminal. The command
+is one of four kinds:
 
-This page is written by `+"`go test ./test/chaos -run SignalsPage -update`"+`, and
-`+"`go run ./test/chaos signals`"+` tries each line on a terminal of its own, and those that can be
-tried without idem without it, too. A number refers to a remark at the end: there the command sees something else than
-it would without idem.
+- default: it has no handler.
+- handler: it counts the signals in a handler.
+- ignore: it ignores the signal.
+- setsid: it has a handler and runs in a separate session.
+
+A command that survives the signal exits with 0 afterwards. "From the terminal" means a key: Ctrl-C for INT, Ctrl-\ for
+QUIT, Ctrl-Z for TSTP. For HUP it means that the terminal closes.
+
+`+"`go test ./test/chaos/signals -run SignalsPage -update`"+` generates this page. `+"`go run ./test/chaos signals`"+` tests each
+line on a separate terminal, and also without idem where that is possible. A number refers to a remark at the end. It
+marks a difference from the same signal without idem.
 `)
 	for _, s := range matrixSignals {
 		fmt.Fprintf(w, "\n## %s\n\n| sent | command | it sees the signal | idem ends with | record | next call |\n| --- | --- | --- | --- | --- | --- |\n", name(s))

@@ -18,15 +18,15 @@ import (
 // order. A line about something to come is written before it, one about
 // something that was after it.
 
-func (b *bathing) note(key, what, run string) {
-	if err := note(b.place, key, what, run); err != nil {
+func (b *soakRun) note(key, what, run string) {
+	if err := appendNote(b.journalDir, key, what, run); err != nil {
 		b.fail(err)
 	}
 }
 
-func (b *bathing) notes(key string) []string { return lines(filepath.Join(b.place, key)) }
+func (b *soakRun) journal(key string) []string { return lines(filepath.Join(b.journalDir, key)) }
 
-func note(place, key, what, run string) error {
+func appendNote(place, key, what, run string) error {
 	f, err := os.OpenFile(filepath.Join(place, key), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
@@ -37,13 +37,13 @@ func note(place, key, what, run string) error {
 
 // Exit statuses of work.
 const (
-	workFails    = 3
-	workOverlaps = 97
-	workCannot   = 98
+	commandFails    = 3
+	commandOverlaps = 97
+	commandCannot   = 98
 )
 
-// work is the command of a soak: it holds a lock of its own on its key.
-func work(args []string) int {
+// callIdem is the command of a soak: it holds a lock of its own on its key.
+func command(args []string) int {
 	place, key, run := args[0], args[1], os.Getenv("IDEM_RUN_ID")
 	alive, err := os.OpenFile(filepath.Join(place, "alive"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err == nil {
@@ -55,26 +55,26 @@ func work(args []string) int {
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "load work:", err)
-		return workCannot
+		return commandCannot
 	}
 	if err := unix.Flock(int(own.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		_ = note(place, key, "overlap", run)
-		return workOverlaps
+		_ = appendNote(place, key, "overlap", run)
+		return commandOverlaps
 	}
 	// Given back before the end, at which idem's lock may go first.
 	defer unix.Flock(int(own.Fd()), unix.LOCK_UN)
-	if err := note(place, key, "start", run); err != nil {
-		return workCannot
+	if err := appendNote(place, key, "start", run); err != nil {
+		return commandCannot
 	}
 	// Who is left over of a killed idem has no reader, and goes on.
 	fmt.Printf("%s\n%s", run, strings.Repeat(".", padding(run)))
 	time.Sleep(time.Duration(rand.IntN(40)) * time.Millisecond)
 	what, code := "end", 0
 	if rand.IntN(10) == 0 {
-		what, code = "fail", workFails
+		what, code = "fail", commandFails
 	}
-	if err := note(place, key, what, run); err != nil {
-		return workCannot
+	if err := appendNote(place, key, what, run); err != nil {
+		return commandCannot
 	}
 	return code
 }
@@ -89,13 +89,13 @@ func padding(run string) int {
 	return 0
 }
 
-// bathed are the figures of one journal.
-type bathed struct{ starts, ends, acks int }
+// journalCounts are the figures of one journal.
+type journalCounts struct{ starts, ends, acks int }
 
-// checkBath holds a journal against what idem promises: no two at once, nothing
+// checkJournal holds a journal against what idem promises: no two at once, nothing
 // after an acknowledged success that was not forgotten, and every acknowledged
 // run is one that came to its end.
-func checkBath(journal []string) (c bathed, err error) {
+func checkJournal(journal []string) (c journalCounts, err error) {
 	var last, acked string // the last run with a good end, if it is acknowledged
 	ended := map[string]bool{}
 	forgetting := 0    // calls of idem forget under way

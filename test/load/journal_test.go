@@ -22,7 +22,7 @@ func TestCheckBath(t *testing.T) {
 		{"start a|end a|ack a|forget -|forgotten -|start b|end b|ack b|start c", "run c began"}, // twice
 		{"start a|ack a|end a", `run "a" is acknowledged and never came to its end`},
 	} {
-		_, err := checkBath(strings.Split(test.journal, "|"))
+		_, err := checkJournal(strings.Split(test.journal, "|"))
 		if err == nil && test.want == "" {
 			continue
 		}

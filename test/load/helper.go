@@ -10,9 +10,9 @@ import (
 	"idem/test/internal/rig"
 )
 
-// ledgers is a call of the program of that name, which is built when it is
+// helper is a call of the program of that name, which is built when it is
 // needed first.
-func (l *load) ledgers(args ...string) (*exec.Cmd, error) {
+func (l *load) helper(args ...string) (*exec.Cmd, error) {
 	program := filepath.Join(filepath.Dir(l.dir), "ledgers")
 	if _, err := os.Stat(program); err != nil {
 		if _, err := rig.Build("./test/load/ledgers", program); err != nil {
@@ -24,9 +24,9 @@ func (l *load) ledgers(args ...string) (*exec.Cmd, error) {
 	return c, nil
 }
 
-// nursery is where ledgers grow. Each of a million keys costs two syncs, which
+// memoryDir is where ledgers grow. Each of a million keys costs two syncs, which
 // are for nothing in memory.
-func (l *load) nursery() (dir string, remove func(), err error) {
+func (l *load) memoryDir() (dir string, remove func(), err error) {
 	parent := "/dev/shm"
 	if _, err := os.Stat(parent); err != nil {
 		parent = l.dir
@@ -37,7 +37,7 @@ func (l *load) nursery() (dir string, remove func(), err error) {
 
 // grow gives the ledger in dir the keys from first to end-1, and makes a copy.
 func (l *load) grow(dir string, first, end int, copied string) error {
-	c, err := l.ledgers("fill", dir, strconv.Itoa(first), strconv.Itoa(end))
+	c, err := l.helper("fill", dir, strconv.Itoa(first), strconv.Itoa(end))
 	if err != nil {
 		return err
 	}

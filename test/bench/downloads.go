@@ -13,18 +13,18 @@ import (
 	"idem/test/internal/rig"
 )
 
-// shop is where the contenders come from. What has to be fetched goes to a
+// downloads is where the contenders come from. What has to be fetched goes to a
 // cache outside of the repository and is fetched once; Debian's packages are
 // installed as usual, by root only.
-type shop struct {
+type downloads struct {
 	idem, hello, helper string // built here
 	cache               string
-	buy                 bool // may install
+	mayInstall          bool // may install
 }
 
-// newShop builds what is ours into dir.
-func newShop(dir, idem string, buy bool) (*shop, error) {
-	s := &shop{idem: idem, buy: buy}
+// newDownloads builds what is ours into dir.
+func newDownloads(dir, idem string, buy bool) (*downloads, error) {
+	s := &downloads{idem: idem, mayInstall: buy}
 	var err error
 	if s.hello, err = rig.Build("./test/bench/hello", filepath.Join(dir, "hello")); err != nil {
 		return nil, err
@@ -43,30 +43,30 @@ func newShop(dir, idem string, buy bool) (*shop, error) {
 }
 
 // debian finds a program of a Debian package.
-func (s *shop) debian(program, pkg string) (string, error) {
+func (s *downloads) debian(program, pkg string) (string, error) {
 	path, err := exec.LookPath(program)
 	if err == nil {
 		return filepath.Abs(path)
 	}
-	if _, e := exec.LookPath("apt-get"); e != nil || os.Getuid() != 0 || !s.buy {
+	if _, e := exec.LookPath("apt-get"); e != nil || os.Getuid() != 0 || !s.mayInstall {
 		return "", fmt.Errorf("not installed (Debian package %s)", pkg)
 	}
 	c := exec.Command("apt-get", "install", "-y", "--no-install-recommends", pkg)
 	c.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-	if err := tell(c); err != nil {
+	if err := runQuietly(c); err != nil {
 		return "", fmt.Errorf("apt-get install %s: %w", pkg, err)
 	}
 	return exec.LookPath(program)
 }
 
-// golang installs a program through the module proxy.
-func (s *shop) golang(pkg, version string) (string, error) {
+// goInstall installs a program through the module proxy.
+func (s *downloads) goInstall(pkg, version string) (string, error) {
 	dir := filepath.Join(s.cache, filepath.Base(pkg)+"@"+version)
 	return s.fetch(filepath.Join(dir, filepath.Base(pkg)), func() error {
 		c := exec.Command("go", "install", pkg+"@"+version)
 		c.Dir = s.cache // of no module
 		c.Env = append(os.Environ(), "GOBIN="+dir, "CGO_ENABLED=0", "GOFLAGS=")
-		if err := tell(c); err != nil {
+		if err := runQuietly(c); err != nil {
 			return fmt.Errorf("go install %s@%s: %w", pkg, version, err)
 		}
 		return nil
@@ -75,21 +75,21 @@ func (s *shop) golang(pkg, version string) (string, error) {
 
 // npm installs a package whose program comes in a package per platform, and
 // takes that program without the script around it.
-func (s *shop) npm(pkg, version string) (string, error) {
+func (s *downloads) npm(pkg, version string) (string, error) {
 	arch := strings.NewReplacer("amd64", "64").Replace(runtime.GOARCH)
 	dir := filepath.Join(s.cache, pkg+"@"+version)
 	program := filepath.Join(dir, "node_modules", "@"+pkg, runtime.GOOS+"-"+arch, "bin", pkg)
 	return s.fetch(program, func() error {
 		c := exec.Command("npm", "install", "--prefix", dir, "--ignore-scripts", "--no-audit", "--no-fund", pkg+"@"+version)
-		if err := tell(c); err != nil {
+		if err := runQuietly(c); err != nil {
 			return fmt.Errorf("npm install %s@%s: %w", pkg, version, err)
 		}
 		return nil
 	})
 }
 
-func (s *shop) fetch(program string, install func() error) (string, error) {
-	if !s.buy {
+func (s *downloads) fetch(program string, install func() error) (string, error) {
+	if !s.mayInstall {
 		return "", errors.New("left out of a quick run")
 	}
 	if _, err := os.Stat(program); err == nil {
@@ -102,8 +102,8 @@ func (s *shop) fetch(program string, install func() error) (string, error) {
 	return exec.LookPath(program)
 }
 
-// tell runs a command; its error is the last line that it wrote.
-func tell(c *exec.Cmd) error {
+// runQuietly runs a command; its error is the last line that it wrote.
+func runQuietly(c *exec.Cmd) error {
 	out, err := c.CombinedOutput()
 	if err == nil {
 		return nil
@@ -115,11 +115,11 @@ func tell(c *exec.Cmd) error {
 	return err
 }
 
-// quiet makes a call that is not measured.
-func quiet(c call) error {
+// runUnmeasured makes a call that is not measured.
+func runUnmeasured(c call) error {
 	e := exec.Command(c.argv[0], c.argv[1:]...)
 	e.Dir, e.Env = c.dir, c.env
-	if err := tell(e); err != nil {
+	if err := runQuietly(e); err != nil {
 		return fmt.Errorf("%s: %w", join(c.argv), err)
 	}
 	return nil
