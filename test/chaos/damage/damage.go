@@ -1,3 +1,11 @@
+// Package damage is the part "damage" of chaos. A ledger is copied, one of its files
+// is damaged, and then it is used in all ways. In every fifth trial a command is
+// running during the damage.
+//
+//	go run ./test/chaos damage [--trial NAME]
+//
+// The figures count the answers by kind. A wrong answer, a crash, or a second run
+// that is not in the table of exceptions (forgetsInUse) ends the part.
 package damage
 
 import (

@@ -1,3 +1,10 @@
+// Package full is the part "full" of chaos. Callers work on small file systems that
+// another goroutine fills and empties at random times.
+//
+//	sudo go run ./test/chaos full
+//
+// The figures count the calls by exit status, and how often a status or a reply was
+// wrong, which must be 0.
 package full
 
 import (

@@ -19,8 +19,8 @@ func (r *killTest) callIdem(ctx context.Context, id, file string, args ...string
 	return lab.Finish(cmd, (*exec.Cmd).Start, id, filepath.Join(r.Dir, "calls", file))
 }
 
-// callUntilDone is one caller: it calls again until it is told of a success, or
-// that the key stays as it is.
+// callUntilDone is one caller. It calls again until a call succeeds or the operator
+// leaves the key interrupted.
 func (s *keyTest) callUntilDone(ctx context.Context, number int) {
 	rng := s.rng(number)
 	policy := strings.Fields(s.policy.String())
@@ -39,7 +39,7 @@ func (s *keyTest) callUntilDone(ctx context.Context, number int) {
 		id := s.key + "/" + strconv.Itoa(number) + "." + strconv.Itoa(n)
 		done := make(chan struct{})
 		if rng.IntN(8) == 0 {
-			// Also where idem itself is at work: while it decides, begins, ends.
+			// This also hits idem while it decides, begins and ends.
 			go s.killAfter(id, time.Duration(rng.IntN(40))*time.Millisecond, done)
 		} else {
 			close(done)
@@ -58,21 +58,21 @@ func (s *keyTest) callUntilDone(ctx context.Context, number int) {
 			}
 			select {
 			case s.undecided <- c.Code:
-			default: // somebody else has told him
+			default: // another caller has
 			}
 			pause(30, 120)
 		case lab.ExitBusy:
 			pause(20, 120)
 		case -lab.SigKill, commandFails:
 			pause(0, 30)
-		default: // the journal has it, and the file has what idem said
+		default: // check reports it; the file has the message of idem
 			return
 		}
 	}
 }
 
-// replyOf returns the run whose output a successful call got, whole lines of it
-// and nothing else. It is empty for no output, as after a mark.
+// replyOf returns the run whose output a successful call got, "" for no output, as
+// after a mark. Anything but whole lines of one run is "garbage".
 func (s *keyTest) replyOf(c lab.Call) string {
 	out := c.Stdout()
 	line, _, ok := strings.Cut(out, "\n")
@@ -86,7 +86,7 @@ func (s *keyTest) replyOf(c lab.Call) string {
 	return run
 }
 
-// compare holds the reply against that of the other callers.
+// compare compares a reply with those of the other callers.
 func (s *keyTest) compare(c lab.Call) {
 	reply := c.Stdout()
 	if !s.reply.CompareAndSwap(nil, &reply) && *s.reply.Load() != reply {
@@ -94,7 +94,7 @@ func (s *keyTest) compare(c lab.Call) {
 	}
 }
 
-// settleByHand is the person who settles what idem refuses to decide.
+// settleByHand is the operator. It marks the key when idem refuses to decide.
 func (s *keyTest) settleByHand(ctx context.Context) {
 	rng := s.rng(callers + 1)
 	for n := 0; ; n++ {
@@ -116,7 +116,7 @@ func (s *keyTest) settleByHand(ctx context.Context) {
 		}
 		id := fmt.Sprintf("%s/op.%d", s.key, n)
 		s.journal.Add(lab.Event{Kind: kind, Call: id})
-		// Not cut short: whether it was made must be known.
+		// Without ctx, because the journal must have the result of the mark.
 		c := s.callIdem(context.Background(), id, s.key+".op", "mark", how, s.key, "--note", "chaos")
 		s.journal.Add(lab.Event{Kind: lab.Marked, Call: id, Code: c.Code})
 		if c.Code != 0 && c.Code != lab.ExitBusy && c.Code != lab.ExitUsage {

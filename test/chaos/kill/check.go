@@ -6,7 +6,7 @@ import (
 	"idem/test/chaos/lab"
 )
 
-// policy is what the callers of a key ask for.
+// policy is the choice of flags of all callers of a key.
 type policy struct {
 	rerunInterrupted bool // --on-interrupted rerun, else refuse
 	rerunFailed      bool // --on-failure rerun, else refuse
@@ -36,13 +36,13 @@ const (
 	noDisorder    = "histories that are in no order"
 )
 
-// promises has them all, in the order of the table.
+// promises lists them in the order of the table.
 var promises = []string{
 	noOverlap, noRepeat, noCause, noSecondEnd, noSecondRun, noInvention, noDifference, noDisorder,
 	noOddity, noLoss, noUnknown, noUnreadable, noFalseReader, noLeftovers, noStanding,
 }
 
-// counts are the figures of one journal.
+// counts has the figures of one journal.
 type counts struct {
 	calls, starts, finishes, failures, settled int
 }
@@ -55,8 +55,8 @@ func (c *counts) add(d counts) {
 	c.settled += d.settled
 }
 
-// check holds the journal of one key against the promises. It knows nothing of
-// how idem works and trusts nothing that idem has written.
+// check tests the promises on the journal of one key. It uses nothing that idem has
+// written.
 func check(key string, p policy, events []lab.Event) (counts, []lab.Fault) {
 	c := &checker{key: key, policy: p, events: events}
 	c.run()
@@ -76,11 +76,11 @@ func (c *checker) fail(promise string, at int, format string, args ...any) {
 }
 
 func (c *checker) run() {
-	acknowledged := -1 // the event that first told somebody of a success
-	finished := false  // a body has got to its end, or somebody said so
+	acknowledged := -1 // the first event that acknowledged a success
+	finished := false  // a command has succeeded, or a mark says so
 	last := -1         // the latest start
 	used := map[int]bool{}
-	var first, uncaused bool // since the first finish: there is one, there was a start without a cause
+	var first, uncaused bool // there is a finish; there was a start without a cause since then
 	for i, e := range c.events {
 		switch e.Kind {
 		case lab.Called:
@@ -126,21 +126,20 @@ func (c *checker) run() {
 				}
 			}
 		case lab.MarkDone:
-			// The ledger has it some time before the end of the mark.
+			// The mark takes effect before its end.
 			finished = finished || c.succeeds(i)
 		}
 	}
 }
 
-// cause tells whether what happened between two starts explains the second:
-// a failure that may be rerun, an interruption that may, or an operator's mark.
+// cause reports whether the events between two starts explain the second one: a
+// failure or an interruption that the policy reruns, or a mark by the operator.
 func (c *checker) cause(last, now int, used map[int]bool) bool {
 	f := c.possibleEnds(c.events[last].Call, now)
 	if f.failed && c.policy.rerunFailed || f.interrupted && c.policy.rerunInterrupted {
 		return true
 	}
-	// A mark that was being made at some time between the two, and is not the
-	// cause of another start.
+	// Or a mark that was in progress between the two and explains no other start.
 	for i := last; i < len(c.events); i++ {
 		if e := c.events[i]; e.Kind != lab.Marked || e.Code != 0 || used[i] {
 			continue
@@ -155,8 +154,9 @@ func (c *checker) cause(last, now int, used map[int]bool) bool {
 	return false
 }
 
-// possibleEnds is how the execution of a call may have ended. More than one may be true:
-// who kills idem about when its command ends cannot know what it had seen.
+// possibleEnds has the ways in which the execution of a call may have ended. Several may
+// be true: if idem is killed about when its command ends, the journal does not show
+// which came first.
 type possibleEnds struct {
 	succeeded   bool // idem may have seen its command succeed
 	failed      bool // idem may have seen its command fail
@@ -166,7 +166,7 @@ type possibleEnds struct {
 func (c *checker) possibleEnds(call string, before int) possibleEnds {
 	var f possibleEnds
 	var latest lab.Kind  // of the kills, which take turns within a key
-	var was possibleEnds // before that
+	var was possibleEnds // before the latest kill
 	idemDead := false    // for certain
 	for _, e := range c.events[:before] {
 		if e.Call != call {
@@ -190,7 +190,7 @@ func (c *checker) possibleEnds(call string, before int) possibleEnds {
 			f.failed = f.failed || e.Code != 0 && !idemDead
 		case lab.Returned:
 			if e.Code >= 0 {
-				f.interrupted = false // it was not killed after all
+				f.interrupted = false // it was not killed
 			}
 		}
 	}
@@ -207,7 +207,7 @@ func (c *checker) checkReturn(at int, finished bool) {
 		}
 	case e.Code == -lab.SigKill:
 		if f := c.possibleEnds(e.Call, at); !f.failed && !f.interrupted {
-			c.fail(noOddity, at, "call %s died of a signal that nobody sent", e.Call)
+			c.fail(noOddity, at, "call %s died of a signal that the test did not send", e.Call)
 		}
 	case e.Code == lab.ExitBusy, e.Code == commandFails:
 	case e.Code == lab.ExitInterrupted && !c.policy.rerunInterrupted, e.Code == lab.ExitFailed && !c.policy.rerunFailed:
@@ -216,8 +216,8 @@ func (c *checker) checkReturn(at int, finished bool) {
 	}
 }
 
-// beginOf returns where the mark began that ended at an event. There is one
-// operator, so that it is the latest before.
+// beginOf returns the event at which the mark began that ended at an event. A key
+// has one operator, so it is the latest one before.
 func (c *checker) beginOf(end int) int {
 	for i := end - 1; i >= 0; i-- {
 		switch c.events[i].Kind {
@@ -230,12 +230,12 @@ func (c *checker) beginOf(end int) int {
 
 func (c *checker) markOf(end int) lab.Kind { return c.events[c.beginOf(end)].Kind }
 
-// succeeds tells whether a mark that begins at an event was made.
+// succeeds reports whether a mark that begins at an event may have been made.
 func (c *checker) succeeds(begin int) bool {
 	for _, e := range c.events[begin:] {
 		if e.Kind == lab.Marked {
 			return e.Code == 0
 		}
 	}
-	return true // for all we know
+	return true // its end is not known
 }

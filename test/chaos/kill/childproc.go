@@ -15,25 +15,25 @@ import (
 	"idem/test/chaos/lab"
 )
 
-// Exit statuses of the command.
+// Exit statuses of Command.
 const (
 	commandFails    = 3
 	commandOverlaps = 99
 )
 
-// Body holds its lock above the descriptors that idem hands over: Linux lets go
-// of the files of a dying process from the highest down. Were it the other way
-// round, idem's lock could be free an instant before this one, and that would
-// look like an overlap.
+// firstLockDescriptor is higher than the descriptors that idem passes on. Linux
+// closes the files of a dying process from the highest descriptor down. With a lower
+// one, the lock of idem could be free an instant before this lock, which would look
+// like an overlap.
 const firstLockDescriptor = 300
 
-// plan is what one attempt does. It follows from seed, key and attempt, so that
-// a seed means the same work, if not the same times.
+// plan is the work of one attempt. It depends only on seed, key and attempt, so a
+// seed repeats the same work.
 type plan struct {
 	work   time.Duration
-	hold   bool // goes on with it as long as its key is hunted
-	worker bool // is done by a worker, which goes on when its parent is killed
-	daemon bool // leaves a process behind that has no part in the work
+	hold   bool // continues while its key has a killer
+	worker bool // a child process does the work and survives its parent
+	daemon bool // starts a process that outlives the command and does no work
 	fails  bool
 	output int // bytes
 }
@@ -50,15 +50,15 @@ func newPlan(seed, key, attempt string) plan {
 		output: r.IntN(200),
 	}
 	if r.IntN(3) == 0 {
-		p.output = 40_000 + r.IntN(100_000) // too much for the ledger itself: a spool
+		p.output = 40_000 + r.IntN(100_000) // more than fits into ledger.db: a file
 	}
 	n, _ := strconv.Atoi(attempt)
 	p.fails = n < 10 && r.IntN(8) == 0
 	return p
 }
 
-// Command is the command: body JOURNAL LOCK HOLD SEED KEY. It proves with a lock of its
-// own that nobody else is at it.
+// Command is the command: locked-command JOURNAL LOCK HOLD SEED KEY. It takes a lock
+// that is independent of idem and logs an overlap if the lock is held.
 func Command(args []string) int {
 	if len(args) != 5 {
 		return lab.Fail(errors.New("want JOURNAL LOCK HOLD SEED KEY"))
@@ -92,13 +92,13 @@ func Command(args []string) int {
 		hold = ""
 	}
 	if p.daemon {
-		// Without the lock: what a command leaves behind on purpose is not it.
+		// It does not inherit the lock, because it does no work.
 		if err := lab.Child("daemon").Start(); err != nil {
 			return lab.Fail(err)
 		}
 	}
 	if p.worker {
-		if _, err := unix.FcntlInt(uintptr(lockFD), unix.F_SETFD, 0); err != nil { // it takes part in the lock
+		if _, err := unix.FcntlInt(uintptr(lockFD), unix.F_SETFD, 0); err != nil { // the worker shares the lock
 			return lab.Fail(err)
 		}
 		if err := lab.Child("worker", args[0], me.Run, p.work.String(), hold).Run(); err != nil {
@@ -120,8 +120,8 @@ func Command(args []string) int {
 	return code
 }
 
-// work takes its time, and more while the file is there: else a busy machine
-// would be through with a key before it was hunted as often as it should be.
+// work takes time d, and up to 3 s more while the file hold exists. Otherwise a key
+// could be done before it had got its kills.
 func work(d time.Duration, hold string) {
 	time.Sleep(d)
 	if hold != "" {
@@ -129,7 +129,8 @@ func work(d time.Duration, hold string) {
 	}
 }
 
-// Worker does a body's work, whether that still lives or not.
+// Worker does the work of a command, even if the command was killed:
+// worker JOURNAL RUN DURATION HOLD.
 func Worker(args []string) int {
 	if len(args) != 4 {
 		return lab.Fail(errors.New("want JOURNAL RUN DURATION HOLD"))
@@ -148,6 +149,7 @@ func Worker(args []string) int {
 	return 0
 }
 
+// Daemon outlives its command by 0.3 s and does nothing.
 func Daemon([]string) int {
 	time.Sleep(300 * time.Millisecond)
 	return 0

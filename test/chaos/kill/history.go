@@ -10,24 +10,23 @@ import (
 	"idem/test/chaos/lab"
 )
 
-// check asks for each rule by itself. Here all that the callers of a key were
-// told is held against one model at once: is there an order of all that was
-// done, in which each thing takes effect at one instant between its call and its
-// return, so that the model allows every answer? It is the checker of others
-// (porcupine) that looks for the order; what is written here is only what a key
-// may do. The time is the order of the journal's lines.
+// check tests each promise separately. This file tests all answers of a key at once:
+// is there an order of all operations in which each takes effect at one instant
+// between its call and its return, and in which the model allows every answer? The
+// library porcupine searches for the order. The model is in model.go. The time of an
+// event is its line in the journal.
 
-// decideFor is how long the search for an order may take. It takes milliseconds.
+// decideFor limits the search for an order. Usually it takes milliseconds.
 const decideFor = 30 * time.Second
 
-// linearizable tells whether there is such an order for the events, and if not,
-// the first event up to which there is none.
+// linearizable returns -1 if there is such an order of the events, and otherwise the
+// first event up to which there is none.
 func linearizable(p policy, events []lab.Event) (bad int, err error) {
 	ok, err := ordered(p, events)
 	if ok || err != nil {
 		return -1, err
 	}
-	// What is true of a history is true of its beginnings.
+	// If a history has an order, so has each of its beginnings.
 	bad = sort.Search(len(events), func(n int) bool {
 		ok, undecided := ordered(p, events[:n+1])
 		return !ok && undecided == nil
@@ -56,8 +55,8 @@ func ordered(p policy, events []lab.Event) (bool, error) {
 	return false, fmt.Errorf("no order of the %d events found or excluded in %v", len(events), decideFor)
 }
 
-// alive returns the last line at which each run was alive: its command, a worker
-// of that, or an idem that has neither returned nor been killed.
+// alive returns the last line at which each run was alive: its command, a worker of
+// the command, or an idem that has neither returned nor been killed.
 func (c *checker) alive() map[string]int {
 	last := map[string]int{}
 	for i, e := range c.events {
@@ -73,8 +72,8 @@ func (c *checker) alive() map[string]int {
 	return last
 }
 
-// history makes operations of the events: of a call that started a command two,
-// of others one.
+// history converts the events to operations: two for a call that started a command,
+// one for any other.
 func (c *checker) history() []porcupine.Operation {
 	var ops []porcupine.Operation
 	add := func(a operation, from, to int) {
@@ -97,7 +96,7 @@ func (c *checker) history() []porcupine.Operation {
 	return ops
 }
 
-// next returns the first event after one that fits, or how many there are.
+// next returns the first event after an event that fits, or len(c.events).
 func (c *checker) next(after int, fits func(lab.Event) bool) int {
 	for i := after + 1; i < len(c.events); i++ {
 		if fits(c.events[i]) {
@@ -111,8 +110,8 @@ func ofCall(k lab.Kind, call string) func(lab.Event) bool {
 	return func(e lab.Event) bool { return e.Kind == k && e.Call == call }
 }
 
-// operationsOf adds what one call did. Its idem is dead when it has returned, so that
-// whatever it did has happened by then, also if it was killed.
+// operationsOf adds the operations of one call. All of them happen before it returns,
+// also if idem was killed.
 func (c *checker) operationsOf(at int, add func(a operation, from, to int)) {
 	call := c.events[at].Call
 	end := c.next(at, ofCall(lab.Returned, call))
@@ -121,12 +120,12 @@ func (c *checker) operationsOf(at int, add func(a operation, from, to int)) {
 		c.withoutStart(at, end, add)
 		return
 	}
-	for i := c.next(start, ofCall(lab.Started, call)); i < len(c.events); i = c.next(start, ofCall(lab.Started, call)) { // never, by a good idem
+	for i := c.next(start, ofCall(lab.Started, call)); i < len(c.events); i = c.next(start, ofCall(lab.Started, call)) { // only if idem is wrong
 		add(operation{kind: opBegin, run: c.events[start].Run}, at, start)
 		start = i
 	}
 	run := c.events[start].Run
-	last := min(start, end) // a command may come to its log when its idem is dead
+	last := min(start, end) // a command may log its start after its idem was killed
 	add(operation{kind: opBegin, run: run}, at, last)
 	if e := c.next(start, ofCall(lab.Ended, call)); e < end {
 		last = e
@@ -136,8 +135,8 @@ func (c *checker) operationsOf(at int, add func(a operation, from, to int)) {
 	add(a, last, end)
 }
 
-// endsOf returns what a call that ran a command may have recorded in the end,
-// and whether it may have recorded nothing.
+// endsOf returns the states that a call that ran a command may have recorded, and
+// whether it may have recorded none.
 func (c *checker) endsOf(call, run string, end int) (ends []keyState, stays bool) {
 	f := c.possibleEnds(call, end)
 	open := end == len(c.events)
@@ -155,7 +154,7 @@ func (c *checker) endsOf(call, run string, end int) (ends []keyState, stays bool
 	return ends, open || killed && f.interrupted
 }
 
-// withoutStart adds what a call did of whose command nothing was heard.
+// withoutStart adds the operation of a call whose command did not log a start.
 func (c *checker) withoutStart(at, end int, add func(a operation, from, to int)) {
 	call := c.events[at].Call
 	open := end == len(c.events)

@@ -1,3 +1,13 @@
+// Package kill is the part "kill" of chaos. Many callers call each key while a
+// killer sends SIGKILL to idem, the command, both, and processes that outlive
+// them, at random times. An operator settles interrupted keys with idem mark.
+//
+//	go run ./test/chaos kill [--keys N] [--kills N]
+//
+// All processes of a key log their actions in one journal, outside of the ledger.
+// In the end check tests each promise on the journal, and linearizable compares the
+// whole history with a model. The figures count calls, kills and starts, and how
+// often each promise was broken, which must be 0.
 package kill
 
 import (
@@ -17,8 +27,8 @@ import (
 // callers is the number of callers of each key.
 const callers = 10
 
-// killTest is the part "kill": keys with their callers, an operator and a
-// killer each, some at a time.
+// killTest is one run of the part. Each key has callers, an operator and a killer.
+// Several keys are worked on at a time.
 type killTest struct {
 	*lab.Lab
 	ledger string
@@ -59,8 +69,8 @@ func Run(l *lab.Lab) error {
 
 	slots := make(chan struct{}, l.Parallel)
 	var group sync.WaitGroup
-	// Luck decides how many kills a key gets before it is through: when there
-	// were too few, more keys make up for it.
+	// The number of kills that a key gets before it is done is random. If there
+	// were too few, more keys follow.
 	for i := 0; i < keys || r.kills.total() < kills && i < 4*keys; i++ {
 		s, err := r.newKeyTest(i, (kills+keys-1)/keys)
 		if err != nil {
@@ -71,7 +81,7 @@ func Run(l *lab.Lab) error {
 			s.run()
 			<-slots
 		})
-		if i >= keys-1 { // count what is under way before deciding about more
+		if i >= keys-1 { // let the keys end before deciding about more
 			for len(slots) == cap(slots) || i == keys-1 && len(slots) > 0 {
 				time.Sleep(10 * time.Millisecond)
 			}
@@ -95,7 +105,7 @@ func (r *killTest) fail(f lab.Fault) {
 	r.faults = append(r.faults, f)
 }
 
-// read calls idem list now and then: it must work at any time.
+// read calls idem list in a loop. It must always work.
 func (r *killTest) read(ctx context.Context) {
 	for n := 0; ctx.Err() == nil; n++ {
 		c := r.callIdem(context.Background(), "list", "list", "list")
@@ -118,10 +128,10 @@ type keyTest struct {
 	number  uint64
 	journal *lab.Journal
 
-	budget    atomic.Int64 // kills that are left
-	killLock  sync.Mutex   // kills of a key take turns, so that the journal has them in order
-	undecided chan int     // wakes the operator, with the status that a caller got
-	left      atomic.Bool  // interrupted, and left so
+	budget    atomic.Int64 // remaining kills
+	killLock  sync.Mutex   // one kill of a key at a time, so that the journal has them in order
+	undecided chan int     // wakes the operator with the status that a caller got
+	left      atomic.Bool  // the operator leaves the key interrupted
 	reply     atomic.Pointer[string]
 }
 
@@ -131,7 +141,7 @@ func (r *killTest) newKeyTest(i, kills int) (*keyTest, error) {
 		killTest: r, key: fmt.Sprintf("chaos:%04d", i), number: uint64(i), undecided: make(chan int, 1),
 		policy: policy{rerunInterrupted: i%2 == 0, rerunFailed: rng.IntN(10) < 7},
 	}
-	// Some get more, some less, all together a few more than needed.
+	// On average this is a little more than needed.
 	s.budget.Store(int64(max(1, kills/2+rng.IntN(kills+2))))
 	var err error
 	if s.journal, err = lab.OpenJournal(s.journalPath()); err != nil {
@@ -146,19 +156,21 @@ func (r *killTest) newKeyTest(i, kills int) (*keyTest, error) {
 	return s, nil
 }
 
-// tmp is the directory for temporary files that idem and its commands get.
+// tmp returns the directory for temporary files of idem and its commands.
 func (r *killTest) tmp() string { return filepath.Join(r.Dir, "tmp") }
 
 func (s *keyTest) journalPath() string { return filepath.Join(s.Dir, "keys", s.key+".journal") }
 func (s *keyTest) lockPath() string    { return filepath.Join(s.Dir, "keys", s.key+".lock") }
 func (s *keyTest) holdPath() string    { return filepath.Join(s.Dir, "keys", s.key+".hold") }
 
-// rng is the randomness of one of those who act for the key.
+// rng returns the random numbers of one actor of the key: a caller, the operator or
+// the killer.
 func (s *keyTest) rng(actor int) *rand.Rand {
 	return rand.New(rand.NewPCG(s.Seed, s.number<<16|uint64(actor+1)))
 }
 
-// run goes through the whole life of the key.
+// run runs the callers, the operator and the killer of the key until all callers
+// are done.
 func (s *keyTest) run() {
 	ctx, cancel := context.WithTimeout(context.Background(), lab.Patience)
 	defer cancel()
@@ -177,7 +189,7 @@ func (s *keyTest) run() {
 	_ = s.journal.F.Close()
 }
 
-// command is what idem is to run for the key: the same in each call.
+// command returns the command of the key, which is the same in each call.
 func (s *keyTest) command() []string {
 	return []string{s.Self, "locked-command", s.journalPath(), s.lockPath(), s.holdPath(), strconv.FormatUint(s.Seed, 10), s.key}
 }

@@ -11,18 +11,18 @@ import (
 	"idem/test/chaos/lab"
 )
 
-// killCounts are the kills that hit somebody.
+// killCounts counts the kills that hit a process.
 type killCounts struct {
 	idem, young, command, both, leftover atomic.Int64
 }
 
-// total counts kills, not processes: of both is one.
+// total counts a kill of both idem and its command as one.
 func (k *killCounts) total() int {
 	return int(k.idem.Load() + k.young.Load() + k.command.Load() + k.both.Load() + k.leftover.Load())
 }
 
-// killRandomly kills processes of the key at random times until its budget is spent,
-// and then lets go of those bodies that wait for it.
+// killRandomly kills processes of the key at random times until its budget is used,
+// and then lets the commands end that wait for that.
 func (s *keyTest) killRandomly(ctx context.Context) {
 	defer os.Remove(s.holdPath())
 	rng := s.rng(callers + 2)
@@ -32,18 +32,18 @@ func (s *keyTest) killRandomly(ctx context.Context) {
 			return
 		case <-time.After(time.Duration(5+rng.IntN(60)) * time.Millisecond):
 		}
-		var herd []process
+		var found []process
 		for _, p := range s.processes() {
 			if strings.HasPrefix(p.call, s.key+"/") {
-				herd = append(herd, p)
+				found = append(found, p)
 			}
 		}
-		s.killOne(rng, herd)
+		s.killOne(rng, found)
 	}
 }
 
-// processes is a scan that may be a moment old, and is shared by all hunters:
-// they would else use up the machine.
+// processes returns a scan that is at most 10 ms old. All killers share it, because
+// a scan is expensive.
 func (r *killTest) processes() []process {
 	r.scanLock.Lock()
 	defer r.scanLock.Unlock()
@@ -53,12 +53,12 @@ func (r *killTest) processes() []process {
 	return r.scanned
 }
 
-// killOne picks a victim among the processes of the key.
-func (s *keyTest) killOne(rng *rand.Rand, herd []process) {
+// killOne kills one of the processes of the key, or idem and its command.
+func (s *keyTest) killOne(rng *rand.Rand, found []process) {
 	var idems, commands, holders, leftovers []process
-	byCall := map[string]process{} // the idem of a call
-	shells := map[string]bool{}    // calls whose command lives
-	for _, p := range herd {
+	byCall := map[string]process{} // idem by call
+	shells := map[string]bool{}    // calls whose command is alive
+	for _, p := range found {
 		switch p.role {
 		case roleIdem:
 			idems = append(idems, p)
@@ -68,7 +68,7 @@ func (s *keyTest) killOne(rng *rand.Rand, herd []process) {
 			shells[p.call] = true
 		}
 	}
-	for _, p := range herd {
+	for _, p := range found {
 		idem, alive := byCall[p.call]
 		switch {
 		case p.role == roleCommand && alive:
@@ -98,7 +98,7 @@ func (s *keyTest) killOne(rng *rand.Rand, herd []process) {
 	}
 }
 
-// killCounted kills one process and writes it down.
+// killCounted kills one process, unless the budget is used, and counts it.
 func (s *keyTest) killCounted(p process, count *atomic.Int64) {
 	s.killLock.Lock()
 	defer s.killLock.Unlock()
@@ -130,7 +130,7 @@ func (s *keyTest) killLogged(p process) bool {
 	return hit
 }
 
-// killBoth kills idem and its command, in any order.
+// killBoth kills idem and its command, in random order.
 func (s *keyTest) killBoth(rng *rand.Rand, a, b process) {
 	s.killLock.Lock()
 	defer s.killLock.Unlock()
@@ -151,11 +151,11 @@ func (s *keyTest) killBoth(rng *rand.Rand, a, b process) {
 	s.budget.Add(-1)
 }
 
-// killAfter kills the idem of a call after a while, if it is still there.
+// killAfter kills the idem of a call after a delay, if it is still alive.
 func (s *keyTest) killAfter(call string, after time.Duration, done chan<- struct{}) {
 	defer close(done)
 	time.Sleep(after)
-	for _, p := range s.scan() { // now
+	for _, p := range s.scan() { // not a shared one, which may be too old
 		if p.call == call && p.role == roleIdem {
 			s.killCounted(p, &s.kills.young)
 			return

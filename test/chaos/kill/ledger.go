@@ -9,7 +9,8 @@ import (
 	"idem/test/internal/rig"
 )
 
-// checkLedger holds the ledger against the journals.
+// checkLedger compares the ledger with the journals and returns the number of files with
+// recorded output.
 func (r *killTest) checkLedger(journals map[string][]lab.Event) (spools int) {
 	broken := func(format string, args ...any) {
 		r.fail(lab.Fault{Promise: noUnreadable, What: fmt.Sprintf(format, args...), At: -1})
@@ -21,7 +22,7 @@ func (r *killTest) checkLedger(journals map[string][]lab.Event) (spools int) {
 	runs := map[string]bool{}
 	latest := map[string]rig.Attempt{}
 	for _, a := range attempts {
-		// A mark may say again what is so.
+		// A mark may repeat the current state.
 		if was := latest[a.Key]; was.State == "succeeded" && (a.State != was.State || a.Reason != "marked") {
 			r.fail(lab.Fault{Promise: noSecondRun, Key: a.Key, What: fmt.Sprintf("%s (%s) after %s", a.Run, a.State, was.Run), At: -1})
 		}
@@ -42,7 +43,7 @@ func (r *killTest) checkLedger(journals map[string][]lab.Event) (spools int) {
 	return r.checkSpools(runs)
 }
 
-// checkList asks idem itself, once nobody is there any more.
+// checkList compares idem list with the ledger when no call is running.
 func (r *killTest) checkList(latest map[string]rig.Attempt, broken func(string, ...any)) {
 	c := r.callIdem(context.Background(), "list", "list", "list")
 	lines := strings.Split(strings.TrimSpace(c.Stdout()), "\n")
@@ -56,7 +57,7 @@ func (r *killTest) checkList(latest map[string]rig.Attempt, broken func(string, 
 			broken("idem list: bad line %q", line)
 			continue
 		}
-		// Marked to run again, and nobody came.
+		// Marked to run again, and no call followed.
 		want := map[string]string{"running": "interrupted", "": "retry"}[latest[f[0]].State]
 		if want == "" {
 			want = latest[f[0]].State

@@ -15,7 +15,7 @@ import (
 	"idem/test/chaos/lab"
 )
 
-// checkLeftProcesses waits for the last processes and complains about those that stay.
+// checkLeftProcesses waits for the last processes and reports those that remain.
 func (r *killTest) checkLeftProcesses() {
 	deadline := time.Now().Add(lab.ExitWithin)
 	rest := r.scan()
@@ -24,16 +24,16 @@ func (r *killTest) checkLeftProcesses() {
 		rest = r.scan()
 	}
 	for _, p := range rest {
-		r.fail(lab.Fault{Promise: noLeftovers, Key: p.call, What: fmt.Sprintf("process %d still lives", p.pid), At: -1})
+		r.fail(lab.Fault{Promise: noLeftovers, Key: p.call, What: fmt.Sprintf("process %d is still alive", p.pid), At: -1})
 		_ = r.killProcess(p, func() {})
 	}
 }
 
-// ledgerFiles is what a ledger has when nobody uses it.
+// ledgerFiles are the files of a ledger that no process uses.
 var ledgerFiles = []string{"README", "init.lock", "ledger.db", "ledger.db-shm", "ledger.db-wal", "locks", "output"}
 
-// checkLeftFiles complains about what is left of idem when all its processes are gone:
-// files in the ledger and among the temporary ones, descriptors, locks.
+// checkLeftFiles reports files in the ledger and among the temporary files, open
+// descriptors, and locks that remain after the last process of idem.
 func (r *killTest) checkLeftFiles() {
 	complain := func(format string, args ...any) {
 		r.fail(lab.Fault{Promise: noLeftovers, What: fmt.Sprintf(format, args...), At: -1})
@@ -58,7 +58,7 @@ func (r *killTest) checkLeftFiles() {
 	}
 }
 
-// entries returns what is in a directory: nothing, if it is not there.
+// entries returns the names in a directory, none if it does not exist.
 func entries(dir string) []string {
 	entries, _ := os.ReadDir(dir)
 	var names []string
@@ -79,7 +79,7 @@ func openFiles(pid, dir string) (paths []string) {
 	return paths
 }
 
-// kernelLocks returns what the kernel says of the locks on a file.
+// kernelLocks returns the lines of /proc/locks for a file.
 func kernelLocks(path string) (lines []string) {
 	var st unix.Stat_t
 	if unix.Stat(path, &st) != nil {
@@ -96,8 +96,8 @@ func kernelLocks(path string) (lines []string) {
 	return lines
 }
 
-// extraDescriptors counts the descriptors of the ledger that this process, a command of
-// idem's, has besides the one that keeps its key locked.
+// extraDescriptors counts the descriptors of the ledger that this process, a command
+// run by idem, has in addition to the one that keeps its key locked.
 func extraDescriptors() int {
 	own := 0
 	paths := openFiles(strconv.Itoa(os.Getpid()), os.Getenv("IDEM_LEDGER"))
@@ -107,7 +107,7 @@ func extraDescriptors() int {
 	return len(paths) - own
 }
 
-// checkSpools looks for files of which no record knows, and counts the rest.
+// checkSpools reports files of recorded output without a record and counts the others.
 func (r *killTest) checkSpools(runs map[string]bool) int {
 	entries, err := os.ReadDir(filepath.Join(r.ledger, "output"))
 	if err != nil {

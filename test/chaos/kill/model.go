@@ -17,23 +17,23 @@ const (
 	phaseFailed    phase = "failed"
 )
 
-// keyState is the model's state: the phase and the latest run, which in
-// succeeded is the one whose output is replayed.
+// keyState is the state of the model: the phase and the latest run. In the phase
+// succeeded it is the run whose output is replayed.
 type keyState struct {
 	phase phase
 	run   string
 }
 
-// operation is one thing done to a key, at one instant.
+// operation is one step of a call or a mark that takes effect at one instant.
 type operation struct {
 	kind  operationKind
 	run   string     // the run that begins or ends; what was replayed
-	ends  []keyState // of finish and crash: what there may be afterwards, besides no change
-	stays bool       // ... and whether that may be
+	ends  []keyState // of finish and crash: the possible states afterwards
+	stays bool       // of finish: the state may stay as it is
 	mark  lab.Kind
 	code  int
-	until int  // the line before which it happened
-	open  bool // nobody knows yet what came of it
+	until int  // the line by which it has happened
+	open  bool // the result is not known
 }
 
 type operationKind string
@@ -42,30 +42,30 @@ const (
 	opBegin  operationKind = "begin"  // a command was started
 	opFinish operationKind = "finish" // and ended
 	opAnswer operationKind = "answer" // idem ended without starting one
-	opCrash  operationKind = "crash"  // it was killed before a command could log its start
+	opCrash  operationKind = "crash"  // killed before a command logged its start
 	opMark   operationKind = "settle" // idem mark
 )
 
-// model is the model of one key.
+// model has the rules of one key.
 type model struct {
 	policy policy
-	alive  map[string]int // the last line of a run's processes: until there it lives
+	alive  map[string]int // the last line at which each run was alive
 }
 
-// mayBegin tells whether a command may be started in a state: what succeeded is
-// final, policy decides about the rest, and nothing may be left of the run before.
+// mayBegin reports whether a command may be started in a state. A success is final,
+// the policy decides about other outcomes, and the previous run must have ended.
 func (m model) mayBegin(s keyState, at int) bool {
 	may := map[phase]bool{phaseNever: true, phaseFree: true, phaseFailed: m.policy.rerunFailed, phaseRunning: m.policy.rerunInterrupted}
 	return may[s.phase] && m.ended(s.run, at)
 }
 
-// ended tells whether nothing of a run was seen alive at a line or after it.
+// ended reports whether no process of a run was alive at a line or after it.
 func (m model) ended(run string, at int) bool {
 	last, seen := m.alive[run]
 	return !seen || last < at
 }
 
-// step returns the states in which a deed may leave the key, none when it cannot
+// step returns the possible states after an operation, none if the operation cannot
 // have happened.
 func (m model) step(s keyState, a operation) []keyState {
 	stay := []keyState{s}
@@ -105,8 +105,8 @@ func (m model) step(s keyState, a operation) []keyState {
 	return nil
 }
 
-// mark is the operator's part: only what nobody runs and what has not
-// succeeded can be settled.
+// mark returns the possible states after idem mark. A key can be marked if it is not
+// running and has not succeeded.
 func (m model) mark(s keyState, a operation) []keyState {
 	made := func() []keyState {
 		switch {

@@ -12,25 +12,25 @@ import (
 	"idem/test/chaos/lab"
 )
 
-// role is what a process of ours is.
+// role is the role of a process of this test.
 type role int
 
 const (
 	roleIdem    role = iota // idem run
-	roleCommand             // body
-	roleHelper              // what body has started
-	roleOther               // idem list and the like
+	roleCommand             // the command
+	roleHelper              // a worker or daemon
+	roleOther               // idem list and others
 )
 
-// process is one process of ours.
+// process is a process of this test.
 type process struct {
 	pid, parent int
 	role        role
 	call        string
 }
 
-// scan returns the processes below the lab. The program that they run and the
-// lab in their environment tell them from everything else on the machine.
+// scan returns the processes of this test. They run idem or this program and have
+// the directory of the test in their environment.
 func (r *killTest) scan() []process {
 	proc, err := os.Open("/proc")
 	lab.Must(err)
@@ -58,7 +58,7 @@ func (r *killTest) scan() []process {
 	return found
 }
 
-// look returns what a process is, if it is one of ours and alive.
+// look returns a process, if it belongs to this test and is alive.
 func (r *killTest) look(pid int) (process, bool) {
 	dir := filepath.Join("/proc", strconv.Itoa(pid))
 	exe, err := os.Readlink(filepath.Join(dir, "exe"))
@@ -96,8 +96,8 @@ func (r *killTest) look(pid int) (process, bool) {
 	return p, true
 }
 
-// kill kills the process if it is still the one that was seen, whatever has its
-// number now, and calls first in between.
+// kill kills a process unless its number now belongs to another process. It calls
+// first directly before the kill.
 func (r *killTest) killProcess(p process, first func()) bool {
 	fd, err := unix.PidfdOpen(p.pid, 0)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"idem/test/chaos/lab"
 )
 
-// report checks everything once all is quiet, prints the figures, and returns
+// report checks everything after the last call, prints the figures, and returns
 // the broken promises as an error.
 func (r *killTest) report(w io.Writer) error {
 	work := time.Since(r.begin)
@@ -31,7 +31,7 @@ func (r *killTest) report(w io.Writer) error {
 		c, faults := check(s.key, s.policy, events)
 		sum.add(c)
 		r.faults = append(r.faults, faults...)
-		if !disorder { // one is enough: what has no order takes long to search
+		if !disorder { // one is enough: the search takes long when there is no order
 			if f := r.checkOrder(s, events); f != nil {
 				r.faults = append(r.faults, *f)
 				disorder = true
@@ -82,7 +82,7 @@ func (r *killTest) report(w io.Writer) error {
 	return fmt.Errorf("broken: %s", strings.Join(list, ", "))
 }
 
-// checkOrder checks the history of a key as a whole.
+// checkOrder checks the history of a key with linearizable.
 func (r *killTest) checkOrder(s *keyTest, events []lab.Event) *lab.Fault {
 	bad, err := linearizable(s.policy, events)
 	switch {
@@ -94,7 +94,7 @@ func (r *killTest) checkOrder(s *keyTest, events []lab.Event) *lab.Fault {
 	return nil
 }
 
-// evidence shows the first faults with what led to them.
+// evidence prints the first faults with the events before them.
 func (r *killTest) evidence(w io.Writer, journals map[string][]lab.Event) {
 	const shown, lines = 5, 30
 	policies := map[string]policy{}
@@ -115,13 +115,12 @@ func (r *killTest) evidence(w io.Writer, journals map[string][]lab.Event) {
 			fmt.Fprintf(w, "  %4d %s\n", j, journals[f.Key][j])
 		}
 		if said := r.stderrOf(f.Key, journals[f.Key][f.At]); said != "" {
-			fmt.Fprintf(w, "idem said: %s\n", said)
+			fmt.Fprintf(w, "stderr: %s\n", said)
 		}
 	}
 }
 
-// stderrOf is what idem wrote to stderr in the last call of a caller, which is the
-// one that ended oddly.
+// stderrOf returns the messages of the last call of a caller.
 func (r *killTest) stderrOf(key string, e lab.Event) string {
 	caller, _, ok := strings.Cut(strings.TrimPrefix(e.Call, key+"/"), ".")
 	if e.Kind != lab.Returned || e.Code == 0 || !ok {

@@ -1,3 +1,11 @@
+// Package signals is the part "signals" of chaos. It sends each signal, from each
+// sender, to each kind of command on a terminal, with idem and without (table.go),
+// and each signal without a terminal in each phase of a call (phases.go).
+//
+//	go run ./test/chaos signals
+//
+// The figures count the signals and the cases that differ from the table, which
+// must be 0. The table is also the source of docs/signals.md.
 package signals
 
 import (

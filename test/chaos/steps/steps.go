@@ -1,3 +1,12 @@
+// Package steps is the part "steps" of chaos. It kills idem at each failpoint at
+// which the ledger is in another state than before, in all kinds of calls, and
+// checks the answers of the next callers.
+//
+//	go run ./test/chaos steps
+//
+// The printed table has, for each point, how many commands the killed call had
+// started and what the next caller finds. It is the source of the table in
+// docs/ARCHITECTURE.md. The figure "scenes" counts the scenarios.
 package steps
 
 import (

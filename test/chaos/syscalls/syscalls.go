@@ -1,3 +1,10 @@
+// Package syscalls is the part "syscalls" of chaos. strace lets one system call of
+// idem fail, each in turn, with each error that it may return.
+//
+//	go run ./test/chaos syscalls [--trial NAME]
+//
+// The figures count the failed calls and how idem ended: done, refused, undecided
+// (125), or not started. A second run, or a success without a record, ends the part.
 package syscalls
 
 import (
