@@ -10,10 +10,9 @@ import (
 	"time"
 )
 
-// Command is the command of those parts that hurt idem from outside: act JOURNAL
-// BYTES TIME HOLD STATUS. It writes down its start, then so much output, takes
-// its time, goes on as long as HOLD is there, if it names a file, and writes
-// down its end.
+// Command is the command of the parts steps, power and full: command JOURNAL BYTES
+// TIME HOLD STATUS. It logs its start, writes output, sleeps for TIME, waits until the
+// file HOLD is removed if it is not "", and logs its end.
 func Command(args []string) int {
 	if len(args) != 5 {
 		return Fail(errors.New("want JOURNAL BYTES TIME HOLD STATUS"))
@@ -25,7 +24,7 @@ func Command(args []string) int {
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return Fail(err)
 	}
-	signal.Ignore(syscall.SIGPIPE) // whoever kills idem takes our reader away
+	signal.Ignore(syscall.SIGPIPE) // the reader is gone if idem was killed
 	me := Event{Kind: Started, Call: os.Getenv(EnvCall), Run: os.Getenv("IDEM_RUN_ID")}
 	j.Add(me)
 	_, _ = os.Stdout.Write(CommandOutput(os.Getenv("IDEM_KEY"), size))
@@ -38,7 +37,7 @@ func Command(args []string) int {
 	return code
 }
 
-// CommandOutput is what act writes: size bytes that nobody else writes.
+// CommandOutput returns the output of Command: size bytes that no other key writes.
 func CommandOutput(key string, size int) []byte {
 	line := []byte(key + " did it\n")
 	return bytes.Repeat(line, size/len(line)+1)[:size]

@@ -15,27 +15,26 @@ import (
 	"idem/test/internal/rig"
 )
 
-// envMounts tells the program that its mounts are its own.
+// envMounts marks a process that has its own mount namespace.
 const envMounts = "CHAOS_MOUNTS"
 
-// OwnMounts calls the program again with mounts of its own, if a part that was
-// asked for makes some, and ends with its status. Such mounts, and the loop
-// devices below them, are gone with the last process that sees them, whatever
-// ends it.
+// OwnMounts runs the program again in a new mount namespace, if one of the parts
+// mounts file systems, and exits with its status. The mounts and their loop devices
+// end with the last process of the namespace, also if that is killed.
 func OwnMounts(parts []string) error {
 	wanted := len(parts) == 0 || slices.Contains(parts, "power") || slices.Contains(parts, "full")
 	if !wanted || os.Geteuid() != 0 || os.Getenv(envMounts) != "" {
 		return os.Unsetenv(envMounts)
 	}
-	runtime.LockOSThread() // Pdeathsig is about the thread
+	runtime.LockOSThread() // Pdeathsig is sent when the thread ends
 	c := Child(os.Args[1:]...)
 	c.Env = append(os.Environ(), envMounts+"=own")
 	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
 	c.SysProcAttr = &unix.SysProcAttr{Unshareflags: unix.CLONE_NEWNS, Pdeathsig: unix.SIGKILL}
 	if err := c.Start(); err != nil {
-		return nil // the parts will say that they cannot mount
+		return nil // the parts report that they cannot mount
 	}
-	_ = c.Wait() // the state tells more
+	_ = c.Wait() // the process state has the details
 	os.Exit(max(c.ProcessState.ExitCode(), 1) * boolInt(!c.ProcessState.Success()))
 	return nil
 }
@@ -47,20 +46,20 @@ func boolInt(b bool) int {
 	return 0
 }
 
-// Disk is a file system of a part's own.
+// Disk is a file system that only one part uses.
 type Disk struct {
 	Dir       string   // where it is mounted
 	mountArgs []string // the arguments of mount(8)
 }
 
-// Tmpfs makes and mounts a disk of so many MiB in memory.
+// Tmpfs makes and mounts a disk of size MiB in memory.
 func (l *Lab) Tmpfs(dir string, size int) (*Disk, error) {
 	d := &Disk{dir, []string{"-t", "tmpfs", "-o", "mode=700,size=" + strconv.Itoa(size) + "m", "tmpfs", dir}}
 	return d, errors.Join(os.MkdirAll(dir, 0o700), d.Mount())
 }
 
-// Ext4 makes and mounts a disk of so many MiB in a file beside its directory,
-// with more arguments for mkfs.ext4(8).
+// Ext4 makes and mounts a disk of size MiB in the file dir.img. more are arguments for
+// mkfs.ext4(8).
 func (l *Lab) Ext4(dir string, size int, more ...string) (*Disk, error) {
 	image := dir + ".img"
 	f, err := os.Create(image)
@@ -76,8 +75,8 @@ func (l *Lab) Ext4(dir string, size int, more ...string) (*Disk, error) {
 
 func (d *Disk) Mount() error { return runTool("mount", d.mountArgs...) }
 
-// Sync returns when the room of removed files is there again: ext4 gives it
-// back when its journal has their removal.
+// Sync returns when the space of removed files is free. ext4 frees it when its journal
+// has the removal.
 func (d *Disk) Sync() error {
 	f, err := os.Open(d.Dir)
 	if err != nil {
@@ -87,7 +86,7 @@ func (d *Disk) Sync() error {
 	return os.NewSyscallError("syncfs", unix.Syncfs(int(f.Fd())))
 }
 
-// Unmount unmounts the disk as soon as nobody uses it any more.
+// Unmount unmounts the disk as soon as no process uses it.
 func (d *Disk) Unmount() error {
 	for begin := time.Now(); ; time.Sleep(2 * time.Millisecond) {
 		err := unix.Unmount(d.Dir, 0)
@@ -101,13 +100,13 @@ func (d *Disk) Unmount() error {
 const (
 	ext4Shutdown = 0x8004587d // EXT4_IOC_SHUTDOWN, _IOR('X', 125, __u32)
 
-	CutFreeze  = 0 // EXT4_GOING_FLAGS_DEFAULT: after everything is written
-	CutFlush   = 1 // EXT4_GOING_FLAGS_LOGFLUSH: after the journal is
-	CutNothing = 2 // EXT4_GOING_FLAGS_NOLOGFLUSH: with nothing that is not there yet
+	CutFreeze  = 0 // EXT4_GOING_FLAGS_DEFAULT: after writing everything
+	CutFlush   = 1 // EXT4_GOING_FLAGS_LOGFLUSH: after writing the journal
+	CutNothing = 2 // EXT4_GOING_FLAGS_NOLOGFLUSH: without writing anything
 )
 
-// Cut ends the disk as a power cut would: what the file system has not written
-// by now is not written any more, and whoever still writes gets an error.
+// Cut ends the disk as a power cut does: the file system writes nothing more, and writes
+// of processes fail.
 func (d *Disk) Cut(how int) error {
 	f, err := os.Open(d.Dir)
 	if err != nil {
@@ -117,7 +116,7 @@ func (d *Disk) Cut(how int) error {
 	return os.NewSyscallError("ioctl", unix.IoctlSetPointerInt(int(f.Fd()), ext4Shutdown, how))
 }
 
-// CanMount tells, by its error, why there can be no disks here.
+// CanMount returns an error with the reason if this machine cannot mount disks.
 func (l *Lab) CanMount() error {
 	if os.Geteuid() != 0 {
 		return rig.Skipped("needs root, to mount file systems")

@@ -12,34 +12,34 @@ import (
 	"time"
 )
 
-// Fixture is a ledger with keys of all kinds, to be copied for a trial.
+// Fixture is a ledger with keys of all kinds. Each trial works on a copy.
 type Fixture struct {
 	Sandbox
 	Records []Record
 }
 
-// Record is a key, what idem must answer when it is run again, and what it would
-// answer from an earlier attempt.
+// Record is a key with the answer that idem must give when it is run again, and the
+// answers from earlier attempts.
 type Record struct {
 	Key     string
-	Args    []string // after idem
+	Args    []string // of idem
 	Want    Reply
 	Earlier []Reply
-	Spool   bool // its output is in a file
+	Spool   bool // its output is recorded in a file
 }
 
-// SayScript is the command of all keys: it writes down that it was started, and has
-// an output that no other attempt has. Its arguments are LINES and STATUS.
+// SayScript is the command of all keys: it logs its start and writes output that no
+// other attempt writes. Its arguments are LINES and STATUS.
 const SayScript = `echo "$IDEM_KEY" >>"$CHAOS_STARTS"
 i=0; while [ $i -lt $1 ]; do echo "$i: said by run $IDEM_RUN_ID of $IDEM_KEY"; i=$((i+1)); done
 [ $2 = 0 ] || echo "run $IDEM_RUN_ID fails" >&2
 exit $2`
 
-// WaitScript is a command that is there until the file go appears beside its side
-// file.
+// WaitScript is a command that runs until a file with the name of the start log and
+// the suffix .go exists.
 const WaitScript = `echo "$IDEM_KEY" >>"$CHAOS_STARTS"; until [ -e "$CHAOS_STARTS.go" ]; do sleep .01; done; echo done`
 
-// callWant calls idem and wants a status.
+// callWant calls idem and returns an error for another status than want.
 func (e *Fixture) callWant(idem string, want int, args ...string) (Reply, error) {
 	r := e.Call(idem, args...)
 	if r.Code != want {
@@ -48,7 +48,7 @@ func (e *Fixture) callWant(idem string, want int, args ...string) (Reply, error)
 	return r, nil
 }
 
-// runRecord runs a key and remembers the answer.
+// runRecord runs a new key and adds it to the records.
 func (e *Fixture) runRecord(idem, key string, lines, code int, flags ...string) error {
 	args := append(append([]string{"run", "--key", key}, flags...), "--", "sh", "-c", SayScript, "says", strconv.Itoa(lines), strconv.Itoa(code))
 	r, err := e.callWant(idem, code, args...)
@@ -56,7 +56,7 @@ func (e *Fixture) runRecord(idem, key string, lines, code int, flags ...string) 
 	return err
 }
 
-// Add adds a key, of another kind each time.
+// Add adds a key. The kinds take turns.
 func (e *Fixture) Add(idem string) error {
 	i := len(e.Records)
 	key := fmt.Sprintf("estate:%03d", i)
@@ -66,7 +66,7 @@ func (e *Fixture) Add(idem string) error {
 	case 3:
 		return e.runRecord(idem, key, 0, 0, "--per", "year")
 	case 4:
-		return e.runRecord(idem, key, 200, 0) // in ledger.db, on several pages
+		return e.runRecord(idem, key, 200, 0) // on several pages of ledger.db
 	case 5, 6:
 		return e.runRecord(idem, key, 900, 0) // in a file
 	case 7:
@@ -90,7 +90,7 @@ func (e *Fixture) Add(idem string) error {
 	}
 }
 
-// RunAndChange runs a key, changes that, and asks again.
+// RunAndChange runs a key, changes its record with another call, and runs it again.
 func (e *Fixture) RunAndChange(idem, key string, code int, change ...string) error {
 	if err := e.runRecord(idem, key, 2, code); err != nil {
 		return err
@@ -105,7 +105,7 @@ func (e *Fixture) RunAndChange(idem, key string, code int, change ...string) err
 	return err
 }
 
-// CopyTo copies the estate to a directory.
+// CopyTo copies the fixture to a directory.
 func (e *Fixture) CopyTo(dir string) (Sandbox, error) {
 	p := NewSandbox(dir)
 	err := filepath.WalkDir(e.Ledger, func(path string, d os.DirEntry, err error) error {
@@ -125,16 +125,16 @@ func (e *Fixture) CopyTo(dir string) (Sandbox, error) {
 	return p, err
 }
 
-// Starts returns the keys whose commands were started, one each time.
+// Starts returns the start log: the key of each command that was started.
 func (p Sandbox) Starts() []string {
 	b, err := os.ReadFile(p.StartLog)
 	if err != nil {
-		return nil // nobody was
+		return nil // nothing was started
 	}
 	return strings.Fields(string(b))
 }
 
-// StartsOf counts those of one key.
+// StartsOf counts the starts of one key.
 func (p Sandbox) StartsOf(key string) int {
 	n := 0
 	for _, k := range p.Starts() {
@@ -145,16 +145,16 @@ func (p Sandbox) StartsOf(key string) int {
 	return n
 }
 
-// Running is a call whose command waits.
+// Running is a call whose command is running waitScript.
 type Running struct {
 	Sandbox
 	Args  []string
 	cmd   *exec.Cmd
 	done  chan struct{}
-	reply Reply // once done
+	reply Reply // valid once done is closed
 }
 
-// Start calls idem run with the command waits and returns when that is there.
+// Start calls idem run with waitScript and returns when that has started.
 func (p Sandbox) Start(idem string, args ...string) (*Running, error) {
 	r := &Running{Sandbox: p, Args: args, cmd: exec.Command(idem, args...), done: make(chan struct{})}
 	var out, errs strings.Builder
@@ -166,7 +166,7 @@ func (p Sandbox) Start(idem string, args ...string) (*Running, error) {
 		return nil, err
 	}
 	go func() {
-		_ = r.cmd.Wait() // the state tells more
+		_ = r.cmd.Wait() // the process state has the details
 		r.reply = Reply{args: args, Code: Status(r.cmd.ProcessState), Out: out.String(), Err: errs.String()}
 		close(r.done)
 	}()
@@ -183,7 +183,7 @@ func (p Sandbox) Start(idem string, args ...string) (*Running, error) {
 	return r, nil
 }
 
-// Kill kills idem and the command, if they are still there.
+// Kill kills idem and the command, unless they have ended.
 func (r *Running) Kill() {
 	select {
 	case <-r.done:
@@ -192,12 +192,12 @@ func (r *Running) Kill() {
 		_ = syscall.Kill(group, syscall.SIGKILL)
 		<-r.done
 		for end := time.Now().Add(HangAfter); syscall.Kill(group, 0) == nil && time.Now().Before(end); {
-			time.Sleep(time.Millisecond) // the command is not our child
+			time.Sleep(time.Millisecond) // the command is not a child of this process
 		}
 	}
 }
 
-// Finish lets the command end.
+// Finish lets the command end and returns the answer.
 func (r *Running) Finish() Reply {
 	Must(os.WriteFile(r.StartLog+".go", nil, 0o600))
 	select {
@@ -209,14 +209,15 @@ func (r *Running) Finish() Reply {
 	}
 }
 
-// SameAnswer tells whether a call was answered as another one. A refusal says how long
-// ago things were.
+// SameAnswer reports whether two calls got the same answer. The messages of refusals are
+// not compared, because they contain ages.
 func (r Reply) SameAnswer(s Reply) bool {
 	return r.Code == s.Code && r.Out == s.Out && (r.Err == s.Err || r.Refused())
 }
 
-// Refused tells whether idem chose the status itself and started nothing.
+// Refused reports whether the status is one that idem itself chooses when it starts
+// nothing.
 func (r Reply) Refused() bool { return r.Code >= 64 && r.Code <= 80 }
 
-// MatchesAny tells whether r is one of the replies.
+// MatchesAny reports whether r is the same answer as one of the replies.
 func (r Reply) MatchesAny(of []Reply) bool { return slices.ContainsFunc(of, r.SameAnswer) }

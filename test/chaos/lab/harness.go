@@ -23,17 +23,17 @@ type Fault struct {
 	At      int // the event of the key's journal that shows it, -1 for none
 }
 
-// Job is one key and what its command does, the same in each call.
+// Job is one key and the work of its command, which is the same in each call.
 type Job struct {
 	Key         string
-	Output      int           // of output
-	takes       time.Duration // that it takes
-	Code        int           // that it ends with
-	Hold        string        // the file that it waits for to be removed, if any
-	Interpreter string        // the program that is to start it, if any
+	Output      int           // bytes of output
+	takes       time.Duration // duration of the command
+	Code        int           // its exit status
+	Hold        string        // if not "", the command runs until this file is removed
+	Interpreter string        // if not "", the program that starts the command
 }
 
-// RandomJob does anything between nothing and a lot.
+// RandomJob returns a job with a random duration, amount of output and exit status.
 func RandomJob(rng *rand.Rand, key string) Job {
 	o := Job{Key: key, takes: time.Duration(rng.IntN(20)) * time.Millisecond}
 	switch d := rng.IntN(20); {
@@ -51,16 +51,15 @@ func RandomJob(rng *rand.Rand, key string) Job {
 	return o
 }
 
-// Harness is where orders are called: a ledger and, outside of it, a journal of the
-// commands of each key and what the callers got. What is on the desk survives
-// whatever happens to the ledger.
+// Harness calls idem for jobs. It has a ledger and, outside of it, a journal of the
+// commands of each key and the output of each call.
 type Harness struct {
 	*Lab
 	Idem   string // the program to call
 	Dir    string
 	Ledger string
-	Env    []string // of all calls, beside the usual
-	// start, if it is there, is called in place of the commands' own Start.
+	Env    []string // added to the environment of all calls
+	// Start, if not nil, replaces (*exec.Cmd).Start.
 	Start func(*exec.Cmd) error
 
 	mu     sync.Mutex
@@ -75,7 +74,7 @@ func (l *Lab) NewHarness(name string) (*Harness, error) {
 
 func (d *Harness) journal(key string) string { return filepath.Join(d.Dir, "calls", key+".journal") }
 
-// command is what idem is to run for the order.
+// command returns the command of the job.
 func (d *Harness) command(o Job) []string {
 	c := []string{d.Self, "command", d.journal(o.Key), strconv.Itoa(o.Output), o.takes.String(), o.Hold, strconv.Itoa(o.Code)}
 	if o.Interpreter != "" {
@@ -84,14 +83,13 @@ func (d *Harness) command(o Job) []string {
 	return c
 }
 
-// Run calls idem run for the order, for the nth time, with more flags and
-// environment.
+// Run makes the nth call of idem run for the job, with more flags and environment.
 func (d *Harness) Run(o Job, n int, flags []string, env ...string) Call {
 	args := append([]string{"run", "--key", o.Key, "--meta-file", d.meta(o.Key, n)}, flags...)
 	return d.Call(o.Key, n, append(append(args, "--"), d.command(o)...), env...)
 }
 
-// Call calls idem in any other way.
+// Call makes the nth call for the key with any arguments of idem.
 func (d *Harness) Call(key string, n int, args []string, env ...string) Call {
 	id := callID(key, n)
 	cmd := exec.Command(d.Idem, args...)
@@ -111,18 +109,18 @@ func (d *Harness) out(key string, n int) string {
 
 func (d *Harness) meta(key string, n int) string { return d.out(key, n) + ".meta" }
 
-// truncated tells whether the nth call of a key said that its output is not
-// recorded whole.
+// ReportsTruncated reports whether the metadata of the nth call of a key say that its
+// output is not recorded completely.
 func (d *Harness) ReportsTruncated(key string, n int) bool {
 	var meta struct{ Truncated bool }
-	_ = json.Unmarshal([]byte(Read(d.meta(key, n))), &meta) // who says nothing does not say so
+	_ = json.Unmarshal([]byte(Read(d.meta(key, n))), &meta) // no file: not reported
 	return meta.Truncated
 }
 
-// Runs are what the commands of a key did, by the calls that ran them.
+// Runs counts the starts and ends of the commands of a key, by call.
 type Runs struct{ Starts, ends map[string]int }
 
-// Total sums up the starts.
+// Total returns the number of starts.
 func (d Runs) Total() (n int) {
 	for _, starts := range d.Starts {
 		n += starts
@@ -133,7 +131,7 @@ func (d Runs) Total() (n int) {
 func (d *Harness) Runs(key string) Runs {
 	did := Runs{map[string]int{}, map[string]int{}}
 	events, err := ReadJournal(d.journal(key))
-	if !errors.Is(err, os.ErrNotExist) { // else nobody has started anything
+	if !errors.Is(err, os.ErrNotExist) { // otherwise nothing was started
 		Must(err)
 	}
 	for _, e := range events {
@@ -153,7 +151,7 @@ func (d *Harness) Fail(promise, key, format string, args ...any) {
 	d.Faults = append(d.Faults, Fault{Promise: promise, Key: key, What: fmt.Sprintf(format, args...), At: -1})
 }
 
-// Report prints the figures and returns the broken promises as an error.
+// Report prints the figures and the faults, and returns an error if there are any.
 func (d *Harness) Report(w io.Writer, promises ...string) error {
 	broken := map[string]int{}
 	for _, f := range d.Faults {
@@ -189,7 +187,7 @@ func (d *Harness) Add(faults []Fault) {
 	d.Faults = append(d.Faults, faults...)
 }
 
-// Close looks at the ledger once more as a whole.
+// Close checks the integrity of the ledger.
 func (d *Harness) Close() {
 	if _, err := d.Integrity(d.Ledger); err != nil {
 		d.Fail(NoBroken, d.Ledger, "%v", err)

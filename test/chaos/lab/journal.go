@@ -7,40 +7,39 @@ import (
 	"strings"
 )
 
-// A journal is the file in which everybody who has to do with a key writes
-// what he does, by single appending writes, so that the kernel puts it in
-// order: what a line says began before the line was written when it is a
-// claim about something to come (call, kill, mark), and had happened when it
-// is one about something that was (start, end, return). Whatever idem
-// promises about order must hold for the order of the lines.
+// Event is a line of a journal. All processes of a key log their actions in its
+// journal, each with a single appending write, so the kernel orders the lines. A
+// line about an action to come (call, kill, mark) is written before the action. A
+// line about a past action (start, end, return) is written after it. The promises of
+// idem about order must hold for the order of the lines.
 //
-// A line is "KIND CALL RUN CODE;", behind a line break and not before it: what
-// is cut short by a kill has no semicolon and spoils nobody else's line.
+// A line is "KIND CALL RUN CODE;" after a line break. A line that a kill has cut
+// short has no semicolon and does not damage the next line.
 type Event struct {
 	Kind Kind
-	Call string // of idem, by the harness: KEY/CALLER.N
-	Run  string // idem's run id
+	Call string // of idem: KEY/CALLER.N
+	Run  string // run ID of idem
 	Code int    // exit status; negative: died of that signal
 }
 
 type Kind string
 
 const (
-	// By the harness.
+	// By the test.
 	Called      Kind = "call"         // idem run is about to be called
 	Returned    Kind = "return"       // it has ended with code
 	KillIdem    Kind = "kill-idem"    // the idem of call is about to be killed
-	KillCommand Kind = "kill-command" // its command is, not what that has started
-	Killed      Kind = "killed"       // it has been: 1, or it was gone already: 0
+	KillCommand Kind = "kill-command" // its command is, but not the children of that
+	Killed      Kind = "killed"       // code 1: it was killed, 0: it had ended before
 	MarkRetry   Kind = "mark-retry"   // idem mark is about to be called by the operator
 	MarkDone    Kind = "mark-done"
 	MarkFailed  Kind = "mark-failed"
 	Marked      Kind = "marked" // it has ended with code
 	// By the command.
 	Started Kind = "start"   // it has the lock
-	Overlap Kind = "overlap" // it could not get the lock: somebody else is at it
-	Leaked  Kind = "leaked"  // it got so many descriptors of the ledger besides its own lock
-	Worked  Kind = "worked"  // a worker of it is through
+	Overlap Kind = "overlap" // the lock is held by another command
+	Leaked  Kind = "leaked"  // it inherited code descriptors of the ledger in addition to its lock
+	Worked  Kind = "worked"  // its worker is done
 	Ended   Kind = "end"     // it is about to exit with code
 )
 
@@ -62,8 +61,8 @@ func OpenJournal(path string) (*Journal, error) {
 	return &Journal{f}, err
 }
 
-// Add writes a line. There is nothing to be proved without a journal, so that
-// it gives up when it cannot.
+// Add writes a line. It panics on an error, because the test proves nothing without
+// its journal.
 func (j *Journal) Add(e Event) {
 	if _, err := j.F.WriteString("\n" + e.String() + ";"); err != nil {
 		panic(err)
@@ -77,8 +76,8 @@ func (j *Journal) Sync() {
 	}
 }
 
-// ReadJournal returns the events of a journal, without those that were cut
-// short: who was killed writing them had not done them yet.
+// ReadJournal returns the events of a journal, without lines that were cut short. The
+// process that was killed while writing one had not acted yet.
 func ReadJournal(path string) ([]Event, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {

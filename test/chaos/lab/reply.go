@@ -15,14 +15,13 @@ import (
 	"idem/test/internal/rig"
 )
 
-// HangAfter is when a call counts as hanging.
+// HangAfter is the time after which a call counts as hanging.
 const HangAfter = 60 * time.Second
 
-// envStartLog names the file in which a command of the parts damage and syscalls
-// says that it has been started.
+// envStartLog is the variable with the path of the start log, see Sandbox.
 const envStartLog = "CHAOS_STARTS"
 
-// Reply is what a call of idem came to.
+// Reply is the result of a call of idem.
 type Reply struct {
 	args     []string
 	Code     int // negative: died of that signal
@@ -43,12 +42,12 @@ func (p Sandbox) environ() []string {
 	return rig.Environ("IDEM_LEDGER="+p.Ledger, envStartLog+"="+p.StartLog)
 }
 
-// Call calls idem, or a program around it, and waits for its end.
+// Call calls idem, or a program that calls it, and waits for its end.
 func (p Sandbox) Call(program string, args ...string) Reply {
 	return p.CallWithin(HangAfter, program, args...)
 }
 
-// CallWithin is ask with another idea of what is too long.
+// CallWithin is Call with another limit than HangAfter.
 func (p Sandbox) CallWithin(limit time.Duration, program string, args ...string) Reply {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
@@ -60,7 +59,7 @@ func (p Sandbox) CallWithin(limit time.Duration, program string, args ...string)
 	c.WaitDelay = time.Second
 	err := c.Run()
 	if c.ProcessState == nil {
-		panic(err) // the program is not there: nothing can be proved
+		panic(err) // the program does not exist
 	}
 	return Reply{
 		args: args, Code: Status(c.ProcessState), Out: out.String(), Err: errs.String(),
@@ -68,8 +67,7 @@ func (p Sandbox) CallWithin(limit time.Duration, program string, args ...string)
 	}
 }
 
-// Crash tells what no call may come to, whatever happens around it: "" if
-// this one did not.
+// Crash returns how a call failed in a way that is never allowed, or "".
 func (r Reply) Crash() string {
 	switch {
 	case r.Hung:

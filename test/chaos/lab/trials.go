@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Trials are the many of one part, which end with the first that breaks a
-// promise, and what came of them.
+// Trials runs the trials of one part, until the first that breaks a promise, and
+// adds up their figures.
 type Trials[Counts any] struct {
 	*Lab
 	sum func(to, more *Counts)
@@ -23,11 +23,12 @@ type Trials[Counts any] struct {
 	begin  time.Time
 }
 
+// NewTrials returns an empty Trials. sum adds the counts of one trial to others.
 func NewTrials[Counts any](l *Lab, sum func(to, more *Counts)) *Trials[Counts] {
 	return &Trials[Counts]{Lab: l, sum: sum, Counts: map[string]*Counts{}}
 }
 
-// RunAll does all jobs, as many at a time as there are processors.
+// RunAll runs all jobs, as many at a time as there are processors.
 func (t *Trials[Counts]) RunAll(jobs iter.Seq[func()]) {
 	t.begin = time.Now()
 	queue := make(chan func())
@@ -57,8 +58,8 @@ func (t *Trials[Counts]) RunAll(jobs iter.Seq[func()]) {
 	group.Wait()
 }
 
-// RunOne makes one trial in a directory of its own, which stays if the trial
-// fails. It returns false when there are to be no more.
+// RunOne makes one trial in a separate directory, which remains if the trial fails. It
+// returns false if no more trials are to follow.
 func (t *Trials[Counts]) RunOne(name, kind string, trial func(dir string) (*Counts, []string, error)) bool {
 	t.mu.Lock()
 	over := t.Err != nil
@@ -87,7 +88,7 @@ func (t *Trials[Counts]) RunOne(name, kind string, trial func(dir string) (*Coun
 	return t.Err == nil
 }
 
-// Broken is how many promises are, which is one at most.
+// Broken returns the number of broken promises, which is at most one.
 func (t *Trials[Counts]) Broken() int {
 	if t.Err != nil {
 		return 1
@@ -95,6 +96,7 @@ func (t *Trials[Counts]) Broken() int {
 	return 0
 }
 
+// AddSeconds adds the duration to the figures.
 func (t *Trials[Counts]) AddSeconds() {
 	t.Figures.Add("seconds", "%.1f", time.Since(t.begin).Seconds())
 }

@@ -18,8 +18,8 @@ import (
 	"idem/test/chaos/lab"
 )
 
-// cutOnce lets callers call, cuts, and holds what is there afterwards against what
-// they were told.
+// cutOnce starts callers, cuts the disk, and compares the ledger with the answers that
+// they got.
 func (p *powerTest) cutOnce(n, how int) error {
 	leader := lab.Child("group-leader")
 	leader.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -35,11 +35,10 @@ func (p *powerTest) cutOnce(n, how int) error {
 
 	asked := p.startCallers(n)
 	p.awaitMoment(asked)
-	// A power cut takes the processes with it, in the middle of what they do in
-	// the kernel. They must not come back from there: Linux lets an fsync that is
-	// under way when an ext4 is shut down return success without having written
-	// (seen on 6.18 with nothing but write and fsync). A SIGSTOP is not enough,
-	// since it reaches one thread after the other.
+	// A power cut also ends the processes in the middle of a system call. They must
+	// not return from it: an fsync in progress during the shutdown of an ext4
+	// returns success without having written (seen on Linux 6.18 with only write
+	// and fsync). SIGSTOP is not enough, because it stops one thread after another.
 	p.gate.Lock()
 	lab.Must(unix.Kill(-p.group, unix.SIGKILL))
 	unsynced := filepath.Join(p.disk.Dir, "unsynced")
@@ -67,7 +66,7 @@ func (p *powerTest) cutOnce(n, how int) error {
 	return nil
 }
 
-// startInGroup starts a call as long as that is allowed.
+// startInGroup starts a call, unless the test has stopped.
 func (p *powerTest) startInGroup(c *exec.Cmd) error {
 	p.gate.RLock()
 	defer p.gate.RUnlock()
@@ -80,8 +79,8 @@ func (p *powerTest) startInGroup(c *exec.Cmd) error {
 	return c.Start()
 }
 
-// awaitMoment waits for the moment to cut: while the ledger is being made, or after
-// some have got their answers.
+// awaitMoment waits for the moment of the cut: while the ledger is being made, or after
+// some acknowledged outcomes.
 func (p *powerTest) awaitMoment(a *callers) {
 	target := int64(p.rng.IntN(16))
 	enough := func() bool { return a.acknowledged.Load() >= target }
@@ -94,13 +93,13 @@ func (p *powerTest) awaitMoment(a *callers) {
 	time.Sleep(time.Duration(p.rng.IntN(60)) * time.Millisecond)
 }
 
-// GroupLeader is who a process group is named after. It ends with its stdin.
+// GroupLeader is the leader of a process group. It ends when its stdin is closed.
 func GroupLeader([]string) int {
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	return 0
 }
 
-// callers is what was asked before a cut, and answered.
+// callers has the calls before a cut.
 type callers struct {
 	group        sync.WaitGroup
 	acknowledged atomic.Int64
@@ -116,7 +115,7 @@ func (p *powerTest) startCallers(cut int) *callers {
 		a.group.Go(func() {
 			for k := 0; ; k++ {
 				o := lab.RandomJob(rng, fmt.Sprintf("c%d:w%d:%d", cut, w, k))
-				if w < 2 && rng.IntN(5) == 0 { // it is at work when the cut comes
+				if w < 2 && rng.IntN(5) == 0 { // it is running during the cut
 					o.Hold = filepath.Join(p.Dir, "calls", o.Key+".hold")
 					lab.Must(os.WriteFile(o.Hold, nil, 0o600))
 				}

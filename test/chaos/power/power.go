@@ -27,22 +27,21 @@ const (
 	noFalseReply = "replies that are not what was written"
 )
 
-// powerTest is the part "power": callers with ever new keys on a disk of their
-// own, which is cut off again and again.
+// powerTest has callers that use new keys on one disk, which is cut off repeatedly.
 type powerTest struct {
 	*lab.Harness
 	rng     *rand.Rand
 	disk    *lab.Disk
-	gate    sync.RWMutex // held for writing while nobody may start anything; guards
-	stopped bool         // nobody may any more,
-	group   int          // the process group of all callers, if not 0
+	gate    sync.RWMutex // held for writing during a cut; guards stopped and group
+	stopped bool         // no more calls may be started
+	group   int          // if not 0, the process group of all callers
 
 	cuts         [3]int // by how
 	acknowledged int
-	unfinished   int // commands that had started, without an outcome that anybody has seen
+	unfinished   int // commands that had started, without an acknowledged outcome
 	ledgers      int // ledgers
 	unsynced     int // files that were written without a sync before a cut
-	kept         int // of them: still there afterwards
+	kept         int // of them: still present after the cut
 	losses       int
 
 	earlier []lab.Job // acknowledged, on this ledger
@@ -63,8 +62,7 @@ func Run(l *lab.Lab) error {
 	if err != nil {
 		return err
 	}
-	// The same with a ledger that does not sync its commits must lose some, or
-	// nothing is proved.
+	// As a control, a ledger that does not sync its commits must lose outcomes.
 	hurt, err := rig.Build(".", filepath.Join(l.Dir, "idem-weak"), "-tags", "failpoint")
 	if err != nil {
 		return err
@@ -74,7 +72,7 @@ func Run(l *lab.Lab) error {
 		return err
 	}
 	weak.Env = []string{"IDEM_FAILPOINT_SYNCHRONOUS=normal"}
-	// So few may keep everything by luck: then some more are made.
+	// A few cuts may lose nothing by chance. Then more follow.
 	for tries := 0; weak.losses == 0 && tries < 5; tries++ {
 		if err := weak.cutAll(weakCuts, []int{lab.CutNothing}); err != nil {
 			return err
@@ -98,7 +96,7 @@ func Run(l *lab.Lab) error {
 		return err
 	}
 	if p.kept+weak.kept > 0 || weak.losses == 0 {
-		return errors.New("the cuts lose nothing, so that nothing is proved")
+		return errors.New("the cuts lose nothing, so the test proves nothing")
 	}
 	return nil
 }
@@ -114,7 +112,7 @@ func newPowerTest(l *lab.Lab, name, idem string) (*powerTest, error) {
 	return p, nil
 }
 
-// cutAll makes so many cuts, each in one of the ways.
+// cutAll makes cuts, each in a random one of the ways.
 func (p *powerTest) cutAll(cuts int, ways []int) error {
 	for n := range cuts {
 		if n == 0 || p.rng.IntN(4) == 0 {
@@ -129,7 +127,7 @@ func (p *powerTest) cutAll(cuts int, ways []int) error {
 	return p.removeDisk()
 }
 
-// newDisk takes a new disk, without a ledger.
+// newDisk replaces the disk by a new one without a ledger.
 func (p *powerTest) newDisk(n int) (err error) {
 	if err := p.removeDisk(); err != nil {
 		return err
@@ -140,8 +138,8 @@ func (p *powerTest) newDisk(n int) (err error) {
 	return err
 }
 
-// removeDisk looks at the ledger as a whole and takes the disk away. A ledger that
-// is built to lose commits may have lost its file's coherence as well.
+// removeDisk checks the integrity of the ledger and removes the disk. A ledger that
+// does not sync its commits is not checked.
 func (p *powerTest) removeDisk() error {
 	if p.disk == nil {
 		return nil
@@ -154,7 +152,7 @@ func (p *powerTest) removeDisk() error {
 	return errors.Join(d.Unmount(), os.Remove(d.Dir+".img"))
 }
 
-// check calls everybody again, and some of those of earlier cuts.
+// check runs all jobs of this cut again, and some acknowledged ones of earlier cuts.
 func (p *powerTest) check(a *callers) {
 	p.stopped, p.group = false, 0
 	var group sync.WaitGroup

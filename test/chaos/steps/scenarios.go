@@ -4,9 +4,9 @@ import (
 	"idem/test/chaos/lab"
 )
 
-// scenarios are all calls that are killed, at all points of internal/failpoint.
-// A point with :2 is the second time that it is reached: a run writes twice, at
-// its beginning and with its outcome.
+// scenarios are all calls that are killed, with all points of internal/failpoint. A
+// point with :2 means the second time that it is reached: a run writes at its
+// beginning and with its outcome.
 var scenarios = []scenario{
 	{name: "first call of all", fresh: true, job: lab.Job{Output: 100}, steps: []step{
 		{"make.dir", "directory made", 0, findsNothing},

@@ -22,15 +22,15 @@ import (
 	"idem/test/internal/rig"
 )
 
-// expectation is what the next caller finds after a kill.
+// expectation is the state that the next callers must find after a kill.
 type expectation struct {
 	text   string
-	codes  []int // the exit statuses of the next calls, in turn
-	runs   int   // how many commands those start
-	silent bool  // a success has no output: it was marked, not run
+	codes  []int // exit statuses of the next calls
+	runs   int   // number of commands that they start
+	silent bool  // a success without output, because the key was marked
 }
 
-// The findings. They are the rows of the table "killed" in docs/ARCHITECTURE.md.
+// The expectations. They are the rows of the table "killed" in docs/ARCHITECTURE.md.
 var (
 	findsNothing     = expectation{text: "nothing happened: runs", codes: []int{0, 0}, runs: 1}
 	findsRunning     = expectation{text: "alive: 75, after its end interrupted: 79", codes: []int{lab.ExitBusy, lab.ExitInterrupted}}
@@ -45,23 +45,23 @@ const largeOutput = 100_000
 
 // step is one point at which idem is killed.
 type step struct {
-	point  string // as IDEM_FAILPOINT has it
+	point  string // value of IDEM_FAILPOINT
 	when   string
-	ran    int // how many commands the killed call had started
+	ran    int // number of commands that the killed call had started
 	expect expectation
 }
 
-// scenario is a call that is killed on the way.
+// scenario is a call that is killed at each of its steps.
 type scenario struct {
 	name   string
 	job    lab.Job
-	fresh  bool                   // on a ledger that is not there yet
-	holds  bool                   // the command goes on until it is let go
-	before func(s *trial)         // what has happened to the key before
-	flags  []string               // of the killed call, if it is a run
+	fresh  bool                   // the ledger does not exist yet
+	holds  bool                   // the command runs until its hold file is removed
+	before func(s *trial)         // earlier calls of the key
+	flags  []string               // flags of the killed call, if it is a run
 	always []string               // flags of all runs
-	args   func(lab.Job) []string // the killed call, if it is none
-	after  func(s *trial)         // what changes before the next caller comes
+	args   func(lab.Job) []string // arguments of the killed call, if it is not a run
+	after  func(s *trial)         // changes before the next call
 	steps  []step
 }
 
@@ -75,13 +75,13 @@ type trial struct {
 	ranBefore int // commands that ran before the call that is killed
 }
 
-// runJob calls idem run once more for the order.
+// runJob makes the next call of idem run for the job.
 func (s *trial) runJob(flags []string, env ...string) lab.Call {
 	s.calls++
 	return s.Run(s.job, s.calls, append(slices.Clone(s.scenario.always), flags...), env...)
 }
 
-// runKilledAt calls idem run, which is killed at a point.
+// runKilledAt calls idem run, which is killed at a failpoint.
 func (s *trial) runKilledAt(point string, flags ...string) lab.Call {
 	return s.runJob(flags, "IDEM_FAILPOINT="+point)
 }
@@ -92,8 +92,8 @@ const (
 	noTable = "next callers who found something else"
 )
 
-// Run kills idem at each step of each scene, some times over, and looks at
-// what the next callers find.
+// Run kills idem at each step of each scenario, several times, and checks the next
+// calls.
 func Run(l *lab.Lab) error {
 	times := 50
 	if l.Quick {
@@ -146,7 +146,7 @@ func Run(l *lab.Lab) error {
 	return d.Report(os.Stdout, noKill, noTable, lab.NoBroken)
 }
 
-// run makes one kill and the calls after it.
+// run makes one kill and the calls before and after it.
 func (s *trial) run() {
 	if s.scenario.holds {
 		s.job.Hold = filepath.Join(s.Dir, s.job.Key+".hold")
@@ -172,7 +172,7 @@ func (s *trial) run() {
 	s.checkNextCalls()
 }
 
-// checkNextCalls lets the next callers come and holds what they find against the table.
+// checkNextCalls makes the next calls and compares their answers with the table.
 func (s *trial) checkNextCalls() {
 	complain := func(format string, args ...any) {
 		s.Fail(noTable, s.job.Key, "%s, killed at %s: %s", s.scenario.name, s.step.point, fmt.Sprintf(format, args...))
@@ -200,8 +200,7 @@ func (s *trial) checkNextCalls() {
 	}
 }
 
-// broken is a program that cannot be started, mended one that starts its
-// arguments.
+// brokenProgram cannot be started. mendedProgram runs its arguments.
 const (
 	brokenProgram = "#!/nonexistent/interpreter\n"
 	mendedProgram = "#!/bin/sh\nexec \"$@\"\n"
