@@ -18,7 +18,7 @@ import (
 	"idem/test/chaos/lab"
 )
 
-// What is damaged, and how.
+// The damaged files and the kinds of damage.
 var (
 	targets = []string{"ledger.db", "ledger.db-wal", "ledger.db-shm", "locks", "output"}
 	damages = []string{"flip", "page", "truncate", "delete"}
@@ -26,21 +26,21 @@ var (
 
 const pageSize = 4096
 
-// damageTest is the part "damage": a ledger is copied, damaged and used.
+// damageTest runs the trials.
 type damageTest struct {
-	*lab.Trials[damageCounts]                // by target and how, "live ..." while a command runs
-	fixtures                  []*lab.Fixture // with more and more in their -wal, the last with an empty one
+	*lab.Trials[damageCounts]                // by target and kind of damage, with "live " if a command was running
+	fixtures                  []*lab.Fixture // with a longer -wal each, except for the last, whose -wal is empty
 }
 
-// damageCounts are the figures of one kind of damage.
+// damageCounts has the figures of one kind of damage.
 type damageCounts struct {
 	trials     int
 	exact      int // answers as recorded
 	refused    int // 69
-	older      int // answers from an earlier attempt: the latest is forgotten
-	unknown    int // 79: the outcome is forgotten
-	again      int // runs of what is forgotten
-	unrecorded int // 125 by the call that was running
+	older      int // answers from an earlier attempt, because the latest is lost
+	unknown    int // 79: the outcome is lost
+	again      int // second runs, because the record is lost
+	unrecorded int // 125 of the call that was running
 	other      int // calls of other commands
 }
 
@@ -84,13 +84,13 @@ func Run(l *lab.Lab) error {
 	return d.Err
 }
 
-// makeFixtures makes the estates. One run makes about 9 of the 40 pages after which
-// SQLite moves them to ledger.db: their -wal are of all lengths.
+// makeFixtures makes the fixtures. SQLite empties a -wal after 40 pages, and a run writes about
+// 9, so the -wal files have different lengths.
 func (d *damageTest) makeFixtures(keys int) error {
 	const estates = 6
 	e := &lab.Fixture{}
 	for i := range estates {
-		dir := filepath.Join(d.Dir, fmt.Sprintf("estate-%d", i))
+		dir := filepath.Join(d.Dir, fmt.Sprintf("fixture-%d", i))
 		next := &lab.Fixture{Sandbox: lab.NewSandbox(dir), Records: slices.Clone(e.Records)}
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			return err
@@ -107,7 +107,7 @@ func (d *damageTest) makeFixtures(keys int) error {
 		}
 		d.fixtures, e = append(d.fixtures, next), next
 	}
-	// A forgotten key leaves nothing in the -wal.
+	// idem forget empties the -wal.
 	return e.RunAndChange(d.Idem, "gone", 0, "forget", "gone")
 }
 
@@ -151,8 +151,8 @@ type trial struct {
 	fixture *lab.Fixture
 	live    *lab.Running
 	counts  damageCounts
-	reruns  map[string]lab.Reply // of the keys that were run again
-	log     []string             // what was done, for the evidence
+	reruns  map[string]lab.Reply // answers of the keys that were run again
+	log     []string             // all actions, for the evidence
 }
 
 func (d *damageTest) runTrial(name string, seed int, target, how string) {

@@ -11,7 +11,7 @@ import (
 	"idem/test/chaos/lab"
 )
 
-// run damages the ledger and then uses it in all ways.
+// run damages the ledger and then makes all kinds of calls.
 func (t *trial) run(target, how string, live bool, kind string) error {
 	if live {
 		var err error
@@ -40,7 +40,7 @@ func (t *trial) run(target, how string, live bool, kind string) error {
 	if err := t.readAll(kind); err != nil {
 		return err
 	}
-	// Nothing is started over: a new key runs beside the old ones or not at all.
+	// The ledger is not replaced: a new key is added to the old ones or refused.
 	if r, err := t.call("run", "--key", "new", "--", "sh", "-c", lab.SayScript, "says", "1", "0"); err != nil || r.Code != 0 && r.Code != lab.ExitLedger && r.Code != 125 {
 		return fmt.Errorf("a new key: %s: %w", r, err)
 	}
@@ -51,7 +51,7 @@ func (t *trial) run(target, how string, live bool, kind string) error {
 	return t.markAndForget()
 }
 
-// call calls idem, which must not crash.
+// call calls idem and returns an error if it crashes.
 func (t *trial) call(args ...string) (lab.Reply, error) {
 	r := t.Call(t.Idem, args...)
 	t.log = append(t.log, r.String())
@@ -61,7 +61,7 @@ func (t *trial) call(args ...string) (lab.Reply, error) {
 	return r, nil
 }
 
-// rerun runs a key that is recorded.
+// rerun runs a recorded key and checks the answer.
 func (t *trial) rerun(k lab.Record, kind string) error {
 	k = t.current(k)
 	before := t.StartsOf(k.Key)
@@ -72,7 +72,7 @@ func (t *trial) rerun(k lab.Record, kind string) error {
 	switch ran := t.StartsOf(k.Key) > before; {
 	case ran:
 		t.counts.again++
-		if !slices.Contains(forgetsInUse, kind) { // SQLite forgets, and so does what counts the commits
+		if !slices.Contains(forgetsInUse, kind) { // SQLite loses commits, and so does the witness that counts them
 			return fmt.Errorf("key %s was run again; want %s", k.Key, k.Want)
 		}
 		t.reruns[k.Key] = r
@@ -90,7 +90,7 @@ func (t *trial) rerun(k lab.Record, kind string) error {
 	return nil
 }
 
-// current is what is known of a key after all that the trial has done.
+// current returns the record of a key after the second runs of this trial.
 func (t *trial) current(k lab.Record) lab.Record {
 	if r, ok := t.reruns[k.Key]; ok {
 		k.Earlier = append(slices.Clone(k.Earlier), k.Want)
@@ -99,19 +99,19 @@ func (t *trial) current(k lab.Record) lab.Record {
 	return k
 }
 
-// forgetsInUse is damage to shared memory that somebody works with: its head alone
-// has a checksum.
+// forgetsInUse are the kinds of damage to shared memory in use. Only its header has a
+// checksum, so idem may run a key again.
 var forgetsInUse = []string{"live ledger.db-shm flip", "live ledger.db-shm page", "live ledger.db-shm truncate"}
 
-// After these kinds of damage SQLite forgets its last commits, of which an answer
-// from the record knows nothing; what would write finds out. docs/ARCHITECTURE.md
-// has the reasons.
+// forgetsLatest are the kinds of damage after which SQLite loses its latest commits.
+// A replay cannot notice that. A call that writes does. docs/ARCHITECTURE.md has the
+// reasons.
 var forgetsLatest = append([]string{
 	"ledger.db-wal flip", "ledger.db-wal page", "ledger.db-wal truncate", "ledger.db-wal delete",
 	"live ledger.db-wal flip", "live ledger.db-wal page", "live ledger.db-wal truncate", "live ledger.db-wal delete",
 }, forgetsInUse...)
 
-// endLive lets the command end that was there while the ledger was damaged.
+// endLive lets the command end that was running during the damage.
 func (t *trial) endLive(kind string) error {
 	r := t.live.Finish()
 	t.log = append(t.log, "live: "+r.String())
@@ -135,7 +135,7 @@ func (t *trial) endLive(kind string) error {
 	}
 }
 
-// readAll reads in all ways.
+// readAll makes all calls that only read.
 func (t *trial) readAll(kind string) error {
 	k := t.current(t.fixture.Records[t.rng.IntN(len(t.fixture.Records))])
 	for _, args := range [][]string{{"list"}, {"list", "--json"}, {"show", k.Key}, {"logs", k.Key}, {"check", "--key", k.Key}} {
@@ -145,7 +145,7 @@ func (t *trial) readAll(kind string) error {
 		}
 		if args[0] == "logs" && r.Code == 0 && k.Want.Code == 0 && !slices.Contains(k.Args, "--per") &&
 			r.Out != k.Want.Out && !(r.Out == "" && slices.Contains(forgetsLatest, kind)) && !slices.ContainsFunc(k.Earlier, func(e lab.Reply) bool { return e.Out == r.Out }) {
-			return fmt.Errorf("idem logs %s shows what was not said", k.Key)
+			return fmt.Errorf("idem logs %s shows output that the command did not write", k.Key)
 		}
 		if r.Code > 1 && !r.Refused() {
 			return fmt.Errorf("status %d", r.Code)
@@ -155,7 +155,7 @@ func (t *trial) readAll(kind string) error {
 	return nil
 }
 
-// markAndForget settles keys by hand.
+// markAndForget makes calls that change records.
 func (t *trial) markAndForget() error {
 	for _, words := range []string{"mark retry", "mark done", "mark failed", "forget"} {
 		k := t.fixture.Records[t.rng.IntN(len(t.fixture.Records))]
@@ -171,7 +171,7 @@ func (t *trial) markAndForget() error {
 	return nil
 }
 
-// damage does one kind of damage, and returns the keys that are known to be hit.
+// damage damages a file and returns the keys whose output it had.
 func (t *trial) damage(target, how string) ([]lab.Record, error) {
 	path := filepath.Join(t.Ledger, target)
 	var hit []lab.Record
@@ -224,7 +224,7 @@ func (t *trial) damage(target, how string) ([]lab.Record, error) {
 			for i := range page {
 				page[i] = byte(t.rng.Uint32())
 			}
-		case 2: // a write that went to the wrong place
+		case 2: // a write to the wrong place
 			from := t.rng.Int64N((size + pageSize - 1) / pageSize)
 			t.log = append(t.log, fmt.Sprintf("from page %d", from))
 			_, _ = f.ReadAt(page, from*pageSize)

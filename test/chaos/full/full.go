@@ -35,14 +35,13 @@ const (
 	noOtherEnd    = "calls with another status"
 )
 
-// fullTest is the part "full": callers on a small disk that somebody fills and
-// empties, over and over.
+// fullTest adds up the results of all trials.
 type fullTest struct {
 	*lab.Lab
 	mu        sync.Mutex
 	ends      map[int]int // calls by their exit status
-	timesFull int         // how often the disk was full
-	truncated int         // replies that were marked so
+	timesFull int         // how often a disk was full
+	truncated int         // replies marked as truncated
 	keys      int
 }
 
@@ -79,12 +78,12 @@ func Run(l *lab.Lab) error {
 		return err
 	}
 	if f.ends[lab.ExitLedger] == 0 || f.ends[lab.ExitUnrecorded] == 0 || f.truncated == 0 {
-		return errors.New("the disk was never full at the right moment, so that nothing is proved")
+		return errors.New("the disk was never full at the right moment, so the test proves nothing")
 	}
 	return nil
 }
 
-// disks are the disks: their sizes in MiB.
+// disks are the kinds of disks, with their sizes in MiB.
 var disks = []struct {
 	make func(l *lab.Lab, dir string, size int) (*lab.Disk, error)
 	size int
@@ -96,7 +95,7 @@ var disks = []struct {
 	{func(l *lab.Lab, dir string, size int) (*lab.Disk, error) { return l.Ext4(dir, size, "-b", "1024") }, 8},
 }
 
-// trial is one disk with its filler and its callers.
+// trial is one disk with its filler and its callers. It returns the faults.
 func (f *fullTest) trial(n int) []lab.Fault {
 	d, err := f.NewHarness(fmt.Sprint("trial", n))
 	lab.Must(err)
@@ -105,16 +104,16 @@ func (f *fullTest) trial(n int) []lab.Fault {
 	lab.Must(err)
 	d.Ledger = filepath.Join(disk.Dir, "ledger")
 
-	// The ledger may fill the disk itself. For a replay there must be room even so:
-	// SQLite makes its shared memory, 32 KiB, anew when nobody else has it open.
+	// The ledger itself may fill the disk. A replay still needs room: the first process
+	// to open the ledger makes SQLite create 32 KiB of shared memory.
 	spare := filepath.Join(disk.Dir, "spare")
 	lab.Must(os.WriteFile(spare, make([]byte, 128<<10), 0o600))
 	lab.Must(disk.Sync())
 
 	over := make(chan struct{})
 	var filler, callers sync.WaitGroup
-	brims := 0
-	filler.Go(func() { brims = fill(rand.New(rand.NewPCG(f.Seed, uint64(n)<<8)), disk.Dir, over) })
+	timesFull := 0
+	filler.Go(func() { timesFull = fill(rand.New(rand.NewPCG(f.Seed, uint64(n)<<8)), disk.Dir, over) })
 	var clients []*client
 	for w := range 4 {
 		c := &client{fullTest: f, Harness: d, rng: rand.New(rand.NewPCG(f.Seed, uint64(n)<<8|uint64(w+1))), number: w}
@@ -126,14 +125,14 @@ func (f *fullTest) trial(n int) []lab.Fault {
 	filler.Wait()
 	lab.Must(os.Remove(spare))
 	lab.Must(disk.Sync())
-	for _, recorded := range []bool{true, false} { // what runs again may take the room
+	for _, recorded := range []bool{true, false} { // commands that run again may use up the room
 		for _, c := range clients {
 			c.callAgain(recorded)
 		}
 	}
 	d.Close()
 	if len(d.Faults) > 0 {
-		// The disk is gone with us: keep what is on it.
+		// The disk ends with this process: keep its content.
 		lab.Must(os.CopyFS(filepath.Join(d.Dir, "ledger-left"), os.DirFS(d.Ledger)))
 	}
 	lab.Must(disk.Unmount())
@@ -142,13 +141,13 @@ func (f *fullTest) trial(n int) []lab.Fault {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.timesFull += brims
+	f.timesFull += timesFull
 	return d.Faults
 }
 
-// fill fills the disk and gives some of it back, and again, until it is over.
-// It returns how often it was full.
-func fill(rng *rand.Rand, dir string, over <-chan struct{}) (brims int) {
+// fill fills the disk and frees some of it, repeatedly, until over is closed. It returns
+// how often the disk was full.
+func fill(rng *rand.Rand, dir string, over <-chan struct{}) (timesFull int) {
 	filler, err := os.Create(filepath.Join(dir, "filler"))
 	lab.Must(err)
 	defer os.Remove(filler.Name())
@@ -163,18 +162,18 @@ func fill(rng *rand.Rand, dir string, over <-chan struct{}) (brims int) {
 	}
 	block := make([]byte, 16<<10)
 	for pause(40) {
-		for _, piece := range [][]byte{block, block[:512]} { // to the brim
+		for _, piece := range [][]byte{block, block[:512]} { // until nothing fits
 			for err = nil; err == nil; {
 				_, err = filler.Write(piece)
 			}
 		}
-		brims++
+		timesFull++
 		if !pause(60) {
-			return brims
+			return timesFull
 		}
 		size, err := filler.Seek(0, io.SeekEnd)
 		lab.Must(err)
-		// Mostly a little, so that it is soon full again, even by the ledger.
+		// Usually a little, so that the ledger itself soon fills it again.
 		keep := size
 		switch rng.IntN(3) {
 		case 0:
@@ -188,10 +187,10 @@ func fill(rng *rand.Rand, dir string, over <-chan struct{}) (brims int) {
 		_, err = filler.Seek(0, io.SeekEnd)
 		lab.Must(err)
 	}
-	return brims
+	return timesFull
 }
 
-// client calls for its own keys, one call after the other.
+// client makes the calls of its own keys, one after the other.
 type client struct {
 	*fullTest
 	*lab.Harness
@@ -200,13 +199,13 @@ type client struct {
 	keys   []*keyState
 }
 
-// keyState is what a client knows of a key.
+// keyState is the knowledge of a client about a key.
 type keyState struct {
 	lab.Job
 	calls        int
 	acknowledged bool
 	unrecorded   bool // a call ended with 125
-	unsure       bool // a call ended with 69 and said that the key may count as interrupted
+	unsure       bool // a call ended with 69 and a message that the key may count as interrupted
 }
 
 func (c *client) callWhileFilling() {
@@ -220,8 +219,8 @@ func (c *client) callWhileFilling() {
 	}
 }
 
-// callAgain calls once more, now that there is room, for the keys whose outcome
-// was acknowledged or for the others.
+// callAgain makes one more call, now that there is room, for the keys with an acknowledged
+// outcome or for the others.
 func (c *client) callAgain(acknowledged bool) {
 	keys := 0
 	for _, s := range c.keys {
@@ -234,9 +233,9 @@ func (c *client) callAgain(acknowledged bool) {
 		ok := s.toldOutcome(got.Code)
 		switch {
 		case was.acknowledged:
-		case was.unrecorded: // what an error left open may have been recorded all the same
+		case was.unrecorded: // the record may be there in spite of the error
 			ok = ok || got.Code == lab.ExitInterrupted
-		default: // what is recorded may have taken all the room itself, and unsure may have come true
+		default: // the records may have used up the room, and unsure may be true
 			ok = ok || got.Code == lab.ExitLedger || got.Code == lab.ExitUnrecorded || was.unsure && got.Code == lab.ExitInterrupted
 		}
 		if !ok {
@@ -250,13 +249,13 @@ func (c *client) callAgain(acknowledged bool) {
 
 func (c *client) mu() *sync.Mutex { return &c.fullTest.mu }
 
-// toldOutcome reports whether a call that ended with code has told the outcome: a
-// replay that lacks output has 74 in place of 0.
+// toldOutcome reports whether a call with this status acknowledged the outcome. A
+// replay that lacks output has 74 instead of 0.
 func (s *keyState) toldOutcome(code int) bool {
 	return code == s.Code || code == lab.ExitOutput && s.Code == 0
 }
 
-// callOnce makes one call and holds its end against the promises.
+// callOnce makes one call and checks the promises.
 func (c *client) callOnce(s *keyState) lab.Call {
 	s.calls++
 	got := c.Run(s.Job, s.calls, lab.ReplayFailures)
@@ -298,7 +297,7 @@ func (c *client) callOnce(s *keyState) lab.Call {
 	return got
 }
 
-// checkReply looks at what the caller got to read.
+// checkReply checks the output that the caller got.
 func (c *client) checkReply(s *keyState, got lab.Call, live bool) {
 	whole := got.Stdout() == string(lab.CommandOutput(s.Key, s.Output))
 	switch {

@@ -4,7 +4,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// adopt makes orphans of this process's children its own, or lets go of that.
+// adopt makes this process the parent of orphaned descendants, or ends that.
 func adopt(on bool) error {
 	n := 0
 	if on {

@@ -14,17 +14,16 @@ import (
 	"idem/test/chaos/lab"
 )
 
-// Shell is a shell with job control, as far as it matters here: the leader
-// of a terminal's session, with one job in the foreground. It writes to
-// descriptor 3 what becomes of that.
+// Shell is a minimal shell with job control: the leader of a session on a terminal,
+// with one job in the foreground. It writes the status changes of the job to
+// descriptor 3.
 func Shell(argv []string) int {
 	if len(argv) == 0 {
 		return lab.Fail(errors.New("want COMMAND and its arguments"))
 	}
-	tell := os.NewFile(3, "to the harness")
+	tell := os.NewFile(3, "status")
 	unix.CloseOnExec(3)
-	// Whoever started the harness may ignore these (nohup, cmd &), which the job
-	// would inherit.
+	// The parent may ignore these signals (nohup, cmd &), and the job would inherit that.
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, unix.SIGHUP)
 	signal.Notify(make(chan os.Signal, 1), unix.SIGINT)
@@ -83,15 +82,15 @@ func Counter(args []string) int {
 			}
 		}
 	}
-	return lab.Fail(errors.New("nobody let it go"))
+	return lab.Fail(errors.New("the file go did not appear"))
 }
 
-// atWork is what a command says when a signal may come.
+// atWork is the output of a command that is ready for the signal.
 const atWork = "at work"
 
-// commandOf is the command line of a cell's command. A program in Go does not
-// have the default dispositions, and a shell of its own would have children that
-// outlive it, hence cat: it waits for somebody to open the other end of a pipe.
+// commandOf returns the command of a cell. A Go program does not have the default
+// dispositions, and the children of a shell could outlive it. So the command becomes
+// cat, which waits for a writer of a pipe.
 func (r *signalTest) commandOf(c cell, dir string) []string {
 	const waits = "echo " + atWork + `; exec cat "$0/wait"`
 	switch c.command {

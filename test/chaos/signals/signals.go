@@ -28,11 +28,10 @@ import (
 	"idem/test/internal/rig"
 )
 
-// quietTime is how long a signal that must not come has time to come.
+// quietTime is how long the test waits for a signal that must not arrive.
 const quietTime = 150 * time.Millisecond
 
-// signalTest is the part "signals": every cell of the matrix, some rounds of it,
-// each on a terminal of its own.
+// signalTest adds up the results.
 type signalTest struct {
 	*lab.Lab
 	ledger    string
@@ -92,7 +91,7 @@ func Run(l *lab.Lab) error {
 	return nil
 }
 
-// runCell tries a cell and complains when it is not as expected.
+// runCell tests a cell and keeps the fault, if there is one.
 func (r *signalTest) runCell(c cell, dir string, after time.Duration) {
 	if err := r.checkCell(c, dir, after); err != nil {
 		r.mu.Lock()
@@ -133,7 +132,7 @@ func (r *signalTest) checkCell(c cell, dir string, after time.Duration) error {
 	return r.checkRecord(c, want, g, key, command)
 }
 
-// checkEffect sees what the signal does to the job, and the job to its end.
+// checkEffect checks the effect of the signal and how the job ends.
 func (r *signalTest) checkEffect(c cell, want expectation, g *terminal, key string, command []string) error {
 	counts := c.command == handler || c.command == session
 	err := g.await("the effect", func() bool {
@@ -176,13 +175,13 @@ func (r *signalTest) checkEffect(c cell, want expectation, g *terminal, key stri
 	if want.dies {
 		ends = unix.WaitStatus(c.signal)
 	}
-	if got := g.status &^ 0x80; got != ends { // with a core or without
+	if got := g.status &^ 0x80; got != ends { // ignore the core flag
 		return fmt.Errorf("it ended with %#x, not %#x", uint32(got), uint32(ends))
 	}
 	return nil
 }
 
-// checkRecord looks at the record, and calls again.
+// checkRecord checks the record and the next call.
 func (r *signalTest) checkRecord(c cell, want expectation, g *terminal, key string, command []string) error {
 	show := exec.Command(r.Idem, "show", "--json", key)
 	show.Env = r.environ()
@@ -197,7 +196,7 @@ func (r *signalTest) checkRecord(c cell, want expectation, g *terminal, key stri
 	if got := strings.TrimSuffix(rec.State+", "+rec.Signal, ", "); got != c.record(want) {
 		return fmt.Errorf("the record says %s, not %s", got, c.record(want))
 	}
-	// Whoever waits at the pipe now goes on at once.
+	// The pipe becomes a file, so a new command ends at once.
 	if err := os.Remove(g.file("wait")); err != nil {
 		return err
 	}
@@ -214,15 +213,15 @@ func (r *signalTest) checkRecord(c cell, want expectation, g *terminal, key stri
 	return nil
 }
 
-// nextCall is a later call.
+// nextCall is the result of a later call.
 type nextCall struct {
 	code           int
 	action         string
 	stdout, stderr string
 }
 
-// call calls idem for the key once more, without a terminal. It does not wait for
-// a command that should not have been started.
+// call calls idem for the key once more, without a terminal. It kills a call that does
+// not end.
 func (r *signalTest) call(g *terminal, key string, command []string) (n nextCall) {
 	meta := g.file("meta")
 	ctx, cancel := context.WithTimeout(context.Background(), r.Wait/2)

@@ -9,18 +9,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A cell is one way for a signal to come while idem runs a command in the
+// A cell is one case of a signal that arrives while idem runs a command in the
 // foreground of a terminal.
 type cell struct {
 	signal  unix.Signal
 	to      string
 	command string
-	// Without idem: the terminal's job is the command itself. It is how the
-	// trial is tried, and what "as if idem were not there" is held against.
+	// bare means without idem: the job of the terminal is the command itself. This
+	// tests the test, and it defines the effect that idem must not change.
 	bare bool
 }
 
-// Where a signal goes, or comes from.
+// Senders and receivers of a signal, and the kinds of commands.
 const (
 	toIdem    = "idem alone"
 	toGroup   = "the process group"
@@ -28,7 +28,7 @@ const (
 	byDefault = "default" // commands: without a handler
 	handler   = "handler"
 	ignore    = "ignore"
-	session   = "setsid" // with a handler, in a session of its own
+	session   = "setsid" // with a handler, in a separate session
 )
 
 var (
@@ -37,11 +37,11 @@ var (
 	matrixCommands = []string{byDefault, handler, ignore, session}
 )
 
-// keys are what sends a signal from a terminal. HUP comes from closing it.
+// keys are the keys that send a signal. Closing the terminal sends HUP.
 var keys = map[unix.Signal]string{unix.SIGINT: "\x03", unix.SIGQUIT: "\x1c", unix.SIGTSTP: "\x1a"}
 
-// matrix returns all cells with idem, or those without that there can be: what
-// leaves its session is not the job of a terminal any more.
+// matrix returns all cells with idem, or all without idem. Without idem there are none for
+// a command that leaves its session, because it is not the job of the terminal.
 func matrix(bare bool) (cells []cell) {
 	for _, s := range matrixSignals {
 		for _, to := range matrixTo {
@@ -65,22 +65,22 @@ func (c cell) String() string {
 
 func name(s unix.Signal) string { return strings.TrimPrefix(unix.SignalName(s), "SIG") }
 
-// expectation is what is expected of a cell.
+// expectation is the expected result of a cell.
 type expectation struct {
-	least, most int  // deliveries that the command may see
-	seen        bool // they can be seen: it has a handler, or dies, or stops
+	least, most int  // number of deliveries to the command
+	seen        bool // the delivery is visible: it has a handler, dies or stops
 	dies        bool // the command, and so idem, of the signal
 	stops       bool // idem (or the bare command), until it is continued
 	note        string
 }
 
-// expect follows from who sends the signal to whom, and from one rule each for
-// what idem passes on and what a disposition does.
+// expect derives the result from the sender, the receiver, the signals that idem passes on,
+// and the disposition of the command.
 func (c cell) expect() expectation {
 	source := c.to != byKey || c.signal == unix.SIGHUP || keys[c.signal] != ""
 	inGroup := c.command != session
-	direct := source && inGroup && c.to != toIdem // the kernel gives it to the command
-	passed := false                               // idem does
+	direct := source && inGroup && c.to != toIdem // the kernel delivers it to the command
+	passed := false                               // idem passes it on
 	switch c.signal {
 	case unix.SIGINT, unix.SIGQUIT:
 		passed = !inGroup
@@ -105,7 +105,7 @@ func (c cell) expect() expectation {
 	return l
 }
 
-// note names the remark on a cell that differs from a command without idem.
+// note returns the name of the remark on a difference from a command without idem.
 func (c cell) note(source, direct, passed bool) string {
 	switch {
 	case c.bare:
@@ -176,7 +176,7 @@ func (c cell) next(l expectation) string {
 	return "a replay"
 }
 
-// phasesText is what the part of chaos about deliveries tries, and its exceptions.
+// phasesText describes the tests of phases.go and their exceptions.
 const phasesText = `
 ## Every signal, in every phase
 
@@ -214,7 +214,7 @@ The exceptions:
   signals that the caller ignores, only HUP and INT are ignored in the command.
 `
 
-// writePage writes the table for people.
+// writePage writes docs/signals.md.
 func writePage(w io.Writer) {
 	fmt.Fprint(w, `# Signals
 
@@ -258,7 +258,7 @@ marks a difference from the same signal without idem.
 	}
 }
 
-// remark is the number of a remark, 0 for none.
+// remark returns the number of a remark, 0 for none.
 func remark(note string) int {
 	return 1 + slices.IndexFunc(remarks, func(r struct{ name, text string }) bool { return r.name == note })
 }

@@ -18,20 +18,20 @@ import (
 // terminal is a terminal with a shell and its one job in the foreground.
 type terminal struct {
 	dir   string
-	wait  time.Duration // for anything that must happen
-	tty   *os.File      // the terminal's other side: its keyboard and screen
+	wait  time.Duration // limit for an expected event
+	tty   *os.File      // the master side of the terminal
 	shell *exec.Cmd
-	job   int // the pid, which is the process group's as well
+	job   int // PID of the job, which is also its process group
 
 	mu      sync.Mutex
 	screen  strings.Builder
 	stopped bool
 	ended   bool
-	empty   bool // nobody is left in the job's process group
+	empty   bool // the process group of the job is empty
 	status  unix.WaitStatus
 }
 
-// open starts the job on a terminal of its own.
+// open starts the job on a new terminal.
 func openTerminal(self, dir string, wait time.Duration, env, job []string) (*terminal, error) {
 	g := &terminal{dir: dir, wait: wait}
 	if err := unix.Mkfifo(g.file("wait"), 0o600); err != nil {
@@ -71,7 +71,7 @@ func openTerminal(self, dir string, wait time.Duration, env, job []string) (*ter
 	return g, err
 }
 
-// closable returns a file that can be closed while somebody reads from it.
+// closable returns a file that can be closed during a read.
 func closable(f *os.File) (*os.File, error) {
 	defer f.Close()
 	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
@@ -86,7 +86,7 @@ func closable(f *os.File) (*os.File, error) {
 
 func (g *terminal) file(name string) string { return filepath.Join(g.dir, name) }
 
-// readScreen reads the screen, as long as there is one.
+// readScreen reads the screen until the terminal is closed.
 func (g *terminal) readScreen() {
 	buf := make([]byte, 4096)
 	for {
@@ -100,8 +100,8 @@ func (g *terminal) readScreen() {
 	}
 }
 
-// readStatus hears from the shell what becomes of the job. When the shell dies with
-// its terminal the job becomes a child of this process, see adopt.
+// readStatus reads the status of the job from the shell. If the shell dies with its
+// terminal, the job becomes a child of this process, see adopt.
 func (g *terminal) readStatus(told *os.File, news *bufio.Reader) {
 	defer told.Close()
 	for {
@@ -115,7 +115,7 @@ func (g *terminal) readStatus(told *os.File, news *bufio.Reader) {
 				}
 			}
 			if err != nil {
-				return // it had ended before, or is lost, which will be missed
+				return // it has ended before, or await fails
 			}
 		}
 		g.mu.Lock()
@@ -126,7 +126,7 @@ func (g *terminal) readStatus(told *os.File, news *bufio.Reader) {
 
 var errTooLong = errors.New("did not come")
 
-// await waits until something is so.
+// await waits until a condition is true.
 func (g *terminal) await(what string, so func() bool) error {
 	for end := time.Now().Add(g.wait); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		g.mu.Lock()
@@ -141,7 +141,7 @@ func (g *terminal) await(what string, so func() bool) error {
 	return fmt.Errorf("%s %w; the screen shows %q", what, errTooLong, g.screen.String())
 }
 
-// send lets the signal of a cell come.
+// send sends the signal of a cell.
 func (g *terminal) send(c cell) error {
 	switch key := keys[c.signal]; {
 	case c.to == toIdem:
@@ -164,20 +164,20 @@ func (g *terminal) send(c cell) error {
 	return err
 }
 
-// seen returns the signals that the counter has seen.
+// seen returns the signals that the command counter has received.
 func (g *terminal) seen() []string {
 	b, _ := os.ReadFile(g.file("seen")) // not there: another command
 	return strings.Fields(string(b))
 }
 
-// endCommand lets the command come to its end, and every later one at once.
+// endCommand lets the command end, and later commands at once.
 func (g *terminal) endCommand() error {
 	if err := os.WriteFile(g.file("go"), nil, 0o600); err != nil {
 		return err
 	}
 	return g.await("the end of the job", func() bool {
 		if !g.ended {
-			// Who waits for the other end of the pipe may not be there yet.
+			// cat may not have opened the pipe yet.
 			if fd, err := unix.Open(g.file("wait"), unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0); err == nil {
 				_ = unix.Close(fd)
 			}
@@ -186,8 +186,8 @@ func (g *terminal) endCommand() error {
 	})
 }
 
-// awaitGroupEnd waits for the last processes of the job, orphans that are ours now
-// among them.
+// awaitGroupEnd waits for the last processes of the job, including orphans that this
+// process has adopted.
 func (g *terminal) awaitGroupEnd() error {
 	return g.await("the end of the job's group", func() bool {
 		_, _ = unix.Wait4(-g.job, nil, unix.WNOHANG, nil)
@@ -196,7 +196,7 @@ func (g *terminal) awaitGroupEnd() error {
 	})
 }
 
-// close clears the stage, whoever is still on it.
+// close closes the terminal and kills the remaining processes.
 func (g *terminal) close() {
 	_ = g.tty.Close()
 	_ = os.WriteFile(g.file("go"), nil, 0o600)

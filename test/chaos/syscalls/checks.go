@@ -8,7 +8,7 @@ import (
 	"idem/test/chaos/lab"
 )
 
-// checkKilled holds a call that Go has ended against what it may come to.
+// checkKilled checks the record after a call that ended as if killed.
 func (t *trial) checkKilled() error {
 	starts := t.StartsOf(t.key)
 	next, err := t.callAgain(t.args...)
@@ -18,17 +18,17 @@ func (t *trial) checkKilled() error {
 	return err
 }
 
-// checkRun holds a call of idem run against what it may come to.
+// checkRun checks the end of idem run and the next call.
 func (t *trial) checkRun(r lab.Reply) error {
 	starts := t.StartsOf(t.key)
-	recorded := strings.HasPrefix(t.key, "estate") // and need not start
+	recorded := strings.HasPrefix(t.key, "estate") // so it need not start
 	next, err := t.callAgain(t.args...)
 	if err != nil {
 		return err
 	}
 	more := t.StartsOf(t.key) - starts
 	whole := strings.Count(next.Out, "said by run") == t.lines
-	// A replay that lacks a part of stdout has 74 in place of 0.
+	// A replay that lacks a part of stdout has 74 instead of 0.
 	replayed := next.Code == t.want || t.want == 0 && next.Code == lab.ExitOutput && !whole
 	switch {
 	case recorded && starts+more > 0:
@@ -43,9 +43,9 @@ func (t *trial) checkRun(r lab.Reply) error {
 		case more > 0 || !replayed:
 			return fmt.Errorf("status %d is not in the record", r.Code)
 		case !whole && !strings.Contains(r.Err+next.Err, "idem: "):
-			return errors.New("the output is not in the record, and nobody says so")
+			return errors.New("the output is not in the record, and no message says so")
 		}
-	case r.Code == lab.ExitOutput && t.want == 0: // done, and our own stdout or stderr failed
+	case r.Code == lab.ExitOutput && t.want == 0: // done, but stdout or stderr of idem failed
 		t.counts.done++
 		switch {
 		case !recorded && starts != 1:
@@ -79,7 +79,7 @@ func (t *trial) checkRun(r lab.Reply) error {
 	return nil
 }
 
-// checkChange holds idem mark and idem forget against what they may come to.
+// checkChange checks the end of idem mark and idem forget.
 func (t *trial) checkChange(r lab.Reply) error {
 	next, err := t.callAgain("show", t.key)
 	if err != nil {

@@ -20,17 +20,18 @@ import (
 	"idem/test/internal/rig"
 )
 
-// faultKind is a kind of system call and what it may return. strace counts the
-// calls of each thread by itself, so that one trial may have several failures.
+// faultKind is a kind of system call with the errors that it may return. strace counts
+// the calls of each thread separately, so one trial may have several failures.
 type faultKind struct {
-	name   string // as strace has it
+	name   string // names for strace
 	errors []string
-	from   int    // the first call to fail
+	from   int    // number of the first call to fail
 	path   string // only calls with this file of the ledger
 }
 
-// What Go's runtime cannot do without is left out: it gives up when it cannot look at its first descriptors, get
-// memory, or get a thread for another reason than EAGAIN; nothing runs then.
+// faultKinds lists them without those that the Go runtime needs to start: it gives up
+// if it cannot check its first descriptors, get memory, or get a thread for another
+// reason than EAGAIN.
 var faultKinds = []faultKind{
 	{name: "openat", errors: []string{"EIO", "ENOSPC", "EMFILE", "EINTR"}, from: 1},
 	{name: "pwrite64", errors: []string{"EIO", "ENOSPC", "EAGAIN", "EINTR"}, from: 1},
@@ -46,14 +47,14 @@ var faultKinds = []faultKind{
 	{name: "mmap", errors: []string{"ENOMEM"}, from: 1, path: "ledger.db-shm"},
 }
 
-// operation is a call whose system calls fail.
+// operation is a call of idem whose system calls fail.
 type operation struct {
 	name  string
-	fresh bool // there is no ledger yet
+	fresh bool // the ledger does not exist yet
 	key   string
 	args  []string
-	want  int // its status when nothing fails
-	lines int // of output that it has then
+	want  int // its status without failures
+	lines int // lines of output without failures
 }
 
 func operations(e *lab.Fixture) []operation {
@@ -73,7 +74,7 @@ func operations(e *lab.Fixture) []operation {
 	}
 }
 
-// syscallTest is the part "syscalls".
+// syscallTest runs the trials.
 type syscallTest struct {
 	*lab.Trials[injectCounts] // by system call
 	fixture                   *lab.Fixture
@@ -141,7 +142,7 @@ func (d *syscallTest) report() {
 // noSecondRun is the promise of this part.
 const noSecondRun = "second runs, and successes without a record"
 
-// series lets the first, second, third ... call fail, until there is none.
+// series lets the first, second, third ... call fail, until there are no more calls.
 func (d *syscallTest) series(op operation, f faultKind, errno string) {
 	rng := rand.New(rand.NewPCG(d.Seed, uint64(len(op.name)*1000+len(f.name)*10+len(errno))))
 	for n, missed := f.from, 0; missed < 2; n++ {
@@ -182,7 +183,7 @@ type trial struct {
 	operation
 	lab.Sandbox
 	dir     string
-	patient bool // waits for tooLong
+	patient bool // uses the full limit HangAfter
 	counts  injectCounts
 	log     []string
 }
@@ -198,7 +199,7 @@ func (t *trial) run(f faultKind, errno string, n int) error {
 	}
 	trace := filepath.Join(t.dir, "trace")
 	args := []string{
-		"-f", "-b", "execve", "-qq", "-o", trace, "-e", "signal=none", // -b: what idem starts is left alone
+		"-f", "-b", "execve", "-qq", "-o", trace, "-e", "signal=none", // -b: without the children of idem
 		"-e", "trace=" + f.name, "-e", fmt.Sprintf("inject=%s:error=%s:when=%d", f.name, errno, n),
 	}
 	if f.path != "" {
@@ -215,7 +216,7 @@ func (t *trial) run(f faultKind, errno string, n int) error {
 		return err
 	}
 	t.counts.failures = strings.Count(string(b), "(INJECTED)")
-	if t.counts.failures == 0 { // as if nothing was
+	if t.counts.failures == 0 { // no call was left to fail
 		return nil
 	}
 	for line := range strings.SplitSeq(string(b), "\n") {
@@ -225,7 +226,7 @@ func (t *trial) run(f faultKind, errno string, n int) error {
 	}
 	switch what := r.Crash(); {
 	case strings.Contains(r.Err, "netpollBreak write failed"):
-		// Go's runtime cannot wake itself, and gives up: as good as a kill -9.
+		// The Go runtime cannot wake itself and gives up, which has the effect of kill -9.
 		t.counts.other++
 		return t.checkKilled()
 	case r.Hung && limit < lab.HangAfter && !strings.Contains(strings.Join(t.log, "\n"), "F_UNLCK"):
@@ -233,8 +234,8 @@ func (t *trial) run(f faultKind, errno string, n int) error {
 		lab.Must(errors.Join(os.RemoveAll(t.Ledger), os.RemoveAll(t.StartLog)))
 		return t.run(f, errno, n)
 	case r.Hung && strings.Contains(strings.Join(t.log, "\n"), "F_UNLCK"):
-		// SQLite waits for a lock of which it believes that it still has it, and
-		// idem waits for SQLite. The kernel never refuses to take a lock back.
+		// SQLite waits for a lock that it believes to hold, and idem waits for SQLite.
+		// A real kernel never refuses to release a lock.
 		t.counts.other++
 		return t.checkKilled()
 	case what != "":
@@ -248,7 +249,7 @@ func (t *trial) run(f faultKind, errno string, n int) error {
 	}
 }
 
-// callAgain calls idem when nothing fails any more.
+// callAgain calls idem without failures.
 func (t *trial) callAgain(args ...string) (lab.Reply, error) {
 	r := t.Call(t.Idem, args...)
 	t.log = append(t.log, r.String())
