@@ -14,7 +14,7 @@ import (
 	"idem/test/internal/rig"
 )
 
-// addTimes adds the figures of how long calls took.
+// addTimes adds figures of the durations of calls.
 func (l *load) addTimes(all []time.Duration) {
 	if len(all) == 0 {
 		return
@@ -27,11 +27,11 @@ func (l *load) addTimes(all []time.Duration) {
 	l.Measure("p99 / p50", ms(99)/ms(50))
 }
 
-// percentile is a percentile of what is sorted.
+// percentile returns a percentile of a sorted list.
 func percentile[T any](sorted []T, percent int) T { return sorted[(len(sorted)-1)*percent/100] }
 
-// checkLeft adds how much a part leaves, and complains about output that no run may
-// have left in a file of its own.
+// checkLeft adds the number and size of the files of a ledger. It returns an error for a
+// file of output that does not belong to one of the runs.
 func (l *load) checkLeft(ledger string, spools map[string]bool) error {
 	var files, bytes int
 	err := filepath.WalkDir(filepath.Join(l.dir, ledger), func(path string, d fs.DirEntry, err error) error {
@@ -45,7 +45,7 @@ func (l *load) checkLeft(ledger string, spools map[string]bool) error {
 		files++
 		bytes += int(info.Size())
 		if filepath.Base(filepath.Dir(path)) == "output" && !spools[d.Name()] {
-			return fmt.Errorf("output/%s is left of no run", d.Name())
+			return fmt.Errorf("output/%s belongs to no run", d.Name())
 		}
 		return nil
 	})
@@ -58,7 +58,7 @@ func (l *load) environ(name string) []string {
 	return []string{"IDEM_LEDGER=" + filepath.Join(l.dir, name)}
 }
 
-// callIdem is a call of idem, its errors on ours.
+// callIdem returns a call of idem that writes its messages to stderr.
 func (l *load) callIdem(ledger string, args ...string) *exec.Cmd {
 	c := exec.Command(l.idem, args...)
 	c.Env = rig.Environ(l.environ(ledger)...)
@@ -66,7 +66,7 @@ func (l *load) callIdem(ledger string, args ...string) *exec.Cmd {
 	return c
 }
 
-// checkListed complains unless idem list shows n keys that succeeded.
+// checkListed returns an error unless idem list shows n keys that succeeded.
 func (l *load) checkListed(ledger string, n int) error {
 	out, err := l.callIdem(ledger, "list", "--state", "succeeded").Output()
 	if err != nil {
@@ -79,6 +79,6 @@ func (l *load) checkListed(ledger string, n int) error {
 }
 
 func lines(path string) []string {
-	b, _ := os.ReadFile(path) // nobody may have written it
+	b, _ := os.ReadFile(path) // it may not exist
 	return strings.FieldsFunc(string(b), func(r rune) bool { return r == '\n' })
 }

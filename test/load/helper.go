@@ -10,8 +10,7 @@ import (
 	"idem/test/internal/rig"
 )
 
-// helper is a call of the program of that name, which is built when it is
-// needed first.
+// helper returns a call of the program ledgers, which is built at the first use.
 func (l *load) helper(args ...string) (*exec.Cmd, error) {
 	program := filepath.Join(filepath.Dir(l.dir), "ledgers")
 	if _, err := os.Stat(program); err != nil {
@@ -24,8 +23,8 @@ func (l *load) helper(args ...string) (*exec.Cmd, error) {
 	return c, nil
 }
 
-// memoryDir is where ledgers grow. Each of a million keys costs two syncs, which
-// are for nothing in memory.
+// memoryDir makes a directory in memory for making ledgers. A key costs two syncs, which
+// cost nothing there.
 func (l *load) memoryDir() (dir string, remove func(), err error) {
 	parent := "/dev/shm"
 	if _, err := os.Stat(parent); err != nil {

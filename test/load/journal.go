@@ -13,10 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Everybody who has to do with a key of a soak writes what he does into the
-// key's journal, "WHAT RUN" by single appending writes: the kernel puts them in
-// order. A line about something to come is written before it, one about
-// something that was after it.
+// All processes of a key log their actions in its journal as lines "WHAT RUN", each
+// with a single appending write, so the kernel orders the lines. A line about an action
+// to come is written before the action, a line about a past one after it.
 
 func (b *soakRun) note(key, what, run string) {
 	if err := appendNote(b.journalDir, key, what, run); err != nil {
@@ -35,14 +34,15 @@ func appendNote(place, key, what, run string) error {
 	return errors.Join(err, f.Close())
 }
 
-// Exit statuses of work.
+// Exit statuses of command.
 const (
 	commandFails    = 3
 	commandOverlaps = 97
 	commandCannot   = 98
 )
 
-// callIdem is the command of a soak: it holds a lock of its own on its key.
+// callIdem is the command of the part soak. It holds a lock of its key that is
+// independent of idem.
 func command(args []string) int {
 	place, key, run := args[0], args[1], os.Getenv("IDEM_RUN_ID")
 	alive, err := os.OpenFile(filepath.Join(place, "alive"), os.O_RDWR|os.O_CREATE, 0o600)
@@ -61,12 +61,12 @@ func command(args []string) int {
 		_ = appendNote(place, key, "overlap", run)
 		return commandOverlaps
 	}
-	// Given back before the end, at which idem's lock may go first.
+	// Released before the end: at exit, the lock of idem may be released first.
 	defer unix.Flock(int(own.Fd()), unix.LOCK_UN)
 	if err := appendNote(place, key, "start", run); err != nil {
 		return commandCannot
 	}
-	// Who is left over of a killed idem has no reader, and goes on.
+	// If idem was killed, stdout has no reader. That is not an error.
 	fmt.Printf("%s\n%s", run, strings.Repeat(".", padding(run)))
 	time.Sleep(time.Duration(rand.IntN(40)) * time.Millisecond)
 	what, code := "end", 0
@@ -79,7 +79,7 @@ func command(args []string) int {
 	return code
 }
 
-// padding is how much a run writes: some have their output in a file.
+// padding returns how much a run writes. Some runs exceed the limit for ledger.db.
 func padding(run string) int {
 	h := fnv.New32a()
 	h.Write([]byte(run))
@@ -89,17 +89,16 @@ func padding(run string) int {
 	return 0
 }
 
-// journalCounts are the figures of one journal.
+// journalCounts has the figures of one journal.
 type journalCounts struct{ starts, ends, acks int }
 
-// checkJournal holds a journal against what idem promises: no two at once, nothing
-// after an acknowledged success that was not forgotten, and every acknowledged
-// run is one that came to its end.
+// checkJournal checks the promises on a journal: runs do not overlap, no run follows an
+// acknowledged success that was not forgotten, and every acknowledged run has ended.
 func checkJournal(journal []string) (c journalCounts, err error) {
 	var last, acked string // the last run with a good end, if it is acknowledged
 	ended := map[string]bool{}
-	forgetting := 0    // calls of idem forget under way
-	forgotten := false // one was, since the last good end
+	forgetting := 0    // running calls of idem forget
+	forgotten := false // one has ended since the last success
 	for i, line := range journal {
 		what, run, _ := strings.Cut(line, " ")
 		switch what {

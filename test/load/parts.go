@@ -14,7 +14,7 @@ import (
 	"idem/test/internal/rig"
 )
 
-// turns is how often a crowd and its peers are measured, in turn.
+// turns returns how often a crowd and its peers are measured, alternately.
 func (l *load) turns() int {
 	if l.quick {
 		return 1
@@ -22,8 +22,8 @@ func (l *load) turns() int {
 	return 5
 }
 
-// oneKey: one execution, and everybody gets what it wrote. Beside it as many
-// calls of flock that wait for one file.
+// oneKey checks that one caller executes the command and that all get its output. It
+// compares the time with as many calls of flock for one file.
 func oneKey(l *load) error {
 	const script = `echo "run $IDEM_RUN_ID" >>"$0"; sleep 0.05; echo "done by $$"`
 	var times []time.Duration
@@ -62,8 +62,8 @@ func oneKey(l *load) error {
 	return l.checkLeft("ledger0", nil)
 }
 
-// compare adds how much longer a crowd took than its peers take, if there are
-// any of them here.
+// compare adds the ratio of the time of a crowd to that of its peers, if their program is
+// installed.
 func (l *load) compare(ratios []float64, c *rig.Crowd, name string, peer func(i int) []string) ([]float64, error) {
 	if _, err := exec.LookPath(peer(0)[0]); errors.Is(err, exec.ErrNotFound) {
 		return ratios, nil
@@ -80,14 +80,14 @@ func (l *load) compare(ratios []float64, c *rig.Crowd, name string, peer func(i 
 
 func (l *load) addMedian(name string, all []float64) {
 	if len(all) == 0 {
-		l.Add(name, "not known: there is none here")
+		l.Add(name, "not known: the other program is not installed")
 		return
 	}
 	slices.Sort(all)
 	l.Measure(name, percentile(all, 50))
 }
 
-// checkSameOutput complains unless all wrote the same, and something.
+// checkSameOutput returns an error unless all callers wrote the same output and not none.
 func checkSameOutput(c *rig.Crowd) error {
 	var first []byte
 	for i, me := range c.Callers {
@@ -105,14 +105,14 @@ func checkSameOutput(c *rig.Crowd) error {
 	return nil
 }
 
-// manyKeys: every key is executed once. Beside it as many of the least Go
-// programs that run the same command, and of flock with a file each.
+// manyKeys checks that every key is executed once. It compares the time with as many
+// minimal Go programs that run the same command, and with flock with a file each.
 func manyKeys(l *load) error {
 	var times []time.Duration
 	var spawns, flocks, spread []float64
 	for turn := range l.turns() {
 		name := func(s string) string { return fmt.Sprintf("%s%d", s, turn) }
-		// The command makes a file at each execution and is as small as can be.
+		// The command is minimal and makes a file at each execution.
 		command := func(place string, i int) []string {
 			return []string{"mktemp", filepath.Join(l.dir, name(place), fmt.Sprintf("%04d.XXXXXX", i))}
 		}
@@ -163,7 +163,7 @@ func manyKeys(l *load) error {
 	return l.checkLeft("ledger0", nil)
 }
 
-// checkExecutedOnce complains unless there is one file for each of n callers.
+// checkExecutedOnce returns an error unless there is one file for each of n callers.
 func checkExecutedOnce(effects string, n int) error {
 	entries, err := os.ReadDir(effects)
 	keys := map[string]bool{}
@@ -177,7 +177,7 @@ func checkExecutedOnce(effects string, n int) error {
 	return err
 }
 
-// fresh: whoever comes first makes the ledger, and nobody notices.
+// fresh checks that callers can start while one of them makes the ledger.
 func fresh(l *load) error {
 	n := max(l.callers*2/5, 1)
 	var times []time.Duration

@@ -13,14 +13,14 @@ import (
 	"time"
 )
 
-// logBound is how long the write-ahead log may become: every call reads it.
+// logBound limits the length of the write-ahead log in bytes. Every call reads the log.
 const logBound = 8 << 20
 
 // listKeys keys that a list of them does not fit into a pipe.
 const listKeys = 3000
 
-// reader: idem list whose reader has stopped does not hold the log, and what
-// another program holds is given back with it.
+// reader checks that an idem list that is not read does not make the log grow, and
+// that a log that another program has made grow shrinks after that.
 func reader(l *load) error {
 	nursery, remove, err := l.memoryDir()
 	if err != nil {
@@ -42,8 +42,8 @@ func reader(l *load) error {
 	return l.checkLeft("ledger", nil)
 }
 
-// besideList: runs, beside an idem list that cannot write on, and one after the
-// other that can.
+// besideList: runs during an idem list that is not read, and during repeated ones
+// that are read.
 func (l *load) checkUnreadList() error {
 	stuck := l.callIdem("ledger", "list")
 	r, err := stuck.StdoutPipe()
@@ -55,7 +55,7 @@ func (l *load) checkUnreadList() error {
 		return err
 	}
 	first := make([]byte, 1)
-	if _, err := io.ReadFull(r, first); err != nil { // it has got as far as writing
+	if _, err := io.ReadFull(r, first); err != nil { // it has begun to write
 		return errors.Join(fmt.Errorf("idem list wrote nothing: %w", err), stuck.Wait())
 	}
 	var lists int
@@ -90,15 +90,15 @@ func (l *load) checkUnreadList() error {
 	case n != listKeys:
 		return fmt.Errorf("the list that was not read has %d of %d keys", n, listKeys)
 	case len(rest) <= 64<<10:
-		return errors.New("the list fits into a pipe, so that nothing was held")
+		return errors.New("the list fits into a pipe, so the test proves nothing")
 	case longest > logBound:
-		return fmt.Errorf("the log grew to %d bytes beside idem list", longest)
+		return fmt.Errorf("the log grew to %d bytes during idem list", longest)
 	}
 	return nil
 }
 
-// besideTransaction: runs, beside another program's read transaction. The log
-// grows as long as that lasts: nobody can prevent it.
+// besideTransaction: runs during a read transaction of another program. The
+// log grows until that ends, which idem cannot prevent.
 func (l *load) checkForeignRead() error {
 	held, err := l.helper("hold", filepath.Join(l.dir, "ledger", "ledger.db"))
 	if err != nil {
@@ -129,7 +129,7 @@ func (l *load) checkForeignRead() error {
 	after, err := l.logSize()
 	l.Count("bytes of the log after it", int(after))
 	if err == nil && after > logBound {
-		err = fmt.Errorf("the log has %d bytes though nobody holds it", after)
+		err = fmt.Errorf("the log has %d bytes although no reader holds it", after)
 	}
 	return err
 }

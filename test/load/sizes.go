@@ -12,15 +12,15 @@ import (
 	"idem/test/internal/rig"
 )
 
-// sizedLedger is a ledger of so many keys.
+// sizedLedger is a ledger with a number of keys.
 type sizedLedger struct {
 	keys   int
 	ledger string
 	times  map[string][]time.Duration // by the kind of call
 }
 
-// sizes: what a call costs does not grow with the ledger. The calls are made
-// in turn on each, so that what else the machine does hits all alike.
+// sizes measures calls on ledgers of several sizes. They alternate between the
+// ledgers, so that other load of the machine affects all of them.
 func sizes(l *load) error {
 	nursery, remove, err := l.memoryDir()
 	if err != nil {
@@ -99,7 +99,7 @@ func (s *sizedLedger) calls(l *load, round int) error {
 	return err
 }
 
-// call measures one call. What it says is an error too.
+// call measures one call. A message on stderr is an error too.
 func (s *sizedLedger) call(l *load, kind string, args ...string) (string, error) {
 	var out, errs bytes.Buffer
 	c := exec.Command(l.idem, args...)

@@ -20,22 +20,22 @@ import (
 	"idem/test/internal/rig"
 )
 
-// soakKeys are so few that the callers get in each other's way.
+// soakKeys is small, so that the callers compete for keys.
 const soakKeys = 12
 
-// soakRun is a soak at work.
+// soakRun is one run of the part soak.
 type soakRun struct {
 	*load
 	journalDir string // also has the locks of the commands
 	mu         sync.Mutex
-	alive      map[*exec.Cmd]bool // calls that may be killed
-	codes      map[string]int     // how often a call ended so: "run 75"
-	times      []time.Duration    // of the runs that were not killed
+	alive      map[*exec.Cmd]bool // running calls, which may be killed
+	codes      map[string]int     // number of calls by name and status: "run 75"
+	times      []time.Duration    // durations of the runs that were not killed
 	err        error              // the first
 	kills      int
 }
 
-// allowedStatus are the statuses with which a call may end, beside death by a kill.
+// allowedStatus has the statuses with which a call may end, apart from death by SIGKILL.
 var allowedStatus = map[string][]int{
 	"run":    {0, commandFails, 75, 79},
 	"list":   {0},
@@ -43,8 +43,8 @@ var allowedStatus = map[string][]int{
 	"forget": {0, 1, 75},
 }
 
-// soak: callers of a few keys, kills of whatever they call, and list, check and
-// forget beside them.
+// soak has callers of a few keys, random kills of their calls, and concurrent calls of
+// list, check and forget.
 func soak(l *load) error {
 	b := &soakRun{load: l, journalDir: filepath.Join(l.dir, "journals"), alive: map[*exec.Cmd]bool{}, codes: map[string]int{}}
 	if err := os.Mkdir(b.journalDir, 0o700); err != nil {
@@ -90,7 +90,7 @@ func (b *soakRun) fail(err error) {
 func anyKey() string { return fmt.Sprintf("soak:%d", rand.IntN(soakKeys)) }
 
 // call calls idem and returns its status, negative for a signal, and its stdout.
-// What it writes goes to files: a pipe would be held by what a kill leaves.
+// Its output goes to files, because processes that outlive a kill would hold a pipe.
 func (b *soakRun) call(args ...string) (int, string) {
 	out, err := os.CreateTemp(b.journalDir, "out")
 	if err != nil {
@@ -117,7 +117,7 @@ func (b *soakRun) call(args ...string) (int, string) {
 	b.mu.Lock()
 	b.alive[c] = true
 	b.mu.Unlock()
-	_ = c.Wait() // the state tells more
+	_ = c.Wait() // the process state has the details
 	took := time.Since(begin)
 	code := c.ProcessState.ExitCode()
 	if ws := c.ProcessState.Sys().(syscall.WaitStatus); ws.Signaled() {
@@ -146,7 +146,7 @@ func (b *soakRun) run() {
 }
 
 // runKey makes one call and acknowledges a success. The reply begins with the
-// run's id.
+// run ID.
 func (b *soakRun) runKey(key, interrupted, wait string) int {
 	code, out := b.call("run", "--key", key, "--on-interrupted", interrupted, "--wait="+wait, "--", b.self, "work", b.journalDir, key)
 	if code == 0 {
@@ -168,7 +168,7 @@ func (b *soakRun) forget() {
 	b.note(key, "forget", "-")
 	code, _ := b.call("forget", key)
 	switch code {
-	case 0, -int(unix.SIGKILL): // who is killed may have done it
+	case 0, -int(unix.SIGKILL): // a killed one may have done it
 		b.note(key, "forgotten", "-")
 	default:
 		b.note(key, "kept", "-")
@@ -180,7 +180,7 @@ func (b *soakRun) kill() {
 	time.Sleep(time.Duration(rand.IntN(60)) * time.Millisecond)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for c := range b.alive { // in no order
+	for c := range b.alive { // map order is random
 		if c.Process.Kill() == nil {
 			b.kills++
 		}
@@ -188,7 +188,7 @@ func (b *soakRun) kill() {
 	}
 }
 
-// report looks at what is left when all is over.
+// report checks the journals and the ledger after the last call.
 func (b *soakRun) report() error {
 	b.finishKeys()
 	if b.err == nil {
@@ -224,7 +224,7 @@ func (b *soakRun) report() error {
 	return err
 }
 
-// finishKeys calls every key until it is done: no key may be stuck.
+// finishKeys calls every key until it succeeds. No key may be stuck.
 func (b *soakRun) finishKeys() {
 	for i := range soakKeys {
 		key := fmt.Sprintf("soak:%d", i)
@@ -236,7 +236,7 @@ func (b *soakRun) finishKeys() {
 	}
 }
 
-// awaitCommands waits for the last of the commands, each of which holds a lock.
+// awaitCommands waits for the last command. Each command holds a shared lock.
 func (b *soakRun) awaitCommands() error {
 	f, err := os.OpenFile(filepath.Join(b.journalDir, "alive"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

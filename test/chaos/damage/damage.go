@@ -87,9 +87,9 @@ func Run(l *lab.Lab) error {
 // makeFixtures makes the fixtures. SQLite empties a -wal after 40 pages, and a run writes about
 // 9, so the -wal files have different lengths.
 func (d *damageTest) makeFixtures(keys int) error {
-	const estates = 6
+	const fixtures = 6
 	e := &lab.Fixture{}
-	for i := range estates {
+	for i := range fixtures {
 		dir := filepath.Join(d.Dir, fmt.Sprintf("fixture-%d", i))
 		next := &lab.Fixture{Sandbox: lab.NewSandbox(dir), Records: slices.Clone(e.Records)}
 		if err := os.Mkdir(dir, 0o700); err != nil {

@@ -59,7 +59,7 @@ func (e *Fixture) runRecord(idem, key string, lines, code int, flags ...string) 
 // Add adds a key. The kinds take turns.
 func (e *Fixture) Add(idem string) error {
 	i := len(e.Records)
-	key := fmt.Sprintf("estate:%03d", i)
+	key := fmt.Sprintf("record:%03d", i)
 	switch i % 12 {
 	case 0, 1, 2:
 		return e.runRecord(idem, key, 3, 0)

@@ -19,39 +19,38 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A stretch is a part of a call. A delivery is one signal that is sent to idem, or to a command without it, at a
-// random time after the start, while it is in one phase of a call or on the way
-// there. There is no terminal.
+// phase is a phase of a call. In each delivery, one signal is sent to idem, or to a
+// command without it, at a random time after the start. The call is then in this
+// phase or on the way to it. There is no terminal.
 type phase struct {
 	name string
-	args []string // of idem run, behind the key
-	// command is what idem runs, with the directory of the delivery as $0.
+	args []string // more flags of idem run
+	// command is the shell command that idem runs, with the directory of the delivery as $0.
 	command string
-	// stalled leaves the reader of idem's stdout idle.
+	// stalled means that stdout of idem is a pipe that is not read.
 	stalled bool
 	// prepare makes the record that the phase needs. The function that it returns
 	// is called at the end.
 	prepare func(r *signalTest, dir, key string) (func(), error)
-	// shared has one record for all.
+	// shared means that all deliveries use one record.
 	shared bool
-	// again reports that the signal may reach the command while that is about to end: then
-	// the call goes on until a second one ends it, or does no retry.
+	// again reports whether the signal may reach the command while that is ending. Then
+	// a second signal ends the call, or the call ends without a retry.
 	again bool
-	// ends reports that the call ends by itself: the signal may come too late.
+	// ends reports whether the call ends by itself, so the signal may be too late.
 	ends bool
-	// states are those that the record may have afterwards, with the signal in place
-	// of S. None is "".
+	// states are the allowed states of the record afterwards. S is replaced by the name
+	// of the signal. "" means no record.
 	states []string
 }
 
-// sleepScript is a command that works until a signal ends it. The file that it
-// leaves names its process.
+// sleepScript is a command that runs until a signal ends it. It writes its PID to a file.
 const sleepScript = `echo $$ >"$0/pid"; exec sleep 60`
 
 // holderScript is the command of another call for the key.
 const holderScript = `echo $$ >"$0/holder"; exec sleep 60`
 
-// bigOutput is more than all pipes take, and more is more than one takes of a file.
+// bigOutput fits into no pipe. biggerOutput does not fit into a pipe from a file, either.
 const (
 	bigOutput    = "exec head -c 300000 /dev/zero"
 	biggerOutput = "exec head -c 8000000 /dev/zero"
@@ -74,7 +73,7 @@ var phases = []phase{
 	{name: "while a short call begins and ends", command: "exit 0", ends: true, states: []string{"", "failed, S", "succeeded"}},
 }
 
-// fatalSignals are the signals that end a process by default and that can be caught.
+// fatalSignals returns the signals that end a process by default and that can be caught.
 func fatalSignals() (all []unix.Signal) {
 	for n := unix.Signal(1); n <= 64; n++ {
 		switch n {
@@ -86,12 +85,12 @@ func fatalSignals() (all []unix.Signal) {
 	return all
 }
 
-// maxDelay is how long after the start a signal comes at the latest.
+// maxDelay is the longest time from the start to the signal.
 const maxDelay = 30 * time.Millisecond
 
 // deliveries sends signals in every phase.
 func (r *signalTest) deliveries(each int) (sent, late, twice int) {
-	for _, s := range []os.Signal{unix.SIGHUP, unix.SIGINT} { // else the commands would inherit that
+	for _, s := range []os.Signal{unix.SIGHUP, unix.SIGINT} { // otherwise the commands would inherit that
 		if signal.Ignored(s) {
 			signal.Notify(make(chan os.Signal, 1), s)
 		}
@@ -141,7 +140,7 @@ func (r *signalTest) failPhase(p phase, sig unix.Signal, after time.Duration, er
 	r.faults = append(r.faults, fmt.Sprintf("  %s, signal %d %v after the start: %v", p.name, int(sig), after, err))
 }
 
-// prepare makes a directory and the record for deliveries, if asked to.
+// prepare makes a directory and the record for deliveries, if asked is true.
 func (r *signalTest) prepare(p phase, asked bool, dir string) (undo func(), err error) {
 	if !asked {
 		return func() {}, nil
@@ -152,9 +151,8 @@ func (r *signalTest) prepare(p phase, asked bool, dir string) (undo func(), err 
 	return p.prepare(r, dir, filepath.Base(dir))
 }
 
-// deliver makes a call, sends it a signal and looks at what has come of both. It
-// returns how many signals reached it: none when it was over before, two when it
-// took a second one.
+// deliver makes a call, sends it a signal and checks the result. It returns the number
+// of signals that reached it: 0 if it had ended before, 2 if the first did not end it.
 func (r *signalTest) deliver(p phase, bare bool, sig unix.Signal, dir string, after time.Duration) (came int, err error) {
 	undo, err := r.prepare(p, !p.shared, dir)
 	if err != nil {
@@ -168,7 +166,7 @@ func (r *signalTest) deliver(p phase, bare bool, sig unix.Signal, dir string, af
 	c := exec.Command(argv[0], argv[1:]...)
 	c.Env = r.environ()
 	c.SysProcAttr = &unix.SysProcAttr{Setsid: true}
-	said, err := os.CreateTemp(r.Dir, "stderr") // no pipe, which a process that is left behind would hold
+	said, err := os.CreateTemp(r.Dir, "stderr") // not a pipe, which a remaining process would hold open
 	if err != nil {
 		return 0, err
 	}
@@ -176,7 +174,7 @@ func (r *signalTest) deliver(p phase, bare bool, sig unix.Signal, dir string, af
 	defer said.Close()
 	c.Stderr = said
 	if p.stalled {
-		var ends [2]int // not os.Pipe: it makes pipes that do not block
+		var ends [2]int // not os.Pipe, whose pipes do not block
 		syscall.ForkLock.RLock()
 		err := unix.Pipe(ends[:])
 		if err == nil {
@@ -215,7 +213,7 @@ func (r *signalTest) deliver(p phase, bare bool, sig unix.Signal, dir string, af
 			}
 			_ = c.Process.Kill()
 			<-ended
-			return 0, errors.New("it lives on")
+			return 0, errors.New("it is still alive")
 		}
 		break
 	}
@@ -232,7 +230,7 @@ func (r *signalTest) deliver(p phase, bare bool, sig unix.Signal, dir string, af
 		return 0, fmt.Errorf("it died of %v: %s", ws.Signal(), stderr)
 	}
 	if strings.Contains(stderr, "goroutine ") || strings.Contains(stderr, "PC=") {
-		return 0, fmt.Errorf("it said %s", stderr)
+		return 0, fmt.Errorf("stderr: %s", stderr)
 	}
 	if bare {
 		return came, nil
@@ -240,11 +238,11 @@ func (r *signalTest) deliver(p phase, bare bool, sig unix.Signal, dir string, af
 	return came, r.checkRemains(p, sig, came, dir)
 }
 
-// checkRemains looks at what a call has left: its record, and the process of its command.
+// checkRemains checks the record of a call, and that its command has ended.
 func (r *signalTest) checkRemains(p phase, sig unix.Signal, came int, dir string) error {
 	key := filepath.Base(dir)
 	if pid, err := strconv.Atoi(strings.TrimSpace(readFile(dir + "/pid"))); err == nil && isAlive(pid) {
-		return fmt.Errorf("the command, process %d, lives on", pid)
+		return fmt.Errorf("the command, process %d, is still alive", pid)
 	}
 	list := exec.Command(r.Idem, "list", "--json", "--glob", key)
 	list.Env = r.environ()
@@ -275,13 +273,13 @@ func (r *signalTest) checkRemains(p phase, sig unix.Signal, came int, dir string
 	return fmt.Errorf("the record says %q, not one of %q", got, p.states)
 }
 
-// readFile is what a file holds, nothing if it is not there.
+// readFile returns the content of a file, "" if it does not exist.
 func readFile(path string) string {
 	b, _ := os.ReadFile(path)
 	return string(b)
 }
 
-// isAlive reports whether a process is there and no zombie.
+// isAlive reports whether a process exists and is not a zombie.
 func isAlive(pid int) bool {
 	stat := readFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return stat != "" && !strings.Contains(stat, ") Z ")

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Machine is where something was measured, and at which commit. It names
-// neither the host nor its people.
+// Machine describes the machine and the commit of a measurement, without names of hosts
+// or users.
 type Machine struct {
 	CPU        string `json:"cpu"`
 	Cores      int    `json:"cores"`
@@ -21,16 +21,15 @@ type Machine struct {
 	FileSystem string `json:"file_system"`
 	Go         string `json:"go"`
 	Commit     string `json:"commit"`
-	LoadBefore string `json:"load_before"` // as uptime shows it
+	LoadBefore string `json:"load_before"` // of the last minute
 	LoadAfter  string `json:"load_after"`
 }
 
-// Unknown stands for what could not be found out.
+// Unknown is the value of a field that could not be determined.
 const Unknown = "not known"
 
-// Describe looks at the machine; the files of the measurement are in dir. The
-// commit is known only if program, the idem that is to be tried, is empty, so
-// that it is built here.
+// Describe describes the machine, with the file system of dir. The commit is known only
+// if program, the idem to test, is "", because that is built here.
 func Describe(dir, program string) Machine {
 	m := Machine{
 		CPU: cpu(), Cores: runtime.NumCPU(), System: system(), FileSystem: fileSystem(dir), Go: runtime.Version(), Commit: Unknown,
@@ -42,7 +41,7 @@ func Describe(dir, program string) Machine {
 	return m
 }
 
-// Kind is what stays the same from run to run.
+// Kind returns the description without commit and load.
 func (m Machine) Kind() string {
 	return fmt.Sprintf("%s, %d cores, %s, %s, %s", m.CPU, m.Cores, m.System, m.FileSystem, m.Go)
 }
@@ -73,7 +72,7 @@ func system() string {
 	return unix.ByteSliceToString(u.Sysname[:]) + " " + unix.ByteSliceToString(u.Release[:]) + " " + unix.ByteSliceToString(u.Machine[:])
 }
 
-// fileSystem is the type of what is mounted closest above dir.
+// fileSystem returns the type of the file system of dir.
 func fileSystem(dir string) string {
 	b, _ := os.ReadFile("/proc/self/mounts")
 	kind, longest := Unknown, -1
@@ -89,8 +88,7 @@ func fileSystem(dir string) string {
 	return kind
 }
 
-// Figures is the directory, below the module's, of what the programs that put
-// idem to the proof write of their full runs.
+// Figures is the directory of the figures of full runs, relative to the module.
 const Figures = "docs/figures"
 
 // commit returns the commit that idem is built from, with +dirty if the working
@@ -113,7 +111,7 @@ func dirty() bool {
 	return err != nil || len(change) > 0
 }
 
-// LoadAverage is how many wanted to run in the last minute.
+// LoadAverage returns the load average of the last minute.
 func LoadAverage() string {
 	b, _ := os.ReadFile("/proc/loadavg")
 	if f := strings.Fields(string(b)); len(f) > 0 {
