@@ -16,7 +16,7 @@ import (
 // logBound limits the length of the write-ahead log in bytes. Every call reads the log.
 const logBound = 8 << 20
 
-// listKeys keys that a list of them does not fit into a pipe.
+// listKeys is a number of keys whose list does not fit into a pipe.
 const listKeys = 3000
 
 // reader checks that an idem list that is not read does not make the log grow, and

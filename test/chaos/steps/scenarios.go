@@ -15,11 +15,16 @@ var scenarios = []scenario{
 		{"make.output", "output/ made", 0, findsNothing},
 		{"make.empty", "ledger.db made, empty", 0, findsNothing},
 		{"make.wal", "write-ahead log chosen", 0, findsNothing},
-		{"make.commit", "before the tables are committed", 0, findsNothing},
+		{"migrate.commit", "before the tables are committed", 0, findsNothing},
 		{"make.tables", "tables committed", 0, findsNothing},
 		{"make.locks", "locks made", 0, findsNothing},
 		{"make.synced", "directory synced", 0, findsNothing},
 		{"make.closed", "ledger made", 0, findsNothing},
+	}},
+	{name: "first call of a later version", fresh: true, before: older, job: lab.Job{Output: 100}, steps: []step{
+		{"migrate.locked", "the ledger locked for its migration", 0, findsSuccess},
+		{"migrate.commit", "before the migration is committed", 0, findsSuccess},
+		{"migrate.done", "migration committed", 0, findsSuccess},
 	}},
 	{name: "first --hash-env", fresh: true, always: []string{"--hash-env", "HOME"}, job: lab.Job{Output: 100}, steps: []step{
 		{"secret.written", "secret written", 0, findsNothing},
@@ -94,6 +99,12 @@ func interrupted(s *trial) { s.runKilledAt("write.committed") }
 
 // done leaves the key done.
 func done(s *trial) { s.runJob(nil) }
+
+// older leaves the key done in a ledger that needs a migration in all later calls.
+func older(s *trial) {
+	s.runJob(nil)
+	s.Env = append(s.Env, "IDEM_FAILPOINT_MIGRATION=alter table attempts add column extra text not null default ''")
+}
 
 func mark(how string) func(lab.Job) []string {
 	return func(o lab.Job) []string { return []string{"mark", how, o.Key} }
