@@ -16,7 +16,7 @@ type crowdRace struct {
 	name, op string
 	command  func(i int) []string
 	env      []string
-	check    func() error // after each round; nil: that nobody failed is enough
+	check    func() error // after each round, if not nil
 	rounds   []*rig.Crowd
 }
 

@@ -13,16 +13,15 @@ import (
 	"idem/test/internal/rig"
 )
 
-// downloads is where the contenders come from. What has to be fetched goes to a
-// cache outside of the repository and is fetched once; Debian's packages are
-// installed as usual, by root only.
+// downloads finds and installs the contenders. Downloads go to a cache outside of the
+// repository. Debian packages are installed if the user is root.
 type downloads struct {
 	idem, hello, helper string // built here
 	cache               string
 	mayInstall          bool // may install
 }
 
-// newDownloads builds what is ours into dir.
+// newDownloads builds the programs of this repository into dir.
 func newDownloads(dir, idem string, buy bool) (*downloads, error) {
 	s := &downloads{idem: idem, mayInstall: buy}
 	var err error

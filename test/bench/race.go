@@ -104,8 +104,8 @@ func (b *bench) digest(c call) (digest, sample, error) {
 	return digest{s.bytes, [sha256.Size]byte(h.Sum(nil))}, s, err
 }
 
-// race lets all racers run in turn, in another order in each round, so that a
-// slow minute of the machine hits all of them.
+// race runs every racer once in each round, in random order, so that a slow period of
+// the machine affects all of them.
 func (b *bench) race(racers []*racer) error {
 	for round := range racers[0].work.rounds {
 		for _, i := range rand.Perm(len(racers)) {

@@ -12,7 +12,7 @@ type phase string
 const (
 	phaseNever     phase = "never run"
 	phaseFree      phase = "to be run again"
-	phaseRunning   phase = "running" // or interrupted: that is the same, with nobody there
+	phaseRunning   phase = "running" // also interrupted, when no process is alive
 	phaseSucceeded phase = "succeeded"
 	phaseFailed    phase = "failed"
 )

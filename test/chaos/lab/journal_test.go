@@ -13,7 +13,7 @@ func TestJournalRoundTrip(t *testing.T) {
 	}
 	want := []Event{{Kind: Called, Call: "k/1.2"}, {Kind: Ended, Call: "k/1.2", Run: "r", Code: -9}, {Kind: Marked}}
 	j.Add(want[0])
-	if _, err := j.F.WriteString("\nend k/1.2 r"); err != nil { // somebody is killed here
+	if _, err := j.F.WriteString("\nend k/1.2 r"); err != nil { // a process was killed here
 		t.Fatal(err)
 	}
 	j.Add(want[1])

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write the page about signals anew")
+var update = flag.Bool("update", false, "regenerate docs/signals.md")
 
 func TestSignalsPage(t *testing.T) {
 	const page = "../../../docs/signals.md"

@@ -47,7 +47,7 @@ func TestScenesHaveAllPoints(t *testing.T) {
 	}
 	for name, file := range source {
 		if !played[name] {
-			t.Errorf("%s: nobody is killed at %s", file, name)
+			t.Errorf("%s: no step kills at %s", file, name)
 		}
 	}
 	if len(source) < 12 {
