@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"idem/hashkey"
-	"idem/ledger/sqlite"
+	"idem/ledger"
 )
 
 const keyLong = `Print what idem run would know a call by: its key, its window, its fingerprint
@@ -57,7 +57,8 @@ func (a *app) keyCommand() *cobra.Command {
 				}
 				return a.print(newRunID() + "\n")
 			}
-			if err := a.remember(&o.storing, o.key); err != nil {
+			keep, err := a.remember(&o.storing, o.key)
+			if err != nil {
 				return err
 			}
 			argv, err := a.behindWait(&o.wait, args, false)
@@ -67,7 +68,7 @@ func (a *app) keyCommand() *cobra.Command {
 			if err := o.fits(); err != nil {
 				return err
 			}
-			return a.key(c.Context(), o.identity, argv, asJSON)
+			return a.key(c.Context(), o.identity, argv, keep, asJSON)
 		},
 	}
 	o = a.askFlags(c, "Identity", "What must be the same", "What is remembered")
@@ -77,7 +78,7 @@ func (a *app) keyCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) key(ctx context.Context, o *identity, argv []string, asJSON bool) error {
+func (a *app) key(ctx context.Context, o *identity, argv []string, keep retention, asJSON bool) error {
 	if len(argv) == 0 {
 		return usage("no command to print the key of").
 			hintForm("idem key [run flags] -- COMMAND [ARG...]").
@@ -87,7 +88,7 @@ func (a *app) key(ctx context.Context, o *identity, argv []string, asJSON bool) 
 	if err != nil {
 		return err
 	}
-	src := &peeking{Ledger: l}
+	src := &peeking{Store: l}
 	in, err := a.identify(ctx, o, argv, src, time.Now())
 	switch {
 	case err != nil:
@@ -104,7 +105,7 @@ func (a *app) key(ctx context.Context, o *identity, argv []string, asJSON bool) 
 	if !src.lacks {
 		v.Fingerprint = in.inputs.Fingerprint()
 	}
-	for _, p := range a.keep.inputs(in.inputs).Mask() {
+	for _, p := range keep.inputs(in.inputs).Mask() {
 		view := viewInput(p)
 		if src.lacks && p.Kind == hashkey.KindEnv && !view.Missing {
 			view.Value, view.Hidden = "", true // a digest without a secret could be guessed from
@@ -139,7 +140,7 @@ const noSecretYet = "variables are hashed with a secret that the first run with 
 
 // peeking is the source of a call that runs nothing and makes nothing.
 type peeking struct {
-	*sqlite.Ledger
+	ledger.Store
 	lacks bool // a secret was asked for, and there is none
 }
 

@@ -17,9 +17,9 @@ var (
 // refuseAddition is why an addition to a file is not recorded, nil if it is. An
 // addition with a secret is left out whole: appended without the secret, it would
 // be another outcome.
-func (c *Call) refuseAddition(content []byte) error {
+func (c *call) refuseAddition(content []byte) error {
 	switch {
-	case c.NoOutput:
+	case c.Output.None:
 		return errUnwanted
 	case c.Redact.Finds(content):
 		return errSecret
@@ -29,15 +29,15 @@ func (c *Call) refuseAddition(content []byte) error {
 
 // additionsOf reads what the current attempt appended to files. With Exact, it
 // fails if an addition was not recorded. The error is a *ReplayError.
-func (c *Call) additionsOf(ctx context.Context, l ledger.Ledger, rec ledger.Record) ([]ledger.File, error) {
+func (c *call) additionsOf(ctx context.Context, rec ledger.Record) ([]ledger.File, error) {
 	if rec.Current.Files == 0 {
 		return nil, nil
 	}
-	files, err := l.Files(ctx, rec.ID, rec.Current.RunID)
+	files, err := c.Ledger.Files(ctx, rec.ID, rec.Current.RunID)
 	if err != nil {
 		return nil, &ReplayError{err}
 	}
-	if c.Exact && slices.ContainsFunc(files, func(f ledger.File) bool { return f.Lost }) {
+	if c.Replay.Exact && slices.ContainsFunc(files, func(f ledger.File) bool { return f.Lost }) {
 		return nil, &ReplayError{&InexactError{Lacks{Files: true}}}
 	}
 	return files, nil

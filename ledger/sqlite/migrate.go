@@ -8,6 +8,7 @@ import (
 
 	"idem/internal/failpoint"
 	"idem/ledger"
+	"idem/ledger/filelock"
 )
 
 //go:embed migrations/0001_ledger.sql
@@ -65,13 +66,13 @@ func (l *Ledger) version(db *sql.DB) (int, error) {
 func (l *Ledger) upgrade(db *sql.DB, from int, locked bool) error {
 	err := func() error {
 		if !locked {
-			unlock, err := l.lockInit(os.O_CREATE)
+			unlock, err := filelock.Init(l.dir, os.O_CREATE)
 			if err != nil {
 				return err
 			}
 			defer unlock()
 		}
-		turn, err := l.locks.queue() // writers of an earlier version take turns too
+		turn, err := l.takeTurn(true) // writers of an earlier version take turns too
 		if err != nil {
 			return err
 		}
@@ -87,7 +88,7 @@ func (l *Ledger) upgrade(db *sql.DB, from int, locked bool) error {
 		if err := turn.missing(commits); err != nil {
 			return err
 		}
-		if err := l.dir.check(); err != nil {
+		if err := l.dir.Check(); err != nil {
 			return err
 		}
 		now, err := l.version(db)

@@ -12,6 +12,7 @@ import (
 
 	"idem/internal/lenprefix"
 	"idem/ledger"
+	"idem/ledger/filelock"
 )
 
 // Where an attempt's output is.
@@ -191,7 +192,7 @@ func fromMicros(n int64) time.Time {
 // a million keys, one is refused for sharing its number by a chance of 1 in 20
 // million.
 func numberOf(id ledger.ID) int64 {
-	name := nameOf(id)
+	name := filelock.NameOf(id)
 	return int64(binary.BigEndian.Uint64(name[:8]) >> 1)
 }
 

@@ -31,7 +31,7 @@ var rooms = []struct {
 	may  []string
 }{
 	{".", []string{"cmd", "internal/entry"}},
-	{"cmd", []string{"runner", "proc", "hashkey", "redact", "sidefile", "ledger", "ledger/none", "ledger/sqlite", "ledger/postgres", "internal/lenprefix"}},
+	{"cmd", []string{"runner", "proc", "hashkey", "redact", "sidefile", "ledger", "ledger/none", "ledger/drivers", "internal/lenprefix"}},
 	{"runner", []string{"ledger", "proc", "redact", "sidefile", "internal/fdio"}},
 	{"proc", []string{"internal/failpoint", "internal/fdio", "internal/rawsig"}},
 	{"hashkey", []string{"internal/lenprefix"}},
@@ -40,8 +40,11 @@ var rooms = []struct {
 	{"ledger", nil},
 	{"ledger/spool", []string{"ledger", "internal/fdio"}},
 	{"ledger/none", []string{"ledger", "ledger/spool"}},
-	{"ledger/sqlite", []string{"ledger", "ledger/spool", "internal/failpoint", "internal/lenprefix"}},
-	{"ledger/postgres", []string{"ledger", "ledger/spool"}},
+	{"ledger/drivers", []string{"ledger", "ledger/sqlite", "ledger/postgres"}},
+	{"ledger/localdir", []string{"ledger", "internal/failpoint"}},
+	{"ledger/filelock", []string{"ledger", "ledger/localdir", "internal/lenprefix"}},
+	{"ledger/sqlite", []string{"ledger", "ledger/spool", "ledger/localdir", "ledger/filelock", "internal/failpoint", "internal/lenprefix"}},
+	{"ledger/postgres", []string{"ledger", "ledger/spool", "ledger/localdir", "ledger/filelock"}},
 	{"ledger/ledgertest", []string{"ledger", "ledger/spool"}}, // for tests only, see unwanted
 	{"internal/entry", nil},
 	{"internal/rawsig", nil},
