@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"os"
+	"slices"
 	"time"
 
 	"idem/ledger"
@@ -122,11 +123,15 @@ func (a *app) unprotected(ctx context.Context, o *runOptions, policy runner.Poli
 	if err != nil {
 		return call, runner.Result{}, err
 	}
-	files := ""
+	why := failureOf(fault)
+	a.ui.say(warningMark, "%v", why)
+	details := append(slices.Clip(why.details), "the command runs without a record, as --on-ledger-error says", "it may run twice, is never replayed and has no IDEM_TOKEN")
 	if len(o.paths) > 0 {
-		files = "; --replay-file records nothing"
+		details = append(details, "--replay-file records nothing")
 	}
-	a.ui.line(a.ui.stderr, "warning: ", "%v; the command runs without a record, as --on-ledger-error says: it may run twice, is never replayed and has no IDEM_TOKEN%s", fault, files)
+	for _, text := range details {
+		a.ui.say(detailMark, "%s", text)
+	}
 	res, err := runner.Run(ctx, h.ledger, call)
 	a.tellHookFaults(res.HookFaults)
 	return call, res, err

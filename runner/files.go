@@ -37,12 +37,12 @@ type Loss struct {
 
 // The losses.
 var (
-	ErrRewritten = errors.New("what was in the file before is no longer there")
-	ErrTooMuch   = fmt.Errorf("it is more than %d MiB", maxAddition>>20)
+	ErrRewritten = errors.New("its earlier content is gone")
+	ErrTooMuch   = fmt.Errorf("it is larger than %d MiB", maxAddition>>20)
 	ErrNotKept   = errors.New("it was not recorded")
 	ErrNoFile    = errors.New("the call has no such file")
-	ErrUnwanted  = errors.New("output is not to be stored")
-	ErrSecret    = errors.New("in it is what is to be redacted")
+	ErrUnwanted  = errors.New("output is not stored")
+	ErrSecret    = errors.New("it contains a value to be redacted")
 )
 
 const (
@@ -301,14 +301,14 @@ func takeBack(list []addition) (kept error) {
 }
 
 func replayFileError(name string, err error) error {
-	return &ReplayError{&FileError{fmt.Errorf("what the command appended to %q cannot be appended again: %w", name, err)}}
+	return &ReplayError{&FileError{fmt.Errorf("cannot replay the addition to file %q: %w", name, err)}}
 }
 
 // openRegular opens a regular file, and nothing else: a pipe would wait for
 // its other end.
 func openRegular(path string, flags int) (*os.File, fs.FileInfo, error) {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return nil, nil, fmt.Errorf("%s is no regular file", path)
+		return nil, nil, fmt.Errorf("%s is not a regular file", path)
 	}
 	f, err := os.OpenFile(path, flags|syscall.O_NONBLOCK, 0o666)
 	if err != nil {
@@ -316,7 +316,7 @@ func openRegular(path string, flags int) (*os.File, fs.FileInfo, error) {
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is no regular file", path)
+		err = fmt.Errorf("%s is not a regular file", path)
 	}
 	if err != nil {
 		f.Close()

@@ -92,4 +92,4 @@ func (c *Call) print(h *held, res *Result) {
 	}
 }
 
-var errPerhapsLost = errors.New("the ledger may not have all of what was held back")
+var errPerhapsLost = errors.New("the ledger may lack a part of it")
