@@ -10,6 +10,9 @@ import (
 // it are short.
 const maxMessage = 99
 
+// anyLength is for messages about real paths and errors of the kernel.
+const anyLength = 1 << 20
+
 // messageKinds has the marks of lines behind "idem: ", except for errors.
 var messageKinds = map[string]string{"  ": "detail", "hint: ": "hint", "warning: ": "warning", "note: ": "note"}
 
@@ -49,8 +52,9 @@ func shortened(line string) string {
 }
 
 // messageFault returns what is wrong with the form of the messages in stderr, ""
-// if nothing is. It knows idem's lines by their beginning.
-func messageFault(stderr string) string {
+// if nothing is. It knows idem's lines by their beginning. A first line may have
+// most characters.
+func messageFault(stderr string, most int) string {
 	before := ""
 	for line := range strings.Lines(stderr) {
 		line = strings.TrimSuffix(line, "\n")
@@ -58,8 +62,8 @@ func messageFault(stderr string) string {
 		switch n := len([]rune(shortened(line))); {
 		case kind == "detail" && before == "", kind == "detail" && before == "hint":
 			return fmt.Sprintf("a detail without a first line: %s", line)
-		case (kind == "error" || kind == "warning" || kind == "note") && n > maxMessage:
-			return fmt.Sprintf("the first line of a message has %d characters, more than %d: %s", n, maxMessage, line)
+		case (kind == "error" || kind == "warning" || kind == "note") && n > most:
+			return fmt.Sprintf("the first line of a message has %d characters, more than %d: %s", n, most, line)
 		case kind != "" && strings.HasSuffix(line, "."):
 			return fmt.Sprintf("a message ends with a full stop: %s", line)
 		}

@@ -115,7 +115,8 @@ func (a *app) tellOutput(res runner.Result, call runner.Call, told *failure) {
 	key, cur := quote(call.ID.Key), res.Record.Current
 	if told == nil || len(res.Streams) == 0 {
 		for _, err := range res.Streams {
-			a.ui.say(warningMark, "a part of the output of key %s is missing here: %v", key, err)
+			a.ui.say(warningMark, "a part of the output of key %s is missing here", key)
+			a.ui.say(detailMark, "%v", err)
 		}
 	}
 	if res.Action == runner.Replay {

@@ -79,7 +79,7 @@ func cmdStatus(ts *testscript.TestScript, want string, argv []string) {
 	if fault := scriptUnfit(stderr); fault != "" {
 		ts.Fatalf("%s", fault)
 	}
-	if fault := messageFault(stderr); fault != "" {
+	if fault := messageFault(stderr, maxMessage); fault != "" {
 		ts.Fatalf("%s", fault)
 	}
 }

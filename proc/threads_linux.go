@@ -44,7 +44,7 @@ func haveThreads(tty bool) error {
 		wanted += forTerminal
 	}
 	if !room(wanted) {
-		return fmt.Errorf("the limit of processes (ulimit -u, or pids.max of the container) is too low: %d are needed", wanted)
+		return fmt.Errorf("the limit of processes (ulimit -u, or the container's pids.max) is too low: %d are needed", wanted)
 	}
 	makeThreads(missing)
 	return nil
