@@ -7,13 +7,11 @@ import (
 	"fmt"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"idem/hashkey"
 	"idem/ledger"
-	"idem/ledger/sqlite"
 	"idem/runner"
 )
 
@@ -47,13 +45,12 @@ func (a *app) checkCommand() *cobra.Command {
 				return err
 			}
 			switch q.Action {
-			case runner.Execute, runner.Probe:
-				a.exit = exitWouldRun
-			case runner.Replay:
+			case runner.ActionExecute, runner.ActionProbe:
+				return &ending{code: exitWouldRun}
+			case runner.ActionReplay:
 				if f := undelivered(q.Result, q.call); f != nil {
 					return f.unhinted()
 				}
-				a.exit = exitOK
 			default:
 				return q.refusal()
 			}
@@ -93,7 +90,7 @@ func (a *app) checked(o *runOptions, args []string, dashed bool) ([]string, erro
 // asked returns which record a question is about. Without a window it is the
 // one that idem run would take, whatever other windows there are; that these are
 // not meant is said.
-func (a *app) asked(ctx context.Context, l *sqlite.Ledger, id ledger.ID, want runner.Which) (ledger.ID, error) {
+func (a *app) asked(ctx context.Context, l ledger.Store, id ledger.ID, want runner.Which) (ledger.ID, error) {
 	found, err := runner.Find(ctx, l, id.Namespace, id.Key, want)
 	var ambiguous *runner.AmbiguousError
 	if !errors.As(err, &ambiguous) {
@@ -121,9 +118,9 @@ func (q question) status() *int {
 	switch {
 	case q.failed != nil:
 		return &failureOf(q.failed).code
-	case q.Action == runner.Refuse:
+	case q.Action == runner.ActionRefuse:
 		return &q.refusal().code
-	case q.Action != runner.Replay:
+	case q.Action != runner.ActionReplay:
 		return nil
 	}
 	if f := undelivered(q.Result, q.call); f != nil {
@@ -135,7 +132,8 @@ func (q question) status() *int {
 // ask asks what idem run would do. Without a command, the recorded inputs are
 // taken for those of the call.
 func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv []string) (question, error) {
-	if err := a.remember(&o.storing, o.key); err != nil {
+	keep, err := a.remember(&o.storing, o.key)
+	if err != nil {
 		return question{}, err
 	}
 	if err := o.fits(); err != nil {
@@ -145,8 +143,7 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv [
 	if err != nil {
 		return question{}, err
 	}
-	policy.Around = around()
-	now := time.Now()
+	now := a.now()
 	want, err := record.which(now)
 	if err != nil {
 		return question{}, err
@@ -163,21 +160,22 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv [
 		return question{}, err
 	}
 	q := question{call: runner.Call{
-		ID: in.id, Policy: policy, Now: time.Now, QuietOK: o.quietOK, Asked: asked(policy.Around, in.id, l.Dir()),
+		ID: in.id, Policy: policy, Inside: insideOf(in.id, l.Place()),
+		Output: runner.Output{Quiet: o.quietOK}, Replay: o.replayPolicy(),
 	}}
-	o.replayFlags.set(&q.call)
 	if len(argv) > 0 {
 		q.call.Argv, q.call.TTY = argv, o.tty
 		if !o.noStdin {
 			q.call.Stdin = in.stdin
 		}
-		q.call.Inputs, q.call.Fingerprint = a.keep.inputs(in.inputs).Encode(), in.inputs.Fingerprint()
+		q.call.Inputs = runner.Inputs{Fingerprint: in.inputs.Fingerprint(), Encoded: keep.inputs(in.inputs).Encode()}
 	}
-	q.Result, err = runner.Ask(ctx, l, q.call)
-	if err == nil && q.Action == runner.Replay {
-		q.Lacks, q.failed = runner.Rehearse(ctx, l, q.call, q.Record)
+	r := runner.Runner{Ledger: l, Now: a.now, Replayed: o.replayed(&a.ui)}
+	q.Result, err = r.Ask(ctx, q.call)
+	if err == nil && q.Action == runner.ActionReplay {
+		q.Lacks, q.failed = r.Rehearse(ctx, q.call, q.Record)
 	}
-	q.Record.Current.Inputs = a.keep.recorded(q.Record.Current.Inputs)
+	q.Record.Current.Inputs = keep.recorded(q.Record.Current.Inputs)
 	return q, err
 }
 
@@ -256,9 +254,9 @@ func (a *app) explain(q question, asJSON bool) error {
 	fmt.Fprintf(w, "key:\t%s%s\n", escape(q.call.ID.Key), inWindow(q.call.ID))
 	fmt.Fprintf(w, "record:\t%s%s\n", q.Record.Phase(), map[bool]string{true: ", for any inputs"}[unbound(q.Record)])
 	if cur := q.Record.Current; q.Record.Phase() != ledger.PhaseNone {
-		how := fmt.Sprintf("attempt:\t%d %s, started", cur.Number, ending(cur))
+		how := fmt.Sprintf("attempt:\t%d %s, started", cur.Number, outcomeText(cur))
 		if cur.Number == 0 {
-			how = fmt.Sprintf("settled:\t%s", ending(cur))
+			how = fmt.Sprintf("settled:\t%s", outcomeText(cur))
 		}
 		fmt.Fprintf(w, "%s %s %s\n", how, when(cur.Started), by(cur.Owner))
 	}
@@ -269,7 +267,7 @@ func (a *app) explain(q question, asJSON bool) error {
 	if q.failed != nil {
 		faults = append(faults, oneLine(failureOf(q.failed).text()))
 	}
-	if is := q.call.Fingerprint; len(inputs) > 0 && is != q.Record.Current.Fingerprint {
+	if is := q.call.Inputs.Fingerprint; len(inputs) > 0 && is != q.Record.Current.Fingerprint {
 		fmt.Fprintf(w, "fingerprint:\twas %s, now %s\n", shortPrint(q.Record.Current.Fingerprint), shortPrint(is))
 	}
 	for _, text := range faults {
@@ -308,7 +306,7 @@ func unbound(rec ledger.Record) bool {
 // inputStates compares the inputs of the call with the recorded ones.
 func inputStates(q question) ([]inputState, error) {
 	states := []inputState{}
-	is, err := hashkey.Decode(q.call.Inputs)
+	is, err := hashkey.Decode(q.call.Inputs.Encoded)
 	if err != nil || q.Record.Phase() == ledger.PhaseNone || unbound(q.Record) {
 		return states, err
 	}

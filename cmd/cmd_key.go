@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"idem/hashkey"
-	"idem/ledger/sqlite"
+	"idem/ledger"
 )
 
 const keyLong = `Print how idem run would identify a call: its key, its window, its fingerprint
@@ -58,7 +58,8 @@ func (a *app) keyCommand() *cobra.Command {
 				}
 				return a.print(newRunID() + "\n")
 			}
-			if err := a.remember(&o.storing, o.key); err != nil {
+			keep, err := a.remember(&o.storing, o.key)
+			if err != nil {
 				return err
 			}
 			argv, err := a.behindWait(&o.wait, args, false)
@@ -68,7 +69,7 @@ func (a *app) keyCommand() *cobra.Command {
 			if err := o.fits(); err != nil {
 				return err
 			}
-			return a.key(c.Context(), o.identity, argv, asJSON)
+			return a.key(c.Context(), o.identity, argv, keep, asJSON)
 		},
 	}
 	o = a.askFlags(c, "keys", "windows", "inputs", "secrets")
@@ -78,7 +79,7 @@ func (a *app) keyCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) key(ctx context.Context, o *identity, argv []string, asJSON bool) error {
+func (a *app) key(ctx context.Context, o *identity, argv []string, keep retention, asJSON bool) error {
 	if len(argv) == 0 {
 		return usage("idem key requires a command").
 			hintForm("idem key [run flags] -- COMMAND [ARG...]").
@@ -88,7 +89,7 @@ func (a *app) key(ctx context.Context, o *identity, argv []string, asJSON bool) 
 	if err != nil {
 		return err
 	}
-	src := &peeking{Ledger: l}
+	src := &peeking{Store: l}
 	in, err := a.identify(ctx, o, argv, src, time.Now())
 	switch {
 	case err != nil:
@@ -106,7 +107,7 @@ func (a *app) key(ctx context.Context, o *identity, argv []string, asJSON bool) 
 	if !src.lacks {
 		v.Fingerprint = in.inputs.Fingerprint()
 	}
-	for _, p := range a.keep.inputs(in.inputs).Mask() {
+	for _, p := range keep.inputs(in.inputs).Mask() {
 		view := viewInput(p)
 		if src.lacks && p.Kind == hashkey.KindEnv && !view.Missing {
 			view.Value, view.Hidden = "", true // a digest without a secret could be guessed from
@@ -141,7 +142,7 @@ const noSecretYet = "the first run with --hash-env creates the secret that varia
 
 // peeking is the source of a call that runs nothing and makes nothing.
 type peeking struct {
-	*sqlite.Ledger
+	ledger.Store
 	lacks bool // a secret was asked for, and there is none
 }
 

@@ -12,7 +12,6 @@ import (
 
 	"idem/hashkey"
 	"idem/ledger"
-	"idem/ledger/sqlite"
 	"idem/runner"
 )
 
@@ -140,12 +139,13 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 	if _, err := a.id(o.key, true); err != nil { // a bad key is told before a bad ledger
 		return err
 	}
-	if err := a.remember(&o.storing, o.key); err != nil {
+	keep, err := a.remember(&o.storing, o.key)
+	if err != nil {
 		return err
 	}
-	h := runner.ByHand{
+	h := runner.Settlement{
 		State: marks[name], ExitCode: o.exitCode, RunID: newRunID(), Owner: owner(),
-		Note:  string(a.keep.redactor.Bytes([]byte(o.note))),
+		Note:  string(keep.redactor.Bytes([]byte(o.note))),
 		Bound: len(argv) > 0, Replace: o.replace, Force: o.force, MaxOutput: o.maxOutput.bytes,
 	}
 	if h.State == ledger.Failed {
@@ -157,8 +157,8 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 			return err
 		}
 		defer f.file.Close()
-		h.Stdout, h.Capture = a.keep.redacted(f)
-		if a.keep.no.output {
+		h.Stdout, h.Capture = keep.redacted(f)
+		if keep.no.output {
 			h.MaxOutput = 0 // it is only counted
 		}
 	}
@@ -173,7 +173,7 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 	if err != nil {
 		return err
 	}
-	h.Fingerprint, h.Inputs = in.inputs.Fingerprint(), a.keep.inputs(in.inputs).Encode()
+	h.Fingerprint, h.Inputs = in.inputs.Fingerprint(), keep.inputs(in.inputs).Encode()
 	id, err := a.recordOf(ctx, l, in.id, o, now)
 	if err != nil {
 		return err
@@ -183,7 +183,7 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 	case errors.Is(err, runner.ErrNothing):
 		return nothingUnder(ctx, l, id)
 	case errors.Is(err, runner.ErrInputs):
-		return mismatchFailure(was, runner.Call{Fingerprint: h.Fingerprint, Inputs: h.Inputs}).unhinted().
+		return mismatchFailure(was, runner.Call{Inputs: runner.Inputs{Fingerprint: h.Fingerprint, Encoded: h.Inputs}}).unhinted().
 			hintFlags("to apply the key to this command from now on", "--replace")
 	case errors.Is(err, runner.ErrSame):
 		a.ui.note("key %s is not marked, because it has already succeeded", quote(o.key))
@@ -200,7 +200,7 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 
 // recordOf returns which record of a key is meant. A new one must be one that a
 // call can have.
-func (a *app) recordOf(ctx context.Context, l *sqlite.Ledger, id ledger.ID, o *markOptions, now time.Time) (ledger.ID, error) {
+func (a *app) recordOf(ctx context.Context, l ledger.Store, id ledger.ID, o *markOptions, now time.Time) (ledger.ID, error) {
 	want, err := o.record.which(now)
 	if err != nil {
 		return id, err

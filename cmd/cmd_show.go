@@ -11,7 +11,6 @@ import (
 
 	"idem/hashkey"
 	"idem/ledger"
-	"idem/ledger/sqlite"
 )
 
 // showView is what show --json prints.
@@ -51,7 +50,7 @@ func (a *app) showCommand() *cobra.Command {
 }
 
 // lookUp opens the ledger and reads the record of a key that must be there.
-func (a *app) lookUp(ctx context.Context, key string, record *whichFlags) (*sqlite.Ledger, ledger.Record, error) {
+func (a *app) lookUp(ctx context.Context, key string, record *whichFlags) (ledger.Store, ledger.Record, error) {
 	id, err := a.id(key, true)
 	if err != nil {
 		return nil, ledger.Record{}, err
@@ -209,7 +208,7 @@ func how(at ledger.Attempt) string {
 	if at.Reason == ledger.ReasonMarked {
 		return "by hand: " + escape(at.Note)
 	}
-	return ending(at)
+	return outcomeText(at)
 }
 
 func outputText(at ledger.Attempt) string {

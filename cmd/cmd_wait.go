@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"idem/ledger"
-	"idem/ledger/sqlite"
 	"idem/runner"
 )
 
@@ -67,7 +66,7 @@ func (a *app) wait(ctx context.Context, keys []string, record *whichFlags, timeo
 		case rec.Phase() == ledger.PhaseInterrupted:
 			first = interruptedFailure(rec, nil, false).forOthers()
 		case rec.Current.State == ledger.Failed:
-			f := fail(rec.Current.ExitCode, "key %s failed: %s %s", quote(id.Key), which(rec.Current), ending(rec.Current))
+			f := fail(rec.Current.ExitCode, "key %s failed: %s %s", quote(id.Key), which(rec.Current), outcomeText(rec.Current))
 			if rec.Current.Number > 0 {
 				f.hintFor(rec.ID, "to see its output", "logs")
 			}
@@ -79,7 +78,7 @@ func (a *app) wait(ctx context.Context, keys []string, record *whichFlags, timeo
 
 // settledRecord waits until a key has a record that no process is working on.
 // Once there is a record, it stays with that one.
-func (a *app) settledRecord(ctx context.Context, l *sqlite.Ledger, id ledger.ID, want runner.Which, record *whichFlags) (ledger.Record, error) {
+func (a *app) settledRecord(ctx context.Context, l ledger.Store, id ledger.ID, want runner.Which, record *whichFlags) (ledger.Record, error) {
 	told, again := waiting{ui: &a.ui}, reminder{}
 	for first := true; ; first = false {
 		// A query that is cut off costs the connection, and with the last one
@@ -95,8 +94,8 @@ func (a *app) settledRecord(ctx context.Context, l *sqlite.Ledger, id ledger.ID,
 		case ledger.PhaseSucceeded, ledger.PhaseFailed, ledger.PhaseInterrupted:
 			return rec, nil
 		}
-		if around := around(); first && len(around) > 0 {
-			if err := insideItself(ctx, l, rec.ID, around); err != nil {
+		if first && len(outerAttempts()) > 0 {
+			if err := insideItself(ctx, l, rec.ID); err != nil {
 				return rec, err
 			}
 		}
@@ -112,11 +111,10 @@ func (a *app) settledRecord(ctx context.Context, l *sqlite.Ledger, id ledger.ID,
 }
 
 // insideItself refuses to wait for a key that cannot end before this call does.
-func insideItself(ctx context.Context, l *sqlite.Ledger, id ledger.ID, around []string) error {
-	res, err := runner.Ask(context.WithoutCancel(ctx), l, runner.Call{
-		ID: id, Now: time.Now, Policy: runner.Policy{Around: around}, Asked: asked(around, id, l.Dir()),
-	})
-	if err == nil && res.Reason == runner.Recursive {
+func insideItself(ctx context.Context, l ledger.Store, id ledger.ID) error {
+	r := runner.Runner{Ledger: l, Now: time.Now}
+	res, err := r.Ask(context.WithoutCancel(ctx), runner.Call{ID: id, Inside: insideOf(id, l.Place())})
+	if err == nil && res.Reason == runner.ReasonRecursive {
 		return recursiveFailure(id)
 	}
 	return err

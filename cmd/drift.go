@@ -220,7 +220,7 @@ func stdinDrift(call runner.Call) []drift {
 // tellDrift notes, behind a replay, what is not as it was when the attempt ran.
 // Where no notes are shown, it looks at nothing.
 func (a *app) tellDrift(res runner.Result, call runner.Call) {
-	if res.Action != runner.Replay || !a.ui.notes() {
+	if res.Action != runner.ActionReplay || !a.ui.notes() {
 		return
 	}
 	for _, d := range append(driftOf(res.Record.Current, call.Argv), stdinDrift(call)...) {
@@ -239,7 +239,7 @@ func uncounted(q question) []inputState {
 		return nil
 	}
 	list := driftOf(q.Record.Current, q.call.Argv)
-	if q.Action == runner.Replay {
+	if q.Action == runner.ActionReplay {
 		list = append(list, stdinDrift(q.call)...)
 	}
 	for _, d := range list {

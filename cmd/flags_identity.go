@@ -6,7 +6,6 @@ import (
 	"errors"
 	"os"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -14,7 +13,6 @@ import (
 
 	"idem/hashkey"
 	"idem/ledger"
-	"idem/ledger/sqlite"
 )
 
 // identity are the flags that say which calls are the same call: the key, its
@@ -77,13 +75,13 @@ type source interface {
 
 // naming is the source of a call that runs nothing, so that nobody reads stdin
 // after us.
-type naming struct{ *sqlite.Ledger }
+type naming struct{ ledger.Store }
 
 func (naming) Scratch() (*os.File, error) { return nil, nil }
 
 // looking is naming for a call that writes nothing either: without a secret,
 // nothing is recorded that was hashed with one.
-type looking struct{ *sqlite.Ledger }
+type looking struct{ ledger.Store }
 
 func (looking) Scratch() (*os.File, error) { return nil, nil }
 
@@ -140,10 +138,6 @@ func (o *identity) calendar() string {
 // named returns the record that the flags name, in no window yet; a key that is
 // to be derived is auto so far.
 func (a *app) named(o *identity) (ledger.ID, error) {
-	// As "--key -q": pflag takes the flag for the value.
-	if i := slices.Index(a.args, "--key"); strings.HasPrefix(o.key, "-") && i >= 0 && slices.Index(a.args[i:], o.key) == 1 {
-		return ledger.ID{}, usage("--key has no value: a variable may be unset").hint("for a key that begins with a dash, write: --key=%s", shellQuote(o.key))
-	}
 	return a.id(cmp.Or(o.key, "auto"), o.allowEmptyParts)
 }
 

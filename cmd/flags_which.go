@@ -12,7 +12,6 @@ import (
 
 	"idem/hashkey"
 	"idem/ledger"
-	"idem/ledger/sqlite"
 	"idem/runner"
 )
 
@@ -78,7 +77,7 @@ func (o *whichFlags) which(now time.Time) (runner.Which, error) {
 }
 
 // find reads the record of a key that the flags mean.
-func (a *app) find(ctx context.Context, l *sqlite.Ledger, id ledger.ID, w runner.Which, o *whichFlags) (ledger.Record, error) {
+func (a *app) find(ctx context.Context, l ledger.Store, id ledger.ID, w runner.Which, o *whichFlags) (ledger.Record, error) {
 	found, err := runner.Find(ctx, l, id.Namespace, id.Key, w)
 	var ambiguous *runner.AmbiguousError
 	if errors.As(err, &ambiguous) {

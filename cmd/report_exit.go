@@ -10,6 +10,7 @@ import (
 	"idem/ledger"
 	"idem/proc"
 	"idem/runner"
+	"idem/sidefile"
 )
 
 // The exit statuses that idem chooses itself. Those from 64 to 80, except for 74,
@@ -31,7 +32,7 @@ const (
 // exitRow is an exit status and its meaning.
 type exitRow struct{ code, meaning string }
 
-// exitTable has the exit statuses of idem run, for the help and the README.
+// exitTable has the exit statuses of idem run, for the help and docs/guide.md.
 var exitTable = []exitRow{
 	{"64", "bad usage: a flag or a key, a derived key without a window, or a key inside itself"},
 	{"65", "the key was recorded with different inputs: the command line, or what --hash-* adds"},
@@ -98,7 +99,7 @@ func failureOf(err error) *failure {
 		return busyFailure(busy.Record, busy.Leftover, busy.Holders, false).forOthers().hintFor(busy.ID, "to wait for it", "wait")
 	case errors.As(err, &inexact):
 		return inexactFailure(err, inexact.Lacks)
-	case errors.As(err, new(*runner.FileError)):
+	case errors.As(err, new(*sidefile.Error)):
 		return fileFailure(err)
 	case errors.Is(err, ledger.ErrNotFound):
 		return fail(exitError, "nothing is recorded under this key")
@@ -170,19 +171,19 @@ func exitStatus(a ledger.Attempt) int {
 // refusal explains a call that runner.Run refused.
 func refusal(res runner.Result, call runner.Call) *failure {
 	switch res.Reason {
-	case runner.Mismatch:
+	case runner.ReasonMismatch:
 		return mismatchFailure(res.Record, call)
-	case runner.Interrupted:
+	case runner.ReasonInterrupted:
 		return interruptedFailure(res.Record, res.Probed, call.Policy.Force)
-	case runner.Undecided:
+	case runner.ReasonUndecided:
 		return undecidedFailure(res.Record, *res.Probed)
-	case runner.FailedIt:
+	case runner.ReasonFailed:
 		return failedFailure(res.Record)
-	case runner.Exhausted:
+	case runner.ReasonExhausted:
 		return exhaustedFailure(res.Record, res.Tried)
-	case runner.Recursive:
+	case runner.ReasonRecursive:
 		return recursiveFailure(res.Record.ID)
 	default:
-		return busyFailure(res.Record, res.Leftover, res.Holders, call.WaitFor > 0)
+		return busyFailure(res.Record, res.Leftover, res.Holders, call.Wait.Limit > 0)
 	}
 }

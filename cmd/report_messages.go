@@ -20,10 +20,10 @@ func mismatchFailure(rec ledger.Record, call runner.Call) *failure {
 	f := fail(exitMismatch, "key %s was recorded with different inputs", quote(rec.ID.Key))
 	f.details = changes(cur, call)
 	f.detail("recorded %s %s", when(cur.Started), by(cur.Owner)).
-		detailVerbose("fingerprint: was %s, now %s", shortPrint(cur.Fingerprint), shortPrint(call.Fingerprint))
+		detailVerbose("fingerprint: was %s, now %s", shortPrint(cur.Fingerprint), shortPrint(call.Inputs.Fingerprint))
 	switch cur.State {
 	case ledger.Failed:
-		f.detail("%s %s", which(cur), ending(cur)).
+		f.detail("%s %s", which(cur), outcomeText(cur)).
 			hintFlags("to run the corrected command", "--on-mismatch rerun").
 			hintFor(rec.ID, "to run the corrected command as if the key were new", "forget")
 	case ledger.Running:
@@ -64,14 +64,14 @@ type difference struct {
 
 // differences compares the inputs of a recorded attempt and of a call.
 func differences(was ledger.Attempt, call runner.Call) ([]difference, error) {
-	if was.Fingerprint == call.Fingerprint {
+	if was.Fingerprint == call.Inputs.Fingerprint {
 		return nil, nil // whatever is hidden
 	}
 	old, err := hashkey.Decode(was.Inputs)
 	if err != nil {
 		return nil, err
 	}
-	is, err := hashkey.Decode(call.Inputs)
+	is, err := hashkey.Decode(call.Inputs.Encoded)
 	if err != nil {
 		return nil, err
 	}
@@ -216,7 +216,7 @@ func probeText(p runner.ProbeEnd) string {
 
 func failedFailure(rec ledger.Record) *failure {
 	cur := rec.Current
-	f := fail(exitFailed, "key %s is not run again: %s %s", quote(rec.ID.Key), which(cur), ending(cur))
+	f := fail(exitFailed, "key %s is not run again: %s %s", quote(rec.ID.Key), which(cur), outcomeText(cur))
 	if cur.Number > 0 {
 		f.detail("%s", startedText(cur)).hintFor(rec.ID, "to see its output", "logs")
 	} else {

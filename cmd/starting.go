@@ -13,14 +13,14 @@ import (
 // starting returns what the runner calls before each attempt. It warns, once, of
 // inputs that may not be what was meant, and adds the files that the attempt runs
 // to the inputs that are stored. A replay pays nothing for it.
-func (a *app) starting(o *identity, in hashkey.Inputs, argv []string) func(path string) []byte {
+func (a *app) starting(o *identity, in hashkey.Inputs, argv []string, keep retention) func(path string) []byte {
 	warned := false
 	return func(path string) []byte {
 		if !warned {
 			warned = true
 			a.warnInputs(o, in)
 		}
-		return a.keep.inputs(append(slices.Clone(in), programs(path, argv)...)).Encode()
+		return keep.inputs(append(slices.Clone(in), programs(path, argv)...)).Encode()
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-var update = flag.Bool("update", false, "write docs/state-machine.md anew")
+var update = flag.Bool("update", false, "write docs/state-machine.md")
 
 const document = "../docs/state-machine.md"
 
@@ -19,28 +19,33 @@ const documentHead = `# The state machine
 
 Generated from ` + "`runner.Decide`" + ` and the ledger by ` + "`go test ./runner -update`" + `; do not edit.
 
-A key is one record in the ledger. Stored is the state of its current attempt: running, succeeded or failed.
-The others are read off: *interrupted* is recorded as running but held by no process, so its outcome is unknown;
-*retry* was marked to run again; *forgotten* is as if it had never run, with another ` + "`IDEM_TOKEN`" + `.
+A key is one record in the ledger. The ledger stores the state of its current attempt: running, succeeded or failed.
+Three more states follow from the record and the locks:
+
+- *interrupted*: recorded as running, but no process holds the key. The outcome is unknown.
+- *retry*: marked to run again.
+- *forgotten*: as if the key had never run, but with another ` + "`IDEM_TOKEN`" + `.
 
 `
 
 const documentTable = `
 ## The decision
 
-Every call asks one pure function what to do, first without the claim, so that a replay or a refusal takes no lock and
-writes nothing, and when the answer is *claim*, again with it. In each row of the table the first cells say what it is
-for (` + "`-`" + `: whatever it is), and the first row that fits holds. The word behind a decision is its reason, the number the
-exit status. When a claim is held elsewhere the call is refused with 75, or with ` + "`--wait`" + ` waits and asks again; a call
-made inside of the probe that the holder asks before the key's first attempt is refused with 64.
-A key that was settled by hand for any inputs has the same fingerprint as every call. ` + "`--max-attempts`" + ` counts the attempts
-since the last success or mark of success.
+Every call asks one pure function for a decision. The first time it asks without the claim, so a replay or a refusal takes
+no lock and writes nothing. If the answer is *claim*, it takes the claim and asks again.
+
+- The first three cells of a row are its conditions; ` + "`-`" + ` fits everything. The first row that fits decides.
+- The word after a decision is its reason. The number is the exit status.
+- When another call holds the claim, the call is refused with 75. With ` + "`--wait`" + ` it waits and asks again.
+- The probe before a key's first attempt may itself make a call for that key. Such a call is refused with 64.
+- A key that was settled by hand for any inputs has the same fingerprint as every call.
+- ` + "`--max-attempts`" + ` counts the attempts since the last success or mark of success.
 
 `
 
 const documentAnswers = `
-After *probe* the probe is asked, with the claim, and its answer decides: *settle* records a success, with what the probe
-has printed as its output. The record decides again after that.
+After *probe*, idem runs the probe while it holds the claim. The probe's exit status decides. *settle* records a success
+whose output is the output of the probe. After that, the record decides again.
 
 `
 
@@ -90,8 +95,8 @@ var callPoints = []choicePoint{
 		{"same", func(s *situation) { s.same = true }},
 	}},
 	{2, []value{
-		{"`--on-mismatch rerun`", func(s *situation) { s.onMismatch = Rerun }},
-		{"`--on-mismatch refuse` (default)", func(s *situation) { s.onMismatch = RefuseIt }},
+		{"`--on-mismatch rerun`", func(s *situation) { s.onMismatch = ChoiceRerun }},
+		{"`--on-mismatch refuse` (default)", func(s *situation) { s.onMismatch = ChoiceRefuse }},
 	}},
 }
 
@@ -109,8 +114,8 @@ var probePoints = []choicePoint{
 // outcomePoints are those that count after a probe too.
 var outcomePoints = []choicePoint{
 	{2, []value{
-		{"`--on-interrupted rerun`", func(s *situation) { s.onInterrupted = Rerun }},
-		{"`--on-interrupted refuse` (default)", func(s *situation) { s.onInterrupted = RefuseIt }},
+		{"`--on-interrupted rerun`", func(s *situation) { s.onInterrupted = ChoiceRerun }},
+		{"`--on-interrupted refuse` (default)", func(s *situation) { s.onInterrupted = ChoiceRefuse }},
 	}},
 	{2, []value{
 		{"`--force`", func(s *situation) { s.force = true }},
@@ -121,9 +126,9 @@ var outcomePoints = []choicePoint{
 		{"", func(s *situation) { s.final = "" }},
 	}},
 	{2, []value{
-		{"`--on-failure replay`", func(s *situation) { s.onFailure = ReplayIt }},
-		{"`--on-failure refuse`", func(s *situation) { s.onFailure = RefuseIt }},
-		{"`--on-failure rerun` (default)", func(s *situation) { s.onFailure = Rerun }},
+		{"`--on-failure replay`", func(s *situation) { s.onFailure = ChoiceReplay }},
+		{"`--on-failure refuse`", func(s *situation) { s.onFailure = ChoiceRefuse }},
+		{"`--on-failure rerun` (default)", func(s *situation) { s.onFailure = ChoiceRerun }},
 	}},
 	{2, []value{
 		{"`--max-attempts` reached", func(s *situation) { s.limit = 2 }},
@@ -133,15 +138,15 @@ var outcomePoints = []choicePoint{
 
 // answerPoint is the choice point of a probe that has been asked.
 var answerPoint = choicePoint{1, []value{
-	{"0: it is done", func(s *situation) { s.probe.answer = IsDone }},
-	{"1: it is not", func(s *situation) { s.probe.answer = NotDone }},
-	{"anything else: it cannot tell", func(s *situation) { s.probe.answer = CannotTell }},
+	{"0: it is done", func(s *situation) { s.probe.answer = AnswerDone }},
+	{"1: it is not", func(s *situation) { s.probe.answer = AnswerNotDone }},
+	{"anything else: it cannot tell", func(s *situation) { s.probe.answer = AnswerUnknown }},
 }}
 
 // acceptedPoint is whether the attempt had the inputs of the call: of others no
 // probe is asked without --on-mismatch rerun.
 var acceptedPoint = choicePoint{2, []value{
-	{"other inputs, `--on-mismatch rerun`", func(s *situation) { s.same, s.onMismatch = false, Rerun }},
+	{"other inputs, `--on-mismatch rerun`", func(s *situation) { s.same, s.onMismatch = false, ChoiceRerun }},
 	{"", func(s *situation) { s.same = true }},
 }}
 
@@ -266,14 +271,14 @@ func answerRows() []row {
 }
 
 // statuses are those of DESIGN 4; cmd has them in its exit.go.
-var statuses = map[Reason]int{Recursive: 64, Mismatch: 65, Busy: 75, Interrupted: 79, Undecided: 79, FailedIt: 80, Exhausted: 80}
+var statuses = map[Reason]int{ReasonRecursive: 64, ReasonMismatch: 65, ReasonBusy: 75, ReasonInterrupted: 79, ReasonUndecided: 79, ReasonFailed: 80, ReasonExhausted: 80}
 
 func cell(d Decision) string {
 	action := string(d.Action)
-	if d.Action == Refuse {
+	if d.Action == ActionRefuse {
 		action = fmt.Sprintf("refuse %d", statuses[d.Reason])
 	}
-	if d.Action != Claim {
+	if d.Action != ActionClaim {
 		action = "**" + action + "**"
 	}
 	return fmt.Sprintf("%s (%s)", action, d.Reason)
@@ -314,7 +319,7 @@ func (r row) text() string {
 func TestDocumentedRowsAreTheFunction(t *testing.T) {
 	all := allRows()
 	for s := range situations() {
-		if s.probe.answer != NotAsked {
+		if s.probe.answer != AnswerNone {
 			continue // the other table
 		}
 		i := slices.IndexFunc(all, func(r row) bool {
@@ -343,9 +348,9 @@ func spelled(s situation) situation {
 			*c = d
 		}
 	}
-	or(&s.onFailure, Rerun)
-	or(&s.onInterrupted, RefuseIt)
-	or(&s.onMismatch, RefuseIt)
+	or(&s.onFailure, ChoiceRerun)
+	or(&s.onInterrupted, ChoiceRefuse)
+	or(&s.onMismatch, ChoiceRefuse)
 	s.age = map[bool]age{true: older}[s.age.expired]
 	s.final = map[bool]string{true: "3"}[finals[s.final]]
 	s.limit = map[bool]int{true: 2}[limits[s.limit]]

@@ -2,39 +2,24 @@ package sqlite
 
 import (
 	"database/sql"
-	_ "embed"
 	"errors"
 	"fmt"
 	"os"
 
-	"golang.org/x/sys/unix"
-
 	"idem/internal/failpoint"
 	"idem/ledger"
+	"idem/ledger/filelock"
 )
-
-//go:embed schema.sql
-var schema string
 
 // make makes the ledger. One process at a time does so, under init.lock; the
 // others find it made. locks is created last and says that all else is there,
 // so that a crash on the way leaves something that is made again, while a
 // ledger.db that is emptied or removed later is damage.
 func (l *Ledger) make() error {
-	if _, _, err := safePlace(l.dir.path, l.trust); err != nil {
+	if err := l.dir.Make(); err != nil {
 		return err
 	}
-	if err := checkFS(nearest(l.dir.path)); err != nil {
-		return err
-	}
-	if err := makeDir(l.dir.path); err != nil {
-		return err
-	}
-	failpoint.Here("make.dir")
-	if err := l.takeDir(); err != nil {
-		return err
-	}
-	unlock, err := l.lockInit(os.O_CREATE)
+	unlock, err := filelock.Init(l.dir, os.O_CREATE)
 	if err != nil {
 		return err
 	}
@@ -50,70 +35,23 @@ func (l *Ledger) make() error {
 	return l.open(true)
 }
 
-// takeDir makes sure that the directory is a place for a ledger, and closes it
-// to other users if it is empty. All later files are made in it.
-func (l *Ledger) takeDir() error {
-	if _, err := l.dir.learn("."); err != nil {
-		return err
-	}
-	f, err := l.dir.open(".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	if owner(info) == os.Geteuid() && openToOthers(info) && contentOf(l.dir.path) == ledger.ContentNone {
-		if err := f.Chmod(0o700); err != nil {
-			return err
-		}
-	}
-	_, exists, err := safePlace(l.dir.path, l.trust)
-	switch {
-	case err != nil:
-		return err
-	case !exists: // moved away or opened again
-		return l.dir.replaced(".", nil)
-	}
-	if err := l.dir.check("."); err != nil {
-		return err
-	}
-	return checkOwners(l.dir.path)
-}
-
-// lockInit keeps other processes from making parts of the ledger at the same
-// time. flag is os.O_CREATE to make init.lock if it is not there.
-func (l *Ledger) lockInit(flag int) (unlock func(), err error) {
-	f, err := l.dir.open("init.lock", flag|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	unlock = func() { f.Close() }
-	if err := inTime(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX) }, unlock); err != nil {
-		return nil, err
-	}
-	return unlock, nil
-}
-
 func (l *Ledger) create() error {
-	if err := l.dir.write("init.lock", ""); err != nil {
+	if err := l.dir.Write("init.lock", ""); err != nil {
 		return err
 	}
-	if err := l.dir.write("README", readme); err != nil {
+	if err := l.dir.Write("README", readme); err != nil {
 		return err
 	}
 	failpoint.Here("make.readme")
-	if err := l.dir.mkdir("output"); err != nil {
+	if err := l.dir.Mkdir("output"); err != nil {
 		return err
 	}
 	failpoint.Here("make.output")
 	// Made by us, because SQLite gives its mode to the -wal and -shm.
-	if err := l.dir.write("ledger.db", ""); err != nil {
+	if err := l.dir.Write("ledger.db", ""); err != nil {
 		return err
 	}
-	if _, err := l.dir.learn("ledger.db"); err != nil {
+	if _, err := l.dir.Learn("ledger.db"); err != nil {
 		return err
 	}
 	failpoint.Here("make.empty")
@@ -125,17 +63,17 @@ func (l *Ledger) create() error {
 		return err // and do not close: see connect
 	}
 	failpoint.Here("make.tables")
-	if err := l.dir.check("ledger.db"); err != nil {
+	if err := l.dir.Check("ledger.db"); err != nil {
 		return err
 	}
 	if err := db.Close(); err != nil {
 		return err
 	}
-	if err := l.locks.create(); err != nil {
+	if err := l.locks.Create(); err != nil {
 		return err
 	}
 	failpoint.Here("make.locks")
-	if err := l.dir.sync("."); err != nil {
+	if err := l.dir.Sync("."); err != nil {
 		return err
 	}
 	failpoint.Here("make.synced")
@@ -146,14 +84,20 @@ func (l *Ledger) create() error {
 // sure that SQLite, which opens its files by path, has opened those of this
 // ledger.
 func (l *Ledger) createSchema(db *sql.DB) error {
-	if err := l.dir.check("ledger.db"); err != nil {
+	if err := l.dir.Check("ledger.db"); err != nil {
 		return err
 	}
-	done, err := l.hasSchema(db)
+	version, err := l.schemaOf(db)
 	if err == nil {
-		err = l.dir.check("ledger.db")
+		err = l.dir.Check("ledger.db")
 	}
-	if done || err != nil {
+	if version == len(l.scripts) || err != nil {
+		return err
+	}
+	// SQLite takes this only before the first page is written. Room that gets free
+	// can then be given back to the disk (pragma incremental_vacuum). A ledger that
+	// was made without it stays so: only a full VACUUM would change it.
+	if _, err := db.Exec("pragma auto_vacuum=incremental"); err != nil {
 		return err
 	}
 	var mode string
@@ -167,37 +111,28 @@ func (l *Ledger) createSchema(db *sql.DB) error {
 		return err
 	}
 	failpoint.Here("make.wal")
-	if err := l.dir.check("ledger.db"); err != nil {
+	if err := l.dir.Check("ledger.db"); err != nil {
 		return err
 	}
-	tx, err := db.Begin()
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback()
-	stamp := fmt.Sprintf("pragma application_id=%d; pragma user_version=%d;", applicationID, schemaVersion)
-	if _, err := tx.Exec(schema + stamp); err != nil {
-		return err
-	}
-	failpoint.Here("make.commit")
-	return tx.Commit()
+	return l.migrate(db, version)
 }
 
-// hasSchema reports, of a ledger.db without locks, whether the schema is made.
-// It refuses one that has records already: nothing tells which of them run.
-func (l *Ledger) hasSchema(db *sql.DB) (bool, error) {
+// schemaOf returns the version of a ledger.db without locks, 0 when it has no
+// tables. It refuses one that has records already: nothing says which of them
+// run.
+func (l *Ledger) schemaOf(db *sql.DB) (version int, err error) {
 	var tables, records int
 	if err := db.QueryRow("select count(*) from sqlite_schema").Scan(&tables); err != nil || tables == 0 {
-		return false, err
+		return 0, err
 	}
-	if err := checkVersion(db); err != nil {
-		return false, err
+	if version, err = l.version(db); err != nil {
+		return 0, err
 	}
 	if err := db.QueryRow("select count(*) from records").Scan(&records); err != nil {
-		return false, err
+		return 0, err
 	}
 	if records > 0 {
-		return false, l.locks.gone()
+		return 0, l.locks.Gone()
 	}
-	return true, nil
+	return version, nil
 }

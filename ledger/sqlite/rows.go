@@ -10,7 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"idem/internal/lenprefix"
 	"idem/ledger"
+	"idem/ledger/filelock"
 )
 
 // Where an attempt's output is.
@@ -114,12 +116,7 @@ func (r attemptRow) checksum(id ledger.ID) int64 {
 // damage; it is no protection against who can write to the ledger.
 type digest []byte
 
-func (d *digest) text(fields ...string) {
-	for _, f := range fields {
-		*d = binary.AppendUvarint(*d, uint64(len(f)))
-		*d = append(*d, f...)
-	}
-}
+func (d *digest) text(fields ...string) { *d = lenprefix.Append(*d, fields...) }
 
 func (d *digest) numbers(fields ...int64) {
 	for _, f := range fields {
@@ -195,7 +192,7 @@ func fromMicros(n int64) time.Time {
 // a million keys, one is refused for sharing its number by a chance of 1 in 20
 // million.
 func numberOf(id ledger.ID) int64 {
-	name := nameOf(id)
+	name := filelock.NameOf(id)
 	return int64(binary.BigEndian.Uint64(name[:8]) >> 1)
 }
 

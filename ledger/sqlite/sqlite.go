@@ -17,16 +17,15 @@ import (
 	"time"
 
 	"idem/ledger"
+	"idem/ledger/filelock"
+	"idem/ledger/localdir"
 )
 
-const (
-	applicationID = 0x6964656d // "idem"
-	schemaVersion = 1
-)
+const applicationID = 0x6964656d // "idem"
 
 // reading is set on every connection. cell_size_check finds some damage where
 // it is read rather than later.
-var reading = fmt.Sprintf("pragma busy_timeout=%d; pragma cell_size_check=on;", lockTimeout.Milliseconds())
+var reading = fmt.Sprintf("pragma busy_timeout=%d; pragma cell_size_check=on;", filelock.Timeout.Milliseconds())
 
 // writing is set before the first write. FULL makes every commit durable, on
 // macOS only with the two fullfsync. Every process that opens a ledger reads
@@ -36,10 +35,11 @@ var writing = "pragma synchronous=" + synchronous + `; pragma fullfsync=on; prag
 
 // Ledger is a handle on the ledger in one directory.
 type Ledger struct {
-	dir   *directory
-	trust bool // see Options
-	locks lockSpace
+	dir   *localdir.Dir
+	locks filelock.Space
 	now   func() time.Time
+
+	scripts []string // migrations, but in tests
 
 	// recent is the settled attempt that Get returned last: a replay asks for
 	// its output next.
@@ -56,6 +56,8 @@ type Options struct {
 	// Trust accepts directories above the ledger's that other users can write
 	// to. Such a user can put another ledger in the place of this one.
 	Trust bool
+
+	scripts []string // in place of migrations, for tests
 }
 
 // Open returns a handle on the ledger in dir. It makes nothing: a ledger that
@@ -63,16 +65,18 @@ type Options struct {
 func Open(dir string) (*Ledger, error) { return Options{}.Open(dir) }
 
 // Open is Open with options.
-func (o Options) Open(dir string) (*Ledger, error) { return o.open(dir, newLocks) }
+func (o Options) Open(dir string) (*Ledger, error) { return o.open(dir, filelock.New) }
 
 // open is Open with a choice of the locks.
-func (o Options) open(dir string, locks func(*directory) lockSpace) (*Ledger, error) {
-	l := &Ledger{dir: newDirectory(dir), trust: o.Trust, now: time.Now}
-	resolved, exists, err := safePlace(dir, l.trust)
+func (o Options) open(dir string, locks func(*localdir.Dir) filelock.Space) (*Ledger, error) {
+	at, exists, err := localdir.Find(dir, o.Trust)
+	l := &Ledger{dir: at, now: time.Now, scripts: o.scripts}
+	if l.scripts == nil {
+		l.scripts = migrations
+	}
 	if err != nil {
 		return nil, l.explain(err)
 	}
-	l.dir = newDirectory(resolved)
 	l.locks = locks(l.dir)
 	if exists {
 		if err := l.open(false); err != nil && !errors.Is(err, ledger.ErrMissing) {
@@ -82,8 +86,8 @@ func (o Options) open(dir string, locks func(*directory) lockSpace) (*Ledger, er
 	return l, nil
 }
 
-// Dir returns the ledger's directory, without symbolic links.
-func (l *Ledger) Dir() string { return l.dir.path }
+// Place implements ledger.Store: it is the directory, without symbolic links.
+func (l *Ledger) Place() string { return l.dir.Path() }
 
 // Close closes the database. Claims stay as they are. A database that is no
 // longer at its place stays open until the process ends: SQLite removes the -wal
@@ -93,61 +97,64 @@ func (l *Ledger) Close() error {
 	defer l.mu.Unlock()
 	db := l.db
 	l.db = nil
-	defer l.dir.close()
-	if db == nil || l.dir.check("ledger.db") != nil {
+	defer l.dir.Close()
+	if db == nil || l.dir.Check("ledger.db") != nil {
 		return nil
 	}
 	return l.explain(db.Close())
 }
 
-// open opens a ledger that exists, without a lock (the caller may have init.lock)
-// and without writing.
+// open opens a ledger that exists, without a lock (locked: the caller has
+// init.lock) and without writing, unless the ledger has to be migrated.
 func (l *Ledger) open(locked bool) error {
 	// locks is made last, so that ledger.db was there before it.
-	locks, err := l.locks.exists()
+	locks, err := l.locks.Exists()
 	if err != nil {
 		return err
 	}
-	info, err := ourFile(l.dir.file("ledger.db"))
+	info, err := l.dir.Lookup("ledger.db")
 	if err != nil {
 		return err
 	}
 	if info == nil && !locks {
 		return ledger.ErrMissing
 	}
-	if err := checkFS(l.dir.path); err != nil {
+	if err := l.dir.CheckFS(); err != nil {
 		return err
 	}
 	switch {
 	case info == nil:
-		return l.dir.damage(ledger.FaultNoDatabase, "ledger.db", "ledger.db is gone")
+		return l.dir.Damage(ledger.FaultNoDatabase, "ledger.db", "ledger.db is gone")
 	case info.Size() == 0 && locks: // SQLite removes the -wal of an empty database as soon as it looks
-		return l.dir.damage(ledger.FaultNoDatabase, "ledger.db", "ledger.db is empty")
+		return l.dir.Damage(ledger.FaultNoDatabase, "ledger.db", "ledger.db is empty")
 	}
 	if !locks {
 		err := l.unfinished(locked)
-		if made, e := l.locks.exists(); !made || e != nil {
+		if made, e := l.locks.Exists(); !made || e != nil {
 			return errors.Join(err, e)
 		} // else it was finished, and used, while we looked
 	}
-	err = l.connectTo(info)
+	err = l.connectTo(info, locked)
 	if fault := (*ledger.Fault)(nil); errors.As(err, &fault) && fault.Kind == ledger.FaultReplaced {
 		// Replaced just now, or copied by a file system in layers because SQLite
 		// has opened it for writing.
-		again, e := ourFile(l.dir.file("ledger.db"))
+		again, e := l.dir.Lookup("ledger.db")
 		if e == nil && again != nil {
-			err = l.connectTo(again)
+			err = l.connectTo(again, locked)
 		}
 	}
 	return err
 }
 
-// connectTo opens the ledger.db that info is about.
-func (l *Ledger) connectTo(info os.FileInfo) error {
-	l.dir.pin("ledger.db", identityOf(info))
-	db, err := l.connect()
+// connectTo opens the ledger.db that info is about, and migrates an older one.
+func (l *Ledger) connectTo(info os.FileInfo, locked bool) error {
+	l.dir.Pin("ledger.db", localdir.IdentityOf(info))
+	db, version, err := l.connect()
 	if err == nil { // SQLite has opened all its files by now, by path
-		err = l.dir.check("ledger.db")
+		err = l.dir.Check("ledger.db")
+	}
+	if err == nil && version < len(l.scripts) {
+		err = l.upgrade(db, version, locked)
 	}
 	if err == nil {
 		l.db = &database{DB: db}
@@ -158,7 +165,7 @@ func (l *Ledger) connectTo(info os.FileInfo) error {
 // openLater is open for a handle that has found no ledger so far: who has made one
 // since may be somebody else.
 func (l *Ledger) openLater() error {
-	_, exists, err := safePlace(l.dir.path, l.trust)
+	exists, err := l.dir.Exists()
 	if err != nil {
 		return err
 	}
@@ -174,14 +181,14 @@ func (l *Ledger) openLater() error {
 // back, and SQLite refuses at once whoever comes to that second.
 func (l *Ledger) unfinished(locked bool) error {
 	if !locked {
-		unlock, err := l.lockInit(0)
-		if errors.Is(err, errLocked) {
+		unlock, err := filelock.Init(l.dir, 0)
+		if errors.Is(err, filelock.ErrTimeout) {
 			return err
 		}
 		if err == nil { // else nobody can make it, or init.lock is gone as well
 			defer unlock()
 		}
-		if made, err := l.locks.exists(); made || err != nil {
+		if made, err := l.locks.Exists(); made || err != nil {
 			return err
 		}
 	}
@@ -189,51 +196,22 @@ func (l *Ledger) unfinished(locked bool) error {
 	if err != nil {
 		return err
 	}
-	if _, err := l.hasSchema(db); err != nil {
+	if _, err := l.schemaOf(db); err != nil {
 		return err // and do not close: see connect
 	}
 	db.Close()
 	return ledger.ErrMissing
 }
 
-// connect opens ledger.db and makes sure that it is ours. If it is not, it stays
+// connect opens ledger.db and makes sure that it is a ledger's. If it is not, it stays
 // open until the process ends: closing the last connection writes the -wal into
 // the database and removes it, and what is refused is left as it was.
-func (l *Ledger) connect() (*sql.DB, error) {
-	db, err := l.connectRaw()
-	if err != nil {
-		return nil, err
+func (l *Ledger) connect() (db *sql.DB, version int, err error) {
+	if db, err = l.connectRaw(); err != nil {
+		return nil, 0, err
 	}
-	return db, checkVersion(db)
-}
-
-func checkVersion(db *sql.DB) error {
-	var app, version int64
-	if err := db.QueryRow("pragma application_id").Scan(&app); err != nil {
-		return err
-	}
-	if err := db.QueryRow("pragma user_version").Scan(&version); err != nil {
-		return err
-	}
-	switch {
-	case app == 0 && version == 0:
-		// Ours get their tables and their version in one transaction.
-		var tables int
-		if err := db.QueryRow("select count(*) from sqlite_schema").Scan(&tables); err != nil {
-			return err
-		}
-		if tables > 0 {
-			return fmt.Errorf("%w: ledger.db belongs to another program", ledger.ErrForeign)
-		}
-		return fmt.Errorf("%w: ledger.db was never finished", ledger.ErrCorrupt)
-	case app != applicationID:
-		return fmt.Errorf("%w: ledger.db belongs to another program", ledger.ErrForeign)
-	case version > schemaVersion:
-		return fmt.Errorf("%w: its version is %d, this idem knows %d", ledger.ErrVersion, version, schemaVersion)
-	case version < schemaVersion: // there is no migration from any earlier one
-		return fmt.Errorf("%w: its version is %d, this idem reads %d", ledger.ErrOldVersion, version, schemaVersion)
-	}
-	return nil
+	version, err = l.version(db)
+	return db, version, err
 }
 
 // writer returns the database ready for writing, and makes the ledger when
@@ -245,7 +223,7 @@ func (l *Ledger) writer(ctx context.Context) (*database, error) {
 		}
 	}
 	if !l.writable.Load() {
-		if _, err := l.dir.fd(); err != nil {
+		if err := l.dir.Verify(); err != nil {
 			return nil, err
 		}
 		if _, err := l.db.ExecContext(ctx, writing); err != nil {

@@ -1,0 +1,59 @@
+package filelock
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"idem/ledger"
+	"idem/ledger/localdir"
+)
+
+// maxHolders is how many processes are named.
+const maxHolders = 5
+
+// Holders looks for the life lock among the descriptors of all processes that this
+// one may look into (proc_pid_fdinfo(5)).
+func (s *ofdLocks) Holders(n Name) []ledger.Process {
+	file, ok := s.dir.Pinned("locks")
+	if !ok {
+		return nil
+	}
+	at := offset(n, Life)
+	// lock:  1: OFDLCK ADVISORY  WRITE -1 fe:00:1234 4097 4097
+	lock := fmt.Sprintf(":%d %d %d", file.Inode, at, at)
+	fds, _ := filepath.Glob("/proc/[0-9]*/fd/*") // the only error is a bad pattern
+	var found []ledger.Process
+	last := ""
+	for _, fd := range fds {
+		dir, number := filepath.Dir(filepath.Dir(fd)), filepath.Base(fd)
+		var st unix.Stat_t
+		if dir == last || unix.Stat(fd, &st) != nil || (localdir.Identity{Device: st.Dev, Inode: st.Ino}) != file {
+			continue
+		}
+		info, err := os.ReadFile(filepath.Join(dir, "fdinfo", number))
+		if err != nil || !hasLock(string(info), lock) {
+			continue
+		}
+		last = dir
+		pid, _ := strconv.Atoi(filepath.Base(dir))
+		found = append(found, ledger.Process{PID: pid, Name: nameOfProcess(dir)})
+		if len(found) == maxHolders {
+			break
+		}
+	}
+	return found
+}
+
+func hasLock(info, lock string) bool {
+	for line := range strings.Lines(info) {
+		if strings.HasPrefix(line, "lock:") && strings.HasSuffix(strings.TrimRight(line, " \n"), lock) {
+			return true
+		}
+	}
+	return false
+}

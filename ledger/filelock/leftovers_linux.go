@@ -1,0 +1,88 @@
+package filelock
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"idem/ledger"
+)
+
+// AllLeftovers returns the processes that attempts' commands have, by run id: those
+// whose environment says so, as it was when they were executed, also from inside of
+// another attempt that the command has made. Not found are a
+// process whose environment was reset (sudo, env -i), that of another user, and
+// one that this process may not look into (hidepid, a process namespace of its
+// own).
+func AllLeftovers() map[string][]ledger.Process {
+	proc, err := os.Open("/proc")
+	if err != nil {
+		return nil
+	}
+	defer proc.Close()
+	names, _ := proc.Readdirnames(-1)
+	found := map[string][]ledger.Process{}
+	for _, name := range names {
+		pid, err := strconv.Atoi(name)
+		if err != nil || pid == os.Getpid() { // we are the call, not what it waits for
+			continue
+		}
+		runIDs := runIDsOf(pid)
+		if len(runIDs) == 0 {
+			continue
+		}
+		p := ledger.Process{PID: pid, Name: nameOfProcess(filepath.Join("/proc", name))}
+		for _, runID := range runIDs {
+			if len(found[runID]) < maxHolders {
+				found[runID] = append(found[runID], p)
+			}
+		}
+	}
+	return found
+}
+
+// belongs reports whether a process still is one of an attempt's.
+func belongs(pid int, runID string) bool { return slices.Contains(runIDsOf(pid), runID) }
+
+// runIDsOf returns the run ids of the attempts in whose commands a process is: of
+// its own, and of those that this one is inside of. There are none of a process
+// that has ended.
+func runIDsOf(pid int) []string {
+	env, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "environ"))
+	if err != nil || !bytes.Contains(env, []byte(ledger.RunIDVar+"=")) && !bytes.Contains(env, []byte(ledger.ChainVar+"=")) {
+		return nil
+	}
+	var own string
+	var around []string
+	event := false
+	for kv := range bytes.SplitSeq(env, []byte{0}) {
+		name, value, _ := strings.Cut(string(kv), "=")
+		switch name {
+		case ledger.RunIDVar:
+			own = value
+		case ledger.ChainVar:
+			around = strings.Split(value, ":")
+		case ledger.EventVar:
+			event = true
+		}
+	}
+	var runIDs []string
+	if own != "" && !event {
+		runIDs = append(runIDs, own)
+	}
+	for i, link := range around {
+		if link != "" && link != own && (i == 0 || around[i-1] != ledger.ForEvent) {
+			runIDs = append(runIDs, link)
+		}
+	}
+	return runIDs
+}
+
+// nameOfProcess returns the name of the process that dir in /proc is about.
+func nameOfProcess(dir string) string {
+	name, _ := os.ReadFile(filepath.Join(dir, "comm"))
+	return strings.TrimSuffix(string(name), "\n")
+}

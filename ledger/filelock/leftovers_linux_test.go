@@ -1,0 +1,62 @@
+package filelock
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"idem/ledger"
+	"idem/ledger/ledgertest"
+)
+
+// A process that has ended is none, whether its parent has looked or not, and
+// neither is the one that asks.
+func TestProcessesThatAreNone(t *testing.T) {
+	t.Parallel()
+	c := exec.Command("sh", "-c", "read x")
+	c.Env = []string{ledger.RunIDVar + "=zombie"}
+	stdin, err := c.StdinPipe()
+	must(t, err)
+	must(t, c.Start())
+	if found := AllLeftovers()["zombie"]; len(found) != 1 || !belongs(found[0].PID, "zombie") {
+		t.Errorf("got %+v", found)
+	}
+	must(t, stdin.Close())
+	must(t, unix.Waitid(unix.P_PID, c.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil))
+	if found := AllLeftovers()["zombie"]; len(found) != 0 || belongs(c.Process.Pid, "zombie") {
+		t.Errorf("got %+v of one that has ended", found)
+	}
+	_ = c.Wait()
+
+	if os.Getenv("IDEM_TEST_SELF") == "" {
+		self := exec.Command(os.Args[0], "-test.run=^TestProcessesThatAreNone$")
+		self.Env = append(os.Environ(), "IDEM_TEST_SELF=1", ledger.RunIDVar+"=self")
+		if out, err := self.CombinedOutput(); err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+	} else if found := AllLeftovers()["self"]; len(found) != 0 {
+		t.Errorf("it finds itself: %+v", found)
+	}
+}
+
+// Not more are named than a message can hold.
+func TestManyProcesses(t *testing.T) {
+	t.Parallel()
+	for range maxHolders + 2 {
+		ledgertest.Leave(t, ledger.RunIDVar+"=many")
+	}
+	if found := AllLeftovers()["many"]; len(found) != maxHolders {
+		t.Errorf("got %+v", found)
+	}
+}
+
+func BenchmarkAllLeftovers(b *testing.B) {
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	b.ReportMetric(float64(len(dirs)), "processes")
+	for b.Loop() {
+		AllLeftovers()
+	}
+}

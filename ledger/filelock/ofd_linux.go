@@ -1,0 +1,131 @@
+package filelock
+
+import (
+	"encoding/binary"
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"idem/ledger"
+	"idem/ledger/localdir"
+)
+
+// New returns the locks of the ledger in dir.
+func New(dir *localdir.Dir) Space { return &ofdLocks{dir: dir} }
+
+// ofdLocks are open-file-description locks (fcntl_locking(2), Linux 3.15) on
+// bytes of one file: byte 0 is the writers' queue, and each record has two at
+// an offset from its name. The file has no content but the writers' witness, and
+// nothing is made or removed per record. With 2^61 places, two of a billion
+// records share one with a chance of 1 in 5; they would then only wait for each
+// other.
+type ofdLocks struct{ dir *localdir.Dir }
+
+const queueByte = 0
+
+func (s *ofdLocks) Create() error {
+	f, err := s.dir.Create("locks", os.O_RDWR|os.O_EXCL)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+func (s *ofdLocks) Exists() (bool, error) {
+	info, err := s.dir.Lookup("locks")
+	return info != nil, err
+}
+
+func (s *ofdLocks) Gone() error { return s.dir.Damage(ledger.FaultNoLocks, "locks", "locks is gone") }
+
+func (s *ofdLocks) open(flag int) (*os.File, error) {
+	f, err := s.dir.Open("locks", flag, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, s.Gone()
+	}
+	if err != nil {
+		return nil, err
+	}
+	// A lock on a file that was removed or replaced excludes no later process.
+	var st unix.Stat_t
+	err = unix.Fstat(int(f.Fd()), &st)
+	is := localdir.Identity{Device: uint64(st.Dev), Inode: st.Ino}
+	pin, pinned := s.dir.Pinned("locks")
+	if err != nil || st.Nlink != 1 || pinned && pin != is {
+		f.Close()
+		return nil, s.dir.Replaced("locks", nil)
+	}
+	if !pinned { // it is next to the ledger.db that is open
+		s.dir.Pin("locks", is)
+	}
+	return f, nil
+}
+
+func offset(n Name, k Kind) int64 {
+	return int64(binary.BigEndian.Uint64(n[:8])>>2)&^1 + 1<<12 + int64(k)
+}
+
+func (s *ofdLocks) Take(n Name, k Kind) (*Lock, error) {
+	f, err := s.open(os.O_RDWR)
+	if err != nil {
+		return nil, err
+	}
+	at := offset(n, k)
+	if err := ofd(f, unix.F_OFD_SETLK, unix.F_WRLCK, at); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &Lock{File: f, unlock: func() error { return ofd(f, unix.F_OFD_SETLK, unix.F_UNLCK, at) }}, nil
+}
+
+func (s *ofdLocks) Held(n Name, k Kind) (bool, error) {
+	f, err := s.open(os.O_RDWR)
+	if errors.Is(err, os.ErrPermission) || errors.Is(err, unix.EROFS) {
+		f, err = s.open(os.O_RDONLY) // enough to ask
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	lk := unix.Flock_t{Type: unix.F_WRLCK, Start: offset(n, k), Len: 1}
+	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &lk); err != nil {
+		return false, os.NewSyscallError("fcntl", err)
+	}
+	return lk.Type != unix.F_UNLCK, nil
+}
+
+func (s *ofdLocks) Queue() (*Lock, error) {
+	// A description of its own: a wait that was given up may still be granted,
+	// and must not give back what a later wait holds.
+	f, err := s.open(os.O_RDWR)
+	if err != nil {
+		return nil, err
+	}
+	end := func() { f.Close() }
+	if err = ofd(f, unix.F_OFD_SETLK, unix.F_WRLCK, queueByte); errors.Is(err, ErrHeld) {
+		err = inTime(func() error { return ofd(f, unix.F_OFD_SETLKW, unix.F_WRLCK, queueByte) }, end)
+	} else if err != nil {
+		end()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Lock{File: f, unlock: func() error { return ofd(f, unix.F_OFD_SETLK, unix.F_UNLCK, queueByte) }}, nil
+}
+
+func ofd(f *os.File, cmd int, typ int16, at int64) error {
+	for {
+		lk := unix.Flock_t{Type: typ, Start: at, Len: 1}
+		err := unix.FcntlFlock(f.Fd(), cmd, &lk)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EACCES):
+			return ErrHeld
+		default:
+			return os.NewSyscallError("fcntl", err)
+		}
+	}
+}

@@ -1,0 +1,61 @@
+package localdir
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"idem/ledger"
+)
+
+// remote are the file systems (statfs(2), linux/magic.h) on which locks or
+// SQLite's shared memory may silently not work between all who see the file:
+// the network ones, and those behind a program or a hypervisor.
+var remote = map[int64]string{
+	unix.NFS_SUPER_MAGIC:   "NFS",
+	unix.SMB_SUPER_MAGIC:   "SMB",
+	unix.CIFS_SUPER_MAGIC:  "SMB",
+	unix.SMB2_SUPER_MAGIC:  "SMB",
+	unix.V9FS_MAGIC:        "9p",
+	unix.FUSE_SUPER_MAGIC:  "FUSE",
+	unix.AFS_SUPER_MAGIC:   "AFS",
+	unix.AFS_FS_MAGIC:      "AFS",
+	unix.CEPH_SUPER_MAGIC:  "Ceph",
+	unix.CODA_SUPER_MAGIC:  "Coda",
+	unix.NCP_SUPER_MAGIC:   "NCP",
+	unix.OCFS2_SUPER_MAGIC: "OCFS2",
+	0x01161970:             "GFS2",
+	0x0bd00bd0:             "Lustre",
+	0x47504653:             "GPFS",
+	0x6a656a63:             "virtiofs",
+}
+
+// testOnlyFSType overrides what statfs says, where that cannot be mounted.
+var testOnlyFSType int64
+
+// checkFS refuses a directory on a file system that cannot keep a ledger.
+func checkFS(dir string) error {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return err
+	}
+	t := int64(st.Type) & 0xffffffff
+	if testOnlyFSType != 0 {
+		t = testOnlyFSType
+	}
+	if name, ok := remote[t]; ok {
+		return fmt.Errorf("%w: %s is on %s, where locks cannot be trusted", ledger.ErrUnsafe, dir, name)
+	}
+	return nil
+}
+
+// Unnamed makes a file in a directory that never has a name: even a kill -9
+// leaves nothing behind. With O_EXCL none can be given to it later.
+func (d *Dir) Unnamed(in string) (*os.File, error) {
+	f, err := d.Open(in, os.O_RDWR|os.O_EXCL|unix.O_TMPFILE, 0o600)
+	if err != nil {
+		return d.removed(in) // not every file system can
+	}
+	return f, nil
+}

@@ -1,0 +1,82 @@
+package runner
+
+import (
+	"errors"
+	"testing"
+
+	"idem/ledger"
+	"idem/ledger/ledgertest"
+)
+
+// history makes one attempt or mark of each letter: f a failure, l a lost attempt,
+// s a success, r one that is running, and D, F, R marks done, failed, retry. The
+// run id of each is its place.
+func history(letters string) []ledger.Attempt {
+	var all []ledger.Attempt
+	n := 0
+	for i, c := range letters {
+		a := ledger.Attempt{RunID: string(rune('0' + i)), Reason: ledger.ReasonMarked}
+		a.State = map[rune]ledger.State{
+			'f': ledger.Failed, 'l': ledger.Failed, 's': ledger.Succeeded, 'r': ledger.Running,
+			'D': ledger.Succeeded, 'F': ledger.Failed, 'R': ledger.None,
+		}[c]
+		if c >= 'a' {
+			n++
+			a.Number, a.Reason = n, ledger.ReasonExit
+		}
+		all = append(all, a)
+	}
+	return all
+}
+
+func TestCountTried(t *testing.T) {
+	for letters, want := range map[string]int{
+		"": 0, "f": 1, "fff": 3, "s": 0, "ffs": 0, "ffsf": 1, "ffsfl": 2, "ffsflr": 3,
+		"fD": 0, "fDf": 1, "fF": 1, "fR": 1, "fRf": 2, "sFf": 1, "sRff": 2, "sfsf": 1,
+	} {
+		all := history(letters)
+		last := ""
+		if len(all) > 0 {
+			last = all[len(all)-1].RunID
+		}
+		if got := countTried(all, last); got != want {
+			t.Errorf("%s: got %d, want %d", letters, got, want)
+		}
+	}
+	if got := countTried(history("fffsff"), "2"); got != 3 { // what came behind was not there
+		t.Errorf("got %d", got)
+	}
+}
+
+// A success counts the attempts from zero again, in a call and in its retries.
+func TestMaxAttemptsCountFromTheLastSuccess(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	k.write("exit", "3")
+	c := k.job()
+	c.Policy.MaxAttempts = 2
+	k.first(c)
+	k.first(c)
+	if o := k.first(c); o.Decision != (Decision{ActionRefuse, ReasonExhausted}) || o.Tried != 2 {
+		t.Fatalf("got %v after %d", o.Decision, o.Tried)
+	}
+	for failing, decided := range map[int]bool{2: false, 3: true} { // the history, to decide and to tell of it
+		o := k.run(&ledgertest.Faulty{Ledger: k.mem.Open(), FailAt: failing}, c)
+		if !errors.Is(o.err, ledgertest.ErrFaulty) || errors.As(o.err, new(*ReplayError)) != decided {
+			t.Errorf("call %d failed: got %v, error %v", failing, o.Decision, o.err)
+		}
+	}
+	k.write("exit", "0")
+	forced := k.job()
+	forced.Policy.Force = true
+	k.want(k.first(forced), Decision{ActionExecute, ReasonForced}, jobOut, jobErr)
+
+	k.write("exit", "3")
+	c.Policy.TTL, c.Retries.N = 1, 5 // over at once
+	if o := k.first(c); o.Decision != (Decision{ActionExecute, ReasonExpired}) || o.Record.Attempts != 5 {
+		t.Fatalf("got %v, attempts %d", o.Decision, o.Record.Attempts) // one and a retry
+	}
+	if o := k.first(c); o.Decision != (Decision{ActionRefuse, ReasonExhausted}) || o.Tried != 2 {
+		t.Fatalf("got %v after %d", o.Decision, o.Tried)
+	}
+}
