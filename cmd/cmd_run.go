@@ -167,7 +167,7 @@ func (a *app) plan(o *runOptions, args []string) (plan, error) {
 		return p, err
 	}
 	if len(p.argv) == 0 {
-		return p, usage("no command to run").hintForm("idem run --key KEY -- COMMAND [ARG...]")
+		return p, usage("idem run requires a command").hintForm("idem run --key KEY -- COMMAND [ARG...]")
 	}
 	if p.argv[0] == "" {
 		return p, usage("the command is empty: a variable may be unset")
