@@ -18,27 +18,21 @@ import (
 // exitWouldRun is what check exits with when idem run would start the command.
 const exitWouldRun = 1
 
-const checkLong = `Tell by the exit status what idem run would do, and change nothing.
+const checkLong = `Report by the exit status what idem run would do, and change nothing.
 
-  0               it would be replayed: it is done, or it failed and --on-failure
-                  replay or --final says that it stays so
-  1               the command would be started, or with --probe the probe asked
-  69, 74          it would be replayed, but the recorded output is damaged or
-                  gone, or a part of it is missing
-  65, 75, 79, 80  as idem run
+Write the call as for idem run, or give its key only. The first argument after
+the flags is the key, unless --key or a "--" comes before it. Without a command,
+idem takes the recorded inputs for those of the call.
 
-The call is written as for idem run, or by its key: what stands first behind the
-flags is the key, unless --key or a "--" stands before it. Without a command, the
-inputs are taken to be those that are recorded. An answer is outdated as soon as
-it is given: do not build "check, then run" from it, since idem run does both in
-one step.` + askLong
+The answer can be outdated at once. Do not build "check, then run" from it: idem
+run does both in one step.` + askLong
 
 func (a *app) checkCommand() *cobra.Command {
 	var o *runOptions
 	var record *whichFlags
 	c := &cobra.Command{
 		Use:     "check [run flags] KEY [-- COMMAND [ARG...]]",
-		Short:   "Tell by the exit status what idem run would do",
+		Short:   "Report by the exit status what idem run would do",
 		Long:    checkLong,
 		Example: "  idem check deploy:prod:8471 && echo 'nothing would run'\n  idem check --key deploy:prod:8471 -- ./deploy.sh prod",
 		RunE: func(c *cobra.Command, args []string) error {
@@ -63,7 +57,7 @@ func (a *app) checkCommand() *cobra.Command {
 			return nil
 		},
 	}
-	o = a.askFlags(c, "Identity", "What must be the same", "Earlier outcomes", "Unknown outcomes", "Replays", "What is remembered")
+	o = a.askFlags(c, "keys", "windows", "inputs", "outcomes", "probes", "replays", "secrets")
 	record = newWhichFlags(c, &o.calendarFlags, false)
 	return c
 }
@@ -87,7 +81,8 @@ func (a *app) checked(o *runOptions, args []string, dashed bool) ([]string, erro
 	}
 	o.key = args[0]
 	if len(args) > 1 && args[1] != "--" { // mostly a flag that came too late
-		return nil, usage("idem check requires flags before the key and the command behind a --, not %s", quoteWord(args[1])).hintForm(form)
+		return nil, usage("idem check: unexpected argument %s after the key", quoteWord(args[1])).
+			detail("flags come before the key, and the command after a --").hintForm(form)
 	}
 	return args[min(2, len(args)):], nil
 }
@@ -101,7 +96,8 @@ func (a *app) asked(ctx context.Context, l ledger.Store, id ledger.ID, want runn
 	if !errors.As(err, &ambiguous) {
 		return found.ID, err
 	}
-	a.ui.warn("key %s has records only in windows, such as %s; this is about a call without a window", quote(id.Key), windowList(ambiguous))
+	a.ui.warn("key %s has records only in windows; the answer is for a call without a window", quote(id.Key))
+	a.ui.warnDetail("windows: %s", windowList(ambiguous))
 	for _, way := range windowWays(ambiguous.Records[0].ID) {
 		a.ui.hint(flagAdvice(way.what, way.text()))
 	}
@@ -183,10 +179,10 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv [
 	return q, err
 }
 
-const explainLong = `Say what idem run would do for a call, and why, and change nothing: the
-decision, the record that it is made on, and each input, same or changed; also
-the script that ran and stdin, if they have changed and do not count. A probe is
-not asked, only said to be what would come next.` + askLong
+const explainLong = `Print what idem run would do for a call, and why, and change nothing. The output
+has the decision, the record it is based on, and each input: same or changed. It
+also lists a changed script, and stdin with data, if they are not inputs. idem
+does not run a probe; it only says that the probe would come next.` + askLong
 
 // explainView is what explain --json prints.
 type explainView struct {
@@ -219,7 +215,7 @@ func (a *app) explainCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:     "explain [run flags] [--] COMMAND [ARG...]",
-		Short:   "Say what idem run would do, and why",
+		Short:   "Print what idem run would do, and why",
 		Long:    explainLong,
 		Example: "  idem explain --key deploy:prod:8471 -- ./deploy.sh prod",
 		RunE: func(c *cobra.Command, args []string) error {
@@ -228,7 +224,7 @@ func (a *app) explainCommand() *cobra.Command {
 				return err
 			}
 			if len(args) == 0 {
-				return usage("no command to explain").hintForm("idem explain --key KEY -- COMMAND [ARG...]")
+				return usage("idem explain requires a command").hintForm("idem explain --key KEY -- COMMAND [ARG...]")
 			}
 			q, err := a.ask(c.Context(), o, record, args)
 			if err != nil {
@@ -237,9 +233,9 @@ func (a *app) explainCommand() *cobra.Command {
 			return a.explain(q, asJSON)
 		},
 	}
-	o = a.askFlags(c, "Identity", "What must be the same", "Earlier outcomes", "Unknown outcomes", "Replays", "What is remembered")
+	o = a.askFlags(c, "keys", "windows", "inputs", "outcomes", "probes", "replays", "secrets")
 	record = newWhichFlags(c, &o.calendarFlags, false)
-	c.Flags().BoolVar(&asJSON, "json", false, "a JSON object")
+	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
 	return c
 }
 
@@ -264,9 +260,15 @@ func (a *app) explain(q question, asJSON bool) error {
 		}
 		fmt.Fprintf(w, "%s %s %s\n", how, when(cur.Started), by(cur.Owner))
 	}
-	faults := lacksTexts(q.Record.Current, q.Lacks)
+	var faults []string
+	for _, text := range lacksTexts(q.Record.Current, q.Lacks) {
+		faults = append(faults, text[0]+": "+text[1])
+	}
 	if q.failed != nil {
-		faults = append(faults, oneLine(failureOf(q.failed).Error()))
+		faults = append(faults, oneLine(failureOf(q.failed).text()))
+	}
+	if is := q.call.Inputs.Fingerprint; len(inputs) > 0 && is != q.Record.Current.Fingerprint {
+		fmt.Fprintf(w, "fingerprint:\twas %s, now %s\n", shortPrint(q.Record.Current.Fingerprint), shortPrint(is))
 	}
 	for _, text := range faults {
 		fmt.Fprintf(w, "output:\t%s\n", text)
@@ -321,7 +323,7 @@ func inputStates(q question) ([]inputState, error) {
 		}
 		st := inputState{Name: c.Name, State: state, Files: viewFileChanges(c.Files)}
 		c.Files = nil // each has a line of its own
-		st.Change = changeText(c)
+		st.Change = changeText(c, "")
 		states = append(states, st)
 	}
 	for _, c := range hashkey.Diff(nil, is) { // all of them, by name

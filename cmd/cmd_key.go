@@ -15,13 +15,14 @@ import (
 	"idem/ledger"
 )
 
-const keyLong = `Print what idem run would know a call by: its key, its window, its fingerprint
-and the inputs that the fingerprint is made of. Nothing is run, recorded or made.
-The secret that variables are hashed with is made by the first run with
---hash-env; before that, the fingerprint of such a call is not known, nor is a key
-that is derived from it.` + askLong + `
+const keyLong = `Print how idem run would identify a call: its key, its window, its fingerprint
+and the inputs that the fingerprint is made of. idem runs and changes nothing.
 
-With --new, print a fresh UUID (version 7), to be used as a key.`
+The first run with --hash-env creates the secret that variables are hashed with.
+Before that, the fingerprint of such a call and a key derived from it are not
+known.` + askLong + `
+
+With --new, print a new UUID (version 7), for use as a key.`
 
 // keyOutput is what key --json prints.
 type keyOutput struct {
@@ -71,18 +72,18 @@ func (a *app) keyCommand() *cobra.Command {
 			return a.key(c.Context(), o.identity, argv, keep, asJSON)
 		},
 	}
-	o = a.askFlags(c, "Identity", "What must be the same", "What is remembered")
+	o = a.askFlags(c, "keys", "windows", "inputs", "secrets")
 	f := c.Flags()
-	f.BoolVar(&fresh, "new", false, "print a fresh UUID instead")
-	f.BoolVar(&asJSON, "json", false, "a JSON object")
+	f.BoolVar(&fresh, "new", false, "print a new UUID instead")
+	f.BoolVar(&asJSON, "json", false, "print a JSON object")
 	return c
 }
 
 func (a *app) key(ctx context.Context, o *identity, argv []string, keep retention, asJSON bool) error {
 	if len(argv) == 0 {
-		return usage("no command to print the key of").
+		return usage("idem key requires a command").
 			hintForm("idem key [run flags] -- COMMAND [ARG...]").
-			hint("for a fresh key: idem key --new")
+			hint("for a new random key: idem key --new")
 	}
 	l, err := a.openLedger()
 	if err != nil {
@@ -94,9 +95,10 @@ func (a *app) key(ctx context.Context, o *identity, argv []string, keep retentio
 	case err != nil:
 		return err
 	case src.lacks && o.key == "":
-		return fail(exitError, "the key is not known yet: %s", noSecretYet)
+		return fail(exitError, "the key is not known yet").detail(noSecretYet)
 	case src.lacks:
-		a.ui.warn("the fingerprint is not known yet: %s", noSecretYet)
+		a.ui.warn("the fingerprint is not known yet")
+		a.ui.warnDetail(noSecretYet)
 	}
 	v := keyOutput{
 		Schema: metaSchema, Namespace: in.id.Namespace, Key: in.id.Key, Window: in.id.Window,
@@ -136,7 +138,7 @@ func (a *app) key(ctx context.Context, o *identity, argv []string, keep retentio
 	return a.print(b.String())
 }
 
-const noSecretYet = "variables are hashed with a secret that the first run with --hash-env makes"
+const noSecretYet = "the first run with --hash-env creates the secret that variables are hashed with"
 
 // peeking is the source of a call that runs nothing and makes nothing.
 type peeking struct {
@@ -166,7 +168,7 @@ func viewInput(p hashkey.Part) inputView {
 }
 
 const tokenLong = `Print the IDEM_TOKEN of a key: the UUID that its command finds in its
-environment, the same for every attempt, changed only by idem forget.`
+environment. It is the same for every attempt; only idem forget changes it.`
 
 func (a *app) tokenCommand() *cobra.Command {
 	var asHex bool
@@ -176,7 +178,7 @@ func (a *app) tokenCommand() *cobra.Command {
 		Short:   "Print the IDEM_TOKEN of a key",
 		Long:    tokenLong + whichLong + refuseLong,
 		Example: "  curl -H \"Idempotency-Key: $(idem token order:4711:charge)\" https://api.example.com/charges",
-		Args:    exactArgs(1, "one key"),
+		Args:    oneArg("key"),
 		RunE: func(c *cobra.Command, args []string) error {
 			id, err := a.id(args[0], true)
 			if err != nil {
@@ -202,6 +204,6 @@ func (a *app) tokenCommand() *cobra.Command {
 		},
 	}
 	record = newWhichFlags(c, nil, false)
-	c.Flags().BoolVar(&asHex, "hex", false, "without dashes, 32 characters")
+	c.Flags().BoolVar(&asHex, "hex", false, "print 32 characters without dashes")
 	return c
 }

@@ -15,10 +15,11 @@ import (
 	"idem/ledger"
 )
 
-const logsLong = `Print the recorded output of a key's last attempt, each stream to its own.
+const logsLong = `Print the recorded output of a key's last attempt: stdout to stdout, and stderr
+to stderr.
 
-In a pipe the bytes are exact. On a terminal, control characters other than
-newline and tab are shown escaped; --raw prints them as they are.`
+In a pipe, the bytes are exact. On a terminal, control characters other than
+newline and tab are escaped; --raw prints them unchanged.`
 
 type logsOptions struct {
 	attempt        int
@@ -34,23 +35,23 @@ func (a *app) logsCommand() *cobra.Command {
 		Short:   "Print a key's recorded output",
 		Long:    logsLong + whichLong + guessLong,
 		Example: "  idem logs -f --per day backup\n  idem logs --attempt 1 --stderr deploy:prod:8471",
-		Args:    exactArgs(1, "one key"),
+		Args:    oneArg("key"),
 		RunE:    func(c *cobra.Command, args []string) error { return a.logs(c.Context(), args[0], record, o) },
 	}
 	record = newWhichFlags(c, nil, true)
 	f := c.Flags()
-	f.IntVar(&o.attempt, "attempt", 0, "of attempt `N` (default the last)")
+	f.IntVar(&o.attempt, "attempt", 0, "print the output of attempt `N` (default: the last)")
 
-	f.BoolVar(&o.stdout, "stdout", false, "only the standard output")
-	f.BoolVar(&o.stderr, "stderr", false, "only the standard error")
-	f.BoolVarP(&o.follow, "follow", "f", false, "follow a running attempt to its end")
-	f.BoolVar(&o.raw, "raw", false, "exact bytes on a terminal too")
+	f.BoolVar(&o.stdout, "stdout", false, "print only the standard output")
+	f.BoolVar(&o.stderr, "stderr", false, "print only the standard error")
+	f.BoolVarP(&o.follow, "follow", "f", false, "follow a running attempt until it ends")
+	f.BoolVar(&o.raw, "raw", false, "print the exact bytes on a terminal too")
 	return c
 }
 
 func (a *app) logs(ctx context.Context, key string, record *whichFlags, o *logsOptions) error {
 	if o.attempt < 0 {
-		return usage("--attempt requires a number from 1 on")
+		return usage("--attempt requires a number of at least 1")
 	}
 	if err := o.fits(); err != nil {
 		return err
@@ -92,13 +93,14 @@ func (a *app) logs(ctx context.Context, key string, record *whichFlags, o *logsO
 // tellRecorded warns of what is missing in the recorded output of an attempt.
 func (a *app) tellRecorded(number int, at ledger.Attempt) {
 	if at.NoOutput {
-		a.ui.warn("the output of attempt %d was not to be stored (--no-store or --max-output 0)", number)
+		a.ui.warn("the output of attempt %d was not stored (--no-store or --max-output 0)", number)
 	}
 	if at.Truncated {
-		a.ui.warn("the recorded output is not complete (%d bytes)", at.OutputBytes)
+		a.ui.warn("the recorded output is not complete: the command wrote %d bytes", at.OutputBytes)
 	}
 	if at.Incomplete {
-		a.ui.warn("the recorded output may lack its last lines: a process that the command left behind could still write to it")
+		a.ui.warn("the recorded output may lack its last lines")
+		a.ui.warnDetail(leftBehind)
 	}
 }
 

@@ -38,14 +38,14 @@ func (a *app) showCommand() *cobra.Command {
 	var record *whichFlags
 	c := &cobra.Command{
 		Use:     "show KEY",
-		Short:   "Show all that is recorded of a key",
-		Long:    "Show all that is recorded of a key: its state, its command, its attempts.\nExit status 1 when nothing is recorded under it." + whichLong + guessLong,
+		Short:   "Show the record of a key",
+		Long:    "Show the record of a key: its state, its command and its attempts." + whichLong + guessLong,
 		Example: "  idem show deploy:prod:8471\n  idem show --json deploy:prod:8471 | jq .exit_code",
-		Args:    exactArgs(1, "one key"),
+		Args:    oneArg("key"),
 		RunE:    func(c *cobra.Command, args []string) error { return a.show(c.Context(), args[0], record, asJSON) },
 	}
 	record = newWhichFlags(c, nil, true)
-	c.Flags().BoolVar(&asJSON, "json", false, "a JSON object")
+	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
 	return c
 }
 

@@ -11,13 +11,9 @@ import (
 	"idem/runner"
 )
 
-const waitLong = `Wait until keys are settled: succeeded, failed or interrupted. A key that was
-never run is waited for too. idem says on stderr what it waits for, and says so
-again every minute where stderr is no terminal.
-
-The exit status is that of the first key, in the order given, that did not
-succeed: its recorded status, or 79 when it was interrupted; 0 when all
-succeeded, 75 when the time is over.`
+const waitLong = `Wait until keys are settled: succeeded, failed or interrupted. idem also waits
+for a key that has never run. It prints on stderr what it waits for, and repeats
+that every minute if stderr is not a terminal.`
 
 func (a *app) waitCommand() *cobra.Command {
 	var timeout duration
@@ -27,17 +23,12 @@ func (a *app) waitCommand() *cobra.Command {
 		Short:   "Wait until keys are settled",
 		Long:    waitLong + whichLong + refuseLong,
 		Example: "  idem wait --timeout 10m deploy:prod:8471 && ./smoke-test.sh",
-		Args: func(c *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return usage("no key to wait for").hintForm("idem wait KEY...")
-			}
-			return nil
-		},
-		RunE: func(c *cobra.Command, keys []string) error { return a.wait(c.Context(), keys, record, timeout) },
+		Args:    someArgs("key"),
+		RunE:    func(c *cobra.Command, keys []string) error { return a.wait(c.Context(), keys, record, timeout) },
 	}
 	record = newWhichFlags(c, nil, false)
-	c.Flags().Var(&timeout, "timeout", "give up (status 75) after `DURATION` (default never)")
-	c.Flags().BoolVarP(&a.ui.quiet, "quiet", "q", false, "do not say what is waited for, only errors")
+	c.Flags().Var(&timeout, "timeout", "give up with status 75 after `DURATION` (default: never)")
+	c.Flags().BoolVarP(&a.ui.quiet, "quiet", "q", false, "print errors only, not what idem waits for")
 	return c
 }
 
@@ -77,7 +68,7 @@ func (a *app) wait(ctx context.Context, keys []string, record *whichFlags, timeo
 		case rec.Current.State == ledger.Failed:
 			f := fail(rec.Current.ExitCode, "key %s failed: %s %s", quote(id.Key), which(rec.Current), outcomeText(rec.Current))
 			if rec.Current.Number > 0 {
-				f.hintFor(rec.ID, "to see why, see its output", "logs")
+				f.hintFor(rec.ID, "to see its output", "logs")
 			}
 			first = f
 		}

@@ -224,9 +224,10 @@ func (a *app) tellDrift(res runner.Result, call runner.Call) {
 		return
 	}
 	for _, d := range append(driftOf(res.Record.Current, call.Argv), stdinDrift(call)...) {
-		a.ui.line(a.ui.stderr, "", "%s, but does not count", d.text)
+		a.ui.say(noteMark, "%s", d.text)
+		a.ui.say(detailMark, "it is not an input, so idem replayed the result")
 		if d.flag != "" {
-			a.ui.hint(flagAdvice("to make it count", d.flag))
+			a.ui.hint(flagAdvice("to make it an input", d.flag))
 		}
 	}
 }

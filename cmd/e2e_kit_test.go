@@ -254,5 +254,8 @@ func (c *call) wait() result {
 			c.b.t.Errorf("%q: stderr has %q:\n%s", c.cmd.Args, bad, r.err)
 		}
 	}
+	if fault := messageFault(r.err, anyLength); fault != "" {
+		c.b.t.Errorf("%q: %s", c.cmd.Args, fault)
+	}
 	return r
 }

@@ -26,9 +26,9 @@ func newCalendarFlags() calendarFlags { return calendarFlags{per: choice{of: has
 // flags adds the flags; per begins the text about --per.
 func (o *calendarFlags) flags(f *pflag.FlagSet, per string) {
 	f.Var(&o.per, "per", per+": "+strings.Join(hashkey.Pers, ", "))
-	f.StringVar(&o.zone, "tz", "", "time `ZONE` of the calendar, such as Europe/Berlin or UTC (default the local one)")
-	f.StringVar(&o.at, "at", "", "`TIME` that the call is for, however late it comes; its window is that of TIME: RFC 3339, \"2026-11-22 14:00\" in the zone, or @SECONDS since 1970")
-	f.StringVar(&o.dayStart, "day-start", "", "time of day, `HH:MM`, at which the windows from day on begin")
+	f.StringVar(&o.zone, "tz", "", "use the calendar of time `ZONE`, such as Europe/Berlin or UTC (default: the local zone)")
+	f.StringVar(&o.at, "at", "", "choose the window as if the call were made at `TIME`: RFC 3339, \"2026-11-22 14:00\" in the zone, or @SECONDS since 1970")
+	f.StringVar(&o.dayStart, "day-start", "", "start windows of a day or longer at `HH:MM` instead of midnight")
 }
 
 // knownZone reports whether time.Local is what TZ says. Where Go knows no such
@@ -49,11 +49,11 @@ func (o *calendarFlags) window(now time.Time) (string, error) {
 	var err error
 	if o.zone != "" {
 		if c.Zone, err = time.LoadLocation(o.zone); err != nil {
-			return "", usage("--tz: there is no time zone %s", quote(o.zone)).hint("name one as the tz database does, such as Europe/Berlin or UTC")
+			return "", usage("--tz: unknown time zone %s", quote(o.zone)).hint("use a name of the tz database, such as Europe/Berlin or UTC")
 		}
 	}
 	if tz := os.Getenv("TZ"); o.zone == "" && c.Per != "" && !knownZone(tz) {
-		return "", usage("there is no time zone %s, which TZ names", quote(tz)).hintFlags("to name one as the tz database does", "--tz Europe/Berlin")
+		return "", usage("TZ has an unknown time zone, %s", quote(tz)).hintFlags("to use a name of the tz database", "--tz Europe/Berlin")
 	}
 	if o.dayStart != "" {
 		if c.DayStart, err = hashkey.ParseDayStart(o.dayStart); err != nil {

@@ -43,19 +43,19 @@ func newIdentity() *identity {
 }
 
 func (o *identity) flags(f *pflag.FlagSet) {
-	f.StringVar(&o.key, "key", "", "`KEY` of the operation, 1 to 255 bytes of UTF-8; without one, it is derived from the namespace, the working directory and all inputs, which needs --per or --ttl")
-	f.BoolVar(&o.allowEmptyParts, "allow-empty-parts", false, "permit a key such as \"deploy:\", which mostly means an unset variable")
-	o.calendarFlags.flags(f, "once per `WINDOW` of the calendar")
-	f.Var(&o.ttl, "ttl", "how long a success counts, from the start of its attempt: `DURATION` such as 90m, 12h, 7d, 2w, or never (the default)")
-	f.Var(&o.hash, "hash", "`WHAT` of the command must be the same: argv or none")
-	f.StringArrayVar(&o.hashEnv, "hash-env", nil, "also the environment variable `NAME`, or all that match a pattern such as NEXT_PUBLIC_*; repeatable, as all --hash-* that take a value")
-	f.StringArrayVar(&o.hashFile, "hash-file", nil, "also the content of the file, directory or files that match `PATH`, where ** is any depth; a link inside a directory counts by its target's name")
-	f.StringArrayVar(&o.optional, "hash-file-optional", nil, "as --hash-file, of a `PATH` that may be absent: no warning")
-	f.BoolVar(&o.hashStdin, "hash-stdin", false, "also the content of stdin, which is read to its end before the command gets it")
+	f.StringVar(&o.key, "key", "", "name the operation with `KEY`, 1 to 255 bytes of UTF-8; without it, idem derives a key from the namespace, the working directory and all inputs (requires --per or --ttl)")
+	f.BoolVar(&o.allowEmptyParts, "allow-empty-parts", false, "accept a key with an empty part, such as \"deploy:\", which usually means an unset variable")
+	o.calendarFlags.flags(f, "run once per `WINDOW` of the calendar")
+	f.Var(&o.ttl, "ttl", "run again `DURATION` after the last success started: 90m, 12h, 7d, 2w, or never (the default)")
+	f.Var(&o.hash, "hash", "compare `WHAT` of the command: argv or none")
+	f.StringArrayVar(&o.hashEnv, "hash-env", nil, "add environment variable `NAME` to the inputs, or all that match a pattern such as NEXT_PUBLIC_*; repeatable")
+	f.StringArrayVar(&o.hashFile, "hash-file", nil, "add the content of `PATH` to the inputs: a file, a directory or a pattern, where ** matches any depth; repeatable")
+	f.StringArrayVar(&o.optional, "hash-file-optional", nil, "like --hash-file, without a warning if `PATH` does not exist; repeatable")
+	f.BoolVar(&o.hashStdin, "hash-stdin", false, "add the content of stdin to the inputs; idem reads it to its end before the command starts")
 	f.Var(&o.maxStdin, "max-stdin", "refuse a stdin of more than `SIZE` with --hash-stdin")
-	f.BoolVar(&o.hashCwd, "hash-cwd", false, "also the working directory")
-	f.StringArrayVar(&o.hashValue, "hash-value", nil, "also the value of `NAME=VALUE`")
-	f.StringArrayVar(&o.hashIgnore, "hash-ignore", nil, "leave out arguments that match the regular expression `REGEX`")
+	f.BoolVar(&o.hashCwd, "hash-cwd", false, "add the working directory to the inputs")
+	f.StringArrayVar(&o.hashValue, "hash-value", nil, "add `NAME=VALUE` to the inputs; repeatable")
+	f.StringArrayVar(&o.hashIgnore, "hash-ignore", nil, "ignore arguments that match the regular expression `REGEX`; repeatable")
 }
 
 // identified is which call a call is.
@@ -99,10 +99,10 @@ func (a *app) identify(ctx context.Context, o *identity, argv []string, src sour
 		return in, err
 	}
 	if o.key == "" && window == "" && !o.ttl.set {
-		return in, usage("no key: without --key, a call would run once and never again").
+		return in, usage("no key: without --key, --per or --ttl is required").
 			hintFlags("to name the operation", "--key deploy:prod:8471").
-			hintFlags("or to run it once a day", "--per day").
-			hintFlags("or to run it once and never again", "--ttl never")
+			hintFlags("to run it once a day", "--per day").
+			hintFlags("to run it once and never again", "--ttl never")
 	}
 	if in.inputs, in.stdin, err = o.inputs(ctx, argv, src); err != nil {
 		return in, err
@@ -145,7 +145,7 @@ func (a *app) named(o *identity) (ledger.ID, error) {
 func derive(namespace string, in hashkey.Inputs) (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
-		return "", usage("no key, and the working directory to derive one from is gone: %v", err)
+		return "", usage("no key, and the working directory to derive one from is missing: %v", err)
 	}
 	all := append(hashkey.Inputs{
 		{Kind: hashkey.KindValue, Name: "namespace", Value: []byte(namespace)},
@@ -171,7 +171,7 @@ func (o *identity) inputs(ctx context.Context, argv []string, src source) (hashk
 	for _, nv := range o.hashValue {
 		name, value, ok := strings.Cut(nv, "=")
 		if !ok || name == "" {
-			return nil, nil, usage("--hash-value requires NAME=VALUE; what it was given is not shown, because it may be a secret")
+			return nil, nil, usage("--hash-value requires NAME=VALUE").detail("the value given is not shown, because it may be a secret")
 		}
 		in = append(in, hashkey.Part{Kind: hashkey.KindValue, Name: name, Value: []byte(value)})
 	}
@@ -215,7 +215,7 @@ func (o *identity) argv(argv []string) (hashkey.Inputs, error) {
 			return nil, usage("--hash-ignore: %v", err)
 		}
 		if re.MatchString("") && re.MatchString("\x00any\x00") {
-			return nil, usage("--hash-ignore %s matches everything: a variable may be unset", quote(expr)).hint("without any argument: --hash none")
+			return nil, usage("--hash-ignore %s matches everything: a variable may be unset", quote(expr)).hint("to ignore all arguments: --hash none")
 		}
 		ignore = append(ignore, re)
 	}

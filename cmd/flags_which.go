@@ -29,16 +29,20 @@ type whichFlags struct {
 // sentences below.
 const whichLong = `
 
-A key with --per has a record in each window. --per names the window of now, or
-of --at; --window names any window, and --window "" the record without one.
+A key with --per has a record in each window. --per selects the current window,
+or that of --at. --window selects any window, and --window "" the record without
+a window.
 `
 
 const (
-	guessLong = `Without such a flag it is the record without a window or, where there is none,
-that with the latest attempt; a line on stderr then says of which window.`
-	refuseLong = `Without such a flag it is the record without a window. A key that has records
-only in windows is refused (status 64).`
+	guessLong = `Without these flags, idem selects the record without a window. If there is none,
+it selects the one with the latest attempt and prints a note with its window.`
+	refuseLong = `Without these flags, idem selects the record without a window. A key that has
+records only in windows is refused (status 64).`
 )
+
+// recordPer begins the text about --per of commands about recorded keys.
+const recordPer = "use the record of the current `WINDOW`, or of the window of --at"
 
 // newWhichFlags adds the flags to a command. One that is about calls has those
 // of the calendar already.
@@ -48,10 +52,10 @@ func newWhichFlags(c *cobra.Command, calendar *calendarFlags, guess bool) *which
 	if calendar == nil {
 		cal := newCalendarFlags()
 		o.calendar = &cal
-		cal.flags(f, "the window of now, or of --at, with `WINDOW`")
+		cal.flags(f, recordPer)
 	}
-	f.Var(&o.window, "window", "`WINDOW` of a key with --per, such as 2026-11-22; empty for the record without one")
-	f.BoolVar(&o.latest, "latest", false, "the record with the latest attempt or mark, in whatever window")
+	f.Var(&o.window, "window", "use the record of `WINDOW`, such as 2026-11-22 (empty: the record without a window)")
+	f.BoolVar(&o.latest, "latest", false, "use the record with the latest attempt or mark, in any window")
 	return o
 }
 
@@ -80,7 +84,7 @@ func (a *app) find(ctx context.Context, l ledger.Store, id ledger.ID, w runner.W
 		return found.Record, o.refusal(ambiguous)
 	}
 	if found.Guessed {
-		a.ui.line(a.ui.stderr, "", "key %s has records only in windows; this is the one with the latest attempt, of window %s", quote(id.Key), quote(found.ID.Window))
+		a.ui.say(noteMark, "key %s has records only in windows; the latest attempt is in window %s", quote(id.Key), quote(found.ID.Window))
 	}
 	return found.Record, err
 }
@@ -89,7 +93,8 @@ func (a *app) find(ctx context.Context, l ledger.Store, id ledger.ID, w runner.W
 // where the call has one key and no flags; else they are flags to add.
 func (o *whichFlags) refusal(e *runner.AmbiguousError) *failure {
 	newest := e.Records[0].ID
-	f := usage("key %s has records only in windows, and the call names none: %s", quote(newest.Key), windowList(e))
+	f := usage("key %s has records only in windows, and the call names none", quote(newest.Key)).
+		detail("windows: %s", windowList(e))
 	for _, way := range windowWays(newest) {
 		if words, plain := o.words(); plain {
 			f.hintFor(way.id, way.what, append(words, way.flags...)...)
@@ -126,9 +131,9 @@ func windowWays(newest ledger.ID) []windowWay {
 	bare := newest
 	bare.Window = ""
 	return []windowWay{
-		{"for the window of now", bare, []string{"--per", string(hashkey.PerOf(newest.Window))}},
+		{"for the current window", bare, []string{"--per", string(hashkey.PerOf(newest.Window))}},
 		{"for the window " + newest.Window, newest, nil},
-		{"for whatever window has the latest attempt", bare, []string{"--latest"}},
+		{"for the window with the latest attempt", bare, []string{"--latest"}},
 	}
 }
 

@@ -37,14 +37,14 @@ func checkVariable(flag, text string, patterns bool) error {
 	if of == "" && (isVariableName(text) || patterns && isNamePattern(text)) {
 		return nil
 	}
-	f := usage("%s requires the name of a variable; what it was given is not shown, because it may be a secret", flag)
+	f := usage("%s requires the name of a variable", flag).detail("the value given is not shown, because it may be a secret")
 	switch {
 	case of != "":
 		return f.hint("name the variable, without a dollar sign: %s %s", flag, of)
 	case strings.ContainsAny(text, ", "):
-		return f.hint("each variable has a flag of its own: %s A %s B", flag, flag)
+		return f.hint("repeat the flag for each variable: %s A %s B", flag, flag)
 	case patterns && strings.Trim(text, "*?") == "":
-		return f.hint("a pattern has a part of the names in it: %s 'NEXT_PUBLIC_*'", flag)
+		return f.hint("a pattern must contain a part of a name: %s 'NEXT_PUBLIC_*'", flag)
 	}
 	return f.hint("name the variable, without a dollar sign: %s API_KEY", flag)
 }

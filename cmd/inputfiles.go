@@ -30,7 +30,7 @@ func filesParts(flag string, patterns []string, trees *int) (hashkey.Inputs, err
 		switch {
 		case errors.As(err, &fault):
 			return nil, usage("%s: %v", flag, err).
-				hint("a bracket that is part of a name has a backslash before it: %s %s", flag, shellQuote(fault.escaped()))
+				hint("to match a bracket in a name, put a backslash before it: %s %s", flag, shellQuote(fault.escaped()))
 		case err != nil:
 			return nil, usage("%s: %v", flag, err)
 		}
@@ -197,7 +197,7 @@ func stdinPart(scratch func() (*os.File, error), limit int64) (hashkey.Part, *os
 		return part, nil, fmt.Errorf("--hash-stdin: %w", err)
 	}
 	if limit >= 0 && n > limit {
-		return part, nil, usage("stdin has more than the %d bytes that --max-stdin allows", limit)
+		return part, nil, usage("stdin has more than %d bytes, the limit of --max-stdin", limit)
 	}
 	part.Value = hashkey.Present(h.Sum(nil))
 	if f != nil {

@@ -50,7 +50,7 @@ func expand(pattern string) ([]string, error) {
 		return nil, err
 	}
 	if _, bad := filepath.Match(pattern, ""); bad != nil && len(paths) == 0 {
-		return nil, &patternError{whole, "is no pattern: " + bad.Error()}
+		return nil, &patternError{whole, "is not a valid pattern"}
 	}
 	slices.Sort(paths)
 	return slices.Compact(paths), nil
@@ -177,7 +177,7 @@ func expandElement(whole, dir, element string, fit func(fs.DirEntry) bool) ([]st
 	}
 	switch {
 	case literal && len(paths) > 0:
-		return nil, &patternError{whole, fmt.Sprintf("has two meanings: %s is there, and as a pattern it matches %s", quote(filepath.Join(dir, element)), quote(paths[0]))}
+		return nil, &patternError{whole, fmt.Sprintf("is both an existing name and a pattern that matches %s", quote(paths[0]))}
 	case literal:
 		return []string{filepath.Join(dir, element)}, nil
 	}

@@ -42,7 +42,7 @@ func TestExpand(t *testing.T) {
 		"one/lib/dist/f", "one/dist/g", "two/dist")
 	for _, test := range []struct {
 		pattern string
-		want    string // separated by spaces; "two meanings" and "no pattern" are errors
+		want    string // separated by spaces; "both an existing name" and "not a valid pattern" are errors
 	}{
 		// as filepath.Glob has it
 		{"*.ts", ".hidden.ts a.ts"},
@@ -75,7 +75,7 @@ func TestExpand(t *testing.T) {
 		{"**/none", ""},
 
 		// brackets in names
-		{"app[1]/*", "two meanings"},
+		{"app[1]/*", "both an existing name"},
 		{`app\[1\]/*`, "app[1]/b.conf app[1]/x"},
 		{"app[1-1]/*", "app1/y.conf"},
 		{"web[2]/*", "web[2]/x.conf"},
@@ -84,15 +84,15 @@ func TestExpand(t *testing.T) {
 		{"[/*.c", "[/x.c"},
 		{`back\slash/*.c`, `back\slash/x.c`},
 		{"[", "["},
-		{"[a", "no pattern"},
-		{"none/[", "no pattern"},
-		{"*/[", "no pattern"},
+		{"[a", "not a valid pattern"},
+		{"none/[", "not a valid pattern"},
+		{"*/[", "not a valid pattern"},
 	} {
 		got, err := expand(test.pattern)
 		text := strings.Join(got, " ")
 		var fault *patternError
 		if errors.As(err, &fault) {
-			for _, why := range []string{"two meanings", "no pattern"} {
+			for _, why := range []string{"both an existing name", "not a valid pattern"} {
 				if strings.Contains(err.Error(), why) {
 					text = why
 				}

@@ -136,7 +136,7 @@ func TestFlagsThatNeedOthers(t *testing.T) {
 		} else {
 			flags = append(flags, "--per", "day")
 		}
-		if err := cmd.Fits(flags); err == nil || !strings.Contains(err.Error(), " needs --") {
+		if err := cmd.Fits(flags); err == nil || !strings.Contains(err.Error(), " requires --") {
 			t.Errorf("%q: %v", flags, err)
 		}
 	}

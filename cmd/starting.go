@@ -38,9 +38,9 @@ func (a *app) warnInputs(o *identity, in hashkey.Inputs) {
 		if hasMeta(path) {
 			a.ui.warn("--hash-file %s matches no file", shellQuote(path))
 		} else {
-			a.ui.warn("--hash-file %s: there is no such file", shellQuote(path))
+			a.ui.warn("--hash-file %s: no such file", shellQuote(path))
 		}
-		a.ui.hint(advice("if the file may be absent, write instead: --hash-file-optional %s", shellQuote(path)))
+		a.ui.hint(advice("if the file may be absent, use: --hash-file-optional %s", shellQuote(path)))
 	}
 	for _, text := range o.hashEnv {
 		switch {
@@ -52,8 +52,8 @@ func (a *app) warnInputs(o *identity, in hashkey.Inputs) {
 		}
 	}
 	if o.unknownLocalZone() {
-		a.ui.warn("--per %s counts in UTC: TZ is not set and /etc/localtime cannot be read", o.per.value)
-		a.ui.hint(flagAdvice("to name the time zone, or UTC", "--tz Europe/Berlin"))
+		a.ui.warn("--per %s uses UTC: TZ is not set and /etc/localtime cannot be read", o.per.value)
+		a.ui.hint(flagAdvice("to set the time zone", "--tz Europe/Berlin"))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"os"
+	"slices"
 
 	"idem/ledger"
 	"idem/ledger/none"
@@ -88,16 +89,20 @@ func (o *runOptions) goesOn(err error) bool {
 func (a *app) unprotected(ctx context.Context, p plan, fault error) (runner.Call, runner.Result, error) {
 	place, _ := placeOf(a.ledger, os.Getenv) // none is known where there is an error
 	h := noHome(place, p.flags.quietOK)
-	files := ""
-	if len(p.flags.paths) > 0 {
-		files = "; --replay-file records nothing"
-	}
 	p.files = nil
 	call, err := a.prepare(ctx, p, h)
 	if err != nil {
 		return call, runner.Result{}, err
 	}
-	a.ui.line(a.ui.stderr, "warning: ", "%v; the command runs without a record, as --on-ledger-error says: it may run twice, is never replayed and has no IDEM_TOKEN%s", fault, files)
+	why := failureOf(fault)
+	a.ui.say(warningMark, "%v", why)
+	details := append(slices.Clip(why.details), "the command runs without a record, as --on-ledger-error says", "it may run twice, is never replayed and has no IDEM_TOKEN")
+	if len(p.flags.paths) > 0 {
+		details = append(details, "--replay-file records nothing")
+	}
+	for _, text := range details {
+		a.ui.say(detailMark, "%s", text)
+	}
 	res, err := a.runnerAt(p, h).Run(ctx, call)
 	a.tellHookFaults(res.HookFaults)
 	return call, res, err
