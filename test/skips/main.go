@@ -1,8 +1,8 @@
 // Skips reads the output of go test -json and prints what go test would print,
 // then one line for each test that was skipped. It fails when a test failed or,
 // with CI=true, when one was skipped. Its arguments are those of go test: -v and
-// -bench make it print everything, and with -short the tests that -short leaves
-// out are counted, not listed, and do not fail it.
+// -bench make it print everything. With -short, the tests that -short leaves out
+// are counted instead of listed, and are no reason to fail.
 package main
 
 import (
