@@ -145,7 +145,7 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv [
 	if err := o.fits(); err != nil {
 		return question{}, err
 	}
-	policy, err := o.policy(o.identity)
+	policy, err := o.policy(o.ttl.limit)
 	if err != nil {
 		return question{}, err
 	}
@@ -159,7 +159,7 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv [
 	if err != nil {
 		return question{}, err
 	}
-	in, err := a.identify(ctx, o.identity, argv, looking{l}, now)
+	in, err := a.identify(ctx, o, argv, &looking{Ledger: l}, now)
 	if err != nil {
 		return question{}, err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
-	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -12,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"idem/hashkey"
-	"idem/ledger/sqlite"
 )
 
 const keyLong = `Print what idem run would know a call by: its key, its window, its fingerprint
@@ -67,7 +65,7 @@ func (a *app) keyCommand() *cobra.Command {
 			if err := o.fits(); err != nil {
 				return err
 			}
-			return a.key(c.Context(), o.identity, argv, asJSON)
+			return a.key(c.Context(), o, argv, asJSON)
 		},
 	}
 	o = a.askFlags(c, "Identity", "What must be the same", "What is remembered")
@@ -77,7 +75,7 @@ func (a *app) keyCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) key(ctx context.Context, o *identity, argv []string, asJSON bool) error {
+func (a *app) key(ctx context.Context, o *runOptions, argv []string, asJSON bool) error {
 	if len(argv) == 0 {
 		return usage("no command to print the key of").
 			hintForm("idem key [run flags] -- COMMAND [ARG...]").
@@ -87,7 +85,7 @@ func (a *app) key(ctx context.Context, o *identity, argv []string, asJSON bool) 
 	if err != nil {
 		return err
 	}
-	src := &peeking{Ledger: l}
+	src := &looking{Ledger: l}
 	in, err := a.identify(ctx, o, argv, src, time.Now())
 	switch {
 	case err != nil:
@@ -136,20 +134,6 @@ func (a *app) key(ctx context.Context, o *identity, argv []string, asJSON bool) 
 }
 
 const noSecretYet = "variables are hashed with a secret that the first run with --hash-env makes"
-
-// peeking is the source of a call that runs nothing and makes nothing.
-type peeking struct {
-	*sqlite.Ledger
-	lacks bool // a secret was asked for, and there is none
-}
-
-func (*peeking) Scratch() (*os.File, error) { return nil, nil }
-
-func (p *peeking) Secret(context.Context) ([]byte, error) {
-	secret, err := p.FindSecret()
-	p.lacks = err == nil && secret == nil
-	return secret, err
-}
 
 func viewInput(p hashkey.Part) inputView {
 	v := inputView{Kind: string(p.Kind), Name: p.Name, Value: jsonBytes(p.Value), Hidden: p.Hidden}

@@ -43,7 +43,10 @@ A running key is refused (status 75). A key that succeeded is only touched with
 with the note, the user and the time.`
 
 type markOptions struct {
-	*identity
+	key             string
+	allowEmptyParts bool
+	calendarFlags
+	inputs inputFlags
 	storing
 	record     *whichFlags
 	note       string
@@ -58,7 +61,7 @@ type markOptions struct {
 const markUse = "mark HOW [flags] KEY [-- COMMAND [ARG...]]"
 
 func (a *app) markCommand() *cobra.Command {
-	o := &markOptions{identity: newIdentity(), maxOutput: defaultMaxOutput}
+	o := &markOptions{calendarFlags: newCalendarFlags(), inputs: newInputFlags(), maxOutput: defaultMaxOutput}
 	c := &cobra.Command{
 		Use:   markUse,
 		Short: "Settle a key by hand",
@@ -79,11 +82,10 @@ func (a *app) markCommand() *cobra.Command {
 	}
 	f := c.Flags()
 	f.SortFlags = false
-	o.identity.flags(f)
+	emptyPartsFlag(f, &o.allowEmptyParts)
+	o.calendarFlags.flags(f, oncePer)
+	o.inputs.flags(f)
 	o.record = newWhichFlags(c, &o.calendarFlags, false)
-	for _, name := range []string{"key", "ttl"} { // the key is an argument, and nothing runs
-		_ = f.MarkHidden(name)
-	}
 	o.storing.flags(f)
 	f.StringVar(&o.note, "note", "", "`TEXT` that says why, for the history")
 	f.IntVar(&o.exitCode, "exit-code", 0, "record that the command exited with `N`: after done idem exits 0 all the same, as with --ok; after failed, --on-failure replay exits with it (default 1)")
@@ -120,10 +122,8 @@ func (o *markOptions) words(args []string, dash int) (name string, argv []string
 func (o *markOptions) check(f *pflag.FlagSet, name string, argv []string) error {
 	o.cut = f.Changed("max-output")
 	switch {
-	case f.Changed("key") || o.key == "":
+	case o.key == "":
 		return usage("idem mark requires one key as its argument").hintForm("idem " + markUse)
-	case f.Changed("ttl"): // it is a flag of calls, and nothing is called
-		return usage("unknown flag: --ttl").hint("to see the flags: idem mark --help")
 	case o.exitCode < 0 || o.exitCode > 255:
 		return usage("--exit-code requires a number from 0 to 255")
 	case name == "failed" && f.Changed("exit-code") && o.exitCode == 0:
@@ -133,7 +133,12 @@ func (o *markOptions) check(f *pflag.FlagSet, name string, argv []string) error 
 }
 
 func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptions) error {
-	if _, err := a.id(o.key, true); err != nil { // a bad key is told before a bad ledger
+	id, err := a.id(o.key, true) // it may be recorded with empty parts
+	if err != nil {
+		return err
+	}
+	want, err := o.record.which(time.Now())
+	if err != nil {
 		return err
 	}
 	if err := a.remember(&o.storing, o.key); err != nil {
@@ -162,16 +167,12 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 	if err != nil {
 		return err
 	}
-	named := *o.identity
-	named.allowEmptyParts = true // it may be recorded so
-	now := time.Now()
-	in, err := a.identify(ctx, &named, argv, naming{l}, now)
+	in, _, err := o.inputs.collect(ctx, argv, naming{l})
 	if err != nil {
 		return err
 	}
-	h.Fingerprint, h.Inputs = in.inputs.Fingerprint(), a.keep.inputs(in.inputs).Encode()
-	id, err := a.recordOf(ctx, l, in.id, o, now)
-	if err != nil {
+	h.Fingerprint, h.Inputs = in.Fingerprint(), a.keep.inputs(in).Encode()
+	if id, err = a.recordOf(ctx, l, id, want, o); err != nil {
 		return err
 	}
 	was, err := runner.Mark(ctx, l, id, h)
@@ -193,13 +194,9 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 	return nil
 }
 
-// recordOf returns which record of a key is meant. A new one must be one that a
-// call can have.
-func (a *app) recordOf(ctx context.Context, l *sqlite.Ledger, id ledger.ID, o *markOptions, now time.Time) (ledger.ID, error) {
-	want, err := o.record.which(now)
-	if err != nil {
-		return id, err
-	}
+// recordOf returns the record of a key that the flags mean. A new one must have a
+// key that a call can have.
+func (a *app) recordOf(ctx context.Context, l *sqlite.Ledger, id ledger.ID, want runner.Which, o *markOptions) (ledger.ID, error) {
 	rec, err := a.find(ctx, l, id, want, o.record)
 	if err != nil || rec.Phase() != ledger.PhaseNone {
 		return rec.ID, err

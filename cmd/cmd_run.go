@@ -21,7 +21,9 @@ import (
 
 // runOptions are the flags of idem run.
 type runOptions struct {
-	*identity
+	keyFlags
+	windowFlags
+	inputs inputFlags
 	*policyFlags
 	ttyFlag
 	stdinFlag
@@ -59,7 +61,8 @@ const runExample = `  idem run --key "deploy:prod:$CI_PIPELINE_ID" -- ./deploy.s
 
 func newRunOptions() *runOptions {
 	return &runOptions{
-		identity:      newIdentity(),
+		windowFlags:   newWindowFlags(),
+		inputs:        newInputFlags(),
 		policyFlags:   newPolicyFlags(),
 		outcomeFlags:  newOutcomeFlags(),
 		replayFlags:   newReplayFlags(),
@@ -93,7 +96,9 @@ func (a *app) callFlags(f *pflag.FlagSet, o *runOptions) {
 	f.SetInterspersed(false) // what follows the command is the command's
 	f.SortFlags = false
 	o.flagSet, o.ui = f, &a.ui
-	o.identity.flags(f)
+	o.keyFlags.flags(f)
+	o.windowFlags.flags(f)
+	o.inputs.flags(f)
 	f.Var(&o.wait, "wait", "while the key is running, wait, at most `DURATION` (else as long as it takes), then share its result: replay a success, run after a failure")
 	f.Lookup("wait").NoOptDefVal = waitForever
 	o.policyFlags.flags(f)
@@ -169,7 +174,7 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 // opensFiles reports whether a call opens files or sets timers of its own before
 // it knows whether it runs the command.
 func (o *runOptions) opensFiles() bool {
-	return o.wait.limit > 0 || len(o.hashFile)+len(o.optional) > 0 || len(o.hashEnv) > 0 || o.hashStdin || o.metaFile != "" || o.metaFD != noMetaFD || len(o.paths) > 0 || onGitHub()
+	return o.wait.limit > 0 || o.inputs.Opens() || o.metaFile != "" || o.metaFD != noMetaFD || len(o.paths) > 0 || onGitHub()
 }
 
 // given reports whether a flag is on the command line.
@@ -181,13 +186,13 @@ func (a *app) checkFlags(o *runOptions) (runner.Policy, error) {
 	if err := a.remember(&o.storing, o.key); err != nil {
 		return runner.Policy{}, err
 	}
-	if _, err := a.named(o.identity); err != nil {
+	if _, err := a.named(&o.keyFlags); err != nil {
 		return runner.Policy{}, err
 	}
 	if err := o.fits(); err != nil {
 		return runner.Policy{}, err
 	}
-	return o.policy(o.identity)
+	return o.policy(o.ttl.limit)
 }
 
 // made is for a call that was made: it tells what came of it.
@@ -264,7 +269,7 @@ func (a *app) call(o *runOptions, in identified, policy runner.Policy, argv []st
 	}
 	call.Hooks = o.hooks.of(o.exitCodes, &call, h)
 	o.replayFlags.set(&call)
-	call.Starting = a.starting(o.identity, in.inputs, argv)
+	call.Starting = a.starting(o, in.inputs, argv)
 	return call
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"idem/hashkey"
+	"idem/inputs"
 	"idem/ledger"
 	"idem/redact"
 )
@@ -67,7 +68,7 @@ func (a *app) remember(o *storing, key string) error {
 	}
 	for _, expr := range o.redact {
 		if _, err := redact.New([]string{expr}, nil); err != nil {
-			if of := variableWith(expr); of != "" { // a secret, most likely
+			if of := inputs.Environ(os.Environ()).VariableWith(expr); of != "" { // a secret, most likely
 				return usage("--redact requires an expression, and what it was given is none; it is not shown, because it is the value of a variable").
 					hint("name the variable, without a dollar sign: --redact-env %s", of)
 			}
@@ -94,11 +95,12 @@ func (a *app) remember(o *storing, key string) error {
 // secrets returns the values of environment variables.
 func (a *app) secrets(names []string) ([]string, error) {
 	var secrets []string
+	env := inputs.Environ(os.Environ())
 	for _, name := range names {
-		if err := checkVariable("--redact-env", name, false); err != nil {
-			return nil, err
+		if err := env.Check("--redact-env", name, false); err != nil {
+			return nil, inputFailure(err)
 		}
-		value, set := os.LookupEnv(name)
+		value, set := env.Lookup(name)
 		switch {
 		case !set:
 			a.ui.warn("--redact-env: there is no variable %s, so nothing is redacted for it", escape(name))

@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"idem/inputs"
 	"idem/ledger"
 	"idem/ledger/none"
 	"idem/ledger/sqlite"
@@ -18,7 +19,7 @@ import (
 type home struct {
 	ledger ledger.Ledger
 	place  string // of the ledger
-	source
+	inputs.Source
 	// variables are what a command is told of its attempt.
 	variables func(at runner.Attempt, chain string) map[string]string
 	backlog   func() (proc.Backlog, error)
@@ -27,7 +28,7 @@ type home struct {
 // homeIn is the home of a call in a ledger.
 func homeIn(l *sqlite.Ledger) home {
 	return home{
-		ledger: l, place: l.Dir(), source: l,
+		ledger: l, place: l.Dir(), Source: l,
 		variables: func(at runner.Attempt, chain string) map[string]string { return variables(at, l.Dir(), chain) },
 		backlog: func() (proc.Backlog, error) {
 			b, err := l.Backlog()
@@ -43,7 +44,7 @@ func homeIn(l *sqlite.Ledger) home {
 // place. With keep, its output can be read again while the call lasts.
 func noHome(place string, keep bool) home {
 	return home{
-		ledger: none.New(keep), place: place, source: nothing{},
+		ledger: none.New(keep), place: place, Source: nothing{},
 		variables: func(at runner.Attempt, chain string) map[string]string {
 			set := variables(at, place, chain)
 			for _, name := range unprotectedLacks {
@@ -79,7 +80,7 @@ func (nothing) Scratch() (*os.File, error) { return nil, errNoLedger }
 
 // prepare returns the call that argv is, to be recorded at a home.
 func (a *app) prepare(ctx context.Context, o *runOptions, policy runner.Policy, argv []string, h home) (runner.Call, error) {
-	in, err := a.identify(ctx, o.identity, argv, h, time.Now())
+	in, err := a.identify(ctx, o, argv, h, time.Now())
 	if err == nil {
 		in.stdin, err = o.stdinOf(in.stdin)
 	}

@@ -31,9 +31,10 @@ var rooms = []struct {
 	may  []string
 }{
 	{".", []string{"cmd", "internal/entry"}},
-	{"cmd", []string{"runner", "proc", "hashkey", "redact", "ledger", "ledger/none", "ledger/sqlite", "ledger/postgres"}},
+	{"cmd", []string{"runner", "inputs", "proc", "hashkey", "redact", "ledger", "ledger/none", "ledger/sqlite", "ledger/postgres"}},
 	{"runner", []string{"ledger", "proc", "redact"}},
 	{"proc", []string{"internal/failpoint", "internal/rawsig"}},
+	{"inputs", []string{"hashkey"}},
 	{"hashkey", nil},
 	{"redact", nil},
 	{"ledger", nil},

@@ -1,0 +1,81 @@
+package cmd
+
+import (
+	"cmp"
+	"context"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"idem/hashkey"
+	"idem/inputs"
+	"idem/ledger"
+)
+
+// keyFlags are the flags that name the key of a call.
+type keyFlags struct {
+	key             string
+	allowEmptyParts bool
+}
+
+func (o *keyFlags) flags(f *pflag.FlagSet) {
+	f.StringVar(&o.key, "key", "", "`KEY` of the operation, 1 to 255 bytes of UTF-8; without one, it is derived from the namespace, the working directory and all inputs, which needs --per or --ttl")
+	emptyPartsFlag(f, &o.allowEmptyParts)
+}
+
+func emptyPartsFlag(f *pflag.FlagSet, allow *bool) {
+	f.BoolVar(allow, "allow-empty-parts", false, "permit a key such as \"deploy:\", which mostly means an unset variable")
+}
+
+// named returns the record of the key, without its window. A key that is to be
+// derived from the inputs is "auto" until then.
+func (a *app) named(o *keyFlags) (ledger.ID, error) {
+	// As "--key -q": pflag takes the flag for the value.
+	if i := slices.Index(a.args, "--key"); strings.HasPrefix(o.key, "-") && i >= 0 && slices.Index(a.args[i:], o.key) == 1 {
+		return ledger.ID{}, usage("--key has no value: a variable may be unset").hint("a key that begins with a dash is written --key=%s", shellQuote(o.key))
+	}
+	return a.id(cmp.Or(o.key, "auto"), o.allowEmptyParts)
+}
+
+// identified is a call with its record and its inputs.
+type identified struct {
+	id     ledger.ID
+	inputs hashkey.Inputs
+	stdin  *os.File // for the command
+}
+
+// identify returns the record and the inputs of a call of argv, as its flags say.
+func (a *app) identify(ctx context.Context, o *runOptions, argv []string, src inputs.Source, now time.Time) (identified, error) {
+	var in identified
+	var err error
+	if in.id, err = a.named(&o.keyFlags); err != nil {
+		return in, err // before anything is read or made
+	}
+	window, err := o.window(now)
+	if err != nil {
+		return in, err
+	}
+	if o.key == "" && window == "" && !o.ttl.set {
+		return in, usage("no key: without --key, a call would run once and never again").
+			hintFlags("to name the operation", "--key deploy:prod:8471").
+			hintFlags("or to run it once a day", "--per day").
+			hintFlags("or to run it once and never again", "--ttl never")
+	}
+	if in.inputs, in.stdin, err = o.inputs.collect(ctx, argv, src); err != nil {
+		return in, err
+	}
+	key := o.key
+	if key == "" {
+		dir, err := os.Getwd()
+		if err != nil {
+			return in, usage("no key, and the working directory to derive one from is gone: %v", err)
+		}
+		key = inputs.DeriveKey(in.id.Namespace, dir, in.inputs)
+	}
+	in.id, err = a.id(key, o.allowEmptyParts)
+	in.id.Window = window
+	return in, err
+}
