@@ -205,8 +205,10 @@ func TestMissing(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []Missing{
-		{hashkey.KindFile, "*.none", true}, {hashkey.KindFile, "none", false},
-		{hashkey.KindEnv, "UNSET", false}, {hashkey.KindEnv, "UNSET_*", true},
+		{hashkey.KindFile, "*.none", true},
+		{hashkey.KindFile, "none", false},
+		{hashkey.KindEnv, "UNSET", false},
+		{hashkey.KindEnv, "UNSET_*", true},
 	}
 	if got := spec.Missing(in); !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
