@@ -3,12 +3,10 @@ package cmd
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"idem/ledger"
-	"idem/ledger/sqlite"
 	"idem/runner"
 )
 
@@ -48,13 +46,12 @@ func (a *app) checkCommand() *cobra.Command {
 				return err
 			}
 			switch q.Action {
-			case runner.Execute, runner.Probe:
-				a.exit = exitWouldRun
-			case runner.Replay:
+			case runner.ActionExecute, runner.ActionProbe:
+				return &ending{code: exitWouldRun}
+			case runner.ActionReplay:
 				if f := undelivered(q.Result, q.call); f != nil {
 					return f.unhinted()
 				}
-				a.exit = exitOK
 			default:
 				return q.refusal()
 			}
@@ -93,7 +90,7 @@ func (a *app) checked(o *runOptions, args []string, dashed bool) ([]string, erro
 // asked returns which record a question is about. Without a window it is the
 // one that idem run would take, whatever other windows there are; that these are
 // not meant is said.
-func (a *app) asked(ctx context.Context, l *sqlite.Ledger, id ledger.ID, want runner.Which) (ledger.ID, error) {
+func (a *app) asked(ctx context.Context, l ledger.Store, id ledger.ID, want runner.Which) (ledger.ID, error) {
 	found, err := runner.Find(ctx, l, id.Namespace, id.Key, want)
 	var ambiguous *runner.AmbiguousError
 	if !errors.As(err, &ambiguous) {
@@ -120,9 +117,9 @@ func (q question) status() *int {
 	switch {
 	case q.failed != nil:
 		return &failureOf(q.failed).code
-	case q.Action == runner.Refuse:
+	case q.Action == runner.ActionRefuse:
 		return &q.refusal().code
-	case q.Action != runner.Replay:
+	case q.Action != runner.ActionReplay:
 		return nil
 	}
 	if f := undelivered(q.Result, q.call); f != nil {
@@ -134,7 +131,8 @@ func (q question) status() *int {
 // ask asks what idem run would do. Without a command, the recorded inputs are
 // taken for those of the call.
 func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv []string) (question, error) {
-	if err := a.remember(&o.storing, o.key); err != nil {
+	keep, err := a.remember(&o.storing, o.key)
+	if err != nil {
 		return question{}, err
 	}
 	if err := o.fits(); err != nil {
@@ -144,8 +142,7 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv [
 	if err != nil {
 		return question{}, err
 	}
-	policy.Around = around()
-	now := time.Now()
+	now := a.now()
 	want, err := record.which(now)
 	if err != nil {
 		return question{}, err
@@ -154,7 +151,7 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv [
 	if err != nil {
 		return question{}, err
 	}
-	in, err := a.identify(ctx, o, argv, &looking{Ledger: l}, now)
+	in, err := a.identify(ctx, o, argv, &looking{Store: l}, now)
 	if err != nil {
 		return question{}, err
 	}
@@ -162,20 +159,21 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv [
 		return question{}, err
 	}
 	q := question{call: runner.Call{
-		ID: in.id, Policy: policy, Now: time.Now, QuietOK: o.quietOK, Asked: asked(policy.Around, in.id, l.Dir()),
+		ID: in.id, Policy: policy, Inside: insideOf(in.id, l.Place()),
+		Output: runner.Output{Quiet: o.quietOK}, Replay: o.replayPolicy(),
 	}}
-	o.replayFlags.set(&q.call)
 	if len(argv) > 0 {
 		q.call.Argv, q.call.TTY = argv, o.tty
 		if !o.noStdin {
 			q.call.Stdin = in.stdin
 		}
-		q.call.Inputs, q.call.Fingerprint = a.keep.inputs(in.inputs).Encode(), in.inputs.Fingerprint()
+		q.call.Inputs = runner.Inputs{Fingerprint: in.inputs.Fingerprint(), Encoded: keep.inputs(in.inputs).Encode()}
 	}
-	q.Result, err = runner.Ask(ctx, l, q.call)
-	if err == nil && q.Action == runner.Replay {
-		q.Lacks, q.failed = runner.Rehearse(ctx, l, q.call, q.Record)
+	r := runner.Runner{Ledger: l, Now: a.now, Replayed: o.replayed(&a.ui)}
+	q.Result, err = r.Ask(ctx, q.call)
+	if err == nil && q.Action == runner.ActionReplay {
+		q.Lacks, q.failed = r.Rehearse(ctx, q.call, q.Record)
 	}
-	q.Record.Current.Inputs = a.keep.recorded(q.Record.Current.Inputs)
+	q.Record.Current.Inputs = keep.recorded(q.Record.Current.Inputs)
 	return q, err
 }

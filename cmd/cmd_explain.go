@@ -89,9 +89,9 @@ func (a *app) explain(q question, asJSON bool) error {
 	fmt.Fprintf(w, "key:\t%s%s\n", escape(q.call.ID.Key), inWindow(q.call.ID))
 	fmt.Fprintf(w, "record:\t%s%s\n", q.Record.Phase(), map[bool]string{true: ", for any inputs"}[unbound(q.Record)])
 	if cur := q.Record.Current; q.Record.Phase() != ledger.PhaseNone {
-		how := fmt.Sprintf("attempt:\t%d %s, started", cur.Number, ending(cur))
+		how := fmt.Sprintf("attempt:\t%d %s, started", cur.Number, outcomeText(cur))
 		if cur.Number == 0 {
-			how = fmt.Sprintf("settled:\t%s", ending(cur))
+			how = fmt.Sprintf("settled:\t%s", outcomeText(cur))
 		}
 		fmt.Fprintf(w, "%s %s %s\n", how, when(cur.Started), by(cur.Owner))
 	}
@@ -135,7 +135,7 @@ func unbound(rec ledger.Record) bool {
 // inputStates compares the inputs of the call with the recorded ones.
 func inputStates(q question) ([]inputState, error) {
 	states := []inputState{}
-	is, err := hashkey.Decode(q.call.Inputs)
+	is, err := hashkey.Decode(q.call.Inputs.Encoded)
 	if err != nil || q.Record.Phase() == ledger.PhaseNone || unbound(q.Record) {
 		return states, err
 	}

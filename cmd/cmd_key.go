@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -55,7 +54,8 @@ func (a *app) keyCommand() *cobra.Command {
 				}
 				return a.print(newRunID() + "\n")
 			}
-			if err := a.remember(&o.storing, o.key); err != nil {
+			keep, err := a.remember(&o.storing, o.key)
+			if err != nil {
 				return err
 			}
 			argv, err := a.behindWait(&o.wait, args, false)
@@ -65,7 +65,7 @@ func (a *app) keyCommand() *cobra.Command {
 			if err := o.fits(); err != nil {
 				return err
 			}
-			return a.key(c.Context(), o, argv, asJSON)
+			return a.key(c.Context(), o, argv, keep, asJSON)
 		},
 	}
 	o = a.askFlags(c, "Identity", "What must be the same", "What is remembered")
@@ -75,7 +75,7 @@ func (a *app) keyCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) key(ctx context.Context, o *runOptions, argv []string, asJSON bool) error {
+func (a *app) key(ctx context.Context, o *runOptions, argv []string, keep retention, asJSON bool) error {
 	if len(argv) == 0 {
 		return usage("no command to print the key of").
 			hintForm("idem key [run flags] -- COMMAND [ARG...]").
@@ -85,8 +85,8 @@ func (a *app) key(ctx context.Context, o *runOptions, argv []string, asJSON bool
 	if err != nil {
 		return err
 	}
-	src := &looking{Ledger: l}
-	in, err := a.identify(ctx, o, argv, src, time.Now())
+	src := &looking{Store: l}
+	in, err := a.identify(ctx, o, argv, src, a.now())
 	switch {
 	case err != nil:
 		return err
@@ -102,7 +102,7 @@ func (a *app) key(ctx context.Context, o *runOptions, argv []string, asJSON bool
 	if !src.lacks {
 		v.Fingerprint = in.inputs.Fingerprint()
 	}
-	for _, p := range a.keep.inputs(in.inputs).Mask() {
+	for _, p := range keep.inputs(in.inputs).Mask() {
 		view := viewInput(p)
 		if src.lacks && p.Kind == hashkey.KindEnv && !view.Missing {
 			view.Value, view.Hidden = "", true // a digest without a secret could be guessed from

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"iter"
 	"strings"
@@ -47,15 +48,13 @@ func (a *app) listCommand() *cobra.Command {
 	return c
 }
 
-// maxGlob is the longest pattern that SQLite takes, in bytes; keys have 255.
-const maxGlob = 50_000
-
 func (a *app) list(c *cobra.Command, o *listOptions) error {
-	if len(o.glob) > maxGlob {
-		return usage("--glob is %d bytes long, the limit is %d", len(o.glob), maxGlob)
-	}
-	if !closesSets(o.glob) {
-		return usage("--glob %s: a [ is never closed; [[] stands for the character itself", quote(o.glob))
+	glob, err := ledger.ParseGlob(o.glob)
+	switch {
+	case errors.Is(err, ledger.ErrOpenSet):
+		return usage("--glob %s: %v", quote(o.glob), err)
+	case err != nil:
+		return usage("--glob %v", err)
 	}
 	if o.limit < 0 {
 		return usage("--limit requires a number from 0 on")
@@ -69,7 +68,7 @@ func (a *app) list(c *cobra.Command, o *listOptions) error {
 	if err != nil {
 		return err
 	}
-	records := l.List(c.Context(), ledger.Filter{Namespace: a.namespace, Glob: o.glob, Phase: ledger.Phase(o.state.value), Limit: o.limit})
+	records := l.List(c.Context(), ledger.Filter{Namespace: a.namespace, Glob: glob, Phase: ledger.Phase(o.state.value), Limit: o.limit})
 	write := writeRows
 	switch {
 	case o.json:
@@ -77,28 +76,13 @@ func (a *app) list(c *cobra.Command, o *listOptions) error {
 	case isTerminal(a.ui.stdout):
 		write = writeTable
 	}
-	// All of it is written or, after an error, nothing: who reads a pipe does
-	// not see our exit status.
+	// The whole list is printed or nothing: the reader of a pipe does not see the exit
+	// status of idem.
 	var b strings.Builder
 	if err := write(&b, records); err != nil {
 		return err
 	}
 	return a.print(b.String())
-}
-
-// closesSets tells whether each [ of a pattern has its ]. One that comes first
-// is in the set. SQLite would match nothing.
-func closesSets(pattern string) bool {
-	for {
-		_, set, open := strings.Cut(pattern, "[")
-		if !open {
-			return true
-		}
-		set = strings.TrimPrefix(strings.TrimPrefix(set, "^"), "]")
-		if _, pattern, open = strings.Cut(set, "]"); !open {
-			return false
-		}
-	}
 }
 
 func writeRows(b *strings.Builder, records iter.Seq2[ledger.Record, error]) error {

@@ -4,13 +4,11 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"idem/ledger"
-	"idem/ledger/sqlite"
 	"idem/runner"
 )
 
@@ -137,16 +135,17 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 	if err != nil {
 		return err
 	}
-	want, err := o.record.which(time.Now())
+	want, err := o.record.which(a.now())
 	if err != nil {
 		return err
 	}
-	if err := a.remember(&o.storing, o.key); err != nil {
+	keep, err := a.remember(&o.storing, o.key)
+	if err != nil {
 		return err
 	}
-	h := runner.ByHand{
+	h := runner.Settlement{
 		State: marks[name], ExitCode: o.exitCode, RunID: newRunID(), Owner: owner(),
-		Note:  string(a.keep.redactor.Bytes([]byte(o.note))),
+		Note:  string(keep.redactor.Bytes([]byte(o.note))),
 		Bound: len(argv) > 0, Replace: o.replace, Force: o.force, MaxOutput: o.maxOutput.bytes,
 	}
 	if h.State == ledger.Failed {
@@ -158,8 +157,8 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 			return err
 		}
 		defer f.file.Close()
-		h.Stdout, h.Capture = a.keep.redacted(f)
-		if a.keep.no.output {
+		h.Stdout, h.Capture = keep.redacted(f)
+		if keep.no.output {
 			h.MaxOutput = 0 // it is only counted
 		}
 	}
@@ -171,7 +170,7 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 	if err != nil {
 		return err
 	}
-	h.Fingerprint, h.Inputs = in.Fingerprint(), a.keep.inputs(in).Encode()
+	h.Fingerprint, h.Inputs = in.Fingerprint(), keep.inputs(in).Encode()
 	if id, err = a.recordOf(ctx, l, id, want, o); err != nil {
 		return err
 	}
@@ -180,7 +179,7 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 	case errors.Is(err, runner.ErrNothing):
 		return nothingUnder(ctx, l, id)
 	case errors.Is(err, runner.ErrInputs):
-		return mismatchFailure(was, runner.Call{Fingerprint: h.Fingerprint, Inputs: h.Inputs}).unhinted().
+		return mismatchFailure(was, runner.Call{Inputs: runner.Inputs{Fingerprint: h.Fingerprint, Encoded: h.Inputs}}).unhinted().
 			hintFlags("to let the key count for this command from now on", "--replace")
 	case errors.Is(err, runner.ErrSame):
 		a.ui.note("key %s is not marked: %v", quote(o.key), err)
@@ -196,7 +195,7 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 
 // recordOf returns the record of a key that the flags mean. A new one must have a
 // key that a call can have.
-func (a *app) recordOf(ctx context.Context, l *sqlite.Ledger, id ledger.ID, want runner.Which, o *markOptions) (ledger.ID, error) {
+func (a *app) recordOf(ctx context.Context, l ledger.Store, id ledger.ID, want runner.Which, o *markOptions) (ledger.ID, error) {
 	rec, err := a.find(ctx, l, id, want, o.record)
 	if err != nil || rec.Phase() != ledger.PhaseNone {
 		return rec.ID, err

@@ -4,13 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -90,8 +86,8 @@ func (a *app) runCommand() *cobra.Command {
 	return c
 }
 
-// callFlags are all flags of idem run. The commands that ask about a call have
-// them too: its command line becomes theirs with another first word.
+// callFlags adds all flags of idem run. The commands that ask about a call have them
+// too, so a command line of idem run becomes a question with another first word.
 func (a *app) callFlags(f *pflag.FlagSet, o *runOptions) {
 	f.SetInterspersed(false) // what follows the command is the command's
 	f.SortFlags = false
@@ -120,31 +116,18 @@ func (a *app) callFlags(f *pflag.FlagSet, o *runOptions) {
 	f.BoolVarP(&a.ui.verbose, "verbose", "v", false, "say also what went as expected")
 }
 
+// plan is a call of idem run whose flags and arguments have been checked.
+type plan struct {
+	flags  *runOptions
+	argv   []string // the command
+	policy runner.Policy
+	keep   retention
+	files  []runner.ReplayFile
+}
+
+// run makes one call of idem run and reports it.
 func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
-	if err := o.outcomeFlags.check(); err != nil {
-		return err
-	}
-	args, err := a.behindWait(&o.wait, args, false)
-	if err != nil {
-		return err
-	}
-	if len(args) == 0 {
-		return usage("no command to run").hintForm("idem run --key KEY -- COMMAND [ARG...]")
-	}
-	if args[0] == "" {
-		return usage("the command is empty: a variable may be unset")
-	}
-	policy, err := a.checkFlags(o)
-	if err != nil {
-		return err
-	}
-	if o.opensFiles() {
-		if err := sound(); err != nil {
-			return err
-		}
-	}
-	a.warnNotDisabled()
-	files, err := o.files()
+	p, err := a.plan(o, args)
 	if err != nil {
 		return err
 	}
@@ -153,22 +136,57 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 		return err
 	}
 	defer meta.close()
-	call, res, err := a.recorded(ctx, o, policy, args, files)
+	call, res, err := a.recorded(ctx, p)
 	without := o.goesOn(err)
 	if without {
-		call, res, err = a.unprotected(ctx, o, policy, args, err)
+		call, res, err = a.unprotected(ctx, p, err)
 	}
-	proc.OutlivePipe() // our exit status says more than a death by it
-	a.signal = res.Fatal
+	proc.OutlivePipe() // the exit status says more than a death by SIGPIPE
+	var end ending
 	if err != nil {
-		return a.notStarted(o, meta, call.ID, args, err)
+		end = a.failRun(p, meta, call.ID, err)
+	} else {
+		res.Record.Current.Inputs = p.keep.recorded(res.Record.Current.Inputs)
+		view := metaOf(res, call)
+		if without {
+			view = unprotected(view)
+		}
+		end = a.finishRun(p, meta, view, call, res)
 	}
-	res.Record.Current.Inputs = a.keep.recorded(res.Record.Current.Inputs)
-	view := metaOf(res, call)
-	if without {
-		view = unprotected(view)
+	if end.signal == 0 && res.Unrecorded == nil { // an unknown outcome matters more than the signal
+		end.signal = res.Fatal
 	}
-	return a.made(o, meta, view, call, res)
+	return &end
+}
+
+// plan checks the flags and the arguments of idem run, and the files of
+// --replay-file. It makes nothing.
+func (a *app) plan(o *runOptions, args []string) (plan, error) {
+	p := plan{flags: o}
+	err := o.outcomeFlags.check()
+	if err != nil {
+		return p, err
+	}
+	if p.argv, err = a.behindWait(&o.wait, args, false); err != nil {
+		return p, err
+	}
+	if len(p.argv) == 0 {
+		return p, usage("no command to run").hintForm("idem run --key KEY -- COMMAND [ARG...]")
+	}
+	if p.argv[0] == "" {
+		return p, usage("the command is empty: a variable may be unset")
+	}
+	if p.policy, p.keep, err = a.checkFlags(o); err != nil {
+		return p, err
+	}
+	if o.opensFiles() {
+		if err := sound(); err != nil {
+			return p, err
+		}
+	}
+	a.warnNotDisabled()
+	p.files, err = o.files()
+	return p, err
 }
 
 // opensFiles reports whether a call opens files or sets timers of its own before
@@ -180,100 +198,135 @@ func (o *runOptions) opensFiles() bool {
 // given reports whether a flag is on the command line.
 func (o *runOptions) given(name string) bool { return o.flagSet.Changed(name) }
 
-// checkFlags refuses flags that do not fit each other, before the ledger is looked
-// for, and returns the policy.
-func (a *app) checkFlags(o *runOptions) (runner.Policy, error) {
-	if err := a.remember(&o.storing, o.key); err != nil {
-		return runner.Policy{}, err
+// checkFlags refuses flags that do not fit each other, before it is known where the
+// ledger is. It returns the policy, and what is left of what is stored.
+func (a *app) checkFlags(o *runOptions) (runner.Policy, retention, error) {
+	keep, err := a.remember(&o.storing, o.key)
+	if err != nil {
+		return runner.Policy{}, keep, err
 	}
 	if _, err := a.named(&o.keyFlags); err != nil {
-		return runner.Policy{}, err
+		return runner.Policy{}, keep, err
 	}
 	if err := o.fits(); err != nil {
-		return runner.Policy{}, err
+		return runner.Policy{}, keep, err
 	}
-	return o.policy(o.ttl.limit)
+	policy, err := o.policy(o.ttl.limit)
+	return policy, keep, err
 }
 
-// made is for a call that was made: it tells what came of it.
-func (a *app) made(o *runOptions, meta *meta, view func() metaView, call runner.Call, res runner.Result) error {
+// recorded makes a call in its ledger.
+func (a *app) recorded(ctx context.Context, p plan) (runner.Call, runner.Result, error) {
+	l, err := a.openLedger()
+	if err != nil {
+		return runner.Call{ID: ledger.ID{Key: p.flags.key}}, runner.Result{}, err
+	}
+	h := homeIn(l)
+	call, err := a.prepare(ctx, p, h)
+	if err != nil {
+		return call, runner.Result{}, err
+	}
+	res, err := a.runnerAt(p, h).Run(ctx, call)
+	a.tellHookFaults(res.HookFaults)
+	return call, res, err
+}
+
+// prepare returns the call of a plan, to be recorded at a home.
+func (a *app) prepare(ctx context.Context, p plan, h home) (runner.Call, error) {
+	in, err := a.identify(ctx, p.flags, p.argv, h, a.now())
+	if err == nil {
+		in.stdin, err = p.flags.stdinOf(in.stdin)
+	}
+	if err != nil {
+		return runner.Call{ID: in.id}, err
+	}
+	return a.callOf(p, in, h), nil
+}
+
+// runnerAt returns what makes the calls of idem run at a home.
+func (a *app) runnerAt(p plan, h home) *runner.Runner {
+	o := p.flags
+	r := &runner.Runner{
+		Ledger: h.ledger, Now: a.now, NewRunID: newRunID, Owner: owner,
+		Environ: func(at runner.Attempt) []string { return environ(h.variables(at, chainOf(at, h.place))) },
+		Live:    runner.Streams{Stdout: a.ui.stdout, Stderr: a.ui.stderr}, Replayed: o.replayed(&a.ui),
+		Redact: p.keep.redactor, Backlog: h.backlog, Hooks: o.hooks.of(o.exitCodes, a.ui.stderr),
+	}
+	if !o.quietOK { // which says nothing unless the call fails
+		r.Waiting = runner.Waiting{Tell: (&waiting{ui: &a.ui}).busy, Remind: remindEvery}
+	}
+	return r
+}
+
+// callOf returns the call of a plan that is recorded at a home.
+func (a *app) callOf(p plan, in identified, h home) runner.Call {
+	o := p.flags
+	return runner.Call{
+		ID: in.id, Argv: p.argv, Stdin: in.stdin, TTY: o.tty,
+		Inputs: runner.Inputs{
+			Fingerprint: in.inputs.Fingerprint(), Encoded: p.keep.inputs(in.inputs).Encode(),
+			Starting: a.starting(o, in.inputs, p.argv, p.keep),
+		},
+		Policy: p.policy, Probe: runner.Probe{Command: o.probe, Timeout: o.probeTimeout.Duration},
+		Inside: insideOf(in.id, h.place),
+		Wait:   runner.Wait{Set: o.wait.set, Limit: o.wait.limit},
+		Limits: runner.Limits{Timeout: o.timeout.Duration, KillAfter: o.killAfter.Duration},
+		OK:     o.ok.set, Retries: o.retrying(),
+		Output: runner.Output{Max: o.maxOutput.bytes, None: p.keep.no.output, Quiet: o.quietOK},
+		Replay: o.replayPolicy(), Files: p.files,
+	}
+}
+
+// finishRun reports the result of a call, and returns how idem ends.
+func (a *app) finishRun(p plan, meta *meta, view func() metaView, call runner.Call, res runner.Result) ending {
 	meta.write(view, &a.ui)
 	code, f := a.outcome(res, call)
 	a.tellDrift(res, call)
-	a.tellGitHub(o, view, code, f, replayedText(res))
-	switch {
-	case res.Unrecorded != nil:
-		a.signal = 0 // that it is not known what it did is the greater news
-	case res.Action == runner.Execute && res.Record.Current.Reason == ledger.ReasonSignal:
-		a.signal, a.group = res.Status.Signal, res.Status.Typed
-	}
+	a.tellGitHub(p.flags, view, code, f, replayedText(res))
+	end := ending{code: code}
 	if f != nil {
-		return a.remapped(o, f)
+		end = a.remapped(p.flags, f)
 	}
-	a.exit = code
-	if per := o.calendar(); per != "" && a.ui.verbose {
+	if res.Unrecorded == nil && res.Action == runner.ActionExecute && res.Record.Current.Reason == ledger.ReasonSignal {
+		end.signal, end.group = res.Status.Signal, res.Status.Typed
+	}
+	if per := p.flags.calendar(); f == nil && per != "" && a.ui.verbose {
 		a.ui.hint(flagAdvice("--ttl counts from the start of the last success; for once in each "+per+" of the calendar", "--per "+per))
 	}
-	return nil
+	return end
 }
 
-// notStarted is for a call that could not be made: err says why nothing was
-// started.
-func (a *app) notStarted(o *runOptions, meta *meta, id ledger.ID, argv []string, err error) error {
+// failRun reports why a call started nothing, and returns how idem ends.
+func (a *app) failRun(p plan, meta *meta, id ledger.ID, err error) ending {
 	view := metaOfError(id, err)
 	var stopped *proc.SignalError
 	if errors.As(err, &stopped) {
 		meta.write(view, &a.ui)
 		a.ui.note("%v", err)
-		a.exit, a.signal = 128+int(stopped.Signal), stopped.Signal
-		return nil
+		return ending{code: 128 + int(stopped.Signal), signal: stopped.Signal}
 	}
 	f := failureOf(err)
 	meta.write(view, &a.ui)
-	a.mendStart(f, argv)
-	a.tellGitHub(o, view, exitOK, f, "")
-	return a.remapped(o, f)
+	a.mendStart(f, p.argv, p.keep)
+	a.tellGitHub(p.flags, view, exitOK, f, "")
+	return a.remapped(p.flags, f)
 }
 
-// remapped applies --exit-code to an error. What the caller wants to be a
-// success is no longer an error: cron would mail its message.
-func (a *app) remapped(o *runOptions, err error) error {
-	f := *failureOf(err)
-	f.code = o.exitCodes.of(f.code)
-	if f.code == exitOK {
+// remapped returns the ending of a call that failed, with the exit status that
+// --exit-code gives it. A failure that ends with status 0 is printed as a note:
+// cron would send mail about an error.
+func (a *app) remapped(o *runOptions, f *failure) ending {
+	mapped := *f
+	mapped.code = o.exitCodes.of(f.code)
+	if mapped.code == exitOK {
 		a.ui.note("%v", f.err)
-		return nil
+		return ending{code: exitOK}
 	}
-	return &f
+	return failedWith(&mapped)
 }
 
-func (a *app) call(o *runOptions, in identified, policy runner.Policy, argv []string, h home) runner.Call {
-	id := in.id
-	policy.Around = around()
-	call := runner.Call{
-		Asked: asked(policy.Around, id, h.place),
-		ID:    id, Argv: argv, Fingerprint: in.inputs.Fingerprint(), Inputs: a.keep.inputs(in.inputs).Encode(),
-		NoOutput: a.keep.no.output, Redact: a.keep.redactor,
-		Policy: policy,
-		Wait:   o.wait.set, WaitFor: o.wait.limit, MaxOutput: o.maxOutput.bytes,
-		OK: o.ok.set, Retries: o.retrying(),
-		Timeout: o.timeout.Duration, KillAfter: o.killAfter.Duration, QuietOK: o.quietOK, TTY: o.tty,
-		RunID: newRunID, Owner: owner, Now: time.Now,
-		Environ: func(at runner.Attempt) []string { return environ(h.variables(at, inside(at, h.place))) },
-		Stdin:   in.stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		Probe: o.probe, ProbeTimeout: o.probeTimeout.Duration,
-		Backlog: h.backlog,
-	}
-	if !o.quietOK { // which says nothing unless the call fails
-		call.Waiting, call.Remind = (&waiting{ui: &a.ui}).busy, remindEvery
-	}
-	call.Hooks = o.hooks.of(o.exitCodes, &call, h)
-	o.replayFlags.set(&call)
-	call.Starting = a.starting(o, in.inputs, argv)
-	return call
-}
-
-// outcome tells what came of a call, and returns its exit status or failure.
+// outcome prints warnings and notes about the result of a call, and returns the exit
+// status or the failure of idem.
 func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 	if res.NotRetried != nil {
 		a.ui.warn("attempt %d was the last, because the next could not be started: %v", res.Record.Attempts, res.NotRetried)
@@ -281,7 +334,7 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 	a.tellLosses(res)
 	key, cur := quote(call.ID.Key), res.Record.Current
 	switch {
-	case res.Action == runner.Refuse:
+	case res.Action == runner.ActionRefuse:
 		return 0, refusal(res, call)
 	case res.Unrecorded != nil:
 		a.tellOutput(res, call, nil)
@@ -293,10 +346,10 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 			return 0, f.hint("what the ledger now remembers of the key, idem cannot say")
 		}
 		return 0, f.hintFor(call.ID, "see how the key stands now", "show").hintWays(call.ID)
-	case res.Action == runner.Replay:
+	case res.Action == runner.ActionReplay:
 		lost := undelivered(res, call)
 		a.tellOutput(res, call, lost)
-		if now := call.Now(); call.Policy.TTL > 0 && cur.Started.After(now) {
+		if now := a.now(); call.Policy.TTL > 0 && cur.Started.After(now) {
 			a.ui.warn("key %s does not expire for now: it ran at %s, and the clock says %s, so it was set back", key, stamp(cur.Started), stamp(now))
 		}
 		a.ui.note("%s", replayedText(res))
@@ -308,36 +361,22 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 		lost := undelivered(res, call)
 		a.tellOutput(res, call, lost)
 		if a.ui.verbose {
-			a.ui.note("ran key %s: attempt %d %s in %s", key, cur.Number, ending(cur), cur.Ended.Sub(cur.Started).Round(time.Millisecond))
+			a.ui.note("ran key %s: attempt %d %s in %s", key, cur.Number, outcomeText(cur), cur.Ended.Sub(cur.Started).Round(time.Millisecond))
 		}
 		return exitStatus(cur), lost
 	}
 }
 
-// replayedText says that a call was a replay.
+// replayedText returns the note that a call was a replay.
 func replayedText(res runner.Result) string {
 	cur := res.Record.Current
-	return fmt.Sprintf("replayed key %s: %s %s, %s", quote(res.Record.ID.Key), which(cur), ending(cur), when(cur.Started))
+	return fmt.Sprintf("replayed key %s: %s %s, %s", quote(res.Record.ID.Key), which(cur), outcomeText(cur), when(cur.Started))
 }
 
-// unrecordedText says how a command ended whose outcome is not in the ledger.
+// unrecordedText returns how a command ended whose outcome is not in the ledger.
 func unrecordedText(res runner.Result) string {
 	if errors.As(res.Unrecorded, new(*proc.LostError)) {
 		return "ran, but its outcome is not known"
 	}
 	return "ran and " + statusText(res.Status) + ", but that could not be recorded"
-}
-
-// newRunID returns a UUIDv7, which sorts by time.
-func newRunID() string { return uuid.Must(uuid.NewV7()).String() }
-
-// owner says who we are. It is for people to read, so that what cannot be
-// found out is left open.
-func owner() ledger.Owner {
-	host, _ := os.Hostname()
-	o := ledger.Owner{Host: host, PID: os.Getpid(), User: strconv.Itoa(os.Geteuid())}
-	if u, err := user.LookupId(o.User); err == nil {
-		o.User = u.Username
-	}
-	return o
 }

@@ -10,7 +10,6 @@ import (
 
 	"idem/hashkey"
 	"idem/ledger"
-	"idem/ledger/sqlite"
 )
 
 // showView is what show --json prints.
@@ -50,7 +49,7 @@ func (a *app) showCommand() *cobra.Command {
 }
 
 // lookUp opens the ledger and returns the record of a key. The record must exist.
-func (a *app) lookUp(ctx context.Context, key string, record *whichFlags) (*sqlite.Ledger, ledger.Record, error) {
+func (a *app) lookUp(ctx context.Context, key string, record *whichFlags) (ledger.Store, ledger.Record, error) {
 	l, ids, want, err := a.openFor(record, key)
 	if err != nil {
 		return nil, ledger.Record{}, err
@@ -200,7 +199,7 @@ func how(at ledger.Attempt) string {
 	if at.Reason == ledger.ReasonMarked {
 		return "by hand: " + escape(at.Note)
 	}
-	return ending(at)
+	return outcomeText(at)
 }
 
 func outputText(at ledger.Attempt) string {

@@ -36,19 +36,19 @@ func (a *app) versionCommand() *cobra.Command {
 // print writes what was asked for to stdout. That it did not arrive is a
 // failure, as of cat(1).
 func (a *app) print(s string) error {
-	asked := &askedFor{to: a.ui.stdout}
+	asked := &stickyWriter{to: a.ui.stdout}
 	_, _ = asked.Write([]byte(s))
 	return asked.err
 }
 
-// askedFor keeps the first error of writing to stdout: cobra, which writes the
+// stickyWriter keeps the first error of writing to stdout: cobra, which writes the
 // help, would print it and go on.
-type askedFor struct {
+type stickyWriter struct {
 	to  *os.File
 	err error
 }
 
-func (w *askedFor) Write(p []byte) (int, error) {
+func (w *stickyWriter) Write(p []byte) (int, error) {
 	if w.err == nil {
 		if _, err := w.to.Write(p); err != nil {
 			w.err = fail(exitError, "stdout: %v", err)

@@ -3,12 +3,10 @@ package cmd
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"idem/ledger"
-	"idem/ledger/sqlite"
 	"idem/runner"
 )
 
@@ -64,7 +62,7 @@ func (a *app) wait(ctx context.Context, keys []string, record *whichFlags, timeo
 		case rec.Phase() == ledger.PhaseInterrupted:
 			first = interruptedFailure(rec, nil, false).forOthers()
 		case rec.Current.State == ledger.Failed:
-			f := fail(rec.Current.ExitCode, "key %s failed: %s %s", quote(id.Key), which(rec.Current), ending(rec.Current))
+			f := fail(rec.Current.ExitCode, "key %s failed: %s %s", quote(id.Key), which(rec.Current), outcomeText(rec.Current))
 			if rec.Current.Number > 0 {
 				f.hintFor(rec.ID, "to see why, see its output", "logs")
 			}
@@ -75,14 +73,14 @@ func (a *app) wait(ctx context.Context, keys []string, record *whichFlags, timeo
 }
 
 // settledRecord waits until a key is settled, and tells what it waits for.
-func (a *app) settledRecord(ctx context.Context, l *sqlite.Ledger, id ledger.ID, want runner.Which, record *whichFlags) (ledger.Record, error) {
-	told, again, around := waiting{ui: &a.ui}, reminder{}, around()
+func (a *app) settledRecord(ctx context.Context, l ledger.Store, id ledger.ID, want runner.Which, record *whichFlags) (ledger.Record, error) {
+	told, again, asked := waiting{ui: &a.ui}, reminder{}, len(outerAttempts()) == 0
 	rec, err := runner.Settled(ctx, l, id.Namespace, id.Key, want, func(rec ledger.Record) error {
-		if len(around) > 0 {
-			if err := insideItself(ctx, l, rec.ID, around); err != nil {
+		if !asked {
+			asked = true
+			if err := a.insideItself(ctx, l, rec.ID); err != nil {
 				return err
 			}
-			around = nil // asked once
 		}
 		if again.due() {
 			told.unsettled(rec)
@@ -93,11 +91,10 @@ func (a *app) settledRecord(ctx context.Context, l *sqlite.Ledger, id ledger.ID,
 }
 
 // insideItself refuses to wait for a key whose attempt cannot end before this call.
-func insideItself(ctx context.Context, l *sqlite.Ledger, id ledger.ID, around []string) error {
-	res, err := runner.Ask(context.WithoutCancel(ctx), l, runner.Call{
-		ID: id, Now: time.Now, Policy: runner.Policy{Around: around}, Asked: asked(around, id, l.Dir()),
-	})
-	if err == nil && res.Reason == runner.Recursive {
+func (a *app) insideItself(ctx context.Context, l ledger.Store, id ledger.ID) error {
+	r := runner.Runner{Ledger: l, Now: a.now}
+	res, err := r.Ask(context.WithoutCancel(ctx), runner.Call{ID: id, Inside: insideOf(id, l.Place())})
+	if err == nil && res.Reason == runner.ReasonRecursive {
 		return recursiveFailure(id)
 	}
 	return err

@@ -44,7 +44,7 @@ func (a *app) runDisabled(c *cobra.Command, args []string) error {
 		return strings.HasPrefix(arg, "--redact") || strings.HasPrefix(arg, "--no-store")
 	}
 	if !slices.ContainsFunc(args, hides) { // what they are to hide is not looked at
-		a.mendStart(f, argv)
+		a.mendStart(f, argv, retention{})
 	}
 	return f
 }

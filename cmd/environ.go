@@ -4,9 +4,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"os"
+	"os/user"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/google/uuid"
 
 	"idem/hashkey"
 	"idem/ledger"
@@ -18,15 +21,19 @@ func tokenOf(id ledger.ID, generation int64) string {
 	return hashkey.Token(id.Namespace, id.Key, id.Window, generation).String()
 }
 
-// around is what this call is made inside of.
-func around() []string {
+// outerAttempts returns the chain of what this process runs inside of: run ids of
+// attempts, outermost first, and names of keys whose probe is asked.
+func outerAttempts() []string {
 	return strings.FieldsFunc(os.Getenv(ledger.ChainVar), func(r rune) bool { return r == ':' })
 }
 
-// inside is the chain of a process that runs inside of an attempt or, without a
-// run id, of the probe before the first one.
-func inside(at runner.Attempt, place string) string {
-	chain := around()
+// chainOf returns the chain of a process that runs for an attempt: it is inside of
+// the attempt or, where there is none, of the probe before the first attempt.
+func chainOf(at runner.Attempt, place string) string {
+	if at.Over {
+		return os.Getenv(ledger.ChainVar)
+	}
+	chain := outerAttempts()
 	switch {
 	case at.RunID == "":
 		chain = append(chain, unbegun(at.ID, place))
@@ -38,18 +45,20 @@ func inside(at runner.Attempt, place string) string {
 	return strings.Join(chain, ":")
 }
 
-// asked reports whether a chain has the probe before a key's first attempt.
-func asked(chain []string, id ledger.ID, place string) bool {
-	return len(chain) > 0 && slices.Contains(chain, unbegun(id, place))
+// insideOf returns what a call of a key of the ledger at place is made inside of.
+func insideOf(id ledger.ID, place string) runner.Inside {
+	chain := outerAttempts()
+	return runner.Inside{Attempts: chain, Probe: len(chain) > 0 && slices.Contains(chain, unbegun(id, place))}
 }
 
-// unbegun names a key of the ledger at place in a chain.
+// unbegun returns the name in a chain of a key, of the ledger at place, that has no
+// attempt yet.
 func unbegun(id ledger.ID, place string) string {
 	sum := sha256.Sum256([]byte(strings.Join([]string{place, id.Namespace, id.Key, id.Window}, "\x00")))
 	return "key-" + hex.EncodeToString(sum[:16])
 }
 
-// variables are what a command is told of the attempt that it is.
+// variables returns the variables that a process of an attempt gets.
 func variables(at runner.Attempt, place, chain string) map[string]string {
 	token := tokenOf(at.ID, at.Generation)
 	set := map[string]string{
@@ -66,8 +75,8 @@ func variables(at runner.Attempt, place, chain string) map[string]string {
 	return set
 }
 
-// environ returns our environment with the given variables in place of what
-// they were, and without what an outer idem says of its attempt.
+// environ returns the environment of idem with the given variables set, and without
+// those that an outer idem has set about its own attempt.
 func environ(set map[string]string) []string {
 	ofAttempt := append([]string{ledger.RunIDVar, ledger.EventVar, "IDEM_EXIT_CODE"}, unprotectedLacks...)
 	var env []string
@@ -81,4 +90,18 @@ func environ(set map[string]string) []string {
 		env = append(env, name+"="+value)
 	}
 	return env
+}
+
+// newRunID returns a UUIDv7, which sorts by time.
+func newRunID() string { return uuid.Must(uuid.NewV7()).String() }
+
+// owner returns the owner of the attempts of this process. It is for people to read,
+// so what cannot be found out is left empty.
+func owner() ledger.Owner {
+	host, _ := os.Hostname()
+	o := ledger.Owner{Host: host, PID: os.Getpid(), User: strconv.Itoa(os.Geteuid())}
+	if u, err := user.LookupId(o.User); err == nil {
+		o.User = u.Username
+	}
+	return o
 }

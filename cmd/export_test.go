@@ -36,7 +36,7 @@ func Fits(flags []string) error {
 	if err := f.Parse(flags); err != nil {
 		return err
 	}
-	_, err := a.checkFlags(o)
+	_, _, err := a.checkFlags(o)
 	return err
 }
 

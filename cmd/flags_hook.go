@@ -11,12 +11,11 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"idem/ledger"
 	"idem/runner"
 )
 
-// What a hook may take: as long as somebody who waits for a prompt may have to
-// wait, and a few seconds more for one that does not end when told to.
+// How long a hook may take, and how long after it was told to end. The caller waits
+// for it.
 const (
 	hookLimit     = 30 * time.Second
 	hookKillAfter = 5 * time.Second
@@ -60,36 +59,30 @@ func eventList() string {
 	return strings.Join(names, ", ")
 }
 
-// of returns the hooks of a call. That at its start runs inside of the attempt,
-// as its command does, the others around it.
-func (h *hooks) of(codes exitCodes, call *runner.Call, place home) runner.Hooks {
-	told := func(e runner.Event, res runner.Result, err error) ([]string, []byte) {
-		at := runner.AttemptOf(res.Record)
-		at.ID = call.ID // of a record that could not be read, too
-		at.Event = string(e)
-		view := metaOf(res, *call)
-		if err != nil { // there is no attempt
-			at.Number, at.RunID = 0, ""
+// of returns the hooks, and what they find: the exit status of idem, which is empty
+// at a start, and the object of --meta-file as their stdin.
+func (h *hooks) of(codes exitCodes, output *os.File) runner.Hooks {
+	report := func(e runner.Event, call runner.Call, res runner.Result, err error) ([]string, []byte) {
+		view := metaOf(res, call)
+		if err != nil {
 			view = metaOfError(call.ID, err)
 		}
-		chain, status := os.Getenv(ledger.ChainVar), strconv.Itoa(statusOf(codes, res, *call, err))
-		if e == runner.OnStart {
-			chain, status = inside(at, place.place), ""
+		status := ""
+		if e != runner.EventStart {
+			status = strconv.Itoa(statusOf(codes, res, call, err))
 		}
-		set := place.variables(at, chain)
-		set["IDEM_EXIT_CODE"] = status
 		b, _ := marshal(view()) // all of its fields can be
-		return environ(set), b
+		return []string{"IDEM_EXIT_CODE=" + status}, b
 	}
-	return runner.Hooks{List: h.list, Limit: hookLimit, KillAfter: hookKillAfter, Output: os.Stderr, Told: told}
+	return runner.Hooks{List: h.list, Limit: hookLimit, KillAfter: hookKillAfter, Output: output, Report: report}
 }
 
-// statusOf is the exit status that a call ends with.
+// statusOf returns the exit status that a call ends with.
 func statusOf(codes exitCodes, res runner.Result, call runner.Call, err error) int {
 	switch {
 	case err != nil:
 		return codes.of(failureOf(err).code)
-	case res.Action == runner.Refuse:
+	case res.Action == runner.ActionRefuse:
 		return codes.of(refusal(res, call).code)
 	case res.Unrecorded != nil:
 		return exitUnrecorded
@@ -100,8 +93,8 @@ func statusOf(codes exitCodes, res runner.Result, call runner.Call, err error) i
 	}
 }
 
-// tellHookFaults names hooks by event and number: their commands may hold
-// secrets.
+// tellHookFaults warns of hooks that failed. It names them by event and number,
+// because their commands may hold secrets.
 func (a *app) tellHookFaults(faults []runner.HookFault) {
 	for _, f := range faults {
 		how := statusText(f.Status)

@@ -9,7 +9,7 @@ import (
 
 	"idem/hashkey"
 	"idem/inputs"
-	"idem/ledger/sqlite"
+	"idem/ledger"
 )
 
 // inputFlags are the flags that say which inputs of a call count.
@@ -83,14 +83,14 @@ func inputFailure(err error) error {
 }
 
 // naming is the source of a call that runs no command, so no file keeps stdin.
-type naming struct{ *sqlite.Ledger }
+type naming struct{ ledger.Store }
 
 func (naming) Scratch() (*os.File, error) { return nil, nil }
 
 // looking is the source of a call that runs no command and writes nothing. Without a
 // secret in the ledger, nothing is recorded that was hashed with one.
 type looking struct {
-	*sqlite.Ledger
+	ledger.Store
 	lacks bool // a secret was asked for, and there is none
 }
 

@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"os"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -33,10 +31,6 @@ func emptyPartsFlag(f *pflag.FlagSet, allow *bool) {
 // named returns the record of the key, without its window. A key that is to be
 // derived from the inputs is "auto" until then.
 func (a *app) named(o *keyFlags) (ledger.ID, error) {
-	// As "--key -q": pflag takes the flag for the value.
-	if i := slices.Index(a.args, "--key"); strings.HasPrefix(o.key, "-") && i >= 0 && slices.Index(a.args[i:], o.key) == 1 {
-		return ledger.ID{}, usage("--key has no value: a variable may be unset").hint("a key that begins with a dash is written --key=%s", shellQuote(o.key))
-	}
 	return a.id(cmp.Or(o.key, "auto"), o.allowEmptyParts)
 }
 

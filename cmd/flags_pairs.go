@@ -122,7 +122,7 @@ var runClashes = []clash[*runOptions]{
 	{"force", "replay*", unplayed, func(o *runOptions) bool { return o.force && o.streams.value != "all" }},
 	{"force", "partial", unplayed, func(o *runOptions) bool { return o.force && o.partial }},
 	{"force", "exact", unplayed, func(o *runOptions) bool { return o.force && o.exact }},
-	{"force", "hook replay=CMD", unplayed, func(o *runOptions) bool { return o.force && o.hooks.at(runner.OnReplay) }},
+	{"force", "hook replay=CMD", unplayed, func(o *runOptions) bool { return o.force && o.hooks.at(runner.EventReplay) }},
 	{"on-failure replay", "final", "every failure is replayed", func(o *runOptions) bool { return o.replaysFailures() && o.final.set != nil && o.retries == 0 }},
 	{"ok", "final", "these statuses are a success", func(o *runOptions) bool { return o.succeeds(o.final.set) }},
 	{"ok", "retry-on", "these statuses are a success", func(o *runOptions) bool { return o.succeeds(o.retryOn.set) }},
@@ -132,13 +132,13 @@ var runClashes = []clash[*runOptions]{
 	{"max-attempts 1", "retries", "the first attempt is the last", func(o *runOptions) bool { return o.maxAttempts == 1 && o.retries > 0 }},
 
 	{"on-interrupted rerun", "exit-code interrupted=N", "nothing is refused as interrupted", func(o *runOptions) bool { return o.onInterrupted.rerun() && o.exitCodes.changes(exitInterrupted) }},
-	{"on-interrupted rerun", "hook interrupted=CMD", "nothing is refused as interrupted", func(o *runOptions) bool { return o.onInterrupted.rerun() && o.hooks.at(runner.OnInterrupted) }},
+	{"on-interrupted rerun", "hook interrupted=CMD", "nothing is refused as interrupted", func(o *runOptions) bool { return o.onInterrupted.rerun() && o.hooks.at(runner.EventInterrupted) }},
 	{"on-mismatch rerun", "exit-code mismatch=N", "other inputs are not refused", func(o *runOptions) bool { return o.onMismatch.rerun() && o.exitCodes.changes(exitMismatch) }},
-	{"on-mismatch rerun", "hook mismatch=CMD", "other inputs are not refused", func(o *runOptions) bool { return o.onMismatch.rerun() && o.hooks.at(runner.OnMismatch) }},
+	{"on-mismatch rerun", "hook mismatch=CMD", "other inputs are not refused", func(o *runOptions) bool { return o.onMismatch.rerun() && o.hooks.at(runner.EventMismatch) }},
 	{"on-failure replay", "exit-code failed=N", "a failure is replayed, not refused", func(o *runOptions) bool {
-		return o.onFailure.value == string(runner.ReplayIt) && o.maxAttempts == 0 && o.exitCodes.changes(exitFailed)
+		return o.onFailure.value == string(runner.ChoiceReplay) && o.maxAttempts == 0 && o.exitCodes.changes(exitFailed)
 	}},
-	{"wait", "hook busy=CMD", "a wait without a limit ends when the key is free", func(o *runOptions) bool { return o.wait.set && o.wait.limit == 0 && o.hooks.at(runner.OnBusy) }},
+	{"wait", "hook busy=CMD", "a wait without a limit ends when the key is free", func(o *runOptions) bool { return o.wait.set && o.wait.limit == 0 && o.hooks.at(runner.EventBusy) }},
 
 	{"quiet-ok", "no-store output", "what is printed after a failure is what is recorded", func(o *runOptions) bool { return o.quietOK && o.noStore.output }},
 	{"quiet-ok", "replay*", "a replayed success prints nothing, and no failure is replayed", func(o *runOptions) bool {
@@ -163,7 +163,7 @@ var runClashes = []clash[*runOptions]{
 }
 
 // replaysFailures reports whether every failure is replayed.
-func (o *runOptions) replaysFailures() bool { return o.onFailure.value == string(runner.ReplayIt) }
+func (o *runOptions) replaysFailures() bool { return o.onFailure.value == string(runner.ChoiceReplay) }
 
 // succeeds reports whether all of a set, which is not empty, is a success. A
 // command that --timeout ended has failed, whatever --ok says of its status.
@@ -172,7 +172,7 @@ func (o *runOptions) succeeds(set runner.Codes) bool {
 }
 
 // rerun reports whether what happened before is to be run again.
-func (c *choice) rerun() bool { return c.value == string(runner.Rerun) }
+func (c *choice) rerun() bool { return c.value == string(runner.ChoiceRerun) }
 
 // failures are the exit statuses of commands that failed.
 var failures = runner.Codes{{First: 1, Last: 255}}
@@ -183,7 +183,7 @@ func (o *runOptions) outcomesOccur() error {
 	switch {
 	case o.exitCodes.changes(exitMismatch) && o.key == "":
 		return lacking("exit-code mismatch=N", "key")
-	case o.hooks.at(runner.OnMismatch) && o.key == "":
+	case o.hooks.at(runner.EventMismatch) && o.key == "":
 		return lacking("hook mismatch=CMD", "key")
 	}
 	return nil

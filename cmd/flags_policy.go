@@ -24,9 +24,9 @@ type policyFlags struct {
 
 func newPolicyFlags() *policyFlags {
 	return &policyFlags{
-		onFailure:     choice{value: string(runner.Rerun), of: []string{"rerun", "replay", "refuse"}},
-		onInterrupted: choice{value: string(runner.RefuseIt), of: []string{"refuse", "rerun"}},
-		onMismatch:    choice{value: string(runner.RefuseIt), of: []string{"refuse", "rerun"}},
+		onFailure:     choice{value: string(runner.ChoiceRerun), of: []string{"rerun", "replay", "refuse"}},
+		onInterrupted: choice{value: string(runner.ChoiceRefuse), of: []string{"refuse", "rerun"}},
+		onMismatch:    choice{value: string(runner.ChoiceRefuse), of: []string{"refuse", "rerun"}},
 		probeTimeout:  duration{30 * time.Second},
 	}
 }

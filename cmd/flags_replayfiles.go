@@ -43,7 +43,7 @@ func (o *replayFiles) files() ([]runner.ReplayFile, error) {
 // tellLosses warns of what a later replay lacks or, in one, of what this one does.
 func (a *app) tellLosses(res runner.Result) {
 	where := "recorded"
-	if res.Action == runner.Replay {
+	if res.Action == runner.ActionReplay {
 		where = "in this replay"
 	}
 	for _, loss := range res.Losses {

@@ -48,48 +48,49 @@ func (n *noStore) Set(s string) error {
 	return nil
 }
 
-// keeping says what is left of what is stored and shown. The zero keeping
-// leaves everything.
-type keeping struct {
+// retention is what may be stored and shown of a call. The zero value is everything.
+type retention struct {
 	no       noStore
 	redactor *redact.Redactor // nil: takes nothing out
 }
 
-// remember makes a.keep of the flags, before anything is stored or shown. key is
-// the one that the user gave, if any: as the namespace, it is stored as it is.
-func (a *app) remember(o *storing, key string) error {
-	a.keep = keeping{no: o.noStore}
+// remember returns what the flags leave of what is stored and shown, and hides the
+// values of --redact-env from all messages. It comes before anything is stored or
+// shown. key is the one that the user gave, if any: the key and the namespace are
+// stored as they are, so neither may hold what is to be redacted.
+func (a *app) remember(o *storing, key string) (retention, error) {
+	keep := retention{no: o.noStore}
 	if len(o.redact)+len(o.redactEnv) == 0 {
-		return nil
+		return keep, nil
 	}
 	secrets, err := a.secrets(o.redactEnv)
 	if err != nil {
-		return err
+		return keep, err
 	}
 	for _, expr := range o.redact {
 		if _, err := redact.New([]string{expr}, nil); err != nil {
 			if of := inputs.Environ(os.Environ()).VariableWith(expr); of != "" { // a secret, most likely
-				return usage("--redact requires an expression, and what it was given is none; it is not shown, because it is the value of a variable").
+				return keep, usage("--redact requires an expression, and what it was given is none; it is not shown, because it is the value of a variable").
 					hint("name the variable, without a dollar sign: --redact-env %s", of)
 			}
-			return usage("--redact %s: %v", quote(expr), err)
+			return keep, usage("--redact %s: %v", quote(expr), err)
 		}
 	}
-	if a.keep.redactor, err = redact.New(o.redact, secrets); err != nil {
-		return err // unreachable: all were looked at
+	if keep.redactor, err = redact.New(o.redact, secrets); err != nil {
+		return keep, err // unreachable: all were looked at
 	}
 	// What an expression matches may be in any message of ours, as digits are;
 	// the value of a secret has no business there.
 	if a.ui.secrets, err = redact.New(nil, secrets); err != nil {
-		return err
+		return keep, err
 	}
 	for name, value := range map[string]string{"key": key, "namespace": a.namespace} {
-		if a.keep.redactor.Finds([]byte(value)) {
-			return usage("in the %s is what --redact or --redact-env is to keep out of the ledger", name).
+		if keep.redactor.Finds([]byte(value)) {
+			return keep, usage("in the %s is what --redact or --redact-env is to keep out of the ledger", name).
 				hint("it is stored and shown as it is: choose a name without a secret")
 		}
 	}
-	return nil
+	return keep, nil
 }
 
 // secrets returns the values of environment variables.
@@ -121,7 +122,7 @@ func (a *app) secrets(names []string) ([]string, error) {
 }
 
 // inputs returns inputs as they are stored and shown.
-func (k keeping) inputs(in hashkey.Inputs) hashkey.Inputs {
+func (k retention) inputs(in hashkey.Inputs) hashkey.Inputs {
 	if k.no.args {
 		in = in.Withhold()
 	}
@@ -133,7 +134,7 @@ func (k keeping) inputs(in hashkey.Inputs) hashkey.Inputs {
 
 // recorded returns inputs that are stored, maybe by a call that kept more, as
 // they may be shown.
-func (k keeping) recorded(stored []byte) []byte {
+func (k retention) recorded(stored []byte) []byte {
 	if !k.no.args && k.redactor == nil {
 		return stored
 	}
@@ -146,7 +147,7 @@ func (k keeping) recorded(stored []byte) []byte {
 
 // redacted returns what r reads as it may be stored. When that is at its end,
 // capture says whether something was taken out.
-func (k keeping) redacted(r io.Reader) (kept io.Reader, capture func() ledger.Capture) {
+func (k retention) redacted(r io.Reader) (kept io.Reader, capture func() ledger.Capture) {
 	if k.redactor == nil {
 		return r, nil
 	}

@@ -12,7 +12,6 @@ import (
 
 	"idem/hashkey"
 	"idem/ledger"
-	"idem/ledger/sqlite"
 	"idem/runner"
 )
 
@@ -75,8 +74,8 @@ func (o *whichFlags) which(now time.Time) (runner.Which, error) {
 
 // openFor checks the flags and the keys of a command about recorded keys, and opens
 // the ledger. The ids are those of the keys, without their windows.
-func (a *app) openFor(o *whichFlags, keys ...string) (l *sqlite.Ledger, ids []ledger.ID, want runner.Which, err error) {
-	if want, err = o.which(time.Now()); err != nil {
+func (a *app) openFor(o *whichFlags, keys ...string) (l ledger.Store, ids []ledger.ID, want runner.Which, err error) {
+	if want, err = o.which(a.now()); err != nil {
 		return nil, nil, want, err
 	}
 	for _, key := range keys {
@@ -91,7 +90,7 @@ func (a *app) openFor(o *whichFlags, keys ...string) (l *sqlite.Ledger, ids []le
 }
 
 // find returns the record of a key that the flags mean.
-func (a *app) find(ctx context.Context, l *sqlite.Ledger, id ledger.ID, w runner.Which, o *whichFlags) (ledger.Record, error) {
+func (a *app) find(ctx context.Context, l ledger.Store, id ledger.ID, w runner.Which, o *whichFlags) (ledger.Record, error) {
 	found, err := runner.Find(ctx, l, id.Namespace, id.Key, w)
 	if found.Guessed {
 		a.ui.line(a.ui.stderr, "", "key %s has records only in windows; this is the one with the latest attempt, of window %s", quote(id.Key), quote(found.ID.Window))

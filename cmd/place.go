@@ -7,7 +7,8 @@ import (
 	"strings"
 	"unicode"
 
-	"idem/ledger/sqlite"
+	"idem/ledger"
+	"idem/ledger/drivers"
 )
 
 // placeHelp is where the ledger is, in words, for the help.
@@ -168,7 +169,7 @@ func meantPath(path string, getenv func(string) string) string {
 // trustVar is --trust-place in the environment.
 const trustVar = "IDEM_TRUST_PLACE"
 
-func (a *app) openLedger() (*sqlite.Ledger, error) {
+func (a *app) openLedger() (ledger.Store, error) {
 	if env := os.Getenv(trustVar); env != "" && env != "0" && env != "1" {
 		return nil, usage("%s is %s, which is neither 1 nor 0", trustVar, quote(env))
 	}
@@ -183,9 +184,5 @@ func (a *app) openLedger() (*sqlite.Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := sqlite.Options{Trust: a.trustPlace}.Open(place)
-	if err != nil {
-		return nil, err // not a nil *sqlite.Ledger
-	}
-	return l, nil
+	return drivers.Open(place, drivers.Options{TrustPlace: a.trustPlace})
 }

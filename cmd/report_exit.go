@@ -153,19 +153,19 @@ func exitStatus(a ledger.Attempt) int {
 // refusal explains a call that runner.Run refused.
 func refusal(res runner.Result, call runner.Call) *failure {
 	switch res.Reason {
-	case runner.Mismatch:
+	case runner.ReasonMismatch:
 		return mismatchFailure(res.Record, call)
-	case runner.Interrupted:
+	case runner.ReasonInterrupted:
 		return interruptedFailure(res.Record, res.Probed, call.Policy.Force)
-	case runner.Undecided:
+	case runner.ReasonUndecided:
 		return undecidedFailure(res.Record, *res.Probed)
-	case runner.FailedIt:
+	case runner.ReasonFailed:
 		return failedFailure(res.Record)
-	case runner.Exhausted:
+	case runner.ReasonExhausted:
 		return exhaustedFailure(res.Record, res.Tried)
-	case runner.Recursive:
+	case runner.ReasonRecursive:
 		return recursiveFailure(res.Record.ID)
 	default:
-		return busyFailure(res.Record, res.Leftover, res.Holders, call.WaitFor > 0)
+		return busyFailure(res.Record, res.Leftover, res.Holders, call.Wait.Limit > 0)
 	}
 }

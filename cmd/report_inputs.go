@@ -16,14 +16,14 @@ import (
 // starting returns the function that the runner calls before each attempt. Before
 // the first, it warns of inputs that may be a mistake. It returns the inputs that are
 // stored, with the files that the attempt runs. A replay does not call it.
-func (a *app) starting(o *runOptions, in hashkey.Inputs, argv []string) func(path string) []byte {
+func (a *app) starting(o *runOptions, in hashkey.Inputs, argv []string, keep retention) func(path string) []byte {
 	warned := false
 	return func(path string) []byte {
 		if !warned {
 			warned = true
 			a.warnInputs(o, in)
 		}
-		return a.keep.inputs(append(slices.Clone(in), programs(path, argv)...)).Encode()
+		return keep.inputs(append(slices.Clone(in), programs(path, argv)...)).Encode()
 	}
 }
 
@@ -124,7 +124,7 @@ func stdinDrift(call runner.Call) []drift {
 // tellDrift notes after a replay what has changed since the attempt and does not
 // count. Where no notes are shown, it looks at no file.
 func (a *app) tellDrift(res runner.Result, call runner.Call) {
-	if res.Action != runner.Replay || !a.ui.notes() {
+	if res.Action != runner.ActionReplay || !a.ui.notes() {
 		return
 	}
 	for _, d := range append(driftOf(res.Record.Current, call.Argv), stdinDrift(call)...) {
@@ -143,7 +143,7 @@ func uncounted(q question) []inputState {
 		return nil
 	}
 	list := driftOf(q.Record.Current, q.call.Argv)
-	if q.Action == runner.Replay {
+	if q.Action == runner.ActionReplay {
 		list = append(list, stdinDrift(q.call)...)
 	}
 	for _, d := range list {

@@ -18,10 +18,10 @@ func mismatchFailure(rec ledger.Record, call runner.Call) *failure {
 	cur := rec.Current
 	f := fail(exitMismatch, "key %s is recorded with other inputs: %s (recorded %s %s; fingerprint %s, now %s)",
 		quote(rec.ID.Key), strings.Join(changes(cur, call), ", "),
-		when(cur.Started), by(cur.Owner), shortPrint(cur.Fingerprint), shortPrint(call.Fingerprint))
+		when(cur.Started), by(cur.Owner), shortPrint(cur.Fingerprint), shortPrint(call.Inputs.Fingerprint))
 	switch cur.State {
 	case ledger.Failed:
-		f.hintFlags("that attempt "+ending(cur)+"; to accept the corrected command", "--on-mismatch rerun").
+		f.hintFlags("that attempt "+outcomeText(cur)+"; to accept the corrected command", "--on-mismatch rerun").
 			hintFor(rec.ID, "to run the corrected command as if the key were new", "forget")
 	case ledger.Running:
 		if !rec.Alive {
@@ -61,14 +61,14 @@ type difference struct {
 
 // differences compares the inputs of a recorded attempt and of a call.
 func differences(was ledger.Attempt, call runner.Call) ([]difference, error) {
-	if was.Fingerprint == call.Fingerprint {
+	if was.Fingerprint == call.Inputs.Fingerprint {
 		return nil, nil // whatever is hidden
 	}
 	old, err := hashkey.Decode(was.Inputs)
 	if err != nil {
 		return nil, err
 	}
-	is, err := hashkey.Decode(call.Inputs)
+	is, err := hashkey.Decode(call.Inputs.Encoded)
 	if err != nil {
 		return nil, err
 	}
@@ -204,7 +204,7 @@ func probeText(p runner.ProbeEnd) string {
 
 func failedFailure(rec ledger.Record) *failure {
 	cur := rec.Current
-	f := fail(exitFailed, "key %s is not run again: %s %s, %s", quote(rec.ID.Key), which(cur), ending(cur), when(cur.Started))
+	f := fail(exitFailed, "key %s is not run again: %s %s, %s", quote(rec.ID.Key), which(cur), outcomeText(cur), when(cur.Started))
 	if cur.Number > 0 {
 		f.hintFor(rec.ID, "see its output", "logs")
 	}

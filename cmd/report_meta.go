@@ -98,8 +98,8 @@ func viewKey(r ledger.Record) keyView {
 func metaOf(res runner.Result, call runner.Call) func() metaView {
 	return func() metaView {
 		m := metaView{
-			Action: map[runner.Action]string{runner.Execute: "executed", runner.Replay: "replayed", runner.Refuse: "refused"}[res.Action],
-			Why:    string(res.Reason), keyView: viewKey(res.Record), Replayed: res.Action == runner.Replay, Lost: call.Undelivered(res), Changed: []string{},
+			Action: map[runner.Action]string{runner.ActionExecute: "executed", runner.ActionReplay: "replayed", runner.ActionRefuse: "refused"}[res.Action],
+			Why:    string(res.Reason), keyView: viewKey(res.Record), Replayed: res.Action == runner.ActionReplay, Lost: call.Undelivered(res), Changed: []string{},
 		}
 		if res.Unrecorded != nil {
 			m.Why, m.State, m.Reason = "unrecorded", string(ledger.PhaseInterrupted), nil

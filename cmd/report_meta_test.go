@@ -31,7 +31,7 @@ func FuzzMeta(f *testing.F) {
 			return // RFC 3339 has no such years
 		}
 		rec := ledger.Record{ID: ledger.ID{Namespace: note, Key: key, Window: key}, Current: a, Generation: micros, Fence: -micros, Attempts: int(how)}
-		res := runner.Result{Decision: runner.Decision{Action: runner.Replay}, Record: rec}
+		res := runner.Result{Decision: runner.Decision{Action: runner.ActionReplay}, Record: rec}
 		made := metaOf(res, runner.Call{ID: rec.ID})()
 		b, err := marshal(made)
 		if err != nil || steers(string(b), "\n") {

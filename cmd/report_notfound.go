@@ -51,12 +51,12 @@ const placeholder = "COMMAND"
 
 // mendStart adds to f, about a command that could not be started, the line that
 // works, if one is likely. argv is the command as it was given.
-func (a *app) mendStart(f *failure, argv []string) {
+func (a *app) mendStart(f *failure, argv []string, keep retention) {
 	var start *proc.StartError
-	if !errors.As(f.err, &start) || a.keep.no.args {
+	if !errors.As(f.err, &start) || keep.no.args {
 		return
 	}
-	m := mender{app: a, f: f, argv: argv}
+	m := mender{app: a, keep: keep, f: f, argv: argv}
 	if start.Code == proc.NotFound {
 		m.notFound()
 	} else {
@@ -66,6 +66,7 @@ func (a *app) mendStart(f *failure, argv []string) {
 
 type mender struct {
 	app  *app
+	keep retention
 	f    *failure
 	argv []string
 }
@@ -91,13 +92,13 @@ func (m *mender) call(command []string) (line string, whole bool) {
 	if n := len(before); n > 0 && before[n-1] == "--" {
 		before = before[:n-1]
 	}
-	flags, shown := m.app.keep.argv(before), m.app.keep.argv(command)
+	flags, shown := m.keep.argv(before), m.keep.argv(command)
 	whole = slices.Equal(flags, before) && slices.Equal(shown, command)
 	return "idem " + shellLine(flags) + " -- " + shellLine(shown), whole
 }
 
 // argv returns a command line as it may be shown.
-func (k keeping) argv(argv []string) []string { return k.inputs(hashkey.Argv(argv)).Mask().Argv() }
+func (k retention) argv(argv []string) []string { return k.inputs(hashkey.Argv(argv)).Mask().Argv() }
 
 func (m *mender) notFound() {
 	name, rest := m.argv[0], m.argv[1:]

@@ -3,7 +3,6 @@ package cmd
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -28,15 +27,20 @@ func (o *replayFlags) flags(f *pflag.FlagSet) {
 	f.BoolVar(&o.exact, "exact", false, "refuse (69) a replay that is not exactly what the command wrote: cut, redacted, not stored, or perhaps without its last lines; also without what it appended to a --replay-file")
 }
 
-// set sets what a call does when it is a replay.
-func (o *replayFlags) set(call *runner.Call) {
-	call.Partial, call.Exact = o.partial, o.exact
+// replayed returns the streams that a replay writes.
+func (o *replayFlags) replayed(u *ui) runner.Streams {
+	var s runner.Streams
 	if v := o.streams.value; v == "all" || v == "stdout" {
-		call.ReplayStdout = os.Stdout
+		s.Stdout = u.stdout
 	}
 	if v := o.streams.value; v == "all" || v == "stderr" {
-		call.ReplayStderr = os.Stderr
+		s.Stderr = u.stderr
 	}
+	return s
+}
+
+func (o *replayFlags) replayPolicy() runner.ReplayPolicy {
+	return runner.ReplayPolicy{Exact: o.exact, Partial: o.partial}
 }
 
 // cutText says how much a recording lacks.
@@ -112,7 +116,7 @@ func (a *app) tellOutput(res runner.Result, call runner.Call, told *failure) {
 			a.ui.line(a.ui.stderr, "", "not all of the output of key %s is here: %v", key, err)
 		}
 	}
-	if res.Action == runner.Replay {
+	if res.Action == runner.ActionReplay {
 		lacks := res.Lacks
 		if told != nil && len(res.Streams) == 0 {
 			lacks.Stdout, lacks.Stderr = false, false

@@ -107,8 +107,8 @@ func which(a ledger.Attempt) string {
 	return fmt.Sprintf("attempt %d", a.Number)
 }
 
-// ending says how an attempt ended.
-func ending(a ledger.Attempt) string {
+// outcomeText returns how an attempt ended, in words.
+func outcomeText(a ledger.Attempt) string {
 	switch {
 	case a.State == ledger.Running:
 		return "has no recorded end"

@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -21,7 +21,7 @@ import (
 	"idem/proc"
 )
 
-// Main runs idem with the arguments behind its name and returns its exit
+// Main runs idem with the arguments that follow its name and returns its exit
 // status. It does not return when a command died of a signal: then idem dies of
 // the same signal.
 func Main(args []string) int {
@@ -30,44 +30,52 @@ func Main(args []string) int {
 		return status
 	}
 	growStack(args == nil && len(os.Args) == 0)
-	a := &app{args: args, ui: ui{stdout: os.Stdout, stderr: os.Stderr}}
+	a := newApp(args)
+	var end ending
 	if unfit != nil {
-		a.ui.fail(&failure{code: exitLedger, err: unfit})
-		return exitLedger
+		end = failedWith(&failure{code: exitLedger, err: unfit})
+	} else {
+		end = a.execute()
 	}
-	a.ui.reach = sync.OnceValue(a.reach)
-	root := a.command(named(args))
-	root.SetArgs(args)
-	asked := &askedFor{to: a.ui.stdout}
-	root.SetOut(asked)
-	root.SetErr(os.Stderr)
-	err := root.ExecuteContext(context.Background())
-	if err == nil {
-		err = asked.err
+	if end.failure != nil {
+		a.ui.fail(end.failure)
 	}
-	code := a.exit
-	if err != nil {
-		f := failureOf(err)
-		a.ui.fail(f)
-		code = f.code
+	if end.signal != 0 {
+		proc.DieOf(end.signal, end.group)
 	}
-	if a.signal != 0 {
-		proc.DieOf(a.signal, a.group)
-	}
-	return code
+	return end.code
 }
 
-// app is what the commands share.
+// app is one command line, with what all commands share: the streams, and the
+// flags of the root. No command changes it after its flags are parsed.
 type app struct {
-	args       []string // behind the program's name
+	args       []string // the arguments that follow the program's name
 	ui         ui
+	now        func() time.Time
 	ledger     string // of --ledger
 	trustPlace bool   // of --trust-place
-	namespace  string
-	keep       keeping
-	exit       int            // status of a command that did what it was asked to
-	signal     syscall.Signal // that idem dies of when all is said; 0: none
-	group      bool           // and all of its process group with it
+	namespace  string // of --namespace
+}
+
+func newApp(args []string) *app {
+	a := &app{args: args, now: time.Now, ui: ui{stdout: os.Stdout, stderr: os.Stderr}}
+	a.ui.reach = sync.OnceValue(a.reach)
+	return a
+}
+
+// execute does what the command line says and returns how idem is to end. It
+// prints everything but the failure.
+func (a *app) execute() ending {
+	root := a.command(named(a.args))
+	root.SetArgs(a.args)
+	out := &stickyWriter{to: a.ui.stdout}
+	root.SetOut(out)
+	root.SetErr(a.ui.stderr)
+	err := root.ExecuteContext(context.Background())
+	if err == nil {
+		err = out.err
+	}
+	return endingOf(err)
 }
 
 const rootLong = `idem runs a command once per key and remembers what happened.
@@ -81,11 +89,11 @@ const rootExample = `  idem run --key deploy:prod:8471 -- ./deploy.sh
   idem list
   idem show deploy:prod:8471`
 
-// wants says for people what strconv's functions could not read.
+// wants maps functions of strconv to the texts for what they could not read.
 var wants = map[string]string{"ParseInt": "want a number", "ParseBool": "want true or false"}
 
-// named returns the name of the command that args begin with, "" if it takes
-// more than a look to tell.
+// named returns the name of the command that args begin with, "" if they do not
+// begin with one.
 func named(args []string) string {
 	for _, c := range commands {
 		if len(args) > 0 && args[0] == c.name {
@@ -115,12 +123,12 @@ var commands = []struct {
 	{"version", (*app).versionCommand},
 }
 
-// frugal are the commands that open no file but the ledger's own, or see to it
-// themselves.
+// frugal are the commands that open no file except for the ledger's own, or that call
+// sound themselves.
 var frugal = map[string]bool{"run": true, "list": true, "show": true, "token": true, "version": true, "completion": true, "help": true, "idem": true}
 
-// sound refuses a call that would come to files or timers where Go's runtime ends at them,
-// under a tiny limit or in a sandbox.
+// sound refuses a call that would use files or timers where Go's runtime would then end
+// the process: under a tiny limit or in a sandbox.
 func sound() error {
 	if err := proc.Sound(); err != nil {
 		return &failure{code: exitLedger, err: err}
@@ -128,8 +136,8 @@ func sound() error {
 	return nil
 }
 
-// noCommand is for a call whose first word is no command of idem. Where a program
-// has that name, it is most likely the one to run.
+// noCommand returns the failure of a call whose first word is not a command of idem.
+// Where a program has that name, a hint shows how to run it.
 func noCommand(args []string) error {
 	f := usage("%s is no command of idem", quoteWord(args[0])).hint("to see the commands: idem --help")
 	if !found(args[0]) {
@@ -142,8 +150,8 @@ func noCommand(args []string) error {
 	return f.hint("to run it once per key: %sidem run --key KEY -- %s", comment, commandLine(args))
 }
 
-// command makes the tree of commands, or as much of it as the command only
-// needs: flags that nobody asks for take a replay 4 % of its time.
+// command returns the tree of commands. If only names a command, the tree has no
+// other one: to make the flags of all takes 4 % of the time of a replay.
 func (a *app) command(only string) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "idem",
@@ -159,6 +167,9 @@ func (a *app) command(only string) *cobra.Command {
 				if f := c.Flags().Lookup(name); f != nil && f.Changed && f.Value.String() == "" {
 					return usage("--%s is empty: a variable may be unset", name)
 				}
+			}
+			if f := c.Flags().Lookup("key"); f != nil && f.Changed && strings.HasPrefix(f.Value.String(), "-") && followedBy(a.args, "--key", f.Value.String()) {
+				return usage("--key has no value: a variable may be unset").hint("a key that begins with a dash is written --key=%s", shellQuote(f.Value.String()))
 			}
 			if !frugal[c.Name()] {
 				return sound()
@@ -202,6 +213,13 @@ func (a *app) command(only string) *cobra.Command {
 	return root
 }
 
+// followedBy reports whether the first of args that is word is followed by next,
+// as in "--key -q", where pflag takes a flag for a value.
+func followedBy(args []string, word, next string) bool {
+	i := slices.Index(args, word)
+	return i >= 0 && i+1 < len(args) && args[i+1] == next
+}
+
 func namespaceFlag(f *pflag.FlagSet, value *string, usage string) {
 	f.StringVar(value, "namespace", os.Getenv("IDEM_NAMESPACE"), usage)
 	f.Lookup("namespace").DefValue = ""
@@ -210,7 +228,7 @@ func namespaceFlag(f *pflag.FlagSet, value *string, usage string) {
 // defaultNamespace is that of a call which names none.
 const defaultNamespace = "default"
 
-// id returns the record that a key names, after it has checked the key.
+// id returns the record of a key, after it has checked the key.
 func (a *app) id(key string, allowEmptyParts bool) (ledger.ID, error) {
 	id := ledger.ID{Namespace: a.namespace, Key: key}
 	if id.Namespace == "" {

@@ -24,18 +24,18 @@ func TestClockSetBack(t *testing.T) {
 		"not set back":        {time.Hour, now.Add(-time.Minute), false},
 	} {
 		rec := ledger.Record{ID: ledger.ID{Key: "k"}, Current: ledger.Attempt{Number: 1, State: ledger.Succeeded, Started: c.started}}
-		call := runner.Call{ID: rec.ID, Policy: runner.Policy{TTL: c.ttl}, Now: func() time.Time { return now }}
-		d := runner.Decide(rec, "", false, call.Policy, now)
+		call := runner.Call{ID: rec.ID, Policy: runner.Policy{TTL: c.ttl}}
+		d := runner.Decide(rec, "", call.Policy, runner.Moment{Now: now})
 		file := filepath.Join(t.TempDir(), "stderr")
 		stderr, err := os.Create(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		a := &app{ui: ui{stderr: stderr}}
+		a := &app{now: func() time.Time { return now }, ui: ui{stderr: stderr}}
 		code, f := a.outcome(runner.Result{Decision: d, Record: rec}, call)
 		stderr.Close()
 		text, _ := os.ReadFile(file)
-		if code != 0 || f != nil || d.Action != runner.Replay || strings.Contains(string(text), "was set back") != c.warned {
+		if code != 0 || f != nil || d.Action != runner.ActionReplay || strings.Contains(string(text), "was set back") != c.warned {
 			t.Errorf("%s: status %d, %v, %v, stderr %q", name, code, f, d, text)
 		}
 	}

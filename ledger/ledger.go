@@ -294,7 +294,7 @@ const (
 type Filter struct {
 	Namespace string // empty: all
 	Key       string // the key, in whatever window; empty: all
-	Glob      string // on the key, with * ? [...] as SQLite's GLOB; empty: all
+	Glob      Glob   // on the key; empty: all
 	Phase     Phase  // empty: all
 	Limit     int    // 0: no limit
 }

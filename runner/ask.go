@@ -7,64 +7,68 @@ import (
 	"idem/ledger"
 )
 
-// Ask tells what Run would decide for the call now. It takes nothing and
-// writes nothing, so that the answer may be outdated when it arrives. A call
-// without a fingerprint has the recorded one, of the very record that decides.
-func Ask(ctx context.Context, l ledger.Ledger, c Call) (Result, error) {
-	rec, err := l.Get(ctx, c.ID)
+// Ask returns what Run would decide for the call now. It takes no claim and writes
+// nothing, so the answer may be outdated when it arrives. A call without a
+// fingerprint has the one of the record that decides. Of the Runner, only Ledger
+// and Now are used.
+func (r *Runner) Ask(ctx context.Context, asked Call) (Result, error) {
+	c := &call{r, &asked}
+	rec, err := c.Ledger.Get(ctx, c.ID)
 	if err != nil {
 		return Result{Record: rec}, err
 	}
-	if c.Fingerprint == "" {
-		c.Fingerprint = rec.Current.Fingerprint
+	if c.Inputs.Fingerprint == "" {
+		c.Inputs.Fingerprint = rec.Current.Fingerprint
 	}
-	d, err := c.decide(ctx, l, rec, false)
-	if err == nil && d.Action == Claim {
-		d, err = c.claiming(ctx, l, rec)
+	d, err := c.decide(ctx, rec, Moment{})
+	if err == nil && d.Action == ActionClaim {
+		d, err = c.claiming(ctx, rec)
 	}
 	res := Result{Decision: d, Record: rec}
-	if err == nil && d.Reason == Exhausted {
-		res.Tried, err = tried(ctx, l, rec)
+	if err == nil && d.Reason == ReasonExhausted {
+		res.Tried, err = c.tried(ctx, rec)
 	}
 	return res, err
 }
 
-// claiming is what a call would do that tried to claim the key now.
-func (c *Call) claiming(ctx context.Context, l ledger.Ledger, rec ledger.Record) (Decision, error) {
+// claiming returns what a call that tried to claim the key now would decide.
+func (c *call) claiming(ctx context.Context, rec ledger.Record) (Decision, error) {
 	held := rec.Phase() == ledger.PhaseRunning
 	if !held { // but maybe about to be, or leftovers of a failed attempt are alive
 		var err error
-		if held, err = busy(ctx, l, c.ID); err != nil {
+		if held, err = c.held(ctx); err != nil {
 			return Decision{}, err
 		}
 	}
 	if held {
 		return c.busy(rec), nil
 	}
-	return c.decide(ctx, l, rec, true) // which the claim would let it do
+	return c.decide(ctx, rec, Moment{Holding: true}) // which the claim would let it do
 }
 
-// busy reports whether a claim would fail now.
-func busy(ctx context.Context, l ledger.Ledger, id ledger.ID) (bool, error) {
+// held reports whether a claim would fail now.
+func (c *call) held(ctx context.Context) (bool, error) {
 	now, cancel := context.WithCancel(ctx)
 	cancel()
-	err := l.Wait(now, id)
+	err := c.Ledger.Wait(now, c.ID)
 	if errors.Is(err, context.Canceled) && ctx.Err() == nil {
 		return true, nil
 	}
 	return false, err
 }
 
-// Rehearse finds out what a replay of rec by the call would lack, and fails with a
-// *ReplayError where the replay would. It writes nothing. Whether a replay could
-// append to its files is not asked.
-func Rehearse(ctx context.Context, l ledger.Ledger, c Call, rec ledger.Record) (Lacks, error) {
+// Rehearse returns what a replay of rec by the call would lack, and fails with a
+// *ReplayError where the replay would. It writes nothing, and does not find out
+// whether a replay could append to its files. Of the Runner, only Ledger and
+// Replayed are used.
+func (r *Runner) Rehearse(ctx context.Context, asked Call, rec ledger.Record) (Lacks, error) {
+	c := &call{r, &asked}
 	stdout, stderr := c.replayed(rec)
-	out, lacks, err := c.recorded(ctx, l, rec, stdout != nil, stderr != nil)
+	out, lacks, err := c.recorded(ctx, rec, stdout != nil, stderr != nil)
 	if err != nil {
 		return lacks, err
 	}
 	_ = out.Close()
-	_, err = c.additionsOf(ctx, l, rec)
+	_, err = c.additionsOf(ctx, rec)
 	return lacks, err
 }

@@ -21,28 +21,27 @@ func TestAskIsWhatRunDecides(t *testing.T) {
 		for _, policy := range []Policy{
 			{},
 			{Force: true},
-			{Around: []string{"a", "b"}},
-			{OnFailure: ReplayIt},
-			{OnFailure: RefuseIt},
-			{OnInterrupted: Rerun},
-			{OnMismatch: Rerun},
+			{OnFailure: ChoiceReplay},
+			{OnFailure: ChoiceRefuse},
+			{OnInterrupted: ChoiceRerun},
+			{OnMismatch: ChoiceRerun},
 			{TTL: time.Hour},
 			{TTL: time.Nanosecond},
 			{Final: none},
 			{MaxAttempts: 1},
-			{MaxAttempts: 1, OnInterrupted: Rerun},
-			{MaxAttempts: 1, OnInterrupted: Rerun, Force: true, Final: none},
+			{MaxAttempts: 1, OnInterrupted: ChoiceRerun},
+			{MaxAttempts: 1, OnInterrupted: ChoiceRerun, Force: true, Final: none},
 			{Probe: true},
-			{Probe: true, ProbeFirst: true, OnInterrupted: Rerun},
+			{Probe: true, ProbeFirst: true, OnInterrupted: ChoiceRerun},
 		} {
 			for _, fingerprint := range []string{ours, theirs} {
 				k := newKit(t)
 				l, id := reach(t, state)
 				c := k.call("true")
-				c.ID, c.Fingerprint, c.Policy = id, fingerprint, policy
+				c.ID, c.Inputs.Fingerprint, c.Policy = id, fingerprint, policy
 				before, history := seen(t, l, id)
 				f := &ledgertest.Faulty{Ledger: l}
-				d, err := Ask(t.Context(), f, c)
+				d, err := c.ask(t.Context(), f)
 				must(t, err)
 				if diff := cmp.Diff(before, d.Record); diff != "" {
 					t.Errorf("%s: the record is told otherwise:\n%s", state, diff)
@@ -56,9 +55,9 @@ func TestAskIsWhatRunDecides(t *testing.T) {
 				if diff := cmp.Diff(before, after) + cmp.Diff(history, later); diff != "" {
 					t.Errorf("%s, %+v: to ask has changed something:\n%s", state, policy, diff)
 				}
-				c.Probe = "exit 2"
+				c.Probe.Command = "exit 2"
 				o := k.run(l, c)
-				if asked := d.Action == Probe; o.err != nil || (o.Probed != nil) != asked || !asked && (o.Decision != d.Decision || o.Tried != d.Tried) {
+				if asked := d.Action == ActionProbe; o.err != nil || (o.Probed != nil) != asked || !asked && (o.Decision != d.Decision || o.Tried != d.Tried) {
 					t.Errorf("%s, %s, %+v: asked %v, the call made %v, error %v", state, fingerprint, policy, d.Decision, o.Decision, o.err)
 				}
 			}
@@ -84,9 +83,9 @@ func TestAskOfAClaimedKey(t *testing.T) {
 		claim, err := l.Claim(t.Context(), id)
 		must(t, err)
 		c := k.call("true")
-		c.ID, c.Fingerprint = id, ours
-		for _, c.Policy = range []Policy{{}, {Force: true, OnInterrupted: Rerun}} {
-			d, err := Ask(t.Context(), l, c)
+		c.ID, c.Inputs.Fingerprint = id, ours
+		for _, c.Policy = range []Policy{{}, {Force: true, OnInterrupted: ChoiceRerun}} {
+			d, err := c.ask(t.Context(), l)
 			o := k.run(l, c)
 			if err != nil || o.err != nil || d.Decision != o.Decision {
 				t.Errorf("%s, %+v: asked %v, error %v; the call made %v, error %v", state, c.Policy, d.Decision, err, o.Decision, o.err)
@@ -102,8 +101,8 @@ func TestAskSaysWhenTheLedgerFails(t *testing.T) {
 		k := newKit(t)
 		l, id := reach(t, state)
 		c := k.call("true")
-		c.ID, c.Fingerprint = id, ours
-		if d, err := Ask(t.Context(), &ledgertest.Faulty{Ledger: l, FailAt: n}, c); !errors.Is(err, ledgertest.ErrFaulty) {
+		c.ID, c.Inputs.Fingerprint = id, ours
+		if d, err := c.ask(t.Context(), &ledgertest.Faulty{Ledger: l, FailAt: n}); !errors.Is(err, ledgertest.ErrFaulty) {
 			t.Errorf("%s: got %v, error %v", state, d.Decision, err)
 		}
 	}
@@ -116,11 +115,11 @@ func TestAskOfTheRecordedInputs(t *testing.T) {
 		k := newKit(t)
 		l, id := reach(t, state)
 		c := k.call("true")
-		c.ID, c.Fingerprint = id, ours
-		want, err := Ask(t.Context(), l, c)
+		c.ID, c.Inputs.Fingerprint = id, ours
+		want, err := c.ask(t.Context(), l)
 		must(t, err)
-		c.Fingerprint = ""
-		got, err := Ask(t.Context(), l, c)
+		c.Inputs.Fingerprint = ""
+		got, err := c.ask(t.Context(), l)
 		if err != nil || got.Decision != want.Decision {
 			t.Errorf("%s: got %v, error %v, want %v", state, got.Decision, err, want.Decision)
 		}

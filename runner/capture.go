@@ -7,9 +7,9 @@ import (
 	"idem/proc"
 )
 
-// inMemory is how much of what is printed waits in memory, of a probe and of a
-// quiet command; most say less, and need no file. A ledger keeps as much of a
-// command there too, so that what is more has a file, whatever becomes of its outcome.
+// inMemory is how many bytes of output a probe or a quiet command may print before
+// they are kept in a file instead of in memory. Most print less. A ledger keeps as
+// much of a command in memory, so longer output has a file in any case.
 const inMemory = 32 << 10
 
 // capture keeps what a probe prints until it is known whether that counts.

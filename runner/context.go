@@ -13,8 +13,8 @@ func within(ctx context.Context, limit time.Duration) (context.Context, context.
 	return context.WithTimeout(ctx, limit)
 }
 
-// endedBy returns a context that ends also when done is closed, and has ended
-// if it is; nil never is.
+// endedBy returns a context that also ends when done is closed. If done is closed
+// already, the context has ended. A nil done is never closed.
 func endedBy(ctx context.Context, done <-chan struct{}) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	select {

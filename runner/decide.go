@@ -9,12 +9,12 @@ import (
 	"idem/ledger"
 )
 
-// Policy is what the caller wants where a record leaves a choice. The zero
-// value is the default in every field.
+// Policy is what the caller chooses where a record leaves a choice. The zero value
+// of each field is its default.
 type Policy struct {
-	OnFailure     Choice // Rerun (default), ReplayIt or RefuseIt
-	OnInterrupted Choice // RefuseIt (default) or Rerun
-	OnMismatch    Choice // RefuseIt (default) or Rerun
+	OnFailure     Choice // ChoiceRerun (default), ChoiceReplay or ChoiceRefuse
+	OnInterrupted Choice // ChoiceRefuse (default) or ChoiceRerun
+	OnMismatch    Choice // ChoiceRefuse (default) or ChoiceRerun
 	Force         bool   // run again whatever the outcome was
 	// TTL is how long a success counts, from the start of its attempt. 0: for
 	// ever.
@@ -23,16 +23,11 @@ type Policy struct {
 	// replayed.
 	Final Codes
 	// MaxAttempts is how many attempts a key gets, since its last success, before
-	// a failure stays one. 0: as many as it takes. Tried is how many it has had.
-	MaxAttempts, Tried int
-	// Probe tells that there is a probe to ask whether a key of unknown outcome is
-	// done, ProbeFirst that it is asked also before the first run. Answer is
-	// what it has said.
+	// a failure stays one. 0: as many as it takes.
+	MaxAttempts int
+	// Probe reports whether there is a probe to ask whether a key of unknown
+	// outcome is done, and ProbeFirst whether it is asked before the first run too.
 	Probe, ProbeFirst bool
-	Answer            Answer
-	// Around are the run ids of the attempts that this call is made inside of:
-	// to wait for one of them would be to wait for itself.
-	Around []string
 }
 
 // Choice is what to do about an earlier outcome.
@@ -40,55 +35,55 @@ type Choice string
 
 // The choices; the empty one is the default of its field.
 const (
-	Rerun    Choice = "rerun"
-	ReplayIt Choice = "replay"
-	RefuseIt Choice = "refuse"
+	ChoiceRerun  Choice = "rerun"
+	ChoiceReplay Choice = "replay"
+	ChoiceRefuse Choice = "refuse"
 )
 
-// Answer is what a probe has said about a key.
+// Answer is what a probe says about a key.
 type Answer string
 
 // The answers.
 const (
-	NotAsked   Answer = ""
-	IsDone     Answer = "done"
-	NotDone    Answer = "not_done"
-	CannotTell Answer = "cannot_tell"
+	AnswerNone    Answer = ""
+	AnswerDone    Answer = "done"
+	AnswerNotDone Answer = "not_done"
+	AnswerUnknown Answer = "cannot_tell"
 )
 
 // Action is what a call does.
 type Action string
 
-// The actions. After Claim, Probe and Settle it decides again: with the claim,
-// with the probe's answer, on the success that it has recorded.
+// The actions. After ActionClaim, ActionProbe and ActionSettle the call decides
+// again: with the claim, with the probe's answer, on the success that was recorded.
 const (
-	Claim   Action = "claim"
-	Probe   Action = "probe"
-	Settle  Action = "settle"
-	Execute Action = "execute"
-	Replay  Action = "replay"
-	Refuse  Action = "refuse"
+	ActionClaim   Action = "claim"
+	ActionProbe   Action = "probe"
+	ActionSettle  Action = "settle"
+	ActionExecute Action = "execute"
+	ActionReplay  Action = "replay"
+	ActionRefuse  Action = "refuse"
 )
 
 // Reason is why, for the user and for scripts.
 type Reason string
 
-// The reasons. What a call exits with that is refused for one is in cmd/report_exit.go.
+// The reasons. cmd/report_exit.go has the exit statuses of those that refuse a call.
 const (
-	NeverRun    Reason = "never_run"   // nothing is recorded
-	Retry       Reason = "retry"       // marked to run again
-	Forced      Reason = "forced"      // Policy.Force
-	Mismatch    Reason = "mismatch"    // recorded with other inputs
-	Succeeded   Reason = "succeeded"   // it is done
-	FailedIt    Reason = "failed"      // the last attempt failed
-	Busy        Reason = "running"     // it is running
-	Interrupted Reason = "interrupted" // it was running, and nobody knows how it ended
-	Recursive   Reason = "recursive"   // the key is running around this very call
-	Expired     Reason = "expired"     // it is done, but longer ago than Policy.TTL
-	Final       Reason = "final"       // it failed in a way that Policy.Final calls final
-	Exhausted   Reason = "exhausted"   // it has had Policy.MaxAttempts
-	Probed      Reason = "probed"      // the probe has said that it is done
-	Undecided   Reason = "undecided"   // nothing is recorded, and the probe cannot tell
+	ReasonNeverRun    Reason = "never_run"   // nothing is recorded
+	ReasonRetry       Reason = "retry"       // marked to run again
+	ReasonForced      Reason = "forced"      // Policy.Force
+	ReasonMismatch    Reason = "mismatch"    // recorded with other inputs
+	ReasonSucceeded   Reason = "succeeded"   // it is done
+	ReasonFailed      Reason = "failed"      // the last attempt failed
+	ReasonBusy        Reason = "running"     // it is running
+	ReasonInterrupted Reason = "interrupted" // it was running, and its end is not recorded
+	ReasonRecursive   Reason = "recursive"   // the call is made inside of an attempt of its own key
+	ReasonExpired     Reason = "expired"     // it is done, but longer ago than Policy.TTL
+	ReasonFinal       Reason = "final"       // it failed in a way that Policy.Final calls final
+	ReasonExhausted   Reason = "exhausted"   // it has had Policy.MaxAttempts
+	ReasonProbed      Reason = "probed"      // the probe has said that it is done
+	ReasonUndecided   Reason = "undecided"   // nothing is recorded, and the probe cannot tell
 )
 
 // Decision is an action with its reason.
@@ -97,91 +92,92 @@ type Decision struct {
 	Reason Reason
 }
 
-// Decide is all policy of idem: what a call with the given fingerprint does
-// about a record at a time, before it has the claim and again when it is
-// holding it. It is pure. docs/state-machine.md is generated from it.
-func Decide(rec ledger.Record, fingerprint string, holding bool, p Policy, now time.Time) Decision {
-	run := Claim
-	if holding {
-		run = Execute
+// Decide is all policy of idem: what a call with the given fingerprint does about
+// a record at a moment, before it has the claim and again when it holds the claim.
+// It is pure. docs/state-machine.md is generated from it.
+func Decide(rec ledger.Record, fingerprint string, p Policy, m Moment) Decision {
+	run := ActionClaim
+	if m.Holding {
+		run = ActionExecute
 	}
 	cur := rec.Current
-	exhausted := p.exhausted() && !p.Force
+	exhausted := p.exhausted(m.Tried) && !p.Force
 	differs := cur.Fingerprint != "" && cur.Fingerprint != fingerprint // empty: settled for any call
 	switch {
-	case rec.Phase() == ledger.PhaseNone && holding && p.Probe && p.ProbeFirst:
-		return p.unknown(NeverRun, Undecided, false)
+	case rec.Phase() == ledger.PhaseNone && m.Holding && p.Probe && p.ProbeFirst:
+		return p.unknown(m.Answer, ReasonNeverRun, ReasonUndecided, false)
 	case rec.Phase() == ledger.PhaseNone:
-		return Decision{run, NeverRun}
-	case cur.State == ledger.Running && slices.Contains(p.Around, cur.RunID):
-		return Decision{Refuse, Recursive}
-	case p.expired(cur, now):
-		return Decision{run, Expired}
-	case differs && p.OnMismatch != Rerun:
-		return Decision{Refuse, Mismatch}
+		return Decision{run, ReasonNeverRun}
+	case cur.State == ledger.Running && slices.Contains(m.Around, cur.RunID):
+		return Decision{ActionRefuse, ReasonRecursive}
+	case p.expired(cur, m.Now):
+		return Decision{run, ReasonExpired}
+	case differs && p.OnMismatch != ChoiceRerun:
+		return Decision{ActionRefuse, ReasonMismatch}
 	case differs && cur.State != ledger.Running:
-		return Decision{run, Mismatch}
+		return Decision{run, ReasonMismatch}
 	case cur.State == ledger.None && exhausted:
-		return Decision{Refuse, Exhausted}
+		return Decision{ActionRefuse, ReasonExhausted}
 	case cur.State == ledger.None:
-		return Decision{run, Retry}
-	case cur.State == ledger.Running && !holding:
-		return Decision{Claim, Busy} // held elsewhere, or interrupted: the claim tells
+		return Decision{run, ReasonRetry}
+	case cur.State == ledger.Running && !m.Holding:
+		return Decision{ActionClaim, ReasonBusy} // held elsewhere, or interrupted: the claim tells
 	case cur.State == ledger.Running && differs:
-		if p.Answer == IsDone { // with other inputs: no success of this call's, but known
-			p.Answer = NotDone
+		answer := m.Answer
+		if answer == AnswerDone { // with other inputs: known, but not a success of this call
+			answer = AnswerNotDone
 		}
-		return p.unknown(Interrupted, Interrupted, false)
+		return p.unknown(answer, ReasonInterrupted, ReasonInterrupted, false)
 	case cur.State == ledger.Running:
-		return p.unknown(Interrupted, Interrupted, exhausted)
+		return p.unknown(m.Answer, ReasonInterrupted, ReasonInterrupted, exhausted)
 	case p.Force:
-		return Decision{run, Forced}
-	case cur.State == ledger.Succeeded && p.Answer == IsDone:
-		return Decision{Replay, Probed}
+		return Decision{run, ReasonForced}
+	case cur.State == ledger.Succeeded && m.Answer == AnswerDone:
+		return Decision{ActionReplay, ReasonProbed}
 	case cur.State == ledger.Succeeded:
-		return Decision{Replay, Succeeded}
+		return Decision{ActionReplay, ReasonSucceeded}
 	case p.final(cur):
-		return Decision{Replay, Final}
-	case p.OnFailure == ReplayIt:
-		return Decision{Replay, FailedIt}
-	case p.OnFailure == RefuseIt:
-		return Decision{Refuse, FailedIt}
+		return Decision{ActionReplay, ReasonFinal}
+	case p.OnFailure == ChoiceReplay:
+		return Decision{ActionReplay, ReasonFailed}
+	case p.OnFailure == ChoiceRefuse:
+		return Decision{ActionRefuse, ReasonFailed}
 	case exhausted:
-		return Decision{Refuse, Exhausted}
+		return Decision{ActionRefuse, ReasonExhausted}
 	default:
-		return Decision{run, FailedIt}
+		return Decision{run, ReasonFailed}
 	}
 }
 
-// unknown decides, with the claim, about a key of which nobody knows whether it
-// is done: the probe is asked first, and what it cannot tell is left to
-// OnInterrupted. run and refuse are the reasons to do so.
-func (p Policy) unknown(run, refuse Reason, exhausted bool) Decision {
+// unknown decides, with the claim, about a key that may or may not be done: the
+// probe is asked first, and OnInterrupted decides where it cannot tell. run and
+// refuse are the reasons given for running and for refusing.
+func (p Policy) unknown(answer Answer, run, refuse Reason, exhausted bool) Decision {
 	switch {
-	case p.Probe && p.Answer == NotAsked:
-		return Decision{Probe, run}
-	case p.Answer == IsDone:
-		return Decision{Settle, Probed}
-	case p.Answer != NotDone && p.OnInterrupted != Rerun:
-		return Decision{Refuse, refuse}
+	case p.Probe && answer == AnswerNone:
+		return Decision{ActionProbe, run}
+	case answer == AnswerDone:
+		return Decision{ActionSettle, ReasonProbed}
+	case answer != AnswerNotDone && p.OnInterrupted != ChoiceRerun:
+		return Decision{ActionRefuse, refuse}
 	case exhausted:
-		return Decision{Refuse, Exhausted}
+		return Decision{ActionRefuse, ReasonExhausted}
 	default:
-		return Decision{Execute, run}
+		return Decision{ActionExecute, run}
 	}
 }
 
-// expired tells whether a success is too long ago to count. A clock that was
-// set back makes none expire: it is too early then, not too late.
+// expired reports whether a success is too long ago to count. After the clock was
+// set back, none is: it is too early then, not too late.
 func (p Policy) expired(a ledger.Attempt, now time.Time) bool {
 	return a.State == ledger.Succeeded && p.TTL > 0 && now.Sub(a.Started) >= p.TTL
 }
 
-// final tells whether a failure is one that stays. A death by signal, and what
-// was marked by hand, has no exit status of the command's own.
+// final reports whether a failure is one that stays. A death by signal and a mark
+// by hand have no exit status of the command's own.
 func (p Policy) final(a ledger.Attempt) bool {
 	return (a.Reason == ledger.ReasonExit || a.Reason == ledger.ReasonTimeout) && p.Final.Has(a.ExitCode)
 }
 
-// exhausted reports whether a key has had all its attempts.
-func (p Policy) exhausted() bool { return p.MaxAttempts > 0 && p.Tried >= p.MaxAttempts }
+// exhausted reports whether a key that has had so many attempts gets no more.
+func (p Policy) exhausted(tried int) bool { return p.MaxAttempts > 0 && tried >= p.MaxAttempts }

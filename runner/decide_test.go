@@ -18,34 +18,34 @@ func (s situation) exhausted() bool { return limits[s.limit] && !s.force }
 
 // design is the table of DESIGN 3, first matching row first. A nil field is any.
 var design = []designRow{
-	{fresh, false, answered(NotAsked), Decision{Claim, NeverRun}, Decision{Probe, NeverRun}},
-	{fresh, false, answered(IsDone), Decision{Claim, NeverRun}, Decision{Settle, Probed}},
-	{fresh, false, refusing(CannotTell), Decision{Claim, NeverRun}, Decision{Refuse, Undecided}},
-	{fresh, false, nil, Decision{Claim, NeverRun}, Decision{Execute, NeverRun}},
-	{open, false, func(s situation) bool { return s.nested }, Decision{Refuse, Recursive}, Decision{Refuse, Recursive}},
-	{[]string{"succeeded"}, false, func(s situation) bool { return s.age.expired }, Decision{Claim, Expired}, Decision{Execute, Expired}},
-	{[]string{"succeeded", "failed", "retry"}, true, func(s situation) bool { return s.onMismatch == Rerun }, Decision{Claim, Mismatch}, Decision{Execute, Mismatch}},
-	{nil, true, func(s situation) bool { return s.onMismatch != Rerun }, Decision{Refuse, Mismatch}, Decision{Refuse, Mismatch}},
-	{open, true, answered(NotAsked), Decision{Claim, Busy}, Decision{Probe, Interrupted}},
-	{open, true, refusing(CannotTell), Decision{Claim, Busy}, Decision{Refuse, Interrupted}},
-	{open, true, func(s situation) bool { return !s.asks() && s.onInterrupted != Rerun }, Decision{Claim, Busy}, Decision{Refuse, Interrupted}},
-	{open, true, nil, Decision{Claim, Busy}, Decision{Execute, Interrupted}},
-	{[]string{"retry"}, false, situation.exhausted, Decision{Refuse, Exhausted}, Decision{Refuse, Exhausted}},
-	{[]string{"retry"}, false, nil, Decision{Claim, Retry}, Decision{Execute, Retry}},
-	{open, false, answered(NotAsked), Decision{Claim, Busy}, Decision{Probe, Interrupted}},
-	{open, false, answered(IsDone), Decision{Claim, Busy}, Decision{Settle, Probed}},
-	{open, false, refusing(CannotTell), Decision{Claim, Busy}, Decision{Refuse, Interrupted}},
-	{open, false, func(s situation) bool { return !s.asks() && s.onInterrupted != Rerun }, Decision{Claim, Busy}, Decision{Refuse, Interrupted}},
-	{open, false, situation.exhausted, Decision{Claim, Busy}, Decision{Refuse, Exhausted}},
-	{open, false, nil, Decision{Claim, Busy}, Decision{Execute, Interrupted}},
-	{nil, false, func(s situation) bool { return s.force }, Decision{Claim, Forced}, Decision{Execute, Forced}},
-	{[]string{"succeeded"}, false, func(s situation) bool { return s.probe.answer == IsDone }, Decision{Replay, Probed}, Decision{Replay, Probed}},
-	{[]string{"succeeded"}, false, nil, Decision{Replay, Succeeded}, Decision{Replay, Succeeded}},
-	{nil, false, func(s situation) bool { return finals[s.final] }, Decision{Replay, Final}, Decision{Replay, Final}},
-	{nil, false, func(s situation) bool { return s.onFailure == ReplayIt }, Decision{Replay, FailedIt}, Decision{Replay, FailedIt}},
-	{nil, false, func(s situation) bool { return s.onFailure == RefuseIt }, Decision{Refuse, FailedIt}, Decision{Refuse, FailedIt}},
-	{nil, false, situation.exhausted, Decision{Refuse, Exhausted}, Decision{Refuse, Exhausted}},
-	{[]string{"failed"}, false, nil, Decision{Claim, FailedIt}, Decision{Execute, FailedIt}},
+	{fresh, false, answered(AnswerNone), Decision{ActionClaim, ReasonNeverRun}, Decision{ActionProbe, ReasonNeverRun}},
+	{fresh, false, answered(AnswerDone), Decision{ActionClaim, ReasonNeverRun}, Decision{ActionSettle, ReasonProbed}},
+	{fresh, false, refusing(AnswerUnknown), Decision{ActionClaim, ReasonNeverRun}, Decision{ActionRefuse, ReasonUndecided}},
+	{fresh, false, nil, Decision{ActionClaim, ReasonNeverRun}, Decision{ActionExecute, ReasonNeverRun}},
+	{open, false, func(s situation) bool { return s.nested }, Decision{ActionRefuse, ReasonRecursive}, Decision{ActionRefuse, ReasonRecursive}},
+	{[]string{"succeeded"}, false, func(s situation) bool { return s.age.expired }, Decision{ActionClaim, ReasonExpired}, Decision{ActionExecute, ReasonExpired}},
+	{[]string{"succeeded", "failed", "retry"}, true, func(s situation) bool { return s.onMismatch == ChoiceRerun }, Decision{ActionClaim, ReasonMismatch}, Decision{ActionExecute, ReasonMismatch}},
+	{nil, true, func(s situation) bool { return s.onMismatch != ChoiceRerun }, Decision{ActionRefuse, ReasonMismatch}, Decision{ActionRefuse, ReasonMismatch}},
+	{open, true, answered(AnswerNone), Decision{ActionClaim, ReasonBusy}, Decision{ActionProbe, ReasonInterrupted}},
+	{open, true, refusing(AnswerUnknown), Decision{ActionClaim, ReasonBusy}, Decision{ActionRefuse, ReasonInterrupted}},
+	{open, true, func(s situation) bool { return !s.asks() && s.onInterrupted != ChoiceRerun }, Decision{ActionClaim, ReasonBusy}, Decision{ActionRefuse, ReasonInterrupted}},
+	{open, true, nil, Decision{ActionClaim, ReasonBusy}, Decision{ActionExecute, ReasonInterrupted}},
+	{[]string{"retry"}, false, situation.exhausted, Decision{ActionRefuse, ReasonExhausted}, Decision{ActionRefuse, ReasonExhausted}},
+	{[]string{"retry"}, false, nil, Decision{ActionClaim, ReasonRetry}, Decision{ActionExecute, ReasonRetry}},
+	{open, false, answered(AnswerNone), Decision{ActionClaim, ReasonBusy}, Decision{ActionProbe, ReasonInterrupted}},
+	{open, false, answered(AnswerDone), Decision{ActionClaim, ReasonBusy}, Decision{ActionSettle, ReasonProbed}},
+	{open, false, refusing(AnswerUnknown), Decision{ActionClaim, ReasonBusy}, Decision{ActionRefuse, ReasonInterrupted}},
+	{open, false, func(s situation) bool { return !s.asks() && s.onInterrupted != ChoiceRerun }, Decision{ActionClaim, ReasonBusy}, Decision{ActionRefuse, ReasonInterrupted}},
+	{open, false, situation.exhausted, Decision{ActionClaim, ReasonBusy}, Decision{ActionRefuse, ReasonExhausted}},
+	{open, false, nil, Decision{ActionClaim, ReasonBusy}, Decision{ActionExecute, ReasonInterrupted}},
+	{nil, false, func(s situation) bool { return s.force }, Decision{ActionClaim, ReasonForced}, Decision{ActionExecute, ReasonForced}},
+	{[]string{"succeeded"}, false, func(s situation) bool { return s.probe.answer == AnswerDone }, Decision{ActionReplay, ReasonProbed}, Decision{ActionReplay, ReasonProbed}},
+	{[]string{"succeeded"}, false, nil, Decision{ActionReplay, ReasonSucceeded}, Decision{ActionReplay, ReasonSucceeded}},
+	{nil, false, func(s situation) bool { return finals[s.final] }, Decision{ActionReplay, ReasonFinal}, Decision{ActionReplay, ReasonFinal}},
+	{nil, false, func(s situation) bool { return s.onFailure == ChoiceReplay }, Decision{ActionReplay, ReasonFailed}, Decision{ActionReplay, ReasonFailed}},
+	{nil, false, func(s situation) bool { return s.onFailure == ChoiceRefuse }, Decision{ActionRefuse, ReasonFailed}, Decision{ActionRefuse, ReasonFailed}},
+	{nil, false, situation.exhausted, Decision{ActionRefuse, ReasonExhausted}, Decision{ActionRefuse, ReasonExhausted}},
+	{[]string{"failed"}, false, nil, Decision{ActionClaim, ReasonFailed}, Decision{ActionExecute, ReasonFailed}},
 }
 
 var fresh, open = []string{"none", "forgotten"}, []string{"running", "interrupted"}
@@ -55,7 +55,7 @@ func answered(a Answer) func(situation) bool {
 }
 
 func refusing(a Answer) func(situation) bool {
-	return func(s situation) bool { return s.asks() && s.probe.answer == a && s.onInterrupted != Rerun }
+	return func(s situation) bool { return s.asks() && s.probe.answer == a && s.onInterrupted != ChoiceRerun }
 }
 
 func TestDecideIsTheTableOfTheDesign(t *testing.T) {
@@ -82,24 +82,24 @@ func TestDecideIsTheTableOfTheDesign(t *testing.T) {
 }
 
 func TestEveryDecisionIsSoundAndHasAReason(t *testing.T) {
-	reasons := []Reason{NeverRun, Retry, Forced, Mismatch, Succeeded, FailedIt, Busy, Interrupted, Recursive, Expired, Final, Exhausted, Probed, Undecided}
+	reasons := []Reason{ReasonNeverRun, ReasonRetry, ReasonForced, ReasonMismatch, ReasonSucceeded, ReasonFailed, ReasonBusy, ReasonInterrupted, ReasonRecursive, ReasonExpired, ReasonFinal, ReasonExhausted, ReasonProbed, ReasonUndecided}
 	for s := range situations() {
 		without, holding := s.decide(false), s.decide(true)
 		for _, d := range []Decision{without, holding} {
-			if !slices.Contains([]Action{Claim, Probe, Settle, Execute, Replay, Refuse}, d.Action) || !slices.Contains(reasons, d.Reason) {
+			if !slices.Contains([]Action{ActionClaim, ActionProbe, ActionSettle, ActionExecute, ActionReplay, ActionRefuse}, d.Action) || !slices.Contains(reasons, d.Reason) {
 				t.Errorf("%+v: got %v", s, d)
 			}
 		}
-		if slices.Contains([]Action{Probe, Settle, Execute}, without.Action) {
+		if slices.Contains([]Action{ActionProbe, ActionSettle, ActionExecute}, without.Action) {
 			t.Errorf("%+v: got %s without the claim", s, without.Action)
 		}
-		if holding.Action == Claim {
+		if holding.Action == ActionClaim {
 			t.Errorf("%+v: claims what it holds", s)
 		}
-		if holding.Action == Probe && (!s.probe.given || s.probe.answer != NotAsked) {
+		if holding.Action == ActionProbe && (!s.probe.given || s.probe.answer != AnswerNone) {
 			t.Errorf("%+v: asks a probe that is not there or has answered", s)
 		}
-		if holding.Action == Settle && s.probe.answer != IsDone {
+		if holding.Action == ActionSettle && s.probe.answer != AnswerDone {
 			t.Errorf("%+v: records a success that the probe has not told of", s)
 		}
 	}
@@ -110,11 +110,11 @@ func TestEveryDecisionIsSoundAndHasAReason(t *testing.T) {
 func TestAnswersCountWhereTheyAreAskedFor(t *testing.T) {
 	for s := range situations() {
 		unasked := s
-		unasked.probe.answer = NotAsked
-		if unasked.decide(true).Action == Probe || s.probe.answer == NotAsked {
+		unasked.probe.answer = AnswerNone
+		if unasked.decide(true).Action == ActionProbe || s.probe.answer == AnswerNone {
 			continue
 		}
-		if got, want := s.decide(true), unasked.decide(true); got.Action != want.Action || got.Reason != want.Reason && got.Reason != Probed {
+		if got, want := s.decide(true), unasked.decide(true); got.Action != want.Action || got.Reason != want.Reason && got.Reason != ReasonProbed {
 			t.Errorf("%+v: got %v, want %v", s, got, want)
 		}
 	}
@@ -129,7 +129,7 @@ func TestUnboundIsAnyCall(t *testing.T) {
 		rec := recordIn(s.state, true)
 		rec.Current.Fingerprint = ""
 		for _, holding := range bools {
-			if got, want := Decide(rec, ours, holding, s.policy(), began.Add(s.age.age)), s.decide(holding); got != want {
+			if got, want := Decide(rec, ours, s.policy(), s.moment(holding)), s.decide(holding); got != want {
 				t.Fatalf("%+v, holding %t: got %v, want %v", s, holding, got, want)
 			}
 		}
@@ -140,8 +140,8 @@ func TestUnboundIsAnyCall(t *testing.T) {
 func TestMarkedForRetryBeforeTheFirstRun(t *testing.T) {
 	rec := recordIn("retry", true)
 	rec.Attempts = 0
-	for fingerprint, want := range map[string]Decision{ours: {Claim, Retry}, theirs: {Refuse, Mismatch}} {
-		if got := Decide(rec, fingerprint, false, Policy{Probe: true, ProbeFirst: true}, began); got != want {
+	for fingerprint, want := range map[string]Decision{ours: {ActionClaim, ReasonRetry}, theirs: {ActionRefuse, ReasonMismatch}} {
+		if got := Decide(rec, fingerprint, Policy{Probe: true, ProbeFirst: true}, Moment{Now: began}); got != want {
 			t.Errorf("got %v, want %v", got, want)
 		}
 	}
@@ -153,17 +153,17 @@ func TestOnlyTheClaimTellsInterrupted(t *testing.T) {
 	for s := range situations() {
 		without, holding := s.decide(false), s.decide(true)
 		switch {
-		case without.Action != Claim:
+		case without.Action != ActionClaim:
 			if holding != without {
 				t.Errorf("%+v: got %v without the claim and %v with it", s, without, holding)
 			}
 		case s.asks():
-		case without.Reason == Busy:
-			if holding != (Decision{Execute, Interrupted}) && holding != (Decision{Refuse, Interrupted}) && holding != (Decision{Refuse, Exhausted}) {
+		case without.Reason == ReasonBusy:
+			if holding != (Decision{ActionExecute, ReasonInterrupted}) && holding != (Decision{ActionRefuse, ReasonInterrupted}) && holding != (Decision{ActionRefuse, ReasonExhausted}) {
 				t.Errorf("%+v: got %v with the claim", s, holding)
 			}
 		default:
-			if holding != (Decision{Execute, without.Reason}) {
+			if holding != (Decision{ActionExecute, without.Reason}) {
 				t.Errorf("%+v: got %v without the claim and %v with it", s, without, holding)
 			}
 		}
@@ -200,7 +200,7 @@ func TestZeroPolicyIsTheDefault(t *testing.T) {
 // A success that this very call is about runs again only by force or by its age.
 func TestSuccessRunsAgainOnlyByForceAgeOrAcceptedMismatch(t *testing.T) {
 	for s := range situations() {
-		if s.state == "succeeded" && s.decide(true).Action == Execute && !s.force && !s.age.expired && (s.same || s.onMismatch != Rerun) {
+		if s.state == "succeeded" && s.decide(true).Action == ActionExecute && !s.force && !s.age.expired && (s.same || s.onMismatch != ChoiceRerun) {
 			t.Errorf("%+v: runs again", s)
 		}
 	}
@@ -214,11 +214,11 @@ func TestFinalIsAboutExitStatuses(t *testing.T) {
 	} {
 		rec := recordIn("failed", true)
 		rec.Current.Reason = reason
-		want := Decision{Claim, FailedIt}
+		want := Decision{ActionClaim, ReasonFailed}
 		if final {
-			want = Decision{Replay, Final}
+			want = Decision{ActionReplay, ReasonFinal}
 		}
-		if got := Decide(rec, ours, false, Policy{Final: Codes{{exit3, exit3}}}, began); got != want {
+		if got := Decide(rec, ours, Policy{Final: Codes{{exit3, exit3}}}, Moment{Now: began}); got != want {
 			t.Errorf("%s: got %v, want %v", reason, got, want)
 		}
 	}
@@ -227,6 +227,6 @@ func TestFinalIsAboutExitStatuses(t *testing.T) {
 func BenchmarkDecide(b *testing.B) {
 	rec := recordIn("succeeded", true)
 	for b.Loop() {
-		Decide(rec, ours, false, Policy{}, began)
+		Decide(rec, ours, Policy{}, Moment{Now: began})
 	}
 }

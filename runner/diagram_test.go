@@ -47,7 +47,7 @@ func reach(t *testing.T, state string) (ledger.Ledger, ledger.ID) {
 }
 
 func mark(ctx context.Context, l ledger.Ledger, id ledger.ID, state ledger.State) error {
-	_, err := Mark(ctx, l, id, ByHand{State: state, RunID: "m", Force: true})
+	_, err := Mark(ctx, l, id, Settlement{State: state, RunID: "m", Force: true})
 	return err
 }
 
@@ -64,13 +64,13 @@ var labels = []struct {
 	reason Reason
 	text   string
 }{
-	{NeverRun, "run"},
-	{Retry, "run"},
-	{FailedIt, "run"},
-	{Mismatch, "run --on-mismatch rerun"},
-	{Interrupted, "run --on-interrupted rerun / run --probe, which says 1"},
-	{Forced, "run --force"},
-	{Expired, "run, --ttl over"},
+	{ReasonNeverRun, "run"},
+	{ReasonRetry, "run"},
+	{ReasonFailed, "run"},
+	{ReasonMismatch, "run --on-mismatch rerun"},
+	{ReasonInterrupted, "run --on-interrupted rerun / run --probe, which says 1"},
+	{ReasonForced, "run --force"},
+	{ReasonExpired, "run, --ttl over"},
 }
 
 var markNames = []struct {
@@ -114,7 +114,7 @@ func diagram(t *testing.T) string {
 		for _, m := range markNames {
 			for _, force := range bools {
 				l, id := reach(t, from)
-				if _, err := Mark(ctx, l, id, ByHand{State: m.state, RunID: "m", Force: force}); err != nil {
+				if _, err := Mark(ctx, l, id, Settlement{State: m.state, RunID: "m", Force: force}); err != nil {
 					continue
 				}
 				edge(from, now(l, id), "mark "+m.name+map[bool]string{true: " --force"}[force])
@@ -144,7 +144,7 @@ func diagram(t *testing.T) string {
 // executes tells whether any policy executes a key in a state for a reason.
 func executes(state string, why Reason) bool {
 	for s := range situations() {
-		if s.state == state && s.decide(true) == (Decision{Execute, why}) {
+		if s.state == state && s.decide(true) == (Decision{ActionExecute, why}) {
 			return true
 		}
 	}
@@ -157,11 +157,11 @@ func settles(state string) string {
 		probing
 		text string
 	}{
-		{probing{given: true, answer: IsDone}, "run --probe, which says 0"},
-		{probing{given: true, first: true, answer: IsDone}, "run --probe-first, which says 0"},
+		{probing{given: true, answer: AnswerDone}, "run --probe, which says 0"},
+		{probing{given: true, first: true, answer: AnswerDone}, "run --probe-first, which says 0"},
 	} {
 		s := situation{state: state, same: true, probe: p.probing}
-		if s.decide(true).Action == Settle {
+		if s.decide(true).Action == ActionSettle {
 			return p.text
 		}
 	}

@@ -90,8 +90,8 @@ var callPoints = []choicePoint{
 		{"same", func(s *situation) { s.same = true }},
 	}},
 	{2, []value{
-		{"`--on-mismatch rerun`", func(s *situation) { s.onMismatch = Rerun }},
-		{"`--on-mismatch refuse` (default)", func(s *situation) { s.onMismatch = RefuseIt }},
+		{"`--on-mismatch rerun`", func(s *situation) { s.onMismatch = ChoiceRerun }},
+		{"`--on-mismatch refuse` (default)", func(s *situation) { s.onMismatch = ChoiceRefuse }},
 	}},
 }
 
@@ -109,8 +109,8 @@ var probePoints = []choicePoint{
 // outcomePoints are those that count after a probe too.
 var outcomePoints = []choicePoint{
 	{2, []value{
-		{"`--on-interrupted rerun`", func(s *situation) { s.onInterrupted = Rerun }},
-		{"`--on-interrupted refuse` (default)", func(s *situation) { s.onInterrupted = RefuseIt }},
+		{"`--on-interrupted rerun`", func(s *situation) { s.onInterrupted = ChoiceRerun }},
+		{"`--on-interrupted refuse` (default)", func(s *situation) { s.onInterrupted = ChoiceRefuse }},
 	}},
 	{2, []value{
 		{"`--force`", func(s *situation) { s.force = true }},
@@ -121,9 +121,9 @@ var outcomePoints = []choicePoint{
 		{"", func(s *situation) { s.final = "" }},
 	}},
 	{2, []value{
-		{"`--on-failure replay`", func(s *situation) { s.onFailure = ReplayIt }},
-		{"`--on-failure refuse`", func(s *situation) { s.onFailure = RefuseIt }},
-		{"`--on-failure rerun` (default)", func(s *situation) { s.onFailure = Rerun }},
+		{"`--on-failure replay`", func(s *situation) { s.onFailure = ChoiceReplay }},
+		{"`--on-failure refuse`", func(s *situation) { s.onFailure = ChoiceRefuse }},
+		{"`--on-failure rerun` (default)", func(s *situation) { s.onFailure = ChoiceRerun }},
 	}},
 	{2, []value{
 		{"`--max-attempts` reached", func(s *situation) { s.limit = 2 }},
@@ -133,15 +133,15 @@ var outcomePoints = []choicePoint{
 
 // answerPoint is the choice point of a probe that has been asked.
 var answerPoint = choicePoint{1, []value{
-	{"0: it is done", func(s *situation) { s.probe.answer = IsDone }},
-	{"1: it is not", func(s *situation) { s.probe.answer = NotDone }},
-	{"anything else: it cannot tell", func(s *situation) { s.probe.answer = CannotTell }},
+	{"0: it is done", func(s *situation) { s.probe.answer = AnswerDone }},
+	{"1: it is not", func(s *situation) { s.probe.answer = AnswerNotDone }},
+	{"anything else: it cannot tell", func(s *situation) { s.probe.answer = AnswerUnknown }},
 }}
 
 // acceptedPoint is whether the attempt had the inputs of the call: of others no
 // probe is asked without --on-mismatch rerun.
 var acceptedPoint = choicePoint{2, []value{
-	{"other inputs, `--on-mismatch rerun`", func(s *situation) { s.same, s.onMismatch = false, Rerun }},
+	{"other inputs, `--on-mismatch rerun`", func(s *situation) { s.same, s.onMismatch = false, ChoiceRerun }},
 	{"", func(s *situation) { s.same = true }},
 }}
 
@@ -266,14 +266,14 @@ func answerRows() []row {
 }
 
 // statuses are those of DESIGN 4; cmd has them in its exit.go.
-var statuses = map[Reason]int{Recursive: 64, Mismatch: 65, Busy: 75, Interrupted: 79, Undecided: 79, FailedIt: 80, Exhausted: 80}
+var statuses = map[Reason]int{ReasonRecursive: 64, ReasonMismatch: 65, ReasonBusy: 75, ReasonInterrupted: 79, ReasonUndecided: 79, ReasonFailed: 80, ReasonExhausted: 80}
 
 func cell(d Decision) string {
 	action := string(d.Action)
-	if d.Action == Refuse {
+	if d.Action == ActionRefuse {
 		action = fmt.Sprintf("refuse %d", statuses[d.Reason])
 	}
-	if d.Action != Claim {
+	if d.Action != ActionClaim {
 		action = "**" + action + "**"
 	}
 	return fmt.Sprintf("%s (%s)", action, d.Reason)
@@ -314,7 +314,7 @@ func (r row) text() string {
 func TestDocumentedRowsAreTheFunction(t *testing.T) {
 	all := allRows()
 	for s := range situations() {
-		if s.probe.answer != NotAsked {
+		if s.probe.answer != AnswerNone {
 			continue // the other table
 		}
 		i := slices.IndexFunc(all, func(r row) bool {
@@ -343,9 +343,9 @@ func spelled(s situation) situation {
 			*c = d
 		}
 	}
-	or(&s.onFailure, Rerun)
-	or(&s.onInterrupted, RefuseIt)
-	or(&s.onMismatch, RefuseIt)
+	or(&s.onFailure, ChoiceRerun)
+	or(&s.onInterrupted, ChoiceRefuse)
+	or(&s.onMismatch, ChoiceRefuse)
 	s.age = map[bool]age{true: older}[s.age.expired]
 	s.final = map[bool]string{true: "3"}[finals[s.final]]
 	s.limit = map[bool]int{true: 2}[limits[s.limit]]

@@ -10,120 +10,154 @@ import (
 	"idem/proc"
 )
 
+// execution is the part of a call that runs the command, with the claim held.
+type execution struct {
+	*call
+	claim    ledger.Claim
+	decision Decision
+	path     string // of the command
+	signals  *proc.Signals
+	last     *proc.End // of the latest command; the live output of a later one follows its output
+	said     []*held   // by each attempt, with Output.Quiet
+}
+
 // execute runs the command, again as long as Retries says so, and records each
 // attempt.
-func (c *Call) execute(ctx context.Context, l ledger.Ledger, claim ledger.Claim, rec ledger.Record, d Decision, path string) (Result, error) {
-	// From here to the durable outcome no signal may end us.
-	signals := proc.Catch()
-	defer signals.Stop()
-	delay := c.Retries.delays()
+func (c *call) execute(ctx context.Context, claim ledger.Claim, rec ledger.Record, d Decision, path string) (Result, error) {
+	// From here to the durable outcome no signal may end idem.
+	x := execution{call: c, claim: claim, decision: d, path: path, signals: proc.Catch()}
+	defer x.signals.Stop()
+	res, err := x.attempts(ctx, rec)
+	if err != nil {
+		return res, err
+	}
+	// A call that waits for the key need not wait for the reader of this one's output.
+	_ = claim.Release()
+	res.Streams = x.last.Flush()
+	if cur := res.Record.Current; cur.Reason == ledger.ReasonTimeout || cur.Reason == ledger.ReasonSignal {
+		res.Holders = c.holders()
+	}
+	x.signals.Stop() // printing may wait for its reader for ever
+	res.Fatal, _ = x.signals.Fatal()
+	if c.Output.Quiet && (res.Unrecorded != nil || res.Record.Current.State == ledger.Failed) {
+		c.printHeldOutput(ctx, &res, x.said)
+	}
+	return res, nil
+}
+
+// attempts makes the first attempt and, while it is due, another one. The result is
+// that of the last attempt that ran. An error means that none did.
+func (x *execution) attempts(ctx context.Context, rec ledger.Record) (Result, error) {
+	delay := x.Retries.delays()
 	var last Result
-	var said []*held  // by the failed attempts, with QuietOK
-	var end *proc.End // of the latest command; its live output comes behind that of the others
 	for retries := 0; ; retries++ {
-		res, ended, err := c.attempt(ctx, claim, rec, d, path, signals, end)
-		if ended != nil {
-			end = ended
-		}
+		res, err := x.attempt(ctx, rec)
 		res.HookFaults = append(last.HookFaults, res.HookFaults...)
-		if err != nil && retries == 0 {
+		switch {
+		case err != nil && retries == 0:
 			return res, err
-		}
-		if err != nil { // the attempt before is what there is to tell of
+		case err != nil: // the result is that of the attempt before
 			last.HookFaults = res.HookFaults
-			res = last
-			if !errors.As(err, new(*proc.SignalError)) { // see Fatal
-				res.NotRetried = err
+			if !errors.As(err, new(*proc.SignalError)) { // see Result.Fatal
+				last.NotRetried = err
 			}
+			return last, nil
 		}
-		if err == nil {
-			said = append(said, res.held)
-			bound(said)
-			again, fault := c.again(ctx, l, res, retries, signals)
-			res.NotRetried = fault
-			if again {
-				select {
-				case <-time.After(delay()):
-					rec, last = res.Record, res
-					continue
-				case <-signals.Done():
-				}
-			}
+		x.said = append(x.said, res.held)
+		bound(x.said)
+		again, fault := x.again(ctx, res, retries)
+		res.NotRetried = fault
+		if !again {
+			return res, nil
 		}
-		// Whoever waits for the key need not wait for the reader of our output.
-		_ = claim.Release()
-		res.Streams = end.Flush()
-		if cur := res.Record.Current; cur.Reason == ledger.ReasonTimeout || cur.Reason == ledger.ReasonSignal {
-			res.Holders = holders(l, c.ID)
+		select {
+		case <-time.After(delay()):
+			rec, last = res.Record, res
+		case <-x.signals.Done():
+			return res, nil
 		}
-		signals.Stop() // what is still to be printed may wait for its reader for ever
-		res.Fatal, _ = signals.Fatal()
-		if c.QuietOK && (res.Unrecorded != nil || res.Record.Current.State == ledger.Failed) {
-			c.sayHeld(ctx, l, &res, said)
-		}
-		return res, nil
 	}
 }
 
-// attempt runs the command once, after an earlier one if there is its End. There
-// is no End when it was not started.
-func (c *Call) attempt(ctx context.Context, claim ledger.Claim, rec ledger.Record, d Decision, path string, signals *proc.Signals, earlier *proc.End) (Result, *proc.End, error) {
+// attempt runs the command once. An error means that it was not started.
+func (x *execution) attempt(ctx context.Context, rec ledger.Record) (Result, error) {
 	before := Result{Record: rec}
-	inputs := c.Inputs
-	if c.Starting != nil {
-		inputs = c.Starting(path)
+	inputs := x.Inputs.Encoded
+	if x.Inputs.Starting != nil {
+		inputs = x.Inputs.Starting(x.path)
 	}
-	e, err := claim.Begin(ctx, ledger.Start{
-		RunID: c.RunID(), Fingerprint: c.Fingerprint, Inputs: inputs, Owner: c.Owner(), MaxOutput: c.keeps(),
+	e, err := x.claim.Begin(ctx, ledger.Start{
+		RunID: x.NewRunID(), Fingerprint: x.Inputs.Fingerprint, Inputs: inputs, Owner: x.Owner(), MaxOutput: x.Output.recorded(),
 	})
 	if err != nil {
-		if sig, ok := signals.Fatal(); ok {
-			return before, nil, &proc.SignalError{Signal: sig}
+		if sig, ok := x.signals.Fatal(); ok {
+			return before, &proc.SignalError{Signal: sig}
 		}
-		return before, nil, err
+		return before, err
 	}
-	res := Result{Decision: d, Record: rec, held: &held{runID: e.Attempt().RunID}}
+	res := Result{Decision: x.decision, Record: rec, held: &held{runID: e.Attempt().RunID}}
 	res.Record.Fence, res.Record.Attempts, res.Record.Current = e.Fence(), e.Attempt().Number, e.Attempt()
-	if earlier != nil && c.Hooks.has(OnStart) {
-		earlier.Settle()
+	if x.last != nil && x.Hooks.has(EventStart) {
+		x.last.Settle()
 	}
-	res.HookFaults = c.starting(ctx, claim, res, signals)
+	res.HookFaults = x.startHooks(ctx, x.claim, res, x.signals)
 	var end *proc.End
 	var redacted bool
-	files, err := c.measure() // what the hooks have appended is not the command's
+	files, err := x.measure() // after the hooks: what they append is not the command's
 	if err == nil {
-		end, redacted, err = c.start(ctx, claim, e, res, path, signals, earlier)
+		end, redacted, err = x.start(ctx, e, res)
 	}
 	if end == nil {
 		before.HookFaults = res.HookFaults
 		if undo := e.Abandon(ctx); undo != nil {
-			return before, nil, fmt.Errorf("%w; the key counts as interrupted, although nothing was started: %v", undo, err)
+			return before, fmt.Errorf("%w; the key counts as interrupted, although nothing was started: %v", undo, err)
 		}
-		return before, nil, err
+		return before, err
 	}
+	x.last = end
 	res.Status = end.Status
-	if err != nil { // it ran, but nobody knows how it ended
+	if err != nil { // it ran, but its exit status is lost
 		res.Unrecorded = err
-		return res, end, nil
+		return res, nil
 	}
-	o := c.outcome(end)
-	o.Files, res.Losses = c.additions(files)
+	o := x.outcome(end)
+	o.Files, res.Losses = x.additions(files)
 	o.Capture = captureOf(end, redacted)
 	res.Record.Current, res.Unrecorded = e.Finish(ctx, o)
-	return res, end, nil
+	return res, nil
 }
 
-func holders(l ledger.Ledger, id ledger.ID) []ledger.Process {
-	if t, ok := l.(ledger.Tracing); ok {
-		return t.Holders(id)
+// start runs the command to its end. There is no End when it was not started.
+// redacted reports whether something was taken out of what was recorded.
+func (x *execution) start(ctx context.Context, e ledger.Execution, res Result) (end *proc.End, redacted bool, err error) {
+	record, recorded := x.recorder(e, res.held)
+	cmd := proc.Command{
+		Path: x.path, Args: x.Argv,
+		Env:   x.Environ(AttemptOf(res.Record)),
+		Stdin: x.Stdin, OwnGroup: x.Limits.Timeout > 0, TTY: x.TTY,
+		Record:    record,
+		Backlog:   x.Backlog,
+		Earlier:   x.last,
+		Timeout:   x.Limits.Timeout,
+		KillAfter: x.Limits.KillAfter,
 	}
-	return nil
+	if !x.Output.Quiet {
+		cmd.Stdout, cmd.Stderr = x.Live.Stdout, x.Live.Stderr
+	}
+	if i, ok := e.(ledger.Inheriting); ok {
+		cmd.Inherit = i.Descriptors()
+	}
+	ctx, cancel := endedBy(ctx, x.claim.Lost())
+	defer cancel()
+	end, err = cmd.Run(ctx, x.signals)
+	return end, recorded(), err
 }
 
 // TimeoutStatus is what timeout(1) exits with.
 const TimeoutStatus = 124
 
-func (c *Call) outcome(end *proc.End) ledger.Outcome {
+// outcome returns the outcome of a command that has ended.
+func (c *call) outcome(end *proc.End) ledger.Outcome {
 	o := ledger.Outcome{State: ledger.Failed, Reason: ledger.ReasonExit, ExitCode: end.ExitCode, Signal: int(end.Signal)}
 	switch {
 	case end.StoppedBy == proc.ByTimeout:
@@ -136,16 +170,7 @@ func (c *Call) outcome(end *proc.End) ledger.Outcome {
 	return o
 }
 
-// keeps returns how many bytes of output are kept.
-func (c *Call) keeps() int64 {
-	if c.NoOutput {
-		return 0
-	}
-	return c.MaxOutput
-}
-
-// captureOf is what the ledger is told about the output of a command that has
-// ended.
+// captureOf returns how complete the recorded output of a command is.
 func captureOf(end *proc.End, redacted bool) ledger.Capture {
 	return ledger.Capture{
 		Incomplete: end.Open, Redacted: redacted,
@@ -153,28 +178,10 @@ func captureOf(end *proc.End, redacted bool) ledger.Capture {
 	}
 }
 
-// start runs the command. It reports whether something was taken out of what was
-// recorded.
-func (c *Call) start(ctx context.Context, claim ledger.Claim, e ledger.Execution, res Result, path string, signals *proc.Signals, earlier *proc.End) (end *proc.End, redacted bool, err error) {
-	record, recorded := c.recorder(e, res.held)
-	cmd := proc.Command{
-		Path: path, Args: c.Argv,
-		Env:   c.Environ(AttemptOf(res.Record)),
-		Stdin: c.Stdin, OwnGroup: c.Timeout > 0, TTY: c.TTY,
-		Record:    record,
-		Backlog:   c.Backlog,
-		Earlier:   earlier,
-		Timeout:   c.Timeout,
-		KillAfter: c.KillAfter,
+// holders returns the processes that keep the key busy, where the ledger can tell.
+func (c *call) holders() []ledger.Process {
+	if t, ok := c.Ledger.(ledger.Tracing); ok {
+		return t.Holders(c.ID)
 	}
-	if !c.QuietOK {
-		cmd.Stdout, cmd.Stderr = c.Stdout, c.Stderr
-	}
-	if i, ok := e.(ledger.Inheriting); ok {
-		cmd.Inherit = i.Descriptors()
-	}
-	ctx, cancel := endedBy(ctx, claim.Lost())
-	defer cancel()
-	end, err = cmd.Run(ctx, signals)
-	return end, recorded(), err
+	return nil
 }

@@ -20,7 +20,7 @@ func TestEveryLedgerCallMayFail(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		prepare func(k *kit)
-		call    func(k *kit) Call
+		call    func(k *kit) testCall
 		runs    int // of this call, when nothing fails
 		code    int
 	}{
@@ -33,7 +33,7 @@ func TestEveryLedgerCallMayFail(t *testing.T) {
 		{"start failure", func(k *kit) {
 			k.write("bad", "#!/no/such/interpreter\n")
 			must(k.T, os.Chmod(k.path("bad"), 0o700))
-		}, func(k *kit) Call {
+		}, func(k *kit) testCall {
 			return k.call(k.path("bad"))
 		}, 0, 0},
 	} {
@@ -60,7 +60,7 @@ func TestEveryLedgerCallMayFail(t *testing.T) {
 					case ran > 1:
 						t.Fatalf("%s failed: the command ran %d times", failed, ran)
 					case ran == 1:
-						if o.err != nil || o.Action != Execute || o.out != jobOut || o.fed != jobErr || o.Status != (proc.Status{ExitCode: test.code}) {
+						if o.err != nil || o.Action != ActionExecute || o.out != jobOut || o.fed != jobErr || o.Status != (proc.Status{ExitCode: test.code}) {
 							t.Fatalf("%s failed: it ran, but the caller sees %v, %+v, %q, %q, error %v", failed, o.Decision, o.Status, o.out, o.fed, o.err)
 						}
 						if unrecorded := errors.Is(o.Unrecorded, ledgertest.ErrFaulty); unrecorded != (failed == "Finish") || !unrecorded && o.Unrecorded != nil {
@@ -81,13 +81,13 @@ func TestEveryLedgerCallMayFail(t *testing.T) {
 					more := k.side() - before - ran
 					switch {
 					case ran == 1 && phase == ledger.PhaseSucceeded:
-						k.want(again, Decision{Replay, Succeeded}, jobOut, jobErr)
+						k.want(again, Decision{ActionReplay, ReasonSucceeded}, jobOut, jobErr)
 					case ran == 1 && phase == ledger.PhaseInterrupted:
-						k.want(again, Decision{Refuse, Interrupted}, "", "")
+						k.want(again, Decision{ActionRefuse, ReasonInterrupted}, "", "")
 					case ran == 1 && phase != ledger.PhaseFailed:
 						t.Fatalf("%s failed: the record is %s", failed, phase)
 					case ran == 0 && phase == ledger.PhaseInterrupted: // Begin was made, or could not be taken back
-						k.want(again, Decision{Refuse, Interrupted}, "", "")
+						k.want(again, Decision{ActionRefuse, ReasonInterrupted}, "", "")
 						if failed != "Begin" && failed != "Abandon" {
 							t.Fatalf("%s failed: the record is %s", failed, phase)
 						}
@@ -112,6 +112,6 @@ func TestUnrecordedOutcomeIsInterrupted(t *testing.T) {
 			t.Fatalf("%v: got %+v", cause, o)
 		}
 		k.mem.Crash(l)
-		k.want(k.first(k.job()), Decision{Refuse, Interrupted}, "", "")
+		k.want(k.first(k.job()), Decision{ActionRefuse, ReasonInterrupted}, "", "")
 	}
 }

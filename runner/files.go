@@ -92,7 +92,7 @@ func measure(file ReplayFile) (extent, error) {
 	return e, nil
 }
 
-func (c *Call) measure() ([]extent, error) {
+func (c *call) measure() ([]extent, error) {
 	var all []extent
 	for _, file := range c.Files {
 		e, err := measure(file)
@@ -138,7 +138,7 @@ func (e extent) added() ([]byte, fs.FileInfo, error) {
 // additions returns what a command appended to its files: all that the ledger
 // ever gets to see of them. Two names of one file are one file. What holds a
 // secret is not kept at all: appended without it, it would be another outcome.
-func (c *Call) additions(before []extent) (files []ledger.File, losses []Loss) {
+func (c *call) additions(before []extent) (files []ledger.File, losses []Loss) {
 	var seen []fs.FileInfo
 	for _, e := range before {
 		content, info, err := e.added()
@@ -148,7 +148,7 @@ func (c *Call) additions(before []extent) (files []ledger.File, losses []Loss) {
 		seen = append(seen, info)
 		switch {
 		case err != nil:
-		case c.NoOutput:
+		case c.Output.None:
 			err = ErrUnwanted
 		case c.Redact.Finds(content):
 			err = ErrSecret
@@ -174,7 +174,7 @@ func known(seen []fs.FileInfo, info fs.FileInfo) bool {
 
 // fileOf finds the file of this call that all[i] is to be appended to: the one
 // of its name, else the one in its place, unless that is another's by name.
-func (c *Call) fileOf(all []ledger.File, i int) (ReplayFile, bool) {
+func (c *call) fileOf(all []ledger.File, i int) (ReplayFile, bool) {
 	for _, f := range c.Files {
 		if f.Name == all[i].Name {
 			return f, true
@@ -207,15 +207,15 @@ type addition struct {
 
 // additionsOf reads what the current attempt appended to files. With Exact, it
 // fails if something of it was not recorded. The error is a *ReplayError.
-func (c *Call) additionsOf(ctx context.Context, l ledger.Ledger, rec ledger.Record) ([]ledger.File, error) {
+func (c *call) additionsOf(ctx context.Context, rec ledger.Record) ([]ledger.File, error) {
 	if rec.Current.Files == 0 {
 		return nil, nil
 	}
-	files, err := l.Files(ctx, rec.ID, rec.Current.RunID)
+	files, err := c.Ledger.Files(ctx, rec.ID, rec.Current.RunID)
 	if err != nil {
 		return nil, &ReplayError{err}
 	}
-	if c.Exact && slices.ContainsFunc(files, func(f ledger.File) bool { return f.Lost }) {
+	if c.Replay.Exact && slices.ContainsFunc(files, func(f ledger.File) bool { return f.Lost }) {
 		return nil, &ReplayError{&InexactError{Lacks{Files: true}}}
 	}
 	return files, nil
@@ -224,7 +224,7 @@ func (c *Call) additionsOf(ctx context.Context, l ledger.Ledger, rec ledger.Reco
 // openFiles opens the files of this call for what was appended to files, all of
 // them or none, before anything of a replay is written. A file that would not
 // take its part must not pass for a replay: its error is a *ReplayError.
-func (c *Call) openFiles(files []ledger.File, res *Result) ([]addition, error) {
+func (c *call) openFiles(files []ledger.File, res *Result) ([]addition, error) {
 	var list []addition
 	for i, recorded := range files {
 		file, ok := c.fileOf(files, i)

@@ -16,7 +16,7 @@ import (
 
 // appending is a call of a script that may append to the files named; each is
 // known by its name.
-func (k *kit) appending(script string, names ...string) Call {
+func (k *kit) appending(script string, names ...string) testCall {
 	c := k.shell(script)
 	for _, name := range names {
 		c.Files = append(c.Files, ReplayFile{Name: name, Path: k.path(name)})
@@ -103,7 +103,7 @@ func TestAsMuchAsMayBeIsRecorded(t *testing.T) {
 		t.Fatalf("got %v, losses %v", o.err, o.Losses)
 	}
 	must(t, os.Remove(k.path("f")))
-	k.want(k.first(c), Decision{Replay, Succeeded}, "", "")
+	k.want(k.first(c), Decision{ActionReplay, ReasonSucceeded}, "", "")
 	if got := k.read("f"); len(got) != maxAddition || strings.Trim(got, "\x00") != "" {
 		t.Errorf("%d bytes were appended", len(got))
 	}
@@ -127,13 +127,13 @@ func TestReplayAppendsAgain(t *testing.T) {
 	k := newKit(t)
 	k.write("a", "before\n")
 	c := k.appending(`echo out; printf one >>a; echo two >>b`, "a", "b")
-	k.want(k.first(c), Decision{Execute, NeverRun}, "out\n", "")
+	k.want(k.first(c), Decision{ActionExecute, ReasonNeverRun}, "out\n", "")
 	k.write("a", "something else\n") // what was there before is not part of it
 	must(t, os.Remove(k.path("b")))
 	for _, quiet := range []bool{false, true} {
-		c.QuietOK = quiet
+		c.Output.Quiet = quiet
 		o := k.first(c)
-		if o.Action != Replay || o.err != nil || o.Losses != nil || (o.out == "") != quiet {
+		if o.Action != ActionReplay || o.err != nil || o.Losses != nil || (o.out == "") != quiet {
 			t.Errorf("got %+v", o)
 		}
 	}
@@ -152,9 +152,9 @@ func TestReplayIsOfOneAttempt(t *testing.T) {
 	if got := k.read("f"); got != "1\n2\n" {
 		t.Fatalf("got %q", got)
 	}
-	c.Policy.OnFailure = ReplayIt
+	c.Policy.OnFailure = ChoiceReplay
 	k.first(c)
-	c.Policy.OnFailure = Rerun
+	c.Policy.OnFailure = ChoiceRerun
 	k.first(c)
 	k.first(c)
 	if got, want := k.read("f"), "1\n2\n"+"2\n"+"3\n"+"3\n"; got != want {
@@ -184,7 +184,7 @@ func TestFileOf(t *testing.T) {
 		{"another name", []ReplayFile{{"ENV", 0, "/e"}}, []ledger.File{recAuto}, "-"},
 		{"a place is no name", []ReplayFile{auto}, []ledger.File{recOne}, "-"},
 	} {
-		c := Call{Files: test.files}
+		c := call{Call: &Call{Files: test.files}}
 		var got []string
 		for i := range test.recorded {
 			f, ok := c.fileOf(test.recorded, i)
@@ -205,7 +205,7 @@ func TestWhatAReplayLacksIsTold(t *testing.T) {
 	k.write("rewritten", "old\n")
 	k.first(k.appending("echo out; echo new >>kept; echo new >>moved; echo new >rewritten", "kept", "moved", "rewritten"))
 	o := k.first(k.appending("echo out; echo new >>kept; echo new >>moved; echo new >rewritten", "kept"))
-	k.want(o, Decision{Replay, Succeeded}, "out\n", "")
+	k.want(o, Decision{ActionReplay, ReasonSucceeded}, "out\n", "")
 	if len(o.Losses) != 2 || o.Losses[0] != (Loss{"moved", ErrNoFile}) || o.Losses[1] != (Loss{"rewritten", ErrNotKept}) {
 		t.Errorf("losses %v", o.Losses)
 	}

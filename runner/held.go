@@ -10,8 +10,8 @@ import (
 	"idem/proc"
 )
 
-// held is what a quiet command has said in one attempt, as it is recorded, while
-// that is little. Output that the ledger could not keep is printed from here.
+// held is the output of a quiet command in one attempt, as it is recorded, as long as
+// there is little of it. Output that the ledger could not keep is printed from here.
 type held struct {
 	runID  string
 	pieces []ledger.Chunk
@@ -26,13 +26,13 @@ func (h *held) add(s ledger.Stream, p []byte) {
 	h.pieces = append(h.pieces, ledger.Chunk{Stream: s, Bytes: bytes.Clone(p)})
 }
 
-// drop leaves it to the ledger.
+// drop leaves the output to the ledger.
 func (h *held) drop() { h.size, h.pieces = inMemory+1, nil }
 
 func (h *held) whole() bool { return h.size <= inMemory }
 
-// bound keeps what is held of all attempts below a limit. The latest is dropped
-// last: it alone may not be in the ledger.
+// bound keeps what is held of all attempts below a limit. The latest is dropped last:
+// only its output may be missing in the ledger.
 func bound(said []*held) {
 	total := 0
 	for i := len(said) - 1; i >= 0; i-- {
@@ -44,9 +44,9 @@ func bound(said []*held) {
 	}
 }
 
-// sayHeld prints what was held back of a call that has failed now, attempt by
-// attempt. A replay's streams have no part in it.
-func (c *Call) sayHeld(ctx context.Context, l ledger.Ledger, res *Result, said []*held) {
+// printHeldOutput prints the output of a quiet call that has failed, attempt by
+// attempt, to the live streams.
+func (c *call) printHeldOutput(ctx context.Context, res *Result, said []*held) {
 	proc.OutlivePipe() // as in a replay
 	lost := false
 	for _, h := range said {
@@ -54,32 +54,32 @@ func (c *Call) sayHeld(ctx context.Context, l ledger.Ledger, res *Result, said [
 			c.print(h, res)
 			continue
 		}
-		if err := c.sayRecorded(ctx, l, res, h.runID); err != nil {
+		if err := c.printRecorded(ctx, res, h.runID); err != nil {
 			res.Streams = append(res.Streams, err)
 			lost = true
 		}
 		// The ledger cannot know how much there was.
-		lost = lost || c.keeps() == 0 || res.Unrecorded != nil && h.runID == res.Record.Current.RunID
+		lost = lost || c.Output.recorded() == 0 || res.Unrecorded != nil && h.runID == res.Record.Current.RunID
 	}
 	if lost {
 		res.Streams = append(res.Streams, errPerhapsLost)
 	}
 }
 
-// sayRecorded prints what the ledger has of an attempt.
-func (c *Call) sayRecorded(ctx context.Context, l ledger.Ledger, res *Result, runID string) error {
-	out, err := l.Output(ctx, res.Record.ID, runID)
+// printRecorded prints the output of an attempt that is in the ledger.
+func (c *call) printRecorded(ctx context.Context, res *Result, runID string) error {
+	out, err := c.Ledger.Output(ctx, res.Record.ID, runID)
 	if err != nil {
 		return err
 	}
 	defer out.Close()
-	return res.replay(out, c.Stdout, c.Stderr)
+	return res.replay(out, c.Live.Stdout, c.Live.Stderr)
 }
 
-// print writes what is held of one attempt, in order. After an error, a stream
-// takes no more.
-func (c *Call) print(h *held, res *Result) {
-	to := map[ledger.Stream]*os.File{ledger.Stdout: c.Stdout, ledger.Stderr: c.Stderr}
+// print writes what is held of one attempt, in order. After an error, nothing more is
+// written to that stream.
+func (c *call) print(h *held, res *Result) {
+	to := map[ledger.Stream]*os.File{ledger.Stdout: c.Live.Stdout, ledger.Stderr: c.Live.Stderr}
 	for _, p := range h.pieces {
 		f := to[p.Stream]
 		if f == nil {

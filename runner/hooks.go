@@ -13,22 +13,22 @@ import (
 // Event is what a hook is for.
 type Event string
 
-// The events. OnStart comes before every attempt of a call; of the others a
-// call has one at most, see eventOf.
+// The events. EventStart comes before every attempt of a call; of the other events
+// a call has one at most, see eventOf.
 const (
-	OnStart       Event = "start"
-	OnSuccess     Event = "success"
-	OnFailure     Event = "failure"
-	OnTimeout     Event = "timeout"
-	OnReplay      Event = "replay"
-	OnBusy        Event = "busy"
-	OnMismatch    Event = "mismatch"
-	OnInterrupted Event = "interrupted"
+	EventStart       Event = "start"
+	EventSuccess     Event = "success"
+	EventFailure     Event = "failure"
+	EventTimeout     Event = "timeout"
+	EventReplay      Event = "replay"
+	EventBusy        Event = "busy"
+	EventMismatch    Event = "mismatch"
+	EventInterrupted Event = "interrupted"
 )
 
 // Events returns all events.
 func Events() []Event {
-	return []Event{OnStart, OnSuccess, OnFailure, OnTimeout, OnReplay, OnBusy, OnMismatch, OnInterrupted}
+	return []Event{EventStart, EventSuccess, EventFailure, EventTimeout, EventReplay, EventBusy, EventMismatch, EventInterrupted}
 }
 
 // Hook is a shell command to run at an event.
@@ -37,30 +37,30 @@ type Hook struct {
 	Command string
 }
 
-// Hooks are commands that tell others what comes of a call. Whatever becomes of
-// them changes neither the call nor its record.
+// Hooks are commands that report the result of a call. Whatever becomes of them
+// changes neither the call nor its record.
 //
-// Those of OnStart run when the attempt is recorded and before its command is
-// started, which waits for them. The others run when the outcome is recorded
-// and the key is free. None inherits anything that holds the key.
+// Those of EventStart run when the attempt is recorded and before its command is
+// started, which waits for them. The others run when the outcome is recorded and
+// the key is free. None inherits anything that holds the key.
 type Hooks struct {
-	List      []Hook        // those of one event run in this order, one by one
+	List      []Hook        // the hooks of one event run in this order, one after another
 	Limit     time.Duration // of each; then it gets TERM
-	KillAfter time.Duration // and KILL so long after it
+	KillAfter time.Duration // after that TERM the hook gets KILL
 	Output    *os.File      // gets their stdout and stderr
 
-	// Told makes what the hooks of an event find: their environment and their
-	// stdin. The result and the error are what Run is going to return; with
-	// OnStart, the result as far as it is known, its attempt running.
-	Told func(Event, Result, error) (env []string, stdin []byte)
+	// Report returns what the hooks of an event find besides Environ: more variables
+	// and their stdin. The result and the error are those that Run is going to
+	// return; at EventStart, the result as far as it is known, its attempt running.
+	Report func(Event, Call, Result, error) (env []string, stdin []byte)
 }
 
-// HookFault is a hook that did not do what it should.
+// HookFault is a hook that failed.
 type HookFault struct {
 	Event  Event
 	Number int         // 1 is the first hook of its event
 	Status proc.Status // how it ended, without Err
-	// Stopped tells that Hooks.Limit ended it.
+	// Stopped reports whether Hooks.Limit ended it.
 	Stopped bool
 	// Err is why it could not be started, or why its end is not known.
 	Err error
@@ -68,8 +68,8 @@ type HookFault struct {
 
 // eventOf is the event that a call ends with, empty if there is none: for what
 // is refused because of an earlier failure, or because something is wrong with
-// the call or the ledger. So a start is followed by OnSuccess, OnFailure or
-// OnTimeout, unless its attempt, the first one, is taken back before there is a
+// the call or the ledger. So a start is followed by EventSuccess, EventFailure or
+// EventTimeout, unless its attempt, the first one, is taken back before there is a
 // command: by a signal for idem, or because a file of the call, the claim or the
 // ledger fails it.
 func eventOf(res Result, err error) Event {
@@ -77,41 +77,41 @@ func eventOf(res Result, err error) Event {
 	cur := res.Record.Current
 	switch {
 	case errors.As(err, &start):
-		return OnFailure
+		return EventFailure
 	case err != nil:
 		return ""
-	case res.Action == Replay:
-		return OnReplay
-	case res.Action == Refuse:
-		return map[Reason]Event{Busy: OnBusy, Mismatch: OnMismatch, Interrupted: OnInterrupted}[res.Reason]
+	case res.Action == ActionReplay:
+		return EventReplay
+	case res.Action == ActionRefuse:
+		return map[Reason]Event{ReasonBusy: EventBusy, ReasonMismatch: EventMismatch, ReasonInterrupted: EventInterrupted}[res.Reason]
 	case res.Unrecorded != nil:
-		return OnFailure
+		return EventFailure
 	case cur.State == ledger.Succeeded:
-		return OnSuccess
+		return EventSuccess
 	case cur.Reason == ledger.ReasonTimeout:
-		return OnTimeout
+		return EventTimeout
 	default:
-		return OnFailure
+		return EventFailure
 	}
 }
 
-// starting runs the hooks of an attempt that is about to start.
-func (c *Call) starting(ctx context.Context, claim ledger.Claim, res Result, signals *proc.Signals) []HookFault {
+// startHooks runs the hooks of an attempt that is about to start.
+func (c *call) startHooks(ctx context.Context, claim ledger.Claim, res Result, signals *proc.Signals) []HookFault {
 	ctx, cancel := endedBy(ctx, claim.Lost())
 	defer cancel()
 	res.Record.Alive = true // it counts as running
-	return c.Hooks.run(ctx, OnStart, res, nil, signals)
+	return c.runHooks(ctx, EventStart, res, nil, signals)
 }
 
-// tell runs the hooks of what a call has come to. A signal that comes for idem
-// meanwhile ends the hook at work, and those behind it are not run.
-func (c *Call) tell(ctx context.Context, res *Result, err error) {
+// endHooks runs the hooks of a call's result. A signal that comes for idem while
+// they run ends the hook, and those after it are not run.
+func (c *call) endHooks(ctx context.Context, res *Result, err error) {
 	event := eventOf(*res, err)
 	if !c.Hooks.has(event) {
 		return
 	}
 	signals := proc.Catch()
-	res.HookFaults = append(res.HookFaults, c.Hooks.run(ctx, event, *res, err, signals)...)
+	res.HookFaults = append(res.HookFaults, c.runHooks(ctx, event, *res, err, signals)...)
 	signals.Stop()
 	if res.Fatal == 0 {
 		res.Fatal, _ = signals.Fatal()
@@ -127,23 +127,29 @@ func (h *Hooks) has(e Event) bool {
 	return false
 }
 
-// run runs the hooks of an event until a fatal signal comes.
-func (h *Hooks) run(ctx context.Context, e Event, res Result, err error, signals *proc.Signals) (faults []HookFault) {
-	if !h.has(e) {
+// runHooks runs the hooks of an event until a fatal signal comes.
+func (c *call) runHooks(ctx context.Context, e Event, res Result, err error, signals *proc.Signals) (faults []HookFault) {
+	if !c.Hooks.has(e) {
 		return nil
 	}
 	ctx, cancel := endedBy(ctx, signals.Done())
 	defer cancel()
-	env, stdin := h.Told(e, res, err)
+	at := AttemptOf(res.Record)
+	at.ID, at.Event, at.Over = c.ID, string(e), e != EventStart // the record may not be readable
+	if err != nil {                                             // there is no attempt
+		at.Number, at.RunID = 0, ""
+	}
+	more, stdin := c.Hooks.Report(e, *c.Call, res, err)
+	env := append(c.Environ(at), more...)
 	number := 0
-	for _, hook := range h.List {
+	for _, hook := range c.Hooks.List {
 		if hook.Event != e {
 			continue
 		}
 		number++
-		fault, ok := h.one(ctx, proc.Script{Text: hook.Command, Env: env, Stdin: stdin, Output: h.Output, KillAfter: h.KillAfter})
+		fault, ok := c.Hooks.run(ctx, proc.Script{Text: hook.Command, Env: env, Stdin: stdin, Output: c.Hooks.Output, KillAfter: c.Hooks.KillAfter})
 		if ctx.Err() != nil {
-			break // it, or we, had to end
+			break // it, or idem, had to end
 		}
 		if !ok {
 			fault.Event, fault.Number = e, number
@@ -153,8 +159,8 @@ func (h *Hooks) run(ctx context.Context, e Event, res Result, err error, signals
 	return faults
 }
 
-// one runs a hook and tells whether it did well.
-func (h *Hooks) one(ctx context.Context, s proc.Script) (HookFault, bool) {
+// run runs a hook and reports whether it succeeded.
+func (h *Hooks) run(ctx context.Context, s proc.Script) (HookFault, bool) {
 	ctx, cancel := context.WithTimeout(ctx, h.Limit)
 	defer cancel()
 	end, err := s.Run(ctx)

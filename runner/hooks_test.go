@@ -17,40 +17,40 @@ import (
 
 // TestEventOf walks over everything that a call can come to.
 func TestEventOf(t *testing.T) {
-	refusals := map[Reason]Event{Busy: OnBusy, Mismatch: OnMismatch, Interrupted: OnInterrupted}
-	reasons := []Reason{NeverRun, Retry, Forced, Mismatch, Succeeded, FailedIt, Busy, Interrupted, Recursive, Expired, Final, Exhausted}
+	refusals := map[Reason]Event{ReasonBusy: EventBusy, ReasonMismatch: EventMismatch, ReasonInterrupted: EventInterrupted}
+	reasons := []Reason{ReasonNeverRun, ReasonRetry, ReasonForced, ReasonMismatch, ReasonSucceeded, ReasonFailed, ReasonBusy, ReasonInterrupted, ReasonRecursive, ReasonExpired, ReasonFinal, ReasonExhausted}
 	ends := map[Event][]ledger.Attempt{
-		OnSuccess: {
+		EventSuccess: {
 			{State: ledger.Succeeded, Reason: ledger.ReasonExit}, {State: ledger.Succeeded, Reason: ledger.ReasonExit, ExitCode: 24},
 		},
-		OnFailure: {
+		EventFailure: {
 			{State: ledger.Failed, Reason: ledger.ReasonExit, ExitCode: 3},
 			{State: ledger.Failed, Reason: ledger.ReasonSignal, Signal: 15},
 			{State: ledger.Running},
 			{},
 		},
-		OnTimeout: {{State: ledger.Failed, Reason: ledger.ReasonTimeout, ExitCode: 124}},
+		EventTimeout: {{State: ledger.Failed, Reason: ledger.ReasonTimeout, ExitCode: 124}},
 	}
 	for _, reason := range reasons {
 		for end, attempts := range ends {
 			for _, a := range attempts {
 				res := Result{Record: ledger.Record{Current: a}}
-				for action, want := range map[Action]Event{Execute: end, Replay: OnReplay, Refuse: refusals[reason]} {
+				for action, want := range map[Action]Event{ActionExecute: end, ActionReplay: EventReplay, ActionRefuse: refusals[reason]} {
 					res.Decision = Decision{action, reason}
 					if got := eventOf(res, nil); got != want {
 						t.Errorf("%v of %+v: got %q, want %q", res.Decision, a, got, want)
 					}
 				}
-				res.Decision, res.Unrecorded = Decision{Execute, reason}, errors.New("full")
-				if got := eventOf(res, nil); got != OnFailure {
+				res.Decision, res.Unrecorded = Decision{ActionExecute, reason}, errors.New("full")
+				if got := eventOf(res, nil); got != EventFailure {
 					t.Errorf("%v of %+v, unrecorded: got %q", res.Decision, a, got)
 				}
 			}
 		}
 	}
 	for err, want := range map[error]Event{
-		&proc.StartError{Code: proc.NotFound}:           OnFailure,
-		fmt.Errorf("undone: %w", &proc.StartError{}):    OnFailure,
+		&proc.StartError{Code: proc.NotFound}:           EventFailure,
+		fmt.Errorf("undone: %w", &proc.StartError{}):    EventFailure,
 		&proc.SignalError{Signal: syscall.SIGTERM}:      "",
 		&ReplayError{ledger.ErrCorrupt}:                 "",
 		fmt.Errorf("%w: no room", ledger.ErrFull):       "",
@@ -63,14 +63,14 @@ func TestEventOf(t *testing.T) {
 }
 
 // hooked adds a hook for every event that leaves a line in the file events, with
-// what Told knew of the attempt.
-func (k *kit) hooked(c Call) Call {
+// what Report knew of the attempt.
+func (k *kit) hooked(c testCall) testCall {
 	c.Hooks.Limit, c.Hooks.KillAfter = time.Minute, time.Minute
 	c.Hooks.Output = os.Stderr
 	for _, e := range Events() {
 		c.Hooks.List = append(c.Hooks.List, Hook{e, "cat >>" + k.path("events")})
 	}
-	c.Hooks.Told = func(e Event, res Result, err error) ([]string, []byte) {
+	c.Hooks.Report = func(e Event, _ Call, res Result, err error) ([]string, []byte) {
 		return nil, fmt.Appendf(nil, "%s %d %s\n", e, res.Record.Current.Number, res.Record.Phase())
 	}
 	return c
@@ -89,32 +89,32 @@ func TestHooksOfCalls(t *testing.T) {
 	for _, test := range []struct {
 		name, want string
 		before     func(k *kit)
-		call       func(k *kit) Call
+		call       func(k *kit) testCall
 	}{
 		{"success", "start 1 running, success 1 succeeded", nil, (*kit).job},
 		{"failure", "start 1 running, failure 1 failed", func(k *kit) { k.write("exit", "3") }, (*kit).job},
-		{"signal", "start 1 running, failure 1 failed", nil, func(k *kit) Call { return k.shell("kill -KILL $$") }},
-		{"--ok", "start 1 running, success 1 succeeded", nil, func(k *kit) Call {
+		{"signal", "start 1 running, failure 1 failed", nil, func(k *kit) testCall { return k.shell("kill -KILL $$") }},
+		{"--ok", "start 1 running, success 1 succeeded", nil, func(k *kit) testCall {
 			c := k.failing(24)
 			c.OK = codes(k.T, "24")
 			return c
 		}},
-		{"timeout", "start 1 running, timeout 1 failed", nil, func(k *kit) Call {
+		{"timeout", "start 1 running, timeout 1 failed", nil, func(k *kit) testCall {
 			c := k.shell("exec sleep 600")
-			c.Timeout = soon
+			c.Limits.Timeout = soon
 			return c
 		}},
-		{"retries", "start 1 running, start 2 running, start 3 running, failure 3 failed", nil, func(k *kit) Call {
+		{"retries", "start 1 running, start 2 running, start 3 running, failure 3 failed", nil, func(k *kit) testCall {
 			c := k.failing(3, 4, 5)
 			c.Retries.N = 2
 			return c
 		}},
-		{"retries with success", "start 1 running, start 2 running, success 2 succeeded", nil, func(k *kit) Call {
+		{"retries with success", "start 1 running, start 2 running, success 2 succeeded", nil, func(k *kit) testCall {
 			c := k.failing(3, 0)
 			c.Retries.N = 2
 			return c
 		}},
-		{"retry that cannot start", "start 1 running, start 2 running, failure 1 failed", nil, func(k *kit) Call {
+		{"retry that cannot start", "start 1 running, start 2 running, failure 1 failed", nil, func(k *kit) testCall {
 			k.write("once", "#!/bin/sh\nrm -f \"$0\"\nexit 3\n")
 			must(k.T, os.Chmod(k.path("once"), 0o700))
 			c := k.call(k.path("once"))
@@ -122,24 +122,24 @@ func TestHooksOfCalls(t *testing.T) {
 			return c
 		}},
 		{"replay", "replay 1 succeeded", func(k *kit) { k.first(k.job()) }, (*kit).job},
-		{"quiet replay", "replay 1 succeeded", func(k *kit) { k.first(k.job()) }, func(k *kit) Call {
+		{"quiet replay", "replay 1 succeeded", func(k *kit) { k.first(k.job()) }, func(k *kit) testCall {
 			c := k.job()
-			c.QuietOK = true
+			c.Output.Quiet = true
 			return c
 		}},
-		{"replay of a failure", "replay 1 failed", func(k *kit) { k.write("exit", "3"); k.first(k.job()) }, func(k *kit) Call {
+		{"replay of a failure", "replay 1 failed", func(k *kit) { k.write("exit", "3"); k.first(k.job()) }, func(k *kit) testCall {
 			c := k.job()
-			c.Policy.OnFailure = ReplayIt
+			c.Policy.OnFailure = ChoiceReplay
 			return c
 		}},
-		{"refusal of a failure", "", func(k *kit) { k.write("exit", "3"); k.first(k.job()) }, func(k *kit) Call {
+		{"refusal of a failure", "", func(k *kit) { k.write("exit", "3"); k.first(k.job()) }, func(k *kit) testCall {
 			c := k.job()
-			c.Policy.OnFailure = RefuseIt
+			c.Policy.OnFailure = ChoiceRefuse
 			return c
 		}},
 		{"mismatch", "mismatch 1 succeeded", func(k *kit) { k.first(k.call("true")) }, (*kit).job},
-		{"not found", "failure 0 none", nil, func(k *kit) Call { return k.call("no-such-command") }},
-		{"not startable", "start 1 running, failure 0 none", nil, func(k *kit) Call {
+		{"not found", "failure 0 none", nil, func(k *kit) testCall { return k.call("no-such-command") }},
+		{"not startable", "start 1 running, failure 0 none", nil, func(k *kit) testCall {
 			k.write("bad", "#!/no/such/interpreter\n")
 			must(k.T, os.Chmod(k.path("bad"), 0o700))
 			return k.call(k.path("bad"))
@@ -165,13 +165,13 @@ func TestHooksOfBusyAndInterrupted(t *testing.T) {
 	l := k.mem.Open()
 	result, goOn := k.started(l, "true")
 	o := k.first(k.hooked(k.again("true")))
-	k.want(o, Decision{Refuse, Busy}, "", "")
+	k.want(o, Decision{ActionRefuse, ReasonBusy}, "", "")
 	if got := k.events(); got != "busy 1 running" {
 		t.Errorf("got %q", got)
 	}
 	k.mem.Crash(l)
 	o = k.first(k.hooked(k.again("true")))
-	k.want(o, Decision{Refuse, Interrupted}, "", "")
+	k.want(o, Decision{ActionRefuse, ReasonInterrupted}, "", "")
 	if got := k.events(); got != "interrupted 1 interrupted" {
 		t.Errorf("got %q", got)
 	}
@@ -184,15 +184,15 @@ func TestHooksOfBusyAndInterrupted(t *testing.T) {
 func TestKeyIsFreeForHooks(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
-	phases := map[Event]ledger.Phase{OnStart: ledger.PhaseRunning, OnFailure: ledger.PhaseFailed, OnReplay: ledger.PhaseFailed}
-	check := func(c Call) Call {
+	phases := map[Event]ledger.Phase{EventStart: ledger.PhaseRunning, EventFailure: ledger.PhaseFailed, EventReplay: ledger.PhaseFailed}
+	check := func(c testCall) testCall {
 		c = k.hooked(c)
-		c.Hooks.Told = func(e Event, res Result, _ error) ([]string, []byte) {
+		c.Hooks.Report = func(e Event, _ Call, res Result, _ error) ([]string, []byte) {
 			if r := k.record(); r.Phase() != phases[e] || r.Current.RunID != res.Record.Current.RunID {
 				t.Errorf("%s: recorded is %+v", e, r)
 			}
 			claim, err := k.mem.Open().Claim(t.Context(), k.id)
-			if (err != nil) != (e == OnStart) {
+			if (err != nil) != (e == EventStart) {
 				t.Errorf("%s: a claim has error %v", e, err)
 			}
 			if err == nil {
@@ -206,7 +206,7 @@ func TestKeyIsFreeForHooks(t *testing.T) {
 	k.write("exit", "3")
 	k.first(check(k.job()))
 	replay := k.job()
-	replay.Policy.OnFailure = ReplayIt
+	replay.Policy.OnFailure = ChoiceReplay
 	k.first(check(replay))
 	if len(phases) > 0 {
 		t.Errorf("there were no hooks for %v", phases)
@@ -238,27 +238,33 @@ func TestHooksRunInOrderAndFailAlone(t *testing.T) {
 	c := k.job()
 	c.Hooks = Hooks{
 		Limit: time.Minute, KillAfter: time.Minute, Output: out,
-		Told: func(e Event, _ Result, _ error) ([]string, []byte) { return []string{"E=" + string(e)}, nil },
+		Report: func(e Event, _ Call, _ Result, _ error) ([]string, []byte) { return []string{"E=" + string(e)}, nil },
 		List: []Hook{
-			{OnSuccess, "echo 1 $E; echo 1 >&2; exit 7"},
-			{OnStart, "echo 0 $E; exit 8"},
-			{OnFailure, "echo never"},
-			{OnSuccess, "echo 2; kill -KILL $$"},
-			{OnSuccess, "sleep 0.1; echo 3; cat"},
-			{OnSuccess, "echo 4 ${HOME-without}"},
+			{EventSuccess, "echo 1 $E $AT; echo 1 >&2; exit 7"},
+			{EventStart, "echo 0 $E; exit 8"},
+			{EventFailure, "echo never"},
+			{EventSuccess, "echo 2; kill -KILL $$"},
+			{EventSuccess, "sleep 0.1; echo 3; cat"},
+			{EventSuccess, "echo 4 ${HOME-without}"},
 		},
 	}
+	c.Environ = func(a Attempt) []string {
+		if a.Event != "" {
+			return []string{"AT=" + a.Event}
+		}
+		return os.Environ()
+	}
 	o := k.first(c)
-	k.want(o, Decision{Execute, NeverRun}, jobOut, jobErr)
+	k.want(o, Decision{ActionExecute, ReasonNeverRun}, jobOut, jobErr)
 	b, err := os.ReadFile(out.Name())
 	must(t, err)
-	if want := "0 start\n1 success\n1\n2\n3\n4 without\n"; string(b) != want {
+	if want := "0 start\n1 success success\n1\n2\n3\n4 without\n"; string(b) != want {
 		t.Errorf("got %q, want %q", b, want)
 	}
 	want := []HookFault{
-		{Event: OnStart, Number: 1, Status: proc.Status{ExitCode: 8}},
-		{Event: OnSuccess, Number: 1, Status: proc.Status{ExitCode: 7}},
-		{Event: OnSuccess, Number: 2, Status: proc.Status{ExitCode: 137, Signal: syscall.SIGKILL}},
+		{Event: EventStart, Number: 1, Status: proc.Status{ExitCode: 8}},
+		{Event: EventSuccess, Number: 1, Status: proc.Status{ExitCode: 7}},
+		{Event: EventSuccess, Number: 2, Status: proc.Status{ExitCode: 137, Signal: syscall.SIGKILL}},
 	}
 	if fmt.Sprint(o.HookFaults) != fmt.Sprint(want) {
 		t.Errorf("got the faults %+v, want %+v", o.HookFaults, want)
@@ -282,7 +288,7 @@ func TestHookThatHangsIsEnded(t *testing.T) {
 		c := k.hooked(k.job())
 		c.Policy.Force = true
 		c.Hooks.Limit, c.Hooks.KillAfter = time.Second, time.Second
-		c.Hooks.List = []Hook{{OnStart, test.script}, {OnStart, "echo next >>" + k.path("events")}}
+		c.Hooks.List = []Hook{{EventStart, test.script}, {EventStart, "echo next >>" + k.path("events")}}
 		o := k.first(c)
 		if o.err != nil || o.out != jobOut || o.Record.Current.State != ledger.Succeeded {
 			t.Errorf("%s: got %+v", test.script, o)
@@ -311,8 +317,8 @@ func TestStdinOfHooks(t *testing.T) {
 		c := k.job()
 		c.Policy.Force = true
 		c.Hooks = Hooks{
-			Limit: time.Minute, KillAfter: time.Minute, Output: out, List: []Hook{{OnSuccess, script}},
-			Told: func(Event, Result, error) ([]string, []byte) { return nil, much },
+			Limit: time.Minute, KillAfter: time.Minute, Output: out, List: []Hook{{EventSuccess, script}},
+			Report: func(Event, Call, Result, error) ([]string, []byte) { return nil, much },
 		}
 		o := k.first(c)
 		b, err := os.ReadFile(out.Name())
@@ -333,7 +339,7 @@ func TestHookThatCannotBeStarted(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	c := k.hooked(k.job())
-	c.Hooks.List = []Hook{{OnSuccess, strings.Repeat("x", 1<<20)}} // longer than an argument may be
+	c.Hooks.List = []Hook{{EventSuccess, strings.Repeat("x", 1<<20)}} // longer than an argument may be
 	o := k.first(c)
 	var start *proc.StartError
 	if len(o.HookFaults) != 1 || !errors.As(o.HookFaults[0].Err, &start) || o.err != nil {

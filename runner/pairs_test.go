@@ -11,10 +11,10 @@ import (
 // there are.
 var given = map[string][]func(*situation){
 	"--ttl":                 {func(s *situation) { s.age = older }, func(s *situation) { s.age = ages[2] }},
-	"--on-failure replay":   {func(s *situation) { s.onFailure = ReplayIt }},
-	"--on-failure refuse":   {func(s *situation) { s.onFailure = RefuseIt }},
-	"--on-interrupted":      {func(s *situation) { s.onInterrupted = Rerun }},
-	"--on-mismatch":         {func(s *situation) { s.onMismatch = Rerun }},
+	"--on-failure replay":   {func(s *situation) { s.onFailure = ChoiceReplay }},
+	"--on-failure refuse":   {func(s *situation) { s.onFailure = ChoiceRefuse }},
+	"--on-interrupted":      {func(s *situation) { s.onInterrupted = ChoiceRerun }},
+	"--on-mismatch":         {func(s *situation) { s.onMismatch = ChoiceRerun }},
 	"--final":               {func(s *situation) { s.final = "3" }, func(s *situation) { s.final = "0-2,4-255" }},
 	"--max-attempts":        {func(s *situation) { s.limit = 2 }, func(s *situation) { s.limit = 3 }},
 	"--force":               {func(s *situation) { s.force = true }},
@@ -28,7 +28,7 @@ func grounds() []situation {
 	var all []situation
 	for _, state := range states {
 		for _, same := range bools {
-			for _, answer := range []Answer{NotAsked, IsDone, NotDone, CannotTell} {
+			for _, answer := range []Answer{AnswerNone, AnswerDone, AnswerNotDone, AnswerUnknown} {
 				all = append(all, situation{state: state, same: same, probe: probing{answer: answer}})
 			}
 		}

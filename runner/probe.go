@@ -11,81 +11,80 @@ import (
 // ProbeEnd is how a probe ended.
 type ProbeEnd struct {
 	proc.Status
-	StoppedBy  proc.Stop // by ProbeTimeout, or because the claim was lost
+	StoppedBy  proc.Stop // by Probe.Timeout, or because the claim was lost
 	NotStarted error     // why it could not be started
 	Lost       error     // why its exit status is not known
 }
 
-// answer is what a probe has said by its end.
+// answer returns what the end of a probe says about its key.
 func (e ProbeEnd) answer() Answer {
 	switch {
 	case e.StoppedBy != proc.NotStopped, e.NotStarted != nil, e.Lost != nil, e.ExitCode > 1: // also a death by signal
-		return CannotTell
+		return AnswerUnknown
 	case e.ExitCode == 1:
-		return NotDone
+		return AnswerNotDone
 	default:
-		return IsDone
+		return AnswerDone
 	}
 }
 
-// probe asks the probe about a record of unknown outcome, under the claim, so
-// that nobody else asks or runs meanwhile. It records the success that the probe
-// tells of, and returns the record and the decision after that. Until then
-// nothing is written: whoever kills us leaves the key as it was.
-func (c *Call) probe(ctx context.Context, l ledger.Ledger, claim ledger.Claim, rec ledger.Record) (ledger.Record, Decision, *ProbeEnd, error) {
+// probe asks the probe about a record of unknown outcome. The claim is held, so no
+// other call asks or runs at the same time. When the probe says that the key is
+// done, probe records a success. It returns the record and the decision after that.
+// Until then nothing is written: when idem is killed, the key stays as it was.
+func (c *call) probe(ctx context.Context, claim ledger.Claim, rec ledger.Record) (ledger.Record, Decision, *ProbeEnd, error) {
 	out := capture{place: c.Backlog}
 	defer out.close()
-	var told ledger.Capture
-	end, err := c.ask(ctx, claim, rec, &out, &told)
+	var captured ledger.Capture
+	end, err := c.askProbe(ctx, claim, rec, &out, &captured)
 	if err != nil {
 		return rec, Decision{}, nil, err
 	}
-	answered := *c
-	answered.Policy.Answer = end.answer()
-	d, err := answered.decide(ctx, l, rec, true)
-	if err != nil || d.Action != Settle {
+	answered := Moment{Holding: true, Answer: end.answer()}
+	d, err := c.decide(ctx, rec, answered)
+	if err != nil || d.Action != ActionSettle {
 		return rec, d, end, err
 	}
 	if out.err != nil {
 		return rec, d, end, &ReplayError{out.err}
 	}
 	rec.Current, err = claim.Mark(ctx, ledger.Mark{
-		Expect: rec, State: ledger.Succeeded, Reason: ledger.ReasonProbed, RunID: c.RunID(), Owner: c.Owner(),
-		Fingerprint: c.Fingerprint, Inputs: c.Inputs, Stdout: out.reader(), MaxOutput: c.keeps(),
-		Capture: func() ledger.Capture { return told },
+		Expect: rec, State: ledger.Succeeded, Reason: ledger.ReasonProbed, RunID: c.NewRunID(), Owner: c.Owner(),
+		Fingerprint: c.Inputs.Fingerprint, Inputs: c.Inputs.Encoded, Stdout: out.reader(), MaxOutput: c.Output.recorded(),
+		Capture: func() ledger.Capture { return captured },
 	})
 	if err != nil {
 		return rec, d, end, &ReplayError{err}
 	}
-	d, err = answered.decide(ctx, l, rec, true)
+	d, err = c.decide(ctx, rec, answered)
 	return rec, d, end, err
 }
 
-// ask runs the probe, and says in told how complete out is. A signal that is meant
-// to end idem goes to the probe as well, whose answer then counts for nothing. A
-// probe that cannot be started cannot tell: the ledger has no part in that.
-func (c *Call) ask(ctx context.Context, claim ledger.Claim, rec ledger.Record, out *capture, told *ledger.Capture) (*ProbeEnd, error) {
+// askProbe runs the probe and sets captured to how complete out is. A signal that
+// ends idem goes to the probe too, whose answer then does not count: the error is a
+// *proc.SignalError. A probe that cannot be started cannot tell.
+func (c *call) askProbe(ctx context.Context, claim ledger.Claim, rec ledger.Record, out *capture, captured *ledger.Capture) (*ProbeEnd, error) {
 	stdin, err := os.Open(os.DevNull)
 	if err != nil {
 		return &ProbeEnd{NotStarted: err}, nil
 	}
 	defer stdin.Close()
-	cmd := proc.Shell(c.Probe)
+	cmd := proc.Shell(c.Probe.Command)
 	at := AttemptOf(rec)
 	at.Event = "probe"
 	cmd.Env = c.Environ(at)
-	cmd.Stdin, cmd.Stderr = stdin, c.Stderr
+	cmd.Stdin, cmd.Stderr = stdin, c.Live.Stderr
 	kept, unkept := c.Redact.Stream(out.write), int64(0)
 	cmd.Record = func(stream proc.Stream, p []byte) {
 		switch {
 		case stream != proc.Stdout:
-		case c.keeps() == 0:
+		case c.Output.recorded() == 0:
 			unkept += int64(len(p))
 		default:
 			kept.Write(p)
 		}
 	}
-	cmd.Backlog, cmd.OwnGroup, cmd.Timeout, cmd.KillAfter = c.Backlog, true, c.ProbeTimeout, c.KillAfter
+	cmd.Backlog, cmd.OwnGroup, cmd.Timeout, cmd.KillAfter = c.Backlog, true, c.Probe.Timeout, c.Limits.KillAfter
 
 	ctx, cancel := endedBy(ctx, claim.Lost())
 	defer cancel()
@@ -93,10 +92,10 @@ func (c *Call) ask(ctx context.Context, claim ledger.Claim, rec ledger.Record, o
 	end, err := cmd.Run(ctx, signals)
 	if end != nil {
 		kept.Flush()
-		*told = captureOf(end, kept.Took())
-		told.Unread.Stdout += unkept
-		told.Unread.Stderr = 0 // it is not recorded
-		_ = end.Flush()        // its words are not recorded, so no message can say where to find them
+		*captured = captureOf(end, kept.Took())
+		captured.Unread.Stdout += unkept
+		captured.Unread.Stderr = 0 // it is not recorded
+		_ = end.Flush()            // its stderr is not recorded, so no message can say where to find it
 	}
 	signals.Stop()
 	if sig, ok := signals.Ended(); ok {

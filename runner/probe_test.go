@@ -23,15 +23,15 @@ func (k *kit) interrupted() {
 	c, err := l.Claim(k.Context(), k.id)
 	must(k.T, err)
 	job := k.job()
-	_, err = c.Begin(k.Context(), ledger.Start{RunID: "before", Fingerprint: job.Fingerprint, Inputs: job.Inputs})
+	_, err = c.Begin(k.Context(), ledger.Start{RunID: "before", Fingerprint: job.Inputs.Fingerprint, Inputs: job.Inputs.Encoded})
 	must(k.T, err)
 	k.mem.Crash(l)
 }
 
 // asking is a call of job with a probe.
-func (k *kit) asking(probe string) Call {
+func (k *kit) asking(probe string) testCall {
 	c := k.job()
-	c.Policy.Probe, c.Probe = true, "cd "+k.dir+"; "+probe
+	c.Policy.Probe, c.Probe.Command = true, "cd "+k.dir+"; "+probe
 	return c
 }
 
@@ -40,26 +40,26 @@ func TestProbe(t *testing.T) {
 	for name, test := range map[string]struct {
 		probe    string
 		first    bool // never run, and asked first
-		change   func(*Call)
+		change   func(*testCall)
 		want     Decision
 		out, fed string
 		attempts int // of the history
 	}{
-		"done":             {probe: "echo answer; echo diag >&2", want: Decision{Replay, Probed}, out: "answer\n", fed: "diag\n", attempts: 2},
-		"done, first":      {probe: "echo answer", first: true, want: Decision{Replay, Probed}, out: "answer\n", attempts: 1},
-		"not done":         {probe: "echo answer; exit 1", want: Decision{Execute, Interrupted}, out: jobOut, fed: jobErr, attempts: 2},
-		"not done, first":  {probe: "exit 1", first: true, want: Decision{Execute, NeverRun}, out: jobOut, fed: jobErr, attempts: 1},
-		"cannot tell":      {probe: "echo answer; exit 2", want: Decision{Refuse, Interrupted}, attempts: 1},
-		"cannot, first":    {probe: "exit 2", first: true, want: Decision{Refuse, Undecided}},
-		"killed":           {probe: "kill -9 $$", want: Decision{Refuse, Interrupted}, attempts: 1},
-		"too late":         {probe: "sleep 100", change: func(c *Call) { c.ProbeTimeout = time.Millisecond }, want: Decision{Refuse, Interrupted}, attempts: 1},
-		"too late at once": {probe: "sleep 100", change: func(c *Call) { c.ProbeTimeout = 1 }, want: Decision{Refuse, Interrupted}, attempts: 1},
-		"done, but forced": {probe: "true", change: func(c *Call) { c.Policy.Force = true }, want: Decision{Execute, Forced}, out: jobOut, fed: jobErr, attempts: 3},
+		"done":             {probe: "echo answer; echo diag >&2", want: Decision{ActionReplay, ReasonProbed}, out: "answer\n", fed: "diag\n", attempts: 2},
+		"done, first":      {probe: "echo answer", first: true, want: Decision{ActionReplay, ReasonProbed}, out: "answer\n", attempts: 1},
+		"not done":         {probe: "echo answer; exit 1", want: Decision{ActionExecute, ReasonInterrupted}, out: jobOut, fed: jobErr, attempts: 2},
+		"not done, first":  {probe: "exit 1", first: true, want: Decision{ActionExecute, ReasonNeverRun}, out: jobOut, fed: jobErr, attempts: 1},
+		"cannot tell":      {probe: "echo answer; exit 2", want: Decision{ActionRefuse, ReasonInterrupted}, attempts: 1},
+		"cannot, first":    {probe: "exit 2", first: true, want: Decision{ActionRefuse, ReasonUndecided}},
+		"killed":           {probe: "kill -9 $$", want: Decision{ActionRefuse, ReasonInterrupted}, attempts: 1},
+		"too late":         {probe: "sleep 100", change: func(c *testCall) { c.Probe.Timeout = time.Millisecond }, want: Decision{ActionRefuse, ReasonInterrupted}, attempts: 1},
+		"too late at once": {probe: "sleep 100", change: func(c *testCall) { c.Probe.Timeout = 1 }, want: Decision{ActionRefuse, ReasonInterrupted}, attempts: 1},
+		"done, but forced": {probe: "true", change: func(c *testCall) { c.Policy.Force = true }, want: Decision{ActionExecute, ReasonForced}, out: jobOut, fed: jobErr, attempts: 3},
 		"not done, and had its attempts": {
-			probe: "exit 1", change: func(c *Call) { c.Policy.MaxAttempts = 1 }, want: Decision{Refuse, Exhausted}, attempts: 1,
+			probe: "exit 1", change: func(c *testCall) { c.Policy.MaxAttempts = 1 }, want: Decision{ActionRefuse, ReasonExhausted}, attempts: 1,
 		},
 		"cannot tell, but may run": {
-			probe: "exit 2", change: func(c *Call) { c.Policy.OnInterrupted = Rerun }, want: Decision{Execute, Interrupted}, out: jobOut, fed: jobErr, attempts: 2,
+			probe: "exit 2", change: func(c *testCall) { c.Policy.OnInterrupted = ChoiceRerun }, want: Decision{ActionExecute, ReasonInterrupted}, out: jobOut, fed: jobErr, attempts: 2,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -81,14 +81,14 @@ func TestProbe(t *testing.T) {
 			if len(as) != test.attempts {
 				t.Fatalf("got the history %+v", as)
 			}
-			if test.want.Reason == Probed {
+			if test.want.Reason == ReasonProbed {
 				last := as[len(as)-1]
-				if last.Reason != ledger.ReasonProbed || last.Fingerprint != c.Fingerprint || string(last.Inputs) != string(c.Inputs) || last.Owner != c.Owner() {
+				if last.Reason != ledger.ReasonProbed || last.Fingerprint != c.Inputs.Fingerprint || string(last.Inputs) != string(c.Inputs.Encoded) || last.Owner != c.Owner() {
 					t.Errorf("got %+v", last)
 				}
-				k.want(k.first(k.job()), Decision{Replay, Succeeded}, test.out, "")
+				k.want(k.first(k.job()), Decision{ActionReplay, ReasonSucceeded}, test.out, "")
 			}
-			if ran := test.want.Action == Execute; k.side() != map[bool]int{true: 1}[ran] {
+			if ran := test.want.Action == ActionExecute; k.side() != map[bool]int{true: 1}[ran] {
 				t.Errorf("the command ran %d times", k.side())
 			}
 		})
@@ -108,12 +108,12 @@ func TestEveryLedgerCallMayFailAroundAProbe(t *testing.T) {
 			f := &ledgertest.Faulty{Ledger: l, FailAt: n, After: after}
 			o := k.run(f, k.asking("echo answer"))
 			if all = f.Calls(); len(all) < n {
-				k.want(o, Decision{Replay, Probed}, "answer\n", "")
+				k.want(o, Decision{ActionReplay, ReasonProbed}, "answer\n", "")
 				break
 			}
 			failed := all[n-1]
 			if last := n == 7; last { // of what is released already
-				k.want(o, Decision{Replay, Probed}, "answer\n", "")
+				k.want(o, Decision{ActionReplay, ReasonProbed}, "answer\n", "")
 			} else if !errors.Is(o.err, ledgertest.ErrFaulty) || o.out != "" {
 				t.Errorf("%s: got %v, error %v, stdout %q", failed, o.Decision, o.err, o.out)
 			}
@@ -122,7 +122,7 @@ func TestEveryLedgerCallMayFailAroundAProbe(t *testing.T) {
 			if done := k.record().Phase() == ledger.PhaseSucceeded; done != recorded {
 				t.Errorf("%s, after %t: the record is %s", failed, after, k.record().Phase())
 			}
-			if again := k.first(k.asking("echo answer")); again.err != nil || again.Action != Replay || again.out != "answer\n" {
+			if again := k.first(k.asking("echo answer")); again.err != nil || again.Action != ActionReplay || again.out != "answer\n" {
 				t.Errorf("%s: then %+v", failed, again)
 			}
 			if k.side() != 0 {
@@ -153,7 +153,7 @@ func TestProbeWhoseOutputCannotBeKept(t *testing.T) {
 	}
 	c := k.asking("echo little")
 	c.Backlog = func() (proc.Backlog, error) { return nil, full }
-	k.want(k.first(c), Decision{Replay, Probed}, "little\n", "")
+	k.want(k.first(c), Decision{ActionReplay, ReasonProbed}, "little\n", "")
 }
 
 // A probe that cannot be started cannot tell; the ledger has no fault.
@@ -163,12 +163,12 @@ func TestProbeThatCannotBeStarted(t *testing.T) {
 	k.interrupted()
 	c := k.asking(strings.Repeat("x", 200<<10)) // longer than an argument may be
 	o := k.first(c)
-	k.want(o, Decision{Refuse, Interrupted}, "", "")
+	k.want(o, Decision{ActionRefuse, ReasonInterrupted}, "", "")
 	if o.Probed == nil || o.Probed.NotStarted == nil {
 		t.Errorf("got %+v", o.Probed)
 	}
-	c.Policy.OnInterrupted = Rerun
-	k.want(k.first(c), Decision{Execute, Interrupted}, jobOut, jobErr)
+	c.Policy.OnInterrupted = ChoiceRerun
+	k.want(k.first(c), Decision{ActionExecute, ReasonInterrupted}, jobOut, jobErr)
 }
 
 // It is told of the attempt that it is asked about.

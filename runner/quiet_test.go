@@ -15,11 +15,11 @@ func TestQuietSaysNothingOfASuccess(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	c := k.job()
-	c.QuietOK = true
-	k.want(k.first(c), Decision{Execute, NeverRun}, "", "")
-	k.want(k.first(c), Decision{Replay, Succeeded}, "", "")
-	c.QuietOK = false
-	k.want(k.first(c), Decision{Replay, Succeeded}, jobOut, jobErr) // it is recorded
+	c.Output.Quiet = true
+	k.want(k.first(c), Decision{ActionExecute, ReasonNeverRun}, "", "")
+	k.want(k.first(c), Decision{ActionReplay, ReasonSucceeded}, "", "")
+	c.Output.Quiet = false
+	k.want(k.first(c), Decision{ActionReplay, ReasonSucceeded}, jobOut, jobErr) // it is recorded
 	if k.side() != 1 {
 		t.Errorf("the command ran %d times", k.side())
 	}
@@ -30,9 +30,9 @@ func TestQuietCountsWhatIsOKAsASuccess(t *testing.T) {
 	k := newKit(t)
 	k.write("exit", "24")
 	c := k.job()
-	c.QuietOK, c.OK = true, codes(t, "24")
-	k.want(k.first(c), Decision{Execute, NeverRun}, "", "")
-	k.want(k.first(c), Decision{Replay, Succeeded}, "", "")
+	c.Output.Quiet, c.OK = true, codes(t, "24")
+	k.want(k.first(c), Decision{ActionExecute, ReasonNeverRun}, "", "")
+	k.want(k.first(c), Decision{ActionReplay, ReasonSucceeded}, "", "")
 }
 
 func TestQuietSaysAllOfAFailure(t *testing.T) {
@@ -40,16 +40,16 @@ func TestQuietSaysAllOfAFailure(t *testing.T) {
 	k := newKit(t)
 	k.write("exit", "3")
 	c := k.job()
-	c.QuietOK = true
-	k.want(k.first(c), Decision{Execute, NeverRun}, jobOut, jobErr)
-	c.Policy.OnFailure = ReplayIt
-	k.want(k.first(c), Decision{Replay, FailedIt}, jobOut, jobErr)
+	c.Output.Quiet = true
+	k.want(k.first(c), Decision{ActionExecute, ReasonNeverRun}, jobOut, jobErr)
+	c.Policy.OnFailure = ChoiceReplay
+	k.want(k.first(c), Decision{ActionReplay, ReasonFailed}, jobOut, jobErr)
 	c.Policy = Policy{Final: codes(t, "3")}
-	k.want(k.first(c), Decision{Replay, Final}, jobOut, jobErr)
+	k.want(k.first(c), Decision{ActionReplay, ReasonFinal}, jobOut, jobErr)
 
 	killed := k.shell("echo out; kill -KILL $$")
-	killed.QuietOK, killed.Policy.OnMismatch = true, Rerun
-	k.want(k.first(killed), Decision{Execute, Mismatch}, "out\n", "")
+	killed.Output.Quiet, killed.Policy.OnMismatch = true, ChoiceRerun
+	k.want(k.first(killed), Decision{ActionExecute, ReasonMismatch}, "out\n", "")
 }
 
 // Both streams are one file, as in 2>&1: what comes out is in the order in which
@@ -60,12 +60,12 @@ func TestQuietKeepsTheOrder(t *testing.T) {
 	// The pauses are for the recorder: it reads two pipes, and what waits in both
 	// at once has no order.
 	c := k.shell("for i in 1 2 3 4 5; do echo out $i; sleep 0.1; echo err $i >&2; sleep 0.1; done; exit 3")
-	c.QuietOK = true
+	c.Output.Quiet = true
 	one, err := os.OpenFile(k.path("both"), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	must(t, err)
 	defer one.Close()
-	c.Stdin, c.Stdout, c.Stderr, c.ReplayStdout, c.ReplayStderr = one, one, one, one, one
-	res, err := Run(t.Context(), k.mem.Open(), c)
+	c.Stdin, c.Live.Stdout, c.Live.Stderr, c.Replayed.Stdout, c.Replayed.Stderr = one, one, one, one, one
+	res, err := c.run(t.Context(), k.mem.Open())
 	must(t, err)
 	if res.Record.Phase() != ledger.PhaseFailed || res.Streams != nil {
 		t.Errorf("got %+v", res)
@@ -85,16 +85,16 @@ func TestQuietSaysNothingOfAttemptsBeforeASuccess(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	c := k.failing(3, 0)
-	c.QuietOK, c.Retries.N = true, 3
-	k.want(k.first(c), Decision{Execute, NeverRun}, "", "")
+	c.Output.Quiet, c.Retries.N = true, 3
+	k.want(k.first(c), Decision{ActionExecute, ReasonNeverRun}, "", "")
 	if k.side() != 2 {
 		t.Errorf("the command ran %d times", k.side())
 	}
 	k.id.Key = "another"
 	failing := k.failing(3, 4)
-	failing.QuietOK, failing.Retries.N = true, 1
+	failing.Output.Quiet, failing.Retries.N = true, 1
 	must(t, os.Remove(k.path("side")))
-	k.want(k.first(failing), Decision{Execute, NeverRun}, "out 1\nout 2\n", "err 1\nerr 2\n")
+	k.want(k.first(failing), Decision{ActionExecute, ReasonNeverRun}, "out 1\nout 2\n", "err 1\nerr 2\n")
 }
 
 // What the ledger cannot keep is printed when the call fails for that.
@@ -105,7 +105,7 @@ func TestQuietSaysWhatIsNotRecorded(t *testing.T) {
 			k := newKit(t)
 			k.write("exit", exit)
 			c := k.job()
-			c.QuietOK = true
+			c.Output.Quiet = true
 			f := &ledgertest.Faulty{Ledger: k.mem.Open(), FailAt: n}
 			o := k.run(f, c)
 			if f.Calls()[n-1] != "Finish" {
@@ -125,12 +125,12 @@ func TestQuietFailureIsNoReplay(t *testing.T) {
 	for _, script := range []string{"echo out; exit 3", "seq 100000; exit 3"} {
 		k := newKit(t)
 		c := k.shell(script)
-		c.QuietOK, c.Stdin = true, os.Stdin
+		c.Output.Quiet, c.Stdin = true, os.Stdin
 		out, err := os.Create(k.path("out"))
 		must(t, err)
 		defer out.Close()
-		c.Stdout, c.Stderr = out, out
-		if _, err := Run(t.Context(), k.mem.Open(), c); err != nil || !strings.HasSuffix(k.read("out"), "0\n") && k.read("out") != "out\n" {
+		c.Live.Stdout, c.Live.Stderr = out, out
+		if _, err := c.run(t.Context(), k.mem.Open()); err != nil || !strings.HasSuffix(k.read("out"), "0\n") && k.read("out") != "out\n" {
 			t.Errorf("%s: got %q, error %v", script, k.read("out"), err)
 		}
 	}
@@ -140,7 +140,7 @@ func TestQuietHoldsBackMuch(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	c := k.shell("seq 100000; exit 3")
-	c.QuietOK = true
+	c.Output.Quiet = true
 	o := k.first(c)
 	if o.err != nil || strings.Count(o.out, "\n") != 100000 || !strings.HasSuffix(o.out, "\n100000\n") || o.fed != "" {
 		t.Errorf("got %d bytes, error %v", len(o.out), o.err)
@@ -154,7 +154,7 @@ func TestOKIsASuccessThatKeepsItsStatus(t *testing.T) {
 	c := k.job()
 	c.OK = codes(t, "20-25")
 	o := k.first(c)
-	k.want(o, Decision{Execute, NeverRun}, jobOut, jobErr)
+	k.want(o, Decision{ActionExecute, ReasonNeverRun}, jobOut, jobErr)
 	for _, a := range []ledger.Attempt{o.Record.Current, k.record().Current} {
 		if a.State != ledger.Succeeded || a.ExitCode != 24 || a.Reason != ledger.ReasonExit {
 			t.Errorf("got %+v", a)
@@ -162,7 +162,7 @@ func TestOKIsASuccessThatKeepsItsStatus(t *testing.T) {
 	}
 	c.OK = nil // what is done is done
 	o = k.first(c)
-	k.want(o, Decision{Replay, Succeeded}, jobOut, jobErr)
+	k.want(o, Decision{ActionReplay, ReasonSucceeded}, jobOut, jobErr)
 	if o.Record.Current.ExitCode != 24 || k.side() != 1 {
 		t.Errorf("got %+v, ran %d times", o.Record.Current, k.side())
 	}
@@ -210,8 +210,8 @@ func TestQuietSaysEveryFailedAttempt(t *testing.T) {
 				want += fmt.Sprintf("attempt %d\n", i+1) + lines(n)
 			}
 			c := k.shell("echo attempt $ATTEMPT; " + script + "esac; exit 3")
-			c.QuietOK, c.Retries.N = true, len(counts)-1
-			k.want(k.first(c), Decision{Execute, NeverRun}, want, "")
+			c.Output.Quiet, c.Retries.N = true, len(counts)-1
+			k.want(k.first(c), Decision{ActionExecute, ReasonNeverRun}, want, "")
 		})
 	}
 }
@@ -222,7 +222,7 @@ func TestQuietSaysThatItHasDropped(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	c := k.shell("seq 50000; exit 3")
-	c.QuietOK, c.MaxOutput = true, 0
+	c.Output.Quiet, c.Output.Max = true, 0
 	o := k.first(c)
 	if o.err != nil || len(o.Streams) != 1 || !errors.Is(o.Streams[0], errPerhapsLost) || o.out != "" {
 		t.Errorf("got %v, streams %v, %d bytes", o.err, o.Streams, len(o.out))

@@ -6,18 +6,18 @@ import (
 	"idem/redact"
 )
 
-// recorder returns what takes the command's output to the ledger, and what says
-// that no more will come. Of what it holds back, because it may be the
-// beginning of what must not be stored, nothing is stored before that. end then
-// reports whether something was taken out. With QuietOK it goes to h as well.
-func (c *Call) recorder(e ledger.Execution, h *held) (record func(proc.Stream, []byte), end func() bool) {
+// recorder returns a function that takes the command's output to the ledger, and one
+// that is called at its end. Bytes that may be the beginning of what must not be
+// stored are held back until it is known, at the latest until the end. end reports
+// whether something was taken out. With Output.Quiet, h gets the output too.
+func (c *call) recorder(e ledger.Execution, h *held) (record func(proc.Stream, []byte), end func() bool) {
 	write := func(s proc.Stream, p []byte) {
-		if c.QuietOK {
+		if c.Output.Quiet {
 			h.add(ledger.Stream(s), p)
 		}
 		e.Write(ledger.Stream(s), p)
 	}
-	if c.Redact == nil || c.keeps() == 0 && !c.QuietOK {
+	if c.Redact == nil || c.Output.recorded() == 0 && !c.Output.Quiet {
 		return write, func() bool { return false }
 	}
 	streams := map[proc.Stream]*redact.Stream{}

@@ -9,24 +9,24 @@ import (
 	"idem/proc"
 )
 
-// ReplayError says that the ledger has failed a call that is decided and starts
-// nothing: what is recorded cannot be read, a file cannot take its part, or what
-// the probe has said cannot be recorded.
+// ReplayError says that a call which is decided and starts nothing has failed: the
+// recorded output cannot be read, a file cannot be appended to, or the answer of the
+// probe cannot be recorded.
 type ReplayError struct{ Err error }
 
 func (e *ReplayError) Error() string { return e.Err.Error() }
 func (e *ReplayError) Unwrap() error { return e.Err }
 
-// InexactError says that a replay would not write exactly what the command wrote,
-// so a call with Exact is refused. It comes inside a *ReplayError.
+// InexactError says that a replay would not write exactly what the command wrote, so
+// a call with ReplayPolicy.Exact is refused. It is wrapped in a *ReplayError.
 type InexactError struct{ Lacks Lacks }
 
 func (e *InexactError) Error() string {
 	return "the recorded output is not exactly what the command wrote"
 }
 
-// Lacks says how what a replay writes differs from what the command wrote, as
-// far as the streams are concerned that the replay writes.
+// Lacks is how a replay differs from what the command wrote, on the streams that the
+// replay writes.
 type Lacks struct {
 	// Stdout and Stderr report whether bytes of the stream are known to be missing.
 	// When it is not known of which stream, both are set.
@@ -35,7 +35,7 @@ type Lacks struct {
 	Incomplete     bool  // see ledger.Capture
 	Redacted       bool  // see ledger.Capture
 	NotStored      bool  // the command has written something, and it was not to be stored
-	Files          bool  // with Exact: what was appended to a file is not recorded
+	Files          bool  // with ReplayPolicy.Exact: what was appended to a file is not recorded
 }
 
 // lacksOf compares a recording, whose gaps are known, with what its command wrote.
@@ -54,7 +54,7 @@ func lacksOf(a ledger.Attempt, gaps ledger.Gaps) Lacks {
 	return k
 }
 
-// of leaves out what does not concern the streams that are written.
+// of returns k for the streams that are written.
 func (k Lacks) of(stdout, stderr bool) Lacks {
 	if !stdout && !stderr {
 		return Lacks{}
@@ -66,26 +66,26 @@ func (k Lacks) of(stdout, stderr bool) Lacks {
 	return k
 }
 
-// settled is for a call that runs nothing.
-func (c *Call) settled(ctx context.Context, l ledger.Ledger, rec ledger.Record, d Decision) (Result, error) {
+// settled finishes a call that runs nothing: it is refused or replayed.
+func (c *call) settled(ctx context.Context, rec ledger.Record, d Decision) (Result, error) {
 	res := Result{Decision: d, Record: rec}
-	if d.Reason == Exhausted {
+	if d.Reason == ReasonExhausted {
 		var err error
-		if res.Tried, err = tried(ctx, l, rec); err != nil {
+		if res.Tried, err = c.tried(ctx, rec); err != nil {
 			return res, &ReplayError{err}
 		}
 	}
-	if d.Action != Replay {
+	if d.Action != ActionReplay {
 		return res, nil
 	}
 	stdout, stderr := c.replayed(rec)
-	out, lacks, err := c.recorded(ctx, l, rec, stdout != nil, stderr != nil)
+	out, lacks, err := c.recorded(ctx, rec, stdout != nil, stderr != nil)
 	if err != nil {
 		return res, err
 	}
 	defer out.Close()
 	res.Lacks = lacks
-	recorded, err := c.additionsOf(ctx, l, rec)
+	recorded, err := c.additionsOf(ctx, rec)
 	if err != nil {
 		return res, err
 	}
@@ -101,21 +101,21 @@ func (c *Call) settled(ctx context.Context, l ledger.Ledger, rec ledger.Record, 
 }
 
 // replayed returns the streams that a replay of rec writes.
-func (c *Call) replayed(rec ledger.Record) (stdout, stderr *os.File) {
-	if c.QuietOK && rec.Current.State == ledger.Succeeded {
+func (c *call) replayed(rec ledger.Record) (stdout, stderr *os.File) {
+	if c.Output.Quiet && rec.Current.State == ledger.Succeeded {
 		return nil, nil
 	}
-	return c.ReplayStdout, c.ReplayStderr
+	return c.Replayed.Stdout, c.Replayed.Stderr
 }
 
 // little is how much output a ledger may keep elsewhere than in a file.
 const little = 4 << 10
 
-// recorded opens the output of the current attempt for the streams that are to
-// be written, checks all of it, and says what it lacks. With Exact, it fails if
-// it lacks anything of either stream. The error is a *ReplayError.
-func (c *Call) recorded(ctx context.Context, l ledger.Ledger, rec ledger.Record, stdout, stderr bool) (ledger.Output, Lacks, error) {
-	if !stdout && !stderr && !c.Exact {
+// recorded opens the output of the current attempt for the streams that are to be
+// written, checks all of it, and returns what it lacks. With ReplayPolicy.Exact it
+// fails if anything is missing on either stream. The error is a *ReplayError.
+func (c *call) recorded(ctx context.Context, rec ledger.Record, stdout, stderr bool) (ledger.Output, Lacks, error) {
+	if !stdout && !stderr && !c.Replay.Exact {
 		return nothing{}, Lacks{}, nil
 	}
 	if rec.Current.OutputBytes > little {
@@ -123,13 +123,13 @@ func (c *Call) recorded(ctx context.Context, l ledger.Ledger, rec ledger.Record,
 			return nil, Lacks{}, &ReplayError{err}
 		}
 	}
-	out, err := l.Output(ctx, rec.ID, rec.Current.RunID)
+	out, err := c.Ledger.Output(ctx, rec.ID, rec.Current.RunID)
 	if err != nil {
 		return nil, Lacks{}, &ReplayError{err}
 	}
 	gaps, err := out.Check()
 	lacks := lacksOf(rec.Current, gaps)
-	if err == nil && c.Exact && lacks != (Lacks{}) {
+	if err == nil && c.Replay.Exact && lacks != (Lacks{}) {
 		err = &InexactError{lacks}
 	}
 	if err != nil {
@@ -145,8 +145,8 @@ type nothing struct{ ledger.Output }
 func (nothing) Replay(*os.File, *os.File) error { return nil }
 func (nothing) Close() error                    { return nil }
 
-// replay writes a recorded output. Faults of the streams are added to the result;
-// the error is that of the ledger, a *ReplayError.
+// replay writes a recorded output. Faults of the streams are added to the result. The
+// error is a fault of the ledger, a *ReplayError.
 func (res *Result) replay(out ledger.Output, stdout, stderr *os.File) error {
 	if stdout == nil && stderr == nil {
 		return nil
@@ -164,8 +164,8 @@ func (res *Result) replay(out ledger.Output, stdout, stderr *os.File) error {
 	return nil
 }
 
-// unwritten notes why output did not reach a stream of ours, unless its reader
-// is gone.
+// unwritten adds to the result why output did not reach one of idem's own streams,
+// unless the reader of the stream is gone.
 func (res *Result) unwritten(to *os.File, err error) {
 	if err != nil && !proc.ReaderGone(to, err) {
 		res.Streams = append(res.Streams, err)
@@ -173,7 +173,7 @@ func (res *Result) unwritten(to *os.File, err error) {
 }
 
 // Undelivered reports whether the caller lacks output that it was to get: it could
-// not be written, or a replay lacks a part of stdout and Partial is not set.
+// not be written, or a replay lacks a part of stdout and Replay.Partial is not set.
 func (c *Call) Undelivered(res Result) bool {
-	return len(res.Streams) > 0 || res.Lacks.Stdout && !c.Partial
+	return len(res.Streams) > 0 || res.Lacks.Stdout && !c.Replay.Partial
 }

@@ -44,16 +44,17 @@ func TestExactLooksAtFiles(t *testing.T) {
 	k.write("f", "before")
 	c := k.shell("echo out; echo rewritten >f")
 	c.Files = []ReplayFile{{Name: "f", Path: k.path("f")}}
-	k.want(k.first(c), Decision{Execute, NeverRun}, "out\n", "")
-	k.want(k.first(c), Decision{Replay, Succeeded}, "out\n", "")
-	c.Exact = true
+	k.want(k.first(c), Decision{ActionExecute, ReasonNeverRun}, "out\n", "")
+	k.want(k.first(c), Decision{ActionReplay, ReasonSucceeded}, "out\n", "")
+	c.Replay.Exact = true
 	o := k.first(c)
 	var inexact *InexactError
 	if !errors.As(o.err, &inexact) || !inexact.Lacks.Files || o.out != "" {
 		t.Errorf("got %v, stdout %q", o.err, o.out)
 	}
-	c.ReplayStdout = os.Stdout
-	if _, err := Rehearse(t.Context(), k.mem.Open(), c, k.record()); !errors.As(err, &inexact) {
+	c.Replayed.Stdout = os.Stdout
+	c.Ledger = k.mem.Open()
+	if _, err := c.Rehearse(t.Context(), c.Call, k.record()); !errors.As(err, &inexact) {
 		t.Errorf("Rehearse: got %v", err)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"idem/ledger"
-	"idem/proc"
 )
 
 // Retries says how often and when one call runs a command again that failed.
@@ -18,9 +17,9 @@ type Retries struct {
 	On       Codes // exit statuses that are worth it; empty: all
 }
 
-// delays returns what gives one delay after the other: exponential, with a
-// jitter of half of each, so that many callers do not come back in step, and
-// none longer than MaxDelay, not even the first.
+// delays returns a function that returns one delay after another. They grow
+// exponentially up to MaxDelay, which bounds the first too. A jitter of half of each
+// keeps many callers from trying at the same moments.
 func (r Retries) delays() func() time.Duration {
 	b := &backoff.ExponentialBackOff{
 		InitialInterval: min(r.Delay, r.MaxDelay), RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: r.MaxDelay,
@@ -29,25 +28,23 @@ func (r Retries) delays() func() time.Duration {
 	return func() time.Duration { return min(b.NextBackOff(), r.MaxDelay) }
 }
 
-// again tells whether an attempt that has just ended is followed by another one
-// in the same call. A command that was killed by a signal is not run again, nor
-// is any after a signal that was meant to end idem.
-func (c *Call) again(ctx context.Context, l ledger.Ledger, res Result, retries int, signals *proc.Signals) (bool, error) {
+// again reports whether an attempt that has just ended is followed by another one in
+// the same call. A command that was killed by a signal is not run again, and no
+// command is after a signal that was meant to end idem.
+func (x *execution) again(ctx context.Context, res Result, retries int) (bool, error) {
 	cur := res.Record.Current
-	if _, stopped := signals.Meant(); stopped || res.Unrecorded != nil || retries >= c.Retries.N {
+	if _, stopped := x.signals.Meant(); stopped || res.Unrecorded != nil || retries >= x.Retries.N {
 		return false, nil
 	}
-	if cur.State != ledger.Failed || cur.Reason == ledger.ReasonSignal || c.Policy.final(cur) {
+	if cur.State != ledger.Failed || cur.Reason == ledger.ReasonSignal || x.Policy.final(cur) {
 		return false, nil
 	}
-	if len(c.Retries.On) > 0 && !c.Retries.On.Has(cur.ExitCode) {
+	if len(x.Retries.On) > 0 && !x.Retries.On.Has(cur.ExitCode) {
 		return false, nil
 	}
-	p := c.Policy // as Decide has it
-	if p.Tried = res.Record.Attempts; p.Force || !p.exhausted() {
+	if x.Policy.Force || !x.Policy.exhausted(res.Record.Attempts) { // as in Decide
 		return true, nil
 	}
-	var err error
-	p.Tried, err = tried(ctx, l, res.Record)
-	return err == nil && !p.exhausted(), err
+	n, err := x.tried(ctx, res.Record)
+	return err == nil && !x.Policy.exhausted(n), err
 }

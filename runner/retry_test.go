@@ -15,7 +15,7 @@ import (
 
 // failing is a command that tells which attempt it is and exits as the file
 // exit-N says for attempt N, else with 1.
-func (k *kit) failing(exits ...int) Call {
+func (k *kit) failing(exits ...int) testCall {
 	for i, code := range exits {
 		k.write(fmt.Sprintf("exit-%d", i+1), fmt.Sprint(code))
 	}
@@ -41,21 +41,21 @@ func TestRetriesInOneCall(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		exits    []int
-		set      func(c *Call)
+		set      func(c *testCall)
 		attempts int
 		code     int
 	}{
-		{"none", []int{3, 0}, func(*Call) {}, 1, 3},
-		{"success at last", []int{3, 4, 0}, func(c *Call) { c.Retries.N = 5 }, 3, 0},
-		{"success at once", []int{0}, func(c *Call) { c.Retries.N = 5 }, 1, 0},
-		{"all used up", []int{3, 4, 5, 0}, func(c *Call) { c.Retries.N = 2 }, 3, 5},
-		{"a success of its own kind", []int{3, 24, 0}, func(c *Call) { c.Retries.N, c.OK = 5, codes(t, "24") }, 2, 24},
-		{"worth it", []int{3, 7, 0}, func(c *Call) { c.Retries.N, c.Retries.On = 5, codes(t, "3,7") }, 3, 0},
-		{"not worth it", []int{3, 4, 0}, func(c *Call) { c.Retries.N, c.Retries.On = 5, codes(t, "3,7") }, 2, 4},
-		{"final", []int{3, 4, 0}, func(c *Call) { c.Retries.N, c.Policy.Final = 5, codes(t, "4") }, 2, 4},
-		{"max attempts", []int{3, 4, 0}, func(c *Call) { c.Retries.N, c.Policy.MaxAttempts = 5, 2 }, 2, 4},
-		{"max attempts, but forced", []int{3, 4, 0}, func(c *Call) { c.Retries.N, c.Policy.MaxAttempts, c.Policy.Force = 5, 2, true }, 3, 0},
-		{"whatever policy says of earlier calls", []int{3, 0}, func(c *Call) { c.Retries.N, c.Policy.OnFailure = 5, RefuseIt }, 2, 0},
+		{"none", []int{3, 0}, func(*testCall) {}, 1, 3},
+		{"success at last", []int{3, 4, 0}, func(c *testCall) { c.Retries.N = 5 }, 3, 0},
+		{"success at once", []int{0}, func(c *testCall) { c.Retries.N = 5 }, 1, 0},
+		{"all used up", []int{3, 4, 5, 0}, func(c *testCall) { c.Retries.N = 2 }, 3, 5},
+		{"a success of its own kind", []int{3, 24, 0}, func(c *testCall) { c.Retries.N, c.OK = 5, codes(t, "24") }, 2, 24},
+		{"worth it", []int{3, 7, 0}, func(c *testCall) { c.Retries.N, c.Retries.On = 5, codes(t, "3,7") }, 3, 0},
+		{"not worth it", []int{3, 4, 0}, func(c *testCall) { c.Retries.N, c.Retries.On = 5, codes(t, "3,7") }, 2, 4},
+		{"final", []int{3, 4, 0}, func(c *testCall) { c.Retries.N, c.Policy.Final = 5, codes(t, "4") }, 2, 4},
+		{"max attempts", []int{3, 4, 0}, func(c *testCall) { c.Retries.N, c.Policy.MaxAttempts = 5, 2 }, 2, 4},
+		{"max attempts, but forced", []int{3, 4, 0}, func(c *testCall) { c.Retries.N, c.Policy.MaxAttempts, c.Policy.Force = 5, 2, true }, 3, 0},
+		{"whatever policy says of earlier calls", []int{3, 0}, func(c *testCall) { c.Retries.N, c.Policy.OnFailure = 5, ChoiceRefuse }, 2, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -63,7 +63,7 @@ func TestRetriesInOneCall(t *testing.T) {
 			c := k.failing(test.exits...)
 			test.set(&c)
 			o := k.first(c)
-			k.want(o, Decision{Execute, NeverRun}, lines("out", test.attempts), lines("err", test.attempts))
+			k.want(o, Decision{ActionExecute, ReasonNeverRun}, lines("out", test.attempts), lines("err", test.attempts))
 			if cur := o.Record.Current; cur.Number != test.attempts || cur.ExitCode != test.code || o.Status.ExitCode != test.code || o.NotRetried != nil {
 				t.Errorf("got %+v, status %+v, not retried %v", cur, o.Status, o.NotRetried)
 			}
@@ -96,16 +96,16 @@ func TestFinalAndExhaustedHoldFromThenOn(t *testing.T) {
 	c := k.failing(3, 4, 5)
 	c.Retries.N, c.Policy.Final = 5, codes(t, "4")
 	k.first(c)
-	k.want(k.first(c), Decision{Replay, Final}, "out 2\n", "err 2\n")
+	k.want(k.first(c), Decision{ActionReplay, ReasonFinal}, "out 2\n", "err 2\n")
 
 	c.Policy.Final, c.Policy.MaxAttempts = nil, 2
-	k.want(k.first(c), Decision{Refuse, Exhausted}, "", "")
+	k.want(k.first(c), Decision{ActionRefuse, ReasonExhausted}, "", "")
 	c.Policy.MaxAttempts = 3
-	k.want(k.first(c), Decision{Execute, FailedIt}, "out 3\n", "err 3\n") // one attempt, and no retry
+	k.want(k.first(c), Decision{ActionExecute, ReasonFailed}, "out 3\n", "err 3\n") // one attempt, and no retry
 	// Force overrides the maximum, for the retries too.
 	c.Policy.Force = true
 	k.write("exit-5", "0")
-	k.want(k.first(c), Decision{Execute, Forced}, "out 4\nout 5\n", "err 4\nerr 5\n")
+	k.want(k.first(c), Decision{ActionExecute, ReasonForced}, "out 4\nout 5\n", "err 4\nerr 5\n")
 	if k.side() != 5 {
 		t.Errorf("the command ran %d times", k.side())
 	}
@@ -117,7 +117,7 @@ func TestDeathBySignalIsNotRetried(t *testing.T) {
 	c := k.shell("echo x >>side; kill -TERM $$")
 	c.Retries.N = 3
 	o := k.first(c)
-	k.want(o, Decision{Execute, NeverRun}, "", "")
+	k.want(o, Decision{ActionExecute, ReasonNeverRun}, "", "")
 	if k.side() != 1 || o.Status.Signal != syscall.SIGTERM {
 		t.Errorf("ran %d times, %+v", k.side(), o.Status)
 	}
@@ -138,11 +138,11 @@ func TestSignalEndsTheDelay(t *testing.T) {
 	case <-time.After(time.Minute):
 		t.Fatal("it goes on waiting")
 	}
-	k.want(o, Decision{Execute, NeverRun}, "out 1\n", "err 1\n")
+	k.want(o, Decision{ActionExecute, ReasonNeverRun}, "out 1\n", "err 1\n")
 	if o.Fatal != syscall.SIGTERM || k.side() != 1 || o.Record.Current.ExitCode != 3 || o.Status != (proc.Status{ExitCode: 3}) {
 		t.Errorf("got %+v, ran %d times", o.Result, k.side())
 	}
-	k.want(k.first(k.failing()), Decision{Execute, FailedIt}, "out 2\n", "err 2\n") // the key is free
+	k.want(k.first(k.failing()), Decision{ActionExecute, ReasonFailed}, "out 2\n", "err 2\n") // the key is free
 }
 
 // While a retry is waited for, the key is not free.
@@ -154,8 +154,8 @@ func TestKeyIsHeldDuringTheDelay(t *testing.T) {
 	go func() { result <- k.first(c) }()
 	k.until("the first failure", func() bool { return k.record().Phase() == ledger.PhaseFailed })
 	o := k.first(c)
-	k.want(o, Decision{Refuse, Busy}, "", "")
-	d, err := Ask(t.Context(), k.mem.Open(), c)
+	k.want(o, Decision{ActionRefuse, ReasonBusy}, "", "")
+	d, err := c.ask(t.Context(), k.mem.Open())
 	if err != nil || d.Decision != o.Decision {
 		t.Errorf("asked: got %v, error %v", d.Decision, err)
 	}
@@ -175,8 +175,8 @@ func TestErrorOfTheOutputOfAnEarlierAttempt(t *testing.T) {
 	defer full.Close()
 	c := k.shell("echo x >>side; [ $ATTEMPT = 2 ] || { echo out; exit 3; }")
 	c.Retries.N = 1
-	c.Stdin, c.Stdout, c.Stderr = os.Stdin, full, full
-	res, err := Run(t.Context(), k.mem.Open(), c)
+	c.Stdin, c.Live.Stdout, c.Live.Stderr = os.Stdin, full, full
+	res, err := c.run(t.Context(), k.mem.Open())
 	if err != nil || k.side() != 2 || len(res.Streams) != 1 || !errors.Is(res.Streams[0], syscall.ENOSPC) {
 		t.Errorf("ran %d times, streams %v, error %v", k.side(), res.Streams, err)
 	}
@@ -195,7 +195,7 @@ func TestRetryThatCannotStart(t *testing.T) {
 	if !errors.As(o.NotRetried, &start) {
 		t.Errorf("not retried: %v", o.NotRetried)
 	}
-	k.want(o, Decision{Execute, NeverRun}, "out\n", "")
+	k.want(o, Decision{ActionExecute, ReasonNeverRun}, "out\n", "")
 	if o.Record.Attempts != 1 || o.Record.Current.ExitCode != 3 || o.Status != (proc.Status{ExitCode: 3}) || len(k.attempts()) != 1 {
 		t.Errorf("got %+v", o.Result)
 	}
@@ -213,7 +213,7 @@ func TestEveryLedgerCallOfARetryMayFail(t *testing.T) {
 		o := k.run(f, c)
 		calls := f.Calls()
 		if len(calls) < n {
-			k.want(o, Decision{Execute, NeverRun}, lines("out", 2), lines("err", 2))
+			k.want(o, Decision{ActionExecute, ReasonNeverRun}, lines("out", 2), lines("err", 2))
 			break
 		}
 		ran := k.side()

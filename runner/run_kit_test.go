@@ -36,18 +36,40 @@ var job = []string{"sh", "-c", `echo x >>side; echo out; echo err >&2; exit $(ca
 
 const jobOut, jobErr = "out\n", "err\n"
 
+// testCall is a call with a runner of its own.
+type testCall struct {
+	Runner
+	Call
+}
+
 // call returns a call of argv with the default policy.
-func (k *kit) call(argv ...string) Call {
+func (k *kit) call(argv ...string) testCall {
 	in := hashkey.Argv(argv)
-	return Call{
-		ID: k.id, Argv: argv, Fingerprint: in.Fingerprint(), Inputs: in.Encode(), MaxOutput: -1,
-		Now: time.Now, RunID: func() string { return fmt.Sprintf("run-%d", k.runs.Add(1)) },
-		Owner: func() ledger.Owner { return ledger.Owner{Host: "here", PID: os.Getpid()} },
-		Environ: func(a Attempt) []string {
-			return append(os.Environ(), fmt.Sprintf("ATTEMPT=%d", a.Number), fmt.Sprintf("FENCE=%d", a.Fence), "RUN="+a.RunID, fmt.Sprintf("GENERATION=%d", a.Generation))
+	return testCall{
+		Runner{
+			Now: time.Now, NewRunID: func() string { return fmt.Sprintf("run-%d", k.runs.Add(1)) },
+			Owner: func() ledger.Owner { return ledger.Owner{Host: "here", PID: os.Getpid()} },
+			Environ: func(a Attempt) []string {
+				return append(os.Environ(), fmt.Sprintf("ATTEMPT=%d", a.Number), fmt.Sprintf("FENCE=%d", a.Fence), "RUN="+a.RunID, fmt.Sprintf("GENERATION=%d", a.Generation))
+			},
+			Backlog: func() (proc.Backlog, error) { return os.CreateTemp(k.dir, "scratch") },
 		},
-		Backlog: func() (proc.Backlog, error) { return os.CreateTemp(k.dir, "scratch") },
+		Call{
+			ID: k.id, Argv: argv, Inputs: Inputs{Fingerprint: in.Fingerprint(), Encoded: in.Encode()}, Output: Output{Max: -1},
+		},
 	}
+}
+
+// run makes the call in a ledger.
+func (c testCall) run(ctx context.Context, l ledger.Ledger) (Result, error) {
+	c.Ledger = l
+	return c.Run(ctx, c.Call)
+}
+
+// ask asks what the call would do in a ledger.
+func (c testCall) ask(ctx context.Context, l ledger.Ledger) (Result, error) {
+	c.Ledger = l
+	return c.Ask(ctx, c.Call)
 }
 
 // outcome is what a caller sees of a call.
@@ -58,12 +80,12 @@ type outcome struct {
 }
 
 // run makes a call, with the directory of the kit as the command's.
-func (k *kit) run(l ledger.Ledger, c Call) outcome {
+func (k *kit) run(l ledger.Ledger, c testCall) outcome {
 	k.Helper()
 	return k.runContext(k.Context(), l, c)
 }
 
-func (k *kit) runContext(ctx context.Context, l ledger.Ledger, c Call) outcome {
+func (k *kit) runContext(ctx context.Context, l ledger.Ledger, c testCall) outcome {
 	k.Helper()
 	stdin, err := os.Open(os.DevNull)
 	must(k.T, err)
@@ -74,10 +96,10 @@ func (k *kit) runContext(ctx context.Context, l ledger.Ledger, c Call) outcome {
 		must(k.T, err)
 		defer streams[i].Close()
 	}
-	c.Stdin, c.Stdout, c.Stderr = stdin, streams[0], streams[1]
-	c.ReplayStdout, c.ReplayStderr = streams[0], streams[1]
+	c.Stdin, c.Live = stdin, Streams{streams[0], streams[1]}
+	c.Replayed = c.Live
 	var o outcome
-	o.Result, o.err = Run(ctx, l, c)
+	o.Result, o.err = c.run(ctx, l)
 	for i, s := range []*string{&o.out, &o.fed} {
 		b, err := os.ReadFile(streams[i].Name())
 		must(k.T, err)
@@ -93,12 +115,12 @@ func (k *kit) in(argv []string) []string {
 }
 
 // job is a call of job.
-func (k *kit) job() Call { return k.call(k.in(job)...) }
+func (k *kit) job() testCall { return k.call(k.in(job)...) }
 
-func (k *kit) shell(script string) Call { return k.call(k.in([]string{"sh", "-c", script})...) }
+func (k *kit) shell(script string) testCall { return k.call(k.in([]string{"sh", "-c", script})...) }
 
 // first makes an ordinary call on a handle of its own.
-func (k *kit) first(c Call) outcome {
+func (k *kit) first(c testCall) outcome {
 	k.Helper()
 	return k.run(k.mem.Open(), c)
 }
@@ -164,6 +186,6 @@ func (k *kit) started(l ledger.Ledger, then string) (result chan outcome, goOn f
 }
 
 // again is the call that started made.
-func (k *kit) again(then string) Call {
+func (k *kit) again(then string) testCall {
 	return k.shell(`echo x >>side; while [ ! -e go ]; do sleep 0.01; done; echo out; ` + then)
 }

@@ -21,13 +21,13 @@ import (
 func TestFirstCallRunsAndTheNextReplays(t *testing.T) {
 	k := newKit(t)
 	o := k.first(k.job())
-	k.want(o, Decision{Execute, NeverRun}, jobOut, jobErr)
+	k.want(o, Decision{ActionExecute, ReasonNeverRun}, jobOut, jobErr)
 	if a := o.Record.Current; o.Record.Phase() != ledger.PhaseSucceeded || a.Number != 1 || a.ExitCode != 0 || o.Status != (proc.Status{}) {
 		t.Fatalf("got record %+v", o.Record)
 	}
 	for range 2 {
 		again := k.first(k.job())
-		k.want(again, Decision{Replay, Succeeded}, jobOut, jobErr)
+		k.want(again, Decision{ActionReplay, ReasonSucceeded}, jobOut, jobErr)
 		if again.Record.Current.RunID != o.Record.Current.RunID {
 			t.Errorf("got the outcome of run %s", again.Record.Current.RunID)
 		}
@@ -41,8 +41,8 @@ func TestReplayGoesOnlyWhereItIsAskedTo(t *testing.T) {
 	k := newKit(t)
 	k.first(k.job())
 	f := &ledgertest.Faulty{Ledger: k.mem.Open()}
-	res, err := Run(t.Context(), f, k.job()) // no streams at all
-	if err != nil || res.Action != Replay {
+	res, err := k.job().run(t.Context(), f) // no streams at all
+	if err != nil || res.Action != ActionReplay {
 		t.Fatalf("got %v, %v", res.Decision, err)
 	}
 	if got := f.Calls(); !slices.Equal(got, []string{"Get"}) {
@@ -54,7 +54,7 @@ func TestReplayTakesNoClaim(t *testing.T) {
 	k := newKit(t)
 	k.first(k.job())
 	f := &ledgertest.Faulty{Ledger: k.mem.Open()}
-	k.want(k.run(f, k.job()), Decision{Replay, Succeeded}, jobOut, jobErr)
+	k.want(k.run(f, k.job()), Decision{ActionReplay, ReasonSucceeded}, jobOut, jobErr)
 	if got := f.Calls(); !slices.Equal(got, []string{"Get", "Output"}) {
 		t.Errorf("a replay made the calls %v", got)
 	}
@@ -66,15 +66,15 @@ func TestFailureRunsAgainUnlessPolicySaysOtherwise(t *testing.T) {
 		want   Decision
 		side   int
 	}{
-		{"", Decision{Execute, FailedIt}, 2},
-		{Rerun, Decision{Execute, FailedIt}, 2},
-		{ReplayIt, Decision{Replay, FailedIt}, 1},
-		{RefuseIt, Decision{Refuse, FailedIt}, 1},
+		{"", Decision{ActionExecute, ReasonFailed}, 2},
+		{ChoiceRerun, Decision{ActionExecute, ReasonFailed}, 2},
+		{ChoiceReplay, Decision{ActionReplay, ReasonFailed}, 1},
+		{ChoiceRefuse, Decision{ActionRefuse, ReasonFailed}, 1},
 	} {
 		k := newKit(t)
 		k.write("exit", "3")
 		o := k.first(k.job())
-		k.want(o, Decision{Execute, NeverRun}, jobOut, jobErr)
+		k.want(o, Decision{ActionExecute, ReasonNeverRun}, jobOut, jobErr)
 		if o.Status.ExitCode != 3 || o.Record.Phase() != ledger.PhaseFailed || o.Record.Current.Reason != ledger.ReasonExit {
 			t.Fatalf("got %+v, %+v", o.Status, o.Record)
 		}
@@ -82,7 +82,7 @@ func TestFailureRunsAgainUnlessPolicySaysOtherwise(t *testing.T) {
 		c.Policy.OnFailure = test.policy
 		o = k.first(c)
 		out, fed := jobOut, jobErr
-		if test.want.Action == Refuse {
+		if test.want.Action == ActionRefuse {
 			out, fed = "", ""
 		}
 		k.want(o, test.want, out, fed)
@@ -97,18 +97,18 @@ func TestMismatchIsRefusedAlsoWhileRunning(t *testing.T) {
 	result, goOn := k.started(k.mem.Open(), "")
 	other := k.call("other", "command")
 	o := k.first(other)
-	k.want(o, Decision{Refuse, Mismatch}, "", "")
-	if o.Record.Current.Fingerprint == other.Fingerprint || o.Record.Phase() != ledger.PhaseRunning {
+	k.want(o, Decision{ActionRefuse, ReasonMismatch}, "", "")
+	if o.Record.Current.Fingerprint == other.Inputs.Fingerprint || o.Record.Phase() != ledger.PhaseRunning {
 		t.Errorf("got record %+v", o.Record)
 	}
 	goOn()
-	k.want(<-result, Decision{Execute, NeverRun}, "out\n", "")
-	k.want(k.first(other), Decision{Refuse, Mismatch}, "", "")
+	k.want(<-result, Decision{ActionExecute, ReasonNeverRun}, "out\n", "")
+	k.want(k.first(other), Decision{ActionRefuse, ReasonMismatch}, "", "")
 
 	accepted := k.job()
-	accepted.Policy.OnMismatch = Rerun
-	k.want(k.first(accepted), Decision{Execute, Mismatch}, jobOut, jobErr)
-	k.want(k.first(k.job()), Decision{Replay, Succeeded}, jobOut, jobErr)
+	accepted.Policy.OnMismatch = ChoiceRerun
+	k.want(k.first(accepted), Decision{ActionExecute, ReasonMismatch}, jobOut, jobErr)
+	k.want(k.first(k.job()), Decision{ActionReplay, ReasonSucceeded}, jobOut, jobErr)
 }
 
 func TestForceRunsASuccessAgain(t *testing.T) {
@@ -116,7 +116,7 @@ func TestForceRunsASuccessAgain(t *testing.T) {
 	k.first(k.job())
 	c := k.job()
 	c.Policy.Force = true
-	k.want(k.first(c), Decision{Execute, Forced}, jobOut, jobErr)
+	k.want(k.first(c), Decision{ActionExecute, ReasonForced}, jobOut, jobErr)
 	if a := k.attempts(); len(a) != 2 || a[0].State != ledger.Succeeded || k.side() != 2 {
 		t.Errorf("got the history %+v", a)
 	}
@@ -125,7 +125,7 @@ func TestForceRunsASuccessAgain(t *testing.T) {
 func TestDeathBySignalIsAFailureWithItsSignal(t *testing.T) {
 	k := newKit(t)
 	o := k.first(k.shell("kill -TERM $$"))
-	k.want(o, Decision{Execute, NeverRun}, "", "")
+	k.want(o, Decision{ActionExecute, ReasonNeverRun}, "", "")
 	a := o.Record.Current
 	if a.State != ledger.Failed || a.Reason != ledger.ReasonSignal || a.ExitCode != 143 || a.Signal != 15 || o.Status.Signal != syscall.SIGTERM {
 		t.Errorf("got %+v, status %+v", a, o.Status)
@@ -135,14 +135,14 @@ func TestDeathBySignalIsAFailureWithItsSignal(t *testing.T) {
 func TestCommandIsToldWhichAttemptItIs(t *testing.T) {
 	k := newKit(t)
 	c := k.shell(`echo $ATTEMPT $FENCE $RUN $GENERATION; exit 1`)
-	as := func(runID string) Call {
-		c.RunID = func() string { return runID }
+	as := func(runID string) testCall {
+		c.NewRunID = func() string { return runID }
 		return c
 	}
-	k.want(k.first(as("one")), Decision{Execute, NeverRun}, "1 1 one 1\n", "")
-	k.want(k.first(as("another")), Decision{Execute, FailedIt}, "2 2 another 1\n", "")
+	k.want(k.first(as("one")), Decision{ActionExecute, ReasonNeverRun}, "1 1 one 1\n", "")
+	k.want(k.first(as("another")), Decision{ActionExecute, ReasonFailed}, "2 2 another 1\n", "")
 	must(t, k.mem.Open().Forget(t.Context(), k.id))
-	k.want(k.first(as("a third")), Decision{Execute, NeverRun}, "1 3 a third 2\n", "")
+	k.want(k.first(as("a third")), Decision{ActionExecute, ReasonNeverRun}, "1 3 a third 2\n", "")
 }
 
 func TestWhatCannotStartLeavesTheKeyAsItWas(t *testing.T) {
@@ -150,7 +150,7 @@ func TestWhatCannotStartLeavesTheKeyAsItWas(t *testing.T) {
 	k.write("script", "#!/no/such/interpreter\n")
 	must(t, os.Chmod(k.path("script"), 0o700))
 	k.write("plain", "echo")
-	calls := map[string]Call{
+	calls := map[string]testCall{
 		"not found":      k.call("no-such-command-of-idem"),
 		"not executable": k.call(k.path("plain")),
 		"a directory":    k.call(k.dir),
@@ -158,13 +158,13 @@ func TestWhatCannotStartLeavesTheKeyAsItWas(t *testing.T) {
 		"too long":       k.call("echo", strings.Repeat("x", 1<<20)),
 	}
 	// A policy under which each state comes to a start.
-	policy := Policy{OnMismatch: Rerun, OnInterrupted: Rerun, Force: true}
+	policy := Policy{OnMismatch: ChoiceRerun, OnInterrupted: ChoiceRerun, Force: true}
 	for _, state := range []string{"none", "forgotten", "retry", "interrupted", "succeeded", "failed"} {
 		for name, c := range calls {
 			l, id := reach(t, state)
 			c.ID, c.Policy = id, policy
 			if state == "interrupted" { // no policy accepts other inputs there
-				c.Fingerprint = ours
+				c.Inputs.Fingerprint = ours
 			}
 			before, err := l.Get(t.Context(), id)
 			must(t, err)
@@ -202,7 +202,7 @@ func TestStartFailureBindsNoArguments(t *testing.T) {
 	if o := k.first(k.call("no-such-command-of-idem")); o.err == nil {
 		t.Fatal("it was started")
 	}
-	k.want(k.first(k.job()), Decision{Execute, NeverRun}, jobOut, jobErr)
+	k.want(k.first(k.job()), Decision{ActionExecute, ReasonNeverRun}, jobOut, jobErr)
 }
 
 // lostLedger is one whose claims are lost as soon as the command runs.
@@ -228,7 +228,7 @@ func TestLostClaimEndsTheCommand(t *testing.T) {
 	l := lostLedger{k.mem.Open(), make(chan struct{})}
 	result := make(chan outcome, 1)
 	c := k.shell("echo x >>side; exec sleep 600")
-	c.Timeout = time.Hour // which is not why it ends
+	c.Limits.Timeout = time.Hour // which is not why it ends
 	go func() { result <- k.run(l, c) }()
 	k.until("the start", func() bool { return k.side() > 0 })
 	close(l.lost)

@@ -11,15 +11,18 @@ import (
 )
 
 func TestWhoMayMarkWhat(t *testing.T) {
-	done, failed, retry := ByHand{State: ledger.Succeeded}, ByHand{State: ledger.Failed, ExitCode: 1}, ByHand{}
-	bound := func(h ByHand, fingerprint string) ByHand { h.Bound, h.Fingerprint = true, fingerprint; return h }
-	replace := func(h ByHand) ByHand { h.Replace = true; return h }
-	force := func(h ByHand) ByHand { h.Force = true; return h }
-	with := func(h ByHand) ByHand { h.Stdout = strings.NewReader("out"); return h }
-	exits := func(h ByHand) ByHand { h.ExitCode = 3; return h }
+	done, failed, retry := Settlement{State: ledger.Succeeded}, Settlement{State: ledger.Failed, ExitCode: 1}, Settlement{}
+	bound := func(h Settlement, fingerprint string) Settlement {
+		h.Bound, h.Fingerprint = true, fingerprint
+		return h
+	}
+	replace := func(h Settlement) Settlement { h.Replace = true; return h }
+	force := func(h Settlement) Settlement { h.Force = true; return h }
+	with := func(h Settlement) Settlement { h.Stdout = strings.NewReader("out"); return h }
+	exits := func(h Settlement) Settlement { h.ExitCode = 3; return h }
 	for _, test := range []struct {
 		states []string
-		hand   ByHand
+		hand   Settlement
 		want   error
 	}{
 		{[]string{"none", "forgotten"}, done, nil},
@@ -72,7 +75,7 @@ func TestWhoMayMarkWhat(t *testing.T) {
 func TestMarkOfARunningKeyIsBusy(t *testing.T) {
 	l, id := reach(t, "running")
 	var busy *ledger.BusyError
-	if _, err := Mark(t.Context(), l, id, ByHand{State: ledger.Failed, Force: true}); !errors.As(err, &busy) {
+	if _, err := Mark(t.Context(), l, id, Settlement{State: ledger.Failed, Force: true}); !errors.As(err, &busy) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -81,7 +84,7 @@ func TestMarkOfARunningKeyIsBusy(t *testing.T) {
 func TestRefusedMarkTakesNoClaim(t *testing.T) {
 	l, id := reach(t, "none")
 	f := &ledgertest.Faulty{Ledger: l}
-	_, err := Mark(t.Context(), f, id, ByHand{})
+	_, err := Mark(t.Context(), f, id, Settlement{})
 	if !errors.Is(err, ErrNothing) || !slices.Equal(f.Calls(), []string{"Get"}) {
 		t.Errorf("got %v after %v", err, f.Calls())
 	}
@@ -92,22 +95,22 @@ func TestMarkLooksAgainUnderTheClaim(t *testing.T) {
 	k := newKit(t)
 	l := &staleLedger{Ledger: k.mem.Open()}
 	k.first(k.job())
-	if rec, err := Mark(t.Context(), l, k.id, ByHand{State: ledger.Failed, RunID: "m"}); !errors.Is(err, ErrDone) || rec.Phase() != ledger.PhaseSucceeded {
+	if rec, err := Mark(t.Context(), l, k.id, Settlement{State: ledger.Failed, RunID: "m"}); !errors.Is(err, ErrDone) || rec.Phase() != ledger.PhaseSucceeded {
 		t.Errorf("got %v, %+v", err, rec)
 	}
-	k.want(k.first(k.job()), Decision{Replay, Succeeded}, jobOut, jobErr)
+	k.want(k.first(k.job()), Decision{ActionReplay, ReasonSucceeded}, jobOut, jobErr)
 }
 
 // A key that was settled before its first run replays what it was given, for any
 // call; the first execution binds it.
 func TestUnboundUntilItRuns(t *testing.T) {
 	k := newKit(t)
-	_, err := Mark(t.Context(), k.mem.Open(), k.id, ByHand{State: ledger.Succeeded, RunID: "m", Stdout: strings.NewReader("by hand"), MaxOutput: -1})
+	_, err := Mark(t.Context(), k.mem.Open(), k.id, Settlement{State: ledger.Succeeded, RunID: "m", Stdout: strings.NewReader("by hand"), MaxOutput: -1})
 	must(t, err)
-	k.want(k.first(k.job()), Decision{Replay, Succeeded}, "by hand", "")
-	k.want(k.first(k.call("other")), Decision{Replay, Succeeded}, "by hand", "")
+	k.want(k.first(k.job()), Decision{ActionReplay, ReasonSucceeded}, "by hand", "")
+	k.want(k.first(k.call("other")), Decision{ActionReplay, ReasonSucceeded}, "by hand", "")
 	forced := k.job()
 	forced.Policy.Force = true
-	k.want(k.first(forced), Decision{Execute, Forced}, jobOut, jobErr)
-	k.want(k.first(k.call("other")), Decision{Refuse, Mismatch}, "", "")
+	k.want(k.first(forced), Decision{ActionExecute, ReasonForced}, jobOut, jobErr)
+	k.want(k.first(k.call("other")), Decision{ActionRefuse, ReasonMismatch}, "", "")
 }

@@ -13,7 +13,7 @@ import (
 // settle settles a key by hand.
 func settle(t *testing.T, l ledger.Ledger, id ledger.ID, state ledger.State, runID string) {
 	t.Helper()
-	if _, err := Mark(t.Context(), l, id, ByHand{State: state, RunID: runID, ExitCode: 1}); err != nil {
+	if _, err := Mark(t.Context(), l, id, Settlement{State: state, RunID: runID, ExitCode: 1}); err != nil {
 		t.Fatal(err)
 	}
 }

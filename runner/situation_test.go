@@ -100,13 +100,13 @@ var probings = []probing{
 	{},
 	{first: true},
 	{given: true},
-	{given: true, answer: IsDone},
-	{given: true, answer: NotDone},
-	{given: true, answer: CannotTell},
+	{given: true, answer: AnswerDone},
+	{given: true, answer: AnswerNotDone},
+	{given: true, answer: AnswerUnknown},
 	{given: true, first: true},
-	{given: true, first: true, answer: IsDone},
-	{given: true, first: true, answer: NotDone},
-	{given: true, first: true, answer: CannotTell},
+	{given: true, first: true, answer: AnswerDone},
+	{given: true, first: true, answer: AnswerNotDone},
+	{given: true, first: true, answer: AnswerUnknown},
 }
 
 // probingsOf are those that are worth trying: all where a probe may be asked, and
@@ -127,11 +127,8 @@ func (s situation) asks() bool {
 func (s situation) policy() Policy {
 	p := Policy{
 		OnFailure: s.onFailure, OnInterrupted: s.onInterrupted, OnMismatch: s.onMismatch,
-		Force: s.force, TTL: s.age.ttl, MaxAttempts: s.limit, Tried: tried2,
-		Probe: s.probe.given, ProbeFirst: s.probe.first, Answer: s.probe.answer,
-	}
-	if s.nested {
-		p.Around = []string{"another", recordIn("running", true).Current.RunID}
+		Force: s.force, TTL: s.age.ttl, MaxAttempts: s.limit,
+		Probe: s.probe.given, ProbeFirst: s.probe.first,
 	}
 	if s.final != "" {
 		p.Final, _ = ParseCodes(s.final)
@@ -139,8 +136,16 @@ func (s situation) policy() Policy {
 	return p
 }
 
+func (s situation) moment(holding bool) Moment {
+	m := Moment{Now: began.Add(s.age.age), Holding: holding, Tried: tried2, Answer: s.probe.answer}
+	if s.nested {
+		m.Around = []string{"another", recordIn("running", true).Current.RunID}
+	}
+	return m
+}
+
 func (s situation) decide(holding bool) Decision {
-	return Decide(recordIn(s.state, s.same), ours, holding, s.policy(), began.Add(s.age.age))
+	return Decide(recordIn(s.state, s.same), ours, s.policy(), s.moment(holding))
 }
 
 var bools = []bool{false, true}
@@ -165,9 +170,9 @@ func situations() iter.Seq[situation] {
 
 func choices(s situation) iter.Seq[situation] {
 	return func(yield func(situation) bool) {
-		for _, s.onFailure = range []Choice{"", Rerun, ReplayIt, RefuseIt} {
-			for _, s.onInterrupted = range []Choice{"", RefuseIt, Rerun} {
-				for _, s.onMismatch = range []Choice{"", RefuseIt, Rerun} {
+		for _, s.onFailure = range []Choice{"", ChoiceRerun, ChoiceReplay, ChoiceRefuse} {
+			for _, s.onInterrupted = range []Choice{"", ChoiceRefuse, ChoiceRerun} {
+				for _, s.onMismatch = range []Choice{"", ChoiceRefuse, ChoiceRerun} {
 					for _, s.force = range bools {
 						for _, s.nested = range bools {
 							for s.final = range finals {

@@ -12,12 +12,12 @@ import (
 func TestStartingIsAskedBeforeEachAttempt(t *testing.T) {
 	k := newKit(t)
 	var asked []string
-	call := func() Call {
+	call := func() testCall {
 		c := k.shell("exit 3")
 		c.Retries = Retries{N: 1, Delay: time.Millisecond, MaxDelay: time.Millisecond}
-		c.Starting = func(path string) []byte {
+		c.Inputs.Starting = func(path string) []byte {
 			asked = append(asked, path)
-			return append(slices.Clone(c.Inputs), fmt.Sprintf("-%d", len(asked))...)
+			return append(slices.Clone(c.Inputs.Encoded), fmt.Sprintf("-%d", len(asked))...)
 		}
 		return c
 	}
@@ -25,7 +25,7 @@ func TestStartingIsAskedBeforeEachAttempt(t *testing.T) {
 	if len(asked) != 2 || asked[0] != asked[1] || asked[0] == "" {
 		t.Fatalf("asked with %q", asked)
 	}
-	want := string(call().Inputs) + "-2"
+	want := string(call().Inputs.Encoded) + "-2"
 	if got := string(o.Record.Current.Inputs); got != want {
 		t.Errorf("got the inputs %q, want %q", got, want)
 	}
@@ -33,12 +33,12 @@ func TestStartingIsAskedBeforeEachAttempt(t *testing.T) {
 		t.Errorf("%q is recorded, want %q", got, want)
 	}
 	again := call()
-	again.Policy.OnFailure = ReplayIt
-	if o := k.first(again); o.Action != Replay {
+	again.Policy.OnFailure = ChoiceReplay
+	if o := k.first(again); o.Action != ActionReplay {
 		t.Fatalf("got %v", o.Decision)
 	}
-	again.Fingerprint = "other"
-	if o := k.first(again); o.Action != Refuse {
+	again.Inputs.Fingerprint = "other"
+	if o := k.first(again); o.Action != ActionRefuse {
 		t.Fatalf("got %v", o.Decision)
 	}
 	if len(asked) != 2 {

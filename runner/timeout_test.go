@@ -44,7 +44,7 @@ func (k *kit) alive(name string) bool {
 func (k *kit) timedOut(o outcome, by syscall.Signal) {
 	k.Helper()
 	cur := o.Record.Current
-	if o.err != nil || o.Action != Execute || o.Unrecorded != nil || o.Fatal != 0 {
+	if o.err != nil || o.Action != ActionExecute || o.Unrecorded != nil || o.Fatal != 0 {
 		k.Fatalf("got %v, error %v, unrecorded %v", o.Decision, o.err, o.Unrecorded)
 	}
 	if cur.State != ledger.Failed || cur.Reason != ledger.ReasonTimeout || cur.ExitCode != 124 || cur.Signal != int(by) || o.Status.Signal != by {
@@ -56,23 +56,23 @@ func TestTimeoutEndsTheCommand(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	c := k.shell("echo x >>side; echo out; exec sleep 600")
-	c.Timeout = soon
+	c.Limits.Timeout = soon
 	o := k.first(c)
 	k.timedOut(o, syscall.SIGTERM)
-	k.want(o, Decision{Execute, NeverRun}, "out\n", "")
+	k.want(o, Decision{ActionExecute, ReasonNeverRun}, "out\n", "")
 
 	again := c // and what is recorded is a failure like others
-	again.Policy.OnFailure = ReplayIt
-	k.want(k.first(again), Decision{Replay, FailedIt}, "out\n", "")
+	again.Policy.OnFailure = ChoiceReplay
+	k.want(k.first(again), Decision{ActionReplay, ReasonFailed}, "out\n", "")
 	again.Policy = Policy{Final: Codes{{124, 124}}}
-	k.want(k.first(again), Decision{Replay, Final}, "out\n", "")
+	k.want(k.first(again), Decision{ActionReplay, ReasonFinal}, "out\n", "")
 }
 
 func TestTimeoutIsOneWhateverTheCommandMakesOfIt(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	c := k.shell("trap 'echo cleaned up; exit 0' TERM; while :; do sleep 0.05; done")
-	c.Timeout = soon
+	c.Limits.Timeout = soon
 	o := k.first(c)
 	k.timedOut(o, 0)
 	if o.out != "cleaned up\n" {
@@ -84,10 +84,10 @@ func TestKillComesAfterAnIgnoredTerm(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	c := k.shell("trap '' TERM; echo out; while :; do sleep 0.05; done")
-	c.Timeout, c.KillAfter = soon, 100*time.Millisecond
+	c.Limits.Timeout, c.Limits.KillAfter = soon, 100*time.Millisecond
 	o := k.first(c)
 	k.timedOut(o, syscall.SIGKILL)
-	k.want(o, Decision{Execute, NeverRun}, "out\n", "")
+	k.want(o, Decision{ActionExecute, ReasonNeverRun}, "out\n", "")
 }
 
 // A time that is over before there is a command is as any other: the attempt is
@@ -96,7 +96,7 @@ func TestTimeoutThatIsOverAtOnce(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	c := k.call("sleep", "600")
-	c.Timeout = time.Nanosecond
+	c.Limits.Timeout = time.Nanosecond
 	k.timedOut(k.first(c), syscall.SIGTERM)
 	if a := k.attempts(); len(a) != 1 || a[0].Reason != ledger.ReasonTimeout {
 		t.Errorf("got the history %+v", a)
@@ -107,16 +107,16 @@ func TestNoTimeoutForWhatEndsInTime(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	c := k.job()
-	c.Timeout, c.KillAfter = time.Hour, time.Millisecond
-	k.want(k.first(c), Decision{Execute, NeverRun}, jobOut, jobErr)
+	c.Limits.Timeout, c.Limits.KillAfter = time.Hour, time.Millisecond
+	k.want(k.first(c), Decision{ActionExecute, ReasonNeverRun}, jobOut, jobErr)
 }
 
 func TestEachAttemptHasItsOwnTimeout(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	c := k.shell("echo x >>side; [ $ATTEMPT = 2 ] || exec sleep 600")
-	c.Timeout, c.Retries.N = soon, 3
-	k.want(k.first(c), Decision{Execute, NeverRun}, "", "")
+	c.Limits.Timeout, c.Retries.N = soon, 3
+	k.want(k.first(c), Decision{ActionExecute, ReasonNeverRun}, "", "")
 	if a := k.attempts(); len(a) != 2 || a[0].Reason != ledger.ReasonTimeout || a[1].State != ledger.Succeeded || k.side() != 2 {
 		t.Errorf("got the history %+v", a)
 	}
@@ -127,7 +127,7 @@ func TestTimeoutEndsTheChildrenToo(t *testing.T) {
 	needsGroup(t)
 	k := newKit(t)
 	c := k.shell("sleep 600 & echo $! >child; wait")
-	c.Timeout = soon
+	c.Limits.Timeout = soon
 	o := k.first(c)
 	k.timedOut(o, syscall.SIGTERM)
 	k.until("the end of the child", func() bool { return !k.alive("child") })
@@ -140,7 +140,7 @@ func TestCommandLeavesOurGroupOnlyForATimeout(t *testing.T) {
 	const group = `set -- $(cat /proc/self/stat); echo $5` // of cat
 	for timeout, own := range map[time.Duration]bool{0: false, time.Hour: true} {
 		c := k.shell(group)
-		c.Timeout, c.Policy.Force = timeout, true
+		c.Limits.Timeout, c.Policy.Force = timeout, true
 		o := k.first(c)
 		if o.err != nil || (strings.TrimSpace(o.out) != strconv.Itoa(syscall.Getpgrp())) != own {
 			t.Errorf("timeout %v: the command is in group %q, we are in %d, error %v", timeout, o.out, syscall.Getpgrp(), o.err)
@@ -157,7 +157,7 @@ func TestSurvivorsOfATimeoutKeepTheKeyBusy(t *testing.T) {
 	must(t, err)
 	defer l.Close()
 	c := k.shell("echo x >>side; [ $ATTEMPT = 1 ] || exit 0; setsid sh -c 'echo $$ >survivor; exec sleep 600' & while [ ! -s survivor ]; do sleep 0.01; done; exec sleep 600")
-	c.Timeout, c.Retries.N = soon, 3
+	c.Limits.Timeout, c.Retries.N = soon, 3
 	o := k.run(l, c)
 	k.timedOut(o, syscall.SIGTERM)
 	var busy *ledger.BusyError
@@ -173,15 +173,15 @@ func TestSurvivorsOfATimeoutKeepTheKeyBusy(t *testing.T) {
 		t.Fatal("it has not survived")
 	}
 	o = k.run(l, c)
-	k.want(o, Decision{Refuse, Busy}, "", "")
+	k.want(o, Decision{ActionRefuse, ReasonBusy}, "", "")
 	if !o.Leftover || o.Record.Current.Reason != ledger.ReasonTimeout {
 		t.Errorf("got %+v", o.Result)
 	}
-	if d, err := Ask(t.Context(), l, c); err != nil || d.Decision != (Decision{Refuse, Busy}) {
+	if d, err := c.ask(t.Context(), l); err != nil || d.Decision != (Decision{ActionRefuse, ReasonBusy}) {
 		t.Errorf("asked: got %v, error %v", d.Decision, err)
 	}
 
 	must(t, syscall.Kill(pid, syscall.SIGKILL))
-	c.Wait = true
-	k.want(k.run(l, c), Decision{Execute, FailedIt}, "", "")
+	c.Wait.Set = true
+	k.want(k.run(l, c), Decision{ActionExecute, ReasonFailed}, "", "")
 }

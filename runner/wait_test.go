@@ -15,25 +15,25 @@ func TestDuplicateIsRefusedAtOnce(t *testing.T) {
 	k := newKit(t)
 	result, goOn := k.started(k.mem.Open(), "")
 	o := k.first(k.again(""))
-	k.want(o, Decision{Refuse, Busy}, "", "")
+	k.want(o, Decision{ActionRefuse, ReasonBusy}, "", "")
 	if o.Record.Current.Owner.Host != "here" || o.Record.Phase() != ledger.PhaseRunning {
 		t.Errorf("the refusal does not say who runs it: %+v", o.Record)
 	}
 	c := k.again("")
 	c.Policy.Force = true
-	k.want(k.first(c), Decision{Refuse, Busy}, "", "") // force is for what has ended
+	k.want(k.first(c), Decision{ActionRefuse, ReasonBusy}, "", "") // force is for what has ended
 	goOn()
-	k.want(<-result, Decision{Execute, NeverRun}, "out\n", "")
+	k.want(<-result, Decision{ActionExecute, ReasonNeverRun}, "out\n", "")
 	if k.side() != 1 {
 		t.Errorf("the command ran %d times", k.side())
 	}
 }
 
 // waiter makes a call that waits, and returns when it does.
-func (k *kit) waiter(c Call) chan outcome {
+func (k *kit) waiter(c testCall) chan outcome {
 	k.Helper()
 	f := &ledgertest.Faulty{Ledger: k.mem.Open()}
-	c.Wait = true
+	c.Wait.Set = true
 	result := make(chan outcome, 1)
 	go func() { result <- k.run(f, c) }()
 	k.until("the wait", func() bool { return slices.Contains(f.Calls(), "Wait") })
@@ -48,9 +48,9 @@ func TestWaitSharesASuccess(t *testing.T) {
 		waiters = append(waiters, k.waiter(k.again("")))
 	}
 	goOn()
-	k.want(<-result, Decision{Execute, NeverRun}, "out\n", "")
+	k.want(<-result, Decision{ActionExecute, ReasonNeverRun}, "out\n", "")
 	for _, w := range waiters {
-		k.want(<-w, Decision{Replay, Succeeded}, "out\n", "")
+		k.want(<-w, Decision{ActionReplay, ReasonSucceeded}, "out\n", "")
 	}
 	if k.side() != 1 {
 		t.Errorf("the command ran %d times", k.side())
@@ -62,8 +62,8 @@ func TestWaitTakesAFailureOver(t *testing.T) {
 	result, goOn := k.started(k.mem.Open(), "[ $ATTEMPT = 2 ]")
 	w := k.waiter(k.again("[ $ATTEMPT = 2 ]"))
 	goOn()
-	k.want(<-result, Decision{Execute, NeverRun}, "out\n", "")
-	k.want(<-w, Decision{Execute, FailedIt}, "out\n", "")
+	k.want(<-result, Decision{ActionExecute, ReasonNeverRun}, "out\n", "")
+	k.want(<-w, Decision{ActionExecute, ReasonFailed}, "out\n", "")
 	if a := k.attempts(); len(a) != 2 || a[0].ExitCode != 1 || a[1].State != ledger.Succeeded {
 		t.Errorf("got the history %+v", a)
 	}
@@ -74,15 +74,15 @@ func TestWaitEndsInInterrupted(t *testing.T) {
 	l := k.mem.Open()
 	claim, err := l.Claim(t.Context(), k.id)
 	must(t, err)
-	_, err = claim.Begin(t.Context(), ledger.Start{RunID: "r", Fingerprint: k.job().Fingerprint})
+	_, err = claim.Begin(t.Context(), ledger.Start{RunID: "r", Fingerprint: k.job().Inputs.Fingerprint})
 	must(t, err)
 	w := k.waiter(k.job())
 	k.mem.Crash(l)
-	k.want(<-w, Decision{Refuse, Interrupted}, "", "")
+	k.want(<-w, Decision{ActionRefuse, ReasonInterrupted}, "", "")
 
 	c := k.job()
-	c.Policy.OnInterrupted = Rerun
-	k.want(k.first(c), Decision{Execute, Interrupted}, jobOut, jobErr)
+	c.Policy.OnInterrupted = ChoiceRerun
+	k.want(k.first(c), Decision{ActionExecute, ReasonInterrupted}, jobOut, jobErr)
 	if a := k.attempts(); len(a) != 2 || a[0].Reason != ledger.ReasonLost || k.side() != 1 {
 		t.Errorf("got the history %+v", a)
 	}
@@ -92,8 +92,8 @@ func TestWaitIsOverAtItsTime(t *testing.T) {
 	k := newKit(t)
 	result, goOn := k.started(k.mem.Open(), "")
 	c := k.again("")
-	c.Wait, c.WaitFor = true, 20*time.Millisecond
-	k.want(k.first(c), Decision{Refuse, Busy}, "", "")
+	c.Wait.Set, c.Wait.Limit = true, 20*time.Millisecond
+	k.want(k.first(c), Decision{ActionRefuse, ReasonBusy}, "", "")
 	goOn()
 	<-result
 }
@@ -104,7 +104,7 @@ func TestWaitEndsWithItsCaller(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	f := &ledgertest.Faulty{Ledger: k.mem.Open()}
 	c := k.again("")
-	c.Wait = true
+	c.Wait.Set = true
 	w := make(chan outcome, 1)
 	go func() { w <- k.runContext(ctx, f, c) }()
 	k.until("the wait", func() bool { return slices.Contains(f.Calls(), "Wait") })
@@ -120,10 +120,10 @@ func TestKeyInsideItselfIsRefusedAndNeverWaits(t *testing.T) {
 	k := newKit(t)
 	result, goOn := k.started(k.mem.Open(), "")
 	c := k.again("")
-	c.Wait, c.Policy.Around = true, []string{k.record().Current.RunID}
-	k.want(k.first(c), Decision{Refuse, Recursive}, "", "")
+	c.Wait.Set, c.Inside.Attempts = true, []string{k.record().Current.RunID}
+	k.want(k.first(c), Decision{ActionRefuse, ReasonRecursive}, "", "")
 	goOn()
-	k.want(<-result, Decision{Execute, NeverRun}, "out\n", "") // not disturbed
+	k.want(<-result, Decision{ActionExecute, ReasonNeverRun}, "out\n", "") // not disturbed
 }
 
 // Accepted other inputs are no reason to refuse a call while the key runs.
@@ -131,15 +131,15 @@ func TestAcceptedMismatchWaits(t *testing.T) {
 	k := newKit(t)
 	result, goOn := k.started(k.mem.Open(), "")
 	c := k.job()
-	c.Policy.OnMismatch = Rerun
-	k.want(k.first(c), Decision{Refuse, Busy}, "", "")
+	c.Policy.OnMismatch = ChoiceRerun
+	k.want(k.first(c), Decision{ActionRefuse, ReasonBusy}, "", "")
 	w := k.waiter(c)
 	refused := k.job()
-	refused.Wait = true
-	k.want(k.first(refused), Decision{Refuse, Mismatch}, "", "")
+	refused.Wait.Set = true
+	k.want(k.first(refused), Decision{ActionRefuse, ReasonMismatch}, "", "")
 	goOn()
-	k.want(<-result, Decision{Execute, NeverRun}, "out\n", "")
-	k.want(<-w, Decision{Execute, Mismatch}, jobOut, jobErr)
+	k.want(<-result, Decision{ActionExecute, ReasonNeverRun}, "out\n", "")
+	k.want(<-w, Decision{ActionExecute, ReasonMismatch}, jobOut, jobErr)
 	if k.side() != 2 {
 		t.Errorf("the commands ran %d times", k.side())
 	}
@@ -152,14 +152,14 @@ func TestCallOfItsOwnFirstProbe(t *testing.T) {
 	claim, err := holder.Claim(t.Context(), k.id)
 	must(t, err)
 	c := k.job()
-	c.Wait, c.Asked = true, true
-	k.want(k.first(c), Decision{Refuse, Recursive}, "", "")
-	if d, err := Ask(t.Context(), k.mem.Open(), c); err != nil || d.Decision != (Decision{Refuse, Recursive}) {
+	c.Wait.Set, c.Inside.Probe = true, true
+	k.want(k.first(c), Decision{ActionRefuse, ReasonRecursive}, "", "")
+	if d, err := c.ask(t.Context(), k.mem.Open()); err != nil || d.Decision != (Decision{ActionRefuse, ReasonRecursive}) {
 		t.Errorf("asked: got %v, error %v", d.Decision, err)
 	}
 	must(t, claim.Release())
-	k.want(k.first(c), Decision{Execute, NeverRun}, jobOut, jobErr) // it was left behind, and is free to run it
-	k.want(k.first(c), Decision{Replay, Succeeded}, jobOut, jobErr)
+	k.want(k.first(c), Decision{ActionExecute, ReasonNeverRun}, jobOut, jobErr) // it was left behind, and is free to run it
+	k.want(k.first(c), Decision{ActionReplay, ReasonSucceeded}, jobOut, jobErr)
 }
 
 // Who waits is told for whom, and again, also of another holder.
@@ -170,8 +170,8 @@ func TestWaitingIsTold(t *testing.T) {
 	must(t, err)
 	told := make(chan *ledger.BusyError)
 	c := k.job()
-	c.Wait, c.Remind, c.Policy.OnMismatch, c.Policy.OnInterrupted = true, time.Millisecond, Rerun, Rerun
-	c.Waiting = func(b *ledger.BusyError) { told <- b }
+	c.Wait.Set, c.Waiting.Remind, c.Policy.OnMismatch, c.Policy.OnInterrupted = true, time.Millisecond, ChoiceRerun, ChoiceRerun
+	c.Waiting.Tell = func(b *ledger.BusyError) { told <- b }
 	result := make(chan outcome, 1)
 	go func() { result <- k.first(c) }()
 	if b := <-told; b.Record.ID != k.id || b.Record.Phase() != ledger.PhaseNone {
@@ -190,7 +190,7 @@ func TestWaitingIsTold(t *testing.T) {
 		case <-told:
 			continue
 		case o := <-result:
-			k.want(o, Decision{Execute, Interrupted}, jobOut, jobErr)
+			k.want(o, Decision{ActionExecute, ReasonInterrupted}, jobOut, jobErr)
 		}
 		break
 	}
@@ -200,8 +200,8 @@ func TestWaitingIsTold(t *testing.T) {
 	claim, err = holder.Claim(t.Context(), k.id)
 	must(t, err)
 	n := 0
-	c.Policy.Force, c.Remind, c.WaitFor, c.Waiting = true, 0, 50*time.Millisecond, func(*ledger.BusyError) { n++ }
-	k.want(k.first(c), Decision{Refuse, Busy}, "", "")
+	c.Policy.Force, c.Waiting.Remind, c.Wait.Limit, c.Waiting.Tell = true, 0, 50*time.Millisecond, func(*ledger.BusyError) { n++ }
+	k.want(k.first(c), Decision{ActionRefuse, ReasonBusy}, "", "")
 	if n != 1 {
 		t.Errorf("told %d times", n)
 	}
@@ -227,12 +227,12 @@ func (l *staleLedger) Get(ctx context.Context, id ledger.ID) (ledger.Record, err
 func TestDecisionIsMadeOnTheRecordUnderTheClaim(t *testing.T) {
 	k := newKit(t)
 	result, goOn := k.started(k.mem.Open(), "")
-	k.want(k.run(&staleLedger{Ledger: k.mem.Open()}, k.again("")), Decision{Refuse, Busy}, "", "")
-	k.want(k.run(&staleLedger{Ledger: k.mem.Open()}, k.job()), Decision{Refuse, Mismatch}, "", "")
+	k.want(k.run(&staleLedger{Ledger: k.mem.Open()}, k.again("")), Decision{ActionRefuse, ReasonBusy}, "", "")
+	k.want(k.run(&staleLedger{Ledger: k.mem.Open()}, k.job()), Decision{ActionRefuse, ReasonMismatch}, "", "")
 	goOn()
 	<-result
-	k.want(k.run(&staleLedger{Ledger: k.mem.Open()}, k.again("")), Decision{Replay, Succeeded}, "out\n", "")
-	k.want(k.run(&staleLedger{Ledger: k.mem.Open()}, k.job()), Decision{Refuse, Mismatch}, "", "")
+	k.want(k.run(&staleLedger{Ledger: k.mem.Open()}, k.again("")), Decision{ActionReplay, ReasonSucceeded}, "out\n", "")
+	k.want(k.run(&staleLedger{Ledger: k.mem.Open()}, k.job()), Decision{ActionRefuse, ReasonMismatch}, "", "")
 	if k.side() != 1 {
 		t.Errorf("the command ran %d times", k.side())
 	}
@@ -244,13 +244,13 @@ func TestManyCallersOneExecution(t *testing.T) {
 	const callers = 30
 	for range callers {
 		c := k.job()
-		c.Wait = true
+		c.Wait.Set = true
 		go func() { result <- k.first(c) }()
 	}
 	executed := 0
 	for range callers {
 		o := <-result
-		if o.Action == Execute {
+		if o.Action == ActionExecute {
 			executed++
 		}
 		k.want(o, o.Decision, jobOut, jobErr)

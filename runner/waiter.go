@@ -8,37 +8,36 @@ import (
 	"idem/ledger"
 )
 
-// waiter waits for a key, maybe several times in one call, and tells of it.
+// waiter waits for a key, maybe several times in one call, and tells the user.
 type waiter struct {
-	call *Call
-	next time.Time // when to tell of it again; zero: it was not told yet
+	*call
+	next time.Time // when to tell again; zero: it was not told yet
 }
 
 // wait waits until the key can be claimed, or for the end of ctx.
-func (w *waiter) wait(ctx context.Context, l ledger.Ledger, busy *ledger.BusyError) error {
-	c := w.call
-	if c.Waiting == nil {
-		return l.Wait(ctx, c.ID)
+func (w *waiter) wait(ctx context.Context, busy *ledger.BusyError) error {
+	if w.Waiting.Tell == nil {
+		return w.Ledger.Wait(ctx, w.ID)
 	}
 	if w.next.IsZero() {
 		w.tell(busy)
 	}
 	for {
 		until, cancel := ctx, func() {}
-		if c.Remind > 0 {
+		if w.Waiting.Remind > 0 {
 			until, cancel = context.WithDeadline(ctx, w.next)
 		}
-		err := l.Wait(until, c.ID)
+		err := w.Ledger.Wait(until, w.ID)
 		cancel()
 		if ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
 			return err
 		}
-		rec, err := l.Get(context.WithoutCancel(ctx), c.ID)
+		rec, err := w.Ledger.Get(context.WithoutCancel(ctx), w.ID)
 		if err != nil {
 			return err
 		}
 		if rec.Current.RunID != busy.Record.Current.RunID { // another call took it
-			busy = &ledger.BusyError{ID: c.ID}
+			busy = &ledger.BusyError{ID: w.ID}
 		}
 		busy.Record = rec
 		w.tell(busy)
@@ -46,6 +45,6 @@ func (w *waiter) wait(ctx context.Context, l ledger.Ledger, busy *ledger.BusyErr
 }
 
 func (w *waiter) tell(busy *ledger.BusyError) {
-	w.call.Waiting(busy)
-	w.next = time.Now().Add(w.call.Remind)
+	w.Waiting.Tell(busy)
+	w.next = time.Now().Add(w.Waiting.Remind)
 }

@@ -41,7 +41,7 @@ func TestFind(t *testing.T) {
 	} {
 		l := ledgertest.NewMem().Open()
 		record := func(id ledger.ID) {
-			if _, err := Mark(t.Context(), l, id, ByHand{State: ledger.Succeeded, RunID: id.Namespace + id.Key + id.Window}); err != nil {
+			if _, err := Mark(t.Context(), l, id, Settlement{State: ledger.Succeeded, RunID: id.Namespace + id.Key + id.Window}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -100,7 +100,7 @@ func listGlob(k *kit) {
 	for _, name := range []string{"Deploy:x", "🚀", "a%c", "abc", "deploy:b/2", "deploy:b", "deploy:a"} {
 		k.run(k.a, key(name), success)
 	}
-	for glob, want := range map[string][]string{
+	for glob, want := range map[ledger.Glob][]string{
 		"":           {"deploy:a", "deploy:b", "deploy:b/2", "abc", "a%c", "🚀", "Deploy:x"},
 		"*":          {"deploy:a", "deploy:b", "deploy:b/2", "abc", "a%c", "🚀", "Deploy:x"},
 		"deploy:*":   {"deploy:a", "deploy:b", "deploy:b/2"},

@@ -182,7 +182,7 @@ func (h *memHandle) list(ctx context.Context, f ledger.Filter) ([]ledger.Record,
 	for id, r := range h.records {
 		rec := r.record(id)
 		if len(r.attempts) == 0 || f.Namespace != "" && f.Namespace != id.Namespace ||
-			f.Key != "" && f.Key != id.Key || f.Glob != "" && !glob([]rune(f.Glob), []rune(id.Key)) || f.Phase != "" && f.Phase != rec.Phase() {
+			f.Key != "" && f.Key != id.Key || f.Glob != "" && !f.Glob.Match(id.Key) || f.Phase != "" && f.Phase != rec.Phase() {
 			continue
 		}
 		rec.Current.Inputs = nil

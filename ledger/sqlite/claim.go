@@ -12,6 +12,7 @@ import (
 
 	"idem/internal/failpoint"
 	"idem/ledger"
+	"idem/ledger/filelock"
 	"idem/ledger/spool"
 )
 
@@ -34,10 +35,10 @@ func (l *Ledger) claim(ctx context.Context, id ledger.ID) (*claim, error) {
 	if err != nil {
 		return nil, l.explain(err)
 	}
-	name := nameOf(id)
+	name := filelock.NameOf(id)
 	failpoint.Here("claim.before")
-	held, err := l.locks.take(name, claimLock)
-	if errors.Is(err, errHeld) {
+	held, err := l.locks.Take(name, filelock.Claim)
+	if errors.Is(err, filelock.ErrHeld) {
 		return nil, l.busy(ctx, id, false)
 	}
 	if err != nil {
@@ -45,9 +46,9 @@ func (l *Ledger) claim(ctx context.Context, id ledger.ID) (*claim, error) {
 	}
 	// Nobody takes a life lock without the claim: if it is held now, it is by
 	// processes of a command whose idem is gone.
-	leftover, err := l.locks.held(name, lifeLock)
+	leftover, err := l.locks.Held(name, filelock.Life)
 	if leftover || err != nil {
-		_ = held.release()
+		_ = held.Release()
 		if err != nil {
 			return nil, l.explain(err)
 		}
@@ -57,13 +58,13 @@ func (l *Ledger) claim(ctx context.Context, id ledger.ID) (*claim, error) {
 	c := &claim{ledger: l, id: id, name: name, lock: held}
 	rec, err := c.Record(ctx)
 	if err == nil && rec.Current.State == ledger.Running {
-		if left := leftOf(rec.Current.RunID); len(left) > 0 {
+		if left := filelock.LeftoversOf(rec.Current.RunID); len(left) > 0 {
 			rec.Alive = true
 			err = &ledger.BusyError{ID: id, Record: rec, Leftover: true, Holders: left}
 		}
 	}
 	if err != nil {
-		_ = held.release()
+		_ = held.Release()
 		return nil, err
 	}
 	c.first = &rec
@@ -93,11 +94,11 @@ func (l *Ledger) Wait(ctx context.Context, id ledger.ID) error {
 	if db == nil || err != nil {
 		return l.explain(err)
 	}
-	var left leftovers
+	var left filelock.Leftovers
 	for {
 		alive, err := l.alive(id)
 		if err == nil && !alive {
-			alive, err = left.alive(context.WithoutCancel(ctx), l, id)
+			alive, err = l.leftoversAlive(context.WithoutCancel(ctx), &left, id)
 		}
 		if err != nil {
 			return l.explain(err)
@@ -113,15 +114,35 @@ func (l *Ledger) Wait(ctx context.Context, id ledger.ID) error {
 	}
 }
 
+// leftoversAlive reports whether there are processes of id's current attempt. It looks
+// at all processes only where none of those that left knows is alive.
+func (l *Ledger) leftoversAlive(ctx context.Context, left *filelock.Leftovers, id ledger.ID) (bool, error) {
+	if left.Alive() {
+		return true, nil
+	}
+	db, err := l.database(ctx)
+	if db == nil || err != nil {
+		return false, err
+	}
+	r, a, err := readBoth(ctx, db, id)
+	if err != nil || r.rec.Current.State != ledger.Running {
+		return false, err
+	}
+	return left.Find(a.a.RunID), nil
+}
+
+// Holders implements ledger.Tracing.
+func (l *Ledger) Holders(id ledger.ID) []ledger.Process { return l.locks.Holders(filelock.NameOf(id)) }
+
 // claim implements ledger.Claim.
 type claim struct {
 	ledger *Ledger
 	id     ledger.ID
-	name   lockName
+	name   filelock.Name
 
 	mu   sync.Mutex
-	lock *lock // nil when released
-	life *lock // of the execution in progress, if there is one
+	lock *filelock.Lock // nil when released
+	life *filelock.Lock // of the execution in progress, if there is one
 
 	// first is the record as the claim found it, which Record need not read once
 	// more; nil when it may have changed.
@@ -150,7 +171,7 @@ func (c *claim) Release() error {
 	failpoint.Here("release.before")
 	// An execution that was not finished keeps the key busy as long as
 	// processes of its command live.
-	err := errors.Join(c.endLife(ledger.ReasonLost), c.lock.release())
+	err := errors.Join(c.endLife(ledger.ReasonLost), c.lock.Release())
 	c.lock = nil
 	failpoint.Here("release.after")
 	return c.ledger.explain(err)
@@ -166,9 +187,9 @@ func (c *claim) endLife(reason ledger.Reason) error {
 	case life == nil:
 		return nil
 	case reason == ledger.ReasonExit:
-		return life.release()
+		return life.Release()
 	default:
-		return life.leave()
+		return life.Leave()
 	}
 }
 
@@ -203,8 +224,8 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 	}
 	c.takeFirst()
 	l := c.ledger
-	life, err := l.locks.take(c.name, lifeLock)
-	if errors.Is(err, errHeld) {
+	life, err := l.locks.Take(c.name, filelock.Life)
+	if errors.Is(err, filelock.ErrHeld) {
 		return nil, l.busy(ctx, c.id, true)
 	}
 	if err != nil {
@@ -214,7 +235,7 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 	c.life = life
 	c.mu.Unlock()
 	failpoint.Here("begin.life")
-	e := &execution{claim: c, life: life.file}
+	e := &execution{claim: c, life: life.File}
 	err = l.write(ctx, func(tx querier) error { return e.begin(ctx, tx, s) })
 	if err != nil {
 		e.endLife(ledger.ReasonExit)

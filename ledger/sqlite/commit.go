@@ -2,12 +2,10 @@ package sqlite
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"idem/internal/failpoint"
-	"idem/ledger"
 )
 
 // write runs one transaction, alone among all processes, unless the ledger has
@@ -29,10 +27,7 @@ func (l *Ledger) commit(ctx context.Context, f func(tx querier) error, whole boo
 	if err != nil {
 		return err
 	}
-	turn, err := l.locks.queue()
-	if fault := (*ledger.Fault)(nil); !whole && errors.As(err, &fault) {
-		turn, err = nil, nil // the locks are gone; SQLite lets one writer at a time all the same
-	}
+	turn, err := l.takeTurn(whole)
 	if err != nil {
 		return err
 	}
@@ -53,7 +48,7 @@ func (l *Ledger) commit(ctx context.Context, f func(tx querier) error, whole boo
 		return missing
 	}
 	if whole {
-		if err := l.dir.check(); err != nil {
+		if err := l.dir.Check(); err != nil {
 			return err
 		}
 	}
@@ -66,10 +61,10 @@ func (l *Ledger) commit(ctx context.Context, f func(tx querier) error, whole boo
 	}
 	failpoint.Here("write.committed")
 	if missing == nil {
-		turn.testify(n)
+		turn.recordWitness(n)
 	}
 	failpoint.Here("write.witnessed")
-	size, err := l.dir.learn(walName) // no process removes it while it is open
+	size, err := l.dir.Learn(walName) // no process removes it while it is open
 	if err == nil && size > longWAL {
 		l.checkpoint(ctx, "restart", readerPatience)
 	}
@@ -79,7 +74,7 @@ func (l *Ledger) commit(ctx context.Context, f func(tx querier) error, whole boo
 const walName = "ledger.db-wal"
 
 // checkPlace makes sure that what was committed is at the ledger's place.
-func (l *Ledger) checkPlace() error { return l.dir.check("ledger.db", walName) }
+func (l *Ledger) checkPlace() error { return l.dir.Check("ledger.db", walName) }
 
 // longWAL is how long the -wal may be before a writer waits for readers, at most
 // for readerPatience. SQLite itself never does: while at any time one of them

@@ -14,7 +14,7 @@ import (
 func (l *Ledger) connectRaw() (*sql.DB, error) {
 	// mode=rw: SQLite must never make the file. A file that can only be read
 	// is opened for reading.
-	place := url.URL{Scheme: "file", Path: l.dir.file("ledger.db"), RawQuery: "mode=rw&_txlock=immediate"}
+	place := url.URL{Scheme: "file", Path: l.dir.File("ledger.db"), RawQuery: "mode=rw&_txlock=immediate"}
 	base, err := sqlitedriver.NewConnector(place.String())
 	if err != nil {
 		return nil, err
@@ -52,10 +52,10 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	}
 	_, err = conn.(driver.ExecerContext).ExecContext(ctx, settings, nil)
 	if err == nil && again {
-		err = c.ledger.dir.check("ledger.db")
+		err = c.ledger.dir.Check("ledger.db")
 		// With the last connection of all, SQLite has removed the -wal.
-		if _, pinned := c.ledger.dir.pinned(walName); pinned && err == nil {
-			err = c.ledger.dir.relearn(walName)
+		if _, pinned := c.ledger.dir.Pinned(walName); pinned && err == nil {
+			err = c.ledger.dir.Relearn(walName)
 		}
 	}
 	if err != nil {

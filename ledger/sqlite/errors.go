@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
 	"syscall"
 
@@ -13,6 +12,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"idem/ledger"
+	"idem/ledger/filelock"
 )
 
 // explain gives an error of SQLite or of the file system the meaning that the
@@ -25,7 +25,7 @@ func (l *Ledger) explain(err error) error {
 	if limit := fileLimit(err); limit != "" {
 		err = fmt.Errorf("%w%s", err, limit)
 	}
-	return &ledger.Error{Place: l.dir.path, Err: err}
+	return &ledger.Error{Place: l.dir.Path(), Err: err}
 }
 
 // fileLimit names the limit on the size of files, if there is one that may be why
@@ -66,7 +66,7 @@ func (l *Ledger) meaning(err error) error {
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM:
 		return fmt.Errorf("%w: %w", ledger.ErrReadOnly, err)
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
-		return fmt.Errorf("%w: %w", errLocked, err)
+		return fmt.Errorf("%w: %w", filelock.ErrTimeout, err)
 	case sqlite3.SQLITE_ERROR:
 		if strings.Contains(err.Error(), "no such ") { // table or column; what we ask for never varies
 			return fmt.Errorf("%w: %w", ledger.ErrCorrupt, err)
@@ -81,14 +81,9 @@ func (l *Ledger) meaning(err error) error {
 	return err
 }
 
-// full tells whether there is next to no room for the ledger.
+// full reports whether there is next to no room for the ledger.
 func (l *Ledger) full() bool {
-	f, err := os.Open(l.dir.path)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	free, err := freeSpace(f)
+	free, err := l.dir.Free()
 	return err == nil && free < 1<<20
 }
 

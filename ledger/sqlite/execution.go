@@ -9,6 +9,7 @@ import (
 
 	"idem/internal/failpoint"
 	"idem/ledger"
+	"idem/ledger/filelock"
 	"idem/ledger/spool"
 )
 
@@ -94,7 +95,7 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 		row.dropOutput()
 		err = e.finish(ctx, row, nil, o.Files)
 	default: // somebody has had the ledger locked for long: giving up helps nobody
-		for end := time.Now().Add(finishPatience); err != nil && errors.Is(l.meaning(err), errLocked) && time.Now().Before(end); {
+		for end := time.Now().Add(finishPatience); err != nil && errors.Is(l.meaning(err), filelock.ErrTimeout) && time.Now().Before(end); {
 			err = e.finish(ctx, row, sum.Inline, o.Files)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"idem/ledger"
+	"idem/ledger/filelock"
 )
 
 // A log that cannot be emptied, as on a full disk, must not leave the handle
@@ -28,7 +29,7 @@ func TestForgetStaysPatient(t *testing.T) {
 	}
 	var ms int64
 	must(t, l.db.QueryRow("pragma busy_timeout").Scan(&ms))
-	if ms != lockTimeout.Milliseconds() {
+	if ms != filelock.Timeout.Milliseconds() {
 		t.Errorf("it waits %d ms for a lock", ms)
 	}
 }

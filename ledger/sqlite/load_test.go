@@ -124,7 +124,7 @@ func TestListOverManyPages(t *testing.T) {
 		for i := n - 1; i >= 0 && (f.Limit == 0 || len(want) < f.Limit); i-- {
 			letter := fmt.Sprintf("%c", 'a'+i%2)
 			if f.Namespace != "none" && (f.Phase == "" || f.Phase == phase(i)) &&
-				(f.Glob == "" || f.Glob == letter+":*" || f.Glob == "a:0" && i == 0) {
+				(f.Glob == "" || f.Glob == ledger.Glob(letter+":*") || f.Glob == "a:0" && i == 0) {
 				want = append(want, i)
 			}
 		}
@@ -158,7 +158,7 @@ func TestListBesideRuns(t *testing.T) {
 			}
 		}
 	})
-	reader := opened(t, l.Dir())
+	reader := opened(t, l.Place())
 	for range 20 {
 		list, err := ledger.Collect(reader.List(t.Context(), ledger.Filter{}))
 		must(t, err)
@@ -181,7 +181,7 @@ func TestLogStaysSmallBesideReaders(t *testing.T) {
 	readers, stop := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	for range 2 {
-		reader := opened(t, l.Dir())
+		reader := opened(t, l.Place())
 		wg.Go(func() {
 			for readers.Err() == nil {
 				if _, err := ledger.Collect(reader.List(t.Context(), ledger.Filter{})); err != nil {
@@ -194,7 +194,7 @@ func TestLogStaysSmallBesideReaders(t *testing.T) {
 	out := make([]byte, 16<<10)
 	for i := range 200 {
 		runs(t, l, ledger.ID{Key: fmt.Sprint(i)}, fmt.Sprint("run ", i), out, success)
-		info, err := os.Stat(l.dir.file("ledger.db-wal"))
+		info, err := os.Stat(l.dir.File("ledger.db-wal"))
 		must(t, err)
 		most = max(most, info.Size())
 	}

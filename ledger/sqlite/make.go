@@ -7,10 +7,9 @@ import (
 	"fmt"
 	"os"
 
-	"golang.org/x/sys/unix"
-
 	"idem/internal/failpoint"
 	"idem/ledger"
+	"idem/ledger/filelock"
 )
 
 //go:embed schema.sql
@@ -21,20 +20,10 @@ var schema string
 // so that a crash on the way leaves something that is made again, while a
 // ledger.db that is emptied or removed later is damage.
 func (l *Ledger) make() error {
-	if _, _, err := safePlace(l.dir.path, l.trust); err != nil {
+	if err := l.dir.Make(); err != nil {
 		return err
 	}
-	if err := checkFS(nearest(l.dir.path)); err != nil {
-		return err
-	}
-	if err := makeDir(l.dir.path); err != nil {
-		return err
-	}
-	failpoint.Here("make.dir")
-	if err := l.takeDir(); err != nil {
-		return err
-	}
-	unlock, err := l.lockInit(os.O_CREATE)
+	unlock, err := filelock.Init(l.dir, os.O_CREATE)
 	if err != nil {
 		return err
 	}
@@ -50,70 +39,23 @@ func (l *Ledger) make() error {
 	return l.open(true)
 }
 
-// takeDir makes sure that the directory is a place for a ledger, and closes it
-// to other users if it is empty. All later files are made in it.
-func (l *Ledger) takeDir() error {
-	if _, err := l.dir.learn("."); err != nil {
-		return err
-	}
-	f, err := l.dir.open(".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	if owner(info) == os.Geteuid() && openToOthers(info) && contentOf(l.dir.path) == ledger.ContentNone {
-		if err := f.Chmod(0o700); err != nil {
-			return err
-		}
-	}
-	_, exists, err := safePlace(l.dir.path, l.trust)
-	switch {
-	case err != nil:
-		return err
-	case !exists: // moved away or opened again
-		return l.dir.replaced(".", nil)
-	}
-	if err := l.dir.check("."); err != nil {
-		return err
-	}
-	return checkOwners(l.dir.path)
-}
-
-// lockInit keeps other processes from making parts of the ledger at the same
-// time. flag is os.O_CREATE to make init.lock if it is not there.
-func (l *Ledger) lockInit(flag int) (unlock func(), err error) {
-	f, err := l.dir.open("init.lock", flag|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	unlock = func() { f.Close() }
-	if err := inTime(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX) }, unlock); err != nil {
-		return nil, err
-	}
-	return unlock, nil
-}
-
 func (l *Ledger) create() error {
-	if err := l.dir.write("init.lock", ""); err != nil {
+	if err := l.dir.Write("init.lock", ""); err != nil {
 		return err
 	}
-	if err := l.dir.write("README", readme); err != nil {
+	if err := l.dir.Write("README", readme); err != nil {
 		return err
 	}
 	failpoint.Here("make.readme")
-	if err := l.dir.mkdir("output"); err != nil {
+	if err := l.dir.Mkdir("output"); err != nil {
 		return err
 	}
 	failpoint.Here("make.output")
 	// Made by us, because SQLite gives its mode to the -wal and -shm.
-	if err := l.dir.write("ledger.db", ""); err != nil {
+	if err := l.dir.Write("ledger.db", ""); err != nil {
 		return err
 	}
-	if _, err := l.dir.learn("ledger.db"); err != nil {
+	if _, err := l.dir.Learn("ledger.db"); err != nil {
 		return err
 	}
 	failpoint.Here("make.empty")
@@ -125,17 +67,17 @@ func (l *Ledger) create() error {
 		return err // and do not close: see connect
 	}
 	failpoint.Here("make.tables")
-	if err := l.dir.check("ledger.db"); err != nil {
+	if err := l.dir.Check("ledger.db"); err != nil {
 		return err
 	}
 	if err := db.Close(); err != nil {
 		return err
 	}
-	if err := l.locks.create(); err != nil {
+	if err := l.locks.Create(); err != nil {
 		return err
 	}
 	failpoint.Here("make.locks")
-	if err := l.dir.sync("."); err != nil {
+	if err := l.dir.Sync("."); err != nil {
 		return err
 	}
 	failpoint.Here("make.synced")
@@ -146,12 +88,12 @@ func (l *Ledger) create() error {
 // sure that SQLite, which opens its files by path, has opened those of this
 // ledger.
 func (l *Ledger) createSchema(db *sql.DB) error {
-	if err := l.dir.check("ledger.db"); err != nil {
+	if err := l.dir.Check("ledger.db"); err != nil {
 		return err
 	}
 	done, err := l.hasSchema(db)
 	if err == nil {
-		err = l.dir.check("ledger.db")
+		err = l.dir.Check("ledger.db")
 	}
 	if done || err != nil {
 		return err
@@ -167,7 +109,7 @@ func (l *Ledger) createSchema(db *sql.DB) error {
 		return err
 	}
 	failpoint.Here("make.wal")
-	if err := l.dir.check("ledger.db"); err != nil {
+	if err := l.dir.Check("ledger.db"); err != nil {
 		return err
 	}
 	tx, err := db.Begin()
@@ -197,7 +139,7 @@ func (l *Ledger) hasSchema(db *sql.DB) (bool, error) {
 		return false, err
 	}
 	if records > 0 {
-		return false, l.locks.gone()
+		return false, l.locks.Gone()
 	}
 	return true, nil
 }

@@ -35,7 +35,7 @@ func TestRefusedMarkLeavesNoFile(t *testing.T) {
 	if _, err := marks(l, none, "m2", large); !errors.Is(err, ledger.ErrChanged) {
 		t.Errorf("got error %v", err)
 	}
-	files, err := os.ReadDir(l.dir.file("output"))
+	files, err := os.ReadDir(l.dir.File("output"))
 	if err != nil || len(files) != 1 || files[0].Name() != "m1" {
 		t.Errorf("output has %v, error %v", files, err)
 	}

@@ -20,7 +20,7 @@ func spoolName(runID string) string { return filepath.Join("output", runID) }
 
 // createSpool makes the file for the output of one run.
 func (l *Ledger) createSpool(runID string) (*os.File, error) {
-	f, err := l.dir.create(spoolName(runID), os.O_RDWR|os.O_EXCL)
+	f, err := l.dir.Create(spoolName(runID), os.O_RDWR|os.O_EXCL)
 	if err != nil {
 		return nil, err
 	}
@@ -29,11 +29,11 @@ func (l *Ledger) createSpool(runID string) (*os.File, error) {
 }
 
 // syncSpools makes the names of the spools durable.
-func (l *Ledger) syncSpools() error { return l.dir.sync("output") }
+func (l *Ledger) syncSpools() error { return l.dir.Sync("output") }
 
 // removeSpool removes a run's file, if there is one: its output is stored
 // elsewhere or was given up.
-func (l *Ledger) removeSpool(runID string) { _ = l.dir.remove(spoolName(runID)) }
+func (l *Ledger) removeSpool(runID string) { _ = l.dir.Remove(spoolName(runID)) }
 
 // Write implements ledger.Execution.
 func (e *execution) Write(s ledger.Stream, p []byte) {
@@ -108,7 +108,7 @@ func (l *Ledger) output(ctx context.Context, db *database, id ledger.ID, runID s
 }
 
 func (l *Ledger) openSpool(runID string) (*os.File, error) {
-	return os.OpenFile(l.dir.file(spoolName(runID)), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	return os.OpenFile(l.dir.File(spoolName(runID)), os.O_RDONLY|unix.O_NOFOLLOW, 0)
 }
 
 // attempt is attemptOf, which it asks only if Get has not seen the attempt just now.

@@ -53,7 +53,7 @@ func TestWhatOthersPutIntoAnEmptyPlaceIsNoLedger(t *testing.T) {
 	for name, when := range map[string]func(l *Ledger){
 		"opened":  func(*Ledger) {},
 		"read":    func(l *Ledger) { _, _ = l.Get(t.Context(), theKey) },
-		"claimed": func(l *Ledger) { _ = l.takeDir() },
+		"claimed": func(l *Ledger) { _ = l.dir.Make() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			place := fresh(t)
@@ -274,8 +274,8 @@ func TestLinksNameTheSameLedger(t *testing.T) {
 	l := opened(t, link)
 	real, err := filepath.EvalSymlinks(place)
 	must(t, err)
-	if l.Dir() != real {
-		t.Errorf("got %s, want %s", l.Dir(), real)
+	if l.Place() != real {
+		t.Errorf("got %s, want %s", l.Place(), real)
 	}
 	c, err := opened(t, place).Claim(t.Context(), theKey)
 	must(t, err)

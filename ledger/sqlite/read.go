@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"idem/ledger"
+	"idem/ledger/filelock"
 )
 
 // database returns the open database, or nil when there is no ledger yet.
@@ -31,12 +32,12 @@ func (l *Ledger) Get(ctx context.Context, id ledger.ID) (ledger.Record, error) {
 	if db == nil || err != nil {
 		return ledger.Record{ID: id, Generation: 1}, l.explain(err)
 	}
-	rec, err := l.get(ctx, db, id, processesOf)
+	rec, err := l.get(ctx, db, id, filelock.AllLeftovers)
 	return rec, l.explain(err)
 }
 
-// get reads a record. Of one that no lock tells to be alive, processes says
-// whether it is all the same, as processesOf does.
+// get reads a record. processes returns what filelock.AllLeftovers does: a running
+// record whose locks are free is alive if its attempt has a process.
 func (l *Ledger) get(ctx context.Context, db *database, id ledger.ID, processes func() map[string][]ledger.Process) (ledger.Record, error) {
 	for {
 		r, a, err := readBoth(ctx, db, id)
@@ -67,12 +68,12 @@ func (l *Ledger) get(ctx context.Context, db *database, id ledger.ID, processes 
 // alive reports whether a process holds the key or is left over of its command,
 // in a ledger that is open.
 func (l *Ledger) alive(id ledger.ID) (bool, error) {
-	name := nameOf(id)
-	claimed, err := l.locks.held(name, claimLock)
+	name := filelock.NameOf(id)
+	claimed, err := l.locks.Held(name, filelock.Claim)
 	if claimed || err != nil {
 		return claimed, err
 	}
-	return l.locks.held(name, lifeLock)
+	return l.locks.Held(name, filelock.Life)
 }
 
 // listPage is how many records List reads at once: no read transaction stays
@@ -101,7 +102,7 @@ func (l *Ledger) list(ctx context.Context, f ledger.Filter, yield func(ledger.Re
 		return err
 	}
 	n := 0
-	processes := sync.OnceValue(processesOf)
+	processes := sync.OnceValue(filelock.AllLeftovers)
 	for page := range slices.Chunk(rowids, listPage) {
 		records, err := readRecords(ctx, db, page)
 		if err != nil {
@@ -152,7 +153,7 @@ func matching(ctx context.Context, q querier, f ledger.Filter) ([]int64, error) 
 		}
 	}
 	if f.Glob != "" {
-		and("cast(r.key as text) glob ?", f.Glob)
+		and("cast(r.key as text) glob ?", string(f.Glob))
 	}
 	limit := f.Limit
 	switch f.Phase {

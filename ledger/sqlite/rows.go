@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"idem/ledger"
+	"idem/ledger/filelock"
 )
 
 // Where an attempt's output is.
@@ -195,7 +196,7 @@ func fromMicros(n int64) time.Time {
 // a million keys, one is refused for sharing its number by a chance of 1 in 20
 // million.
 func numberOf(id ledger.ID) int64 {
-	name := nameOf(id)
+	name := filelock.NameOf(id)
 	return int64(binary.BigEndian.Uint64(name[:8]) >> 1)
 }
 

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"idem/ledger"
+	"idem/ledger/filelock"
+	"idem/ledger/localdir"
 )
 
 const (
@@ -26,7 +28,7 @@ const (
 
 // reading is set on every connection. cell_size_check finds some damage where
 // it is read rather than later.
-var reading = fmt.Sprintf("pragma busy_timeout=%d; pragma cell_size_check=on;", lockTimeout.Milliseconds())
+var reading = fmt.Sprintf("pragma busy_timeout=%d; pragma cell_size_check=on;", filelock.Timeout.Milliseconds())
 
 // writing is set before the first write. FULL makes every commit durable, on
 // macOS only with the two fullfsync. Every process that opens a ledger reads
@@ -36,9 +38,8 @@ var writing = "pragma synchronous=" + synchronous + `; pragma fullfsync=on; prag
 
 // Ledger is a handle on the ledger in one directory.
 type Ledger struct {
-	dir   *directory
-	trust bool // see Options
-	locks lockSpace
+	dir   *localdir.Dir
+	locks filelock.Space
 	now   func() time.Time
 
 	// recent is the settled attempt that Get returned last: a replay asks for
@@ -63,16 +64,15 @@ type Options struct {
 func Open(dir string) (*Ledger, error) { return Options{}.Open(dir) }
 
 // Open is Open with options.
-func (o Options) Open(dir string) (*Ledger, error) { return o.open(dir, newLocks) }
+func (o Options) Open(dir string) (*Ledger, error) { return o.open(dir, filelock.New) }
 
 // open is Open with a choice of the locks.
-func (o Options) open(dir string, locks func(*directory) lockSpace) (*Ledger, error) {
-	l := &Ledger{dir: newDirectory(dir), trust: o.Trust, now: time.Now}
-	resolved, exists, err := safePlace(dir, l.trust)
+func (o Options) open(dir string, locks func(*localdir.Dir) filelock.Space) (*Ledger, error) {
+	at, exists, err := localdir.Find(dir, o.Trust)
+	l := &Ledger{dir: at, now: time.Now}
 	if err != nil {
 		return nil, l.explain(err)
 	}
-	l.dir = newDirectory(resolved)
 	l.locks = locks(l.dir)
 	if exists {
 		if err := l.open(false); err != nil && !errors.Is(err, ledger.ErrMissing) {
@@ -82,8 +82,8 @@ func (o Options) open(dir string, locks func(*directory) lockSpace) (*Ledger, er
 	return l, nil
 }
 
-// Dir returns the ledger's directory, without symbolic links.
-func (l *Ledger) Dir() string { return l.dir.path }
+// Place implements ledger.Store: it is the directory, without symbolic links.
+func (l *Ledger) Place() string { return l.dir.Path() }
 
 // Close closes the database. Claims stay as they are. A database that is no
 // longer at its place stays open until the process ends: SQLite removes the -wal
@@ -93,8 +93,8 @@ func (l *Ledger) Close() error {
 	defer l.mu.Unlock()
 	db := l.db
 	l.db = nil
-	defer l.dir.close()
-	if db == nil || l.dir.check("ledger.db") != nil {
+	defer l.dir.Close()
+	if db == nil || l.dir.Check("ledger.db") != nil {
 		return nil
 	}
 	return l.explain(db.Close())
@@ -104,29 +104,29 @@ func (l *Ledger) Close() error {
 // and without writing.
 func (l *Ledger) open(locked bool) error {
 	// locks is made last, so that ledger.db was there before it.
-	locks, err := l.locks.exists()
+	locks, err := l.locks.Exists()
 	if err != nil {
 		return err
 	}
-	info, err := ourFile(l.dir.file("ledger.db"))
+	info, err := l.dir.Lookup("ledger.db")
 	if err != nil {
 		return err
 	}
 	if info == nil && !locks {
 		return ledger.ErrMissing
 	}
-	if err := checkFS(l.dir.path); err != nil {
+	if err := l.dir.CheckFS(); err != nil {
 		return err
 	}
 	switch {
 	case info == nil:
-		return l.dir.damage(ledger.FaultNoDatabase, "ledger.db", "ledger.db is gone")
+		return l.dir.Damage(ledger.FaultNoDatabase, "ledger.db", "ledger.db is gone")
 	case info.Size() == 0 && locks: // SQLite removes the -wal of an empty database as soon as it looks
-		return l.dir.damage(ledger.FaultNoDatabase, "ledger.db", "ledger.db is empty")
+		return l.dir.Damage(ledger.FaultNoDatabase, "ledger.db", "ledger.db is empty")
 	}
 	if !locks {
 		err := l.unfinished(locked)
-		if made, e := l.locks.exists(); !made || e != nil {
+		if made, e := l.locks.Exists(); !made || e != nil {
 			return errors.Join(err, e)
 		} // else it was finished, and used, while we looked
 	}
@@ -134,7 +134,7 @@ func (l *Ledger) open(locked bool) error {
 	if fault := (*ledger.Fault)(nil); errors.As(err, &fault) && fault.Kind == ledger.FaultReplaced {
 		// Replaced just now, or copied by a file system in layers because SQLite
 		// has opened it for writing.
-		again, e := ourFile(l.dir.file("ledger.db"))
+		again, e := l.dir.Lookup("ledger.db")
 		if e == nil && again != nil {
 			err = l.connectTo(again)
 		}
@@ -144,10 +144,10 @@ func (l *Ledger) open(locked bool) error {
 
 // connectTo opens the ledger.db that info is about.
 func (l *Ledger) connectTo(info os.FileInfo) error {
-	l.dir.pin("ledger.db", identityOf(info))
+	l.dir.Pin("ledger.db", localdir.IdentityOf(info))
 	db, err := l.connect()
 	if err == nil { // SQLite has opened all its files by now, by path
-		err = l.dir.check("ledger.db")
+		err = l.dir.Check("ledger.db")
 	}
 	if err == nil {
 		l.db = &database{DB: db}
@@ -158,7 +158,7 @@ func (l *Ledger) connectTo(info os.FileInfo) error {
 // openLater is open for a handle that has found no ledger so far: who has made one
 // since may be somebody else.
 func (l *Ledger) openLater() error {
-	_, exists, err := safePlace(l.dir.path, l.trust)
+	exists, err := l.dir.Exists()
 	if err != nil {
 		return err
 	}
@@ -174,14 +174,14 @@ func (l *Ledger) openLater() error {
 // back, and SQLite refuses at once whoever comes to that second.
 func (l *Ledger) unfinished(locked bool) error {
 	if !locked {
-		unlock, err := l.lockInit(0)
-		if errors.Is(err, errLocked) {
+		unlock, err := filelock.Init(l.dir, 0)
+		if errors.Is(err, filelock.ErrTimeout) {
 			return err
 		}
 		if err == nil { // else nobody can make it, or init.lock is gone as well
 			defer unlock()
 		}
-		if made, err := l.locks.exists(); made || err != nil {
+		if made, err := l.locks.Exists(); made || err != nil {
 			return err
 		}
 	}
@@ -245,7 +245,7 @@ func (l *Ledger) writer(ctx context.Context) (*database, error) {
 		}
 	}
 	if !l.writable.Load() {
-		if _, err := l.dir.fd(); err != nil {
+		if err := l.dir.Verify(); err != nil {
 			return nil, err
 		}
 		if _, err := l.db.ExecContext(ctx, writing); err != nil {

@@ -7,28 +7,40 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"idem/ledger"
+	"idem/ledger/filelock"
 )
 
-// SQLite takes a -wal that is gone, cut off or damaged for a shorter one, and
-// forgets the commits in it without a word; so does who puts an older ledger.db
-// in its place. What they recorded would then run again. Therefore the ledger
-// counts its commits, and a witness in another file says how many there have
-// been at least: a ledger that knows of fewer is damaged.
+// If the -wal is missing, truncated or damaged, SQLite silently drops the commits in
+// it. Restoring an older ledger.db has the same effect. The keys of these commits
+// would run again. Therefore the ledger counts its commits, and a witness in another
+// file says how many there have been at least. A ledger with fewer is damaged.
 //
-// The witness is written after each commit and is not synced. After a power cut
-// it may be an older one, which claims less and is as true.
+// The witness is written after each commit and is not synced. After a power cut it may
+// be an older one, which claims less and is still true.
 
-// turn is a writer's turn: the file on which writers queue, locked. The witness
-// stands in it: it costs no file of its own. A nil turn has no witness: an
-// outcome is recorded also when the locks are gone.
-type turn struct{ file *os.File }
+// turn is a writer's turn: the file on which writers queue, locked. The witness is
+// in it, so it costs no file of its own. A nil turn has no witness.
+type turn struct{ *filelock.Lock }
+
+// takeTurn waits for a writer's turn. Unless whole is set, it is nil when the locks
+// are gone: an outcome is recorded without them, because SQLite itself admits one
+// writer at a time.
+func (l *Ledger) takeTurn(whole bool) (*turn, error) {
+	queue, err := l.locks.Queue()
+	if fault := (*ledger.Fault)(nil); !whole && errors.As(err, &fault) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &turn{queue}, nil
+}
 
 func (t *turn) end() {
 	if t != nil {
-		t.file.Close()
+		_ = t.Leave() // ends the lock: no other process has inherited it
 	}
 }
 
@@ -39,7 +51,7 @@ const witnessSize = 16
 // empty or as a power cut may leave it, says nothing: 0.
 func (t *turn) witness() (int64, error) {
 	var b [witnessSize]byte
-	size, err := t.file.ReadAt(b[:], 0)
+	size, err := t.File.ReadAt(b[:], 0)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return 0, err
 	}
@@ -49,21 +61,21 @@ func (t *turn) witness() (int64, error) {
 		return 0, nil
 	case size != len(b), binary.BigEndian.Uint64(b[8:]) != ^n:
 		return 0, &ledger.Fault{
-			Kind: ledger.FaultBadWitness, Is: ledger.ErrCorrupt, Path: t.file.Name(),
-			Text: fmt.Sprintf("the number of changes in %s cannot be read", t.file.Name()),
+			Kind: ledger.FaultBadWitness, Is: ledger.ErrCorrupt, Path: t.File.Name(),
+			Text: fmt.Sprintf("the number of changes in %s cannot be read", t.File.Name()),
 		}
 	}
 	return int64(n), nil
 }
 
-// testify says that there have been n commits. If it cannot, an older witness
-// stays.
-func (t *turn) testify(n int64) {
+// recordWitness says that there have been n commits. If it fails, the older witness
+// remains.
+func (t *turn) recordWitness(n int64) {
 	var b [witnessSize]byte
 	binary.BigEndian.PutUint64(b[:8], uint64(n))
 	binary.BigEndian.PutUint64(b[8:], ^uint64(n))
 	if t != nil {
-		_, _ = t.file.WriteAt(b[:], 0)
+		_, _ = t.File.WriteAt(b[:], 0)
 	}
 }
 
@@ -75,7 +87,7 @@ func (t *turn) missing(commits int64) error {
 	said, err := t.witness()
 	if err == nil && said > commits {
 		err = &ledger.Fault{
-			Kind: ledger.FaultLostCommits, Is: ledger.ErrCorrupt, Path: t.file.Name(),
+			Kind: ledger.FaultLostCommits, Is: ledger.ErrCorrupt, Path: t.File.Name(),
 			Text: fmt.Sprintf("its last %d changes are missing: ledger.db-wal was removed or damaged, or ledger.db is an older copy", said-commits),
 		}
 	}

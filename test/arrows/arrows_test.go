@@ -31,7 +31,7 @@ var rooms = []struct {
 	may  []string
 }{
 	{".", []string{"cmd", "internal/entry"}},
-	{"cmd", []string{"runner", "inputs", "proc", "hashkey", "redact", "ledger", "ledger/none", "ledger/sqlite", "ledger/postgres"}},
+	{"cmd", []string{"runner", "inputs", "proc", "hashkey", "redact", "ledger", "ledger/none", "ledger/drivers"}},
 	{"runner", []string{"ledger", "proc", "redact"}},
 	{"proc", []string{"internal/failpoint", "internal/rawsig"}},
 	{"inputs", []string{"hashkey"}},
@@ -40,8 +40,11 @@ var rooms = []struct {
 	{"ledger", nil},
 	{"ledger/spool", []string{"ledger"}},
 	{"ledger/none", []string{"ledger", "ledger/spool"}},
-	{"ledger/sqlite", []string{"ledger", "ledger/spool", "internal/failpoint"}},
-	{"ledger/postgres", []string{"ledger", "ledger/spool"}},
+	{"ledger/drivers", []string{"ledger", "ledger/sqlite", "ledger/postgres"}},
+	{"ledger/localdir", []string{"ledger", "internal/failpoint"}},
+	{"ledger/filelock", []string{"ledger", "ledger/localdir"}},
+	{"ledger/sqlite", []string{"ledger", "ledger/spool", "ledger/localdir", "ledger/filelock", "internal/failpoint"}},
+	{"ledger/postgres", []string{"ledger", "ledger/spool", "ledger/localdir", "ledger/filelock"}},
 	{"ledger/ledgertest", []string{"ledger", "ledger/spool"}}, // for tests only, see unwanted
 	{"internal/entry", nil},
 	{"internal/rawsig", nil},

@@ -1,7 +1,6 @@
-package sqlite
+package localdir
 
 import (
-	"context"
 	"crypto/rand"
 	"os"
 	"path/filepath"
@@ -10,19 +9,6 @@ import (
 
 	"idem/ledger"
 )
-
-// Scratch returns a new file in the ledger's directory that has no name and so
-// is gone with its last descriptor.
-func (l *Ledger) Scratch() (*os.File, error) {
-	l.mu.Lock()
-	_, err := l.writer(context.Background()) // makes the ledger
-	l.mu.Unlock()
-	if err != nil {
-		return nil, l.explain(err)
-	}
-	f, err := l.dir.unnamed("output")
-	return f, l.explain(err)
-}
 
 // backlogReserve is the space that a backlog leaves free: the outcomes of all
 // keys need some, and a reader that is slow must not cost one.
@@ -35,11 +21,15 @@ type Backlog struct {
 	free int64 // how much may be written before the space is looked at again
 }
 
-// Backlog makes one in the ledger's directory.
-func (l *Ledger) Backlog() (*Backlog, error) {
-	f, err := l.dir.unnamed("output")
+// Scratch returns a new file in the ledger's directory that has no name, so it is
+// gone with its last descriptor.
+func (d *Dir) Scratch() (*os.File, error) { return d.Unnamed("output") }
+
+// Backlog returns a new one in the ledger's directory.
+func (d *Dir) Backlog() (*Backlog, error) {
+	f, err := d.Scratch()
 	if err != nil {
-		return nil, l.explain(err)
+		return nil, err
 	}
 	return &Backlog{File: f}, nil
 }
@@ -69,15 +59,15 @@ func freeSpace(f *os.File) (int64, error) {
 	return int64(st.Bavail) * int64(st.Bsize), nil
 }
 
-// removed is unnamed where the kernel has no such thing. As long as the file has
-// a name, it is empty.
-func (d *directory) removed(in string) (*os.File, error) {
+// removed is Unnamed where the kernel has no such files. As long as the file has a
+// name, it is empty.
+func (d *Dir) removed(in string) (*os.File, error) {
 	name := filepath.Join(in, "live-"+rand.Text())
-	f, err := d.create(name, os.O_RDWR|os.O_EXCL)
+	f, err := d.Create(name, os.O_RDWR|os.O_EXCL)
 	if err != nil {
 		return nil, err
 	}
-	if err := d.remove(name); err != nil {
+	if err := d.Remove(name); err != nil {
 		f.Close()
 		return nil, err
 	}

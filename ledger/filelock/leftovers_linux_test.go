@@ -1,4 +1,4 @@
-package sqlite
+package filelock
 
 import (
 	"os"
@@ -9,25 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"idem/ledger"
+	"idem/ledger/ledgertest"
 )
-
-// leaving is the Leave of the harness.
-var leaving = leave
-
-func leave(t testing.TB, env ...string) (ledger.Process, func()) {
-	t.Helper()
-	c := exec.Command("sh", "-c", "read x")
-	c.Env = env
-	stdin, err := c.StdinPipe()
-	must(t, err)
-	must(t, c.Start())
-	end := func() {
-		_ = stdin.Close()
-		_ = c.Wait()
-	}
-	t.Cleanup(end)
-	return ledger.Process{PID: c.Process.Pid, Name: "sh"}, end
-}
 
 // A process that has ended is none, whether its parent has looked or not, and
 // neither is the one that asks.
@@ -38,12 +21,12 @@ func TestProcessesThatAreNone(t *testing.T) {
 	stdin, err := c.StdinPipe()
 	must(t, err)
 	must(t, c.Start())
-	if found := processesOf()["zombie"]; len(found) != 1 || !belongs(found[0].PID, "zombie") {
+	if found := AllLeftovers()["zombie"]; len(found) != 1 || !belongs(found[0].PID, "zombie") {
 		t.Errorf("got %+v", found)
 	}
 	must(t, stdin.Close())
 	must(t, unix.Waitid(unix.P_PID, c.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil))
-	if found := processesOf()["zombie"]; len(found) != 0 || belongs(c.Process.Pid, "zombie") {
+	if found := AllLeftovers()["zombie"]; len(found) != 0 || belongs(c.Process.Pid, "zombie") {
 		t.Errorf("got %+v of one that has ended", found)
 	}
 	_ = c.Wait()
@@ -54,7 +37,7 @@ func TestProcessesThatAreNone(t *testing.T) {
 		if out, err := self.CombinedOutput(); err != nil {
 			t.Errorf("%v: %s", err, out)
 		}
-	} else if found := processesOf()["self"]; len(found) != 0 {
+	} else if found := AllLeftovers()["self"]; len(found) != 0 {
 		t.Errorf("it finds itself: %+v", found)
 	}
 }
@@ -63,17 +46,17 @@ func TestProcessesThatAreNone(t *testing.T) {
 func TestManyProcesses(t *testing.T) {
 	t.Parallel()
 	for range maxHolders + 2 {
-		leave(t, ledger.RunIDVar+"=many")
+		ledgertest.Leave(t, ledger.RunIDVar+"=many")
 	}
-	if found := processesOf()["many"]; len(found) != maxHolders {
+	if found := AllLeftovers()["many"]; len(found) != maxHolders {
 		t.Errorf("got %+v", found)
 	}
 }
 
-func BenchmarkProcessesOf(b *testing.B) {
+func BenchmarkAllLeftovers(b *testing.B) {
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	b.ReportMetric(float64(len(dirs)), "processes")
 	for b.Loop() {
-		processesOf()
+		AllLeftovers()
 	}
 }

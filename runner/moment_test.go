@@ -57,7 +57,7 @@ func TestMaxAttemptsCountFromTheLastSuccess(t *testing.T) {
 	c.Policy.MaxAttempts = 2
 	k.first(c)
 	k.first(c)
-	if o := k.first(c); o.Decision != (Decision{Refuse, Exhausted}) || o.Tried != 2 {
+	if o := k.first(c); o.Decision != (Decision{ActionRefuse, ReasonExhausted}) || o.Tried != 2 {
 		t.Fatalf("got %v after %d", o.Decision, o.Tried)
 	}
 	for failing, decided := range map[int]bool{2: false, 3: true} { // the history, to decide and to tell of it
@@ -69,14 +69,14 @@ func TestMaxAttemptsCountFromTheLastSuccess(t *testing.T) {
 	k.write("exit", "0")
 	forced := k.job()
 	forced.Policy.Force = true
-	k.want(k.first(forced), Decision{Execute, Forced}, jobOut, jobErr)
+	k.want(k.first(forced), Decision{ActionExecute, ReasonForced}, jobOut, jobErr)
 
 	k.write("exit", "3")
 	c.Policy.TTL, c.Retries.N = 1, 5 // over at once
-	if o := k.first(c); o.Decision != (Decision{Execute, Expired}) || o.Record.Attempts != 5 {
+	if o := k.first(c); o.Decision != (Decision{ActionExecute, ReasonExpired}) || o.Record.Attempts != 5 {
 		t.Fatalf("got %v, attempts %d", o.Decision, o.Record.Attempts) // one and a retry
 	}
-	if o := k.first(c); o.Decision != (Decision{Refuse, Exhausted}) || o.Tried != 2 {
+	if o := k.first(c); o.Decision != (Decision{ActionRefuse, ReasonExhausted}) || o.Tried != 2 {
 		t.Fatalf("got %v after %d", o.Decision, o.Tried)
 	}
 }

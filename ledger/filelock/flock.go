@@ -1,4 +1,4 @@
-package sqlite
+package filelock
 
 import (
 	"encoding/hex"
@@ -11,48 +11,51 @@ import (
 	"golang.org/x/sys/unix"
 
 	"idem/ledger"
+	"idem/ledger/localdir"
 )
 
 // flocks are flock(2) locks on one file per lock under locks.d, for systems
 // without open-file-description locks. The files stay: removing one could give
 // two processes the same lock.
-type flocks struct{ dir *directory }
+type flocks struct{ dir *localdir.Dir }
 
-func newFlocks(dir *directory) *flocks { return &flocks{dir} }
+// NewFlocks returns the locks of the ledger in dir as files below locks.d. It is
+// what New returns where the kernel has no locks of open file descriptions.
+func NewFlocks(dir *localdir.Dir) Space { return &flocks{dir} }
 
 const lockDir = "locks.d"
 
-func (s *flocks) create() error { return s.dir.mkdir(lockDir) }
+func (s *flocks) Create() error { return s.dir.Mkdir(lockDir) }
 
-func (s *flocks) gone() error { return s.dir.damage(ledger.FaultNoLocks, lockDir, "locks.d is gone") }
+func (s *flocks) Gone() error { return s.dir.Damage(ledger.FaultNoLocks, lockDir, "locks.d is gone") }
 
 // open opens a lock's file and makes it if need be, whatever the umask.
 func (s *flocks) open(name string) (*os.File, error) {
 	if err := s.same(); err != nil {
 		return nil, err
 	}
-	f, err := s.dir.create(name, os.O_RDWR)
+	f, err := s.dir.Create(name, os.O_RDWR)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, s.gone()
+		return nil, s.Gone()
 	}
 	return f, err
 }
 
 // same makes sure that locks.d is the ledger's.
 func (s *flocks) same() error {
-	pin, pinned := s.dir.pinned(lockDir)
-	now, err := s.dir.stat(lockDir)
+	pin, pinned := s.dir.Pinned(lockDir)
+	now, err := s.dir.Stat(lockDir)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return s.gone()
+		return s.Gone()
 	case err == nil && pinned && now != pin:
-		return s.dir.replaced(lockDir, nil)
+		return s.dir.Replaced(lockDir, nil)
 	}
 	return err
 }
 
-func (s *flocks) exists() (bool, error) {
-	info, err := os.Lstat(s.dir.file(lockDir))
+func (s *flocks) Exists() (bool, error) {
+	info, err := os.Lstat(s.dir.File(lockDir))
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return false, nil
@@ -61,15 +64,15 @@ func (s *flocks) exists() (bool, error) {
 	case !info.IsDir():
 		return false, fmt.Errorf("%w: locks.d is not a directory", ledger.ErrForeign)
 	}
-	s.dir.pin(lockDir, identityOf(info))
+	s.dir.Pin(lockDir, localdir.IdentityOf(info))
 	return true, nil
 }
 
-func (s *flocks) name(n lockName, k kind) string {
+func (s *flocks) name(n Name, k Kind) string {
 	return filepath.Join(lockDir, hex.EncodeToString(n[:16])+[...]string{".claim", ".life"}[k])
 }
 
-func (s *flocks) take(n lockName, k kind) (*lock, error) {
+func (s *flocks) Take(n Name, k Kind) (*Lock, error) {
 	f, err := s.open(s.name(n, k))
 	if err != nil {
 		return nil, err
@@ -78,7 +81,7 @@ func (s *flocks) take(n lockName, k kind) (*lock, error) {
 	// meets that tries again.
 	for deadline := time.Now().Add(100 * time.Millisecond); ; time.Sleep(5 * time.Millisecond) {
 		err = flock(f, unix.LOCK_EX|unix.LOCK_NB)
-		if !errors.Is(err, errHeld) || time.Now().After(deadline) {
+		if !errors.Is(err, ErrHeld) || time.Now().After(deadline) {
 			break
 		}
 	}
@@ -86,14 +89,14 @@ func (s *flocks) take(n lockName, k kind) (*lock, error) {
 		f.Close()
 		return nil, err
 	}
-	return &lock{file: f, unlock: func() error { return flock(f, unix.LOCK_UN) }}, nil
+	return &Lock{File: f, unlock: func() error { return flock(f, unix.LOCK_UN) }}, nil
 }
 
-func (s *flocks) held(n lockName, k kind) (bool, error) {
+func (s *flocks) Held(n Name, k Kind) (bool, error) {
 	if err := s.same(); err != nil {
 		return false, err
 	}
-	f, err := s.dir.open(s.name(n, k), os.O_RDWR, 0)
+	f, err := s.dir.Open(s.name(n, k), os.O_RDWR, 0)
 	if errors.Is(err, os.ErrNotExist) {
 		return false, nil
 	}
@@ -102,22 +105,21 @@ func (s *flocks) held(n lockName, k kind) (bool, error) {
 	}
 	defer f.Close()
 	err = flock(f, unix.LOCK_SH|unix.LOCK_NB)
-	if errors.Is(err, errHeld) {
+	if errors.Is(err, ErrHeld) {
 		return true, nil
 	}
 	return false, err
 }
 
-func (s *flocks) queue() (*turn, error) {
+func (s *flocks) Queue() (*Lock, error) {
 	f, err := s.open(filepath.Join(lockDir, "writers"))
 	if err != nil {
 		return nil, err
 	}
-	t := &turn{f}
-	if err := inTime(func() error { return flock(f, unix.LOCK_EX) }, t.end); err != nil {
+	if err := inTime(func() error { return flock(f, unix.LOCK_EX) }, func() { f.Close() }); err != nil {
 		return nil, err
 	}
-	return t, nil
+	return &Lock{File: f, unlock: func() error { return flock(f, unix.LOCK_UN) }}, nil
 }
 
 func flock(f *os.File, how int) error {
@@ -128,9 +130,13 @@ func flock(f *os.File, how int) error {
 			return nil
 		case errors.Is(err, unix.EINTR):
 		case errors.Is(err, unix.EWOULDBLOCK):
-			return errHeld
+			return ErrHeld
 		default:
 			return os.NewSyscallError("flock", err)
 		}
 	}
 }
+
+// Holders returns nothing: the kernel does not show a lock of flock(2) with the file
+// descriptions that share it.
+func (s *flocks) Holders(Name) []ledger.Process { return nil }

@@ -1,4 +1,4 @@
-package sqlite
+package localdir
 
 import (
 	"errors"
@@ -14,38 +14,26 @@ import (
 	"idem/ledger"
 )
 
-// readme is what a stranger finds in a ledger's directory.
-const readme = `This directory is a ledger of idem, an idempotent task executor: its memory of
-which commands have run, and how they ended. Deleting or editing anything here
-can make a payment or a deploy run twice.
+// maxPath is how many bytes the path of a ledger may have. It leaves room for the
+// names of the files in the 512 bytes of SQLite (MAX_PATHNAME in os_unix.c).
+const maxPath = 480
 
-  ledger.db, ledger.db-wal, ledger.db-shm   the records (SQLite; copy all or none)
-  locks, locks.d                            who is running what; never remove it
-  output/                                   recorded output of larger runs
-  secret                                    keys the hashes of environment variables
-  init.lock                                 held while the ledger is made
-
-Look at it with: idem list, idem show KEY, idem logs KEY
-`
-
-// maxPlace leaves room for the names of the files in SQLite's 512 bytes
-// (MAX_PATHNAME in os_unix.c).
-const maxPlace = 480
-
-// safePlace returns dir with its symbolic links resolved, after it has made
-// sure that no other user can put another ledger in its place: no link on the way
-// is another user's, and no directory on the way belongs to another user, root
-// aside, or can be written by one unless it is sticky. The latter is accepted of
-// directories above the ledger's with trust. The directory itself must be ours
-// and closed to other users. A part that does not exist is fine; exists reports
-// whether there may be a ledger: an empty directory of ours is none, whatever its
-// mode.
-func safePlace(dir string, trust bool) (resolved string, exists bool, err error) {
+// resolve returns dir with its symbolic links resolved, after it has made sure
+// that no other user can put another ledger in its place:
+//   - no link on the way belongs to another user, root aside;
+//   - no directory on the way belongs to another user, root aside, or can be
+//     written by one unless it is sticky (trust drops this condition for the
+//     directories above dir);
+//   - dir belongs to this user and is closed to other users.
+//
+// Parts of the path may be missing. exists reports whether dir may have a ledger:
+// an empty directory of this user has none, whatever its mode.
+func resolve(dir string, trust bool) (resolved string, exists bool, err error) {
 	if !filepath.IsAbs(dir) {
 		return "", false, fmt.Errorf("%w: %q is not an absolute path", ledger.ErrUnsafe, dir)
 	}
-	if len(dir) > maxPlace {
-		return "", false, fmt.Errorf("%w: the path has %d bytes, SQLite takes %d", ledger.ErrUnsafe, len(dir), maxPlace)
+	if len(dir) > maxPath {
+		return "", false, fmt.Errorf("%w: the path has %d bytes, SQLite takes %d", ledger.ErrUnsafe, len(dir), maxPath)
 	}
 	todo := strings.Split(filepath.Clean(dir), "/")
 	at := "/"
@@ -152,7 +140,8 @@ func contentOf(dir string) string {
 		return ""
 	}
 	for _, name := range names {
-		if name == "ledger.db" || name == "locks" || name == "locks.d" || name == "init.lock" {
+		switch name { // every ledger has one of them
+		case "ledger.db", "locks", "locks.d", "init.lock":
 			return ledger.ContentLedger
 		}
 	}
@@ -189,8 +178,8 @@ func otherOwner(path string, info fs.FileInfo) error {
 // checkOwners makes sure that what is there of a ledger is ours: another user may
 // have put it there while they could.
 func checkOwners(dir string) error {
-	for _, name := range []string{
-		"ledger.db", walName, "ledger.db-shm", "ledger.db-journal", "locks", "locks.d", "init.lock", "output", "secret", "secret.new", "README",
+	for _, name := range []string{ // all that a ledger may have
+		"ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.db-journal", "locks", "locks.d", "init.lock", "output", "secret", "secret.new", "README",
 	} {
 		path := filepath.Join(dir, name)
 		info, err := os.Lstat(path)
@@ -209,10 +198,11 @@ func status(info fs.FileInfo) *syscall.Stat_t { return info.Sys().(*syscall.Stat
 
 func owner(info fs.FileInfo) int { return int(status(info).Uid) }
 
-// ourFile returns what is at path, nil for nothing, and refuses what is not a
-// plain file of one name: two names would be two ledgers to SQLite, which finds
-// the -wal by the name.
-func ourFile(path string) (fs.FileInfo, error) {
+// Lookup describes the file that has the name, nil when there is none. It refuses
+// anything but a plain file of this user with one name: to SQLite, which finds the
+// -wal by the name, two names would be two ledgers.
+func (d *Dir) Lookup(name string) (fs.FileInfo, error) {
+	path := d.File(name)
 	info, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -230,48 +220,4 @@ func ourFile(path string) (fs.FileInfo, error) {
 		}
 	}
 	return info, nil
-}
-
-// nearest returns dir or, when it does not exist, the directory above it that
-// does: a file system is refused before anything is made on it.
-func nearest(dir string) string {
-	for dir != "/" {
-		if _, err := os.Lstat(dir); err == nil {
-			break
-		}
-		dir = filepath.Dir(dir)
-	}
-	return dir
-}
-
-// makeDir makes dir and the directories above it that are missing, closed to
-// others whatever the umask, each durable in its parent.
-func makeDir(dir string) error {
-	if _, err := os.Lstat(dir); err == nil {
-		return nil
-	}
-	parent := filepath.Dir(dir)
-	if err := makeDir(parent); err != nil {
-		return err
-	}
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		if errors.Is(err, fs.ErrExist) {
-			return nil // somebody was faster
-		}
-		return err
-	}
-	if err := os.Chmod(dir, 0o700); err != nil {
-		return err
-	}
-	return syncDir(parent)
-}
-
-// syncDir makes the names in a directory durable.
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
 }

@@ -1,4 +1,4 @@
-package sqlite
+package filelock
 
 import (
 	"fmt"
@@ -10,31 +10,29 @@ import (
 	"golang.org/x/sys/unix"
 
 	"idem/ledger"
+	"idem/ledger/localdir"
 )
 
 // maxHolders is how many processes are named.
 const maxHolders = 5
 
-// Holders implements ledger.Tracing: it looks for the record's life lock among
-// the descriptors of all processes that we may look into (proc_pid_fdinfo(5)).
-func (l *Ledger) Holders(id ledger.ID) []ledger.Process {
-	if _, ok := l.locks.(*ofdLocks); !ok {
-		return nil
-	}
-	file, ok := l.dir.pinned("locks")
+// Holders looks for the life lock among the descriptors of all processes that this
+// one may look into (proc_pid_fdinfo(5)).
+func (s *ofdLocks) Holders(n Name) []ledger.Process {
+	file, ok := s.dir.Pinned("locks")
 	if !ok {
 		return nil
 	}
-	at := offset(nameOf(id), lifeLock)
+	at := offset(n, Life)
 	// lock:  1: OFDLCK ADVISORY  WRITE -1 fe:00:1234 4097 4097
-	lock := fmt.Sprintf(":%d %d %d", file.ino, at, at)
+	lock := fmt.Sprintf(":%d %d %d", file.Inode, at, at)
 	fds, _ := filepath.Glob("/proc/[0-9]*/fd/*") // the only error is a bad pattern
 	var found []ledger.Process
 	last := ""
 	for _, fd := range fds {
 		dir, number := filepath.Dir(filepath.Dir(fd)), filepath.Base(fd)
 		var st unix.Stat_t
-		if dir == last || unix.Stat(fd, &st) != nil || (identity{st.Dev, st.Ino}) != file {
+		if dir == last || unix.Stat(fd, &st) != nil || (localdir.Identity{Device: st.Dev, Inode: st.Ino}) != file {
 			continue
 		}
 		info, err := os.ReadFile(filepath.Join(dir, "fdinfo", number))

@@ -1,4 +1,4 @@
-package sqlite
+package localdir
 
 import (
 	"fmt"
@@ -50,10 +50,10 @@ func checkFS(dir string) error {
 	return nil
 }
 
-// unnamed makes a file in a directory that never has a name: even a kill -9
+// Unnamed makes a file in a directory that never has a name: even a kill -9
 // leaves nothing behind. With O_EXCL none can be given to it later.
-func (d *directory) unnamed(in string) (*os.File, error) {
-	f, err := d.open(in, os.O_RDWR|os.O_EXCL|unix.O_TMPFILE, 0o600)
+func (d *Dir) Unnamed(in string) (*os.File, error) {
+	f, err := d.Open(in, os.O_RDWR|os.O_EXCL|unix.O_TMPFILE, 0o600)
 	if err != nil {
 		return d.removed(in) // not every file system can
 	}

@@ -1,4 +1,4 @@
-package sqlite
+package filelock
 
 import (
 	"encoding/binary"
@@ -8,10 +8,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"idem/ledger"
+	"idem/ledger/localdir"
 )
 
-// newLocks returns the locks of the ledger in dir.
-func newLocks(dir *directory) lockSpace { return &ofdLocks{dir: dir} }
+// New returns the locks of the ledger in dir.
+func New(dir *localdir.Dir) Space { return &ofdLocks{dir: dir} }
 
 // ofdLocks are open-file-description locks (fcntl_locking(2), Linux 3.15) on
 // bytes of one file: byte 0 is the writers' queue, and each record has two at
@@ -19,29 +20,29 @@ func newLocks(dir *directory) lockSpace { return &ofdLocks{dir: dir} }
 // nothing is made or removed per record. With 2^61 places, two of a billion
 // records share one with a chance of 1 in 5; they would then only wait for each
 // other.
-type ofdLocks struct{ dir *directory }
+type ofdLocks struct{ dir *localdir.Dir }
 
 const queueByte = 0
 
-func (s *ofdLocks) create() error {
-	f, err := s.dir.create("locks", os.O_RDWR|os.O_EXCL)
+func (s *ofdLocks) Create() error {
+	f, err := s.dir.Create("locks", os.O_RDWR|os.O_EXCL)
 	if err != nil {
 		return err
 	}
 	return f.Close()
 }
 
-func (s *ofdLocks) exists() (bool, error) {
-	info, err := ourFile(s.dir.file("locks"))
+func (s *ofdLocks) Exists() (bool, error) {
+	info, err := s.dir.Lookup("locks")
 	return info != nil, err
 }
 
-func (s *ofdLocks) gone() error { return s.dir.damage(ledger.FaultNoLocks, "locks", "locks is gone") }
+func (s *ofdLocks) Gone() error { return s.dir.Damage(ledger.FaultNoLocks, "locks", "locks is gone") }
 
 func (s *ofdLocks) open(flag int) (*os.File, error) {
-	f, err := s.dir.open("locks", flag, 0)
+	f, err := s.dir.Open("locks", flag, 0)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, s.gone()
+		return nil, s.Gone()
 	}
 	if err != nil {
 		return nil, err
@@ -49,23 +50,23 @@ func (s *ofdLocks) open(flag int) (*os.File, error) {
 	// A lock on a file that was removed or replaced excludes no later process.
 	var st unix.Stat_t
 	err = unix.Fstat(int(f.Fd()), &st)
-	is := identity{uint64(st.Dev), st.Ino}
-	pin, pinned := s.dir.pinned("locks")
+	is := localdir.Identity{Device: uint64(st.Dev), Inode: st.Ino}
+	pin, pinned := s.dir.Pinned("locks")
 	if err != nil || st.Nlink != 1 || pinned && pin != is {
 		f.Close()
-		return nil, s.dir.replaced("locks", nil)
+		return nil, s.dir.Replaced("locks", nil)
 	}
-	if !pinned { // it stands next to the ledger.db that is open
-		s.dir.pin("locks", is)
+	if !pinned { // it is next to the ledger.db that is open
+		s.dir.Pin("locks", is)
 	}
 	return f, nil
 }
 
-func offset(n lockName, k kind) int64 {
+func offset(n Name, k Kind) int64 {
 	return int64(binary.BigEndian.Uint64(n[:8])>>2)&^1 + 1<<12 + int64(k)
 }
 
-func (s *ofdLocks) take(n lockName, k kind) (*lock, error) {
+func (s *ofdLocks) Take(n Name, k Kind) (*Lock, error) {
 	f, err := s.open(os.O_RDWR)
 	if err != nil {
 		return nil, err
@@ -75,10 +76,10 @@ func (s *ofdLocks) take(n lockName, k kind) (*lock, error) {
 		f.Close()
 		return nil, err
 	}
-	return &lock{file: f, unlock: func() error { return ofd(f, unix.F_OFD_SETLK, unix.F_UNLCK, at) }}, nil
+	return &Lock{File: f, unlock: func() error { return ofd(f, unix.F_OFD_SETLK, unix.F_UNLCK, at) }}, nil
 }
 
-func (s *ofdLocks) held(n lockName, k kind) (bool, error) {
+func (s *ofdLocks) Held(n Name, k Kind) (bool, error) {
 	f, err := s.open(os.O_RDWR)
 	if errors.Is(err, os.ErrPermission) || errors.Is(err, unix.EROFS) {
 		f, err = s.open(os.O_RDONLY) // enough to ask
@@ -94,23 +95,23 @@ func (s *ofdLocks) held(n lockName, k kind) (bool, error) {
 	return lk.Type != unix.F_UNLCK, nil
 }
 
-func (s *ofdLocks) queue() (*turn, error) {
+func (s *ofdLocks) Queue() (*Lock, error) {
 	// A description of its own: a wait that was given up may still be granted,
 	// and must not give back what a later wait holds.
 	f, err := s.open(os.O_RDWR)
 	if err != nil {
 		return nil, err
 	}
-	t := &turn{f}
-	if err = ofd(f, unix.F_OFD_SETLK, unix.F_WRLCK, queueByte); errors.Is(err, errHeld) {
-		err = inTime(func() error { return ofd(f, unix.F_OFD_SETLKW, unix.F_WRLCK, queueByte) }, t.end)
+	end := func() { f.Close() }
+	if err = ofd(f, unix.F_OFD_SETLK, unix.F_WRLCK, queueByte); errors.Is(err, ErrHeld) {
+		err = inTime(func() error { return ofd(f, unix.F_OFD_SETLKW, unix.F_WRLCK, queueByte) }, end)
 	} else if err != nil {
-		t.end()
+		end()
 	}
 	if err != nil {
 		return nil, err
 	}
-	return t, nil
+	return &Lock{File: f, unlock: func() error { return ofd(f, unix.F_OFD_SETLK, unix.F_UNLCK, queueByte) }}, nil
 }
 
 func ofd(f *os.File, cmd int, typ int16, at int64) error {
@@ -122,7 +123,7 @@ func ofd(f *os.File, cmd int, typ int16, at int64) error {
 			return nil
 		case errors.Is(err, unix.EINTR):
 		case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EACCES):
-			return errHeld
+			return ErrHeld
 		default:
 			return os.NewSyscallError("fcntl", err)
 		}

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package sqlite
+package localdir
 
 import (
 	"fmt"
@@ -23,5 +23,5 @@ func checkFS(dir string) error {
 	return nil
 }
 
-// unnamed makes a file in a directory that has no name.
-func (d *directory) unnamed(in string) (*os.File, error) { return d.removed(in) }
+// Unnamed makes a file in a directory that has no name.
+func (d *Dir) Unnamed(in string) (*os.File, error) { return d.removed(in) }

@@ -1,4 +1,4 @@
-package sqlite
+package filelock
 
 import (
 	"bytes"
@@ -11,13 +11,13 @@ import (
 	"idem/ledger"
 )
 
-// processesOf returns the processes that attempts' commands have, by run id: those
+// AllLeftovers returns the processes that attempts' commands have, by run id: those
 // whose environment says so, as it was when they were executed, also from inside of
 // another attempt that the command has made. Not found are a
 // process whose environment was reset (sudo, env -i), that of another user, and
 // one that this process may not look into (hidepid, a process namespace of its
 // own).
-func processesOf() map[string][]ledger.Process {
+func AllLeftovers() map[string][]ledger.Process {
 	proc, err := os.Open("/proc")
 	if err != nil {
 		return nil

@@ -1,0 +1,40 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+)
+
+// ending is how a call of idem ends. A command returns it as its error, because
+// cobra passes nothing else on, and Main alone acts on it. A command that returns
+// another error ends with the failure that failureOf makes of it, and one that
+// returns nil with status 0.
+type ending struct {
+	code    int            // exit status
+	signal  syscall.Signal // the signal that idem dies of instead; 0: none
+	group   bool           // the signal is also for idem's process group
+	failure *failure       // printed first; nil: nothing is
+}
+
+func (e *ending) Error() string {
+	if e.failure != nil {
+		return e.failure.Error()
+	}
+	return fmt.Sprintf("exit status %d", e.code)
+}
+
+// endingOf returns the ending of a command that returned err.
+func endingOf(err error) ending {
+	var e *ending
+	switch {
+	case err == nil:
+		return ending{code: exitOK}
+	case errors.As(err, &e):
+		return *e
+	}
+	return failedWith(failureOf(err))
+}
+
+// failedWith returns the ending of a call that failed.
+func failedWith(f *failure) ending { return ending{code: f.code, failure: f} }

@@ -1,0 +1,111 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Glob is a pattern that a whole key has to match, as SQLite's GLOB: * matches any
+// text, ? one character, [a-z] one character of a set and [^a-z] one that is not in
+// it. A slash is a character like the others. The empty pattern stands for any key in
+// a Filter.
+type Glob string
+
+// maxGlob is how many bytes a pattern may have: SQLite takes no more
+// (SQLITE_MAX_LIKE_PATTERN_LENGTH).
+const maxGlob = 50_000
+
+// ErrOpenSet is the error of a pattern with a set that has no end.
+var ErrOpenSet = errors.New("a [ is never closed; [[] stands for the character itself")
+
+// ParseGlob returns a pattern that is not a mistake: one with a set that is never
+// closed would match nothing.
+func ParseGlob(pattern string) (Glob, error) {
+	if len(pattern) > maxGlob {
+		return "", fmt.Errorf("is %d bytes long, the limit is %d", len(pattern), maxGlob)
+	}
+	for rest := pattern; ; {
+		_, set, open := strings.Cut(rest, "[")
+		if !open {
+			return Glob(pattern), nil
+		}
+		set = strings.TrimPrefix(strings.TrimPrefix(set, "^"), "]") // a ] that comes first is in the set
+		if _, rest, open = strings.Cut(set, "]"); !open {
+			return "", ErrOpenSet
+		}
+	}
+}
+
+// Match reports whether the pattern matches all of key.
+func (g Glob) Match(key string) bool {
+	pattern, s := []rune(g), []rune(key)
+	var star, from []rune // what follows the last * of the pattern, and where it may begin
+	hasStar := false
+	for {
+		next, ok := pattern, false
+		switch {
+		case len(pattern) > 0 && pattern[0] == '*':
+			pattern = pattern[1:]
+			hasStar, star, from = true, pattern, s
+			continue
+		case len(pattern) == 0:
+			if len(s) == 0 {
+				return true
+			}
+		case len(s) > 0:
+			next, ok = matchOne(pattern, s[0])
+		}
+		if ok {
+			pattern, s = next, s[1:]
+			continue
+		}
+		if !hasStar || len(from) == 0 {
+			return false
+		}
+		from = from[1:] // the last * takes one character more
+		pattern, s = star, from
+	}
+}
+
+// matchOne reports whether the first element of pattern, which is not a *, matches c,
+// and returns the rest of the pattern.
+func matchOne(pattern []rune, c rune) (rest []rune, ok bool) {
+	switch pattern[0] {
+	case '?':
+		return pattern[1:], true
+	case '[':
+		in, rest, closed := inSet(pattern[1:], c)
+		return rest, in && closed
+	default:
+		return pattern[1:], pattern[0] == c
+	}
+}
+
+// inSet reports whether a set has c, and returns the pattern after the set. ok is
+// false for a set that is not closed. A bracket that comes first is a member, but
+// begins no range. The first character of a range that runs backwards is a member.
+func inSet(set []rune, c rune) (in bool, rest []rune, ok bool) {
+	not := len(set) > 0 && set[0] == '^'
+	if not {
+		set = set[1:]
+	}
+	if len(set) > 0 && set[0] == ']' {
+		in, set = c == ']', set[1:]
+	}
+	var low rune // what a range may begin with
+	for i := 0; i < len(set); i++ {
+		switch {
+		case set[i] == ']':
+			return in != not, set[i+1:], true
+		case set[i] == '-' && low > 0 && i+1 < len(set) && set[i+1] != ']':
+			i++
+			in = in || low <= c && c <= set[i]
+			low = 0
+		default:
+			in = in || c == set[i]
+			low = set[i]
+		}
+	}
+	return false, nil, false
+}

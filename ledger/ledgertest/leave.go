@@ -1,0 +1,29 @@
+package ledgertest
+
+import (
+	"os/exec"
+	"testing"
+
+	"idem/ledger"
+)
+
+// Leave starts a process with the environment env, as a command may leave one
+// behind. The process ends with the test, or when end is called.
+func Leave(t testing.TB, env ...string) (p ledger.Process, end func()) {
+	t.Helper()
+	c := exec.Command("sh", "-c", "read x")
+	c.Env = env
+	stdin, err := c.StdinPipe()
+	if err == nil {
+		err = c.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	end = func() {
+		_ = stdin.Close()
+		_ = c.Wait()
+	}
+	t.Cleanup(end)
+	return ledger.Process{PID: c.Process.Pid, Name: "sh"}, end
+}

@@ -1,0 +1,338 @@
+// Package localdir is the directory in which a ledger keeps its files on this host.
+// It decides whether a place is safe, makes the directory and files in it, notices
+// when the directory or one of its files was replaced, and has the ledger's secret
+// and files without a name. It knows nothing of records.
+package localdir
+
+import (
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"idem/ledger"
+)
+
+// Dir is the directory of one ledger. Files in it are made, opened for writing and
+// removed through one descriptor of it. So they are those of the ledger that was
+// opened, wherever it has been moved to, and never those of another ledger that
+// takes its place. SQLite opens its files by path; the pins show whether the path
+// has led to the same files.
+type Dir struct {
+	path  string
+	trust bool // see Find
+
+	mu   sync.Mutex
+	root int                 // the descriptor; -1 until it is needed
+	pins map[string]Identity // files by which the ledger is known
+	sure bool                // root has been compared with pins
+}
+
+// Identity tells files apart, whatever their names.
+type Identity struct {
+	Device uint64
+	Inode  uint64
+}
+
+// New returns the directory at path, which is not looked at.
+func New(path string) *Dir {
+	return &Dir{path: path, root: -1, pins: map[string]Identity{}}
+}
+
+// Find returns the directory at path, without symbolic links, after it has made sure
+// that the place is safe: no other user can put another ledger there. trust accepts
+// directories above it that other users can write to. exists reports whether there
+// may be a ledger. With an error, which is a *ledger.Fault or wraps ledger.ErrUnsafe
+// or ledger.ErrForeign, the Dir is that of path as it was given.
+func Find(path string, trust bool) (d *Dir, exists bool, err error) {
+	resolved, exists, err := resolve(path, trust)
+	if err != nil {
+		return New(path), false, err
+	}
+	d = New(resolved)
+	d.trust = trust
+	return d, exists, nil
+}
+
+// Exists reports whether there may be a ledger now, and refuses a place that has
+// become unsafe.
+func (d *Dir) Exists() (bool, error) {
+	_, exists, err := resolve(d.path, d.trust)
+	return exists, err
+}
+
+// CheckFS refuses a directory on a file system that cannot keep a ledger: one on
+// which locks may not reach all processes that see its files.
+func (d *Dir) CheckFS() error { return checkFS(d.path) }
+
+// Path returns the path of the directory.
+func (d *Dir) Path() string { return d.path }
+
+// Verify opens the directory, unless that has been done, and makes sure that the
+// names in it lead to the files that are pinned.
+func (d *Dir) Verify() error {
+	_, err := d.fd()
+	return err
+}
+
+// Free returns how many bytes this user may still write in the directory.
+func (d *Dir) Free() (int64, error) {
+	f, err := os.Open(d.path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	return freeSpace(f)
+}
+
+// Pin says that the ledger has this file under the name.
+func (d *Dir) Pin(name string, file Identity) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.pins[name], d.sure = file, false
+}
+
+// Learn pins the file that has the name, unless there is a pin for it, and returns
+// the size of that file in bytes.
+func (d *Dir) Learn(name string) (size int64, err error) { return d.look(name, false) }
+
+// Relearn pins the file that has the name, whatever the pin was.
+func (d *Dir) Relearn(name string) error {
+	_, err := d.look(name, true)
+	return err
+}
+
+func (d *Dir) look(name string, again bool) (size int64, err error) {
+	root, err := d.fd()
+	if err != nil {
+		return 0, err
+	}
+	file, size, err := fstatat(root, name)
+	if err != nil {
+		return 0, d.fault("lstat", name, err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if _, ok := d.pins[name]; !ok || again {
+		d.pins[name] = file
+	}
+	return size, nil
+}
+
+// Pinned returns the file that is pinned under the name.
+func (d *Dir) Pinned(name string) (Identity, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	file, ok := d.pins[name]
+	return file, ok
+}
+
+// fd returns the descriptor, of a directory in which the names lead to the files
+// that are pinned.
+func (d *Dir) fd() (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.root < 0 {
+		fd, err := openat(unix.AT_FDCWD, d.path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+		if err != nil {
+			return -1, &fs.PathError{Op: "open", Path: d.path, Err: err}
+		}
+		d.root = fd
+	}
+	if !d.sure {
+		for _, name := range slices.Sorted(maps.Keys(d.pins)) {
+			if now, _, err := fstatat(d.root, name); err != nil || now != d.pins[name] {
+				return -1, d.Replaced(name, err)
+			}
+		}
+		d.sure = true
+	}
+	return d.root, nil
+}
+
+// pinnedNames returns the names of all pins.
+func (d *Dir) pinnedNames() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Sorted(maps.Keys(d.pins))
+}
+
+// Check makes sure that the path still leads to the files that are pinned under the
+// names, without any names to all pinned files. It fails with a *ledger.Fault when
+// another ledger was put in the place of this one.
+func (d *Dir) Check(names ...string) error {
+	if len(names) == 0 {
+		names = d.pinnedNames()
+	}
+	for _, name := range names {
+		pin, ok := d.Pinned(name)
+		if !ok {
+			continue
+		}
+		info, err := os.Lstat(d.File(name))
+		if err != nil || IdentityOf(info) != pin {
+			return d.Replaced(name, err)
+		}
+	}
+	return nil
+}
+
+// Close frees the descriptor.
+func (d *Dir) Close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.root >= 0 {
+		_ = unix.Close(d.root)
+	}
+	d.root, d.sure = -1, false
+}
+
+// Replaced returns the fault of a name that no longer leads to its file. found is the
+// error with which no file was found, nil if there is another file.
+func (d *Dir) Replaced(name string, found error) error {
+	text, what := name, " was replaced while it was in use"
+	if name == "." {
+		text = "the directory"
+	}
+	if found != nil {
+		what = " was removed or moved away while it was in use"
+	}
+	return d.Damage(ledger.FaultReplaced, name, text+what)
+}
+
+// Damage returns a fault of the file that has the name, which makes the ledger
+// unusable.
+func (d *Dir) Damage(kind ledger.FaultKind, name, text string) error {
+	return &ledger.Fault{Kind: kind, Is: ledger.ErrCorrupt, Path: d.File(name), Text: text}
+}
+
+// File returns the path of a file in the directory, as it was when the ledger was
+// opened.
+func (d *Dir) File(name string) string { return filepath.Join(d.path, name) }
+
+// Open opens a file as os.OpenFile does, without following a link and without Go's
+// poller, which ends the process where a sandbox or a limit refuses it.
+func (d *Dir) Open(name string, flag int, perm uint32) (*os.File, error) {
+	root, err := d.fd()
+	if err != nil {
+		return nil, err
+	}
+	fd, err := openat(root, name, flag|unix.O_NOFOLLOW, perm)
+	if err != nil {
+		return nil, d.fault("open", name, err)
+	}
+	return os.NewFile(uintptr(fd), d.File(name)), nil
+}
+
+// Create opens a file, or makes it with mode 0600 whatever the umask.
+func (d *Dir) Create(name string, flag int) (*os.File, error) {
+	f, err := d.Open(name, flag|unix.O_CREAT, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Chmod(0o600); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// Write makes a file with the content or, if the file exists, writes the content over
+// its beginning.
+func (d *Dir) Write(name, content string) error {
+	f, err := d.Create(name, unix.O_WRONLY)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(content)
+	return errors.Join(err, f.Close())
+}
+
+// Stat returns the identity of the file that has the name.
+func (d *Dir) Stat(name string) (Identity, error) {
+	root, err := d.fd()
+	if err != nil {
+		return Identity{}, err
+	}
+	file, _, err := fstatat(root, name)
+	return file, d.fault("lstat", name, err)
+}
+
+// Mkdir makes a directory, unless it exists, that is closed to other users whatever
+// the umask.
+func (d *Dir) Mkdir(name string) error {
+	root, err := d.fd()
+	if err != nil {
+		return err
+	}
+	if err := unix.Mkdirat(root, name, 0o700); err == unix.EEXIST {
+		return nil
+	} else if err != nil {
+		return d.fault("mkdir", name, err)
+	}
+	return d.fault("chmod", name, unix.Fchmodat(root, name, 0o700, 0))
+}
+
+// Remove removes a file.
+func (d *Dir) Remove(name string) error {
+	root, err := d.fd()
+	if err != nil {
+		return err
+	}
+	return d.fault("remove", name, unix.Unlinkat(root, name, 0))
+}
+
+// Rename gives a file in the directory another name.
+func (d *Dir) Rename(from, to string) error {
+	root, err := d.fd()
+	if err != nil {
+		return err
+	}
+	return d.fault("rename", from, unix.Renameat(root, from, root, to))
+}
+
+// Sync makes the names in a directory durable: in this one if name is ".".
+func (d *Dir) Sync(name string) error {
+	f, err := d.Open(name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+func (d *Dir) fault(op, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &fs.PathError{Op: op, Path: d.File(name), Err: err}
+}
+
+func openat(root int, name string, flag int, perm uint32) (fd int, err error) {
+	for {
+		fd, err = unix.Openat(root, name, flag|unix.O_CLOEXEC, perm)
+		if err != unix.EINTR {
+			return fd, err
+		}
+	}
+}
+
+func fstatat(root int, name string) (Identity, int64, error) {
+	var st unix.Stat_t
+	for {
+		err := unix.Fstatat(root, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+		if err != unix.EINTR {
+			return Identity{uint64(st.Dev), st.Ino}, st.Size, err
+		}
+	}
+}
+
+// IdentityOf returns the identity of the file that info is about.
+func IdentityOf(info fs.FileInfo) Identity {
+	st := status(info)
+	return Identity{uint64(st.Dev), st.Ino}
+}

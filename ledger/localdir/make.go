@@ -1,0 +1,108 @@
+package localdir
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"idem/internal/failpoint"
+	"idem/ledger"
+)
+
+// Make makes the directory, with the directories above it that are missing, after
+// it has made sure that the place is safe. A directory that exists and is empty is
+// closed to other users. All later files are made in the directory that Make has
+// seen. An error of the place is a *ledger.Fault or wraps ledger.ErrUnsafe.
+func (d *Dir) Make() error {
+	if _, err := d.Exists(); err != nil {
+		return err
+	}
+	if err := checkFS(nearest(d.path)); err != nil {
+		return err
+	}
+	if err := makeDir(d.path); err != nil {
+		return err
+	}
+	failpoint.Here("make.dir")
+	return d.take()
+}
+
+// take makes sure that the directory is a place for a ledger, and closes it to
+// other users if it is empty.
+func (d *Dir) take() error {
+	if _, err := d.Learn("."); err != nil {
+		return err
+	}
+	f, err := d.Open(".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if owner(info) == os.Geteuid() && openToOthers(info) && contentOf(d.path) == ledger.ContentNone {
+		if err := f.Chmod(0o700); err != nil {
+			return err
+		}
+	}
+	exists, err := d.Exists()
+	switch {
+	case err != nil:
+		return err
+	case !exists: // moved away or opened again
+		return d.Replaced(".", nil)
+	}
+	if err := d.Check("."); err != nil {
+		return err
+	}
+	return checkOwners(d.path)
+}
+
+// nearest returns dir or, when it does not exist, the directory above it that
+// does: a file system is refused before anything is made on it.
+func nearest(dir string) string {
+	for dir != "/" {
+		if _, err := os.Lstat(dir); err == nil {
+			break
+		}
+		dir = filepath.Dir(dir)
+	}
+	return dir
+}
+
+// makeDir makes dir and the directories above it that are missing, closed to
+// others whatever the umask, each durable in its parent.
+func makeDir(dir string) error {
+	if _, err := os.Lstat(dir); err == nil {
+		return nil
+	}
+	parent := filepath.Dir(dir)
+	if err := makeDir(parent); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			return nil // another process was faster
+		}
+		return err
+	}
+	if err := os.Chmod(dir, 0o700); err != nil {
+		return err
+	}
+	return syncDir(parent)
+}
+
+// syncDir makes the names in a directory durable.
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
+}

@@ -1,0 +1,70 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+
+	"idem/ledger"
+	"idem/ledger/filelock"
+)
+
+// Secret implements ledger.Store.
+func (l *Ledger) Secret(ctx context.Context) ([]byte, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	secret, err := l.dir.Secret()
+	if errors.Is(err, fs.ErrNotExist) {
+		secret, err = l.makeSecret(ctx)
+	}
+	return secret, l.explain(err)
+}
+
+func (l *Ledger) makeSecret(ctx context.Context) ([]byte, error) {
+	if _, err := l.writer(ctx); err != nil { // makes the ledger when there is none
+		return nil, err
+	}
+	unlock, err := filelock.Init(l.dir, os.O_CREATE)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	secret, err := l.dir.MakeSecret()
+	if err != nil {
+		return nil, err
+	}
+	// The secret was looked for by path. Inputs that are hashed with the secret of
+	// another ledger would be of no use in this one.
+	return secret, l.dir.Check("ledger.db")
+}
+
+// FindSecret implements ledger.Store.
+func (l *Ledger) FindSecret() ([]byte, error) {
+	secret, err := l.dir.Secret()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return secret, l.explain(err)
+}
+
+// Scratch implements ledger.Store.
+func (l *Ledger) Scratch() (*os.File, error) {
+	l.mu.Lock()
+	_, err := l.writer(context.Background()) // makes the ledger
+	l.mu.Unlock()
+	if err != nil {
+		return nil, l.explain(err)
+	}
+	f, err := l.dir.Scratch()
+	return f, l.explain(err)
+}
+
+// Backlog implements ledger.Store.
+func (l *Ledger) Backlog() (ledger.Backlog, error) {
+	b, err := l.dir.Backlog()
+	if err != nil {
+		return nil, l.explain(err) // not a nil *localdir.Backlog
+	}
+	return b, nil
+}

@@ -1,0 +1,15 @@
+package sqlite
+
+// readme explains the directory of a ledger to people who find it.
+const readme = `This directory is a ledger of idem, an idempotent task executor: its memory of
+which commands have run, and how they ended. Deleting or editing anything here
+can make a payment or a deploy run twice.
+
+  ledger.db, ledger.db-wal, ledger.db-shm   the records (SQLite; copy all or none)
+  locks, locks.d                            who is running what; never remove it
+  output/                                   recorded output of larger runs
+  secret                                    keys the hashes of environment variables
+  init.lock                                 held while the ledger is made
+
+Look at it with: idem list, idem show KEY, idem logs KEY
+`
