@@ -13,6 +13,7 @@ import (
 	"idem/ledger"
 	"idem/proc"
 	"idem/runner"
+	"idem/sidefile"
 )
 
 // runOptions are the flags of idem run.
@@ -122,7 +123,7 @@ type plan struct {
 	argv   []string // the command
 	policy runner.Policy
 	keep   retention
-	files  []runner.ReplayFile
+	files  []sidefile.File
 }
 
 // run makes one call of idem run and reports it.

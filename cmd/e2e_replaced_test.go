@@ -146,7 +146,7 @@ func replacedAt(t *testing.T, point, swap string) {
 
 // makeSteps are the points on the way of a run that makes the ledger.
 var makeSteps = []string{
-	"make.dir", "make.locked", "make.readme", "make.output", "make.empty", "make.wal", "make.commit", "make.tables",
+	"make.dir", "make.locked", "make.readme", "make.output", "make.empty", "make.wal", "migrate.commit", "make.tables",
 	"make.locks", "make.synced", "make.closed", "secret.written", "secret.named",
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"idem/runner"
+	"idem/sidefile"
 )
 
 // replayFiles are the files to which a replay appends what the command did.
@@ -19,12 +20,12 @@ func (o *replayFiles) flags(f *pflag.FlagSet) {
 // their variables, since each step has other paths. One that is given is known
 // by its path, else by which of those given it is. A variable that names
 // no file, as of a job that throws its outputs away, is left alone.
-func (o *replayFiles) files() ([]runner.ReplayFile, error) {
-	var files []runner.ReplayFile
+func (o *replayFiles) files() ([]sidefile.File, error) {
+	var files []sidefile.File
 	if onGitHub() {
 		for _, name := range []string{"GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_PATH", "GITHUB_STEP_SUMMARY"} {
-			if path := os.Getenv(name); path != "" && runner.CheckFile(path) == nil {
-				files = append(files, runner.ReplayFile{Name: name, Path: path})
+			if path := os.Getenv(name); path != "" && sidefile.Check(path) == nil {
+				files = append(files, sidefile.File{Name: name, Path: path})
 			}
 		}
 	}
@@ -32,10 +33,10 @@ func (o *replayFiles) files() ([]runner.ReplayFile, error) {
 		if path == "" {
 			return nil, usage("--replay-file is empty: a variable may be unset")
 		}
-		if err := runner.CheckFile(path); err != nil {
+		if err := sidefile.Check(path); err != nil {
 			return nil, usage("--replay-file: %v", err).hint("name a file, or a new one in a directory that exists")
 		}
-		files = append(files, runner.ReplayFile{Name: path, Place: i + 1, Path: path})
+		files = append(files, sidefile.File{Name: path, Place: i + 1, Path: path})
 	}
 	return files, nil
 }

@@ -10,6 +10,7 @@ import (
 	"idem/ledger"
 	"idem/proc"
 	"idem/runner"
+	"idem/sidefile"
 )
 
 // The exit statuses that idem chooses itself. Those from 64 to 80, except for 74,
@@ -81,7 +82,7 @@ func failureOf(err error) *failure {
 		return busyFailure(busy.Record, busy.Leftover, busy.Holders, false).forOthers().hintFor(busy.ID, "to wait for it", "wait")
 	case errors.As(err, &inexact):
 		return inexactFailure(err, inexact.Lacks)
-	case errors.As(err, new(*runner.FileError)):
+	case errors.As(err, new(*sidefile.Error)):
 		return fileFailure(err)
 	case errors.Is(err, ledger.ErrNotFound):
 		return fail(exitError, "nothing is recorded under this key")

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"slices"
 	"strings"
+
+	"idem/internal/lenprefix"
 )
 
 // The kinds of details: parts that are stored with the inputs and that the
@@ -72,8 +74,7 @@ func Tree(name string, entries []Entry, limit int) (Part, bool) {
 	var b []byte
 	for _, e := range entries {
 		b = append(b, e.Type)
-		b = binary.AppendUvarint(b, uint64(len(e.Name)))
-		b = append(b, e.Name...)
+		b = lenprefix.Append(b, e.Name)
 		if e.Type != EntryDir {
 			var sum [entrySum]byte
 			copy(sum[:], e.Sum)

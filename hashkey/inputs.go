@@ -9,6 +9,8 @@ import (
 	"errors"
 	"slices"
 	"strings"
+
+	"idem/internal/lenprefix"
 )
 
 // Kind says where an input comes from.
@@ -87,18 +89,13 @@ const hiddenMark = "~"
 // which input has changed.
 func (in Inputs) Encode() []byte {
 	b := []byte(version)
-	field := func(s []byte) {
-		b = binary.AppendUvarint(b, uint64(len(s)))
-		b = append(b, s...)
-	}
 	for _, p := range in {
 		kind := string(p.Kind)
 		if p.Hidden {
 			kind = hiddenMark + kind
 		}
-		field([]byte(kind))
-		field([]byte(p.Name))
-		field(p.Value)
+		b = lenprefix.Append(b, kind, p.Name)
+		b = lenprefix.Append(b, p.Value)
 	}
 	return b
 }

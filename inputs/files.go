@@ -2,7 +2,6 @@ package inputs
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +11,7 @@ import (
 	"strconv"
 
 	"idem/hashkey"
+	"idem/internal/lenprefix"
 )
 
 // maxTrees is how many bytes of a call's inputs may list the contents of its
@@ -144,10 +144,7 @@ func pathDigest(path string) ([]byte, []hashkey.Entry, error) {
 		if p != root {
 			below = append(below, entry)
 		}
-		for _, field := range [][]byte{[]byte(d.Type().String()), []byte(name), content} {
-			h.Write(binary.AppendUvarint(nil, uint64(len(field))))
-			h.Write(field)
-		}
+		h.Write(lenprefix.Append(nil, d.Type().String(), name, string(content)))
 		return nil
 	})
 	return hashkey.Present(h.Sum(nil)), below, err

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"idem/internal/fdio"
 )
 
 // input copies our stdin to the command's terminal. From a terminal of ours it
@@ -100,7 +102,7 @@ func (in *input) mayRead() bool { return in.t.own.fd < 0 || in.t.own.raw.Load() 
 // something has changed. It returns over when the copy is to end.
 func (in *input) wait(fd int32, events int16, ms int) (ready, over bool) {
 	fds := []unix.PollFd{{Fd: int32(in.wakeRead), Events: unix.POLLIN}, {Fd: fd, Events: events}}
-	await(fds, ms)
+	fdio.Await(fds, ms)
 	if fds[0].Revents != 0 {
 		var b [64]byte
 		if n, err := unix.Read(in.wakeRead, b[:]); n == 0 && err == nil {
@@ -110,25 +112,24 @@ func (in *input) wait(fd int32, events int16, ms int) (ready, over bool) {
 	return fds[1].Revents != 0, false
 }
 
-// write writes all to the terminal, which takes only so much that nobody has
-// read. It returns false when the copy is to end.
+// write writes p to the terminal, which takes only so much that was not read. It
+// returns false when the copy is to end.
 func (in *input) write(p []byte) bool {
 	for len(p) > 0 {
-		n, err := unix.Write(in.master, p)
-		switch {
-		case err == unix.EAGAIN || err == nil && n == 0:
-			if _, over := in.wait(int32(in.master), unix.POLLOUT, -1); over {
-				return false
-			}
-			continue
-		case err == unix.EINTR:
-			continue
-		case err != nil:
+		n, err := fdio.Write(in.master, p, in.room)
+		if err != nil || n == 0 {
 			return false
 		}
 		p = p[n:]
 	}
 	return true
+}
+
+// room waits until the terminal takes more. It returns false when the copy is to
+// end.
+func (in *input) room(fd int) bool {
+	_, over := in.wait(int32(fd), unix.POLLOUT, -1)
+	return !over
 }
 
 // How long to wait before looking again whether the end of the input was read.
@@ -144,7 +145,7 @@ func (in *input) atEnd() {
 	pressed := false
 	for delay := endLook; ; delay = min(2*delay, endLookMax) {
 		waiting := []unix.PollFd{{Fd: int32(in.t.slave), Events: unix.POLLIN}}
-		known := await(waiting, 0)
+		known := fdio.Await(waiting, 0)
 		modes, merr := unix.IoctlGetTermios(in.t.slave, getTermios)
 		if lines := merr == nil && modes.Lflag&unix.ICANON != 0; merr == nil && (!known || waiting[0].Revents == 0) && (lines || !pressed) {
 			key := modes.Cc[unix.VEOF]

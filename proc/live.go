@@ -6,6 +6,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"idem/internal/fdio"
 )
 
 // place is where bytes wait to be written out.
@@ -73,10 +75,10 @@ func (t *tee) write() {
 				return
 			}
 		}
-		n, err := writeSome(t.file, t.fd, p[:min(len(p), liveWrite)])
+		n, err := fdio.Write(t.fd, p[:min(len(p), liveWrite)], fdio.Room)
 		t.took(from, n)
 		if err != nil {
-			t.end(err)
+			t.end(fdio.WriteError(t.file, err))
 			return
 		}
 	}
@@ -101,36 +103,6 @@ func (t *tee) tellRoom() {
 	select {
 	case t.room <- struct{}{}:
 	default:
-	}
-}
-
-// WriteAll writes p to a descriptor of the caller's.
-func WriteAll(f *os.File, p []byte) error {
-	for len(p) > 0 {
-		n, err := writeSome(f, int(f.Fd()), p)
-		if err != nil {
-			return err
-		}
-		p = p[n:]
-	}
-	return nil
-}
-
-// writeSome writes to a descriptor of the caller's, which is fd. The raw call is
-// used because os.File would end the process at EPIPE on 1 and 2, and because the
-// descriptor may be non-blocking: its flags are shared with the caller.
-func writeSome(f *os.File, fd int, p []byte) (int, error) {
-	for {
-		n, err := unix.Write(fd, p)
-		switch err {
-		case nil:
-			return n, nil
-		case unix.EINTR:
-		case unix.EAGAIN:
-			await([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, -1)
-		default:
-			return 0, os.NewSyscallError("write "+f.Name(), err)
-		}
 	}
 }
 

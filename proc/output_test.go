@@ -308,20 +308,3 @@ func TestOutputThatIsHeldAtTheEnd(t *testing.T) {
 		})
 	}
 }
-
-// Another process may make a descriptor non-blocking that it shares with us.
-func TestWriteAllToANonBlockingPipe(t *testing.T) {
-	t.Parallel()
-	r, w := newPipe(t)
-	if err := unix.SetNonblock(int(w.Fd()), true); err != nil {
-		t.Fatal(err)
-	}
-	read := make(chan []byte)
-	go func() { read <- readAll(t, r) }()
-	want := pattern(Stdout, 3<<20)
-	if err := WriteAll(w, want); err != nil {
-		t.Error(err)
-	}
-	w.Close()
-	same(t, "read", <-read, want)
-}

@@ -9,12 +9,6 @@ func pipe() (r, w int, err error) {
 	return fds[0], fds[1], err
 }
 
-// growPipe lets the command write on while the pump is busy. It may be refused:
-// each user has a limit.
-func growPipe(fd, size int) {
-	_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETPIPE_SZ, size)
-}
-
 // buffered returns how many bytes are in the pipe. (TIOCINQ is FIONREAD.)
 func buffered(fd int) (int, error) {
 	n, err := unix.IoctlGetUint32(fd, unix.TIOCINQ)

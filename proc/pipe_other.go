@@ -22,9 +22,6 @@ func pipe() (r, w int, err error) {
 	return fds[0], fds[1], nil
 }
 
-// growPipe does nothing: these kernels size pipes themselves.
-func growPipe(int, int) {}
-
 // fionread is FIONREAD, the same number on macOS and the BSDs.
 const fionread = 0x4004667f
 

@@ -5,12 +5,13 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"idem/internal/fdio"
 )
 
 const (
 	smallRead = 64 << 10  // as much as a pipe holds at first
 	bigRead   = 256 << 10 // once there is more than a little output
-	bigPipe   = 1 << 20   // the most that Linux gives without privileges
 	growAt    = 32 << 10  // most commands never write this much
 )
 
@@ -109,7 +110,7 @@ func (p *pump) run(ended <-chan struct{}) {
 		{Fd: int32(p.wakeRead), Events: unix.POLLIN},
 	}
 	for {
-		await(fds, -1)
+		fdio.Await(fds, -1)
 		for i, s := range sources {
 			if fds[i].Revents == 0 {
 				continue
@@ -181,7 +182,7 @@ func (p *pump) drain(sources []*source, fds []unix.PollFd, ended <-chan struct{}
 // and a read says EAGAIN only when there is nothing.
 func (s *source) buffered() (int, error) {
 	if s.terminal {
-		return bigPipe, nil
+		return fdio.BigPipe, nil
 	}
 	return buffered(s.fd)
 }
@@ -194,12 +195,12 @@ const grace = 500 * time.Millisecond
 // linger reads until the end of the pipes. When a process holds them longer, it
 // stops at a time, or when it has read a pipe's content.
 func (p *pump) linger(sources []*source, fds []unix.PollFd, end time.Time, ended <-chan struct{}) {
-	for most := bigPipe; fds[0].Fd >= 0 || fds[1].Fd >= 0; {
+	for most := fdio.BigPipe; fds[0].Fd >= 0 || fds[1].Fd >= 0; {
 		left := untilMillis(end)
 		if left <= 0 || most <= 0 {
 			return
 		}
-		await(fds, left)
+		fdio.Await(fds, left)
 		for i, s := range sources {
 			if fds[i].Revents == 0 {
 				continue
@@ -230,9 +231,9 @@ func (p *pump) leave(sources []*source, fds []unix.PollFd, end time.Time, ended 
 		if fds[i].Fd < 0 {
 			continue
 		}
-		known := await(fds[i:i+1], untilMillis(end))
+		known := fdio.Await(fds[i:i+1], untilMillis(end))
 		for known && fds[i].Revents == 0 && untilMillis(end) > 0 {
-			known = await(fds[i:i+1], untilMillis(end))
+			known = fdio.Await(fds[i:i+1], untilMillis(end))
 		}
 		n := 0
 		if fds[i].Revents != 0 {
@@ -274,7 +275,7 @@ func (p *pump) read(s *source, limit int, ended <-chan struct{}) (int, bool) {
 		s.grown = true
 		s.size = bigRead
 		if !s.terminal {
-			growPipe(s.fd, bigPipe)
+			fdio.GrowPipe(s.fd) // the command writes on while the pump is busy
 		}
 		s.tee.grow()
 	}

@@ -6,6 +6,3 @@ const (
 	getTermios = unix.TCGETS
 	setTermios = unix.TCSETS
 )
-
-// poll is poll(2).
-func poll(fds []unix.PollFd, ms int) (int, error) { return unix.Poll(fds, ms) }

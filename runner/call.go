@@ -7,6 +7,7 @@ import (
 
 	"idem/ledger"
 	"idem/proc"
+	"idem/sidefile"
 )
 
 // Call is one call of `idem run`: what differs from key to key.
@@ -25,7 +26,7 @@ type Call struct {
 	Retries Retries
 	Output  Output
 	Replay  ReplayPolicy
-	Files   []ReplayFile // what the command appends to them is recorded
+	Files   []sidefile.File // what the command appends to them is recorded
 }
 
 // Inputs are what must be the same in all calls of a key.
@@ -141,7 +142,7 @@ type Result struct {
 	// refused because of their number.
 	Tried int
 	// Losses are what a replay of the outcome lacks or, with ActionReplay, this one.
-	Losses []Loss
+	Losses []sidefile.Loss
 
 	held *held // the output, with Output.Quiet
 }

@@ -8,6 +8,7 @@ import (
 
 	"idem/ledger"
 	"idem/proc"
+	"idem/sidefile"
 )
 
 // execution is the part of a call that runs the command, with the claim held.
@@ -103,7 +104,7 @@ func (x *execution) attempt(ctx context.Context, rec ledger.Record) (Result, err
 	res.HookFaults = x.startHooks(ctx, x.claim, res, x.signals)
 	var end *proc.End
 	var redacted bool
-	files, err := x.measure() // after the hooks: what they append is not the command's
+	files, err := sidefile.Measure(x.Files) // after the hooks: what they append is not the command's
 	if err == nil {
 		end, redacted, err = x.start(ctx, e, res)
 	}
@@ -121,7 +122,7 @@ func (x *execution) attempt(ctx context.Context, rec ledger.Record) (Result, err
 		return res, nil
 	}
 	o := x.outcome(end)
-	o.Files, res.Losses = x.additions(files)
+	o.Files, res.Losses = sidefile.Additions(files, x.refuseAddition)
 	o.Capture = captureOf(end, redacted)
 	res.Record.Current, res.Unrecorded = e.Finish(ctx, o)
 	return res, nil

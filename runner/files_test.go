@@ -1,7 +1,6 @@
 package runner
 
 import (
-	"bytes"
 	"errors"
 	"os"
 	"strings"
@@ -12,6 +11,7 @@ import (
 
 	"idem/ledger"
 	"idem/ledger/ledgertest"
+	"idem/sidefile"
 )
 
 // appending is a call of a script that may append to the files named; each is
@@ -19,7 +19,7 @@ import (
 func (k *kit) appending(script string, names ...string) testCall {
 	c := k.shell(script)
 	for _, name := range names {
-		c.Files = append(c.Files, ReplayFile{Name: name, Path: k.path(name)})
+		c.Files = append(c.Files, sidefile.File{Name: name, Path: k.path(name)})
 	}
 	return c
 }
@@ -45,7 +45,7 @@ func file(name, content string) ledger.File {
 
 func TestWhatACommandAppendsIsRecorded(t *testing.T) {
 	t.Parallel()
-	page := strings.Repeat("0123456789abcde\n", tailSize/16)
+	page := strings.Repeat("0123456789abcde\n", (4<<10)/16)
 	lost := []ledger.File{{Name: "f", Lost: true}}
 	for _, test := range []struct {
 		name, before, script string // before "-": there is no file
@@ -66,10 +66,10 @@ func TestWhatACommandAppendsIsRecorded(t *testing.T) {
 		{"by a link", "-", "echo new >g; ln -s g f", []ledger.File{file("f", "new\n")}, nil},
 		{"and it fails", "old\n", "echo new >>f; exit 3", []ledger.File{file("f", "new\n")}, nil},
 		{"and it is killed", "old\n", "echo new >>f; kill -9 $$", []ledger.File{file("f", "new\n")}, nil},
-		{"cut", "old\n", ": >f", lost, ErrRewritten},
-		{"written anew, longer", "old\n", "echo something new >f", lost, ErrRewritten},
-		{"other content, as long", "old\n", "echo new >f", lost, ErrRewritten},
-		{"too much", "old\n", "head -c 16777217 /dev/zero >>f", lost, ErrTooMuch},
+		{"cut", "old\n", ": >f", lost, sidefile.ErrRewritten},
+		{"written anew, longer", "old\n", "echo something new >f", lost, sidefile.ErrRewritten},
+		{"other content, as long", "old\n", "echo new >f", lost, sidefile.ErrRewritten},
+		{"too much", "old\n", "head -c 16777217 /dev/zero >>f", lost, sidefile.ErrTooMuch},
 		{"a directory instead", "-", "mkdir f", lost, nil},
 		{"a pipe instead", "-", "mkfifo f", lost, nil},
 	} {
@@ -104,7 +104,7 @@ func TestAsMuchAsMayBeIsRecorded(t *testing.T) {
 	}
 	must(t, os.Remove(k.path("f")))
 	k.want(k.first(c), Decision{ActionReplay, ReasonSucceeded}, "", "")
-	if got := k.read("f"); len(got) != maxAddition || strings.Trim(got, "\x00") != "" {
+	if got := k.read("f"); len(got) != 16<<20 || strings.Trim(got, "\x00") != "" {
 		t.Errorf("%d bytes were appended", len(got))
 	}
 }
@@ -162,43 +162,6 @@ func TestReplayIsOfOneAttempt(t *testing.T) {
 	}
 }
 
-func TestFileOf(t *testing.T) {
-	t.Parallel()
-	auto := ReplayFile{"OUTPUT", 0, "/a"}
-	one, two := ReplayFile{"x", 1, "x"}, ReplayFile{"y", 2, "y"}
-	recOne, recTwo, recAuto := ledger.File{Name: "x", Place: 1}, ledger.File{Name: "y", Place: 2}, ledger.File{Name: "OUTPUT"}
-	for _, test := range []struct {
-		name     string
-		files    []ReplayFile
-		recorded []ledger.File
-		want     string // the path for each, - for none
-	}{
-		{"the same", []ReplayFile{auto, one, two}, []ledger.File{recAuto, recOne, recTwo}, "/a x y"},
-		{"another order", []ReplayFile{{"y", 1, "y"}, {"x", 2, "x"}}, []ledger.File{recOne, recTwo}, "x y"},
-		{"other paths", []ReplayFile{{"v", 1, "v"}, {"w", 2, "w"}}, []ledger.File{recOne, recTwo}, "v w"},
-		{"one other path", []ReplayFile{{"v", 1, "v"}, two}, []ledger.File{recOne, recTwo}, "v y"},
-		{"only the second has content", []ReplayFile{{"v", 1, "v"}, {"w", 2, "w"}}, []ledger.File{recTwo}, "w"},
-		{"the first is left out", []ReplayFile{{"y", 1, "y"}}, []ledger.File{recOne, recTwo}, "- y"},
-		{"none", nil, []ledger.File{recAuto, recOne}, "- -"},
-		{"a name has no place", []ReplayFile{{"v", 1, "v"}}, []ledger.File{recAuto}, "-"},
-		{"another name", []ReplayFile{{"ENV", 0, "/e"}}, []ledger.File{recAuto}, "-"},
-		{"a place is no name", []ReplayFile{auto}, []ledger.File{recOne}, "-"},
-	} {
-		c := call{Call: &Call{Files: test.files}}
-		var got []string
-		for i := range test.recorded {
-			f, ok := c.fileOf(test.recorded, i)
-			if !ok {
-				f.Path = "-"
-			}
-			got = append(got, f.Path)
-		}
-		if s := strings.Join(got, " "); s != test.want {
-			t.Errorf("%s: got %s, want %s", test.name, s, test.want)
-		}
-	}
-}
-
 func TestWhatAReplayLacksIsTold(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
@@ -206,7 +169,7 @@ func TestWhatAReplayLacksIsTold(t *testing.T) {
 	k.first(k.appending("echo out; echo new >>kept; echo new >>moved; echo new >rewritten", "kept", "moved", "rewritten"))
 	o := k.first(k.appending("echo out; echo new >>kept; echo new >>moved; echo new >rewritten", "kept"))
 	k.want(o, Decision{ActionReplay, ReasonSucceeded}, "out\n", "")
-	if len(o.Losses) != 2 || o.Losses[0] != (Loss{"moved", ErrNoFile}) || o.Losses[1] != (Loss{"rewritten", ErrNotKept}) {
+	if len(o.Losses) != 2 || o.Losses[0] != (sidefile.Loss{Name: "moved", Err: sidefile.ErrNoFile}) || o.Losses[1] != (sidefile.Loss{Name: "rewritten", Err: sidefile.ErrNotKept}) {
 		t.Errorf("losses %v", o.Losses)
 	}
 	if got := k.read("kept"); got != "new\nnew\n" {
@@ -228,47 +191,9 @@ func TestReplayIsWholeOrNot(t *testing.T) {
 		must(t, os.Remove(k.path("b")))
 		must(t, spoil(k))
 		o := k.first(c)
-		if !errors.As(o.err, new(*ReplayError)) || !errors.As(o.err, new(*FileError)) || o.out != "" || k.read("a") != "new\n" {
+		if !errors.As(o.err, new(*ReplayError)) || !errors.As(o.err, new(*sidefile.Error)) || o.out != "" || k.read("a") != "new\n" {
 			t.Errorf("%s: error %v, stdout %q, a %q", name, o.err, o.out, k.read("a"))
 		}
-	}
-}
-
-// A write that fails takes back what the files before it were given, unless
-// somebody else has appended behind it.
-func TestFailedAppendIsTakenBack(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		name   string
-		others bool
-		want   string
-	}{
-		{"nobody else", false, "before\n"},
-		{"another process", true, "before\nnew\nother\n"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			k := newKit(t)
-			k.write("a", "before\n")
-			var list []addition
-			for _, path := range []string{k.path("a"), "/dev/full"} {
-				f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
-				must(t, err)
-				defer f.Close()
-				list = append(list, addition{name: path, to: f, content: []byte("new\n")})
-			}
-			if test.others {
-				must(t, appendFiles(list[:1]))
-				k.write("a", k.read("a")+"other\n")
-				if takeBack(list[:1]) == nil {
-					t.Error("it is not told")
-				}
-			} else if err := appendFiles(list); !errors.As(err, new(*ReplayError)) || !errors.Is(err, unix.ENOSPC) {
-				t.Errorf("got error %v", err)
-			}
-			if got := k.read("a"); got != test.want {
-				t.Errorf("got %q, want %q", got, test.want)
-			}
-		})
 	}
 }
 
@@ -283,61 +208,17 @@ func TestFilesThatCannotBeReadMakeNoReplay(t *testing.T) {
 	}
 }
 
-func TestCheckFile(t *testing.T) {
-	t.Parallel()
-	k := newKit(t)
-	k.write("f", "x")
-	must(t, os.Symlink("f", k.path("link")))
-	must(t, os.Symlink("missing", k.path("dangling")))
-	must(t, unix.Mkfifo(k.path("pipe"), 0o600))
-	for _, good := range []string{"f", "link", "dangling", "missing"} {
-		if err := CheckFile(k.path(good)); err != nil {
-			t.Errorf("%s: %v", good, err)
-		}
-	}
-	for _, bad := range []string{"pipe", "", "no/file", "f/x", "f/", "missing/"} {
-		if err := CheckFile(k.dir + "/" + bad); !errors.As(err, new(*FileError)) {
-			t.Errorf("%q: got error %v", bad, err)
-		}
-	}
-	if err := CheckFile(os.DevNull); !errors.As(err, new(*FileError)) {
-		t.Errorf("got error %v", err)
-	}
-}
-
 // A file that is bad when its command is to start: nothing starts, and nothing
 // is recorded.
 func TestBadFileStartsNothing(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	c := k.job()
-	c.Files = []ReplayFile{{"f", 1, k.path("no/such/f")}}
-	if o := k.first(c); !errors.As(o.err, new(*FileError)) || errors.As(o.err, new(*ReplayError)) {
+	c.Files = []sidefile.File{{Name: "f", Place: 1, Path: k.path("no/such/f")}}
+	if o := k.first(c); !errors.As(o.err, new(*sidefile.Error)) || errors.As(o.err, new(*ReplayError)) {
 		t.Errorf("got error %v", o.err)
 	}
 	if k.side() != 0 || k.record().Phase() != ledger.PhaseNone {
 		t.Errorf("ran %d times, record is %s", k.side(), k.record().Phase())
-	}
-}
-
-// A file that another process appends to while it is measured and read is not
-// a damaged one.
-func TestMeasureWhileTheFileGrows(t *testing.T) {
-	t.Parallel()
-	k := newKit(t)
-	k.write("f", "old\n")
-	e, err := measure(ReplayFile{Name: "f", Path: k.path("f")})
-	must(t, err)
-	f, err := os.OpenFile(k.path("f"), os.O_WRONLY|os.O_APPEND, 0)
-	must(t, err)
-	defer f.Close()
-	want := []byte{}
-	for range 100 {
-		want = append(want, "line\n"...)
-		_, err := f.WriteString("line\n")
-		must(t, err)
-		if got, _, err := e.added(); err != nil || !bytes.Equal(got, want) {
-			t.Fatalf("got %q, %v", got, err)
-		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 
+	"idem/internal/fdio"
 	"idem/ledger"
 	"idem/proc"
 )
@@ -85,7 +86,7 @@ func (c *call) print(h *held, res *Result) {
 		if f == nil {
 			continue
 		}
-		if err := proc.WriteAll(f, p.Bytes); err != nil {
+		if err := fdio.WriteAll(f, p.Bytes); err != nil {
 			to[p.Stream] = nil
 			res.unwritten(f, err)
 		}

@@ -7,6 +7,7 @@ import (
 
 	"idem/ledger"
 	"idem/proc"
+	"idem/sidefile"
 )
 
 // ReplayError says that a call which is decided and starts nothing has failed: the
@@ -89,15 +90,19 @@ func (c *call) settled(ctx context.Context, rec ledger.Record, d Decision) (Resu
 	if err != nil {
 		return res, err
 	}
-	files, err := c.openFiles(recorded, &res)
+	files, losses, err := sidefile.Open(c.Files, recorded)
+	res.Losses = losses
 	if err != nil {
-		return res, err
+		return res, &ReplayError{err}
 	}
-	defer closeFiles(files)
+	defer files.Close()
 	if err := res.replay(out, stdout, stderr); err != nil {
 		return res, err
 	}
-	return res, appendFiles(files)
+	if err := files.Append(); err != nil {
+		return res, &ReplayError{err}
+	}
+	return res, nil
 }
 
 // replayed returns the streams that a replay of rec writes.

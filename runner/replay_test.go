@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"idem/ledger"
+	"idem/sidefile"
 )
 
 // What a replay lacks, of the streams that it writes.
@@ -43,7 +44,7 @@ func TestExactLooksAtFiles(t *testing.T) {
 	k := newKit(t)
 	k.write("f", "before")
 	c := k.shell("echo out; echo rewritten >f")
-	c.Files = []ReplayFile{{Name: "f", Path: k.path("f")}}
+	c.Files = []sidefile.File{{Name: "f", Path: k.path("f")}}
 	k.want(k.first(c), Decision{ActionExecute, ReasonNeverRun}, "out\n", "")
 	k.want(k.first(c), Decision{ActionReplay, ReasonSucceeded}, "out\n", "")
 	c.Replay.Exact = true

@@ -55,7 +55,7 @@ type call struct {
 }
 
 // Run makes a call. An error means that nothing was started: a *proc.StartError, a
-// *proc.SignalError, a *FileError, a *ReplayError, or a fault of the ledger. The
+// *proc.SignalError, a *sidefile.Error, a *ReplayError, or a fault of the ledger. The
 // Result then has only the record, as far as it is known, and the hook faults.
 func (r *Runner) Run(ctx context.Context, c Call) (Result, error) {
 	m := &call{r, &c}

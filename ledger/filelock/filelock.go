@@ -18,7 +18,6 @@ package filelock
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -26,6 +25,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"idem/internal/lenprefix"
 	"idem/ledger"
 	"idem/ledger/localdir"
 )
@@ -59,12 +59,7 @@ type Name [sha256.Size]byte
 
 // NameOf returns the name of a record's locks.
 func NameOf(id ledger.ID) Name {
-	var b []byte
-	for _, field := range []string{id.Namespace, id.Key, id.Window} {
-		b = binary.AppendUvarint(b, uint64(len(field)))
-		b = append(b, field...)
-	}
-	return sha256.Sum256(b)
+	return sha256.Sum256(lenprefix.Append(nil, id.Namespace, id.Key, id.Window))
 }
 
 // Space is all locks of a ledger. An error is a *ledger.Fault when the locks that

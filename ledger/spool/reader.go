@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 
+	"idem/internal/fdio"
 	"idem/ledger"
 )
 
@@ -199,7 +200,7 @@ func (t *target) closed() bool { return t.f == nil || t.err != nil }
 
 func (t *target) write(p []byte) {
 	if !t.closed() {
-		t.err = writeAll(t.f, p)
+		t.err = fdio.WriteAll(t.f, p)
 	}
 }
 
@@ -208,8 +209,10 @@ func (t *target) send(src *os.File, off int64, n int) {
 		return
 	}
 	if !t.grown { // only now: most replays are small
+		// With the 64 KiB that a pipe has at first, two processes mostly wait for each
+		// other, and sending takes twice as long.
 		t.grown = true
-		growPipe(t.f)
+		fdio.GrowPipe(int(t.f.Fd()))
 	}
 	if t.err = sendFile(t.f, src, off, int64(n)); errors.Is(t.err, errTorn) { // it was checked
 		t.err = fmt.Errorf("%w: the recorded output became shorter while it was read", ledger.ErrCorrupt)
@@ -222,11 +225,11 @@ func copyFile(dst, src *os.File, off, n int64) error {
 	return err
 }
 
-// writer is writeAll as an io.Writer.
+// writer is fdio.WriteAll as an io.Writer.
 type writer struct{ f *os.File }
 
 func (w writer) Write(p []byte) (int, error) {
-	if err := writeAll(w.f, p); err != nil {
+	if err := fdio.WriteAll(w.f, p); err != nil {
 		return 0, err
 	}
 	return len(p), nil

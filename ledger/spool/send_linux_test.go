@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"idem/internal/fdio"
 )
 
 // TestLargeReplayGrowsThePipe: if this user may have such pipes.
@@ -26,8 +28,8 @@ func TestLargeReplayGrowsThePipe(t *testing.T) {
 		return n
 	}
 	other := piped()
-	if _, err := unix.FcntlInt(other.Fd(), unix.F_SETPIPE_SZ, bigPipe); err != nil {
-		t.Skipf("this user may have no pipe of %d bytes: %v", bigPipe, err)
+	if _, err := unix.FcntlInt(other.Fd(), unix.F_SETPIPE_SZ, fdio.BigPipe); err != nil {
+		t.Skipf("this user may have no pipe of %d bytes: %v", fdio.BigPipe, err)
 	}
 	r, _ := mixed(t)
 	to := piped()

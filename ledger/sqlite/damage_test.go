@@ -130,7 +130,7 @@ func TestUnfinishedLedgerIsMade(t *testing.T) {
 			must(t, os.WriteFile(place+"/ledger.db", nil, 0o600))
 		},
 		"a database in no mode yet": func(place string) { raw(t, place, "pragma journal_mode=wal") },
-		"all but the locks":         func(place string) { raw(t, place, schema+"pragma application_id=1768187245; pragma user_version=1") },
+		"all but the locks":         func(place string) { raw(t, place, script1+"pragma application_id=1768187245; pragma user_version=1") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			place := fresh(t)

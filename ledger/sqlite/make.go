@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"database/sql"
-	_ "embed"
 	"errors"
 	"fmt"
 	"os"
@@ -11,9 +10,6 @@ import (
 	"idem/ledger"
 	"idem/ledger/filelock"
 )
-
-//go:embed schema.sql
-var schema string
 
 // make makes the ledger. One process at a time does so, under init.lock; the
 // others find it made. locks is created last and says that all else is there,
@@ -91,11 +87,17 @@ func (l *Ledger) createSchema(db *sql.DB) error {
 	if err := l.dir.Check("ledger.db"); err != nil {
 		return err
 	}
-	done, err := l.hasSchema(db)
+	version, err := l.schemaOf(db)
 	if err == nil {
 		err = l.dir.Check("ledger.db")
 	}
-	if done || err != nil {
+	if version == len(l.scripts) || err != nil {
+		return err
+	}
+	// SQLite takes this only before the first page is written. Room that gets free
+	// can then be given back to the disk (pragma incremental_vacuum). A ledger that
+	// was made without it stays so: only a full VACUUM would change it.
+	if _, err := db.Exec("pragma auto_vacuum=incremental"); err != nil {
 		return err
 	}
 	var mode string
@@ -112,34 +114,25 @@ func (l *Ledger) createSchema(db *sql.DB) error {
 	if err := l.dir.Check("ledger.db"); err != nil {
 		return err
 	}
-	tx, err := db.Begin()
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback()
-	stamp := fmt.Sprintf("pragma application_id=%d; pragma user_version=%d;", applicationID, schemaVersion)
-	if _, err := tx.Exec(schema + stamp); err != nil {
-		return err
-	}
-	failpoint.Here("make.commit")
-	return tx.Commit()
+	return l.migrate(db, version)
 }
 
-// hasSchema reports, of a ledger.db without locks, whether the schema is made.
-// It refuses one that has records already: nothing tells which of them run.
-func (l *Ledger) hasSchema(db *sql.DB) (bool, error) {
+// schemaOf returns the version of a ledger.db without locks, 0 when it has no
+// tables. It refuses one that has records already: nothing says which of them
+// run.
+func (l *Ledger) schemaOf(db *sql.DB) (version int, err error) {
 	var tables, records int
 	if err := db.QueryRow("select count(*) from sqlite_schema").Scan(&tables); err != nil || tables == 0 {
-		return false, err
+		return 0, err
 	}
-	if err := checkVersion(db); err != nil {
-		return false, err
+	if version, err = l.version(db); err != nil {
+		return 0, err
 	}
 	if err := db.QueryRow("select count(*) from records").Scan(&records); err != nil {
-		return false, err
+		return 0, err
 	}
 	if records > 0 {
-		return false, l.locks.Gone()
+		return 0, l.locks.Gone()
 	}
-	return true, nil
+	return version, nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"idem/internal/lenprefix"
 	"idem/ledger"
 	"idem/ledger/filelock"
 )
@@ -115,12 +116,7 @@ func (r attemptRow) checksum(id ledger.ID) int64 {
 // damage; it is no protection against who can write to the ledger.
 type digest []byte
 
-func (d *digest) text(fields ...string) {
-	for _, f := range fields {
-		*d = binary.AppendUvarint(*d, uint64(len(f)))
-		*d = append(*d, f...)
-	}
-}
+func (d *digest) text(fields ...string) { *d = lenprefix.Append(*d, fields...) }
 
 func (d *digest) numbers(fields ...int64) {
 	for _, f := range fields {

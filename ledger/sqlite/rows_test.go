@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"idem/ledger"
 )
@@ -69,6 +70,26 @@ func TestStoredNote(t *testing.T) {
 			if flags == 0 && !strings.Contains(note, noteEnd) && stored != note {
 				t.Errorf("%q is stored as %q", note, stored)
 			}
+		}
+	}
+}
+
+// Numbers and checksums of records, as ledgers have them since version 1.
+func TestGoldenChecksums(t *testing.T) {
+	id := ledger.ID{Namespace: "default", Key: "deploy:prod", Window: "2026-11-22"}
+	r := recordRow{rowid: 7, current: 3, rec: ledger.Record{ID: id, Generation: 2, Fence: 5, Attempts: 4}}
+	a := attemptRow{rowid: 3, record: 7, place: 2, size: 40, sum: 9, a: ledger.Attempt{
+		Number: 4, RunID: "r", State: ledger.Failed, Reason: ledger.ReasonExit, ExitCode: 3,
+		Started: time.UnixMicro(5).UTC(), Fingerprint: "h1:f", Inputs: []byte("inputs"),
+		Owner: ledger.Owner{Host: "h", PID: 1, User: "u"}, Note: "n",
+	}}
+	for name, got := range map[string][2]int64{
+		"number of the record":    {numberOf(id), 5873366011224907626},
+		"checksum of the record":  {r.checksum(), 4619968384926795673},
+		"checksum of the attempt": {a.checksum(id), -7500053396794445946},
+	} {
+		if got[0] != got[1] {
+			t.Errorf("%s: got %d, want %d", name, got[0], got[1])
 		}
 	}
 }

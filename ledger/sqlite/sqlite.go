@@ -21,10 +21,7 @@ import (
 	"idem/ledger/localdir"
 )
 
-const (
-	applicationID = 0x6964656d // "idem"
-	schemaVersion = 1
-)
+const applicationID = 0x6964656d // "idem"
 
 // reading is set on every connection. cell_size_check finds some damage where
 // it is read rather than later.
@@ -42,6 +39,8 @@ type Ledger struct {
 	locks filelock.Space
 	now   func() time.Time
 
+	scripts []string // migrations, but in tests
+
 	// recent is the settled attempt that Get returned last: a replay asks for
 	// its output next.
 	recent atomic.Pointer[attemptRow]
@@ -57,6 +56,8 @@ type Options struct {
 	// Trust accepts directories above the ledger's that other users can write
 	// to. Such a user can put another ledger in the place of this one.
 	Trust bool
+
+	scripts []string // in place of migrations, for tests
 }
 
 // Open returns a handle on the ledger in dir. It makes nothing: a ledger that
@@ -69,7 +70,10 @@ func (o Options) Open(dir string) (*Ledger, error) { return o.open(dir, filelock
 // open is Open with a choice of the locks.
 func (o Options) open(dir string, locks func(*localdir.Dir) filelock.Space) (*Ledger, error) {
 	at, exists, err := localdir.Find(dir, o.Trust)
-	l := &Ledger{dir: at, now: time.Now}
+	l := &Ledger{dir: at, now: time.Now, scripts: o.scripts}
+	if l.scripts == nil {
+		l.scripts = migrations
+	}
 	if err != nil {
 		return nil, l.explain(err)
 	}
@@ -100,8 +104,8 @@ func (l *Ledger) Close() error {
 	return l.explain(db.Close())
 }
 
-// open opens a ledger that exists, without a lock (the caller may have init.lock)
-// and without writing.
+// open opens a ledger that exists, without a lock (locked: the caller has
+// init.lock) and without writing, unless the ledger has to be migrated.
 func (l *Ledger) open(locked bool) error {
 	// locks is made last, so that ledger.db was there before it.
 	locks, err := l.locks.Exists()
@@ -130,24 +134,27 @@ func (l *Ledger) open(locked bool) error {
 			return errors.Join(err, e)
 		} // else it was finished, and used, while we looked
 	}
-	err = l.connectTo(info)
+	err = l.connectTo(info, locked)
 	if fault := (*ledger.Fault)(nil); errors.As(err, &fault) && fault.Kind == ledger.FaultReplaced {
 		// Replaced just now, or copied by a file system in layers because SQLite
 		// has opened it for writing.
 		again, e := l.dir.Lookup("ledger.db")
 		if e == nil && again != nil {
-			err = l.connectTo(again)
+			err = l.connectTo(again, locked)
 		}
 	}
 	return err
 }
 
-// connectTo opens the ledger.db that info is about.
-func (l *Ledger) connectTo(info os.FileInfo) error {
+// connectTo opens the ledger.db that info is about, and migrates an older one.
+func (l *Ledger) connectTo(info os.FileInfo, locked bool) error {
 	l.dir.Pin("ledger.db", localdir.IdentityOf(info))
-	db, err := l.connect()
+	db, version, err := l.connect()
 	if err == nil { // SQLite has opened all its files by now, by path
 		err = l.dir.Check("ledger.db")
+	}
+	if err == nil && version < len(l.scripts) {
+		err = l.upgrade(db, version, locked)
 	}
 	if err == nil {
 		l.db = &database{DB: db}
@@ -189,51 +196,22 @@ func (l *Ledger) unfinished(locked bool) error {
 	if err != nil {
 		return err
 	}
-	if _, err := l.hasSchema(db); err != nil {
+	if _, err := l.schemaOf(db); err != nil {
 		return err // and do not close: see connect
 	}
 	db.Close()
 	return ledger.ErrMissing
 }
 
-// connect opens ledger.db and makes sure that it is ours. If it is not, it stays
+// connect opens ledger.db and makes sure that it is a ledger's. If it is not, it stays
 // open until the process ends: closing the last connection writes the -wal into
 // the database and removes it, and what is refused is left as it was.
-func (l *Ledger) connect() (*sql.DB, error) {
-	db, err := l.connectRaw()
-	if err != nil {
-		return nil, err
+func (l *Ledger) connect() (db *sql.DB, version int, err error) {
+	if db, err = l.connectRaw(); err != nil {
+		return nil, 0, err
 	}
-	return db, checkVersion(db)
-}
-
-func checkVersion(db *sql.DB) error {
-	var app, version int64
-	if err := db.QueryRow("pragma application_id").Scan(&app); err != nil {
-		return err
-	}
-	if err := db.QueryRow("pragma user_version").Scan(&version); err != nil {
-		return err
-	}
-	switch {
-	case app == 0 && version == 0:
-		// Ours get their tables and their version in one transaction.
-		var tables int
-		if err := db.QueryRow("select count(*) from sqlite_schema").Scan(&tables); err != nil {
-			return err
-		}
-		if tables > 0 {
-			return fmt.Errorf("%w: ledger.db belongs to another program", ledger.ErrForeign)
-		}
-		return fmt.Errorf("%w: ledger.db was never finished", ledger.ErrCorrupt)
-	case app != applicationID:
-		return fmt.Errorf("%w: ledger.db belongs to another program", ledger.ErrForeign)
-	case version > schemaVersion:
-		return fmt.Errorf("%w: its version is %d, this idem knows %d", ledger.ErrVersion, version, schemaVersion)
-	case version < schemaVersion: // there is no migration from any earlier one
-		return fmt.Errorf("%w: its version is %d, this idem reads %d", ledger.ErrOldVersion, version, schemaVersion)
-	}
-	return nil
+	version, err = l.version(db)
+	return db, version, err
 }
 
 // writer returns the database ready for writing, and makes the ledger when

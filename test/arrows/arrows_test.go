@@ -31,23 +31,26 @@ var rooms = []struct {
 	may  []string
 }{
 	{".", []string{"cmd", "internal/entry"}},
-	{"cmd", []string{"runner", "inputs", "proc", "hashkey", "redact", "ledger", "ledger/none", "ledger/drivers"}},
-	{"runner", []string{"ledger", "proc", "redact"}},
-	{"proc", []string{"internal/failpoint", "internal/rawsig"}},
-	{"inputs", []string{"hashkey"}},
-	{"hashkey", nil},
+	{"cmd", []string{"runner", "inputs", "proc", "hashkey", "redact", "sidefile", "ledger", "ledger/none", "ledger/drivers"}},
+	{"runner", []string{"ledger", "proc", "redact", "sidefile", "internal/fdio"}},
+	{"proc", []string{"internal/failpoint", "internal/fdio", "internal/rawsig"}},
+	{"inputs", []string{"hashkey", "internal/lenprefix"}},
+	{"hashkey", []string{"internal/lenprefix"}},
 	{"redact", nil},
+	{"sidefile", []string{"ledger"}},
 	{"ledger", nil},
-	{"ledger/spool", []string{"ledger"}},
+	{"ledger/spool", []string{"ledger", "internal/fdio"}},
 	{"ledger/none", []string{"ledger", "ledger/spool"}},
 	{"ledger/drivers", []string{"ledger", "ledger/sqlite", "ledger/postgres"}},
 	{"ledger/localdir", []string{"ledger", "internal/failpoint"}},
-	{"ledger/filelock", []string{"ledger", "ledger/localdir"}},
-	{"ledger/sqlite", []string{"ledger", "ledger/spool", "ledger/localdir", "ledger/filelock", "internal/failpoint"}},
+	{"ledger/filelock", []string{"ledger", "ledger/localdir", "internal/lenprefix"}},
+	{"ledger/sqlite", []string{"ledger", "ledger/spool", "ledger/localdir", "ledger/filelock", "internal/failpoint", "internal/lenprefix"}},
 	{"ledger/postgres", []string{"ledger", "ledger/spool", "ledger/localdir", "ledger/filelock"}},
 	{"ledger/ledgertest", []string{"ledger", "ledger/spool"}}, // for tests only, see unwanted
 	{"internal/entry", nil},
 	{"internal/rawsig", nil},
+	{"internal/lenprefix", nil},
+	{"internal/fdio", nil},
 	{"internal/failpoint", nil},   // nothing, as it is shipped
 	{"test/...", []string{"..."}}, // no part of the program
 }
@@ -128,7 +131,7 @@ func TestRulesBite(t *testing.T) {
 		{".", `import "idem/cmd"`, ""},
 		{".", `import "idem/runner"`, "imports idem/runner; . may import only cmd"},
 		{"runner", `import "idem/ledger"`, ""},
-		{"runner", `import "idem/ledger/sqlite"`, "imports idem/ledger/sqlite; runner may import only ledger, proc, redact"},
+		{"runner", `import "idem/ledger/sqlite"`, "imports idem/ledger/sqlite; runner may import only ledger, proc, redact, sidefile, internal/fdio"},
 		{"ledger", `import "idem/hashkey"`, "imports idem/hashkey; ledger may import nothing of the module"},
 		{"util", ``, "util is no room of the architecture"},
 		{"test/gendoc", `import ("idem/cmd"; "os/exec"; "github.com/spf13/cobra/doc")`, ""},

@@ -11,11 +11,16 @@ var scenes = []scene{
 		{"make.output", "output/ made", 0, isNew},
 		{"make.empty", "ledger.db made, empty", 0, isNew},
 		{"make.wal", "write-ahead log chosen", 0, isNew},
-		{"make.commit", "before the tables are committed", 0, isNew},
+		{"migrate.commit", "before the tables are committed", 0, isNew},
 		{"make.tables", "tables committed", 0, isNew},
 		{"make.locks", "locks made", 0, isNew},
 		{"make.synced", "directory synced", 0, isNew},
 		{"make.closed", "ledger made", 0, isNew},
+	}},
+	{name: "first call of a later version", fresh: true, prior: older, order: order{bytes: 100}, steps: []step{
+		{"migrate.locked", "the ledger locked for its migration", 0, isDone},
+		{"migrate.commit", "before the migration is committed", 0, isDone},
+		{"migrate.done", "migration committed", 0, isDone},
 	}},
 	{name: "first --hash-env", fresh: true, always: []string{"--hash-env", "HOME"}, order: order{bytes: 100}, steps: []step{
 		{"secret.written", "secret written", 0, isNew},
@@ -90,6 +95,12 @@ func interrupted(s *staging) { s.killedAt("write.committed") }
 
 // done leaves the key done.
 func done(s *staging) { s.next(nil) }
+
+// older leaves the key done in a ledger that all later calls have a migration for.
+func older(s *staging) {
+	s.next(nil)
+	s.env = append(s.env, "IDEM_FAILPOINT_MIGRATION=alter table attempts add column extra text not null default ''")
+}
 
 func mark(how string) func(order) []string {
 	return func(o order) []string { return []string{"mark", how, o.key} }

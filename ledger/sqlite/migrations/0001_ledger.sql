@@ -1,4 +1,4 @@
--- The ledger, version 1. Text that users choose is stored as blobs, so that
+-- The tables of version 1. Text that users choose is stored as blobs, so that
 -- every byte of it comes back. Times are microseconds since 1970 in UTC.
 
 create table records (

@@ -1,4 +1,6 @@
-package proc
+// Package fdio reads and writes descriptors that other processes share: they may
+// be non-blocking, full, or known to no poller.
+package fdio
 
 import (
 	"time"
@@ -6,15 +8,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// blindly is how long await pauses where it cannot wait.
+// BigPipe is the most bytes that Linux gives a pipe without privileges.
+const BigPipe = 1 << 20
+
+// blindly is how long Await pauses where it cannot wait.
 const blindly = 10 * time.Millisecond
 
-// await waits until one of fds is ready, at most ms milliseconds unless that is
-// negative, and says which in their Revents. No error can make a loop around it
-// spin: a sandbox may refuse ppoll(2), the kernel may be out of memory. Where
-// select(2) cannot help either, await pauses, calls all of them ready, and returns
-// false: the caller tries, and what it reads from should not block.
-func await(fds []unix.PollFd, ms int) (known bool) {
+// Await waits until one of fds is ready, at most ms milliseconds unless that is
+// negative, and marks each that is ready in its Revents. It returns true.
+//
+// A sandbox may refuse ppoll(2), and the kernel may be out of memory. Where
+// select(2) cannot help either, Await pauses, marks all of fds as ready and returns
+// false. So no error makes a loop around it spin. The caller tries to read or
+// write, and a descriptor that it reads should not block.
+func Await(fds []unix.PollFd, ms int) (known bool) {
 	_, err := poll(fds, ms)
 	if err != nil && err != unix.EINTR {
 		_, err = choose(fds, ms)
@@ -40,14 +47,14 @@ func await(fds []unix.PollFd, ms int) (known bool) {
 	return false
 }
 
-// forget clears what an earlier call has left: a call that failed says nothing.
+// forget clears the marks of an earlier call: a call that failed makes none.
 func forget(fds []unix.PollFd) {
 	for i := range fds {
 		fds[i].Revents = 0
 	}
 }
 
-// choose is poll(2) by select(2). It knows no number from FD_SETSIZE on.
+// choose is poll(2) by select(2). It takes no descriptor from FD_SETSIZE on.
 func choose(fds []unix.PollFd, ms int) (int, error) {
 	forget(fds)
 	var in, out unix.FdSet

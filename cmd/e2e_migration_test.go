@@ -1,0 +1,171 @@
+package cmd_test
+
+import (
+	"archive/tar"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A ledger that was made before migrations had numbers answers each question as
+// the idem did that made it: testdata/ledger-1/make.sh.
+func TestE2EOldLedgerAnswersTheSame(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	b.unpack("testdata/ledger-1/ledger.tar.gz")
+	b.env = append(b.env, "TZ=UTC", "TARGET=prod")
+	data, err := filepath.Abs("testdata/ledger-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := b.sh("set -e; . " + data + "/inputs.sh; sh " + data + "/questions.sh")
+	b.want(r, 0)
+	want, err := os.ReadFile(filepath.Join(data, "answers.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.out == string(want) {
+		return
+	}
+	got, question := strings.Split(r.out, "\n"), ""
+	for i, line := range strings.Split(string(want), "\n") {
+		if strings.HasPrefix(line, "$ ") {
+			question = line
+		}
+		if i == len(got) || got[i] != line {
+			t.Fatalf("%s: line %d\ngot  %q\nwant %q", question, i+1, got[min(i, len(got)-1)], line)
+		}
+	}
+	t.Errorf("there is more than was asked: %q", got[len(got)-1])
+}
+
+// unpack unpacks an archive of files and directories in the box, with their modes
+// whatever the umask.
+func (b *box) unpack(archive string) {
+	b.t.Helper()
+	must := func(err error) {
+		b.t.Helper()
+		if err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	f, err := os.Open(archive)
+	must(err)
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	must(err)
+	for r := tar.NewReader(z); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		must(err)
+		path := b.path(h.Name)
+		if h.Typeflag == tar.TypeDir {
+			must(os.Mkdir(path, 0o700))
+		} else {
+			content, err := io.ReadAll(r)
+			must(err)
+			must(os.WriteFile(path, content, 0o600))
+		}
+		must(os.Chmod(path, h.FileInfo().Mode().Perm()))
+	}
+}
+
+// newer makes a call one of a later idem, which has one more migration. Only
+// pausing() knows of it.
+func newer(c *exec.Cmd) {
+	c.Env = append(c.Env, "IDEM_FAILPOINT_MIGRATION=alter table attempts add column extra text not null default ''")
+}
+
+// killed makes a call kill itself at a point.
+func killed(point string) func(*exec.Cmd) {
+	return func(c *exec.Cmd) { c.Env = append(c.Env, "IDEM_FAILPOINT="+point) }
+}
+
+// The first call of a later idem migrates the ledger. It may be killed on the
+// way: the key is neither lost nor run again, whether an earlier or a later idem
+// comes next.
+func TestE2EMigrationIsKilled(t *testing.T) {
+	t.Parallel()
+	for _, first := range [][]string{{"run", "--key", "k", "--", "sh", "-c", "echo x >>side; echo out"}, {"list"}} {
+		for point, migrated := range map[string]bool{"migrate.locked": false, "migrate.commit": false, "migrate.done": true} {
+			b := newBox(t)
+			work := []string{"run", "--key", "k", "--", "sh", "-c", "echo x >>side; echo out"}
+			b.want(b.run(work...), 0)
+			if r := b.start(append([]string{pausing()}, first...), newer, killed(point)).wait(); r.code != 137 {
+				t.Fatalf("%s: %+v", point, r)
+			}
+			code := map[bool]int{false: 0, true: 69}[migrated]
+			if r := b.run(work...); r.code != code {
+				t.Errorf("%s, the earlier idem: %+v", point, r)
+			}
+			for range 2 {
+				if r := b.start(append([]string{pausing()}, work...), newer).wait(); r.code != 0 || r.out != "out\n" {
+					t.Errorf("%s, the later idem: %+v", point, r)
+				}
+			}
+			b.wantLines("side", 1)
+		}
+	}
+}
+
+// A command that an earlier idem runs while a later one migrates the ledger: its
+// outcome is recorded, and the later idem replays it.
+func TestE2EMigrationUnderARun(t *testing.T) {
+	t.Parallel()
+	for _, point := range []string{"claim.before", "write.begun", "finish.before", "write.commit:2"} {
+		b := newBox(t)
+		work := []string{"run", "--key", "k", "--", "sh", "-c", "echo x >>side; echo out"}
+		b.want(b.run("run", "--key", "other", "--", "true"), 0)
+		h := b.hold(point, work...)
+		var c *call
+		if point == "write.begun" || strings.HasPrefix(point, "write.commit") { // it has its turn to write
+			c = b.start([]string{pausing(), "run", "--key", "later", "--", "echo", "later"}, newer)
+		} else if r := b.start([]string{pausing(), "run", "--key", "later", "--", "echo", "later"}, newer).wait(); r.code != 0 {
+			t.Errorf("%s: %+v", point, r)
+		}
+		b.want(h.resume(), 0)
+		if c != nil {
+			b.want(c.wait(), 0)
+		}
+		for _, key := range []string{"k", "other", "later"} {
+			if r := b.start([]string{pausing(), "show", key}, newer).wait(); r.code != 0 || !strings.Contains(r.out, "succeeded") {
+				t.Errorf("%s, %s: %+v", point, key, r)
+			}
+		}
+		if r := b.start(append([]string{pausing()}, work...), newer).wait(); r.code != 0 || r.out != "out\n" {
+			t.Errorf("%s: %+v", point, r)
+		}
+		b.wantLines("side", 1)
+	}
+}
+
+// Many calls of a later idem come at once: the ledger is migrated once, and each
+// replays.
+func TestE2EMigrationByMany(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	work := []string{"run", "--key", "k", "--", "sh", "-c", "echo x >>side; echo out"}
+	b.want(b.run(work...), 0)
+	var calls []*call
+	for i := range 12 {
+		args := work
+		if i%3 == 0 {
+			args = []string{"run", "--key", fmt.Sprint("new", i), "--", "echo", "out"}
+		}
+		calls = append(calls, b.start(append([]string{pausing()}, args...), newer))
+	}
+	for _, c := range calls {
+		if r := c.wait(); r.code != 0 || r.out != "out\n" {
+			t.Errorf("%+v", r)
+		}
+	}
+	b.wantLines("side", 1)
+}

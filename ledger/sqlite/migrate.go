@@ -1,0 +1,125 @@
+package sqlite
+
+import (
+	"database/sql"
+	_ "embed"
+	"fmt"
+	"os"
+
+	"idem/internal/failpoint"
+	"idem/ledger"
+	"idem/ledger/filelock"
+)
+
+//go:embed migrations/0001_ledger.sql
+var script1 string
+
+// migrations are the scripts that make a ledger, in order. user_version is the
+// number of scripts that a ledger has had. A script that was released is never
+// changed.
+//
+// A process of the version before may have the ledger open while a script runs,
+// and still has the outcome of its command to record. So a script may add tables,
+// indexes and columns with a default. It may not remove or rename what the
+// version before writes, and this version must read what that one wrote.
+var migrations = []string{script1}
+
+// version returns the number of scripts that the ledger in db has had. It
+// refuses a database that is no ledger's, one that was never finished, and one
+// of a newer idem.
+func (l *Ledger) version(db *sql.DB) (int, error) {
+	var app, version int
+	if err := db.QueryRow("pragma application_id").Scan(&app); err != nil {
+		return 0, err
+	}
+	if err := db.QueryRow("pragma user_version").Scan(&version); err != nil {
+		return 0, err
+	}
+	switch {
+	case app == 0 && version == 0:
+		// A ledger gets its tables and its version in one transaction.
+		var tables int
+		if err := db.QueryRow("select count(*) from sqlite_schema").Scan(&tables); err != nil {
+			return 0, err
+		}
+		if tables > 0 {
+			return 0, fmt.Errorf("%w: ledger.db belongs to another program", ledger.ErrForeign)
+		}
+		return 0, fmt.Errorf("%w: ledger.db was never finished", ledger.ErrCorrupt)
+	case app != applicationID:
+		return 0, fmt.Errorf("%w: ledger.db belongs to another program", ledger.ErrForeign)
+	case version > len(l.scripts):
+		return 0, fmt.Errorf("%w: its version is %d, this idem knows %d", ledger.ErrVersion, version, len(l.scripts))
+	case version < 1: // from before the scripts had numbers
+		return 0, fmt.Errorf("%w: its version is %d, this idem reads %d", ledger.ErrOldVersion, version, len(l.scripts))
+	}
+	return version, nil
+}
+
+// upgrade brings a ledger of an earlier version to this one. The first process
+// that opens the ledger does so, also one that only reads: no statement of this
+// version has to know earlier tables. The others wait. locked reports whether
+// the caller has init.lock.
+//
+// No record and no commit of a caller is changed, so the migration is not counted
+// and the witness stays as it is. A ledger that has lost commits is refused.
+func (l *Ledger) upgrade(db *sql.DB, from int, locked bool) error {
+	err := func() error {
+		if !locked {
+			unlock, err := filelock.Init(l.dir, os.O_CREATE)
+			if err != nil {
+				return err
+			}
+			defer unlock()
+		}
+		turn, err := l.takeTurn(true) // writers of an earlier version take turns too
+		if err != nil {
+			return err
+		}
+		defer turn.end()
+		failpoint.Here("migrate.locked")
+		if _, err := db.Exec(writing); err != nil {
+			return err
+		}
+		var commits int64
+		if err := db.QueryRow("select n from commits").Scan(&commits); err != nil {
+			return err
+		}
+		if err := turn.missing(commits); err != nil {
+			return err
+		}
+		if err := l.dir.Check(); err != nil {
+			return err
+		}
+		now, err := l.version(db)
+		if err != nil || now == len(l.scripts) { // another process was faster
+			return err
+		}
+		return l.migrate(db, now)
+	}()
+	if err != nil {
+		return fmt.Errorf("migrating it from version %d to %d: %w", from, len(l.scripts), err)
+	}
+	failpoint.Here("migrate.done")
+	return nil
+}
+
+// migrate runs the scripts that a ledger has not had, in one transaction: all
+// but the first from. The caller has init.lock and has set writing.
+func (l *Ledger) migrate(db *sql.DB, from int) error {
+	tx, err := db.Begin()
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	for _, script := range l.scripts[from:] {
+		if _, err := tx.Exec(script); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.Exec(fmt.Sprintf("pragma application_id=%d; pragma user_version=%d", applicationID, len(l.scripts))); err != nil {
+		return err
+	}
+	failpoint.Here("migrate.commit")
+	return tx.Commit()
+}

@@ -1,0 +1,44 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"idem/ledger"
+)
+
+// The reasons of the call for a sidefile.Loss.
+var (
+	errUnwanted = errors.New("output is not to be stored")
+	errSecret   = errors.New("in it is what is to be redacted")
+)
+
+// refuseAddition is why an addition to a file is not recorded, nil if it is. An
+// addition with a secret is left out whole: appended without the secret, it would
+// be another outcome.
+func (c *call) refuseAddition(content []byte) error {
+	switch {
+	case c.Output.None:
+		return errUnwanted
+	case c.Redact.Finds(content):
+		return errSecret
+	}
+	return nil
+}
+
+// additionsOf reads what the current attempt appended to files. With Exact, it
+// fails if an addition was not recorded. The error is a *ReplayError.
+func (c *call) additionsOf(ctx context.Context, rec ledger.Record) ([]ledger.File, error) {
+	if rec.Current.Files == 0 {
+		return nil, nil
+	}
+	files, err := c.Ledger.Files(ctx, rec.ID, rec.Current.RunID)
+	if err != nil {
+		return nil, &ReplayError{err}
+	}
+	if c.Replay.Exact && slices.ContainsFunc(files, func(f ledger.File) bool { return f.Lost }) {
+		return nil, &ReplayError{&InexactError{Lacks{Files: true}}}
+	}
+	return files, nil
+}

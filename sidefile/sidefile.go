@@ -1,0 +1,185 @@
+// Package sidefile records what a command appends to files of its user, and
+// appends it again on a replay. It reads and writes files, and knows no call.
+package sidefile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+
+	"idem/ledger"
+)
+
+// File is a file of which a call records what its command appends.
+type File struct {
+	Name  string // by which a later call finds its recorded addition
+	Place int    // by which a later call finds it where no name fits; 0: by Name alone
+	Path  string
+}
+
+// Error is why an addition to a file cannot be recorded, or not be appended again.
+type Error struct{ Err error }
+
+func (e *Error) Error() string { return e.Err.Error() }
+func (e *Error) Unwrap() error { return e.Err }
+
+// Loss is an addition that a replay lacks.
+type Loss struct {
+	Name string // of the file
+	Err  error
+}
+
+// The reasons for a loss that this package finds.
+var (
+	ErrRewritten = errors.New("what was in the file before is no longer there")
+	ErrTooMuch   = fmt.Errorf("it is more than %d MiB", maxAddition>>20)
+	ErrNotKept   = errors.New("it was not recorded")
+	ErrNoFile    = errors.New("the call has no such file")
+)
+
+const (
+	// maxAddition is the most bytes that are recorded of one file: an addition is
+	// held in memory and stored in one piece. GitHub takes no more than 1 MiB of a
+	// step summary.
+	maxAddition = 16 << 20
+	// tailSize is how many bytes at the end of a file are compared to find out
+	// whether a command appended to it or rewrote it: one page, which costs one read.
+	tailSize = 4 << 10
+)
+
+// Extent is the length of a file before a command, and its end at that time.
+type Extent struct {
+	file File
+	size int64
+	tail []byte
+}
+
+// Check reports why path cannot be a File. It can be a regular file that can be
+// read, or no file in an existing directory. The error is an *Error.
+func Check(path string) error {
+	_, err := measure(File{Path: path})
+	return err
+}
+
+// Measure looks at files before their command. The error is an *Error.
+func Measure(files []File) ([]Extent, error) {
+	var all []Extent
+	for _, file := range files {
+		e, err := measure(file)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, e)
+	}
+	return all, nil
+}
+
+// measure is Measure of one file. A missing file is empty: the command may make
+// it.
+func measure(file File) (Extent, error) {
+	e := Extent{file: file}
+	f, info, err := openRegular(file.Path, os.O_RDONLY)
+	if errors.Is(err, fs.ErrNotExist) {
+		dir := filepath.Dir(file.Path)
+		if _, err := os.Stat(dir); err != nil {
+			return e, &Error{fmt.Errorf("the directory of %s: %w", file.Path, err)}
+		}
+		return e, nil
+	}
+	if err != nil {
+		return e, &Error{err}
+	}
+	defer f.Close()
+	e.size = info.Size()
+	e.tail = make([]byte, min(e.size, tailSize))
+	if _, err := f.ReadAt(e.tail, e.size-int64(len(e.tail))); err != nil {
+		return e, &Error{fmt.Errorf("%s: %w", file.Path, err)}
+	}
+	return e, nil
+}
+
+// added returns the bytes that were appended to the file since it was measured:
+// none when the file is gone.
+func (e Extent) added() ([]byte, fs.FileInfo, error) {
+	f, info, err := openRegular(e.file.Path, os.O_RDONLY)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	n := info.Size() - e.size
+	if n < 0 {
+		return nil, info, ErrRewritten
+	}
+	tail := make([]byte, len(e.tail))
+	if _, err := f.ReadAt(tail, e.size-int64(len(tail))); err != nil && err != io.EOF {
+		return nil, info, err
+	}
+	switch {
+	case !bytes.Equal(tail, e.tail):
+		return nil, info, ErrRewritten
+	case n > maxAddition:
+		return nil, info, ErrTooMuch
+	}
+	content := make([]byte, n)
+	if _, err = f.ReadAt(content, e.size); err == io.EOF { // cut off since it was opened
+		err = ErrRewritten
+	}
+	return content, info, err
+}
+
+// Additions returns the bytes that a command appended to its files since they were
+// measured. An addition for which refuse returns an error is a loss: none of its
+// bytes is returned. Two names of one file count as one file.
+func Additions(before []Extent, refuse func(content []byte) error) (files []ledger.File, losses []Loss) {
+	var seen []fs.FileInfo
+	for _, e := range before {
+		content, info, err := e.added()
+		same := func(s fs.FileInfo) bool { return os.SameFile(s, info) }
+		if info != nil && slices.ContainsFunc(seen, same) || err == nil && len(content) == 0 {
+			continue
+		}
+		if info != nil {
+			seen = append(seen, info)
+		}
+		if err == nil {
+			err = refuse(content)
+		}
+		file := ledger.File{Name: e.file.Name, Place: e.file.Place, Content: content}
+		if err != nil {
+			file.Content, file.Lost = nil, true
+			losses = append(losses, Loss{e.file.Name, err})
+		}
+		files = append(files, file)
+	}
+	return files, losses
+}
+
+// openRegular opens a regular file and refuses any other: a pipe would wait for
+// its other end.
+func openRegular(path string, flags int) (*os.File, fs.FileInfo, error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, nil, fmt.Errorf("%s is no regular file", path)
+	}
+	f, err := os.OpenFile(path, flags|syscall.O_NONBLOCK, 0o666)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is no regular file", path)
+	}
+	if err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	return f, info, nil
+}
