@@ -135,11 +135,11 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 	if err != nil {
 		return err
 	}
-	want, err := o.record.which(a.now())
+	keep, err := a.remember(&o.storing, o.key)
 	if err != nil {
 		return err
 	}
-	keep, err := a.remember(&o.storing, o.key)
+	want, err := o.record.which(a.now())
 	if err != nil {
 		return err
 	}

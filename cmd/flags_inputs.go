@@ -41,7 +41,10 @@ func (o *inputFlags) collect(ctx context.Context, argv []string, src inputs.Sour
 	spec := o.Spec
 	spec.NoArgs, spec.MaxStdin = o.hash.value == "none", o.maxStdin.bytes
 	in, stdin, err := spec.Collect(ctx, argv, inputs.Process{Environ: os.Environ, Dir: os.Getwd, Stdin: os.Stdin}, src)
-	return in, stdin, inputFailure(err)
+	if err != nil {
+		err = inputFailure(err)
+	}
+	return in, stdin, err
 }
 
 // inputFailure makes an *inputs.Error a failure of usage, and returns any other
