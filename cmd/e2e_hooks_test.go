@@ -169,26 +169,9 @@ func TestE2EHookLeftoverDoesNotHoldTheCaller(t *testing.T) {
 	}
 }
 
-// readmeBlock is the code block of the README that has a text in it.
-func readmeBlock(t *testing.T, with string) string {
-	t.Helper()
-	readme, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, block := range strings.Split(string(readme), "```") {
-		if i%2 == 1 && strings.Contains(block, with) {
-			_, code, _ := strings.Cut(block, "\n")
-			return code
-		}
-	}
-	t.Fatalf("README.md has no block with %s", with)
-	return ""
-}
-
-// The README's hooks do what it says, but for the mail, which a program of ours
-// takes, and for the monitor, which is here.
-func TestE2EHooksOfTheREADME(t *testing.T) {
+// TestE2EHooksOfTheGuide runs the guide's hooks with a stand-in for mail and with
+// a monitor of the test.
+func TestE2EHooksOfTheGuide(t *testing.T) {
 	t.Parallel()
 	requireTool(t, "curl")
 	var mu sync.Mutex
@@ -203,9 +186,9 @@ func TestE2EHooksOfTheREADME(t *testing.T) {
 	}))
 	defer server.Close()
 	const monitor = "https://hc-ping.com"
-	script := readmeBlock(t, "--hook")
+	script := pageBlock(t, "../docs/guide.md", "--hook")
 	if strings.Count(script, monitor+"/your-uuid") != 3 {
-		t.Fatalf("the README has %s", script)
+		t.Fatalf("the guide has %s", script)
 	}
 	script = strings.ReplaceAll(script, monitor, server.URL)
 

@@ -24,6 +24,7 @@ type terminal struct {
 	tty   *os.File
 	cmd   *exec.Cmd
 	ended chan struct{}
+	read  chan struct{} // closed when all that the terminal shows has been read
 
 	mu   sync.Mutex
 	seen strings.Builder
@@ -33,7 +34,7 @@ type terminal struct {
 func (b *box) open(argv ...string) *terminal {
 	b.t.Helper()
 	requireTool(b.t, argv[0])
-	x := &terminal{b: b, cmd: exec.Command(argv[0], argv[1:]...), ended: make(chan struct{})}
+	x := &terminal{b: b, cmd: exec.Command(argv[0], argv[1:]...), ended: make(chan struct{}), read: make(chan struct{})}
 	x.cmd.Dir, x.cmd.Env = b.dir, b.env
 	tty, err := pty.Start(x.cmd)
 	if err != nil {
@@ -55,6 +56,7 @@ func (b *box) open(argv ...string) *terminal {
 		close(x.ended)
 	}()
 	go func() {
+		defer close(x.read)
 		buf := make([]byte, 4096)
 		for {
 			n, err := x.tty.Read(buf)
@@ -95,6 +97,17 @@ func (x *terminal) shown() string {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.seen.String()
+}
+
+// all waits until no process has the terminal open and returns what it has shown.
+func (x *terminal) all() string {
+	x.b.t.Helper()
+	select {
+	case <-x.read:
+	case <-time.After(hangs):
+		x.b.t.Fatalf("a process keeps the terminal open: %q", x.shown())
+	}
+	return x.shown()
 }
 
 // end waits for the leader to end.

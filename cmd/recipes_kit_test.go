@@ -46,6 +46,19 @@ func readBlocks(t *testing.T, file string) []block {
 	return all
 }
 
+// pageBlock returns the code of the first block of a Markdown file that contains
+// a text.
+func pageBlock(t *testing.T, file, with string) string {
+	t.Helper()
+	for _, b := range readBlocks(t, file) {
+		if strings.Contains(b.text, with) {
+			return b.text
+		}
+	}
+	t.Fatalf("%s has no block with %s", file, with)
+	return ""
+}
+
 // kitchen is a box in which the blocks of one recipe are run.
 type kitchen struct {
 	*box

@@ -122,7 +122,7 @@ func cookSudo(k *kitchen) {
 func TestE2EDeployOfTheREADMERollsBack(t *testing.T) {
 	t.Parallel()
 	k := newKitchen(t, nil)
-	deploy := readmeBlock(t, "CI_PIPELINE_ID")
+	deploy := pageBlock(t, readmeFile, "CI_PIPELINE_ID")
 	k.script("deploy.sh", `echo x >>side; echo "$2" >live; echo "deployed $2"`)
 	for _, pipeline := range []string{"1 a", "1 a", "2 b", "3 a"} {
 		id, commit, _ := strings.Cut(pipeline, " ")

@@ -29,7 +29,7 @@ const (
 	exitUnrecorded  = 125
 )
 
-// exitTable is the EXIT STATUS section of the help and of the README.
+// exitTable is the EXIT STATUS section of the help and of docs/guide.md.
 var exitTable = []struct {
 	code    string
 	meaning string

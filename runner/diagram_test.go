@@ -137,7 +137,7 @@ func diagram(t *testing.T) string {
 			fmt.Fprintf(&b, "    %s --> %s: %s\n", strings.Replace(from, "none", "[*]", 1), to, strings.Join(edges[from][to], " / "))
 		}
 	}
-	b.WriteString("```\n\nWhat changes nothing is not drawn: a replay, a refusal, a command that cannot be started.\n")
+	b.WriteString("```\n\nThe diagram omits calls that change nothing: a replay, a refusal, a command that cannot be started.\n")
 	return b.String()
 }
 

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-var update = flag.Bool("update", false, "write docs/state-machine.md anew")
+var update = flag.Bool("update", false, "write docs/state-machine.md")
 
 const document = "../docs/state-machine.md"
 
@@ -19,28 +19,33 @@ const documentHead = `# The state machine
 
 Generated from ` + "`runner.Decide`" + ` and the ledger by ` + "`go test ./runner -update`" + `; do not edit.
 
-A key is one record in the ledger. Stored is the state of its current attempt: running, succeeded or failed.
-The others are read off: *interrupted* is recorded as running but held by no process, so its outcome is unknown;
-*retry* was marked to run again; *forgotten* is as if it had never run, with another ` + "`IDEM_TOKEN`" + `.
+A key is one record in the ledger. The ledger stores the state of its current attempt: running, succeeded or failed.
+Three more states follow from the record and the locks:
+
+- *interrupted*: recorded as running, but no process holds the key. The outcome is unknown.
+- *retry*: marked to run again.
+- *forgotten*: as if the key had never run, but with another ` + "`IDEM_TOKEN`" + `.
 
 `
 
 const documentTable = `
 ## The decision
 
-Every call asks one pure function what to do, first without the claim, so that a replay or a refusal takes no lock and
-writes nothing, and when the answer is *claim*, again with it. In each row of the table the first cells say what it is
-for (` + "`-`" + `: whatever it is), and the first row that fits holds. The word behind a decision is its reason, the number the
-exit status. When a claim is held elsewhere the call is refused with 75, or with ` + "`--wait`" + ` waits and asks again; a call
-made inside of the probe that the holder asks before the key's first attempt is refused with 64.
-A key that was settled by hand for any inputs has the same fingerprint as every call. ` + "`--max-attempts`" + ` counts the attempts
-since the last success or mark of success.
+Every call asks one pure function for a decision. The first time it asks without the claim, so a replay or a refusal takes
+no lock and writes nothing. If the answer is *claim*, it takes the claim and asks again.
+
+- The first three cells of a row are its conditions; ` + "`-`" + ` fits everything. The first row that fits decides.
+- The word after a decision is its reason. The number is the exit status.
+- When another call holds the claim, the call is refused with 75. With ` + "`--wait`" + ` it waits and asks again.
+- The probe before a key's first attempt may itself make a call for that key. Such a call is refused with 64.
+- A key that was settled by hand for any inputs has the same fingerprint as every call.
+- ` + "`--max-attempts`" + ` counts the attempts since the last success or mark of success.
 
 `
 
 const documentAnswers = `
-After *probe* the probe is asked, with the claim, and its answer decides: *settle* records a success, with what the probe
-has printed as its output. The record decides again after that.
+After *probe*, idem runs the probe while it holds the claim. The probe's exit status decides. *settle* records a success
+whose output is the output of the probe. After that, the record decides again.
 
 `
 

@@ -18,26 +18,26 @@ type bench struct {
 	options
 	dir              string // of all that it writes
 	self             string
-	shop             *shop
+	downloads        *downloads
 	programs         map[*contender]string // "" for those that are missing
 	env              []string
-	truth            string // the command that does nothing
+	noop             string // the command that does nothing
 	strace, valgrind string // "" if missing
 	meter            *meter
 	callers          int
 	crowdRounds      int
 	result           result
-	heats            map[string]*heat // by work
-	throngs          []*throng
+	results          map[string]*raceResult // by work
+	crowds           []*crowdRace
 }
 
-// heat is a race that has been run.
-type heat struct {
+// raceResult is a race that has been run.
+type raceResult struct {
 	racers []*racer
 	keep   []bool // the rounds that count
 }
 
-func (h *heat) samples(name, op string) []sample {
+func (h *raceResult) samples(name, op string) []sample {
 	if h == nil {
 		return nil
 	}
@@ -63,7 +63,7 @@ func measure(o *options) (*result, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{options: *o, dir: dir, self: self, heats: map[string]*heat{}, callers: 500, crowdRounds: 5}
+	b := &bench{options: *o, dir: dir, self: self, results: map[string]*raceResult{}, callers: 500, crowdRounds: 5}
 	if o.quick {
 		b.callers, b.crowdRounds = 50, 1
 	}
@@ -80,9 +80,9 @@ func measure(o *options) (*result, error) {
 		return nil, fmt.Errorf("--work %q: there is no such column", o.work)
 	}
 	if o.work == "" {
-		steps = append(steps, b.crowded)
+		steps = append(steps, b.measureCrowds)
 	}
-	steps = append(steps, b.among)
+	steps = append(steps, b.measureManyKeys)
 	for _, step := range steps {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("left in %s: %w", dir, err)
@@ -96,25 +96,25 @@ func measure(o *options) (*result, error) {
 // prepare finds all that takes part.
 func (b *bench) prepare(idem string) (err error) {
 	b.result = result{Schema: schema, Date: time.Now().UTC().Truncate(time.Second), Machine: rig.Describe(b.dir, b.options.idem), Quick: b.quick, Realtime: b.realtime}
-	if b.shop, err = newShop(b.dir, idem, !b.quick); err != nil {
+	if b.downloads, err = newDownloads(b.dir, idem, !b.quick); err != nil {
 		return err
 	}
 	if b.meter, err = newMeter(b.dir); err != nil {
 		return err
 	}
-	if b.truth, err = exec.LookPath("true"); err != nil {
+	if b.noop, err = exec.LookPath("true"); err != nil {
 		return err
 	}
-	b.strace, _ = b.shop.debian("strace", "strace")
+	b.strace, _ = b.downloads.debian("strace", "strace")
 	if !b.quick {
-		b.valgrind, _ = b.shop.debian("valgrind", "valgrind")
+		b.valgrind, _ = b.downloads.debian("valgrind", "valgrind")
 	}
 	home := filepath.Join(b.dir, "home")
 	b.env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + home, "LANG=C"}
 	b.programs = map[*contender]string{}
 	for _, c := range contenders {
 		r := row{Name: c.name, What: c.what}
-		if b.programs[c], err = c.find(b.shop); err != nil {
+		if b.programs[c], err = c.find(b.downloads); err != nil {
 			b.programs[c], r.Missing = "", err.Error()
 		}
 		b.result.Rows = append(b.result.Rows, r)
@@ -126,15 +126,15 @@ func (b *bench) prepare(idem string) (err error) {
 // but for what the crowds go on with.
 func (b *bench) run(w work) error {
 	b.progress("%s, %d rounds", w.name, w.rounds)
-	racers, err := b.enter(w)
+	racers, err := b.newRacers(w)
 	if err != nil {
 		return err
 	}
 	if err := b.race(racers); err != nil {
 		return err
 	}
-	h := &heat{racers: racers}
-	b.heats[w.name] = h
+	h := &raceResult{racers: racers}
+	b.results[w.name] = h
 	first, again := references(w)
 	meta := race{Work: w.name, Bytes: w.bytes, First: first, Again: again}
 	h.keep, meta.Noise = h.judge(w, first, again)
@@ -156,7 +156,7 @@ func (b *bench) run(w work) error {
 }
 
 // judge says which rounds count.
-func (h *heat) judge(w work, names ...string) ([]bool, noise) {
+func (h *raceResult) judge(w work, names ...string) ([]bool, noise) {
 	var references [][]sample
 	for _, name := range append(names, bare) {
 		for _, op := range []string{first, replay} {
@@ -169,7 +169,7 @@ func (h *heat) judge(w work, names ...string) ([]bool, noise) {
 }
 
 // figure sums up what a racer took.
-func (h *heat) figure(r *racer, firsts, replays string) figure {
+func (h *raceResult) figure(r *racer, firsts, replays string) figure {
 	f := figureOf(r.samples, h.keep)
 	f.Work, f.Op = r.work.name, r.op
 	beside := h.samples(firsts, first)
@@ -190,13 +190,13 @@ func (b *bench) add(name string, f figure) {
 	}
 }
 
-// crowded starts many at once.
-func (b *bench) crowded() (err error) {
+// measureCrowds starts many at once.
+func (b *bench) measureCrowds() (err error) {
 	b.progress("%d at once, %d rounds", b.callers, b.crowdRounds)
-	if b.throngs, err = b.crowds(b.heats["true"].racers); err != nil {
+	if b.crowds, err = b.raceCrowds(b.results["true"].racers); err != nil {
 		return err
 	}
-	for _, t := range b.throngs {
+	for _, t := range b.crowds {
 		b.result.Crowds = append(b.result.Crowds, t.sum(b.callers))
 	}
 	return nil

@@ -12,7 +12,7 @@ import (
 type contender struct {
 	name, what string
 	// find returns the program, or why there is none.
-	find func(*shop) (string, error)
+	find func(*downloads) (string, error)
 	// setup prepares the job's directory; nil: nothing to prepare.
 	setup func(*job) error
 	// first is the n-th call whose command has to run; nil: there is no such call.
@@ -83,22 +83,22 @@ const (
 var contenders = []*contender{
 	{
 		name: bare, what: "the command itself", crowd: true,
-		find:  func(*shop) (string, error) { return "/", nil },
+		find:  func(*downloads) (string, error) { return "/", nil },
 		first: func(j *job, _ int) call { return call{argv: j.command, dir: j.dir, env: j.env} },
 	},
 	{
 		name: hello, what: "the least that a Go program can cost", in: nothing, crowd: true,
-		find:  func(s *shop) (string, error) { return s.hello, nil },
+		find:  func(s *downloads) (string, error) { return s.hello, nil },
 		first: func(j *job, _ int) call { return j.alone() },
 	},
 	{
 		name: spawned, what: "the least that a Go program can cost that runs a command", in: nothing, crowd: true,
-		find:  func(s *shop) (string, error) { return s.helper, nil },
+		find:  func(s *downloads) (string, error) { return s.helper, nil },
 		first: func(j *job, _ int) call { return j.call("spawn") },
 	},
 	{
 		name: teed, what: "keeps the output", in: output,
-		find: func(s *shop) (string, error) { return s.debian("tee", "coreutils") },
+		find: func(s *downloads) (string, error) { return s.debian("tee", "coreutils") },
 		first: func(j *job, n int) call {
 			return call{argv: j.command, into: []string{j.program, j.file(strconv.Itoa(n))}, dir: j.dir, env: j.env}
 		},
@@ -106,7 +106,7 @@ var contenders = []*contender{
 	},
 	{
 		name: catted, what: "writes what was kept", in: output,
-		find: func(s *shop) (string, error) { return s.debian("cat", "coreutils") },
+		find: func(s *downloads) (string, error) { return s.debian("cat", "coreutils") },
 		setup: func(j *job) error {
 			return runFile(j.command, j.file("kept"))
 		},
@@ -114,22 +114,22 @@ var contenders = []*contender{
 	},
 	{
 		name: flocked, what: "a lock, no memory", in: nothing, crowd: true,
-		find:  func(s *shop) (string, error) { return s.debian("flock", "util-linux") },
+		find:  func(s *downloads) (string, error) { return s.debian("flock", "util-linux") },
 		first: func(j *job, _ int) call { return j.call(j.file("lock")) },
 	},
 	{
 		name: "cronutils runlock", what: "a lock, no memory", in: nothing,
-		find:  func(s *shop) (string, error) { return s.debian("runlock", "cronutils") },
+		find:  func(s *downloads) (string, error) { return s.debian("runlock", "cronutils") },
 		first: func(j *job, _ int) call { return j.call("-f", j.file("lock")) },
 	},
 	{
 		name: "moreutils chronic", what: "quiet unless it fails, no memory", in: nothing,
-		find:  func(s *shop) (string, error) { return s.debian("chronic", "moreutils") },
+		find:  func(s *downloads) (string, error) { return s.debian("chronic", "moreutils") },
 		first: func(j *job, _ int) call { return j.call() },
 	},
 	{
 		name: "parallel --joblog --resume", what: "a log of what is done; keeps no output", silent: true,
-		find: func(s *shop) (string, error) { return s.debian("parallel", "parallel") },
+		find: func(s *downloads) (string, error) { return s.debian("parallel", "parallel") },
 		first: func(j *job, n int) call {
 			c := j.call("--will-cite", "--resume", "--joblog", j.file(strconv.Itoa(n)))
 			c.argv = append(c.argv, ":::", strconv.Itoa(n))
@@ -139,7 +139,9 @@ var contenders = []*contender{
 	},
 	{
 		name: "go-task, up to date", what: "checksums of sources; keeps no output", silent: true,
-		find: func(s *shop) (string, error) { return s.golang("github.com/go-task/task/v3/cmd/task", "v3.44.0") },
+		find: func(s *downloads) (string, error) {
+			return s.goInstall("github.com/go-task/task/v3/cmd/task", "v3.44.0")
+		},
 		setup: func(j *job) error {
 			if err := j.write("source", ""); err != nil {
 				return err
@@ -156,7 +158,7 @@ var contenders = []*contender{
 	},
 	{
 		name: "turbo, cached", what: "a cache of outputs by inputs; runs npm for a command", frames: true,
-		find: func(s *shop) (string, error) { return s.npm("turbo", "2.11.11") },
+		find: func(s *downloads) (string, error) { return s.npm("turbo", "2.11.11") },
 		setup: func(j *job) error {
 			j.env = append(j.env, "TURBO_TELEMETRY_DISABLED=1", "TURBO_GLOBAL_WARNING_DISABLED=1", "TURBO_NO_UPDATE_NOTIFIER=1")
 			if err := j.write("package.json", fmt.Sprintf(`{"name":"bench","private":true,"packageManager":"npm@10.0.0","scripts":{"work":%q}}`, join(j.command))); err != nil {
@@ -177,8 +179,8 @@ var contenders = []*contender{
 	},
 	{
 		name: "cachecmd", what: "a cache of stdout; no lock, no sync, no check of a crash",
-		find: func(s *shop) (string, error) {
-			return s.golang("github.com/haya14busa/cachecmd/cmd/cachecmd", "latest")
+		find: func(s *downloads) (string, error) {
+			return s.goInstall("github.com/haya14busa/cachecmd/cmd/cachecmd", "latest")
 		},
 		first: func(j *job, n int) call {
 			return j.call("-ttl=24h", "-cache_dir", j.file("cache"), "-key", strconv.Itoa(n))
@@ -187,7 +189,7 @@ var contenders = []*contender{
 	},
 	{
 		name: idem, what: "once per key, durable, with its output", crowd: true,
-		find: func(s *shop) (string, error) { return s.idem, nil },
+		find: func(s *downloads) (string, error) { return s.idem, nil },
 		setup: func(j *job) error {
 			j.env = append(j.env, "IDEM_LEDGER="+j.file("ledger"))
 			return nil
@@ -198,7 +200,7 @@ var contenders = []*contender{
 			if j.work.bytes <= straced { // there is room for it, and after a forget the next run makes a sync more
 				return nil
 			}
-			return quiet(j.alone("forget", idemKey(n)))
+			return runUnmeasured(j.alone("forget", idemKey(n)))
 		},
 	},
 }

@@ -21,7 +21,7 @@ func (b *bench) count(r *racer) (c counts, err error) {
 	var peaks, faults, syncs []float64
 	usage, trace := filepath.Join(b.dir, "usage"), filepath.Join(b.dir, "trace")
 	for range times {
-		if _, err := b.once(r, func(c call) call { return c.under(b.shop.helper, "usage", usage) }); err != nil {
+		if _, err := b.runOnce(r, func(c call) call { return c.under(b.downloads.helper, "usage", usage) }); err != nil {
 			return c, err
 		}
 		peak, minor, err := readUsage(usage)
@@ -35,7 +35,7 @@ func (b *bench) count(r *racer) (c counts, err error) {
 		return c, nil
 	}
 	for range times {
-		if _, err := b.once(r, func(c call) call {
+		if _, err := b.runOnce(r, func(c call) call {
 			return c.under(b.strace, "-f", "-qq", "-o", trace, "-e", "trace=fsync,fdatasync", "-e", "signal=none", "--")
 		}); err != nil {
 			return c, err
@@ -89,7 +89,7 @@ func (b *bench) instructions(r *racer) *int64 {
 		e := exec.Command(c.argv[0], c.argv[1:]...)
 		e.Dir, e.Env = c.dir, append(c.env[:len(c.env):len(c.env)], "GODEBUG=asyncpreemptoff=1")
 		out, err := e.CombinedOutput()
-		if n, ok := collected(out); ok && err == nil {
+		if n, ok := instructionsIn(out); ok && err == nil {
 			fewest = min(fewest, n)
 		}
 	}
@@ -99,8 +99,8 @@ func (b *bench) instructions(r *racer) *int64 {
 	return whole(fewest)
 }
 
-// collected is the number of instructions in what callgrind says at the end.
-func collected(out []byte) (float64, bool) {
+// instructionsIn is the number of instructions in what callgrind says at the end.
+func instructionsIn(out []byte) (float64, bool) {
 	_, rest, _ := bytes.Cut(out, []byte("Collected : "))
 	line, _, _ := bytes.Cut(rest, []byte("\n"))
 	n, err := strconv.ParseFloat(string(line), 64)

@@ -11,24 +11,24 @@ import (
 	"idem/test/internal/rig"
 )
 
-// throng is something that many do at once, in rounds.
-type throng struct {
+// crowdRace is something that many do at once, in rounds.
+type crowdRace struct {
 	name, op string
 	command  func(i int) []string
 	env      []string
-	check    func() error // after each round; nil: that nobody failed is enough
+	check    func() error // after each round, if not nil
 	rounds   []*rig.Crowd
 }
 
-// crowds starts many calls at once: of each light contender at the work that
+// raceCrowds starts many calls at once: of each light contender at the work that
 // is nothing, and of idem with one key and a command that takes 50 ms.
-func (b *bench) crowds(racers []*racer) ([]*throng, error) {
-	var all []*throng
+func (b *bench) raceCrowds(racers []*racer) ([]*crowdRace, error) {
+	var all []*crowdRace
 	for _, r := range racers {
 		if !r.crowd {
 			continue
 		}
-		all = append(all, &throng{name: r.name, op: r.op, env: r.env, command: func(int) []string {
+		all = append(all, &crowdRace{name: r.name, op: r.op, env: r.env, command: func(int) []string {
 			c, _ := r.repeat()
 			return c.argv
 		}})
@@ -61,10 +61,10 @@ func (b *bench) crowds(racers []*racer) ([]*throng, error) {
 
 // oneKey is idem with one key for all callers of a round and a command that
 // leaves a line: there must be one.
-func (b *bench) oneKey(j *job) *throng {
+func (b *bench) oneKey(j *job) *crowdRace {
 	effects := j.file("effects")
 	round := 0
-	return &throng{
+	return &crowdRace{
 		name: idem, op: one, env: j.env,
 		command: func(int) []string {
 			return []string{j.program, "run", "--key", fmt.Sprint("bench:one:", round), "--wait", "--", "/bin/sh", "-c", `echo done >>"$0"; sleep 0.05`, effects}
@@ -81,7 +81,7 @@ func (b *bench) oneKey(j *job) *throng {
 }
 
 // sum makes medians of the rounds.
-func (t *throng) sum(callers int) crowd {
+func (t *crowdRace) sum(callers int) crowd {
 	c := crowd{Name: t.name, Op: t.op, Callers: callers, Rounds: len(t.rounds)}
 	c.Total = t.median(func(c *rig.Crowd) float64 { return us(c.Took) })
 	c.P50 = t.median(func(c *rig.Crowd) float64 { return us(c.Percentile(50)) })
@@ -90,7 +90,7 @@ func (t *throng) sum(callers int) crowd {
 	return c
 }
 
-func (t *throng) median(of func(*rig.Crowd) float64) float64 {
+func (t *crowdRace) median(of func(*rig.Crowd) float64) float64 {
 	var all []float64
 	for _, c := range t.rounds {
 		all = append(all, of(c))
@@ -99,7 +99,7 @@ func (t *throng) median(of func(*rig.Crowd) float64) float64 {
 }
 
 // beside is the median of the ratios of the total times, round by round.
-func (t *throng) beside(other *throng) float64 {
+func (t *crowdRace) beside(other *crowdRace) float64 {
 	var all []float64
 	for i, c := range t.rounds {
 		all = append(all, c.Took.Seconds()/other.rounds[i].Took.Seconds())
@@ -107,8 +107,8 @@ func (t *throng) beside(other *throng) float64 {
 	return median(all)
 }
 
-func findThrong(all []*throng, name, op string) *throng {
-	i := slices.IndexFunc(all, func(t *throng) bool { return t.name == name && t.op == op })
+func findCrowd(all []*crowdRace, name, op string) *crowdRace {
+	i := slices.IndexFunc(all, func(t *crowdRace) bool { return t.name == name && t.op == op })
 	if i < 0 {
 		return nil
 	}

@@ -13,7 +13,7 @@ const (
 	missed = "missed"
 )
 
-// demands says how each stands.
+// printDemands says how each stands.
 func (b *bench) demands() []demand {
 	hit := func(beside string) float64 { return b.between("true", idem, replay, beside, first) }
 	all := []demand{
@@ -35,11 +35,11 @@ func (b *bench) demands() []demand {
 
 func (b *bench) crowdDemands() []demand {
 	oneKey, many, spread := math.NaN(), math.NaN(), math.NaN()
-	ours, all := findThrong(b.throngs, idem, one), findThrong(b.throngs, idem, first)
-	if flocks := findThrong(b.throngs, flocked, first); ours != nil && flocks != nil {
+	ours, all := findCrowd(b.crowds, idem, one), findCrowd(b.crowds, idem, first)
+	if flocks := findCrowd(b.crowds, flocked, first); ours != nil && flocks != nil {
 		oneKey = ours.beside(flocks)
 	}
-	if spawns := findThrong(b.throngs, spawned, first); all != nil && spawns != nil {
+	if spawns := findCrowd(b.crowds, spawned, first); all != nil && spawns != nil {
 		many = 1 / all.beside(spawns)
 		spread = all.sum(b.callers).P99 / all.sum(b.callers).P50
 	}
@@ -52,7 +52,7 @@ func (b *bench) crowdDemands() []demand {
 
 // between is the ratio of two at one work, NaN if it is not known.
 func (b *bench) between(work, name, op, other, otherOp string) float64 {
-	h := b.heats[work]
+	h := b.results[work]
 	if h == nil {
 		return math.NaN()
 	}

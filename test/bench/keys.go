@@ -18,8 +18,8 @@ func (b *bench) keysRace() work {
 	return work{name: fmt.Sprintf("true, %d keys", b.keys), rounds: b.works()[0].rounds}
 }
 
-// among measures a replay from a ledger of many keys.
-func (b *bench) among() error {
+// measureManyKeys measures a replay from a ledger of many keys.
+func (b *bench) measureManyKeys() error {
 	if b.keys == 0 {
 		return nil
 	}
@@ -34,10 +34,10 @@ func (b *bench) among() error {
 	}
 	w := b.keysRace()
 	b.progress("%s, %d rounds", w.name, w.rounds)
-	h := &heat{}
+	h := &raceResult{}
 	for _, c := range []struct{ name, ledger string }{{onlyKey, filepath.Join(b.dir, "only")}, {manyKeys, place}} {
 		j := b.job(c.name, w, c.ledger)
-		if err := quiet(j.first(j, 0)); err != nil { // the program itself makes the record that it replays
+		if err := runUnmeasured(j.first(j, 0)); err != nil { // the program itself makes the record that it replays
 			return err
 		}
 		h.racers = append(h.racers, &racer{job: j, op: replay, every: 1, samples: make([]sample, w.rounds)})
@@ -47,7 +47,7 @@ func (b *bench) among() error {
 	}
 	var n noise
 	h.keep, n = h.judge(w, onlyKey)
-	b.heats[w.name] = h
+	b.results[w.name] = h
 	b.result.Races = append(b.result.Races, race{Work: w.name, First: onlyKey, Again: onlyKey, Noise: n})
 	f := figureOf(h.racers[1].samples, h.keep)
 	f.Work, f.Op, f.Ratio = w.name, replay, ratio(h.racers[1].samples, h.racers[0].samples, h.keep)
@@ -60,7 +60,7 @@ func (b *bench) job(name string, w work, place string) *job {
 	c := *contenders[len(contenders)-1]
 	c.name = name
 	return &job{
-		contender: &c, work: w, program: b.shop.idem, dir: b.dir, command: []string{b.truth},
+		contender: &c, work: w, program: b.downloads.idem, dir: b.dir, command: []string{b.noop},
 		env: append(b.env[:len(b.env):len(b.env)], "IDEM_LEDGER="+place),
 	}
 }
@@ -68,10 +68,10 @@ func (b *bench) job(name string, w work, place string) *job {
 // manyKeys returns a ledger of many keys, which the program ledgers makes once
 // and which is kept: it takes minutes.
 func (b *bench) manyKeys(ledgers string) (string, error) {
-	dir := filepath.Join(b.shop.cache, "keys-"+strconv.Itoa(b.keys))
+	dir := filepath.Join(b.downloads.cache, "keys-"+strconv.Itoa(b.keys))
 	place, complete := filepath.Join(dir, "ledger"), filepath.Join(dir, "complete")
 	j := b.job(manyKeys, b.keysRace(), place)
-	if _, err := os.Stat(complete); err == nil && quiet(j.alone("show", idemKey(0))) == nil {
+	if _, err := os.Stat(complete); err == nil && runUnmeasured(j.alone("show", idemKey(0))) == nil {
 		return place, nil
 	}
 	b.progress("making a ledger of %d keys, once", b.keys)
@@ -88,11 +88,11 @@ func (b *bench) manyKeys(ledgers string) (string, error) {
 	}
 	defer os.RemoveAll(draft)
 	grown := filepath.Join(draft, "ledger")
-	if err := quiet(call{argv: []string{ledgers, "fill", grown, "0", strconv.Itoa(b.keys)}}); err != nil {
+	if err := runUnmeasured(call{argv: []string{ledgers, "fill", grown, "0", strconv.Itoa(b.keys)}}); err != nil {
 		return "", err
 	}
-	if err := quiet(call{argv: []string{"/bin/cp", "-Rp", grown, place}}); err != nil {
+	if err := runUnmeasured(call{argv: []string{"/bin/cp", "-Rp", grown, place}}); err != nil {
 		return "", err
 	}
-	return place, errors.Join(quiet(j.first(j, 0)), os.WriteFile(complete, nil, 0o600))
+	return place, errors.Join(runUnmeasured(j.first(j, 0)), os.WriteFile(complete, nil, 0o600))
 }

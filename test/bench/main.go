@@ -1,11 +1,12 @@
-// Bench measures what idem costs beside what others cost:
+// Bench measures the cost of idem and compares it with other programs:
 //
 //	go run ./test/bench [--quick] [--json FILE] [--svg FILE]
 //
-// All take part in turn, in another order in each round; what is printed are
-// medians, and ratios are medians of the ratios in each round. It says how
-// each demand on idem stands, but no time is an error: the exit status is 1
-// only if something does not work, such as an output that differs.
+// All programs run once in each round, in random order. It prints medians. A ratio is
+// the median of the ratios of the rounds. It also prints the demands on idem and whether
+// each is met, but no time is an error. The exit status is 1 only for a failure, such as
+// an output that differs. A full run with --json is refused with status 2 while the
+// working tree has uncommitted changes.
 package main
 
 import (
@@ -26,15 +27,7 @@ type options struct {
 	keys                        int
 }
 
-func main() {
-	if len(os.Args) > 2 && os.Args[1] == "gate" {
-		os.Exit(rig.Gate(os.Args[2:]))
-	}
-	if err := run(os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
-	}
-}
+func main() { rig.Main("bench", map[string]func([]string) int{"gate": rig.Gate}, run) }
 
 func run(args []string) error {
 	var o options
@@ -58,6 +51,11 @@ func run(args []string) error {
 		return underFIFO()
 	}
 
+	if o.from == "" && !o.quick {
+		if err := rig.MayKeep(o.json, o.idem); err != nil {
+			return err
+		}
+	}
 	if was, err := load(o.json); o.quick && err == nil && !was.Quick {
 		return fmt.Errorf("%s is of a full run: a quick one does not replace it", o.json)
 	}
@@ -105,10 +103,10 @@ func load(file string) (*result, error) {
 	return r, nil
 }
 
-// fifo is the variable that says that we run under SCHED_FIFO already.
+// fifo is the variable that marks a process that already runs under SCHED_FIFO.
 const fifo = "BENCH_FIFO"
 
-// underFIFO becomes this program under SCHED_FIFO, which all children inherit.
+// underFIFO executes this program under SCHED_FIFO, which all children inherit.
 func underFIFO() error {
 	chrt, err := exec.LookPath("chrt")
 	if err != nil {

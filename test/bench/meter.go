@@ -84,7 +84,7 @@ func (m *meter) run(c call, sink func([]byte)) (s sample, err error) {
 		var ru syscall.Rusage
 		err = errors.Join(err, wait(pid, &ws, &ru))
 		if ws != 0 {
-			err = errors.Join(err, fmt.Errorf("%s: %s", strings.Join(c.argv, " "), m.said(ws)))
+			err = errors.Join(err, fmt.Errorf("%s: %s", strings.Join(c.argv, " "), m.failure(ws)))
 		}
 		s.cpu += time.Duration(ru.Utime.Nano() + ru.Stime.Nano())
 	}
@@ -143,8 +143,8 @@ func wait(pid int, ws *syscall.WaitStatus, ru *syscall.Rusage) error {
 	}
 }
 
-// said is how the last call ended and what it wrote to stderr.
-func (m *meter) said(ws syscall.WaitStatus) string {
+// failure is how the last call ended and what it wrote to stderr.
+func (m *meter) failure(ws syscall.WaitStatus) string {
 	how := fmt.Sprintf("ended with %d", ws.ExitStatus())
 	if ws.Signaled() {
 		how = "died of " + ws.Signal().String()

@@ -21,12 +21,12 @@ type racer struct {
 	bytes   int64    // that it writes
 }
 
-// enter prepares all contenders that take part in a work and checks once that
+// newRacers prepares all contenders that take part in a work and checks once that
 // each does what it should, before anything is measured.
-func (b *bench) enter(w work) ([]*racer, error) {
-	command := []string{b.truth}
+func (b *bench) newRacers(w work) ([]*racer, error) {
+	command := []string{b.noop}
 	if w.bytes > 0 {
-		command = []string{b.shop.helper, "gen", fmt.Sprint(w.bytes)}
+		command = []string{b.downloads.helper, "gen", fmt.Sprint(w.bytes)}
 	}
 	var all []*racer
 	var want *digest
@@ -44,7 +44,7 @@ func (b *bench) enter(w work) ([]*racer, error) {
 				return nil, fmt.Errorf("%s: %w", c.name, err)
 			}
 		}
-		mine, err := b.try(j, &want)
+		mine, err := b.checkOutput(j, &want)
 		if err != nil {
 			return nil, fmt.Errorf("%s of %s: %w", c.name, w.name, err)
 		}
@@ -59,10 +59,10 @@ type digest struct {
 	sum [sha256.Size]byte
 }
 
-// try makes the call with the number 0, which is the one that is remembered,
+// checkOutput makes the call with the number 0, which is the one that is remembered,
 // and its repetition, and compares what they write with what the bare command
 // wrote, which comes first.
-func (b *bench) try(j *job, want **digest) (all []*racer, err error) {
+func (b *bench) checkOutput(j *job, want **digest) (all []*racer, err error) {
 	if *want == nil {
 		d, _, err := b.digest(j.first(j, 0))
 		if err != nil {
@@ -92,7 +92,7 @@ func (b *bench) try(j *job, want **digest) (all []*racer, err error) {
 		}
 		all = append(all, &racer{
 			job: j, op: t.op, bytes: got.n, samples: make([]sample, j.work.rounds),
-			every: max(1, min(int(s.wall/patience), j.work.rounds/5)),
+			every: max(1, min(int(s.wall/slowCall), j.work.rounds/5)),
 		})
 	}
 	return all, nil
@@ -104,8 +104,8 @@ func (b *bench) digest(c call) (digest, sample, error) {
 	return digest{s.bytes, [sha256.Size]byte(h.Sum(nil))}, s, err
 }
 
-// race lets all racers run in turn, in another order in each round, so that a
-// slow minute of the machine hits all of them.
+// race runs every racer once in each round, in random order, so that a slow period of
+// the machine affects all of them.
 func (b *bench) race(racers []*racer) error {
 	for round := range racers[0].work.rounds {
 		for _, i := range rand.Perm(len(racers)) {
@@ -113,7 +113,7 @@ func (b *bench) race(racers []*racer) error {
 			if round%r.every != 0 {
 				continue
 			}
-			s, err := b.once(r, func(c call) call { return c })
+			s, err := b.runOnce(r, func(c call) call { return c })
 			if err != nil {
 				return fmt.Errorf("%s of %s: %w", r.name, r.work.name, err)
 			}
@@ -123,8 +123,8 @@ func (b *bench) race(racers []*racer) error {
 	return nil
 }
 
-// once makes the racer's call as how changes it.
-func (b *bench) once(r *racer, how func(call) call) (sample, error) {
+// runOnce makes the racer's call as how changes it.
+func (b *bench) runOnce(r *racer, how func(call) call) (sample, error) {
 	c, n := r.repeat()
 	if r.work.bytes >= 16<<20 {
 		unix.Sync() // what the one before has left to be written is not this one's
@@ -171,5 +171,5 @@ func references(w work) (string, string) {
 	return flocked, flocked
 }
 
-// patience is how long a call may take and still be made in every round.
-const patience = 20 * time.Millisecond
+// slowCall is how long a call may take and still be made in every round.
+const slowCall = 20 * time.Millisecond

@@ -16,8 +16,8 @@ func (r *result) print(w io.Writer) {
 	if r.Realtime {
 		fmt.Fprintln(w, "all under SCHED_FIFO")
 	}
-	r.times(w)
-	r.besides(w)
+	r.printTimes(w)
+	r.printCounts(w)
 	fmt.Fprintln(w, "\nnot measured")
 	var t rig.Table
 	for _, row := range r.Rows {
@@ -26,11 +26,11 @@ func (r *result) print(w io.Writer) {
 		}
 	}
 	t.Print(w)
-	r.demands(w)
+	r.printDemands(w)
 }
 
-// times is the table of the medians.
-func (r *result) times(w io.Writer) {
+// printTimes is the table of the medians.
+func (r *result) printTimes(w io.Writer) {
 	fmt.Fprintln(w, "\nmilliseconds, and times the reference: flock FILE true; with output, command | tee FILE and cat FILE")
 	for _, race := range r.Races {
 		loud := ""
@@ -71,8 +71,8 @@ func cell(f *figure) string {
 	return s
 }
 
-// besides is the table of what is no time, and of the crowds.
-func (r *result) besides(w io.Writer) {
+// printCounts is the table of what is no time, and of the crowds.
+func (r *result) printCounts(w io.Writer) {
 	callers := 0
 	for _, c := range r.Crowds {
 		callers = c.Callers
@@ -145,7 +145,7 @@ func (r *result) crowd(name, op string) string {
 	return "-"
 }
 
-func (r *result) demands(w io.Writer) {
+func (r *result) printDemands(w io.Writer) {
 	fmt.Fprintln(w, "\ndemands")
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, d := range r.Demands {

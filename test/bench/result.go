@@ -6,8 +6,8 @@ import (
 	"idem/test/internal/rig"
 )
 
-// result is everything that was measured, as it stands in the JSON. Times are
-// microseconds; figures that are not known are absent.
+// result is the JSON of a measurement. Times are in microseconds. Unknown figures are
+// absent.
 type result struct {
 	Schema   int         `json:"schema"`
 	Date     time.Time   `json:"date"`
@@ -59,7 +59,7 @@ type figure struct {
 	counts
 }
 
-// counts are what does not depend on how busy the machine is.
+// counts has the figures that do not depend on the load of the machine.
 type counts struct {
 	PeakKB       *int64 `json:"peak_kb,omitempty"`
 	Faults       *int64 `json:"page_faults,omitempty"`

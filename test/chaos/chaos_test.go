@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"idem/test/chaos/lab"
 	"idem/test/internal/rig"
 )
 
@@ -17,10 +18,10 @@ var program string
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "chaos-test-")
-	must(err)
+	lab.Must(err)
 	program = filepath.Join(dir, "chaos")
 	code := m.Run()
-	must(os.RemoveAll(dir))
+	lab.Must(os.RemoveAll(dir))
 	os.Exit(code)
 }
 
@@ -49,8 +50,8 @@ func run(t *testing.T, args ...string) (string, error) {
 
 func TestQuick(t *testing.T) {
 	for _, p := range parts {
-		t.Run(p.name, func(t *testing.T) {
-			out, err := run(t, "--quick", p.name)
+		t.Run(p.Name, func(t *testing.T) {
+			out, err := run(t, "--quick", p.Name)
 			if err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
@@ -68,8 +69,8 @@ func TestNaiveIsFoundOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	for part, promises := range map[string][]string{
-		"kill": {noOverlap, noUnreadable, noDisorder},
-		"full": {noWrong69, noSecondStart},
+		"kill": {"overlapping executions", "faults of the ledger", "histories that are in no order"},
+		"full": {"status 69 although the command had started", "commands started a second time"},
 	} {
 		t.Run(part, func(t *testing.T) {
 			out, err := run(t, "--quick", "--keys", "8", "--kills", "60", "--idem", naive, part)
@@ -108,7 +109,40 @@ func TestForgetfulIsFoundOut(t *testing.T) {
 
 func TestUsage(t *testing.T) {
 	out, err := run(t, "nonsense")
-	if err == nil || !strings.Contains(out, `"nonsense" is no part`) {
+	if err == nil || !strings.Contains(out, `unknown part "nonsense"`) {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// negligent is a wrapper that does nothing about signals.
+const negligent = `#!/bin/sh
+[ "$1 $4" = "run --" ] || exit 75
+while [ "$1" != -- ]; do shift; done
+shift
+"$@"
+exit $?
+`
+
+func TestNegligentIsFoundOut(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "negligent")
+	if err := os.WriteFile(program, []byte(negligent), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	out, err := run(t, "--quick", "--wait", "10s", "--idem", program, "signals")
+	if err == nil {
+		t.Fatalf("nothing was found\n%s", out)
+	}
+	for _, want := range []string{
+		"INT, from the terminal, command: ignore: it ended with 0x2, not 0x0",
+		"QUIT, the process group, command: ignore: it ended with 0x3, not 0x0",
+		"USR1, idem alone, command: ignore: it ended with 0xa, not 0x0",
+		"TERM, idem alone, command: setsid: the command saw it 0 times, not once",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("want %q in\n%s", want, out)
+		}
+	}
+	if strings.Contains(out, "without idem:") {
+		t.Errorf("what is tried without idem cannot depend on it\n%s", out)
 	}
 }

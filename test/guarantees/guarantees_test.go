@@ -87,7 +87,7 @@ func TestFullRunsAreShown(t *testing.T) {
 			t.Errorf("%q in\n%s", word, text)
 		}
 	}
-	for _, want := range []string{"0 overlapping executions", "met", "ms of `flock FILE true`"} {
+	for _, want := range []string{"0 overlapping executions", "met", "(`flock FILE true`: "} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}

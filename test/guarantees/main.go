@@ -1,11 +1,10 @@
-// Guarantees writes docs/guarantees.md, and the block of figures in README.md,
-// from what the last full runs of chaos, load and bench have left:
+// Guarantees generates docs/guarantees.md, and the block of figures in README.md,
+// from the figures of the last full runs of chaos, load and bench:
 //
 //	go run ./test/guarantees [--figures DIR] [--quick]
 //
-// A part that has no full run, or one that was skipped or failed, is named
-// loudly in both. The exit status is 1 if a page asks for a figure that its part
-// does not have.
+// Both name in bold each part that was skipped, has failed, or has no full run. The
+// exit status is 1 if a template uses a figure that its part does not have.
 package main
 
 import (
@@ -18,7 +17,7 @@ import (
 	"idem/test/internal/rig"
 )
 
-// page is the file that is written whole; readme has a block between marks.
+// page is generated as a whole, readme only between its markers.
 const (
 	page   = "docs/guarantees.md"
 	readme = "README.md"

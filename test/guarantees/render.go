@@ -18,33 +18,33 @@ var pageText string
 //go:embed readme.md.tmpl
 var blockText string
 
-// The marks around the block in README.md.
+// The markers around the generated block in README.md.
 const (
 	begin = "<!-- figures: written by go run ./test/guarantees -->\n"
 	end   = "<!-- /figures -->\n"
 )
 
-// page is docs/guarantees.md.
+// page returns docs/guarantees.md.
 func (r *runs) page() []byte { return r.render(pageText) }
 
-// block is what README.md quotes.
+// block returns the figures for README.md.
 func (r *runs) block() []byte { return r.render(blockText) }
 
-// insert replaces the block of a README.
+// insert returns the README with its block replaced.
 func (r *runs) insert(text []byte) ([]byte, error) {
 	before, rest, ok := bytes.Cut(text, []byte(begin))
 	_, after, closed := bytes.Cut(rest, []byte(end))
 	if !ok || !closed {
-		return nil, errors.New("README.md has no place for the figures, which is between " + strings.TrimSpace(begin) + " and " + strings.TrimSpace(end))
+		return nil, errors.New("README.md lacks the markers " + strings.TrimSpace(begin) + " and " + strings.TrimSpace(end))
 	}
 	return slices.Concat(before, []byte(begin), r.block(), []byte(end), after), nil
 }
 
-// render fills in a template, which has:
+// render executes a template with these functions:
 //
-//	row PART FIGURE...   a table's row with figures of a part, each "12 kills"
+//	row PART FIGURE...   a table row with figures of a part, each as "12 kills"
 //	n PART FIGURE        one figure
-//	part PART            all there is to say about a part's last run
+//	part PART            the section about the last run of a part
 //	overview, machines, alarm, demands, milliseconds ROW WORK OP, chart, minutes,
 //	expected, proved PART, fault PART
 func (r *runs) render(text string) []byte {
@@ -55,7 +55,7 @@ func (r *runs) render(text string) []byte {
 	}).Parse(text))
 	var b bytes.Buffer
 	if err := t.Execute(&b, nil); err != nil {
-		panic(err) // a fault of the template, whatever the figures
+		panic(err) // the template is wrong
 	}
 	return b.Bytes()
 }
@@ -75,7 +75,7 @@ func (r *runs) row(name string, figures ...string) string {
 	return fmt.Sprintf("| [%s](#%s) | %s |", name, anchor(name), said)
 }
 
-// figure is one with its name: "12 kills" or "p50: 1.5 ms".
+// figure returns a figure with its name: "12 kills" or "p50: 1.5 ms".
 func (r *runs) figure(name, figure string) string {
 	c, ok := r.count(name, figure)
 	what, time := strings.CutSuffix(c.Name, " ms")
@@ -90,7 +90,7 @@ func (r *runs) figure(name, figure string) string {
 	return digits(c.N) + " " + what
 }
 
-// number is a figure without its name, or what is wrong with its part.
+// number returns a figure without its name, or the fault of its part.
 func (r *runs) number(name, figure string) string {
 	if !r.proved(name) {
 		return r.fault(name)
@@ -106,7 +106,8 @@ func anchor(name string) string { return strings.ReplaceAll(name, " ", "-") }
 
 func command(name string) string { return "go run ./test/" + name }
 
-// part is the heading of a part, its command, and all that its last run counted.
+// part returns the section about a part: heading, command, and the figures of the
+// last run.
 func (r *runs) part(name string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "### %s\n\n`%s`", name, command(name))
@@ -134,7 +135,7 @@ func (r *runs) part(name string) string {
 	return b.String()
 }
 
-// overview is a table of all parts.
+// overview returns the table of all parts.
 func (r *runs) overview() string {
 	var b strings.Builder
 	b.WriteString("| part | command | last full run | commit | minutes | verdict |\n| --- | --- | --- | --- | --: | --- |")
@@ -158,7 +159,7 @@ func (r *runs) overview() string {
 	return b.String()
 }
 
-// minutes is how long all of it took.
+// minutes returns the duration of all runs.
 func (r *runs) minutes() string {
 	all := 0.0
 	for _, v := range r.of {
@@ -167,7 +168,7 @@ func (r *runs) minutes() string {
 	return digits(math.Round(all))
 }
 
-// machines are the kinds of machine of the runs.
+// machines returns the kinds of machine that the runs used.
 func (r *runs) machines() string {
 	var kinds []string
 	for _, name := range expected {
@@ -178,7 +179,7 @@ func (r *runs) machines() string {
 	return strings.Join(kinds, "; ")
 }
 
-// alarm names the parts that prove nothing at present, in bold.
+// alarm returns, in bold, the parts without a successful full run, or "".
 func (r *runs) alarm() string {
 	var said []string // in the order of the parts
 	named := map[string][]string{}
@@ -199,7 +200,7 @@ func (r *runs) alarm() string {
 	return "**Not proved by a full run: " + strings.Join(said, "; ") + ".**"
 }
 
-// demands is the table of what is demanded of idem's speed.
+// demands returns the table of the goals for speed.
 func (r *runs) demands() string {
 	if r.bench == nil {
 		return r.fault("bench")
@@ -224,7 +225,7 @@ func (r *runs) demands() string {
 	return b.String()
 }
 
-// met says how many demands are.
+// met returns how many demands are met.
 func (r *runs) met() string {
 	n := 0
 	for _, d := range r.bench.Demands {
@@ -235,7 +236,7 @@ func (r *runs) met() string {
 	return fmt.Sprintf("%d of %d demands met", n, len(r.bench.Demands))
 }
 
-// milliseconds is the median of a row of the bench at a work.
+// milliseconds returns the median time of a row of the bench for a kind of work.
 func (r *runs) milliseconds(row, work, op string) string {
 	if r.bench == nil {
 		return r.fault("bench")
@@ -251,7 +252,7 @@ func (r *runs) milliseconds(row, work, op string) string {
 	return "**NOT MEASURED**"
 }
 
-// digits writes a number for people: 12,345 or 1.25.
+// digits formats a number: 12,345 or 1.25.
 func digits(n float64) string {
 	if n >= 1000 {
 		n = math.Round(n)
@@ -266,7 +267,7 @@ func digits(n float64) string {
 	return s
 }
 
-// escape keeps a text within the cell of a table.
+// escape escapes a text for the cell of a table.
 func escape(s string) string {
 	return strings.NewReplacer("|", `\|`, "<", "&lt;", "\n", " ").Replace(s)
 }

@@ -14,8 +14,8 @@ import (
 	"idem/test/internal/rig"
 )
 
-// expected are the parts that prove something, in the order of the page. The
-// programs know of themselves what they do: `go run ./test/chaos --help`.
+// expected are the parts, in the order of the page. `go run ./test/chaos --help`
+// describes those of chaos.
 var expected = []string{
 	"chaos kill", "chaos steps", "chaos power", "chaos full", "chaos damage", "chaos syscalls", "chaos signals",
 	"load onekey", "load manykeys", "load fresh", "load soak", "load reader", "load sizes",
@@ -26,11 +26,11 @@ var expected = []string{
 type runs struct {
 	of      map[string]rig.Verdict
 	bench   *bench
-	chart   bool     // there is docs/figures/bench.svg
-	missing []string // figures that were asked for and are not there
+	chart   bool     // docs/figures/bench.svg exists
+	missing []string // figures that a template uses and that no run has
 }
 
-// bench is what the pages need of the JSON of test/bench.
+// bench is the part of the JSON of test/bench that the pages need.
 type bench struct {
 	Quick   bool `json:"quick"`
 	Demands []struct {
@@ -52,8 +52,8 @@ type bench struct {
 	} `json:"rows"`
 }
 
-// read takes what is in the directory of figures: the full runs, or also the
-// quick ones of those that have no other.
+// read reads the full runs from the directory of figures. With quick it also reads
+// the quick run of each part that has no full one.
 func read(dir string, quick bool) (*runs, error) {
 	r := &runs{of: map[string]rig.Verdict{}}
 	for _, program := range []string{"chaos", "load"} {
@@ -64,7 +64,7 @@ func read(dir string, quick bool) (*runs, error) {
 		for _, v := range all {
 			name := program + " " + v.Part
 			if !slices.Contains(expected, name) {
-				return nil, fmt.Errorf("%s is no part that the page knows", name)
+				return nil, fmt.Errorf("%s is not a part of the page", name)
 			}
 			if _, ok := r.of[name]; !v.Quick || quick && !ok {
 				r.of[name] = v
@@ -90,14 +90,14 @@ func (r *runs) readBench(file string, quick bool) error {
 		r.bench, r.chart = nil, false
 		return nil
 	}
-	// A demand that is missed is no broken promise; the page shows it.
+	// A missed demand is not a broken promise. The page shows it.
 	v.OK = true
 	r.of["bench"] = v
 	return nil
 }
 
-// fault says in bold what is wrong with a part, if anything is: what is not
-// proved must not look as if it were.
+// fault returns, in bold, why the last run of a part proves nothing, or "". A part
+// without proof must be visible as such.
 func (r *runs) fault(name string) string {
 	v, ok := r.of[name]
 	switch {
@@ -114,14 +114,14 @@ func (r *runs) fault(name string) string {
 	return ""
 }
 
-// proved tells whether a part has figures that may be shown.
+// proved reports whether a part has figures that may be shown.
 func (r *runs) proved(name string) bool {
 	v, ok := r.of[name]
 	return ok && v.OK
 }
 
-// count finds a figure of a part that has run. A * in its name stands for
-// anything; of several the last is taken, which is that of the largest size.
+// count returns a figure of a part. A * in the name matches any text. Of several
+// matches it returns the last, which is the one of the largest size.
 func (r *runs) count(name, figure string) (rig.Count, bool) {
 	for _, c := range slices.Backward(r.of[name].Counts) {
 		if same, _ := path.Match(figure, c.Name); same || c.Name == figure {
@@ -132,8 +132,8 @@ func (r *runs) count(name, figure string) (rig.Count, bool) {
 	return rig.Count{}, false
 }
 
-// lacking is an error that names the figures that a page has asked for in vain:
-// a part counts something else by now.
+// lacking returns an error that names the figures that a template uses and that no
+// run has, for example because a part has renamed them.
 func (r *runs) lacking() error {
 	if len(r.missing) == 0 {
 		return nil

@@ -12,14 +12,14 @@ import (
 	"idem/test/internal/rig"
 )
 
-// together runs n commands at once; what they write goes to files in a directory
+// together runs n commands at once; their output goes to files in a directory
 // of the given name.
 func (l *load) together(name string, n int, env []string, command func(i int) []string) (*rig.Crowd, error) {
 	return rig.Together([]string{l.self, "gate"}, filepath.Join(l.dir, name), n, env, command)
 }
 
-// timesOf is how long the callers of a crowd took.
-func timesOf(c *rig.Crowd) []time.Duration {
+// durations returns the times of the callers of a crowd.
+func durations(c *rig.Crowd) []time.Duration {
 	var all []time.Duration
 	for _, me := range c.Callers {
 		all = append(all, me.Took)
@@ -30,7 +30,7 @@ func timesOf(c *rig.Crowd) []time.Duration {
 // children are this program in other roles.
 var children = map[string]func(args []string) int{
 	"gate": rig.Gate,
-	// spawn is all that a Go program must do to run a command.
+	// spawn is a minimal Go program that runs a command.
 	"spawn": func(command []string) int {
 		path, err := exec.LookPath(command[0])
 		if err != nil {
@@ -46,5 +46,5 @@ var children = map[string]func(args []string) int{
 		}
 		return ws.ExitStatus()
 	},
-	"work": work,
+	"work": command,
 }

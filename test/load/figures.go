@@ -14,25 +14,25 @@ import (
 	"idem/test/internal/rig"
 )
 
-// times adds the figures of how long calls took.
-func (l *load) times(all []time.Duration) {
+// addTimes adds figures of the durations of calls.
+func (l *load) addTimes(all []time.Duration) {
 	if len(all) == 0 {
 		return
 	}
 	slices.Sort(all)
-	ms := func(percent int) float64 { return at(all, percent).Seconds() * 1000 }
+	ms := func(percent int) float64 { return percentile(all, percent).Seconds() * 1000 }
 	l.Measure("p50 ms", ms(50))
 	l.Measure("p99 ms", ms(99))
 	l.Measure("max ms", ms(100))
 	l.Measure("p99 / p50", ms(99)/ms(50))
 }
 
-// at is a percentile of what is sorted.
-func at[T any](sorted []T, percent int) T { return sorted[(len(sorted)-1)*percent/100] }
+// percentile returns a percentile of a sorted list.
+func percentile[T any](sorted []T, percent int) T { return sorted[(len(sorted)-1)*percent/100] }
 
-// left adds how much a part leaves, and complains about output that no run may
-// have left in a file of its own.
-func (l *load) left(ledger string, spools map[string]bool) error {
+// checkLeft adds the number and size of the files of a ledger. It returns an error for a
+// file of output that does not belong to one of the runs.
+func (l *load) checkLeft(ledger string, spools map[string]bool) error {
 	var files, bytes int
 	err := filepath.WalkDir(filepath.Join(l.dir, ledger), func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -45,7 +45,7 @@ func (l *load) left(ledger string, spools map[string]bool) error {
 		files++
 		bytes += int(info.Size())
 		if filepath.Base(filepath.Dir(path)) == "output" && !spools[d.Name()] {
-			return fmt.Errorf("output/%s is left of no run", d.Name())
+			return fmt.Errorf("output/%s belongs to no run", d.Name())
 		}
 		return nil
 	})
@@ -54,21 +54,21 @@ func (l *load) left(ledger string, spools map[string]bool) error {
 	return err
 }
 
-func (l *load) ledger(name string) []string {
+func (l *load) environ(name string) []string {
 	return []string{"IDEM_LEDGER=" + filepath.Join(l.dir, name)}
 }
 
-// command is a call of idem, its errors on ours.
-func (l *load) command(ledger string, args ...string) *exec.Cmd {
+// callIdem returns a call of idem that writes its messages to stderr.
+func (l *load) callIdem(ledger string, args ...string) *exec.Cmd {
 	c := exec.Command(l.idem, args...)
-	c.Env = rig.Environ(l.ledger(ledger)...)
+	c.Env = rig.Environ(l.environ(ledger)...)
 	c.Stderr = os.Stderr
 	return c
 }
 
-// listed complains unless idem list shows n keys that succeeded.
-func (l *load) listed(ledger string, n int) error {
-	out, err := l.command(ledger, "list", "--state", "succeeded").Output()
+// checkListed returns an error unless idem list shows n keys that succeeded.
+func (l *load) checkListed(ledger string, n int) error {
+	out, err := l.callIdem(ledger, "list", "--state", "succeeded").Output()
 	if err != nil {
 		return fmt.Errorf("idem list: %w", err)
 	}
@@ -79,6 +79,6 @@ func (l *load) listed(ledger string, n int) error {
 }
 
 func lines(path string) []string {
-	b, _ := os.ReadFile(path) // nobody may have written it
+	b, _ := os.ReadFile(path) // it may not exist
 	return strings.FieldsFunc(string(b), func(r rune) bool { return r == '\n' })
 }

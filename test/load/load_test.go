@@ -32,7 +32,7 @@ func TestFaultsAreFound(t *testing.T) {
 		{"soak", `exit 69`, "ended with 69"},
 		{"reader", `exit 0`, "idem list wrote nothing"},
 		{"sizes", `exit 0`, `is "", not "output of size:`},
-		{"nonsense", `exit 0`, `"nonsense" is no part`},
+		{"nonsense", `exit 0`, `unknown part "nonsense"`},
 	} {
 		program := filepath.Join(t.TempDir(), "program")
 		if err := os.WriteFile(program, []byte("#!/bin/sh\n"+test.script+"\n"), 0o700); err != nil {

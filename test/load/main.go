@@ -1,18 +1,17 @@
-// Load calls idem many times at once, for long, and on large ledgers, and says
-// whether everybody got what he should:
+// Load calls idem many times at once, for a long time and on large ledgers, and
+// checks that every caller gets the right answer:
 //
 //	go run ./test/load [--quick] [--json FILE] [PART...]
 //
-// Each part prints its figures. The first broken demand ends the program with
-// status 1 and leaves its directory for a look. No demand is about time: how
-// long it took stands beside what others need, and is for people to judge.
+// Each part prints its figures: counts that must be right, and times in
+// milliseconds. The first wrong count ends the program with status 1 and leaves
+// its directory for inspection. No time is an error: it is printed next to the
+// time of other programs for people to compare. A full run with --json is
+// refused with status 2 while the working tree has uncommitted changes.
 package main
 
 import (
-	"flag"
-	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -21,17 +20,17 @@ import (
 
 // part is one kind of load.
 type part struct {
-	name, what string
-	run        func(*load) error
+	rig.Part
+	run func(*load) error
 }
 
 var parts = []part{
-	{"onekey", "many callers of one key: one execution, the same reply for all", oneKey},
-	{"manykeys", "many callers, each with a key of its own, and no ledger yet", manyKeys},
-	{"fresh", "many callers whose first action makes the ledger, in rounds", fresh},
-	{"soak", "callers of a few keys for long, beside list, check, forget and kills", soak},
-	{"reader", "readers that do not read on, while runs pass", reader},
-	{"sizes", "ledgers of one key up to very many: the time of a hit, a miss, a list", sizes},
+	{rig.Part{Name: "onekey", What: "many callers of one key: one execution, and the same reply for all"}, oneKey},
+	{rig.Part{Name: "manykeys", What: "many callers with a key each, on a ledger that does not exist yet"}, manyKeys},
+	{rig.Part{Name: "fresh", What: "rounds of many callers whose first action makes the ledger"}, fresh},
+	{rig.Part{Name: "soak", What: "callers of a few keys for a long time, with list, check, forget and kills"}, soak},
+	{rig.Part{Name: "reader", What: "readers that stop reading while runs pass"}, reader},
+	{rig.Part{Name: "sizes", What: "ledgers of one key up to very many: the time of a replay, a first run and a list"}, sizes},
 }
 
 // load is what a part works with.
@@ -46,7 +45,6 @@ type load struct {
 // options are the flags.
 type options struct {
 	quick   bool
-	json    string
 	callers int // at once
 	rounds  int // of fresh
 	runs    int // beside a reader
@@ -59,68 +57,35 @@ var full = options{callers: 500, rounds: 12, runs: 1500, keys: 1_000_000, pairs:
 
 var quick = options{callers: 100, rounds: 2, runs: 150, keys: 2000, pairs: 5, last: 3 * time.Second}
 
-func main() {
-	if len(os.Args) > 1 {
-		if child, ok := children[os.Args[1]]; ok {
-			os.Exit(child(os.Args[2:]))
-		}
-	}
-	if err := run(os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "load:", err)
-		os.Exit(1)
-	}
-}
+func main() { rig.Main("load", children, run) }
 
 func run(args []string) error {
 	o := full
 	if slices.Contains(args, "--quick") || slices.Contains(args, "-quick") {
 		o = quick
 	}
-	flags := flag.NewFlagSet("load", flag.ExitOnError)
-	flags.Usage = func() { usage(flags) }
-	flags.BoolVar(&o.quick, "quick", false, "a tenth of everything or less")
-	flags.StringVar(&o.json, "json", "", "keep one line of JSON for each part in `FILE`: of its last full run and of its last quick one")
-	flags.IntVar(&o.callers, "callers", o.callers, "callers at once; fresh takes two fifths of them, soak a tenth")
-	flags.IntVar(&o.rounds, "rounds", o.rounds, "rounds of fresh")
-	flags.IntVar(&o.runs, "runs", o.runs, "runs beside a reader")
-	flags.IntVar(&o.keys, "keys", o.keys, "keys of the largest ledger")
-	flags.IntVar(&o.pairs, "pairs", o.pairs, "how often sizes measures each call")
-	flags.DurationVar(&o.last, "last", o.last, "how long soak, and a reader, last")
-	program := flags.String("idem", "", "put the load on the program at this `PATH` instead of building idem")
-	_ = flags.Parse(args) // exits by itself
-	for _, name := range flags.Args() {
-		if !slices.ContainsFunc(parts, func(p part) bool { return p.name == name }) {
-			return fmt.Errorf("%q is no part; --help lists them", name)
-		}
+	var list []rig.Part
+	for _, p := range parts {
+		list = append(list, p.Part)
 	}
-
-	dir, self, idem, err := rig.Setup("load", *program)
-	if err != nil {
+	program := rig.NewProgram("load", list...)
+	flags := program.Flags
+	flags.BoolVar(&o.quick, "quick", false, "do a tenth of everything or less")
+	flags.IntVar(&o.callers, "callers", o.callers, "start this many callers at once; fresh starts two fifths of them, soak a tenth")
+	flags.IntVar(&o.rounds, "rounds", o.rounds, "fresh: make this many rounds")
+	flags.IntVar(&o.runs, "runs", o.runs, "reader: make this many runs during a list that is not read")
+	flags.IntVar(&o.keys, "keys", o.keys, "sizes: use this many keys in the largest ledger")
+	flags.IntVar(&o.pairs, "pairs", o.pairs, "sizes: measure each call this often")
+	flags.DurationVar(&o.last, "last", o.last, "soak, reader: how long they last")
+	if err := program.Parse(args); err != nil {
 		return err
 	}
-	v := rig.Verdict{Quick: !rig.Whole(flags, "json", "idem"), Machine: rig.Describe(dir, *program)}
-	for _, p := range parts {
-		if flags.NArg() > 0 && !slices.Contains(flags.Args(), p.name) {
-			continue
+	return program.Run(rig.Verdict{}, func(name, dir, self, idem string) (*rig.Table, func() error) {
+		l := &load{dir: dir, idem: idem, self: self, options: o}
+		i := slices.IndexFunc(parts, func(p part) bool { return p.Name == name })
+		return &l.Table, func() error {
+			defer l.Print(os.Stdout)
+			return parts[i].run(l)
 		}
-		fmt.Printf("--- %s: %s\n", p.name, p.what)
-		l := &load{dir: filepath.Join(dir, p.name), idem: idem, self: self, options: o}
-		v.Part = p.name
-		err := v.Try(l.dir, o.json, &l.Table, func() error { return p.run(l) })
-		l.Print(os.Stdout)
-		if err != nil {
-			return fmt.Errorf("%s, left in %s: %w", p.name, l.dir, err)
-		}
-	}
-	return os.RemoveAll(dir)
-}
-
-func usage(flags *flag.FlagSet) {
-	w := flags.Output()
-	fmt.Fprint(w, "usage: go run ./test/load [flags] [PART...]\n\nparts (all, if none is named):\n")
-	for _, p := range parts {
-		fmt.Fprintf(w, "  %s  %s\n", p.name, p.what)
-	}
-	fmt.Fprint(w, "\nflags:\n")
-	flags.PrintDefaults()
+	})
 }

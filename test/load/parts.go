@@ -14,7 +14,7 @@ import (
 	"idem/test/internal/rig"
 )
 
-// turns is how often a crowd and its peers are measured, in turn.
+// turns returns how often a crowd and its peers are measured, alternately.
 func (l *load) turns() int {
 	if l.quick {
 		return 1
@@ -22,8 +22,8 @@ func (l *load) turns() int {
 	return 5
 }
 
-// oneKey: one execution, and everybody gets what it wrote. Beside it as many
-// calls of flock that wait for one file.
+// oneKey checks that one caller executes the command and that all get its output. It
+// compares the time with as many calls of flock for one file.
 func oneKey(l *load) error {
 	const script = `echo "run $IDEM_RUN_ID" >>"$0"; sleep 0.05; echo "done by $$"`
 	var times []time.Duration
@@ -31,7 +31,7 @@ func oneKey(l *load) error {
 	for turn := range l.turns() {
 		name := func(s string) string { return fmt.Sprintf("%s%d", s, turn) }
 		effects := filepath.Join(l.dir, name("effects"))
-		c, err := l.together(name("callers"), l.callers, l.ledger(name("ledger")), func(int) []string {
+		c, err := l.together(name("callers"), l.callers, l.environ(name("ledger")), func(int) []string {
 			return []string{l.idem, "run", "--key", "load:one", "--wait", "--", "sh", "-c", script, effects}
 		})
 		if err == nil {
@@ -43,11 +43,11 @@ func oneKey(l *load) error {
 		if n := len(lines(effects)); n != 1 {
 			return fmt.Errorf("%d executions", n)
 		}
-		if err := alike(c); err != nil {
+		if err := checkSameOutput(c); err != nil {
 			return err
 		}
-		times = append(times, timesOf(c)...)
-		ratios, err = l.beside(ratios, c, name("flocks"), func(int) []string {
+		times = append(times, durations(c)...)
+		ratios, err = l.compare(ratios, c, name("flocks"), func(int) []string {
 			return []string{"flock", filepath.Join(l.dir, name("flock")), "true"}
 		})
 		if err != nil {
@@ -57,14 +57,14 @@ func oneKey(l *load) error {
 	l.Count("turns", l.turns())
 	l.Count("callers in each", l.callers)
 	l.Count("executions in each", 1)
-	l.times(times)
-	l.median("all together / as many flock FILE true (demand: at most 1.3)", ratios)
-	return l.left("ledger0", nil)
+	l.addTimes(times)
+	l.addMedian("all together / as many flock FILE true (demand: at most 1.3)", ratios)
+	return l.checkLeft("ledger0", nil)
 }
 
-// beside adds how much longer a crowd took than its peers take, if there are
-// any of them here.
-func (l *load) beside(ratios []float64, c *rig.Crowd, name string, peer func(i int) []string) ([]float64, error) {
+// compare adds the ratio of the time of a crowd to that of its peers, if their program is
+// installed.
+func (l *load) compare(ratios []float64, c *rig.Crowd, name string, peer func(i int) []string) ([]float64, error) {
 	if _, err := exec.LookPath(peer(0)[0]); errors.Is(err, exec.ErrNotFound) {
 		return ratios, nil
 	}
@@ -78,17 +78,17 @@ func (l *load) beside(ratios []float64, c *rig.Crowd, name string, peer func(i i
 	return append(ratios, c.Took.Seconds()/p.Took.Seconds()), nil
 }
 
-func (l *load) median(name string, all []float64) {
+func (l *load) addMedian(name string, all []float64) {
 	if len(all) == 0 {
-		l.Add(name, "not known: there is none here")
+		l.Add(name, "not known: the other program is not installed")
 		return
 	}
 	slices.Sort(all)
-	l.Measure(name, at(all, 50))
+	l.Measure(name, percentile(all, 50))
 }
 
-// alike complains unless all wrote the same, and something.
-func alike(c *rig.Crowd) error {
+// checkSameOutput returns an error unless all callers wrote the same output and not none.
+func checkSameOutput(c *rig.Crowd) error {
 	var first []byte
 	for i, me := range c.Callers {
 		b, err := os.ReadFile(me.Stdout)
@@ -105,14 +105,14 @@ func alike(c *rig.Crowd) error {
 	return nil
 }
 
-// manyKeys: every key is executed once. Beside it as many of the least Go
-// programs that run the same command, and of flock with a file each.
+// manyKeys checks that every key is executed once. It compares the time with as many
+// minimal Go programs that run the same command, and with flock with a file each.
 func manyKeys(l *load) error {
 	var times []time.Duration
 	var spawns, flocks, spread []float64
 	for turn := range l.turns() {
 		name := func(s string) string { return fmt.Sprintf("%s%d", s, turn) }
-		// The command makes a file at each execution and is as small as can be.
+		// The command is minimal and makes a file at each execution.
 		command := func(place string, i int) []string {
 			return []string{"mktemp", filepath.Join(l.dir, name(place), fmt.Sprintf("%04d.XXXXXX", i))}
 		}
@@ -121,30 +121,30 @@ func manyKeys(l *load) error {
 				return err
 			}
 		}
-		c, err := l.together(name("callers"), l.callers, l.ledger(name("ledger")), func(i int) []string {
+		c, err := l.together(name("callers"), l.callers, l.environ(name("ledger")), func(i int) []string {
 			return append([]string{l.idem, "run", "--key", fmt.Sprintf("load:%04d", i), "--"}, command("effects", i)...)
 		})
 		if err == nil {
 			err = c.Failed()
 		}
 		if err == nil {
-			err = executedOnce(filepath.Join(l.dir, name("effects")), l.callers)
+			err = checkExecutedOnce(filepath.Join(l.dir, name("effects")), l.callers)
 		}
 		if err == nil {
-			err = l.listed(name("ledger"), l.callers)
+			err = l.checkListed(name("ledger"), l.callers)
 		}
 		if err != nil {
 			return err
 		}
-		all := timesOf(c)
+		all := durations(c)
 		slices.Sort(all)
-		times, spread = append(times, all...), append(spread, float64(at(all, 99))/float64(at(all, 50)))
-		if spawns, err = l.beside(spawns, c, name("spawns"), func(i int) []string {
+		times, spread = append(times, all...), append(spread, float64(percentile(all, 99))/float64(percentile(all, 50)))
+		if spawns, err = l.compare(spawns, c, name("spawns"), func(i int) []string {
 			return append([]string{l.self, "spawn"}, command("spawned", i)...)
 		}); err != nil {
 			return err
 		}
-		if flocks, err = l.beside(flocks, c, name("flocks"), func(i int) []string {
+		if flocks, err = l.compare(flocks, c, name("flocks"), func(i int) []string {
 			return append([]string{"flock", filepath.Join(l.dir, fmt.Sprintf("%s.%04d", name("flock"), i))}, command("flocked", i)...)
 		}); err != nil {
 			return err
@@ -153,18 +153,18 @@ func manyKeys(l *load) error {
 	l.Count("turns", l.turns())
 	l.Count("callers and keys in each", l.callers)
 	l.Count("executions in each", l.callers)
-	l.times(times)
-	l.median("p99 / p50 of a turn (demand: at most 2)", spread)
+	l.addTimes(times)
+	l.addMedian("p99 / p50 of a turn (demand: at most 2)", spread)
 	for i := range spawns {
 		spawns[i] = 1 / spawns[i]
 	}
-	l.median("rate / that of a bare Go spawn (demand: at least 0.3)", spawns)
-	l.median("all together / as many flock FILE COMMAND", flocks)
-	return l.left("ledger0", nil)
+	l.addMedian("rate / that of a bare Go spawn (demand: at least 0.3)", spawns)
+	l.addMedian("all together / as many flock FILE COMMAND", flocks)
+	return l.checkLeft("ledger0", nil)
 }
 
-// executedOnce complains unless there is one file for each of n callers.
-func executedOnce(effects string, n int) error {
+// checkExecutedOnce returns an error unless there is one file for each of n callers.
+func checkExecutedOnce(effects string, n int) error {
 	entries, err := os.ReadDir(effects)
 	keys := map[string]bool{}
 	for _, e := range entries {
@@ -177,30 +177,30 @@ func executedOnce(effects string, n int) error {
 	return err
 }
 
-// fresh: whoever comes first makes the ledger, and nobody notices.
+// fresh checks that callers can start while one of them makes the ledger.
 func fresh(l *load) error {
 	n := max(l.callers*2/5, 1)
 	var times []time.Duration
 	for round := range l.rounds {
 		name := fmt.Sprintf("ledger%d", round)
-		c, err := l.together(fmt.Sprintf("callers%d", round), n, l.ledger(name), func(i int) []string {
+		c, err := l.together(fmt.Sprintf("callers%d", round), n, l.environ(name), func(i int) []string {
 			return []string{l.idem, "run", "--key", fmt.Sprintf("load:%04d", i), "--", "true"}
 		})
 		if err != nil {
 			return err
 		}
 		if err = c.Failed(); err == nil {
-			err = l.listed(name, n)
+			err = l.checkListed(name, n)
 		}
 		if err != nil {
 			return fmt.Errorf("round %d: %w", round+1, err)
 		}
-		times = append(times, timesOf(c)...)
+		times = append(times, durations(c)...)
 	}
 	l.Count("rounds", l.rounds)
 	l.Count("callers in each", n)
 	l.Count("executions", n*l.rounds)
 	l.Count("errors", 0)
-	l.times(times)
-	return l.left("ledger0", nil)
+	l.addTimes(times)
+	return l.checkLeft("ledger0", nil)
 }

@@ -13,39 +13,39 @@ import (
 	"time"
 )
 
-// logBound is how long the write-ahead log may become: every call reads it.
+// logBound limits the length of the write-ahead log in bytes. Every call reads the log.
 const logBound = 8 << 20
 
-// enough keys that a list of them does not fit into a pipe.
-const enough = 3000
+// listKeys is a number of keys whose list does not fit into a pipe.
+const listKeys = 3000
 
-// reader: idem list whose reader has stopped does not hold the log, and what
-// another program holds is given back with it.
+// reader checks that an idem list that is not read does not make the log grow, and
+// that a log that another program has made grow shrinks after that.
 func reader(l *load) error {
-	nursery, remove, err := l.nursery()
+	nursery, remove, err := l.memoryDir()
 	if err != nil {
 		return err
 	}
 	defer remove()
-	if err := l.grow(filepath.Join(nursery, "ledger"), 0, enough, filepath.Join(l.dir, "ledger")); err != nil {
+	if err := l.grow(filepath.Join(nursery, "ledger"), 0, listKeys, filepath.Join(l.dir, "ledger")); err != nil {
 		return err
 	}
-	if err := l.besideList(); err != nil {
+	if err := l.checkUnreadList(); err != nil {
 		return err
 	}
-	if err := l.besideTransaction(); err != nil {
+	if err := l.checkForeignRead(); err != nil {
 		return err
 	}
-	if err := l.listed("ledger", enough+2*l.runs+l.runs/10); err != nil {
+	if err := l.checkListed("ledger", listKeys+2*l.runs+l.runs/10); err != nil {
 		return err
 	}
-	return l.left("ledger", nil)
+	return l.checkLeft("ledger", nil)
 }
 
-// besideList: runs, beside an idem list that cannot write on, and one after the
-// other that can.
-func (l *load) besideList() error {
-	stuck := l.command("ledger", "list")
+// besideList: runs during an idem list that is not read, and during repeated ones
+// that are read.
+func (l *load) checkUnreadList() error {
+	stuck := l.callIdem("ledger", "list")
 	r, err := stuck.StdoutPipe()
 	if err != nil {
 		return err
@@ -55,7 +55,7 @@ func (l *load) besideList() error {
 		return err
 	}
 	first := make([]byte, 1)
-	if _, err := io.ReadFull(r, first); err != nil { // it has got as far as writing
+	if _, err := io.ReadFull(r, first); err != nil { // it has begun to write
 		return errors.Join(fmt.Errorf("idem list wrote nothing: %w", err), stuck.Wait())
 	}
 	var lists int
@@ -68,11 +68,11 @@ func (l *load) besideList() error {
 			case <-stop:
 				return
 			default:
-				listErr = l.command("ledger", "list").Run()
+				listErr = l.callIdem("ledger", "list").Run()
 			}
 		}
 	}()
-	longest, err := l.passing("listed", l.runs)
+	longest, err := l.makeRuns("listed", l.runs)
 	close(stop)
 	<-stopped
 	time.Sleep(time.Until(begin.Add(l.last)))
@@ -87,20 +87,20 @@ func (l *load) besideList() error {
 	switch n := bytes.Count(rest, []byte("\n")); {
 	case err != nil:
 		return err
-	case n != enough:
-		return fmt.Errorf("the list that was not read has %d of %d keys", n, enough)
+	case n != listKeys:
+		return fmt.Errorf("the list that was not read has %d of %d keys", n, listKeys)
 	case len(rest) <= 64<<10:
-		return errors.New("the list fits into a pipe, so that nothing was held")
+		return errors.New("the list fits into a pipe, so the test proves nothing")
 	case longest > logBound:
-		return fmt.Errorf("the log grew to %d bytes beside idem list", longest)
+		return fmt.Errorf("the log grew to %d bytes during idem list", longest)
 	}
 	return nil
 }
 
-// besideTransaction: runs, beside another program's read transaction. The log
-// grows as long as that lasts: nobody can prevent it.
-func (l *load) besideTransaction() error {
-	held, err := l.ledgers("hold", filepath.Join(l.dir, "ledger", "ledger.db"))
+// besideTransaction: runs during a read transaction of another program. The
+// log grows until that ends, which idem cannot prevent.
+func (l *load) checkForeignRead() error {
+	held, err := l.helper("hold", filepath.Join(l.dir, "ledger", "ledger.db"))
 	if err != nil {
 		return err
 	}
@@ -118,25 +118,25 @@ func (l *load) besideTransaction() error {
 	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
 		return errors.Join(err, held.Wait())
 	}
-	longest, err := l.passing("foreign", l.runs)
+	longest, err := l.makeRuns("foreign", l.runs)
 	if err := errors.Join(err, in.Close(), held.Wait()); err != nil {
 		return err
 	}
 	l.Count("bytes of the log beside a foreign transaction", int(longest))
-	if _, err := l.passing("after", l.runs/10); err != nil {
+	if _, err := l.makeRuns("after", l.runs/10); err != nil {
 		return err
 	}
 	after, err := l.logSize()
 	l.Count("bytes of the log after it", int(after))
 	if err == nil && after > logBound {
-		err = fmt.Errorf("the log has %d bytes though nobody holds it", after)
+		err = fmt.Errorf("the log has %d bytes although no reader holds it", after)
 	}
 	return err
 }
 
-// passing makes n runs with an output of 16 KiB, a few at a time, and returns
+// makeRuns makes n runs with an output of 16 KiB, a few at a time, and returns
 // the greatest length of the log.
-func (l *load) passing(name string, n int) (int64, error) {
+func (l *load) makeRuns(name string, n int) (int64, error) {
 	const atOnce = 4
 	var next, longest atomic.Int64
 	errs := make([]error, atOnce)
@@ -148,7 +148,7 @@ func (l *load) passing(name string, n int) (int64, error) {
 				if number > int64(n) {
 					return
 				}
-				c := l.command("ledger", "run", "--key", fmt.Sprintf("%s:%d", name, number), "--", "head", "-c", "16384", "/dev/zero")
+				c := l.callIdem("ledger", "run", "--key", fmt.Sprintf("%s:%d", name, number), "--", "head", "-c", "16384", "/dev/zero")
 				size := int64(0)
 				if errs[i] = c.Run(); errs[i] == nil {
 					size, errs[i] = l.logSize()

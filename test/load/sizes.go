@@ -12,25 +12,25 @@ import (
 	"idem/test/internal/rig"
 )
 
-// size is a ledger of so many keys.
-type size struct {
+// sizedLedger is a ledger with a number of keys.
+type sizedLedger struct {
 	keys   int
 	ledger string
-	took   map[string][]time.Duration // by the kind of call
+	times  map[string][]time.Duration // by the kind of call
 }
 
-// sizes: what a call costs does not grow with the ledger. The calls are made
-// in turn on each, so that what else the machine does hits all alike.
+// sizes measures calls on ledgers of several sizes. They alternate between the
+// ledgers, so that other load of the machine affects all of them.
 func sizes(l *load) error {
-	nursery, remove, err := l.nursery()
+	nursery, remove, err := l.memoryDir()
 	if err != nil {
 		return err
 	}
 	defer remove()
-	var all []*size
+	var all []*sizedLedger
 	begin := time.Now()
 	for _, n := range slices.Compact([]int{1, max(l.keys/10, 1), l.keys}) {
-		s := &size{keys: n, ledger: fmt.Sprintf("ledger%d", n), took: map[string][]time.Duration{}}
+		s := &sizedLedger{keys: n, ledger: fmt.Sprintf("ledger%d", n), times: map[string][]time.Duration{}}
 		before := 0
 		if len(all) > 0 {
 			before = all[len(all)-1].keys
@@ -52,21 +52,21 @@ func sizes(l *load) error {
 	}
 	for _, kind := range []string{"hit", "miss", "list --limit 50"} {
 		for _, s := range all {
-			median := slices.Sorted(slices.Values(s.took[kind]))
-			l.Measure(fmt.Sprintf("%s at %d ms", kind, s.keys), at(median, 50).Seconds()*1000)
+			median := slices.Sorted(slices.Values(s.times[kind]))
+			l.Measure(fmt.Sprintf("%s at %d ms", kind, s.keys), percentile(median, 50).Seconds()*1000)
 		}
 		for _, s := range all[1:] {
-			l.Measure(fmt.Sprintf("%s at %d / at 1", kind, s.keys), ratio(s.took[kind], all[0].took[kind]))
+			l.Measure(fmt.Sprintf("%s at %d / at 1", kind, s.keys), ratio(s.times[kind], all[0].times[kind]))
 		}
 	}
 	for _, s := range all {
 		begin := time.Now()
-		if err := l.listed(s.ledger, s.keys+l.pairs); err != nil {
+		if err := l.checkListed(s.ledger, s.keys+l.pairs); err != nil {
 			return err
 		}
 		l.Measure(fmt.Sprintf("list of all at %d ms", s.keys), time.Since(begin).Seconds()*1000)
 	}
-	return l.left(all[len(all)-1].ledger, nil)
+	return l.checkLeft(all[len(all)-1].ledger, nil)
 }
 
 // ratio is the median of the ratios, pair by pair.
@@ -76,11 +76,11 @@ func ratio(a, b []time.Duration) float64 {
 		all = append(all, float64(a[i])/float64(b[i]))
 	}
 	slices.Sort(all)
-	return at(all, 50)
+	return percentile(all, 50)
 }
 
 // calls makes one call of each kind and checks what it got.
-func (s *size) calls(l *load, round int) error {
+func (s *sizedLedger) calls(l *load, round int) error {
 	hit := fmt.Sprintf("size:%d", rand.IntN(s.keys))
 	out, err := s.call(l, "hit", "run", "--key", hit, "--", "true")
 	if want := "output of " + hit + "\n"; err == nil && out != want {
@@ -99,15 +99,15 @@ func (s *size) calls(l *load, round int) error {
 	return err
 }
 
-// call measures one call. What it says is an error too.
-func (s *size) call(l *load, kind string, args ...string) (string, error) {
+// call measures one call. A message on stderr is an error too.
+func (s *sizedLedger) call(l *load, kind string, args ...string) (string, error) {
 	var out, errs bytes.Buffer
 	c := exec.Command(l.idem, args...)
-	c.Env = rig.Environ(l.ledger(s.ledger)...)
+	c.Env = rig.Environ(l.environ(s.ledger)...)
 	c.Stdout, c.Stderr = &out, &errs
 	begin := time.Now()
 	err := c.Run()
-	s.took[kind] = append(s.took[kind], time.Since(begin))
+	s.times[kind] = append(s.times[kind], time.Since(begin))
 	if err != nil || errs.Len() > 0 {
 		return "", fmt.Errorf("%s: %v: %s", kind, err, errs.String())
 	}

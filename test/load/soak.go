@@ -20,34 +20,34 @@ import (
 	"idem/test/internal/rig"
 )
 
-// soakKeys are so few that the callers get in each other's way.
+// soakKeys is small, so that the callers compete for keys.
 const soakKeys = 12
 
-// bathing is a soak at work.
-type bathing struct {
+// soakRun is one run of the part soak.
+type soakRun struct {
 	*load
-	place string // of journals and locks
-	mu    sync.Mutex
-	alive map[*exec.Cmd]bool // calls that may be killed
-	codes map[string]int     // how often a call ended so: "run 75"
-	times []time.Duration    // of the runs that were not killed
-	err   error              // the first
-	kills int
+	journalDir string // also has the locks of the commands
+	mu         sync.Mutex
+	alive      map[*exec.Cmd]bool // running calls, which may be killed
+	codes      map[string]int     // number of calls by name and status: "run 75"
+	times      []time.Duration    // durations of the runs that were not killed
+	err        error              // the first
+	kills      int
 }
 
-// expected are the statuses with which a call may end, beside death by a kill.
-var expected = map[string][]int{
-	"run":    {0, workFails, 75, 79},
+// allowedStatus has the statuses with which a call may end, apart from death by SIGKILL.
+var allowedStatus = map[string][]int{
+	"run":    {0, commandFails, 75, 79},
 	"list":   {0},
 	"check":  {0, 1, 75, 79},
 	"forget": {0, 1, 75},
 }
 
-// soak: callers of a few keys, kills of whatever they call, and list, check and
-// forget beside them.
+// soak has callers of a few keys, random kills of their calls, and concurrent calls of
+// list, check and forget.
 func soak(l *load) error {
-	b := &bathing{load: l, place: filepath.Join(l.dir, "bath"), alive: map[*exec.Cmd]bool{}, codes: map[string]int{}}
-	if err := os.Mkdir(b.place, 0o700); err != nil {
+	b := &soakRun{load: l, journalDir: filepath.Join(l.dir, "journals"), alive: map[*exec.Cmd]bool{}, codes: map[string]int{}}
+	if err := os.Mkdir(b.journalDir, 0o700); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), l.last)
@@ -67,19 +67,19 @@ func soak(l *load) error {
 	return b.report()
 }
 
-func (b *bathing) repeat(ctx context.Context, f func()) {
+func (b *soakRun) repeat(ctx context.Context, f func()) {
 	for ctx.Err() == nil && b.failed() == nil {
 		f()
 	}
 }
 
-func (b *bathing) failed() error {
+func (b *soakRun) failed() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.err
 }
 
-func (b *bathing) fail(err error) {
+func (b *soakRun) fail(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.err == nil {
@@ -90,16 +90,16 @@ func (b *bathing) fail(err error) {
 func anyKey() string { return fmt.Sprintf("soak:%d", rand.IntN(soakKeys)) }
 
 // call calls idem and returns its status, negative for a signal, and its stdout.
-// What it writes goes to files: a pipe would be held by what a kill leaves.
-func (b *bathing) call(args ...string) (int, string) {
-	out, err := os.CreateTemp(b.place, "out")
+// Its output goes to files, because processes that outlive a kill would hold a pipe.
+func (b *soakRun) call(args ...string) (int, string) {
+	out, err := os.CreateTemp(b.journalDir, "out")
 	if err != nil {
 		b.fail(err)
 		return -1, ""
 	}
 	defer os.Remove(out.Name())
 	defer out.Close()
-	errs, err := os.CreateTemp(b.place, "err")
+	errs, err := os.CreateTemp(b.journalDir, "err")
 	if err != nil {
 		b.fail(err)
 		return -1, ""
@@ -107,7 +107,7 @@ func (b *bathing) call(args ...string) (int, string) {
 	defer os.Remove(errs.Name())
 	defer errs.Close()
 	c := exec.Command(b.idem, args...)
-	c.Env = rig.Environ(b.ledger("ledger")...)
+	c.Env = rig.Environ(b.environ("ledger")...)
 	c.Stdout, c.Stderr = out, errs
 	begin := time.Now()
 	if err := c.Start(); err != nil {
@@ -117,7 +117,7 @@ func (b *bathing) call(args ...string) (int, string) {
 	b.mu.Lock()
 	b.alive[c] = true
 	b.mu.Unlock()
-	_ = c.Wait() // the state tells more
+	_ = c.Wait() // the process state has the details
 	took := time.Since(begin)
 	code := c.ProcessState.ExitCode()
 	if ws := c.ProcessState.Sys().(syscall.WaitStatus); ws.Signaled() {
@@ -130,7 +130,7 @@ func (b *bathing) call(args ...string) (int, string) {
 		b.times = append(b.times, took)
 	}
 	b.mu.Unlock()
-	if code != -int(unix.SIGKILL) && !slices.Contains(expected[args[0]], code) {
+	if code != -int(unix.SIGKILL) && !slices.Contains(allowedStatus[args[0]], code) {
 		said, _ := os.ReadFile(errs.Name())
 		b.fail(fmt.Errorf("idem %s ended with %d: %s", strings.Join(args, " "), code, strings.TrimSpace(string(said))))
 	}
@@ -141,14 +141,14 @@ func (b *bathing) call(args ...string) (int, string) {
 	return code, string(text)
 }
 
-func (b *bathing) run() {
+func (b *soakRun) run() {
 	b.runKey(anyKey(), []string{"refuse", "rerun", "rerun", "rerun"}[rand.IntN(4)], []string{"0s", "50ms", "1s"}[rand.IntN(3)])
 }
 
 // runKey makes one call and acknowledges a success. The reply begins with the
-// run's id.
-func (b *bathing) runKey(key, interrupted, wait string) int {
-	code, out := b.call("run", "--key", key, "--on-interrupted", interrupted, "--wait="+wait, "--", b.self, "work", b.place, key)
+// run ID.
+func (b *soakRun) runKey(key, interrupted, wait string) int {
+	code, out := b.call("run", "--key", key, "--on-interrupted", interrupted, "--wait="+wait, "--", b.self, "work", b.journalDir, key)
 	if code == 0 {
 		run, rest, _ := strings.Cut(out, "\n")
 		if strings.Trim(rest, ".") != "" || len(rest) != padding(run) {
@@ -159,16 +159,16 @@ func (b *bathing) runKey(key, interrupted, wait string) int {
 	return code
 }
 
-func (b *bathing) list() { b.call("list") }
+func (b *soakRun) list() { b.call("list") }
 
-func (b *bathing) check() { b.call("check", anyKey()) }
+func (b *soakRun) check() { b.call("check", anyKey()) }
 
-func (b *bathing) forget() {
+func (b *soakRun) forget() {
 	key := anyKey()
 	b.note(key, "forget", "-")
 	code, _ := b.call("forget", key)
 	switch code {
-	case 0, -int(unix.SIGKILL): // who is killed may have done it
+	case 0, -int(unix.SIGKILL): // a killed one may have done it
 		b.note(key, "forgotten", "-")
 	default:
 		b.note(key, "kept", "-")
@@ -176,11 +176,11 @@ func (b *bathing) forget() {
 	time.Sleep(time.Duration(rand.IntN(50)) * time.Millisecond)
 }
 
-func (b *bathing) kill() {
+func (b *soakRun) kill() {
 	time.Sleep(time.Duration(rand.IntN(60)) * time.Millisecond)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for c := range b.alive { // in no order
+	for c := range b.alive { // map order is random
 		if c.Process.Kill() == nil {
 			b.kills++
 		}
@@ -188,16 +188,16 @@ func (b *bathing) kill() {
 	}
 }
 
-// report looks at what is left when all is over.
-func (b *bathing) report() error {
-	b.settle()
+// report checks the journals and the ledger after the last call.
+func (b *soakRun) report() error {
+	b.finishKeys()
 	if b.err == nil {
-		b.err = b.allGone()
+		b.err = b.awaitCommands()
 	}
 	var starts, ends, acks int
 	for i := range soakKeys {
 		key := fmt.Sprintf("soak:%d", i)
-		c, err := checkBath(b.notes(key))
+		c, err := checkJournal(b.journal(key))
 		starts, ends, acks = starts+c.starts, ends+c.ends, acks+c.acks
 		if err != nil && b.err == nil {
 			b.err = fmt.Errorf("%s: %w", key, err)
@@ -211,21 +211,21 @@ func (b *bathing) report() error {
 	b.Count("executions that came to a good end", ends)
 	b.Count("acknowledged successes", acks)
 	b.Add("time of a run", "that was not killed")
-	b.load.times(b.times)
+	b.load.addTimes(b.times)
 	attempts, err := rig.Integrity(filepath.Dir(b.dir), filepath.Join(b.dir, "ledger"))
 	runs := map[string]bool{}
 	for _, a := range attempts {
 		runs[a.Run] = true
 	}
-	err = errors.Join(b.err, err, b.left("ledger", runs))
+	err = errors.Join(b.err, err, b.checkLeft("ledger", runs))
 	if err == nil && ends == 0 {
 		err = errors.New("nothing was executed")
 	}
 	return err
 }
 
-// settle calls every key until it is done: no key may be stuck.
-func (b *bathing) settle() {
+// finishKeys calls every key until it succeeds. No key may be stuck.
+func (b *soakRun) finishKeys() {
 	for i := range soakKeys {
 		key := fmt.Sprintf("soak:%d", i)
 		for tries := 0; b.failed() == nil && b.runKey(key, "rerun", "10s") != 0; tries++ {
@@ -236,9 +236,9 @@ func (b *bathing) settle() {
 	}
 }
 
-// allGone waits for the last of the commands, each of which holds a lock.
-func (b *bathing) allGone() error {
-	f, err := os.OpenFile(filepath.Join(b.place, "alive"), os.O_RDWR|os.O_CREATE, 0o600)
+// awaitCommands waits for the last command. Each command holds a shared lock.
+func (b *soakRun) awaitCommands() error {
+	f, err := os.OpenFile(filepath.Join(b.journalDir, "alive"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,5 @@
-// Integrity looks at a ledger.db as a process that has had no part in writing
-// it, and prints what it finds as JSON: the answer of SQLite's own check, and
-// all attempts in the order in which they began.
+// Integrity prints the state of a ledger.db as JSON: the result of the integrity check
+// of SQLite, and all attempts in the order in which they began.
 package main
 
 import (

@@ -14,23 +14,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Caller is one process of a crowd that has ended.
+// Caller is an ended process of a crowd.
 type Caller struct {
 	Code           int           // negative: died of that signal
 	Took           time.Duration // since the start signal
 	Stdout, Stderr string        // files
 }
 
-// Crowd is processes that ran at once.
+// Crowd is a group of processes that ran at once.
 type Crowd struct {
 	Callers []Caller
 	Took    time.Duration // from the start signal to the last end
 }
 
-// Together runs n commands at once: all of them are started first, wait in
-// front of their exec, and go when the last one is there. gate is a command
-// that calls Gate with what follows it. What they write goes to files in dir,
-// which is made. It returns an error if they could not be run at all.
+// Together runs n commands at once: all are started, wait before their exec, and
+// continue when the last one is ready. gate is a command that calls Gate with its
+// arguments. The output goes to files in dir, which Together makes. It returns an error
+// if the commands could not be run.
 func Together(gate []string, dir string, n int, env []string, command func(i int) []string) (*Crowd, error) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, err
@@ -55,21 +55,21 @@ func Together(gate []string, dir string, n int, env []string, command func(i int
 		me.Stdout, me.Stderr = filepath.Join(dir, fmt.Sprintf("%04d.out", i)), filepath.Join(dir, fmt.Sprintf("%04d.err", i))
 		pid, err := me.start(slices.Concat(gate, command(i)), env, wait, here)
 		if err != nil {
-			return nil, errors.Join(err, c.end(numbers)) // those that wait have nothing to wait for
+			return nil, errors.Join(err, c.end(numbers)) // end the waiting ones
 		}
 		numbers[pid] = i
 	}
 	_ = here.Close()
 	if _, err := io.ReadFull(ready, make([]byte, n)); err != nil {
 		_ = open.Close() // the others end by themselves
-		return nil, errors.Join(fmt.Errorf("somebody did not come to the start: %w", err), c.reap(numbers, time.Now()), c.Failed())
+		return nil, errors.Join(fmt.Errorf("a caller did not reach the start: %w", err), c.reap(numbers, time.Now()), c.Failed())
 	}
 	begin := time.Now()
 	_ = open.Close() // the start signal: the others read the end of the gate
 	return c, c.reap(numbers, begin)
 }
 
-// start starts one caller as far as the gate.
+// start starts one caller, which waits at the gate.
 func (me *Caller) start(command, env []string, wait, here *os.File) (int, error) {
 	var files [3]*os.File
 	for i, path := range []string{os.DevNull, me.Stdout, me.Stderr} {
@@ -111,12 +111,12 @@ func (c *Crowd) reap(numbers map[int]int, begin time.Time) error {
 
 func (c *Crowd) end(numbers map[int]int) error {
 	for pid := range numbers {
-		_ = unix.Kill(pid, unix.SIGKILL) // not reaped yet, and so still ours
+		_ = unix.Kill(pid, unix.SIGKILL) // not reaped yet, so the PID is still valid
 	}
 	return c.reap(numbers, time.Now())
 }
 
-// Failed complains about everybody who did not exit with 0.
+// Failed returns an error if a caller did not exit with 0.
 func (c *Crowd) Failed() error {
 	var n int
 	var first string
@@ -134,7 +134,7 @@ func (c *Crowd) Failed() error {
 	return nil
 }
 
-// Percentile returns the time within which so many percent had ended.
+// Percentile returns the time within which the given percentage of callers had ended.
 func (c *Crowd) Percentile(percent int) time.Duration {
 	var all []time.Duration
 	for _, me := range c.Callers {

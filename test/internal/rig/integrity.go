@@ -12,7 +12,7 @@ import (
 // Attempt is a row of the ledger, as the program integrity prints it.
 type Attempt struct{ Key, Run, State, Reason string }
 
-// Integrity looks at a ledger as a process that has had no part in writing it,
+// Integrity checks a ledger with SQLite in a separate process
 // and returns its attempts in the order in which they began. It leaves no -wal
 // behind. The program for it is kept in the directory programs.
 func Integrity(programs, ledger string) ([]Attempt, error) {

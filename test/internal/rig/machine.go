@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Machine is where something was measured, and at which commit. It names
-// neither the host nor its people.
+// Machine describes the machine and the commit of a measurement, without names of hosts
+// or users.
 type Machine struct {
 	CPU        string `json:"cpu"`
 	Cores      int    `json:"cores"`
@@ -21,16 +21,15 @@ type Machine struct {
 	FileSystem string `json:"file_system"`
 	Go         string `json:"go"`
 	Commit     string `json:"commit"`
-	LoadBefore string `json:"load_before"` // as uptime shows it
+	LoadBefore string `json:"load_before"` // of the last minute
 	LoadAfter  string `json:"load_after"`
 }
 
-// Unknown stands for what could not be found out.
+// Unknown is the value of a field that could not be determined.
 const Unknown = "not known"
 
-// Describe looks at the machine; the files of the measurement are in dir. The
-// commit is known only if program, the idem that is to be tried, is empty, so
-// that it is built here.
+// Describe describes the machine, with the file system of dir. The commit is known only
+// if program, the idem to test, is "", because that is built here.
 func Describe(dir, program string) Machine {
 	m := Machine{
 		CPU: cpu(), Cores: runtime.NumCPU(), System: system(), FileSystem: fileSystem(dir), Go: runtime.Version(), Commit: Unknown,
@@ -42,7 +41,7 @@ func Describe(dir, program string) Machine {
 	return m
 }
 
-// Kind is what stays the same from run to run.
+// Kind returns the description without commit and load.
 func (m Machine) Kind() string {
 	return fmt.Sprintf("%s, %d cores, %s, %s, %s", m.CPU, m.Cores, m.System, m.FileSystem, m.Go)
 }
@@ -73,7 +72,7 @@ func system() string {
 	return unix.ByteSliceToString(u.Sysname[:]) + " " + unix.ByteSliceToString(u.Release[:]) + " " + unix.ByteSliceToString(u.Machine[:])
 }
 
-// fileSystem is the type of what is mounted closest above dir.
+// fileSystem returns the type of the file system of dir.
 func fileSystem(dir string) string {
 	b, _ := os.ReadFile("/proc/self/mounts")
 	kind, longest := Unknown, -1
@@ -89,25 +88,30 @@ func fileSystem(dir string) string {
 	return kind
 }
 
-// Figures is the directory, below the module's, of what the programs that put
-// idem to the proof write of their full runs.
+// Figures is the directory of the figures of full runs, relative to the module.
 const Figures = "docs/figures"
 
-// commit is what idem is built from. Figures that are being written change
-// nothing about that.
+// commit returns the commit that idem is built from, with +dirty if the working
+// tree differs from it.
 func commit() string {
 	out, err := exec.Command("git", "rev-parse", "--short=12", "HEAD").Output()
 	if err != nil {
 		return Unknown
 	}
-	change, err := exec.Command("git", "status", "--porcelain", "--", ":(top)", ":(top,exclude)"+Figures).Output()
-	if err != nil || len(change) > 0 {
+	if dirty() {
 		return known(string(out)) + "+dirty"
 	}
 	return known(string(out))
 }
 
-// LoadAverage is how many wanted to run in the last minute.
+// dirty reports whether the working tree has changes outside of Figures. Without
+// git, or outside of a repository, it cannot know that it has none.
+func dirty() bool {
+	change, err := exec.Command("git", "status", "--porcelain", "--", ":(top)", ":(top,exclude)"+Figures, ":(top,exclude)docs/guarantees.md", ":(top,exclude)README.md").Output()
+	return err != nil || len(change) > 0
+}
+
+// LoadAverage returns the load average of the last minute.
 func LoadAverage() string {
 	b, _ := os.ReadFile("/proc/loadavg")
 	if f := strings.Fields(string(b)); len(f) > 0 {

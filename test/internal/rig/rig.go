@@ -1,6 +1,6 @@
-// Package rig is what the programs share that put idem to the proof: building
-// it as it is shipped, an environment without traces of another idem, and
-// tables of figures.
+// Package rig has what chaos, load, bench and guarantees share: the command line with
+// parts, builds of idem as in a release, an environment without variables of another
+// idem, crowds of processes, and figures with the machine and commit they belong to.
 package rig
 
 import (
@@ -16,7 +16,7 @@ import (
 	"text/tabwriter"
 )
 
-// Root returns the directory of the module that the caller stands in.
+// Root returns the root of the module that has the working directory.
 func Root() (string, error) {
 	out, err := exec.Command("go", "env", "GOMOD").Output()
 	if err != nil {
@@ -30,15 +30,15 @@ func Root() (string, error) {
 }
 
 // Build builds a package of the module, "." for idem itself, as releases do:
-// without cgo, and with more flags where given. It returns the path of the
-// program, which is a copy, as install(1) makes one: what the linker itself has
-// written starts 10 % slower, because of how it lies in the page cache.
+// without cgo, with optional flags. It returns the path of the program, which is a copy
+// as by install(1): the file that the linker writes starts 10 % slower, because of its
+// layout in the page cache.
 func Build(pkg, program string, flags ...string) (string, error) {
 	root, err := Root()
 	if err != nil {
 		return "", err
 	}
-	// In a directory of its own, since several may build the same.
+	// In a separate directory, because several processes may build the same program.
 	dir, err := os.MkdirTemp(filepath.Dir(program), "build-")
 	if err != nil {
 		return "", err
@@ -51,16 +51,17 @@ func Build(pkg, program string, flags ...string) (string, error) {
 	if out, err := c.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build %s: %w\n%s", pkg, err, out)
 	}
-	// Not by ourselves: what we start meanwhile would have it open for writing.
+	// By a child: another child of this process could inherit the file open for writing,
+	// and then it could not be executed.
 	if out, err := exec.Command("cp", linked, copied).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("cp %s: %w\n%s", linked, err, out)
 	}
 	return program, os.Rename(copied, program)
 }
 
-// Setup makes a directory for what a program named so leaves, and returns it
-// with the path of this very program, which is also its helpers', and that of
-// the idem to try: program, or one built here when that is empty.
+// Setup makes a directory for the files of a program with this name. It returns the
+// directory, the path of this program, and the path of the idem to test: program, or
+// one that is built here if program is "".
 func Setup(name, program string) (dir, self, idem string, err error) {
 	if self, err = os.Executable(); err != nil {
 		return
@@ -78,9 +79,9 @@ func Setup(name, program string) (dir, self, idem string, err error) {
 	return
 }
 
-// Watch looks at all directories of the module. go test repeats the result of a
-// test until something changes that the test has looked at; without this it
-// would not know that a test of ours depends on the whole program.
+// Watch reads all directories of the module. go test caches the result of a test until
+// a file changes that the test has opened, so this makes a test depend on the whole
+// program.
 func Watch() error {
 	root, err := Root()
 	if err != nil {
@@ -94,8 +95,8 @@ func Watch() error {
 	})
 }
 
-// Environ returns our environment without what an idem around us has left in
-// it, and with more.
+// Environ returns the environment without the variables IDEM_*, and with more. This
+// program may itself run below idem.
 func Environ(more ...string) []string {
 	var env []string
 	for _, kv := range os.Environ() {
@@ -106,7 +107,7 @@ func Environ(more ...string) []string {
 	return append(env, more...)
 }
 
-// Table is figures with their names, in the order of adding.
+// Table is a list of named figures, in the order in which they were added.
 type Table struct {
 	rows   [][2]string
 	counts []Count
@@ -118,13 +119,13 @@ type Count struct {
 	N    float64 `json:"n"`
 }
 
-// Count adds a row that is one number, which Counts returns as well.
+// Count adds a row that is one number, which Counts also returns.
 func (t *Table) Count(name string, n int) {
 	t.Add(name, "%d", n)
 	t.count(name, float64(n))
 }
 
-// Measure adds a row that is one measured number, which Counts returns as well.
+// Measure adds a row that is one measured number, which Counts also returns.
 func (t *Table) Measure(name string, x float64) {
 	x = math.Round(x*100) / 100
 	t.Add(name, "%.2f", x)
@@ -135,7 +136,7 @@ func (t *Table) count(name string, x float64) {
 	t.counts = append(t.counts, Count{strings.TrimSpace(name), x})
 }
 
-// Counts are the rows that are one number.
+// Counts returns the rows that are one number.
 func (t *Table) Counts() []Count { return t.counts }
 
 // Add adds a row.

@@ -13,17 +13,17 @@ import (
 	"time"
 )
 
-// Skipped is the error of a part that cannot be tried here; it says why.
+// Skipped is the error of a part that cannot run on this machine. It has the reason.
 type Skipped string
 
 func (s Skipped) Error() string { return string(s) }
 
-// Verdict is the line of JSON that tells of a part.
+// Verdict is the line of JSON with the result of a part.
 type Verdict struct {
 	Part    string    `json:"part"`
 	Quick   bool      `json:"quick"` // or smaller than a full run in another way
 	Seed    uint64    `json:"seed,omitempty"`
-	Date    time.Time `json:"date"` // of its begin
+	Date    time.Time `json:"date"` // of its start
 	Seconds float64   `json:"seconds"`
 	OK      bool      `json:"ok"`
 	Skipped string    `json:"skipped,omitempty"`
@@ -32,8 +32,8 @@ type Verdict struct {
 	Machine Machine   `json:"machine"`
 }
 
-// Whole tells whether the flags let a run have its full size: none is set but
-// perhaps those named, which do not change it.
+// Whole reports whether a run with these flags has its full size: no flag is set apart
+// from harmless ones.
 func Whole(flags *flag.FlagSet, harmless ...string) bool {
 	whole := true
 	flags.Visit(func(f *flag.Flag) { whole = whole && slices.Contains(harmless, f.Name) })
@@ -63,9 +63,8 @@ func (v Verdict) Try(dir, file string, t *Table, part func() error) error {
 	return errors.Join(err, v.keep(file))
 }
 
-// keep puts the verdict into the file, which has the latest of each part: one of
-// a full run and one of a quick run. What was skipped takes no place of what was
-// not.
+// keep writes the verdict to the file, which has the last full run and the last quick
+// run of each part. A skipped run does not replace one that was not skipped.
 func (v Verdict) keep(path string) error {
 	all, err := Verdicts(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -100,7 +99,7 @@ func Verdicts(path string) (all []Verdict, err error) {
 	return all, err
 }
 
-// Write writes a file whole or not at all, and makes the directories for it.
+// Write writes a file atomically and makes its directories.
 func Write(path string, b []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err

@@ -1,10 +1,10 @@
-// Ledgers does with a ledger what load cannot do through idem:
+// Ledgers works on a ledger directly, in ways that load cannot through idem:
 //
 //	ledgers fill DIR FROM TO   keys FROM to TO-1 that succeeded, made through the ledger package
 //	ledgers hold LEDGER.DB     keeps a read transaction open until its stdin ends
 //
-// It is a program of its own so that load, whose starts are measured, need not
-// carry SQLite.
+// It is a separate program, so that load, whose starts are measured, does not
+// link SQLite.
 package main
 
 import (

@@ -1,0 +1,173 @@
+// Package damage is the part "damage" of chaos. A ledger is copied, one of its files
+// is damaged, and then it is used in all ways. In every fifth trial a command is
+// running during the damage.
+//
+//	go run ./test/chaos damage [--trial NAME]
+//
+// The figures count the answers by kind. A wrong answer, a crash, or a second run
+// that is not in the table of exceptions (forgetsInUse) ends the part.
+package damage
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"idem/test/chaos/lab"
+)
+
+// The damaged files and the kinds of damage.
+var (
+	targets = []string{"ledger.db", "ledger.db-wal", "ledger.db-shm", "locks", "output"}
+	damages = []string{"flip", "page", "truncate", "delete"}
+)
+
+const pageSize = 4096
+
+// damageTest runs the trials.
+type damageTest struct {
+	*lab.Trials[damageCounts]                // by target and kind of damage, with "live " if a command was running
+	fixtures                  []*lab.Fixture // with a longer -wal each, except for the last, whose -wal is empty
+}
+
+// damageCounts has the figures of one kind of damage.
+type damageCounts struct {
+	trials     int
+	exact      int // answers as recorded
+	refused    int // 69
+	older      int // answers from an earlier attempt, because the latest is lost
+	unknown    int // 79: the outcome is lost
+	again      int // second runs, because the record is lost
+	unrecorded int // 125 of the call that was running
+	other      int // calls of other commands
+}
+
+func (c *damageCounts) add(d *damageCounts) {
+	c.trials += d.trials
+	c.exact += d.exact
+	c.refused += d.refused
+	c.older += d.older
+	c.unknown += d.unknown
+	c.again += d.again
+	c.unrecorded += d.unrecorded
+	c.other += d.other
+}
+
+func (c *damageCounts) String() string {
+	return fmt.Sprintf("%4d trials: %d exact, %d refused (69), %d from an earlier attempt, %d unknown (79), %d unrecorded (125), %d run again",
+		c.trials, c.exact, c.refused, c.older, c.unknown, c.unrecorded, c.again)
+}
+
+func Run(l *lab.Lab) error {
+	seeds, keys := 500, 40
+	if l.Quick {
+		seeds = 5
+	}
+	d := &damageTest{Trials: lab.NewTrials(l, (*damageCounts).add)}
+	if err := d.makeFixtures(keys); err != nil {
+		return err
+	}
+	d.RunAll(func(yield func(func()) bool) {
+		for n := range seeds {
+			for _, target := range targets {
+				for _, how := range damages {
+					if name := fmt.Sprintf("%d/%s/%s", n, target, how); l.Trial == "" || l.Trial == name {
+						yield(func() { d.runTrial(name, n, target, how) })
+					}
+				}
+			}
+		}
+	})
+	d.report()
+	return d.Err
+}
+
+// makeFixtures makes the fixtures. SQLite empties a -wal after 40 pages, and a run writes about
+// 9, so the -wal files have different lengths.
+func (d *damageTest) makeFixtures(keys int) error {
+	const fixtures = 6
+	e := &lab.Fixture{}
+	for i := range fixtures {
+		dir := filepath.Join(d.Dir, fmt.Sprintf("fixture-%d", i))
+		next := &lab.Fixture{Sandbox: lab.NewSandbox(dir), Records: slices.Clone(e.Records)}
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return err
+		}
+		if i > 0 {
+			if _, err := e.CopyTo(dir); err != nil {
+				return err
+			}
+		}
+		for len(next.Records) < keys+i {
+			if err := next.Add(d.Idem); err != nil {
+				return err
+			}
+		}
+		d.fixtures, e = append(d.fixtures, next), next
+	}
+	// idem forget empties the -wal.
+	return e.RunAndChange(d.Idem, "gone", 0, "forget", "gone")
+}
+
+func (d *damageTest) report() {
+	t := &d.Figures
+	var all damageCounts
+	for _, when := range []string{"", "live "} {
+		for _, target := range targets {
+			for _, how := range damages {
+				c := d.Counts[when+target+" "+how]
+				if c == nil {
+					continue
+				}
+				t.Add(when+target+" "+how, "%s", c)
+				all.add(c)
+			}
+		}
+	}
+	t.Count("trials", all.trials)
+	t.Count("answers as recorded", all.exact)
+	t.Count("refused (69)", all.refused)
+	t.Count("answers from an earlier attempt", all.older)
+	t.Count("unknown (79)", all.unknown)
+	t.Count("unrecorded (125)", all.unrecorded)
+	t.Count("calls of list, show, logs, check, mark and forget", all.other)
+	t.Count("keys run again after damage to shared memory in use", all.again)
+	t.Count(noWrongAnswer, d.Broken())
+	d.AddSeconds()
+	t.Print(os.Stdout)
+}
+
+// noWrongAnswer is the promise of this part.
+const noWrongAnswer = "crashes, wrong answers and ledgers started over"
+
+// trial is one trial.
+type trial struct {
+	*damageTest
+	lab.Sandbox
+	rng     *rand.Rand
+	name    string
+	fixture *lab.Fixture
+	live    *lab.Running
+	counts  damageCounts
+	reruns  map[string]lab.Reply // answers of the keys that were run again
+	log     []string             // all actions, for the evidence
+}
+
+func (d *damageTest) runTrial(name string, seed int, target, how string) {
+	rng := rand.New(rand.NewPCG(d.Seed, uint64(seed*100+slices.Index(targets, target)*10+slices.Index(damages, how))))
+	t := &trial{damageTest: d, name: name, rng: rng, fixture: d.fixtures[rng.IntN(len(d.fixtures))], reruns: map[string]lab.Reply{}}
+	live, kind := seed%5 == 4, target+" "+how
+	if live {
+		kind = "live " + kind
+	}
+	d.RunOne(name, kind, func(dir string) (*damageCounts, []string, error) {
+		var err error
+		t.Sandbox, err = t.fixture.CopyTo(dir)
+		lab.Must(err)
+		t.counts.trials = 1
+		err = t.run(target, how, live, kind)
+		return &t.counts, t.log, err
+	})
+}

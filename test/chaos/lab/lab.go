@@ -1,0 +1,70 @@
+// Package lab has what the parts of chaos share: the calls of idem, the commands
+// that it runs, journals and ledgers to work on, file systems that can be cut
+// off, and the loop over many trials.
+//
+// A part gets a Lab, tries to break idem with it, adds what it counted to
+// Lab.Figures, and returns an error for a broken promise. Nothing here uses
+// idem's own packages: a part sees idem only as its users do.
+package lab
+
+import (
+	"path/filepath"
+	"time"
+
+	"idem/test/internal/rig"
+)
+
+// Lab is what a part works with.
+type Lab struct {
+	Dir  string // the directory of this part alone
+	Idem string // the program under test
+	Self string // this program, which also has the commands that idem runs
+	Seed uint64 // of everything random
+	Options
+	Figures rig.Table
+}
+
+// Options are the flags of the command line that matter to parts.
+type Options struct {
+	Quick    bool
+	Keys     int
+	Kills    int
+	Parallel int
+	Trial    string
+	Wait     time.Duration
+}
+
+// Patience is how long a key may take. Usually it takes less than a tenth of that.
+const Patience = 3 * time.Minute
+
+// ExitWithin is how long processes that outlive a killed command may take to end
+// by themselves. A daemon of the part kill sleeps 0.3 s. A worker works 0.42 s at
+// most once the kills of its key have stopped.
+const ExitWithin = 30 * time.Second
+
+// Exit statuses of idem.
+const (
+	ExitUsage       = 64
+	ExitLedger      = 69
+	ExitOutput      = 74
+	ExitBusy        = 75
+	ExitInterrupted = 79
+	ExitFailed      = 80
+	ExitUnrecorded  = 125
+)
+
+// SigKill is the number of SIGKILL. A call that died of it has the code -SigKill.
+const SigKill = 9
+
+// Integrity checks a ledger that no process uses and returns its attempts in the
+// order in which they began.
+func (l *Lab) Integrity(dir string) ([]rig.Attempt, error) {
+	return rig.Integrity(filepath.Dir(l.Dir), dir)
+}
+
+// Must panics on an error of the test itself, which then proves nothing.
+func Must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}

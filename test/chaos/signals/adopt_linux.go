@@ -1,0 +1,14 @@
+package signals
+
+import (
+	"golang.org/x/sys/unix"
+)
+
+// adopt makes this process the parent of orphaned descendants, or ends that.
+func adopt(on bool) error {
+	n := 0
+	if on {
+		n = 1
+	}
+	return unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, uintptr(n), 0, 0, 0)
+}

@@ -1,0 +1,111 @@
+package steps
+
+import (
+	"idem/test/chaos/lab"
+)
+
+// scenarios are all calls that are killed, with all points of internal/failpoint. A
+// point with :2 means the second time that it is reached: a run writes at its
+// beginning and with its outcome.
+var scenarios = []scenario{
+	{name: "first call of all", fresh: true, job: lab.Job{Output: 100}, steps: []step{
+		{"make.dir", "directory made", 0, findsNothing},
+		{"make.locked", "init.lock taken", 0, findsNothing},
+		{"make.readme", "README written", 0, findsNothing},
+		{"make.output", "output/ made", 0, findsNothing},
+		{"make.empty", "ledger.db made, empty", 0, findsNothing},
+		{"make.wal", "write-ahead log chosen", 0, findsNothing},
+		{"migrate.commit", "before the tables are committed", 0, findsNothing},
+		{"make.tables", "tables committed", 0, findsNothing},
+		{"make.locks", "locks made", 0, findsNothing},
+		{"make.synced", "directory synced", 0, findsNothing},
+		{"make.closed", "ledger made", 0, findsNothing},
+	}},
+	{name: "first call of a later version", fresh: true, before: older, job: lab.Job{Output: 100}, steps: []step{
+		{"migrate.locked", "the ledger locked for its migration", 0, findsSuccess},
+		{"migrate.commit", "before the migration is committed", 0, findsSuccess},
+		{"migrate.done", "migration committed", 0, findsSuccess},
+	}},
+	{name: "first --hash-env", fresh: true, always: []string{"--hash-env", "HOME"}, job: lab.Job{Output: 100}, steps: []step{
+		{"secret.written", "secret written", 0, findsNothing},
+		{"secret.named", "secret in its place", 0, findsNothing},
+	}},
+	{name: "run", job: lab.Job{Output: 100}, steps: []step{
+		{"claim.before", "before the claim", 0, findsNothing},
+		{"claim.taken", "claimed", 0, findsNothing},
+		{"begin.life", "life lock taken", 0, findsNothing},
+		{"write.begun", "running: transaction begun", 0, findsNothing},
+		{"write.commit", "running: before the commit", 0, findsNothing},
+		{"write.committed", "running: committed", 0, findsInterrupted},
+		{"write.witnessed", "running: committed and witnessed", 0, findsInterrupted},
+		{"fork.before", "before the fork", 0, findsInterrupted},
+		{"finish.before", "command ended", 1, findsInterrupted},
+		{"finish.output", "output complete", 1, findsInterrupted},
+		{"write.begun:2", "outcome: transaction begun", 1, findsInterrupted},
+		{"write.commit:2", "outcome: before the commit", 1, findsInterrupted},
+		{"write.committed:2", "outcome: committed", 1, findsSuccess},
+		{"write.witnessed:2", "outcome: committed and witnessed", 1, findsSuccess},
+		{"finish.done", "before the life lock is given back", 1, findsSuccess},
+		{"release.before", "before the claim is given back", 1, findsSuccess},
+		{"release.after", "after the claim was given back", 1, findsSuccess},
+	}},
+	{name: "run, command alive", holds: true, job: lab.Job{Output: largeOutput}, steps: []step{
+		{"fork.after", "command started", 1, findsRunning},
+		{"spool.made", "file for its output made", 1, findsRunning},
+	}},
+	{name: "run, large output", job: lab.Job{Output: largeOutput}, steps: []step{
+		{"finish.output", "output synced", 1, findsInterrupted},
+		{"write.commit:2", "outcome: before the commit", 1, findsInterrupted},
+		{"write.committed:2", "outcome: committed", 1, findsSuccess},
+	}},
+	{name: "run that fails", job: lab.Job{Output: 100, Code: lab.ActFails}, steps: []step{
+		{"write.commit:2", "outcome: before the commit", 1, findsInterrupted},
+		{"write.committed:2", "outcome: committed", 1, findsFailure},
+	}},
+	{name: "retry", flags: []string{"--retries", "1", "--retry-delay", "1ms"}, job: lab.Job{Output: 100, Code: lab.ActFails}, steps: []step{
+		{"write.commit:3", "running again: before the commit", 1, findsFailure},
+		{"write.committed:3", "running again: committed", 1, findsInterrupted},
+		{"write.committed:4", "outcome: committed", 2, findsFailure},
+	}},
+	{name: "command that cannot start", before: func(s *trial) { s.writeProgram(brokenProgram) }, after: func(s *trial) { s.writeProgram(mendedProgram) }, job: lab.Job{Output: 100}, steps: []step{
+		{"abandon.before", "before running is taken back", 0, findsInterrupted},
+		{"write.commit:2", "taken back: before the commit", 0, findsInterrupted},
+		{"write.committed:2", "taken back: committed", 0, findsNothing},
+	}},
+	{name: "--on-interrupted rerun", before: interrupted, flags: []string{"--on-interrupted", "rerun"}, job: lab.Job{Output: 100}, steps: []step{
+		{"write.commit", "running again: before the commit", 0, findsInterrupted},
+		{"write.committed", "running again: committed", 0, findsInterrupted},
+		{"write.committed:2", "outcome: committed", 1, findsSuccess},
+	}},
+	{name: "mark retry", before: interrupted, args: mark("retry"), job: lab.Job{Output: 100}, steps: []step{
+		{"write.commit", "mark: before the commit", 0, findsInterrupted},
+		{"write.committed", "mark: committed", 0, findsNothing},
+		{"release.before", "before the claim is given back", 0, findsNothing},
+	}},
+	{name: "mark done", before: interrupted, args: mark("done"), job: lab.Job{Output: 100}, steps: []step{
+		{"write.commit", "mark: before the commit", 0, findsInterrupted},
+		{"write.committed", "mark: committed", 0, findsMark},
+	}},
+	{name: "forget", before: done, args: func(o lab.Job) []string { return []string{"forget", o.Key} }, job: lab.Job{Output: largeOutput}, steps: []step{
+		{"write.commit", "forgotten: before the commit", 0, findsSuccess},
+		{"write.committed", "forgotten: committed", 0, findsNothing},
+		{"forget.spools", "recorded output removed", 0, findsNothing},
+		{"forget.wal", "write-ahead log emptied", 0, findsNothing},
+	}},
+}
+
+// interrupted leaves the key interrupted.
+func interrupted(s *trial) { s.runKilledAt("write.committed") }
+
+// done leaves the key done.
+func done(s *trial) { s.runJob(nil) }
+
+// older leaves the key done in a ledger that needs a migration in all later calls.
+func older(s *trial) {
+	s.runJob(nil)
+	s.Env = append(s.Env, "IDEM_FAILPOINT_MIGRATION=alter table attempts add column extra text not null default ''")
+}
+
+func mark(how string) func(lab.Job) []string {
+	return func(o lab.Job) []string { return []string{"mark", how, o.Key} }
+}

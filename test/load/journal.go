@@ -1,0 +1,133 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// All processes of a key log their actions in its journal as lines "WHAT RUN", each
+// with a single appending write, so the kernel orders the lines. A line about an action
+// to come is written before the action, a line about a past one after it.
+
+func (b *soakRun) note(key, what, run string) {
+	if err := appendNote(b.journalDir, key, what, run); err != nil {
+		b.fail(err)
+	}
+}
+
+func (b *soakRun) journal(key string) []string { return lines(filepath.Join(b.journalDir, key)) }
+
+func appendNote(place, key, what, run string) error {
+	f, err := os.OpenFile(filepath.Join(place, key), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(what + " " + run + "\n")
+	return errors.Join(err, f.Close())
+}
+
+// Exit statuses of command.
+const (
+	commandFails    = 3
+	commandOverlaps = 97
+	commandCannot   = 98
+)
+
+// callIdem is the command of the part soak. It holds a lock of its key that is
+// independent of idem.
+func command(args []string) int {
+	place, key, run := args[0], args[1], os.Getenv("IDEM_RUN_ID")
+	alive, err := os.OpenFile(filepath.Join(place, "alive"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err == nil {
+		err = unix.Flock(int(alive.Fd()), unix.LOCK_SH)
+	}
+	var own *os.File
+	if err == nil {
+		own, err = os.OpenFile(filepath.Join(place, "lock."+key), os.O_RDWR|os.O_CREATE, 0o600)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "load work:", err)
+		return commandCannot
+	}
+	if err := unix.Flock(int(own.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = appendNote(place, key, "overlap", run)
+		return commandOverlaps
+	}
+	// Released before the end: at exit, the lock of idem may be released first.
+	defer unix.Flock(int(own.Fd()), unix.LOCK_UN)
+	if err := appendNote(place, key, "start", run); err != nil {
+		return commandCannot
+	}
+	// If idem was killed, stdout has no reader. That is not an error.
+	fmt.Printf("%s\n%s", run, strings.Repeat(".", padding(run)))
+	time.Sleep(time.Duration(rand.IntN(40)) * time.Millisecond)
+	what, code := "end", 0
+	if rand.IntN(10) == 0 {
+		what, code = "fail", commandFails
+	}
+	if err := appendNote(place, key, what, run); err != nil {
+		return commandCannot
+	}
+	return code
+}
+
+// padding returns how much a run writes. Some runs exceed the limit for ledger.db.
+func padding(run string) int {
+	h := fnv.New32a()
+	h.Write([]byte(run))
+	if n := h.Sum32(); n%4 == 0 {
+		return 40<<10 + int(n%1000)
+	}
+	return 0
+}
+
+// journalCounts has the figures of one journal.
+type journalCounts struct{ starts, ends, acks int }
+
+// checkJournal checks the promises on a journal: runs do not overlap, no run follows an
+// acknowledged success that was not forgotten, and every acknowledged run has ended.
+func checkJournal(journal []string) (c journalCounts, err error) {
+	var last, acked string // the last run with a good end, if it is acknowledged
+	ended := map[string]bool{}
+	forgetting := 0    // running calls of idem forget
+	forgotten := false // one has ended since the last success
+	for i, line := range journal {
+		what, run, _ := strings.Cut(line, " ")
+		switch what {
+		case "overlap":
+			return c, fmt.Errorf("line %d: run %s found another at work", i+1, run)
+		case "start":
+			c.starts++
+			if acked != "" && acked == last && !forgotten && forgetting == 0 {
+				return c, fmt.Errorf("line %d: run %s began after the acknowledged success of %s", i+1, run, acked)
+			}
+		case "end":
+			c.ends++
+			last, ended[run], forgotten = run, true, false
+		case "ack":
+			c.acks++
+			if !ended[run] {
+				return c, fmt.Errorf("line %d: run %q is acknowledged and never came to its end", i+1, run)
+			}
+			if run == last { // else a slow caller of one that was forgotten
+				acked = run
+			}
+		case "forget":
+			forgetting++
+		case "forgotten":
+			forgetting--
+			forgotten = true
+		case "kept":
+			forgetting--
+		}
+	}
+	return c, nil
+}
