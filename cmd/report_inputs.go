@@ -85,7 +85,7 @@ type drift struct {
 }
 
 // driftOf compares the files that an attempt ran with those that a call of argv
-// would run. What cannot be found out is left out: drift is for people.
+// would run. It leaves out files that it cannot read.
 func driftOf(was ledger.Attempt, argv []string) []drift {
 	old, err := hashkey.Decode(was.Inputs)
 	if err != nil || len(argv) == 0 {

@@ -40,7 +40,7 @@ func isNamePattern(s string) bool {
 
 // Check returns nil if text, the value of a flag, names a variable or, where
 // patterns are allowed, is a pattern of names. Else it returns an *Error, which
-// never contains the text: mostly a dollar sign has put the value of a variable
+// never contains the text: usually a dollar sign has put the value of a variable
 // there.
 func (e Environ) Check(flag, text string, patterns bool) error {
 	if text == "" {
@@ -64,7 +64,7 @@ func (e Environ) Check(flag, text string, patterns bool) error {
 }
 
 // VariableWith returns the name of a variable whose value is text, "" if there is
-// none. A text in capitals is mostly a name, even if another variable has it as its
+// none. A text in capitals is usually a name, even if another variable has it as its
 // value, so it is not looked for.
 func (e Environ) VariableWith(text string) string {
 	if strings.Trim(text, upperRunes) == "" && isVariableName(text) {

@@ -18,9 +18,8 @@ import (
 // directories. A list that would exceed it is left out.
 const maxTrees = 64 << 10
 
-// filesParts returns the inputs of all values of a flag that names files, with a
-// list of the files of each directory as a detail. trees is how many bytes are left
-// for such lists.
+// filesParts returns the inputs of all values of a flag that names files. A list of
+// the files of each directory is a detail. trees is how many bytes are left for lists.
 func filesParts(flag string, patterns []string, trees *int) (hashkey.Inputs, error) {
 	var in hashkey.Inputs
 	for _, pattern := range patterns {

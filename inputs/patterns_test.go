@@ -55,7 +55,7 @@ func TestExpand(t *testing.T) {
 		{"none/*", ""},
 		{"a.ts/*", ""},
 		{"*/", ""},
-		{"src/**x", "src/x"}, // no element of its own
+		{"src/**x", "src/x"}, // ** is only a part of the element
 		{"[ab].?s", "a.ts b.js"},
 
 		// any depth
