@@ -3,7 +3,6 @@ package cmd
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -31,19 +30,7 @@ func (a *app) forgetCommand() *cobra.Command {
 }
 
 func (a *app) forget(ctx context.Context, keys []string, record *whichFlags) error {
-	var ids []ledger.ID
-	want, err := record.which(time.Now())
-	if err != nil {
-		return err
-	}
-	for _, key := range keys { // all are checked before the first is forgotten
-		id, err := a.id(key, true)
-		if err != nil {
-			return err
-		}
-		ids = append(ids, id)
-	}
-	l, err := a.openLedger()
+	l, ids, want, err := a.openFor(record, keys...) // all are checked before the first is forgotten
 	if err != nil {
 		return err
 	}

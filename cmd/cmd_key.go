@@ -4,15 +4,12 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
-	"os"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"idem/hashkey"
-	"idem/ledger"
 )
 
 const keyLong = `Print how idem run would identify a call: its key, its window, its fingerprint
@@ -69,7 +66,7 @@ func (a *app) keyCommand() *cobra.Command {
 			if err := o.fits(); err != nil {
 				return err
 			}
-			return a.key(c.Context(), o.identity, argv, keep, asJSON)
+			return a.key(c.Context(), o, argv, keep, asJSON)
 		},
 	}
 	o = a.askFlags(c, "keys", "windows", "inputs", "secrets")
@@ -79,7 +76,7 @@ func (a *app) keyCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) key(ctx context.Context, o *identity, argv []string, keep retention, asJSON bool) error {
+func (a *app) key(ctx context.Context, o *runOptions, argv []string, keep retention, asJSON bool) error {
 	if len(argv) == 0 {
 		return usage("idem key requires a command").
 			hintForm("idem key [run flags] -- COMMAND [ARG...]").
@@ -89,8 +86,8 @@ func (a *app) key(ctx context.Context, o *identity, argv []string, keep retentio
 	if err != nil {
 		return err
 	}
-	src := &peeking{Store: l}
-	in, err := a.identify(ctx, o, argv, src, time.Now())
+	src := &looking{Store: l}
+	in, err := a.identify(ctx, o, argv, src, a.now())
 	switch {
 	case err != nil:
 		return err
@@ -140,20 +137,6 @@ func (a *app) key(ctx context.Context, o *identity, argv []string, keep retentio
 
 const noSecretYet = "the first run with --hash-env creates the secret that variables are hashed with"
 
-// peeking is the source of a call that runs nothing and makes nothing.
-type peeking struct {
-	ledger.Store
-	lacks bool // a secret was asked for, and there is none
-}
-
-func (*peeking) Scratch() (*os.File, error) { return nil, nil }
-
-func (p *peeking) Secret(context.Context) ([]byte, error) {
-	secret, err := p.FindSecret()
-	p.lacks = err == nil && secret == nil
-	return secret, err
-}
-
 func viewInput(p hashkey.Part) inputView {
 	v := inputView{Kind: string(p.Kind), Name: p.Name, Value: jsonBytes(p.Value), Hidden: p.Hidden}
 	switch p.Kind {
@@ -165,45 +148,4 @@ func viewInput(p hashkey.Part) inputView {
 		}
 	}
 	return v
-}
-
-const tokenLong = `Print the IDEM_TOKEN of a key: the UUID that its command finds in its
-environment. It is the same for every attempt; only idem forget changes it.`
-
-func (a *app) tokenCommand() *cobra.Command {
-	var asHex bool
-	var record *whichFlags
-	c := &cobra.Command{
-		Use:     "token KEY",
-		Short:   "Print the IDEM_TOKEN of a key",
-		Long:    tokenLong + whichLong + refuseLong,
-		Example: "  curl -H \"Idempotency-Key: $(idem token order:4711:charge)\" https://api.example.com/charges",
-		Args:    oneArg("key"),
-		RunE: func(c *cobra.Command, args []string) error {
-			id, err := a.id(args[0], true)
-			if err != nil {
-				return err
-			}
-			want, err := record.which(time.Now())
-			if err != nil {
-				return err
-			}
-			l, err := a.openLedger()
-			if err != nil {
-				return err
-			}
-			rec, err := a.find(c.Context(), l, id, want, record)
-			if err != nil {
-				return err
-			}
-			token := tokenOf(rec.ID, rec.Generation)
-			if asHex {
-				token = strings.ReplaceAll(token, "-", "")
-			}
-			return a.print(token + "\n")
-		},
-	}
-	record = newWhichFlags(c, nil, false)
-	c.Flags().BoolVar(&asHex, "hex", false, "print 32 characters without dashes")
-	return c
 }

@@ -6,13 +6,13 @@ import (
 	"errors"
 	"io"
 	"os"
-	"slices"
 	"time"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
 	"idem/ledger"
+	"idem/runner"
 )
 
 const logsLong = `Print the recorded output of a key's last attempt: stdout to stdout, and stderr
@@ -60,7 +60,7 @@ func (a *app) logs(ctx context.Context, key string, record *whichFlags, o *logsO
 	if err != nil {
 		return err
 	}
-	at, err := a.attemptOf(ctx, l, rec, o.attempt)
+	at, err := attemptOf(ctx, l, rec, o.attempt)
 	if err != nil {
 		return err
 	}
@@ -70,9 +70,9 @@ func (a *app) logs(ctx context.Context, key string, record *whichFlags, o *logsO
 		return err
 	}
 	for {
-		// Asked before reading: what was written before the end is then read
-		// after it.
-		running, now, err := stillRunning(ctx, l, rec.ID, at.RunID)
+		// This comes before the output is read, so all that was written before the
+		// end is read.
+		now, running, err := runner.AttemptNow(ctx, l, rec.ID, at.RunID)
 		if err != nil {
 			return err
 		}
@@ -104,7 +104,7 @@ func (a *app) tellRecorded(number int, at ledger.Attempt) {
 	}
 }
 
-// followInterval is how often a followed attempt is looked at.
+// followInterval is how often the output of a followed attempt is read.
 const followInterval = 100 * time.Millisecond
 
 func (o *logsOptions) only() ledger.Stream {
@@ -117,40 +117,17 @@ func (o *logsOptions) only() ledger.Stream {
 	return ledger.Stderr
 }
 
-// attemptOf returns the attempt with a number; for 0 the last one that was run,
-// or settled with an output.
-func (a *app) attemptOf(ctx context.Context, l ledger.Ledger, rec ledger.Record, number int) (ledger.Attempt, error) {
-	attempts, err := l.Attempts(ctx, rec.ID)
-	if err != nil {
-		return ledger.Attempt{}, err
+// attemptOf returns the attempt with a number; for 0 the last that ran or that was
+// settled with an output.
+func attemptOf(ctx context.Context, l ledger.Ledger, rec ledger.Record, number int) (ledger.Attempt, error) {
+	at, found, err := runner.AttemptNumbered(ctx, l, rec.ID, number)
+	switch {
+	case err != nil || found:
+		return at, err
+	case number == 0:
+		return at, fail(exitError, "key %s was never run", quote(rec.ID.Key))
 	}
-	for _, at := range slices.Backward(attempts) {
-		if at.Number == number && number > 0 || number == 0 && (at.Number > 0 || at.OutputBytes > 0) {
-			return at, nil
-		}
-	}
-	if number == 0 {
-		return ledger.Attempt{}, fail(exitError, "key %s was never run", quote(rec.ID.Key))
-	}
-	return ledger.Attempt{}, fail(exitError, "key %s has no attempt %d, its last is %d", quote(rec.ID.Key), number, rec.Attempts)
-}
-
-// stillRunning tells whether an attempt may yet write output, and its record.
-func stillRunning(ctx context.Context, l ledger.Ledger, id ledger.ID, runID string) (bool, ledger.Attempt, error) {
-	rec, err := l.Get(ctx, id)
-	if err != nil {
-		return false, ledger.Attempt{}, err
-	}
-	if rec.Current.RunID == runID {
-		return rec.Phase() == ledger.PhaseRunning, rec.Current, nil
-	}
-	attempts, err := l.Attempts(ctx, id)
-	for _, at := range attempts {
-		if at.RunID == runID {
-			return false, at, err
-		}
-	}
-	return false, ledger.Attempt{}, err
+	return at, fail(exitError, "key %s has no attempt %d, its last is %d", quote(rec.ID.Key), number, rec.Attempts)
 }
 
 // printer writes chunks to our streams.

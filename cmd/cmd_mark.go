@@ -4,13 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"idem/hashkey"
 	"idem/ledger"
 	"idem/runner"
 )
@@ -44,7 +41,10 @@ and never by "done". The history of the key has every mark, with its note, user
 and time.`
 
 type markOptions struct {
-	*identity
+	key             string
+	allowEmptyParts bool
+	calendarFlags
+	inputs inputFlags
 	storing
 	record     *whichFlags
 	note       string
@@ -59,7 +59,7 @@ type markOptions struct {
 const markUse = "mark HOW [flags] KEY [-- COMMAND [ARG...]]"
 
 func (a *app) markCommand() *cobra.Command {
-	o := &markOptions{identity: newIdentity(), maxOutput: defaultMaxOutput}
+	o := &markOptions{calendarFlags: newCalendarFlags(), inputs: newInputFlags(), maxOutput: defaultMaxOutput}
 	c := &cobra.Command{
 		Use:   markUse,
 		Short: "Settle a key by hand",
@@ -80,12 +80,10 @@ func (a *app) markCommand() *cobra.Command {
 	}
 	f := c.Flags()
 	f.SortFlags = false
-	o.identity.flags(f)
+	emptyPartsFlag(f, &o.allowEmptyParts)
+	o.calendarFlags.flags(f, recordPer)
+	o.inputs.flags(f)
 	o.record = newWhichFlags(c, &o.calendarFlags, false)
-	f.Lookup("per").Usage = recordPer + ": " + strings.Join(hashkey.Pers, ", ")
-	for _, name := range []string{"key", "ttl"} { // the key is an argument, and nothing runs
-		_ = f.MarkHidden(name)
-	}
 	o.storing.flags(f)
 	f.StringVar(&o.note, "note", "", "record `TEXT` as the reason in the history")
 	f.IntVar(&o.exitCode, "exit-code", 0, "record exit status `N` (default: 0 for done, 1 for failed); a replay of done still exits 0, as with --ok")
@@ -123,10 +121,8 @@ func (o *markOptions) words(args []string, dash int) (name string, argv []string
 func (o *markOptions) check(f *pflag.FlagSet, name string, argv []string) error {
 	o.cut = f.Changed("max-output")
 	switch {
-	case f.Changed("key") || o.key == "":
+	case o.key == "":
 		return usage("idem mark takes the key as an argument").hintForm("idem " + markUse)
-	case f.Changed("ttl"): // it is a flag of calls, and nothing is called
-		return usage("unknown flag --ttl").hint("to see the flags: idem mark --help")
 	case o.exitCode < 0 || o.exitCode > 255:
 		return usage("--exit-code requires a number from 0 to 255")
 	case name == "failed" && f.Changed("exit-code") && o.exitCode == 0:
@@ -136,10 +132,15 @@ func (o *markOptions) check(f *pflag.FlagSet, name string, argv []string) error 
 }
 
 func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptions) error {
-	if _, err := a.id(o.key, true); err != nil { // a bad key is told before a bad ledger
+	id, err := a.id(o.key, true) // it may be recorded with empty parts
+	if err != nil {
 		return err
 	}
 	keep, err := a.remember(&o.storing, o.key)
+	if err != nil {
+		return err
+	}
+	want, err := o.record.which(a.now())
 	if err != nil {
 		return err
 	}
@@ -166,16 +167,12 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 	if err != nil {
 		return err
 	}
-	named := *o.identity
-	named.allowEmptyParts = true // it may be recorded so
-	now := time.Now()
-	in, err := a.identify(ctx, &named, argv, naming{l}, now)
+	in, _, err := o.inputs.collect(ctx, argv, naming{l})
 	if err != nil {
 		return err
 	}
-	h.Fingerprint, h.Inputs = in.inputs.Fingerprint(), keep.inputs(in.inputs).Encode()
-	id, err := a.recordOf(ctx, l, in.id, o, now)
-	if err != nil {
+	h.Fingerprint, h.Inputs = in.Fingerprint(), keep.inputs(in).Encode()
+	if id, err = a.recordOf(ctx, l, id, want, o); err != nil {
 		return err
 	}
 	was, err := runner.Mark(ctx, l, id, h)
@@ -198,13 +195,9 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 	return nil
 }
 
-// recordOf returns which record of a key is meant. A new one must be one that a
-// call can have.
-func (a *app) recordOf(ctx context.Context, l ledger.Store, id ledger.ID, o *markOptions, now time.Time) (ledger.ID, error) {
-	want, err := o.record.which(now)
-	if err != nil {
-		return id, err
-	}
+// recordOf returns the record of a key that the flags mean. A new one must have a
+// key that a call can have.
+func (a *app) recordOf(ctx context.Context, l ledger.Store, id ledger.ID, want runner.Which, o *markOptions) (ledger.ID, error) {
 	rec, err := a.find(ctx, l, id, want, o.record)
 	if err != nil || rec.Phase() != ledger.PhaseNone {
 		return rec.ID, err

@@ -18,7 +18,9 @@ import (
 
 // runOptions are the flags of idem run.
 type runOptions struct {
-	*identity
+	keyFlags
+	windowFlags
+	inputs inputFlags
 	*policyFlags
 	ttyFlag
 	stdinFlag
@@ -56,7 +58,8 @@ const runExample = `  idem run --key "deploy:prod:$CI_PIPELINE_ID" -- ./deploy.s
 
 func newRunOptions() *runOptions {
 	return &runOptions{
-		identity:      newIdentity(),
+		windowFlags:   newWindowFlags(),
+		inputs:        newInputFlags(),
 		policyFlags:   newPolicyFlags(),
 		outcomeFlags:  newOutcomeFlags(),
 		replayFlags:   newReplayFlags(),
@@ -90,7 +93,9 @@ func (a *app) callFlags(f *pflag.FlagSet, o *runOptions) {
 	f.SetInterspersed(false) // what follows the command is the command's
 	f.SortFlags = false
 	o.flagSet, o.ui = f, &a.ui
-	o.identity.flags(f)
+	o.keyFlags.flags(f)
+	o.windowFlags.flags(f)
+	o.inputs.flags(f)
 	f.Var(&o.wait, "wait", "wait while the key is running, for at most `DURATION` if given; then replay a success, or run after a failure")
 	f.Lookup("wait").NoOptDefVal = waitForever
 	o.policyFlags.flags(f)
@@ -188,7 +193,7 @@ func (a *app) plan(o *runOptions, args []string) (plan, error) {
 // opensFiles reports whether a call opens files or sets timers of its own before
 // it knows whether it runs the command.
 func (o *runOptions) opensFiles() bool {
-	return o.wait.limit > 0 || len(o.hashFile)+len(o.optional) > 0 || len(o.hashEnv) > 0 || o.hashStdin || o.metaFile != "" || o.metaFD != noMetaFD || len(o.paths) > 0 || onGitHub()
+	return o.wait.limit > 0 || o.inputs.Opens() || o.metaFile != "" || o.metaFD != noMetaFD || len(o.paths) > 0 || onGitHub()
 }
 
 // given reports whether a flag is on the command line.
@@ -201,13 +206,13 @@ func (a *app) checkFlags(o *runOptions) (runner.Policy, retention, error) {
 	if err != nil {
 		return runner.Policy{}, keep, err
 	}
-	if _, err := a.named(o.identity); err != nil {
+	if _, err := a.named(&o.keyFlags); err != nil {
 		return runner.Policy{}, keep, err
 	}
 	if err := o.fits(); err != nil {
 		return runner.Policy{}, keep, err
 	}
-	policy, err := o.policy(o.identity)
+	policy, err := o.policy(o.ttl.limit)
 	return policy, keep, err
 }
 
@@ -229,7 +234,7 @@ func (a *app) recorded(ctx context.Context, p plan) (runner.Call, runner.Result,
 
 // prepare returns the call of a plan, to be recorded at a home.
 func (a *app) prepare(ctx context.Context, p plan, h home) (runner.Call, error) {
-	in, err := a.identify(ctx, p.flags.identity, p.argv, h, a.now())
+	in, err := a.identify(ctx, p.flags, p.argv, h, a.now())
 	if err == nil {
 		in.stdin, err = p.flags.stdinOf(in.stdin)
 	}
@@ -261,7 +266,7 @@ func (a *app) callOf(p plan, in identified, h home) runner.Call {
 		ID: in.id, Argv: p.argv, Stdin: in.stdin, TTY: o.tty,
 		Inputs: runner.Inputs{
 			Fingerprint: in.inputs.Fingerprint(), Encoded: p.keep.inputs(in.inputs).Encode(),
-			Starting: a.starting(o.identity, in.inputs, p.argv, p.keep),
+			Starting: a.starting(o, in.inputs, p.argv, p.keep),
 		},
 		Policy: p.policy, Probe: runner.Probe{Command: o.probe, Timeout: o.probeTimeout.Duration},
 		Inside: insideOf(in.id, h.place),

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -49,21 +48,13 @@ func (a *app) showCommand() *cobra.Command {
 	return c
 }
 
-// lookUp opens the ledger and reads the record of a key that must be there.
+// lookUp opens the ledger and returns the record of a key. The record must exist.
 func (a *app) lookUp(ctx context.Context, key string, record *whichFlags) (ledger.Store, ledger.Record, error) {
-	id, err := a.id(key, true)
+	l, ids, want, err := a.openFor(record, key)
 	if err != nil {
 		return nil, ledger.Record{}, err
 	}
-	want, err := record.which(time.Now())
-	if err != nil {
-		return nil, ledger.Record{}, err
-	}
-	l, err := a.openLedger()
-	if err != nil {
-		return nil, ledger.Record{}, err
-	}
-	rec, err := a.find(ctx, l, id, want, record)
+	rec, err := a.find(ctx, l, ids[0], want, record)
 	if err == nil && rec.Phase() == ledger.PhaseNone {
 		err = nothingUnder(ctx, l, rec.ID)
 	}

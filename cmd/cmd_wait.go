@@ -3,7 +3,6 @@ package cmd
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -33,26 +32,14 @@ func (a *app) waitCommand() *cobra.Command {
 }
 
 func (a *app) wait(ctx context.Context, keys []string, record *whichFlags, timeout duration) error {
-	var ids []ledger.ID
-	want, err := record.which(time.Now())
+	l, ids, want, err := a.openFor(record, keys...)
 	if err != nil {
 		return err
-	}
-	for _, key := range keys {
-		id, err := a.id(key, true)
-		if err != nil {
-			return err
-		}
-		ids = append(ids, id)
 	}
 	if timeout.Duration > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, timeout.Duration)
 		defer cancel()
-	}
-	l, err := a.openLedger()
-	if err != nil {
-		return err
 	}
 	var first error
 	for _, id := range ids {
@@ -76,43 +63,27 @@ func (a *app) wait(ctx context.Context, keys []string, record *whichFlags, timeo
 	return first
 }
 
-// settledRecord waits until a key has a record that no process is working on.
-// Once there is a record, it stays with that one.
+// settledRecord waits until a key is settled, and tells what it waits for.
 func (a *app) settledRecord(ctx context.Context, l ledger.Store, id ledger.ID, want runner.Which, record *whichFlags) (ledger.Record, error) {
-	told, again := waiting{ui: &a.ui}, reminder{}
-	for first := true; ; first = false {
-		// A query that is cut off costs the connection, and with the last one
-		// SQLite removes the -wal.
-		rec, err := a.find(context.WithoutCancel(ctx), l, id, want, record)
-		if err != nil {
-			return rec, err
-		}
-		if rec.Phase() != ledger.PhaseNone {
-			want = runner.Which{Exact: true, Window: rec.ID.Window}
-		}
-		switch rec.Phase() {
-		case ledger.PhaseSucceeded, ledger.PhaseFailed, ledger.PhaseInterrupted:
-			return rec, nil
-		}
-		if first && len(outerAttempts()) > 0 {
-			if err := insideItself(ctx, l, rec.ID); err != nil {
-				return rec, err
+	told, again, asked := waiting{ui: &a.ui}, reminder{}, len(outerAttempts()) == 0
+	rec, err := runner.Settled(ctx, l, id.Namespace, id.Key, want, func(rec ledger.Record) error {
+		if !asked {
+			asked = true
+			if err := a.insideItself(ctx, l, rec.ID); err != nil {
+				return err
 			}
 		}
 		if again.due() {
 			told.unsettled(rec)
 		}
-		select {
-		case <-ctx.Done():
-			return rec, ctx.Err()
-		case <-time.After(followInterval):
-		}
-	}
+		return nil
+	})
+	return rec, record.refused(err)
 }
 
-// insideItself refuses to wait for a key that cannot end before this call does.
-func insideItself(ctx context.Context, l ledger.Store, id ledger.ID) error {
-	r := runner.Runner{Ledger: l, Now: time.Now}
+// insideItself refuses to wait for a key whose attempt cannot end before this call.
+func (a *app) insideItself(ctx context.Context, l ledger.Store, id ledger.ID) error {
+	r := runner.Runner{Ledger: l, Now: a.now}
 	res, err := r.Ask(context.WithoutCancel(ctx), runner.Call{ID: id, Inside: insideOf(id, l.Place())})
 	if err == nil && res.Reason == runner.ReasonRecursive {
 		return recursiveFailure(id)

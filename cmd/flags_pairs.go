@@ -99,7 +99,10 @@ func (o *runOptions) fits() error {
 	if err := fitting(o.flagSet, has, needs, runClashes, o); err != nil {
 		return err
 	}
-	if err := fitting(o.flagSet, has, nil, identityClashes, o.identity); err != nil {
+	if err := fitting(o.flagSet, has, nil, windowClashes, &o.windowFlags); err != nil {
+		return err
+	}
+	if err := fitting(o.flagSet, has, nil, inputClashes, &o.inputs); err != nil {
 		return err
 	}
 	return o.outcomesOccur()
@@ -152,11 +155,11 @@ var runClashes = []clash[*runOptions]{
 	{"no-store output", "max-output", "no output is recorded", func(o *runOptions) bool { return o.noStore.output && o.maxOutput.bytes != defaultMaxOutput.bytes }},
 	{"no-store output", "replay-file", "additions to files are output", func(o *runOptions) bool { return o.noStore.output && len(o.paths) > 0 }},
 
-	{"tty", "hash-stdin", "typed input cannot be read before the command starts", func(o *runOptions) bool { return o.tty && o.hashStdin }},
+	{"tty", "hash-stdin", "typed input cannot be read before the command starts", func(o *runOptions) bool { return o.tty && o.inputs.Stdin }},
 	{"tty", "replay*", "a terminal has one output stream", func(o *runOptions) bool { return o.tty && (o.streams.value == "stdout" || o.streams.value == "stderr") }},
-	{"no-stdin", "hash-stdin", "--no-stdin gives the command an empty stdin", func(o *runOptions) bool { return o.noStdin && o.hashStdin }},
+	{"no-stdin", "hash-stdin", "--no-stdin gives the command an empty stdin", func(o *runOptions) bool { return o.noStdin && o.inputs.Stdin }},
 	{"no-stdin", "tty", "--no-stdin gives the command an empty stdin", func(o *runOptions) bool { return o.noStdin && o.tty }},
-	{"on-ledger-error run", "hash-stdin", "stdin can be read only once", func(o *runOptions) bool { return o.onLedgerError.value == "run" && o.hashStdin }},
+	{"on-ledger-error run", "hash-stdin", "stdin can be read only once", func(o *runOptions) bool { return o.onLedgerError.value == "run" && o.inputs.Stdin }},
 }
 
 // replaysFailures reports whether every failure is replayed.
@@ -186,13 +189,17 @@ func (o *runOptions) outcomesOccur() error {
 	return nil
 }
 
-// identityClashes are those of the flags that say which call a call is.
-var identityClashes = []clash[*identity]{
-	{"per*", "ttl", "a window ends before a record in it gets that old", func(o *identity) bool {
+// windowClashes are those of the flags about the window of a call.
+var windowClashes = []clash[*windowFlags]{
+	{"per*", "ttl", "a window ends before a record in it gets that old", func(o *windowFlags) bool {
 		return o.per.value != "" && o.at == "" && o.ttl.limit >= hashkey.Per(o.per.value).Longest()
 	}},
-	{"hash none", "hash-ignore", "no argument is an input", func(o *identity) bool { return o.hash.value == "none" && len(o.hashIgnore) > 0 }},
-	{"day-start", "per hour", daysOnly, func(o *identity) bool { return o.movesHours() }},
+	{"day-start", "per hour", daysOnly, func(o *windowFlags) bool { return o.movesHours() }},
+}
+
+// inputClashes are those of the flags about the inputs of a call.
+var inputClashes = []clash[*inputFlags]{
+	{"hash none", "hash-ignore", "no argument is an input", func(o *inputFlags) bool { return o.hash.value == "none" && len(o.Ignore) > 0 }},
 }
 
 const daysOnly = "it moves the windows of a day or longer"
@@ -222,8 +229,8 @@ func (o *whichFlags) has(name string) bool { return name == "key" || o.command.F
 // is settled.
 func (o *markOptions) fits(name string, bound bool) error {
 	f := o.record.command.Flags()
-	err := fitting(f, o.record.has, append([]need{{"max-output", []string{"stdout-file"}}}, needs...), identityClashes, o.identity)
-	if err == nil && o.hashStdin && o.stdoutFile == "-" {
+	err := fitting(f, o.record.has, append([]need{{"max-output", []string{"stdout-file"}}}, needs...), inputClashes, &o.inputs)
+	if err == nil && o.inputs.Stdin && o.stdoutFile == "-" {
 		err = clashing("hash-stdin", "stdout-file -", "both read stdin")
 	}
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 )
 
 // policyFlags are the flags that say what to do about an earlier outcome. All
-// they do is in runner.Decide; which of them do not go together is in flagpairs.go.
+// they do is in runner.Decide; which of them do not go together is in flags_pairs.go.
 type policyFlags struct {
 	onFailure     choice
 	onInterrupted choice
@@ -43,14 +43,15 @@ func (o *policyFlags) flags(f *pflag.FlagSet) {
 	f.BoolVar(&o.force, "force", false, "run again even after a success, but never while the key is running")
 }
 
-func (o *policyFlags) policy(id *identity) (runner.Policy, error) {
+// policy returns the policy of the flags and of --ttl.
+func (o *policyFlags) policy(ttl time.Duration) (runner.Policy, error) {
 	if o.maxAttempts < 0 {
 		return runner.Policy{}, usage("--max-attempts requires a number of at least 0")
 	}
 	return runner.Policy{
 		OnFailure: runner.Choice(o.onFailure.value), OnInterrupted: runner.Choice(o.onInterrupted.value),
 		OnMismatch: runner.Choice(o.onMismatch.value), Force: o.force,
-		TTL: id.ttl.limit, Final: o.final.set, MaxAttempts: o.maxAttempts,
+		TTL: ttl, Final: o.final.set, MaxAttempts: o.maxAttempts,
 		Probe: o.probe != "", ProbeFirst: o.probeFirst,
 	}, nil
 }

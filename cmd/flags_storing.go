@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"idem/hashkey"
+	"idem/inputs"
 	"idem/ledger"
 	"idem/redact"
 )
@@ -68,7 +69,7 @@ func (a *app) remember(o *storing, key string) (retention, error) {
 	}
 	for _, expr := range o.redact {
 		if _, err := redact.New([]string{expr}, nil); err != nil {
-			if of := variableWith(expr); of != "" { // a secret, most likely
+			if of := inputs.Environ(os.Environ()).VariableWith(expr); of != "" { // a secret, most likely
 				return keep, usage("--redact requires a regular expression").
 					detail("the value given is not shown, because it is the value of a variable").
 					hint("name the variable, without a dollar sign: --redact-env %s", of)
@@ -97,11 +98,12 @@ func (a *app) remember(o *storing, key string) (retention, error) {
 // secrets returns the values of environment variables.
 func (a *app) secrets(names []string) ([]string, error) {
 	var secrets []string
+	env := inputs.Environ(os.Environ())
 	for _, name := range names {
-		if err := checkVariable("--redact-env", name, false); err != nil {
-			return nil, err
+		if err := env.Check("--redact-env", name, false); err != nil {
+			return nil, inputFailure(err)
 		}
-		value, set := os.LookupEnv(name)
+		value, set := env.Lookup(name)
 		switch {
 		case !set:
 			a.ui.warn("--redact-env: variable %s is not set, so nothing is redacted for it", escape(name))

@@ -76,21 +76,44 @@ func (o *whichFlags) which(now time.Time) (runner.Which, error) {
 	return runner.Which{Latest: o.latest, Guess: o.guess}, nil
 }
 
-// find reads the record of a key that the flags mean.
+// openFor checks the flags and the keys of a command about recorded keys, and opens
+// the ledger. The ids are those of the keys, without their windows.
+func (a *app) openFor(o *whichFlags, keys ...string) (l ledger.Store, ids []ledger.ID, want runner.Which, err error) {
+	if want, err = o.which(a.now()); err != nil {
+		return nil, nil, want, err
+	}
+	for _, key := range keys {
+		id, err := a.id(key, true) // it may be recorded with empty parts
+		if err != nil {
+			return nil, nil, want, err
+		}
+		ids = append(ids, id)
+	}
+	l, err = a.openLedger()
+	return l, ids, want, err
+}
+
+// find returns the record of a key that the flags mean.
 func (a *app) find(ctx context.Context, l ledger.Store, id ledger.ID, w runner.Which, o *whichFlags) (ledger.Record, error) {
 	found, err := runner.Find(ctx, l, id.Namespace, id.Key, w)
-	var ambiguous *runner.AmbiguousError
-	if errors.As(err, &ambiguous) {
-		return found.Record, o.refusal(ambiguous)
-	}
 	if found.Guessed {
 		a.ui.say(noteMark, "key %s has records only in windows; the latest attempt is in window %s", quote(id.Key), quote(found.ID.Window))
 	}
-	return found.Record, err
+	return found.Record, o.refused(err)
 }
 
-// refusal is for a key that has records only in windows. Its hints are commands
-// where the call has one key and no flags; else they are flags to add.
+// refused makes an *AmbiguousError a failure of usage, and returns any other error
+// as it is.
+func (o *whichFlags) refused(err error) error {
+	var ambiguous *runner.AmbiguousError
+	if errors.As(err, &ambiguous) {
+		return o.refusal(ambiguous)
+	}
+	return err
+}
+
+// refusal returns the failure of a key that has records only in windows. Its hints
+// are commands where the call has one key and no flags; else they are flags to add.
 func (o *whichFlags) refusal(e *runner.AmbiguousError) *failure {
 	newest := e.Records[0].ID
 	f := usage("key %s has records only in windows, and the call names none", quote(newest.Key)).

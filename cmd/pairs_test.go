@@ -171,8 +171,8 @@ func TestPairsOfOtherCommands(t *testing.T) {
 		"key":     "json new",
 		"list":    "glob json limit namespace state",
 		"logs":    "at attempt day-start follow latest per raw stderr stdout tz window",
-		"mark": "allow-empty-parts at day-start exit-code force hash hash-cwd hash-env hash-file hash-file-optional hash-ignore hash-stdin hash-value key " +
-			"latest max-output max-stdin no-store note per redact redact-env replace stdout-file ttl tz window",
+		"mark": "allow-empty-parts at day-start exit-code force hash hash-cwd hash-env hash-file hash-file-optional hash-ignore hash-stdin hash-value " +
+			"latest max-output max-stdin no-store note per redact redact-env replace stdout-file tz window",
 		"show":  "at day-start json latest per tz window",
 		"token": "at day-start hex latest per tz window",
 		"wait":  "at day-start latest per quiet timeout tz window",

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 
+	"idem/inputs"
 	"idem/ledger"
 	"idem/ledger/none"
 	"idem/proc"
@@ -17,7 +18,7 @@ import (
 type home struct {
 	ledger ledger.Ledger
 	place  string // of the ledger
-	source
+	inputs.Source
 	// variables returns the environment variables about an attempt.
 	variables func(at runner.Attempt, chain string) map[string]string
 	backlog   func() (proc.Backlog, error)
@@ -26,7 +27,7 @@ type home struct {
 // homeIn is the home of a call in a ledger.
 func homeIn(l ledger.Store) home {
 	return home{
-		ledger: l, place: l.Place(), source: l,
+		ledger: l, place: l.Place(), Source: l,
 		variables: func(at runner.Attempt, chain string) map[string]string { return variables(at, l.Place(), chain) },
 		backlog: func() (proc.Backlog, error) {
 			b, err := l.Backlog()
@@ -42,7 +43,7 @@ func homeIn(l ledger.Store) home {
 // With keep, its output can be read again until the call ends.
 func noHome(place string, keep bool) home {
 	return home{
-		ledger: none.New(keep), place: place, source: nothing{},
+		ledger: none.New(keep), place: place, Source: nothing{},
 		variables: func(at runner.Attempt, chain string) map[string]string {
 			set := variables(at, place, chain)
 			for _, name := range unprotectedLacks {

@@ -31,9 +31,10 @@ var rooms = []struct {
 	may  []string
 }{
 	{".", []string{"cmd", "internal/entry"}},
-	{"cmd", []string{"runner", "proc", "hashkey", "redact", "sidefile", "ledger", "ledger/none", "ledger/drivers", "internal/lenprefix"}},
+	{"cmd", []string{"runner", "inputs", "proc", "hashkey", "redact", "sidefile", "ledger", "ledger/none", "ledger/drivers"}},
 	{"runner", []string{"ledger", "proc", "redact", "sidefile", "internal/fdio"}},
 	{"proc", []string{"internal/failpoint", "internal/fdio", "internal/rawsig"}},
+	{"inputs", []string{"hashkey", "internal/lenprefix"}},
 	{"hashkey", []string{"internal/lenprefix"}},
 	{"redact", nil},
 	{"sidefile", []string{"ledger"}},

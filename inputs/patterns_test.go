@@ -1,4 +1,4 @@
-package cmd
+package inputs
 
 import (
 	"errors"
@@ -42,7 +42,7 @@ func TestExpand(t *testing.T) {
 		"one/lib/dist/f", "one/dist/g", "two/dist")
 	for _, test := range []struct {
 		pattern string
-		want    string // separated by spaces; "both an existing name" and "not a valid pattern" are errors
+		want    string // separated by spaces; "two meanings" and "no pattern" are errors
 	}{
 		// as filepath.Glob has it
 		{"*.ts", ".hidden.ts a.ts"},
@@ -55,7 +55,7 @@ func TestExpand(t *testing.T) {
 		{"none/*", ""},
 		{"a.ts/*", ""},
 		{"*/", ""},
-		{"src/**x", "src/x"}, // no element of its own
+		{"src/**x", "src/x"}, // ** is only a part of the element
 		{"[ab].?s", "a.ts b.js"},
 
 		// any depth
@@ -75,7 +75,7 @@ func TestExpand(t *testing.T) {
 		{"**/none", ""},
 
 		// brackets in names
-		{"app[1]/*", "both an existing name"},
+		{"app[1]/*", "two meanings"},
 		{`app\[1\]/*`, "app[1]/b.conf app[1]/x"},
 		{"app[1-1]/*", "app1/y.conf"},
 		{"web[2]/*", "web[2]/x.conf"},
@@ -84,18 +84,17 @@ func TestExpand(t *testing.T) {
 		{"[/*.c", "[/x.c"},
 		{`back\slash/*.c`, `back\slash/x.c`},
 		{"[", "["},
-		{"[a", "not a valid pattern"},
-		{"none/[", "not a valid pattern"},
-		{"*/[", "not a valid pattern"},
+		{"[a", "no pattern"},
+		{"none/[", "no pattern"},
+		{"*/[", "no pattern"},
 	} {
 		got, err := expand(test.pattern)
 		text := strings.Join(got, " ")
-		var fault *patternError
+		var fault *PatternError
 		if errors.As(err, &fault) {
-			for _, why := range []string{"both an existing name", "not a valid pattern"} {
-				if strings.Contains(err.Error(), why) {
-					text = why
-				}
+			text = "two meanings"
+			if fault.Err != nil {
+				text = "no pattern"
 			}
 		} else if err != nil {
 			t.Errorf("%s: %v", test.pattern, err)
@@ -104,8 +103,8 @@ func TestExpand(t *testing.T) {
 			t.Errorf("%s:\n got %s\nwant %s", test.pattern, text, test.want)
 		}
 	}
-	if got := (&patternError{pattern: `a[1]\b/*`}).escaped(); got != `a\[1]\\b/*` {
-		t.Errorf("escaped it is %s", got)
+	if got := (&PatternError{Pattern: `a[1]\b/*`}).Escaped(); got != `a\[1]\\b/*` {
+		t.Errorf("escaped: got %s", got)
 	}
 }
 
