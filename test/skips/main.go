@@ -2,7 +2,7 @@
 // then one line for each test that was skipped. It fails when a test failed or,
 // with CI=true, when one was skipped. Its arguments are those of go test: -v and
 // -bench make it print everything. With -short, the tests that -short leaves out
-// are counted instead of listed, and are no reason to fail.
+// are counted instead of listed, and do not make it fail.
 package main
 
 import (
