@@ -10,7 +10,7 @@ import (
 	"idem/runner"
 )
 
-// exitWouldRun is what check exits with when idem run would start the command.
+// exitWouldRun is the exit status of idem check when idem run would start the command.
 const exitWouldRun = 1
 
 const checkLong = `Report by the exit status what idem run would do, and change nothing.
@@ -57,8 +57,8 @@ func (a *app) checkCommand() *cobra.Command {
 	return c
 }
 
-// checked takes the key from what stands behind the flags of idem check, if it
-// is there, and returns the command. dashed tells that a "--" ended the flags.
+// checked parses the arguments of idem check. It sets o.key if the first argument is
+// the key, and returns the command. dashed reports whether a "--" ended the flags.
 func (a *app) checked(o *runOptions, args []string, dashed bool) ([]string, error) {
 	const form = "idem check [flags] KEY [-- COMMAND [ARG...]]"
 	argv, err := a.behindWait(&o.wait, args, true)
@@ -75,16 +75,16 @@ func (a *app) checked(o *runOptions, args []string, dashed bool) ([]string, erro
 		return nil, usage("idem check requires a key").hintForm(form)
 	}
 	o.key = args[0]
-	if len(args) > 1 && args[1] != "--" { // mostly a flag that came too late
+	if len(args) > 1 && args[1] != "--" { // usually a flag after the key
 		return nil, usage("idem check: unexpected argument %s after the key", quoteWord(args[1])).
 			detail("flags come before the key, and the command after a --").hintForm(form)
 	}
 	return args[min(2, len(args)):], nil
 }
 
-// asked returns which record a question is about. Without a window it is the
-// one that idem run would take, whatever other windows there are; that these are
-// not meant is said.
+// asked returns the ID of the record that a question is about. Without a window, it
+// is the record that idem run would use. If the key has records only in windows,
+// asked prints a warning.
 func (a *app) asked(ctx context.Context, l ledger.Store, id ledger.ID, want runner.Which) (ledger.ID, error) {
 	found, err := runner.Find(ctx, l, id.Namespace, id.Key, want)
 	var ambiguous *runner.AmbiguousError
@@ -99,7 +99,7 @@ func (a *app) asked(ctx context.Context, l ledger.Store, id ledger.ID, want runn
 	return id, nil
 }
 
-// question is what check and explain ask.
+// question is the call that check or explain asks about, and the answer.
 type question struct {
 	call runner.Call
 	runner.Result
@@ -108,7 +108,8 @@ type question struct {
 
 func (q question) refusal() *failure { return refusal(q.Result, q.call).unhinted() }
 
-// status is what idem run would exit with; nil when it would start something.
+// status returns the exit status that idem run would have, nil if it would start
+// the command or the probe.
 func (q question) status() *int {
 	switch {
 	case q.failed != nil:
@@ -124,8 +125,8 @@ func (q question) status() *int {
 	return ptr(exitStatus(q.Record.Current))
 }
 
-// ask asks what idem run would do. Without a command, the recorded inputs are
-// taken for those of the call.
+// ask returns what idem run would do. Without a command, the call is taken to have
+// the recorded inputs.
 func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv []string) (question, error) {
 	keep, err := a.remember(&o.storing, o.key)
 	if err != nil {

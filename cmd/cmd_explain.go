@@ -19,20 +19,20 @@ has the decision, the record it is based on, and each input: same or changed. It
 also lists a changed script, and stdin with data, if they are not inputs. idem
 does not run a probe; it only says that the probe would come next.` + askLong
 
-// explainView is what explain --json prints.
+// explainView is the JSON object of explain --json.
 type explainView struct {
 	Action string `json:"action"`
 	Why    string `json:"reason"`
 	keyView
-	Status *int         `json:"exit_status"` // of idem run; null when it would start something
+	Status *int         `json:"exit_status"` // of idem run; null if it would start the command or the probe
 	Lacks  []string     `json:"output_lacks"`
 	Inputs []inputState `json:"inputs"`
 }
 
 type inputState struct {
 	Name string `json:"name"`
-	// State is same or changed; hidden when it cannot be told; uncounted of what
-	// has changed and is no input.
+	// State is same or changed. It is hidden if the stored value does not show which,
+	// and uncounted for a change that is not an input.
 	State  string       `json:"state"`
 	Change string       `json:"change,omitempty"`
 	Files  []fileChange `json:"files,omitempty"` // of a directory
@@ -121,7 +121,7 @@ func (a *app) explain(q question, asJSON bool) error {
 	return a.print(b.String())
 }
 
-// lacking names what a replay would lack, for scripts.
+// lacking returns the names of the parts that a replay would lack, for scripts.
 func (q question) lacking() []string {
 	var inexact *runner.InexactError
 	switch {
@@ -133,7 +133,7 @@ func (q question) lacking() []string {
 	return lacksNames(q.Lacks)
 }
 
-// unbound tells that a key was settled by hand for any call.
+// unbound reports whether a key was settled by hand for calls with any inputs.
 func unbound(rec ledger.Record) bool {
 	return rec.Phase() != ledger.PhaseNone && rec.Current.Fingerprint == ""
 }
@@ -157,11 +157,11 @@ func inputStates(q question) ([]inputState, error) {
 			state = "hidden"
 		}
 		st := inputState{Name: c.Name, State: state, Files: viewFileChanges(c.Files)}
-		c.Files = nil // each has a line of its own
+		c.Files = nil // each file is on a separate line
 		st.Change = changeText(c, "")
 		states = append(states, st)
 	}
-	for _, c := range hashkey.Diff(nil, is) { // all of them, by name
+	for _, c := range hashkey.Diff(nil, is) { // all inputs, sorted by name
 		if !changed[c.Name] {
 			states = append(states, inputState{Name: c.Name, State: "same"})
 		}

@@ -30,14 +30,14 @@ func (a *app) forgetCommand() *cobra.Command {
 }
 
 func (a *app) forget(ctx context.Context, keys []string, record *whichFlags) error {
-	l, ids, want, err := a.openFor(record, keys...) // all are checked before the first is forgotten
+	l, ids, want, err := a.openFor(record, keys...) // checks all keys before the first is forgotten
 	if err != nil {
 		return err
 	}
 	unread := make([]error, len(ids))
 	for i, id := range ids {
 		rec, err := a.find(ctx, l, id, want, record)
-		if errors.As(err, new(*failure)) { // which record is not clear
+		if errors.As(err, new(*failure)) { // the flags do not say which record
 			return err
 		}
 		ids[i], unread[i] = rec.ID, err

@@ -12,8 +12,8 @@ type flagGroup struct {
 	example string
 }
 
-// flagGroups has every flag of idem run; a test holds that. It is data apart
-// from the flags, so a call without --help pays nothing for it.
+// flagGroups has every flag of idem run; a test checks that. It is separate from the
+// flags, so it costs a call without --help nothing.
 var flagGroups = []flagGroup{
 	{
 		topic: "keys",
@@ -168,7 +168,7 @@ var dailyFlags = []string{
 	"probe", "retries", "timeout", "quiet-ok", "quiet", "verbose",
 }
 
-// textTopic is a page of idem help TOPIC that is about no flags.
+// textTopic is a page of idem help TOPIC without flags.
 type textTopic struct {
 	topic, title string
 	about        string // for the list of topics
@@ -186,7 +186,7 @@ type variableGroup struct {
 	rows  []variableRow
 }
 
-// variableRow is about some environment variables.
+// variableRow explains some environment variables.
 type variableRow struct{ names, text string }
 
 var variableGroups = []variableGroup{
@@ -215,8 +215,9 @@ var variableGroups = []variableGroup{
 	}},
 }
 
-// commandExits are the exit statuses of the commands apart from idem run, which
-// has all of exitTable. A row without a meaning has that of exitTable.
+// commandExits are the exit statuses of the commands, by name. It leaves out idem
+// run, which has all rows of exitTable. A row without a meaning has the meaning in
+// exitTable.
 var commandExits = map[string][]exitRow{
 	"check": {
 		{"0", "idem run would replay a result: a success, or a failure that --on-failure replay or --final keeps"},

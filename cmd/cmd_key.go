@@ -21,7 +21,7 @@ known.` + askLong + `
 
 With --new, print a new UUID (version 7), for use as a key.`
 
-// keyOutput is what key --json prints.
+// keyOutput is the JSON object of key --json.
 type keyOutput struct {
 	Schema      int         `json:"schema"`
 	Namespace   string      `json:"namespace"`
@@ -31,7 +31,7 @@ type keyOutput struct {
 	Inputs      []inputView `json:"inputs"`
 }
 
-// inputView is one input. Its value is a digest where it might be a secret.
+// inputView is one input. A value that may be a secret is a digest.
 type inputView struct {
 	Kind    string    `json:"kind"`
 	Name    string    `json:"name"`
@@ -107,7 +107,7 @@ func (a *app) key(ctx context.Context, o *runOptions, argv []string, keep retent
 	for _, p := range keep.inputs(in.inputs).Mask() {
 		view := viewInput(p)
 		if src.lacks && p.Kind == hashkey.KindEnv && !view.Missing {
-			view.Value, view.Hidden = "", true // a digest without a secret could be guessed from
+			view.Value, view.Hidden = "", true // a reader could guess the value from a digest without a secret
 		}
 		v.Inputs = append(v.Inputs, view)
 	}

@@ -70,8 +70,8 @@ func (a *app) logs(ctx context.Context, key string, record *whichFlags, o *logsO
 		return err
 	}
 	for {
-		// This comes before the output is read, so all that was written before the
-		// end is read.
+		// Read the state before the output: if the attempt has ended, its whole output
+		// is there to read.
 		now, running, err := runner.AttemptNow(ctx, l, rec.ID, at.RunID)
 		if err != nil {
 			return err
@@ -90,7 +90,7 @@ func (a *app) logs(ctx context.Context, key string, record *whichFlags, o *logsO
 	}
 }
 
-// tellRecorded warns of what is missing in the recorded output of an attempt.
+// tellRecorded prints a warning for each fault of the recorded output of an attempt.
 func (a *app) tellRecorded(number int, at ledger.Attempt) {
 	if at.NoOutput {
 		a.ui.warn("the output of attempt %d was not stored (--no-store or --max-output 0)", number)
@@ -104,7 +104,7 @@ func (a *app) tellRecorded(number int, at ledger.Attempt) {
 	}
 }
 
-// followInterval is how often the output of a followed attempt is read.
+// followInterval is the time between two reads of the output of a followed attempt.
 const followInterval = 100 * time.Millisecond
 
 func (o *logsOptions) only() ledger.Stream {
@@ -117,8 +117,8 @@ func (o *logsOptions) only() ledger.Stream {
 	return ledger.Stderr
 }
 
-// attemptOf returns the attempt with a number; for 0 the last that ran or that was
-// settled with an output.
+// attemptOf returns the attempt with a number. For 0, it returns the last attempt that
+// ran or that was settled with an output.
 func attemptOf(ctx context.Context, l ledger.Ledger, rec ledger.Record, number int) (ledger.Attempt, error) {
 	at, found, err := runner.AttemptNumbered(ctx, l, rec.ID, number)
 	switch {
@@ -130,16 +130,16 @@ func attemptOf(ctx context.Context, l ledger.Ledger, rec ledger.Record, number i
 	return at, fail(exitError, "key %s has no attempt %d, its last is %d", quote(rec.ID.Key), number, rec.Attempts)
 }
 
-// printer writes chunks to our streams.
+// printer writes chunks to idem's stdout and stderr.
 type printer struct {
 	raw     bool
 	only    ledger.Stream // 0: both
 	ui      *ui
 	chunks  int
-	partial map[ledger.Stream][]byte // the beginning of a character at a chunk's end
+	partial map[ledger.Stream][]byte // by stream, the first bytes of a character whose rest is in the next chunk
 }
 
-// all prints what there is now.
+// all prints the chunks that out has now.
 func (p *printer) all(out ledger.Output) error {
 	for {
 		c, err := out.Next()
@@ -156,8 +156,7 @@ func (p *printer) all(out ledger.Output) error {
 	}
 }
 
-// rest prints the output of an attempt that ended before anything could be
-// seen of it while it ran.
+// rest prints the output of an attempt that ended before the first chunk was read.
 func (p *printer) rest(ctx context.Context, l ledger.Ledger, id ledger.ID, runID string) error {
 	out, err := l.Output(ctx, id, runID)
 	if err != nil {
@@ -182,7 +181,7 @@ func (p *printer) chunk(c ledger.Chunk) error {
 	}
 	b := c.Bytes
 	if !p.raw && isTerminal(to) {
-		// A character may stand in two pieces.
+		// A character may be split between two chunks.
 		b = append(p.partial[c.Stream], b...)
 		whole := len(b) - incomplete(b)
 		p.partial[c.Stream] = bytes.Clone(b[whole:])
@@ -192,8 +191,8 @@ func (p *printer) chunk(c ledger.Chunk) error {
 	return p.write(to, b)
 }
 
-// incomplete returns how many bytes at the end of b are the beginning of a
-// character whose rest is not there.
+// incomplete returns the number of bytes at the end of b that begin a character
+// without completing it.
 func incomplete(b []byte) int {
 	for n := 1; n < utf8.UTFMax && n <= len(b); n++ {
 		if c := b[len(b)-n]; utf8.RuneStart(c) {

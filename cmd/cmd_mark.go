@@ -12,7 +12,7 @@ import (
 	"idem/runner"
 )
 
-// marks are the ways to settle a key, by the word for them.
+// marks are the states that idem mark records, by the argument that names them.
 var marks = map[string]ledger.State{"done": ledger.Succeeded, "failed": ledger.Failed, "retry": ledger.None}
 
 func markName(s ledger.State) string {
@@ -53,7 +53,7 @@ type markOptions struct {
 	exitCode   int
 	stdoutFile string
 	maxOutput  size
-	cut        bool // --max-output is given: what is more may be cut
+	cut        bool // --max-output is given, so a longer output is cut, not refused
 }
 
 const markUse = "mark HOW [flags] KEY [-- COMMAND [ARG...]]"
@@ -94,8 +94,9 @@ func (a *app) markCommand() *cobra.Command {
 	return c
 }
 
-// words takes the arguments apart: how, the key, and the command behind a "--",
-// which stands at dash or, after a key that needs one itself, among the words.
+// words parses the arguments: HOW, the key, and the command after a "--". dash is the
+// number of arguments before the first "--", or -1. A key that begins with a dash
+// needs that "--" itself; the "--" of the command is then one of args.
 func (o *markOptions) words(args []string, dash int) (name string, argv []string, err error) {
 	if len(args) < 2 {
 		return "", nil, usage("idem mark requires done, failed or retry, and a key").hintForm("idem " + markUse)
@@ -117,7 +118,7 @@ func (o *markOptions) words(args []string, dash int) (name string, argv []string
 	return name, argv, nil
 }
 
-// check refuses flags with a bad value, and those that do not go together.
+// check refuses flags with an invalid value and flags that cannot be combined.
 func (o *markOptions) check(f *pflag.FlagSet, name string, argv []string) error {
 	o.cut = f.Changed("max-output")
 	switch {
@@ -132,7 +133,7 @@ func (o *markOptions) check(f *pflag.FlagSet, name string, argv []string) error 
 }
 
 func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptions) error {
-	id, err := a.id(o.key, true) // it may be recorded with empty parts
+	id, err := a.id(o.key, true) // the key may be recorded with empty parts
 	if err != nil {
 		return err
 	}
@@ -160,7 +161,7 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 		defer f.file.Close()
 		h.Stdout, h.Capture = keep.redacted(f)
 		if keep.no.output {
-			h.MaxOutput = 0 // it is only counted
+			h.MaxOutput = 0 // the bytes are only counted
 		}
 	}
 	l, err := a.openLedger()
@@ -195,8 +196,8 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 	return nil
 }
 
-// recordOf returns the record of a key that the flags mean. A new one must have a
-// key that a call can have.
+// recordOf returns the record of a key that the flags select. The key of a new record
+// must be one that idem run accepts.
 func (a *app) recordOf(ctx context.Context, l ledger.Store, id ledger.ID, want runner.Which, o *markOptions) (ledger.ID, error) {
 	rec, err := a.find(ctx, l, id, want, o.record)
 	if err != nil || rec.Phase() != ledger.PhaseNone {

@@ -88,9 +88,9 @@ func (a *app) runCommand() *cobra.Command {
 }
 
 // callFlags adds all flags of idem run. The commands that ask about a call have them
-// too, so a command line of idem run becomes a question with another first word.
+// too, so only the name of the command changes in a command line.
 func (a *app) callFlags(f *pflag.FlagSet, o *runOptions) {
-	f.SetInterspersed(false) // what follows the command is the command's
+	f.SetInterspersed(false) // flags after the command belong to the command
 	f.SortFlags = false
 	o.flagSet, o.ui = f, &a.ui
 	o.keyFlags.flags(f)
@@ -161,7 +161,7 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 }
 
 // plan checks the flags and the arguments of idem run, and the files of
-// --replay-file. It makes nothing.
+// --replay-file. It creates no file.
 func (a *app) plan(o *runOptions, args []string) (plan, error) {
 	p := plan{flags: o}
 	err := o.outcomeFlags.check()
@@ -190,8 +190,8 @@ func (a *app) plan(o *runOptions, args []string) (plan, error) {
 	return p, err
 }
 
-// opensFiles reports whether a call opens files or sets timers of its own before
-// it knows whether it runs the command.
+// opensFiles reports whether a call opens files or sets timers before it knows
+// whether it runs the command. Files of the ledger do not count.
 func (o *runOptions) opensFiles() bool {
 	return o.wait.limit > 0 || o.inputs.Opens() || o.metaFile != "" || o.metaFD != noMetaFD || len(o.paths) > 0 || onGitHub()
 }
@@ -199,8 +199,8 @@ func (o *runOptions) opensFiles() bool {
 // given reports whether a flag is on the command line.
 func (o *runOptions) given(name string) bool { return o.flagSet.Changed(name) }
 
-// checkFlags refuses flags that do not fit each other, before it is known where the
-// ledger is. It returns the policy, and what is left of what is stored.
+// checkFlags refuses flags that cannot be combined, before the ledger is opened. It
+// returns the policy and the retention of the call.
 func (a *app) checkFlags(o *runOptions) (runner.Policy, retention, error) {
 	keep, err := a.remember(&o.storing, o.key)
 	if err != nil {
@@ -216,7 +216,7 @@ func (a *app) checkFlags(o *runOptions) (runner.Policy, retention, error) {
 	return policy, keep, err
 }
 
-// recorded makes a call in its ledger.
+// recorded makes a call with its ledger.
 func (a *app) recorded(ctx context.Context, p plan) (runner.Call, runner.Result, error) {
 	l, err := a.openLedger()
 	if err != nil {
@@ -244,7 +244,7 @@ func (a *app) prepare(ctx context.Context, p plan, h home) (runner.Call, error) 
 	return a.callOf(p, in, h), nil
 }
 
-// runnerAt returns what makes the calls of idem run at a home.
+// runnerAt returns the runner for the calls of idem run that are recorded at a home.
 func (a *app) runnerAt(p plan, h home) *runner.Runner {
 	o := p.flags
 	r := &runner.Runner{
@@ -253,7 +253,7 @@ func (a *app) runnerAt(p plan, h home) *runner.Runner {
 		Live:    runner.Streams{Stdout: a.ui.stdout, Stderr: a.ui.stderr}, Replayed: o.replayed(&a.ui),
 		Redact: p.keep.redactor, Backlog: h.backlog, Hooks: o.hooks.of(o.exitCodes, a.ui.stderr),
 	}
-	if !o.quietOK { // which says nothing unless the call fails
+	if !o.quietOK { // --quiet-ok prints nothing unless the call fails
 		r.Waiting = runner.Waiting{Tell: (&waiting{ui: &a.ui}).busy, Remind: remindEvery}
 	}
 	return r
@@ -278,7 +278,7 @@ func (a *app) callOf(p plan, in identified, h home) runner.Call {
 	}
 }
 
-// finishRun reports the result of a call, and returns how idem ends.
+// finishRun reports the result of a call and returns the ending of idem.
 func (a *app) finishRun(p plan, meta *meta, view func() metaView, call runner.Call, res runner.Result) ending {
 	meta.write(view, &a.ui)
 	code, f := a.outcome(res, call)
@@ -297,7 +297,7 @@ func (a *app) finishRun(p plan, meta *meta, view func() metaView, call runner.Ca
 	return end
 }
 
-// failRun reports why a call started nothing, and returns how idem ends.
+// failRun reports why a call started no command and returns the ending of idem.
 func (a *app) failRun(p plan, meta *meta, id ledger.ID, err error) ending {
 	view := metaOfError(id, err)
 	var stopped *proc.SignalError
@@ -326,8 +326,8 @@ func (a *app) remapped(o *runOptions, f *failure) ending {
 	return failedWith(&mapped)
 }
 
-// outcome prints warnings and notes about the result of a call, and returns the exit
-// status or the failure of idem.
+// outcome prints warnings and notes about the result of a call. It returns the exit
+// status of idem, or its failure if the status is idem's own.
 func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 	if res.NotRetried != nil {
 		a.ui.warn("attempt %d was the last: the next could not be started", res.Record.Attempts)
@@ -371,13 +371,13 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 	}
 }
 
-// replayedText returns the note that a call was a replay.
+// replayedText returns the text of the note about a replay.
 func replayedText(res runner.Result) string {
 	cur := res.Record.Current
 	return fmt.Sprintf("replayed key %s: %s %s, %s", quote(res.Record.ID.Key), which(cur), outcomeText(cur), when(cur.Started))
 }
 
-// unrecordedText returns how a command ended whose outcome is not in the ledger.
+// unrecordedText describes the end of a command whose outcome is not in the ledger.
 func unrecordedText(res runner.Result) string {
 	if errors.As(res.Unrecorded, new(*proc.LostError)) {
 		return "ran, but its outcome is not known"

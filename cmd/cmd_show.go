@@ -12,7 +12,7 @@ import (
 	"idem/ledger"
 )
 
-// showView is what show --json prints.
+// showView is the JSON object of show --json.
 type showView struct {
 	keyView
 	Argv     []jsonBytes   `json:"argv"`
@@ -25,7 +25,7 @@ type showAttempt struct {
 	Files []fileView `json:"files"`
 }
 
-// fileView is what an attempt appended to one file.
+// fileView is the addition of an attempt to one file, in JSON.
 type fileView struct {
 	Name     jsonBytes `json:"name"`
 	Bytes    int       `json:"bytes"`
@@ -125,7 +125,7 @@ func recordText(rec ledger.Record, command, token string) string {
 	return b.String()
 }
 
-// attemptsText is a table of a key's history.
+// attemptsText returns the history of a key as a table.
 func attemptsText(rec ledger.Record, attempts []ledger.Attempt) string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
@@ -146,7 +146,8 @@ func viewFiles(files []ledger.File) []fileView {
 	return views
 }
 
-// filesText is a table of what attempts appended to files, if any did.
+// filesText returns the additions of attempts to files as a table, "" if there are
+// none.
 func filesText(attempts []ledger.Attempt, files map[string][]fileView) string {
 	if len(files) == 0 {
 		return ""
@@ -167,11 +168,11 @@ func filesText(attempts []ledger.Attempt, files map[string][]fileView) string {
 	return b.String()
 }
 
-// phaseOf is an attempt's state as people see it.
+// phaseOf returns the state of an attempt as it is printed.
 func phaseOf(rec ledger.Record, at ledger.Attempt) ledger.Phase {
 	switch {
 	case at.State == ledger.Running:
-		return rec.Phase() // only the current one can be
+		return rec.Phase() // only the current attempt can be running
 	case at.State == ledger.None:
 		return ledger.PhaseRetry
 	}

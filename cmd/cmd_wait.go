@@ -63,7 +63,7 @@ func (a *app) wait(ctx context.Context, keys []string, record *whichFlags, timeo
 	return first
 }
 
-// settledRecord waits until a key is settled, and tells what it waits for.
+// settledRecord waits until a key is settled, and prints what it waits for.
 func (a *app) settledRecord(ctx context.Context, l ledger.Store, id ledger.ID, want runner.Which, record *whichFlags) (ledger.Record, error) {
 	told, again, asked := waiting{ui: &a.ui}, reminder{}, len(outerAttempts()) == 0
 	rec, err := runner.Settled(ctx, l, id.Namespace, id.Key, want, func(rec ledger.Record) error {
@@ -81,7 +81,8 @@ func (a *app) settledRecord(ctx context.Context, l ledger.Store, id ledger.ID, w
 	return rec, record.refused(err)
 }
 
-// insideItself refuses to wait for a key whose attempt cannot end before this call.
+// insideItself returns a failure if this call runs inside an attempt of the key: that
+// attempt cannot end before the call does.
 func (a *app) insideItself(ctx context.Context, l ledger.Store, id ledger.ID) error {
 	r := runner.Runner{Ledger: l, Now: a.now}
 	res, err := r.Ask(context.WithoutCancel(ctx), runner.Call{ID: id, Inside: insideOf(id, l.Place())})

@@ -14,8 +14,8 @@ import (
 	"idem/runner"
 )
 
-// How long a hook may take, and how long after it was told to end. The caller waits
-// for it.
+// hookLimit is the time after which a hook gets TERM, and hookKillAfter the time from
+// then until KILL. The caller waits for the hook.
 const (
 	hookLimit     = 30 * time.Second
 	hookKillAfter = 5 * time.Second
@@ -46,7 +46,7 @@ func (h *hooks) Set(s string) error {
 	return errors.New("want EVENT=CMD, where EVENT is one of " + eventList())
 }
 
-// at reports whether there is a hook at an event.
+// at reports whether there is a hook for an event.
 func (h *hooks) at(e runner.Event) bool {
 	return slices.ContainsFunc(h.list, func(hook runner.Hook) bool { return hook.Event == e })
 }
@@ -59,8 +59,8 @@ func eventList() string {
 	return strings.Join(names, ", ")
 }
 
-// of returns the hooks, and what they find: the exit status of idem, which is empty
-// at a start, and the object of --meta-file as their stdin.
+// of returns the hooks with their environment and their stdin. IDEM_EXIT_CODE is the
+// exit status of idem, empty at the event start. Stdin is the object of --meta-file.
 func (h *hooks) of(codes exitCodes, output *os.File) runner.Hooks {
 	report := func(e runner.Event, call runner.Call, res runner.Result, err error) ([]string, []byte) {
 		view := metaOf(res, call)
@@ -71,7 +71,7 @@ func (h *hooks) of(codes exitCodes, output *os.File) runner.Hooks {
 		if e != runner.EventStart {
 			status = strconv.Itoa(statusOf(codes, res, call, err))
 		}
-		b, _ := marshal(view()) // all of its fields can be
+		b, _ := marshal(view()) // all fields can be marshalled
 		return []string{"IDEM_EXIT_CODE=" + status}, b
 	}
 	return runner.Hooks{List: h.list, Limit: hookLimit, KillAfter: hookKillAfter, Output: output, Report: report}

@@ -45,8 +45,8 @@ func Main(args []string) int {
 	return end.code
 }
 
-// app is one command line, with what all commands share: the streams, and the
-// flags of the root. No command changes it after its flags are parsed.
+// app is one command line. All commands share its streams and the flags of the
+// root. No command changes it after its flags are parsed.
 type app struct {
 	args       []string // the arguments that follow the program's name
 	ui         ui
@@ -62,8 +62,8 @@ func newApp(args []string) *app {
 	return a
 }
 
-// execute does what the command line says and returns how idem is to end. It
-// prints everything but the failure.
+// execute runs the command of the command line and returns its ending. It prints
+// everything but the failure.
 func (a *app) execute() ending {
 	root := a.command(named(a.args))
 	root.SetArgs(a.args)
@@ -88,8 +88,8 @@ const rootExample = `  idem run --key deploy:prod:8471 -- ./deploy.sh
   idem list
   idem show deploy:prod:8471`
 
-// named returns the name of the command that args begin with, "" if they do not
-// begin with one.
+// named returns the name of the command that is the first of args, "" if the first
+// is not a command.
 func named(args []string) string {
 	for _, c := range commands {
 		if len(args) > 0 && args[0] == c.name {
@@ -122,12 +122,12 @@ var commands = []command{
 	{"version", (*app).versionCommand},
 }
 
-// frugal are the commands that open no file except for the ledger's own, or that call
+// frugal are the commands that open no files but those of the ledger, or that call
 // sound themselves.
 var frugal = map[string]bool{"run": true, "list": true, "show": true, "token": true, "version": true, "completion": true, "help": true, "idem": true}
 
-// sound refuses a call that would use files or timers where Go's runtime would then end
-// the process: under a tiny limit or in a sandbox.
+// sound refuses a call where Go's runtime would end the process at the first file
+// or timer: under a tiny limit or in a sandbox.
 func sound() error {
 	if err := proc.Sound(); err != nil {
 		return &failure{code: exitLedger, err: err}
@@ -136,7 +136,7 @@ func sound() error {
 }
 
 // command returns the tree of commands. If only names a command, the tree has no
-// other one: to make the flags of all takes 4 % of the time of a replay.
+// other command: making the flags of all commands takes 4 % of the time of a replay.
 func (a *app) command(only string) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "idem",
@@ -194,8 +194,8 @@ func (a *app) command(only string) *cobra.Command {
 	return root
 }
 
-// followedBy reports whether the first of args that is word is followed by next,
-// as in "--key -q", where pflag takes a flag for a value.
+// followedBy reports whether next comes directly after the first word of args that
+// equals word. An example is "--key -q", where pflag takes a flag for a value.
 func followedBy(args []string, word, next string) bool {
 	i := slices.Index(args, word)
 	return i >= 0 && i+1 < len(args) && args[i+1] == next
@@ -206,10 +206,11 @@ func namespaceFlag(f *pflag.FlagSet, value *string, usage string) {
 	f.Lookup("namespace").DefValue = ""
 }
 
-// defaultNamespace is that of a call which names none.
+// defaultNamespace is the namespace of a call without --namespace and IDEM_NAMESPACE.
 const defaultNamespace = "default"
 
-// id returns the record of a key, after it has checked the key.
+// id checks a key and the namespace of the call, and returns the ID of the record
+// without a window.
 func (a *app) id(key string, allowEmptyParts bool) (ledger.ID, error) {
 	id := ledger.ID{Namespace: a.namespace, Key: key}
 	if id.Namespace == "" {
