@@ -22,8 +22,9 @@ func tokenOf(id ledger.ID, generation int64) string {
 }
 
 // outerAttempts returns the chain that this process runs inside of, outermost first.
-// Its elements are the run IDs of attempts. For a probe before the first attempt,
-// the element is the name of the key from unbegun.
+// Its elements are the run IDs of attempts. ledger.ForEvent is before the ID of an
+// attempt if this process is in a hook or a probe of the attempt. For a probe before
+// the first attempt, the element is the name of the key from unbegun.
 func outerAttempts() []string {
 	return strings.FieldsFunc(os.Getenv(ledger.ChainVar), func(r rune) bool { return r == ':' })
 }

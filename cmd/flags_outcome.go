@@ -8,8 +8,8 @@ import (
 	"idem/runner"
 )
 
-// outcomeFlags are the flags that say what an attempt's end means, and when the
-// next one begins.
+// outcomeFlags are the flags that decide whether an attempt succeeded, and when the
+// next attempt begins.
 type outcomeFlags struct {
 	ok            codes
 	retries       int
@@ -47,7 +47,7 @@ func (o *outcomeFlags) check() error {
 
 func (o *outcomeFlags) retrying() runner.Retries {
 	limit := o.retryMaxDelay.Duration
-	if !o.retryMaxDelay.set { // what nobody has asked for does not cut what somebody has
+	if !o.retryMaxDelay.set { // a default limit must not shorten a given --retry-delay
 		limit = max(limit, o.retryDelay.Duration)
 	}
 	return runner.Retries{N: o.retries, Delay: o.retryDelay.Duration, MaxDelay: limit, On: o.retryOn.set}

@@ -8,8 +8,8 @@ import (
 	"idem/runner"
 )
 
-// policyFlags are the flags that say what to do about an earlier outcome. All
-// they do is in runner.Decide; which of them do not go together is in flags_pairs.go.
+// policyFlags are the flags that choose what to do about an earlier outcome.
+// runner.Decide applies them. flags_pairs.go has the flags that cannot be combined.
 type policyFlags struct {
 	onFailure     choice
 	onInterrupted choice

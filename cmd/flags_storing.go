@@ -14,7 +14,7 @@ import (
 	"idem/redact"
 )
 
-// storing are the flags that say what must not be remembered.
+// storing are the flags that limit what idem stores and shows.
 type storing struct {
 	noStore   noStore
 	redact    []string
@@ -33,7 +33,7 @@ type noStore struct{ output, args bool }
 func (n *noStore) String() string { return "" }
 func (n *noStore) Type() string   { return "WHAT" }
 
-// Set adds: that one flag should take back another would store a secret.
+// Set adds to the earlier values: replacing one would store a secret.
 func (n *noStore) Set(s string) error {
 	switch s {
 	case "output":
@@ -48,16 +48,17 @@ func (n *noStore) Set(s string) error {
 	return nil
 }
 
-// retention is what may be stored and shown of a call. The zero value is everything.
+// retention says what may be stored and shown of a call. The zero value permits
+// everything.
 type retention struct {
 	no       noStore
-	redactor *redact.Redactor // nil: takes nothing out
+	redactor *redact.Redactor // nil: nothing is redacted
 }
 
-// remember returns what the flags leave of what is stored and shown, and hides the
-// values of --redact-env from all messages. It comes before anything is stored or
-// shown. key is the one that the user gave, if any: the key and the namespace are
-// stored as they are, so neither may hold what is to be redacted.
+// remember returns the retention that the flags permit, and hides the values of
+// --redact-env in all messages. It must be called before anything is stored or shown.
+// key is the value of --key. The key and the namespace are stored unchanged, so
+// remember refuses them if they contain something to redact.
 func (a *app) remember(o *storing, key string) (retention, error) {
 	keep := retention{no: o.noStore}
 	if len(o.redact)+len(o.redactEnv) == 0 {
@@ -69,7 +70,7 @@ func (a *app) remember(o *storing, key string) (retention, error) {
 	}
 	for _, expr := range o.redact {
 		if _, err := redact.New([]string{expr}, nil); err != nil {
-			if of := inputs.Environ(os.Environ()).VariableWith(expr); of != "" { // a secret, most likely
+			if of := inputs.Environ(os.Environ()).VariableWith(expr); of != "" { // probably a secret
 				return keep, usage("--redact requires a regular expression").
 					detail("the value given is not shown, because it is the value of a variable").
 					hint("name the variable, without a dollar sign: --redact-env %s", of)
@@ -78,10 +79,10 @@ func (a *app) remember(o *storing, key string) (retention, error) {
 		}
 	}
 	if keep.redactor, err = redact.New(o.redact, secrets); err != nil {
-		return keep, err // unreachable: all were looked at
+		return keep, err // unreachable: each expression was checked
 	}
-	// What an expression matches may be in any message of ours, as digits are;
-	// the value of a secret has no business there.
+	// Messages are redacted by the values only. An expression for digits, for example,
+	// would match in most messages.
 	if a.ui.secrets, err = redact.New(nil, secrets); err != nil {
 		return keep, err
 	}
@@ -107,7 +108,7 @@ func (a *app) secrets(names []string) ([]string, error) {
 		switch {
 		case !set:
 			a.ui.warn("--redact-env: variable %s is not set, so nothing is redacted for it", escape(name))
-		case strings.TrimSpace(value) == "": // as where a CI system has no such secret
+		case strings.TrimSpace(value) == "": // a CI system sets "" for a secret that does not exist
 			if a.ui.verbose {
 				a.ui.note("--redact-env: variable %s is empty, so nothing is redacted for it", escape(name))
 			}
@@ -123,7 +124,7 @@ func (a *app) secrets(names []string) ([]string, error) {
 	return secrets, nil
 }
 
-// inputs returns inputs as they are stored and shown.
+// inputs returns inputs as they may be stored and shown.
 func (k retention) inputs(in hashkey.Inputs) hashkey.Inputs {
 	if k.no.args {
 		in = in.Withhold()
@@ -134,21 +135,21 @@ func (k retention) inputs(in hashkey.Inputs) hashkey.Inputs {
 	return in
 }
 
-// recorded returns inputs that are stored, maybe by a call that kept more, as
-// they may be shown.
+// recorded returns stored inputs as they may be shown. An earlier call may have
+// stored more than this one permits.
 func (k retention) recorded(stored []byte) []byte {
 	if !k.no.args && k.redactor == nil {
 		return stored
 	}
 	in, err := hashkey.Decode(stored)
 	if err != nil {
-		return stored // as such it is told
+		return stored // the reader reports that it cannot be decoded
 	}
 	return k.inputs(in).Encode()
 }
 
-// redacted returns what r reads as it may be stored. When that is at its end,
-// capture says whether something was taken out.
+// redacted returns a reader of the content of r as it may be stored. At its end,
+// capture says whether anything was redacted. capture is nil without a redactor.
 func (k retention) redacted(r io.Reader) (kept io.Reader, capture func() ledger.Capture) {
 	if k.redactor == nil {
 		return r, nil
@@ -158,12 +159,12 @@ func (k retention) redacted(r io.Reader) (kept io.Reader, capture func() ledger.
 	go func() {
 		_, err := io.Copy(writer(s.Write), r)
 		s.Flush()
-		in.CloseWithError(err) // EOF for none
+		in.CloseWithError(err) // nil: EOF
 	}()
 	return out, func() ledger.Capture { return ledger.Capture{Redacted: s.Took()} }
 }
 
-// writer is a function as an io.Writer.
+// writer makes an io.Writer of a function.
 type writer func([]byte)
 
 func (w writer) Write(p []byte) (int, error) {

@@ -2,7 +2,7 @@ package cmd
 
 import "github.com/spf13/pflag"
 
-// ttyFlag asks for a pseudo-terminal.
+// ttyFlag is --tty, which gives the command a pseudo-terminal.
 type ttyFlag struct{ tty bool }
 
 func (o *ttyFlag) flags(f *pflag.FlagSet) {

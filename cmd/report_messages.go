@@ -14,7 +14,8 @@ import (
 // maxChanges is how many changed inputs a message lists.
 const maxChanges = 5
 
-// mismatchFailure is for a call with other inputs than the recorded ones.
+// mismatchFailure returns the failure of a call whose inputs differ from the recorded
+// ones.
 func mismatchFailure(rec ledger.Record, call runner.Call) *failure {
 	cur := rec.Current
 	f := fail(exitMismatch, "key %s was recorded with different inputs", quote(rec.ID.Key))
@@ -55,8 +56,8 @@ func changes(was ledger.Attempt, call runner.Call) []string {
 	return list
 }
 
-// difference is a change of an input. It is sure when the value shows it, and
-// when the fingerprints differ and nothing else can be why.
+// difference is a change of an input. It is sure if the stored value shows it, or if
+// the fingerprints differ and no other input can be the reason.
 type difference struct {
 	hashkey.Change
 	sure bool
@@ -65,7 +66,7 @@ type difference struct {
 // differences compares the inputs of a recorded attempt and of a call.
 func differences(was ledger.Attempt, call runner.Call) ([]difference, error) {
 	if was.Fingerprint == call.Inputs.Fingerprint {
-		return nil, nil // whatever is hidden
+		return nil, nil // hidden values are equal too
 	}
 	old, err := hashkey.Decode(was.Inputs)
 	if err != nil {
@@ -83,8 +84,8 @@ func differences(was ledger.Attempt, call runner.Call) ([]difference, error) {
 	return list, nil
 }
 
-// changeText describes a change. It has the values of arguments, but not those of
-// the environment and of files. colon follows a name before its values.
+// changeText describes a change. It has the values of arguments, but not the values of
+// variables and files. colon follows a name before its values.
 func changeText(c difference, colon string) string {
 	if c.Hidden {
 		how := "redacted"
@@ -119,14 +120,14 @@ func changeText(c difference, colon string) string {
 	}
 }
 
-// shortPrint is enough of a fingerprint to compare it by eye.
+// shortPrint returns the start of a fingerprint, enough to compare it by eye.
 func shortPrint(fingerprint string) string {
 	const n = len("h1:") + 12
 	return fingerprint[:min(n, len(fingerprint))]
 }
 
-// busyFailure is for a key that is running or has leftovers; waited reports that the
-// call has waited for as long as --wait permits.
+// busyFailure returns the failure for a key that is running or whose processes are
+// still alive. waited reports whether the call has waited as long as --wait permits.
 func busyFailure(rec ledger.Record, leftover bool, holders []ledger.Process, waited bool) *failure {
 	key := quote(rec.ID.Key)
 	cur := rec.Current
@@ -146,7 +147,7 @@ func busyFailure(rec ledger.Record, leftover bool, holders []ledger.Process, wai
 		return fail(exitBusy, "key %s is running", key).
 			detail("%s", startedText(cur)).
 			hintFlags(share, "--wait")
-	default: // claimed, and not begun yet or ended already
+	default: // claimed, but the attempt has not begun yet or has already ended
 		return fail(exitBusy, "key %s is held by a call that has just started or just ended", key).
 			hintFlags(share, "--wait")
 	}
@@ -166,15 +167,17 @@ func processes(holders []ledger.Process) string {
 	return strings.Join(list, ", ")
 }
 
-// recursiveFailure is for a call that would wait for a call around it.
+// recursiveFailure returns the failure of a call that would wait for a call that it
+// runs inside of.
 func recursiveFailure(id ledger.ID) *failure {
 	return usage("key %s is already running as the parent of this command", quote(id.Key)).
 		detail("a key cannot run inside itself").
 		hint("give the inner call a key of its own")
 }
 
-// interruptedFailure is for a key whose outcome is unknown; probed is the end of
-// the probe, nil when no probe was asked. A forced call asks none.
+// interruptedFailure returns the failure for a key whose outcome is unknown. probed is
+// the end of the probe, nil if none ran. force reports whether the call has --force,
+// which cannot be combined with a probe.
 func interruptedFailure(rec ledger.Record, probed *runner.ProbeEnd, force bool) *failure {
 	cur := rec.Current
 	f := fail(exitInterrupted, "key %s was interrupted: attempt %d has no recorded outcome", quote(rec.ID.Key), cur.Number).
