@@ -47,8 +47,8 @@ type clash[T any] struct {
 }
 
 // fitting refuses the first flag in f that lacks a flag it needs, and then the first
-// clash. o are the options of the call. has reports whether a flag is on the command
-// line.
+// clash. The options of the call are o. The function has reports whether a flag is on
+// the command line.
 func fitting[T any](f *pflag.FlagSet, has func(string) bool, needs []need, clashes []clash[T], o T) error {
 	var err error
 	f.Visit(func(fl *pflag.Flag) {

@@ -19,8 +19,8 @@ func (o *replayFiles) flags(f *pflag.FlagSet) {
 
 // files returns the files, those of a CI job first. A file of a CI job is identified
 // by the name of its variable, because its path differs in each step. A given file
-// is identified by its path, or else by its position among the given files. files
-// ignores a variable without a usable file: a job may discard its outputs.
+// is identified by its path, or else by its position among the given files. A
+// variable without a usable file is ignored, because a job may discard its outputs.
 func (o *replayFiles) files() ([]sidefile.File, error) {
 	var files []sidefile.File
 	if onGitHub() {

@@ -22,8 +22,8 @@ const (
 
 // placeOf returns the absolute directory of the ledger. It is the value of --ledger or,
 // without it, of IDEM_LEDGER. The default belongs to this user alone and survives a
-// reboot, so it is never the current directory or below /tmp. placeOf looks for a
-// file only if a path has unusual characters.
+// reboot, so it is never the current directory or below /tmp. The file system is read
+// only for a path with unusual characters.
 func placeOf(flag string, getenv func(string) string) (string, error) {
 	if flag != "" {
 		if err := checkPath(flagName, flag, getenv); err != nil {

@@ -21,8 +21,8 @@ func onGitHub() bool {
 var annotated = []int{exitMismatch, exitOutput, exitBusy, exitInterrupted, exitFailed}
 
 // tellGitHub reports the result of a call to a step of GitHub Actions: f if the call
-// failed, else code. said is the text of the notice about a replay. It must be called
-// after the command, because the last value of an output wins.
+// failed, else code. said is the text of the notice about a replay. It is called after
+// the command, so its outputs follow those of the command.
 func (a *app) tellGitHub(o *runOptions, view func() metaView, code int, f *failure, said string) {
 	if !onGitHub() {
 		return

@@ -175,9 +175,9 @@ func recursiveFailure(id ledger.ID) *failure {
 		hint("give the inner call a key of its own")
 }
 
-// interruptedFailure returns the failure for a key whose outcome is unknown. probed is
-// the end of the probe, nil if none ran. force reports whether the call has --force,
-// which cannot be combined with a probe.
+// interruptedFailure returns the failure for a key whose outcome is unknown. The end
+// of the probe is probed, nil if no probe ran. With force, the failure does not
+// recommend a probe.
 func interruptedFailure(rec ledger.Record, probed *runner.ProbeEnd, force bool) *failure {
 	cur := rec.Current
 	f := fail(exitInterrupted, "key %s was interrupted: attempt %d has no recorded outcome", quote(rec.ID.Key), cur.Number).

@@ -14,9 +14,9 @@ import (
 	"idem/proc"
 )
 
-// Words that only a shell knows: no program of the name need exist. Those
-// of shellState change the shell that runs them, and do nothing in one of their
-// own.
+// Words that only a shell knows, often without a program of the name. The words of
+// shellState change the shell that runs them, so they have no effect in a shell of
+// just that command.
 const (
 	shellState = ". source alias cd declare dirs export local popd pushd readonly set shopt typeset ulimit umask unalias unset"
 	shellWords = "! (( : [ [[ bg bind break builtin caller case command compgen complete continue coproc disown echo enable eval exec " +
@@ -46,11 +46,12 @@ func isName(s, more string) bool {
 	return s != ""
 }
 
-// placeholder stands in a hint for the command that only the user knows.
+// placeholder is the text in a hint for a command that only the user knows.
 const placeholder = "COMMAND"
 
-// mendStart adds to f, about a command that could not be started, the line that
-// works, if one is likely. argv is the command as it was given.
+// mendStart adds a hint to f, the failure of a command that could not be started. The
+// hint is a command line that probably works, if there is one. argv is the command as
+// it was given.
 func (a *app) mendStart(f *failure, argv []string, keep retention) {
 	var start *proc.StartError
 	if !errors.As(f.err, &start) || keep.no.args {
@@ -64,6 +65,7 @@ func (a *app) mendStart(f *failure, argv []string, keep retention) {
 	}
 }
 
+// mender adds hints to f, the failure of a call whose command argv did not start.
 type mender struct {
 	app  *app
 	keep retention
@@ -71,12 +73,12 @@ type mender struct {
 	argv []string
 }
 
-// hint adds the call with another command: the flags stay as they were.
+// hint adds the call with another command and the same flags.
 func (m *mender) hint(why string, command ...string) { m.hintBehind(why, "", command) }
 
-// hintBehind is hint with what the shell has to do before the call. Where a part of
-// the call is not shown, the line is a comment of the shell: pasted as it is, it
-// would run another command, or the command under another key.
+// hintBehind is hint with first, a text of the shell before the call. If a part of the
+// call is masked, the line is a comment of the shell. A pasted masked line would run
+// another command, or the command under another key.
 func (m *mender) hintBehind(why, first string, command []string) {
 	call, whole := m.call(command)
 	if !whole {
@@ -85,8 +87,8 @@ func (m *mender) hintBehind(why, first string, command []string) {
 	m.f.hint("%s: %s%s", why, first, call)
 }
 
-// call returns the command line of the call with another command, as it may be
-// shown, and whether that is all of it.
+// call returns the command line of the call with another command, as it may be shown.
+// whole reports whether nothing in it is masked.
 func (m *mender) call(command []string) (line string, whole bool) {
 	before := m.app.args[:max(0, len(m.app.args)-len(m.argv))]
 	if n := len(before); n > 0 && before[n-1] == "--" {
@@ -131,7 +133,7 @@ func (m *mender) notFound() {
 	}
 }
 
-// functionCall is the command that calls a function that bash has exported.
+// functionCall returns the command that calls an exported function of bash.
 func functionCall(argv []string) []string {
 	return append([]string{"bash", "-c", argv[0] + ` "$@"`}, argv...)
 }
@@ -140,7 +142,7 @@ func (m *mender) cannotRun(start *proc.StartError) {
 	file := start.File
 	info, err := os.Stat(file)
 	if err != nil {
-		if !strings.Contains(m.argv[0], "/") { // in a directory that cannot be searched: perhaps there is no such program
+		if !strings.Contains(m.argv[0], "/") { // a directory cannot be searched, so the program may not exist
 			m.notFound()
 		}
 		return
@@ -157,7 +159,7 @@ func (m *mender) cannotRun(start *proc.StartError) {
 	case !info.Mode().IsRegular():
 	case cut:
 		line := `sed -i 's/\r$//' `
-		if runtime.GOOS != "linux" { // where sed may know neither
+		if runtime.GOOS != "linux" { // sed may know neither -i nor \r
 			line = `perl -pi -e 's/\r$//' `
 		}
 		m.f.hint("to convert its line ends: %s%s", line, shellQuote(file))
@@ -173,8 +175,8 @@ func (m *mender) cannotRun(start *proc.StartError) {
 	}
 }
 
-// readerOf returns the program that can read a script, by its shebang line; nil
-// if there is none here.
+// readerOf returns the interpreter of a script and its options, from the words of the
+// shebang line. It returns nil if the interpreter does not exist here.
 func readerOf(shebang []string) []string {
 	switch {
 	case len(shebang) == 0:
@@ -190,12 +192,14 @@ func readerOf(shebang []string) []string {
 	return shebang
 }
 
+// found reports whether name is a command that can be started.
 func found(name string) bool {
 	_, err := proc.LookPath(name)
 	return err == nil
 }
 
-// anyShell returns bash, if it is there: most lines are written for it.
+// anyShell returns bash if it exists, else sh. Most command lines are written for
+// bash.
 func anyShell() string {
 	if found("bash") {
 		return "bash"

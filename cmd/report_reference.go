@@ -13,21 +13,20 @@ import (
 	"idem/ledger"
 )
 
-// hint is one line of advice behind a message. It holds at most one command,
-// which can be pasted into a shell and then acts on exactly the record that the
-// message is about.
+// hint is one line of advice after a message. It holds at most one command. A pasted
+// command acts on exactly the record that the message is about.
 type hint struct {
-	text  string     // without a command all of the line, else what the command is for
+	text  string     // the whole line or, with a command, the purpose of the command
 	about *ledger.ID // the record that the command names; nil: there is no command
-	words []string   // of the command, behind "idem": its name, and flags of its own
-	call  bool       // it names flags of idem run
+	words []string   // the name of the command and its flags, except those for the record
+	call  bool       // whether the hint is about flags of idem run
 }
 
 // advice makes a hint without a command.
 func advice(format string, args ...any) hint { return hint{text: fmt.Sprintf(format, args...)} }
 
-// flagAdvice makes a hint about flags that the call lacks. They are no command,
-// and the line says so. Only messages of idem run keep such hints.
+// flagAdvice makes a hint about flags that the call lacks. The line says that they are
+// to be added to the call. Only messages of idem run keep such hints.
 func flagAdvice(when, flags string) hint {
 	return hint{text: when + ", add to the call: " + flags, call: true}
 }
@@ -43,6 +42,7 @@ func commandFor(id ledger.ID, what string, words ...string) hint {
 	return hint{text: what, about: &id, words: words}
 }
 
+// with adds a hint.
 func (f *failure) with(h hint) *failure {
 	f.hints = append(f.hints, h)
 	return f
@@ -51,7 +51,7 @@ func (f *failure) with(h hint) *failure {
 // hint adds a hint without a command.
 func (f *failure) hint(format string, args ...any) *failure { return f.with(advice(format, args...)) }
 
-// hintForm adds the form that a call of a command has.
+// hintForm adds the form of a call.
 func (f *failure) hintForm(form string) *failure { return f.hint("usage: %s", form) }
 
 // hintFlags adds a hint about flags that the call lacks.
@@ -65,8 +65,8 @@ func (f *failure) hintFor(id ledger.ID, what string, words ...string) *failure {
 	return f.with(commandFor(id, what, words...))
 }
 
-// windowed makes words name the record without a window where none is recorded
-// yet: no record in a window can be meant then.
+// windowed adds a flag to words if id has no window. The flag selects the record
+// without a window, which is not recorded yet, rather than a record in a window.
 func windowed(id ledger.ID, words ...string) []string {
 	if id.Window == "" {
 		return append(words, "--window", "")
@@ -94,17 +94,17 @@ func (f *failure) forOthers() *failure {
 	return f
 }
 
-// reach is how the ledger of this call is found. A command in a hint has it, and
-// means the same record in another shell.
+// reach says how this call found its ledger. A command in a hint repeats it, so the
+// command finds the same record from another shell.
 type reach struct {
 	ledger string // the value of --ledger, as it was given
-	trust  bool   // of --trust-place or IDEM_TRUST_PLACE
+	trust  bool   // whether --trust-place or IDEM_TRUST_PLACE is set
 	getenv func(string) string
-	home   string // of the user, whatever HOME says
+	home   string // the home directory of the user, even if HOME differs
 }
 
-// reach returns how this call found its ledger. It reads the list of users, so
-// that it is asked only when there is a command to print.
+// reach returns how this call found its ledger. It reads the list of users, which is
+// slow, so it is called only to print a command.
 func (a *app) reach() reach {
 	r := reach{ledger: a.ledger, trust: a.trustPlace, getenv: os.Getenv, home: os.Getenv("HOME")}
 	if u, err := user.LookupId(strconv.Itoa(os.Geteuid())); err == nil && filepath.IsAbs(u.HomeDir) {
@@ -113,7 +113,7 @@ func (a *app) reach() reach {
 	return r
 }
 
-// bare is the environment of a login that sets nothing for idem.
+// bare returns the value of a variable after a login that sets nothing for idem.
 func (r reach) bare(name string) string {
 	if name == "HOME" {
 		return r.home
@@ -121,7 +121,7 @@ func (r reach) bare(name string) string {
 	return ""
 }
 
-// line writes a hint.
+// line returns the text of a hint.
 func (r reach) line(h hint) string {
 	if h.about == nil {
 		return h.text
@@ -129,12 +129,12 @@ func (r reach) line(h hint) string {
 	return h.text + ": " + r.command(*h.about, h.words...)
 }
 
-// command writes a command line about a record. Whatever a call without it
-// would find differently, in this environment or in an empty one, is a flag.
+// command returns a command line about a record. It has each flag without which the
+// command would find another record, in this environment or in an empty one.
 func (r reach) command(id ledger.ID, words ...string) string {
 	argv := append([]string{"idem"}, words...)
 	if place, ok := r.place(); ok {
-		if strings.HasSuffix(place, "\n") { // which $(...) would cut off
+		if strings.HasSuffix(place, "\n") { // $(...) would cut off the newline
 			place += "/"
 		}
 		argv = append(argv, flagWords("ledger", place)...)
@@ -154,7 +154,7 @@ func (r reach) command(id ledger.ID, words ...string) string {
 	return shellLine(append(argv, id.Key))
 }
 
-// place returns the absolute path of the ledger, and whether a command has to
+// place returns the absolute path of the ledger and reports whether a command must
 // name it.
 func (r reach) place() (string, bool) {
 	place, err := placeOf(r.ledger, r.getenv)
@@ -169,8 +169,8 @@ func (r reach) place() (string, bool) {
 	return "", false
 }
 
-// flagWords is a flag with its value. A value that begins with a dash is
-// written into one word with its flag.
+// flagWords returns a flag with its value. A value that begins with a dash is in one
+// word with its flag.
 func flagWords(name, value string) []string {
 	if strings.HasPrefix(value, "-") {
 		return []string{"--" + name + "=" + value}
@@ -178,7 +178,7 @@ func flagWords(name, value string) []string {
 	return []string{"--" + name, value}
 }
 
-// shellLine writes argv for a POSIX shell.
+// shellLine returns argv as a command line for a POSIX shell.
 func shellLine(argv []string) string {
 	words := make([]string, len(argv))
 	for i, a := range argv {
@@ -187,8 +187,8 @@ func shellLine(argv []string) string {
 	return strings.Join(words, " ")
 }
 
-// shellQuote writes s as one word for a POSIX shell. Bytes that may not be printed
-// are written for printf(1), in octal; a newline at the end of s is lost.
+// shellQuote returns s as one word for a POSIX shell. Bytes that may not be printed
+// are in octal, for printf(1). A newline at the end of s is then lost.
 func shellQuote(s string) string {
 	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./_-"
 	if s != "" && s[0] != '=' && strings.Trim(s, plain) == "" {
