@@ -24,14 +24,14 @@ run does both in one step.` + askLong
 
 func (a *app) checkCommand() *cobra.Command {
 	var o *runOptions
-	var record *whichFlags
+	var record *recordFlags
 	c := &cobra.Command{
 		Use:     "check [run flags] KEY [-- COMMAND [ARG...]]",
 		Short:   "Report by the exit status what idem run would do",
 		Long:    checkLong,
 		Example: "  idem check deploy:prod:8471 && echo 'nothing would run'\n  idem check --key deploy:prod:8471 -- ./deploy.sh prod",
 		RunE: func(c *cobra.Command, args []string) error {
-			argv, err := a.checked(o, args, c.ArgsLenAtDash() == 0)
+			argv, err := a.checkArgs(o, args, c.ArgsLenAtDash() == 0)
 			if err != nil {
 				return err
 			}
@@ -53,13 +53,13 @@ func (a *app) checkCommand() *cobra.Command {
 		},
 	}
 	o = a.askFlags(c, "keys", "windows", "inputs", "outcomes", "probes", "replays", "secrets")
-	record = newWhichFlags(c, &o.calendarFlags, false)
+	record = newRecordFlags(c, &o.calendarFlags, false)
 	return c
 }
 
-// checked parses the arguments of idem check. It sets o.key if the first argument is
+// checkArgs parses the arguments of idem check. It sets o.key if the first argument is
 // the key, and returns the command. dashed reports whether a "--" ended the flags.
-func (a *app) checked(o *runOptions, args []string, dashed bool) ([]string, error) {
+func (a *app) checkArgs(o *runOptions, args []string, dashed bool) ([]string, error) {
 	const form = "idem check [flags] KEY [-- COMMAND [ARG...]]"
 	argv, err := a.behindWait(&o.wait, args, true)
 	if err != nil {
@@ -82,10 +82,10 @@ func (a *app) checked(o *runOptions, args []string, dashed bool) ([]string, erro
 	return args[min(2, len(args)):], nil
 }
 
-// asked returns the ID of the record that a question is about. Without a window, it
+// recordAsked returns the ID of the record that a question is about. Without a window, it
 // is the record that idem run would use. If the key has records only in windows,
-// asked prints a warning.
-func (a *app) asked(ctx context.Context, l ledger.Store, id ledger.ID, want runner.Which) (ledger.ID, error) {
+// recordAsked prints a warning.
+func (a *app) recordAsked(ctx context.Context, l ledger.Store, id ledger.ID, want runner.Which) (ledger.ID, error) {
 	found, err := runner.Find(ctx, l, id.Namespace, id.Key, want)
 	var ambiguous *runner.AmbiguousError
 	if !errors.As(err, &ambiguous) {
@@ -127,8 +127,8 @@ func (q question) status() *int {
 
 // ask returns what idem run would do. Without a command, the call is taken to have
 // the recorded inputs.
-func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv []string) (question, error) {
-	keep, err := a.remember(&o.storing, o.key)
+func (a *app) ask(ctx context.Context, o *runOptions, record *recordFlags, argv []string) (question, error) {
+	keep, err := a.retention(&o.storeFlags, o.key)
 	if err != nil {
 		return question{}, err
 	}
@@ -140,7 +140,7 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv [
 		return question{}, err
 	}
 	now := a.now()
-	want, err := record.which(now)
+	want, err := record.selector(now)
 	if err != nil {
 		return question{}, err
 	}
@@ -148,11 +148,11 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv [
 	if err != nil {
 		return question{}, err
 	}
-	in, err := a.identify(ctx, o, argv, &looking{Store: l}, now)
+	in, err := a.identify(ctx, o, argv, &peekSource{Store: l}, now)
 	if err != nil {
 		return question{}, err
 	}
-	if in.id, err = a.asked(ctx, l, in.id, want); err != nil {
+	if in.id, err = a.recordAsked(ctx, l, in.id, want); err != nil {
 		return question{}, err
 	}
 	q := question{call: runner.Call{

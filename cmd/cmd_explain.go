@@ -46,7 +46,7 @@ type fileChange struct {
 
 func (a *app) explainCommand() *cobra.Command {
 	var o *runOptions
-	var record *whichFlags
+	var record *recordFlags
 	var asJSON bool
 	c := &cobra.Command{
 		Use:     "explain [run flags] [--] COMMAND [ARG...]",
@@ -69,7 +69,7 @@ func (a *app) explainCommand() *cobra.Command {
 		},
 	}
 	o = a.askFlags(c, "keys", "windows", "inputs", "outcomes", "probes", "replays", "secrets")
-	record = newWhichFlags(c, &o.calendarFlags, false)
+	record = newRecordFlags(c, &o.calendarFlags, false)
 	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
 	return c
 }
@@ -93,7 +93,7 @@ func (a *app) explain(q question, asJSON bool) error {
 		if cur.Number == 0 {
 			how = fmt.Sprintf("settled:\t%s", outcomeText(cur))
 		}
-		fmt.Fprintf(w, "%s %s %s\n", how, when(cur.Started), by(cur.Owner))
+		fmt.Fprintf(w, "%s %s %s\n", how, timeText(cur.Started), ownerText(cur.Owner))
 	}
 	var faults []string
 	for _, text := range lacksTexts(q.Record.Current, q.Lacks) {

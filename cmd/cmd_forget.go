@@ -16,20 +16,20 @@ refused (status 75). If nothing is recorded under a key, idem still forgets the
 other keys.`
 
 func (a *app) forgetCommand() *cobra.Command {
-	var record *whichFlags
+	var record *recordFlags
 	c := &cobra.Command{
 		Use:     "forget KEY...",
 		Short:   "Forget keys, so they run again",
-		Long:    forgetLong + whichLong + refuseLong,
+		Long:    forgetLong + recordLong + refuseLong,
 		Example: "  idem forget deploy:prod:8471",
 		Args:    someArgs("key"),
 		RunE:    func(c *cobra.Command, keys []string) error { return a.forget(c.Context(), keys, record) },
 	}
-	record = newWhichFlags(c, nil, false)
+	record = newRecordFlags(c, nil, false)
 	return c
 }
 
-func (a *app) forget(ctx context.Context, keys []string, record *whichFlags) error {
+func (a *app) forget(ctx context.Context, keys []string, record *recordFlags) error {
 	l, ids, want, err := a.openFor(record, keys...) // checks all keys before the first is forgotten
 	if err != nil {
 		return err

@@ -55,7 +55,7 @@ func (a *app) keyCommand() *cobra.Command {
 				}
 				return a.print(newRunID() + "\n")
 			}
-			keep, err := a.remember(&o.storing, o.key)
+			keep, err := a.retention(&o.storeFlags, o.key)
 			if err != nil {
 				return err
 			}
@@ -86,14 +86,14 @@ func (a *app) key(ctx context.Context, o *runOptions, argv []string, keep retent
 	if err != nil {
 		return err
 	}
-	src := &looking{Store: l}
+	src := &peekSource{Store: l}
 	in, err := a.identify(ctx, o, argv, src, a.now())
 	switch {
 	case err != nil:
 		return err
-	case src.lacks && o.key == "":
+	case src.noSecret && o.key == "":
 		return fail(exitError, "the key is not known yet").detail(noSecretYet)
-	case src.lacks:
+	case src.noSecret:
 		a.ui.warn("the fingerprint is not known yet")
 		a.ui.warnDetail(noSecretYet)
 	}
@@ -101,12 +101,12 @@ func (a *app) key(ctx context.Context, o *runOptions, argv []string, keep retent
 		Schema: metaSchema, Namespace: in.id.Namespace, Key: in.id.Key, Window: in.id.Window,
 		Inputs: []inputView{},
 	}
-	if !src.lacks {
+	if !src.noSecret {
 		v.Fingerprint = in.inputs.Fingerprint()
 	}
 	for _, p := range keep.inputs(in.inputs).Mask() {
 		view := viewInput(p)
-		if src.lacks && p.Kind == hashkey.KindEnv && !view.Missing {
+		if src.noSecret && p.Kind == hashkey.KindEnv && !view.Missing {
 			view.Value, view.Hidden = "", true // a reader could guess the value from a digest without a secret
 		}
 		v.Inputs = append(v.Inputs, view)

@@ -29,16 +29,16 @@ type logsOptions struct {
 
 func (a *app) logsCommand() *cobra.Command {
 	o := &logsOptions{}
-	var record *whichFlags
+	var record *recordFlags
 	c := &cobra.Command{
 		Use:     "logs KEY",
 		Short:   "Print a key's recorded output",
-		Long:    logsLong + whichLong + guessLong,
+		Long:    logsLong + recordLong + guessLong,
 		Example: "  idem logs -f --per day backup\n  idem logs --attempt 1 --stderr deploy:prod:8471",
 		Args:    oneArg("key"),
 		RunE:    func(c *cobra.Command, args []string) error { return a.logs(c.Context(), args[0], record, o) },
 	}
-	record = newWhichFlags(c, nil, true)
+	record = newRecordFlags(c, nil, true)
 	f := c.Flags()
 	f.IntVar(&o.attempt, "attempt", 0, "print the output of attempt `N` (default: the last)")
 
@@ -49,7 +49,7 @@ func (a *app) logsCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) logs(ctx context.Context, key string, record *whichFlags, o *logsOptions) error {
+func (a *app) logs(ctx context.Context, key string, record *recordFlags, o *logsOptions) error {
 	if o.attempt < 0 {
 		return usage("--attempt requires a number of at least 1")
 	}

@@ -45,8 +45,8 @@ type markOptions struct {
 	allowEmptyParts bool
 	calendarFlags
 	inputs inputFlags
-	storing
-	record     *whichFlags
+	storeFlags
+	record     *recordFlags
 	note       string
 	force      bool
 	replace    bool
@@ -63,12 +63,12 @@ func (a *app) markCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   markUse,
 		Short: "Settle a key by hand",
-		Long:  markLong + whichLong + refuseLong,
+		Long:  markLong + recordLong + refuseLong,
 		Example: `  idem mark done payment:4711 --note 'found in the bank statement'
   idem mark done backup --per day --stdout-file backup.log -- ./backup.sh`,
 		ValidArgs: []string{"done", "failed", "retry"},
 		RunE: func(c *cobra.Command, args []string) error {
-			name, argv, err := o.words(args, c.ArgsLenAtDash())
+			name, argv, err := o.parseArgs(args, c.ArgsLenAtDash())
 			if err != nil {
 				return err
 			}
@@ -83,8 +83,8 @@ func (a *app) markCommand() *cobra.Command {
 	emptyPartsFlag(f, &o.allowEmptyParts)
 	o.calendarFlags.flags(f, recordPer)
 	o.inputs.flags(f)
-	o.record = newWhichFlags(c, &o.calendarFlags, false)
-	o.storing.flags(f)
+	o.record = newRecordFlags(c, &o.calendarFlags, false)
+	o.storeFlags.flags(f)
 	f.StringVar(&o.note, "note", "", "record `TEXT` as the reason in the history")
 	f.IntVar(&o.exitCode, "exit-code", 0, "record exit status `N` (default: 0 for done, 1 for failed); a replay of done still exits 0, as with --ok")
 	f.StringVar(&o.stdoutFile, "stdout-file", "", "record the content of the file `PATH` as the output (\"-\": stdin)")
@@ -94,10 +94,10 @@ func (a *app) markCommand() *cobra.Command {
 	return c
 }
 
-// words parses the arguments: HOW, the key, and the command after a "--". dash is the
+// parseArgs parses the arguments: HOW, the key, and the command after a "--". dash is the
 // number of arguments before the first "--", or -1. A key that begins with a dash
 // needs that "--" itself; the "--" of the command is then one of args.
-func (o *markOptions) words(args []string, dash int) (name string, argv []string, err error) {
+func (o *markOptions) parseArgs(args []string, dash int) (name string, argv []string, err error) {
 	if len(args) < 2 {
 		return "", nil, usage("idem mark requires done, failed or retry, and a key").hintForm("idem " + markUse)
 	}
@@ -137,11 +137,11 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 	if err != nil {
 		return err
 	}
-	keep, err := a.remember(&o.storing, o.key)
+	keep, err := a.retention(&o.storeFlags, o.key)
 	if err != nil {
 		return err
 	}
-	want, err := o.record.which(a.now())
+	want, err := o.record.selector(a.now())
 	if err != nil {
 		return err
 	}
@@ -168,7 +168,7 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 	if err != nil {
 		return err
 	}
-	in, _, err := o.inputs.collect(ctx, argv, naming{l})
+	in, _, err := o.inputs.collect(ctx, argv, markSource{l})
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ type runOptions struct {
 	*policyFlags
 	ttyFlag
 	stdinFlag
-	storing
+	storeFlags
 	outcomeFlags
 
 	wait wait
@@ -99,7 +99,7 @@ func (a *app) callFlags(f *pflag.FlagSet, o *runOptions) {
 	f.Var(&o.wait, "wait", "wait while the key is running, for at most `DURATION` if given; then replay a success, or run after a failure")
 	f.Lookup("wait").NoOptDefVal = waitForever
 	o.policyFlags.flags(f)
-	o.storing.flags(f)
+	o.storeFlags.flags(f)
 	o.outcomeFlags.flags(f)
 	f.BoolVar(&o.quietOK, "quiet-ok", false, "print the command's output only if it fails; for cron, which mails all output")
 	o.ttyFlag.flags(f)
@@ -181,7 +181,7 @@ func (a *app) plan(o *runOptions, args []string) (plan, error) {
 		return p, err
 	}
 	if o.opensFiles() {
-		if err := sound(); err != nil {
+		if err := checkSound(); err != nil {
 			return p, err
 		}
 	}
@@ -202,11 +202,11 @@ func (o *runOptions) given(name string) bool { return o.flagSet.Changed(name) }
 // checkFlags refuses flags that cannot be combined, before the ledger is opened. It
 // returns the policy and the retention of the call.
 func (a *app) checkFlags(o *runOptions) (runner.Policy, retention, error) {
-	keep, err := a.remember(&o.storing, o.key)
+	keep, err := a.retention(&o.storeFlags, o.key)
 	if err != nil {
 		return runner.Policy{}, keep, err
 	}
-	if _, err := a.named(&o.keyFlags); err != nil {
+	if _, err := a.keyID(&o.keyFlags); err != nil {
 		return runner.Policy{}, keep, err
 	}
 	if err := o.fits(); err != nil {
@@ -260,7 +260,7 @@ func (a *app) runnerAt(p plan, h home) *runner.Runner {
 }
 
 // callOf returns the call of a plan that is recorded at a home.
-func (a *app) callOf(p plan, in identified, h home) runner.Call {
+func (a *app) callOf(p plan, in callIdentity, h home) runner.Call {
 	o := p.flags
 	return runner.Call{
 		ID: in.id, Argv: p.argv, Stdin: in.stdin, TTY: o.tty,
@@ -374,7 +374,7 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 // replayedText returns the text of the note about a replay.
 func replayedText(res runner.Result) string {
 	cur := res.Record.Current
-	return fmt.Sprintf("replayed key %s: %s %s, %s", quote(res.Record.ID.Key), which(cur), outcomeText(cur), when(cur.Started))
+	return fmt.Sprintf("replayed key %s: %s %s, %s", quote(res.Record.ID.Key), attemptText(cur), outcomeText(cur), timeText(cur.Started))
 }
 
 // unrecordedText describes the end of a command whose outcome is not in the ledger.

@@ -34,22 +34,22 @@ type fileView struct {
 
 func (a *app) showCommand() *cobra.Command {
 	var asJSON bool
-	var record *whichFlags
+	var record *recordFlags
 	c := &cobra.Command{
 		Use:     "show KEY",
 		Short:   "Show the record of a key",
-		Long:    "Show the record of a key: its state, its command and its attempts." + whichLong + guessLong,
+		Long:    "Show the record of a key: its state, its command and its attempts." + recordLong + guessLong,
 		Example: "  idem show deploy:prod:8471\n  idem show --json deploy:prod:8471 | jq .exit_code",
 		Args:    oneArg("key"),
 		RunE:    func(c *cobra.Command, args []string) error { return a.show(c.Context(), args[0], record, asJSON) },
 	}
-	record = newWhichFlags(c, nil, true)
+	record = newRecordFlags(c, nil, true)
 	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
 	return c
 }
 
 // lookUp opens the ledger and returns the record of a key. The record must exist.
-func (a *app) lookUp(ctx context.Context, key string, record *whichFlags) (ledger.Store, ledger.Record, error) {
+func (a *app) lookUp(ctx context.Context, key string, record *recordFlags) (ledger.Store, ledger.Record, error) {
 	l, ids, want, err := a.openFor(record, key)
 	if err != nil {
 		return nil, ledger.Record{}, err
@@ -61,7 +61,7 @@ func (a *app) lookUp(ctx context.Context, key string, record *whichFlags) (ledge
 	return l, rec, err
 }
 
-func (a *app) show(ctx context.Context, key string, record *whichFlags, asJSON bool) error {
+func (a *app) show(ctx context.Context, key string, record *recordFlags, asJSON bool) error {
 	l, rec, err := a.lookUp(ctx, key, record)
 	if err != nil {
 		return err
@@ -132,7 +132,7 @@ func attemptsText(rec ledger.Record, attempts []ledger.Attempt) string {
 	fmt.Fprintln(w, "ATTEMPT\tSTATE\tSTARTED\tENDED\tHOW\tBY\tOUTPUT")
 	for _, at := range attempts {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", attemptName(at), phaseOf(rec, at), stamp(at.Started), endText(at),
-			how(at), escape(fmt.Sprintf("%s@%s:%d", at.Owner.User, at.Owner.Host, at.Owner.PID)), outputText(at))
+			historyText(at), escape(fmt.Sprintf("%s@%s:%d", at.Owner.User, at.Owner.Host, at.Owner.PID)), outputText(at))
 	}
 	_ = w.Flush()
 	return b.String()
@@ -196,7 +196,7 @@ func endText(at ledger.Attempt) string {
 	return stamp(at.Ended)
 }
 
-func how(at ledger.Attempt) string {
+func historyText(at ledger.Attempt) string {
 	if at.Reason == ledger.ReasonMarked {
 		return "by hand: " + escape(at.Note)
 	}

@@ -86,24 +86,24 @@ func inputFailure(err error) error {
 		hint("to match a bracket in a name, put a backslash before it: %s %s", e.Flag, shellQuote(pattern.Escaped()))
 }
 
-// naming is the source of inputs for a call that runs no command. It keeps no copy of
+// markSource is the source of inputs for a call that runs no command. It keeps no copy of
 // stdin.
-type naming struct{ ledger.Store }
+type markSource struct{ ledger.Store }
 
-func (naming) Scratch() (*os.File, error) { return nil, nil }
+func (markSource) Scratch() (*os.File, error) { return nil, nil }
 
-// looking is the source of inputs for a call that runs no command and writes nothing.
+// peekSource is the source of inputs for a call that runs no command and writes nothing.
 // If the ledger has no secret, it has no input that was hashed with one either, so
 // none is created.
-type looking struct {
+type peekSource struct {
 	ledger.Store
-	lacks bool // Secret was called, and the ledger has none
+	noSecret bool // Secret was called, and the ledger has none
 }
 
-func (*looking) Scratch() (*os.File, error) { return nil, nil }
+func (*peekSource) Scratch() (*os.File, error) { return nil, nil }
 
-func (l *looking) Secret(context.Context) ([]byte, error) {
+func (l *peekSource) Secret(context.Context) ([]byte, error) {
 	secret, err := l.FindSecret()
-	l.lacks = err == nil && secret == nil
+	l.noSecret = err == nil && secret == nil
 	return secret, err
 }

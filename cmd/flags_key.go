@@ -28,14 +28,14 @@ func emptyPartsFlag(f *pflag.FlagSet, allow *bool) {
 	f.BoolVar(allow, "allow-empty-parts", false, "accept a key with an empty part, such as \"deploy:\", which usually means an unset variable")
 }
 
-// named returns the ID of the key, without its window. A key that will be derived
+// keyID returns the ID of the key, without its window. A key that will be derived
 // from the inputs has the name "auto" until then.
-func (a *app) named(o *keyFlags) (ledger.ID, error) {
+func (a *app) keyID(o *keyFlags) (ledger.ID, error) {
 	return a.id(cmp.Or(o.key, "auto"), o.allowEmptyParts)
 }
 
-// identified is the identity of a call: its record and its inputs.
-type identified struct {
+// callIdentity is the identity of a call: its record and its inputs.
+type callIdentity struct {
 	id     ledger.ID
 	inputs hashkey.Inputs
 	stdin  *os.File // for the command
@@ -43,10 +43,10 @@ type identified struct {
 
 // identify returns the identity of a call of argv with the flags o. now is the time
 // that decides the window.
-func (a *app) identify(ctx context.Context, o *runOptions, argv []string, src inputs.Source, now time.Time) (identified, error) {
-	var in identified
+func (a *app) identify(ctx context.Context, o *runOptions, argv []string, src inputs.Source, now time.Time) (callIdentity, error) {
+	var in callIdentity
 	var err error
-	if in.id, err = a.named(&o.keyFlags); err != nil {
+	if in.id, err = a.keyID(&o.keyFlags); err != nil {
 		return in, err // before anything is read or created
 	}
 	window, err := o.window(now)

@@ -210,22 +210,22 @@ func (o *calendarFlags) movesHours() bool {
 	return o.per.value == string(hashkey.PerHour) && strings.Trim(o.dayStart, "0:") != ""
 }
 
-// whichClashes are the clashes of commands about recorded keys.
-var whichClashes = []clash[*whichFlags]{
-	{"day-start", "per hour", daysOnly, func(o *whichFlags) bool { return o.calendar.movesHours() }},
-	{"window", "per", "both name the window", func(o *whichFlags) bool { return o.window.set && o.calendar.per.value != "" }},
-	{"latest", "window", "--latest selects the window itself", func(o *whichFlags) bool { return o.latest && o.window.set }},
-	{"latest", "per", "--latest selects the window itself", func(o *whichFlags) bool { return o.latest && o.calendar.per.value != "" }},
+// recordClashes are the clashes of commands about recorded keys.
+var recordClashes = []clash[*recordFlags]{
+	{"day-start", "per hour", daysOnly, func(o *recordFlags) bool { return o.calendar.movesHours() }},
+	{"window", "per", "both name the window", func(o *recordFlags) bool { return o.window.set && o.calendar.per.value != "" }},
+	{"latest", "window", "--latest selects the window itself", func(o *recordFlags) bool { return o.latest && o.window.set }},
+	{"latest", "per", "--latest selects the window itself", func(o *recordFlags) bool { return o.latest && o.calendar.per.value != "" }},
 }
 
 // fits refuses flags that cannot be combined in a command about recorded keys.
-func (o *whichFlags) fits() error {
-	return fitting(o.command.Flags(), o.has, needs, whichClashes, o)
+func (o *recordFlags) fits() error {
+	return fitting(o.command.Flags(), o.has, needs, recordClashes, o)
 }
 
 // has reports whether a flag is on the command line. The key is an argument, which is
 // always there.
-func (o *whichFlags) has(name string) bool { return name == "key" || o.command.Flags().Changed(name) }
+func (o *recordFlags) has(name string) bool { return name == "key" || o.command.Flags().Changed(name) }
 
 // fits refuses flags of idem mark that cannot be combined. name is the HOW of the
 // call. bound reports whether it has a command.

@@ -14,14 +14,14 @@ import (
 	"idem/redact"
 )
 
-// storing are the flags that limit what idem stores and shows.
-type storing struct {
+// storeFlags are the flags that limit what idem stores and shows.
+type storeFlags struct {
 	noStore   noStore
 	redact    []string
 	redactEnv []string
 }
 
-func (o *storing) flags(f *pflag.FlagSet) {
+func (o *storeFlags) flags(f *pflag.FlagSet) {
 	f.Var(&o.noStore, "no-store", "do not store `WHAT`: output (a replay then prints nothing), args (the command line and the values of --hash-value) or all; repeatable")
 	f.StringArrayVar(&o.redact, "redact", nil, "store and print [redacted] where the regular expression `REGEX` matches within a line; repeatable")
 	f.StringArrayVar(&o.redactEnv, "redact-env", nil, "store and print [redacted] for the value of environment variable `NAME`, and for each of its lines of 4 bytes or more; repeatable")
@@ -55,11 +55,11 @@ type retention struct {
 	redactor *redact.Redactor // nil: nothing is redacted
 }
 
-// remember returns the retention that the flags permit, and hides the values of
+// retention returns the retention that the flags permit, and hides the values of
 // --redact-env in all messages. It must be called before anything is stored or shown.
 // key is the value of --key. The key and the namespace are stored unchanged, so
-// remember refuses them if they contain something to redact.
-func (a *app) remember(o *storing, key string) (retention, error) {
+// retention refuses them if they contain something to redact.
+func (a *app) retention(o *storeFlags, key string) (retention, error) {
 	keep := retention{no: o.noStore}
 	if len(o.redact)+len(o.redactEnv) == 0 {
 		return keep, nil

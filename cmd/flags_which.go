@@ -15,9 +15,9 @@ import (
 	"idem/runner"
 )
 
-// whichFlags are the flags that select one of the records of a key, in the commands
+// recordFlags are the flags that select one of the records of a key, in the commands
 // about recorded keys.
-type whichFlags struct {
+type recordFlags struct {
 	calendar *calendarFlags
 	window   windowValue
 	latest   bool
@@ -25,9 +25,9 @@ type whichFlags struct {
 	command  *cobra.Command
 }
 
-// whichLong ends the help of a command with whichFlags, before one of the two
+// recordLong ends the help of a command with whichFlags, before one of the two
 // sentences below.
-const whichLong = `
+const recordLong = `
 
 A key with --per has a record in each window. --per selects the current window,
 or that of --at. --window selects any window, and --window "" the record without
@@ -44,10 +44,10 @@ records only in windows is refused (status 64).`
 // recordPer is the start of the text about --per in commands about recorded keys.
 const recordPer = "use the record of the current `WINDOW`, or of the window of --at"
 
-// newWhichFlags adds the flags to a command. calendar are the flags of the calendar,
+// newRecordFlags adds the flags to a command. calendar are the flags of the calendar,
 // if the command has them already; else it is nil.
-func newWhichFlags(c *cobra.Command, calendar *calendarFlags, guess bool) *whichFlags {
-	o := &whichFlags{calendar: calendar, guess: guess, command: c}
+func newRecordFlags(c *cobra.Command, calendar *calendarFlags, guess bool) *recordFlags {
+	o := &recordFlags{calendar: calendar, guess: guess, command: c}
 	f := c.Flags()
 	if calendar == nil {
 		cal := newCalendarFlags()
@@ -59,8 +59,8 @@ func newWhichFlags(c *cobra.Command, calendar *calendarFlags, guess bool) *which
 	return o
 }
 
-// which returns the record that the flags select. now is the time for --per.
-func (o *whichFlags) which(now time.Time) (runner.Which, error) {
+// selector returns the record that the flags select. now is the time for --per.
+func (o *recordFlags) selector(now time.Time) (runner.Which, error) {
 	if err := o.fits(); err != nil {
 		return runner.Which{}, err
 	}
@@ -78,8 +78,8 @@ func (o *whichFlags) which(now time.Time) (runner.Which, error) {
 
 // openFor checks the flags and the keys of a command about recorded keys, and opens
 // the ledger. The ids are the IDs of the keys, without their windows.
-func (a *app) openFor(o *whichFlags, keys ...string) (l ledger.Store, ids []ledger.ID, want runner.Which, err error) {
-	if want, err = o.which(a.now()); err != nil {
+func (a *app) openFor(o *recordFlags, keys ...string) (l ledger.Store, ids []ledger.ID, want runner.Which, err error) {
+	if want, err = o.selector(a.now()); err != nil {
 		return nil, nil, want, err
 	}
 	for _, key := range keys {
@@ -94,7 +94,7 @@ func (a *app) openFor(o *whichFlags, keys ...string) (l ledger.Store, ids []ledg
 }
 
 // find returns the record of a key that the flags select.
-func (a *app) find(ctx context.Context, l ledger.Store, id ledger.ID, w runner.Which, o *whichFlags) (ledger.Record, error) {
+func (a *app) find(ctx context.Context, l ledger.Store, id ledger.ID, w runner.Which, o *recordFlags) (ledger.Record, error) {
 	found, err := runner.Find(ctx, l, id.Namespace, id.Key, w)
 	if found.Guessed {
 		a.ui.say(noteMark, "key %s has records only in windows; the latest attempt is in window %s", quote(id.Key), quote(found.ID.Window))
@@ -104,7 +104,7 @@ func (a *app) find(ctx context.Context, l ledger.Store, id ledger.ID, w runner.W
 
 // refused returns a failure of usage for an *AmbiguousError, and any other error
 // unchanged.
-func (o *whichFlags) refused(err error) error {
+func (o *recordFlags) refused(err error) error {
 	var ambiguous *runner.AmbiguousError
 	if errors.As(err, &ambiguous) {
 		return o.refusal(ambiguous)
@@ -114,7 +114,7 @@ func (o *whichFlags) refused(err error) error {
 
 // refusal returns the failure of a key that has records only in windows. Its hints
 // are commands if the call has one key and no flags; else they are flags to add.
-func (o *whichFlags) refusal(e *runner.AmbiguousError) *failure {
+func (o *recordFlags) refusal(e *runner.AmbiguousError) *failure {
 	newest := e.Records[0].ID
 	f := usage("key %s has records only in windows, and the call names none", quote(newest.Key)).
 		detail("windows: %s", windowList(e))
@@ -130,7 +130,7 @@ func (o *whichFlags) refusal(e *runner.AmbiguousError) *failure {
 
 // words returns the words of the call before its key. plain reports whether the call
 // has exactly one key and only flags that a hint repeats anyway.
-func (o *whichFlags) words() (words []string, plain bool) {
+func (o *recordFlags) words() (words []string, plain bool) {
 	words, args := []string{o.command.Name()}, o.command.Flags().Args()
 	if o.command.Name() == "mark" && len(args) > 0 {
 		words, args = append(words, args[0]), args[1:]

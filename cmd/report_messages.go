@@ -20,11 +20,11 @@ func mismatchFailure(rec ledger.Record, call runner.Call) *failure {
 	cur := rec.Current
 	f := fail(exitMismatch, "key %s was recorded with different inputs", quote(rec.ID.Key))
 	f.details = changes(cur, call)
-	f.detail("recorded %s %s", when(cur.Started), by(cur.Owner)).
+	f.detail("recorded %s %s", timeText(cur.Started), ownerText(cur.Owner)).
 		detailVerbose("fingerprint: was %s, now %s", shortPrint(cur.Fingerprint), shortPrint(call.Inputs.Fingerprint))
 	switch cur.State {
 	case ledger.Failed:
-		f.detail("%s %s", which(cur), outcomeText(cur)).
+		f.detail("%s %s", attemptText(cur), outcomeText(cur)).
 			hintFlags("to run the corrected command", "--on-mismatch rerun").
 			hintFor(rec.ID, "to run the corrected command as if the key were new", "forget")
 	case ledger.Running:
@@ -155,7 +155,7 @@ func busyFailure(rec ledger.Record, leftover bool, holders []ledger.Process, wai
 
 // startedText says when an attempt started and which call started it.
 func startedText(a ledger.Attempt) string {
-	return fmt.Sprintf("attempt %d started %s %s", a.Number, when(a.Started), by(a.Owner))
+	return fmt.Sprintf("attempt %d started %s %s", a.Number, timeText(a.Started), ownerText(a.Owner))
 }
 
 // processes lists the processes that keep a key busy, "" if they are not known.
@@ -219,11 +219,11 @@ func probeText(p runner.ProbeEnd) string {
 
 func failedFailure(rec ledger.Record) *failure {
 	cur := rec.Current
-	f := fail(exitFailed, "key %s is not run again: %s %s", quote(rec.ID.Key), which(cur), outcomeText(cur))
+	f := fail(exitFailed, "key %s is not run again: %s %s", quote(rec.ID.Key), attemptText(cur), outcomeText(cur))
 	if cur.Number > 0 {
 		f.detail("%s", startedText(cur)).hintFor(rec.ID, "to see its output", "logs")
 	} else {
-		f.detail("recorded %s %s", when(cur.Started), by(cur.Owner))
+		f.detail("recorded %s %s", timeText(cur.Started), ownerText(cur.Owner))
 	}
 	return f.hintFor(rec.ID, "to run it again at the next call", "mark", "retry").
 		hintFlags("to run it again now", "--on-failure rerun")

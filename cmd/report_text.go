@@ -91,11 +91,11 @@ func excerpts(old, new []byte) (string, string) {
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// when returns a time for a message: exact, and relative to now.
-func when(t time.Time) string { return stamp(t) + " (" + humanize.Time(t) + ")" }
+// timeText returns a time for a message: exact, and relative to now.
+func timeText(t time.Time) string { return stamp(t) + " (" + humanize.Time(t) + ")" }
 
-// by returns the process that ran an attempt, for a message.
-func by(o ledger.Owner) string {
+// ownerText returns the process that ran an attempt, for a message.
+func ownerText(o ledger.Owner) string {
 	return fmt.Sprintf("by %s@%s (pid %d)", escape(o.User), escape(o.Host), o.PID)
 }
 
@@ -107,9 +107,9 @@ func plural(n int, thing string) string {
 	return fmt.Sprintf("%d %s", n, thing)
 }
 
-// which names an attempt in a sentence. A mark is "it", because the command did not
+// attemptText names an attempt in a sentence. A mark is "it", because the command did not
 // run for it.
-func which(a ledger.Attempt) string {
+func attemptText(a ledger.Attempt) string {
 	if a.Number == 0 {
 		return "it"
 	}

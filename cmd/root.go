@@ -65,7 +65,7 @@ func newApp(args []string) *app {
 // execute runs the command of the command line and returns its ending. It prints
 // everything but the failure.
 func (a *app) execute() ending {
-	root := a.command(named(a.args))
+	root := a.command(commandName(a.args))
 	root.SetArgs(a.args)
 	out := &stickyWriter{to: a.ui.stdout}
 	root.SetOut(out)
@@ -88,9 +88,9 @@ const rootExample = `  idem run --key deploy:prod:8471 -- ./deploy.sh
   idem list
   idem show deploy:prod:8471`
 
-// named returns the name of the command that is the first of args, "" if the first
+// commandName returns the name of the command that is the first of args, "" if the first
 // is not a command.
-func named(args []string) string {
+func commandName(args []string) string {
 	for _, c := range commands {
 		if len(args) > 0 && args[0] == c.name {
 			return c.name
@@ -122,13 +122,13 @@ var commands = []command{
 	{"version", (*app).versionCommand},
 }
 
-// frugal are the commands that open no files but those of the ledger, or that call
+// skipsSoundCheck are the commands that open no files but those of the ledger, or that call
 // sound themselves.
-var frugal = map[string]bool{"run": true, "list": true, "show": true, "token": true, "version": true, "completion": true, "help": true, "idem": true}
+var skipsSoundCheck = map[string]bool{"run": true, "list": true, "show": true, "token": true, "version": true, "completion": true, "help": true, "idem": true}
 
-// sound refuses a call where Go's runtime would end the process at the first file
+// checkSound refuses a call where Go's runtime would end the process at the first file
 // or timer: under a tiny limit or in a sandbox.
-func sound() error {
+func checkSound() error {
 	if err := proc.Sound(); err != nil {
 		return &failure{code: exitLedger, err: err}
 	}
@@ -156,8 +156,8 @@ func (a *app) command(only string) *cobra.Command {
 			if f := c.Flags().Lookup("key"); f != nil && f.Changed && strings.HasPrefix(f.Value.String(), "-") && followedBy(a.args, "--key", f.Value.String()) {
 				return usage("--key has no value: a variable may be unset").hint("for a key that begins with a dash, write: --key=%s", shellQuote(f.Value.String()))
 			}
-			if !frugal[c.Name()] {
-				return sound()
+			if !skipsSoundCheck[c.Name()] {
+				return checkSound()
 			}
 			return nil
 		},

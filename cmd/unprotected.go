@@ -43,7 +43,7 @@ func homeIn(l ledger.Store) home {
 // keep, the output of the call can be read again until the call ends.
 func noHome(place string, keep bool) home {
 	return home{
-		ledger: none.New(keep), place: place, Source: nothing{},
+		ledger: none.New(keep), place: place, Source: noLedgerSource{},
 		variables: func(at runner.Attempt, chain string) map[string]string {
 			set := variables(at, place, chain)
 			for _, name := range unprotectedLacks {
@@ -66,17 +66,17 @@ var unprotectedLacks = []string{"IDEM_TOKEN", "IDEM_TOKEN_HEX", "IDEM_ATTEMPT", 
 
 var errNoLedger = errors.New("there is no ledger")
 
-// nothing is the source of inputs for a call without a ledger.
-type nothing struct{}
+// noLedgerSource is the source of inputs for a call without a ledger.
+type noLedgerSource struct{}
 
 // Secret returns a new secret each time, because no digest made with it is stored.
-func (nothing) Secret(context.Context) ([]byte, error) {
+func (noLedgerSource) Secret(context.Context) ([]byte, error) {
 	secret := make([]byte, 32)
 	_, err := rand.Read(secret)
 	return secret, err
 }
 
-func (nothing) Scratch() (*os.File, error) { return nil, errNoLedger }
+func (noLedgerSource) Scratch() (*os.File, error) { return nil, errNoLedger }
 
 // goesOn reports whether a call that failed with err is made without a ledger because
 // of --on-ledger-error. It reports false for a key that is done: damaged output or an
