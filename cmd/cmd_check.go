@@ -43,8 +43,8 @@ func (a *app) checkCommand() *cobra.Command {
 			case runner.ActionExecute, runner.ActionProbe:
 				return &ending{code: exitWouldRun}
 			case runner.ActionReplay:
-				if f := undelivered(q.Result, q.call); f != nil {
-					return f.unhinted()
+				if f := undeliveredFailure(q.Result, q.call); f != nil {
+					return f.withoutHints()
 				}
 			default:
 				return q.refusal()
@@ -61,7 +61,7 @@ func (a *app) checkCommand() *cobra.Command {
 // the key, and returns the command. dashed reports whether a "--" ended the flags.
 func (a *app) checkArgs(o *runOptions, args []string, dashed bool) ([]string, error) {
 	const form = "idem check [flags] KEY [-- COMMAND [ARG...]]"
-	argv, err := a.behindWait(&o.wait, args, true)
+	argv, err := a.afterWait(&o.wait, args, true)
 	if err != nil {
 		return nil, err
 	}
@@ -82,8 +82,8 @@ func (a *app) checkArgs(o *runOptions, args []string, dashed bool) ([]string, er
 	return args[min(2, len(args)):], nil
 }
 
-// recordAsked returns the ID of the record that a question is about. Without a window, it
-// is the record that idem run would use. If the key has records only in windows,
+// recordAsked returns the ID of the record that a question is about. Without a window,
+// it is the record that idem run would use. If the key has records only in windows,
 // recordAsked prints a warning.
 func (a *app) recordAsked(ctx context.Context, l ledger.Store, id ledger.ID, want runner.Which) (ledger.ID, error) {
 	found, err := runner.Find(ctx, l, id.Namespace, id.Key, want)
@@ -93,8 +93,8 @@ func (a *app) recordAsked(ctx context.Context, l ledger.Store, id ledger.ID, wan
 	}
 	a.ui.warn("key %s has records only in windows; the answer is for a call without a window", quote(id.Key))
 	a.ui.warnDetail("windows: %s", windowList(ambiguous))
-	for _, way := range windowWays(ambiguous.Records[0].ID) {
-		a.ui.hint(flagAdvice(way.what, way.text()))
+	for _, option := range windowOptions(ambiguous.Records[0].ID) {
+		a.ui.hint(flagAdvice(option.what, option.text()))
 	}
 	return id, nil
 }
@@ -106,7 +106,7 @@ type question struct {
 	failed error // why a replay would fail
 }
 
-func (q question) refusal() *failure { return refusal(q.Result, q.call).unhinted() }
+func (q question) refusal() *failure { return refusal(q.Result, q.call).withoutHints() }
 
 // status returns the exit status that idem run would have, nil if it would start
 // the command or the probe.
@@ -119,7 +119,7 @@ func (q question) status() *int {
 	case q.Action != runner.ActionReplay:
 		return nil
 	}
-	if f := undelivered(q.Result, q.call); f != nil {
+	if f := undeliveredFailure(q.Result, q.call); f != nil {
 		return &f.code
 	}
 	return ptr(exitStatus(q.Record.Current))
@@ -132,7 +132,7 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *recordFlags, argv 
 	if err != nil {
 		return question{}, err
 	}
-	if err := o.fits(); err != nil {
+	if err := o.checkPairs(); err != nil {
 		return question{}, err
 	}
 	policy, err := o.policy(o.ttl.limit)
@@ -171,6 +171,6 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *recordFlags, argv 
 	if err == nil && q.Action == runner.ActionReplay {
 		q.Lacks, q.failed = r.Rehearse(ctx, q.call, q.Record)
 	}
-	q.Record.Current.Inputs = keep.recorded(q.Record.Current.Inputs)
+	q.Record.Current.Inputs = keep.recordedInputs(q.Record.Current.Inputs)
 	return q, err
 }

@@ -54,7 +54,7 @@ func (a *app) explainCommand() *cobra.Command {
 		Long:    explainLong,
 		Example: "  idem explain --key deploy:prod:8471 -- ./deploy.sh prod",
 		RunE: func(c *cobra.Command, args []string) error {
-			args, err := a.behindWait(&o.wait, args, false)
+			args, err := a.afterWait(&o.wait, args, false)
 			if err != nil {
 				return err
 			}
@@ -89,11 +89,11 @@ func (a *app) explain(q question, asJSON bool) error {
 	fmt.Fprintf(w, "key:\t%s%s\n", escape(q.call.ID.Key), inWindow(q.call.ID))
 	fmt.Fprintf(w, "record:\t%s%s\n", q.Record.Phase(), map[bool]string{true: ", for any inputs"}[unbound(q.Record)])
 	if cur := q.Record.Current; q.Record.Phase() != ledger.PhaseNone {
-		how := fmt.Sprintf("attempt:\t%d %s, started", cur.Number, outcomeText(cur))
+		line := fmt.Sprintf("attempt:\t%d %s, started", cur.Number, outcomeText(cur))
 		if cur.Number == 0 {
-			how = fmt.Sprintf("settled:\t%s", outcomeText(cur))
+			line = fmt.Sprintf("settled:\t%s", outcomeText(cur))
 		}
-		fmt.Fprintf(w, "%s %s %s\n", how, timeText(cur.Started), ownerText(cur.Owner))
+		fmt.Fprintf(w, "%s %s %s\n", line, timeText(cur.Started), ownerText(cur.Owner))
 	}
 	var faults []string
 	for _, text := range lacksTexts(q.Record.Current, q.Lacks) {
@@ -166,5 +166,5 @@ func inputStates(q question) ([]inputState, error) {
 			states = append(states, inputState{Name: c.Name, State: "same"})
 		}
 	}
-	return append(states, uncounted(q)...), nil
+	return append(states, uncountedStates(q)...), nil
 }

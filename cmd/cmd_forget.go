@@ -49,7 +49,7 @@ func (a *app) forget(ctx context.Context, keys []string, record *recordFlags) er
 			err = l.Forget(ctx, id)
 		}
 		if errors.Is(err, ledger.ErrNotFound) {
-			err = nothingUnder(ctx, l, id)
+			err = notRecordedFailure(ctx, l, id)
 		}
 		if err == nil {
 			a.ui.note("forgot key %s%s", quote(id.Key), inWindow(id))

@@ -24,11 +24,11 @@ func (a *app) helpCommand() *cobra.Command {
 					return a.print(text)
 				}
 			}
-			of, rest, err := c.Root().Find(args)
+			sub, rest, err := c.Root().Find(args)
 			if err != nil || len(rest) > 0 {
 				return noTopic(args)
 			}
-			return of.Help()
+			return sub.Help()
 		},
 	}
 }
@@ -68,7 +68,7 @@ func topicHelp(root *cobra.Command, topic string) string {
 		if err != nil {
 			return ""
 		}
-		flags := shown(run.LocalFlags())
+		flags := visibleFlags(run.LocalFlags())
 		return g.title + ":\n" + noteText(g.note) + "\n\n" + flagList(flags, g.flags, flagColumn(withNames(flags, g.flags))) +
 			"\n" + indent("Example: "+g.example) + "\n"
 	}
@@ -120,8 +120,8 @@ func manual(c *cobra.Command, short bool) string {
 	if !c.HasParent() {
 		section("Help topics (idem help TOPIC)", topicList())
 	}
-	own := shown(c.LocalFlags())
-	shared := shown(c.InheritedFlags())
+	own := visibleFlags(c.LocalFlags())
+	shared := visibleFlags(c.InheritedFlags())
 	column := max(flagColumn(own), flagColumn(shared))
 	switch {
 	case run && short:
@@ -138,9 +138,9 @@ func manual(c *cobra.Command, short bool) string {
 		section("Flags", flagList(own, ungrouped(own), column))
 		section("Flags of idem run that change the answer (see idem run --help)", groupNames(own))
 	default:
-		section("Flags", flagList(own, flagsIn(own), column))
+		section("Flags", flagList(own, flagNamesOf(own), column))
 	}
-	section("Flags of every command", flagList(shared, flagsIn(shared), column))
+	section("Flags of every command", flagList(shared, flagNamesOf(shared), column))
 	switch {
 	case short:
 		b.WriteString("\nTo see the help of a command: idem COMMAND --help\n")
@@ -261,9 +261,9 @@ func indent(text string) string {
 	return "  " + strings.ReplaceAll(text, "\n", "\n  ")
 }
 
-// shown returns the flags that are not hidden, in the order of their set. It leaves
-// out -h, which needs no explanation.
-func shown(set *pflag.FlagSet) []*pflag.Flag {
+// visibleFlags returns the flags that are not hidden, in the order of their set. It
+// leaves out -h, which needs no explanation.
+func visibleFlags(set *pflag.FlagSet) []*pflag.Flag {
 	var flags []*pflag.Flag
 	set.VisitAll(func(f *pflag.Flag) {
 		if !f.Hidden && f.Name != "help" {
@@ -286,8 +286,8 @@ func flagList(flags []*pflag.Flag, names []string, column int) string {
 	return helpRows(rows, column)
 }
 
-// flagsIn returns the names of flags.
-func flagsIn(flags []*pflag.Flag) []string {
+// flagNamesOf returns the names of flags.
+func flagNamesOf(flags []*pflag.Flag) []string {
 	var names []string
 	for _, f := range flags {
 		names = append(names, f.Name)
@@ -297,7 +297,7 @@ func flagsIn(flags []*pflag.Flag) []string {
 
 // ungrouped returns the names of the flags that are in no group.
 func ungrouped(flags []*pflag.Flag) []string {
-	return slices.DeleteFunc(flagsIn(flags), func(name string) bool {
+	return slices.DeleteFunc(flagNamesOf(flags), func(name string) bool {
 		return slices.ContainsFunc(flagGroups, func(g flagGroup) bool { return slices.Contains(g.flags, name) })
 	})
 }

@@ -50,7 +50,7 @@ func (a *app) keyCommand() *cobra.Command {
 		Example: "  idem key --per day --hash-file config.yml -- ./backup.sh\n  idem key --new",
 		RunE: func(c *cobra.Command, args []string) error {
 			if fresh {
-				if err := fitsNew(c.Flags(), args); err != nil {
+				if err := checkNew(c.Flags(), args); err != nil {
 					return err
 				}
 				return a.print(newRunID() + "\n")
@@ -59,11 +59,11 @@ func (a *app) keyCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			argv, err := a.behindWait(&o.wait, args, false)
+			argv, err := a.afterWait(&o.wait, args, false)
 			if err != nil {
 				return err
 			}
-			if err := o.fits(); err != nil {
+			if err := o.checkPairs(); err != nil {
 				return err
 			}
 			return a.key(c.Context(), o, argv, keep, asJSON)

@@ -53,7 +53,7 @@ func (a *app) logs(ctx context.Context, key string, record *recordFlags, o *logs
 	if o.attempt < 0 {
 		return usage("--attempt requires a number of at least 1")
 	}
-	if err := o.fits(); err != nil {
+	if err := o.checkPairs(); err != nil {
 		return err
 	}
 	l, rec, err := a.lookUp(ctx, key, record)
@@ -82,7 +82,7 @@ func (a *app) logs(ctx context.Context, key string, record *recordFlags, o *logs
 			}
 			out.Close()
 			if err == nil {
-				a.tellRecorded(at.Number, now)
+				a.reportRecorded(at.Number, now)
 			}
 			return err
 		}
@@ -90,8 +90,8 @@ func (a *app) logs(ctx context.Context, key string, record *recordFlags, o *logs
 	}
 }
 
-// tellRecorded prints a warning for each fault of the recorded output of an attempt.
-func (a *app) tellRecorded(number int, at ledger.Attempt) {
+// reportRecorded prints a warning for each fault of the recorded output of an attempt.
+func (a *app) reportRecorded(number int, at ledger.Attempt) {
 	if at.NoOutput {
 		a.ui.warn("the output of attempt %d was not stored (--no-store or --max-output 0)", number)
 	}
@@ -171,8 +171,8 @@ func (p *printer) chunk(c ledger.Chunk) error {
 		return nil
 	}
 	if c.Dropped > 0 {
-		of := map[ledger.Stream]string{ledger.Stdout: " (stdout)", ledger.Stderr: " (stderr)"}
-		p.ui.warn("%d bytes were not recorded here%s", c.Dropped, of[c.Stream])
+		stream := map[ledger.Stream]string{ledger.Stdout: " (stdout)", ledger.Stderr: " (stderr)"}
+		p.ui.warn("%d bytes were not recorded here%s", c.Dropped, stream[c.Stream])
 		return nil
 	}
 	to := p.ui.stdout

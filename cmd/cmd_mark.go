@@ -81,10 +81,10 @@ func (a *app) markCommand() *cobra.Command {
 	f := c.Flags()
 	f.SortFlags = false
 	emptyPartsFlag(f, &o.allowEmptyParts)
-	o.calendarFlags.flags(f, recordPer)
-	o.inputs.flags(f)
+	o.calendarFlags.addTo(f, recordPer)
+	o.inputs.addTo(f)
 	o.record = newRecordFlags(c, &o.calendarFlags, false)
-	o.storeFlags.flags(f)
+	o.storeFlags.addTo(f)
 	f.StringVar(&o.note, "note", "", "record `TEXT` as the reason in the history")
 	f.IntVar(&o.exitCode, "exit-code", 0, "record exit status `N` (default: 0 for done, 1 for failed); a replay of done still exits 0, as with --ok")
 	f.StringVar(&o.stdoutFile, "stdout-file", "", "record the content of the file `PATH` as the output (\"-\": stdin)")
@@ -94,8 +94,8 @@ func (a *app) markCommand() *cobra.Command {
 	return c
 }
 
-// parseArgs parses the arguments: HOW, the key, and the command after a "--". dash is the
-// number of arguments before the first "--", or -1. A key that begins with a dash
+// parseArgs parses the arguments: HOW, the key, and the command after a "--". dash is
+// the number of arguments before the first "--", or -1. A key that begins with a dash
 // needs that "--" itself; the "--" of the command is then one of args.
 func (o *markOptions) parseArgs(args []string, dash int) (name string, argv []string, err error) {
 	if len(args) < 2 {
@@ -129,7 +129,7 @@ func (o *markOptions) check(f *pflag.FlagSet, name string, argv []string) error 
 	case name == "failed" && f.Changed("exit-code") && o.exitCode == 0:
 		return usage("--exit-code: a failure can't have status 0")
 	}
-	return o.fits(name, len(argv) > 0)
+	return o.checkPairs(name, len(argv) > 0)
 }
 
 func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptions) error {
@@ -159,8 +159,8 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 			return err
 		}
 		defer f.file.Close()
-		h.Stdout, h.Capture = keep.redacted(f)
-		if keep.no.output {
+		h.Stdout, h.Capture = keep.redactedReader(f)
+		if keep.omit.output {
 			h.MaxOutput = 0 // the bytes are only counted
 		}
 	}
@@ -179,9 +179,9 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 	was, err := runner.Mark(ctx, l, id, h)
 	switch {
 	case errors.Is(err, runner.ErrNothing):
-		return nothingUnder(ctx, l, id)
+		return notRecordedFailure(ctx, l, id)
 	case errors.Is(err, runner.ErrInputs):
-		return mismatchFailure(was, runner.Call{Inputs: runner.Inputs{Fingerprint: h.Fingerprint, Encoded: h.Inputs}}).unhinted().
+		return mismatchFailure(was, runner.Call{Inputs: runner.Inputs{Fingerprint: h.Fingerprint, Encoded: h.Inputs}}).withoutHints().
 			hintFlags("to apply the key to this command from now on", "--replace")
 	case errors.Is(err, runner.ErrSame):
 		a.ui.note("key %s is not marked, because it has already succeeded", quote(o.key))

@@ -56,7 +56,7 @@ func (a *app) lookUp(ctx context.Context, key string, record *recordFlags) (ledg
 	}
 	rec, err := a.find(ctx, l, ids[0], want, record)
 	if err == nil && rec.Phase() == ledger.PhaseNone {
-		err = nothingUnder(ctx, l, rec.ID)
+		err = notRecordedFailure(ctx, l, rec.ID)
 	}
 	return l, rec, err
 }

@@ -51,7 +51,7 @@ func (a *app) wait(ctx context.Context, keys []string, record *recordFlags, time
 			return err
 		case first != nil:
 		case rec.Phase() == ledger.PhaseInterrupted:
-			first = interruptedFailure(rec, nil, false).forOthers()
+			first = interruptedFailure(rec, nil, false).withoutFlagHints()
 		case rec.Current.State == ledger.Failed:
 			f := fail(rec.Current.ExitCode, "key %s failed: %s %s", quote(id.Key), attemptText(rec.Current), outcomeText(rec.Current))
 			if rec.Current.Number > 0 {
@@ -65,16 +65,16 @@ func (a *app) wait(ctx context.Context, keys []string, record *recordFlags, time
 
 // settledRecord waits until a key is settled, and prints what it waits for.
 func (a *app) settledRecord(ctx context.Context, l ledger.Store, id ledger.ID, want runner.Which, record *recordFlags) (ledger.Record, error) {
-	told, again, asked := waiting{ui: &a.ui}, reminder{}, len(outerAttempts()) == 0
+	notes, pace, checked := waiting{ui: &a.ui}, reminder{}, len(outerAttempts()) == 0
 	rec, err := runner.Settled(ctx, l, id.Namespace, id.Key, want, func(rec ledger.Record) error {
-		if !asked {
-			asked = true
+		if !checked {
+			checked = true
 			if err := a.insideItself(ctx, l, rec.ID); err != nil {
 				return err
 			}
 		}
-		if again.due() {
-			told.unsettled(rec)
+		if pace.due() {
+			notes.unsettled(rec)
 		}
 		return nil
 	})

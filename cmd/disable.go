@@ -44,7 +44,7 @@ func (a *app) runDisabled(c *cobra.Command, args []string) error {
 		return strings.HasPrefix(arg, "--redact") || strings.HasPrefix(arg, "--no-store")
 	}
 	if !slices.ContainsFunc(args, hides) { // else a hint could show a value that the flags hide
-		a.mendStart(f, argv, retention{})
+		a.hintStart(f, argv, retention{})
 	}
 	return f
 }

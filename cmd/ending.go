@@ -34,8 +34,8 @@ func endingOf(err error) ending {
 	case errors.As(err, &e):
 		return *e
 	}
-	return failedWith(failureOf(err))
+	return failureEnding(failureOf(err))
 }
 
-// failedWith returns the ending of a call that failed.
-func failedWith(f *failure) ending { return ending{code: f.code, failure: f} }
+// failureEnding returns the ending of a call that failed.
+func failureEnding(f *failure) ending { return ending{code: f.code, failure: f} }

@@ -24,7 +24,7 @@ func tokenOf(id ledger.ID, generation int64) string {
 // outerAttempts returns the chain that this process runs inside of, outermost first.
 // Its elements are the run IDs of attempts. ledger.ForEvent is before the ID of an
 // attempt if this process is in a hook or a probe of the attempt. For a probe before
-// the first attempt, the element is the name of the key from unbegun.
+// the first attempt, the element is the unstartedName of the key.
 func outerAttempts() []string {
 	return strings.FieldsFunc(os.Getenv(ledger.ChainVar), func(r rune) bool { return r == ':' })
 }
@@ -38,7 +38,7 @@ func chainOf(at runner.Attempt, place string) string {
 	chain := outerAttempts()
 	switch {
 	case at.RunID == "":
-		chain = append(chain, unbegun(at.ID, place))
+		chain = append(chain, unstartedName(at.ID, place))
 	case at.Event != "":
 		chain = append(chain, ledger.ForEvent, at.RunID)
 	default:
@@ -51,12 +51,12 @@ func chainOf(at runner.Attempt, place string) string {
 // key of the call, in the ledger at place.
 func insideOf(id ledger.ID, place string) runner.Inside {
 	chain := outerAttempts()
-	return runner.Inside{Attempts: chain, Probe: len(chain) > 0 && slices.Contains(chain, unbegun(id, place))}
+	return runner.Inside{Attempts: chain, Probe: len(chain) > 0 && slices.Contains(chain, unstartedName(id, place))}
 }
 
-// unbegun returns the name that a key without an attempt has in a chain. The key is
-// in the ledger at place.
-func unbegun(id ledger.ID, place string) string {
+// unstartedName returns the name that a key without an attempt has in a chain. The key
+// is in the ledger at place.
+func unstartedName(id ledger.ID, place string) string {
 	sum := sha256.Sum256([]byte(strings.Join([]string{place, id.Namespace, id.Key, id.Window}, "\x00")))
 	return "key-" + hex.EncodeToString(sum[:16])
 }
@@ -85,7 +85,7 @@ func environ(set map[string]string) []string {
 	var env []string
 	for _, kv := range os.Environ() {
 		name, _, _ := strings.Cut(kv, "=")
-		if _, ours := set[name]; !ours && !slices.Contains(ofAttempt, name) {
+		if _, replaced := set[name]; !replaced && !slices.Contains(ofAttempt, name) {
 			env = append(env, kv)
 		}
 	}

@@ -23,8 +23,8 @@ type calendarFlags struct {
 
 func newCalendarFlags() calendarFlags { return calendarFlags{per: choice{of: hashkey.Pers}} }
 
-// flags adds the flags. per is the start of the text about --per.
-func (o *calendarFlags) flags(f *pflag.FlagSet, per string) {
+// addTo adds the flags. per is the start of the text about --per.
+func (o *calendarFlags) addTo(f *pflag.FlagSet, per string) {
 	f.Var(&o.per, "per", per+": "+strings.Join(hashkey.Pers, ", "))
 	f.StringVar(&o.zone, "tz", "", "use the calendar of time `ZONE`, such as Europe/Berlin or UTC (default: the local zone)")
 	f.StringVar(&o.at, "at", "", "choose the window as if the call were made at `TIME`: RFC 3339, \"2026-11-22 14:00\" in the zone, or @SECONDS since 1970")
@@ -80,8 +80,8 @@ type windowFlags struct {
 
 func newWindowFlags() windowFlags { return windowFlags{calendarFlags: newCalendarFlags()} }
 
-func (o *windowFlags) flags(f *pflag.FlagSet) {
-	o.calendarFlags.flags(f, oncePer)
+func (o *windowFlags) addTo(f *pflag.FlagSet) {
+	o.calendarFlags.addTo(f, oncePer)
 	f.Var(&o.ttl, "ttl", "run again `DURATION` after the last success started: 90m, 12h, 7d, 2w, or never (the default)")
 }
 

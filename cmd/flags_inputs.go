@@ -23,7 +23,7 @@ func newInputFlags() inputFlags {
 	return inputFlags{hash: choice{value: "argv", of: []string{"argv", "none"}}, maxStdin: size{bytes: 64 << 20, text: "64MiB"}}
 }
 
-func (o *inputFlags) flags(f *pflag.FlagSet) {
+func (o *inputFlags) addTo(f *pflag.FlagSet) {
 	f.Var(&o.hash, "hash", "compare `WHAT` of the command: argv or none")
 	f.StringArrayVar(&o.Env, "hash-env", nil, "add environment variable `NAME` to the inputs, or all that match a pattern such as NEXT_PUBLIC_*; repeatable")
 	f.StringArrayVar(&o.Files, "hash-file", nil, "add the content of `PATH` to the inputs: a file, a directory or a pattern, where ** matches any depth; repeatable")
@@ -86,15 +86,15 @@ func inputFailure(err error) error {
 		hint("to match a bracket in a name, put a backslash before it: %s %s", e.Flag, shellQuote(pattern.Escaped()))
 }
 
-// markSource is the source of inputs for a call that runs no command. It keeps no copy of
-// stdin.
+// markSource is the source of inputs for a call that runs no command. It keeps no copy
+// of stdin.
 type markSource struct{ ledger.Store }
 
 func (markSource) Scratch() (*os.File, error) { return nil, nil }
 
-// peekSource is the source of inputs for a call that runs no command and writes nothing.
-// If the ledger has no secret, it has no input that was hashed with one either, so
-// none is created.
+// peekSource is the source of inputs for a call that runs no command and writes
+// nothing. If the ledger has no secret, it has no input that was hashed with one
+// either, so none is created.
 type peekSource struct {
 	ledger.Store
 	noSecret bool // Secret was called, and the ledger has none

@@ -19,7 +19,7 @@ type keyFlags struct {
 	allowEmptyParts bool
 }
 
-func (o *keyFlags) flags(f *pflag.FlagSet) {
+func (o *keyFlags) addTo(f *pflag.FlagSet) {
 	f.StringVar(&o.key, "key", "", "name the operation with `KEY`, 1 to 255 bytes of UTF-8; without it, idem derives a key from the namespace, the working directory and all inputs (requires --per or --ttl)")
 	emptyPartsFlag(f, &o.allowEmptyParts)
 }

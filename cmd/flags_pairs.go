@@ -46,16 +46,16 @@ type clash[T any] struct {
 	is          func(T) bool // the call has both
 }
 
-// fitting refuses the first flag in f that lacks a flag it needs, and then the first
-// clash. The options of the call are o. The function has reports whether a flag is on
-// the command line.
-func fitting[T any](f *pflag.FlagSet, has func(string) bool, needs []need, clashes []clash[T], o T) error {
+// checkFlagPairs refuses the first flag in f that lacks a flag it needs, and then the
+// first clash. The options of the call are o. The function has reports whether a flag
+// is on the command line.
+func checkFlagPairs[T any](f *pflag.FlagSet, has func(string) bool, needs []need, clashes []clash[T], o T) error {
 	var err error
 	f.Visit(func(fl *pflag.Flag) {
 		for i := range needs {
 			n := &needs[i]
 			if n.flag == fl.Name && err == nil && fl.Value.String() != fl.DefValue && !slices.ContainsFunc(n.of, has) {
-				err = lacking(n.flag, n.of...)
+				err = needError(n.flag, n.of...)
 			}
 		}
 	})
@@ -64,14 +64,14 @@ func fitting[T any](f *pflag.FlagSet, has func(string) bool, needs []need, clash
 	}
 	for i := range clashes {
 		if c := &clashes[i]; c.is(o) {
-			return clashing(inMessage(f, c.flag), inMessage(f, c.other), c.why)
+			return clashError(clashName(f, c.flag), clashName(f, c.other), c.why)
 		}
 	}
 	return nil
 }
 
-// inMessage returns the name of a flag of a clash for a message.
-func inMessage(f *pflag.FlagSet, flag string) string {
+// clashName returns the name of a flag of a clash for a message.
+func clashName(f *pflag.FlagSet, flag string) string {
 	name, valued := strings.CutSuffix(flag, "*")
 	if valued {
 		return name + " " + f.Lookup(name).Value.String()
@@ -79,34 +79,34 @@ func inMessage(f *pflag.FlagSet, flag string) string {
 	return name
 }
 
-// lacking returns the error of a flag that needs one of the flags of.
-func lacking(flag string, of ...string) error {
+// needError returns the error of a flag that needs one of the flags of.
+func needError(flag string, of ...string) error {
 	return usage("--%s requires --%s", flag, strings.Join(of, " or --"))
 }
 
-// clashing returns the error of two flags that cannot be combined.
-func clashing(flag, other, why string) error {
+// clashError returns the error of two flags that cannot be combined.
+func clashError(flag, other, why string) error {
 	return usage("--%s can't be combined with --%s", flag, other).detail("%s", why).hint("leave out one of them")
 }
 
-// fits refuses flags of a call that cannot be combined.
-func (o *runOptions) fits() error {
+// checkPairs refuses flags of a call that cannot be combined.
+func (o *runOptions) checkPairs() error {
 	has := func(name string) bool {
 		if name == "key" { // an argument of idem check
 			return o.key != ""
 		}
 		return o.given(name)
 	}
-	if err := fitting(o.flagSet, has, needs, runClashes, o); err != nil {
+	if err := checkFlagPairs(o.flagSet, has, needs, runClashes, o); err != nil {
 		return err
 	}
-	if err := fitting(o.flagSet, has, nil, windowClashes, &o.windowFlags); err != nil {
+	if err := checkFlagPairs(o.flagSet, has, nil, windowClashes, &o.windowFlags); err != nil {
 		return err
 	}
-	if err := fitting(o.flagSet, has, nil, inputClashes, &o.inputs); err != nil {
+	if err := checkFlagPairs(o.flagSet, has, nil, inputClashes, &o.inputs); err != nil {
 		return err
 	}
-	return o.outcomesOccur()
+	return o.checkOutcomes()
 }
 
 const (
@@ -123,7 +123,7 @@ var runClashes = []clash[*runOptions]{
 	{"force", "replay*", unplayed, func(o *runOptions) bool { return o.force && o.streams.value != "all" }},
 	{"force", "partial", unplayed, func(o *runOptions) bool { return o.force && o.partial }},
 	{"force", "exact", unplayed, func(o *runOptions) bool { return o.force && o.exact }},
-	{"force", "hook replay=CMD", unplayed, func(o *runOptions) bool { return o.force && o.hooks.at(runner.EventReplay) }},
+	{"force", "hook replay=CMD", unplayed, func(o *runOptions) bool { return o.force && o.hooks.has(runner.EventReplay) }},
 	{"on-failure replay", "final", "every failure is replayed", func(o *runOptions) bool { return o.replaysFailures() && o.final.set != nil && o.retries == 0 }},
 	{"ok", "final", "these statuses are a success", func(o *runOptions) bool { return o.succeeds(o.final.set) }},
 	{"ok", "retry-on", "these statuses are a success", func(o *runOptions) bool { return o.succeeds(o.retryOn.set) }},
@@ -133,13 +133,13 @@ var runClashes = []clash[*runOptions]{
 	{"max-attempts 1", "retries", "the first attempt is the last", func(o *runOptions) bool { return o.maxAttempts == 1 && o.retries > 0 }},
 
 	{"on-interrupted rerun", "exit-code interrupted=N", "nothing is refused as interrupted", func(o *runOptions) bool { return o.onInterrupted.rerun() && o.exitCodes.changes(exitInterrupted) }},
-	{"on-interrupted rerun", "hook interrupted=CMD", "nothing is refused as interrupted", func(o *runOptions) bool { return o.onInterrupted.rerun() && o.hooks.at(runner.EventInterrupted) }},
+	{"on-interrupted rerun", "hook interrupted=CMD", "nothing is refused as interrupted", func(o *runOptions) bool { return o.onInterrupted.rerun() && o.hooks.has(runner.EventInterrupted) }},
 	{"on-mismatch rerun", "exit-code mismatch=N", "other inputs are not refused", func(o *runOptions) bool { return o.onMismatch.rerun() && o.exitCodes.changes(exitMismatch) }},
-	{"on-mismatch rerun", "hook mismatch=CMD", "other inputs are not refused", func(o *runOptions) bool { return o.onMismatch.rerun() && o.hooks.at(runner.EventMismatch) }},
+	{"on-mismatch rerun", "hook mismatch=CMD", "other inputs are not refused", func(o *runOptions) bool { return o.onMismatch.rerun() && o.hooks.has(runner.EventMismatch) }},
 	{"on-failure replay", "exit-code failed=N", "a failure is replayed, not refused", func(o *runOptions) bool {
 		return o.onFailure.value == string(runner.ChoiceReplay) && o.maxAttempts == 0 && o.exitCodes.changes(exitFailed)
 	}},
-	{"wait", "hook busy=CMD", "a wait without a limit ends when the key is free", func(o *runOptions) bool { return o.wait.set && o.wait.limit == 0 && o.hooks.at(runner.EventBusy) }},
+	{"wait", "hook busy=CMD", "a wait without a limit ends when the key is free", func(o *runOptions) bool { return o.wait.set && o.wait.limit == 0 && o.hooks.has(runner.EventBusy) }},
 
 	{"quiet-ok", "no-store output", "a failure prints the recorded output", func(o *runOptions) bool { return o.quietOK && o.noStore.output }},
 	{"quiet-ok", "replay*", "a replayed success prints nothing, and no failure is replayed", func(o *runOptions) bool {
@@ -178,14 +178,14 @@ func (c *choice) rerun() bool { return c.value == string(runner.ChoiceRerun) }
 // failures are the exit statuses of commands that failed.
 var failures = runner.Codes{{First: 1, Last: 255}}
 
-// outcomesOccur refuses --exit-code and --hook for an outcome that no call with these
+// checkOutcomes refuses --exit-code and --hook for an outcome that no call with these
 // flags has.
-func (o *runOptions) outcomesOccur() error {
+func (o *runOptions) checkOutcomes() error {
 	switch {
 	case o.exitCodes.changes(exitMismatch) && o.key == "":
-		return lacking("exit-code mismatch=N", "key")
-	case o.hooks.at(runner.EventMismatch) && o.key == "":
-		return lacking("hook mismatch=CMD", "key")
+		return needError("exit-code mismatch=N", "key")
+	case o.hooks.has(runner.EventMismatch) && o.key == "":
+		return needError("hook mismatch=CMD", "key")
 	}
 	return nil
 }
@@ -195,7 +195,7 @@ var windowClashes = []clash[*windowFlags]{
 	{"per*", "ttl", "a window ends before a record in it gets that old", func(o *windowFlags) bool {
 		return o.per.value != "" && o.at == "" && o.ttl.limit >= hashkey.Per(o.per.value).Longest()
 	}},
-	{"day-start", "per hour", daysOnly, func(o *windowFlags) bool { return o.movesHours() }},
+	{"day-start", "per hour", daysOnly, func(o *windowFlags) bool { return o.shiftsHours() }},
 }
 
 // inputClashes are the clashes of the flags about the inputs of a call.
@@ -205,35 +205,35 @@ var inputClashes = []clash[*inputFlags]{
 
 const daysOnly = "it moves the windows of a day or longer"
 
-// movesHours reports whether --day-start would change windows of an hour.
-func (o *calendarFlags) movesHours() bool {
+// shiftsHours reports whether --day-start would change windows of an hour.
+func (o *calendarFlags) shiftsHours() bool {
 	return o.per.value == string(hashkey.PerHour) && strings.Trim(o.dayStart, "0:") != ""
 }
 
 // recordClashes are the clashes of commands about recorded keys.
 var recordClashes = []clash[*recordFlags]{
-	{"day-start", "per hour", daysOnly, func(o *recordFlags) bool { return o.calendar.movesHours() }},
+	{"day-start", "per hour", daysOnly, func(o *recordFlags) bool { return o.calendar.shiftsHours() }},
 	{"window", "per", "both name the window", func(o *recordFlags) bool { return o.window.set && o.calendar.per.value != "" }},
 	{"latest", "window", "--latest selects the window itself", func(o *recordFlags) bool { return o.latest && o.window.set }},
 	{"latest", "per", "--latest selects the window itself", func(o *recordFlags) bool { return o.latest && o.calendar.per.value != "" }},
 }
 
-// fits refuses flags that cannot be combined in a command about recorded keys.
-func (o *recordFlags) fits() error {
-	return fitting(o.command.Flags(), o.has, needs, recordClashes, o)
+// checkPairs refuses flags that cannot be combined in a command about recorded keys.
+func (o *recordFlags) checkPairs() error {
+	return checkFlagPairs(o.command.Flags(), o.has, needs, recordClashes, o)
 }
 
 // has reports whether a flag is on the command line. The key is an argument, which is
 // always there.
 func (o *recordFlags) has(name string) bool { return name == "key" || o.command.Flags().Changed(name) }
 
-// fits refuses flags of idem mark that cannot be combined. name is the HOW of the
+// checkPairs refuses flags of idem mark that cannot be combined. name is the HOW of the
 // call. bound reports whether it has a command.
-func (o *markOptions) fits(name string, bound bool) error {
+func (o *markOptions) checkPairs(name string, bound bool) error {
 	f := o.record.command.Flags()
-	err := fitting(f, o.record.has, append([]need{{"max-output", []string{"stdout-file"}}}, needs...), inputClashes, &o.inputs)
+	err := checkFlagPairs(f, o.record.has, append([]need{{"max-output", []string{"stdout-file"}}}, needs...), inputClashes, &o.inputs)
 	if err == nil && o.inputs.Stdin && o.stdoutFile == "-" {
-		err = clashing("hash-stdin", "stdout-file -", "both read stdin")
+		err = clashError("hash-stdin", "stdout-file -", "both read stdin")
 	}
 	if err != nil {
 		return err
@@ -256,28 +256,28 @@ func (o *markOptions) fits(name string, bound bool) error {
 	return nil
 }
 
-// fits refuses flags of idem logs that cannot be combined.
-func (o *logsOptions) fits() error {
+// checkPairs refuses flags of idem logs that cannot be combined.
+func (o *logsOptions) checkPairs() error {
 	if o.stdout && o.stderr {
-		return clashing("stdout", "stderr", "without either, both are printed")
+		return clashError("stdout", "stderr", "without either, both are printed")
 	}
 	return nil
 }
 
-// fitsNew refuses a command and flags for idem key --new, because the UUID that it
+// checkNew refuses a command and flags for idem key --new, because the UUID that it
 // prints depends on nothing.
-func fitsNew(f *pflag.FlagSet, args []string) error {
+func checkNew(f *pflag.FlagSet, args []string) error {
 	if len(args) > 0 {
 		return usage("--new can't be combined with a command").detail("a new UUID depends on nothing")
 	}
 	var err error
 	f.Visit(func(fl *pflag.Flag) {
-		if err == nil && fl.Name != "new" && !slices.Contains(everywhere, fl.Name) {
-			err = clashing("new", fl.Name, "a new UUID depends on nothing")
+		if err == nil && fl.Name != "new" && !slices.Contains(commonFlags, fl.Name) {
+			err = clashError("new", fl.Name, "a new UUID depends on nothing")
 		}
 	})
 	return err
 }
 
-// everywhere are the flags that a wrapper may add to any command.
-var everywhere = []string{"ledger", "namespace", "trust-place", "quiet", "verbose"}
+// commonFlags are the flags that a wrapper may add to any command.
+var commonFlags = []string{"ledger", "namespace", "trust-place", "quiet", "verbose"}

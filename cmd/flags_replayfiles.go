@@ -13,7 +13,7 @@ import (
 // command to them.
 type replayFiles struct{ paths []string }
 
-func (o *replayFiles) flags(f *pflag.FlagSet) {
+func (o *replayFiles) addTo(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.paths, "replay-file", nil, "record what the command appends to the file `PATH`, and append it again on a replay; repeatable")
 }
 
@@ -42,9 +42,9 @@ func (o *replayFiles) files() ([]sidefile.File, error) {
 	return files, nil
 }
 
-// tellLosses prints a warning for each addition to a file that is lost: to later
+// reportLosses prints a warning for each addition to a file that is lost: to later
 // replays or, if this call is a replay, to this one.
-func (a *app) tellLosses(res runner.Result) {
+func (a *app) reportLosses(res runner.Result) {
 	where := "recorded"
 	if res.Action == runner.ActionReplay {
 		where = "in this replay"

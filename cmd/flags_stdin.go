@@ -9,7 +9,7 @@ import (
 // stdinFlag is -n, which gives the command /dev/null in place of the caller's stdin.
 type stdinFlag struct{ noStdin bool }
 
-func (o *stdinFlag) flags(f *pflag.FlagSet) {
+func (o *stdinFlag) addTo(f *pflag.FlagSet) {
 	f.BoolVarP(&o.noStdin, "no-stdin", "n", false, "give the command /dev/null as stdin, so a \"while read\" loop around the call keeps its input")
 }
 

@@ -21,7 +21,7 @@ type storeFlags struct {
 	redactEnv []string
 }
 
-func (o *storeFlags) flags(f *pflag.FlagSet) {
+func (o *storeFlags) addTo(f *pflag.FlagSet) {
 	f.Var(&o.noStore, "no-store", "do not store `WHAT`: output (a replay then prints nothing), args (the command line and the values of --hash-value) or all; repeatable")
 	f.StringArrayVar(&o.redact, "redact", nil, "store and print [redacted] where the regular expression `REGEX` matches within a line; repeatable")
 	f.StringArrayVar(&o.redactEnv, "redact-env", nil, "store and print [redacted] for the value of environment variable `NAME`, and for each of its lines of 4 bytes or more; repeatable")
@@ -51,16 +51,16 @@ func (n *noStore) Set(s string) error {
 // retention says what may be stored and shown of a call. The zero value permits
 // everything.
 type retention struct {
-	no       noStore
+	omit     noStore
 	redactor *redact.Redactor // nil: nothing is redacted
 }
 
-// retention returns the retention that the flags permit, and hides the values of
+// retention returns the limits that the flags set, and hides the values of
 // --redact-env in all messages. It must be called before anything is stored or shown.
 // key is the value of --key. The key and the namespace are stored unchanged, so
 // retention refuses them if they contain something to redact.
 func (a *app) retention(o *storeFlags, key string) (retention, error) {
-	keep := retention{no: o.noStore}
+	keep := retention{omit: o.noStore}
 	if len(o.redact)+len(o.redactEnv) == 0 {
 		return keep, nil
 	}
@@ -70,10 +70,10 @@ func (a *app) retention(o *storeFlags, key string) (retention, error) {
 	}
 	for _, expr := range o.redact {
 		if _, err := redact.New([]string{expr}, nil); err != nil {
-			if of := inputs.Environ(os.Environ()).VariableWith(expr); of != "" { // probably a secret
+			if name := inputs.Environ(os.Environ()).VariableWith(expr); name != "" { // probably a secret
 				return keep, usage("--redact requires a regular expression").
 					detail("the value given is not shown, because it is the value of a variable").
-					hint("name the variable, without a dollar sign: --redact-env %s", of)
+					hint("name the variable, without a dollar sign: --redact-env %s", name)
 			}
 			return keep, usage("--redact %s: %v", quote(expr), err)
 		}
@@ -126,7 +126,7 @@ func (a *app) secrets(names []string) ([]string, error) {
 
 // inputs returns inputs as they may be stored and shown.
 func (k retention) inputs(in hashkey.Inputs) hashkey.Inputs {
-	if k.no.args {
+	if k.omit.args {
 		in = in.Withhold()
 	}
 	if k.redactor != nil {
@@ -135,10 +135,10 @@ func (k retention) inputs(in hashkey.Inputs) hashkey.Inputs {
 	return in
 }
 
-// recorded returns stored inputs as they may be shown. An earlier call may have
+// recordedInputs returns stored inputs as they may be shown. An earlier call may have
 // stored more than this one permits.
-func (k retention) recorded(stored []byte) []byte {
-	if !k.no.args && k.redactor == nil {
+func (k retention) recordedInputs(stored []byte) []byte {
+	if !k.omit.args && k.redactor == nil {
 		return stored
 	}
 	in, err := hashkey.Decode(stored)
@@ -148,26 +148,26 @@ func (k retention) recorded(stored []byte) []byte {
 	return k.inputs(in).Encode()
 }
 
-// redacted returns a reader of the content of r as it may be stored. At its end,
+// redactedReader returns a reader of the content of r as it may be stored. At its end,
 // capture says whether anything was redacted. capture is nil without a redactor.
-func (k retention) redacted(r io.Reader) (kept io.Reader, capture func() ledger.Capture) {
+func (k retention) redactedReader(r io.Reader) (kept io.Reader, capture func() ledger.Capture) {
 	if k.redactor == nil {
 		return r, nil
 	}
 	out, in := io.Pipe()
 	s := k.redactor.Stream(func(p []byte) { _, _ = in.Write(p) }) // an error: the reader has stopped
 	go func() {
-		_, err := io.Copy(writer(s.Write), r)
+		_, err := io.Copy(writerFunc(s.Write), r)
 		s.Flush()
 		in.CloseWithError(err) // nil: EOF
 	}()
 	return out, func() ledger.Capture { return ledger.Capture{Redacted: s.Took()} }
 }
 
-// writer makes an io.Writer of a function.
-type writer func([]byte)
+// writerFunc makes an io.Writer of a function.
+type writerFunc func([]byte)
 
-func (w writer) Write(p []byte) (int, error) {
+func (w writerFunc) Write(p []byte) (int, error) {
 	w(p)
 	return len(p), nil
 }

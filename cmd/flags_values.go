@@ -63,7 +63,7 @@ func parseDuration(s string) (time.Duration, error) {
 		text = strconv.FormatFloat(n, 'f', -1, 64) + "s"
 	}
 	d, err := time.ParseDuration(text)
-	if err != nil || d < 0 || vanished(s, d) {
+	if err != nil || d < 0 || roundsToZero(s, d) {
 		return 0, errors.New("want a duration such as 30s, 5m or 1h30m")
 	}
 	return d, nil
@@ -75,7 +75,7 @@ func parseLongDuration(s string) (time.Duration, error) {
 		if number, ok := strings.CutSuffix(s, suffix); ok {
 			n, err := strconv.ParseFloat(number, 64)
 			d := time.Duration(n * float64(unit))
-			if err != nil || !(n >= 0 && n < float64(1<<63-1)/float64(unit)) || vanished(s, d) {
+			if err != nil || !(n >= 0 && n < float64(1<<63-1)/float64(unit)) || roundsToZero(s, d) {
 				return 0, errors.New("want a duration such as 90m, 12h, 7d or 2w")
 			}
 			return d, nil
@@ -84,9 +84,11 @@ func parseLongDuration(s string) (time.Duration, error) {
 	return parseDuration(s)
 }
 
-// vanished reports whether d, the value of s, is 0 only because s is less than a
+// roundsToZero reports whether d, the value of s, is 0 only because s is less than a
 // nanosecond. It must be an error, because 0 means "no limit" for some flags.
-func vanished(s string, d time.Duration) bool { return d == 0 && strings.ContainsAny(s, "123456789") }
+func roundsToZero(s string, d time.Duration) bool {
+	return d == 0 && strings.ContainsAny(s, "123456789")
+}
 
 // wait is the value of --wait.
 type wait struct {
@@ -114,13 +116,13 @@ func (w *wait) Set(s string) error {
 	return nil
 }
 
-// behindWait returns the command from args, the arguments after the flags. A duration
+// afterWait returns the command from args, the arguments after the flags. A duration
 // between --wait and "--" is the value of --wait.
 //
 // Any other duration directly after --wait has ended the flags, so further flags would
 // count as arguments. It is refused, unless a program has that name. With asking, the
 // first argument may also be a key.
-func (a *app) behindWait(w *wait, args []string, asking bool) ([]string, error) {
+func (a *app) afterWait(w *wait, args []string, asking bool) ([]string, error) {
 	if !w.detached || len(args) == 0 {
 		return args, nil
 	}
@@ -132,7 +134,7 @@ func (a *app) behindWait(w *wait, args []string, asking bool) ([]string, error) 
 		*w = limit
 		return args[2:], nil
 	}
-	if asking && (len(args) == 1 || !strings.HasPrefix(args[1], "-")) || found(args[0]) {
+	if asking && (len(args) == 1 || !strings.HasPrefix(args[1], "-")) || isCommand(args[0]) {
 		return args, nil
 	}
 	return nil, usage("--wait takes its duration after an equals sign").

@@ -95,7 +95,7 @@ func failureOf(err error) *failure {
 	case errors.As(err, &start):
 		return &failure{code: start.Code, err: maskedError{err, start.Name}}
 	case errors.As(err, &busy):
-		return busyFailure(busy.Record, busy.Leftover, busy.Holders, false).forOthers().hintFor(busy.ID, "to wait for it", "wait")
+		return busyFailure(busy.Record, busy.Leftover, busy.Holders, false).withoutFlagHints().hintFor(busy.ID, "to wait for it", "wait")
 	case errors.As(err, &inexact):
 		return inexactFailure(err, inexact.Lacks)
 	case errors.As(err, new(*sidefile.Error)):
@@ -149,8 +149,8 @@ func (e exitCodes) Set(s string) error {
 	return nil
 }
 
-// of returns the exit status that --exit-code sets in place of code, or code.
-func (e exitCodes) of(code int) int {
+// remap returns the exit status that --exit-code sets in place of code, or code.
+func (e exitCodes) remap(code int) int {
 	if to, ok := e[code]; ok {
 		return to
 	}
@@ -158,7 +158,7 @@ func (e exitCodes) of(code int) int {
 }
 
 // changes reports whether --exit-code replaces code by another status.
-func (e exitCodes) changes(code int) bool { return e.of(code) != code }
+func (e exitCodes) changes(code int) bool { return e.remap(code) != code }
 
 // exitStatus returns the exit status of a call that ran or replayed an attempt. It is
 // 0 for a success, also for a success by --ok.

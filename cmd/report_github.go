@@ -20,16 +20,16 @@ func onGitHub() bool {
 // annotated are the exit statuses that cause an annotation of the step.
 var annotated = []int{exitMismatch, exitOutput, exitBusy, exitInterrupted, exitFailed}
 
-// tellGitHub reports the result of a call to a step of GitHub Actions: f if the call
-// failed, else code. said is the text of the notice about a replay. It is called after
-// the command, so its outputs follow those of the command.
-func (a *app) tellGitHub(o *runOptions, view func() metaView, code int, f *failure, said string) {
+// reportGitHub reports the result of a call to a step of GitHub Actions: f if the call
+// failed, else code. replayNote is the text of the notice about a replay. It is called
+// after the command, so its outputs follow those of the command.
+func (a *app) reportGitHub(o *runOptions, view func() metaView, code int, f *failure, replayNote string) {
 	if !onGitHub() {
 		return
 	}
 	m := view()
 	if f != nil {
-		code = o.exitCodes.of(f.code)
+		code = o.exitCodes.remap(f.code)
 	}
 	if err := appendOutputs(os.Getenv("GITHUB_OUTPUT"), m, code); err != nil {
 		a.ui.warn("the outputs of the step are not set: %v", err)
@@ -42,7 +42,7 @@ func (a *app) tellGitHub(o *runOptions, view func() metaView, code int, f *failu
 		a.annotate("notice", f.Error(), a.ui.details(f), f.hints)
 	case m.Replayed:
 		_, _ = fmt.Fprintln(a.ui.stderr) // the replayed output may lack a newline at its end
-		a.annotate("notice", said, nil, nil)
+		a.annotate("notice", replayNote, nil, nil)
 	}
 }
 
@@ -79,7 +79,7 @@ func appendOutputs(path string, m metaView, code int) error {
 	}
 	defer file.Close()
 	var b bytes.Buffer
-	if unfinished(path) {
+	if lacksFinalNewline(path) {
 		b.WriteByte('\n')
 	}
 	fmt.Fprintf(&b, "idem_action=%s\nidem_key=%s\nidem_exit_code=%d\nidem_run_id=%s\n", m.Action, m.Key, code, m.RunID)
@@ -87,9 +87,9 @@ func appendOutputs(path string, m metaView, code int) error {
 	return err
 }
 
-// unfinished reports whether the last line of a file lacks its newline. A line that is
-// appended would then become a part of it.
-func unfinished(path string) bool {
+// lacksFinalNewline reports whether the last line of a file lacks its newline. A line
+// that is appended would then become a part of it.
+func lacksFinalNewline(path string) bool {
 	if st, err := os.Stat(path); err != nil || !st.Mode().IsRegular() || st.Size() == 0 {
 		return false
 	}

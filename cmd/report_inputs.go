@@ -121,9 +121,9 @@ func stdinDrift(call runner.Call) []drift {
 	return []drift{{"stdin", "stdin has data", "--hash-stdin"}}
 }
 
-// tellDrift prints after a replay the changes since the attempt that are not inputs.
+// reportDrift prints after a replay the changes since the attempt that are not inputs.
 // It reads files only if notes are shown.
-func (a *app) tellDrift(res runner.Result, call runner.Call) {
+func (a *app) reportDrift(res runner.Result, call runner.Call) {
 	if res.Action != runner.ActionReplay || !a.ui.notes() {
 		return
 	}
@@ -136,8 +136,9 @@ func (a *app) tellDrift(res runner.Result, call runner.Call) {
 	}
 }
 
-// uncounted returns, for explain, the changes since the attempt that are not inputs.
-func uncounted(q question) []inputState {
+// uncountedStates returns, for explain, the changes since the attempt that are not
+// inputs.
+func uncountedStates(q question) []inputState {
 	var states []inputState
 	if q.Record.Phase() == ledger.PhaseNone || q.Record.Phase() == ledger.PhaseRunning {
 		return nil

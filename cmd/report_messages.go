@@ -29,7 +29,7 @@ func mismatchFailure(rec ledger.Record, call runner.Call) *failure {
 			hintFor(rec.ID, "to run the corrected command as if the key were new", "forget")
 	case ledger.Running:
 		if !rec.Alive {
-			f.detail("attempt %d was interrupted; settle it first", cur.Number).hintWays(rec.ID)
+			f.detail("attempt %d was interrupted; settle it first", cur.Number).hintSettle(rec.ID)
 		}
 		f.hint("a new operation needs a new key")
 	default:
@@ -88,14 +88,14 @@ func differences(was ledger.Attempt, call runner.Call) ([]difference, error) {
 // variables and files. colon follows a name before its values.
 func changeText(c difference, colon string) string {
 	if c.Hidden {
-		how := "redacted"
+		state := "redacted"
 		if c.Old == nil && c.New == nil {
-			how = "not stored"
+			state = "not stored"
 		}
 		if c.sure {
-			return fmt.Sprintf("%s, which is %s, has changed", escape(c.Name), how)
+			return fmt.Sprintf("%s, which is %s, has changed", escape(c.Name), state)
 		}
-		return fmt.Sprintf("%s, which is %s, may have changed", escape(c.Name), how)
+		return fmt.Sprintf("%s, which is %s, may have changed", escape(c.Name), state)
 	}
 	switch c.Kind {
 	case hashkey.KindArg, hashkey.KindValue, hashkey.KindCwd:
@@ -186,7 +186,7 @@ func interruptedFailure(rec ledger.Record, probed *runner.ProbeEnd, force bool) 
 		f.detail("the probe could not tell whether it is done: it %s", probeText(*probed))
 	}
 	f.hintFor(rec.ID, "to see its output", "logs").
-		hintWays(rec.ID).
+		hintSettle(rec.ID).
 		hintFlags("if the command may safely run again", "--on-interrupted rerun")
 	if probed == nil && !force {
 		f.hintFlags("if a command can find out whether it is done", "--probe CMD")

@@ -130,8 +130,8 @@ func metaOfError(id ledger.ID, err error) func() metaView {
 	}
 }
 
-// unprotected changes the reason in the view of a call that ran without its ledger.
-func unprotected(view func() metaView) func() metaView {
+// unprotectedMeta changes the reason in the view of a call that ran without its ledger.
+func unprotectedMeta(view func() metaView) func() metaView {
 	return func() metaView {
 		m := view()
 		if m.Action == "executed" {

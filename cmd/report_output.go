@@ -22,7 +22,7 @@ func newReplayFlags() replayFlags {
 	return replayFlags{streams: choice{value: "all", of: []string{"all", "stdout", "stderr", "none"}}}
 }
 
-func (o *replayFlags) flags(f *pflag.FlagSet) {
+func (o *replayFlags) addTo(f *pflag.FlagSet) {
 	f.Var(&o.streams, "replay", "choose which streams a replay writes: all, stdout, stderr or none")
 	f.BoolVar(&o.partial, "partial", false, "accept a replay that lacks a part of stdout: warn, and exit with the recorded status instead of 74")
 	f.BoolVar(&o.exact, "exact", false, "refuse (status 69) a replay that may differ from what the command wrote")
@@ -84,9 +84,9 @@ func lacksNames(k runner.Lacks) []string {
 	return names
 }
 
-// undelivered returns the failure of a successful call whose caller lacks a part of the
-// output, nil if the caller has all of it.
-func undelivered(res runner.Result, call runner.Call) *failure {
+// undeliveredFailure returns the failure of a successful call whose caller lacks a part
+// of the output, nil if the caller has all of it.
+func undeliveredFailure(res runner.Result, call runner.Call) *failure {
 	if !call.Undelivered(res) || exitStatus(res.Record.Current) != exitOK {
 		return nil
 	}
@@ -114,11 +114,11 @@ func faultsText(faults []error) string {
 	return strings.ReplaceAll(errors.Join(faults...).Error(), "\n", "; ")
 }
 
-// tellOutput warns of faults of the output of a call. It prints that output was not
-// delivered even with -q, unless told, the failure of the call, already says so.
-func (a *app) tellOutput(res runner.Result, call runner.Call, told *failure) {
+// reportOutput warns of faults of the output of a call. It prints that output was not
+// delivered even with -q, unless failed, the failure of the call, already says so.
+func (a *app) reportOutput(res runner.Result, call runner.Call, failed *failure) {
 	key, cur := quote(call.ID.Key), res.Record.Current
-	if told == nil || len(res.Streams) == 0 {
+	if failed == nil || len(res.Streams) == 0 {
 		for _, err := range res.Streams {
 			a.ui.say(warningMark, "a part of the output of key %s is missing here", key)
 			a.ui.say(detailMark, "%v", err)
@@ -126,7 +126,7 @@ func (a *app) tellOutput(res runner.Result, call runner.Call, told *failure) {
 	}
 	if res.Action == runner.ActionReplay {
 		lacks := res.Lacks
-		if told != nil && len(res.Streams) == 0 {
+		if failed != nil && len(res.Streams) == 0 {
 			lacks.Stdout, lacks.Stderr = false, false
 		}
 		for _, text := range lacksTexts(cur, lacks) {

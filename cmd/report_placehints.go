@@ -49,7 +49,7 @@ func (f *failure) faultHints(fault *ledger.Fault, place string) *failure {
 	within := "--ledger " + shellQuote(filepath.Join(fault.Path, "idem"))
 	switch fault.Kind {
 	case ledger.FaultLink:
-		return f.hint("if the link is intended, make it yours: %schown -h %s %s", sudo(), me, path)
+		return f.hint("if the link is intended, make it yours: %schown -h %s %s", sudo(), userID, path)
 	case ledger.FaultParentOpen:
 		switch {
 		case fault.Ours && !fault.AnyWrites:
@@ -64,13 +64,13 @@ func (f *failure) faultHints(fault *ledger.Fault, place string) *failure {
 		if own := ownPlace(); own != place {
 			f.hint("add to the call: --ledger %s", shellQuote(own))
 		} else {
-			f.hint("%schown %s %s", sudo(), me, path)
+			f.hint("%schown %s %s", sudo(), userID, path)
 		}
 		return f.hint("if no other user has access to this machine or container, add to the call: --trust-place")
 	case ledger.FaultOwner:
 		switch {
 		case fault.Content == ledger.ContentLedger, fault.Content == "":
-			return f.hint("if only this user is to use it from now on: %schown -R %s %s", sudo(), me, path)
+			return f.hint("if only this user is to use it from now on: %schown -R %s %s", sudo(), userID, path)
 		case fault.Content == ledger.ContentNone && (!fault.Writable || os.Geteuid() == 0):
 			return f.hint("%s", install(fault.Path))
 		case fault.Within == ledger.WithinNo:
@@ -132,9 +132,9 @@ func (f *failure) startOver(place string) *failure {
 	return f.hint("or, while no command runs, start over; every key runs again: mv %s %s", shellQuote(place), shellQuote(place+".old"))
 }
 
-// me is the ID of this user, as a word for a shell. A container may have no name for
-// the user.
-const me = `"$(id -u)"`
+// userID is the ID of this user, as a word for a shell. A container may have no name
+// for the user.
+const userID = `"$(id -u)"`
 
 // sudo returns the prefix of a command that only root may run, "" for root.
 func sudo() string {
@@ -147,7 +147,7 @@ func sudo() string {
 // install returns the command that creates a directory for this user, or makes the
 // user the owner of an existing one.
 func install(dir string) string {
-	return sudo() + "install -d -m 0700 -o " + me + " " + shellQuote(dir)
+	return sudo() + "install -d -m 0700 -o " + userID + " " + shellQuote(dir)
 }
 
 // ownPlace returns the default place of this user's ledger outside systemd, "" if

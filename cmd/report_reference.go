@@ -42,27 +42,31 @@ func commandFor(id ledger.ID, what string, words ...string) hint {
 	return hint{text: what, about: &id, words: words}
 }
 
-// with adds a hint.
-func (f *failure) with(h hint) *failure {
+// addHint adds a hint.
+func (f *failure) addHint(h hint) *failure {
 	f.hints = append(f.hints, h)
 	return f
 }
 
 // hint adds a hint without a command.
-func (f *failure) hint(format string, args ...any) *failure { return f.with(advice(format, args...)) }
+func (f *failure) hint(format string, args ...any) *failure {
+	return f.addHint(advice(format, args...))
+}
 
 // hintForm adds the form of a call.
 func (f *failure) hintForm(form string) *failure { return f.hint("usage: %s", form) }
 
 // hintFlags adds a hint about flags that the call lacks.
-func (f *failure) hintFlags(when, flags string) *failure { return f.with(flagAdvice(when, flags)) }
+func (f *failure) hintFlags(when, flags string) *failure { return f.addHint(flagAdvice(when, flags)) }
 
 // hintUnflagged adds a hint about a flag that the call should not have.
-func (f *failure) hintUnflagged(when, flag string) *failure { return f.with(unflagAdvice(when, flag)) }
+func (f *failure) hintUnflagged(when, flag string) *failure {
+	return f.addHint(unflagAdvice(when, flag))
+}
 
 // hintFor adds a hint with a command about a record.
 func (f *failure) hintFor(id ledger.ID, what string, words ...string) *failure {
-	return f.with(commandFor(id, what, words...))
+	return f.addHint(commandFor(id, what, words...))
 }
 
 // windowed adds a flag to words if id has no window. The flag selects the record
@@ -74,55 +78,55 @@ func windowed(id ledger.ID, words ...string) []string {
 	return words
 }
 
-// hintWays adds one hint for each way to settle an interrupted key by hand.
-func (f *failure) hintWays(id ledger.ID) *failure {
+// hintSettle adds one hint for each way to settle an interrupted key by hand.
+func (f *failure) hintSettle(id ledger.ID) *failure {
 	return f.hintFor(id, "if it succeeded", "mark", "done").
 		hintFor(id, "if it failed", "mark", "failed").
 		hintFor(id, "to run it again at the next call", "mark", "retry")
 }
 
-// unhinted drops all hints.
-func (f *failure) unhinted() *failure {
+// withoutHints drops all hints.
+func (f *failure) withoutHints() *failure {
 	f.hints = nil
 	return f
 }
 
-// forOthers drops the hints about flags of idem run, for a message of another
+// withoutFlagHints drops the hints about flags of idem run, for a message of another
 // command.
-func (f *failure) forOthers() *failure {
+func (f *failure) withoutFlagHints() *failure {
 	f.hints = slices.DeleteFunc(f.hints, func(h hint) bool { return h.call })
 	return f
 }
 
-// reach says how this call found its ledger. A command in a hint repeats it, so the
-// command finds the same record from another shell.
-type reach struct {
-	ledger string // the value of --ledger, as it was given
-	trust  bool   // whether --trust-place or IDEM_TRUST_PLACE is set
-	getenv func(string) string
-	home   string // the home directory of the user, even if HOME differs
+// ledgerPath says how this call found its ledger. A command in a hint repeats it, so
+// the command finds the same record from another shell.
+type ledgerPath struct {
+	ledger  string // the value of --ledger, as it was given
+	trust   bool   // whether --trust-place or IDEM_TRUST_PLACE is set
+	getenv  func(string) string
+	homeDir string // the home directory of the user, even if HOME differs
 }
 
-// reach returns how this call found its ledger. It reads the list of users, which is
-// slow, so it is called only to print a command.
-func (a *app) reach() reach {
-	r := reach{ledger: a.ledger, trust: a.trustPlace, getenv: os.Getenv, home: os.Getenv("HOME")}
+// ledgerPath returns how this call found its ledger. It reads the list of users, which
+// is slow, so it is called only to print a command.
+func (a *app) ledgerPath() ledgerPath {
+	r := ledgerPath{ledger: a.ledger, trust: a.trustPlace, getenv: os.Getenv, homeDir: os.Getenv("HOME")}
 	if u, err := user.LookupId(strconv.Itoa(os.Geteuid())); err == nil && filepath.IsAbs(u.HomeDir) {
-		r.home = u.HomeDir
+		r.homeDir = u.HomeDir
 	}
 	return r
 }
 
 // bare returns the value of a variable after a login that sets nothing for idem.
-func (r reach) bare(name string) string {
+func (r ledgerPath) bare(name string) string {
 	if name == "HOME" {
-		return r.home
+		return r.homeDir
 	}
 	return ""
 }
 
 // line returns the text of a hint.
-func (r reach) line(h hint) string {
+func (r ledgerPath) line(h hint) string {
 	if h.about == nil {
 		return h.text
 	}
@@ -131,7 +135,7 @@ func (r reach) line(h hint) string {
 
 // command returns a command line about a record. It has each flag without which the
 // command would find another record, in this environment or in an empty one.
-func (r reach) command(id ledger.ID, words ...string) string {
+func (r ledgerPath) command(id ledger.ID, words ...string) string {
 	argv := append([]string{"idem"}, words...)
 	if place, ok := r.place(); ok {
 		if strings.HasSuffix(place, "\n") { // $(...) would cut off the newline
@@ -156,7 +160,7 @@ func (r reach) command(id ledger.ID, words ...string) string {
 
 // place returns the absolute path of the ledger and reports whether a command must
 // name it.
-func (r reach) place() (string, bool) {
+func (r ledgerPath) place() (string, bool) {
 	place, err := placeOf(r.ledger, r.getenv)
 	if err != nil {
 		return "", false

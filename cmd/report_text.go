@@ -107,8 +107,8 @@ func plural(n int, thing string) string {
 	return fmt.Sprintf("%d %s", n, thing)
 }
 
-// attemptText names an attempt in a sentence. A mark is "it", because the command did not
-// run for it.
+// attemptText names an attempt in a sentence. A mark is "it", because the command did
+// not run for it.
 func attemptText(a ledger.Attempt) string {
 	if a.Number == 0 {
 		return "it"

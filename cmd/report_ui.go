@@ -34,9 +34,9 @@ type ui struct {
 	stdout, stderr *os.File
 	quiet          bool // no notes, warnings and hints
 	verbose        bool
-	terminal       *bool            // whether stderr is a terminal; nil: not known yet
-	secrets        *redact.Redactor // values that no message may show
-	reach          func() reach     // returns how this call found its ledger
+	terminal       *bool             // whether stderr is a terminal; nil: not known yet
+	secrets        *redact.Redactor  // values that no message may show
+	ledgerPath     func() ledgerPath // returns how this call found its ledger
 }
 
 // The marks of lines.
@@ -88,12 +88,12 @@ func (u *ui) hint(h hint) {
 	}
 }
 
-// hintText returns the text of a hint. Only a hint with a command needs reach.
+// hintText returns the text of a hint. Only a hint with a command needs ledgerPath.
 func (u *ui) hintText(h hint) string {
 	if h.about == nil {
 		return h.text
 	}
-	return u.reach().line(h)
+	return u.ledgerPath().line(h)
 }
 
 // warn prints a fault that does not change the outcome.

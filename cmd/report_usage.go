@@ -24,7 +24,7 @@ func noCommand(args []string) error {
 		return f.hint("did you mean %q?", name)
 	}
 	f.hint("to see the commands: idem --help")
-	if !found(args[0]) {
+	if !isCommand(args[0]) {
 		return f
 	}
 	comment := ""

@@ -12,17 +12,17 @@ var remindEvery = time.Minute
 
 // waiting prints what a call waits for. On a terminal, it prints that once.
 type waiting struct {
-	ui   *ui
-	said bool
+	ui      *ui
+	printed bool
 }
 
 // say prints a note and reports whether it did. It prints none with -q, and only the
 // first one on a terminal.
 func (w *waiting) say(format string, args ...any) bool {
-	if w.ui.quiet || w.said && isTerminal(w.ui.stderr) {
+	if w.ui.quiet || w.printed && isTerminal(w.ui.stderr) {
 		return false
 	}
-	w.said = true
+	w.printed = true
 	w.ui.say(noteMark, format, args...)
 	return true
 }

@@ -25,14 +25,14 @@ import (
 // the same signal.
 func Main(args []string) int {
 	unfit := proc.Fit()
-	if status, asked := proc.Helper(args); asked {
+	if status, helper := proc.Helper(args); helper {
 		return status
 	}
 	growStack(args == nil && len(os.Args) == 0)
 	a := newApp(args)
 	var end ending
 	if unfit != nil {
-		end = failedWith(&failure{code: exitLedger, err: unfit})
+		end = failureEnding(&failure{code: exitLedger, err: unfit})
 	} else {
 		end = a.execute()
 	}
@@ -58,7 +58,7 @@ type app struct {
 
 func newApp(args []string) *app {
 	a := &app{args: args, now: time.Now, ui: ui{stdout: os.Stdout, stderr: os.Stderr}}
-	a.ui.reach = sync.OnceValue(a.reach)
+	a.ui.ledgerPath = sync.OnceValue(a.ledgerPath)
 	return a
 }
 
@@ -88,8 +88,8 @@ const rootExample = `  idem run --key deploy:prod:8471 -- ./deploy.sh
   idem list
   idem show deploy:prod:8471`
 
-// commandName returns the name of the command that is the first of args, "" if the first
-// is not a command.
+// commandName returns the name of the command that is the first of args, "" if the
+// first is not a command.
 func commandName(args []string) string {
 	for _, c := range commands {
 		if len(args) > 0 && args[0] == c.name {
@@ -122,8 +122,8 @@ var commands = []command{
 	{"version", (*app).versionCommand},
 }
 
-// skipsSoundCheck are the commands that open no files but those of the ledger, or that call
-// sound themselves.
+// skipsSoundCheck are the commands that open no files but those of the ledger, or that
+// call checkSound themselves.
 var skipsSoundCheck = map[string]bool{"run": true, "list": true, "show": true, "token": true, "version": true, "completion": true, "help": true, "idem": true}
 
 // checkSound refuses a call where Go's runtime would end the process at the first file

@@ -78,17 +78,17 @@ func (noLedgerSource) Secret(context.Context) ([]byte, error) {
 
 func (noLedgerSource) Scratch() (*os.File, error) { return nil, errNoLedger }
 
-// goesOn reports whether a call that failed with err is made without a ledger because
-// of --on-ledger-error. It reports false for a key that is done: damaged output or an
-// unrecorded answer of the probe does not justify another run.
-func (o *runOptions) goesOn(err error) bool {
+// runsUnprotected reports whether a call that failed with err is made without a ledger
+// because of --on-ledger-error. It reports false for a key that is done: damaged output
+// or an unrecorded answer of the probe does not justify another run.
+func (o *runOptions) runsUnprotected(err error) bool {
 	return err != nil && o.onLedgerError.value == "run" &&
 		!errors.As(err, new(*proc.SignalError)) && failureOf(err).code == exitLedger && !errors.As(err, new(*runner.ReplayError))
 }
 
-// unprotected makes a call without its ledger. fault is the error of the ledger. The
+// runUnprotected makes a call without its ledger. fault is the error of the ledger. The
 // call has no record, no lock, no replay and no IDEM_TOKEN.
-func (a *app) unprotected(ctx context.Context, p plan, fault error) (runner.Call, runner.Result, error) {
+func (a *app) runUnprotected(ctx context.Context, p plan, fault error) (runner.Call, runner.Result, error) {
 	place, _ := placeOf(a.ledger, os.Getenv) // "" after an error
 	h := noHome(place, p.flags.quietOK)
 	p.files = nil
@@ -106,6 +106,6 @@ func (a *app) unprotected(ctx context.Context, p plan, fault error) (runner.Call
 		a.ui.say(detailMark, "%s", text)
 	}
 	res, err := a.runnerAt(p, h).Run(ctx, call)
-	a.tellHookFaults(res.HookFaults)
+	a.reportHookFaults(res.HookFaults)
 	return call, res, err
 }

@@ -48,10 +48,10 @@ func (e Environ) Check(flag, text string, patterns bool) error {
 	if _, set := e.Lookup(text); set {
 		return nil // even if a shell would not accept it, such as INPUT_MY-INPUT
 	}
-	of := e.VariableWith(text)
+	name := e.VariableWith(text)
 	switch {
-	case of != "":
-		return &Error{Flag: flag, Problem: ValueOfVariable, Value: of}
+	case name != "":
+		return &Error{Flag: flag, Problem: ValueOfVariable, Value: name}
 	case isVariableName(text) || patterns && isNamePattern(text):
 		return nil
 	case strings.ContainsAny(text, ", "):

@@ -108,8 +108,8 @@ func TestExpand(t *testing.T) {
 	}
 }
 
-// Without **, expand matches as filepath.Glob does, so fingerprints of older versions of
-// idem stay valid.
+// Without **, expand matches as filepath.Glob does, so fingerprints of older versions
+// of idem stay valid.
 func TestExpandIsGlobWithoutAnyDepth(t *testing.T) {
 	plant(t, "a", "b", "ab", ".a", "d/a", "d/b", "d/d/a", "e/a", "e/ab", "l -> d", "e/l -> ../d", "x -> nothing")
 	element := rapid.SampledFrom([]string{"a", "b", "d", "e", "l", "x", "*", "?", "[a-d]", "[^a]", "*b", "a*", "..", "."})

@@ -25,7 +25,7 @@ type recordFlags struct {
 	command  *cobra.Command
 }
 
-// recordLong ends the help of a command with whichFlags, before one of the two
+// recordLong ends the help of a command with recordFlags, before one of the two
 // sentences below.
 const recordLong = `
 
@@ -52,7 +52,7 @@ func newRecordFlags(c *cobra.Command, calendar *calendarFlags, guess bool) *reco
 	if calendar == nil {
 		cal := newCalendarFlags()
 		o.calendar = &cal
-		cal.flags(f, recordPer)
+		cal.addTo(f, recordPer)
 	}
 	f.Var(&o.window, "window", "use the record of `WINDOW`, such as 2026-11-22 (empty: the record without a window)")
 	f.BoolVar(&o.latest, "latest", false, "use the record with the latest attempt or mark, in any window")
@@ -61,7 +61,7 @@ func newRecordFlags(c *cobra.Command, calendar *calendarFlags, guess bool) *reco
 
 // selector returns the record that the flags select. now is the time for --per.
 func (o *recordFlags) selector(now time.Time) (runner.Which, error) {
-	if err := o.fits(); err != nil {
+	if err := o.checkPairs(); err != nil {
 		return runner.Which{}, err
 	}
 	per, err := o.calendar.window(now)
@@ -118,11 +118,11 @@ func (o *recordFlags) refusal(e *runner.AmbiguousError) *failure {
 	newest := e.Records[0].ID
 	f := usage("key %s has records only in windows, and the call names none", quote(newest.Key)).
 		detail("windows: %s", windowList(e))
-	for _, way := range windowWays(newest) {
+	for _, option := range windowOptions(newest) {
 		if words, plain := o.words(); plain {
-			f.hintFor(way.id, way.what, append(words, way.flags...)...)
+			f.hintFor(option.id, option.what, append(words, option.flags...)...)
 		} else {
-			f.hintFlags(way.what, way.text())
+			f.hintFlags(option.what, option.text())
 		}
 	}
 	return f
@@ -142,26 +142,26 @@ func (o *recordFlags) words() (words []string, plain bool) {
 	return words, plain
 }
 
-// windowWay is a way to select a record of a key.
-type windowWay struct {
+// windowOption is a way to select a record of a key.
+type windowOption struct {
 	what  string
 	id    ledger.ID
 	flags []string // besides the flags that name id
 }
 
-// windowWays returns the ways to select a record of a key whose newest record is in a
-// window.
-func windowWays(newest ledger.ID) []windowWay {
+// windowOptions returns the ways to select a record of a key whose newest record is in
+// a window.
+func windowOptions(newest ledger.ID) []windowOption {
 	bare := newest
 	bare.Window = ""
-	return []windowWay{
+	return []windowOption{
 		{"for the current window", bare, []string{"--per", string(hashkey.PerOf(newest.Window))}},
 		{"for the window " + newest.Window, newest, nil},
 		{"for the window with the latest attempt", bare, []string{"--latest"}},
 	}
 }
 
-func (w windowWay) text() string {
+func (w windowOption) text() string {
 	if w.id.Window != "" {
 		return shellLine(flagWords("window", w.id.Window))
 	}
@@ -199,9 +199,9 @@ func (w *windowValue) Set(s string) error {
 	return nil
 }
 
-// nothingUnder returns the failure of a record that does not exist. Its hints name
-// existing records of the same key, in other namespaces and in other windows.
-func nothingUnder(ctx context.Context, l ledger.Ledger, id ledger.ID) error {
+// notRecordedFailure returns the failure of a record that does not exist. Its hints
+// name existing records of the same key, in other namespaces and in other windows.
+func notRecordedFailure(ctx context.Context, l ledger.Ledger, id ledger.ID) error {
 	f := fail(exitError, "nothing is recorded under key %s%s in namespace %s", quote(id.Key), inWindow(id), quote(id.Namespace))
 	var found []ledger.ID // the latest record in each namespace
 	for rec, err := range l.List(ctx, ledger.Filter{Key: id.Key}) {
@@ -212,7 +212,7 @@ func nothingUnder(ctx context.Context, l ledger.Ledger, id ledger.ID) error {
 			found = append(found, rec.ID)
 		}
 	}
-	for _, other := range found[:min(len(found), maxElsewhere)] {
+	for _, other := range found[:min(len(found), maxOtherRecords)] {
 		if other.Namespace == id.Namespace {
 			f.hintFor(other, "the record"+inWindow(other), "show")
 		} else {
@@ -222,8 +222,8 @@ func nothingUnder(ctx context.Context, l ledger.Ledger, id ledger.ID) error {
 	return f
 }
 
-// maxElsewhere limits the records that a message of nothingUnder names.
-const maxElsewhere = 3
+// maxOtherRecords limits the records that a message of notRecordedFailure names.
+const maxOtherRecords = 3
 
 func inWindow(id ledger.ID) string {
 	if id.Window == "" {
