@@ -138,8 +138,8 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	}
 	defer meta.close()
 	call, res, err := a.runRecorded(ctx, p)
-	without := o.runsUnprotected(err)
-	if without {
+	unprotected := o.runsUnprotected(err)
+	if unprotected {
 		call, res, err = a.runUnprotected(ctx, p, err)
 	}
 	proc.OutlivePipe() // the exit status says more than a death by SIGPIPE
@@ -149,7 +149,7 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	} else {
 		res.Record.Current.Inputs = p.keep.recordedInputs(res.Record.Current.Inputs)
 		view := metaOf(res, call)
-		if without {
+		if unprotected {
 			view = unprotectedMeta(view)
 		}
 		end = a.finishRun(p, meta, view, call, res)
@@ -171,11 +171,8 @@ func (a *app) plan(o *runOptions, args []string) (plan, error) {
 	if p.argv, err = a.afterWait(&o.wait, args, false); err != nil {
 		return p, err
 	}
-	if len(p.argv) == 0 {
-		return p, usage("idem run requires a command").hintForm("idem run --key KEY -- COMMAND [ARG...]")
-	}
-	if p.argv[0] == "" {
-		return p, usage("the command is empty: a variable may be unset")
+	if err := checkCommandLine(p.argv); err != nil {
+		return p, err
 	}
 	if p.policy, p.keep, err = a.checkFlags(o); err != nil {
 		return p, err
@@ -188,6 +185,17 @@ func (a *app) plan(o *runOptions, args []string) (plan, error) {
 	a.warnNotDisabled()
 	p.files, err = o.files()
 	return p, err
+}
+
+// checkCommandLine refuses a call of idem run without a command.
+func checkCommandLine(argv []string) error {
+	switch {
+	case len(argv) == 0:
+		return usage("idem run requires a command").hintForm("idem run --key KEY -- COMMAND [ARG...]")
+	case argv[0] == "":
+		return usage("the command is empty: a variable may be unset")
+	}
+	return nil
 }
 
 // opensFiles reports whether a call opens files or sets timers before it knows

@@ -33,11 +33,8 @@ func (a *app) runDisabled(c *cobra.Command, args []string) error {
 	if help {
 		return c.Help()
 	}
-	if len(argv) == 0 {
-		return usage("idem run requires a command").hintForm("idem run --key KEY -- COMMAND [ARG...]")
-	}
-	if argv[0] == "" {
-		return usage("the command is empty: a variable may be unset")
+	if err := checkCommandLine(argv); err != nil {
+		return err
 	}
 	f := failureOf(become(argv, noStdin))
 	hides := func(arg string) bool {

@@ -28,7 +28,7 @@ var computedHints = map[string][]string{
 
 // hintMakers are the functions that make a hint with a command, and which of
 // their arguments says what it is for.
-var hintMakers = map[string]int{"hintFor": 1, "commandFor": 1}
+var hintMakers = map[string]int{"hintFor": 1}
 
 // hintSites returns the text of each hint with a command, by where it is made
 // in the source.

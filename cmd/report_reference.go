@@ -31,17 +31,6 @@ func flagAdvice(when, flags string) hint {
 	return hint{text: when + ", add to the call: " + flags, call: true}
 }
 
-// unflagAdvice makes a hint about a flag that the call has and should not have.
-func unflagAdvice(when, flag string) hint {
-	return hint{text: when + ", leave out of the call: " + flag, call: true}
-}
-
-// commandFor makes a hint with a command about a record: words are its name and
-// its flags, without those that name the record.
-func commandFor(id ledger.ID, what string, words ...string) hint {
-	return hint{text: what, about: &id, words: words}
-}
-
 // addHint adds a hint.
 func (f *failure) addHint(h hint) *failure {
 	f.hints = append(f.hints, h)
@@ -61,12 +50,13 @@ func (f *failure) hintFlags(when, flags string) *failure { return f.addHint(flag
 
 // hintUnflagged adds a hint about a flag that the call should not have.
 func (f *failure) hintUnflagged(when, flag string) *failure {
-	return f.addHint(unflagAdvice(when, flag))
+	return f.addHint(hint{text: when + ", leave out of the call: " + flag, call: true})
 }
 
-// hintFor adds a hint with a command about a record.
+// hintFor adds a hint with a command about a record. The words are the name of the
+// command and its flags, without the flags that name the record.
 func (f *failure) hintFor(id ledger.ID, what string, words ...string) *failure {
-	return f.addHint(commandFor(id, what, words...))
+	return f.addHint(hint{text: what, about: &id, words: words})
 }
 
 // windowed adds a flag to words if id has no window. The flag selects the record

@@ -65,10 +65,7 @@ func oneLine(text string) string {
 
 // fail prints an error with its details and hints.
 func (u *ui) fail(f *failure) {
-	u.say(errorMark, "%v", f.err)
-	for _, text := range u.details(f) {
-		u.say(detailMark, "%s", text)
-	}
+	u.sayFailure(errorMark, f)
 	for _, h := range f.hints {
 		u.hint(h)
 	}
@@ -120,10 +117,14 @@ func (u *ui) note(format string, args ...any) {
 // noteFailure prints an error as a note, for an error that --exit-code makes a
 // success.
 func (u *ui) noteFailure(f *failure) {
-	if !u.notes() {
-		return
+	if u.notes() {
+		u.sayFailure(noteMark, f)
 	}
-	u.say(noteMark, "%v", f.err)
+}
+
+// sayFailure prints an error and its details.
+func (u *ui) sayFailure(mark string, f *failure) {
+	u.say(mark, "%v", f.err)
 	for _, text := range u.details(f) {
 		u.say(detailMark, "%s", text)
 	}
