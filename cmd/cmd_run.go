@@ -230,7 +230,7 @@ func (a *app) runRecorded(ctx context.Context, p plan) (runner.Call, runner.Resu
 	if err != nil {
 		return runner.Call{ID: ledger.ID{Key: p.flags.key}}, runner.Result{}, err
 	}
-	h := homeIn(l)
+	h := ledgerHome(l)
 	call, err := a.prepare(ctx, p, h)
 	if err != nil {
 		return call, runner.Result{}, err

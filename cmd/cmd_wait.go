@@ -69,7 +69,7 @@ func (a *app) settledRecord(ctx context.Context, l ledger.Store, id ledger.ID, w
 	rec, err := runner.Settled(ctx, l, id.Namespace, id.Key, want, func(rec ledger.Record) error {
 		if !checked {
 			checked = true
-			if err := a.insideItself(ctx, l, rec.ID); err != nil {
+			if err := a.refuseInside(ctx, l, rec.ID); err != nil {
 				return err
 			}
 		}
@@ -81,9 +81,9 @@ func (a *app) settledRecord(ctx context.Context, l ledger.Store, id ledger.ID, w
 	return rec, record.refused(err)
 }
 
-// insideItself returns a failure if this call runs inside an attempt of the key: that
+// refuseInside returns a failure if this call runs inside an attempt of the key: that
 // attempt cannot end before the call does.
-func (a *app) insideItself(ctx context.Context, l ledger.Store, id ledger.ID) error {
+func (a *app) refuseInside(ctx context.Context, l ledger.Store, id ledger.ID) error {
 	r := runner.Runner{Ledger: l, Now: a.now}
 	res, err := r.Ask(context.WithoutCancel(ctx), runner.Call{ID: id, Inside: insideOf(id, l.Place())})
 	if err == nil && res.Reason == runner.ReasonRecursive {

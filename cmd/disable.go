@@ -36,7 +36,7 @@ func (a *app) runDisabled(c *cobra.Command, args []string) error {
 	if err := checkCommandLine(argv); err != nil {
 		return err
 	}
-	f := failureOf(become(argv, noStdin))
+	f := failureOf(replaceProcess(argv, noStdin))
 	hides := func(arg string) bool {
 		return strings.HasPrefix(arg, "--redact") || strings.HasPrefix(arg, "--no-store")
 	}
@@ -46,8 +46,8 @@ func (a *app) runDisabled(c *cobra.Command, args []string) error {
 	return f
 }
 
-// become replaces idem by the command. It returns only on an error.
-func become(argv []string, noStdin bool) error {
+// replaceProcess replaces idem by the command. It returns only on an error.
+func replaceProcess(argv []string, noStdin bool) error {
 	path, err := proc.LookPath(argv[0])
 	if err != nil {
 		return err

@@ -110,20 +110,20 @@ func (o *runOptions) checkPairs() error {
 }
 
 const (
-	forced   = "the command runs whatever its earlier outcome"
-	unplayed = "nothing is replayed"
+	afterForce    = "the command runs whatever its earlier outcome"
+	neverReplayed = "nothing is replayed"
 )
 
 // runClashes are the clashes of idem run.
 var runClashes = []clash[*runOptions]{
 	{"force", "probe", "the command runs whatever the probe says", func(o *runOptions) bool { return o.force && o.probe != "" }},
-	{"force", "on-failure*", forced, func(o *runOptions) bool { return o.force && !o.onFailure.rerun() }},
-	{"force", "final", forced, func(o *runOptions) bool { return o.force && o.final.set != nil && o.retries == 0 }},
+	{"force", "on-failure*", afterForce, func(o *runOptions) bool { return o.force && !o.onFailure.rerun() }},
+	{"force", "final", afterForce, func(o *runOptions) bool { return o.force && o.final.set != nil && o.retries == 0 }},
 	{"force", "max-attempts", "the command runs however often it has run before", func(o *runOptions) bool { return o.force && o.maxAttempts > 0 }},
-	{"force", "replay*", unplayed, func(o *runOptions) bool { return o.force && o.streams.value != "all" }},
-	{"force", "partial", unplayed, func(o *runOptions) bool { return o.force && o.partial }},
-	{"force", "exact", unplayed, func(o *runOptions) bool { return o.force && o.exact }},
-	{"force", "hook replay=CMD", unplayed, func(o *runOptions) bool { return o.force && o.hooks.has(runner.EventReplay) }},
+	{"force", "replay*", neverReplayed, func(o *runOptions) bool { return o.force && o.streams.value != "all" }},
+	{"force", "partial", neverReplayed, func(o *runOptions) bool { return o.force && o.partial }},
+	{"force", "exact", neverReplayed, func(o *runOptions) bool { return o.force && o.exact }},
+	{"force", "hook replay=CMD", neverReplayed, func(o *runOptions) bool { return o.force && o.hooks.has(runner.EventReplay) }},
 	{"on-failure replay", "final", "every failure is replayed", func(o *runOptions) bool { return o.replaysFailures() && o.final.set != nil && o.retries == 0 }},
 	{"ok", "final", "these statuses are a success", func(o *runOptions) bool { return o.succeeds(o.final.set) }},
 	{"ok", "retry-on", "these statuses are a success", func(o *runOptions) bool { return o.succeeds(o.retryOn.set) }},

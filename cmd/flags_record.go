@@ -152,12 +152,12 @@ type windowOption struct {
 // windowOptions returns the ways to select a record of a key whose newest record is in
 // a window.
 func windowOptions(newest ledger.ID) []windowOption {
-	bare := newest
-	bare.Window = ""
+	unwindowed := newest
+	unwindowed.Window = ""
 	return []windowOption{
-		{"for the current window", bare, []string{"--per", string(hashkey.PerOf(newest.Window))}},
+		{"for the current window", unwindowed, []string{"--per", string(hashkey.PerOf(newest.Window))}},
 		{"for the window " + newest.Window, newest, nil},
-		{"for the window with the latest attempt", bare, []string{"--latest"}},
+		{"for the window with the latest attempt", unwindowed, []string{"--latest"}},
 	}
 }
 

@@ -75,8 +75,8 @@ func placeOf(flag string, getenv func(string) string) (string, error) {
 		hint("choose one with --ledger DIR or IDEM_LEDGER")
 }
 
-// schemed reports whether a path begins like a URL.
-func schemed(path string) bool {
+// looksLikeURL reports whether a path begins like a URL.
+func looksLikeURL(path string) bool {
 	scheme, _, ok := strings.Cut(path, "://")
 	return ok && scheme != "" && strings.Trim(scheme, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-") == ""
 }
@@ -99,7 +99,7 @@ func checkPath(name, path string, getenv func(string) string) error {
 	source := strings.TrimRight(name, " =")
 	var fault string
 	switch {
-	case schemed(path):
+	case looksLikeURL(path):
 		f := usage("%s is a URL, %s", source, quoteWord(path)).detail("this idem has no ledger at a URL")
 		if file, ok := strings.CutPrefix(path, "file://"); ok && filepath.IsAbs(file) {
 			return f.hint("%s", name+shellQuote(file))
@@ -119,7 +119,7 @@ func checkPath(name, path string, getenv func(string) string) error {
 		fault = "the path ends with quotes, white space or control characters"
 	}
 	f := usage("%s is %s, taken literally", source, quote(path)).detail("%s", fault)
-	if meant := meantPath(path, getenv); filepath.IsAbs(meant) && !oddPath(meant) {
+	if meant := expandPath(path, getenv); filepath.IsAbs(meant) && !oddPath(meant) {
 		f.hint("%s", name+shellQuote(meant))
 	} else {
 		f.hint("name a directory by its absolute path")
@@ -141,9 +141,9 @@ func oddPath(path string) bool {
 	return err != nil
 }
 
-// meantPath returns a path as a shell would have expanded it, "" if it has an unknown
+// expandPath returns a path as a shell would have expanded it, "" if it has an unknown
 // user or an unset variable.
-func meantPath(path string, getenv func(string) string) string {
+func expandPath(path string, getenv func(string) string) string {
 	path = strings.TrimFunc(path, func(r rune) bool { return r == '"' || r == '\'' || unicode.IsSpace(r) || unicode.IsControl(r) })
 	if rest, ok := strings.CutPrefix(path, "~"); ok {
 		name, below, _ := strings.Cut(rest, "/")

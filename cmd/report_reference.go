@@ -107,8 +107,8 @@ func (a *app) ledgerPath() ledgerPath {
 	return r
 }
 
-// bare returns the value of a variable after a login that sets nothing for idem.
-func (r ledgerPath) bare(name string) string {
+// loginEnv returns the value of a variable after a login that sets nothing for idem.
+func (r ledgerPath) loginEnv(name string) string {
 	if name == "HOME" {
 		return r.homeDir
 	}
@@ -155,7 +155,7 @@ func (r ledgerPath) place() (string, bool) {
 	if err != nil {
 		return "", false
 	}
-	for _, getenv := range []func(string) string{r.getenv, r.bare} {
+	for _, getenv := range []func(string) string{r.getenv, r.loginEnv} {
 		if found, err := placeOf("", getenv); err != nil || found != place {
 			return place, true
 		}

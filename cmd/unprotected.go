@@ -24,8 +24,8 @@ type home struct {
 	backlog   func() (proc.Backlog, error)
 }
 
-// homeIn returns the home of a call that is recorded in l.
-func homeIn(l ledger.Store) home {
+// ledgerHome returns the home of a call that is recorded in l.
+func ledgerHome(l ledger.Store) home {
 	return home{
 		ledger: l, place: l.Place(), Source: l,
 		variables: func(at runner.Attempt, chain string) map[string]string { return variables(at, l.Place(), chain) },
@@ -39,9 +39,9 @@ func homeIn(l ledger.Store) home {
 	}
 }
 
-// noHome returns the home of a call without its ledger, which would be at place. With
-// keep, the output of the call can be read again until the call ends.
-func noHome(place string, keep bool) home {
+// unprotectedHome returns the home of a call without its ledger, which would be at
+// place. With keep, the output of the call can be read again until the call ends.
+func unprotectedHome(place string, keep bool) home {
 	return home{
 		ledger: none.New(keep), place: place, Source: noLedgerSource{},
 		variables: func(at runner.Attempt, chain string) map[string]string {
@@ -90,7 +90,7 @@ func (o *runOptions) runsUnprotected(err error) bool {
 // call has no record, no lock, no replay and no IDEM_TOKEN.
 func (a *app) runUnprotected(ctx context.Context, p plan, fault error) (runner.Call, runner.Result, error) {
 	place, _ := placeOf(a.ledger, os.Getenv) // "" after an error
-	h := noHome(place, p.flags.quietOK)
+	h := unprotectedHome(place, p.flags.quietOK)
 	p.files = nil
 	call, err := a.prepare(ctx, p, h)
 	if err != nil {
