@@ -343,7 +343,7 @@ func (k *child) stopAtEndOf(ctx context.Context, limit, killAfter time.Duration)
 func (k *child) wasStopped() Stop {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.tty != nil && !k.tty.told {
+	if k.tty != nil && !k.tty.gotTerm {
 		return NotStopped
 	}
 	return k.stopped

@@ -72,7 +72,7 @@ func startOutput(t *testing.T, c *exec.Cmd) *bufio.Reader {
 	return bufio.NewReader(r)
 }
 
-func heard(t *testing.T, r *bufio.Reader) string {
+func readLine(t *testing.T, r *bufio.Reader) string {
 	t.Helper()
 	line, err := r.ReadString('\n')
 	if err != nil {
@@ -101,16 +101,16 @@ func TestSignalsThatNobodyCatchesDoTheirDefault(t *testing.T) {
 	t.Parallel()
 	for _, sig := range lethal() {
 		c := helperCmd(t, "idle", "x")
-		var said strings.Builder
-		c.Stderr = &said
-		heard(t, startOutput(t, c))
+		var stderr strings.Builder
+		c.Stderr = &stderr
+		readLine(t, startOutput(t, c))
 		syscall.Kill(c.Process.Pid, unix.SIGWINCH)
 		syscall.Kill(c.Process.Pid, unix.SIGCHLD)
 		syscall.Kill(c.Process.Pid, unix.SIGURG)
 		syscall.Kill(c.Process.Pid, sig)
 		wantDeath(t, c, sig)
-		if said.Len() > 0 {
-			t.Errorf("%d: it said %s", int(sig), said.String())
+		if stderr.Len() > 0 {
+			t.Errorf("%d: it wrote %s to stderr", int(sig), stderr.String())
 		}
 	}
 }
@@ -122,7 +122,7 @@ func TestEverySignalReachesTheCommand(t *testing.T) {
 		c := idem(t, "/bin/sh", "-c", "echo ready; exec sleep 300")
 		c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 		out := startOutput(t, c)
-		heard(t, out)
+		readLine(t, out)
 		syscall.Kill(c.Process.Pid, sig)
 		if _, err := io.ReadAll(out); err != nil {
 			t.Error(err)
@@ -144,7 +144,7 @@ print("ready", flush=True)
 for _ in range(3): print(signal.sigwaitinfo([signal.SIGRTMIN]).si_code, flush=True)`)
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	out := startOutput(t, c)
-	heard(t, out)
+	readLine(t, out)
 	for range 3 {
 		info := rawsig.Info{Signo: 34, Code: siQueue}
 		if _, _, errno := unix.RawSyscall(unix.SYS_RT_SIGQUEUEINFO, uintptr(c.Process.Pid), 34, uintptr(unsafe.Pointer(&info))); errno != 0 {
@@ -152,7 +152,7 @@ for _ in range(3): print(signal.sigwaitinfo([signal.SIGRTMIN]).si_code, flush=Tr
 		}
 	}
 	for range 3 {
-		if got := heard(t, out); got != "-1" {
+		if got := readLine(t, out); got != "-1" {
 			t.Errorf("code %s", got)
 		}
 	}
@@ -187,8 +187,8 @@ func helperStarted(args []string) int {
 	return 96
 }
 
-// with runs a program with some signals ignored and some blocked.
-func with(t *testing.T, ignored, blocked rawsig.Set, argv []string) string {
+// runWith runs a program with some signals ignored and some blocked.
+func runWith(t *testing.T, ignored, blocked rawsig.Set, argv []string) string {
 	t.Helper()
 	c := helperCmd(t, "started", append([]string{fmt.Sprintf("%x", uint64(ignored)), fmt.Sprintf("%x", uint64(blocked))}, argv...)...)
 	c.Stderr = os.Stderr
@@ -199,9 +199,9 @@ func with(t *testing.T, ignored, blocked rawsig.Set, argv []string) string {
 	return string(out)
 }
 
-// needed are the signals that are not ignored in a command although the caller
+// neverIgnored are the signals that are not ignored in a command although the caller
 // ignores them: the runtime has handlers for them, or could not wait for it.
-const needed = rawsig.Set(1<<(unix.SIGBUS-1) | 1<<(unix.SIGFPE-1) | 1<<(unix.SIGSEGV-1) | 1<<(unix.SIGURG-1) | 1<<(unix.SIGCHLD-1))
+const neverIgnored = rawsig.Set(1<<(unix.SIGBUS-1) | 1<<(unix.SIGFPE-1) | 1<<(unix.SIGSEGV-1) | 1<<(unix.SIGURG-1) | 1<<(unix.SIGCHLD-1))
 
 func TestIgnoredAndBlockedSignalsAreTheCommands(t *testing.T) {
 	needsProc(t)
@@ -213,13 +213,13 @@ func TestIgnoredAndBlockedSignalsAreTheCommands(t *testing.T) {
 			for _, mode := range []string{"idem", "become"} {
 				kept := ignored
 				if mode == "idem" {
-					kept &^= needed
+					kept &^= neverIgnored
 				}
-				want := with(t, kept, blocked, show)
+				want := runWith(t, kept, blocked, show)
 				if n := strings.Count(want, "\n"); n != 2 {
 					t.Fatalf("%q", want)
 				}
-				if got := with(t, ignored, blocked, append(self(t, mode), show...)); got != want {
+				if got := runWith(t, ignored, blocked, append(self(t, mode), show...)); got != want {
 					t.Errorf("%s, ignored %x, blocked %x:\n%swant\n%s", mode, uint64(ignored), uint64(blocked), got, want)
 				}
 			}
@@ -234,7 +234,7 @@ func TestBlockedSignalIsPending(t *testing.T) {
 	t.Parallel()
 	kill := `kill -TERM $PPID; kill -USR1 $PPID; n=0
 		until grep -q 'ShdPnd:.*4200' /proc/$$/status || [ $((n += 1)) = 500 ]; do sleep 0.02; done; grep -c 'ShdPnd:.*4200' /proc/$$/status`
-	if got := with(t, 0, rawsig.Of(10, 15), append(self(t, "idem"), "/bin/bash", "-c", kill)); got != "1\n" {
+	if got := runWith(t, 0, rawsig.Of(10, 15), append(self(t, "idem"), "/bin/bash", "-c", kill)); got != "1\n" {
 		t.Errorf("pending in the command: %q", got)
 	}
 }
@@ -257,7 +257,7 @@ func TestPipe(t *testing.T) {
 	t.Parallel()
 	c := idem(t, "/bin/sh", "-c", "echo ready; exec sleep 300")
 	out := startOutput(t, c)
-	heard(t, out)
+	readLine(t, out)
 	syscall.Kill(c.Process.Pid, unix.SIGPIPE)
 	wantDeath(t, c, unix.SIGPIPE)
 

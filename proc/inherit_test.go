@@ -57,7 +57,7 @@ func TestDescriptorsOfParallelCommandsDoNotMix(t *testing.T) {
 	all.Wait()
 }
 
-func TestSpread(t *testing.T) {
+func TestChildFiles(t *testing.T) {
 	const none = ^uintptr(0)
 	for name, c := range map[string]struct {
 		files   []uintptr
@@ -77,7 +77,7 @@ func TestSpread(t *testing.T) {
 		"two":                       {[]uintptr{0, 5, 6, 9, 8}, nil, 1024, 279, map[int]uintptr{277: 9, 278: 8}},
 		"above our own":             {[]uintptr{0, 900, 6, 9}, nil, 1024, 902, map[int]uintptr{901: 9}},
 	} {
-		got := spread(c.files, func(fd int) bool { return slices.Contains(c.callers, fd) }, c.limit)
+		got := childFiles(c.files, func(fd int) bool { return slices.Contains(c.callers, fd) }, c.limit)
 		want := slices.Clone(c.files[:3])
 		for fd := 3; fd < c.length; fd++ {
 			if from, ok := c.at[fd]; ok {

@@ -37,8 +37,8 @@ func newInput(from *os.File, t *tty) (*input, error) {
 	return in, nil
 }
 
-// look makes the copy look whether it may read.
-func (in *input) look() {
+// recheck makes the copy look whether it may read.
+func (in *input) recheck() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.wake >= 0 {

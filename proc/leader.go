@@ -31,12 +31,12 @@ const (
 // What the leader reports: a byte and a number of four. What it is told are
 // bytes, each a signal for the command.
 const (
-	msgReady   = 'r' // nothing is started yet
-	msgStarted = 'p'
-	msgFailed  = 'e' // to start; the number is the errno
-	msgStopped = 's'
-	msgTold    = 't' // it gets a TERM, for it has not ended yet
-	msgEnded   = 'x' // the number is the wait status
+	msgReady    = 'r' // nothing is started yet
+	msgStarted  = 'p'
+	msgFailed   = 'e' // to start; the number is the errno
+	msgStopped  = 's'
+	msgTermSent = 't' // it gets a TERM, for it has not ended yet
+	msgEnded    = 'x' // the number is the wait status
 )
 
 // send reports an error where the other end cannot be told; mostly it is gone,
@@ -165,7 +165,7 @@ func lead(parent *os.File, path string, argv []string) int {
 		return CannotRun
 	}
 	_ = send(parent, msgStarted, pid)
-	letGoOfTerminal()
+	releaseTerminal()
 
 	orders := make(chan syscall.Signal)
 	go func() {
@@ -196,7 +196,7 @@ func lead(parent *os.File, path string, argv []string) int {
 					break
 				}
 				if sig == unix.SIGTERM {
-					_ = send(parent, msgTold, 0)
+					_ = send(parent, msgTermSent, 0)
 				}
 				killGroup(pid, sig)
 			}
@@ -277,9 +277,9 @@ func takeOver(leader *os.File, path string, argv []string) int {
 	return CannotRun
 }
 
-// letGoOfTerminal leaves the terminal to those who use it: it is at its end when
+// releaseTerminal leaves the terminal to those who use it: it is at its end when
 // the last of them has closed it.
-func letGoOfTerminal() {
+func releaseTerminal() {
 	null, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		null = 0 // our end of the connection: as good

@@ -10,46 +10,46 @@ import (
 	"idem/internal/fdio"
 )
 
-// place is where bytes wait to be written out.
-type place int
+// queuePart is where bytes wait to be written out.
+type queuePart int
 
 const (
-	nowhere place = iota
-	inRing
-	inBacklog
-	inTail
+	partNone queuePart = iota
+	partRing
+	partBacklog
+	partTail
 )
 
 // next returns the oldest bytes that wait, without taking them. Those of the
 // backlog are only counted. It says last when there will never be any again.
-func (t *tee) next() (from place, p []byte, at, n int64, last bool) {
+func (t *tee) next() (from queuePart, p []byte, at, n int64, last bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if p := t.ring.used(); len(p) > 0 {
-		return inRing, p, 0, 0, false
+		return partRing, p, 0, 0, false
 	}
 	if t.rd < t.wr {
-		return inBacklog, nil, t.rd, t.wr - t.rd, false
+		return partBacklog, nil, t.rd, t.wr - t.rd, false
 	}
 	if len(t.tail) > 0 {
-		return inTail, t.tail, 0, 0, false
+		return partTail, t.tail, 0, 0, false
 	}
-	return nowhere, nil, 0, 0, t.closed
+	return partNone, nil, 0, 0, t.closed
 }
 
-// took removes n bytes that next had shown.
-func (t *tee) took(from place, n int) {
+// consume removes n bytes that next had shown.
+func (t *tee) consume(from queuePart, n int) {
 	t.mu.Lock()
 	switch from {
-	case inRing:
+	case partRing:
 		t.ring.drop(n)
-	case inBacklog:
+	case partBacklog:
 		t.rd += int64(n)
-	case inTail:
+	case partTail:
 		t.tail = t.tail[n:]
 	}
 	t.mu.Unlock()
-	t.tellRoom()
+	t.signalRoom()
 }
 
 // write is the goroutine that writes to the caller's descriptor.
@@ -62,10 +62,10 @@ func (t *tee) write() {
 		case last:
 			t.end(nil)
 			return
-		case from == nowhere:
+		case from == partNone:
 			<-t.data
 			continue
-		case from == inBacklog:
+		case from == partBacklog:
 			if buf == nil {
 				buf = make([]byte, liveWrite)
 			}
@@ -76,7 +76,7 @@ func (t *tee) write() {
 			}
 		}
 		n, err := fdio.Write(t.fd, p[:min(len(p), liveWrite)], fdio.Room)
-		t.took(from, n)
+		t.consume(from, n)
 		if err != nil {
 			t.end(fdio.WriteError(t.file, err))
 			return
@@ -96,10 +96,10 @@ func (t *tee) end(err error) {
 		_ = t.backlog.Close()
 	}
 	t.mu.Unlock()
-	t.tellRoom()
+	t.signalRoom()
 }
 
-func (t *tee) tellRoom() {
+func (t *tee) signalRoom() {
 	select {
 	case t.room <- struct{}{}:
 	default:

@@ -21,20 +21,20 @@ import (
 // shell's otherwise, and changing them would stop us (TTOU).
 type ownTerminal struct {
 	fd     int // our stdin if that is a terminal, else -1
-	sizeOf int // which of our descriptors has the size, else -1
+	sizeFD int // which of our descriptors has the size, else -1
 	master int // of the command's terminal
 
-	raw    atomic.Bool
-	before *term.State // the modes to give back
-	ours   *term.State // the modes that we have set
+	raw        atomic.Bool
+	savedModes *term.State // the modes to give back
+	rawModes   *term.State // the modes that we have set
 
-	signals    chan syscall.Signal
-	from       listener
-	stops      chan chan struct{} // a request to stop; closed when that is over
-	quit, over chan struct{}
-	once       sync.Once
-	changed    func() // raw has
-	proceed    func() // continue the command
+	signals         chan syscall.Signal
+	listener        listener
+	stops           chan chan struct{} // a request to stop; closed when that is over
+	quit, over      chan struct{}
+	once            sync.Once
+	onRawChange     func() // raw has
+	continueCommand func() // continue the command
 }
 
 // foregroundLook is how often a process in the background looks whether it has
@@ -47,7 +47,7 @@ const continuedWithin = time.Second
 
 func newOwnTerminal(stdin *os.File, sizes []*os.File, master int) *ownTerminal {
 	o := &ownTerminal{
-		fd: -1, sizeOf: -1, master: master,
+		fd: -1, sizeFD: -1, master: master,
 		signals: make(chan syscall.Signal, 8), stops: make(chan chan struct{}),
 		quit: make(chan struct{}), over: make(chan struct{}),
 	}
@@ -55,36 +55,36 @@ func newOwnTerminal(stdin *os.File, sizes []*os.File, master int) *ownTerminal {
 		o.fd = int(stdin.Fd())
 	}
 	for _, f := range sizes {
-		if f != nil && o.sizeOf < 0 && term.IsTerminal(int(f.Fd())) {
-			o.sizeOf = int(f.Fd())
+		if f != nil && o.sizeFD < 0 && term.IsTerminal(int(f.Fd())) {
+			o.sizeFD = int(f.Fd())
 		}
 	}
 	return o
 }
 
 func (o *ownTerminal) begin(t *tty) {
-	o.changed = t.input.look
-	o.proceed = func() {
+	o.onRawChange = t.input.recheck
+	o.continueCommand = func() {
 		if t.begun.Load() {
 			t.signal(unix.SIGCONT)
 		}
 	}
 	o.resize()
-	o.enter()
-	o.from = listener{want: rawsig.Of(int(unix.SIGWINCH), int(unix.SIGCONT)), take: func(a arrival) {
+	o.makeRaw()
+	o.listener = listener{want: rawsig.Of(int(unix.SIGWINCH), int(unix.SIGCONT)), take: func(a arrival) {
 		select {
 		case o.signals <- a.sig:
 		default: // as many of the kind are waiting
 		}
 	}}
-	listen(&o.from)
+	listen(&o.listener)
 	go o.loop()
 }
 
 // end gives the modes back and ends the goroutine. It may be called twice.
 func (o *ownTerminal) end() {
 	o.once.Do(func() {
-		unlisten(&o.from)
+		unlisten(&o.listener)
 		close(o.quit)
 	})
 	<-o.over
@@ -92,11 +92,11 @@ func (o *ownTerminal) end() {
 
 func (o *ownTerminal) loop() {
 	defer close(o.over)
-	defer o.leave()
+	defer o.restore()
 	for {
-		var look <-chan time.Time
+		var tick <-chan time.Time
 		if o.fd >= 0 && !o.raw.Load() {
-			look = time.After(foregroundLook)
+			tick = time.After(foregroundLook)
 		}
 		select {
 		case sig := <-o.signals:
@@ -106,7 +106,7 @@ func (o *ownTerminal) loop() {
 		case done := <-o.stops:
 			o.stop()
 			close(done)
-		case <-look:
+		case <-tick:
 			if inForegroundOf(o.fd) {
 				o.resume()
 			}
@@ -119,7 +119,7 @@ func (o *ownTerminal) loop() {
 // stop stops us and returns when we have been continued, in the foreground or in
 // the background.
 func (o *ownTerminal) stop() {
-	o.leave()
+	o.restore()
 	for drained := false; !drained; {
 		select {
 		case <-o.signals:
@@ -148,13 +148,13 @@ func (o *ownTerminal) resume() {
 	if o.fd >= 0 && !inForegroundOf(o.fd) {
 		o.setRaw(false)
 	} else {
-		o.enter()
+		o.makeRaw()
 	}
-	o.proceed()
+	o.continueCommand()
 }
 
-// enter makes the terminal raw, if it is ours.
-func (o *ownTerminal) enter() {
+// makeRaw makes the terminal raw, if it is ours.
+func (o *ownTerminal) makeRaw() {
 	if o.fd < 0 || !inForegroundOf(o.fd) {
 		return
 	}
@@ -162,36 +162,36 @@ func (o *ownTerminal) enter() {
 	if err != nil {
 		return
 	}
-	if o.ours == nil || *now != *o.ours { // else these are not the modes to give back
-		if o.before, err = term.MakeRaw(o.fd); err != nil {
+	if o.rawModes == nil || *now != *o.rawModes { // else these are not the modes to give back
+		if o.savedModes, err = term.MakeRaw(o.fd); err != nil {
 			return
 		}
-		o.ours, _ = term.GetState(o.fd)
+		o.rawModes, _ = term.GetState(o.fd)
 	}
 	o.setRaw(true)
 }
 
-func (o *ownTerminal) leave() {
+func (o *ownTerminal) restore() {
 	if o.raw.Load() && inForegroundOf(o.fd) {
-		_ = term.Restore(o.fd, o.before)
+		_ = term.Restore(o.fd, o.savedModes)
 	}
-	o.ours = nil
+	o.rawModes = nil
 	o.setRaw(false)
 }
 
 func (o *ownTerminal) setRaw(raw bool) {
 	if o.raw.Swap(raw) != raw {
-		o.changed()
+		o.onRawChange()
 	}
 }
 
 // resize gives the command's terminal the size of ours. The kernel tells the
 // command if that changes anything.
 func (o *ownTerminal) resize() {
-	if o.sizeOf < 0 {
+	if o.sizeFD < 0 {
 		return
 	}
-	if size, err := unix.IoctlGetWinsize(o.sizeOf, unix.TIOCGWINSZ); err == nil {
+	if size, err := unix.IoctlGetWinsize(o.sizeFD, unix.TIOCGWINSZ); err == nil {
 		_ = unix.IoctlSetWinsize(o.master, unix.TIOCSWINSZ, size)
 	}
 }

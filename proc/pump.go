@@ -122,7 +122,7 @@ func (p *pump) run(ended <-chan struct{}) {
 		if fds[2].Revents == 0 {
 			continue
 		}
-		stopped, over := p.news()
+		stopped, over := p.childState()
 		if over {
 			break
 		}
@@ -135,15 +135,15 @@ func (p *pump) run(ended <-chan struct{}) {
 	// The child is dead, so its last byte is among what is there.
 	p.tty.endOfInput()
 	p.drain(sources, fds, ended)
-	p.tty.letGo()
+	p.tty.closeSlave()
 	end := time.Now().Add(grace)
 	p.linger(sources, fds[:len(sources)], end, ended)
-	p.leave(sources, fds[:len(sources)], end, ended)
+	p.noteLeftover(sources, fds[:len(sources)], end, ended)
 }
 
-// news reports what has become of the child: it was stopped, or it is over.
+// childState reports what has become of the child: it was stopped, or it is over.
 // Neither is true when there is no news.
-func (p *pump) news() (stopped, over bool) {
+func (p *pump) childState() (stopped, over bool) {
 	var b [1]byte
 	for {
 		n, err := unix.Read(p.wakeRead, b[:])
@@ -223,9 +223,9 @@ func untilMillis(end time.Time) int {
 	return int(left.Milliseconds()) + 1
 }
 
-// leave takes what is in the pipes a last time, and notes what stays behind until
+// noteLeftover takes what is in the pipes a last time, and notes what stays behind until
 // the end of the grace.
-func (p *pump) leave(sources []*source, fds []unix.PollFd, end time.Time, ended <-chan struct{}) {
+func (p *pump) noteLeftover(sources []*source, fds []unix.PollFd, end time.Time, ended <-chan struct{}) {
 	p.drain(sources, fds, ended)
 	for i, s := range sources {
 		if fds[i].Fd < 0 {

@@ -16,7 +16,7 @@ import (
 // the process. It returns why a command cannot be run here, with tty one that gets a
 // terminal of its own.
 //
-// It costs some µs, and more where it makes threads (see haveThreads). A replay
+// It costs some µs, and more where it makes threads (see reserveThreads). A replay
 // needs none of it.
 func Ready(tty bool) error {
 	if err := Sound(); err != nil {
@@ -25,7 +25,7 @@ func Ready(tty bool) error {
 	if err := canWait(); err != nil {
 		return err
 	}
-	return haveThreads(tty)
+	return reserveThreads(tty)
 }
 
 // Sound is the part of Ready that whoever opens a file or sets a timer needs as well.
@@ -35,7 +35,7 @@ var sound = sync.OnceValue(func() error {
 	if err := canPoll(); err != nil {
 		return err
 	}
-	return canDraw()
+	return canReadRandom()
 })
 
 // moreFiles is the number of descriptors that a call needs in addition to those
@@ -81,9 +81,9 @@ func tryPoller() error {
 	return nil
 }
 
-// canDraw tries the source of run ids and secrets, at whose failure crypto/rand
+// canReadRandom tries the source of run ids and secrets, at whose failure crypto/rand
 // ends the process. Without the call it reads /dev/urandom.
-func canDraw() error {
+func canReadRandom() error {
 	if _, err := unix.Getrandom(make([]byte, 1), 0); err != nil && err != unix.ENOSYS && err != unix.EINTR {
 		return os.NewSyscallError("getrandom", err)
 	}

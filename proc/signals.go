@@ -24,13 +24,13 @@ type Signals struct {
 	from listener
 	stop sync.Once
 
-	mu    sync.Mutex
-	runs  map[*child]bool // true: started
-	held  []arrival       // blocked by the caller: pending until there is a command
-	fatal syscall.Signal
-	ended syscall.Signal
-	meant syscall.Signal
-	done  chan struct{}
+	mu      sync.Mutex
+	runs    map[*child]bool // true: started
+	pending []arrival       // blocked by the caller: pending until there is a command
+	fatal   syscall.Signal
+	ended   syscall.Signal
+	meant   syscall.Signal
+	done    chan struct{}
 }
 
 // SignalError tells that a fatal signal had come before the command was
@@ -100,7 +100,7 @@ func (s *Signals) Done() <-chan struct{} {
 func (s *Signals) handle(a arrival) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.meant == 0 && slices.Contains(meant, a.sig) {
+	if s.meant == 0 && slices.Contains(terminationSignals, a.sig) {
 		s.meant = a.sig
 	}
 	if s.ended == 0 && ends(a.sig) {
@@ -115,7 +115,7 @@ func (s *Signals) handle(a arrival) {
 			continue
 		case k.group || k.tty != nil:
 			k.kill(a.sig)
-		case ours(a.sig, k.proc.pid):
+		case shouldForward(a.sig, k.proc.pid):
 			k.signal(a)
 		}
 		running = true
@@ -129,15 +129,15 @@ func (s *Signals) handle(a arrival) {
 func (s *Signals) pend(a arrival) {
 	switch {
 	case rawsig.Blocked().Has(int(a.sig)):
-		s.held = append(s.held, a)
+		s.pending = append(s.pending, a)
 	case ends(a.sig) && s.fatal == 0:
 		s.fatal = a.sig
 		close(s.done)
 	}
 }
 
-// meant are the signals that are meant to end a program.
-var meant = []syscall.Signal{unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGHUP}
+// terminationSignals are the signals that are meant to end a program.
+var terminationSignals = []syscall.Signal{unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGHUP}
 
 // ends reports whether a signal ends a process by default.
 func ends(sig syscall.Signal) bool {
@@ -148,8 +148,8 @@ func ends(sig syscall.Signal) bool {
 	return true
 }
 
-// ours tells whether it is ours to pass the signal on to pid.
-func ours(sig syscall.Signal, pid int) bool {
+// shouldForward tells whether it is ours to pass the signal on to pid.
+func shouldForward(sig syscall.Signal, pid int) bool {
 	if sig != unix.SIGINT && sig != unix.SIGQUIT {
 		return true
 	}
@@ -196,10 +196,10 @@ func (s *Signals) started(k *child) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, a := range append(s.held, k.early...) {
+	for _, a := range append(s.pending, k.early...) {
 		k.signal(a)
 	}
-	s.held, k.early = nil, nil
+	s.pending, k.early = nil, nil
 	s.runs[k] = true
 }
 

@@ -16,9 +16,9 @@ import (
 // as with execvp(3).
 const shell = "/bin/sh"
 
-// textBusyFor is how long a file that somebody is still writing is waited for:
+// textBusyTimeout is how long a file that somebody is still writing is waited for:
 // a build or a copy that is just about to end.
-const textBusyFor = time.Second
+const textBusyTimeout = time.Second
 
 // start starts the command with the write ends as its stdout and stderr.
 func (c *Command) start(ctx context.Context, k *child, out, err int) error {
@@ -45,7 +45,7 @@ func (c *Command) start(ctx context.Context, k *child, out, err int) error {
 			failpoint.Here("fork.after")
 			k.proc = newProcess(pid) // it is not reaped yet, so the pid is still its own
 			return nil
-		case errno == unix.ETXTBSY && time.Since(begin) < textBusyFor && ctx.Err() == nil:
+		case errno == unix.ETXTBSY && time.Since(begin) < textBusyTimeout && ctx.Err() == nil:
 			time.Sleep(10 * time.Millisecond)
 		case errno == unix.ENOEXEC && path != shell && isText(path):
 			argv = append([]string{shell, path}, argv[1:]...)
@@ -68,7 +68,7 @@ func (c *Command) fork(path string, argv, env []string, out, err int, sys *sysca
 		attr.Files = append(attr.Files, f.Fd())
 	}
 	given := len(attr.Files)
-	attr.Files = spread(attr.Files, callers(), limit())
+	attr.Files = childFiles(attr.Files, callerDescriptors(), limit())
 	// Not os.StartProcess: it would take the pipes' descriptors into os.Files.
 	OutlivePipe() // else the runtime would give PIPE, if it is ignored, the default disposition
 	asStarted(func() { pid, errno = syscall.ForkExec(path, argv, attr) })
@@ -78,26 +78,26 @@ func (c *Command) fork(path string, argv, env []string, out, err int, sys *sysca
 	return pid, errno
 }
 
-// highs are the numbers from which a command finds what it inherits of ours,
+// inheritBases are the numbers from which a command finds what it inherits of ours,
 // the first that the limit permits: no script uses 277 (200 is the number of
 // the flock idiom, `exec 200>lock`), and each number below costs the start 0.4 µs.
-var highs = []int{277, 210, 110, 50, 20, 10}
+var inheritBases = []int{277, 210, 110, 50, 20, 10}
 
-// spread returns the descriptors that a child is to have, by their numbers in
+// childFiles returns the descriptors that a child is to have, by their numbers in
 // it: files up to stderr on theirs, the callers' on those they have, and the
-// other files on the first of highs. The child itself moves them there: its
+// other files on the first of inheritBases. The child itself moves them there: its
 // table of descriptors is its own by then, while to enlarge the one that our
 // threads share takes the kernel 10 ms (it waits for all of them, see
 // expand_fdtable in fs/file.c).
 //
 // To move them, ForkExec uses up numbers above all of these, whatever is there:
 // one for each and one for its own pipe. So none of those may be the caller's.
-func spread(files []uintptr, callers func(fd int) bool, limit int) []uintptr {
+func childFiles(files []uintptr, isCallers func(fd int) bool, limit int) []uintptr {
 	const std, none = 3, ^uintptr(0)
 	need := 2*len(files) - 1 // the inherited, one left out, the pipe, and one for each file
 	first := std
 	if len(files) > std {
-		for _, first = range highs {
+		for _, first = range inheritBases {
 			if first+need <= limit {
 				break
 			}
@@ -105,13 +105,13 @@ func spread(files []uintptr, callers func(fd int) bool, limit int) []uintptr {
 	}
 	first = max(first, int(slices.Max(files))+1)
 	for free := 0; free < need; free++ {
-		if callers(first + free) {
+		if isCallers(first + free) {
 			first, free = first+free+1, -1
 		}
 	}
 	all := slices.Clone(files[:std])
 	for fd := std; fd < first; fd++ {
-		if callers(fd) {
+		if isCallers(fd) {
 			all = append(all, uintptr(fd))
 		} else {
 			all = append(all, none)
@@ -120,11 +120,11 @@ func spread(files []uintptr, callers func(fd int) bool, limit int) []uintptr {
 	return append(all, files[std:]...)
 }
 
-// callers returns what tells whether a descriptor is open and meant for the
+// callerDescriptors returns what tells whether a descriptor is open and meant for the
 // command: ours all end at exec. One poll(2) tells of most numbers that nothing
 // is open there.
-func callers() func(fd int) bool {
-	fds := make([]unix.PollFd, highs[0]+10)
+func callerDescriptors() func(fd int) bool {
+	fds := make([]unix.PollFd, inheritBases[0]+10)
 	for i := range fds {
 		fds[i].Fd = int32(i)
 	}

@@ -18,32 +18,32 @@ import (
 // where a limit is near, all that a run can come to need are made before. Elsewhere
 // that would make a first run 4 % slower.
 const (
-	// atOnce is how many goroutines of a run may each hold a thread in a system
+	// runThreads is how many goroutines of a run may each hold a thread in a system
 	// call: the reader of the pipes, the wait for the child, the copies of both
 	// streams, a terminal's input, the wait for a lock, the receiver of signals;
 	// and the runtime's own: its monitor, its poller, one for threads that are locked.
-	atOnce = 10
-	// forTerminal is how many more a command with a terminal needs, for the two
+	runThreads = 10
+	// terminalProcesses is how many more a command with a terminal needs, for the two
 	// processes of this program around it (leader.go).
-	forTerminal = 12
-	// nearby is how few processes and threads more than there are make a limit near.
-	nearby = 64
+	terminalProcesses = 12
+	// limitMargin is how few processes and threads more than there are make a limit near.
+	limitMargin = 64
 )
 
-// haveThreads makes the threads of a run where a limit is near, unless there is no
+// reserveThreads makes the threads of a run where a limit is near, unless there is no
 // room for them.
-func haveThreads(tty bool) error {
+func reserveThreads(tty bool) error {
 	if !userLimitNear() && !containerLimitNear() {
 		return nil
 	}
 	runtime.GOMAXPROCS(1)
 	have, _ := runtime.ThreadCreateProfile(nil)
-	missing := max(0, 1+atOnce-have)
+	missing := max(0, 1+runThreads-have)
 	wanted := missing + 1 // the command
 	if tty {
-		wanted += forTerminal
+		wanted += terminalProcesses
 	}
-	if !room(wanted) {
+	if !canFork(wanted) {
 		return fmt.Errorf("no room for the %d processes and threads that it takes: the limit of the user (ulimit -u) or of the container (pids.max) is reached", wanted)
 	}
 	makeThreads(missing)
@@ -75,28 +75,28 @@ func makeThreads(n int) {
 // without a look at each process: all users together have at least as many.
 func userLimitNear() bool {
 	var l unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_NPROC, &l) != nil || l.Cur > math.MaxUint16-nearby { // what Sysinfo can count
+	if unix.Getrlimit(unix.RLIMIT_NPROC, &l) != nil || l.Cur > math.MaxUint16-limitMargin { // what Sysinfo can count
 		return false
 	}
 	var s unix.Sysinfo_t
-	return unix.Sysinfo(&s) != nil || l.Cur < uint64(s.Procs)+nearby
+	return unix.Sysinfo(&s) != nil || l.Cur < uint64(s.Procs)+limitMargin
 }
 
 // containerLimitNear reports the same of the control group that a container sees as
 // its root. The host's own root has no limit, and no such file.
 func containerLimitNear() bool {
 	for _, dir := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/pids/"} { // version 2 and 1
-		if most, limited := number(dir + "pids.max"); limited {
-			now, ok := number(dir + "pids.current")
-			return ok && most < now+nearby
+		if most, limited := readNumber(dir + "pids.max"); limited {
+			now, ok := readNumber(dir + "pids.current")
+			return ok && most < now+limitMargin
 		}
 	}
 	return false
 }
 
-// number reads a file that has nothing but a number. It does without an os.File,
+// readNumber reads a file that has nothing but a number. It does without an os.File,
 // which costs more than the read.
-func number(file string) (uint64, bool) {
+func readNumber(file string) (uint64, bool) {
 	fd, err := unix.Open(file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return 0, false
@@ -111,10 +111,10 @@ func number(file string) (uint64, bool) {
 	return v, err == nil
 }
 
-// room reports whether n processes can be made at once, by making them: they
+// canFork reports whether n processes can be made at once, by making them: they
 // are copies of this one that do nothing but wait for the end of a pipe. Nothing
 // else tells, since the kernel counts what we may not see, e.g. in other containers.
-func room(n int) bool {
+func canFork(n int) bool {
 	r, w, err := pipe()
 	if err != nil {
 		return true // that is for others to tell

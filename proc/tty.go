@@ -21,14 +21,14 @@ type tty struct {
 	master int // the pump's from newPump on
 	// slave is kept open until the command has ended. Else the master would
 	// seem to be at its end whenever the command has the terminal closed.
-	slave int
-	own   *ownTerminal
-	input *input
-	conn  *os.File // to the leader
-	ready bool     // the leader has come up; before that it starts nothing
-	begun atomic.Bool
-	once  sync.Once
-	told  bool // the command got a TERM; valid when it has ended
+	slave   int
+	own     *ownTerminal
+	input   *input
+	conn    *os.File // to the leader
+	ready   bool     // the leader has come up; before that it starts nothing
+	begun   atomic.Bool
+	once    sync.Once
+	gotTerm bool // the command got a TERM; valid when it has ended
 }
 
 // openTTY makes a pseudo-terminal as script(1) does: with the modes and the size
@@ -126,8 +126,8 @@ func (t *tty) wait(wake int) (Status, error) {
 			return Status{}, errLeaderGone
 		case kind == msgStopped:
 			_, _ = unix.Write(wake, []byte{0})
-		case kind == msgTold:
-			t.told = true
+		case kind == msgTermSent:
+			t.gotTerm = true
 		case kind == msgEnded:
 			return statusOf(syscall.WaitStatus(n)), nil
 		}
@@ -141,9 +141,9 @@ func (t *tty) endOfInput() {
 	}
 }
 
-// letGo closes our slave side, so that the master is at its end when the command
+// closeSlave closes our slave side, so that the master is at its end when the command
 // has left nobody behind who has it open.
-func (t *tty) letGo() {
+func (t *tty) closeSlave() {
 	if t != nil && t.slave >= 0 {
 		_ = unix.Close(t.slave)
 		t.slave = -1
@@ -203,7 +203,7 @@ func (t *tty) close() {
 	t.once.Do(func() {
 		t.own.end()
 		t.input.stop()
-		t.letGo()
+		t.closeSlave()
 		if t.conn != nil {
 			// Close alone would wait for wait, which reads from it. It may be
 			// closed already, and its number another's.
@@ -220,7 +220,7 @@ func (t *tty) discard() {
 	if t == nil {
 		return
 	}
-	t.letGo()
+	t.closeSlave()
 	if t.master >= 0 {
 		_ = unix.Close(t.master)
 	}

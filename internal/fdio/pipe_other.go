@@ -9,7 +9,7 @@ func GrowPipe(int) {}
 
 // poll is poll(2) by select(2): that of macOS does not know terminals.
 func poll(fds []unix.PollFd, ms int) (int, error) {
-	n, err := choose(fds, ms)
+	n, err := pollBySelect(fds, ms)
 	if err == unix.EINVAL { // a number that select cannot take
 		return unix.Poll(fds, ms)
 	}

@@ -11,8 +11,8 @@ import (
 // BigPipe is the most bytes that Linux gives a pipe without privileges.
 const BigPipe = 1 << 20
 
-// blindly is how long Await pauses where it cannot wait.
-const blindly = 10 * time.Millisecond
+// blindPause is how long Await pauses where it cannot wait.
+const blindPause = 10 * time.Millisecond
 
 // Await waits until one of fds is ready, at most ms milliseconds unless that is
 // negative, and marks each that is ready in its Revents. It returns true.
@@ -24,16 +24,16 @@ const blindly = 10 * time.Millisecond
 func Await(fds []unix.PollFd, ms int) (known bool) {
 	_, err := poll(fds, ms)
 	if err != nil && err != unix.EINTR {
-		_, err = choose(fds, ms)
+		_, err = pollBySelect(fds, ms)
 	}
 	switch err {
 	case nil:
 		return true
 	case unix.EINTR:
-		forget(fds)
+		clearRevents(fds)
 		return true
 	}
-	pause := blindly
+	pause := blindPause
 	if ms >= 0 {
 		pause = min(pause, time.Duration(ms)*time.Millisecond)
 	}
@@ -47,16 +47,16 @@ func Await(fds []unix.PollFd, ms int) (known bool) {
 	return false
 }
 
-// forget clears the marks of an earlier call: a call that failed makes none.
-func forget(fds []unix.PollFd) {
+// clearRevents clears the marks of an earlier call: a call that failed makes none.
+func clearRevents(fds []unix.PollFd) {
 	for i := range fds {
 		fds[i].Revents = 0
 	}
 }
 
-// choose is poll(2) by select(2). It takes no descriptor from FD_SETSIZE on.
-func choose(fds []unix.PollFd, ms int) (int, error) {
-	forget(fds)
+// pollBySelect is poll(2) by select(2). It takes no descriptor from FD_SETSIZE on.
+func pollBySelect(fds []unix.PollFd, ms int) (int, error) {
+	clearRevents(fds)
 	var in, out unix.FdSet
 	most := -1
 	for _, f := range fds {

@@ -85,7 +85,7 @@ func init() {
 	if early {
 		set(chld, &fallback, nil) // else there would be nothing to wait for
 	} else {
-		undo() // CHLD keeps the runtime's handler: os/signal would not install it again
+		undoRuntime() // CHLD keeps the runtime's handler: os/signal would not install it again
 	}
 	for n := pipe; n <= xfsz; n++ {
 		if (Set(writes) & Ignored()).Has(n) {
@@ -99,17 +99,17 @@ func init() {
 		set(setxid, &fallback, nil)
 	}
 	if blocked != 0 {
-		hold()
+		catchBlocked()
 	}
 	if pid == 1 {
-		first()
+		catchAsInit()
 	}
 }
 
-// first is for the first process of a container. The kernel drops signals for it
+// catchAsInit is for the first process of a container. The kernel drops signals for it
 // that would do their default. The handler ends it with 128+n instead: a
 // container with idem can be stopped like one without.
-func first() {
+func catchAsInit() {
 	for n := 1; n <= 64; n++ {
 		if (catchable &^ Ignored() &^ Harmless() &^ installed).Has(n) {
 			install(n)
@@ -117,9 +117,9 @@ func first() {
 	}
 }
 
-// undo takes the runtime's handlers back, if it has installed them. It has left
+// undoRuntime takes the runtime's handlers back, if it has installed them. It has left
 // alone HUP and INT when they were ignored, and dies of them when they were not.
-func undo() {
+func undoRuntime() {
 	for n := quit; n <= 64; n++ {
 		switch {
 		case Harmless().Has(n) || !catchable.Has(n) || n == cancel || Of(bus, fpe, segv, pipe, xfsz).Has(n):
@@ -158,10 +158,10 @@ func standardDescriptors() {
 	}
 }
 
-// hold is for a process that was started with blocked signals. To the command
+// catchBlocked is for a process that was started with blocked signals. To the command
 // they would be pending, so they are kept in the pipe for the command. The runtime
 // has unblocked some of them in every thread.
-func hold() {
+func catchBlocked() {
 	if _, err := open(); err != 0 {
 		return
 	}
