@@ -207,9 +207,9 @@ func TestIgnoredAndBlockedSignalsAreTheCommands(t *testing.T) {
 	needsProc(t)
 	t.Parallel()
 	show := []string{"/bin/grep", "-E", "Sig(Ign|Blk)", "/proc/self/status"}
-	all := ^rawsig.Of(32, 33) // glibc's own, where idem is linked to it
-	for _, ignored := range []rawsig.Set{rawsig.Of(1), rawsig.Of(2, 3, 15), rawsig.Of(10, 13, 14, 25, 27, 40), rawsig.Of(6, 64), all} {
-		for _, blocked := range []rawsig.Set{0, rawsig.Of(1, 2, 3, 15), rawsig.Of(10, 13, 17, 27, 40), all} {
+	all := ^rawsig.SetOf(32, 33) // glibc's own, where idem is linked to it
+	for _, ignored := range []rawsig.Set{rawsig.SetOf(1), rawsig.SetOf(2, 3, 15), rawsig.SetOf(10, 13, 14, 25, 27, 40), rawsig.SetOf(6, 64), all} {
+		for _, blocked := range []rawsig.Set{0, rawsig.SetOf(1, 2, 3, 15), rawsig.SetOf(10, 13, 17, 27, 40), all} {
 			for _, mode := range []string{"idem", "become"} {
 				kept := ignored
 				if mode == "idem" {
@@ -234,7 +234,7 @@ func TestBlockedSignalIsPending(t *testing.T) {
 	t.Parallel()
 	kill := `kill -TERM $PPID; kill -USR1 $PPID; n=0
 		until grep -q 'ShdPnd:.*4200' /proc/$$/status || [ $((n += 1)) = 500 ]; do sleep 0.02; done; grep -c 'ShdPnd:.*4200' /proc/$$/status`
-	if got := runWith(t, 0, rawsig.Of(10, 15), append(self(t, "idem"), "/bin/bash", "-c", kill)); got != "1\n" {
+	if got := runWith(t, 0, rawsig.SetOf(10, 15), append(self(t, "idem"), "/bin/bash", "-c", kill)); got != "1\n" {
 		t.Errorf("pending in the command: %q", got)
 	}
 }
@@ -289,7 +289,7 @@ func TestSignalInAFloodOfOthers(t *testing.T) {
 	}
 	const flood = 40 // a real-time signal
 	got := make(chan syscall.Signal, 2*full)
-	l := &listener{want: rawsig.Of(flood, int(unix.SIGUSR2), int(unix.SIGVTALRM)), take: func(a arrival) { got <- a.sig }}
+	l := &listener{want: rawsig.SetOf(flood, int(unix.SIGUSR2), int(unix.SIGVTALRM)), take: func(a arrival) { got <- a.sig }}
 	listen(l)
 	defer unlisten(l)
 	signals.mu.Lock() // a reader that is late

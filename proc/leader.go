@@ -150,7 +150,7 @@ func lead(parent *os.File, path string, argv []string) int {
 	children := make(chan os.Signal, 1)
 	signal.Notify(children, unix.SIGCHLD)
 	// The leader outlives the command, whatever it is sent along with it.
-	listen(&listener{want: ^rawsig.Of(int(unix.SIGCHLD), int(unix.SIGCONT)), take: func(arrival) {}})
+	listen(&listener{want: ^rawsig.SetOf(int(unix.SIGCHLD), int(unix.SIGCONT)), take: func(arrival) {}})
 	pid, err := 0, canWait()
 	if err == nil {
 		_ = send(parent, msgReady, 0)

@@ -71,7 +71,7 @@ func (o *ownTerminal) begin(t *tty) {
 	}
 	o.resize()
 	o.makeRaw()
-	o.listener = listener{want: rawsig.Of(int(unix.SIGWINCH), int(unix.SIGCONT)), take: func(a arrival) {
+	o.listener = listener{want: rawsig.SetOf(int(unix.SIGWINCH), int(unix.SIGCONT)), take: func(a arrival) {
 		select {
 		case o.signals <- a.sig:
 		default: // as many of the kind are waiting

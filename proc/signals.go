@@ -54,7 +54,7 @@ func (e *SignalError) Error() string {
 func Catch() *Signals {
 	OutlivePipe()
 	s := &Signals{done: make(chan struct{}), runs: map[*child]bool{}}
-	s.from = listener{want: ^rawsig.Of(int(unix.SIGCONT)), take: s.handle}
+	s.from = listener{want: ^rawsig.SetOf(int(unix.SIGCONT)), take: s.handle}
 	listen(&s.from)
 	return s
 }

@@ -7,10 +7,11 @@ import "golang.org/x/sys/unix"
 // GrowPipe does nothing: these kernels size pipes themselves.
 func GrowPipe(int) {}
 
-// poll is poll(2) by select(2): that of macOS does not know terminals.
+// poll is poll(2), implemented with select(2): poll(2) of macOS does not support
+// terminals.
 func poll(fds []unix.PollFd, ms int) (int, error) {
 	n, err := pollBySelect(fds, ms)
-	if err == unix.EINVAL { // a number that select cannot take
+	if err == unix.EINVAL { // a descriptor from FD_SETSIZE on
 		return unix.Poll(fds, ms)
 	}
 	return n, err
