@@ -10,7 +10,7 @@ import (
 	"idem/internal/fdio"
 )
 
-// queuePart is where bytes wait to be written out.
+// queuePart is a part of the queue of a tee.
 type queuePart int
 
 const (
@@ -20,8 +20,9 @@ const (
 	partTail
 )
 
-// next returns the oldest bytes that wait, without taking them. Those of the
-// backlog are only counted. It says last when there will never be any again.
+// next returns the oldest bytes of the queue without removing them. For the backlog
+// it returns their offset and number instead. last reports that the queue is empty
+// and no more bytes will come.
 func (t *tee) next() (from queuePart, p []byte, at, n int64, last bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -37,7 +38,7 @@ func (t *tee) next() (from queuePart, p []byte, at, n int64, last bool) {
 	return partNone, nil, 0, 0, t.closed
 }
 
-// consume removes n bytes that next had shown.
+// consume removes n bytes that next has returned.
 func (t *tee) consume(from queuePart, n int) {
 	t.mu.Lock()
 	switch from {
@@ -52,7 +53,7 @@ func (t *tee) consume(from queuePart, n int) {
 	t.signalRoom()
 }
 
-// write is the goroutine that writes to the caller's descriptor.
+// write copies the queue to the caller's descriptor, in a separate goroutine.
 func (t *tee) write() {
 	defer close(t.done)
 	var buf []byte
@@ -84,8 +85,8 @@ func (t *tee) write() {
 	}
 }
 
-// end ends the copy for good, early when there is an error. The command does
-// not notice.
+// end ends the copy. If err is not nil, the copy is incomplete. The command is not
+// affected.
 func (t *tee) end(err error) {
 	t.mu.Lock()
 	t.dead, t.tail = true, nil
@@ -106,14 +107,14 @@ func (t *tee) signalRoom() {
 	}
 }
 
-// ReaderGone reports whether writing to f failed because its reader is gone: the
-// pipe or socket was closed, or the terminal was hung up.
+// ReaderGone reports whether a write to f failed because its reader is gone: the pipe
+// or socket was closed, or the terminal was hung up.
 func ReaderGone(f *os.File, err error) bool {
 	switch {
 	case errors.Is(err, unix.EPIPE), errors.Is(err, unix.ECONNRESET):
 		return true
 	case errors.Is(err, unix.EIO):
-		var st unix.Stat_t // of a file, EIO means a broken disk
+		var st unix.Stat_t // for a regular file, EIO means a broken disk
 		return unix.Fstat(int(f.Fd()), &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR
 	}
 	return false
