@@ -29,7 +29,7 @@ import (
 // Stream is one of a command's two outputs.
 type Stream = int
 
-// The value of each stream is its descriptor number.
+// The value of a stream is its descriptor number.
 const (
 	Stdout Stream = 1
 	Stderr Stream = 2
@@ -137,7 +137,6 @@ type End struct {
 // Stop is the reason why a command got TERM from Run.
 type Stop int
 
-// These are the reasons.
 const (
 	NotStopped Stop = iota
 	ByTimeout       // Timeout has passed

@@ -25,12 +25,12 @@ func init() {
 	helpers["idle"], helpers["fault"], helpers["become"], helpers["started"] = helperIdle, helperFault, helperBecome, helperStarted
 }
 
-// lethal are the signals that end a process by default.
+// lethal returns the signals that end a process by default.
 func lethal() (all []syscall.Signal) {
 	for n := syscall.Signal(1); n <= 64; n++ {
 		switch n {
 		case unix.SIGSTOP, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU, unix.SIGKILL:
-		case 32, 33: // glibc's own, where idem is linked to it
+		case 32, 33: // used by glibc, if idem is linked to it
 		default:
 			if ends(n) {
 				all = append(all, n)
@@ -40,14 +40,14 @@ func lethal() (all []syscall.Signal) {
 	return all
 }
 
-// helperIdle does nothing, without catching any signal.
+// helperIdle sleeps and catches no signal.
 func helperIdle([]string) int {
 	fmt.Println("ready")
 	time.Sleep(time.Minute)
 	return 98
 }
 
-// helperFault has a fault of its own.
+// helperFault causes a fault of the program.
 func helperFault([]string) int {
 	var p *int
 	return *p
@@ -59,7 +59,7 @@ func helperBecome(args []string) int {
 	return 97
 }
 
-// startOutput starts a program, and returns its output.
+// startOutput starts a program and returns a reader for its output.
 func startOutput(t *testing.T, c *exec.Cmd) *bufio.Reader {
 	t.Helper()
 	r, w := newPipe(t)
@@ -76,7 +76,7 @@ func readLine(t *testing.T, r *bufio.Reader) string {
 	t.Helper()
 	line, err := r.ReadString('\n')
 	if err != nil {
-		t.Fatalf("%q, %v", line, err)
+		t.Fatalf("read %q, error %v", line, err)
 	}
 	return strings.TrimSpace(line)
 }
@@ -85,7 +85,7 @@ func wantDeath(t *testing.T, c *exec.Cmd, sig syscall.Signal) {
 	t.Helper()
 	c.Wait()
 	if ws := c.ProcessState.Sys().(syscall.WaitStatus); !ws.Signaled() || ws.Signal() != sig {
-		t.Errorf("%d: status %#x", int(sig), uint32(ws))
+		t.Errorf("signal %d: status %#x", int(sig), uint32(ws))
 	}
 }
 
@@ -110,12 +110,12 @@ func TestSignalsThatNobodyCatchesDoTheirDefault(t *testing.T) {
 		syscall.Kill(c.Process.Pid, sig)
 		wantDeath(t, c, sig)
 		if stderr.Len() > 0 {
-			t.Errorf("%d: it wrote %s to stderr", int(sig), stderr.String())
+			t.Errorf("signal %d: stderr is %s", int(sig), stderr.String())
 		}
 	}
 }
 
-// A command with the default dispositions dies of every signal, and idem with it.
+// A command with the default dispositions dies of every signal. idem dies of it too.
 func TestEverySignalReachesTheCommand(t *testing.T) {
 	t.Parallel()
 	for _, sig := range lethal() {
@@ -135,7 +135,7 @@ func TestValueOfAQueuedSignalReachesTheCommand(t *testing.T) {
 	t.Parallel()
 	python, err := exec.LookPath("python3")
 	if err != nil {
-		t.Skip("there is no python3, which can print a signal's value")
+		t.Skip("no python3, which the test needs to print a signal's value")
 	}
 	c := idem(t, python, "-c", `
 import signal
@@ -153,14 +153,14 @@ for _ in range(3): print(signal.sigwaitinfo([signal.SIGRTMIN]).si_code, flush=Tr
 	}
 	for range 3 {
 		if got := readLine(t, out); got != "-1" {
-			t.Errorf("code %s", got)
+			t.Errorf("the command got a signal with code %s, want -1", got)
 		}
 	}
 	c.Wait()
 }
 
-// helperStarted becomes a command that has some signals ignored and some blocked:
-// IGNORED BLOCKED PROGRAM ARG...
+// helperStarted executes a command with some signals ignored and some blocked. Its
+// arguments are IGNORED BLOCKED PROGRAM ARG...
 func helperStarted(args []string) int {
 	var masks [2]rawsig.Set
 	for i := range masks {
@@ -187,7 +187,8 @@ func helperStarted(args []string) int {
 	return 96
 }
 
-// runWith runs a program with some signals ignored and some blocked.
+// runWith runs a program with some signals ignored and some blocked, and returns its
+// output.
 func runWith(t *testing.T, ignored, blocked rawsig.Set, argv []string) string {
 	t.Helper()
 	c := helperCmd(t, "started", append([]string{fmt.Sprintf("%x", uint64(ignored)), fmt.Sprintf("%x", uint64(blocked))}, argv...)...)
@@ -199,15 +200,15 @@ func runWith(t *testing.T, ignored, blocked rawsig.Set, argv []string) string {
 	return string(out)
 }
 
-// neverIgnored are the signals that are not ignored in a command although the caller
-// ignores them: the runtime has handlers for them, or could not wait for it.
+// neverIgnored are the signals that are not ignored in a command even if the caller
+// ignores them. The runtime has handlers for them, or could not wait for the command.
 const neverIgnored = rawsig.Set(1<<(unix.SIGBUS-1) | 1<<(unix.SIGFPE-1) | 1<<(unix.SIGSEGV-1) | 1<<(unix.SIGURG-1) | 1<<(unix.SIGCHLD-1))
 
 func TestIgnoredAndBlockedSignalsAreTheCommands(t *testing.T) {
 	needsProc(t)
 	t.Parallel()
 	show := []string{"/bin/grep", "-E", "Sig(Ign|Blk)", "/proc/self/status"}
-	all := ^rawsig.SetOf(32, 33) // glibc's own, where idem is linked to it
+	all := ^rawsig.SetOf(32, 33) // used by glibc, if idem is linked to it
 	for _, ignored := range []rawsig.Set{rawsig.SetOf(1), rawsig.SetOf(2, 3, 15), rawsig.SetOf(10, 13, 14, 25, 27, 40), rawsig.SetOf(6, 64), all} {
 		for _, blocked := range []rawsig.Set{0, rawsig.SetOf(1, 2, 3, 15), rawsig.SetOf(10, 13, 17, 27, 40), all} {
 			for _, mode := range []string{"idem", "become"} {
@@ -217,7 +218,7 @@ func TestIgnoredAndBlockedSignalsAreTheCommands(t *testing.T) {
 				}
 				want := runWith(t, kept, blocked, show)
 				if n := strings.Count(want, "\n"); n != 2 {
-					t.Fatalf("%q", want)
+					t.Fatalf("the status file has %d lines, want 2: %q", n, want)
 				}
 				if got := runWith(t, ignored, blocked, append(self(t, mode), show...)); got != want {
 					t.Errorf("%s, ignored %x, blocked %x:\n%swant\n%s", mode, uint64(ignored), uint64(blocked), got, want)
@@ -227,8 +228,8 @@ func TestIgnoredAndBlockedSignalsAreTheCommands(t *testing.T) {
 	}
 }
 
-// To a command with a blocked signal it is pending, whether it came before the
-// start or after it.
+// If the caller has blocked a signal, it is pending in the command. It may come
+// before or after the start.
 func TestBlockedSignalIsPending(t *testing.T) {
 	needsProc(t)
 	t.Parallel()
@@ -239,19 +240,19 @@ func TestBlockedSignalIsPending(t *testing.T) {
 	}
 }
 
-// A fault of ours is still reported.
+// A fault of the program itself is still reported.
 func TestFaultIsReported(t *testing.T) {
 	t.Parallel()
 	c := helperCmd(t, "fault", "x")
 	out, err := c.CombinedOutput()
 	var e *exec.ExitError
 	if !errors.As(err, &e) || !strings.Contains(string(out), "nil pointer dereference") || e.ExitCode() == 2 {
-		t.Errorf("%v: %s", err, out)
+		t.Errorf("error %v, output %s", err, out)
 	}
 }
 
-// PIPE from a write of ours is an error, PIPE from elsewhere the command's, and
-// nothing that we start ignores it.
+// PIPE from a write of idem is an error. PIPE from another process is for the
+// command. No process that idem starts ignores PIPE.
 func TestPipe(t *testing.T) {
 	needsProc(t)
 	t.Parallel()
@@ -264,25 +265,25 @@ func TestPipe(t *testing.T) {
 	b, err := exec.Command("/bin/sh", "-c", strings.Join(self(t, "idem"), " ")+` /bin/sh -c 'yes | head -1 >/dev/null; i=0; while [ $((i += 1)) -lt 2000 ]; do echo line; done; grep SigIgn /proc/self/status >&2' | head -1`).CombinedOutput()
 	fields := strings.Fields(string(b))
 	if err != nil || len(fields) != 3 || !slices.Contains(fields, "SigIgn:") {
-		t.Fatalf("%q, %v", b, err)
+		t.Fatalf("output %q, error %v", b, err)
 	}
 	at := slices.Index(fields, "SigIgn:")
 	if mask, err := strconv.ParseUint(fields[at+1], 16, 64); err != nil || rawsig.Set(mask).Has(int(unix.SIGPIPE)) {
-		t.Errorf("%q", b)
+		t.Errorf("the command ignores PIPE: %q", b)
 	}
 }
 
-// A closed descriptor is not taken by a file of ours.
+// If a standard descriptor is closed, no file of idem gets its number.
 func TestClosedDescriptors(t *testing.T) {
 	needsProc(t)
 	t.Parallel()
 	b, err := exec.Command("/bin/sh", "-c", strings.Join(self(t, "become"), " ")+` /bin/sh -c 'readlink /proc/$$/fd/0 /proc/$$/fd/2' <&- 2>&-`).CombinedOutput()
 	if err != nil || string(b) != "/dev/null\n/dev/null\n" {
-		t.Errorf("%q, %v", b, err)
+		t.Errorf("output %q, error %v", b, err)
 	}
 }
 
-// A signal that comes while the pipe is full of others is not lost among them.
+// A signal is not lost if it comes while the pipe is full of other signals.
 func TestSignalInAFloodOfOthers(t *testing.T) {
 	if !rawsig.Supported {
 		return
@@ -292,7 +293,7 @@ func TestSignalInAFloodOfOthers(t *testing.T) {
 	l := &listener{want: rawsig.SetOf(flood, int(unix.SIGUSR2), int(unix.SIGVTALRM)), take: func(a arrival) { got <- a.sig }}
 	listen(l)
 	defer unlisten(l)
-	signals.mu.Lock() // a reader that is late
+	signals.mu.Lock() // delay the reader
 	for range full + 100 {
 		if err := unix.Kill(os.Getpid(), flood); err != nil {
 			t.Error(err)
@@ -309,7 +310,7 @@ func TestSignalInAFloodOfOthers(t *testing.T) {
 		case sig := <-got:
 			seen[sig] = true
 		case <-time.After(time.Minute):
-			t.Fatalf("of the signals came %v", seen)
+			t.Fatalf("only these signals came: %v", seen)
 		}
 	}
 }

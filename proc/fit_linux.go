@@ -25,9 +25,9 @@ func Fit() error {
 	return fits(unix.RLIMIT_DATA, "data", "ulimit -d", moreData, unix.PROT_READ|unix.PROT_WRITE)
 }
 
-// A call may need this many bytes in addition to the reservations of the runtime
-// before main. The space is for the next 64 MiB of the heap and for SQLite. The data
-// is the part of it that is written to.
+// A call may need this many bytes in addition to the memory that the runtime reserves
+// before main. The space is for the next 64 MiB of the heap and for SQLite. The data is
+// the part of this space that is written to.
 const (
 	moreSpace = 80 << 20
 	moreData  = 24 << 20

@@ -150,7 +150,7 @@ func (in *input) atEnd() {
 		modes, merr := unix.IoctlGetTermios(in.t.slave, getTermios)
 		if lines := merr == nil && modes.Lflag&unix.ICANON != 0; merr == nil && (!known || waiting[0].Revents == 0) && (lines || !pressed) {
 			key := modes.Cc[unix.VEOF]
-			if key == 0 || key == 0xff { // none
+			if key == 0 || key == 0xff { // the terminal has no such key
 				key = 4 // Ctrl-D
 			}
 			if !in.write([]byte{key}) {

@@ -55,10 +55,10 @@ func receive(from *os.File) (kind byte, n int, err error) {
 	return b[0], int(int32(binary.NativeEndian.Uint32(b[1:]))), nil
 }
 
-// Helper runs a process that Run needs in addition to the command, if the arguments
-// ask for one. They are the program's arguments without its name. Helper returns the
-// exit status of that process, and whether the arguments asked for one. A program
-// that uses Command.TTY must call it first.
+// Helper runs a process that Run needs in addition to the command, if the program's
+// arguments ask for it. args are these arguments, without the program's name. Helper
+// returns the exit status of that process, and whether the arguments asked for it. A
+// program that uses Command.TTY must call it first.
 func Helper(args []string) (status int, asked bool) {
 	if len(args) < 3 || args[0] != leaderWord && args[0] != commandWord {
 		return 0, false

@@ -85,8 +85,8 @@ func (t *tee) write() {
 	}
 }
 
-// end ends the copy. If err is not nil, the copy is incomplete. The command is not
-// affected.
+// end ends the copy. If err is not nil, the copy is incomplete and end stores err,
+// unless it means that the reader is gone. The command is not affected.
 func (t *tee) end(err error) {
 	t.mu.Lock()
 	t.dead, t.tail = true, nil

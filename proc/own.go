@@ -75,7 +75,7 @@ func (o *ownTerminal) begin(t *tty) {
 	o.listener = listener{want: rawsig.SetOf(int(unix.SIGWINCH), int(unix.SIGCONT)), take: func(a arrival) {
 		select {
 		case o.signals <- a.sig:
-		default: // enough signals are waiting
+		default: // the waiting signals have the same effect
 		}
 	}}
 	listen(&o.listener)
@@ -143,8 +143,8 @@ func (o *ownTerminal) stop() {
 	o.resume()
 }
 
-// resume continues after a stop, or in the foreground. A shell may have changed the
-// modes and the size of the terminal before.
+// resume continues after a stop, or when idem has come into the foreground. Before
+// that, a shell may have changed the modes and the size of the terminal.
 func (o *ownTerminal) resume() {
 	if o.fd >= 0 && !inForegroundOf(o.fd) {
 		o.setRaw(false)

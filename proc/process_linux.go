@@ -15,7 +15,7 @@ type process struct {
 	pid int
 
 	mu     sync.Mutex
-	reaped bool // true: another process may have the pid
+	reaped bool // another process may have the pid now
 }
 
 func newProcess(pid int) *process { return &process{pid: pid} }

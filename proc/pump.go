@@ -37,7 +37,7 @@ type pump struct {
 	out, err *source
 	wakeRead int
 	wake     int    // write end; a byte means that the child has stopped, its end that it was reaped
-	tty      *tty   // nil: two pipes
+	tty      *tty   // nil: the command writes to pipes
 	spare    []byte // buffer for reads when the tee has no room
 }
 
@@ -115,7 +115,7 @@ func (p *pump) run(ended <-chan struct{}) {
 				continue
 			}
 			if _, open := p.read(s, s.size, ended); !open {
-				fds[i].Fd = -1 // ignored by poll
+				fds[i].Fd = -1 // poll ignores it
 			}
 		}
 		if fds[2].Revents == 0 {

@@ -30,33 +30,33 @@ const (
 //
 // A nil tee copies nothing.
 type tee struct {
-	fd      int
-	file    *os.File // keeps fd open
-	makeLog func() (Backlog, error)
+	fd          int
+	file        *os.File // keeps fd open
+	makeBacklog func() (Backlog, error)
 
-	mu      sync.Mutex
-	ring    ring
-	backlog Backlog
-	behind  bool  // output goes to the backlog
-	rd, wr  int64 // the range of the backlog that is still to be written out
-	noLog   bool  // there is no backlog, or it is full: the command waits for the reader
-	tail    []byte
-	started bool
-	closed  bool
-	dead    bool  // the reader is gone or a write failed; nothing more is copied
-	err     error // why it is dead; nil if the reader is gone
+	mu        sync.Mutex
+	ring      ring
+	backlog   Backlog
+	behind    bool  // output goes to the backlog
+	rd, wr    int64 // the range of the backlog that is still to be written out
+	noBacklog bool  // there is no backlog, or it is full: the command waits for the reader
+	tail      []byte
+	started   bool
+	closed    bool
+	dead      bool  // the reader is gone or a write failed; nothing more is copied
+	err       error // why it is dead; nil if the reader is gone
 
 	data chan struct{} // there are bytes to write, or the tee is closed
 	room chan struct{} // bytes were written
 	done chan struct{} // closed when the writer has ended
 }
 
-func newTee(f *os.File, makeLog func() (Backlog, error)) *tee {
+func newTee(f *os.File, makeBacklog func() (Backlog, error)) *tee {
 	if f == nil {
 		return nil
 	}
 	return &tee{
-		fd: int(f.Fd()), file: f, makeLog: makeLog, noLog: makeLog == nil,
+		fd: int(f.Fd()), file: f, makeBacklog: makeBacklog, noBacklog: makeBacklog == nil,
 		data: make(chan struct{}, 1), room: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 }
@@ -82,7 +82,7 @@ func (t *tee) space(ended <-chan struct{}) []byte {
 			t.mu.Unlock()
 			return nil
 		}
-		free, wait := t.ring.free(), t.noLog
+		free, wait := t.ring.free(), t.noBacklog
 		t.mu.Unlock()
 		if free != nil {
 			return free
@@ -135,23 +135,23 @@ func (t *tee) grow() {
 func (t *tee) fallBehind() {
 	var f Backlog
 	var err error
-	fresh := t.backlog == nil && !t.noLog
+	fresh := t.backlog == nil && !t.noBacklog
 	if fresh {
-		f, err = t.makeLog()
+		f, err = t.makeBacklog()
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
-	case fresh && t.dead: // it died after the check; end has not closed f
+	case fresh && t.dead: // the writer has ended in between, so end did not close f
 		if f != nil {
 			_ = f.Close()
 		}
 	case fresh && (err != nil || f == nil):
-		t.noLog = true
+		t.noBacklog = true
 	case fresh:
 		t.backlog = f
 	}
-	t.behind = t.backlog != nil && !t.noLog
+	t.behind = t.backlog != nil && !t.noBacklog
 }
 
 // caughtUp switches back to the ring and frees the disk space of the backlog.
@@ -168,13 +168,13 @@ func (t *tee) spill(p []byte, ended <-chan struct{}) {
 		return
 	}
 	t.mu.Lock()
-	behind, at := t.behind && !t.noLog && len(t.tail) == 0, t.wr
+	behind, at := t.behind && !t.noBacklog && len(t.tail) == 0, t.wr
 	t.mu.Unlock()
 	if behind {
 		n, err := t.backlog.WriteAt(p, at)
 		t.mu.Lock()
 		t.wr += int64(n)
-		t.noLog = err != nil
+		t.noBacklog = err != nil
 		t.mu.Unlock()
 		t.wakeWriter()
 		p = p[n:]

@@ -98,7 +98,7 @@ func userLimitNear() bool {
 // containerLimitNear reports whether the limit of the root control group of a
 // container is near. The root control group of a host has no limit, and no such file.
 func containerLimitNear() bool {
-	for _, dir := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/pids/"} { // version 2 and 1
+	for _, dir := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/pids/"} { // cgroup version 2, then 1
 		if most, limited := readNumber(dir + "pids.max"); limited {
 			now, ok := readNumber(dir + "pids.current")
 			return ok && most < now+limitMargin

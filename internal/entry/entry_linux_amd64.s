@@ -31,7 +31,7 @@
 //   - HEAP: the first part of its heap, and the map of that part
 //
 // The numbers are on the safe side where the index just fits. HEAP includes the
-// space that Fit in package proc requires.
+// space that Fit in package proc checks for.
 #define SUMMARIES (586*MiB)
 #define INDEX     (504*MiB)
 #define HEAP      (196*MiB)
