@@ -104,7 +104,7 @@ func (c *Command) explain(err error) error {
 	e := &StartError{Name: c.name(), File: c.Path, Code: codeOf(err), Err: err}
 	if err == unix.ENOENT && executable(c.Path) == nil {
 		e.Code = CannotRun
-		e.Err = errors.New("the program loader that it needs was not found")
+		e.Err = errors.New("its program loader was not found")
 	}
 	if words, _ := Shebang(c.Path); len(words) > 0 && (err == unix.ENOENT || err == unix.EACCES) {
 		if ierr := executable(words[0]); ierr != nil {

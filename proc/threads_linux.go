@@ -55,7 +55,7 @@ func reserveThreads(tty bool) error {
 		wanted += terminalProcesses
 	}
 	if !canFork(wanted) {
-		return fmt.Errorf("no room for the %d processes and threads that it takes: the limit of the user (ulimit -u) or of the container (pids.max) is reached", wanted)
+		return fmt.Errorf("no room for %d more processes and threads: the limit of the user (ulimit -u) or of the container (pids.max) is reached", wanted)
 	}
 	makeThreads(missing)
 	return nil

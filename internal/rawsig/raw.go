@@ -35,9 +35,9 @@ var (
 	faults   = uint64(SetOf(ill, trap, bus, fpe, segv, sys, chld)) // handled by Go when the kernel sends them
 	writes   = uint64(SetOf(pipe, xfsz))                           // may be caused by a write of this process
 	harmless = uint64(SetOf(chld, cont, urg, winch))               // default action: none
-	ignored  uint64                                             // at the start
-	caught   uint64                                             // written to descriptor fd
-	fd       int64                                              = -1
+	ignored  uint64                                                // at the start
+	caught   uint64                                                // written to descriptor fd
+	fd       int64                                                 = -1
 	pid      uint64
 	missed   uint64 // caught while the pipe was full
 	//lint:ignore U1000 the handler writes it to the pipe
