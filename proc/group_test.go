@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"idem/internal/testkit"
 )
 
 // grouped makes idem start its command in a separate group, if possible.
@@ -105,6 +107,7 @@ func TestSignalsReachAllOfTheGroupOnce(t *testing.T) {
 	}
 	// Without a separate group, only the command itself gets the signal.
 	t.Run("no group", func(t *testing.T) {
+		testkit.Slow(t, "waits 10 s for signals that must not come")
 		t.Parallel()
 		s := startSession(t, false, idem(t, children(t)...))
 		s.until("ready")
@@ -145,6 +148,7 @@ func TestOwnGroupHasNoEffectInTheForeground(t *testing.T) {
 
 // All processes of the group ignore TERM, so only the KILL ends them.
 func TestEndOfTheContextKillsTheGroup(t *testing.T) {
+	testkit.Slow(t, "the command runs into its timeout of 3 s")
 	needsProc(t)
 	t.Parallel()
 	const script = `trap "" TERM; sleep 600 & a=$!; sh -c 'sleep 600 & echo $!; wait' >grandchild & b=$!

@@ -2,6 +2,7 @@ package proc
 
 import (
 	"context"
+	"errors"
 	"os"
 	"slices"
 	"syscall"
@@ -45,9 +46,9 @@ func (c *Command) start(ctx context.Context, k *child, out, err int) error {
 			failpoint.Here("fork.after")
 			k.proc = newProcess(pid) // not reaped yet, so no other process can have the pid
 			return nil
-		case errno == unix.ETXTBSY && time.Since(begin) < textBusyTimeout && ctx.Err() == nil:
+		case errors.Is(errno, unix.ETXTBSY) && time.Since(begin) < textBusyTimeout && ctx.Err() == nil:
 			time.Sleep(10 * time.Millisecond)
-		case errno == unix.ENOEXEC && path != shell && isText(path):
+		case errors.Is(errno, unix.ENOEXEC) && path != shell && isText(path):
 			argv = append([]string{shell, path}, argv[1:]...)
 			path = shell
 		default:
@@ -73,7 +74,7 @@ func (c *Command) fork(path string, argv, env []string, out, err int, sys *sysca
 	// os.StartProcess would put the pipes' descriptors into os.Files.
 	OutlivePipe() // or the runtime would give an ignored PIPE the default disposition
 	asStarted(func() { pid, errno = syscall.ForkExec(path, argv, attr) })
-	if errno == unix.EBADF && len(attr.Files)+given >= limit() {
+	if errors.Is(errno, unix.EBADF) && len(attr.Files)+given >= limit() {
 		errno = unix.EMFILE // dup3(2) returns EBADF for a number above the limit
 	}
 	return pid, errno

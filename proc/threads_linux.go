@@ -55,7 +55,7 @@ func reserveThreads(tty bool) error {
 		wanted += terminalProcesses
 	}
 	if !canFork(wanted) {
-		return fmt.Errorf("no room for %d more processes and threads: the limit of the user (ulimit -u) or of the container (pids.max) is reached", wanted)
+		return fmt.Errorf("the limit of processes (ulimit -u, or the container's pids.max) is too low: %d are needed", wanted)
 	}
 	makeThreads(missing)
 	return nil

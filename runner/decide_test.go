@@ -16,7 +16,7 @@ type designRow struct {
 
 func (s situation) exhausted() bool { return limits[s.limit] && !s.force }
 
-// design is the table of DESIGN 3, first matching row first. A nil field is any.
+// design is the table of decisions; the first matching row holds. A nil field is any.
 var design = []designRow{
 	{fresh, false, answered(AnswerNone), Decision{ActionClaim, ReasonNeverRun}, Decision{ActionProbe, ReasonNeverRun}},
 	{fresh, false, answered(AnswerDone), Decision{ActionClaim, ReasonNeverRun}, Decision{ActionSettle, ReasonProbed}},

@@ -1,19 +1,15 @@
 package runner
 
 import (
-	"flag"
 	"fmt"
 	"iter"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"idem/internal/testkit"
 )
-
-var update = flag.Bool("update", false, "write docs/state-machine.md")
-
-const document = "../docs/state-machine.md"
 
 const documentHead = `# The state machine
 
@@ -49,22 +45,11 @@ whose output is the output of the probe. After that, the record decides again.
 
 `
 
-// TestDocumentIsGenerated: docs/state-machine.md says what the code does. With
-// -update it is written.
+// TestDocumentIsGenerated compares docs/state-machine.md with what the code does.
+// `go test ./runner -run DocumentIsGenerated -update` writes the page.
 func TestDocumentIsGenerated(t *testing.T) {
 	want := documentHead + diagram(t) + documentTable + table(allRows()) + documentAnswers + answersTable()
-	if *update {
-		if err := os.WriteFile(document, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(document)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(got) != want {
-		t.Errorf("%s is not what the code does: go test ./runner -update", document)
-	}
+	testkit.Golden(t, "../docs/state-machine.md", []byte(want))
 }
 
 // A choice point is one thing that a decision may depend on, and its values in
@@ -270,7 +255,7 @@ func answerRows() []row {
 	return rowsOf([]string{"none", "forgotten", "interrupted"}, asked, append([]choicePoint{answerPoint, acceptedPoint}, outcomePoints...))
 }
 
-// statuses are those of DESIGN 4; cmd has them in its exit.go.
+// statuses are the exit statuses of the reasons; cmd has the whole table in report_exit.go.
 var statuses = map[Reason]int{ReasonRecursive: 64, ReasonMismatch: 65, ReasonBusy: 75, ReasonInterrupted: 79, ReasonUndecided: 79, ReasonFailed: 80, ReasonExhausted: 80}
 
 func cell(d Decision) string {

@@ -10,8 +10,8 @@ import (
 
 // The reasons of the call for a sidefile.Loss.
 var (
-	errUnwanted = errors.New("output is not to be stored")
-	errSecret   = errors.New("in it is what is to be redacted")
+	errUnwanted = errors.New("output is not stored")
+	errSecret   = errors.New("it contains a value to be redacted")
 )
 
 // refuseAddition is why an addition to a file is not recorded, nil if it is. An

@@ -2,7 +2,11 @@
 
 package fdio
 
-import "golang.org/x/sys/unix"
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
 
 // GrowPipe does nothing: these kernels size pipes themselves.
 func GrowPipe(int) {}
@@ -11,7 +15,7 @@ func GrowPipe(int) {}
 // terminals.
 func poll(fds []unix.PollFd, ms int) (int, error) {
 	n, err := pollBySelect(fds, ms)
-	if err == unix.EINVAL { // a descriptor from FD_SETSIZE on
+	if errors.Is(err, unix.EINVAL) { // a descriptor from FD_SETSIZE on
 		return unix.Poll(fds, ms)
 	}
 	return n, err

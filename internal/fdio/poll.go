@@ -4,6 +4,7 @@
 package fdio
 
 import (
+	"errors"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -24,13 +25,13 @@ const blindPause = 10 * time.Millisecond
 // tries to read or write after Await; a descriptor that it reads should not block.
 func Await(fds []unix.PollFd, ms int) (known bool) {
 	_, err := poll(fds, ms)
-	if err != nil && err != unix.EINTR {
+	if err != nil && !errors.Is(err, unix.EINTR) {
 		_, err = pollBySelect(fds, ms)
 	}
-	switch err {
-	case nil:
+	switch {
+	case err == nil:
 		return true
-	case unix.EINTR:
+	case errors.Is(err, unix.EINTR):
 		clearRevents(fds)
 		return true
 	}
