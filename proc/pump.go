@@ -55,17 +55,19 @@ func newPump(c *Command, t *tty) (*pump, error) {
 	for i := 0; i < pipes; i += 2 {
 		r, w, err := pipe()
 		if err == nil {
+			fds[i], fds[i+1] = r, w
 			// Another process may open /proc/self/fd/1 and read the output that poll
 			// reported. So a read must never block.
 			err = unix.SetNonblock(r, true)
 		}
 		if err != nil {
-			for _, fd := range fds[:i] {
-				_ = unix.Close(fd)
+			for _, fd := range fds {
+				if fd >= 0 {
+					_ = unix.Close(fd)
+				}
 			}
 			return nil, os.NewSyscallError("pipe", err)
 		}
-		fds[i], fds[i+1] = r, w
 	}
 	p.wakeRead, p.wake = fds[0], fds[1]
 	tees := [2]*tee{newTee(c.Stdout, c.Backlog), newTee(c.Stderr, c.Backlog)}
