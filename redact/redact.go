@@ -105,7 +105,7 @@ func compile(expr string) (*regexp.Regexp, error) {
 	if matchesEmpty(tree) {
 		return nil, errEmpty
 	}
-	if wantsLineEnd(tree) {
+	if matchesLineEnd(tree) {
 		return nil, errLines
 	}
 	return regexp.Compile(expr)
@@ -138,10 +138,10 @@ func matchesEmpty(re *syntax.Regexp) bool {
 	return false
 }
 
-// wantsLineEnd reports whether an expression is written to match a line end:
+// matchesLineEnd reports whether an expression is written to match a line end:
 // with a literal one, or with a dot that also matches \n. A class such as \s or
 // [^"] contains line ends too, but usually it is meant for text on the line.
-func wantsLineEnd(re *syntax.Regexp) bool {
+func matchesLineEnd(re *syntax.Regexp) bool {
 	switch re.Op {
 	case syntax.OpAnyChar:
 		return true
@@ -155,7 +155,7 @@ func wantsLineEnd(re *syntax.Regexp) bool {
 		return onlyLineEnds(re.Rune) || slices.Equal(re.Rune, []rune{0, unicode.MaxRune}) // [\s\S]
 	}
 	for _, sub := range re.Sub {
-		if wantsLineEnd(sub) {
+		if matchesLineEnd(sub) {
 			return true
 		}
 	}

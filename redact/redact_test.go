@@ -196,8 +196,8 @@ func compareLong(t *testing.T, r *Redactor, in, want string) {
 	}
 }
 
-// plainly is a simple redactor for short lines. It marks each byte to remove.
-func plainly(exprs, secrets []string, in []byte) string {
+// redactSimply is a simple redactor for short lines. It marks each byte to remove.
+func redactSimply(exprs, secrets []string, in []byte) string {
 	gone := make([]bool, len(in))
 	take := func(from, to int) {
 		for i := from; i < to; i++ {
@@ -252,7 +252,7 @@ func FuzzStream(f *testing.F) {
 		for _, s := range r.secrets {
 			secrets = append(secrets, string(s))
 		}
-		want := plainly(exprs, secrets, in)
+		want := redactSimply(exprs, secrets, in)
 		if got := string(r.Bytes(in)); got != want {
 			t.Fatalf("at once: got %q, want %q", got, want)
 		}

@@ -64,17 +64,17 @@ func (s *Stream) Flush() {
 // advance searches data, of which the first before bytes were searched earlier,
 // and passes on the bytes that no later byte can change.
 func (s *Stream) advance(data []byte, before int, last bool) {
-	sure := min(s.matchLines(data, before, last), s.findSecrets(data, before, last))
-	if sure == 0 && before > 0 {
+	settled := min(s.matchLines(data, before, last), s.findSecrets(data, before, last))
+	if settled == 0 && before > 0 {
 		return
 	}
-	s.pass(data, sure)
-	s.held = append(s.held[:0], data[sure:]...)
-	s.line -= sure
+	s.pass(data, settled)
+	s.held = append(s.held[:0], data[settled:]...)
+	s.line -= settled
 	kept := s.spans[:0]
 	for _, sp := range s.spans {
-		if sp.to > sure {
-			kept = append(kept, span{max(0, sp.from-sure), sp.to - sure})
+		if sp.to > settled {
+			kept = append(kept, span{max(0, sp.from-settled), sp.to - settled})
 		}
 	}
 	s.spans = kept
@@ -83,7 +83,7 @@ func (s *Stream) advance(data []byte, before int, last bool) {
 // findSecrets adds each secret that ends after the first before bytes. It
 // returns the offset at which an incomplete secret may begin.
 func (s *Stream) findSecrets(data []byte, before int, last bool) int {
-	sure := len(data)
+	settled := len(data)
 	for _, secret := range s.r.secrets {
 		at := max(0, before-len(secret)+1)
 		for {
@@ -95,15 +95,15 @@ func (s *Stream) findSecrets(data []byte, before int, last bool) int {
 			at += i + 1
 		}
 		if !last {
-			sure = min(sure, beginning(data, secret))
+			settled = min(settled, incomplete(data, secret))
 		}
 	}
-	return sure
+	return settled
 }
 
-// beginning returns the smallest offset from which data ends with an incomplete
+// incomplete returns the smallest offset from which data ends with an incomplete
 // secret, or len(data) if there is none.
-func beginning(data, secret []byte) int {
+func incomplete(data, secret []byte) int {
 	at := max(0, len(data)-len(secret)+1)
 	for at < len(data) {
 		i := bytes.IndexByte(data[at:], secret[0])
@@ -187,7 +187,7 @@ func (s *Stream) match(line []byte) []span {
 // of the line is removed too.
 func (s *Stream) matchLong(window []byte) {
 	found := s.match(window)
-	slices.SortFunc(found, byPlace)
+	slices.SortFunc(found, byOffset)
 	done := s.line + MaxMatch
 	for _, sp := range found {
 		if sp.from >= done { // found again in the next window, which has more of the line
@@ -212,18 +212,18 @@ func (s *Stream) add(spans ...span) {
 	}
 }
 
-func byPlace(a, b span) int { return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to)) }
+func byOffset(a, b span) int { return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to)) }
 
-// pass writes the first sure bytes of data, with a Mark in place of each span.
-func (s *Stream) pass(data []byte, sure int) {
+// pass writes the first settled bytes of data, with a Mark in place of each span.
+func (s *Stream) pass(data []byte, settled int) {
 	if len(s.spans) == 0 { // the usual case
-		if sure > 0 {
+		if settled > 0 {
 			s.marked = false
-			s.write(data[:sure])
+			s.write(data[:settled])
 		}
 		return
 	}
-	slices.SortFunc(s.spans, byPlace)
+	slices.SortFunc(s.spans, byOffset)
 	s.out = s.out[:0]
 	at := 0
 	keep := func(to int) {
@@ -233,7 +233,7 @@ func (s *Stream) pass(data []byte, sure int) {
 		}
 	}
 	for _, sp := range s.spans {
-		if sp.from >= sure {
+		if sp.from >= settled {
 			break
 		}
 		keep(sp.from)
@@ -241,9 +241,9 @@ func (s *Stream) pass(data []byte, sure int) {
 			s.out = append(s.out, Mark...)
 			s.marked, s.took = true, true
 		}
-		at = max(at, min(sp.to, sure))
+		at = max(at, min(sp.to, settled))
 	}
-	keep(sure)
+	keep(settled)
 	if len(s.out) > 0 {
 		s.write(s.out)
 	}
