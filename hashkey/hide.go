@@ -2,9 +2,9 @@ package hashkey
 
 import "bytes"
 
-// Hide returns the inputs as they may be stored and shown: names, and values
-// that are no digests, are what take leaves of them. A detail from which something
-// would be taken is left out.
+// Hide returns the inputs redacted for storing and showing. It applies take to
+// names and to values that are not digests. A detail that take would change is
+// left out.
 func (in Inputs) Hide(take func([]byte) []byte) Inputs {
 	out := make(Inputs, 0, len(in))
 	for _, p := range in {
@@ -28,7 +28,7 @@ func (in Inputs) Hide(take func([]byte) []byte) Inputs {
 	return out
 }
 
-// clean reports whether take leaves the names in a detail as they are.
+// clean reports whether take changes no name in a detail.
 func (p Part) clean(take func([]byte) []byte) bool {
 	same := func(s string) bool { return string(take([]byte(s))) == s }
 	if !same(p.Name) {
@@ -44,9 +44,9 @@ func (p Part) clean(take func([]byte) []byte) bool {
 	return ok
 }
 
-// Withhold returns the inputs without what was typed: one part stands for the
-// whole command line, and given values have a name only. Details are left out:
-// they hold names that are not those of the flags.
+// Withhold returns the inputs without the values that the user typed. One hidden
+// part replaces the whole command line, and KindValue parts keep only their name.
+// Details are left out, because they contain names that are not in the flags.
 func (in Inputs) Withhold() Inputs {
 	var out Inputs
 	for _, p := range in {
@@ -61,7 +61,7 @@ func (in Inputs) Withhold() Inputs {
 	return out
 }
 
-// Withheld tells that there was a command line, but is not here.
+// Withheld reports whether Withhold removed the command line.
 func (in Inputs) Withheld() bool {
 	for _, p := range in {
 		if p.Kind == KindArg && p.withheld() {
