@@ -12,8 +12,8 @@ import (
 	"idem/ledger/ledgertest"
 )
 
-// What is answered is what a call at the same moment does, for every state and
-// policy, and to answer nothing is written.
+// Ask returns the decision of a call at the same moment, for every state and policy,
+// and writes nothing.
 func TestAskIsWhatRunDecides(t *testing.T) {
 	t.Parallel()
 	none := Codes{{1, 1}}
@@ -44,16 +44,16 @@ func TestAskIsWhatRunDecides(t *testing.T) {
 				d, err := c.ask(t.Context(), f)
 				must(t, err)
 				if diff := cmp.Diff(before, d.Record); diff != "" {
-					t.Errorf("%s: the record is told otherwise:\n%s", state, diff)
+					t.Errorf("%s: Ask returned another record:\n%s", state, diff)
 				}
 				for _, call := range f.Calls() {
 					if !slices.Contains([]string{"Get", "Wait", "Attempts"}, call) {
-						t.Errorf("%s, %+v: to ask calls %v", state, policy, f.Calls())
+						t.Errorf("%s, %+v: Ask makes the calls %v", state, policy, f.Calls())
 					}
 				}
 				after, later := seen(t, l, id)
 				if diff := cmp.Diff(before, after) + cmp.Diff(history, later); diff != "" {
-					t.Errorf("%s, %+v: to ask has changed something:\n%s", state, policy, diff)
+					t.Errorf("%s, %+v: Ask changed the ledger:\n%s", state, policy, diff)
 				}
 				c.Probe.Command = "exit 2"
 				o := k.run(l, c)
@@ -74,7 +74,7 @@ func seen(t *testing.T, l ledger.Ledger, id ledger.ID) (ledger.Record, []ledger.
 	return rec, history
 }
 
-// A key that is claimed is busy, whatever its record says so far.
+// A claimed key is busy in every state of its record.
 func TestAskOfAClaimedKey(t *testing.T) {
 	t.Parallel()
 	for _, state := range []string{"none", "forgotten", "retry", "interrupted", "succeeded", "failed"} {
@@ -108,7 +108,7 @@ func TestAskSaysWhenTheLedgerFails(t *testing.T) {
 	}
 }
 
-// Without a fingerprint, the inputs are those of the record that decides.
+// A call without a fingerprint has the inputs of the record.
 func TestAskOfTheRecordedInputs(t *testing.T) {
 	t.Parallel()
 	for _, state := range []string{"none", "forgotten", "retry", "interrupted", "succeeded", "failed"} {

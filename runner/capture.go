@@ -7,18 +7,19 @@ import (
 	"idem/proc"
 )
 
-// inMemory is how many bytes of output a probe or a quiet command may print before
-// they are kept in a file instead of in memory. Most print less. A ledger keeps as
-// much of a command in memory, so longer output has a file in any case.
+// inMemory is the number of bytes of output that a probe or a quiet command may
+// print before a file replaces memory. Most print less. A ledger keeps as many
+// bytes of a command in memory, so longer output is in a file anyway.
 const inMemory = 32 << 10
 
-// capture keeps what a probe prints until it is known whether that counts.
+// capture keeps the output of a probe until its exit status says whether the output
+// counts.
 type capture struct {
-	place func() (proc.Backlog, error)
-	small []byte
-	large proc.Backlog // all of it, when it is more than small may be
-	size  int64
-	err   error // why not all of it is kept
+	place func() (proc.Backlog, error) // makes large
+	small []byte                       // the whole output, up to inMemory bytes
+	large proc.Backlog                 // the whole output if it is longer
+	size  int64                        // of large
+	err   error                        // why the output is not complete
 }
 
 func (c *capture) write(p []byte) {

@@ -54,7 +54,7 @@ func TestNoCodesHaveNothing(t *testing.T) {
 	var none Codes
 	for code := -1; code <= 256; code++ {
 		if none.Has(code) {
-			t.Errorf("it has %d", code)
+			t.Errorf("the empty set has %d", code)
 		}
 	}
 	if none.String() != "" {
@@ -62,8 +62,8 @@ func TestNoCodesHaveNothing(t *testing.T) {
 	}
 }
 
-// FuzzParseCodes: what is read is in range, reads again as itself, and has just
-// the statuses of its ranges.
+// FuzzParseCodes checks that ranges are valid, that the set has exactly the statuses
+// of its ranges, and that it survives String and ParseCodes.
 func FuzzParseCodes(f *testing.F) {
 	for _, text := range []string{"", "0", "0,24", "100-110", "255-255", "2-1", "1-2-3", "-1", "256", "00,1", ",", "+1"} {
 		f.Add(text)
@@ -74,7 +74,7 @@ func FuzzParseCodes(f *testing.F) {
 			return
 		}
 		if len(codes) == 0 {
-			t.Fatal("nothing is read without an error")
+			t.Fatal("an empty set was parsed without an error")
 		}
 		var in [256]bool
 		for _, r := range codes {
@@ -92,7 +92,7 @@ func FuzzParseCodes(f *testing.F) {
 		}
 		again, err := ParseCodes(codes.String())
 		if err != nil || !slices.Equal(codes, again) {
-			t.Fatalf("%v reads as %v, error %v", codes, again, err)
+			t.Fatalf("%v parses as %v, error %v", codes, again, err)
 		}
 	})
 }

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// within returns a context that ends also after limit; 0 sets none.
+// within returns a context that also ends after limit. A limit of 0 is none.
 func within(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
 	if limit <= 0 {
 		return ctx, func() {}

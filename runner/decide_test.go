@@ -9,14 +9,15 @@ import (
 
 type designRow struct {
 	states           []string
-	differs          bool // only other inputs; false: whatever comes here
+	differs          bool // only with other inputs; false: with any
 	when             func(situation) bool
 	without, holding Decision
 }
 
 func (s situation) exhausted() bool { return limits[s.limit] && !s.force }
 
-// design is the table of DESIGN 3, first matching row first. A nil field is any.
+// design is the table of decisions, written independently of Decide. The first
+// matching row counts. A nil field matches everything.
 var design = []designRow{
 	{fresh, false, answered(AnswerNone), Decision{ActionClaim, ReasonNeverRun}, Decision{ActionProbe, ReasonNeverRun}},
 	{fresh, false, answered(AnswerDone), Decision{ActionClaim, ReasonNeverRun}, Decision{ActionSettle, ReasonProbed}},
@@ -94,19 +95,19 @@ func TestEveryDecisionIsSoundAndHasAReason(t *testing.T) {
 			t.Errorf("%+v: got %s without the claim", s, without.Action)
 		}
 		if holding.Action == ActionClaim {
-			t.Errorf("%+v: claims what it holds", s)
+			t.Errorf("%+v: claims the key that it holds", s)
 		}
 		if holding.Action == ActionProbe && (!s.probe.given || s.probe.answer != AnswerNone) {
-			t.Errorf("%+v: asks a probe that is not there or has answered", s)
+			t.Errorf("%+v: asks a probe that does not exist or has answered", s)
 		}
 		if holding.Action == ActionSettle && s.probe.answer != AnswerDone {
-			t.Errorf("%+v: records a success that the probe has not told of", s)
+			t.Errorf("%+v: records a success that the probe did not report", s)
 		}
 	}
 }
 
-// What a probe says counts only where it would have been asked, but for the
-// reason of a success.
+// An answer counts only in a situation in which the probe is asked. The only
+// exception is the reason of a success.
 func TestAnswersCountWhereTheyAreAskedFor(t *testing.T) {
 	for s := range situations() {
 		unasked := s
@@ -120,7 +121,7 @@ func TestAnswersCountWhereTheyAreAskedFor(t *testing.T) {
 	}
 }
 
-// What was settled without inputs counts for any call, in every state.
+// A record settled without inputs counts for any call, in every state.
 func TestUnboundIsAnyCall(t *testing.T) {
 	for s := range situations() {
 		if s.state == "none" || s.state == "forgotten" || !s.same {
@@ -136,7 +137,7 @@ func TestUnboundIsAnyCall(t *testing.T) {
 	}
 }
 
-// A key that was settled before it ever ran has a record all the same.
+// A key settled before its first run counts as recorded, so no probe is asked first.
 func TestMarkedForRetryBeforeTheFirstRun(t *testing.T) {
 	rec := recordIn("retry", true)
 	rec.Attempts = 0
@@ -147,8 +148,8 @@ func TestMarkedForRetryBeforeTheFirstRun(t *testing.T) {
 	}
 }
 
-// What is decided without the claim holds: a caller that gets the claim finds
-// nothing else to do, except that only the claim tells running from interrupted.
+// A decision without the claim stays the same with the claim. The only exception is
+// a running record, because only the claim shows whether it is interrupted.
 func TestOnlyTheClaimTellsInterrupted(t *testing.T) {
 	for s := range situations() {
 		without, holding := s.decide(false), s.decide(true)
@@ -170,8 +171,8 @@ func TestOnlyTheClaimTellsInterrupted(t *testing.T) {
 	}
 }
 
-// Whether somebody is alive is for people to read: it may have changed since,
-// which only the claim shows.
+// Record.Alive does not affect a decision. It may have changed since the record was
+// read, and only the claim shows that.
 func TestDecideDoesNotLookAtWhoIsAlive(t *testing.T) {
 	for s := range situations() {
 		if s.state != "running" {
@@ -181,7 +182,7 @@ func TestDecideDoesNotLookAtWhoIsAlive(t *testing.T) {
 		dead.state = "interrupted"
 		for _, holding := range bools {
 			if a, b := s.decide(holding), dead.decide(holding); a != b {
-				t.Errorf("%+v, holding %t: got %v, and %v when nobody is alive", s, holding, a, b)
+				t.Errorf("%+v, holding %t: got %v, and %v when no process is alive", s, holding, a, b)
 			}
 		}
 	}
@@ -197,7 +198,8 @@ func TestZeroPolicyIsTheDefault(t *testing.T) {
 	}
 }
 
-// A success that this very call is about runs again only by force or by its age.
+// A success runs again only with force, because of its age, or for other inputs that
+// the policy accepts.
 func TestSuccessRunsAgainOnlyByForceAgeOrAcceptedMismatch(t *testing.T) {
 	for s := range situations() {
 		if s.state == "succeeded" && s.decide(true).Action == ActionExecute && !s.force && !s.age.expired && (s.same || s.onMismatch != ChoiceRerun) {
@@ -206,7 +208,7 @@ func TestSuccessRunsAgainOnlyByForceAgeOrAcceptedMismatch(t *testing.T) {
 	}
 }
 
-// Only an exit status that the command (or its timeout) has ended with is one.
+// Policy.Final is compared only with the exit status of a command or of its timeout.
 func TestFinalIsAboutExitStatuses(t *testing.T) {
 	for reason, final := range map[ledger.Reason]bool{
 		ledger.ReasonExit: true, ledger.ReasonTimeout: true,

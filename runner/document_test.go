@@ -49,8 +49,8 @@ whose output is the output of the probe. After that, the record decides again.
 
 `
 
-// TestDocumentIsGenerated: docs/state-machine.md says what the code does. With
-// -update it is written.
+// TestDocumentIsGenerated checks that docs/state-machine.md describes the code. With
+// -update it writes the file.
 func TestDocumentIsGenerated(t *testing.T) {
 	want := documentHead + diagram(t) + documentTable + table(allRows()) + documentAnswers + answersTable()
 	if *update {
@@ -63,19 +63,19 @@ func TestDocumentIsGenerated(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(got) != want {
-		t.Errorf("%s is not what the code does: go test ./runner -update", document)
+		t.Errorf("%s is out of date: run go test ./runner -update", document)
 	}
 }
 
-// A choice point is one thing that a decision may depend on, and its values in
-// the order of the rows: what is particular first, the default last.
+// A choicePoint is one condition of a decision, with its values in the order of the
+// rows: special values first, the default last.
 type choicePoint struct {
 	column int // of the table: 1 fingerprint, 2 policy
 	values []value
 }
 
 type value struct {
-	text string // empty: goes without saying
+	text string // empty: not mentioned in the table
 	set  func(*situation)
 }
 
@@ -111,7 +111,7 @@ var probePoints = []choicePoint{
 	}},
 }
 
-// outcomePoints are those that count after a probe too.
+// outcomePoints are the choice points that also count after a probe.
 var outcomePoints = []choicePoint{
 	{2, []value{
 		{"`--on-interrupted rerun`", func(s *situation) { s.onInterrupted = ChoiceRerun }},
@@ -143,8 +143,8 @@ var answerPoint = choicePoint{1, []value{
 	{"anything else: it cannot tell", func(s *situation) { s.probe.answer = AnswerUnknown }},
 }}
 
-// acceptedPoint is whether the attempt had the inputs of the call: of others no
-// probe is asked without --on-mismatch rerun.
+// acceptedPoint is the choice point of an attempt with other inputs or with those of
+// the call. For other inputs, a probe is asked only with --on-mismatch rerun.
 var acceptedPoint = choicePoint{2, []value{
 	{"other inputs, `--on-mismatch rerun`", func(s *situation) { s.same, s.onMismatch = false, ChoiceRerun }},
 	{"", func(s *situation) { s.same = true }},
@@ -152,16 +152,16 @@ var acceptedPoint = choicePoint{2, []value{
 
 var older = age{time.Hour, time.Hour, true}
 
-// A row is some situations of one state that lead to one pair of decisions.
+// A row is a set of situations that lead to the same pair of decisions.
 type row struct {
 	states           []string
-	cells            [3][]string // by column; the first is made of states
+	cells            [3][]string // by column; text fills the first from states
 	without, holding Decision
 	chosen           []func(*situation)
-	said             []func(*situation) // of those, what the cells say
+	said             []func(*situation) // the part of chosen that the cells mention
 }
 
-// settings are all ways to choose at the given points.
+// settings returns all combinations of values of the given points.
 func settings(points []choicePoint) iter.Seq[[]func(*situation)] {
 	return func(yield func([]func(*situation)) bool) {
 		if len(points) == 0 {
@@ -178,7 +178,7 @@ func settings(points []choicePoint) iter.Seq[[]func(*situation)] {
 	}
 }
 
-// pairOf returns both decisions of a state under what is chosen.
+// pairOf returns both decisions of a state with the chosen values.
 func pairOf(state string, chosen ...[]func(*situation)) [2]Decision {
 	s := situation{state: state}
 	for _, set := range slices.Concat(chosen...) {
@@ -187,7 +187,7 @@ func pairOf(state string, chosen ...[]func(*situation)) [2]Decision {
 	return [2]Decision{s.decide(false), s.decide(true)}
 }
 
-// rows splits what has been chosen for a state at the points that matter.
+// rows splits a row at the points that change its decisions.
 func rows(base row, points []choicePoint) []row {
 	if len(points) == 0 {
 		d := pairOf(base.states[0], base.chosen)
@@ -218,8 +218,8 @@ func rows(base row, points []choicePoint) []row {
 	return out
 }
 
-// allRows returns the rows of all states, those that are alike as one where
-// that leaves the rows of each state in their order.
+// allRows returns the rows of all states. It merges equal rows if the rows of each
+// state keep their order.
 func allRows() []row {
 	return rowsOf([]string{"none", "forgotten", "succeeded", "failed", "retry", "running", "interrupted"}, row{}, choicePoints)
 }
@@ -245,7 +245,7 @@ func rowsOf(states []string, base row, points []choicePoint) []row {
 	return out
 }
 
-// needed leaves out a row when the next one says the same of more.
+// needed leaves out a row if the next one is more general and has the same decisions.
 func needed(all []row) []row {
 	var out []row
 	for i, r := range all {
@@ -262,7 +262,7 @@ func needed(all []row) []row {
 	return out
 }
 
-// answerRows returns the rows of the keys that a probe is asked about.
+// answerRows returns the rows of the keys about which a probe is asked.
 func answerRows() []row {
 	asked := row{chosen: []func(*situation){func(s *situation) {
 		s.probe.given, s.probe.first = true, true
@@ -270,7 +270,7 @@ func answerRows() []row {
 	return rowsOf([]string{"none", "forgotten", "interrupted"}, asked, append([]choicePoint{answerPoint, acceptedPoint}, outcomePoints...))
 }
 
-// statuses are those of DESIGN 4; cmd has them in its exit.go.
+// statuses are the exit statuses of refusals, as in cmd/report_exit.go.
 var statuses = map[Reason]int{ReasonRecursive: 64, ReasonMismatch: 65, ReasonBusy: 75, ReasonInterrupted: 79, ReasonUndecided: 79, ReasonFailed: 80, ReasonExhausted: 80}
 
 func cell(d Decision) string {
@@ -314,19 +314,19 @@ func (r row) text() string {
 	return b.String()
 }
 
-// TestDocumentedRowsAreTheFunction: whoever reads the table from the top finds
-// what Decide does, in every situation.
+// TestDocumentedRowsAreTheFunction checks for every situation that the first fitting
+// row of the table has the decisions of Decide.
 func TestDocumentedRowsAreTheFunction(t *testing.T) {
 	all := allRows()
 	for s := range situations() {
 		if s.probe.answer != AnswerNone {
-			continue // the other table
+			continue // in the table of answers
 		}
 		i := slices.IndexFunc(all, func(r row) bool {
 			if !slices.Contains(r.states, s.state) {
 				return false
 			}
-			changed := s // what the row says changes nothing of s, if it fits
+			changed := s // a row fits if its values do not change s
 			for _, set := range r.said {
 				set(&changed)
 			}
@@ -336,12 +336,13 @@ func TestDocumentedRowsAreTheFunction(t *testing.T) {
 			t.Fatalf("%+v: no row fits", s)
 		}
 		if d := [2]Decision{s.decide(false), s.decide(true)}; d != [2]Decision{all[i].without, all[i].holding} {
-			t.Fatalf("%+v: got %v, row %d says otherwise", s, d, i)
+			t.Fatalf("%+v: got %v, row %d has other decisions", s, d, i)
 		}
 	}
 }
 
-// spelled says a situation in the values of the choice points.
+// spelled returns a situation with equal decisions that has only values of the choice
+// points.
 func spelled(s situation) situation {
 	or := func(c *Choice, d Choice) {
 		if *c == "" {

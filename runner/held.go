@@ -11,8 +11,8 @@ import (
 	"idem/proc"
 )
 
-// held is the output of a quiet command in one attempt, as it is recorded, as long as
-// there is little of it. Output that the ledger could not keep is printed from here.
+// held is the redacted output of one attempt of a quiet command, up to inMemory bytes.
+// Output that the ledger could not keep is printed from here.
 type held struct {
 	runID  string
 	pieces []ledger.Chunk
@@ -27,13 +27,13 @@ func (h *held) add(s ledger.Stream, p []byte) {
 	h.pieces = append(h.pieces, ledger.Chunk{Stream: s, Bytes: bytes.Clone(p)})
 }
 
-// drop leaves the output to the ledger.
+// drop discards the output, so only the ledger has it.
 func (h *held) drop() { h.size, h.pieces = inMemory+1, nil }
 
 func (h *held) whole() bool { return h.size <= inMemory }
 
-// bound keeps what is held of all attempts below a limit. The latest is dropped last:
-// only its output may be missing in the ledger.
+// bound limits the memory for the output of all attempts to about inMemory bytes. It
+// never drops the latest output, because only that may be missing in the ledger.
 func bound(said []*held) {
 	total := 0
 	for i := len(said) - 1; i >= 0; i-- {
@@ -59,7 +59,7 @@ func (c *call) printHeldOutput(ctx context.Context, res *Result, said []*held) {
 			res.Streams = append(res.Streams, err)
 			lost = true
 		}
-		// The ledger cannot know how much there was.
+		// In these cases the ledger does not know how much output there was.
 		lost = lost || c.Output.recorded() == 0 || res.Unrecorded != nil && h.runID == res.Record.Current.RunID
 	}
 	if lost {
@@ -77,8 +77,8 @@ func (c *call) printRecorded(ctx context.Context, res *Result, runID string) err
 	return res.replay(out, c.Live.Stdout, c.Live.Stderr)
 }
 
-// print writes what is held of one attempt, in order. After an error, nothing more is
-// written to that stream.
+// print writes the held output of one attempt in order. After an error it writes
+// nothing more to that stream.
 func (c *call) print(h *held, res *Result) {
 	to := map[ledger.Stream]*os.File{ledger.Stdout: c.Live.Stdout, ledger.Stderr: c.Live.Stderr}
 	for _, p := range h.pieces {

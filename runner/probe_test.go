@@ -15,8 +15,8 @@ import (
 	"idem/proc"
 )
 
-// interrupted leaves the key recorded as running, by a call of job that nobody
-// holds any more.
+// interrupted leaves the key recorded as running by a call of job. No process holds
+// it.
 func (k *kit) interrupted() {
 	k.Helper()
 	l := k.mem.Open()
@@ -28,7 +28,7 @@ func (k *kit) interrupted() {
 	k.mem.Crash(l)
 }
 
-// asking is a call of job with a probe.
+// asking returns a call of job with a probe.
 func (k *kit) asking(probe string) testCall {
 	c := k.job()
 	c.Policy.Probe, c.Probe.Command = true, "cd "+k.dir+"; "+probe
@@ -39,11 +39,11 @@ func TestProbe(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		probe    string
-		first    bool // never run, and asked first
+		first    bool // the key never ran, and the probe is asked first
 		change   func(*testCall)
 		want     Decision
 		out, fed string
-		attempts int // of the history
+		attempts int // in the history
 	}{
 		"done":             {probe: "echo answer; echo diag >&2", want: Decision{ActionReplay, ReasonProbed}, out: "answer\n", fed: "diag\n", attempts: 2},
 		"done, first":      {probe: "echo answer", first: true, want: Decision{ActionReplay, ReasonProbed}, out: "answer\n", attempts: 1},
@@ -95,8 +95,8 @@ func TestProbe(t *testing.T) {
 	}
 }
 
-// Whatever call of the ledger fails while a probe is asked: the command does not
-// run, the probe's word is recorded or not, and the next call settles the key.
+// Each ledger call around a probe may fail. In every case the command does not run,
+// the success is recorded or not, and the next call replays it.
 func TestEveryLedgerCallMayFailAroundAProbe(t *testing.T) {
 	t.Parallel()
 	var all []string
@@ -112,7 +112,7 @@ func TestEveryLedgerCallMayFailAroundAProbe(t *testing.T) {
 				break
 			}
 			failed := all[n-1]
-			if last := n == 7; last { // of what is released already
+			if last := n == 7; last { // the second Release, which has nothing to release
 				k.want(o, Decision{ActionReplay, ReasonProbed}, "answer\n", "")
 			} else if !errors.Is(o.err, ledgertest.ErrFaulty) || o.out != "" {
 				t.Errorf("%s: got %v, error %v, stdout %q", failed, o.Decision, o.err, o.out)
@@ -135,7 +135,7 @@ func TestEveryLedgerCallMayFailAroundAProbe(t *testing.T) {
 	}
 }
 
-// Output that cannot be kept until it counts makes no success without it.
+// If the output of a probe cannot be kept, no success is recorded without it.
 func TestProbeWhoseOutputCannotBeKept(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
@@ -156,7 +156,7 @@ func TestProbeWhoseOutputCannotBeKept(t *testing.T) {
 	k.want(k.first(c), Decision{ActionReplay, ReasonProbed}, "little\n", "")
 }
 
-// A probe that cannot be started cannot tell; the ledger has no fault.
+// A probe that cannot be started counts as one that cannot tell.
 func TestProbeThatCannotBeStarted(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
@@ -171,7 +171,7 @@ func TestProbeThatCannotBeStarted(t *testing.T) {
 	k.want(k.first(c), Decision{ActionExecute, ReasonInterrupted}, jobOut, jobErr)
 }
 
-// It is told of the attempt that it is asked about.
+// The environment of a probe describes the attempt about which it is asked.
 func TestProbeIsToldOfTheAttempt(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
@@ -182,7 +182,8 @@ func TestProbeIsToldOfTheAttempt(t *testing.T) {
 	}
 }
 
-// What is kept is what was written, on both sides of where it goes to a file.
+// A capture returns all bytes written to it, below and above the size from which it
+// uses a file.
 func TestCaptureKeepsAll(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{0, inMemory, inMemory + 1, 5 * inMemory} {
@@ -194,7 +195,7 @@ func TestCaptureKeepsAll(t *testing.T) {
 			c.write(p)
 		}
 		if got, err := io.ReadAll(c.reader()); err != nil || c.err != nil || !bytes.Equal(got, want) {
-			t.Errorf("%d bytes: got %d others, errors %v, %v", size, len(got), err, c.err)
+			t.Errorf("%d bytes: got %d different ones, errors %v, %v", size, len(got), err, c.err)
 		}
 		if (c.large != nil) != (size > inMemory) {
 			t.Errorf("%d bytes: in a file %t", size, c.large != nil)

@@ -52,13 +52,13 @@ func TestQuietSaysAllOfAFailure(t *testing.T) {
 	k.want(k.first(killed), Decision{ActionExecute, ReasonMismatch}, "out\n", "")
 }
 
-// Both streams are one file, as in 2>&1: what comes out is in the order in which
-// it was written.
+// If both streams are one file, as with 2>&1, the output keeps the order in which it
+// was written.
 func TestQuietKeepsTheOrder(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
-	// The pauses are for the recorder: it reads two pipes, and what waits in both
-	// at once has no order.
+	// The recorder reads two pipes, and output that waits in both has no order. The
+	// pauses let it read each piece before the next one is written.
 	c := k.shell("for i in 1 2 3 4 5; do echo out $i; sleep 0.1; echo err $i >&2; sleep 0.1; done; exit 3")
 	c.Output.Quiet = true
 	one, err := os.OpenFile(k.path("both"), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
@@ -97,7 +97,7 @@ func TestQuietSaysNothingOfAttemptsBeforeASuccess(t *testing.T) {
 	k.want(k.first(failing), Decision{ActionExecute, ReasonNeverRun}, "out 1\nout 2\n", "err 1\nerr 2\n")
 }
 
-// What the ledger cannot keep is printed when the call fails for that.
+// If the ledger cannot record an outcome, the call prints the output.
 func TestQuietSaysWhatIsNotRecorded(t *testing.T) {
 	t.Parallel()
 	for _, exit := range []string{"0", "3"} {
@@ -119,7 +119,8 @@ func TestQuietSaysWhatIsNotRecorded(t *testing.T) {
 	}
 }
 
-// Which streams a replay has is no matter of a call that fails now.
+// A call whose command fails prints to the Live streams, even without Replayed
+// streams.
 func TestQuietFailureIsNoReplay(t *testing.T) {
 	t.Parallel()
 	for _, script := range []string{"echo out; exit 3", "seq 100000; exit 3"} {
@@ -160,7 +161,7 @@ func TestOKIsASuccessThatKeepsItsStatus(t *testing.T) {
 			t.Errorf("got %+v", a)
 		}
 	}
-	c.OK = nil // what is done is done
+	c.OK = nil // the recorded success stays one
 	o = k.first(c)
 	k.want(o, Decision{ActionReplay, ReasonSucceeded}, jobOut, jobErr)
 	if o.Record.Current.ExitCode != 24 || k.side() != 1 {
@@ -174,10 +175,10 @@ func TestOKIsAboutNothingButItsStatuses(t *testing.T) {
 		ok, script string
 		state      ledger.State
 	}{
-		{"24", "exit 0", ledger.Succeeded}, // which is one always
+		{"24", "exit 0", ledger.Succeeded}, // 0 is always a success
 		{"24", "exit 23", ledger.Failed},
 		{"0-255", "exit 255", ledger.Succeeded},
-		{"0-255", "kill -KILL $$", ledger.Failed}, // not an exit
+		{"0-255", "kill -KILL $$", ledger.Failed}, // not an exit status
 	} {
 		k := newKit(t)
 		c := k.shell(test.script)
@@ -188,8 +189,8 @@ func TestOKIsAboutNothingButItsStatuses(t *testing.T) {
 	}
 }
 
-// The output of every failed attempt is printed, in their order, whatever is held
-// in memory and whatever the ledger has.
+// The output of every failed attempt is printed in order, whether it is held in
+// memory or only in the ledger.
 func TestQuietSaysEveryFailedAttempt(t *testing.T) {
 	t.Parallel()
 	lines := func(n int) string {
@@ -216,8 +217,7 @@ func TestQuietSaysEveryFailedAttempt(t *testing.T) {
 	}
 }
 
-// Output that was not to be stored and was too much to be held is not taken for
-// none.
+// Output that is not recorded and too long for memory is lost, and the call says so.
 func TestQuietSaysThatItHasDropped(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)

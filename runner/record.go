@@ -6,10 +6,10 @@ import (
 	"idem/redact"
 )
 
-// recorder returns a function that takes the command's output to the ledger, and one
-// that is called at its end. Bytes that may be the beginning of what must not be
-// stored are held back until it is known, at the latest until the end. end reports
-// whether something was taken out. With Output.Quiet, h gets the output too.
+// recorder returns two functions. record writes the command's output to the ledger,
+// redacted. It holds back bytes that may be the beginning of a secret. Call end when
+// the command has ended. end writes the bytes held back and reports whether anything
+// was redacted. With Output.Quiet, h gets the redacted output too.
 func (c *call) recorder(e ledger.Execution, h *held) (record func(proc.Stream, []byte), end func() bool) {
 	write := func(s proc.Stream, p []byte) {
 		if c.Output.Quiet {

@@ -9,7 +9,7 @@ import (
 	"idem/sidefile"
 )
 
-// What a replay lacks, of the streams that it writes.
+// A replay lacks only bytes of the streams that it writes.
 func TestLacks(t *testing.T) {
 	cut := ledger.Attempt{Truncated: true, OutputBytes: 100}
 	for name, test := range map[string]struct {
@@ -38,7 +38,7 @@ func TestLacks(t *testing.T) {
 	}
 }
 
-// With Exact, a file whose addition is not recorded is as output that is not.
+// ReplayPolicy.Exact also refuses a replay if an addition to a file is not recorded.
 func TestExactLooksAtFiles(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)

@@ -41,12 +41,12 @@ func TestReplayGoesOnlyWhereItIsAskedTo(t *testing.T) {
 	k := newKit(t)
 	k.first(k.job())
 	f := &ledgertest.Faulty{Ledger: k.mem.Open()}
-	res, err := k.job().run(t.Context(), f) // no streams at all
+	res, err := k.job().run(t.Context(), f) // without streams
 	if err != nil || res.Action != ActionReplay {
 		t.Fatalf("got %v, %v", res.Decision, err)
 	}
 	if got := f.Calls(); !slices.Equal(got, []string{"Get"}) {
-		t.Errorf("a replay to nowhere made the calls %v", got)
+		t.Errorf("a replay without streams made the calls %v", got)
 	}
 }
 
@@ -157,7 +157,7 @@ func TestWhatCannotStartLeavesTheKeyAsItWas(t *testing.T) {
 		"no interpreter": k.call(k.path("script")),
 		"too long":       k.call("echo", strings.Repeat("x", 1<<20)),
 	}
-	// A policy under which each state comes to a start.
+	// A policy under which a command starts in every state.
 	policy := Policy{OnMismatch: ChoiceRerun, OnInterrupted: ChoiceRerun, Force: true}
 	for _, state := range []string{"none", "forgotten", "retry", "interrupted", "succeeded", "failed"} {
 		for name, c := range calls {
@@ -200,12 +200,12 @@ func TestWhatCannotStartLeavesTheKeyAsItWas(t *testing.T) {
 func TestStartFailureBindsNoArguments(t *testing.T) {
 	k := newKit(t)
 	if o := k.first(k.call("no-such-command-of-idem")); o.err == nil {
-		t.Fatal("it was started")
+		t.Fatal("the command was started")
 	}
 	k.want(k.first(k.job()), Decision{ActionExecute, ReasonNeverRun}, jobOut, jobErr)
 }
 
-// lostLedger is one whose claims are lost as soon as the command runs.
+// lostLedger is a ledger whose claims are lost when the channel lost is closed.
 type lostLedger struct {
 	ledger.Ledger
 	lost chan struct{}
@@ -228,7 +228,7 @@ func TestLostClaimEndsTheCommand(t *testing.T) {
 	l := lostLedger{k.mem.Open(), make(chan struct{})}
 	result := make(chan outcome, 1)
 	c := k.shell("echo x >>side; exec sleep 600")
-	c.Limits.Timeout = time.Hour // which is not why it ends
+	c.Limits.Timeout = time.Hour // not the reason for its end
 	go func() { result <- k.run(l, c) }()
 	k.until("the start", func() bool { return k.side() > 0 })
 	close(l.lost)

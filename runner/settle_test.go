@@ -66,7 +66,7 @@ func TestWhoMayMarkWhat(t *testing.T) {
 				want = hand.Fingerprint
 			}
 			if after.Current.Fingerprint != want {
-				t.Errorf("%s, %+v: counts for %q, want %q", state, hand, after.Current.Fingerprint, want)
+				t.Errorf("%s, %+v: the record has the fingerprint %q, want %q", state, hand, after.Current.Fingerprint, want)
 			}
 		}
 	}
@@ -80,7 +80,7 @@ func TestMarkOfARunningKeyIsBusy(t *testing.T) {
 	}
 }
 
-// A refused mark takes no claim, and so makes no ledger.
+// A refused mark takes no claim, so it creates no ledger.
 func TestRefusedMarkTakesNoClaim(t *testing.T) {
 	l, id := reach(t, "none")
 	f := &ledgertest.Faulty{Ledger: l}
@@ -90,7 +90,7 @@ func TestRefusedMarkTakesNoClaim(t *testing.T) {
 	}
 }
 
-// What is decided without the claim is decided again with it.
+// Mark checks the record again after it has the claim.
 func TestMarkLooksAgainUnderTheClaim(t *testing.T) {
 	k := newKit(t)
 	l := &staleLedger{Ledger: k.mem.Open()}
@@ -101,8 +101,8 @@ func TestMarkLooksAgainUnderTheClaim(t *testing.T) {
 	k.want(k.first(k.job()), Decision{ActionReplay, ReasonSucceeded}, jobOut, jobErr)
 }
 
-// A key that was settled before its first run replays what it was given, for any
-// call; the first execution binds it.
+// A key settled before its first run replays the given output for any call. The first
+// execution binds it to inputs.
 func TestUnboundUntilItRuns(t *testing.T) {
 	k := newKit(t)
 	_, err := Mark(t.Context(), k.mem.Open(), k.id, Settlement{State: ledger.Succeeded, RunID: "m", Stdout: strings.NewReader("by hand"), MaxOutput: -1})

@@ -15,12 +15,11 @@ import (
 	"idem/ledger/sqlite"
 )
 
-// soon is a timeout that a loaded machine does not reach before a shell has
-// begun.
+// soon is a timeout long enough for a shell to start on a loaded machine.
 const soon = 3 * time.Second
 
-// needsGroup skips a test where the command stays in our group because we may
-// be in a terminal's foreground.
+// needsGroup skips a test if the test process has a terminal. Then a command stays in
+// the group of idem, which may be the foreground group.
 func needsGroup(t *testing.T) {
 	if tty, err := os.Open("/dev/tty"); err == nil {
 		tty.Close()
@@ -28,7 +27,7 @@ func needsGroup(t *testing.T) {
 	}
 }
 
-// alive tells whether a process, whose id is in a file, has not ended.
+// alive reports whether the process whose id is in a file is running.
 func (k *kit) alive(name string) bool {
 	k.Helper()
 	b, err := os.ReadFile(k.path(name))
@@ -40,7 +39,7 @@ func (k *kit) alive(name string) bool {
 	return !zombie && syscall.Kill(pid, 0) == nil
 }
 
-// timedOut checks the outcome of a call that its timeout has ended.
+// timedOut checks the outcome of a call whose command timed out.
 func (k *kit) timedOut(o outcome, by syscall.Signal) {
 	k.Helper()
 	cur := o.Record.Current
@@ -61,7 +60,7 @@ func TestTimeoutEndsTheCommand(t *testing.T) {
 	k.timedOut(o, syscall.SIGTERM)
 	k.want(o, Decision{ActionExecute, ReasonNeverRun}, "out\n", "")
 
-	again := c // and what is recorded is a failure like others
+	again := c // the recorded outcome is an ordinary failure
 	again.Policy.OnFailure = ChoiceReplay
 	k.want(k.first(again), Decision{ActionReplay, ReasonFailed}, "out\n", "")
 	again.Policy = Policy{Final: Codes{{124, 124}}}
@@ -90,7 +89,7 @@ func TestKillComesAfterAnIgnoredTerm(t *testing.T) {
 	k.want(o, Decision{ActionExecute, ReasonNeverRun}, "out\n", "")
 }
 
-// A time that is over before there is a command is as any other: the attempt is
+// A timeout that is over before the command starts is like any other. The attempt is
 // made and recorded.
 func TestTimeoutThatIsOverAtOnce(t *testing.T) {
 	t.Parallel()
@@ -143,13 +142,13 @@ func TestCommandLeavesOurGroupOnlyForATimeout(t *testing.T) {
 		c.Limits.Timeout, c.Policy.Force = timeout, true
 		o := k.first(c)
 		if o.err != nil || (strings.TrimSpace(o.out) != strconv.Itoa(syscall.Getpgrp())) != own {
-			t.Errorf("timeout %v: the command is in group %q, we are in %d, error %v", timeout, o.out, syscall.Getpgrp(), o.err)
+			t.Errorf("timeout %v: the command is in group %q, the test in %d, error %v", timeout, o.out, syscall.Getpgrp(), o.err)
 		}
 	}
 }
 
-// What has left the group survives, and keeps the key busy: for the retry that
-// is due and for later calls.
+// A process that has left the group survives a timeout. It keeps the key busy for the
+// due retry and for later calls.
 func TestSurvivorsOfATimeoutKeepTheKeyBusy(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
@@ -170,7 +169,7 @@ func TestSurvivorsOfATimeoutKeepTheKeyBusy(t *testing.T) {
 	must(t, err)
 	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
 	if !k.alive("survivor") {
-		t.Fatal("it has not survived")
+		t.Fatal("the process outside of the group has ended")
 	}
 	o = k.run(l, c)
 	k.want(o, Decision{ActionRefuse, ReasonBusy}, "", "")

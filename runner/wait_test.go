@@ -17,11 +17,11 @@ func TestDuplicateIsRefusedAtOnce(t *testing.T) {
 	o := k.first(k.again(""))
 	k.want(o, Decision{ActionRefuse, ReasonBusy}, "", "")
 	if o.Record.Current.Owner.Host != "here" || o.Record.Phase() != ledger.PhaseRunning {
-		t.Errorf("the refusal does not say who runs it: %+v", o.Record)
+		t.Errorf("the refusal does not name the owner: %+v", o.Record)
 	}
 	c := k.again("")
 	c.Policy.Force = true
-	k.want(k.first(c), Decision{ActionRefuse, ReasonBusy}, "", "") // force is for what has ended
+	k.want(k.first(c), Decision{ActionRefuse, ReasonBusy}, "", "") // Force does not apply to a running attempt
 	goOn()
 	k.want(<-result, Decision{ActionExecute, ReasonNeverRun}, "out\n", "")
 	if k.side() != 1 {
@@ -29,7 +29,7 @@ func TestDuplicateIsRefusedAtOnce(t *testing.T) {
 	}
 }
 
-// waiter makes a call that waits, and returns when it does.
+// waiter makes a call in the background and returns when it waits.
 func (k *kit) waiter(c testCall) chan outcome {
 	k.Helper()
 	f := &ledgertest.Faulty{Ledger: k.mem.Open()}
@@ -126,7 +126,7 @@ func TestKeyInsideItselfIsRefusedAndNeverWaits(t *testing.T) {
 	k.want(<-result, Decision{ActionExecute, ReasonNeverRun}, "out\n", "") // not disturbed
 }
 
-// Accepted other inputs are no reason to refuse a call while the key runs.
+// While the key runs with other inputs, a call that accepts a mismatch waits.
 func TestAcceptedMismatchWaits(t *testing.T) {
 	k := newKit(t)
 	result, goOn := k.started(k.mem.Open(), "")
@@ -145,7 +145,8 @@ func TestAcceptedMismatchWaits(t *testing.T) {
 	}
 }
 
-// What holds the key asks for it: to wait for that would be to wait for itself.
+// A call made inside of a first probe of its key is refused. It would wait for the
+// probe, and so for itself.
 func TestCallOfItsOwnFirstProbe(t *testing.T) {
 	k := newKit(t)
 	holder := k.mem.Open()
@@ -158,11 +159,12 @@ func TestCallOfItsOwnFirstProbe(t *testing.T) {
 		t.Errorf("asked: got %v, error %v", d.Decision, err)
 	}
 	must(t, claim.Release())
-	k.want(k.first(c), Decision{ActionExecute, ReasonNeverRun}, jobOut, jobErr) // it was left behind, and is free to run it
+	k.want(k.first(c), Decision{ActionExecute, ReasonNeverRun}, jobOut, jobErr) // after the probe has ended, its leftovers may run the key
 	k.want(k.first(c), Decision{ActionReplay, ReasonSucceeded}, jobOut, jobErr)
 }
 
-// Who waits is told for whom, and again, also of another holder.
+// Waiting.Tell gets the holder of the key. It is called again after each Remind, also
+// for another holder.
 func TestWaitingIsTold(t *testing.T) {
 	k := newKit(t)
 	holder := k.mem.Open()
@@ -195,7 +197,7 @@ func TestWaitingIsTold(t *testing.T) {
 		break
 	}
 
-	// Without a number it is told once.
+	// Without Remind it is called once.
 	holder = k.mem.Open()
 	claim, err = holder.Claim(t.Context(), k.id)
 	must(t, err)
@@ -203,12 +205,12 @@ func TestWaitingIsTold(t *testing.T) {
 	c.Policy.Force, c.Waiting.Remind, c.Wait.Limit, c.Waiting.Tell = true, 0, 50*time.Millisecond, func(*ledger.BusyError) { n++ }
 	k.want(k.first(c), Decision{ActionRefuse, ReasonBusy}, "", "")
 	if n != 1 {
-		t.Errorf("told %d times", n)
+		t.Errorf("Tell was called %d times", n)
 	}
 	must(t, claim.Release())
 }
 
-// staleLedger answers the first Get from before anything was recorded.
+// staleLedger is a ledger whose first Get returns an empty record.
 type staleLedger struct {
 	ledger.Ledger
 	asked bool
@@ -222,8 +224,8 @@ func (l *staleLedger) Get(ctx context.Context, id ledger.ID) (ledger.Record, err
 	return l.Ledger.Get(ctx, id)
 }
 
-// Between our look and our claim the key was claimed, or settled: what is
-// decided is decided on what is so now.
+// If the key is claimed or settled between Get and Claim, the call decides on the
+// current record.
 func TestDecisionIsMadeOnTheRecordUnderTheClaim(t *testing.T) {
 	k := newKit(t)
 	result, goOn := k.started(k.mem.Open(), "")
