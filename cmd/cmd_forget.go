@@ -3,52 +3,34 @@ package cmd
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"idem/ledger"
 )
 
-const forgetLong = `Forget keys: their attempts, their recorded output, that they ever ran.
+const forgetLong = `Forget keys: their attempts, their recorded output, and that they ever ran.
 
-The next call runs the command again, with a new IDEM_TOKEN. A key that is
-running is refused (status 75). Exit status 1 when nothing is recorded under a
-key; the other keys are forgotten all the same.`
+The next call runs the command again, with a new IDEM_TOKEN. A running key is
+refused (status 75). If nothing is recorded under a key, idem still forgets the
+other keys.`
 
 func (a *app) forgetCommand() *cobra.Command {
 	var record *whichFlags
 	c := &cobra.Command{
 		Use:     "forget KEY...",
-		Short:   "Forget keys, so that they run again",
+		Short:   "Forget keys, so they run again",
 		Long:    forgetLong + whichLong + refuseLong,
 		Example: "  idem forget deploy:prod:8471",
-		Args: func(c *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return usage("no key to forget").hintForm("idem forget KEY...")
-			}
-			return nil
-		},
-		RunE: func(c *cobra.Command, keys []string) error { return a.forget(c.Context(), keys, record) },
+		Args:    someArgs("key"),
+		RunE:    func(c *cobra.Command, keys []string) error { return a.forget(c.Context(), keys, record) },
 	}
 	record = newWhichFlags(c, nil, false)
 	return c
 }
 
 func (a *app) forget(ctx context.Context, keys []string, record *whichFlags) error {
-	var ids []ledger.ID
-	want, err := record.which(time.Now())
-	if err != nil {
-		return err
-	}
-	for _, key := range keys { // all are checked before the first is forgotten
-		id, err := a.id(key, true)
-		if err != nil {
-			return err
-		}
-		ids = append(ids, id)
-	}
-	l, err := a.openLedger()
+	l, ids, want, err := a.openFor(record, keys...) // all are checked before the first is forgotten
 	if err != nil {
 		return err
 	}

@@ -4,24 +4,22 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
-	"os"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"idem/hashkey"
-	"idem/ledger"
 )
 
-const keyLong = `Print what idem run would know a call by: its key, its window, its fingerprint
-and the inputs that the fingerprint is made of. Nothing is run, recorded or made.
-The secret that variables are hashed with is made by the first run with
---hash-env; before that, the fingerprint of such a call is not known, nor is a key
-that is derived from it.` + askLong + `
+const keyLong = `Print how idem run would identify a call: its key, its window, its fingerprint
+and the inputs that the fingerprint is made of. idem runs and changes nothing.
 
-With --new, print a fresh UUID (version 7), to be used as a key.`
+The first run with --hash-env creates the secret that variables are hashed with.
+Before that, the fingerprint of such a call and a key derived from it are not
+known.` + askLong + `
+
+With --new, print a new UUID (version 7), for use as a key.`
 
 // keyOutput is what key --json prints.
 type keyOutput struct {
@@ -68,35 +66,36 @@ func (a *app) keyCommand() *cobra.Command {
 			if err := o.fits(); err != nil {
 				return err
 			}
-			return a.key(c.Context(), o.identity, argv, keep, asJSON)
+			return a.key(c.Context(), o, argv, keep, asJSON)
 		},
 	}
-	o = a.askFlags(c, "Identity", "What must be the same", "What is remembered")
+	o = a.askFlags(c, "keys", "windows", "inputs", "secrets")
 	f := c.Flags()
-	f.BoolVar(&fresh, "new", false, "print a fresh UUID instead")
-	f.BoolVar(&asJSON, "json", false, "a JSON object")
+	f.BoolVar(&fresh, "new", false, "print a new UUID instead")
+	f.BoolVar(&asJSON, "json", false, "print a JSON object")
 	return c
 }
 
-func (a *app) key(ctx context.Context, o *identity, argv []string, keep retention, asJSON bool) error {
+func (a *app) key(ctx context.Context, o *runOptions, argv []string, keep retention, asJSON bool) error {
 	if len(argv) == 0 {
-		return usage("no command to print the key of").
+		return usage("idem key requires a command").
 			hintForm("idem key [run flags] -- COMMAND [ARG...]").
-			hint("for a fresh key: idem key --new")
+			hint("for a new random key: idem key --new")
 	}
 	l, err := a.openLedger()
 	if err != nil {
 		return err
 	}
-	src := &peeking{Store: l}
-	in, err := a.identify(ctx, o, argv, src, time.Now())
+	src := &looking{Store: l}
+	in, err := a.identify(ctx, o, argv, src, a.now())
 	switch {
 	case err != nil:
 		return err
 	case src.lacks && o.key == "":
-		return fail(exitError, "the key is not known yet: %s", noSecretYet)
+		return fail(exitError, "the key is not known yet").detail(noSecretYet)
 	case src.lacks:
-		a.ui.warn("the fingerprint is not known yet: %s", noSecretYet)
+		a.ui.warn("the fingerprint is not known yet")
+		a.ui.warnDetail(noSecretYet)
 	}
 	v := keyOutput{
 		Schema: metaSchema, Namespace: in.id.Namespace, Key: in.id.Key, Window: in.id.Window,
@@ -136,21 +135,7 @@ func (a *app) key(ctx context.Context, o *identity, argv []string, keep retentio
 	return a.print(b.String())
 }
 
-const noSecretYet = "variables are hashed with a secret that the first run with --hash-env makes"
-
-// peeking is the source of a call that runs nothing and makes nothing.
-type peeking struct {
-	ledger.Store
-	lacks bool // a secret was asked for, and there is none
-}
-
-func (*peeking) Scratch() (*os.File, error) { return nil, nil }
-
-func (p *peeking) Secret(context.Context) ([]byte, error) {
-	secret, err := p.FindSecret()
-	p.lacks = err == nil && secret == nil
-	return secret, err
-}
+const noSecretYet = "the first run with --hash-env creates the secret that variables are hashed with"
 
 func viewInput(p hashkey.Part) inputView {
 	v := inputView{Kind: string(p.Kind), Name: p.Name, Value: jsonBytes(p.Value), Hidden: p.Hidden}
@@ -163,45 +148,4 @@ func viewInput(p hashkey.Part) inputView {
 		}
 	}
 	return v
-}
-
-const tokenLong = `Print the IDEM_TOKEN of a key: the UUID that its command finds in its
-environment, the same for every attempt, changed only by idem forget.`
-
-func (a *app) tokenCommand() *cobra.Command {
-	var asHex bool
-	var record *whichFlags
-	c := &cobra.Command{
-		Use:     "token KEY",
-		Short:   "Print the IDEM_TOKEN of a key",
-		Long:    tokenLong + whichLong + refuseLong,
-		Example: "  curl -H \"Idempotency-Key: $(idem token order:4711:charge)\" https://api.example.com/charges",
-		Args:    exactArgs(1, "one key"),
-		RunE: func(c *cobra.Command, args []string) error {
-			id, err := a.id(args[0], true)
-			if err != nil {
-				return err
-			}
-			want, err := record.which(time.Now())
-			if err != nil {
-				return err
-			}
-			l, err := a.openLedger()
-			if err != nil {
-				return err
-			}
-			rec, err := a.find(c.Context(), l, id, want, record)
-			if err != nil {
-				return err
-			}
-			token := tokenOf(rec.ID, rec.Generation)
-			if asHex {
-				token = strings.ReplaceAll(token, "-", "")
-			}
-			return a.print(token + "\n")
-		},
-	}
-	record = newWhichFlags(c, nil, false)
-	c.Flags().BoolVar(&asHex, "hex", false, "without dashes, 32 characters")
-	return c
 }

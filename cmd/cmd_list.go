@@ -23,10 +23,10 @@ type listOptions struct {
 
 const listLong = `List the recorded keys, newest first.
 
-On a terminal a table; in a pipe one line a key without a header, its fields
-separated by tabs: key, state, attempt, exit status, start, namespace, window.
-The states are running, interrupted, succeeded, failed, and retry for a key
-that was marked to run again.`
+On a terminal, the output is a table. In a pipe, it has one line per key and no
+header. Tabs separate the fields: key, state, attempt, exit status, start,
+namespace, window. The states are running, interrupted, succeeded, failed, and
+retry for a key that was marked to run again.`
 
 func (a *app) listCommand() *cobra.Command {
 	o := &listOptions{state: choice{of: []string{"running", "interrupted", "succeeded", "failed", "retry"}}}
@@ -35,16 +35,16 @@ func (a *app) listCommand() *cobra.Command {
 		Short:   "List the recorded keys",
 		Long:    listLong,
 		Example: "  idem list --state interrupted\n  idem list --glob 'deploy:prod:*' --limit 5 --json",
-		Args:    exactArgs(0, "no argument"),
+		Args:    noArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return a.list(c, o) },
 	}
 	f := c.Flags()
-	f.Var(&o.state, "state", "only keys in `STATE`: "+strings.Join(o.state.of, ", "))
-	f.StringVar(&o.glob, "glob", "", "only keys that match `PATTERN` with * ? [...]; * matches any text, slashes and colons too")
-	namespaceFlag(f, &a.namespace, "only keys in the namespace `NAME` (IDEM_NAMESPACE; default all namespaces)")
-	f.IntVar(&o.limit, "limit", 0, "at most `N` keys (default all)")
+	f.Var(&o.state, "state", "list only keys in `STATE`: "+strings.Join(o.state.of, ", "))
+	f.StringVar(&o.glob, "glob", "", "list only keys that match `PATTERN` with * ? [...]; * matches any text, including / and :")
+	namespaceFlag(f, &a.namespace, "list only keys in namespace `NAME` (IDEM_NAMESPACE; default: all namespaces)")
+	f.IntVar(&o.limit, "limit", 0, "list at most `N` keys (default: all)")
 
-	f.BoolVar(&o.json, "json", false, "a JSON array")
+	f.BoolVar(&o.json, "json", false, "print a JSON array")
 	return c
 }
 
@@ -52,12 +52,12 @@ func (a *app) list(c *cobra.Command, o *listOptions) error {
 	glob, err := ledger.ParseGlob(o.glob)
 	switch {
 	case errors.Is(err, ledger.ErrOpenSet):
-		return usage("--glob %s: %v", quote(o.glob), err)
+		return usage("--glob %s: a [ is not closed", quote(o.glob)).hint("to match the character itself, write [[]")
 	case err != nil:
 		return usage("--glob %v", err)
 	}
 	if o.limit < 0 {
-		return usage("--limit requires a number from 0 on")
+		return usage("--limit requires a number of at least 0")
 	}
 	if a.namespace != "" { // else all
 		if err := checkNamespace(a.namespace); err != nil {

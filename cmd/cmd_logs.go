@@ -6,19 +6,20 @@ import (
 	"errors"
 	"io"
 	"os"
-	"slices"
 	"time"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
 	"idem/ledger"
+	"idem/runner"
 )
 
-const logsLong = `Print the recorded output of a key's last attempt, each stream to its own.
+const logsLong = `Print the recorded output of a key's last attempt: stdout to stdout, and stderr
+to stderr.
 
-In a pipe the bytes are exact. On a terminal, control characters other than
-newline and tab are shown escaped; --raw prints them as they are.`
+In a pipe, the bytes are exact. On a terminal, control characters other than
+newline and tab are escaped; --raw prints them unchanged.`
 
 type logsOptions struct {
 	attempt        int
@@ -34,23 +35,23 @@ func (a *app) logsCommand() *cobra.Command {
 		Short:   "Print a key's recorded output",
 		Long:    logsLong + whichLong + guessLong,
 		Example: "  idem logs -f --per day backup\n  idem logs --attempt 1 --stderr deploy:prod:8471",
-		Args:    exactArgs(1, "one key"),
+		Args:    oneArg("key"),
 		RunE:    func(c *cobra.Command, args []string) error { return a.logs(c.Context(), args[0], record, o) },
 	}
 	record = newWhichFlags(c, nil, true)
 	f := c.Flags()
-	f.IntVar(&o.attempt, "attempt", 0, "of attempt `N` (default the last)")
+	f.IntVar(&o.attempt, "attempt", 0, "print the output of attempt `N` (default: the last)")
 
-	f.BoolVar(&o.stdout, "stdout", false, "only the standard output")
-	f.BoolVar(&o.stderr, "stderr", false, "only the standard error")
-	f.BoolVarP(&o.follow, "follow", "f", false, "follow a running attempt to its end")
-	f.BoolVar(&o.raw, "raw", false, "exact bytes on a terminal too")
+	f.BoolVar(&o.stdout, "stdout", false, "print only the standard output")
+	f.BoolVar(&o.stderr, "stderr", false, "print only the standard error")
+	f.BoolVarP(&o.follow, "follow", "f", false, "follow a running attempt until it ends")
+	f.BoolVar(&o.raw, "raw", false, "print the exact bytes on a terminal too")
 	return c
 }
 
 func (a *app) logs(ctx context.Context, key string, record *whichFlags, o *logsOptions) error {
 	if o.attempt < 0 {
-		return usage("--attempt requires a number from 1 on")
+		return usage("--attempt requires a number of at least 1")
 	}
 	if err := o.fits(); err != nil {
 		return err
@@ -59,7 +60,7 @@ func (a *app) logs(ctx context.Context, key string, record *whichFlags, o *logsO
 	if err != nil {
 		return err
 	}
-	at, err := a.attemptOf(ctx, l, rec, o.attempt)
+	at, err := attemptOf(ctx, l, rec, o.attempt)
 	if err != nil {
 		return err
 	}
@@ -69,9 +70,9 @@ func (a *app) logs(ctx context.Context, key string, record *whichFlags, o *logsO
 		return err
 	}
 	for {
-		// Asked before reading: what was written before the end is then read
-		// after it.
-		running, now, err := stillRunning(ctx, l, rec.ID, at.RunID)
+		// This comes before the output is read, so all that was written before the
+		// end is read.
+		now, running, err := runner.AttemptNow(ctx, l, rec.ID, at.RunID)
 		if err != nil {
 			return err
 		}
@@ -92,17 +93,18 @@ func (a *app) logs(ctx context.Context, key string, record *whichFlags, o *logsO
 // tellRecorded warns of what is missing in the recorded output of an attempt.
 func (a *app) tellRecorded(number int, at ledger.Attempt) {
 	if at.NoOutput {
-		a.ui.warn("the output of attempt %d was not to be stored (--no-store or --max-output 0)", number)
+		a.ui.warn("the output of attempt %d was not stored (--no-store or --max-output 0)", number)
 	}
 	if at.Truncated {
-		a.ui.warn("the recorded output is not complete (%d bytes)", at.OutputBytes)
+		a.ui.warn("the recorded output is not complete: the command wrote %d bytes", at.OutputBytes)
 	}
 	if at.Incomplete {
-		a.ui.warn("the recorded output may lack its last lines: a process that the command left behind could still write to it")
+		a.ui.warn("the recorded output may lack its last lines")
+		a.ui.warnDetail(leftBehind)
 	}
 }
 
-// followInterval is how often a followed attempt is looked at.
+// followInterval is how often the output of a followed attempt is read.
 const followInterval = 100 * time.Millisecond
 
 func (o *logsOptions) only() ledger.Stream {
@@ -115,40 +117,17 @@ func (o *logsOptions) only() ledger.Stream {
 	return ledger.Stderr
 }
 
-// attemptOf returns the attempt with a number; for 0 the last one that was run,
-// or settled with an output.
-func (a *app) attemptOf(ctx context.Context, l ledger.Ledger, rec ledger.Record, number int) (ledger.Attempt, error) {
-	attempts, err := l.Attempts(ctx, rec.ID)
-	if err != nil {
-		return ledger.Attempt{}, err
+// attemptOf returns the attempt with a number; for 0 the last that ran or that was
+// settled with an output.
+func attemptOf(ctx context.Context, l ledger.Ledger, rec ledger.Record, number int) (ledger.Attempt, error) {
+	at, found, err := runner.AttemptNumbered(ctx, l, rec.ID, number)
+	switch {
+	case err != nil || found:
+		return at, err
+	case number == 0:
+		return at, fail(exitError, "key %s was never run", quote(rec.ID.Key))
 	}
-	for _, at := range slices.Backward(attempts) {
-		if at.Number == number && number > 0 || number == 0 && (at.Number > 0 || at.OutputBytes > 0) {
-			return at, nil
-		}
-	}
-	if number == 0 {
-		return ledger.Attempt{}, fail(exitError, "key %s was never run", quote(rec.ID.Key))
-	}
-	return ledger.Attempt{}, fail(exitError, "key %s has no attempt %d, its last is %d", quote(rec.ID.Key), number, rec.Attempts)
-}
-
-// stillRunning tells whether an attempt may yet write output, and its record.
-func stillRunning(ctx context.Context, l ledger.Ledger, id ledger.ID, runID string) (bool, ledger.Attempt, error) {
-	rec, err := l.Get(ctx, id)
-	if err != nil {
-		return false, ledger.Attempt{}, err
-	}
-	if rec.Current.RunID == runID {
-		return rec.Phase() == ledger.PhaseRunning, rec.Current, nil
-	}
-	attempts, err := l.Attempts(ctx, id)
-	for _, at := range attempts {
-		if at.RunID == runID {
-			return false, at, err
-		}
-	}
-	return false, ledger.Attempt{}, err
+	return at, fail(exitError, "key %s has no attempt %d, its last is %d", quote(rec.ID.Key), number, rec.Attempts)
 }
 
 // printer writes chunks to our streams.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -25,24 +24,27 @@ func markName(s ledger.State) string {
 	return string(s)
 }
 
-const markLong = `Settle a key by hand, mostly one that was interrupted. HOW is one of
+const markLong = `Settle a key by hand, usually one that was interrupted. HOW is one of:
 
-  done     it was done: later calls replay success, with the output of
-           --stdout-file or none
-  failed   it was not done: later calls do what --on-failure says
-  retry    run it again at the next call, with the same IDEM_TOKEN
+  done     it is done: later calls replay a success, with the output of
+           --stdout-file or without output
+  failed   it is not done: later calls do what --on-failure says
+  retry    the next call runs it again, with the same IDEM_TOKEN
 
-A key that never ran is settled in the same way before its first call. It then
-counts for calls with any inputs, or with a command (and the --hash-* flags of
-its calls) for those alone. A key that has inputs keeps them; --replace gives it
-those of the command.
+You can also settle a key before its first run. Without a command, the mark
+applies whatever the inputs are. With a command, it applies only to calls with
+the same command and --hash-* flags. A key that has inputs keeps them, unless
+--replace gives it those of the command.
 
-A running key is refused (status 75). A key that succeeded is only touched with
---force; "done" then leaves it as it is. Every mark is kept in the key's history
-with the note, the user and the time.`
+A running key is refused (status 75). A success is changed only with --force,
+and never by "done". The history of the key has every mark, with its note, user
+and time.`
 
 type markOptions struct {
-	*identity
+	key             string
+	allowEmptyParts bool
+	calendarFlags
+	inputs inputFlags
 	storing
 	record     *whichFlags
 	note       string
@@ -57,7 +59,7 @@ type markOptions struct {
 const markUse = "mark HOW [flags] KEY [-- COMMAND [ARG...]]"
 
 func (a *app) markCommand() *cobra.Command {
-	o := &markOptions{identity: newIdentity(), maxOutput: defaultMaxOutput}
+	o := &markOptions{calendarFlags: newCalendarFlags(), inputs: newInputFlags(), maxOutput: defaultMaxOutput}
 	c := &cobra.Command{
 		Use:   markUse,
 		Short: "Settle a key by hand",
@@ -78,18 +80,17 @@ func (a *app) markCommand() *cobra.Command {
 	}
 	f := c.Flags()
 	f.SortFlags = false
-	o.identity.flags(f)
+	emptyPartsFlag(f, &o.allowEmptyParts)
+	o.calendarFlags.flags(f, recordPer)
+	o.inputs.flags(f)
 	o.record = newWhichFlags(c, &o.calendarFlags, false)
-	for _, name := range []string{"key", "ttl"} { // the key is an argument, and nothing runs
-		_ = f.MarkHidden(name)
-	}
 	o.storing.flags(f)
-	f.StringVar(&o.note, "note", "", "`TEXT` that says why, for the history")
-	f.IntVar(&o.exitCode, "exit-code", 0, "record that the command exited with `N`: after done idem exits 0 all the same, as with --ok; after failed, --on-failure replay exits with it (default 1)")
-	f.StringVar(&o.stdoutFile, "stdout-file", "", "record the content of `PATH` as the output, \"-\" for stdin")
-	f.Var(&o.maxOutput, "max-output", "how much of it, as idem run does: `SIZE`")
-	f.BoolVar(&o.replace, "replace", false, "the key counts for the command from now on, whatever its inputs were")
-	f.BoolVar(&o.force, "force", false, "also a key that succeeded")
+	f.StringVar(&o.note, "note", "", "record `TEXT` as the reason in the history")
+	f.IntVar(&o.exitCode, "exit-code", 0, "record exit status `N` (default: 0 for done, 1 for failed); a replay of done still exits 0, as with --ok")
+	f.StringVar(&o.stdoutFile, "stdout-file", "", "record the content of the file `PATH` as the output (\"-\": stdin)")
+	f.Var(&o.maxOutput, "max-output", "record at most `SIZE` of it, such as 10MiB, 0 or unlimited")
+	f.BoolVar(&o.replace, "replace", false, "apply the key to the given command from now on, whatever its inputs were")
+	f.BoolVar(&o.force, "force", false, "overwrite a success")
 	return c
 }
 
@@ -97,12 +98,13 @@ func (a *app) markCommand() *cobra.Command {
 // which stands at dash or, after a key that needs one itself, among the words.
 func (o *markOptions) words(args []string, dash int) (name string, argv []string, err error) {
 	if len(args) < 2 {
-		return "", nil, usage("idem mark requires done, failed or retry, and one key").hintForm("idem " + markUse)
+		return "", nil, usage("idem mark requires done, failed or retry, and a key").hintForm("idem " + markUse)
 	}
 	name, o.key, argv = args[0], args[1], args[2:]
 	if dash != 2 && len(argv) > 0 {
 		if argv[0] != "--" {
-			return "", nil, usage("idem mark requires one key, and a command only behind a --, not %s", quoteWord(argv[0])).hintForm("idem " + markUse)
+			return "", nil, usage("idem mark: unexpected argument %s after the key", quoteWord(argv[0])).
+				detail("the command comes after a --").hintForm("idem " + markUse)
 		}
 		argv = argv[1:]
 	}
@@ -119,23 +121,26 @@ func (o *markOptions) words(args []string, dash int) (name string, argv []string
 func (o *markOptions) check(f *pflag.FlagSet, name string, argv []string) error {
 	o.cut = f.Changed("max-output")
 	switch {
-	case f.Changed("key") || o.key == "":
-		return usage("idem mark requires one key as its argument").hintForm("idem " + markUse)
-	case f.Changed("ttl"): // it is a flag of calls, and nothing is called
-		return usage("unknown flag: --ttl").hint("to see the flags: idem mark --help")
+	case o.key == "":
+		return usage("idem mark takes the key as an argument").hintForm("idem " + markUse)
 	case o.exitCode < 0 || o.exitCode > 255:
 		return usage("--exit-code requires a number from 0 to 255")
 	case name == "failed" && f.Changed("exit-code") && o.exitCode == 0:
-		return usage("--exit-code: no failure exits with status 0")
+		return usage("--exit-code: a failure can't have status 0")
 	}
 	return o.fits(name, len(argv) > 0)
 }
 
 func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptions) error {
-	if _, err := a.id(o.key, true); err != nil { // a bad key is told before a bad ledger
+	id, err := a.id(o.key, true) // it may be recorded with empty parts
+	if err != nil {
 		return err
 	}
 	keep, err := a.remember(&o.storing, o.key)
+	if err != nil {
+		return err
+	}
+	want, err := o.record.which(a.now())
 	if err != nil {
 		return err
 	}
@@ -162,16 +167,12 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 	if err != nil {
 		return err
 	}
-	named := *o.identity
-	named.allowEmptyParts = true // it may be recorded so
-	now := time.Now()
-	in, err := a.identify(ctx, &named, argv, naming{l}, now)
+	in, _, err := o.inputs.collect(ctx, argv, naming{l})
 	if err != nil {
 		return err
 	}
-	h.Fingerprint, h.Inputs = in.inputs.Fingerprint(), keep.inputs(in.inputs).Encode()
-	id, err := a.recordOf(ctx, l, in.id, o, now)
-	if err != nil {
+	h.Fingerprint, h.Inputs = in.Fingerprint(), keep.inputs(in).Encode()
+	if id, err = a.recordOf(ctx, l, id, want, o); err != nil {
 		return err
 	}
 	was, err := runner.Mark(ctx, l, id, h)
@@ -180,12 +181,13 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 		return nothingUnder(ctx, l, id)
 	case errors.Is(err, runner.ErrInputs):
 		return mismatchFailure(was, runner.Call{Inputs: runner.Inputs{Fingerprint: h.Fingerprint, Encoded: h.Inputs}}).unhinted().
-			hintFlags("to let the key count for this command from now on", "--replace")
+			hintFlags("to apply the key to this command from now on", "--replace")
 	case errors.Is(err, runner.ErrSame):
-		a.ui.note("key %s is not marked: %v", quote(o.key), err)
+		a.ui.note("key %s is not marked, because it has already succeeded", quote(o.key))
 		return nil
 	case errors.Is(err, runner.ErrDone):
-		return usage("key %s is not marked: %v", quote(o.key), err).hintFlags("to mark it all the same", "--force")
+		return usage("key %s is not marked, because it has succeeded", quote(o.key)).
+			detail("%s would run it again or hide its outcome", name).hintFlags("to mark it anyway", "--force")
 	case err != nil:
 		return err
 	}
@@ -193,13 +195,9 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 	return nil
 }
 
-// recordOf returns which record of a key is meant. A new one must be one that a
-// call can have.
-func (a *app) recordOf(ctx context.Context, l ledger.Store, id ledger.ID, o *markOptions, now time.Time) (ledger.ID, error) {
-	want, err := o.record.which(now)
-	if err != nil {
-		return id, err
-	}
+// recordOf returns the record of a key that the flags mean. A new one must have a
+// key that a call can have.
+func (a *app) recordOf(ctx context.Context, l ledger.Store, id ledger.ID, want runner.Which, o *markOptions) (ledger.ID, error) {
 	rec, err := a.find(ctx, l, id, want, o.record)
 	if err != nil || rec.Phase() != ledger.PhaseNone {
 		return rec.ID, err

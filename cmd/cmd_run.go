@@ -18,7 +18,9 @@ import (
 
 // runOptions are the flags of idem run.
 type runOptions struct {
-	*identity
+	keyFlags
+	windowFlags
+	inputs inputFlags
 	*policyFlags
 	ttyFlag
 	stdinFlag
@@ -43,12 +45,12 @@ type runOptions struct {
 const runLong = `Run a command once per key.
 
 The first call runs the command and records its exit status and its output.
-After a success, every other call with the key and the same inputs replays both
-and does not start the command. After a failure the command runs again. While it
-runs, other calls are refused or wait. Flags of idem stand before the command;
-"--" ends them.
+After a success, further calls with the same key and inputs replay both and do
+not start the command. After a failure, the next call runs the command again.
+While the command runs, other calls are refused or wait.
 
-Durations are written as 90s, 15m, 1h30m, 7d or 2w; a plain number counts seconds.`
+The flags of idem come before the command; "--" ends them. Durations are written
+as 90s, 15m, 1h30m, 7d or 2w; a plain number counts seconds.`
 
 const runExample = `  idem run --key "deploy:prod:$CI_PIPELINE_ID" -- ./deploy.sh prod
   idem run --key "webhook:$EVENT_ID" --wait=30s -- ./handle.sh "$EVENT_ID"
@@ -56,7 +58,8 @@ const runExample = `  idem run --key "deploy:prod:$CI_PIPELINE_ID" -- ./deploy.s
 
 func newRunOptions() *runOptions {
 	return &runOptions{
-		identity:      newIdentity(),
+		windowFlags:   newWindowFlags(),
+		inputs:        newInputFlags(),
 		policyFlags:   newPolicyFlags(),
 		outcomeFlags:  newOutcomeFlags(),
 		replayFlags:   newReplayFlags(),
@@ -90,26 +93,28 @@ func (a *app) callFlags(f *pflag.FlagSet, o *runOptions) {
 	f.SetInterspersed(false) // what follows the command is the command's
 	f.SortFlags = false
 	o.flagSet, o.ui = f, &a.ui
-	o.identity.flags(f)
-	f.Var(&o.wait, "wait", "while the key is running, wait, at most `DURATION` (else as long as it takes), then share its result: replay a success, run after a failure")
+	o.keyFlags.flags(f)
+	o.windowFlags.flags(f)
+	o.inputs.flags(f)
+	f.Var(&o.wait, "wait", "wait while the key is running, for at most `DURATION` if given; then replay a success, or run after a failure")
 	f.Lookup("wait").NoOptDefVal = waitForever
 	o.policyFlags.flags(f)
 	o.storing.flags(f)
 	o.outcomeFlags.flags(f)
-	f.BoolVar(&o.quietOK, "quiet-ok", false, "print the command's output only if it fails (for cron, which mails what is printed)")
+	f.BoolVar(&o.quietOK, "quiet-ok", false, "print the command's output only if it fails; for cron, which mails all output")
 	o.ttyFlag.flags(f)
 	o.stdinFlag.flags(f)
 	o.replayFlags.flags(f)
 	o.replayFiles.flags(f)
-	f.Var(&o.maxOutput, "max-output", "how much output to record: `SIZE` such as 10MiB, 0, or unlimited; over it, the head and the last 1 MiB are kept (the live output is never cut)")
-	f.StringVar(&o.metaFile, "meta-file", "", "write one JSON object about the call to `PATH`")
-	f.IntVar(&o.metaFD, "meta-fd", noMetaFD, "write it to the open descriptor `N`")
+	f.Var(&o.maxOutput, "max-output", "record at most `SIZE` of output, such as 10MiB, 0 or unlimited; beyond it, keep the start and the last 1 MiB (the live output is never cut)")
+	f.StringVar(&o.metaFile, "meta-file", "", "write a JSON object about the call to the file `PATH`")
+	f.IntVar(&o.metaFD, "meta-fd", noMetaFD, "write a JSON object about the call to the open descriptor `N`")
 	f.Lookup("meta-fd").DefValue = "0" // pflag shows no default that is zero
-	f.Var(o.exitCodes, "exit-code", "use status N where idem has its own: `NAME=N` with running, mismatch, interrupted, failed, ledger or output; repeatable (running=0 for a quiet cron)")
+	f.Var(o.exitCodes, "exit-code", "exit with status N instead of idem's own: `NAME=N`, where NAME is running, mismatch, interrupted, failed, ledger or output; repeatable (running=0 for a quiet cron)")
 	o.hooks.flags(f)
-	f.Var(&o.onLedgerError, "on-ledger-error", "when the ledger cannot be used: `CHOICE` of refuse (status 69) or run: run the command without a record, a lock, a replay and IDEM_TOKEN, and say so; all other flags keep their meaning (not with --hash-stdin)")
-	f.BoolVarP(&a.ui.quiet, "quiet", "q", false, "no hints and warnings, only errors")
-	f.BoolVarP(&a.ui.verbose, "verbose", "v", false, "say also what went as expected")
+	f.Var(&o.onLedgerError, "on-ledger-error", "choose what to do if the ledger cannot be used: refuse (status 69), or run the command without a record")
+	f.BoolVarP(&a.ui.quiet, "quiet", "q", false, "print errors only, no warnings and hints")
+	f.BoolVarP(&a.ui.verbose, "verbose", "v", false, "print notes about what went as expected")
 }
 
 // plan is a call of idem run whose flags and arguments have been checked.
@@ -167,7 +172,7 @@ func (a *app) plan(o *runOptions, args []string) (plan, error) {
 		return p, err
 	}
 	if len(p.argv) == 0 {
-		return p, usage("no command to run").hintForm("idem run --key KEY -- COMMAND [ARG...]")
+		return p, usage("idem run requires a command").hintForm("idem run --key KEY -- COMMAND [ARG...]")
 	}
 	if p.argv[0] == "" {
 		return p, usage("the command is empty: a variable may be unset")
@@ -188,7 +193,7 @@ func (a *app) plan(o *runOptions, args []string) (plan, error) {
 // opensFiles reports whether a call opens files or sets timers of its own before
 // it knows whether it runs the command.
 func (o *runOptions) opensFiles() bool {
-	return o.wait.limit > 0 || len(o.hashFile)+len(o.optional) > 0 || len(o.hashEnv) > 0 || o.hashStdin || o.metaFile != "" || o.metaFD != noMetaFD || len(o.paths) > 0 || onGitHub()
+	return o.wait.limit > 0 || o.inputs.Opens() || o.metaFile != "" || o.metaFD != noMetaFD || len(o.paths) > 0 || onGitHub()
 }
 
 // given reports whether a flag is on the command line.
@@ -201,13 +206,13 @@ func (a *app) checkFlags(o *runOptions) (runner.Policy, retention, error) {
 	if err != nil {
 		return runner.Policy{}, keep, err
 	}
-	if _, err := a.named(o.identity); err != nil {
+	if _, err := a.named(&o.keyFlags); err != nil {
 		return runner.Policy{}, keep, err
 	}
 	if err := o.fits(); err != nil {
 		return runner.Policy{}, keep, err
 	}
-	policy, err := o.policy(o.identity)
+	policy, err := o.policy(o.ttl.limit)
 	return policy, keep, err
 }
 
@@ -229,7 +234,7 @@ func (a *app) recorded(ctx context.Context, p plan) (runner.Call, runner.Result,
 
 // prepare returns the call of a plan, to be recorded at a home.
 func (a *app) prepare(ctx context.Context, p plan, h home) (runner.Call, error) {
-	in, err := a.identify(ctx, p.flags.identity, p.argv, h, a.now())
+	in, err := a.identify(ctx, p.flags, p.argv, h, a.now())
 	if err == nil {
 		in.stdin, err = p.flags.stdinOf(in.stdin)
 	}
@@ -261,7 +266,7 @@ func (a *app) callOf(p plan, in identified, h home) runner.Call {
 		ID: in.id, Argv: p.argv, Stdin: in.stdin, TTY: o.tty,
 		Inputs: runner.Inputs{
 			Fingerprint: in.inputs.Fingerprint(), Encoded: p.keep.inputs(in.inputs).Encode(),
-			Starting: a.starting(o.identity, in.inputs, p.argv, p.keep),
+			Starting: a.starting(o, in.inputs, p.argv, p.keep),
 		},
 		Policy: p.policy, Probe: runner.Probe{Command: o.probe, Timeout: o.probeTimeout.Duration},
 		Inside: insideOf(in.id, h.place),
@@ -315,7 +320,7 @@ func (a *app) remapped(o *runOptions, f *failure) ending {
 	mapped := *f
 	mapped.code = o.exitCodes.of(f.code)
 	if mapped.code == exitOK {
-		a.ui.note("%v", f.err)
+		a.ui.noteFailure(f)
 		return ending{code: exitOK}
 	}
 	return failedWith(&mapped)
@@ -325,7 +330,8 @@ func (a *app) remapped(o *runOptions, f *failure) ending {
 // status or the failure of idem.
 func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 	if res.NotRetried != nil {
-		a.ui.warn("attempt %d was the last, because the next could not be started: %v", res.Record.Attempts, res.NotRetried)
+		a.ui.warn("attempt %d was the last: the next could not be started", res.Record.Attempts)
+		a.ui.warnDetail("%v", res.NotRetried)
 	}
 	a.tellLosses(res)
 	key, cur := quote(call.ID.Key), res.Record.Current
@@ -334,25 +340,27 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 		return 0, refusal(res, call)
 	case res.Unrecorded != nil:
 		a.tellOutput(res, call, nil)
-		f := fail(exitUnrecorded, "the command of key %s %s: %v", key, unrecordedText(res), res.Unrecorded)
+		f := fail(exitUnrecorded, "the command of key %s %s", key, unrecordedText(res)).detail("%v", res.Unrecorded)
 		if fault := (*ledger.Fault)(nil); errors.As(res.Unrecorded, &fault) && fault.Kind == ledger.FaultReplaced && filepath.Base(fault.Path) == "ledger.db" {
 			return 0, f.hint("if the ledger was moved, the outcome is recorded in it: find it with idem show and its --ledger DIR")
 		}
 		if errors.Is(res.Unrecorded, ledger.ErrCorrupt) {
-			return 0, f.hint("what the ledger now remembers of the key, idem cannot say")
+			f.detail("the ledger may or may not have the outcome")
+			return 0, f
 		}
-		return 0, f.hintFor(call.ID, "see how the key stands now", "show").hintWays(call.ID)
+		return 0, f.hintFor(call.ID, "to see the state of the key", "show").hintWays(call.ID)
 	case res.Action == runner.ActionReplay:
 		lost := undelivered(res, call)
 		a.tellOutput(res, call, lost)
 		if now := a.now(); call.Policy.TTL > 0 && cur.Started.After(now) {
-			a.ui.warn("key %s does not expire for now: it ran at %s, and the clock says %s, so it was set back", key, stamp(cur.Started), stamp(now))
+			a.ui.warn("key %s does not expire yet: the clock was set back", key)
+			a.ui.warnDetail("it ran at %s, and the clock says %s", stamp(cur.Started), stamp(now))
 		}
 		a.ui.note("%s", replayedText(res))
 		return exitStatus(cur), lost
 	default:
 		if len(res.Holders) > 0 {
-			a.ui.warn("key %s stays busy: processes of the command are still alive%s", key, processes(res.Holders))
+			a.ui.warn("key %s stays busy: processes of the command are still alive: %s", key, processes(res.Holders))
 		}
 		lost := undelivered(res, call)
 		a.tellOutput(res, call, lost)
@@ -374,5 +382,5 @@ func unrecordedText(res runner.Result) string {
 	if errors.As(res.Unrecorded, new(*proc.LostError)) {
 		return "ran, but its outcome is not known"
 	}
-	return "ran and " + statusText(res.Status) + ", but that could not be recorded"
+	return statusText(res.Status) + ", but its outcome could not be recorded"
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -38,32 +37,24 @@ func (a *app) showCommand() *cobra.Command {
 	var record *whichFlags
 	c := &cobra.Command{
 		Use:     "show KEY",
-		Short:   "Show all that is recorded of a key",
-		Long:    "Show all that is recorded of a key: its state, its command, its attempts.\nExit status 1 when nothing is recorded under it." + whichLong + guessLong,
+		Short:   "Show the record of a key",
+		Long:    "Show the record of a key: its state, its command and its attempts." + whichLong + guessLong,
 		Example: "  idem show deploy:prod:8471\n  idem show --json deploy:prod:8471 | jq .exit_code",
-		Args:    exactArgs(1, "one key"),
+		Args:    oneArg("key"),
 		RunE:    func(c *cobra.Command, args []string) error { return a.show(c.Context(), args[0], record, asJSON) },
 	}
 	record = newWhichFlags(c, nil, true)
-	c.Flags().BoolVar(&asJSON, "json", false, "a JSON object")
+	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
 	return c
 }
 
-// lookUp opens the ledger and reads the record of a key that must be there.
+// lookUp opens the ledger and returns the record of a key. The record must exist.
 func (a *app) lookUp(ctx context.Context, key string, record *whichFlags) (ledger.Store, ledger.Record, error) {
-	id, err := a.id(key, true)
+	l, ids, want, err := a.openFor(record, key)
 	if err != nil {
 		return nil, ledger.Record{}, err
 	}
-	want, err := record.which(time.Now())
-	if err != nil {
-		return nil, ledger.Record{}, err
-	}
-	l, err := a.openLedger()
-	if err != nil {
-		return nil, ledger.Record{}, err
-	}
-	rec, err := a.find(ctx, l, id, want, record)
+	rec, err := a.find(ctx, l, ids[0], want, record)
 	if err == nil && rec.Phase() == ledger.PhaseNone {
 		err = nothingUnder(ctx, l, rec.ID)
 	}

@@ -26,7 +26,7 @@ func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Args:  exactArgs(0, "no argument"),
+		Args:  noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			return a.print(fmt.Sprintf("idem %s %s/%s %s\n", version(), runtime.GOOS, runtime.GOARCH, runtime.Version()))
 		},

@@ -3,7 +3,6 @@ package cmd
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -11,13 +10,9 @@ import (
 	"idem/runner"
 )
 
-const waitLong = `Wait until keys are settled: succeeded, failed or interrupted. A key that was
-never run is waited for too. idem says on stderr what it waits for, and says so
-again every minute where stderr is no terminal.
-
-The exit status is that of the first key, in the order given, that did not
-succeed: its recorded status, or 79 when it was interrupted; 0 when all
-succeeded, 75 when the time is over.`
+const waitLong = `Wait until keys are settled: succeeded, failed or interrupted. idem also waits
+for a key that has never run. It prints on stderr what it waits for, and repeats
+that every minute if stderr is not a terminal.`
 
 func (a *app) waitCommand() *cobra.Command {
 	var timeout duration
@@ -27,41 +22,24 @@ func (a *app) waitCommand() *cobra.Command {
 		Short:   "Wait until keys are settled",
 		Long:    waitLong + whichLong + refuseLong,
 		Example: "  idem wait --timeout 10m deploy:prod:8471 && ./smoke-test.sh",
-		Args: func(c *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return usage("no key to wait for").hintForm("idem wait KEY...")
-			}
-			return nil
-		},
-		RunE: func(c *cobra.Command, keys []string) error { return a.wait(c.Context(), keys, record, timeout) },
+		Args:    someArgs("key"),
+		RunE:    func(c *cobra.Command, keys []string) error { return a.wait(c.Context(), keys, record, timeout) },
 	}
 	record = newWhichFlags(c, nil, false)
-	c.Flags().Var(&timeout, "timeout", "give up (status 75) after `DURATION` (default never)")
-	c.Flags().BoolVarP(&a.ui.quiet, "quiet", "q", false, "do not say what is waited for, only errors")
+	c.Flags().Var(&timeout, "timeout", "give up with status 75 after `DURATION` (default: never)")
+	c.Flags().BoolVarP(&a.ui.quiet, "quiet", "q", false, "print errors only, not what idem waits for")
 	return c
 }
 
 func (a *app) wait(ctx context.Context, keys []string, record *whichFlags, timeout duration) error {
-	var ids []ledger.ID
-	want, err := record.which(time.Now())
+	l, ids, want, err := a.openFor(record, keys...)
 	if err != nil {
 		return err
-	}
-	for _, key := range keys {
-		id, err := a.id(key, true)
-		if err != nil {
-			return err
-		}
-		ids = append(ids, id)
 	}
 	if timeout.Duration > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, timeout.Duration)
 		defer cancel()
-	}
-	l, err := a.openLedger()
-	if err != nil {
-		return err
 	}
 	var first error
 	for _, id := range ids {
@@ -77,7 +55,7 @@ func (a *app) wait(ctx context.Context, keys []string, record *whichFlags, timeo
 		case rec.Current.State == ledger.Failed:
 			f := fail(rec.Current.ExitCode, "key %s failed: %s %s", quote(id.Key), which(rec.Current), outcomeText(rec.Current))
 			if rec.Current.Number > 0 {
-				f.hintFor(rec.ID, "to see why, see its output", "logs")
+				f.hintFor(rec.ID, "to see its output", "logs")
 			}
 			first = f
 		}
@@ -85,43 +63,27 @@ func (a *app) wait(ctx context.Context, keys []string, record *whichFlags, timeo
 	return first
 }
 
-// settledRecord waits until a key has a record that no process is working on.
-// Once there is a record, it stays with that one.
+// settledRecord waits until a key is settled, and tells what it waits for.
 func (a *app) settledRecord(ctx context.Context, l ledger.Store, id ledger.ID, want runner.Which, record *whichFlags) (ledger.Record, error) {
-	told, again := waiting{ui: &a.ui}, reminder{}
-	for first := true; ; first = false {
-		// A query that is cut off costs the connection, and with the last one
-		// SQLite removes the -wal.
-		rec, err := a.find(context.WithoutCancel(ctx), l, id, want, record)
-		if err != nil {
-			return rec, err
-		}
-		if rec.Phase() != ledger.PhaseNone {
-			want = runner.Which{Exact: true, Window: rec.ID.Window}
-		}
-		switch rec.Phase() {
-		case ledger.PhaseSucceeded, ledger.PhaseFailed, ledger.PhaseInterrupted:
-			return rec, nil
-		}
-		if first && len(outerAttempts()) > 0 {
-			if err := insideItself(ctx, l, rec.ID); err != nil {
-				return rec, err
+	told, again, asked := waiting{ui: &a.ui}, reminder{}, len(outerAttempts()) == 0
+	rec, err := runner.Settled(ctx, l, id.Namespace, id.Key, want, func(rec ledger.Record) error {
+		if !asked {
+			asked = true
+			if err := a.insideItself(ctx, l, rec.ID); err != nil {
+				return err
 			}
 		}
 		if again.due() {
 			told.unsettled(rec)
 		}
-		select {
-		case <-ctx.Done():
-			return rec, ctx.Err()
-		case <-time.After(followInterval):
-		}
-	}
+		return nil
+	})
+	return rec, record.refused(err)
 }
 
-// insideItself refuses to wait for a key that cannot end before this call does.
-func insideItself(ctx context.Context, l ledger.Store, id ledger.ID) error {
-	r := runner.Runner{Ledger: l, Now: time.Now}
+// insideItself refuses to wait for a key whose attempt cannot end before this call.
+func (a *app) insideItself(ctx context.Context, l ledger.Store, id ledger.ID) error {
+	r := runner.Runner{Ledger: l, Now: a.now}
 	res, err := r.Ask(context.WithoutCancel(ctx), runner.Call{ID: id, Inside: insideOf(id, l.Place())})
 	if err == nil && res.Reason == runner.ReasonRecursive {
 		return recursiveFailure(id)

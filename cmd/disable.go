@@ -21,7 +21,7 @@ const disableVar = "IDEM_DISABLE"
 // 1 alone does.
 func (a *app) warnNotDisabled() {
 	if v := os.Getenv(disableVar); v != "" && v != "0" && v != "1" {
-		a.ui.warn("%s is %s, which is neither 1 nor 0: idem is not switched off", disableVar, quote(v))
+		a.ui.warn("%s is %s, which is neither 1 nor 0: idem is not disabled", disableVar, quote(v))
 	}
 }
 
@@ -34,7 +34,7 @@ func (a *app) runDisabled(c *cobra.Command, args []string) error {
 		return c.Help()
 	}
 	if len(argv) == 0 {
-		return usage("no command to run").hintForm("idem run --key KEY -- COMMAND [ARG...]")
+		return usage("idem run requires a command").hintForm("idem run --key KEY -- COMMAND [ARG...]")
 	}
 	if argv[0] == "" {
 		return usage("the command is empty: a variable may be unset")

@@ -2,23 +2,20 @@ package cmd
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
+
+	"idem/internal/testkit"
 )
 
-var updateDocs = flag.Bool("update-docs", false, "rewrite docs/cli.md")
-
-// TestCLIReference holds docs/cli.md, which is the help of every command, to
-// the program. `go test ./cmd -run CLIReference -update-docs` writes it.
+// TestCLIReference compares docs/cli.md, the help of every command, with the
+// program. `go test ./cmd -run CLIReference -update` writes the page.
 func TestCLIReference(t *testing.T) {
-	const file = "../docs/cli.md"
 	var b bytes.Buffer
 	b.WriteString("# Command line reference\n\nGenerated from the program's own help; a test compares the two.\n")
 	var walk func(c *cobra.Command)
@@ -37,18 +34,7 @@ func TestCLIReference(t *testing.T) {
 		}
 	}
 	walk((&app{}).command(""))
-	if *updateDocs {
-		if err := os.WriteFile(file, b.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(got), b.String()); diff != "" {
-		t.Errorf("docs/cli.md is not what the program says (-file +program); go test ./cmd -run CLIReference -update-docs mends it:\n%s", diff)
-	}
+	testkit.Golden(t, "../docs/cli.md", b.Bytes())
 }
 
 // TestExitStatusTables holds the table of the guide to the one in the help, and

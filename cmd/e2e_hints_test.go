@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"idem/internal/testkit"
 )
 
 // hintKey is hard to paste.
@@ -295,6 +297,7 @@ func thisYear(w *hintWorld) string {
 // TestHints pastes every command of every hint into a shell. It acts on the
 // record that the message is about, and on no other.
 func TestHints(t *testing.T) {
+	testkit.Slow(t, "every command of every hint is run")
 	var mu sync.Mutex
 	var printed []string
 	t.Run("case", func(t *testing.T) {

@@ -23,7 +23,7 @@ func withoutIdem(c *exec.Cmd) {
 // computedHints has, for a function whose hints have computed texts, one that it
 // prints.
 var computedHints = map[string][]string{
-	"refusal": {"for the window of now: idem", "for whatever window has the latest attempt: idem"},
+	"refusal": {"for the current window: idem", "for the window with the latest attempt: idem"},
 }
 
 // hintMakers are the functions that make a hint with a command, and which of

@@ -29,7 +29,7 @@ func TestE2ESignalDuringAHook(t *testing.T) {
 		{"success", "", "true", "succeeded", ""},
 		{"failure", "", "exit 3", "failed", ""},
 		{"replay", "true", "true", "succeeded", ""},
-		{"mismatch", "true", "false", "succeeded", "is recorded with other inputs"},
+		{"mismatch", "true", "false", "succeeded", "was recorded with different inputs"},
 	} {
 		for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 			b := newBox(t)

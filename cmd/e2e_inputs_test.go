@@ -17,7 +17,7 @@ func TestE2EUnreadableInputs(t *testing.T) {
 	if err := os.Chmod(b.path("src/a/closed"), 0o000); err != nil {
 		t.Fatal(err)
 	}
-	defer os.Chmod(b.path("src/a/closed"), 0o700)
+	defer func() { _ = os.Chmod(b.path("src/a/closed"), 0o700) }()
 	if err := os.Chmod(b.path("src/b/hidden"), 0o000); err != nil {
 		t.Fatal(err)
 	}
@@ -68,8 +68,8 @@ func TestE2EReplayOnATerminalTellsOfTheScript(t *testing.T) {
 	b.want(b.run("run", "--key", "k", "--", "./deploy.sh"), 0)
 	b.want(b.sh("printf '#!/bin/sh\necho two\n' >deploy.sh"), 0)
 	x := b.open("bash", "-c", binary()+"/idem run --key k -- ./deploy.sh; echo done")
-	x.awaitShown("file ./deploy.sh has changed since it ran, but does not count")
-	x.awaitShown("hint: to make it count, add to the call: --hash-file ./deploy.sh")
+	x.awaitShown("file ./deploy.sh has changed since it ran")
+	x.awaitShown("hint: to make it an input, add to the call: --hash-file ./deploy.sh")
 	x.awaitShown("done")
 	if r := b.run("run", "--key", "k", "--", "./deploy.sh"); r.err != "" || r.out != "one\n" {
 		t.Errorf("%+v", r)

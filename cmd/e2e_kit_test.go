@@ -1,5 +1,7 @@
-// The e2e tests run the real binary as users do: as processes of their own, in
-// files and on terminals, killed and stopped.
+// The e2e tests run the released binary as users do, as processes that are killed,
+// stopped and put on terminals. A test is here if a script of testdata/script
+// cannot ask its question: signals and kills at a chosen moment, terminals, full
+// disks, other users, damaged ledgers, storms of callers.
 package cmd_test
 
 import (
@@ -17,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"idem/internal/testkit"
 )
 
 // hangs bounds every wait. It is there to end a hang, not to measure.
@@ -96,6 +100,7 @@ var boxes atomic.Int64
 
 func newBox(t *testing.T) *box {
 	t.Helper()
+	testkit.Slow(t, "e2e tests run the released binary, each call a process")
 	b := &box{t: t, dir: t.TempDir()}
 	b.ledger = filepath.Join(b.dir, "ledger")
 	mark := fmt.Sprintf("IDEM_E2E=%d-%d", os.Getpid(), boxes.Add(1))
@@ -248,6 +253,9 @@ func (c *call) wait() result {
 		if strings.Contains(r.err, bad) {
 			c.b.t.Errorf("%q: stderr has %q:\n%s", c.cmd.Args, bad, r.err)
 		}
+	}
+	if fault := messageFault(r.err, anyLength); fault != "" {
+		c.b.t.Errorf("%q: %s", c.cmd.Args, fault)
 	}
 	return r
 }

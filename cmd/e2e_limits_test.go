@@ -22,13 +22,13 @@ func (b *box) clear(what string, r result) {
 	b.t.Helper()
 	lines := 0
 	for line := range strings.Lines(r.err) {
-		if !strings.HasPrefix(line, "idem: hint: ") {
+		if kind := messageKind(line); kind != "hint" && kind != "detail" {
 			lines++
 		}
 	}
 	switch r.code {
 	case 0:
-		if lines != 0 && !strings.HasPrefix(r.err, "idem: replayed ") && !strings.HasPrefix(r.err, `idem: key "live" is running`) {
+		if lines != 0 && !strings.HasPrefix(r.err, "idem: note: ") {
 			b.t.Errorf("%s: it worked and said:\n%s", what, r.err)
 		}
 	case 69, 126:

@@ -78,11 +78,12 @@ func (b *box) unpack(archive string) {
 	}
 }
 
-// newer makes a call one of a later idem, which has one more migration. Only
-// pausing() knows of it.
-func newer(c *exec.Cmd) {
-	c.Env = append(c.Env, "IDEM_FAILPOINT_MIGRATION=alter table attempts add column extra text not null default ''")
-}
+// extraColumn is a migration that a later idem may have.
+const extraColumn = "alter table attempts add column extra text not null default ''"
+
+// newer makes a call of pausing() one of a later idem, which has one more
+// migration.
+func newer(c *exec.Cmd) { c.Env = append(c.Env, "IDEM_FAILPOINT_MIGRATION="+extraColumn) }
 
 // killed makes a call kill itself at a point.
 func killed(point string) func(*exec.Cmd) {
@@ -168,4 +169,41 @@ func TestE2EMigrationByMany(t *testing.T) {
 		}
 	}
 	b.wantLines("side", 1)
+}
+
+// A ledger that is moved or replaced while it is migrated: the key is not run
+// again in any of the ledgers that are left.
+func TestE2EReplacedUnderAMigration(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"moved away", "moved away, a new one", "replaced by a copy", "replaced and put back"} {
+		for _, point := range []string{"migrate.locked", "migrate.commit", "migrate.done"} {
+			t.Run(name+"/"+point, func(t *testing.T) {
+				t.Parallel()
+				b := newBox(t)
+				work := []string{"run", "--key", "k", "--", "sh", "-c", "echo x >>side; echo out"}
+				b.want(b.run(work...), 0)
+				b.env = append(b.env, "IDEM_FAILPOINT_MIGRATION="+extraColumn)
+				h := b.hold(point, work...)
+				b.want(b.sh("set -e; "+swaps[name]), 0) // by an idem without the migration
+				if r := h.resume(); r.code != 69 && (r.code != 0 || r.out != "out\n") {
+					t.Errorf("%+v", r)
+				}
+				for _, place := range []string{"ledger", "old", "new", "copy"} {
+					if _, err := os.Stat(b.path(place + "/ledger.db")); err != nil {
+						continue
+					}
+					b.place(b.path(place))
+					list := b.start([]string{pausing(), "list", "--json"}).wait()
+					b.want(list, 0)
+					if !strings.Contains(list.out, `"k"`) {
+						continue
+					}
+					if r := b.start(append([]string{pausing()}, work...)).wait(); r.code != 0 || r.out != "out\n" {
+						t.Errorf("%s: %+v", place, r)
+					}
+				}
+				b.wantLines("side", 1)
+			})
+		}
+	}
 }

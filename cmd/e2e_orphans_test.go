@@ -263,7 +263,7 @@ func TestE2EMarkRetry(t *testing.T) {
 
 // Leftovers of a command that a signal killed keep the key busy, though its
 // end is recorded.
-func TestE2EL3LeftoversOfAKilledCommand(t *testing.T) {
+func TestE2ELeftoversOfAKilledCommandKeepTheKey(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	script := `echo x >>side; (echo $BASHPID >worker; until [ -e go ]; do sleep 0.02; done) & echo $$ >shell; wait`
@@ -290,7 +290,7 @@ func TestE2EL3LeftoversOfAKilledCommand(t *testing.T) {
 
 // A script that uses descriptors of its own, as 3, or 200 of the flock
 // idiom, does not lose the lock.
-func TestE2EL4CommandUsesLowDescriptors(t *testing.T) {
+func TestE2ECommandThatUsesManyDescriptorsKeepsTheKey(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	run := []string{"run", "--key", "k", "--", "bash", "-c", "for n in {3..276}; do eval \"exec $n>/dev/null\"; done\n" + once}

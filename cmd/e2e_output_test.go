@@ -44,7 +44,7 @@ func TestE2EFullDiskIsNoSuccess(t *testing.T) {
 				if r.out != "" {
 					t.Errorf("the next command has run: %q", r.out)
 				}
-				if !strings.Contains(r.err, "done and recorded, but its output could not be written here: write /dev/stdout: no space left on device") {
+				if !strings.Contains(r.err, "could not be written\nidem:   the command is done and recorded\nidem:   write /dev/stdout: no space left on device") {
 					t.Errorf("got %q", r.err)
 				}
 				if again := strings.Contains(r.err, "call again when it can be written"); again != (name != "force") {
@@ -134,7 +134,7 @@ func TestE2EOutputOfAFullLedgerDisk(t *testing.T) {
 	run := []string{"run", "--key", "k", "--", "bash", "-c", "head -c 5242880 /dev/zero; echo x >>side"}
 	b.want(b.run(run...), 0)
 	r := b.want(b.run(run...), 74)
-	if len(r.out) >= 5242880 || !strings.Contains(r.err, "is not complete: ") {
+	if len(r.out) >= 5242880 || !strings.Contains(r.err, "is not complete\n") {
 		t.Errorf("%d bytes, %q", len(r.out), r.err)
 	}
 	b.want(b.run("check", "k"), 74)

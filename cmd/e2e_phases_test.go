@@ -19,7 +19,7 @@ var deadly = []syscall.Signal{
 	unix.SIGQUIT, unix.SIGABRT, unix.SIGUSR1, unix.SIGALRM, unix.SIGPROF, unix.SIGXFSZ, unix.SIGPIPE, unix.SIGSEGV, unix.SIGSYS, 40, unix.SIGTERM,
 }
 
-// S10: whatever idem is about, a signal for it does what it would do to the command.
+// Whatever idem is about, a signal for it does what it would do to the command.
 // chaos signals has every signal at any time.
 func TestE2ESignalsEndIdemInEveryPhase(t *testing.T) {
 	t.Parallel()
@@ -65,7 +65,7 @@ func TestE2ESignalsEndIdemInEveryPhase(t *testing.T) {
 	}
 }
 
-// S12: a replay whose reader takes no more.
+// A replay whose reader takes no more.
 func TestE2ESignalsEndAReplayThatStalls(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -91,7 +91,7 @@ func TestE2ESignalsEndAReplayThatStalls(t *testing.T) {
 	b.wantState("k", "succeeded")
 }
 
-// P13, S9: a command, a hook and a probe have the ignored and the blocked signals of
+// A command, a hook and a probe have the ignored and the blocked signals of
 // the caller, and so has what idem becomes.
 func TestE2ECallersSignalsAreTheCommands(t *testing.T) {
 	t.Parallel()
@@ -129,7 +129,7 @@ func TestE2EHookAfterAReplayDoesNotIgnorePIPE(t *testing.T) {
 	}
 }
 
-// P19: the first process of a container can be ended in every phase.
+// The first process of a container can be ended in every phase.
 func TestE2EFirstProcessOfAContainerCanBeEnded(t *testing.T) {
 	t.Parallel()
 	requireTool(t, "unshare")

@@ -69,7 +69,7 @@ func TestE2EBadPlaces(t *testing.T) {
 
 // A link to the ledger is fine when it is ours, and leads to the same
 // ledger; a link of somebody else, and a file of the ledger that is one, is not.
-func TestE2EL13Links(t *testing.T) {
+func TestE2ELinksLeadToTheSameLedger(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	first := b.idem("run", "--key", "k", "--", "bash", "-c", once)
@@ -131,7 +131,7 @@ func TestE2EBindMount(t *testing.T) {
 	if err := mount("--bind", b.ledger, second); err != nil {
 		missing(t, "the right to mount: "+err.Error())
 	}
-	defer unmount(second)
+	defer func() { _ = unmount(second) }()
 	first := b.idem("run", "--key", "k", "--", "bash", "-c", "echo x >>ready\n"+once)
 	b.await("ready", 1)
 	b.place(second)
@@ -145,7 +145,7 @@ func TestE2EBindMount(t *testing.T) {
 }
 
 // A ledger behind FUSE is refused, though it is a good one below.
-func TestE2EL11FUSE(t *testing.T) {
+func TestE2ELedgerBehindFUSEIsRefused(t *testing.T) {
 	t.Parallel()
 	requireRoot(t)
 	requireTool(t, "bindfs")

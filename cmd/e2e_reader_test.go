@@ -66,7 +66,7 @@ func pausedCall(b *box, args ...string) (*call, *os.File) {
 
 // A reader that sleeps holds up neither the command nor the record nor
 // those who wait for the key, and gets every byte when it wakes up.
-func TestE2ES12PausedReader(t *testing.T) {
+func TestE2EPausedReaderHoldsUpNothing(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	b.want(b.run("run", "--key", "other", "--", "true"), 0)
@@ -119,7 +119,7 @@ func TestE2EPausedReaderAndRetries(t *testing.T) {
 
 // Who does not want to wait for the reader can end idem with a signal, and
 // the record stays.
-func TestE2ES12PausedReaderAndSignal(t *testing.T) {
+func TestE2ESignalEndsIdemThatAPausedReaderHolds(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	args := []string{"run", "--key", "k", "--", "bash", "-c", "seq 1 1000000; echo x >>side"}
@@ -188,13 +188,13 @@ func TestE2EMemoryIsBounded(t *testing.T) {
 
 	c, r := pausedCall(b, "run", "--key", "paused", "--max-output", "1MiB", "--", "head", "-c", "256M", "/dev/zero")
 	b.until("the key is done", func() bool { return b.listed("paused") == "succeeded" })
-	go io.Copy(io.Discard, r)
+	go func() { _, _ = io.Copy(io.Discard, r) }()
 	check("256 MiB for a sleeping reader", 0, func() *call { return c })
 }
 
 // A background process that goes on writing does not hang idem, nor does one
 // that is silent; the ended run's output is complete.
-func TestE2EP1BackgroundWriter(t *testing.T) {
+func TestE2EBackgroundWriterDoesNotHoldIdem(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	script := `echo begin; (trap '' PIPE; echo $BASHPID >pid; while :; do echo more; echo more >&2; sleep 0.01; done) 2>&1 & sleep 0.2; echo end; exit 6`

@@ -140,7 +140,7 @@ func TestE2ENohup(t *testing.T) {
 }
 
 // A background job of a shell without job control has INT ignored.
-func TestE2ES8BackgroundJobIgnoresINT(t *testing.T) {
+func TestE2EBackgroundJobIgnoresINT(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	c := b.start([]string{"bash", "-c", `idem run --key k -- bash -c "$0" & echo $! >idem; wait $!; echo $? >status`, once})

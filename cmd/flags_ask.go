@@ -7,17 +7,18 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// askFlags gives a command that asks about a call the flags of idem run, so that
-// a line of idem run becomes a question with another first word. Only those of
-// the named groups of its manual matter for the answer and are shown.
-func (a *app) askFlags(c *cobra.Command, groups ...string) *runOptions {
+// askFlags gives a command that asks about a call the flags of idem run, so a
+// line of idem run becomes a question with another first word. Only the flags of
+// the given topics change the answer, and only they are shown.
+func (a *app) askFlags(c *cobra.Command, topics ...string) *runOptions {
+	c.Annotations = map[string]string{asksAnnotation: "true"}
 	o := newRunOptions()
 	f := c.Flags()
 	a.callFlags(f, o)
 	f.VisitAll(func(flag *pflag.Flag) {
 		flag.Hidden = true
 		for _, g := range flagGroups {
-			if slices.Contains(groups, g.title) && slices.Contains(g.flags, flag.Name) {
+			if slices.Contains(topics, g.topic) && slices.Contains(g.flags, flag.Name) {
 				flag.Hidden = false
 			}
 		}
@@ -25,7 +26,11 @@ func (a *app) askFlags(c *cobra.Command, groups ...string) *runOptions {
 	return o
 }
 
+// asksAnnotation marks a command that has the flags of idem run to ask about a
+// call. Its help lists them by name only.
+const asksAnnotation = "asks"
+
 const askLong = `
 
-It takes every flag of idem run, so that a call can be asked about as it is
-written; those that do not change the answer are not listed.`
+It accepts every flag of idem run, so you can ask about a call as it is written.
+Flags that do not change the answer are not listed.`

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,8 +13,7 @@ import (
 	"idem/hashkey"
 )
 
-// calendarFlags are the flags that say which window of the calendar a call
-// belongs to.
+// calendarFlags are the flags that name the window of a call in the calendar.
 type calendarFlags struct {
 	per      choice
 	zone     string
@@ -23,16 +23,16 @@ type calendarFlags struct {
 
 func newCalendarFlags() calendarFlags { return calendarFlags{per: choice{of: hashkey.Pers}} }
 
-// flags adds the flags; per begins the text about --per.
+// flags adds the flags. per begins the text about --per.
 func (o *calendarFlags) flags(f *pflag.FlagSet, per string) {
 	f.Var(&o.per, "per", per+": "+strings.Join(hashkey.Pers, ", "))
-	f.StringVar(&o.zone, "tz", "", "time `ZONE` of the calendar, such as Europe/Berlin or UTC (default the local one)")
-	f.StringVar(&o.at, "at", "", "`TIME` that the call is for, however late it comes; its window is that of TIME: RFC 3339, \"2026-11-22 14:00\" in the zone, or @SECONDS since 1970")
-	f.StringVar(&o.dayStart, "day-start", "", "time of day, `HH:MM`, at which the windows from day on begin")
+	f.StringVar(&o.zone, "tz", "", "use the calendar of time `ZONE`, such as Europe/Berlin or UTC (default: the local zone)")
+	f.StringVar(&o.at, "at", "", "choose the window as if the call were made at `TIME`: RFC 3339, \"2026-11-22 14:00\" in the zone, or @SECONDS since 1970")
+	f.StringVar(&o.dayStart, "day-start", "", "start windows of a day or longer at `HH:MM` instead of midnight")
 }
 
-// knownZone reports whether time.Local is what TZ says. Where Go knows no such
-// zone, and it knows none of POSIX's, such as JST-9, it is UTC.
+// knownZone reports whether time.Local is the zone that TZ names. It is UTC where Go
+// does not know the zone, as with those of POSIX, such as JST-9.
 func knownZone(tz string) bool {
 	name := strings.TrimPrefix(tz, ":")
 	if filepath.IsAbs(name) {
@@ -43,17 +43,17 @@ func knownZone(tz string) bool {
 	return err == nil
 }
 
-// window returns the window of now, or of --at; it is empty without --per.
+// window returns the window of now or, if given, of --at. It is empty without --per.
 func (o *calendarFlags) window(now time.Time) (string, error) {
 	c := hashkey.Calendar{Per: hashkey.Per(o.per.value), Zone: time.Local}
 	var err error
 	if o.zone != "" {
 		if c.Zone, err = time.LoadLocation(o.zone); err != nil {
-			return "", usage("--tz: there is no time zone %s", quote(o.zone)).hint("name one as the tz database does, such as Europe/Berlin or UTC")
+			return "", usage("--tz: unknown time zone %s", quote(o.zone)).hint("use a name of the tz database, such as Europe/Berlin or UTC")
 		}
 	}
 	if tz := os.Getenv("TZ"); o.zone == "" && c.Per != "" && !knownZone(tz) {
-		return "", usage("there is no time zone %s, which TZ names", quote(tz)).hintFlags("to name one as the tz database does", "--tz Europe/Berlin")
+		return "", usage("TZ has an unknown time zone, %s", quote(tz)).hintFlags("to use a name of the tz database", "--tz Europe/Berlin")
 	}
 	if o.dayStart != "" {
 		if c.DayStart, err = hashkey.ParseDayStart(o.dayStart); err != nil {
@@ -69,4 +69,61 @@ func (o *calendarFlags) window(now time.Time) (string, error) {
 		return "", nil
 	}
 	return c.Window(now), nil
+}
+
+// windowFlags are the flags that say how long an outcome counts: in which window of
+// the calendar, and for how long a success.
+type windowFlags struct {
+	calendarFlags
+	ttl ttl
+}
+
+func newWindowFlags() windowFlags { return windowFlags{calendarFlags: newCalendarFlags()} }
+
+func (o *windowFlags) flags(f *pflag.FlagSet) {
+	o.calendarFlags.flags(f, oncePer)
+	f.Var(&o.ttl, "ttl", "run again `DURATION` after the last success started: 90m, 12h, 7d, 2w, or never (the default)")
+}
+
+// oncePer begins the text about --per in commands about calls.
+const oncePer = "run once per `WINDOW` of the calendar"
+
+// calendar returns the window that a --ttl of the same length was probably meant
+// for, "" if there is none: with --ttl 24h, a daily job that starts a second early
+// does not run that day.
+func (o *windowFlags) calendar() string {
+	if o.per.value != "" {
+		return ""
+	}
+	switch o.ttl.limit {
+	case time.Hour:
+		return string(hashkey.PerHour)
+	case 24 * time.Hour:
+		return string(hashkey.PerDay)
+	case 7 * 24 * time.Hour:
+		return string(hashkey.PerWeek)
+	}
+	return ""
+}
+
+// ttl is the value of --ttl.
+type ttl struct {
+	set   bool
+	limit time.Duration // 0: never
+}
+
+func (t *ttl) String() string { return "" }
+func (t *ttl) Type() string   { return "DURATION" }
+
+func (t *ttl) Set(s string) error {
+	if s == "never" {
+		*t = ttl{set: true}
+		return nil
+	}
+	d, err := parseLongDuration(s)
+	if err != nil || d == 0 {
+		return errors.New("want a duration such as 90m, 12h, 7d or 2w, or never")
+	}
+	*t = ttl{set: true, limit: d}
+	return nil
 }

@@ -25,7 +25,7 @@ const (
 type hooks struct{ list []runner.Hook }
 
 func (h *hooks) flags(f *pflag.FlagSet) {
-	f.Var(h, "hook", "at an event, run a command with sh -c: `EVENT=CMD` with "+eventList()+"; repeatable")
+	f.Var(h, "hook", "run the shell command CMD on an event: `EVENT=CMD`, where EVENT is "+eventList()+"; repeatable")
 }
 
 func (h *hooks) String() string { return "" }
@@ -37,13 +37,13 @@ func (h *hooks) Set(s string) error {
 		switch {
 		case !ok || string(e) != name:
 		case strings.TrimSpace(command) == "":
-			return fmt.Errorf("there is no command for %s: a variable may be unset", name)
+			return fmt.Errorf("the command for %s is empty: a variable may be unset", name)
 		default:
 			h.list = append(h.list, runner.Hook{Event: e, Command: command})
 			return nil
 		}
 	}
-	return errors.New("want EVENT=CMD with one of the events " + eventList())
+	return errors.New("want EVENT=CMD, where EVENT is one of " + eventList())
 }
 
 // at reports whether there is a hook at an event.

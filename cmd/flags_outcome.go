@@ -29,18 +29,18 @@ func newOutcomeFlags() outcomeFlags {
 }
 
 func (o *outcomeFlags) flags(f *pflag.FlagSet) {
-	f.Var(&o.ok, "ok", "these exit statuses are a success too: `CODES` such as 0,24 or 100-110; idem then exits 0")
-	f.IntVar(&o.retries, "retries", 0, "run a command that failed up to `N` times more within this call (only for one that may safely run twice)")
+	f.Var(&o.ok, "ok", "treat the exit statuses `CODES`, such as 0,24 or 100-110, as a success; idem then exits 0")
+	f.IntVar(&o.retries, "retries", 0, "run a failed command up to `N` more times within this call; only for a command that may safely run twice")
 	f.Var(&o.retryDelay, "retry-delay", "wait `DURATION` before the first retry, then twice as long each time, with jitter")
-	f.Var(&o.retryMaxDelay, "retry-max-delay", "never wait longer than `DURATION` before a retry; a longer --retry-delay raises only the default")
-	f.Var(&o.retryOn, "retry-on", "retry only after these exit statuses: `CODES` (default all)")
-	f.Var(&o.timeout, "timeout", "end an attempt after `DURATION`: TERM to the command and, unless it is in the terminal's foreground, to its process group; status 124")
-	f.Var(&o.killAfter, "kill-after", "KILL what has not ended `DURATION` after that TERM (0: never)")
+	f.Var(&o.retryMaxDelay, "retry-max-delay", "wait at most `DURATION` before a retry; a longer --retry-delay raises the default")
+	f.Var(&o.retryOn, "retry-on", "retry only after the exit statuses `CODES` (default: all)")
+	f.Var(&o.timeout, "timeout", "end an attempt after `DURATION` with status 124: send TERM to the command and, unless it is in the terminal's foreground, to its process group")
+	f.Var(&o.killAfter, "kill-after", "send KILL if the command has not ended `DURATION` after TERM (0: never)")
 }
 
 func (o *outcomeFlags) check() error {
 	if o.retries < 0 {
-		return usage("--retries requires a number from 0 on")
+		return usage("--retries requires a number of at least 0")
 	}
 	return nil
 }

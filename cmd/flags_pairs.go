@@ -80,12 +80,12 @@ func inMessage(f *pflag.FlagSet, flag string) string {
 
 // lacking is for a flag that needs one of others.
 func lacking(flag string, of ...string) error {
-	return usage("--%s needs --%s", flag, strings.Join(of, " or --"))
+	return usage("--%s requires --%s", flag, strings.Join(of, " or --"))
 }
 
 // clashing is for two flags that do not go together.
 func clashing(flag, other, why string) error {
-	return usage("--%s can't be combined with --%s: %s", flag, other, why).hint("leave out one of them")
+	return usage("--%s can't be combined with --%s", flag, other).detail("%s", why).hint("leave out one of them")
 }
 
 // fits refuses flags of a call that do not go together.
@@ -99,14 +99,17 @@ func (o *runOptions) fits() error {
 	if err := fitting(o.flagSet, has, needs, runClashes, o); err != nil {
 		return err
 	}
-	if err := fitting(o.flagSet, has, nil, identityClashes, o.identity); err != nil {
+	if err := fitting(o.flagSet, has, nil, windowClashes, &o.windowFlags); err != nil {
+		return err
+	}
+	if err := fitting(o.flagSet, has, nil, inputClashes, &o.inputs); err != nil {
 		return err
 	}
 	return o.outcomesOccur()
 }
 
 const (
-	forced   = "the command runs whatever became of it before"
+	forced   = "the command runs whatever its earlier outcome"
 	unplayed = "nothing is replayed"
 )
 
@@ -137,26 +140,26 @@ var runClashes = []clash[*runOptions]{
 	}},
 	{"wait", "hook busy=CMD", "a wait without a limit ends when the key is free", func(o *runOptions) bool { return o.wait.set && o.wait.limit == 0 && o.hooks.at(runner.EventBusy) }},
 
-	{"quiet-ok", "no-store output", "what is printed after a failure is what is recorded", func(o *runOptions) bool { return o.quietOK && o.noStore.output }},
+	{"quiet-ok", "no-store output", "a failure prints the recorded output", func(o *runOptions) bool { return o.quietOK && o.noStore.output }},
 	{"quiet-ok", "replay*", "a replayed success prints nothing, and no failure is replayed", func(o *runOptions) bool {
 		return o.quietOK && o.streams.value != "all" && !o.replaysFailures() && o.final.set == nil
 	}},
 	{"quiet-ok", "partial", "a replayed success prints nothing", func(o *runOptions) bool { return o.quietOK && o.partial }},
 	{"quiet-ok", "exit-code output=N", "a success prints nothing", func(o *runOptions) bool { return o.quietOK && o.exitCodes.changes(exitOutput) }},
-	{"quiet", "verbose", "the one asks for errors only, the other for more than that", func(o *runOptions) bool { return o.ui.quiet && o.ui.verbose }},
+	{"quiet", "verbose", "--quiet prints errors only, --verbose prints more", func(o *runOptions) bool { return o.ui.quiet && o.ui.verbose }},
 
-	{"partial", "exact", "the one accepts a replay that lacks something, the other refuses it", func(o *runOptions) bool { return o.partial && o.exact }},
+	{"partial", "exact", "--partial accepts an incomplete replay, --exact refuses it", func(o *runOptions) bool { return o.partial && o.exact }},
 	{"partial", "replay*", "stdout is not replayed", func(o *runOptions) bool {
 		return o.partial && (o.streams.value == "none" || o.streams.value == "stderr")
 	}},
 	{"no-store output", "max-output", "no output is recorded", func(o *runOptions) bool { return o.noStore.output && o.maxOutput.bytes != defaultMaxOutput.bytes }},
-	{"no-store output", "replay-file", "what is appended to a file is output", func(o *runOptions) bool { return o.noStore.output && len(o.paths) > 0 }},
+	{"no-store output", "replay-file", "additions to files are output", func(o *runOptions) bool { return o.noStore.output && len(o.paths) > 0 }},
 
-	{"tty", "hash-stdin", "the one is for input that is typed, the other for input that is there before", func(o *runOptions) bool { return o.tty && o.hashStdin }},
-	{"tty", "replay*", "all output of a terminal is one stream", func(o *runOptions) bool { return o.tty && (o.streams.value == "stdout" || o.streams.value == "stderr") }},
-	{"no-stdin", "hash-stdin", "the one gives the command no stdin, the other passes it on", func(o *runOptions) bool { return o.noStdin && o.hashStdin }},
-	{"no-stdin", "tty", "the one gives the command no stdin, the other passes it on", func(o *runOptions) bool { return o.noStdin && o.tty }},
-	{"on-ledger-error run", "hash-stdin", "stdin that was read for its digest cannot be read again", func(o *runOptions) bool { return o.onLedgerError.value == "run" && o.hashStdin }},
+	{"tty", "hash-stdin", "typed input cannot be read before the command starts", func(o *runOptions) bool { return o.tty && o.inputs.Stdin }},
+	{"tty", "replay*", "a terminal has one output stream", func(o *runOptions) bool { return o.tty && (o.streams.value == "stdout" || o.streams.value == "stderr") }},
+	{"no-stdin", "hash-stdin", "--no-stdin gives the command an empty stdin", func(o *runOptions) bool { return o.noStdin && o.inputs.Stdin }},
+	{"no-stdin", "tty", "--no-stdin gives the command an empty stdin", func(o *runOptions) bool { return o.noStdin && o.tty }},
+	{"on-ledger-error run", "hash-stdin", "stdin can be read only once", func(o *runOptions) bool { return o.onLedgerError.value == "run" && o.inputs.Stdin }},
 }
 
 // replaysFailures reports whether every failure is replayed.
@@ -186,16 +189,20 @@ func (o *runOptions) outcomesOccur() error {
 	return nil
 }
 
-// identityClashes are those of the flags that say which call a call is.
-var identityClashes = []clash[*identity]{
-	{"per*", "ttl", "no record of such a window gets that old", func(o *identity) bool {
+// windowClashes are those of the flags about the window of a call.
+var windowClashes = []clash[*windowFlags]{
+	{"per*", "ttl", "a window ends before a record in it gets that old", func(o *windowFlags) bool {
 		return o.per.value != "" && o.at == "" && o.ttl.limit >= hashkey.Per(o.per.value).Longest()
 	}},
-	{"hash none", "hash-ignore", "no argument counts", func(o *identity) bool { return o.hash.value == "none" && len(o.hashIgnore) > 0 }},
-	{"day-start", "per hour", daysOnly, func(o *identity) bool { return o.movesHours() }},
+	{"day-start", "per hour", daysOnly, func(o *windowFlags) bool { return o.movesHours() }},
 }
 
-const daysOnly = "it moves the windows from day on"
+// inputClashes are those of the flags about the inputs of a call.
+var inputClashes = []clash[*inputFlags]{
+	{"hash none", "hash-ignore", "no argument is an input", func(o *inputFlags) bool { return o.hash.value == "none" && len(o.Ignore) > 0 }},
+}
+
+const daysOnly = "it moves the windows of a day or longer"
 
 // movesHours reports whether the hours are to begin at a time of day.
 func (o *calendarFlags) movesHours() bool {
@@ -205,9 +212,9 @@ func (o *calendarFlags) movesHours() bool {
 // whichClashes are those of commands about recorded keys.
 var whichClashes = []clash[*whichFlags]{
 	{"day-start", "per hour", daysOnly, func(o *whichFlags) bool { return o.calendar.movesHours() }},
-	{"window", "per", "both say which window", func(o *whichFlags) bool { return o.window.set && o.calendar.per.value != "" }},
-	{"latest", "window", "the one takes the latest window, the other names one", func(o *whichFlags) bool { return o.latest && o.window.set }},
-	{"latest", "per", "the one takes the latest window, the other names one", func(o *whichFlags) bool { return o.latest && o.calendar.per.value != "" }},
+	{"window", "per", "both name the window", func(o *whichFlags) bool { return o.window.set && o.calendar.per.value != "" }},
+	{"latest", "window", "--latest selects the window itself", func(o *whichFlags) bool { return o.latest && o.window.set }},
+	{"latest", "per", "--latest selects the window itself", func(o *whichFlags) bool { return o.latest && o.calendar.per.value != "" }},
 }
 
 // fits refuses flags that do not go together in a command about recorded keys.
@@ -222,14 +229,14 @@ func (o *whichFlags) has(name string) bool { return name == "key" || o.command.F
 // is settled.
 func (o *markOptions) fits(name string, bound bool) error {
 	f := o.record.command.Flags()
-	err := fitting(f, o.record.has, append([]need{{"max-output", []string{"stdout-file"}}}, needs...), identityClashes, o.identity)
-	if err == nil && o.hashStdin && o.stdoutFile == "-" {
+	err := fitting(f, o.record.has, append([]need{{"max-output", []string{"stdout-file"}}}, needs...), inputClashes, &o.inputs)
+	if err == nil && o.inputs.Stdin && o.stdoutFile == "-" {
 		err = clashing("hash-stdin", "stdout-file -", "both read stdin")
 	}
 	if err != nil {
 		return err
 	}
-	const form = "write it behind the key and a --: -- COMMAND [ARG...]"
+	const form = "write the command after the key: KEY -- COMMAND [ARG...]"
 	var hash string
 	f.Visit(func(f *pflag.Flag) {
 		if strings.HasPrefix(f.Name, "hash") {
@@ -238,11 +245,11 @@ func (o *markOptions) fits(name string, bound bool) error {
 	})
 	switch {
 	case name == "retry" && (f.Changed("exit-code") || f.Changed("stdout-file")):
-		return usage("--exit-code and --stdout-file tell of an outcome, which a key to be run again has not")
+		return usage("--exit-code and --stdout-file can't be combined with retry").detail("a key that is to run again has no outcome")
 	case o.replace && !bound:
-		return usage("--replace wants the command that the key is to count for").hint(form)
+		return usage("--replace requires a command").hint(form)
 	case hash != "" && !bound:
-		return usage("--%s says what counts beside a command, but there is no command", hash).hint(form)
+		return usage("--%s requires a command", hash).hint(form)
 	}
 	return nil
 }
@@ -259,12 +266,12 @@ func (o *logsOptions) fits() error {
 // depends on nothing.
 func fitsNew(f *pflag.FlagSet, args []string) error {
 	if len(args) > 0 {
-		return usage("--new can't be combined with a command: a fresh UUID depends on nothing")
+		return usage("--new can't be combined with a command").detail("a new UUID depends on nothing")
 	}
 	var err error
 	f.Visit(func(fl *pflag.Flag) {
 		if err == nil && fl.Name != "new" && !slices.Contains(everywhere, fl.Name) {
-			err = clashing("new", fl.Name, "a fresh UUID depends on nothing")
+			err = clashing("new", fl.Name, "a new UUID depends on nothing")
 		}
 	})
 	return err

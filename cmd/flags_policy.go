@@ -9,7 +9,7 @@ import (
 )
 
 // policyFlags are the flags that say what to do about an earlier outcome. All
-// they do is in runner.Decide; which of them do not go together is in flagpairs.go.
+// they do is in runner.Decide; which of them do not go together is in flags_pairs.go.
 type policyFlags struct {
 	onFailure     choice
 	onInterrupted choice
@@ -32,25 +32,26 @@ func newPolicyFlags() *policyFlags {
 }
 
 func (o *policyFlags) flags(f *pflag.FlagSet) {
-	f.Var(&o.onFailure, "on-failure", "after a failure: `CHOICE` of rerun, replay or refuse (status 80)")
-	f.Var(&o.onInterrupted, "on-interrupted", "after an attempt whose end is not known: `CHOICE` of refuse (status 79) or rerun")
-	f.Var(&o.onMismatch, "on-mismatch", "when the key is recorded with other inputs: `CHOICE` of refuse (status 65) or rerun")
-	f.Var(&o.final, "final", "failures with these exit statuses are not run again but replayed: `CODES` such as 2,64-78")
-	f.IntVar(&o.maxAttempts, "max-attempts", 0, "refuse (status 80) when the key has had `N` attempts since its last success")
-	f.StringVar(&o.probe, "probe", "", "when the outcome of the key is unknown, ask the shell command `CMD`")
-	f.BoolVar(&o.probeFirst, "probe-first", false, "ask the probe also before the first run, to adopt what was done without idem")
-	f.Var(&o.probeTimeout, "probe-timeout", "end the probe after `DURATION` (0: never), as --timeout does; then it cannot tell")
-	f.BoolVar(&o.force, "force", false, "run again also after a success; never while it runs")
+	f.Var(&o.onFailure, "on-failure", "choose what to do after a failure: rerun, replay or refuse (status 80)")
+	f.Var(&o.onInterrupted, "on-interrupted", "choose what to do after an interrupted attempt: refuse (status 79) or rerun")
+	f.Var(&o.onMismatch, "on-mismatch", "choose what to do if the recorded inputs differ: refuse (status 65) or rerun")
+	f.Var(&o.final, "final", "replay failures with the exit statuses `CODES`, such as 2,64-78, instead of running again")
+	f.IntVar(&o.maxAttempts, "max-attempts", 0, "refuse (status 80) after `N` attempts since the last success")
+	f.StringVar(&o.probe, "probe", "", "find out an unknown outcome with the shell command `CMD`")
+	f.BoolVar(&o.probeFirst, "probe-first", false, "run the probe before the first run too, to adopt work done without idem")
+	f.Var(&o.probeTimeout, "probe-timeout", "end the probe after `DURATION` (0: never); the outcome then stays unknown")
+	f.BoolVar(&o.force, "force", false, "run again even after a success, but never while the key is running")
 }
 
-func (o *policyFlags) policy(id *identity) (runner.Policy, error) {
+// policy returns the policy of the flags and of --ttl.
+func (o *policyFlags) policy(ttl time.Duration) (runner.Policy, error) {
 	if o.maxAttempts < 0 {
-		return runner.Policy{}, usage("--max-attempts requires a number from 0 on")
+		return runner.Policy{}, usage("--max-attempts requires a number of at least 0")
 	}
 	return runner.Policy{
 		OnFailure: runner.Choice(o.onFailure.value), OnInterrupted: runner.Choice(o.onInterrupted.value),
 		OnMismatch: runner.Choice(o.onMismatch.value), Force: o.force,
-		TTL: id.ttl.limit, Final: o.final.set, MaxAttempts: o.maxAttempts,
+		TTL: ttl, Final: o.final.set, MaxAttempts: o.maxAttempts,
 		Probe: o.probe != "", ProbeFirst: o.probeFirst,
 	}, nil
 }

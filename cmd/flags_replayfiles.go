@@ -13,7 +13,7 @@ import (
 type replayFiles struct{ paths []string }
 
 func (o *replayFiles) flags(f *pflag.FlagSet) {
-	f.StringArrayVar(&o.paths, "replay-file", nil, "record what the command appends to the file `PATH`, and append it again on replay; repeatable")
+	f.StringArrayVar(&o.paths, "replay-file", nil, "record what the command appends to the file `PATH`, and append it again on a replay; repeatable")
 }
 
 // files returns them, those of a CI job first: they are known by the names of
@@ -34,7 +34,7 @@ func (o *replayFiles) files() ([]sidefile.File, error) {
 			return nil, usage("--replay-file is empty: a variable may be unset")
 		}
 		if err := sidefile.Check(path); err != nil {
-			return nil, usage("--replay-file: %v", err).hint("name a file, or a new one in a directory that exists")
+			return nil, usage("--replay-file: %v", err).hint("use an existing file, or a new one in an existing directory")
 		}
 		files = append(files, sidefile.File{Name: path, Place: i + 1, Path: path})
 	}
@@ -48,6 +48,6 @@ func (a *app) tellLosses(res runner.Result) {
 		where = "in this replay"
 	}
 	for _, loss := range res.Losses {
-		a.ui.warn("what the command appended to %s is not %s: %v", quote(loss.Name), where, loss.Err)
+		a.ui.warn("the addition to file %s is not %s: %v", quote(loss.Name), where, loss.Err)
 	}
 }

@@ -10,7 +10,7 @@ import (
 type stdinFlag struct{ noStdin bool }
 
 func (o *stdinFlag) flags(f *pflag.FlagSet) {
-	f.BoolVarP(&o.noStdin, "no-stdin", "n", false, "give the command /dev/null as stdin; a \"while read\" loop around the call keeps its own")
+	f.BoolVarP(&o.noStdin, "no-stdin", "n", false, "give the command /dev/null as stdin, so a \"while read\" loop around the call keeps its input")
 }
 
 // stdinOf returns what the command is to read: given, unless it is to read

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"idem/hashkey"
+	"idem/inputs"
 	"idem/ledger"
 	"idem/redact"
 )
@@ -21,9 +22,9 @@ type storing struct {
 }
 
 func (o *storing) flags(f *pflag.FlagSet) {
-	f.Var(&o.noStore, "no-store", "store none of `WHAT`: output (a replay then prints nothing), args (the command line and the values of --hash-value) or all; repeatable")
-	f.StringArrayVar(&o.redact, "redact", nil, "store and show [redacted] where `REGEX` matches; it is matched line by line; repeatable")
-	f.StringArrayVar(&o.redactEnv, "redact-env", nil, "and where the value of the environment variable `NAME` stands, or a line of it, from 4 bytes on; repeatable")
+	f.Var(&o.noStore, "no-store", "do not store `WHAT`: output (a replay then prints nothing), args (the command line and the values of --hash-value) or all; repeatable")
+	f.StringArrayVar(&o.redact, "redact", nil, "store and print [redacted] where the regular expression `REGEX` matches within a line; repeatable")
+	f.StringArrayVar(&o.redactEnv, "redact-env", nil, "store and print [redacted] for the value of environment variable `NAME`, and for each of its lines of 4 bytes or more; repeatable")
 }
 
 // noStore is the value of --no-store.
@@ -68,8 +69,9 @@ func (a *app) remember(o *storing, key string) (retention, error) {
 	}
 	for _, expr := range o.redact {
 		if _, err := redact.New([]string{expr}, nil); err != nil {
-			if of := variableWith(expr); of != "" { // a secret, most likely
-				return keep, usage("--redact requires an expression, and what it was given is none; it is not shown, because it is the value of a variable").
+			if of := inputs.Environ(os.Environ()).VariableWith(expr); of != "" { // a secret, most likely
+				return keep, usage("--redact requires a regular expression").
+					detail("the value given is not shown, because it is the value of a variable").
 					hint("name the variable, without a dollar sign: --redact-env %s", of)
 			}
 			return keep, usage("--redact %s: %v", quote(expr), err)
@@ -85,8 +87,9 @@ func (a *app) remember(o *storing, key string) (retention, error) {
 	}
 	for name, value := range map[string]string{"key": key, "namespace": a.namespace} {
 		if keep.redactor.Finds([]byte(value)) {
-			return keep, usage("in the %s is what --redact or --redact-env is to keep out of the ledger", name).
-				hint("it is stored and shown as it is: choose a name without a secret")
+			return keep, usage("the %s contains a value that --redact or --redact-env removes", name).
+				detail("the %s is stored and shown unchanged", name).
+				hint("choose a %s without a secret", name)
 		}
 	}
 	return keep, nil
@@ -95,22 +98,23 @@ func (a *app) remember(o *storing, key string) (retention, error) {
 // secrets returns the values of environment variables.
 func (a *app) secrets(names []string) ([]string, error) {
 	var secrets []string
+	env := inputs.Environ(os.Environ())
 	for _, name := range names {
-		if err := checkVariable("--redact-env", name, false); err != nil {
-			return nil, err
+		if err := env.Check("--redact-env", name, false); err != nil {
+			return nil, inputFailure(err)
 		}
-		value, set := os.LookupEnv(name)
+		value, set := env.Lookup(name)
 		switch {
 		case !set:
-			a.ui.warn("--redact-env: there is no variable %s, so nothing is redacted for it", escape(name))
+			a.ui.warn("--redact-env: variable %s is not set, so nothing is redacted for it", escape(name))
 		case strings.TrimSpace(value) == "": // as where a CI system has no such secret
 			if a.ui.verbose {
-				a.ui.note("--redact-env: the variable %s is empty, so nothing is redacted for it", escape(name))
+				a.ui.note("--redact-env: variable %s is empty, so nothing is redacted for it", escape(name))
 			}
 		default:
 			if err := redact.CheckSecret(value); err != nil {
 				return nil, usage("--redact-env: the value of %s %v", escape(name), err).
-					hintFlags("to say where it stands instead", `--redact 'pin=\S+'`).
+					hintFlags("to match the text around it instead", `--redact 'pin=\S+'`).
 					hintFlags("to store nothing", "--no-store all")
 			}
 			secrets = append(secrets, value)

@@ -6,5 +6,5 @@ import "github.com/spf13/pflag"
 type ttyFlag struct{ tty bool }
 
 func (o *ttyFlag) flags(f *pflag.FlagSet) {
-	f.BoolVar(&o.tty, "tty", false, "give the command a terminal of its own")
+	f.BoolVar(&o.tty, "tty", false, "give the command its own terminal")
 }

@@ -134,8 +134,9 @@ func (a *app) behindWait(w *wait, args []string, asking bool) ([]string, error) 
 	if asking && (len(args) == 1 || !strings.HasPrefix(args[1], "-")) || found(args[0]) {
 		return args, nil
 	}
-	return nil, usage("--wait takes its duration after an equals sign: the %s behind it is read as the command", quote(args[0])).
-		hint("--wait=%s", args[0])
+	return nil, usage("--wait takes its duration after an equals sign").
+		detail("%s is read as the command", quote(args[0])).
+		hint("write --wait=%s", args[0])
 }
 
 // codes is the value of a flag that takes exit statuses.

@@ -29,16 +29,20 @@ type whichFlags struct {
 // sentences below.
 const whichLong = `
 
-A key with --per has a record in each window. --per names the window of now, or
-of --at; --window names any window, and --window "" the record without one.
+A key with --per has a record in each window. --per selects the current window,
+or that of --at. --window selects any window, and --window "" the record without
+a window.
 `
 
 const (
-	guessLong = `Without such a flag it is the record without a window or, where there is none,
-that with the latest attempt; a line on stderr then says of which window.`
-	refuseLong = `Without such a flag it is the record without a window. A key that has records
-only in windows is refused (status 64).`
+	guessLong = `Without these flags, idem selects the record without a window. If there is none,
+it selects the one with the latest attempt and prints a note with its window.`
+	refuseLong = `Without these flags, idem selects the record without a window. A key that has
+records only in windows is refused (status 64).`
 )
+
+// recordPer begins the text about --per of commands about recorded keys.
+const recordPer = "use the record of the current `WINDOW`, or of the window of --at"
 
 // newWhichFlags adds the flags to a command. One that is about calls has those
 // of the calendar already.
@@ -48,10 +52,10 @@ func newWhichFlags(c *cobra.Command, calendar *calendarFlags, guess bool) *which
 	if calendar == nil {
 		cal := newCalendarFlags()
 		o.calendar = &cal
-		cal.flags(f, "the window of now, or of --at, with `WINDOW`")
+		cal.flags(f, recordPer)
 	}
-	f.Var(&o.window, "window", "`WINDOW` of a key with --per, such as 2026-11-22; empty for the record without one")
-	f.BoolVar(&o.latest, "latest", false, "the record with the latest attempt or mark, in whatever window")
+	f.Var(&o.window, "window", "use the record of `WINDOW`, such as 2026-11-22 (empty: the record without a window)")
+	f.BoolVar(&o.latest, "latest", false, "use the record with the latest attempt or mark, in any window")
 	return o
 }
 
@@ -72,24 +76,48 @@ func (o *whichFlags) which(now time.Time) (runner.Which, error) {
 	return runner.Which{Latest: o.latest, Guess: o.guess}, nil
 }
 
-// find reads the record of a key that the flags mean.
-func (a *app) find(ctx context.Context, l ledger.Store, id ledger.ID, w runner.Which, o *whichFlags) (ledger.Record, error) {
-	found, err := runner.Find(ctx, l, id.Namespace, id.Key, w)
-	var ambiguous *runner.AmbiguousError
-	if errors.As(err, &ambiguous) {
-		return found.Record, o.refusal(ambiguous)
+// openFor checks the flags and the keys of a command about recorded keys, and opens
+// the ledger. The ids are those of the keys, without their windows.
+func (a *app) openFor(o *whichFlags, keys ...string) (l ledger.Store, ids []ledger.ID, want runner.Which, err error) {
+	if want, err = o.which(a.now()); err != nil {
+		return nil, nil, want, err
 	}
-	if found.Guessed {
-		a.ui.line(a.ui.stderr, "", "key %s has records only in windows; this is the one with the latest attempt, of window %s", quote(id.Key), quote(found.ID.Window))
+	for _, key := range keys {
+		id, err := a.id(key, true) // it may be recorded with empty parts
+		if err != nil {
+			return nil, nil, want, err
+		}
+		ids = append(ids, id)
 	}
-	return found.Record, err
+	l, err = a.openLedger()
+	return l, ids, want, err
 }
 
-// refusal is for a key that has records only in windows. Its hints are commands
-// where the call has one key and no flags; else they are flags to add.
+// find returns the record of a key that the flags mean.
+func (a *app) find(ctx context.Context, l ledger.Store, id ledger.ID, w runner.Which, o *whichFlags) (ledger.Record, error) {
+	found, err := runner.Find(ctx, l, id.Namespace, id.Key, w)
+	if found.Guessed {
+		a.ui.say(noteMark, "key %s has records only in windows; the latest attempt is in window %s", quote(id.Key), quote(found.ID.Window))
+	}
+	return found.Record, o.refused(err)
+}
+
+// refused makes an *AmbiguousError a failure of usage, and returns any other error
+// as it is.
+func (o *whichFlags) refused(err error) error {
+	var ambiguous *runner.AmbiguousError
+	if errors.As(err, &ambiguous) {
+		return o.refusal(ambiguous)
+	}
+	return err
+}
+
+// refusal returns the failure of a key that has records only in windows. Its hints
+// are commands where the call has one key and no flags; else they are flags to add.
 func (o *whichFlags) refusal(e *runner.AmbiguousError) *failure {
 	newest := e.Records[0].ID
-	f := usage("key %s has records only in windows, and the call names none: %s", quote(newest.Key), windowList(e))
+	f := usage("key %s has records only in windows, and the call names none", quote(newest.Key)).
+		detail("windows: %s", windowList(e))
 	for _, way := range windowWays(newest) {
 		if words, plain := o.words(); plain {
 			f.hintFor(way.id, way.what, append(words, way.flags...)...)
@@ -126,9 +154,9 @@ func windowWays(newest ledger.ID) []windowWay {
 	bare := newest
 	bare.Window = ""
 	return []windowWay{
-		{"for the window of now", bare, []string{"--per", string(hashkey.PerOf(newest.Window))}},
+		{"for the current window", bare, []string{"--per", string(hashkey.PerOf(newest.Window))}},
 		{"for the window " + newest.Window, newest, nil},
-		{"for whatever window has the latest attempt", bare, []string{"--latest"}},
+		{"for the window with the latest attempt", bare, []string{"--latest"}},
 	}
 }
 

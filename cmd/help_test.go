@@ -42,12 +42,14 @@ func TestFlagGroups(t *testing.T) {
 func TestManual(t *testing.T) {
 	var walk func(c *cobra.Command)
 	walk = func(c *cobra.Command) {
-		text := manual(c)
+		text := manual(c, false)
+		examples := false
 		for line := range strings.SplitSeq(text, "\n") {
 			if n := len([]rune(line)); n > helpWidth {
 				t.Errorf("%s: a line has %d characters: %s", c.CommandPath(), n, line)
 			}
-			if _, call, ok := strings.Cut(line, "  idem "); ok {
+			examples = line == "Examples:" || examples && line != ""
+			if _, call, ok := strings.Cut(line, "  idem "); ok && examples {
 				checkCall(t, call)
 			}
 			if _, call, ok := strings.Cut(line, "Example: idem "); ok {
@@ -92,4 +94,79 @@ func commandNamed(t *testing.T, name string) *cobra.Command {
 	}
 	c.InheritedFlags() // merges
 	return c
+}
+
+// TestShortHelp holds the short help of idem run to two screens, and its flags to
+// those that there are.
+func TestShortHelp(t *testing.T) {
+	run := commandNamed(t, "run")
+	text := manual(run, true)
+	if n := strings.Count(text, "\n"); n > 48 {
+		t.Errorf("idem run -h has %d lines, want at most 48:\n%s", n, text)
+	}
+	for _, name := range dailyFlags {
+		if !strings.Contains(text, "--"+name) {
+			t.Errorf("idem run -h lacks --%s", name)
+		}
+	}
+	for _, args := range [][]string{{"run", "-h"}, {"run", "-qh"}, {"-h"}} {
+		if !wantsShort(args) {
+			t.Errorf("%q does not get the short help", args)
+		}
+	}
+	for _, args := range [][]string{{"run", "--help"}, {"help", "run"}, {}, {"run", "--help", "-h"}} {
+		if wantsShort(args) {
+			t.Errorf("%q gets the short help", args)
+		}
+	}
+}
+
+// TestTopics holds that each topic has a page, and that none has the name of a
+// command.
+func TestTopics(t *testing.T) {
+	root := (&app{}).command("")
+	names := topics()
+	for _, topic := range textTopics {
+		names = append(names, topic.topic)
+	}
+	list := manual(root, true)
+	for _, name := range names {
+		if topicHelp(root, name) == "" || !strings.Contains(list, "\n  "+name+" ") {
+			t.Errorf("topic %s has no page, or idem help does not list it", name)
+		}
+		if slices.ContainsFunc(commands, func(c command) bool { return c.name == name }) {
+			t.Errorf("topic %s has the name of a command", name)
+		}
+	}
+}
+
+// TestCommandExits holds that the help of each command names its exit statuses.
+func TestCommandExits(t *testing.T) {
+	for _, c := range commands {
+		rows := exitsOf(c.name)
+		if len(rows) == 0 {
+			t.Errorf("idem %s has no exit statuses in its help", c.name)
+		}
+		for _, row := range rows {
+			if row.meaning == "" {
+				t.Errorf("idem %s: status %s has no meaning", c.name, row.code)
+			}
+		}
+	}
+}
+
+// TestClosest holds which misspellings are recognized.
+func TestClosest(t *testing.T) {
+	var names []string
+	for _, c := range commands {
+		names = append(names, c.name)
+	}
+	for word, want := range map[string]string{
+		"lst": "list", "runn": "run", "chekc": "check", "expl": "explain", "forgot": "forget", "completions": "completion",
+		"ls": "", "true": "", "bogus": "", "deploy": "", "": "", strings.Repeat("run", 100): "",
+	} {
+		if got := closest(word, names); got != want {
+			t.Errorf("closest(%q) = %q, want %q", word, got, want)
+		}
+	}
 }

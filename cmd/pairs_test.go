@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"idem/cmd"
+	"idem/internal/testkit"
 )
 
 var (
@@ -135,7 +136,7 @@ func TestFlagsThatNeedOthers(t *testing.T) {
 		} else {
 			flags = append(flags, "--per", "day")
 		}
-		if err := cmd.Fits(flags); err == nil || !strings.Contains(err.Error(), " needs --") {
+		if err := cmd.Fits(flags); err == nil || !strings.Contains(err.Error(), " requires --") {
 			t.Errorf("%q: %v", flags, err)
 		}
 	}
@@ -170,8 +171,8 @@ func TestPairsOfOtherCommands(t *testing.T) {
 		"key":     "json new",
 		"list":    "glob json limit namespace state",
 		"logs":    "at attempt day-start follow latest per raw stderr stdout tz window",
-		"mark": "allow-empty-parts at day-start exit-code force hash hash-cwd hash-env hash-file hash-file-optional hash-ignore hash-stdin hash-value key " +
-			"latest max-output max-stdin no-store note per redact redact-env replace stdout-file ttl tz window",
+		"mark": "allow-empty-parts at day-start exit-code force hash hash-cwd hash-env hash-file hash-file-optional hash-ignore hash-stdin hash-value " +
+			"latest max-output max-stdin no-store note per redact redact-env replace stdout-file tz window",
 		"show":  "at day-start json latest per tz window",
 		"token": "at day-start hex latest per tz window",
 		"wait":  "at day-start latest per quiet timeout tz window",
@@ -275,6 +276,7 @@ var somePairs = []string{"--force", "--quiet-ok", "--on-failure replay"}
 // Both flags of every pair that is accepted have an effect: in the script of each
 // one, with the other one given as well, it changes what can be seen.
 func TestPairsHaveAnEffect(t *testing.T) {
+	testkit.Slow(t, "every pair of flags is run twice")
 	t.Parallel()
 	var only *regexp.Regexp
 	if *onlyPairs != "" {

@@ -36,7 +36,8 @@ func placeOf(flag string, getenv func(string) string) (string, error) {
 			return "", err
 		}
 		if !filepath.IsAbs(env) {
-			f := usage("IDEM_LEDGER is %s, a relative path: each working directory would have a ledger of its own", quote(env))
+			f := usage("IDEM_LEDGER is a relative path, %s", quote(env)).
+				detail("each working directory would have its own ledger")
 			if path, err := filepath.Abs(env); err == nil {
 				f.hint("%s", varName+shellQuote(path))
 			}
@@ -48,13 +49,14 @@ func placeOf(flag string, getenv func(string) string) (string, error) {
 		first, _, several := strings.Cut(state, ":") // systemd gives a list for several StateDirectory= entries
 		switch {
 		case several:
-			f := usage("STATE_DIRECTORY names several directories, %s: their order would decide which ledger is used", quote(state))
+			f := usage("STATE_DIRECTORY has several directories, %s", quote(state)).
+				detail("the ledger would depend on their order")
 			if !filepath.IsAbs(first) {
 				return "", f.hint("name one with --ledger DIR or IDEM_LEDGER")
 			}
 			return "", f.hint("%s", varName+shellQuote(filepath.Join(first, "idem")))
 		case !filepath.IsAbs(state):
-			return "", usage("STATE_DIRECTORY is %s, a relative path: it is not from systemd", quote(state)).hint("unset STATE_DIRECTORY")
+			return "", usage("STATE_DIRECTORY is a relative path, %s", quote(state)).detail("systemd sets absolute paths only").hint("unset STATE_DIRECTORY")
 		}
 		return filepath.Join(state, "idem"), nil
 	}
@@ -70,7 +72,7 @@ func placeOf(flag string, getenv func(string) string) (string, error) {
 		return filepath.Join(home, ".local", "state", "idem"), nil
 	}
 	return "", fail(exitLedger, "no place for the ledger: neither HOME nor XDG_STATE_HOME is an absolute path").
-		hint("name one with --ledger DIR or IDEM_LEDGER")
+		hint("choose one with --ledger DIR or IDEM_LEDGER")
 }
 
 // schemed reports whether a path begins as a URL does.
@@ -98,32 +100,32 @@ func checkPath(name, path string, getenv func(string) string) error {
 	var fault string
 	switch {
 	case schemed(path):
-		f := usage("%s is %s, but this idem has no ledger at a URL", source, quoteWord(path))
+		f := usage("%s is a URL, %s", source, quoteWord(path)).detail("this idem has no ledger at a URL")
 		if file, ok := strings.CutPrefix(path, "file://"); ok && filepath.IsAbs(file) {
 			return f.hint("%s", name+shellQuote(file))
 		}
 		return f.hint("name a directory with --ledger DIR or IDEM_LEDGER")
 	case path[0] == '~':
-		fault = "~ is only expanded by a shell, where no quotes are around it"
+		fault = "only a shell expands ~, and only outside of quotes"
 	case path[0] == '$':
-		fault = "variables are only expanded by a shell"
+		fault = "only a shell expands variables"
 	case path[0] == '"' || path[0] == '\'':
-		fault = "the quotes are a part of it"
+		fault = "the quotes are part of the path"
 	case name == flagName || !oddPath(path):
 		return nil
 	case unexpanded(path):
-		fault = "variables are only expanded by a shell"
+		fault = "only a shell expands variables"
 	default:
-		fault = "it has quotes, white space or control characters at its end"
+		fault = "the path ends with quotes, white space or control characters"
 	}
-	f := usage("%s is %s as it stands: %s", source, quote(path), fault)
+	f := usage("%s is %s, taken literally", source, quote(path)).detail("%s", fault)
 	if meant := meantPath(path, getenv); filepath.IsAbs(meant) && !oddPath(meant) {
 		f.hint("%s", name+shellQuote(meant))
 	} else {
 		f.hint("name a directory by its absolute path")
 	}
 	if name == flagName && !filepath.IsAbs(path) {
-		f.hint("a directory that is really named so: %s", name+shellQuote("./"+path))
+		f.hint("if the directory has exactly this name: %s", name+shellQuote("./"+path))
 	}
 	return f
 }

@@ -1,6 +1,7 @@
 package cmd_test
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -11,6 +12,17 @@ import (
 )
 
 const readmeFile = "../README.md"
+
+// TestREADMESize keeps the README short enough to be read in a few minutes.
+func TestREADMESize(t *testing.T) {
+	readme, err := os.ReadFile(readmeFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lines, words := bytes.Count(readme, []byte("\n")), len(bytes.Fields(readme)); lines > 150 || words > 1200 {
+		t.Errorf("README.md has %d lines and %d words, want at most 150 and 1200; details belong in docs/guide.md", lines, words)
+	}
+}
 
 // step is a command of a transcript with the lines that it prints.
 type step struct {

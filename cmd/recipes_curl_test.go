@@ -102,7 +102,7 @@ func cookRetry(k *kitchen) {
 			http.Error(w, "not yet", http.StatusServiceUnavailable)
 			return
 		}
-		io.WriteString(w, `{"sum": 1}`)
+		_, _ = io.WriteString(w, `{"sum": 1}`)
 	}))
 	server.Listener.Close()
 	server.Listener = listener

@@ -53,7 +53,8 @@ func hintSecret(f *failure, was ledger.Attempt, call runner.Call) *failure {
 	diff, _ := differences(was, call) // an error: nothing was shown
 	for _, c := range diff {
 		if c.Masked || bytes.Contains(append(bytes.Clone(c.Old), c.New...), []byte(hashkey.Masked)) {
-			return f.hint("what is masked may be a secret, which is stored as it is: pass it in the environment, or keep it out of the ledger with --redact-env NAME or --redact REGEX")
+			return f.detail("masked values may be secrets, but are stored unmasked").
+				hint("pass a secret in the environment, or remove it with --redact-env NAME or --redact REGEX")
 		}
 	}
 	return f

@@ -29,32 +29,34 @@ const (
 	exitUnrecorded  = 125
 )
 
-// exitTable is the EXIT STATUS section of the help and of docs/guide.md.
-var exitTable = []struct {
-	code    string
-	meaning string
-}{
-	{"64", "usage: a bad flag or key, no window for a derived key, a key inside itself"},
-	{"65", "the key is recorded with other inputs: arguments, or what --hash-* adds"},
-	{"69", "the ledger cannot be used: no rights, full, damaged, from a newer idem, on an unsafe file system; or a replay could not append to its files"},
-	{"74", "the command is done and recorded, but its output could not be written here, or a replay lacks a part of stdout; only in place of a status 0, and the one status from 64 to 80 that may follow a start"},
-	{"75", "the key is running now, or leftovers of its command are"},
-	{"79", "an earlier attempt was interrupted, so its outcome is unknown; or --probe-first cannot tell"},
-	{"80", "it failed before, and --on-failure refuse or --max-attempts says not to run it again"},
+// exitRow is an exit status and its meaning.
+type exitRow struct{ code, meaning string }
+
+// exitTable has the exit statuses of idem run, for the help and docs/guide.md.
+var exitTable = []exitRow{
+	{"64", "bad usage: a flag or a key, a derived key without a window, or a key inside itself"},
+	{"65", "the key was recorded with different inputs: the command line, or what --hash-* adds"},
+	{"69", "the ledger cannot be used: no permission, full, damaged, from a newer idem, or on an unsafe file system; or a replay could not append to its files"},
+	{"74", "the command succeeded and is recorded, but its output could not be written, or a replay lacks a part of stdout; of the statuses from 64 to 80, only 74 may follow a start of the command"},
+	{"75", "the key is running, or processes of its command are still alive"},
+	{"79", "an earlier attempt was interrupted and its outcome is unknown, or the probe could not tell"},
+	{"80", "the key failed before, and --on-failure refuse or --max-attempts prevents another run"},
 	{"124", "--timeout ended the command"},
-	{"125", "the command ran, or may have, but its outcome could not be recorded"},
-	{"126", "the command was found but cannot be executed; the key stays as it was"},
-	{"127", "the command was not found; the key stays as it was"},
-	{"128+n", "the command died of signal n (when it did so now, idem dies of it as well)"},
-	{"other", "the command's own status, fresh or replayed"},
+	{"125", "the command ran, or may have run, but its outcome could not be recorded"},
+	{"126", "the command was found but cannot be executed; the record of the key is unchanged"},
+	{"127", "the command was not found; the record of the key is unchanged"},
+	{"128+n", "the command died of signal n; the call that ran it dies of the same signal"},
+	{"other", "the command's own status, from this run or replayed"},
 }
 
-// failure is an error with what the user needs beside its text: the exit
-// status and what to do about it.
+// failure is an error with its exit status, and with what the user needs to
+// mend it.
 type failure struct {
-	code  int
-	err   error
-	hints []hint
+	code    int
+	err     error    // the first line of the message
+	details []string // one fact per line
+	more    []string // details that only -v shows
+	hints   []hint
 }
 
 func (f *failure) Error() string { return f.err.Error() }
@@ -63,6 +65,21 @@ func (f *failure) Unwrap() error { return f.err }
 func fail(code int, format string, args ...any) *failure {
 	return &failure{code: code, err: fmt.Errorf(format, args...)}
 }
+
+// detail adds a line with a fact about the error.
+func (f *failure) detail(format string, args ...any) *failure {
+	f.details = append(f.details, fmt.Sprintf(format, args...))
+	return f
+}
+
+// detailVerbose adds a detail that only -v shows.
+func (f *failure) detailVerbose(format string, args ...any) *failure {
+	f.more = append(f.more, fmt.Sprintf(format, args...))
+	return f
+}
+
+// text is the error and its details as one line.
+func (f *failure) text() string { return strings.Join(append([]string{f.Error()}, f.details...), "; ") }
 
 func usage(format string, args ...any) *failure { return fail(exitUsage, format, args...) }
 
@@ -87,7 +104,7 @@ func failureOf(err error) *failure {
 	case errors.Is(err, ledger.ErrNotFound):
 		return fail(exitError, "nothing is recorded under this key")
 	case errors.Is(err, ledger.ErrChanged):
-		return fail(exitBusy, "the record was changed by another call; look at it, then call again")
+		return fail(exitBusy, "another call changed the record").hint("look at the record, then call again")
 	}
 	return (&failure{code: exitLedger, err: err}).ledgerHints()
 }
@@ -123,11 +140,11 @@ func (e exitCodes) Set(s string) error {
 			names = append(names, n)
 		}
 		slices.Sort(names)
-		return fmt.Errorf("want NAME=N with one of the names %s", strings.Join(names, ", "))
+		return fmt.Errorf("want NAME=N, where NAME is one of %s", strings.Join(names, ", "))
 	}
 	to, err := strconv.ParseUint(number, 10, 8)
 	if err != nil {
-		return errors.New("want NAME=N with N from 0 to 255")
+		return errors.New("want NAME=N, where N is from 0 to 255")
 	}
 	e[from] = int(to)
 	return nil

@@ -36,20 +36,23 @@ func (a *app) tellGitHub(o *runOptions, view func() metaView, code int, f *failu
 	}
 	switch {
 	case f != nil && slices.Contains(annotated, f.code) && code != exitOK:
-		a.annotate("error", f.Error(), f.hints...)
+		a.annotate("error", f.Error(), a.ui.details(f), f.hints)
 	case a.ui.quiet:
 	case f != nil && slices.Contains(annotated, f.code): // the caller wants it to be no error
-		a.annotate("notice", f.Error(), f.hints...)
+		a.annotate("notice", f.Error(), a.ui.details(f), f.hints)
 	case m.Replayed:
 		_, _ = fmt.Fprintln(a.ui.stderr) // what was replayed may not have ended its line
-		a.annotate("notice", said)
+		a.annotate("notice", said, nil, nil)
 	}
 }
 
 // annotate writes a workflow command. The runner reads those of stderr as well,
 // so that stdout stays the command's.
-func (a *app) annotate(level, text string, hints ...hint) {
+func (a *app) annotate(level, text string, details []string, hints []hint) {
 	text = a.ui.clean(text)
+	for _, d := range details {
+		text += "\n" + a.ui.clean(d)
+	}
 	for _, h := range hints {
 		if !a.ui.quiet {
 			text += "\nhint: " + a.ui.clean(a.ui.hintText(h))

@@ -14,18 +14,21 @@ import (
 // maxChanges is how many changed inputs a message lists.
 const maxChanges = 5
 
+// mismatchFailure is for a call with other inputs than the recorded ones.
 func mismatchFailure(rec ledger.Record, call runner.Call) *failure {
 	cur := rec.Current
-	f := fail(exitMismatch, "key %s is recorded with other inputs: %s (recorded %s %s; fingerprint %s, now %s)",
-		quote(rec.ID.Key), strings.Join(changes(cur, call), ", "),
-		when(cur.Started), by(cur.Owner), shortPrint(cur.Fingerprint), shortPrint(call.Inputs.Fingerprint))
+	f := fail(exitMismatch, "key %s was recorded with different inputs", quote(rec.ID.Key))
+	f.details = changes(cur, call)
+	f.detail("recorded %s %s", when(cur.Started), by(cur.Owner)).
+		detailVerbose("fingerprint: was %s, now %s", shortPrint(cur.Fingerprint), shortPrint(call.Inputs.Fingerprint))
 	switch cur.State {
 	case ledger.Failed:
-		f.hintFlags("that attempt "+outcomeText(cur)+"; to accept the corrected command", "--on-mismatch rerun").
+		f.detail("%s %s", which(cur), outcomeText(cur)).
+			hintFlags("to run the corrected command", "--on-mismatch rerun").
 			hintFor(rec.ID, "to run the corrected command as if the key were new", "forget")
 	case ledger.Running:
 		if !rec.Alive {
-			f.hint("its attempt %d was interrupted; settle it first", cur.Number).hintWays(rec.ID)
+			f.detail("attempt %d was interrupted; settle it first", cur.Number).hintWays(rec.ID)
 		}
 		f.hint("a new operation needs a new key")
 	default:
@@ -39,15 +42,15 @@ func mismatchFailure(rec ledger.Record, call runner.Call) *failure {
 func changes(was ledger.Attempt, call runner.Call) []string {
 	diff, err := differences(was, call)
 	if err != nil {
-		return []string{"what has changed is not recorded"}
+		return []string{"the changed inputs are not recorded"}
 	}
 	var list []string
 	for i, c := range diff {
 		if i == maxChanges {
-			list = append(list, fmt.Sprintf("and %d more (idem explain names them)", len(diff)-i))
+			list = append(list, fmt.Sprintf("and %d more, which idem explain lists", len(diff)-i))
 			break
 		}
-		list = append(list, changeText(c))
+		list = append(list, changeText(c, ":"))
 	}
 	return list
 }
@@ -80,9 +83,9 @@ func differences(was ledger.Attempt, call runner.Call) ([]difference, error) {
 	return list, nil
 }
 
-// changeText says what changed, with the values of what the user has typed and
-// without those of the environment and of files.
-func changeText(c difference) string {
+// changeText describes a change. It has the values of arguments, but not those of
+// the environment and of files. colon follows a name before its values.
+func changeText(c difference, colon string) string {
 	if c.Hidden {
 		how := "redacted"
 		if c.Old == nil && c.New == nil {
@@ -99,7 +102,7 @@ func changeText(c difference) string {
 			return escape(c.Name) + " (masked) has changed"
 		}
 		old, new := excerpts(c.Old, c.New)
-		return fmt.Sprintf("%s was %s, now %s", escape(c.Name), old, new)
+		return fmt.Sprintf("%s%s was %s, now %s", escape(c.Name), colon, old, new)
 	}
 	gone := hashkey.Absent()
 	switch {
@@ -133,55 +136,64 @@ func busyFailure(rec ledger.Record, leftover bool, holders []ledger.Process, wai
 	}
 	switch {
 	case leftover:
-		return fail(exitBusy, "key %s is busy: processes of its attempt %d, started %s %s, are still alive%s", key, cur.Number, when(cur.Started), by(cur.Owner), processes(holders)).
-			hintFlags(gone, "--wait")
+		f := fail(exitBusy, "key %s is busy: processes of attempt %d are still alive", key, cur.Number).
+			detail("%s", startedText(cur))
+		if list := processes(holders); list != "" {
+			f.detail("still alive: %s", list)
+		}
+		return f.hintFlags(gone, "--wait")
 	case cur.State == ledger.Running:
-		return fail(exitBusy, "key %s is running since %s %s", key, when(cur.Started), by(cur.Owner)).
+		return fail(exitBusy, "key %s is running", key).
+			detail("%s", startedText(cur)).
 			hintFlags(share, "--wait")
 	default: // claimed, and not begun yet or ended already
-		return fail(exitBusy, "key %s is being run by another process that has just started or ended", key).
+		return fail(exitBusy, "key %s is held by a call that has just started or just ended", key).
 			hintFlags(share, "--wait")
 	}
 }
 
-// processes lists those that keep a key busy, if it is known which.
+// startedText says when an attempt started and which call started it.
+func startedText(a ledger.Attempt) string {
+	return fmt.Sprintf("attempt %d started %s %s", a.Number, when(a.Started), by(a.Owner))
+}
+
+// processes lists the processes that keep a key busy, "" if they are not known.
 func processes(holders []ledger.Process) string {
 	var list []string
 	for _, p := range holders {
 		list = append(list, fmt.Sprintf("%d (%s)", p.PID, escape(p.Name)))
 	}
-	if list == nil {
-		return ""
-	}
-	return ": " + strings.Join(list, ", ")
+	return strings.Join(list, ", ")
 }
 
 // recursiveFailure is for a call that would wait for a call around it.
 func recursiveFailure(id ledger.ID) *failure {
-	return usage("key %s is running around this very call: a key cannot be run inside itself", quote(id.Key)).
+	return usage("key %s is already running as the parent of this command", quote(id.Key)).
+		detail("a key cannot run inside itself").
 		hint("give the inner call a key of its own")
 }
 
-// interruptedFailure is for a key whose outcome is unknown; probed is what a
-// probe said to that, nil when none was asked. A forced call asks none.
+// interruptedFailure is for a key whose outcome is unknown; probed is the end of
+// the probe, nil when no probe was asked. A forced call asks none.
 func interruptedFailure(rec ledger.Record, probed *runner.ProbeEnd, force bool) *failure {
-	cur, text := rec.Current, ""
+	cur := rec.Current
+	f := fail(exitInterrupted, "key %s was interrupted: attempt %d has no recorded outcome", quote(rec.ID.Key), cur.Number).
+		detail("%s", startedText(cur))
 	if probed != nil {
-		text = "; the probe cannot tell: it " + probeText(*probed)
+		f.detail("the probe could not tell whether it is done: it %s", probeText(*probed))
 	}
-	f := fail(exitInterrupted, "key %s was interrupted: attempt %d, started %s %s, has no recorded end, so its outcome is unknown%s",
-		quote(rec.ID.Key), cur.Number, when(cur.Started), by(cur.Owner), text).
-		hintFor(rec.ID, "to find out what it did, see its output", "logs").
+	f.hintFor(rec.ID, "to see its output", "logs").
 		hintWays(rec.ID).
 		hintFlags("if the command may safely run again", "--on-interrupted rerun")
 	if probed == nil && !force {
-		f.hintFlags("if another command can tell whether it is done", "--probe CMD")
+		f.hintFlags("if a command can find out whether it is done", "--probe CMD")
 	}
 	return f
 }
 
 func undecidedFailure(rec ledger.Record, probed runner.ProbeEnd) *failure {
-	return fail(exitInterrupted, "key %s was never run here, and the probe cannot tell whether it is done: it %s", quote(rec.ID.Key), probeText(probed)).
+	return fail(exitInterrupted, "key %s has not run yet, and the probe could not tell whether it is done", quote(rec.ID.Key)).
+		detail("the probe %s", probeText(probed)).
 		hint("a probe exits with 0 for done and with 1 for not done").
 		hintFor(rec.ID, "if it is done", windowed(rec.ID, "mark", "done")...).
 		hintUnflagged("if it is not done", "--probe-first")
@@ -190,13 +202,13 @@ func undecidedFailure(rec ledger.Record, probed runner.ProbeEnd) *failure {
 func probeText(p runner.ProbeEnd) string {
 	switch {
 	case p.Lost != nil:
-		return "ended unseen"
+		return "ended, but its exit status is not known"
 	case p.NotStarted != nil:
 		return "could not be started: " + p.NotStarted.Error()
 	case p.StoppedBy == proc.ByTimeout:
 		return "was ended by --probe-timeout"
 	case p.StoppedBy == proc.ByContext:
-		return "was ended because the claim of the key was lost"
+		return "was ended because the call lost the lock of the key"
 	default:
 		return statusText(p.Status)
 	}
@@ -204,17 +216,20 @@ func probeText(p runner.ProbeEnd) string {
 
 func failedFailure(rec ledger.Record) *failure {
 	cur := rec.Current
-	f := fail(exitFailed, "key %s is not run again: %s %s, %s", quote(rec.ID.Key), which(cur), outcomeText(cur), when(cur.Started))
+	f := fail(exitFailed, "key %s is not run again: %s %s", quote(rec.ID.Key), which(cur), outcomeText(cur))
 	if cur.Number > 0 {
-		f.hintFor(rec.ID, "see its output", "logs")
+		f.detail("%s", startedText(cur)).hintFor(rec.ID, "to see its output", "logs")
+	} else {
+		f.detail("recorded %s %s", when(cur.Started), by(cur.Owner))
 	}
 	return f.hintFor(rec.ID, "to run it again at the next call", "mark", "retry").
 		hintFlags("to run it again now", "--on-failure rerun")
 }
 
 func exhaustedFailure(rec ledger.Record, tried int) *failure {
-	return fail(exitFailed, "key %s is not run again: attempts without success: %d, the last %s", quote(rec.ID.Key), tried, when(rec.Current.Started)).
-		hintFor(rec.ID, "see its output", "logs").
-		hintFor(rec.ID, "to begin again at the first attempt", "forget").
+	return fail(exitFailed, "key %s is not run again: %s without a success", quote(rec.ID.Key), plural(tried, "attempt")).
+		detail("%s", startedText(rec.Current)).
+		hintFor(rec.ID, "to see its output", "logs").
+		hintFor(rec.ID, "to start over with the first attempt", "forget").
 		hintFlags("to allow more attempts", "--max-attempts N")
 }

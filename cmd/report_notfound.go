@@ -80,7 +80,7 @@ func (m *mender) hint(why string, command ...string) { m.hintBehind(why, "", com
 func (m *mender) hintBehind(why, first string, command []string) {
 	call, whole := m.call(command)
 	if !whole {
-		why, first = why+" (fill in what is masked)", "# "+first
+		why, first = why+" (replace the masked parts)", "# "+first
 	}
 	m.f.hint("%s: %s%s", why, first, call)
 }
@@ -107,25 +107,25 @@ func (m *mender) notFound() {
 	home := os.Getenv("HOME")
 	switch {
 	case len(rest) == 0 && strings.ContainsAny(name, " \t\n|&;<>()$`\"'"):
-		m.hint("a line for a shell is given to one", anyShell(), "-c", name)
+		m.hint("to run a shell command line", anyShell(), "-c", name)
 	case isAssignment(name):
 		command := slices.Clone(m.argv)
 		if !slices.ContainsFunc(command, func(word string) bool { return !isAssignment(word) }) {
 			command = append(command, placeholder)
 		}
-		m.hint("a variable is set for the command by env", append([]string{"env"}, command...)...)
+		m.hint("to set a variable for the command", append([]string{"env"}, command...)...)
 	case isWord(name, shellState):
-		m.hint(name+" changes the shell that it runs in", anyShell(), "-c", shellLine(m.argv)+" && "+placeholder)
+		m.hint(name+" changes the shell it runs in", anyShell(), "-c", shellLine(m.argv)+" && "+placeholder)
 	case isWord(name, shellWords):
-		m.hint(name+" is a word of the shell", anyShell(), "-c", name+" "+shellLine(rest))
+		m.hint(name+" is built into the shell", anyShell(), "-c", name+" "+shellLine(rest))
 	case os.Getenv("BASH_FUNC_"+name+"%%") != "":
 		m.hint(name+" is a function of bash", functionCall(m.argv)...)
 	case strings.HasPrefix(name, "~/") && home != "":
-		m.hint("the shell has left the ~ as it is", append([]string{home + name[1:]}, rest...)...)
+		m.hint("the shell did not expand ~", append([]string{home + name[1:]}, rest...)...)
 	case len(words) > 1 && found(words[0]):
-		m.hint("words in quotes are one word", append(words, rest...)...)
+		m.hint("words in quotes are one argument", append(words, rest...)...)
 	case !strings.Contains(name, "/") && isFile(name):
-		m.hint("a file in the working directory is named with its path", append([]string{"./" + name}, rest...)...)
+		m.hint("to run a file in the working directory", append([]string{"./" + name}, rest...)...)
 	case isName(name, ":.-") && found("bash"):
 		m.hintBehind("if "+name+" is a function of bash", "export -f "+shellQuote(name)+" && ", functionCall(m.argv))
 	}
@@ -160,7 +160,7 @@ func (m *mender) cannotRun(start *proc.StartError) {
 		if runtime.GOOS != "linux" { // where sed may know neither
 			line = `perl -pi -e 's/\r$//' `
 		}
-		m.f.hint("to end its lines as Unix does: %s%s", line, shellQuote(file))
+		m.f.hint("to convert its line ends: %s%s", line, shellQuote(file))
 	case errors.Is(start.Err, unix.EACCES):
 		if info.Mode()&0o111 == 0 {
 			m.f.hint("to make it executable: chmod +x %s", shellQuote(file))
@@ -168,7 +168,7 @@ func (m *mender) cannotRun(start *proc.StartError) {
 		fallthrough
 	case errors.Is(start.Err, unix.ENOENT):
 		if reader := readerOf(shebang); text && reader != nil && unix.Access(file, unix.R_OK) == nil {
-			m.hint("to have it read by "+filepath.Base(reader[0]), append(append(reader, file), m.argv[1:]...)...)
+			m.hint("to run it with "+filepath.Base(reader[0]), append(append(reader, file), m.argv[1:]...)...)
 		}
 	}
 }

@@ -22,9 +22,9 @@ func newReplayFlags() replayFlags {
 }
 
 func (o *replayFlags) flags(f *pflag.FlagSet) {
-	f.Var(&o.streams, "replay", "which streams a replay writes: `CHOICE` of all, stdout, stderr or none")
+	f.Var(&o.streams, "replay", "choose which streams a replay writes: all, stdout, stderr or none")
 	f.BoolVar(&o.partial, "partial", false, "accept a replay that lacks a part of stdout: warn, and exit with the recorded status instead of 74")
-	f.BoolVar(&o.exact, "exact", false, "refuse (69) a replay that is not exactly what the command wrote: cut, redacted, not stored, or perhaps without its last lines; also without what it appended to a --replay-file")
+	f.BoolVar(&o.exact, "exact", false, "refuse (status 69) a replay that may differ from what the command wrote")
 }
 
 // replayed returns the streams that a replay writes.
@@ -48,20 +48,23 @@ func cutText(a ledger.Attempt, k runner.Lacks) string {
 	return fmt.Sprintf("%d of %d bytes are missing", k.Missing, a.OutputBytes)
 }
 
-// lacksTexts says, for the sentence "the recorded output of key K …", all that
-// makes a replay differ from what the command wrote.
-func lacksTexts(a ledger.Attempt, k runner.Lacks) (texts []string) {
+// leftBehind is why the end of an output may be missing.
+const leftBehind = "a process that the command left behind could still write to it"
+
+// lacksTexts returns how a replay differs from what the command wrote. Each text
+// has an end for the sentence "the recorded output of key K …", and a detail.
+func lacksTexts(a ledger.Attempt, k runner.Lacks) (texts [][2]string) {
 	if k.Stdout || k.Stderr {
-		texts = append(texts, "is not complete: "+cutText(a, k))
+		texts = append(texts, [2]string{"is not complete", cutText(a, k)})
 	}
 	if k.Incomplete {
-		texts = append(texts, "may lack its last lines: a process that the command left behind could still write to it")
+		texts = append(texts, [2]string{"may lack its last lines", leftBehind})
 	}
 	if k.Redacted {
-		texts = append(texts, "is redacted: something was taken out of it")
+		texts = append(texts, [2]string{"is redacted", "secrets were removed from it"})
 	}
 	if k.NotStored {
-		texts = append(texts, fmt.Sprintf("was not to be stored (--no-store or --max-output 0): %d bytes are missing", a.OutputBytes))
+		texts = append(texts, [2]string{"was not stored", fmt.Sprintf("--no-store or --max-output 0 was given; %d bytes are missing", a.OutputBytes)})
 	}
 	return texts
 }
@@ -88,18 +91,21 @@ func undelivered(res runner.Result, call runner.Call) *failure {
 	}
 	key, cur := quote(call.ID.Key), res.Record.Current
 	if len(res.Streams) == 0 {
-		return fail(exitOutput, "the recorded output of key %s is not complete: %s", key, cutText(cur, res.Lacks)).
-			hintFlags("if a part of the output will do", "--partial").
+		return fail(exitOutput, "the recorded output of key %s is not complete", key).
+			detail("%s", cutText(cur, res.Lacks)).
+			hintFlags("to accept a part of the output", "--partial").
 			hintFlags("to have the status without the output", "--replay none")
 	}
-	f := fail(exitOutput, "the command of key %s is done and recorded, but its output could not be written here: %s", key, faultsText(res.Streams))
+	f := fail(exitOutput, "the output of key %s could not be written", key).
+		detail("the command is done and recorded").
+		detail("%s", faultsText(res.Streams))
 	switch {
 	case cur.NoOutput || cur.Truncated || cur.Incomplete:
-		return f.hintFor(call.ID, "not all of the output is recorded, see what is", "logs")
+		return f.hintFor(call.ID, "to see the recorded part of the output", "logs")
 	case call.Policy.Force || call.Policy.TTL > 0:
-		return f.hintFor(call.ID, "see the output, which is recorded", "logs")
+		return f.hintFor(call.ID, "to see the recorded output", "logs")
 	default:
-		return f.hint("call again when it can be written, to have the output without another run of the command")
+		return f.hint("to get the output without another run, call again when it can be written")
 	}
 }
 
@@ -113,7 +119,8 @@ func (a *app) tellOutput(res runner.Result, call runner.Call, told *failure) {
 	key, cur := quote(call.ID.Key), res.Record.Current
 	if told == nil || len(res.Streams) == 0 {
 		for _, err := range res.Streams {
-			a.ui.line(a.ui.stderr, "", "not all of the output of key %s is here: %v", key, err)
+			a.ui.say(warningMark, "a part of the output of key %s is missing here", key)
+			a.ui.say(detailMark, "%v", err)
 		}
 	}
 	if res.Action == runner.ActionReplay {
@@ -122,7 +129,8 @@ func (a *app) tellOutput(res runner.Result, call runner.Call, told *failure) {
 			lacks.Stdout, lacks.Stderr = false, false
 		}
 		for _, text := range lacksTexts(cur, lacks) {
-			a.ui.warn("the recorded output of key %s %s", key, text)
+			a.ui.warn("the recorded output of key %s %s", key, text[0])
+			a.ui.warnDetail("%s", text[1])
 		}
 		return
 	}
@@ -130,7 +138,8 @@ func (a *app) tellOutput(res runner.Result, call runner.Call, told *failure) {
 		a.ui.warn("not all of the output of key %s could be recorded (%d bytes)", key, cur.OutputBytes)
 	}
 	if cur.Incomplete {
-		a.ui.warn("the output of key %s may lack its last lines, here and in a replay: a process that the command left behind could still write to it", key)
+		a.ui.warn("the output of key %s may lack its last lines, here and in a replay", key)
+		a.ui.warnDetail(leftBehind)
 		a.ui.hint(advice("redirect the output of a background process, or let the command wait for it"))
 	}
 }
@@ -141,9 +150,10 @@ func inexactFailure(err error, k runner.Lacks) *failure {
 	for _, name := range lacksNames(k) {
 		why = append(why, map[string]string{
 			"stdout_cut": "stdout was cut", "stderr_cut": "stderr was cut", "incomplete": "its last lines may be missing",
-			"redacted": "something was taken out of it", "not_stored": "it was not to be stored", "files": "what it appended to a file is not recorded",
+			"redacted": "secrets were removed from it", "not_stored": "it was not stored", "files": "what it appended to a file is not recorded",
 		}[name])
 	}
-	return (&failure{code: exitLedger, err: fmt.Errorf("%w: %s", err, strings.Join(why, ", "))}).
-		hintUnflagged("the command is done and was not run again; to have what is recorded", "--exact")
+	return (&failure{code: exitLedger, err: err, details: why}).
+		detail("the command is done and was not run again").
+		hintUnflagged("to get the recorded output", "--exact")
 }

@@ -25,16 +25,16 @@ func (f *failure) ledgerHints() *failure {
 	case errors.As(err, &fault):
 		return f.faultHints(fault, place)
 	case errors.Is(err, ledger.ErrCorrupt):
-		return f.hint("it is left as it is: restore the whole directory from a backup, as docs/recovery.md says").startOver(place)
+		return f.hint("restore the whole directory from a backup; see docs/recovery.md").startOver(place)
 	case errors.Is(err, ledger.ErrOldVersion):
-		return f.hint("use the idem that wrote it").startOver(place)
+		return f.hint("use the version of idem that wrote it").startOver(place)
 	case errors.Is(err, ledger.ErrVersion):
-		return f.hint("use the newer idem")
+		return f.hint("use the newer version of idem")
 	case errors.Is(err, ledger.ErrFull):
 		if strings.Contains(err.Error(), "ulimit -f") { // which no code of SQLite's tells from a full disk
-			return f.hint("raise that limit or make room, then call again")
+			return f.hint("raise the limit or free space, then call again")
 		}
-		return f.hint("make room and call again")
+		return f.hint("free space, then call again")
 	case place != "" && (errors.Is(err, ledger.ErrDenied) || errors.Is(err, ledger.ErrReadOnly)):
 		return f.deniedHints(place)
 	case errors.Is(err, ledger.ErrUnsafe), errors.Is(err, ledger.ErrForeign), errors.Is(err, ledger.ErrReadOnly), errors.Is(err, ledger.ErrDenied):
@@ -49,7 +49,7 @@ func (f *failure) faultHints(fault *ledger.Fault, place string) *failure {
 	within := "--ledger " + shellQuote(filepath.Join(fault.Path, "idem"))
 	switch fault.Kind {
 	case ledger.FaultLink:
-		return f.hint("if the link is meant, make it yours: %schown -h %s %s", sudo(), me, path)
+		return f.hint("if the link is intended, make it yours: %schown -h %s %s", sudo(), me, path)
 	case ledger.FaultParentOpen:
 		switch {
 		case fault.Ours && !fault.AnyWrites:
@@ -59,24 +59,24 @@ func (f *failure) faultHints(fault *ledger.Fault, place string) *failure {
 		default:
 			f.hint("%schmod +t %s", sudo(), path)
 		}
-		return f.hint("where no other user shares the machine or container, add to the call: --trust-place")
+		return f.hint("if no other user has access to this machine or container, add to the call: --trust-place")
 	case ledger.FaultParentOwner:
 		if own := ownPlace(); own != place {
 			f.hint("add to the call: --ledger %s", shellQuote(own))
 		} else {
 			f.hint("%schown %s %s", sudo(), me, path)
 		}
-		return f.hint("where no other user shares the machine or container, add to the call: --trust-place")
+		return f.hint("if no other user has access to this machine or container, add to the call: --trust-place")
 	case ledger.FaultOwner:
 		switch {
 		case fault.Content == ledger.ContentLedger, fault.Content == "":
-			return f.hint("if it is for this user alone from now on: %schown -R %s %s", sudo(), me, path)
+			return f.hint("if only this user is to use it from now on: %schown -R %s %s", sudo(), me, path)
 		case fault.Content == ledger.ContentNone && (!fault.Writable || os.Geteuid() == 0):
 			return f.hint("%s", install(fault.Path))
 		case fault.Within == ledger.WithinNo:
 			return f.hint("%s", install(filepath.Join(fault.Path, "idem"))).hint("and add to the call: %s", within)
 		case fault.Within == ledger.WithinTrusted:
-			return f.hint("where no other user shares the machine or container, add to the call: --trust-place %s", within)
+			return f.hint("if no other user has access to this machine or container, add to the call: --trust-place %s", within)
 		}
 		return f.hint("add to the call: %s", within)
 	case ledger.FaultOpen:
@@ -85,20 +85,23 @@ func (f *failure) faultHints(fault *ledger.Fault, place string) *failure {
 		}
 		return f.hint("chmod 0700 %s", path)
 	case ledger.FaultSecondName:
-		return f.hint("this lists its names, of which all but one must go while nothing runs: find / -xdev -samefile %s", path)
+		return f.hint("while no command runs, remove all of its names but one; to list them: find / -xdev -samefile %s", path)
 	case ledger.FaultReplaced:
-		return f.hint("nothing was started; call again when the ledger is at its place")
+		return f.hint("no command was started; call again when the ledger is back at its place")
 	case ledger.FaultNoLocks:
 		restore := "(umask 077; touch " + path + ")"
 		if filepath.Base(fault.Path) == "locks.d" {
 			restore = "mkdir -m 700 " + path
 		}
-		return f.hint("make sure that nothing runs, as docs/recovery.md says, then: %s", restore)
+		return f.hint("make sure that no command runs (see docs/recovery.md), then: %s", restore)
 	case ledger.FaultNoDatabase:
-		return f.hint("restore the whole directory from a backup, as docs/recovery.md says").startOver(place)
+		return f.hint("restore the whole directory from a backup; see docs/recovery.md").startOver(place)
 	case ledger.FaultLostCommits, ledger.FaultBadWitness:
-		return f.hint("restore the whole directory from a backup, as docs/recovery.md says").
-			hint("or accept the loss, while nothing runs; what is missing runs again: cp /dev/null %s", path)
+		if fault.Kind == ledger.FaultLostCommits {
+			f.detail("ledger.db-wal was removed or damaged, or ledger.db is an older copy")
+		}
+		return f.hint("restore the whole directory from a backup; see docs/recovery.md").
+			hint("or, while no command runs, accept the loss; lost keys run again: cp /dev/null %s", path)
 	}
 	return f
 }
@@ -125,7 +128,7 @@ func (f *failure) startOver(place string) *failure {
 	if place == "" {
 		return f
 	}
-	return f.hint("or start over, while nothing runs; every key runs again then: mv %s %s", shellQuote(place), shellQuote(place+".old"))
+	return f.hint("or, while no command runs, start over; every key runs again: mv %s %s", shellQuote(place), shellQuote(place+".old"))
 }
 
 // me is this user, for a shell. A container may have no name for it.

@@ -94,9 +94,17 @@ func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 // when is a time for people: exact, and how long ago.
 func when(t time.Time) string { return stamp(t) + " (" + humanize.Time(t) + ")" }
 
-// by says who ran an attempt.
+// by names the process that ran an attempt.
 func by(o ledger.Owner) string {
-	return fmt.Sprintf("on host %s, pid %d, user %s", quote(o.Host), o.PID, quote(o.User))
+	return fmt.Sprintf("by %s@%s (pid %d)", escape(o.User), escape(o.Host), o.PID)
+}
+
+// plural is a number of things.
+func plural(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
 }
 
 // which names an attempt in a sentence. A mark is not one of the command's.
@@ -113,7 +121,7 @@ func outcomeText(a ledger.Attempt) string {
 	case a.State == ledger.Running:
 		return "has no recorded end"
 	case a.Reason == ledger.ReasonLost:
-		return "ended unseen"
+		return "ended, but its exit status is not known"
 	case a.Reason == ledger.ReasonMarked:
 		return "was marked " + markName(a.State)
 	case a.Reason == ledger.ReasonProbed:

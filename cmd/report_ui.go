@@ -2,8 +2,8 @@ package cmd
 
 import (
 	"fmt"
-	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/term"
@@ -11,16 +11,25 @@ import (
 	"idem/redact"
 )
 
-// ui is how idem speaks. The rules, for every message:
+// ui prints idem's own messages. stdout belongs to the command, or to the data
+// that was asked for, so messages go to stderr. The mark at the start of a line
+// says what the line is:
 //
-//   - stdout belongs to the command, or to what was asked for; idem's own words
-//     go to stderr, each line behind "idem: ";
-//   - lower case, no full stop; what to do about it on lines of its own behind
-//     "idem: hint: ";
-//   - stored text goes through escape, so that it cannot steer the terminal;
-//   - one line for a fault that the user can mend.
+//	idem: the fault, in one short line         an error; it decides the exit status
+//	idem:   a fact about the line above        one fact per line
+//	idem: hint: a way out: at most one command the command can be pasted
+//	idem: warning: the fault                   it does not change the exit status
+//	idem: note: a fact                         all is well
 //
-// An error of writing a message has nobody to be told to.
+// The rules for every message:
+//
+//   - The first line has fewer than 100 characters where the key, the paths and
+//     the values in it are short. Further facts are details.
+//   - Messages are in lower case without a full stop.
+//   - Stored text goes through escape, so it cannot control the terminal.
+//   - With -q, idem prints errors and their details only.
+//
+// An error of writing a message is dropped: there is no other place to report it.
 type ui struct {
 	stdout, stderr *os.File
 	quiet          bool // no notes, warnings and hints
@@ -30,8 +39,18 @@ type ui struct {
 	reach          func() reach     // see there
 }
 
-func (u *ui) line(w io.Writer, prefix, format string, args ...any) {
-	_, _ = fmt.Fprintf(w, "idem: %s%s\n", prefix, u.clean(fmt.Sprintf(format, args...)))
+// The marks of lines.
+const (
+	errorMark   = ""
+	detailMark  = "  "
+	hintMark    = "hint: "
+	warningMark = "warning: "
+	noteMark    = "note: "
+)
+
+// say prints one line, whatever -q says.
+func (u *ui) say(mark, format string, args ...any) {
+	_, _ = fmt.Fprintf(u.stderr, "idem: %s%s\n", mark, u.clean(fmt.Sprintf(format, args...)))
 }
 
 // clean makes a message one line without the values that no message may show.
@@ -44,17 +63,28 @@ func oneLine(text string) string {
 	return escapeBut(text, `\`)
 }
 
-// fail tells an error, its hints behind it.
+// fail prints an error with its details and hints.
 func (u *ui) fail(f *failure) {
-	u.line(u.stderr, "", "%v", f.err)
+	u.say(errorMark, "%v", f.err)
+	for _, text := range u.details(f) {
+		u.say(detailMark, "%s", text)
+	}
 	for _, h := range f.hints {
 		u.hint(h)
 	}
 }
 
+// details returns the details of an error; those for -v only with -v.
+func (u *ui) details(f *failure) []string {
+	if u.verbose {
+		return append(slices.Clip(f.details), f.more...)
+	}
+	return f.details
+}
+
 func (u *ui) hint(h hint) {
 	if !u.quiet {
-		u.line(u.stderr, "hint: ", "%s", u.hintText(h))
+		u.say(hintMark, "%s", u.hintText(h))
 	}
 }
 
@@ -66,17 +96,35 @@ func (u *ui) hintText(h hint) string {
 	return u.reach().line(h)
 }
 
-// warn tells what went wrong without changing the outcome.
+// warn prints a fault that does not change the outcome.
 func (u *ui) warn(format string, args ...any) {
 	if !u.quiet {
-		u.line(u.stderr, "warning: ", format, args...)
+		u.say(warningMark, format, args...)
 	}
 }
 
-// note tells what was done, to a person who looks or who asked for it.
+// warnDetail prints a detail of the warning before it.
+func (u *ui) warnDetail(format string, args ...any) {
+	if !u.quiet {
+		u.say(detailMark, format, args...)
+	}
+}
+
+// note prints a fact where stderr is a terminal, or with -v.
 func (u *ui) note(format string, args ...any) {
 	if u.notes() {
-		u.line(u.stderr, "", format, args...)
+		u.say(noteMark, format, args...)
+	}
+}
+
+// noteFailure prints an error as a note, for a caller who wants it to be no error.
+func (u *ui) noteFailure(f *failure) {
+	if !u.notes() {
+		return
+	}
+	u.say(noteMark, "%v", f.err)
+	for _, text := range u.details(f) {
+		u.say(detailMark, "%s", text)
 	}
 }
 

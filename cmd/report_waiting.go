@@ -10,41 +10,51 @@ import (
 // that has printed nothing for some minutes.
 var remindEvery = time.Minute
 
-// waiting tells what a call waits for: once and then, unless a person looks at the
-// terminal, again and again.
+// waiting prints what a call waits for: once on a terminal, and again and again
+// elsewhere.
 type waiting struct {
 	ui   *ui
 	said bool
 }
 
-func (w *waiting) say(format string, args ...any) {
+// say prints a note, unless it must not, and reports whether it did.
+func (w *waiting) say(format string, args ...any) bool {
 	if w.ui.quiet || w.said && isTerminal(w.ui.stderr) {
-		return
+		return false
 	}
 	w.said = true
-	w.ui.line(w.ui.stderr, "", format, args...)
+	w.ui.say(noteMark, format, args...)
+	return true
 }
 
-// busy tells of a key that another call holds.
+// busy is for a key that another call holds.
 func (w *waiting) busy(b *ledger.BusyError) {
 	key, cur := quote(b.Record.ID.Key), b.Record.Current
 	switch {
 	case b.Leftover:
-		w.say("waiting for key %s: processes of its attempt %d, started %s %s, are still alive%s", key, cur.Number, when(cur.Started), by(cur.Owner), processes(b.Holders))
+		list := processes(b.Holders)
+		if list != "" {
+			list = ": " + list
+		}
+		if w.say("waiting for key %s: processes of attempt %d are still alive%s", key, cur.Number, list) {
+			w.ui.say(detailMark, "%s", startedText(cur))
+		}
 	case cur.State == ledger.Running:
-		w.say("waiting for key %s: its attempt %d is running since %s %s", key, cur.Number, when(cur.Started), by(cur.Owner))
+		if w.say("waiting for key %s: attempt %d is running", key, cur.Number) {
+			w.ui.say(detailMark, "%s", startedText(cur))
+		}
 	default:
 		w.say("waiting for key %s: another call holds it", key)
 	}
 }
 
-// unsettled tells of a key that no call may be at work on.
+// unsettled is for a key that perhaps no call is working on.
 func (w *waiting) unsettled(rec ledger.Record) {
 	switch rec.Phase() {
 	case ledger.PhaseNone:
 		w.say("waiting for key %s: it has not run yet", quote(rec.ID.Key))
 	case ledger.PhaseRetry:
-		w.say("waiting for key %s: it is to run again", quote(rec.ID.Key))
+		w.say("waiting for key %s: the next call will run it again", quote(rec.ID.Key))
 	default:
 		w.busy(&ledger.BusyError{ID: rec.ID, Record: rec})
 	}

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -78,19 +77,16 @@ func (a *app) execute() ending {
 	return endingOf(err)
 }
 
-const rootLong = `idem runs a command once per key and remembers what happened.
+const rootLong = `idem runs a command once per key and remembers the result.
 
-A key that succeeded never runs again: its output and its exit status are
-replayed. The same key with other inputs is refused, and two callers with one
+A key that succeeded never runs again: idem replays its output and its exit
+status. The same key with different inputs is refused, and two callers with one
 key never run at the same time.`
 
 const rootExample = `  idem run --key deploy:prod:8471 -- ./deploy.sh
   idem run --key backup --per day -- ./backup.sh
   idem list
   idem show deploy:prod:8471`
-
-// wants maps functions of strconv to the texts for what they could not read.
-var wants = map[string]string{"ParseInt": "want a number", "ParseBool": "want true or false"}
 
 // named returns the name of the command that args begin with, "" if they do not
 // begin with one.
@@ -103,11 +99,14 @@ func named(args []string) string {
 	return ""
 }
 
-// commands are all commands but help.
-var commands = []struct {
+// command is a command of idem.
+type command struct {
 	name string
 	make func(*app) *cobra.Command
-}{
+}
+
+// commands are all commands but help.
+var commands = []command{
 	{"run", (*app).runCommand},
 	{"check", (*app).checkCommand},
 	{"explain", (*app).explainCommand},
@@ -136,20 +135,6 @@ func sound() error {
 	return nil
 }
 
-// noCommand returns the failure of a call whose first word is not a command of idem.
-// Where a program has that name, a hint shows how to run it.
-func noCommand(args []string) error {
-	f := usage("%s is no command of idem", quoteWord(args[0])).hint("to see the commands: idem --help")
-	if !found(args[0]) {
-		return f
-	}
-	comment := ""
-	if !slices.Equal(hashkey.Mask(args), args) { // pasted, it would run something else
-		comment = "# "
-	}
-	return f.hint("to run it once per key: %sidem run --key KEY -- %s", comment, commandLine(args))
-}
-
 // command returns the tree of commands. If only names a command, the tree has no
 // other one: to make the flags of all takes 4 % of the time of a replay.
 func (a *app) command(only string) *cobra.Command {
@@ -169,7 +154,7 @@ func (a *app) command(only string) *cobra.Command {
 				}
 			}
 			if f := c.Flags().Lookup("key"); f != nil && f.Changed && strings.HasPrefix(f.Value.String(), "-") && followedBy(a.args, "--key", f.Value.String()) {
-				return usage("--key has no value: a variable may be unset").hint("a key that begins with a dash is written --key=%s", shellQuote(f.Value.String()))
+				return usage("--key has no value: a variable may be unset").hint("for a key that begins with a dash, write: --key=%s", shellQuote(f.Value.String()))
 			}
 			if !frugal[c.Name()] {
 				return sound()
@@ -180,7 +165,7 @@ func (a *app) command(only string) *cobra.Command {
 			if len(args) > 0 {
 				return noCommand(args)
 			}
-			return c.Help()
+			return a.print(manual(c, true))
 		},
 	}
 	root.SetVersionTemplate("idem {{.Version}}\n")
@@ -188,26 +173,22 @@ func (a *app) command(only string) *cobra.Command {
 		if c == root && len(a.args) > 0 && !strings.HasPrefix(a.args[0], "-") {
 			return noCommand(a.args)
 		}
-		text := err.Error()
-		if num := (*strconv.NumError)(nil); errors.As(err, &num) {
-			text = strings.Replace(text, num.Error(), wants[num.Func], 1)
-		}
-		return usage("%s", text).hint("to see the flags: %s --help", c.CommandPath())
+		return flagFailure(c, err)
 	})
 	root.Flags().Bool("version", false, "print the version")
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.ledger, "ledger", "", "`DIR` of the ledger (IDEM_LEDGER; default: "+placeHelp+")")
-	flags.BoolVar(&a.trustPlace, "trust-place", os.Getenv(trustVar) == "1", "accept a ledger below a directory that other users can write to (IDEM_TRUST_PLACE=1): one of them can put another ledger in its place, and keys run again then")
+	flags.StringVar(&a.ledger, "ledger", "", "use the ledger in `DIR` (IDEM_LEDGER; default: "+placeHelp+")")
+	flags.BoolVar(&a.trustPlace, "trust-place", os.Getenv(trustVar) == "1", "accept a ledger below a directory that other users can write to (IDEM_TRUST_PLACE=1); such a user can replace the ledger, and keys then run again")
 	flags.Lookup("trust-place").DefValue = ""
-	namespaceFlag(flags, &a.namespace, "`NAME` that keeps keys apart (IDEM_NAMESPACE; default \""+defaultNamespace+"\")")
+	namespaceFlag(flags, &a.namespace, "use the keys of namespace `NAME` (IDEM_NAMESPACE; default \""+defaultNamespace+"\")")
 	for _, c := range commands {
 		if only == "" || only == c.name {
 			root.AddCommand(c.make(a))
 		}
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.SetHelpFunc(func(c *cobra.Command, _ []string) {
-		_, _ = io.WriteString(c.OutOrStdout(), manual(c)) // Main asks whether it arrived
+	root.SetHelpFunc(func(c *cobra.Command, args []string) {
+		_, _ = io.WriteString(c.OutOrStdout(), manual(c, wantsShort(args))) // Main checks for errors
 	})
 	root.SetHelpCommand(a.helpCommand())
 	return root
@@ -251,14 +232,4 @@ func checkNamespace(name string) error {
 		return usage("namespace %s %v", quote(name), err)
 	}
 	return nil
-}
-
-// exactArgs is cobra.ExactArgs with a message that says what is missing.
-func exactArgs(n int, want string) cobra.PositionalArgs {
-	return func(c *cobra.Command, args []string) error {
-		if len(args) != n {
-			return usage("%s requires %s, and got %d", c.CommandPath(), want, len(args)).hintForm(c.UseLine())
-		}
-		return nil
-	}
 }

@@ -75,7 +75,11 @@ func cmdStatus(ts *testscript.TestScript, want string, argv []string) {
 	if got != want {
 		ts.Fatalf("ended with %s, want %s", got, want)
 	}
-	if fault := scriptUnfit(ts.ReadFile("stderr")); fault != "" {
+	stderr := ts.ReadFile("stderr")
+	if fault := scriptUnfit(stderr); fault != "" {
+		ts.Fatalf("%s", fault)
+	}
+	if fault := messageFault(stderr, maxMessage); fault != "" {
 		ts.Fatalf("%s", fault)
 	}
 }
@@ -103,13 +107,22 @@ func cmdRefused(ts *testscript.TestScript, args []string) {
 	}
 	text, ended := strings.CutSuffix(ts.ReadFile("stderr"), "\n")
 	lines := strings.Split(text, "\n")
-	if len(lines) > 1 && strings.HasPrefix(lines[0], "idem: waiting for ") {
-		lines = lines[1:] // and then it is refused
-	}
-	for i, line := range lines {
-		if !ended || !strings.HasPrefix(line, "idem: ") || strings.HasPrefix(line, "idem: hint: ") != (i > 0) {
-			ts.Fatalf("stderr is not one line of idem's and hints")
+	for len(lines) > 1 && strings.HasPrefix(lines[0], "idem: note: waiting for ") { // and then it is refused
+		lines = lines[1:]
+		for len(lines) > 1 && messageKind(lines[0]) == "detail" {
+			lines = lines[1:]
 		}
+	}
+	if !ended || messageKind(lines[0]) != "error" {
+		ts.Fatalf("stderr does not begin with an error of idem")
+	}
+	hints := false
+	for _, line := range lines[1:] {
+		kind := messageKind(line)
+		if kind != "hint" && (kind != "detail" || hints) {
+			ts.Fatalf("stderr is not an error with details and then hints, but has %q", line)
+		}
+		hints = kind == "hint"
 	}
 }
 
@@ -273,9 +286,7 @@ var scriptMasks = []struct {
 	{"(AGO)", regexp.MustCompile(`\((now|\d+ \w+ ago)\)`)},
 	{"UUID", regexp.MustCompile(`\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b`)},
 	{"HASH", regexp.MustCompile(`\b([0-9a-f]{12}|[0-9a-f]{16}|[0-9a-f]{32}|[0-9a-f]{64})\b`)},
-	{`host "HOST"`, regexp.MustCompile(`host "[^"]*"`)},
-	{`user "USER"`, regexp.MustCompile(`user "[^"]*"`)},
-	{"pid PID", regexp.MustCompile(`pid \d+`)},
+	{"by USER@HOST (pid PID)", regexp.MustCompile(`by \S+@\S+ \(pid \d+\)`)},
 	{"USER@HOST:PID", regexp.MustCompile(`\S+@\S+:\d+\b`)},
 	{"  ", regexp.MustCompile(` {2,}`)}, // columns
 }

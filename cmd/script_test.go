@@ -2,7 +2,6 @@ package cmd_test
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"io/fs"
 	"os"
@@ -16,9 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"idem/cmd"
+	"idem/internal/testkit"
 )
-
-var update = flag.Bool("update", false, "rewrite what the scripts expect (cmp with a file of the script)")
 
 // TestMain makes this binary idem and child as well, as real processes: idem
 // may end by a signal.
@@ -31,13 +29,14 @@ func TestMain(m *testing.M) {
 
 const scriptDir = "testdata/script"
 
-// TestScript runs each script of testdata/script with a ledger of its own,
-// which does not exist at first. A script may use, beside the commands of
-// testscript, those of script_commands_test.go and the program child.
+// TestScript runs each script of testdata/script with a ledger of its own, which
+// does not exist at first. A question about what a command line prints, records
+// and exits with belongs in a script. Scripts use the commands of testscript and of
+// script_commands_test.go, and the program child.
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 scriptDir,
-		UpdateScripts:       *update,
+		UpdateScripts:       testkit.Updating(), // rewrites the files that cmp compares
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup:               scriptSetup,

@@ -5,7 +5,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"os"
+	"slices"
 
+	"idem/inputs"
 	"idem/ledger"
 	"idem/ledger/none"
 	"idem/proc"
@@ -16,7 +18,7 @@ import (
 type home struct {
 	ledger ledger.Ledger
 	place  string // of the ledger
-	source
+	inputs.Source
 	// variables returns the environment variables about an attempt.
 	variables func(at runner.Attempt, chain string) map[string]string
 	backlog   func() (proc.Backlog, error)
@@ -25,7 +27,7 @@ type home struct {
 // homeIn is the home of a call in a ledger.
 func homeIn(l ledger.Store) home {
 	return home{
-		ledger: l, place: l.Place(), source: l,
+		ledger: l, place: l.Place(), Source: l,
 		variables: func(at runner.Attempt, chain string) map[string]string { return variables(at, l.Place(), chain) },
 		backlog: func() (proc.Backlog, error) {
 			b, err := l.Backlog()
@@ -41,7 +43,7 @@ func homeIn(l ledger.Store) home {
 // With keep, its output can be read again until the call ends.
 func noHome(place string, keep bool) home {
 	return home{
-		ledger: none.New(keep), place: place, source: nothing{},
+		ledger: none.New(keep), place: place, Source: nothing{},
 		variables: func(at runner.Attempt, chain string) map[string]string {
 			set := variables(at, place, chain)
 			for _, name := range unprotectedLacks {
@@ -88,16 +90,20 @@ func (o *runOptions) goesOn(err error) bool {
 func (a *app) unprotected(ctx context.Context, p plan, fault error) (runner.Call, runner.Result, error) {
 	place, _ := placeOf(a.ledger, os.Getenv) // none is known where there is an error
 	h := noHome(place, p.flags.quietOK)
-	files := ""
-	if len(p.flags.paths) > 0 {
-		files = "; --replay-file records nothing"
-	}
 	p.files = nil
 	call, err := a.prepare(ctx, p, h)
 	if err != nil {
 		return call, runner.Result{}, err
 	}
-	a.ui.line(a.ui.stderr, "warning: ", "%v; the command runs without a record, as --on-ledger-error says: it may run twice, is never replayed and has no IDEM_TOKEN%s", fault, files)
+	why := failureOf(fault)
+	a.ui.say(warningMark, "%v", why)
+	details := append(slices.Clip(why.details), "the command runs without a record, as --on-ledger-error says", "it may run twice, is never replayed and has no IDEM_TOKEN")
+	if len(p.flags.paths) > 0 {
+		details = append(details, "--replay-file records nothing")
+	}
+	for _, text := range details {
+		a.ui.say(detailMark, "%s", text)
+	}
 	res, err := a.runnerAt(p, h).Run(ctx, call)
 	a.tellHookFaults(res.HookFaults)
 	return call, res, err

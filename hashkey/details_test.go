@@ -96,7 +96,7 @@ func TestDiffNamesTheFilesOfADirectory(t *testing.T) {
 			t.Fatalf("%s: got %v", test.name, got)
 		}
 		if d := cmp.Diff(test.want, got[0].Files, cmpopts.EquateEmpty()); d != "" {
-			t.Errorf("%s: %s", test.name, d)
+			t.Errorf("%s (-want +got):\n%s", test.name, d)
 		}
 	}
 }

@@ -85,11 +85,11 @@ func TestDiffOfHidden(t *testing.T) {
 	} {
 		got := Diff(test.old, test.new)
 		if d := cmp.Diff(test.want, got); d != "" {
-			t.Errorf("%s: %s", test.name, d)
+			t.Errorf("%s (-want +got):\n%s", test.name, d)
 		}
 		for _, c := range got {
 			if strings.Contains(string(c.Old)+string(c.New)+c.Name, "s3cret") {
-				t.Errorf("%s: %v", test.name, c)
+				t.Errorf("%s: got %v, want no s3cret in it", test.name, c)
 			}
 		}
 	}

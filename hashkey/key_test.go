@@ -14,7 +14,7 @@ func TestGoodKeys(t *testing.T) {
 		strings.Repeat("k", MaxKey), strings.Repeat("é", 127),
 	} {
 		if err := CheckKey(key, false); err != nil {
-			t.Errorf("%q: %v", key, err)
+			t.Errorf("%q: got error %v, want none", key, err)
 		}
 		if err := CheckNamespace(key); err != nil {
 			t.Errorf("namespace %q: %v", key, err)

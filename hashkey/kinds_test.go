@@ -205,7 +205,7 @@ func TestDiffOfInputsOfOneName(t *testing.T) {
 		{"one less", Inputs{v("2"), v("1")}, Inputs{v("1")}, []Change{{KindValue, "value n", []byte("2"), nil, false, false, nil}}},
 	} {
 		if d := cmp.Diff(test.want, Diff(test.old, test.new)); d != "" {
-			t.Errorf("%s: %s", test.name, d)
+			t.Errorf("%s (-want +got):\n%s", test.name, d)
 		}
 	}
 }

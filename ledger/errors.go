@@ -10,7 +10,7 @@ var (
 	// ErrNotFound: nothing is recorded under the ID or run id.
 	ErrNotFound = errors.New("nothing is recorded")
 	// ErrChanged: the record is no longer as the caller expected.
-	ErrChanged = errors.New("the record has changed meanwhile")
+	ErrChanged = errors.New("another call changed the record")
 	// ErrLost: the attempt is no longer this run's to finish.
 	ErrLost = errors.New("another run has taken the key over")
 )

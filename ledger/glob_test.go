@@ -12,7 +12,7 @@ func TestParseGlob(t *testing.T) {
 		"": nil, "*": nil, "a[b-c]d": nil, "[]]": nil, "[^]]": nil, "[[]": nil, "]": nil,
 		"[": ErrOpenSet, "a[b": ErrOpenSet, "[]": ErrOpenSet, "[^]": ErrOpenSet, "[a][": ErrOpenSet,
 	} {
-		if got, err := ParseGlob(pattern); err != want || err == nil && got != Glob(pattern) {
+		if got, err := ParseGlob(pattern); !errors.Is(err, want) || err == nil && got != Glob(pattern) {
 			t.Errorf("ParseGlob(%q): got %q, error %v, want error %v", pattern, got, err, want)
 		}
 	}

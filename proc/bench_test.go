@@ -30,7 +30,7 @@ func drained(b *testing.B) *os.File {
 	}
 	b.Cleanup(func() { w.Close() })
 	go func() {
-		io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{r}, make([]byte, 256<<10))
+		_, _ = io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{r}, make([]byte, 256<<10))
 		r.Close()
 	}()
 	return w

@@ -76,7 +76,7 @@ func heard(t *testing.T, r *bufio.Reader) string {
 	t.Helper()
 	line, err := r.ReadString('\n')
 	if err != nil {
-		t.Fatalf("%q, %v", line, err)
+		t.Fatalf("got %q, error %v; want a line", line, err)
 	}
 	return strings.TrimSpace(line)
 }
@@ -217,7 +217,7 @@ func TestIgnoredAndBlockedSignalsAreTheCommands(t *testing.T) {
 				}
 				want := with(t, kept, blocked, show)
 				if n := strings.Count(want, "\n"); n != 2 {
-					t.Fatalf("%q", want)
+					t.Fatalf("without idem: got %q, want two lines", want)
 				}
 				if got := with(t, ignored, blocked, append(self(t, mode), show...)); got != want {
 					t.Errorf("%s, ignored %x, blocked %x:\n%swant\n%s", mode, uint64(ignored), uint64(blocked), got, want)
@@ -246,7 +246,7 @@ func TestFaultIsReported(t *testing.T) {
 	out, err := c.CombinedOutput()
 	var e *exec.ExitError
 	if !errors.As(err, &e) || !strings.Contains(string(out), "nil pointer dereference") || e.ExitCode() == 2 {
-		t.Errorf("%v: %s", err, out)
+		t.Errorf("got error %v, want an exit status other than 2 and a nil pointer dereference in\n%s", err, out)
 	}
 }
 
@@ -264,11 +264,11 @@ func TestPipe(t *testing.T) {
 	b, err := exec.Command("/bin/sh", "-c", strings.Join(self(t, "idem"), " ")+` /bin/sh -c 'yes | head -1 >/dev/null; i=0; while [ $((i += 1)) -lt 2000 ]; do echo line; done; grep SigIgn /proc/self/status >&2' | head -1`).CombinedOutput()
 	fields := strings.Fields(string(b))
 	if err != nil || len(fields) != 3 || !slices.Contains(fields, "SigIgn:") {
-		t.Fatalf("%q, %v", b, err)
+		t.Fatalf("got %q, error %v; want SigIgn and its value among three words", b, err)
 	}
 	at := slices.Index(fields, "SigIgn:")
 	if mask, err := strconv.ParseUint(fields[at+1], 16, 64); err != nil || rawsig.Set(mask).Has(int(unix.SIGPIPE)) {
-		t.Errorf("%q", b)
+		t.Errorf("got %q, want a mask without SIGPIPE", b)
 	}
 }
 
@@ -277,8 +277,8 @@ func TestClosedDescriptors(t *testing.T) {
 	needsProc(t)
 	t.Parallel()
 	b, err := exec.Command("/bin/sh", "-c", strings.Join(self(t, "become"), " ")+` /bin/sh -c 'readlink /proc/$$/fd/0 /proc/$$/fd/2' <&- 2>&-`).CombinedOutput()
-	if err != nil || string(b) != "/dev/null\n/dev/null\n" {
-		t.Errorf("%q, %v", b, err)
+	if want := "/dev/null\n/dev/null\n"; err != nil || string(b) != want {
+		t.Errorf("got %q, error %v; want %q", b, err, want)
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"idem/internal/testkit"
 )
 
 // grouped makes idem give its command a group of its own, if it can.
@@ -105,6 +107,7 @@ func TestSignalsReachAllOfTheGroupOnce(t *testing.T) {
 	}
 	// Without a group of its own, only the command itself is told.
 	t.Run("no group", func(t *testing.T) {
+		testkit.Slow(t, "waits 10 s for signals that must not come")
 		t.Parallel()
 		s := startSession(t, false, idem(t, children(t)...))
 		s.until("ready")
@@ -145,6 +148,7 @@ func TestOwnGroupHasNoEffectInTheForeground(t *testing.T) {
 
 // TERM is ignored by all, so that what ends is ended by the KILL.
 func TestEndOfTheContextKillsTheGroup(t *testing.T) {
+	testkit.Slow(t, "the command runs into its timeout of 3 s")
 	needsProc(t)
 	t.Parallel()
 	const script = `trap "" TERM; sleep 600 & a=$!; sh -c 'sleep 600 & echo $!; wait' >grandchild & b=$!

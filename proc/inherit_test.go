@@ -183,7 +183,7 @@ func TestForkSparesTheCallersDescriptors(t *testing.T) {
 	}
 	p, _ := os.FindProcess(pid)
 	if state, err := p.Wait(); err != nil || !state.Success() {
-		t.Errorf("%v, %v", state, err)
+		t.Errorf("got state %v, error %v; want a success", state, err)
 	}
 }
 
@@ -211,7 +211,7 @@ d' 5<`+file).CombinedOutput()
 			got[i] = string(out)
 		}
 		if diff := cmp.Diff(got[0], got[1]); diff != "" {
-			t.Errorf("%s: %s", before, diff)
+			t.Errorf("%s (-without idem +with it): %s", before, diff)
 		}
 	}
 }
@@ -224,7 +224,7 @@ func TestStdinIsTheCommandsAlone(t *testing.T) {
 		`printf 'a\nb\nc\n' | ($IDEM true; cat)`:                          "a\nb\nc\n",
 	} {
 		if out, err := sh(t, script).CombinedOutput(); err != nil || string(out) != want {
-			t.Errorf("%s: %q, %v", script, out, err)
+			t.Errorf("%s: got %q, error %v; want %q", script, out, err, want)
 		}
 	}
 }

@@ -120,7 +120,7 @@ func (t *tty) spawn(c *Command, path string, argv, env []string) (int, error) {
 	_ = far.Close()
 	if err != nil {
 		_ = near.Close()
-		if err == unix.E2BIG {
+		if errors.Is(err, unix.E2BIG) {
 			return 0, err
 		}
 		return 0, noLeader(err)
@@ -269,10 +269,8 @@ func takeOver(leader *os.File, path string, argv []string) int {
 	if err == nil {
 		err = execve(path, argv)
 	}
-	errno, ok := err.(syscall.Errno)
-	if !ok {
-		errno = unix.EINVAL
-	}
+	errno := unix.EINVAL
+	errors.As(err, &errno)
 	_ = send(leader, msgFailed, int(errno))
 	return CannotRun
 }

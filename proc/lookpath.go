@@ -62,7 +62,7 @@ func LookPath(name string) (string, error) {
 		}
 		// As execvp: a later entry may be better, but if none is, this says more
 		// than "not found".
-		if errors.Is(err, unix.EACCES) && found == errNotFound {
+		if errors.Is(err, unix.EACCES) && errors.Is(found, errNotFound) {
 			found, in = fmt.Errorf("%s: %w", file, err), file
 		}
 	}
@@ -70,7 +70,7 @@ func LookPath(name string) (string, error) {
 }
 
 func codeOf(err error) int {
-	if errors.Is(err, unix.ENOENT) || err == errNotFound {
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, errNotFound) {
 		return NotFound
 	}
 	return CannotRun
@@ -103,11 +103,11 @@ func (isDirectory) Unwrap() error { return unix.EACCES }
 // there is about its interpreter.
 func (c *Command) explain(err error) error {
 	e := &StartError{Name: c.name(), File: c.Path, Code: codeOf(err), Err: err}
-	if err == unix.ENOENT && executable(c.Path) == nil {
+	if errors.Is(err, unix.ENOENT) && executable(c.Path) == nil {
 		e.Code = CannotRun
 		e.Err = errors.New("the program loader that it needs was not found")
 	}
-	if words, _ := Shebang(c.Path); len(words) > 0 && (err == unix.ENOENT || err == unix.EACCES) {
+	if words, _ := Shebang(c.Path); len(words) > 0 && (errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EACCES)) {
 		if ierr := executable(words[0]); ierr != nil {
 			e.Err = fmt.Errorf("its interpreter %q: %w", words[0], ierr)
 		}
@@ -115,7 +115,7 @@ func (c *Command) explain(err error) error {
 			e.Err = fmt.Errorf("%w (its first line ends with a carriage return, as on Windows)", e.Err)
 		}
 	}
-	if err == syscall.E2BIG {
+	if errors.Is(err, syscall.E2BIG) {
 		e.Err = fmt.Errorf("%w (arguments and environment)", err)
 	}
 	return e

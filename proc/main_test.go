@@ -56,7 +56,7 @@ func helperIdem(args []string) int {
 		if err != nil {
 			panic(err)
 		}
-		c.Record = func(_ Stream, p []byte) { f.Write(p) }
+		c.Record = func(_ Stream, p []byte) { _, _ = f.Write(p) }
 	}
 	if name := os.Getenv("PROC_INHERIT"); name != "" {
 		f, err := os.Open(name)
@@ -77,12 +77,12 @@ func helperIdem(args []string) int {
 		os.Unsetenv(name)
 	}
 	var err error
-	if c.Path, err = LookPath(args[0]); err != nil {
+	var start *StartError
+	if c.Path, err = LookPath(args[0]); errors.As(err, &start) {
 		fmt.Fprintln(os.Stderr, err)
-		return err.(*StartError).Code
+		return start.Code
 	}
 	end, err := c.Run(ctx, s)
-	var start *StartError
 	switch {
 	case errors.As(err, &start):
 		fmt.Fprintln(os.Stderr, err)
@@ -97,7 +97,9 @@ func helperIdem(args []string) int {
 	if heap != "" {
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
-		os.WriteFile(heap, []byte(strconv.FormatUint(m.HeapSys, 10)), 0o600)
+		if err := os.WriteFile(heap, []byte(strconv.FormatUint(m.HeapSys, 10)), 0o600); err != nil {
+			panic(err)
+		}
 	}
 	s.Stop()
 	if end.Signal != 0 {
@@ -112,8 +114,8 @@ func helperBurst(args []string) int {
 	out, err := pattern(Stdout, n), pattern(Stderr, n)
 	for at := 0; at < n; {
 		to := min(at+100_000, n)
-		os.Stdout.Write(out[at:to])
-		os.Stderr.Write(err[at:to])
+		_, _ = os.Stdout.Write(out[at:to]) // a test may close the pipe
+		_, _ = os.Stderr.Write(err[at:to])
 		at = to
 	}
 	return 0

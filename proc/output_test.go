@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"idem/internal/testkit"
 )
 
 func burst(t *testing.T, n int) (*Command, *recorder) {
@@ -18,6 +20,7 @@ func burst(t *testing.T, n int) (*Command, *recorder) {
 }
 
 func TestOutputIsExactForASlowReader(t *testing.T) {
+	testkit.Slow(t, "each reader sleeps for a second")
 	for _, n := range []int{10, 64 << 10, 1 << 20, 8 << 20} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
@@ -188,7 +191,7 @@ func TestLiveCopyGoesOnOverSeveralRuns(t *testing.T) {
 	read := make(chan []byte)
 	go func() { read <- readAll(t, r) }()
 	if errs := c.Earlier.Flush(); errs != nil || made != 1 {
-		t.Errorf("%v, %d backlogs", errs, made)
+		t.Errorf("got errors %v and %d backlogs, want none and 1", errs, made)
 	}
 	c.Stdout.Close()
 	same(t, "stdout", <-read, want)
@@ -227,7 +230,7 @@ func TestErrorOfAnEarlierCopyIsKept(t *testing.T) {
 	c.Earlier = run(t, c)
 	c.Path, c.Args = shell, []string{"sh", "-c", ":"}
 	if errs := run(t, c).Flush(); len(errs) != 1 || !errors.Is(errs[0], unix.ENOSPC) {
-		t.Errorf("%v", errs)
+		t.Errorf("got errors %v, want one ENOSPC", errs)
 	}
 }
 

@@ -20,7 +20,7 @@ func TestReaderThatGoesAwayIsNoError(t *testing.T) {
 	var r *os.File
 	r, c.Stdout = newPipe(t)
 	go func() {
-		r.Read(make([]byte, 10))
+		_, _ = r.Read(make([]byte, 10))
 		r.Close()
 	}()
 	e := run(t, c)
@@ -39,7 +39,7 @@ func TestReaderOfStdoutThatGoesAwayDoesNotEndIdem(t *testing.T) {
 	c.Stderr = &errs
 	out, err := c.Output()
 	if err != nil || string(out) != "1\n" || errs.String() != "3\n" {
-		t.Errorf("%q, %q, %v", out, errs.String(), err)
+		t.Errorf("got stdout %q, stderr %q, error %v; want \"1\\n\" and status 3 on stderr", out, errs.String(), err)
 	}
 	want, _ := exec.Command("seq", "100000").Output()
 	got, _ := os.ReadFile(record)
@@ -71,7 +71,7 @@ func TestStdoutClosedAtStart(t *testing.T) {
 			t.Errorf("%s: recorded %q", closed, got)
 		}
 		if !strings.HasSuffix(string(out), "3\n") {
-			t.Errorf("%s: %q", closed, out)
+			t.Errorf("%s: got %q, want exit status 3 at its end", closed, out)
 		}
 	}
 }
@@ -138,7 +138,7 @@ func TestStolenOutputDoesNotHang(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	timer := time.AfterFunc(5*time.Second, func() { unix.Write(p.out.writeEnd, []byte("x")) })
+	timer := time.AfterFunc(5*time.Second, func() { _, _ = unix.Write(p.out.writeEnd, []byte("x")) })
 	if n, open := p.read(p.out, 10, nil); n != 0 || !open {
 		t.Errorf("read %d bytes, %v", n, open)
 	}
@@ -159,11 +159,11 @@ func TestOutputArrivesWhileTheCommandRuns(t *testing.T) {
 	go func() { end <- run(t, c) }()
 	buf := make([]byte, 100)
 	if n, err := r.Read(buf); string(buf[:n]) != "prompt:" {
-		t.Errorf("%q, %v", buf[:n], err)
+		t.Errorf("got %q, error %v; want the prompt", buf[:n], err)
 	}
 	fmt.Fprintln(feed, "answer")
 	<-end
 	if got := string(rec.bytes(Stderr)); got != "answer\n" {
-		t.Errorf("%q", got)
+		t.Errorf("got %q on stderr, want the answer", got)
 	}
 }

@@ -221,7 +221,7 @@ func TestSignalToABackgroundJob(t *testing.T) {
 	var pid int
 	line, err := s.out.ReadString('\n')
 	if _, serr := fmt.Sscanf(line, "pid %d", &pid); serr != nil {
-		t.Fatalf("%q, %v", line, err)
+		t.Fatalf("got %q, error %v; want a line with a pid", line, err)
 	}
 	s.until("ready")
 	if err := syscall.Kill(pid, unix.SIGINT); err != nil {
@@ -241,7 +241,7 @@ func TestTerminalHangsUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	if line, err := bufio.NewReader(f).ReadString('\n'); !strings.HasPrefix(line, "ready") {
-		t.Fatalf("%q, %v", line, err)
+		t.Fatalf("got %q, error %v; want ready", line, err)
 	}
 	f.Close()
 	if err := c.Wait(); err != nil {

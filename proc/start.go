@@ -2,6 +2,7 @@ package proc
 
 import (
 	"context"
+	"errors"
 	"os"
 	"slices"
 	"syscall"
@@ -45,9 +46,9 @@ func (c *Command) start(ctx context.Context, k *child, out, err int) error {
 			failpoint.Here("fork.after")
 			k.proc = newProcess(pid) // it is not reaped yet, so the pid is still its own
 			return nil
-		case errno == unix.ETXTBSY && time.Since(begin) < textBusyFor && ctx.Err() == nil:
+		case errors.Is(errno, unix.ETXTBSY) && time.Since(begin) < textBusyFor && ctx.Err() == nil:
 			time.Sleep(10 * time.Millisecond)
-		case errno == unix.ENOEXEC && path != shell && isText(path):
+		case errors.Is(errno, unix.ENOEXEC) && path != shell && isText(path):
 			argv = append([]string{shell, path}, argv[1:]...)
 			path = shell
 		default:
@@ -72,7 +73,7 @@ func (c *Command) fork(path string, argv, env []string, out, err int, sys *sysca
 	// Not os.StartProcess: it would take the pipes' descriptors into os.Files.
 	OutlivePipe() // else the runtime would give PIPE, if it is ignored, the default disposition
 	asStarted(func() { pid, errno = syscall.ForkExec(path, argv, attr) })
-	if errno == unix.EBADF && len(attr.Files)+given >= limit() {
+	if errors.Is(errno, unix.EBADF) && len(attr.Files)+given >= limit() {
 		errno = unix.EMFILE // so dup3(2) says that a number is above the limit
 	}
 	return pid, errno

@@ -33,7 +33,7 @@ func TestSignalBeforeTheStart(t *testing.T) {
 	e, err := c.Run(t.Context(), s)
 	var early *SignalError
 	if e != nil || !errors.As(err, &early) || early.Signal != unix.SIGHUP {
-		t.Errorf("%v, %v", e, err)
+		t.Errorf("got %v, error %v; want a SignalError for SIGHUP", e, err)
 	}
 }
 
@@ -47,7 +47,7 @@ func TestSignalDuringARunIsTheCommands(t *testing.T) {
 	}()
 	e, err := c.Run(t.Context(), s)
 	if err != nil || e.ExitCode != 3 {
-		t.Errorf("%+v, %v", e, err)
+		t.Errorf("got %+v, error %v; want exit status 3", e, err)
 	}
 	if sig, ok := s.Fatal(); ok {
 		t.Errorf("Fatal: %v", sig)
@@ -119,7 +119,7 @@ func TestStopGivesDispositionsBack(t *testing.T) {
 	err := exec.Command(argv[0], argv[1:]...).Run()
 	var e *exec.ExitError
 	if !errors.As(err, &e) || e.Sys().(syscall.WaitStatus).Signal() != unix.SIGTERM {
-		t.Errorf("%v", err)
+		t.Errorf("got error %v, want death by SIGTERM", err)
 	}
 }
 

@@ -64,7 +64,9 @@ func exitCode(err error) int {
 func TestLookPath(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"bin", "bin2", "bin/dir", "."} {
-		os.MkdirAll(filepath.Join(dir, name), 0o700)
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for name, mode := range map[string]os.FileMode{"bin/data": 0o600, "bin/both": 0o600, "bin2/both": 0o700, "here": 0o700, "bin2/tool": 0o700} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"), mode); err != nil {
@@ -142,7 +144,7 @@ func TestCannotStart(t *testing.T) {
 		e, err := c.Run(t.Context(), nil)
 		var start *StartError
 		if !errors.As(err, &start) || e != nil {
-			t.Errorf("%s: %v", test.want, err)
+			t.Errorf("got %+v, error %v; want a StartError: %s", e, err, test.want)
 			continue
 		}
 		if start.Code != test.code || start.Name != "name" || !strings.Contains(err.Error(), test.want) {
@@ -164,7 +166,7 @@ func TestBusyFileIsWaitedFor(t *testing.T) {
 	}
 	time.AfterFunc(300*time.Millisecond, func() { f.Close() })
 	if e := run(t, &Command{Path: file, Args: []string{"true"}}); e.ExitCode != 0 {
-		t.Errorf("%+v", e.Status)
+		t.Errorf("got status %+v, want exit status 0", e.Status)
 	}
 }
 
@@ -173,7 +175,7 @@ func TestScriptWithoutInterpreterIsRunBySh(t *testing.T) {
 	file := write(t, "script", "echo \"$1|$2\"\nexit 6\n", 0o700)
 	c, rec := command(t, file, "a b", "c")
 	if e := run(t, c); e.ExitCode != 6 || string(rec.bytes(Stdout)) != "a b|c\n" {
-		t.Errorf("%+v, %q", e.Status, rec.bytes(Stdout))
+		t.Errorf("got status %+v, output %q; want exit status 6, \"a b|c\\n\"", e.Status, rec.bytes(Stdout))
 	}
 }
 
@@ -199,7 +201,7 @@ func TestContextEndsTheCommand(t *testing.T) {
 		}()
 		e, err := c.Run(ctx, nil)
 		if err != nil || e.Status != test.want || e.StoppedBy != ByContext {
-			t.Errorf("%s: %+v, %v", test.script, e, err)
+			t.Errorf("%s: got %+v, error %v; want %+v by the context", test.script, e, err, test.want)
 		}
 		if e, err := c.Run(ctx, nil); e != nil || !errors.Is(err, context.Canceled) {
 			t.Errorf("after the end: %v, %v", e, err)
@@ -237,7 +239,7 @@ func TestDieOf(t *testing.T) {
 			out, err := exec.Command("/bin/sh", "-c", trap+`ulimit -c unlimited 2>/dev/null; cd `+t.TempDir()+` && exec "$@"`+"", "sh", argv[0], argv[1], argv[2], argv[3]).CombinedOutput()
 			var e *exec.ExitError
 			if !errors.As(err, &e) {
-				t.Errorf("%v: %v", sig, err)
+				t.Errorf("got error %v, want death by %v", err, sig)
 				continue
 			}
 			ws := e.Sys().(syscall.WaitStatus)

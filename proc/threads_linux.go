@@ -44,7 +44,7 @@ func haveThreads(tty bool) error {
 		wanted += forTerminal
 	}
 	if !room(wanted) {
-		return fmt.Errorf("no room for the %d processes and threads that it takes: the limit of the user (ulimit -u) or of the container (pids.max) is reached", wanted)
+		return fmt.Errorf("the limit of processes (ulimit -u, or the container's pids.max) is too low: %d are needed", wanted)
 	}
 	makeThreads(missing)
 	return nil

@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -48,17 +49,18 @@ func TestOwnTerminalIsRawMeanwhile(t *testing.T) {
 	go func() { end <- run(t, c) }()
 	waitFor(t, "the command", func() bool { return len(rec.bytes(Stdout)) > 0 })
 	if modesOf(t, slave) == before {
-		t.Error("it is not raw")
+		t.Error("the terminal has its old modes while the command runs, want raw")
 	}
-	master.WriteString("words\r") // the key Enter
+	_, _ = master.WriteString("words\r") // the key Enter
 	if e := <-end; e.ExitCode != 3 {
-		t.Errorf("%+v", e.Status)
+		t.Errorf("got status %+v, want exit status 3", e.Status)
 	}
 	if modesOf(t, slave) != before {
-		t.Error("it has not its modes again")
+		t.Error("the terminal has other modes after the command, want those before it")
 	}
-	if got := string(rec.bytes(Stdout)); got != "7 77\r\nwords\r\nwords\r\n" {
-		t.Errorf("%q", got)
+	const want = "7 77\r\nwords\r\nwords\r\n"
+	if got := string(rec.bytes(Stdout)); got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
@@ -73,20 +75,20 @@ func TestOwnTerminalAfterAPanic(t *testing.T) {
 	c.Record = func(_ Stream, p []byte) {
 		pid = strings.TrimSpace(string(p))
 		if modesOf(t, slave) == before {
-			t.Error("it is not raw")
+			t.Error("the terminal has its old modes while the command runs, want raw")
 		}
 		panic("a test")
 	}
 	func() {
 		defer func() {
 			if recover() == nil {
-				t.Error("no panic")
+				t.Error("got no panic, want that of Record")
 			}
 		}()
-		c.Run(t.Context(), nil)
+		_, _ = c.Run(t.Context(), nil)
 	}()
 	if modesOf(t, slave) != before {
-		t.Error("it has not its modes again")
+		t.Error("the terminal has other modes after the panic, want those before it")
 	}
 	// With us gone its terminal is gone.
 	waitFor(t, "the command's end", func() bool {
@@ -107,7 +109,7 @@ func TestTTYIsDrained(t *testing.T) {
 	c.Record = func(s Stream, p []byte) {
 		if !busy {
 			busy = true
-			feed.WriteString("go\n")
+			_, _ = feed.WriteString("go\n")
 			time.Sleep(time.Second) // for the command to write all and end
 		}
 		rec.record(s, p)
@@ -130,7 +132,7 @@ func TestLeaderThatDiesBeforeTheStart(t *testing.T) {
 		c.Env = append(os.Environ(), fmt.Sprintf("PROC_LEADER_DIES=%d", sig))
 		e, err := c.Run(t.Context(), nil)
 		if err != nil || e.Status.Signal != sig {
-			t.Errorf("%v: %+v, %v", sig, e, err)
+			t.Errorf("got %+v, error %v; want death by %v", e, err, sig)
 		}
 	}
 }
@@ -142,8 +144,8 @@ func TestLeaderThatIsKilled(t *testing.T) {
 	c, _ := command(t, "/bin/sh", "-c", "kill -KILL $PPID; exec sleep 300")
 	c.TTY, c.Stdin = true, os.Stdin
 	e, err := c.Run(t.Context(), nil)
-	if _, lost := err.(*LostError); !lost || e == nil {
-		t.Errorf("%+v, %v", e, err)
+	if lost := new(LostError); !errors.As(err, &lost) || e == nil {
+		t.Errorf("got %+v, error %v; want an end and a LostError", e, err)
 	}
 }
 

@@ -81,17 +81,17 @@ func (r *Redactor) add(secret string) {
 // CheckSecret returns why a value cannot be redacted, or nil if it can.
 func CheckSecret(value string) error {
 	if n := len(strings.TrimSpace(value)); n < MinSecret {
-		return fmt.Errorf("has %d bytes, fewer than %d, and would be found everywhere", n, MinSecret)
+		return fmt.Errorf("has %d bytes, fewer than %d, so it would be found everywhere", n, MinSecret)
 	}
 	if strings.Contains(Mark, strings.TrimSpace(value)) {
-		return fmt.Errorf("is part of %s, which takes its place", Mark)
+		return fmt.Errorf("is part of the mark %s", Mark)
 	}
 	return nil
 }
 
 var (
-	errEmpty = errors.New("it matches the empty text, and so everywhere")
-	errLines = errors.New("it is to match line ends, but is matched line by line")
+	errEmpty = errors.New("it matches the empty text, so it matches everywhere")
+	errLines = errors.New("it matches line ends, but each line is matched alone")
 )
 
 // compile rejects an expression that can match the empty text. It also rejects

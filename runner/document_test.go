@@ -1,19 +1,15 @@
 package runner
 
 import (
-	"flag"
 	"fmt"
 	"iter"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"idem/internal/testkit"
 )
-
-var update = flag.Bool("update", false, "write docs/state-machine.md")
-
-const document = "../docs/state-machine.md"
 
 const documentHead = `# The state machine
 
@@ -49,22 +45,11 @@ whose output is the output of the probe. After that, the record decides again.
 
 `
 
-// TestDocumentIsGenerated checks that docs/state-machine.md describes the code. With
-// -update it writes the file.
+// TestDocumentIsGenerated checks that docs/state-machine.md describes the code.
+// `go test ./runner -run DocumentIsGenerated -update` writes the page.
 func TestDocumentIsGenerated(t *testing.T) {
 	want := documentHead + diagram(t) + documentTable + table(allRows()) + documentAnswers + answersTable()
-	if *update {
-		if err := os.WriteFile(document, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(document)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(got) != want {
-		t.Errorf("%s is out of date: run go test ./runner -update", document)
-	}
+	testkit.Golden(t, "../docs/state-machine.md", []byte(want))
 }
 
 // A choicePoint is one condition of a decision, with its values in the order of the

@@ -93,4 +93,4 @@ func (c *call) print(h *held, res *Result) {
 	}
 }
 
-var errPerhapsLost = errors.New("the ledger may not have all of what was held back")
+var errPerhapsLost = errors.New("the ledger may lack a part of it")

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"idem/internal/testkit"
 	"idem/ledger"
 	"idem/ledger/ledgertest"
 	"idem/proc"
@@ -101,7 +102,7 @@ func TestHooksOfCalls(t *testing.T) {
 		}},
 		{"timeout", "start 1 running, timeout 1 failed", nil, func(k *kit) testCall {
 			c := k.shell("exec sleep 600")
-			c.Limits.Timeout = soon
+			c.Limits.Timeout = soon(k.T)
 			return c
 		}},
 		{"retries", "start 1 running, start 2 running, start 3 running, failure 3 failed", nil, func(k *kit) testCall {
@@ -275,6 +276,7 @@ func TestHooksRunInOrderAndFailAlone(t *testing.T) {
 }
 
 func TestHookThatHangsIsEnded(t *testing.T) {
+	testkit.Slow(t, "hooks run into their time limit")
 	t.Parallel()
 	k := newKit(t)
 	for _, test := range []struct {

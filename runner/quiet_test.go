@@ -21,7 +21,7 @@ func TestQuietSaysNothingOfASuccess(t *testing.T) {
 	c.Output.Quiet = false
 	k.want(k.first(c), Decision{ActionReplay, ReasonSucceeded}, jobOut, jobErr) // it is recorded
 	if k.side() != 1 {
-		t.Errorf("the command ran %d times", k.side())
+		t.Errorf("the command ran %d times, want 1", k.side())
 	}
 }
 
@@ -88,7 +88,7 @@ func TestQuietSaysNothingOfAttemptsBeforeASuccess(t *testing.T) {
 	c.Output.Quiet, c.Retries.N = true, 3
 	k.want(k.first(c), Decision{ActionExecute, ReasonNeverRun}, "", "")
 	if k.side() != 2 {
-		t.Errorf("the command ran %d times", k.side())
+		t.Errorf("the command ran %d times, want 2", k.side())
 	}
 	k.id.Key = "another"
 	failing := k.failing(3, 4)

@@ -107,7 +107,7 @@ func TestFinalAndExhaustedHoldFromThenOn(t *testing.T) {
 	k.write("exit-5", "0")
 	k.want(k.first(c), Decision{ActionExecute, ReasonForced}, "out 4\nout 5\n", "err 4\nerr 5\n")
 	if k.side() != 5 {
-		t.Errorf("the command ran %d times", k.side())
+		t.Errorf("the command ran %d times, want 5", k.side())
 	}
 }
 

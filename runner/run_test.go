@@ -33,7 +33,7 @@ func TestFirstCallRunsAndTheNextReplays(t *testing.T) {
 		}
 	}
 	if k.side() != 1 {
-		t.Errorf("the command ran %d times", k.side())
+		t.Errorf("the command ran %d times, want 1", k.side())
 	}
 }
 

@@ -10,8 +10,8 @@ import (
 
 // The reasons of a call for a sidefile.Loss.
 var (
-	errUnwanted = errors.New("output is not to be stored")
-	errSecret   = errors.New("in it is what is to be redacted")
+	errUnwanted = errors.New("output is not stored")
+	errSecret   = errors.New("it contains a value to be redacted")
 )
 
 // refuseAddition returns why an addition to a file is not recorded, or nil. An

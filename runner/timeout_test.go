@@ -11,12 +11,18 @@ import (
 	"testing"
 	"time"
 
+	"idem/internal/testkit"
 	"idem/ledger"
 	"idem/ledger/sqlite"
 )
 
-// soon is a timeout long enough for a shell to start on a loaded machine.
-const soon = 3 * time.Second
+// soon returns a timeout that is long enough for a shell to start on a loaded
+// machine.
+func soon(t *testing.T) time.Duration {
+	t.Helper()
+	testkit.Slow(t, "the command runs into its timeout of 3 s")
+	return 3 * time.Second
+}
 
 // needsGroup skips a test if the test process has a terminal. Then a command stays in
 // the group of idem, which may be the foreground group.
@@ -55,7 +61,7 @@ func TestTimeoutEndsTheCommand(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	c := k.shell("echo x >>side; echo out; exec sleep 600")
-	c.Limits.Timeout = soon
+	c.Limits.Timeout = soon(t)
 	o := k.first(c)
 	k.timedOut(o, syscall.SIGTERM)
 	k.want(o, Decision{ActionExecute, ReasonNeverRun}, "out\n", "")
@@ -71,7 +77,7 @@ func TestTimeoutIsOneWhateverTheCommandMakesOfIt(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	c := k.shell("trap 'echo cleaned up; exit 0' TERM; while :; do sleep 0.05; done")
-	c.Limits.Timeout = soon
+	c.Limits.Timeout = soon(t)
 	o := k.first(c)
 	k.timedOut(o, 0)
 	if o.out != "cleaned up\n" {
@@ -83,7 +89,7 @@ func TestKillComesAfterAnIgnoredTerm(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	c := k.shell("trap '' TERM; echo out; while :; do sleep 0.05; done")
-	c.Limits.Timeout, c.Limits.KillAfter = soon, 100*time.Millisecond
+	c.Limits.Timeout, c.Limits.KillAfter = soon(t), 100*time.Millisecond
 	o := k.first(c)
 	k.timedOut(o, syscall.SIGKILL)
 	k.want(o, Decision{ActionExecute, ReasonNeverRun}, "out\n", "")
@@ -114,7 +120,7 @@ func TestEachAttemptHasItsOwnTimeout(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	c := k.shell("echo x >>side; [ $ATTEMPT = 2 ] || exec sleep 600")
-	c.Limits.Timeout, c.Retries.N = soon, 3
+	c.Limits.Timeout, c.Retries.N = soon(t), 3
 	k.want(k.first(c), Decision{ActionExecute, ReasonNeverRun}, "", "")
 	if a := k.attempts(); len(a) != 2 || a[0].Reason != ledger.ReasonTimeout || a[1].State != ledger.Succeeded || k.side() != 2 {
 		t.Errorf("got the history %+v", a)
@@ -126,7 +132,7 @@ func TestTimeoutEndsTheChildrenToo(t *testing.T) {
 	needsGroup(t)
 	k := newKit(t)
 	c := k.shell("sleep 600 & echo $! >child; wait")
-	c.Limits.Timeout = soon
+	c.Limits.Timeout = soon(t)
 	o := k.first(c)
 	k.timedOut(o, syscall.SIGTERM)
 	k.until("the end of the child", func() bool { return !k.alive("child") })
@@ -156,7 +162,7 @@ func TestSurvivorsOfATimeoutKeepTheKeyBusy(t *testing.T) {
 	must(t, err)
 	defer l.Close()
 	c := k.shell("echo x >>side; [ $ATTEMPT = 1 ] || exit 0; setsid sh -c 'echo $$ >survivor; exec sleep 600' & while [ ! -s survivor ]; do sleep 0.01; done; exec sleep 600")
-	c.Limits.Timeout, c.Retries.N = soon, 3
+	c.Limits.Timeout, c.Retries.N = soon(t), 3
 	o := k.run(l, c)
 	k.timedOut(o, syscall.SIGTERM)
 	var busy *ledger.BusyError
@@ -169,7 +175,7 @@ func TestSurvivorsOfATimeoutKeepTheKeyBusy(t *testing.T) {
 	must(t, err)
 	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
 	if !k.alive("survivor") {
-		t.Fatal("the process outside of the group has ended")
+		t.Fatal("the process that left the group has ended, want it alive")
 	}
 	o = k.run(l, c)
 	k.want(o, Decision{ActionRefuse, ReasonBusy}, "", "")

@@ -25,7 +25,7 @@ func TestDuplicateIsRefusedAtOnce(t *testing.T) {
 	goOn()
 	k.want(<-result, Decision{ActionExecute, ReasonNeverRun}, "out\n", "")
 	if k.side() != 1 {
-		t.Errorf("the command ran %d times", k.side())
+		t.Errorf("the command ran %d times, want 1", k.side())
 	}
 }
 
@@ -53,7 +53,7 @@ func TestWaitSharesASuccess(t *testing.T) {
 		k.want(<-w, Decision{ActionReplay, ReasonSucceeded}, "out\n", "")
 	}
 	if k.side() != 1 {
-		t.Errorf("the command ran %d times", k.side())
+		t.Errorf("the command ran %d times, want 1", k.side())
 	}
 }
 
@@ -141,7 +141,7 @@ func TestAcceptedMismatchWaits(t *testing.T) {
 	k.want(<-result, Decision{ActionExecute, ReasonNeverRun}, "out\n", "")
 	k.want(<-w, Decision{ActionExecute, ReasonMismatch}, jobOut, jobErr)
 	if k.side() != 2 {
-		t.Errorf("the commands ran %d times", k.side())
+		t.Errorf("the commands ran %d times, want 2", k.side())
 	}
 }
 
@@ -189,7 +189,10 @@ func TestWaitingIsTold(t *testing.T) {
 	k.mem.Crash(holder)
 	for {
 		select {
-		case <-told:
+		case b := <-told:
+			if b.Record.ID != k.id {
+				t.Errorf("waited for %v, want %v", b.Record.ID, k.id)
+			}
 			continue
 		case o := <-result:
 			k.want(o, Decision{ActionExecute, ReasonInterrupted}, jobOut, jobErr)
@@ -236,7 +239,7 @@ func TestDecisionIsMadeOnTheRecordUnderTheClaim(t *testing.T) {
 	k.want(k.run(&staleLedger{Ledger: k.mem.Open()}, k.again("")), Decision{ActionReplay, ReasonSucceeded}, "out\n", "")
 	k.want(k.run(&staleLedger{Ledger: k.mem.Open()}, k.job()), Decision{ActionRefuse, ReasonMismatch}, "", "")
 	if k.side() != 1 {
-		t.Errorf("the command ran %d times", k.side())
+		t.Errorf("the command ran %d times, want 1", k.side())
 	}
 }
 

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the scripts share. Sourced: goes to the root of the repository, gives $tmp, need and skip.
+# What the scripts share. Sourced: goes to the root of the repository, gives $tmp, need, need_c and skip.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 PATH=$PATH:/usr/local/go/bin:/usr/sbin:/sbin
@@ -34,17 +34,37 @@ end_of_skips() {
 # need COMMAND PACKAGE finds COMMAND, or installs it from Debian where it may, or skips it.
 need() {
 	command -v "$1" >/dev/null && return
-	if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-		echo "installing $2 (for $1)"
-		if [ ! -e "$tmp/updated" ]; then
-			touch "$tmp/updated"
-			apt update || true
-		fi
-		apt install -y --no-install-recommends "$2" || true
-		hash -r
-		command -v "$1" >/dev/null && return
+	install_for "$1" "$2"
+	command -v "$1" >/dev/null || skip "$1: not found (Debian package $2)"
+}
+
+# need_c finds a C compiler that works, or installs one as need does. It fails, and skips the race detector, without one.
+need_c() {
+	compiles_c && return
+	install_for 'the race detector' gcc libc6-dev
+	compiles_c && return
+	skip 'the race detector: no C compiler (Debian packages gcc and libc6-dev)'
+	return 1
+}
+
+# compiles_c reports whether the C compiler that Go would take is there, with its headers.
+compiles_c() {
+	local cc
+	cc=$(go env CC)
+	# shellcheck disable=SC2086 # CC may carry flags
+	echo '#include <stdlib.h>' | $cc -x c -c -o "$tmp/cc.o" - 2>/dev/null
+}
+
+# install_for WHAT PACKAGE... installs Debian packages that WHAT requires, if root and apt-get are here.
+install_for() {
+	if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then return; fi
+	echo "installing ${*:2} (for $1)"
+	if [ ! -e "$tmp/updated" ]; then
+		touch "$tmp/updated"
+		apt update || true
 	fi
-	skip "$1: not found (Debian package $2)"
+	apt install -y --no-install-recommends "${@:2}" || true
+	hash -r
 }
 
 apt() {

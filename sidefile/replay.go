@@ -119,5 +119,5 @@ func (r Replay) takeBack() (kept error) {
 }
 
 func replayError(name string, err error) error {
-	return &Error{fmt.Errorf("what the command appended to %q cannot be appended again: %w", name, err)}
+	return &Error{fmt.Errorf("cannot replay the addition to file %q: %w", name, err)}
 }

@@ -40,8 +40,8 @@ type Loss struct {
 
 // The reasons for a loss that this package finds.
 var (
-	ErrRewritten = errors.New("what was in the file before is no longer there")
-	ErrTooMuch   = fmt.Errorf("it is more than %d MiB", maxAddition>>20)
+	ErrRewritten = errors.New("its earlier content is gone")
+	ErrTooMuch   = fmt.Errorf("it is larger than %d MiB", maxAddition>>20)
 	ErrNotKept   = errors.New("it was not recorded")
 	ErrNoFile    = errors.New("the call has no such file")
 )
@@ -135,7 +135,7 @@ func (e Extent) added() ([]byte, fs.FileInfo, error) {
 		return nil, info, ErrTooMuch
 	}
 	content := make([]byte, n)
-	if _, err = f.ReadAt(content, e.size); err == io.EOF { // truncated since it was opened
+	if _, err = f.ReadAt(content, e.size); errors.Is(err, io.EOF) { // truncated since it was opened
 		err = ErrRewritten
 	}
 	return content, info, err
@@ -172,7 +172,7 @@ func Additions(before []Extent, refuse func(content []byte) error) (files []ledg
 // wait for its other end.
 func openRegular(path string, flags int) (*os.File, fs.FileInfo, error) {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return nil, nil, fmt.Errorf("%s is no regular file", path)
+		return nil, nil, fmt.Errorf("%s is not a regular file", path)
 	}
 	f, err := os.OpenFile(path, flags|syscall.O_NONBLOCK, 0o666)
 	if err != nil {
@@ -180,7 +180,7 @@ func openRegular(path string, flags int) (*os.File, fs.FileInfo, error) {
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is no regular file", path)
+		err = fmt.Errorf("%s is not a regular file", path)
 	}
 	if err != nil {
 		f.Close()

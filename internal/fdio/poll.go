@@ -3,6 +3,7 @@
 package fdio
 
 import (
+	"errors"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,13 +24,13 @@ const blindly = 10 * time.Millisecond
 // write, and a descriptor that it reads should not block.
 func Await(fds []unix.PollFd, ms int) (known bool) {
 	_, err := poll(fds, ms)
-	if err != nil && err != unix.EINTR {
+	if err != nil && !errors.Is(err, unix.EINTR) {
 		_, err = choose(fds, ms)
 	}
-	switch err {
-	case nil:
+	switch {
+	case err == nil:
 		return true
-	case unix.EINTR:
+	case errors.Is(err, unix.EINTR):
 		forget(fds)
 		return true
 	}

@@ -183,7 +183,7 @@ func TestWaitThatComesToNothingIsUndoneOnce(t *testing.T) {
 			err := inTime(func() error { time.Sleep(test.takes); return test.ends }, func() { undos++ })
 			time.Sleep(2 * Timeout)
 			synctest.Wait()
-			if err != test.want || undos != test.wantUndos {
+			if !errors.Is(err, test.want) || undos != test.wantUndos {
 				t.Errorf("%+v: got error %v, %d undone", test, err, undos)
 			}
 		})

@@ -35,10 +35,10 @@ func TestProcessesThatAreNone(t *testing.T) {
 		self := exec.Command(os.Args[0], "-test.run=^TestProcessesThatAreNone$")
 		self.Env = append(os.Environ(), "IDEM_TEST_SELF=1", ledger.RunIDVar+"=self")
 		if out, err := self.CombinedOutput(); err != nil {
-			t.Errorf("%v: %s", err, out)
+			t.Errorf("the test in a process of its own: got error %v, output\n%s", err, out)
 		}
 	} else if found := AllLeftovers()["self"]; len(found) != 0 {
-		t.Errorf("it finds itself: %+v", found)
+		t.Errorf("got %+v, want no process: this one is the caller", found)
 	}
 }
 

@@ -2,6 +2,7 @@ package ledgertest
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 
@@ -71,7 +72,7 @@ func (m *model) compareOutput(t *rapid.T, handle int, id ledger.ID, runID string
 		var f flat
 		for {
 			c, err := out.Next()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return f
 			}
 			if err != nil {

@@ -18,7 +18,7 @@ func pieces(total int) []ledger.Chunk {
 	sizes := rand.New(source)
 	for total > 0 {
 		p := make([]byte, min(total, 1+sizes.IntN(64<<10)))
-		source.Read(p)
+		_, _ = source.Read(p)
 		out = append(out, ledger.Chunk{Stream: ledger.Stdout + ledger.Stream(len(out)%2), Bytes: p})
 		total -= len(p)
 	}

@@ -2,6 +2,7 @@ package ledgertest
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"slices"
@@ -258,10 +259,10 @@ func (r *memReader) Replay(stdout, stderr *os.File) error {
 	var errs ledger.WriteErrors
 	for {
 		c, err := r.Next()
-		if err == io.EOF && errs != (ledger.WriteErrors{}) {
+		if errors.Is(err, io.EOF) && errs != (ledger.WriteErrors{}) {
 			return errs
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		f := to[c.Stream]

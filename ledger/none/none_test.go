@@ -2,6 +2,7 @@ package none
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -67,7 +68,7 @@ func TestNothingIsRemembered(t *testing.T) {
 		if err != nil || rec.Phase() != ledger.PhaseNone || rec.ID != id {
 			t.Errorf("got %+v, %v", rec, err)
 		}
-		if _, err := l.Output(t.Context(), id, "run"); err != ledger.ErrNotFound {
+		if _, err := l.Output(t.Context(), id, "run"); !errors.Is(err, ledger.ErrNotFound) {
 			t.Errorf("got %v", err)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"idem/internal/testkit"
 	"idem/ledger"
 )
 
@@ -27,7 +28,7 @@ func sample(t testing.TB) (frames []byte, sum uint32, whole kept) {
 	w.Write(ledger.Stdout, bytes.Repeat([]byte("dropped, but for its end "), 1<<10))
 	s, err := w.Close(false)
 	if err != nil || s.Inline == nil || !s.Truncated {
-		t.Fatalf("%+v, %v", s, err)
+		t.Fatalf("got %+v, error %v; want a truncated output in memory", s, err)
 	}
 	return s.Inline, s.Sum, readAll(t, OpenInline(s.Inline, s.Sum))
 }
@@ -54,6 +55,7 @@ func refuses(t *testing.T, r *Reader, dir, what string) {
 
 // TestEveryFlippedBitIsFound: of a recording beside its record, and in a file.
 func TestEveryFlippedBitIsFound(t *testing.T) {
+	testkit.Slow(t, "every bit of a recording is flipped once")
 	frames, sum, _ := sample(t)
 	dir := t.TempDir()
 	for i := range frames {

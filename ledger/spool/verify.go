@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -126,7 +127,7 @@ func (c *checkers) run() {
 		switch {
 		case n == len(p):
 			_, err = f.chunk(p)
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			err = errTorn
 		}
 		if err != nil {

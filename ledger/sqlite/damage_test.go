@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"idem/internal/testkit"
 	"idem/ledger"
 )
 
@@ -151,6 +152,7 @@ func TestUnfinishedLedgerIsMade(t *testing.T) {
 // TestDamagedRowsAreRefused changes every column of every row in turn. Each
 // answer is then either what it was or the error that the ledger is damaged.
 func TestDamagedRowsAreRefused(t *testing.T) {
+	testkit.Slow(t, "every value of every row is damaged once")
 	good := made(t)
 	ids := []ledger.ID{theKey, {Namespace: "prod", Key: "small", Window: "2026-11-22"}}
 	runIDs := map[ledger.ID][]string{ids[0]: {"r1", "r2"}, ids[1]: {"r3"}}

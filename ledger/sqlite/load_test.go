@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"idem/internal/testkit"
 	"idem/ledger"
 )
 
@@ -144,6 +145,7 @@ func TestListOverManyPages(t *testing.T) {
 // TestListBesideRuns: a key that is run again while a list is read is in it,
 // once.
 func TestListBesideRuns(t *testing.T) {
+	testkit.Slow(t, "hundreds of runs with readers at the same time")
 	const n = 2*listPage + 203
 	l := filled(t, n)
 	oldest := func(i int) ledger.ID { return ledger.ID{Namespace: "default", Key: fmt.Sprintf("%c:%d", 'a'+i%2, i)} }
@@ -177,6 +179,7 @@ func TestListBesideRuns(t *testing.T) {
 // TestLogStaysSmallBesideReaders: a reader that kept a transaction open would
 // keep the write-ahead log from being used again.
 func TestLogStaysSmallBesideReaders(t *testing.T) {
+	testkit.Slow(t, "hundreds of runs with readers at the same time")
 	l := filled(t, 2*listPage)
 	readers, stop := context.WithCancel(t.Context())
 	var wg sync.WaitGroup

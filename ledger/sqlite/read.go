@@ -241,7 +241,7 @@ func (l *Ledger) Attempts(ctx context.Context, id ledger.ID) ([]ledger.Attempt, 
 
 func (l *Ledger) history(ctx context.Context, q querier, id ledger.ID) ([]attemptRow, error) {
 	r, err := readRecord(ctx, q, id)
-	if err == sql.ErrNoRows {
+	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"idem/internal/testkit"
 	"idem/ledger"
 	"idem/ledger/filelock"
 	"idem/ledger/ledgertest"
@@ -43,13 +44,19 @@ func harness(locks func(dir *localdir.Dir) filelock.Space) ledgertest.Harness {
 
 func TestConformance(t *testing.T) {
 	for name, locks := range spaces {
-		t.Run(name, func(t *testing.T) { ledgertest.Run(t, harness(locks)) })
+		t.Run(name, func(t *testing.T) {
+			if name != "default" {
+				testkit.Slow(t, "the suite runs once more, with the other kind of locks")
+			}
+			ledgertest.Run(t, harness(locks))
+		})
 	}
 }
 
 func TestModel(t *testing.T) {
 	for name, locks := range spaces {
 		t.Run(name, func(t *testing.T) {
+			testkit.Slow(t, "rounds of random operations, each with many fsyncs")
 			few(t, map[string]int{"default": 20, "flock": 5}[name]) // a held flock is asked for a tenth of a second
 			ledgertest.Model(t, harness(locks))
 		})

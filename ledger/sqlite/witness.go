@@ -62,7 +62,7 @@ func (t *turn) witness() (int64, error) {
 	case size != len(b), binary.BigEndian.Uint64(b[8:]) != ^n:
 		return 0, &ledger.Fault{
 			Kind: ledger.FaultBadWitness, Is: ledger.ErrCorrupt, Path: t.File.Name(),
-			Text: fmt.Sprintf("the number of changes in %s cannot be read", t.File.Name()),
+			Text: "the change count in locks is unreadable",
 		}
 	}
 	return int64(n), nil
@@ -88,7 +88,7 @@ func (t *turn) missing(commits int64) error {
 	if err == nil && said > commits {
 		err = &ledger.Fault{
 			Kind: ledger.FaultLostCommits, Is: ledger.ErrCorrupt, Path: t.File.Name(),
-			Text: fmt.Sprintf("its last %d changes are missing: ledger.db-wal was removed or damaged, or ledger.db is an older copy", said-commits),
+			Text: fmt.Sprintf("its last %d changes are missing", said-commits),
 		}
 	}
 	return err

@@ -31,9 +31,10 @@ var rooms = []struct {
 	may  []string
 }{
 	{".", []string{"cmd", "internal/entry"}},
-	{"cmd", []string{"runner", "proc", "hashkey", "redact", "sidefile", "ledger", "ledger/none", "ledger/drivers", "internal/lenprefix"}},
+	{"cmd", []string{"runner", "inputs", "proc", "hashkey", "redact", "sidefile", "ledger", "ledger/none", "ledger/drivers"}},
 	{"runner", []string{"ledger", "proc", "redact", "sidefile", "internal/fdio"}},
 	{"proc", []string{"internal/failpoint", "internal/fdio", "internal/rawsig"}},
+	{"inputs", []string{"hashkey", "internal/lenprefix"}},
 	{"hashkey", []string{"internal/lenprefix"}},
 	{"redact", nil},
 	{"sidefile", []string{"ledger"}},
@@ -51,6 +52,7 @@ var rooms = []struct {
 	{"internal/lenprefix", nil},
 	{"internal/fdio", nil},
 	{"internal/failpoint", nil},   // nothing, as it is shipped
+	{"internal/testkit", nil},     // for tests only, see unwanted
 	{"test/...", []string{"..."}}, // no part of the program
 }
 
@@ -80,7 +82,7 @@ var calls = []struct {
 
 // unwanted may be in the program under no circumstances, whoever imports it.
 var unwanted = []string{
-	"testing/...", "net/http/httptest", "ledger/ledgertest",
+	"testing/...", "net/http/httptest", "ledger/ledgertest", "internal/testkit",
 	"pgregory.net/rapid/...", "github.com/google/go-cmp/...", "github.com/rogpeppe/go-internal/...",
 	"github.com/stretchr/...", "github.com/anishathalye/porcupine/...", "github.com/goccy/...",
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"idem/internal/testkit"
 	"idem/test/internal/rig"
 	"idem/test/internal/rig/rigtest"
 )
@@ -66,7 +67,7 @@ func TestFaultsAreFound(t *testing.T) {
 	}
 }
 
-// The chart that is committed is that of the figures that are.
+// The committed chart is drawn from the committed figures.
 func TestChartIsOfItsFigures(t *testing.T) {
 	r, err := load("../../docs/figures/bench.json")
 	if errors.Is(err, os.ErrNotExist) {
@@ -75,10 +76,7 @@ func TestChartIsOfItsFigures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := os.ReadFile("../../docs/figures/bench.svg")
-	if err != nil || !bytes.Equal(got, r.chart()) {
-		t.Errorf("docs/figures/bench.svg is another (%v): go run ./test/bench --from docs/figures/bench.json --svg docs/figures/bench.svg", err)
-	}
+	testkit.Golden(t, "../../docs/figures/bench.svg", r.chart())
 }
 
 func samples(ms ...int) (all []sample) {

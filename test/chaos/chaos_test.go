@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"idem/internal/testkit"
 	"idem/test/chaos/lab"
 	"idem/test/internal/rig"
 )
@@ -28,6 +29,7 @@ func TestMain(m *testing.M) {
 // run runs chaos. A part that it skips is a test that is skipped.
 func run(t *testing.T, args ...string) (string, error) {
 	t.Helper()
+	testkit.Slow(t, "a part of chaos runs, with --quick")
 	if runtime.GOOS != "linux" {
 		t.Skip("chaos needs Linux")
 	}
@@ -64,6 +66,7 @@ func TestQuick(t *testing.T) {
 // nothing. The part power has such a program of its own, and steps has points
 // that must be reached.
 func TestNaiveIsFoundOut(t *testing.T) {
+	testkit.Slow(t, "parts of chaos run, with --quick")
 	naive, err := rig.Build("./test/chaos/testdata/naive", filepath.Join(t.TempDir(), "naive"))
 	if err != nil {
 		t.Fatal(err)
@@ -90,6 +93,7 @@ func TestNaiveIsFoundOut(t *testing.T) {
 }
 
 func TestForgetfulIsFoundOut(t *testing.T) {
+	testkit.Slow(t, "a part of chaos runs, with --quick")
 	dir := t.TempDir()
 	idem, err := rig.Build(".", filepath.Join(dir, "idem"))
 	if err != nil {

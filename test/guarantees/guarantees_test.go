@@ -1,12 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"idem/internal/testkit"
 	"idem/test/internal/rig"
 )
 
@@ -30,10 +30,7 @@ func TestPages(t *testing.T) {
 		name string
 		want []byte
 	}{{page, r.page()}, {readme, want}} {
-		got, err := os.ReadFile(filepath.Join(root, p.name))
-		if err != nil || !bytes.Equal(got, p.want) {
-			t.Errorf("%s is not what the figures say (%v): go run ./test/guarantees", p.name, err)
-		}
+		testkit.Golden(t, filepath.Join(root, p.name), p.want)
 	}
 	if err := r.lacking(); err != nil {
 		t.Error(err)

@@ -62,7 +62,7 @@ func command(args []string) int {
 		return commandOverlaps
 	}
 	// Released before the end: at exit, the lock of idem may be released first.
-	defer unix.Flock(int(own.Fd()), unix.LOCK_UN)
+	defer func() { _ = unix.Flock(int(own.Fd()), unix.LOCK_UN) }()
 	if err := appendNote(place, key, "start", run); err != nil {
 		return commandCannot
 	}

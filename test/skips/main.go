@@ -1,7 +1,8 @@
 // Skips reads the output of go test -json and prints what go test would print,
 // then one line for each test that was skipped. It fails when a test failed or,
 // with CI=true, when one was skipped. Its arguments are those of go test: -v and
-// -bench make it print everything.
+// -bench make it print everything. With -short, the tests that -short leaves out
+// are counted instead of listed, and do not make it fail.
 package main
 
 import (
@@ -13,6 +14,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"idem/internal/testkit"
 )
 
 // event is what go test -json writes; see go doc test2json.
@@ -25,12 +28,18 @@ type event struct {
 }
 
 func main() {
-	verbose := false
+	verbose, short := false, false
 	for _, a := range os.Args[1:] {
 		a = "-" + strings.TrimLeft(a, "-")
 		verbose = verbose || a == "-v" || a == "-v=true" || strings.HasPrefix(a, "-bench")
+		short = short || a == "-short" || a == "-short=true"
 	}
 	skipped, failed := filter(os.Stdin, os.Stdout, verbose)
+	if short {
+		all := len(skipped)
+		skipped = slices.DeleteFunc(skipped, func(s string) bool { return strings.Contains(s, testkit.ShortSkip) })
+		fmt.Println("left out by -short:", all-len(skipped))
+	}
 	for _, s := range skipped {
 		fmt.Println("skipped:", s)
 	}

@@ -87,7 +87,7 @@ func status(ws syscall.WaitStatus) int {
 
 func exit(err error) {
 	if err != nil {
-		os.Stderr.WriteString("helper: " + err.Error() + "\n")
+		_, _ = os.Stderr.WriteString("helper: " + err.Error() + "\n")
 		os.Exit(1)
 	}
 	os.Exit(0)

@@ -212,8 +212,7 @@ func (r *signalTest) deliver(p phase, bare bool, sig unix.Signal, dir string, af
 				continue
 			}
 			_ = c.Process.Kill()
-			<-ended
-			return 0, errors.New("it is still alive")
+			return 0, fmt.Errorf("it is still alive; killed: %w", <-ended)
 		}
 		break
 	}

@@ -2,26 +2,16 @@ package signals
 
 import (
 	"bytes"
-	"flag"
-	"os"
 	"testing"
+
+	"idem/internal/testkit"
 )
 
-var update = flag.Bool("update", false, "regenerate docs/signals.md")
-
+// TestSignalsPage compares docs/signals.md with the table.
 func TestSignalsPage(t *testing.T) {
-	const page = "../../../docs/signals.md"
 	var want bytes.Buffer
 	writePage(&want)
-	if *update {
-		if err := os.WriteFile(page, want.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(page)
-	if err != nil || !bytes.Equal(got, want.Bytes()) {
-		t.Errorf("docs/signals.md is not what the table says (%v): go test ./test/chaos -run SignalsPage -update", err)
-	}
+	testkit.Golden(t, "../../../docs/signals.md", want.Bytes())
 }
 
 func TestMatrix(t *testing.T) {

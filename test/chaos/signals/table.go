@@ -180,8 +180,8 @@ func (c cell) next(l expectation) string {
 const phasesText = `
 ## Every signal, in every phase
 
-Without a terminal, every signal from 1 to 64 that can be caught and that ends a process by default has the same effect on
-` + "`idem run`" + ` as on the bare command, from the first instruction of idem:
+This table is for calls without a terminal. It covers every signal from 1 to 64 that can be caught and that ends a process
+by default. Such a signal has the same effect on ` + "`idem run`" + ` as on the bare command, from the first instruction of idem:
 
 | phase | effect of the signal | record |
 | --- | --- | --- |
@@ -210,8 +210,8 @@ The exceptions:
 - A fault of idem itself is reported with a Go stack trace and ends in ABRT, never in status 2.
 - On systems other than Linux, and on Linux on machines other than amd64 and arm64, the Go runtime has its own handlers.
   While no command runs, QUIT and ABRT end idem with a stack trace and status 2, and USR1, USR2 and ALRM are dropped.
-  While one runs, PROF, XFSZ, BUS, FPE, SEGV, ILL and real-time signals are not passed on, and neither is PIPE. Of the
-  signals that the caller ignores, only HUP and INT are ignored in the command.
+  While one runs, PROF, XFSZ, BUS, FPE, SEGV, ILL and real-time signals are not passed on, and neither is PIPE. If
+  the caller ignores signals, the command ignores only HUP and INT of them.
 `
 
 // writePage writes docs/signals.md.

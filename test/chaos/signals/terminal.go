@@ -110,7 +110,7 @@ func (g *terminal) readStatus(told *os.File, news *bufio.Reader) {
 		if err != nil {
 			_ = g.shell.Wait()
 			for {
-				if _, err = unix.Wait4(g.job, &ws, 0, nil); err != unix.EINTR {
+				if _, err = unix.Wait4(g.job, &ws, 0, nil); !errors.Is(err, unix.EINTR) {
 					break
 				}
 			}

@@ -84,7 +84,7 @@ func (me *Caller) start(command, env []string, wait, here *os.File) (int, error)
 	if err != nil {
 		return 0, err
 	}
-	defer p.Release() // reap waits for all at once: a thread for each would be a load of its own
+	defer func() { _ = p.Release() }() // reap waits for all at once: a thread for each would be a load of its own
 	return p.Pid, nil
 }
 

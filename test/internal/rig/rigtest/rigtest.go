@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"idem/internal/testkit"
 	"idem/test/internal/rig"
 )
 
@@ -15,6 +16,7 @@ import (
 // gives what that prints.
 func Program(t *testing.T, pkg string) func(args ...string) (string, error) {
 	t.Helper()
+	testkit.Slow(t, "the whole program runs, with --quick")
 	if err := rig.Watch(); err != nil {
 		t.Fatal(err)
 	}

@@ -1,47 +1,43 @@
-package cmd
+package inputs
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"idem/hashkey"
+	"idem/internal/lenprefix"
 )
 
-// maxTrees is how many bytes of a call's inputs may list what is in its
-// directories. The list of a directory that would pass it is left out.
+// maxTrees is how many bytes of a call's inputs may list the contents of its
+// directories. A list that would exceed it is left out.
 const maxTrees = 64 << 10
 
-// filesParts returns the inputs of all --hash-file flags of a call, with a list
-// of the files of each directory as a detail.
+// filesParts returns the inputs of all values of a flag that names files. A list of
+// the files of each directory is a detail. trees is how many bytes are left for lists.
 func filesParts(flag string, patterns []string, trees *int) (hashkey.Inputs, error) {
 	var in hashkey.Inputs
 	for _, pattern := range patterns {
 		if pattern == "" {
-			return nil, usage("%s is empty: a variable may be unset", flag)
+			return nil, &Error{Flag: flag, Problem: Empty}
 		}
 		parts, err := fileParts(pattern, trees)
-		var fault *patternError
-		switch {
-		case errors.As(err, &fault):
-			return nil, usage("%s: %v", flag, err).
-				hint("a bracket that is part of a name has a backslash before it: %s %s", flag, shellQuote(fault.escaped()))
-		case err != nil:
-			return nil, usage("%s: %v", flag, err)
+		if err != nil {
+			return nil, &Error{Flag: flag, Err: err}
 		}
 		in = append(in, parts...)
 	}
 	return in, nil
 }
 
-// fileParts returns the inputs of one --hash-file: one for a file or a
-// directory, one for each match of a pattern. What is missing is a value too.
-// trees is how many bytes are left for lists of files.
+// fileParts returns the inputs of one path or pattern: one for a file or a
+// directory, one for each match of a pattern. A missing file is an input as well.
+// Each list of files is taken off trees.
 func fileParts(pattern string, trees *int) (hashkey.Inputs, error) {
 	paths, deep := []string{pattern}, false
 	if _, err := os.Lstat(pattern); errors.Is(err, fs.ErrNotExist) && hasMeta(pattern) {
@@ -78,13 +74,13 @@ func fileParts(pattern string, trees *int) (hashkey.Inputs, error) {
 	return in, nil
 }
 
-// linkDigest is the name that a link to a directory leads to, as it counts inside
-// a directory. It reports false for everything else. A pattern of any depth
-// would otherwise find one directory many times, or its own root.
+// linkDigest returns the target of a link to a directory as an input, as it counts
+// inside a directory. It reports false for everything else. Without it, a pattern of
+// any depth would find one directory many times, or its own root.
 func linkDigest(path string) ([]byte, bool, error) {
 	info, err := os.Lstat(path)
 	if err != nil || info.Mode().Type() != fs.ModeSymlink {
-		return nil, false, nil // pathDigest says what is wrong
+		return nil, false, nil // pathDigest returns the error
 	}
 	if info, err = os.Stat(path); err != nil || !info.IsDir() {
 		return nil, false, nil
@@ -94,10 +90,10 @@ func linkDigest(path string) ([]byte, bool, error) {
 	return hashkey.Present(sum[:]), true, err
 }
 
-// pathDigest is the content of a file or of a directory and all below it:
-// names, kinds and bytes, never times, owners or modes. A link is what it leads
-// to; one inside the directory is only the name that it leads to, so that the walk
-// ends. It lists what is below a directory.
+// pathDigest returns the content of a file or of a directory as an input: names,
+// kinds and bytes of all files, never times, owners or modes. A link counts by the
+// content of its target. A link inside a directory counts by the name of its target,
+// so the walk ends. For a directory it also returns the entries below it.
 func pathDigest(path string) ([]byte, []hashkey.Entry, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -147,16 +143,14 @@ func pathDigest(path string) ([]byte, []hashkey.Entry, error) {
 		if p != root {
 			below = append(below, entry)
 		}
-		for _, field := range [][]byte{[]byte(d.Type().String()), []byte(name), content} {
-			h.Write(binary.AppendUvarint(nil, uint64(len(field))))
-			h.Write(field)
-		}
+		h.Write(lenprefix.Append(nil, d.Type().String(), name, string(content)))
 		return nil
 	})
 	return hashkey.Present(h.Sum(nil)), below, err
 }
 
-// contentDigest reads a plain file; another kind has no content that stays.
+// contentDigest returns the SHA-256 of a plain file. Other kinds of files have no
+// lasting content and are refused.
 func contentDigest(path string, info fs.FileInfo) ([]byte, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is neither a file nor a directory", path)
@@ -171,9 +165,10 @@ func contentDigest(path string, info fs.FileInfo) ([]byte, error) {
 	return h.Sum(nil), err
 }
 
-// stdinPart reads stdin to its end and returns its digest and a file without a
-// name, for the command to read from the beginning; nil when scratch makes none.
-func stdinPart(scratch func() (*os.File, error), limit int64) (hashkey.Part, *os.File, error) {
+// stdinPart reads stdin to its end and returns its digest as an input, and a file
+// with the same content for the command to read. The file is nil when scratch makes
+// none. More than limit bytes are refused, unless it is negative.
+func stdinPart(stdin io.Reader, scratch func() (*os.File, error), limit int64) (hashkey.Part, *os.File, error) {
 	part := hashkey.Part{Kind: hashkey.KindStdin}
 	f, err := scratch()
 	if err != nil {
@@ -184,20 +179,20 @@ func stdinPart(scratch func() (*os.File, error), limit int64) (hashkey.Part, *os
 	if f != nil {
 		w = io.MultiWriter(f, h)
 	}
-	src := io.Reader(os.Stdin)
+	src := stdin
 	if limit >= 0 {
-		src = io.LimitReader(os.Stdin, limit+1)
+		src = io.LimitReader(stdin, limit+1)
 	}
 	n, err := io.Copy(w, src)
 	var fault *fs.PathError
 	if errors.As(err, &fault) && fault.Op == "read" { // of stdin; the file is only written to
-		return part, nil, usage("--hash-stdin: %v", err)
+		return part, nil, &Error{Flag: "--hash-stdin", Err: err}
 	}
 	if err != nil {
 		return part, nil, fmt.Errorf("--hash-stdin: %w", err)
 	}
 	if limit >= 0 && n > limit {
-		return part, nil, usage("stdin has more than the %d bytes that --max-stdin allows", limit)
+		return part, nil, &Error{Flag: "--max-stdin", Problem: TooMuch, Value: strconv.FormatInt(limit, 10)}
 	}
 	part.Value = hashkey.Present(h.Sum(nil))
 	if f != nil {

@@ -1,8 +1,7 @@
-package cmd
+package inputs
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -11,11 +10,12 @@ import (
 	"syscall"
 )
 
-// anyDepth is the path element of a pattern that stands for directories of any
-// depth, none included.
+// anyDepth is the path element of a pattern that matches any number of directories,
+// also none.
 const anyDepth = "**"
 
-// hasMeta reports whether a path is a pattern as filepath.Match knows them.
+// hasMeta reports whether a path has characters that are special in a pattern of
+// filepath.Match.
 func hasMeta(path string) bool { return strings.ContainsAny(path, `*?[\`) }
 
 // goesDeep reports whether a pattern has an element of any depth.
@@ -23,23 +23,13 @@ func goesDeep(pattern string) bool {
 	return slices.Contains(strings.Split(pattern, "/"), anyDepth)
 }
 
-// patternError says that a pattern can be read in two ways or in none, because
-// of a bracket in a name.
-type patternError struct{ pattern, why string }
-
-func (e *patternError) Error() string { return fmt.Sprintf("%s %s", quote(e.pattern), e.why) }
-
-// escaped is the pattern with its brackets taken for parts of names.
-func (e *patternError) escaped() string {
-	return strings.NewReplacer(`\`, `\\`, `[`, `\[`).Replace(e.pattern)
-}
-
 // expand returns the paths that match a pattern, sorted. It differs from
-// filepath.Glob in three ways: an element ** goes down any number of
-// directories, though not by way of links; what cannot be read is an error; and
-// brackets in a name that is there are part of the name. Where a name is there
-// and other names match it as a pattern, which of the two is meant cannot be
-// told: that is a *patternError.
+// filepath.Glob in three ways:
+//
+//   - an element ** matches any number of directories, but follows no links;
+//   - a directory that cannot be read is an error;
+//   - brackets in a name that exists are part of the name. If other names match it
+//     as a pattern as well, the pattern has two meanings: that is a *PatternError.
 func expand(pattern string) ([]string, error) {
 	whole := pattern
 	if strings.HasSuffix("/"+pattern, "/"+anyDepth) {
@@ -50,13 +40,14 @@ func expand(pattern string) ([]string, error) {
 		return nil, err
 	}
 	if _, bad := filepath.Match(pattern, ""); bad != nil && len(paths) == 0 {
-		return nil, &patternError{whole, "is no pattern: " + bad.Error()}
+		return nil, &PatternError{Pattern: whole, Err: bad}
 	}
 	slices.Sort(paths)
 	return slices.Compact(paths), nil
 }
 
-// expandPath is expand for a pattern that may be the first elements of whole.
+// expandPath returns the paths that match a pattern, in any order. The pattern is
+// whole or its first elements.
 func expandPath(whole, pattern string) ([]string, error) {
 	if !hasMeta(pattern) {
 		return existing(pattern)
@@ -85,8 +76,8 @@ func expandPath(whole, pattern string) ([]string, error) {
 		case element == anyDepth:
 			below, err = directories(d)
 		case element == "*" && deep:
-			// The files of every depth match one by one; what is in a directory need
-			// not count once more with it.
+			// The files of every depth match one by one. A directory would count
+			// them a second time.
 			below, err = expandElement(whole, d, element, func(e fs.DirEntry) bool { return !e.IsDir() })
 		default:
 			below, err = expandElement(whole, d, element, func(fs.DirEntry) bool { return true })
@@ -99,7 +90,7 @@ func expandPath(whole, pattern string) ([]string, error) {
 	return paths, nil
 }
 
-// existing returns a path that is there.
+// existing returns the path if it exists.
 func existing(path string) ([]string, error) {
 	_, err := os.Lstat(path)
 	if gone(err) {
@@ -108,14 +99,15 @@ func existing(path string) ([]string, error) {
 	return []string{path}, err
 }
 
-// gone reports whether there is no such path, or one of its directories is none.
+// gone reports whether err means that a path does not exist, or that one of its
+// elements is not a directory.
 func gone(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }
 
-// entries reads a directory. It reports false for what is not one.
+// entries reads a directory. It reports false if dir is not a directory.
 func entries(dir string) ([]fs.DirEntry, bool, error) {
-	// Not opened to find out: a pipe would wait for a writer.
+	// It is not opened to find out: a pipe would wait for a writer.
 	info, err := os.Stat(dir)
 	if gone(err) || err == nil && !info.IsDir() {
 		return nil, false, nil
@@ -124,14 +116,14 @@ func entries(dir string) ([]fs.DirEntry, bool, error) {
 		return nil, false, err
 	}
 	list, err := os.ReadDir(dir)
-	if gone(err) { // since it was looked at
+	if gone(err) { // since os.Stat
 		return nil, false, nil
 	}
 	return list, true, err
 }
 
-// directories returns a directory and all below it, without following links. It
-// returns none for what is no directory.
+// directories returns a directory and all directories below it, without following
+// links. It returns nothing if dir is not a directory.
 func directories(dir string) ([]string, error) {
 	list, is, err := entries(dir)
 	if err != nil || !is {
@@ -151,8 +143,8 @@ func directories(dir string) ([]string, error) {
 	return dirs, nil
 }
 
-// expandElement returns the entries of a directory that match one element of a
-// pattern and that are fit.
+// expandElement returns the paths of the entries of a directory that match one
+// element of the pattern whole and for which fit returns true.
 func expandElement(whole, dir, element string, fit func(fs.DirEntry) bool) ([]string, error) {
 	switch {
 	case element == "", element == ".", element == "..":
@@ -177,7 +169,7 @@ func expandElement(whole, dir, element string, fit func(fs.DirEntry) bool) ([]st
 	}
 	switch {
 	case literal && len(paths) > 0:
-		return nil, &patternError{whole, fmt.Sprintf("has two meanings: %s is there, and as a pattern it matches %s", quote(filepath.Join(dir, element)), quote(paths[0]))}
+		return nil, &PatternError{Pattern: whole, Path: filepath.Join(dir, element), Match: paths[0]}
 	case literal:
 		return []string{filepath.Join(dir, element)}, nil
 	}

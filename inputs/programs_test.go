@@ -1,4 +1,4 @@
-package cmd
+package inputs
 
 import (
 	"strings"
@@ -15,7 +15,7 @@ func TestScriptOf(t *testing.T) {
 		{"sh -c script", ""},
 		{"sh -ec script", ""},
 		{"bash -lc script", ""},
-		{"sh -s a", "a"}, // which programs finds to be no file
+		{"sh -s a", "a"}, // Programs finds no such file
 		{"sh", ""},
 		{"sh -", "-"},
 		{"python3 x.py data", "x.py"},

@@ -1,0 +1,300 @@
+package cmd
+
+import "strings"
+
+// flagGroup is a section of idem run --help, and the page of idem help TOPIC.
+type flagGroup struct {
+	topic string
+	title string
+	flags []string // in the order shown
+	note  string
+	// example is a call of idem run.
+	example string
+}
+
+// flagGroups has every flag of idem run; a test holds that. It is data apart
+// from the flags, so a call without --help pays nothing for it.
+var flagGroups = []flagGroup{
+	{
+		topic: "keys",
+		title: "Key",
+		flags: []string{"key", "allow-empty-parts"},
+		note: `The key names the operation. Calls with the same key, in the same namespace and window, are calls of
+the same operation. Parts of a key are usually separated by colons.`,
+		example: `idem run --key "deploy:prod:$CI_PIPELINE_ID" -- ./deploy.sh prod`,
+	},
+	{
+		topic: "windows",
+		title: "Windows",
+		flags: []string{"per", "tz", "at", "day-start", "ttl"},
+		note: `With --per, each window of the calendar has its own record. The start of the call decides the window.
+With --ttl, a success expires after a time, counted from the start of its attempt.`,
+		example: `idem run --key backup --per day --tz Europe/Berlin --day-start 04:00 -- ./backup.sh`,
+	},
+	{
+		topic: "inputs",
+		title: "Inputs",
+		flags: []string{"hash", "hash-ignore", "hash-cwd", "hash-value", "hash-env", "hash-file", "hash-file-optional", "hash-stdin", "max-stdin"},
+		note: `A call with the same key and different inputs is refused (status 65). The inputs are the command line
+and what --hash-* adds. idem stores the command line as it is, and only digests of variables, files
+and stdin. Where it prints the command line, it masks arguments that may be secrets.
+
+The content of a directory includes names and bytes, but no times or owners; of a link inside a
+directory, it includes the name of the target. The script that runs is not an input unless
+--hash-file adds it. A replay with -v notes whether the script has changed.`,
+		example: `idem run --key "deploy:$BUILD_TAG" --hash-env TARGET --hash-file config/ -- ./deploy.sh`,
+	},
+	{
+		topic: "outcomes",
+		title: "Earlier outcomes",
+		flags: []string{"on-failure", "on-interrupted", "on-mismatch", "final", "max-attempts", "force"},
+		note: `By default, idem replays a success, runs a failure again, and refuses a key that was interrupted or
+recorded with different inputs. These flags change that.`,
+		example: `idem run --key "import:$ID" --final 65 --max-attempts 5 -- ./import.sh "$ID"`,
+	},
+	{
+		topic: "probes",
+		title: "Unknown outcomes",
+		flags: []string{"probe", "probe-first", "probe-timeout"},
+		note: `A probe finds out whether an interrupted attempt has done its work. It has the environment variables
+of that attempt and an empty stdin. Its exit status is the answer:
+  0      done: idem records a success, with the output of the probe
+  1      not done: idem runs the command again
+  other  unknown: --on-interrupted decides`,
+		example: `idem run --key "order:$ID" --probe './is-paid.sh "$IDEM_TOKEN"' -- ./pay.sh "$ID"`,
+	},
+	{
+		topic: "waiting",
+		title: "Waiting",
+		flags: []string{"wait"},
+		note: `Two calls of a key never run at the same time. The second call is refused (status 75), unless it waits.
+A waiting call prints a note on stderr; if stderr is not a terminal, it repeats the note every minute.
+--quiet and --quiet-ok suppress the note.`,
+		example: `idem run --key "webhook:$EVENT_ID" --wait=30s -- ./handle.sh "$EVENT_ID"`,
+	},
+	{
+		topic: "retries",
+		title: "Outcome and retries",
+		flags: []string{"ok", "retries", "retry-delay", "retry-max-delay", "retry-on", "timeout", "kill-after"},
+		note: `Exit status 0 is a success. A failure ends the call, unless retries are left. Each retry is an attempt
+of its own. idem does not retry a command that died of a signal.`,
+		example: `idem run --key mirror --per day --ok 24 --retries 3 --timeout 2h -- rsync -a src/ dst/`,
+	},
+	{
+		topic: "output",
+		title: "Output",
+		flags: []string{"quiet-ok", "max-output", "quiet", "verbose"},
+		note: `idem passes the output of the command on while it records it. If the output cannot be written, idem
+exits with 74 in place of 0. A reader that closes the pipe early is not an error. idem prints its
+own messages to stderr. An error begins with "idem: "; a warning, a note or a hint has its name after
+that, and details are indented.`,
+		example: `idem run --key report --per week --quiet-ok --max-output 1MiB -- ./report.sh`,
+	},
+	{
+		topic: "replays",
+		title: "Replays",
+		flags: []string{"replay", "partial", "exact"},
+		note: `A replay writes the recorded output to the same streams. A part of stdout is missing if it was beyond
+--max-output, or if the disk was full: the replay then writes the recorded part and exits with 74 in
+place of 0. It prints a warning if a part of stderr is missing, if the output was redacted or not
+stored, or if its last lines may be missing. --exact refuses all of these replays, and those
+without an addition to a --replay-file.`,
+		example: `idem run --key "dump:$DAY" --exact -- pg_dump shop >dump.new && mv dump.new shop.sql`,
+	},
+	{
+		topic: "secrets",
+		title: "Secrets",
+		flags: []string{"no-store", "redact", "redact-env"},
+		note: `These flags change neither the live output nor the inputs. idem stores the key unchanged. It also
+stores the fingerprint of the unredacted arguments, so a reader of the ledger can test guesses. Pass
+a secret that is easy to guess in the environment.`,
+		example: `idem run --key "release:$V" --redact-env TOKEN --redact 'ghp_\w+' -- ./release.sh "$V"`,
+	},
+	{
+		topic: "terminal",
+		title: "Terminal",
+		flags: []string{"tty"},
+		note: `The terminal of the command has the modes and the size of yours. Ctrl-C, Ctrl-Z and fg work in it. Its
+output is one stream. idem records and replays it with the line ends of the terminal and the echo of
+typed text. A password that is typed while the echo is off is not recorded. Piped input is delivered
+line by line, at most 4095 bytes per line, followed by end-of-file. When the command ends,
+processes that it leaves in its process group get HUP, as when a terminal closes.`,
+		example: `idem run --key "migrate:$VERSION" --tty -- ./migrate.sh --ask`,
+	},
+	{
+		topic: "files",
+		title: "Files",
+		flags: []string{"replay-file"},
+		note: `For each file, idem records up to 16 MiB appended between the start and the end of the attempt. With
+GITHUB_ACTIONS=true, the files of GITHUB_OUTPUT, GITHUB_ENV, GITHUB_PATH and GITHUB_STEP_SUMMARY are
+included, so a replayed step sets its outputs. A replay appends the addition to the file of the same
+variable, or to the --replay-file with the same path, or else to the one at the same position.`,
+		example: `idem run --key "build:$SHA" --replay-file build.env -- ./build.sh`,
+	},
+	{
+		topic: "hooks",
+		title: "Hooks",
+		flags: []string{"hook"},
+		note: `Hooks report the result of a call. A failing hook causes a warning and has no other effect.
+
+The start event fires before each attempt, which waits for the hook. If idem is killed during a start
+hook, the key is interrupted. A call fires at most one other event, after its outcome is recorded and the key is free:
+  success, failure, timeout   the result of the last attempt
+  replay                      idem replayed an earlier result
+  busy, mismatch, interrupted idem refused the call (75, 65, 79)
+failure also fires when the command cannot be started or its outcome cannot be recorded. Other
+refusals fire no event.
+
+The hooks of an event run in order, each for at most 30 seconds, with the JSON object of --meta-file
+on stdin. idem writes their output to stderr, also with --quiet-ok. A signal sent to idem while a hook
+runs ends the hook, then idem. During a start hook, the command is then not started, and no further
+event fires.`,
+		example: `idem run --key backup --per day --hook 'failure=mail -s "$IDEM_KEY" me' -- ./backup.sh`,
+	},
+	{
+		topic: "scripts",
+		title: "Scripts",
+		flags: []string{"no-stdin", "meta-file", "meta-fd", "exit-code", "on-ledger-error"},
+		note: `These flags serve callers that read on from stdin, need to know what happened, or must carry on.
+With --on-ledger-error run, a call without a usable ledger prints a warning and runs the command
+without a record, a lock, a replay and IDEM_TOKEN. All other flags work, except --hash-stdin.`,
+		example: `idem run --key "$KEY" --exit-code running=0 --meta-file meta.json -- ./job.sh`,
+	},
+}
+
+// dailyFlags are the flags of idem run -h.
+var dailyFlags = []string{
+	"key", "per", "hash-env", "hash-file", "wait", "on-failure", "on-interrupted", "on-mismatch",
+	"probe", "retries", "timeout", "quiet-ok", "quiet", "verbose",
+}
+
+// textTopic is a page of idem help TOPIC that is about no flags.
+type textTopic struct {
+	topic, title string
+	about        string // for the list of topics
+	text         func() string
+}
+
+var textTopics = []textTopic{
+	{"exit-status", "Exit status", "the exit statuses of idem run", exitHelp},
+	{"environment", "Environment", "the variables that idem reads and sets", environmentHelp},
+}
+
+// variableGroup is a section of the help about the environment.
+type variableGroup struct {
+	intro string
+	rows  []variableRow
+}
+
+// variableRow is about some environment variables.
+type variableRow struct{ names, text string }
+
+var variableGroups = []variableGroup{
+	{"", []variableRow{
+		{"IDEM_LEDGER", "the directory of the ledger, as an absolute path; like --ledger"},
+		{"IDEM_TRUST_PLACE", "1: like --trust-place"},
+		{"IDEM_NAMESPACE", "the namespace; like --namespace"},
+		{"IDEM_DISABLE", "1: idem run only runs the command; it ignores all of its flags but -n"},
+		{"IDEM_CI", "off: ignore GITHUB_ACTIONS=true"},
+		{"TZ", "the time zone of the calendar without --tz, as a name of the tz database"},
+		{"STATE_DIRECTORY, XDG_STATE_HOME, HOME", "the default place of the ledger; idem ignores a relative XDG_STATE_HOME or HOME, and refuses several or relative directories in STATE_DIRECTORY (status 64)"},
+	}},
+	{"The command gets these variables:", []variableRow{
+		{"IDEM_KEY, IDEM_NAMESPACE, IDEM_WINDOW", "the record that the command runs for"},
+		{"IDEM_RUN_ID", "a UUID of this attempt; UUIDs of later attempts sort after it"},
+		{"IDEM_ATTEMPT", "the number of this attempt"},
+		{"IDEM_FENCE", "a number that grows with each attempt of the key"},
+		{"IDEM_TOKEN", "a UUID for Idempotency-Key headers: the same for every attempt, different in each window; IDEM_TOKEN_HEX is the same without dashes"},
+		{"IDEM_LEDGER", "the directory of the ledger; with --trust-place, IDEM_TRUST_PLACE=1 is set too"},
+		{"IDEM_CHAIN", "the attempts and first probes that the command runs inside of"},
+	}},
+	{"A probe gets the same variables, about the attempt in question, and IDEM_EVENT=probe.", nil},
+	{"A hook gets the same variables, about the attempt that ran, is replayed or caused a refusal, and:", []variableRow{
+		{"IDEM_EVENT", "the event"},
+		{"IDEM_EXIT_CODE", "the exit status of idem, unless it dies of a signal; empty at start"},
+	}},
+}
+
+// commandExits are the exit statuses of the commands apart from idem run, which
+// has all of exitTable. A row without a meaning has that of exitTable.
+var commandExits = map[string][]exitRow{
+	"check": {
+		{"0", "idem run would replay a result: a success, or a failure that --on-failure replay or --final keeps"},
+		{"1", "idem run would start the command, or with --probe ask the probe"},
+		{"64", badUsage},
+		{"65", ""},
+		{"69", "the ledger cannot be used, or idem run would replay an output that is damaged"},
+		{"74", "idem run would replay a result, but a part of its output is missing"},
+		{"75", ""},
+		{"79", ""},
+		{"80", ""},
+	},
+	"explain":    {{"1", notWritten}, {"64", badUsage}, {"69", badLedger}},
+	"key":        {{"1", "the key is not known yet, because it depends on a secret that the first run creates; or " + notWritten}, {"64", badUsage}, {"69", badLedger}},
+	"token":      {{"1", notWritten}, {"64", badUsage}, {"69", badLedger}},
+	"list":       {{"1", notWritten}, {"64", badUsage}, {"69", badLedger}},
+	"show":       {{"1", unrecorded + ", or " + notWritten}, {"64", badUsage}, {"69", badLedger}},
+	"logs":       {{"1", "nothing is recorded under the key, it has no such attempt, or " + notWritten}, {"64", badUsage}, {"69", badLedger}},
+	"completion": {{"1", notWritten}, {"64", badUsage}},
+	"version":    {{"1", notWritten}, {"64", badUsage}},
+	"forget":     {{"1", unrecorded + "; the other keys are forgotten anyway"}, {"64", badUsage}, {"69", badLedger}, {"75", ""}},
+	"mark":       {{"1", unrecorded + " (retry)"}, {"64", badUsage}, {"65", ""}, {"69", badLedger}, {"75", ""}},
+	"wait": {
+		{"0", "all keys succeeded"},
+		{"64", badUsage},
+		{"69", badLedger},
+		{"75", "a key was not settled before --timeout"},
+		{"79", "an attempt was interrupted and its outcome is unknown"},
+		{"other", "the recorded status of the first key, in the order given, that failed"},
+	},
+}
+
+const (
+	badUsage   = "bad usage: a flag, an argument, a key or a window"
+	badLedger  = "the ledger cannot be used"
+	unrecorded = "nothing is recorded under a key"
+	notWritten = "the output could not be written"
+)
+
+// exitsOf returns the exit statuses of a command, nil for a command without any.
+func exitsOf(command string) []exitRow {
+	if command == "run" {
+		return exitTable
+	}
+	var rows []exitRow
+	for _, row := range commandExits[command] {
+		for _, is := range exitTable {
+			if row.meaning == "" && is.code == row.code {
+				row.meaning = is.meaning
+			}
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+func exitHelp() string { return exitList(exitTable) }
+
+func exitList(exits []exitRow) string {
+	rows := make([]helpRow, len(exits))
+	for i, row := range exits {
+		rows[i] = helpRow{"  " + row.code, row.meaning}
+	}
+	return helpRows(rows, 9)
+}
+
+func environmentHelp() string {
+	const column = 19
+	var b strings.Builder
+	for _, g := range variableGroups {
+		if g.intro != "" {
+			b.WriteString("\n  " + g.intro + "\n")
+		}
+		var rows []helpRow
+		for _, r := range g.rows {
+			rows = append(rows, helpRow{"  " + r.names, r.text})
+		}
+		b.WriteString(helpRows(rows, column))
+	}
+	return b.String()
+}

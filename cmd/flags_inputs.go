@@ -1,0 +1,107 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"github.com/spf13/pflag"
+
+	"idem/hashkey"
+	"idem/inputs"
+	"idem/ledger"
+)
+
+// inputFlags are the flags that say which inputs of a call count.
+type inputFlags struct {
+	inputs.Spec // without NoArgs and MaxStdin, which are hash and maxStdin
+	hash        choice
+	maxStdin    size
+}
+
+func newInputFlags() inputFlags {
+	return inputFlags{hash: choice{value: "argv", of: []string{"argv", "none"}}, maxStdin: size{bytes: 64 << 20, text: "64MiB"}}
+}
+
+func (o *inputFlags) flags(f *pflag.FlagSet) {
+	f.Var(&o.hash, "hash", "compare `WHAT` of the command: argv or none")
+	f.StringArrayVar(&o.Env, "hash-env", nil, "add environment variable `NAME` to the inputs, or all that match a pattern such as NEXT_PUBLIC_*; repeatable")
+	f.StringArrayVar(&o.Files, "hash-file", nil, "add the content of `PATH` to the inputs: a file, a directory or a pattern, where ** matches any depth; repeatable")
+	f.StringArrayVar(&o.Optional, "hash-file-optional", nil, "like --hash-file, without a warning if `PATH` does not exist; repeatable")
+	f.BoolVar(&o.Stdin, "hash-stdin", false, "add the content of stdin to the inputs; idem reads it to its end before the command starts")
+	f.Var(&o.maxStdin, "max-stdin", "refuse a stdin of more than `SIZE` with --hash-stdin")
+	f.BoolVar(&o.Cwd, "hash-cwd", false, "add the working directory to the inputs")
+	f.StringArrayVar(&o.Values, "hash-value", nil, "add `NAME=VALUE` to the inputs; repeatable")
+	f.StringArrayVar(&o.Ignore, "hash-ignore", nil, "ignore arguments that match the regular expression `REGEX`; repeatable")
+}
+
+// collect returns the inputs of a call of argv and the file that the command is to
+// read as its stdin.
+func (o *inputFlags) collect(ctx context.Context, argv []string, src inputs.Source) (hashkey.Inputs, *os.File, error) {
+	spec := o.Spec
+	spec.NoArgs, spec.MaxStdin = o.hash.value == "none", o.maxStdin.bytes
+	in, stdin, err := spec.Collect(ctx, argv, inputs.Process{Environ: os.Environ, Dir: os.Getwd, Stdin: os.Stdin}, src)
+	if err != nil {
+		err = inputFailure(err)
+	}
+	return in, stdin, err
+}
+
+// inputFailure makes an *inputs.Error a failure of usage, and returns any other
+// error as it is.
+func inputFailure(err error) error {
+	var e *inputs.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	const hidden = "the value given is not shown, because it may be a secret"
+	variable := usage("%s requires the name of a variable", e.Flag).detail(hidden)
+	switch e.Problem {
+	case inputs.Empty:
+		return usage("%s is empty: a variable may be unset", e.Flag)
+	case inputs.NotAssignment:
+		return usage("%s requires NAME=VALUE", e.Flag).detail(hidden)
+	case inputs.MatchesAll:
+		return usage("%s %s matches everything: a variable may be unset", e.Flag, quote(e.Value)).hint("to ignore all arguments: --hash none")
+	case inputs.TooMuch:
+		return usage("stdin has more than %s bytes, the limit of %s", e.Value, e.Flag)
+	case inputs.ValueOfVariable:
+		return variable.hint("name the variable, without a dollar sign: %s %s", e.Flag, e.Value)
+	case inputs.ManyVariables:
+		return variable.hint("repeat the flag for each variable: %s A %s B", e.Flag, e.Flag)
+	case inputs.AnyVariable:
+		return variable.hint("a pattern must contain a part of a name: %s 'NEXT_PUBLIC_*'", e.Flag)
+	case inputs.NotVariable:
+		return variable.hint("name the variable, without a dollar sign: %s API_KEY", e.Flag)
+	}
+	var pattern *inputs.PatternError
+	if !errors.As(e.Err, &pattern) {
+		return usage("%s: %v", e.Flag, e.Err)
+	}
+	why := "is not a valid pattern"
+	if pattern.Err == nil {
+		why = "is both an existing name and a pattern that matches " + quote(pattern.Match)
+	}
+	return usage("%s: %s %s", e.Flag, quote(pattern.Pattern), why).
+		hint("to match a bracket in a name, put a backslash before it: %s %s", e.Flag, shellQuote(pattern.Escaped()))
+}
+
+// naming is the source of a call that runs no command, so no file keeps stdin.
+type naming struct{ ledger.Store }
+
+func (naming) Scratch() (*os.File, error) { return nil, nil }
+
+// looking is the source of a call that runs no command and writes nothing. Without a
+// secret in the ledger, nothing is recorded that was hashed with one.
+type looking struct {
+	ledger.Store
+	lacks bool // a secret was asked for, and there is none
+}
+
+func (*looking) Scratch() (*os.File, error) { return nil, nil }
+
+func (l *looking) Secret(context.Context) ([]byte, error) {
+	secret, err := l.FindSecret()
+	l.lacks = err == nil && secret == nil
+	return secret, err
+}

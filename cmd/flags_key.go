@@ -1,0 +1,75 @@
+package cmd
+
+import (
+	"cmp"
+	"context"
+	"os"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"idem/hashkey"
+	"idem/inputs"
+	"idem/ledger"
+)
+
+// keyFlags are the flags that name the key of a call.
+type keyFlags struct {
+	key             string
+	allowEmptyParts bool
+}
+
+func (o *keyFlags) flags(f *pflag.FlagSet) {
+	f.StringVar(&o.key, "key", "", "name the operation with `KEY`, 1 to 255 bytes of UTF-8; without it, idem derives a key from the namespace, the working directory and all inputs (requires --per or --ttl)")
+	emptyPartsFlag(f, &o.allowEmptyParts)
+}
+
+func emptyPartsFlag(f *pflag.FlagSet, allow *bool) {
+	f.BoolVar(allow, "allow-empty-parts", false, "accept a key with an empty part, such as \"deploy:\", which usually means an unset variable")
+}
+
+// named returns the record of the key, without its window. A key that is to be
+// derived from the inputs is "auto" until then.
+func (a *app) named(o *keyFlags) (ledger.ID, error) {
+	return a.id(cmp.Or(o.key, "auto"), o.allowEmptyParts)
+}
+
+// identified is a call with its record and its inputs.
+type identified struct {
+	id     ledger.ID
+	inputs hashkey.Inputs
+	stdin  *os.File // for the command
+}
+
+// identify returns the record and the inputs of a call of argv, as its flags say.
+func (a *app) identify(ctx context.Context, o *runOptions, argv []string, src inputs.Source, now time.Time) (identified, error) {
+	var in identified
+	var err error
+	if in.id, err = a.named(&o.keyFlags); err != nil {
+		return in, err // before anything is read or made
+	}
+	window, err := o.window(now)
+	if err != nil {
+		return in, err
+	}
+	if o.key == "" && window == "" && !o.ttl.set {
+		return in, usage("no key: without --key, --per or --ttl is required").
+			hintFlags("to name the operation", "--key deploy:prod:8471").
+			hintFlags("to run it once a day", "--per day").
+			hintFlags("to run it once and never again", "--ttl never")
+	}
+	if in.inputs, in.stdin, err = o.inputs.collect(ctx, argv, src); err != nil {
+		return in, err
+	}
+	key := o.key
+	if key == "" {
+		dir, err := os.Getwd()
+		if err != nil {
+			return in, usage("no key, and the working directory to derive one from is missing: %v", err)
+		}
+		key = inputs.DeriveKey(in.id.Namespace, dir, in.inputs)
+	}
+	in.id, err = a.id(key, o.allowEmptyParts)
+	in.id.Window = window
+	return in, err
+}

@@ -1,0 +1,154 @@
+package cmd
+
+import (
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"idem/hashkey"
+)
+
+// noCommand is for a call whose first word is not a command of idem. Where a
+// program has that name, the program was probably meant.
+func noCommand(args []string) error {
+	f := usage("unknown command %s", quoteWord(args[0]))
+	names := []string{"help"}
+	for _, c := range commands {
+		names = append(names, c.name)
+	}
+	if name := closest(args[0], names); name != "" {
+		return f.hint("did you mean %q?", name)
+	}
+	f.hint("to see the commands: idem --help")
+	if !found(args[0]) {
+		return f
+	}
+	comment := ""
+	if !slices.Equal(hashkey.Mask(args), args) { // pasted, it would run something else
+		comment = "# "
+	}
+	return f.hint("to run it once per key: %sidem run --key KEY -- %s", comment, commandLine(args))
+}
+
+// flagFailure is for flags of a command that cannot be parsed.
+func flagFailure(c *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	var invalid *pflag.InvalidValueError
+	var lacks *pflag.ValueRequiredError
+	f := usage("%v", err)
+	switch {
+	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "":
+		name := unknown.GetSpecifiedName()
+		f = usage("unknown flag --%s", name)
+		var names []string
+		c.Flags().VisitAll(func(fl *pflag.Flag) {
+			if !fl.Hidden {
+				names = append(names, fl.Name)
+			}
+		})
+		if near := closest(name, names); near != "" {
+			f.hint("did you mean --%s?", near)
+		}
+	case errors.As(err, &unknown):
+		f = usage("unknown flag -%s", unknown.GetSpecifiedName())
+		if all := unknown.GetSpecifiedShortnames(); len(all) > 1 {
+			f.detail("in -%s", all)
+		}
+	case errors.As(err, &lacks):
+		f = usage("--%s requires a value", lacks.GetSpecifiedName())
+	case errors.As(err, &invalid):
+		why := errors.Unwrap(err).Error()
+		if num := (*strconv.NumError)(nil); errors.As(err, &num) {
+			why = map[string]string{"ParseInt": "want a number", "ParseBool": "want true or false"}[num.Func]
+		}
+		f = usage("invalid value %s for --%s", quote(invalid.GetValue()), invalid.GetFlag().Name).detail("%s", why)
+	}
+	return f.hint("to see the flags: %s --help", c.CommandPath())
+}
+
+// noArgs is for a command without arguments.
+func noArgs(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usage("%s takes no arguments", c.CommandPath()).hintForm(c.UseLine())
+	}
+	return nil
+}
+
+// oneArg is for a command with one argument.
+func oneArg(what string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		switch len(args) {
+		case 0:
+			return usage("%s requires a %s", c.CommandPath(), what).hintForm(c.UseLine())
+		case 1:
+			return nil
+		}
+		return usage("%s takes one %s, not %d", c.CommandPath(), what, len(args)).hintForm(c.UseLine())
+	}
+}
+
+// someArgs is for a command with one argument or more.
+func someArgs(what string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return usage("%s requires a %s", c.CommandPath(), what).hintForm(c.UseLine())
+		}
+		return nil
+	}
+}
+
+// closest returns the name that a word is probably a misspelling of: the word is
+// the start of the name, or at most one third of its letters differ. It returns "" if no name or several names are that close.
+func closest(word string, names []string) string {
+	const longest = 30
+	if len(word) < 3 || len(word) > longest {
+		return ""
+	}
+	best, least, ties := "", max(1, len(word)/3)+1, 0
+	for _, name := range names {
+		d := edits(word, name)
+		if len(word) >= 3 && strings.HasPrefix(name, word) {
+			d = 1
+		}
+		switch {
+		case d < least:
+			best, least, ties = name, d, 0
+		case d == least && best != "":
+			ties++
+		}
+	}
+	if ties > 0 {
+		return ""
+	}
+	return best
+}
+
+// edits counts the edits that make b of a: insertions, deletions and
+// replacements of a byte, and swaps of two neighbours.
+func edits(a, b string) int {
+	rows := make([][]int, len(a)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+		rows[i][0] = i
+	}
+	for j := range b {
+		rows[0][j+1] = j + 1
+	}
+	for i := range len(a) {
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			rows[i+1][j+1] = min(rows[i][j+1]+1, rows[i+1][j]+1, rows[i][j]+cost)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				rows[i+1][j+1] = min(rows[i+1][j+1], rows[i-1][j-1]+1)
+			}
+		}
+	}
+	return rows[len(a)][len(b)]
+}

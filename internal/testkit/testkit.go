@@ -1,0 +1,48 @@
+// Package testkit has what the tests of every package share: golden files, and
+// the mark of a slow test.
+package testkit
+
+import (
+	"flag"
+	"os"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write the golden files instead of comparing with them")
+
+// Updating reports whether the tests were asked by -update to write their golden
+// files.
+func Updating() bool { return *update }
+
+// Golden fails the test unless the file has exactly the content want. With
+// -update it writes the file first. The path is relative to the package.
+func Golden(t *testing.T, file string, want []byte) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, want, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(got), string(want)); diff != "" {
+		t.Errorf("%s is out of date (-file +want); this test writes it when it is run with -update:\n%s", file, diff)
+	}
+}
+
+// Slow skips a test under go test -short, which is for the time between two edits.
+// Why says what takes the time.
+func Slow(t testing.TB, why string) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip(ShortSkip + why)
+	}
+}
+
+// ShortSkip begins the reason of every skip that -short asks for, so that
+// test/skips can tell it from a test that cannot run on this machine.
+const ShortSkip = "-short: "
