@@ -123,21 +123,21 @@ type FileChange struct {
 // by name. For a subdirectory that is new or gone, it leaves out the files below.
 // It returns nil unless both lists exist.
 func diffTrees(old, new Inputs, name string) []FileChange {
-	was, ok := entriesOf(old, name)
-	is, too := entriesOf(new, name)
-	if !ok || !too {
+	oldFiles, hasOld := entriesOf(old, name)
+	newFiles, hasNew := entriesOf(new, name)
+	if !hasOld || !hasNew {
 		return nil
 	}
 	var changes []FileChange
-	for path, e := range was {
-		if f, still := is[path]; !still {
+	for path, e := range oldFiles {
+		if f, still := newFiles[path]; !still {
 			changes = append(changes, FileChange{path, "gone"})
 		} else if e.Type != f.Type || !bytes.Equal(e.Sum, f.Sum) {
 			changes = append(changes, FileChange{path, "changed"})
 		}
 	}
-	for path := range is {
-		if _, before := was[path]; !before {
+	for path := range newFiles {
+		if _, before := oldFiles[path]; !before {
 			changes = append(changes, FileChange{path, "new"})
 		}
 	}

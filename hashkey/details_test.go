@@ -103,7 +103,7 @@ func TestDiffNamesTheFilesOfADirectory(t *testing.T) {
 
 // A detail contains names that the user has not typed. It is left out if one of
 // them must not be stored, or if the command line is withheld.
-func TestDetailsThatMustNotBeStored(t *testing.T) {
+func TestHiddenDetailsAreLeftOut(t *testing.T) {
 	clean, secret := tree(t, "d", entry("a", EntryFile, "1")), tree(t, "d", entry("a", EntryFile, "1"), entry("b/s3cret", EntryFile, "1"))
 	for _, test := range []struct {
 		name string

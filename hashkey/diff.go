@@ -37,16 +37,16 @@ func Diff(old, new Inputs) []Change {
 		kind Kind
 		name string
 	}
-	was := map[id][]Part{} // the parts of old that are not matched with a part of new yet
+	unmatched := map[id][]Part{} // the parts of old without a counterpart in new so far
 	for _, p := range old {
 		k := id{p.Kind, p.Name}
-		was[k] = append(was[k], p)
+		unmatched[k] = append(unmatched[k], p)
 	}
 	take := func(p Part) bool {
 		k := id{p.Kind, p.Name}
-		i := slices.IndexFunc(was[k], func(o Part) bool { return bytes.Equal(o.Value, p.Value) && !o.Hidden && !p.Hidden })
+		i := slices.IndexFunc(unmatched[k], func(o Part) bool { return bytes.Equal(o.Value, p.Value) && !o.Hidden && !p.Hidden })
 		if i >= 0 {
-			was[k] = slices.Delete(was[k], i, i+1)
+			unmatched[k] = slices.Delete(unmatched[k], i, i+1)
 		}
 		return i >= 0
 	}
@@ -58,24 +58,24 @@ func Diff(old, new Inputs) []Change {
 	}
 	for _, p := range left {
 		k := id{p.Kind, p.Name}
-		if len(was[k]) == 0 {
+		if len(unmatched[k]) == 0 {
 			changes = append(changes, Change{Kind: p.Kind, Name: p.label(), New: p.shown()})
 			continue
 		}
-		if c, differs := compare(was[k][0], p); differs {
+		if c, differs := compare(unmatched[k][0], p); differs {
 			c.Name = p.label()
-			c.mask(was[k][0].shown(), p.shown())
+			c.mask(unmatched[k][0].shown(), p.shown())
 			if p.Kind == KindFile {
 				c.Files = diffTrees(all, allNew, p.Name)
 			}
 			changes = append(changes, c)
 		}
-		was[k] = was[k][1:]
+		unmatched[k] = unmatched[k][1:]
 	}
 	for _, p := range old {
-		if k := (id{p.Kind, p.Name}); p.Kind != KindArg && len(was[k]) > 0 {
-			changes = append(changes, Change{Kind: p.Kind, Name: p.label(), Old: was[k][0].shown()})
-			was[k] = was[k][1:]
+		if k := (id{p.Kind, p.Name}); p.Kind != KindArg && len(unmatched[k]) > 0 {
+			changes = append(changes, Change{Kind: p.Kind, Name: p.label(), Old: unmatched[k][0].shown()})
+			unmatched[k] = unmatched[k][1:]
 		}
 	}
 	return changes
@@ -140,35 +140,35 @@ func (in Inputs) args() Inputs {
 	return args
 }
 
-func diffArgs(was, is Inputs) []Change {
-	if was.Withheld() || is.Withheld() {
+func diffArgs(old, new Inputs) []Change {
+	if old.Withheld() || new.Withheld() {
 		return []Change{{Kind: KindArg, Name: "command line", Hidden: true}}
 	}
 	var changes []Change
-	shownWas, shownIs := Mask(was.Argv()), Mask(is.Argv())
+	shownOld, shownNew := Mask(old.Argv()), Mask(new.Argv())
 	shown := func(argv []string, i int) []byte {
 		if i >= len(argv) {
 			return nil
 		}
 		return []byte(argv[i])
 	}
-	for i := range max(len(was), len(is)) {
+	for i := range max(len(old), len(new)) {
 		c := Change{Kind: KindArg}
 		differs := true
 		switch {
-		case i >= len(was):
-			c.New = is[i].Value
-		case i >= len(is):
-			c.Old = was[i].Value
+		case i >= len(old):
+			c.New = new[i].Value
+		case i >= len(new):
+			c.Old = old[i].Value
 		default:
-			c, differs = compare(was[i], is[i])
+			c, differs = compare(old[i], new[i])
 		}
 		c.Name = "command"
 		if i > 0 {
 			c.Name = fmt.Sprintf("argument %d", i)
 		}
 		if differs {
-			c.mask(shown(shownWas, i), shown(shownIs, i))
+			c.mask(shown(shownOld, i), shown(shownNew, i))
 			changes = append(changes, c)
 		}
 	}

@@ -2,24 +2,24 @@ package hashkey
 
 import "bytes"
 
-// Hide returns the inputs redacted for storing and showing. It applies take to
-// names and to values that are not digests. A detail that take would change is
+// Hide returns the inputs redacted for storing and showing. It applies redact to
+// names and to values that are not digests. A detail that redact would change is
 // left out.
-func (in Inputs) Hide(take func([]byte) []byte) Inputs {
+func (in Inputs) Hide(redact func([]byte) []byte) Inputs {
 	out := make(Inputs, 0, len(in))
 	for _, p := range in {
 		if p.Kind.detail() {
-			if p.clean(take) {
+			if p.clean(redact) {
 				out = append(out, p)
 			}
 			continue
 		}
-		if name := string(take([]byte(p.Name))); name != p.Name {
+		if name := string(redact([]byte(p.Name))); name != p.Name {
 			p.Name, p.Hidden = name, true
 		}
 		switch p.Kind {
 		case KindArg, KindValue, KindCwd:
-			if value := take(p.Value); !bytes.Equal(value, p.Value) {
+			if value := redact(p.Value); !bytes.Equal(value, p.Value) {
 				p.Value, p.Hidden = value, true
 			}
 		}
@@ -28,9 +28,9 @@ func (in Inputs) Hide(take func([]byte) []byte) Inputs {
 	return out
 }
 
-// clean reports whether take changes no name in a detail.
-func (p Part) clean(take func([]byte) []byte) bool {
-	same := func(s string) bool { return string(take([]byte(s))) == s }
+// clean reports whether redact changes no name in a detail.
+func (p Part) clean(redact func([]byte) []byte) bool {
+	same := func(s string) bool { return string(redact([]byte(s))) == s }
 	if !same(p.Name) {
 		return false
 	}

@@ -60,7 +60,7 @@ func goldenFields(t *testing.T, line string) []string {
 	return fields
 }
 
-func TestFingerprintsAreThoseOfEveryVersion(t *testing.T) {
+func TestFingerprintsAreStable(t *testing.T) {
 	for _, g := range goldenLines(t, "fingerprints.golden") {
 		if got := Argv(g[1:]).Fingerprint(); got != g[0] {
 			t.Errorf("%.80q: got %s, want %s", g[1:], got, g[0])
@@ -80,7 +80,7 @@ func TestGoldenFingerprintsDiffer(t *testing.T) {
 
 // An encoding with separators, or one that converts bytes to text, would confuse
 // these pairs.
-func TestFingerprintTellsLookalikesApart(t *testing.T) {
+func TestFingerprintsOfLookalikesDiffer(t *testing.T) {
 	for _, pair := range [][2][]string{
 		{{"a b"}, {"a", "b"}},
 		{{"a\xff"}, {"a\xfe"}},
@@ -106,7 +106,7 @@ func TestFingerprintTellsLookalikesApart(t *testing.T) {
 	}
 }
 
-func TestRandomPairsNeverHaveOneFingerprint(t *testing.T) {
+func TestFingerprintsOfRandomPairsDiffer(t *testing.T) {
 	random := rand.New(rand.NewPCG(2026, 33))
 	argv := func() []string {
 		argv := make([]string, 1+random.IntN(4))
@@ -141,7 +141,7 @@ func anyInputs() *rapid.Generator[Inputs] {
 	})
 }
 
-func TestDecodeReadsWhatEncodeWrote(t *testing.T) {
+func TestDecodeInvertsEncode(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := anyInputs().Draw(t, "in")
 		got, err := Decode(in.Encode())
@@ -168,7 +168,7 @@ func TestDifferentInputsNeverEncodeAlike(t *testing.T) {
 	})
 }
 
-func TestDecodeRefusesWhatEncodeNeverWrote(t *testing.T) {
+func TestDecodeRefusesOtherBytes(t *testing.T) {
 	good := Argv([]string{"./deploy", "prod"}).Encode()
 	for _, b := range [][]byte{
 		nil,
@@ -236,7 +236,7 @@ func TestDiffIsEmptyExactlyForEqualArguments(t *testing.T) {
 	})
 }
 
-func TestArgvGivesTheCommandLineBack(t *testing.T) {
+func TestArgvReturnsTheCommandLine(t *testing.T) {
 	in := append(Inputs{{Kind: "env", Name: "HOME", Value: []byte("/")}}, Argv([]string{"a", "", "b\xff"})...)
 	if got := in.Argv(); !slices.Equal(got, []string{"a", "", "b\xff"}) {
 		t.Errorf("got %q", got)

@@ -36,7 +36,7 @@ func goldenParts(t *testing.T, fields []string) Inputs {
 	return in
 }
 
-func TestFingerprintsOfEveryKindAreThoseOfEveryVersion(t *testing.T) {
+func TestFingerprintsOfEveryKindAreStable(t *testing.T) {
 	seen, used := map[string]bool{}, map[Kind]bool{}
 	for _, g := range goldenLines(t, "kinds.golden") {
 		in := goldenParts(t, g[1:])
@@ -76,7 +76,7 @@ func TestUnsetEmptyAndNotListedAreThreeThings(t *testing.T) {
 	}
 }
 
-func TestAbsentIsNoDigest(t *testing.T) {
+func TestAbsentIsNotADigest(t *testing.T) {
 	for _, d := range [][]byte{nil, {}, {0}, {1}, make([]byte, 32)} {
 		if bytes.Equal(Present(d), Absent()) {
 			t.Errorf("Present(%x) equals Absent()", d)

@@ -75,21 +75,21 @@ func secretOptions(program string) (o options, known bool) {
 // a secret without such a name or form is shown.
 func Mask(argv []string) []string {
 	out := make([]string, len(argv))
-	var of options // of the last program named so far that has any
+	var opts options // of the last program named so far that has any
 	for i, arg := range argv {
 		before := ""
 		if i > 0 {
 			before = argv[i-1]
 		}
-		out[i] = maskArg(of, before, arg)
+		out[i] = maskArg(opts, before, arg)
 		if o, known := secretOptions(arg[strings.LastIndexByte(arg, '/')+1:]); known {
-			of = o
+			opts = o
 		}
 	}
 	return out
 }
 
-func maskArg(of options, before, arg string) string {
+func maskArg(opts options, before, arg string) string {
 	m := masks()
 	if arg == "" {
 		return arg
@@ -97,17 +97,17 @@ func maskArg(of options, before, arg string) string {
 	if namesSecret(m.flag, before) && !strings.HasPrefix(arg, "--") {
 		return masked(arg)
 	}
-	for _, o := range of.apart {
+	for _, o := range opts.apart {
 		if before == o {
 			return masked(arg)
 		}
 	}
-	for _, o := range of.joined {
+	for _, o := range opts.joined {
 		if strings.HasPrefix(arg, o) && len(arg) > len(o) && !strings.HasPrefix(arg, "--") {
 			return o + masked(arg[len(o):])
 		}
 	}
-	for _, o := range of.user {
+	for _, o := range opts.user {
 		rest, joined := strings.CutPrefix(arg, o)
 		if joined && rest != "" {
 			rest = strings.TrimPrefix(rest, "=")
@@ -125,7 +125,7 @@ func maskArg(of options, before, arg string) string {
 			return g[1] + masked(g[2])
 		}
 	}
-	return hide(m.pass, maskText(arg))
+	return maskMatches(m.pass, maskText(arg))
 }
 
 // IsScriptOption reports whether the argument after s is the text of a script, as
@@ -159,7 +159,7 @@ func maskText(s string) string {
 		})
 	}
 	for _, re := range []*regexp.Regexp{m.header, m.json, m.text, m.colon} {
-		s = hide(re, s)
+		s = maskMatches(re, s)
 	}
 	s = m.option.ReplaceAllStringFunc(s, func(o string) string {
 		g := m.option.FindStringSubmatch(o)
@@ -169,13 +169,13 @@ func maskText(s string) string {
 		return g[1] + masked(g[2])
 	})
 	if strings.Contains(s, "curl") {
-		s = hide(m.user, " "+s)[1:]
+		s = maskMatches(m.user, " "+s)[1:]
 	}
 	return s
 }
 
-// hide masks the second group of each match in s.
-func hide(re *regexp.Regexp, s string) string {
+// maskMatches masks the second group of each match in s.
+func maskMatches(re *regexp.Regexp, s string) string {
 	var b strings.Builder
 	end := 0
 	for _, at := range re.FindAllStringSubmatchIndex(s, -1) {

@@ -187,7 +187,7 @@ func TestMaskOfInputs(t *testing.T) {
 }
 
 // Masking a masked command line again does not change it.
-func TestMaskIsDoneOnce(t *testing.T) {
+func TestMaskIsIdempotent(t *testing.T) {
 	piece := rapid.SampledFrom([]string{"password", "--", "-p", "token", "=", ":", "//", "@", "a", " ", "'", `"`, `\`, "/", ";", "&", "\n", "\xff", "curl ", "-u", "Authorization: ", "Bearer ", "pass:", "[redacted]", "{", "}", "é"})
 	word := rapid.Custom(func(t *rapid.T) string {
 		return strings.Join(rapid.SliceOfN(piece, 0, 8).Draw(t, "pieces"), "")
