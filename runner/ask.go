@@ -22,21 +22,21 @@ func (r *Runner) Ask(ctx context.Context, asked Call) (Result, error) {
 	}
 	d, err := c.decide(ctx, rec, Moment{})
 	if err == nil && d.Action == ActionClaim {
-		d, err = c.claiming(ctx, rec)
+		d, err = c.decideWithClaim(ctx, rec)
 	}
 	res := Result{Decision: d, Record: rec}
 	if err == nil && d.Reason == ReasonExhausted {
-		res.Tried, err = c.tried(ctx, rec)
+		res.Tried, err = c.countTried(ctx, rec)
 	}
 	return res, err
 }
 
-// claiming returns the decision of a call that tried to claim the key now.
-func (c *call) claiming(ctx context.Context, rec ledger.Record) (Decision, error) {
+// decideWithClaim returns the decision of a call that tried to claim the key now.
+func (c *call) decideWithClaim(ctx context.Context, rec ledger.Record) (Decision, error) {
 	held := rec.Phase() == ledger.PhaseRunning
 	if !held { // the claim may be taken before a start, or by leftovers of a failed attempt
 		var err error
-		if held, err = c.held(ctx); err != nil {
+		if held, err = c.keyHeld(ctx); err != nil {
 			return Decision{}, err
 		}
 	}
@@ -46,8 +46,8 @@ func (c *call) claiming(ctx context.Context, rec ledger.Record) (Decision, error
 	return c.decide(ctx, rec, Moment{Holding: true}) // as if the claim had succeeded
 }
 
-// held reports whether a claim would fail now.
-func (c *call) held(ctx context.Context) (bool, error) {
+// keyHeld reports whether a claim would fail now.
+func (c *call) keyHeld(ctx context.Context) (bool, error) {
 	now, cancel := context.WithCancel(ctx)
 	cancel()
 	err := c.Ledger.Wait(now, c.ID)
@@ -63,8 +63,8 @@ func (c *call) held(ctx context.Context) (bool, error) {
 // of the Runner.
 func (r *Runner) Rehearse(ctx context.Context, asked Call, rec ledger.Record) (Lacks, error) {
 	c := &call{r, &asked}
-	stdout, stderr := c.replayed(rec)
-	out, lacks, err := c.recorded(ctx, rec, stdout != nil, stderr != nil)
+	stdout, stderr := c.replayStreams(rec)
+	out, lacks, err := c.openOutput(ctx, rec, stdout != nil, stderr != nil)
 	if err != nil {
 		return lacks, err
 	}

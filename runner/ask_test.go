@@ -14,7 +14,7 @@ import (
 
 // Ask returns the decision of a call at the same moment, for every state and policy,
 // and writes nothing.
-func TestAskIsWhatRunDecides(t *testing.T) {
+func TestAskReturnsWhatRunDecides(t *testing.T) {
 	t.Parallel()
 	none := Codes{{1, 1}}
 	for _, state := range states {
@@ -34,7 +34,7 @@ func TestAskIsWhatRunDecides(t *testing.T) {
 			{Probe: true},
 			{Probe: true, ProbeFirst: true, OnInterrupted: ChoiceRerun},
 		} {
-			for _, fingerprint := range []string{ours, theirs} {
+			for _, fingerprint := range []string{sameInputs, otherInputs} {
 				k := newKit(t)
 				l, id := reach(t, state)
 				c := k.call("true")
@@ -83,7 +83,7 @@ func TestAskOfAClaimedKey(t *testing.T) {
 		claim, err := l.Claim(t.Context(), id)
 		must(t, err)
 		c := k.call("true")
-		c.ID, c.Inputs.Fingerprint = id, ours
+		c.ID, c.Inputs.Fingerprint = id, sameInputs
 		for _, c.Policy = range []Policy{{}, {Force: true, OnInterrupted: ChoiceRerun}} {
 			d, err := c.ask(t.Context(), l)
 			o := k.run(l, c)
@@ -95,13 +95,13 @@ func TestAskOfAClaimedKey(t *testing.T) {
 	}
 }
 
-func TestAskSaysWhenTheLedgerFails(t *testing.T) {
+func TestAskReturnsLedgerErrors(t *testing.T) {
 	t.Parallel()
 	for n, state := range map[int]string{1: "none", 2: "failed"} {
 		k := newKit(t)
 		l, id := reach(t, state)
 		c := k.call("true")
-		c.ID, c.Inputs.Fingerprint = id, ours
+		c.ID, c.Inputs.Fingerprint = id, sameInputs
 		if d, err := c.ask(t.Context(), &ledgertest.Faulty{Ledger: l, FailAt: n}); !errors.Is(err, ledgertest.ErrFaulty) {
 			t.Errorf("%s: got %v, error %v", state, d.Decision, err)
 		}
@@ -115,7 +115,7 @@ func TestAskOfTheRecordedInputs(t *testing.T) {
 		k := newKit(t)
 		l, id := reach(t, state)
 		c := k.call("true")
-		c.ID, c.Inputs.Fingerprint = id, ours
+		c.ID, c.Inputs.Fingerprint = id, sameInputs
 		want, err := c.ask(t.Context(), l)
 		must(t, err)
 		c.Inputs.Fingerprint = ""

@@ -74,8 +74,8 @@ type Output struct {
 	Quiet bool
 }
 
-// recorded returns the maximum number of bytes to record; negative means all.
-func (o Output) recorded() int64 {
+// recordLimit returns the maximum number of bytes to record; negative means all.
+func (o Output) recordLimit() int64 {
 	if o.None {
 		return 0
 	}
@@ -144,5 +144,5 @@ type Result struct {
 	// ActionExecute, that a later replay will lack.
 	Losses []sidefile.Loss
 
-	held *held // the output, with Output.Quiet
+	output *heldOutput // the output, with Output.Quiet
 }

@@ -15,48 +15,48 @@ const inMemory = 32 << 10
 // capture keeps the output of a probe until its exit status says whether the output
 // counts.
 type capture struct {
-	place func() (proc.Backlog, error) // makes large
-	small []byte                       // the whole output, up to inMemory bytes
-	large proc.Backlog                 // the whole output if it is longer
-	size  int64                        // of large
-	err   error                        // why the output is not complete
+	newFile func() (proc.Backlog, error) // makes file
+	memory  []byte                       // the whole output, up to inMemory bytes
+	file    proc.Backlog                 // the whole output if it is longer
+	size    int64                        // of file
+	err     error                        // why the output is not complete
 }
 
 func (c *capture) write(p []byte) {
 	if c.err != nil {
 		return
 	}
-	if c.large == nil && len(c.small)+len(p) <= inMemory {
-		c.small = append(c.small, p...)
+	if c.file == nil && len(c.memory)+len(p) <= inMemory {
+		c.memory = append(c.memory, p...)
 		return
 	}
-	if c.large == nil {
-		if c.large, c.err = c.place(); c.err != nil {
+	if c.file == nil {
+		if c.file, c.err = c.newFile(); c.err != nil {
 			return
 		}
-		small := c.small
-		c.small = nil
-		c.spill(small)
+		memory := c.memory
+		c.memory = nil
+		c.spill(memory)
 	}
 	c.spill(p)
 }
 
 func (c *capture) spill(p []byte) {
 	if c.err == nil {
-		_, c.err = c.large.WriteAt(p, c.size)
+		_, c.err = c.file.WriteAt(p, c.size)
 		c.size += int64(len(p))
 	}
 }
 
 func (c *capture) reader() io.Reader {
-	if c.large == nil {
-		return bytes.NewReader(c.small)
+	if c.file == nil {
+		return bytes.NewReader(c.memory)
 	}
-	return io.NewSectionReader(c.large, 0, c.size)
+	return io.NewSectionReader(c.file, 0, c.size)
 }
 
 func (c *capture) close() {
-	if c.large != nil {
-		_ = c.large.Close()
+	if c.file != nil {
+		_ = c.file.Close()
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestCodesReadAsTheyAreWritten(t *testing.T) {
+func TestParseCodes(t *testing.T) {
 	for text, want := range map[string]struct {
 		codes Codes
 		in    []int
@@ -39,7 +39,7 @@ func TestCodesReadAsTheyAreWritten(t *testing.T) {
 	}
 }
 
-func TestBadCodesAreRefused(t *testing.T) {
+func TestParseCodesRefusesBadCodes(t *testing.T) {
 	for _, text := range []string{
 		"", " ", ",", "1,", ",1", "1,,2", "256", "1-256", "-1", "1-", "-", "2-1", "1-2-3", "+1", "1 ", " 1", "1, 2",
 		"0x1", "1e2", "1_0", "a", "1;2", "1..2", "99999999999999999999", "1\n", "١", "1\x00",
@@ -50,7 +50,7 @@ func TestBadCodesAreRefused(t *testing.T) {
 	}
 }
 
-func TestNoCodesHaveNothing(t *testing.T) {
+func TestEmptyCodes(t *testing.T) {
 	var none Codes
 	for code := -1; code <= 256; code++ {
 		if none.Has(code) {

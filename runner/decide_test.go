@@ -59,7 +59,7 @@ func refusing(a Answer) func(situation) bool {
 	return func(s situation) bool { return s.asks() && s.probe.answer == a && s.onInterrupted != ChoiceRerun }
 }
 
-func TestDecideIsTheTableOfTheDesign(t *testing.T) {
+func TestDecideFollowsTheDesignTable(t *testing.T) {
 	used := make([]int, len(design))
 	for s := range situations() {
 		row := slices.IndexFunc(design, func(r designRow) bool {
@@ -122,7 +122,7 @@ func TestAnswersCountWhereTheyAreAskedFor(t *testing.T) {
 }
 
 // A record settled without inputs counts for any call, in every state.
-func TestUnboundIsAnyCall(t *testing.T) {
+func TestUnboundRecordFitsAnyCall(t *testing.T) {
 	for s := range situations() {
 		if s.state == "none" || s.state == "forgotten" || !s.same {
 			continue
@@ -130,7 +130,7 @@ func TestUnboundIsAnyCall(t *testing.T) {
 		rec := recordIn(s.state, true)
 		rec.Current.Fingerprint = ""
 		for _, holding := range bools {
-			if got, want := Decide(rec, ours, s.policy(), s.moment(holding)), s.decide(holding); got != want {
+			if got, want := Decide(rec, sameInputs, s.policy(), s.moment(holding)), s.decide(holding); got != want {
 				t.Fatalf("%+v, holding %t: got %v, want %v", s, holding, got, want)
 			}
 		}
@@ -141,7 +141,7 @@ func TestUnboundIsAnyCall(t *testing.T) {
 func TestMarkedForRetryBeforeTheFirstRun(t *testing.T) {
 	rec := recordIn("retry", true)
 	rec.Attempts = 0
-	for fingerprint, want := range map[string]Decision{ours: {ActionClaim, ReasonRetry}, theirs: {ActionRefuse, ReasonMismatch}} {
+	for fingerprint, want := range map[string]Decision{sameInputs: {ActionClaim, ReasonRetry}, otherInputs: {ActionRefuse, ReasonMismatch}} {
 		if got := Decide(rec, fingerprint, Policy{Probe: true, ProbeFirst: true}, Moment{Now: began}); got != want {
 			t.Errorf("got %v, want %v", got, want)
 		}
@@ -150,7 +150,7 @@ func TestMarkedForRetryBeforeTheFirstRun(t *testing.T) {
 
 // A decision without the claim stays the same with the claim. The only exception is
 // a running record, because only the claim shows whether it is interrupted.
-func TestOnlyTheClaimTellsInterrupted(t *testing.T) {
+func TestOnlyTheClaimShowsInterrupted(t *testing.T) {
 	for s := range situations() {
 		without, holding := s.decide(false), s.decide(true)
 		switch {
@@ -173,7 +173,7 @@ func TestOnlyTheClaimTellsInterrupted(t *testing.T) {
 
 // Record.Alive does not affect a decision. It may have changed since the record was
 // read, and only the claim shows that.
-func TestDecideDoesNotLookAtWhoIsAlive(t *testing.T) {
+func TestDecideIgnoresAlive(t *testing.T) {
 	for s := range situations() {
 		if s.state != "running" {
 			continue
@@ -191,7 +191,7 @@ func TestDecideDoesNotLookAtWhoIsAlive(t *testing.T) {
 func TestZeroPolicyIsTheDefault(t *testing.T) {
 	for s := range situations() {
 		for _, holding := range bools {
-			if a, b := s.decide(holding), spelled(s).decide(holding); a != b {
+			if a, b := s.decide(holding), normalized(s).decide(holding); a != b {
 				t.Fatalf("%+v, holding %t: got %v, spelled out %v", s, holding, a, b)
 			}
 		}
@@ -220,7 +220,7 @@ func TestFinalIsAboutExitStatuses(t *testing.T) {
 		if final {
 			want = Decision{ActionReplay, ReasonFinal}
 		}
-		if got := Decide(rec, ours, Policy{Final: Codes{{exit3, exit3}}}, Moment{Now: began}); got != want {
+		if got := Decide(rec, sameInputs, Policy{Final: Codes{{exit3, exit3}}}, Moment{Now: began}); got != want {
 			t.Errorf("%s: got %v, want %v", reason, got, want)
 		}
 	}
@@ -229,6 +229,6 @@ func TestFinalIsAboutExitStatuses(t *testing.T) {
 func BenchmarkDecide(b *testing.B) {
 	rec := recordIn("succeeded", true)
 	for b.Loop() {
-		Decide(rec, ours, Policy{}, Moment{Now: began})
+		Decide(rec, sameInputs, Policy{}, Moment{Now: began})
 	}
 }

@@ -22,7 +22,7 @@ func reach(t *testing.T, state string) (ledger.Ledger, ledger.ID) {
 	}
 	claim, err := l.Claim(ctx, id)
 	must(t, err)
-	e, err := claim.Begin(ctx, ledger.Start{RunID: "r", Fingerprint: ours})
+	e, err := claim.Begin(ctx, ledger.Start{RunID: "r", Fingerprint: sameInputs})
 	must(t, err)
 	switch state {
 	case "running":

@@ -143,7 +143,7 @@ type row struct {
 	cells            [3][]string // by column; text fills the first from states
 	without, holding Decision
 	chosen           []func(*situation)
-	said             []func(*situation) // the part of chosen that the cells mention
+	shown            []func(*situation) // the part of chosen that the cells mention
 }
 
 // settings returns all combinations of values of the given points.
@@ -196,7 +196,7 @@ func rows(base row, points []choicePoint) []row {
 		if v.text != "" {
 			c := points[0].column
 			r.cells[c] = append(slices.Clone(r.cells[c]), v.text)
-			r.said = append(slices.Clone(base.said), v.set)
+			r.shown = append(slices.Clone(base.shown), v.set)
 		}
 		out = append(out, rows(r, points[1:])...)
 	}
@@ -214,7 +214,7 @@ func rowsOf(states []string, base row, points []choicePoint) []row {
 	for _, state := range states {
 		next := 0
 		base.states = []string{state}
-		for _, r := range needed(rows(base, points)) {
+		for _, r := range withoutRedundant(rows(base, points)) {
 			i := slices.IndexFunc(out[next:], func(o row) bool {
 				return r.without == o.without && r.holding == o.holding && slices.EqualFunc(r.cells[:], o.cells[:], slices.Equal)
 			})
@@ -230,14 +230,15 @@ func rowsOf(states []string, base row, points []choicePoint) []row {
 	return out
 }
 
-// needed leaves out a row if the next one is more general and has the same decisions.
-func needed(all []row) []row {
+// withoutRedundant leaves out a row if the next one is more general and has the same
+// decisions.
+func withoutRedundant(all []row) []row {
 	var out []row
 	for i, r := range all {
 		more := i+1 < len(all) && r.without == all[i+1].without && r.holding == all[i+1].holding
 		for c := range r.cells {
-			for _, said := range all[min(i+1, len(all)-1)].cells[c] {
-				more = more && slices.Contains(r.cells[c], said)
+			for _, shown := range all[min(i+1, len(all)-1)].cells[c] {
+				more = more && slices.Contains(r.cells[c], shown)
 			}
 		}
 		if !more {
@@ -312,10 +313,10 @@ func TestDocumentedRowsAreTheFunction(t *testing.T) {
 				return false
 			}
 			changed := s // a row fits if its values do not change s
-			for _, set := range r.said {
+			for _, set := range r.shown {
 				set(&changed)
 			}
-			return spelled(changed) == spelled(s)
+			return normalized(changed) == normalized(s)
 		})
 		if i < 0 {
 			t.Fatalf("%+v: no row fits", s)
@@ -326,9 +327,9 @@ func TestDocumentedRowsAreTheFunction(t *testing.T) {
 	}
 }
 
-// spelled returns a situation with equal decisions that has only values of the choice
+// normalized returns a situation with equal decisions that has only values of the choice
 // points.
-func spelled(s situation) situation {
+func normalized(s situation) situation {
 	or := func(c *Choice, d Choice) {
 		if *c == "" {
 			*c = d

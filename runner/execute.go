@@ -18,8 +18,8 @@ type execution struct {
 	decision Decision
 	path     string // of the command
 	signals  *proc.Signals
-	last     *proc.End // the end of the latest command; the next one's live output follows that command's
-	said     []*held   // the output of each attempt, with Output.Quiet
+	last     *proc.End     // the end of the latest command; the next one's live output follows that command's
+	outputs  []*heldOutput // the output of each attempt, with Output.Quiet
 }
 
 // execute runs the command and, while a retry is due, runs it again. It records each
@@ -42,7 +42,7 @@ func (c *call) execute(ctx context.Context, claim ledger.Claim, rec ledger.Recor
 	x.signals.Stop() // printing may wait forever for its reader, so signals must end idem again
 	res.Fatal, _ = x.signals.Fatal()
 	if c.Output.Quiet && (res.Unrecorded != nil || res.Record.Current.State == ledger.Failed) {
-		c.printHeldOutput(ctx, &res, x.said)
+		c.printHeldOutput(ctx, &res, x.outputs)
 	}
 	return res, nil
 }
@@ -65,11 +65,11 @@ func (x *execution) attempts(ctx context.Context, rec ledger.Record) (Result, er
 			}
 			return last, nil
 		}
-		x.said = append(x.said, res.held)
-		bound(x.said)
-		again, fault := x.again(ctx, res, retries)
+		x.outputs = append(x.outputs, res.output)
+		boundHeldOutput(x.outputs)
+		due, fault := x.retryDue(ctx, res, retries)
 		res.NotRetried = fault
-		if !again {
+		if !due {
 			return res, nil
 		}
 		select {
@@ -89,7 +89,7 @@ func (x *execution) attempt(ctx context.Context, rec ledger.Record) (Result, err
 		inputs = x.Inputs.Starting(x.path)
 	}
 	e, err := x.claim.Begin(ctx, ledger.Start{
-		RunID: x.NewRunID(), Fingerprint: x.Inputs.Fingerprint, Inputs: inputs, Owner: x.Owner(), MaxOutput: x.Output.recorded(),
+		RunID: x.NewRunID(), Fingerprint: x.Inputs.Fingerprint, Inputs: inputs, Owner: x.Owner(), MaxOutput: x.Output.recordLimit(),
 	})
 	if err != nil {
 		if sig, ok := x.signals.Fatal(); ok {
@@ -97,7 +97,7 @@ func (x *execution) attempt(ctx context.Context, rec ledger.Record) (Result, err
 		}
 		return before, err
 	}
-	res := Result{Decision: x.decision, Record: rec, held: &held{runID: e.Attempt().RunID}}
+	res := Result{Decision: x.decision, Record: rec, output: &heldOutput{runID: e.Attempt().RunID}}
 	res.Record.Fence, res.Record.Attempts, res.Record.Current = e.Fence(), e.Attempt().Number, e.Attempt()
 	if x.last != nil && x.Hooks.has(EventStart) {
 		x.last.Settle()
@@ -132,7 +132,7 @@ func (x *execution) attempt(ctx context.Context, rec ledger.Record) (Result, err
 // start runs the command to its end. end is nil if the command was not started.
 // redacted reports whether the recorded output was redacted.
 func (x *execution) start(ctx context.Context, e ledger.Execution, res Result) (end *proc.End, redacted bool, err error) {
-	record, recorded := x.recorder(e, res.held)
+	record, endRecord := x.recorder(e, res.output)
 	cmd := proc.Command{
 		Path: x.path, Args: x.Argv,
 		Env:   x.Environ(AttemptOf(res.Record)),
@@ -149,10 +149,10 @@ func (x *execution) start(ctx context.Context, e ledger.Execution, res Result) (
 	if i, ok := e.(ledger.Inheriting); ok {
 		cmd.Inherit = i.Descriptors()
 	}
-	ctx, cancel := endedBy(ctx, x.claim.Lost())
+	ctx, cancel := withDone(ctx, x.claim.Lost())
 	defer cancel()
 	end, err = cmd.Run(ctx, x.signals)
-	return end, recorded(), err
+	return end, endRecord(), err
 }
 
 // TimeoutStatus is the exit status of a command that timed out, as in timeout(1).

@@ -62,15 +62,15 @@ func TestEveryLedgerCallMayFail(t *testing.T) {
 					case ran > 1:
 						t.Fatalf("%s failed: the command ran %d times", failed, ran)
 					case ran == 1:
-						if o.err != nil || o.Action != ActionExecute || o.out != jobOut || o.fed != jobErr || o.Status != (proc.Status{ExitCode: test.code}) {
-							t.Fatalf("%s failed: the command ran, but the caller gets %v, %+v, %q, %q, error %v", failed, o.Decision, o.Status, o.out, o.fed, o.err)
+						if o.err != nil || o.Action != ActionExecute || o.out != jobOut || o.errOut != jobErr || o.Status != (proc.Status{ExitCode: test.code}) {
+							t.Fatalf("%s failed: the command ran, but the caller gets %v, %+v, %q, %q, error %v", failed, o.Decision, o.Status, o.out, o.errOut, o.err)
 						}
 						if unrecorded := errors.Is(o.Unrecorded, ledgertest.ErrFaulty); unrecorded != (failed == "Finish") || !unrecorded && o.Unrecorded != nil {
 							t.Fatalf("%s failed: unrecorded %v", failed, o.Unrecorded)
 						}
 					case o.err != nil:
 						var start *proc.StartError // also returned if Abandon failed
-						if !errors.Is(o.err, ledgertest.ErrFaulty) && !errors.As(o.err, &start) || o.out+o.fed != "" {
+						if !errors.Is(o.err, ledgertest.ErrFaulty) && !errors.As(o.err, &start) || o.out+o.errOut != "" {
 							t.Fatalf("%s failed: got error %v, stdout %q", failed, o.err, o.out)
 						}
 					case test.runs > 0:

@@ -42,7 +42,7 @@ func file(name, content string) ledger.File {
 	return ledger.File{Name: name, Content: []byte(content)}
 }
 
-func TestWhatACommandAppendsIsRecorded(t *testing.T) {
+func TestAdditionsAreRecorded(t *testing.T) {
 	t.Parallel()
 	page := strings.Repeat("0123456789abcde\n", (4<<10)/16)
 	lost := []ledger.File{{Name: "f", Lost: true}}
@@ -94,7 +94,7 @@ func TestWhatACommandAppendsIsRecorded(t *testing.T) {
 	}
 }
 
-func TestAsMuchAsMayBeIsRecorded(t *testing.T) {
+func TestLargestAdditionIsRecorded(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	c := k.appending("head -c 16777216 /dev/zero >>f", "f")
@@ -142,7 +142,7 @@ func TestReplayAppendsAgain(t *testing.T) {
 }
 
 // A replay appends only the additions of the replayed attempt.
-func TestReplayIsOfOneAttempt(t *testing.T) {
+func TestReplayAppendsOneAttempt(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	c := k.appending(`echo $ATTEMPT >>f; test $ATTEMPT = 3`, "f")
@@ -161,7 +161,7 @@ func TestReplayIsOfOneAttempt(t *testing.T) {
 	}
 }
 
-func TestWhatAReplayLacksIsTold(t *testing.T) {
+func TestReplayReportsLosses(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	k.write("rewritten", "old\n")
@@ -177,7 +177,7 @@ func TestWhatAReplayLacksIsTold(t *testing.T) {
 }
 
 // If a replay cannot append to one file, it writes nothing at all.
-func TestReplayIsWholeOrNot(t *testing.T) {
+func TestReplayAppendsAllOrNothing(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(k *kit) error{
 		"a directory":      func(k *kit) error { return os.Mkdir(k.path("b"), 0o700) },

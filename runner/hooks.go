@@ -98,7 +98,7 @@ func eventOf(res Result, err error) Event {
 
 // startHooks runs the hooks of an attempt that is about to start.
 func (c *call) startHooks(ctx context.Context, claim ledger.Claim, res Result, signals *proc.Signals) []HookFault {
-	ctx, cancel := endedBy(ctx, claim.Lost())
+	ctx, cancel := withDone(ctx, claim.Lost())
 	defer cancel()
 	res.Record.Alive = true // the attempt counts as running
 	return c.runHooks(ctx, EventStart, res, nil, signals)
@@ -133,7 +133,7 @@ func (c *call) runHooks(ctx context.Context, e Event, res Result, err error, sig
 	if !c.Hooks.has(e) {
 		return nil
 	}
-	ctx, cancel := endedBy(ctx, signals.Done())
+	ctx, cancel := withDone(ctx, signals.Done())
 	defer cancel()
 	at := AttemptOf(res.Record)
 	at.ID, at.Event, at.Over = c.ID, string(e), e != EventStart // the ID of the record is empty if it could not be read

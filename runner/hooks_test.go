@@ -165,13 +165,13 @@ func TestHooksOfBusyAndInterrupted(t *testing.T) {
 	k := newKit(t)
 	l := k.mem.Open()
 	result, goOn := k.started(l, "true")
-	o := k.first(k.hooked(k.again("true")))
+	o := k.first(k.hooked(k.startedCall("true")))
 	k.want(o, Decision{ActionRefuse, ReasonBusy}, "", "")
 	if got := k.events(); got != "busy 1 running" {
 		t.Errorf("got %q", got)
 	}
 	k.mem.Crash(l)
-	o = k.first(k.hooked(k.again("true")))
+	o = k.first(k.hooked(k.startedCall("true")))
 	k.want(o, Decision{ActionRefuse, ReasonInterrupted}, "", "")
 	if got := k.events(); got != "interrupted 1 interrupted" {
 		t.Errorf("got %q", got)

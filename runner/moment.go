@@ -32,23 +32,23 @@ func (c *call) decide(ctx context.Context, rec ledger.Record, m Moment) (Decisio
 		return d, nil
 	}
 	var err error
-	if m.Tried, err = c.tried(ctx, rec); err != nil {
+	if m.Tried, err = c.countTried(ctx, rec); err != nil {
 		return d, err
 	}
 	return Decide(rec, c.Inputs.Fingerprint, c.Policy, m), nil
 }
 
-// tried returns the number of attempts since the last success of a key.
-func (c *call) tried(ctx context.Context, rec ledger.Record) (int, error) {
+// countTried returns the number of attempts since the last success of a key.
+func (c *call) countTried(ctx context.Context, rec ledger.Record) (int, error) {
 	history, err := c.Ledger.Attempts(ctx, rec.ID)
-	return countTried(history, rec.Current.RunID), err
+	return attemptsTried(history, rec.Current.RunID), err
 }
 
-// countTried returns the number of attempts after the last success in a history. It
+// attemptsTried returns the number of attempts after the last success in a history. It
 // stops after the attempt with the run id upTo, because later ones did not exist when
 // the record was read. A mark is not an attempt, but a mark of success resets the
 // count.
-func countTried(history []ledger.Attempt, upTo string) int {
+func attemptsTried(history []ledger.Attempt, upTo string) int {
 	n := 0
 	for _, a := range history {
 		switch {

@@ -29,7 +29,7 @@ func history(letters string) []ledger.Attempt {
 	return all
 }
 
-func TestCountTried(t *testing.T) {
+func TestAttemptsTried(t *testing.T) {
 	for letters, want := range map[string]int{
 		"": 0, "f": 1, "fff": 3, "s": 0, "ffs": 0, "ffsf": 1, "ffsfl": 2, "ffsflr": 3,
 		"fD": 0, "fDf": 1, "fF": 1, "fR": 1, "fRf": 2, "sFf": 1, "sRff": 2, "sfsf": 1,
@@ -39,11 +39,11 @@ func TestCountTried(t *testing.T) {
 		if len(all) > 0 {
 			last = all[len(all)-1].RunID
 		}
-		if got := countTried(all, last); got != want {
+		if got := attemptsTried(all, last); got != want {
 			t.Errorf("%s: got %d, want %d", letters, got, want)
 		}
 	}
-	if got := countTried(history("fffsff"), "2"); got != 3 { // later attempts do not count
+	if got := attemptsTried(history("fffsff"), "2"); got != 3 { // later attempts do not count
 		t.Errorf("got %d", got)
 	}
 }

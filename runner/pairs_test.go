@@ -54,7 +54,7 @@ func effect(flag, other []func(*situation)) bool {
 }
 
 // A flag that has no effect next to another flag is refused by cmd.
-func TestPoliciesThatDoNotGoTogether(t *testing.T) {
+func TestPoliciesWithoutEffect(t *testing.T) {
 	without := map[string][]string{ // by flag: the flags next to which it has no effect
 		"--on-failure replay": {"--force"},
 		"--on-failure refuse": {"--force"},

@@ -33,7 +33,7 @@ func (e ProbeEnd) answer() Answer {
 // key is done, probe records a success. Nothing is written before that, so the key
 // does not change if idem is killed. probe returns the resulting record and decision.
 func (c *call) probe(ctx context.Context, claim ledger.Claim, rec ledger.Record) (ledger.Record, Decision, *ProbeEnd, error) {
-	out := capture{place: c.Backlog}
+	out := capture{newFile: c.Backlog}
 	defer out.close()
 	var captured ledger.Capture
 	end, err := c.askProbe(ctx, claim, rec, &out, &captured)
@@ -50,7 +50,7 @@ func (c *call) probe(ctx context.Context, claim ledger.Claim, rec ledger.Record)
 	}
 	rec.Current, err = claim.Mark(ctx, ledger.Mark{
 		Expect: rec, State: ledger.Succeeded, Reason: ledger.ReasonProbed, RunID: c.NewRunID(), Owner: c.Owner(),
-		Fingerprint: c.Inputs.Fingerprint, Inputs: c.Inputs.Encoded, Stdout: out.reader(), MaxOutput: c.Output.recorded(),
+		Fingerprint: c.Inputs.Fingerprint, Inputs: c.Inputs.Encoded, Stdout: out.reader(), MaxOutput: c.Output.recordLimit(),
 		Capture: func() ledger.Capture { return captured },
 	})
 	if err != nil {
@@ -79,7 +79,7 @@ func (c *call) askProbe(ctx context.Context, claim ledger.Claim, rec ledger.Reco
 	cmd.Record = func(stream proc.Stream, p []byte) {
 		switch {
 		case stream != proc.Stdout:
-		case c.Output.recorded() == 0:
+		case c.Output.recordLimit() == 0:
 			unkept += int64(len(p))
 		default:
 			kept.Write(p)
@@ -87,7 +87,7 @@ func (c *call) askProbe(ctx context.Context, claim ledger.Claim, rec ledger.Reco
 	}
 	cmd.Backlog, cmd.OwnGroup, cmd.Timeout, cmd.KillAfter = c.Backlog, true, c.Probe.Timeout, c.Limits.KillAfter
 
-	ctx, cancel := endedBy(ctx, claim.Lost())
+	ctx, cancel := withDone(ctx, claim.Lost())
 	defer cancel()
 	signals := proc.Catch()
 	end, err := cmd.Run(ctx, signals)

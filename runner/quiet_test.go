@@ -11,7 +11,7 @@ import (
 	"idem/ledger/ledgertest"
 )
 
-func TestQuietSaysNothingOfASuccess(t *testing.T) {
+func TestQuietPrintsNothingOfASuccess(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	c := k.job()
@@ -25,7 +25,7 @@ func TestQuietSaysNothingOfASuccess(t *testing.T) {
 	}
 }
 
-func TestQuietCountsWhatIsOKAsASuccess(t *testing.T) {
+func TestQuietPrintsNothingOfAnOKStatus(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	k.write("exit", "24")
@@ -35,7 +35,7 @@ func TestQuietCountsWhatIsOKAsASuccess(t *testing.T) {
 	k.want(k.first(c), Decision{ActionReplay, ReasonSucceeded}, "", "")
 }
 
-func TestQuietSaysAllOfAFailure(t *testing.T) {
+func TestQuietPrintsAFailure(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	k.write("exit", "3")
@@ -81,7 +81,7 @@ func TestQuietKeepsTheOrder(t *testing.T) {
 	}
 }
 
-func TestQuietSaysNothingOfAttemptsBeforeASuccess(t *testing.T) {
+func TestQuietPrintsNothingOfAttemptsBeforeASuccess(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	c := k.failing(3, 0)
@@ -98,7 +98,7 @@ func TestQuietSaysNothingOfAttemptsBeforeASuccess(t *testing.T) {
 }
 
 // If the ledger cannot record an outcome, the call prints the output.
-func TestQuietSaysWhatIsNotRecorded(t *testing.T) {
+func TestQuietPrintsUnrecordedOutput(t *testing.T) {
 	t.Parallel()
 	for _, exit := range []string{"0", "3"} {
 		for n := 1; ; n++ {
@@ -111,7 +111,7 @@ func TestQuietSaysWhatIsNotRecorded(t *testing.T) {
 			if f.Calls()[n-1] != "Finish" {
 				continue
 			}
-			if o.Unrecorded == nil || o.Streams != nil || o.out != jobOut || o.fed != jobErr {
+			if o.Unrecorded == nil || o.Streams != nil || o.out != jobOut || o.errOut != jobErr {
 				t.Errorf("exit %s: got %+v", exit, o)
 			}
 			break
@@ -121,7 +121,7 @@ func TestQuietSaysWhatIsNotRecorded(t *testing.T) {
 
 // A call whose command fails prints to the Live streams, even without Replayed
 // streams.
-func TestQuietFailureIsNoReplay(t *testing.T) {
+func TestQuietFailureUsesLiveStreams(t *testing.T) {
 	t.Parallel()
 	for _, script := range []string{"echo out; exit 3", "seq 100000; exit 3"} {
 		k := newKit(t)
@@ -137,13 +137,13 @@ func TestQuietFailureIsNoReplay(t *testing.T) {
 	}
 }
 
-func TestQuietHoldsBackMuch(t *testing.T) {
+func TestQuietHoldsBackLongOutput(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	c := k.shell("seq 100000; exit 3")
 	c.Output.Quiet = true
 	o := k.first(c)
-	if o.err != nil || strings.Count(o.out, "\n") != 100000 || !strings.HasSuffix(o.out, "\n100000\n") || o.fed != "" {
+	if o.err != nil || strings.Count(o.out, "\n") != 100000 || !strings.HasSuffix(o.out, "\n100000\n") || o.errOut != "" {
 		t.Errorf("got %d bytes, error %v", len(o.out), o.err)
 	}
 }
@@ -169,7 +169,7 @@ func TestOKIsASuccessThatKeepsItsStatus(t *testing.T) {
 	}
 }
 
-func TestOKIsAboutNothingButItsStatuses(t *testing.T) {
+func TestOKCountsOnlyItsStatuses(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		ok, script string
@@ -191,7 +191,7 @@ func TestOKIsAboutNothingButItsStatuses(t *testing.T) {
 
 // The output of every failed attempt is printed in order, whether it is held in
 // memory or only in the ledger.
-func TestQuietSaysEveryFailedAttempt(t *testing.T) {
+func TestQuietPrintsEveryFailedAttempt(t *testing.T) {
 	t.Parallel()
 	lines := func(n int) string {
 		var b strings.Builder
@@ -218,7 +218,7 @@ func TestQuietSaysEveryFailedAttempt(t *testing.T) {
 }
 
 // Output that is not recorded and too long for memory is lost, and the call says so.
-func TestQuietSaysThatItHasDropped(t *testing.T) {
+func TestQuietReportsDroppedOutput(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	c := k.shell("seq 50000; exit 3")

@@ -55,8 +55,8 @@ func lacksOf(a ledger.Attempt, gaps ledger.Gaps) Lacks {
 	return k
 }
 
-// of returns k limited to the streams that are written.
-func (k Lacks) of(stdout, stderr bool) Lacks {
+// onStreams returns k limited to the streams that are written.
+func (k Lacks) onStreams(stdout, stderr bool) Lacks {
 	if !stdout && !stderr {
 		return Lacks{}
 	}
@@ -67,20 +67,20 @@ func (k Lacks) of(stdout, stderr bool) Lacks {
 	return k
 }
 
-// settled finishes a call that runs no command. The call is refused or replayed.
-func (c *call) settled(ctx context.Context, rec ledger.Record, d Decision) (Result, error) {
+// refuseOrReplay finishes a call that runs no command. The call is refused or replayed.
+func (c *call) refuseOrReplay(ctx context.Context, rec ledger.Record, d Decision) (Result, error) {
 	res := Result{Decision: d, Record: rec}
 	if d.Reason == ReasonExhausted {
 		var err error
-		if res.Tried, err = c.tried(ctx, rec); err != nil {
+		if res.Tried, err = c.countTried(ctx, rec); err != nil {
 			return res, &ReplayError{err}
 		}
 	}
 	if d.Action != ActionReplay {
 		return res, nil
 	}
-	stdout, stderr := c.replayed(rec)
-	out, lacks, err := c.recorded(ctx, rec, stdout != nil, stderr != nil)
+	stdout, stderr := c.replayStreams(rec)
+	out, lacks, err := c.openOutput(ctx, rec, stdout != nil, stderr != nil)
 	if err != nil {
 		return res, err
 	}
@@ -105,25 +105,25 @@ func (c *call) settled(ctx context.Context, rec ledger.Record, d Decision) (Resu
 	return res, nil
 }
 
-// replayed returns the streams that a replay of rec writes.
-func (c *call) replayed(rec ledger.Record) (stdout, stderr *os.File) {
+// replayStreams returns the streams that a replay of rec writes.
+func (c *call) replayStreams(rec ledger.Record) (stdout, stderr *os.File) {
 	if c.Output.Quiet && rec.Current.State == ledger.Succeeded {
 		return nil, nil
 	}
 	return c.Replayed.Stdout, c.Replayed.Stderr
 }
 
-// little is the number of bytes of output that a ledger may keep outside of a file.
-const little = 4 << 10
+// maxWithoutFile is the number of bytes of output that a ledger may keep outside of a file.
+const maxWithoutFile = 4 << 10
 
-// recorded opens and checks the output of the current attempt, and returns what it
+// openOutput opens and checks the output of the current attempt, and returns what it
 // lacks on the streams to be written. With ReplayPolicy.Exact it fails if either
 // stream lacks anything. The error is a *ReplayError.
-func (c *call) recorded(ctx context.Context, rec ledger.Record, stdout, stderr bool) (ledger.Output, Lacks, error) {
+func (c *call) openOutput(ctx context.Context, rec ledger.Record, stdout, stderr bool) (ledger.Output, Lacks, error) {
 	if !stdout && !stderr && !c.Replay.Exact {
-		return nothing{}, Lacks{}, nil
+		return noOutput{}, Lacks{}, nil
 	}
-	if rec.Current.OutputBytes > little {
+	if rec.Current.OutputBytes > maxWithoutFile {
 		if err := proc.Sound(); err != nil {
 			return nil, Lacks{}, &ReplayError{err}
 		}
@@ -141,14 +141,14 @@ func (c *call) recorded(ctx context.Context, rec ledger.Record, stdout, stderr b
 		_ = out.Close()
 		return nil, Lacks{}, &ReplayError{err}
 	}
-	return out, lacks.of(stdout, stderr), nil
+	return out, lacks.onStreams(stdout, stderr), nil
 }
 
-// nothing is an empty output.
-type nothing struct{ ledger.Output }
+// noOutput is an empty output.
+type noOutput struct{ ledger.Output }
 
-func (nothing) Replay(*os.File, *os.File) error { return nil }
-func (nothing) Close() error                    { return nil }
+func (noOutput) Replay(*os.File, *os.File) error { return nil }
+func (noOutput) Close() error                    { return nil }
 
 // replay writes a recorded output. It adds faults of the streams to the result. The
 // error is a fault of the ledger, as a *ReplayError.
@@ -161,17 +161,17 @@ func (res *Result) replay(out ledger.Output, stdout, stderr *os.File) error {
 	var w ledger.WriteErrors
 	switch {
 	case errors.As(err, &w):
-		res.unwritten(stdout, w.Stdout)
-		res.unwritten(stderr, w.Stderr)
+		res.addWriteError(stdout, w.Stdout)
+		res.addWriteError(stderr, w.Stderr)
 	case err != nil:
 		return &ReplayError{err}
 	}
 	return nil
 }
 
-// unwritten adds a write error of stdout or stderr to the result, unless the reader of
+// addWriteError adds a write error of stdout or stderr to the result, unless the reader of
 // the stream is gone.
-func (res *Result) unwritten(to *os.File, err error) {
+func (res *Result) addWriteError(to *os.File, err error) {
 	if err != nil && !proc.ReaderGone(to, err) {
 		res.Streams = append(res.Streams, err)
 	}

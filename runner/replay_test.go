@@ -32,7 +32,7 @@ func TestLacks(t *testing.T) {
 		"redacted":                  {ledger.Attempt{Redacted: true}, ledger.Gaps{}, false, true, Lacks{Redacted: true}},
 		"nothing is replayed":       {ledger.Attempt{Redacted: true, Incomplete: true, NoOutput: true, OutputBytes: 1}, ledger.Gaps{}, false, false, Lacks{}},
 	} {
-		if got := lacksOf(test.a, test.gaps).of(test.stdout, test.stderr); got != test.want {
+		if got := lacksOf(test.a, test.gaps).onStreams(test.stdout, test.stderr); got != test.want {
 			t.Errorf("%s: got %+v, want %+v", name, got, test.want)
 		}
 	}

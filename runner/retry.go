@@ -28,10 +28,10 @@ func (r Retries) delays() func() time.Duration {
 	return func() time.Duration { return min(b.NextBackOff(), r.MaxDelay) }
 }
 
-// again reports whether the call makes another attempt after the one that just ended.
+// retryDue reports whether the call makes another attempt after the one that just ended.
 // It makes none if a signal killed the command, or after a signal that was meant to
 // end idem.
-func (x *execution) again(ctx context.Context, res Result, retries int) (bool, error) {
+func (x *execution) retryDue(ctx context.Context, res Result, retries int) (bool, error) {
 	cur := res.Record.Current
 	if _, stopped := x.signals.Meant(); stopped || res.Unrecorded != nil || retries >= x.Retries.N {
 		return false, nil
@@ -45,6 +45,6 @@ func (x *execution) again(ctx context.Context, res Result, retries int) (bool, e
 	if x.Policy.Force || !x.Policy.exhausted(res.Record.Attempts) { // as in Decide
 		return true, nil
 	}
-	n, err := x.tried(ctx, res.Record)
+	n, err := x.countTried(ctx, res.Record)
 	return err == nil && !x.Policy.exhausted(n), err
 }

@@ -68,7 +68,7 @@ func (r *Runner) Run(ctx context.Context, c Call) (Result, error) {
 // run decides. If the command may have to run, it claims the key and decides again.
 // When the record changes or the call has waited, it starts over.
 func (c *call) run(ctx context.Context) (Result, error) {
-	waiting, cancel := within(ctx, c.Wait.Limit)
+	waiting, cancel := withLimit(ctx, c.Wait.Limit)
 	defer cancel()
 	w := waiter{call: c}
 	var path string // of the command, looked up before anything is written
@@ -82,7 +82,7 @@ func (c *call) run(ctx context.Context) (Result, error) {
 			return Result{}, err
 		}
 		if d.Action != ActionClaim {
-			res, err := c.settled(ctx, rec, d)
+			res, err := c.refuseOrReplay(ctx, rec, d)
 			if forgotten(err) {
 				continue
 			}
@@ -167,7 +167,7 @@ func (c *call) claimed(ctx context.Context, claim ledger.Claim, path string) (Re
 	} else if err = claim.Release(); err != nil {
 		err = &ReplayError{err}
 	} else {
-		res, err = c.settled(ctx, rec, d)
+		res, err = c.refuseOrReplay(ctx, rec, d)
 	}
 	res.Probed = end
 	return res, err

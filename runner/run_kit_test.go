@@ -75,8 +75,8 @@ func (c testCall) ask(ctx context.Context, l ledger.Ledger) (Result, error) {
 // outcome is the result of a call, with its output.
 type outcome struct {
 	Result
-	err      error
-	out, fed string // stdout and stderr
+	err         error
+	out, errOut string // stdout and stderr
 }
 
 // run makes a call and returns its output.
@@ -100,7 +100,7 @@ func (k *kit) runContext(ctx context.Context, l ledger.Ledger, c testCall) outco
 	c.Replayed = c.Live
 	var o outcome
 	o.Result, o.err = c.run(ctx, l)
-	for i, s := range []*string{&o.out, &o.fed} {
+	for i, s := range []*string{&o.out, &o.errOut} {
 		b, err := os.ReadFile(streams[i].Name())
 		must(k.T, err)
 		*s = string(b)
@@ -152,14 +152,14 @@ func (k *kit) attempts() []ledger.Attempt {
 }
 
 // want checks the decision and the output of a call.
-func (k *kit) want(o outcome, d Decision, out, fed string) {
+func (k *kit) want(o outcome, d Decision, out, errOut string) {
 	k.Helper()
 	if o.err != nil {
 		k.Fatalf("got error %v", o.err)
 	}
-	if o.Decision != d || o.out != out || o.fed != fed || o.Unrecorded != nil || o.Streams != nil {
+	if o.Decision != d || o.out != out || o.errOut != errOut || o.Unrecorded != nil || o.Streams != nil {
 		k.Fatalf("got %v, stdout %q, stderr %q, unrecorded %v, streams %v; want %v, %q, %q",
-			o.Decision, o.out, o.fed, o.Unrecorded, o.Streams, d, out, fed)
+			o.Decision, o.out, o.errOut, o.Unrecorded, o.Streams, d, out, errOut)
 	}
 }
 
@@ -184,7 +184,7 @@ func (k *kit) started(l ledger.Ledger, then string) (result chan outcome, goOn f
 	return result, func() { k.write("go", "") }
 }
 
-// again returns the call that started makes.
-func (k *kit) again(then string) testCall {
+// startedCall returns the call that started makes.
+func (k *kit) startedCall(then string) testCall {
 	return k.shell(`echo x >>side; while [ ! -e go ]; do sleep 0.01; done; echo out; ` + then)
 }

@@ -37,7 +37,7 @@ func TestFirstCallRunsAndTheNextReplays(t *testing.T) {
 	}
 }
 
-func TestReplayGoesOnlyWhereItIsAskedTo(t *testing.T) {
+func TestReplayWithoutStreamsReadsNoOutput(t *testing.T) {
 	k := newKit(t)
 	k.first(k.job())
 	f := &ledgertest.Faulty{Ledger: k.mem.Open()}
@@ -81,11 +81,11 @@ func TestFailureRunsAgainUnlessPolicySaysOtherwise(t *testing.T) {
 		c := k.job()
 		c.Policy.OnFailure = test.policy
 		o = k.first(c)
-		out, fed := jobOut, jobErr
+		out, errOut := jobOut, jobErr
 		if test.want.Action == ActionRefuse {
-			out, fed = "", ""
+			out, errOut = "", ""
 		}
-		k.want(o, test.want, out, fed)
+		k.want(o, test.want, out, errOut)
 		if k.side() != test.side || o.Record.Current.ExitCode != 3 || o.Record.Current.Number != test.side {
 			t.Errorf("%s: ran %d times, %+v", test.policy, k.side(), o.Record.Current)
 		}
@@ -132,7 +132,7 @@ func TestDeathBySignalIsAFailureWithItsSignal(t *testing.T) {
 	}
 }
 
-func TestCommandIsToldWhichAttemptItIs(t *testing.T) {
+func TestCommandGetsTheAttempt(t *testing.T) {
 	k := newKit(t)
 	c := k.shell(`echo $ATTEMPT $FENCE $RUN $GENERATION; exit 1`)
 	as := func(runID string) testCall {
@@ -145,7 +145,7 @@ func TestCommandIsToldWhichAttemptItIs(t *testing.T) {
 	k.want(k.first(as("a third")), Decision{ActionExecute, ReasonNeverRun}, "1 3 a third 2\n", "")
 }
 
-func TestWhatCannotStartLeavesTheKeyAsItWas(t *testing.T) {
+func TestStartFailureLeavesTheKeyUnchanged(t *testing.T) {
 	k := newKit(t)
 	k.write("script", "#!/no/such/interpreter\n")
 	must(t, os.Chmod(k.path("script"), 0o700))
@@ -164,7 +164,7 @@ func TestWhatCannotStartLeavesTheKeyAsItWas(t *testing.T) {
 			l, id := reach(t, state)
 			c.ID, c.Policy = id, policy
 			if state == "interrupted" { // no policy accepts other inputs there
-				c.Inputs.Fingerprint = ours
+				c.Inputs.Fingerprint = sameInputs
 			}
 			before, err := l.Get(t.Context(), id)
 			must(t, err)
@@ -172,7 +172,7 @@ func TestWhatCannotStartLeavesTheKeyAsItWas(t *testing.T) {
 			must(t, err)
 			o := k.run(l, c)
 			var start *proc.StartError
-			if !errors.As(o.err, &start) || o.out+o.fed != "" {
+			if !errors.As(o.err, &start) || o.out+o.errOut != "" {
 				t.Fatalf("%s, %s: got %v, error %v", state, name, o.Decision, o.err)
 			}
 			if want := map[bool]int{true: 127, false: 126}[name == "not found"]; start.Code != want {

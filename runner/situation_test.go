@@ -11,15 +11,15 @@ import (
 // that never ran only in its generation.
 var states = []string{"none", "forgotten", "retry", "running", "interrupted", "succeeded", "failed"}
 
-const ours, theirs = "h1:ours", "h1:theirs"
+const sameInputs, otherInputs = "h1:ours", "h1:theirs"
 
 // recordIn returns a record in a state. same says whether it has the fingerprint of
 // the call.
 func recordIn(state string, same bool) ledger.Record {
 	r := ledger.Record{ID: ledger.ID{Key: "k"}, Generation: 1, Fence: 2, Attempts: 2}
-	r.Current = ledger.Attempt{Number: 2, RunID: "r", Fingerprint: theirs, Started: began}
+	r.Current = ledger.Attempt{Number: 2, RunID: "r", Fingerprint: otherInputs, Started: began}
 	if same {
-		r.Current.Fingerprint = ours
+		r.Current.Fingerprint = sameInputs
 	}
 	switch state {
 	case "none":
@@ -146,7 +146,7 @@ func (s situation) moment(holding bool) Moment {
 }
 
 func (s situation) decide(holding bool) Decision {
-	return Decide(recordIn(s.state, s.same), ours, s.policy(), s.moment(holding))
+	return Decide(recordIn(s.state, s.same), sameInputs, s.policy(), s.moment(holding))
 }
 
 var bools = []bool{false, true}

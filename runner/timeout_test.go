@@ -73,7 +73,7 @@ func TestTimeoutEndsTheCommand(t *testing.T) {
 	k.want(k.first(again), Decision{ActionReplay, ReasonFinal}, "out\n", "")
 }
 
-func TestTimeoutIsOneWhateverTheCommandMakesOfIt(t *testing.T) {
+func TestTimeoutCountsWhateverTheExitStatus(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	c := k.shell("trap 'echo cleaned up; exit 0' TERM; while :; do sleep 0.05; done")
@@ -108,7 +108,7 @@ func TestTimeoutThatIsOverAtOnce(t *testing.T) {
 	}
 }
 
-func TestNoTimeoutForWhatEndsInTime(t *testing.T) {
+func TestCommandWithinItsTimeout(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	c := k.job()
@@ -138,7 +138,7 @@ func TestTimeoutEndsTheChildrenToo(t *testing.T) {
 	k.until("the end of the child", func() bool { return !k.alive("child") })
 }
 
-func TestCommandLeavesOurGroupOnlyForATimeout(t *testing.T) {
+func TestCommandHasItsOwnGroupOnlyWithATimeout(t *testing.T) {
 	t.Parallel()
 	needsGroup(t)
 	k := newKit(t)

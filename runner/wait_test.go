@@ -14,12 +14,12 @@ import (
 func TestDuplicateIsRefusedAtOnce(t *testing.T) {
 	k := newKit(t)
 	result, goOn := k.started(k.mem.Open(), "")
-	o := k.first(k.again(""))
+	o := k.first(k.startedCall(""))
 	k.want(o, Decision{ActionRefuse, ReasonBusy}, "", "")
 	if o.Record.Current.Owner.Host != "here" || o.Record.Phase() != ledger.PhaseRunning {
 		t.Errorf("the refusal does not name the owner: %+v", o.Record)
 	}
-	c := k.again("")
+	c := k.startedCall("")
 	c.Policy.Force = true
 	k.want(k.first(c), Decision{ActionRefuse, ReasonBusy}, "", "") // Force does not apply to a running attempt
 	goOn()
@@ -45,7 +45,7 @@ func TestWaitSharesASuccess(t *testing.T) {
 	result, goOn := k.started(k.mem.Open(), "")
 	var waiters []chan outcome
 	for range 5 {
-		waiters = append(waiters, k.waiter(k.again("")))
+		waiters = append(waiters, k.waiter(k.startedCall("")))
 	}
 	goOn()
 	k.want(<-result, Decision{ActionExecute, ReasonNeverRun}, "out\n", "")
@@ -57,10 +57,10 @@ func TestWaitSharesASuccess(t *testing.T) {
 	}
 }
 
-func TestWaitTakesAFailureOver(t *testing.T) {
+func TestWaitRunsAfterAFailure(t *testing.T) {
 	k := newKit(t)
 	result, goOn := k.started(k.mem.Open(), "[ $ATTEMPT = 2 ]")
-	w := k.waiter(k.again("[ $ATTEMPT = 2 ]"))
+	w := k.waiter(k.startedCall("[ $ATTEMPT = 2 ]"))
 	goOn()
 	k.want(<-result, Decision{ActionExecute, ReasonNeverRun}, "out\n", "")
 	k.want(<-w, Decision{ActionExecute, ReasonFailed}, "out\n", "")
@@ -88,10 +88,10 @@ func TestWaitEndsInInterrupted(t *testing.T) {
 	}
 }
 
-func TestWaitIsOverAtItsTime(t *testing.T) {
+func TestWaitLimit(t *testing.T) {
 	k := newKit(t)
 	result, goOn := k.started(k.mem.Open(), "")
-	c := k.again("")
+	c := k.startedCall("")
 	c.Wait.Set, c.Wait.Limit = true, 20*time.Millisecond
 	k.want(k.first(c), Decision{ActionRefuse, ReasonBusy}, "", "")
 	goOn()
@@ -103,7 +103,7 @@ func TestWaitEndsWithItsCaller(t *testing.T) {
 	result, goOn := k.started(k.mem.Open(), "")
 	ctx, cancel := context.WithCancel(t.Context())
 	f := &ledgertest.Faulty{Ledger: k.mem.Open()}
-	c := k.again("")
+	c := k.startedCall("")
 	c.Wait.Set = true
 	w := make(chan outcome, 1)
 	go func() { w <- k.runContext(ctx, f, c) }()
@@ -119,7 +119,7 @@ func TestWaitEndsWithItsCaller(t *testing.T) {
 func TestKeyInsideItselfIsRefusedAndNeverWaits(t *testing.T) {
 	k := newKit(t)
 	result, goOn := k.started(k.mem.Open(), "")
-	c := k.again("")
+	c := k.startedCall("")
 	c.Wait.Set, c.Inside.Attempts = true, []string{k.record().Current.RunID}
 	k.want(k.first(c), Decision{ActionRefuse, ReasonRecursive}, "", "")
 	goOn()
@@ -165,7 +165,7 @@ func TestCallOfItsOwnFirstProbe(t *testing.T) {
 
 // Waiting.Tell gets the holder of the key. It is called again after each Remind, also
 // for another holder.
-func TestWaitingIsTold(t *testing.T) {
+func TestWaitingTell(t *testing.T) {
 	k := newKit(t)
 	holder := k.mem.Open()
 	claim, err := holder.Claim(t.Context(), k.id)
@@ -232,11 +232,11 @@ func (l *staleLedger) Get(ctx context.Context, id ledger.ID) (ledger.Record, err
 func TestDecisionIsMadeOnTheRecordUnderTheClaim(t *testing.T) {
 	k := newKit(t)
 	result, goOn := k.started(k.mem.Open(), "")
-	k.want(k.run(&staleLedger{Ledger: k.mem.Open()}, k.again("")), Decision{ActionRefuse, ReasonBusy}, "", "")
+	k.want(k.run(&staleLedger{Ledger: k.mem.Open()}, k.startedCall("")), Decision{ActionRefuse, ReasonBusy}, "", "")
 	k.want(k.run(&staleLedger{Ledger: k.mem.Open()}, k.job()), Decision{ActionRefuse, ReasonMismatch}, "", "")
 	goOn()
 	<-result
-	k.want(k.run(&staleLedger{Ledger: k.mem.Open()}, k.again("")), Decision{ActionReplay, ReasonSucceeded}, "out\n", "")
+	k.want(k.run(&staleLedger{Ledger: k.mem.Open()}, k.startedCall("")), Decision{ActionReplay, ReasonSucceeded}, "out\n", "")
 	k.want(k.run(&staleLedger{Ledger: k.mem.Open()}, k.job()), Decision{ActionRefuse, ReasonMismatch}, "", "")
 	if k.side() != 1 {
 		t.Errorf("the command ran %d times, want 1", k.side())

@@ -20,7 +20,7 @@ func (w *waiter) wait(ctx context.Context, busy *ledger.BusyError) error {
 		return w.Ledger.Wait(ctx, w.ID)
 	}
 	if w.next.IsZero() {
-		w.tell(busy)
+		w.notify(busy)
 	}
 	for {
 		until, cancel := ctx, func() {}
@@ -40,11 +40,11 @@ func (w *waiter) wait(ctx context.Context, busy *ledger.BusyError) error {
 			busy = &ledger.BusyError{ID: w.ID}
 		}
 		busy.Record = rec
-		w.tell(busy)
+		w.notify(busy)
 	}
 }
 
-func (w *waiter) tell(busy *ledger.BusyError) {
+func (w *waiter) notify(busy *ledger.BusyError) {
 	w.Waiting.Tell(busy)
 	w.next = time.Now().Add(w.Waiting.Remind)
 }
