@@ -24,11 +24,14 @@ type Change struct {
 	Files []FileChange
 }
 
-// Diff returns the changes from old to new in this order: arguments by position,
-// the other inputs of new in their order, then the inputs that are only in old.
+// Diff returns the changes from old to new in this order:
+//   - arguments by position
+//   - the other inputs of new, in their order
+//   - inputs that are only in old
+//
 // Call it only if the fingerprints differ. With equal fingerprints no input
-// differs, even if some are hidden. Details never count as a change, but add
-// Files to one.
+// differs, even if some are hidden. A detail never counts as a change. It only
+// adds Files to the change of its directory.
 func Diff(old, new Inputs) []Change {
 	all, allNew := old, new
 	old, new = old.Counted(), new.Counted()

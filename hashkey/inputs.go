@@ -111,7 +111,7 @@ func (in Inputs) Fingerprint() string {
 
 var errEncoding = errors.New("not an encoding of inputs")
 
-// Decode reads what Encode wrote.
+// Decode returns the inputs of an encoding that Encode wrote.
 func Decode(b []byte) (Inputs, error) {
 	b, ok := bytes.CutPrefix(b, []byte(version))
 	if !ok {

@@ -1,6 +1,6 @@
-// Package hashkey defines the identity of a call: valid keys, the inputs and
-// their fingerprint, calendar windows, and the token that names a key to other
-// services. It is pure: it uses no files, no clock and no environment.
+// Package hashkey defines valid keys, the inputs of a call and their fingerprint,
+// calendar windows, and the token that names a key to other services. It is pure:
+// it uses no files, no clock and no environment.
 package hashkey
 
 import (

@@ -18,8 +18,8 @@ type Stream struct {
 	// The offsets in spans and line count from the beginning of held.
 	spans []span // to be removed, in the order in which they were found
 	line  int    // the first byte of the unfinished line that is not matched yet
-	// rest reports whether the rest of the line is removed, because a match
-	// reached the end of the bytes that were searched and may be longer.
+	// rest reports whether the rest of the line is removed. It is set if a match
+	// reached the end of the searched bytes, because the match may be longer.
 	rest   bool
 	marked bool // the last output was a Mark, and the removed span may continue
 	took   bool // a Mark was written

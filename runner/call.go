@@ -127,8 +127,9 @@ type Result struct {
 	Fatal syscall.Signal
 	// Unrecorded is why the outcome of a command that ran is not in the ledger.
 	Unrecorded error
-	// NotRetried is why a due retry could not be started after the attempt of
-	// Record: the ledger, the command, or processes that the attempt left alive.
+	// NotRetried is why a due retry could not be started after the attempt of Record.
+	// It is a fault of the ledger or the command, or a *ledger.BusyError for processes
+	// that the attempt left alive.
 	NotRetried error
 	// Streams are write errors of idem's stdout and stderr. A reader that has gone
 	// is not an error.

@@ -59,7 +59,8 @@ func nameOf(rec ledger.Record) string {
 	return string(rec.Phase())
 }
 
-// labels say on an edge what leads to an execution, in the order of the text.
+// labels are the labels of the edges to running, by the reason of the execution and in
+// the order of the text.
 var labels = []struct {
 	reason Reason
 	text   string

@@ -11,9 +11,9 @@ import (
 	"idem/proc"
 )
 
-// TestEveryLedgerCallMayFail fails each ledger call of a run in turn: once before the
-// call does its work, and once after, as when the answer to a commit is lost. In
-// every case:
+// TestEveryLedgerCallMayFail lets each ledger call of a run fail in turn. It fails once
+// before the call does its work, and once after, as when the answer to a commit is
+// lost. In every case:
 //   - Either nothing was started and the call returns an error, or the caller gets
 //     the command's output and status.
 //   - The command does not run a second time.

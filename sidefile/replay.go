@@ -45,8 +45,9 @@ func Open(files []File, recorded []ledger.File) (r Replay, losses []Loss, err er
 	return r, losses, nil
 }
 
-// fileOf returns the file to append recorded[i] to: the file with its name, else
-// the file in its place, unless the name of that file is also recorded.
+// fileOf returns the file to which recorded[i] is appended. It is the file of the
+// same name. If there is none, it is the file with the same Place, unless the name
+// of that file is recorded too.
 func fileOf(files []File, recorded []ledger.File, i int) (File, bool) {
 	at := slices.IndexFunc(files, func(f File) bool { return f.Name == recorded[i].Name })
 	if at < 0 {

@@ -51,9 +51,9 @@ const (
 	// is held in memory and stored in one piece. For comparison, GitHub accepts up
 	// to 1 MiB of a step summary.
 	maxAddition = 16 << 20
-	// tailSize is the number of bytes at the end of a file that are compared, to
-	// find out whether a command appended to the file or rewrote it. One page costs
-	// one read.
+	// tailSize is the number of bytes at the end of a file that are compared. They
+	// show whether a command appended to the file or rewrote it. One page costs one
+	// read.
 	tailSize = 4 << 10
 )
 
