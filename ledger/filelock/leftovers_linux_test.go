@@ -12,9 +12,9 @@ import (
 	"idem/ledger/ledgertest"
 )
 
-// A process that has ended is none, whether its parent has looked or not, and
-// neither is the one that asks.
-func TestProcessesThatAreNone(t *testing.T) {
+// TestProcessesThatDoNotCount checks that a zombie does not count, and neither does the
+// process that asks.
+func TestProcessesThatDoNotCount(t *testing.T) {
 	t.Parallel()
 	c := exec.Command("sh", "-c", "read x")
 	c.Env = []string{ledger.RunIDVar + "=zombie"}
@@ -27,22 +27,23 @@ func TestProcessesThatAreNone(t *testing.T) {
 	must(t, stdin.Close())
 	must(t, unix.Waitid(unix.P_PID, c.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil))
 	if found := AllLeftovers()["zombie"]; len(found) != 0 || belongs(c.Process.Pid, "zombie") {
-		t.Errorf("got %+v of one that has ended", found)
+		t.Errorf("got %+v for a process that has ended", found)
 	}
 	_ = c.Wait()
 
 	if os.Getenv("IDEM_TEST_SELF") == "" {
-		self := exec.Command(os.Args[0], "-test.run=^TestProcessesThatAreNone$")
+		self := exec.Command(os.Args[0], "-test.run=^TestProcessesThatDoNotCount$")
 		self.Env = append(os.Environ(), "IDEM_TEST_SELF=1", ledger.RunIDVar+"=self")
 		if out, err := self.CombinedOutput(); err != nil {
 			t.Errorf("%v: %s", err, out)
 		}
 	} else if found := AllLeftovers()["self"]; len(found) != 0 {
-		t.Errorf("it finds itself: %+v", found)
+		t.Errorf("the process found itself: %+v", found)
 	}
 }
 
-// Not more are named than a message can hold.
+// TestManyProcesses checks that no more than maxHolders processes are returned, which
+// is as many as a message can name.
 func TestManyProcesses(t *testing.T) {
 	t.Parallel()
 	for range maxHolders + 2 {
