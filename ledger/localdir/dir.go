@@ -30,10 +30,10 @@ type Dir struct {
 	path  string
 	trust bool // see Find
 
-	mu   sync.Mutex
-	root int                 // the descriptor; -1 until it is needed
-	pins map[string]Identity // the ledger's files, by name
-	sure bool                // root has been compared with pins
+	mu       sync.Mutex
+	root     int                 // the descriptor; -1 until it is needed
+	pins     map[string]Identity // the ledger's files, by name
+	verified bool                // root has been compared with pins
 }
 
 // Identity identifies a file independently of its name.
@@ -99,20 +99,20 @@ func (d *Dir) Free() (int64, error) {
 func (d *Dir) Pin(name string, file Identity) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.pins[name], d.sure = file, false
+	d.pins[name], d.verified = file, false
 }
 
 // Learn pins the file that has the name now, unless the name has a pin. It returns the
 // size of the file in bytes.
-func (d *Dir) Learn(name string) (size int64, err error) { return d.look(name, false) }
+func (d *Dir) Learn(name string) (size int64, err error) { return d.pinNow(name, false) }
 
 // Relearn pins the file that has the name now, and replaces an earlier pin.
 func (d *Dir) Relearn(name string) error {
-	_, err := d.look(name, true)
+	_, err := d.pinNow(name, true)
 	return err
 }
 
-func (d *Dir) look(name string, again bool) (size int64, err error) {
+func (d *Dir) pinNow(name string, again bool) (size int64, err error) {
 	root, err := d.fd()
 	if err != nil {
 		return 0, err
@@ -149,13 +149,13 @@ func (d *Dir) fd() (int, error) {
 		}
 		d.root = fd
 	}
-	if !d.sure {
+	if !d.verified {
 		for _, name := range slices.Sorted(maps.Keys(d.pins)) {
 			if now, _, err := fstatat(d.root, name); err != nil || now != d.pins[name] {
 				return -1, d.Replaced(name, err)
 			}
 		}
-		d.sure = true
+		d.verified = true
 	}
 	return d.root, nil
 }
@@ -194,7 +194,7 @@ func (d *Dir) Close() {
 	if d.root >= 0 {
 		_ = unix.Close(d.root)
 	}
-	d.root, d.sure = -1, false
+	d.root, d.verified = -1, false
 }
 
 // Replaced returns the fault of a name that no longer leads to its file. The argument

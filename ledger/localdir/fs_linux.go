@@ -57,7 +57,7 @@ func checkFS(dir string) error {
 func (d *Dir) Unnamed(in string) (*os.File, error) {
 	f, err := d.Open(in, os.O_RDWR|os.O_EXCL|unix.O_TMPFILE, 0o600)
 	if err != nil {
-		return d.removed(in) // not every file system has O_TMPFILE
+		return d.createRemoved(in) // not every file system has O_TMPFILE
 	}
 	return f, nil
 }

@@ -24,4 +24,4 @@ func checkFS(dir string) error {
 }
 
 // Unnamed creates a file without a name in a subdirectory.
-func (d *Dir) Unnamed(in string) (*os.File, error) { return d.removed(in) }
+func (d *Dir) Unnamed(in string) (*os.File, error) { return d.createRemoved(in) }

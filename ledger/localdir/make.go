@@ -27,12 +27,12 @@ func (d *Dir) Make() error {
 		return err
 	}
 	failpoint.Here("make.dir")
-	return d.take()
+	return d.secure()
 }
 
-// take pins the directory and checks that it is safe for a ledger. It closes an empty
+// secure pins the directory and checks that it is safe for a ledger. It closes an empty
 // directory to other users.
-func (d *Dir) take() error {
+func (d *Dir) secure() error {
 	if _, err := d.Learn("."); err != nil {
 		return err
 	}

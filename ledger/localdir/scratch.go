@@ -60,9 +60,9 @@ func freeSpace(f *os.File) (int64, error) {
 	return int64(st.Bavail) * int64(st.Bsize), nil
 }
 
-// removed is Unnamed for systems that cannot create a file without a name. It creates a
-// file and removes its name while the file is still empty.
-func (d *Dir) removed(in string) (*os.File, error) {
+// createRemoved is Unnamed for systems that cannot create a file without a name. It creates
+// a file and removes its name while the file is still empty.
+func (d *Dir) createRemoved(in string) (*os.File, error) {
 	name := filepath.Join(in, "live-"+rand.Text())
 	f, err := d.Create(name, os.O_RDWR|os.O_EXCL)
 	if err != nil {

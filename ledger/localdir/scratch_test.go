@@ -17,7 +17,7 @@ func TestRawFilesHaveNoName(t *testing.T) {
 	}
 	for name, make := range map[string]func() (*os.File, error){
 		"scratch": d.Scratch,
-		"removed": func() (*os.File, error) { return d.removed("output") },
+		"removed": func() (*os.File, error) { return d.createRemoved("output") },
 		"backlog": func() (*os.File, error) {
 			b, err := d.Backlog()
 			if err != nil {
