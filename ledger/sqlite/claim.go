@@ -44,8 +44,8 @@ func (l *Ledger) claim(ctx context.Context, id ledger.ID) (*claim, error) {
 	if err != nil {
 		return nil, l.explain(err)
 	}
-	// Nobody takes a life lock without the claim: if it is held now, it is by
-	// processes of a command whose idem is gone.
+	// A process takes the life lock only while it holds the claim. If the life lock is
+	// held now, its holders are processes of a command whose idem has died.
 	leftover, err := l.locks.Held(name, filelock.Life)
 	if leftover || err != nil {
 		_ = held.Release()
@@ -83,8 +83,8 @@ func (l *Ledger) busy(ctx context.Context, id ledger.ID, leftover bool) error {
 	return busy
 }
 
-// Wait implements ledger.Ledger. It asks at growing intervals: waiting in the
-// kernel could not be ended by ctx, and would wake one waiter after the other.
+// Wait implements ledger.Ledger. It polls at growing intervals. A wait in the kernel could
+// not be ended by ctx, and the kernel would wake one waiter after the other.
 func (l *Ledger) Wait(ctx context.Context, id ledger.ID) error {
 	b := &backoff.ExponentialBackOff{
 		InitialInterval: 2 * time.Millisecond, Multiplier: 1.5, RandomizationFactor: 0.5, MaxInterval: 50 * time.Millisecond,
@@ -114,8 +114,8 @@ func (l *Ledger) Wait(ctx context.Context, id ledger.ID) error {
 	}
 }
 
-// leftoversAlive reports whether there are processes of id's current attempt. It looks
-// at all processes only where none of those that left knows is alive.
+// leftoversAlive reports whether processes of id's current attempt are alive. It searches
+// all processes only if none of the processes that left has found before is alive.
 func (l *Ledger) leftoversAlive(ctx context.Context, left *filelock.Leftovers, id ledger.ID) (bool, error) {
 	if left.Alive() {
 		return true, nil
@@ -144,8 +144,8 @@ type claim struct {
 	lock *filelock.Lock // nil when released
 	life *filelock.Lock // of the execution in progress, if there is one
 
-	// first is the record as the claim found it, which Record need not read once
-	// more; nil when it may have changed.
+	// first is the record that was read when the claim was taken, so that Record need
+	// not read it again. It is nil when the record may have changed.
 	first *ledger.Record
 }
 
@@ -169,17 +169,16 @@ func (c *claim) Release() error {
 		return nil
 	}
 	failpoint.Here("release.before")
-	// An execution that was not finished keeps the key busy as long as
-	// processes of its command live.
+	// Processes of an unfinished execution's command keep the key busy while they live.
 	err := errors.Join(c.endLife(ledger.ReasonLost), c.lock.Release())
 	c.lock = nil
 	failpoint.Here("release.after")
 	return c.ledger.explain(err)
 }
 
-// endLife gives the life lock back: for good after an end that the command
-// chose, else only our part, so that leftovers of a killed command count. The
-// caller holds c.mu.
+// endLife gives the life lock up. After an exit of the command, it ends the lock for all
+// processes. Otherwise it closes only this process's descriptor, so that leftovers of a
+// killed command keep the key busy. The caller holds c.mu.
 func (c *claim) endLife(reason ledger.Reason) error {
 	life := c.life
 	c.life = nil
@@ -208,7 +207,7 @@ func (c *claim) Record(ctx context.Context) (ledger.Record, error) {
 	return r.rec, c.ledger.explain(err)
 }
 
-// takeFirst returns first, once.
+// takeFirst returns first and sets it to nil.
 func (c *claim) takeFirst() *ledger.Record {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -245,7 +244,8 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 		}
 		return nil, err
 	}
-	// The monotonic clock counts from here; the record has the same instant.
+	// The times of output pieces are measured from here, with the monotonic clock. The
+	// record has the same instant as the attempt's start.
 	if s.MaxOutput != 0 {
 		e.spool = spool.NewWriter(s.MaxOutput, time.Now(), func() (*os.File, error) { return l.createSpool(s.RunID) })
 	}

@@ -43,10 +43,10 @@ func (e *execution) begin(ctx context.Context, tx querier, s ledger.Start) error
 	return nil
 }
 
-// settleLost gives an attempt whose end nobody saw its place in the history.
+// settleLost records a running attempt that has no holder any more as lost.
 func settleLost(ctx context.Context, tx querier, id ledger.ID, last attemptRow) error {
 	last.a.State, last.a.Reason = ledger.Failed, ledger.ReasonLost
-	last.a.Truncated = !last.a.NoOutput // what was on its way to us is not recorded
+	last.a.Truncated = !last.a.NoOutput // the last output may not have reached the ledger
 	return settleAttempt(ctx, tx, id, last, ledger.Running)
 }
 
@@ -54,10 +54,10 @@ func settleLost(ctx context.Context, tx querier, id ledger.ID, last attemptRow) 
 type execution struct {
 	claim  *claim
 	life   *os.File
-	spool  *spool.Writer // nil: no output is wanted
-	unkept int64         // bytes of output that were not wanted
-	before recordRow     // as Abandon restores it,
-	lost   *attemptRow   // and the attempt that Begin settled, if any
+	spool  *spool.Writer // nil: output is only counted
+	unkept int64         // bytes of output that were only counted
+	before recordRow     // the record before Begin, for Abandon
+	lost   *attemptRow   // the attempt that Begin recorded as lost, if any, for Abandon
 	record recordRow
 	row    attemptRow
 }
@@ -90,11 +90,12 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 	switch {
 	case err == nil, errors.Is(err, ledger.ErrLost), errors.Is(err, errUnknown):
 	case errors.Is(l.meaning(err), ledger.ErrFull):
-		// The outcome matters more than the output. The files are part of it.
+		// The outcome matters more than the output, so drop the output. The files are
+		// part of the outcome.
 		l.removeSpool(e.row.a.RunID)
 		row.dropOutput()
 		err = e.finish(ctx, row, nil, o.Files)
-	default: // somebody has had the ledger locked for long: giving up helps nobody
+	default: // another process has had the ledger locked for a long time: giving up would lose the outcome
 		for end := time.Now().Add(finishPatience); err != nil && errors.Is(l.meaning(err), filelock.ErrTimeout) && time.Now().Before(end); {
 			err = e.finish(ctx, row, sum.Inline, o.Files)
 		}
@@ -109,7 +110,7 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 	return row.a, l.explain(err)
 }
 
-// finishPatience is how long an outcome waits for its turn to be recorded.
+// finishPatience is the maximum time that an outcome waits for its turn to be recorded.
 const finishPatience = 10 * time.Minute
 
 // finish commits the outcome.

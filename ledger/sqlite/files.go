@@ -8,7 +8,7 @@ import (
 	"idem/ledger"
 )
 
-// insertFiles stores what an attempt added to files.
+// insertFiles stores the files of an attempt.
 func insertFiles(ctx context.Context, tx querier, id ledger.ID, a attemptRow, files []ledger.File) error {
 	for i, f := range files {
 		_, err := tx.ExecContext(ctx, `insert into files (attempt, position, name, place, lost, checksum, content)
@@ -43,7 +43,7 @@ func (l *Ledger) Files(ctx context.Context, id ledger.ID, runID string) ([]ledge
 	}
 	files, err := readFiles(ctx, db, id, a)
 	if err != nil {
-		// Gone with its attempt, which was forgotten meanwhile, or damaged.
+		// The files are damaged, or the attempt was forgotten at the same time.
 		if _, gone := attemptOf(ctx, db, id, runID); gone != nil {
 			err = gone
 		}

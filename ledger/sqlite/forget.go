@@ -9,7 +9,7 @@ import (
 
 // Forget implements ledger.Ledger.
 func (l *Ledger) Forget(ctx context.Context, id ledger.ID) error {
-	// A ledger that is not there is not made to forget in.
+	// A missing ledger has nothing to forget, so it is not created.
 	if db, err := l.database(ctx); err != nil {
 		return l.explain(err)
 	} else if db == nil {
@@ -55,17 +55,17 @@ func (l *Ledger) Forget(ctx context.Context, id ledger.ID) error {
 	return err
 }
 
-// emptyWAL moves everything from the write-ahead log to the database, so that
-// what was forgotten is in neither. A reader that is in the way is not waited
-// for: the log is overwritten sooner or later.
+// emptyWAL moves everything from the write-ahead log to the database and truncates the
+// log, so that neither contains the forgotten data. It does not wait for readers that
+// prevent this: later writes overwrite the log.
 func (l *Ledger) emptyWAL(ctx context.Context) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.checkpoint(ctx, "truncate", 0)
 }
 
-// settle changes a record by hand, under its claim, so that nothing can run
-// meanwhile.
+// settle changes a record in one transaction while it holds the claim, so that no command
+// of the key can run at the same time.
 func (l *Ledger) settle(ctx context.Context, id ledger.ID, f func(tx querier) error) error {
 	c, err := l.claim(ctx, id)
 	if err != nil {

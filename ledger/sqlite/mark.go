@@ -33,7 +33,7 @@ func (c *claim) Mark(ctx context.Context, m ledger.Mark) (ledger.Attempt, error)
 	var inline []byte
 	var err error
 	if m.Stdout != nil {
-		inline, err = l.takeOutput(m, &row)
+		inline, err = l.readMarkOutput(m, &row)
 	}
 	if err == nil {
 		ctx = context.WithoutCancel(ctx)
@@ -48,11 +48,13 @@ func (c *claim) Mark(ctx context.Context, m ledger.Mark) (ledger.Attempt, error)
 	return row.a, l.explain(err)
 }
 
-// takeOutput reads the output of a mark into row and, when it is large, into a
-// file. (A kill -9 before the commit leaves a file that no record names.) Unlike
-// that of a command, output that cannot be kept is an error: nothing has
-// happened yet that must be recorded without it.
-func (l *Ledger) takeOutput(m ledger.Mark, row *attemptRow) ([]byte, error) {
+// readMarkOutput reads the output of a mark, and sets the fields of row that describe it.
+// It returns a small output and writes a large one to a file. A kill -9 before the commit
+// leaves a file that no record names.
+//
+// Output that cannot be kept is an error, unlike that of a command: a mark need not be
+// recorded without its output, because no command has run.
+func (l *Ledger) readMarkOutput(m ledger.Mark, row *attemptRow) ([]byte, error) {
 	if m.MaxOutput == 0 {
 		n, err := io.Copy(io.Discard, m.Stdout)
 		capture := m.Captured()
@@ -89,8 +91,8 @@ func (w stdoutOf) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// mark makes row the current attempt of the record, if that is still as the
-// caller has seen it.
+// mark makes row the current attempt of the record. It returns ledger.ErrChanged if the
+// record differs from was.
 func (c *claim) mark(ctx context.Context, tx querier, was ledger.Record, row *attemptRow, inline []byte) error {
 	before, last, err := readBoth(ctx, tx, c.id)
 	if err != nil {

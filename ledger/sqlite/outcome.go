@@ -9,7 +9,8 @@ import (
 	"idem/ledger/spool"
 )
 
-// keepOutput says in a row where its output is: nowhere, unless it is safe.
+// keepOutput sets the fields of a row that describe its output. safe reports whether the
+// output is durable. If it is not, the row has no output.
 func (r *attemptRow) keepOutput(sum spool.Summary, safe bool) {
 	r.a.OutputBytes, r.a.Truncated = sum.Bytes, sum.Truncated
 	switch {
@@ -31,7 +32,7 @@ func (r *attemptRow) dropOutput() {
 	r.a.Truncated = r.a.OutputBytes > 0
 }
 
-// insertOutput stores an output that is not in a file.
+// insertOutput stores an inline output. It does nothing for an empty one.
 func insertOutput(ctx context.Context, tx querier, r attemptRow, inline []byte) error {
 	if len(inline) == 0 {
 		return nil
@@ -40,12 +41,13 @@ func insertOutput(ctx context.Context, tx querier, r attemptRow, inline []byte) 
 	return err
 }
 
-// errUnknown: nobody can say whether an outcome was committed.
+// errUnknown: it is unknown whether an outcome was committed.
 var errUnknown = errors.New("and the ledger cannot be read back")
 
-// confirmed runs one transaction by write, which leaves row as it is when the
-// transaction ends. When the commit fails, what it did is unknown: the row is
-// read back and decides.
+// confirmed runs f with write and returns nil if the transaction was committed. After the
+// transaction, the stored attempt must be equal to row. When a commit fails, its effect is
+// unknown. So confirmed reads the attempt back and compares it with row. It returns
+// errUnknown if the attempt cannot be read.
 func (l *Ledger) confirmed(ctx context.Context, write func(context.Context, func(querier) error) error, id ledger.ID, row *attemptRow, f func(tx querier) error) error {
 	err := write(ctx, f)
 	if err == nil {
@@ -58,7 +60,7 @@ func (l *Ledger) confirmed(ctx context.Context, write func(context.Context, func
 	}
 	switch {
 	case readErr == nil && now.checksum(id) == row.checksum(id):
-		return nil // it was done all the same
+		return nil // the transaction was committed despite the error
 	case readErr == nil, errors.Is(readErr, ledger.ErrNotFound), errors.Is(err, ledger.ErrChanged):
 		return err
 	default:
