@@ -151,7 +151,7 @@ type claim struct {
 
 var errReleased = errors.New("the claim is released")
 
-func (c *claim) held() error {
+func (c *claim) checkHeld() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.lock == nil {
@@ -193,7 +193,7 @@ func (c *claim) endLife(reason ledger.Reason) error {
 }
 
 func (c *claim) Record(ctx context.Context) (ledger.Record, error) {
-	if err := c.held(); err != nil {
+	if err := c.checkHeld(); err != nil {
 		return ledger.Record{}, err
 	}
 	if rec := c.takeFirst(); rec != nil && ctx.Err() == nil {
@@ -218,7 +218,7 @@ func (c *claim) takeFirst() *ledger.Record {
 
 // Begin implements ledger.Claim.
 func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, error) {
-	if err := c.held(); err != nil {
+	if err := c.checkHeld(); err != nil {
 		return nil, err
 	}
 	c.takeFirst()
@@ -239,7 +239,7 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 	if err != nil {
 		e.endLife(ledger.ReasonExit)
 		err = l.explain(err)
-		if unsure(err) {
+		if mayBeCommitted(err) {
 			err = fmt.Errorf("%w; nothing was started, should the key count as interrupted now", err)
 		}
 		return nil, err

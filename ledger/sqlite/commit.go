@@ -14,9 +14,9 @@ func (l *Ledger) write(ctx context.Context, f func(tx querier) error) error {
 	return l.commit(ctx, f, true)
 }
 
-// record is write for a fact that would be lost otherwise, such as an outcome. It also
-// writes to a ledger that has lost commits or whose files were replaced.
-func (l *Ledger) record(ctx context.Context, f func(tx querier) error) error {
+// writeUnchecked is write for a fact that would be lost otherwise, such as an outcome. It
+// also writes to a ledger that has lost commits or whose files were replaced.
+func (l *Ledger) writeUnchecked(ctx context.Context, f func(tx querier) error) error {
 	return l.commit(ctx, f, false)
 }
 
@@ -91,5 +91,5 @@ func (l *Ledger) checkpoint(ctx context.Context, mode string, patience time.Dura
 	_, _ = l.db.ExecContext(ctx, fmt.Sprintf("pragma busy_timeout=%d; pragma wal_checkpoint(%s)", patience.Milliseconds(), mode))
 	// A failed checkpoint ends its Exec. So the busy timeout is restored by a separate
 	// Exec.
-	_, _ = l.db.ExecContext(context.WithoutCancel(ctx), reading)
+	_, _ = l.db.ExecContext(context.WithoutCancel(ctx), readPragmas)
 }

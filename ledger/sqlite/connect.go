@@ -42,10 +42,10 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	settings := reading
+	settings := readPragmas
 	again := c.used.Swap(true)
 	if again && c.ledger.writable.Load() {
-		settings += writing
+		settings += writePragmas
 	}
 	if again {
 		settings += "select count(*) from sqlite_schema;" // makes SQLite open all its files

@@ -24,24 +24,24 @@ type database struct {
 }
 
 func (d *database) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	stmt := d.known(query)
+	stmt := d.cached(query)
 	if stmt == nil {
 		var err error
 		if stmt, err = d.PrepareContext(ctx, query); err != nil {
 			return d.DB.QueryRowContext(ctx, query, args...) // returns the same error in its Row
 		}
-		d.keep(query, stmt)
+		d.cache(query, stmt)
 	}
 	return stmt.QueryRowContext(ctx, args...)
 }
 
-func (d *database) known(query string) *sql.Stmt {
+func (d *database) cached(query string) *sql.Stmt {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.compiled[query]
 }
 
-func (d *database) keep(query string, stmt *sql.Stmt) {
+func (d *database) cache(query string, stmt *sql.Stmt) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.compiled == nil {
@@ -58,7 +58,7 @@ type transaction struct {
 }
 
 func (t transaction) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	if stmt := t.db.known(query); stmt != nil {
+	if stmt := t.db.cached(query); stmt != nil {
 		return t.StmtContext(ctx, stmt).QueryRowContext(ctx, args...)
 	}
 	return t.Tx.QueryRowContext(ctx, query, args...)

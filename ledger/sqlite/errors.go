@@ -21,7 +21,7 @@ func (l *Ledger) explain(err error) error {
 	if err == nil {
 		return nil
 	}
-	err = l.meaning(err)
+	err = l.classify(err)
 	if limit := fileLimit(err); limit != "" {
 		err = fmt.Errorf("%w%s", err, limit)
 	}
@@ -32,7 +32,7 @@ func (l *Ledger) explain(err error) error {
 // by such a limit. SQLite does not report this cause.
 func fileLimit(err error) string {
 	var limit unix.Rlimit
-	if !errors.Is(err, ledger.ErrFull) && !errors.Is(err, syscall.EFBIG) && !unsure(err) {
+	if !errors.Is(err, ledger.ErrFull) && !errors.Is(err, syscall.EFBIG) && !mayBeCommitted(err) {
 		return ""
 	}
 	if unix.Getrlimit(unix.RLIMIT_FSIZE, &limit) != nil || limit.Cur >= 1<<62 {
@@ -41,7 +41,7 @@ func fileLimit(err error) string {
 	return fmt.Sprintf(" (files are limited to %d KiB: ulimit -f)", limit.Cur>>10)
 }
 
-func (l *Ledger) meaning(err error) error {
+func (l *Ledger) classify(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return fmt.Errorf("%w: %w", ledger.ErrFull, err)
 	}
@@ -88,9 +88,9 @@ func (l *Ledger) full() bool {
 	return err == nil && free < 1<<20
 }
 
-// unsure reports whether a commit that failed with err may have succeeded nevertheless.
-// SQLite may return an error of the disk that occurred after the last write.
-func unsure(err error) bool {
+// mayBeCommitted reports whether a commit that failed with err may have succeeded
+// nevertheless. SQLite may return an error of the disk that occurred after the last write.
+func mayBeCommitted(err error) bool {
 	var e *driver.Error
 	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_IOERR
 }

@@ -24,7 +24,7 @@ func fileSum(id ledger.ID, a attemptRow, position int, f ledger.File) int64 {
 	content := sha256.Sum256(f.Content)
 	var d digest
 	d.text(id.Namespace, id.Key, id.Window, a.a.RunID, f.Name, string(content[:]))
-	d.numbers(a.rowid, int64(position), int64(f.Place), number(f.Lost))
+	d.numbers(a.rowid, int64(position), int64(f.Place), boolToInt(f.Lost))
 	return d.sum()
 }
 

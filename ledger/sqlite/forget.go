@@ -16,7 +16,7 @@ func (l *Ledger) Forget(ctx context.Context, id ledger.ID) error {
 		return ledger.ErrNotFound
 	}
 	var history []attemptRow
-	err := l.settle(ctx, id, func(tx querier) error {
+	err := l.writeUnderClaim(ctx, id, func(tx querier) error {
 		before, _, err := readBoth(ctx, tx, id)
 		if err != nil {
 			return err
@@ -64,9 +64,9 @@ func (l *Ledger) emptyWAL(ctx context.Context) {
 	l.checkpoint(ctx, "truncate", 0)
 }
 
-// settle changes a record in one transaction while it holds the claim, so that no command
-// of the key can run at the same time.
-func (l *Ledger) settle(ctx context.Context, id ledger.ID, f func(tx querier) error) error {
+// writeUnderClaim changes a record in one transaction while it holds the claim, so that no
+// command of the key can run at the same time.
+func (l *Ledger) writeUnderClaim(ctx context.Context, id ledger.ID, f func(tx querier) error) error {
 	c, err := l.claim(ctx, id)
 	if err != nil {
 		return err

@@ -67,7 +67,7 @@ func filled(t *testing.T, n int) *Ledger {
 			if err := writeRecord(ctx, tx, recordRow{}, &row); err != nil {
 				return err
 			}
-			a := attemptRow{record: row.rowid, place: placeNone, a: ledger.Attempt{Number: 1, RunID: fmt.Sprint(i), State: ledger.Succeeded, Inputs: []byte("x")}}
+			a := attemptRow{record: row.rowid, storage: storageNone, a: ledger.Attempt{Number: 1, RunID: fmt.Sprint(i), State: ledger.Succeeded, Inputs: []byte("x")}}
 			switch {
 			case i%10 == 0:
 				a.a.State = ledger.Running

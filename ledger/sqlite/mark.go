@@ -15,7 +15,7 @@ import (
 // Mark implements ledger.Claim.
 func (c *claim) Mark(ctx context.Context, m ledger.Mark) (ledger.Attempt, error) {
 	l := c.ledger
-	if err := errors.Join(c.held(), ctx.Err()); err != nil {
+	if err := errors.Join(c.checkHeld(), ctx.Err()); err != nil {
 		return ledger.Attempt{}, err
 	}
 	c.takeFirst()
@@ -26,7 +26,7 @@ func (c *claim) Mark(ctx context.Context, m ledger.Mark) (ledger.Attempt, error)
 		return ledger.Attempt{}, l.busy(ctx, c.id, false)
 	}
 	at := fromMicros(micros(l.now()))
-	row := attemptRow{place: placeNone, a: ledger.Attempt{
+	row := attemptRow{storage: storageNone, a: ledger.Attempt{
 		RunID: m.RunID, State: m.State, Reason: m.Reason, ExitCode: m.ExitCode, Started: at, Ended: at,
 		Fingerprint: m.Fingerprint, Inputs: m.Inputs, Owner: m.Owner, Note: m.Note,
 	}}
@@ -39,7 +39,7 @@ func (c *claim) Mark(ctx context.Context, m ledger.Mark) (ledger.Attempt, error)
 		ctx = context.WithoutCancel(ctx)
 		err = l.confirmed(ctx, l.write, c.id, &row, func(tx querier) error { return c.mark(ctx, tx, m.Expect, &row, inline) })
 	}
-	if row.place != placeFile || err != nil && !errors.Is(err, errUnknown) {
+	if row.storage != storageFile || err != nil && !errors.Is(err, errUnknown) {
 		l.removeSpool(m.RunID)
 	}
 	if err == nil {
@@ -58,7 +58,7 @@ func (l *Ledger) readMarkOutput(m ledger.Mark, row *attemptRow) ([]byte, error) 
 	if m.MaxOutput == 0 {
 		n, err := io.Copy(io.Discard, m.Stdout)
 		capture := m.Captured()
-		row.place, row.a.NoOutput, row.a.OutputBytes = placeRefused, true, n+capture.Unread.Total()
+		row.storage, row.a.NoOutput, row.a.OutputBytes = storageRefused, true, n+capture.Unread.Total()
 		row.a.Incomplete, row.a.Redacted = capture.Incomplete, capture.Redacted
 		return nil, err
 	}
@@ -102,7 +102,7 @@ func (c *claim) mark(ctx context.Context, tx querier, was ledger.Record, row *at
 		return ledger.ErrChanged
 	}
 	if last.a.State == ledger.Running {
-		if err := settleLost(ctx, tx, c.id, last); err != nil {
+		if err := recordLost(ctx, tx, c.id, last); err != nil {
 			return err
 		}
 	}

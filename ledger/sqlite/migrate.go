@@ -76,7 +76,7 @@ func (l *Ledger) upgrade(db *sql.DB, from int, locked bool) error {
 		}
 		defer turn.end()
 		failpoint.Here("migrate.locked")
-		if _, err := db.Exec(writing); err != nil {
+		if _, err := db.Exec(writePragmas); err != nil {
 			return err
 		}
 		var commits int64
@@ -103,7 +103,7 @@ func (l *Ledger) upgrade(db *sql.DB, from int, locked bool) error {
 }
 
 // migrate runs all scripts but the first from in one transaction. The caller holds
-// init.lock and has set the pragmas of writing.
+// init.lock and has executed writePragmas.
 func (l *Ledger) migrate(db *sql.DB, from int) error {
 	tx, err := db.Begin()
 	if err != nil {

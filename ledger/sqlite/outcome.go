@@ -16,9 +16,9 @@ func (r *attemptRow) keepOutput(sum spool.Summary, safe bool) {
 	switch {
 	case r.a.NoOutput:
 	case safe && sum.Inline != nil:
-		r.place, r.size, r.sum = placeInline, int64(len(sum.Inline)), sum.Sum
+		r.storage, r.size, r.sum = storageInline, int64(len(sum.Inline)), sum.Sum
 	case safe && sum.Size > 0:
-		r.place, r.size, r.sum = placeFile, sum.Size, sum.Sum
+		r.storage, r.size, r.sum = storageFile, sum.Size, sum.Sum
 	default:
 		r.dropOutput()
 	}
@@ -28,7 +28,7 @@ func (r *attemptRow) dropOutput() {
 	if r.a.NoOutput {
 		return
 	}
-	r.place, r.size, r.sum = placeNone, 0, 0
+	r.storage, r.size, r.sum = storageNone, 0, 0
 	r.a.Truncated = r.a.OutputBytes > 0
 }
 

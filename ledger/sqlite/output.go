@@ -75,8 +75,8 @@ func (l *Ledger) output(ctx context.Context, db *database, id ledger.ID, runID s
 	if err != nil {
 		return nil, err
 	}
-	switch row.place {
-	case placeInline:
+	switch row.storage {
+	case storageInline:
 		var frames []byte
 		if row.size > 0 {
 			err := db.QueryRowContext(ctx, "select frames from outputs where attempt=?", row.rowid).Scan(&frames)
@@ -92,7 +92,7 @@ func (l *Ledger) output(ctx context.Context, db *database, id ledger.ID, runID s
 			}
 		}
 		return spool.OpenInline(frames, row.sum), nil
-	case placeFile:
+	case storageFile:
 		f, err := l.openSpool(runID)
 		if errors.Is(err, fs.ErrNotExist) {
 			if _, err := attemptOf(ctx, db, id, runID); err != nil {
@@ -101,7 +101,7 @@ func (l *Ledger) output(ctx context.Context, db *database, id ledger.ID, runID s
 			err = fmt.Errorf("%w: the output of run %s is gone", ledger.ErrCorrupt, runID)
 		}
 		return spool.OpenFile(f, row.size, row.sum), err
-	case placeUnknown:
+	case storageUnknown:
 		return spool.Follow(func() (*os.File, error) { return l.openSpool(runID) }), nil
 	default:
 		return spool.OpenInline(nil, 0), nil

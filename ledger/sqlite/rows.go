@@ -33,12 +33,12 @@ type recordRow struct {
 
 // attemptRow is a row of attempts.
 type attemptRow struct {
-	rowid  int64
-	record int64 // rowid of its record
-	a      ledger.Attempt
-	place  int
-	size   int64
-	sum    uint32
+	rowid   int64
+	record  int64 // rowid of its record
+	a       ledger.Attempt
+	storage int
+	size    int64
+	sum     uint32
 }
 
 const recordColumns = `r.id, r.namespace, r.key, r.window, r.generation, r.fence, r.attempts, r.current, r.checksum`
@@ -78,7 +78,7 @@ func (s *attemptScan) dest() []any {
 	r, a := &s.row, &s.row.a
 	return []any{
 		&r.rowid, &r.record, &a.Number, &a.RunID, &a.State, &a.Reason, &a.ExitCode, &a.Signal, &s.started, &s.ended,
-		&a.Fingerprint, &s.host, &a.Owner.PID, &s.user, &s.note, &a.OutputBytes, &a.Truncated, &a.Files, &r.place, &r.size,
+		&a.Fingerprint, &s.host, &a.Owner.PID, &s.user, &s.note, &a.OutputBytes, &a.Truncated, &a.Files, &r.storage, &r.size,
 		&r.sum, &s.sum, &a.Inputs,
 	}
 }
@@ -87,7 +87,7 @@ func (s *attemptScan) attempt(id ledger.ID) (attemptRow, error) {
 	r := s.row
 	r.a.Started, r.a.Ended = fromMicros(s.started), fromMicros(s.ended)
 	r.a.Owner.Host, r.a.Owner.User = string(s.host), string(s.user)
-	r.a.NoOutput = r.place == placeRefused
+	r.a.NoOutput = r.storage == storageRefused
 	setNote(&r.a, string(s.note))
 	if s.sum != r.checksum(id) {
 		return r, fmt.Errorf("%w: attempt %d of key %q", ledger.ErrCorrupt, r.a.Number, id.Key)
@@ -108,7 +108,7 @@ func (r attemptRow) checksum(id ledger.ID) int64 {
 	d.text(id.Namespace, id.Key, id.Window, a.RunID, string(a.State), string(a.Reason), a.Fingerprint,
 		a.Owner.Host, a.Owner.User, storedNote(a), string(a.Inputs))
 	d.numbers(r.rowid, r.record, int64(a.Number), int64(a.ExitCode), int64(a.Signal), micros(a.Started), micros(a.Ended),
-		int64(a.Owner.PID), a.OutputBytes, number(a.Truncated), int64(a.Files), int64(r.place), r.size, int64(r.sum))
+		int64(a.Owner.PID), a.OutputBytes, boolToInt(a.Truncated), int64(a.Files), int64(r.storage), r.size, int64(r.sum))
 	return d.sum()
 }
 
@@ -159,7 +159,7 @@ func setNote(a *ledger.Attempt, stored string) {
 	a.Redacted = strings.Contains(flags, noteRedacted)
 }
 
-func number(b bool) int64 {
+func boolToInt(b bool) int64 {
 	if b {
 		return 1
 	}
@@ -228,13 +228,13 @@ func readBoth(ctx context.Context, q querier, id ledger.ID) (recordRow, attemptR
 	if errors.Is(err, sql.ErrNoRows) {
 		// Another process may have stored both since the first query. So a single query
 		// must decide whether the record exists without its current attempt.
-		var there bool
+		var exists bool
 		r, err = scanRecord(q.QueryRowContext(ctx, "select "+recordColumns+
-			", exists (select 1 from attempts a where a.id = r.current) from records r"+byEither, nameArgs(id)...), &there)
+			", exists (select 1 from attempts a where a.id = r.current) from records r"+byEither, nameArgs(id)...), &exists)
 		switch err = r.belongs(id, err); {
 		case errors.Is(err, sql.ErrNoRows):
 			return recordRow{rec: ledger.Record{ID: id, Generation: 1}}, attemptRow{}, nil
-		case err == nil && there:
+		case err == nil && exists:
 			return readBoth(ctx, q, id)
 		case err == nil && r.current != 0:
 			err = fmt.Errorf("%w: the current attempt of key %q is gone", ledger.ErrCorrupt, id.Key)
@@ -264,7 +264,7 @@ func writeRecord(ctx context.Context, tx querier, expect recordRow, r *recordRow
 			r.rec.Generation, r.rec.Fence, r.rec.Attempts, r.current, r.checksum())
 		return err
 	}
-	return one(tx.ExecContext(ctx, `update records set generation=?, fence=?, attempts=?, current=?, checksum=?
+	return requireOneRow(tx.ExecContext(ctx, `update records set generation=?, fence=?, attempts=?, current=?, checksum=?
 		where id=? and current=? and generation=? and fence=?`,
 		r.rec.Generation, r.rec.Fence, r.rec.Attempts, r.current, r.checksum(),
 		r.rowid, expect.current, expect.rec.Generation, expect.rec.Fence))
@@ -294,18 +294,18 @@ func insertAttempt(ctx context.Context, tx querier, id ledger.ID, r *attemptRow)
 		values (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		r.rowid, r.record, a.Number, a.RunID, a.State, a.Reason, a.ExitCode, a.Signal, micros(a.Started), micros(a.Ended),
 		a.Fingerprint, []byte(a.Owner.Host), a.Owner.PID, []byte(a.Owner.User), []byte(storedNote(a)), a.OutputBytes, a.Truncated, a.Files,
-		r.place, r.size, r.sum, r.checksum(id), notNil(a.Inputs))
+		r.storage, r.size, r.sum, r.checksum(id), notNil(a.Inputs))
 	return err
 }
 
-// settleAttempt stores the end of an attempt. It returns ledger.ErrChanged if the stored
-// attempt is not in state from.
-func settleAttempt(ctx context.Context, tx querier, id ledger.ID, r attemptRow, from ledger.State) error {
+// updateAttempt stores the state, outcome and output of an attempt. It returns
+// ledger.ErrChanged if the stored attempt is not in state from.
+func updateAttempt(ctx context.Context, tx querier, id ledger.ID, r attemptRow, from ledger.State) error {
 	a := r.a
-	return one(tx.ExecContext(ctx, `update attempts set state=?, reason=?, exit_code=?, signal=?, ended=?, note=?, output_bytes=?, truncated=?, files=?,
+	return requireOneRow(tx.ExecContext(ctx, `update attempts set state=?, reason=?, exit_code=?, signal=?, ended=?, note=?, output_bytes=?, truncated=?, files=?,
 		output_place=?, output_size=?, output_sum=?, checksum=? where id=? and run_id=? and state=?`,
 		a.State, a.Reason, a.ExitCode, a.Signal, micros(a.Ended), []byte(storedNote(a)), a.OutputBytes, a.Truncated, a.Files,
-		r.place, r.size, r.sum, r.checksum(id), r.rowid, a.RunID, from))
+		r.storage, r.size, r.sum, r.checksum(id), r.rowid, a.RunID, from))
 }
 
 // requireOneRow returns err, or ledger.ErrChanged if a guarded write has not changed exactly

@@ -44,7 +44,7 @@ func TestEarlierVersionsReadRows(t *testing.T) {
 	d.text(id.Namespace, id.Key, id.Window, a.RunID, string(a.State), string(a.Reason), a.Fingerprint,
 		string(s.host), string(s.user), string(s.note), string(a.Inputs))
 	d.numbers(r.rowid, r.record, int64(a.Number), int64(a.ExitCode), int64(a.Signal), s.started, s.ended,
-		int64(a.Owner.PID), a.OutputBytes, number(truncated), int64(a.Files), int64(r.place), r.size, int64(r.sum))
+		int64(a.Owner.PID), a.OutputBytes, boolToInt(truncated), int64(a.Files), int64(r.storage), r.size, int64(r.sum))
 	if !truncated || d.sum() != s.sum {
 		t.Errorf("truncated is %t, the checksum %d, want %d", truncated, d.sum(), s.sum)
 	}
@@ -78,7 +78,7 @@ func TestStoredNote(t *testing.T) {
 func TestGoldenChecksums(t *testing.T) {
 	id := ledger.ID{Namespace: "default", Key: "deploy:prod", Window: "2026-11-22"}
 	r := recordRow{rowid: 7, current: 3, rec: ledger.Record{ID: id, Generation: 2, Fence: 5, Attempts: 4}}
-	a := attemptRow{rowid: 3, record: 7, place: 2, size: 40, sum: 9, a: ledger.Attempt{
+	a := attemptRow{rowid: 3, record: 7, storage: 2, size: 40, sum: 9, a: ledger.Attempt{
 		Number: 4, RunID: "r", State: ledger.Failed, Reason: ledger.ReasonExit, ExitCode: 3,
 		Started: time.UnixMicro(5).UTC(), Fingerprint: "h1:f", Inputs: []byte("inputs"),
 		Owner: ledger.Owner{Host: "h", PID: 1, User: "u"}, Note: "n",

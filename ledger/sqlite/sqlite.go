@@ -22,14 +22,14 @@ import (
 
 const applicationID = 0x6964656d // "idem"
 
-// reading has the pragmas of every connection. cell_size_check detects some damage where it
-// is read, not later.
-var reading = fmt.Sprintf("pragma busy_timeout=%d; pragma cell_size_check=on;", filelock.Timeout.Milliseconds())
+// readPragmas has the pragmas of every connection. cell_size_check detects some damage
+// where it is read, not later.
+var readPragmas = fmt.Sprintf("pragma busy_timeout=%d; pragma cell_size_check=on;", filelock.Timeout.Milliseconds())
 
-// writing has the pragmas that are set before the first write. FULL makes every commit
+// writePragmas has the pragmas that are set before the first write. FULL makes every commit
 // durable; on macOS, that also needs the two fullfsync pragmas. Every process that opens a
 // ledger reads its whole -wal first, so the -wal is kept much shorter than by default.
-var writing = "pragma synchronous=" + synchronous + `; pragma fullfsync=on; pragma checkpoint_fullfsync=on;
+var writePragmas = "pragma synchronous=" + synchronous + `; pragma fullfsync=on; pragma checkpoint_fullfsync=on;
 	pragma wal_autocheckpoint=40; pragma journal_size_limit=1048576; pragma secure_delete=on;`
 
 // Ledger is a handle on the ledger in one directory.
@@ -44,7 +44,7 @@ type Ledger struct {
 	// next.
 	recent atomic.Pointer[attemptRow]
 
-	writable atomic.Bool // the pragmas of writing are set
+	writable atomic.Bool // writePragmas has been executed
 
 	mu sync.Mutex // guards db, and makes writers of this handle take turns
 	db *database  // nil until there is a ledger
@@ -228,7 +228,7 @@ func (l *Ledger) writer(ctx context.Context) (*database, error) {
 		if err := l.dir.Verify(); err != nil {
 			return nil, err
 		}
-		if _, err := l.db.ExecContext(ctx, writing); err != nil {
+		if _, err := l.db.ExecContext(ctx, writePragmas); err != nil {
 			return nil, err
 		}
 		l.writable.Store(true)

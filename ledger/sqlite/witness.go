@@ -86,11 +86,11 @@ func (t *turn) missing(commits int64) error {
 	if t == nil {
 		return nil
 	}
-	said, err := t.witness()
-	if err == nil && said > commits {
+	recorded, err := t.witness()
+	if err == nil && recorded > commits {
 		err = &ledger.Fault{
 			Kind: ledger.FaultLostCommits, Is: ledger.ErrCorrupt, Path: t.File.Name(),
-			Text: fmt.Sprintf("its last %d changes are missing: ledger.db-wal was removed or damaged, or ledger.db is an older copy", said-commits),
+			Text: fmt.Sprintf("its last %d changes are missing: ledger.db-wal was removed or damaged, or ledger.db is an older copy", recorded-commits),
 		}
 	}
 	return err
@@ -101,7 +101,7 @@ func (t *turn) missing(commits int64) error {
 // the result.
 func count(ctx context.Context, tx querier) (n int64, err error) {
 	if err = tx.QueryRowContext(ctx, "select n+1 from commits").Scan(&n); err == nil {
-		err = one(tx.ExecContext(ctx, "update commits set n=?", n))
+		err = requireOneRow(tx.ExecContext(ctx, "update commits set n=?", n))
 	}
 	if errors.Is(err, sql.ErrNoRows) || errors.Is(err, ledger.ErrChanged) {
 		err = fmt.Errorf("%w: the number of its commits", ledger.ErrCorrupt)
