@@ -72,8 +72,8 @@ func (l *Ledger) classify(err error) error {
 			return fmt.Errorf("%w: %w", ledger.ErrCorrupt, err)
 		}
 	case sqlite3.SQLITE_IOERR:
-		// The -shm could not grow, or the disk had no block for a page of it that was
-		// never written: SQLite reserves one block per 4 KiB, and some disks have
+		// The -shm could not grow, or the disk had no block for a page of the -shm that
+		// was never written. SQLite reserves one block per 4 KiB, and some disks have
 		// smaller blocks.
 		if code == sqlite3.SQLITE_IOERR_SHMSIZE || code == sqlite3.SQLITE_IOERR_IN_PAGE && l.full() {
 			return fmt.Errorf("%w: %w", ledger.ErrFull, err)

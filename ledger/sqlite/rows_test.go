@@ -9,8 +9,9 @@ import (
 	"idem/ledger"
 )
 
-// A version that knows nothing of incomplete and redacted output reads the rows of
-// such attempts: it takes truncated as a bool, and this as the checksum of a row.
+// TestEarlierVersionsReadRows checks that a version without Incomplete and Redacted can
+// read the rows of such attempts. It scans truncated as a bool, and computes the checksum
+// of a row as this test does.
 func TestEarlierVersionsReadRows(t *testing.T) {
 	t.Parallel()
 	l := opened(t, fresh(t))
@@ -50,7 +51,7 @@ func TestEarlierVersionsReadRows(t *testing.T) {
 	}
 }
 
-// Every note comes back, whatever is stored behind it.
+// TestStoredNote checks that setNote returns every note, whatever flags are stored with it.
 func TestStoredNote(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
@@ -64,7 +65,7 @@ func TestStoredNote(t *testing.T) {
 				t.Errorf("%q with %d: stored %q, got %+v", note, flags, stored, got)
 			}
 			if seen[stored] {
-				t.Errorf("%q stands for two", stored)
+				t.Errorf("%q is stored for two different notes", stored)
 			}
 			seen[stored] = true
 			if flags == 0 && !strings.Contains(note, noteEnd) && stored != note {
@@ -74,7 +75,8 @@ func TestStoredNote(t *testing.T) {
 	}
 }
 
-// Numbers and checksums of records, as ledgers have them since version 1.
+// TestGoldenChecksums checks the rowids and checksums of records. They are the same since
+// version 1 of the ledger.
 func TestGoldenChecksums(t *testing.T) {
 	id := ledger.ID{Namespace: "default", Key: "deploy:prod", Window: "2026-11-22"}
 	r := recordRow{rowid: 7, current: 3, rec: ledger.Record{ID: id, Generation: 2, Fence: 5, Attempts: 4}}

@@ -206,8 +206,8 @@ func (l *Ledger) unfinished(locked bool) error {
 }
 
 // connect opens ledger.db and returns its version. A database that is refused stays open
-// until the process ends, so that its files are left as they were. Closing the last
-// connection would write the -wal into the database and remove it.
+// until the process ends, because its files must not change. Closing the last connection
+// would write the -wal into the database and remove it.
 func (l *Ledger) connect() (db *sql.DB, version int, err error) {
 	if db, err = l.connectRaw(); err != nil {
 		return nil, 0, err
