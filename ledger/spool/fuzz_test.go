@@ -101,7 +101,7 @@ func FuzzDamage(f *testing.F) {
 		_, err = file.Write(damaged)
 		must(t, err)
 		for where, r := range map[string]*Reader{
-			"beside the record":                      OpenInline(damaged, sum),
+			"inline":                                 OpenInline(damaged, sum),
 			"in a file":                              OpenFile(file, int64(len(frames)), sum),
 			"in a file of the size that is recorded": OpenFile(file, int64(len(damaged)), sum),
 		} {

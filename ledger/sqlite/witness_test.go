@@ -128,7 +128,7 @@ func TestDamagedWitnessIsRefused(t *testing.T) {
 // TestKeyHiddenByDamageIsRefused damages a key's name in the table or in the index. Each of
 // them is a way to find the key.
 func TestKeyHiddenByDamageIsRefused(t *testing.T) {
-	id := ledger.ID{Namespace: "default", Key: "a name that stands in the ledger twice"}
+	id := ledger.ID{Namespace: "default", Key: "a name that the ledger stores twice"}
 	place := fresh(t)
 	l := opened(t, place)
 	runs(t, l, id, "r1", nil, success)
