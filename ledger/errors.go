@@ -10,7 +10,7 @@ var (
 	// ErrNotFound: nothing is recorded under the ID or run ID.
 	ErrNotFound = errors.New("nothing is recorded")
 	// ErrChanged: the record differs from the one that the caller expected.
-	ErrChanged = errors.New("the record has changed meanwhile")
+	ErrChanged = errors.New("the record has changed since it was read")
 	// ErrLost: another run has taken the key over, so this run cannot finish the
 	// attempt.
 	ErrLost = errors.New("another run has taken the key over")

@@ -20,7 +20,7 @@ type Glob string
 const maxGlob = 50_000
 
 // ErrOpenSet is the error of a pattern with a set that is not closed.
-var ErrOpenSet = errors.New("a [ is never closed; [[] stands for the character itself")
+var ErrOpenSet = errors.New("a [ is never closed; write [[] for the character itself")
 
 // ParseGlob returns the pattern as a Glob. It refuses a pattern that is too long. It
 // also refuses a set that is never closed (ErrOpenSet): such a pattern matches nothing,
@@ -44,14 +44,14 @@ func ParseGlob(pattern string) (Glob, error) {
 // Match reports whether the pattern matches all of key.
 func (g Glob) Match(key string) bool {
 	pattern, s := []rune(g), []rune(key)
-	var star, from []rune // the pattern after the last *, and the text on which to try it next
+	var afterStar, unmatched []rune // the pattern after the last *, and the text on which to try it next
 	hasStar := false
 	for {
 		next, ok := pattern, false
 		switch {
 		case len(pattern) > 0 && pattern[0] == '*':
 			pattern = pattern[1:]
-			hasStar, star, from = true, pattern, s
+			hasStar, afterStar, unmatched = true, pattern, s
 			continue
 		case len(pattern) == 0:
 			if len(s) == 0 {
@@ -64,11 +64,11 @@ func (g Glob) Match(key string) bool {
 			pattern, s = next, s[1:]
 			continue
 		}
-		if !hasStar || len(from) == 0 {
+		if !hasStar || len(unmatched) == 0 {
 			return false
 		}
-		from = from[1:] // the last * matches one character more
-		pattern, s = star, from
+		unmatched = unmatched[1:] // the last * matches one character more
+		pattern, s = afterStar, unmatched
 	}
 }
 

@@ -120,12 +120,12 @@ func Init(dir *localdir.Dir, flag int) (unlock func(), err error) {
 // after a call that fails, or when a call returns after it was given up.
 func inTime(call func() error, undo func()) error {
 	done := make(chan error)
-	given := make(chan struct{})
+	givenUp := make(chan struct{})
 	go func() {
 		err := call()
 		select {
 		case done <- err:
-		case <-given:
+		case <-givenUp:
 			undo()
 		}
 	}()
@@ -138,7 +138,7 @@ func inTime(call func() error, undo func()) error {
 		}
 		return err
 	case <-timer.C:
-		close(given)
+		close(givenUp)
 		return ErrTimeout
 	}
 }

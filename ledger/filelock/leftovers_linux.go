@@ -57,26 +57,26 @@ func runIDsOf(pid int) []string {
 	if err != nil || !bytes.Contains(env, []byte(ledger.RunIDVar+"=")) && !bytes.Contains(env, []byte(ledger.ChainVar+"=")) {
 		return nil
 	}
-	var own string
-	var around []string
+	var runID string
+	var chain []string
 	event := false
 	for kv := range bytes.SplitSeq(env, []byte{0}) {
 		name, value, _ := strings.Cut(string(kv), "=")
 		switch name {
 		case ledger.RunIDVar:
-			own = value
+			runID = value
 		case ledger.ChainVar:
-			around = strings.Split(value, ":")
+			chain = strings.Split(value, ":")
 		case ledger.EventVar:
 			event = true
 		}
 	}
 	var runIDs []string
-	if own != "" && !event {
-		runIDs = append(runIDs, own)
+	if runID != "" && !event {
+		runIDs = append(runIDs, runID)
 	}
-	for i, link := range around {
-		if link != "" && link != own && (i == 0 || around[i-1] != ledger.ForEvent) {
+	for i, link := range chain {
+		if link != "" && link != runID && (i == 0 || chain[i-1] != ledger.ForEvent) {
 			runIDs = append(runIDs, link)
 		}
 	}

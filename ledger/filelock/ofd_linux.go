@@ -51,14 +51,14 @@ func (s *ofdLocks) open(flag int) (*os.File, error) {
 	// A lock on a file that was removed or replaced excludes no later process.
 	var st unix.Stat_t
 	err = unix.Fstat(int(f.Fd()), &st)
-	is := localdir.Identity{Device: uint64(st.Dev), Inode: st.Ino}
+	identity := localdir.Identity{Device: uint64(st.Dev), Inode: st.Ino}
 	pin, pinned := s.dir.Pinned("locks")
-	if err != nil || st.Nlink != 1 || pinned && pin != is {
+	if err != nil || st.Nlink != 1 || pinned && pin != identity {
 		f.Close()
 		return nil, s.dir.Replaced("locks", nil)
 	}
 	if !pinned { // it is in the directory of the ledger.db that is open
-		s.dir.Pin("locks", is)
+		s.dir.Pin("locks", identity)
 	}
 	return f, nil
 }

@@ -82,7 +82,7 @@ func (k *kit) attempt(id ledger.ID, a ledger.Attempt) {
 	if (a.State == ledger.Running) != (a.Reason == "") {
 		wrong("an attempt has a reason exactly when it is over")
 	}
-	if nobodySaw := a.State == ledger.Running || a.Reason == ledger.ReasonLost; nobodySaw != a.Ended.IsZero() {
+	if unknownEnd := a.State == ledger.Running || a.Reason == ledger.ReasonLost; unknownEnd != a.Ended.IsZero() {
 		wrong("an attempt has an end unless it is running or lost")
 	}
 	if (a.Number == 0) != settled(a) {

@@ -168,17 +168,17 @@ func (o *memOutput) add(s ledger.Stream, at time.Duration, p []byte) {
 	}
 }
 
-// end truncates the output to at most most bytes, unless most is negative. It sets the
+// end truncates the output to limit bytes, unless limit is negative. It sets the
 // fields of a that describe the output.
-func (o *memOutput) end(a *ledger.Attempt, most int64, c ledger.Capture) {
+func (o *memOutput) end(a *ledger.Attempt, limit int64, c ledger.Capture) {
 	a.OutputBytes = o.size + c.Unread.Total()
 	a.Incomplete, a.Redacted = c.Incomplete, c.Redacted
-	if a.NoOutput = most == 0; a.NoOutput {
+	if a.NoOutput = limit == 0; a.NoOutput {
 		o.chunks = nil
 		return
 	}
-	if most >= 0 && o.size > most {
-		o.truncate(most)
+	if limit >= 0 && o.size > limit {
+		o.truncate(limit)
 		a.Truncated = true
 	}
 	if c.Unread.Total() > 0 {

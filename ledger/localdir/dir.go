@@ -198,13 +198,13 @@ func (d *Dir) Close() {
 }
 
 // Replaced returns the fault of a name that no longer leads to its file. The argument
-// found is the error of looking for the file, or nil if another file has the name.
-func (d *Dir) Replaced(name string, found error) error {
+// lookupErr is the error of looking for the file, or nil if another file has the name.
+func (d *Dir) Replaced(name string, lookupErr error) error {
 	text, what := name, " was replaced while it was in use"
 	if name == "." {
 		text = "the directory"
 	}
-	if found != nil {
+	if lookupErr != nil {
 		what = " was removed or moved away while it was in use"
 	}
 	return d.Damage(ledger.FaultReplaced, name, text+what)

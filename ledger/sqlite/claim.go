@@ -58,9 +58,9 @@ func (l *Ledger) claim(ctx context.Context, id ledger.ID) (*claim, error) {
 	c := &claim{ledger: l, id: id, name: name, lock: held}
 	rec, err := c.Record(ctx)
 	if err == nil && rec.Current.State == ledger.Running {
-		if left := filelock.LeftoversOf(rec.Current.RunID); len(left) > 0 {
+		if leftovers := filelock.LeftoversOf(rec.Current.RunID); len(leftovers) > 0 {
 			rec.Alive = true
-			err = &ledger.BusyError{ID: id, Record: rec, Leftover: true, Holders: left}
+			err = &ledger.BusyError{ID: id, Record: rec, Leftover: true, Holders: leftovers}
 		}
 	}
 	if err != nil {
@@ -94,11 +94,11 @@ func (l *Ledger) Wait(ctx context.Context, id ledger.ID) error {
 	if db == nil || err != nil {
 		return l.explain(err)
 	}
-	var left filelock.Leftovers
+	var leftovers filelock.Leftovers
 	for {
 		alive, err := l.alive(id)
 		if err == nil && !alive {
-			alive, err = l.leftoversAlive(context.WithoutCancel(ctx), &left, id)
+			alive, err = l.leftoversAlive(context.WithoutCancel(ctx), &leftovers, id)
 		}
 		if err != nil {
 			return l.explain(err)
@@ -115,9 +115,9 @@ func (l *Ledger) Wait(ctx context.Context, id ledger.ID) error {
 }
 
 // leftoversAlive reports whether processes of id's current attempt are alive. It searches
-// all processes only if none of the processes that left has found before is alive.
-func (l *Ledger) leftoversAlive(ctx context.Context, left *filelock.Leftovers, id ledger.ID) (bool, error) {
-	if left.Alive() {
+// all processes only if none of the earlier found leftovers is alive.
+func (l *Ledger) leftoversAlive(ctx context.Context, leftovers *filelock.Leftovers, id ledger.ID) (bool, error) {
+	if leftovers.Alive() {
 		return true, nil
 	}
 	db, err := l.database(ctx)
@@ -128,7 +128,7 @@ func (l *Ledger) leftoversAlive(ctx context.Context, left *filelock.Leftovers, i
 	if err != nil || r.rec.Current.State != ledger.Running {
 		return false, err
 	}
-	return left.Find(a.a.RunID), nil
+	return leftovers.Find(a.a.RunID), nil
 }
 
 // Holders implements ledger.Tracing.

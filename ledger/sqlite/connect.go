@@ -43,15 +43,15 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 		return nil, err
 	}
 	settings := readPragmas
-	again := c.used.Swap(true)
-	if again && c.ledger.writable.Load() {
+	reconnected := c.used.Swap(true)
+	if reconnected && c.ledger.writable.Load() {
 		settings += writePragmas
 	}
-	if again {
+	if reconnected {
 		settings += "select count(*) from sqlite_schema;" // makes SQLite open all its files
 	}
 	_, err = conn.(driver.ExecerContext).ExecContext(ctx, settings, nil)
-	if err == nil && again {
+	if err == nil && reconnected {
 		err = c.ledger.dir.Check("ledger.db")
 		// If the first connection was the last one on the database, SQLite has removed
 		// the -wal, and the second one has created another.

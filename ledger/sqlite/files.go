@@ -44,8 +44,8 @@ func (l *Ledger) Files(ctx context.Context, id ledger.ID, runID string) ([]ledge
 	files, err := readFiles(ctx, db, id, a)
 	if err != nil {
 		// The files are damaged, or the attempt was forgotten at the same time.
-		if _, gone := attemptOf(ctx, db, id, runID); gone != nil {
-			err = gone
+		if _, attemptErr := attemptOf(ctx, db, id, runID); attemptErr != nil {
+			err = attemptErr
 		}
 		return nil, l.explain(err)
 	}

@@ -89,11 +89,11 @@ func (l *Ledger) upgrade(db *sql.DB, from int, locked bool) error {
 		if err := l.dir.Check(); err != nil {
 			return err
 		}
-		now, err := l.version(db)
-		if err != nil || now == len(l.scripts) { // another process was faster
+		current, err := l.version(db)
+		if err != nil || current == len(l.scripts) { // another process was faster
 			return err
 		}
-		return l.migrate(db, now)
+		return l.migrate(db, current)
 	}()
 	if err != nil {
 		return fmt.Errorf("migrating it from version %d to %d: %w", from, len(l.scripts), err)

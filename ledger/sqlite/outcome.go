@@ -53,13 +53,13 @@ func (l *Ledger) confirmed(ctx context.Context, write func(context.Context, func
 	if err == nil {
 		return nil
 	}
-	var now attemptRow
+	var stored attemptRow
 	db, readErr := l.database(ctx)
 	if readErr == nil {
-		now, readErr = attemptOf(ctx, db, id, row.a.RunID)
+		stored, readErr = attemptOf(ctx, db, id, row.a.RunID)
 	}
 	switch {
-	case readErr == nil && now.checksum(id) == row.checksum(id):
+	case readErr == nil && stored.checksum(id) == row.checksum(id):
 		return nil // the transaction was committed despite the error
 	case readErr == nil, errors.Is(readErr, ledger.ErrNotFound), errors.Is(err, ledger.ErrChanged):
 		return err

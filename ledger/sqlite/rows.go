@@ -214,7 +214,7 @@ func readRecord(ctx context.Context, q querier, id ledger.ID) (recordRow, error)
 // belongs returns err, or an error if the record that was read is not that of id.
 func (r recordRow) belongs(id ledger.ID, err error) error {
 	if err == nil && r.rec.ID != id {
-		err = fmt.Errorf("%w: the place of key %q is that of key %q", ledger.ErrCorrupt, id.Key, r.rec.ID.Key)
+		err = fmt.Errorf("%w: the row of key %q is that of key %q", ledger.ErrCorrupt, id.Key, r.rec.ID.Key)
 	}
 	return err
 }
