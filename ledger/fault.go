@@ -16,7 +16,7 @@ func (e *Error) Unwrap() error { return e.Err }
 type Fault struct {
 	Kind FaultKind
 	Is   error  // ErrUnsafe or ErrCorrupt, for errors.Is
-	Path string // of the file or directory at fault
+	Path string // the file or directory at fault
 	Text string // a description of the fault
 
 	// The following fields are set for a directory only.

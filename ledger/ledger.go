@@ -268,7 +268,7 @@ type Process struct {
 	Name string // from the kernel, which truncates it; the process can set it freely
 }
 
-// Outcome is how a command ended.
+// Outcome describes the end of a command.
 type Outcome struct {
 	State    State // Succeeded or Failed
 	Reason   Reason

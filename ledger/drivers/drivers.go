@@ -19,7 +19,7 @@ type Options struct {
 func Open(place string, o Options) (ledger.Store, error) {
 	l, err := sqlite.Options{Trust: o.TrustPlace}.Open(place)
 	if err != nil {
-		return nil, err // not a nil *sqlite.Ledger
+		return nil, err // not l, which would be a non-nil interface
 	}
 	return l, nil
 }

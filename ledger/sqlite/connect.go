@@ -23,7 +23,7 @@ func (l *Ledger) connectRaw() (*sql.DB, error) {
 	db.SetMaxOpenConns(1)                      // the pragmas belong to a connection
 	conn, err := db.Conn(context.Background()) // not Ping, which runs a query
 	if err != nil {
-		return nil, err // and do not close: see connect
+		return nil, err // leave it open, see connect
 	}
 	return db, conn.Close()
 }
@@ -60,7 +60,7 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 		}
 	}
 	if err != nil {
-		return nil, err // and do not close: see Ledger.connect
+		return nil, err // leave it open, see Ledger.connect
 	}
 	return conn, nil
 }

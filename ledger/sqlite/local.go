@@ -64,7 +64,7 @@ func (l *Ledger) Scratch() (*os.File, error) {
 func (l *Ledger) Backlog() (ledger.Backlog, error) {
 	b, err := l.dir.Backlog()
 	if err != nil {
-		return nil, l.explain(err) // not a nil *localdir.Backlog
+		return nil, l.explain(err) // not b, which would be a non-nil interface
 	}
 	return b, nil
 }

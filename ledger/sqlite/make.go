@@ -63,7 +63,7 @@ func (l *Ledger) create() error {
 		return err
 	}
 	if err := l.createSchema(db); err != nil {
-		return err // and do not close: see connect
+		return err // leave it open, see connect
 	}
 	failpoint.Here("make.tables")
 	if err := l.dir.Check("ledger.db"); err != nil {

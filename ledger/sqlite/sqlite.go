@@ -199,7 +199,7 @@ func (l *Ledger) unfinished(locked bool) error {
 		return err
 	}
 	if _, err := l.schemaOf(db); err != nil {
-		return err // and do not close: see connect
+		return err // leave it open, see connect
 	}
 	db.Close()
 	return ledger.ErrMissing
