@@ -7,8 +7,8 @@ import (
 	"idem/ledger"
 )
 
-// Leave starts a process with the environment env, as a command may leave one
-// behind. The process ends with the test, or when end is called.
+// Leave starts a process with the environment env, as a command may leave one behind. The
+// process ends when the test ends or when end is called.
 func Leave(t testing.TB, env ...string) (p ledger.Process, end func()) {
 	t.Helper()
 	c := exec.Command("sh", "-c", "read x")
