@@ -11,7 +11,7 @@ import (
 // once is a command that leaves a trace, says so, and waits for the file go. It
 // notices when another one runs at the same time. The trace comes last: a pipe
 // without a reader would end it before.
-const once = `
+const countingScript = `
 exec 8>>body.lock; flock -n 8 || echo overlap >>overlap
 echo out; echo err >&2; echo x >>side
 until [ -e go ]; do sleep 0.02; done
@@ -21,16 +21,16 @@ until [ -e go ]; do sleep 0.02; done
 func TestE2EWaitShares(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	first := b.idem("run", "--key", "k", "--", "bash", "-c", once)
-	b.await("side", 1)
-	second := b.idem("run", "--key", "k", "--wait=60s", "--", "bash", "-c", once)
+	first := b.idem("run", "--key", "k", "--", "bash", "-c", countingScript)
+	b.waitLines("side", 1)
+	second := b.idem("run", "--key", "k", "--wait=60s", "--", "bash", "-c", countingScript)
 	time.Sleep(200 * time.Millisecond) // let it come to its wait
 	if !second.running() {
 		t.Fatalf("the second caller did not wait: %+v", second.wait())
 	}
 	b.write("go", "")
 	for _, c := range []*call{first, second} {
-		if r := b.want(c.wait(), 0); r.out != "out\n" || !strings.Contains(r.err, "err\n") {
+		if r := b.wantStatus(c.wait(), 0); r.out != "out\n" || !strings.Contains(r.err, "err\n") {
 			t.Errorf("%+v", r)
 		}
 	}
@@ -42,14 +42,14 @@ func TestE2EWaitShares(t *testing.T) {
 func TestE2EBusy(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	first := b.idem("run", "--key", "k", "--", "bash", "-c", once)
-	b.await("side", 1)
-	r := b.want(b.run("run", "--key", "k", "--", "bash", "-c", once), 75)
+	first := b.idem("run", "--key", "k", "--", "bash", "-c", countingScript)
+	b.waitLines("side", 1)
+	r := b.wantStatus(b.run("run", "--key", "k", "--", "bash", "-c", countingScript), 75)
 	if !strings.Contains(r.err, fmt.Sprint(first.pid())) {
 		t.Errorf("the owner is not named: %s", r.err)
 	}
 	begin := time.Now()
-	b.want(b.run("run", "--key", "k", "--wait=1s", "--", "bash", "-c", once), 75)
+	b.wantStatus(b.run("run", "--key", "k", "--wait=1s", "--", "bash", "-c", countingScript), 75)
 	if waited := time.Since(begin); waited < time.Second {
 		t.Errorf("waited only %v", waited)
 	}
@@ -57,9 +57,9 @@ func TestE2EBusy(t *testing.T) {
 		t.Error("the first caller has ended")
 	}
 	// Other arguments are told before anything is waited for.
-	b.want(b.run("run", "--key", "k", "--wait", "--", "true"), 65)
+	b.wantStatus(b.run("run", "--key", "k", "--wait", "--", "true"), 65)
 	b.write("go", "")
-	b.want(first.wait(), 0)
+	b.wantStatus(first.wait(), 0)
 	b.wantLines("side", 1)
 }
 
@@ -67,19 +67,19 @@ func TestE2EBusy(t *testing.T) {
 func TestE2EWaitTakesFailureOver(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	script := once + `[ $IDEM_ATTEMPT = 2 ] || exit 3`
+	script := countingScript + `[ $IDEM_ATTEMPT = 2 ] || exit 3`
 	first := b.idem("run", "--key", "k", "--", "bash", "-c", script)
-	b.await("side", 1)
+	b.waitLines("side", 1)
 	second := b.idem("run", "--key", "k", "--wait", "--", "bash", "-c", script)
 	b.write("go", "")
-	b.want(first.wait(), 3)
-	b.want(second.wait(), 0)
+	b.wantStatus(first.wait(), 3)
+	b.wantStatus(second.wait(), 0)
 	b.wantLines("side", 2)
 	b.wantLines("overlap", 0)
 }
 
 // storm starts n callers and returns their results.
-func (b *box) storm(n int, args func(i int) []string) []result {
+func (b *box) runAll(n int, args func(i int) []string) []result {
 	b.t.Helper()
 	calls := make([]*call, n)
 	for i := range calls {
@@ -96,7 +96,7 @@ func (b *box) storm(n int, args func(i int) []string) []result {
 func TestE2EStormOnOneKey(t *testing.T) {
 	b := newBox(t)
 	script := `echo x >>side; printf 'a\0b'; echo err >&2; sleep 1`
-	for i, r := range b.storm(500, func(int) []string { return []string{"run", "--key", "k", "--wait", "-q", "--", "bash", "-c", script} }) {
+	for i, r := range b.runAll(500, func(int) []string { return []string{"run", "--key", "k", "--wait", "-q", "--", "bash", "-c", script} }) {
 		if r.code != 0 || r.out != "a\x00b" || r.err != "err\n" {
 			t.Fatalf("caller %d: %+v", i, r)
 		}
@@ -107,7 +107,7 @@ func TestE2EStormOnOneKey(t *testing.T) {
 // 500 callers, 500 keys, a ledger that does not exist yet.
 func TestE2EStormOnFreshKeys(t *testing.T) {
 	b := newBox(t)
-	for i, r := range b.storm(500, func(i int) []string {
+	for i, r := range b.runAll(500, func(i int) []string {
 		return []string{"run", "--key", fmt.Sprint("k", i), "--", "bash", "-c", "echo x >>side; echo $IDEM_KEY"}
 	}) {
 		if want := fmt.Sprintf("k%d\n", i); r.code != 0 || r.out != want || r.err != "" {
@@ -121,7 +121,7 @@ func TestE2EStormOnFreshKeys(t *testing.T) {
 func TestE2EStormOnFreshLedger(t *testing.T) {
 	for round := range 2 {
 		b := newBox(t)
-		for i, r := range b.storm(200, func(i int) []string {
+		for i, r := range b.runAll(200, func(i int) []string {
 			return []string{"run", "--key", fmt.Sprint("k", i%20), "--wait", "-q", "--", "bash", "-c", "echo x >>side.$IDEM_KEY"}
 		}) {
 			if r.code != 0 || r.err != "" {
@@ -140,8 +140,8 @@ func TestE2EKeysAreIndependent(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	script := `echo x >>side; until [ $(wc -l <side) = 20 ]; do sleep 0.1; done`
-	for _, r := range b.storm(20, func(i int) []string { return []string{"run", "--key", fmt.Sprint("k", i), "--", "bash", "-c", script} }) {
-		b.want(r, 0)
+	for _, r := range b.runAll(20, func(i int) []string { return []string{"run", "--key", fmt.Sprint("k", i), "--", "bash", "-c", script} }) {
+		b.wantStatus(r, 0)
 	}
 }
 
@@ -150,7 +150,7 @@ func TestE2EKeysAreIndependent(t *testing.T) {
 func TestE2ERecursion(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	b.want(b.run("run", "--key", "a", "--", "bash", "-c", `
+	b.wantStatus(b.run("run", "--key", "a", "--", "bash", "-c", `
 		idem run --key a --wait -- true; echo $? >same
 		idem run --key b -- bash -c 'idem run --key a --wait -- true 2>message; echo $? >between'
 		idem run --key a --namespace other -- true; echo $? >other`), 0)
@@ -169,7 +169,7 @@ func TestE2ERecursion(t *testing.T) {
 // Commands that only look disturb no other call.
 func TestE2EListDisturbsNobody(t *testing.T) {
 	b := newBox(t)
-	b.want(b.run("run", "--key", "first", "--", "true"), 0)
+	b.wantStatus(b.run("run", "--key", "first", "--", "true"), 0)
 	looking := b.start([]string{"bash", "-c", `until [ -e stop ]; do
 		idem list >/dev/null && idem show first >/dev/null && idem check first || exit
 		idem check k-0-$((RANDOM % 250)) 2>/dev/null; case $? in 0 | 1 | 75) ;; *) exit 9 ;; esac
@@ -187,19 +187,19 @@ func TestE2EListDisturbsNobody(t *testing.T) {
 	}
 	wg.Wait()
 	b.write("stop", "")
-	b.want(looking.wait(), 0)
+	b.wantStatus(looking.wait(), 0)
 }
 
 // --force never runs next to a run, and adds an attempt after it.
 func TestE2EForce(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	first := b.idem("run", "--key", "k", "--", "bash", "-c", once)
-	b.await("side", 1)
-	b.want(b.run("run", "--key", "k", "--force", "--", "bash", "-c", once), 75)
+	first := b.idem("run", "--key", "k", "--", "bash", "-c", countingScript)
+	b.waitLines("side", 1)
+	b.wantStatus(b.run("run", "--key", "k", "--force", "--", "bash", "-c", countingScript), 75)
 	b.write("go", "")
-	b.want(first.wait(), 0)
-	b.want(b.run("run", "--key", "k", "--force", "--", "bash", "-c", once), 0)
+	b.wantStatus(first.wait(), 0)
+	b.wantStatus(b.run("run", "--key", "k", "--force", "--", "bash", "-c", countingScript), 0)
 	b.wantLines("side", 2)
 	b.wantLines("overlap", 0)
 	if rec := b.wantState("k", "succeeded"); rec.Attempt != 2 || len(rec.Attempts) != 2 {

@@ -37,13 +37,13 @@ func (b *box) sqlLeft(statements string) {
 	if _, err := db.Exec(statements); err != nil {
 		b.t.Fatal(err)
 	}
-	b.want(b.sh("cp -a "+b.ledger+" "+b.ledger+".left"), 0)
-	b.place(b.ledger + ".left")
+	b.wantStatus(b.sh("cp -a "+b.ledger+" "+b.ledger+".left"), 0)
+	b.setLedger(b.ledger + ".left")
 }
 
 // content tells whether anything in the ledger has changed. The -shm has no
 // content that counts, and an empty -wal is as none.
-func (b *box) content() string {
+func (b *box) digest() string {
 	b.t.Helper()
 	var all strings.Builder
 	err := filepath.WalkDir(b.ledger, func(path string, d os.DirEntry, err error) error {
@@ -64,29 +64,29 @@ func (b *box) content() string {
 }
 
 // refuses checks that no command does anything with the ledger, or to it.
-func (b *box) refuses(what string) {
+func (b *box) wantAllRefused(what string) {
 	b.t.Helper()
-	before, side := b.content(), b.lines("side")
+	before, side := b.digest(), b.lines("side")
 	for _, r := range []result{
-		b.trace("old"), b.trace("new"), b.run("list"), b.run("show", "old"), b.run("logs", "old"),
+		b.runTraced("old"), b.runTraced("new"), b.run("list"), b.run("show", "old"), b.run("logs", "old"),
 		b.run("forget", "old"), b.run("mark", "retry", "old", "--force"),
 	} {
-		b.want(r, 69)
+		b.wantStatus(r, 69)
 		if what != "" && !strings.Contains(r.err, what) {
 			b.t.Errorf("no word of %q: %s", what, r.err)
 		}
 	}
-	if after := b.content(); after != before {
+	if after := b.digest(); after != before {
 		b.t.Errorf("the ledger was\n%sand is\n%s", before, after)
 	}
 	b.wantLines("side", side)
 }
 
 // used returns a box with a ledger that has recorded a key.
-func used(t *testing.T) *box {
+func usedBox(t *testing.T) *box {
 	t.Helper()
 	b := newBox(t)
-	b.want(b.trace("old"), 0)
+	b.wantStatus(b.runTraced("old"), 0)
 	return b
 }
 
@@ -105,10 +105,10 @@ func TestE2EDamaged(t *testing.T) {
 		"dir locks": `rm ledger/locks; mkdir ledger/locks`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := used(t)
+			b := usedBox(t)
 			b.sql("")
-			b.want(b.sh(damage), 0)
-			b.refuses("")
+			b.wantStatus(b.sh(damage), 0)
+			b.wantAllRefused("")
 		})
 	}
 }
@@ -123,12 +123,12 @@ func TestE2EEmptiedWithWAL(t *testing.T) {
 		"no locks": `rm ledger/locks`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := used(t)
-			b.want(b.sh(damage), 0)
+			b := usedBox(t)
+			b.wantStatus(b.sh(damage), 0)
 			if b.read("ledger/ledger.db-wal") == "" {
 				t.Error("there is no -wal: nothing is tested")
 			}
-			b.refuses("")
+			b.wantAllRefused("")
 		})
 	}
 }
@@ -137,10 +137,10 @@ func TestE2EEmptiedWithWAL(t *testing.T) {
 func TestE2EAllDeleted(t *testing.T) {
 	t.Parallel()
 	for _, script := range []string{"rm -r ledger", "rm -r ledger/*"} {
-		b := used(t)
-		b.want(b.sh(script), 0)
-		b.want(b.run("show", "old"), 1)
-		b.want(b.trace("old"), 0)
+		b := usedBox(t)
+		b.wantStatus(b.sh(script), 0)
+		b.wantStatus(b.run("show", "old"), 1)
+		b.wantStatus(b.runTraced("old"), 0)
 		b.wantLines("side", 2)
 	}
 }
@@ -153,15 +153,15 @@ func TestE2EVersion(t *testing.T) {
 		"pragma user_version=99":    "version",
 		"pragma application_id=815": "another program",
 	} {
-		b := used(t)
+		b := usedBox(t)
 		b.sql(statement)
-		b.refuses(what)
-		b = used(t)
+		b.wantAllRefused(what)
+		b = usedBox(t)
 		b.sqlLeft(statement)
 		if b.read(b.ledger+"/ledger.db-wal") == "" {
 			t.Error("there is no -wal: nothing is tested")
 		}
-		b.refuses(what)
+		b.wantAllRefused(what)
 	}
 }
 
@@ -171,27 +171,27 @@ func TestE2EVersion(t *testing.T) {
 func TestE2ELocksRemovedDuringARun(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	first := b.idem("run", "--key", "k", "--", "bash", "-c", once)
-	b.await("side", 1)
-	b.want(b.sh("rm ledger/locks"), 0)
-	b.want(b.run("run", "--key", "k", "--", "bash", "-c", once), 69)
-	b.want(b.run("run", "--key", "new", "--", "bash", "-c", once), 69)
+	first := b.idem("run", "--key", "k", "--", "bash", "-c", countingScript)
+	b.waitLines("side", 1)
+	b.wantStatus(b.sh("rm ledger/locks"), 0)
+	b.wantStatus(b.run("run", "--key", "k", "--", "bash", "-c", countingScript), 69)
+	b.wantStatus(b.run("run", "--key", "new", "--", "bash", "-c", countingScript), 69)
 	b.write("go", "")
 	if r := first.wait(); r.code != 0 && r.code != 125 {
 		t.Errorf("%+v", r)
 	}
-	b.want(b.run("run", "--key", "k", "--", "bash", "-c", once), 69)
+	b.wantStatus(b.run("run", "--key", "k", "--", "bash", "-c", countingScript), 69)
 	b.wantLines("side", 1)
 }
 
 func TestE2ELedgerRemovedDuringARun(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	first := b.idem("run", "--key", "k", "--", "bash", "-c", once)
-	b.await("side", 1)
-	b.want(b.sh("rm -r ledger"), 0)
+	first := b.idem("run", "--key", "k", "--", "bash", "-c", countingScript)
+	b.waitLines("side", 1)
+	b.wantStatus(b.sh("rm -r ledger"), 0)
 	b.write("go", "")
-	if r := b.want(first.wait(), 125); !strings.Contains(r.err, "ledger.db was removed") {
+	if r := b.wantStatus(first.wait(), 125); !strings.Contains(r.err, "ledger.db was removed") {
 		t.Errorf("%s", r.err)
 	}
 	b.wantLines("side", 1)
@@ -202,16 +202,16 @@ func TestE2ELedgerRemovedDuringARun(t *testing.T) {
 func TestE2EWALRemovedDuringARun(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	b.want(b.run("run", "--key", "old", "--", "true"), 0)
-	first := b.idem("run", "--key", "k", "--", "bash", "-c", once)
-	b.await("side", 1)
-	b.want(b.sh("rm ledger/ledger.db-wal"), 0)
+	b.wantStatus(b.run("run", "--key", "old", "--", "true"), 0)
+	first := b.idem("run", "--key", "k", "--", "bash", "-c", countingScript)
+	b.waitLines("side", 1)
+	b.wantStatus(b.sh("rm ledger/ledger.db-wal"), 0)
 	b.write("go", "")
-	if r := b.want(first.wait(), 125); !strings.Contains(r.err, "ledger.db-wal was removed") {
+	if r := b.wantStatus(first.wait(), 125); !strings.Contains(r.err, "ledger.db-wal was removed") {
 		t.Errorf("%s", r.err)
 	}
-	b.want(b.run("run", "--key", "k", "--", "bash", "-c", once), 69)
-	b.want(b.run("run", "--key", "old", "--", "true"), 69)
+	b.wantStatus(b.run("run", "--key", "k", "--", "bash", "-c", countingScript), 69)
+	b.wantStatus(b.run("run", "--key", "old", "--", "true"), 69)
 	b.wantLines("side", 1)
 }
 
@@ -227,12 +227,12 @@ func TestE2EOutputDamaged(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBox(t)
 			run := []string{"run", "--key", "k", "--", "sh", "-c", "seq 1 100000; echo x >>side"}
-			b.want(b.run(run...), 0)
-			b.want(b.sh(damage), 0)
-			b.want(b.run(run...), 69)
-			b.want(b.run("logs", "k"), 69)
+			b.wantStatus(b.run(run...), 0)
+			b.wantStatus(b.sh(damage), 0)
+			b.wantStatus(b.run(run...), 69)
+			b.wantStatus(b.run("logs", "k"), 69)
 			b.wantLines("side", 1)
-			b.want(b.run("run", "--key", "k", "--replay", "none", "--", "sh", "-c", "seq 1 100000; echo x >>side"), 0)
+			b.wantStatus(b.run("run", "--key", "k", "--replay", "none", "--", "sh", "-c", "seq 1 100000; echo x >>side"), 0)
 			b.wantState("k", "succeeded")
 		})
 	}
@@ -243,17 +243,17 @@ func TestE2EOutputDamaged(t *testing.T) {
 func TestE2ELedgerReplacedWhileWaiting(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	b.want(b.run("run", "--key", "old", "--", "true"), 0)
-	b.want(b.sh("cp -a ledger backup"), 0)
+	b.wantStatus(b.run("run", "--key", "old", "--", "true"), 0)
+	b.wantStatus(b.sh("cp -a ledger backup"), 0)
 	fail := "echo x >>side; until [ -e go ]; do sleep .05; done; exit 1"
 	first := b.idem("run", "--key", "k", "--", "bash", "-c", fail)
-	b.await("side", 1)
+	b.waitLines("side", 1)
 	second := b.idem("run", "--key", "k", "--wait", "--", "bash", "-c", fail)
-	b.until("the second waits", func() bool { return procState(second.pid()) == "S" })
-	settle()
-	b.want(b.sh("mv ledger away && mv backup ledger"), 0)
+	b.waitUntil("the second waits", func() bool { return procState(second.pid()) == "S" })
+	pauseBriefly()
+	b.wantStatus(b.sh("mv ledger away && mv backup ledger"), 0)
 	b.write("go", "")
-	b.want(first.wait(), 125)
-	b.want(second.wait(), 69)
+	b.wantStatus(first.wait(), 125)
+	b.wantStatus(second.wait(), 69)
 	b.wantLines("side", 1)
 }

@@ -13,11 +13,11 @@ import (
 )
 
 // mount and unmount are the commands: the system calls differ between systems.
-func mount(args ...string) error { return tell(exec.Command("mount", args...)) }
+func mount(args ...string) error { return runCommand(exec.Command("mount", args...)) }
 
-func unmount(dir string) error { return tell(exec.Command("umount", "-l", dir)) }
+func unmount(dir string) error { return runCommand(exec.Command("umount", "-l", dir)) }
 
-func tell(c *exec.Cmd) error {
+func runCommand(c *exec.Cmd) error {
 	if out, err := c.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}
@@ -26,7 +26,7 @@ func tell(c *exec.Cmd) error {
 
 // mount mounts a file system over a new directory beside the ledger and moves
 // the ledger there. It is gone with the test.
-func (b *box) mount(size string) (dir string) {
+func (b *box) mountLedger(size string) (dir string) {
 	b.t.Helper()
 	requireRoot(b.t)
 	dir = b.path("mnt")
@@ -34,25 +34,25 @@ func (b *box) mount(size string) (dir string) {
 		b.t.Fatal(err)
 	}
 	if err := mount("-t", "tmpfs", "-o", "mode=700,size="+size, "tmpfs", dir); err != nil {
-		missing(b.t, "the right to mount a tmpfs: "+err.Error())
+		skipMissing(b.t, "the right to mount a tmpfs: "+err.Error())
 	}
 	b.t.Cleanup(func() {
 		if err := unmount(dir); err != nil {
 			b.t.Error(err)
 		}
 	})
-	b.place(filepath.Join(dir, "ledger"))
+	b.setLedger(filepath.Join(dir, "ledger"))
 	return dir
 }
 
 // place puts the ledger of later calls elsewhere.
-func (b *box) place(dir string) {
+func (b *box) setLedger(dir string) {
 	b.ledger = dir
 	b.env = append(b.env, "IDEM_LEDGER="+dir)
 }
 
 // fill takes all space of a file system and returns how to give it back.
-func (b *box) fill(dir string) (free func()) {
+func (b *box) fillDisk(dir string) (free func()) {
 	b.t.Helper()
 	name := filepath.Join(dir, "filler")
 	f, err := os.Create(name)
@@ -73,17 +73,17 @@ func (b *box) fill(dir string) (free func()) {
 func TestE2EFullBefore(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	free := b.fill(b.mount("1m"))
+	free := b.fillDisk(b.mountLedger("1m"))
 	run := []string{"run", "--key", "k", "--", "sh", "-c", "echo x >>side"}
 	for range 2 {
-		if r := b.want(b.run(run...), 69); !strings.Contains(r.err, "full") && !strings.Contains(r.err, "space") {
+		if r := b.wantStatus(b.run(run...), 69); !strings.Contains(r.err, "full") && !strings.Contains(r.err, "space") {
 			t.Errorf("%s", r.err)
 		}
 	}
 	b.wantLines("side", 0)
 	free()
-	b.want(b.run(run...), 0)
-	b.want(b.run(run...), 0)
+	b.wantStatus(b.run(run...), 0)
+	b.wantStatus(b.run(run...), 0)
 	b.wantLines("side", 1)
 }
 
@@ -92,9 +92,9 @@ func TestE2EFullBefore(t *testing.T) {
 func TestE2EFullLater(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	dir := b.mount("1m")
-	b.want(b.run("run", "--key", "before", "--", "true"), 0)
-	free := b.fill(dir)
+	dir := b.mountLedger("1m")
+	b.wantStatus(b.run("run", "--key", "before", "--", "true"), 0)
+	free := b.fillDisk(dir)
 	const n = 40
 	codes := map[int]int{}
 	run := func(i int) result {
@@ -111,19 +111,19 @@ func TestE2EFullLater(t *testing.T) {
 		}
 		switch again := run(i); {
 		case r.code == 0:
-			b.want(again, 0)
+			b.wantStatus(again, 0)
 		case r.code == 125:
-			b.want(again, 79)
+			b.wantStatus(again, 79)
 		default:
-			b.want(again, 69)
+			b.wantStatus(again, 69)
 		}
 	}
 	t.Logf("exit statuses: %v", codes)
 	if codes[69] == 0 {
 		t.Error("the disk was never full")
 	}
-	b.want(b.run("run", "--key", "before", "--", "true"), 0)
-	b.want(b.run("list"), 0)
+	b.wantStatus(b.run("run", "--key", "before", "--", "true"), 0)
+	b.wantStatus(b.run("list"), 0)
 	free()
 	for i := range n {
 		if r := run(i); r.code != 0 && r.code != 79 {
@@ -142,13 +142,13 @@ func TestE2EFillsUpByOutput(t *testing.T) {
 	for _, size := range []string{"1m", "2m"} {
 		for code := range 2 {
 			b := newBox(t)
-			b.mount(size)
+			b.mountLedger(size)
 			b.write("code", strings.Repeat("x\n", code))
 			run := []string{
 				"run", "--key", "k", "--on-failure", "replay", "--",
 				"bash", "-c", "head -c 5242880 /dev/zero; echo x >>side; echo end; exit $(wc -l <code)",
 			}
-			r := b.want(b.run(run...), code)
+			r := b.wantStatus(b.run(run...), code)
 			if len(r.out) != 5242880+4 || !strings.HasSuffix(r.out, "end\n") {
 				t.Errorf("%d bytes reached the caller", len(r.out))
 			}
@@ -158,13 +158,13 @@ func TestE2EFillsUpByOutput(t *testing.T) {
 			if !b.show("k").Truncated {
 				t.Error("the record says that it is complete")
 			}
-			again := b.want(b.run(run...), map[int]int{0: 74, 1: 1}[code])
+			again := b.wantStatus(b.run(run...), map[int]int{0: 74, 1: 1}[code])
 			// None of it, when the outcome itself had no room beside it.
 			if n := len(again.out); n > len(r.out) || !strings.Contains(again.err, "not complete") {
 				t.Errorf("replay of %d bytes: %s", n, again.err)
 			}
 			b.wantLines("side", 1)
-			b.want(b.run("list"), 0)
+			b.wantStatus(b.run("list"), 0)
 		}
 	}
 }
@@ -174,15 +174,15 @@ func TestE2EFillsUpByOutput(t *testing.T) {
 func TestE2EFillsUpWithSleepingReader(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	b.mount("2m")
+	b.mountLedger("2m")
 	c, r := pausedCall(b, "run", "--key", "k", "--", "bash", "-c", "head -c 16777216 /dev/zero; echo x >>side")
-	settle()
+	pauseBriefly()
 	b.wantLines("side", 0)
 	n, err := io.Copy(io.Discard, r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.want(c.wait(), 0)
+	b.wantStatus(c.wait(), 0)
 	if n != 16777216 {
 		t.Errorf("%d bytes reached the caller", n)
 	}
@@ -196,25 +196,25 @@ func TestE2EFullAtTheEnd(t *testing.T) {
 	t.Parallel()
 	for _, code := range []int{0, 3} {
 		b := newBox(t)
-		dir := b.mount("1m")
-		run := []string{"run", "--key", "k", "--", "bash", "-c", once + fmt.Sprintf("exit %d", code)}
+		dir := b.mountLedger("1m")
+		run := []string{"run", "--key", "k", "--", "bash", "-c", countingScript + fmt.Sprintf("exit %d", code)}
 		first := b.idem(run...)
-		b.await("side", 1)
-		free := b.fill(dir)
+		b.waitLines("side", 1)
+		free := b.fillDisk(dir)
 		b.write("go", "")
-		r := b.want(first.wait(), 125)
+		r := b.wantStatus(first.wait(), 125)
 		if r.out != "out\n" || !strings.Contains(r.err, fmt.Sprintf("status %d", code)) {
 			t.Errorf("%+v", r)
 		}
-		b.want(b.run("list"), 0)
-		b.want(b.run(run...), 79)
+		b.wantStatus(b.run("list"), 0)
+		b.wantStatus(b.run(run...), 79)
 		free()
-		b.want(b.run(run...), 79)
+		b.wantStatus(b.run(run...), 79)
 		b.wantState("k", "interrupted")
-		b.want(b.run("mark", "done", "k", "--note", "seen"), 0)
-		b.want(b.run(run...), 0)
+		b.wantStatus(b.run("mark", "done", "k", "--note", "seen"), 0)
+		b.wantStatus(b.run(run...), 0)
 		b.wantLines("side", 1)
-		if s := b.listed("k"); s != "succeeded" {
+		if s := b.listedState("k"); s != "succeeded" {
 			t.Errorf("list says %q", s)
 		}
 	}
@@ -225,29 +225,29 @@ func TestE2EFullAtTheEnd(t *testing.T) {
 func TestE2EReadOnlyFileSystem(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	dir := b.mount("2m")
+	dir := b.mountLedger("2m")
 	run := func(key string) result {
 		return b.run("run", "--key", key, "--", "sh", "-c", "echo out; echo x >>side")
 	}
-	b.want(run("old"), 0)
+	b.wantStatus(run("old"), 0)
 	if err := mount("-o", "remount,ro", dir); err != nil {
 		t.Fatal(err)
 	}
-	b.want(run("new"), 69)
+	b.wantStatus(run("new"), 69)
 	b.wantLines("side", 1)
-	if s := b.listed("old"); s != "succeeded" {
+	if s := b.listedState("old"); s != "succeeded" {
 		t.Errorf("list says %q", s)
 	}
 	b.wantState("old", "succeeded")
-	if r := b.want(run("old"), 0); r.out != "out\n" {
+	if r := b.wantStatus(run("old"), 0); r.out != "out\n" {
 		t.Errorf("%+v", r)
 	}
-	b.want(b.run("mark", "retry", "old", "--force"), 69)
-	b.want(b.run("forget", "old"), 69)
+	b.wantStatus(b.run("mark", "retry", "old", "--force"), 69)
+	b.wantStatus(b.run("forget", "old"), 69)
 	b.wantLines("side", 1)
-	b.place(filepath.Join(dir, "nothing")) // and one that cannot be made
-	b.want(run("new"), 69)
-	b.want(b.run("list"), 0)
+	b.setLedger(filepath.Join(dir, "nothing")) // and one that cannot be made
+	b.wantStatus(run("new"), 69)
+	b.wantStatus(b.run("list"), 0)
 	b.wantLines("side", 1)
 }
 
@@ -256,14 +256,14 @@ func TestE2EReadOnlyFileSystem(t *testing.T) {
 func TestE2ESlowReaderLeavesRoom(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	b.mount("20m")
+	b.mountLedger("20m")
 	c, r := pausedCall(b, "run", "--key", "slow", "--max-output", "0", "--", "head", "-c", "33554432", "/dev/zero")
-	settle()
-	b.want(b.run("run", "--key", "other", "--", "true"), 0)
+	pauseBriefly()
+	b.wantStatus(b.run("run", "--key", "other", "--", "true"), 0)
 	b.wantState("other", "succeeded")
 	if n, err := io.Copy(io.Discard, r); err != nil || n != 33554432 {
 		t.Errorf("%d bytes reached the caller, %v", n, err)
 	}
-	b.want(c.wait(), 0)
+	b.wantStatus(c.wait(), 0)
 	b.wantState("slow", "succeeded")
 }

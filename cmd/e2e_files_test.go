@@ -24,10 +24,10 @@ func TestE2EFilesDamaged(t *testing.T) {
 		"no table":   "drop table files",
 	} {
 		b := newBox(t)
-		b.want(b.run(run...), 0)
+		b.wantStatus(b.run(run...), 0)
 		b.sql(damage)
 		for range 2 {
-			if r := b.want(b.run(run...), 69); r.out != "" || !strings.Contains(r.err, "damaged") {
+			if r := b.wantStatus(b.run(run...), 69); r.out != "" || !strings.Contains(r.err, "damaged") {
 				t.Errorf("%s: %+v", name, r)
 			}
 		}
@@ -41,28 +41,28 @@ func TestE2EFilesDamaged(t *testing.T) {
 func TestE2EFilesNotWritable(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	b.somebody()
+	b.useUnprivilegedUser()
 	run := []string{"run", "--key", "k", "--replay-file", "f", "--replay-file", "g", "--", "sh", "-c", "echo out; echo one >>f; echo two >>g"}
-	b.want(b.run(run...), 0)
-	b.want(b.sh("chmod 400 g"), 0)
-	if r := b.want(b.run(run...), 69); r.out != "" || !strings.Contains(r.err, `"g"`) || !strings.Contains(r.err, "denied") {
+	b.wantStatus(b.run(run...), 0)
+	b.wantStatus(b.sh("chmod 400 g"), 0)
+	if r := b.wantStatus(b.run(run...), 69); r.out != "" || !strings.Contains(r.err, `"g"`) || !strings.Contains(r.err, "denied") {
 		t.Errorf("%+v", r)
 	}
 	b.wantLines("f", 1)
-	b.want(b.sh("chmod 600 g"), 0)
-	b.want(b.run(run...), 0)
+	b.wantStatus(b.sh("chmod 600 g"), 0)
+	b.wantStatus(b.run(run...), 0)
 	b.wantLines("f", 2)
 	b.wantLines("g", 2)
 
 	// One that can be read only may be written by a command with more rights.
-	b.want(b.sh("chmod 400 g"), 0)
-	b.want(b.run("run", "--key", "k2", "--replay-file", "g", "--", "sh", "-c", "chmod 600 g; echo three >>g"), 0)
-	b.want(b.run("run", "--key", "k2", "--replay-file", "g", "--", "sh", "-c", "chmod 600 g; echo three >>g"), 0)
+	b.wantStatus(b.sh("chmod 400 g"), 0)
+	b.wantStatus(b.run("run", "--key", "k2", "--replay-file", "g", "--", "sh", "-c", "chmod 600 g; echo three >>g"), 0)
+	b.wantStatus(b.run("run", "--key", "k2", "--replay-file", "g", "--", "sh", "-c", "chmod 600 g; echo three >>g"), 0)
 	b.wantLines("g", 4)
 
 	// One that cannot be read: what is appended to it could not be told.
-	b.want(b.sh("chmod 200 g"), 0)
-	if r := b.want(b.run("run", "--key", "k3", "--replay-file", "g", "--", "touch", "side"), 64); !strings.Contains(r.err, "denied") {
+	b.wantStatus(b.sh("chmod 200 g"), 0)
+	if r := b.wantStatus(b.run("run", "--key", "k3", "--replay-file", "g", "--", "touch", "side"), 64); !strings.Contains(r.err, "denied") {
 		t.Errorf("%+v", r)
 	}
 	b.wantLines("side", 0)
@@ -73,19 +73,19 @@ func TestE2EFilesFullDiskAtReplay(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	ledger := b.ledger
-	dir := b.mount("1m")
-	b.place(ledger)
+	dir := b.mountLedger("1m")
+	b.setLedger(ledger)
 	run := []string{"run", "--key", "k", "--replay-file", "first", "--replay-file", "mnt/f", "--", "sh", "-c", "echo x >>side; echo x >>first; seq 10000 >>mnt/f"}
-	b.want(b.run(run...), 0)
-	free := b.fill(dir)
+	b.wantStatus(b.run(run...), 0)
+	free := b.fillDisk(dir)
 	// As often as it is called, no file has a part of a replay that failed.
 	for range 2 {
-		b.want(b.run(run...), 69)
+		b.wantStatus(b.run(run...), 69)
 		b.wantLines("first", 1)
 		b.wantLines("mnt/f", 10000)
 	}
 	free()
-	b.want(b.run(run...), 0)
+	b.wantStatus(b.run(run...), 0)
 	b.wantLines("first", 2)
 	b.wantLines("mnt/f", 20000)
 	b.wantLines("side", 1)
@@ -103,15 +103,15 @@ func TestE2EFilesFullLedger(t *testing.T) {
 		{"file", "seq 200000 >>f", 125, 79},
 	} {
 		b := newBox(t)
-		b.mount("1m")
+		b.mountLedger("1m")
 		run := []string{"run", "--key", "k", "--replay-file", "f", "--", "sh", "-c", test.script + "; echo x >>side"}
-		b.want(b.run(run...), test.first)
+		b.wantStatus(b.run(run...), test.first)
 		size := b.size("f")
-		if r := b.want(b.run(run...), test.again); test.again == 74 && b.lines("f") != 2 || test.again == 79 && b.size("f") != size {
+		if r := b.wantStatus(b.run(run...), test.again); test.again == 74 && b.lines("f") != 2 || test.again == 79 && b.size("f") != size {
 			t.Errorf("%s: %+v, f has %d bytes", test.name, r, b.size("f"))
 		}
 		b.wantLines("side", 1)
-		b.want(b.run("list"), 0)
+		b.wantStatus(b.run("list"), 0)
 	}
 }
 
@@ -133,16 +133,16 @@ func TestE2EFilesKilled(t *testing.T) {
 		file, key := fmt.Sprint("f", i), fmt.Sprint("k", i)
 		run := []string{"run", "--key", key, "--replay-file", file, "--", "sh", "-c", "seq 50000 >>" + file + "; echo x >>side" + key}
 		c := b.idem(run...)
-		b.await("side"+key, 1)                      // about now the outcome is being recorded
+		b.waitLines("side"+key, 1)                  // about now the outcome is being recorded
 		_ = syscall.Kill(-c.pid(), syscall.SIGKILL) // or it has ended already
 		c.wait()
-		b.want(b.sh("mv "+file+" "+file+".first"), 0)
+		b.wantStatus(b.sh("mv "+file+" "+file+".first"), 0)
 		// What was killed may take a moment to be gone.
 		r := b.run(append([]string{"run", "--wait"}, run[1:]...)...)
 		codes[r.code]++
 		switch r.code {
 		case 0:
-			b.want(b.sh("cmp "+file+" "+file+".first"), 0)
+			b.wantStatus(b.sh("cmp "+file+" "+file+".first"), 0)
 		case 79:
 			if _, err := os.Stat(b.path(file)); err == nil {
 				t.Error("something was appended for an attempt whose end nobody saw")

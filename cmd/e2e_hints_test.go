@@ -72,7 +72,7 @@ func newHintWorld(t *testing.T, p hintPlace, bare bool) *hintWorld {
 			return
 		}
 		made[ledger+ns+"|"+window] = true
-		w.want(w.run("mark", "done", "--ledger", ledger, "--namespace", ns, "--window", window, "--stdout-file", "decoy", "--", hintKey), 0)
+		w.wantStatus(w.run("mark", "done", "--ledger", ledger, "--namespace", ns, "--window", window, "--stdout-file", "decoy", "--", hintKey), 0)
 	}
 	otherNS := map[bool]string{true: "prod team", false: "default"}[p.ns == "default"]
 	decoy(w.two, p.ns, p.window)
@@ -99,7 +99,7 @@ func (w *hintWorld) call(args ...string) result {
 }
 
 // full makes a call whose output cannot be written.
-func (w *hintWorld) full(args ...string) result {
+func (w *hintWorld) callToFullDisk(args ...string) result {
 	w.t.Helper()
 	to, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
@@ -112,13 +112,13 @@ func (w *hintWorld) full(args ...string) result {
 }
 
 // exact makes a call of another command that names the record in full.
-func (w *hintWorld) exact(words ...string) result {
+func (w *hintWorld) callInFull(words ...string) result {
 	w.t.Helper()
 	return w.run(append(words, "--ledger", w.one, "--namespace", w.ns, "--window", w.window, "--", hintKey)...)
 }
 
 // as makes a call of another command as the record's user would.
-func (w *hintWorld) as(words ...string) result {
+func (w *hintWorld) callAsUser(words ...string) result {
 	w.t.Helper()
 	argv := append(words, w.flags...)
 	return w.run(append(argv, "--", hintKey)...)
@@ -127,14 +127,14 @@ func (w *hintWorld) as(words ...string) result {
 func (w *hintWorld) interrupt() {
 	w.t.Helper()
 	w.call("--", "sh", "-c", "echo target; kill -9 $PPID")
-	w.settled("interrupted")
+	w.waitState("interrupted")
 }
 
 // settled waits until the record is in a state.
-func (w *hintWorld) settled(state string) {
+func (w *hintWorld) waitState(state string) {
 	w.t.Helper()
-	w.until("the record is "+state, func() bool {
-		return strings.Contains(w.exact("show", "--json").out, `"state": "`+state+`"`)
+	w.waitUntil("the record is "+state, func() bool {
+		return strings.Contains(w.callInFull("show", "--json").out, `"state": "`+state+`"`)
 	})
 }
 
@@ -145,7 +145,7 @@ func (w *hintWorld) snapshot() map[string]string {
 	for _, ledger := range []string{w.one, w.two} {
 		c := w.start([]string{"idem", "list", "--json", "--ledger", ledger}, withoutIdem)
 		var records []map[string]any
-		if r := w.want(c.wait(), 0); json.Unmarshal([]byte(r.out), &records) != nil {
+		if r := w.wantStatus(c.wait(), 0); json.Unmarshal([]byte(r.out), &records) != nil {
 			w.t.Fatalf("list says %s", r.out)
 		}
 		for _, rec := range records {
@@ -204,7 +204,7 @@ type hintCase struct {
 
 var hintCases = []hintCase{
 	{"failed before, with another command", 0, false, func(w *hintWorld) result {
-		w.want(w.call("--", "sh", "-c", "echo target; exit 1"), 1)
+		w.wantStatus(w.call("--", "sh", "-c", "echo target; exit 1"), 1)
 		return w.call("--", "true")
 	}, 1},
 	{"interrupted, with another command", 1, false, func(w *hintWorld) result {
@@ -221,11 +221,11 @@ var hintCases = []hintCase{
 	}, 4},
 	{"waited for, interrupted", 3, false, func(w *hintWorld) result {
 		w.interrupt()
-		return w.as("wait", "--window", w.window)
+		return w.callAsUser("wait", "--window", w.window)
 	}, 4},
 	{"waited for, failed", 0, false, func(w *hintWorld) result {
-		w.want(w.call("--", "sh", "-c", "echo target; exit 1"), 1)
-		return w.as("wait", "--window", w.window)
+		w.wantStatus(w.call("--", "sh", "-c", "echo target; exit 1"), 1)
+		return w.callAsUser("wait", "--window", w.window)
 	}, 1},
 	{"the probe cannot tell", 1, false, func(w *hintWorld) result {
 		return w.call("--probe-first", "--probe", "exit 2", "--", "true")
@@ -234,55 +234,55 @@ var hintCases = []hintCase{
 		return w.call("--probe-first", "--probe", "exit 2", "--", "true")
 	}, 1},
 	{"not again after a failure", 2, false, func(w *hintWorld) result {
-		w.want(w.call("--", "sh", "-c", "echo target; exit 1"), 1)
+		w.wantStatus(w.call("--", "sh", "-c", "echo target; exit 1"), 1)
 		return w.call("--on-failure", "refuse", "--", "sh", "-c", "echo target; exit 1")
 	}, 2},
 	{"no attempt left", 3, false, func(w *hintWorld) result {
-		w.want(w.call("--", "sh", "-c", "echo target; exit 1"), 1)
+		w.wantStatus(w.call("--", "sh", "-c", "echo target; exit 1"), 1)
 		return w.call("--max-attempts", "1", "--", "sh", "-c", "echo target; exit 1")
 	}, 2},
 	{"unrecorded", 0, false, func(w *hintWorld) result {
 		return w.call("--tty", "--", "sh", "-c", `trap "" HUP; echo target; kill -9 $PPID; exit 3`)
 	}, 4},
 	{"output that did not arrive", 1, false, func(w *hintWorld) result {
-		return w.full("--force", "--", "echo", "target")
+		return w.callToFullDisk("--force", "--", "echo", "target")
 	}, 1},
 	{"cut output that did not arrive", 2, false, func(w *hintWorld) result {
-		return w.full("--max-output", "100", "--", "seq", "1", "1000")
+		return w.callToFullDisk("--max-output", "100", "--", "seq", "1", "1000")
 	}, 1},
 	{"forget, which window", 2, true, func(w *hintWorld) result {
 		w.window = thisYear(w)
-		return w.as("forget")
+		return w.callAsUser("forget")
 	}, 3},
 	{"token, which window", 3, true, func(w *hintWorld) result {
 		w.window = thisYear(w)
-		return w.as("token")
+		return w.callAsUser("token")
 	}, 3},
 	{"mark, which window", 0, true, func(w *hintWorld) result {
 		w.window = thisYear(w)
-		w.want(w.exact("mark", "retry", "--force"), 0)
-		return w.as("mark", "failed")
+		w.wantStatus(w.callInFull("mark", "retry", "--force"), 0)
+		return w.callAsUser("mark", "failed")
 	}, 3},
 	{"wait, which window", 1, true, func(w *hintWorld) result {
 		w.window = thisYear(w)
-		return w.as("wait")
+		return w.callAsUser("wait")
 	}, 3},
 	{"nothing is recorded there", 1, true, func(w *hintWorld) result {
-		w.want(w.call("--", "echo", "target"), 0)
+		w.wantStatus(w.call("--", "echo", "target"), 0)
 		for _, other := range []string{"default"} { // the decoys there would be named too
 			for _, window := range []string{w.window, "2021"} {
-				w.want(w.run("forget", "--ledger", w.one, "--namespace", other, "--window", window, "--", hintKey), 0)
+				w.wantStatus(w.run("forget", "--ledger", w.one, "--namespace", other, "--window", window, "--", hintKey), 0)
 			}
 		}
-		return w.as("show", "--namespace", "third")
+		return w.callAsUser("show", "--namespace", "third")
 	}, 1},
 	{"held", 2, false, func(w *hintWorld) result {
 		argv := append(append([]string{"run"}, w.flags...), "--per", "year", "--tz", "UTC", "--at", w.window+"-05-05", "--key="+hintKey)
 		run := w.idem(append(argv, "--", "sh", "-c", "echo target; echo x >running; until [ -e go ]; do sleep 0.01; done")...)
-		w.await("running", 1)
-		r := w.as("forget", "--window", w.window)
+		w.waitLines("running", 1)
+		r := w.callAsUser("forget", "--window", w.window)
 		w.write("go", "")
-		w.want(run.wait(), 0)
+		w.wantStatus(run.wait(), 0)
 		return r
 	}, 1},
 }
@@ -290,7 +290,7 @@ var hintCases = []hintCase{
 // thisYear records a success in the window of now, and returns the window.
 func thisYear(w *hintWorld) string {
 	argv := append(append([]string{"run"}, w.flags...), "--per", "year", "--key="+hintKey, "--", "sh", "-c", "echo target; echo $IDEM_WINDOW >window")
-	w.want(w.run(argv...), 0)
+	w.wantStatus(w.run(argv...), 0)
 	return strings.TrimSpace(w.read("window"))
 }
 
@@ -321,7 +321,7 @@ func TestHints(t *testing.T) {
 							w = newHintWorld(t, hintPlaces[c.place], c.bare)
 							commands = hintsOf(t, c.make(w).err)
 						}
-						w.pasted(commands[i], empty)
+						w.checkPaste(commands[i], empty)
 					}
 				}
 			})
@@ -336,7 +336,7 @@ func TestHints(t *testing.T) {
 }
 
 // pasted holds a command of a hint to the record that is meant.
-func (w *hintWorld) pasted(command string, empty bool) {
+func (w *hintWorld) checkPaste(command string, empty bool) {
 	w.t.Helper()
 	if !strings.Contains(command, " --ledger ") { // it must not act on a ledger of this machine
 		w.t.Fatalf("the ledger is missing in %s", command)
@@ -347,7 +347,7 @@ func (w *hintWorld) pasted(command string, empty bool) {
 	name := strings.Fields(command)[1]
 	switch name {
 	case "forget", "mark":
-		w.want(r, 0)
+		w.wantStatus(r, 0)
 		var changed []string
 		for id := range merged(before, after) {
 			if before[id] != after[id] {
@@ -358,7 +358,7 @@ func (w *hintWorld) pasted(command string, empty bool) {
 			w.t.Errorf("%s changes %q, want %q", command, changed, w.target())
 		}
 	default:
-		want := w.exact(name)
+		want := w.callInFull(name)
 		if r.out != want.out || r.err != want.err || r.code != want.code || r.code == 64 || !maps.Equal(before, after) {
 			w.t.Errorf("%s ends with %d and prints\n%s%swant %d and\n%s%s", command, r.code, r.out, r.err, want.code, want.out, want.err)
 		}

@@ -34,24 +34,24 @@ func TestE2ESignalDuringAHook(t *testing.T) {
 		for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 			b := newBox(t)
 			if test.before != "" {
-				b.want(b.run("run", "--key", "k", "--", "sh", "-c", test.before), 0)
+				b.wantStatus(b.run("run", "--key", "k", "--", "sh", "-c", test.before), 0)
 			}
 			args := append([]string{"run", "-v", "--key", "k"}, hangingHook(test.event)...)
 			c := b.idem(append(args, "--", "sh", "-c", test.command)...)
-			pid := b.awaitPID("pid")
+			pid := b.waitPID("pid")
 			c.kill(sig)
 			if r := c.wait(); r.sig != sig || !strings.Contains(r.err, test.said) || strings.Contains(r.err, "warning") {
 				t.Errorf("%s, %v: idem ended with %+v", test.event, sig, r)
 			}
-			b.gone(pid)
+			b.waitExit(pid)
 			b.wantLines("second", 0)
 			b.wantLines("side", 0)
 			if test.state == "" {
-				b.want(b.run("show", "k"), 1)
+				b.wantStatus(b.run("show", "k"), 1)
 			} else {
 				b.wantState("k", test.state)
 			}
-			b.want(b.run("run", "--key", "k", "--force", "--on-mismatch", "rerun", "--", "true"), 0) // it is free
+			b.wantStatus(b.run("run", "--key", "k", "--force", "--on-mismatch", "rerun", "--", "true"), 0) // it is free
 		}
 	}
 }
@@ -69,9 +69,9 @@ func TestE2EHookAfterASignal(t *testing.T) {
 	} {
 		b := newBox(t)
 		c := b.idem("run", "--key", "k", "--retries", "1", "--retry-delay", "1h", "--hook", "failure=echo $IDEM_EXIT_CODE >>told", "--", "sh", "-c", test.command)
-		b.until("the key is "+test.state, func() bool { return b.listed("k") == test.state })
+		b.waitUntil("the key is "+test.state, func() bool { return b.listedState("k") == test.state })
 		if test.state == "running" {
-			b.await("ready", 1)
+			b.waitLines("ready", 1)
 		}
 		c.kill(syscall.SIGTERM)
 		if r := c.wait(); r.code != test.code {
@@ -90,12 +90,12 @@ func TestE2ESignalDuringAHookThatIgnoresIt(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	c := b.idem("run", "--key", "k", "--hook", "success=trap '' TERM; sleep 300 & echo $! >pid; wait; sleep 300", "--", "true")
-	pid := b.awaitPID("pid")
+	pid := b.waitPID("pid")
 	c.kill(syscall.SIGTERM)
 	if r := c.wait(); r.sig != syscall.SIGTERM {
 		t.Errorf("idem ended with %+v", r)
 	}
-	b.gone(pid)
+	b.waitExit(pid)
 }
 
 // The terminal's Ctrl-C ends a hook and idem.
@@ -103,12 +103,12 @@ func TestE2ECtrlCDuringAHook(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	x := b.open("bash", "-c", `for i in 1 2 3; do idem run --key k$i --hook 'success=echo $$ >pid; exec sleep 300' -- true; done; echo after >after`)
-	pid := b.awaitPID("pid")
-	x.typ(ctrlC)
+	pid := b.waitPID("pid")
+	x.typeKeys(ctrlC)
 	if ws := x.end(); !ws.Signaled() || ws.Signal() != syscall.SIGINT {
 		t.Errorf("bash ended with %#x; %q", ws, x.shown())
 	}
-	b.gone(pid)
+	b.waitExit(pid)
 	b.wantLines("after", 0)
 	b.wantState("k1", "succeeded")
 }
@@ -120,16 +120,16 @@ func TestE2EKilledDuringTheStartHook(t *testing.T) {
 	b := newBox(t)
 	args := append([]string{"run", "--key", "k"}, hangingHook("start")...)
 	c := b.idem(append(args, "--", "sh", "-c", "echo x >>side")...)
-	pid := b.awaitPID("pid")
-	b.want(b.run("run", "--key", "k", "--", "sh", "-c", "echo x >>side"), 75)
+	pid := b.waitPID("pid")
+	b.wantStatus(b.run("run", "--key", "k", "--", "sh", "-c", "echo x >>side"), 75)
 	c.kill(syscall.SIGKILL)
 	c.wait()
 	if procState(pid) == "" {
 		t.Error("the hook has ended")
 	}
-	b.want(b.run("run", "--key", "k", "--", "sh", "-c", "echo x >>side"), 79)
+	b.wantStatus(b.run("run", "--key", "k", "--", "sh", "-c", "echo x >>side"), 79)
 	b.wantLines("side", 0)
-	b.want(b.run("run", "--key", "k", "--on-interrupted", "rerun", "--", "sh", "-c", "echo x >>side"), 0)
+	b.wantStatus(b.run("run", "--key", "k", "--on-interrupted", "rerun", "--", "sh", "-c", "echo x >>side"), 0)
 	b.wantLines("side", 1)
 }
 
@@ -139,13 +139,13 @@ func TestE2EHooksDoNotHoldTheKey(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	c := b.idem("run", "--key", "k", "--hook", "failure=sleep 300 & echo $! >daemon; echo $$ >pid; while [ ! -e go ]; do sleep 0.01; done", "--", "sh", "-c", "kill -KILL $$")
-	b.awaitPID("pid")
-	b.want(b.run("run", "--key", "k", "--on-mismatch", "rerun", "--", "true"), 0)
+	b.waitPID("pid")
+	b.wantStatus(b.run("run", "--key", "k", "--on-mismatch", "rerun", "--", "true"), 0)
 	b.write("go", "")
 	if r := c.wait(); r.sig != syscall.SIGKILL {
 		t.Errorf("idem ended with %+v", r)
 	}
-	if procState(b.awaitPID("daemon")) == "" {
+	if procState(b.waitPID("daemon")) == "" {
 		t.Error("what the hook has left behind has ended")
 	}
 }
@@ -157,13 +157,13 @@ func TestE2EHookLeftoverDoesNotHoldTheCaller(t *testing.T) {
 	for _, event := range []string{"start", "success", "replay"} {
 		b := newBox(t)
 		if event == "replay" {
-			b.want(b.run("run", "--key", "k", "--", "true"), 0)
+			b.wantStatus(b.run("run", "--key", "k", "--", "true"), 0)
 		}
-		r := b.want(b.sh("got=$(idem run --key k --hook '"+event+"=sleep 300 & echo $! >daemon; echo told >&2' -- true 2>&1); echo \"[$got]\""), 0)
+		r := b.wantStatus(b.sh("got=$(idem run --key k --hook '"+event+"=sleep 300 & echo $! >daemon; echo told >&2' -- true 2>&1); echo \"[$got]\""), 0)
 		if r.out != "[told]\n" {
 			t.Errorf("%s: the caller got %q", event, r.out)
 		}
-		if procState(b.awaitPID("daemon")) == "" {
+		if procState(b.waitPID("daemon")) == "" {
 			t.Errorf("%s: what the hook has left behind has ended", event)
 		}
 	}
@@ -203,7 +203,7 @@ func TestE2EHooksOfTheGuide(t *testing.T) {
 	b.env = append(b.env, "PATH="+b.dir+":"+binary()+":"+os.Getenv("PATH"), "no_proxy=127.0.0.1")
 	check := func(r result, code int, want ...string) {
 		t.Helper()
-		b.want(r, code)
+		b.wantStatus(r, code)
 		mu.Lock()
 		defer mu.Unlock()
 		if !slices.Equal(pings, want) {

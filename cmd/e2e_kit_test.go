@@ -24,7 +24,7 @@ import (
 )
 
 // hangs bounds every wait. It is there to end a hang, not to measure.
-const hangs = 60 * time.Second
+const hangTimeout = 60 * time.Second
 
 // binary is the directory of the idem under test, built once as it is released.
 // A child removes it when this process has ended, however it did.
@@ -64,7 +64,7 @@ var keep *os.File // open as long as this process lives
 
 // missing skips a test that cannot be run here, which IDEM_TEST_STRICT=1 does
 // not allow.
-func missing(t *testing.T, what string) {
+func skipMissing(t *testing.T, what string) {
 	t.Helper()
 	if os.Getenv("IDEM_TEST_STRICT") == "1" {
 		t.Fatalf("IDEM_TEST_STRICT: %s is missing", what)
@@ -75,14 +75,14 @@ func missing(t *testing.T, what string) {
 func requireTool(t *testing.T, name string) {
 	t.Helper()
 	if _, err := exec.LookPath(name); err != nil {
-		missing(t, name)
+		skipMissing(t, name)
 	}
 }
 
 func requireRoot(t *testing.T) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		missing(t, "root")
+		skipMissing(t, "root")
 	}
 }
 
@@ -232,14 +232,14 @@ func (c *call) killAll() {
 		c.b.t.Fatal(err)
 	}
 	c.wait()
-	c.b.until(fmt.Sprintf("process group %d ends", group), func() bool { return !lives(group) })
+	c.b.waitUntil(fmt.Sprintf("process group %d ends", group), func() bool { return !groupAlive(group) })
 }
 
 func (c *call) wait() result {
 	c.b.t.Helper()
 	select {
 	case <-c.ended:
-	case <-time.After(2 * hangs):
+	case <-time.After(2 * hangTimeout):
 		c.b.t.Fatalf("%q hangs; its stderr:\n%s", c.cmd.Args, c.b.read(c.err))
 	}
 	r := result{out: c.b.read(c.out), err: c.b.read(c.err)}

@@ -14,7 +14,7 @@ import (
 )
 
 // want checks an exit status, and that a refusal wrote nothing to stdout.
-func (b *box) want(r result, code int) result {
+func (b *box) wantStatus(r result, code int) result {
 	b.t.Helper()
 	if r.code != code {
 		b.t.Fatalf("exit status %d, want %d; stdout %.200q, stderr:\n%s", r.code, code, r.out, r.err)
@@ -60,9 +60,9 @@ func (b *box) wantLines(name string, n int) {
 }
 
 // until waits for something to become true.
-func (b *box) until(what string, ok func() bool) {
+func (b *box) waitUntil(what string, ok func() bool) {
 	b.t.Helper()
-	for end := time.Now().Add(hangs); !ok(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(hangTimeout); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			b.t.Fatalf("waited in vain: %s", what)
 		}
@@ -70,15 +70,15 @@ func (b *box) until(what string, ok func() bool) {
 }
 
 // await waits for a file with at least n lines.
-func (b *box) await(name string, n int) {
+func (b *box) waitLines(name string, n int) {
 	b.t.Helper()
-	b.until(fmt.Sprintf("%s has %d lines", name, n), func() bool { return b.lines(name) >= n })
+	b.waitUntil(fmt.Sprintf("%s has %d lines", name, n), func() bool { return b.lines(name) >= n })
 }
 
 // awaitPID waits for a file with a pid in it.
-func (b *box) awaitPID(name string) int {
+func (b *box) waitPID(name string) int {
 	b.t.Helper()
-	b.await(name, 1)
+	b.waitLines(name, 1)
 	pid, err := strconv.Atoi(strings.TrimSpace(b.read(name)))
 	if err != nil {
 		b.t.Fatal(err)
@@ -104,7 +104,7 @@ func procState(pid int) string {
 }
 
 // lives tells whether a process of the group does.
-func lives(group int) bool {
+func groupAlive(group int) bool {
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	return slices.ContainsFunc(dirs, func(dir string) bool {
 		_, g := procStat(filepath.Base(dir))
@@ -112,9 +112,9 @@ func lives(group int) bool {
 	})
 }
 
-func (b *box) gone(pid int) {
+func (b *box) waitExit(pid int) {
 	b.t.Helper()
-	b.until(fmt.Sprintf("process %d ends", pid), func() bool { return procState(pid) == "" })
+	b.waitUntil(fmt.Sprintf("process %d ends", pid), func() bool { return procState(pid) == "" })
 }
 
 // record is what show --json says of a key.
@@ -130,7 +130,7 @@ type record struct {
 
 func (b *box) show(key string) record {
 	b.t.Helper()
-	r := b.want(b.run("show", "--json", key), 0)
+	r := b.wantStatus(b.run("show", "--json", key), 0)
 	var rec record
 	if err := json.Unmarshal([]byte(r.out), &rec); err != nil {
 		b.t.Fatalf("%v in %s", err, r.out)
@@ -148,9 +148,9 @@ func (b *box) wantState(key, state string) record {
 }
 
 // listed is the state of a key in list, "" when it is not there.
-func (b *box) listed(key string) string {
+func (b *box) listedState(key string) string {
 	b.t.Helper()
-	for line := range strings.Lines(b.want(b.run("list"), 0).out) {
+	for line := range strings.Lines(b.wantStatus(b.run("list"), 0).out) {
 		if f := strings.Split(line, "\t"); f[0] == key {
 			return f[1]
 		}

@@ -58,7 +58,7 @@ func TestE2EHintsOfWhatCannotBeStarted(t *testing.T) {
 				}
 			}
 			b.sh("mkdir 'sub dir'")
-			r := b.want(b.sh(test.script), test.code)
+			r := b.wantStatus(b.sh(test.script), test.code)
 			hints := mended.FindAllStringSubmatch(r.err, -1)
 			if len(hints) != test.hints || strings.Count(r.err, "hint:") != test.hints {
 				t.Fatalf("%d hints with a command line, want %d:\n%s", len(hints), test.hints, r.err)
@@ -70,7 +70,7 @@ func TestE2EHintsOfWhatCannotBeStarted(t *testing.T) {
 					line += "\n" + test.script
 				}
 				b.sh("idem forget k")
-				if got := b.want(b.sh(before+"\n"+line), 0); got.out != test.want {
+				if got := b.wantStatus(b.sh(before+"\n"+line), 0); got.out != test.want {
 					t.Errorf("%s: got %+v, want %q", line, got, test.want)
 				}
 			}

@@ -25,7 +25,7 @@ func TestE2EOldLedgerAnswersTheSame(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := b.sh("set -e; . " + data + "/inputs.sh; sh " + data + "/questions.sh")
-	b.want(r, 0)
+	b.wantStatus(r, 0)
 	want, err := os.ReadFile(filepath.Join(data, "answers.txt"))
 	if err != nil {
 		t.Fatal(err)
@@ -83,10 +83,10 @@ const extraColumn = "alter table attempts add column extra text not null default
 
 // newer makes a call of pausing() one of a later idem, which has one more
 // migration.
-func newer(c *exec.Cmd) { c.Env = append(c.Env, "IDEM_FAILPOINT_MIGRATION="+extraColumn) }
+func withNewerMigration(c *exec.Cmd) { c.Env = append(c.Env, "IDEM_FAILPOINT_MIGRATION="+extraColumn) }
 
 // killed makes a call kill itself at a point.
-func killed(point string) func(*exec.Cmd) {
+func killAt(point string) func(*exec.Cmd) {
 	return func(c *exec.Cmd) { c.Env = append(c.Env, "IDEM_FAILPOINT="+point) }
 }
 
@@ -99,8 +99,8 @@ func TestE2EMigrationIsKilled(t *testing.T) {
 		for point, migrated := range map[string]bool{"migrate.locked": false, "migrate.commit": false, "migrate.done": true} {
 			b := newBox(t)
 			work := []string{"run", "--key", "k", "--", "sh", "-c", "echo x >>side; echo out"}
-			b.want(b.run(work...), 0)
-			if r := b.start(append([]string{pausing()}, first...), newer, killed(point)).wait(); r.code != 137 {
+			b.wantStatus(b.run(work...), 0)
+			if r := b.start(append([]string{failpointBinary()}, first...), withNewerMigration, killAt(point)).wait(); r.code != 137 {
 				t.Fatalf("%s: %+v", point, r)
 			}
 			code := map[bool]int{false: 0, true: 69}[migrated]
@@ -108,7 +108,7 @@ func TestE2EMigrationIsKilled(t *testing.T) {
 				t.Errorf("%s, the earlier idem: %+v", point, r)
 			}
 			for range 2 {
-				if r := b.start(append([]string{pausing()}, work...), newer).wait(); r.code != 0 || r.out != "out\n" {
+				if r := b.start(append([]string{failpointBinary()}, work...), withNewerMigration).wait(); r.code != 0 || r.out != "out\n" {
 					t.Errorf("%s, the later idem: %+v", point, r)
 				}
 			}
@@ -124,24 +124,24 @@ func TestE2EMigrationUnderARun(t *testing.T) {
 	for _, point := range []string{"claim.before", "write.begun", "finish.before", "write.commit:2"} {
 		b := newBox(t)
 		work := []string{"run", "--key", "k", "--", "sh", "-c", "echo x >>side; echo out"}
-		b.want(b.run("run", "--key", "other", "--", "true"), 0)
-		h := b.hold(point, work...)
+		b.wantStatus(b.run("run", "--key", "other", "--", "true"), 0)
+		h := b.pauseAt(point, work...)
 		var c *call
 		if point == "write.begun" || strings.HasPrefix(point, "write.commit") { // it has its turn to write
-			c = b.start([]string{pausing(), "run", "--key", "later", "--", "echo", "later"}, newer)
-		} else if r := b.start([]string{pausing(), "run", "--key", "later", "--", "echo", "later"}, newer).wait(); r.code != 0 {
+			c = b.start([]string{failpointBinary(), "run", "--key", "later", "--", "echo", "later"}, withNewerMigration)
+		} else if r := b.start([]string{failpointBinary(), "run", "--key", "later", "--", "echo", "later"}, withNewerMigration).wait(); r.code != 0 {
 			t.Errorf("%s: %+v", point, r)
 		}
-		b.want(h.resume(), 0)
+		b.wantStatus(h.resume(), 0)
 		if c != nil {
-			b.want(c.wait(), 0)
+			b.wantStatus(c.wait(), 0)
 		}
 		for _, key := range []string{"k", "other", "later"} {
-			if r := b.start([]string{pausing(), "show", key}, newer).wait(); r.code != 0 || !strings.Contains(r.out, "succeeded") {
+			if r := b.start([]string{failpointBinary(), "show", key}, withNewerMigration).wait(); r.code != 0 || !strings.Contains(r.out, "succeeded") {
 				t.Errorf("%s, %s: %+v", point, key, r)
 			}
 		}
-		if r := b.start(append([]string{pausing()}, work...), newer).wait(); r.code != 0 || r.out != "out\n" {
+		if r := b.start(append([]string{failpointBinary()}, work...), withNewerMigration).wait(); r.code != 0 || r.out != "out\n" {
 			t.Errorf("%s: %+v", point, r)
 		}
 		b.wantLines("side", 1)
@@ -154,14 +154,14 @@ func TestE2EMigrationByMany(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	work := []string{"run", "--key", "k", "--", "sh", "-c", "echo x >>side; echo out"}
-	b.want(b.run(work...), 0)
+	b.wantStatus(b.run(work...), 0)
 	var calls []*call
 	for i := range 12 {
 		args := work
 		if i%3 == 0 {
 			args = []string{"run", "--key", fmt.Sprint("new", i), "--", "echo", "out"}
 		}
-		calls = append(calls, b.start(append([]string{pausing()}, args...), newer))
+		calls = append(calls, b.start(append([]string{failpointBinary()}, args...), withNewerMigration))
 	}
 	for _, c := range calls {
 		if r := c.wait(); r.code != 0 || r.out != "out\n" {
@@ -181,10 +181,10 @@ func TestE2EReplacedUnderAMigration(t *testing.T) {
 				t.Parallel()
 				b := newBox(t)
 				work := []string{"run", "--key", "k", "--", "sh", "-c", "echo x >>side; echo out"}
-				b.want(b.run(work...), 0)
+				b.wantStatus(b.run(work...), 0)
 				b.env = append(b.env, "IDEM_FAILPOINT_MIGRATION="+extraColumn)
-				h := b.hold(point, work...)
-				b.want(b.sh("set -e; "+swaps[name]), 0) // by an idem without the migration
+				h := b.pauseAt(point, work...)
+				b.wantStatus(b.sh("set -e; "+ledgerReplacements[name]), 0) // by an idem without the migration
 				if r := h.resume(); r.code != 69 && (r.code != 0 || r.out != "out\n") {
 					t.Errorf("%+v", r)
 				}
@@ -192,13 +192,13 @@ func TestE2EReplacedUnderAMigration(t *testing.T) {
 					if _, err := os.Stat(b.path(place + "/ledger.db")); err != nil {
 						continue
 					}
-					b.place(b.path(place))
-					list := b.start([]string{pausing(), "list", "--json"}).wait()
-					b.want(list, 0)
+					b.setLedger(b.path(place))
+					list := b.start([]string{failpointBinary(), "list", "--json"}).wait()
+					b.wantStatus(list, 0)
 					if !strings.Contains(list.out, `"k"`) {
 						continue
 					}
-					if r := b.start(append([]string{pausing()}, work...)).wait(); r.code != 0 || r.out != "out\n" {
+					if r := b.start(append([]string{failpointBinary()}, work...)).wait(); r.code != 0 || r.out != "out\n" {
 						t.Errorf("%s: %+v", place, r)
 					}
 				}

@@ -17,7 +17,7 @@ func (b *box) smallDisk() (dir string) {
 		b.t.Fatal(err)
 	}
 	if err := mount("-t", "tmpfs", "-o", "mode=700,size=1m", "tmpfs", dir); err != nil {
-		missing(b.t, "the right to mount a tmpfs: "+err.Error())
+		skipMissing(b.t, "the right to mount a tmpfs: "+err.Error())
 	}
 	b.t.Cleanup(func() {
 		if err := unmount(dir); err != nil {
@@ -40,7 +40,7 @@ func TestE2EFullDiskIsNoSuccess(t *testing.T) {
 			dir := b.smallDisk()
 			run := "idem run --key k " + flags + " -- sh -c 'echo x >>side; seq 1 400000'"
 			for range 2 {
-				r := b.want(b.sh(run+" >small/file && echo ok"), 74)
+				r := b.wantStatus(b.sh(run+" >small/file && echo ok"), 74)
 				if r.out != "" {
 					t.Errorf("the next command has run: %q", r.out)
 				}
@@ -58,8 +58,8 @@ func TestE2EFullDiskIsNoSuccess(t *testing.T) {
 			if err := mount("-o", "remount,size=64m", dir); err != nil {
 				t.Fatal(err)
 			}
-			b.want(b.sh(run+" >small/file && echo ok"), 0)
-			b.want(b.sh("seq 1 400000 >want; tr -d '\r' <small/file | cmp - want"), 0)
+			b.wantStatus(b.sh(run+" >small/file && echo ok"), 0)
+			b.wantStatus(b.sh("seq 1 400000 >want; tr -d '\r' <small/file | cmp - want"), 0)
 			if name != "force" {
 				b.wantLines("side", 1)
 			}
@@ -108,14 +108,14 @@ func TestE2EOutputThatCannotBeWritten(t *testing.T) {
 							return
 						}
 						// The limit is idem's alone, or the command and the ledger would have it.
-						b.want(b.run("run", "--key", "k", "--on-failure", "replay", "--", "sh", "-c", command), code)
+						b.wantStatus(b.run("run", "--key", "k", "--on-failure", "replay", "--", "sh", "-c", command), code)
 						script = "trap '' XFSZ; ulimit -f 100; bash run"
 					}
 					if code != 0 {
 						want = code
 					}
 					for range 2 { // live and replayed
-						b.want(b.start([]string{"bash", "-c", script}).wait(), want)
+						b.wantStatus(b.start([]string{"bash", "-c", script}).wait(), want)
 						b.wantLines("side", 1)
 						b.wantState("k", map[int]string{0: "succeeded", 3: "failed"}[code])
 					}
@@ -130,16 +130,16 @@ func TestE2EOutputThatCannotBeWritten(t *testing.T) {
 func TestE2EOutputOfAFullLedgerDisk(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	b.mount("1m")
+	b.mountLedger("1m")
 	run := []string{"run", "--key", "k", "--", "bash", "-c", "head -c 5242880 /dev/zero; echo x >>side"}
-	b.want(b.run(run...), 0)
-	r := b.want(b.run(run...), 74)
+	b.wantStatus(b.run(run...), 0)
+	r := b.wantStatus(b.run(run...), 74)
 	if len(r.out) >= 5242880 || !strings.Contains(r.err, "is not complete\n") {
 		t.Errorf("%d bytes, %q", len(r.out), r.err)
 	}
-	b.want(b.run("check", "k"), 74)
-	b.want(b.run(append([]string{"run", "--partial"}, run[1:]...)...), 0)
-	b.want(b.run(append([]string{"run", "--exact"}, run[1:]...)...), 69)
+	b.wantStatus(b.run("check", "k"), 74)
+	b.wantStatus(b.run(append([]string{"run", "--partial"}, run[1:]...)...), 0)
+	b.wantStatus(b.run(append([]string{"run", "--exact"}, run[1:]...)...), 69)
 	b.wantLines("side", 1)
 }
 
@@ -147,7 +147,7 @@ func TestE2EOutputOfAFullLedgerDisk(t *testing.T) {
 func TestE2EAnswersToAFullDisk(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	b.want(b.run("run", "--key", "k", "--", "echo", "out"), 0)
+	b.wantStatus(b.run("run", "--key", "k", "--", "echo", "out"), 0)
 	for _, command := range []string{
 		"list", "list --json", "show k", "show --json k", "logs k", "token k", "version", "--version", "--help", "help run",
 		"run --help", "key --key k -- echo out", "explain --key k -- echo out", "explain --json --key k -- echo out", "completion bash",

@@ -15,7 +15,7 @@ import (
 
 // deadly are signals that Go's runtime drops or answers with its stacks, and some
 // that it does not.
-var deadly = []syscall.Signal{
+var deadlySignals = []syscall.Signal{
 	unix.SIGQUIT, unix.SIGABRT, unix.SIGUSR1, unix.SIGALRM, unix.SIGPROF, unix.SIGXFSZ, unix.SIGPIPE, unix.SIGSEGV, unix.SIGSYS, 40, unix.SIGTERM,
 }
 
@@ -30,10 +30,10 @@ func TestE2ESignalsEndIdemInEveryPhase(t *testing.T) {
 		state  string       // of the record afterwards; none is ""
 	}{
 		"waiting": {
-			[]string{"--wait", "--", "sh", "-c", once},
+			[]string{"--wait", "--", "sh", "-c", countingScript},
 			func(b *box) {
-				b.idem("run", "--key", "k", "--", "sh", "-c", once)
-				b.await("side", 1)
+				b.idem("run", "--key", "k", "--", "sh", "-c", countingScript)
+				b.waitLines("side", 1)
 			},
 			func(*box) {}, "running",
 		},
@@ -41,13 +41,13 @@ func TestE2ESignalsEndIdemInEveryPhase(t *testing.T) {
 			[]string{"--retries", "3", "--retry-delay", "1h", "--", "sh", "-c", "exit 3"},
 			nil,
 			func(b *box) {
-				b.until("the failure", func() bool { return strings.Contains(b.run("list").out, "\tfailed\t") })
+				b.waitUntil("the failure", func() bool { return strings.Contains(b.run("list").out, "\tfailed\t") })
 			}, "failed",
 		},
-		"in a hook":  {[]string{"--hook", "start=echo $$ >pid; exec sleep 300", "--", "true"}, nil, func(b *box) { b.awaitPID("pid") }, ""},
-		"in a probe": {[]string{"--probe-first", "--probe", "echo $$ >pid; exec sleep 300", "--", "true"}, nil, func(b *box) { b.awaitPID("pid") }, ""},
+		"in a hook":  {[]string{"--hook", "start=echo $$ >pid; exec sleep 300", "--", "true"}, nil, func(b *box) { b.waitPID("pid") }, ""},
+		"in a probe": {[]string{"--probe-first", "--probe", "echo $$ >pid; exec sleep 300", "--", "true"}, nil, func(b *box) { b.waitPID("pid") }, ""},
 	} {
-		for _, sig := range deadly {
+		for _, sig := range deadlySignals {
 			b := newBox(t)
 			if phase.before != nil {
 				phase.before(b)
@@ -70,8 +70,8 @@ func TestE2ESignalsEndAReplayThatStalls(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	argv := []string{"run", "--key", "k", "--", "head", "-c", "8000000", "/dev/zero"}
-	b.want(b.run(argv...), 0)
-	for _, sig := range deadly {
+	b.wantStatus(b.run(argv...), 0)
+	for _, sig := range deadlySignals {
 		var ends [2]int // they block, as those of a shell
 		if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
 			t.Fatal(err)
@@ -97,11 +97,11 @@ func TestE2ECallersSignalsAreTheCommands(t *testing.T) {
 	t.Parallel()
 	odd := []string{"env", "--ignore-signal=QUIT,USR2,PIPE,HUP", "--block-signal=USR1,TERM,ALRM"}
 	if err := exec.Command(odd[0], append(odd[1:], "true")...).Run(); err != nil {
-		missing(t, "env of coreutils 9")
+		skipMissing(t, "env of coreutils 9")
 	}
 	b := newBox(t)
 	show := []string{"grep", "-E", "Sig(Blk|Ign)", "/proc/self/status"}
-	want := b.want(b.start(append(odd, show...)).wait(), 0).out
+	want := b.wantStatus(b.start(append(odd, show...)).wait(), 0).out
 	script := fmt.Sprintf("grep -E '%s' %s", show[2], show[3])
 	for name, argv := range map[string][]string{
 		"command":  append([]string{"idem", "run", "--key", "command", "--"}, show...),
@@ -111,7 +111,7 @@ func TestE2ECallersSignalsAreTheCommands(t *testing.T) {
 		"probe":    {"idem", "run", "--key", "probe", "--probe-first", "--probe", "exec " + script, "--", "false"},
 		"disabled": append([]string{"env", "IDEM_DISABLE=1", "idem", "run", "--key", "none", "--"}, show...),
 	} {
-		r := b.want(b.start(append(odd, argv...)).wait(), 0)
+		r := b.wantStatus(b.start(append(odd, argv...)).wait(), 0)
 		if got := strings.ReplaceAll(r.out+r.err, "\r", ""); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
@@ -122,8 +122,8 @@ func TestE2ECallersSignalsAreTheCommands(t *testing.T) {
 func TestE2EHookAfterAReplayDoesNotIgnorePIPE(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	b.want(b.run("run", "--key", "k", "--", "seq", "100000"), 0)
-	b.want(b.sh(`idem run --key k --hook 'replay=grep SigIgn /proc/self/status >ignored' -- seq 100000 | head -1; exit ${PIPESTATUS[0]}`), 0)
+	b.wantStatus(b.run("run", "--key", "k", "--", "seq", "100000"), 0)
+	b.wantStatus(b.sh(`idem run --key k --hook 'replay=grep SigIgn /proc/self/status >ignored' -- seq 100000 | head -1; exit ${PIPESTATUS[0]}`), 0)
 	if got := b.read("ignored"); got != "SigIgn:\t0000000000000000\n" {
 		t.Errorf("%q", got)
 	}
@@ -135,11 +135,11 @@ func TestE2EFirstProcessOfAContainerCanBeEnded(t *testing.T) {
 	requireTool(t, "unshare")
 	requireRoot(t)
 	b := newBox(t)
-	b.idem("run", "--key", "k", "--", "sh", "-c", once)
-	b.await("side", 1)
-	c := b.start([]string{"unshare", "--pid", "--fork", "idem", "run", "--key", "k", "--wait", "--", "sh", "-c", once})
+	b.idem("run", "--key", "k", "--", "sh", "-c", countingScript)
+	b.waitLines("side", 1)
+	c := b.start([]string{"unshare", "--pid", "--fork", "idem", "run", "--key", "k", "--wait", "--", "sh", "-c", countingScript})
 	var idem int
-	b.until("idem", func() bool {
+	b.waitUntil("idem", func() bool {
 		children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", c.pid()))
 		_, err := fmt.Sscan(string(children), &idem)
 		comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", idem))
@@ -149,5 +149,5 @@ func TestE2EFirstProcessOfAContainerCanBeEnded(t *testing.T) {
 	if err := syscall.Kill(idem, unix.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	b.want(c.wait(), 143)
+	b.wantStatus(c.wait(), 143)
 }

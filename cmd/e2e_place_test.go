@@ -10,11 +10,11 @@ import (
 )
 
 // trace is a command that leaves a line in side.
-var trace = []string{"--", "sh", "-c", "echo out; echo x >>side"}
+var tracedCommand = []string{"--", "sh", "-c", "echo out; echo x >>side"}
 
-func (b *box) trace(key string) result {
+func (b *box) runTraced(key string) result {
 	b.t.Helper()
-	return b.run(append([]string{"run", "--key", key}, trace...)...)
+	return b.run(append([]string{"run", "--key", key}, tracedCommand...)...)
 }
 
 // The directories of the ledger that are missing are made, closed to
@@ -23,12 +23,12 @@ func TestE2EMissingDirectories(t *testing.T) {
 	t.Parallel()
 	for _, umask := range []string{"000", "022", "777"} {
 		b := newBox(t)
-		b.place(b.path("a/b/ledger"))
-		b.want(b.run("list"), 0)
+		b.setLedger(b.path("a/b/ledger"))
+		b.wantStatus(b.run("list"), 0)
 		if _, err := os.Stat(b.path("a")); err == nil {
 			t.Error("looking has made a directory")
 		}
-		b.want(b.sh("umask "+umask+"; idem run --key k -- sh -c 'umask >&2; seq 1 100000'"), 0)
+		b.wantStatus(b.sh("umask "+umask+"; idem run --key k -- sh -c 'umask >&2; seq 1 100000'"), 0)
 		if out := b.run("logs", "--stderr", "k"); out.err != "0"+umask+"\n" {
 			t.Errorf("the command's umask: %q", out.err)
 		}
@@ -52,12 +52,12 @@ func TestE2EMissingDirectories(t *testing.T) {
 func TestE2EBadPlaces(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	b.want(b.sh(`echo content >file; mkdir -m 777 open; mkdir -m 1777 sticky; mkdir -m 1700 mine; mkdir -m 770 group
+	b.wantStatus(b.sh(`echo content >file; mkdir -m 777 open; mkdir -m 1777 sticky; mkdir -m 1700 mine; mkdir -m 770 group
 		touch open/x sticky/x mine/x group/x; mkdir -m 777 parent; mkdir -m 700 parent/ledger`), 0)
 	before := b.sh("find file open sticky mine group parent -printf '%p %m %s\n'").out
 	for _, place := range []string{"file", "file/below", "open", "sticky", "mine", "group", "parent/ledger", "parent/new", "/proc/idem", "/dev/null"} {
-		b.place(b.path(place))
-		if r := b.want(b.trace("k"), 69); !strings.HasPrefix(r.err, "idem: ledger "+b.path(place)+": ") {
+		b.setLedger(b.path(place))
+		if r := b.wantStatus(b.runTraced("k"), 69); !strings.HasPrefix(r.err, "idem: ledger "+b.path(place)+": ") {
 			t.Errorf("%s: %s", place, r.err)
 		}
 	}
@@ -72,30 +72,30 @@ func TestE2EBadPlaces(t *testing.T) {
 func TestE2ELinksLeadToTheSameLedger(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	first := b.idem("run", "--key", "k", "--", "bash", "-c", once)
-	b.await("side", 1)
-	b.want(b.sh("ln -s ledger link; ln -s link link2"), 0)
-	b.place(b.path("link2"))
-	b.want(b.run("run", "--key", "k", "--", "bash", "-c", once), 75)
+	first := b.idem("run", "--key", "k", "--", "bash", "-c", countingScript)
+	b.waitLines("side", 1)
+	b.wantStatus(b.sh("ln -s ledger link; ln -s link link2"), 0)
+	b.setLedger(b.path("link2"))
+	b.wantStatus(b.run("run", "--key", "k", "--", "bash", "-c", countingScript), 75)
 	b.write("go", "")
-	b.want(first.wait(), 0)
-	b.want(b.run("run", "--key", "k", "--", "bash", "-c", once), 0)
+	b.wantStatus(first.wait(), 0)
+	b.wantStatus(b.run("run", "--key", "k", "--", "bash", "-c", countingScript), 0)
 	b.wantLines("side", 1)
 	if os.Geteuid() == 0 {
-		b.want(b.sh("chown -h 65534 link2"), 0)
-		b.want(b.trace("new"), 69)
+		b.wantStatus(b.sh("chown -h 65534 link2"), 0)
+		b.wantStatus(b.runTraced("new"), 69)
 	}
-	b.place(b.path("ledger"))
+	b.setLedger(b.path("ledger"))
 	for _, name := range []string{"ledger.db", "locks"} {
 		at := b.path("ledger/" + name)
-		b.want(b.sh("mv "+at+" elsewhere; ln -s ../elsewhere "+at), 0)
-		b.want(b.trace("new"), 69)
-		b.want(b.run("list"), 69)
-		b.want(b.sh("rm "+at+"; mv elsewhere "+at), 0)
+		b.wantStatus(b.sh("mv "+at+" elsewhere; ln -s ../elsewhere "+at), 0)
+		b.wantStatus(b.runTraced("new"), 69)
+		b.wantStatus(b.run("list"), 69)
+		b.wantStatus(b.sh("rm "+at+"; mv elsewhere "+at), 0)
 	}
-	b.want(b.sh("mkdir empty; chmod 700 empty; touch victim; ln -s ../victim empty/ledger.db; ln -s ../victim empty/init.lock; ln -s ../victim empty/locks"), 0)
-	b.place(b.path("empty"))
-	b.want(b.trace("new"), 69)
+	b.wantStatus(b.sh("mkdir empty; chmod 700 empty; touch victim; ln -s ../victim empty/ledger.db; ln -s ../victim empty/init.lock; ln -s ../victim empty/locks"), 0)
+	b.setLedger(b.path("empty"))
+	b.wantStatus(b.runTraced("new"), 69)
 	if s := b.read("victim"); s != "" {
 		t.Errorf("the link's target has %q", s)
 	}
@@ -107,17 +107,17 @@ func TestE2ELinksLeadToTheSameLedger(t *testing.T) {
 func TestE2ESecondPath(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	b.want(b.trace("old"), 0)
+	b.wantStatus(b.runTraced("old"), 0)
 	for _, name := range []string{"ledger.db", "locks"} {
-		b.want(b.sh("mkdir -m 700 second; ln ledger/"+name+" second/"+name), 0)
+		b.wantStatus(b.sh("mkdir -m 700 second; ln ledger/"+name+" second/"+name), 0)
 		for _, place := range []string{"second", "ledger"} {
-			b.place(b.path(place))
-			b.want(b.trace("new"), 69)
-			b.want(b.trace("old"), 69)
+			b.setLedger(b.path(place))
+			b.wantStatus(b.runTraced("new"), 69)
+			b.wantStatus(b.runTraced("old"), 69)
 		}
-		b.want(b.sh("rm -r second"), 0)
+		b.wantStatus(b.sh("rm -r second"), 0)
 	}
-	b.want(b.trace("old"), 0)
+	b.wantStatus(b.runTraced("old"), 0)
 	b.wantLines("side", 1)
 }
 
@@ -125,22 +125,22 @@ func TestE2EBindMount(t *testing.T) {
 	t.Parallel()
 	requireRoot(t)
 	b := newBox(t)
-	b.want(b.trace("old"), 0)
+	b.wantStatus(b.runTraced("old"), 0)
 	second := b.path("second")
-	b.want(b.sh("mkdir -m 700 second"), 0)
+	b.wantStatus(b.sh("mkdir -m 700 second"), 0)
 	if err := mount("--bind", b.ledger, second); err != nil {
-		missing(t, "the right to mount: "+err.Error())
+		skipMissing(t, "the right to mount: "+err.Error())
 	}
 	defer func() { _ = unmount(second) }()
-	first := b.idem("run", "--key", "k", "--", "bash", "-c", "echo x >>ready\n"+once)
-	b.await("ready", 1)
-	b.place(second)
-	b.want(b.run("run", "--key", "k", "--", "bash", "-c", "echo x >>ready\n"+once), 75)
-	b.want(b.trace("old"), 0)
-	b.want(b.trace("new"), 0)
+	first := b.idem("run", "--key", "k", "--", "bash", "-c", "echo x >>ready\n"+countingScript)
+	b.waitLines("ready", 1)
+	b.setLedger(second)
+	b.wantStatus(b.run("run", "--key", "k", "--", "bash", "-c", "echo x >>ready\n"+countingScript), 75)
+	b.wantStatus(b.runTraced("old"), 0)
+	b.wantStatus(b.runTraced("new"), 0)
 	b.write("go", "")
-	b.want(first.wait(), 0)
-	b.want(b.run("run", "--key", "k", "--", "bash", "-c", "echo x >>ready\n"+once), 0)
+	b.wantStatus(first.wait(), 0)
+	b.wantStatus(b.run("run", "--key", "k", "--", "bash", "-c", "echo x >>ready\n"+countingScript), 0)
 	b.wantLines("ready", 1)
 }
 
@@ -154,8 +154,8 @@ func TestE2ELedgerBehindFUSEIsRefused(t *testing.T) {
 		t.Log("no FUSE in this kernel, so that there is nothing to refuse")
 		return
 	}
-	b.want(b.trace("old"), 0)
-	b.want(b.sh("mkdir -m 700 mnt"), 0)
+	b.wantStatus(b.runTraced("old"), 0)
+	b.wantStatus(b.sh("mkdir -m 700 mnt"), 0)
 	mnt := b.path("mnt")
 	if out, err := exec.Command("bindfs", b.dir, mnt).CombinedOutput(); err != nil {
 		t.Logf("no FUSE here, so that there is nothing to refuse: %s", out)
@@ -167,9 +167,9 @@ func TestE2ELedgerBehindFUSEIsRefused(t *testing.T) {
 		}
 	}()
 	for _, place := range []string{"mnt/ledger", "mnt/new"} {
-		b.place(b.path(place))
-		for _, r := range []result{b.trace("new"), b.trace("old")} {
-			if b.want(r, 69); !strings.Contains(r.err, "FUSE") {
+		b.setLedger(b.path(place))
+		for _, r := range []result{b.runTraced("new"), b.runTraced("old")} {
+			if b.wantStatus(r, 69); !strings.Contains(r.err, "FUSE") {
 				t.Errorf("%s", r.err)
 			}
 		}
@@ -185,12 +185,12 @@ func TestE2EOtherOwner(t *testing.T) {
 	t.Parallel()
 	requireRoot(t)
 	b := newBox(t)
-	b.want(b.trace("old"), 0)
+	b.wantStatus(b.runTraced("old"), 0)
 	if err := syscall.Chmod(b.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	b.want(b.sh("chown -R 65534 ledger"), 0)
-	b.want(b.trace("old"), 69)
-	b.want(b.run("list"), 69)
+	b.wantStatus(b.sh("chown -R 65534 ledger"), 0)
+	b.wantStatus(b.runTraced("old"), 69)
+	b.wantStatus(b.run("list"), 69)
 	b.wantLines("side", 1)
 }

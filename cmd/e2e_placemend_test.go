@@ -140,18 +140,18 @@ func TestE2ERefusedPlacesAreMended(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				b.want(b.sh("set -e; umask 022; mkdir home; chown 4242 home; "+test.make), 0)
+				b.wantStatus(b.sh("set -e; umask 022; mkdir home; chown 4242 home; "+test.make), 0)
 				if !test.root {
 					b.user = &syscall.Credential{Uid: 4242, Gid: 4242}
 				}
 				b.env = append(b.env, "HOME="+b.path("home"))
-				b.place(b.path(test.place))
+				b.setLedger(b.path(test.place))
 				if strings.Contains(test.also, "export IDEM_TRUST_PLACE=1") {
 					b.env = append(b.env, "IDEM_TRUST_PLACE=1")
 				}
-				b.want(b.sh("set -e; "+test.also), 0)
+				b.wantStatus(b.sh("set -e; "+test.also), 0)
 				call := []string{"run", "--key", "k", "--", "sh", "-c", `echo "$IDEM_LEDGER"; idem run --key inner -- true`}
-				r := b.want(b.run(call...), 69)
+				r := b.wantStatus(b.run(call...), 69)
 				var flags []string
 				hints := mendsIn(t, r.err)
 				if want := strings.ReplaceAll(strings.Join(test.mends, "\n"), "NAME", b.dir); strings.Join(hints, "\n") != want {
@@ -162,10 +162,10 @@ func TestE2ERefusedPlacesAreMended(t *testing.T) {
 						flags = strings.Fields(line)
 						continue
 					}
-					b.want(b.paste(line), 0)
+					b.wantStatus(b.paste(line), 0)
 				}
 				for range 2 {
-					r := b.want(b.run(append(flags, call...)...), 0)
+					r := b.wantStatus(b.run(append(flags, call...)...), 0)
 					if place := strings.TrimSpace(r.out); !isPrivate(t, place) {
 						t.Errorf("%s is open to other users", place)
 					}
@@ -233,16 +233,16 @@ func TestE2EEmptyDirectoryIsTaken(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"755", "775", "777", "1777", "2775", "700"} {
 		b := newBox(t)
-		b.want(b.sh("mkdir ledger; chmod "+mode+" ledger"), 0)
+		b.wantStatus(b.sh("mkdir ledger; chmod "+mode+" ledger"), 0)
 		before := b.sh("stat -c %a ledger").out
-		if r := b.want(b.run("list"), 0); r.err != "" {
+		if r := b.wantStatus(b.run("list"), 0); r.err != "" {
 			t.Errorf("%s: %s", mode, r.err)
 		}
 		if after := b.sh("stat -c %a ledger").out; after != before {
 			t.Errorf("%s: a look has made it %s", mode, after)
 		}
-		b.want(b.trace("k"), 0)
-		b.want(b.trace("k"), 0)
+		b.wantStatus(b.runTraced("k"), 0)
+		b.wantStatus(b.runTraced("k"), 0)
 		b.wantLines("side", 1)
 		if !isPrivate(t, b.path("ledger")) {
 			t.Errorf("%s: it is open", mode)
@@ -262,13 +262,13 @@ func TestE2ETrustedPlaceIsStillOurs(t *testing.T) {
 		"a ledger.db elsewhere":  `mv data/idem/ledger.db data/; ln -s ../ledger.db data/idem/`,
 	} {
 		b := newBox(t)
-		b.want(b.sh(`mkdir -m 777 data`), 0)
-		b.place(b.path("data/idem"))
+		b.wantStatus(b.sh(`mkdir -m 777 data`), 0)
+		b.setLedger(b.path("data/idem"))
 		b.env = append(b.env, "IDEM_TRUST_PLACE=1")
-		b.want(b.trace("k"), 0)
-		b.want(b.sh(spoil), 0)
+		b.wantStatus(b.runTraced("k"), 0)
+		b.wantStatus(b.sh(spoil), 0)
 		for _, key := range []string{"k", "new"} {
-			if r := b.trace(key); r.code != 69 {
+			if r := b.runTraced(key); r.code != 69 {
 				t.Errorf("%s: %s: %+v", name, key, r)
 			}
 		}

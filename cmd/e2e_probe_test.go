@@ -13,7 +13,7 @@ import (
 
 // unsettled leaves a key as each of those that a probe is asked about, and
 // returns the call that asks it, up to the probe.
-func unsettled(b *box, state string) []string {
+func leaveUnsettled(b *box, state string) []string {
 	b.t.Helper()
 	run := []string{"run", "--key", "k", "--", "bash", "-c", "echo x >>side; until [ -e go ]; do sleep 0.02; done"}
 	ask := append([]string{"run", "--key", "k", "--probe-first", "--probe", ""}, run[3:]...)
@@ -21,25 +21,25 @@ func unsettled(b *box, state string) []string {
 		return ask
 	}
 	c := b.idem(run...)
-	b.await("side", 1)
+	b.waitLines("side", 1)
 	c.killAll()
-	b.want(b.run("wait", "k"), 79)
+	b.wantStatus(b.run("wait", "k"), 79)
 	b.wantState("k", state)
 	return ask
 }
 
 // probing fills the probe in.
-func probing(ask []string, probe string) []string {
+func withProbe(ask []string, probe string) []string {
 	ask = append([]string{}, ask...)
 	ask[5] = probe
 	return ask
 }
 
 // stands checks that a key is as unsettled has left it.
-func (b *box) stands(state string) {
+func (b *box) wantUnsettled(state string) {
 	b.t.Helper()
 	if state == "none" {
-		b.want(b.run("show", "k"), 1)
+		b.wantStatus(b.run("show", "k"), 1)
 		b.wantLines("side", 0)
 		return
 	}
@@ -55,17 +55,17 @@ func TestE2EProbeKilled(t *testing.T) {
 	t.Parallel()
 	for _, state := range unsettledStates {
 		b := newBox(t)
-		ask := unsettled(b, state)
-		first := b.idem(probing(ask, `echo $$ >pid; echo half; exec sleep 300`)...)
-		probe := b.awaitPID("pid")
-		b.want(b.run(probing(ask, "exit 0")...), 75)
+		ask := leaveUnsettled(b, state)
+		first := b.idem(withProbe(ask, `echo $$ >pid; echo half; exec sleep 300`)...)
+		probe := b.waitPID("pid")
+		b.wantStatus(b.run(withProbe(ask, "exit 0")...), 75)
 		first.kill(syscall.SIGKILL)
 		first.wait()
 		if procState(probe) == "" {
 			t.Error("the probe is dead")
 		}
-		b.stands(state)
-		if r := b.want(b.run(probing(ask, "echo whole")...), 0); r.out != "whole\n" {
+		b.wantUnsettled(state)
+		if r := b.wantStatus(b.run(withProbe(ask, "echo whole")...), 0); r.out != "whole\n" {
 			t.Errorf("%+v", r)
 		}
 		if procState(probe) == "" {
@@ -87,17 +87,17 @@ func TestE2EProbeSignalled(t *testing.T) {
 			syscall.SIGHUP:  `trap 'exit 1' HUP; echo $$ >pid; while :; do sleep 0.02; done`,
 		} {
 			b := newBox(t)
-			ask := unsettled(b, state)
-			c := b.idem(probing(ask, probe)...)
-			pid := b.awaitPID("pid")
+			ask := leaveUnsettled(b, state)
+			c := b.idem(withProbe(ask, probe)...)
+			pid := b.waitPID("pid")
 			c.kill(sig)
 			r := c.wait()
 			if r.sig != sig || r.out != "" {
 				t.Errorf("%v: %+v", sig, r)
 			}
-			b.gone(pid)
-			b.stands(state)
-			b.want(b.run(probing(ask, "exit 0")...), 0)
+			b.waitExit(pid)
+			b.wantUnsettled(state)
+			b.wantStatus(b.run(withProbe(ask, "exit 0")...), 0)
 		}
 	}
 }
@@ -106,19 +106,19 @@ func TestE2EProbeSignalled(t *testing.T) {
 func TestE2EProbeCtrlC(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	unsettled(b, "interrupted")
+	leaveUnsettled(b, "interrupted")
 	x := b.shell()
-	x.typ(`idem run --key k --probe 'echo $$ >pid; exec sleep 300' -- bash -c 'echo x >>side; until [ -e go ]; do sleep 0.02; done'` + "\n")
-	pid := b.awaitPID("pid")
-	x.typ(ctrlC)
-	b.gone(pid)
-	b.want(b.run("wait", "k"), 79) // the claim is free
-	x.typ("echo $? >status\n")
-	b.await("status", 1)
+	x.typeKeys(`idem run --key k --probe 'echo $$ >pid; exec sleep 300' -- bash -c 'echo x >>side; until [ -e go ]; do sleep 0.02; done'` + "\n")
+	pid := b.waitPID("pid")
+	x.typeKeys(ctrlC)
+	b.waitExit(pid)
+	b.wantStatus(b.run("wait", "k"), 79) // the claim is free
+	x.typeKeys("echo $? >status\n")
+	b.waitLines("status", 1)
 	if s := b.read("status"); s != "130\n" {
 		t.Errorf("the shell sees %q; %q", s, x.shown())
 	}
-	b.stands("interrupted")
+	b.wantUnsettled("interrupted")
 }
 
 // Many callers ask once and get one answer.
@@ -126,10 +126,10 @@ func TestE2EProbeAskedOnce(t *testing.T) {
 	t.Parallel()
 	for _, state := range unsettledStates {
 		b := newBox(t)
-		ask := unsettled(b, state)
-		ask = append([]string{"run", "--wait"}, probing(ask, `echo x >>asked; sleep 0.2; echo answer`)[1:]...)
-		for _, r := range b.storm(20, func(int) []string { return ask }) {
-			if b.want(r, 0); r.out != "answer\n" {
+		ask := leaveUnsettled(b, state)
+		ask = append([]string{"run", "--wait"}, withProbe(ask, `echo x >>asked; sleep 0.2; echo answer`)[1:]...)
+		for _, r := range b.runAll(20, func(int) []string { return ask }) {
+			if b.wantStatus(r, 0); r.out != "answer\n" {
 				t.Errorf("%+v", r)
 			}
 		}
@@ -144,12 +144,12 @@ func TestE2EProbeOutput(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{0, 1, 32 << 10, 32<<10 + 1, 1 << 20} {
 		b := newBox(t)
-		ask := unsettled(b, "none")
+		ask := leaveUnsettled(b, "none")
 		if err := exec.Command("dd", "if=/dev/urandom", "of="+b.path("data"), fmt.Sprintf("bs=%d", max(size, 1)), fmt.Sprintf("count=%d", min(size, 1))).Run(); err != nil {
 			t.Fatal(err)
 		}
 		for i := range 2 {
-			r := b.want(b.run(probing(ask, "cat data; echo diag >&2")...), 0)
+			r := b.wantStatus(b.run(withProbe(ask, "cat data; echo diag >&2")...), 0)
 			if r.out != b.read("data") {
 				t.Errorf("call %d: %d bytes, want other %d", i, len(r.out), size)
 			}
@@ -165,28 +165,28 @@ func TestE2EProbeOutput(t *testing.T) {
 func TestE2ESettleOnAFullDisk(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	b.mount("2m")
-	b.want(b.run("run", "--key", "other", "--", "true"), 0)
+	b.mountLedger("2m")
+	b.wantStatus(b.run("run", "--key", "other", "--", "true"), 0)
 	b.write("big", strings.Repeat("0123456789abcdef", 1<<18))
 	b.write("little", "little")
 	for range 3 {
-		if r := b.want(b.run("mark", "done", "k", "--stdout-file", "big"), 69); !strings.Contains(r.err, "no space") {
+		if r := b.wantStatus(b.run("mark", "done", "k", "--stdout-file", "big"), 69); !strings.Contains(r.err, "no space") {
 			t.Errorf("%s", r.err)
 		}
-		b.stands("none")
+		b.wantUnsettled("none")
 		// What is known to be done is not run because there is no room to say so.
-		b.want(b.run("run", "--key", "k", "--on-ledger-error", "run", "--probe-first", "--probe", "cat big", "--", "sh", "-c", "echo x >>side"), 69)
-		b.stands("none")
+		b.wantStatus(b.run("run", "--key", "k", "--on-ledger-error", "run", "--probe-first", "--probe", "cat big", "--", "sh", "-c", "echo x >>side"), 69)
+		b.wantUnsettled("none")
 	}
 	spools, err := os.ReadDir(filepath.Join(b.ledger, "output"))
 	if err != nil || len(spools) > 0 {
 		t.Errorf("left in output: %v, %v", spools, err)
 	}
 	// A little is no backlog: it needs no reserve.
-	if r := b.want(b.run("run", "--key", "k", "--probe-first", "--probe", "cat little", "--", "sh", "-c", "echo x >>side"), 0); r.out != "little" {
+	if r := b.wantStatus(b.run("run", "--key", "k", "--probe-first", "--probe", "cat little", "--", "sh", "-c", "echo x >>side"), 0); r.out != "little" {
 		t.Errorf("%+v", r)
 	}
-	b.want(b.run("mark", "done", "l", "--stdout-file", "little"), 0)
+	b.wantStatus(b.run("mark", "done", "l", "--stdout-file", "little"), 0)
 	b.wantLines("side", 0)
 }
 
@@ -200,13 +200,13 @@ func TestE2ESettleWithinAFileLimit(t *testing.T) {
 		"idem mark done k --stdout-file big",
 		"idem run --key k --probe-first --probe 'cat big' -- sh -c 'echo x >>side'",
 	} {
-		if r := b.want(b.sh("ulimit -f 1000; "+call), 69); !strings.Contains(r.err, "idem: ") {
+		if r := b.wantStatus(b.sh("ulimit -f 1000; "+call), 69); !strings.Contains(r.err, "idem: ") {
 			t.Errorf("%s", r.err)
 		}
-		b.stands("none")
+		b.wantUnsettled("none")
 	}
-	b.want(b.run("mark", "done", "k", "--stdout-file", "big"), 0)
-	if r := b.want(b.run("run", "--key", "k", "--", "true"), 0); r.out != b.read("big") {
+	b.wantStatus(b.run("mark", "done", "k", "--stdout-file", "big"), 0)
+	if r := b.wantStatus(b.run("run", "--key", "k", "--", "true"), 0); r.out != b.read("big") {
 		t.Errorf("replayed %d bytes", len(r.out))
 	}
 }
@@ -226,11 +226,11 @@ func TestE2EMarkKilledWhileReading(t *testing.T) {
 	if _, err := f.Write(bytes.Repeat([]byte("x"), 200<<10)); err != nil { // more than a pipe holds: some was read
 		t.Fatal(err)
 	}
-	b.want(b.run("run", "--key", "k", "--", "true"), 75)
+	b.wantStatus(b.run("run", "--key", "k", "--", "true"), 75)
 	c.kill(syscall.SIGKILL)
 	c.wait()
 	f.Close()
-	b.stands("none")
-	b.want(b.run("mark", "done", "k"), 0)
+	b.wantUnsettled("none")
+	b.wantStatus(b.run("mark", "done", "k"), 0)
 	b.wantState("k", "succeeded")
 }

@@ -15,13 +15,13 @@ import (
 func TestE2EHeadLeaves(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	r := b.want(b.sh(`idem run --key k -- bash -c 'seq 1 1000000; echo x >>side' | head -1; exit ${PIPESTATUS[0]}`), 0)
+	r := b.wantStatus(b.sh(`idem run --key k -- bash -c 'seq 1 1000000; echo x >>side' | head -1; exit ${PIPESTATUS[0]}`), 0)
 	if r.out != "1\n" {
 		t.Errorf("%q", r.out)
 	}
 	b.wantLines("side", 1)
 	b.wantState("k", "succeeded")
-	r = b.want(b.run("run", "--key", "k", "--", "bash", "-c", "seq 1 1000000; echo x >>side"), 0)
+	r = b.wantStatus(b.run("run", "--key", "k", "--", "bash", "-c", "seq 1 1000000; echo x >>side"), 0)
 	if n := strings.Count(r.out, "\n"); n != 1000000 || !strings.HasSuffix(r.out, "\n1000000\n") {
 		t.Errorf("the replay has %d lines", n)
 	}
@@ -38,15 +38,15 @@ func TestE2ENoReader(t *testing.T) {
 	} {
 		b := newBox(t)
 		b.write("side", "")
-		b.want(b.sh("idem run --key k --on-failure replay"+command+" "+redirect), 4)
+		b.wantStatus(b.sh("idem run --key k --on-failure replay"+command+" "+redirect), 4)
 		b.wantLines("side", 1)
 		b.wantState("k", "failed")
-		r := b.want(b.sh("idem run --key k --on-failure replay"+command), 4)
+		r := b.wantStatus(b.sh("idem run --key k --on-failure replay"+command), 4)
 		if n, m := strings.Count(r.out, "\n"), strings.Count(r.err, "\n"); n != 2000 || m != 2000 {
 			t.Errorf("%s: the replay has %d and %d lines", name, n, m)
 		}
 		// A replay to nowhere is still the recorded status.
-		b.want(b.sh("idem run --key k --on-failure replay"+command+" "+redirect), 4)
+		b.wantStatus(b.sh("idem run --key k --on-failure replay"+command+" "+redirect), 4)
 		b.wantLines("side", 1)
 	}
 }
@@ -69,14 +69,14 @@ func pausedCall(b *box, args ...string) (*call, *os.File) {
 func TestE2EPausedReaderHoldsUpNothing(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	b.want(b.run("run", "--key", "other", "--", "true"), 0)
+	b.wantStatus(b.run("run", "--key", "other", "--", "true"), 0)
 	args := []string{"run", "--key", "k", "--", "bash", "-c", "seq 1 1000000; echo x >>side"}
 	c, r := pausedCall(b, args...)
-	b.until("the key is c's", func() bool { return b.listed("k") != "" })
+	b.waitUntil("the key is c's", func() bool { return b.listedState("k") != "" })
 	waiter := b.idem(append(args[:3:3], append([]string{"--wait"}, args[3:]...)...)...)
-	b.until("the key is done", func() bool { return b.listed("k") == "succeeded" })
-	b.want(waiter.wait(), 0)
-	replay := b.want(b.run(args...), 0)
+	b.waitUntil("the key is done", func() bool { return b.listedState("k") == "succeeded" })
+	b.wantStatus(waiter.wait(), 0)
+	replay := b.wantStatus(b.run(args...), 0)
 	if !c.running() {
 		t.Error("idem did not wait for its reader")
 	}
@@ -84,7 +84,7 @@ func TestE2EPausedReaderHoldsUpNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.want(c.wait(), 0)
+	b.wantStatus(c.wait(), 0)
 	if string(got) != replay.out || !strings.HasSuffix(replay.out, "\n1000000\n") || len(replay.out) != 6888896 {
 		t.Errorf("read %d bytes, replayed %d", len(got), len(replay.out))
 	}
@@ -96,12 +96,12 @@ func TestE2EPausedReaderHoldsUpNothing(t *testing.T) {
 func TestE2EPausedReaderAndRetries(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	b.want(b.run("run", "--key", "other", "--", "true"), 0)
+	b.wantStatus(b.run("run", "--key", "other", "--", "true"), 0)
 	c, r := pausedCall(b, "run", "--key", "k", "--retries", "2", "--retry-delay", "1ms", "--hook", "start=echo x >>started",
 		"--", "bash", "-c", "echo $IDEM_ATTEMPT; seq 1 200000; echo x >>side; exit 3")
-	b.await("side", 3)
-	b.until("the key is done", func() bool { return b.listed("k") == "failed" })
-	b.want(b.run("run", "--key", "k", "--on-mismatch", "rerun", "--", "true"), 0)
+	b.waitLines("side", 3)
+	b.waitUntil("the key is done", func() bool { return b.listedState("k") == "failed" })
+	b.wantStatus(b.run("run", "--key", "k", "--on-mismatch", "rerun", "--", "true"), 0)
 	if !c.running() {
 		t.Error("idem did not wait for its reader")
 	}
@@ -109,7 +109,7 @@ func TestE2EPausedReaderAndRetries(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.want(c.wait(), 3)
+	b.wantStatus(c.wait(), 3)
 	b.wantLines("started", 3)
 	seq := b.sh("seq 1 200000").out
 	if want := "1\n" + seq + "2\n" + seq + "3\n" + seq; string(got) != want {
@@ -124,19 +124,19 @@ func TestE2ESignalEndsIdemThatAPausedReaderHolds(t *testing.T) {
 	b := newBox(t)
 	args := []string{"run", "--key", "k", "--", "bash", "-c", "seq 1 1000000; echo x >>side"}
 	c, _ := pausedCall(b, args...)
-	b.until("the key is done", func() bool { return b.listed("k") == "succeeded" })
+	b.waitUntil("the key is done", func() bool { return b.listedState("k") == "succeeded" })
 	c.kill(15)
 	if r := c.wait(); r.sig != 15 {
 		t.Errorf("%+v", r)
 	}
 	b.wantState("k", "succeeded")
-	b.want(b.run(args...), 0)
+	b.wantStatus(b.run(args...), 0)
 	b.wantLines("side", 1)
 }
 
 // peak returns the most memory that a call's process has used, asked again and
 // again until it ends. (The rusage of wait4 would count ours, from before exec.)
-func peak(c *call) (kib int) {
+func peakMemory(c *call) (kib int) {
 	for c.running() {
 		status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.pid()))
 		if _, line, ok := bytes.Cut(status, []byte("VmHWM:")); ok && bytes.HasPrefix(status, []byte("Name:\tidem\n")) {
@@ -164,8 +164,8 @@ func TestE2EMemoryIsBounded(t *testing.T) {
 		kib := 0
 		for try := 0; kib == 0 && try < 20; try++ { // it may be over before a look at it
 			c := start()
-			kib = peak(c)
-			b.want(c.wait(), code)
+			kib = peakMemory(c)
+			b.wantStatus(c.wait(), code)
 		}
 		t.Logf("%s: %d KiB", what, kib)
 		if kib == 0 || kib > mostMemory {
@@ -187,7 +187,7 @@ func TestE2EMemoryIsBounded(t *testing.T) {
 	check("its replay", 74, again)
 
 	c, r := pausedCall(b, "run", "--key", "paused", "--max-output", "1MiB", "--", "head", "-c", "256M", "/dev/zero")
-	b.until("the key is done", func() bool { return b.listed("paused") == "succeeded" })
+	b.waitUntil("the key is done", func() bool { return b.listedState("paused") == "succeeded" })
 	go func() { _, _ = io.Copy(io.Discard, r) }()
 	check("256 MiB for a sleeping reader", 0, func() *call { return c })
 }
@@ -198,7 +198,7 @@ func TestE2EBackgroundWriterDoesNotHoldIdem(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	script := `echo begin; (trap '' PIPE; echo $BASHPID >pid; while :; do echo more; echo more >&2; sleep 0.01; done) 2>&1 & sleep 0.2; echo end; exit 6`
-	r := b.want(b.run("run", "--key", "k", "--", "bash", "-c", script), 6)
+	r := b.wantStatus(b.run("run", "--key", "k", "--", "bash", "-c", script), 6)
 	if !strings.HasPrefix(r.out, "begin\n") || !strings.Contains(r.out, "\nend\n") {
 		t.Errorf("%q", r.out)
 	}

@@ -50,7 +50,7 @@ func (b *box) ledgerHas(text string) []string {
 }
 
 // clean checks that the secret is nowhere, but that what stands beside it is.
-func (b *box) clean(beside string) {
+func (b *box) wantRedacted(beside string) {
 	b.t.Helper()
 	if found := b.ledgerHas(redactSecret); found != nil {
 		b.t.Errorf("the secret is in %s", found)
@@ -74,7 +74,7 @@ func TestRedactStraddlesReads(t *testing.T) {
 			b := newRedactBox(t)
 			args := append(append([]string{"run", "--key", "k"}, flags...), "--", "sh", "-c", redactSplit)
 			c := b.idem(args...)
-			b.until("the first half", func() bool { return strings.HasSuffix(b.read(c.out), redactFirst) })
+			b.waitUntil("the first half", func() bool { return strings.HasSuffix(b.read(c.out), redactFirst) })
 			if found := b.ledgerHas(redactFirst); found != nil {
 				t.Errorf("half of the secret is in %s", found)
 			}
@@ -82,7 +82,7 @@ func TestRedactStraddlesReads(t *testing.T) {
 			if r := c.wait(); r.code != 0 || r.out != "begin <"+redactSecret+"> end\n" {
 				t.Fatalf("got %+v", r)
 			}
-			b.clean("begin <")
+			b.wantRedacted("begin <")
 			if r := b.run(args...); r.out != "begin <[redacted]> end\n" {
 				t.Errorf("replayed %q", r.out)
 			}
@@ -106,7 +106,7 @@ func TestRedactLargeOutput(t *testing.T) {
 	if live.code != 0 || live.out != strings.Repeat(line+redactSecret+"\n", 20) || live.err != strings.Repeat(redactSecret+"\n", 20) {
 		t.Fatalf("the live output has changed: status %d, %d and %d bytes", live.code, len(live.out), len(live.err))
 	}
-	b.clean("xxxx")
+	b.wantRedacted("xxxx")
 	if found := b.ledgerHas("4711-s3cret"); found != nil {
 		t.Errorf("an argument is in %s", found)
 	}
@@ -129,13 +129,13 @@ func TestRedactSurvivesKill(t *testing.T) {
 			script := `seq 20000; printf '%s-whole\n' "$TOKEN"; seq 20001 29999; ` + redactSplit
 			args := append(append([]string{"run", "--key", "k", "--on-interrupted", "rerun"}, flags...), "--", "sh", "-c", script)
 			c := b.idem(args...)
-			b.until("the first half", func() bool { return strings.HasSuffix(b.read(c.out), redactFirst) })
+			b.waitUntil("the first half", func() bool { return strings.HasSuffix(b.read(c.out), redactFirst) })
 			c.killAll()
 			beside := "\n29999\n"
 			if name == "no output" {
 				beside = "20001" // in the arguments
 			}
-			b.clean(beside)
+			b.wantRedacted(beside)
 			if found := b.ledgerHas("begin <" + redactFirst); found != nil {
 				t.Errorf("half of the secret is in %s", found)
 			}
@@ -143,7 +143,7 @@ func TestRedactSurvivesKill(t *testing.T) {
 			if r := b.run(args...); r.code != 0 || !strings.HasSuffix(r.out, "begin <"+redactSecret+"> end\n") {
 				t.Fatalf("rerun: status %d, %s", r.code, r.err)
 			}
-			b.clean(beside)
+			b.wantRedacted(beside)
 			b.run("forget", "k")
 			if found := b.ledgerHas(redactSecret); found != nil {
 				t.Errorf("after forget, the secret is in %s", found)
@@ -173,7 +173,7 @@ func TestRedactRawFilesHaveNoName(t *testing.T) {
 	},
 		stdout(w), func(c *exec.Cmd) { c.Stdin = in })
 	w.Close()
-	b.until("the output", func() bool { _, err := os.Stat(filepath.Join(b.dir, "done")); return err == nil })
+	b.waitUntil("the output", func() bool { _, err := os.Stat(filepath.Join(b.dir, "done")); return err == nil })
 	raw := func() (n int) {
 		fds, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", c.pid()))
 		for _, fd := range fds {
@@ -186,11 +186,11 @@ func TestRedactRawFilesHaveNoName(t *testing.T) {
 		}
 		return n
 	}
-	b.until("the backlog", func() bool { return raw() == 2 }) // stdin's is the other
-	b.clean("\n999999\n")
+	b.waitUntil("the backlog", func() bool { return raw() == 2 }) // stdin's is the other
+	b.wantRedacted("\n999999\n")
 	c.kill(syscall.SIGKILL)
 	c.wait()
-	b.clean("\n999999\n")
+	b.wantRedacted("\n999999\n")
 	b.write("go", "")
 }
 

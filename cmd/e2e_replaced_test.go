@@ -13,7 +13,7 @@ import (
 
 // pausing is idem built with the points of internal/failpoint, at which a test
 // can hold it.
-var pausing = sync.OnceValue(func() string {
+var failpointBinary = sync.OnceValue(func() string {
 	path := filepath.Join(binary(), "idem-pausing") // is removed with the others
 	build := exec.Command("go", "build", "-tags", "failpoint", "-o", path, "idem")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -24,22 +24,22 @@ var pausing = sync.OnceValue(func() string {
 })
 
 // held is a call of idem that waits at a point.
-type held struct {
+type pausedAt struct {
 	*call
 	pipe string
 }
 
 // hold calls idem and returns when it has come to the point.
-func (b *box) hold(point string, args ...string) held {
+func (b *box) pauseAt(point string, args ...string) pausedAt {
 	b.t.Helper()
 	pipe := filepath.Join(b.dir, "hold")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		b.t.Fatal(err)
 	}
-	h := held{b.start(append([]string{pausing()}, args...), func(c *exec.Cmd) {
+	h := pausedAt{b.start(append([]string{failpointBinary()}, args...), func(c *exec.Cmd) {
 		c.Env = append(c.Env, "IDEM_FAILPOINT="+point, "IDEM_FAILPOINT_HOLD="+pipe)
 	}), pipe}
-	b.until("point "+point, func() bool {
+	b.waitUntil("point "+point, func() bool {
 		_, err := os.Stat(pipe + ".reached")
 		return err == nil || !h.running()
 	})
@@ -50,7 +50,7 @@ func (b *box) hold(point string, args ...string) held {
 }
 
 // resume lets a held call go on, and returns how it ends.
-func (h held) resume() result {
+func (h pausedAt) resume() result {
 	h.b.t.Helper()
 	f, err := os.OpenFile(h.pipe, os.O_WRONLY, 0)
 	if err != nil {
@@ -62,7 +62,7 @@ func (h held) resume() result {
 
 // swaps are what happens to the ledger while a run goes on. Each leaves the
 // ledger that the run has opened in old, unless it is gone.
-var swaps = map[string]string{
+var ledgerReplacements = map[string]string{
 	"moved away":                `mv ledger old`,
 	"moved away, a new one":     `mv ledger old; idem run --key other -- true`,
 	"removed":                   `rm -r ledger`,
@@ -84,7 +84,7 @@ var runSteps = []string{
 // place is never harmed, and no key runs twice in either.
 func TestE2EReplacedUnderARun(t *testing.T) {
 	t.Parallel()
-	for name, swap := range swaps {
+	for name, swap := range ledgerReplacements {
 		for _, point := range runSteps {
 			t.Run(name+"/"+point, func(t *testing.T) {
 				t.Parallel()
@@ -96,12 +96,12 @@ func TestE2EReplacedUnderARun(t *testing.T) {
 
 func replacedAt(t *testing.T, point, swap string) {
 	b := newBox(t)
-	b.want(b.run("run", "--key", "first", "--", "true"), 0)
-	b.want(b.sh("cp -a ledger before; idem run --key second -- true"), 0)
+	b.wantStatus(b.run("run", "--key", "first", "--", "true"), 0)
+	b.wantStatus(b.sh("cp -a ledger before; idem run --key second -- true"), 0)
 	// More output than waits in memory: there is a file of it.
 	work := []string{"run", "--key", "k", "--", "sh", "-c", "echo x >>side; head -c 100000 /dev/zero"}
-	h := b.hold(point, work...)
-	b.want(b.sh("set -e; "+swap), 0)
+	h := b.pauseAt(point, work...)
+	b.wantStatus(b.sh("set -e; "+swap), 0)
 	r := h.resume()
 	ran := b.lines("side")
 	// What has been recorded at the place before it was replaced is a success.
@@ -127,7 +127,7 @@ func replacedAt(t *testing.T, point, swap string) {
 		if _, err := os.Stat(b.path(place + "/ledger.db")); err != nil {
 			continue
 		}
-		b.place(b.path(place))
+		b.setLedger(b.path(place))
 		for _, key := range []string{"first", "later", "later2"} {
 			if r := b.run("run", "--key", key, "--", "true"); r.code != 0 {
 				t.Errorf("%s, %s: %d %s", place, key, r.code, r.err)
@@ -159,8 +159,8 @@ func TestE2EReplacedWhileItIsMade(t *testing.T) {
 				t.Parallel()
 				b := newBox(t)
 				work := []string{"run", "--key", "k", "--hash-env", "HOME", "--", "sh", "-c", "echo x >>side"}
-				h := b.hold(point, work...)
-				b.want(b.sh("set -e; "+swaps[name]), 0)
+				h := b.pauseAt(point, work...)
+				b.wantStatus(b.sh("set -e; "+ledgerReplacements[name]), 0)
 				r := h.resume()
 				ran := b.lines("side")
 				if r.code != 69 && r.code != 0 || ran != map[int]int{0: 1, 69: 0}[r.code] {
@@ -170,16 +170,16 @@ func TestE2EReplacedWhileItIsMade(t *testing.T) {
 					if _, err := os.Stat(b.path(place)); err != nil {
 						continue
 					}
-					b.place(b.path(place))
+					b.setLedger(b.path(place))
 					for range 2 {
 						if r := b.run("run", "--key", "other", "--hash-env", "HOME", "--on-mismatch", "rerun", "--", "true"); r.code != 0 {
 							t.Errorf("%s: %d %s", place, r.code, r.err)
 						}
 					}
 				}
-				b.place(b.path("ledger"))
-				b.want(b.run(work...), 0)
-				b.want(b.run(work...), 0)
+				b.setLedger(b.path("ledger"))
+				b.wantStatus(b.run(work...), 0)
+				b.wantStatus(b.run(work...), 0)
 				b.wantLines("side", 1)
 			})
 		}
@@ -193,15 +193,15 @@ func TestE2EReplacedUnderAMark(t *testing.T) {
 	for _, args := range [][]string{{"mark", "done", "--force", "k"}, {"mark", "retry", "--force", "k"}, {"forget", "k"}} {
 		for _, point := range []string{"claim.before", "claim.taken", "write.begun", "write.committed"} {
 			b := newBox(t)
-			b.want(b.run("run", "--key", "k", "--", "true"), 0)
-			h := b.hold(point, args...)
-			b.want(b.sh("set -e; "+swaps["moved away, a new one"]), 0)
+			b.wantStatus(b.run("run", "--key", "k", "--", "true"), 0)
+			h := b.pauseAt(point, args...)
+			b.wantStatus(b.sh("set -e; "+ledgerReplacements["moved away, a new one"]), 0)
 			if r := h.resume(); r.code != 69 || !strings.Contains(r.err, "while it was in use") {
 				t.Errorf("%q at %s: %d %s", args, point, r.code, r.err)
 			}
-			b.want(b.run("run", "--key", "later", "--", "true"), 0)
-			b.place(b.path("old"))
-			b.want(b.run("run", "--key", "later", "--", "true"), 0)
+			b.wantStatus(b.run("run", "--key", "later", "--", "true"), 0)
+			b.setLedger(b.path("old"))
+			b.wantStatus(b.run("run", "--key", "later", "--", "true"), 0)
 		}
 	}
 }

@@ -43,7 +43,7 @@ func init() {
 }
 
 // counts is the command line of that command.
-func counts() []string {
+func signalCounter() []string {
 	self, err := os.Executable()
 	if err != nil {
 		panic(err)
@@ -52,7 +52,7 @@ func counts() []string {
 }
 
 // settle gives a signal that must not come the time to come.
-func settle() { time.Sleep(300 * time.Millisecond) }
+func pauseBriefly() { time.Sleep(300 * time.Millisecond) }
 
 // A signal for idem alone reaches the command, once, and the command
 // decides what comes of it.
@@ -62,13 +62,13 @@ func TestE2ESignalsArePassedOnOnce(t *testing.T) {
 		syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2,
 	} {
 		b := newBox(t)
-		c := b.idem(append([]string{"run", "--key", "k", "--"}, counts()...)...)
-		b.awaitPID("pid")
+		c := b.idem(append([]string{"run", "--key", "k", "--"}, signalCounter()...)...)
+		b.waitPID("pid")
 		c.kill(sig)
-		b.await("signals", 1)
-		settle()
+		b.waitLines("signals", 1)
+		pauseBriefly()
 		b.write("go", "")
-		b.want(c.wait(), 5)
+		b.wantStatus(c.wait(), 5)
 		b.wantLines("signals", 1)
 		if rec := b.wantState("k", "failed"); rec.Reason != "exit" || *rec.ExitCode != 5 {
 			t.Errorf("%v: %+v", sig, rec)
@@ -85,8 +85,8 @@ func TestE2EIdemDiesAsTheCommand(t *testing.T) {
 	} {
 		b := newBox(t)
 		c := b.idem("run", "--key", "k", "--", "sh", "-c", "echo $$ >pid; exec sleep 300")
-		pid := b.awaitPID("pid")
-		b.until("exec", func() bool {
+		pid := b.waitPID("pid")
+		b.waitUntil("exec", func() bool {
 			comm, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/comm")
 			return string(comm) == "sleep\n"
 		})
@@ -97,7 +97,7 @@ func TestE2EIdemDiesAsTheCommand(t *testing.T) {
 		if rec := b.wantState("k", "failed"); rec.Signal != name || rec.Reason != "signal" {
 			t.Errorf("%s: %+v", name, rec)
 		}
-		b.gone(pid)
+		b.waitExit(pid)
 	}
 }
 
@@ -107,12 +107,12 @@ func TestE2ETimeout(t *testing.T) {
 	requireTool(t, "timeout")
 	b := newBox(t)
 	r := b.start([]string{"timeout", "1", "idem", "run", "--key", "k", "--", "sh", "-c", "echo $$ >pid; exec sleep 300"}).wait()
-	b.want(r, 124)
+	b.wantStatus(r, 124)
 	if rec := b.wantState("k", "failed"); rec.Signal != "SIGTERM" {
 		t.Errorf("%+v", rec)
 	}
 	if b.lines("pid") > 0 { // else TERM was faster than the command
-		b.gone(b.awaitPID("pid"))
+		b.waitExit(b.waitPID("pid"))
 	}
 }
 
@@ -121,17 +121,17 @@ func TestE2ENohup(t *testing.T) {
 	t.Parallel()
 	requireTool(t, "nohup")
 	b := newBox(t)
-	c := b.start([]string{"nohup", "idem", "run", "--key", "k", "--", "bash", "-c", "grep SigIgn /proc/$$/status >ignored\n" + once})
-	b.await("side", 1)
+	c := b.start([]string{"nohup", "idem", "run", "--key", "k", "--", "bash", "-c", "grep SigIgn /proc/$$/status >ignored\n" + countingScript})
+	b.waitLines("side", 1)
 	if err := syscall.Kill(-c.pid(), syscall.SIGHUP); err != nil { // both
 		t.Fatal(err)
 	}
-	settle()
+	pauseBriefly()
 	if !c.running() {
 		t.Fatalf("HUP ended it: %+v", c.wait())
 	}
 	b.write("go", "")
-	b.want(c.wait(), 0)
+	b.wantStatus(c.wait(), 0)
 	mask, err := strconv.ParseUint(strings.TrimSpace(strings.TrimPrefix(b.read("ignored"), "SigIgn:")), 16, 64)
 	if err != nil || mask&1 == 0 {
 		t.Errorf("HUP is not ignored in the command: %s", b.read("ignored"))
@@ -143,12 +143,12 @@ func TestE2ENohup(t *testing.T) {
 func TestE2EBackgroundJobIgnoresINT(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	c := b.start([]string{"bash", "-c", `idem run --key k -- bash -c "$0" & echo $! >idem; wait $!; echo $? >status`, once})
-	b.await("side", 1)
-	if err := syscall.Kill(b.awaitPID("idem"), syscall.SIGINT); err != nil {
+	c := b.start([]string{"bash", "-c", `idem run --key k -- bash -c "$0" & echo $! >idem; wait $!; echo $? >status`, countingScript})
+	b.waitLines("side", 1)
+	if err := syscall.Kill(b.waitPID("idem"), syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	settle()
+	pauseBriefly()
 	b.write("go", "")
 	c.wait()
 	if s := b.read("status"); s != "0\n" {
@@ -161,21 +161,21 @@ func TestE2ECallerIgnoresAndBlocks(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	if err := exec.Command("env", "--ignore-signal=CHLD", "--block-signal=ALRM", "true").Run(); err != nil {
-		missing(t, "env of coreutils 9")
+		skipMissing(t, "env of coreutils 9")
 	}
 	odd := []string{"env", "--ignore-signal=CHLD", "--block-signal=ALRM,TERM", "idem", "run", "--key"}
-	b.want(b.start(append(odd, "exit", "--", "sh", "-c", "exit 7")).wait(), 7)
+	b.wantStatus(b.start(append(odd, "exit", "--", "sh", "-c", "exit 7")).wait(), 7)
 	if r := b.start(append(odd, "signal", "--", "sh", "-c", "kill -KILL $$")).wait(); r.sig != syscall.SIGKILL {
 		t.Errorf("%+v", r)
 	}
-	b.want(b.start(append(odd, "ok", "--", "sh", "-c", "echo x >>side")).wait(), 0)
-	b.want(b.start(append(odd, "ok", "--", "sh", "-c", "echo x >>side")).wait(), 0)
+	b.wantStatus(b.start(append(odd, "ok", "--", "sh", "-c", "echo x >>side")).wait(), 0)
+	b.wantStatus(b.start(append(odd, "ok", "--", "sh", "-c", "echo x >>side")).wait(), 0)
 	b.wantLines("side", 1)
 	// To the command TERM is blocked too: there it is pending.
 	c := b.start(append(odd, "term", "--", "sh", "-c", "echo $$ >pid; exec sleep 300"))
-	pid := b.awaitPID("pid")
+	pid := b.waitPID("pid")
 	c.kill(syscall.SIGTERM)
-	b.until("TERM in the command", func() bool {
+	b.waitUntil("TERM in the command", func() bool {
 		status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 		return strings.Contains(string(status), "ShdPnd:\t0000000000004000")
 	})
@@ -197,18 +197,18 @@ func TestE2EPIDNamespace(t *testing.T) {
 	below := func(args string) []string {
 		return []string{"unshare", "--pid", "--fork", "sh", "-c", "idem run --key " + args + "; s=$?; exit $s"}
 	}
-	b.want(b.start(append(first, "a", "--", "sh", "-c", "exit 7")).wait(), 7)
-	b.want(b.start(below("b -- sh -c 'exit 7'")).wait(), 7)
+	b.wantStatus(b.start(append(first, "a", "--", "sh", "-c", "exit 7")).wait(), 7)
+	b.wantStatus(b.start(below("b -- sh -c 'exit 7'")).wait(), 7)
 	// Nothing can kill a process 1 from within.
-	b.want(b.start(append(first, "c", "--", "sh", "-c", "kill -TERM $$")).wait(), 143)
-	b.want(b.start(below("d -- sh -c 'kill -TERM $$'")).wait(), 143)
+	b.wantStatus(b.start(append(first, "c", "--", "sh", "-c", "kill -TERM $$")).wait(), 143)
+	b.wantStatus(b.start(below("d -- sh -c 'kill -TERM $$'")).wait(), 143)
 	for _, key := range []string{"c", "d"} {
 		if rec := b.wantState(key, "failed"); rec.Signal != "SIGTERM" {
 			t.Errorf("%s: %+v", key, rec)
 		}
 	}
 	for range 2 {
-		b.want(b.start(append(first, "e", "--", "sh", "-c", "echo x >>side")).wait(), 0)
+		b.wantStatus(b.start(append(first, "e", "--", "sh", "-c", "echo x >>side")).wait(), 0)
 	}
 	b.wantLines("side", 1)
 }

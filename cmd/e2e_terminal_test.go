@@ -81,12 +81,12 @@ func (b *box) shell() *terminal {
 func (b *box) prompt(argv ...string) *terminal {
 	b.t.Helper()
 	x := b.open(argv...)
-	x.typ("PS1=; echo >prompt\n")
-	b.await("prompt", 1)
+	x.typeKeys("PS1=; echo >prompt\n")
+	b.waitLines("prompt", 1)
 	return x
 }
 
-func (x *terminal) typ(keys string) {
+func (x *terminal) typeKeys(keys string) {
 	x.b.t.Helper()
 	if _, err := x.tty.WriteString(keys); err != nil {
 		x.b.t.Fatal(err)
@@ -104,7 +104,7 @@ func (x *terminal) all() string {
 	x.b.t.Helper()
 	select {
 	case <-x.read:
-	case <-time.After(hangs):
+	case <-time.After(hangTimeout):
 		x.b.t.Fatalf("a process keeps the terminal open: %q", x.shown())
 	}
 	return x.shown()
@@ -115,7 +115,7 @@ func (x *terminal) end() syscall.WaitStatus {
 	x.b.t.Helper()
 	select {
 	case <-x.ended:
-	case <-time.After(hangs):
+	case <-time.After(hangTimeout):
 		x.b.t.Fatalf("the terminal hangs: %q", x.shown())
 	}
 	return x.cmd.ProcessState.Sys().(syscall.WaitStatus)
@@ -126,14 +126,14 @@ func TestE2ECtrlC(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	x := b.shell()
-	x.typ("idem run --key k -- sh -c 'echo $$ >pid; exec sleep 300'\n")
-	pid := b.awaitPID("pid")
-	x.typ(ctrlC)
-	b.gone(pid)
+	x.typeKeys("idem run --key k -- sh -c 'echo $$ >pid; exec sleep 300'\n")
+	pid := b.waitPID("pid")
+	x.typeKeys(ctrlC)
+	b.waitExit(pid)
 	// Without it bash may take the rest of what was typed to be interrupted.
-	b.until("the attempt is recorded", func() bool { return b.listed("k") == "failed" })
-	x.typ("echo $? >status\n")
-	b.await("status", 1)
+	b.waitUntil("the attempt is recorded", func() bool { return b.listedState("k") == "failed" })
+	x.typeKeys("echo $? >status\n")
+	b.waitLines("status", 1)
 	if s := b.read("status"); s != "130\n" {
 		t.Errorf("the shell sees %q; %q", s, x.shown())
 	}
@@ -149,15 +149,15 @@ func TestE2ECtrlCIsNotDoubled(t *testing.T) {
 	for presses := 1; presses <= 2; presses++ {
 		b := newBox(t)
 		x := b.shell()
-		x.typ("idem run --key k -- " + strings.Join(counts(), " ") + "; echo $? >status\n")
-		b.awaitPID("pid")
+		x.typeKeys("idem run --key k -- " + strings.Join(signalCounter(), " ") + "; echo $? >status\n")
+		b.waitPID("pid")
 		for n := 1; n <= presses; n++ {
-			x.typ(ctrlC)
-			b.await("signals", n)
-			settle()
+			x.typeKeys(ctrlC)
+			b.waitLines("signals", n)
+			pauseBriefly()
 		}
 		b.write("go", "")
-		b.await("status", 1)
+		b.waitLines("status", 1)
 		if s := b.read("status"); s != "5\n" {
 			t.Errorf("status %q; %q", s, x.shown())
 		}
@@ -175,8 +175,8 @@ func TestE2ECtrlCEndsTheLoop(t *testing.T) {
 
 	b := newBox(t)
 	x := b.open("bash", "-c", loop)
-	b.await("side", 1)
-	x.typ(ctrlC)
+	b.waitLines("side", 1)
+	x.typeKeys(ctrlC)
 	if ws := x.end(); !ws.Signaled() || ws.Signal() != syscall.SIGINT {
 		t.Errorf("bash ended with %#x", ws)
 	}
@@ -186,12 +186,12 @@ func TestE2ECtrlCEndsTheLoop(t *testing.T) {
 
 	b = newBox(t)
 	x = b.shell()
-	x.typ(loop + "\n")
-	b.await("side", 1)
-	x.typ(ctrlC)
-	b.until("the attempt is recorded", func() bool { return b.listed("k1") == "failed" })
-	x.typ("echo >next\n")
-	b.await("next", 1)
+	x.typeKeys(loop + "\n")
+	b.waitLines("side", 1)
+	x.typeKeys(ctrlC)
+	b.waitUntil("the attempt is recorded", func() bool { return b.listedState("k1") == "failed" })
+	x.typeKeys("echo >next\n")
+	b.waitLines("next", 1)
 	b.wantLines("side", 1)
 	b.wantLines("after", 0)
 }
@@ -202,23 +202,23 @@ func TestE2ECtrlZ(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	x := b.shell()
-	script := once + `exit 7`
+	script := countingScript + `exit 7`
 	b.write("job", script)
-	x.typ("idem run --key k -- bash job\n")
-	b.await("side", 1)
-	x.typ(ctrlZ)
-	x.typ("jobs -p >jobs; jobs >job.state\n")
-	idem := b.awaitPID("jobs")
-	b.until("idem stops", func() bool { return procState(idem) == "T" })
-	b.await("job.state", 1)
+	x.typeKeys("idem run --key k -- bash job\n")
+	b.waitLines("side", 1)
+	x.typeKeys(ctrlZ)
+	x.typeKeys("jobs -p >jobs; jobs >job.state\n")
+	idem := b.waitPID("jobs")
+	b.waitUntil("idem stops", func() bool { return procState(idem) == "T" })
+	b.waitLines("job.state", 1)
 	if s := b.read("job.state"); !strings.Contains(s, "Stopped") {
 		t.Errorf("jobs: %q", s)
 	}
-	b.want(b.run("run", "--key", "k", "--", "bash", "job"), 75)
-	x.typ("fg; echo $? >status\n")
-	b.until("idem goes on", func() bool { return procState(idem) != "T" })
+	b.wantStatus(b.run("run", "--key", "k", "--", "bash", "job"), 75)
+	x.typeKeys("fg; echo $? >status\n")
+	b.waitUntil("idem goes on", func() bool { return procState(idem) != "T" })
 	b.write("go", "")
-	b.await("status", 1)
+	b.waitLines("status", 1)
 	if s := b.read("status"); s != "7\n" {
 		t.Errorf("status %q; %q", s, x.shown())
 	}
@@ -233,10 +233,10 @@ func TestE2EReadsTheTerminal(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	x := b.shell()
-	x.typ(`idem run --key k -- bash -c '[ -t 0 ] && echo >ready; read line; echo "$line" >got'; echo $? >status` + "\n")
-	b.await("ready", 1)
-	x.typ("hello\n")
-	b.await("status", 1)
+	x.typeKeys(`idem run --key k -- bash -c '[ -t 0 ] && echo >ready; read line; echo "$line" >got'; echo $? >status` + "\n")
+	b.waitLines("ready", 1)
+	x.typeKeys("hello\n")
+	b.waitLines("status", 1)
 	if s := b.read("status") + b.read("got"); s != "0\nhello\n" {
 		t.Errorf("%q; %q", s, x.shown())
 	}
@@ -253,13 +253,13 @@ func TestE2ETerminalCloses(t *testing.T) {
 		b := newBox(t)
 		x := b.shell()
 		b.write("job", script)
-		x.typ("idem run --key k -- bash job\n")
-		pid := b.awaitPID("pid")
+		x.typeKeys("idem run --key k -- bash job\n")
+		pid := b.waitPID("pid")
 		if err := x.tty.Close(); err != nil {
 			t.Fatal(err)
 		}
-		b.gone(pid)
-		b.until("the attempt is recorded", func() bool { return b.listed("k") == "failed" })
+		b.waitExit(pid)
+		b.waitUntil("the attempt is recorded", func() bool { return b.listedState("k") == "failed" })
 		rec := b.show("k")
 		if rec.Reason != want.Reason || rec.Signal != want.Signal {
 			t.Errorf("%+v", rec)

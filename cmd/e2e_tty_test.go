@@ -19,16 +19,16 @@ func (x *terminal) resize(rows, cols uint16) {
 	}
 }
 
-func (x *terminal) awaitShown(text string) {
+func (x *terminal) waitShown(text string) {
 	x.b.t.Helper()
-	x.b.until("the terminal shows "+text, func() bool { return strings.Contains(x.shown(), text) })
+	x.b.waitUntil("the terminal shows "+text, func() bool { return strings.Contains(x.shown(), text) })
 }
 
 // modes has the shell write the modes of its terminal into a file.
 func (x *terminal) modes(file string) string {
 	x.b.t.Helper()
-	x.typ("stty -g >" + file + "\n")
-	x.b.await(file, 1)
+	x.typeKeys("stty -g >" + file + "\n")
+	x.b.waitLines(file, 1)
 	return x.b.read(file)
 }
 
@@ -43,14 +43,14 @@ func TestTTYHasTheSizeOfOurs(t *testing.T) {
 	b := newBox(t)
 	x := b.shell()
 	x.resize(33, 101)
-	x.typ("tty >ours; idem run --key k --tty -- bash -c '" +
+	x.typeKeys("tty >ours; idem run --key k --tty -- bash -c '" +
 		`trap "stty size >>sizes" WINCH; tty >theirs; stty size >>sizes; until [ -e go ]; do sleep 0.05; done; [ -t 0 -a -t 1 -a -t 2 ]` +
 		"'; echo $? >status\n")
-	b.await("sizes", 1)
+	b.waitLines("sizes", 1)
 	x.resize(44, 55)
-	b.await("sizes", 2)
+	b.waitLines("sizes", 2)
 	b.write("go", "")
-	b.await("status", 1)
+	b.waitLines("status", 1)
 	if s := b.read("sizes") + b.read("status"); s != "33 101\n44 55\n0\n" {
 		t.Errorf("%q; %q", s, x.shown())
 	}
@@ -65,14 +65,14 @@ func TestTTYEcho(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	x := b.shell()
-	x.typ("stty -echo; echo >quiet\n") // of the shell: its own echo is no concern here
-	b.await("quiet", 1)
-	x.typ("stty echo; clear; idem run --key k --tty -- bash -c 'echo >ready; read name; read -s -p password: word; echo; echo $name-${#word}; echo err >&2'; echo >status\n")
-	b.await("ready", 1)
-	x.typ("somebody\n")
-	x.awaitShown("password:")
-	x.typ("secret\n")
-	b.await("status", 1)
+	x.typeKeys("stty -echo; echo >quiet\n") // of the shell: its own echo is no concern here
+	b.waitLines("quiet", 1)
+	x.typeKeys("stty echo; clear; idem run --key k --tty -- bash -c 'echo >ready; read name; read -s -p password: word; echo; echo $name-${#word}; echo err >&2'; echo >status\n")
+	b.waitLines("ready", 1)
+	x.typeKeys("somebody\n")
+	x.waitShown("password:")
+	x.typeKeys("secret\n")
+	b.waitLines("status", 1)
 	out := b.run("logs", "k")
 	if want := "somebody\r\npassword:\r\nsomebody-6\r\nerr\r\n"; out.out != want || out.err != "" {
 		t.Errorf("recorded %q and %q, want %q", out.out, out.err, want)
@@ -107,10 +107,10 @@ func TestTTYRestores(t *testing.T) {
 				`bash -c 'trap - TERM HUP INT; echo $$ >idem; exec idem run --key k --tty -- sh -c "echo \$\$ >pid; exec sleep 300"'; `+
 				`echo $? >status; stty -g >after; echo >end`)
 			x := b.open("bash", "outer")
-			b.awaitPID("pid")
-			b.await("before", 1)
+			b.waitPID("pid")
+			b.waitLines("before", 1)
 			b.sh("kill -" + c.signal + " $(cat " + c.to + ")")
-			b.await("end", 1)
+			b.waitLines("end", 1)
 			if before, after := b.read("before"), b.read("after"); before != after {
 				t.Errorf("the modes are %s, were %s; %q", after, before, x.shown())
 			}
@@ -124,17 +124,17 @@ func TestTTYRestores(t *testing.T) {
 // vforkless waits in bash, which forks. dash uses vfork, and a Ctrl-Z between that
 // and exec stops the child alone: the parent hangs in the kernel until somebody
 // continues the child, with idem or without.
-const vforkless = "echo $$ >pid; until [ -e go ]; do sleep 0.05; done; exit 8"
+const waitInBash = "echo $$ >pid; until [ -e go ]; do sleep 0.05; done; exit 8"
 
 // With no shell to continue it, idem is not stopped by Ctrl-Z, and its command
 // is not for long. When the terminal goes away, the command is told.
 func TestTTYWithoutAShell(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	x := b.open("idem", "run", "--key", "k", "--tty", "--", "bash", "-c", vforkless)
-	pid := b.awaitPID("pid")
-	x.typ(ctrlZ)
-	b.until("the command is continued", func() bool { return strings.Contains(x.shown(), "^Z") && procState(pid) != "T" })
+	x := b.open("idem", "run", "--key", "k", "--tty", "--", "bash", "-c", waitInBash)
+	pid := b.waitPID("pid")
+	x.typeKeys(ctrlZ)
+	b.waitUntil("the command is continued", func() bool { return strings.Contains(x.shown(), "^Z") && procState(pid) != "T" })
 	b.write("go", "")
 	if ws := x.end(); ws.ExitStatus() != 8 {
 		t.Errorf("%#x; %q", ws, x.shown())
@@ -142,10 +142,10 @@ func TestTTYWithoutAShell(t *testing.T) {
 
 	b = newBox(t)
 	x = b.open("idem", "run", "--key", "k", "--tty", "--", "sh", "-c", "echo $$ >pid; exec sleep 300")
-	pid = b.awaitPID("pid")
+	pid = b.waitPID("pid")
 	x.tty.Close()
-	b.gone(pid)
-	b.until("the attempt is recorded", func() bool { return b.listed("k") == "failed" })
+	b.waitExit(pid)
+	b.waitUntil("the attempt is recorded", func() bool { return b.listedState("k") == "failed" })
 	if rec := b.show("k"); rec.Signal != "SIGHUP" {
 		t.Errorf("%+v", rec)
 	}
@@ -219,9 +219,9 @@ func TestTTYStatuses(t *testing.T) {
 		{128 + 9, []string{"sh", "-c", "kill -KILL $$"}},
 	} {
 		r := b.run("run", "--key", strings.Join(c.argv, " "), "--tty", "--", c.argv[0], strings.Join(c.argv[1:min(2, len(c.argv))], ""), strings.Join(c.argv[min(2, len(c.argv)):], ""))
-		b.want(r, c.code)
+		b.wantStatus(r, c.code)
 	}
-	b.want(b.run("run", "--key", "late", "--tty", "--timeout", "1", "--", "sleep", "300"), 124)
+	b.wantStatus(b.run("run", "--key", "late", "--tty", "--timeout", "1", "--", "sleep", "300"), 124)
 	if rec := b.wantState("late", "failed"); rec.Reason != "timeout" {
 		t.Errorf("%+v", rec)
 	}
@@ -246,16 +246,16 @@ func TestTTYKilledIdem(t *testing.T) {
 	} {
 		b := newBox(t)
 		c := b.idem("run", "--key", "k", "--tty", "--", "bash", "-c", script)
-		pid := b.awaitPID("pid")
+		pid := b.waitPID("pid")
 		c.kill(syscall.SIGKILL)
 		c.wait()
 		if lives {
-			b.await("hups", 1)
-			b.want(b.run("run", "--key", "k", "--tty", "--", "bash", "-c", script), 75)
+			b.waitLines("hups", 1)
+			b.wantStatus(b.run("run", "--key", "k", "--tty", "--", "bash", "-c", script), 75)
 			b.write("go", "")
 		}
-		b.gone(pid)
-		b.until("the key is interrupted", func() bool { return b.listed("k") == "interrupted" })
-		b.want(b.run("run", "--key", "k", "--tty", "--", "bash", "-c", script), 79)
+		b.waitExit(pid)
+		b.waitUntil("the key is interrupted", func() bool { return b.listedState("k") == "interrupted" })
+		b.wantStatus(b.run("run", "--key", "k", "--tty", "--", "bash", "-c", script), 79)
 	}
 }

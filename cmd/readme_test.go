@@ -77,7 +77,7 @@ func sameLines(got, want []string) bool {
 // terminal shows.
 func TestREADMETranscript(t *testing.T) {
 	t.Parallel()
-	k := newKitchen(t, nil)
+	k := newRecipeBox(t, nil)
 	steps := transcript(pageBlock(t, readmeFile, "$ cat pay.sh"))
 	if len(steps) < 6 {
 		t.Fatalf("the transcript has %d commands", len(steps))
@@ -126,19 +126,19 @@ func TestSameLines(t *testing.T) {
 // TestREADMEScript runs the script of the README until no step fails.
 func TestREADMEScript(t *testing.T) {
 	t.Parallel()
-	k := newKitchen(t, nil)
+	k := newRecipeBox(t, nil)
 	steps := []string{"charge", "invoice", "mail"}
 	for _, name := range steps {
 		k.script(name+".sh", `echo "`+name+` $1" >>log; test -e `+name)
 	}
 	k.script("order.sh", pageBlock(t, readmeFile, "order=$1"))
 	for i, name := range steps {
-		k.want(k.cook("./order.sh 7"), 1)
+		k.wantStatus(k.runRecipe("./order.sh 7"), 1)
 		k.wantLines("log", 2*i+1)
 		k.write(name, "")
 	}
 	for range 2 {
-		k.want(k.cook("./order.sh 7"), 0)
+		k.wantStatus(k.runRecipe("./order.sh 7"), 0)
 	}
 	if got, want := k.read("log"), "charge 7\ncharge 7\ninvoice 7\ninvoice 7\nmail 7\nmail 7\n"; got != want {
 		t.Errorf("the steps ran %q, want %q", got, want)
@@ -148,18 +148,18 @@ func TestREADMEScript(t *testing.T) {
 // TestREADMECron runs the README's cron line as cron does.
 func TestREADMECron(t *testing.T) {
 	t.Parallel()
-	k := newKitchen(t, nil)
+	k := newRecipeBox(t, nil)
 	fields := strings.SplitN(strings.TrimSpace(pageBlock(t, readmeFile, "* * *")), " ", 6) // as crontab(5)
 	if len(fields) != 6 || !slices.Contains(strings.Fields(fields[5]), "idem") {
 		t.Fatalf("no cron line: %q", fields)
 	}
 	k.script("rsync", `echo "$@" >>log; echo no route >&2; test -e up`)
-	if r := k.want(k.cook(fields[5]), 1); r.err == "" {
+	if r := k.wantStatus(k.runRecipe(fields[5]), 1); r.err == "" {
 		t.Error("cron would mail nothing about a failure")
 	}
 	k.write("up", "")
 	for range 3 {
-		if r := k.want(k.cook(fields[5]), 0); r.out+r.err != "" {
+		if r := k.wantStatus(k.runRecipe(fields[5]), 0); r.out+r.err != "" {
 			t.Errorf("cron would mail %q, %q", r.out, r.err)
 		}
 	}
@@ -169,10 +169,10 @@ func TestREADMECron(t *testing.T) {
 // TestGuideDerivedKey runs the guide's call without a key twice.
 func TestGuideDerivedKey(t *testing.T) {
 	t.Parallel()
-	k := newKitchen(t, nil)
+	k := newRecipeBox(t, nil)
 	k.script("backup.sh", "echo x >>side")
 	for range 2 {
-		k.want(k.cook(pageBlock(t, "../docs/guide.md", "idem run --per day")), 0)
+		k.wantStatus(k.runRecipe(pageBlock(t, "../docs/guide.md", "idem run --per day")), 0)
 	}
 	k.wantLines("side", 1)
 }
@@ -182,17 +182,17 @@ func TestGuideDerivedKey(t *testing.T) {
 // replays.
 func TestGuideProbe(t *testing.T) {
 	t.Parallel()
-	k := newKitchen(t, nil)
+	k := newRecipeBox(t, nil)
 	charge := "order=7; " + pageBlock(t, "../docs/guide.md", "--probe")
 	k.script("charge.sh", `echo x >>side; until [ -e go ]; do sleep 0.01; done; echo "$IDEM_TOKEN" >>charged`)
 	k.script("charged.sh", `echo asked >>probes; grep -qx "$1" charged`)
 	k.write("charged", "")
-	first := k.serve(charge)
-	k.await("side", 1)
+	first := k.startRecipe(charge)
+	k.waitLines("side", 1)
 	first.killAll()
 	k.write("go", "")
-	k.want(k.cook(charge), 0)
-	k.want(k.cook(charge), 0)
+	k.wantStatus(k.runRecipe(charge), 0)
+	k.wantStatus(k.runRecipe(charge), 0)
 	k.wantLines("side", 2)
 	k.wantLines("charged", 1)
 	k.wantLines("probes", 1)

@@ -60,13 +60,13 @@ func pageBlock(t *testing.T, file, with string) string {
 }
 
 // kitchen is a box in which the blocks of one recipe are run.
-type kitchen struct {
+type recipeBox struct {
 	*box
 	left []block // not used yet
 }
 
 // take returns the recipe's next block, which must be in lang.
-func (k *kitchen) take(lang string) block {
+func (k *recipeBox) nextBlock(lang string) block {
 	k.t.Helper()
 	if len(k.left) == 0 || k.left[0].lang != lang {
 		k.t.Fatalf("the next block is not in %s: %+v", lang, k.left)
@@ -76,10 +76,10 @@ func (k *kitchen) take(lang string) block {
 	return b
 }
 
-func (k *kitchen) setenv(name, value string) { k.env = append(k.env, name+"="+value) }
+func (k *recipeBox) setenv(name, value string) { k.env = append(k.env, name+"="+value) }
 
 // script writes an executable file into the box, whose path is in PATH too.
-func (k *kitchen) script(name, text string) string {
+func (k *recipeBox) script(name, text string) string {
 	k.t.Helper()
 	if !strings.HasPrefix(text, "#!") {
 		text = "#!/bin/sh\n" + text + "\n"
@@ -93,19 +93,19 @@ func (k *kitchen) script(name, text string) string {
 }
 
 // cook runs text as bash would, with -u: a recipe uses no unset variable.
-func (k *kitchen) cook(text string) result {
+func (k *recipeBox) runRecipe(text string) result {
 	k.t.Helper()
-	return k.serve(text).wait()
+	return k.startRecipe(text).wait()
 }
 
 // serve begins what cook does.
-func (k *kitchen) serve(text string) *call {
+func (k *recipeBox) startRecipe(text string) *call {
 	k.t.Helper()
 	return k.start([]string{"bash", "-u", "-c", text})
 }
 
-func newKitchen(t *testing.T, blocks []block) *kitchen {
-	k := &kitchen{box: newBox(t), left: blocks}
+func newRecipeBox(t *testing.T, blocks []block) *recipeBox {
+	k := &recipeBox{box: newBox(t), left: blocks}
 	for i, kv := range k.env {
 		if path, ok := strings.CutPrefix(kv, "PATH="); ok {
 			k.env[i] = "PATH=" + filepath.Join(k.dir) + ":" + path

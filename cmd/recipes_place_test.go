@@ -90,17 +90,17 @@ var volumes = map[string]string{
 
 // cookKubernetes runs the pod in volumes as they are there: by the user that it
 // names, and by root without a security context.
-func cookKubernetes(k *kitchen) {
-	job := readCronJob(k.t, k.take("yaml").text)
+func recipeKubernetes(k *recipeBox) {
+	job := readCronJob(k.t, k.nextBlock("yaml").text)
 	requireRoot(k.t)
 	for volume, make := range volumes {
 		for _, root := range []bool{false, true} {
 			k.t.Run(fmt.Sprintf("%s, root %t", volume, root), func(t *testing.T) {
-				b := newKitchen(t, nil)
+				b := newRecipeBox(t, nil)
 				b.open()
-				b.want(b.sh("set -e; umask 022; "+make), 0)
+				b.wantStatus(b.sh("set -e; umask 022; "+make), 0)
 				b.script("backup", `echo x >>"$SIDE"`)
-				b.want(b.sh("mkdir -m 777 out"), 0)
+				b.wantStatus(b.sh("mkdir -m 777 out"), 0)
 				b.setenv("SIDE", b.path("out/side"))
 				for _, kv := range job.env {
 					b.env = append(b.env, strings.Replace(kv, "="+job.mountPath, "="+b.path("ledger"), 1))
@@ -111,7 +111,7 @@ func cookKubernetes(k *kitchen) {
 						b.setOwnership("ledger", job, start == 0)
 						b.user = &syscall.Credential{Uid: job.uid, Gid: 0, Groups: []uint32{job.fsGroup}}
 					}
-					b.want(b.start(job.command).wait(), 0)
+					b.wantStatus(b.start(job.command).wait(), 0)
 				}
 				b.wantLines("out/side", 1)
 			})
@@ -122,16 +122,16 @@ func cookKubernetes(k *kitchen) {
 // setOwnership is what the kubelet does with a volume of a pod that has an
 // fsGroup (SetVolumeOwnership): files get the group, which may read and write
 // them. With OnRootMismatch it does so once, when the root is not as it would be.
-func (k *kitchen) setOwnership(dir string, job cronJob, first bool) {
+func (k *recipeBox) setOwnership(dir string, job cronJob, first bool) {
 	k.t.Helper()
 	if job.policy == "OnRootMismatch" && !first {
 		return
 	}
-	k.want(k.sh(fmt.Sprintf("chgrp -R %d %s; chmod -R ug+rw %s; find %s -type d -exec chmod g+xs {} +", job.fsGroup, dir, dir, dir)), 0)
+	k.wantStatus(k.sh(fmt.Sprintf("chgrp -R %d %s; chmod -R ug+rw %s; find %s -type d -exec chmod g+xs {} +", job.fsGroup, dir, dir, dir)), 0)
 }
 
 // open lets every user look into the kitchen.
-func (k *kitchen) open() {
+func (k *recipeBox) open() {
 	k.t.Helper()
 	for _, dir := range []string{filepath.Dir(k.dir), k.dir} {
 		if err := os.Chmod(dir, 0o755); err != nil {
@@ -141,7 +141,7 @@ func (k *kitchen) open() {
 }
 
 // unset takes variables out of the environment.
-func (k *kitchen) unset(names ...string) {
+func (k *recipeBox) unset(names ...string) {
 	k.env = slices.DeleteFunc(k.env, func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
 		return slices.Contains(names, name)
@@ -186,9 +186,9 @@ func TestRecipePlaceOfARunner(t *testing.T) {
 	if !strings.HasPrefix(place, "/var/lib/") {
 		t.Fatalf("%+v", doc)
 	}
-	k := newKitchen(t, nil)
+	k := newRecipeBox(t, nil)
 	k.open()
-	k.want(k.sh("umask 022; mkdir -p var/lib home; mkdir -m 777 work; chown 4242 home"), 0)
+	k.wantStatus(k.sh("umask 022; mkdir -p var/lib home; mkdir -m 777 work; chown 4242 home"), 0)
 	k.user = &syscall.Credential{Uid: 4242, Gid: 4242}
 	for _, name := range []string{"GITHUB_SHA", "GITHUB_RUN_ID"} {
 		k.setenv(name, "4f2c1e")
@@ -199,13 +199,13 @@ func TestRecipePlaceOfARunner(t *testing.T) {
 	k.setenv("HOME", k.path("home"))
 	k.script("deploy.sh", `echo x >>work/side; echo deployed`)
 	// Unprepared, it is refused, and the message says what the recipe says.
-	r := k.want(k.cook(doc.Steps[0].Run), 69)
+	r := k.wantStatus(k.runRecipe(doc.Steps[0].Run), 69)
 	if want := strings.Replace(prepare, "/var/lib", k.path("var/lib"), 1); !strings.Contains(r.err, want) {
 		t.Errorf("no %s: %s", want, r.err)
 	}
-	k.want(k.paste(strings.Replace(prepare, "/var/lib", k.path("var/lib"), 1)), 0)
+	k.wantStatus(k.paste(strings.Replace(prepare, "/var/lib", k.path("var/lib"), 1)), 0)
 	for range 2 {
-		k.want(k.cook(doc.Steps[0].Run), 0)
+		k.wantStatus(k.runRecipe(doc.Steps[0].Run), 0)
 	}
 	k.wantLines("work/side", 1)
 }
@@ -217,14 +217,14 @@ func TestRecipePlaceOfACrontab(t *testing.T) {
 	requireRoot(t)
 	line := strings.SplitN(blocksOf(t, "A backup", "cron")[0].text, " ", 6)[5]
 	for _, mode := range []string{"755", "750", "700"} {
-		k := newKitchen(t, nil)
+		k := newRecipeBox(t, nil)
 		k.open()
-		k.want(k.sh("umask 022; mkdir home site backups; echo x >site/x; chown 4242:4242 home backups; chmod "+mode+" home"), 0)
+		k.wantStatus(k.sh("umask 022; mkdir home site backups; echo x >site/x; chown 4242:4242 home backups; chmod "+mode+" home"), 0)
 		k.unset("IDEM_LEDGER", "HOME")
 		k.env = append(k.env, "HOME="+k.path("home"), "LOGNAME=user", "SHELL=/bin/sh", "SITE="+k.path("site"), "BACKUPS="+k.path("backups"))
 		k.user = &syscall.Credential{Uid: 4242, Gid: 4242}
 		for range 2 {
-			if r := k.want(k.cook(line), 0); r.err != "" {
+			if r := k.wantStatus(k.runRecipe(line), 0); r.err != "" {
 				t.Errorf("cron would mail %s", r.err)
 			}
 		}
@@ -232,7 +232,7 @@ func TestRecipePlaceOfACrontab(t *testing.T) {
 			t.Error("the ledger is open")
 		}
 		k.setenv("IDEM_LEDGER", "~/ledger")
-		k.want(k.cook(line), 64)
+		k.wantStatus(k.runRecipe(line), 64)
 	}
 }
 
@@ -246,9 +246,9 @@ func TestRecipePlaceOfAUnit(t *testing.T) {
 		t.Fatalf("%s", unit.text)
 	}
 	for _, uid := range []uint32{0, 4242} {
-		k := newKitchen(t, nil)
+		k := newRecipeBox(t, nil)
 		k.open()
-		k.want(k.sh(fmt.Sprintf("umask 022; mkdir -p var/lib/backup; mkdir -m 777 work; chown %d var/lib/backup", uid)), 0)
+		k.wantStatus(k.sh(fmt.Sprintf("umask 022; mkdir -p var/lib/backup; mkdir -m 777 work; chown %d var/lib/backup", uid)), 0)
 		k.script("backup", "echo x >>work/side")
 		k.unset("IDEM_LEDGER", "HOME")
 		k.setenv("STATE_DIRECTORY", k.path("var/lib/backup"))
@@ -256,7 +256,7 @@ func TestRecipePlaceOfAUnit(t *testing.T) {
 			k.user = &syscall.Credential{Uid: uid, Gid: uid}
 		}
 		for range 2 {
-			k.want(k.cook(strings.NewReplacer("/usr/local/bin/idem", "idem", "/usr/local/bin/", k.dir+"/").Replace(start)), 0)
+			k.wantStatus(k.runRecipe(strings.NewReplacer("/usr/local/bin/idem", "idem", "/usr/local/bin/", k.dir+"/").Replace(start)), 0)
 		}
 		k.wantLines("work/side", 1)
 		if !isPrivate(t, k.path("var/lib/backup/idem")) {

@@ -14,24 +14,24 @@ import (
 )
 
 // recipes are what the sections of docs/recipes.md must do.
-var recipes = map[string]func(*kitchen){
-	"A backup, once per day":                cookBackup,
-	"Copying with rsync":                    cookMirror,
-	"A deploy, in GitHub Actions":           cookDeploy,
-	"A webhook that is delivered twice":     cookWebhook,
-	"A payment, with the provider's help":   cookPayment,
-	"A migration that must never run twice": cookMigration,
-	"Trying again, with patience":           cookRetry,
-	"Output in a file":                      cookRedirection,
-	"A here-document":                       cookHereDocument,
-	"A loop over lines":                     cookLoop,
-	"A function of a script":                cookFunction,
-	"A time stamp":                          cookTimeStamp,
-	"The entrypoint of a container":         cookEntrypoint,
-	"sudo":                                  cookSudo,
-	"A mail or a ping about the outcome":    cookHooks,
-	"A systemd timer":                       cookSystemd,
-	"A Kubernetes CronJob":                  cookKubernetes,
+var recipes = map[string]func(*recipeBox){
+	"A backup, once per day":                recipeBackup,
+	"Copying with rsync":                    recipeMirror,
+	"A deploy, in GitHub Actions":           recipeDeploy,
+	"A webhook that is delivered twice":     recipeWebhook,
+	"A payment, with the provider's help":   recipePayment,
+	"A migration that must never run twice": recipeMigration,
+	"Trying again, with patience":           recipeRetry,
+	"Output in a file":                      recipeRedirection,
+	"A here-document":                       recipeHereDocument,
+	"A loop over lines":                     recipeLoop,
+	"A function of a script":                recipeFunction,
+	"A time stamp":                          recipeTimeStamp,
+	"The entrypoint of a container":         recipeEntrypoint,
+	"sudo":                                  recipeSudo,
+	"A mail or a ping about the outcome":    recipeHooks,
+	"A systemd timer":                       recipeSystemd,
+	"A Kubernetes CronJob":                  recipeKubernetes,
 }
 
 func TestRecipes(t *testing.T) {
@@ -45,7 +45,7 @@ func TestRecipes(t *testing.T) {
 		t.Run(section, func(t *testing.T) {
 			t.Parallel()
 			of := func(b block) bool { return b.section != section }
-			k := newKitchen(t, slices.DeleteFunc(slices.Clone(blocks), of))
+			k := newRecipeBox(t, slices.DeleteFunc(slices.Clone(blocks), of))
 			k.t = t
 			cook(k)
 			if len(k.left) > 0 {
@@ -55,8 +55,8 @@ func TestRecipes(t *testing.T) {
 	}
 }
 
-func cookBackup(k *kitchen) {
-	line := k.take("cron").text
+func recipeBackup(k *recipeBox) {
+	line := k.nextBlock("cron").text
 	fields := strings.SplitN(line, " ", 6) // as crontab(5)
 	if len(fields) != 6 || fields[5][:6] != " idem " {
 		k.t.Fatalf("no cron line: %q", fields)
@@ -66,7 +66,7 @@ func cookBackup(k *kitchen) {
 	k.setenv("BACKUPS", backups)
 	k.write(filepath.Join(site, "index.html"), "<p>hello")
 	for range 3 {
-		if r := k.want(k.cook(fields[5]), 0); r.out != "" || r.err != "" {
+		if r := k.wantStatus(k.runRecipe(fields[5]), 0); r.out != "" || r.err != "" {
 			k.t.Errorf("cron would mail %q, %q", r.out, r.err)
 		}
 	}
@@ -76,34 +76,34 @@ func cookBackup(k *kitchen) {
 	if n := k.show("backup").Attempt; n != 1 {
 		k.t.Errorf("%d attempts", n)
 	}
-	k.want(k.run("mark", "retry", "--force", "--latest", "backup"), 0)
-	k.want(k.sh("rm -r "+site), 0)
-	if r := k.cook(fields[5]); r.code == 0 || !strings.Contains(r.err, "tar: ") {
+	k.wantStatus(k.run("mark", "retry", "--force", "--latest", "backup"), 0)
+	k.wantStatus(k.sh("rm -r "+site), 0)
+	if r := k.runRecipe(fields[5]); r.code == 0 || !strings.Contains(r.err, "tar: ") {
 		k.t.Errorf("a backup of nothing: %+v", r)
 	}
 }
 
-func cookMirror(k *kitchen) {
+func recipeMirror(k *recipeBox) {
 	requireTool(k.t, "rsync")
-	mirror := k.take("sh").text
+	mirror := k.nextBlock("sh").text
 	site, to := k.t.TempDir(), k.t.TempDir()
 	k.setenv("SITE", site)
 	k.setenv("MIRROR", to)
 	k.write(filepath.Join(site, "index.html"), "<p>hello")
-	k.want(k.cook(mirror), 0)
+	k.wantStatus(k.runRecipe(mirror), 0)
 	if got := k.read(filepath.Join(to, "index.html")); got != "<p>hello" {
 		k.t.Errorf("the mirror has %q", got)
 	}
 	// What rsync says when files vanish, from a stand-in that copies too.
 	k.script("rsync", `PATH=/usr/bin:/bin rsync "$@"; exit 24`)
-	k.want(k.run("forget", "--latest", "mirror"), 0)
-	k.want(k.cook(mirror), 0)
+	k.wantStatus(k.run("forget", "--latest", "mirror"), 0)
+	k.wantStatus(k.runRecipe(mirror), 0)
 	if rec := k.wantState("mirror", "succeeded"); *rec.ExitCode != 24 {
 		k.t.Errorf("recorded %+v", rec)
 	}
 }
 
-func cookDeploy(k *kitchen) {
+func recipeDeploy(k *recipeBox) {
 	var doc struct {
 		Concurrency string
 		Steps       []struct {
@@ -111,7 +111,7 @@ func cookDeploy(k *kitchen) {
 			Env         map[string]string
 		}
 	}
-	if err := yaml.UnmarshalWithOptions([]byte(k.take("yaml").text), &doc, yaml.DisallowUnknownField()); err != nil || len(doc.Steps) != 2 {
+	if err := yaml.UnmarshalWithOptions([]byte(k.nextBlock("yaml").text), &doc, yaml.DisallowUnknownField()); err != nil || len(doc.Steps) != 2 {
 		k.t.Fatalf("%v: %+v", err, doc)
 	}
 	k.script("deploy.sh", `echo x >>side; ln -sfn "$(cat commit)" live; echo "url=https://$1.example.com" >>"$GITHUB_OUTPUT"; echo deployed`)
@@ -123,7 +123,7 @@ func cookDeploy(k *kitchen) {
 		file := filepath.Join(k.t.TempDir(), "output")
 		k.write(file, "before=1\n")
 		k.write("commit", run.commit)
-		r := k.want(k.cook("export GITHUB_RUN_ID="+run.id+" GITHUB_OUTPUT="+file+"; "+doc.Steps[0].Run), 0)
+		r := k.wantStatus(k.runRecipe("export GITHUB_RUN_ID="+run.id+" GITHUB_OUTPUT="+file+"; "+doc.Steps[0].Run), 0)
 		if r.out != "deployed\n" || strings.Contains(r.err, "::notice") != (run.action == "replayed") {
 			k.t.Errorf("run %s: %+v", run.id, r)
 		}
@@ -143,64 +143,64 @@ func cookDeploy(k *kitchen) {
 	}
 }
 
-func cookWebhook(k *kitchen) {
-	hook := k.take("sh").text
+func recipeWebhook(k *recipeBox) {
+	hook := k.nextBlock("sh").text
 	k.script("handle.sh", `echo x >>side; until [ -e go ]; do sleep 0.01; done; cat; echo " handled"`)
 	k.setenv("EVENT_ID", "evt_1")
 	body := func(text, hook string) string { return "printf '" + text + "' | " + hook }
-	first := k.serve(body("paid", hook))
-	k.await("side", 1)
-	second := k.serve(body("paid", hook))
-	k.want(k.cook(body("unpaid", hook)), 65)
+	first := k.startRecipe(body("paid", hook))
+	k.waitLines("side", 1)
+	second := k.startRecipe(body("paid", hook))
+	k.wantStatus(k.runRecipe(body("unpaid", hook)), 65)
 	k.write("go", "")
-	for _, c := range []*call{first, second, k.serve(body("paid", hook))} {
-		if r := k.want(c.wait(), 0); r.out != "paid handled\n" {
+	for _, c := range []*call{first, second, k.startRecipe(body("paid", hook))} {
+		if r := k.wantStatus(c.wait(), 0); r.out != "paid handled\n" {
 			k.t.Errorf("%+v", r)
 		}
 	}
 	k.wantLines("side", 1)
 }
 
-func cookMigration(k *kitchen) {
+func recipeMigration(k *recipeBox) {
 	requireTool(k.t, "sqlite3")
-	migrate, probe := k.take("sh").text, k.take("sh")
+	migrate, probe := k.nextBlock("sh").text, k.nextBlock("sh")
 	k.script(probe.file, probe.text)
 	db := k.path("app.db")
 	k.setenv("DB", db)
 	// The migration is committed; then the power goes.
 	k.write("migrate.sql", "create table invoices_v2 (id integer primary key);\n.shell touch committed; until [ -e go ]; do sleep 0.01; done\n")
-	first := k.serve("exec " + migrate)
-	k.until("the commit", func() bool { _, err := os.Stat(k.path("committed")); return err == nil })
+	first := k.startRecipe("exec " + migrate)
+	k.waitUntil("the commit", func() bool { _, err := os.Stat(k.path("committed")); return err == nil })
 	first.killAll()
-	k.want(k.cook(migrate), 0)
-	k.want(k.cook(migrate), 0)
+	k.wantStatus(k.runRecipe(migrate), 0)
+	k.wantStatus(k.runRecipe(migrate), 0)
 	if rec := k.wantState("migrate:invoices-v2", "succeeded"); rec.Reason != "probed" || len(rec.Attempts) != 2 {
 		k.t.Errorf("%+v", rec)
 	}
 	// It was not committed: the probe says so, and it runs.
-	k.want(k.run("forget", "migrate:invoices-v2"), 0)
-	k.want(k.sh("rm app.db committed"), 0)
+	k.wantStatus(k.run("forget", "migrate:invoices-v2"), 0)
+	k.wantStatus(k.sh("rm app.db committed"), 0)
 	k.write("migrate.sql", ".shell touch committed; until [ -e go ]; do sleep 0.01; done\ncreate table invoices_v2 (id integer primary key);\n")
-	first = k.serve("exec " + migrate)
-	k.until("the start", func() bool { _, err := os.Stat(k.path("committed")); return err == nil })
+	first = k.startRecipe("exec " + migrate)
+	k.waitUntil("the start", func() bool { _, err := os.Stat(k.path("committed")); return err == nil })
 	first.killAll()
 	k.write("go", "")
-	k.want(k.sh("sqlite3 app.db 'create table other (id)'"), 0)
-	k.want(k.cook(migrate), 0)
+	k.wantStatus(k.sh("sqlite3 app.db 'create table other (id)'"), 0)
+	k.wantStatus(k.runRecipe(migrate), 0)
 	if rec := k.wantState("migrate:invoices-v2", "succeeded"); rec.Attempt != 2 {
 		k.t.Errorf("%+v", rec)
 	}
 	// A failure is not repeated.
-	k.want(k.run("forget", "migrate:invoices-v2"), 0)
-	if r := k.cook(migrate); r.code == 0 || r.code >= 64 { // the table is there already
+	k.wantStatus(k.run("forget", "migrate:invoices-v2"), 0)
+	if r := k.runRecipe(migrate); r.code == 0 || r.code >= 64 { // the table is there already
 		k.t.Errorf("%+v", r)
 	}
-	k.want(k.cook(migrate), 80)
+	k.wantStatus(k.runRecipe(migrate), 80)
 }
 
-func cookHooks(k *kitchen) {
+func recipeHooks(k *recipeBox) {
 	requireTool(k.t, "curl")
-	nightly := k.take("sh").text
+	nightly := k.nextBlock("sh").text
 	var mu sync.Mutex
 	var pings []string
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -212,7 +212,7 @@ func cookHooks(k *kitchen) {
 	k.setenv("PING", server.URL+"/uuid")
 	k.script("mail", `printf '%s\n' "$@" >mail.args; cat >mail.body`)
 	k.script("nightly.sh", "exit 3")
-	k.want(k.cook(nightly), 3)
+	k.wantStatus(k.runRecipe(nightly), 3)
 	host, _ := os.Hostname()
 	if got, want := k.read("mail.args"), "-s\nnightly failed on "+host+"\nops\n"; got != want {
 		k.t.Errorf("mail got %q", got)
@@ -221,16 +221,16 @@ func cookHooks(k *kitchen) {
 		k.t.Errorf("the mail says %s", body)
 	}
 	k.script("nightly.sh", "exit 0")
-	k.want(k.cook(nightly), 0)
-	k.want(k.cook(nightly), 0)
+	k.wantStatus(k.runRecipe(nightly), 0)
+	k.wantStatus(k.runRecipe(nightly), 0)
 	if !slices.Equal(pings, []string{"/uuid/fail", "/uuid"}) {
 		k.t.Errorf("pings: %q", pings)
 	}
 }
 
-func cookSystemd(k *kitchen) {
+func recipeSystemd(k *recipeBox) {
 	k.script("backup", "echo x >>side")
-	units := []block{k.take("ini"), k.take("ini")}
+	units := []block{k.nextBlock("ini"), k.nextBlock("ini")}
 	for _, u := range units {
 		k.write(u.file, strings.ReplaceAll(u.text, "/usr/local/bin/", k.dir+"/"))
 	}
@@ -256,7 +256,7 @@ func cookSystemd(k *kitchen) {
 		k.t.Fatal("no ExecStart")
 	}
 	for range 2 {
-		k.want(k.cook(start), 0)
+		k.wantStatus(k.runRecipe(start), 0)
 	}
 	k.wantLines("side", 1)
 	if _, err := os.Stat(filepath.Join(k.ledger, "idem", "ledger.db")); err != nil {
