@@ -31,7 +31,7 @@ func TestE2EWaitShares(t *testing.T) {
 	b.write("go", "")
 	for _, c := range []*call{first, second} {
 		if r := b.wantStatus(c.wait(), 0); r.out != "out\n" || !strings.Contains(r.err, "err\n") {
-			t.Errorf("%+v", r)
+			t.Errorf("got %+v, want stdout %q and stderr with %q", r, "out\n", "err\n")
 		}
 	}
 	b.wantLines("side", 1)
@@ -156,7 +156,7 @@ func TestE2ERecursion(t *testing.T) {
 		idem run --key a --namespace other -- true; echo $? >other`), 0)
 	for name, want := range map[string]string{"same": "64\n", "between": "64\n", "other": "0\n"} {
 		if got := b.read(name); got != want {
-			t.Errorf("%s: %q", name, got)
+			t.Errorf("%s: got %q, want %q", name, got, want)
 		}
 	}
 	if !strings.Contains(b.read("message"), "inside itself") {
@@ -179,7 +179,7 @@ func TestE2EListDisturbsNobody(t *testing.T) {
 		wg.Go(func() {
 			for i := range 250 {
 				if r := b.run("run", "--key", fmt.Sprintf("k-%d-%d", w, i), "--", "true"); r.code != 0 {
-					t.Errorf("%+v", r)
+					t.Errorf("got %+v, want status %d", r, 0)
 					return
 				}
 			}

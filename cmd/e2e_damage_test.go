@@ -178,7 +178,7 @@ func TestE2ELocksRemovedDuringARun(t *testing.T) {
 	b.wantStatus(b.run("run", "--key", "new", "--", "bash", "-c", countingScript), 69)
 	b.write("go", "")
 	if r := first.wait(); r.code != 0 && r.code != 125 {
-		t.Errorf("%+v", r)
+		t.Errorf("got %+v, want status 0 or 125", r)
 	}
 	b.wantStatus(b.run("run", "--key", "k", "--", "bash", "-c", countingScript), 69)
 	b.wantLines("side", 1)
@@ -192,7 +192,7 @@ func TestE2ELedgerRemovedDuringARun(t *testing.T) {
 	b.wantStatus(b.sh("rm -r ledger"), 0)
 	b.write("go", "")
 	if r := b.wantStatus(first.wait(), 125); !strings.Contains(r.err, "ledger.db was removed") {
-		t.Errorf("%s", r.err)
+		t.Errorf("stderr: got %s, want it with %q", r.err, "ledger.db was removed")
 	}
 	b.wantLines("side", 1)
 }
@@ -208,7 +208,7 @@ func TestE2EWALRemovedDuringARun(t *testing.T) {
 	b.wantStatus(b.sh("rm ledger/ledger.db-wal"), 0)
 	b.write("go", "")
 	if r := b.wantStatus(first.wait(), 125); !strings.Contains(r.err, "ledger.db-wal was removed") {
-		t.Errorf("%s", r.err)
+		t.Errorf("stderr: got %s, want it with %q", r.err, "ledger.db-wal was removed")
 	}
 	b.wantStatus(b.run("run", "--key", "k", "--", "bash", "-c", countingScript), 69)
 	b.wantStatus(b.run("run", "--key", "old", "--", "true"), 69)

@@ -77,7 +77,7 @@ func TestE2EFullBefore(t *testing.T) {
 	run := []string{"run", "--key", "k", "--", "sh", "-c", "echo x >>side"}
 	for range 2 {
 		if r := b.wantStatus(b.run(run...), 69); !strings.Contains(r.err, "full") && !strings.Contains(r.err, "space") {
-			t.Errorf("%s", r.err)
+			t.Errorf("stderr: got %s, want it with full or space", r.err)
 		}
 	}
 	b.wantLines("side", 0)
@@ -127,7 +127,7 @@ func TestE2EFullLater(t *testing.T) {
 	free()
 	for i := range n {
 		if r := run(i); r.code != 0 && r.code != 79 {
-			t.Errorf("%+v", r)
+			t.Errorf("got %+v, want status 0 or 79", r)
 		}
 		if n := b.lines(fmt.Sprint("side.k", i)); n != 1 {
 			t.Errorf("k%d ran %d times", i, n)
@@ -204,7 +204,7 @@ func TestE2EFullAtTheEnd(t *testing.T) {
 		b.write("go", "")
 		r := b.wantStatus(first.wait(), 125)
 		if r.out != "out\n" || !strings.Contains(r.err, fmt.Sprintf("status %d", code)) {
-			t.Errorf("%+v", r)
+			t.Errorf("got %+v, want stdout %q and stderr with %q", r, "out\n", fmt.Sprintf("status %d", code))
 		}
 		b.wantStatus(b.run("list"), 0)
 		b.wantStatus(b.run(run...), 79)
@@ -240,7 +240,7 @@ func TestE2EReadOnlyFileSystem(t *testing.T) {
 	}
 	b.wantState("old", "succeeded")
 	if r := b.wantStatus(run("old"), 0); r.out != "out\n" {
-		t.Errorf("%+v", r)
+		t.Errorf("got %+v, want stdout %q", r, "out\n")
 	}
 	b.wantStatus(b.run("mark", "retry", "old", "--force"), 69)
 	b.wantStatus(b.run("forget", "old"), 69)

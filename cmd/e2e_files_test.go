@@ -28,7 +28,7 @@ func TestE2EFilesDamaged(t *testing.T) {
 		b.sql(damage)
 		for range 2 {
 			if r := b.wantStatus(b.run(run...), 69); r.out != "" || !strings.Contains(r.err, "damaged") {
-				t.Errorf("%s: %+v", name, r)
+				t.Errorf("%s: got %+v, want no stdout and stderr with %q", name, r, "damaged")
 			}
 		}
 		for _, file := range []string{"f", "g", "side"} {
@@ -46,7 +46,7 @@ func TestE2EFilesNotWritable(t *testing.T) {
 	b.wantStatus(b.run(run...), 0)
 	b.wantStatus(b.sh("chmod 400 g"), 0)
 	if r := b.wantStatus(b.run(run...), 69); r.out != "" || !strings.Contains(r.err, `"g"`) || !strings.Contains(r.err, "denied") {
-		t.Errorf("%+v", r)
+		t.Errorf("got %+v, want no stdout, stderr with %q and %q", r, `"g"`, "denied")
 	}
 	b.wantLines("f", 1)
 	b.wantStatus(b.sh("chmod 600 g"), 0)
@@ -63,7 +63,7 @@ func TestE2EFilesNotWritable(t *testing.T) {
 	// One that cannot be read: what is appended to it could not be told.
 	b.wantStatus(b.sh("chmod 200 g"), 0)
 	if r := b.wantStatus(b.run("run", "--key", "k3", "--replay-file", "g", "--", "touch", "side"), 64); !strings.Contains(r.err, "denied") {
-		t.Errorf("%+v", r)
+		t.Errorf("got %+v, want stderr with %q", r, "denied")
 	}
 	b.wantLines("side", 0)
 }

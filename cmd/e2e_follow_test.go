@@ -35,10 +35,10 @@ func TestE2ELogsFollows(t *testing.T) {
 	b.write("go", "1\n2\n3\n")
 	b.wantStatus(first.wait(), 0)
 	if r := b.wantStatus(follow.wait(), 0); r.out != "out 1\nout 2\nout 3\n" || r.err != "err 1\nerr 2\nerr 3\n" {
-		t.Errorf("%+v", r)
+		t.Errorf("got %+v, want stdout %q and stderr %q", r, "out 1\nout 2\nout 3\n", "err 1\nerr 2\nerr 3\n")
 	}
 	if r := b.wantStatus(late.wait(), 0); r.out != "" || r.err != "err 1\nerr 2\nerr 3\n" {
-		t.Errorf("%+v", r)
+		t.Errorf("got %+v, want no stdout and stderr %q", r, "err 1\nerr 2\nerr 3\n")
 	}
 	b.wantLines("side", 1)
 }
@@ -54,7 +54,7 @@ func TestE2ELogsFollowsToAnyEnd(t *testing.T) {
 	b.write("go", "")
 	b.wantStatus(first.wait(), 0)
 	if r := b.wantStatus(follow.wait(), 0); r.out != "out\n" {
-		t.Errorf("%+v", r)
+		t.Errorf("got %+v, want stdout %q", r, "out\n")
 	}
 
 	first = b.idem("run", "--key", "large", "--", "bash", "-c", `echo x >>side; for i in 1 2 3 4 5; do seq 1 100000; sleep 0.1; done`)
@@ -70,11 +70,11 @@ func TestE2ELogsFollowsToAnyEnd(t *testing.T) {
 	b.waitLines(follow.out, 1) // so it is in the file, and will survive
 	first.killAll()
 	if r := b.wantStatus(follow.wait(), 0); r.out != "out\n" {
-		t.Errorf("%+v", r)
+		t.Errorf("got %+v, want stdout %q", r, "out\n")
 	}
 	b.wantState("killed", "interrupted")
 	if r := b.wantStatus(b.run("logs", "killed"), 0); r.out != "out\n" {
-		t.Errorf("%+v", r)
+		t.Errorf("got %+v, want stdout %q", r, "out\n")
 	}
 }
 

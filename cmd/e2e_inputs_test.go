@@ -72,6 +72,6 @@ func TestE2EReplayOnATerminalTellsOfTheScript(t *testing.T) {
 	x.waitShown("hint: to make it an input, add to the call: --hash-file ./deploy.sh")
 	x.waitShown("done")
 	if r := b.run("run", "--key", "k", "--", "./deploy.sh"); r.err != "" || r.out != "one\n" {
-		t.Errorf("%+v", r)
+		t.Errorf("got %+v, want no stderr and stdout %q", r, "one\n")
 	}
 }

@@ -166,7 +166,7 @@ func TestE2ESmallFiles(t *testing.T) {
 			under := fmt.Sprintf("ulimit -f %d; exec", kib)
 			r := b.sh(fmt.Sprintf(under+" idem "+op.call, op.name))
 			if b.wantClearEnd(under+op.name, r); r.code != 0 && !strings.Contains(r.err, "ulimit -f") || strings.Contains(r.err, "hint: make room") {
-				t.Errorf("%s", r.err)
+				t.Errorf("got status %d and stderr %s, want a hint of ulimit -f, and none to make room", r.code, r.err)
 			}
 			if b.lines("side") > 0 && r.code != 0 {
 				t.Errorf("%s: the command ran: %s", under, r.err)
@@ -274,13 +274,13 @@ func TestE2ESandboxWithoutPoll(t *testing.T) {
 			}
 			r = b.startRefusing(calls, unix.EPERM, "run", "--tty", "--key", "t", "--", "sh", "-c", "cat; cat; echo end").wait()
 			if b.wantStatus(r, 0); r.out != "end\r\n" {
-				t.Errorf("%q", r.out)
+				t.Errorf("stdout: got %q, want %q", r.out, "end\r\n")
 			}
 			c := b.startRefusing(calls, unix.EPERM, "run", "--key", "l", "--", "sh", "-c", "echo >ready; sleep 60 >/dev/null 2>&1 & wait")
 			b.waitLines("ready", 1)
 			c.kill(unix.SIGTERM)
 			if r := c.wait(); r.sig != unix.SIGTERM {
-				t.Errorf("%+v", r)
+				t.Errorf("got %+v, want signal %v", r, unix.SIGTERM)
 			}
 			b.wantState("l", "failed")
 		})
@@ -325,7 +325,7 @@ func TestTTYOnStdoutAlone(t *testing.T) {
 	}
 	for key, out := range map[string]string{"k0": "33 101\ngot-\n", "k1": "33 101\ngot-in\n"} {
 		if r := b.wantStatus(b.run("logs", key), 0); r.out != out {
-			t.Errorf("%q", r.out)
+			t.Errorf("stdout: got %q, want %q", r.out, out)
 		}
 	}
 	if s := x.shown(); !strings.Contains(s, "33 101\r\ngot-in\r\n") {

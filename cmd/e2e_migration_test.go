@@ -101,7 +101,7 @@ func TestE2EMigrationIsKilled(t *testing.T) {
 			work := []string{"run", "--key", "k", "--", "sh", "-c", "echo x >>side; echo out"}
 			b.wantStatus(b.run(work...), 0)
 			if r := b.start(append([]string{failpointBinary()}, first...), withNewerMigration, killAt(point)).wait(); r.code != 137 {
-				t.Fatalf("%s: %+v", point, r)
+				t.Fatalf("%s: got %+v, want status %d", point, r, 137)
 			}
 			code := map[bool]int{false: 0, true: 69}[migrated]
 			if r := b.run(work...); r.code != code {
@@ -130,7 +130,7 @@ func TestE2EMigrationUnderARun(t *testing.T) {
 		if point == "write.begun" || strings.HasPrefix(point, "write.commit") { // it has its turn to write
 			c = b.start([]string{failpointBinary(), "run", "--key", "later", "--", "echo", "later"}, withNewerMigration)
 		} else if r := b.start([]string{failpointBinary(), "run", "--key", "later", "--", "echo", "later"}, withNewerMigration).wait(); r.code != 0 {
-			t.Errorf("%s: %+v", point, r)
+			t.Errorf("%s: got %+v, want status %d", point, r, 0)
 		}
 		b.wantStatus(h.resume(), 0)
 		if c != nil {
@@ -138,11 +138,11 @@ func TestE2EMigrationUnderARun(t *testing.T) {
 		}
 		for _, key := range []string{"k", "other", "later"} {
 			if r := b.start([]string{failpointBinary(), "show", key}, withNewerMigration).wait(); r.code != 0 || !strings.Contains(r.out, "succeeded") {
-				t.Errorf("%s, %s: %+v", point, key, r)
+				t.Errorf("%s, %s: got %+v, want status %d and stdout with %q", point, key, r, 0, "succeeded")
 			}
 		}
 		if r := b.start(append([]string{failpointBinary()}, work...), withNewerMigration).wait(); r.code != 0 || r.out != "out\n" {
-			t.Errorf("%s: %+v", point, r)
+			t.Errorf("%s: got %+v, want status %d and stdout %q", point, r, 0, "out\n")
 		}
 		b.wantLines("side", 1)
 	}
@@ -165,7 +165,7 @@ func TestE2EMigrationByMany(t *testing.T) {
 	}
 	for _, c := range calls {
 		if r := c.wait(); r.code != 0 || r.out != "out\n" {
-			t.Errorf("%+v", r)
+			t.Errorf("got %+v, want status %d and stdout %q", r, 0, "out\n")
 		}
 	}
 	b.wantLines("side", 1)
@@ -186,7 +186,7 @@ func TestE2EReplacedUnderAMigration(t *testing.T) {
 				h := b.pauseAt(point, work...)
 				b.wantStatus(b.sh("set -e; "+ledgerReplacements[name]), 0) // by an idem without the migration
 				if r := h.resume(); r.code != 69 && (r.code != 0 || r.out != "out\n") {
-					t.Errorf("%+v", r)
+					t.Errorf("got %+v, want status 69, or 0 and stdout %q", r, "out\n")
 				}
 				for _, place := range []string{"ledger", "old", "new", "copy"} {
 					if _, err := os.Stat(b.path(place + "/ledger.db")); err != nil {
@@ -199,7 +199,7 @@ func TestE2EReplacedUnderAMigration(t *testing.T) {
 						continue
 					}
 					if r := b.start(append([]string{failpointBinary()}, work...)).wait(); r.code != 0 || r.out != "out\n" {
-						t.Errorf("%s: %+v", place, r)
+						t.Errorf("%s: got %+v, want status %d and stdout %q", place, r, 0, "out\n")
 					}
 				}
 				b.wantLines("side", 1)

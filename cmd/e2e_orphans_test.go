@@ -37,7 +37,7 @@ func TestE2ELateWriter(t *testing.T) {
 		(trap 'echo pipe >>fate; exit' PIPE; until [ -e go ]; do sleep 0.02; done; echo late; echo $? >>fate) &
 		exit 0`
 	if r := b.wantStatus(b.run("run", "--key", "k", "--", "bash", "-c", script), 0); r.out != "early\n" {
-		t.Errorf("%q", r.out)
+		t.Errorf("stdout: got %q, want %q", r.out, "early\n")
 	}
 	b.wantState("k", "succeeded")
 	b.write("go", "")
@@ -58,7 +58,7 @@ func TestE2EOrphanKeepsTheKey(t *testing.T) {
 	first.kill(syscall.SIGKILL)
 	first.wait()
 	if r := b.wantStatus(b.run(run...), 75); !strings.Contains(r.err, "still alive") {
-		t.Errorf("%s", r.err)
+		t.Errorf("stderr: got %s, want it with %q", r.err, "still alive")
 	}
 	b.wantStatus(b.run("forget", "k"), 75)
 	b.wantStatus(b.run("mark", "retry", "k", "--note", "n"), 75)
@@ -89,7 +89,7 @@ func TestE2EWaitForOrphanThenRerun(t *testing.T) {
 	b.wantLines("side", 2)
 	b.wantLines("overlap", 0)
 	if rec := b.wantState("k", "succeeded"); rec.Attempt != 2 {
-		t.Errorf("%+v", rec)
+		t.Errorf("got %+v, want attempt %d", rec, 2)
 	}
 }
 

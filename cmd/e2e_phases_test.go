@@ -83,7 +83,7 @@ func TestE2ESignalsEndAReplayThatStalls(t *testing.T) {
 		}
 		c.kill(sig)
 		if got := c.wait(); got.sig != sig {
-			t.Errorf("%v: %+v", sig, got)
+			t.Errorf("%v: got %+v, want signal %v", sig, got, sig)
 		}
 		r.Close()
 		w.Close()
@@ -125,7 +125,7 @@ func TestE2EHookAfterAReplayDoesNotIgnorePIPE(t *testing.T) {
 	b.wantStatus(b.run("run", "--key", "k", "--", "seq", "100000"), 0)
 	b.wantStatus(b.sh(`idem run --key k --hook 'replay=grep SigIgn /proc/self/status >ignored' -- seq 100000 | head -1; exit ${PIPESTATUS[0]}`), 0)
 	if got := b.read("ignored"); got != "SigIgn:\t0000000000000000\n" {
-		t.Errorf("%q", got)
+		t.Errorf("got %q, want %q", got, "SigIgn:\t0000000000000000\n")
 	}
 }
 

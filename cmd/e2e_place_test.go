@@ -58,7 +58,7 @@ func TestE2EBadPlaces(t *testing.T) {
 	for _, place := range []string{"file", "file/below", "open", "sticky", "mine", "group", "parent/ledger", "parent/new", "/proc/idem", "/dev/null"} {
 		b.setLedger(b.path(place))
 		if r := b.wantStatus(b.runTraced("k"), 69); !strings.HasPrefix(r.err, "idem: ledger "+b.path(place)+": ") {
-			t.Errorf("%s: %s", place, r.err)
+			t.Errorf("%s: stderr: got %s, want it to begin with %q", place, r.err, "idem: ledger "+b.path(place)+": ")
 		}
 	}
 	if after := b.sh("find file open sticky mine group parent -printf '%p %m %s\n'").out; after != before {
@@ -170,7 +170,7 @@ func TestE2ELedgerBehindFUSEIsRefused(t *testing.T) {
 		b.setLedger(b.path(place))
 		for _, r := range []result{b.runTraced("new"), b.runTraced("old")} {
 			if b.wantStatus(r, 69); !strings.Contains(r.err, "FUSE") {
-				t.Errorf("%s", r.err)
+				t.Errorf("stderr: got %s, want it with %q", r.err, "FUSE")
 			}
 		}
 	}

@@ -236,7 +236,7 @@ func TestE2EEmptyDirectoryIsTaken(t *testing.T) {
 		b.wantStatus(b.sh("mkdir ledger; chmod "+mode+" ledger"), 0)
 		before := b.sh("stat -c %a ledger").out
 		if r := b.wantStatus(b.run("list"), 0); r.err != "" {
-			t.Errorf("%s: %s", mode, r.err)
+			t.Errorf("%s: got stderr %s, want none", mode, r.err)
 		}
 		if after := b.sh("stat -c %a ledger").out; after != before {
 			t.Errorf("%s: a look has made it %s", mode, after)

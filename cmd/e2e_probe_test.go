@@ -66,7 +66,7 @@ func TestE2EProbeKilled(t *testing.T) {
 		}
 		b.wantUnsettled(state)
 		if r := b.wantStatus(b.run(withProbe(ask, "echo whole")...), 0); r.out != "whole\n" {
-			t.Errorf("%+v", r)
+			t.Errorf("got %+v, want stdout %q", r, "whole\n")
 		}
 		if procState(probe) == "" {
 			t.Error("the probe is dead")
@@ -93,7 +93,7 @@ func TestE2EProbeSignalled(t *testing.T) {
 			c.kill(sig)
 			r := c.wait()
 			if r.sig != sig || r.out != "" {
-				t.Errorf("%v: %+v", sig, r)
+				t.Errorf("%v: got %+v, want signal %v and no stdout", sig, r, sig)
 			}
 			b.waitExit(pid)
 			b.wantUnsettled(state)
@@ -130,7 +130,7 @@ func TestE2EProbeAskedOnce(t *testing.T) {
 		ask = append([]string{"run", "--wait"}, withProbe(ask, `echo x >>asked; sleep 0.2; echo answer`)[1:]...)
 		for _, r := range b.runAll(20, func(int) []string { return ask }) {
 			if b.wantStatus(r, 0); r.out != "answer\n" {
-				t.Errorf("%+v", r)
+				t.Errorf("got %+v, want stdout %q", r, "answer\n")
 			}
 		}
 		b.wantLines("asked", 1)
@@ -171,7 +171,7 @@ func TestE2ESettleOnAFullDisk(t *testing.T) {
 	b.write("little", "little")
 	for range 3 {
 		if r := b.wantStatus(b.run("mark", "done", "k", "--stdout-file", "big"), 69); !strings.Contains(r.err, "no space") {
-			t.Errorf("%s", r.err)
+			t.Errorf("stderr: got %s, want it with %q", r.err, "no space")
 		}
 		b.wantUnsettled("none")
 		// What is known to be done is not run because there is no room to say so.
@@ -184,7 +184,7 @@ func TestE2ESettleOnAFullDisk(t *testing.T) {
 	}
 	// A little is no backlog: it needs no reserve.
 	if r := b.wantStatus(b.run("run", "--key", "k", "--probe-first", "--probe", "cat little", "--", "sh", "-c", "echo x >>side"), 0); r.out != "little" {
-		t.Errorf("%+v", r)
+		t.Errorf("got %+v, want stdout %q", r, "little")
 	}
 	b.wantStatus(b.run("mark", "done", "l", "--stdout-file", "little"), 0)
 	b.wantLines("side", 0)
@@ -201,7 +201,7 @@ func TestE2ESettleWithinAFileLimit(t *testing.T) {
 		"idem run --key k --probe-first --probe 'cat big' -- sh -c 'echo x >>side'",
 	} {
 		if r := b.wantStatus(b.sh("ulimit -f 1000; "+call), 69); !strings.Contains(r.err, "idem: ") {
-			t.Errorf("%s", r.err)
+			t.Errorf("stderr: got %s, want it with %q", r.err, "idem: ")
 		}
 		b.wantUnsettled("none")
 	}

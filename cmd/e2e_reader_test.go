@@ -17,7 +17,7 @@ func TestE2EHeadLeaves(t *testing.T) {
 	b := newBox(t)
 	r := b.wantStatus(b.sh(`idem run --key k -- bash -c 'seq 1 1000000; echo x >>side' | head -1; exit ${PIPESTATUS[0]}`), 0)
 	if r.out != "1\n" {
-		t.Errorf("%q", r.out)
+		t.Errorf("stdout: got %q, want %q", r.out, "1\n")
 	}
 	b.wantLines("side", 1)
 	b.wantState("k", "succeeded")
@@ -127,7 +127,7 @@ func TestE2ESignalEndsIdemThatAPausedReaderHolds(t *testing.T) {
 	b.waitUntil("the key is done", func() bool { return b.listedState("k") == "succeeded" })
 	c.kill(15)
 	if r := c.wait(); r.sig != 15 {
-		t.Errorf("%+v", r)
+		t.Errorf("got %+v, want signal %v", r, 15)
 	}
 	b.wantState("k", "succeeded")
 	b.wantStatus(b.run(args...), 0)
@@ -200,7 +200,7 @@ func TestE2EBackgroundWriterDoesNotHoldIdem(t *testing.T) {
 	script := `echo begin; (trap '' PIPE; echo $BASHPID >pid; while :; do echo more; echo more >&2; sleep 0.01; done) 2>&1 & sleep 0.2; echo end; exit 6`
 	r := b.wantStatus(b.run("run", "--key", "k", "--", "bash", "-c", script), 6)
 	if !strings.HasPrefix(r.out, "begin\n") || !strings.Contains(r.out, "\nend\n") {
-		t.Errorf("%q", r.out)
+		t.Errorf("got %q, want it to begin with %q and to contain %q", r.out, "begin\n", "\nend\n")
 	}
 	if logs := b.run("logs", "k"); logs.out != r.out {
 		t.Errorf("recorded %q, shown %q", logs.out, r.out)

@@ -58,7 +58,7 @@ func TestE2ERecoveryOfLocks(t *testing.T) {
 	}
 	for _, key := range []string{"done", "last"} {
 		if r := b.wantStatus(b.runTraced(key), 0); r.out != "out\n" {
-			t.Errorf("%+v", r)
+			t.Errorf("got %+v, want stdout %q", r, "out\n")
 		}
 	}
 	b.wantStatus(b.run("run", "--key", "cut", "--", "bash", "-c", countingScript), 79)

@@ -71,7 +71,7 @@ func TestE2ESignalsArePassedOnOnce(t *testing.T) {
 		b.wantStatus(c.wait(), 5)
 		b.wantLines("signals", 1)
 		if rec := b.wantState("k", "failed"); rec.Reason != "exit" || *rec.ExitCode != 5 {
-			t.Errorf("%v: %+v", sig, rec)
+			t.Errorf("%v: got %+v, want reason %q and status %d", sig, rec, "exit", 5)
 		}
 	}
 }
@@ -95,7 +95,7 @@ func TestE2EIdemDiesAsTheCommand(t *testing.T) {
 			t.Errorf("%s: idem ended with %+v", name, r)
 		}
 		if rec := b.wantState("k", "failed"); rec.Signal != name || rec.Reason != "signal" {
-			t.Errorf("%s: %+v", name, rec)
+			t.Errorf("%s: got %+v, want signal %q and reason %q", name, rec, name, "signal")
 		}
 		b.waitExit(pid)
 	}
@@ -109,7 +109,7 @@ func TestE2ETimeout(t *testing.T) {
 	r := b.start([]string{"timeout", "1", "idem", "run", "--key", "k", "--", "sh", "-c", "echo $$ >pid; exec sleep 300"}).wait()
 	b.wantStatus(r, 124)
 	if rec := b.wantState("k", "failed"); rec.Signal != "SIGTERM" {
-		t.Errorf("%+v", rec)
+		t.Errorf("got %+v, want signal %q", rec, "SIGTERM")
 	}
 	if b.lines("pid") > 0 { // else TERM was faster than the command
 		b.waitExit(b.waitPID("pid"))
@@ -166,7 +166,7 @@ func TestE2ECallerIgnoresAndBlocks(t *testing.T) {
 	odd := []string{"env", "--ignore-signal=CHLD", "--block-signal=ALRM,TERM", "idem", "run", "--key"}
 	b.wantStatus(b.start(append(odd, "exit", "--", "sh", "-c", "exit 7")).wait(), 7)
 	if r := b.start(append(odd, "signal", "--", "sh", "-c", "kill -KILL $$")).wait(); r.sig != syscall.SIGKILL {
-		t.Errorf("%+v", r)
+		t.Errorf("got %+v, want signal %v", r, syscall.SIGKILL)
 	}
 	b.wantStatus(b.start(append(odd, "ok", "--", "sh", "-c", "echo x >>side")).wait(), 0)
 	b.wantStatus(b.start(append(odd, "ok", "--", "sh", "-c", "echo x >>side")).wait(), 0)
@@ -183,7 +183,7 @@ func TestE2ECallerIgnoresAndBlocks(t *testing.T) {
 		t.Error(err)
 	}
 	if r := c.wait(); r.sig != syscall.SIGKILL {
-		t.Errorf("%+v", r)
+		t.Errorf("got %+v, want signal %v", r, syscall.SIGKILL)
 	}
 }
 
@@ -204,7 +204,7 @@ func TestE2EPIDNamespace(t *testing.T) {
 	b.wantStatus(b.start(below("d -- sh -c 'kill -TERM $$'")).wait(), 143)
 	for _, key := range []string{"c", "d"} {
 		if rec := b.wantState(key, "failed"); rec.Signal != "SIGTERM" {
-			t.Errorf("%s: %+v", key, rec)
+			t.Errorf("%s: got %+v, want signal %q", key, rec, "SIGTERM")
 		}
 	}
 	for range 2 {

@@ -138,7 +138,7 @@ func TestE2ECtrlC(t *testing.T) {
 		t.Errorf("the shell sees %q; %q", s, x.shown())
 	}
 	if rec := b.wantState("k", "failed"); rec.Signal != "SIGINT" || rec.Reason != "signal" {
-		t.Errorf("%+v", rec)
+		t.Errorf("got %+v, want signal %q and reason %q", rec, "SIGINT", "signal")
 	}
 }
 
@@ -163,7 +163,7 @@ func TestE2ECtrlCIsNotDoubled(t *testing.T) {
 		}
 		b.wantLines("signals", presses)
 		if rec := b.wantState("k", "failed"); rec.Reason != "exit" {
-			t.Errorf("%+v", rec)
+			t.Errorf("got %+v, want reason %q", rec, "exit")
 		}
 	}
 }
@@ -224,7 +224,7 @@ func TestE2ECtrlZ(t *testing.T) {
 	}
 	b.wantLines("side", 1)
 	if rec := b.wantState("k", "failed"); rec.Reason != "exit" || *rec.ExitCode != 7 {
-		t.Errorf("%+v", rec)
+		t.Errorf("got %+v, want reason %q and status %d", rec, "exit", 7)
 	}
 }
 
@@ -238,7 +238,7 @@ func TestE2EReadsTheTerminal(t *testing.T) {
 	x.typeKeys("hello\n")
 	b.waitLines("status", 1)
 	if s := b.read("status") + b.read("got"); s != "0\nhello\n" {
-		t.Errorf("%q; %q", s, x.shown())
+		t.Errorf("got %q, want %q; the terminal shows %q", s, "0\nhello\n", x.shown())
 	}
 }
 
@@ -262,7 +262,7 @@ func TestE2ETerminalCloses(t *testing.T) {
 		b.waitUntil("the attempt is recorded", func() bool { return b.listedState("k") == "failed" })
 		rec := b.show("k")
 		if rec.Reason != want.Reason || rec.Signal != want.Signal {
-			t.Errorf("%+v", rec)
+			t.Errorf("got %+v, want reason %q and signal %q", rec, want.Reason, want.Signal)
 		}
 		if want.Reason == "exit" {
 			if out := b.run("logs", "k"); !strings.HasSuffix(out.out, "bye\n") || !strings.HasSuffix(out.err, "bye\n") || *rec.ExitCode != 5 {

@@ -52,7 +52,7 @@ func TestTTYHasTheSizeOfOurs(t *testing.T) {
 	b.write("go", "")
 	b.waitLines("status", 1)
 	if s := b.read("sizes") + b.read("status"); s != "33 101\n44 55\n0\n" {
-		t.Errorf("%q; %q", s, x.shown())
+		t.Errorf("got %q, want %q; the terminal shows %q", s, "33 101\n44 55\n0\n", x.shown())
 	}
 	if b.read("ours") == b.read("theirs") {
 		t.Error("the terminal is ours")
@@ -115,7 +115,7 @@ func TestTTYRestores(t *testing.T) {
 				t.Errorf("the modes are %s, were %s; %q", after, before, x.shown())
 			}
 			if rec := b.wantState("k", "failed"); rec.Signal != unix.SignalName(c.want) {
-				t.Errorf("%+v", rec)
+				t.Errorf("got %+v, want signal %q", rec, unix.SignalName(c.want))
 			}
 		})
 	}
@@ -147,7 +147,7 @@ func TestTTYWithoutAShell(t *testing.T) {
 	b.waitExit(pid)
 	b.waitUntil("the attempt is recorded", func() bool { return b.listedState("k") == "failed" })
 	if rec := b.show("k"); rec.Signal != "SIGHUP" {
-		t.Errorf("%+v", rec)
+		t.Errorf("got %+v, want signal %q", rec, "SIGHUP")
 	}
 }
 
@@ -170,7 +170,7 @@ func TestTTYOutputIsComplete(t *testing.T) {
 	for i := range 50 {
 		key := "short" + string(rune('0'+i/10)) + string(rune('0'+i%10))
 		if r := b.run("run", "--key", key, "--tty", "--", "sh", "-c", "echo a; echo b >&2"); r.out != "a\r\nb\r\n" {
-			t.Fatalf("%+v", r)
+			t.Fatalf("got %+v, want stdout %q", r, "a\r\nb\r\n")
 		}
 	}
 }
@@ -195,7 +195,7 @@ func TestTTYWithoutATerminal(t *testing.T) {
 		}
 	}
 	if r := b.run("run", "--key", "null", "--tty", "--", "sh", "-c", "cat; cat; echo $?"); r.out != "0\r\n" {
-		t.Errorf("%+v", r)
+		t.Errorf("got %+v, want stdout %q", r, "0\r\n")
 	}
 }
 
@@ -223,14 +223,14 @@ func TestTTYStatuses(t *testing.T) {
 	}
 	b.wantStatus(b.run("run", "--key", "late", "--tty", "--timeout", "1", "--", "sleep", "300"), 124)
 	if rec := b.wantState("late", "failed"); rec.Reason != "timeout" {
-		t.Errorf("%+v", rec)
+		t.Errorf("got %+v, want reason %q", rec, "timeout")
 	}
 	if r := b.run("run", "--key", "again", "--tty", "--retries", "2", "--retry-delay", "0", "--", "sh", "-c", "echo x; echo x >>side; exit 4"); r.code != 4 || r.out != "x\r\nx\r\nx\r\n" {
-		t.Errorf("%+v", r)
+		t.Errorf("got %+v, want status %d and stdout %q", r, 4, "x\r\nx\r\nx\r\n")
 	}
 	b.wantLines("side", 3)
 	if r := b.run("run", "--key", "left", "--tty", "--", "sh", "-c", "(sleep 300 &); echo x; exit 5"); r.code != 5 || r.out != "x\r\n" {
-		t.Errorf("%+v", r)
+		t.Errorf("got %+v, want status %d and stdout %q", r, 5, "x\r\n")
 	}
 }
 

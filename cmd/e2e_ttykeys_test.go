@@ -57,7 +57,7 @@ func TestTTYCtrlC(t *testing.T) {
 		t.Errorf("the shell sees %q; %q", s, x.shown())
 	}
 	if rec := b.wantState("l", "failed"); rec.Signal != "SIGINT" {
-		t.Errorf("%+v", rec)
+		t.Errorf("got %+v, want signal %q", rec, "SIGINT")
 	}
 	if after := x.modes("after"); after != before {
 		t.Errorf("the modes are %s, were %s", after, before)
@@ -112,7 +112,7 @@ func TestTTYCtrlZ(t *testing.T) {
 				t.Errorf("the modes are %s, were %s", after, before)
 			}
 			if rec := b.wantState("k", "failed"); rec.Reason != "exit" || *rec.ExitCode != 7 {
-				t.Errorf("%+v", rec)
+				t.Errorf("got %+v, want reason %q and status %d", rec, "exit", 7)
 			}
 		})
 	}

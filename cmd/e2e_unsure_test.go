@@ -16,7 +16,7 @@ func TestE2EDiskFailsAtTheBeginning(t *testing.T) {
 	failing := append([]string{"strace", "-f", "-qq", "-o", b.path("strace"), "-e", "inject=fsync,fdatasync:error=EIO", "idem"}, run...)
 	r := b.wantStatus(b.start(failing).wait(), 69)
 	if !strings.Contains(r.err, "nothing was started, should the key count as interrupted") {
-		t.Errorf("%q", r.err)
+		t.Errorf("stderr: got %q, want it with %q", r.err, "nothing was started, should the key count as interrupted")
 	}
 	b.wantStatus(b.run(run...), 79)
 	b.wantLines("side", 0)

@@ -57,7 +57,7 @@ func TestE2ENotWritable(t *testing.T) {
 	b.wantStatus(b.run("list"), 0)
 	b.wantStatus(b.run("show", "old"), 0)
 	if r := b.wantStatus(call("old"), 0); r.out != "out\n" {
-		t.Errorf("%+v", r)
+		t.Errorf("got %+v, want stdout %q", r, "out\n")
 	}
 	chmod(0o600, files...)
 

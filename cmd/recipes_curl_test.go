@@ -61,7 +61,7 @@ func recipePayment(k *recipeBox) {
 	k.setenv("AMOUNT", "30")
 	for range 2 {
 		if r := k.wantStatus(k.runRecipe(pay), 0); r.out != "charge 1: amount=30\n" {
-			k.t.Errorf("%+v", r)
+			k.t.Errorf("got %+v, want stdout %q", r, "charge 1: amount=30\n")
 		}
 	}
 	calls, charges := p.callsAndCharges()

@@ -58,7 +58,7 @@ func recipeFunction(k *recipeBox) {
 	k.script("mail.sh", `echo "$1" >>mailed`)
 	for range 2 {
 		if r := k.wantStatus(k.runRecipe(notify), 0); r.out != "told ada lovelace\n" {
-			k.t.Errorf("%+v", r)
+			k.t.Errorf("got %+v, want stdout %q", r, "told ada lovelace\n")
 		}
 	}
 	k.wantLines("mailed", 1)

@@ -155,7 +155,7 @@ func recipeWebhook(k *recipeBox) {
 	k.write("go", "")
 	for _, c := range []*call{first, second, k.startRecipe(body("paid", hook))} {
 		if r := k.wantStatus(c.wait(), 0); r.out != "paid handled\n" {
-			k.t.Errorf("%+v", r)
+			k.t.Errorf("got %+v, want stdout %q", r, "paid handled\n")
 		}
 	}
 	k.wantLines("side", 1)
@@ -188,7 +188,7 @@ func recipeMigration(k *recipeBox) {
 	k.wantStatus(k.sh("sqlite3 app.db 'create table other (id)'"), 0)
 	k.wantStatus(k.runRecipe(migrate), 0)
 	if rec := k.wantState("migrate:invoices-v2", "succeeded"); rec.Attempt != 2 {
-		k.t.Errorf("%+v", rec)
+		k.t.Errorf("got %+v, want attempt %d", rec, 2)
 	}
 	// A failure is not repeated.
 	k.wantStatus(k.run("forget", "migrate:invoices-v2"), 0)
@@ -242,7 +242,7 @@ func recipeSystemd(k *recipeBox) {
 	// a unit begins with the unit's name.
 	r := k.sh("systemd-analyze verify --man=no ./" + units[0].file + " ./" + units[1].file + " 2>&1")
 	if strings.Contains(r.out, units[0].file) || strings.Contains(r.out, units[1].file) {
-		k.t.Errorf("%s", r.out)
+		k.t.Errorf("got %s, want it without %q and %q", r.out, units[0].file, units[1].file)
 	}
 	// The service, as systemd starts it.
 	k.env = slices.DeleteFunc(k.env, func(kv string) bool { return strings.HasPrefix(kv, "IDEM_LEDGER=") })
