@@ -12,7 +12,7 @@ import (
 	_ "modernc.org/sqlite"
 )
 
-// sql changes the ledger behind idem's back, and brings all into ledger.db.
+// sql changes the ledger without idem, and moves all changes into ledger.db.
 func (b *box) sql(statements string) {
 	b.t.Helper()
 	db, err := sql.Open("sqlite", filepath.Join(b.ledger, "ledger.db"))
@@ -25,8 +25,8 @@ func (b *box) sql(statements string) {
 	}
 }
 
-// sqlLeft is as sql, but what it changed stays in the -wal, as after a process
-// that was killed. The ledger is another one then.
+// sqlLeft changes the ledger without idem and leaves the change in the -wal, as
+// a killed process does. The box then uses a copy of the ledger.
 func (b *box) sqlLeft(statements string) {
 	b.t.Helper()
 	db, err := sql.Open("sqlite", filepath.Join(b.ledger, "ledger.db"))
@@ -41,8 +41,9 @@ func (b *box) sqlLeft(statements string) {
 	b.setLedger(b.ledger + ".left")
 }
 
-// content tells whether anything in the ledger has changed. The -shm has no
-// content that counts, and an empty -wal is as none.
+// digest describes the ledger's files, so that two digests differ if a file has
+// changed. It leaves out the -shm, whose content does not matter, and an empty
+// -wal, which is the same as none.
 func (b *box) digest() string {
 	b.t.Helper()
 	var all strings.Builder
@@ -63,7 +64,8 @@ func (b *box) digest() string {
 	return all.String()
 }
 
-// refuses checks that no command does anything with the ledger, or to it.
+// wantAllRefused checks that every command refuses the ledger and leaves it
+// unchanged. what is a part of each message.
 func (b *box) wantAllRefused(what string) {
 	b.t.Helper()
 	before, side := b.digest(), b.lines("side")
@@ -73,16 +75,16 @@ func (b *box) wantAllRefused(what string) {
 	} {
 		b.wantStatus(r, 69)
 		if what != "" && !strings.Contains(r.err, what) {
-			b.t.Errorf("no word of %q: %s", what, r.err)
+			b.t.Errorf("stderr: got %s, want it with %q", r.err, what)
 		}
 	}
 	if after := b.digest(); after != before {
-		b.t.Errorf("the ledger was\n%sand is\n%s", before, after)
+		b.t.Errorf("the ledger changed: got\n%swant\n%s", after, before)
 	}
 	b.wantLines("side", side)
 }
 
-// used returns a box with a ledger that has recorded a key.
+// usedBox returns a box whose ledger has the key old.
 func usedBox(t *testing.T) *box {
 	t.Helper()
 	b := newBox(t)
@@ -90,7 +92,7 @@ func usedBox(t *testing.T) *box {
 	return b
 }
 
-// A ledger that is damaged is never started over, and stays as it is.
+// A damaged ledger is never replaced by a new one, and stays as it is.
 func TestE2EDamaged(t *testing.T) {
 	t.Parallel()
 	for name, damage := range map[string]string{
@@ -113,8 +115,8 @@ func TestE2EDamaged(t *testing.T) {
 	}
 }
 
-// The same with a -wal, which has most of the ledger in it, and which
-// SQLite removes when it finds the file before it empty.
+// The same holds with a -wal, which contains most of the ledger. SQLite removes
+// it if it finds an empty ledger.db.
 func TestE2EEmptiedWithWAL(t *testing.T) {
 	t.Parallel()
 	for name, damage := range map[string]string{
@@ -126,14 +128,14 @@ func TestE2EEmptiedWithWAL(t *testing.T) {
 			b := usedBox(t)
 			b.wantStatus(b.sh(damage), 0)
 			if b.read("ledger/ledger.db-wal") == "" {
-				t.Error("there is no -wal: nothing is tested")
+				t.Error("got no -wal, want one")
 			}
 			b.wantAllRefused("")
 		})
 	}
 }
 
-// A ledger that is gone as a whole is a new one.
+// A ledger that was removed completely is created again.
 func TestE2EAllDeleted(t *testing.T) {
 	t.Parallel()
 	for _, script := range []string{"rm -r ledger", "rm -r ledger/*"} {
@@ -145,7 +147,7 @@ func TestE2EAllDeleted(t *testing.T) {
 	}
 }
 
-// A ledger of a newer idem, and of another program.
+// Ledgers of a newer idem and databases of another program are refused.
 func TestE2EVersion(t *testing.T) {
 	t.Parallel()
 	for statement, what := range map[string]string{
@@ -159,15 +161,14 @@ func TestE2EVersion(t *testing.T) {
 		b = usedBox(t)
 		b.sqlLeft(statement)
 		if b.read(b.ledger+"/ledger.db-wal") == "" {
-			t.Error("there is no -wal: nothing is tested")
+			t.Error("got no -wal, want one")
 		}
 		b.wantAllRefused(what)
 	}
 }
 
-// The locks are removed, or the whole ledger is, while a command runs: whoever
-// comes then is refused, or starts over where all is gone; the run that is going
-// on says what it knows.
+// The locks file is removed while a command runs. A new call is refused while
+// the locks file is missing. The run that goes on reports what it knows.
 func TestE2ELocksRemovedDuringARun(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -197,8 +198,8 @@ func TestE2ELedgerRemovedDuringARun(t *testing.T) {
 	b.wantLines("side", 1)
 }
 
-// What is committed to a -wal without a name is gone with the last process that
-// has it open: that is no success, and nobody runs the key again.
+// Commits in an unlinked -wal are lost when the last process closes it. The run
+// does not report success, and later calls do not run the key again.
 func TestE2EWALRemovedDuringARun(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -215,7 +216,7 @@ func TestE2EWALRemovedDuringARun(t *testing.T) {
 	b.wantLines("side", 1)
 }
 
-// A file of output that is damaged or gone is never replayed wrongly.
+// Damaged or missing output is never replayed.
 func TestE2EOutputDamaged(t *testing.T) {
 	t.Parallel()
 	for name, damage := range map[string]string{
@@ -238,8 +239,8 @@ func TestE2EOutputDamaged(t *testing.T) {
 	}
 }
 
-// A backup that is put in the ledger's place while a call waits does not get
-// the record of what the call then would run.
+// A backup replaces the ledger while a call waits. The call runs nothing,
+// because its record would go to the wrong ledger.
 func TestE2ELedgerReplacedWhileWaiting(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)

@@ -12,7 +12,8 @@ import (
 	"testing"
 )
 
-// mount and unmount are the commands: the system calls differ between systems.
+// mount and unmount run the commands, because the system calls differ between
+// systems.
 func mount(args ...string) error { return runCommand(exec.Command("mount", args...)) }
 
 func unmount(dir string) error { return runCommand(exec.Command("umount", "-l", dir)) }
@@ -24,8 +25,8 @@ func runCommand(c *exec.Cmd) error {
 	return nil
 }
 
-// mount mounts a file system over a new directory beside the ledger and moves
-// the ledger there. It is gone with the test.
+// mountLedger mounts a file system over a new directory next to the ledger and
+// moves the ledger there. The test's cleanup unmounts it.
 func (b *box) mountLedger(size string) (dir string) {
 	b.t.Helper()
 	requireRoot(b.t)
@@ -45,13 +46,14 @@ func (b *box) mountLedger(size string) (dir string) {
 	return dir
 }
 
-// place puts the ledger of later calls elsewhere.
+// setLedger sets the ledger of later calls.
 func (b *box) setLedger(dir string) {
 	b.ledger = dir
 	b.env = append(b.env, "IDEM_LEDGER="+dir)
 }
 
-// fill takes all space of a file system and returns how to give it back.
+// fillDisk uses all space of a file system and returns a function that frees
+// it.
 func (b *box) fillDisk(dir string) (free func()) {
 	b.t.Helper()
 	name := filepath.Join(dir, "filler")
@@ -69,7 +71,7 @@ func (b *box) fillDisk(dir string) (free func()) {
 	return func() { os.Remove(name) }
 }
 
-// A disk that is full before the run, without a ledger.
+// The disk is full before the run, and there is no ledger.
 func TestE2EFullBefore(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -87,8 +89,8 @@ func TestE2EFullBefore(t *testing.T) {
 	b.wantLines("side", 1)
 }
 
-// With a ledger. There may be room left in it for some records; whatever
-// the status is, it tells the truth.
+// The disk is full and there is a ledger, which may have room left for some
+// records. Each exit status must be true.
 func TestE2EFullLater(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -105,7 +107,7 @@ func TestE2EFullLater(t *testing.T) {
 		r := run(i)
 		codes[r.code]++
 		if ran, ok := want[r.code]; !ok {
-			t.Fatalf("%+v", r)
+			t.Fatalf("got %+v, want one of the statuses %v", r, want)
 		} else {
 			b.wantLines(side, ran)
 		}
@@ -120,7 +122,7 @@ func TestE2EFullLater(t *testing.T) {
 	}
 	t.Logf("exit statuses: %v", codes)
 	if codes[69] == 0 {
-		t.Error("the disk was never full")
+		t.Error("got no status 69, want a full disk")
 	}
 	b.wantStatus(b.run("run", "--key", "before", "--", "true"), 0)
 	b.wantStatus(b.run("list"), 0)
@@ -130,13 +132,13 @@ func TestE2EFullLater(t *testing.T) {
 			t.Errorf("got %+v, want status 0 or 79", r)
 		}
 		if n := b.lines(fmt.Sprint("side.k", i)); n != 1 {
-			t.Errorf("k%d ran %d times", i, n)
+			t.Errorf("k%d: got %d executions, want 1", i, n)
 		}
 	}
 }
 
-// The output fills the disk up: the command and its reader do not
-// notice, and what became of it is known.
+// The output fills the disk up. The command and its reader do not notice it,
+// and the result is known.
 func TestE2EFillsUpByOutput(t *testing.T) {
 	t.Parallel()
 	for _, size := range []string{"1m", "2m"} {
@@ -150,18 +152,19 @@ func TestE2EFillsUpByOutput(t *testing.T) {
 			}
 			r := b.wantStatus(b.run(run...), code)
 			if len(r.out) != 5242880+4 || !strings.HasSuffix(r.out, "end\n") {
-				t.Errorf("%d bytes reached the caller", len(r.out))
+				t.Errorf("the caller got %d bytes, want 5242884 with the end", len(r.out))
 			}
 			if !strings.Contains(r.err, "recorded") {
-				t.Errorf("no warning: %q", r.err)
+				t.Errorf("stderr: got %q, want a warning", r.err)
 			}
 			if !b.show("k").Truncated {
-				t.Error("the record says that it is complete")
+				t.Error("got a complete record, want a truncated one")
 			}
 			again := b.wantStatus(b.run(run...), map[int]int{0: 74, 1: 1}[code])
-			// None of it, when the outcome itself had no room beside it.
+			// Nothing is replayed if there was no room for output next to the
+			// outcome.
 			if n := len(again.out); n > len(r.out) || !strings.Contains(again.err, "not complete") {
-				t.Errorf("replay of %d bytes: %s", n, again.err)
+				t.Errorf("got a replay of %d bytes and stderr %s, want at most %d bytes, not complete", n, again.err, len(r.out))
 			}
 			b.wantLines("side", 1)
 			b.wantStatus(b.run("list"), 0)
@@ -169,8 +172,8 @@ func TestE2EFillsUpByOutput(t *testing.T) {
 	}
 }
 
-// As before, with a reader that sleeps, so that there is no room for what it
-// has not read yet: the command waits for it then, and nothing is lost.
+// The output fills the disk up while its reader sleeps, so there is no room for
+// unread output. The command waits for the reader, and no output is lost.
 func TestE2EFillsUpWithSleepingReader(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -184,14 +187,15 @@ func TestE2EFillsUpWithSleepingReader(t *testing.T) {
 	}
 	b.wantStatus(c.wait(), 0)
 	if n != 16777216 {
-		t.Errorf("%d bytes reached the caller", n)
+		t.Errorf("the caller got %d bytes, want 16777216", n)
 	}
 	b.wantLines("side", 1)
 	b.wantState("k", "succeeded")
 }
 
-// Somebody else fills the disk up during the run: the outcome cannot
-// be recorded. It is told, and never run again by itself.
+// Another process fills the disk up during the run, so the outcome cannot be
+// recorded. idem reports that, and no later call runs the command again on its
+// own.
 func TestE2EFullAtTheEnd(t *testing.T) {
 	t.Parallel()
 	for _, code := range []int{0, 3} {
@@ -215,13 +219,13 @@ func TestE2EFullAtTheEnd(t *testing.T) {
 		b.wantStatus(b.run(run...), 0)
 		b.wantLines("side", 1)
 		if s := b.listedState("k"); s != "succeeded" {
-			t.Errorf("list says %q", s)
+			t.Errorf("list: got state %q, want succeeded", s)
 		}
 	}
 }
 
-// A ledger on a file system that is read-only now: nothing runs, and
-// what is recorded can be read and replayed.
+// The ledger's file system becomes read-only. Nothing runs, and recorded
+// outcomes can be read and replayed.
 func TestE2EReadOnlyFileSystem(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -236,7 +240,7 @@ func TestE2EReadOnlyFileSystem(t *testing.T) {
 	b.wantStatus(run("new"), 69)
 	b.wantLines("side", 1)
 	if s := b.listedState("old"); s != "succeeded" {
-		t.Errorf("list says %q", s)
+		t.Errorf("list: got state %q, want succeeded", s)
 	}
 	b.wantState("old", "succeeded")
 	if r := b.wantStatus(run("old"), 0); r.out != "out\n" {
@@ -245,14 +249,14 @@ func TestE2EReadOnlyFileSystem(t *testing.T) {
 	b.wantStatus(b.run("mark", "retry", "old", "--force"), 69)
 	b.wantStatus(b.run("forget", "old"), 69)
 	b.wantLines("side", 1)
-	b.setLedger(filepath.Join(dir, "nothing")) // and one that cannot be made
+	b.setLedger(filepath.Join(dir, "nothing")) // a ledger that cannot be created
 	b.wantStatus(run("new"), 69)
 	b.wantStatus(b.run("list"), 0)
 	b.wantLines("side", 1)
 }
 
-// A reader that is slow costs no outcome: what waits for it leaves room on the
-// ledger's disk, for its own key and for others.
+// A slow reader never costs an outcome. Output that waits for the reader leaves
+// room on the ledger's disk for this key and for other keys.
 func TestE2ESlowReaderLeavesRoom(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -262,7 +266,7 @@ func TestE2ESlowReaderLeavesRoom(t *testing.T) {
 	b.wantStatus(b.run("run", "--key", "other", "--", "true"), 0)
 	b.wantState("other", "succeeded")
 	if n, err := io.Copy(io.Discard, r); err != nil || n != 33554432 {
-		t.Errorf("%d bytes reached the caller, %v", n, err)
+		t.Errorf("the caller got %d bytes and error %v, want 33554432", n, err)
 	}
 	b.wantStatus(c.wait(), 0)
 	b.wantState("slow", "succeeded")

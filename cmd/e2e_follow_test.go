@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// steps is a command that writes a line on each stream for each line in go, and
-// ends at the third.
+// linesOnDemand is a command that writes a line to each stream for each line in
+// go. It ends after the third line.
 const steps = `
 echo x >>side
 for i in 1 2 3; do
@@ -15,8 +15,8 @@ for i in 1 2 3; do
 	echo out $i; echo err $i >&2
 done`
 
-// logs -f follows the run of another process to its end, and shows what comes
-// while it comes.
+// logs -f follows the run of another process to its end, and prints output as
+// soon as it is written.
 func TestE2ELogsFollows(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -26,7 +26,7 @@ func TestE2ELogsFollows(t *testing.T) {
 	b.write("go", "1\n")
 	b.waitLines(follow.out, 1)
 	if !first.running() {
-		t.Error("the run has ended: nothing was followed")
+		t.Error("got an ended run, want one that logs -f can follow")
 	}
 	b.write("go", "1\n2\n")
 	b.waitLines(follow.out, 2)
@@ -43,8 +43,8 @@ func TestE2ELogsFollows(t *testing.T) {
 	b.wantLines("side", 1)
 }
 
-// logs -f of a short run that nobody could see anything of while it ran, of a
-// large one, and of one that is killed.
+// logs -f follows a short run that shows nothing while it runs, a large one,
+// and one that is killed.
 func TestE2ELogsFollowsToAnyEnd(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -61,13 +61,13 @@ func TestE2ELogsFollowsToAnyEnd(t *testing.T) {
 	b.waitLines("side", 2)
 	r := b.wantStatus(b.run("logs", "-f", "large"), 0)
 	if all := b.wantStatus(first.wait(), 0); r.out != all.out || strings.Count(r.out, "\n") != 500000 {
-		t.Errorf("followed %d bytes of %d", len(r.out), len(all.out))
+		t.Errorf("logs -f: got %d bytes, want %d", len(r.out), len(all.out))
 	}
 
 	first = b.idem("run", "--key", "killed", "--", "bash", "-c", `echo out; echo x >>side; exec sleep 300`)
 	b.waitLines("side", 3)
 	follow = b.idem("logs", "-f", "killed")
-	b.waitLines(follow.out, 1) // so it is in the file, and will survive
+	b.waitLines(follow.out, 1) // in the file, so it survives the kill
 	first.killAll()
 	if r := b.wantStatus(follow.wait(), 0); r.out != "out\n" {
 		t.Errorf("got %+v, want stdout %q", r, "out\n")
@@ -78,8 +78,8 @@ func TestE2ELogsFollowsToAnyEnd(t *testing.T) {
 	}
 }
 
-// list and show tell running from interrupted by who lives, not by what was
-// written.
+// list and show distinguish running from interrupted by the processes that
+// live, not by the record.
 func TestE2ERunningOrInterrupted(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -96,7 +96,7 @@ func TestE2ERunningOrInterrupted(t *testing.T) {
 	b.wantState("live", "running")
 	for state, key := range map[string]string{"running": "live", "interrupted": "dead"} {
 		if r := b.wantStatus(b.run("list", "--state", state), 0); !strings.HasPrefix(r.out, key+"\t") || strings.Count(r.out, "\n") != 1 {
-			t.Errorf("--state %s: %q", state, r.out)
+			t.Errorf("--state %s: got %q, want only key %s", state, r.out, key)
 		}
 	}
 	live.kill(syscall.SIGTERM)

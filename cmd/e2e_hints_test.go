@@ -16,17 +16,17 @@ import (
 	"idem/internal/testkit"
 )
 
-// hintKey is hard to paste.
+// hintKey is a key that is hard to paste.
 const hintKey = `-a 'b' "c" *?[x] $HOME \n`
 
-// hintPlace is one way to lead a call to a record: by flags, by the environment,
-// or by both against each other.
+// hintPlace is one way to select a record: by flags, by the environment, or by
+// both where they contradict each other.
 type hintPlace struct {
 	way    string
-	sets   []string // WORK is the directory of the test
+	sets   []string // WORK is the test's directory
 	flags  []string // of the call
 	ns     string
-	window string // of the record; of the decoys it is another
+	window string // of the record; the decoys are in another window
 }
 
 var hintPlaces = []hintPlace{
@@ -42,7 +42,7 @@ var hintPlaces = []hintPlace{
 type hintWorld struct {
 	*box
 	hintPlace
-	one, two string // the record's ledger, and another
+	one, two string // the record's ledger, and another one
 }
 
 func newHintWorld(t *testing.T, p hintPlace, bare bool) *hintWorld {
@@ -88,7 +88,7 @@ func newHintWorld(t *testing.T, p hintPlace, bare bool) *hintWorld {
 	return w
 }
 
-// call makes idem run of the record's own call with more flags.
+// call runs idem run for the record, with more flags.
 func (w *hintWorld) call(args ...string) result {
 	w.t.Helper()
 	argv := append([]string{"run"}, w.flags...)
@@ -98,7 +98,7 @@ func (w *hintWorld) call(args ...string) result {
 	return w.run(append(append(argv, "--key="+hintKey), args...)...)
 }
 
-// full makes a call whose output cannot be written.
+// callToFullDisk makes a call whose output cannot be written.
 func (w *hintWorld) callToFullDisk(args ...string) result {
 	w.t.Helper()
 	to, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
@@ -111,13 +111,14 @@ func (w *hintWorld) callToFullDisk(args ...string) result {
 	return w.start(append(argv, args...), stdout(to)).wait()
 }
 
-// exact makes a call of another command that names the record in full.
+// callInFull runs another command with all flags that name the record.
 func (w *hintWorld) callInFull(words ...string) result {
 	w.t.Helper()
 	return w.run(append(words, "--ledger", w.one, "--namespace", w.ns, "--window", w.window, "--", hintKey)...)
 }
 
-// as makes a call of another command as the record's user would.
+// callAsUser runs another command with the record's flags and environment, as a
+// user would.
 func (w *hintWorld) callAsUser(words ...string) result {
 	w.t.Helper()
 	argv := append(words, w.flags...)
@@ -130,7 +131,7 @@ func (w *hintWorld) interrupt() {
 	w.waitState("interrupted")
 }
 
-// settled waits until the record is in a state.
+// waitState waits until the record is in a state.
 func (w *hintWorld) waitState(state string) {
 	w.t.Helper()
 	w.waitUntil("the record is "+state, func() bool {
@@ -138,7 +139,8 @@ func (w *hintWorld) waitState(state string) {
 	})
 }
 
-// snapshot has all records of both ledgers by what names them.
+// snapshot returns all records of both ledgers, keyed by ledger, namespace and
+// window.
 func (w *hintWorld) snapshot() map[string]string {
 	w.t.Helper()
 	all := map[string]string{}
@@ -146,7 +148,7 @@ func (w *hintWorld) snapshot() map[string]string {
 		c := w.start([]string{"idem", "list", "--json", "--ledger", ledger}, withoutIdem)
 		var records []map[string]any
 		if r := w.wantStatus(c.wait(), 0); json.Unmarshal([]byte(r.out), &records) != nil {
-			w.t.Fatalf("list says %s", r.out)
+			w.t.Fatalf("list: got %s, want JSON", r.out)
 		}
 		for _, rec := range records {
 			delete(rec, "age_seconds")
@@ -159,7 +161,7 @@ func (w *hintWorld) snapshot() map[string]string {
 
 func (w *hintWorld) target() string { return fmt.Sprintf("%s|%s|%s", w.one, w.ns, w.window) }
 
-// hintCommand is the command of a line, if it has one.
+// hintCommand matches a hint that ends in an idem command.
 var hintCommand = regexp.MustCompile(`^idem: hint: (.*): (idem .*)$`)
 
 // hintsOf returns the commands of a message's hints.
@@ -175,14 +177,14 @@ func hintsOf(t *testing.T, stderr string) []string {
 			commands = append(commands, m[2])
 		}
 		if strings.Count(line, ": idem ") > 1 {
-			t.Errorf("more than one command in %s", line)
+			t.Errorf("got more than one command in %s, want one", line)
 		}
 	}
 	return commands
 }
 
-// paste runs a command in a shell: in the environment of the call, or in one
-// that has nothing of idem's.
+// paste runs a command in a shell, in the environment of the call or in one
+// without variables of idem.
 func (w *hintWorld) paste(command string, empty bool) result {
 	w.t.Helper()
 	dir := func(c *exec.Cmd) { c.Dir = w.path("elsewhere") }
@@ -192,12 +194,12 @@ func (w *hintWorld) paste(command string, empty bool) result {
 	return w.start([]string{"sh", "-c", command}, dir).wait()
 }
 
-// hintCase makes a message whose hints have commands. It prepares the record
-// and returns what idem prints.
+// hintCase prepares the record and causes a message whose hints contain
+// commands. It returns the result of idem.
 type hintCase struct {
 	name  string
-	place int  // of hintPlaces
-	bare  bool // the key has no record in another window, nor one without a window
+	place int  // index in hintPlaces
+	bare  bool // the key has only a record in the window
 	make  func(w *hintWorld) result
 	hints int
 }
@@ -269,7 +271,7 @@ var hintCases = []hintCase{
 	}, 3},
 	{"nothing is recorded there", 1, true, func(w *hintWorld) result {
 		w.wantStatus(w.call("--", "echo", "target"), 0)
-		for _, other := range []string{"default"} { // the decoys there would be named too
+		for _, other := range []string{"default"} { // the decoys there would be named as well
 			for _, window := range []string{w.window, "2021"} {
 				w.wantStatus(w.run("forget", "--ledger", w.one, "--namespace", other, "--window", window, "--", hintKey), 0)
 			}
@@ -287,15 +289,16 @@ var hintCases = []hintCase{
 	}, 1},
 }
 
-// thisYear records a success in the window of now, and returns the window.
+// thisYear records a success in the current year's window and returns the
+// window.
 func thisYear(w *hintWorld) string {
 	argv := append(append([]string{"run"}, w.flags...), "--per", "year", "--key="+hintKey, "--", "sh", "-c", "echo target; echo $IDEM_WINDOW >window")
 	w.wantStatus(w.run(argv...), 0)
 	return strings.TrimSpace(w.read("window"))
 }
 
-// TestHints pastes every command of every hint into a shell. It acts on the
-// record that the message is about, and on no other.
+// TestHints pastes every command of every hint into a shell. The command must
+// act on the record that the message is about, and on no other.
 func TestHints(t *testing.T) {
 	testkit.Slow(t, "every command of every hint is run")
 	var mu sync.Mutex
@@ -308,16 +311,16 @@ func TestHints(t *testing.T) {
 				r := c.make(w)
 				commands := hintsOf(t, r.err)
 				if len(commands) != c.hints {
-					t.Fatalf("%d commands, want %d, in\n%s", len(commands), c.hints, r.err)
+					t.Fatalf("got %d commands, want %d, in\n%s", len(commands), c.hints, r.err)
 				}
 				mu.Lock()
 				printed = append(printed, r.err)
 				mu.Unlock()
 				for i := range commands {
-					// Those of one message name the record in the same way: the
-					// first is pasted in both environments.
+					// All commands of a message name the record in the same way, so only
+					// the first one is pasted in both environments.
 					for _, empty := range []bool{true, false}[:max(1, 2-i)] {
-						if i > 0 || !empty { // the last one has changed the record
+						if i > 0 || !empty { // the previous command has changed the record
 							w = newHintWorld(t, hintPlaces[c.place], c.bare)
 							commands = hintsOf(t, c.make(w).err)
 						}
@@ -330,16 +333,16 @@ func TestHints(t *testing.T) {
 	all := strings.Join(printed, "")
 	for site, text := range hintSites(t) {
 		if !strings.Contains(all, text) {
-			t.Errorf("%s: no case of this test prints the hint %q", site, text)
+			t.Errorf("%s: got no case that prints the hint %q, want one", site, text)
 		}
 	}
 }
 
-// pasted holds a command of a hint to the record that is meant.
+// checkPaste checks that a command of a hint acts on the right record only.
 func (w *hintWorld) checkPaste(command string, empty bool) {
 	w.t.Helper()
-	if !strings.Contains(command, " --ledger ") { // it must not act on a ledger of this machine
-		w.t.Fatalf("the ledger is missing in %s", command)
+	if !strings.Contains(command, " --ledger ") { // without it, the command would act on a ledger of this machine
+		w.t.Fatalf("got %s, want a command with --ledger", command)
 	}
 	before := w.snapshot()
 	r := w.paste(command, empty)
@@ -355,12 +358,12 @@ func (w *hintWorld) checkPaste(command string, empty bool) {
 			}
 		}
 		if !slices.Equal(changed, []string{w.target()}) {
-			w.t.Errorf("%s changes %q, want %q", command, changed, w.target())
+			w.t.Errorf("%s: got changes of %q, want %q", command, changed, w.target())
 		}
 	default:
 		want := w.callInFull(name)
 		if r.out != want.out || r.err != want.err || r.code != want.code || r.code == 64 || !maps.Equal(before, after) {
-			w.t.Errorf("%s ends with %d and prints\n%s%swant %d and\n%s%s", command, r.code, r.out, r.err, want.code, want.out, want.err)
+			w.t.Errorf("%s: got status %d and\n%s%swant %d and\n%s%s", command, r.code, r.out, r.err, want.code, want.out, want.err)
 		}
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// A directory that cannot be read is not left out of what a pattern matches, nor
-// a file that cannot be read of a directory.
+// An unreadable directory is an error for a pattern that reaches into it, and
+// so is an unreadable file in a hashed directory.
 func TestE2EUnreadableInputs(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -25,7 +25,7 @@ func TestE2EUnreadableInputs(t *testing.T) {
 		for _, flag := range []string{"--hash-file", "--hash-file-optional"} {
 			r := b.wantStatus(b.run("run", "--key", "new", flag, pattern, "--", "touch", "side"), 64)
 			if !strings.HasPrefix(r.err, "idem: "+flag+": ") || !strings.HasSuffix(r.err, ": permission denied\n") {
-				t.Errorf("%s %s: %s", flag, pattern, r.err)
+				t.Errorf("%s %s: got stderr %s, want permission denied", flag, pattern, r.err)
 			}
 		}
 	}
@@ -33,7 +33,7 @@ func TestE2EUnreadableInputs(t *testing.T) {
 	b.wantLines("side", 0)
 }
 
-// A replay that shows no note looks at no script.
+// A replay that prints no note does not open the script.
 func TestE2EReplayDoesNotLookAtTheScript(t *testing.T) {
 	t.Parallel()
 	requireTool(t, "strace")
@@ -53,14 +53,14 @@ func TestE2EReplayDoesNotLookAtTheScript(t *testing.T) {
 	}
 	look()
 	if n := look(); n > 0 {
-		t.Errorf("a replay looks at the script %d times:\n%s", n, b.read("strace"))
+		t.Errorf("got %d accesses of the script in a replay, want 0:\n%s", n, b.read("strace"))
 	}
 	if n := look("-v"); n == 0 {
-		t.Error("a replay with -v does not look at the script")
+		t.Error("got no access of the script in a replay with -v, want one")
 	}
 }
 
-// On a terminal, a replay says that the script was edited.
+// On a terminal, a replay prints a note if the script was edited.
 func TestE2EReplayOnATerminalTellsOfTheScript(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
