@@ -13,14 +13,14 @@ import (
 	"time"
 )
 
-// want checks an exit status, and that a refusal wrote nothing to stdout.
+// wantStatus checks an exit status, and that a refusal wrote nothing to stdout.
 func (b *box) wantStatus(r result, code int) result {
 	b.t.Helper()
 	if r.code != code {
-		b.t.Fatalf("exit status %d, want %d; stdout %.200q, stderr:\n%s", r.code, code, r.out, r.err)
+		b.t.Fatalf("got exit status %d, want %d; stdout %.200q, stderr:\n%s", r.code, code, r.out, r.err)
 	}
 	if code >= 64 && code <= 80 && code != 74 && r.out != "" {
-		b.t.Errorf("stdout of a call that started nothing: %.200q", r.out)
+		b.t.Errorf("got stdout %.200q of a call that started nothing, want none", r.out)
 	}
 	return r
 }
@@ -32,7 +32,7 @@ func (b *box) path(name string) string {
 	return filepath.Join(b.dir, name)
 }
 
-// read returns a file's content, "" for none.
+// read returns a file's content, or "" if there is no file.
 func (b *box) read(name string) string {
 	b.t.Helper()
 	p, err := os.ReadFile(b.path(name))
@@ -49,33 +49,34 @@ func (b *box) write(name, content string) {
 	}
 }
 
-// lines is how many lines a file has: how often a command has left its trace.
+// lines returns the number of lines of a file. For the file side it is the
+// number of executions of the command.
 func (b *box) lines(name string) int { b.t.Helper(); return strings.Count(b.read(name), "\n") }
 
 func (b *box) wantLines(name string, n int) {
 	b.t.Helper()
 	if got := b.lines(name); got != n {
-		b.t.Errorf("%s has %d lines, want %d: %q", name, got, n, b.read(name))
+		b.t.Errorf("%s: got %d lines, want %d: %q", name, got, n, b.read(name))
 	}
 }
 
-// until waits for something to become true.
+// waitUntil waits until ok returns true.
 func (b *box) waitUntil(what string, ok func() bool) {
 	b.t.Helper()
 	for end := time.Now().Add(hangTimeout); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			b.t.Fatalf("waited in vain: %s", what)
+			b.t.Fatalf("got no success in time, want: %s", what)
 		}
 	}
 }
 
-// await waits for a file with at least n lines.
+// waitLines waits until a file has at least n lines.
 func (b *box) waitLines(name string, n int) {
 	b.t.Helper()
 	b.waitUntil(fmt.Sprintf("%s has %d lines", name, n), func() bool { return b.lines(name) >= n })
 }
 
-// awaitPID waits for a file with a pid in it.
+// waitPID waits for a file that contains a pid and returns the pid.
 func (b *box) waitPID(name string) int {
 	b.t.Helper()
 	b.waitLines(name, 1)
@@ -86,8 +87,8 @@ func (b *box) waitPID(name string) int {
 	return pid
 }
 
-// procStat returns the letter of proc(5) and the process group of a process, ""
-// when it is gone.
+// procStat returns the state letter of proc(5) and the process group of a
+// process, or "" if the process is gone.
 func procStat(pid string) (state, group string) {
 	stat, err := os.ReadFile("/proc/" + pid + "/stat")
 	_, rest, ok := strings.Cut(string(stat), ") ")
@@ -103,7 +104,7 @@ func procState(pid int) string {
 	return state
 }
 
-// lives tells whether a process of the group does.
+// groupAlive reports whether a process of the group is alive.
 func groupAlive(group int) bool {
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	return slices.ContainsFunc(dirs, func(dir string) bool {
@@ -117,7 +118,7 @@ func (b *box) waitExit(pid int) {
 	b.waitUntil(fmt.Sprintf("process %d ends", pid), func() bool { return procState(pid) == "" })
 }
 
-// record is what show --json says of a key.
+// record is the output of show --json for a key.
 type record struct {
 	State     string
 	Reason    string `json:"end_reason"`
@@ -142,12 +143,13 @@ func (b *box) wantState(key, state string) record {
 	b.t.Helper()
 	rec := b.show(key)
 	if rec.State != state {
-		b.t.Fatalf("key %s is %s, want %s", key, rec.State, state)
+		b.t.Fatalf("key %s: got state %s, want %s", key, rec.State, state)
 	}
 	return rec
 }
 
-// listed is the state of a key in list, "" when it is not there.
+// listedState returns the state of a key in list, or "" if list does not have
+// it.
 func (b *box) listedState(key string) string {
 	b.t.Helper()
 	for line := range strings.Lines(b.wantStatus(b.run("list"), 0).out) {

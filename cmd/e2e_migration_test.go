@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// A ledger that was made before migrations had numbers answers each question as
-// the idem did that made it: testdata/ledger-1/make.sh.
+// A ledger from before numbered migrations answers each question as the idem
+// did that created it. testdata/ledger-1/make.sh created it.
 func TestE2EOldLedgerAnswersTheSame(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -42,11 +42,11 @@ func TestE2EOldLedgerAnswersTheSame(t *testing.T) {
 			t.Fatalf("%s: line %d\ngot  %q\nwant %q", question, i+1, got[min(i, len(got)-1)], line)
 		}
 	}
-	t.Errorf("there is more than was asked: %q", got[len(got)-1])
+	t.Errorf("got more lines than questions: %q", got[len(got)-1])
 }
 
-// unpack unpacks an archive of files and directories in the box, with their modes
-// whatever the umask.
+// unpack unpacks an archive of files and directories into the box, with their
+// modes whatever the umask.
 func (b *box) unpack(archive string) {
 	b.t.Helper()
 	must := func(err error) {
@@ -81,18 +81,18 @@ func (b *box) unpack(archive string) {
 // extraColumn is a migration that a later idem may have.
 const extraColumn = "alter table attempts add column extra text not null default ''"
 
-// newer makes a call of pausing() one of a later idem, which has one more
-// migration.
+// withNewerMigration gives a call of failpointBinary() one more migration, as a
+// later idem may have.
 func withNewerMigration(c *exec.Cmd) { c.Env = append(c.Env, "IDEM_FAILPOINT_MIGRATION="+extraColumn) }
 
-// killed makes a call kill itself at a point.
+// killAt makes a call kill itself at a failpoint.
 func killAt(point string) func(*exec.Cmd) {
 	return func(c *exec.Cmd) { c.Env = append(c.Env, "IDEM_FAILPOINT="+point) }
 }
 
-// The first call of a later idem migrates the ledger. It may be killed on the
-// way: the key is neither lost nor run again, whether an earlier or a later idem
-// comes next.
+// The first call of a later idem migrates the ledger and may be killed during
+// that. The key is neither lost nor run again, whether an earlier or a later
+// idem makes the next call.
 func TestE2EMigrationIsKilled(t *testing.T) {
 	t.Parallel()
 	for _, first := range [][]string{{"run", "--key", "k", "--", "sh", "-c", "echo x >>side; echo out"}, {"list"}} {
@@ -105,11 +105,11 @@ func TestE2EMigrationIsKilled(t *testing.T) {
 			}
 			code := map[bool]int{false: 0, true: 69}[migrated]
 			if r := b.run(work...); r.code != code {
-				t.Errorf("%s, the earlier idem: %+v", point, r)
+				t.Errorf("%s, the earlier idem: got %+v, want status %d", point, r, code)
 			}
 			for range 2 {
 				if r := b.start(append([]string{failpointBinary()}, work...), withNewerMigration).wait(); r.code != 0 || r.out != "out\n" {
-					t.Errorf("%s, the later idem: %+v", point, r)
+					t.Errorf("%s, the later idem: got %+v, want status 0 and stdout out", point, r)
 				}
 			}
 			b.wantLines("side", 1)
@@ -117,7 +117,7 @@ func TestE2EMigrationIsKilled(t *testing.T) {
 	}
 }
 
-// A command that an earlier idem runs while a later one migrates the ledger: its
+// A later idem migrates the ledger while an earlier one runs a command. Its
 // outcome is recorded, and the later idem replays it.
 func TestE2EMigrationUnderARun(t *testing.T) {
 	t.Parallel()
@@ -127,7 +127,7 @@ func TestE2EMigrationUnderARun(t *testing.T) {
 		b.wantStatus(b.run("run", "--key", "other", "--", "true"), 0)
 		h := b.pauseAt(point, work...)
 		var c *call
-		if point == "write.begun" || strings.HasPrefix(point, "write.commit") { // it has its turn to write
+		if point == "write.begun" || strings.HasPrefix(point, "write.commit") { // it holds the write lock
 			c = b.start([]string{failpointBinary(), "run", "--key", "later", "--", "echo", "later"}, withNewerMigration)
 		} else if r := b.start([]string{failpointBinary(), "run", "--key", "later", "--", "echo", "later"}, withNewerMigration).wait(); r.code != 0 {
 			t.Errorf("%s: got %+v, want status %d", point, r, 0)
@@ -148,8 +148,8 @@ func TestE2EMigrationUnderARun(t *testing.T) {
 	}
 }
 
-// Many calls of a later idem come at once: the ledger is migrated once, and each
-// replays.
+// Many calls of a later idem start at once. The ledger is migrated once, and
+// each call replays.
 func TestE2EMigrationByMany(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -171,8 +171,8 @@ func TestE2EMigrationByMany(t *testing.T) {
 	b.wantLines("side", 1)
 }
 
-// A ledger that is moved or replaced while it is migrated: the key is not run
-// again in any of the ledgers that are left.
+// The ledger is moved or replaced during its migration. No remaining ledger
+// lets the key run again.
 func TestE2EReplacedUnderAMigration(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"moved away", "moved away, a new one", "replaced by a copy", "replaced and put back"} {

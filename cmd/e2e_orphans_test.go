@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// A daemon that an ended command leaves behind blocks neither idem
-// nor the key, after a success and after a failure.
+// A daemon that an ended command leaves behind blocks neither idem nor the key,
+// after a success and after a failure.
 func TestE2EDaemon(t *testing.T) {
 	t.Parallel()
 	for code, again := range map[int]int{0: 1, 1: 2} {
@@ -23,13 +23,13 @@ func TestE2EDaemon(t *testing.T) {
 		b.wantStatus(b.run("run", "--key", "k", "--", "bash", "-c", script), code)
 		b.wantLines("side", again)
 		if procState(daemon) == "" {
-			t.Error("the daemon is dead")
+			t.Error("got a dead daemon, want a live one")
 		}
 	}
 }
 
-// A background process that holds the pipe does not hang idem, and
-// what it writes after the end is not recorded.
+// A background process that holds the pipe does not hang idem. Its output after
+// the end of the command is not recorded.
 func TestE2ELateWriter(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -43,12 +43,12 @@ func TestE2ELateWriter(t *testing.T) {
 	b.write("go", "")
 	b.waitLines("fate", 1)
 	if r := b.wantStatus(b.run("run", "--key", "k", "--", "bash", "-c", script), 0); r.out != "early\n" {
-		t.Errorf("replay: %q", r.out)
+		t.Errorf("replay: got %q, want %q", r.out, "early\n")
 	}
 }
 
-// A command that outlives its killed idem keeps the key busy; after it
-// nobody knows how it ended.
+// If idem is killed and its command lives on, the key stays busy. After the
+// command ends, its outcome is unknown.
 func TestE2EOrphanKeepsTheKey(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -63,7 +63,7 @@ func TestE2EOrphanKeepsTheKey(t *testing.T) {
 	b.wantStatus(b.run("forget", "k"), 75)
 	b.wantStatus(b.run("mark", "retry", "k", "--note", "n"), 75)
 	if s := b.listedState("k"); s != "running" {
-		t.Errorf("list says %q while the orphan lives", s)
+		t.Errorf("list: got state %q while the orphan lives, want running", s)
 	}
 	b.wantState("k", "running")
 	b.write("go", "")
@@ -73,7 +73,8 @@ func TestE2EOrphanKeepsTheKey(t *testing.T) {
 	b.wantLines("side", 1)
 }
 
-// A call that waits for an orphan, and may run after it, never runs next to it.
+// A call that waits for an orphan, and may run after it, never runs at the same
+// time.
 func TestE2EWaitForOrphanThenRerun(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -93,7 +94,7 @@ func TestE2EWaitForOrphanThenRerun(t *testing.T) {
 	}
 }
 
-// Idem and its command killed together.
+// idem and its command are killed together.
 func TestE2EBothKilled(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -107,13 +108,13 @@ func TestE2EBothKilled(t *testing.T) {
 	b.wantLines("side", 1)
 }
 
-// closing is a command whose work goes on in a process with a descriptor for
-// nothing but its files, as Python's subprocess starts it.
+// closing is a command whose work continues in a process that has closed all
+// descriptors except its files, as Python's subprocess starts it.
 const closing = `(for f in /proc/self/fd/*; do n=${f##*/}; [ $n -gt 2 ] && eval "exec $n>&-"; done
 	echo x >>side; mkdir lock || echo x >>overlap; echo $BASHPID >pid; until [ -e go ]; do sleep 0.02; done; rmdir lock) >/dev/null 2>&1 & wait`
 
-// After a kill of idem and of the command, what works on without any
-// descriptor is found by its environment, until it ends. No call can take the key.
+// After a kill of idem and of the command, a process without any descriptor of
+// idem is found by its environment until it ends. No call can take the key.
 func TestE2ECommandClosesDescriptors(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -141,13 +142,13 @@ func TestE2ECommandClosesDescriptors(t *testing.T) {
 	} {
 		r := b.wantStatus(b.run(call...), 75)
 		if pids := fmt.Sprintf("still alive: %d (", pid); call[0] != "check" && !strings.Contains(r.err, pids) {
-			t.Errorf("%q does not name the process: %s", call, r.err)
+			t.Errorf("%q: got stderr %s, want it with %q", call, r.err, pids)
 		}
 	}
 	b.wantLines("asked", 0)
 	b.wantState("k", "running")
 	if s := b.listedState("k"); s != "running" {
-		t.Errorf("list says %q", s)
+		t.Errorf("list: got state %q, want running", s)
 	}
 
 	second := b.idem(append([]string{"run", "--wait"}, rerun[1:]...)...)
@@ -159,8 +160,8 @@ func TestE2ECommandClosesDescriptors(t *testing.T) {
 	b.wantLines("overlap", 0)
 }
 
-// A process that works inside of a nested attempt is one of the outer attempt's
-// too, if nothing else of that is left.
+// A process inside a nested attempt also belongs to the outer attempt, if no
+// other process of the outer attempt is left.
 func TestE2ENestedCommandClosesDescriptors(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -178,7 +179,7 @@ func TestE2ENestedCommandClosesDescriptors(t *testing.T) {
 	first.wait()
 	for _, key := range []string{"outer", "inner"} {
 		if r := b.wantStatus(b.run("run", "--key", key, "--on-mismatch", "rerun", "--on-interrupted", "rerun", "--", "touch", "beside"), 75); !strings.Contains(r.err, fmt.Sprintf("still alive: %d (", pid)) {
-			t.Errorf("key %s does not name the process: %s", key, r.err)
+			t.Errorf("key %s: got stderr %s, want it to name the process", key, r.err)
 		}
 	}
 	b.waitLines("beside", 0)
@@ -187,9 +188,9 @@ func TestE2ENestedCommandClosesDescriptors(t *testing.T) {
 	b.wantStatus(b.run("run", "--key", "outer", "--on-mismatch", "rerun", "--on-interrupted", "rerun", "--", "true"), 0)
 }
 
-// A process of the attempt that calls for the key is inside of it, as long as
-// another process of it works; the call itself is none, and neither is what idem
-// runs for itself.
+// A call for the key by a process of the attempt is inside the attempt while
+// another process of the attempt is alive. The call itself does not count, and
+// neither do the processes that idem runs for itself.
 func TestE2ECallsFromInsideALeftover(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -210,11 +211,11 @@ func TestE2ECallsFromInsideALeftover(t *testing.T) {
 	b.write("go", "")
 	b.waitLines("inner.status", 1)
 	if s := b.read("inner.status"); s != "64\n" {
-		t.Errorf("inside, it ended with %q: %s", s, b.read("inner.err"))
+		t.Errorf("inside: got status %q, want 64: %s", s, b.read("inner.err"))
 	}
 	b.waitLines("again", 0)
 	if procState(b.waitPID("hook")) == "" {
-		t.Error("the process of the hook is dead: nothing was tested")
+		t.Error("got a dead process of the hook, want a live one")
 	}
 	b.waitUntil("it ends", func() bool { return b.listedState("k") == "succeeded" })
 }
@@ -233,7 +234,7 @@ func parentOf(t *testing.T, pid int) int {
 	return ppid
 }
 
-// Mark retry lets an interrupted key run again; it is refused while the key
+// mark retry lets an interrupted key run again. It is refused while the key
 // runs and, without --force, after a success.
 func TestE2EMarkRetry(t *testing.T) {
 	t.Parallel()
@@ -257,12 +258,12 @@ func TestE2EMarkRetry(t *testing.T) {
 	b.wantLines("side", 3)
 	tokens := strings.Fields(b.read("tokens"))
 	if len(tokens) != 2 || tokens[0] != tokens[1] {
-		t.Errorf("tokens: %q", tokens)
+		t.Errorf("got tokens %q, want two equal ones", tokens)
 	}
 }
 
-// Leftovers of a command that a signal killed keep the key busy, though its
-// end is recorded.
+// Leftover processes of a command that a signal killed keep the key busy,
+// although its end is recorded.
 func TestE2ELeftoversOfAKilledCommandKeepTheKey(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -274,11 +275,11 @@ func TestE2ELeftoversOfAKilledCommandKeepTheKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	if r := first.wait(); r.sig != syscall.SIGKILL {
-		t.Errorf("idem ended with %+v", r)
+		t.Errorf("got %+v, want signal %v", r, syscall.SIGKILL)
 	}
 	rec := b.show("k")
 	if last := rec.Attempts[len(rec.Attempts)-1]; last.State != "failed" || last.Signal != "SIGKILL" {
-		t.Errorf("%+v", rec)
+		t.Errorf("got %+v, want a last attempt that failed by SIGKILL", rec)
 	}
 	b.wantStatus(b.run(run...), 75)
 	b.wantLines("side", 1)
@@ -288,8 +289,8 @@ func TestE2ELeftoversOfAKilledCommandKeepTheKey(t *testing.T) {
 	b.wantLines("side", 2)
 }
 
-// A script that uses descriptors of its own, as 3, or 200 of the flock
-// idiom, does not lose the lock.
+// A script that uses high descriptors, such as 3 or the 200 of the flock idiom,
+// does not lose the lock.
 func TestE2ECommandThatUsesManyDescriptorsKeepsTheKey(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -304,7 +305,7 @@ func TestE2ECommandThatUsesManyDescriptorsKeepsTheKey(t *testing.T) {
 	b.wantLines("side", 1)
 }
 
-// A stopped idem still has its key.
+// A stopped idem keeps its key.
 func TestE2EIdemStopped(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -314,7 +315,7 @@ func TestE2EIdemStopped(t *testing.T) {
 	first.kill(syscall.SIGSTOP)
 	b.waitUntil("idem stops", func() bool { return procState(first.pid()) == "T" })
 	b.wantStatus(b.run(run...), 75)
-	b.write("go", "") // the command ends while nobody can record it
+	b.write("go", "") // the command ends while idem cannot record it
 	b.wantStatus(b.run(run...), 75)
 	b.wantStatus(b.run("run", "--key", "other", "--", "true"), 0)
 	first.kill(syscall.SIGCONT)
@@ -323,7 +324,7 @@ func TestE2EIdemStopped(t *testing.T) {
 	b.wantLines("side", 1)
 }
 
-// A stopped command is running.
+// A stopped command counts as running.
 func TestE2ECommandStopped(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -337,7 +338,7 @@ func TestE2ECommandStopped(t *testing.T) {
 	b.waitUntil("the command stops", func() bool { return procState(pid) == "T" })
 	b.wantStatus(b.run(run...), 75)
 	if s := b.listedState("k"); s != "running" {
-		t.Errorf("list says %q", s)
+		t.Errorf("list: got state %q, want running", s)
 	}
 	b.write("go", "")
 	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {

@@ -13,21 +13,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// deadly are signals that Go's runtime drops or answers with its stacks, and some
-// that it does not.
+// deadlySignals are signals that Go's runtime drops or answers with its stacks,
+// and some that it does not.
 var deadlySignals = []syscall.Signal{
 	unix.SIGQUIT, unix.SIGABRT, unix.SIGUSR1, unix.SIGALRM, unix.SIGPROF, unix.SIGXFSZ, unix.SIGPIPE, unix.SIGSEGV, unix.SIGSYS, 40, unix.SIGTERM,
 }
 
-// Whatever idem is about, a signal for it does what it would do to the command.
-// chaos signals has every signal at any time.
+// In every phase of a call, a signal for idem does what it would do to the
+// command. `chaos signals` sends every signal at any time.
 func TestE2ESignalsEndIdemInEveryPhase(t *testing.T) {
 	t.Parallel()
 	for name, phase := range map[string]struct {
 		args   []string
-		before func(b *box) // the call
-		reach  func(b *box) // the phase
-		state  string       // of the record afterwards; none is ""
+		before func(b *box) // prepares the call
+		reach  func(b *box) // waits for the phase
+		state  string       // of the record afterwards; "" means no record
 	}{
 		"waiting": {
 			[]string{"--wait", "--", "sh", "-c", countingScript},
@@ -56,23 +56,23 @@ func TestE2ESignalsEndIdemInEveryPhase(t *testing.T) {
 			phase.reach(b)
 			c.kill(sig)
 			if r := c.wait(); r.sig != sig {
-				t.Errorf("%s, %v: idem ended with %+v", name, sig, r)
+				t.Errorf("%s: got %+v, want signal %v", name, r, sig)
 			}
 			if got := b.run("list").out; phase.state == "" && got != "" || !strings.Contains(got, phase.state) {
-				t.Errorf("%s, %v: the record is %q, not %s", name, sig, got, phase.state)
+				t.Errorf("%s, %v: got the record %q, want state %q", name, sig, got, phase.state)
 			}
 		}
 	}
 }
 
-// A replay whose reader takes no more.
+// A signal ends a replay whose reader has stopped reading.
 func TestE2ESignalsEndAReplayThatStalls(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	argv := []string{"run", "--key", "k", "--", "head", "-c", "8000000", "/dev/zero"}
 	b.wantStatus(b.run(argv...), 0)
 	for _, sig := range deadlySignals {
-		var ends [2]int // they block, as those of a shell
+		var ends [2]int // blocking descriptors, as those of a shell
 		if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
 			t.Fatal(err)
 		}
@@ -91,8 +91,8 @@ func TestE2ESignalsEndAReplayThatStalls(t *testing.T) {
 	b.wantState("k", "succeeded")
 }
 
-// A command, a hook and a probe have the ignored and the blocked signals of
-// the caller, and so has what idem becomes.
+// A command, a hook, a probe and a directly executed command have the ignored
+// and the blocked signals of the caller.
 func TestE2ECallersSignalsAreTheCommands(t *testing.T) {
 	t.Parallel()
 	odd := []string{"env", "--ignore-signal=QUIT,USR2,PIPE,HUP", "--block-signal=USR1,TERM,ALRM"}
@@ -118,7 +118,8 @@ func TestE2ECallersSignalsAreTheCommands(t *testing.T) {
 	}
 }
 
-// B6: what comes after a replay to a reader that went away does not ignore PIPE.
+// A hook after a replay does not ignore PIPE, although the reader of the replay
+// went away.
 func TestE2EHookAfterAReplayDoesNotIgnorePIPE(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)

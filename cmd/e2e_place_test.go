@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// trace is a command that leaves a line in side.
+// tracedCommand adds a line to the file side and prints out.
 var tracedCommand = []string{"--", "sh", "-c", "echo out; echo x >>side"}
 
 func (b *box) runTraced(key string) result {
@@ -17,8 +17,8 @@ func (b *box) runTraced(key string) result {
 	return b.run(append([]string{"run", "--key", key}, tracedCommand...)...)
 }
 
-// The directories of the ledger that are missing are made, closed to
-// others whatever the umask.
+// Missing directories of the ledger are created, closed to other users whatever
+// the umask.
 func TestE2EMissingDirectories(t *testing.T) {
 	t.Parallel()
 	for _, umask := range []string{"000", "022", "777"} {
@@ -26,11 +26,11 @@ func TestE2EMissingDirectories(t *testing.T) {
 		b.setLedger(b.path("a/b/ledger"))
 		b.wantStatus(b.run("list"), 0)
 		if _, err := os.Stat(b.path("a")); err == nil {
-			t.Error("looking has made a directory")
+			t.Error("got a directory after a command that only reads, want none")
 		}
 		b.wantStatus(b.sh("umask "+umask+"; idem run --key k -- sh -c 'umask >&2; seq 1 100000'"), 0)
 		if out := b.run("logs", "--stderr", "k"); out.err != "0"+umask+"\n" {
-			t.Errorf("the command's umask: %q", out.err)
+			t.Errorf("the command's umask: got %q, want %q", out.err, "0"+umask+"\n")
 		}
 		err := filepath.WalkDir(b.path("a"), func(path string, d os.DirEntry, err error) error {
 			if err != nil {
@@ -38,7 +38,7 @@ func TestE2EMissingDirectories(t *testing.T) {
 			}
 			info, err := d.Info()
 			if want := map[bool]os.FileMode{true: 0o700, false: 0o600}[d.IsDir()]; err == nil && info.Mode().Perm() != want {
-				t.Errorf("umask %s: %v is %v", umask, path, info.Mode())
+				t.Errorf("umask %s: %v: got mode %v, want %v", umask, path, info.Mode(), want)
 			}
 			return err
 		})
@@ -48,7 +48,8 @@ func TestE2EMissingDirectories(t *testing.T) {
 	}
 }
 
-// Places that are no place for a ledger are refused and left alone.
+// Files and directories that cannot hold a ledger are refused and stay
+// unchanged.
 func TestE2EBadPlaces(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -62,13 +63,13 @@ func TestE2EBadPlaces(t *testing.T) {
 		}
 	}
 	if after := b.sh("find file open sticky mine group parent -printf '%p %m %s\n'").out; after != before {
-		t.Errorf("was\n%s, is\n%s", before, after)
+		t.Errorf("got\n%s, want\n%s", after, before)
 	}
 	b.wantLines("side", 0)
 }
 
-// A link to the ledger is fine when it is ours, and leads to the same
-// ledger; a link of somebody else, and a file of the ledger that is one, is not.
+// A link of the user to the ledger leads to the same ledger. A link of another
+// user is refused, and so is a link in place of a file of the ledger.
 func TestE2ELinksLeadToTheSameLedger(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -97,13 +98,13 @@ func TestE2ELinksLeadToTheSameLedger(t *testing.T) {
 	b.setLedger(b.path("empty"))
 	b.wantStatus(b.runTraced("new"), 69)
 	if s := b.read("victim"); s != "" {
-		t.Errorf("the link's target has %q", s)
+		t.Errorf("the link's target: got %q, want nothing", s)
 	}
 	b.wantLines("side", 1)
 }
 
-// A second path to the same directory is the same ledger; a second
-// name of a file in another directory is refused on both sides.
+// A second path to the same directory leads to the same ledger. A second name
+// of a file in another directory is refused on both sides.
 func TestE2ESecondPath(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -144,21 +145,21 @@ func TestE2EBindMount(t *testing.T) {
 	b.wantLines("ready", 1)
 }
 
-// A ledger behind FUSE is refused, though it is a good one below.
+// A ledger behind FUSE is refused, although it is a valid one below.
 func TestE2ELedgerBehindFUSEIsRefused(t *testing.T) {
 	t.Parallel()
 	requireRoot(t)
 	requireTool(t, "bindfs")
 	b := newBox(t)
 	if _, err := os.Stat("/dev/fuse"); err != nil {
-		t.Log("no FUSE in this kernel, so that there is nothing to refuse")
+		t.Log("this kernel has no FUSE, so there is nothing to refuse")
 		return
 	}
 	b.wantStatus(b.runTraced("old"), 0)
 	b.wantStatus(b.sh("mkdir -m 700 mnt"), 0)
 	mnt := b.path("mnt")
 	if out, err := exec.Command("bindfs", b.dir, mnt).CombinedOutput(); err != nil {
-		t.Logf("no FUSE here, so that there is nothing to refuse: %s", out)
+		t.Logf("FUSE does not work here, so there is nothing to refuse: %s", out)
 		return
 	}
 	defer func() {
@@ -175,12 +176,12 @@ func TestE2ELedgerBehindFUSEIsRefused(t *testing.T) {
 		}
 	}
 	if _, err := os.Stat(b.path("new/ledger.db")); err == nil {
-		t.Error("a ledger was made")
+		t.Error("got a new ledger, want none")
 	}
 	b.wantLines("side", 1)
 }
 
-// A ledger of another user.
+// A ledger of another user is refused.
 func TestE2EOtherOwner(t *testing.T) {
 	t.Parallel()
 	requireRoot(t)

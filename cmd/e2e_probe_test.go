@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// unsettled leaves a key as each of those that a probe is asked about, and
-// returns the call that asks it, up to the probe.
+// leaveUnsettled leaves a key in one of the states in which idem asks the
+// probe. It returns the arguments of the call up to the probe.
 func leaveUnsettled(b *box, state string) []string {
 	b.t.Helper()
 	run := []string{"run", "--key", "k", "--", "bash", "-c", "echo x >>side; until [ -e go ]; do sleep 0.02; done"}
@@ -28,14 +28,14 @@ func leaveUnsettled(b *box, state string) []string {
 	return ask
 }
 
-// probing fills the probe in.
+// withProbe adds the probe to the arguments.
 func withProbe(ask []string, probe string) []string {
 	ask = append([]string{}, ask...)
 	ask[5] = probe
 	return ask
 }
 
-// stands checks that a key is as unsettled has left it.
+// wantUnsettled checks that the key is as leaveUnsettled left it.
 func (b *box) wantUnsettled(state string) {
 	b.t.Helper()
 	if state == "none" {
@@ -49,8 +49,8 @@ func (b *box) wantUnsettled(state string) {
 
 var unsettledStates = []string{"none", "interrupted"}
 
-// A kill -9 while the probe is asked leaves the key as it was, and what is left
-// of the probe is in nobody's way.
+// A kill -9 during the probe leaves the key as it was. A leftover process of
+// the probe blocks no call.
 func TestE2EProbeKilled(t *testing.T) {
 	t.Parallel()
 	for _, state := range unsettledStates {
@@ -62,22 +62,22 @@ func TestE2EProbeKilled(t *testing.T) {
 		first.kill(syscall.SIGKILL)
 		first.wait()
 		if procState(probe) == "" {
-			t.Error("the probe is dead")
+			t.Error("got a dead probe, want a live one")
 		}
 		b.wantUnsettled(state)
 		if r := b.wantStatus(b.run(withProbe(ask, "echo whole")...), 0); r.out != "whole\n" {
 			t.Errorf("got %+v, want stdout %q", r, "whole\n")
 		}
 		if procState(probe) == "" {
-			t.Error("the probe is dead")
+			t.Error("got a dead probe, want a live one")
 		}
 		b.wantState("k", "succeeded")
 		b.wantLines("side", map[string]int{"none": 0, "interrupted": 1}[state])
 	}
 }
 
-// A signal that is meant for idem ends the probe and then idem; whatever the
-// probe says by its end is nobody's answer.
+// A signal for idem ends the probe and then idem. The exit status of that probe
+// is not an answer.
 func TestE2EProbeSignalled(t *testing.T) {
 	t.Parallel()
 	for _, state := range unsettledStates {
@@ -102,7 +102,7 @@ func TestE2EProbeSignalled(t *testing.T) {
 	}
 }
 
-// Ctrl-C at a terminal, while the probe has the foreground.
+// Ctrl-C on a terminal arrives while the probe has the foreground.
 func TestE2EProbeCtrlC(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -116,12 +116,12 @@ func TestE2EProbeCtrlC(t *testing.T) {
 	x.typeKeys("echo $? >status\n")
 	b.waitLines("status", 1)
 	if s := b.read("status"); s != "130\n" {
-		t.Errorf("the shell sees %q; %q", s, x.shown())
+		t.Errorf("the shell got status %q, want 130; the terminal shows %q", s, x.shown())
 	}
 	b.wantUnsettled("interrupted")
 }
 
-// Many callers ask once and get one answer.
+// Many callers ask the probe once and get one answer.
 func TestE2EProbeAskedOnce(t *testing.T) {
 	t.Parallel()
 	for _, state := range unsettledStates {
@@ -138,7 +138,7 @@ func TestE2EProbeAskedOnce(t *testing.T) {
 	}
 }
 
-// What a probe prints is replayed byte for byte, also when it is large; its
+// The output of a probe is replayed byte for byte, also if it is large. Its
 // stderr is passed on and not recorded.
 func TestE2EProbeOutput(t *testing.T) {
 	t.Parallel()
@@ -151,17 +151,17 @@ func TestE2EProbeOutput(t *testing.T) {
 		for i := range 2 {
 			r := b.wantStatus(b.run(withProbe(ask, "cat data; echo diag >&2")...), 0)
 			if r.out != b.read("data") {
-				t.Errorf("call %d: %d bytes, want other %d", i, len(r.out), size)
+				t.Errorf("call %d: got %d bytes, want %d and the same ones", i, len(r.out), size)
 			}
 			if told := strings.Contains(r.err, "diag"); told != (i == 0) {
-				t.Errorf("call %d: stderr is %q", i, r.err)
+				t.Errorf("call %d: stderr: got %q, want diag in the first call only", i, r.err)
 			}
 		}
 		b.wantLines("side", 0)
 	}
 }
 
-// A full disk: what cannot be recorded with its output is not recorded.
+// On a full disk, an outcome is not recorded without its output.
 func TestE2ESettleOnAFullDisk(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -174,15 +174,16 @@ func TestE2ESettleOnAFullDisk(t *testing.T) {
 			t.Errorf("stderr: got %s, want it with %q", r.err, "no space")
 		}
 		b.wantUnsettled("none")
-		// What is known to be done is not run because there is no room to say so.
+		// A command that is known to be done does not run because the disk has no
+		// room for its record.
 		b.wantStatus(b.run("run", "--key", "k", "--on-ledger-error", "run", "--probe-first", "--probe", "cat big", "--", "sh", "-c", "echo x >>side"), 69)
 		b.wantUnsettled("none")
 	}
 	spools, err := os.ReadDir(filepath.Join(b.ledger, "output"))
 	if err != nil || len(spools) > 0 {
-		t.Errorf("left in output: %v, %v", spools, err)
+		t.Errorf("output: got %v and error %v, want no files", spools, err)
 	}
-	// A little is no backlog: it needs no reserve.
+	// A small output is not a backlog, so it needs no reserve of disk space.
 	if r := b.wantStatus(b.run("run", "--key", "k", "--probe-first", "--probe", "cat little", "--", "sh", "-c", "echo x >>side"), 0); r.out != "little" {
 		t.Errorf("got %+v, want stdout %q", r, "little")
 	}
@@ -190,8 +191,8 @@ func TestE2ESettleOnAFullDisk(t *testing.T) {
 	b.wantLines("side", 0)
 }
 
-// A limit on the size of files, which leaves the database room: output that is
-// cut short makes no success either.
+// A limit on the size of files leaves room for the database. Output that is cut
+// by the limit does not make a success either.
 func TestE2ESettleWithinAFileLimit(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -207,11 +208,11 @@ func TestE2ESettleWithinAFileLimit(t *testing.T) {
 	}
 	b.wantStatus(b.run("mark", "done", "k", "--stdout-file", "big"), 0)
 	if r := b.wantStatus(b.run("run", "--key", "k", "--", "true"), 0); r.out != b.read("big") {
-		t.Errorf("replayed %d bytes", len(r.out))
+		t.Errorf("replay: got %d bytes, want those of big", len(r.out))
 	}
 }
 
-// A person who kills idem mark while it reads has marked nothing.
+// idem mark that is killed while it reads has marked nothing.
 func TestE2EMarkKilledWhileReading(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -223,7 +224,7 @@ func TestE2EMarkKilledWhileReading(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.Write(bytes.Repeat([]byte("x"), 200<<10)); err != nil { // more than a pipe holds: some was read
+	if _, err := f.Write(bytes.Repeat([]byte("x"), 200<<10)); err != nil { // more than a pipe holds, so idem has read some of it
 		t.Fatal(err)
 	}
 	b.wantStatus(b.run("run", "--key", "k", "--", "true"), 75)
