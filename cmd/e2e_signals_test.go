@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// This test binary is also a command that leaves a line in signals for each
-// signal it gets and exits with status 5 when it is let go. (A shell takes two
-// that come close together for one.)
+// This test binary is also a command that writes a line to the file signals for
+// each signal. It exits with status 5 when the file go appears. A shell would
+// merge two signals that arrive at almost the same time.
 func init() {
 	if os.Getenv("IDEM_E2E_COUNT") == "" {
 		return
@@ -42,7 +42,7 @@ func init() {
 	}
 }
 
-// counts is the command line of that command.
+// signalCounter returns the command line of that command.
 func signalCounter() []string {
 	self, err := os.Executable()
 	if err != nil {
@@ -51,11 +51,11 @@ func signalCounter() []string {
 	return []string{"env", "IDEM_E2E_COUNT=1", self}
 }
 
-// settle gives a signal that must not come the time to come.
+// pauseBriefly gives an unexpected signal time to arrive.
 func pauseBriefly() { time.Sleep(300 * time.Millisecond) }
 
-// A signal for idem alone reaches the command, once, and the command
-// decides what comes of it.
+// A signal for idem alone reaches the command once, and the command decides its
+// effect.
 func TestE2ESignalsArePassedOnOnce(t *testing.T) {
 	t.Parallel()
 	for _, sig := range []syscall.Signal{
@@ -76,8 +76,8 @@ func TestE2ESignalsArePassedOnOnce(t *testing.T) {
 	}
 }
 
-// A command that dies of the signal is recorded, and idem dies of it
-// too.
+// A command that dies of a signal is recorded, and idem dies of the same
+// signal.
 func TestE2EIdemDiesAsTheCommand(t *testing.T) {
 	t.Parallel()
 	for name, sig := range map[string]syscall.Signal{
@@ -92,7 +92,7 @@ func TestE2EIdemDiesAsTheCommand(t *testing.T) {
 		})
 		c.kill(sig)
 		if r := c.wait(); r.sig != sig {
-			t.Errorf("%s: idem ended with %+v", name, r)
+			t.Errorf("%s: got %+v, want the same signal", name, r)
 		}
 		if rec := b.wantState("k", "failed"); rec.Signal != name || rec.Reason != "signal" {
 			t.Errorf("%s: got %+v, want signal %q and reason %q", name, rec, name, "signal")
@@ -101,7 +101,7 @@ func TestE2EIdemDiesAsTheCommand(t *testing.T) {
 	}
 }
 
-// Under timeout(1).
+// timeout(1) ends idem and its command.
 func TestE2ETimeout(t *testing.T) {
 	t.Parallel()
 	requireTool(t, "timeout")
@@ -111,35 +111,35 @@ func TestE2ETimeout(t *testing.T) {
 	if rec := b.wantState("k", "failed"); rec.Signal != "SIGTERM" {
 		t.Errorf("got %+v, want signal %q", rec, "SIGTERM")
 	}
-	if b.lines("pid") > 0 { // else TERM was faster than the command
+	if b.lines("pid") > 0 { // otherwise TERM was faster than the command
 		b.waitExit(b.waitPID("pid"))
 	}
 }
 
-// What nohup ignores stays ignored, for idem and for the command.
+// A signal that nohup ignores stays ignored, for idem and for the command.
 func TestE2ENohup(t *testing.T) {
 	t.Parallel()
 	requireTool(t, "nohup")
 	b := newBox(t)
 	c := b.start([]string{"nohup", "idem", "run", "--key", "k", "--", "bash", "-c", "grep SigIgn /proc/$$/status >ignored\n" + countingScript})
 	b.waitLines("side", 1)
-	if err := syscall.Kill(-c.pid(), syscall.SIGHUP); err != nil { // both
+	if err := syscall.Kill(-c.pid(), syscall.SIGHUP); err != nil { // idem and the command
 		t.Fatal(err)
 	}
 	pauseBriefly()
 	if !c.running() {
-		t.Fatalf("HUP ended it: %+v", c.wait())
+		t.Fatalf("got %+v after HUP, want a running call", c.wait())
 	}
 	b.write("go", "")
 	b.wantStatus(c.wait(), 0)
 	mask, err := strconv.ParseUint(strings.TrimSpace(strings.TrimPrefix(b.read("ignored"), "SigIgn:")), 16, 64)
 	if err != nil || mask&1 == 0 {
-		t.Errorf("HUP is not ignored in the command: %s", b.read("ignored"))
+		t.Errorf("the command's ignored signals: got %s, want HUP in them", b.read("ignored"))
 	}
 	b.wantState("k", "succeeded")
 }
 
-// A background job of a shell without job control has INT ignored.
+// A background job of a shell without job control ignores INT.
 func TestE2EBackgroundJobIgnoresINT(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -152,7 +152,7 @@ func TestE2EBackgroundJobIgnoresINT(t *testing.T) {
 	b.write("go", "")
 	c.wait()
 	if s := b.read("status"); s != "0\n" {
-		t.Errorf("status %q", s)
+		t.Errorf("got status %q, want 0", s)
 	}
 }
 
@@ -171,7 +171,7 @@ func TestE2ECallerIgnoresAndBlocks(t *testing.T) {
 	b.wantStatus(b.start(append(odd, "ok", "--", "sh", "-c", "echo x >>side")).wait(), 0)
 	b.wantStatus(b.start(append(odd, "ok", "--", "sh", "-c", "echo x >>side")).wait(), 0)
 	b.wantLines("side", 1)
-	// To the command TERM is blocked too: there it is pending.
+	// TERM is blocked in the command as well, so it stays pending there.
 	c := b.start(append(odd, "term", "--", "sh", "-c", "echo $$ >pid; exec sleep 300"))
 	pid := b.waitPID("pid")
 	c.kill(syscall.SIGTERM)
@@ -187,7 +187,7 @@ func TestE2ECallerIgnoresAndBlocks(t *testing.T) {
 	}
 }
 
-// As process 1 of a PID namespace, and below it.
+// idem runs as process 1 of a PID namespace, and below it.
 func TestE2EPIDNamespace(t *testing.T) {
 	t.Parallel()
 	requireTool(t, "unshare")
@@ -199,7 +199,7 @@ func TestE2EPIDNamespace(t *testing.T) {
 	}
 	b.wantStatus(b.start(append(first, "a", "--", "sh", "-c", "exit 7")).wait(), 7)
 	b.wantStatus(b.start(below("b -- sh -c 'exit 7'")).wait(), 7)
-	// Nothing can kill a process 1 from within.
+	// No process inside the namespace can kill process 1.
 	b.wantStatus(b.start(append(first, "c", "--", "sh", "-c", "kill -TERM $$")).wait(), 143)
 	b.wantStatus(b.start(below("d -- sh -c 'kill -TERM $$'")).wait(), 143)
 	for _, key := range []string{"c", "d"} {

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// resize gives the terminal a size, as a window does.
+// resize sets the size of the terminal, as a window does.
 func (x *terminal) resize(rows, cols uint16) {
 	x.b.t.Helper()
 	if err := pty.Setsize(x.tty, &pty.Winsize{Rows: rows, Cols: cols}); err != nil {
@@ -24,7 +24,8 @@ func (x *terminal) waitShown(text string) {
 	x.b.waitUntil("the terminal shows "+text, func() bool { return strings.Contains(x.shown(), text) })
 }
 
-// modes has the shell write the modes of its terminal into a file.
+// modes types a command that writes the terminal's modes into a file, and
+// returns the modes.
 func (x *terminal) modes(file string) string {
 	x.b.t.Helper()
 	x.typeKeys("stty -g >" + file + "\n")
@@ -32,12 +33,12 @@ func (x *terminal) modes(file string) string {
 	return x.b.read(file)
 }
 
-// stdin gives a call something to read.
+// stdin gives a call text to read.
 func stdin(text string) func(*exec.Cmd) {
 	return func(c *exec.Cmd) { c.Stdin = strings.NewReader(text) }
 }
 
-// The command has a terminal of its own, with the size of ours.
+// The command has a separate terminal, with the size of idem's terminal.
 func TestTTYHasTheSizeOfOurs(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -55,17 +56,17 @@ func TestTTYHasTheSizeOfOurs(t *testing.T) {
 		t.Errorf("got %q, want %q; the terminal shows %q", s, "33 101\n44 55\n0\n", x.shown())
 	}
 	if b.read("ours") == b.read("theirs") {
-		t.Error("the terminal is ours")
+		t.Error("got idem's terminal in the command, want another one")
 	}
 }
 
-// What is typed is echoed by the command's terminal and so recorded, but not
-// while the command has the echo off. It is shown once.
+// The command's terminal echoes typed text, so the text is recorded, except
+// while the command turns the echo off. It is shown once.
 func TestTTYEcho(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	x := b.shell()
-	x.typeKeys("stty -echo; echo >quiet\n") // of the shell: its own echo is no concern here
+	x.typeKeys("stty -echo; echo >quiet\n") // the shell's own echo does not matter here
 	b.waitLines("quiet", 1)
 	x.typeKeys("stty echo; clear; idem run --key k --tty -- bash -c 'echo >ready; read name; read -s -p password: word; echo; echo $name-${#word}; echo err >&2'; echo >status\n")
 	b.waitLines("ready", 1)
@@ -75,23 +76,23 @@ func TestTTYEcho(t *testing.T) {
 	b.waitLines("status", 1)
 	out := b.run("logs", "k")
 	if want := "somebody\r\npassword:\r\nsomebody-6\r\nerr\r\n"; out.out != want || out.err != "" {
-		t.Errorf("recorded %q and %q, want %q", out.out, out.err, want)
+		t.Errorf("got the record %q and %q, want %q", out.out, out.err, want)
 	}
 	if !strings.Contains(x.shown(), out.out) || strings.Contains(x.shown(), "secret") {
-		t.Errorf("shown: %q", x.shown())
+		t.Errorf("the terminal shows %q, want the record without the password", x.shown())
 	}
 	if again := b.run("run", "--key", "k", "--", "bash", "-c",
 		"echo >ready; read name; read -s -p password: word; echo; echo $name-${#word}; echo err >&2"); again.out != out.out || again.err != "" || again.code != 0 {
-		t.Errorf("replay: %+v", again)
+		t.Errorf("replay: got %+v, want stdout %q", again, out.out)
 	}
 }
 
-// Whatever ends the command or idem, the terminal has its modes again. No shell
-// is there to give them to it.
+// Whatever ends the command or idem, idem restores the modes of the terminal.
+// No shell restores them in this test.
 func TestTTYRestores(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		to     string // whom
+		to     string // the process that gets the signal
 		signal string
 		want   syscall.Signal
 	}{
@@ -112,7 +113,7 @@ func TestTTYRestores(t *testing.T) {
 			b.sh("kill -" + c.signal + " $(cat " + c.to + ")")
 			b.waitLines("end", 1)
 			if before, after := b.read("before"), b.read("after"); before != after {
-				t.Errorf("the modes are %s, were %s; %q", after, before, x.shown())
+				t.Errorf("got the modes %s, want %s; the terminal shows %q", after, before, x.shown())
 			}
 			if rec := b.wantState("k", "failed"); rec.Signal != unix.SignalName(c.want) {
 				t.Errorf("got %+v, want signal %q", rec, unix.SignalName(c.want))
@@ -121,13 +122,13 @@ func TestTTYRestores(t *testing.T) {
 	}
 }
 
-// vforkless waits in bash, which forks. dash uses vfork, and a Ctrl-Z between that
-// and exec stops the child alone: the parent hangs in the kernel until somebody
-// continues the child, with idem or without.
+// waitInBash waits in bash, which forks. dash uses vfork, and a Ctrl-Z between
+// vfork and exec stops only the child. The parent then hangs in the kernel
+// until a process continues the child, with or without idem.
 const waitInBash = "echo $$ >pid; until [ -e go ]; do sleep 0.05; done; exit 8"
 
-// With no shell to continue it, idem is not stopped by Ctrl-Z, and its command
-// is not for long. When the terminal goes away, the command is told.
+// Without a shell to continue it, idem is not stopped by Ctrl-Z, and its
+// command only briefly. When the terminal goes away, the command gets HUP.
 func TestTTYWithoutAShell(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -137,7 +138,7 @@ func TestTTYWithoutAShell(t *testing.T) {
 	b.waitUntil("the command is continued", func() bool { return strings.Contains(x.shown(), "^Z") && procState(pid) != "T" })
 	b.write("go", "")
 	if ws := x.end(); ws.ExitStatus() != 8 {
-		t.Errorf("%#x; %q", ws, x.shown())
+		t.Errorf("got status %#x, want exit status 8; the terminal shows %q", ws, x.shown())
 	}
 
 	b = newBox(t)
@@ -151,7 +152,7 @@ func TestTTYWithoutAShell(t *testing.T) {
 	}
 }
 
-// All that the command wrote before its end is there, live and recorded, and in
+// All output of the command before its end is complete, live, recorded and in
 // the replay.
 func TestTTYOutputIsComplete(t *testing.T) {
 	t.Parallel()
@@ -163,10 +164,10 @@ func TestTTYOutputIsComplete(t *testing.T) {
 	}
 	for _, what := range []string{"live", "replayed"} {
 		if r := b.run("run", "--key", "k", "--tty", "--", "bash", "-c", script); r.code != 0 || r.out != string(want) || r.err != "" {
-			t.Errorf("%s: status %d, %d bytes, want %d; %q", what, r.code, len(r.out), len(want), r.err)
+			t.Errorf("%s: got status %d and %d bytes, want 0 and %d; stderr %q", what, r.code, len(r.out), len(want), r.err)
 		}
 	}
-	// Short lives are where the last bytes are lost.
+	// The last bytes are most likely lost if the command is short.
 	for i := range 50 {
 		key := "short" + string(rune('0'+i/10)) + string(rune('0'+i%10))
 		if r := b.run("run", "--key", key, "--tty", "--", "sh", "-c", "echo a; echo b >&2"); r.out != "a\r\nb\r\n" {
@@ -175,8 +176,8 @@ func TestTTYOutputIsComplete(t *testing.T) {
 	}
 }
 
-// Without any terminal there is still one, and what is piped in ends with the
-// pipe, for each who reads.
+// Without any terminal, the command still has one. Piped input ends with the
+// pipe, for each reader.
 func TestTTYWithoutATerminal(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -191,7 +192,7 @@ func TestTTYWithoutATerminal(t *testing.T) {
 		key := "k:" + strings.ReplaceAll(script, "\n", " ")
 		c := b.start([]string{"idem", "run", "--key", key, "--tty", "--", "bash", "-c", script}, stdin("one\ntwo"))
 		if r := c.wait(); r.code != 0 || r.out != want {
-			t.Errorf("%q: %+v, want %q", script, r, want)
+			t.Errorf("%q: got %+v, want stdout %q", script, r, want)
 		}
 	}
 	if r := b.run("run", "--key", "null", "--tty", "--", "sh", "-c", "cat; cat; echo $?"); r.out != "0\r\n" {
@@ -199,7 +200,7 @@ func TestTTYWithoutATerminal(t *testing.T) {
 	}
 }
 
-// The statuses are those that there are without a terminal.
+// The exit statuses are the same as without a terminal.
 func TestTTYStatuses(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -234,14 +235,14 @@ func TestTTYStatuses(t *testing.T) {
 	}
 }
 
-// kill -9 of idem: the terminal is gone, so the command gets HUP. While it lives
-// all the same, the key is busy; then nobody knows what it did.
+// kill -9 of idem closes the terminal, so the command gets HUP. The key is busy
+// while the command lives. After that, its outcome is unknown.
 func TestTTYKilledIdem(t *testing.T) {
 	t.Parallel()
 	for script, lives := range map[string]bool{
 		`echo $$ >pid; exec sleep 300`: false,
 		`trap 'echo >>hups' HUP; echo $$ >pid; until [ -e go ]; do sleep 0.05; done`: true,
-		// It has given the foreground to another process group.
+		// The shell gives the foreground to another process group.
 		`trap 'echo >>hups' HUP; set -m; sh -c 'until ps -o stat= -p $$ | grep -qF +; do sleep 0.02; done; echo $PPID >pid; exec sleep 300' & fg; until [ -e go ]; do sleep 0.05; done`: true,
 	} {
 		b := newBox(t)

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// The disk fails while the beginning is made durable: nothing is started, and
-// whoever finds the key interrupted later has been told that it may be so.
+// The disk fails while the beginning is made durable. Nothing is started, and
+// the message says that a later call may find the key interrupted.
 func TestE2EDiskFailsAtTheBeginning(t *testing.T) {
 	t.Parallel()
 	requireTool(t, "strace")

@@ -6,15 +6,15 @@ import (
 	"testing"
 )
 
-// somebody makes later calls those of a user without privileges, to whom the
-// box belongs: root may write everywhere.
+// useUnprivilegedUser makes later calls those of an unprivileged user who owns
+// the box. Root would be able to write everywhere.
 func (b *box) useUnprivilegedUser() {
 	b.t.Helper()
 	if os.Geteuid() != 0 {
 		return
 	}
 	const uid = 65534
-	// The directories of testing are closed to others.
+	// Other users cannot enter the directories of package testing.
 	for _, dir := range []string{b.dir + "/..", b.dir} {
 		if err := os.Chmod(dir, 0o755); err != nil {
 			b.t.Fatal(err)
@@ -26,7 +26,7 @@ func (b *box) useUnprivilegedUser() {
 	b.user = &syscall.Credential{Uid: uid, Gid: uid}
 }
 
-// Rights that are missing: in the directory, of the files.
+// Permissions are missing on the directory or on the files.
 func TestE2ENotWritable(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -61,18 +61,18 @@ func TestE2ENotWritable(t *testing.T) {
 	}
 	chmod(0o600, files...)
 
-	// A directory in which no output can be kept: the run is refused or its
-	// record tells what is missing.
+	// If the directory can keep no output, the run is refused or its record says
+	// what is missing.
 	chmod(0o500, "ledger", "ledger/output")
 	defer chmod(0o700, "ledger", "ledger/output")
 	r := b.run("run", "--key", "large", "--", "sh", "-c", "seq 1 100000; echo x >>side2")
 	if r.code == 69 {
 		b.wantLines("side2", 0)
 	} else if b.wantStatus(r, 0); !b.show("large").Truncated || b.lines("side2") != 1 {
-		t.Errorf("%+v", b.show("large"))
+		t.Errorf("got %+v, want a truncated record", b.show("large"))
 	}
 
-	// A file that cannot be read is no ledger to start over.
+	// A database that cannot be read is not replaced by a new ledger.
 	chmod(0o000, "ledger/ledger.db")
 	b.wantStatus(call("old"), 69)
 	b.wantStatus(call("new"), 69)
