@@ -28,8 +28,8 @@ func TestTTYCtrlCEndsTheScript(t *testing.T) {
 	}
 }
 
-// Ctrl-C is a key of the command's terminal. A handler gets it once, and
-// without one it ends both processes. idem restores the modes of its own
+// Ctrl-C is a key of the command's terminal. A handler gets it once, and without
+// a handler it ends both processes. idem restores the modes of the caller's
 // terminal.
 func TestTTYCtrlC(t *testing.T) {
 	t.Parallel()

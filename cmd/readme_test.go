@@ -52,7 +52,8 @@ const elided = "…"
 // changing matches the parts of a message that differ from run to run.
 var changing = regexp.MustCompile(`[0-9]{4}-[0-9-]{5}T[0-9:]{8}Z \([^)]*\)|by \S+@\S+ \(pid [0-9]+\)`)
 
-// sameLines reports whether got is want, apart from times, owners and elisions.
+// sameLines reports whether got equals want, apart from times, owners and
+// elisions.
 func sameLines(got, want []string) bool {
 	for i, w := range want {
 		if w == elided {
@@ -80,7 +81,7 @@ func TestREADMETranscript(t *testing.T) {
 	k := newRecipeBox(t, nil)
 	steps := transcript(pageBlock(t, readmeFile, "$ cat pay.sh"))
 	if len(steps) < 6 {
-		t.Fatalf("the transcript has %d commands", len(steps))
+		t.Fatalf("got %d commands in the transcript, want at least 6", len(steps))
 	}
 	for _, s := range steps {
 		if file, ok := strings.CutPrefix(s.command, "cat "); ok && strings.HasSuffix(file, ".sh") {
@@ -92,7 +93,7 @@ func TestREADMETranscript(t *testing.T) {
 		// A reader of the README uses the default ledger, which hints leave out.
 		shown := strings.NewReplacer("\r\n", "\n", " --ledger "+k.ledger, "").Replace(x.all())
 		got := strings.Split(strings.TrimSuffix(shown, "\n"), "\n")
-		if status.Signaled() && status.Signal() == syscall.SIGKILL { // bash has become the command; a caller's shell says
+		if status.Signaled() && status.Signal() == syscall.SIGKILL { // bash has become the command, so bash cannot print the kill as a caller's shell does
 			got = append(got, "Killed")
 		}
 		if !sameLines(got, s.want) {
@@ -141,7 +142,7 @@ func TestREADMEScript(t *testing.T) {
 		k.wantStatus(k.runRecipe("./order.sh 7"), 0)
 	}
 	if got, want := k.read("log"), "charge 7\ncharge 7\ninvoice 7\ninvoice 7\nmail 7\nmail 7\n"; got != want {
-		t.Errorf("the steps ran %q, want %q", got, want)
+		t.Errorf("log: got %q, want %q", got, want)
 	}
 }
 
@@ -151,16 +152,16 @@ func TestREADMECron(t *testing.T) {
 	k := newRecipeBox(t, nil)
 	fields := strings.SplitN(strings.TrimSpace(pageBlock(t, readmeFile, "* * *")), " ", 6) // as crontab(5)
 	if len(fields) != 6 || !slices.Contains(strings.Fields(fields[5]), "idem") {
-		t.Fatalf("no cron line: %q", fields)
+		t.Fatalf("got %q, want a cron line", fields)
 	}
 	k.script("rsync", `echo "$@" >>log; echo no route >&2; test -e up`)
 	if r := k.wantStatus(k.runRecipe(fields[5]), 1); r.err == "" {
-		t.Error("cron would mail nothing about a failure")
+		t.Error("got no stderr for a failure, want a message that cron mails")
 	}
 	k.write("up", "")
 	for range 3 {
 		if r := k.wantStatus(k.runRecipe(fields[5]), 0); r.out+r.err != "" {
-			t.Errorf("cron would mail %q, %q", r.out, r.err)
+			t.Errorf("got output %q, %q that cron would mail, want none", r.out, r.err)
 		}
 	}
 	k.wantLines("log", 2)
@@ -203,7 +204,7 @@ func TestGuideProbe(t *testing.T) {
 func TestDocumentLinks(t *testing.T) {
 	pages, err := filepath.Glob("../docs/*.md")
 	if err != nil || len(pages) < 5 {
-		t.Fatalf("%v: %q", err, pages)
+		t.Fatalf("got error %v and the pages %q, want at least 5 pages", err, pages)
 	}
 	link := regexp.MustCompile(`\]\(([^)]+)\)`)
 	code := regexp.MustCompile("(?s)```.*?```|`[^`\n]*`")
@@ -218,15 +219,16 @@ func TestDocumentLinks(t *testing.T) {
 				target = filepath.Join(filepath.Dir(page), file)
 			}
 			if _, err := os.Stat(target); err != nil {
-				t.Errorf("%s links to %s: %v", page, m[1], err)
+				t.Errorf("%s: the link to %s: got %v, want a file", page, m[1], err)
 			} else if anchor != "" && !slices.Contains(anchors(readFile(t, target)), anchor) {
-				t.Errorf("%s links to %s, which has no such heading", page, m[1])
+				t.Errorf("%s: the link to %s: got no such heading, want one", page, m[1])
 			}
 		}
 	}
 }
 
-// anchors returns the names by which GitHub links to the headings of a page.
+// anchors returns the fragments by which GitHub links to the headings of a
+// page.
 func anchors(page string) []string {
 	var names []string
 	for line := range strings.Lines(page) {

@@ -12,12 +12,12 @@ import (
 	"sync/atomic"
 )
 
-// provider is a server that takes Idempotency-Keys, as the IETF draft has them,
-// and loses its answers to the first calls.
+// provider is a server that takes Idempotency-Keys as the IETF draft defines
+// them. It loses its answers to the first calls.
 type provider struct {
 	mu      sync.Mutex
 	lose    int
-	charges map[string]string // key to body
+	charges map[string]string // maps a key to a body
 	calls   int
 }
 
@@ -38,12 +38,12 @@ func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	p.charges[key] = string(body)
 	if p.calls <= p.lose {
-		panic(http.ErrAbortHandler) // charged, but the connection breaks
+		panic(http.ErrAbortHandler) // the charge is made, but the connection breaks
 	}
 	fmt.Fprintf(w, "charge %d: %s\n", len(p.charges), body)
 }
 
-// asked returns how often the provider was called, and its charges.
+// callsAndCharges returns the number of calls to the provider, and its charges.
 func (p *provider) callsAndCharges() (int, map[string]string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -66,16 +66,16 @@ func recipePayment(k *recipeBox) {
 	}
 	calls, charges := p.callsAndCharges()
 	if len(charges) != 1 || calls != 3 || k.show("payment:4711").Attempt != 3 {
-		k.t.Errorf("%d calls, charges %v", calls, charges)
+		k.t.Errorf("got %d calls, charges %v, want 3 calls and 1 charge", calls, charges)
 	}
 	token := strings.TrimSpace(k.wantStatus(k.run("token", "payment:4711"), 0).out)
 	if charges[token] == "" {
-		k.t.Errorf("no charge with the token %s: %v", token, charges)
+		k.t.Errorf("got the charges %v, want one with the token %s", charges, token)
 	}
-	// Another amount for the order never reaches the provider.
+	// A call with another amount for the order never reaches the provider.
 	k.wantStatus(k.runRecipe("AMOUNT=31; "+pay), 65)
 	if calls, _ := p.callsAndCharges(); calls != 3 {
-		k.t.Error("the provider was asked")
+		k.t.Error("got another call to the provider, want none")
 	}
 	rent := k.nextBlock("sh").text
 	k.setenv("TENANT", "17")
@@ -84,7 +84,7 @@ func recipePayment(k *recipeBox) {
 		token := strings.TrimSpace(k.wantStatus(k.run("token", "--per", "month", "--tz", "UTC", "--at", due, "rent:17"), 0).out)
 		_, charges := p.callsAndCharges()
 		if want := fmt.Sprintf("charge %d: amount=30\n", 2+i%2); r.out != want || charges[token] == "" || len(charges) != 2+min(i, 1) {
-			k.t.Errorf("due %s: %q, want %q; charges %v", due, r.out, want, charges)
+			k.t.Errorf("due %s: got %q, want %q; charges %v", due, r.out, want, charges)
 		}
 	}
 }
@@ -114,9 +114,9 @@ func recipeRetry(k *recipeBox) {
 		k.wantStatus(k.runRecipe(report), 0)
 	}
 	if got := k.read("report.json"); got != `{"sum": 1}` || calls.Load() != 3 {
-		k.t.Errorf("%q after %d calls", got, calls.Load())
+		k.t.Errorf("got %q after %d calls, want the report after 3", got, calls.Load())
 	}
 	if n := len(k.show("report:2026-11-22").Attempts); n != 3 {
-		k.t.Errorf("%d attempts are recorded", n)
+		k.t.Errorf("got %d recorded attempts, want 3", n)
 	}
 }

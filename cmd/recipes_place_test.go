@@ -14,7 +14,7 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
-// cronJob is what the recipe's objects say.
+// cronJob has the fields of the recipe's Kubernetes objects that the test uses.
 type cronJob struct {
 	kinds     []string
 	command   []string
@@ -76,20 +76,20 @@ func readCronJob(t *testing.T, text string) cronJob {
 		job.uid, job.fsGroup, job.policy = pod.SecurityContext.RunAsUser, pod.SecurityContext.FSGroup, pod.SecurityContext.FSGroupChangePolicy
 	}
 	if !slices.Equal(job.kinds, []string{"batch/v1 CronJob", "v1 PersistentVolumeClaim"}) || len(job.command) == 0 || job.mountPath == "" {
-		t.Fatalf("%+v", job)
+		t.Fatalf("got %+v, want a CronJob with a command and a volume", job)
 	}
 	return job
 }
 
-// volumes are how the root of a volume is made, and what the kubelet does to it
-// before each start of a pod with an fsGroup.
+// volumes are shell commands that create the root of a volume, and do what the
+// kubelet does before each start of a pod with an fsGroup.
 var volumes = map[string]string{
 	"fresh":    `mkdir -p -m 755 ledger/lost+found; chmod 755 ledger`,
 	"emptyDir": `mkdir -m 777 ledger`,
 }
 
-// cookKubernetes runs the pod in volumes as they are there: by the user that it
-// names, and by root without a security context.
+// recipeKubernetes runs the pod in such volumes, by the user that it names, and
+// by root without a security context.
 func recipeKubernetes(k *recipeBox) {
 	job := readCronJob(k.t, k.nextBlock("yaml").text)
 	requireRoot(k.t)
@@ -119,9 +119,10 @@ func recipeKubernetes(k *recipeBox) {
 	}
 }
 
-// setOwnership is what the kubelet does with a volume of a pod that has an
-// fsGroup (SetVolumeOwnership): files get the group, which may read and write
-// them. With OnRootMismatch it does so once, when the root is not as it would be.
+// setOwnership does what the kubelet does with a volume of a pod that has an
+// fsGroup (SetVolumeOwnership). Files get the group, which may read and write
+// them. With OnRootMismatch, it does so only if the root has another group or
+// mode.
 func (k *recipeBox) setOwnership(dir string, job cronJob, first bool) {
 	k.t.Helper()
 	if job.policy == "OnRootMismatch" && !first {
@@ -130,7 +131,7 @@ func (k *recipeBox) setOwnership(dir string, job cronJob, first bool) {
 	k.wantStatus(k.sh(fmt.Sprintf("chgrp -R %d %s; chmod -R ug+rw %s; find %s -type d -exec chmod g+xs {} +", job.fsGroup, dir, dir, dir)), 0)
 }
 
-// open lets every user look into the kitchen.
+// open makes the box readable for every user.
 func (k *recipeBox) open() {
 	k.t.Helper()
 	for _, dir := range []string{filepath.Dir(k.dir), k.dir} {
@@ -140,7 +141,7 @@ func (k *recipeBox) open() {
 	}
 }
 
-// unset takes variables out of the environment.
+// unset removes variables from the environment.
 func (k *recipeBox) unset(names ...string) {
 	k.env = slices.DeleteFunc(k.env, func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
@@ -148,19 +149,20 @@ func (k *recipeBox) unset(names ...string) {
 	})
 }
 
-// blocksOf returns the blocks of docs/recipes.md in lang below a heading that
-// begins so.
+// blocksOf returns the blocks in lang of docs/recipes.md whose heading begins
+// with heading.
 func blocksOf(t *testing.T, heading, lang string) []block {
 	t.Helper()
 	of := func(b block) bool { return b.lang != lang || !strings.HasPrefix(b.section, heading) }
 	blocks := slices.DeleteFunc(readBlocks(t, "../docs/recipes.md"), of)
 	if len(blocks) == 0 {
-		t.Fatalf("no block in %s below %s", lang, heading)
+		t.Fatalf("%s: got no block in %s, want one", heading, lang)
 	}
 	return blocks
 }
 
-// The deploy of a self-hosted runner that is not root, in /var/lib.
+// A deployment on a self-hosted runner that is not root uses a directory in
+// /var/lib.
 func TestRecipePlaceOfARunner(t *testing.T) {
 	t.Parallel()
 	requireRoot(t)
@@ -170,7 +172,7 @@ func TestRecipePlaceOfARunner(t *testing.T) {
 	}
 	const prepare = `sudo install -d -m 0700 -o "$(id -u)" /var/lib/deploys`
 	if !strings.Contains(string(page), prepare) {
-		t.Errorf("docs/recipes.md does not say %s", prepare)
+		t.Errorf("docs/recipes.md: got no line %s, want it", prepare)
 	}
 	var doc struct {
 		Concurrency string
@@ -184,7 +186,7 @@ func TestRecipePlaceOfARunner(t *testing.T) {
 	}
 	place := doc.Steps[0].Env["IDEM_LEDGER"]
 	if !strings.HasPrefix(place, "/var/lib/") {
-		t.Fatalf("%+v", doc)
+		t.Fatalf("got %+v, want a ledger in /var/lib/", doc)
 	}
 	k := newRecipeBox(t, nil)
 	k.open()
@@ -198,10 +200,11 @@ func TestRecipePlaceOfARunner(t *testing.T) {
 	k.setenv("IDEM_LEDGER", k.path("var/lib/deploys"))
 	k.setenv("HOME", k.path("home"))
 	k.script("deploy.sh", `echo x >>work/side; echo deployed`)
-	// Unprepared, it is refused, and the message says what the recipe says.
+	// Without the preparation the place is refused, and the message has the
+	// recipe's command.
 	r := k.wantStatus(k.runRecipe(doc.Steps[0].Run), 69)
 	if want := strings.Replace(prepare, "/var/lib", k.path("var/lib"), 1); !strings.Contains(r.err, want) {
-		t.Errorf("no %s: %s", want, r.err)
+		t.Errorf("stderr: got %s, want it with %s", r.err, want)
 	}
 	k.wantStatus(k.paste(strings.Replace(prepare, "/var/lib", k.path("var/lib"), 1)), 0)
 	for range 2 {
@@ -210,8 +213,8 @@ func TestRecipePlaceOfARunner(t *testing.T) {
 	k.wantLines("work/side", 1)
 }
 
-// A crontab's user has HOME, SHELL, LOGNAME and PATH, and a home as adduser
-// makes it.
+// A crontab's user has HOME, SHELL, LOGNAME and PATH, and a home directory as
+// adduser creates it.
 func TestRecipePlaceOfACrontab(t *testing.T) {
 	t.Parallel()
 	requireRoot(t)
@@ -225,25 +228,25 @@ func TestRecipePlaceOfACrontab(t *testing.T) {
 		k.user = &syscall.Credential{Uid: 4242, Gid: 4242}
 		for range 2 {
 			if r := k.wantStatus(k.runRecipe(line), 0); r.err != "" {
-				t.Errorf("cron would mail %s", r.err)
+				t.Errorf("got stderr %s that cron would mail, want none", r.err)
 			}
 		}
 		if !isPrivate(t, k.path("home/.local/state/idem")) {
-			t.Error("the ledger is open")
+			t.Error("got a ledger that is open to other users, want a private one")
 		}
 		k.setenv("IDEM_LEDGER", "~/ledger")
 		k.wantStatus(k.runRecipe(line), 64)
 	}
 }
 
-// systemd makes a StateDirectory with mode 0755, for the user of the unit.
+// systemd creates a StateDirectory with mode 0755, for the user of the unit.
 func TestRecipePlaceOfAUnit(t *testing.T) {
 	t.Parallel()
 	requireRoot(t)
 	unit := blocksOf(t, "A systemd timer", "ini")[0]
 	_, start, ok := strings.Cut(unit.text, "\nExecStart=")
 	if !ok || !strings.Contains(unit.text, "\nStateDirectory=backup\n") {
-		t.Fatalf("%s", unit.text)
+		t.Fatalf("got the unit %s, want one with StateDirectory=backup", unit.text)
 	}
 	for _, uid := range []uint32{0, 4242} {
 		k := newRecipeBox(t, nil)
@@ -260,7 +263,7 @@ func TestRecipePlaceOfAUnit(t *testing.T) {
 		}
 		k.wantLines("work/side", 1)
 		if !isPrivate(t, k.path("var/lib/backup/idem")) {
-			t.Error("the ledger is open")
+			t.Error("got a ledger that is open to other users, want a private one")
 		}
 	}
 }

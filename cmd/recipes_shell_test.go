@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// What a shell does around a call, in the sections of docs/recipes.md.
+// This file tests the sections of docs/recipes.md about a shell around a call.
 
-// A call that is refused leaves the report as it was.
+// A refused call leaves the report as it was.
 func recipeRedirection(k *recipeBox) {
 	report := k.nextBlock("sh").text
 	k.setenv("DAY", "2026-11-22")
@@ -16,13 +16,13 @@ func recipeRedirection(k *recipeBox) {
 	for range 2 {
 		k.wantStatus(k.runRecipe(report), 0)
 		if got := k.read("report.csv"); got != "report of 2026-11-22\n" {
-			k.t.Errorf("the report is %q", got)
+			k.t.Errorf("report.csv: got %q, want the report", got)
 		}
 	}
 	k.wantLines("side", 1)
 	k.wantStatus(k.runRecipe(strings.Replace(report, `./report.sh "$DAY"`, `./report.sh "$DAY" --all`, 1)), 65)
 	if got := k.read("report.csv"); got != "report of 2026-11-22\n" {
-		k.t.Errorf("after a refusal, the report is %q", got)
+		k.t.Errorf("report.csv after a refusal: got %q, want it unchanged", got)
 	}
 }
 
@@ -34,7 +34,7 @@ func recipeHereDocument(k *recipeBox) {
 		k.wantStatus(k.runRecipe(seed), 0)
 	}
 	if got := k.sh("sqlite3 app.db 'select name from plans'").out; got != "free\n" {
-		k.t.Errorf("the plans are %q", got)
+		k.t.Errorf("plans: got %q, want %q", got, "free\n")
 	}
 	k.wantStatus(k.runRecipe(strings.Replace(seed, "'free'", "'paid'", 1)), 65)
 }
@@ -46,7 +46,7 @@ func recipeLoop(k *recipeBox) {
 	for range 2 {
 		k.wantStatus(k.runRecipe(loop), 0)
 		if got := k.read("mailed"); got != "ada\ngrace\n" {
-			k.t.Errorf("mailed: %q", got)
+			k.t.Errorf("mailed: got %q, want %q", got, "ada\ngrace\n")
 		}
 	}
 }
@@ -78,7 +78,7 @@ func recipeTimeStamp(k *recipeBox) {
 	}
 }
 
-// The server is started when the migration is done, and only then.
+// The server starts when the migration is done, and not before.
 func recipeEntrypoint(k *recipeBox) {
 	entry := k.nextBlock("sh")
 	k.script(entry.file, entry.text)
@@ -97,28 +97,28 @@ func recipeEntrypoint(k *recipeBox) {
 
 func recipeSudo(k *recipeBox) {
 	requireTool(k.t, "sudo")
-	requireRoot(k.t) // who is asked for no password
+	requireRoot(k.t) // sudo asks root for no password
 	payout := k.nextBlock("sh").text
 	k.setenv("MONTH", "2026-11")
 	k.script("payout.sh", `echo "$1 ${IDEM_TOKEN-none}" >>paid`)
 	k.wantStatus(k.runRecipe(payout), 0)
 	token := strings.TrimSpace(k.wantStatus(k.run("token", "payout:2026-11"), 0).out)
 	if got := k.read("paid"); got != "2026-11 "+token+"\n" {
-		k.t.Errorf("paid %q, the token is %s", got, token)
+		k.t.Errorf("paid: got %q, want the token %s", got, token)
 	}
-	// As sudo would do it unasked.
+	// By default, sudo removes the token from the environment.
 	if err := os.Remove(k.path("paid")); err != nil {
 		k.t.Fatal(err)
 	}
 	k.wantStatus(k.run("forget", "payout:2026-11"), 0)
 	k.wantStatus(k.runRecipe(strings.Replace(payout, " --preserve-env=IDEM_TOKEN", "", 1)), 0)
 	if got := k.read("paid"); got != "2026-11 none\n" {
-		k.t.Errorf("sudo keeps the token without being told: %q", got)
+		k.t.Errorf("paid: got %q, want no token", got)
 	}
 }
 
-// The README's deploy names the pipeline: a rollback to an earlier commit is a
-// deployment of its own, and the same pipeline run again is not.
+// The README's deployment is keyed by the pipeline. A rollback to an earlier
+// commit is another deployment, and a second run of the same pipeline is not.
 func TestE2EDeployOfTheREADMERollsBack(t *testing.T) {
 	t.Parallel()
 	k := newRecipeBox(t, nil)
@@ -127,10 +127,10 @@ func TestE2EDeployOfTheREADMERollsBack(t *testing.T) {
 	for _, pipeline := range []string{"1 a", "1 a", "2 b", "3 a"} {
 		id, commit, _ := strings.Cut(pipeline, " ")
 		if r := k.wantStatus(k.runRecipe("CI_PIPELINE_ID="+id+" GIT_COMMIT="+commit+"; "+deploy), 0); r.out != "deployed "+commit+"\n" {
-			t.Errorf("pipeline %s: %+v", pipeline, r)
+			t.Errorf("pipeline %s: got %+v, want stdout %q", pipeline, r, "deployed "+commit+"\n")
 		}
 		if live := k.read("live"); live != commit+"\n" {
-			t.Errorf("pipeline %s: %q is live", pipeline, live)
+			t.Errorf("pipeline %s: got %q live, want %q", pipeline, live, commit+"\n")
 		}
 	}
 	k.wantLines("side", 3)

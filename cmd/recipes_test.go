@@ -13,7 +13,7 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
-// recipes are what the sections of docs/recipes.md must do.
+// recipes has the check of each section of docs/recipes.md.
 var recipes = map[string]func(*recipeBox){
 	"A backup, once per day":                recipeBackup,
 	"Copying with rsync":                    recipeMirror,
@@ -38,7 +38,7 @@ func TestRecipes(t *testing.T) {
 	blocks := readBlocks(t, "../docs/recipes.md")
 	for _, b := range blocks {
 		if recipes[b.section] == nil {
-			t.Errorf("nobody tries the block under %q", b.section)
+			t.Errorf("%q: got a block without a check, want one", b.section)
 		}
 	}
 	for section, cook := range recipes {
@@ -49,7 +49,7 @@ func TestRecipes(t *testing.T) {
 			k.t = t
 			cook(k)
 			if len(k.left) > 0 {
-				t.Errorf("not tried: %+v", k.left)
+				t.Errorf("got the unused blocks %+v, want none", k.left)
 			}
 		})
 	}
@@ -59,7 +59,7 @@ func recipeBackup(k *recipeBox) {
 	line := k.nextBlock("cron").text
 	fields := strings.SplitN(line, " ", 6) // as crontab(5)
 	if len(fields) != 6 || fields[5][:6] != " idem " {
-		k.t.Fatalf("no cron line: %q", fields)
+		k.t.Fatalf("got %q, want a cron line", fields)
 	}
 	site, backups := k.t.TempDir(), k.t.TempDir()
 	k.setenv("SITE", site)
@@ -67,19 +67,19 @@ func recipeBackup(k *recipeBox) {
 	k.write(filepath.Join(site, "index.html"), "<p>hello")
 	for range 3 {
 		if r := k.wantStatus(k.runRecipe(fields[5]), 0); r.out != "" || r.err != "" {
-			k.t.Errorf("cron would mail %q, %q", r.out, r.err)
+			k.t.Errorf("got output %q, %q that cron would mail, want none", r.out, r.err)
 		}
 	}
 	if got := k.sh("tar -xzOf " + backups + "/site.tgz ./index.html").out; got != "<p>hello" {
-		k.t.Errorf("the backup has %q", got)
+		k.t.Errorf("the backup: got %q, want %q", got, "<p>hello")
 	}
 	if n := k.show("backup").Attempt; n != 1 {
-		k.t.Errorf("%d attempts", n)
+		k.t.Errorf("got %d attempts, want 1", n)
 	}
 	k.wantStatus(k.run("mark", "retry", "--force", "--latest", "backup"), 0)
 	k.wantStatus(k.sh("rm -r "+site), 0)
 	if r := k.runRecipe(fields[5]); r.code == 0 || !strings.Contains(r.err, "tar: ") {
-		k.t.Errorf("a backup of nothing: %+v", r)
+		k.t.Errorf("a backup of nothing: got %+v, want tar's error", r)
 	}
 }
 
@@ -92,14 +92,14 @@ func recipeMirror(k *recipeBox) {
 	k.write(filepath.Join(site, "index.html"), "<p>hello")
 	k.wantStatus(k.runRecipe(mirror), 0)
 	if got := k.read(filepath.Join(to, "index.html")); got != "<p>hello" {
-		k.t.Errorf("the mirror has %q", got)
+		k.t.Errorf("the mirror: got %q, want %q", got, "<p>hello")
 	}
-	// What rsync says when files vanish, from a stand-in that copies too.
+	// This stand-in copies and then ends as rsync does when files vanish.
 	k.script("rsync", `PATH=/usr/bin:/bin rsync "$@"; exit 24`)
 	k.wantStatus(k.run("forget", "--latest", "mirror"), 0)
 	k.wantStatus(k.runRecipe(mirror), 0)
 	if rec := k.wantState("mirror", "succeeded"); *rec.ExitCode != 24 {
-		k.t.Errorf("recorded %+v", rec)
+		k.t.Errorf("got %+v, want status 24", rec)
 	}
 }
 
@@ -112,12 +112,12 @@ func recipeDeploy(k *recipeBox) {
 		}
 	}
 	if err := yaml.UnmarshalWithOptions([]byte(k.nextBlock("yaml").text), &doc, yaml.DisallowUnknownField()); err != nil || len(doc.Steps) != 2 {
-		k.t.Fatalf("%v: %+v", err, doc)
+		k.t.Fatalf("got error %v and %+v, want two steps", err, doc)
 	}
 	k.script("deploy.sh", `echo x >>side; ln -sfn "$(cat commit)" live; echo "url=https://$1.example.com" >>"$GITHUB_OUTPUT"; echo deployed`)
 	k.setenv("GITHUB_ACTIONS", "true")
-	// Runs of the workflow: commit a, the same run started again, commit b, and
-	// back to commit a.
+	// These are runs of the workflow: commit a, the same run started again,
+	// commit b, and back to commit a.
 	runs := []struct{ id, commit, action string }{{"8471", "a", "executed"}, {"8471", "a", "replayed"}, {"8472", "b", "executed"}, {"8473", "a", "executed"}}
 	for _, run := range runs {
 		file := filepath.Join(k.t.TempDir(), "output")
@@ -125,21 +125,21 @@ func recipeDeploy(k *recipeBox) {
 		k.write("commit", run.commit)
 		r := k.wantStatus(k.runRecipe("export GITHUB_RUN_ID="+run.id+" GITHUB_OUTPUT="+file+"; "+doc.Steps[0].Run), 0)
 		if r.out != "deployed\n" || strings.Contains(r.err, "::notice") != (run.action == "replayed") {
-			k.t.Errorf("run %s: %+v", run.id, r)
+			k.t.Errorf("run %s: got %+v, want a deployment that is %s", run.id, r, run.action)
 		}
 		outputs := k.read(file)
 		for _, want := range []string{"before=1\n", "url=https://prod.example.com\n", "idem_action=" + run.action + "\n", "idem_key=deploy:prod:" + run.id + "\n", "idem_exit_code=0\n", "idem_run_id="} {
 			if strings.Count(outputs, want) != 1 {
-				k.t.Errorf("run %s: the outputs do not have %q once: %q", run.id, want, outputs)
+				k.t.Errorf("run %s: got the outputs %q, want %q once", run.id, outputs, want)
 			}
 		}
 		if live, _ := os.Readlink(k.path("live")); live != run.commit {
-			k.t.Errorf("run %s: %q is live, want %q", run.id, live, run.commit)
+			k.t.Errorf("run %s: got %q live, want %q", run.id, live, run.commit)
 		}
 	}
 	k.wantLines("side", 3)
 	if want := "steps.deploy.outputs.idem_action == 'executed'"; doc.Steps[0].ID != "deploy" || doc.Steps[1].If != want || doc.Concurrency == "" {
-		k.t.Errorf("the second step would not be skipped, or two deployments run at once: %+v", doc)
+		k.t.Errorf("got %+v, want a second step that is skipped, and no two deployments at once", doc)
 	}
 }
 
@@ -167,7 +167,7 @@ func recipeMigration(k *recipeBox) {
 	k.script(probe.file, probe.text)
 	db := k.path("app.db")
 	k.setenv("DB", db)
-	// The migration is committed; then the power goes.
+	// The migration is committed, and then the power fails.
 	k.write("migrate.sql", "create table invoices_v2 (id integer primary key);\n.shell touch committed; until [ -e go ]; do sleep 0.01; done\n")
 	first := k.startRecipe("exec " + migrate)
 	k.waitUntil("the commit", func() bool { _, err := os.Stat(k.path("committed")); return err == nil })
@@ -175,9 +175,10 @@ func recipeMigration(k *recipeBox) {
 	k.wantStatus(k.runRecipe(migrate), 0)
 	k.wantStatus(k.runRecipe(migrate), 0)
 	if rec := k.wantState("migrate:invoices-v2", "succeeded"); rec.Reason != "probed" || len(rec.Attempts) != 2 {
-		k.t.Errorf("%+v", rec)
+		k.t.Errorf("got %+v, want reason probed and two attempts", rec)
 	}
-	// It was not committed: the probe says so, and it runs.
+	// The migration was not committed. The probe reports it, and the migration
+	// runs.
 	k.wantStatus(k.run("forget", "migrate:invoices-v2"), 0)
 	k.wantStatus(k.sh("rm app.db committed"), 0)
 	k.write("migrate.sql", ".shell touch committed; until [ -e go ]; do sleep 0.01; done\ncreate table invoices_v2 (id integer primary key);\n")
@@ -192,8 +193,8 @@ func recipeMigration(k *recipeBox) {
 	}
 	// A failure is not repeated.
 	k.wantStatus(k.run("forget", "migrate:invoices-v2"), 0)
-	if r := k.runRecipe(migrate); r.code == 0 || r.code >= 64 { // the table is there already
-		k.t.Errorf("%+v", r)
+	if r := k.runRecipe(migrate); r.code == 0 || r.code >= 64 { // the table exists already
+		k.t.Errorf("got %+v, want the command's failure", r)
 	}
 	k.wantStatus(k.runRecipe(migrate), 80)
 }
@@ -215,16 +216,16 @@ func recipeHooks(k *recipeBox) {
 	k.wantStatus(k.runRecipe(nightly), 3)
 	host, _ := os.Hostname()
 	if got, want := k.read("mail.args"), "-s\nnightly failed on "+host+"\nops\n"; got != want {
-		k.t.Errorf("mail got %q", got)
+		k.t.Errorf("mail.args: got %q, want %q", got, want)
 	}
 	if body := k.read("mail.body"); !strings.Contains(body, `"exit_code": 3`) {
-		k.t.Errorf("the mail says %s", body)
+		k.t.Errorf("mail.body: got %s, want the exit code 3", body)
 	}
 	k.script("nightly.sh", "exit 0")
 	k.wantStatus(k.runRecipe(nightly), 0)
 	k.wantStatus(k.runRecipe(nightly), 0)
 	if !slices.Equal(pings, []string{"/uuid/fail", "/uuid"}) {
-		k.t.Errorf("pings: %q", pings)
+		k.t.Errorf("pings: got %q, want a failure and a success", pings)
 	}
 }
 
@@ -238,13 +239,13 @@ func recipeSystemd(k *recipeBox) {
 		k.t.Fatal(err)
 	}
 	requireTool(k.t, "systemd-analyze")
-	// It complains, whatever the unit, where no systemd runs; what it has against
-	// a unit begins with the unit's name.
+	// Without systemd it complains about any unit. Complaints about a unit begin
+	// with the unit's name.
 	r := k.sh("systemd-analyze verify --man=no ./" + units[0].file + " ./" + units[1].file + " 2>&1")
 	if strings.Contains(r.out, units[0].file) || strings.Contains(r.out, units[1].file) {
 		k.t.Errorf("got %s, want it without %q and %q", r.out, units[0].file, units[1].file)
 	}
-	// The service, as systemd starts it.
+	// This runs the service as systemd starts it.
 	k.env = slices.DeleteFunc(k.env, func(kv string) bool { return strings.HasPrefix(kv, "IDEM_LEDGER=") })
 	k.ledger = k.path("state")
 	if err := os.Mkdir(k.ledger, 0o755); err != nil {
@@ -253,7 +254,7 @@ func recipeSystemd(k *recipeBox) {
 	k.setenv("STATE_DIRECTORY", k.ledger)
 	_, start, ok := strings.Cut(k.read(units[0].file), "\nExecStart=")
 	if !ok {
-		k.t.Fatal("no ExecStart")
+		k.t.Fatal("got no ExecStart, want one")
 	}
 	for range 2 {
 		k.wantStatus(k.runRecipe(start), 0)
