@@ -53,13 +53,13 @@ func TestExitStatusTables(t *testing.T) {
 	table, _, _ = strings.Cut(table, "\n\n")
 	for _, row := range exitTable {
 		if want := fmt.Sprintf("| %s | %s |", row.code, row.meaning); !strings.Contains(text, want) {
-			t.Errorf("docs/guide.md has no row %q", want)
+			t.Errorf("docs/guide.md: got no row %q, want it", want)
 		}
 		if !slices.ContainsFunc(strings.Split(table, "\n"), func(line string) bool {
 			codes, _, _ := strings.Cut(strings.TrimPrefix(line, "| "), " |")
 			return slices.Contains(strings.Split(codes, ", "), row.code)
 		}) {
-			t.Errorf("README.md has no row for the exit status %s", row.code)
+			t.Errorf("README.md: got no row for the exit status %s, want one", row.code)
 		}
 	}
 }

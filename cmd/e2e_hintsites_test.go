@@ -55,7 +55,7 @@ func hintSites(t *testing.T) map[string]string {
 					texts = computedHints[fn.Name.Name]
 				}
 				if len(texts) == 0 {
-					t.Errorf("the hints of %s have computed texts; add an example to computedHints", fn.Name.Name)
+					t.Errorf("%s: got hints with computed texts, want an example in computedHints", fn.Name.Name)
 				}
 				for _, text := range texts {
 					sites[fn.Name.Name+": "+text] = text
@@ -87,7 +87,7 @@ func TestNoOtherHintNamesARecord(t *testing.T) {
 				t.Fatal(err)
 			}
 			if recordCommand.MatchString(text) && !strings.Contains(text, "--key KEY -- %s") {
-				t.Errorf("%q fills in a command: use hintFor", text)
+				t.Errorf("%q: got a command in a format string, want hintFor", text)
 			}
 			return true
 		})

@@ -244,7 +244,7 @@ func (c *call) wait() result {
 	select {
 	case <-c.ended:
 	case <-time.After(2 * hangTimeout):
-		c.b.t.Fatalf("%q hangs; its stderr:\n%s", c.cmd.Args, c.b.read(c.err))
+		c.b.t.Fatalf("%q: got a running call, want it to end; stderr:\n%s", c.cmd.Args, c.b.read(c.err))
 	}
 	r := result{out: c.b.read(c.out), err: c.b.read(c.err)}
 	ws := c.cmd.ProcessState.Sys().(syscall.WaitStatus)
@@ -255,7 +255,7 @@ func (c *call) wait() result {
 	}
 	for _, bad := range []string{"goroutine ", "panic:", "SQLITE_", "WARNING: DATA RACE"} {
 		if strings.Contains(r.err, bad) {
-			c.b.t.Errorf("%q: stderr has %q:\n%s", c.cmd.Args, bad, r.err)
+			c.b.t.Errorf("%q: got stderr with %q, want none of it:\n%s", c.cmd.Args, bad, r.err)
 		}
 	}
 	if fault := messageFault(r.err, anyLength); fault != "" {

@@ -134,7 +134,7 @@ func (b *box) show(key string) record {
 	r := b.wantStatus(b.run("show", "--json", key), 0)
 	var rec record
 	if err := json.Unmarshal([]byte(r.out), &rec); err != nil {
-		b.t.Fatalf("%v in %s", err, r.out)
+		b.t.Fatalf("got %v in %s, want JSON", err, r.out)
 	}
 	return rec
 }
