@@ -21,10 +21,9 @@ const (
 	commandOverlaps = 99
 )
 
-// firstLockDescriptor is higher than the descriptors that idem passes on. Linux
-// closes the files of a dying process from the highest descriptor down. With a lower
-// one, the lock of idem could be free an instant before this lock, which would look
-// like an overlap.
+// firstLockDescriptor is higher than the descriptors that idem passes on. The lock of
+// idem must not be free before this lock, which would look like an overlap. Linux closes
+// the files of a dying process from the highest descriptor down.
 const firstLockDescriptor = 300
 
 // plan is the work of one attempt. It depends only on seed, key and attempt, so a

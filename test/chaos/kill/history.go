@@ -10,10 +10,11 @@ import (
 	"idem/test/chaos/lab"
 )
 
-// check tests each promise separately. This file tests all answers of a key at once:
-// is there an order of all operations in which each takes effect at one instant
-// between its call and its return, and in which the model allows every answer? The
-// library porcupine searches for the order. The model is in model.go. The time of an
+// check tests each promise separately. This file tests all answers of a key at once. It
+// needs an order of all operations in which the model allows every answer. In the order,
+// each operation takes effect at one instant between its call and its return.
+//
+// The library porcupine searches for the order. The model is in model.go. The time of an
 // event is its line in the journal.
 
 // decideFor limits the search for an order. Usually it takes milliseconds.

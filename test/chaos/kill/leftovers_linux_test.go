@@ -11,7 +11,8 @@ import (
 	"idem/test/chaos/lab"
 )
 
-// TestLitter leaves everything behind that must not be, and is told of it.
+// TestLitter leaves one file, descriptor and lock of each forbidden kind. Each must be
+// reported.
 func TestLitter(t *testing.T) {
 	r := &killTest{Lab: &lab.Lab{Dir: t.TempDir()}}
 	r.ledger = filepath.Join(r.Dir, "ledger")

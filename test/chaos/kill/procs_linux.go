@@ -19,7 +19,7 @@ const (
 	roleIdem    role = iota // idem run
 	roleCommand             // the command
 	roleHelper              // a worker or daemon
-	roleOther               // idem list and others
+	roleOther               // another call of idem, such as list
 )
 
 // process is a process of this test.

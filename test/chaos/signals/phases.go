@@ -90,7 +90,7 @@ const maxDelay = 30 * time.Millisecond
 
 // deliveries sends signals in every phase.
 func (r *signalTest) deliveries(each int) (sent, late, twice int) {
-	for _, s := range []os.Signal{unix.SIGHUP, unix.SIGINT} { // otherwise the commands would inherit that
+	for _, s := range []os.Signal{unix.SIGHUP, unix.SIGINT} { // the commands would inherit an ignored signal
 		if signal.Ignored(s) {
 			signal.Notify(make(chan os.Signal, 1), s)
 		}

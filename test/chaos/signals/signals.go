@@ -1,6 +1,6 @@
-// Package signals is the part "signals" of chaos. It sends each signal, from each
-// sender, to each kind of command on a terminal, with idem and without (table.go),
-// and each signal without a terminal in each phase of a call (phases.go).
+// Package signals is the part "signals" of chaos. On a terminal it sends each signal,
+// from each sender, to each kind of command, with idem and without (table.go). Without a
+// terminal it sends each signal in each phase of a call (phases.go).
 //
 //	go run ./test/chaos signals
 //

@@ -25,7 +25,7 @@ func TestMatrix(t *testing.T) {
 			t.Errorf("%v: no remark %q", c, l.note)
 		}
 		used[l.note] = true
-		// What differs from a command without idem says why.
+		// A cell that differs from a command without idem needs a note.
 		bare := c
 		bare.bare = true
 		b := bare.expect()
