@@ -42,8 +42,8 @@ func reader(l *load) error {
 	return l.checkLeft("ledger", nil)
 }
 
-// besideList: runs during an idem list that is not read, and during repeated ones
-// that are read.
+// checkUnreadList makes runs during an idem list that is not read, and during repeated
+// lists that are read. The log must not grow.
 func (l *load) checkUnreadList() error {
 	stuck := l.callIdem("ledger", "list")
 	r, err := stuck.StdoutPipe()
@@ -97,8 +97,8 @@ func (l *load) checkUnreadList() error {
 	return nil
 }
 
-// besideTransaction: runs during a read transaction of another program. The
-// log grows until that ends, which idem cannot prevent.
+// checkForeignRead makes runs during a read transaction of another program. The log grows
+// until the transaction ends, which idem cannot prevent. It must shrink after that.
 func (l *load) checkForeignRead() error {
 	held, err := l.helper("hold", filepath.Join(l.dir, "ledger", "ledger.db"))
 	if err != nil {
