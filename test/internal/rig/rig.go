@@ -83,8 +83,9 @@ func Setup(name, program string) (dir, self, idem string, err error) {
 	return
 }
 
-// Watch reads all directories of the module, so that a test depends on the whole program.
-// go test caches the result of a test until a file changes that the test has opened.
+// Watch reads all directories of the module, which makes a test depend on all files.
+// The command go test caches the result of a test until a file changes that the test has
+// opened.
 func Watch() error {
 	root, err := Root()
 	if err != nil {

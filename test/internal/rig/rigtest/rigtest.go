@@ -12,8 +12,8 @@ import (
 )
 
 // Program builds a program that starts itself as its children, such as ./test/load. It
-// returns a function that runs the program in a directory of the test. That function
-// returns the output of the program.
+// returns a function that runs the program in a directory of the test and returns its
+// output.
 func Program(t *testing.T, pkg string) func(args ...string) (string, error) {
 	t.Helper()
 	testkit.Slow(t, "the whole program runs, with --quick")
