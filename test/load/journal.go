@@ -25,8 +25,8 @@ func (b *soakRun) note(key, what, run string) {
 
 func (b *soakRun) journal(key string) []string { return lines(filepath.Join(b.journalDir, key)) }
 
-func appendNote(place, key, what, run string) error {
-	f, err := os.OpenFile(filepath.Join(place, key), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+func appendNote(dir, key, what, run string) error {
+	f, err := os.OpenFile(filepath.Join(dir, key), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}
@@ -44,26 +44,26 @@ const (
 // command is the command of the part soak. It holds a lock of its key that is independent
 // of idem.
 func command(args []string) int {
-	place, key, run := args[0], args[1], os.Getenv("IDEM_RUN_ID")
-	alive, err := os.OpenFile(filepath.Join(place, "alive"), os.O_RDWR|os.O_CREATE, 0o600)
+	dir, key, run := args[0], args[1], os.Getenv("IDEM_RUN_ID")
+	alive, err := os.OpenFile(filepath.Join(dir, "alive"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err == nil {
 		err = unix.Flock(int(alive.Fd()), unix.LOCK_SH)
 	}
 	var own *os.File
 	if err == nil {
-		own, err = os.OpenFile(filepath.Join(place, "lock."+key), os.O_RDWR|os.O_CREATE, 0o600)
+		own, err = os.OpenFile(filepath.Join(dir, "lock."+key), os.O_RDWR|os.O_CREATE, 0o600)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "load work:", err)
 		return commandCannot
 	}
 	if err := unix.Flock(int(own.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		_ = appendNote(place, key, "overlap", run)
+		_ = appendNote(dir, key, "overlap", run)
 		return commandOverlaps
 	}
 	// Released before the end: at exit, the lock of idem may be released first.
 	defer func() { _ = unix.Flock(int(own.Fd()), unix.LOCK_UN) }()
-	if err := appendNote(place, key, "start", run); err != nil {
+	if err := appendNote(dir, key, "start", run); err != nil {
 		return commandCannot
 	}
 	// Ignore errors, because stdout has no reader if idem was killed.
@@ -73,7 +73,7 @@ func command(args []string) int {
 	if rand.IntN(10) == 0 {
 		what, code = "fail", commandFails
 	}
-	if err := appendNote(place, key, what, run); err != nil {
+	if err := appendNote(dir, key, what, run); err != nil {
 		return commandCannot
 	}
 	return code

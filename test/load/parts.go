@@ -116,11 +116,11 @@ func manyKeys(l *load) error {
 	for turn := range l.turns() {
 		name := func(s string) string { return fmt.Sprintf("%s%d", s, turn) }
 		// The command is minimal and makes a file at each execution.
-		command := func(place string, i int) []string {
-			return []string{"mktemp", filepath.Join(l.dir, name(place), fmt.Sprintf("%04d.XXXXXX", i))}
+		command := func(dir string, i int) []string {
+			return []string{"mktemp", filepath.Join(l.dir, name(dir), fmt.Sprintf("%04d.XXXXXX", i))}
 		}
-		for _, place := range []string{"effects", "spawned", "flocked"} {
-			if err := os.Mkdir(filepath.Join(l.dir, name(place)), 0o700); err != nil {
+		for _, dir := range []string{"effects", "spawned", "flocked"} {
+			if err := os.Mkdir(filepath.Join(l.dir, name(dir)), 0o700); err != nil {
 				return err
 			}
 		}

@@ -22,7 +22,7 @@ type sizedLedger struct {
 // sizes measures calls on ledgers of several sizes. The calls alternate between the
 // ledgers, so that other load of the machine affects all ledgers.
 func sizes(l *load) error {
-	nursery, remove, err := l.memoryDir()
+	memory, remove, err := l.memoryDir()
 	if err != nil {
 		return err
 	}
@@ -35,7 +35,7 @@ func sizes(l *load) error {
 		if len(all) > 0 {
 			before = all[len(all)-1].keys
 		}
-		if err := l.grow(filepath.Join(nursery, "ledger"), before, n, filepath.Join(l.dir, s.ledger)); err != nil {
+		if err := l.grow(filepath.Join(memory, "ledger"), before, n, filepath.Join(l.dir, s.ledger)); err != nil {
 			return err
 		}
 		all = append(all, s)
