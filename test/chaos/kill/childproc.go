@@ -30,7 +30,7 @@ const firstLockDescriptor = 300
 // seed repeats the same work.
 type plan struct {
 	work   time.Duration
-	hold   bool // continues while its key has a killer
+	hold   bool // the command continues while its key has a killer
 	worker bool // a child process does the work and survives its parent
 	daemon bool // starts a process that outlives the command and does no work
 	fails  bool
@@ -119,8 +119,8 @@ func Command(args []string) int {
 	return code
 }
 
-// work takes time d, and up to 3 s more while the file hold exists. Otherwise a key
-// could be done before it had got its kills.
+// work takes time d, and up to 3 s more while the file hold exists. Otherwise a key could
+// be done before the killer has used its budget.
 func work(d time.Duration, hold string) {
 	time.Sleep(d)
 	if hold != "" {

@@ -20,8 +20,8 @@ import (
 // decideFor limits the search for an order. Usually it takes milliseconds.
 const decideFor = 30 * time.Second
 
-// linearizable returns -1 if there is such an order of the events, and otherwise the
-// first event up to which there is none.
+// linearizable returns -1 if the events have such an order. Otherwise it returns the first
+// event with which they have none.
 func linearizable(p policy, events []lab.Event) (bad int, err error) {
 	ok, err := ordered(p, events)
 	if ok || err != nil {
@@ -97,7 +97,8 @@ func (c *checker) history() []porcupine.Operation {
 	return ops
 }
 
-// next returns the first event after an event that fits, or len(c.events).
+// next returns the index of the first event after an event for which fits is true, or
+// len(c.events).
 func (c *checker) next(after int, fits func(lab.Event) bool) int {
 	for i := after + 1; i < len(c.events); i++ {
 		if fits(c.events[i]) {
@@ -111,8 +112,8 @@ func ofCall(k lab.Kind, call string) func(lab.Event) bool {
 	return func(e lab.Event) bool { return e.Kind == k && e.Call == call }
 }
 
-// operationsOf adds the operations of one call. All of them happen before it returns,
-// also if idem was killed.
+// operationsOf adds the operations of one call. All of them happen before the call
+// returns, even if idem was killed.
 func (c *checker) operationsOf(at int, add func(a operation, from, to int)) {
 	call := c.events[at].Call
 	end := c.next(at, ofCall(lab.Returned, call))

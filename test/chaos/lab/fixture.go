@@ -215,8 +215,8 @@ func (r Reply) SameAnswer(s Reply) bool {
 	return r.Code == s.Code && r.Out == s.Out && (r.Err == s.Err || r.Refused())
 }
 
-// Refused reports whether the status is one that idem itself chooses when it starts
-// nothing.
+// Refused reports whether the status is one with which idem refuses a call without the
+// start of a command.
 func (r Reply) Refused() bool { return r.Code >= 64 && r.Code <= 80 }
 
 // MatchesAny reports whether r is the same answer as one of the replies.

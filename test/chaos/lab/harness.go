@@ -110,8 +110,8 @@ func (d *Harness) out(key string, n int) string {
 
 func (d *Harness) meta(key string, n int) string { return d.out(key, n) + ".meta" }
 
-// ReportsTruncated reports whether the metadata of the nth call of a key say that its
-// output is not recorded completely.
+// ReportsTruncated reports whether the metadata of the nth call of a key say that the
+// recorded output is incomplete.
 func (d *Harness) ReportsTruncated(key string, n int) bool {
 	var meta struct{ Truncated bool }
 	_ = json.Unmarshal([]byte(Read(d.meta(key, n))), &meta) // no file: not reported

@@ -35,7 +35,7 @@ func TestMatrix(t *testing.T) {
 	}
 	for _, r := range remarks {
 		if !used[r.name] {
-			t.Errorf("nothing refers to %q", r.name)
+			t.Errorf("no cell has the remark %q", r.name)
 		}
 	}
 }

@@ -139,7 +139,8 @@ func (c *injectCounts) String() string {
 // noSecondRun is the promise of this part.
 const noSecondRun = "second runs, and successes without a record"
 
-// series lets the first, second, third ... call fail, until there are no more calls.
+// series makes one trial for each call that can fail: the first, the second, and so on. It
+// ends after two trials without a failure.
 func (d *syscallTest) series(op operation, f faultKind, errno string) {
 	rng := rand.New(rand.NewPCG(d.Seed, uint64(len(op.name)*1000+len(f.name)*10+len(errno))))
 	for n, missed := f.from, 0; missed < 2; n++ {
@@ -213,7 +214,7 @@ func (t *trial) run(f faultKind, errno string, n int) error {
 		return err
 	}
 	t.counts.failures = strings.Count(string(b), "(INJECTED)")
-	if t.counts.failures == 0 { // no call was left to fail
+	if t.counts.failures == 0 { // idem makes fewer calls than n
 		return nil
 	}
 	for line := range strings.SplitSeq(string(b), "\n") {
@@ -231,7 +232,7 @@ func (t *trial) run(f faultKind, errno string, n int) error {
 		lab.Must(errors.Join(os.RemoveAll(t.Ledger), os.RemoveAll(t.StartLog)))
 		return t.run(f, errno, n)
 	case r.Hung && strings.Contains(strings.Join(t.log, "\n"), "F_UNLCK"):
-		// SQLite waits for a lock that it believes to hold, and idem waits for SQLite.
+		// SQLite waits for a lock that it believes it holds, and idem waits for SQLite.
 		// A real kernel never refuses to release a lock.
 		t.counts.other++
 		return t.checkKilled()
