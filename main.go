@@ -5,7 +5,7 @@ import (
 	"os"
 
 	"idem/cmd"
-	_ "idem/internal/entry" // -ldflags=-E=idem_start begins there
+	_ "idem/internal/entry" // the entry point with -ldflags=-E=idem_start
 )
 
 func main() { os.Exit(cmd.Main(os.Args[1:])) }

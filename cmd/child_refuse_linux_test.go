@@ -10,8 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// childRefuse becomes a program for which the kernel refuses system calls with an
-// error number, as a sandbox does. execve cannot be refused so.
+// childRefuse becomes the program argv, for which the kernel refuses the named
+// system calls with an error number, as a sandbox does. execve cannot be
+// refused this way.
 func childRefuse(calls string, errno int, argv []string) int {
 	filter := []unix.SockFilter{{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}} // the number of the call
 	for call := range strings.SplitSeq(calls, ",") {

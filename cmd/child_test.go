@@ -14,13 +14,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// childMain is the program that scripts let idem run, where a shell does not do:
+// childMain is the program that scripts let idem run where a shell is not enough:
 //
 //	exit N                 exits with status N
 //	write N SEED           writes N bytes to each stream, in pieces of odd sizes
 //	until FILE...          waits until the files exist
-//	trap SIGNAL READY      makes the file READY, waits for the signal and exits 0
-//	argv ARG...            prints its arguments, each with a NUL behind it
+//	trap SIGNAL READY      creates the file READY, waits for the signal and exits 0
+//	argv ARG...            prints its arguments, each followed by a NUL
 //	env PREFIX             prints its environment, sorted
 //	refuse CALLS ERRNO P.. becomes the program P, for which those system calls fail
 func childMain(args []string) int {

@@ -13,8 +13,8 @@ import (
 	"idem/internal/testkit"
 )
 
-// TestCLIReference compares docs/cli.md, the help of every command, with the
-// program. `go test ./cmd -run CLIReference -update` writes the page.
+// TestCLIReference compares docs/cli.md with the help of every command. `go
+// test ./cmd -run CLIReference -update` writes the page.
 func TestCLIReference(t *testing.T) {
 	var b bytes.Buffer
 	b.WriteString("# Command line reference\n\nGenerated from the program's own help; a test compares the two.\n")
@@ -37,8 +37,8 @@ func TestCLIReference(t *testing.T) {
 	testkit.Golden(t, "../docs/cli.md", b.Bytes())
 }
 
-// TestExitStatusTables holds the table of the guide to the one in the help, and
-// checks that the README's short table has every status.
+// TestExitStatusTables checks that the guide has each row of the table in the
+// help, and that the README's short table has every status.
 func TestExitStatusTables(t *testing.T) {
 	guide, err := os.ReadFile("../docs/guide.md")
 	if err != nil {
@@ -53,13 +53,13 @@ func TestExitStatusTables(t *testing.T) {
 	table, _, _ = strings.Cut(table, "\n\n")
 	for _, row := range exitTable {
 		if want := fmt.Sprintf("| %s | %s |", row.code, row.meaning); !strings.Contains(text, want) {
-			t.Errorf("docs/guide.md has no row %q", want)
+			t.Errorf("docs/guide.md: got no row %q, want it", want)
 		}
 		if !slices.ContainsFunc(strings.Split(table, "\n"), func(line string) bool {
 			codes, _, _ := strings.Cut(strings.TrimPrefix(line, "| "), " |")
 			return slices.Contains(strings.Split(codes, ", "), row.code)
 		}) {
-			t.Errorf("README.md has no row for the exit status %s", row.code)
+			t.Errorf("README.md: got no row for the exit status %s, want one", row.code)
 		}
 	}
 }

@@ -7,22 +7,23 @@ import (
 
 var syncs = regexp.MustCompile(`\b(fsync|fdatasync)\(`)
 
-// syncsOf counts the syncs of a command line.
-func (b *box) syncsOf(code int, argv ...string) int {
+// countSyncs runs a command line under strace and returns the number of its
+// syncs. code is the exit status that it must have.
+func (b *box) countSyncs(code int, argv ...string) int {
 	b.t.Helper()
-	b.want(b.start(append([]string{"strace", "-f", "-qq", "-e", "trace=fsync,fdatasync", "-e", "signal=none", "-o", b.path("strace"), "idem"}, argv...)).wait(), code)
+	b.wantStatus(b.start(append([]string{"strace", "-f", "-qq", "-e", "trace=fsync,fdatasync", "-e", "signal=none", "-o", b.path("strace"), "idem"}, argv...)).wait(), code)
 	return len(syncs.FindAllString(b.read("strace"), -1))
 }
 
-// A run costs three syncs at most with little output, five with much; a replay,
-// a refusal and a look cost none.
+// A run costs at most three syncs with little output and five with much. A
+// replay, a refusal and a command that only reads cost none.
 func TestE2ESyncs(t *testing.T) {
 	t.Parallel()
 	requireTool(t, "strace")
 	b := newBox(t)
-	// The first run makes the ledger; after four more its -wal is written back,
-	// which costs three once in a while.
-	b.want(b.run("run", "--key", "first", "--", "true"), 0)
+	// The first run creates the ledger. After four more runs its -wal is written
+	// back, which costs three syncs once in a while.
+	b.wantStatus(b.run("run", "--key", "first", "--", "true"), 0)
 	for _, c := range []struct {
 		most, code int
 		argv       []string
@@ -39,21 +40,21 @@ func TestE2ESyncs(t *testing.T) {
 		{0, 0, []string{"show", "small"}},
 		{0, 0, []string{"logs", "large"}},
 	} {
-		if n := b.syncsOf(c.code, c.argv...); n > c.most {
-			t.Errorf("%q: %d syncs, at most %d are wanted:\n%s", c.argv, n, c.most, b.read("strace"))
+		if n := b.countSyncs(c.code, c.argv...); n > c.most {
+			t.Errorf("%q: got %d syncs, want at most %d:\n%s", c.argv, n, c.most, b.read("strace"))
 		}
 	}
 }
 
-// An output that is not stored costs no sync of its own.
+// An output that is not stored adds no sync.
 func TestE2ESyncsWithoutOutput(t *testing.T) {
 	t.Parallel()
 	requireTool(t, "strace")
 	b := newBox(t)
-	b.want(b.run("run", "--key", "first", "--", "true"), 0)
+	b.wantStatus(b.run("run", "--key", "first", "--", "true"), 0)
 	for _, script := range []string{"echo out", "head -c 1000000 /dev/zero"} {
-		if n := b.syncsOf(0, "run", "--key", script, "--no-store", "output", "--", "sh", "-c", script); n > 3 {
-			t.Errorf("%q: %d syncs, at most 3 are wanted:\n%s", script, n, b.read("strace"))
+		if n := b.countSyncs(0, "run", "--key", script, "--no-store", "output", "--", "sh", "-c", script); n > 3 {
+			t.Errorf("%q: got %d syncs, want at most 3:\n%s", script, n, b.read("strace"))
 		}
 	}
 }

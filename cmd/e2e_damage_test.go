@@ -12,7 +12,7 @@ import (
 	_ "modernc.org/sqlite"
 )
 
-// sql changes the ledger behind idem's back, and brings all into ledger.db.
+// sql changes the ledger without idem, and moves all changes into ledger.db.
 func (b *box) sql(statements string) {
 	b.t.Helper()
 	db, err := sql.Open("sqlite", filepath.Join(b.ledger, "ledger.db"))
@@ -25,8 +25,8 @@ func (b *box) sql(statements string) {
 	}
 }
 
-// sqlLeft is as sql, but what it changed stays in the -wal, as after a process
-// that was killed. The ledger is another one then.
+// sqlLeft changes the ledger without idem and leaves the change in the -wal, as
+// a killed process does. The box then uses a copy of the ledger.
 func (b *box) sqlLeft(statements string) {
 	b.t.Helper()
 	db, err := sql.Open("sqlite", filepath.Join(b.ledger, "ledger.db"))
@@ -37,13 +37,14 @@ func (b *box) sqlLeft(statements string) {
 	if _, err := db.Exec(statements); err != nil {
 		b.t.Fatal(err)
 	}
-	b.want(b.sh("cp -a "+b.ledger+" "+b.ledger+".left"), 0)
-	b.place(b.ledger + ".left")
+	b.wantStatus(b.sh("cp -a "+b.ledger+" "+b.ledger+".left"), 0)
+	b.setLedger(b.ledger + ".left")
 }
 
-// content tells whether anything in the ledger has changed. The -shm has no
-// content that counts, and an empty -wal is as none.
-func (b *box) content() string {
+// digest describes the ledger's files, so that two digests differ if a file has
+// changed. It leaves out the -shm, whose content does not matter, and an empty
+// -wal, which is the same as none.
+func (b *box) digest() string {
 	b.t.Helper()
 	var all strings.Builder
 	err := filepath.WalkDir(b.ledger, func(path string, d os.DirEntry, err error) error {
@@ -63,34 +64,35 @@ func (b *box) content() string {
 	return all.String()
 }
 
-// refuses checks that no command does anything with the ledger, or to it.
-func (b *box) refuses(what string) {
+// wantAllRefused checks that every command refuses the ledger and leaves it
+// unchanged. what is a part of each message.
+func (b *box) wantAllRefused(what string) {
 	b.t.Helper()
-	before, side := b.content(), b.lines("side")
+	before, side := b.digest(), b.lines("side")
 	for _, r := range []result{
-		b.trace("old"), b.trace("new"), b.run("list"), b.run("show", "old"), b.run("logs", "old"),
+		b.runTraced("old"), b.runTraced("new"), b.run("list"), b.run("show", "old"), b.run("logs", "old"),
 		b.run("forget", "old"), b.run("mark", "retry", "old", "--force"),
 	} {
-		b.want(r, 69)
+		b.wantStatus(r, 69)
 		if what != "" && !strings.Contains(r.err, what) {
-			b.t.Errorf("no word of %q: %s", what, r.err)
+			b.t.Errorf("stderr: got %s, want it with %q", r.err, what)
 		}
 	}
-	if after := b.content(); after != before {
-		b.t.Errorf("the ledger was\n%sand is\n%s", before, after)
+	if after := b.digest(); after != before {
+		b.t.Errorf("the ledger changed: got\n%swant\n%s", after, before)
 	}
 	b.wantLines("side", side)
 }
 
-// used returns a box with a ledger that has recorded a key.
-func used(t *testing.T) *box {
+// usedBox returns a box whose ledger has the key old.
+func usedBox(t *testing.T) *box {
 	t.Helper()
 	b := newBox(t)
-	b.want(b.trace("old"), 0)
+	b.wantStatus(b.runTraced("old"), 0)
 	return b
 }
 
-// A ledger that is damaged is never started over, and stays as it is.
+// A damaged ledger is never replaced by a new one, and stays as it is.
 func TestE2EDamaged(t *testing.T) {
 	t.Parallel()
 	for name, damage := range map[string]string{
@@ -105,16 +107,16 @@ func TestE2EDamaged(t *testing.T) {
 		"dir locks": `rm ledger/locks; mkdir ledger/locks`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := used(t)
+			b := usedBox(t)
 			b.sql("")
-			b.want(b.sh(damage), 0)
-			b.refuses("")
+			b.wantStatus(b.sh(damage), 0)
+			b.wantAllRefused("")
 		})
 	}
 }
 
-// The same with a -wal, which has most of the ledger in it, and which
-// SQLite removes when it finds the file before it empty.
+// The same holds with a -wal, which contains most of the ledger. SQLite removes
+// it if it finds an empty ledger.db.
 func TestE2EEmptiedWithWAL(t *testing.T) {
 	t.Parallel()
 	for name, damage := range map[string]string{
@@ -123,29 +125,29 @@ func TestE2EEmptiedWithWAL(t *testing.T) {
 		"no locks": `rm ledger/locks`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := used(t)
-			b.want(b.sh(damage), 0)
+			b := usedBox(t)
+			b.wantStatus(b.sh(damage), 0)
 			if b.read("ledger/ledger.db-wal") == "" {
-				t.Error("there is no -wal: nothing is tested")
+				t.Error("got no -wal, want one")
 			}
-			b.refuses("")
+			b.wantAllRefused("")
 		})
 	}
 }
 
-// A ledger that is gone as a whole is a new one.
+// A ledger that was removed completely is created again.
 func TestE2EAllDeleted(t *testing.T) {
 	t.Parallel()
 	for _, script := range []string{"rm -r ledger", "rm -r ledger/*"} {
-		b := used(t)
-		b.want(b.sh(script), 0)
-		b.want(b.run("show", "old"), 1)
-		b.want(b.trace("old"), 0)
+		b := usedBox(t)
+		b.wantStatus(b.sh(script), 0)
+		b.wantStatus(b.run("show", "old"), 1)
+		b.wantStatus(b.runTraced("old"), 0)
 		b.wantLines("side", 2)
 	}
 }
 
-// A ledger of a newer idem, and of another program.
+// Ledgers of a newer idem and databases of another program are refused.
 func TestE2EVersion(t *testing.T) {
 	t.Parallel()
 	for statement, what := range map[string]string{
@@ -153,69 +155,68 @@ func TestE2EVersion(t *testing.T) {
 		"pragma user_version=99":    "version",
 		"pragma application_id=815": "another program",
 	} {
-		b := used(t)
+		b := usedBox(t)
 		b.sql(statement)
-		b.refuses(what)
-		b = used(t)
+		b.wantAllRefused(what)
+		b = usedBox(t)
 		b.sqlLeft(statement)
 		if b.read(b.ledger+"/ledger.db-wal") == "" {
-			t.Error("there is no -wal: nothing is tested")
+			t.Error("got no -wal, want one")
 		}
-		b.refuses(what)
+		b.wantAllRefused(what)
 	}
 }
 
-// The locks are removed, or the whole ledger is, while a command runs: whoever
-// comes then is refused, or starts over where all is gone; the run that is going
-// on says what it knows.
+// The locks file is removed while a command runs. A new call is refused while
+// the locks file is missing. The run that goes on reports what it knows.
 func TestE2ELocksRemovedDuringARun(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	first := b.idem("run", "--key", "k", "--", "bash", "-c", once)
-	b.await("side", 1)
-	b.want(b.sh("rm ledger/locks"), 0)
-	b.want(b.run("run", "--key", "k", "--", "bash", "-c", once), 69)
-	b.want(b.run("run", "--key", "new", "--", "bash", "-c", once), 69)
+	first := b.idem("run", "--key", "k", "--", "bash", "-c", countingScript)
+	b.waitLines("side", 1)
+	b.wantStatus(b.sh("rm ledger/locks"), 0)
+	b.wantStatus(b.run("run", "--key", "k", "--", "bash", "-c", countingScript), 69)
+	b.wantStatus(b.run("run", "--key", "new", "--", "bash", "-c", countingScript), 69)
 	b.write("go", "")
 	if r := first.wait(); r.code != 0 && r.code != 125 {
-		t.Errorf("%+v", r)
+		t.Errorf("got %+v, want status 0 or 125", r)
 	}
-	b.want(b.run("run", "--key", "k", "--", "bash", "-c", once), 69)
+	b.wantStatus(b.run("run", "--key", "k", "--", "bash", "-c", countingScript), 69)
 	b.wantLines("side", 1)
 }
 
 func TestE2ELedgerRemovedDuringARun(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	first := b.idem("run", "--key", "k", "--", "bash", "-c", once)
-	b.await("side", 1)
-	b.want(b.sh("rm -r ledger"), 0)
+	first := b.idem("run", "--key", "k", "--", "bash", "-c", countingScript)
+	b.waitLines("side", 1)
+	b.wantStatus(b.sh("rm -r ledger"), 0)
 	b.write("go", "")
-	if r := b.want(first.wait(), 125); !strings.Contains(r.err, "ledger.db was removed") {
-		t.Errorf("%s", r.err)
+	if r := b.wantStatus(first.wait(), 125); !strings.Contains(r.err, "ledger.db was removed") {
+		t.Errorf("stderr: got %s, want it with %q", r.err, "ledger.db was removed")
 	}
 	b.wantLines("side", 1)
 }
 
-// What is committed to a -wal without a name is gone with the last process that
-// has it open: that is no success, and nobody runs the key again.
+// Commits in an unlinked -wal are lost when the last process closes it. The run
+// does not report success, and later calls do not run the key again.
 func TestE2EWALRemovedDuringARun(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	b.want(b.run("run", "--key", "old", "--", "true"), 0)
-	first := b.idem("run", "--key", "k", "--", "bash", "-c", once)
-	b.await("side", 1)
-	b.want(b.sh("rm ledger/ledger.db-wal"), 0)
+	b.wantStatus(b.run("run", "--key", "old", "--", "true"), 0)
+	first := b.idem("run", "--key", "k", "--", "bash", "-c", countingScript)
+	b.waitLines("side", 1)
+	b.wantStatus(b.sh("rm ledger/ledger.db-wal"), 0)
 	b.write("go", "")
-	if r := b.want(first.wait(), 125); !strings.Contains(r.err, "ledger.db-wal was removed") {
-		t.Errorf("%s", r.err)
+	if r := b.wantStatus(first.wait(), 125); !strings.Contains(r.err, "ledger.db-wal was removed") {
+		t.Errorf("stderr: got %s, want it with %q", r.err, "ledger.db-wal was removed")
 	}
-	b.want(b.run("run", "--key", "k", "--", "bash", "-c", once), 69)
-	b.want(b.run("run", "--key", "old", "--", "true"), 69)
+	b.wantStatus(b.run("run", "--key", "k", "--", "bash", "-c", countingScript), 69)
+	b.wantStatus(b.run("run", "--key", "old", "--", "true"), 69)
 	b.wantLines("side", 1)
 }
 
-// A file of output that is damaged or gone is never replayed wrongly.
+// Damaged or missing output is never replayed.
 func TestE2EOutputDamaged(t *testing.T) {
 	t.Parallel()
 	for name, damage := range map[string]string{
@@ -227,33 +228,33 @@ func TestE2EOutputDamaged(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBox(t)
 			run := []string{"run", "--key", "k", "--", "sh", "-c", "seq 1 100000; echo x >>side"}
-			b.want(b.run(run...), 0)
-			b.want(b.sh(damage), 0)
-			b.want(b.run(run...), 69)
-			b.want(b.run("logs", "k"), 69)
+			b.wantStatus(b.run(run...), 0)
+			b.wantStatus(b.sh(damage), 0)
+			b.wantStatus(b.run(run...), 69)
+			b.wantStatus(b.run("logs", "k"), 69)
 			b.wantLines("side", 1)
-			b.want(b.run("run", "--key", "k", "--replay", "none", "--", "sh", "-c", "seq 1 100000; echo x >>side"), 0)
+			b.wantStatus(b.run("run", "--key", "k", "--replay", "none", "--", "sh", "-c", "seq 1 100000; echo x >>side"), 0)
 			b.wantState("k", "succeeded")
 		})
 	}
 }
 
-// A backup that is put in the ledger's place while a call waits does not get
-// the record of what the call then would run.
+// A backup replaces the ledger while a call waits. The call runs nothing,
+// because its record would go to the wrong ledger.
 func TestE2ELedgerReplacedWhileWaiting(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	b.want(b.run("run", "--key", "old", "--", "true"), 0)
-	b.want(b.sh("cp -a ledger backup"), 0)
+	b.wantStatus(b.run("run", "--key", "old", "--", "true"), 0)
+	b.wantStatus(b.sh("cp -a ledger backup"), 0)
 	fail := "echo x >>side; until [ -e go ]; do sleep .05; done; exit 1"
 	first := b.idem("run", "--key", "k", "--", "bash", "-c", fail)
-	b.await("side", 1)
+	b.waitLines("side", 1)
 	second := b.idem("run", "--key", "k", "--wait", "--", "bash", "-c", fail)
-	b.until("the second waits", func() bool { return procState(second.pid()) == "S" })
-	settle()
-	b.want(b.sh("mv ledger away && mv backup ledger"), 0)
+	b.waitUntil("the second waits", func() bool { return procState(second.pid()) == "S" })
+	pauseBriefly()
+	b.wantStatus(b.sh("mv ledger away && mv backup ledger"), 0)
 	b.write("go", "")
-	b.want(first.wait(), 125)
-	b.want(second.wait(), 69)
+	b.wantStatus(first.wait(), 125)
+	b.wantStatus(second.wait(), 69)
 	b.wantLines("side", 1)
 }

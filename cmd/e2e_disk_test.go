@@ -12,21 +12,22 @@ import (
 	"testing"
 )
 
-// mount and unmount are the commands: the system calls differ between systems.
-func mount(args ...string) error { return tell(exec.Command("mount", args...)) }
+// mount and unmount run the commands, because the system calls differ between
+// systems.
+func mount(args ...string) error { return runCommand(exec.Command("mount", args...)) }
 
-func unmount(dir string) error { return tell(exec.Command("umount", "-l", dir)) }
+func unmount(dir string) error { return runCommand(exec.Command("umount", "-l", dir)) }
 
-func tell(c *exec.Cmd) error {
+func runCommand(c *exec.Cmd) error {
 	if out, err := c.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}
 	return nil
 }
 
-// mount mounts a file system over a new directory beside the ledger and moves
-// the ledger there. It is gone with the test.
-func (b *box) mount(size string) (dir string) {
+// mountLedger mounts a file system over a new directory next to the ledger and
+// moves the ledger there. The test's cleanup unmounts it.
+func (b *box) mountLedger(size string) (dir string) {
 	b.t.Helper()
 	requireRoot(b.t)
 	dir = b.path("mnt")
@@ -34,25 +35,26 @@ func (b *box) mount(size string) (dir string) {
 		b.t.Fatal(err)
 	}
 	if err := mount("-t", "tmpfs", "-o", "mode=700,size="+size, "tmpfs", dir); err != nil {
-		missing(b.t, "the right to mount a tmpfs: "+err.Error())
+		skipMissing(b.t, "the right to mount a tmpfs: "+err.Error())
 	}
 	b.t.Cleanup(func() {
 		if err := unmount(dir); err != nil {
 			b.t.Error(err)
 		}
 	})
-	b.place(filepath.Join(dir, "ledger"))
+	b.setLedger(filepath.Join(dir, "ledger"))
 	return dir
 }
 
-// place puts the ledger of later calls elsewhere.
-func (b *box) place(dir string) {
+// setLedger sets the ledger of later calls.
+func (b *box) setLedger(dir string) {
 	b.ledger = dir
 	b.env = append(b.env, "IDEM_LEDGER="+dir)
 }
 
-// fill takes all space of a file system and returns how to give it back.
-func (b *box) fill(dir string) (free func()) {
+// fillDisk uses all space of a file system and returns a function that frees
+// it.
+func (b *box) fillDisk(dir string) (free func()) {
 	b.t.Helper()
 	name := filepath.Join(dir, "filler")
 	f, err := os.Create(name)
@@ -69,32 +71,32 @@ func (b *box) fill(dir string) (free func()) {
 	return func() { os.Remove(name) }
 }
 
-// A disk that is full before the run, without a ledger.
+// The disk is full before the run, and there is no ledger.
 func TestE2EFullBefore(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	free := b.fill(b.mount("1m"))
+	free := b.fillDisk(b.mountLedger("1m"))
 	run := []string{"run", "--key", "k", "--", "sh", "-c", "echo x >>side"}
 	for range 2 {
-		if r := b.want(b.run(run...), 69); !strings.Contains(r.err, "full") && !strings.Contains(r.err, "space") {
-			t.Errorf("%s", r.err)
+		if r := b.wantStatus(b.run(run...), 69); !strings.Contains(r.err, "full") && !strings.Contains(r.err, "space") {
+			t.Errorf("stderr: got %s, want it with full or space", r.err)
 		}
 	}
 	b.wantLines("side", 0)
 	free()
-	b.want(b.run(run...), 0)
-	b.want(b.run(run...), 0)
+	b.wantStatus(b.run(run...), 0)
+	b.wantStatus(b.run(run...), 0)
 	b.wantLines("side", 1)
 }
 
-// With a ledger. There may be room left in it for some records; whatever
-// the status is, it tells the truth.
+// The disk is full and there is a ledger, which may have room left for some
+// records. Each exit status must be true.
 func TestE2EFullLater(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	dir := b.mount("1m")
-	b.want(b.run("run", "--key", "before", "--", "true"), 0)
-	free := b.fill(dir)
+	dir := b.mountLedger("1m")
+	b.wantStatus(b.run("run", "--key", "before", "--", "true"), 0)
+	free := b.fillDisk(dir)
 	const n = 40
 	codes := map[int]int{}
 	run := func(i int) result {
@@ -105,165 +107,167 @@ func TestE2EFullLater(t *testing.T) {
 		r := run(i)
 		codes[r.code]++
 		if ran, ok := want[r.code]; !ok {
-			t.Fatalf("%+v", r)
+			t.Fatalf("got %+v, want one of the statuses %v", r, want)
 		} else {
 			b.wantLines(side, ran)
 		}
 		switch again := run(i); {
 		case r.code == 0:
-			b.want(again, 0)
+			b.wantStatus(again, 0)
 		case r.code == 125:
-			b.want(again, 79)
+			b.wantStatus(again, 79)
 		default:
-			b.want(again, 69)
+			b.wantStatus(again, 69)
 		}
 	}
 	t.Logf("exit statuses: %v", codes)
 	if codes[69] == 0 {
-		t.Error("the disk was never full")
+		t.Error("got no status 69, want a full disk")
 	}
-	b.want(b.run("run", "--key", "before", "--", "true"), 0)
-	b.want(b.run("list"), 0)
+	b.wantStatus(b.run("run", "--key", "before", "--", "true"), 0)
+	b.wantStatus(b.run("list"), 0)
 	free()
 	for i := range n {
 		if r := run(i); r.code != 0 && r.code != 79 {
-			t.Errorf("%+v", r)
+			t.Errorf("got %+v, want status 0 or 79", r)
 		}
 		if n := b.lines(fmt.Sprint("side.k", i)); n != 1 {
-			t.Errorf("k%d ran %d times", i, n)
+			t.Errorf("k%d: got %d executions, want 1", i, n)
 		}
 	}
 }
 
-// The output fills the disk up: the command and its reader do not
-// notice, and what became of it is known.
+// The output fills the disk up. The command and its reader do not notice it,
+// and the result is known.
 func TestE2EFillsUpByOutput(t *testing.T) {
 	t.Parallel()
 	for _, size := range []string{"1m", "2m"} {
 		for code := range 2 {
 			b := newBox(t)
-			b.mount(size)
+			b.mountLedger(size)
 			b.write("code", strings.Repeat("x\n", code))
 			run := []string{
 				"run", "--key", "k", "--on-failure", "replay", "--",
 				"bash", "-c", "head -c 5242880 /dev/zero; echo x >>side; echo end; exit $(wc -l <code)",
 			}
-			r := b.want(b.run(run...), code)
+			r := b.wantStatus(b.run(run...), code)
 			if len(r.out) != 5242880+4 || !strings.HasSuffix(r.out, "end\n") {
-				t.Errorf("%d bytes reached the caller", len(r.out))
+				t.Errorf("the caller got %d bytes, want 5242884 with the end", len(r.out))
 			}
 			if !strings.Contains(r.err, "recorded") {
-				t.Errorf("no warning: %q", r.err)
+				t.Errorf("stderr: got %q, want a warning", r.err)
 			}
 			if !b.show("k").Truncated {
-				t.Error("the record says that it is complete")
+				t.Error("got a complete record, want a truncated one")
 			}
-			again := b.want(b.run(run...), map[int]int{0: 74, 1: 1}[code])
-			// None of it, when the outcome itself had no room beside it.
+			again := b.wantStatus(b.run(run...), map[int]int{0: 74, 1: 1}[code])
+			// Nothing is replayed if there was no room for output next to the
+			// outcome.
 			if n := len(again.out); n > len(r.out) || !strings.Contains(again.err, "not complete") {
-				t.Errorf("replay of %d bytes: %s", n, again.err)
+				t.Errorf("got a replay of %d bytes and stderr %s, want at most %d bytes, not complete", n, again.err, len(r.out))
 			}
 			b.wantLines("side", 1)
-			b.want(b.run("list"), 0)
+			b.wantStatus(b.run("list"), 0)
 		}
 	}
 }
 
-// As before, with a reader that sleeps, so that there is no room for what it
-// has not read yet: the command waits for it then, and nothing is lost.
+// The output fills the disk up while its reader sleeps, so there is no room for
+// unread output. The command waits for the reader, and no output is lost.
 func TestE2EFillsUpWithSleepingReader(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	b.mount("2m")
+	b.mountLedger("2m")
 	c, r := pausedCall(b, "run", "--key", "k", "--", "bash", "-c", "head -c 16777216 /dev/zero; echo x >>side")
-	settle()
+	pauseBriefly()
 	b.wantLines("side", 0)
 	n, err := io.Copy(io.Discard, r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.want(c.wait(), 0)
+	b.wantStatus(c.wait(), 0)
 	if n != 16777216 {
-		t.Errorf("%d bytes reached the caller", n)
+		t.Errorf("the caller got %d bytes, want 16777216", n)
 	}
 	b.wantLines("side", 1)
 	b.wantState("k", "succeeded")
 }
 
-// Somebody else fills the disk up during the run: the outcome cannot
-// be recorded. It is told, and never run again by itself.
+// Another process fills the disk up during the run, so the outcome cannot be
+// recorded. idem reports that, and no later call runs the command again on its
+// own.
 func TestE2EFullAtTheEnd(t *testing.T) {
 	t.Parallel()
 	for _, code := range []int{0, 3} {
 		b := newBox(t)
-		dir := b.mount("1m")
-		run := []string{"run", "--key", "k", "--", "bash", "-c", once + fmt.Sprintf("exit %d", code)}
+		dir := b.mountLedger("1m")
+		run := []string{"run", "--key", "k", "--", "bash", "-c", countingScript + fmt.Sprintf("exit %d", code)}
 		first := b.idem(run...)
-		b.await("side", 1)
-		free := b.fill(dir)
+		b.waitLines("side", 1)
+		free := b.fillDisk(dir)
 		b.write("go", "")
-		r := b.want(first.wait(), 125)
+		r := b.wantStatus(first.wait(), 125)
 		if r.out != "out\n" || !strings.Contains(r.err, fmt.Sprintf("status %d", code)) {
-			t.Errorf("%+v", r)
+			t.Errorf("got %+v, want stdout %q and stderr with %q", r, "out\n", fmt.Sprintf("status %d", code))
 		}
-		b.want(b.run("list"), 0)
-		b.want(b.run(run...), 79)
+		b.wantStatus(b.run("list"), 0)
+		b.wantStatus(b.run(run...), 79)
 		free()
-		b.want(b.run(run...), 79)
+		b.wantStatus(b.run(run...), 79)
 		b.wantState("k", "interrupted")
-		b.want(b.run("mark", "done", "k", "--note", "seen"), 0)
-		b.want(b.run(run...), 0)
+		b.wantStatus(b.run("mark", "done", "k", "--note", "seen"), 0)
+		b.wantStatus(b.run(run...), 0)
 		b.wantLines("side", 1)
-		if s := b.listed("k"); s != "succeeded" {
-			t.Errorf("list says %q", s)
+		if s := b.listedState("k"); s != "succeeded" {
+			t.Errorf("list: got state %q, want succeeded", s)
 		}
 	}
 }
 
-// A ledger on a file system that is read-only now: nothing runs, and
-// what is recorded can be read and replayed.
+// The ledger's file system becomes read-only. Nothing runs, and recorded
+// outcomes can be read and replayed.
 func TestE2EReadOnlyFileSystem(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	dir := b.mount("2m")
+	dir := b.mountLedger("2m")
 	run := func(key string) result {
 		return b.run("run", "--key", key, "--", "sh", "-c", "echo out; echo x >>side")
 	}
-	b.want(run("old"), 0)
+	b.wantStatus(run("old"), 0)
 	if err := mount("-o", "remount,ro", dir); err != nil {
 		t.Fatal(err)
 	}
-	b.want(run("new"), 69)
+	b.wantStatus(run("new"), 69)
 	b.wantLines("side", 1)
-	if s := b.listed("old"); s != "succeeded" {
-		t.Errorf("list says %q", s)
+	if s := b.listedState("old"); s != "succeeded" {
+		t.Errorf("list: got state %q, want succeeded", s)
 	}
 	b.wantState("old", "succeeded")
-	if r := b.want(run("old"), 0); r.out != "out\n" {
-		t.Errorf("%+v", r)
+	if r := b.wantStatus(run("old"), 0); r.out != "out\n" {
+		t.Errorf("got %+v, want stdout %q", r, "out\n")
 	}
-	b.want(b.run("mark", "retry", "old", "--force"), 69)
-	b.want(b.run("forget", "old"), 69)
+	b.wantStatus(b.run("mark", "retry", "old", "--force"), 69)
+	b.wantStatus(b.run("forget", "old"), 69)
 	b.wantLines("side", 1)
-	b.place(filepath.Join(dir, "nothing")) // and one that cannot be made
-	b.want(run("new"), 69)
-	b.want(b.run("list"), 0)
+	b.setLedger(filepath.Join(dir, "nothing")) // a ledger that cannot be created
+	b.wantStatus(run("new"), 69)
+	b.wantStatus(b.run("list"), 0)
 	b.wantLines("side", 1)
 }
 
-// A reader that is slow costs no outcome: what waits for it leaves room on the
-// ledger's disk, for its own key and for others.
+// A slow reader never costs an outcome. Output that waits for the reader leaves
+// room on the ledger's disk for this key and for other keys.
 func TestE2ESlowReaderLeavesRoom(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	b.mount("20m")
+	b.mountLedger("20m")
 	c, r := pausedCall(b, "run", "--key", "slow", "--max-output", "0", "--", "head", "-c", "33554432", "/dev/zero")
-	settle()
-	b.want(b.run("run", "--key", "other", "--", "true"), 0)
+	pauseBriefly()
+	b.wantStatus(b.run("run", "--key", "other", "--", "true"), 0)
 	b.wantState("other", "succeeded")
 	if n, err := io.Copy(io.Discard, r); err != nil || n != 33554432 {
-		t.Errorf("%d bytes reached the caller, %v", n, err)
+		t.Errorf("the caller got %d bytes and error %v, want 33554432", n, err)
 	}
-	b.want(c.wait(), 0)
+	b.wantStatus(c.wait(), 0)
 	b.wantState("slow", "succeeded")
 }

@@ -16,17 +16,17 @@ import (
 	"idem/internal/testkit"
 )
 
-// hintKey is hard to paste.
+// hintKey is a key that is hard to paste.
 const hintKey = `-a 'b' "c" *?[x] $HOME \n`
 
-// hintPlace is one way to lead a call to a record: by flags, by the environment,
-// or by both against each other.
+// hintPlace is one way to select a record: by flags, by the environment, or by
+// both where they contradict each other.
 type hintPlace struct {
 	way    string
-	sets   []string // WORK is the directory of the test
+	sets   []string // WORK is the test's directory
 	flags  []string // of the call
 	ns     string
-	window string // of the record; of the decoys it is another
+	window string // of the record; the decoys are in another window
 }
 
 var hintPlaces = []hintPlace{
@@ -42,7 +42,7 @@ var hintPlaces = []hintPlace{
 type hintWorld struct {
 	*box
 	hintPlace
-	one, two string // the record's ledger, and another
+	one, two string // the record's ledger, and another one
 }
 
 func newHintWorld(t *testing.T, p hintPlace, bare bool) *hintWorld {
@@ -72,7 +72,7 @@ func newHintWorld(t *testing.T, p hintPlace, bare bool) *hintWorld {
 			return
 		}
 		made[ledger+ns+"|"+window] = true
-		w.want(w.run("mark", "done", "--ledger", ledger, "--namespace", ns, "--window", window, "--stdout-file", "decoy", "--", hintKey), 0)
+		w.wantStatus(w.run("mark", "done", "--ledger", ledger, "--namespace", ns, "--window", window, "--stdout-file", "decoy", "--", hintKey), 0)
 	}
 	otherNS := map[bool]string{true: "prod team", false: "default"}[p.ns == "default"]
 	decoy(w.two, p.ns, p.window)
@@ -88,7 +88,7 @@ func newHintWorld(t *testing.T, p hintPlace, bare bool) *hintWorld {
 	return w
 }
 
-// call makes idem run of the record's own call with more flags.
+// call runs idem run for the record, with more flags.
 func (w *hintWorld) call(args ...string) result {
 	w.t.Helper()
 	argv := append([]string{"run"}, w.flags...)
@@ -98,8 +98,8 @@ func (w *hintWorld) call(args ...string) result {
 	return w.run(append(append(argv, "--key="+hintKey), args...)...)
 }
 
-// full makes a call whose output cannot be written.
-func (w *hintWorld) full(args ...string) result {
+// callToFullDisk makes a call whose output cannot be written.
+func (w *hintWorld) callToFullDisk(args ...string) result {
 	w.t.Helper()
 	to, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
@@ -111,14 +111,15 @@ func (w *hintWorld) full(args ...string) result {
 	return w.start(append(argv, args...), stdout(to)).wait()
 }
 
-// exact makes a call of another command that names the record in full.
-func (w *hintWorld) exact(words ...string) result {
+// callInFull runs another command with all flags that name the record.
+func (w *hintWorld) callInFull(words ...string) result {
 	w.t.Helper()
 	return w.run(append(words, "--ledger", w.one, "--namespace", w.ns, "--window", w.window, "--", hintKey)...)
 }
 
-// as makes a call of another command as the record's user would.
-func (w *hintWorld) as(words ...string) result {
+// callAsUser runs another command with the record's flags and environment, as a
+// user would.
+func (w *hintWorld) callAsUser(words ...string) result {
 	w.t.Helper()
 	argv := append(words, w.flags...)
 	return w.run(append(argv, "--", hintKey)...)
@@ -127,26 +128,27 @@ func (w *hintWorld) as(words ...string) result {
 func (w *hintWorld) interrupt() {
 	w.t.Helper()
 	w.call("--", "sh", "-c", "echo target; kill -9 $PPID")
-	w.settled("interrupted")
+	w.waitState("interrupted")
 }
 
-// settled waits until the record is in a state.
-func (w *hintWorld) settled(state string) {
+// waitState waits until the record is in a state.
+func (w *hintWorld) waitState(state string) {
 	w.t.Helper()
-	w.until("the record is "+state, func() bool {
-		return strings.Contains(w.exact("show", "--json").out, `"state": "`+state+`"`)
+	w.waitUntil("the record is "+state, func() bool {
+		return strings.Contains(w.callInFull("show", "--json").out, `"state": "`+state+`"`)
 	})
 }
 
-// snapshot has all records of both ledgers by what names them.
+// snapshot returns all records of both ledgers, keyed by ledger, namespace and
+// window.
 func (w *hintWorld) snapshot() map[string]string {
 	w.t.Helper()
 	all := map[string]string{}
 	for _, ledger := range []string{w.one, w.two} {
 		c := w.start([]string{"idem", "list", "--json", "--ledger", ledger}, withoutIdem)
 		var records []map[string]any
-		if r := w.want(c.wait(), 0); json.Unmarshal([]byte(r.out), &records) != nil {
-			w.t.Fatalf("list says %s", r.out)
+		if r := w.wantStatus(c.wait(), 0); json.Unmarshal([]byte(r.out), &records) != nil {
+			w.t.Fatalf("list: got %s, want JSON", r.out)
 		}
 		for _, rec := range records {
 			delete(rec, "age_seconds")
@@ -159,7 +161,7 @@ func (w *hintWorld) snapshot() map[string]string {
 
 func (w *hintWorld) target() string { return fmt.Sprintf("%s|%s|%s", w.one, w.ns, w.window) }
 
-// hintCommand is the command of a line, if it has one.
+// hintCommand matches a hint that ends in an idem command.
 var hintCommand = regexp.MustCompile(`^idem: hint: (.*): (idem .*)$`)
 
 // hintsOf returns the commands of a message's hints.
@@ -175,14 +177,14 @@ func hintsOf(t *testing.T, stderr string) []string {
 			commands = append(commands, m[2])
 		}
 		if strings.Count(line, ": idem ") > 1 {
-			t.Errorf("more than one command in %s", line)
+			t.Errorf("got more than one command in %s, want one", line)
 		}
 	}
 	return commands
 }
 
-// paste runs a command in a shell: in the environment of the call, or in one
-// that has nothing of idem's.
+// paste runs a command in a shell, in the environment of the call or in one
+// without variables of idem.
 func (w *hintWorld) paste(command string, empty bool) result {
 	w.t.Helper()
 	dir := func(c *exec.Cmd) { c.Dir = w.path("elsewhere") }
@@ -192,19 +194,19 @@ func (w *hintWorld) paste(command string, empty bool) result {
 	return w.start([]string{"sh", "-c", command}, dir).wait()
 }
 
-// hintCase makes a message whose hints have commands. It prepares the record
-// and returns what idem prints.
+// hintCase prepares the record and causes a message whose hints contain
+// commands. It returns the result of idem.
 type hintCase struct {
 	name  string
-	place int  // of hintPlaces
-	bare  bool // the key has no record in another window, nor one without a window
+	place int  // index in hintPlaces
+	bare  bool // the key has only a record in the window
 	make  func(w *hintWorld) result
 	hints int
 }
 
 var hintCases = []hintCase{
 	{"failed before, with another command", 0, false, func(w *hintWorld) result {
-		w.want(w.call("--", "sh", "-c", "echo target; exit 1"), 1)
+		w.wantStatus(w.call("--", "sh", "-c", "echo target; exit 1"), 1)
 		return w.call("--", "true")
 	}, 1},
 	{"interrupted, with another command", 1, false, func(w *hintWorld) result {
@@ -221,11 +223,11 @@ var hintCases = []hintCase{
 	}, 4},
 	{"waited for, interrupted", 3, false, func(w *hintWorld) result {
 		w.interrupt()
-		return w.as("wait", "--window", w.window)
+		return w.callAsUser("wait", "--window", w.window)
 	}, 4},
 	{"waited for, failed", 0, false, func(w *hintWorld) result {
-		w.want(w.call("--", "sh", "-c", "echo target; exit 1"), 1)
-		return w.as("wait", "--window", w.window)
+		w.wantStatus(w.call("--", "sh", "-c", "echo target; exit 1"), 1)
+		return w.callAsUser("wait", "--window", w.window)
 	}, 1},
 	{"the probe cannot tell", 1, false, func(w *hintWorld) result {
 		return w.call("--probe-first", "--probe", "exit 2", "--", "true")
@@ -234,68 +236,69 @@ var hintCases = []hintCase{
 		return w.call("--probe-first", "--probe", "exit 2", "--", "true")
 	}, 1},
 	{"not again after a failure", 2, false, func(w *hintWorld) result {
-		w.want(w.call("--", "sh", "-c", "echo target; exit 1"), 1)
+		w.wantStatus(w.call("--", "sh", "-c", "echo target; exit 1"), 1)
 		return w.call("--on-failure", "refuse", "--", "sh", "-c", "echo target; exit 1")
 	}, 2},
 	{"no attempt left", 3, false, func(w *hintWorld) result {
-		w.want(w.call("--", "sh", "-c", "echo target; exit 1"), 1)
+		w.wantStatus(w.call("--", "sh", "-c", "echo target; exit 1"), 1)
 		return w.call("--max-attempts", "1", "--", "sh", "-c", "echo target; exit 1")
 	}, 2},
 	{"unrecorded", 0, false, func(w *hintWorld) result {
 		return w.call("--tty", "--", "sh", "-c", `trap "" HUP; echo target; kill -9 $PPID; exit 3`)
 	}, 4},
 	{"output that did not arrive", 1, false, func(w *hintWorld) result {
-		return w.full("--force", "--", "echo", "target")
+		return w.callToFullDisk("--force", "--", "echo", "target")
 	}, 1},
 	{"cut output that did not arrive", 2, false, func(w *hintWorld) result {
-		return w.full("--max-output", "100", "--", "seq", "1", "1000")
+		return w.callToFullDisk("--max-output", "100", "--", "seq", "1", "1000")
 	}, 1},
 	{"forget, which window", 2, true, func(w *hintWorld) result {
 		w.window = thisYear(w)
-		return w.as("forget")
+		return w.callAsUser("forget")
 	}, 3},
 	{"token, which window", 3, true, func(w *hintWorld) result {
 		w.window = thisYear(w)
-		return w.as("token")
+		return w.callAsUser("token")
 	}, 3},
 	{"mark, which window", 0, true, func(w *hintWorld) result {
 		w.window = thisYear(w)
-		w.want(w.exact("mark", "retry", "--force"), 0)
-		return w.as("mark", "failed")
+		w.wantStatus(w.callInFull("mark", "retry", "--force"), 0)
+		return w.callAsUser("mark", "failed")
 	}, 3},
 	{"wait, which window", 1, true, func(w *hintWorld) result {
 		w.window = thisYear(w)
-		return w.as("wait")
+		return w.callAsUser("wait")
 	}, 3},
 	{"nothing is recorded there", 1, true, func(w *hintWorld) result {
-		w.want(w.call("--", "echo", "target"), 0)
-		for _, other := range []string{"default"} { // the decoys there would be named too
+		w.wantStatus(w.call("--", "echo", "target"), 0)
+		for _, other := range []string{"default"} { // the decoys there would be named as well
 			for _, window := range []string{w.window, "2021"} {
-				w.want(w.run("forget", "--ledger", w.one, "--namespace", other, "--window", window, "--", hintKey), 0)
+				w.wantStatus(w.run("forget", "--ledger", w.one, "--namespace", other, "--window", window, "--", hintKey), 0)
 			}
 		}
-		return w.as("show", "--namespace", "third")
+		return w.callAsUser("show", "--namespace", "third")
 	}, 1},
 	{"held", 2, false, func(w *hintWorld) result {
 		argv := append(append([]string{"run"}, w.flags...), "--per", "year", "--tz", "UTC", "--at", w.window+"-05-05", "--key="+hintKey)
 		run := w.idem(append(argv, "--", "sh", "-c", "echo target; echo x >running; until [ -e go ]; do sleep 0.01; done")...)
-		w.await("running", 1)
-		r := w.as("forget", "--window", w.window)
+		w.waitLines("running", 1)
+		r := w.callAsUser("forget", "--window", w.window)
 		w.write("go", "")
-		w.want(run.wait(), 0)
+		w.wantStatus(run.wait(), 0)
 		return r
 	}, 1},
 }
 
-// thisYear records a success in the window of now, and returns the window.
+// thisYear records a success in the current year's window and returns the
+// window.
 func thisYear(w *hintWorld) string {
 	argv := append(append([]string{"run"}, w.flags...), "--per", "year", "--key="+hintKey, "--", "sh", "-c", "echo target; echo $IDEM_WINDOW >window")
-	w.want(w.run(argv...), 0)
+	w.wantStatus(w.run(argv...), 0)
 	return strings.TrimSpace(w.read("window"))
 }
 
-// TestHints pastes every command of every hint into a shell. It acts on the
-// record that the message is about, and on no other.
+// TestHints pastes every command of every hint into a shell. The command must
+// act on the record that the message is about, and on no other.
 func TestHints(t *testing.T) {
 	testkit.Slow(t, "every command of every hint is run")
 	var mu sync.Mutex
@@ -308,20 +311,20 @@ func TestHints(t *testing.T) {
 				r := c.make(w)
 				commands := hintsOf(t, r.err)
 				if len(commands) != c.hints {
-					t.Fatalf("%d commands, want %d, in\n%s", len(commands), c.hints, r.err)
+					t.Fatalf("got %d commands, want %d, in\n%s", len(commands), c.hints, r.err)
 				}
 				mu.Lock()
 				printed = append(printed, r.err)
 				mu.Unlock()
 				for i := range commands {
-					// Those of one message name the record in the same way: the
-					// first is pasted in both environments.
+					// All commands of a message name the record in the same way, so only
+					// the first one is pasted in both environments.
 					for _, empty := range []bool{true, false}[:max(1, 2-i)] {
-						if i > 0 || !empty { // the last one has changed the record
+						if i > 0 || !empty { // the previous command has changed the record
 							w = newHintWorld(t, hintPlaces[c.place], c.bare)
 							commands = hintsOf(t, c.make(w).err)
 						}
-						w.pasted(commands[i], empty)
+						w.checkPaste(commands[i], empty)
 					}
 				}
 			})
@@ -330,16 +333,16 @@ func TestHints(t *testing.T) {
 	all := strings.Join(printed, "")
 	for site, text := range hintSites(t) {
 		if !strings.Contains(all, text) {
-			t.Errorf("%s: no case of this test prints the hint %q", site, text)
+			t.Errorf("%s: got no case that prints the hint %q, want one", site, text)
 		}
 	}
 }
 
-// pasted holds a command of a hint to the record that is meant.
-func (w *hintWorld) pasted(command string, empty bool) {
+// checkPaste checks that a command of a hint acts on the right record only.
+func (w *hintWorld) checkPaste(command string, empty bool) {
 	w.t.Helper()
-	if !strings.Contains(command, " --ledger ") { // it must not act on a ledger of this machine
-		w.t.Fatalf("the ledger is missing in %s", command)
+	if !strings.Contains(command, " --ledger ") { // without it, the command would act on a ledger of this machine
+		w.t.Fatalf("got %s, want a command with --ledger", command)
 	}
 	before := w.snapshot()
 	r := w.paste(command, empty)
@@ -347,7 +350,7 @@ func (w *hintWorld) pasted(command string, empty bool) {
 	name := strings.Fields(command)[1]
 	switch name {
 	case "forget", "mark":
-		w.want(r, 0)
+		w.wantStatus(r, 0)
 		var changed []string
 		for id := range merged(before, after) {
 			if before[id] != after[id] {
@@ -355,12 +358,12 @@ func (w *hintWorld) pasted(command string, empty bool) {
 			}
 		}
 		if !slices.Equal(changed, []string{w.target()}) {
-			w.t.Errorf("%s changes %q, want %q", command, changed, w.target())
+			w.t.Errorf("%s: got changes of %q, want %q", command, changed, w.target())
 		}
 	default:
-		want := w.exact(name)
+		want := w.callInFull(name)
 		if r.out != want.out || r.err != want.err || r.code != want.code || r.code == 64 || !maps.Equal(before, after) {
-			w.t.Errorf("%s ends with %d and prints\n%s%swant %d and\n%s%s", command, r.code, r.out, r.err, want.code, want.out, want.err)
+			w.t.Errorf("%s: got status %d and\n%s%swant %d and\n%s%s", command, r.code, r.out, r.err, want.code, want.out, want.err)
 		}
 	}
 }

@@ -13,24 +13,24 @@ import (
 	"testing"
 )
 
-// withoutIdem takes what leads idem to a ledger out of an environment.
+// withoutIdem removes the variables that select a ledger from an environment.
 func withoutIdem(c *exec.Cmd) {
 	c.Env = slices.DeleteFunc(slices.Clone(c.Env), func(kv string) bool {
 		return strings.HasPrefix(kv, "IDEM_LEDGER=") || strings.HasPrefix(kv, "IDEM_NAMESPACE=") || strings.HasPrefix(kv, "STATE_DIRECTORY=")
 	})
 }
 
-// computedHints has, for a function whose hints have computed texts, one that it
-// prints.
+// computedHints has an example of a printed text for each function whose hints
+// have computed texts.
 var computedHints = map[string][]string{
 	"refusal": {"for the current window: idem", "for the window with the latest attempt: idem"},
 }
 
-// hintMakers are the functions that make a hint with a command, and which of
-// their arguments says what it is for.
+// hintMakers are the functions that make a hint with a command. The value is
+// the index of the argument that describes the command.
 var hintMakers = map[string]int{"hintFor": 1}
 
-// hintSites returns the text of each hint with a command, by where it is made
+// hintSites returns the text of each hint with a command, keyed by its position
 // in the source.
 func hintSites(t *testing.T) map[string]string {
 	t.Helper()
@@ -38,7 +38,7 @@ func hintSites(t *testing.T) map[string]string {
 	for _, f := range hintSource(t) {
 		for _, d := range f.Decls {
 			fn, ok := d.(*ast.FuncDecl)
-			if !ok || hintMakers[fn.Name.Name] > 0 { // which hand on what they are given
+			if !ok || hintMakers[fn.Name.Name] > 0 { // the makers pass on their arguments
 				continue
 			}
 			ast.Inspect(fn, func(n ast.Node) bool {
@@ -55,7 +55,7 @@ func hintSites(t *testing.T) map[string]string {
 					texts = computedHints[fn.Name.Name]
 				}
 				if len(texts) == 0 {
-					t.Errorf("the hints of %s have computed texts: name what they print in computedHints", fn.Name.Name)
+					t.Errorf("%s: got hints with computed texts, want an example in computedHints", fn.Name.Name)
 				}
 				for _, text := range texts {
 					sites[fn.Name.Name+": "+text] = text
@@ -65,16 +65,16 @@ func hintSites(t *testing.T) map[string]string {
 		}
 	}
 	if len(sites) < 10 {
-		t.Fatalf("only %d hints with a command are found in the source", len(sites))
+		t.Fatalf("got %d hints with a command in the source, want at least 10", len(sites))
 	}
 	return sites
 }
 
-// recordCommand is a command about a record in a text that is filled in later.
+// recordCommand matches a command about a record in a format string.
 var recordCommand = regexp.MustCompile(`idem (run|show|logs|mark|forget|wait|token|check|explain)( -\S+| (done|failed|retry)\S*| KEY)* %`)
 
-// TestNoOtherHintNamesARecord holds that no text of a message is a command line
-// about a record: such lines come from reference.go.
+// TestNoOtherHintNamesARecord checks that no message text is a command line
+// about a record. Such lines come from report_reference.go.
 func TestNoOtherHintNamesARecord(t *testing.T) {
 	for _, f := range hintSource(t) {
 		ast.Inspect(f, func(n ast.Node) bool {
@@ -87,7 +87,7 @@ func TestNoOtherHintNamesARecord(t *testing.T) {
 				t.Fatal(err)
 			}
 			if recordCommand.MatchString(text) && !strings.Contains(text, "--key KEY -- %s") {
-				t.Errorf("%q fills in a command: use hintFor", text)
+				t.Errorf("%q: got a command in a format string, want hintFor", text)
 			}
 			return true
 		})
@@ -124,7 +124,8 @@ func calledName(call *ast.CallExpr) string {
 	return ""
 }
 
-// longestText is the longest string in an expression, "" without one.
+// longestText returns the longest string in an expression, or "" if there is
+// none.
 func longestText(e ast.Expr) string {
 	longest := ""
 	ast.Inspect(e, func(n ast.Node) bool {

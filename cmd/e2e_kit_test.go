@@ -1,7 +1,8 @@
-// The e2e tests run the released binary as users do, as processes that are killed,
-// stopped and put on terminals. A test is here if a script of testdata/script
-// cannot ask its question: signals and kills at a chosen moment, terminals, full
-// disks, other users, damaged ledgers, storms of callers.
+// The e2e tests run the released binary as users do: as processes that are
+// killed, stopped and put on terminals. A test is here if a script of
+// testdata/script cannot ask its question. Such questions are about signals and
+// kills at a chosen moment, terminals, full disks, other users, damaged ledgers
+// and many callers at once.
 package cmd_test
 
 import (
@@ -23,11 +24,12 @@ import (
 	"idem/internal/testkit"
 )
 
-// hangs bounds every wait. It is there to end a hang, not to measure.
-const hangs = 60 * time.Second
+// hangTimeout bounds every wait. It ends a hang and measures nothing.
+const hangTimeout = 60 * time.Second
 
-// binary is the directory of the idem under test, built once as it is released.
-// A child removes it when this process has ended, however it did.
+// binary returns the directory of the idem under test, which is built once with
+// the flags of a release. A child process removes it when this process has
+// ended for any reason.
 var binary = sync.OnceValue(func() string {
 	dir, err := os.MkdirTemp("", "idem-e2e-")
 	if err != nil {
@@ -44,7 +46,7 @@ var binary = sync.OnceValue(func() string {
 		panic(err)
 	}
 	keep = alive
-	// Other users run it too.
+	// The tests of other users run the binary too.
 	if err := os.Chmod(dir, 0o755); err != nil {
 		panic(err)
 	}
@@ -60,11 +62,11 @@ var binary = sync.OnceValue(func() string {
 	return dir
 })
 
-var keep *os.File // open as long as this process lives
+var keep *os.File // open until this process ends
 
-// missing skips a test that cannot be run here, which IDEM_TEST_STRICT=1 does
-// not allow.
-func missing(t *testing.T, what string) {
+// skipMissing skips a test that this machine cannot run. With
+// IDEM_TEST_STRICT=1 it fails the test instead.
+func skipMissing(t *testing.T, what string) {
 	t.Helper()
 	if os.Getenv("IDEM_TEST_STRICT") == "1" {
 		t.Fatalf("IDEM_TEST_STRICT: %s is missing", what)
@@ -75,25 +77,26 @@ func missing(t *testing.T, what string) {
 func requireTool(t *testing.T, name string) {
 	t.Helper()
 	if _, err := exec.LookPath(name); err != nil {
-		missing(t, name)
+		skipMissing(t, name)
 	}
 }
 
 func requireRoot(t *testing.T) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		missing(t, "root")
+		skipMissing(t, "root")
 	}
 }
 
-// box is a place for one test: a working directory, a ledger that does not
-// exist yet, and an environment by which all processes are found again.
+// box is the fixture of one test. It has a working directory, a ledger that
+// does not exist yet, and a marked environment by which all its processes can
+// be found.
 type box struct {
 	t      *testing.T
-	dir    string // where commands run
+	dir    string // working directory of the commands
 	ledger string
 	env    []string
-	user   *syscall.Credential // who runs it all; nil: who runs the tests
+	user   *syscall.Credential // the user of all processes; nil is the user of the tests
 }
 
 var boxes atomic.Int64
@@ -112,8 +115,8 @@ func newBox(t *testing.T) *box {
 	return b
 }
 
-// killMarked ends all processes that have mark in their environment: also
-// those that have left their group, their session and their parent.
+// killMarked kills all processes that have mark in their environment, also
+// those that left their group, session or parent.
 func killMarked(mark string) {
 	for range 100 {
 		found := false
@@ -133,8 +136,8 @@ func killMarked(mark string) {
 	}
 }
 
-// call is a process that was started. Its output is in files: leftovers of it
-// may hold them without holding us.
+// call is a process that was started. Its output goes to files, so a leftover
+// process that holds them does not block the test.
 type call struct {
 	b        *box
 	cmd      *exec.Cmd
@@ -144,19 +147,20 @@ type call struct {
 
 // result is how a call ended.
 type result struct {
-	code     int // as a shell has it
+	code     int // as a shell reports it
 	sig      syscall.Signal
 	out, err string
 }
 
-// idem starts idem in a session of its own, so that the test's terminal has no
-// part in it.
+// idem starts idem in a new session, so the terminal of the tests does not
+// affect it.
 func (b *box) idem(args ...string) *call {
 	b.t.Helper()
 	return b.start(append([]string{"idem"}, args...))
 }
 
-// start starts a program as idem does; opts change how.
+// start starts a program in a new session. opts change the command before the
+// start.
 func (b *box) start(argv []string, opts ...func(*exec.Cmd)) *call {
 	b.t.Helper()
 	c := &call{b: b, ended: make(chan struct{})}
@@ -186,7 +190,7 @@ func (b *box) start(argv []string, opts ...func(*exec.Cmd)) *call {
 		b.t.Fatal(err)
 	}
 	go func() {
-		_ = c.cmd.Wait() // the state says it all
+		_ = c.cmd.Wait() // its error is in the state
 		close(c.ended)
 	}()
 	return c
@@ -232,15 +236,15 @@ func (c *call) killAll() {
 		c.b.t.Fatal(err)
 	}
 	c.wait()
-	c.b.until(fmt.Sprintf("process group %d ends", group), func() bool { return !lives(group) })
+	c.b.waitUntil(fmt.Sprintf("process group %d ends", group), func() bool { return !groupAlive(group) })
 }
 
 func (c *call) wait() result {
 	c.b.t.Helper()
 	select {
 	case <-c.ended:
-	case <-time.After(2 * hangs):
-		c.b.t.Fatalf("%q hangs; its stderr:\n%s", c.cmd.Args, c.b.read(c.err))
+	case <-time.After(2 * hangTimeout):
+		c.b.t.Fatalf("%q: got a running call, want it to end; stderr:\n%s", c.cmd.Args, c.b.read(c.err))
 	}
 	r := result{out: c.b.read(c.out), err: c.b.read(c.err)}
 	ws := c.cmd.ProcessState.Sys().(syscall.WaitStatus)
@@ -251,7 +255,7 @@ func (c *call) wait() result {
 	}
 	for _, bad := range []string{"goroutine ", "panic:", "SQLITE_", "WARNING: DATA RACE"} {
 		if strings.Contains(r.err, bad) {
-			c.b.t.Errorf("%q: stderr has %q:\n%s", c.cmd.Args, bad, r.err)
+			c.b.t.Errorf("%q: got stderr with %q, want none of it:\n%s", c.cmd.Args, bad, r.err)
 		}
 	}
 	if fault := messageFault(r.err, anyLength); fault != "" {

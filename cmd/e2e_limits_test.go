@@ -16,9 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// clear checks that a call under a limit has worked, or has said in one line that
-// it started nothing.
-func (b *box) clear(what string, r result) {
+// wantClearEnd checks that a call under a limit has worked, or has printed one
+// line that says that nothing was started.
+func (b *box) wantClearEnd(what string, r result) {
 	b.t.Helper()
 	lines := 0
 	for line := range strings.Lines(r.err) {
@@ -29,48 +29,48 @@ func (b *box) clear(what string, r result) {
 	switch r.code {
 	case 0:
 		if lines != 0 && !strings.HasPrefix(r.err, "idem: note: ") {
-			b.t.Errorf("%s: it worked and said:\n%s", what, r.err)
+			b.t.Errorf("%s: got a success with stderr\n%swant none", what, r.err)
 		}
 	case 69, 126:
 		if lines != 1 || !strings.HasPrefix(r.err, "idem: ") {
-			b.t.Errorf("%s: status %d and %d lines:\n%s", what, r.code, lines, r.err)
+			b.t.Errorf("%s: got status %d and %d lines of stderr, want one message:\n%s", what, r.code, lines, r.err)
 		}
 	default:
-		b.t.Errorf("%s: status %d:\n%s", what, r.code, r.err)
+		b.t.Errorf("%s: got status %d, want success or a refusal:\n%s", what, r.code, r.err)
 	}
 }
 
-// agrees checks that what is recorded of a key is what its call has said: the
-// command, which makes the file side, ran once or not at all.
-func (b *box) agrees(what, key string, r result) {
+// wantRecordOf checks that the record of a key agrees with the result of its
+// call. The command, which adds a line to side, ran once or not at all.
+func (b *box) wantRecordOf(what, key string, r result) {
 	b.t.Helper()
 	state, ran := "", 0
 	if r.code == 0 {
 		state, ran = "succeeded", 1
 	}
-	if got := b.listed(key); got != state {
-		b.t.Errorf("%s: status %d, and the key is recorded as %q:\n%s", what, r.code, got, r.err)
+	if got := b.listedState(key); got != state {
+		b.t.Errorf("%s: status %d: got the state %q, want %q:\n%s", what, r.code, got, state, r.err)
 	}
 	n := b.lines("side")
 	_ = os.Remove(b.path("side"))
 	if n != ran {
-		b.t.Errorf("%s: status %d, and the command ran %d times", what, r.code, n)
+		b.t.Errorf("%s: status %d: got %d executions, want %d", what, r.code, n, ran)
 	}
 }
 
-// begun makes a ledger with a record under the key hit, and a run of the key live
-// that goes on.
-func begun(t *testing.T) *box {
+// boxWithLiveRun returns a box whose ledger has a record of the key hit and a
+// live run of the key live.
+func boxWithLiveRun(t *testing.T) *box {
 	t.Helper()
 	b := newBox(t)
-	b.want(b.run("run", "--key", "hit", "--", "echo", "out"), 0)
+	b.wantStatus(b.run("run", "--key", "hit", "--", "echo", "out"), 0)
 	b.write("known", "content")
 	b.idem("run", "--key", "live", "--", "sh", "-c", "echo >ready; exec sleep 300")
-	b.await("ready", 1)
+	b.waitLines("ready", 1)
 	return b
 }
 
-// operations are the calls that limits are tried on, by name; %s is the key.
+// operations are the calls that run under limits, by name. %s is the key.
 var operations = []struct{ name, call string }{
 	{"run", "run --key %s -- sh -c 'echo >>side'"},
 	{"tty", "run --tty --key %s -- sh -c 'echo >>side'"},
@@ -88,8 +88,9 @@ var operations = []struct{ name, call string }{
 	{"forget", "forget %[1]s; idem mark done %[1]s; s=$?; idem forget %[1]s; exit $s"},
 }
 
-// tried is one of them.
-func (b *box) tried(under, name, call, key string) {
+// tryOperation runs an operation and checks its result and its record. under is
+// shell code that sets a limit and precedes idem.
+func (b *box) tryOperation(under, name, call, key string) {
 	b.t.Helper()
 	what := fmt.Sprintf("%s, %s", under, name)
 	runs := strings.Contains(call, "--key %s")
@@ -98,15 +99,15 @@ func (b *box) tried(under, name, call, key string) {
 	}
 	r := b.sh(under + " idem " + call)
 	if name == "forget" && r.code == 1 {
-		return // it works: nothing was recorded
+		return // it works, and there was no record
 	}
-	b.clear(what, r)
+	b.wantClearEnd(what, r)
 	if runs {
-		b.agrees(what, key, r)
+		b.wantRecordOf(what, key, r)
 	}
 }
 
-// Few descriptors: a call works or is refused, in one line.
+// With few descriptors, a call works or is refused in one line.
 func TestE2EFewDescriptors(t *testing.T) {
 	t.Parallel()
 	for _, op := range operations {
@@ -115,96 +116,99 @@ func TestE2EFewDescriptors(t *testing.T) {
 		}
 		t.Run(op.name, func(t *testing.T) {
 			t.Parallel()
-			b := begun(t)
+			b := boxWithLiveRun(t)
 			for n := 3; n <= 27; n++ {
-				b.tried(fmt.Sprintf("ulimit -n %d; exec", n), op.name, op.call, fmt.Sprintf("k%d", n))
+				b.tryOperation(fmt.Sprintf("ulimit -n %d; exec", n), op.name, op.call, fmt.Sprintf("k%d", n))
 			}
 		})
 	}
-	// Those that the tests were started with would count, too.
+	// Descriptors that the tests were started with would count as well.
 	for fd := 3; fd < 1024; fd++ {
 		syscall.CloseOnExec(fd)
 	}
-	b := begun(t) // what docs/limits.md promises
-	b.want(b.sh("ulimit -n 26; idem run --key k -- true"), 0)
-	b.want(b.sh("ulimit -n 30; idem run --tty --key l -- true"), 0)
-	b.want(b.sh("ulimit -n 8; idem run --key hit -- echo out"), 0)
+	b := boxWithLiveRun(t) // docs/limits.md promises it
+	b.wantStatus(b.sh("ulimit -n 26; idem run --key k -- true"), 0)
+	b.wantStatus(b.sh("ulimit -n 30; idem run --tty --key l -- true"), 0)
+	b.wantStatus(b.sh("ulimit -n 8; idem run --key hit -- echo out"), 0)
 }
 
-// Little memory: a call works or is refused, also where Go's runtime would not come up.
+// With little memory, a call works or is refused in one line, also where Go's
+// runtime would not start.
 func TestE2ELittleMemory(t *testing.T) {
 	t.Parallel()
 	if runtime.GOARCH != "amd64" {
 		return // the runtime reserves other amounts, and package entry is empty
 	}
-	b := begun(t)
+	b := boxWithLiveRun(t)
 	sizes := []int{735, 742, 1131, 1141, 1145, 1155, 1285, 1320}
 	for mib := 50; mib <= 1400; mib += 45 {
 		sizes = append(sizes, mib)
 	}
 	for _, mib := range sizes {
 		call := operations[mib%2]
-		b.tried(fmt.Sprintf("ulimit -v %d; exec", mib<<10), call.name, call.call, fmt.Sprintf("v%d", mib))
+		b.tryOperation(fmt.Sprintf("ulimit -v %d; exec", mib<<10), call.name, call.call, fmt.Sprintf("v%d", mib))
 	}
 	for mib := 36; mib <= 130; mib += 5 {
 		call := operations[mib%2]
-		b.tried(fmt.Sprintf("ulimit -d %d; exec", mib<<10), call.name, call.call, fmt.Sprintf("d%d", mib))
+		b.tryOperation(fmt.Sprintf("ulimit -d %d; exec", mib<<10), call.name, call.call, fmt.Sprintf("d%d", mib))
 	}
-	for _, mib := range []int{840, 1100, 1360, 4096} { // what docs/limits.md promises
-		b.want(b.sh(fmt.Sprintf("ulimit -v %d; idem run --tty --key v%d -- true", mib<<10, mib)), 0)
+	for _, mib := range []int{840, 1100, 1360, 4096} { // docs/limits.md promises them
+		b.wantStatus(b.sh(fmt.Sprintf("ulimit -v %d; idem run --tty --key v%d -- true", mib<<10, mib)), 0)
 	}
-	b.want(b.sh("ulimit -v 780000; idem list"), 69)
-	b.want(b.sh("ulimit -d 131072; idem run --key d -- true"), 0)
+	b.wantStatus(b.sh("ulimit -v 780000; idem list"), 69)
+	b.wantStatus(b.sh("ulimit -d 131072; idem run --key d -- true"), 0)
 }
 
-// A low limit on the size of files is named, since it looks like a full disk.
+// A low limit on the size of files is named in the message, because its effect
+// looks like a full disk.
 func TestE2ESmallFiles(t *testing.T) {
 	t.Parallel()
 	for _, kib := range []int{4, 32, 1000} {
-		b := begun(t)
+		b := boxWithLiveRun(t)
 		for _, op := range operations[:2] {
 			under := fmt.Sprintf("ulimit -f %d; exec", kib)
 			r := b.sh(fmt.Sprintf(under+" idem "+op.call, op.name))
-			if b.clear(under+op.name, r); r.code != 0 && !strings.Contains(r.err, "ulimit -f") || strings.Contains(r.err, "hint: make room") {
-				t.Errorf("%s", r.err)
+			if b.wantClearEnd(under+op.name, r); r.code != 0 && !strings.Contains(r.err, "ulimit -f") || strings.Contains(r.err, "hint: make room") {
+				t.Errorf("got status %d and stderr %s, want a hint of ulimit -f, and none to make room", r.code, r.err)
 			}
 			if b.lines("side") > 0 && r.code != 0 {
-				t.Errorf("%s: the command ran: %s", under, r.err)
+				t.Errorf("%s: got an execution, want none: %s", under, r.err)
 			}
 			_ = os.Remove(b.path("side"))
 		}
 	}
 }
 
-// Few processes: Go's runtime ends the process when it gets no thread, which must
-// not be between the claim and the record.
+// With few processes, Go's runtime ends the process when it gets no thread.
+// It must not end between the claim and the record.
 func TestE2EFewProcesses(t *testing.T) {
 	t.Parallel()
-	requireRoot(t) // for a user who has no other process
+	requireRoot(t) // for a user without other processes
 	requireTool(t, "prlimit")
 	b := newBox(t)
-	b.somebody()
-	uid := 60000 + os.Getpid()%5000 // another run of the tests is another user
+	b.useUnprivilegedUser()
+	uid := 60000 + os.Getpid()%5000 // another run of the tests uses another user
 	b.user = &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}
 	if err := os.Chown(b.dir, uid, uid); err != nil {
 		t.Fatal(err)
 	}
-	b.want(b.run("run", "--key", "hit", "--", "echo", "out"), 0)
+	b.wantStatus(b.run("run", "--key", "hit", "--", "echo", "out"), 0)
 	for _, n := range []int{1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 20, 22, 24, 26, 30} {
 		if n < 6 && runtime.GOARCH != "amd64" {
 			continue
 		}
 		for _, op := range operations[:4] {
-			b.tried(fmt.Sprintf("exec prlimit --nproc=%d:%[1]d", n), op.name, op.call, fmt.Sprintf("%s%d", op.name, n))
+			b.tryOperation(fmt.Sprintf("exec prlimit --nproc=%d:%[1]d", n), op.name, op.call, fmt.Sprintf("%s%d", op.name, n))
 		}
-		b.tried(fmt.Sprintf("exec prlimit --nproc=%d:%[1]d", n), "replay", "run --key hit -- echo out", "")
+		b.tryOperation(fmt.Sprintf("exec prlimit --nproc=%d:%[1]d", n), "replay", "run --key hit -- echo out", "")
 	}
-	b.want(b.sh("exec prlimit --nproc=16 idem run --key k -- true"), 0) // what docs/limits.md promises
-	b.want(b.sh("exec prlimit --nproc=28 idem run --tty --key l -- true"), 0)
+	b.wantStatus(b.sh("exec prlimit --nproc=16 idem run --key k -- true"), 0) // docs/limits.md promises it
+	b.wantStatus(b.sh("exec prlimit --nproc=28 idem run --tty --key l -- true"), 0)
 }
 
-// refused starts idem in a sandbox that refuses it system calls: CALL,CALL...
-func (b *box) refused(calls string, errno syscall.Errno, args ...string) *call {
+// startRefusing starts idem in a sandbox that refuses the system calls
+// CALL,CALL...
+func (b *box) startRefusing(calls string, errno syscall.Errno, args ...string) *call {
 	b.t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
@@ -214,7 +218,8 @@ func (b *box) refused(calls string, errno syscall.Errno, args ...string) *call {
 	return b.start(argv, func(c *exec.Cmd) { c.Path, c.Err = exe, nil })
 }
 
-// A sandbox that refuses a system call: a call works without it or is refused, in one line.
+// In a sandbox that refuses a system call, a call works without it or is
+// refused in one line.
 func TestE2ESandbox(t *testing.T) {
 	t.Parallel()
 	for name, number := range map[string]uintptr{
@@ -227,20 +232,20 @@ func TestE2ESandbox(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := begun(t)
-			b.want(b.run("run", "--key", "long", "--", "head", "-c", "100000", "/dev/zero"), 0)
+			b := boxWithLiveRun(t)
+			b.wantStatus(b.run("run", "--key", "long", "--", "head", "-c", "100000", "/dev/zero"), 0)
 			for _, errno := range []syscall.Errno{unix.EPERM, unix.ENOSYS} {
 				for i, args := range [][]string{
 					{"run", "--timeout", "60"}, {"run", "--tty"}, {"run"},
 				} {
 					what := fmt.Sprintf("%s: %v: %q", name, errno, args)
 					key := fmt.Sprintf("k%d-%d", errno, i)
-					r := b.refused(fmt.Sprint(number), errno, append(args, "--key", key, "--", "sh", "-c", "read x; echo >>side")...).wait()
-					if r.code == 1 { // read met the end of the input
-						t.Errorf("%s: %+v", what, r)
+					r := b.startRefusing(fmt.Sprint(number), errno, append(args, "--key", key, "--", "sh", "-c", "read x; echo >>side")...).wait()
+					if r.code == 1 { // read reached the end of the input
+						t.Errorf("%s: got %+v, want the input to reach the command", what, r)
 					}
-					b.clear(what, r)
-					b.agrees(what, key, r)
+					b.wantClearEnd(what, r)
+					b.wantRecordOf(what, key, r)
 				}
 				for _, args := range [][]string{
 					{"run", "--key", "long", "--", "head", "-c", "100000", "/dev/zero"},
@@ -251,15 +256,15 @@ func TestE2ESandbox(t *testing.T) {
 					{"mark", "done", "m"},
 					{"run", "-q", "--key", "live", "--exit-code", "running=0", "--", "sh", "-c", "echo >ready; exec sleep 300"},
 				} {
-					b.clear(fmt.Sprintf("%s: %v: %q", name, errno, args), b.refused(fmt.Sprint(number), errno, args...).wait())
+					b.wantClearEnd(fmt.Sprintf("%s: %v: %q", name, errno, args), b.startRefusing(fmt.Sprint(number), errno, args...).wait())
 				}
 			}
 		})
 	}
 }
 
-// Without ppoll, and without select, the output is complete, the input has an end
-// and a TERM arrives.
+// Without ppoll, and without select, the output is complete, the input has an
+// end and a TERM arrives.
 func TestE2ESandboxWithoutPoll(t *testing.T) {
 	t.Parallel()
 	for name, calls := range map[string]string{
@@ -268,32 +273,32 @@ func TestE2ESandboxWithoutPoll(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBox(t)
-			r := b.refused(calls, unix.ENOSYS, "run", "--key", "k", "--", "sh", "-c", "head -c 300000 /dev/zero; echo err >&2").wait()
-			if b.want(r, 0); len(r.out) != 300000 || r.err != "err\n" {
-				t.Errorf("%d bytes, %q", len(r.out), r.err)
+			r := b.startRefusing(calls, unix.ENOSYS, "run", "--key", "k", "--", "sh", "-c", "head -c 300000 /dev/zero; echo err >&2").wait()
+			if b.wantStatus(r, 0); len(r.out) != 300000 || r.err != "err\n" {
+				t.Errorf("got %d bytes of stdout and stderr %q, want 300000 and %q", len(r.out), r.err, "err\n")
 			}
-			r = b.refused(calls, unix.EPERM, "run", "--tty", "--key", "t", "--", "sh", "-c", "cat; cat; echo end").wait()
-			if b.want(r, 0); r.out != "end\r\n" {
-				t.Errorf("%q", r.out)
+			r = b.startRefusing(calls, unix.EPERM, "run", "--tty", "--key", "t", "--", "sh", "-c", "cat; cat; echo end").wait()
+			if b.wantStatus(r, 0); r.out != "end\r\n" {
+				t.Errorf("stdout: got %q, want %q", r.out, "end\r\n")
 			}
-			c := b.refused(calls, unix.EPERM, "run", "--key", "l", "--", "sh", "-c", "echo >ready; sleep 60 >/dev/null 2>&1 & wait")
-			b.await("ready", 1)
+			c := b.startRefusing(calls, unix.EPERM, "run", "--key", "l", "--", "sh", "-c", "echo >ready; sleep 60 >/dev/null 2>&1 & wait")
+			b.waitLines("ready", 1)
 			c.kill(unix.SIGTERM)
 			if r := c.wait(); r.sig != unix.SIGTERM {
-				t.Errorf("%+v", r)
+				t.Errorf("got %+v, want signal %v", r, unix.SIGTERM)
 			}
 			b.wantState("l", "failed")
 		})
 	}
 }
 
-// Nothing depends on /proc.
+// idem works without /proc.
 func TestE2EWithoutProc(t *testing.T) {
 	t.Parallel()
 	requireRoot(t)
 	requireTool(t, "unshare")
 	if err := exec.Command("unshare", "--mount", "umount", "-l", "/proc").Run(); errors.As(err, new(*exec.ExitError)) {
-		missing(t, "the right to unmount /proc")
+		skipMissing(t, "the right to unmount /proc")
 	}
 	b := newBox(t)
 	for _, call := range []string{
@@ -303,32 +308,33 @@ func TestE2EWithoutProc(t *testing.T) {
 		"(exec -a other idem run --tty --key other -- echo out)",
 		"cd /; " + filepath.Join(".", binary(), "idem") + " run --tty --key relative -- echo out",
 	} {
-		r := b.want(b.start([]string{"unshare", "--mount", "bash", "-c", "umount -l /proc; test ! -e /proc/self || exit 9; " + call}).wait(), 0)
+		r := b.wantStatus(b.start([]string{"unshare", "--mount", "bash", "-c", "umount -l /proc; test ! -e /proc/self || exit 9; " + call}).wait(), 0)
 		if strings.Contains(call, "echo out") && strings.TrimSpace(r.out) != "out" || r.err != "" {
-			t.Errorf("%s: %+v", call, r)
+			t.Errorf("%s: got %+v, want stdout out and no stderr", call, r)
 		}
 	}
 }
 
-// A terminal on stdout alone has the size, and makes each line's end itself.
+// If only stdout is a terminal, the command's terminal has its size, and idem
+// writes the line ends itself.
 func TestTTYOnStdoutAlone(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	x := b.shell()
 	x.resize(33, 101)
 	for i, in := range []string{"</dev/null", "< <(echo in)"} {
-		x.typ(fmt.Sprintf("idem run --tty --key k%d -- bash -c 'stty size; read x; echo got-$x' %s 2>/dev/null; echo $? >status%[1]d\n", i, in))
-		b.await(fmt.Sprintf("status%d", i), 1)
+		x.typeKeys(fmt.Sprintf("idem run --tty --key k%d -- bash -c 'stty size; read x; echo got-$x' %s 2>/dev/null; echo $? >status%[1]d\n", i, in))
+		b.waitLines(fmt.Sprintf("status%d", i), 1)
 		if s := b.read(fmt.Sprintf("status%d", i)); s != "0\n" {
-			t.Errorf("%s: status %s; %q", in, s, x.shown())
+			t.Errorf("%s: got status %s, want 0; the terminal shows %q", in, s, x.shown())
 		}
 	}
 	for key, out := range map[string]string{"k0": "33 101\ngot-\n", "k1": "33 101\ngot-in\n"} {
-		if r := b.want(b.run("logs", key), 0); r.out != out {
-			t.Errorf("%q", r.out)
+		if r := b.wantStatus(b.run("logs", key), 0); r.out != out {
+			t.Errorf("stdout: got %q, want %q", r.out, out)
 		}
 	}
 	if s := x.shown(); !strings.Contains(s, "33 101\r\ngot-in\r\n") {
-		t.Errorf("%q", s)
+		t.Errorf("the terminal shows %q, want the size 33 101 and the input", s)
 	}
 }

@@ -13,14 +13,14 @@ import (
 	"time"
 )
 
-// want checks an exit status, and that a refusal wrote nothing to stdout.
-func (b *box) want(r result, code int) result {
+// wantStatus checks an exit status, and that a refusal wrote nothing to stdout.
+func (b *box) wantStatus(r result, code int) result {
 	b.t.Helper()
 	if r.code != code {
-		b.t.Fatalf("exit status %d, want %d; stdout %.200q, stderr:\n%s", r.code, code, r.out, r.err)
+		b.t.Fatalf("got exit status %d, want %d; stdout %.200q, stderr:\n%s", r.code, code, r.out, r.err)
 	}
 	if code >= 64 && code <= 80 && code != 74 && r.out != "" {
-		b.t.Errorf("stdout of a call that started nothing: %.200q", r.out)
+		b.t.Errorf("got stdout %.200q of a call that started nothing, want none", r.out)
 	}
 	return r
 }
@@ -32,7 +32,7 @@ func (b *box) path(name string) string {
 	return filepath.Join(b.dir, name)
 }
 
-// read returns a file's content, "" for none.
+// read returns a file's content, or "" if there is no file.
 func (b *box) read(name string) string {
 	b.t.Helper()
 	p, err := os.ReadFile(b.path(name))
@@ -49,36 +49,37 @@ func (b *box) write(name, content string) {
 	}
 }
 
-// lines is how many lines a file has: how often a command has left its trace.
+// lines returns the number of lines of a file. For the file side it is the
+// number of executions of the command.
 func (b *box) lines(name string) int { b.t.Helper(); return strings.Count(b.read(name), "\n") }
 
 func (b *box) wantLines(name string, n int) {
 	b.t.Helper()
 	if got := b.lines(name); got != n {
-		b.t.Errorf("%s has %d lines, want %d: %q", name, got, n, b.read(name))
+		b.t.Errorf("%s: got %d lines, want %d: %q", name, got, n, b.read(name))
 	}
 }
 
-// until waits for something to become true.
-func (b *box) until(what string, ok func() bool) {
+// waitUntil waits until ok returns true.
+func (b *box) waitUntil(what string, ok func() bool) {
 	b.t.Helper()
-	for end := time.Now().Add(hangs); !ok(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(hangTimeout); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			b.t.Fatalf("waited in vain: %s", what)
+			b.t.Fatalf("got no success in time, want: %s", what)
 		}
 	}
 }
 
-// await waits for a file with at least n lines.
-func (b *box) await(name string, n int) {
+// waitLines waits until a file has at least n lines.
+func (b *box) waitLines(name string, n int) {
 	b.t.Helper()
-	b.until(fmt.Sprintf("%s has %d lines", name, n), func() bool { return b.lines(name) >= n })
+	b.waitUntil(fmt.Sprintf("%s has %d lines", name, n), func() bool { return b.lines(name) >= n })
 }
 
-// awaitPID waits for a file with a pid in it.
-func (b *box) awaitPID(name string) int {
+// waitPID waits for a file that contains a pid and returns the pid.
+func (b *box) waitPID(name string) int {
 	b.t.Helper()
-	b.await(name, 1)
+	b.waitLines(name, 1)
 	pid, err := strconv.Atoi(strings.TrimSpace(b.read(name)))
 	if err != nil {
 		b.t.Fatal(err)
@@ -86,8 +87,8 @@ func (b *box) awaitPID(name string) int {
 	return pid
 }
 
-// procStat returns the letter of proc(5) and the process group of a process, ""
-// when it is gone.
+// procStat returns the state letter of proc(5) and the process group of a
+// process, or "" if the process is gone.
 func procStat(pid string) (state, group string) {
 	stat, err := os.ReadFile("/proc/" + pid + "/stat")
 	_, rest, ok := strings.Cut(string(stat), ") ")
@@ -103,8 +104,8 @@ func procState(pid int) string {
 	return state
 }
 
-// lives tells whether a process of the group does.
-func lives(group int) bool {
+// groupAlive reports whether a process of the group is alive.
+func groupAlive(group int) bool {
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	return slices.ContainsFunc(dirs, func(dir string) bool {
 		_, g := procStat(filepath.Base(dir))
@@ -112,12 +113,12 @@ func lives(group int) bool {
 	})
 }
 
-func (b *box) gone(pid int) {
+func (b *box) waitExit(pid int) {
 	b.t.Helper()
-	b.until(fmt.Sprintf("process %d ends", pid), func() bool { return procState(pid) == "" })
+	b.waitUntil(fmt.Sprintf("process %d ends", pid), func() bool { return procState(pid) == "" })
 }
 
-// record is what show --json says of a key.
+// record is the output of show --json for a key.
 type record struct {
 	State     string
 	Reason    string `json:"end_reason"`
@@ -130,10 +131,10 @@ type record struct {
 
 func (b *box) show(key string) record {
 	b.t.Helper()
-	r := b.want(b.run("show", "--json", key), 0)
+	r := b.wantStatus(b.run("show", "--json", key), 0)
 	var rec record
 	if err := json.Unmarshal([]byte(r.out), &rec); err != nil {
-		b.t.Fatalf("%v in %s", err, r.out)
+		b.t.Fatalf("got %v in %s, want JSON", err, r.out)
 	}
 	return rec
 }
@@ -142,15 +143,16 @@ func (b *box) wantState(key, state string) record {
 	b.t.Helper()
 	rec := b.show(key)
 	if rec.State != state {
-		b.t.Fatalf("key %s is %s, want %s", key, rec.State, state)
+		b.t.Fatalf("key %s: got state %s, want %s", key, rec.State, state)
 	}
 	return rec
 }
 
-// listed is the state of a key in list, "" when it is not there.
-func (b *box) listed(key string) string {
+// listedState returns the state of a key in list, or "" if list does not have
+// it.
+func (b *box) listedState(key string) string {
 	b.t.Helper()
-	for line := range strings.Lines(b.want(b.run("list"), 0).out) {
+	for line := range strings.Lines(b.wantStatus(b.run("list"), 0).out) {
 		if f := strings.Split(line, "\t"); f[0] == key {
 			return f[1]
 		}

@@ -7,19 +7,19 @@ import (
 	"testing"
 )
 
-// mended is the command line at the end of a hint.
+// mended matches a hint that ends in a command line.
 var mended = regexp.MustCompile(`(?m)^idem: hint: .*?: ((?:idem|export|chmod|sed|perl) .*)$`)
 
-// The hints of a command that cannot be started are pasted into a shell: the
-// command runs then.
+// Each hint about a command that cannot be started is pasted into a shell. The
+// command then runs.
 func TestE2EHintsOfWhatCannotBeStarted(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name   string
-		script string // what is typed; the hint is that of its last call
+		script string // the script that the user types; the hint is that of its last call
 		code   int
 		hints  int
-		want   string // on stdout, when the hint is pasted
+		want   string // stdout after the hint was pasted
 	}{
 		{"a line", `idem run --key k -- "echo hello   world | tr a-z A-Z"`, 127, 1, "HELLO WORLD\n"},
 		{"a line with quotes", `idem run --key k -- "echo 'it'\''s' \"two  words\""`, 127, 1, "it's two  words\n"},
@@ -58,19 +58,19 @@ func TestE2EHintsOfWhatCannotBeStarted(t *testing.T) {
 				}
 			}
 			b.sh("mkdir 'sub dir'")
-			r := b.want(b.sh(test.script), test.code)
+			r := b.wantStatus(b.sh(test.script), test.code)
 			hints := mended.FindAllStringSubmatch(r.err, -1)
 			if len(hints) != test.hints || strings.Count(r.err, "hint:") != test.hints {
-				t.Fatalf("%d hints with a command line, want %d:\n%s", len(hints), test.hints, r.err)
+				t.Fatalf("got %d hints with a command line, want %d:\n%s", len(hints), test.hints, r.err)
 			}
 			before, _, _ := strings.Cut(test.script, "idem run")
 			for _, hint := range hints {
 				line := strings.ReplaceAll(hint[1], "COMMAND", map[string]string{"cd": "echo in it", "source": `echo "$VAR"`}[test.name])
-				if !strings.Contains(line, "idem run") { // the file is mended, and called again
+				if !strings.Contains(line, "idem run") { // the hint repairs the file, so the call is made again
 					line += "\n" + test.script
 				}
 				b.sh("idem forget k")
-				if got := b.want(b.sh(before+"\n"+line), 0); got.out != test.want {
+				if got := b.wantStatus(b.sh(before+"\n"+line), 0); got.out != test.want {
 					t.Errorf("%s: got %+v, want %q", line, got, test.want)
 				}
 			}

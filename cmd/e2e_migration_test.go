@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// A ledger that was made before migrations had numbers answers each question as
-// the idem did that made it: testdata/ledger-1/make.sh.
+// A ledger from before numbered migrations answers each question as the idem
+// did that created it. testdata/ledger-1/make.sh created it.
 func TestE2EOldLedgerAnswersTheSame(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -25,7 +25,7 @@ func TestE2EOldLedgerAnswersTheSame(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := b.sh("set -e; . " + data + "/inputs.sh; sh " + data + "/questions.sh")
-	b.want(r, 0)
+	b.wantStatus(r, 0)
 	want, err := os.ReadFile(filepath.Join(data, "answers.txt"))
 	if err != nil {
 		t.Fatal(err)
@@ -42,11 +42,11 @@ func TestE2EOldLedgerAnswersTheSame(t *testing.T) {
 			t.Fatalf("%s: line %d\ngot  %q\nwant %q", question, i+1, got[min(i, len(got)-1)], line)
 		}
 	}
-	t.Errorf("there is more than was asked: %q", got[len(got)-1])
+	t.Errorf("got more lines than questions: %q", got[len(got)-1])
 }
 
-// unpack unpacks an archive of files and directories in the box, with their modes
-// whatever the umask.
+// unpack unpacks an archive of files and directories into the box, with their
+// modes whatever the umask.
 func (b *box) unpack(archive string) {
 	b.t.Helper()
 	must := func(err error) {
@@ -81,35 +81,35 @@ func (b *box) unpack(archive string) {
 // extraColumn is a migration that a later idem may have.
 const extraColumn = "alter table attempts add column extra text not null default ''"
 
-// newer makes a call of pausing() one of a later idem, which has one more
-// migration.
-func newer(c *exec.Cmd) { c.Env = append(c.Env, "IDEM_FAILPOINT_MIGRATION="+extraColumn) }
+// withNewerMigration gives a call of failpointBinary() one more migration, as a
+// later idem may have.
+func withNewerMigration(c *exec.Cmd) { c.Env = append(c.Env, "IDEM_FAILPOINT_MIGRATION="+extraColumn) }
 
-// killed makes a call kill itself at a point.
-func killed(point string) func(*exec.Cmd) {
+// killAt makes a call kill itself at a failpoint.
+func killAt(point string) func(*exec.Cmd) {
 	return func(c *exec.Cmd) { c.Env = append(c.Env, "IDEM_FAILPOINT="+point) }
 }
 
-// The first call of a later idem migrates the ledger. It may be killed on the
-// way: the key is neither lost nor run again, whether an earlier or a later idem
-// comes next.
+// The first call of a later idem migrates the ledger and may be killed during
+// that. The key is neither lost nor run again, whether an earlier or a later
+// idem makes the next call.
 func TestE2EMigrationIsKilled(t *testing.T) {
 	t.Parallel()
 	for _, first := range [][]string{{"run", "--key", "k", "--", "sh", "-c", "echo x >>side; echo out"}, {"list"}} {
 		for point, migrated := range map[string]bool{"migrate.locked": false, "migrate.commit": false, "migrate.done": true} {
 			b := newBox(t)
 			work := []string{"run", "--key", "k", "--", "sh", "-c", "echo x >>side; echo out"}
-			b.want(b.run(work...), 0)
-			if r := b.start(append([]string{pausing()}, first...), newer, killed(point)).wait(); r.code != 137 {
-				t.Fatalf("%s: %+v", point, r)
+			b.wantStatus(b.run(work...), 0)
+			if r := b.start(append([]string{failpointBinary()}, first...), withNewerMigration, killAt(point)).wait(); r.code != 137 {
+				t.Fatalf("%s: got %+v, want status %d", point, r, 137)
 			}
 			code := map[bool]int{false: 0, true: 69}[migrated]
 			if r := b.run(work...); r.code != code {
-				t.Errorf("%s, the earlier idem: %+v", point, r)
+				t.Errorf("%s, the earlier idem: got %+v, want status %d", point, r, code)
 			}
 			for range 2 {
-				if r := b.start(append([]string{pausing()}, work...), newer).wait(); r.code != 0 || r.out != "out\n" {
-					t.Errorf("%s, the later idem: %+v", point, r)
+				if r := b.start(append([]string{failpointBinary()}, work...), withNewerMigration).wait(); r.code != 0 || r.out != "out\n" {
+					t.Errorf("%s, the later idem: got %+v, want status 0 and stdout out", point, r)
 				}
 			}
 			b.wantLines("side", 1)
@@ -117,62 +117,62 @@ func TestE2EMigrationIsKilled(t *testing.T) {
 	}
 }
 
-// A command that an earlier idem runs while a later one migrates the ledger: its
+// A later idem migrates the ledger while an earlier one runs a command. Its
 // outcome is recorded, and the later idem replays it.
 func TestE2EMigrationUnderARun(t *testing.T) {
 	t.Parallel()
 	for _, point := range []string{"claim.before", "write.begun", "finish.before", "write.commit:2"} {
 		b := newBox(t)
 		work := []string{"run", "--key", "k", "--", "sh", "-c", "echo x >>side; echo out"}
-		b.want(b.run("run", "--key", "other", "--", "true"), 0)
-		h := b.hold(point, work...)
+		b.wantStatus(b.run("run", "--key", "other", "--", "true"), 0)
+		h := b.pauseAt(point, work...)
 		var c *call
-		if point == "write.begun" || strings.HasPrefix(point, "write.commit") { // it has its turn to write
-			c = b.start([]string{pausing(), "run", "--key", "later", "--", "echo", "later"}, newer)
-		} else if r := b.start([]string{pausing(), "run", "--key", "later", "--", "echo", "later"}, newer).wait(); r.code != 0 {
-			t.Errorf("%s: %+v", point, r)
+		if point == "write.begun" || strings.HasPrefix(point, "write.commit") { // it holds the write lock
+			c = b.start([]string{failpointBinary(), "run", "--key", "later", "--", "echo", "later"}, withNewerMigration)
+		} else if r := b.start([]string{failpointBinary(), "run", "--key", "later", "--", "echo", "later"}, withNewerMigration).wait(); r.code != 0 {
+			t.Errorf("%s: got %+v, want status %d", point, r, 0)
 		}
-		b.want(h.resume(), 0)
+		b.wantStatus(h.resume(), 0)
 		if c != nil {
-			b.want(c.wait(), 0)
+			b.wantStatus(c.wait(), 0)
 		}
 		for _, key := range []string{"k", "other", "later"} {
-			if r := b.start([]string{pausing(), "show", key}, newer).wait(); r.code != 0 || !strings.Contains(r.out, "succeeded") {
-				t.Errorf("%s, %s: %+v", point, key, r)
+			if r := b.start([]string{failpointBinary(), "show", key}, withNewerMigration).wait(); r.code != 0 || !strings.Contains(r.out, "succeeded") {
+				t.Errorf("%s, %s: got %+v, want status %d and stdout with %q", point, key, r, 0, "succeeded")
 			}
 		}
-		if r := b.start(append([]string{pausing()}, work...), newer).wait(); r.code != 0 || r.out != "out\n" {
-			t.Errorf("%s: %+v", point, r)
+		if r := b.start(append([]string{failpointBinary()}, work...), withNewerMigration).wait(); r.code != 0 || r.out != "out\n" {
+			t.Errorf("%s: got %+v, want status %d and stdout %q", point, r, 0, "out\n")
 		}
 		b.wantLines("side", 1)
 	}
 }
 
-// Many calls of a later idem come at once: the ledger is migrated once, and each
-// replays.
+// Many calls of a later idem start at once. The ledger is migrated once, and
+// each call replays.
 func TestE2EMigrationByMany(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	work := []string{"run", "--key", "k", "--", "sh", "-c", "echo x >>side; echo out"}
-	b.want(b.run(work...), 0)
+	b.wantStatus(b.run(work...), 0)
 	var calls []*call
 	for i := range 12 {
 		args := work
 		if i%3 == 0 {
 			args = []string{"run", "--key", fmt.Sprint("new", i), "--", "echo", "out"}
 		}
-		calls = append(calls, b.start(append([]string{pausing()}, args...), newer))
+		calls = append(calls, b.start(append([]string{failpointBinary()}, args...), withNewerMigration))
 	}
 	for _, c := range calls {
 		if r := c.wait(); r.code != 0 || r.out != "out\n" {
-			t.Errorf("%+v", r)
+			t.Errorf("got %+v, want status %d and stdout %q", r, 0, "out\n")
 		}
 	}
 	b.wantLines("side", 1)
 }
 
-// A ledger that is moved or replaced while it is migrated: the key is not run
-// again in any of the ledgers that are left.
+// The ledger is moved or replaced during its migration. No remaining ledger
+// lets the key run again.
 func TestE2EReplacedUnderAMigration(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"moved away", "moved away, a new one", "replaced by a copy", "replaced and put back"} {
@@ -181,25 +181,25 @@ func TestE2EReplacedUnderAMigration(t *testing.T) {
 				t.Parallel()
 				b := newBox(t)
 				work := []string{"run", "--key", "k", "--", "sh", "-c", "echo x >>side; echo out"}
-				b.want(b.run(work...), 0)
+				b.wantStatus(b.run(work...), 0)
 				b.env = append(b.env, "IDEM_FAILPOINT_MIGRATION="+extraColumn)
-				h := b.hold(point, work...)
-				b.want(b.sh("set -e; "+swaps[name]), 0) // by an idem without the migration
+				h := b.pauseAt(point, work...)
+				b.wantStatus(b.sh("set -e; "+ledgerReplacements[name]), 0) // by an idem without the migration
 				if r := h.resume(); r.code != 69 && (r.code != 0 || r.out != "out\n") {
-					t.Errorf("%+v", r)
+					t.Errorf("got %+v, want status 69, or 0 and stdout %q", r, "out\n")
 				}
 				for _, place := range []string{"ledger", "old", "new", "copy"} {
 					if _, err := os.Stat(b.path(place + "/ledger.db")); err != nil {
 						continue
 					}
-					b.place(b.path(place))
-					list := b.start([]string{pausing(), "list", "--json"}).wait()
-					b.want(list, 0)
+					b.setLedger(b.path(place))
+					list := b.start([]string{failpointBinary(), "list", "--json"}).wait()
+					b.wantStatus(list, 0)
 					if !strings.Contains(list.out, `"k"`) {
 						continue
 					}
-					if r := b.start(append([]string{pausing()}, work...)).wait(); r.code != 0 || r.out != "out\n" {
-						t.Errorf("%s: %+v", place, r)
+					if r := b.start(append([]string{failpointBinary()}, work...)).wait(); r.code != 0 || r.out != "out\n" {
+						t.Errorf("%s: got %+v, want status %d and stdout %q", place, r, 0, "out\n")
 					}
 				}
 				b.wantLines("side", 1)

@@ -10,124 +10,125 @@ import (
 	"time"
 )
 
-// A daemon that an ended command leaves behind blocks neither idem
-// nor the key, after a success and after a failure.
+// A daemon that an ended command leaves behind blocks neither idem nor the key,
+// after a success and after a failure.
 func TestE2EDaemon(t *testing.T) {
 	t.Parallel()
 	for code, again := range map[int]int{0: 1, 1: 2} {
 		b := newBox(t)
 		b.write("code", strings.Repeat("x\n", code))
 		script := `echo x >>side; setsid sh -c 'echo $$ >>daemon; exec sleep 300' >/dev/null 2>&1 & until [ -e daemon ]; do sleep 0.02; done; exit $(wc -l <code)`
-		b.want(b.run("run", "--key", "k", "--", "bash", "-c", script), code)
-		daemon := b.awaitPID("daemon")
-		b.want(b.run("run", "--key", "k", "--", "bash", "-c", script), code)
+		b.wantStatus(b.run("run", "--key", "k", "--", "bash", "-c", script), code)
+		daemon := b.waitPID("daemon")
+		b.wantStatus(b.run("run", "--key", "k", "--", "bash", "-c", script), code)
 		b.wantLines("side", again)
 		if procState(daemon) == "" {
-			t.Error("the daemon is dead")
+			t.Error("got a dead daemon, want a live one")
 		}
 	}
 }
 
-// A background process that holds the pipe does not hang idem, and
-// what it writes after the end is not recorded.
+// A background process that holds the pipe does not hang idem. Its output after
+// the end of the command is not recorded.
 func TestE2ELateWriter(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	script := `echo early
 		(trap 'echo pipe >>fate; exit' PIPE; until [ -e go ]; do sleep 0.02; done; echo late; echo $? >>fate) &
 		exit 0`
-	if r := b.want(b.run("run", "--key", "k", "--", "bash", "-c", script), 0); r.out != "early\n" {
-		t.Errorf("%q", r.out)
+	if r := b.wantStatus(b.run("run", "--key", "k", "--", "bash", "-c", script), 0); r.out != "early\n" {
+		t.Errorf("stdout: got %q, want %q", r.out, "early\n")
 	}
 	b.wantState("k", "succeeded")
 	b.write("go", "")
-	b.await("fate", 1)
-	if r := b.want(b.run("run", "--key", "k", "--", "bash", "-c", script), 0); r.out != "early\n" {
-		t.Errorf("replay: %q", r.out)
+	b.waitLines("fate", 1)
+	if r := b.wantStatus(b.run("run", "--key", "k", "--", "bash", "-c", script), 0); r.out != "early\n" {
+		t.Errorf("replay: got %q, want %q", r.out, "early\n")
 	}
 }
 
-// A command that outlives its killed idem keeps the key busy; after it
-// nobody knows how it ended.
+// If idem is killed and its command lives on, the key stays busy. After the
+// command ends, its outcome is unknown.
 func TestE2EOrphanKeepsTheKey(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	run := []string{"run", "--key", "k", "--", "bash", "-c", once}
+	run := []string{"run", "--key", "k", "--", "bash", "-c", countingScript}
 	first := b.idem(run...)
-	b.await("side", 1)
+	b.waitLines("side", 1)
 	first.kill(syscall.SIGKILL)
 	first.wait()
-	if r := b.want(b.run(run...), 75); !strings.Contains(r.err, "still alive") {
-		t.Errorf("%s", r.err)
+	if r := b.wantStatus(b.run(run...), 75); !strings.Contains(r.err, "still alive") {
+		t.Errorf("stderr: got %s, want it with %q", r.err, "still alive")
 	}
-	b.want(b.run("forget", "k"), 75)
-	b.want(b.run("mark", "retry", "k", "--note", "n"), 75)
-	if s := b.listed("k"); s != "running" {
-		t.Errorf("list says %q while the orphan lives", s)
+	b.wantStatus(b.run("forget", "k"), 75)
+	b.wantStatus(b.run("mark", "retry", "k", "--note", "n"), 75)
+	if s := b.listedState("k"); s != "running" {
+		t.Errorf("list: got state %q while the orphan lives, want running", s)
 	}
 	b.wantState("k", "running")
 	b.write("go", "")
-	b.until("the orphan ends", func() bool { return b.listed("k") == "interrupted" })
+	b.waitUntil("the orphan ends", func() bool { return b.listedState("k") == "interrupted" })
 	b.wantState("k", "interrupted")
-	b.want(b.run(run...), 79)
+	b.wantStatus(b.run(run...), 79)
 	b.wantLines("side", 1)
 }
 
-// A call that waits for an orphan, and may run after it, never runs next to it.
+// A call that waits for an orphan, and may run after it, never runs at the same
+// time.
 func TestE2EWaitForOrphanThenRerun(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	first := b.idem("run", "--key", "k", "--", "bash", "-c", once)
-	b.await("side", 1)
+	first := b.idem("run", "--key", "k", "--", "bash", "-c", countingScript)
+	b.waitLines("side", 1)
 	first.kill(syscall.SIGKILL)
 	first.wait()
-	second := b.idem("run", "--key", "k", "--on-interrupted", "rerun", "--wait", "--", "bash", "-c", once)
+	second := b.idem("run", "--key", "k", "--on-interrupted", "rerun", "--wait", "--", "bash", "-c", countingScript)
 	time.Sleep(200 * time.Millisecond)
 	b.wantLines("side", 1)
 	b.write("go", "")
-	b.want(second.wait(), 0)
+	b.wantStatus(second.wait(), 0)
 	b.wantLines("side", 2)
 	b.wantLines("overlap", 0)
 	if rec := b.wantState("k", "succeeded"); rec.Attempt != 2 {
-		t.Errorf("%+v", rec)
+		t.Errorf("got %+v, want attempt %d", rec, 2)
 	}
 }
 
-// Idem and its command killed together.
+// idem and its command are killed together.
 func TestE2EBothKilled(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	run := []string{"run", "--key", "k", "--", "bash", "-c", once}
+	run := []string{"run", "--key", "k", "--", "bash", "-c", countingScript}
 	first := b.idem(run...)
-	b.await("side", 1)
+	b.waitLines("side", 1)
 	first.killAll()
-	b.until("the command is gone", func() bool { return b.listed("k") != "running" })
-	b.want(b.run(run...), 79)
+	b.waitUntil("the command is gone", func() bool { return b.listedState("k") != "running" })
+	b.wantStatus(b.run(run...), 79)
 	b.wantState("k", "interrupted")
 	b.wantLines("side", 1)
 }
 
-// closing is a command whose work goes on in a process with a descriptor for
-// nothing but its files, as Python's subprocess starts it.
+// closing is a command whose work continues in a process that has closed all
+// descriptors except its files, as Python's subprocess starts it.
 const closing = `(for f in /proc/self/fd/*; do n=${f##*/}; [ $n -gt 2 ] && eval "exec $n>&-"; done
 	echo x >>side; mkdir lock || echo x >>overlap; echo $BASHPID >pid; until [ -e go ]; do sleep 0.02; done; rmdir lock) >/dev/null 2>&1 & wait`
 
-// After a kill of idem and of the command, what works on without any
-// descriptor is found by its environment, until it ends. No call can take the key.
+// After a kill of idem and of the command, a process without any descriptor of
+// idem is found by its environment until it ends. No call can take the key.
 func TestE2ECommandClosesDescriptors(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	run := []string{"run", "--key", "k", "--", "bash", "-c", closing}
 	rerun := append([]string{"run", "--on-interrupted", "rerun"}, run[1:]...)
 	first := b.idem(run...)
-	b.await("side", 1)
-	pid := b.awaitPID("pid")
+	b.waitLines("side", 1)
+	pid := b.waitPID("pid")
 	shell := parentOf(t, pid)
 	for _, kill := range []int{first.pid(), shell} {
 		if err := syscall.Kill(kill, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
-		b.gone(kill)
+		b.waitExit(kill)
 	}
 	first.wait()
 	for _, call := range [][]string{
@@ -139,57 +140,57 @@ func TestE2ECommandClosesDescriptors(t *testing.T) {
 		{"check", "--on-interrupted", "rerun", "k"},
 		append([]string{"run", "--probe", "echo x >>asked"}, run[1:]...), append([]string{"run", "--wait=0.1"}, run[1:]...),
 	} {
-		r := b.want(b.run(call...), 75)
+		r := b.wantStatus(b.run(call...), 75)
 		if pids := fmt.Sprintf("still alive: %d (", pid); call[0] != "check" && !strings.Contains(r.err, pids) {
-			t.Errorf("%q does not name the process: %s", call, r.err)
+			t.Errorf("%q: got stderr %s, want it with %q", call, r.err, pids)
 		}
 	}
 	b.wantLines("asked", 0)
 	b.wantState("k", "running")
-	if s := b.listed("k"); s != "running" {
-		t.Errorf("list says %q", s)
+	if s := b.listedState("k"); s != "running" {
+		t.Errorf("list: got state %q, want running", s)
 	}
 
 	second := b.idem(append([]string{"run", "--wait"}, rerun[1:]...)...)
-	b.until("it waits", func() bool { return strings.Contains(b.read(second.err), "waiting for key") })
+	b.waitUntil("it waits", func() bool { return strings.Contains(b.read(second.err), "waiting for key") })
 	b.wantLines("side", 1)
 	b.write("go", "")
-	b.want(second.wait(), 0)
+	b.wantStatus(second.wait(), 0)
 	b.wantLines("side", 2)
 	b.wantLines("overlap", 0)
 }
 
-// A process that works inside of a nested attempt is one of the outer attempt's
-// too, if nothing else of that is left.
+// A process inside a nested attempt also belongs to the outer attempt, if no
+// other process of the outer attempt is left.
 func TestE2ENestedCommandClosesDescriptors(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	b.write("closing", closing)
 	run := []string{"run", "--key", "outer", "--on-interrupted", "rerun", "--", "bash", "-c", "echo $$ >shell; idem run --key inner -- bash closing & echo $! >nested; wait"}
 	first := b.idem(run...)
-	b.await("side", 1)
-	pid, shell, nested := b.awaitPID("pid"), b.awaitPID("shell"), b.awaitPID("nested")
+	b.waitLines("side", 1)
+	pid, shell, nested := b.waitPID("pid"), b.waitPID("shell"), b.waitPID("nested")
 	for _, kill := range []int{first.pid(), shell, nested, parentOf(t, pid)} {
 		if err := syscall.Kill(kill, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
-		b.gone(kill)
+		b.waitExit(kill)
 	}
 	first.wait()
 	for _, key := range []string{"outer", "inner"} {
-		if r := b.want(b.run("run", "--key", key, "--on-mismatch", "rerun", "--on-interrupted", "rerun", "--", "touch", "beside"), 75); !strings.Contains(r.err, fmt.Sprintf("still alive: %d (", pid)) {
-			t.Errorf("key %s does not name the process: %s", key, r.err)
+		if r := b.wantStatus(b.run("run", "--key", key, "--on-mismatch", "rerun", "--on-interrupted", "rerun", "--", "touch", "beside"), 75); !strings.Contains(r.err, fmt.Sprintf("still alive: %d (", pid)) {
+			t.Errorf("key %s: got stderr %s, want it to name the process", key, r.err)
 		}
 	}
-	b.await("beside", 0)
+	b.waitLines("beside", 0)
 	b.write("go", "")
-	b.gone(pid)
-	b.want(b.run("run", "--key", "outer", "--on-mismatch", "rerun", "--on-interrupted", "rerun", "--", "true"), 0)
+	b.waitExit(pid)
+	b.wantStatus(b.run("run", "--key", "outer", "--on-mismatch", "rerun", "--on-interrupted", "rerun", "--", "true"), 0)
 }
 
-// A process of the attempt that calls for the key is inside of it, as long as
-// another process of it works; the call itself is none, and neither is what idem
-// runs for itself.
+// A call for the key by a process of the attempt is inside the attempt while
+// another process of the attempt is alive. The call itself does not count, and
+// neither do the processes that idem runs for itself.
 func TestE2ECallsFromInsideALeftover(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -198,25 +199,25 @@ func TestE2ECallsFromInsideALeftover(t *testing.T) {
 		echo $BASHPID >pid; until [ -e go ]; do sleep 0.02; done; ` + inner + `
 		exec idem run --key k --on-interrupted rerun --on-mismatch rerun -- touch again) >/dev/null 2>&1 & wait`
 	first := b.idem("run", "--key", "k", "--hook", "start=setsid sh -c 'echo $$ >hook; exec sleep 600' >/dev/null 2>&1 & until test -s hook; do sleep 0.02; done", "--", "bash", "-c", script)
-	pid := b.awaitPID("pid")
+	pid := b.waitPID("pid")
 	shell := parentOf(t, pid)
 	for _, kill := range []int{first.pid(), shell} {
 		if err := syscall.Kill(kill, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
-		b.gone(kill)
+		b.waitExit(kill)
 	}
 	first.wait()
 	b.write("go", "")
-	b.await("inner.status", 1)
+	b.waitLines("inner.status", 1)
 	if s := b.read("inner.status"); s != "64\n" {
-		t.Errorf("inside, it ended with %q: %s", s, b.read("inner.err"))
+		t.Errorf("inside: got status %q, want 64: %s", s, b.read("inner.err"))
 	}
-	b.await("again", 0)
-	if procState(b.awaitPID("hook")) == "" {
-		t.Error("the process of the hook is dead: nothing was tested")
+	b.waitLines("again", 0)
+	if procState(b.waitPID("hook")) == "" {
+		t.Error("got a dead process of the hook, want a live one")
 	}
-	b.until("it ends", func() bool { return b.listed("k") == "succeeded" })
+	b.waitUntil("it ends", func() bool { return b.listedState("k") == "succeeded" })
 }
 
 func parentOf(t *testing.T, pid int) int {
@@ -233,115 +234,115 @@ func parentOf(t *testing.T, pid int) int {
 	return ppid
 }
 
-// Mark retry lets an interrupted key run again; it is refused while the key
+// mark retry lets an interrupted key run again. It is refused while the key
 // runs and, without --force, after a success.
 func TestE2EMarkRetry(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	run := []string{"run", "--key", "k", "--", "bash", "-c", once + "echo $IDEM_TOKEN >>tokens"}
+	run := []string{"run", "--key", "k", "--", "bash", "-c", countingScript + "echo $IDEM_TOKEN >>tokens"}
 	retry := []string{"mark", "retry", "k", "--note", "looked at it"}
 	first := b.idem(run...)
-	b.await("side", 1)
-	b.want(b.run(retry...), 75)
+	b.waitLines("side", 1)
+	b.wantStatus(b.run(retry...), 75)
 	first.killAll()
-	b.until("interrupted", func() bool { return b.listed("k") == "interrupted" })
+	b.waitUntil("interrupted", func() bool { return b.listedState("k") == "interrupted" })
 	b.write("go", "")
-	b.want(b.run(retry...), 0)
+	b.wantStatus(b.run(retry...), 0)
 	b.wantState("k", "retry")
-	b.want(b.run(run...), 0)
+	b.wantStatus(b.run(run...), 0)
 	b.wantLines("side", 2)
 	b.wantState("k", "succeeded")
-	b.want(b.run(retry...), 64)
-	b.want(b.run(append(retry, "--force")...), 0)
-	b.want(b.run(run...), 0)
+	b.wantStatus(b.run(retry...), 64)
+	b.wantStatus(b.run(append(retry, "--force")...), 0)
+	b.wantStatus(b.run(run...), 0)
 	b.wantLines("side", 3)
 	tokens := strings.Fields(b.read("tokens"))
 	if len(tokens) != 2 || tokens[0] != tokens[1] {
-		t.Errorf("tokens: %q", tokens)
+		t.Errorf("got tokens %q, want two equal ones", tokens)
 	}
 }
 
-// Leftovers of a command that a signal killed keep the key busy, though its
-// end is recorded.
+// Leftover processes of a command that a signal killed keep the key busy,
+// although its end is recorded.
 func TestE2ELeftoversOfAKilledCommandKeepTheKey(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	script := `echo x >>side; (echo $BASHPID >worker; until [ -e go ]; do sleep 0.02; done) & echo $$ >shell; wait`
 	run := []string{"run", "--key", "k", "--", "bash", "-c", script}
 	first := b.idem(run...)
-	shell, worker := b.awaitPID("shell"), b.awaitPID("worker")
+	shell, worker := b.waitPID("shell"), b.waitPID("worker")
 	if err := syscall.Kill(shell, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	if r := first.wait(); r.sig != syscall.SIGKILL {
-		t.Errorf("idem ended with %+v", r)
+		t.Errorf("got %+v, want signal %v", r, syscall.SIGKILL)
 	}
 	rec := b.show("k")
 	if last := rec.Attempts[len(rec.Attempts)-1]; last.State != "failed" || last.Signal != "SIGKILL" {
-		t.Errorf("%+v", rec)
+		t.Errorf("got %+v, want a last attempt that failed by SIGKILL", rec)
 	}
-	b.want(b.run(run...), 75)
+	b.wantStatus(b.run(run...), 75)
 	b.wantLines("side", 1)
 	b.write("go", "")
-	b.gone(worker)
-	b.want(b.run(append(run[:3:3], append([]string{"--wait"}, run[3:]...)...)...), 0)
+	b.waitExit(worker)
+	b.wantStatus(b.run(append(run[:3:3], append([]string{"--wait"}, run[3:]...)...)...), 0)
 	b.wantLines("side", 2)
 }
 
-// A script that uses descriptors of its own, as 3, or 200 of the flock
-// idiom, does not lose the lock.
+// A script that uses high descriptors, such as 3 or the 200 of the flock idiom,
+// does not lose the lock.
 func TestE2ECommandThatUsesManyDescriptorsKeepsTheKey(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	run := []string{"run", "--key", "k", "--", "bash", "-c", "for n in {3..276}; do eval \"exec $n>/dev/null\"; done\n" + once}
+	run := []string{"run", "--key", "k", "--", "bash", "-c", "for n in {3..276}; do eval \"exec $n>/dev/null\"; done\n" + countingScript}
 	first := b.idem(run...)
-	b.await("side", 1)
+	b.waitLines("side", 1)
 	first.kill(syscall.SIGKILL)
 	first.wait()
-	b.want(b.run(run...), 75)
+	b.wantStatus(b.run(run...), 75)
 	b.write("go", "")
-	b.until("the orphan ends", func() bool { return b.listed("k") == "interrupted" })
+	b.waitUntil("the orphan ends", func() bool { return b.listedState("k") == "interrupted" })
 	b.wantLines("side", 1)
 }
 
-// A stopped idem still has its key.
+// A stopped idem keeps its key.
 func TestE2EIdemStopped(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	run := []string{"run", "--key", "k", "--", "bash", "-c", once}
+	run := []string{"run", "--key", "k", "--", "bash", "-c", countingScript}
 	first := b.idem(run...)
-	b.await("side", 1)
+	b.waitLines("side", 1)
 	first.kill(syscall.SIGSTOP)
-	b.until("idem stops", func() bool { return procState(first.pid()) == "T" })
-	b.want(b.run(run...), 75)
-	b.write("go", "") // the command ends while nobody can record it
-	b.want(b.run(run...), 75)
-	b.want(b.run("run", "--key", "other", "--", "true"), 0)
+	b.waitUntil("idem stops", func() bool { return procState(first.pid()) == "T" })
+	b.wantStatus(b.run(run...), 75)
+	b.write("go", "") // the command ends while idem cannot record it
+	b.wantStatus(b.run(run...), 75)
+	b.wantStatus(b.run("run", "--key", "other", "--", "true"), 0)
 	first.kill(syscall.SIGCONT)
-	b.want(first.wait(), 0)
+	b.wantStatus(first.wait(), 0)
 	b.wantState("k", "succeeded")
 	b.wantLines("side", 1)
 }
 
-// A stopped command is running.
+// A stopped command counts as running.
 func TestE2ECommandStopped(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	run := []string{"run", "--key", "k", "--", "bash", "-c", "echo $$ >pid\n" + once}
+	run := []string{"run", "--key", "k", "--", "bash", "-c", "echo $$ >pid\n" + countingScript}
 	first := b.idem(run...)
-	b.await("side", 1)
-	pid := b.awaitPID("pid")
+	b.waitLines("side", 1)
+	pid := b.waitPID("pid")
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	b.until("the command stops", func() bool { return procState(pid) == "T" })
-	b.want(b.run(run...), 75)
-	if s := b.listed("k"); s != "running" {
-		t.Errorf("list says %q", s)
+	b.waitUntil("the command stops", func() bool { return procState(pid) == "T" })
+	b.wantStatus(b.run(run...), 75)
+	if s := b.listedState("k"); s != "running" {
+		t.Errorf("list: got state %q, want running", s)
 	}
 	b.write("go", "")
 	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	b.want(first.wait(), 0)
+	b.wantStatus(first.wait(), 0)
 }

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// smallDisk mounts a small file system for the output of commands; the ledger is
-// elsewhere.
+// smallDisk mounts a small file system for the output of commands. The ledger
+// is on another one.
 func (b *box) smallDisk() (dir string) {
 	b.t.Helper()
 	requireRoot(b.t)
@@ -17,7 +17,7 @@ func (b *box) smallDisk() (dir string) {
 		b.t.Fatal(err)
 	}
 	if err := mount("-t", "tmpfs", "-o", "mode=700,size=1m", "tmpfs", dir); err != nil {
-		missing(b.t, "the right to mount a tmpfs: "+err.Error())
+		skipMissing(b.t, "the right to mount a tmpfs: "+err.Error())
 	}
 	b.t.Cleanup(func() {
 		if err := unmount(dir); err != nil {
@@ -27,9 +27,9 @@ func (b *box) smallDisk() (dir string) {
 	return dir
 }
 
-// A command's output goes to a file on a disk that gets full: `&& rm` behind it
-// must not run, live and in a replay. With room again, another call gives all of
-// the output, and the command does not run again.
+// A command's output goes to a file on a disk that gets full. A following `&&
+// rm` must not run, live and in a replay. When there is room again, another
+// call writes all of the output without running the command.
 func TestE2EFullDiskIsNoSuccess(t *testing.T) {
 	t.Parallel()
 	for name, flags := range map[string]string{
@@ -40,15 +40,15 @@ func TestE2EFullDiskIsNoSuccess(t *testing.T) {
 			dir := b.smallDisk()
 			run := "idem run --key k " + flags + " -- sh -c 'echo x >>side; seq 1 400000'"
 			for range 2 {
-				r := b.want(b.sh(run+" >small/file && echo ok"), 74)
+				r := b.wantStatus(b.sh(run+" >small/file && echo ok"), 74)
 				if r.out != "" {
-					t.Errorf("the next command has run: %q", r.out)
+					t.Errorf("the next command: got stdout %q, want none", r.out)
 				}
 				if !strings.Contains(r.err, "could not be written\nidem:   the command is done and recorded\nidem:   write /dev/stdout: no space left on device") {
-					t.Errorf("got %q", r.err)
+					t.Errorf("stderr: got %q, want the failed write and its cause", r.err)
 				}
 				if again := strings.Contains(r.err, "call again when it can be written"); again != (name != "force") {
-					t.Errorf("the hint is to call again: %t: %q", again, r.err)
+					t.Errorf("stderr: got a hint to call again %t, want %t: %q", again, name != "force", r.err)
 				}
 				b.wantState("k", "succeeded")
 			}
@@ -58,8 +58,8 @@ func TestE2EFullDiskIsNoSuccess(t *testing.T) {
 			if err := mount("-o", "remount,size=64m", dir); err != nil {
 				t.Fatal(err)
 			}
-			b.want(b.sh(run+" >small/file && echo ok"), 0)
-			b.want(b.sh("seq 1 400000 >want; tr -d '\r' <small/file | cmp - want"), 0)
+			b.wantStatus(b.sh(run+" >small/file && echo ok"), 0)
+			b.wantStatus(b.sh("seq 1 400000 >want; tr -d '\r' <small/file | cmp - want"), 0)
 			if name != "force" {
 				b.wantLines("side", 1)
 			}
@@ -67,8 +67,8 @@ func TestE2EFullDiskIsNoSuccess(t *testing.T) {
 	}
 }
 
-// Whatever keeps output from being written, a status 0 becomes 74, and another
-// status stands; a reader that goes away and a closed descriptor are no error.
+// If output cannot be written for any reason, status 0 becomes 74 and another
+// status stays. A reader that goes away and a closed descriptor are not errors.
 func TestE2EOutputThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	const fault, fine = 74, 0
@@ -91,7 +91,8 @@ func TestE2EOutputThatCannotBeWritten(t *testing.T) {
 	} {
 		for size, command := range map[string]string{
 			"little": "echo x >>side; echo out; echo err >&2; exit $(cat code)",
-			// Also more than waits in memory, and sent by the kernel in a replay.
+			// This is more than the memory buffer holds. In a replay the kernel sends
+			// it.
 			"much": "echo x >>side; seq 1 300000; seq 1 300000 >&2; exit $(cat code)",
 		} {
 			for _, code := range []int{0, 3} {
@@ -107,15 +108,16 @@ func TestE2EOutputThatCannotBeWritten(t *testing.T) {
 						if size == "little" {
 							return
 						}
-						// The limit is idem's alone, or the command and the ledger would have it.
-						b.want(b.run("run", "--key", "k", "--on-failure", "replay", "--", "sh", "-c", command), code)
+						// The limit applies to idem alone. Otherwise the command and the
+						// ledger would have it too.
+						b.wantStatus(b.run("run", "--key", "k", "--on-failure", "replay", "--", "sh", "-c", command), code)
 						script = "trap '' XFSZ; ulimit -f 100; bash run"
 					}
 					if code != 0 {
 						want = code
 					}
 					for range 2 { // live and replayed
-						b.want(b.start([]string{"bash", "-c", script}).wait(), want)
+						b.wantStatus(b.start([]string{"bash", "-c", script}).wait(), want)
 						b.wantLines("side", 1)
 						b.wantState("k", map[int]string{0: "succeeded", 3: "failed"}[code])
 					}
@@ -125,29 +127,28 @@ func TestE2EOutputThatCannotBeWritten(t *testing.T) {
 	}
 }
 
-// An output of which the ledger could keep nothing is not replayed as if it were
-// empty.
+// Output that the ledger had no room for is not replayed as empty output.
 func TestE2EOutputOfAFullLedgerDisk(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	b.mount("1m")
+	b.mountLedger("1m")
 	run := []string{"run", "--key", "k", "--", "bash", "-c", "head -c 5242880 /dev/zero; echo x >>side"}
-	b.want(b.run(run...), 0)
-	r := b.want(b.run(run...), 74)
+	b.wantStatus(b.run(run...), 0)
+	r := b.wantStatus(b.run(run...), 74)
 	if len(r.out) >= 5242880 || !strings.Contains(r.err, "is not complete\n") {
-		t.Errorf("%d bytes, %q", len(r.out), r.err)
+		t.Errorf("got %d bytes and stderr %q, want incomplete output and a note", len(r.out), r.err)
 	}
-	b.want(b.run("check", "k"), 74)
-	b.want(b.run(append([]string{"run", "--partial"}, run[1:]...)...), 0)
-	b.want(b.run(append([]string{"run", "--exact"}, run[1:]...)...), 69)
+	b.wantStatus(b.run("check", "k"), 74)
+	b.wantStatus(b.run(append([]string{"run", "--partial"}, run[1:]...)...), 0)
+	b.wantStatus(b.run(append([]string{"run", "--exact"}, run[1:]...)...), 69)
 	b.wantLines("side", 1)
 }
 
-// An answer that did not arrive is no success of any command.
+// No command succeeds if its answer cannot be written.
 func TestE2EAnswersToAFullDisk(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	b.want(b.run("run", "--key", "k", "--", "echo", "out"), 0)
+	b.wantStatus(b.run("run", "--key", "k", "--", "echo", "out"), 0)
 	for _, command := range []string{
 		"list", "list --json", "show k", "show --json k", "logs k", "token k", "version", "--version", "--help", "help run",
 		"run --help", "key --key k -- echo out", "explain --key k -- echo out", "explain --json --key k -- echo out", "completion bash",
@@ -156,7 +157,7 @@ func TestE2EAnswersToAFullDisk(t *testing.T) {
 			t.Errorf("idem %s: got status %d, want 1: %s", command, r.code, r.err)
 		}
 		if r := b.sh("idem " + command + " 1</dev/null"); r.code == 0 {
-			t.Errorf("idem %s to a descriptor for reading: got status 0", command)
+			t.Errorf("idem %s to a descriptor for reading: got status 0, want an error", command)
 		}
 	}
 }

@@ -9,15 +9,15 @@ import (
 	"testing"
 )
 
-// refusedPlaces are places that are refused, as their real ones are: made by
-// root in the box, which every user may look into, for a user without privileges.
-// mends are the lines of which each mends it. NAME is the box's directory.
+// refusedPlaces are places that idem refuses, for a user without privileges.
+// Root creates them in the box, which every user may read. Each line of mends
+// repairs the place alone. NAME is the box's directory.
 var refusedPlaces = map[string]struct {
 	make  string // by root
 	place string // in the box
-	root  bool   // root calls, not user 4242 of group 4242
+	root  bool   // root makes the call, not user 4242 of group 4242
 	mends []string
-	also  string // run before the first call, by the caller
+	also  string // run before the first call, by its caller
 }{
 	"no right to make it": {
 		make: `mkdir -p var/lib`, place: "var/lib/deploys",
@@ -126,7 +126,7 @@ var refusedPlaces = map[string]struct {
 	},
 }
 
-// Each refusal of a place names the line that mends it, and the line does.
+// Each refusal of a place names the line that repairs it, and that line works.
 func TestE2ERefusedPlacesAreMended(t *testing.T) {
 	t.Parallel()
 	requireRoot(t)
@@ -140,34 +140,34 @@ func TestE2ERefusedPlacesAreMended(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				b.want(b.sh("set -e; umask 022; mkdir home; chown 4242 home; "+test.make), 0)
+				b.wantStatus(b.sh("set -e; umask 022; mkdir home; chown 4242 home; "+test.make), 0)
 				if !test.root {
 					b.user = &syscall.Credential{Uid: 4242, Gid: 4242}
 				}
 				b.env = append(b.env, "HOME="+b.path("home"))
-				b.place(b.path(test.place))
+				b.setLedger(b.path(test.place))
 				if strings.Contains(test.also, "export IDEM_TRUST_PLACE=1") {
 					b.env = append(b.env, "IDEM_TRUST_PLACE=1")
 				}
-				b.want(b.sh("set -e; "+test.also), 0)
+				b.wantStatus(b.sh("set -e; "+test.also), 0)
 				call := []string{"run", "--key", "k", "--", "sh", "-c", `echo "$IDEM_LEDGER"; idem run --key inner -- true`}
-				r := b.want(b.run(call...), 69)
+				r := b.wantStatus(b.run(call...), 69)
 				var flags []string
 				hints := mendsIn(t, r.err)
 				if want := strings.ReplaceAll(strings.Join(test.mends, "\n"), "NAME", b.dir); strings.Join(hints, "\n") != want {
-					t.Errorf("the hints are\n%s\nwant\n%s\n%s", strings.Join(hints, "\n"), want, r.err)
+					t.Errorf("got the hints\n%s\nwant\n%s\n%s", strings.Join(hints, "\n"), want, r.err)
 				}
 				for _, line := range strings.Split(hints[min(i, len(hints)-1)], " && ") {
 					if strings.HasPrefix(line, "--") {
 						flags = strings.Fields(line)
 						continue
 					}
-					b.want(b.paste(line), 0)
+					b.wantStatus(b.paste(line), 0)
 				}
 				for range 2 {
-					r := b.want(b.run(append(flags, call...)...), 0)
+					r := b.wantStatus(b.run(append(flags, call...)...), 0)
 					if place := strings.TrimSpace(r.out); !isPrivate(t, place) {
-						t.Errorf("%s is open to other users", place)
+						t.Errorf("%s: got a place that is open to other users, want a private one", place)
 					}
 				}
 			})
@@ -175,8 +175,8 @@ func TestE2ERefusedPlacesAreMended(t *testing.T) {
 	}
 }
 
-// mendsIn returns what is to be pasted of each hint. Two hints of which the
-// second goes on are one.
+// mendsIn returns the command lines of the hints in stderr. Two hints count as
+// one if the second continues the first.
 func mendsIn(t *testing.T, stderr string) []string {
 	t.Helper()
 	var mends []string
@@ -196,13 +196,13 @@ func mendsIn(t *testing.T, stderr string) []string {
 		}
 	}
 	if len(mends) == 0 {
-		t.Fatalf("no hint: %s", stderr)
+		t.Fatalf("stderr: got %s, want a hint", stderr)
 	}
 	return mends
 }
 
-// paste gives a line to a shell of the box's user. A command behind sudo is
-// run by root, with what the user's shell has made of it.
+// paste runs a line in a shell of the box's user. Root runs a command after
+// sudo, with the words that the user's shell has expanded.
 func (b *box) paste(line string) result {
 	b.t.Helper()
 	if !strings.HasPrefix(line, "sudo ") {
@@ -228,30 +228,30 @@ func isPrivate(t *testing.T, dir string) bool {
 	return info.Mode().Perm() == 0o700
 }
 
-// An empty directory of one's own is made private and used, whatever its mode.
+// An empty directory of the user is made private and used, whatever its mode.
 func TestE2EEmptyDirectoryIsTaken(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"755", "775", "777", "1777", "2775", "700"} {
 		b := newBox(t)
-		b.want(b.sh("mkdir ledger; chmod "+mode+" ledger"), 0)
+		b.wantStatus(b.sh("mkdir ledger; chmod "+mode+" ledger"), 0)
 		before := b.sh("stat -c %a ledger").out
-		if r := b.want(b.run("list"), 0); r.err != "" {
-			t.Errorf("%s: %s", mode, r.err)
+		if r := b.wantStatus(b.run("list"), 0); r.err != "" {
+			t.Errorf("%s: got stderr %s, want none", mode, r.err)
 		}
 		if after := b.sh("stat -c %a ledger").out; after != before {
-			t.Errorf("%s: a look has made it %s", mode, after)
+			t.Errorf("%s: list changed the mode: got %s, want %s", mode, after, before)
 		}
-		b.want(b.trace("k"), 0)
-		b.want(b.trace("k"), 0)
+		b.wantStatus(b.runTraced("k"), 0)
+		b.wantStatus(b.runTraced("k"), 0)
 		b.wantLines("side", 1)
 		if !isPrivate(t, b.path("ledger")) {
-			t.Errorf("%s: it is open", mode)
+			t.Errorf("%s: got an open directory, want a private one", mode)
 		}
 	}
 }
 
-// With --trust-place the parents of the ledger may be written by all; what makes
-// the ledger itself another user's is refused as ever.
+// With --trust-place, every user may write to the parents of the ledger. A
+// ledger that belongs to another user is still refused.
 func TestE2ETrustedPlaceIsStillOurs(t *testing.T) {
 	t.Parallel()
 	requireRoot(t)
@@ -262,14 +262,14 @@ func TestE2ETrustedPlaceIsStillOurs(t *testing.T) {
 		"a ledger.db elsewhere":  `mv data/idem/ledger.db data/; ln -s ../ledger.db data/idem/`,
 	} {
 		b := newBox(t)
-		b.want(b.sh(`mkdir -m 777 data`), 0)
-		b.place(b.path("data/idem"))
+		b.wantStatus(b.sh(`mkdir -m 777 data`), 0)
+		b.setLedger(b.path("data/idem"))
 		b.env = append(b.env, "IDEM_TRUST_PLACE=1")
-		b.want(b.trace("k"), 0)
-		b.want(b.sh(spoil), 0)
+		b.wantStatus(b.runTraced("k"), 0)
+		b.wantStatus(b.sh(spoil), 0)
 		for _, key := range []string{"k", "new"} {
-			if r := b.trace(key); r.code != 69 {
-				t.Errorf("%s: %s: %+v", name, key, r)
+			if r := b.runTraced(key); r.code != 69 {
+				t.Errorf("%s: %s: got %+v, want status 69", name, key, r)
 			}
 		}
 		b.wantLines("side", 1)

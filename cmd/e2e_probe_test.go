@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-// unsettled leaves a key as each of those that a probe is asked about, and
-// returns the call that asks it, up to the probe.
-func unsettled(b *box, state string) []string {
+// leaveUnsettled leaves a key in one of the states in which idem asks the
+// probe. It returns the arguments of the call up to the probe.
+func leaveUnsettled(b *box, state string) []string {
 	b.t.Helper()
 	run := []string{"run", "--key", "k", "--", "bash", "-c", "echo x >>side; until [ -e go ]; do sleep 0.02; done"}
 	ask := append([]string{"run", "--key", "k", "--probe-first", "--probe", ""}, run[3:]...)
@@ -21,25 +21,25 @@ func unsettled(b *box, state string) []string {
 		return ask
 	}
 	c := b.idem(run...)
-	b.await("side", 1)
+	b.waitLines("side", 1)
 	c.killAll()
-	b.want(b.run("wait", "k"), 79)
+	b.wantStatus(b.run("wait", "k"), 79)
 	b.wantState("k", state)
 	return ask
 }
 
-// probing fills the probe in.
-func probing(ask []string, probe string) []string {
+// withProbe adds the probe to the arguments.
+func withProbe(ask []string, probe string) []string {
 	ask = append([]string{}, ask...)
 	ask[5] = probe
 	return ask
 }
 
-// stands checks that a key is as unsettled has left it.
-func (b *box) stands(state string) {
+// wantUnsettled checks that the key is as leaveUnsettled left it.
+func (b *box) wantUnsettled(state string) {
 	b.t.Helper()
 	if state == "none" {
-		b.want(b.run("show", "k"), 1)
+		b.wantStatus(b.run("show", "k"), 1)
 		b.wantLines("side", 0)
 		return
 	}
@@ -49,35 +49,35 @@ func (b *box) stands(state string) {
 
 var unsettledStates = []string{"none", "interrupted"}
 
-// A kill -9 while the probe is asked leaves the key as it was, and what is left
-// of the probe is in nobody's way.
+// A kill -9 during the probe leaves the key as it was. A leftover process of
+// the probe blocks no call.
 func TestE2EProbeKilled(t *testing.T) {
 	t.Parallel()
 	for _, state := range unsettledStates {
 		b := newBox(t)
-		ask := unsettled(b, state)
-		first := b.idem(probing(ask, `echo $$ >pid; echo half; exec sleep 300`)...)
-		probe := b.awaitPID("pid")
-		b.want(b.run(probing(ask, "exit 0")...), 75)
+		ask := leaveUnsettled(b, state)
+		first := b.idem(withProbe(ask, `echo $$ >pid; echo half; exec sleep 300`)...)
+		probe := b.waitPID("pid")
+		b.wantStatus(b.run(withProbe(ask, "exit 0")...), 75)
 		first.kill(syscall.SIGKILL)
 		first.wait()
 		if procState(probe) == "" {
-			t.Error("the probe is dead")
+			t.Error("got a dead probe, want a live one")
 		}
-		b.stands(state)
-		if r := b.want(b.run(probing(ask, "echo whole")...), 0); r.out != "whole\n" {
-			t.Errorf("%+v", r)
+		b.wantUnsettled(state)
+		if r := b.wantStatus(b.run(withProbe(ask, "echo whole")...), 0); r.out != "whole\n" {
+			t.Errorf("got %+v, want stdout %q", r, "whole\n")
 		}
 		if procState(probe) == "" {
-			t.Error("the probe is dead")
+			t.Error("got a dead probe, want a live one")
 		}
 		b.wantState("k", "succeeded")
 		b.wantLines("side", map[string]int{"none": 0, "interrupted": 1}[state])
 	}
 }
 
-// A signal that is meant for idem ends the probe and then idem; whatever the
-// probe says by its end is nobody's answer.
+// A signal for idem ends the probe and then idem. The exit status of that probe
+// is not an answer.
 func TestE2EProbeSignalled(t *testing.T) {
 	t.Parallel()
 	for _, state := range unsettledStates {
@@ -87,50 +87,50 @@ func TestE2EProbeSignalled(t *testing.T) {
 			syscall.SIGHUP:  `trap 'exit 1' HUP; echo $$ >pid; while :; do sleep 0.02; done`,
 		} {
 			b := newBox(t)
-			ask := unsettled(b, state)
-			c := b.idem(probing(ask, probe)...)
-			pid := b.awaitPID("pid")
+			ask := leaveUnsettled(b, state)
+			c := b.idem(withProbe(ask, probe)...)
+			pid := b.waitPID("pid")
 			c.kill(sig)
 			r := c.wait()
 			if r.sig != sig || r.out != "" {
-				t.Errorf("%v: %+v", sig, r)
+				t.Errorf("%v: got %+v, want signal %v and no stdout", sig, r, sig)
 			}
-			b.gone(pid)
-			b.stands(state)
-			b.want(b.run(probing(ask, "exit 0")...), 0)
+			b.waitExit(pid)
+			b.wantUnsettled(state)
+			b.wantStatus(b.run(withProbe(ask, "exit 0")...), 0)
 		}
 	}
 }
 
-// Ctrl-C at a terminal, while the probe has the foreground.
+// Ctrl-C on a terminal arrives while the probe has the foreground.
 func TestE2EProbeCtrlC(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	unsettled(b, "interrupted")
+	leaveUnsettled(b, "interrupted")
 	x := b.shell()
-	x.typ(`idem run --key k --probe 'echo $$ >pid; exec sleep 300' -- bash -c 'echo x >>side; until [ -e go ]; do sleep 0.02; done'` + "\n")
-	pid := b.awaitPID("pid")
-	x.typ(ctrlC)
-	b.gone(pid)
-	b.want(b.run("wait", "k"), 79) // the claim is free
-	x.typ("echo $? >status\n")
-	b.await("status", 1)
+	x.typeKeys(`idem run --key k --probe 'echo $$ >pid; exec sleep 300' -- bash -c 'echo x >>side; until [ -e go ]; do sleep 0.02; done'` + "\n")
+	pid := b.waitPID("pid")
+	x.typeKeys(ctrlC)
+	b.waitExit(pid)
+	b.wantStatus(b.run("wait", "k"), 79) // the claim is free
+	x.typeKeys("echo $? >status\n")
+	b.waitLines("status", 1)
 	if s := b.read("status"); s != "130\n" {
-		t.Errorf("the shell sees %q; %q", s, x.shown())
+		t.Errorf("the shell got status %q, want 130; the terminal shows %q", s, x.shown())
 	}
-	b.stands("interrupted")
+	b.wantUnsettled("interrupted")
 }
 
-// Many callers ask once and get one answer.
+// Many callers ask the probe once and get one answer.
 func TestE2EProbeAskedOnce(t *testing.T) {
 	t.Parallel()
 	for _, state := range unsettledStates {
 		b := newBox(t)
-		ask := unsettled(b, state)
-		ask = append([]string{"run", "--wait"}, probing(ask, `echo x >>asked; sleep 0.2; echo answer`)[1:]...)
-		for _, r := range b.storm(20, func(int) []string { return ask }) {
-			if b.want(r, 0); r.out != "answer\n" {
-				t.Errorf("%+v", r)
+		ask := leaveUnsettled(b, state)
+		ask = append([]string{"run", "--wait"}, withProbe(ask, `echo x >>asked; sleep 0.2; echo answer`)[1:]...)
+		for _, r := range b.runAll(20, func(int) []string { return ask }) {
+			if b.wantStatus(r, 0); r.out != "answer\n" {
+				t.Errorf("got %+v, want stdout %q", r, "answer\n")
 			}
 		}
 		b.wantLines("asked", 1)
@@ -138,60 +138,61 @@ func TestE2EProbeAskedOnce(t *testing.T) {
 	}
 }
 
-// What a probe prints is replayed byte for byte, also when it is large; its
+// The output of a probe is replayed byte for byte, also if it is large. Its
 // stderr is passed on and not recorded.
 func TestE2EProbeOutput(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{0, 1, 32 << 10, 32<<10 + 1, 1 << 20} {
 		b := newBox(t)
-		ask := unsettled(b, "none")
+		ask := leaveUnsettled(b, "none")
 		if err := exec.Command("dd", "if=/dev/urandom", "of="+b.path("data"), fmt.Sprintf("bs=%d", max(size, 1)), fmt.Sprintf("count=%d", min(size, 1))).Run(); err != nil {
 			t.Fatal(err)
 		}
 		for i := range 2 {
-			r := b.want(b.run(probing(ask, "cat data; echo diag >&2")...), 0)
+			r := b.wantStatus(b.run(withProbe(ask, "cat data; echo diag >&2")...), 0)
 			if r.out != b.read("data") {
-				t.Errorf("call %d: %d bytes, want other %d", i, len(r.out), size)
+				t.Errorf("call %d: got %d bytes, want %d and the same ones", i, len(r.out), size)
 			}
 			if told := strings.Contains(r.err, "diag"); told != (i == 0) {
-				t.Errorf("call %d: stderr is %q", i, r.err)
+				t.Errorf("call %d: stderr: got %q, want diag in the first call only", i, r.err)
 			}
 		}
 		b.wantLines("side", 0)
 	}
 }
 
-// A full disk: what cannot be recorded with its output is not recorded.
+// On a full disk, an outcome is not recorded without its output.
 func TestE2ESettleOnAFullDisk(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	b.mount("2m")
-	b.want(b.run("run", "--key", "other", "--", "true"), 0)
+	b.mountLedger("2m")
+	b.wantStatus(b.run("run", "--key", "other", "--", "true"), 0)
 	b.write("big", strings.Repeat("0123456789abcdef", 1<<18))
 	b.write("little", "little")
 	for range 3 {
-		if r := b.want(b.run("mark", "done", "k", "--stdout-file", "big"), 69); !strings.Contains(r.err, "no space") {
-			t.Errorf("%s", r.err)
+		if r := b.wantStatus(b.run("mark", "done", "k", "--stdout-file", "big"), 69); !strings.Contains(r.err, "no space") {
+			t.Errorf("stderr: got %s, want it with %q", r.err, "no space")
 		}
-		b.stands("none")
-		// What is known to be done is not run because there is no room to say so.
-		b.want(b.run("run", "--key", "k", "--on-ledger-error", "run", "--probe-first", "--probe", "cat big", "--", "sh", "-c", "echo x >>side"), 69)
-		b.stands("none")
+		b.wantUnsettled("none")
+		// A command that is known to be done does not run because the disk has no
+		// room for its record.
+		b.wantStatus(b.run("run", "--key", "k", "--on-ledger-error", "run", "--probe-first", "--probe", "cat big", "--", "sh", "-c", "echo x >>side"), 69)
+		b.wantUnsettled("none")
 	}
 	spools, err := os.ReadDir(filepath.Join(b.ledger, "output"))
 	if err != nil || len(spools) > 0 {
-		t.Errorf("left in output: %v, %v", spools, err)
+		t.Errorf("output: got %v and error %v, want no files", spools, err)
 	}
-	// A little is no backlog: it needs no reserve.
-	if r := b.want(b.run("run", "--key", "k", "--probe-first", "--probe", "cat little", "--", "sh", "-c", "echo x >>side"), 0); r.out != "little" {
-		t.Errorf("%+v", r)
+	// A small output is not a backlog, so it needs no reserve of disk space.
+	if r := b.wantStatus(b.run("run", "--key", "k", "--probe-first", "--probe", "cat little", "--", "sh", "-c", "echo x >>side"), 0); r.out != "little" {
+		t.Errorf("got %+v, want stdout %q", r, "little")
 	}
-	b.want(b.run("mark", "done", "l", "--stdout-file", "little"), 0)
+	b.wantStatus(b.run("mark", "done", "l", "--stdout-file", "little"), 0)
 	b.wantLines("side", 0)
 }
 
-// A limit on the size of files, which leaves the database room: output that is
-// cut short makes no success either.
+// A limit on the size of files leaves room for the database. Output that is cut
+// by the limit does not make a success either.
 func TestE2ESettleWithinAFileLimit(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -200,18 +201,18 @@ func TestE2ESettleWithinAFileLimit(t *testing.T) {
 		"idem mark done k --stdout-file big",
 		"idem run --key k --probe-first --probe 'cat big' -- sh -c 'echo x >>side'",
 	} {
-		if r := b.want(b.sh("ulimit -f 1000; "+call), 69); !strings.Contains(r.err, "idem: ") {
-			t.Errorf("%s", r.err)
+		if r := b.wantStatus(b.sh("ulimit -f 1000; "+call), 69); !strings.Contains(r.err, "idem: ") {
+			t.Errorf("stderr: got %s, want it with %q", r.err, "idem: ")
 		}
-		b.stands("none")
+		b.wantUnsettled("none")
 	}
-	b.want(b.run("mark", "done", "k", "--stdout-file", "big"), 0)
-	if r := b.want(b.run("run", "--key", "k", "--", "true"), 0); r.out != b.read("big") {
-		t.Errorf("replayed %d bytes", len(r.out))
+	b.wantStatus(b.run("mark", "done", "k", "--stdout-file", "big"), 0)
+	if r := b.wantStatus(b.run("run", "--key", "k", "--", "true"), 0); r.out != b.read("big") {
+		t.Errorf("replay: got %d bytes, want those of big", len(r.out))
 	}
 }
 
-// A person who kills idem mark while it reads has marked nothing.
+// idem mark that is killed while it reads has marked nothing.
 func TestE2EMarkKilledWhileReading(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -223,14 +224,14 @@ func TestE2EMarkKilledWhileReading(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.Write(bytes.Repeat([]byte("x"), 200<<10)); err != nil { // more than a pipe holds: some was read
+	if _, err := f.Write(bytes.Repeat([]byte("x"), 200<<10)); err != nil { // more than a pipe holds, so idem has read some of it
 		t.Fatal(err)
 	}
-	b.want(b.run("run", "--key", "k", "--", "true"), 75)
+	b.wantStatus(b.run("run", "--key", "k", "--", "true"), 75)
 	c.kill(syscall.SIGKILL)
 	c.wait()
 	f.Close()
-	b.stands("none")
-	b.want(b.run("mark", "done", "k"), 0)
+	b.wantUnsettled("none")
+	b.wantStatus(b.run("mark", "done", "k"), 0)
 	b.wantState("k", "succeeded")
 }

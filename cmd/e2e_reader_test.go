@@ -11,24 +11,24 @@ import (
 	"time"
 )
 
-// A reader that leaves does not end the command or its record.
+// A reader that leaves ends neither the command nor its record.
 func TestE2EHeadLeaves(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	r := b.want(b.sh(`idem run --key k -- bash -c 'seq 1 1000000; echo x >>side' | head -1; exit ${PIPESTATUS[0]}`), 0)
+	r := b.wantStatus(b.sh(`idem run --key k -- bash -c 'seq 1 1000000; echo x >>side' | head -1; exit ${PIPESTATUS[0]}`), 0)
 	if r.out != "1\n" {
-		t.Errorf("%q", r.out)
+		t.Errorf("stdout: got %q, want %q", r.out, "1\n")
 	}
 	b.wantLines("side", 1)
 	b.wantState("k", "succeeded")
-	r = b.want(b.run("run", "--key", "k", "--", "bash", "-c", "seq 1 1000000; echo x >>side"), 0)
+	r = b.wantStatus(b.run("run", "--key", "k", "--", "bash", "-c", "seq 1 1000000; echo x >>side"), 0)
 	if n := strings.Count(r.out, "\n"); n != 1000000 || !strings.HasSuffix(r.out, "\n1000000\n") {
-		t.Errorf("the replay has %d lines", n)
+		t.Errorf("replay: got %d lines, want all 1000000", n)
 	}
 	b.wantLines("side", 1)
 }
 
-// The output that has nowhere to go is recorded all the same.
+// Output is recorded even if it cannot be written anywhere.
 func TestE2ENoReader(t *testing.T) {
 	t.Parallel()
 	command := ` -- bash -c 'for i in $(seq 1 2000); do echo out $i; echo err $i >&2; done; echo x >>side; exit 4'`
@@ -38,20 +38,21 @@ func TestE2ENoReader(t *testing.T) {
 	} {
 		b := newBox(t)
 		b.write("side", "")
-		b.want(b.sh("idem run --key k --on-failure replay"+command+" "+redirect), 4)
+		b.wantStatus(b.sh("idem run --key k --on-failure replay"+command+" "+redirect), 4)
 		b.wantLines("side", 1)
 		b.wantState("k", "failed")
-		r := b.want(b.sh("idem run --key k --on-failure replay"+command), 4)
+		r := b.wantStatus(b.sh("idem run --key k --on-failure replay"+command), 4)
 		if n, m := strings.Count(r.out, "\n"), strings.Count(r.err, "\n"); n != 2000 || m != 2000 {
-			t.Errorf("%s: the replay has %d and %d lines", name, n, m)
+			t.Errorf("%s: replay: got %d and %d lines, want 2000 each", name, n, m)
 		}
-		// A replay to nowhere is still the recorded status.
-		b.want(b.sh("idem run --key k --on-failure replay"+command+" "+redirect), 4)
+		// A replay that cannot write its output still ends with the recorded
+		// status.
+		b.wantStatus(b.sh("idem run --key k --on-failure replay"+command+" "+redirect), 4)
 		b.wantLines("side", 1)
 	}
 }
 
-// pausedCall starts idem with a pipe as stdout that nobody reads yet.
+// pausedCall starts idem with a pipe as stdout and returns the unread end.
 func pausedCall(b *box, args ...string) (*call, *os.File) {
 	b.t.Helper()
 	r, w, err := os.Pipe()
@@ -64,79 +65,78 @@ func pausedCall(b *box, args ...string) (*call, *os.File) {
 	return c, r
 }
 
-// A reader that sleeps holds up neither the command nor the record nor
-// those who wait for the key, and gets every byte when it wakes up.
+// A sleeping reader delays neither the command, nor the record, nor calls that
+// wait for the key. It gets every byte when it wakes up.
 func TestE2EPausedReaderHoldsUpNothing(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	b.want(b.run("run", "--key", "other", "--", "true"), 0)
+	b.wantStatus(b.run("run", "--key", "other", "--", "true"), 0)
 	args := []string{"run", "--key", "k", "--", "bash", "-c", "seq 1 1000000; echo x >>side"}
 	c, r := pausedCall(b, args...)
-	b.until("the key is c's", func() bool { return b.listed("k") != "" })
+	b.waitUntil("the key is c's", func() bool { return b.listedState("k") != "" })
 	waiter := b.idem(append(args[:3:3], append([]string{"--wait"}, args[3:]...)...)...)
-	b.until("the key is done", func() bool { return b.listed("k") == "succeeded" })
-	b.want(waiter.wait(), 0)
-	replay := b.want(b.run(args...), 0)
+	b.waitUntil("the key is done", func() bool { return b.listedState("k") == "succeeded" })
+	b.wantStatus(waiter.wait(), 0)
+	replay := b.wantStatus(b.run(args...), 0)
 	if !c.running() {
-		t.Error("idem did not wait for its reader")
+		t.Error("got an ended call, want it to wait for its reader")
 	}
 	got, err := io.ReadAll(r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.want(c.wait(), 0)
+	b.wantStatus(c.wait(), 0)
 	if string(got) != replay.out || !strings.HasSuffix(replay.out, "\n1000000\n") || len(replay.out) != 6888896 {
-		t.Errorf("read %d bytes, replayed %d", len(got), len(replay.out))
+		t.Errorf("got %d bytes live and %d in the replay, want the same 6888896", len(got), len(replay.out))
 	}
 	b.wantLines("side", 1)
 }
 
-// A reader that sleeps holds up neither the retries nor who wants the key after
-// them, and gets the output of all attempts in their order.
+// A sleeping reader delays neither the retries nor later calls for the key. It
+// gets the output of all attempts in order.
 func TestE2EPausedReaderAndRetries(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	b.want(b.run("run", "--key", "other", "--", "true"), 0)
+	b.wantStatus(b.run("run", "--key", "other", "--", "true"), 0)
 	c, r := pausedCall(b, "run", "--key", "k", "--retries", "2", "--retry-delay", "1ms", "--hook", "start=echo x >>started",
 		"--", "bash", "-c", "echo $IDEM_ATTEMPT; seq 1 200000; echo x >>side; exit 3")
-	b.await("side", 3)
-	b.until("the key is done", func() bool { return b.listed("k") == "failed" })
-	b.want(b.run("run", "--key", "k", "--on-mismatch", "rerun", "--", "true"), 0)
+	b.waitLines("side", 3)
+	b.waitUntil("the key is done", func() bool { return b.listedState("k") == "failed" })
+	b.wantStatus(b.run("run", "--key", "k", "--on-mismatch", "rerun", "--", "true"), 0)
 	if !c.running() {
-		t.Error("idem did not wait for its reader")
+		t.Error("got an ended call, want it to wait for its reader")
 	}
 	got, err := io.ReadAll(r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.want(c.wait(), 3)
+	b.wantStatus(c.wait(), 3)
 	b.wantLines("started", 3)
 	seq := b.sh("seq 1 200000").out
 	if want := "1\n" + seq + "2\n" + seq + "3\n" + seq; string(got) != want {
-		t.Errorf("read %d bytes, want %d", len(got), len(want))
+		t.Errorf("got %d bytes, want %d", len(got), len(want))
 	}
 }
 
-// Who does not want to wait for the reader can end idem with a signal, and
-// the record stays.
+// A signal ends an idem that waits for its reader, and the record stays.
 func TestE2ESignalEndsIdemThatAPausedReaderHolds(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	args := []string{"run", "--key", "k", "--", "bash", "-c", "seq 1 1000000; echo x >>side"}
 	c, _ := pausedCall(b, args...)
-	b.until("the key is done", func() bool { return b.listed("k") == "succeeded" })
+	b.waitUntil("the key is done", func() bool { return b.listedState("k") == "succeeded" })
 	c.kill(15)
 	if r := c.wait(); r.sig != 15 {
-		t.Errorf("%+v", r)
+		t.Errorf("got %+v, want signal %v", r, 15)
 	}
 	b.wantState("k", "succeeded")
-	b.want(b.run(args...), 0)
+	b.wantStatus(b.run(args...), 0)
 	b.wantLines("side", 1)
 }
 
-// peak returns the most memory that a call's process has used, asked again and
-// again until it ends. (The rusage of wait4 would count ours, from before exec.)
-func peak(c *call) (kib int) {
+// peakMemory polls the largest memory use of a call's process until it ends.
+// The rusage of wait4 would also count the memory of the test before exec.
+func peakMemory(c *call) (kib int) {
 	for c.running() {
 		status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.pid()))
 		if _, line, ok := bytes.Cut(status, []byte("VmHWM:")); ok && bytes.HasPrefix(status, []byte("Name:\tidem\n")) {
@@ -150,8 +150,8 @@ func peak(c *call) (kib int) {
 
 const mostMemory = 64 << 10 // KiB
 
-// Memory is bounded whatever the output: 2 GiB that are read, 2 GiB that are
-// kept only in part, their replay, and a reader that sleeps.
+// Memory is bounded for any output: 2 GiB that are read, 2 GiB that are stored
+// only in part, their replay, and a sleeping reader.
 func TestE2EMemoryIsBounded(t *testing.T) {
 	b := newBox(t)
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
@@ -162,14 +162,14 @@ func TestE2EMemoryIsBounded(t *testing.T) {
 	check := func(what string, code int, start func() *call) {
 		t.Helper()
 		kib := 0
-		for try := 0; kib == 0 && try < 20; try++ { // it may be over before a look at it
+		for try := 0; kib == 0 && try < 20; try++ { // the call may end before the first poll
 			c := start()
-			kib = peak(c)
-			b.want(c.wait(), code)
+			kib = peakMemory(c)
+			b.wantStatus(c.wait(), code)
 		}
 		t.Logf("%s: %d KiB", what, kib)
 		if kib == 0 || kib > mostMemory {
-			t.Errorf("%s: %d KiB of memory", what, kib)
+			t.Errorf("%s: got %d KiB of memory, want 1 to %d", what, kib, mostMemory)
 		}
 	}
 	big := []string{"idem", "run", "--key", "big", "--", "head", "-c", "2G", "/dev/zero"}
@@ -177,32 +177,32 @@ func TestE2EMemoryIsBounded(t *testing.T) {
 	check("2 GiB", 0, again)
 	rec := b.wantState("big", "succeeded")
 	if !rec.Truncated {
-		t.Errorf("%+v", rec)
+		t.Errorf("got %+v, want a truncated record", rec)
 	}
 	if info, err := os.ReadDir(b.path("ledger/output")); err != nil || len(info) != 1 {
-		t.Errorf("output: %v, %v", info, err)
+		t.Errorf("output: got %v and error %v, want one file", info, err)
 	} else if f, err := info[0].Info(); err != nil || f.Size() > 70<<20 {
-		t.Errorf("%v keeps %d bytes", f.Name(), f.Size())
+		t.Errorf("%v: got %d bytes, want at most %d", f.Name(), f.Size(), 70<<20)
 	}
 	check("its replay", 74, again)
 
 	c, r := pausedCall(b, "run", "--key", "paused", "--max-output", "1MiB", "--", "head", "-c", "256M", "/dev/zero")
-	b.until("the key is done", func() bool { return b.listed("paused") == "succeeded" })
+	b.waitUntil("the key is done", func() bool { return b.listedState("paused") == "succeeded" })
 	go func() { _, _ = io.Copy(io.Discard, r) }()
 	check("256 MiB for a sleeping reader", 0, func() *call { return c })
 }
 
-// A background process that goes on writing does not hang idem, nor does one
-// that is silent; the ended run's output is complete.
+// A background process hangs idem neither if it goes on writing nor if it is
+// silent. The output of the ended run is complete.
 func TestE2EBackgroundWriterDoesNotHoldIdem(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	script := `echo begin; (trap '' PIPE; echo $BASHPID >pid; while :; do echo more; echo more >&2; sleep 0.01; done) 2>&1 & sleep 0.2; echo end; exit 6`
-	r := b.want(b.run("run", "--key", "k", "--", "bash", "-c", script), 6)
+	r := b.wantStatus(b.run("run", "--key", "k", "--", "bash", "-c", script), 6)
 	if !strings.HasPrefix(r.out, "begin\n") || !strings.Contains(r.out, "\nend\n") {
-		t.Errorf("%q", r.out)
+		t.Errorf("got %q, want it to begin with %q and to contain %q", r.out, "begin\n", "\nend\n")
 	}
 	if logs := b.run("logs", "k"); logs.out != r.out {
-		t.Errorf("recorded %q, shown %q", logs.out, r.out)
+		t.Errorf("logs: got %q, want the live output %q", logs.out, r.out)
 	}
 }

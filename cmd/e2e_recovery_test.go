@@ -7,27 +7,28 @@ import (
 	"testing"
 )
 
-// broken returns a box with a ledger in which "done" has succeeded and "cut" was
-// interrupted, each with a line in side. Most of it is in the -wal.
-func broken(t *testing.T) *box {
+// boxWithInterrupted returns a box in whose ledger "done" has succeeded and
+// "cut" was interrupted. Each added a line to side. Most of the ledger is in
+// the -wal.
+func boxWithInterrupted(t *testing.T) *box {
 	t.Helper()
 	b := newBox(t)
-	b.want(b.trace("done"), 0)
-	c := b.idem("run", "--key", "cut", "--", "bash", "-c", once)
-	b.await("side", 2)
+	b.wantStatus(b.runTraced("done"), 0)
+	c := b.idem("run", "--key", "cut", "--", "bash", "-c", countingScript)
+	b.waitLines("side", 2)
 	c.killAll()
-	b.want(b.trace("last"), 0)
+	b.wantStatus(b.runTraced("last"), 0)
 	b.wantLines("side", 3)
 	return b
 }
 
-// mended gives the first hint with a command to a shell, and tells how the ledger
-// is then.
-func (b *box) mended(want string) {
+// pasteLedgerHint checks that run and mark are refused with a hint about the
+// ledger that contains want. It pastes the hint into a shell; a run succeeds then.
+func (b *box) pasteLedgerHint(want string) {
 	b.t.Helper()
 	var line string
 	for _, args := range [][]string{{"run", "--key", "new", "--", "touch", "ran"}, {"mark", "done", "new"}} {
-		r := b.want(b.run(args...), 69)
+		r := b.wantStatus(b.run(args...), 69)
 		line = ""
 		for _, m := range mendsIn(b.t, r.err) {
 			if strings.Contains(m, b.ledger) {
@@ -35,85 +36,87 @@ func (b *box) mended(want string) {
 			}
 		}
 		if line == "" || !strings.Contains(line, want) {
-			b.t.Fatalf("no line with %q: %s", want, r.err)
+			b.t.Fatalf("stderr: got %s, want a hint with %q", r.err, want)
 		}
 	}
 	if _, err := os.Stat(b.path("ran")); err == nil {
-		b.t.Error("the command ran")
+		b.t.Error("got an execution, want none")
 	}
-	b.want(b.sh(line), 0)
-	b.want(b.run("run", "--key", "new", "--", "true"), 0)
+	b.wantStatus(b.sh(line), 0)
+	b.wantStatus(b.run("run", "--key", "new", "--", "true"), 0)
 }
 
-// What docs/recovery.md says about locks that are gone: once they are there again,
-// what is done is replayed, and what was interrupted is known to be.
+// The locks file is recreated as docs/recovery.md says. Afterwards, finished
+// keys are replayed, and interrupted ones are known to be interrupted.
 func TestE2ERecoveryOfLocks(t *testing.T) {
 	t.Parallel()
-	b := broken(t)
-	b.want(b.sh("rm ledger/locks"), 0)
-	b.want(b.trace("done"), 69)
-	b.mended("touch ")
+	b := boxWithInterrupted(t)
+	b.wantStatus(b.sh("rm ledger/locks"), 0)
+	b.wantStatus(b.runTraced("done"), 69)
+	b.pasteLedgerHint("touch ")
 	if info, err := os.Stat(b.path("ledger/locks")); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("%v, %v", info, err)
+		t.Errorf("locks: got %v and error %v, want mode 0600", info, err)
 	}
 	for _, key := range []string{"done", "last"} {
-		if r := b.want(b.trace(key), 0); r.out != "out\n" {
-			t.Errorf("%+v", r)
+		if r := b.wantStatus(b.runTraced(key), 0); r.out != "out\n" {
+			t.Errorf("got %+v, want stdout %q", r, "out\n")
 		}
 	}
-	b.want(b.run("run", "--key", "cut", "--", "bash", "-c", once), 79)
+	b.wantStatus(b.run("run", "--key", "cut", "--", "bash", "-c", countingScript), 79)
 	b.wantLines("side", 3)
-	// The witness is there again as well: a -wal that is lost is noticed.
-	b.want(b.sh("rm ledger/ledger.db-wal ledger/ledger.db-shm"), 0)
-	b.want(b.trace("another"), 69)
+	// The witness exists again as well, so a lost -wal is noticed.
+	b.wantStatus(b.sh("rm ledger/ledger.db-wal ledger/ledger.db-shm"), 0)
+	b.wantStatus(b.runTraced("another"), 69)
 	b.wantLines("side", 3)
 }
 
-// The line is harmless where locks is there, also while something runs.
+// The command of docs/recovery.md is harmless if the locks file exists, also
+// while a command runs.
 func TestE2ERecoveryLineIsHarmless(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	c := b.idem("run", "--key", "k", "--", "bash", "-c", once)
-	b.await("side", 1)
-	b.want(b.sh("(umask 077; touch ledger/locks)"), 0)
-	b.want(b.run("run", "--key", "k", "--", "bash", "-c", once), 75)
-	// What docs/recovery.md has to find out whether anything runs.
+	c := b.idem("run", "--key", "k", "--", "bash", "-c", countingScript)
+	b.waitLines("side", 1)
+	b.wantStatus(b.sh("(umask 077; touch ledger/locks)"), 0)
+	b.wantStatus(b.run("run", "--key", "k", "--", "bash", "-c", countingScript), 75)
+	// These are the commands of docs/recovery.md that find out whether a command
+	// runs.
 	looks := []string{`ls -l /proc/[0-9]*/fd 2>/dev/null | grep -F " $DIR/"`, `grep -lsz "^IDEM_LEDGER=$DIR\$" /proc/[0-9]*/environ`}
 	page := b.read(mustAbs(t, "../docs/recovery.md"))
 	for _, look := range looks {
 		if !strings.Contains(page, look) {
-			t.Errorf("docs/recovery.md does not say %s", look)
+			t.Errorf("docs/recovery.md: got no line %s, want it", look)
 		}
-		if out := b.without(look); out == "" {
-			t.Errorf("%s says that nothing runs", look)
+		if out := b.shWithoutLedger(look); out == "" {
+			t.Errorf("%s: got no output during a run, want its processes", look)
 		}
 	}
 	b.write("go", "")
-	b.want(c.wait(), 0)
+	b.wantStatus(c.wait(), 0)
 	for _, look := range looks {
-		if out := b.without(look); out != "" {
-			t.Errorf("%s says that something runs: %s", look, out)
+		if out := b.shWithoutLedger(look); out != "" {
+			t.Errorf("%s: got %s after the run, want no output", look, out)
 		}
 	}
-	b.want(b.run("run", "--key", "k", "--", "bash", "-c", once), 0)
+	b.wantStatus(b.run("run", "--key", "k", "--", "bash", "-c", countingScript), 0)
 	b.wantLines("side", 1)
 }
 
-// locks that is removed under a run: the outcome is recorded all the same.
+// The locks file is removed during a run. The outcome is recorded nevertheless.
 func TestE2ELocksRemovedUnderARun(t *testing.T) {
 	t.Parallel()
 	for _, again := range []string{"", "; touch ledger/locks"} {
 		b := newBox(t)
-		c := b.idem("run", "--key", "k", "--", "bash", "-c", once)
-		b.await("side", 1)
-		b.want(b.sh("rm ledger/locks"+again), 0)
-		b.want(b.run("run", "--key", "k", "--", "bash", "-c", once), map[string]int{"": 69, "; touch ledger/locks": 75}[again])
+		c := b.idem("run", "--key", "k", "--", "bash", "-c", countingScript)
+		b.waitLines("side", 1)
+		b.wantStatus(b.sh("rm ledger/locks"+again), 0)
+		b.wantStatus(b.run("run", "--key", "k", "--", "bash", "-c", countingScript), map[string]int{"": 69, "; touch ledger/locks": 75}[again])
 		b.write("go", "")
-		b.want(c.wait(), 0)
-		b.want(b.sh("(umask 077; touch ledger/locks)"), 0)
-		b.want(b.run("run", "--key", "k", "--", "bash", "-c", once), 0)
+		b.wantStatus(c.wait(), 0)
+		b.wantStatus(b.sh("(umask 077; touch ledger/locks)"), 0)
+		b.wantStatus(b.run("run", "--key", "k", "--", "bash", "-c", countingScript), 0)
 		b.wantLines("side", 1)
-		b.want(b.trace("later"), 0)
+		b.wantStatus(b.runTraced("later"), 0)
 	}
 }
 
@@ -123,20 +126,20 @@ func TestE2ERecoveryOfLostChanges(t *testing.T) {
 		"lost":    "rm ledger/ledger.db-wal",
 		"witness": "printf 0123456789abcdef | dd of=ledger/locks conv=notrunc",
 	} {
-		b := broken(t)
-		if name == "lost" { // all but the last run is in ledger.db
+		b := boxWithInterrupted(t)
+		if name == "lost" { // ledger.db has all runs except the last one
 			b.sql("")
-			b.want(b.run("run", "--key", "cut", "--", "bash", "-c", once), 79)
-			b.want(b.run("run", "--key", "later", "--", "sh", "-c", "echo x >>side"), 0)
+			b.wantStatus(b.run("run", "--key", "cut", "--", "bash", "-c", countingScript), 79)
+			b.wantStatus(b.run("run", "--key", "later", "--", "sh", "-c", "echo x >>side"), 0)
 			b.sqlLeft("select 1")
-			b.want(b.sh("mv ledger.left/* ledger/"), 0)
-			b.place(b.path("ledger"))
+			b.wantStatus(b.sh("mv ledger.left/* ledger/"), 0)
+			b.setLedger(b.path("ledger"))
 		}
 		lines := b.lines("side")
-		b.want(b.sh(damage), 0)
-		b.mended("cp /dev/null ")
-		b.want(b.trace("done"), 0)
-		b.want(b.run("run", "--key", "cut", "--", "bash", "-c", once), 79)
+		b.wantStatus(b.sh(damage), 0)
+		b.pasteLedgerHint("cp /dev/null ")
+		b.wantStatus(b.runTraced("done"), 0)
+		b.wantStatus(b.run("run", "--key", "cut", "--", "bash", "-c", countingScript), 79)
 		b.wantLines("side", lines)
 	}
 }
@@ -147,10 +150,10 @@ func TestE2ERecoveryByStartingOver(t *testing.T) {
 		"rm ledger/ledger.db*", ": >ledger/ledger.db; rm ledger/ledger.db-*",
 		"rm ledger/ledger.db-*; printf garbage12345678 | dd of=ledger/ledger.db conv=notrunc",
 	} {
-		b := broken(t)
-		b.want(b.sh(damage), 0)
-		b.mended("mv ")
-		b.want(b.trace("done"), 0) // it runs again, as the hint says
+		b := boxWithInterrupted(t)
+		b.wantStatus(b.sh(damage), 0)
+		b.pasteLedgerHint("mv ")
+		b.wantStatus(b.runTraced("done"), 0) // it runs again, as the hint says
 		b.wantLines("side", 4)
 		if _, err := os.Stat(b.path("ledger.old/locks")); err != nil {
 			t.Error(err)
@@ -158,30 +161,30 @@ func TestE2ERecoveryByStartingOver(t *testing.T) {
 	}
 }
 
-// A backup of the whole directory, made while nothing runs.
+// A backup is a copy of the whole directory, made while nothing runs.
 func TestE2ERecoveryFromABackup(t *testing.T) {
 	t.Parallel()
-	b := broken(t)
+	b := boxWithInterrupted(t)
 	page := b.read(mustAbs(t, "../docs/recovery.md"))
 	for _, line := range []string{`cp -a "$DIR" "$DIR.backup"`, `mv "$DIR" "$DIR.damaged"`, `cp -a "$DIR.backup" "$DIR"`} {
 		if !strings.Contains(page, line) {
-			t.Errorf("docs/recovery.md does not say %s", line)
+			t.Errorf("docs/recovery.md: got no line %s, want it", line)
 		}
 	}
-	b.want(b.sh(`DIR=$IDEM_LEDGER; cp -a "$DIR" "$DIR.backup"`), 0)
-	b.want(b.trace("after"), 0)
-	b.want(b.sh("rm ledger/ledger.db*"), 0)
-	b.want(b.trace("done"), 69)
-	b.want(b.sh(`DIR=$IDEM_LEDGER; mv "$DIR" "$DIR.damaged"; cp -a "$DIR.backup" "$DIR"`), 0)
-	b.want(b.trace("done"), 0)
-	b.want(b.run("run", "--key", "cut", "--", "bash", "-c", once), 79)
+	b.wantStatus(b.sh(`DIR=$IDEM_LEDGER; cp -a "$DIR" "$DIR.backup"`), 0)
+	b.wantStatus(b.runTraced("after"), 0)
+	b.wantStatus(b.sh("rm ledger/ledger.db*"), 0)
+	b.wantStatus(b.runTraced("done"), 69)
+	b.wantStatus(b.sh(`DIR=$IDEM_LEDGER; mv "$DIR" "$DIR.damaged"; cp -a "$DIR.backup" "$DIR"`), 0)
+	b.wantStatus(b.runTraced("done"), 0)
+	b.wantStatus(b.run("run", "--key", "cut", "--", "bash", "-c", countingScript), 79)
 	b.wantLines("side", 4)
-	b.want(b.trace("after"), 0) // what came after the backup runs again
+	b.wantStatus(b.runTraced("after"), 0) // keys that were recorded after the backup run again
 	b.wantLines("side", 5)
 }
 
-// without gives a line to a shell that has no IDEM_LEDGER.
-func (b *box) without(line string) string {
+// shWithoutLedger runs a line in a shell that has no IDEM_LEDGER.
+func (b *box) shWithoutLedger(line string) string {
 	b.t.Helper()
 	return b.sh("exec env -i DIR=$IDEM_LEDGER PATH=$PATH bash -c '" + line + "'").out
 }

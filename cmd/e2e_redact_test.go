@@ -12,22 +12,22 @@ import (
 	"testing"
 )
 
-// redactSecret is in two parts, because a shell script must not be an argument
-// that has it.
+// redactSecret is in two parts, because no argument may contain it and a shell
+// script is an argument.
 const (
 	redactFirst, redactThen = "hunter2-", "s3cret-9f8e7d"
 	redactSecret            = redactFirst + redactThen
 )
 
-// newRedactBox is a box with the secret in the environment.
+// newRedactBox returns a box with the secret in the environment.
 func newRedactBox(t *testing.T) *box {
 	b := newBox(t)
 	b.env = append(b.env, "TOKEN="+redactSecret, "FIRST="+redactFirst, "THEN="+redactThen)
 	return b
 }
 
-// ledgerHas tells which files below the ledger's directory have text in them:
-// all of them are looked at.
+// ledgerHas returns the files below the ledger's directory that contain text.
+// It reads all of them.
 func (b *box) ledgerHas(text string) []string {
 	b.t.Helper()
 	var found []string
@@ -44,27 +44,28 @@ func (b *box) ledgerHas(text string) []string {
 		return err
 	})
 	if err != nil || seen < 2 {
-		b.t.Fatalf("saw %d files of the ledger, %v", seen, err)
+		b.t.Fatalf("got %d files of the ledger and error %v, want at least 2", seen, err)
 	}
 	return found
 }
 
-// clean checks that the secret is nowhere, but that what stands beside it is.
-func (b *box) clean(beside string) {
+// wantRedacted checks that the ledger has no secret, but has the text next to
+// it.
+func (b *box) wantRedacted(beside string) {
 	b.t.Helper()
 	if found := b.ledgerHas(redactSecret); found != nil {
-		b.t.Errorf("the secret is in %s", found)
+		b.t.Errorf("got the secret in %s, want it nowhere", found)
 	}
 	if b.ledgerHas(beside) == nil {
-		b.t.Errorf("%q is nowhere: nothing was recorded", beside)
+		b.t.Errorf("got no file with %q, want a record", beside)
 	}
 }
 
-// The secret comes in two writes that idem is sure to read apart: the first is
-// shown live, at once, before the second is made.
+// redactSplit writes the secret in two writes that idem reads separately. idem
+// shows the first one live before the second one is made.
 const redactSplit = `printf 'begin <%s' "$FIRST"; until [ -e go ]; do sleep 0.01; done; printf '%s> end\n' "$THEN"`
 
-// A secret that straddles two reads.
+// A secret that straddles two reads is redacted.
 func TestRedactStraddlesReads(t *testing.T) {
 	for name, flags := range map[string][]string{
 		"env":   {"--redact-env", "TOKEN"},
@@ -74,24 +75,24 @@ func TestRedactStraddlesReads(t *testing.T) {
 			b := newRedactBox(t)
 			args := append(append([]string{"run", "--key", "k"}, flags...), "--", "sh", "-c", redactSplit)
 			c := b.idem(args...)
-			b.until("the first half", func() bool { return strings.HasSuffix(b.read(c.out), redactFirst) })
+			b.waitUntil("the first half", func() bool { return strings.HasSuffix(b.read(c.out), redactFirst) })
 			if found := b.ledgerHas(redactFirst); found != nil {
-				t.Errorf("half of the secret is in %s", found)
+				t.Errorf("got half of the secret in %s, want it nowhere", found)
 			}
 			b.write("go", "")
 			if r := c.wait(); r.code != 0 || r.out != "begin <"+redactSecret+"> end\n" {
-				t.Fatalf("got %+v", r)
+				t.Fatalf("got %+v, want status 0 and the secret live", r)
 			}
-			b.clean("begin <")
+			b.wantRedacted("begin <")
 			if r := b.run(args...); r.out != "begin <[redacted]> end\n" {
-				t.Errorf("replayed %q", r.out)
+				t.Errorf("replay: got %q, want %q", r.out, "begin <[redacted]> end\n")
 			}
 		})
 	}
 }
 
-// Both streams at once, over the edges of reads, in more output than waits in
-// memory, with the secret in the arguments too.
+// Both streams have the secret across the edges of reads, in more output than
+// the memory buffer holds. The arguments contain it too.
 func TestRedactLargeOutput(t *testing.T) {
 	b := newRedactBox(t)
 	script := `
@@ -104,20 +105,20 @@ func TestRedactLargeOutput(t *testing.T) {
 	live := b.run(args...)
 	line := strings.Repeat("x", 65525)
 	if live.code != 0 || live.out != strings.Repeat(line+redactSecret+"\n", 20) || live.err != strings.Repeat(redactSecret+"\n", 20) {
-		t.Fatalf("the live output has changed: status %d, %d and %d bytes", live.code, len(live.out), len(live.err))
+		t.Fatalf("got status %d, %d and %d bytes, want status 0 and unchanged live output", live.code, len(live.out), len(live.err))
 	}
-	b.clean("xxxx")
+	b.wantRedacted("xxxx")
 	if found := b.ledgerHas("4711-s3cret"); found != nil {
-		t.Errorf("an argument is in %s", found)
+		t.Errorf("got an argument in %s, want it nowhere", found)
 	}
 	r := b.run(append([]string{"run", "-q"}, args[1:]...)...)
 	if r.out != strings.Repeat(line+"[redacted]\n", 20) || r.err != strings.Repeat("[redacted]\n", 20) {
-		t.Errorf("replayed %d and %d bytes", len(r.out), len(r.err))
+		t.Errorf("replay: got %d and %d bytes, want redacted lines", len(r.out), len(r.err))
 	}
 }
 
-// kill -9 of idem and its command in the middle of the secret, with a spool on
-// disk, and what comes after.
+// kill -9 ends idem and its command in the middle of the secret, with a spool
+// on disk. The next call runs the command again.
 func TestRedactSurvivesKill(t *testing.T) {
 	for name, flags := range map[string][]string{
 		"env":       {"--redact-env", "TOKEN"},
@@ -129,31 +130,31 @@ func TestRedactSurvivesKill(t *testing.T) {
 			script := `seq 20000; printf '%s-whole\n' "$TOKEN"; seq 20001 29999; ` + redactSplit
 			args := append(append([]string{"run", "--key", "k", "--on-interrupted", "rerun"}, flags...), "--", "sh", "-c", script)
 			c := b.idem(args...)
-			b.until("the first half", func() bool { return strings.HasSuffix(b.read(c.out), redactFirst) })
+			b.waitUntil("the first half", func() bool { return strings.HasSuffix(b.read(c.out), redactFirst) })
 			c.killAll()
 			beside := "\n29999\n"
 			if name == "no output" {
 				beside = "20001" // in the arguments
 			}
-			b.clean(beside)
+			b.wantRedacted(beside)
 			if found := b.ledgerHas("begin <" + redactFirst); found != nil {
-				t.Errorf("half of the secret is in %s", found)
+				t.Errorf("got half of the secret in %s, want it nowhere", found)
 			}
 			b.write("go", "")
 			if r := b.run(args...); r.code != 0 || !strings.HasSuffix(r.out, "begin <"+redactSecret+"> end\n") {
-				t.Fatalf("rerun: status %d, %s", r.code, r.err)
+				t.Fatalf("rerun: got status %d and stderr %s, want 0 and the whole output", r.code, r.err)
 			}
-			b.clean(beside)
+			b.wantRedacted(beside)
 			b.run("forget", "k")
 			if found := b.ledgerHas(redactSecret); found != nil {
-				t.Errorf("after forget, the secret is in %s", found)
+				t.Errorf("after forget: got the secret in %s, want it nowhere", found)
 			}
 		})
 	}
 }
 
-// What a slow reader has not taken, and a stdin that was hashed, lie raw in
-// files without a name: they are gone with idem.
+// Output that a slow reader has not read, and a stdin that was hashed, are kept
+// unredacted in unnamed files. These files disappear with idem.
 func TestRedactRawFilesHaveNoName(t *testing.T) {
 	b := newRedactBox(t)
 	stalled, w, err := os.Pipe()
@@ -173,11 +174,11 @@ func TestRedactRawFilesHaveNoName(t *testing.T) {
 	},
 		stdout(w), func(c *exec.Cmd) { c.Stdin = in })
 	w.Close()
-	b.until("the output", func() bool { _, err := os.Stat(filepath.Join(b.dir, "done")); return err == nil })
+	b.waitUntil("the output", func() bool { _, err := os.Stat(filepath.Join(b.dir, "done")); return err == nil })
 	raw := func() (n int) {
 		fds, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", c.pid()))
 		for _, fd := range fds {
-			if name, _ := os.Readlink(fd); !strings.HasPrefix(name, b.ledger) { // a pipe would not end
+			if name, _ := os.Readlink(fd); !strings.HasPrefix(name, b.ledger) { // reading a pipe would not end
 				continue
 			}
 			if content, err := os.ReadFile(fd); err == nil && bytes.Contains(content, []byte(redactSecret)) {
@@ -186,21 +187,21 @@ func TestRedactRawFilesHaveNoName(t *testing.T) {
 		}
 		return n
 	}
-	b.until("the backlog", func() bool { return raw() == 2 }) // stdin's is the other
-	b.clean("\n999999\n")
+	b.waitUntil("the backlog", func() bool { return raw() == 2 }) // the other one is for stdin
+	b.wantRedacted("\n999999\n")
 	c.kill(syscall.SIGKILL)
 	c.wait()
-	b.clean("\n999999\n")
+	b.wantRedacted("\n999999\n")
 	b.write("go", "")
 }
 
-// Without the flags, the secret is found where these tests look for it.
+// Without the redaction flags, these tests find the secret.
 func TestRedactTestsFindSecrets(t *testing.T) {
 	for name, script := range map[string]string{"small": `printf %s "$TOKEN"`, "large": `seq 20000; printf %s "$TOKEN"`} {
 		b := newRedactBox(t)
 		b.run("run", "--key", "k", "--", "sh", "-c", script)
 		if b.ledgerHas(redactSecret) == nil {
-			t.Errorf("%s: it is nowhere", name)
+			t.Errorf("%s: got no file with the secret, want one", name)
 		}
 	}
 }

@@ -11,10 +11,10 @@ import (
 	"testing"
 )
 
-// pausing is idem built with the points of internal/failpoint, at which a test
-// can hold it.
-var pausing = sync.OnceValue(func() string {
-	path := filepath.Join(binary(), "idem-pausing") // is removed with the others
+// failpointBinary builds idem with the failpoints of internal/failpoint, at
+// which a test can pause it.
+var failpointBinary = sync.OnceValue(func() string {
+	path := filepath.Join(binary(), "idem-pausing") // is removed with the directory of binary
 	build := exec.Command("go", "build", "-tags", "failpoint", "-o", path, "idem")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
@@ -23,34 +23,34 @@ var pausing = sync.OnceValue(func() string {
 	return path
 })
 
-// held is a call of idem that waits at a point.
-type held struct {
+// pausedAt is a call of idem that waits at a failpoint.
+type pausedAt struct {
 	*call
 	pipe string
 }
 
-// hold calls idem and returns when it has come to the point.
-func (b *box) hold(point string, args ...string) held {
+// pauseAt calls idem and returns when it has reached the failpoint.
+func (b *box) pauseAt(point string, args ...string) pausedAt {
 	b.t.Helper()
 	pipe := filepath.Join(b.dir, "hold")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		b.t.Fatal(err)
 	}
-	h := held{b.start(append([]string{pausing()}, args...), func(c *exec.Cmd) {
+	h := pausedAt{b.start(append([]string{failpointBinary()}, args...), func(c *exec.Cmd) {
 		c.Env = append(c.Env, "IDEM_FAILPOINT="+point, "IDEM_FAILPOINT_HOLD="+pipe)
 	}), pipe}
-	b.until("point "+point, func() bool {
+	b.waitUntil("point "+point, func() bool {
 		_, err := os.Stat(pipe + ".reached")
 		return err == nil || !h.running()
 	})
 	if !h.running() {
-		b.t.Fatalf("%s was not reached: %+v", point, h.wait())
+		b.t.Fatalf("%s: got an ended call %+v, want it to reach the failpoint", point, h.wait())
 	}
 	return h
 }
 
-// resume lets a held call go on, and returns how it ends.
-func (h held) resume() result {
+// resume lets a paused call continue and returns its result.
+func (h pausedAt) resume() result {
 	h.b.t.Helper()
 	f, err := os.OpenFile(h.pipe, os.O_WRONLY, 0)
 	if err != nil {
@@ -60,9 +60,10 @@ func (h held) resume() result {
 	return h.wait()
 }
 
-// swaps are what happens to the ledger while a run goes on. Each leaves the
-// ledger that the run has opened in old, unless it is gone.
-var swaps = map[string]string{
+// ledgerReplacements are shell commands that move, remove or replace the ledger
+// during a run. Each leaves the ledger that the run has opened in old, unless
+// it removes it.
+var ledgerReplacements = map[string]string{
 	"moved away":                `mv ledger old`,
 	"moved away, a new one":     `mv ledger old; idem run --key other -- true`,
 	"removed":                   `rm -r ledger`,
@@ -73,18 +74,18 @@ var swaps = map[string]string{
 	"replaced by an older copy": `cp -a before old2; mv ledger old; mv old2 ledger`,
 }
 
-// runSteps are points on the way of a run, in order.
+// runSteps are failpoints of a run, in order.
 var runSteps = []string{
 	"claim.before", "claim.taken", "begin.life", "write.begun", "write.commit", "write.committed", "write.witnessed",
 	"fork.before", "spool.made", "finish.output", "write.commit:2", "write.committed:2", "finish.done", "release.after",
 }
 
-// A ledger that is moved, removed or put back under a run: what the run writes
-// goes to the ledger that it has opened, or nowhere. The ledger that took its
-// place is never harmed, and no key runs twice in either.
+// The ledger is moved, removed or replaced during a run. The run writes to the
+// ledger that it has opened, or to none. The replacement is never harmed, and
+// neither ledger lets a key run twice.
 func TestE2EReplacedUnderARun(t *testing.T) {
 	t.Parallel()
-	for name, swap := range swaps {
+	for name, swap := range ledgerReplacements {
 		for _, point := range runSteps {
 			t.Run(name+"/"+point, func(t *testing.T) {
 				t.Parallel()
@@ -96,61 +97,63 @@ func TestE2EReplacedUnderARun(t *testing.T) {
 
 func replacedAt(t *testing.T, point, swap string) {
 	b := newBox(t)
-	b.want(b.run("run", "--key", "first", "--", "true"), 0)
-	b.want(b.sh("cp -a ledger before; idem run --key second -- true"), 0)
-	// More output than waits in memory: there is a file of it.
+	b.wantStatus(b.run("run", "--key", "first", "--", "true"), 0)
+	b.wantStatus(b.sh("cp -a ledger before; idem run --key second -- true"), 0)
+	// This is more output than the memory buffer holds, so there is a file of it.
 	work := []string{"run", "--key", "k", "--", "sh", "-c", "echo x >>side; head -c 100000 /dev/zero"}
-	h := b.hold(point, work...)
-	b.want(b.sh("set -e; "+swap), 0)
+	h := b.pauseAt(point, work...)
+	b.wantStatus(b.sh("set -e; "+swap), 0)
 	r := h.resume()
 	ran := b.lines("side")
-	// What has been recorded at the place before it was replaced is a success.
+	// An outcome that was recorded before the ledger was replaced is a success.
 	recorded := strings.HasPrefix(point, "release.")
 	switch {
 	case r.code == 69 && ran == 0:
 	case r.code == 125 && ran == 1 && !recorded:
 		if !strings.Contains(r.err, "while it was in use") {
-			t.Errorf("it does not say why: %s", r.err)
+			t.Errorf("stderr: got %s, want it with %q", r.err, "while it was in use")
 		}
 	case r.code == 0 && ran == 1 && recorded:
 	case r.code == 0 && ran == 1:
-		// It says that the outcome is remembered: so it is, at the place.
+		// A success says that the outcome is recorded, so the ledger at the path
+		// has it.
 		if r := b.run(work...); r.code != 0 || len(r.out) != 100000 {
-			t.Errorf("it said that it is done; the next call ended with %d, %d bytes: %s", r.code, len(r.out), r.err)
+			t.Errorf("got status %d and %d bytes after a success, want a replay: %s", r.code, len(r.out), r.err)
 		}
 		b.wantLines("side", 1)
 	default:
-		t.Errorf("status %d, and the command ran %d times: %s", r.code, ran, r.err)
+		t.Errorf("got status %d and %d executions, want agreement: %s", r.code, ran, r.err)
 	}
-	// Each ledger that is left goes on working, and none runs k a second time.
+	// Each remaining ledger still works, and none lets k run a second time.
 	for _, place := range []string{"ledger", "old", "new", "copy"} {
 		if _, err := os.Stat(b.path(place + "/ledger.db")); err != nil {
 			continue
 		}
-		b.place(b.path(place))
+		b.setLedger(b.path(place))
 		for _, key := range []string{"first", "later", "later2"} {
 			if r := b.run("run", "--key", key, "--", "true"); r.code != 0 {
-				t.Errorf("%s, %s: %d %s", place, key, r.code, r.err)
+				t.Errorf("%s, %s: got status %d and stderr %s, want 0", place, key, r.code, r.err)
 			}
 		}
 		if out := b.run("list", "--json"); !strings.Contains(out.out, `"k"`) {
-			continue // it was moved there before, or has forgotten it
+			continue // the key was moved to that ledger before, or the ledger has forgotten it
 		}
 		before := b.lines("side")
 		again := b.run(work...)
 		if extra := b.lines("side") - before; extra > 0 && ran > 0 || again.code != 0 && again.code != 79 {
-			t.Errorf("%s: the command ran %d times and %d more: %d %s", place, ran, extra, again.code, again.err)
+			t.Errorf("%s: got %d executions and %d more, status %d and stderr %s, want none more", place, ran, extra, again.code, again.err)
 		}
 	}
 }
 
-// makeSteps are the points on the way of a run that makes the ledger.
+// makeSteps are failpoints of a run that creates the ledger.
 var makeSteps = []string{
 	"make.dir", "make.locked", "make.readme", "make.output", "make.empty", "make.wal", "migrate.commit", "make.tables",
 	"make.locks", "make.synced", "make.closed", "secret.written", "secret.named",
 }
 
-// The same while a ledger is made: none is made of the parts of two.
+// The ledger is moved, removed or replaced while it is created. No ledger
+// consists of parts of two.
 func TestE2EReplacedWhileItIsMade(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"moved away", "moved away, a new one", "removed, a new one", "replaced and put back"} {
@@ -159,49 +162,49 @@ func TestE2EReplacedWhileItIsMade(t *testing.T) {
 				t.Parallel()
 				b := newBox(t)
 				work := []string{"run", "--key", "k", "--hash-env", "HOME", "--", "sh", "-c", "echo x >>side"}
-				h := b.hold(point, work...)
-				b.want(b.sh("set -e; "+swaps[name]), 0)
+				h := b.pauseAt(point, work...)
+				b.wantStatus(b.sh("set -e; "+ledgerReplacements[name]), 0)
 				r := h.resume()
 				ran := b.lines("side")
 				if r.code != 69 && r.code != 0 || ran != map[int]int{0: 1, 69: 0}[r.code] {
-					t.Errorf("status %d, and the command ran %d times: %s", r.code, ran, r.err)
+					t.Errorf("got status %d and %d executions, want agreement: %s", r.code, ran, r.err)
 				}
 				for _, place := range []string{"ledger", "old", "new"} {
 					if _, err := os.Stat(b.path(place)); err != nil {
 						continue
 					}
-					b.place(b.path(place))
+					b.setLedger(b.path(place))
 					for range 2 {
 						if r := b.run("run", "--key", "other", "--hash-env", "HOME", "--on-mismatch", "rerun", "--", "true"); r.code != 0 {
-							t.Errorf("%s: %d %s", place, r.code, r.err)
+							t.Errorf("%s: got status %d and stderr %s, want 0", place, r.code, r.err)
 						}
 					}
 				}
-				b.place(b.path("ledger"))
-				b.want(b.run(work...), 0)
-				b.want(b.run(work...), 0)
+				b.setLedger(b.path("ledger"))
+				b.wantStatus(b.run(work...), 0)
+				b.wantStatus(b.run(work...), 0)
 				b.wantLines("side", 1)
 			})
 		}
 	}
 }
 
-// A mark, or a key forgotten, in a ledger that is moved away at the time is not
-// said to be so at the place.
+// The ledger is moved away during mark or forget. idem does not report a change
+// at the path.
 func TestE2EReplacedUnderAMark(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{{"mark", "done", "--force", "k"}, {"mark", "retry", "--force", "k"}, {"forget", "k"}} {
 		for _, point := range []string{"claim.before", "claim.taken", "write.begun", "write.committed"} {
 			b := newBox(t)
-			b.want(b.run("run", "--key", "k", "--", "true"), 0)
-			h := b.hold(point, args...)
-			b.want(b.sh("set -e; "+swaps["moved away, a new one"]), 0)
+			b.wantStatus(b.run("run", "--key", "k", "--", "true"), 0)
+			h := b.pauseAt(point, args...)
+			b.wantStatus(b.sh("set -e; "+ledgerReplacements["moved away, a new one"]), 0)
 			if r := h.resume(); r.code != 69 || !strings.Contains(r.err, "while it was in use") {
-				t.Errorf("%q at %s: %d %s", args, point, r.code, r.err)
+				t.Errorf("%q at %s: got status %d and stderr %s, want 69 and the reason", args, point, r.code, r.err)
 			}
-			b.want(b.run("run", "--key", "later", "--", "true"), 0)
-			b.place(b.path("old"))
-			b.want(b.run("run", "--key", "later", "--", "true"), 0)
+			b.wantStatus(b.run("run", "--key", "later", "--", "true"), 0)
+			b.setLedger(b.path("old"))
+			b.wantStatus(b.run("run", "--key", "later", "--", "true"), 0)
 		}
 	}
 }

@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// This test binary is also a command that leaves a line in signals for each
-// signal it gets and exits with status 5 when it is let go. (A shell takes two
-// that come close together for one.)
+// This test binary is also a command that writes a line to the file signals for
+// each signal. It exits with status 5 when the file go appears. A shell would
+// merge two signals that arrive at almost the same time.
 func init() {
 	if os.Getenv("IDEM_E2E_COUNT") == "" {
 		return
@@ -42,8 +42,8 @@ func init() {
 	}
 }
 
-// counts is the command line of that command.
-func counts() []string {
+// signalCounter returns the command line of that command.
+func signalCounter() []string {
 	self, err := os.Executable()
 	if err != nil {
 		panic(err)
@@ -51,33 +51,33 @@ func counts() []string {
 	return []string{"env", "IDEM_E2E_COUNT=1", self}
 }
 
-// settle gives a signal that must not come the time to come.
-func settle() { time.Sleep(300 * time.Millisecond) }
+// pauseBriefly gives an unexpected signal time to arrive.
+func pauseBriefly() { time.Sleep(300 * time.Millisecond) }
 
-// A signal for idem alone reaches the command, once, and the command
-// decides what comes of it.
+// A signal for idem alone reaches the command once, and the command decides its
+// effect.
 func TestE2ESignalsArePassedOnOnce(t *testing.T) {
 	t.Parallel()
 	for _, sig := range []syscall.Signal{
 		syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2,
 	} {
 		b := newBox(t)
-		c := b.idem(append([]string{"run", "--key", "k", "--"}, counts()...)...)
-		b.awaitPID("pid")
+		c := b.idem(append([]string{"run", "--key", "k", "--"}, signalCounter()...)...)
+		b.waitPID("pid")
 		c.kill(sig)
-		b.await("signals", 1)
-		settle()
+		b.waitLines("signals", 1)
+		pauseBriefly()
 		b.write("go", "")
-		b.want(c.wait(), 5)
+		b.wantStatus(c.wait(), 5)
 		b.wantLines("signals", 1)
 		if rec := b.wantState("k", "failed"); rec.Reason != "exit" || *rec.ExitCode != 5 {
-			t.Errorf("%v: %+v", sig, rec)
+			t.Errorf("%v: got %+v, want reason %q and status %d", sig, rec, "exit", 5)
 		}
 	}
 }
 
-// A command that dies of the signal is recorded, and idem dies of it
-// too.
+// A command that dies of a signal is recorded, and idem dies of the same
+// signal.
 func TestE2EIdemDiesAsTheCommand(t *testing.T) {
 	t.Parallel()
 	for name, sig := range map[string]syscall.Signal{
@@ -85,74 +85,74 @@ func TestE2EIdemDiesAsTheCommand(t *testing.T) {
 	} {
 		b := newBox(t)
 		c := b.idem("run", "--key", "k", "--", "sh", "-c", "echo $$ >pid; exec sleep 300")
-		pid := b.awaitPID("pid")
-		b.until("exec", func() bool {
+		pid := b.waitPID("pid")
+		b.waitUntil("exec", func() bool {
 			comm, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/comm")
 			return string(comm) == "sleep\n"
 		})
 		c.kill(sig)
 		if r := c.wait(); r.sig != sig {
-			t.Errorf("%s: idem ended with %+v", name, r)
+			t.Errorf("%s: got %+v, want the same signal", name, r)
 		}
 		if rec := b.wantState("k", "failed"); rec.Signal != name || rec.Reason != "signal" {
-			t.Errorf("%s: %+v", name, rec)
+			t.Errorf("%s: got %+v, want signal %q and reason %q", name, rec, name, "signal")
 		}
-		b.gone(pid)
+		b.waitExit(pid)
 	}
 }
 
-// Under timeout(1).
+// timeout(1) ends idem and its command.
 func TestE2ETimeout(t *testing.T) {
 	t.Parallel()
 	requireTool(t, "timeout")
 	b := newBox(t)
 	r := b.start([]string{"timeout", "1", "idem", "run", "--key", "k", "--", "sh", "-c", "echo $$ >pid; exec sleep 300"}).wait()
-	b.want(r, 124)
+	b.wantStatus(r, 124)
 	if rec := b.wantState("k", "failed"); rec.Signal != "SIGTERM" {
-		t.Errorf("%+v", rec)
+		t.Errorf("got %+v, want signal %q", rec, "SIGTERM")
 	}
-	if b.lines("pid") > 0 { // else TERM was faster than the command
-		b.gone(b.awaitPID("pid"))
+	if b.lines("pid") > 0 { // otherwise TERM was faster than the command
+		b.waitExit(b.waitPID("pid"))
 	}
 }
 
-// What nohup ignores stays ignored, for idem and for the command.
+// A signal that nohup ignores stays ignored, for idem and for the command.
 func TestE2ENohup(t *testing.T) {
 	t.Parallel()
 	requireTool(t, "nohup")
 	b := newBox(t)
-	c := b.start([]string{"nohup", "idem", "run", "--key", "k", "--", "bash", "-c", "grep SigIgn /proc/$$/status >ignored\n" + once})
-	b.await("side", 1)
-	if err := syscall.Kill(-c.pid(), syscall.SIGHUP); err != nil { // both
+	c := b.start([]string{"nohup", "idem", "run", "--key", "k", "--", "bash", "-c", "grep SigIgn /proc/$$/status >ignored\n" + countingScript})
+	b.waitLines("side", 1)
+	if err := syscall.Kill(-c.pid(), syscall.SIGHUP); err != nil { // idem and the command
 		t.Fatal(err)
 	}
-	settle()
+	pauseBriefly()
 	if !c.running() {
-		t.Fatalf("HUP ended it: %+v", c.wait())
+		t.Fatalf("got %+v after HUP, want a running call", c.wait())
 	}
 	b.write("go", "")
-	b.want(c.wait(), 0)
+	b.wantStatus(c.wait(), 0)
 	mask, err := strconv.ParseUint(strings.TrimSpace(strings.TrimPrefix(b.read("ignored"), "SigIgn:")), 16, 64)
 	if err != nil || mask&1 == 0 {
-		t.Errorf("HUP is not ignored in the command: %s", b.read("ignored"))
+		t.Errorf("the command's ignored signals: got %s, want HUP in them", b.read("ignored"))
 	}
 	b.wantState("k", "succeeded")
 }
 
-// A background job of a shell without job control has INT ignored.
+// A background job of a shell without job control ignores INT.
 func TestE2EBackgroundJobIgnoresINT(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	c := b.start([]string{"bash", "-c", `idem run --key k -- bash -c "$0" & echo $! >idem; wait $!; echo $? >status`, once})
-	b.await("side", 1)
-	if err := syscall.Kill(b.awaitPID("idem"), syscall.SIGINT); err != nil {
+	c := b.start([]string{"bash", "-c", `idem run --key k -- bash -c "$0" & echo $! >idem; wait $!; echo $? >status`, countingScript})
+	b.waitLines("side", 1)
+	if err := syscall.Kill(b.waitPID("idem"), syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	settle()
+	pauseBriefly()
 	b.write("go", "")
 	c.wait()
 	if s := b.read("status"); s != "0\n" {
-		t.Errorf("status %q", s)
+		t.Errorf("got status %q, want 0", s)
 	}
 }
 
@@ -161,21 +161,21 @@ func TestE2ECallerIgnoresAndBlocks(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	if err := exec.Command("env", "--ignore-signal=CHLD", "--block-signal=ALRM", "true").Run(); err != nil {
-		missing(t, "env of coreutils 9")
+		skipMissing(t, "env of coreutils 9")
 	}
 	odd := []string{"env", "--ignore-signal=CHLD", "--block-signal=ALRM,TERM", "idem", "run", "--key"}
-	b.want(b.start(append(odd, "exit", "--", "sh", "-c", "exit 7")).wait(), 7)
+	b.wantStatus(b.start(append(odd, "exit", "--", "sh", "-c", "exit 7")).wait(), 7)
 	if r := b.start(append(odd, "signal", "--", "sh", "-c", "kill -KILL $$")).wait(); r.sig != syscall.SIGKILL {
-		t.Errorf("%+v", r)
+		t.Errorf("got %+v, want signal %v", r, syscall.SIGKILL)
 	}
-	b.want(b.start(append(odd, "ok", "--", "sh", "-c", "echo x >>side")).wait(), 0)
-	b.want(b.start(append(odd, "ok", "--", "sh", "-c", "echo x >>side")).wait(), 0)
+	b.wantStatus(b.start(append(odd, "ok", "--", "sh", "-c", "echo x >>side")).wait(), 0)
+	b.wantStatus(b.start(append(odd, "ok", "--", "sh", "-c", "echo x >>side")).wait(), 0)
 	b.wantLines("side", 1)
-	// To the command TERM is blocked too: there it is pending.
+	// TERM is blocked in the command as well, so it stays pending there.
 	c := b.start(append(odd, "term", "--", "sh", "-c", "echo $$ >pid; exec sleep 300"))
-	pid := b.awaitPID("pid")
+	pid := b.waitPID("pid")
 	c.kill(syscall.SIGTERM)
-	b.until("TERM in the command", func() bool {
+	b.waitUntil("TERM in the command", func() bool {
 		status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 		return strings.Contains(string(status), "ShdPnd:\t0000000000004000")
 	})
@@ -183,11 +183,11 @@ func TestE2ECallerIgnoresAndBlocks(t *testing.T) {
 		t.Error(err)
 	}
 	if r := c.wait(); r.sig != syscall.SIGKILL {
-		t.Errorf("%+v", r)
+		t.Errorf("got %+v, want signal %v", r, syscall.SIGKILL)
 	}
 }
 
-// As process 1 of a PID namespace, and below it.
+// idem runs as process 1 of a PID namespace, and below it.
 func TestE2EPIDNamespace(t *testing.T) {
 	t.Parallel()
 	requireTool(t, "unshare")
@@ -197,18 +197,18 @@ func TestE2EPIDNamespace(t *testing.T) {
 	below := func(args string) []string {
 		return []string{"unshare", "--pid", "--fork", "sh", "-c", "idem run --key " + args + "; s=$?; exit $s"}
 	}
-	b.want(b.start(append(first, "a", "--", "sh", "-c", "exit 7")).wait(), 7)
-	b.want(b.start(below("b -- sh -c 'exit 7'")).wait(), 7)
-	// Nothing can kill a process 1 from within.
-	b.want(b.start(append(first, "c", "--", "sh", "-c", "kill -TERM $$")).wait(), 143)
-	b.want(b.start(below("d -- sh -c 'kill -TERM $$'")).wait(), 143)
+	b.wantStatus(b.start(append(first, "a", "--", "sh", "-c", "exit 7")).wait(), 7)
+	b.wantStatus(b.start(below("b -- sh -c 'exit 7'")).wait(), 7)
+	// No process inside the namespace can kill process 1.
+	b.wantStatus(b.start(append(first, "c", "--", "sh", "-c", "kill -TERM $$")).wait(), 143)
+	b.wantStatus(b.start(below("d -- sh -c 'kill -TERM $$'")).wait(), 143)
 	for _, key := range []string{"c", "d"} {
 		if rec := b.wantState(key, "failed"); rec.Signal != "SIGTERM" {
-			t.Errorf("%s: %+v", key, rec)
+			t.Errorf("%s: got %+v, want signal %q", key, rec, "SIGTERM")
 		}
 	}
 	for range 2 {
-		b.want(b.start(append(first, "e", "--", "sh", "-c", "echo x >>side")).wait(), 0)
+		b.wantStatus(b.start(append(first, "e", "--", "sh", "-c", "echo x >>side")).wait(), 0)
 	}
 	b.wantLines("side", 1)
 }

@@ -18,13 +18,13 @@ const (
 	ctrlZ = "\x1a"
 )
 
-// terminal is a pseudo-terminal with a program in front of it.
+// terminal is a pseudo-terminal with a program in its foreground.
 type terminal struct {
 	b     *box
 	tty   *os.File
 	cmd   *exec.Cmd
 	ended chan struct{}
-	read  chan struct{} // closed when all that the terminal shows has been read
+	read  chan struct{} // closed when all output of the terminal has been read
 
 	mu   sync.Mutex
 	seen strings.Builder
@@ -40,7 +40,7 @@ func (b *box) open(argv ...string) *terminal {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	// A file that can be closed while somebody reads from it.
+	// This file can be closed during a read of it.
 	fd, err := unix.FcntlInt(tty.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 	if err == nil {
 		err = unix.SetNonblock(fd, true)
@@ -71,22 +71,22 @@ func (b *box) open(argv ...string) *terminal {
 	return x
 }
 
-// shell opens a terminal with an interactive bash, job control included.
+// shell opens a terminal with an interactive bash that has job control.
 func (b *box) shell() *terminal {
 	b.t.Helper()
 	return b.prompt("bash", "--norc", "--noprofile", "--noediting", "-i")
 }
 
-// prompt opens a terminal with an interactive shell.
+// prompt opens a terminal with an interactive shell and waits for its prompt.
 func (b *box) prompt(argv ...string) *terminal {
 	b.t.Helper()
 	x := b.open(argv...)
-	x.typ("PS1=; echo >prompt\n")
-	b.await("prompt", 1)
+	x.typeKeys("PS1=; echo >prompt\n")
+	b.waitLines("prompt", 1)
 	return x
 }
 
-func (x *terminal) typ(keys string) {
+func (x *terminal) typeKeys(keys string) {
 	x.b.t.Helper()
 	if _, err := x.tty.WriteString(keys); err != nil {
 		x.b.t.Fatal(err)
@@ -99,86 +99,88 @@ func (x *terminal) shown() string {
 	return x.seen.String()
 }
 
-// all waits until no process has the terminal open and returns what it has shown.
+// all waits until no process has the terminal open and returns all that the
+// terminal has shown.
 func (x *terminal) all() string {
 	x.b.t.Helper()
 	select {
 	case <-x.read:
-	case <-time.After(hangs):
-		x.b.t.Fatalf("a process keeps the terminal open: %q", x.shown())
+	case <-time.After(hangTimeout):
+		x.b.t.Fatalf("got an open terminal, want it closed; it shows %q", x.shown())
 	}
 	return x.shown()
 }
 
-// end waits for the leader to end.
+// end waits for the leader to end and returns its status.
 func (x *terminal) end() syscall.WaitStatus {
 	x.b.t.Helper()
 	select {
 	case <-x.ended:
-	case <-time.After(hangs):
-		x.b.t.Fatalf("the terminal hangs: %q", x.shown())
+	case <-time.After(hangTimeout):
+		x.b.t.Fatalf("got a running leader, want it to end; the terminal shows %q", x.shown())
 	}
 	return x.cmd.ProcessState.Sys().(syscall.WaitStatus)
 }
 
-// Ctrl-C ends both; the shell sees 130, and the attempt failed.
+// Ctrl-C ends idem and the command. The shell gets status 130, and the attempt
+// failed.
 func TestE2ECtrlC(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	x := b.shell()
-	x.typ("idem run --key k -- sh -c 'echo $$ >pid; exec sleep 300'\n")
-	pid := b.awaitPID("pid")
-	x.typ(ctrlC)
-	b.gone(pid)
-	// Without it bash may take the rest of what was typed to be interrupted.
-	b.until("the attempt is recorded", func() bool { return b.listed("k") == "failed" })
-	x.typ("echo $? >status\n")
-	b.await("status", 1)
+	x.typeKeys("idem run --key k -- sh -c 'echo $$ >pid; exec sleep 300'\n")
+	pid := b.waitPID("pid")
+	x.typeKeys(ctrlC)
+	b.waitExit(pid)
+	// Without this wait, bash may treat the rest of the typed text as
+	// interrupted.
+	b.waitUntil("the attempt is recorded", func() bool { return b.listedState("k") == "failed" })
+	x.typeKeys("echo $? >status\n")
+	b.waitLines("status", 1)
 	if s := b.read("status"); s != "130\n" {
-		t.Errorf("the shell sees %q; %q", s, x.shown())
+		t.Errorf("the shell got status %q, want 130; the terminal shows %q", s, x.shown())
 	}
 	if rec := b.wantState("k", "failed"); rec.Signal != "SIGINT" || rec.Reason != "signal" {
-		t.Errorf("%+v", rec)
+		t.Errorf("got %+v, want signal %q and reason %q", rec, "SIGINT", "signal")
 	}
 }
 
-// A command with a handler gets each Ctrl-C once, and its own end
-// is what counts.
+// A command with a handler gets each Ctrl-C once, and its own end counts.
 func TestE2ECtrlCIsNotDoubled(t *testing.T) {
 	t.Parallel()
 	for presses := 1; presses <= 2; presses++ {
 		b := newBox(t)
 		x := b.shell()
-		x.typ("idem run --key k -- " + strings.Join(counts(), " ") + "; echo $? >status\n")
-		b.awaitPID("pid")
+		x.typeKeys("idem run --key k -- " + strings.Join(signalCounter(), " ") + "; echo $? >status\n")
+		b.waitPID("pid")
 		for n := 1; n <= presses; n++ {
-			x.typ(ctrlC)
-			b.await("signals", n)
-			settle()
+			x.typeKeys(ctrlC)
+			b.waitLines("signals", n)
+			pauseBriefly()
 		}
 		b.write("go", "")
-		b.await("status", 1)
+		b.waitLines("status", 1)
 		if s := b.read("status"); s != "5\n" {
-			t.Errorf("status %q; %q", s, x.shown())
+			t.Errorf("got status %q, want 5; the terminal shows %q", s, x.shown())
 		}
 		b.wantLines("signals", presses)
 		if rec := b.wantState("k", "failed"); rec.Reason != "exit" {
-			t.Errorf("%+v", rec)
+			t.Errorf("got %+v, want reason %q", rec, "exit")
 		}
 	}
 }
 
-// A loop of a script and of an interactive shell ends at the Ctrl-C.
+// Ctrl-C ends a loop of a script and of an interactive shell.
 func TestE2ECtrlCEndsTheLoop(t *testing.T) {
 	t.Parallel()
 	loop := `for i in 1 2 3; do idem run --key k$i -- sh -c 'echo x >>side; exec sleep 300'; done; echo after >after`
 
 	b := newBox(t)
 	x := b.open("bash", "-c", loop)
-	b.await("side", 1)
-	x.typ(ctrlC)
+	b.waitLines("side", 1)
+	x.typeKeys(ctrlC)
 	if ws := x.end(); !ws.Signaled() || ws.Signal() != syscall.SIGINT {
-		t.Errorf("bash ended with %#x", ws)
+		t.Errorf("bash ended with %#x, want SIGINT", ws)
 	}
 	b.wantLines("side", 1)
 	b.wantLines("after", 0)
@@ -186,45 +188,45 @@ func TestE2ECtrlCEndsTheLoop(t *testing.T) {
 
 	b = newBox(t)
 	x = b.shell()
-	x.typ(loop + "\n")
-	b.await("side", 1)
-	x.typ(ctrlC)
-	b.until("the attempt is recorded", func() bool { return b.listed("k1") == "failed" })
-	x.typ("echo >next\n")
-	b.await("next", 1)
+	x.typeKeys(loop + "\n")
+	b.waitLines("side", 1)
+	x.typeKeys(ctrlC)
+	b.waitUntil("the attempt is recorded", func() bool { return b.listedState("k1") == "failed" })
+	x.typeKeys("echo >next\n")
+	b.waitLines("next", 1)
 	b.wantLines("side", 1)
 	b.wantLines("after", 0)
 }
 
-// Ctrl-Z stops idem and the command, fg continues both, and the key is
-// busy meanwhile.
+// Ctrl-Z stops idem and the command, and fg continues both. The key is busy
+// while they are stopped.
 func TestE2ECtrlZ(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	x := b.shell()
-	script := once + `exit 7`
+	script := countingScript + `exit 7`
 	b.write("job", script)
-	x.typ("idem run --key k -- bash job\n")
-	b.await("side", 1)
-	x.typ(ctrlZ)
-	x.typ("jobs -p >jobs; jobs >job.state\n")
-	idem := b.awaitPID("jobs")
-	b.until("idem stops", func() bool { return procState(idem) == "T" })
-	b.await("job.state", 1)
+	x.typeKeys("idem run --key k -- bash job\n")
+	b.waitLines("side", 1)
+	x.typeKeys(ctrlZ)
+	x.typeKeys("jobs -p >jobs; jobs >job.state\n")
+	idem := b.waitPID("jobs")
+	b.waitUntil("idem stops", func() bool { return procState(idem) == "T" })
+	b.waitLines("job.state", 1)
 	if s := b.read("job.state"); !strings.Contains(s, "Stopped") {
-		t.Errorf("jobs: %q", s)
+		t.Errorf("jobs: got %q, want a stopped job", s)
 	}
-	b.want(b.run("run", "--key", "k", "--", "bash", "job"), 75)
-	x.typ("fg; echo $? >status\n")
-	b.until("idem goes on", func() bool { return procState(idem) != "T" })
+	b.wantStatus(b.run("run", "--key", "k", "--", "bash", "job"), 75)
+	x.typeKeys("fg; echo $? >status\n")
+	b.waitUntil("idem goes on", func() bool { return procState(idem) != "T" })
 	b.write("go", "")
-	b.await("status", 1)
+	b.waitLines("status", 1)
 	if s := b.read("status"); s != "7\n" {
-		t.Errorf("status %q; %q", s, x.shown())
+		t.Errorf("got status %q, want 7; the terminal shows %q", s, x.shown())
 	}
 	b.wantLines("side", 1)
 	if rec := b.wantState("k", "failed"); rec.Reason != "exit" || *rec.ExitCode != 7 {
-		t.Errorf("%+v", rec)
+		t.Errorf("got %+v, want reason %q and status %d", rec, "exit", 7)
 	}
 }
 
@@ -233,17 +235,17 @@ func TestE2EReadsTheTerminal(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	x := b.shell()
-	x.typ(`idem run --key k -- bash -c '[ -t 0 ] && echo >ready; read line; echo "$line" >got'; echo $? >status` + "\n")
-	b.await("ready", 1)
-	x.typ("hello\n")
-	b.await("status", 1)
+	x.typeKeys(`idem run --key k -- bash -c '[ -t 0 ] && echo >ready; read line; echo "$line" >got'; echo $? >status` + "\n")
+	b.waitLines("ready", 1)
+	x.typeKeys("hello\n")
+	b.waitLines("status", 1)
 	if s := b.read("status") + b.read("got"); s != "0\nhello\n" {
-		t.Errorf("%q; %q", s, x.shown())
+		t.Errorf("got %q, want %q; the terminal shows %q", s, "0\nhello\n", x.shown())
 	}
 }
 
-// The terminal goes away: the command gets HUP, with and without a
-// handler, and its end is recorded though nobody can be told.
+// When the terminal closes, the command gets HUP, with and without a handler.
+// Its end is recorded although idem can print nothing.
 func TestE2ETerminalCloses(t *testing.T) {
 	t.Parallel()
 	for script, want := range map[string]record{
@@ -253,20 +255,20 @@ func TestE2ETerminalCloses(t *testing.T) {
 		b := newBox(t)
 		x := b.shell()
 		b.write("job", script)
-		x.typ("idem run --key k -- bash job\n")
-		pid := b.awaitPID("pid")
+		x.typeKeys("idem run --key k -- bash job\n")
+		pid := b.waitPID("pid")
 		if err := x.tty.Close(); err != nil {
 			t.Fatal(err)
 		}
-		b.gone(pid)
-		b.until("the attempt is recorded", func() bool { return b.listed("k") == "failed" })
+		b.waitExit(pid)
+		b.waitUntil("the attempt is recorded", func() bool { return b.listedState("k") == "failed" })
 		rec := b.show("k")
 		if rec.Reason != want.Reason || rec.Signal != want.Signal {
-			t.Errorf("%+v", rec)
+			t.Errorf("got %+v, want reason %q and signal %q", rec, want.Reason, want.Signal)
 		}
 		if want.Reason == "exit" {
 			if out := b.run("logs", "k"); !strings.HasSuffix(out.out, "bye\n") || !strings.HasSuffix(out.err, "bye\n") || *rec.ExitCode != 5 {
-				t.Errorf("%+v, %+v", rec, out)
+				t.Errorf("got %+v and %+v, want status 5 and bye on both streams", rec, out)
 			}
 		}
 	}

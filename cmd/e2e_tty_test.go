@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// resize gives the terminal a size, as a window does.
+// resize sets the size of the terminal, as a window does.
 func (x *terminal) resize(rows, cols uint16) {
 	x.b.t.Helper()
 	if err := pty.Setsize(x.tty, &pty.Winsize{Rows: rows, Cols: cols}); err != nil {
@@ -19,79 +19,80 @@ func (x *terminal) resize(rows, cols uint16) {
 	}
 }
 
-func (x *terminal) awaitShown(text string) {
+func (x *terminal) waitShown(text string) {
 	x.b.t.Helper()
-	x.b.until("the terminal shows "+text, func() bool { return strings.Contains(x.shown(), text) })
+	x.b.waitUntil("the terminal shows "+text, func() bool { return strings.Contains(x.shown(), text) })
 }
 
-// modes has the shell write the modes of its terminal into a file.
+// modes types a command that writes the terminal's modes into a file, and
+// returns the modes.
 func (x *terminal) modes(file string) string {
 	x.b.t.Helper()
-	x.typ("stty -g >" + file + "\n")
-	x.b.await(file, 1)
+	x.typeKeys("stty -g >" + file + "\n")
+	x.b.waitLines(file, 1)
 	return x.b.read(file)
 }
 
-// stdin gives a call something to read.
+// stdin gives a call text to read.
 func stdin(text string) func(*exec.Cmd) {
 	return func(c *exec.Cmd) { c.Stdin = strings.NewReader(text) }
 }
 
-// The command has a terminal of its own, with the size of ours.
+// The command has a separate terminal, with the size of idem's terminal.
 func TestTTYHasTheSizeOfOurs(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	x := b.shell()
 	x.resize(33, 101)
-	x.typ("tty >ours; idem run --key k --tty -- bash -c '" +
+	x.typeKeys("tty >ours; idem run --key k --tty -- bash -c '" +
 		`trap "stty size >>sizes" WINCH; tty >theirs; stty size >>sizes; until [ -e go ]; do sleep 0.05; done; [ -t 0 -a -t 1 -a -t 2 ]` +
 		"'; echo $? >status\n")
-	b.await("sizes", 1)
+	b.waitLines("sizes", 1)
 	x.resize(44, 55)
-	b.await("sizes", 2)
+	b.waitLines("sizes", 2)
 	b.write("go", "")
-	b.await("status", 1)
+	b.waitLines("status", 1)
 	if s := b.read("sizes") + b.read("status"); s != "33 101\n44 55\n0\n" {
-		t.Errorf("%q; %q", s, x.shown())
+		t.Errorf("got %q, want %q; the terminal shows %q", s, "33 101\n44 55\n0\n", x.shown())
 	}
 	if b.read("ours") == b.read("theirs") {
-		t.Error("the terminal is ours")
+		t.Error("got idem's terminal in the command, want another one")
 	}
 }
 
-// What is typed is echoed by the command's terminal and so recorded, but not
-// while the command has the echo off. It is shown once.
+// The command's terminal echoes typed text, so the text is recorded, except
+// while the command turns the echo off. It is shown once.
 func TestTTYEcho(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	x := b.shell()
-	x.typ("stty -echo; echo >quiet\n") // of the shell: its own echo is no concern here
-	b.await("quiet", 1)
-	x.typ("stty echo; clear; idem run --key k --tty -- bash -c 'echo >ready; read name; read -s -p password: word; echo; echo $name-${#word}; echo err >&2'; echo >status\n")
-	b.await("ready", 1)
-	x.typ("somebody\n")
-	x.awaitShown("password:")
-	x.typ("secret\n")
-	b.await("status", 1)
+	x.typeKeys("stty -echo; echo >quiet\n") // the shell's own echo does not matter here
+	b.waitLines("quiet", 1)
+	x.typeKeys("stty echo; clear; idem run --key k --tty -- bash -c 'echo >ready; read name; read -s -p password: word; echo; echo $name-${#word}; echo err >&2'; echo >status\n")
+	b.waitLines("ready", 1)
+	x.typeKeys("somebody\n")
+	x.waitShown("password:")
+	x.typeKeys("secret\n")
+	b.waitLines("status", 1)
 	out := b.run("logs", "k")
 	if want := "somebody\r\npassword:\r\nsomebody-6\r\nerr\r\n"; out.out != want || out.err != "" {
-		t.Errorf("recorded %q and %q, want %q", out.out, out.err, want)
+		t.Errorf("got the record %q and %q, want %q", out.out, out.err, want)
 	}
 	if !strings.Contains(x.shown(), out.out) || strings.Contains(x.shown(), "secret") {
-		t.Errorf("shown: %q", x.shown())
+		t.Errorf("the terminal shows %q, want the record without the password", x.shown())
 	}
 	if again := b.run("run", "--key", "k", "--", "bash", "-c",
 		"echo >ready; read name; read -s -p password: word; echo; echo $name-${#word}; echo err >&2"); again.out != out.out || again.err != "" || again.code != 0 {
-		t.Errorf("replay: %+v", again)
+		t.Errorf("replay: got %+v, want stdout %q", again, out.out)
 	}
 }
 
-// Whatever ends the command or idem, the terminal has its modes again. No shell
-// is there to give them to it.
+// Whatever ends the command or idem, idem restores the modes of the terminal.
+// No shell restores them in this test.
 func TestTTYRestores(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		to     string // whom
+		to     string // the process that gets the signal
 		signal string
 		want   syscall.Signal
 	}{
@@ -107,51 +108,51 @@ func TestTTYRestores(t *testing.T) {
 				`bash -c 'trap - TERM HUP INT; echo $$ >idem; exec idem run --key k --tty -- sh -c "echo \$\$ >pid; exec sleep 300"'; `+
 				`echo $? >status; stty -g >after; echo >end`)
 			x := b.open("bash", "outer")
-			b.awaitPID("pid")
-			b.await("before", 1)
+			b.waitPID("pid")
+			b.waitLines("before", 1)
 			b.sh("kill -" + c.signal + " $(cat " + c.to + ")")
-			b.await("end", 1)
+			b.waitLines("end", 1)
 			if before, after := b.read("before"), b.read("after"); before != after {
-				t.Errorf("the modes are %s, were %s; %q", after, before, x.shown())
+				t.Errorf("got the modes %s, want %s; the terminal shows %q", after, before, x.shown())
 			}
 			if rec := b.wantState("k", "failed"); rec.Signal != unix.SignalName(c.want) {
-				t.Errorf("%+v", rec)
+				t.Errorf("got %+v, want signal %q", rec, unix.SignalName(c.want))
 			}
 		})
 	}
 }
 
-// vforkless waits in bash, which forks. dash uses vfork, and a Ctrl-Z between that
-// and exec stops the child alone: the parent hangs in the kernel until somebody
-// continues the child, with idem or without.
-const vforkless = "echo $$ >pid; until [ -e go ]; do sleep 0.05; done; exit 8"
+// waitInBash waits in bash, which forks. dash uses vfork, and a Ctrl-Z between
+// vfork and exec stops only the child. The parent then hangs in the kernel
+// until a process continues the child, with or without idem.
+const waitInBash = "echo $$ >pid; until [ -e go ]; do sleep 0.05; done; exit 8"
 
-// With no shell to continue it, idem is not stopped by Ctrl-Z, and its command
-// is not for long. When the terminal goes away, the command is told.
+// Without a shell to continue it, idem is not stopped by Ctrl-Z, and its
+// command only briefly. When the terminal goes away, the command gets HUP.
 func TestTTYWithoutAShell(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	x := b.open("idem", "run", "--key", "k", "--tty", "--", "bash", "-c", vforkless)
-	pid := b.awaitPID("pid")
-	x.typ(ctrlZ)
-	b.until("the command is continued", func() bool { return strings.Contains(x.shown(), "^Z") && procState(pid) != "T" })
+	x := b.open("idem", "run", "--key", "k", "--tty", "--", "bash", "-c", waitInBash)
+	pid := b.waitPID("pid")
+	x.typeKeys(ctrlZ)
+	b.waitUntil("the command is continued", func() bool { return strings.Contains(x.shown(), "^Z") && procState(pid) != "T" })
 	b.write("go", "")
 	if ws := x.end(); ws.ExitStatus() != 8 {
-		t.Errorf("%#x; %q", ws, x.shown())
+		t.Errorf("got status %#x, want exit status 8; the terminal shows %q", ws, x.shown())
 	}
 
 	b = newBox(t)
 	x = b.open("idem", "run", "--key", "k", "--tty", "--", "sh", "-c", "echo $$ >pid; exec sleep 300")
-	pid = b.awaitPID("pid")
+	pid = b.waitPID("pid")
 	x.tty.Close()
-	b.gone(pid)
-	b.until("the attempt is recorded", func() bool { return b.listed("k") == "failed" })
+	b.waitExit(pid)
+	b.waitUntil("the attempt is recorded", func() bool { return b.listedState("k") == "failed" })
 	if rec := b.show("k"); rec.Signal != "SIGHUP" {
-		t.Errorf("%+v", rec)
+		t.Errorf("got %+v, want signal %q", rec, "SIGHUP")
 	}
 }
 
-// All that the command wrote before its end is there, live and recorded, and in
+// All output of the command before its end is complete, live, recorded and in
 // the replay.
 func TestTTYOutputIsComplete(t *testing.T) {
 	t.Parallel()
@@ -163,20 +164,20 @@ func TestTTYOutputIsComplete(t *testing.T) {
 	}
 	for _, what := range []string{"live", "replayed"} {
 		if r := b.run("run", "--key", "k", "--tty", "--", "bash", "-c", script); r.code != 0 || r.out != string(want) || r.err != "" {
-			t.Errorf("%s: status %d, %d bytes, want %d; %q", what, r.code, len(r.out), len(want), r.err)
+			t.Errorf("%s: got status %d and %d bytes, want 0 and %d; stderr %q", what, r.code, len(r.out), len(want), r.err)
 		}
 	}
-	// Short lives are where the last bytes are lost.
+	// The last bytes are most likely lost if the command is short.
 	for i := range 50 {
 		key := "short" + string(rune('0'+i/10)) + string(rune('0'+i%10))
 		if r := b.run("run", "--key", key, "--tty", "--", "sh", "-c", "echo a; echo b >&2"); r.out != "a\r\nb\r\n" {
-			t.Fatalf("%+v", r)
+			t.Fatalf("got %+v, want stdout %q", r, "a\r\nb\r\n")
 		}
 	}
 }
 
-// Without any terminal there is still one, and what is piped in ends with the
-// pipe, for each who reads.
+// Without any terminal, the command still has one. Piped input ends with the
+// pipe, for each reader.
 func TestTTYWithoutATerminal(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -191,15 +192,15 @@ func TestTTYWithoutATerminal(t *testing.T) {
 		key := "k:" + strings.ReplaceAll(script, "\n", " ")
 		c := b.start([]string{"idem", "run", "--key", key, "--tty", "--", "bash", "-c", script}, stdin("one\ntwo"))
 		if r := c.wait(); r.code != 0 || r.out != want {
-			t.Errorf("%q: %+v, want %q", script, r, want)
+			t.Errorf("%q: got %+v, want stdout %q", script, r, want)
 		}
 	}
 	if r := b.run("run", "--key", "null", "--tty", "--", "sh", "-c", "cat; cat; echo $?"); r.out != "0\r\n" {
-		t.Errorf("%+v", r)
+		t.Errorf("got %+v, want stdout %q", r, "0\r\n")
 	}
 }
 
-// The statuses are those that there are without a terminal.
+// The exit statuses are the same as without a terminal.
 func TestTTYStatuses(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -219,43 +220,43 @@ func TestTTYStatuses(t *testing.T) {
 		{128 + 9, []string{"sh", "-c", "kill -KILL $$"}},
 	} {
 		r := b.run("run", "--key", strings.Join(c.argv, " "), "--tty", "--", c.argv[0], strings.Join(c.argv[1:min(2, len(c.argv))], ""), strings.Join(c.argv[min(2, len(c.argv)):], ""))
-		b.want(r, c.code)
+		b.wantStatus(r, c.code)
 	}
-	b.want(b.run("run", "--key", "late", "--tty", "--timeout", "1", "--", "sleep", "300"), 124)
+	b.wantStatus(b.run("run", "--key", "late", "--tty", "--timeout", "1", "--", "sleep", "300"), 124)
 	if rec := b.wantState("late", "failed"); rec.Reason != "timeout" {
-		t.Errorf("%+v", rec)
+		t.Errorf("got %+v, want reason %q", rec, "timeout")
 	}
 	if r := b.run("run", "--key", "again", "--tty", "--retries", "2", "--retry-delay", "0", "--", "sh", "-c", "echo x; echo x >>side; exit 4"); r.code != 4 || r.out != "x\r\nx\r\nx\r\n" {
-		t.Errorf("%+v", r)
+		t.Errorf("got %+v, want status %d and stdout %q", r, 4, "x\r\nx\r\nx\r\n")
 	}
 	b.wantLines("side", 3)
 	if r := b.run("run", "--key", "left", "--tty", "--", "sh", "-c", "(sleep 300 &); echo x; exit 5"); r.code != 5 || r.out != "x\r\n" {
-		t.Errorf("%+v", r)
+		t.Errorf("got %+v, want status %d and stdout %q", r, 5, "x\r\n")
 	}
 }
 
-// kill -9 of idem: the terminal is gone, so the command gets HUP. While it lives
-// all the same, the key is busy; then nobody knows what it did.
+// kill -9 of idem closes the terminal, so the command gets HUP. The key is busy
+// while the command lives. After that, its outcome is unknown.
 func TestTTYKilledIdem(t *testing.T) {
 	t.Parallel()
 	for script, lives := range map[string]bool{
 		`echo $$ >pid; exec sleep 300`: false,
 		`trap 'echo >>hups' HUP; echo $$ >pid; until [ -e go ]; do sleep 0.05; done`: true,
-		// It has given the foreground to another process group.
+		// The shell gives the foreground to another process group.
 		`trap 'echo >>hups' HUP; set -m; sh -c 'until ps -o stat= -p $$ | grep -qF +; do sleep 0.02; done; echo $PPID >pid; exec sleep 300' & fg; until [ -e go ]; do sleep 0.05; done`: true,
 	} {
 		b := newBox(t)
 		c := b.idem("run", "--key", "k", "--tty", "--", "bash", "-c", script)
-		pid := b.awaitPID("pid")
+		pid := b.waitPID("pid")
 		c.kill(syscall.SIGKILL)
 		c.wait()
 		if lives {
-			b.await("hups", 1)
-			b.want(b.run("run", "--key", "k", "--tty", "--", "bash", "-c", script), 75)
+			b.waitLines("hups", 1)
+			b.wantStatus(b.run("run", "--key", "k", "--tty", "--", "bash", "-c", script), 75)
 			b.write("go", "")
 		}
-		b.gone(pid)
-		b.until("the key is interrupted", func() bool { return b.listed("k") == "interrupted" })
-		b.want(b.run("run", "--key", "k", "--tty", "--", "bash", "-c", script), 79)
+		b.waitExit(pid)
+		b.waitUntil("the key is interrupted", func() bool { return b.listedState("k") == "interrupted" })
+		b.wantStatus(b.run("run", "--key", "k", "--tty", "--", "bash", "-c", script), 79)
 	}
 }

@@ -6,15 +6,15 @@ import (
 	"testing"
 )
 
-// somebody makes later calls those of a user without privileges, to whom the
-// box belongs: root may write everywhere.
-func (b *box) somebody() {
+// useUnprivilegedUser makes later calls those of an unprivileged user who owns
+// the box. Root would be able to write everywhere.
+func (b *box) useUnprivilegedUser() {
 	b.t.Helper()
 	if os.Geteuid() != 0 {
 		return
 	}
 	const uid = 65534
-	// The directories of testing are closed to others.
+	// Other users cannot enter the directories of package testing.
 	for _, dir := range []string{b.dir + "/..", b.dir} {
 		if err := os.Chmod(dir, 0o755); err != nil {
 			b.t.Fatal(err)
@@ -26,11 +26,11 @@ func (b *box) somebody() {
 	b.user = &syscall.Credential{Uid: uid, Gid: uid}
 }
 
-// Rights that are missing: in the directory, of the files.
+// Permissions are missing on the directory or on the files.
 func TestE2ENotWritable(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	b.somebody()
+	b.useUnprivilegedUser()
 	chmod := func(mode os.FileMode, names ...string) {
 		t.Helper()
 		for _, name := range names {
@@ -43,39 +43,39 @@ func TestE2ENotWritable(t *testing.T) {
 		return b.run("run", "--key", key, "--", "sh", "-c", "echo out; echo x >>side")
 	}
 
-	b.want(b.sh("mkdir -m 500 closed"), 0)
-	b.place(b.path("closed/ledger"))
-	b.want(call("k"), 69)
+	b.wantStatus(b.sh("mkdir -m 500 closed"), 0)
+	b.setLedger(b.path("closed/ledger"))
+	b.wantStatus(call("k"), 69)
 	b.wantLines("side", 0)
 
-	b.place(b.path("ledger"))
-	b.want(call("old"), 0)
+	b.setLedger(b.path("ledger"))
+	b.wantStatus(call("old"), 0)
 	files := []string{"ledger/ledger.db", "ledger/ledger.db-wal", "ledger/ledger.db-shm", "ledger/locks"}
 	chmod(0o400, files...)
-	b.want(call("new"), 69)
+	b.wantStatus(call("new"), 69)
 	b.wantLines("side", 1)
-	b.want(b.run("list"), 0)
-	b.want(b.run("show", "old"), 0)
-	if r := b.want(call("old"), 0); r.out != "out\n" {
-		t.Errorf("%+v", r)
+	b.wantStatus(b.run("list"), 0)
+	b.wantStatus(b.run("show", "old"), 0)
+	if r := b.wantStatus(call("old"), 0); r.out != "out\n" {
+		t.Errorf("got %+v, want stdout %q", r, "out\n")
 	}
 	chmod(0o600, files...)
 
-	// A directory in which no output can be kept: the run is refused or its
-	// record tells what is missing.
+	// If the directory can keep no output, the run is refused or its record says
+	// what is missing.
 	chmod(0o500, "ledger", "ledger/output")
 	defer chmod(0o700, "ledger", "ledger/output")
 	r := b.run("run", "--key", "large", "--", "sh", "-c", "seq 1 100000; echo x >>side2")
 	if r.code == 69 {
 		b.wantLines("side2", 0)
-	} else if b.want(r, 0); !b.show("large").Truncated || b.lines("side2") != 1 {
-		t.Errorf("%+v", b.show("large"))
+	} else if b.wantStatus(r, 0); !b.show("large").Truncated || b.lines("side2") != 1 {
+		t.Errorf("got %+v, want a truncated record", b.show("large"))
 	}
 
-	// A file that cannot be read is no ledger to start over.
+	// A database that cannot be read is not replaced by a new ledger.
 	chmod(0o000, "ledger/ledger.db")
-	b.want(call("old"), 69)
-	b.want(call("new"), 69)
-	b.want(b.run("list"), 69)
+	b.wantStatus(call("old"), 69)
+	b.wantStatus(call("new"), 69)
+	b.wantStatus(b.run("list"), 69)
 	b.wantLines("side", 1)
 }

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Several calls can be made in one process, and none changes how another ends: a
+// One process can make several calls, and none changes how another one ends. A
 // command that runs after a replay has the default disposition of SIGPIPE.
 func TestSeveralCallsInOneProcess(t *testing.T) {
 	dir := t.TempDir()

@@ -8,23 +8,24 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// A script need not wait for a minute to see what is said each minute.
+// This shortens the minute between two messages of a waiting call for the
+// scripts.
 func init() {
 	if d, err := time.ParseDuration(os.Getenv("IDEM_TEST_REMIND")); err == nil {
 		remindEvery = d
 	}
 }
 
-// FlagsOfRun are the names of all flags of idem run.
+// FlagsOfRun returns the names of all flags of idem run.
 func FlagsOfRun() (names []string) {
 	run, _, _ := (&app{}).command("run").Find([]string{"run"})
-	run.InheritedFlags() // adds those of the root
+	run.InheritedFlags() // adds the flags of the root
 	run.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
 	return names
 }
 
-// Fits returns why idem run, or another command that takes its flags, refuses
-// flags before it looks at anything else.
+// Fits returns the error with which idem run, or another command that takes its
+// flags, refuses flags before it looks at anything else.
 func Fits(flags []string) error {
 	a := &app{}
 	o := newRunOptions()
@@ -40,8 +41,8 @@ func Fits(flags []string) error {
 	return err
 }
 
-// FlagsOfOthers are the flags that the commands have besides those of idem run and
-// of every command, as "command flag".
+// FlagsOfOthers returns the flags of the other commands, apart from those of
+// idem run and those of every command. The form of each is "command flag".
 func FlagsOfOthers() (flags []string) {
 	root, of := (&app{}).command(""), FlagsOfRun()
 	for _, c := range root.Commands() {

@@ -7,8 +7,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// The longest delay wins when it is given; its default gives way to a longer
-// first delay.
+// --retry-max-delay wins if it is given. Its default yields to a longer first
+// delay.
 func TestRetryMaxDelay(t *testing.T) {
 	for _, test := range []struct {
 		args []string

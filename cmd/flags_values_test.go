@@ -13,13 +13,14 @@ import (
 	"idem/runner"
 )
 
-// units are those of durations, in nanoseconds; a number alone is seconds.
+// units are the units of durations in nanoseconds. A number alone is in
+// seconds.
 var units = map[string]float64{
 	"": 1e9, "ns": 1, "us": 1e3, "µs": 1e3, "ms": 1e6, "s": 1e9, "m": 60e9, "h": 3600e9, "d": 24 * 3600e9, "w": 7 * 24 * 3600e9,
 }
 
 // nanoseconds calculates a duration of one number and one unit with more digits
-// than a float has.
+// than a float64 has.
 func nanoseconds(s string) (*big.Float, bool) {
 	number := strings.TrimRight(s, "nuµmsdwh")
 	unit, ok := units[s[len(number):]]
@@ -30,7 +31,7 @@ func nanoseconds(s string) (*big.Float, bool) {
 	return n.Mul(n, big.NewFloat(unit)), true
 }
 
-// FuzzDuration: a duration is never negative nor another one than is written,
+// FuzzDuration checks that a duration is never negative, has the written value,
 // and reads again as itself.
 func FuzzDuration(f *testing.F) {
 	for _, s := range []string{
@@ -44,7 +45,7 @@ func FuzzDuration(f *testing.F) {
 		d, err := parseLongDuration(s)
 		short, shortErr := parseDuration(s)
 		if shortErr == nil && (err != nil || short != d) {
-			t.Fatalf("%q is %v, and %v with days and weeks", s, short, d)
+			t.Fatalf("%q: got %v with days and weeks, want %v", s, d, short)
 		}
 		if err != nil {
 			return
@@ -53,26 +54,26 @@ func FuzzDuration(f *testing.F) {
 			diff := new(big.Float).Sub(want, new(big.Float).SetInt64(int64(d)))
 			most := new(big.Float).Add(big.NewFloat(1), new(big.Float).Mul(want, big.NewFloat(1e-15)))
 			if diff.Abs(diff).Cmp(most) > 0 || d == 0 && want.Sign() > 0 {
-				t.Fatalf("%q reads as %v", s, d)
+				t.Fatalf("%q: got %v, want %v", s, d, want)
 			}
 		}
 		again := duration{d}
 		if err := again.Set(again.String()); d != 0 && err != nil || d < 0 || again.Duration != d {
-			t.Fatalf("%q reads as %v, and that as %v, error %v", s, d, again.Duration, err)
+			t.Fatalf("%q reads as %v: got that as %v, error %v, want the same", s, d, again.Duration, err)
 		}
 		var limit ttl
 		if err := limit.Set(s); (err == nil) != (d > 0) || err == nil && limit != (ttl{set: true, limit: d}) {
-			t.Fatalf("%q reads as %v, as --ttl %v, error %v", s, d, limit, err)
+			t.Fatalf("%q reads as %v: got --ttl %v, error %v, want the same", s, d, limit, err)
 		}
 		var w wait
 		if err := w.Set(s); shortErr == nil && (err != nil || w != wait{set: d > 0, limit: d}) {
-			t.Fatalf("%q reads as %v, as --wait %v, error %v", s, d, w, err)
+			t.Fatalf("%q reads as %v: got --wait %v, error %v, want the same", s, d, w, err)
 		}
 	})
 }
 
-// FuzzSize: a size is never negative, never another one than is written, and
-// only "unlimited" is no limit.
+// FuzzSize checks that a size is never negative and has the written value, and
+// that only "unlimited" means no limit.
 func FuzzSize(f *testing.F) {
 	for _, s := range []string{
 		"", "0", "1", "500KB", "10MiB", "10 mib", "1.5k", "1,000", "unlimited", "Unlimited", "-1", "+1", "1e3", "NaN", "inf", "4EiB", "4.1EiB", "8EiB", "16EiB",
@@ -89,24 +90,24 @@ func FuzzSize(f *testing.F) {
 		var got size
 		if err := got.Set(s); err != nil {
 			if got != (size{}) {
-				t.Fatalf("%q is refused, but read as %v", s, got)
+				t.Fatalf("%q is refused: got %v, want no value", s, got)
 			}
 			return
 		}
 		if (got.bytes < 0) != (s == "unlimited") || got.String() != s {
-			t.Fatalf("%q reads as %v", s, got)
+			t.Fatalf("%q: got %v, want it to read as it is written", s, got)
 		}
 		number := s[:len(s)-len(strings.TrimLeft(s, "0123456789.,"))]
 		unit, ok := units[strings.ToLower(strings.TrimSpace(s[len(number):]))]
 		n, err := strconv.ParseFloat(strings.ReplaceAll(number, ",", ""), 64)
-		// Of more digits than a float has the last may differ.
+		// With more digits than a float64 has, the last digit may differ.
 		if off := math.Abs(float64(got.bytes) - math.Trunc(n*unit)); got.bytes >= 0 && (!ok || err != nil || off > n*unit*1e-15) {
-			t.Fatalf("%q reads as %d bytes, want %v of %v, error %v", s, got.bytes, n, unit, err)
+			t.Fatalf("%q: got %d bytes, want %v of %v, error %v", s, got.bytes, n, unit, err)
 		}
 	})
 }
 
-// FuzzCodesFlag: the value of --ok reads again as it is shown.
+// FuzzCodesFlag checks that the shown value of --ok reads as the same statuses.
 func FuzzCodesFlag(f *testing.F) {
 	for _, s := range []string{"", "0", "0,24", "100-110", "1-", "0x1", "00,1", "1\xff"} {
 		f.Add(s)
@@ -114,12 +115,13 @@ func FuzzCodesFlag(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		var c, again codes
 		if c.Set(s) == nil && (again.Set(c.String()) != nil || !slices.Equal(c.set, again.set)) {
-			t.Fatalf("%q reads as %v, and that as %v", s, c.set, again.set)
+			t.Fatalf("%q reads as %v: got that as %v, want the same", s, c.set, again.set)
 		}
 	})
 }
 
-// FuzzExitCodes: --exit-code takes a name and a status, and nothing else.
+// FuzzExitCodes checks that --exit-code takes a name and a status, and nothing
+// else.
 func FuzzExitCodes(f *testing.F) {
 	for _, s := range []string{"", "=", "running=0", "mismatch=255", "failed=256", "ledger=-1", "ledger=+1", "running", "running=", "Running=0", "running=0=1", "running=007", "running=0x1", "\xff=1", "running=1\x00"} {
 		f.Add(s)
@@ -128,7 +130,7 @@ func FuzzExitCodes(f *testing.F) {
 		e := exitCodes{}
 		if err := e.Set(s); err != nil {
 			if len(e) > 0 || steers(err.Error(), "") {
-				t.Fatalf("%q is refused with %q, but changes %v", s, err, e)
+				t.Fatalf("%q is refused with %q: got the changes %v, want none", s, err, e)
 			}
 			return
 		}
@@ -136,16 +138,17 @@ func FuzzExitCodes(f *testing.F) {
 			to, ok := e[from]
 			digits, named := strings.CutPrefix(s, name+"=")
 			if ok != named || ok && fmt.Sprint(to) != cmp.Or(strings.TrimLeft(digits, "0"), "0") || e.remap(from) != to && ok || to < 0 || to > 255 {
-				t.Fatalf("%q changes %v", s, e)
+				t.Fatalf("%q: got the changes %v, want one valid status", s, e)
 			}
 		}
 		if len(e) != 1 || e.remap(exitOK) != exitOK {
-			t.Fatalf("%q changes %v", s, e)
+			t.Fatalf("%q: got the changes %v, want one", s, e)
 		}
 	})
 }
 
-// FuzzHook: --hook takes an event and a command that is not blank, as it is.
+// FuzzHook checks that --hook takes an event and a command that is not blank,
+// unchanged.
 func FuzzHook(f *testing.F) {
 	for _, s := range []string{"", "=", "start=", "start= \t", "start=x", "success=a=b", "Start=x", "start =x", " start=x", "failure=\xff\x1b", "done=\n"} {
 		f.Add(s)
@@ -154,13 +157,13 @@ func FuzzHook(f *testing.F) {
 		var h hooks
 		if err := h.Set(s); err != nil {
 			if len(h.list) > 0 || steers(err.Error(), "") {
-				t.Fatalf("%q is refused with %q, but read as %v", s, err, h.list)
+				t.Fatalf("%q is refused with %q: got %v, want no hook", s, err, h.list)
 			}
 			return
 		}
 		if len(h.list) != 1 || string(h.list[0].Event)+"="+h.list[0].Command != s || strings.TrimSpace(h.list[0].Command) == "" ||
 			!slices.Contains(runner.Events(), h.list[0].Event) {
-			t.Fatalf("%q reads as %v", s, h.list)
+			t.Fatalf("%q: got %v, want the event and the command", s, h.list)
 		}
 	})
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// TestFlagGroups holds that the manual of idem run shows each of its flags
-// under one heading, with an example that uses one of the group.
+// TestFlagGroups checks that the manual of idem run shows each of its flags
+// under one heading, with an example that uses a flag of the group.
 func TestFlagGroups(t *testing.T) {
 	flags := commandNamed(t, "run").LocalFlags()
 	var named []string
@@ -18,27 +18,27 @@ func TestFlagGroups(t *testing.T) {
 		used := false
 		for _, name := range g.flags {
 			if flags.Lookup(name) == nil {
-				t.Errorf("%s: idem run has no flag --%s", g.title, name)
+				t.Errorf("%s: got --%s, want a flag of idem run", g.title, name)
 			}
 			if slices.Contains(named, name) {
-				t.Errorf("%s: --%s has been shown before", g.title, name)
+				t.Errorf("%s: got --%s again, want each flag once", g.title, name)
 			}
 			named = append(named, name)
 			used = used || strings.Contains(g.example, " --"+name)
 		}
 		if !used {
-			t.Errorf("%s: the example shows none of its flags", g.title)
+			t.Errorf("%s: got an example without flags of the group, want one with them", g.title)
 		}
 	}
 	flags.VisitAll(func(f *pflag.Flag) {
 		if f.Name != "help" && !slices.Contains(named, f.Name) {
-			t.Errorf("--%s is in no group of help.go", f.Name)
+			t.Errorf("--%s: got no group in help.go, want one", f.Name)
 		}
 	})
 }
 
-// TestManual holds every manual to its width, and its examples to the flags
-// that there are.
+// TestManual checks that every manual fits its width, and that its examples use
+// existing flags.
 func TestManual(t *testing.T) {
 	var walk func(c *cobra.Command)
 	walk = func(c *cobra.Command) {
@@ -46,7 +46,7 @@ func TestManual(t *testing.T) {
 		examples := false
 		for line := range strings.SplitSeq(text, "\n") {
 			if n := len([]rune(line)); n > helpWidth {
-				t.Errorf("%s: a line has %d characters: %s", c.CommandPath(), n, line)
+				t.Errorf("%s: got a line of %d characters, want at most %d: %s", c.CommandPath(), n, helpWidth, line)
 			}
 			examples = line == "Examples:" || examples && line != ""
 			if _, call, ok := strings.Cut(line, "  idem "); ok && examples {
@@ -57,7 +57,7 @@ func TestManual(t *testing.T) {
 			}
 		}
 		if c.HasParent() && c.Example == "" && c.Name() != "version" && c.Name() != "help" {
-			t.Errorf("%s has no example", c.CommandPath())
+			t.Errorf("%s: got no example, want one", c.CommandPath())
 		}
 		for _, sub := range c.Commands() {
 			walk(sub)
@@ -66,11 +66,12 @@ func TestManual(t *testing.T) {
 	walk((&app{}).command(""))
 }
 
-// checkCall looks up the flags of an example, what is behind "idem ".
+// checkCall checks that the flags of an example exist. call is the text after
+// "idem ".
 func checkCall(t *testing.T, call string) {
 	t.Helper()
 	name, rest, _ := strings.Cut(call, " ")
-	if strings.ToLower(name) != name { // COMMAND
+	if strings.ToLower(name) != name { // a placeholder such as COMMAND
 		return
 	}
 	c := commandNamed(t, name)
@@ -80,7 +81,7 @@ func checkCall(t *testing.T, call string) {
 		if flag, ok := strings.CutPrefix(word, "--"); ok && flag != "" {
 			flag, _, _ = strings.Cut(flag, "=")
 			if f := c.Flags().Lookup(flag); f == nil || f.Hidden {
-				t.Errorf("idem %s has no flag --%s: %s", name, flag, call)
+				t.Errorf("%s: got --%s, want a visible flag of idem %s", call, flag, name)
 			}
 		}
 	}
@@ -90,14 +91,14 @@ func commandNamed(t *testing.T, name string) *cobra.Command {
 	t.Helper()
 	c, rest, err := (&app{}).command("").Find([]string{name})
 	if err != nil || len(rest) > 0 || c.Name() != name {
-		t.Fatalf("there is no command %s", name)
+		t.Fatalf("got no command %s, want one", name)
 	}
-	c.InheritedFlags() // merges
+	c.InheritedFlags() // merges the flags of the parents
 	return c
 }
 
-// TestShortHelp holds the short help of idem run to two screens, and its flags to
-// those that there are.
+// TestShortHelp checks that the short help of idem run fits two screens and
+// that its flags exist.
 func TestShortHelp(t *testing.T) {
 	run := commandNamed(t, "run")
 	text := manual(run, true)
@@ -106,23 +107,23 @@ func TestShortHelp(t *testing.T) {
 	}
 	for _, name := range dailyFlags {
 		if !strings.Contains(text, "--"+name) {
-			t.Errorf("idem run -h lacks --%s", name)
+			t.Errorf("idem run -h: got no --%s, want it", name)
 		}
 	}
 	for _, args := range [][]string{{"run", "-h"}, {"run", "-qh"}, {"-h"}} {
 		if !wantsShort(args) {
-			t.Errorf("%q does not get the short help", args)
+			t.Errorf("%q: got the long help, want the short one", args)
 		}
 	}
 	for _, args := range [][]string{{"run", "--help"}, {"help", "run"}, {}, {"run", "--help", "-h"}} {
 		if wantsShort(args) {
-			t.Errorf("%q gets the short help", args)
+			t.Errorf("%q: got the short help, want the long one", args)
 		}
 	}
 }
 
-// TestTopics holds that each topic has a page, and that none has the name of a
-// command.
+// TestTopics checks that each topic has a page, and that no topic has the name
+// of a command.
 func TestTopics(t *testing.T) {
 	root := (&app{}).command("")
 	names := topics()
@@ -132,30 +133,31 @@ func TestTopics(t *testing.T) {
 	list := manual(root, true)
 	for _, name := range names {
 		if topicHelp(root, name) == "" || !strings.Contains(list, "\n  "+name+" ") {
-			t.Errorf("topic %s has no page, or idem help does not list it", name)
+			t.Errorf("topic %s: got no page or no line in idem help, want both", name)
 		}
 		if slices.ContainsFunc(commands, func(c command) bool { return c.name == name }) {
-			t.Errorf("topic %s has the name of a command", name)
+			t.Errorf("topic %s: got the name of a command, want another one", name)
 		}
 	}
 }
 
-// TestCommandExits holds that the help of each command names its exit statuses.
+// TestCommandExits checks that the help of each command names its exit
+// statuses.
 func TestCommandExits(t *testing.T) {
 	for _, c := range commands {
 		rows := exitsOf(c.name)
 		if len(rows) == 0 {
-			t.Errorf("idem %s has no exit statuses in its help", c.name)
+			t.Errorf("idem %s: got no exit statuses in the help, want them", c.name)
 		}
 		for _, row := range rows {
 			if row.meaning == "" {
-				t.Errorf("idem %s: status %s has no meaning", c.name, row.code)
+				t.Errorf("idem %s: status %s: got no meaning, want one", c.name, row.code)
 			}
 		}
 	}
 }
 
-// TestClosest holds which misspellings are recognized.
+// TestClosest checks which misspellings are recognized.
 func TestClosest(t *testing.T) {
 	var names []string
 	for _, c := range commands {

@@ -6,17 +6,19 @@ import (
 	"strings"
 )
 
-// maxMessage is how long the first line of a message may be where the values in
-// it are short.
+// maxMessage is the largest number of characters in the first line of a message
+// whose values are short.
 const maxMessage = 99
 
-// anyLength is for messages about real paths and errors of the kernel.
+// anyLength is the limit for messages about real paths and errors of the
+// kernel.
 const anyLength = 1 << 20
 
-// messageKinds has the marks of lines behind "idem: ", except for errors.
+// messageKinds maps the mark of a line after "idem: " to its kind. Errors have
+// no mark.
 var messageKinds = map[string]string{"  ": "detail", "hint: ": "hint", "warning: ": "warning", "note: ": "note"}
 
-// messageKind says what a line of stderr is by its mark; "" if idem did not print
+// messageKind returns the kind of a line of stderr, or "" if idem did not print
 // it.
 func messageKind(line string) string {
 	text, ok := strings.CutPrefix(line, "idem: ")
@@ -31,14 +33,15 @@ func messageKind(line string) string {
 	return "error"
 }
 
-// variable parts of messages: quoted values, paths and times. Short ones do not count.
+// These match the variable parts of messages: quoted values, paths and times.
+// Short values do not match.
 var (
 	quotedValue = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|'[^']*'`)
 	uuidValue   = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
 	pathValue   = regexp.MustCompile(`(?:\.|~)?/[^ :;,]*`)
 )
 
-// shortened makes the values in a message short.
+// shortened shortens the values in a message.
 func shortened(line string) string {
 	const short = 10
 	cut := func(s string) string {
@@ -51,9 +54,9 @@ func shortened(line string) string {
 	return pathValue.ReplaceAllStringFunc(quotedValue.ReplaceAllStringFunc(line, cut), cut)
 }
 
-// messageFault returns what is wrong with the form of the messages in stderr, ""
-// if nothing is. It knows idem's lines by their beginning. A first line may have
-// most characters.
+// messageFault returns a description of the first fault in the form of the
+// messages in stderr, or "" if there is none. It recognizes idem's lines by
+// their beginning. most is the maximum length of a first line.
 func messageFault(stderr string, most int) string {
 	before := ""
 	for line := range strings.Lines(stderr) {

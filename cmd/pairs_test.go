@@ -20,7 +20,7 @@ var (
 	onlyPairs = flag.String("pair", "", "TestPairsHaveAnEffect walks the pairs whose text matches")
 )
 
-// given is how a way is given as the other flag of a pair.
+// given returns the flag as it is given if it is the other flag of a pair.
 func (w way) given() string {
 	if w.as != "" {
 		return w.as
@@ -30,7 +30,7 @@ func (w way) given() string {
 
 func words(parts ...string) []string { return strings.Fields(strings.Join(parts, " ")) }
 
-// keyed are the flags of a call with a key, unless they have one.
+// keyed adds a key to flags that have none.
 func keyed(flags []string) []string {
 	if slices.Contains(flags, "--key") {
 		return flags
@@ -38,8 +38,8 @@ func keyed(flags []string) []string {
 	return append([]string{"--key", "k"}, flags...)
 }
 
-// refused are the pairs that are refused because one of them would be without an
-// effect, or because they contradict each other.
+// refused are the refused pairs: one flag would have no effect, or the flags
+// contradict each other.
 var refused = strings.Split(strings.TrimSpace(`
 --final 3 --force
 --force --exact
@@ -85,17 +85,18 @@ var refused = strings.Split(strings.TrimSpace(`
 --wait --hook busy=./hook
 `), "\n")
 
-// Every flag of idem run is in the table of ways: a new one has to be thought about.
+// Every flag of idem run is in the table of ways, so a new flag requires a
+// decision about its pairs.
 func TestPairsHaveEveryFlag(t *testing.T) {
 	for _, name := range cmd.FlagsOfRun() {
 		if name != "help" && !slices.ContainsFunc(ways, func(w way) bool { return w.flag == name }) {
-			t.Errorf("--%s has no way in pairs_ways_test.go", name)
+			t.Errorf("--%s: got no way in pairs_ways_test.go, want one", name)
 		}
 	}
 }
 
-// Of all pairs exactly those are refused that are listed, in one line that names
-// both flags, whatever their order.
+// Exactly the listed pairs are refused, in any order, in one line that names both
+// flags.
 func TestPairsRefused(t *testing.T) {
 	var got []string
 	for i, a := range ways {
@@ -106,25 +107,25 @@ func TestPairsRefused(t *testing.T) {
 			x, y := keyed(words(a.with, b.with, a.given(), b.given())), keyed(words(b.with, a.with, b.given(), a.given()))
 			err, again := cmd.Fits(x), cmd.Fits(y)
 			if fmt.Sprint(err) != fmt.Sprint(again) {
-				t.Errorf("%q: %v, but %q: %v", x, err, y, again)
+				t.Errorf("%q: got %v, want the same as for %q, %v", x, err, y, again)
 			}
 			if err == nil || cmd.Fits(keyed(words(a.with, b.with, a.given()))) != nil || cmd.Fits(keyed(words(a.with, b.with, b.given()))) != nil {
-				continue // or it is not for this pair
+				continue // or the refusal has another reason than the pair
 			}
 			got = append(got, a.given()+" "+b.given())
 			if text := err.Error(); !strings.Contains(text, "--"+a.flag) || !strings.Contains(text, "--"+b.flag) || strings.Contains(text, "\n") {
-				t.Errorf("%q: %v", x, err)
+				t.Errorf("%q: got %v, want one line that names both flags", x, err)
 			}
 		}
 	}
 	slices.Sort(got)
 	if !slices.Equal(got, refused) {
-		t.Errorf("refused:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(refused, "\n"))
+		t.Errorf("got the refused pairs\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(refused, "\n"))
 	}
 }
 
-// A flag that says more about another one is refused without it, and a default
-// that is spelled out never is.
+// A flag that qualifies another one is refused without it. A default that is
+// given explicitly is never refused.
 func TestFlagsThatNeedOthers(t *testing.T) {
 	for _, w := range ways {
 		if w.with == "" || w.ready {
@@ -137,7 +138,7 @@ func TestFlagsThatNeedOthers(t *testing.T) {
 			flags = append(flags, "--per", "day")
 		}
 		if err := cmd.Fits(flags); err == nil || !strings.Contains(err.Error(), " requires --") {
-			t.Errorf("%q: %v", flags, err)
+			t.Errorf("%q: got %v, want a refusal that names the required flag", flags, err)
 		}
 	}
 	for _, flags := range []string{
@@ -151,13 +152,13 @@ func TestFlagsThatNeedOthers(t *testing.T) {
 		"--ok 124 --final 124 --timeout 1", "--ok 124 --retry-on 124 --retries 1 --timeout 1", "--quiet-ok --on-failure replay --replay stderr",
 	} {
 		if err := cmd.Fits(append([]string{"--key", "k"}, strings.Fields(flags)...)); err != nil {
-			t.Errorf("%s: %v", flags, err)
+			t.Errorf("%s: got error %v, want none", flags, err)
 		}
 	}
 }
 
-// The other commands have few flags. Which pairs of them are refused is in
-// clashes.txtar; a new flag has to be thought about.
+// The other commands have few flags. clashes.txtar has their refused pairs. A
+// new flag requires a decision.
 func TestPairsOfOtherCommands(t *testing.T) {
 	got := map[string][]string{}
 	for _, text := range cmd.FlagsOfOthers() {
@@ -178,16 +179,16 @@ func TestPairsOfOtherCommands(t *testing.T) {
 		"wait":  "at day-start latest per quiet timeout tz window",
 	} {
 		if have := strings.Join(got[c], " "); have != want {
-			t.Errorf("idem %s has the flags %s, want %s", c, have, want)
+			t.Errorf("idem %s: got the flags %s, want %s", c, have, want)
 		}
 		delete(got, c)
 	}
 	if len(got) > 0 {
-		t.Errorf("more commands have flags: %v", got)
+		t.Errorf("got more commands with flags: %v, want none", got)
 	}
 }
 
-// preamble has what the scripts of the ways use.
+// preamble defines the functions that the scripts of the ways use.
 const preamble = `
 trap 'touch go' EXIT
 mkdir sub
@@ -203,7 +204,7 @@ again() { idem run $P $H --key "$1" -- sh -c "$2"; idem run $F --key "$1" -- sh 
 call() { idem run --key k $F "$@"; echo "status $?"; }
 `
 
-// seen shows what is recorded, but for what differs in each call.
+// seen prints all records, without the parts that differ in each call.
 const seen = `
 cat side hooked rf 2>/dev/null
 for l in ledger ledger2 w/l; do
@@ -220,7 +221,8 @@ done
 
 var differs = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}|\d+(\.\d+)?(ms|µs|s)\b|\d+ (second|minute)s? ago|\b(just )?now\b|:\d{2,}\b|\b20\d\d-\d\d-\d\dT\d\d:\d\d\S*|process(es)? [\d, ]+`)
 
-// observe runs the script of a way and returns what can be seen of it.
+// observe runs the script of a way and returns the files and records that it
+// leaves.
 func observe(t *testing.T, w, other way, flagged bool) string {
 	b := newBox(t)
 	flags := words(w.with)
@@ -269,12 +271,12 @@ func observe(t *testing.T, w, other way, flagged bool) string {
 	return differs.ReplaceAllString(text, "#")
 }
 
-// somePairs are the flags that a run without -pairs tries each flag with: those
-// that take most from others.
+// somePairs are the flags with which each flag is tested without -pairs. They
+// change the behavior of other flags most.
 var somePairs = []string{"--force", "--quiet-ok", "--on-failure replay"}
 
-// Both flags of every pair that is accepted have an effect: in the script of each
-// one, with the other one given as well, it changes what can be seen.
+// Both flags of every accepted pair have an effect. In the script of each one,
+// with the other one given as well, the flag changes the observed result.
 func TestPairsHaveAnEffect(t *testing.T) {
 	testkit.Slow(t, "every pair of flags is run twice")
 	t.Parallel()
@@ -295,7 +297,7 @@ func TestPairsHaveAnEffect(t *testing.T) {
 			}
 			base := words(o.with, w.with, o.given())
 			if strings.Contains(" "+o.with+" "+o.given()+" ", " --"+w.flag+" ") || w.with != "--key k" && strings.Contains(" "+w.with+" ", " --"+o.flag+" ") || cmd.Fits(keyed(base)) != nil || cmd.Fits(keyed(append(base, words(w.args)...))) != nil {
-				continue // one needs the other, or the pair is refused
+				continue // a pair with a flag that the way requires, or a refused pair
 			}
 			wg.Add(1)
 			limit <- struct{}{}
@@ -304,7 +306,7 @@ func TestPairsHaveAnEffect(t *testing.T) {
 				defer func() { <-limit }()
 				without, with := observe(t, w, o, false), observe(t, w, o, true)
 				if without == with {
-					t.Errorf("%s: no effect\n%s", text, indented(with))
+					t.Errorf("%s: got the same result with the flag, want an effect\n%s", text, indented(with))
 				}
 			}()
 		}

@@ -1,31 +1,33 @@
 package cmd_test
 
-// A way is one way to give one flag, with a script in which the flag changes what
-// can be seen. The script is run by sh in a directory of its own. $F are the flags
-// of the call that is looked at: the flag, or not, with what it needs and with
-// another flag. $P are those of them that say which record is meant, and $I those
-// and the inputs, for calls before.
+// A way is one way to give one flag, with a script in which the flag changes
+// the observed result. sh runs the script in a separate directory. $F are the
+// flags of the observed call: the flag or not, the flags that it requires, and
+// another flag. $P are the flags of $F that select the record. $I are the flags
+// of $P and the inputs, for earlier calls.
 type way struct {
 	flag string
 	args string
-	with string // the flags that it needs
-	// ready reports that it is a rule for an outcome that with makes possible: it is
-	// accepted without, for it may stand in every call.
+	with string // the flags that it requires
+	// ready reports that the flag is a rule for an outcome that the flags in with
+	// make possible. Such a flag is accepted without them, because it may be in
+	// every call.
 	ready bool
-	as    string // how it is given as the other flag, where args suit the script alone
+	as    string // the flag as the other one of a pair, if args suit the script alone
 	kind  kind
-	// before is how it is given to the calls before in its own script; "-" is not at all.
+	// before is the flag in the earlier calls of the same script; "-" means not at
+	// all.
 	before string
 	script string
 }
 
-// A kind says which calls before have the flag as well.
+// A kind says which earlier calls have the flag as well.
 type kind int
 
 const (
 	policy kind = iota // none
-	place              // all: another record is meant without it
-	input              // those that the call is to be the same as
+	place              // all: without the flag they select another record
+	input              // the calls that must have the same inputs
 )
 
 const (
@@ -41,7 +43,8 @@ const (
 	unwritten = `idem run --key k $F -- echo hi >/dev/full; echo $?`
 )
 
-// ways has every flag of idem run; the test fails for one that it lacks.
+// ways has every flag of idem run. TestPairsHaveEveryFlag fails for a missing
+// flag.
 var ways = []way{
 	{flag: "key", args: "--key other", as: "--key k", kind: place, before: "-", script: `call true`},
 	{flag: "allow-empty-parts", args: "--allow-empty-parts", with: "--key k", script: `idem run $F --key k: -- true; echo $?`},

@@ -52,7 +52,8 @@ const elided = "…"
 // changing matches the parts of a message that differ from run to run.
 var changing = regexp.MustCompile(`[0-9]{4}-[0-9-]{5}T[0-9:]{8}Z \([^)]*\)|by \S+@\S+ \(pid [0-9]+\)`)
 
-// sameLines reports whether got is want, apart from times, owners and elisions.
+// sameLines reports whether got equals want, apart from times, owners and
+// elisions.
 func sameLines(got, want []string) bool {
 	for i, w := range want {
 		if w == elided {
@@ -77,10 +78,10 @@ func sameLines(got, want []string) bool {
 // terminal shows.
 func TestREADMETranscript(t *testing.T) {
 	t.Parallel()
-	k := newKitchen(t, nil)
+	k := newRecipeBox(t, nil)
 	steps := transcript(pageBlock(t, readmeFile, "$ cat pay.sh"))
 	if len(steps) < 6 {
-		t.Fatalf("the transcript has %d commands", len(steps))
+		t.Fatalf("got %d commands in the transcript, want at least 6", len(steps))
 	}
 	for _, s := range steps {
 		if file, ok := strings.CutPrefix(s.command, "cat "); ok && strings.HasSuffix(file, ".sh") {
@@ -92,7 +93,7 @@ func TestREADMETranscript(t *testing.T) {
 		// A reader of the README uses the default ledger, which hints leave out.
 		shown := strings.NewReplacer("\r\n", "\n", " --ledger "+k.ledger, "").Replace(x.all())
 		got := strings.Split(strings.TrimSuffix(shown, "\n"), "\n")
-		if status.Signaled() && status.Signal() == syscall.SIGKILL { // bash has become the command; a caller's shell says
+		if status.Signaled() && status.Signal() == syscall.SIGKILL { // bash has become the command, so bash cannot print the kill as a caller's shell does
 			got = append(got, "Killed")
 		}
 		if !sameLines(got, s.want) {
@@ -126,41 +127,41 @@ func TestSameLines(t *testing.T) {
 // TestREADMEScript runs the script of the README until no step fails.
 func TestREADMEScript(t *testing.T) {
 	t.Parallel()
-	k := newKitchen(t, nil)
+	k := newRecipeBox(t, nil)
 	steps := []string{"charge", "invoice", "mail"}
 	for _, name := range steps {
 		k.script(name+".sh", `echo "`+name+` $1" >>log; test -e `+name)
 	}
 	k.script("order.sh", pageBlock(t, readmeFile, "order=$1"))
 	for i, name := range steps {
-		k.want(k.cook("./order.sh 7"), 1)
+		k.wantStatus(k.runRecipe("./order.sh 7"), 1)
 		k.wantLines("log", 2*i+1)
 		k.write(name, "")
 	}
 	for range 2 {
-		k.want(k.cook("./order.sh 7"), 0)
+		k.wantStatus(k.runRecipe("./order.sh 7"), 0)
 	}
 	if got, want := k.read("log"), "charge 7\ncharge 7\ninvoice 7\ninvoice 7\nmail 7\nmail 7\n"; got != want {
-		t.Errorf("the steps ran %q, want %q", got, want)
+		t.Errorf("log: got %q, want %q", got, want)
 	}
 }
 
 // TestREADMECron runs the README's cron line as cron does.
 func TestREADMECron(t *testing.T) {
 	t.Parallel()
-	k := newKitchen(t, nil)
+	k := newRecipeBox(t, nil)
 	fields := strings.SplitN(strings.TrimSpace(pageBlock(t, readmeFile, "* * *")), " ", 6) // as crontab(5)
 	if len(fields) != 6 || !slices.Contains(strings.Fields(fields[5]), "idem") {
-		t.Fatalf("no cron line: %q", fields)
+		t.Fatalf("got %q, want a cron line", fields)
 	}
 	k.script("rsync", `echo "$@" >>log; echo no route >&2; test -e up`)
-	if r := k.want(k.cook(fields[5]), 1); r.err == "" {
-		t.Error("cron would mail nothing about a failure")
+	if r := k.wantStatus(k.runRecipe(fields[5]), 1); r.err == "" {
+		t.Error("got no stderr for a failure, want a message that cron mails")
 	}
 	k.write("up", "")
 	for range 3 {
-		if r := k.want(k.cook(fields[5]), 0); r.out+r.err != "" {
-			t.Errorf("cron would mail %q, %q", r.out, r.err)
+		if r := k.wantStatus(k.runRecipe(fields[5]), 0); r.out+r.err != "" {
+			t.Errorf("got output %q, %q that cron would mail, want none", r.out, r.err)
 		}
 	}
 	k.wantLines("log", 2)
@@ -169,10 +170,10 @@ func TestREADMECron(t *testing.T) {
 // TestGuideDerivedKey runs the guide's call without a key twice.
 func TestGuideDerivedKey(t *testing.T) {
 	t.Parallel()
-	k := newKitchen(t, nil)
+	k := newRecipeBox(t, nil)
 	k.script("backup.sh", "echo x >>side")
 	for range 2 {
-		k.want(k.cook(pageBlock(t, "../docs/guide.md", "idem run --per day")), 0)
+		k.wantStatus(k.runRecipe(pageBlock(t, "../docs/guide.md", "idem run --per day")), 0)
 	}
 	k.wantLines("side", 1)
 }
@@ -182,17 +183,17 @@ func TestGuideDerivedKey(t *testing.T) {
 // replays.
 func TestGuideProbe(t *testing.T) {
 	t.Parallel()
-	k := newKitchen(t, nil)
+	k := newRecipeBox(t, nil)
 	charge := "order=7; " + pageBlock(t, "../docs/guide.md", "--probe")
 	k.script("charge.sh", `echo x >>side; until [ -e go ]; do sleep 0.01; done; echo "$IDEM_TOKEN" >>charged`)
 	k.script("charged.sh", `echo asked >>probes; grep -qx "$1" charged`)
 	k.write("charged", "")
-	first := k.serve(charge)
-	k.await("side", 1)
+	first := k.startRecipe(charge)
+	k.waitLines("side", 1)
 	first.killAll()
 	k.write("go", "")
-	k.want(k.cook(charge), 0)
-	k.want(k.cook(charge), 0)
+	k.wantStatus(k.runRecipe(charge), 0)
+	k.wantStatus(k.runRecipe(charge), 0)
 	k.wantLines("side", 2)
 	k.wantLines("charged", 1)
 	k.wantLines("probes", 1)
@@ -203,7 +204,7 @@ func TestGuideProbe(t *testing.T) {
 func TestDocumentLinks(t *testing.T) {
 	pages, err := filepath.Glob("../docs/*.md")
 	if err != nil || len(pages) < 5 {
-		t.Fatalf("%v: %q", err, pages)
+		t.Fatalf("got error %v and the pages %q, want at least 5 pages", err, pages)
 	}
 	link := regexp.MustCompile(`\]\(([^)]+)\)`)
 	code := regexp.MustCompile("(?s)```.*?```|`[^`\n]*`")
@@ -218,15 +219,16 @@ func TestDocumentLinks(t *testing.T) {
 				target = filepath.Join(filepath.Dir(page), file)
 			}
 			if _, err := os.Stat(target); err != nil {
-				t.Errorf("%s links to %s: %v", page, m[1], err)
+				t.Errorf("%s: the link to %s: got %v, want a file", page, m[1], err)
 			} else if anchor != "" && !slices.Contains(anchors(readFile(t, target)), anchor) {
-				t.Errorf("%s links to %s, which has no such heading", page, m[1])
+				t.Errorf("%s: the link to %s: got no such heading, want one", page, m[1])
 			}
 		}
 	}
 }
 
-// anchors returns the names by which GitHub links to the headings of a page.
+// anchors returns the fragments by which GitHub links to the headings of a
+// page.
 func anchors(page string) []string {
 	var names []string
 	for line := range strings.Lines(page) {

@@ -12,12 +12,12 @@ import (
 	"sync/atomic"
 )
 
-// provider is a server that takes Idempotency-Keys, as the IETF draft has them,
-// and loses its answers to the first calls.
+// provider is a server that takes Idempotency-Keys as the IETF draft defines
+// them. It loses its answers to the first calls.
 type provider struct {
 	mu      sync.Mutex
 	lose    int
-	charges map[string]string // key to body
+	charges map[string]string // maps a key to a body
 	calls   int
 }
 
@@ -38,21 +38,21 @@ func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	p.charges[key] = string(body)
 	if p.calls <= p.lose {
-		panic(http.ErrAbortHandler) // charged, but the connection breaks
+		panic(http.ErrAbortHandler) // the charge is made, but the connection breaks
 	}
 	fmt.Fprintf(w, "charge %d: %s\n", len(p.charges), body)
 }
 
-// asked returns how often the provider was called, and its charges.
-func (p *provider) asked() (int, map[string]string) {
+// callsAndCharges returns the number of calls to the provider, and its charges.
+func (p *provider) callsAndCharges() (int, map[string]string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.calls, maps.Clone(p.charges)
 }
 
-func cookPayment(k *kitchen) {
+func recipePayment(k *recipeBox) {
 	requireTool(k.t, "curl")
-	pay := k.take("sh").text
+	pay := k.nextBlock("sh").text
 	p := &provider{lose: 2, charges: map[string]string{}}
 	server := httptest.NewServer(p)
 	defer server.Close()
@@ -60,38 +60,38 @@ func cookPayment(k *kitchen) {
 	k.setenv("ORDER", "4711")
 	k.setenv("AMOUNT", "30")
 	for range 2 {
-		if r := k.want(k.cook(pay), 0); r.out != "charge 1: amount=30\n" {
-			k.t.Errorf("%+v", r)
+		if r := k.wantStatus(k.runRecipe(pay), 0); r.out != "charge 1: amount=30\n" {
+			k.t.Errorf("got %+v, want stdout %q", r, "charge 1: amount=30\n")
 		}
 	}
-	calls, charges := p.asked()
+	calls, charges := p.callsAndCharges()
 	if len(charges) != 1 || calls != 3 || k.show("payment:4711").Attempt != 3 {
-		k.t.Errorf("%d calls, charges %v", calls, charges)
+		k.t.Errorf("got %d calls, charges %v, want 3 calls and 1 charge", calls, charges)
 	}
-	token := strings.TrimSpace(k.want(k.run("token", "payment:4711"), 0).out)
+	token := strings.TrimSpace(k.wantStatus(k.run("token", "payment:4711"), 0).out)
 	if charges[token] == "" {
-		k.t.Errorf("no charge with the token %s: %v", token, charges)
+		k.t.Errorf("got the charges %v, want one with the token %s", charges, token)
 	}
-	// Another amount for the order never reaches the provider.
-	k.want(k.cook("AMOUNT=31; "+pay), 65)
-	if calls, _ := p.asked(); calls != 3 {
-		k.t.Error("the provider was asked")
+	// A call with another amount for the order never reaches the provider.
+	k.wantStatus(k.runRecipe("AMOUNT=31; "+pay), 65)
+	if calls, _ := p.callsAndCharges(); calls != 3 {
+		k.t.Error("got another call to the provider, want none")
 	}
-	rent := k.take("sh").text
+	rent := k.nextBlock("sh").text
 	k.setenv("TENANT", "17")
 	for i, due := range []string{"2026-10-01", "2026-11-01", "2026-10-31T23:59:59Z"} {
-		r := k.want(k.cook("DUE="+due+"; "+rent), 0)
-		token := strings.TrimSpace(k.want(k.run("token", "--per", "month", "--tz", "UTC", "--at", due, "rent:17"), 0).out)
-		_, charges := p.asked()
+		r := k.wantStatus(k.runRecipe("DUE="+due+"; "+rent), 0)
+		token := strings.TrimSpace(k.wantStatus(k.run("token", "--per", "month", "--tz", "UTC", "--at", due, "rent:17"), 0).out)
+		_, charges := p.callsAndCharges()
 		if want := fmt.Sprintf("charge %d: amount=30\n", 2+i%2); r.out != want || charges[token] == "" || len(charges) != 2+min(i, 1) {
-			k.t.Errorf("due %s: %q, want %q; charges %v", due, r.out, want, charges)
+			k.t.Errorf("due %s: got %q, want %q; charges %v", due, r.out, want, charges)
 		}
 	}
 }
 
-func cookRetry(k *kitchen) {
+func recipeRetry(k *recipeBox) {
 	requireTool(k.t, "curl")
-	report := k.take("sh").text
+	report := k.nextBlock("sh").text
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		k.t.Fatal(err)
@@ -111,12 +111,12 @@ func cookRetry(k *kitchen) {
 	k.setenv("REPORTS", server.URL)
 	k.setenv("DAY", "2026-11-22")
 	for range 2 {
-		k.want(k.cook(report), 0)
+		k.wantStatus(k.runRecipe(report), 0)
 	}
 	if got := k.read("report.json"); got != `{"sum": 1}` || calls.Load() != 3 {
-		k.t.Errorf("%q after %d calls", got, calls.Load())
+		k.t.Errorf("got %q after %d calls, want the report after 3", got, calls.Load())
 	}
 	if n := len(k.show("report:2026-11-22").Attempts); n != 3 {
-		k.t.Errorf("%d attempts are recorded", n)
+		k.t.Errorf("got %d recorded attempts, want 3", n)
 	}
 }

@@ -9,9 +9,9 @@ import (
 
 // block is a block of code in docs/recipes.md.
 type block struct {
-	section string // the heading that it is under
+	section string // the heading above it
 	lang    string
-	file    string // of file=NAME behind the language: what the text is the content of
+	file    string // the NAME of file=NAME after the language: the file that has this content
 	text    string
 }
 
@@ -41,7 +41,7 @@ func readBlocks(t *testing.T, file string) []block {
 		}
 	}
 	if open != nil || len(all) == 0 {
-		t.Fatalf("%s: %d blocks, or the last one has no end", file, len(all))
+		t.Fatalf("%s: got %d blocks, want some and an end of the last one", file, len(all))
 	}
 	return all
 }
@@ -55,31 +55,32 @@ func pageBlock(t *testing.T, file, with string) string {
 			return b.text
 		}
 	}
-	t.Fatalf("%s has no block with %s", file, with)
+	t.Fatalf("%s: got no block with %s, want one", file, with)
 	return ""
 }
 
-// kitchen is a box in which the blocks of one recipe are run.
-type kitchen struct {
+// recipeBox is a box in which the blocks of one recipe are run.
+type recipeBox struct {
 	*box
-	left []block // not used yet
+	left []block // not run yet
 }
 
-// take returns the recipe's next block, which must be in lang.
-func (k *kitchen) take(lang string) block {
+// nextBlock returns the recipe's next block, which must be in lang.
+func (k *recipeBox) nextBlock(lang string) block {
 	k.t.Helper()
 	if len(k.left) == 0 || k.left[0].lang != lang {
-		k.t.Fatalf("the next block is not in %s: %+v", lang, k.left)
+		k.t.Fatalf("got the blocks %+v, want the next one in %s", k.left, lang)
 	}
 	b := k.left[0]
 	k.left = k.left[1:]
 	return b
 }
 
-func (k *kitchen) setenv(name, value string) { k.env = append(k.env, name+"="+value) }
+func (k *recipeBox) setenv(name, value string) { k.env = append(k.env, name+"="+value) }
 
-// script writes an executable file into the box, whose path is in PATH too.
-func (k *kitchen) script(name, text string) string {
+// script writes an executable file into the box's directory, which is in PATH,
+// and returns its path.
+func (k *recipeBox) script(name, text string) string {
 	k.t.Helper()
 	if !strings.HasPrefix(text, "#!") {
 		text = "#!/bin/sh\n" + text + "\n"
@@ -92,20 +93,21 @@ func (k *kitchen) script(name, text string) string {
 	return path
 }
 
-// cook runs text as bash would, with -u: a recipe uses no unset variable.
-func (k *kitchen) cook(text string) result {
+// runRecipe runs text as bash does, with -u, because a recipe uses no unset
+// variable.
+func (k *recipeBox) runRecipe(text string) result {
 	k.t.Helper()
-	return k.serve(text).wait()
+	return k.startRecipe(text).wait()
 }
 
-// serve begins what cook does.
-func (k *kitchen) serve(text string) *call {
+// startRecipe starts what runRecipe runs, and does not wait for its end.
+func (k *recipeBox) startRecipe(text string) *call {
 	k.t.Helper()
 	return k.start([]string{"bash", "-u", "-c", text})
 }
 
-func newKitchen(t *testing.T, blocks []block) *kitchen {
-	k := &kitchen{box: newBox(t), left: blocks}
+func newRecipeBox(t *testing.T, blocks []block) *recipeBox {
+	k := &recipeBox{box: newBox(t), left: blocks}
 	for i, kv := range k.env {
 		if path, ok := strings.CutPrefix(kv, "PATH="); ok {
 			k.env[i] = "PATH=" + filepath.Join(k.dir) + ":" + path

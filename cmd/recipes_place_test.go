@@ -14,7 +14,7 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
-// cronJob is what the recipe's objects say.
+// cronJob has the fields of the recipe's Kubernetes objects that the test uses.
 type cronJob struct {
 	kinds     []string
 	command   []string
@@ -76,31 +76,31 @@ func readCronJob(t *testing.T, text string) cronJob {
 		job.uid, job.fsGroup, job.policy = pod.SecurityContext.RunAsUser, pod.SecurityContext.FSGroup, pod.SecurityContext.FSGroupChangePolicy
 	}
 	if !slices.Equal(job.kinds, []string{"batch/v1 CronJob", "v1 PersistentVolumeClaim"}) || len(job.command) == 0 || job.mountPath == "" {
-		t.Fatalf("%+v", job)
+		t.Fatalf("got %+v, want a CronJob with a command and a volume", job)
 	}
 	return job
 }
 
-// volumes are how the root of a volume is made, and what the kubelet does to it
-// before each start of a pod with an fsGroup.
+// volumes are shell commands that create the root of a volume, and do what the
+// kubelet does before each start of a pod with an fsGroup.
 var volumes = map[string]string{
 	"fresh":    `mkdir -p -m 755 ledger/lost+found; chmod 755 ledger`,
 	"emptyDir": `mkdir -m 777 ledger`,
 }
 
-// cookKubernetes runs the pod in volumes as they are there: by the user that it
-// names, and by root without a security context.
-func cookKubernetes(k *kitchen) {
-	job := readCronJob(k.t, k.take("yaml").text)
+// recipeKubernetes runs the pod in such volumes, by the user that it names, and
+// by root without a security context.
+func recipeKubernetes(k *recipeBox) {
+	job := readCronJob(k.t, k.nextBlock("yaml").text)
 	requireRoot(k.t)
 	for volume, make := range volumes {
 		for _, root := range []bool{false, true} {
 			k.t.Run(fmt.Sprintf("%s, root %t", volume, root), func(t *testing.T) {
-				b := newKitchen(t, nil)
+				b := newRecipeBox(t, nil)
 				b.open()
-				b.want(b.sh("set -e; umask 022; "+make), 0)
+				b.wantStatus(b.sh("set -e; umask 022; "+make), 0)
 				b.script("backup", `echo x >>"$SIDE"`)
-				b.want(b.sh("mkdir -m 777 out"), 0)
+				b.wantStatus(b.sh("mkdir -m 777 out"), 0)
 				b.setenv("SIDE", b.path("out/side"))
 				for _, kv := range job.env {
 					b.env = append(b.env, strings.Replace(kv, "="+job.mountPath, "="+b.path("ledger"), 1))
@@ -111,7 +111,7 @@ func cookKubernetes(k *kitchen) {
 						b.setOwnership("ledger", job, start == 0)
 						b.user = &syscall.Credential{Uid: job.uid, Gid: 0, Groups: []uint32{job.fsGroup}}
 					}
-					b.want(b.start(job.command).wait(), 0)
+					b.wantStatus(b.start(job.command).wait(), 0)
 				}
 				b.wantLines("out/side", 1)
 			})
@@ -119,19 +119,20 @@ func cookKubernetes(k *kitchen) {
 	}
 }
 
-// setOwnership is what the kubelet does with a volume of a pod that has an
-// fsGroup (SetVolumeOwnership): files get the group, which may read and write
-// them. With OnRootMismatch it does so once, when the root is not as it would be.
-func (k *kitchen) setOwnership(dir string, job cronJob, first bool) {
+// setOwnership does what the kubelet does with a volume of a pod that has an
+// fsGroup (SetVolumeOwnership). Files get the group, which may read and write
+// them. With OnRootMismatch, it does so only if the root has another group or
+// mode.
+func (k *recipeBox) setOwnership(dir string, job cronJob, first bool) {
 	k.t.Helper()
 	if job.policy == "OnRootMismatch" && !first {
 		return
 	}
-	k.want(k.sh(fmt.Sprintf("chgrp -R %d %s; chmod -R ug+rw %s; find %s -type d -exec chmod g+xs {} +", job.fsGroup, dir, dir, dir)), 0)
+	k.wantStatus(k.sh(fmt.Sprintf("chgrp -R %d %s; chmod -R ug+rw %s; find %s -type d -exec chmod g+xs {} +", job.fsGroup, dir, dir, dir)), 0)
 }
 
-// open lets every user look into the kitchen.
-func (k *kitchen) open() {
+// open makes the box readable for every user.
+func (k *recipeBox) open() {
 	k.t.Helper()
 	for _, dir := range []string{filepath.Dir(k.dir), k.dir} {
 		if err := os.Chmod(dir, 0o755); err != nil {
@@ -140,27 +141,28 @@ func (k *kitchen) open() {
 	}
 }
 
-// unset takes variables out of the environment.
-func (k *kitchen) unset(names ...string) {
+// unset removes variables from the environment.
+func (k *recipeBox) unset(names ...string) {
 	k.env = slices.DeleteFunc(k.env, func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
 		return slices.Contains(names, name)
 	})
 }
 
-// blocksOf returns the blocks of docs/recipes.md in lang below a heading that
-// begins so.
+// blocksOf returns the blocks in lang of docs/recipes.md whose heading begins
+// with heading.
 func blocksOf(t *testing.T, heading, lang string) []block {
 	t.Helper()
 	of := func(b block) bool { return b.lang != lang || !strings.HasPrefix(b.section, heading) }
 	blocks := slices.DeleteFunc(readBlocks(t, "../docs/recipes.md"), of)
 	if len(blocks) == 0 {
-		t.Fatalf("no block in %s below %s", lang, heading)
+		t.Fatalf("%s: got no block in %s, want one", heading, lang)
 	}
 	return blocks
 }
 
-// The deploy of a self-hosted runner that is not root, in /var/lib.
+// A deployment on a self-hosted runner that is not root uses a directory in
+// /var/lib.
 func TestRecipePlaceOfARunner(t *testing.T) {
 	t.Parallel()
 	requireRoot(t)
@@ -170,7 +172,7 @@ func TestRecipePlaceOfARunner(t *testing.T) {
 	}
 	const prepare = `sudo install -d -m 0700 -o "$(id -u)" /var/lib/deploys`
 	if !strings.Contains(string(page), prepare) {
-		t.Errorf("docs/recipes.md does not say %s", prepare)
+		t.Errorf("docs/recipes.md: got no line %s, want it", prepare)
 	}
 	var doc struct {
 		Concurrency string
@@ -184,11 +186,11 @@ func TestRecipePlaceOfARunner(t *testing.T) {
 	}
 	place := doc.Steps[0].Env["IDEM_LEDGER"]
 	if !strings.HasPrefix(place, "/var/lib/") {
-		t.Fatalf("%+v", doc)
+		t.Fatalf("got %+v, want a ledger in /var/lib/", doc)
 	}
-	k := newKitchen(t, nil)
+	k := newRecipeBox(t, nil)
 	k.open()
-	k.want(k.sh("umask 022; mkdir -p var/lib home; mkdir -m 777 work; chown 4242 home"), 0)
+	k.wantStatus(k.sh("umask 022; mkdir -p var/lib home; mkdir -m 777 work; chown 4242 home"), 0)
 	k.user = &syscall.Credential{Uid: 4242, Gid: 4242}
 	for _, name := range []string{"GITHUB_SHA", "GITHUB_RUN_ID"} {
 		k.setenv(name, "4f2c1e")
@@ -198,57 +200,58 @@ func TestRecipePlaceOfARunner(t *testing.T) {
 	k.setenv("IDEM_LEDGER", k.path("var/lib/deploys"))
 	k.setenv("HOME", k.path("home"))
 	k.script("deploy.sh", `echo x >>work/side; echo deployed`)
-	// Unprepared, it is refused, and the message says what the recipe says.
-	r := k.want(k.cook(doc.Steps[0].Run), 69)
+	// Without the preparation the place is refused, and the message has the
+	// recipe's command.
+	r := k.wantStatus(k.runRecipe(doc.Steps[0].Run), 69)
 	if want := strings.Replace(prepare, "/var/lib", k.path("var/lib"), 1); !strings.Contains(r.err, want) {
-		t.Errorf("no %s: %s", want, r.err)
+		t.Errorf("stderr: got %s, want it with %s", r.err, want)
 	}
-	k.want(k.paste(strings.Replace(prepare, "/var/lib", k.path("var/lib"), 1)), 0)
+	k.wantStatus(k.paste(strings.Replace(prepare, "/var/lib", k.path("var/lib"), 1)), 0)
 	for range 2 {
-		k.want(k.cook(doc.Steps[0].Run), 0)
+		k.wantStatus(k.runRecipe(doc.Steps[0].Run), 0)
 	}
 	k.wantLines("work/side", 1)
 }
 
-// A crontab's user has HOME, SHELL, LOGNAME and PATH, and a home as adduser
-// makes it.
+// A crontab's user has HOME, SHELL, LOGNAME and PATH, and a home directory as
+// adduser creates it.
 func TestRecipePlaceOfACrontab(t *testing.T) {
 	t.Parallel()
 	requireRoot(t)
 	line := strings.SplitN(blocksOf(t, "A backup", "cron")[0].text, " ", 6)[5]
 	for _, mode := range []string{"755", "750", "700"} {
-		k := newKitchen(t, nil)
+		k := newRecipeBox(t, nil)
 		k.open()
-		k.want(k.sh("umask 022; mkdir home site backups; echo x >site/x; chown 4242:4242 home backups; chmod "+mode+" home"), 0)
+		k.wantStatus(k.sh("umask 022; mkdir home site backups; echo x >site/x; chown 4242:4242 home backups; chmod "+mode+" home"), 0)
 		k.unset("IDEM_LEDGER", "HOME")
 		k.env = append(k.env, "HOME="+k.path("home"), "LOGNAME=user", "SHELL=/bin/sh", "SITE="+k.path("site"), "BACKUPS="+k.path("backups"))
 		k.user = &syscall.Credential{Uid: 4242, Gid: 4242}
 		for range 2 {
-			if r := k.want(k.cook(line), 0); r.err != "" {
-				t.Errorf("cron would mail %s", r.err)
+			if r := k.wantStatus(k.runRecipe(line), 0); r.err != "" {
+				t.Errorf("got stderr %s that cron would mail, want none", r.err)
 			}
 		}
 		if !isPrivate(t, k.path("home/.local/state/idem")) {
-			t.Error("the ledger is open")
+			t.Error("got a ledger that is open to other users, want a private one")
 		}
 		k.setenv("IDEM_LEDGER", "~/ledger")
-		k.want(k.cook(line), 64)
+		k.wantStatus(k.runRecipe(line), 64)
 	}
 }
 
-// systemd makes a StateDirectory with mode 0755, for the user of the unit.
+// systemd creates a StateDirectory with mode 0755, for the user of the unit.
 func TestRecipePlaceOfAUnit(t *testing.T) {
 	t.Parallel()
 	requireRoot(t)
 	unit := blocksOf(t, "A systemd timer", "ini")[0]
 	_, start, ok := strings.Cut(unit.text, "\nExecStart=")
 	if !ok || !strings.Contains(unit.text, "\nStateDirectory=backup\n") {
-		t.Fatalf("%s", unit.text)
+		t.Fatalf("got the unit %s, want one with StateDirectory=backup", unit.text)
 	}
 	for _, uid := range []uint32{0, 4242} {
-		k := newKitchen(t, nil)
+		k := newRecipeBox(t, nil)
 		k.open()
-		k.want(k.sh(fmt.Sprintf("umask 022; mkdir -p var/lib/backup; mkdir -m 777 work; chown %d var/lib/backup", uid)), 0)
+		k.wantStatus(k.sh(fmt.Sprintf("umask 022; mkdir -p var/lib/backup; mkdir -m 777 work; chown %d var/lib/backup", uid)), 0)
 		k.script("backup", "echo x >>work/side")
 		k.unset("IDEM_LEDGER", "HOME")
 		k.setenv("STATE_DIRECTORY", k.path("var/lib/backup"))
@@ -256,11 +259,11 @@ func TestRecipePlaceOfAUnit(t *testing.T) {
 			k.user = &syscall.Credential{Uid: uid, Gid: uid}
 		}
 		for range 2 {
-			k.want(k.cook(strings.NewReplacer("/usr/local/bin/idem", "idem", "/usr/local/bin/", k.dir+"/").Replace(start)), 0)
+			k.wantStatus(k.runRecipe(strings.NewReplacer("/usr/local/bin/idem", "idem", "/usr/local/bin/", k.dir+"/").Replace(start)), 0)
 		}
 		k.wantLines("work/side", 1)
 		if !isPrivate(t, k.path("var/lib/backup/idem")) {
-			t.Error("the ledger is open")
+			t.Error("got a ledger that is open to other users, want a private one")
 		}
 	}
 }

@@ -13,97 +13,97 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
-// recipes are what the sections of docs/recipes.md must do.
-var recipes = map[string]func(*kitchen){
-	"A backup, once per day":                cookBackup,
-	"Copying with rsync":                    cookMirror,
-	"A deploy, in GitHub Actions":           cookDeploy,
-	"A webhook that is delivered twice":     cookWebhook,
-	"A payment, with the provider's help":   cookPayment,
-	"A migration that must never run twice": cookMigration,
-	"Trying again, with patience":           cookRetry,
-	"Output in a file":                      cookRedirection,
-	"A here-document":                       cookHereDocument,
-	"A loop over lines":                     cookLoop,
-	"A function of a script":                cookFunction,
-	"A time stamp":                          cookTimeStamp,
-	"The entrypoint of a container":         cookEntrypoint,
-	"sudo":                                  cookSudo,
-	"A mail or a ping about the outcome":    cookHooks,
-	"A systemd timer":                       cookSystemd,
-	"A Kubernetes CronJob":                  cookKubernetes,
+// recipes has the check of each section of docs/recipes.md.
+var recipes = map[string]func(*recipeBox){
+	"A backup, once per day":                recipeBackup,
+	"Copying with rsync":                    recipeMirror,
+	"A deploy, in GitHub Actions":           recipeDeploy,
+	"A webhook that is delivered twice":     recipeWebhook,
+	"A payment, with the provider's help":   recipePayment,
+	"A migration that must never run twice": recipeMigration,
+	"Trying again, with patience":           recipeRetry,
+	"Output in a file":                      recipeRedirection,
+	"A here-document":                       recipeHereDocument,
+	"A loop over lines":                     recipeLoop,
+	"A function of a script":                recipeFunction,
+	"A time stamp":                          recipeTimeStamp,
+	"The entrypoint of a container":         recipeEntrypoint,
+	"sudo":                                  recipeSudo,
+	"A mail or a ping about the outcome":    recipeHooks,
+	"A systemd timer":                       recipeSystemd,
+	"A Kubernetes CronJob":                  recipeKubernetes,
 }
 
 func TestRecipes(t *testing.T) {
 	blocks := readBlocks(t, "../docs/recipes.md")
 	for _, b := range blocks {
 		if recipes[b.section] == nil {
-			t.Errorf("nobody tries the block under %q", b.section)
+			t.Errorf("%q: got a block without a check, want one", b.section)
 		}
 	}
 	for section, cook := range recipes {
 		t.Run(section, func(t *testing.T) {
 			t.Parallel()
 			of := func(b block) bool { return b.section != section }
-			k := newKitchen(t, slices.DeleteFunc(slices.Clone(blocks), of))
+			k := newRecipeBox(t, slices.DeleteFunc(slices.Clone(blocks), of))
 			k.t = t
 			cook(k)
 			if len(k.left) > 0 {
-				t.Errorf("not tried: %+v", k.left)
+				t.Errorf("got the unused blocks %+v, want none", k.left)
 			}
 		})
 	}
 }
 
-func cookBackup(k *kitchen) {
-	line := k.take("cron").text
+func recipeBackup(k *recipeBox) {
+	line := k.nextBlock("cron").text
 	fields := strings.SplitN(line, " ", 6) // as crontab(5)
 	if len(fields) != 6 || fields[5][:6] != " idem " {
-		k.t.Fatalf("no cron line: %q", fields)
+		k.t.Fatalf("got %q, want a cron line", fields)
 	}
 	site, backups := k.t.TempDir(), k.t.TempDir()
 	k.setenv("SITE", site)
 	k.setenv("BACKUPS", backups)
 	k.write(filepath.Join(site, "index.html"), "<p>hello")
 	for range 3 {
-		if r := k.want(k.cook(fields[5]), 0); r.out != "" || r.err != "" {
-			k.t.Errorf("cron would mail %q, %q", r.out, r.err)
+		if r := k.wantStatus(k.runRecipe(fields[5]), 0); r.out != "" || r.err != "" {
+			k.t.Errorf("got output %q, %q that cron would mail, want none", r.out, r.err)
 		}
 	}
 	if got := k.sh("tar -xzOf " + backups + "/site.tgz ./index.html").out; got != "<p>hello" {
-		k.t.Errorf("the backup has %q", got)
+		k.t.Errorf("the backup: got %q, want %q", got, "<p>hello")
 	}
 	if n := k.show("backup").Attempt; n != 1 {
-		k.t.Errorf("%d attempts", n)
+		k.t.Errorf("got %d attempts, want 1", n)
 	}
-	k.want(k.run("mark", "retry", "--force", "--latest", "backup"), 0)
-	k.want(k.sh("rm -r "+site), 0)
-	if r := k.cook(fields[5]); r.code == 0 || !strings.Contains(r.err, "tar: ") {
-		k.t.Errorf("a backup of nothing: %+v", r)
+	k.wantStatus(k.run("mark", "retry", "--force", "--latest", "backup"), 0)
+	k.wantStatus(k.sh("rm -r "+site), 0)
+	if r := k.runRecipe(fields[5]); r.code == 0 || !strings.Contains(r.err, "tar: ") {
+		k.t.Errorf("a backup of nothing: got %+v, want tar's error", r)
 	}
 }
 
-func cookMirror(k *kitchen) {
+func recipeMirror(k *recipeBox) {
 	requireTool(k.t, "rsync")
-	mirror := k.take("sh").text
+	mirror := k.nextBlock("sh").text
 	site, to := k.t.TempDir(), k.t.TempDir()
 	k.setenv("SITE", site)
 	k.setenv("MIRROR", to)
 	k.write(filepath.Join(site, "index.html"), "<p>hello")
-	k.want(k.cook(mirror), 0)
+	k.wantStatus(k.runRecipe(mirror), 0)
 	if got := k.read(filepath.Join(to, "index.html")); got != "<p>hello" {
-		k.t.Errorf("the mirror has %q", got)
+		k.t.Errorf("the mirror: got %q, want %q", got, "<p>hello")
 	}
-	// What rsync says when files vanish, from a stand-in that copies too.
+	// This stand-in copies and then ends as rsync does when files vanish.
 	k.script("rsync", `PATH=/usr/bin:/bin rsync "$@"; exit 24`)
-	k.want(k.run("forget", "--latest", "mirror"), 0)
-	k.want(k.cook(mirror), 0)
+	k.wantStatus(k.run("forget", "--latest", "mirror"), 0)
+	k.wantStatus(k.runRecipe(mirror), 0)
 	if rec := k.wantState("mirror", "succeeded"); *rec.ExitCode != 24 {
-		k.t.Errorf("recorded %+v", rec)
+		k.t.Errorf("got %+v, want status 24", rec)
 	}
 }
 
-func cookDeploy(k *kitchen) {
+func recipeDeploy(k *recipeBox) {
 	var doc struct {
 		Concurrency string
 		Steps       []struct {
@@ -111,96 +111,97 @@ func cookDeploy(k *kitchen) {
 			Env         map[string]string
 		}
 	}
-	if err := yaml.UnmarshalWithOptions([]byte(k.take("yaml").text), &doc, yaml.DisallowUnknownField()); err != nil || len(doc.Steps) != 2 {
-		k.t.Fatalf("%v: %+v", err, doc)
+	if err := yaml.UnmarshalWithOptions([]byte(k.nextBlock("yaml").text), &doc, yaml.DisallowUnknownField()); err != nil || len(doc.Steps) != 2 {
+		k.t.Fatalf("got error %v and %+v, want two steps", err, doc)
 	}
 	k.script("deploy.sh", `echo x >>side; ln -sfn "$(cat commit)" live; echo "url=https://$1.example.com" >>"$GITHUB_OUTPUT"; echo deployed`)
 	k.setenv("GITHUB_ACTIONS", "true")
-	// Runs of the workflow: commit a, the same run started again, commit b, and
-	// back to commit a.
+	// These are runs of the workflow: commit a, the same run started again,
+	// commit b, and back to commit a.
 	runs := []struct{ id, commit, action string }{{"8471", "a", "executed"}, {"8471", "a", "replayed"}, {"8472", "b", "executed"}, {"8473", "a", "executed"}}
 	for _, run := range runs {
 		file := filepath.Join(k.t.TempDir(), "output")
 		k.write(file, "before=1\n")
 		k.write("commit", run.commit)
-		r := k.want(k.cook("export GITHUB_RUN_ID="+run.id+" GITHUB_OUTPUT="+file+"; "+doc.Steps[0].Run), 0)
+		r := k.wantStatus(k.runRecipe("export GITHUB_RUN_ID="+run.id+" GITHUB_OUTPUT="+file+"; "+doc.Steps[0].Run), 0)
 		if r.out != "deployed\n" || strings.Contains(r.err, "::notice") != (run.action == "replayed") {
-			k.t.Errorf("run %s: %+v", run.id, r)
+			k.t.Errorf("run %s: got %+v, want a deployment that is %s", run.id, r, run.action)
 		}
 		outputs := k.read(file)
 		for _, want := range []string{"before=1\n", "url=https://prod.example.com\n", "idem_action=" + run.action + "\n", "idem_key=deploy:prod:" + run.id + "\n", "idem_exit_code=0\n", "idem_run_id="} {
 			if strings.Count(outputs, want) != 1 {
-				k.t.Errorf("run %s: the outputs do not have %q once: %q", run.id, want, outputs)
+				k.t.Errorf("run %s: got the outputs %q, want %q once", run.id, outputs, want)
 			}
 		}
 		if live, _ := os.Readlink(k.path("live")); live != run.commit {
-			k.t.Errorf("run %s: %q is live, want %q", run.id, live, run.commit)
+			k.t.Errorf("run %s: got %q live, want %q", run.id, live, run.commit)
 		}
 	}
 	k.wantLines("side", 3)
 	if want := "steps.deploy.outputs.idem_action == 'executed'"; doc.Steps[0].ID != "deploy" || doc.Steps[1].If != want || doc.Concurrency == "" {
-		k.t.Errorf("the second step would not be skipped, or two deployments run at once: %+v", doc)
+		k.t.Errorf("got %+v, want a second step that is skipped, and no two deployments at once", doc)
 	}
 }
 
-func cookWebhook(k *kitchen) {
-	hook := k.take("sh").text
+func recipeWebhook(k *recipeBox) {
+	hook := k.nextBlock("sh").text
 	k.script("handle.sh", `echo x >>side; until [ -e go ]; do sleep 0.01; done; cat; echo " handled"`)
 	k.setenv("EVENT_ID", "evt_1")
 	body := func(text, hook string) string { return "printf '" + text + "' | " + hook }
-	first := k.serve(body("paid", hook))
-	k.await("side", 1)
-	second := k.serve(body("paid", hook))
-	k.want(k.cook(body("unpaid", hook)), 65)
+	first := k.startRecipe(body("paid", hook))
+	k.waitLines("side", 1)
+	second := k.startRecipe(body("paid", hook))
+	k.wantStatus(k.runRecipe(body("unpaid", hook)), 65)
 	k.write("go", "")
-	for _, c := range []*call{first, second, k.serve(body("paid", hook))} {
-		if r := k.want(c.wait(), 0); r.out != "paid handled\n" {
-			k.t.Errorf("%+v", r)
+	for _, c := range []*call{first, second, k.startRecipe(body("paid", hook))} {
+		if r := k.wantStatus(c.wait(), 0); r.out != "paid handled\n" {
+			k.t.Errorf("got %+v, want stdout %q", r, "paid handled\n")
 		}
 	}
 	k.wantLines("side", 1)
 }
 
-func cookMigration(k *kitchen) {
+func recipeMigration(k *recipeBox) {
 	requireTool(k.t, "sqlite3")
-	migrate, probe := k.take("sh").text, k.take("sh")
+	migrate, probe := k.nextBlock("sh").text, k.nextBlock("sh")
 	k.script(probe.file, probe.text)
 	db := k.path("app.db")
 	k.setenv("DB", db)
-	// The migration is committed; then the power goes.
+	// The migration is committed, and then the power fails.
 	k.write("migrate.sql", "create table invoices_v2 (id integer primary key);\n.shell touch committed; until [ -e go ]; do sleep 0.01; done\n")
-	first := k.serve("exec " + migrate)
-	k.until("the commit", func() bool { _, err := os.Stat(k.path("committed")); return err == nil })
+	first := k.startRecipe("exec " + migrate)
+	k.waitUntil("the commit", func() bool { _, err := os.Stat(k.path("committed")); return err == nil })
 	first.killAll()
-	k.want(k.cook(migrate), 0)
-	k.want(k.cook(migrate), 0)
+	k.wantStatus(k.runRecipe(migrate), 0)
+	k.wantStatus(k.runRecipe(migrate), 0)
 	if rec := k.wantState("migrate:invoices-v2", "succeeded"); rec.Reason != "probed" || len(rec.Attempts) != 2 {
-		k.t.Errorf("%+v", rec)
+		k.t.Errorf("got %+v, want reason probed and two attempts", rec)
 	}
-	// It was not committed: the probe says so, and it runs.
-	k.want(k.run("forget", "migrate:invoices-v2"), 0)
-	k.want(k.sh("rm app.db committed"), 0)
+	// The migration was not committed. The probe reports it, and the migration
+	// runs.
+	k.wantStatus(k.run("forget", "migrate:invoices-v2"), 0)
+	k.wantStatus(k.sh("rm app.db committed"), 0)
 	k.write("migrate.sql", ".shell touch committed; until [ -e go ]; do sleep 0.01; done\ncreate table invoices_v2 (id integer primary key);\n")
-	first = k.serve("exec " + migrate)
-	k.until("the start", func() bool { _, err := os.Stat(k.path("committed")); return err == nil })
+	first = k.startRecipe("exec " + migrate)
+	k.waitUntil("the start", func() bool { _, err := os.Stat(k.path("committed")); return err == nil })
 	first.killAll()
 	k.write("go", "")
-	k.want(k.sh("sqlite3 app.db 'create table other (id)'"), 0)
-	k.want(k.cook(migrate), 0)
+	k.wantStatus(k.sh("sqlite3 app.db 'create table other (id)'"), 0)
+	k.wantStatus(k.runRecipe(migrate), 0)
 	if rec := k.wantState("migrate:invoices-v2", "succeeded"); rec.Attempt != 2 {
-		k.t.Errorf("%+v", rec)
+		k.t.Errorf("got %+v, want attempt %d", rec, 2)
 	}
 	// A failure is not repeated.
-	k.want(k.run("forget", "migrate:invoices-v2"), 0)
-	if r := k.cook(migrate); r.code == 0 || r.code >= 64 { // the table is there already
-		k.t.Errorf("%+v", r)
+	k.wantStatus(k.run("forget", "migrate:invoices-v2"), 0)
+	if r := k.runRecipe(migrate); r.code == 0 || r.code >= 64 { // the table exists already
+		k.t.Errorf("got %+v, want the command's failure", r)
 	}
-	k.want(k.cook(migrate), 80)
+	k.wantStatus(k.runRecipe(migrate), 80)
 }
 
-func cookHooks(k *kitchen) {
+func recipeHooks(k *recipeBox) {
 	requireTool(k.t, "curl")
-	nightly := k.take("sh").text
+	nightly := k.nextBlock("sh").text
 	var mu sync.Mutex
 	var pings []string
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -212,25 +213,25 @@ func cookHooks(k *kitchen) {
 	k.setenv("PING", server.URL+"/uuid")
 	k.script("mail", `printf '%s\n' "$@" >mail.args; cat >mail.body`)
 	k.script("nightly.sh", "exit 3")
-	k.want(k.cook(nightly), 3)
+	k.wantStatus(k.runRecipe(nightly), 3)
 	host, _ := os.Hostname()
 	if got, want := k.read("mail.args"), "-s\nnightly failed on "+host+"\nops\n"; got != want {
-		k.t.Errorf("mail got %q", got)
+		k.t.Errorf("mail.args: got %q, want %q", got, want)
 	}
 	if body := k.read("mail.body"); !strings.Contains(body, `"exit_code": 3`) {
-		k.t.Errorf("the mail says %s", body)
+		k.t.Errorf("mail.body: got %s, want the exit code 3", body)
 	}
 	k.script("nightly.sh", "exit 0")
-	k.want(k.cook(nightly), 0)
-	k.want(k.cook(nightly), 0)
+	k.wantStatus(k.runRecipe(nightly), 0)
+	k.wantStatus(k.runRecipe(nightly), 0)
 	if !slices.Equal(pings, []string{"/uuid/fail", "/uuid"}) {
-		k.t.Errorf("pings: %q", pings)
+		k.t.Errorf("pings: got %q, want a failure and a success", pings)
 	}
 }
 
-func cookSystemd(k *kitchen) {
+func recipeSystemd(k *recipeBox) {
 	k.script("backup", "echo x >>side")
-	units := []block{k.take("ini"), k.take("ini")}
+	units := []block{k.nextBlock("ini"), k.nextBlock("ini")}
 	for _, u := range units {
 		k.write(u.file, strings.ReplaceAll(u.text, "/usr/local/bin/", k.dir+"/"))
 	}
@@ -238,13 +239,13 @@ func cookSystemd(k *kitchen) {
 		k.t.Fatal(err)
 	}
 	requireTool(k.t, "systemd-analyze")
-	// It complains, whatever the unit, where no systemd runs; what it has against
-	// a unit begins with the unit's name.
+	// Without systemd it complains about any unit. Complaints about a unit begin
+	// with the unit's name.
 	r := k.sh("systemd-analyze verify --man=no ./" + units[0].file + " ./" + units[1].file + " 2>&1")
 	if strings.Contains(r.out, units[0].file) || strings.Contains(r.out, units[1].file) {
-		k.t.Errorf("%s", r.out)
+		k.t.Errorf("got %s, want it without %q and %q", r.out, units[0].file, units[1].file)
 	}
-	// The service, as systemd starts it.
+	// This runs the service as systemd starts it.
 	k.env = slices.DeleteFunc(k.env, func(kv string) bool { return strings.HasPrefix(kv, "IDEM_LEDGER=") })
 	k.ledger = k.path("state")
 	if err := os.Mkdir(k.ledger, 0o755); err != nil {
@@ -253,10 +254,10 @@ func cookSystemd(k *kitchen) {
 	k.setenv("STATE_DIRECTORY", k.ledger)
 	_, start, ok := strings.Cut(k.read(units[0].file), "\nExecStart=")
 	if !ok {
-		k.t.Fatal("no ExecStart")
+		k.t.Fatal("got no ExecStart, want one")
 	}
 	for range 2 {
-		k.want(k.cook(start), 0)
+		k.wantStatus(k.runRecipe(start), 0)
 	}
 	k.wantLines("side", 1)
 	if _, err := os.Stat(filepath.Join(k.ledger, "idem", "ledger.db")); err != nil {

@@ -10,8 +10,8 @@ import (
 	"idem/runner"
 )
 
-// FuzzMeta: what --meta-file gets about any record is JSON of one form that
-// steers nothing and tells the record.
+// FuzzMeta checks that --meta-file gets valid JSON for any record. The JSON
+// contains no control characters and reads as the record.
 func FuzzMeta(f *testing.F) {
 	for i, s := range oddTexts {
 		f.Add(s, oddTexts[(i+5)%len(oddTexts)], i*10, i%3, int64(i-2)<<(i*2), uint8(i))
@@ -35,20 +35,20 @@ func FuzzMeta(f *testing.F) {
 		made := metaOf(res, runner.Call{ID: rec.ID})()
 		b, err := marshal(made)
 		if err != nil || steers(string(b), "\n") {
-			t.Fatalf("got %q, error %v", b, err)
+			t.Fatalf("got %q, error %v, want JSON without control characters", b, err)
 		}
 		var got metaView
 		if err := json.Unmarshal(b, &got); err != nil {
-			t.Fatalf("%v in %s", err, b)
+			t.Fatalf("got error %v in %s, want JSON", err, b)
 		}
 		for _, s := range []*string{&made.Key, &made.Namespace, &made.Window, &made.Note, &made.Host, &made.User, &made.RunID, &made.Fingerprint} {
-			*s = string([]rune(*s)) // JSON has no other text
+			*s = string([]rune(*s)) // JSON text has only valid UTF-8
 		}
 		if !reflect.DeepEqual(got, made) || got.Schema != metaSchema || !got.Replayed {
-			t.Fatalf("%+v reads as %+v", made, got)
+			t.Fatalf("got %+v, want %+v", got, made)
 		}
 		if at, err := time.Parse(time.RFC3339Nano, *got.StartedAt); err != nil || !at.Equal(a.Started) {
-			t.Fatalf("%v reads as %v, error %v", a.Started, at, err)
+			t.Fatalf("got %v, error %v, want %v", at, err, a.Started)
 		}
 	})
 }

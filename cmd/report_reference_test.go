@@ -9,8 +9,8 @@ import (
 	"idem/ledger"
 )
 
-// TestReach holds which flags a command about a record has: what a shell with
-// the present environment, or with none, would find differently.
+// TestReach checks which flags a command about a record has. They make a shell
+// find the record, with the present environment or with none.
 func TestReach(t *testing.T) {
 	const home = "/home/u"
 	own, root := home+"/.local/state/idem", os.Geteuid() == 0
@@ -53,27 +53,27 @@ func TestReach(t *testing.T) {
 		}
 		r := ledgerPath{ledger: flag, getenv: getenv, homeDir: home}
 		if got := r.command(test.id, "logs"); got != test.want {
-			t.Errorf("%+v: got %s", test, got)
+			t.Errorf("%+v: got %s, want %s", test, got, test.want)
 		}
 	}
 }
 
-// FuzzShellQuote: a shell reads a quoted text as what it was.
+// FuzzShellQuote checks that a shell reads a quoted text as the original text.
 func FuzzShellQuote(f *testing.F) {
 	for _, s := range oddTexts {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		if strings.ContainsRune(s, 0) || strings.HasSuffix(s, "\n") {
-			return // no argument has a NUL, and a newline at the end is lost
+			return // an argument cannot contain NUL, and $(...) drops a final newline
 		}
 		quoted := shellQuote(s)
 		if steers(quoted, "") {
-			t.Fatalf("%q is quoted as %q", s, quoted)
+			t.Fatalf("%q: got %q, want no control characters", s, quoted)
 		}
 		out, err := exec.Command("sh", "-c", "printf %s "+quoted).Output()
 		if err != nil || string(out) != s {
-			t.Fatalf("%q is quoted as %s, which a shell reads as %q, %v", s, quoted, out, err)
+			t.Fatalf("%s: got %q from a shell, error %v, want %q", quoted, out, err, s)
 		}
 	})
 }

@@ -12,22 +12,22 @@ import (
 	"idem/hashkey"
 )
 
-// steers tells whether text could do anything to a terminal but be shown in it;
-// may are control characters that are meant to be there.
+// steers reports whether text contains characters that control a terminal,
+// other than those in may.
 func steers(text, may string) bool {
 	return !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool {
 		return hashkey.Unprintable(r) && !strings.ContainsRune(may, r)
 	})
 }
 
-// oddTexts are seeds with what stored text must not do.
+// oddTexts are seeds for the fuzz tests of stored text.
 var oddTexts = []string{
 	"", "plain", `back\slash`, `"quoted"`, "it's", "a\x1b[31mred", "\x9b31m", "\u009b31m", "\u202eevil", "\u2028", "\x00", "\x7f", "\xff\xfe",
 	"é\xc3", "\xe2\x80", "🚀", "\U000e0001", "\ufeff", "\ufffd", "a\r\nb\tc", `\x1b`, `\`, "%0A%25", "::error::x", "\xed\xa0\x80", "-k", "~", "$x `y`",
 }
 
-// FuzzEscape: what is shown steers nothing, and what it was can be read off it:
-// in quotes it is the same string in Go.
+// FuzzEscape checks that shown text contains no control characters and keeps
+// its content. In quotes it is the same string in Go.
 func FuzzEscape(f *testing.F) {
 	for _, s := range oddTexts {
 		f.Add(s)
@@ -36,18 +36,18 @@ func FuzzEscape(f *testing.F) {
 		shown := quote(s)
 		back, err := strconv.Unquote(shown)
 		if steers(shown, "") || err != nil || back != s || shown != `"`+strings.ReplaceAll(escape(s), `"`, `\"`)+`"` {
-			t.Fatalf("%q is shown as %q, which reads as %q, %v", s, shown, back, err)
+			t.Fatalf("%q: got %q, which reads as %q, %v, want the same text", s, shown, back, err)
 		}
 		if line := oneLine(s); steers(line, "") {
-			t.Fatalf("%q makes the message %q", s, line)
+			t.Fatalf("%q: got the message %q, want no control characters", s, line)
 		}
 		if shown := escapeBut(s, "\n\t\\"); steers(shown, "\n\t") || utf8.ValidString(s) && !strings.ContainsFunc(s, hashkey.Unprintable) && shown != s {
-			t.Fatalf("%q is output shown as %q", s, shown)
+			t.Fatalf("%q: got the output %q, want it unchanged or escaped", s, shown)
 		}
 	})
 }
 
-// words splits a command line as a shell does, of whose syntax it knows what
+// words splits a command line as a shell does. It knows the syntax that
 // commandLine writes: plain words, '...' and $'...'.
 func words(line string) ([]string, error) {
 	errWord := errors.New("no word")
@@ -99,8 +99,8 @@ func words(line string) ([]string, error) {
 	return out, nil
 }
 
-// FuzzCommandLine: a command line as it is shown steers nothing and, pasted, is
-// the one that it was.
+// FuzzCommandLine checks that a shown command line contains no control
+// characters and that a shell reads it as the original arguments.
 func FuzzCommandLine(f *testing.F) {
 	for i, s := range oddTexts {
 		f.Add(s, oddTexts[(i*7+3)%len(oddTexts)])
@@ -110,16 +110,17 @@ func FuzzCommandLine(f *testing.F) {
 		line := commandLine(argv)
 		got, err := words(line)
 		if steers(line, "") || err != nil || !slices.Equal(got, argv) {
-			t.Fatalf("%q is shown as %q, which is %q, %v", argv, line, got, err)
+			t.Fatalf("%q: got %q, which reads as %q, %v, want the same arguments", argv, line, got, err)
 		}
 		old, now := excerpts([]byte(a), []byte(b))
 		if steers(old+now, "") || a != b && old == now {
-			t.Fatalf("%q and %q are shown as %q and %q", a, b, old, now)
+			t.Fatalf("%q and %q: got %q and %q, want two texts without control characters", a, b, old, now)
 		}
 	})
 }
 
-// FuzzMarshal: JSON that steers nothing and reads as what it was made of.
+// FuzzMarshal checks that JSON contains no control characters and reads as the
+// original value.
 func FuzzMarshal(f *testing.F) {
 	for _, s := range oddTexts {
 		f.Add(s)
@@ -127,14 +128,14 @@ func FuzzMarshal(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		b, err := marshal(map[string]any{"text": s, "bytes": jsonBytes(s), s: 1})
 		if err != nil || steers(string(b), "\n") {
-			t.Fatalf("%q becomes %q, error %v", s, b, err)
+			t.Fatalf("%q: got %q, error %v, want JSON without control characters", s, b, err)
 		}
 		var got struct {
 			Text  string
 			Bytes json.RawMessage
 		}
 		if err := json.Unmarshal(b, &got); err != nil || s != "text" && got.Text != string([]rune(s)) {
-			t.Fatalf("%q becomes %q, which reads as %q, %v", s, b, got.Text, err)
+			t.Fatalf("%q: got %q, which reads as %q, %v, want the same text", s, b, got.Text, err)
 		}
 		var text string
 		var object struct{ Base64 []byte }
@@ -143,23 +144,23 @@ func FuzzMarshal(f *testing.F) {
 			text = string(object.Base64)
 		}
 		if s != "bytes" && (err != nil || text != s || (object.Base64 == nil) != utf8.ValidString(s)) {
-			t.Fatalf("%q becomes %s, which reads as %q, %v", s, got.Bytes, text, err)
+			t.Fatalf("%q: got %s, which reads as %q, %v, want the same bytes", s, got.Bytes, text, err)
 		}
 	})
 }
 
-// FuzzWorkflowData: a workflow command is one line, and the runner of GitHub
-// reads in it what was meant.
+// FuzzWorkflowData checks that a workflow command is one line, and that the
+// runner of GitHub reads the original text in it.
 func FuzzWorkflowData(f *testing.F) {
 	for _, s := range oddTexts {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		data := workflowData(s)
-		// In this order, as actions/runner has it (ActionCommand.UnescapeData).
+		// The order is that of actions/runner (ActionCommand.UnescapeData).
 		got := strings.ReplaceAll(strings.ReplaceAll(data, "%0D", "\r"), "%0A", "\n")
 		if got = strings.ReplaceAll(got, "%25", "%"); got != s || strings.ContainsAny(data, "\r\n") {
-			t.Fatalf("%q is written as %q, which reads as %q", s, data, got)
+			t.Fatalf("%q: got %q, which reads as %q, want the same text on one line", s, data, got)
 		}
 	})
 }

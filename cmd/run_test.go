@@ -11,7 +11,7 @@ import (
 	"idem/runner"
 )
 
-// A clock that was set back makes nothing expire, and is told.
+// If the clock was set back, no record expires, and a warning says so.
 func TestClockSetBack(t *testing.T) {
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	for name, c := range map[string]struct {
@@ -36,7 +36,7 @@ func TestClockSetBack(t *testing.T) {
 		stderr.Close()
 		text, _ := os.ReadFile(file)
 		if code != 0 || f != nil || d.Action != runner.ActionReplay || strings.Contains(string(text), "was set back") != c.warned {
-			t.Errorf("%s: status %d, %v, %v, stderr %q", name, code, f, d, text)
+			t.Errorf("%s: got status %d, %v, %v, stderr %q, want a replay and a warning %t", name, code, f, d, text, c.warned)
 		}
 	}
 }

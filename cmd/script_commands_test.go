@@ -20,43 +20,48 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// scriptPatience is how long a script waits for what must happen.
+// scriptPatience is the longest wait of a script for an expected event.
 const scriptPatience = time.Minute
 
-// scriptCommands are what the scripts may use beside the commands of testscript. An
-// END is an exit status, or the name of the signal that ended the program.
+// scriptCommands are the commands that scripts have in addition to those of
+// testscript. An END is an exit status, or the name of the signal that ended
+// the program.
 var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
-	// status END program args...: runs it and asserts how it ends.
+	// status END program args...: runs the program and checks how it ends.
 	"status": scriptCmd(2, func(ts *testscript.TestScript, args []string) { cmdStatus(ts, args[0], args[1:]) }),
-	// refused STATUS program args...: as status, and asserts that idem explains
-	// itself in one line and hints (behind what it waited for), and that it leaves $IDEM_LEDGER as it was.
+	// refused STATUS program args...: like status. It also checks that stderr is
+	// an error with details and hints, after any notes about waiting, and that
+	// $IDEM_LEDGER is unchanged.
 	"refused": scriptCmd(2, cmdRefused),
-	// unchanged END program args...: as status, and asserts that the program
-	// leaves $IDEM_LEDGER as it was.
+	// unchanged END program args...: like status, and checks that the program
+	// leaves $IDEM_LEDGER unchanged.
 	"unchanged": scriptCmd(2, cmdUnchanged),
-	// start JOB program args...: runs it in the background with its output in
-	// JOB.out and JOB.err. signal SIGNAL JOB: sends it one. end END JOB: waits
-	// for its end and asserts it.
+	// start JOB program args...: runs the program in the background. Its output
+	// goes to JOB.out and JOB.err.
+	// signal SIGNAL JOB: sends a signal to it.
+	// end END JOB: waits for its end and checks it.
 	"start":  scriptCmd(2, cmdStart),
 	"signal": scriptCmd(2, cmdSignal),
 	"end":    scriptCmd(2, cmdEnd),
-	// waitfile FILE...: waits until they exist.
+	// waitfile FILE...: waits until the files exist.
 	"waitfile": scriptCmd(1, cmdWaitfile),
-	// waitline REGEXP FILE: waits until the file has it.
+	// waitline REGEXP FILE: waits until a line of the file matches.
 	"waitline": scriptCmd(2, cmdWaitline),
-	// lines N FILE: asserts the number of lines; a missing file has none.
+	// lines N FILE: checks the number of lines; a missing file has none.
 	"lines": scriptCmd(2, cmdLines),
-	// masked FILE TO: copies it with times, ids and names of this machine masked.
+	// masked FILE TO: copies the file, with times, ids and names of this machine
+	// masked.
 	"masked": scriptCmd(2, cmdMasked),
 	// json FILE [PATH=VALUE | PATH]...: see script_json_test.go.
 	"json": scriptCmd(1, cmdJSON),
 }
 
-// scriptCmd is a command that cannot be negated and wants at least n arguments.
+// scriptCmd returns a command that cannot be negated and requires at least n
+// arguments.
 func scriptCmd(n int, f func(*testscript.TestScript, []string)) func(*testscript.TestScript, bool, []string) {
 	return func(ts *testscript.TestScript, neg bool, args []string) {
 		if neg || len(args) < n {
-			ts.Fatalf("a command of ours is used wrongly; see script_commands_test.go")
+			ts.Fatalf("got a negation or too few arguments; want a call as in script_commands_test.go")
 		}
 		f(ts, args)
 	}
@@ -73,7 +78,7 @@ func cmdStatus(ts *testscript.TestScript, want string, argv []string) {
 		got = scriptEnding(exit.ProcessState)
 	}
 	if got != want {
-		ts.Fatalf("ended with %s, want %s", got, want)
+		ts.Fatalf("got the end %s, want %s", got, want)
 	}
 	stderr := ts.ReadFile("stderr")
 	if fault := scriptUnfit(stderr); fault != "" {
@@ -96,38 +101,38 @@ func cmdUnchanged(ts *testscript.TestScript, args []string) {
 	before := scriptSnapshot(ts, place)
 	cmdStatus(ts, args[0], args[1:])
 	if diff := cmp.Diff(before, scriptSnapshot(ts, place)); diff != "" {
-		ts.Fatalf("the ledger has changed (-before +after):\n%s", diff)
+		ts.Fatalf("got a changed ledger, want it unchanged (-before +after):\n%s", diff)
 	}
 }
 
 func cmdRefused(ts *testscript.TestScript, args []string) {
 	cmdUnchanged(ts, args)
 	if out := ts.ReadFile("stdout"); out != "" {
-		ts.Fatalf("stdout is not empty")
+		ts.Fatalf("got output on stdout, want none")
 	}
 	text, ended := strings.CutSuffix(ts.ReadFile("stderr"), "\n")
 	lines := strings.Split(text, "\n")
-	for len(lines) > 1 && strings.HasPrefix(lines[0], "idem: note: waiting for ") { // and then it is refused
+	for len(lines) > 1 && strings.HasPrefix(lines[0], "idem: note: waiting for ") { // these come before the refusal
 		lines = lines[1:]
 		for len(lines) > 1 && messageKind(lines[0]) == "detail" {
 			lines = lines[1:]
 		}
 	}
 	if !ended || messageKind(lines[0]) != "error" {
-		ts.Fatalf("stderr does not begin with an error of idem")
+		ts.Fatalf("got other stderr, want it to begin with an error of idem")
 	}
 	hints := false
 	for _, line := range lines[1:] {
 		kind := messageKind(line)
 		if kind != "hint" && (kind != "detail" || hints) {
-			ts.Fatalf("stderr is not an error with details and then hints, but has %q", line)
+			ts.Fatalf("got the line %q, want an error with details and then hints", line)
 		}
 		hints = kind == "hint"
 	}
 }
 
-// scriptSnapshot describes all files below dir, none where there is none.
-// The -shm is left out: readers register in it.
+// scriptSnapshot describes all files below dir. It is empty if dir does not
+// exist. It leaves out the -shm, in which readers register.
 func scriptSnapshot(ts *testscript.TestScript, dir string) map[string]string {
 	files := map[string]string{}
 	if _, err := os.Lstat(dir); err != nil {
@@ -154,7 +159,7 @@ func scriptSnapshot(ts *testscript.TestScript, dir string) map[string]string {
 
 type scriptJobsKey struct{}
 
-// scriptJobs are a script's programs in the background that have not ended yet.
+// scriptJobs are a script's background programs that have not ended yet.
 type scriptJobs map[string]*scriptJob
 
 type scriptJob struct {
@@ -173,9 +178,10 @@ func cmdStart(ts *testscript.TestScript, args []string) {
 	name, argv := args[0], args[1:]
 	all := ts.Value(scriptJobsKey{}).(scriptJobs)
 	if all[name] != nil {
-		ts.Fatalf("job %s is running", name)
+		ts.Fatalf("got a running job %s, want another name", name)
 	}
-	// Looked up in the script's PATH, which begins with the test's own programs.
+	// The lookup uses the script's PATH, which begins with the test's own
+	// programs.
 	path := argv[0]
 	if !strings.Contains(path, "/") {
 		for dir := range strings.SplitSeq(ts.Getenv("PATH"), ":") {
@@ -201,7 +207,7 @@ func cmdStart(ts *testscript.TestScript, args []string) {
 	ts.Check(c.Start())
 	j := &scriptJob{c, make(chan struct{})}
 	go func() {
-		_ = c.Wait() // its ProcessState is what end looks at
+		_ = c.Wait() // cmdEnd reads the ProcessState
 		close(j.ended)
 	}()
 	all[name] = j
@@ -210,7 +216,7 @@ func cmdStart(ts *testscript.TestScript, args []string) {
 func scriptJobNamed(ts *testscript.TestScript, name string) *scriptJob {
 	j := ts.Value(scriptJobsKey{}).(scriptJobs)[name]
 	if j == nil {
-		ts.Fatalf("there is no job %s", name)
+		ts.Fatalf("got no job %s, want one", name)
 	}
 	return j
 }
@@ -218,7 +224,7 @@ func scriptJobNamed(ts *testscript.TestScript, name string) *scriptJob {
 func cmdSignal(ts *testscript.TestScript, args []string) {
 	sig := unix.SignalNum(args[0])
 	if sig == 0 {
-		ts.Fatalf("%s is no signal", args[0])
+		ts.Fatalf("got %s, want a signal", args[0])
 	}
 	ts.Check(scriptJobNamed(ts, args[1]).cmd.Process.Signal(sig))
 }
@@ -229,22 +235,22 @@ func cmdEnd(ts *testscript.TestScript, args []string) {
 	case <-j.ended:
 		delete(ts.Value(scriptJobsKey{}).(scriptJobs), args[1])
 	case <-time.After(scriptPatience):
-		ts.Fatalf("job %s does not end", args[1])
+		ts.Fatalf("got a running job %s, want it to end", args[1])
 	}
 	if got := scriptEnding(j.cmd.ProcessState); got != args[0] {
-		ts.Fatalf("job %s ended with %s, want %s; its stderr:\n%s", args[1], got, args[0], ts.ReadFile(args[1]+".err"))
+		ts.Fatalf("job %s: got the end %s, want %s; its stderr:\n%s", args[1], got, args[0], ts.ReadFile(args[1]+".err"))
 	}
 }
 
 func cmdWaitfile(ts *testscript.TestScript, args []string) {
 	for _, name := range args {
 		if !scriptAppears(ts.MkAbs(name)) {
-			ts.Fatalf("%s does not appear", name)
+			ts.Fatalf("got no file %s, want it", name)
 		}
 	}
 }
 
-// scriptAppears waits until a file is there.
+// scriptAppears waits until a file exists, and reports whether it does in time.
 func scriptAppears(path string) bool {
 	for begin := time.Now(); time.Since(begin) < scriptPatience; time.Sleep(5 * time.Millisecond) {
 		if _, err := os.Lstat(path); err == nil {
@@ -261,7 +267,7 @@ func cmdWaitline(ts *testscript.TestScript, args []string) {
 			return
 		}
 	}
-	ts.Fatalf("%s does not get %s", args[1], args[0])
+	ts.Fatalf("%s: got no line that matches %s, want one", args[1], args[0])
 }
 
 func cmdLines(ts *testscript.TestScript, args []string) {
@@ -273,11 +279,11 @@ func cmdLines(ts *testscript.TestScript, args []string) {
 		ts.Fatalf("%v", err)
 	}
 	if n := bytes.Count(b, []byte("\n")); strconv.Itoa(n) != args[0] {
-		ts.Fatalf("%s has %d lines, want %s:\n%s", args[1], n, args[0], b)
+		ts.Fatalf("%s: got %d lines, want %s:\n%s", args[1], n, args[0], b)
 	}
 }
 
-// scriptMasks replace, in this order, what differs from run to run.
+// scriptMasks replace, in this order, the text that differs from run to run.
 var scriptMasks = []struct {
 	mask string
 	of   *regexp.Regexp

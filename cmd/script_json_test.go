@@ -9,11 +9,11 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// cmdJSON is the command json FILE [ASSERTION]...: FILE is one JSON value,
-// and in it, with paths such as attempts.0.state,
+// cmdJSON is the command json FILE [ASSERTION]... FILE contains one JSON value.
+// The assertions are about it, with paths such as attempts.0.state:
 //
-//	PATH         is there, and not null
-//	PATH=VALUE   is the JSON VALUE, or the string VALUE if that is no JSON
+//	PATH         exists and is not null
+//	PATH=VALUE   is the JSON VALUE, or the string VALUE if that is not JSON
 //	PATH#=N      has N elements
 func cmdJSON(ts *testscript.TestScript, args []string) {
 	text := ts.ReadFile(args[0])
@@ -34,11 +34,11 @@ func cmdJSON(ts *testscript.TestScript, args []string) {
 		}
 		switch {
 		case !ok:
-			ts.Fatalf("%s: there is no %s", args[0], path)
+			ts.Fatalf("%s: got no %s, want it", args[0], path)
 		case !compare && got == nil:
-			ts.Fatalf("%s: %s is null", args[0], path)
+			ts.Fatalf("%s: %s: got null, want a value", args[0], path)
 		case compare && !reflect.DeepEqual(got, want):
-			ts.Fatalf("%s: %s is %#v, want %#v", args[0], path, got, want)
+			ts.Fatalf("%s: %s: got %#v, want %#v", args[0], path, got, want)
 		}
 	}
 }

@@ -18,8 +18,8 @@ import (
 	"idem/internal/testkit"
 )
 
-// TestMain makes this binary idem and child as well, as real processes: idem
-// may end by a signal.
+// TestMain makes this binary idem and child as well. Both are real processes,
+// because idem may end by a signal.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"idem":  func() { os.Exit(cmd.Main(os.Args[1:])) },
@@ -29,10 +29,10 @@ func TestMain(m *testing.M) {
 
 const scriptDir = "testdata/script"
 
-// TestScript runs each script of testdata/script with a ledger of its own, which
-// does not exist at first. A question about what a command line prints, records
-// and exits with belongs in a script. Scripts use the commands of testscript and of
-// script_commands_test.go, and the program child.
+// TestScript runs each script of testdata/script with a separate ledger, which
+// does not exist at first. A question about the output, records and exit status
+// of a command line belongs in a script. Scripts use the commands of testscript
+// and of script_commands_test.go, and the program child.
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 scriptDir,
@@ -45,8 +45,8 @@ func TestScript(t *testing.T) {
 	})
 }
 
-// scriptCondition knows [root] and [unshare:FLAG], that unshare(1) works here
-// with the flag.
+// scriptCondition knows [root] and [unshare:FLAG]. The latter is true if
+// unshare(1) works here with the flag.
 func scriptCondition(name string) (bool, error) {
 	if name == "root" {
 		return os.Geteuid() == 0, nil
@@ -54,11 +54,11 @@ func scriptCondition(name string) (bool, error) {
 	if flag, ok := strings.CutPrefix(name, "unshare:"); ok {
 		return exec.Command("unshare", flag, "true").Run() == nil, nil
 	}
-	return false, fmt.Errorf("there is no condition %s", name)
+	return false, fmt.Errorf("got the condition %s, want root or unshare:FLAG", name)
 }
 
 func scriptSetup(env *testscript.Env) error {
-	// A ledger trusts no directory that others can write to.
+	// A ledger refuses a directory that other users can write to.
 	if err := os.Chmod(env.WorkDir, 0o700); err != nil {
 		return err
 	}
@@ -67,13 +67,14 @@ func scriptSetup(env *testscript.Env) error {
 			return err
 		}
 	}
-	// testscript begins with an empty environment, so no IDEM_* of ours is here.
+	// testscript begins with an empty environment, without IDEM_* variables of
+	// the caller.
 	env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
 	env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, "state"))
 	env.Setenv("IDEM_LEDGER", filepath.Join(env.WorkDir, "ledger"))
 	env.Setenv("TZ", "UTC")
 	env.Setenv("PATH", searchable(os.Getenv("PATH")))
-	if os.Getenv("GORACE") == "" { // each idem would end a second later, to tell of races
+	if os.Getenv("GORACE") == "" { // otherwise each idem would end a second later to report races
 		env.Setenv("GORACE", "atexit_sleep_ms=0")
 	}
 	env.Values[scriptJobsKey{}] = scriptJobs{}
@@ -87,8 +88,8 @@ func scriptSetup(env *testscript.Env) error {
 	return nil
 }
 
-// searchable drops the directories that we may not look into: with one of them
-// no command is ever "not found" to execvp.
+// searchable drops the directories that this user may not search. With one of
+// them, execvp never reports that a command is not found.
 func searchable(path string) string {
 	dirs := slices.DeleteFunc(strings.Split(path, ":"), func(dir string) bool {
 		return errors.Is(unix.Access(dir, unix.X_OK), unix.EACCES)
@@ -96,8 +97,8 @@ func searchable(path string) string {
 	return strings.Join(dirs, ":")
 }
 
-// scriptLeftovers finds what no script may leave behind: a file that its script does
-// not name, outside of a ledger, and a message that is not for people.
+// scriptLeftovers finds files outside of a ledger that the script does not
+// name, and messages that users should not see.
 func scriptLeftovers(work string) (faults []string) {
 	name := strings.TrimPrefix(filepath.Base(work), "script-")
 	script, err := os.ReadFile(filepath.Join(scriptDir, name+".txtar"))
@@ -135,7 +136,7 @@ func isLedger(dir string) bool {
 	return err == nil
 }
 
-// scriptUnfit says what stderr has that no user should see.
+// scriptUnfit describes text in stderr that users should not see.
 func scriptUnfit(stderr string) string {
 	for _, s := range []string{"goroutine ", "SQLITE", "panic:", "runtime error", "DATA RACE"} {
 		if strings.Contains(stderr, s) {

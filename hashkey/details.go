@@ -9,12 +9,15 @@ import (
 	"idem/internal/lenprefix"
 )
 
-// The kinds of details: parts that are stored with the inputs and that the
-// fingerprint leaves out. They say more about an input, or about what is none.
+// The kinds of details. A detail is a part that is stored with the inputs but is
+// not part of the fingerprint. It describes an input further, or describes
+// something that is not an input, such as the program file.
 const (
-	// KindTree lists the files of a directory that is an input, by its name.
+	// KindTree lists the files of a directory. The directory is the KindFile input
+	// of the same name.
 	KindTree Kind = detailMark + "tree"
-	// KindProgram is a file that an attempt ran. Its value is the caller's.
+	// KindProgram is a file that an attempt ran. The caller chooses the format of
+	// its value.
 	KindProgram Kind = detailMark + "program"
 )
 
@@ -23,7 +26,8 @@ const detailMark = "+"
 
 func (k Kind) detail() bool { return strings.HasPrefix(string(k), detailMark) }
 
-// Counted returns the inputs without details: what the fingerprint is made of.
+// Counted returns the inputs without details. The fingerprint depends only on
+// these.
 func (in Inputs) Counted() Inputs {
 	if !slices.ContainsFunc(in, func(p Part) bool { return p.Kind.detail() }) {
 		return in
@@ -50,26 +54,25 @@ func (in Inputs) Details(kind Kind) []Part {
 
 // Entry is one file below a directory.
 type Entry struct {
-	Name string // below the directory
-	Type byte   // such as EntryDir
-	// Sum is the digest of the content. A tree keeps its first bytes, enough to
-	// see a change.
+	Name string // relative to the directory
+	Type byte   // EntryDir, EntryFile or EntryLink
+	// Sum is the digest of the content. A tree keeps only the first bytes, which
+	// are enough to detect a change.
 	Sum []byte
 }
 
 // The types of entries.
 const (
-	EntryDir  = 'd' // has no sum
+	EntryDir  = 'd' // has no Sum
 	EntryFile = 'f'
-	EntryLink = 'l' // its content is the name that it leads to
+	EntryLink = 'l' // a symbolic link; its content is its target
 )
 
-// entrySum is how many bytes of a digest a tree keeps.
+// entrySum is the number of bytes of a digest that a tree keeps.
 const entrySum = 8
 
-// Tree returns the detail that lists the entries of the directory that is the
-// input of this name. It reports false when the list would be longer than limit
-// bytes.
+// Tree returns the KindTree detail for the directory input with the given name.
+// It reports false if the list would be longer than limit bytes.
 func Tree(name string, entries []Entry, limit int) (Part, bool) {
 	var b []byte
 	for _, e := range entries {
@@ -87,8 +90,8 @@ func Tree(name string, entries []Entry, limit int) (Part, bool) {
 	return Part{Kind: KindTree, Name: name, Value: b}, true
 }
 
-// Entries reads the list of a tree. It reports false for a value that Tree has
-// not made.
+// Entries decodes the value of a KindTree detail. It reports false if the value
+// is not one that Tree made.
 func (p Part) Entries() ([]Entry, bool) {
 	var entries []Entry
 	for b := p.Value; len(b) > 0; {
@@ -112,34 +115,34 @@ func (p Part) Entries() ([]Entry, bool) {
 
 // FileChange is a file of a directory that differs between two calls.
 type FileChange struct {
-	Name  string // below the directory
+	Name  string // relative to the directory
 	State string // new, gone or changed
 }
 
-// diffTrees returns what differs between the lists of a directory, by name. Of
-// a directory that is new or gone, the files in it are left out. It returns
-// nothing unless both lists are there.
+// diffTrees returns the differences between the two lists of a directory, sorted
+// by name. For a subdirectory that is new or gone, it leaves out the files below.
+// It returns nil unless both lists exist.
 func diffTrees(old, new Inputs, name string) []FileChange {
-	was, ok := entriesOf(old, name)
-	is, too := entriesOf(new, name)
-	if !ok || !too {
+	oldFiles, hasOld := entriesOf(old, name)
+	newFiles, hasNew := entriesOf(new, name)
+	if !hasOld || !hasNew {
 		return nil
 	}
 	var changes []FileChange
-	for path, e := range was {
-		if f, still := is[path]; !still {
+	for path, e := range oldFiles {
+		if f, still := newFiles[path]; !still {
 			changes = append(changes, FileChange{path, "gone"})
 		} else if e.Type != f.Type || !bytes.Equal(e.Sum, f.Sum) {
 			changes = append(changes, FileChange{path, "changed"})
 		}
 	}
-	for path := range is {
-		if _, before := was[path]; !before {
+	for path := range newFiles {
+		if _, before := oldFiles[path]; !before {
 			changes = append(changes, FileChange{path, "new"})
 		}
 	}
 	slices.SortFunc(changes, func(a, b FileChange) int { return strings.Compare(a.Name, b.Name) })
-	whole := map[FileChange]bool{} // directories that are new or gone, and what is in them
+	whole := map[FileChange]bool{} // directories that are new or gone, and the files in them
 	return slices.DeleteFunc(changes, func(c FileChange) bool {
 		parent := c.Name[:max(0, strings.LastIndexByte(c.Name, '/'))]
 		whole[c] = c.State != "changed"

@@ -23,7 +23,7 @@ func entry(name string, kind byte, content string) Entry {
 	return Entry{Name: name, Type: kind, Sum: digest(content)[1:]}
 }
 
-// Details say more about a call; they do not make it another one.
+// A detail changes neither the fingerprint nor the result of Diff.
 func TestDetailsAreOutsideOfTheFingerprint(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := named().Draw(t, "in")
@@ -34,17 +34,17 @@ func TestDetailsAreOutsideOfTheFingerprint(t *testing.T) {
 		}
 		with := append(slices.Clone(in), detail)
 		if with.Fingerprint() != in.Fingerprint() || with.Canonical().Fingerprint() != in.Canonical().Fingerprint() {
-			t.Fatal("the fingerprint is another one")
+			t.Fatal("the detail changes the fingerprint")
 		}
 		if got := Diff(in, with); len(got) > 0 {
-			t.Fatalf("it is a change: %v", got)
+			t.Fatalf("the detail counts as a change: %v", got)
 		}
 		if d := cmp.Diff(in, with.Counted(), cmpopts.EquateEmpty()); d != "" {
 			t.Fatal(d)
 		}
 		back, err := Decode(with.Encode())
 		if err != nil || !cmp.Equal(with, back, cmpopts.EquateEmpty()) {
-			t.Fatalf("it reads as %v, error %v", back, err)
+			t.Fatalf("decoded as %v, error %v", back, err)
 		}
 	})
 }
@@ -59,13 +59,13 @@ func TestTreeKeepsItsEntries(t *testing.T) {
 		t.Error(d)
 	}
 	if _, ok := Tree("d", want, 30); ok {
-		t.Error("a tree of more than the limit is kept")
+		t.Error("a tree above the limit is accepted")
 	}
 	whole := tree(t, "d", want...)
 	for n := range whole.Value {
 		cut := Part{Kind: KindTree, Value: whole.Value[:n]}
 		if got, ok := cut.Entries(); ok && len(got) >= len(want) {
-			t.Errorf("%d of %d bytes read as %v", n, len(whole.Value), got)
+			t.Errorf("%d of %d bytes decode as %v", n, len(whole.Value), got)
 		}
 	}
 }
@@ -101,9 +101,9 @@ func TestDiffNamesTheFilesOfADirectory(t *testing.T) {
 	}
 }
 
-// A detail holds names that no user has typed: it is left out when one of them
-// must not be stored, and whenever the command line is not.
-func TestDetailsThatMustNotBeStored(t *testing.T) {
+// A detail contains names that the user has not typed. It is left out if one of
+// them must not be stored, or if the command line is withheld.
+func TestHiddenDetailsAreLeftOut(t *testing.T) {
 	clean, secret := tree(t, "d", entry("a", EntryFile, "1")), tree(t, "d", entry("a", EntryFile, "1"), entry("b/s3cret", EntryFile, "1"))
 	for _, test := range []struct {
 		name string

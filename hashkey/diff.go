@@ -6,28 +6,32 @@ import (
 	"slices"
 )
 
-// Change is one input that differs between two calls, or may.
+// Change is an input that differs, or may differ, between two calls.
 type Change struct {
 	Kind Kind
 	Name string // "command", "argument 2", "environment variable FOO"
-	// Old and New are the values, nil where the input is not among the others.
-	// Only those of arguments and given values are fit to be shown; what may be a
-	// secret is masked in them.
+	// Old and New are the values, or nil in a call that does not have the input.
+	// Only the values of arguments and of KindValue may be shown. Parts of them
+	// that may be secrets are masked.
 	Old, New []byte
-	// Hidden tells that what there is to compare is alike, but not all there is:
-	// the rest was not to be stored. Old and New are nil if nothing was.
+	// Hidden reports whether the stored parts are equal, but a part that was not
+	// stored may differ. Old and New are nil if no part was stored.
 	Hidden bool
-	// Masked reports that Old and New lack what may be a secret, and are equal
-	// without it.
+	// Masked reports whether the values differ only in masked parts, so Old and
+	// New are equal.
 	Masked bool
-	// Files are the files of a directory that differ, if both calls list them.
+	// Files are the changed files of a directory, if both calls list its files.
 	Files []FileChange
 }
 
-// Diff returns what differs from old to new: arguments first, by position, then
-// everything else in the order of new, then what is only in old. It is for
-// inputs with two fingerprints: with one, nothing differs, hidden or not. Details
-// are no inputs: they only say more about a change.
+// Diff returns the changes from old to new in this order:
+//   - arguments by position
+//   - the other inputs of new, in their order
+//   - inputs that are only in old
+//
+// Call it only if the fingerprints differ. With equal fingerprints no input
+// differs, even if some are hidden. A detail never counts as a change. It only
+// adds Files to the change of its directory.
 func Diff(old, new Inputs) []Change {
 	all, allNew := old, new
 	old, new = old.Counted(), new.Counted()
@@ -36,16 +40,16 @@ func Diff(old, new Inputs) []Change {
 		kind Kind
 		name string
 	}
-	was := map[id][]Part{} // what has no counterpart yet
+	unmatched := map[id][]Part{} // the parts of old without a counterpart in new so far
 	for _, p := range old {
 		k := id{p.Kind, p.Name}
-		was[k] = append(was[k], p)
+		unmatched[k] = append(unmatched[k], p)
 	}
 	take := func(p Part) bool {
 		k := id{p.Kind, p.Name}
-		i := slices.IndexFunc(was[k], func(o Part) bool { return bytes.Equal(o.Value, p.Value) && !o.Hidden && !p.Hidden })
+		i := slices.IndexFunc(unmatched[k], func(o Part) bool { return bytes.Equal(o.Value, p.Value) && !o.Hidden && !p.Hidden })
 		if i >= 0 {
-			was[k] = slices.Delete(was[k], i, i+1)
+			unmatched[k] = slices.Delete(unmatched[k], i, i+1)
 		}
 		return i >= 0
 	}
@@ -57,30 +61,31 @@ func Diff(old, new Inputs) []Change {
 	}
 	for _, p := range left {
 		k := id{p.Kind, p.Name}
-		if len(was[k]) == 0 {
+		if len(unmatched[k]) == 0 {
 			changes = append(changes, Change{Kind: p.Kind, Name: p.label(), New: p.shown()})
 			continue
 		}
-		if c, differs := compare(was[k][0], p); differs {
+		if c, differs := compare(unmatched[k][0], p); differs {
 			c.Name = p.label()
-			c.mask(was[k][0].shown(), p.shown())
+			c.mask(unmatched[k][0].shown(), p.shown())
 			if p.Kind == KindFile {
 				c.Files = diffTrees(all, allNew, p.Name)
 			}
 			changes = append(changes, c)
 		}
-		was[k] = was[k][1:]
+		unmatched[k] = unmatched[k][1:]
 	}
 	for _, p := range old {
-		if k := (id{p.Kind, p.Name}); p.Kind != KindArg && len(was[k]) > 0 {
-			changes = append(changes, Change{Kind: p.Kind, Name: p.label(), Old: was[k][0].shown()})
-			was[k] = was[k][1:]
+		if k := (id{p.Kind, p.Name}); p.Kind != KindArg && len(unmatched[k]) > 0 {
+			changes = append(changes, Change{Kind: p.Kind, Name: p.label(), Old: unmatched[k][0].shown()})
+			unmatched[k] = unmatched[k][1:]
 		}
 	}
 	return changes
 }
 
-// compare tells whether two states of one input differ, or may.
+// compare returns the change between two states of one input. It reports whether
+// they differ or may differ.
 func compare(old, new Part) (Change, bool) {
 	c := Change{Kind: new.Kind, Old: old.Value, New: new.Value}
 	switch {
@@ -93,7 +98,7 @@ func compare(old, new Part) (Change, bool) {
 	return c, c.Hidden
 }
 
-// mask puts the values as they may be shown in place of those that were compared.
+// mask replaces the values of the change with the masked ones.
 func (c *Change) mask(old, new []byte) {
 	if c.Old != nil {
 		c.Old = old
@@ -104,7 +109,7 @@ func (c *Change) mask(old, new []byte) {
 	c.Masked = !c.Hidden && c.Old != nil && c.New != nil && bytes.Equal(c.Old, c.New)
 }
 
-// shown returns the value of an input that is no argument as it may be shown.
+// shown returns the masked value of an input other than an argument.
 func (p Part) shown() []byte {
 	if p.Kind != KindValue || p.Value == nil {
 		return p.Value
@@ -112,7 +117,7 @@ func (p Part) shown() []byte {
 	return []byte(MaskValue(p.Name, string(p.Value)))
 }
 
-// label names an input that is no argument for people.
+// label returns a readable name of an input other than an argument.
 func (p Part) label() string {
 	switch p.Kind {
 	case KindEnv:
@@ -138,35 +143,35 @@ func (in Inputs) args() Inputs {
 	return args
 }
 
-func diffArgs(was, is Inputs) []Change {
-	if was.Withheld() || is.Withheld() {
+func diffArgs(old, new Inputs) []Change {
+	if old.Withheld() || new.Withheld() {
 		return []Change{{Kind: KindArg, Name: "command line", Hidden: true}}
 	}
 	var changes []Change
-	shownWas, shownIs := Mask(was.Argv()), Mask(is.Argv())
+	shownOld, shownNew := Mask(old.Argv()), Mask(new.Argv())
 	shown := func(argv []string, i int) []byte {
 		if i >= len(argv) {
 			return nil
 		}
 		return []byte(argv[i])
 	}
-	for i := range max(len(was), len(is)) {
+	for i := range max(len(old), len(new)) {
 		c := Change{Kind: KindArg}
 		differs := true
 		switch {
-		case i >= len(was):
-			c.New = is[i].Value
-		case i >= len(is):
-			c.Old = was[i].Value
+		case i >= len(old):
+			c.New = new[i].Value
+		case i >= len(new):
+			c.Old = old[i].Value
 		default:
-			c, differs = compare(was[i], is[i])
+			c, differs = compare(old[i], new[i])
 		}
 		c.Name = "command"
 		if i > 0 {
 			c.Name = fmt.Sprintf("argument %d", i)
 		}
 		if differs {
-			c.mask(shown(shownWas, i), shown(shownIs, i))
+			c.mask(shown(shownOld, i), shown(shownNew, i))
 			changes = append(changes, c)
 		}
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// partsOf makes inputs of a fuzzer's bytes: for each a byte that says the kind
-// and whether it is hidden, the lengths of name and value, and these.
+// partsOf makes inputs from the bytes of a fuzzer. Each input is one byte for kind
+// and Hidden, the length of its name, the length of its value, then both.
 func partsOf(b []byte) Inputs {
 	in := Inputs{}
 	for len(b) >= 3 {
@@ -27,8 +27,8 @@ func partsOf(b []byte) Inputs {
 	return in
 }
 
-// FuzzEncode: what is encoded reads as what it was, other inputs encode to
-// other bytes, and none to the beginning of another's.
+// FuzzEncode checks that inputs survive Encode and Decode, that different inputs
+// have different encodings, and that no encoding is a prefix of an unrelated one.
 func FuzzEncode(f *testing.F) {
 	for _, pair := range [][2]string{
 		{"", "\x00\x00\x00"},
@@ -45,7 +45,7 @@ func FuzzEncode(f *testing.F) {
 		for _, in := range []Inputs{a, b, a.Canonical(), a.Withhold()} {
 			got, err := Decode(in.Encode())
 			if err != nil || !cmp.Equal(in, got, cmpopts.EquateEmpty()) {
-				t.Fatalf("%v reads as %v, error %v", in, got, err)
+				t.Fatalf("%v decodes as %v, error %v", in, got, err)
 			}
 		}
 		same := cmp.Equal(a, b, cmpopts.EquateEmpty())
@@ -53,14 +53,15 @@ func FuzzEncode(f *testing.F) {
 			t.Fatalf("%v and %v: encodings and inputs disagree on whether they are equal", a, b)
 		}
 		if bytes.HasPrefix(b.Encode(), a.Encode()) && !(len(a) <= len(b) && cmp.Equal(a, b[:len(a)], cmpopts.EquateEmpty())) {
-			t.Fatalf("%v begins as %v does", b, a)
+			t.Fatalf("the encoding of %v begins with that of %v", b, a)
 		}
 	})
 }
 
-// FuzzCanonical: the canonical form is its own, neither order nor repetition of
-// anything but arguments changes it, and Diff sees nothing exactly where two
-// are equal.
+// FuzzCanonical checks three things:
+//   - Canonical does not change a canonical form.
+//   - Neither order nor repetition of inputs other than arguments changes it.
+//   - Diff is empty exactly if two canonical forms are equal.
 func FuzzCanonical(f *testing.F) {
 	f.Add([]byte("\x00\x00\x01a\x01\x01\x00A\x01\x01\x00A"), []byte("\x01\x01\x00A\x00\x00\x01a"))
 	f.Add([]byte("\x05\x01\x01v1\x05\x01\x01v2"), []byte("\x05\x01\x01v2\x05\x01\x01v1"))
@@ -70,7 +71,7 @@ func FuzzCanonical(f *testing.F) {
 		a, b := partsOf(one), partsOf(other)
 		for _, in := range []Inputs{a, b} {
 			for i := range in {
-				in[i].Hidden = false // of what is hidden neither is made
+				in[i].Hidden = false // hidden parts are neither fingerprinted nor compared
 			}
 		}
 		ca, cb := a.Canonical(), b.Canonical()
@@ -81,7 +82,7 @@ func FuzzCanonical(f *testing.F) {
 		slices.Reverse(mixed[len(a):])
 		mixed = slices.DeleteFunc(mixed, func(p Part) bool { return p.Kind == KindArg })
 		if !cmp.Equal(append(Argv(a.Argv()), mixed...).Canonical(), ca, cmpopts.EquateEmpty()) {
-			t.Fatalf("%v: order or repetition makes another call", a)
+			t.Fatalf("%v: order or repetition changes the canonical form", a)
 		}
 		if same := cmp.Equal(ca, cb, cmpopts.EquateEmpty()); same != (len(Diff(ca, cb)) == 0) {
 			t.Fatalf("%v and %v: equal is %t, the difference %v", ca, cb, same, Diff(ca, cb))
@@ -89,9 +90,10 @@ func FuzzCanonical(f *testing.F) {
 	})
 }
 
-// FuzzHide: of what is to be hidden nothing is left, whatever stands around it,
-// nothing else changes, and what has changed says so; of what is withheld not
-// even the length is left.
+// FuzzHide checks three things:
+//   - Hide removes every secret, whatever surrounds it, and changes nothing else.
+//   - Every part that it changes has Hidden set.
+//   - Withhold does not even leave the length of the command line.
 func FuzzHide(f *testing.F) {
 	f.Add([]byte("\x00\x00\x04curl\x00\x00\x09me:s3cret\x01\x06\x01s3cretd\x05\x01\x06vs3cret\x04\x00\x07/s3cret"))
 	f.Add([]byte("\x00\x00\x00\x05\x06\x00s3cret\x85\x01\x00v"))
@@ -124,8 +126,8 @@ func FuzzHide(f *testing.F) {
 	})
 }
 
-// FuzzToken: other fields never make the same token, one flowing into
-// the next least of all.
+// FuzzToken checks that different fields have different tokens, even if the
+// concatenated fields are equal.
 func FuzzToken(f *testing.F) {
 	f.Add("default", "a", "", int64(1), "defaulta", "", "", int64(1))
 	f.Add("ns", "k", "2026", int64(1), "ns", "k2026", "", int64(1))
@@ -138,21 +140,23 @@ func FuzzToken(f *testing.F) {
 			t.Fatal("tokens and keys disagree on whether they are equal")
 		}
 		if s := token.String(); len(s) != 36 || token.Version() != 8 || CheckKey(s, false) != nil {
-			t.Fatalf("%s is no UUID of version 8", s)
+			t.Fatalf("%s is not a UUID of version 8", s)
 		}
 	})
 }
 
-// zones are those whose clocks have done odd things: at midnight, by half an
-// hour, by a whole day, by seconds.
+// zones are time zones with unusual clock changes: at midnight, by half an hour,
+// by a whole day, by seconds.
 var zones = []string{
 	"UTC", "Europe/Berlin", "America/New_York", "America/Sao_Paulo", "America/St_Johns", "Australia/Lord_Howe", "Pacific/Apia",
 	"Pacific/Kiritimati", "Asia/Kolkata", "Africa/Monrovia", "Asia/Beirut", "Antarctica/Troll",
 }
 
-// FuzzWindow: a window is that of the clock on the wall, less the day's start,
-// as another calculation has it; later on the same clock is never before; and
-// what Window makes CheckWindow takes.
+// FuzzWindow checks three things:
+//   - Window returns the window of the local time minus DayStart, which the test
+//     computes in a different way.
+//   - A later local time never has an earlier window.
+//   - CheckWindow accepts every result of Window.
 func FuzzWindow(f *testing.F) {
 	for i, text := range []string{"2026-10-25T01:00:00Z", "2027-01-01T03:59:59Z", "2024-12-30T00:00:00Z", "2011-12-30T10:00:00Z", "1900-01-01T00:00:00Z", "2018-11-04T03:00:00Z"} {
 		at, _ := time.Parse(time.RFC3339, text)
@@ -208,7 +212,7 @@ func FuzzWindow(f *testing.F) {
 	})
 }
 
-// FuzzCheckWindow: what it takes is the window of some time.
+// FuzzCheckWindow checks that every accepted text is the window of some time.
 func FuzzCheckWindow(f *testing.F) {
 	for _, w := range []string{
 		"", "2026", "2026-11", "2026-W47", "2026-11-22", "2026-11-22T14+01:00", "2026-11-22T14-09:30", "2025-W53", "2026-W00", "2026-W54", "0000-W01",
@@ -238,11 +242,12 @@ func FuzzCheckWindow(f *testing.F) {
 				}
 			}
 		}
-		t.Fatalf("%q is the window of no time", w)
+		t.Fatalf("%q is accepted, but is not the window of any time", w)
 	})
 }
 
-// FuzzParseDayStart: it is a minute of a day, and reads again as itself.
+// FuzzParseDayStart checks that every result is a minute of a day and formats as
+// the text that was parsed.
 func FuzzParseDayStart(f *testing.F) {
 	for _, s := range []string{"", "04:00", "4:00", "24:00", "23:59", "-1:00", "04:00\n", "4:0", "٠٤:٠٠", "04:00.5", "04:\xff0"} {
 		f.Add(s)
@@ -254,7 +259,7 @@ func FuzzParseDayStart(f *testing.F) {
 		}
 		full := fmt.Sprintf("%02d:%02d", d/time.Hour, d/time.Minute%60)
 		if d < 0 || d >= 24*time.Hour || d%time.Minute != 0 || full != s && full != "0"+s {
-			t.Fatalf("%q reads as %v", s, d)
+			t.Fatalf("%q parses as %v", s, d)
 		}
 	})
 }

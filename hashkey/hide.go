@@ -2,24 +2,24 @@ package hashkey
 
 import "bytes"
 
-// Hide returns the inputs as they may be stored and shown: names, and values
-// that are no digests, are what take leaves of them. A detail from which something
-// would be taken is left out.
-func (in Inputs) Hide(take func([]byte) []byte) Inputs {
+// Hide returns the inputs redacted for storing and showing. It applies redact to
+// names and to values that are not digests. A detail that redact would change is
+// left out.
+func (in Inputs) Hide(redact func([]byte) []byte) Inputs {
 	out := make(Inputs, 0, len(in))
 	for _, p := range in {
 		if p.Kind.detail() {
-			if p.clean(take) {
+			if p.clean(redact) {
 				out = append(out, p)
 			}
 			continue
 		}
-		if name := string(take([]byte(p.Name))); name != p.Name {
+		if name := string(redact([]byte(p.Name))); name != p.Name {
 			p.Name, p.Hidden = name, true
 		}
 		switch p.Kind {
 		case KindArg, KindValue, KindCwd:
-			if value := take(p.Value); !bytes.Equal(value, p.Value) {
+			if value := redact(p.Value); !bytes.Equal(value, p.Value) {
 				p.Value, p.Hidden = value, true
 			}
 		}
@@ -28,9 +28,9 @@ func (in Inputs) Hide(take func([]byte) []byte) Inputs {
 	return out
 }
 
-// clean reports whether take leaves the names in a detail as they are.
-func (p Part) clean(take func([]byte) []byte) bool {
-	same := func(s string) bool { return string(take([]byte(s))) == s }
+// clean reports whether redact changes no name in a detail.
+func (p Part) clean(redact func([]byte) []byte) bool {
+	same := func(s string) bool { return string(redact([]byte(s))) == s }
 	if !same(p.Name) {
 		return false
 	}
@@ -44,9 +44,9 @@ func (p Part) clean(take func([]byte) []byte) bool {
 	return ok
 }
 
-// Withhold returns the inputs without what was typed: one part stands for the
-// whole command line, and given values have a name only. Details are left out:
-// they hold names that are not those of the flags.
+// Withhold returns the inputs without the values that the user typed. One hidden
+// part replaces the whole command line, and KindValue parts keep only their name.
+// Details are left out, because they contain names that are not in the flags.
 func (in Inputs) Withhold() Inputs {
 	var out Inputs
 	for _, p := range in {
@@ -61,7 +61,7 @@ func (in Inputs) Withhold() Inputs {
 	return out
 }
 
-// Withheld tells that there was a command line, but is not here.
+// Withheld reports whether Withhold removed the command line.
 func (in Inputs) Withheld() bool {
 	for _, p := range in {
 		if p.Kind == KindArg && p.withheld() {

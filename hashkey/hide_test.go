@@ -30,7 +30,7 @@ func TestHide(t *testing.T) {
 		t.Error(d)
 	}
 	if in.Fingerprint() != before {
-		t.Error("the inputs themselves have changed")
+		t.Error("Hide changed its receiver")
 	}
 }
 
@@ -46,19 +46,19 @@ func TestWithhold(t *testing.T) {
 		t.Error(d)
 	}
 	if d := cmp.Diff(got, got.Withhold()); d != "" {
-		t.Error("twice is not once:", d)
+		t.Error("a second Withhold changes the inputs:", d)
 	}
 	if !got.Withheld() || in.Withheld() || got.Argv() != nil {
 		t.Errorf("withheld is %t, the command line %q", got.Withheld(), got.Argv())
 	}
-	// Without a command line there is none to withhold.
+	// The inputs have no command line here.
 	if in[2:].Withhold().Withheld() {
-		t.Error("a command line that did not count is withheld")
+		t.Error("Withheld reports true for inputs without a command line")
 	}
 }
 
-// TestDiffOfHidden: what is alike after something was taken out may yet differ,
-// and nothing of what is withheld is shown.
+// TestDiffOfHidden checks that two inputs that are equal after Hide count as a
+// change, because they may differ, and that Diff shows nothing withheld.
 func TestDiffOfHidden(t *testing.T) {
 	argv := func(a ...string) Inputs { return Argv(a) }
 	hidden := func(a ...string) Inputs { return Argv(a).Hide(hideS3cret) }

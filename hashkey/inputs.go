@@ -13,10 +13,11 @@ import (
 	"idem/internal/lenprefix"
 )
 
-// Kind says where an input comes from.
+// Kind is the source of an input.
 type Kind string
 
-// The kinds. Of all but KindArg and KindValue the value is a digest, or absent.
+// The kinds. Except for KindArg and KindValue, a value is Present(digest) or
+// Absent().
 const (
 	KindArg   Kind = "arg"   // an element of the command line, the command included
 	KindEnv   Kind = "env"   // an environment variable
@@ -26,18 +27,19 @@ const (
 	KindValue Kind = "value" // given by the user
 )
 
-// Part is one input: its kind, its name within the kind (none for arguments,
-// which count by their order) and its value, any bytes.
+// Part is one input.
 type Part struct {
 	Kind  Kind
-	Name  string
-	Value []byte
-	// Hidden tells that Name or Value lacks what must not be stored; without a
-	// value, all of it. No fingerprint is made of such a part.
+	Name  string // within the kind; empty for arguments, which count by position
+	Value []byte // any bytes
+	// Hidden reports whether a part of Name or Value was removed because it must
+	// not be stored. An empty Value was removed as a whole. A hidden part is never
+	// fingerprinted.
 	Hidden bool
 }
 
-// Inputs is everything that makes two calls "the same call", in order.
+// Inputs are all values that must be equal for two calls to count as the same
+// call, in order.
 type Inputs []Part
 
 // Argv returns the inputs of a command line.
@@ -49,9 +51,9 @@ func Argv(argv []string) Inputs {
 	return in
 }
 
-// Canonical returns the inputs in the one order that is compared: arguments as
-// they come, then everything else sorted, and each once. So neither the order
-// of flags nor a repeated one makes another call.
+// Canonical returns the inputs in the order used for comparison: the arguments in
+// their order, then the other inputs sorted, without duplicates. So neither the
+// order of flags nor a repeated flag makes the call a different one.
 func (in Inputs) Canonical() Inputs {
 	out := Argv(in.Argv())
 	args := len(out)
@@ -67,26 +69,26 @@ func (in Inputs) Canonical() Inputs {
 	return slices.CompactFunc(out, func(a, b Part) bool { return a.Kind != KindArg && order(a, b) == 0 })
 }
 
-// Absent and Present are values that tell nothing (an unset variable, a missing
-// file) apart from something empty.
+// Absent and Present distinguish an input that does not exist, such as an unset
+// variable or a missing file, from an empty one.
 var absent = []byte{0}
 
-// Absent is the value of what is not there.
+// Absent returns the value of an input that does not exist.
 func Absent() []byte { return absent }
 
-// Present is the value of what is there, by its digest.
+// Present returns the value of an input that exists, from its digest.
 func Present(digest []byte) []byte { return append([]byte{1}, digest...) }
 
-// version begins every encoding; another encoding gets another version, so
-// that a record always says how to read it.
+// version begins every encoding. A changed encoding must have a new version, so
+// that every stored record names its format.
 const version = "idem1\x00"
 
-// hiddenMark before a kind stands for Part.Hidden.
+// hiddenMark is the prefix of the kind of a part with Hidden set.
 const hiddenMark = "~"
 
-// Encode returns the inputs as one byte string: each field behind its length,
-// so that different inputs never encode alike. A ledger stores it to say later
-// which input has changed.
+// Encode returns the inputs as one byte string. Each field follows its length, so
+// different inputs have different encodings. A ledger stores the encoding, from
+// which Diff later finds the changed inputs.
 func (in Inputs) Encode() []byte {
 	b := []byte(version)
 	for _, p := range in {
@@ -100,8 +102,8 @@ func (in Inputs) Encode() []byte {
 	return b
 }
 
-// Fingerprint returns "h1:" and the SHA-256 of the encoding, without details, in
-// hex.
+// Fingerprint returns "h1:" and the SHA-256, in hex, of the encoding without
+// details.
 func (in Inputs) Fingerprint() string {
 	sum := sha256.Sum256(in.Counted().Encode())
 	return "h1:" + hex.EncodeToString(sum[:])
@@ -109,7 +111,7 @@ func (in Inputs) Fingerprint() string {
 
 var errEncoding = errors.New("not an encoding of inputs")
 
-// Decode reads what Encode wrote.
+// Decode returns the inputs of an encoding that Encode wrote.
 func Decode(b []byte) (Inputs, error) {
 	b, ok := bytes.CutPrefix(b, []byte(version))
 	if !ok {
@@ -117,7 +119,7 @@ func Decode(b []byte) (Inputs, error) {
 	}
 	field := func() []byte {
 		n, w := binary.Uvarint(b)
-		// A length in more bytes than it needs (the last is 0) is none of Encode's.
+		// Encode writes no length in more bytes than it needs (the last byte is 0).
 		if w <= 0 || w > 1 && b[w-1] == 0 || n > uint64(len(b)-w) {
 			ok = false
 			return nil
@@ -138,7 +140,7 @@ func Decode(b []byte) (Inputs, error) {
 	return in, nil
 }
 
-// Argv returns the command line among the inputs, none when it is withheld.
+// Argv returns the command line among the inputs, or nil if it is withheld.
 func (in Inputs) Argv() []string {
 	var argv []string
 	for _, p := range in {

@@ -15,9 +15,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// goldenLines returns the lines of a file of golden values. They were made once,
-// by other code, and are never made anew: a fingerprint or token that changes
-// runs things twice.
+// goldenLines returns the lines of a file of golden values. Other code made them
+// once. They are never regenerated, because a changed fingerprint refuses calls
+// and a changed token lets a service do its work twice.
 func goldenLines(t *testing.T, name string) [][]string {
 	t.Helper()
 	f, err := os.Open("testdata/" + name)
@@ -36,8 +36,8 @@ func goldenLines(t *testing.T, name string) [][]string {
 	return lines
 }
 
-// goldenFields splits a line: a word, then words, Go strings, or x20000 for as
-// many x.
+// goldenFields splits a line into a word and fields. A field is a word, a Go
+// string, or x20000 for 20000 times the letter x.
 func goldenFields(t *testing.T, line string) []string {
 	word, rest, _ := strings.Cut(line, " ")
 	fields := []string{word}
@@ -60,7 +60,7 @@ func goldenFields(t *testing.T, line string) []string {
 	return fields
 }
 
-func TestFingerprintsAreThoseOfEveryVersion(t *testing.T) {
+func TestFingerprintsAreStable(t *testing.T) {
 	for _, g := range goldenLines(t, "fingerprints.golden") {
 		if got := Argv(g[1:]).Fingerprint(); got != g[0] {
 			t.Errorf("%.80q: got %s, want %s", g[1:], got, g[0])
@@ -78,8 +78,9 @@ func TestGoldenFingerprintsDiffer(t *testing.T) {
 	}
 }
 
-// Pairs that an encoding with separators, or by way of text, confuses.
-func TestFingerprintTellsLookalikesApart(t *testing.T) {
+// An encoding with separators, or one that converts bytes to text, would confuse
+// these pairs.
+func TestFingerprintsOfLookalikesDiffer(t *testing.T) {
 	for _, pair := range [][2][]string{
 		{{"a b"}, {"a", "b"}},
 		{{"a\xff"}, {"a\xfe"}},
@@ -101,11 +102,11 @@ func TestFingerprintTellsLookalikesApart(t *testing.T) {
 	}
 	a, b := Inputs{{Kind: "x", Name: "ab"}}, Inputs{{Kind: "x", Name: "a", Value: []byte("b")}}
 	if a.Fingerprint() == b.Fingerprint() {
-		t.Error("a name and a value flow into each other")
+		t.Error("the boundary between name and value does not count")
 	}
 }
 
-func TestRandomPairsNeverHaveOneFingerprint(t *testing.T) {
+func TestFingerprintsOfRandomPairsDiffer(t *testing.T) {
 	random := rand.New(rand.NewPCG(2026, 33))
 	argv := func() []string {
 		argv := make([]string, 1+random.IntN(4))
@@ -130,7 +131,8 @@ var kinds = []Kind{KindArg, KindEnv, KindFile, KindStdin, KindCwd, KindValue}
 
 func anyInputs() *rapid.Generator[Inputs] {
 	return rapid.Custom(func(t *rapid.T) Inputs {
-		// Short and from few bytes, so that parts can flow into each other.
+		// Short texts of few different bytes make it likely that two lists of parts
+		// have equal concatenations.
 		text := rapid.SliceOfN(rapid.SampledFrom([]byte{0, 1, 2, 3, 'a', 0x80, 0xff}), 0, 4)
 		return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Part {
 			kind := rapid.SampledFrom(append([]Kind{"", "a"}, kinds...)).Draw(t, "kind")
@@ -139,7 +141,7 @@ func anyInputs() *rapid.Generator[Inputs] {
 	})
 }
 
-func TestDecodeReadsWhatEncodeWrote(t *testing.T) {
+func TestDecodeInvertsEncode(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := anyInputs().Draw(t, "in")
 		got, err := Decode(in.Encode())
@@ -159,14 +161,14 @@ func TestDifferentInputsNeverEncodeAlike(t *testing.T) {
 		if bytes.Equal(a.Encode(), b.Encode()) != same || (a.Fingerprint() == b.Fingerprint()) != same {
 			t.Fatal("encoding and inputs disagree on whether they are equal")
 		}
-		// And none is a beginning of another that is not one of its inputs.
+		// No encoding is a prefix of another, unless its inputs are too.
 		if bytes.HasPrefix(b.Encode(), a.Encode()) && !(len(a) <= len(b) && cmp.Equal(a, b[:len(a)], cmpopts.EquateEmpty())) {
 			t.Fatal("an encoding begins with that of other inputs")
 		}
 	})
 }
 
-func TestDecodeRefusesWhatEncodeNeverWrote(t *testing.T) {
+func TestDecodeRefusesOtherBytes(t *testing.T) {
 	good := Argv([]string{"./deploy", "prod"}).Encode()
 	for _, b := range [][]byte{
 		nil,
@@ -175,7 +177,7 @@ func TestDecodeRefusesWhatEncodeNeverWrote(t *testing.T) {
 		append(slices.Clone(good), 0),
 		append(slices.Clone(good), 0, 0),
 		append(slices.Clone(good), 0xff),
-		append(slices.Clone(good), bytes.Repeat([]byte{0xff}, 20)...), // a length of no end
+		append(slices.Clone(good), bytes.Repeat([]byte{0xff}, 20)...), // a length that does not end
 		append([]byte(version), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01),
 		append([]byte(version), 0x83, 0x00, 'a', 'r', 'g', 0, 0), // the length 3 in two bytes
 	} {
@@ -185,7 +187,7 @@ func TestDecodeRefusesWhatEncodeNeverWrote(t *testing.T) {
 	}
 	for n := range good {
 		if in, err := Decode(good[:n]); err == nil && len(in) == 2 {
-			t.Errorf("the first %d bytes of an encoding read as all of it", n)
+			t.Errorf("the first %d bytes of an encoding decode as all of it", n)
 		}
 	}
 }
@@ -216,7 +218,7 @@ func TestDiff(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got := Diff(Argv(test.old), Argv(test.new))
-			if d := cmp.Diff(test.want, got); d != "" { // nil and empty are not the same here
+			if d := cmp.Diff(test.want, got); d != "" { // nil and an empty value differ here
 				t.Error(d)
 			}
 		})
@@ -234,14 +236,15 @@ func TestDiffIsEmptyExactlyForEqualArguments(t *testing.T) {
 	})
 }
 
-func TestArgvGivesTheCommandLineBack(t *testing.T) {
+func TestArgvReturnsTheCommandLine(t *testing.T) {
 	in := append(Inputs{{Kind: "env", Name: "HOME", Value: []byte("/")}}, Argv([]string{"a", "", "b\xff"})...)
 	if got := in.Argv(); !slices.Equal(got, []string{"a", "", "b\xff"}) {
 		t.Errorf("got %q", got)
 	}
 }
 
-// FuzzDecode: no bytes make Decode panic, and it reads only what Encode writes.
+// FuzzDecode checks that Decode never panics and accepts only encodings that
+// Encode writes.
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(nil))
 	f.Add([]byte(version))
@@ -255,7 +258,7 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		if again := in.Encode(); !bytes.Equal(again, b) {
-			t.Fatalf("%q reads as %v, which is %q", b, in, again)
+			t.Fatalf("%q decodes as %v, which encodes as %q", b, in, again)
 		}
 	})
 }

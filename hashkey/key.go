@@ -1,6 +1,6 @@
-// Package hashkey says what a run depends on: which keys are good keys, what
-// makes two calls the same call, and the token that stands for a key outside.
-// It is pure: no files, no clock, no environment.
+// Package hashkey defines valid keys, the inputs of a call and their fingerprint,
+// calendar windows, and the token that names a key to other services. It is pure:
+// it uses no files, no clock and no environment.
 package hashkey
 
 import (
@@ -11,17 +11,18 @@ import (
 	"unicode/utf8"
 )
 
-// MaxKey is the length of a key in bytes, as most payment APIs have it
-// (Stripe: 255) and as file systems bound a name.
+// MaxKey is the maximum length of a key in bytes. Most payment APIs (Stripe: 255)
+// have about this limit, and file systems have it for names.
 const MaxKey = 255
 
-// ErrEmptyPart is returned for a key such as "deploy:" or "a::b", which mostly
-// means that a variable was unset where the key was put together.
+// ErrEmptyPart is returned for a key such as "deploy:" or "a::b". Usually it
+// means that a variable in the key was unset.
 var ErrEmptyPart = errors.New("has an empty part")
 
-// CheckKey returns why key cannot be a key, or nil: 1 to 255 bytes of UTF-8
-// without control characters, line separators, bidirectional controls and edge
-// spaces. Parts between colons must not be empty unless allowEmptyParts.
+// CheckKey returns why key is not valid, or nil. A key is 1 to MaxKey bytes of
+// UTF-8. It has no control characters, line separators or bidirectional controls,
+// and no space at its beginning or end. The parts between colons must not be
+// empty unless allowEmptyParts is set.
 func CheckKey(key string, allowEmptyParts bool) error {
 	if err := checkName(key); err != nil {
 		return err
@@ -37,8 +38,8 @@ func CheckKey(key string, allowEmptyParts bool) error {
 	return nil
 }
 
-// CheckNamespace returns why ns cannot be a namespace, or nil. The rules are
-// those of a key that may have empty parts.
+// CheckNamespace returns why ns is not a valid namespace, or nil. The rules are
+// those of CheckKey with allowEmptyParts.
 func CheckNamespace(ns string) error { return checkName(ns) }
 
 func checkName(s string) error {
@@ -61,9 +62,9 @@ func checkName(s string) error {
 	return nil
 }
 
-// Unprintable reports whether r could steer a terminal or make text look like
-// other text: C0, DEL and C1 controls, line separators, and the bidirectional
-// controls of Unicode (UAX #9, "Trojan Source").
+// Unprintable reports whether r could control a terminal or make text look like
+// other text. It does so for C0, DEL and C1 controls, for line separators, and
+// for the bidirectional controls of Unicode (UAX #9, "Trojan Source").
 func Unprintable(r rune) bool {
 	switch {
 	case unicode.IsControl(r):

@@ -10,7 +10,7 @@ import (
 func TestGoodKeys(t *testing.T) {
 	for _, key := range []string{
 		"a", "..", "../../etc/passwd", "/", "a/b", ".lock", "--", "a b", "%00", "🚀", "deploy:prod:4f2c1e",
-		"größe", "gro\u0308\u00dfe", "\\", "'\"", "*", "a=b;c", "key\u200dwith a joiner", // ZWJ makes emoji, it steers nothing
+		"größe", "gro\u0308\u00dfe", "\\", "'\"", "*", "a=b;c", "key\u200dwith a joiner", // ZWJ joins emoji and controls nothing
 		strings.Repeat("k", MaxKey), strings.Repeat("é", 127),
 	} {
 		if err := CheckKey(key, false); err != nil {
@@ -34,7 +34,7 @@ func TestBadKeys(t *testing.T) {
 		{" ", "begins or ends with a space"},
 		{"a\xff", "is not valid UTF-8"},
 		{"\xed\xa0\x80", "is not valid UTF-8"}, // half of a surrogate pair
-		{"\xc0\x80", "is not valid UTF-8"},     // NUL the long way round
+		{"\xc0\x80", "is not valid UTF-8"},     // NUL in two bytes
 		{"a\nb", "contains the control character U+000A"},
 		{"a\tb", "contains the control character U+0009"},
 		{"\x00", "contains the control character U+0000"},
@@ -48,7 +48,7 @@ func TestBadKeys(t *testing.T) {
 		{"a\u2028b", "contains the control character U+2028"},
 		{"\ufeffa", "contains the control character U+FEFF"},
 	} {
-		// What allows empty parts allows nothing else.
+		// allowEmptyParts allows nothing else.
 		for _, err := range []error{CheckKey(test.key, false), CheckKey(test.key, true), CheckNamespace(test.key)} {
 			if err == nil || err.Error() != test.because {
 				t.Errorf("%q: got error %v, want %q", test.key, err, test.because)
@@ -89,12 +89,13 @@ func TestUnprintable(t *testing.T) {
 	}
 	for _, r := range "a ~é£🚀漢\u00a0\u200d\ufffd" {
 		if Unprintable(r) {
-			t.Errorf("%U (%c) cannot be printed", r, r)
+			t.Errorf("%U (%c) counts as unprintable", r, r)
 		}
 	}
 }
 
-// FuzzCheckKey: whatever passes can be printed anywhere and stored anywhere.
+// FuzzCheckKey checks that a valid key is safe to print and to store, and that
+// the text of an error is safe to print.
 func FuzzCheckKey(f *testing.F) {
 	for _, s := range []string{"", "a", "deploy:", "a::b", " a", "a\xff", "\u202e", "a\nb", strings.Repeat("é", 128)} {
 		f.Add(s, false)
@@ -105,10 +106,10 @@ func FuzzCheckKey(f *testing.F) {
 		if err == nil {
 			if len(key) < 1 || len(key) > MaxKey || !utf8.ValidString(key) || strings.ContainsFunc(key, Unprintable) ||
 				strings.TrimSpace(key) != key || !allow && strings.Contains(":"+key+":", "::") {
-				t.Errorf("%q is no good key", key)
+				t.Errorf("%q is accepted", key)
 			}
 			if err := CheckKey(key, true); err != nil {
-				t.Errorf("%q is good only with its empty parts forbidden: %v", key, err)
+				t.Errorf("%q is valid only without allowEmptyParts: %v", key, err)
 			}
 		} else if msg := err.Error(); !utf8.ValidString(msg) || strings.ContainsFunc(msg, Unprintable) {
 			t.Errorf("%q: the error cannot be printed: %q", key, msg)

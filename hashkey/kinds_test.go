@@ -15,12 +15,12 @@ func digest(s string) []byte {
 	return Present(sum[:])
 }
 
-// goldenParts reads the fields of a line: kind, name and value of each input. A
+// goldenParts parses the fields of a line: kind, name and value of each input. A
 // value is absent, present:TEXT (the digest of TEXT) or =TEXT.
 func goldenParts(t *testing.T, fields []string) Inputs {
 	t.Helper()
 	if len(fields)%3 != 0 {
-		t.Fatalf("%q are no inputs", fields)
+		t.Fatalf("%q are not inputs", fields)
 	}
 	in := Inputs{}
 	for f := range slices.Chunk(fields, 3) {
@@ -36,7 +36,7 @@ func goldenParts(t *testing.T, fields []string) Inputs {
 	return in
 }
 
-func TestFingerprintsOfEveryKindAreThoseOfEveryVersion(t *testing.T) {
+func TestFingerprintsOfEveryKindAreStable(t *testing.T) {
 	seen, used := map[string]bool{}, map[Kind]bool{}
 	for _, g := range goldenLines(t, "kinds.golden") {
 		in := goldenParts(t, g[1:])
@@ -76,18 +76,18 @@ func TestUnsetEmptyAndNotListedAreThreeThings(t *testing.T) {
 	}
 }
 
-func TestAbsentIsNoDigest(t *testing.T) {
+func TestAbsentIsNotADigest(t *testing.T) {
 	for _, d := range [][]byte{nil, {}, {0}, {1}, make([]byte, 32)} {
 		if bytes.Equal(Present(d), Absent()) {
-			t.Errorf("%x is as if it were not there", d)
+			t.Errorf("Present(%x) equals Absent()", d)
 		}
 	}
 	if a, b := Present([]byte("a")), Present([]byte("b")); bytes.Equal(a, b) {
-		t.Error("digests are one")
+		t.Error("the values of two digests are equal")
 	}
 }
 
-// A kind and a name tell inputs apart whatever their values are.
+// Inputs with equal values differ if their kinds or names differ.
 func TestKindsAndNamesCount(t *testing.T) {
 	seen := map[string]Part{}
 	for _, kind := range kinds {
@@ -145,14 +145,15 @@ func TestDiffOfEveryKind(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if d := cmp.Diff(test.want, Diff(test.old, test.new)); d != "" { // nil and empty are not the same here
+			if d := cmp.Diff(test.want, Diff(test.old, test.new)); d != "" { // nil and an empty value differ here
 				t.Error(d)
 			}
 		})
 	}
 }
 
-// named are inputs as a call makes them: each kind and name at most once.
+// named generates inputs in which each kind and name occurs at most once, as in a
+// call.
 func named() *rapid.Generator[Inputs] {
 	return rapid.Custom(func(t *rapid.T) Inputs {
 		in := Argv(rapid.SliceOfN(rapid.SampledFrom([]string{"", "a", "b"}), 0, 2).Draw(t, "argv"))
@@ -167,8 +168,7 @@ func named() *rapid.Generator[Inputs] {
 	})
 }
 
-// A call whose fingerprint differs can always say what has changed, and says
-// nothing when nothing has.
+// Diff is empty exactly if the fingerprints are equal.
 func TestDiffIsEmptyExactlyForEqualFingerprints(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := named().Draw(t, "a"), named().Draw(t, "b")
@@ -185,12 +185,12 @@ func TestDiffIsEmptyExactlyForEqualFingerprints(t *testing.T) {
 			}
 		}
 		if back := Diff(b, a); len(back) != len(changes) {
-			t.Fatalf("got %v there and %v back", changes, back)
+			t.Fatalf("got %v forward and %v backward", changes, back)
 		}
 	})
 }
 
-// Two values of one name, or one input twice, are as good as any.
+// Diff accepts two values of one name, and the same input twice.
 func TestDiffOfInputsOfOneName(t *testing.T) {
 	v := func(s string) Part { return Part{Kind: KindValue, Name: "n", Value: []byte(s)} }
 	for _, test := range []struct {
@@ -210,7 +210,7 @@ func TestDiffOfInputsOfOneName(t *testing.T) {
 	}
 }
 
-// The order of the flags, and a flag given twice, are no difference.
+// Neither the order of flags nor a repeated flag makes a difference.
 func TestCanonicalInputsHaveOneOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := named().Draw(t, "in")

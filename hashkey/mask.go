@@ -6,13 +6,13 @@ import (
 	"sync"
 )
 
-// Masked is shown in place of what may be a secret.
+// Masked is shown in place of a text that may be a secret.
 const Masked = "[masked]"
 
-// redacted is what is left of a secret that is not stored, and is shown so.
+// redacted is redact.Mark. It is already free of secrets, so it is shown as it is.
 const redacted = "[redacted]"
 
-// masked returns a secret as it may be shown.
+// masked returns the text to show in place of a secret.
 func masked(secret string) string {
 	if secret == "" || secret == redacted {
 		return secret
@@ -20,18 +20,18 @@ func masked(secret string) string {
 	return Masked
 }
 
-// secretNames matches the end of a name whose value is mostly a secret.
+// secretNames matches the end of a name whose value is usually a secret.
 const secretNames = `(?:password|passwd|passphrase|passcode|secret|token|credentials?` +
 	`|api[-_.]?key|(?:access|secret|auth|account|shared|encryption|master|signing|webhook|license|client)[-_.]?key` +
 	`|(?:^|[-_.])pass|sshpass|[-_.]pwd|[-_.]pat|redis(?:cli)?_auth)`
 
-// secretText matches a value as it is written in a script or a configuration:
-// quoted and plain parts, up to a space or a separator.
+// secretText matches a value in a script or a configuration: quoted and plain
+// parts, up to a space or a separator.
 const secretText = `((?:"(?:[^"\\]|\\.)*"|'[^']*'|\\.|[^\s"'\\;&|])+)`
 
-// masks are the expressions of Mask. Each has two groups: what is shown, and the
-// secret. They take 0.4 ms to compile, which only a
-// call pays that shows a command line.
+// masks returns the expressions of Mask. Each has two groups: the text that is
+// shown, then the secret. Compiling them takes 0.4 ms, so they are compiled only
+// in a call that shows a command line.
 var masks = sync.OnceValue(func() (m struct{ name, flag, assign, json, text, colon, header, option, url, user, pass *regexp.Regexp }) {
 	m.name = regexp.MustCompile(`(?i)` + secretNames + `$`)
 	m.flag = regexp.MustCompile(`(?i)^--?[a-z0-9._-]*` + secretNames + `$`)
@@ -43,14 +43,17 @@ var masks = sync.OnceValue(func() (m struct{ name, flag, assign, json, text, col
 	m.option = regexp.MustCompile(`(?i)((?:^|\s)--[a-z0-9._-]*` + secretNames + `\s+)` + secretText)
 	m.url = regexp.MustCompile(`(?i)([a-z][a-z0-9+.-]*://)([^\s"'<>]+)`)
 	m.user = regexp.MustCompile(`(\scurl(?:\s.*?)?\s(?:-u|--user|--proxy-user)[ =]?["']?[^\s:"']*:)` + secretText)
-	m.pass = regexp.MustCompile(`(?s)^(pass:)(.+)$`) // as openssl has it
+	m.pass = regexp.MustCompile(`(?s)^(pass:)(.+)$`) // the form that openssl uses
 	return m
 })
 
-// options are options of a program that take a secret and whose names do not say
-// so: written as one word with it, or with the secret as the next one. The secret
-// behind user is what follows the name and a colon.
-type options struct{ joined, apart, user []string }
+// options are the options of a program that take a secret although secretNames
+// does not match them.
+type options struct {
+	joined []string // the secret follows in the same argument
+	apart  []string // the secret is the next argument
+	user   []string // the value is NAME:SECRET, in the same argument or the next
+}
 
 func secretOptions(program string) (o options, known bool) {
 	switch program {
@@ -66,27 +69,27 @@ func secretOptions(program string) (o options, known bool) {
 	return o, false
 }
 
-// Mask returns a command line as it may be shown: what may be a secret, by the
-// name of its flag or variable or by the form of a URL or header, is Masked. It
-// is a help for what was not redacted, and no more: a secret without such a name
-// is shown.
+// Mask returns a command line for showing, with Masked in place of texts that may
+// be secrets. It recognizes a secret by the name of its flag or variable, or by
+// the form of a URL or header. It only helps with secrets that were not redacted:
+// a secret without such a name or form is shown.
 func Mask(argv []string) []string {
 	out := make([]string, len(argv))
-	var of options // of the latest word that names a program with some
+	var opts options // of the last program named so far that has any
 	for i, arg := range argv {
 		before := ""
 		if i > 0 {
 			before = argv[i-1]
 		}
-		out[i] = maskArg(of, before, arg)
+		out[i] = maskArg(opts, before, arg)
 		if o, known := secretOptions(arg[strings.LastIndexByte(arg, '/')+1:]); known {
-			of = o
+			opts = o
 		}
 	}
 	return out
 }
 
-func maskArg(of options, before, arg string) string {
+func maskArg(opts options, before, arg string) string {
 	m := masks()
 	if arg == "" {
 		return arg
@@ -94,17 +97,17 @@ func maskArg(of options, before, arg string) string {
 	if namesSecret(m.flag, before) && !strings.HasPrefix(arg, "--") {
 		return masked(arg)
 	}
-	for _, o := range of.apart {
+	for _, o := range opts.apart {
 		if before == o {
 			return masked(arg)
 		}
 	}
-	for _, o := range of.joined {
+	for _, o := range opts.joined {
 		if strings.HasPrefix(arg, o) && len(arg) > len(o) && !strings.HasPrefix(arg, "--") {
 			return o + masked(arg[len(o):])
 		}
 	}
-	for _, o := range of.user {
+	for _, o := range opts.user {
 		rest, joined := strings.CutPrefix(arg, o)
 		if joined && rest != "" {
 			rest = strings.TrimPrefix(rest, "=")
@@ -115,29 +118,30 @@ func maskArg(of options, before, arg string) string {
 			return strings.TrimSuffix(arg, rest) + user + ":" + masked(password)
 		}
 	}
-	// A script that begins with an assignment has more behind it; an assignment
-	// that is an argument of its own is all value.
+	// An argument that is an assignment is all value after the "=". A script that
+	// begins with an assignment has more text after the value.
 	if !IsScriptOption(before) {
 		if g := m.assign.FindStringSubmatch(arg); g != nil && namesSecret(m.flag, "--"+strings.TrimLeft(strings.TrimSuffix(g[1], "="), "-")) {
 			return g[1] + masked(g[2])
 		}
 	}
-	return hide(m.pass, maskText(arg))
+	return maskMatches(m.pass, maskText(arg))
 }
 
-// IsScriptOption reports whether the argument behind s is the text of a script, as
-// behind -c and -ec of a shell.
+// IsScriptOption reports whether the argument after s is the text of a script, as
+// after -c or -ec of a shell.
 func IsScriptOption(s string) bool {
 	return len(s) > 1 && s[0] == '-' && s[1] != '-' && s[len(s)-1] == 'c'
 }
 
-// namesSecret reports whether s, which names a flag or a variable, is one of a
-// secret by re. A flag such as --no-password has no value.
+// namesSecret reports whether re matches s, the name of a flag or variable, and s
+// has a value. A flag such as --no-password has none.
 func namesSecret(re *regexp.Regexp, s string) bool {
 	return s != "" && re.MatchString(s) && !strings.HasPrefix(strings.TrimLeft(s, "-"), "no-")
 }
 
-// MaskValue returns a value as it may be shown under its name.
+// MaskValue returns the value of a name for showing, with Masked in place of
+// texts that may be secrets.
 func MaskValue(name, value string) string {
 	if value != "" && namesSecret(masks().name, name) {
 		return masked(value)
@@ -145,7 +149,7 @@ func MaskValue(name, value string) string {
 	return maskText(value)
 }
 
-// maskText masks what may be a secret within a longer text.
+// maskText masks texts within s that may be secrets.
 func maskText(s string) string {
 	m := masks()
 	if strings.Contains(s, "://") {
@@ -155,7 +159,7 @@ func maskText(s string) string {
 		})
 	}
 	for _, re := range []*regexp.Regexp{m.header, m.json, m.text, m.colon} {
-		s = hide(re, s)
+		s = maskMatches(re, s)
 	}
 	s = m.option.ReplaceAllStringFunc(s, func(o string) string {
 		g := m.option.FindStringSubmatch(o)
@@ -165,13 +169,13 @@ func maskText(s string) string {
 		return g[1] + masked(g[2])
 	})
 	if strings.Contains(s, "curl") {
-		s = hide(m.user, " "+s)[1:]
+		s = maskMatches(m.user, " "+s)[1:]
 	}
 	return s
 }
 
-// hide masks the second group of each match in s.
-func hide(re *regexp.Regexp, s string) string {
+// maskMatches masks the second group of each match in s.
+func maskMatches(re *regexp.Regexp, s string) string {
 	var b strings.Builder
 	end := 0
 	for _, at := range re.FindAllStringSubmatchIndex(s, -1) {
@@ -181,11 +185,12 @@ func hide(re *regexp.Regexp, s string) string {
 	return b.String() + s[end:]
 }
 
-// userTokenLen is from where on a user without a password is taken for a token.
+// userTokenLen is the length from which the user name of a URL without a password
+// is considered a token.
 const userTokenLen = 20
 
-// maskURL masks the password in what follows the "://" of a URL, and a user that
-// is as long as a token.
+// maskURL masks the password of a URL, or a user name that is as long as a token.
+// rest is the text after "://".
 func maskURL(rest string) string {
 	end := len(rest)
 	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
@@ -193,8 +198,8 @@ func maskURL(rest string) string {
 	}
 	at := strings.LastIndexByte(rest[:end], '@')
 	if at < 0 {
-		// A password may hold a slash that should have been encoded. A port is a
-		// number, so what is none must be the beginning of a password.
+		// A password may contain a slash that should have been encoded. A port is
+		// a number, so any other text after the colon begins a password.
 		_, port, has := strings.Cut(rest[:end], ":")
 		if !has || strings.Trim(port, "0123456789") == "" {
 			return rest
@@ -213,7 +218,7 @@ func maskURL(rest string) string {
 	return rest
 }
 
-// Mask returns the inputs as they may be shown, without details.
+// Mask returns the inputs for showing, masked and without details.
 func (in Inputs) Mask() Inputs {
 	in = in.Counted()
 	out := make(Inputs, len(in))

@@ -8,8 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestMask: what stands in angle brackets is a secret and must be masked; all
-// else is shown.
+// TestMask checks that texts in angle brackets are masked and all other text is
+// shown.
 func TestMask(t *testing.T) {
 	for _, argv := range [][]string{
 		// nothing to mask
@@ -75,7 +75,7 @@ func TestMask(t *testing.T) {
 		{"curl", "-d", `{"user":"me","password":"<hunter2>","other":"x"}`},
 		{"curl", "-d", `{"api_key": "<hun\"ter2>"}`},
 
-		// what is redacted is said to be
+		// [redacted] is shown as it is
 		{"mysql", "--password", "[redacted]", "--token=[redacted]", "PASSWORD=[redacted]", "postgres://a:[redacted]@h/d"},
 		{"sh", "-c", "PGPASSWORD=[redacted] psql; TOKEN=<x> run"},
 		{"curl", "-H", "Authorization: Bearer [redacted]", "-u", "me:[redacted]"},
@@ -99,16 +99,16 @@ func TestMask(t *testing.T) {
 				}
 				secret, rest2, closed := strings.Cut(after, ">")
 				if !closed || strings.TrimSpace(before) != "" && strings.HasSuffix(before, ">") {
-					t.Fatalf("%q is no test", a)
+					t.Fatalf("%q is not a valid test case", a)
 				}
 				plain, shown, rest = plain+secret, shown+Masked, rest2
 			}
 			in, want = append(in, plain), append(want, shown)
 		}
-		if argv[0] == "sh" && strings.Contains(argv[2], ">>side") { // not ours
+		if argv[0] == "sh" && strings.Contains(argv[2], ">>side") { // the ">" are redirections
 			in, want = argv, argv
 		}
-		// Quotes around a value of a script are part of what is masked.
+		// The quotes around a value in a script are masked with it.
 		for i := range want {
 			want[i] = strings.NewReplacer(`="`+Masked+`"`, "="+Masked, `='`+Masked+`'`, "="+Masked).Replace(want[i])
 		}
@@ -137,7 +137,7 @@ func TestMaskValue(t *testing.T) {
 	}
 }
 
-// A masked change is still a change, and none of its values is in it.
+// Diff reports a change of a masked value, and shows none of the secrets.
 func TestDiffMasks(t *testing.T) {
 	old := append(Argv([]string{"psql", "--password", "s3cret1", "postgres://a:s3cret1@h1/d"}), Part{Kind: KindValue, Name: "token", Value: []byte("s3cret1")})
 	is := append(Argv([]string{"psql", "--password", "s3cret2", "postgres://a:s3cret2@h2/d"}), Part{Kind: KindValue, Name: "token", Value: []byte("s3cret2")})
@@ -152,7 +152,7 @@ func TestDiffMasks(t *testing.T) {
 	}
 }
 
-// Whatever the argument behind it, a flag that names a secret masks it.
+// A flag or variable that names a secret masks any value.
 func TestMaskOfAnyPassword(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		secret := rapid.StringMatching(`[!-~]{6,30}`).Filter(func(s string) bool {
@@ -179,16 +179,15 @@ func TestMaskOfInputs(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 	if string(in[2].Value) != "s3cret" {
-		t.Error("the inputs themselves have changed")
+		t.Error("Mask changed its receiver")
 	}
 	if got := in.Withhold().Mask(); !got.Withheld() || len(got) != 4 {
 		t.Errorf("withheld: got %v", got)
 	}
 }
 
-// What is masked stays as it is when it is masked once more, whatever it is, and
-// nothing but bytes of what was there is in it.
-func TestMaskIsDoneOnce(t *testing.T) {
+// Masking a masked command line again does not change it.
+func TestMaskIsIdempotent(t *testing.T) {
 	piece := rapid.SampledFrom([]string{"password", "--", "-p", "token", "=", ":", "//", "@", "a", " ", "'", `"`, `\`, "/", ";", "&", "\n", "\xff", "curl ", "-u", "Authorization: ", "Bearer ", "pass:", "[redacted]", "{", "}", "é"})
 	word := rapid.Custom(func(t *rapid.T) string {
 		return strings.Join(rapid.SliceOfN(piece, 0, 8).Draw(t, "pieces"), "")

@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestTokensAreThoseOfEveryVersion(t *testing.T) {
+func TestTokensAreStable(t *testing.T) {
 	for _, g := range goldenLines(t, "tokens.golden") {
 		generation, err := strconv.ParseInt(g[4], 10, 64)
 		if err != nil {
@@ -31,8 +31,8 @@ func TestTokenIsAVersion8UUID(t *testing.T) {
 	})
 }
 
-// TestTokenChangesWithEachOfItsInputs, and with nothing else: the same inputs
-// give the same token, whatever the attempt.
+// TestTokenChangesWithEachOfItsInputs checks that the token depends on each input
+// and on nothing else.
 func TestTokenChangesWithEachOfItsInputs(t *testing.T) {
 	type input struct {
 		namespace, key, window string
@@ -69,7 +69,7 @@ func TestTokenFitsTheLimitsOfPaymentAPIs(t *testing.T) {
 	for _, api := range []struct {
 		name  string
 		limit int
-		hex   bool // takes the form without dashes
+		hex   bool // requires the form without dashes
 	}{
 		{"Stripe", 255, false},
 		{"Adyen", 64, false},
@@ -83,7 +83,7 @@ func TestTokenFitsTheLimitsOfPaymentAPIs(t *testing.T) {
 			form = strings.ReplaceAll(token, "-", "")
 		}
 		if len(form) > api.limit || strings.Trim(form, "0123456789abcdef-") != "" {
-			t.Errorf("%s takes %d characters, the token is %q", api.name, api.limit, form)
+			t.Errorf("%s accepts %d characters, the token is %q", api.name, api.limit, form)
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 // Per is the length of a calendar window.
 type Per string
 
-// The windows.
+// The window lengths.
 const (
 	PerHour  Per = "hour"
 	PerDay   Per = "day"
@@ -20,15 +20,15 @@ const (
 	PerYear  Per = "year"
 )
 
-// Pers are all windows, from short to long.
+// Pers are all window lengths, from short to long.
 var Pers = []string{string(PerHour), string(PerDay), string(PerWeek), string(PerMonth), string(PerYear)}
 
-// Longest returns how long a window may last: with the hours that clocks are set
-// back in it.
+// Longest returns the maximum duration of a window, including the hours by which
+// clocks are set back.
 func (p Per) Longest() time.Duration {
 	const day, setBack = 24 * time.Hour, 2 * time.Hour
 	switch p {
-	case PerHour: // each offset has hours of its own
+	case PerHour: // its window contains the UTC offset, so it does not repeat
 		return time.Hour
 	case PerDay:
 		return day + setBack
@@ -40,25 +40,32 @@ func (p Per) Longest() time.Duration {
 	return 366*day + setBack
 }
 
-// Calendar turns a time into the window that it belongs to.
+// Calendar computes the window of a time.
 type Calendar struct {
 	Per  Per
 	Zone *time.Location
-	// DayStart is the time of day at which a day begins, for all windows but
-	// PerHour: 04:00 makes a run at 03:59 one of the day before.
+	// DayStart is the time of day at which a day begins. With 04:00, a run at 03:59
+	// belongs to the previous day. PerHour ignores it.
 	DayStart time.Duration
 }
 
-// Window returns the window of t: 2026-11-22T14+01:00 for hours, where the
-// offset tells the two hours of one name apart that a night in autumn has;
-// 2026-11-22; 2026-W47 (ISO 8601); 2026-11; 2026.
+// Window returns the window of t. The forms, from hour to year:
+//
+//	2026-11-22T14+01:00
+//	2026-11-22
+//	2026-W47 (ISO 8601)
+//	2026-11
+//	2026
+//
+// The offset of an hour distinguishes the two hours with the same name in the
+// autumn night in which clocks are set back.
 func (c Calendar) Window(t time.Time) string {
 	t = t.In(c.Zone)
 	if c.Per == PerHour {
 		return t.Format("2006-01-02T15-07:00")
 	}
-	// The clock on the wall decides, so that the day on which the clocks change
-	// begins at DayStart as well.
+	// The local time decides, not the duration since midnight. So a day on which
+	// clocks change begins at DayStart too.
 	clock := time.Duration(t.Hour())*time.Hour + time.Duration(t.Minute())*time.Minute + time.Duration(t.Second())*time.Second
 	day := time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, time.UTC)
 	if clock < c.DayStart {
@@ -77,10 +84,10 @@ func (c Calendar) Window(t time.Time) string {
 	}
 }
 
-// windowLayouts are the forms of a window, but for the week's.
+// windowLayouts are the forms of all windows except weeks.
 var windowLayouts = map[Per]string{PerHour: "2006-01-02T15-07:00", PerDay: "2006-01-02", PerMonth: "2006-01", PerYear: "2006"}
 
-// CheckWindow returns why s is nothing that Window may return, or nil.
+// CheckWindow returns an error if s is not a window that Window can return.
 func CheckWindow(s string) error {
 	if PerOf(s) == "" {
 		return errors.New("want a window such as 2026, 2026-11, 2026-W47, 2026-11-22 or 2026-11-22T14+01:00")
@@ -88,14 +95,14 @@ func CheckWindow(s string) error {
 	return nil
 }
 
-// PerOf returns the length of a window that Window may return, and "" for any
-// other text.
+// PerOf returns the length of the window s, or "" if s is not a window that
+// Window can return.
 func PerOf(s string) Per {
-	// What reads as a time has to be written like it: 2025 had no week 53, and
-	// no offset is -00:00.
+	// A text that parses as a time must also format as the same text. This rejects
+	// 2025-W53, because 2025 had no week 53, and the offset -00:00.
 	var year, week int
 	if n, _ := fmt.Sscanf(s, "%4d-W%2d", &year, &week); n == 2 && year >= 0 {
-		// The fourth of January is always in week 1.
+		// January 4 is always in week 1.
 		y, w := time.Date(year, 1, 4+7*(week-1), 0, 0, 0, 0, time.UTC).ISOWeek()
 		if s == fmt.Sprintf("%04d-W%02d", y, w) {
 			return PerWeek
@@ -109,7 +116,7 @@ func PerOf(s string) Per {
 	return ""
 }
 
-// ParseDayStart reads a time of day, HH:MM.
+// ParseDayStart parses a time of day, HH:MM.
 func ParseDayStart(s string) (time.Duration, error) {
 	t, err := time.Parse("15:04", s)
 	if err != nil {
@@ -118,13 +125,14 @@ func ParseDayStart(s string) (time.Duration, error) {
 	return time.Duration(t.Hour())*time.Hour + time.Duration(t.Minute())*time.Minute, nil
 }
 
-// atLayouts are the forms of a scheduled time beside RFC 3339, read in the
-// caller's zone.
+// atLayouts are the forms of a scheduled time besides RFC 3339. They are parsed
+// in the caller's zone.
 var atLayouts = []string{"2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02"}
 
-// ParseAt reads a scheduled time: RFC 3339, seconds since 1970 behind an @, or
-// a date with or without a time of day in zone. Its year is from 1 to 9999, as
-// windows have four digits; milliseconds since 1970 are refused by that.
+// ParseAt parses a scheduled time. The forms are RFC 3339, @ and the seconds
+// since 1970, and a date in zone with or without a time of day. The year must be
+// from 1 to 9999, because windows have four digits. This also rejects
+// milliseconds since 1970.
 func ParseAt(s string, zone *time.Location) (time.Time, error) {
 	t, ok := parseAt(s, zone)
 	if year := t.In(zone).Year(); !ok || year < 1 || year > 9999 {

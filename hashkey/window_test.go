@@ -16,7 +16,7 @@ func zone(t testing.TB, name string) *time.Location {
 	return z
 }
 
-// windows are the five windows of a time, from short to long.
+// windows returns the five windows of a time, from short to long.
 func windows(t testing.TB, at string, z *time.Location, dayStart time.Duration) [5]string {
 	t.Helper()
 	tm, err := time.Parse(time.RFC3339, at)
@@ -86,8 +86,9 @@ func TestWindows(t *testing.T) {
 	}
 }
 
-// Through the days of both clock changes, minute by minute: every hour window
-// is one hour long and there is one for each; days follow one another.
+// TestHoursOfTheDaysOfTheClockChanges checks every minute of both clock-change
+// days. Each hour has its own window of 60 minutes, and the day window ends with
+// the day.
 func TestHoursOfTheDaysOfTheClockChanges(t *testing.T) {
 	for day, hours := range map[string]int{"2026-03-29": 23, "2026-10-25": 25, "2026-11-22": 24} {
 		z := zone(t, "Europe/Berlin")
@@ -144,7 +145,7 @@ func TestParseAt(t *testing.T) {
 		"2026-07-22 14:00":               "2026-07-22T12:00:00Z", // in summer
 		"2026-11-22":                     "2026-11-21T23:00:00Z",
 		"2028-02-29":                     "2028-02-28T23:00:00Z",
-		"2026-10-25T02:30:00+02:00":      "2026-10-25T00:30:00Z", // both are meant
+		"2026-10-25T02:30:00+02:00":      "2026-10-25T00:30:00Z", // the offset selects one of the two hours
 		"2026-10-25T02:30:00+01:00":      "2026-10-25T01:30:00Z",
 		"@0":                             "1970-01-01T00:00:00Z",
 		"@1795352400":                    "2026-11-22T13:00:00Z",
@@ -168,8 +169,8 @@ func TestParseAt(t *testing.T) {
 	}
 }
 
-// FuzzParseAt: what is read has windows that can be named, and is the same
-// time when it is said in full.
+// FuzzParseAt checks that the windows of every parsed time are valid, and that the
+// time formatted in full parses as the same time.
 func FuzzParseAt(f *testing.F) {
 	for _, text := range []string{"", "2026-11-22T14:00:00+01:00", "2026-11-22 14:00", "2026-11-22", "@1795352400", "@-1", "@9223372036854775807", "@253402297199", "@-62135600400", "2026-10-25 02:30", "0000-01-01", "9999-12-31"} {
 		f.Add(text)
@@ -188,27 +189,27 @@ func FuzzParseAt(f *testing.F) {
 		}
 		again, err := ParseAt(fmt.Sprintf("@%d", at.Unix()), berlin)
 		if err != nil || again.Unix() != at.Unix() {
-			t.Fatalf("%v reads as %v, error %v", at, again, err)
+			t.Fatalf("%v parses as %v, error %v", at, again, err)
 		}
 		if full := at.Format(time.RFC3339Nano); at.Year() >= 0 && at.Year() <= 9999 {
-			// Old local times have seconds in their offset, which RFC 3339 has not.
+			// Offsets of old local times have seconds, which RFC 3339 cannot express.
 			if _, offset := at.Zone(); offset%60 == 0 {
 				if again, err := ParseAt(full, berlin); err != nil || !again.Equal(at) {
-					t.Fatalf("%s reads as %v, error %v", full, again, err)
+					t.Fatalf("%s parses as %v, error %v", full, again, err)
 				}
 			}
 		}
 	})
 }
 
-// What Window returns is a window, and little else is.
+// CheckWindow accepts the results of Window and rejects other texts.
 func TestCheckWindow(t *testing.T) {
 	for _, per := range Pers {
 		for _, at := range []time.Time{
 			time.Date(2026, 11, 22, 14, 0, 0, 0, time.UTC), time.Date(2020, 12, 31, 23, 59, 0, 0, time.FixedZone("", -9000)), time.Date(2024, 2, 29, 0, 0, 0, 0, time.UTC),
 		} {
 			if w := (Calendar{Per: Per(per), Zone: at.Location()}).Window(at); CheckWindow(w) != nil {
-				t.Errorf("%s is no window", w)
+				t.Errorf("%s is rejected", w)
 			}
 		}
 	}
@@ -216,7 +217,7 @@ func TestCheckWindow(t *testing.T) {
 		"", "yesterday", "26", "2026-1", "2026-11-31", "2026-11-2", "2026-W5", "2026-W00", "2026-W54", "2026-W471", "2025-W53", "-010-W01", "2026-11-22T14", "2026-11-22T14:00+01:00", "2026-11-22T14-00:00", "2026-11-22T14+24:60", "2026-11-22 ", " 2026", "2026-W47\n",
 	} {
 		if CheckWindow(w) == nil {
-			t.Errorf("%q is a window", w)
+			t.Errorf("%q is accepted", w)
 		}
 	}
 }
@@ -226,12 +227,12 @@ func TestPerOf(t *testing.T) {
 	for _, per := range Pers {
 		window := Calendar{Per: Per(per), Zone: at.Location()}.Window(at)
 		if got := PerOf(window); got != Per(per) {
-			t.Errorf("%s is a window of a %s, not of a %s", window, per, got)
+			t.Errorf("PerOf(%q) is %q, want %q", window, got, per)
 		}
 	}
 	for _, s := range []string{"", "yesterday", "2026-13", "2025-W53", "2026-11-22T14", "2026-11-22T14-00:00"} {
 		if got := PerOf(s); got != "" {
-			t.Errorf("%q is taken for a window of a %s", s, got)
+			t.Errorf("PerOf(%q) is %q, want none", s, got)
 		}
 	}
 }

@@ -5,31 +5,32 @@ import (
 	"fmt"
 )
 
-// What a ledger can say about a key.
+// Errors about a key.
 var (
-	// ErrNotFound: nothing is recorded under the ID or run id.
+	// ErrNotFound: nothing is recorded under the ID or run ID.
 	ErrNotFound = errors.New("nothing is recorded")
-	// ErrChanged: the record is no longer as the caller expected.
+	// ErrChanged: the record differs from the one that the caller expected.
 	ErrChanged = errors.New("another call changed the record")
-	// ErrLost: the attempt is no longer this run's to finish.
+	// ErrLost: another run has taken the key over, so this run cannot finish the
+	// attempt.
 	ErrLost = errors.New("another run has taken the key over")
 )
 
-// What a ledger can say about itself. Every one of them means that nothing was
-// started and nothing written; runner and cmd turn them into exit status 69.
+// Errors about the ledger itself. With each of them, no command was started and
+// nothing was written. Packages runner and cmd turn them into exit status 69.
 var (
-	// ErrMissing: there is no ledger at the place, and none was to be made.
+	// ErrMissing: the directory has no ledger, and the call does not create one.
 	ErrMissing = errors.New("there is no ledger")
-	// ErrCorrupt: what is stored is not what was written.
+	// ErrCorrupt: the stored data differs from the data that was written.
 	ErrCorrupt = errors.New("the ledger is damaged")
 	// ErrVersion: a newer idem wrote the ledger.
 	ErrVersion = errors.New("the ledger was written by a newer idem")
-	// ErrOldVersion: an older idem wrote the ledger, in a format that cannot be
-	// brought up to date.
+	// ErrOldVersion: an older idem wrote the ledger in a format that cannot be
+	// migrated.
 	ErrOldVersion = errors.New("the ledger was written by an older idem")
-	// ErrForeign: there is something else at the ledger's place.
+	// ErrForeign: the ledger's directory or a file in it is something else.
 	ErrForeign = errors.New("not an idem ledger")
-	// ErrUnsafe: the place cannot keep the ledger's promises.
+	// ErrUnsafe: the directory cannot keep the ledger's promises.
 	ErrUnsafe = errors.New("the place is not safe for a ledger")
 	// ErrFull: no space is left.
 	ErrFull = errors.New("no space left for the ledger")
@@ -39,15 +40,15 @@ var (
 	ErrReadOnly = errors.New("the ledger is read-only")
 )
 
-// BusyError says that a key is held. The current attempt names the holder as
-// far as it is recorded: between a claim and its Begin it is not yet.
+// BusyError is the error of a key that is held. The holder is in the current
+// attempt, which is recorded only at Begin and not yet at Claim.
 type BusyError struct {
 	ID     ID
 	Record Record
-	// Leftover reports that no call holds the claim, but processes of an earlier
-	// attempt's command are alive.
+	// Leftover reports whether no call holds the claim, but processes of an
+	// earlier attempt's command are alive.
 	Leftover bool
-	// Holders are, with Leftover, those of these processes that are known.
+	// Holders has the known ones of these processes. It is empty without Leftover.
 	Holders []Process
 }
 

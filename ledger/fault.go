@@ -4,66 +4,67 @@ import "fmt"
 
 // Error is an error of the ledger at Place.
 type Error struct {
-	Place string // the directory
+	Place string // the ledger's directory
 	Err   error
 }
 
 func (e *Error) Error() string { return "ledger " + e.Place + ": " + e.Err.Error() }
 func (e *Error) Unwrap() error { return e.Err }
 
-// Fault is something about the files of a ledger, or the directories above
-// them, that a person can mend. It holds what is needed to say how.
+// Fault is a fault of a ledger's files, or of the directories above them, that a
+// person can repair. Its fields are the facts that a repair instruction needs.
 type Fault struct {
 	Kind FaultKind
-	Is   error  // ErrUnsafe, ErrCorrupt: what it is to errors.Is
-	Path string // of the file or directory at fault
-	Text string // what is wrong with it
+	Is   error  // ErrUnsafe or ErrCorrupt, for errors.Is
+	Path string // the file or directory at fault
+	Text string // a description of the fault
 
-	// Of a directory:
+	// The following fields are set for a directory only.
+
 	Ours      bool   // it belongs to this user
 	AnyWrites bool   // every user may write to it
 	Writable  bool   // this user may write to it
 	Content   string // ContentNone, ContentLedger, ContentOther; "" if it cannot be listed
-	Within    Within // whether a directory in it could be a ledger
+	Within    Within // whether a subdirectory could be a ledger
 }
 
-// FaultKind tells faults apart by what mends them.
+// FaultKind is the kind of a fault. Each kind needs another repair.
 type FaultKind int
 
-// The faults.
+// The kinds of faults.
 const (
 	FaultLink        FaultKind = iota + 1 // a symbolic link of another user
-	FaultParentOpen                       // a directory above the ledger that other users can write to
-	FaultParentOwner                      // a directory above the ledger that belongs to another user
+	FaultParentOpen                       // other users can write to a directory above the ledger
+	FaultParentOwner                      // a directory above the ledger belongs to another user
 	FaultOwner                            // the ledger's directory belongs to another user
 	FaultOpen                             // the ledger's directory is open to other users
 	FaultSecondName                       // a file of the ledger has a hard link
 	FaultReplaced                         // files of the ledger were moved, removed or replaced while it was in use
-	FaultNoLocks                          // the file that locks are taken on is gone
-	FaultNoDatabase                       // ledger.db is gone or empty
-	FaultLostCommits                      // the ledger has fewer commits than there have been
-	FaultBadWitness                       // the number of commits cannot be read
+	FaultNoLocks                          // the lock file is missing
+	FaultNoDatabase                       // ledger.db is missing or empty
+	FaultLostCommits                      // the ledger has fewer commits than the witness counted
+	FaultBadWitness                       // the witness, which counts the commits, cannot be read
 )
 
-// What a directory has in it.
+// The values of Fault.Content.
 const (
 	ContentNone   = "none"
 	ContentLedger = "ledger"
 	ContentOther  = "other"
 )
 
-// Within reports whether a directory within another could be a ledger.
+// Within reports whether a subdirectory of a directory could be a ledger.
 type Within int
 
-// The answers: no, if the place is trusted, yes.
+// The values of Within.
 const (
-	WithinNo Within = iota
-	WithinTrusted
+	WithinNo      Within = iota
+	WithinTrusted        // only if the user trusts the directory
 	WithinYes
 )
 
 func (f *Fault) Error() string {
-	if f.Kind == FaultReplaced { // which need be no damage
+	if f.Kind == FaultReplaced { // the replaced files need not be damaged
 		return f.Text
 	}
 	return fmt.Sprintf("%v: %s", f.Is, f.Text)

@@ -6,21 +6,25 @@ import (
 	"strings"
 )
 
-// Glob is a pattern that a whole key has to match, as SQLite's GLOB: * matches any
-// text, ? one character, [a-z] one character of a set and [^a-z] one that is not in
-// it. A slash is a character like the others. The empty pattern stands for any key in
-// a Filter.
+// Glob is a pattern that a whole key must match. It has the syntax of SQLite's GLOB:
+//   - * matches any text;
+//   - ? matches one character;
+//   - [a-z] matches one character of a set;
+//   - [^a-z] matches one character outside of a set.
+//
+// A slash has no special meaning. In a Filter, the empty pattern selects every key.
 type Glob string
 
-// maxGlob is how many bytes a pattern may have: SQLite takes no more
+// maxGlob is the maximum length of a pattern in bytes. It is SQLite's limit
 // (SQLITE_MAX_LIKE_PATTERN_LENGTH).
 const maxGlob = 50_000
 
-// ErrOpenSet is the error of a pattern with a set that has no end.
-var ErrOpenSet = errors.New("a [ is never closed; [[] stands for the character itself")
+// ErrOpenSet is the error of a pattern with a set that is not closed.
+var ErrOpenSet = errors.New("a [ is never closed; write [[] for the character itself")
 
-// ParseGlob returns a pattern that is not a mistake: one with a set that is never
-// closed would match nothing.
+// ParseGlob returns the pattern as a Glob. It refuses a pattern that is too long. It
+// also refuses a set that is never closed (ErrOpenSet): such a pattern matches nothing,
+// so it is a mistake.
 func ParseGlob(pattern string) (Glob, error) {
 	if len(pattern) > maxGlob {
 		return "", fmt.Errorf("is %d bytes long, the limit is %d", len(pattern), maxGlob)
@@ -30,7 +34,7 @@ func ParseGlob(pattern string) (Glob, error) {
 		if !open {
 			return Glob(pattern), nil
 		}
-		set = strings.TrimPrefix(strings.TrimPrefix(set, "^"), "]") // a ] that comes first is in the set
+		set = strings.TrimPrefix(strings.TrimPrefix(set, "^"), "]") // a ] in first position is a member
 		if _, rest, open = strings.Cut(set, "]"); !open {
 			return "", ErrOpenSet
 		}
@@ -40,14 +44,14 @@ func ParseGlob(pattern string) (Glob, error) {
 // Match reports whether the pattern matches all of key.
 func (g Glob) Match(key string) bool {
 	pattern, s := []rune(g), []rune(key)
-	var star, from []rune // what follows the last * of the pattern, and where it may begin
+	var afterStar, unmatched []rune // the pattern after the last *, and the text on which to try it next
 	hasStar := false
 	for {
 		next, ok := pattern, false
 		switch {
 		case len(pattern) > 0 && pattern[0] == '*':
 			pattern = pattern[1:]
-			hasStar, star, from = true, pattern, s
+			hasStar, afterStar, unmatched = true, pattern, s
 			continue
 		case len(pattern) == 0:
 			if len(s) == 0 {
@@ -60,16 +64,16 @@ func (g Glob) Match(key string) bool {
 			pattern, s = next, s[1:]
 			continue
 		}
-		if !hasStar || len(from) == 0 {
+		if !hasStar || len(unmatched) == 0 {
 			return false
 		}
-		from = from[1:] // the last * takes one character more
-		pattern, s = star, from
+		unmatched = unmatched[1:] // the last * matches one character more
+		pattern, s = afterStar, unmatched
 	}
 }
 
-// matchOne reports whether the first element of pattern, which is not a *, matches c,
-// and returns the rest of the pattern.
+// matchOne reports whether the first element of pattern matches c, and returns the
+// rest of the pattern. The first element must not be a *.
 func matchOne(pattern []rune, c rune) (rest []rune, ok bool) {
 	switch pattern[0] {
 	case '?':
@@ -82,9 +86,9 @@ func matchOne(pattern []rune, c rune) (rest []rune, ok bool) {
 	}
 }
 
-// inSet reports whether a set has c, and returns the pattern after the set. ok is
-// false for a set that is not closed. A bracket that comes first is a member, but
-// begins no range. The first character of a range that runs backwards is a member.
+// inSet reports whether a set contains c, and returns the pattern after the set. ok is
+// false for a set that is not closed. As in SQLite, a ] in first position is a member
+// but cannot begin a range. The first character of a descending range is a member.
 func inSet(set []rune, c rune) (in bool, rest []rune, ok bool) {
 	not := len(set) > 0 && set[0] == '^'
 	if not {
@@ -93,7 +97,7 @@ func inSet(set []rune, c rune) (in bool, rest []rune, ok bool) {
 	if len(set) > 0 && set[0] == ']' {
 		in, set = c == ']', set[1:]
 	}
-	var low rune // what a range may begin with
+	var low rune // the character that can begin a range; 0 for none
 	for i := 0; i < len(set); i++ {
 		switch {
 		case set[i] == ']':

@@ -50,7 +50,8 @@ func TestGlobMatch(t *testing.T) {
 	}
 }
 
-// Many stars do not make a match take long. The test would not end.
+// TestGlobWithManyStars checks that many stars do not make a match slow. With
+// exponential backtracking, the match would not end.
 func TestGlobWithManyStars(t *testing.T) {
 	done := make(chan bool, 1)
 	go func() { done <- Glob(strings.Repeat("*a", 100) + "b").Match(strings.Repeat("a", 255)) }()

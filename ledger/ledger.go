@@ -1,7 +1,7 @@
-// Package ledger says what idem remembers and what a ledger promises. It holds
-// no policy (that is runner.Decide) and imports no driver: the embedded ledger
-// lives in ledger/sqlite, the suite that holds every ledger to this contract in
-// ledger/ledgertest.
+// Package ledger defines the data that idem remembers and the contract of a ledger.
+// It holds no policy, which is in runner.Decide, and imports no driver. The embedded
+// ledger is package ledger/sqlite. The test suite that checks every ledger against
+// this contract is package ledger/ledgertest.
 package ledger
 
 import (
@@ -12,20 +12,21 @@ import (
 	"time"
 )
 
-// ID names one record: the user's key inside its namespace and, with a
-// calendar policy, its window. All three are compared byte by byte.
+// ID identifies one record: the user's key, its namespace and, with a calendar
+// policy, its window. All three are compared byte by byte.
 type ID struct {
 	Namespace string
 	Key       string
 	Window    string // empty without a calendar window
 }
 
-// State is what a ledger stores of an attempt, and by it of its record.
-// "Interrupted" is not among them: it is read off Running and the locks.
+// State is the stored state of an attempt. The state of a record is that of its
+// current attempt. There is no state for "interrupted": it follows from Running and
+// the locks, see Record.Phase.
 type State string
 
-// The stored states. None is the state of a key that was never run, was
-// forgotten, or was marked for retry.
+// The stored states. None is the state of a key that never ran, was forgotten, or
+// was marked for retry.
 const (
 	None      State = ""
 	Running   State = "running"
@@ -33,30 +34,31 @@ const (
 	Failed    State = "failed"
 )
 
-// Reason says how an attempt ended.
+// Reason is how an attempt ended.
 type Reason string
 
-// The reasons. Lost is given to an attempt whose end nobody saw,
-// when a later call takes its key over.
+// The reasons. ReasonLost is recorded when a later call takes over the key of an
+// attempt that has no recorded end.
 const (
 	ReasonExit    Reason = "exit"
 	ReasonSignal  Reason = "signal"
 	ReasonTimeout Reason = "timeout"
 	ReasonLost    Reason = "lost"
 	ReasonMarked  Reason = "marked" // settled by hand
-	ReasonProbed  Reason = "probed" // settled by what a probe said
+	ReasonProbed  Reason = "probed" // settled by the answer of a probe
 )
 
-// Owner is who ran an attempt, stored for people to read. Nothing is decided
-// by it: process ids are reused and host names change.
+// Owner identifies the process and the user that ran an attempt. It is stored for
+// people to read. No decision uses it, because process IDs are reused and host names
+// change.
 type Owner struct {
 	Host string
 	PID  int
 	User string
 }
 
-// Attempt is one execution of a key's command, or one settlement of the key
-// without it (a Mark, with Number 0).
+// Attempt is one execution of a key's command, or one Mark. A Mark settles the key
+// without running its command and has Number 0.
 type Attempt struct {
 	Number      int    // 1, 2, ... within the key's generation
 	RunID       string // UUIDv7, unique in the ledger
@@ -65,37 +67,37 @@ type Attempt struct {
 	ExitCode    int    // 128+n after a death by signal n
 	Signal      int    // the signal's number, 0 without one
 	Started     time.Time
-	Ended       time.Time // zero while running, and when nobody saw the end
+	Ended       time.Time // zero while running, and for an attempt with ReasonLost
 	Fingerprint string    // empty in a mark that counts for any call
-	Inputs      []byte    // what the fingerprint was made of; opaque to a ledger
+	Inputs      []byte    // the inputs of the fingerprint; opaque to a ledger
 	Owner       Owner
 	Note        string // of a mark
-	OutputBytes int64  // bytes the command wrote, both streams, recorded or not
-	Truncated   bool   // some of them are known not to be recorded
+	OutputBytes int64  // bytes the command wrote to both streams, recorded or not
+	Truncated   bool   // some output that was to be recorded is known to be missing
 	Incomplete  bool   // see Capture
 	Redacted    bool   // see Capture
-	Files       int    // how many files Ledger.Files tells of
-	NoOutput    bool   // none of them was to be recorded, which is not Truncated
+	Files       int    // how many files Ledger.Files returns
+	NoOutput    bool   // no output was to be recorded; Truncated is then false
 }
 
-// Record is what a ledger knows of one ID. Its state, fingerprint and outcome
-// are those of its current attempt; the zero attempt has state None.
+// Record is all that a ledger stores for one ID. Its state, fingerprint and outcome
+// are those of its current attempt. The zero attempt has state None.
 type Record struct {
 	ID         ID
-	Generation int64 // 1 at first, raised by Forget
-	Fence      int64 // grows with every Begin, never falls, also over Forget
+	Generation int64 // 1 at first, increased by Forget
+	Fence      int64 // increased by every Begin; never decreases, not even after Forget
 	Attempts   int   // number of the latest attempt in this generation
 	Current    Attempt
-	// Alive tells, for a Running record, that a holder or a process of its
-	// command exists. Running and not alive is interrupted.
+	// Alive reports, for a Running record, whether a holder or a process of its
+	// command exists. A Running record that is not alive is interrupted.
 	Alive bool
 }
 
-// Phase is a record's state as people see it: the stored state, told apart by
-// what is alive.
+// Phase is the state of a record as users see it. It depends on the stored state and,
+// for Running, on Alive.
 type Phase string
 
-// The phases. Retry is a key with a history that was marked to run again.
+// The phases. PhaseRetry is that of a key with a history that was marked to run again.
 const (
 	PhaseNone        Phase = "none"
 	PhaseRetry       Phase = "retry"
@@ -105,8 +107,8 @@ const (
 	PhaseFailed      Phase = "failed"
 )
 
-// Phase returns how r stands: interrupted, for one, when it is recorded as
-// running but no process holds the key, so its outcome is unknown.
+// Phase returns the phase of r. It is PhaseInterrupted when r is recorded as running
+// but no process holds the key. The outcome is then unknown.
 func (r Record) Phase() Phase {
 	switch {
 	case r.Current.State == Running && !r.Alive:
@@ -120,95 +122,103 @@ func (r Record) Phase() Phase {
 	}
 }
 
-// Ledger is a memory of keys shared by all processes that open the same place.
-// Its methods may be called from several goroutines. Whatever kills a process,
-// what a method acknowledged before stays, and the claims of the dead process
-// are free as soon as its command's processes are gone too.
+// Ledger is a memory of keys. All processes that open the same ledger share it. Its
+// methods may be called from several goroutines.
+//
+// A ledger survives any death of a process: a change that a method has acknowledged
+// is kept. The claims of the dead process are free as soon as the processes of its
+// command have ended too.
 type Ledger interface {
-	// Get returns the record of id, with state None when there is none. It
-	// takes no lock, writes nothing and creates nothing.
+	// Get returns the record of id. Without a record, it returns one with state
+	// None. Get takes no lock, writes nothing and creates nothing.
 	Get(ctx context.Context, id ID) (Record, error)
 
-	// Claim takes the exclusive right to execute id. It does not wait: when
-	// another claim holds it, or processes of an earlier attempt are alive, the
-	// error is a *BusyError.
+	// Claim takes the exclusive right to execute id. It does not wait. The error is
+	// a *BusyError when another claim holds id, or when processes of an earlier
+	// attempt are alive.
 	//
-	// Of an attempt that is recorded as running and that no claim holds, a ledger
-	// looks for more than what its descriptors tell: a command may have closed
-	// them. Where it can, it finds processes by RunIDVar and ChainVar in their
-	// environment, other than this process; what is run for an event is not the
-	// command's. Get, List and Wait find them likewise. After any recorded end they
-	// do not count.
+	// A command may close the descriptors that it inherits. So for an attempt that
+	// is recorded as running and has no claim, descriptors are not enough. Where the
+	// system permits, a ledger also finds processes by RunIDVar and ChainVar in
+	// their environment:
+	//   - This process does not count.
+	//   - A process that runs for an event (EventVar) does not count.
+	//   - After any recorded end, no process counts.
+	//
+	// Get, List and Wait find processes in the same way.
 	Claim(ctx context.Context, id ID) (Claim, error)
 
-	// Wait returns when Claim would have found id free, or with ctx's error.
-	// It takes nothing, so that a claim may still fail afterwards. With a ctx
-	// that is done already it only asks: nil means free.
+	// Wait returns nil when Claim would have found id free, or the error of ctx. It
+	// takes nothing, so a later Claim may still fail. With a ctx that is already
+	// done, Wait checks once: nil means free.
 	Wait(ctx context.Context, id ID) error
 
-	// List yields the records that match f, the one with the latest attempt or
-	// mark first, without their Inputs, or an error as the last. Forgotten keys
-	// are not listed. Few are in memory at a time, and nothing is kept from
-	// going on while the caller looks at one.
+	// List yields the records that match f, without their Inputs. The record with
+	// the latest attempt or mark is first. An error is yielded last. Forgotten keys
+	// are not listed. List keeps few records in memory, and blocks no other process
+	// while the caller handles one.
 	List(ctx context.Context, f Filter) iter.Seq2[Record, error]
 
 	// Attempts returns the history of id's generation, oldest first.
 	Attempts(ctx context.Context, id ID) ([]Attempt, error)
 
-	// Output returns what was recorded of the output of id's attempt runID, so
-	// far if it is running; ErrNotFound when there is no such attempt. The
-	// caller closes it.
+	// Output returns the recorded output of id's attempt runID. For a running
+	// attempt, it is the output so far. The error is ErrNotFound when there is no
+	// such attempt. The caller closes the Output.
 	Output(ctx context.Context, id ID, runID string) (Output, error)
 
-	// Files returns what id's attempt runID added to files, as Finish was given
-	// it: none while it is running, ErrNotFound when there is no such attempt,
-	// ErrCorrupt unless all of it is what was recorded.
+	// Files returns the files that Finish recorded for id's attempt runID. A running
+	// attempt has none. The error is ErrNotFound when there is no such attempt, and
+	// ErrCorrupt when the files differ from the recorded ones.
 	Files(ctx context.Context, id ID, runID string) ([]File, error)
 
-	// Forget drops id's history, output and files and raises its generation. It fails
-	// with *BusyError while the key is held and with ErrNotFound when nothing
+	// Forget drops id's history, output and files, and increases its generation. It
+	// fails with *BusyError while the key is held, and with ErrNotFound when nothing
 	// is recorded.
 	Forget(ctx context.Context, id ID) error
 
-	// Close frees what the handle holds in this process. It does not end
+	// Close frees the resources of the handle in this process. It does not end
 	// claims. A process that is about to exit need not call it.
 	Close() error
 }
 
-// Claim is the exclusive right to execute one ID. It ends with Release or with
-// the process, except that processes of an attempt's command keep the ID busy
-// as long as they live (see Execution.Finish for when they no longer count).
+// Claim is the exclusive right to execute one ID. It ends with Release or with the
+// process. After that, live processes of an attempt's command still keep the ID busy;
+// Execution.Finish says when they no longer count.
 type Claim interface {
-	// Record reads the record again, now that nobody else can change it.
+	// Record reads the record again. Under the claim, no other process can change
+	// it.
 	Record(ctx context.Context) (Record, error)
 
-	// Begin records a running attempt, durably before it returns. An earlier
-	// attempt that is still recorded as running is settled as lost.
+	// Begin records a running attempt. The record is durable when Begin returns. An
+	// earlier attempt that is still recorded as running is recorded as lost.
 	Begin(ctx context.Context, s Start) (Execution, error)
 
-	// Mark settles the key without running its command, durably before it
-	// returns, and returns the mark as recorded. An earlier attempt that is
-	// still recorded as running is settled as lost. It fails with ErrChanged
-	// when the record is not as m.Expect says, with *BusyError while an
-	// execution of this claim is in progress, and with the error of m.Stdout;
-	// nothing is recorded then.
+	// Mark settles the key without running its command, and returns the mark as
+	// recorded. The mark is durable when Mark returns. An earlier attempt that is
+	// still recorded as running is recorded as lost.
+	//
+	// With an error, nothing is recorded. The error is ErrChanged when the record
+	// differs from m.Expect, *BusyError while an execution of this claim is in
+	// progress, or the error of m.Stdout.
 	Mark(ctx context.Context, m Mark) (Attempt, error)
 
-	// Lost is closed when the claim can no longer be kept; the command must
-	// then be ended. It is nil where that cannot happen.
+	// Lost returns a channel that is closed when the claim can no longer be kept.
+	// The caller must then end the command. It returns nil if the claims of this
+	// ledger cannot be lost.
 	Lost() <-chan struct{}
 
-	// Release gives the right back. Calling it again does nothing.
+	// Release ends the claim. Further calls do nothing.
 	Release() error
 }
 
-// Start is what Begin records.
+// Start is the attempt that Begin records.
 type Start struct {
 	RunID       string
 	Fingerprint string
 	Inputs      []byte
 	Owner       Owner
-	// MaxOutput is how many bytes of output to keep. With 0, output is only
+	// MaxOutput is the number of bytes of output to keep. With 0, output is only
 	// counted, and the attempt has NoOutput. A negative number keeps all.
 	MaxOutput int64
 }
@@ -222,32 +232,32 @@ type Execution interface {
 	// earlier attempt of the key.
 	Fence() int64
 
-	// Write records a piece of output, in order. It never fails the run: what
-	// cannot be kept is counted and the attempt marked truncated. It keeps
-	// nothing of p. It must not be called after Finish or Abandon.
+	// Write records a piece of output. Pieces are recorded in the order of the
+	// calls. Write never fails the run: bytes that cannot be kept are counted, and
+	// the attempt becomes Truncated. It does not retain p. It must not be called
+	// after Finish or Abandon.
 	Write(s Stream, p []byte)
 
-	// Finish records the outcome, durably before it returns, if the attempt is
-	// still this run's, and fails with ErrLost otherwise. It returns the
-	// attempt as recorded. After an end by o.Reason exit, processes that the
-	// command left behind no longer keep the key busy; after any other end
-	// they do.
+	// Finish records the outcome and returns the attempt as recorded. The outcome
+	// is durable when Finish returns. The error is ErrLost when another run has
+	// taken the key over. If o.Reason is ReasonExit, processes that the command
+	// left behind no longer keep the key busy. With any other reason they still do.
 	Finish(ctx context.Context, o Outcome) (Attempt, error)
 
-	// Abandon takes Begin back because the command could not be started: the
-	// record is again as it was before (the fence excepted).
+	// Abandon undoes Begin, because the command could not be started. The record is
+	// restored except for the fence.
 	Abandon(ctx context.Context) error
 }
 
-// Inheriting is implemented by an Execution whose hold on the key must reach
-// its command: the command's processes inherit the descriptors.
+// Inheriting is implemented by an Execution whose lock on the key must reach the
+// command: the command's processes inherit the descriptors.
 type Inheriting interface {
 	Descriptors() []*os.File
 }
 
-// Tracing is implemented by a ledger that can name the processes of a command
-// that outlive it and keep its key busy, some of them at least. That is for
-// people to read, as Owner is.
+// Tracing is implemented by a ledger that can name processes that outlive their
+// command and keep its key busy. The result need not be complete. Like Owner, it is
+// for people to read.
 type Tracing interface {
 	Holders(id ID) []Process
 }
@@ -255,51 +265,53 @@ type Tracing interface {
 // Process is a process of this host.
 type Process struct {
 	PID  int
-	Name string // as the kernel has it: cut short, and chosen by the process
+	Name string // from the kernel, which truncates it; the process can set it freely
 }
 
-// Outcome is how a command ended.
+// Outcome describes the end of a command.
 type Outcome struct {
 	State    State // Succeeded or Failed
 	Reason   Reason
 	ExitCode int
 	Signal   int
-	Files    []File // stored whole and with the outcome, or the outcome is not
+	Files    []File // stored completely in the same transaction as the outcome
 	Capture  Capture
 }
 
-// File is what an attempt added at the end of one file.
+// File is the content that an attempt appended to one file.
 type File struct {
-	Name    string // what a later call knows the file by
-	Place   int    // which file of the call it was, when that is its name too; else 0
+	Name    string // the name by which a later call finds the file
+	Place   int    // the position of the file in the call, if that identifies it too; else 0
 	Content []byte
-	Lost    bool // there was more or other content than could be recorded
+	Lost    bool // some of the added content could not be recorded
 }
 
-// What a process of idem's finds in its environment, as far as ledgers look at it.
+// The environment variables of processes that idem starts, as far as a ledger reads
+// them.
 const (
-	// RunIDVar is the run id of the attempt that the process belongs to.
+	// RunIDVar is the run ID of the attempt that the process belongs to.
 	RunIDVar = "IDEM_RUN_ID"
-	// EventVar says what the process is for, if it is not the attempt's command: a
-	// hook or a probe.
+	// EventVar is set in a hook or a probe, which is not part of the attempt's
+	// command. Its value is the purpose of the process.
 	EventVar = "IDEM_EVENT"
-	// ChainVar names what the process runs inside of, the innermost last, joined by
-	// colons: attempts by their run ids, behind ForEvent if it is not in their
-	// command, and what has no run id yet by other names.
+	// ChainVar names the attempts that the process runs inside of, joined by
+	// colons, the innermost last. An attempt is named by its run ID. ForEvent
+	// precedes an attempt if the process is part of a hook or a probe of it, not of
+	// its command. A call without a run ID yet has another name.
 	ChainVar = "IDEM_CHAIN"
 	ForEvent = "event"
 )
 
-// Filter selects records for List.
+// Filter selects records for List. A zero field does not restrict the result.
 type Filter struct {
-	Namespace string // empty: all
-	Key       string // the key, in whatever window; empty: all
-	Glob      Glob   // on the key; empty: all
-	Phase     Phase  // empty: all
-	Limit     int    // 0: no limit
+	Namespace string
+	Key       string // the key, in any window
+	Glob      Glob   // a pattern for the key
+	Phase     Phase
+	Limit     int // the maximum number of records
 }
 
-// Collect returns all that List yields.
+// Collect returns all records that List yields, or its error.
 func Collect(records iter.Seq2[Record, error]) ([]Record, error) {
 	var all []Record
 	for r, err := range records {
@@ -311,10 +323,10 @@ func Collect(records iter.Seq2[Record, error]) ([]Record, error) {
 	return all, nil
 }
 
-// Mark settles a key without running its command: by hand, or because a probe
-// told what became of it.
+// Mark settles a key without running its command: by hand, or by the answer of a
+// probe.
 type Mark struct {
-	// Expect is the record that the decision to mark was made on: its current
+	// Expect is the record on which the decision to mark is based. Its current
 	// attempt must still be current and in the same state.
 	Expect   Record
 	State    State  // Succeeded, Failed, or None for "run it again"
@@ -323,20 +335,20 @@ type Mark struct {
 	RunID    string
 	Note     string
 	Owner    Owner
-	// Fingerprint and Inputs are those of the calls that it counts for; an empty
-	// Fingerprint is any call.
+	// Fingerprint and Inputs are those of the calls that the mark counts for. With
+	// an empty Fingerprint, the mark counts for any call.
 	Fingerprint string
 	Inputs      []byte
-	// Stdout is read to its end and recorded as the output, MaxOutput bytes of
-	// it, as in Start. Nil means no output.
+	// Stdout is read to its end and recorded as the output. MaxOutput limits it as
+	// in Start. Nil means no output.
 	Stdout    io.Reader
 	MaxOutput int64
-	// Capture is asked about the output when Stdout is at its end. Nil: the output
-	// is all that was written.
+	// Capture is called after Stdout has been read to its end. If it is nil, Stdout
+	// is the complete output.
 	Capture func() Capture
 }
 
-// Captured returns what Capture says.
+// Captured returns the result of m.Capture, or the zero Capture without one.
 func (m Mark) Captured() Capture {
 	if m.Capture == nil {
 		return Capture{}

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// Stream is one of the two output streams.
+// Stream is an output stream of a command.
 type Stream uint8
 
-// The streams, numbered as their descriptors.
+// The streams, numbered like their file descriptors.
 const (
 	Stdout Stream = 1
 	Stderr Stream = 2
@@ -17,34 +17,35 @@ const (
 
 // Output is the recorded output of one attempt.
 type Output interface {
-	// Check reads all that is recorded, compares it with its checksums
-	// (ErrCorrupt if they differ), and returns what is not recorded, as far as
-	// the recording says. Of an attempt without an end it checks nothing.
+	// Check reads the whole recording and compares it with its checksums. It
+	// returns the gaps that the recording names, or ErrCorrupt if a checksum
+	// differs. If the attempt has no recorded end, Check does nothing.
 	Check() (Gaps, error)
 
-	// Replay writes each piece to its stream, in recorded order, after a Check:
-	// with ErrCorrupt, nothing is written. A nil writer drops its stream. A write
-	// error ends its stream only. The error is then a WriteErrors.
+	// Replay calls Check, and then writes each piece to its stream in recorded
+	// order. With ErrCorrupt, nothing is written. A nil file drops its stream. A
+	// write error ends its stream only, and Replay returns a WriteErrors.
 	Replay(stdout, stderr *os.File) error
 
-	// Next returns the next piece, or io.EOF when there is none (for a running
-	// attempt: none yet). p is valid until the next call.
+	// Next returns the next piece, or io.EOF when there is none. While the
+	// attempt is running, a later call can return more after io.EOF. The bytes of
+	// the piece are valid until the next call.
 	Next() (Chunk, error)
 
 	Close() error
 }
 
-// WriteErrors are the errors of the streams that Replay writes to, nil for a
-// stream without one.
+// WriteErrors are the write errors of a Replay. The field of a stream without an
+// error is nil.
 type WriteErrors struct{ Stdout, Stderr error }
 
 func (e WriteErrors) Error() string { return errors.Join(e.Stdout, e.Stderr).Error() }
 
 func (e WriteErrors) Unwrap() []error { return []error{e.Stdout, e.Stderr} }
 
-// Chunk is one piece of recorded output. A chunk with Dropped > 0 has no bytes:
-// it stands for that many bytes that were not kept, of a stream that is 0 if it
-// is not known.
+// Chunk is one piece of recorded output. A chunk with Dropped > 0 has no bytes. It is
+// a gap of that many bytes that were not kept. The Stream of a gap is 0 if it is
+// unknown.
 type Chunk struct {
 	Stream  Stream
 	At      time.Duration // since the attempt's start
@@ -52,29 +53,29 @@ type Chunk struct {
 	Dropped int64
 }
 
-// Capture says how the output that a ledger was given differs from the output
+// Capture describes how the output that a ledger received differs from the output
 // that the command wrote.
 type Capture struct {
 	// Incomplete reports whether another process could still write to the output
 	// when the recording ended, so its last bytes may be missing.
 	Incomplete bool
-	// Redacted reports whether something was taken out of the output.
+	// Redacted reports whether something was removed from the output.
 	Redacted bool
-	// Unread counts bytes that were written and never given to the ledger. They
-	// count as output that is not kept, behind all other output.
+	// Unread counts bytes that the command wrote and the ledger did not receive.
+	// They count as output that is not kept, after all other output.
 	Unread Gaps
 }
 
 // Gaps counts the bytes of an output that are not recorded.
 type Gaps struct {
 	Stdout, Stderr int64
-	Unknown        int64 // of one of the streams or of both
-	// Unwanted reports whether none was to be recorded. Only an attempt that an
-	// earlier version has recorded has this instead of Attempt.NoOutput.
+	Unknown        int64 // from one stream or from both
+	// Unwanted reports whether no output was to be recorded. It is set only for an
+	// attempt of an earlier version, which had no Attempt.NoOutput.
 	Unwanted bool
 }
 
-// Add counts n bytes of a stream, which may be 0 for unknown.
+// Add counts n missing bytes of a stream. The stream is 0 if it is unknown.
 func (g *Gaps) Add(s Stream, n int64) {
 	switch s {
 	case Stdout:

@@ -6,29 +6,32 @@ import (
 	"os"
 )
 
-// Store is a ledger with what a call keeps next to it on this host: all that the
-// command line needs to know of one. A handle that writes nothing makes nothing.
+// Store is a Ledger together with the files that a call keeps next to it on this host.
+// It is all that package cmd knows of a ledger. A handle creates nothing before its
+// first write.
 type Store interface {
 	Ledger
 
-	// Place returns the ledger's absolute path or URL, by which another process
-	// opens the same ledger.
+	// Place returns the ledger's absolute path or URL. Another process can open the
+	// same ledger with it.
 	Place() string
-	// Secret returns random bytes that belong to this ledger, and makes them when
-	// they are first asked for. They key the hashes of values that must not be
-	// guessed from the ledger's content, such as those of environment variables.
+	// Secret returns random bytes that belong to this ledger, and creates them on the
+	// first call. Values such as those of environment variables are hashed with them,
+	// so that a reader of the ledger cannot confirm a guessed value.
 	Secret(ctx context.Context) ([]byte, error)
-	// FindSecret is Secret for a call that writes nothing: nil when there is none.
+	// FindSecret is Secret for a call that writes nothing. It returns nil when there
+	// is no secret yet.
 	FindSecret() ([]byte, error)
-	// Scratch returns a new, empty file that has no name, so it is gone with its last
-	// descriptor. It makes the ledger when there is none.
+	// Scratch returns a new, empty file without a name. The file is deleted when its
+	// last descriptor is closed. Scratch creates the ledger when there is none.
 	Scratch() (*os.File, error)
-	// Backlog returns a new file for live output that its reader has not taken yet.
+	// Backlog returns a new file for live output that the output's reader has not
+	// consumed yet.
 	Backlog() (Backlog, error)
 }
 
-// Backlog is a file without a name that refuses to fill the disk. WriteAt returns
-// ErrFull rather than leave less space than the outcomes of other calls need.
+// Backlog is a file without a name. It leaves free the disk space that the outcomes of
+// other calls need: WriteAt returns ErrFull instead of using that space.
 type Backlog interface {
 	io.ReaderAt
 	io.WriterAt

@@ -11,9 +11,9 @@ import (
 	"idem/internal/rawsig"
 )
 
-// Become replaces this process by a command, as execve(2): from then on it is
-// as if idem had never been there. With noStdin the command's stdin is /dev/null.
-// It returns only with an error, *StartError.
+// Become replaces this process by a command, as execve(2) does. The command then runs
+// as if idem had never been there. With noStdin, the command's stdin is /dev/null.
+// Become returns only if it fails, with a *StartError.
 func Become(path string, argv []string, noStdin bool) error {
 	c := &Command{Path: path, Args: argv}
 	if noStdin {
@@ -28,16 +28,16 @@ func Become(path string, argv []string, noStdin bool) error {
 	return c.explain(err)
 }
 
-// execve is execve(2) with the ignored and the blocked signals that this process
-// was started with.
+// execve is execve(2) with the ignored and the blocked signals that this process was
+// started with.
 func execve(path string, argv []string) (err error) {
 	rawsig.Leave()
 	asStarted(func() { err = syscall.Exec(path, argv, os.Environ()) })
 	return err
 }
 
-// asStarted calls f with the blocked signals that this process was started with,
-// for what f starts.
+// asStarted calls f with the blocked signals that this process was started with. A
+// process that f starts inherits them.
 func asStarted(f func()) {
 	if rawsig.Blocked() == 0 {
 		f()
@@ -48,13 +48,13 @@ func asStarted(f func()) {
 	rawsig.WithMask(f)
 }
 
-// closeStdin puts /dev/null in the place of this process's stdin.
+// closeStdin replaces the stdin of this process by /dev/null.
 func closeStdin() error {
 	fd, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return &os.PathError{Op: "open", Path: os.DevNull, Err: err}
 	}
 	_ = unix.Close(0)
-	_, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD, 0) // the lowest that is free
+	_, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD, 0) // 0 is the lowest free number
 	return os.NewSyscallError("dup", err)
 }

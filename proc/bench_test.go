@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// BenchmarkRun100MiB is the tee's throughput into a pipe that is read.
+// BenchmarkRun100MiB measures the throughput of the tee into a pipe that is read.
 func BenchmarkRun100MiB(b *testing.B) {
 	const n = 100 << 20
 	b.SetBytes(n)
@@ -21,7 +21,7 @@ func BenchmarkRun100MiB(b *testing.B) {
 	}
 }
 
-// drained is a pipe that is read to its end.
+// drained returns the write end of a pipe that is read to its end.
 func drained(b *testing.B) *os.File {
 	b.Helper()
 	r, w, err := os.Pipe()
@@ -36,7 +36,7 @@ func drained(b *testing.B) *os.File {
 	return w
 }
 
-// BenchmarkTee is the live copy alone, beside the same writes without it.
+// BenchmarkTee measures the live copy alone, and the same writes without it.
 func BenchmarkTee(b *testing.B) {
 	piece := make([]byte, 64<<10)
 	b.Run("tee", func(b *testing.B) {
@@ -64,7 +64,7 @@ func BenchmarkTee(b *testing.B) {
 	})
 }
 
-// BenchmarkRunTrue is what a command costs that does nothing.
+// BenchmarkRunTrue measures the cost of a command that does nothing.
 func BenchmarkRunTrue(b *testing.B) {
 	for b.Loop() {
 		c, _ := command(b, "/bin/true")

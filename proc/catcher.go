@@ -13,40 +13,40 @@ import (
 	"idem/internal/rawsig"
 )
 
-// arrival is a signal that has come for us.
+// arrival is a signal that this process has got.
 type arrival struct {
 	sig syscall.Signal
-	// queued is the siginfo of a signal that carries a value (sigqueue); else nil.
+	// queued is the siginfo of a signal that has a value (sigqueue), or nil.
 	queued *rawsig.Info
 }
 
-// listener gets signals.
+// listener gets signals from the catcher.
 type listener struct {
 	want rawsig.Set
-	take func(arrival) // one at a time; it must not block
-	stop func()        // ends notify; nil without
+	take func(arrival) // called for one signal at a time; it must not block
+	stop func()        // ends notify; nil if notify is not used
 }
 
-// catcher is where signals come from, for all listeners of the process.
+// catcher passes the caught signals to all listeners of the process.
 type catcher struct {
 	mu        sync.Mutex
 	listeners []*listener
 	pipe      *os.File
-	fd        int       // of the pipe
-	early     []arrival // blocked by the caller, while there was no listener
+	fd        int       // descriptor of the pipe
+	early     []arrival // blocked by the caller, and came while there was no listener
 }
 
 var signals catcher
 
-// listen makes signals go to l until unlisten. Signals that this process was
-// started to ignore stay ignored.
+// listen passes signals to l until unlisten. Signals that were ignored when this
+// process was started stay ignored.
 func listen(l *listener) {
 	if !signals.listen(l) {
 		l.notify()
 	}
 }
 
-// unlisten ends listen. When it returns, all earlier signals have been taken.
+// unlisten ends listen. When it returns, l has got all earlier signals.
 func unlisten(l *listener) {
 	if l.stop != nil {
 		l.stop()
@@ -55,7 +55,7 @@ func unlisten(l *listener) {
 	}
 }
 
-// listen reports false where Go's own means must do.
+// listen returns false if signals can be caught only with os/signal.
 func (s *catcher) listen(l *listener) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,7 +78,7 @@ func (s *catcher) unlisten(l *listener) {
 	if at < 0 {
 		return
 	}
-	// First the kernel, then what it has left: so nothing falls in between.
+	// Restore the dispositions before draining the pipe. Otherwise signals could be lost.
 	rest := slices.Delete(slices.Clone(s.listeners), at, at+1)
 	s.listeners, rest = rest, s.listeners
 	s.catch()
@@ -87,7 +87,7 @@ func (s *catcher) unlisten(l *listener) {
 	s.listeners = rest
 }
 
-// catch has the kernel send the signals that the listeners take.
+// catch makes the kernel send the signals of all listeners to the pipe.
 func (s *catcher) catch() bool {
 	var want rawsig.Set
 	for _, l := range s.listeners {
@@ -98,7 +98,7 @@ func (s *catcher) catch() bool {
 		return false
 	}
 	if s.pipe == nil {
-		s.fd, s.pipe = fd, os.NewFile(uintptr(fd), "signals") // it is non-blocking: no thread waits for it
+		s.fd, s.pipe = fd, os.NewFile(uintptr(fd), "signals") // non-blocking, so no thread waits for it
 		go s.loop()
 		if rawsig.Blocked() != 0 {
 			go unblocked()
@@ -107,8 +107,8 @@ func (s *catcher) catch() bool {
 	return true
 }
 
-// unblocked is a thread that takes the signals which the caller has blocked. They
-// are the command's: to it they are pending.
+// unblocked keeps a thread that takes the signals that the caller has blocked. They
+// belong to the command, where they will be pending.
 func unblocked() {
 	runtime.LockOSThread()
 	rawsig.Unblock()
@@ -120,26 +120,27 @@ func (s *catcher) loop() {
 	if err != nil {
 		return
 	}
-	_ = conn.Read(func(uintptr) bool { // until the end of the process
+	_ = conn.Read(func(uintptr) bool { // returns at the end of the process
 		for s.more() {
 		}
 		return false
 	})
 }
 
-// more takes what has come, and reports whether there may be more. Others get their
-// turn in between: a flood of signals must not keep unlisten waiting.
+// more takes the signals that have come, and reports whether there may be more. It
+// releases the lock between calls, so that a flood of signals does not delay
+// unlisten.
 func (s *catcher) more() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.drain()
 }
 
-// perRead is how many signals one read takes, and full how many the pipe can hold.
+// perRead is the number of signals in one read. full is the number that the pipe holds.
 const perRead, full = 8, 512
 
-// drain takes all that has come when it is called, and reports whether there may be
-// more.
+// drain takes all signals that have come before the call, and reports whether there
+// may be more.
 func (s *catcher) drain() bool {
 	var infos [perRead]rawsig.Info
 	for range full / perRead {
@@ -166,7 +167,8 @@ func (s *catcher) drain() bool {
 	return true
 }
 
-// missed takes what the pipe had no room for, and reports whether there was any.
+// missed takes the signals for which the pipe had no room, and reports whether there
+// were any.
 func (s *catcher) missed() bool {
 	set := rawsig.Missed()
 	for n := 1; set != 0 && n <= 64; n++ {
@@ -177,7 +179,7 @@ func (s *catcher) missed() bool {
 	return set != 0
 }
 
-// siQueue is the code of a signal that carries a value.
+// siQueue is the si_code of a signal that has a value.
 const siQueue = -1
 
 func (s *catcher) dispatch(a arrival) {
@@ -192,7 +194,7 @@ func (s *catcher) dispatch(a arrival) {
 	case taken:
 	case rawsig.Blocked().Has(int(a.sig)):
 		s.early = append(s.early, a)
-	default: // it came while the last listener went
+	default: // it came while the last listener was removed
 		rawsig.Default(int(a.sig))
 	}
 }

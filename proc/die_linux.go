@@ -10,23 +10,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// DieOf ends the calling process by the signal, as the command died of it, so
-// that a calling shell sees what it would have seen: a loop stops at Ctrl-C. It
-// returns only if that was not possible, e.g. as the first process of a
-// container, or with a signal that ends nobody; exit with 128+n then. With group,
-// all of the process group is sent the signal, as by a key of the terminal.
+// DieOf ends this process by the signal sig, which has ended the command. A calling
+// shell then sees the same status as without idem: for example, a loop stops at
+// Ctrl-C. With group, the whole process group gets the signal, as from a key of the
+// terminal.
 //
-// The kernel is asked directly. Go would answer QUIT, ABRT and SEGV with a stack
-// trace, and there is no way to ask it for the default action.
+// DieOf returns only if the signal did not end the process. Examples are the first
+// process of a container, and a signal that ends no process. The caller should then
+// exit with 128+n.
+//
+// DieOf uses system calls. Go would answer QUIT, ABRT and SEGV with a stack trace,
+// and has no function that sets the default action.
 func DieOf(sig syscall.Signal, group bool) {
-	// The core file of the command is of use, one of idem is not. A core_pattern
-	// that is a program disregards the limit, hence the second call.
+	// The command has left a core file. One of idem would be useless. A program in
+	// core_pattern ignores the limit, but not the second setting.
 	_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
 	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
 
-	runtime.LockOSThread() // the mask is the thread's
+	runtime.LockOSThread() // the mask belongs to the thread
 	defer runtime.UnlockOSThread()
-	// All zero is SIG_DFL, no flags, an empty mask, on every architecture.
+	// On every architecture, zero bytes mean SIG_DFL, no flags and an empty mask.
 	var action [16]uint64
 	const maskSize = 8
 	_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&action)), 0, maskSize, 0, 0)

@@ -11,14 +11,17 @@ import (
 	"time"
 )
 
-// DieOf ends the calling process by the signal, as the command died of it, so
-// that a calling shell sees what it would have seen: a loop stops at Ctrl-C. It
-// returns only if that was not possible; exit with 128+n then. With group, all
-// of the process group is sent the signal, as by a key of the terminal.
+// DieOf ends this process by the signal sig, which has ended the command. A calling
+// shell then sees the same status as without idem: for example, a loop stops at
+// Ctrl-C. With group, the whole process group gets the signal, as from a key of the
+// terminal.
 //
-// Go offers no way to the default action of a signal: it answers QUIT, ABRT and
-// SEGV with a stack trace. exec resets all handlers, so a shell takes this
-// process's place and kills itself.
+// DieOf returns only if the signal did not end the process. The caller should then
+// exit with 128+n.
+//
+// Go has no function that sets the default action of a signal: it answers QUIT, ABRT
+// and SEGV with a stack trace. But exec resets all handlers. So DieOf replaces this
+// process by a shell that kills itself.
 func DieOf(sig syscall.Signal, group bool) {
 	signal.Reset(sig)
 	runtime.LockOSThread()

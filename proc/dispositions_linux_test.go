@@ -25,12 +25,12 @@ func init() {
 	helpers["idle"], helpers["fault"], helpers["become"], helpers["started"] = helperIdle, helperFault, helperBecome, helperStarted
 }
 
-// lethal are the signals that end a process by default.
+// lethal returns the signals that end a process by default.
 func lethal() (all []syscall.Signal) {
 	for n := syscall.Signal(1); n <= 64; n++ {
 		switch n {
 		case unix.SIGSTOP, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU, unix.SIGKILL:
-		case 32, 33: // glibc's own, where idem is linked to it
+		case 32, 33: // used by glibc, if idem is linked to it
 		default:
 			if ends(n) {
 				all = append(all, n)
@@ -40,14 +40,14 @@ func lethal() (all []syscall.Signal) {
 	return all
 }
 
-// helperIdle does nothing, without catching any signal.
+// helperIdle sleeps and catches no signal.
 func helperIdle([]string) int {
 	fmt.Println("ready")
 	time.Sleep(time.Minute)
 	return 98
 }
 
-// helperFault has a fault of its own.
+// helperFault causes a fault of the program.
 func helperFault([]string) int {
 	var p *int
 	return *p
@@ -59,7 +59,7 @@ func helperBecome(args []string) int {
 	return 97
 }
 
-// startOutput starts a program, and returns its output.
+// startOutput starts a program and returns a reader for its output.
 func startOutput(t *testing.T, c *exec.Cmd) *bufio.Reader {
 	t.Helper()
 	r, w := newPipe(t)
@@ -72,7 +72,7 @@ func startOutput(t *testing.T, c *exec.Cmd) *bufio.Reader {
 	return bufio.NewReader(r)
 }
 
-func heard(t *testing.T, r *bufio.Reader) string {
+func readLine(t *testing.T, r *bufio.Reader) string {
 	t.Helper()
 	line, err := r.ReadString('\n')
 	if err != nil {
@@ -85,7 +85,7 @@ func wantDeath(t *testing.T, c *exec.Cmd, sig syscall.Signal) {
 	t.Helper()
 	c.Wait()
 	if ws := c.ProcessState.Sys().(syscall.WaitStatus); !ws.Signaled() || ws.Signal() != sig {
-		t.Errorf("%d: status %#x", int(sig), uint32(ws))
+		t.Errorf("signal %d: status %#x", int(sig), uint32(ws))
 	}
 }
 
@@ -101,28 +101,28 @@ func TestSignalsThatNobodyCatchesDoTheirDefault(t *testing.T) {
 	t.Parallel()
 	for _, sig := range lethal() {
 		c := helperCmd(t, "idle", "x")
-		var said strings.Builder
-		c.Stderr = &said
-		heard(t, startOutput(t, c))
+		var stderr strings.Builder
+		c.Stderr = &stderr
+		readLine(t, startOutput(t, c))
 		syscall.Kill(c.Process.Pid, unix.SIGWINCH)
 		syscall.Kill(c.Process.Pid, unix.SIGCHLD)
 		syscall.Kill(c.Process.Pid, unix.SIGURG)
 		syscall.Kill(c.Process.Pid, sig)
 		wantDeath(t, c, sig)
-		if said.Len() > 0 {
-			t.Errorf("%d: it said %s", int(sig), said.String())
+		if stderr.Len() > 0 {
+			t.Errorf("signal %d: stderr is %s", int(sig), stderr.String())
 		}
 	}
 }
 
-// A command with the default dispositions dies of every signal, and idem with it.
+// A command with the default dispositions dies of every signal. idem dies of it too.
 func TestEverySignalReachesTheCommand(t *testing.T) {
 	t.Parallel()
 	for _, sig := range lethal() {
 		c := idem(t, "/bin/sh", "-c", "echo ready; exec sleep 300")
 		c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 		out := startOutput(t, c)
-		heard(t, out)
+		readLine(t, out)
 		syscall.Kill(c.Process.Pid, sig)
 		if _, err := io.ReadAll(out); err != nil {
 			t.Error(err)
@@ -135,7 +135,7 @@ func TestValueOfAQueuedSignalReachesTheCommand(t *testing.T) {
 	t.Parallel()
 	python, err := exec.LookPath("python3")
 	if err != nil {
-		t.Skip("there is no python3, which can print a signal's value")
+		t.Skip("no python3, which the test needs to print a signal's value")
 	}
 	c := idem(t, python, "-c", `
 import signal
@@ -144,7 +144,7 @@ print("ready", flush=True)
 for _ in range(3): print(signal.sigwaitinfo([signal.SIGRTMIN]).si_code, flush=True)`)
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	out := startOutput(t, c)
-	heard(t, out)
+	readLine(t, out)
 	for range 3 {
 		info := rawsig.Info{Signo: 34, Code: siQueue}
 		if _, _, errno := unix.RawSyscall(unix.SYS_RT_SIGQUEUEINFO, uintptr(c.Process.Pid), 34, uintptr(unsafe.Pointer(&info))); errno != 0 {
@@ -152,15 +152,15 @@ for _ in range(3): print(signal.sigwaitinfo([signal.SIGRTMIN]).si_code, flush=Tr
 		}
 	}
 	for range 3 {
-		if got := heard(t, out); got != "-1" {
-			t.Errorf("code %s", got)
+		if got := readLine(t, out); got != "-1" {
+			t.Errorf("the command got a signal with code %s, want -1", got)
 		}
 	}
 	c.Wait()
 }
 
-// helperStarted becomes a command that has some signals ignored and some blocked:
-// IGNORED BLOCKED PROGRAM ARG...
+// helperStarted executes a command with some signals ignored and some blocked. Its
+// arguments are IGNORED BLOCKED PROGRAM ARG...
 func helperStarted(args []string) int {
 	var masks [2]rawsig.Set
 	for i := range masks {
@@ -187,8 +187,9 @@ func helperStarted(args []string) int {
 	return 96
 }
 
-// with runs a program with some signals ignored and some blocked.
-func with(t *testing.T, ignored, blocked rawsig.Set, argv []string) string {
+// runWith runs a program with some signals ignored and some blocked, and returns its
+// output.
+func runWith(t *testing.T, ignored, blocked rawsig.Set, argv []string) string {
 	t.Helper()
 	c := helperCmd(t, "started", append([]string{fmt.Sprintf("%x", uint64(ignored)), fmt.Sprintf("%x", uint64(blocked))}, argv...)...)
 	c.Stderr = os.Stderr
@@ -199,27 +200,27 @@ func with(t *testing.T, ignored, blocked rawsig.Set, argv []string) string {
 	return string(out)
 }
 
-// needed are the signals that are not ignored in a command although the caller
-// ignores them: the runtime has handlers for them, or could not wait for it.
-const needed = rawsig.Set(1<<(unix.SIGBUS-1) | 1<<(unix.SIGFPE-1) | 1<<(unix.SIGSEGV-1) | 1<<(unix.SIGURG-1) | 1<<(unix.SIGCHLD-1))
+// neverIgnored are the signals that are not ignored in a command even if the caller
+// ignores them. The runtime has handlers for them, or could not wait for the command.
+const neverIgnored = rawsig.Set(1<<(unix.SIGBUS-1) | 1<<(unix.SIGFPE-1) | 1<<(unix.SIGSEGV-1) | 1<<(unix.SIGURG-1) | 1<<(unix.SIGCHLD-1))
 
 func TestIgnoredAndBlockedSignalsAreTheCommands(t *testing.T) {
 	needsProc(t)
 	t.Parallel()
 	show := []string{"/bin/grep", "-E", "Sig(Ign|Blk)", "/proc/self/status"}
-	all := ^rawsig.Of(32, 33) // glibc's own, where idem is linked to it
-	for _, ignored := range []rawsig.Set{rawsig.Of(1), rawsig.Of(2, 3, 15), rawsig.Of(10, 13, 14, 25, 27, 40), rawsig.Of(6, 64), all} {
-		for _, blocked := range []rawsig.Set{0, rawsig.Of(1, 2, 3, 15), rawsig.Of(10, 13, 17, 27, 40), all} {
+	all := ^rawsig.SetOf(32, 33) // used by glibc, if idem is linked to it
+	for _, ignored := range []rawsig.Set{rawsig.SetOf(1), rawsig.SetOf(2, 3, 15), rawsig.SetOf(10, 13, 14, 25, 27, 40), rawsig.SetOf(6, 64), all} {
+		for _, blocked := range []rawsig.Set{0, rawsig.SetOf(1, 2, 3, 15), rawsig.SetOf(10, 13, 17, 27, 40), all} {
 			for _, mode := range []string{"idem", "become"} {
 				kept := ignored
 				if mode == "idem" {
-					kept &^= needed
+					kept &^= neverIgnored
 				}
-				want := with(t, kept, blocked, show)
+				want := runWith(t, kept, blocked, show)
 				if n := strings.Count(want, "\n"); n != 2 {
 					t.Fatalf("without idem: got %q, want two lines", want)
 				}
-				if got := with(t, ignored, blocked, append(self(t, mode), show...)); got != want {
+				if got := runWith(t, ignored, blocked, append(self(t, mode), show...)); got != want {
 					t.Errorf("%s, ignored %x, blocked %x:\n%swant\n%s", mode, uint64(ignored), uint64(blocked), got, want)
 				}
 			}
@@ -227,19 +228,19 @@ func TestIgnoredAndBlockedSignalsAreTheCommands(t *testing.T) {
 	}
 }
 
-// To a command with a blocked signal it is pending, whether it came before the
-// start or after it.
+// If the caller has blocked a signal, it is pending in the command. It may come
+// before or after the start.
 func TestBlockedSignalIsPending(t *testing.T) {
 	needsProc(t)
 	t.Parallel()
 	kill := `kill -TERM $PPID; kill -USR1 $PPID; n=0
 		until grep -q 'ShdPnd:.*4200' /proc/$$/status || [ $((n += 1)) = 500 ]; do sleep 0.02; done; grep -c 'ShdPnd:.*4200' /proc/$$/status`
-	if got := with(t, 0, rawsig.Of(10, 15), append(self(t, "idem"), "/bin/bash", "-c", kill)); got != "1\n" {
+	if got := runWith(t, 0, rawsig.SetOf(10, 15), append(self(t, "idem"), "/bin/bash", "-c", kill)); got != "1\n" {
 		t.Errorf("pending in the command: %q", got)
 	}
 }
 
-// A fault of ours is still reported.
+// A fault of the program itself is still reported.
 func TestFaultIsReported(t *testing.T) {
 	t.Parallel()
 	c := helperCmd(t, "fault", "x")
@@ -250,14 +251,14 @@ func TestFaultIsReported(t *testing.T) {
 	}
 }
 
-// PIPE from a write of ours is an error, PIPE from elsewhere the command's, and
-// nothing that we start ignores it.
+// PIPE from a write of idem is an error. PIPE from another process is for the
+// command. No process that idem starts ignores PIPE.
 func TestPipe(t *testing.T) {
 	needsProc(t)
 	t.Parallel()
 	c := idem(t, "/bin/sh", "-c", "echo ready; exec sleep 300")
 	out := startOutput(t, c)
-	heard(t, out)
+	readLine(t, out)
 	syscall.Kill(c.Process.Pid, unix.SIGPIPE)
 	wantDeath(t, c, unix.SIGPIPE)
 
@@ -272,7 +273,7 @@ func TestPipe(t *testing.T) {
 	}
 }
 
-// A closed descriptor is not taken by a file of ours.
+// If a standard descriptor is closed, no file of idem gets its number.
 func TestClosedDescriptors(t *testing.T) {
 	needsProc(t)
 	t.Parallel()
@@ -282,17 +283,17 @@ func TestClosedDescriptors(t *testing.T) {
 	}
 }
 
-// A signal that comes while the pipe is full of others is not lost among them.
+// A signal is not lost if it comes while the pipe is full of other signals.
 func TestSignalInAFloodOfOthers(t *testing.T) {
 	if !rawsig.Supported {
 		return
 	}
 	const flood = 40 // a real-time signal
 	got := make(chan syscall.Signal, 2*full)
-	l := &listener{want: rawsig.Of(flood, int(unix.SIGUSR2), int(unix.SIGVTALRM)), take: func(a arrival) { got <- a.sig }}
+	l := &listener{want: rawsig.SetOf(flood, int(unix.SIGUSR2), int(unix.SIGVTALRM)), take: func(a arrival) { got <- a.sig }}
 	listen(l)
 	defer unlisten(l)
-	signals.mu.Lock() // a reader that is late
+	signals.mu.Lock() // delay the reader
 	for range full + 100 {
 		if err := unix.Kill(os.Getpid(), flood); err != nil {
 			t.Error(err)
@@ -309,7 +310,7 @@ func TestSignalInAFloodOfOthers(t *testing.T) {
 		case sig := <-got:
 			seen[sig] = true
 		case <-time.After(time.Minute):
-			t.Fatalf("of the signals came %v", seen)
+			t.Fatalf("only these signals came: %v", seen)
 		}
 	}
 }

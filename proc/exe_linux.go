@@ -9,9 +9,10 @@ import (
 // atExecfn is AT_EXECFN of getauxval(3).
 const atExecfn = 31
 
-// executedAs returns the path that execve(2) was given for this program, as the
-// kernel has noted it in the process itself, and "" where that is not known. It is
-// relative to the working directory of that moment, which idem never changes.
+// executedAs returns the path that was passed to execve(2) for this program. The
+// kernel stores it in the memory of the process. executedAs returns "" if it is not
+// known. The path is relative to the working directory at that time, which idem never
+// changes.
 func executedAs() string {
 	vector, err := unix.Auxv()
 	if err != nil {

@@ -2,5 +2,5 @@
 
 package proc
 
-// executedAs returns "": os.Executable knows.
+// executedAs returns "", because os.Executable knows the path.
 func executedAs() string { return "" }

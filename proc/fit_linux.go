@@ -9,11 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Fit prepares this process for small limits, which Go's runtime meets by ending the
-// process with its stacks: it keeps to one thread for Go code where the user's
-// limit of processes is near, and returns an error where so little memory is left that
-// a call may not come to its end. It is to be called first; without limits it
-// costs three system calls.
+// Fit prepares this process for small limits. Under such limits, Go's runtime ends
+// the process with a dump of its stacks. So if the user's limit of processes is near,
+// Fit allows only one thread for Go code. If too little memory is left for a call,
+// Fit returns an error.
+//
+// Fit must be called first. Without limits it costs three system calls.
 func Fit() error {
 	if userLimitNear() {
 		runtime.GOMAXPROCS(1)
@@ -24,14 +25,16 @@ func Fit() error {
 	return fits(unix.RLIMIT_DATA, "data", "ulimit -d", moreData, unix.PROT_READ|unix.PROT_WRITE)
 }
 
-// What a call may come to need beyond what the runtime has reserved before main:
-// the next 64 MiB of its heap, and SQLite's memory; of that, as much is written to.
+// A call may need this many bytes in addition to the memory that the runtime reserves
+// before main. The space is for the next 64 MiB of the heap and for SQLite. The data is
+// the part of this space that is written to.
 const (
 	moreSpace = 80 << 20
 	moreData  = 24 << 20
 )
 
-// fits tries whether so many bytes can be had within a limit, and gives them back.
+// fits checks whether that many bytes can be allocated within a limit, and frees
+// them.
 func fits(limit int, what, command string, bytes uintptr, prot uintptr) error {
 	var l unix.Rlimit
 	if unix.Getrlimit(limit, &l) != nil || l.Cur > math.MaxInt64 { // RLIM_INFINITY

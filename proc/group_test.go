@@ -14,17 +14,17 @@ import (
 	"idem/internal/testkit"
 )
 
-// grouped makes idem give its command a group of its own, if it can.
+// grouped makes idem start its command in a separate group, if possible.
 func grouped(c *exec.Cmd, env ...string) *exec.Cmd {
 	c.Env = append(append(os.Environ(), "PROC_GROUP=1"), env...)
 	return c
 }
 
-// groups prints the group of the shell that runs it, the shell's own id and the
-// id of its parent, which is idem.
+// groups prints the group of the shell that runs it, the shell's pid, and the pid of
+// its parent, which is idem.
 const groups = `set -- $(cat /proc/$$/stat); echo "groups $5 $$ $PPID"; exit 5`
 
-// line reads lines until one has the word, and returns the numbers behind it.
+// line reads lines until one contains the word, and returns the numbers after it.
 func (s *session) line(word string) []int {
 	s.t.Helper()
 	for {
@@ -65,20 +65,20 @@ func TestOwnGroup(t *testing.T) {
 			t.Errorf("%s: idem ended with %v", test.name, err)
 		}
 	}
-	// And it is asked for.
+	// Without OwnGroup, the command stays in the group of idem.
 	s := startSession(t, false, idem(t, "/bin/sh", "-c", groups))
 	if g := s.line("groups"); g[0] != g[2] {
-		t.Errorf("unasked, the command %d of %d is in group %d", g[1], g[2], g[0])
+		t.Errorf("without OwnGroup, the command %d of %d is in group %d", g[1], g[2], g[0])
 	}
 }
 
 func needsProc(t *testing.T) {
 	if _, err := os.Stat("/proc/self/stat"); err != nil {
-		t.Skip("there is no /proc, which tells whose a descriptor or a process group is")
+		t.Skip("no /proc, which the test needs to find descriptors and process groups")
 	}
 }
 
-// A background job on a terminal does not read from it, so it may have a group.
+// A background job on a terminal does not read from it, so it may have its own group.
 func TestOwnGroupOfABackgroundJob(t *testing.T) {
 	needsProc(t)
 	t.Parallel()
@@ -90,7 +90,7 @@ func TestOwnGroupOfABackgroundJob(t *testing.T) {
 	}
 }
 
-// children is a shell that takes no notice of signals and a child of it that counts them.
+// children returns a shell that ignores signals, with a child that counts them.
 func children(t *testing.T) []string {
 	return append([]string{"/bin/sh", "-c", `trap : INT QUIT TERM HUP USR1 USR2; "$@"; exit $?`, "sh"}, self(t, "count")...)
 }
@@ -105,7 +105,7 @@ func TestSignalsReachAllOfTheGroupOnce(t *testing.T) {
 			s.end(unix.SignalName(sig))
 		})
 	}
-	// Without a group of its own, only the command itself is told.
+	// Without a separate group, only the command itself gets the signal.
 	t.Run("no group", func(t *testing.T) {
 		testkit.Slow(t, "waits 10 s for signals that must not come")
 		t.Parallel()
@@ -117,8 +117,8 @@ func TestSignalsReachAllOfTheGroupOnce(t *testing.T) {
 	})
 }
 
-// In the foreground the group is ours: the terminal's signals come once, and
-// the command reads from the terminal without being stopped.
+// In the foreground, the command stays in the group of idem. The terminal's signals
+// come once, and the command can read from the terminal without being stopped.
 func TestOwnGroupHasNoEffectInTheForeground(t *testing.T) {
 	t.Run("a key", func(t *testing.T) {
 		t.Parallel()
@@ -146,7 +146,7 @@ func TestOwnGroupHasNoEffectInTheForeground(t *testing.T) {
 	})
 }
 
-// TERM is ignored by all, so that what ends is ended by the KILL.
+// All processes of the group ignore TERM, so only the KILL ends them.
 func TestEndOfTheContextKillsTheGroup(t *testing.T) {
 	testkit.Slow(t, "the command runs into its timeout of 3 s")
 	needsProc(t)
@@ -160,10 +160,10 @@ func TestEndOfTheContextKillsTheGroup(t *testing.T) {
 	pids := s.line("pids")
 	s.cmd.Wait()
 	if ws := c.ProcessState.Sys().(syscall.WaitStatus); !ws.Signaled() || ws.Signal() != unix.SIGKILL {
-		t.Errorf("status %#x", uint32(ws))
+		t.Errorf("idem has wait status %#x, want KILL", uint32(ws))
 	}
 	if len(pids) != 4 {
-		t.Fatalf("got %v", pids)
+		t.Fatalf("got pids %v, want 4", pids)
 	}
 	for _, pid := range pids {
 		waitFor(t, fmt.Sprint("the end of ", pid), func() bool {

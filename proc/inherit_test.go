@@ -19,16 +19,17 @@ import (
 
 const listDescriptors = `for f in /proc/$$/fd/*; do [ ${f##*/} -gt 2 ] && echo ${f##*/} $(readlink $f); done; true`
 
-// hidePipes makes lists comparable: a shell has a pipe of its own meanwhile.
+// hidePipes makes lists comparable, because a shell has a pipe while it makes the
+// list.
 func hidePipes(list []byte) string {
 	return regexp.MustCompile(`pipe:\[\d+\]`).ReplaceAllString(string(list), "pipe")
 }
 
-// Commands that are started in parallel get their own descriptors, no others.
+// Commands that are started in parallel get only their own descriptors.
 func TestDescriptorsOfParallelCommandsDoNotMix(t *testing.T) {
 	needsProc(t)
 	dir := t.TempDir()
-	// What the test runner left open is the callers', and goes to all.
+	// The test runner's open descriptors are the caller's, so each command gets them.
 	plain, rec := command(t, "/bin/sh", "-c", listDescriptors)
 	run(t, plain)
 	before := strings.Split(hidePipes(rec.bytes(Stdout)), "\n")
@@ -57,27 +58,27 @@ func TestDescriptorsOfParallelCommandsDoNotMix(t *testing.T) {
 	all.Wait()
 }
 
-func TestSpread(t *testing.T) {
+func TestChildFiles(t *testing.T) {
 	const none = ^uintptr(0)
 	for name, c := range map[string]struct {
 		files   []uintptr
 		callers []int
 		limit   int
 		length  int
-		at      map[int]uintptr // and none elsewhere
+		at      map[int]uintptr // none at the other numbers
 	}{
 		"nothing to inherit":        {[]uintptr{0, 5, 6}, nil, 1024, 7, map[int]uintptr{}},
 		"on its number":             {[]uintptr{0, 5, 6, 9}, nil, 1024, 278, map[int]uintptr{277: 9}},
-		"beside the caller's":       {[]uintptr{0, 5, 6, 9}, []int{3, 200}, 1024, 278, map[int]uintptr{3: 3, 200: 200, 277: 9}},
+		"next to the caller's":      {[]uintptr{0, 5, 6, 9}, []int{3, 200}, 1024, 278, map[int]uintptr{3: 3, 200: 200, 277: 9}},
 		"above the caller's":        {[]uintptr{0, 5, 6, 9}, []int{277, 281}, 1024, 283, map[int]uintptr{277: 277, 281: 281, 282: 9}},
 		"where ForkExec uses none":  {[]uintptr{0, 5, 6, 9}, []int{283}, 1024, 285, map[int]uintptr{283: 283, 284: 9}},
-		"what is far off":           {[]uintptr{0, 5, 6, 9}, []int{284}, 1024, 278, map[int]uintptr{277: 9}},
+		"far above":                 {[]uintptr{0, 5, 6, 9}, []int{284}, 1024, 278, map[int]uintptr{277: 9}},
 		"under a low limit":         {[]uintptr{0, 5, 6, 9}, nil, 200, 111, map[int]uintptr{110: 9}},
 		"under one that is too low": {[]uintptr{0, 5, 6, 9}, nil, 12, 11, map[int]uintptr{10: 9}},
 		"two":                       {[]uintptr{0, 5, 6, 9, 8}, nil, 1024, 279, map[int]uintptr{277: 9, 278: 8}},
-		"above our own":             {[]uintptr{0, 900, 6, 9}, nil, 1024, 902, map[int]uintptr{901: 9}},
+		"above idem's own":          {[]uintptr{0, 900, 6, 9}, nil, 1024, 902, map[int]uintptr{901: 9}},
 	} {
-		got := spread(c.files, func(fd int) bool { return slices.Contains(c.callers, fd) }, c.limit)
+		got := childFiles(c.files, func(fd int) bool { return slices.Contains(c.callers, fd) }, c.limit)
 		want := slices.Clone(c.files[:3])
 		for fd := 3; fd < c.length; fd++ {
 			if from, ok := c.at[fd]; ok {
@@ -103,8 +104,8 @@ func TestInheritedDescriptorUnderALowLimit(t *testing.T) {
 	}
 }
 
-// Every descriptor of the caller arrives, whatever the numbers, and none of ours
-// does.
+// The command gets every descriptor of the caller, whatever its number, and none of
+// idem's.
 func TestCallersDescriptorsPassThrough(t *testing.T) {
 	needsProc(t)
 	t.Parallel()
@@ -139,8 +140,8 @@ func TestCallersDescriptorsPassThrough(t *testing.T) {
 	}
 }
 
-// Go's fork moves a pipe of its own onto the number above the command's
-// outputs, if lower numbers have become free meanwhile.
+// If numbers below the command's outputs are free, Go's fork moves its own pipe to
+// the number above the outputs. This number may be the caller's.
 func TestForkSparesTheCallersDescriptors(t *testing.T) {
 	null, err := unix.Open("/dev/null", unix.O_RDONLY, 0)
 	if err != nil {
@@ -148,14 +149,14 @@ func TestForkSparesTheCallersDescriptors(t *testing.T) {
 	}
 	defer unix.Close(null)
 	fds := []int{}
-	for least := 300; least < 306; least++ { // two to be free, two outputs, two of the caller's
+	for least := 300; least < 306; least++ { // two that will be free, two outputs, two of the caller's
 		fd, err := unix.FcntlInt(uintptr(null), unix.F_DUPFD, least)
 		if err != nil {
 			t.Skip(err)
 		}
 		fds = append(fds, fd)
 	}
-	// Everything below is taken, so that the two become the lowest free numbers.
+	// Use all numbers below, so the two will be the lowest free ones.
 	for {
 		fd, err := unix.FcntlInt(uintptr(null), unix.F_DUPFD_CLOEXEC, 3)
 		if err != nil {
@@ -187,7 +188,8 @@ func TestForkSparesTheCallersDescriptors(t *testing.T) {
 	}
 }
 
-// What a process has besides descriptors, compared with a run without idem.
+// The test compares everything that a process inherits besides descriptors with a run
+// without idem.
 func TestEnvironmentOfTheCommand(t *testing.T) {
 	t.Parallel()
 	probe := write(t, "probe", `
@@ -229,7 +231,7 @@ func TestStdinIsTheCommandsAlone(t *testing.T) {
 	}
 }
 
-// Descriptors and goroutines of a run do not pile up.
+// Descriptors and goroutines of a run do not accumulate.
 func TestNothingIsLeftOpen(t *testing.T) {
 	count := func() int {
 		names, err := os.ReadDir("/proc/self/fd")
@@ -251,10 +253,10 @@ func TestNothingIsLeftOpen(t *testing.T) {
 		r.Close()
 		missing := &Command{Path: "/no/such/thing"}
 		if _, err := missing.Run(t.Context(), nil); err == nil {
-			t.Error("it ran")
+			t.Error("the command ran")
 		}
 	}
-	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // it closes forgotten files
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // the collector would close leaked files
 	once()
 	before := count()
 	for range 10 {

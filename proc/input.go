@@ -10,14 +10,14 @@ import (
 	"idem/internal/fdio"
 )
 
-// input copies our stdin to the command's terminal. From a terminal of ours it
-// reads only while that is raw. Its goroutine may be caught in a read when
-// somebody else took what was there, so nobody depends on its end.
+// input copies the stdin of idem to the command's terminal. If stdin is a terminal,
+// input reads only while that terminal is raw. Its goroutine may block in a read when
+// another process has taken the input first. So stop waits only briefly for its end.
 type input struct {
 	t      *tty
 	from   *os.File
-	master int // its own descriptor
-	// A byte in wake means that something has changed, its end that all is over.
+	master int // duplicate of the master in tty
+	// A byte in wake means that mayRead may have changed. Its end means stop.
 	wakeRead, wake int
 	mu             sync.Mutex // guards wake
 	over           chan struct{}
@@ -37,8 +37,8 @@ func newInput(from *os.File, t *tty) (*input, error) {
 	return in, nil
 }
 
-// look makes the copy look whether it may read.
-func (in *input) look() {
+// recheck makes the goroutine check mayRead again.
+func (in *input) recheck() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.wake >= 0 {
@@ -46,7 +46,7 @@ func (in *input) look() {
 	}
 }
 
-// stop ends the copy. After it the slave is not used any more.
+// stop ends the copy. Afterwards input does not use the slave.
 func (in *input) stop() {
 	in.mu.Lock()
 	if in.wake >= 0 {
@@ -86,7 +86,7 @@ func (in *input) run() {
 		switch {
 		case err == unix.EINTR || err == unix.EAGAIN:
 			continue
-		case err != nil || n == 0: // EIO: our terminal is gone
+		case err != nil || n == 0: // EIO: the caller's terminal is gone
 			in.atEnd()
 			return
 		}
@@ -98,8 +98,8 @@ func (in *input) run() {
 
 func (in *input) mayRead() bool { return in.t.own.fd < 0 || in.t.own.raw.Load() }
 
-// wait waits until fd is ready, at most ms milliseconds unless negative, or
-// something has changed. It returns over when the copy is to end.
+// wait waits until fd is ready or wake is written or closed, for at most ms
+// milliseconds. A negative ms means no limit. over reports whether the copy must end.
 func (in *input) wait(fd int32, events int16, ms int) (ready, over bool) {
 	fds := []unix.PollFd{{Fd: int32(in.wakeRead), Events: unix.POLLIN}, {Fd: fd, Events: events}}
 	fdio.Await(fds, ms)
@@ -112,8 +112,8 @@ func (in *input) wait(fd int32, events int16, ms int) (ready, over bool) {
 	return fds[1].Revents != 0, false
 }
 
-// write writes p to the terminal, which takes only so much that was not read. It
-// returns false when the copy is to end.
+// write writes p to the terminal, whose buffer for unread input is limited. It
+// returns false if the copy must end.
 func (in *input) write(p []byte) bool {
 	for len(p) > 0 {
 		n, err := fdio.Write(in.master, p, in.room)
@@ -125,22 +125,23 @@ func (in *input) write(p []byte) bool {
 	return true
 }
 
-// room waits until the terminal takes more. It returns false when the copy is to
+// room waits until the terminal takes more input. It returns false if the copy must
 // end.
 func (in *input) room(fd int) bool {
 	_, over := in.wait(int32(fd), unix.POLLOUT, -1)
 	return !over
 }
 
-// How long to wait before looking again whether the end of the input was read.
+// These are the first and the longest interval at which atEnd checks whether the
+// command has read the end of the input.
 const (
 	endLook    = 10 * time.Millisecond
 	endLookMax = 500 * time.Millisecond
 )
 
-// atEnd keeps the end of the input before the command. A terminal has no lasting
-// end, only a key that ends one read, so that key is pressed again each time
-// that somebody has read it. Who reads keys and not lines gets it once.
+// atEnd lets the command read the end of the input. A terminal has no permanent end,
+// only a key that ends one read. So atEnd sends the key again each time after a
+// process has read it. A command that reads keys instead of lines gets the key once.
 func (in *input) atEnd() {
 	pressed := false
 	for delay := endLook; ; delay = min(2*delay, endLookMax) {
@@ -149,7 +150,7 @@ func (in *input) atEnd() {
 		modes, merr := unix.IoctlGetTermios(in.t.slave, getTermios)
 		if lines := merr == nil && modes.Lflag&unix.ICANON != 0; merr == nil && (!known || waiting[0].Revents == 0) && (lines || !pressed) {
 			key := modes.Cc[unix.VEOF]
-			if key == 0 || key == 0xff { // none
+			if key == 0 || key == 0xff { // the terminal has no such key
 				key = 4 // Ctrl-D
 			}
 			if !in.write([]byte{key}) {

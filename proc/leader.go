@@ -14,33 +14,34 @@ import (
 	"idem/internal/rawsig"
 )
 
-// A command with a terminal of its own is in a session of its own, and there it
-// cannot be the leader: the kernel does not stop a process at Ctrl-Z whose
-// parent is in another session, since nobody could continue it. So idem starts
-// itself as the leader (as sudo does), which starts the command in a process
-// group of its own, in the terminal's foreground, and then does little more than
-// to pass signals in and news out.
+// A command with its own terminal is in a separate session, but does not lead it. At
+// Ctrl-Z, the kernel does not stop a process whose parent is in another session,
+// because no process of its session could continue it. So idem starts a copy of itself
+// as the leader, as sudo does. The leader starts the command in a separate process
+// group, in the terminal's foreground. After that it passes signals to the command and
+// reports its changes of state.
 //
-// For the command to be in the foreground before its first instruction, its
-// process is idem once more, which waits for its leader and then becomes it.
+// The command must be in the foreground before its first instruction. So the leader
+// first starts another copy of idem, which waits for the leader and then executes the
+// command.
 const (
 	leaderWord  = "__tty-leader"
 	commandWord = "__tty-command"
 )
 
-// What the leader reports: a byte and a number of four. What it is told are
-// bytes, each a signal for the command.
+// The leader sends messages of one byte, which is one of these, and a number of four
+// bytes. It receives single bytes, each of which is a signal for the command.
 const (
-	msgReady   = 'r' // nothing is started yet
-	msgStarted = 'p'
-	msgFailed  = 'e' // to start; the number is the errno
-	msgStopped = 's'
-	msgTold    = 't' // it gets a TERM, for it has not ended yet
-	msgEnded   = 'x' // the number is the wait status
+	msgReady    = 'r' // nothing is started yet
+	msgStarted  = 'p'
+	msgFailed   = 'e' // the command could not be started; the number is the errno
+	msgStopped  = 's'
+	msgTermSent = 't' // TERM was passed on before the command had ended
+	msgEnded    = 'x' // the number is the wait status
 )
 
-// send reports an error where the other end cannot be told; mostly it is gone,
-// as a read will tell.
+// send sends a message. An error usually means that the other process is gone, which
+// the next read reports too.
 func send(to *os.File, kind byte, n int) error {
 	_, err := to.Write(binary.NativeEndian.AppendUint32([]byte{kind}, uint32(n)))
 	return err
@@ -54,16 +55,17 @@ func receive(from *os.File) (kind byte, n int, err error) {
 	return b[0], int(int32(binary.NativeEndian.Uint32(b[1:]))), nil
 }
 
-// Helper does what Run needs of other processes of this program, if args, the
-// arguments behind its name, ask for that, and returns the exit status. It is to
-// be called first.
+// Helper runs a process that Run needs in addition to the command, if the program's
+// arguments ask for it. args are these arguments, without the program's name. Helper
+// returns the exit status of that process, and whether the arguments asked for it. A
+// program that uses Command.TTY must call it first.
 func Helper(args []string) (status int, asked bool) {
 	if len(args) < 3 || args[0] != leaderWord && args[0] != commandWord {
 		return 0, false
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(0, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK {
-		return 0, false // a person typed it
+		return 0, false // typed by a user
 	}
 	fd, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 3)
 	if err != nil {
@@ -76,9 +78,9 @@ func Helper(args []string) (status int, asked bool) {
 	return takeOver(conn, args[1], args[2:]), true
 }
 
-// ownFile is this program's file. On Linux it can be executed even when it has been
-// replaced or deleted, unless there is no /proc: then it is found under the name
-// by which it was executed.
+// ownFile returns the path of this program's file. On Linux, /proc/self/exe can be
+// executed even if the file has been replaced or deleted. Without /proc, ownFile
+// returns the path by which the program was executed.
 func ownFile() (string, error) {
 	const link = "/proc/self/exe"
 	if _, err := os.Stat(link); err == nil {
@@ -90,7 +92,7 @@ func ownFile() (string, error) {
 	return os.Executable()
 }
 
-// dial makes the two ends of a connection; the far one is for the child.
+// dial makes the two ends of a connection. The far end is for the child.
 func dial() (near, far *os.File, err error) {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
@@ -103,8 +105,8 @@ func dial() (near, far *os.File, err error) {
 	return os.NewFile(uintptr(fds[0]), "child"), os.NewFile(uintptr(fds[1]), "parent"), nil
 }
 
-// spawn starts the command under a leader and returns the leader's process id.
-// An Errno is the command's own, from exec.
+// spawn starts the command under a leader and returns the leader's process id. An
+// Errno comes from the exec of the command.
 func (t *tty) spawn(c *Command, path string, argv, env []string) (int, error) {
 	exe, err := ownFile()
 	if err != nil {
@@ -134,23 +136,25 @@ func (t *tty) spawn(c *Command, path string, argv, env []string) (int, error) {
 		_, _ = unix.Wait4(pid, nil, 0, nil)
 		return 0, syscall.Errno(errno)
 	}
-	// It is started, or nobody knows, or the leader has ended before it was ready:
-	// wait says which.
+	// There are three cases, which wait distinguishes: the command was started, this is
+	// unknown, or the leader ended before it was ready.
 	t.conn = near
 	return pid, nil
 }
 
-// noLeader is no Errno, which would be taken for the command's.
+// noLeader returns an error that is not an Errno, which would be taken for that of
+// the command.
 func noLeader(err error) error {
 	return errors.New(fmt.Sprint("cannot start the process that leads its terminal: ", err))
 }
 
-// lead is the leader's life. It has the terminal as its stdout and stderr.
+// lead runs the leader, and returns its exit status. The terminal is its stdout and
+// stderr.
 func lead(parent *os.File, path string, argv []string) int {
 	children := make(chan os.Signal, 1)
 	signal.Notify(children, unix.SIGCHLD)
-	// The leader outlives the command, whatever it is sent along with it.
-	listen(&listener{want: ^rawsig.Of(int(unix.SIGCHLD), int(unix.SIGCONT)), take: func(arrival) {}})
+	// The leader must outlive the command, so it ignores signals that are sent to both.
+	listen(&listener{want: ^rawsig.SetOf(int(unix.SIGCHLD), int(unix.SIGCONT)), take: func(arrival) {}})
 	pid, err := 0, canWait()
 	if err == nil {
 		_ = send(parent, msgReady, 0)
@@ -165,7 +169,7 @@ func lead(parent *os.File, path string, argv []string) int {
 		return CannotRun
 	}
 	_ = send(parent, msgStarted, pid)
-	letGoOfTerminal()
+	releaseTerminal()
 
 	orders := make(chan syscall.Signal)
 	go func() {
@@ -185,18 +189,18 @@ func lead(parent *os.File, path string, argv []string) int {
 		case <-children:
 		case sig, more := <-orders:
 			switch {
-			case alive && !more: // idem was killed: the terminal is gone
+			case alive && !more: // idem was killed, so the terminal is gone
 				killGroup(pid, unix.SIGHUP)
 				killGroup(pid, unix.SIGCONT)
 				return 0
 			case !more:
 				return 0
-			case alive: // else the number may be another's
+			case alive: // otherwise another process may have the pid
 				if alive = !report(parent, pid); !alive {
 					break
 				}
 				if sig == unix.SIGTERM {
-					_ = send(parent, msgTold, 0)
+					_ = send(parent, msgTermSent, 0)
 				}
 				killGroup(pid, sig)
 			}
@@ -204,8 +208,8 @@ func lead(parent *os.File, path string, argv []string) int {
 	}
 }
 
-// report tells the parent of what has happened to the command, and returns true
-// when that was its end.
+// report sends the changes of the command's state to the parent. It returns true if
+// the command has ended.
 func report(parent *os.File, pid int) bool {
 	for {
 		var ws unix.WaitStatus
@@ -226,11 +230,11 @@ func report(parent *os.File, pid int) bool {
 
 func killGroup(pid int, sig syscall.Signal) {
 	if unix.Kill(-pid, sig) != nil {
-		_ = unix.Kill(pid, sig) // it has left the group that it was born to lead
+		_ = unix.Kill(pid, sig) // it has left the group that it was started to lead
 	}
 }
 
-// startLed starts the command in a group of its own in the foreground.
+// startLed starts the command in a separate process group in the foreground.
 func startLed(path string, argv []string) (int, error) {
 	exe, err := ownFile()
 	if err != nil {
@@ -249,7 +253,7 @@ func startLed(path string, argv []string) (int, error) {
 		return 0, err
 	}
 	if err := unix.IoctlSetPointerInt(1, unix.TIOCSPGRP, pid); err != nil {
-		return 0, err // near is closed, which ends it
+		return 0, err // closing near ends the process
 	}
 	if err := send(near, msgStarted, 0); err != nil {
 		return 0, err
@@ -260,7 +264,8 @@ func startLed(path string, argv []string) (int, error) {
 	return pid, nil
 }
 
-// takeOver becomes the command as soon as the leader says so.
+// takeOver waits for a message from the leader and then executes the command. It
+// returns an exit status if that fails.
 func takeOver(leader *os.File, path string, argv []string) int {
 	if _, _, err := receive(leader); err != nil {
 		return CannotRun
@@ -275,12 +280,12 @@ func takeOver(leader *os.File, path string, argv []string) int {
 	return CannotRun
 }
 
-// letGoOfTerminal leaves the terminal to those who use it: it is at its end when
-// the last of them has closed it.
-func letGoOfTerminal() {
+// releaseTerminal closes the leader's descriptors of the terminal. The terminal is
+// then at its end when the command and its processes have closed it.
+func releaseTerminal() {
 	null, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
-		null = 0 // our end of the connection: as good
+		null = 0 // the leader's end of the connection works as well
 	}
 	for fd := 2; fd >= 0; fd-- {
 		_ = unix.Dup2(null, fd)

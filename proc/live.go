@@ -10,49 +10,50 @@ import (
 	"idem/internal/fdio"
 )
 
-// place is where bytes wait to be written out.
-type place int
+// queuePart is a part of the queue of a tee.
+type queuePart int
 
 const (
-	nowhere place = iota
-	inRing
-	inBacklog
-	inTail
+	partNone queuePart = iota
+	partRing
+	partBacklog
+	partTail
 )
 
-// next returns the oldest bytes that wait, without taking them. Those of the
-// backlog are only counted. It says last when there will never be any again.
-func (t *tee) next() (from place, p []byte, at, n int64, last bool) {
+// next returns the oldest bytes of the queue without removing them. For the backlog
+// it returns their offset and number instead. last reports that the queue is empty
+// and no more bytes will come.
+func (t *tee) next() (from queuePart, p []byte, at, n int64, last bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if p := t.ring.used(); len(p) > 0 {
-		return inRing, p, 0, 0, false
+		return partRing, p, 0, 0, false
 	}
 	if t.rd < t.wr {
-		return inBacklog, nil, t.rd, t.wr - t.rd, false
+		return partBacklog, nil, t.rd, t.wr - t.rd, false
 	}
 	if len(t.tail) > 0 {
-		return inTail, t.tail, 0, 0, false
+		return partTail, t.tail, 0, 0, false
 	}
-	return nowhere, nil, 0, 0, t.closed
+	return partNone, nil, 0, 0, t.closed
 }
 
-// took removes n bytes that next had shown.
-func (t *tee) took(from place, n int) {
+// consume removes n bytes that next has returned.
+func (t *tee) consume(from queuePart, n int) {
 	t.mu.Lock()
 	switch from {
-	case inRing:
+	case partRing:
 		t.ring.drop(n)
-	case inBacklog:
+	case partBacklog:
 		t.rd += int64(n)
-	case inTail:
+	case partTail:
 		t.tail = t.tail[n:]
 	}
 	t.mu.Unlock()
-	t.tellRoom()
+	t.signalRoom()
 }
 
-// write is the goroutine that writes to the caller's descriptor.
+// write copies the queue to the caller's descriptor, in a separate goroutine.
 func (t *tee) write() {
 	defer close(t.done)
 	var buf []byte
@@ -62,10 +63,10 @@ func (t *tee) write() {
 		case last:
 			t.end(nil)
 			return
-		case from == nowhere:
+		case from == partNone:
 			<-t.data
 			continue
-		case from == inBacklog:
+		case from == partBacklog:
 			if buf == nil {
 				buf = make([]byte, liveWrite)
 			}
@@ -76,7 +77,7 @@ func (t *tee) write() {
 			}
 		}
 		n, err := fdio.Write(t.fd, p[:min(len(p), liveWrite)], fdio.Room)
-		t.took(from, n)
+		t.consume(from, n)
 		if err != nil {
 			t.end(fdio.WriteError(t.file, err))
 			return
@@ -84,8 +85,8 @@ func (t *tee) write() {
 	}
 }
 
-// end ends the copy for good, early when there is an error. The command does
-// not notice.
+// end ends the copy. If err is not nil, the copy is incomplete and end stores err,
+// unless it means that the reader is gone. The command is not affected.
 func (t *tee) end(err error) {
 	t.mu.Lock()
 	t.dead, t.tail = true, nil
@@ -96,24 +97,24 @@ func (t *tee) end(err error) {
 		_ = t.backlog.Close()
 	}
 	t.mu.Unlock()
-	t.tellRoom()
+	t.signalRoom()
 }
 
-func (t *tee) tellRoom() {
+func (t *tee) signalRoom() {
 	select {
 	case t.room <- struct{}{}:
 	default:
 	}
 }
 
-// ReaderGone reports whether writing to f failed because its reader is gone: the
-// pipe or socket was closed, or the terminal was hung up.
+// ReaderGone reports whether a write to f failed because its reader is gone: the pipe
+// or socket was closed, or the terminal was hung up.
 func ReaderGone(f *os.File, err error) bool {
 	switch {
 	case errors.Is(err, unix.EPIPE), errors.Is(err, unix.ECONNRESET):
 		return true
 	case errors.Is(err, unix.EIO):
-		var st unix.Stat_t // of a file, EIO means a broken disk
+		var st unix.Stat_t // for a regular file, EIO means a broken disk
 		return unix.Fstat(int(f.Fd()), &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR
 	}
 	return false

@@ -12,18 +12,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The exit statuses of a command that could not be started.
+// These are the exit statuses for a command that could not be started.
 const (
 	CannotRun = 126
 	NotFound  = 127
 )
 
-// StartError tells that the command could not be started; nothing ran. Code is
-// 127 when it was not found, and 126 when it was but cannot be executed, for
-// whatever reason.
+// StartError says that the command could not be started. Nothing ran. Code is 127 if
+// the command was not found, and 126 if it was found but could not be executed.
 type StartError struct {
 	Name string // as the user typed it
-	File string // that was found by the name; empty if none was
+	File string // the file found for the name; empty if there is none
 	Code int
 	Err  error
 }
@@ -33,9 +32,9 @@ func (e *StartError) Unwrap() error { return e.Err }
 
 var errNotFound = errors.New("command not found")
 
-// LookPath finds the command as execvp(3) would: a name with a slash is a path,
-// another is looked up in PATH, where an empty entry and "." mean the current
-// directory. Errors are *StartError.
+// LookPath finds the file of a command, as execvp(3) does. A name with a slash is a
+// path. Any other name is looked up in PATH, where an empty entry and "." mean the
+// current directory. An error is a *StartError.
 func LookPath(name string) (string, error) {
 	if strings.Contains(name, "/") {
 		if err := executable(name); err != nil {
@@ -45,7 +44,7 @@ func LookPath(name string) (string, error) {
 	}
 	path, set := os.LookupEnv("PATH")
 	if !set {
-		path = "/bin:/usr/bin" // what execvp takes then
+		path = "/bin:/usr/bin" // the default of execvp
 	}
 	found, in := errNotFound, ""
 	for dir := range strings.SplitSeq(path, ":") {
@@ -60,8 +59,8 @@ func LookPath(name string) (string, error) {
 		if err == nil {
 			return file, nil
 		}
-		// As execvp: a later entry may be better, but if none is, this says more
-		// than "not found".
+		// As execvp does: a later entry may have an executable file. If none has,
+		// this error is more useful than "not found".
 		if errors.Is(err, unix.EACCES) && errors.Is(found, errNotFound) {
 			found, in = fmt.Errorf("%s: %w", file, err), file
 		}
@@ -76,8 +75,8 @@ func codeOf(err error) int {
 	return CannotRun
 }
 
-// executable tells why a file cannot be executed by this user, as far as one
-// can tell without trying.
+// executable returns the error why this user cannot execute a file, or nil. It does
+// not detect every reason: only exec does.
 func executable(file string) error {
 	var st unix.Stat_t
 	if err := unix.Stat(file, &st); err != nil {
@@ -88,24 +87,24 @@ func executable(file string) error {
 	}
 	err := unix.Faccessat(unix.AT_FDCWD, file, unix.X_OK, unix.AT_EACCESS)
 	if err == unix.ENOSYS || err == unix.EPERM || err == unix.EINVAL {
-		return nil // a sandbox or an old kernel: exec will tell
+		return nil // a sandbox or an old kernel: exec returns the error
 	}
 	return err
 }
 
-// isDirectory is the EACCES that exec gives for a directory, in better words.
+// isDirectory is the EACCES that exec returns for a directory, with a better message.
 type isDirectory struct{}
 
 func (isDirectory) Error() string { return "is a directory" }
 func (isDirectory) Unwrap() error { return unix.EACCES }
 
-// explain turns what exec said into a StartError. ENOENT for a file that is
-// there is about its interpreter.
+// explain turns an error of exec into a StartError. ENOENT for a file that exists is
+// about its interpreter.
 func (c *Command) explain(err error) error {
 	e := &StartError{Name: c.name(), File: c.Path, Code: codeOf(err), Err: err}
 	if errors.Is(err, unix.ENOENT) && executable(c.Path) == nil {
 		e.Code = CannotRun
-		e.Err = errors.New("the program loader that it needs was not found")
+		e.Err = errors.New("its program loader was not found")
 	}
 	if words, _ := Shebang(c.Path); len(words) > 0 && (errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EACCES)) {
 		if ierr := executable(words[0]); ierr != nil {
@@ -121,10 +120,11 @@ func (c *Command) explain(err error) error {
 	return e
 }
 
-// Shebang returns what a script names in its first line, as the kernel reads it:
-// its interpreter and one argument at most; nothing for any other file. It
-// reports whether a shell may be asked to read the file, as POSIX permits: a
-// binary has a NUL in what would be its first line.
+// Shebang returns the words in the first line of a script as the kernel reads them:
+// the interpreter and at most one argument. For any other file, words is nil.
+//
+// text reports whether a shell may read the file, as POSIX permits. A file whose
+// first line has a NUL is a binary.
 func Shebang(file string) (words []string, text bool) {
 	first := firstLine(file)
 	text = !strings.Contains(first, "\x00")
@@ -151,8 +151,9 @@ func isText(file string) bool {
 	return text
 }
 
-// firstLine returns the beginning of a file without the line's end. It is ""
-// for what is not a regular file: opening a fifo would block.
+// firstLine returns the first line of a file, without its newline and at most 4096
+// bytes. It returns "" if the file is not a regular file, because opening a fifo
+// would block.
 func firstLine(file string) string {
 	if st, err := os.Stat(file); err != nil || !st.Mode().IsRegular() {
 		return ""

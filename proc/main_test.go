@@ -26,8 +26,8 @@ var helpers = map[string]func([]string) int{
 	"leader": helperLeader, "die": helperDie, "stopped": helperStopped,
 }
 
-// The test binary is also the programs that the tests need: PROC_HELPER says
-// which.
+// TestMain runs the tests, or a program that the tests need. PROC_HELPER names that
+// program.
 func TestMain(m *testing.M) {
 	if sig, _ := strconv.Atoi(os.Getenv("PROC_LEADER_DIES")); sig != 0 && len(os.Args) > 1 && os.Args[1] == leaderWord {
 		_ = unix.Kill(os.Getpid(), syscall.Signal(sig))
@@ -43,10 +43,13 @@ func TestMain(m *testing.M) {
 	os.Exit(helpers[mode](os.Args[1:]))
 }
 
-// helperIdem is the least that idem does around Run. PROC_RECORD names a file
-// for what was recorded, PROC_INHERIT one for the command to inherit, PROC_HEAP
-// one for the memory used; PROC_GROUP asks for a group of its own, and
-// PROC_TIMEOUT says when the command is ended, to be killed soon after.
+// helperIdem is the least that idem does around Run. These variables change it:
+//
+//   - PROC_RECORD: file to record to
+//   - PROC_INHERIT: file for the command to inherit
+//   - PROC_HEAP: file for the number of bytes of memory used
+//   - PROC_GROUP: start the command in a separate group
+//   - PROC_TIMEOUT: when to send TERM to the command; KILL follows soon after
 func helperIdem(args []string) int {
 	s := Catch()
 	ctx := context.Background()
@@ -108,7 +111,7 @@ func helperIdem(args []string) int {
 	return end.ExitCode
 }
 
-// helperBurst writes N bytes of a known pattern to each stream.
+// helperBurst writes n bytes of a known pattern to each stream.
 func helperBurst(args []string) int {
 	n, _ := strconv.Atoi(args[0])
 	out, err := pattern(Stdout, n), pattern(Stderr, n)
@@ -129,8 +132,8 @@ func pattern(stream Stream, n int) []byte {
 	return p
 }
 
-// helperCount says "ready" and then every signal it gets; it ends when none
-// came for a while. With "setpgid" it leaves its group first.
+// helperCount prints "ready" and then every signal it gets. It ends when no signal
+// has come for a while. With "setpgid" it first leaves its group.
 func helperCount(args []string) int {
 	if len(args) > 0 && args[0] == "setpgid" {
 		if err := unix.Setpgid(0, 0); err != nil {
@@ -162,7 +165,7 @@ func helperDie(args []string) int {
 	return 99
 }
 
-// self returns the words that run this binary as a helper, for a shell or argv.
+// self returns the words that run this binary as a helper, for a shell or for argv.
 func self(t testing.TB, mode string) []string {
 	t.Helper()
 	exe, err := os.Executable()
@@ -179,7 +182,7 @@ func idem(t testing.TB, args ...string) *exec.Cmd {
 	return exec.Command(argv[0], argv[1:]...)
 }
 
-// sh returns a shell that has $IDEM at hand.
+// sh returns a shell command in whose script $IDEM runs helperIdem.
 func sh(t testing.TB, script string) *exec.Cmd {
 	t.Helper()
 	c := exec.Command("/bin/sh", "-c", script)
@@ -187,7 +190,7 @@ func sh(t testing.TB, script string) *exec.Cmd {
 	return c
 }
 
-// tempFile is a Backlog.
+// tempFile returns a function for Command.Backlog that makes a file in dir.
 func tempFile(dir string) func() (Backlog, error) {
 	return func() (Backlog, error) {
 		f, err := os.CreateTemp(dir, "backlog")
@@ -198,7 +201,7 @@ func tempFile(dir string) func() (Backlog, error) {
 	}
 }
 
-// recorder keeps what a command wrote.
+// recorder stores the output of a command.
 type recorder struct {
 	mu   sync.Mutex
 	data [3]bytes.Buffer
@@ -209,7 +212,7 @@ type recorder struct {
 func (r *recorder) record(stream Stream, p []byte) {
 	r.mu.Lock()
 	if r.busy || r.over {
-		panic("Record is called by two goroutines, or after Run")
+		panic("Record was called by two goroutines, or after Run")
 	}
 	r.busy = true
 	r.data[stream].Write(p)
@@ -225,7 +228,7 @@ func (r *recorder) bytes(stream Stream) []byte {
 	return bytes.Clone(r.data[stream].Bytes())
 }
 
-// command returns a command whose output is recorded only.
+// command returns a command whose output is only recorded.
 func command(t testing.TB, args ...string) (*Command, *recorder) {
 	t.Helper()
 	path, err := LookPath(args[0])
@@ -236,7 +239,7 @@ func command(t testing.TB, args ...string) (*Command, *recorder) {
 	return &Command{Path: path, Args: args, Record: r.record, Backlog: tempFile(t.TempDir())}, r
 }
 
-// run runs a command that is expected to be run.
+// run runs a command. The test fails if Run returns an error.
 func run(t testing.TB, c *Command) *End {
 	t.Helper()
 	e, err := c.Run(t.Context(), nil)
@@ -265,7 +268,7 @@ func readAll(t testing.TB, r io.Reader) []byte {
 	return p
 }
 
-// waitFor waits until the condition holds, or fails.
+// waitFor waits until the condition holds. The test fails after 20 s.
 func waitFor(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {

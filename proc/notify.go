@@ -11,10 +11,14 @@ import (
 	"idem/internal/rawsig"
 )
 
-// notifiable are the signals that are caught by Go's means, where there are no
-// others: the usual ones, those of timers and limits that the caller has set before
-// it became idem, and those at which Go would print its stacks. Each costs the start
-// of a command 40 µs.
+// notifiable are the signals that notify catches with os/signal, where this package
+// has no other way:
+//
+//   - the usual signals
+//   - signals of timers and limits that the caller has set before it executed idem
+//   - signals at which Go would print its stacks
+//
+// Each one adds 40 µs to the start of a command.
 var notifiable = []syscall.Signal{
 	unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGHUP,
 	unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH, unix.SIGCONT,
@@ -22,8 +26,8 @@ var notifiable = []syscall.Signal{
 	unix.SIGABRT, unix.SIGTRAP, unix.SIGSYS,
 }
 
-// notify is listen by os/signal: on other systems than Linux, and where there is no
-// descriptor left for a pipe.
+// notify is listen, implemented with os/signal. It is used on systems other than
+// Linux, and if there is no free descriptor for a pipe.
 func (l *listener) notify() {
 	came := make(chan os.Signal, 64)
 	quit, over := make(chan struct{}), make(chan struct{})
@@ -47,7 +51,7 @@ func (l *listener) notify() {
 				continue
 			case <-quit:
 			}
-			for { // signal.Stop has returned: what came before it is in the channel
+			for { // signal.Stop has returned, so all earlier signals are in the channel
 				select {
 				case sig := <-came:
 					take(sig)
@@ -59,15 +63,15 @@ func (l *listener) notify() {
 	}()
 }
 
-// OutlivePipe makes a reader that goes away an error of the write, for stdout and
-// stderr too, where Go would end the process otherwise. PIPE is not ignored for
-// that: what is started later would inherit it.
+// OutlivePipe makes a write fail with an error if its reader is gone. For stdout and
+// stderr, Go would otherwise end the process. PIPE is not ignored for this, because
+// processes that are started later would inherit that.
 func OutlivePipe() { outlivePipe() }
 
 var outlivePipe = sync.OnceFunc(func() {
 	if rawsig.Supported {
-		signal.Ignore(unix.SIGPIPE) // tells the runtime
-		rawsig.KeepPipe()           // and the kernel otherwise
+		signal.Ignore(unix.SIGPIPE) // for the runtime
+		rawsig.KeepPipe()           // undo it in the kernel
 		return
 	}
 	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)

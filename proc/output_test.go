@@ -52,8 +52,8 @@ func TestOutputIsExactForASlowReader(t *testing.T) {
 	}
 }
 
-// A reader that stops for ever must not keep the command from its end, nor may
-// what it does not take fill the memory.
+// A reader that stops forever must not delay the command's end. The output that it
+// does not take must not fill the memory.
 func TestPausedReaderDoesNotHoldTheCommand(t *testing.T) {
 	heap, ended := t.TempDir()+"/heap", t.TempDir()+"/ended"
 	c := idem(t, "/bin/sh", "-c", `head -c 52428800 /dev/zero; : >`+ended)
@@ -73,7 +73,7 @@ func TestPausedReaderDoesNotHoldTheCommand(t *testing.T) {
 	}
 	text, _ := os.ReadFile(heap)
 	if used, _ := strconv.Atoi(string(text)); used == 0 || used > 24<<20 {
-		t.Errorf("%s bytes of memory were used", text)
+		t.Errorf("idem used %s bytes of memory", text)
 	}
 }
 
@@ -89,7 +89,7 @@ func TestBacklogIsGivenBackWhenTheReaderCatchesUp(t *testing.T) {
 	makeLog := c.Backlog
 	c.Backlog = func() (Backlog, error) {
 		if backlog != nil {
-			t.Error("a second backlog was asked for")
+			t.Error("Backlog was called twice")
 		}
 		f, err := makeLog()
 		backlog = f
@@ -121,18 +121,18 @@ func TestBacklogIsGivenBackWhenTheReaderCatchesUp(t *testing.T) {
 		}
 	}
 	skip()
-	time.Sleep(100 * time.Millisecond) // until the last write has been noticed
+	time.Sleep(100 * time.Millisecond) // until the pump has noticed the last write
 	fmt.Fprintln(feed)
 	line("one\n")
 	if size() != 0 {
 		t.Errorf("the backlog still has %d bytes", size())
 	}
-	fmt.Fprintln(feed) // and once more
+	fmt.Fprintln(feed) // start the second part
 	e := <-end
 	skip()
 	line("two\n")
 	if errs := e.Flush(); errs != nil {
-		t.Error(errs)
+		t.Errorf("Flush: %v", errs)
 	}
 }
 
@@ -153,7 +153,7 @@ func TestWithoutBacklogTheReaderSetsThePace(t *testing.T) {
 			go func() { end <- run(t, c) }()
 			select {
 			case <-end:
-				t.Fatal("8 MiB went nowhere")
+				t.Fatal("the command ended although 8 MiB were not read")
 			case <-time.After(300 * time.Millisecond):
 			}
 			read := make(chan []byte)
@@ -162,7 +162,7 @@ func TestWithoutBacklogTheReaderSetsThePace(t *testing.T) {
 			same(t, "recorded", rec.bytes(Stdout), pattern(Stdout, n))
 			same(t, "recorded", rec.bytes(Stderr), pattern(Stderr, n))
 			if errs := e.Flush(); errs != nil {
-				t.Error(errs)
+				t.Errorf("Flush: %v", errs)
 			}
 			c.Stdout.Close()
 			same(t, "stdout", <-read, pattern(Stdout, n))
@@ -170,8 +170,8 @@ func TestWithoutBacklogTheReaderSetsThePace(t *testing.T) {
 	}
 }
 
-// A reader that sleeps over several runs holds up none of them and gets all of
-// their output in order.
+// A reader that sleeps during several runs delays none of them. It gets all of their
+// output in order.
 func TestLiveCopyGoesOnOverSeveralRuns(t *testing.T) {
 	t.Parallel()
 	const n, runs = 3 << 20, 3
@@ -197,8 +197,8 @@ func TestLiveCopyGoesOnOverSeveralRuns(t *testing.T) {
 	same(t, "stdout", <-read, want)
 }
 
-// Without a backlog, what one command has left in memory stands before what the
-// next one writes.
+// Without a backlog, output of one command that is still in memory is written before
+// that of the next command.
 func TestLiveCopyGoesOnWithoutABacklog(t *testing.T) {
 	t.Parallel()
 	const n = 1900 << 10
@@ -209,17 +209,17 @@ func TestLiveCopyGoesOnWithoutABacklog(t *testing.T) {
 	c.Earlier = run(t, c)
 	read := make(chan []byte)
 	go func() {
-		time.Sleep(100 * time.Millisecond) // the second one writes already
+		time.Sleep(100 * time.Millisecond) // the second command is writing by then
 		read <- readAll(t, r)
 	}()
 	if errs := run(t, c).Flush(); errs != nil {
-		t.Error(errs)
+		t.Errorf("Flush: %v", errs)
 	}
 	c.Stdout.Close()
 	same(t, "stdout", <-read, append(pattern(Stdout, n), pattern(Stdout, n)...))
 }
 
-// What kept the copy of an earlier run from being complete is told at the end.
+// Flush also returns the error that made the copy of an earlier run incomplete.
 func TestErrorOfAnEarlierCopyIsKept(t *testing.T) {
 	t.Parallel()
 	c, _ := burst(t, 1<<20)
@@ -234,7 +234,7 @@ func TestErrorOfAnEarlierCopyIsKept(t *testing.T) {
 	}
 }
 
-// What a command could leave in the pipes without idem it can leave with idem.
+// A command can leave as much output in the pipes as without idem.
 func TestEndedCommandNeverWaitsForTheReader(t *testing.T) {
 	t.Parallel()
 	const n = 1900 << 10
@@ -247,7 +247,7 @@ func TestEndedCommandNeverWaitsForTheReader(t *testing.T) {
 	read := make(chan []byte)
 	go func() { read <- readAll(t, r) }()
 	if errs := e.Flush(); errs != nil {
-		t.Error(errs)
+		t.Errorf("Flush: %v", errs)
 	}
 	c.Stdout.Close()
 	same(t, "stdout", <-read, pattern(Stdout, n))
@@ -268,19 +268,19 @@ func TestOutputOfAFilterAfterTheEnd(t *testing.T) {
 	}
 }
 
-// A background process that writes without end is not waited for.
+// Run does not wait for a background process that writes without end.
 func TestEndlessWriterAfterTheEnd(t *testing.T) {
 	c, rec := command(t, "/bin/sh", "-c", `yes & echo $! >`+t.TempDir()+`/pid; exit 3`)
 	if e := run(t, c); e.ExitCode != 3 {
 		t.Fatalf("exit code %d", e.ExitCode)
 	}
 	if n := len(rec.bytes(Stdout)); n > 16<<20 {
-		t.Fatalf("recorded %d bytes of a process that was not waited for", n)
+		t.Fatalf("recorded %d bytes of an endless writer", n)
 	}
 }
 
-// What a process that was left behind could still write is not known; what it has
-// written and was not read is.
+// A process that was left behind may still write, which Open reports. Unread counts
+// the bytes that it has written and that were not read.
 func TestOutputThatIsHeldAtTheEnd(t *testing.T) {
 	for name, test := range map[string]struct {
 		script       string

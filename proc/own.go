@@ -13,41 +13,42 @@ import (
 	"idem/internal/rawsig"
 )
 
-// ownTerminal is the terminal that idem itself was called at. While the command
-// has another, it is raw: every key goes to the command's terminal, which makes
-// of Ctrl-C and Ctrl-Z what the command wants of them.
+// ownTerminal is the terminal from which idem was called. It is raw while the command
+// has its own terminal. So every key goes to the command's terminal, which handles
+// Ctrl-C and Ctrl-Z according to the command's modes.
 //
-// Only one goroutine changes the modes, and only in the foreground: they are the
-// shell's otherwise, and changing them would stop us (TTOU).
+// Only one goroutine changes the modes, and only in the foreground. In the background
+// the modes are for the shell, and a change would stop idem with TTOU.
 type ownTerminal struct {
-	fd     int // our stdin if that is a terminal, else -1
-	sizeOf int // which of our descriptors has the size, else -1
-	master int // of the command's terminal
+	fd     int // the stdin of idem if that is a terminal, else -1
+	sizeFD int // a terminal of idem that has the size, else -1
+	master int // master of the command's terminal
 
-	raw    atomic.Bool
-	before *term.State // the modes to give back
-	ours   *term.State // the modes that we have set
+	raw        atomic.Bool
+	savedModes *term.State // the modes to restore
+	rawModes   *term.State // the modes that makeRaw has set
 
-	signals    chan syscall.Signal
-	from       listener
-	stops      chan chan struct{} // a request to stop; closed when that is over
-	quit, over chan struct{}
-	once       sync.Once
-	changed    func() // raw has
-	proceed    func() // continue the command
+	signals         chan syscall.Signal
+	listener        listener
+	stops           chan chan struct{} // requests to stop; loop closes the channel in the request when the stop is over
+	quit, over      chan struct{}
+	once            sync.Once
+	onRawChange     func() // called when raw has changed
+	continueCommand func() // continues the command
 }
 
-// foregroundLook is how often a process in the background looks whether it has
-// come to the foreground: a shell tells that only to one that was stopped.
+// foregroundLook is the interval at which idem in the background checks whether it is
+// in the foreground now. A shell sends CONT only to a process that was stopped.
 const foregroundLook = 250 * time.Millisecond
 
-// continuedWithin is how long to wait for being stopped and continued. It is
-// over when the signal was dropped, because no shell is there to continue us.
+// continuedWithin is how long to wait until idem has been stopped and continued. It
+// passes if the signal was dropped because there is no shell that could continue
+// idem.
 const continuedWithin = time.Second
 
 func newOwnTerminal(stdin *os.File, sizes []*os.File, master int) *ownTerminal {
 	o := &ownTerminal{
-		fd: -1, sizeOf: -1, master: master,
+		fd: -1, sizeFD: -1, master: master,
 		signals: make(chan syscall.Signal, 8), stops: make(chan chan struct{}),
 		quit: make(chan struct{}), over: make(chan struct{}),
 	}
@@ -55,36 +56,36 @@ func newOwnTerminal(stdin *os.File, sizes []*os.File, master int) *ownTerminal {
 		o.fd = int(stdin.Fd())
 	}
 	for _, f := range sizes {
-		if f != nil && o.sizeOf < 0 && term.IsTerminal(int(f.Fd())) {
-			o.sizeOf = int(f.Fd())
+		if f != nil && o.sizeFD < 0 && term.IsTerminal(int(f.Fd())) {
+			o.sizeFD = int(f.Fd())
 		}
 	}
 	return o
 }
 
 func (o *ownTerminal) begin(t *tty) {
-	o.changed = t.input.look
-	o.proceed = func() {
+	o.onRawChange = t.input.recheck
+	o.continueCommand = func() {
 		if t.begun.Load() {
 			t.signal(unix.SIGCONT)
 		}
 	}
 	o.resize()
-	o.enter()
-	o.from = listener{want: rawsig.Of(int(unix.SIGWINCH), int(unix.SIGCONT)), take: func(a arrival) {
+	o.makeRaw()
+	o.listener = listener{want: rawsig.SetOf(int(unix.SIGWINCH), int(unix.SIGCONT)), take: func(a arrival) {
 		select {
 		case o.signals <- a.sig:
-		default: // as many of the kind are waiting
+		default: // the waiting signals have the same effect
 		}
 	}}
-	listen(&o.from)
+	listen(&o.listener)
 	go o.loop()
 }
 
-// end gives the modes back and ends the goroutine. It may be called twice.
+// end restores the modes and ends the goroutine. It may be called twice.
 func (o *ownTerminal) end() {
 	o.once.Do(func() {
-		unlisten(&o.from)
+		unlisten(&o.listener)
 		close(o.quit)
 	})
 	<-o.over
@@ -92,11 +93,11 @@ func (o *ownTerminal) end() {
 
 func (o *ownTerminal) loop() {
 	defer close(o.over)
-	defer o.leave()
+	defer o.restore()
 	for {
-		var look <-chan time.Time
+		var tick <-chan time.Time
 		if o.fd >= 0 && !o.raw.Load() {
-			look = time.After(foregroundLook)
+			tick = time.After(foregroundLook)
 		}
 		select {
 		case sig := <-o.signals:
@@ -106,7 +107,7 @@ func (o *ownTerminal) loop() {
 		case done := <-o.stops:
 			o.stop()
 			close(done)
-		case <-look:
+		case <-tick:
 			if inForegroundOf(o.fd) {
 				o.resume()
 			}
@@ -116,10 +117,10 @@ func (o *ownTerminal) loop() {
 	}
 }
 
-// stop stops us and returns when we have been continued, in the foreground or in
+// stop stops idem. It returns when idem has been continued, in the foreground or in
 // the background.
 func (o *ownTerminal) stop() {
-	o.leave()
+	o.restore()
 	for drained := false; !drained; {
 		select {
 		case <-o.signals:
@@ -127,7 +128,7 @@ func (o *ownTerminal) stop() {
 			drained = true
 		}
 	}
-	// The signal may hit another thread a moment later, hence the wait.
+	// The signal may arrive later at another thread. So wait until it has been handled.
 	_ = unix.Kill(0, unix.SIGTSTP)
 	timeout := time.After(continuedWithin)
 	for continued := false; !continued; {
@@ -142,19 +143,19 @@ func (o *ownTerminal) stop() {
 	o.resume()
 }
 
-// resume goes on after a stop, or in the foreground. Meanwhile a shell may have
-// given the terminal other modes and another size.
+// resume continues after a stop, or when idem has come into the foreground. Before
+// that, a shell may have changed the modes and the size of the terminal.
 func (o *ownTerminal) resume() {
 	if o.fd >= 0 && !inForegroundOf(o.fd) {
 		o.setRaw(false)
 	} else {
-		o.enter()
+		o.makeRaw()
 	}
-	o.proceed()
+	o.continueCommand()
 }
 
-// enter makes the terminal raw, if it is ours.
-func (o *ownTerminal) enter() {
+// makeRaw makes the terminal raw if idem is in its foreground.
+func (o *ownTerminal) makeRaw() {
 	if o.fd < 0 || !inForegroundOf(o.fd) {
 		return
 	}
@@ -162,42 +163,44 @@ func (o *ownTerminal) enter() {
 	if err != nil {
 		return
 	}
-	if o.ours == nil || *now != *o.ours { // else these are not the modes to give back
-		if o.before, err = term.MakeRaw(o.fd); err != nil {
+	if o.rawModes == nil || *now != *o.rawModes { // otherwise these are the raw modes, not the modes to restore
+		if o.savedModes, err = term.MakeRaw(o.fd); err != nil {
 			return
 		}
-		o.ours, _ = term.GetState(o.fd)
+		o.rawModes, _ = term.GetState(o.fd)
 	}
 	o.setRaw(true)
 }
 
-func (o *ownTerminal) leave() {
+// restore restores the modes if the terminal is raw and idem is in its foreground.
+func (o *ownTerminal) restore() {
 	if o.raw.Load() && inForegroundOf(o.fd) {
-		_ = term.Restore(o.fd, o.before)
+		_ = term.Restore(o.fd, o.savedModes)
 	}
-	o.ours = nil
+	o.rawModes = nil
 	o.setRaw(false)
 }
 
 func (o *ownTerminal) setRaw(raw bool) {
 	if o.raw.Swap(raw) != raw {
-		o.changed()
+		o.onRawChange()
 	}
 }
 
-// resize gives the command's terminal the size of ours. The kernel tells the
-// command if that changes anything.
+// resize gives the command's terminal the size of the caller's. If the size changes,
+// the kernel sends WINCH to the command.
 func (o *ownTerminal) resize() {
-	if o.sizeOf < 0 {
+	if o.sizeFD < 0 {
 		return
 	}
-	if size, err := unix.IoctlGetWinsize(o.sizeOf, unix.TIOCGWINSZ); err == nil {
+	if size, err := unix.IoctlGetWinsize(o.sizeFD, unix.TIOCGWINSZ); err == nil {
 		_ = unix.IoctlSetWinsize(o.master, unix.TIOCSWINSZ, size)
 	}
 }
 
-// inForegroundOf tells whether a terminal is ours to use: our process group is
-// in its foreground, or it has none that we could be outside of.
+// inForegroundOf reports whether idem may use a terminal. This is so if the process
+// group of idem is the foreground group, or if the terminal is not the controlling
+// terminal.
 func inForegroundOf(fd int) bool {
 	foreground, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP)
 	return err != nil || foreground == unix.Getpgrp()

@@ -9,7 +9,7 @@ func pipe() (r, w int, err error) {
 	return fds[0], fds[1], err
 }
 
-// buffered returns how many bytes are in the pipe. (TIOCINQ is FIONREAD.)
+// buffered returns how many bytes are in the pipe. TIOCINQ is FIONREAD.
 func buffered(fd int) (int, error) {
 	n, err := unix.IoctlGetUint32(fd, unix.TIOCINQ)
 	return int(n), err

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pipe makes a pipe whose ends are closed by exec. The lock keeps a child from
-// being started between the two steps.
+// pipe makes a pipe whose ends are closed by exec. The lock prevents the start of a
+// child between the two steps.
 func pipe() (r, w int, err error) {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()

@@ -8,22 +8,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// process is a child of ours. It is not an os.Process, because that one first
-// tries out with a child of its own what the kernel can do, which costs as much
-// as the start of the command.
+// process is a child of this process. It is not an os.Process, which first starts a
+// child to find out what the kernel supports. This costs as much as the start of the
+// command.
 type process struct {
 	pid int
 
 	mu     sync.Mutex
-	reaped bool // from here on the number may be another process's
+	reaped bool // another process may have the pid now
 }
 
 func newProcess(pid int) *process { return &process{pid: pid} }
 
-// wait waits for the end of the child, of this one alone: a wait for any would
-// steal those of others.
+// wait waits for the end of this child only. A wait for any child would take the
+// status of other children.
 func (p *process) wait() (syscall.WaitStatus, error) {
-	for { // without reaping it, so that a signal may still be on its way
+	for { // without reaping the child, because signal may be using its pid
 		err := unix.Waitid(unix.P_PID, p.pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
 		if err == nil {
 			break
@@ -43,9 +43,9 @@ func (p *process) wait() (syscall.WaitStatus, error) {
 	}
 }
 
-// signal sends sig to the child or, with group, to the process group that it
-// leads if it does. A child that has ended gets none, and the answer is false:
-// it would take a signal as long as it is not reaped.
+// signal sends sig to the child. With group, it sends sig to the process group that
+// the child leads, if it leads one. It returns false and sends nothing if the child
+// has ended. The kernel itself would accept the signal until the child is reaped.
 func (p *process) signal(sig syscall.Signal, group bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -78,6 +78,6 @@ func (p *process) over() bool {
 	if p.reaped {
 		return true
 	}
-	var end unix.Siginfo // stays zero when it has not
+	var end unix.Siginfo // stays zero if the child has not ended
 	return unix.Waitid(unix.P_PID, p.pid, &end, unix.WEXITED|unix.WNOWAIT|unix.WNOHANG, nil) == nil && end.Signo != 0
 }

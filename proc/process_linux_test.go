@@ -9,8 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A command that has ended by itself was not stopped, whoever of us notices the
-// end of its time and its own first: idem may have been stopped or slow.
+// A command that has ended by itself does not count as stopped. This holds even if
+// idem notices the timeout before the command's end, because idem was stopped or
+// slow.
 func TestEndOfTheTimeComesAfterTheCommands(t *testing.T) {
 	t.Parallel()
 	over, cancel := context.WithCancel(t.Context())
@@ -28,11 +29,11 @@ func TestEndOfTheTimeComesAfterTheCommands(t *testing.T) {
 		if reaped {
 			k.wait(-1)
 		}
-		for range 50 { // each channel may be the one that is chosen
+		for range 50 { // select may choose either channel
 			k.stopAtEndOf(over, 0, 0)
 		}
 		if k.wasStopped() != NotStopped {
-			t.Errorf("reaped %t: it counts as stopped", reaped)
+			t.Errorf("reaped %t: the command counts as stopped", reaped)
 		}
 		if !reaped {
 			k.wait(-1)
@@ -40,7 +41,7 @@ func TestEndOfTheTimeComesAfterTheCommands(t *testing.T) {
 	}
 }
 
-// The number of a command that has ended may be another's, who leads a group.
+// After a command has ended, another process that leads a group may have its pid.
 func TestReusedNumberGetsNoSignal(t *testing.T) {
 	t.Parallel()
 	other := exec.Command("sleep", "600")
@@ -51,14 +52,14 @@ func TestReusedNumberGetsNoSignal(t *testing.T) {
 	k := &child{proc: newProcess(other.Process.Pid)}
 	k.proc.reaped = true
 	if k.kill(unix.SIGTERM) {
-		t.Error("it was sent")
+		t.Error("the signal was sent")
 	}
 	k.proc.reaped = false
 	if !k.kill(unix.SIGINT) {
-		t.Error("it was not sent to the command")
+		t.Error("the signal was not sent to the command")
 	}
 	_ = other.Wait()
 	if ws := other.ProcessState.Sys().(syscall.WaitStatus); ws.Signal() != unix.SIGINT {
-		t.Errorf("status %#x", uint32(ws))
+		t.Errorf("the command has wait status %#x, want INT", uint32(ws))
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// process is a child of ours.
+// process is a child of this process.
 type process struct {
 	pid int
 	os  *os.Process
@@ -21,8 +21,8 @@ func newProcess(pid int) *process {
 	return &process{pid, p}
 }
 
-// wait waits for the end of the child, of this one alone: a wait for any would
-// steal those of others.
+// wait waits for the end of this child only. A wait for any child would take the
+// status of other children.
 func (p *process) wait() (syscall.WaitStatus, error) {
 	state, err := p.os.Wait()
 	if err != nil {
@@ -31,9 +31,9 @@ func (p *process) wait() (syscall.WaitStatus, error) {
 	return state.Sys().(syscall.WaitStatus), nil
 }
 
-// signal sends sig to the child or, with group, to the process group that it
-// leads if it does. A child that has been reaped gets none, and the answer is
-// false.
+// signal sends sig to the child. With group, it sends sig to the process group that
+// the child leads, if it leads one. It returns false and sends nothing if the child
+// has been reaped.
 func (p *process) signal(sig syscall.Signal, group bool) bool {
 	if p.os.Signal(syscall.Signal(0)) != nil {
 		return false
@@ -44,7 +44,7 @@ func (p *process) signal(sig syscall.Signal, group bool) bool {
 	return p.os.Signal(sig) == nil
 }
 
-// queue sends a signal without its value, which there is no call for.
+// queue sends a signal without its value, because these systems have no call for it.
 func (p *process) queue(a arrival) { p.signal(a.sig, false) }
 
 // hasEnded reports whether the child has been reaped.

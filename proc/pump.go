@@ -10,41 +10,40 @@ import (
 )
 
 const (
-	smallRead = 64 << 10  // as much as a pipe holds at first
-	bigRead   = 256 << 10 // once there is more than a little output
-	growAt    = 32 << 10  // most commands never write this much
+	smallRead = 64 << 10  // the initial size of a pipe
+	bigRead   = 256 << 10 // after growAt bytes of output
+	growAt    = 32 << 10  // most commands write less
 )
 
-// source is the reading side of one of the command's outputs.
+// source is the read end of one of the command's outputs.
 type source struct {
 	stream   Stream
-	fd       int // read end, non-blocking; the command's end is a description of its own
+	fd       int // read end, non-blocking; the flag does not affect the command's end
 	writeEnd int
-	terminal bool // fd is a master
+	terminal bool // fd is the master of a terminal
 	seen     int64
 	grown    bool
-	size     int // of one read
+	size     int // the most bytes of one read
 	tee      *tee
-	// Set at the end of run: whether a process can still write to the stream, and
-	// how many bytes of it are there that will not be read.
-	open   bool
-	unread int64
+	// run sets these fields at its end.
+	open   bool  // a process can still write to the stream
+	unread int64 // number of bytes that will not be read
 }
 
-// pump reads both pipes in one goroutine. Two goroutines would shuffle the
-// order of the streams more than one poll loop does.
+// pump reads both pipes in one goroutine. Two goroutines would change the order of
+// the output of the two streams more than one poll loop does.
 type pump struct {
 	record   func(Stream, []byte)
 	out, err *source
 	wakeRead int
-	wake     int    // closed by the one who reaps the child; a byte in it: the child has stopped
-	tty      *tty   // nil: two pipes
-	spare    []byte // for reads that the tee has no room for
+	wake     int    // write end; a byte means that the child has stopped, its end that it was reaped
+	tty      *tty   // nil: the command writes to pipes
+	spare    []byte // buffer for reads when the tee has no room
 }
 
 func newPump(c *Command, t *tty) (*pump, error) {
 	p := &pump{record: c.Record, tty: t}
-	// To wake us, and one for each stream unless a terminal has both.
+	// One pipe wakes the pump. Each stream has one too, unless a terminal has both.
 	fds := [6]int{-1, -1, -1, -1, -1, -1}
 	pipes := len(fds)
 	switch {
@@ -56,17 +55,19 @@ func newPump(c *Command, t *tty) (*pump, error) {
 	for i := 0; i < pipes; i += 2 {
 		r, w, err := pipe()
 		if err == nil {
-			// Somebody may open /proc/self/fd/1 for reading and take what we
-			// were told is there: never block in a read.
+			fds[i], fds[i+1] = r, w
+			// Another process may open /proc/self/fd/1 and read the output that poll
+			// reported. So a read must never block.
 			err = unix.SetNonblock(r, true)
 		}
 		if err != nil {
-			for _, fd := range fds[:i] {
-				_ = unix.Close(fd)
+			for _, fd := range fds {
+				if fd >= 0 {
+					_ = unix.Close(fd)
+				}
 			}
 			return nil, os.NewSyscallError("pipe", err)
 		}
-		fds[i], fds[i+1] = r, w
 	}
 	p.wakeRead, p.wake = fds[0], fds[1]
 	tees := [2]*tee{newTee(c.Stdout, c.Backlog), newTee(c.Stderr, c.Backlog)}
@@ -89,8 +90,8 @@ func (p *pump) closeWriteEnds() {
 	}
 }
 
-// close closes the read ends: whoever still writes gets SIGPIPE, or HUP where
-// it was a terminal.
+// close closes the read ends. A later writer gets SIGPIPE, or HUP if it was a
+// terminal.
 func (p *pump) close() {
 	for _, fd := range []int{p.out.fd, p.err.fd, p.wakeRead} {
 		if fd >= 0 {
@@ -99,9 +100,9 @@ func (p *pump) close() {
 	}
 }
 
-// run passes everything on until the child has ended and what it left in the
-// pipes has been taken. It does not wait for the end of the pipes: background
-// processes of the child may hold them for ever.
+// run passes output on until the child has ended and its output in the pipes is read.
+// It does not wait for the end of the pipes, because background processes of the
+// child may hold them forever.
 func (p *pump) run(ended <-chan struct{}) {
 	sources := []*source{p.out, p.err}
 	fds := []unix.PollFd{
@@ -116,13 +117,13 @@ func (p *pump) run(ended <-chan struct{}) {
 				continue
 			}
 			if _, open := p.read(s, s.size, ended); !open {
-				fds[i].Fd = -1 // ignored by poll
+				fds[i].Fd = -1 // poll ignores it
 			}
 		}
 		if fds[2].Revents == 0 {
 			continue
 		}
-		stopped, over := p.news()
+		stopped, over := p.childState()
 		if over {
 			break
 		}
@@ -132,18 +133,18 @@ func (p *pump) run(ended <-chan struct{}) {
 		p.drain(sources, fds, ended)
 		p.tty.suspend(p.out.tee)
 	}
-	// The child is dead, so its last byte is among what is there.
+	// The child has ended, so all of its output is in the pipes.
 	p.tty.endOfInput()
 	p.drain(sources, fds, ended)
-	p.tty.letGo()
+	p.tty.closeSlave()
 	end := time.Now().Add(grace)
 	p.linger(sources, fds[:len(sources)], end, ended)
-	p.leave(sources, fds[:len(sources)], end, ended)
+	p.noteLeftover(sources, fds[:len(sources)], end, ended)
 }
 
-// news reports what has become of the child: it was stopped, or it is over.
-// Neither is true when there is no news.
-func (p *pump) news() (stopped, over bool) {
+// childState reports whether the child was stopped or is over since the last call.
+// Both results are false if neither has happened.
+func (p *pump) childState() (stopped, over bool) {
 	var b [1]byte
 	for {
 		n, err := unix.Read(p.wakeRead, b[:])
@@ -157,7 +158,8 @@ func (p *pump) news() (stopped, over bool) {
 	}
 }
 
-// drain reads what is there, and not what is written meanwhile.
+// drain reads the bytes that are in the pipes when it is called. It does not wait for
+// more.
 func (p *pump) drain(sources []*source, fds []unix.PollFd, ended <-chan struct{}) {
 	for i, s := range sources {
 		if fds[i].Fd < 0 {
@@ -177,9 +179,9 @@ func (p *pump) drain(sources []*source, fds []unix.PollFd, ended <-chan struct{}
 	}
 }
 
-// buffered returns how many bytes wait to be read. Of a terminal nobody can
-// tell: what is in the kernel's queue is only a part. It has less than a MiB,
-// and a read says EAGAIN only when there is nothing.
+// buffered returns how many bytes can be read. For a terminal, the kernel reports
+// only a part of them. A terminal holds less than 1 MiB, so buffered returns 1 MiB. A
+// read from it returns EAGAIN only when it is empty.
 func (s *source) buffered() (int, error) {
 	if s.terminal {
 		return fdio.BigPipe, nil
@@ -187,13 +189,13 @@ func (s *source) buffered() (int, error) {
 	return buffered(s.fd)
 }
 
-// grace is how long the pipes are read on after the command's end. A filter
-// that the command put before its own output, `exec > >(tee log)` in bash, has
-// yet to pass on the last of it, and ends as soon as it has.
+// grace is how long the pipes are read after the command's end. The command may have
+// put a filter before its own output, such as `exec > >(tee log)` in bash. The filter
+// then still passes on the last output, and ends when it has done so.
 const grace = 500 * time.Millisecond
 
-// linger reads until the end of the pipes. When a process holds them longer, it
-// stops at a time, or when it has read a pipe's content.
+// linger reads until the end of the pipes. If a process holds them longer, linger
+// stops at the time end, or after 1 MiB, the most that a pipe holds.
 func (p *pump) linger(sources []*source, fds []unix.PollFd, end time.Time, ended <-chan struct{}) {
 	for most := fdio.BigPipe; fds[0].Fd >= 0 || fds[1].Fd >= 0; {
 		left := untilMillis(end)
@@ -214,7 +216,8 @@ func (p *pump) linger(sources []*source, fds []unix.PollFd, end time.Time, ended
 	}
 }
 
-// untilMillis returns the time that is left as poll takes it, 0 for none.
+// untilMillis returns the time until end in milliseconds, for poll. It returns 0 if
+// end has passed.
 func untilMillis(end time.Time) int {
 	left := time.Until(end)
 	if left <= 0 {
@@ -223,9 +226,9 @@ func untilMillis(end time.Time) int {
 	return int(left.Milliseconds()) + 1
 }
 
-// leave takes what is in the pipes a last time, and notes what stays behind until
-// the end of the grace.
-func (p *pump) leave(sources []*source, fds []unix.PollFd, end time.Time, ended <-chan struct{}) {
+// noteLeftover drains the pipes a last time. Then it sets the fields open and unread
+// of each source that has not reached its end by the time end.
+func (p *pump) noteLeftover(sources []*source, fds []unix.PollFd, end time.Time, ended <-chan struct{}) {
 	p.drain(sources, fds, ended)
 	for i, s := range sources {
 		if fds[i].Fd < 0 {
@@ -238,15 +241,15 @@ func (p *pump) leave(sources []*source, fds []unix.PollFd, end time.Time, ended 
 		n := 0
 		if fds[i].Revents != 0 {
 			if n, _ = buffered(s.fd); n == 0 && known && !s.terminal {
-				continue // the end
+				continue // the end of the pipe
 			}
 		}
 		s.open, s.unread = true, int64(n)
 	}
 }
 
-// read takes one read's worth, at most limit bytes, from a source and passes it
-// on. It returns false at the end of the pipe.
+// read reads at most limit bytes from a source with one read, and passes them on. It
+// returns the number of bytes, and false at the end of the pipe.
 func (p *pump) read(s *source, limit int, ended <-chan struct{}) (int, bool) {
 	buf := s.tee.space(ended)
 	spare := buf == nil
@@ -275,7 +278,7 @@ func (p *pump) read(s *source, limit int, ended <-chan struct{}) (int, bool) {
 		s.grown = true
 		s.size = bigRead
 		if !s.terminal {
-			fdio.GrowPipe(s.fd) // the command writes on while the pump is busy
+			fdio.GrowPipe(s.fd) // the command can write more while the pump is busy
 		}
 		s.tee.grow()
 	}

@@ -25,12 +25,13 @@ func TestReaderThatGoesAwayIsNoError(t *testing.T) {
 	}()
 	e := run(t, c)
 	if errs := e.Flush(); errs != nil || e.ExitCode != 0 {
-		t.Errorf("exit status %d, %v", e.ExitCode, errs)
+		t.Errorf("exit status %d, Flush: %v", e.ExitCode, errs)
 	}
 	same(t, "recorded", rec.bytes(Stdout), pattern(Stdout, 1<<20))
 }
 
-// The same with descriptor 1, whose EPIPE Go treats specially.
+// Go treats EPIPE on descriptor 1 specially. The result must be the same as for
+// another descriptor.
 func TestReaderOfStdoutThatGoesAwayDoesNotEndIdem(t *testing.T) {
 	t.Parallel()
 	record := t.TempDir() + "/record"
@@ -56,7 +57,7 @@ func TestFullDiskAtStdout(t *testing.T) {
 	e := run(t, c)
 	errs := e.Flush()
 	if len(errs) != 1 || !errors.Is(errs[0], unix.ENOSPC) || e.ExitCode != 0 {
-		t.Errorf("exit status %d, %v", e.ExitCode, errs)
+		t.Errorf("exit status %d, Flush: %v", e.ExitCode, errs)
 	}
 	same(t, "recorded", rec.bytes(Stdout), pattern(Stdout, 1<<20))
 }
@@ -67,7 +68,7 @@ func TestStdoutClosedAtStart(t *testing.T) {
 		record := t.TempDir() + "/record"
 		out, _ := sh(t, `PROC_RECORD=`+record+` $IDEM sh -c 'echo x; echo y >&2; exit 3' 2>&1 `+closed+`; echo $?`).Output()
 		got, _ := os.ReadFile(record)
-		if text := string(got); text != "x\ny\n" && text != "y\nx\n" { // the order of streams is not promised
+		if text := string(got); text != "x\ny\n" && text != "y\nx\n" { // the order of the two streams is not defined
 			t.Errorf("%s: recorded %q", closed, got)
 		}
 		if !strings.HasSuffix(string(out), "3\n") {
@@ -76,7 +77,7 @@ func TestStdoutClosedAtStart(t *testing.T) {
 	}
 }
 
-// The caller's stdout may be non-blocking, and its flag is the caller's.
+// The caller's stdout may be non-blocking. Its flag must not be changed.
 func TestNonBlockingStdout(t *testing.T) {
 	t.Parallel()
 	const n = 2 << 20
@@ -90,7 +91,7 @@ func TestNonBlockingStdout(t *testing.T) {
 	r, w := os.NewFile(uintptr(fds[0]), "r"), os.NewFile(uintptr(fds[1]), "w")
 	defer r.Close()
 	defer w.Close()
-	c.Stdout = w // before the flag: os/exec would take it away again if it knew
+	c.Stdout = w // before the flag is set, because os/exec would clear it
 	if err := unix.SetNonblock(fds[1], true); err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +101,7 @@ func TestNonBlockingStdout(t *testing.T) {
 	time.Sleep(200 * time.Millisecond)
 	flags, err := unix.FcntlInt(uintptr(fds[1]), unix.F_GETFL, 0)
 	if err != nil || flags&unix.O_NONBLOCK == 0 {
-		t.Errorf("flags are %#x, %v", flags, err)
+		t.Errorf("flags are %#x, error %v", flags, err)
 	}
 	w.Close()
 	same(t, "stdout", readAll(t, r), pattern(Stdout, n))
@@ -116,23 +117,24 @@ func TestBackgroundProcessDoesNotHoldTheRun(t *testing.T) {
 	begin := time.Now()
 	e := run(t, c)
 	if took := time.Since(begin); took > 20*time.Second {
-		t.Errorf("it took %v", took)
+		t.Errorf("the run took %v", took)
 	}
 	if got := string(rec.bytes(Stdout)); got != "hi\n" || e.ExitCode != 4 {
-		t.Errorf("%q, exit status %d", got, e.ExitCode)
+		t.Errorf("recorded %q, exit status %d", got, e.ExitCode)
 	}
 	pid, _ := strconv.Atoi(strings.TrimSpace(string(rec.bytes(Stderr))))
 	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
 		t.Errorf("the background process is gone: %v", err)
 	}
-	// As the package says: whoever writes later gets SIGPIPE.
+	// A process that writes later gets SIGPIPE; see the package comment.
 	time.Sleep(1500 * time.Millisecond)
 	if _, err := os.Stat(late); err == nil {
 		t.Error("a late writer was not ended")
 	}
 }
 
-// Somebody who opens /proc/self/fd/1 may take what the pump was told is there.
+// Another process that opens /proc/self/fd/1 may take the output that poll reported
+// to the pump.
 func TestStolenOutputDoesNotHang(t *testing.T) {
 	p, err := newPump(&Command{}, nil)
 	if err != nil {
@@ -140,7 +142,7 @@ func TestStolenOutputDoesNotHang(t *testing.T) {
 	}
 	timer := time.AfterFunc(5*time.Second, func() { _, _ = unix.Write(p.out.writeEnd, []byte("x")) })
 	if n, open := p.read(p.out, 10, nil); n != 0 || !open {
-		t.Errorf("read %d bytes, %v", n, open)
+		t.Errorf("read %d bytes, open %v", n, open)
 	}
 	timer.Stop()
 	p.closeWriteEnds()

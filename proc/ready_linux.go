@@ -10,14 +10,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Ready makes sure, before anything is recorded, of what a run needs that Go's
-// runtime or Run could not do without later: at a system call that a sandbox
-// refuses, at a descriptor or a thread that a limit refuses, the runtime ends
-// the process. It returns why a command cannot be run here, with tty one that gets a
-// terminal of its own.
+// Ready checks that a command can be run here, before anything is recorded. tty says
+// that the command gets its own terminal.
 //
-// It costs some µs, and more where it makes threads (see haveThreads). A replay
-// needs none of it.
+// Go's runtime ends the process if a sandbox refuses a system call, or a limit
+// refuses a descriptor or a thread. Ready tries what the runtime and Run need later,
+// and returns the reason if it is refused.
+//
+// Ready costs a few µs, and more if it makes threads (see reserveThreads). A replay
+// does not need it.
 func Ready(tty bool) error {
 	if err := Sound(); err != nil {
 		return err
@@ -25,24 +26,24 @@ func Ready(tty bool) error {
 	if err := canWait(); err != nil {
 		return err
 	}
-	return haveThreads(tty)
+	return reserveThreads(tty)
 }
 
-// Sound is the part of Ready that whoever opens a file or sets a timer needs as well.
+// Sound is the part of Ready that is also needed to open a file or set a timer.
 func Sound() error { return sound() }
 
 var sound = sync.OnceValue(func() error {
 	if err := canPoll(); err != nil {
 		return err
 	}
-	return canDraw()
+	return canReadRandom()
 })
 
-// moreFiles is the number of descriptors that a call needs in addition to those
-// that it has when it comes to canPoll, and those of the runtime.
+// moreFiles is the number of descriptors that a call needs in addition to those that
+// are open when canPoll is called and to the two of the runtime's poller.
 const moreFiles = 15
 
-// canPoll tries what the runtime does for its first timer or file.
+// canPoll tries the system calls of the runtime for its first timer or file.
 func canPoll() error {
 	err := tryPoller()
 	if errors.Is(err, unix.EMFILE) {
@@ -63,7 +64,7 @@ func tryPoller() error {
 	}
 	defer unix.Close(event)
 	last, err := unix.FcntlInt(uintptr(event), unix.F_DUPFD_CLOEXEC, event+moreFiles)
-	if err == unix.EINVAL { // above the limit
+	if err == unix.EINVAL { // the number is above the limit
 		err = unix.EMFILE
 	}
 	if err != nil {
@@ -73,7 +74,8 @@ func tryPoller() error {
 	if err := unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, event, &unix.EpollEvent{Events: unix.EPOLLIN}); err != nil {
 		return os.NewSyscallError("epoll_ctl", err)
 	}
-	// unix.EpollWait makes another system call than the runtime on some machines.
+	// On some architectures, unix.EpollWait does not make the same system call as the
+	// runtime.
 	var found unix.EpollEvent
 	if _, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(epoll), uintptr(unsafe.Pointer(&found)), 1, 0, 0, 0); errno != 0 {
 		return os.NewSyscallError("epoll_pwait", errno)
@@ -81,16 +83,17 @@ func tryPoller() error {
 	return nil
 }
 
-// canDraw tries the source of run ids and secrets, at whose failure crypto/rand
-// ends the process. Without the call it reads /dev/urandom.
-func canDraw() error {
+// canReadRandom tries getrandom(2), the source of run ids and secrets. If it fails,
+// crypto/rand ends the process. If the kernel does not have it (ENOSYS), crypto/rand
+// reads /dev/urandom.
+func canReadRandom() error {
 	if _, err := unix.Getrandom(make([]byte, 1), 0); err != nil && err != unix.ENOSYS && err != unix.EINTR {
 		return os.NewSyscallError("getrandom", err)
 	}
 	return nil
 }
 
-// canWait asks for the end of a child that cannot be: ourselves.
+// canWait tries to wait for a child that cannot exist: this process itself.
 func canWait() error {
 	pid := os.Getpid()
 	if _, err := unix.Wait4(pid, nil, unix.WNOHANG, nil); err != unix.ECHILD {

@@ -1,9 +1,9 @@
 package proc
 
-// ring is a queue of bytes in one buffer, whose free and used parts are handed
-// out as slices: the pump reads straight into the one and the tee writes
-// straight from the other. One goroutine fills and one drains; the indices are
-// guarded by the tee's mutex, the bytes need no guard.
+// ring is a queue of bytes in one buffer. Its free and used parts are returned as
+// slices: the pump reads into the free part, and the tee writes from the used part.
+// One goroutine fills the ring and one drains it. The tee's mutex guards the indices.
+// The bytes need no guard.
 type ring struct {
 	buf  []byte
 	r, w int
@@ -18,8 +18,8 @@ func (b *ring) used() []byte {
 	return b.buf[b.r:b.w]
 }
 
-// drop removes the n oldest bytes. It never moves w: the filling side may hold
-// a slice that begins there.
+// drop removes the n oldest bytes. It never changes w, because the filling side may
+// hold a slice that begins there.
 func (b *ring) drop(n int) {
 	b.r += n
 	if b.end > 0 && b.r == b.end {
@@ -27,8 +27,8 @@ func (b *ring) drop(n int) {
 	}
 }
 
-// free returns contiguous room, or nil when there is too little to be worth a
-// system call.
+// free returns contiguous room, or nil if there is too little room for an efficient
+// read.
 func (b *ring) free() []byte {
 	least := len(b.buf) / 16
 	if b.end > 0 {
@@ -38,7 +38,7 @@ func (b *ring) free() []byte {
 		return b.buf[b.w:b.r]
 	}
 	if b.r == b.w {
-		b.r, b.w = 0, 0 // start over where the cache is warm
+		b.r, b.w = 0, 0 // reuse the memory that is in the CPU cache
 	}
 	if len(b.buf)-b.w >= least && len(b.buf) > b.w {
 		return b.buf[b.w:]
@@ -50,11 +50,11 @@ func (b *ring) free() []byte {
 	return nil
 }
 
-// add makes n bytes of the free part used.
+// add marks the first n free bytes as used.
 func (b *ring) add(n int) { b.w += n }
 
-// grow moves the content to a larger buffer. A slice of the old one that the
-// draining side holds stays valid, and drop still counts from the oldest byte.
+// grow moves the content to a larger buffer. The draining side may hold a slice of
+// the old buffer. It stays valid, and drop still counts from the oldest byte.
 func (b *ring) grow(size int) {
 	buf := make([]byte, size)
 	n := copy(buf, b.used())

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// The ring is compared with a plain queue, with growth while a drained slice is
-// in use.
+// TestRing compares the ring with a plain queue. The ring also grows while a slice of
+// it is in use.
 func TestRing(t *testing.T) {
 	for seed := range uint64(200) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
@@ -21,7 +21,7 @@ func TestRing(t *testing.T) {
 				if len(free) > 0 {
 					n = 1 + rnd.IntN(len(free))
 				}
-				held := b.used() // the other side drops while this one fills
+				held := b.used() // the draining side drops while the other side fills
 				held = held[:rnd.IntN(len(held)+1)]
 				for i := range n {
 					free[i] = next
@@ -29,7 +29,7 @@ func TestRing(t *testing.T) {
 					next++
 				}
 				if !bytes.Equal(held, want[:len(held)]) {
-					t.Fatal("filling touched what was still used")
+					t.Fatal("filling changed bytes that were still used")
 				}
 				b.drop(len(held))
 				want = want[len(held):]

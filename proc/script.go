@@ -6,33 +6,37 @@ import (
 	"time"
 )
 
-// Script is a shell command that idem runs for itself, besides the command that
-// the call is about. Nothing of it is recorded. Its output is passed on as that
-// of a command is: a background process that it leaves behind holds our pipe,
-// never the file that the output goes to, and only for half a second.
+// Script is a shell command that idem runs for itself, in addition to the command of
+// the call. It is not recorded. Its output is passed on like that of a command: a
+// background process that it leaves behind holds a pipe of idem and never the output
+// file. The output of such a process is read for half a second.
 type Script struct {
 	Text  string   // for sh -c
 	Env   []string // nil: the environment of this process
-	Stdin []byte   // what it may read
+	Stdin []byte   // the content of its stdin
 	// Output gets its stdout and its stderr, in the order of writing.
 	Output *os.File
-	// KillAfter is how long after the TERM that the end of the context sends
-	// the script is killed. Zero: never.
+	// KillAfter is the time after the TERM for the end of the context when the script
+	// is killed. Zero means never.
 	KillAfter time.Duration
 }
 
-// Shell returns the execution of a script that the user has given as one word:
-// sh -c, as system(3).
+// Shell returns the command for a script that the user has given as one word: sh -c,
+// as system(3) does.
 func Shell(script string) Command {
 	return Command{Path: shell, Args: []string{"sh", "-c", script}}
 }
 
-// Run runs the script to its end, or to that of the context, when it gets TERM
-// and after KillAfter KILL, with all of its process group unless we are in the
-// terminal's foreground. It returns when the reader of Output has everything, is
-// gone, or the context is done. Signals are not passed on: whoever catches them
-// ends the context. Nothing ran if the error is a *StartError or the context's
-// own; with a *LostError the script's end is not known.
+// Run runs the script until it has ended and the reader of Output has taken
+// everything or is gone. When the context is done, the script gets TERM, and KILL
+// after KillAfter. Run then does not wait for the reader.
+//
+// The script is in a separate process group, unless idem is in the terminal's
+// foreground. TERM and KILL go to that group. Signals are not passed on: a caller
+// that catches signals must end the context.
+//
+// If the error is a *StartError or the context's, nothing ran. With a *LostError, the
+// exit status of the script is unknown.
 func (s *Script) Run(ctx context.Context) (*End, error) {
 	c := Shell(s.Text)
 	c.Env, c.OwnGroup, c.KillAfter = s.Env, true, s.KillAfter
@@ -42,17 +46,17 @@ func (s *Script) Run(ctx context.Context) (*End, error) {
 		return nil, &StartError{Name: c.name(), Code: CannotRun, Err: err}
 	}
 	defer r.Close()
-	// A script that does not read all of it, or hands its stdin on to a process
-	// that outlives it, ends the writing no later than itself.
+	// The script may not read all of Stdin, or a process that outlives it may have the
+	// pipe. Closing the pipe ends the write when the script has ended.
 	defer w.Close()
 	c.Stdin = r
 	go func() {
-		_, _ = w.Write(s.Stdin) // EPIPE: it has read what it needed
+		_, _ = w.Write(s.Stdin) // EPIPE: the script does not need the rest
 		_ = w.Close()
 	}()
 	end, err := c.Run(ctx, nil)
 	if end != nil {
-		end.flush(ctx.Done()) // what could not be written is not recorded anywhere
+		end.flush(ctx.Done()) // errors of the copy are not reported
 	}
 	return end, err
 }

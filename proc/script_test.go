@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// What a script leaves behind holds our pipe and not the file that its output
-// goes to: the reader of that comes to its end with us.
+// A process that a script leaves behind holds a pipe of idem, not the output file. So
+// a reader of that file sees its end when idem ends.
 func TestLeftoverOfAScriptDoesNotHoldItsOutput(t *testing.T) {
 	t.Parallel()
 	r, w := newPipe(t)
@@ -24,7 +24,7 @@ func TestLeftoverOfAScriptDoesNotHoldItsOutput(t *testing.T) {
 	w.Close()
 	pid, rest, _ := strings.Cut(string(readAll(t, r)), "\n")
 	if rest != "err\n" {
-		t.Errorf("behind the pid is %q", rest)
+		t.Errorf("after the pid: %q", rest)
 	}
 	leftover, _ := strconv.Atoi(pid)
 	if err := syscall.Kill(leftover, syscall.SIGKILL); err != nil {
@@ -32,7 +32,7 @@ func TestLeftoverOfAScriptDoesNotHoldItsOutput(t *testing.T) {
 	}
 }
 
-// Both streams of a script go to one file: no line of one overtakes the other.
+// Both streams of a script go to one file. Their lines stay in the order of writing.
 func TestOutputOfAScriptIsInOrder(t *testing.T) {
 	t.Parallel()
 	out, err := os.Create(t.TempDir() + "/out")
@@ -52,7 +52,7 @@ func TestOutputOfAScriptIsInOrder(t *testing.T) {
 	same(t, "output", got, []byte(want.String()+"stdin\n"))
 }
 
-// A reader that takes nothing holds us no longer than the context permits.
+// If the reader takes nothing, Run returns at the end of the context.
 func TestScriptDoesNotWaitForItsReaderForEver(t *testing.T) {
 	t.Parallel()
 	_, w := newPipe(t)

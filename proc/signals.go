@@ -12,29 +12,34 @@ import (
 )
 
 // Signals catches the signals that must not end idem while it has an outcome to
-// record, and passes them on to the commands that run.
+// record, and passes them on to the running commands.
 //
-// The command stays in our process group, so what the terminal sends reaches it
-// without us: INT and QUIT are passed on only when the group is not the
-// terminal's foreground group (they were sent to us alone), or when the command
-// has left the group. Two Ctrl-C then count as two. The others are always passed
-// on, so a TERM that was sent to the whole group arrives twice. Known gap: a
-// `kill -INT` from outside, while in the foreground, is not passed on.
+// The command stays in the process group of idem, so it gets the terminal's signals
+// without idem. INT and QUIT are passed on only in two cases, so two Ctrl-C count as
+// two:
+//
+//   - The group is not the terminal's foreground group. The signal was then sent to
+//     idem alone.
+//   - The command has left the group.
+//
+// All other signals are always passed on, so a TERM that was sent to the whole group
+// arrives twice. Known gap: in the foreground, a `kill -INT` for idem alone is not
+// passed on.
 type Signals struct {
 	from listener
 	stop sync.Once
 
-	mu    sync.Mutex
-	runs  map[*child]bool // true: started
-	held  []arrival       // blocked by the caller: pending until there is a command
-	fatal syscall.Signal
-	ended syscall.Signal
-	meant syscall.Signal
-	done  chan struct{}
+	mu      sync.Mutex
+	runs    map[*child]bool // true if started
+	pending []arrival       // blocked by the caller; kept for the first command
+	fatal   syscall.Signal
+	ended   syscall.Signal
+	meant   syscall.Signal
+	done    chan struct{}
 }
 
-// SignalError tells that a fatal signal had come before the command was
-// started. Nothing ran.
+// SignalError says that a fatal signal came before the command was started. Nothing
+// ran.
 type SignalError struct{ Signal syscall.Signal }
 
 func (e *SignalError) Error() string {
@@ -45,51 +50,52 @@ func (e *SignalError) Error() string {
 	return name + " came before the command was started"
 }
 
-// Catch begins to catch. Signals that this process was started to ignore
-// (nohup, `cmd &`) are left alone, so that the command ignores them too. It is
-// to be called before anything is recorded that a signal could leave half done.
+// Catch starts to catch signals. Signals that were ignored when this process was
+// started (nohup, `cmd &`) stay ignored, so that the command ignores them too. Call
+// Catch before recording anything that a signal could interrupt.
 //
-// TSTP, TTIN, TTOU and CONT are not caught: their default actions stop and
-// continue idem together with the command, which is what the shell expects.
+// TSTP, TTIN, TTOU and CONT are not caught. Their default actions stop and continue
+// idem together with the command, as a shell expects.
 func Catch() *Signals {
 	OutlivePipe()
 	s := &Signals{done: make(chan struct{}), runs: map[*child]bool{}}
-	s.from = listener{want: ^rawsig.Of(int(unix.SIGCONT)), take: s.handle}
+	s.from = listener{want: ^rawsig.SetOf(int(unix.SIGCONT)), take: s.handle}
 	listen(&s.from)
 	return s
 }
 
-// Stop gives the default dispositions back. What has come before is seen.
+// Stop restores the default dispositions. All earlier signals have been handled when
+// it returns.
 func (s *Signals) Stop() {
 	s.stop.Do(func() { unlisten(&s.from) })
 }
 
-// Fatal returns the first signal that came while no command was running and that
-// ends a process by default: only idem can act on it.
+// Fatal returns the first signal that ends a process by default and came while no
+// command was running. Only idem can act on it.
 func (s *Signals) Fatal() (syscall.Signal, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.fatal, s.fatal != 0
 }
 
-// Ended returns the first signal that came at all and that ends a process by
-// default.
+// Ended returns the first signal that ends a process by default, even if it came
+// while a command was running.
 func (s *Signals) Ended() (syscall.Signal, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.ended, s.ended != 0
 }
 
-// Meant returns the first INT, QUIT, TERM or HUP that came at all. Whoever runs
-// several commands starts no other after it. Other signals say something to
-// the command that runs.
+// Meant returns the first INT, QUIT, TERM or HUP, even if it came while a command was
+// running. A caller that runs several commands should start no other command after
+// it. Other signals are messages for the running command.
 func (s *Signals) Meant() (syscall.Signal, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.meant, s.meant != 0
 }
 
-// Done is closed when Fatal has something to tell.
+// Done returns a channel that is closed when Fatal has a signal.
 func (s *Signals) Done() <-chan struct{} {
 	if s == nil {
 		return nil
@@ -100,7 +106,7 @@ func (s *Signals) Done() <-chan struct{} {
 func (s *Signals) handle(a arrival) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.meant == 0 && slices.Contains(meant, a.sig) {
+	if s.meant == 0 && slices.Contains(terminationSignals, a.sig) {
 		s.meant = a.sig
 	}
 	if s.ended == 0 && ends(a.sig) {
@@ -111,11 +117,11 @@ func (s *Signals) handle(a arrival) {
 		switch {
 		case !started:
 			k.early = append(k.early, a)
-		case k.hasEnded(): // and its output is still to be read
+		case k.hasEnded(): // its output may still be unread
 			continue
 		case k.group || k.tty != nil:
 			k.kill(a.sig)
-		case ours(a.sig, k.proc.pid):
+		case shouldForward(a.sig, k.proc.pid):
 			k.signal(a)
 		}
 		running = true
@@ -125,19 +131,19 @@ func (s *Signals) handle(a arrival) {
 	}
 }
 
-// pend keeps a signal that no command can be given.
+// pend stores a signal that cannot be passed on to a command.
 func (s *Signals) pend(a arrival) {
 	switch {
 	case rawsig.Blocked().Has(int(a.sig)):
-		s.held = append(s.held, a)
+		s.pending = append(s.pending, a)
 	case ends(a.sig) && s.fatal == 0:
 		s.fatal = a.sig
 		close(s.done)
 	}
 }
 
-// meant are the signals that are meant to end a program.
-var meant = []syscall.Signal{unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGHUP}
+// terminationSignals are the signals that ask a program to end.
+var terminationSignals = []syscall.Signal{unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGHUP}
 
 // ends reports whether a signal ends a process by default.
 func ends(sig syscall.Signal) bool {
@@ -148,8 +154,8 @@ func ends(sig syscall.Signal) bool {
 	return true
 }
 
-// ours tells whether it is ours to pass the signal on to pid.
-func ours(sig syscall.Signal, pid int) bool {
+// shouldForward reports whether idem must pass sig on to pid; see Signals.
+func shouldForward(sig syscall.Signal, pid int) bool {
 	if sig != unix.SIGINT && sig != unix.SIGQUIT {
 		return true
 	}
@@ -160,8 +166,8 @@ func ours(sig syscall.Signal, pid int) bool {
 	return !inForeground()
 }
 
-// inForeground tells whether our process group is the one that the terminal
-// sends its signals to.
+// inForeground reports whether the process group of idem is the one to which the
+// terminal sends its signals.
 func inForeground() bool {
 	tty, err := unix.Open("/dev/tty", unix.O_RDONLY|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -172,8 +178,8 @@ func inForeground() bool {
 	return err == nil && foreground == unix.Getpgrp()
 }
 
-// enter announces a command that is about to be started. From here to leave
-// every signal is the command's.
+// enter registers a command that is about to be started. From now on until leave,
+// every signal is for the command.
 func (s *Signals) enter(k *child) error {
 	if s == nil {
 		return nil
@@ -187,24 +193,23 @@ func (s *Signals) enter(k *child) error {
 	return nil
 }
 
-// started hands over what came during the start. The terminal's signals may
-// have missed the command, which did not exist yet, so they are given to it in
-// any case: so early it has no handler, and twice is once.
+// started passes on the signals that came during the start. The command may not have
+// existed when the terminal sent its signals, so it gets these too. This early the
+// command has no handler, so a second delivery changes nothing.
 func (s *Signals) started(k *child) {
 	if s == nil {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, a := range append(s.held, k.early...) {
+	for _, a := range append(s.pending, k.early...) {
 		k.signal(a)
 	}
-	s.held, k.early = nil, nil
+	s.pending, k.early = nil, nil
 	s.runs[k] = true
 }
 
-// leave ends what enter began. What came for a command that could not be
-// started is left to idem.
+// leave ends enter. Signals for a command that could not be started are left to idem.
 func (s *Signals) leave(k *child) {
 	if s == nil {
 		return

@@ -16,19 +16,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// usual are signals for which programs have handlers.
+// usual are the signals for which programs usually have handlers.
 var usual = []syscall.Signal{unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGHUP, unix.SIGUSR1, unix.SIGUSR2}
 
-// session is idem running the counting helper.
+// session is a run of idem with the counting helper.
 type session struct {
 	t   *testing.T
 	cmd *exec.Cmd
-	in  io.Writer // a terminal's keyboard
+	in  io.Writer // the keyboard of the terminal
 	out *bufio.Reader
 	got []string
 }
 
-// counting starts idem in a session of its own, on a terminal or without one.
+// counting starts idem in a separate session, with or without a terminal.
 func counting(t *testing.T, tty bool, args ...string) *session {
 	t.Helper()
 	return startSession(t, tty, idem(t, append(self(t, "count"), args...)...))
@@ -81,7 +81,7 @@ func (s *session) kill(sig syscall.Signal) {
 	}
 }
 
-// end checks what the command got, and that idem ended with its status.
+// end checks the signals that the command got, and that idem ended with its status.
 func (s *session) end(want ...string) {
 	s.t.Helper()
 	s.until("over")
@@ -148,7 +148,7 @@ func TestCommandThatIgnoresCtrlC(t *testing.T) {
 	s.end()
 }
 
-// The calling shell must see a death by INT, or its loop goes on.
+// The calling shell must see a death by INT. Otherwise its loop continues.
 func TestCtrlCEndsTheCallersLoop(t *testing.T) {
 	t.Parallel()
 	c := exec.Command("/bin/bash", "-c", `for i in 1 2 3; do `+strings.Join(self(t, "idem"), " ")+` sh -c 'echo ready; sleep 20'; echo over; done; echo over`)
@@ -157,17 +157,17 @@ func TestCtrlCEndsTheCallersLoop(t *testing.T) {
 	fmt.Fprint(s.in, "\x03")
 	rest, _ := io.ReadAll(s.out)
 	if strings.Contains(string(rest), "over") {
-		t.Errorf("it went on: %q", rest)
+		t.Errorf("the loop continued: %q", rest)
 	}
 	c.Wait()
 	if ws := c.ProcessState.Sys().(syscall.WaitStatus); !ws.Signaled() || ws.Signal() != unix.SIGINT {
-		t.Errorf("status %#x", uint32(ws))
+		t.Errorf("the shell has wait status %#x, want INT", uint32(ws))
 	}
 }
 
-// helperLeader is a shell with job control: it runs idem in a foreground group,
-// reports when that is stopped, and continues it. With "background" it is a
-// background group, and it tells idem's pid.
+// helperLeader is a shell with job control. It runs idem in a foreground group,
+// reports when that group is stopped, and continues it. With "background", it runs
+// idem in a background group and prints its pid.
 func helperLeader(args []string) int {
 	background := args[0] == "background"
 	if background {
@@ -207,11 +207,11 @@ func TestCtrlZStopsBothAndContGoesOn(t *testing.T) {
 	fmt.Fprint(s.in, "\x1a")
 	s.until("stopped by SIGTSTP")
 	time.Sleep(400 * time.Millisecond)
-	fmt.Fprint(s.in, "\x03") // it runs again, and gets what the terminal sends
+	fmt.Fprint(s.in, "\x03") // the command runs again, and gets the terminal's signals
 	s.end("SIGINT")
 }
 
-// What comes to a background job was not sent by the terminal.
+// The terminal sends no signal to a background job, so idem must pass this one on.
 func TestSignalToABackgroundJob(t *testing.T) {
 	t.Parallel()
 	argv := append(self(t, "leader"), "background")
@@ -230,7 +230,7 @@ func TestSignalToABackgroundJob(t *testing.T) {
 	s.end("SIGINT")
 }
 
-// A terminal that goes away takes its reader with it, not the record.
+// If the terminal hangs up, the live copy ends but the record is complete.
 func TestTerminalHangsUp(t *testing.T) {
 	t.Parallel()
 	record := t.TempDir() + "/record"
@@ -252,7 +252,7 @@ func TestTerminalHangsUp(t *testing.T) {
 	}
 }
 
-// nohup and `cmd &` ignore signals; they stay ignored, and idem lives on.
+// nohup and `cmd &` ignore signals. They stay ignored, and do not end idem.
 func TestIgnoredSignalsStayIgnored(t *testing.T) {
 	t.Parallel()
 	c := sh(t, `trap '' HUP INT; exec $IDEM sh -c 'echo ready; sleep 0.5; echo over; exit 5'`)

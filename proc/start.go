@@ -13,15 +13,15 @@ import (
 	"idem/internal/failpoint"
 )
 
-// shell reads files that are executable but in no format that the kernel knows,
-// as with execvp(3).
+// shell runs an executable file whose format the kernel does not know, as execvp(3)
+// does.
 const shell = "/bin/sh"
 
-// textBusyFor is how long a file that somebody is still writing is waited for:
-// a build or a copy that is just about to end.
-const textBusyFor = time.Second
+// textBusyTimeout is how long to wait for an executable file that a process still has
+// open for writing. A build or a copy may be about to end.
+const textBusyTimeout = time.Second
 
-// start starts the command with the write ends as its stdout and stderr.
+// start starts the command with the descriptors out and err as its stdout and stderr.
 func (c *Command) start(ctx context.Context, k *child, out, err int) error {
 	path, argv, env := c.Path, c.Args, c.Env
 	if len(argv) == 0 {
@@ -44,9 +44,9 @@ func (c *Command) start(ctx context.Context, k *child, out, err int) error {
 		switch {
 		case errno == nil:
 			failpoint.Here("fork.after")
-			k.proc = newProcess(pid) // it is not reaped yet, so the pid is still its own
+			k.proc = newProcess(pid) // not reaped yet, so no other process can have the pid
 			return nil
-		case errors.Is(errno, unix.ETXTBSY) && time.Since(begin) < textBusyFor && ctx.Err() == nil:
+		case errors.Is(errno, unix.ETXTBSY) && time.Since(begin) < textBusyTimeout && ctx.Err() == nil:
 			time.Sleep(10 * time.Millisecond)
 		case errors.Is(errno, unix.ENOEXEC) && path != shell && isText(path):
 			argv = append([]string{shell, path}, argv[1:]...)
@@ -57,7 +57,8 @@ func (c *Command) start(ctx context.Context, k *child, out, err int) error {
 	}
 }
 
-// fork starts a process with the write ends as its stdout and stderr.
+// fork starts a process with the descriptors out and err as its stdout and stderr,
+// and returns its process id.
 func (c *Command) fork(path string, argv, env []string, out, err int, sys *syscall.SysProcAttr) (pid int, errno error) {
 	stdin := c.Stdin
 	if stdin == nil {
@@ -69,36 +70,42 @@ func (c *Command) fork(path string, argv, env []string, out, err int, sys *sysca
 		attr.Files = append(attr.Files, f.Fd())
 	}
 	given := len(attr.Files)
-	attr.Files = spread(attr.Files, callers(), limit())
-	// Not os.StartProcess: it would take the pipes' descriptors into os.Files.
-	OutlivePipe() // else the runtime would give PIPE, if it is ignored, the default disposition
+	attr.Files = childFiles(attr.Files, callerDescriptors(), limit())
+	// os.StartProcess would put the pipes' descriptors into os.Files.
+	OutlivePipe() // or the runtime would give an ignored PIPE the default disposition
 	asStarted(func() { pid, errno = syscall.ForkExec(path, argv, attr) })
 	if errors.Is(errno, unix.EBADF) && len(attr.Files)+given >= limit() {
-		errno = unix.EMFILE // so dup3(2) says that a number is above the limit
+		errno = unix.EMFILE // dup3(2) returns EBADF for a number above the limit
 	}
 	return pid, errno
 }
 
-// highs are the numbers from which a command finds what it inherits of ours,
-// the first that the limit permits: no script uses 277 (200 is the number of
-// the flock idiom, `exec 200>lock`), and each number below costs the start 0.4 µs.
-var highs = []int{277, 210, 110, 50, 20, 10}
+// inheritBases are the possible first numbers of the descriptors in Command.Inherit.
+// The first number that the limit permits is used. No script is known to use 277; 200
+// is the number of the flock idiom, `exec 200>lock`. Each number below the base adds
+// 0.4 µs to the start.
+var inheritBases = []int{277, 210, 110, 50, 20, 10}
 
-// spread returns the descriptors that a child is to have, by their numbers in
-// it: files up to stderr on theirs, the callers' on those they have, and the
-// other files on the first of highs. The child itself moves them there: its
-// table of descriptors is its own by then, while to enlarge the one that our
-// threads share takes the kernel 10 ms (it waits for all of them, see
-// expand_fdtable in fs/file.c).
+// childFiles returns the descriptors for a child, indexed by their numbers in the
+// child:
 //
-// To move them, ForkExec uses up numbers above all of these, whatever is there:
-// one for each and one for its own pipe. So none of those may be the caller's.
-func spread(files []uintptr, callers func(fd int) bool, limit int) []uintptr {
+//   - files 0 to 2 get these numbers
+//   - descriptors of the caller, for which isCallers returns true, keep their numbers
+//   - the other files get numbers from the first usable one of inheritBases
+//
+// The child itself moves the descriptors, after fork. Its descriptor table is then
+// separate. If the parent moved them, the kernel would have to enlarge the table that
+// all its threads share. This takes 10 ms, because the kernel waits for all of them
+// (see expand_fdtable in fs/file.c).
+//
+// To move descriptors, ForkExec overwrites numbers above all of these: one for each
+// file and one for its own pipe. So none of these numbers may be the caller's.
+func childFiles(files []uintptr, isCallers func(fd int) bool, limit int) []uintptr {
 	const std, none = 3, ^uintptr(0)
-	need := 2*len(files) - 1 // the inherited, one left out, the pipe, and one for each file
+	need := 2*len(files) - 1 // the inherited ones, a gap of one, the pipe, and one for each file
 	first := std
 	if len(files) > std {
-		for _, first = range highs {
+		for _, first = range inheritBases {
 			if first+need <= limit {
 				break
 			}
@@ -106,13 +113,13 @@ func spread(files []uintptr, callers func(fd int) bool, limit int) []uintptr {
 	}
 	first = max(first, int(slices.Max(files))+1)
 	for free := 0; free < need; free++ {
-		if callers(first + free) {
+		if isCallers(first + free) {
 			first, free = first+free+1, -1
 		}
 	}
 	all := slices.Clone(files[:std])
 	for fd := std; fd < first; fd++ {
-		if callers(fd) {
+		if isCallers(fd) {
 			all = append(all, uintptr(fd))
 		} else {
 			all = append(all, none)
@@ -121,15 +128,16 @@ func spread(files []uintptr, callers func(fd int) bool, limit int) []uintptr {
 	return append(all, files[std:]...)
 }
 
-// callers returns what tells whether a descriptor is open and meant for the
-// command: ours all end at exec. One poll(2) tells of most numbers that nothing
-// is open there.
-func callers() func(fd int) bool {
-	fds := make([]unix.PollFd, highs[0]+10)
+// callerDescriptors returns a function that reports whether a descriptor is open and
+// is not closed by exec. Such a descriptor is the caller's: idem opens all of its
+// descriptors with close-on-exec. One call of poll(2) finds most of the numbers that
+// are not open.
+func callerDescriptors() func(fd int) bool {
+	fds := make([]unix.PollFd, inheritBases[0]+10)
 	for i := range fds {
 		fds[i].Fd = int32(i)
 	}
-	_, err := unix.Poll(fds, 0) // it fails where not so many may be open
+	_, err := unix.Poll(fds, 0) // it fails if the limit of open files is lower
 	return func(fd int) bool {
 		if err == nil && fd < len(fds) && fds[fd].Revents&unix.POLLNVAL != 0 {
 			return false
@@ -139,7 +147,7 @@ func callers() func(fd int) bool {
 	}
 }
 
-// limit returns how many descriptors a process may have.
+// limit returns the largest number of descriptors that this process may have.
 func limit() int {
 	var l unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) != nil || l.Cur > 1<<20 {

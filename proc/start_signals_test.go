@@ -22,14 +22,14 @@ func TestSignalBeforeTheStart(t *testing.T) {
 	s := Catch()
 	defer s.Stop()
 	raise(t, unix.SIGWINCH)
-	raise(t, unix.SIGPIPE) // as when a write of ours fails
+	raise(t, unix.SIGPIPE) // as when a write of idem fails
 	raise(t, unix.SIGHUP)
 	<-s.Done()
 	if sig, ok := s.Fatal(); !ok || sig != unix.SIGHUP {
 		t.Errorf("Fatal: %v, %v", sig, ok)
 	}
 	c, _ := command(t, "/bin/sh", "-c", "echo x")
-	c.Record = func(Stream, []byte) { t.Error("it ran") }
+	c.Record = func(Stream, []byte) { t.Error("the command ran") }
 	e, err := c.Run(t.Context(), s)
 	var early *SignalError
 	if e != nil || !errors.As(err, &early) || early.Signal != unix.SIGHUP {
@@ -55,7 +55,7 @@ func TestSignalDuringARunIsTheCommands(t *testing.T) {
 	if sig, ok := s.Meant(); !ok || sig != unix.SIGTERM {
 		t.Errorf("Meant: %v, %v", sig, ok)
 	}
-	// Afterwards it is idem's again, and ends the wait for a reader.
+	// After the run, a signal is for idem, and ends the wait for a reader.
 	raise(t, unix.SIGTERM)
 	<-s.Done()
 }
@@ -64,7 +64,7 @@ func TestSignalEndsFlush(t *testing.T) {
 	s := Catch()
 	defer s.Stop()
 	c, _ := command(t, "head", "-c", "1000000", "/dev/zero")
-	_, c.Stdout = newPipe(t) // nobody reads
+	_, c.Stdout = newPipe(t) // never read
 	e, err := c.Run(t.Context(), s)
 	if err != nil {
 		t.Fatal(err)
@@ -76,8 +76,8 @@ func TestSignalEndsFlush(t *testing.T) {
 	}
 }
 
-// A signal between the decision to start and the start goes to the command, or
-// to idem if there is none in the end.
+// A signal between the decision to start and the start is for the command. If the
+// command could not be started, the signal is for idem.
 func TestSignalDuringTheStart(t *testing.T) {
 	s := Catch()
 	defer s.Stop()
@@ -87,7 +87,7 @@ func TestSignalDuringTheStart(t *testing.T) {
 	}
 	s.handle(arrival{sig: unix.SIGINT})
 	if _, ok := s.Fatal(); ok {
-		t.Error("it is the command's so far")
+		t.Error("Fatal has a signal that is for the command")
 	}
 	c := exec.Command("sleep", "60")
 	if err := c.Start(); err != nil {
@@ -97,7 +97,7 @@ func TestSignalDuringTheStart(t *testing.T) {
 	s.started(k)
 	c.Wait()
 	if ws := c.ProcessState.Sys().(syscall.WaitStatus); ws.Signal() != unix.SIGINT {
-		t.Errorf("status %#x", uint32(ws))
+		t.Errorf("the command has wait status %#x, want INT", uint32(ws))
 	}
 	s.leave(k)
 
@@ -106,13 +106,13 @@ func TestSignalDuringTheStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.handle(arrival{sig: unix.SIGQUIT})
-	s.leave(k) // could not be started
+	s.leave(k) // as if the command could not be started
 	if sig, ok := s.Fatal(); !ok || sig != unix.SIGQUIT {
 		t.Errorf("Fatal: %v, %v", sig, ok)
 	}
 }
 
-// After Stop a signal does what it did before: here, end the process.
+// After Stop, a signal has its earlier effect: here it ends the process.
 func TestStopGivesDispositionsBack(t *testing.T) {
 	t.Parallel()
 	argv := append(self(t, "stopped"), "x")

@@ -88,7 +88,7 @@ func TestLookPath(t *testing.T) {
 		{bin + ":.", "here", "./here", 0},
 		{bin + ":", "here", "./here", 0},
 		{"", "here", "./here", 0},
-		{bin + "/data:bin2", "tool", "bin2/tool", 0}, // ENOTDIR on the way
+		{bin + "/data:bin2", "tool", "bin2/tool", 0}, // ENOTDIR in PATH
 		{bin, "", "", 127},
 		{bin, "./here", "./here", 0},
 		{bin, "./nothing", "", 127},
@@ -109,7 +109,7 @@ func TestLookPath(t *testing.T) {
 			t.Errorf("%q in %q: %q, %d (%v); want %q, %d", test.name, test.path, got, code, err, test.want, test.code)
 		}
 	}
-	os.Unsetenv("PATH") // t.Setenv brings it back
+	os.Unsetenv("PATH") // t.Setenv restores it
 	if got, err := LookPath("sh"); err != nil {
 		t.Errorf("without PATH: %q, %v", got, err)
 	}
@@ -140,7 +140,7 @@ func TestCannotStart(t *testing.T) {
 		{"/bin/echo", "a\x00b", 126, "invalid argument"},
 		{busy, "", 126, "text file busy"},
 	} {
-		c := &Command{Path: test.file, Args: []string{"name", test.arg}, Record: func(Stream, []byte) { t.Error("it ran") }}
+		c := &Command{Path: test.file, Args: []string{"name", test.arg}, Record: func(Stream, []byte) { t.Error("the command ran") }}
 		e, err := c.Run(t.Context(), nil)
 		var start *StartError
 		if !errors.As(err, &start) || e != nil {
@@ -148,7 +148,7 @@ func TestCannotStart(t *testing.T) {
 			continue
 		}
 		if start.Code != test.code || start.Name != "name" || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%d %v; want %d %s", start.Code, err, test.code, test.want)
+			t.Errorf("code %d, error %v; want code %d, error %s", start.Code, err, test.code, test.want)
 		}
 	}
 }
@@ -209,7 +209,7 @@ func TestContextEndsTheCommand(t *testing.T) {
 	}
 }
 
-// A command that made its own group is ended with it.
+// If the command has made its own group, the context ends the whole group.
 func TestContextEndsTheCommandsOwnGroup(t *testing.T) {
 	t.Parallel()
 	if _, err := LookPath("setsid"); err != nil {
@@ -252,6 +252,6 @@ func TestDieOf(t *testing.T) {
 		}
 	}
 	if err := exec.Command("/usr/bin/env", append(self(t, "die")[1:], strconv.Itoa(int(unix.SIGCHLD)))...).Run(); exitCode(err) != 99 {
-		t.Errorf("SIGCHLD ends nobody, but: %v", err)
+		t.Errorf("SIGCHLD ends no process, but: %v", err)
 	}
 }

@@ -9,61 +9,61 @@ import (
 const (
 	smallRing = 64 << 10
 	bigRing   = 1 << 20
-	// liveWrite is the most given to one write: room in the ring shows only
-	// when a write has returned.
+	// liveWrite is the largest size of one write. The ring gets room only when a
+	// write has returned.
 	liveWrite = 64 << 10
-	// patience is how long the pump waits for a reader that is slow but moving.
-	// One that takes less than 64 KiB in it is left behind.
+	// patience is how long the pump waits for a slow reader. If the reader takes less
+	// than 64 KiB in this time, the output goes to the backlog.
 	patience = 10 * time.Millisecond
 )
 
-// tee is the live copy of one stream. The pump fills it, a goroutine of its own
-// writes to the caller's descriptor with plain blocking writes, and between the
-// two there is, in the order of age:
+// tee is the live copy of one stream. The pump fills it. A separate goroutine writes
+// to the caller's descriptor with blocking writes. The queue between the two has
+// these parts, from the oldest bytes to the newest:
 //
 //	ring     memory, at most 1 MiB
 //	backlog  a file, used while the reader does not keep up
-//	tail     memory, at most what its pipes hold: the last output of a command
+//	tail     memory, at most the size of the pipes: the last output of a command
 //	         that has ended, when there is no backlog and the ring is full
 //
-// It may serve several runs, one after the other, each of which may leave a tail.
+// A tee may serve several runs, one after the other. Each may leave a tail.
 //
 // A nil tee copies nothing.
 type tee struct {
-	fd      int
-	file    *os.File // keeps fd open
-	makeLog func() (Backlog, error)
+	fd          int
+	file        *os.File // keeps fd open
+	makeBacklog func() (Backlog, error)
 
-	mu      sync.Mutex
-	ring    ring
-	backlog Backlog
-	behind  bool  // output goes to the backlog
-	rd, wr  int64 // the backlog's part that is still to be written out
-	noLog   bool  // there is no backlog, or it is full: the reader sets the pace
-	tail    []byte
-	started bool
-	closed  bool
-	dead    bool  // the reader is gone or cannot take it; nothing is copied any more
-	err     error // why it is dead, if that is worth telling
+	mu        sync.Mutex
+	ring      ring
+	backlog   Backlog
+	behind    bool  // output goes to the backlog
+	rd, wr    int64 // the range of the backlog that is still to be written out
+	noBacklog bool  // there is no backlog, or it is full: the command waits for the reader
+	tail      []byte
+	started   bool
+	closed    bool
+	dead      bool  // the reader is gone or a write failed; nothing more is copied
+	err       error // why it is dead; nil if the reader is gone
 
-	data chan struct{} // there is something to write, or no more will come
-	room chan struct{} // something was written
+	data chan struct{} // there are bytes to write, or the tee is closed
+	room chan struct{} // bytes were written
 	done chan struct{} // closed when the writer has ended
 }
 
-func newTee(f *os.File, makeLog func() (Backlog, error)) *tee {
+func newTee(f *os.File, makeBacklog func() (Backlog, error)) *tee {
 	if f == nil {
 		return nil
 	}
 	return &tee{
-		fd: int(f.Fd()), file: f, makeLog: makeLog, noLog: makeLog == nil,
+		fd: int(f.Fd()), file: f, makeBacklog: makeBacklog, noBacklog: makeBacklog == nil,
 		data: make(chan struct{}, 1), room: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 }
 
-// space returns room to read into, or nil if the output is to be given to spill
-// instead. It waits a little for a reader that is slow, and, if there is no
-// backlog, for as long as the command lives: just as the command would have
+// space returns room to read into. It returns nil if the output must be passed to
+// spill instead. If the ring is full, space waits up to patience for the reader.
+// Without a backlog it waits until the command has ended, as the command would have
 // waited itself.
 func (t *tee) space(ended <-chan struct{}) []byte {
 	if t == nil {
@@ -82,7 +82,7 @@ func (t *tee) space(ended <-chan struct{}) []byte {
 			t.mu.Unlock()
 			return nil
 		}
-		free, wait := t.ring.free(), t.noLog
+		free, wait := t.ring.free(), t.noBacklog
 		t.mu.Unlock()
 		if free != nil {
 			return free
@@ -110,7 +110,7 @@ func (t *tee) space(ended <-chan struct{}) []byte {
 	}
 }
 
-// commit passes on n bytes that were read into what space returned.
+// commit adds to the queue n bytes that were read into the slice that space returned.
 func (t *tee) commit(n int) {
 	t.mu.Lock()
 	t.ring.add(n)
@@ -118,7 +118,7 @@ func (t *tee) commit(n int) {
 	t.wakeWriter()
 }
 
-// grow follows a command that turned out to write much.
+// grow enlarges the ring for a command that writes much.
 func (t *tee) grow() {
 	if t == nil {
 		return
@@ -130,31 +130,31 @@ func (t *tee) grow() {
 	}
 }
 
-// fallBehind leaves the reader behind. Making the file may take time, so it is
-// done outside the lock; only the pump's goroutine comes here.
+// fallBehind switches to the backlog. Making the file may take time, so it is done
+// without the lock. Only the pump's goroutine calls fallBehind.
 func (t *tee) fallBehind() {
 	var f Backlog
 	var err error
-	fresh := t.backlog == nil && !t.noLog
+	fresh := t.backlog == nil && !t.noBacklog
 	if fresh {
-		f, err = t.makeLog()
+		f, err = t.makeBacklog()
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
-	case fresh && t.dead: // meanwhile; nobody would close it
+	case fresh && t.dead: // the writer has ended in between, so end did not close f
 		if f != nil {
 			_ = f.Close()
 		}
 	case fresh && (err != nil || f == nil):
-		t.noLog = true
+		t.noBacklog = true
 	case fresh:
 		t.backlog = f
 	}
-	t.behind = t.backlog != nil && !t.noLog
+	t.behind = t.backlog != nil && !t.noBacklog
 }
 
-// caughtUp goes back to the ring and gives the disk space back.
+// caughtUp switches back to the ring and frees the disk space of the backlog.
 func (t *tee) caughtUp() {
 	if t.wr > 0 {
 		_ = t.backlog.Truncate(0)
@@ -162,19 +162,19 @@ func (t *tee) caughtUp() {
 	t.behind, t.rd, t.wr = false, 0, 0
 }
 
-// spill passes on output for which space had no room.
+// spill passes on output when space has returned nil.
 func (t *tee) spill(p []byte, ended <-chan struct{}) {
 	if t == nil {
 		return
 	}
 	t.mu.Lock()
-	behind, at := t.behind && !t.noLog && len(t.tail) == 0, t.wr
+	behind, at := t.behind && !t.noBacklog && len(t.tail) == 0, t.wr
 	t.mu.Unlock()
 	if behind {
 		n, err := t.backlog.WriteAt(p, at)
 		t.mu.Lock()
 		t.wr += int64(n)
-		t.noLog = err != nil
+		t.noBacklog = err != nil
 		t.mu.Unlock()
 		t.wakeWriter()
 		p = p[n:]
@@ -193,10 +193,10 @@ func (t *tee) spill(p []byte, ended <-chan struct{}) {
 		switch {
 		case t.dead:
 			p = nil
-		case over: // at most what the pipe held
+		case over: // at most the content of the pipe
 			t.tail = append(t.tail, p...)
 			p = nil
-		case !t.behind && len(t.tail) == 0: // the tail is an earlier run's
+		case !t.behind && len(t.tail) == 0: // a tail can only be from an earlier run
 			n := copy(t.ring.free(), p)
 			t.ring.add(n)
 			p = p[n:]
@@ -212,15 +212,15 @@ func (t *tee) spill(p []byte, ended <-chan struct{}) {
 	}
 }
 
-// fault returns why the copy is not complete.
+// fault returns why the copy is incomplete, or nil.
 func (t *tee) fault() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.err
 }
 
-// close says that no more will come. It returns false if there never was
-// anything to copy.
+// close ends the input of the tee. It returns false if the tee has never had anything
+// to copy.
 func (t *tee) close() bool {
 	if t == nil {
 		return false
@@ -235,7 +235,7 @@ func (t *tee) close() bool {
 	return started
 }
 
-// settle waits until the reader has everything, at most for a time.
+// settle waits until the reader has taken everything, for at most the given time.
 func (t *tee) settle(most time.Duration) {
 	if t == nil {
 		return
@@ -257,7 +257,7 @@ func (t *tee) settle(most time.Duration) {
 }
 
 func (t *tee) wakeWriter() {
-	if !t.started { // only the pump's goroutine sets it
+	if !t.started { // only the pump's goroutine sets started
 		t.mu.Lock()
 		t.started = true
 		t.mu.Unlock()

@@ -12,46 +12,58 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Go's runtime makes a thread whenever it finds none for a goroutine that could
-// run, and where the kernel refuses one it ends the process. Between the claim and
-// the record that would leave a key interrupted. Threads are never given back, so
-// where a limit is near, all that a run can come to need are made before. Elsewhere
-// that would make a first run 4 % slower.
+// Go's runtime makes a thread when it has none for a goroutine that could run. If the
+// kernel refuses the thread, the runtime ends the process. Between the claim and the
+// record, this would leave a key interrupted.
+//
+// The runtime keeps its threads. So if a limit is near, all threads that a run may need
+// are made in advance. If no limit is near, they are not, because this would make a
+// first run 4 % slower.
 const (
-	// atOnce is how many goroutines of a run may each hold a thread in a system
-	// call: the reader of the pipes, the wait for the child, the copies of both
-	// streams, a terminal's input, the wait for a lock, the receiver of signals;
-	// and the runtime's own: its monitor, its poller, one for threads that are locked.
-	atOnce = 10
-	// forTerminal is how many more a command with a terminal needs, for the two
-	// processes of this program around it (leader.go).
-	forTerminal = 12
-	// nearby is how few processes and threads more than there are make a limit near.
-	nearby = 64
+	// runThreads is how many threads a run may need at once. These goroutines may each
+	// hold one in a system call:
+	//
+	//   - the reader of the pipes
+	//   - the wait for the child
+	//   - the copies of both streams
+	//   - a terminal's input
+	//   - the wait for a lock
+	//   - the receiver of signals
+	//
+	// The runtime needs three more: its monitor, its poller, and one for goroutines that
+	// are locked to a thread.
+	runThreads = 10
+	// terminalProcesses is how many more a command with a terminal needs. They are for
+	// the two other processes of this program (leader.go).
+	terminalProcesses = 12
+	// limitMargin is the number of free processes and threads below which a limit is
+	// near.
+	limitMargin = 64
 )
 
-// haveThreads makes the threads of a run where a limit is near, unless there is no
-// room for them.
-func haveThreads(tty bool) error {
+// reserveThreads makes the threads of a run if a limit is near. It returns an error
+// if the limit leaves no room for them.
+func reserveThreads(tty bool) error {
 	if !userLimitNear() && !containerLimitNear() {
 		return nil
 	}
 	runtime.GOMAXPROCS(1)
 	have, _ := runtime.ThreadCreateProfile(nil)
-	missing := max(0, 1+atOnce-have)
+	missing := max(0, 1+runThreads-have)
 	wanted := missing + 1 // the command
 	if tty {
-		wanted += forTerminal
+		wanted += terminalProcesses
 	}
-	if !room(wanted) {
+	if !canFork(wanted) {
 		return fmt.Errorf("the limit of processes (ulimit -u, or the container's pids.max) is too low: %d are needed", wanted)
 	}
 	makeThreads(missing)
 	return nil
 }
 
-// makeThreads makes n threads that then wait for work. A goroutine that is locked
-// to its thread and waits makes the runtime find another thread for those that do not.
+// makeThreads makes n threads that then wait for work. Each of n goroutines locks
+// itself to its thread and waits. So the runtime must make new threads for the other
+// goroutines.
 func makeThreads(n int) {
 	var all, over sync.WaitGroup
 	all.Add(n)
@@ -62,7 +74,7 @@ func makeThreads(n int) {
 			runtime.LockOSThread()
 			all.Done()
 			<-release
-			runtime.UnlockOSThread() // else the thread would end with the goroutine
+			runtime.UnlockOSThread() // otherwise the thread would end with the goroutine
 			over.Done()
 		}()
 	}
@@ -71,32 +83,33 @@ func makeThreads(n int) {
 	over.Wait()
 }
 
-// userLimitNear reports whether this user's limit of processes may be near,
-// without a look at each process: all users together have at least as many.
+// userLimitNear reports whether this user's limit of processes may be near. It does
+// not look at each process. Instead it takes the number of processes of all users,
+// which is at least as large.
 func userLimitNear() bool {
 	var l unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_NPROC, &l) != nil || l.Cur > math.MaxUint16-nearby { // what Sysinfo can count
+	if unix.Getrlimit(unix.RLIMIT_NPROC, &l) != nil || l.Cur > math.MaxUint16-limitMargin { // Sysinfo cannot count more
 		return false
 	}
 	var s unix.Sysinfo_t
-	return unix.Sysinfo(&s) != nil || l.Cur < uint64(s.Procs)+nearby
+	return unix.Sysinfo(&s) != nil || l.Cur < uint64(s.Procs)+limitMargin
 }
 
-// containerLimitNear reports the same of the control group that a container sees as
-// its root. The host's own root has no limit, and no such file.
+// containerLimitNear reports whether the limit of the root control group of a
+// container is near. The root control group of a host has no limit, and no such file.
 func containerLimitNear() bool {
-	for _, dir := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/pids/"} { // version 2 and 1
-		if most, limited := number(dir + "pids.max"); limited {
-			now, ok := number(dir + "pids.current")
-			return ok && most < now+nearby
+	for _, dir := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/pids/"} { // cgroup version 2, then 1
+		if most, limited := readNumber(dir + "pids.max"); limited {
+			now, ok := readNumber(dir + "pids.current")
+			return ok && most < now+limitMargin
 		}
 	}
 	return false
 }
 
-// number reads a file that has nothing but a number. It does without an os.File,
+// readNumber reads a file that contains only a number. It does not use an os.File,
 // which costs more than the read.
-func number(file string) (uint64, bool) {
+func readNumber(file string) (uint64, bool) {
 	fd, err := unix.Open(file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return 0, false
@@ -111,13 +124,14 @@ func number(file string) (uint64, bool) {
 	return v, err == nil
 }
 
-// room reports whether n processes can be made at once, by making them: they
-// are copies of this one that do nothing but wait for the end of a pipe. Nothing
-// else tells, since the kernel counts what we may not see, e.g. in other containers.
-func room(n int) bool {
+// canFork reports whether n processes can be made at once. It makes them: copies of
+// this process that only wait for the end of a pipe. There is no other way to find
+// out, because the kernel also counts processes that idem cannot see, such as those
+// in other containers.
+func canFork(n int) bool {
 	r, w, err := pipe()
 	if err != nil {
-		return true // that is for others to tell
+		return true // Run will report the error
 	}
 	defer unix.Close(r)
 	pids := make([]int, 0, n)
@@ -139,15 +153,15 @@ func room(n int) bool {
 	return len(pids) == n
 }
 
-// waiter makes one such copy and returns its process id, 0 if it cannot be made.
-// In the copy nothing runs but this function, since it has no other thread; so it
-// must not need the runtime, nor be interrupted by a signal, which is the
-// runtime's as well.
+// waiter makes one copy of this process for canFork and returns its process id, or 0
+// if it cannot be made. The copy has only one thread, which runs this function. So
+// the function must not call the runtime. A signal must not interrupt it either,
+// because the runtime would handle it.
 //
 //go:nosplit
 //go:norace
 func waiter(r, w int) int {
-	const size = 8 // of a mask, in bytes
+	const size = 8 // size of a mask, in bytes
 	all, before := ^uint64(0), uint64(0)
 	unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&all)), uintptr(unsafe.Pointer(&before)), size, 0, 0)
 	pid, _, errno := unix.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)

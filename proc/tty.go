@@ -13,28 +13,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tty is the pseudo-terminal of one Run with Command.TTY. The command has its
-// slave side, in a session of its own, which another process leads (leader.go).
-// The pump reads its master side; input.go feeds it; own.go is the caller's
-// terminal meanwhile. All methods do nothing on a nil tty.
+// tty is the pseudo-terminal of one Run with Command.TTY. The command has its slave
+// side, in a separate session that another process leads (leader.go). The pump reads
+// its master side. input.go writes to the master. own.go handles the caller's
+// terminal during the run. On a nil tty, the methods that Run calls do nothing.
 type tty struct {
-	master int // the pump's from newPump on
-	// slave is kept open until the command has ended. Else the master would
-	// seem to be at its end whenever the command has the terminal closed.
-	slave int
-	own   *ownTerminal
-	input *input
-	conn  *os.File // to the leader
-	ready bool     // the leader has come up; before that it starts nothing
-	begun atomic.Bool
-	once  sync.Once
-	told  bool // the command got a TERM; valid when it has ended
+	master int // the pump closes it once there is a pump
+	// slave is kept open until the command has ended. Otherwise a read from the master
+	// would report the end whenever no process of the command has the terminal open.
+	slave   int
+	own     *ownTerminal
+	input   *input
+	conn    *os.File // connection to the leader
+	ready   bool     // the leader is running; before that it starts nothing
+	begun   atomic.Bool
+	once    sync.Once
+	gotTerm bool // the command got a TERM; valid when it has ended
 }
 
-// openTTY makes a pseudo-terminal as script(1) does: with the modes and the size
-// of the caller's terminal where there is one. Without one it has the kernel's
-// modes but for the echo, which would only repeat the input, and no size (0 0),
-// for which programs take LINES and COLUMNS or 24 by 80.
+// openTTY makes a pseudo-terminal as script(1) does, with the modes and the size of
+// the caller's terminal.
+//
+// If the caller has no terminal, the modes are the kernel's defaults without echo,
+// which would only repeat the input. The size is then 0 by 0. Programs then use LINES
+// and COLUMNS, or 24 by 80.
 func openTTY(c *Command) (*tty, error) {
 	t := &tty{master: -1, slave: -1}
 	if err := t.open(); err != nil {
@@ -68,7 +70,7 @@ func (t *tty) open() error {
 	}
 	defer master.Close()
 	defer slave.Close()
-	// Out of Go's hands, which make what they hold non-blocking.
+	// Duplicate the descriptors, because Go makes those of an os.File non-blocking.
 	if t.master, err = unix.FcntlInt(master.Fd(), unix.F_DUPFD_CLOEXEC, 3); err != nil {
 		return err
 	}
@@ -78,9 +80,10 @@ func (t *tty) open() error {
 	return errors.Join(unix.SetNonblock(t.master, true), unix.SetNonblock(t.slave, false))
 }
 
-// modes returns those that the command's terminal begins with. While the shell
-// has our terminal, its modes are the shell's and not for a command. Where only
-// our stdout is a terminal it is never raw, and makes a line's end of each newline itself.
+// modes returns the initial modes of the command's terminal. While a shell is in the
+// foreground of the caller's terminal, the modes there are for the shell and not for
+// a command. If only stdout is a terminal, it never becomes raw and converts each
+// newline itself, so the command's terminal does not.
 func (t *tty) modes(stdout *os.File) (*unix.Termios, error) {
 	if t.own.fd >= 0 && inForegroundOf(t.own.fd) {
 		return unix.IoctlGetTermios(t.own.fd, getTermios)
@@ -98,7 +101,7 @@ func (t *tty) modes(stdout *os.File) (*unix.Termios, error) {
 	return modes, err
 }
 
-// begin starts to pass the input on, now that there is a command.
+// begin starts to pass on the input. The command must have been started.
 func (t *tty) begin() {
 	if t != nil {
 		t.begun.Store(true)
@@ -106,18 +109,18 @@ func (t *tty) begin() {
 	}
 }
 
-// signal sends a signal to the command's process group. WINCH is not for us to
-// send: the kernel does when the size changes.
+// signal sends a signal to the command's process group. It does not send WINCH,
+// because the kernel does so when the size changes.
 func (t *tty) signal(sig syscall.Signal) {
 	if sig != unix.SIGWINCH {
-		_, _ = t.conn.Write([]byte{byte(sig)}) // an error: the leader is gone, as wait tells
+		_, _ = t.conn.Write([]byte{byte(sig)}) // an error means that the leader is gone; wait reports it
 	}
 }
 
 var errLeaderGone = errors.New("the process that leads the command's terminal is gone")
 
-// wait returns how the command ended. A byte in wake tells the pump each time
-// that the command has stopped.
+// wait returns how the command ended. It writes a byte to wake each time that the
+// command has stopped.
 func (t *tty) wait(wake int) (Status, error) {
 	for {
 		kind, n, err := receive(t.conn)
@@ -126,40 +129,40 @@ func (t *tty) wait(wake int) (Status, error) {
 			return Status{}, errLeaderGone
 		case kind == msgStopped:
 			_, _ = unix.Write(wake, []byte{0})
-		case kind == msgTold:
-			t.told = true
+		case kind == msgTermSent:
+			t.gotTerm = true
 		case kind == msgEnded:
 			return statusOf(syscall.WaitStatus(n)), nil
 		}
 	}
 }
 
-// endOfInput is for when the command has ended: nobody reads any more.
+// endOfInput stops the input when the command has ended.
 func (t *tty) endOfInput() {
 	if t != nil {
 		t.input.stop()
 	}
 }
 
-// letGo closes our slave side, so that the master is at its end when the command
-// has left nobody behind who has it open.
-func (t *tty) letGo() {
+// closeSlave closes the slave side of idem. The master is then at its end, unless a
+// process that the command left behind has the slave open.
+func (t *tty) closeSlave() {
 	if t != nil && t.slave >= 0 {
 		_ = unix.Close(t.slave)
 		t.slave = -1
 	}
 }
 
-// settling is how long a terminal may take to show what it is to show before
-// its modes change.
+// settling is how long a terminal may take to show its output before its modes
+// change.
 const settling = 200 * time.Millisecond
 
-// suspend is what Ctrl-Z comes to once the command has stopped: our terminal
-// gets its modes back and we stop too, with all of our process group, as if it
-// had reached us. When we are continued, so is the command.
+// suspend stops idem after Ctrl-Z has stopped the command. It restores the modes of
+// the caller's terminal. Then it stops idem and its whole process group, as if the
+// Ctrl-Z had been sent to them. When idem is continued, it continues the command.
 //
-// If our terminal is not ours at the time, whoever stopped the command continues
-// it.
+// If idem is not in the foreground of the caller's terminal, suspend does nothing.
+// The process that stopped the command must then continue it.
 func (t *tty) suspend(shown *tee) {
 	if !t.own.raw.Load() {
 		return
@@ -170,11 +173,12 @@ func (t *tty) suspend(shown *tee) {
 	<-done
 }
 
-// raw tells whether the keys of our terminal go to the command's.
+// raw reports whether the keys of the caller's terminal go to the command's terminal.
 func (t *tty) raw() bool { return t != nil && t.own.raw.Load() }
 
-// end gives the caller's terminal its modes back, when what was written for the
-// modes that it has now is shown. Before the master is closed.
+// end restores the modes of the caller's terminal. Before that, it waits until the
+// terminal has shown the output that was written for the current modes. end must be
+// called before the master is closed.
 func (t *tty) end(shown *tee) {
 	if t == nil {
 		return
@@ -185,9 +189,9 @@ func (t *tty) end(shown *tee) {
 	t.own.end()
 }
 
-// reap ends the leader, at which the kernel sends HUP to the command's process
-// group: what is left of it has no terminal any more. The leader must be gone
-// before the run is over, for it holds what the command inherits.
+// reap ends the leader. The kernel then sends HUP to the command's process group,
+// because the processes left in it have lost their terminal. The leader must be gone
+// before the run is over, because it has the descriptors that the command inherits.
 func (t *tty) reap(leader *process) {
 	if t != nil {
 		_ = t.conn.Close()
@@ -195,7 +199,8 @@ func (t *tty) reap(leader *process) {
 	}
 }
 
-// close is for every way out, also a panic's.
+// close restores the caller's terminal and closes everything but the master. Run
+// calls it on every return and on a panic. It may be called several times.
 func (t *tty) close() {
 	if t == nil {
 		return
@@ -203,10 +208,11 @@ func (t *tty) close() {
 	t.once.Do(func() {
 		t.own.end()
 		t.input.stop()
-		t.letGo()
+		t.closeSlave()
 		if t.conn != nil {
-			// Close alone would wait for wait, which reads from it. It may be
-			// closed already, and its number another's.
+			// Close would wait for wait, which reads from the connection, so shut it
+			// down first. conn may be closed already and its number reused; Control
+			// fails then.
 			if conn, err := t.conn.SyscallConn(); err == nil {
 				_ = conn.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_RDWR) })
 			}
@@ -215,12 +221,12 @@ func (t *tty) close() {
 	})
 }
 
-// discard is for what no pump has taken over.
+// discard closes the descriptors of a terminal that no pump has taken over.
 func (t *tty) discard() {
 	if t == nil {
 		return
 	}
-	t.letGo()
+	t.closeSlave()
 	if t.master >= 0 {
 		_ = unix.Close(t.master)
 	}

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/term"
 )
 
-// newTerminal returns a terminal that is nobody's controlling one.
+// newTerminal returns a terminal that is not the controlling terminal of a process.
 func newTerminal(t *testing.T) (master, slave *os.File) {
 	t.Helper()
 	master, slave, err := pty.Open()
@@ -35,7 +35,7 @@ func modesOf(t *testing.T, f *os.File) term.State {
 	return *s
 }
 
-// A terminal of the caller is raw while the command runs, and then as before.
+// The caller's terminal is raw while the command runs. Then its modes are restored.
 func TestOwnTerminalIsRawMeanwhile(t *testing.T) {
 	t.Parallel()
 	master, slave := newTerminal(t)
@@ -64,7 +64,7 @@ func TestOwnTerminalIsRawMeanwhile(t *testing.T) {
 	}
 }
 
-// Also when idem itself fails.
+// The modes are also restored if idem panics.
 func TestOwnTerminalAfterAPanic(t *testing.T) {
 	t.Parallel()
 	_, slave := newTerminal(t)
@@ -90,18 +90,18 @@ func TestOwnTerminalAfterAPanic(t *testing.T) {
 	if modesOf(t, slave) != before {
 		t.Error("the terminal has other modes after the panic, want those before it")
 	}
-	// With us gone its terminal is gone.
+	// Without idem, the command has no terminal.
 	waitFor(t, "the command's end", func() bool {
 		args, _ := os.ReadFile("/proc/" + pid + "/cmdline")
-		return len(args) == 0 // also of a zombie that nobody wants
+		return len(args) == 0 // also if it is a zombie that is never reaped
 	})
 }
 
-// What the kernel still holds when the command has ended is not lost, though a
-// read takes 4 KiB at most. The command does not end before idem is busy.
+// All output in the kernel's buffer at the command's end is read, although one read
+// takes at most 4 KiB. The command ends only after idem is busy.
 func TestTTYIsDrained(t *testing.T) {
 	t.Parallel()
-	const n = 10000 // it holds some 12 KiB
+	const n = 10000 // the buffer holds about 12 KiB
 	c, rec := command(t, "/bin/sh", "-c", "echo; read x; (sleep 300 &) ; head -c "+strconv.Itoa(n)+" /dev/zero")
 	in, feed := newPipe(t)
 	c.TTY, c.Stdin = true, in
@@ -110,19 +110,19 @@ func TestTTYIsDrained(t *testing.T) {
 		if !busy {
 			busy = true
 			_, _ = feed.WriteString("go\n")
-			time.Sleep(time.Second) // for the command to write all and end
+			time.Sleep(time.Second) // long enough for the command to write everything and end
 		}
 		rec.record(s, p)
 	}
 	run(t, c)
 	if got := len(rec.bytes(Stdout)); got != 2+n {
-		t.Errorf("%d bytes, want %d", got, 2+n)
+		t.Errorf("recorded %d bytes, want %d", got, 2+n)
 	}
 }
 
-// A signal for the process group may end the leader before it has left the group.
-// Nothing was started then, and that is the end of the command, as that of a
-// process which dies before it executes the command.
+// A signal for the process group may end the leader before the leader has left the
+// group. Nothing was started then. The result is that of the leader, as if a process
+// had died before it executed the command.
 func TestLeaderThatDiesBeforeTheStart(t *testing.T) {
 	t.Parallel()
 	for _, sig := range []syscall.Signal{unix.SIGUSR1, unix.SIGKILL} {
@@ -137,8 +137,8 @@ func TestLeaderThatDiesBeforeTheStart(t *testing.T) {
 	}
 }
 
-// The command's end is lost with the process that would have told, which is not
-// to be mistaken for a failed start.
+// If the leader is killed, the exit status of the command is lost. This is not a
+// failed start.
 func TestLeaderThatIsKilled(t *testing.T) {
 	t.Parallel()
 	c, _ := command(t, "/bin/sh", "-c", "kill -KILL $PPID; exec sleep 300")
@@ -149,7 +149,7 @@ func TestLeaderThatIsKilled(t *testing.T) {
 	}
 }
 
-// The command has what the caller's descriptors are, and what it inherits.
+// With a terminal, the command has the same descriptors as without.
 func TestDescriptorsOfATTY(t *testing.T) {
 	t.Parallel()
 	c, rec := command(t, "/bin/sh", "-c", "echo /proc/$$/fd/*")
@@ -160,21 +160,21 @@ func TestDescriptorsOfATTY(t *testing.T) {
 	d.Inherit = c.Inherit
 	run(t, d)
 	if want := strings.Fields(string(plain.bytes(Stdout))); len(got) != len(want) {
-		t.Errorf("%q, without a terminal %q", got, want)
+		t.Errorf("descriptors %q, without a terminal %q", got, want)
 	}
 }
 
-// Nobody gets at the helpers by typing their names.
+// Helper refuses arguments that a user has typed.
 func TestHelperIsNotForPeople(t *testing.T) {
 	for _, word := range []string{leaderWord, commandWord} {
 		if _, asked := Helper([]string{word, "/bin/true", "true"}); asked {
-			t.Error(word)
+			t.Errorf("Helper accepts %s", word)
 		}
 	}
 }
 
-// Signals may still come while the connection to the leader is closed; the race
-// detector watches.
+// Signals may still be sent while the connection to the leader is closed. The race
+// detector checks that.
 func TestTTYIsClosedUnderSignals(t *testing.T) {
 	t.Parallel()
 	for range 100 {

@@ -1,12 +1,11 @@
-// Package redact takes out of bytes what must not be remembered: what regular
-// expressions match, and secrets that are known by their value. Whole values
-// and streams that come in pieces are treated alike: how a stream was cut does
-// not change what comes out of it. It is pure.
+// Package redact removes sensitive bytes from values and streams: the matches
+// of regular expressions, and secrets that are given by value. The pieces in
+// which a stream arrives do not change its output. The package is pure.
 //
-// A regular expression is matched within each line, without the line's end
-// (\n or \r). A secret is found wherever it stands, also over line ends; only
-// the value itself is, no encoding of it. Where matches touch or overlap, all
-// of what they cover gives way to one Mark.
+// A regular expression is matched within each line, without the line end
+// (\n or \r). A secret is found anywhere, also across line ends. Only its
+// literal value is found, not an encoding of it. Matches that touch or overlap
+// are replaced together by one Mark.
 package redact
 
 import (
@@ -20,29 +19,30 @@ import (
 	"unicode"
 )
 
-// Mark stands for what was taken out.
+// Mark replaces the bytes that are removed.
 const Mark = "[redacted]"
 
-// MinSecret is the fewest bytes of a secret, and of a line of one: what is
-// shorter stands everywhere, and is found by guessing anyway.
+// MinSecret is the minimum length of a secret, and of a line of a secret, in
+// bytes. A shorter value would match in many unrelated places, and an attacker
+// can guess it anyway.
 const MinSecret = 4
 
-// MaxMatch is up to how many bytes a match of a regular expression is sure to
-// be found whole. A stream's unfinished line is held back for it up to twice as
-// many; shorter lines are matched as they are.
+// MaxMatch is the length in bytes up to which a match of a regular expression
+// is always found whole. For this, a Stream holds back up to 2*MaxMatch bytes
+// of an unfinished line.
 const MaxMatch = 64 << 10
 
-// Redactor knows what is to be taken out. It may be used by several goroutines.
-// A nil Redactor takes nothing out.
+// Redactor removes matches and secrets. Several goroutines may use it at once.
+// A nil Redactor removes nothing.
 type Redactor struct {
 	exprs   []*regexp.Regexp
 	secrets [][]byte
 }
 
-// New returns a Redactor for regular expressions and secrets, nil when there is
-// nothing to take out. Of a secret, each line that CheckSecret would take is
-// one too, without the white space around it. Errors are those of CheckSecret,
-// or say what is wrong with an expression.
+// New returns a Redactor for regular expressions and secrets, or nil if both
+// lists are empty. Each line of a secret counts as a secret too, without the
+// white space around it, if CheckSecret accepts it. The error is one of
+// CheckSecret or names the fault of an expression.
 func New(exprs, secrets []string) (*Redactor, error) {
 	r := &Redactor{}
 	for _, expr := range exprs {
@@ -78,7 +78,7 @@ func (r *Redactor) add(secret string) {
 	r.secrets = append(r.secrets, []byte(secret))
 }
 
-// CheckSecret tells why a value cannot be taken out.
+// CheckSecret returns why a value cannot be redacted, or nil if it can.
 func CheckSecret(value string) error {
 	if n := len(strings.TrimSpace(value)); n < MinSecret {
 		return fmt.Errorf("has %d bytes, fewer than %d, so it would be found everywhere", n, MinSecret)
@@ -94,7 +94,9 @@ var (
 	errLines = errors.New("it matches line ends, but each line is matched alone")
 )
 
-// compile refuses what would silently take out nothing.
+// compile rejects an expression that can match the empty text. It also rejects
+// one that is written to match a line end, because that would silently remove
+// nothing.
 func compile(expr string) (*regexp.Regexp, error) {
 	tree, err := syntax.Parse(expr, syntax.Perl)
 	if err != nil {
@@ -103,13 +105,13 @@ func compile(expr string) (*regexp.Regexp, error) {
 	if matchesEmpty(tree) {
 		return nil, errEmpty
 	}
-	if wantsLineEnd(tree) {
+	if matchesLineEnd(tree) {
 		return nil, errLines
 	}
 	return regexp.Compile(expr)
 }
 
-// matchesEmpty tells whether an expression can match no byte at all.
+// matchesEmpty reports whether an expression can match the empty text.
 func matchesEmpty(re *syntax.Regexp) bool {
 	switch re.Op {
 	case syntax.OpEmptyMatch, syntax.OpBeginLine, syntax.OpEndLine, syntax.OpBeginText, syntax.OpEndText,
@@ -136,10 +138,10 @@ func matchesEmpty(re *syntax.Regexp) bool {
 	return false
 }
 
-// wantsLineEnd tells whether an expression names a line end as something to
-// match: literally, or by a dot that matches all. A class such as \s or [^"]
-// also holds one, but mostly means what is on the line.
-func wantsLineEnd(re *syntax.Regexp) bool {
+// matchesLineEnd reports whether an expression is written to match a line end:
+// with a literal one, or with a dot that also matches \n. A class such as \s or
+// [^"] contains line ends too, but usually it is meant for text on the line.
+func matchesLineEnd(re *syntax.Regexp) bool {
 	switch re.Op {
 	case syntax.OpAnyChar:
 		return true
@@ -153,14 +155,15 @@ func wantsLineEnd(re *syntax.Regexp) bool {
 		return onlyLineEnds(re.Rune) || slices.Equal(re.Rune, []rune{0, unicode.MaxRune}) // [\s\S]
 	}
 	for _, sub := range re.Sub {
-		if wantsLineEnd(sub) {
+		if matchesLineEnd(sub) {
 			return true
 		}
 	}
 	return false
 }
 
-// onlyLineEnds tells whether a class, as pairs of first and last, has nothing else.
+// onlyLineEnds reports whether a class contains only \n and \r. A class is a
+// list of pairs, the first and the last rune of each range.
 func onlyLineEnds(class []rune) bool {
 	for i := 0; i < len(class); i += 2 {
 		if class[i] != class[i+1] || class[i] != '\n' && class[i] != '\r' {
@@ -170,7 +173,7 @@ func onlyLineEnds(class []rune) bool {
 	return len(class) > 0
 }
 
-// Bytes returns b without what is to be taken out. b itself stays as it is.
+// Bytes returns a redacted copy of b.
 func (r *Redactor) Bytes(b []byte) []byte {
 	if r == nil {
 		return b
@@ -182,5 +185,5 @@ func (r *Redactor) Bytes(b []byte) []byte {
 	return out
 }
 
-// Finds tells whether there is something in b to be taken out.
+// Finds reports whether Bytes would change b.
 func (r *Redactor) Finds(b []byte) bool { return !bytes.Equal(r.Bytes(b), b) }

@@ -55,12 +55,12 @@ func TestBytes(t *testing.T) {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 			if string(in) != test.in {
-				t.Error("the original has changed")
+				t.Error("Bytes changed its argument")
 			}
 			if r.Finds(in) != (test.in != test.want) {
-				t.Error("Finds says otherwise")
+				t.Error("Finds and Bytes disagree")
 			}
-			// However it is cut in two, and byte by byte.
+			// Cut in two at each offset, then byte by byte.
 			for cut := range len(in) + 1 {
 				if got := inPieces(r, in[:cut], in[cut:]); got != test.want {
 					t.Fatalf("cut at %d: got %q, want %q", cut, got, test.want)
@@ -73,7 +73,8 @@ func TestBytes(t *testing.T) {
 	}
 }
 
-// inPieces passes pieces through a stream, and spoils each when it was taken.
+// inPieces returns the output of a stream for pieces. It clears each piece after
+// Write, and each output after copying it, to detect bytes that are used later.
 func inPieces(r *Redactor, pieces ...[]byte) string {
 	var out []byte
 	s := r.Stream(func(p []byte) {
@@ -107,17 +108,17 @@ func TestNothingToRedact(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	for _, expr := range []string{
-		`(`, `a**`, // no expressions
-		``, `x*`, `x?`, `^`, `$`, `^$`, `\b`, `\B`, `(a|)`, `(a*)+`, `x{0,3}`, `a*b?`, `(?m)^`, // match nothing
+		`(`, `a**`, // syntax errors
+		``, `x*`, `x?`, `^`, `$`, `^$`, `\b`, `\B`, `(a|)`, `(a*)+`, `x{0,3}`, `a*b?`, `(?m)^`, // match the empty text
 		`a\nb`, `a\r`, `(?s).+`, `[\s\S]+`, `x[\n]y`, `x[\r\n]+y`, `(?s)-----BEGIN.*END`, // match line ends
 	} {
 		if _, err := New([]string{expr}, nil); err == nil {
-			t.Errorf("%q is taken", expr)
+			t.Errorf("%q is accepted", expr)
 		}
 	}
 	for _, secret := range []string{"", "1", "abc", "   abc   ", "\n\n\n\n", "redacted", "acted", Mark} {
 		if _, err := New(nil, []string{secret}); err == nil {
-			t.Errorf("%q is taken", secret)
+			t.Errorf("%q is accepted", secret)
 		}
 	}
 	for _, expr := range []string{`a`, `a+`, `^a`, `\s+x`, `[^"]+`, `x\b`, `(?i)a|b`, `.`, `\W`} {
@@ -127,7 +128,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// What can be told is not held back.
+// Bytes that no later byte can change are passed on at once.
 func TestHeldBack(t *testing.T) {
 	for _, test := range []struct {
 		exprs, secrets []string
@@ -153,9 +154,10 @@ func TestHeldBack(t *testing.T) {
 	}
 }
 
-// TestLongLines: a match of up to MaxMatch bytes is found whole wherever it
-// stands, of a longer one no part of the line behind it stays, and memory is
-// bounded.
+// TestLongLines checks three things:
+//   - A match of up to MaxMatch bytes is found whole at any offset.
+//   - A longer match removes the rest of its line too.
+//   - Memory is bounded.
 func TestLongLines(t *testing.T) {
 	r := mustNew(t, []string{`<[a-z]+>`, `!.*`}, []string{"hunter2"})
 	fill := func(n int) string { return strings.Repeat("0123456789abcde ", n/16+1)[:n] }
@@ -194,8 +196,8 @@ func compareLong(t *testing.T, r *Redactor, in, want string) {
 	}
 }
 
-// plainly does what a Redactor does with short lines, byte by byte.
-func plainly(exprs, secrets []string, in []byte) string {
+// redactSimply is a simple redactor for short lines. It marks each byte to remove.
+func redactSimply(exprs, secrets []string, in []byte) string {
 	gone := make([]bool, len(in))
 	take := func(from, to int) {
 		for i := from; i < to; i++ {
@@ -233,8 +235,8 @@ func plainly(exprs, secrets []string, in []byte) string {
 	return string(out)
 }
 
-// FuzzStream: however a stream is cut, what comes out is the redaction of the
-// whole, and no secret is in it.
+// FuzzStream checks that the output of a stream does not depend on its pieces,
+// is the redaction of the whole input, and contains no secret.
 func FuzzStream(f *testing.F) {
 	f.Add([]byte("a abab abba\nababab"), "abab", "abba", []byte{3, 1, 2})
 	f.Add([]byte("x=1\ny x=22\r\nx="), "one1\ntwo2", "x=11", []byte{1})
@@ -250,7 +252,7 @@ func FuzzStream(f *testing.F) {
 		for _, s := range r.secrets {
 			secrets = append(secrets, string(s))
 		}
-		want := plainly(exprs, secrets, in)
+		want := redactSimply(exprs, secrets, in)
 		if got := string(r.Bytes(in)); got != want {
 			t.Fatalf("at once: got %q, want %q", got, want)
 		}
@@ -269,8 +271,8 @@ func FuzzStream(f *testing.F) {
 		if got != want {
 			t.Fatalf("in %d pieces: got %q, want %q", len(pieces), got, want)
 		}
-		// A Mark and what stands beside it may spell a secret that has a piece of
-		// a Mark in it; that is not one that was there.
+		// A Mark and the text next to it may together spell a secret that contains
+		// a part of a Mark. The input did not contain that secret.
 		for part := range strings.SplitSeq(got, Mark) {
 			for _, s := range secrets {
 				if !strings.Contains(string(in), Mark) && strings.Contains(part, s) {

@@ -6,37 +6,37 @@ import (
 	"slices"
 )
 
-// Stream takes out of a stream what its Redactor knows, and passes the rest on
-// as soon as it is sure: it holds back the end that could begin a secret and,
-// with regular expressions, the line that is not finished. A process that dies
-// takes that with it. Memory is bounded by twice MaxMatch and the longest secret.
+// Stream redacts a stream. It passes on every byte as soon as no later byte can
+// change the result. It holds back an end that may be the beginning of a secret
+// and, with regular expressions, the unfinished line. If the process dies, the
+// held bytes are lost. Memory is bounded by 2*MaxMatch plus the longest secret.
 type Stream struct {
 	r     *Redactor
 	write func([]byte)
 
 	held []byte
-	// What follows counts from the beginning of what is held.
-	spans []span // to be taken out, as found
-	line  int    // where the unfinished line begins, or what of it is not matched yet
-	// rest tells that the rest of the line is taken out, because a match may
-	// have gone on longer than could be looked at.
+	// The offsets in spans and line count from the beginning of held.
+	spans []span // to be removed, in the order in which they were found
+	line  int    // the first byte of the unfinished line that is not matched yet
+	// rest reports whether the rest of the line is removed. It is set if a match
+	// reached the end of the searched bytes, because the match may be longer.
 	rest   bool
-	marked bool // a Mark was written last, and what it stands for may go on
+	marked bool // the last output was a Mark, and the removed span may continue
 	took   bool // a Mark was written
 
-	found []span // of the last match
-	out   []byte // of the last pass
+	found []span // the result of the last match, reused
+	out   []byte // the output of the last pass, reused
 }
 
 type span struct{ from, to int }
 
-// Stream returns a stream whose output goes to write, which must not keep what
-// it is given.
+// Stream returns a stream whose output goes to write. write must not keep its
+// argument.
 func (r *Redactor) Stream(write func([]byte)) *Stream {
 	return &Stream{r: r, write: write}
 }
 
-// Write takes the next piece. It keeps nothing of p.
+// Write redacts the next piece of the stream. It does not keep p.
 func (s *Stream) Write(p []byte) {
 	if s.r == nil {
 		s.write(p)
@@ -50,10 +50,10 @@ func (s *Stream) Write(p []byte) {
 	s.advance(p, before, false)
 }
 
-// Took reports whether something was taken out of what was passed on.
+// Took reports whether the output so far contains a Mark.
 func (s *Stream) Took() bool { return s.took }
 
-// Flush passes on what is held: the stream has ended.
+// Flush ends the stream and passes on the bytes that are held back.
 func (s *Stream) Flush() {
 	if s.r != nil {
 		s.advance(s.held, len(s.held), true)
@@ -61,29 +61,29 @@ func (s *Stream) Flush() {
 	}
 }
 
-// advance looks at data, of which the first bytes were there before, and passes
-// on what nothing that may come can change.
+// advance searches data, of which the first before bytes were searched earlier,
+// and passes on the bytes that no later byte can change.
 func (s *Stream) advance(data []byte, before int, last bool) {
-	sure := min(s.matchLines(data, before, last), s.findSecrets(data, before, last))
-	if sure == 0 && before > 0 {
+	settled := min(s.matchLines(data, before, last), s.findSecrets(data, before, last))
+	if settled == 0 && before > 0 {
 		return
 	}
-	s.pass(data, sure)
-	s.held = append(s.held[:0], data[sure:]...)
-	s.line -= sure
+	s.pass(data, settled)
+	s.held = append(s.held[:0], data[settled:]...)
+	s.line -= settled
 	kept := s.spans[:0]
 	for _, sp := range s.spans {
-		if sp.to > sure {
-			kept = append(kept, span{max(0, sp.from-sure), sp.to - sure})
+		if sp.to > settled {
+			kept = append(kept, span{max(0, sp.from-settled), sp.to - settled})
 		}
 	}
 	s.spans = kept
 }
 
-// findSecrets adds each occurrence that ends in what is new, and returns where
-// one may begin that is not complete.
+// findSecrets adds each secret that ends after the first before bytes. It
+// returns the offset at which an incomplete secret may begin.
 func (s *Stream) findSecrets(data []byte, before int, last bool) int {
-	sure := len(data)
+	settled := len(data)
 	for _, secret := range s.r.secrets {
 		at := max(0, before-len(secret)+1)
 		for {
@@ -95,15 +95,15 @@ func (s *Stream) findSecrets(data []byte, before int, last bool) int {
 			at += i + 1
 		}
 		if !last {
-			sure = min(sure, beginning(data, secret))
+			settled = min(settled, incomplete(data, secret))
 		}
 	}
-	return sure
+	return settled
 }
 
-// beginning returns from where on the end of data is a beginning of secret, but
-// not all of it: the earliest place, len(data) for none.
-func beginning(data, secret []byte) int {
+// incomplete returns the smallest offset from which data ends with an incomplete
+// secret, or len(data) if there is none.
+func incomplete(data, secret []byte) int {
 	at := max(0, len(data)-len(secret)+1)
 	for at < len(data) {
 		i := bytes.IndexByte(data[at:], secret[0])
@@ -118,8 +118,8 @@ func beginning(data, secret []byte) int {
 	return len(data)
 }
 
-// matchLines matches the lines that are finished, and returns where the one
-// that is not begins.
+// matchLines matches the finished lines, and returns the offset of the
+// unfinished one.
 func (s *Stream) matchLines(data []byte, before int, last bool) int {
 	if len(s.r.exprs) == 0 {
 		return len(data)
@@ -152,8 +152,8 @@ func (s *Stream) matchLines(data []byte, before int, last bool) int {
 	}
 }
 
-// lineEnd returns where the first line of data ends, -1 when it does not. There
-// is no end among the first bytes that were there before.
+// lineEnd returns the offset of the first line end in data, or -1. The first
+// before bytes are known to contain none.
 func lineEnd(data []byte, before int) int {
 	before = max(0, min(before, len(data)))
 	data = data[before:]
@@ -170,7 +170,7 @@ func lineEnd(data []byte, before int) int {
 	return before + end
 }
 
-// match returns what the expressions find in line, which begins at s.line.
+// match returns the matches of all expressions in line, which begins at s.line.
 func (s *Stream) match(line []byte) []span {
 	s.found = s.found[:0]
 	for _, re := range s.r.exprs {
@@ -181,16 +181,16 @@ func (s *Stream) match(line []byte) []span {
 	return s.found
 }
 
-// matchLong matches a part of a line that is too long to be waited for: it is
-// done with the first MaxMatch bytes and what matches there, which may go on
-// behind them. A match that reaches the end of what is there may be longer
-// still: then the rest of the line goes too.
+// matchLong matches a window of 2*MaxMatch bytes of a line whose end has not
+// arrived. It finishes the first MaxMatch bytes and the matches that begin in
+// them. A match that reaches the end of the window may be longer, so the rest
+// of the line is removed too.
 func (s *Stream) matchLong(window []byte) {
 	found := s.match(window)
-	slices.SortFunc(found, byPlace)
+	slices.SortFunc(found, byOffset)
 	done := s.line + MaxMatch
 	for _, sp := range found {
-		if sp.from >= done { // it will be found again, with what follows
+		if sp.from >= done { // found again in the next window, which has more of the line
 			break
 		}
 		done = max(done, sp.to)
@@ -200,8 +200,8 @@ func (s *Stream) matchLong(window []byte) {
 	s.line = done
 }
 
-// add notes what is to be taken out; neighbours become one, because there may
-// be one at each byte.
+// add adds spans to remove. It merges adjacent ones, because otherwise there
+// could be a span for each byte.
 func (s *Stream) add(spans ...span) {
 	for _, sp := range spans {
 		if n := len(s.spans); n > 0 && s.spans[n-1].from <= sp.from && sp.from <= s.spans[n-1].to {
@@ -212,18 +212,18 @@ func (s *Stream) add(spans ...span) {
 	}
 }
 
-func byPlace(a, b span) int { return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to)) }
+func byOffset(a, b span) int { return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to)) }
 
-// pass writes the first sure bytes of data without the spans among them.
-func (s *Stream) pass(data []byte, sure int) {
-	if len(s.spans) == 0 { // mostly
-		if sure > 0 {
+// pass writes the first settled bytes of data, with a Mark in place of each span.
+func (s *Stream) pass(data []byte, settled int) {
+	if len(s.spans) == 0 { // the usual case
+		if settled > 0 {
 			s.marked = false
-			s.write(data[:sure])
+			s.write(data[:settled])
 		}
 		return
 	}
-	slices.SortFunc(s.spans, byPlace)
+	slices.SortFunc(s.spans, byOffset)
 	s.out = s.out[:0]
 	at := 0
 	keep := func(to int) {
@@ -233,7 +233,7 @@ func (s *Stream) pass(data []byte, sure int) {
 		}
 	}
 	for _, sp := range s.spans {
-		if sp.from >= sure {
+		if sp.from >= settled {
 			break
 		}
 		keep(sp.from)
@@ -241,9 +241,9 @@ func (s *Stream) pass(data []byte, sure int) {
 			s.out = append(s.out, Mark...)
 			s.marked, s.took = true, true
 		}
-		at = max(at, min(sp.to, sure))
+		at = max(at, min(sp.to, settled))
 	}
-	keep(sure)
+	keep(settled)
 	if len(s.out) > 0 {
 		s.write(s.out)
 	}

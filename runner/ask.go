@@ -8,9 +8,9 @@ import (
 )
 
 // Ask returns what Run would decide for the call now. It takes no claim and writes
-// nothing, so the answer may be outdated when it arrives. A call without a
-// fingerprint has the one of the record that decides. Of the Runner, only Ledger
-// and Now are used.
+// nothing, so the answer may be outdated when it arrives. If the call has no
+// fingerprint, Ask uses that of the record. It needs only Ledger and Now of the
+// Runner.
 func (r *Runner) Ask(ctx context.Context, asked Call) (Result, error) {
 	c := &call{r, &asked}
 	rec, err := c.Ledger.Get(ctx, c.ID)
@@ -22,32 +22,32 @@ func (r *Runner) Ask(ctx context.Context, asked Call) (Result, error) {
 	}
 	d, err := c.decide(ctx, rec, Moment{})
 	if err == nil && d.Action == ActionClaim {
-		d, err = c.claiming(ctx, rec)
+		d, err = c.decideWithClaim(ctx, rec)
 	}
 	res := Result{Decision: d, Record: rec}
 	if err == nil && d.Reason == ReasonExhausted {
-		res.Tried, err = c.tried(ctx, rec)
+		res.Tried, err = c.countTried(ctx, rec)
 	}
 	return res, err
 }
 
-// claiming returns what a call that tried to claim the key now would decide.
-func (c *call) claiming(ctx context.Context, rec ledger.Record) (Decision, error) {
+// decideWithClaim returns the decision of a call that tried to claim the key now.
+func (c *call) decideWithClaim(ctx context.Context, rec ledger.Record) (Decision, error) {
 	held := rec.Phase() == ledger.PhaseRunning
-	if !held { // but maybe about to be, or leftovers of a failed attempt are alive
+	if !held { // the claim may be taken before a start, or by leftovers of a failed attempt
 		var err error
-		if held, err = c.held(ctx); err != nil {
+		if held, err = c.keyHeld(ctx); err != nil {
 			return Decision{}, err
 		}
 	}
 	if held {
 		return c.busy(rec), nil
 	}
-	return c.decide(ctx, rec, Moment{Holding: true}) // which the claim would let it do
+	return c.decide(ctx, rec, Moment{Holding: true}) // as if the claim had succeeded
 }
 
-// held reports whether a claim would fail now.
-func (c *call) held(ctx context.Context) (bool, error) {
+// keyHeld reports whether a claim would fail now.
+func (c *call) keyHeld(ctx context.Context) (bool, error) {
 	now, cancel := context.WithCancel(ctx)
 	cancel()
 	err := c.Ledger.Wait(now, c.ID)
@@ -57,14 +57,14 @@ func (c *call) held(ctx context.Context) (bool, error) {
 	return false, err
 }
 
-// Rehearse returns what a replay of rec by the call would lack, and fails with a
-// *ReplayError where the replay would. It writes nothing, and does not find out
-// whether a replay could append to its files. Of the Runner, only Ledger and
-// Replayed are used.
+// Rehearse returns what a replay of rec by the call would lack. It fails with a
+// *ReplayError where the replay would. It writes nothing, so it cannot find out
+// whether a replay could append to its files. It needs only Ledger and Replayed
+// of the Runner.
 func (r *Runner) Rehearse(ctx context.Context, asked Call, rec ledger.Record) (Lacks, error) {
 	c := &call{r, &asked}
-	stdout, stderr := c.replayed(rec)
-	out, lacks, err := c.recorded(ctx, rec, stdout != nil, stderr != nil)
+	stdout, stderr := c.replayStreams(rec)
+	out, lacks, err := c.openOutput(ctx, rec, stdout != nil, stderr != nil)
 	if err != nil {
 		return lacks, err
 	}

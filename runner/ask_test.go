@@ -12,9 +12,9 @@ import (
 	"idem/ledger/ledgertest"
 )
 
-// What is answered is what a call at the same moment does, for every state and
-// policy, and to answer nothing is written.
-func TestAskIsWhatRunDecides(t *testing.T) {
+// Ask returns the decision of a call at the same moment, for every state and policy,
+// and writes nothing.
+func TestAskReturnsWhatRunDecides(t *testing.T) {
 	t.Parallel()
 	none := Codes{{1, 1}}
 	for _, state := range states {
@@ -34,7 +34,7 @@ func TestAskIsWhatRunDecides(t *testing.T) {
 			{Probe: true},
 			{Probe: true, ProbeFirst: true, OnInterrupted: ChoiceRerun},
 		} {
-			for _, fingerprint := range []string{ours, theirs} {
+			for _, fingerprint := range []string{sameInputs, otherInputs} {
 				k := newKit(t)
 				l, id := reach(t, state)
 				c := k.call("true")
@@ -44,16 +44,16 @@ func TestAskIsWhatRunDecides(t *testing.T) {
 				d, err := c.ask(t.Context(), f)
 				must(t, err)
 				if diff := cmp.Diff(before, d.Record); diff != "" {
-					t.Errorf("%s: the record is told otherwise:\n%s", state, diff)
+					t.Errorf("%s: Ask returned another record:\n%s", state, diff)
 				}
 				for _, call := range f.Calls() {
 					if !slices.Contains([]string{"Get", "Wait", "Attempts"}, call) {
-						t.Errorf("%s, %+v: to ask calls %v", state, policy, f.Calls())
+						t.Errorf("%s, %+v: Ask makes the calls %v", state, policy, f.Calls())
 					}
 				}
 				after, later := seen(t, l, id)
 				if diff := cmp.Diff(before, after) + cmp.Diff(history, later); diff != "" {
-					t.Errorf("%s, %+v: to ask has changed something:\n%s", state, policy, diff)
+					t.Errorf("%s, %+v: Ask changed the ledger:\n%s", state, policy, diff)
 				}
 				c.Probe.Command = "exit 2"
 				o := k.run(l, c)
@@ -74,7 +74,7 @@ func seen(t *testing.T, l ledger.Ledger, id ledger.ID) (ledger.Record, []ledger.
 	return rec, history
 }
 
-// A key that is claimed is busy, whatever its record says so far.
+// A claimed key is busy in every state of its record.
 func TestAskOfAClaimedKey(t *testing.T) {
 	t.Parallel()
 	for _, state := range []string{"none", "forgotten", "retry", "interrupted", "succeeded", "failed"} {
@@ -83,7 +83,7 @@ func TestAskOfAClaimedKey(t *testing.T) {
 		claim, err := l.Claim(t.Context(), id)
 		must(t, err)
 		c := k.call("true")
-		c.ID, c.Inputs.Fingerprint = id, ours
+		c.ID, c.Inputs.Fingerprint = id, sameInputs
 		for _, c.Policy = range []Policy{{}, {Force: true, OnInterrupted: ChoiceRerun}} {
 			d, err := c.ask(t.Context(), l)
 			o := k.run(l, c)
@@ -95,27 +95,27 @@ func TestAskOfAClaimedKey(t *testing.T) {
 	}
 }
 
-func TestAskSaysWhenTheLedgerFails(t *testing.T) {
+func TestAskReturnsLedgerErrors(t *testing.T) {
 	t.Parallel()
 	for n, state := range map[int]string{1: "none", 2: "failed"} {
 		k := newKit(t)
 		l, id := reach(t, state)
 		c := k.call("true")
-		c.ID, c.Inputs.Fingerprint = id, ours
+		c.ID, c.Inputs.Fingerprint = id, sameInputs
 		if d, err := c.ask(t.Context(), &ledgertest.Faulty{Ledger: l, FailAt: n}); !errors.Is(err, ledgertest.ErrFaulty) {
 			t.Errorf("%s: got %v, error %v", state, d.Decision, err)
 		}
 	}
 }
 
-// Without a fingerprint, the inputs are those of the record that decides.
+// A call without a fingerprint has the inputs of the record.
 func TestAskOfTheRecordedInputs(t *testing.T) {
 	t.Parallel()
 	for _, state := range []string{"none", "forgotten", "retry", "interrupted", "succeeded", "failed"} {
 		k := newKit(t)
 		l, id := reach(t, state)
 		c := k.call("true")
-		c.ID, c.Inputs.Fingerprint = id, ours
+		c.ID, c.Inputs.Fingerprint = id, sameInputs
 		want, err := c.ask(t.Context(), l)
 		must(t, err)
 		c.Inputs.Fingerprint = ""

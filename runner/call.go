@@ -10,7 +10,7 @@ import (
 	"idem/sidefile"
 )
 
-// Call is one call of `idem run`: what differs from key to key.
+// Call has the settings of one call of `idem run`, which differ from key to key.
 type Call struct {
 	ID      ledger.ID
 	Argv    []string // the command
@@ -18,85 +18,85 @@ type Call struct {
 	TTY     bool     // give the command a pseudo-terminal; all its output is stdout then
 	Inputs  Inputs
 	Policy  Policy
-	Probe   Probe // asked where Policy.Probe says that there is one
+	Probe   Probe // used only if Policy.Probe is set
 	Inside  Inside
 	Wait    Wait
 	Limits  Limits
-	OK      Codes // exit statuses that are a success besides 0
+	OK      Codes // exit statuses that count as a success, besides 0
 	Retries Retries
 	Output  Output
 	Replay  ReplayPolicy
-	Files   []sidefile.File // what the command appends to them is recorded
+	Files   []sidefile.File // files whose additions by the command are recorded
 }
 
-// Inputs are what must be the same in all calls of a key.
+// Inputs are the values that must be the same in all calls of a key.
 type Inputs struct {
 	Fingerprint string
-	Encoded     []byte // as the ledger keeps them
+	Encoded     []byte // in the encoding that the ledger stores
 	// Starting is called before each attempt is recorded, with the path of the
-	// command. It returns Encoded with what only a call that runs has to find out.
-	// Nil means that Encoded has everything.
+	// command. It returns Encoded with the details that only a call that runs its
+	// command has to find out. If it is nil, Encoded is complete.
 	Starting func(path string) []byte
 }
 
-// Probe is the shell command that is asked whether a key is done.
+// Probe is a shell command whose exit status says whether a key is done.
 type Probe struct {
 	Command string
 	Timeout time.Duration // 0: none
 }
 
-// Inside is what a call is made inside of. A call that waited for that would wait
-// for itself, so it is refused as recursive.
+// Inside lists the attempts and probes that the call is made inside of. A call that
+// waited for one of them would wait for itself, so it is refused as recursive.
 type Inside struct {
-	Attempts []string // run ids
+	Attempts []string // their run ids
 	// Probe reports whether the call is made inside of a probe that another call of
-	// its key asks before the key's first attempt.
+	// its key runs before the key's first attempt.
 	Probe bool
 }
 
-// Wait is what a call does while its key is running.
+// Wait says what a call does while its key is running.
 type Wait struct {
-	Set   bool          // wait; else the call is refused
-	Limit time.Duration // the longest wait; 0: none
+	Set   bool          // wait; if not set, the call is refused
+	Limit time.Duration // the longest wait; 0: no limit
 }
 
 // Limits bound each attempt.
 type Limits struct {
-	Timeout   time.Duration // after it the command is told to end; 0: none
-	KillAfter time.Duration // how long a command that is told to end may take; 0: any time
+	Timeout   time.Duration // after it the command gets TERM; 0: no limit
+	KillAfter time.Duration // from TERM to KILL; 0: no KILL
 }
 
-// Output is what becomes of the command's output.
+// Output says what is recorded and printed of the command's output.
 type Output struct {
-	Max  int64 // bytes that are recorded; negative: all
-	None bool  // record nothing, nor what is appended to Call.Files
+	Max  int64 // the number of bytes to record; negative: all
+	None bool  // record neither output nor additions to Call.Files
 	// Quiet holds the output back, live and replayed, unless the call fails.
 	Quiet bool
 }
 
-// recorded returns how many bytes are recorded; negative means all.
-func (o Output) recorded() int64 {
+// recordLimit returns the maximum number of bytes to record; negative means all.
+func (o Output) recordLimit() int64 {
 	if o.None {
 		return 0
 	}
 	return o.Max
 }
 
-// ReplayPolicy is what a replay must be like.
+// ReplayPolicy says how complete a replay must be.
 type ReplayPolicy struct {
 	Exact   bool // refuse a replay that is not exactly what the command wrote
 	Partial bool // accept a replay that lacks a part of stdout; see Undelivered
 }
 
-// Attempt is what is told to a process that runs for an attempt: its command, a
-// hook, or the probe that is asked about it.
+// Attempt describes an attempt to a process that runs for it: its command, a hook,
+// or the probe that is asked about it.
 type Attempt struct {
 	ID         ledger.ID
 	Generation int64
-	Number     int // 0: there was none
+	Number     int // 0: there was no attempt
 	RunID      string
 	Fence      int64
-	Event      string // of the hook or probe; empty for the command
+	Event      string // the event of the hook, or "probe"; empty for the command
 	Over       bool   // the attempt is over, so the process does not run inside of it
 }
 
@@ -108,41 +108,42 @@ func AttemptOf(rec ledger.Record) Attempt {
 // Result is the result of a call.
 type Result struct {
 	Decision
-	// Record is the record that the decision was made on or, after ActionExecute,
-	// that the execution made. Its current attempt is the one that ran, that is
-	// replayed, or that is the reason of a refusal.
+	// Record is the record on which the decision was made or, after ActionExecute,
+	// the record of the execution. Its current attempt is the one that ran, that is
+	// replayed, or that is the reason for a refusal.
 	Record ledger.Record
-	// Leftover reports, with ReasonBusy, that only processes that the command of
-	// the earlier attempt left behind are alive.
+	// Leftover reports, with ReasonBusy, whether only processes are alive that the
+	// command of the earlier attempt left behind.
 	Leftover bool
-	// Holders are processes that a command has left behind and that keep its key
-	// busy: with Leftover, and after an attempt that did not end by itself.
+	// Holders are processes that a command left behind and that keep its key busy.
+	// It is set with Leftover, and after an attempt that did not end by itself.
 	Holders []ledger.Process
-	// Probed is how the probe ended; nil when none was asked.
+	// Probed is how the probe ended; nil if no probe ran.
 	Probed *ProbeEnd
-	// Status is how the command ended just now, with ActionExecute.
+	// Status is how the command ended in this call, with ActionExecute.
 	Status proc.Status
-	// Fatal is a signal that ends a process by default and that came for idem
-	// itself, while no command was running any more or a hook was; 0 for none.
+	// Fatal is a signal to idem that ends a process by default. It arrived while a
+	// hook was running, or after the command had ended. 0 means none.
 	Fatal syscall.Signal
 	// Unrecorded is why the outcome of a command that ran is not in the ledger.
 	Unrecorded error
-	// NotRetried is why a retry that was due could not be started after the attempt
-	// of Record: the ledger, the command itself, or processes that the attempt left
-	// alive.
+	// NotRetried is why a due retry could not be started after the attempt of Record.
+	// It is a fault of the ledger or the command, or a *ledger.BusyError for processes
+	// that the attempt left alive.
 	NotRetried error
-	// Streams are errors of idem's own stdout and stderr, except for a reader that
-	// has gone.
+	// Streams are write errors of idem's stdout and stderr. A reader that has gone
+	// is not an error.
 	Streams []error
-	// Lacks is, with ActionReplay, what the output lacks.
+	// Lacks is what the output of a replay lacks, with ActionReplay.
 	Lacks Lacks
 	// HookFaults are the hooks that failed.
 	HookFaults []HookFault
-	// Tried is how many attempts there were since the last success, if the call is
-	// refused because of their number.
+	// Tried is the number of attempts since the last success, with
+	// ReasonExhausted.
 	Tried int
-	// Losses are what a replay of the outcome lacks or, with ActionReplay, this one.
+	// Losses are the additions to files that this replay lacks or, after
+	// ActionExecute, that a later replay will lack.
 	Losses []sidefile.Loss
 
-	held *held // the output, with Output.Quiet
+	output *heldOutput // the output, with Output.Quiet
 }

@@ -7,55 +7,56 @@ import (
 	"idem/proc"
 )
 
-// inMemory is how many bytes of output a probe or a quiet command may print before
-// they are kept in a file instead of in memory. Most print less. A ledger keeps as
-// much of a command in memory, so longer output has a file in any case.
+// inMemory is the number of bytes of output that a probe or a quiet command may
+// print before a file replaces memory. Most print less. A ledger keeps as many
+// bytes of a command in memory, so longer output is in a file anyway.
 const inMemory = 32 << 10
 
-// capture keeps what a probe prints until it is known whether that counts.
+// capture keeps the output of a probe until its exit status says whether the output
+// counts.
 type capture struct {
-	place func() (proc.Backlog, error)
-	small []byte
-	large proc.Backlog // all of it, when it is more than small may be
-	size  int64
-	err   error // why not all of it is kept
+	newFile func() (proc.Backlog, error) // makes file
+	memory  []byte                       // the whole output, up to inMemory bytes
+	file    proc.Backlog                 // the whole output if it is longer
+	size    int64                        // of file
+	err     error                        // why the output is not complete
 }
 
 func (c *capture) write(p []byte) {
 	if c.err != nil {
 		return
 	}
-	if c.large == nil && len(c.small)+len(p) <= inMemory {
-		c.small = append(c.small, p...)
+	if c.file == nil && len(c.memory)+len(p) <= inMemory {
+		c.memory = append(c.memory, p...)
 		return
 	}
-	if c.large == nil {
-		if c.large, c.err = c.place(); c.err != nil {
+	if c.file == nil {
+		if c.file, c.err = c.newFile(); c.err != nil {
 			return
 		}
-		small := c.small
-		c.small = nil
-		c.spill(small)
+		memory := c.memory
+		c.memory = nil
+		c.spill(memory)
 	}
 	c.spill(p)
 }
 
 func (c *capture) spill(p []byte) {
 	if c.err == nil {
-		_, c.err = c.large.WriteAt(p, c.size)
+		_, c.err = c.file.WriteAt(p, c.size)
 		c.size += int64(len(p))
 	}
 }
 
 func (c *capture) reader() io.Reader {
-	if c.large == nil {
-		return bytes.NewReader(c.small)
+	if c.file == nil {
+		return bytes.NewReader(c.memory)
 	}
-	return io.NewSectionReader(c.large, 0, c.size)
+	return io.NewSectionReader(c.file, 0, c.size)
 }
 
 func (c *capture) close() {
-	if c.large != nil {
-		_ = c.large.Close()
+	if c.file != nil {
+		_ = c.file.Close()
 	}
 }

@@ -23,9 +23,9 @@ func (c Codes) Has(code int) bool {
 	return false
 }
 
-// Within reports whether the set is not empty and all of it is in o.
+// Within reports whether the set is a non-empty subset of o.
 func (c Codes) Within(o Codes) bool {
-	if len(c) == 0 || len(o) == 0 { // as in most calls
+	if len(c) == 0 || len(o) == 0 { // the usual case
 		return false
 	}
 	for code := range 256 {
@@ -36,7 +36,7 @@ func (c Codes) Within(o Codes) bool {
 	return true
 }
 
-// String returns the set as ParseCodes reads it.
+// String returns the set in the form that ParseCodes parses.
 func (c Codes) String() string {
 	parts := make([]string, len(c))
 	for i, r := range c {
@@ -50,7 +50,8 @@ func (c Codes) String() string {
 
 var errCodes = errors.New("want exit statuses from 0 to 255 such as 0,24 or 100-110")
 
-// ParseCodes reads statuses and ranges of them between commas: 0,24,100-110.
+// ParseCodes parses a comma-separated list of exit statuses and ranges, such as
+// 0,24,100-110.
 func ParseCodes(s string) (Codes, error) {
 	var codes Codes
 	for part := range strings.SplitSeq(s, ",") {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestCodesReadAsTheyAreWritten(t *testing.T) {
+func TestParseCodes(t *testing.T) {
 	for text, want := range map[string]struct {
 		codes Codes
 		in    []int
@@ -39,7 +39,7 @@ func TestCodesReadAsTheyAreWritten(t *testing.T) {
 	}
 }
 
-func TestBadCodesAreRefused(t *testing.T) {
+func TestParseCodesRefusesBadCodes(t *testing.T) {
 	for _, text := range []string{
 		"", " ", ",", "1,", ",1", "1,,2", "256", "1-256", "-1", "1-", "-", "2-1", "1-2-3", "+1", "1 ", " 1", "1, 2",
 		"0x1", "1e2", "1_0", "a", "1;2", "1..2", "99999999999999999999", "1\n", "١", "1\x00",
@@ -50,11 +50,11 @@ func TestBadCodesAreRefused(t *testing.T) {
 	}
 }
 
-func TestNoCodesHaveNothing(t *testing.T) {
+func TestEmptyCodes(t *testing.T) {
 	var none Codes
 	for code := -1; code <= 256; code++ {
 		if none.Has(code) {
-			t.Errorf("it has %d", code)
+			t.Errorf("the empty set has %d", code)
 		}
 	}
 	if none.String() != "" {
@@ -62,8 +62,8 @@ func TestNoCodesHaveNothing(t *testing.T) {
 	}
 }
 
-// FuzzParseCodes: what is read is in range, reads again as itself, and has just
-// the statuses of its ranges.
+// FuzzParseCodes checks that ranges are valid, that the set has exactly the statuses
+// of its ranges, and that it survives String and ParseCodes.
 func FuzzParseCodes(f *testing.F) {
 	for _, text := range []string{"", "0", "0,24", "100-110", "255-255", "2-1", "1-2-3", "-1", "256", "00,1", ",", "+1"} {
 		f.Add(text)
@@ -74,7 +74,7 @@ func FuzzParseCodes(f *testing.F) {
 			return
 		}
 		if len(codes) == 0 {
-			t.Fatal("nothing is read without an error")
+			t.Fatal("an empty set was parsed without an error")
 		}
 		var in [256]bool
 		for _, r := range codes {
@@ -92,7 +92,7 @@ func FuzzParseCodes(f *testing.F) {
 		}
 		again, err := ParseCodes(codes.String())
 		if err != nil || !slices.Equal(codes, again) {
-			t.Fatalf("%v reads as %v, error %v", codes, again, err)
+			t.Fatalf("%v parses as %v, error %v", codes, again, err)
 		}
 	})
 }

@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// within returns a context that ends also after limit; 0 sets none.
-func within(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+// withLimit returns a context that also ends after limit. A limit of 0 is none.
+func withLimit(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
 	if limit <= 0 {
 		return ctx, func() {}
 	}
 	return context.WithTimeout(ctx, limit)
 }
 
-// endedBy returns a context that also ends when done is closed. If done is closed
+// withDone returns a context that also ends when done is closed. If done is closed
 // already, the context has ended. A nil done is never closed.
-func endedBy(ctx context.Context, done <-chan struct{}) (context.Context, context.CancelFunc) {
+func withDone(ctx context.Context, done <-chan struct{}) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	select {
 	case <-done:

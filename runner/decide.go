@@ -1,5 +1,6 @@
 // Package runner runs a command at most once per key: it decides, claims,
-// executes, records and replays. It knows no SQL and no flags.
+// executes, records and replays. It does not depend on a kind of ledger or on the
+// command line of idem.
 package runner
 
 import (
@@ -9,28 +10,27 @@ import (
 	"idem/ledger"
 )
 
-// Policy is what the caller chooses where a record leaves a choice. The zero value
-// of each field is its default.
+// Policy has the choices of the caller for records that allow several decisions.
+// The zero value of each field is its default.
 type Policy struct {
 	OnFailure     Choice // ChoiceRerun (default), ChoiceReplay or ChoiceRefuse
 	OnInterrupted Choice // ChoiceRefuse (default) or ChoiceRerun
 	OnMismatch    Choice // ChoiceRefuse (default) or ChoiceRerun
 	Force         bool   // run again whatever the outcome was
-	// TTL is how long a success counts, from the start of its attempt. 0: for
-	// ever.
+	// TTL is how long a success counts, from the start of its attempt. 0: forever.
 	TTL time.Duration
-	// Final are the exit statuses of failures that are not run again but
-	// replayed.
+	// Final are the exit statuses of failures that are replayed instead of run
+	// again.
 	Final Codes
-	// MaxAttempts is how many attempts a key gets, since its last success, before
-	// a failure stays one. 0: as many as it takes.
+	// MaxAttempts is the number of attempts, since the last success of the key,
+	// after which a failure is not run again. 0: no limit.
 	MaxAttempts int
-	// Probe reports whether there is a probe to ask whether a key of unknown
-	// outcome is done, and ProbeFirst whether it is asked before the first run too.
+	// Probe reports whether a probe can say if a key of unknown outcome is done.
+	// ProbeFirst reports whether it is also asked before the first run.
 	Probe, ProbeFirst bool
 }
 
-// Choice is what to do about an earlier outcome.
+// Choice is a way to handle an earlier outcome.
 type Choice string
 
 // The choices; the empty one is the default of its field.
@@ -40,7 +40,7 @@ const (
 	ChoiceRefuse Choice = "refuse"
 )
 
-// Answer is what a probe says about a key.
+// Answer is the answer of a probe about a key.
 type Answer string
 
 // The answers.
@@ -51,11 +51,13 @@ const (
 	AnswerUnknown Answer = "cannot_tell"
 )
 
-// Action is what a call does.
+// Action is the next action of a call.
 type Action string
 
-// The actions. After ActionClaim, ActionProbe and ActionSettle the call decides
-// again: with the claim, with the probe's answer, on the success that was recorded.
+// The actions. After three of them the call decides again:
+//   - after ActionClaim, with the claim
+//   - after ActionProbe, with the answer of the probe
+//   - after ActionSettle, on the success that it recorded
 const (
 	ActionClaim   Action = "claim"
 	ActionProbe   Action = "probe"
@@ -65,7 +67,7 @@ const (
 	ActionRefuse  Action = "refuse"
 )
 
-// Reason is why, for the user and for scripts.
+// Reason is why an action was decided, for users and for scripts.
 type Reason string
 
 // The reasons. cmd/report_exit.go has the exit statuses of those that refuse a call.
@@ -74,15 +76,15 @@ const (
 	ReasonRetry       Reason = "retry"       // marked to run again
 	ReasonForced      Reason = "forced"      // Policy.Force
 	ReasonMismatch    Reason = "mismatch"    // recorded with other inputs
-	ReasonSucceeded   Reason = "succeeded"   // it is done
+	ReasonSucceeded   Reason = "succeeded"   // the last attempt succeeded
 	ReasonFailed      Reason = "failed"      // the last attempt failed
-	ReasonBusy        Reason = "running"     // it is running
-	ReasonInterrupted Reason = "interrupted" // it was running, and its end is not recorded
-	ReasonRecursive   Reason = "recursive"   // the call is made inside of an attempt of its own key
-	ReasonExpired     Reason = "expired"     // it is done, but longer ago than Policy.TTL
-	ReasonFinal       Reason = "final"       // it failed in a way that Policy.Final calls final
-	ReasonExhausted   Reason = "exhausted"   // it has had Policy.MaxAttempts
-	ReasonProbed      Reason = "probed"      // the probe has said that it is done
+	ReasonBusy        Reason = "running"     // the key is running
+	ReasonInterrupted Reason = "interrupted" // the last attempt was running, and its end is not recorded
+	ReasonRecursive   Reason = "recursive"   // the call is made inside of an attempt of the same key
+	ReasonExpired     Reason = "expired"     // the last success is older than Policy.TTL
+	ReasonFinal       Reason = "final"       // the last attempt failed with a status of Policy.Final
+	ReasonExhausted   Reason = "exhausted"   // Policy.MaxAttempts is reached
+	ReasonProbed      Reason = "probed"      // the probe answered that the key is done
 	ReasonUndecided   Reason = "undecided"   // nothing is recorded, and the probe cannot tell
 )
 
@@ -92,9 +94,10 @@ type Decision struct {
 	Reason Reason
 }
 
-// Decide is all policy of idem: what a call with the given fingerprint does about
-// a record at a moment, before it has the claim and again when it holds the claim.
-// It is pure. docs/state-machine.md is generated from it.
+// Decide returns the next action of a call with the given fingerprint. A call asks
+// it before it has the claim, and again when it holds the claim. All policy of
+// idem is here. The function is pure, and docs/state-machine.md is generated from
+// it.
 func Decide(rec ledger.Record, fingerprint string, p Policy, m Moment) Decision {
 	run := ActionClaim
 	if m.Holding {
@@ -102,7 +105,7 @@ func Decide(rec ledger.Record, fingerprint string, p Policy, m Moment) Decision 
 	}
 	cur := rec.Current
 	exhausted := p.exhausted(m.Tried) && !p.Force
-	differs := cur.Fingerprint != "" && cur.Fingerprint != fingerprint // empty: settled for any call
+	differs := cur.Fingerprint != "" && cur.Fingerprint != fingerprint // empty: settled by hand for any inputs
 	switch {
 	case rec.Phase() == ledger.PhaseNone && m.Holding && p.Probe && p.ProbeFirst:
 		return p.unknown(m.Answer, ReasonNeverRun, ReasonUndecided, false)
@@ -121,10 +124,10 @@ func Decide(rec ledger.Record, fingerprint string, p Policy, m Moment) Decision 
 	case cur.State == ledger.None:
 		return Decision{run, ReasonRetry}
 	case cur.State == ledger.Running && !m.Holding:
-		return Decision{ActionClaim, ReasonBusy} // held elsewhere, or interrupted: the claim tells
+		return Decision{ActionClaim, ReasonBusy} // only the claim shows whether the key is held or interrupted
 	case cur.State == ledger.Running && differs:
 		answer := m.Answer
-		if answer == AnswerDone { // with other inputs: known, but not a success of this call
+		if answer == AnswerDone { // done with other inputs, so not a success of this call
 			answer = AnswerNotDone
 		}
 		return p.unknown(answer, ReasonInterrupted, ReasonInterrupted, false)
@@ -149,9 +152,9 @@ func Decide(rec ledger.Record, fingerprint string, p Policy, m Moment) Decision 
 	}
 }
 
-// unknown decides, with the claim, about a key that may or may not be done: the
-// probe is asked first, and OnInterrupted decides where it cannot tell. run and
-// refuse are the reasons given for running and for refusing.
+// unknown decides about a key of unknown outcome for a call that holds the claim.
+// The probe is asked first. If it cannot tell, OnInterrupted decides. run and
+// refuse are the reasons for running and for refusing.
 func (p Policy) unknown(answer Answer, run, refuse Reason, exhausted bool) Decision {
 	switch {
 	case p.Probe && answer == AnswerNone:
@@ -167,17 +170,17 @@ func (p Policy) unknown(answer Answer, run, refuse Reason, exhausted bool) Decis
 	}
 }
 
-// expired reports whether a success is too long ago to count. After the clock was
-// set back, none is: it is too early then, not too late.
+// expired reports whether a success is too old to count. A success in the future,
+// after the clock was set back, is not expired.
 func (p Policy) expired(a ledger.Attempt, now time.Time) bool {
 	return a.State == ledger.Succeeded && p.TTL > 0 && now.Sub(a.Started) >= p.TTL
 }
 
-// final reports whether a failure is one that stays. A death by signal and a mark
-// by hand have no exit status of the command's own.
+// final reports whether a failure is final. A death by signal and a mark by hand
+// never are, because their status is not an exit status of the command.
 func (p Policy) final(a ledger.Attempt) bool {
 	return (a.Reason == ledger.ReasonExit || a.Reason == ledger.ReasonTimeout) && p.Final.Has(a.ExitCode)
 }
 
-// exhausted reports whether a key that has had so many attempts gets no more.
+// exhausted reports whether a key with this number of attempts may not run again.
 func (p Policy) exhausted(tried int) bool { return p.MaxAttempts > 0 && tried >= p.MaxAttempts }

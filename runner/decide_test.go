@@ -9,14 +9,15 @@ import (
 
 type designRow struct {
 	states           []string
-	differs          bool // only other inputs; false: whatever comes here
+	differs          bool // only with other inputs; false: with any
 	when             func(situation) bool
 	without, holding Decision
 }
 
 func (s situation) exhausted() bool { return limits[s.limit] && !s.force }
 
-// design is the table of decisions; the first matching row holds. A nil field is any.
+// design is the table of decisions, written independently of Decide. The first
+// matching row counts. A nil field matches everything.
 var design = []designRow{
 	{fresh, false, answered(AnswerNone), Decision{ActionClaim, ReasonNeverRun}, Decision{ActionProbe, ReasonNeverRun}},
 	{fresh, false, answered(AnswerDone), Decision{ActionClaim, ReasonNeverRun}, Decision{ActionSettle, ReasonProbed}},
@@ -58,7 +59,7 @@ func refusing(a Answer) func(situation) bool {
 	return func(s situation) bool { return s.asks() && s.probe.answer == a && s.onInterrupted != ChoiceRerun }
 }
 
-func TestDecideIsTheTableOfTheDesign(t *testing.T) {
+func TestDecideFollowsTheDesignTable(t *testing.T) {
 	used := make([]int, len(design))
 	for s := range situations() {
 		row := slices.IndexFunc(design, func(r designRow) bool {
@@ -94,19 +95,19 @@ func TestEveryDecisionIsSoundAndHasAReason(t *testing.T) {
 			t.Errorf("%+v: got %s without the claim", s, without.Action)
 		}
 		if holding.Action == ActionClaim {
-			t.Errorf("%+v: claims what it holds", s)
+			t.Errorf("%+v: claims the key that it holds", s)
 		}
 		if holding.Action == ActionProbe && (!s.probe.given || s.probe.answer != AnswerNone) {
-			t.Errorf("%+v: asks a probe that is not there or has answered", s)
+			t.Errorf("%+v: asks a probe that does not exist or has answered", s)
 		}
 		if holding.Action == ActionSettle && s.probe.answer != AnswerDone {
-			t.Errorf("%+v: records a success that the probe has not told of", s)
+			t.Errorf("%+v: records a success that the probe did not report", s)
 		}
 	}
 }
 
-// What a probe says counts only where it would have been asked, but for the
-// reason of a success.
+// An answer counts only in a situation in which the probe is asked. The only
+// exception is the reason of a success.
 func TestAnswersCountWhereTheyAreAskedFor(t *testing.T) {
 	for s := range situations() {
 		unasked := s
@@ -120,8 +121,8 @@ func TestAnswersCountWhereTheyAreAskedFor(t *testing.T) {
 	}
 }
 
-// What was settled without inputs counts for any call, in every state.
-func TestUnboundIsAnyCall(t *testing.T) {
+// A record settled without inputs counts for any call, in every state.
+func TestUnboundRecordFitsAnyCall(t *testing.T) {
 	for s := range situations() {
 		if s.state == "none" || s.state == "forgotten" || !s.same {
 			continue
@@ -129,27 +130,27 @@ func TestUnboundIsAnyCall(t *testing.T) {
 		rec := recordIn(s.state, true)
 		rec.Current.Fingerprint = ""
 		for _, holding := range bools {
-			if got, want := Decide(rec, ours, s.policy(), s.moment(holding)), s.decide(holding); got != want {
+			if got, want := Decide(rec, sameInputs, s.policy(), s.moment(holding)), s.decide(holding); got != want {
 				t.Fatalf("%+v, holding %t: got %v, want %v", s, holding, got, want)
 			}
 		}
 	}
 }
 
-// A key that was settled before it ever ran has a record all the same.
+// A key settled before its first run counts as recorded, so no probe is asked first.
 func TestMarkedForRetryBeforeTheFirstRun(t *testing.T) {
 	rec := recordIn("retry", true)
 	rec.Attempts = 0
-	for fingerprint, want := range map[string]Decision{ours: {ActionClaim, ReasonRetry}, theirs: {ActionRefuse, ReasonMismatch}} {
+	for fingerprint, want := range map[string]Decision{sameInputs: {ActionClaim, ReasonRetry}, otherInputs: {ActionRefuse, ReasonMismatch}} {
 		if got := Decide(rec, fingerprint, Policy{Probe: true, ProbeFirst: true}, Moment{Now: began}); got != want {
 			t.Errorf("got %v, want %v", got, want)
 		}
 	}
 }
 
-// What is decided without the claim holds: a caller that gets the claim finds
-// nothing else to do, except that only the claim tells running from interrupted.
-func TestOnlyTheClaimTellsInterrupted(t *testing.T) {
+// A decision without the claim stays the same with the claim. The only exception is
+// a running record, because only the claim shows whether it is interrupted.
+func TestOnlyTheClaimShowsInterrupted(t *testing.T) {
 	for s := range situations() {
 		without, holding := s.decide(false), s.decide(true)
 		switch {
@@ -170,9 +171,9 @@ func TestOnlyTheClaimTellsInterrupted(t *testing.T) {
 	}
 }
 
-// Whether somebody is alive is for people to read: it may have changed since,
-// which only the claim shows.
-func TestDecideDoesNotLookAtWhoIsAlive(t *testing.T) {
+// Record.Alive does not affect a decision. It may have changed since the record was
+// read, and only the claim shows that.
+func TestDecideIgnoresAlive(t *testing.T) {
 	for s := range situations() {
 		if s.state != "running" {
 			continue
@@ -181,7 +182,7 @@ func TestDecideDoesNotLookAtWhoIsAlive(t *testing.T) {
 		dead.state = "interrupted"
 		for _, holding := range bools {
 			if a, b := s.decide(holding), dead.decide(holding); a != b {
-				t.Errorf("%+v, holding %t: got %v, and %v when nobody is alive", s, holding, a, b)
+				t.Errorf("%+v, holding %t: got %v, and %v when no process is alive", s, holding, a, b)
 			}
 		}
 	}
@@ -190,14 +191,15 @@ func TestDecideDoesNotLookAtWhoIsAlive(t *testing.T) {
 func TestZeroPolicyIsTheDefault(t *testing.T) {
 	for s := range situations() {
 		for _, holding := range bools {
-			if a, b := s.decide(holding), spelled(s).decide(holding); a != b {
+			if a, b := s.decide(holding), normalized(s).decide(holding); a != b {
 				t.Fatalf("%+v, holding %t: got %v, spelled out %v", s, holding, a, b)
 			}
 		}
 	}
 }
 
-// A success that this very call is about runs again only by force or by its age.
+// A success runs again only with force, because of its age, or for other inputs that
+// the policy accepts.
 func TestSuccessRunsAgainOnlyByForceAgeOrAcceptedMismatch(t *testing.T) {
 	for s := range situations() {
 		if s.state == "succeeded" && s.decide(true).Action == ActionExecute && !s.force && !s.age.expired && (s.same || s.onMismatch != ChoiceRerun) {
@@ -206,7 +208,7 @@ func TestSuccessRunsAgainOnlyByForceAgeOrAcceptedMismatch(t *testing.T) {
 	}
 }
 
-// Only an exit status that the command (or its timeout) has ended with is one.
+// Policy.Final is compared only with the exit status of a command or of its timeout.
 func TestFinalIsAboutExitStatuses(t *testing.T) {
 	for reason, final := range map[ledger.Reason]bool{
 		ledger.ReasonExit: true, ledger.ReasonTimeout: true,
@@ -218,7 +220,7 @@ func TestFinalIsAboutExitStatuses(t *testing.T) {
 		if final {
 			want = Decision{ActionReplay, ReasonFinal}
 		}
-		if got := Decide(rec, ours, Policy{Final: Codes{{exit3, exit3}}}, Moment{Now: began}); got != want {
+		if got := Decide(rec, sameInputs, Policy{Final: Codes{{exit3, exit3}}}, Moment{Now: began}); got != want {
 			t.Errorf("%s: got %v, want %v", reason, got, want)
 		}
 	}
@@ -227,6 +229,6 @@ func TestFinalIsAboutExitStatuses(t *testing.T) {
 func BenchmarkDecide(b *testing.B) {
 	rec := recordIn("succeeded", true)
 	for b.Loop() {
-		Decide(rec, ours, Policy{}, Moment{Now: began})
+		Decide(rec, sameInputs, Policy{}, Moment{Now: began})
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"idem/ledger/ledgertest"
 )
 
-// reach returns a ledger whose key is in a state, and the way it got there.
+// reach returns a ledger and a key in a state, reached by real calls of the ledger.
 func reach(t *testing.T, state string) (ledger.Ledger, ledger.ID) {
 	mem, id := ledgertest.NewMem(), ledger.ID{Namespace: "default", Key: "k"}
 	l := mem.Open()
@@ -22,7 +22,7 @@ func reach(t *testing.T, state string) (ledger.Ledger, ledger.ID) {
 	}
 	claim, err := l.Claim(ctx, id)
 	must(t, err)
-	e, err := claim.Begin(ctx, ledger.Start{RunID: "r", Fingerprint: ours})
+	e, err := claim.Begin(ctx, ledger.Start{RunID: "r", Fingerprint: sameInputs})
 	must(t, err)
 	switch state {
 	case "running":
@@ -51,7 +51,7 @@ func mark(ctx context.Context, l ledger.Ledger, id ledger.ID, state ledger.State
 	return err
 }
 
-// nameOf is the state of a record as states names it.
+// nameOf returns the name in states of a record's state.
 func nameOf(rec ledger.Record) string {
 	if rec.Phase() == ledger.PhaseNone && rec.Generation > 1 {
 		return "forgotten"
@@ -59,7 +59,8 @@ func nameOf(rec ledger.Record) string {
 	return string(rec.Phase())
 }
 
-// labels say on an edge what leads to an execution, in the order of the text.
+// labels are the labels of the edges to running, by the reason of the execution and in
+// the order of the text.
 var labels = []struct {
 	reason Reason
 	text   string
@@ -78,7 +79,7 @@ var markNames = []struct {
 	state ledger.State
 }{{"done", ledger.Succeeded}, {"failed", ledger.Failed}, {"retry", ledger.None}}
 
-// diagram draws what leads from each state where, by trying it.
+// diagram draws the transitions between states. It finds them by trying them.
 func diagram(t *testing.T) string {
 	ctx := t.Context()
 	edges := map[string]map[string][]string{} // from, to, labels
@@ -100,7 +101,7 @@ func diagram(t *testing.T) string {
 		if got := now(l, id); got != from {
 			t.Fatalf("got a record in state %s, want %s", got, from)
 		}
-		if claim, err := l.Claim(ctx, id); err == nil { // else nobody can run it
+		if claim, err := l.Claim(ctx, id); err == nil { // otherwise no call can run it
 			must(t, claim.Release())
 			for _, label := range labels {
 				if executes(from, label.reason) {
@@ -125,7 +126,7 @@ func diagram(t *testing.T) string {
 			edge(from, now(l, id), "forget")
 		}
 	}
-	// The ends of a running attempt: reach has tried them.
+	// The ends of a running attempt, which reach has tried.
 	edge("running", "succeeded", "exit 0")
 	edge("running", "failed", "another exit, or a signal")
 	edge("running", "interrupted", "idem and the command are killed")
@@ -141,7 +142,7 @@ func diagram(t *testing.T) string {
 	return b.String()
 }
 
-// executes tells whether any policy executes a key in a state for a reason.
+// executes reports whether any policy executes a key in a state for a reason.
 func executes(state string, why Reason) bool {
 	for s := range situations() {
 		if s.state == state && s.decide(true) == (Decision{ActionExecute, why}) {
@@ -151,7 +152,8 @@ func executes(state string, why Reason) bool {
 	return false
 }
 
-// settles says what settles a key in a state, if its probe says that it is done.
+// settles returns the label of the call that settles a key in a state if its probe
+// answers that the key is done, or "".
 func settles(state string) string {
 	for _, p := range []struct {
 		probing

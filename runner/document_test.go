@@ -45,22 +45,22 @@ whose output is the output of the probe. After that, the record decides again.
 
 `
 
-// TestDocumentIsGenerated compares docs/state-machine.md with what the code does.
+// TestDocumentIsGenerated checks that docs/state-machine.md describes the code.
 // `go test ./runner -run DocumentIsGenerated -update` writes the page.
 func TestDocumentIsGenerated(t *testing.T) {
 	want := documentHead + diagram(t) + documentTable + table(allRows()) + documentAnswers + answersTable()
 	testkit.Golden(t, "../docs/state-machine.md", []byte(want))
 }
 
-// A choice point is one thing that a decision may depend on, and its values in
-// the order of the rows: what is particular first, the default last.
+// A choicePoint is one condition of a decision, with its values in the order of the
+// rows: special values first, the default last.
 type choicePoint struct {
 	column int // of the table: 1 fingerprint, 2 policy
 	values []value
 }
 
 type value struct {
-	text string // empty: goes without saying
+	text string // empty: not mentioned in the table
 	set  func(*situation)
 }
 
@@ -96,7 +96,7 @@ var probePoints = []choicePoint{
 	}},
 }
 
-// outcomePoints are those that count after a probe too.
+// outcomePoints are the choice points that also count after a probe.
 var outcomePoints = []choicePoint{
 	{2, []value{
 		{"`--on-interrupted rerun`", func(s *situation) { s.onInterrupted = ChoiceRerun }},
@@ -128,8 +128,8 @@ var answerPoint = choicePoint{1, []value{
 	{"anything else: it cannot tell", func(s *situation) { s.probe.answer = AnswerUnknown }},
 }}
 
-// acceptedPoint is whether the attempt had the inputs of the call: of others no
-// probe is asked without --on-mismatch rerun.
+// acceptedPoint is the choice point of an attempt with other inputs or with those of
+// the call. For other inputs, a probe is asked only with --on-mismatch rerun.
 var acceptedPoint = choicePoint{2, []value{
 	{"other inputs, `--on-mismatch rerun`", func(s *situation) { s.same, s.onMismatch = false, ChoiceRerun }},
 	{"", func(s *situation) { s.same = true }},
@@ -137,16 +137,16 @@ var acceptedPoint = choicePoint{2, []value{
 
 var older = age{time.Hour, time.Hour, true}
 
-// A row is some situations of one state that lead to one pair of decisions.
+// A row is a set of situations that lead to the same pair of decisions.
 type row struct {
 	states           []string
-	cells            [3][]string // by column; the first is made of states
+	cells            [3][]string // by column; text fills the first from states
 	without, holding Decision
 	chosen           []func(*situation)
-	said             []func(*situation) // of those, what the cells say
+	shown            []func(*situation) // the part of chosen that the cells mention
 }
 
-// settings are all ways to choose at the given points.
+// settings returns all combinations of values of the given points.
 func settings(points []choicePoint) iter.Seq[[]func(*situation)] {
 	return func(yield func([]func(*situation)) bool) {
 		if len(points) == 0 {
@@ -163,7 +163,7 @@ func settings(points []choicePoint) iter.Seq[[]func(*situation)] {
 	}
 }
 
-// pairOf returns both decisions of a state under what is chosen.
+// pairOf returns both decisions of a state with the chosen values.
 func pairOf(state string, chosen ...[]func(*situation)) [2]Decision {
 	s := situation{state: state}
 	for _, set := range slices.Concat(chosen...) {
@@ -172,7 +172,7 @@ func pairOf(state string, chosen ...[]func(*situation)) [2]Decision {
 	return [2]Decision{s.decide(false), s.decide(true)}
 }
 
-// rows splits what has been chosen for a state at the points that matter.
+// rows splits a row at the points that change its decisions.
 func rows(base row, points []choicePoint) []row {
 	if len(points) == 0 {
 		d := pairOf(base.states[0], base.chosen)
@@ -196,15 +196,15 @@ func rows(base row, points []choicePoint) []row {
 		if v.text != "" {
 			c := points[0].column
 			r.cells[c] = append(slices.Clone(r.cells[c]), v.text)
-			r.said = append(slices.Clone(base.said), v.set)
+			r.shown = append(slices.Clone(base.shown), v.set)
 		}
 		out = append(out, rows(r, points[1:])...)
 	}
 	return out
 }
 
-// allRows returns the rows of all states, those that are alike as one where
-// that leaves the rows of each state in their order.
+// allRows returns the rows of all states. It merges equal rows if the rows of each
+// state keep their order.
 func allRows() []row {
 	return rowsOf([]string{"none", "forgotten", "succeeded", "failed", "retry", "running", "interrupted"}, row{}, choicePoints)
 }
@@ -214,7 +214,7 @@ func rowsOf(states []string, base row, points []choicePoint) []row {
 	for _, state := range states {
 		next := 0
 		base.states = []string{state}
-		for _, r := range needed(rows(base, points)) {
+		for _, r := range withoutRedundant(rows(base, points)) {
 			i := slices.IndexFunc(out[next:], func(o row) bool {
 				return r.without == o.without && r.holding == o.holding && slices.EqualFunc(r.cells[:], o.cells[:], slices.Equal)
 			})
@@ -230,14 +230,15 @@ func rowsOf(states []string, base row, points []choicePoint) []row {
 	return out
 }
 
-// needed leaves out a row when the next one says the same of more.
-func needed(all []row) []row {
+// withoutRedundant leaves out a row if the next one is more general and has the same
+// decisions.
+func withoutRedundant(all []row) []row {
 	var out []row
 	for i, r := range all {
 		more := i+1 < len(all) && r.without == all[i+1].without && r.holding == all[i+1].holding
 		for c := range r.cells {
-			for _, said := range all[min(i+1, len(all)-1)].cells[c] {
-				more = more && slices.Contains(r.cells[c], said)
+			for _, shown := range all[min(i+1, len(all)-1)].cells[c] {
+				more = more && slices.Contains(r.cells[c], shown)
 			}
 		}
 		if !more {
@@ -247,7 +248,7 @@ func needed(all []row) []row {
 	return out
 }
 
-// answerRows returns the rows of the keys that a probe is asked about.
+// answerRows returns the rows of the keys about which a probe is asked.
 func answerRows() []row {
 	asked := row{chosen: []func(*situation){func(s *situation) {
 		s.probe.given, s.probe.first = true, true
@@ -255,7 +256,7 @@ func answerRows() []row {
 	return rowsOf([]string{"none", "forgotten", "interrupted"}, asked, append([]choicePoint{answerPoint, acceptedPoint}, outcomePoints...))
 }
 
-// statuses are the exit statuses of the reasons; cmd has the whole table in report_exit.go.
+// statuses are the exit statuses of refusals, as in cmd/report_exit.go.
 var statuses = map[Reason]int{ReasonRecursive: 64, ReasonMismatch: 65, ReasonBusy: 75, ReasonInterrupted: 79, ReasonUndecided: 79, ReasonFailed: 80, ReasonExhausted: 80}
 
 func cell(d Decision) string {
@@ -299,35 +300,36 @@ func (r row) text() string {
 	return b.String()
 }
 
-// TestDocumentedRowsAreTheFunction: whoever reads the table from the top finds
-// what Decide does, in every situation.
+// TestDocumentedRowsAreTheFunction checks for every situation that the first fitting
+// row of the table has the decisions of Decide.
 func TestDocumentedRowsAreTheFunction(t *testing.T) {
 	all := allRows()
 	for s := range situations() {
 		if s.probe.answer != AnswerNone {
-			continue // the other table
+			continue // in the table of answers
 		}
 		i := slices.IndexFunc(all, func(r row) bool {
 			if !slices.Contains(r.states, s.state) {
 				return false
 			}
-			changed := s // what the row says changes nothing of s, if it fits
-			for _, set := range r.said {
+			changed := s // a row fits if its values do not change s
+			for _, set := range r.shown {
 				set(&changed)
 			}
-			return spelled(changed) == spelled(s)
+			return normalized(changed) == normalized(s)
 		})
 		if i < 0 {
 			t.Fatalf("%+v: no row fits", s)
 		}
 		if d := [2]Decision{s.decide(false), s.decide(true)}; d != [2]Decision{all[i].without, all[i].holding} {
-			t.Fatalf("%+v: got %v, row %d says otherwise", s, d, i)
+			t.Fatalf("%+v: got %v, row %d has other decisions", s, d, i)
 		}
 	}
 }
 
-// spelled says a situation in the values of the choice points.
-func spelled(s situation) situation {
+// normalized returns a situation with equal decisions that has only values of the choice
+// points.
+func normalized(s situation) situation {
 	or := func(c *Choice, d Choice) {
 		if *c == "" {
 			*c = d

@@ -18,36 +18,37 @@ type execution struct {
 	decision Decision
 	path     string // of the command
 	signals  *proc.Signals
-	last     *proc.End // of the latest command; the live output of a later one follows its output
-	said     []*held   // by each attempt, with Output.Quiet
+	last     *proc.End     // the end of the latest command; the next one's live output follows that command's
+	outputs  []*heldOutput // the output of each attempt, with Output.Quiet
 }
 
-// execute runs the command, again as long as Retries says so, and records each
+// execute runs the command and, while a retry is due, runs it again. It records each
 // attempt.
 func (c *call) execute(ctx context.Context, claim ledger.Claim, rec ledger.Record, d Decision, path string) (Result, error) {
-	// From here to the durable outcome no signal may end idem.
+	// From here until the outcome is durable, no signal may end idem.
 	x := execution{call: c, claim: claim, decision: d, path: path, signals: proc.Catch()}
 	defer x.signals.Stop()
 	res, err := x.attempts(ctx, rec)
 	if err != nil {
 		return res, err
 	}
-	// A call that waits for the key need not wait for the reader of this one's output.
+	// Release the claim before the flush, so that a call waiting for the key does not
+	// wait for the reader of this call's output.
 	_ = claim.Release()
 	res.Streams = x.last.Flush()
 	if cur := res.Record.Current; cur.Reason == ledger.ReasonTimeout || cur.Reason == ledger.ReasonSignal {
 		res.Holders = c.holders()
 	}
-	x.signals.Stop() // printing may wait for its reader for ever
+	x.signals.Stop() // printing may wait forever for its reader, so signals must end idem again
 	res.Fatal, _ = x.signals.Fatal()
 	if c.Output.Quiet && (res.Unrecorded != nil || res.Record.Current.State == ledger.Failed) {
-		c.printHeldOutput(ctx, &res, x.said)
+		c.printHeldOutput(ctx, &res, x.outputs)
 	}
 	return res, nil
 }
 
-// attempts makes the first attempt and, while it is due, another one. The result is
-// that of the last attempt that ran. An error means that none did.
+// attempts makes the first attempt and the retries that are due. The result is that
+// of the last attempt that ran. An error means that no attempt ran.
 func (x *execution) attempts(ctx context.Context, rec ledger.Record) (Result, error) {
 	delay := x.Retries.delays()
 	var last Result
@@ -57,18 +58,18 @@ func (x *execution) attempts(ctx context.Context, rec ledger.Record) (Result, er
 		switch {
 		case err != nil && retries == 0:
 			return res, err
-		case err != nil: // the result is that of the attempt before
+		case err != nil: // the result is that of the previous attempt
 			last.HookFaults = res.HookFaults
 			if !errors.As(err, new(*proc.SignalError)) { // see Result.Fatal
 				last.NotRetried = err
 			}
 			return last, nil
 		}
-		x.said = append(x.said, res.held)
-		bound(x.said)
-		again, fault := x.again(ctx, res, retries)
+		x.outputs = append(x.outputs, res.output)
+		boundHeldOutput(x.outputs)
+		due, fault := x.retryDue(ctx, res, retries)
 		res.NotRetried = fault
-		if !again {
+		if !due {
 			return res, nil
 		}
 		select {
@@ -88,7 +89,7 @@ func (x *execution) attempt(ctx context.Context, rec ledger.Record) (Result, err
 		inputs = x.Inputs.Starting(x.path)
 	}
 	e, err := x.claim.Begin(ctx, ledger.Start{
-		RunID: x.NewRunID(), Fingerprint: x.Inputs.Fingerprint, Inputs: inputs, Owner: x.Owner(), MaxOutput: x.Output.recorded(),
+		RunID: x.NewRunID(), Fingerprint: x.Inputs.Fingerprint, Inputs: inputs, Owner: x.Owner(), MaxOutput: x.Output.recordLimit(),
 	})
 	if err != nil {
 		if sig, ok := x.signals.Fatal(); ok {
@@ -96,7 +97,7 @@ func (x *execution) attempt(ctx context.Context, rec ledger.Record) (Result, err
 		}
 		return before, err
 	}
-	res := Result{Decision: x.decision, Record: rec, held: &held{runID: e.Attempt().RunID}}
+	res := Result{Decision: x.decision, Record: rec, output: &heldOutput{runID: e.Attempt().RunID}}
 	res.Record.Fence, res.Record.Attempts, res.Record.Current = e.Fence(), e.Attempt().Number, e.Attempt()
 	if x.last != nil && x.Hooks.has(EventStart) {
 		x.last.Settle()
@@ -104,7 +105,7 @@ func (x *execution) attempt(ctx context.Context, rec ledger.Record) (Result, err
 	res.HookFaults = x.startHooks(ctx, x.claim, res, x.signals)
 	var end *proc.End
 	var redacted bool
-	files, err := sidefile.Measure(x.Files) // after the hooks: what they append is not the command's
+	files, err := sidefile.Measure(x.Files) // after the hooks, whose additions do not count
 	if err == nil {
 		end, redacted, err = x.start(ctx, e, res)
 	}
@@ -117,7 +118,7 @@ func (x *execution) attempt(ctx context.Context, rec ledger.Record) (Result, err
 	}
 	x.last = end
 	res.Status = end.Status
-	if err != nil { // it ran, but its exit status is lost
+	if err != nil { // the command ran, but its exit status is lost
 		res.Unrecorded = err
 		return res, nil
 	}
@@ -128,10 +129,10 @@ func (x *execution) attempt(ctx context.Context, rec ledger.Record) (Result, err
 	return res, nil
 }
 
-// start runs the command to its end. There is no End when it was not started.
-// redacted reports whether something was taken out of what was recorded.
+// start runs the command to its end. end is nil if the command was not started.
+// redacted reports whether the recorded output was redacted.
 func (x *execution) start(ctx context.Context, e ledger.Execution, res Result) (end *proc.End, redacted bool, err error) {
-	record, recorded := x.recorder(e, res.held)
+	record, endRecord := x.recorder(e, res.output)
 	cmd := proc.Command{
 		Path: x.path, Args: x.Argv,
 		Env:   x.Environ(AttemptOf(res.Record)),
@@ -148,13 +149,13 @@ func (x *execution) start(ctx context.Context, e ledger.Execution, res Result) (
 	if i, ok := e.(ledger.Inheriting); ok {
 		cmd.Inherit = i.Descriptors()
 	}
-	ctx, cancel := endedBy(ctx, x.claim.Lost())
+	ctx, cancel := withDone(ctx, x.claim.Lost())
 	defer cancel()
 	end, err = cmd.Run(ctx, x.signals)
-	return end, recorded(), err
+	return end, endRecord(), err
 }
 
-// TimeoutStatus is what timeout(1) exits with.
+// TimeoutStatus is the exit status of a command that timed out, as in timeout(1).
 const TimeoutStatus = 124
 
 // outcome returns the outcome of a command that has ended.
@@ -179,7 +180,7 @@ func captureOf(end *proc.End, redacted bool) ledger.Capture {
 	}
 }
 
-// holders returns the processes that keep the key busy, where the ledger can tell.
+// holders returns the processes that keep the key busy, if the ledger can find them.
 func (c *call) holders() []ledger.Process {
 	if t, ok := c.Ledger.(ledger.Tracing); ok {
 		return t.Holders(c.ID)

@@ -11,17 +11,19 @@ import (
 	"idem/proc"
 )
 
-// TestEveryLedgerCallMayFail fails each call of a run in turn, once before it
-// did its work and once after, as when the answer to a commit is lost. Whatever
-// fails: either nothing was started and the call says so, or the command's
-// output and status come out; nothing runs a second time; and Unrecorded is set
-// exactly when the outcome could not be stored.
+// TestEveryLedgerCallMayFail lets each ledger call of a run fail in turn. It fails once
+// before the call does its work, and once after, as when the answer to a commit is
+// lost. In every case:
+//   - Either nothing was started and the call returns an error, or the caller gets
+//     the command's output and status.
+//   - The command does not run a second time.
+//   - Unrecorded is set exactly if the outcome could not be stored.
 func TestEveryLedgerCallMayFail(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		prepare func(k *kit)
 		call    func(k *kit) testCall
-		runs    int // of this call, when nothing fails
+		runs    int // of the command in this call, if nothing fails
 		code    int
 	}{
 		{"first run", func(*kit) {}, (*kit).job, 1, 0},
@@ -52,7 +54,7 @@ func TestEveryLedgerCallMayFail(t *testing.T) {
 					o := k.run(f, test.call(k))
 					calls := f.Calls()
 					if len(calls) < n {
-						break // nothing failed any more
+						break // the run makes fewer than n calls
 					}
 					failed := calls[n-1]
 					ran := k.side() - before
@@ -60,22 +62,22 @@ func TestEveryLedgerCallMayFail(t *testing.T) {
 					case ran > 1:
 						t.Fatalf("%s failed: the command ran %d times", failed, ran)
 					case ran == 1:
-						if o.err != nil || o.Action != ActionExecute || o.out != jobOut || o.fed != jobErr || o.Status != (proc.Status{ExitCode: test.code}) {
-							t.Fatalf("%s failed: it ran, but the caller sees %v, %+v, %q, %q, error %v", failed, o.Decision, o.Status, o.out, o.fed, o.err)
+						if o.err != nil || o.Action != ActionExecute || o.out != jobOut || o.errOut != jobErr || o.Status != (proc.Status{ExitCode: test.code}) {
+							t.Fatalf("%s failed: the command ran, but the caller gets %v, %+v, %q, %q, error %v", failed, o.Decision, o.Status, o.out, o.errOut, o.err)
 						}
 						if unrecorded := errors.Is(o.Unrecorded, ledgertest.ErrFaulty); unrecorded != (failed == "Finish") || !unrecorded && o.Unrecorded != nil {
 							t.Fatalf("%s failed: unrecorded %v", failed, o.Unrecorded)
 						}
 					case o.err != nil:
-						var start *proc.StartError // says it even when Abandon failed
-						if !errors.Is(o.err, ledgertest.ErrFaulty) && !errors.As(o.err, &start) || o.out+o.fed != "" {
+						var start *proc.StartError // also returned if Abandon failed
+						if !errors.Is(o.err, ledgertest.ErrFaulty) && !errors.As(o.err, &start) || o.out+o.errOut != "" {
 							t.Fatalf("%s failed: got error %v, stdout %q", failed, o.err, o.out)
 						}
 					case test.runs > 0:
-						t.Fatalf("%s failed: nothing ran and nothing is said: %v", failed, o.Decision)
+						t.Fatalf("%s failed: nothing ran and no error is returned: %v", failed, o.Decision)
 					}
 
-					// The process is gone; the next one finds a ledger that works.
+					// The process ends, and the next one has a ledger without faults.
 					k.mem.Crash(l)
 					phase, again := k.record().Phase(), k.first(test.call(k))
 					more := k.side() - before - ran
@@ -86,7 +88,7 @@ func TestEveryLedgerCallMayFail(t *testing.T) {
 						k.want(again, Decision{ActionRefuse, ReasonInterrupted}, "", "")
 					case ran == 1 && phase != ledger.PhaseFailed:
 						t.Fatalf("%s failed: the record is %s", failed, phase)
-					case ran == 0 && phase == ledger.PhaseInterrupted: // Begin was made, or could not be taken back
+					case ran == 0 && phase == ledger.PhaseInterrupted: // Begin took effect, or could not be undone
 						k.want(again, Decision{ActionRefuse, ReasonInterrupted}, "", "")
 						if failed != "Begin" && failed != "Abandon" {
 							t.Fatalf("%s failed: the record is %s", failed, phase)
@@ -101,8 +103,8 @@ func TestEveryLedgerCallMayFail(t *testing.T) {
 	}
 }
 
-// A ledger that fails after the command has run does not make it run again,
-// whatever the error.
+// If the ledger fails after the command has run, the command does not run again,
+// whatever the error is.
 func TestUnrecordedOutcomeIsInterrupted(t *testing.T) {
 	for _, cause := range []error{ledger.ErrFull, ledger.ErrLost, ledger.ErrCorrupt, errors.New("the disk is on fire")} {
 		k := newKit(t)

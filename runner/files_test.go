@@ -14,8 +14,7 @@ import (
 	"idem/sidefile"
 )
 
-// appending is a call of a script that may append to the files named; each is
-// known by its name.
+// appending returns a call of a script that may append to the named files.
 func (k *kit) appending(script string, names ...string) testCall {
 	c := k.shell(script)
 	for _, name := range names {
@@ -31,7 +30,7 @@ func (k *kit) read(name string) string {
 	return string(b)
 }
 
-// recorded are the files of the current attempt.
+// recorded returns the recorded additions of the current attempt.
 func (k *kit) recorded() []ledger.File {
 	k.Helper()
 	files, err := k.mem.Open().Files(k.Context(), k.id, k.record().Current.RunID)
@@ -43,12 +42,12 @@ func file(name, content string) ledger.File {
 	return ledger.File{Name: name, Content: []byte(content)}
 }
 
-func TestWhatACommandAppendsIsRecorded(t *testing.T) {
+func TestAdditionsAreRecorded(t *testing.T) {
 	t.Parallel()
 	page := strings.Repeat("0123456789abcde\n", (4<<10)/16)
 	lost := []ledger.File{{Name: "f", Lost: true}}
 	for _, test := range []struct {
-		name, before, script string // before "-": there is no file
+		name, before, script string // if before is "-", the file does not exist
 		want                 []ledger.File
 		loss                 error
 	}{
@@ -67,7 +66,7 @@ func TestWhatACommandAppendsIsRecorded(t *testing.T) {
 		{"and it fails", "old\n", "echo new >>f; exit 3", []ledger.File{file("f", "new\n")}, nil},
 		{"and it is killed", "old\n", "echo new >>f; kill -9 $$", []ledger.File{file("f", "new\n")}, nil},
 		{"cut", "old\n", ": >f", lost, sidefile.ErrRewritten},
-		{"written anew, longer", "old\n", "echo something new >f", lost, sidefile.ErrRewritten},
+		{"rewritten, longer", "old\n", "echo something new >f", lost, sidefile.ErrRewritten},
 		{"other content, as long", "old\n", "echo new >f", lost, sidefile.ErrRewritten},
 		{"too much", "old\n", "head -c 16777217 /dev/zero >>f", lost, sidefile.ErrTooMuch},
 		{"a directory instead", "-", "mkdir f", lost, nil},
@@ -95,7 +94,7 @@ func TestWhatACommandAppendsIsRecorded(t *testing.T) {
 	}
 }
 
-func TestAsMuchAsMayBeIsRecorded(t *testing.T) {
+func TestLargestAdditionIsRecorded(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	c := k.appending("head -c 16777216 /dev/zero >>f", "f")
@@ -109,7 +108,7 @@ func TestAsMuchAsMayBeIsRecorded(t *testing.T) {
 	}
 }
 
-// Two names of one file are appended to once.
+// An addition to a file with several names is recorded once.
 func TestOneFileIsRecordedOnce(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
@@ -128,7 +127,7 @@ func TestReplayAppendsAgain(t *testing.T) {
 	k.write("a", "before\n")
 	c := k.appending(`echo out; printf one >>a; echo two >>b`, "a", "b")
 	k.want(k.first(c), Decision{ActionExecute, ReasonNeverRun}, "out\n", "")
-	k.write("a", "something else\n") // what was there before is not part of it
+	k.write("a", "something else\n") // the earlier content is not part of the addition
 	must(t, os.Remove(k.path("b")))
 	for _, quiet := range []bool{false, true} {
 		c.Output.Quiet = quiet
@@ -142,8 +141,8 @@ func TestReplayAppendsAgain(t *testing.T) {
 	}
 }
 
-// What is appended again is what the attempt appended that is replayed.
-func TestReplayIsOfOneAttempt(t *testing.T) {
+// A replay appends only the additions of the replayed attempt.
+func TestReplayAppendsOneAttempt(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	c := k.appending(`echo $ATTEMPT >>f; test $ATTEMPT = 3`, "f")
@@ -162,7 +161,7 @@ func TestReplayIsOfOneAttempt(t *testing.T) {
 	}
 }
 
-func TestWhatAReplayLacksIsTold(t *testing.T) {
+func TestReplayReportsLosses(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	k.write("rewritten", "old\n")
@@ -177,8 +176,8 @@ func TestWhatAReplayLacksIsTold(t *testing.T) {
 	}
 }
 
-// A file that cannot take its part: nothing else of the replay is written.
-func TestReplayIsWholeOrNot(t *testing.T) {
+// If a replay cannot append to one file, it writes nothing at all.
+func TestReplayAppendsAllOrNothing(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(k *kit) error{
 		"a directory":      func(k *kit) error { return os.Mkdir(k.path("b"), 0o700) },
@@ -208,8 +207,7 @@ func TestFilesThatCannotBeReadMakeNoReplay(t *testing.T) {
 	}
 }
 
-// A file that is bad when its command is to start: nothing starts, and nothing
-// is recorded.
+// If a file is bad before the command starts, nothing starts and nothing is recorded.
 func TestBadFileStartsNothing(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)

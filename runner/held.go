@@ -11,15 +11,15 @@ import (
 	"idem/proc"
 )
 
-// held is the output of a quiet command in one attempt, as it is recorded, as long as
-// there is little of it. Output that the ledger could not keep is printed from here.
-type held struct {
+// heldOutput is the redacted output of one attempt of a quiet command, up to inMemory bytes.
+// Output that the ledger could not keep is printed from here.
+type heldOutput struct {
 	runID  string
 	pieces []ledger.Chunk
 	size   int
 }
 
-func (h *held) add(s ledger.Stream, p []byte) {
+func (h *heldOutput) add(s ledger.Stream, p []byte) {
 	if h.size += len(p); h.size > inMemory {
 		h.drop()
 		return
@@ -27,18 +27,19 @@ func (h *held) add(s ledger.Stream, p []byte) {
 	h.pieces = append(h.pieces, ledger.Chunk{Stream: s, Bytes: bytes.Clone(p)})
 }
 
-// drop leaves the output to the ledger.
-func (h *held) drop() { h.size, h.pieces = inMemory+1, nil }
+// drop discards the output, so only the ledger has it.
+func (h *heldOutput) drop() { h.size, h.pieces = inMemory+1, nil }
 
-func (h *held) whole() bool { return h.size <= inMemory }
+func (h *heldOutput) whole() bool { return h.size <= inMemory }
 
-// bound keeps what is held of all attempts below a limit. The latest is dropped last:
-// only its output may be missing in the ledger.
-func bound(said []*held) {
+// boundHeldOutput limits the memory for the output of all attempts to about inMemory
+// bytes. It never drops the latest output, because only that may be missing in the
+// ledger.
+func boundHeldOutput(outputs []*heldOutput) {
 	total := 0
-	for i := len(said) - 1; i >= 0; i-- {
-		if h := said[i]; h.pieces != nil {
-			if total += h.size; total > inMemory && i < len(said)-1 {
+	for i := len(outputs) - 1; i >= 0; i-- {
+		if h := outputs[i]; h.pieces != nil {
+			if total += h.size; total > inMemory && i < len(outputs)-1 {
 				h.drop()
 			}
 		}
@@ -47,10 +48,10 @@ func bound(said []*held) {
 
 // printHeldOutput prints the output of a quiet call that has failed, attempt by
 // attempt, to the live streams.
-func (c *call) printHeldOutput(ctx context.Context, res *Result, said []*held) {
+func (c *call) printHeldOutput(ctx context.Context, res *Result, outputs []*heldOutput) {
 	proc.OutlivePipe() // as in a replay
 	lost := false
-	for _, h := range said {
+	for _, h := range outputs {
 		if h.whole() {
 			c.print(h, res)
 			continue
@@ -59,8 +60,8 @@ func (c *call) printHeldOutput(ctx context.Context, res *Result, said []*held) {
 			res.Streams = append(res.Streams, err)
 			lost = true
 		}
-		// The ledger cannot know how much there was.
-		lost = lost || c.Output.recorded() == 0 || res.Unrecorded != nil && h.runID == res.Record.Current.RunID
+		// In these cases the ledger does not know how much output there was.
+		lost = lost || c.Output.recordLimit() == 0 || res.Unrecorded != nil && h.runID == res.Record.Current.RunID
 	}
 	if lost {
 		res.Streams = append(res.Streams, errPerhapsLost)
@@ -77,9 +78,9 @@ func (c *call) printRecorded(ctx context.Context, res *Result, runID string) err
 	return res.replay(out, c.Live.Stdout, c.Live.Stderr)
 }
 
-// print writes what is held of one attempt, in order. After an error, nothing more is
-// written to that stream.
-func (c *call) print(h *held, res *Result) {
+// print writes the held output of one attempt in order. After an error it writes
+// nothing more to that stream.
+func (c *call) print(h *heldOutput, res *Result) {
 	to := map[ledger.Stream]*os.File{ledger.Stdout: c.Live.Stdout, ledger.Stderr: c.Live.Stderr}
 	for _, p := range h.pieces {
 		f := to[p.Stream]
@@ -88,7 +89,7 @@ func (c *call) print(h *held, res *Result) {
 		}
 		if err := fdio.WriteAll(f, p.Bytes); err != nil {
 			to[p.Stream] = nil
-			res.unwritten(f, err)
+			res.addWriteError(f, err)
 		}
 	}
 }

@@ -10,11 +10,11 @@ import (
 	"idem/proc"
 )
 
-// Event is what a hook is for.
+// Event is the kind of moment at which a hook runs.
 type Event string
 
-// The events. EventStart comes before every attempt of a call; of the other events
-// a call has one at most, see eventOf.
+// The events. EventStart precedes every attempt of a call. A call has at most one of
+// the other events; see eventOf.
 const (
 	EventStart       Event = "start"
 	EventSuccess     Event = "success"
@@ -37,21 +37,21 @@ type Hook struct {
 	Command string
 }
 
-// Hooks are commands that report the result of a call. Whatever becomes of them
-// changes neither the call nor its record.
+// Hooks are commands that report the result of a call. A failing hook changes
+// neither the call nor its record.
 //
-// Those of EventStart run when the attempt is recorded and before its command is
-// started, which waits for them. The others run when the outcome is recorded and
-// the key is free. None inherits anything that holds the key.
+// The hooks of EventStart run after the attempt is recorded, and the command starts
+// after they end. The hooks of the other events run after the outcome is recorded
+// and the key is free. No hook inherits a descriptor that holds the key.
 type Hooks struct {
 	List      []Hook        // the hooks of one event run in this order, one after another
-	Limit     time.Duration // of each; then it gets TERM
-	KillAfter time.Duration // after that TERM the hook gets KILL
+	Limit     time.Duration // after it a hook gets TERM
+	KillAfter time.Duration // from TERM to KILL
 	Output    *os.File      // gets their stdout and stderr
 
-	// Report returns what the hooks of an event find besides Environ: more variables
+	// Report returns the variables that the hooks of an event get besides Environ,
 	// and their stdin. The result and the error are those that Run is going to
-	// return; at EventStart, the result as far as it is known, its attempt running.
+	// return. At EventStart the result is incomplete, and its attempt is running.
 	Report func(Event, Call, Result, error) (env []string, stdin []byte)
 }
 
@@ -59,19 +59,20 @@ type Hooks struct {
 type HookFault struct {
 	Event  Event
 	Number int         // 1 is the first hook of its event
-	Status proc.Status // how it ended, without Err
-	// Stopped reports whether Hooks.Limit ended it.
+	Status proc.Status // how the hook ended, if Err is nil
+	// Stopped reports whether Hooks.Limit ended the hook.
 	Stopped bool
-	// Err is why it could not be started, or why its end is not known.
+	// Err is why the hook could not be started, or why its exit status is unknown.
 	Err error
 }
 
-// eventOf is the event that a call ends with, empty if there is none: for what
-// is refused because of an earlier failure, or because something is wrong with
-// the call or the ledger. So a start is followed by EventSuccess, EventFailure or
-// EventTimeout, unless its attempt, the first one, is taken back before there is a
-// command: by a signal for idem, or because a file of the call, the claim or the
-// ledger fails it.
+// eventOf returns the event at the end of a call, or "" if there is none. There is
+// none for a call that is refused because of an earlier failure, or because of a
+// fault of the call or the ledger.
+//
+// EventStart is followed by EventSuccess, EventFailure or EventTimeout, with one
+// exception: the first attempt is undone before its command starts. The cause is a
+// signal for idem, or a fault of a file of the call, the claim or the ledger.
 func eventOf(res Result, err error) Event {
 	var start *proc.StartError
 	cur := res.Record.Current
@@ -97,9 +98,9 @@ func eventOf(res Result, err error) Event {
 
 // startHooks runs the hooks of an attempt that is about to start.
 func (c *call) startHooks(ctx context.Context, claim ledger.Claim, res Result, signals *proc.Signals) []HookFault {
-	ctx, cancel := endedBy(ctx, claim.Lost())
+	ctx, cancel := withDone(ctx, claim.Lost())
 	defer cancel()
-	res.Record.Alive = true // it counts as running
+	res.Record.Alive = true // the attempt counts as running
 	return c.runHooks(ctx, EventStart, res, nil, signals)
 }
 
@@ -132,10 +133,10 @@ func (c *call) runHooks(ctx context.Context, e Event, res Result, err error, sig
 	if !c.Hooks.has(e) {
 		return nil
 	}
-	ctx, cancel := endedBy(ctx, signals.Done())
+	ctx, cancel := withDone(ctx, signals.Done())
 	defer cancel()
 	at := AttemptOf(res.Record)
-	at.ID, at.Event, at.Over = c.ID, string(e), e != EventStart // the record may not be readable
+	at.ID, at.Event, at.Over = c.ID, string(e), e != EventStart // the ID of the record is empty if it could not be read
 	if err != nil {                                             // there is no attempt
 		at.Number, at.RunID = 0, ""
 	}
@@ -149,7 +150,7 @@ func (c *call) runHooks(ctx context.Context, e Event, res Result, err error, sig
 		number++
 		fault, ok := c.Hooks.run(ctx, proc.Script{Text: hook.Command, Env: env, Stdin: stdin, Output: c.Hooks.Output, KillAfter: c.Hooks.KillAfter})
 		if ctx.Err() != nil {
-			break // it, or idem, had to end
+			break // a signal or a lost claim ended the hook
 		}
 		if !ok {
 			fault.Event, fault.Number = e, number

@@ -16,7 +16,7 @@ import (
 	"idem/proc"
 )
 
-// TestEventOf walks over everything that a call can come to.
+// TestEventOf checks the event of every possible result of a call.
 func TestEventOf(t *testing.T) {
 	refusals := map[Reason]Event{ReasonBusy: EventBusy, ReasonMismatch: EventMismatch, ReasonInterrupted: EventInterrupted}
 	reasons := []Reason{ReasonNeverRun, ReasonRetry, ReasonForced, ReasonMismatch, ReasonSucceeded, ReasonFailed, ReasonBusy, ReasonInterrupted, ReasonRecursive, ReasonExpired, ReasonFinal, ReasonExhausted}
@@ -63,8 +63,8 @@ func TestEventOf(t *testing.T) {
 	}
 }
 
-// hooked adds a hook for every event that leaves a line in the file events, with
-// what Report knew of the attempt.
+// hooked adds a hook for every event. The hook appends a line about the attempt, as
+// Report saw it, to the file events.
 func (k *kit) hooked(c testCall) testCall {
 	c.Hooks.Limit, c.Hooks.KillAfter = time.Minute, time.Minute
 	c.Hooks.Output = os.Stderr
@@ -77,7 +77,7 @@ func (k *kit) hooked(c testCall) testCall {
 	return c
 }
 
-// events returns what hooks have left since it was asked last.
+// events returns the lines that hooks have written since the last call of events.
 func (k *kit) events() string {
 	k.Helper()
 	b, _ := os.ReadFile(k.path("events"))
@@ -165,13 +165,13 @@ func TestHooksOfBusyAndInterrupted(t *testing.T) {
 	k := newKit(t)
 	l := k.mem.Open()
 	result, goOn := k.started(l, "true")
-	o := k.first(k.hooked(k.again("true")))
+	o := k.first(k.hooked(k.startedCall("true")))
 	k.want(o, Decision{ActionRefuse, ReasonBusy}, "", "")
 	if got := k.events(); got != "busy 1 running" {
 		t.Errorf("got %q", got)
 	}
 	k.mem.Crash(l)
-	o = k.first(k.hooked(k.again("true")))
+	o = k.first(k.hooked(k.startedCall("true")))
 	k.want(o, Decision{ActionRefuse, ReasonInterrupted}, "", "")
 	if got := k.events(); got != "interrupted 1 interrupted" {
 		t.Errorf("got %q", got)
@@ -180,8 +180,8 @@ func TestHooksOfBusyAndInterrupted(t *testing.T) {
 	<-result
 }
 
-// A hook never holds the key, that of the start excepted; and what it is told
-// is recorded.
+// The key is free while a hook runs, except for a start hook. The outcome that a hook
+// gets is already recorded.
 func TestKeyIsFreeForHooks(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
@@ -285,7 +285,7 @@ func TestHookThatHangsIsEnded(t *testing.T) {
 	}{
 		{"exec sleep 600", syscall.SIGTERM},
 		{"trap '' TERM; while :; do sleep 0.05; done", syscall.SIGKILL},
-		{"trap 'exit 0' TERM; while :; do sleep 0.05; done", 0}, // which does not make it a good one
+		{"trap 'exit 0' TERM; while :; do sleep 0.05; done", 0}, // stopped, so it failed in spite of its status
 	} {
 		c := k.hooked(k.job())
 		c.Policy.Force = true
@@ -301,7 +301,7 @@ func TestHookThatHangsIsEnded(t *testing.T) {
 	}
 }
 
-// What a hook is told may be more than a pipe holds, and nobody has to read it.
+// The stdin of a hook may be longer than a pipe buffer, and the hook need not read it.
 func TestStdinOfHooks(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
@@ -312,7 +312,7 @@ func TestStdinOfHooks(t *testing.T) {
 		"head -c 3":                    "012",
 		"exec <&-; echo closed":        "closed\n",
 		"echo unread":                  "unread\n",
-		"exec sleep 600 <&0 & echo $!": "", // has it open for longer
+		"exec sleep 600 <&0 & echo $!": "", // keeps its stdin open after the hook has ended
 	} {
 		out, err := os.CreateTemp(k.dir, "hooks")
 		must(t, err)

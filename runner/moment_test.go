@@ -8,9 +8,9 @@ import (
 	"idem/ledger/ledgertest"
 )
 
-// history makes one attempt or mark of each letter: f a failure, l a lost attempt,
-// s a success, r one that is running, and D, F, R marks done, failed, retry. The
-// run id of each is its place.
+// history makes an attempt or a mark from each letter. Its run id is its index.
+//   - f, l, s, r: an attempt that failed, was lost, succeeded or is running
+//   - D, F, R: a mark done, failed or retry
 func history(letters string) []ledger.Attempt {
 	var all []ledger.Attempt
 	n := 0
@@ -29,7 +29,7 @@ func history(letters string) []ledger.Attempt {
 	return all
 }
 
-func TestCountTried(t *testing.T) {
+func TestAttemptsTried(t *testing.T) {
 	for letters, want := range map[string]int{
 		"": 0, "f": 1, "fff": 3, "s": 0, "ffs": 0, "ffsf": 1, "ffsfl": 2, "ffsflr": 3,
 		"fD": 0, "fDf": 1, "fF": 1, "fR": 1, "fRf": 2, "sFf": 1, "sRff": 2, "sfsf": 1,
@@ -39,16 +39,16 @@ func TestCountTried(t *testing.T) {
 		if len(all) > 0 {
 			last = all[len(all)-1].RunID
 		}
-		if got := countTried(all, last); got != want {
+		if got := attemptsTried(all, last); got != want {
 			t.Errorf("%s: got %d, want %d", letters, got, want)
 		}
 	}
-	if got := countTried(history("fffsff"), "2"); got != 3 { // what came behind was not there
+	if got := attemptsTried(history("fffsff"), "2"); got != 3 { // later attempts do not count
 		t.Errorf("got %d", got)
 	}
 }
 
-// A success counts the attempts from zero again, in a call and in its retries.
+// A success resets the count of attempts, for calls and for their retries.
 func TestMaxAttemptsCountFromTheLastSuccess(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
@@ -60,7 +60,7 @@ func TestMaxAttemptsCountFromTheLastSuccess(t *testing.T) {
 	if o := k.first(c); o.Decision != (Decision{ActionRefuse, ReasonExhausted}) || o.Tried != 2 {
 		t.Fatalf("got %v after %d", o.Decision, o.Tried)
 	}
-	for failing, decided := range map[int]bool{2: false, 3: true} { // the history, to decide and to tell of it
+	for failing, decided := range map[int]bool{2: false, 3: true} { // reading the history, for the decision and for Tried
 		o := k.run(&ledgertest.Faulty{Ledger: k.mem.Open(), FailAt: failing}, c)
 		if !errors.Is(o.err, ledgertest.ErrFaulty) || errors.As(o.err, new(*ReplayError)) != decided {
 			t.Errorf("call %d failed: got %v, error %v", failing, o.Decision, o.err)
@@ -72,7 +72,7 @@ func TestMaxAttemptsCountFromTheLastSuccess(t *testing.T) {
 	k.want(k.first(forced), Decision{ActionExecute, ReasonForced}, jobOut, jobErr)
 
 	k.write("exit", "3")
-	c.Policy.TTL, c.Retries.N = 1, 5 // over at once
+	c.Policy.TTL, c.Retries.N = 1, 5 // the success expires at once
 	if o := k.first(c); o.Decision != (Decision{ActionExecute, ReasonExpired}) || o.Record.Attempts != 5 {
 		t.Fatalf("got %v, attempts %d", o.Decision, o.Record.Attempts) // one and a retry
 	}

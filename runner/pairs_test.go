@@ -7,8 +7,7 @@ import (
 	"testing"
 )
 
-// given are the policies, each as one flag of a call gives it, in as many ways as
-// there are.
+// given has the policies by their flag, each with the settings that the flag can have.
 var given = map[string][]func(*situation){
 	"--ttl":                 {func(s *situation) { s.age = older }, func(s *situation) { s.age = ages[2] }},
 	"--on-failure replay":   {func(s *situation) { s.onFailure = ChoiceReplay }},
@@ -22,8 +21,8 @@ var given = map[string][]func(*situation){
 	"--probe --probe-first": {func(s *situation) { s.probe.given, s.probe.first = true, true }},
 }
 
-// grounds are the situations of calls without a policy: every record, and all
-// that a probe may have said.
+// grounds returns the situations of calls without a policy: every record with every
+// answer of a probe.
 func grounds() []situation {
 	var all []situation
 	for _, state := range states {
@@ -36,10 +35,10 @@ func grounds() []situation {
 	return all
 }
 
-// effect reports whether a flag changes what any call does that has another one.
-func effect(flag, beside []func(*situation)) bool {
+// effect reports whether a flag changes the action of any call with another flag.
+func effect(flag, other []func(*situation)) bool {
 	for _, s := range grounds() {
-		for _, b := range beside {
+		for _, b := range other {
 			for _, f := range flag {
 				one := s
 				b(&one)
@@ -54,14 +53,14 @@ func effect(flag, beside []func(*situation)) bool {
 	return false
 }
 
-// What has no effect on a decision beside another policy is refused by cmd.
-func TestPoliciesThatDoNotGoTogether(t *testing.T) {
-	without := map[string][]string{ // the flag, and beside what it has no effect
+// A flag that has no effect next to another flag is refused by cmd.
+func TestPoliciesWithoutEffect(t *testing.T) {
+	without := map[string][]string{ // by flag: the flags next to which it has no effect
 		"--on-failure replay": {"--force"},
 		"--on-failure refuse": {"--force"},
-		"--final":             {"--force", "--on-failure replay"}, // but for retries
+		"--final":             {"--force", "--on-failure replay"}, // it has an effect on retries
 		"--max-attempts":      {"--force"},
-		"--probe":             {"--probe --probe-first"}, // it is there
+		"--probe":             {"--probe --probe-first"}, // --probe is already set
 	}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		for _, other := range slices.Sorted(maps.Keys(given)) {
@@ -69,7 +68,7 @@ func TestPoliciesThatDoNotGoTogether(t *testing.T) {
 				continue
 			}
 			if got, want := effect(given[name], given[other]), !slices.Contains(without[name], other); got != want {
-				t.Errorf("%s beside %s: got an effect %t, want %t", name, other, got, want)
+				t.Errorf("%s next to %s: got an effect %t, want %t", name, other, got, want)
 			}
 		}
 	}

@@ -11,12 +11,12 @@ import (
 // ProbeEnd is how a probe ended.
 type ProbeEnd struct {
 	proc.Status
-	StoppedBy  proc.Stop // by Probe.Timeout, or because the claim was lost
+	StoppedBy  proc.Stop // Probe.Timeout, or the loss of the claim
 	NotStarted error     // why it could not be started
-	Lost       error     // why its exit status is not known
+	Lost       error     // why its exit status is unknown
 }
 
-// answer returns what the end of a probe says about its key.
+// answer returns the answer that the end of a probe stands for.
 func (e ProbeEnd) answer() Answer {
 	switch {
 	case e.StoppedBy != proc.NotStopped, e.NotStarted != nil, e.Lost != nil, e.ExitCode > 1: // also a death by signal
@@ -29,11 +29,11 @@ func (e ProbeEnd) answer() Answer {
 }
 
 // probe asks the probe about a record of unknown outcome. The claim is held, so no
-// other call asks or runs at the same time. When the probe says that the key is
-// done, probe records a success. It returns the record and the decision after that.
-// Until then nothing is written: when idem is killed, the key stays as it was.
+// other call probes or runs the key at the same time. If the probe answers that the
+// key is done, probe records a success. Nothing is written before that, so the key
+// does not change if idem is killed. probe returns the resulting record and decision.
 func (c *call) probe(ctx context.Context, claim ledger.Claim, rec ledger.Record) (ledger.Record, Decision, *ProbeEnd, error) {
-	out := capture{place: c.Backlog}
+	out := capture{newFile: c.Backlog}
 	defer out.close()
 	var captured ledger.Capture
 	end, err := c.askProbe(ctx, claim, rec, &out, &captured)
@@ -50,7 +50,7 @@ func (c *call) probe(ctx context.Context, claim ledger.Claim, rec ledger.Record)
 	}
 	rec.Current, err = claim.Mark(ctx, ledger.Mark{
 		Expect: rec, State: ledger.Succeeded, Reason: ledger.ReasonProbed, RunID: c.NewRunID(), Owner: c.Owner(),
-		Fingerprint: c.Inputs.Fingerprint, Inputs: c.Inputs.Encoded, Stdout: out.reader(), MaxOutput: c.Output.recorded(),
+		Fingerprint: c.Inputs.Fingerprint, Inputs: c.Inputs.Encoded, Stdout: out.reader(), MaxOutput: c.Output.recordLimit(),
 		Capture: func() ledger.Capture { return captured },
 	})
 	if err != nil {
@@ -60,9 +60,10 @@ func (c *call) probe(ctx context.Context, claim ledger.Claim, rec ledger.Record)
 	return rec, d, end, err
 }
 
-// askProbe runs the probe and sets captured to how complete out is. A signal that
-// ends idem goes to the probe too, whose answer then does not count: the error is a
-// *proc.SignalError. A probe that cannot be started cannot tell.
+// askProbe runs the probe, writes its output to out, and sets captured to how
+// complete out is. A signal that ends idem goes to the probe too. Then the answer
+// does not count, and the error is a *proc.SignalError. A probe that cannot be
+// started counts as one that cannot tell.
 func (c *call) askProbe(ctx context.Context, claim ledger.Claim, rec ledger.Record, out *capture, captured *ledger.Capture) (*ProbeEnd, error) {
 	stdin, err := os.Open(os.DevNull)
 	if err != nil {
@@ -78,7 +79,7 @@ func (c *call) askProbe(ctx context.Context, claim ledger.Claim, rec ledger.Reco
 	cmd.Record = func(stream proc.Stream, p []byte) {
 		switch {
 		case stream != proc.Stdout:
-		case c.Output.recorded() == 0:
+		case c.Output.recordLimit() == 0:
 			unkept += int64(len(p))
 		default:
 			kept.Write(p)
@@ -86,7 +87,7 @@ func (c *call) askProbe(ctx context.Context, claim ledger.Claim, rec ledger.Reco
 	}
 	cmd.Backlog, cmd.OwnGroup, cmd.Timeout, cmd.KillAfter = c.Backlog, true, c.Probe.Timeout, c.Limits.KillAfter
 
-	ctx, cancel := endedBy(ctx, claim.Lost())
+	ctx, cancel := withDone(ctx, claim.Lost())
 	defer cancel()
 	signals := proc.Catch()
 	end, err := cmd.Run(ctx, signals)
@@ -94,15 +95,15 @@ func (c *call) askProbe(ctx context.Context, claim ledger.Claim, rec ledger.Reco
 		kept.Flush()
 		*captured = captureOf(end, kept.Took())
 		captured.Unread.Stdout += unkept
-		captured.Unread.Stderr = 0 // it is not recorded
-		_ = end.Flush()            // its stderr is not recorded, so no message can say where to find it
+		captured.Unread.Stderr = 0 // stderr is not recorded
+		_ = end.Flush()            // a message about lost stderr could not say where to find it
 	}
 	signals.Stop()
 	if sig, ok := signals.Ended(); ok {
 		return nil, &proc.SignalError{Signal: sig}
 	}
 	switch {
-	case end == nil && ctx.Err() != nil: // the claim was lost before it was started
+	case end == nil && ctx.Err() != nil: // the claim was lost before the probe was started
 		return &ProbeEnd{StoppedBy: proc.ByContext}, nil
 	case end == nil:
 		return &ProbeEnd{NotStarted: err}, nil

@@ -11,7 +11,7 @@ import (
 	"idem/ledger/ledgertest"
 )
 
-func TestQuietSaysNothingOfASuccess(t *testing.T) {
+func TestQuietPrintsNothingOfASuccess(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	c := k.job()
@@ -25,7 +25,7 @@ func TestQuietSaysNothingOfASuccess(t *testing.T) {
 	}
 }
 
-func TestQuietCountsWhatIsOKAsASuccess(t *testing.T) {
+func TestQuietPrintsNothingOfAnOKStatus(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	k.write("exit", "24")
@@ -35,7 +35,7 @@ func TestQuietCountsWhatIsOKAsASuccess(t *testing.T) {
 	k.want(k.first(c), Decision{ActionReplay, ReasonSucceeded}, "", "")
 }
 
-func TestQuietSaysAllOfAFailure(t *testing.T) {
+func TestQuietPrintsAFailure(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	k.write("exit", "3")
@@ -52,13 +52,13 @@ func TestQuietSaysAllOfAFailure(t *testing.T) {
 	k.want(k.first(killed), Decision{ActionExecute, ReasonMismatch}, "out\n", "")
 }
 
-// Both streams are one file, as in 2>&1: what comes out is in the order in which
-// it was written.
+// If both streams are one file, as with 2>&1, the output keeps the order in which it
+// was written.
 func TestQuietKeepsTheOrder(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
-	// The pauses are for the recorder: it reads two pipes, and what waits in both
-	// at once has no order.
+	// The recorder reads two pipes, and output that waits in both has no order. The
+	// pauses let it read each piece before the next one is written.
 	c := k.shell("for i in 1 2 3 4 5; do echo out $i; sleep 0.1; echo err $i >&2; sleep 0.1; done; exit 3")
 	c.Output.Quiet = true
 	one, err := os.OpenFile(k.path("both"), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
@@ -81,7 +81,7 @@ func TestQuietKeepsTheOrder(t *testing.T) {
 	}
 }
 
-func TestQuietSaysNothingOfAttemptsBeforeASuccess(t *testing.T) {
+func TestQuietPrintsNothingOfAttemptsBeforeASuccess(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	c := k.failing(3, 0)
@@ -97,8 +97,8 @@ func TestQuietSaysNothingOfAttemptsBeforeASuccess(t *testing.T) {
 	k.want(k.first(failing), Decision{ActionExecute, ReasonNeverRun}, "out 1\nout 2\n", "err 1\nerr 2\n")
 }
 
-// What the ledger cannot keep is printed when the call fails for that.
-func TestQuietSaysWhatIsNotRecorded(t *testing.T) {
+// If the ledger cannot record an outcome, the call prints the output.
+func TestQuietPrintsUnrecordedOutput(t *testing.T) {
 	t.Parallel()
 	for _, exit := range []string{"0", "3"} {
 		for n := 1; ; n++ {
@@ -111,7 +111,7 @@ func TestQuietSaysWhatIsNotRecorded(t *testing.T) {
 			if f.Calls()[n-1] != "Finish" {
 				continue
 			}
-			if o.Unrecorded == nil || o.Streams != nil || o.out != jobOut || o.fed != jobErr {
+			if o.Unrecorded == nil || o.Streams != nil || o.out != jobOut || o.errOut != jobErr {
 				t.Errorf("exit %s: got %+v", exit, o)
 			}
 			break
@@ -119,8 +119,9 @@ func TestQuietSaysWhatIsNotRecorded(t *testing.T) {
 	}
 }
 
-// Which streams a replay has is no matter of a call that fails now.
-func TestQuietFailureIsNoReplay(t *testing.T) {
+// A call whose command fails prints to the Live streams, even without Replayed
+// streams.
+func TestQuietFailureUsesLiveStreams(t *testing.T) {
 	t.Parallel()
 	for _, script := range []string{"echo out; exit 3", "seq 100000; exit 3"} {
 		k := newKit(t)
@@ -136,13 +137,13 @@ func TestQuietFailureIsNoReplay(t *testing.T) {
 	}
 }
 
-func TestQuietHoldsBackMuch(t *testing.T) {
+func TestQuietHoldsBackLongOutput(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	c := k.shell("seq 100000; exit 3")
 	c.Output.Quiet = true
 	o := k.first(c)
-	if o.err != nil || strings.Count(o.out, "\n") != 100000 || !strings.HasSuffix(o.out, "\n100000\n") || o.fed != "" {
+	if o.err != nil || strings.Count(o.out, "\n") != 100000 || !strings.HasSuffix(o.out, "\n100000\n") || o.errOut != "" {
 		t.Errorf("got %d bytes, error %v", len(o.out), o.err)
 	}
 }
@@ -160,7 +161,7 @@ func TestOKIsASuccessThatKeepsItsStatus(t *testing.T) {
 			t.Errorf("got %+v", a)
 		}
 	}
-	c.OK = nil // what is done is done
+	c.OK = nil // the recorded success stays one
 	o = k.first(c)
 	k.want(o, Decision{ActionReplay, ReasonSucceeded}, jobOut, jobErr)
 	if o.Record.Current.ExitCode != 24 || k.side() != 1 {
@@ -168,16 +169,16 @@ func TestOKIsASuccessThatKeepsItsStatus(t *testing.T) {
 	}
 }
 
-func TestOKIsAboutNothingButItsStatuses(t *testing.T) {
+func TestOKCountsOnlyItsStatuses(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		ok, script string
 		state      ledger.State
 	}{
-		{"24", "exit 0", ledger.Succeeded}, // which is one always
+		{"24", "exit 0", ledger.Succeeded}, // 0 is always a success
 		{"24", "exit 23", ledger.Failed},
 		{"0-255", "exit 255", ledger.Succeeded},
-		{"0-255", "kill -KILL $$", ledger.Failed}, // not an exit
+		{"0-255", "kill -KILL $$", ledger.Failed}, // not an exit status
 	} {
 		k := newKit(t)
 		c := k.shell(test.script)
@@ -188,9 +189,9 @@ func TestOKIsAboutNothingButItsStatuses(t *testing.T) {
 	}
 }
 
-// The output of every failed attempt is printed, in their order, whatever is held
-// in memory and whatever the ledger has.
-func TestQuietSaysEveryFailedAttempt(t *testing.T) {
+// The output of every failed attempt is printed in order, whether it is held in
+// memory or only in the ledger.
+func TestQuietPrintsEveryFailedAttempt(t *testing.T) {
 	t.Parallel()
 	lines := func(n int) string {
 		var b strings.Builder
@@ -216,9 +217,8 @@ func TestQuietSaysEveryFailedAttempt(t *testing.T) {
 	}
 }
 
-// Output that was not to be stored and was too much to be held is not taken for
-// none.
-func TestQuietSaysThatItHasDropped(t *testing.T) {
+// Output that is not recorded and too long for memory is lost, and the call says so.
+func TestQuietReportsDroppedOutput(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	c := k.shell("seq 50000; exit 3")

@@ -6,18 +6,18 @@ import (
 	"idem/redact"
 )
 
-// recorder returns a function that takes the command's output to the ledger, and one
-// that is called at its end. Bytes that may be the beginning of what must not be
-// stored are held back until it is known, at the latest until the end. end reports
-// whether something was taken out. With Output.Quiet, h gets the output too.
-func (c *call) recorder(e ledger.Execution, h *held) (record func(proc.Stream, []byte), end func() bool) {
+// recorder returns two functions. record writes the command's output to the ledger,
+// redacted. It holds back bytes that may be the beginning of a secret. Call end when
+// the command has ended. end writes the bytes held back and reports whether anything
+// was redacted. With Output.Quiet, h gets the redacted output too.
+func (c *call) recorder(e ledger.Execution, h *heldOutput) (record func(proc.Stream, []byte), end func() bool) {
 	write := func(s proc.Stream, p []byte) {
 		if c.Output.Quiet {
 			h.add(ledger.Stream(s), p)
 		}
 		e.Write(ledger.Stream(s), p)
 	}
-	if c.Redact == nil || c.Output.recorded() == 0 && !c.Output.Quiet {
+	if c.Redact == nil || c.Output.recordLimit() == 0 && !c.Output.Quiet {
 		return write, func() bool { return false }
 	}
 	streams := map[proc.Stream]*redact.Stream{}

@@ -10,7 +10,7 @@ import (
 	"idem/sidefile"
 )
 
-// ReplayError says that a call which is decided and starts nothing has failed: the
+// ReplayError is the failure of a call that is decided and starts no command. The
 // recorded output cannot be read, a file cannot be appended to, or the answer of the
 // probe cannot be recorded.
 type ReplayError struct{ Err error }
@@ -18,28 +18,28 @@ type ReplayError struct{ Err error }
 func (e *ReplayError) Error() string { return e.Err.Error() }
 func (e *ReplayError) Unwrap() error { return e.Err }
 
-// InexactError says that a replay would not write exactly what the command wrote, so
-// a call with ReplayPolicy.Exact is refused. It is wrapped in a *ReplayError.
+// InexactError refuses a call with ReplayPolicy.Exact, because a replay would not
+// write exactly what the command wrote. It is wrapped in a *ReplayError.
 type InexactError struct{ Lacks Lacks }
 
 func (e *InexactError) Error() string {
 	return "the recorded output is not exactly what the command wrote"
 }
 
-// Lacks is how a replay differs from what the command wrote, on the streams that the
-// replay writes.
+// Lacks describes how a replay differs from the original output, on the streams that
+// the replay writes.
 type Lacks struct {
 	// Stdout and Stderr report whether bytes of the stream are known to be missing.
-	// When it is not known of which stream, both are set.
+	// If it is unknown which stream lacks them, both are set.
 	Stdout, Stderr bool
-	Missing        int64 // how many bytes are known to be missing, of both streams
+	Missing        int64 // number of bytes known to be missing, on both streams
 	Incomplete     bool  // see ledger.Capture
 	Redacted       bool  // see ledger.Capture
-	NotStored      bool  // the command has written something, and it was not to be stored
-	Files          bool  // with ReplayPolicy.Exact: what was appended to a file is not recorded
+	NotStored      bool  // the command wrote output, and the call stored none
+	Files          bool  // with ReplayPolicy.Exact: an addition to a file is not recorded
 }
 
-// lacksOf compares a recording, whose gaps are known, with what its command wrote.
+// lacksOf returns what the recorded output of an attempt lacks, given its gaps.
 func lacksOf(a ledger.Attempt, gaps ledger.Gaps) Lacks {
 	k := Lacks{Incomplete: a.Incomplete, Redacted: a.Redacted}
 	switch {
@@ -49,14 +49,14 @@ func lacksOf(a ledger.Attempt, gaps ledger.Gaps) Lacks {
 		unknown := gaps.Unknown > 0 || gaps.Total() == 0
 		k.Stdout, k.Stderr = gaps.Stdout > 0 || unknown, gaps.Stderr > 0 || unknown
 		if k.Missing = gaps.Total(); k.Missing == 0 {
-			k.Missing = a.OutputBytes // all of it was given up
+			k.Missing = a.OutputBytes // no output was kept
 		}
 	}
 	return k
 }
 
-// of returns k for the streams that are written.
-func (k Lacks) of(stdout, stderr bool) Lacks {
+// onStreams returns k limited to the streams that are written.
+func (k Lacks) onStreams(stdout, stderr bool) Lacks {
 	if !stdout && !stderr {
 		return Lacks{}
 	}
@@ -67,20 +67,20 @@ func (k Lacks) of(stdout, stderr bool) Lacks {
 	return k
 }
 
-// settled finishes a call that runs nothing: it is refused or replayed.
-func (c *call) settled(ctx context.Context, rec ledger.Record, d Decision) (Result, error) {
+// refuseOrReplay finishes a call that runs no command. The call is refused or replayed.
+func (c *call) refuseOrReplay(ctx context.Context, rec ledger.Record, d Decision) (Result, error) {
 	res := Result{Decision: d, Record: rec}
 	if d.Reason == ReasonExhausted {
 		var err error
-		if res.Tried, err = c.tried(ctx, rec); err != nil {
+		if res.Tried, err = c.countTried(ctx, rec); err != nil {
 			return res, &ReplayError{err}
 		}
 	}
 	if d.Action != ActionReplay {
 		return res, nil
 	}
-	stdout, stderr := c.replayed(rec)
-	out, lacks, err := c.recorded(ctx, rec, stdout != nil, stderr != nil)
+	stdout, stderr := c.replayStreams(rec)
+	out, lacks, err := c.openOutput(ctx, rec, stdout != nil, stderr != nil)
 	if err != nil {
 		return res, err
 	}
@@ -105,25 +105,25 @@ func (c *call) settled(ctx context.Context, rec ledger.Record, d Decision) (Resu
 	return res, nil
 }
 
-// replayed returns the streams that a replay of rec writes.
-func (c *call) replayed(rec ledger.Record) (stdout, stderr *os.File) {
+// replayStreams returns the streams that a replay of rec writes.
+func (c *call) replayStreams(rec ledger.Record) (stdout, stderr *os.File) {
 	if c.Output.Quiet && rec.Current.State == ledger.Succeeded {
 		return nil, nil
 	}
 	return c.Replayed.Stdout, c.Replayed.Stderr
 }
 
-// little is how much output a ledger may keep elsewhere than in a file.
-const little = 4 << 10
+// maxWithoutFile is the number of bytes of output that a ledger may keep outside of a file.
+const maxWithoutFile = 4 << 10
 
-// recorded opens the output of the current attempt for the streams that are to be
-// written, checks all of it, and returns what it lacks. With ReplayPolicy.Exact it
-// fails if anything is missing on either stream. The error is a *ReplayError.
-func (c *call) recorded(ctx context.Context, rec ledger.Record, stdout, stderr bool) (ledger.Output, Lacks, error) {
+// openOutput opens and checks the output of the current attempt, and returns what it
+// lacks on the streams to be written. With ReplayPolicy.Exact it fails if either
+// stream lacks anything. The error is a *ReplayError.
+func (c *call) openOutput(ctx context.Context, rec ledger.Record, stdout, stderr bool) (ledger.Output, Lacks, error) {
 	if !stdout && !stderr && !c.Replay.Exact {
-		return nothing{}, Lacks{}, nil
+		return noOutput{}, Lacks{}, nil
 	}
-	if rec.Current.OutputBytes > little {
+	if rec.Current.OutputBytes > maxWithoutFile {
 		if err := proc.Sound(); err != nil {
 			return nil, Lacks{}, &ReplayError{err}
 		}
@@ -141,44 +141,44 @@ func (c *call) recorded(ctx context.Context, rec ledger.Record, stdout, stderr b
 		_ = out.Close()
 		return nil, Lacks{}, &ReplayError{err}
 	}
-	return out, lacks.of(stdout, stderr), nil
+	return out, lacks.onStreams(stdout, stderr), nil
 }
 
-// nothing is an output without a byte.
-type nothing struct{ ledger.Output }
+// noOutput is an empty output.
+type noOutput struct{ ledger.Output }
 
-func (nothing) Replay(*os.File, *os.File) error { return nil }
-func (nothing) Close() error                    { return nil }
+func (noOutput) Replay(*os.File, *os.File) error { return nil }
+func (noOutput) Close() error                    { return nil }
 
-// replay writes a recorded output. Faults of the streams are added to the result. The
-// error is a fault of the ledger, a *ReplayError.
+// replay writes a recorded output. It adds faults of the streams to the result. The
+// error is a fault of the ledger, as a *ReplayError.
 func (res *Result) replay(out ledger.Output, stdout, stderr *os.File) error {
 	if stdout == nil && stderr == nil {
 		return nil
 	}
-	proc.OutlivePipe() // a reader that goes away does not change what happened
+	proc.OutlivePipe() // a reader that goes away does not change the result
 	err := out.Replay(stdout, stderr)
 	var w ledger.WriteErrors
 	switch {
 	case errors.As(err, &w):
-		res.unwritten(stdout, w.Stdout)
-		res.unwritten(stderr, w.Stderr)
+		res.addWriteError(stdout, w.Stdout)
+		res.addWriteError(stderr, w.Stderr)
 	case err != nil:
 		return &ReplayError{err}
 	}
 	return nil
 }
 
-// unwritten adds to the result why output did not reach one of idem's own streams,
-// unless the reader of the stream is gone.
-func (res *Result) unwritten(to *os.File, err error) {
+// addWriteError adds a write error of stdout or stderr to the result, unless the reader of
+// the stream is gone.
+func (res *Result) addWriteError(to *os.File, err error) {
 	if err != nil && !proc.ReaderGone(to, err) {
 		res.Streams = append(res.Streams, err)
 	}
 }
 
-// Undelivered reports whether the caller lacks output that it was to get: it could
-// not be written, or a replay lacks a part of stdout and Replay.Partial is not set.
+// Undelivered reports whether the caller did not get all output. Either it could not
+// be written, or a replay lacks a part of stdout and Replay.Partial is not set.
 func (c *Call) Undelivered(res Result) bool {
 	return len(res.Streams) > 0 || res.Lacks.Stdout && !c.Replay.Partial
 }

@@ -9,7 +9,7 @@ import (
 	"idem/sidefile"
 )
 
-// What a replay lacks, of the streams that it writes.
+// A replay lacks only bytes of the streams that it writes.
 func TestLacks(t *testing.T) {
 	cut := ledger.Attempt{Truncated: true, OutputBytes: 100}
 	for name, test := range map[string]struct {
@@ -32,13 +32,13 @@ func TestLacks(t *testing.T) {
 		"redacted":                  {ledger.Attempt{Redacted: true}, ledger.Gaps{}, false, true, Lacks{Redacted: true}},
 		"nothing is replayed":       {ledger.Attempt{Redacted: true, Incomplete: true, NoOutput: true, OutputBytes: 1}, ledger.Gaps{}, false, false, Lacks{}},
 	} {
-		if got := lacksOf(test.a, test.gaps).of(test.stdout, test.stderr); got != test.want {
+		if got := lacksOf(test.a, test.gaps).onStreams(test.stdout, test.stderr); got != test.want {
 			t.Errorf("%s: got %+v, want %+v", name, got, test.want)
 		}
 	}
 }
 
-// With Exact, a file whose addition is not recorded is as output that is not.
+// ReplayPolicy.Exact also refuses a replay if an addition to a file is not recorded.
 func TestExactLooksAtFiles(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)

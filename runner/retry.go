@@ -9,17 +9,17 @@ import (
 	"idem/ledger"
 )
 
-// Retries says how often and when one call runs a command again that failed.
+// Retries says how often and when a call runs a failed command again.
 type Retries struct {
-	N        int
-	Delay    time.Duration // before the first; then twice as long each time
+	N        int           // the maximum number of retries in one call
+	Delay    time.Duration // before the first retry; it doubles each time
 	MaxDelay time.Duration
-	On       Codes // exit statuses that are worth it; empty: all
+	On       Codes // exit statuses to retry; empty: all
 }
 
-// delays returns a function that returns one delay after another. They grow
-// exponentially up to MaxDelay, which bounds the first too. A jitter of half of each
-// keeps many callers from trying at the same moments.
+// delays returns a function that returns the next delay. Delays grow exponentially
+// up to MaxDelay, which also bounds the first. Each varies at random by up to half, so
+// that many callers do not retry at the same moments.
 func (r Retries) delays() func() time.Duration {
 	b := &backoff.ExponentialBackOff{
 		InitialInterval: min(r.Delay, r.MaxDelay), RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: r.MaxDelay,
@@ -28,10 +28,10 @@ func (r Retries) delays() func() time.Duration {
 	return func() time.Duration { return min(b.NextBackOff(), r.MaxDelay) }
 }
 
-// again reports whether an attempt that has just ended is followed by another one in
-// the same call. A command that was killed by a signal is not run again, and no
-// command is after a signal that was meant to end idem.
-func (x *execution) again(ctx context.Context, res Result, retries int) (bool, error) {
+// retryDue reports whether the call makes another attempt after the one that just ended.
+// It makes none if a signal killed the command, or after a signal that was meant to
+// end idem.
+func (x *execution) retryDue(ctx context.Context, res Result, retries int) (bool, error) {
 	cur := res.Record.Current
 	if _, stopped := x.signals.Meant(); stopped || res.Unrecorded != nil || retries >= x.Retries.N {
 		return false, nil
@@ -45,6 +45,6 @@ func (x *execution) again(ctx context.Context, res Result, retries int) (bool, e
 	if x.Policy.Force || !x.Policy.exhausted(res.Record.Attempts) { // as in Decide
 		return true, nil
 	}
-	n, err := x.tried(ctx, res.Record)
+	n, err := x.countTried(ctx, res.Record)
 	return err == nil && !x.Policy.exhausted(n), err
 }

@@ -13,8 +13,8 @@ import (
 	"idem/proc"
 )
 
-// failing is a command that tells which attempt it is and exits as the file
-// exit-N says for attempt N, else with 1.
+// failing returns a call whose command prints the number of its attempt. Attempt N
+// exits with exits[N-1], or with 1 if there is none.
 func (k *kit) failing(exits ...int) testCall {
 	for i, code := range exits {
 		k.write(fmt.Sprintf("exit-%d", i+1), fmt.Sprint(code))
@@ -22,7 +22,7 @@ func (k *kit) failing(exits ...int) testCall {
 	return k.shell(`echo x >>side; echo out $ATTEMPT; echo err $ATTEMPT >&2; exit $(cat exit-$ATTEMPT 2>/dev/null || echo 1)`)
 }
 
-// lines are what attempts 1 to n of failing write to a stream.
+// lines returns the output of attempts 1 to n of failing on a stream.
 func lines(stream string, n int) (s string) {
 	for i := range n {
 		s += fmt.Sprintln(stream, i+1)
@@ -89,7 +89,7 @@ func TestRetriesInOneCall(t *testing.T) {
 	}
 }
 
-// What ended the retries holds for the next call as well.
+// Policies that end the retries count for the next call too.
 func TestFinalAndExhaustedHoldFromThenOn(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
@@ -101,7 +101,7 @@ func TestFinalAndExhaustedHoldFromThenOn(t *testing.T) {
 	c.Policy.Final, c.Policy.MaxAttempts = nil, 2
 	k.want(k.first(c), Decision{ActionRefuse, ReasonExhausted}, "", "")
 	c.Policy.MaxAttempts = 3
-	k.want(k.first(c), Decision{ActionExecute, ReasonFailed}, "out 3\n", "err 3\n") // one attempt, and no retry
+	k.want(k.first(c), Decision{ActionExecute, ReasonFailed}, "out 3\n", "err 3\n") // one attempt without a retry
 	// Force overrides the maximum, for the retries too.
 	c.Policy.Force = true
 	k.write("exit-5", "0")
@@ -136,7 +136,7 @@ func TestSignalEndsTheDelay(t *testing.T) {
 	select {
 	case o = <-result:
 	case <-time.After(time.Minute):
-		t.Fatal("it goes on waiting")
+		t.Fatal("the call still waits for the retry")
 	}
 	k.want(o, Decision{ActionExecute, ReasonNeverRun}, "out 1\n", "err 1\n")
 	if o.Fatal != syscall.SIGTERM || k.side() != 1 || o.Record.Current.ExitCode != 3 || o.Status != (proc.Status{ExitCode: 3}) {
@@ -145,7 +145,7 @@ func TestSignalEndsTheDelay(t *testing.T) {
 	k.want(k.first(k.failing()), Decision{ActionExecute, ReasonFailed}, "out 2\n", "err 2\n") // the key is free
 }
 
-// While a retry is waited for, the key is not free.
+// A call holds the key while it waits for a retry.
 func TestKeyIsHeldDuringTheDelay(t *testing.T) {
 	k := newKit(t)
 	c := k.failing(3, 0)
@@ -163,8 +163,8 @@ func TestKeyIsHeldDuringTheDelay(t *testing.T) {
 	<-result
 }
 
-// What went wrong with the live output of an attempt is told, whatever comes
-// after it.
+// An error of the live output of one attempt is reported, even if a later attempt has
+// none.
 func TestErrorOfTheOutputOfAnEarlierAttempt(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
@@ -182,7 +182,7 @@ func TestErrorOfTheOutputOfAnEarlierAttempt(t *testing.T) {
 	}
 }
 
-// A retry that cannot be started takes nothing from the attempt before it.
+// A retry that cannot be started does not change the result of the previous attempt.
 func TestRetryThatCannotStart(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
@@ -201,8 +201,8 @@ func TestRetryThatCannotStart(t *testing.T) {
 	}
 }
 
-// The ledger may fail at any call of a retry too: what was told of an attempt
-// is what the ledger has of it.
+// Each ledger call of a retry may fail too. In every case the result agrees with the
+// ledger.
 func TestEveryLedgerCallOfARetryMayFail(t *testing.T) {
 	t.Parallel()
 	for n := 1; ; n++ {

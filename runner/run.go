@@ -11,13 +11,13 @@ import (
 	"idem/redact"
 )
 
-// Runner makes calls: it has what is the same for all calls of a process. It is not
-// changed by its methods, and several calls may be made at once.
+// Runner makes calls. It has the settings that are the same for all calls of a
+// process. Its methods do not change it, and several calls may be made at once.
 //
-// Each step of a call during which no signal may end idem catches signals for
-// itself: the probe, the execution and the hooks. Package proc catches them once
-// for the process and gives every signal to all that catch it. At any other time
-// signals have their default effect.
+// No signal may end idem during the probe, the execution and the hooks. Each of these
+// steps catches signals itself. Package proc catches signals once for the process and
+// passes each one to all steps that catch it. At any other time signals have their
+// default effect.
 type Runner struct {
 	Ledger   ledger.Ledger
 	Now      func() time.Time
@@ -27,36 +27,37 @@ type Runner struct {
 	Environ func(Attempt) []string
 	// Live gets the output of commands while they run, Replayed that of replays.
 	Live, Replayed Streams
-	// Redact takes out of what is recorded what must not be. The live output and
-	// Inputs.Encoded are not changed. Nil takes out nothing.
+	// Redact removes secrets from the output before it is recorded. It does not
+	// change the live output or Inputs.Encoded. Nil removes nothing.
 	Redact *redact.Redactor
-	// Backlog makes a file for live output that its reader does not take yet, and
-	// for what a probe prints.
+	// Backlog makes a file for live output that the reader has not consumed yet, or
+	// for the output of a probe.
 	Backlog func() (proc.Backlog, error)
 	Waiting Waiting
 	Hooks   Hooks
 }
 
-// Streams are a stdout and a stderr. What goes to a nil one is dropped.
+// Streams are a stdout and a stderr. Output to a nil stream is dropped.
 type Streams struct{ Stdout, Stderr *os.File }
 
-// Waiting says how the user is told that a call waits.
+// Waiting says how a waiting call informs the user.
 type Waiting struct {
-	// Tell is called when a call begins to wait, and again each time that it has
-	// waited for Remind; 0: never again. It may be nil.
+	// Tell is called when a call begins to wait, and then after each Remind. If
+	// Remind is 0, it is called once. It may be nil.
 	Tell   func(*ledger.BusyError)
 	Remind time.Duration
 }
 
-// call is a call that a runner is making.
+// call is a call with the runner that makes it.
 type call struct {
 	*Runner
 	*Call
 }
 
-// Run makes a call. An error means that nothing was started: a *proc.StartError, a
-// *proc.SignalError, a *sidefile.Error, a *ReplayError, or a fault of the ledger. The
-// Result then has only the record, as far as it is known, and the hook faults.
+// Run makes a call. An error means that no command was started. It is a
+// *proc.StartError, a *proc.SignalError, a *sidefile.Error, a *ReplayError or a fault
+// of the ledger. The Result then has only the hook faults and, if it was read, the
+// record.
 func (r *Runner) Run(ctx context.Context, c Call) (Result, error) {
 	m := &call{r, &c}
 	res, err := m.run(ctx)
@@ -64,10 +65,10 @@ func (r *Runner) Run(ctx context.Context, c Call) (Result, error) {
 	return res, err
 }
 
-// run decides and, where the command may have to run, claims the key and decides
-// again. It waits and begins again as often as it must.
+// run decides. If the command may have to run, it claims the key and decides again.
+// When the record changes or the call has waited, it starts over.
 func (c *call) run(ctx context.Context) (Result, error) {
-	waiting, cancel := within(ctx, c.Wait.Limit)
+	waiting, cancel := withLimit(ctx, c.Wait.Limit)
 	defer cancel()
 	w := waiter{call: c}
 	var path string // of the command, looked up before anything is written
@@ -81,7 +82,7 @@ func (c *call) run(ctx context.Context) (Result, error) {
 			return Result{}, err
 		}
 		if d.Action != ActionClaim {
-			res, err := c.settled(ctx, rec, d)
+			res, err := c.refuseOrReplay(ctx, rec, d)
 			if forgotten(err) {
 				continue
 			}
@@ -112,7 +113,7 @@ func (c *call) run(ctx context.Context) (Result, error) {
 			return Result{}, err
 		}
 		if d.Action != ActionClaim {
-			continue // it ended after Get and before Claim
+			continue // the key changed after Get and before Claim
 		}
 		d = c.busy(busy.Record)
 		if c.Wait.Set && d.Reason == ReasonBusy {
@@ -128,7 +129,8 @@ func (c *call) run(ctx context.Context) (Result, error) {
 	}
 }
 
-// busy is the decision about a key that another call holds, unless this one waits.
+// busy returns the decision of a call that does not wait for a key held by another
+// call.
 func (c *call) busy(rec ledger.Record) Decision {
 	if c.Inside.Probe && rec.Phase() == ledger.PhaseNone {
 		return Decision{ActionRefuse, ReasonRecursive}
@@ -137,18 +139,18 @@ func (c *call) busy(rec ledger.Record) Decision {
 }
 
 // forgotten reports whether a record was forgotten while its output was being
-// read, so the call has to be decided again.
+// read, so the call has to decide again.
 func forgotten(err error) bool { return errors.Is(err, ledger.ErrNotFound) }
 
-// claimed decides again, now that no other call can change the record, and does
-// what is decided.
+// claimed decides again, now that no other call can change the record, and carries
+// out the decision.
 func (c *call) claimed(ctx context.Context, claim ledger.Claim, path string) (Result, error) {
 	defer claim.Release()
 	rec, err := claim.Record(ctx)
 	if err != nil {
 		return Result{}, err
 	}
-	rec.Alive = false // some ledgers count this process
+	rec.Alive = false // some ledgers count this process as the key's holder
 	d, err := c.decide(ctx, rec, Moment{Holding: true})
 	if err != nil {
 		return Result{}, err
@@ -165,7 +167,7 @@ func (c *call) claimed(ctx context.Context, claim ledger.Claim, path string) (Re
 	} else if err = claim.Release(); err != nil {
 		err = &ReplayError{err}
 	} else {
-		res, err = c.settled(ctx, rec, d)
+		res, err = c.refuseOrReplay(ctx, rec, d)
 	}
 	res.Probed = end
 	return res, err

@@ -16,8 +16,8 @@ import (
 	"idem/proc"
 )
 
-// kit runs one key's calls on a ledger in memory, each on a handle of its own,
-// as processes would.
+// kit makes the calls of one key on a ledger in memory. Each call has its own handle,
+// as separate processes would.
 type kit struct {
 	*testing.T
 	mem  *ledgertest.Mem
@@ -30,13 +30,13 @@ func newKit(t *testing.T) *kit {
 	return &kit{T: t, mem: ledgertest.NewMem(), id: ledger.ID{Namespace: "default", Key: "k"}, dir: t.TempDir()}
 }
 
-// job is a command that says something on both streams, counts its executions
-// in side, and ends as the file exit says.
+// job is a command that writes to both streams, counts its executions in the file
+// side, and exits with the status in the file exit.
 var job = []string{"sh", "-c", `echo x >>side; echo out; echo err >&2; exit $(cat exit 2>/dev/null || echo 0)`}
 
 const jobOut, jobErr = "out\n", "err\n"
 
-// testCall is a call with a runner of its own.
+// testCall is a call with its own runner.
 type testCall struct {
 	Runner
 	Call
@@ -66,20 +66,20 @@ func (c testCall) run(ctx context.Context, l ledger.Ledger) (Result, error) {
 	return c.Run(ctx, c.Call)
 }
 
-// ask asks what the call would do in a ledger.
+// ask returns what the call would do in a ledger.
 func (c testCall) ask(ctx context.Context, l ledger.Ledger) (Result, error) {
 	c.Ledger = l
 	return c.Ask(ctx, c.Call)
 }
 
-// outcome is what a caller sees of a call.
+// outcome is the result of a call, with its output.
 type outcome struct {
 	Result
-	err      error
-	out, fed string // stdout and stderr
+	err         error
+	out, errOut string // stdout and stderr
 }
 
-// run makes a call, with the directory of the kit as the command's.
+// run makes a call and returns its output.
 func (k *kit) run(l ledger.Ledger, c testCall) outcome {
 	k.Helper()
 	return k.runContext(k.Context(), l, c)
@@ -100,7 +100,7 @@ func (k *kit) runContext(ctx context.Context, l ledger.Ledger, c testCall) outco
 	c.Replayed = c.Live
 	var o outcome
 	o.Result, o.err = c.run(ctx, l)
-	for i, s := range []*string{&o.out, &o.fed} {
+	for i, s := range []*string{&o.out, &o.errOut} {
 		b, err := os.ReadFile(streams[i].Name())
 		must(k.T, err)
 		*s = string(b)
@@ -108,18 +108,17 @@ func (k *kit) runContext(ctx context.Context, l ledger.Ledger, c testCall) outco
 	return o
 }
 
-// in makes argv run in the directory of the kit; idem itself never changes its
-// own.
+// in makes argv run in the directory of the kit. A call never changes the directory.
 func (k *kit) in(argv []string) []string {
 	return append([]string{"sh", "-c", `cd "$0" && exec "$@"`, k.dir}, argv...)
 }
 
-// job is a call of job.
+// job returns a call of job.
 func (k *kit) job() testCall { return k.call(k.in(job)...) }
 
 func (k *kit) shell(script string) testCall { return k.call(k.in([]string{"sh", "-c", script})...) }
 
-// first makes an ordinary call on a handle of its own.
+// first makes a call on a new handle.
 func (k *kit) first(c testCall) outcome {
 	k.Helper()
 	return k.run(k.mem.Open(), c)
@@ -132,7 +131,7 @@ func (k *kit) write(name, content string) {
 	must(k.T, os.WriteFile(k.path(name), []byte(content), 0o600))
 }
 
-// side is how often job was executed.
+// side returns how often job was executed.
 func (k *kit) side() int {
 	b, _ := os.ReadFile(k.path("side"))
 	return strings.Count(string(b), "x")
@@ -152,30 +151,30 @@ func (k *kit) attempts() []ledger.Attempt {
 	return a
 }
 
-// want checks a call's decision and what came out of it.
-func (k *kit) want(o outcome, d Decision, out, fed string) {
+// want checks the decision and the output of a call.
+func (k *kit) want(o outcome, d Decision, out, errOut string) {
 	k.Helper()
 	if o.err != nil {
 		k.Fatalf("got error %v", o.err)
 	}
-	if o.Decision != d || o.out != out || o.fed != fed || o.Unrecorded != nil || o.Streams != nil {
+	if o.Decision != d || o.out != out || o.errOut != errOut || o.Unrecorded != nil || o.Streams != nil {
 		k.Fatalf("got %v, stdout %q, stderr %q, unrecorded %v, streams %v; want %v, %q, %q",
-			o.Decision, o.out, o.fed, o.Unrecorded, o.Streams, d, out, fed)
+			o.Decision, o.out, o.errOut, o.Unrecorded, o.Streams, d, out, errOut)
 	}
 }
 
-// until waits for something that is bound to happen.
+// until waits until f returns true, and fails the test after a minute.
 func (k *kit) until(what string, f func() bool) {
 	k.Helper()
 	for begin := time.Now(); !f(); time.Sleep(time.Millisecond) {
 		if time.Since(begin) > time.Minute {
-			k.Fatalf("%s has not happened", what)
+			k.Fatalf("timed out waiting for %s", what)
 		}
 	}
 }
 
-// started makes a call in the background, of a script that says when it has
-// begun and goes on when it may. Its outcome comes through the channel.
+// started makes a call in the background and returns when its script runs. The script
+// goes on after goOn is called, and result gets the outcome.
 func (k *kit) started(l ledger.Ledger, then string) (result chan outcome, goOn func()) {
 	k.Helper()
 	c := k.shell(`echo x >>side; while [ ! -e go ]; do sleep 0.01; done; echo out; ` + then)
@@ -185,7 +184,7 @@ func (k *kit) started(l ledger.Ledger, then string) (result chan outcome, goOn f
 	return result, func() { k.write("go", "") }
 }
 
-// again is the call that started made.
-func (k *kit) again(then string) testCall {
+// startedCall returns the call that started makes.
+func (k *kit) startedCall(then string) testCall {
 	return k.shell(`echo x >>side; while [ ! -e go ]; do sleep 0.01; done; echo out; ` + then)
 }

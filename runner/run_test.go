@@ -37,16 +37,16 @@ func TestFirstCallRunsAndTheNextReplays(t *testing.T) {
 	}
 }
 
-func TestReplayGoesOnlyWhereItIsAskedTo(t *testing.T) {
+func TestReplayWithoutStreamsReadsNoOutput(t *testing.T) {
 	k := newKit(t)
 	k.first(k.job())
 	f := &ledgertest.Faulty{Ledger: k.mem.Open()}
-	res, err := k.job().run(t.Context(), f) // no streams at all
+	res, err := k.job().run(t.Context(), f) // without streams
 	if err != nil || res.Action != ActionReplay {
 		t.Fatalf("got %v, %v", res.Decision, err)
 	}
 	if got := f.Calls(); !slices.Equal(got, []string{"Get"}) {
-		t.Errorf("a replay to nowhere made the calls %v", got)
+		t.Errorf("a replay without streams made the calls %v", got)
 	}
 }
 
@@ -81,11 +81,11 @@ func TestFailureRunsAgainUnlessPolicySaysOtherwise(t *testing.T) {
 		c := k.job()
 		c.Policy.OnFailure = test.policy
 		o = k.first(c)
-		out, fed := jobOut, jobErr
+		out, errOut := jobOut, jobErr
 		if test.want.Action == ActionRefuse {
-			out, fed = "", ""
+			out, errOut = "", ""
 		}
-		k.want(o, test.want, out, fed)
+		k.want(o, test.want, out, errOut)
 		if k.side() != test.side || o.Record.Current.ExitCode != 3 || o.Record.Current.Number != test.side {
 			t.Errorf("%s: ran %d times, %+v", test.policy, k.side(), o.Record.Current)
 		}
@@ -132,7 +132,7 @@ func TestDeathBySignalIsAFailureWithItsSignal(t *testing.T) {
 	}
 }
 
-func TestCommandIsToldWhichAttemptItIs(t *testing.T) {
+func TestCommandGetsTheAttempt(t *testing.T) {
 	k := newKit(t)
 	c := k.shell(`echo $ATTEMPT $FENCE $RUN $GENERATION; exit 1`)
 	as := func(runID string) testCall {
@@ -145,7 +145,7 @@ func TestCommandIsToldWhichAttemptItIs(t *testing.T) {
 	k.want(k.first(as("a third")), Decision{ActionExecute, ReasonNeverRun}, "1 3 a third 2\n", "")
 }
 
-func TestWhatCannotStartLeavesTheKeyAsItWas(t *testing.T) {
+func TestStartFailureLeavesTheKeyUnchanged(t *testing.T) {
 	k := newKit(t)
 	k.write("script", "#!/no/such/interpreter\n")
 	must(t, os.Chmod(k.path("script"), 0o700))
@@ -157,14 +157,14 @@ func TestWhatCannotStartLeavesTheKeyAsItWas(t *testing.T) {
 		"no interpreter": k.call(k.path("script")),
 		"too long":       k.call("echo", strings.Repeat("x", 1<<20)),
 	}
-	// A policy under which each state comes to a start.
+	// A policy under which a command starts in every state.
 	policy := Policy{OnMismatch: ChoiceRerun, OnInterrupted: ChoiceRerun, Force: true}
 	for _, state := range []string{"none", "forgotten", "retry", "interrupted", "succeeded", "failed"} {
 		for name, c := range calls {
 			l, id := reach(t, state)
 			c.ID, c.Policy = id, policy
 			if state == "interrupted" { // no policy accepts other inputs there
-				c.Inputs.Fingerprint = ours
+				c.Inputs.Fingerprint = sameInputs
 			}
 			before, err := l.Get(t.Context(), id)
 			must(t, err)
@@ -172,7 +172,7 @@ func TestWhatCannotStartLeavesTheKeyAsItWas(t *testing.T) {
 			must(t, err)
 			o := k.run(l, c)
 			var start *proc.StartError
-			if !errors.As(o.err, &start) || o.out+o.fed != "" {
+			if !errors.As(o.err, &start) || o.out+o.errOut != "" {
 				t.Fatalf("%s, %s: got %v, error %v", state, name, o.Decision, o.err)
 			}
 			if want := map[bool]int{true: 127, false: 126}[name == "not found"]; start.Code != want {
@@ -200,12 +200,12 @@ func TestWhatCannotStartLeavesTheKeyAsItWas(t *testing.T) {
 func TestStartFailureBindsNoArguments(t *testing.T) {
 	k := newKit(t)
 	if o := k.first(k.call("no-such-command-of-idem")); o.err == nil {
-		t.Fatal("it was started")
+		t.Fatal("the command was started")
 	}
 	k.want(k.first(k.job()), Decision{ActionExecute, ReasonNeverRun}, jobOut, jobErr)
 }
 
-// lostLedger is one whose claims are lost as soon as the command runs.
+// lostLedger is a ledger whose claims are lost when the channel lost is closed.
 type lostLedger struct {
 	ledger.Ledger
 	lost chan struct{}
@@ -228,7 +228,7 @@ func TestLostClaimEndsTheCommand(t *testing.T) {
 	l := lostLedger{k.mem.Open(), make(chan struct{})}
 	result := make(chan outcome, 1)
 	c := k.shell("echo x >>side; exec sleep 600")
-	c.Limits.Timeout = time.Hour // which is not why it ends
+	c.Limits.Timeout = time.Hour // not the reason for its end
 	go func() { result <- k.run(l, c) }()
 	k.until("the start", func() bool { return k.side() > 0 })
 	close(l.lost)

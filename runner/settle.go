@@ -8,11 +8,11 @@ import (
 	"idem/ledger"
 )
 
-// The reasons why a record is not settled by hand.
+// The reasons why a record cannot be settled by hand.
 var (
 	ErrNothing = errors.New("nothing is recorded under the key")
 	ErrInputs  = errors.New("the key is recorded with other inputs")
-	ErrSame    = errors.New("the key has succeeded already") // to mark it done would only hide its output
+	ErrSame    = errors.New("the key has succeeded already") // marking it done would only hide its output
 	ErrDone    = errors.New("the key has succeeded, so this would run it again or hide what happened")
 )
 
@@ -24,22 +24,23 @@ type Settlement struct {
 	Note     string
 	Owner    ledger.Owner
 
-	// Bound makes it count for calls with Fingerprint and Inputs. Else the recorded
-	// ones stay; a key that never ran then counts for calls with any inputs.
+	// Bound makes the settlement count for calls with Fingerprint and Inputs. If it is
+	// not set, the recorded inputs stay, and a key that never ran counts for calls with
+	// any inputs.
 	Bound       bool
 	Fingerprint string
 	Inputs      []byte
-	Replace     bool // also in place of the inputs that are recorded
+	Replace     bool // with Bound: replace other recorded inputs
 
-	Stdout    io.Reader             // its output; nil for none
-	MaxOutput int64                 // bytes of it to keep, negative: all
+	Stdout    io.Reader             // the output to record; nil for none
+	MaxOutput int64                 // the number of bytes to record; negative: all
 	Capture   func() ledger.Capture // see ledger.Mark
 
-	Force bool // also when the key has succeeded
+	Force bool // change a success too
 }
 
-// Check returns why a record may not be settled so, or nil. A success is only changed
-// with Force.
+// Check returns why the settlement may not change a record, or nil. It may change a
+// success only with Force.
 func (s Settlement) Check(rec ledger.Record) error {
 	was := rec.Current.Fingerprint
 	switch {
@@ -56,13 +57,13 @@ func (s Settlement) Check(rec ledger.Record) error {
 	}
 }
 
-// Mark settles a key by hand, and returns the record as it was before. It fails as
-// Check does, with *ledger.BusyError while the key is held, or with a fault of the
-// ledger. On an error nothing is changed.
+// Mark settles a key by hand and returns the previous record. The error is that of
+// Check, a *ledger.BusyError while the key is held, or a fault of the ledger. After an
+// error nothing has changed.
 func Mark(ctx context.Context, l ledger.Ledger, id ledger.ID, s Settlement) (ledger.Record, error) {
 	rec, err := l.Get(ctx, id)
 	if err == nil {
-		err = s.Check(rec) // before a claim would make a ledger
+		err = s.Check(rec) // before the claim, which would create a ledger
 	}
 	if err != nil {
 		return rec, err

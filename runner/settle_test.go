@@ -10,7 +10,7 @@ import (
 	"idem/ledger/ledgertest"
 )
 
-func TestWhoMayMarkWhat(t *testing.T) {
+func TestMarkChecksTheRecord(t *testing.T) {
 	done, failed, retry := Settlement{State: ledger.Succeeded}, Settlement{State: ledger.Failed, ExitCode: 1}, Settlement{}
 	bound := func(h Settlement, fingerprint string) Settlement {
 		h.Bound, h.Fingerprint = true, fingerprint
@@ -28,25 +28,25 @@ func TestWhoMayMarkWhat(t *testing.T) {
 		{[]string{"none", "forgotten"}, done, nil},
 		{[]string{"none", "forgotten"}, failed, nil},
 		{[]string{"none", "forgotten"}, retry, ErrNothing},
-		{[]string{"none", "forgotten"}, force(bound(retry, theirs)), ErrNothing},
-		{[]string{"none", "forgotten"}, bound(done, theirs), nil},
+		{[]string{"none", "forgotten"}, force(bound(retry, otherInputs)), ErrNothing},
+		{[]string{"none", "forgotten"}, bound(done, otherInputs), nil},
 		{[]string{"interrupted", "failed", "retry"}, done, nil},
 		{[]string{"interrupted", "failed", "retry"}, failed, nil},
 		{[]string{"interrupted", "failed", "retry"}, retry, nil},
-		{[]string{"interrupted", "failed", "retry"}, bound(done, ours), nil},
-		{[]string{"interrupted", "failed", "retry", "succeeded"}, bound(done, theirs), ErrInputs},
-		{[]string{"interrupted", "failed", "retry", "succeeded"}, force(bound(retry, theirs)), ErrInputs},
-		{[]string{"interrupted", "failed", "retry"}, replace(bound(done, theirs)), nil},
+		{[]string{"interrupted", "failed", "retry"}, bound(done, sameInputs), nil},
+		{[]string{"interrupted", "failed", "retry", "succeeded"}, bound(done, otherInputs), ErrInputs},
+		{[]string{"interrupted", "failed", "retry", "succeeded"}, force(bound(retry, otherInputs)), ErrInputs},
+		{[]string{"interrupted", "failed", "retry"}, replace(bound(done, otherInputs)), nil},
 		{[]string{"succeeded"}, done, ErrSame},
-		{[]string{"succeeded"}, bound(done, ours), ErrSame},
-		{[]string{"succeeded"}, replace(bound(done, theirs)), ErrDone},
+		{[]string{"succeeded"}, bound(done, sameInputs), ErrSame},
+		{[]string{"succeeded"}, replace(bound(done, otherInputs)), ErrDone},
 		{[]string{"succeeded"}, with(done), ErrDone},
 		{[]string{"succeeded"}, exits(done), ErrDone},
 		{[]string{"succeeded"}, failed, ErrDone},
 		{[]string{"succeeded"}, retry, ErrDone},
 		{[]string{"succeeded"}, force(done), nil},
 		{[]string{"succeeded"}, force(failed), nil},
-		{[]string{"succeeded"}, force(replace(bound(retry, theirs))), nil},
+		{[]string{"succeeded"}, force(replace(bound(retry, otherInputs))), nil},
 	} {
 		for _, state := range test.states {
 			l, id := reach(t, state)
@@ -66,7 +66,7 @@ func TestWhoMayMarkWhat(t *testing.T) {
 				want = hand.Fingerprint
 			}
 			if after.Current.Fingerprint != want {
-				t.Errorf("%s, %+v: counts for %q, want %q", state, hand, after.Current.Fingerprint, want)
+				t.Errorf("%s, %+v: the record has the fingerprint %q, want %q", state, hand, after.Current.Fingerprint, want)
 			}
 		}
 	}
@@ -80,7 +80,7 @@ func TestMarkOfARunningKeyIsBusy(t *testing.T) {
 	}
 }
 
-// A refused mark takes no claim, and so makes no ledger.
+// A refused mark takes no claim, so it creates no ledger.
 func TestRefusedMarkTakesNoClaim(t *testing.T) {
 	l, id := reach(t, "none")
 	f := &ledgertest.Faulty{Ledger: l}
@@ -90,8 +90,8 @@ func TestRefusedMarkTakesNoClaim(t *testing.T) {
 	}
 }
 
-// What is decided without the claim is decided again with it.
-func TestMarkLooksAgainUnderTheClaim(t *testing.T) {
+// Mark checks the record again after it has the claim.
+func TestMarkChecksAgainUnderTheClaim(t *testing.T) {
 	k := newKit(t)
 	l := &staleLedger{Ledger: k.mem.Open()}
 	k.first(k.job())
@@ -101,8 +101,8 @@ func TestMarkLooksAgainUnderTheClaim(t *testing.T) {
 	k.want(k.first(k.job()), Decision{ActionReplay, ReasonSucceeded}, jobOut, jobErr)
 }
 
-// A key that was settled before its first run replays what it was given, for any
-// call; the first execution binds it.
+// A key settled before its first run replays the given output for any call. The first
+// execution binds it to inputs.
 func TestUnboundUntilItRuns(t *testing.T) {
 	k := newKit(t)
 	_, err := Mark(t.Context(), k.mem.Open(), k.id, Settlement{State: ledger.Succeeded, RunID: "m", Stdout: strings.NewReader("by hand"), MaxOutput: -1})

@@ -10,8 +10,8 @@ import (
 	"idem/ledger"
 )
 
-// Two calls that one runner makes at once are each as if it were alone. A signal
-// for idem reaches both commands, and ends neither idem nor a record.
+// Two calls that one runner makes at once do not affect each other. A signal for idem
+// reaches both commands. It does not end idem, and both outcomes are recorded.
 func TestTwoCallsAtOnce(t *testing.T) {
 	k := newKit(t)
 	c := k.shell(`echo x >>side; exec sleep 600`)
@@ -42,8 +42,8 @@ func TestTwoCallsAtOnce(t *testing.T) {
 	}
 }
 
-// A command that a runner starts after a replay has the dispositions of signals
-// that it would have without one.
+// A replay does not change the signal dispositions of commands that the runner starts
+// later.
 func TestRunAfterAReplay(t *testing.T) {
 	k := newKit(t)
 	for range 2 {

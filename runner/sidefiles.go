@@ -8,15 +8,15 @@ import (
 	"idem/ledger"
 )
 
-// The reasons of the call for a sidefile.Loss.
+// The reasons of a call for a sidefile.Loss.
 var (
 	errUnwanted = errors.New("output is not stored")
 	errSecret   = errors.New("it contains a value to be redacted")
 )
 
-// refuseAddition is why an addition to a file is not recorded, nil if it is. An
-// addition with a secret is left out whole: appended without the secret, it would
-// be another outcome.
+// refuseAddition returns why an addition to a file is not recorded, or nil. An
+// addition that contains a secret is left out whole, because appending it without the
+// secret would be a different outcome.
 func (c *call) refuseAddition(content []byte) error {
 	switch {
 	case c.Output.None:
@@ -27,8 +27,9 @@ func (c *call) refuseAddition(content []byte) error {
 	return nil
 }
 
-// additionsOf reads what the current attempt appended to files. With Exact, it
-// fails if an addition was not recorded. The error is a *ReplayError.
+// additionsOf returns the recorded additions of the current attempt to files. With
+// ReplayPolicy.Exact it fails if an addition was not recorded. The error is a
+// *ReplayError.
 func (c *call) additionsOf(ctx context.Context, rec ledger.Record) ([]ledger.File, error) {
 	if rec.Current.Files == 0 {
 		return nil, nil

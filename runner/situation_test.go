@@ -7,18 +7,19 @@ import (
 	"idem/ledger"
 )
 
-// states are the records that Decide tells apart, by name. A forgotten key is
-// one that was never run, but for its generation.
+// states are the names of the states of a record. A forgotten key differs from one
+// that never ran only in its generation.
 var states = []string{"none", "forgotten", "retry", "running", "interrupted", "succeeded", "failed"}
 
-const ours, theirs = "h1:ours", "h1:theirs"
+const sameInputs, otherInputs = "h1:ours", "h1:theirs"
 
-// recordIn returns a record in a state, recorded with our fingerprint or not.
+// recordIn returns a record in a state. same says whether it has the fingerprint of
+// the call.
 func recordIn(state string, same bool) ledger.Record {
 	r := ledger.Record{ID: ledger.ID{Key: "k"}, Generation: 1, Fence: 2, Attempts: 2}
-	r.Current = ledger.Attempt{Number: 2, RunID: "r", Fingerprint: theirs, Started: began}
+	r.Current = ledger.Attempt{Number: 2, RunID: "r", Fingerprint: otherInputs, Started: began}
 	if same {
-		r.Current.Fingerprint = ours
+		r.Current.Fingerprint = sameInputs
 	}
 	switch state {
 	case "none":
@@ -31,22 +32,22 @@ func recordIn(state string, same bool) ledger.Record {
 		r.Current.State, r.Alive = ledger.Running, state == "running"
 	case "failed":
 		r.Current.State, r.Current.Reason, r.Current.ExitCode = ledger.Failed, ledger.ReasonExit, exit3
-	default: // a status that --ok has made a success, so that --final must not look at it
+	default: // succeeded with a status of --ok, which --final must ignore
 		r.Current.State, r.Current.Reason, r.Current.ExitCode = ledger.Succeeded, ledger.ReasonExit, exit3
 	}
 	return r
 }
 
-// began is when the current attempt of every record began, exit3 how it ended if
-// it failed.
+// began is the start of the current attempt of every record.
 var began = time.Date(2026, 11, 22, 14, 0, 0, 0, time.UTC)
 
+// exit3 is the exit status of the current attempt, if it has ended.
 const exit3 = 3
 
-// tried2 is how many attempts every record has had since its last success.
+// tried2 is the number of attempts of every record since its last success.
 const tried2 = 2
 
-// An age is a TTL and how long ago the attempt began.
+// An age is a TTL and the time since the attempt began.
 type age struct {
 	ttl, age time.Duration
 	expired  bool
@@ -63,7 +64,7 @@ var ages = []age{
 	{time.Hour, -1000 * time.Hour, false},
 }
 
-// agesOf are those that are worth trying: only a success expires.
+// agesOf returns the ages to try in a state. Only a success expires.
 func agesOf(state string) []age {
 	if state == "succeeded" {
 		return ages
@@ -71,13 +72,13 @@ func agesOf(state string) []age {
 	return []age{ages[0], ages[5]}
 }
 
-// finals are sets of statuses, with whether exit3 is in them.
+// finals maps sets of statuses to whether they contain exit3.
 var finals = map[string]bool{"": false, "3": true, "0-2,4-255": false, "1,2-4": true}
 
-// limits are values of MaxAttempts, with whether two attempts are too many.
+// limits maps values of MaxAttempts to whether tried2 attempts reach them.
 var limits = map[int]bool{0: false, 1: true, 2: true, 3: false}
 
-// A situation is everything that Decide may look at, but for the claim.
+// A situation is the input of Decide without the claim.
 type situation struct {
 	state                                string
 	same                                 bool
@@ -89,13 +90,13 @@ type situation struct {
 	probe                                probing
 }
 
-// A probing is what a policy says of a probe, and what the probe has said.
+// A probing is the probe policy and the answer of the probe.
 type probing struct {
 	given, first bool
 	answer       Answer
 }
 
-// probings are all there can be. An answer comes only with the claim.
+// probings are all possible probings. An answer exists only with the claim.
 var probings = []probing{
 	{},
 	{first: true},
@@ -109,8 +110,8 @@ var probings = []probing{
 	{given: true, first: true, answer: AnswerUnknown},
 }
 
-// probingsOf are those that are worth trying: all where a probe may be asked, and
-// of a success, which it may have told of.
+// probingsOf returns the probings to try in a state: all of them if a probe may be
+// asked, or may have reported the success.
 func probingsOf(state string) []probing {
 	if state == "failed" || state == "retry" {
 		return []probing{probings[0], probings[6], probings[7]}
@@ -118,7 +119,7 @@ func probingsOf(state string) []probing {
 	return probings
 }
 
-// asks tells whether the probe is given and may be asked about the key.
+// asks reports whether there is a probe and it may be asked about the key.
 func (s situation) asks() bool {
 	unknown := s.state == "running" || s.state == "interrupted" || s.probe.first && (s.state == "none" || s.state == "forgotten")
 	return s.probe.given && unknown
@@ -145,13 +146,13 @@ func (s situation) moment(holding bool) Moment {
 }
 
 func (s situation) decide(holding bool) Decision {
-	return Decide(recordIn(s.state, s.same), ours, s.policy(), s.moment(holding))
+	return Decide(recordIn(s.state, s.same), sameInputs, s.policy(), s.moment(holding))
 }
 
 var bools = []bool{false, true}
 
-// situations walks every combination, with the choices spelled out and, as
-// their zero value, not.
+// situations returns every combination. A default choice occurs both as its zero
+// value and by name.
 func situations() iter.Seq[situation] {
 	return func(yield func(situation) bool) {
 		for _, state := range states {

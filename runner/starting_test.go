@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// What only a call that runs needs to find out is asked for before each attempt
-// and stored with it, and never for a replay or a refusal.
+// Inputs.Starting is called before each attempt, and its result is stored with the
+// attempt. It is never called for a replay or a refusal.
 func TestStartingIsAskedBeforeEachAttempt(t *testing.T) {
 	k := newKit(t)
 	var asked []string

@@ -16,7 +16,7 @@ import (
 	"idem/ledger/sqlite"
 )
 
-// soon returns a timeout that is long enough for a shell to begin on a loaded
+// soon returns a timeout that is long enough for a shell to start on a loaded
 // machine.
 func soon(t *testing.T) time.Duration {
 	t.Helper()
@@ -24,8 +24,8 @@ func soon(t *testing.T) time.Duration {
 	return 3 * time.Second
 }
 
-// needsGroup skips a test where the command stays in our group because we may
-// be in a terminal's foreground.
+// needsGroup skips a test if the test process has a terminal. Then a command stays in
+// the group of idem, which may be the foreground group.
 func needsGroup(t *testing.T) {
 	if tty, err := os.Open("/dev/tty"); err == nil {
 		tty.Close()
@@ -33,7 +33,7 @@ func needsGroup(t *testing.T) {
 	}
 }
 
-// alive tells whether a process, whose id is in a file, has not ended.
+// alive reports whether the process whose id is in a file is running.
 func (k *kit) alive(name string) bool {
 	k.Helper()
 	b, err := os.ReadFile(k.path(name))
@@ -45,7 +45,7 @@ func (k *kit) alive(name string) bool {
 	return !zombie && syscall.Kill(pid, 0) == nil
 }
 
-// timedOut checks the outcome of a call that its timeout has ended.
+// timedOut checks the outcome of a call whose command timed out.
 func (k *kit) timedOut(o outcome, by syscall.Signal) {
 	k.Helper()
 	cur := o.Record.Current
@@ -66,14 +66,14 @@ func TestTimeoutEndsTheCommand(t *testing.T) {
 	k.timedOut(o, syscall.SIGTERM)
 	k.want(o, Decision{ActionExecute, ReasonNeverRun}, "out\n", "")
 
-	again := c // and what is recorded is a failure like others
+	again := c // the recorded outcome is an ordinary failure
 	again.Policy.OnFailure = ChoiceReplay
 	k.want(k.first(again), Decision{ActionReplay, ReasonFailed}, "out\n", "")
 	again.Policy = Policy{Final: Codes{{124, 124}}}
 	k.want(k.first(again), Decision{ActionReplay, ReasonFinal}, "out\n", "")
 }
 
-func TestTimeoutIsOneWhateverTheCommandMakesOfIt(t *testing.T) {
+func TestTimeoutCountsWhateverTheExitStatus(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	c := k.shell("trap 'echo cleaned up; exit 0' TERM; while :; do sleep 0.05; done")
@@ -95,7 +95,7 @@ func TestKillComesAfterAnIgnoredTerm(t *testing.T) {
 	k.want(o, Decision{ActionExecute, ReasonNeverRun}, "out\n", "")
 }
 
-// A time that is over before there is a command is as any other: the attempt is
+// A timeout that is over before the command starts is like any other. The attempt is
 // made and recorded.
 func TestTimeoutThatIsOverAtOnce(t *testing.T) {
 	t.Parallel()
@@ -108,7 +108,7 @@ func TestTimeoutThatIsOverAtOnce(t *testing.T) {
 	}
 }
 
-func TestNoTimeoutForWhatEndsInTime(t *testing.T) {
+func TestCommandWithinItsTimeout(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	c := k.job()
@@ -138,7 +138,7 @@ func TestTimeoutEndsTheChildrenToo(t *testing.T) {
 	k.until("the end of the child", func() bool { return !k.alive("child") })
 }
 
-func TestCommandLeavesOurGroupOnlyForATimeout(t *testing.T) {
+func TestCommandHasItsOwnGroupOnlyWithATimeout(t *testing.T) {
 	t.Parallel()
 	needsGroup(t)
 	k := newKit(t)
@@ -148,13 +148,13 @@ func TestCommandLeavesOurGroupOnlyForATimeout(t *testing.T) {
 		c.Limits.Timeout, c.Policy.Force = timeout, true
 		o := k.first(c)
 		if o.err != nil || (strings.TrimSpace(o.out) != strconv.Itoa(syscall.Getpgrp())) != own {
-			t.Errorf("timeout %v: the command is in group %q, we are in %d, error %v", timeout, o.out, syscall.Getpgrp(), o.err)
+			t.Errorf("timeout %v: the command is in group %q, the test in %d, error %v", timeout, o.out, syscall.Getpgrp(), o.err)
 		}
 	}
 }
 
-// What has left the group survives, and keeps the key busy: for the retry that
-// is due and for later calls.
+// A process that has left the group survives a timeout. It keeps the key busy for the
+// due retry and for later calls.
 func TestSurvivorsOfATimeoutKeepTheKeyBusy(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)

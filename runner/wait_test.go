@@ -14,14 +14,14 @@ import (
 func TestDuplicateIsRefusedAtOnce(t *testing.T) {
 	k := newKit(t)
 	result, goOn := k.started(k.mem.Open(), "")
-	o := k.first(k.again(""))
+	o := k.first(k.startedCall(""))
 	k.want(o, Decision{ActionRefuse, ReasonBusy}, "", "")
 	if o.Record.Current.Owner.Host != "here" || o.Record.Phase() != ledger.PhaseRunning {
-		t.Errorf("the refusal does not say who runs it: %+v", o.Record)
+		t.Errorf("the refusal does not name the owner: %+v", o.Record)
 	}
-	c := k.again("")
+	c := k.startedCall("")
 	c.Policy.Force = true
-	k.want(k.first(c), Decision{ActionRefuse, ReasonBusy}, "", "") // force is for what has ended
+	k.want(k.first(c), Decision{ActionRefuse, ReasonBusy}, "", "") // Force does not apply to a running attempt
 	goOn()
 	k.want(<-result, Decision{ActionExecute, ReasonNeverRun}, "out\n", "")
 	if k.side() != 1 {
@@ -29,7 +29,7 @@ func TestDuplicateIsRefusedAtOnce(t *testing.T) {
 	}
 }
 
-// waiter makes a call that waits, and returns when it does.
+// waiter makes a call in the background and returns when it waits.
 func (k *kit) waiter(c testCall) chan outcome {
 	k.Helper()
 	f := &ledgertest.Faulty{Ledger: k.mem.Open()}
@@ -45,7 +45,7 @@ func TestWaitSharesASuccess(t *testing.T) {
 	result, goOn := k.started(k.mem.Open(), "")
 	var waiters []chan outcome
 	for range 5 {
-		waiters = append(waiters, k.waiter(k.again("")))
+		waiters = append(waiters, k.waiter(k.startedCall("")))
 	}
 	goOn()
 	k.want(<-result, Decision{ActionExecute, ReasonNeverRun}, "out\n", "")
@@ -57,10 +57,10 @@ func TestWaitSharesASuccess(t *testing.T) {
 	}
 }
 
-func TestWaitTakesAFailureOver(t *testing.T) {
+func TestWaitRunsAfterAFailure(t *testing.T) {
 	k := newKit(t)
 	result, goOn := k.started(k.mem.Open(), "[ $ATTEMPT = 2 ]")
-	w := k.waiter(k.again("[ $ATTEMPT = 2 ]"))
+	w := k.waiter(k.startedCall("[ $ATTEMPT = 2 ]"))
 	goOn()
 	k.want(<-result, Decision{ActionExecute, ReasonNeverRun}, "out\n", "")
 	k.want(<-w, Decision{ActionExecute, ReasonFailed}, "out\n", "")
@@ -88,10 +88,10 @@ func TestWaitEndsInInterrupted(t *testing.T) {
 	}
 }
 
-func TestWaitIsOverAtItsTime(t *testing.T) {
+func TestWaitLimit(t *testing.T) {
 	k := newKit(t)
 	result, goOn := k.started(k.mem.Open(), "")
-	c := k.again("")
+	c := k.startedCall("")
 	c.Wait.Set, c.Wait.Limit = true, 20*time.Millisecond
 	k.want(k.first(c), Decision{ActionRefuse, ReasonBusy}, "", "")
 	goOn()
@@ -103,7 +103,7 @@ func TestWaitEndsWithItsCaller(t *testing.T) {
 	result, goOn := k.started(k.mem.Open(), "")
 	ctx, cancel := context.WithCancel(t.Context())
 	f := &ledgertest.Faulty{Ledger: k.mem.Open()}
-	c := k.again("")
+	c := k.startedCall("")
 	c.Wait.Set = true
 	w := make(chan outcome, 1)
 	go func() { w <- k.runContext(ctx, f, c) }()
@@ -119,14 +119,14 @@ func TestWaitEndsWithItsCaller(t *testing.T) {
 func TestKeyInsideItselfIsRefusedAndNeverWaits(t *testing.T) {
 	k := newKit(t)
 	result, goOn := k.started(k.mem.Open(), "")
-	c := k.again("")
+	c := k.startedCall("")
 	c.Wait.Set, c.Inside.Attempts = true, []string{k.record().Current.RunID}
 	k.want(k.first(c), Decision{ActionRefuse, ReasonRecursive}, "", "")
 	goOn()
 	k.want(<-result, Decision{ActionExecute, ReasonNeverRun}, "out\n", "") // not disturbed
 }
 
-// Accepted other inputs are no reason to refuse a call while the key runs.
+// While the key runs with other inputs, a call that accepts a mismatch waits.
 func TestAcceptedMismatchWaits(t *testing.T) {
 	k := newKit(t)
 	result, goOn := k.started(k.mem.Open(), "")
@@ -145,7 +145,8 @@ func TestAcceptedMismatchWaits(t *testing.T) {
 	}
 }
 
-// What holds the key asks for it: to wait for that would be to wait for itself.
+// A call made inside of a first probe of its key is refused. It would wait for the
+// probe, and so for itself.
 func TestCallOfItsOwnFirstProbe(t *testing.T) {
 	k := newKit(t)
 	holder := k.mem.Open()
@@ -158,12 +159,13 @@ func TestCallOfItsOwnFirstProbe(t *testing.T) {
 		t.Errorf("asked: got %v, error %v", d.Decision, err)
 	}
 	must(t, claim.Release())
-	k.want(k.first(c), Decision{ActionExecute, ReasonNeverRun}, jobOut, jobErr) // it was left behind, and is free to run it
+	k.want(k.first(c), Decision{ActionExecute, ReasonNeverRun}, jobOut, jobErr) // after the probe has ended, its leftovers may run the key
 	k.want(k.first(c), Decision{ActionReplay, ReasonSucceeded}, jobOut, jobErr)
 }
 
-// Who waits is told for whom, and again, also of another holder.
-func TestWaitingIsTold(t *testing.T) {
+// Waiting.Tell gets the holder of the key. It is called again after each Remind, also
+// for another holder.
+func TestWaitingTell(t *testing.T) {
 	k := newKit(t)
 	holder := k.mem.Open()
 	claim, err := holder.Claim(t.Context(), k.id)
@@ -198,7 +200,7 @@ func TestWaitingIsTold(t *testing.T) {
 		break
 	}
 
-	// Without a number it is told once.
+	// Without Remind it is called once.
 	holder = k.mem.Open()
 	claim, err = holder.Claim(t.Context(), k.id)
 	must(t, err)
@@ -206,12 +208,12 @@ func TestWaitingIsTold(t *testing.T) {
 	c.Policy.Force, c.Waiting.Remind, c.Wait.Limit, c.Waiting.Tell = true, 0, 50*time.Millisecond, func(*ledger.BusyError) { n++ }
 	k.want(k.first(c), Decision{ActionRefuse, ReasonBusy}, "", "")
 	if n != 1 {
-		t.Errorf("told %d times", n)
+		t.Errorf("Tell was called %d times", n)
 	}
 	must(t, claim.Release())
 }
 
-// staleLedger answers the first Get from before anything was recorded.
+// staleLedger is a ledger whose first Get returns an empty record.
 type staleLedger struct {
 	ledger.Ledger
 	asked bool
@@ -225,16 +227,16 @@ func (l *staleLedger) Get(ctx context.Context, id ledger.ID) (ledger.Record, err
 	return l.Ledger.Get(ctx, id)
 }
 
-// Between our look and our claim the key was claimed, or settled: what is
-// decided is decided on what is so now.
+// If the key is claimed or settled between Get and Claim, the call decides on the
+// current record.
 func TestDecisionIsMadeOnTheRecordUnderTheClaim(t *testing.T) {
 	k := newKit(t)
 	result, goOn := k.started(k.mem.Open(), "")
-	k.want(k.run(&staleLedger{Ledger: k.mem.Open()}, k.again("")), Decision{ActionRefuse, ReasonBusy}, "", "")
+	k.want(k.run(&staleLedger{Ledger: k.mem.Open()}, k.startedCall("")), Decision{ActionRefuse, ReasonBusy}, "", "")
 	k.want(k.run(&staleLedger{Ledger: k.mem.Open()}, k.job()), Decision{ActionRefuse, ReasonMismatch}, "", "")
 	goOn()
 	<-result
-	k.want(k.run(&staleLedger{Ledger: k.mem.Open()}, k.again("")), Decision{ActionReplay, ReasonSucceeded}, "out\n", "")
+	k.want(k.run(&staleLedger{Ledger: k.mem.Open()}, k.startedCall("")), Decision{ActionReplay, ReasonSucceeded}, "out\n", "")
 	k.want(k.run(&staleLedger{Ledger: k.mem.Open()}, k.job()), Decision{ActionRefuse, ReasonMismatch}, "", "")
 	if k.side() != 1 {
 		t.Errorf("the command ran %d times, want 1", k.side())

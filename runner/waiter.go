@@ -8,19 +8,19 @@ import (
 	"idem/ledger"
 )
 
-// waiter waits for a key, maybe several times in one call, and tells the user.
+// waiter waits for a key and informs the user. One call may wait several times.
 type waiter struct {
 	*call
-	next time.Time // when to tell again; zero: it was not told yet
+	next time.Time // when to call Waiting.Tell again; zero before the first time
 }
 
-// wait waits until the key can be claimed, or for the end of ctx.
+// wait waits until the key can be claimed or ctx ends.
 func (w *waiter) wait(ctx context.Context, busy *ledger.BusyError) error {
 	if w.Waiting.Tell == nil {
 		return w.Ledger.Wait(ctx, w.ID)
 	}
 	if w.next.IsZero() {
-		w.tell(busy)
+		w.notify(busy)
 	}
 	for {
 		until, cancel := ctx, func() {}
@@ -36,15 +36,15 @@ func (w *waiter) wait(ctx context.Context, busy *ledger.BusyError) error {
 		if err != nil {
 			return err
 		}
-		if rec.Current.RunID != busy.Record.Current.RunID { // another call took it
+		if rec.Current.RunID != busy.Record.Current.RunID { // another call holds the key now
 			busy = &ledger.BusyError{ID: w.ID}
 		}
 		busy.Record = rec
-		w.tell(busy)
+		w.notify(busy)
 	}
 }
 
-func (w *waiter) tell(busy *ledger.BusyError) {
+func (w *waiter) notify(busy *ledger.BusyError) {
 	w.Waiting.Tell(busy)
 	w.next = time.Now().Add(w.Waiting.Remind)
 }

@@ -7,39 +7,37 @@ import (
 	"idem/ledger"
 )
 
-// Which says which record of a key is meant. The zero value does not: it is the
-// record without a window, and a key that has records only in windows is
-// ambiguous.
+// Which selects a record of a key. The zero value selects the record without a
+// window. With it, a key that has records only in windows is ambiguous.
 type Which struct {
 	Exact  bool   // the record in Window, which may be empty
 	Window string // only with Exact
-	Latest bool   // the record with the latest attempt or mark, in whatever window
-	Guess  bool   // what is ambiguous is taken as Latest
+	Latest bool   // the record with the latest attempt or mark, in any window
+	Guess  bool   // use Latest for an ambiguous key
 }
 
-// Found is the record that is meant. One that nothing is recorded of has the
-// phase none.
+// Found is the selected record. If nothing is recorded, its phase is none.
 type Found struct {
 	ledger.Record
-	Guessed bool // a window was chosen that the caller has not named
+	Guessed bool // the window was guessed
 }
 
-// AmbiguousError is for a key that has records only in windows, where none was
-// named.
+// AmbiguousError reports a key that has records only in windows, of which the caller
+// named none.
 type AmbiguousError struct {
 	Records []ledger.Record // some of them, the one with the latest attempt first
-	More    bool            // there are others
+	More    bool            // the key has more records
 }
 
 func (e *AmbiguousError) Error() string {
 	return fmt.Sprintf("key %q has records only in windows", e.Records[0].ID.Key)
 }
 
-// ambiguousRecords is how many records an AmbiguousError has at most.
+// ambiguousRecords is the maximum number of records in an AmbiguousError.
 const ambiguousRecords = 3
 
-// Find reads the record of a namespace and a key that w says. It fails with
-// *AmbiguousError or with what is wrong with the ledger, and writes nothing.
+// Find returns the record of a key that w selects. The error is an *AmbiguousError or
+// a fault of the ledger. Find writes nothing.
 func Find(ctx context.Context, l ledger.Ledger, namespace, key string, w Which) (Found, error) {
 	rec, err := l.Get(ctx, ledger.ID{Namespace: namespace, Key: key, Window: w.Window})
 	if err != nil || w.Exact || !w.Latest && rec.Phase() != ledger.PhaseNone {
@@ -59,7 +57,7 @@ func Find(ctx context.Context, l ledger.Ledger, namespace, key string, w Which) 
 		rec, err := l.Get(ctx, all[0].ID)
 		return Found{rec, !w.Latest && rec.ID.Window != ""}, err
 	}
-	if all[0].ID.Window == "" { // recorded since we looked
+	if all[0].ID.Window == "" { // recorded since Get
 		return Find(ctx, l, namespace, key, Which{Exact: true})
 	}
 	n := min(len(all), ambiguousRecords)

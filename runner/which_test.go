@@ -13,10 +13,10 @@ func TestFind(t *testing.T) {
 	exact := func(window string) Which { return Which{Exact: true, Window: window} }
 	latest, guess := Which{Latest: true}, Which{Guess: true}
 	for _, test := range []struct {
-		windows   []string // that are recorded, the latest last
+		windows   []string // windows with a record, the latest last
 		which     Which
-		want      string // the window
-		found     bool   // something is recorded there
+		want      string // the window of the result
+		found     bool   // something is recorded in it
 		guessed   bool
 		ambiguous []string
 	}{

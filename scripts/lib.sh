@@ -1,15 +1,16 @@
 # shellcheck shell=bash
-# What the scripts share. Sourced: goes to the root of the repository, gives $tmp, need, need_c and skip.
+# The functions and variables that the scripts share. A script sources this file, which changes to the root of the
+# repository.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 PATH=$PATH:/usr/local/go/bin:/usr/sbin:/sbin
-[ -n "${HOME:-}" ] || { unset HOME && export HOME=~; } # unset, bash asks the password file
+[ -n "${HOME:-}" ] || { unset HOME && export HOME=~; } # if HOME is unset, ~ comes from the password file
 
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 cache=${XDG_CACHE_HOME:-$HOME/.cache}
 if ! mkdir -p "$cache" 2>/dev/null || [ ! -w "$cache" ]; then
-	export XDG_CACHE_HOME=$tmp/cache # a read-only home: Go and staticcheck need some place
+	export XDG_CACHE_HOME=$tmp/cache # Go and staticcheck need a cache, but the home is read-only
 fi
 if ! mkdir -p "$(go env GOMODCACHE)" 2>/dev/null; then
 	GOFLAGS="$(go env GOFLAGS) -modcacherw"
@@ -17,13 +18,13 @@ if ! mkdir -p "$(go env GOMODCACHE)" 2>/dev/null; then
 fi
 
 skips=0
-# skip WHAT names something that was left out.
+# skip TEXT reports a skipped part.
 skip() {
 	echo "skipped: $*"
 	skips=$((skips + 1))
 }
 
-# end_of_skips fails in CI when something was left out.
+# end_of_skips exits with 1 in CI if a part was skipped.
 end_of_skips() {
 	if [ "${CI:-}" = true ] && [ "$skips" -gt 0 ]; then
 		echo "$0: $skips skipped, which CI=true does not allow" >&2
@@ -31,14 +32,14 @@ end_of_skips() {
 	fi
 }
 
-# need COMMAND PACKAGE finds COMMAND, or installs it from Debian where it may, or skips it.
+# need COMMAND PACKAGE checks for COMMAND. If it is missing, need installs the Debian package if it can, or calls skip.
 need() {
 	command -v "$1" >/dev/null && return
 	install_for "$1" "$2"
 	command -v "$1" >/dev/null || skip "$1: not found (Debian package $2)"
 }
 
-# need_c finds a C compiler that works, or installs one as need does. It fails, and skips the race detector, without one.
+# need_c checks for a working C compiler, and installs one as need does. Without one it skips the race detector and fails.
 need_c() {
 	compiles_c && return
 	install_for 'the race detector' gcc libc6-dev
@@ -47,7 +48,7 @@ need_c() {
 	return 1
 }
 
-# compiles_c reports whether the C compiler that Go would take is there, with its headers.
+# compiles_c reports whether the C compiler that Go uses works and finds its headers.
 compiles_c() {
 	local cc
 	cc=$(go env CC)
@@ -55,7 +56,7 @@ compiles_c() {
 	echo '#include <stdlib.h>' | $cc -x c -c -o "$tmp/cc.o" - 2>/dev/null
 }
 
-# install_for WHAT PACKAGE... installs Debian packages that WHAT requires, if root and apt-get are here.
+# install_for NAME PACKAGE... installs the Debian packages that NAME requires. Without root or apt-get it does nothing.
 install_for() {
 	if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then return; fi
 	echo "installing ${*:2} (for $1)"
@@ -76,7 +77,7 @@ tool() {
 	go tool -modfile=scripts/tools/go.mod "$@"
 }
 
-# files lists what is or may become committed, deleted files aside.
+# files lists the files that are in the repository or may be added to it.
 files() {
 	{ git ls-files -co --exclude-standard 2>/dev/null || find . -type f -not -path './.git/*' | cut -c3-; } |
 		while IFS= read -r f; do if [ -f "$f" ]; then printf '%s\n' "$f"; fi; done

@@ -9,10 +9,10 @@ import (
 	"idem/ledger"
 )
 
-// Replay is a set of recorded additions whose files are open for them.
+// Replay is a set of recorded additions with the open files to append them to.
 type Replay []addition
 
-// addition is what is to be appended to one file.
+// addition is the content to append to one open file.
 type addition struct {
 	name          string
 	to            *os.File
@@ -22,8 +22,8 @@ type addition struct {
 
 // Open opens the files of a call for the recorded additions: all of them or none.
 // The losses are the additions that cannot be appended again, because they were
-// not recorded or the call has no file for them. A file that cannot be opened is
-// no loss: the error is an *Error.
+// not recorded or the call has no file for them. A file that cannot be opened
+// does not count as a loss: the error is an *Error.
 func Open(files []File, recorded []ledger.File) (r Replay, losses []Loss, err error) {
 	for i, rec := range recorded {
 		file, ok := fileOf(files, recorded, i)
@@ -45,8 +45,9 @@ func Open(files []File, recorded []ledger.File) (r Replay, losses []Loss, err er
 	return r, losses, nil
 }
 
-// fileOf returns the file to append recorded[i] to: the file with its name, else
-// the file in its place, unless the name of that file is also recorded.
+// fileOf returns the file to which recorded[i] is appended. It is the file of the
+// same name. If there is none, it is the file with the same Place, unless the name
+// of that file is recorded too.
 func fileOf(files []File, recorded []ledger.File, i int) (File, bool) {
 	at := slices.IndexFunc(files, func(f File) bool { return f.Name == recorded[i].Name })
 	if at < 0 {
@@ -96,9 +97,9 @@ func (a *addition) append() error {
 	return err
 }
 
-// takeBack cuts off the additions again, the last first, since two names may be
-// one file. A file that another process has appended to since then stays as it
-// is, and the error names it.
+// takeBack removes the additions from their files. It begins with the last one,
+// because two names may belong to one file. A file that another process has
+// appended to since then stays as it is, and the error names it.
 func (r Replay) takeBack() (kept error) {
 	for _, a := range slices.Backward(r) {
 		if a.after == a.before {

@@ -1,5 +1,6 @@
-// Package sidefile records what a command appends to files of its user, and
-// appends it again on a replay. It reads and writes files, and knows no call.
+// Package sidefile records the bytes that a command appends to the user's files,
+// and appends them again on a replay. It reads and writes files and knows nothing
+// of calls.
 package sidefile
 
 import (
@@ -16,14 +17,16 @@ import (
 	"idem/ledger"
 )
 
-// File is a file of which a call records what its command appends.
+// File is a file to which a command may append, so its addition is recorded. A
+// later call finds the addition by Name or, if no name is equal, by Place.
 type File struct {
-	Name  string // by which a later call finds its recorded addition
-	Place int    // by which a later call finds it where no name fits; 0: by Name alone
+	Name  string
+	Place int // 0: the addition is found by Name alone
 	Path  string
 }
 
-// Error is why an addition to a file cannot be recorded, or not be appended again.
+// Error is why an addition to a file cannot be recorded, or cannot be appended
+// again.
 type Error struct{ Err error }
 
 func (e *Error) Error() string { return e.Err.Error() }
@@ -44,30 +47,32 @@ var (
 )
 
 const (
-	// maxAddition is the most bytes that are recorded of one file: an addition is
-	// held in memory and stored in one piece. GitHub takes no more than 1 MiB of a
-	// step summary.
+	// maxAddition is the maximum number of bytes recorded for one file. An addition
+	// is held in memory and stored in one piece. For comparison, GitHub accepts up
+	// to 1 MiB of a step summary.
 	maxAddition = 16 << 20
-	// tailSize is how many bytes at the end of a file are compared to find out
-	// whether a command appended to it or rewrote it: one page, which costs one read.
+	// tailSize is the number of bytes at the end of a file that are compared. They
+	// show whether a command appended to the file or rewrote it. One page costs one
+	// read.
 	tailSize = 4 << 10
 )
 
-// Extent is the length of a file before a command, and its end at that time.
+// Extent is the length of a file and its last bytes, before the command runs.
 type Extent struct {
 	file File
 	size int64
 	tail []byte
 }
 
-// Check reports why path cannot be a File. It can be a regular file that can be
-// read, or no file in an existing directory. The error is an *Error.
+// Check returns why path cannot be a File, or nil. A File is a readable regular
+// file, or a missing file in an existing directory. The error is an *Error.
 func Check(path string) error {
 	_, err := measure(File{Path: path})
 	return err
 }
 
-// Measure looks at files before their command. The error is an *Error.
+// Measure returns the extents of files before their command runs. The error is an
+// *Error.
 func Measure(files []File) ([]Extent, error) {
 	var all []Extent
 	for _, file := range files {
@@ -80,8 +85,8 @@ func Measure(files []File) ([]Extent, error) {
 	return all, nil
 }
 
-// measure is Measure of one file. A missing file is empty: the command may make
-// it.
+// measure returns the extent of one file. A missing file counts as empty, because
+// the command may create it.
 func measure(file File) (Extent, error) {
 	e := Extent{file: file}
 	f, info, err := openRegular(file.Path, os.O_RDONLY)
@@ -104,8 +109,8 @@ func measure(file File) (Extent, error) {
 	return e, nil
 }
 
-// added returns the bytes that were appended to the file since it was measured:
-// none when the file is gone.
+// added returns the bytes appended to the file since it was measured, or none if
+// the file is gone.
 func (e Extent) added() ([]byte, fs.FileInfo, error) {
 	f, info, err := openRegular(e.file.Path, os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -130,7 +135,7 @@ func (e Extent) added() ([]byte, fs.FileInfo, error) {
 		return nil, info, ErrTooMuch
 	}
 	content := make([]byte, n)
-	if _, err = f.ReadAt(content, e.size); errors.Is(err, io.EOF) { // cut off since it was opened
+	if _, err = f.ReadAt(content, e.size); errors.Is(err, io.EOF) { // truncated since it was opened
 		err = ErrRewritten
 	}
 	return content, info, err
@@ -163,8 +168,8 @@ func Additions(before []Extent, refuse func(content []byte) error) (files []ledg
 	return files, losses
 }
 
-// openRegular opens a regular file and refuses any other: a pipe would wait for
-// its other end.
+// openRegular opens a regular file and rejects any other. Opening a pipe would
+// wait for its other end.
 func openRegular(path string, flags int) (*os.File, fs.FileInfo, error) {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return nil, nil, fmt.Errorf("%s is not a regular file", path)

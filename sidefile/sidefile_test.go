@@ -49,7 +49,7 @@ func TestFileOf(t *testing.T) {
 		name     string
 		files    []File
 		recorded []ledger.File
-		want     string // the path for each, - for none
+		want     string // the path for each recorded file, - for none
 	}{
 		{"the same", []File{auto, one, two}, []ledger.File{recAuto, recOne, recTwo}, "/a x y"},
 		{"another order", []File{{"y", 1, "y"}, {"x", 2, "x"}}, []ledger.File{recOne, recTwo}, "x y"},
@@ -76,8 +76,8 @@ func TestFileOf(t *testing.T) {
 	}
 }
 
-// A write that fails takes back the additions before it, unless another process
-// has appended behind them.
+// If a write fails, the earlier additions are removed again, unless another
+// process has appended to the file since then.
 func TestFailedAppendIsTakenBack(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -136,8 +136,8 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// A file that another process appends to while it is measured and read is not
-// a damaged one.
+// A file to which another process appends between measuring and reading does not
+// count as rewritten.
 func TestMeasureWhileTheFileGrows(t *testing.T) {
 	t.Parallel()
 	d := dir{t, t.TempDir()}

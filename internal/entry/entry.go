@@ -1,4 +1,4 @@
 // Package entry has the first instructions of a program that is linked with
-// -ldflags=-E=idem_start, on Linux on amd64: they look at the limits of the process
-// before Go's runtime does. Elsewhere, and without the flag, it is empty.
+// -ldflags=-E=idem_start, on Linux on amd64. They check the limits of the process
+// before Go's runtime does. Elsewhere, and without the flag, the package is empty.
 package entry

@@ -1,6 +1,6 @@
 package entry
 
-// The lines that entry_linux_amd64.s writes. docs/limits.md has the numbers.
+// These are the lines that entry_linux_amd64.s writes. docs/limits.md has the numbers.
 //
 //lint:file-ignore U1000 used in assembly
 var (

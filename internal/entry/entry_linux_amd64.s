@@ -1,11 +1,14 @@
 #include "textflag.h"
 
-// idem_start is where the kernel enters the program when it is linked with
-// -ldflags=-E=idem_start. It looks at the limits under which Go's runtime would
-// end the process before main, with its stacks and status 2, says so in one line
-// instead, and goes on to the runtime. Linked without, the program begins with that.
+// idem_start is the entry point of a program that is linked with
+// -ldflags=-E=idem_start. Without the flag, the runtime's entry point is used.
 //
-// The kernel has SP point to argc. Nothing else of its registers counts.
+// Under a limit that is too low, Go's runtime would end the process before main,
+// with a dump of its stacks and status 2. idem_start checks these limits first. If
+// one is too low, it prints one line and exits with 69. Otherwise it jumps to the
+// runtime's entry point.
+//
+// At entry, SP points to argc. The kernel defines no other register.
 
 #define SYS_write      1
 #define SYS_mmap       9
@@ -20,25 +23,30 @@
 
 #define MiB (1<<20)
 
-// What the runtime reserves (mpagealloc_64bit.go): summaries of all pages it might
-// come to have; an index of 512 MiB, if there is room; the first of its heap, and
-// the map of that. The numbers are on the safe side where the index just fits, and
-// the last one includes what Fit in package proc requires.
+// These are the sizes of address space that the runtime reserves
+// (mpagealloc_64bit.go):
+//
+//   - SUMMARIES: the summaries of all pages that it might ever have
+//   - INDEX: an index of 512 MiB, if there is room for it
+//   - HEAP: the first part of its heap, and the map of that part
+//
+// The numbers are on the safe side where the index just fits. HEAP includes the
+// space that Fit in package proc checks for.
 #define SUMMARIES (586*MiB)
 #define INDEX     (504*MiB)
 #define HEAP      (196*MiB)
 
-// What is written of this before main, and a little.
+// DATA_SIZE is how much of this memory is written to before main, and a little more.
 #define DATA_SIZE (84*MiB)
 
-// MAP maps n bytes and leaves the address, or an error from -4095 on, in AX.
+// MAP maps n bytes and leaves the address in AX, or an error (-4095 to -1).
 #define MAP(n, prot) \
 	MOVQ $SYS_mmap, AX; MOVQ $0, DI; MOVQ $n, SI; MOVQ $prot, DX; MOVQ $0x22, R10; MOVQ $-1, R8; MOVQ $0, R9; SYSCALL
 
 #define UNMAP(at, n) \
 	MOVQ at, DI; MOVQ $SYS_munmap, AX; MOVQ $n, SI; SYSCALL
 
-// LIMIT leaves a limit in BX, none where it cannot be had.
+// LIMIT leaves a limit in BX, or -1 (no limit) if it cannot be read.
 #define LIMIT(which) \
 	MOVQ $-1, BX; MOVQ BX, 0(SP); MOVQ $SYS_getrlimit, AX; MOVQ $which, DI; MOVQ SP, SI; SYSCALL; MOVQ 0(SP), BX
 
@@ -78,7 +86,7 @@ processes:
 	JHI	start
 	MOVQ	$SYS_geteuid, AX
 	SYSCALL
-	TESTQ	AX, AX // root has no such limit
+	TESTQ	AX, AX // root is exempt from this limit
 	JNE	noprocess
 
 start:

@@ -10,16 +10,16 @@ import (
 	"syscall"
 )
 
-// IDEM_FAILPOINT is NAME, or NAME:N for the Nth time that the point is reached.
-// With IDEM_FAILPOINT_HOLD=PATH the program is not killed there: it makes the
-// file PATH.reached and goes on when a writer opens the named pipe PATH.
+// IDEM_FAILPOINT is NAME, or NAME:N for the Nth time that the point is reached. With
+// IDEM_FAILPOINT_HOLD=PATH the program is not killed there. It creates the file
+// PATH.reached and continues when a writer opens the named pipe PATH.
 var (
 	name, nth, _ = strings.Cut(os.Getenv("IDEM_FAILPOINT"), ":")
 	hold         = os.Getenv("IDEM_FAILPOINT_HOLD")
 	reached      atomic.Int64
 )
 
-// Here is one point.
+// Here kills or holds the process if IDEM_FAILPOINT names this point.
 func Here(point string) {
 	if point != name {
 		return
@@ -31,7 +31,7 @@ func Here(point string) {
 		wait()
 	default:
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-		select {} // no step further
+		select {} // until the signal is delivered
 	}
 }
 

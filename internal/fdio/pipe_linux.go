@@ -2,8 +2,9 @@ package fdio
 
 import "golang.org/x/sys/unix"
 
-// GrowPipe makes a pipe hold BigPipe bytes, unless it holds more. It may be
-// refused, since each user has a limit. A descriptor of no pipe stays as it is.
+// GrowPipe enlarges a pipe to BigPipe bytes, unless it is that large already. The
+// kernel may refuse, because each user has a limit. A descriptor that is not a pipe
+// is left alone.
 func GrowPipe(fd int) {
 	if size, err := unix.FcntlInt(uintptr(fd), unix.F_GETPIPE_SZ, 0); err == nil && size < BigPipe {
 		_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETPIPE_SZ, BigPipe)

@@ -11,10 +11,11 @@ import (
 // GrowPipe does nothing: these kernels size pipes themselves.
 func GrowPipe(int) {}
 
-// poll is poll(2) by select(2): that of macOS does not know terminals.
+// poll is poll(2), implemented with select(2): poll(2) of macOS does not support
+// terminals.
 func poll(fds []unix.PollFd, ms int) (int, error) {
-	n, err := choose(fds, ms)
-	if errors.Is(err, unix.EINVAL) { // a number that select cannot take
+	n, err := pollBySelect(fds, ms)
+	if errors.Is(err, unix.EINVAL) { // a descriptor from FD_SETSIZE on
 		return unix.Poll(fds, ms)
 	}
 	return n, err

@@ -1,5 +1,6 @@
-// Package fdio reads and writes descriptors that other processes share: they may
-// be non-blocking, full, or known to no poller.
+// Package fdio reads and writes descriptors that are shared with other processes.
+// Such a descriptor may be non-blocking, full, or not supported by the runtime's
+// poller.
 package fdio
 
 import (
@@ -9,32 +10,32 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// BigPipe is the most bytes that Linux gives a pipe without privileges.
+// BigPipe is the largest size of a pipe on Linux without privileges, in bytes.
 const BigPipe = 1 << 20
 
-// blindly is how long Await pauses where it cannot wait.
-const blindly = 10 * time.Millisecond
+// blindPause is how long Await sleeps where no system call can wait for it.
+const blindPause = 10 * time.Millisecond
 
-// Await waits until one of fds is ready, at most ms milliseconds unless that is
-// negative, and marks each that is ready in its Revents. It returns true.
+// Await waits until one of fds is ready, for at most ms milliseconds; a negative ms
+// means no limit. It marks each ready descriptor in its Revents and returns true.
 //
-// A sandbox may refuse ppoll(2), and the kernel may be out of memory. Where
-// select(2) cannot help either, Await pauses, marks all of fds as ready and returns
-// false. So no error makes a loop around it spin. The caller tries to read or
-// write, and a descriptor that it reads should not block.
+// A sandbox may refuse ppoll(2), and the kernel may be out of memory. Await then
+// tries select(2). If that fails too, Await sleeps, marks all of fds as ready and
+// returns false. So a loop around Await never spins because of an error. The caller
+// tries to read or write after Await; a descriptor that it reads should not block.
 func Await(fds []unix.PollFd, ms int) (known bool) {
 	_, err := poll(fds, ms)
 	if err != nil && !errors.Is(err, unix.EINTR) {
-		_, err = choose(fds, ms)
+		_, err = pollBySelect(fds, ms)
 	}
 	switch {
 	case err == nil:
 		return true
 	case errors.Is(err, unix.EINTR):
-		forget(fds)
+		clearRevents(fds)
 		return true
 	}
-	pause := blindly
+	pause := blindPause
 	if ms >= 0 {
 		pause = min(pause, time.Duration(ms)*time.Millisecond)
 	}
@@ -48,16 +49,18 @@ func Await(fds []unix.PollFd, ms int) (known bool) {
 	return false
 }
 
-// forget clears the marks of an earlier call: a call that failed makes none.
-func forget(fds []unix.PollFd) {
+// clearRevents clears the marks of an earlier call, because a failed call does not
+// set them.
+func clearRevents(fds []unix.PollFd) {
 	for i := range fds {
 		fds[i].Revents = 0
 	}
 }
 
-// choose is poll(2) by select(2). It takes no descriptor from FD_SETSIZE on.
-func choose(fds []unix.PollFd, ms int) (int, error) {
-	forget(fds)
+// pollBySelect is poll(2), implemented with select(2). It returns EINVAL for a
+// descriptor from FD_SETSIZE on.
+func pollBySelect(fds []unix.PollFd, ms int) (int, error) {
+	clearRevents(fds)
 	var in, out unix.FdSet
 	most := -1
 	for _, f := range fds {

@@ -6,10 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Write writes the beginning of p to fd with one write(2) and returns its length
-// in bytes. Where fd takes nothing at the moment it calls room, and tries again
-// unless room returns false: then it returns 0 and no error. The error is that of
-// write(2).
+// Write writes the beginning of p to fd with one write(2) and returns the number of
+// bytes written. If fd takes nothing now, Write calls room and tries again. If room
+// returns false, Write returns 0 and no error. An error is that of write(2).
 func Write(fd int, p []byte, room func(fd int) bool) (int, error) {
 	for {
 		n, err := unix.Write(fd, p)
@@ -27,8 +26,8 @@ func Write(fd int, p []byte, room func(fd int) bool) (int, error) {
 	}
 }
 
-// WriteAll writes p to f. os.File is not used for it, because that would end the
-// process at EPIPE on descriptors 1 and 2.
+// WriteAll writes p to f. It does not use f.Write, which would end the process at
+// EPIPE on descriptors 1 and 2.
 func WriteAll(f *os.File, p []byte) error {
 	for len(p) > 0 {
 		n, err := Write(int(f.Fd()), p, Room)
@@ -40,7 +39,7 @@ func WriteAll(f *os.File, p []byte) error {
 	return nil
 }
 
-// Room waits until something can be written to fd. It returns true.
+// Room waits until fd is writable. It returns true.
 func Room(fd int) bool {
 	Await([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, -1)
 	return true

@@ -9,14 +9,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fullPipe returns a pipe whose other end says EAGAIN when it is full.
+// fullPipe returns a pipe whose write end returns EAGAIN when the pipe is full.
 func fullPipe(t *testing.T) (r, w *os.File) {
 	t.Helper()
 	var fds [2]int
 	if err := unix.Pipe(fds[:]); err != nil {
 		t.Fatal(err)
 	}
-	r, w = os.NewFile(uintptr(fds[0]), "r"), os.NewFile(uintptr(fds[1]), "w") // both blocking to Go
+	r, w = os.NewFile(uintptr(fds[0]), "r"), os.NewFile(uintptr(fds[1]), "w") // Go takes both for blocking
 	t.Cleanup(func() { r.Close(); w.Close() })
 	if err := unix.SetNonblock(fds[1], true); err != nil {
 		t.Fatal(err)
@@ -43,7 +43,7 @@ func TestWriteAllToANonBlockingPipe(t *testing.T) {
 	}
 }
 
-// A caller that waits for something else too can give up.
+// A caller that also waits for other events can stop the wait.
 func TestWriteGivesUp(t *testing.T) {
 	t.Parallel()
 	_, w := fullPipe(t)
@@ -59,6 +59,6 @@ func TestWriteGivesUp(t *testing.T) {
 		}
 	}
 	if asked != 1 || written == 0 {
-		t.Errorf("asked %d times, %d bytes were written", asked, written)
+		t.Errorf("room was called %d times, %d bytes were written", asked, written)
 	}
 }

@@ -2,32 +2,32 @@
 
 package rawsig
 
-// Supported reports whether this package does anything on this platform.
+// Supported reports whether this package has an effect on this platform.
 const Supported = false
 
-// Ignored returns the signals that this process was started to ignore.
+// Ignored returns the empty set.
 func Ignored() Set { return 0 }
 
-// Blocked returns the signals that this process was started with blocked.
+// Blocked returns the empty set.
 func Blocked() Set { return 0 }
 
-// Catch is not supported here.
+// Catch returns the errno EPERM: it is not supported here.
 func Catch(Set) (r int, errno uintptr) { return -1, 1 }
 
-// Missed is not supported here.
+// Missed returns the empty set.
 func Missed() Set { return 0 }
 
-// Default is not supported here.
+// Default does nothing here.
 func Default(int) {}
 
-// KeepPipe is not supported here.
+// KeepPipe does nothing here.
 func KeepPipe() {}
 
-// Leave is not supported here.
+// Leave does nothing here.
 func Leave() {}
 
 // WithMask calls f.
 func WithMask(f func()) { f() }
 
-// Unblock is not supported here.
+// Unblock does nothing here.
 func Unblock() {}

@@ -4,7 +4,7 @@ package rawsig
 
 import "unsafe"
 
-// Signals of Linux on amd64 and arm64.
+// These are the signals of Linux on amd64 and arm64.
 const (
 	quit, ill, trap, bus, fpe, segv, pipe, sys = 3, 4, 5, 7, 8, 11, 13, 31
 	kill, chld, cont, stop                     = 9, 17, 18, 19
@@ -12,10 +12,10 @@ const (
 	cancel, setxid                             = 32, 33
 )
 
-// Supported reports whether this package does anything on this platform.
+// Supported reports whether this package has an effect on this platform.
 const Supported = true
 
-// The kernel's struct sigaction.
+// sigaction is the kernel's struct sigaction.
 type sigaction struct {
 	handler, flags, restorer uintptr
 	mask                     uint64
@@ -29,36 +29,36 @@ const (
 	sigSetmask, sigUnblock = 2, 1
 )
 
-// What the handler reads. It runs at any time on any thread, so every one of
-// these is a word that is written as a whole.
+// The handler reads these variables at any time on any thread. So each is a word that
+// is written as a whole.
 var (
-	faults   = uint64(Of(ill, trap, bus, fpe, segv, sys, chld)) // Go's own when the kernel sends them
-	writes   = uint64(Of(pipe, xfsz))                           // a write of ours may have caused it
-	harmless = uint64(Of(chld, cont, urg, winch))               // their default action does nothing
-	ignored  uint64                                             // by the caller
-	caught   uint64                                             // goes to descriptor fd
-	fd       int64                                              = -1
+	faults   = uint64(SetOf(ill, trap, bus, fpe, segv, sys, chld)) // handled by Go when the kernel sends them
+	writes   = uint64(SetOf(pipe, xfsz))                           // may be caused by a write of this process
+	harmless = uint64(SetOf(chld, cont, urg, winch))               // default action: none
+	ignored  uint64                                                // at the start
+	caught   uint64                                                // written to descriptor fd
+	fd       int64                                                 = -1
 	pid      uint64
-	missed   uint64 // were caught while the pipe was full
+	missed   uint64 // caught while the pipe was full
 	//lint:ignore U1000 the handler writes it to the pipe
 	wake     [InfoSize]byte // a record without a signal
 	previous [65]uintptr    // Go's handlers
 	fallback sigaction      // the default disposition
 )
 
-// early reports that the runtime has left the dispositions alone; see runtime.s.
+// early reports whether the runtime has left the dispositions alone; see runtime.s.
 var early bool
 
-// preempted reports whether the main thread was sent the URG that Catch sends.
+// preempted reports whether Catch has sent URG to the main thread.
 var preempted bool
 
 var (
 	blocked   Set // in the mask that this process was started with
-	installed Set // signals with our handler; guarded by the caller of Catch
+	installed Set // signals that have handler; guarded by the caller of Catch
 )
 
-// init makes the dispositions those that the process was started with, and
-// installs the handlers that Go cannot do without.
+// init sets the dispositions that the process was started with, and installs the
+// handlers that Go requires.
 func init() {
 	pid = uint64(syscall(sysGetpid, 0, 0, 0, 0))
 	blocked = Set(initialMask())
@@ -66,7 +66,7 @@ func init() {
 	set(quit, nil, &now)
 	early = now.handler <= sigIgnore
 	if early {
-		signalsOK(0) // until ours are in front of them
+		signalsOK(0) // until handler is installed in front of them
 		goHandlers()
 		isLibrary(0)
 	}
@@ -83,33 +83,34 @@ func init() {
 		}
 	}
 	if early {
-		set(chld, &fallback, nil) // else there would be nothing to wait for
+		set(chld, &fallback, nil) // if CHLD were ignored, wait would return no status
 	} else {
-		undo() // CHLD keeps the runtime's handler: os/signal would not install it again
+		undoRuntime() // not for CHLD: os/signal would not install its handler again
 	}
 	for n := pipe; n <= xfsz; n++ {
 		if (Set(writes) & Ignored()).Has(n) {
 			set(n, &sigaction{handler: sigIgnore}, nil)
 		}
 	}
-	// The runtime's, for calls that idem does not make.
+	// The runtime needs it for calls that idem does not make.
 	if Ignored().Has(setxid) {
 		set(setxid, &sigaction{handler: sigIgnore}, nil)
 	} else {
 		set(setxid, &fallback, nil)
 	}
 	if blocked != 0 {
-		hold()
+		catchBlocked()
 	}
 	if pid == 1 {
-		first()
+		catchAsInit()
 	}
 }
 
-// first is for the first process of a container. The kernel drops signals for it
-// that would do their default. The handler ends it with 128+n instead: a
-// container with idem can be stopped like one without.
-func first() {
+// catchAsInit installs handler for the first process of a container. For that
+// process, the kernel drops signals whose disposition is the default. The handler
+// ends the process with 128+n instead, so a container with idem can be stopped like
+// one without.
+func catchAsInit() {
 	for n := 1; n <= 64; n++ {
 		if (catchable &^ Ignored() &^ Harmless() &^ installed).Has(n) {
 			install(n)
@@ -117,12 +118,13 @@ func first() {
 	}
 }
 
-// undo takes the runtime's handlers back, if it has installed them. It has left
-// alone HUP and INT when they were ignored, and dies of them when they were not.
-func undo() {
+// undoRuntime removes the runtime's handlers, if it has installed them. HUP and INT
+// need no removal: the runtime leaves them alone if they are ignored, and otherwise
+// dies of them.
+func undoRuntime() {
 	for n := quit; n <= 64; n++ {
 		switch {
-		case Harmless().Has(n) || !catchable.Has(n) || n == cancel || Of(bus, fpe, segv, pipe, xfsz).Has(n):
+		case Harmless().Has(n) || !catchable.Has(n) || n == cancel || SetOf(bus, fpe, segv, pipe, xfsz).Has(n):
 		case Ignored().Has(n):
 			set(n, &sigaction{handler: sigIgnore}, nil)
 		default:
@@ -131,11 +133,13 @@ func undo() {
 	}
 }
 
-// standardDescriptors opens those that were closed at the start, as the runtime does
-// where it is not told that it is a library: else a file of ours would become
-// stdout. The runtime may have one there already, with the CPU limit of the cgroup.
-// That is recognised by its flag, which nothing inherited has, and the runtime does
-// without it.
+// standardDescriptors opens /dev/null as each of the descriptors 0 to 2 that was
+// closed at the start. Otherwise one of the program's files would become stdout. The
+// runtime does the same only if it does not take itself for a library.
+//
+// The runtime may already have a file with the CPU limit of the cgroup on such a
+// number. Such a descriptor has the close-on-exec flag, which an inherited one never
+// has. It is replaced too, and the runtime can do without it.
 func standardDescriptors() {
 	const getFD, closeOnExec, readWrite, atCWD, status = 1, 1, 2, ^uintptr(99), 69
 	const badDescriptor = ^uintptr(9 - 1)
@@ -158,38 +162,38 @@ func standardDescriptors() {
 	}
 }
 
-// hold is for a process that was started with blocked signals. To the command
-// they would be pending, so they are kept in the pipe for the command. The runtime
+// catchBlocked is for a process that was started with blocked signals. Without idem,
+// these would be pending in the command, so the pipe stores them for it. The runtime
 // has unblocked some of them in every thread.
-func hold() {
+func catchBlocked() {
 	if _, err := open(); err != 0 {
 		return
 	}
 	for n := 1; n <= 64; n++ {
-		if (blocked & catchable &^ Ignored() &^ Of(cont)).Has(n) {
+		if (blocked & catchable &^ Ignored() &^ SetOf(cont)).Has(n) {
 			install(n)
 		}
 	}
 	caught = uint64(blocked)
 }
 
-// catchable are the signals that Catch takes: all but those that cannot be
+// catchable are the signals that Catch accepts: all except those that cannot be
 // caught, and those that stop and continue a job.
 const catchable = ^Set(1<<(kill-1) | 1<<(stop-1) | 1<<(tstp-1) | 1<<(ttin-1) | 1<<(ttou-1))
 
-// Ignored returns the signals that this process was started to ignore.
+// Ignored returns the signals that were ignored when this process was started.
 func Ignored() Set { return Set(ignored) }
 
-// Blocked returns the signals that this process was started with blocked.
+// Blocked returns the signals that were blocked when this process was started.
 func Blocked() Set { return blocked }
 
 // Harmless returns the signals whose default action does nothing.
 func Harmless() Set { return Set(harmless) }
 
-// readEnd is that of the pipe, valid when fd is.
+// readEnd is the read end of the pipe. It is valid if fd is.
 var readEnd int
 
-// open makes the pipe, once, and returns the end to read from. It does not block.
+// open makes the pipe once and returns its read end, which is non-blocking.
 func open() (r int, errno uintptr) {
 	if fd >= 0 {
 		return readEnd, 0
@@ -203,13 +207,14 @@ func open() (r int, errno uintptr) {
 	return readEnd, 0
 }
 
-// Catch makes the signals of a set, and those alone, go to the descriptor that it
-// returns, each as an Info. Signals that this process was started to ignore stay
-// ignored. For all others the default disposition is in force; signals that were
-// blocked at the start are the exception: they always go to the descriptor.
+// Catch makes the signals of s, and no other signals, go to the descriptor that it
+// returns, each as an Info. Signals that were ignored at the start stay ignored.
+// Signals that were blocked at the start always go to the descriptor. All other
+// signals have their default disposition.
 //
-// A PIPE or XFSZ that a write of our own has caused goes nowhere, for the write says
-// so, and neither does what the kernel sends for a fault of ours.
+// A PIPE or XFSZ that was caused by a write of this process is dropped, because the
+// write returns the error. A signal that the kernel sends for a fault of this process
+// does not go to the descriptor either.
 //
 // Calls must not run at the same time.
 func Catch(s Set) (r int, errno uintptr) {
@@ -217,9 +222,10 @@ func Catch(s Set) (r int, errno uintptr) {
 		return r, errno
 	}
 	if early && !preempted {
-		// The runtime sends no further URG to a thread that has not taken the last. One
-		// for the main thread may have come before init. That matters to calls that run
-		// for long, so a replay is spared the 10 µs.
+		// The runtime sends no second URG to a thread that has not received the
+		// first. A first URG for the main thread may have come before init and is
+		// lost. This affects only calls that run for long, so a replay does not spend
+		// the 10 µs.
 		preempted = true
 		syscall(sysTkill, uintptr(pid), urg, 0, 0)
 	}
@@ -233,10 +239,10 @@ func Catch(s Set) (r int, errno uintptr) {
 	return r, 0
 }
 
-// Missed returns, once, the signals that were caught while the pipe was full. The
-// pipe has 512 records, and what sends more than a reader takes sends most of them
-// in vain; but a signal of another number must not be lost among them. After a
-// signal was missed, the pipe has a record whose Signo is 0, unless it is full.
+// Missed returns the signals that were caught while the pipe was full, and clears
+// them. The pipe has 512 records. Most signals of a sender that is faster than the
+// reader are lost. But a signal of another number must not be lost among them. After
+// a signal was missed, the pipe has a record whose Signo is 0, unless it is full.
 func Missed() Set {
 	if missed == 0 {
 		return 0
@@ -244,18 +250,19 @@ func Missed() Set {
 	return Set(exchange(&missed, 0))
 }
 
-// Default lets a signal that was caught do what it does by default.
+// Default applies the default action of a signal that was caught. It sets the default
+// disposition and sends the signal again.
 func Default(n int) {
 	if Harmless().Has(n) || ignored&(1<<(n-1)) != 0 {
 		return
 	}
-	installed &^= Of(n)
+	installed &^= SetOf(n)
 	set(n, &fallback, nil)
 	syscall(sysKill, uintptr(pid), uintptr(n), 0, 0)
 }
 
-// KeepPipe installs the handler of PIPE once more, after a call of
-// signal.Ignore: a command would inherit an ignored signal.
+// KeepPipe installs the handler of PIPE again after a call of signal.Ignore.
+// Otherwise a command would inherit PIPE as ignored.
 func KeepPipe() {
 	if ignored&(1<<(pipe-1)) == 0 {
 		a := caughtBy()
@@ -263,8 +270,8 @@ func KeepPipe() {
 	}
 }
 
-// Leave makes all signals ignored that were at the start, also those that the
-// runtime needs, for a program that takes this process's place.
+// Leave makes all signals ignored that were ignored at the start, including those
+// that the runtime needs. It is for a program that replaces this process.
 func Leave() {
 	for n := 1; n <= 64; n++ {
 		if Ignored().Has(n) {
@@ -273,8 +280,8 @@ func Leave() {
 	}
 }
 
-// WithMask calls f with the mask of the calling thread as the process was started
-// with, for what f starts. The caller has locked the thread.
+// WithMask calls f with the signal mask that the process was started with, for a
+// process that f starts. The caller must have locked the thread.
 func WithMask(f func()) {
 	mask, old := uint64(blocked), uint64(0)
 	syscall(sysSigprocmask, sigSetmask, uintptr(unsafe.Pointer(&mask)), uintptr(unsafe.Pointer(&old)), 8)
@@ -282,23 +289,24 @@ func WithMask(f func()) {
 	syscall(sysSigprocmask, sigSetmask, uintptr(unsafe.Pointer(&old)), 0, 8)
 }
 
-// Unblock lets the calling thread, which the caller has locked, take all signals.
+// Unblock unblocks all signals in the calling thread. The caller must have locked the
+// thread.
 func Unblock() {
 	all := ^uint64(0)
 	syscall(sysSigprocmask, sigUnblock, uintptr(unsafe.Pointer(&all)), 0, 8)
 }
 
-// caughtBy is the disposition of a signal that our handler catches.
+// caughtBy returns the disposition of a signal that handler catches.
 func caughtBy() sigaction {
 	return sigaction{handler: handlerPC(), flags: saSiginfo | saOnstack | saRestart | restorerFlag, restorer: restorerPC(), mask: ^uint64(0)}
 }
 
 func install(n int) {
 	a := caughtBy()
-	if n == cont || n == urg || faults&(1<<(n-1)) != 0 { // these may have another one
+	if n == cont || n == urg || faults&(1<<(n-1)) != 0 { // these may have a handler of the runtime
 		var old sigaction
 		set(n, nil, &old)
-		if n == cont && old.handler == sigIgnore { // the runtime does not say so
+		if n == cont && old.handler == sigIgnore { // initial does not report it
 			ignored |= 1 << (n - 1)
 			return
 		}
@@ -307,22 +315,22 @@ func install(n int) {
 		}
 	}
 	set(n, &a, nil)
-	installed |= Of(n)
+	installed |= SetOf(n)
 }
 
 func set(n int, act, old *sigaction) {
 	syscall(sysSigaction, uintptr(n), uintptr(unsafe.Pointer(act)), uintptr(unsafe.Pointer(old)), 8)
 }
 
-// In assembly.
+// These functions are written in assembly.
 
-// syscall makes a system call that does not block and returns its result, which
-// is negative for an error.
+// syscall makes a system call that does not block, and returns its result. A negative
+// result is an error.
 //
 //go:noescape
 func syscall(trap, a, b, c, d uintptr) uintptr
 
-// exchange writes a word that the handler reads and returns what it was.
+// exchange stores v in a word that the handler reads, and returns the old value.
 //
 //go:noescape
 func exchange(p *uint64, v uint64) uint64

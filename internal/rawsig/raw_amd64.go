@@ -8,5 +8,5 @@ const (
 	sysDup3, sysClose                                          = 292, 3
 	sysTkill                                                   = 200
 
-	restorerFlag = 0x04000000 // the kernel has no default one
+	restorerFlag = 0x04000000 // the kernel has no default restorer
 )

@@ -2,9 +2,9 @@
 
 #include "textflag.h"
 
-// The kernel calls it with the signal in DI, its siginfo in SI and its context in
-// DX, on the alternate stack that the runtime has given each thread. It touches
-// neither the stack nor anything of Go's; the return restores all registers.
+// The kernel calls handler with the signal in DI, its siginfo in SI and its context
+// in DX, on the alternate stack that the runtime has given each thread. handler uses
+// neither the stack nor any state of Go. The return restores all registers.
 TEXT ·handler(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	MOVL	8(SI), R8	// si_code
 	MOVL	16(SI), R10	// si_pid
@@ -16,14 +16,14 @@ TEXT ·handler(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	JZ	urg
 	CMPL	R8, $0
 	JGT	chain
-urg:	// Go's scheduler sends it to our own threads
+urg:	// Go's scheduler sends URG to threads of this process
 	CMPL	DI, $23
 	JNE	pipe
 	CMPL	R8, $-6		// SI_TKILL
 	JNE	pipe
 	CMPL	R10, ·pid(SB)
 	JEQ	chain
-pipe:	// a write of ours has failed, and says so itself
+pipe:	// a write of this process has failed and returns the error
 	TESTQ	R9, ·writes(SB)
 	JZ	theirs
 	CMPL	R8, $0		// SI_USER
@@ -36,7 +36,7 @@ theirs:
 	TESTQ	R9, ·caught(SB)
 	JZ	default
 	MOVL	DI, R12
-	MOVL	$39, AX		// getpid: a child that has not called exec yet has another
+	MOVL	$39, AX		// getpid: it differs in a child that has not called exec yet
 	SYSCALL
 	CMPL	AX, ·pid(SB)
 	JNE	child
@@ -46,16 +46,16 @@ theirs:
 	SYSCALL
 	TESTQ	AX, AX
 	JPL	done
-	LOCK			// the pipe is full: the bit is kept in its place
+	LOCK			// the pipe is full: store the bit instead
 	ORQ	R9, ·missed(SB)
-	MOVQ	·fd(SB), DI	// unless it is still full, the reader may have looked before
+	MOVQ	·fd(SB), DI	// wake the reader, which may have read missed before the bit was set
 	LEAQ	·wake(SB), SI
 	MOVL	$128, DX
 	MOVL	$1, AX		// write
 	SYSCALL
 done:
 	RET
-default:	// as if we had no handler
+default:	// as if there were no handler
 	MOVL	DI, R12
 child:
 	TESTQ	R9, ·harmless(SB)
@@ -75,7 +75,7 @@ child:
 	MOVL	$62, AX		// kill
 	SYSCALL
 	RET
-first:	// the kernel would drop it
+first:	// process 1: the kernel would drop the signal
 	LEAL	128(R12), DI
 	MOVL	$231, AX	// exit_group
 	SYSCALL

@@ -8,5 +8,5 @@ const (
 	sysDup3, sysClose                                          = 24, 57
 	sysTkill                                                   = 130
 
-	restorerFlag = 0 // the kernel has one in its vDSO
+	restorerFlag = 0 // the vDSO has the restorer
 )

@@ -2,9 +2,9 @@
 
 #include "textflag.h"
 
-// The kernel calls it with the signal in R0, its siginfo in R1 and its context in
-// R2, on the alternate stack that the runtime has given each thread. It touches
-// neither the stack nor anything of Go's; the return, to the kernel's vDSO,
+// The kernel calls handler with the signal in R0, its siginfo in R1 and its context
+// in R2, on the alternate stack that the runtime has given each thread. handler uses
+// neither the stack nor any state of Go. It returns to the kernel's vDSO, which
 // restores all registers.
 TEXT ·handler(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	MOVW	8(R1), R3	// si_code
@@ -18,14 +18,14 @@ TEXT ·handler(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	BEQ	urg
 	CMPW	$0, R3
 	BGT	chain
-urg:	// Go's scheduler sends it to our own threads
+urg:	// Go's scheduler sends URG to threads of this process
 	CMPW	$23, R0
 	BNE	pipe
 	CMNW	$6, R3		// SI_TKILL
 	BNE	pipe
 	CMPW	R5, R4
 	BEQ	chain
-pipe:	// a write of ours has failed, and says so itself
+pipe:	// a write of this process has failed and returns the error
 	MOVD	·writes(SB), R9
 	TST	R7, R9
 	BEQ	theirs
@@ -41,7 +41,7 @@ theirs:
 	TST	R7, R9
 	BEQ	default
 	MOVW	R0, R10
-	MOVD	$172, R8	// getpid: a child that has not called exec yet has another
+	MOVD	$172, R8	// getpid: it differs in a child that has not called exec yet
 	SVC
 	CMPW	R5, R0
 	BNE	child
@@ -51,20 +51,20 @@ theirs:
 	SVC
 	CMP	$0, R0
 	BGE	done
-	MOVD	$·missed(SB), R9	// the pipe is full: the bit is kept in its place
+	MOVD	$·missed(SB), R9	// the pipe is full: store the bit instead
 again:
 	LDAXR	(R9), R11
 	ORR	R7, R11
 	STLXR	R11, (R9), R12
 	CBNZ	R12, again
-	MOVD	·fd(SB), R0	// unless it is still full, the reader may have looked before
+	MOVD	·fd(SB), R0	// wake the reader, which may have read missed before the bit was set
 	MOVD	$·wake(SB), R1
 	MOVD	$128, R2
 	MOVD	$64, R8		// write
 	SVC
 done:
 	RET
-default:	// as if we had no handler
+default:	// as if there were no handler
 	MOVW	R0, R10
 child:
 	MOVD	·harmless(SB), R9
@@ -84,7 +84,7 @@ child:
 	MOVD	$129, R8	// kill
 	SVC
 	RET
-first:	// the kernel would drop it
+first:	// process 1: the kernel would drop the signal
 	ADDW	$128, R10, R0
 	MOVD	$94, R8		// exit_group
 	SVC

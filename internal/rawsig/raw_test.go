@@ -8,7 +8,7 @@ import (
 )
 
 func TestSet(t *testing.T) {
-	s := Of(1, 64)
+	s := SetOf(1, 64)
 	for n, want := range map[int]bool{-1: false, 0: false, 1: true, 2: false, 63: false, 64: true, 65: false} {
 		if s.Has(n) != want {
 			t.Errorf("%d: %v", n, s.Has(n))
@@ -16,7 +16,7 @@ func TestSet(t *testing.T) {
 	}
 }
 
-// The handler and the kernel must agree with it.
+// The layout of Info must match the handler and the kernel.
 func TestInfo(t *testing.T) {
 	if n := unsafe.Sizeof(Info{}); n != InfoSize {
 		t.Errorf("%d bytes", n)

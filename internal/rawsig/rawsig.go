@@ -1,24 +1,27 @@
-// Package rawsig gives signals the dispositions that this process was started
-// with, and catches them without Go's runtime.
+// Package rawsig gives signals the dispositions that this process was started with,
+// and catches signals without Go's runtime.
 //
-// The runtime installs a handler for every signal before any code of ours runs.
-// It then drops most signals, and answers some with a stack trace and status 2.
-// On Linux this package undoes that: it is initialised right behind the runtime
-// (it imports nothing, so no other package has to come first), and from there on
-// a signal does to idem what it does to any program.
+// The runtime installs a handler for every signal before any code of this program
+// runs. It then drops most signals, and answers some with a stack trace and status 2.
+// On Linux this package undoes that. It imports nothing, so it is initialized right
+// after the runtime. From then on, a signal has the same effect on idem as on any
+// program.
 //
-// Catch replaces os/signal, which needs a handover between threads for each signal
-// (40 µs), cannot catch PROF, and does not say who has sent a signal.
+// Catch replaces os/signal, which has three drawbacks:
 //
-// Nothing here knows about commands; package proc decides what becomes of a
-// signal.
+//   - It needs a handover between threads for each signal (40 µs).
+//   - It cannot catch PROF.
+//   - It does not report the sender of a signal.
+//
+// This package does not know about commands. Package proc decides what happens to a
+// caught signal.
 package rawsig
 
 // Set is a set of signals: bit n-1 is signal n.
 type Set uint64
 
-// Of returns the set of some signals.
-func Of(signals ...int) (s Set) {
+// SetOf returns the set of the given signals.
+func SetOf(signals ...int) (s Set) {
 	for _, n := range signals {
 		s |= 1 << (n - 1)
 	}

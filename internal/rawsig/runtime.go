@@ -2,21 +2,21 @@
 
 package rawsig
 
-// Access to the variables of runtime.s. In assembly.
+// These functions access the variables of runtime.s. They are written in assembly.
 
-// initial returns the handler that signal n had at the start: the runtime keeps it.
+// initial returns the handler that signal n had at the start. The runtime stores it.
 func initial(n int) uintptr
 
-// goHandlers has the runtime install the handlers that it needs as a library: those
+// goHandlers makes the runtime install the handlers that it needs as a library: those
 // for its own faults, for preemption, and for PIPE.
 func goHandlers()
 
-// isLibrary tells the runtime whether it is one.
+// isLibrary sets whether the runtime takes itself for a library.
 func isLibrary(is uint8)
 
-// signalsOK tells the runtime whether its handlers are to act. Otherwise they do what
-// they replace.
+// signalsOK sets whether the runtime's handlers act. If not, a signal has the effect
+// of the disposition that they replaced.
 func signalsOK(are uint8)
 
-// initialMask returns the mask that the process was started with.
+// initialMask returns the signal mask that the process was started with.
 func initialMask() uint64

@@ -2,22 +2,22 @@
 
 #include "textflag.h"
 
-// Variables of the runtime. The linker takes a definition with content in place of
-// one without, so the ones here are the runtime's own.
+// These are variables of the runtime. The linker prefers a definition with content
+// to one without, so the definitions here are the ones that the runtime uses.
 //
-// Another version of the runtime may have others in their place, so the build
-// constraint admits only versions whose runtime was read and for which the tests of
-// package proc and `chaos signals` passed. runtime_public.go is for the others.
+// Another version of the runtime may have other variables. So the build constraint
+// admits only versions whose runtime was read, and for which the tests of package
+// proc and `chaos signals` passed. Other versions use runtime_public.go.
 
-// What the runtime has found at the start.
-DATA runtime·fwdSig+0(SB)/8, $1 // of no signal
+// The runtime stores the dispositions and the mask of the start here.
+DATA runtime·fwdSig+0(SB)/8, $1 // there is no signal 0
 GLOBL runtime·fwdSig(SB), NOPTR, $520
 DATA runtime·initSigmask+0(SB)/8, $0
 GLOBL runtime·initSigmask(SB), NOPTR, $8
 
-// A runtime that is (part of) a library leaves dispositions and masks to its host.
-// init takes that back before main. One effect remains: a crash ends in ABRT
-// instead of status 2, which a command may have as well.
+// A runtime that is part of a library leaves dispositions and masks to its host.
+// init resets the variable before main. One effect remains: a crash ends with ABRT
+// instead of status 2, which could also be the exit status of a command.
 DATA runtime·islibrary+0(SB)/1, $1
 GLOBL runtime·islibrary(SB), NOPTR, $1
 

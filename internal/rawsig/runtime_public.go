@@ -4,10 +4,10 @@ package rawsig
 
 import "unsafe"
 
-// These replace runtime.go where only the public behaviour of Go's runtime is known:
-// it has installed its handlers before our first instruction. init takes them back,
-// 0.2 ms later. Signals other than HUP and INT that were ignored at the start are
-// not known. The tag idem_public builds this with any version, to try it.
+// This file replaces runtime.go where only the public behavior of Go's runtime is
+// known. The runtime then installs its handlers before init, which removes them 0.2 ms
+// later. Among the signals ignored at the start, only HUP and INT are known.
+// The build tag idem_public selects this file with any version of Go, for tests.
 
 func initial(n int) uintptr {
 	var now sigaction

@@ -4,9 +4,10 @@ package rawsig
 
 import "testing"
 
-// It fails where a variable of the runtime has another name or meaning.
+// The test fails if a variable of the runtime has another name or meaning than in
+// runtime.s.
 func TestTheRuntimeLeavesDispositionsAlone(t *testing.T) {
 	if !early {
-		t.Error("the runtime has installed its handlers before our first instruction: runtime.s does nothing")
+		t.Error("the runtime installed its handlers before init: runtime.s has no effect")
 	}
 }

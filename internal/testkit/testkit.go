@@ -1,5 +1,5 @@
-// Package testkit has what the tests of every package share: golden files, and
-// the mark of a slow test.
+// Package testkit has the helpers that the tests of all packages share: golden files,
+// and the mark of a slow test.
 package testkit
 
 import (
@@ -12,12 +12,12 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files instead of comparing with them")
 
-// Updating reports whether the tests were asked by -update to write their golden
+// Updating reports whether the flag -update tells the tests to write their golden
 // files.
 func Updating() bool { return *update }
 
-// Golden fails the test unless the file has exactly the content want. With
-// -update it writes the file first. The path is relative to the package.
+// Golden fails the test unless the file has exactly the content want. With -update it
+// writes the file first. The path is relative to the package.
 func Golden(t *testing.T, file string, want []byte) {
 	t.Helper()
 	if *update {
@@ -30,12 +30,12 @@ func Golden(t *testing.T, file string, want []byte) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(got), string(want)); diff != "" {
-		t.Errorf("%s is out of date (-file +want); this test writes it when it is run with -update:\n%s", file, diff)
+		t.Errorf("%s is out of date (-file +want); run this test with -update to write it:\n%s", file, diff)
 	}
 }
 
-// Slow skips a test under go test -short, which is for the time between two edits.
-// Why says what takes the time.
+// Slow skips a test under go test -short, which is for quick runs between edits. why
+// says what takes the time.
 func Slow(t testing.TB, why string) {
 	t.Helper()
 	if testing.Short() {
@@ -43,6 +43,7 @@ func Slow(t testing.TB, why string) {
 	}
 }
 
-// ShortSkip begins the reason of every skip that -short asks for, so that
-// test/skips can tell it from a test that cannot run on this machine.
+// ShortSkip is the prefix of the reason of every skip that -short causes. By it,
+// test/skips distinguishes these skips from those of tests that cannot run on this
+// machine.
 const ShortSkip = "-short: "

@@ -1,19 +1,22 @@
-// Package filelock has the locks that say which keys of a ledger are alive on this
-// host. They are locks of the kernel on files in the ledger's directory.
+// Package filelock has the locks that show which keys of a ledger are alive on this
+// host. They are kernel locks on files in the ledger's directory.
 //
-// A record has two locks. The claim is held by idem from before its decision to
-// after the outcome is durable. Life is taken for each attempt through a descriptor
-// that the command inherits. Both belong to an open file description, so the kernel
-// ends them when the last process that has the description open closes it or dies,
-// also by kill -9 or when the machine stops. Nothing is removed after a crash, and no
-// lock is stale. A kill -9 of idem ends the claim at once, and ends life only when
-// the last process of the command has ended.
+// A record has two locks:
+//   - The claim is held by idem from before its decision to after the outcome is
+//     durable.
+//   - Life is taken for each attempt, through a descriptor that the command inherits.
+//
+// Both belong to an open file description. The kernel ends a lock when the last process
+// that has the description open closes it or dies, also after kill -9 or a crash of the
+// machine. So no lock is stale, and nothing has to be removed after a crash. A kill -9
+// of idem ends the claim at once. It ends life only when the last process of the
+// command has ended.
 //
 // A process that closes the descriptors it inherits is found by its environment
 // instead, see Leftovers.
 //
 // The mechanism is F_OFD_SETLK on Linux and flock(2) elsewhere. Neither works on
-// every network file system; localdir refuses those.
+// every network file system, so package localdir refuses network file systems.
 package filelock
 
 import (
@@ -30,11 +33,11 @@ import (
 	"idem/ledger/localdir"
 )
 
-// Timeout bounds every wait for a lock that is held for one transaction only. A
-// process that holds one longer is stopped or on a dying disk.
+// Timeout is the maximum wait for a lock that is held for one transaction only. A
+// process that holds such a lock longer is stopped or waits for a failing disk.
 const Timeout = 30 * time.Second
 
-// ErrTimeout is returned when Timeout is over.
+// ErrTimeout is returned after a wait of Timeout.
 var ErrTimeout = fmt.Errorf("another process has had it locked for %v", Timeout)
 
 // ErrHeld is returned by Space.Take when the lock is held.
@@ -48,13 +51,12 @@ const (
 	// Claim is held by idem from before the decision to after the outcome is
 	// durable. Its descriptor is closed on exec.
 	Claim Kind = iota
-	// Life is taken for each attempt on a descriptor that the command inherits, so
-	// the key stays busy as long as a process of the command lives, whatever becomes
-	// of idem.
+	// Life is taken for each attempt on a descriptor that the command inherits. So
+	// the key stays busy while a process of the command lives, even if idem has died.
 	Life
 )
 
-// Name is a record's position among the locks.
+// Name identifies the locks of a record: the SHA-256 of its ID.
 type Name [sha256.Size]byte
 
 // NameOf returns the name of a record's locks.
@@ -62,46 +64,46 @@ func NameOf(id ledger.ID) Name {
 	return sha256.Sum256(lenprefix.Append(nil, id.Namespace, id.Key, id.Window))
 }
 
-// Space is all locks of a ledger. An error is a *ledger.Fault when the locks that
-// are there are not, or no longer, those of the ledger.
+// Space is the set of all locks of a ledger. An error is a *ledger.Fault when the lock
+// files are missing or are not those of the ledger.
 type Space interface {
-	// Create makes what the locks need in the ledger's directory.
+	// Create creates the files that the locks need in the ledger's directory.
 	Create() error
-	// Exists reports whether Create has been done. From then on, the locks that it
-	// finds are those of the ledger.
+	// Exists reports whether the files of Create exist. If so, it pins them: from
+	// then on, no other files are accepted as the locks of the ledger.
 	Exists() (bool, error)
-	// Gone is the fault of a ledger without them.
+	// Gone returns the fault of a ledger without locks.
 	Gone() error
-	// Take takes a lock without waiting, on a file description of its own. The error
+	// Take takes a lock without waiting, on a new open file description. The error
 	// is ErrHeld when the lock is held, also by this process.
 	Take(n Name, k Kind) (*Lock, error)
-	// Held reports whether the lock is held, and disturbs no process that tries to
-	// take it.
+	// Held reports whether the lock is held. It does not disturb a process that
+	// tries to take the lock.
 	Held(n Name, k Kind) (bool, error)
-	// Queue waits at most Timeout for the turn to write to the ledger. Its file is
-	// one for all writers.
+	// Queue waits at most Timeout for the turn to write to the ledger. All writers
+	// lock the same file.
 	Queue() (*Lock, error)
 	// Holders returns processes that have the record's life lock, as far as the
-	// kernel shows them: at most five.
+	// kernel shows them. It returns at most five.
 	Holders(n Name) []ledger.Process
 }
 
-// Lock is a lock that is held through one open file description.
+// Lock is a held lock of one open file description.
 type Lock struct {
 	File   *os.File
 	unlock func() error
 }
 
-// Release ends the lock, also for processes that have inherited it.
+// Release unlocks. The lock ends also for processes that have inherited it.
 func (l *Lock) Release() error { return errors.Join(l.unlock(), l.File.Close()) }
 
-// Leave ends this process's part in the lock: it stays held while a process that
-// has inherited the descriptor lives.
+// Leave closes this process's descriptor without unlocking. The lock stays held while
+// a process lives that has inherited the descriptor.
 func (l *Lock) Leave() error { return l.File.Close() }
 
-// Init waits at most Timeout for the lock under which a ledger and its secret are
-// made, one process at a time. flag is os.O_CREATE to make its file, init.lock, if
-// there is none.
+// Init locks init.lock, under which one process at a time creates a ledger and its
+// secret. It waits at most Timeout. With os.O_CREATE as the flag, it creates a missing
+// init.lock.
 func Init(dir *localdir.Dir, flag int) (unlock func(), err error) {
 	f, err := dir.Open("init.lock", flag|os.O_RDWR, 0o600)
 	if err != nil {
@@ -114,16 +116,16 @@ func Init(dir *localdir.Dir, flag int) (unlock func(), err error) {
 	return unlock, nil
 }
 
-// inTime runs a blocking lock call for Timeout at most. undo is called once after a
-// call that failed, or after a call that ends when it has been given up.
+// inTime runs a blocking lock call and gives it up after Timeout. It calls undo once
+// after a call that fails, or when a call returns after it was given up.
 func inTime(call func() error, undo func()) error {
 	done := make(chan error)
-	given := make(chan struct{})
+	givenUp := make(chan struct{})
 	go func() {
 		err := call()
 		select {
 		case done <- err:
-		case <-given:
+		case <-givenUp:
 			undo()
 		}
 	}()
@@ -136,7 +138,7 @@ func inTime(call func() error, undo func()) error {
 		}
 		return err
 	case <-timer.C:
-		close(given)
+		close(givenUp)
 		return ErrTimeout
 	}
 }

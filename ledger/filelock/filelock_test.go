@@ -16,7 +16,7 @@ import (
 
 var theKey = ledger.ID{Namespace: "default", Key: "k"}
 
-// spaces are the two mechanisms; everything holds with both.
+// spaces are the two mechanisms. Most tests run with both.
 var spaces = map[string]func(*localdir.Dir) Space{"default": New, "flock": NewFlocks}
 
 func must(t testing.TB, err error) {
@@ -26,7 +26,7 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// twoSpaces returns two views of one ledger's locks, as two processes have them.
+// twoSpaces returns two Spaces of the same ledger, as two processes have them.
 func twoSpaces(t *testing.T, locks func(dir *localdir.Dir) Space) (a, b Space) {
 	dir := t.TempDir()
 	a, b = locks(localdir.New(dir)), locks(localdir.New(dir))
@@ -76,8 +76,8 @@ func TestLockIsExclusiveAlsoInOneProcess(t *testing.T) {
 	}
 }
 
-// TestInheritedLockOutlivesItsOwner: a copy of the descriptor is what a command
-// has. Leaving the lock keeps it held by the copy, releasing it does not.
+// TestInheritedLockOutlivesItsOwner uses a copy of the descriptor, as a command has it.
+// After Leave the copy still holds the lock. After Release it does not.
 func TestInheritedLockOutlivesItsOwner(t *testing.T) {
 	for name, locks := range spaces {
 		t.Run(name, func(t *testing.T) {
@@ -101,9 +101,9 @@ func TestInheritedLockOutlivesItsOwner(t *testing.T) {
 	}
 }
 
-// TestAskingDisturbsNobody: a look at a lock never keeps anybody from taking it.
-// (With flock it can for an instant; take bridges that with time.)
-func TestAskingDisturbsNobody(t *testing.T) {
+// TestHeldDoesNotDisturbTake checks that Held never makes Take fail. (With flock, Held
+// takes the lock for an instant, so Take tries again for some time.)
+func TestHeldDoesNotDisturbTake(t *testing.T) {
 	a, b := twoSpaces(t, New)
 	n := NameOf(theKey)
 	var stop atomic.Bool
@@ -129,14 +129,14 @@ func TestAskingDisturbsNobody(t *testing.T) {
 	wg.Wait()
 }
 
-// TestQueueLetsOneWriterAtATime through, of several views.
+// TestQueueLetsOneWriterAtATime checks that Queue admits one writer at a time.
 func TestQueueLetsOneWriterAtATime(t *testing.T) {
 	for name, locks := range spaces {
 		t.Run(name, func(t *testing.T) {
 			a, b := twoSpaces(t, locks)
 			var inside, entered atomic.Int64
 			var wg sync.WaitGroup
-			for _, s := range []Space{a, b} { // one goroutine each, as Ledger.mu sees to
+			for _, s := range []Space{a, b} { // one goroutine each, as with Ledger.mu
 				wg.Go(func() {
 					for range 100 {
 						turn, err := s.Queue()
@@ -155,15 +155,15 @@ func TestQueueLetsOneWriterAtATime(t *testing.T) {
 			}
 			wg.Wait()
 			if entered.Load() != 200 {
-				t.Errorf("%d writers of 200 came in", entered.Load())
+				t.Errorf("%d writers of 200 got their turn", entered.Load())
 			}
 		})
 	}
 }
 
-// TestWaitThatComesToNothingIsUndoneOnce: also one that was given up, whatever
-// comes of it later.
-func TestWaitThatComesToNothingIsUndoneOnce(t *testing.T) {
+// TestFailedWaitIsUndoneOnce includes waits that were given up and that end later, with
+// or without an error.
+func TestFailedWaitIsUndoneOnce(t *testing.T) {
 	fault := errors.New("fault")
 	for _, test := range []struct {
 		takes     time.Duration

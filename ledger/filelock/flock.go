@@ -14,13 +14,13 @@ import (
 	"idem/ledger/localdir"
 )
 
-// flocks are flock(2) locks on one file per lock under locks.d, for systems
-// without open-file-description locks. The files stay: removing one could give
-// two processes the same lock.
+// flocks are flock(2) locks on one file per lock below locks.d. They are for systems
+// without open-file-description locks. The files are never removed: after a removal,
+// two processes could take the same lock on two files.
 type flocks struct{ dir *localdir.Dir }
 
-// NewFlocks returns the locks of the ledger in dir as files below locks.d. It is
-// what New returns where the kernel has no locks of open file descriptions.
+// NewFlocks returns the locks of the ledger in dir as files below locks.d. New calls
+// it where the kernel has no open-file-description locks.
 func NewFlocks(dir *localdir.Dir) Space { return &flocks{dir} }
 
 const lockDir = "locks.d"
@@ -29,7 +29,8 @@ func (s *flocks) Create() error { return s.dir.Mkdir(lockDir) }
 
 func (s *flocks) Gone() error { return s.dir.Damage(ledger.FaultNoLocks, lockDir, "locks.d is gone") }
 
-// open opens a lock's file and makes it if need be, whatever the umask.
+// open opens a lock's file. It creates a missing one, with mode 0600 whatever the
+// umask.
 func (s *flocks) open(name string) (*os.File, error) {
 	if err := s.same(); err != nil {
 		return nil, err
@@ -41,7 +42,7 @@ func (s *flocks) open(name string) (*os.File, error) {
 	return f, err
 }
 
-// same makes sure that locks.d is the ledger's.
+// same returns a fault if locks.d is missing or is not the one that was pinned.
 func (s *flocks) same() error {
 	pin, pinned := s.dir.Pinned(lockDir)
 	now, err := s.dir.Stat(lockDir)
@@ -77,8 +78,8 @@ func (s *flocks) Take(n Name, k Kind) (*Lock, error) {
 	if err != nil {
 		return nil, err
 	}
-	// held takes the lock for an instant, the only way to ask with flock: who
-	// meets that tries again.
+	// With flock, the only way to ask is to take the lock: Held takes it for an
+	// instant. So a lock that is held now may be free in the next attempt.
 	for deadline := time.Now().Add(100 * time.Millisecond); ; time.Sleep(5 * time.Millisecond) {
 		err = flock(f, unix.LOCK_EX|unix.LOCK_NB)
 		if !errors.Is(err, ErrHeld) || time.Now().After(deadline) {
@@ -137,6 +138,6 @@ func flock(f *os.File, how int) error {
 	}
 }
 
-// Holders returns nothing: the kernel does not show a lock of flock(2) with the file
-// descriptions that share it.
+// Holders returns nil, because the kernel does not show which file descriptions share
+// a flock(2) lock.
 func (s *flocks) Holders(Name) []ledger.Process { return nil }

@@ -13,18 +13,19 @@ import (
 	"idem/ledger/localdir"
 )
 
-// maxHolders is how many processes are named.
+// maxHolders is the maximum number of processes that Holders and Leftovers return. A
+// message names all of them.
 const maxHolders = 5
 
-// Holders looks for the life lock among the descriptors of all processes that this
-// one may look into (proc_pid_fdinfo(5)).
+// Holders searches for the life lock in the descriptors of all processes whose /proc
+// files this process may read (proc_pid_fdinfo(5)).
 func (s *ofdLocks) Holders(n Name) []ledger.Process {
 	file, ok := s.dir.Pinned("locks")
 	if !ok {
 		return nil
 	}
 	at := offset(n, Life)
-	// lock:  1: OFDLCK ADVISORY  WRITE -1 fe:00:1234 4097 4097
+	// The line to find: "lock:  1: OFDLCK ADVISORY  WRITE -1 fe:00:1234 4097 4097".
 	lock := fmt.Sprintf(":%d %d %d", file.Inode, at, at)
 	fds, _ := filepath.Glob("/proc/[0-9]*/fd/*") // the only error is a bad pattern
 	var found []ledger.Process

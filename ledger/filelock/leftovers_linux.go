@@ -11,12 +11,14 @@ import (
 	"idem/ledger"
 )
 
-// AllLeftovers returns the processes that attempts' commands have, by run id: those
-// whose environment says so, as it was when they were executed, also from inside of
-// another attempt that the command has made. Not found are a
-// process whose environment was reset (sudo, env -i), that of another user, and
-// one that this process may not look into (hidepid, a process namespace of its
-// own).
+// AllLeftovers returns the processes of attempts' commands, by run ID. A process
+// belongs to an attempt if its environment at exec names the attempt. The environment
+// also names the attempts inside of which the process's own attempt runs.
+//
+// It does not find:
+//   - a process whose environment was reset (sudo, env -i);
+//   - a process of another user;
+//   - a process that is hidden from this one (hidepid, another process namespace).
 func AllLeftovers() map[string][]ledger.Process {
 	proc, err := os.Open("/proc")
 	if err != nil {
@@ -27,7 +29,7 @@ func AllLeftovers() map[string][]ledger.Process {
 	found := map[string][]ledger.Process{}
 	for _, name := range names {
 		pid, err := strconv.Atoi(name)
-		if err != nil || pid == os.Getpid() { // we are the call, not what it waits for
+		if err != nil || pid == os.Getpid() { // this process is the call that asks
 			continue
 		}
 		runIDs := runIDsOf(pid)
@@ -44,44 +46,44 @@ func AllLeftovers() map[string][]ledger.Process {
 	return found
 }
 
-// belongs reports whether a process still is one of an attempt's.
+// belongs reports whether a process is still one of an attempt's command.
 func belongs(pid int, runID string) bool { return slices.Contains(runIDsOf(pid), runID) }
 
-// runIDsOf returns the run ids of the attempts in whose commands a process is: of
-// its own, and of those that this one is inside of. There are none of a process
-// that has ended.
+// runIDsOf returns the run IDs of the attempts in whose commands a process runs: its
+// own attempt, and those inside of which that one runs. For a process that has ended,
+// it returns nil.
 func runIDsOf(pid int) []string {
 	env, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "environ"))
 	if err != nil || !bytes.Contains(env, []byte(ledger.RunIDVar+"=")) && !bytes.Contains(env, []byte(ledger.ChainVar+"=")) {
 		return nil
 	}
-	var own string
-	var around []string
+	var runID string
+	var chain []string
 	event := false
 	for kv := range bytes.SplitSeq(env, []byte{0}) {
 		name, value, _ := strings.Cut(string(kv), "=")
 		switch name {
 		case ledger.RunIDVar:
-			own = value
+			runID = value
 		case ledger.ChainVar:
-			around = strings.Split(value, ":")
+			chain = strings.Split(value, ":")
 		case ledger.EventVar:
 			event = true
 		}
 	}
 	var runIDs []string
-	if own != "" && !event {
-		runIDs = append(runIDs, own)
+	if runID != "" && !event {
+		runIDs = append(runIDs, runID)
 	}
-	for i, link := range around {
-		if link != "" && link != own && (i == 0 || around[i-1] != ledger.ForEvent) {
+	for i, link := range chain {
+		if link != "" && link != runID && (i == 0 || chain[i-1] != ledger.ForEvent) {
 			runIDs = append(runIDs, link)
 		}
 	}
 	return runIDs
 }
 
-// nameOfProcess returns the name of the process that dir in /proc is about.
+// nameOfProcess returns the name of the process with the directory dir in /proc.
 func nameOfProcess(dir string) string {
 	name, _ := os.ReadFile(filepath.Join(dir, "comm"))
 	return strings.TrimSuffix(string(name), "\n")

@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -12,27 +13,31 @@ import (
 	"idem/ledger/ledgertest"
 )
 
-// A process that has ended is none, whether its parent has looked or not, and
-// neither is the one that asks.
-func TestProcessesThatAreNone(t *testing.T) {
+// TestProcessesThatDoNotCount checks that a zombie does not count, and neither does the
+// process that asks.
+func TestProcessesThatDoNotCount(t *testing.T) {
 	t.Parallel()
 	c := exec.Command("sh", "-c", "read x")
 	c.Env = []string{ledger.RunIDVar + "=zombie"}
 	stdin, err := c.StdinPipe()
 	must(t, err)
 	must(t, c.Start())
-	if found := AllLeftovers()["zombie"]; len(found) != 1 || !belongs(found[0].PID, "zombie") {
-		t.Errorf("got %+v", found)
+	// Until exec is done, the process has no environment.
+	for !belongs(c.Process.Pid, "zombie") {
+		time.Sleep(time.Millisecond)
+	}
+	if found := AllLeftovers()["zombie"]; len(found) != 1 || found[0].PID != c.Process.Pid {
+		t.Errorf("got %+v, want process %d", found, c.Process.Pid)
 	}
 	must(t, stdin.Close())
 	must(t, unix.Waitid(unix.P_PID, c.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil))
 	if found := AllLeftovers()["zombie"]; len(found) != 0 || belongs(c.Process.Pid, "zombie") {
-		t.Errorf("got %+v of one that has ended", found)
+		t.Errorf("got %+v for a process that has ended", found)
 	}
 	_ = c.Wait()
 
 	if os.Getenv("IDEM_TEST_SELF") == "" {
-		self := exec.Command(os.Args[0], "-test.run=^TestProcessesThatAreNone$")
+		self := exec.Command(os.Args[0], "-test.run=^TestProcessesThatDoNotCount$")
 		self.Env = append(os.Environ(), "IDEM_TEST_SELF=1", ledger.RunIDVar+"=self")
 		if out, err := self.CombinedOutput(); err != nil {
 			t.Errorf("the test in a process of its own: got error %v, output\n%s", err, out)
@@ -42,14 +47,15 @@ func TestProcessesThatAreNone(t *testing.T) {
 	}
 }
 
-// Not more are named than a message can hold.
+// TestManyProcesses checks that no more than maxHolders processes are returned, which
+// is as many as a message can name.
 func TestManyProcesses(t *testing.T) {
 	t.Parallel()
 	for range maxHolders + 2 {
 		ledgertest.Leave(t, ledger.RunIDVar+"=many")
 	}
 	if found := AllLeftovers()["many"]; len(found) != maxHolders {
-		t.Errorf("got %+v", found)
+		t.Errorf("got %d processes, want %d: %+v", len(found), maxHolders, found)
 	}
 }
 

@@ -4,7 +4,7 @@ package filelock
 
 import "idem/ledger"
 
-// AllLeftovers returns nothing: these kernels do not show the environment of a
+// AllLeftovers returns nil, because these kernels do not show the environment of a
 // process.
 func AllLeftovers() map[string][]ledger.Process { return nil }
 

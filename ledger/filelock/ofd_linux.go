@@ -14,12 +14,13 @@ import (
 // New returns the locks of the ledger in dir.
 func New(dir *localdir.Dir) Space { return &ofdLocks{dir: dir} }
 
-// ofdLocks are open-file-description locks (fcntl_locking(2), Linux 3.15) on
-// bytes of one file: byte 0 is the writers' queue, and each record has two at
-// an offset from its name. The file has no content but the writers' witness, and
-// nothing is made or removed per record. With 2^61 places, two of a billion
-// records share one with a chance of 1 in 5; they would then only wait for each
-// other.
+// ofdLocks are open-file-description locks (fcntl_locking(2), Linux 3.15) on bytes of
+// one file. Byte 0 is the writers' queue. Each record has two bytes at an offset that
+// is computed from its Name. The only content of the file is the writers' witness, and
+// no file is created or removed for a record.
+//
+// There are 2^61 offsets. Among a billion records, two share an offset with a
+// probability of 1 in 5. Such records would only wait for each other.
 type ofdLocks struct{ dir *localdir.Dir }
 
 const queueByte = 0
@@ -50,14 +51,14 @@ func (s *ofdLocks) open(flag int) (*os.File, error) {
 	// A lock on a file that was removed or replaced excludes no later process.
 	var st unix.Stat_t
 	err = unix.Fstat(int(f.Fd()), &st)
-	is := localdir.Identity{Device: uint64(st.Dev), Inode: st.Ino}
+	identity := localdir.Identity{Device: uint64(st.Dev), Inode: st.Ino}
 	pin, pinned := s.dir.Pinned("locks")
-	if err != nil || st.Nlink != 1 || pinned && pin != is {
+	if err != nil || st.Nlink != 1 || pinned && pin != identity {
 		f.Close()
 		return nil, s.dir.Replaced("locks", nil)
 	}
-	if !pinned { // it is next to the ledger.db that is open
-		s.dir.Pin("locks", is)
+	if !pinned { // it is in the directory of the ledger.db that is open
+		s.dir.Pin("locks", identity)
 	}
 	return f, nil
 }
@@ -82,7 +83,7 @@ func (s *ofdLocks) Take(n Name, k Kind) (*Lock, error) {
 func (s *ofdLocks) Held(n Name, k Kind) (bool, error) {
 	f, err := s.open(os.O_RDWR)
 	if errors.Is(err, os.ErrPermission) || errors.Is(err, unix.EROFS) {
-		f, err = s.open(os.O_RDONLY) // enough to ask
+		f, err = s.open(os.O_RDONLY) // enough for F_OFD_GETLK
 	}
 	if err != nil {
 		return false, err
@@ -96,8 +97,8 @@ func (s *ofdLocks) Held(n Name, k Kind) (bool, error) {
 }
 
 func (s *ofdLocks) Queue() (*Lock, error) {
-	// A description of its own: a wait that was given up may still be granted,
-	// and must not give back what a later wait holds.
+	// Each wait needs a new file description. A wait that was given up may still get
+	// the lock later. Its unlock must not end the lock of a later wait.
 	f, err := s.open(os.O_RDWR)
 	if err != nil {
 		return nil, err

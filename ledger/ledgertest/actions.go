@@ -11,7 +11,7 @@ import (
 	"idem/ledger"
 )
 
-// The actions of a model. One that has nothing to act on is skipped.
+// The actions of a model follow. An action that has nothing to act on is skipped.
 
 func anyHandle(t *rapid.T) int {
 	return rapid.IntRange(0, 1).Draw(t, "handle")
@@ -21,8 +21,8 @@ func anyID(t *rapid.T) ledger.ID {
 	return rapid.SampledFrom(modelIDs).Draw(t, "id")
 }
 
-// heldID draws a key whose claim is held and has an attempt in progress, or
-// has none.
+// heldID draws a key whose claim is held. inProgress selects keys with an attempt in
+// progress, or keys without one.
 func (m *model) heldID(t *rapid.T, inProgress bool) ledger.ID {
 	var ids []ledger.ID
 	for _, id := range modelIDs {
@@ -46,7 +46,8 @@ func (m *model) get(t *rapid.T) {
 	}
 }
 
-// finished returns the runs and marks of id whose whole output must be there.
+// finished returns the run IDs of the attempts and marks of id whose whole output must be
+// recorded.
 func (m *model) finished(t *rapid.T, id ledger.ID) []string {
 	as, err := m.handles[0].mem.Attempts(m.ctx, id)
 	if err != nil {
@@ -161,8 +162,8 @@ func (m *model) finish(t *rapid.T) {
 	h.now = nil
 }
 
-// finishLate finishes an attempt whose claim was given back and whose key was
-// taken over since. Without the latter the contract leaves open what happens.
+// finishLate finishes an attempt whose claim was released and whose key was taken over
+// since. If the key was not taken over, the contract does not define the result.
 func (m *model) finishLate(t *rapid.T) {
 	var over []*attempt
 	for i, a := range m.late {
@@ -175,7 +176,7 @@ func (m *model) finishLate(t *rapid.T) {
 		}
 	}
 	if len(over) == 0 {
-		t.Skip("nobody is late")
+		t.Skip("no attempt is late")
 	}
 	m.end(t, over[rapid.IntRange(0, len(over)-1).Draw(t, "late")])
 }
@@ -209,7 +210,7 @@ func (m *model) crash(t *rapid.T) {
 	m.reopen(t, i)
 }
 
-// mark settles a key, under a claim of its own or under the one that is held.
+// mark settles a key, under a new claim or under the one that is held.
 func (m *model) mark(t *rapid.T) {
 	i, id := anyHandle(t), anyID(t)
 	expect, err := m.handles[i].mem.Get(m.ctx, id)

@@ -18,8 +18,8 @@ var attemptCases = []testCase{
 	{"FenceGrows", fenceGrows, nil},
 }
 
-// finishTwiceChangesNothing: a second Finish either says that the attempt is
-// no longer running or, as after an unknown commit result, what is recorded.
+// finishTwiceChangesNothing: a second Finish returns either ErrLost, because the attempt is
+// no longer running, or the recorded attempt, as after an unknown commit result.
 func finishTwiceChangesNothing(k *kit) {
 	id := key("k")
 	c := k.claim(k.a, id)
@@ -87,7 +87,7 @@ func finishAfterMarkOrForgetIsLost(k *kit) {
 	k.phase(id, ledger.PhaseNone)
 }
 
-// abandon begins and takes it back; nothing but the fence may tell.
+// abandon begins an attempt and abandons it. Only the fence may change.
 func (k *kit) abandon(id ledger.ID) {
 	k.Helper()
 	before, history := k.get(k.b, id), k.attempts(k.b, id)
@@ -137,8 +137,8 @@ func abandonRestoresDone(k *kit) {
 	k.same(k.run(k.a, id, success).Number, 3, "number after abandoned attempts")
 }
 
-// abandonRestoresInterrupted: a command that could not be started tells nothing
-// about the earlier one, whose outcome must stay unknown.
+// abandonRestoresInterrupted: when a command could not be started, the outcome of the
+// earlier one must stay unknown.
 func abandonRestoresInterrupted(k *kit) {
 	id := key("k")
 	k.interrupt(k.b, id)
@@ -150,13 +150,13 @@ func abandonAfterTakeoverChangesNothing(k *kit) {
 	id := key("k")
 	old := k.interrupt(k.a, id)
 	done := k.run(k.b, id, success)
-	_ = old.Abandon(k.ctx) // the contract does not say what it returns
+	_ = old.Abandon(k.ctx) // the contract does not define the error
 	k.same(k.get(k.b, id).Current, done, "current attempt after a late Abandon")
 	k.same(len(k.attempts(k.b, id)), 2, "attempts after a late Abandon")
 }
 
-// fenceGrows: over attempts, abandoned ones, lost ones, marks and Forget, and
-// what Fence says is what the record says.
+// fenceGrows: the fence grows over finished, abandoned and lost attempts, marks and Forget.
+// Execution.Fence returns the fence of the record.
 func fenceGrows(k *kit) {
 	id := key("k")
 	last := int64(0)

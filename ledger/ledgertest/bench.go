@@ -7,8 +7,8 @@ import (
 	"idem/ledger"
 )
 
-// Benchmark measures what a run costs a ledger, with one handle on a ledger
-// that has some history.
+// Benchmark measures the cost of the steps of a run, with one handle on a ledger that has
+// some history.
 func Benchmark(b *testing.B, h Harness) {
 	l, err := h.Open(h.New(b))
 	if err != nil {

@@ -14,7 +14,7 @@ var captureCases = []testCase{
 	{"CheckOfRunning", checkOfRunning, nil},
 }
 
-// captures are all that a recording can be told about its output.
+// captures returns combinations of all fields of a Capture.
 func captures() []ledger.Capture {
 	var all []ledger.Capture
 	for _, incomplete := range []bool{false, true} {
@@ -41,7 +41,7 @@ func (k *kit) finished(id ledger.ID, keep int64, ps []ledger.Chunk, capture ledg
 	return a
 }
 
-// gaps returns what both handles say that is not recorded.
+// gaps returns the gaps of an attempt's output. It checks that both handles agree.
 func (k *kit) gaps(id ledger.ID, a ledger.Attempt) ledger.Gaps {
 	k.Helper()
 	var gaps [2]ledger.Gaps
@@ -98,7 +98,7 @@ func captureOfMark(k *kit) {
 	}
 }
 
-// unreadOutputIsAGap: it stands behind all that is kept, whatever the size.
+// unreadOutputIsAGap: unread output is a gap after all kept output, whatever the size.
 func unreadOutputIsAGap(k *kit) {
 	id := key("k")
 	unread := ledger.Gaps{Stdout: 10, Stderr: 20}
@@ -109,7 +109,7 @@ func unreadOutputIsAGap(k *kit) {
 		var after bool
 		for _, c := range chunks {
 			if after && c.Dropped == 0 {
-				k.Error("bytes are kept behind what was not read")
+				k.Error("there is output after the gap of unread output")
 			}
 			after = after || c.Dropped > 0
 		}
@@ -138,7 +138,7 @@ func gapsOfEachStream(k *kit) {
 	} {
 		k.same(k.gaps(id, k.record(id, test.ps, test.keep)), test.want, "gaps")
 	}
-	// Little of the one stream, at the beginning, and much of the other.
+	// A little stdout at the beginning, and then much stderr.
 	mixed := append(of(ledger.Stdout, 10), of(ledger.Stderr, 9<<20)...)
 	g := k.gaps(id, k.record(id, mixed, 4<<20))
 	if g.Stdout != 0 || g.Stderr == 0 || g.Unknown != 0 {

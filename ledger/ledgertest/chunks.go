@@ -10,8 +10,8 @@ import (
 	"idem/ledger"
 )
 
-// pieces makes total bytes of output in pieces of changing size, on both
-// streams in turn, none of them text. The same total makes the same bytes.
+// pieces returns total bytes of binary output in pieces of different sizes, on both streams
+// in turn. The same total gives the same bytes.
 func pieces(total int) []ledger.Chunk {
 	var out []ledger.Chunk
 	source := rand.NewChaCha8([32]byte{})
@@ -25,8 +25,7 @@ func pieces(total int) []ledger.Chunk {
 	return out
 }
 
-// write hands each piece over in a buffer that is used again, as a copying
-// loop does it.
+// write passes each piece to x in a buffer that it reuses, as a copying loop does.
 func write(x ledger.Execution, ps []ledger.Chunk) {
 	var buf []byte
 	for _, p := range ps {
@@ -38,8 +37,8 @@ func write(x ledger.Execution, ps []ledger.Chunk) {
 	}
 }
 
-// flat is output with a stream for each byte: how a ledger cuts it into pieces
-// is its own business.
+// flat is an output with the stream of each byte. It does not depend on how a ledger cuts
+// the output into pieces.
 type flat struct {
 	bytes, streams []byte
 }
@@ -63,14 +62,14 @@ func (f flat) only(s ledger.Stream) []byte {
 	return out
 }
 
-// has tells whether all of g is in f at offset.
+// has reports whether all of g is in f at offset.
 func (f flat) has(g flat, offset int) bool {
 	end := offset + len(g.bytes)
 	return offset >= 0 && end <= len(f.bytes) &&
 		bytes.Equal(f.bytes[offset:end], g.bytes) && bytes.Equal(f.streams[offset:end], g.streams)
 }
 
-// next reads pieces until there is none, and checks what holds of each.
+// next reads pieces until there is none, and checks each one.
 func (k *kit) next(out ledger.Output) []ledger.Chunk {
 	k.Helper()
 	var ps []ledger.Chunk
@@ -88,7 +87,7 @@ func (k *kit) next(out ledger.Output) []ledger.Chunk {
 		case c.At < 0:
 			k.Fatalf("a chunk from %v before the start", -c.At)
 		}
-		c.Bytes = slices.Clone(c.Bytes) // valid until the next call only
+		c.Bytes = slices.Clone(c.Bytes) // valid only until the next call
 		ps = append(ps, c)
 	}
 }
@@ -100,7 +99,7 @@ func (k *kit) openOutput(l ledger.Ledger, id ledger.ID, runID string) ledger.Out
 	return out
 }
 
-// output reads everything that is recorded of an attempt.
+// output returns the whole recorded output of an attempt.
 func (k *kit) output(l ledger.Ledger, id ledger.ID, runID string) []ledger.Chunk {
 	k.Helper()
 	out := k.openOutput(l, id, runID)
@@ -109,7 +108,7 @@ func (k *kit) output(l ledger.Ledger, id ledger.ID, runID string) []ledger.Chunk
 	return ps
 }
 
-// exactly checks that an attempt's output is recorded whole and in order.
+// exactly checks that an attempt's output is recorded completely and in order.
 func (k *kit) exactly(id ledger.ID, a ledger.Attempt, want []ledger.Chunk) {
 	k.Helper()
 	w := flatten(want)
@@ -124,7 +123,7 @@ func (k *kit) exactly(id ledger.ID, a ledger.Attempt, want []ledger.Chunk) {
 	}
 }
 
-// record executes id with the given output, keep bytes of it to be kept.
+// record executes id with the given output and keep as the limit of the recording.
 func (k *kit) record(id ledger.ID, ps []ledger.Chunk, keep int64) ledger.Attempt {
 	k.Helper()
 	c := k.claim(k.a, id)

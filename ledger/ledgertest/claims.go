@@ -16,13 +16,13 @@ var claimCases = []testCase{
 	{"LostIsSignalled", lostIsSignalled, nil},
 }
 
-// claimIsExclusive: between processes, and also inside one.
+// claimIsExclusive: a claim excludes all other claims, also of the same process.
 func claimIsExclusive(k *kit) {
 	id := key("k")
 	for _, l := range []ledger.Ledger{k.a, k.b} {
 		c := k.claim(l, id)
 		k.claimBusy(id)
-		k.claimBusy(id) // a refused claim must not take the lock away
+		k.claimBusy(id) // a refused claim must not end the lock
 		k.release(c)
 		k.claimFree(id)
 	}
@@ -63,8 +63,8 @@ func busyNamesOwner(k *kit) {
 	k.release(c)
 }
 
-// claimsOfOtherKeysDoNotWait holds every odd ID at once, so that IDs which a
-// ledger mixes up show as busy.
+// claimsOfOtherKeysDoNotWait claims all odd IDs at once. If a ledger confuses two IDs, the
+// second one is busy.
 func claimsOfOtherKeysDoNotWait(k *kit) {
 	var held []ledger.Claim
 	for i, id := range oddIDs() {
@@ -86,8 +86,8 @@ func claimsOfOtherKeysDoNotWait(k *kit) {
 	}
 }
 
-// claimReadsAgain: what was read before the claim may have changed; what is
-// read through it cannot.
+// claimReadsAgain: a record that was read before the claim may have changed since. One that
+// is read through the claim cannot change.
 func claimReadsAgain(k *kit) {
 	id := key("k")
 	k.phase(id, ledger.PhaseNone)
@@ -106,7 +106,7 @@ func releaseIsIdempotent(k *kit) {
 	k.release(old)
 	k.release(old)
 
-	// A late second Release must not free somebody else's claim.
+	// A late second Release must not end a claim of another process.
 	c := k.claim(k.b, id)
 	k.release(old)
 	k.claimBusy(id)
@@ -126,7 +126,7 @@ func releasedRunningIsInterrupted(k *kit) {
 	k.same(r.Current, first, "current attempt of an interrupted key")
 	k.same(r.Alive, false, "Alive of an interrupted key")
 
-	// Nothing is settled before somebody begins again.
+	// The lost attempt is recorded as lost only at the next Begin.
 	c := k.claim(k.b, id)
 	r, err := c.Record(k.ctx)
 	k.ok(err, "Record")
@@ -142,14 +142,14 @@ func releasedRunningIsInterrupted(k *kit) {
 	if len(as) != 2 {
 		k.Fatalf("want two attempts, got %+v", as)
 	}
-	// Nobody knows these, so that any will do.
+	// The contract does not define these fields of a lost attempt.
 	lost.ExitCode, lost.OutputBytes, lost.Truncated = as[0].ExitCode, as[0].OutputBytes, as[0].Truncated
 	k.same(as, []ledger.Attempt{lost, second}, "history")
 	k.phase(id, ledger.PhaseSucceeded)
 }
 
-// beginNeedsTheClaim: an attempt recorded without the claim could run beside
-// another one.
+// beginNeedsTheClaim: an attempt that is recorded without the claim could run at the same
+// time as another one.
 func beginNeedsTheClaim(k *kit) {
 	id := key("k")
 	c := k.claim(k.a, id)
@@ -184,8 +184,8 @@ func lostIsSignalled(k *kit) {
 		k.Fatal("Lost is not closed after the loss")
 	}
 
-	// An expired lease means unknown, not free of memory: the attempt shows
-	// as interrupted, and who takes the key over wins.
+	// After the claim was lost, the attempt's outcome is unknown, so the key is
+	// interrupted. The next process that claims it can execute it.
 	k.ok(k.b.Wait(k.ctx, id), "Wait")
 	k.phase(id, ledger.PhaseInterrupted)
 	k.run(k.b, id, success)

@@ -45,7 +45,7 @@ func isBusy(err error) bool {
 	return errors.As(err, &busy)
 }
 
-// runOnce is kit.run for a goroutine, which cannot end the test.
+// runOnce is kit.run for a goroutine, which must not call FailNow.
 func (k *kit) runOnce(l ledger.Ledger, id ledger.ID, body func()) error {
 	c, err := l.Claim(k.ctx, id)
 	if err != nil {
@@ -70,8 +70,8 @@ func (k *kit) handle(i int) ledger.Ledger {
 	return k.b
 }
 
-// oneWinner: of many that claim at once, one gets the key and the others are
-// told so.
+// oneWinner: when many handles claim a key at once, one gets it and the rest get a
+// *BusyError.
 func oneWinner(k *kit) {
 	for round := range 5 {
 		id := key(fmt.Sprint("round ", round))
@@ -97,7 +97,7 @@ func oneWinner(k *kit) {
 	}
 }
 
-// oneAtATime: everybody gets the key in the end, and never two at once.
+// oneAtATime: every waiter gets the key at some time, and never two at the same time.
 func oneAtATime(k *kit) {
 	id := key("k")
 	var inside atomic.Int32
@@ -122,7 +122,7 @@ func oneAtATime(k *kit) {
 	k.phase(id, ledger.PhaseSucceeded)
 }
 
-// manyKeys: writers of different keys may wait for each other, not fail.
+// manyKeys: writers of different keys may wait for each other, but must not fail.
 func manyKeys(k *kit) {
 	k.together(crowd, func(i int) error {
 		for j := range 3 {
@@ -150,7 +150,7 @@ func listWhileWriting(k *kit) {
 	for before := 0; ; {
 		select {
 		case err := <-done:
-			k.ok(err, "a run beside List")
+			k.ok(err, "a run during List")
 			k.same(len(k.list(k.b, ledger.Filter{})), keys, "keys listed at the end")
 			return
 		default:
@@ -158,10 +158,10 @@ func listWhileWriting(k *kit) {
 		seen := map[ledger.ID]bool{}
 		for _, r := range k.list(k.b, ledger.Filter{}) {
 			seen[r.ID] = true
-			// Between what is recorded and what is alive a listing may see a
-			// run end, but never something that was not.
+			// A run may end between the read of its record and that of its locks. A
+			// list must still show a state that existed.
 			if r.Attempts != 1 || r.Current.Number != 1 || r.Current.RunID == "" {
-				k.Fatalf("List shows half a record: %+v", r)
+				k.Fatalf("List returned a partial record: %+v", r)
 			}
 		}
 		if len(seen) < before {
@@ -171,10 +171,10 @@ func listWhileWriting(k *kit) {
 	}
 }
 
-// readingDoesNotDisturb: nobody becomes busy by being looked at.
+// readingDoesNotDisturb: reading a key does not make it busy.
 func readingDoesNotDisturb(k *kit) {
 	id := key("k")
-	k.interrupt(k.a, id) // so that reading has to find out what is alive
+	k.interrupt(k.a, id) // makes each read check the locks
 	stop := make(chan struct{})
 	var readers sync.WaitGroup
 	for i := range 2 {
@@ -198,10 +198,10 @@ func readingDoesNotDisturb(k *kit) {
 			}
 		})
 	}
-	for i := range 60 { // each looks at all processes
+	for i := range 60 { // few rounds, because each one searches all processes
 		c, err := k.handle(i).Claim(k.ctx, id)
 		if err != nil {
-			k.Errorf("Claim %d beside readers: %v", i, err)
+			k.Errorf("Claim %d during reads: %v", i, err)
 			break
 		}
 		if err := c.Release(); err != nil {
@@ -212,8 +212,8 @@ func readingDoesNotDisturb(k *kit) {
 	readers.Wait()
 }
 
-// getSeesOneMoment: a key that is begun for the first time while it is read is
-// there or not, and never damaged for having only half of it there yet.
+// getSeesOneMoment: a key that is begun for the first time while it is read exists or does
+// not exist. It is never damaged because only a part of it is stored yet.
 func getSeesOneMoment(k *kit) {
 	var now atomic.Pointer[ledger.ID]
 	id := key("k")
@@ -244,7 +244,7 @@ func getSeesOneMoment(k *kit) {
 	reader.Wait()
 }
 
-// concurrentOpenOfNewLedger: many find no ledger and make it at once.
+// concurrentOpenOfNewLedger: many handles find no ledger and create it at the same time.
 func concurrentOpenOfNewLedger(k *kit) {
 	place := k.h.New(k.T)
 	k.together(crowd, func(i int) error {

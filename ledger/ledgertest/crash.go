@@ -30,7 +30,7 @@ func crashFreesClaims(k *kit) {
 	k.claimFree(id)
 	k.phase(id, ledger.PhaseNone)
 	k.listed(ledger.Filter{})
-	k.claimBusy(other) // the other process lives
+	k.claimBusy(other) // its process is alive
 	k.release(c)
 }
 
@@ -64,7 +64,7 @@ func crashEndsWait(k *kit) {
 	k.claimFree(id)
 }
 
-// finishedSurvivesCrash: acknowledged is durable, Release or not.
+// finishedSurvivesCrash: an acknowledged outcome is durable, with or without Release.
 func finishedSurvivesCrash(k *kit) {
 	id := key("k")
 	x := k.begin(k.claim(k.a, id))
@@ -77,9 +77,8 @@ func finishedSurvivesCrash(k *kit) {
 	k.claimFree(id)
 }
 
-// inherit does what starting a command does to an execution's descriptors: it
-// makes copies that live as long as the command's processes, here until the
-// returned function is called.
+// inherit copies an execution's descriptors, as the start of a command does. The copies stay
+// open as long as the command's processes live, which is until end is called.
 func (k *kit) inherit(x ledger.Execution) (end func()) {
 	k.Helper()
 	i, ok := x.(ledger.Inheriting)
@@ -110,9 +109,9 @@ func (k *kit) leftover(id ledger.ID, end func()) {
 	k.Helper()
 	k.claimBusy(id)
 	_, err := k.b.Claim(k.ctx, id)
-	k.same(k.busy(err, id, "Claim beside leftovers").Leftover, true, "Leftover")
-	k.busy(k.b.Forget(k.ctx, id), id, "Forget beside leftovers")
-	k.busy(k.refuseMark(k.b, id, newMark(k.get(k.b, id), ledger.Succeeded)), id, "Mark beside leftovers")
+	k.same(k.busy(err, id, "Claim with leftovers").Leftover, true, "Leftover")
+	k.busy(k.b.Forget(k.ctx, id), id, "Forget with leftovers")
+	k.busy(k.refuseMark(k.b, id, newMark(k.get(k.b, id), ledger.Succeeded)), id, "Mark with leftovers")
 	done := make(chan error, 1)
 	go func() { done <- k.b.Wait(k.ctx, id) }()
 	k.stillWaiting(done, "leftovers are alive")
@@ -121,8 +120,7 @@ func (k *kit) leftover(id ledger.ID, end func()) {
 	k.claimFree(id)
 }
 
-// leftoversOfExit: a daemon that an ended command left behind is not in the
-// way.
+// leftoversOfExit: a daemon that an exited command left behind does not keep the key busy.
 func leftoversOfExit(k *kit) {
 	for _, o := range []ledger.Outcome{success, failure} {
 		id := key(string(o.State))
@@ -136,7 +134,7 @@ func leftoversOfExit(k *kit) {
 	}
 }
 
-// leftoversOfSignal: after the death of a shell its commands may go on.
+// leftoversOfSignal: the commands of a shell may go on after a signal has killed the shell.
 func leftoversOfSignal(k *kit) {
 	id := key("k")
 	c := k.claim(k.a, id)
@@ -159,8 +157,8 @@ func leftoversOfCrash(k *kit) {
 	k.same(k.run(k.b, id, success).Number, 2, "number of the attempt after the leftovers")
 }
 
-// leftoversWithoutDescriptors: a command that has closed what it inherited is
-// found by its environment, by every taker of the key.
+// leftoversWithoutDescriptors: a command that has closed its inherited descriptors is found
+// by its environment, by every process that claims the key.
 func leftoversWithoutDescriptors(k *kit) {
 	id := key("k")
 	x := k.begin(k.claim(k.a, id))
@@ -175,7 +173,7 @@ func leftoversWithoutDescriptors(k *kit) {
 	}
 	k.listed(ledger.Filter{Phase: ledger.PhaseInterrupted})
 	_, err := k.a.Claim(k.ctx, id)
-	busy := k.busy(err, id, "Claim beside leftovers")
+	busy := k.busy(err, id, "Claim with leftovers")
 	k.same(busy.Holders, []ledger.Process{p}, "Holders")
 	k.same(busy.Record.Phase(), ledger.PhaseRunning, "phase of the busy record")
 	k.leftover(id, end)
@@ -183,8 +181,8 @@ func leftoversWithoutDescriptors(k *kit) {
 	k.same(k.run(k.b, id, success).Number, 2, "number of the attempt after the leftovers")
 }
 
-// leftoversInside: what works inside of another attempt, which the command has
-// made, works for the command, whatever it is for the other attempt.
+// leftoversInside: a command may run another attempt inside of it. The processes of that
+// attempt, also its hooks and probes, belong to the command too.
 func leftoversInside(k *kit) {
 	for name, chain := range map[string]string{
 		"inside": "%s:b", "deep inside": "a:%s:b:c", "in its first probe": "%s:key-b", "in its hook": "%s:" + ledger.ForEvent + ":b",
@@ -199,8 +197,8 @@ func leftoversInside(k *kit) {
 	}
 }
 
-// leftoversOfAnEnd: who has seen the end of a command leaves alone what it has
-// left behind and given up.
+// leftoversOfAnEnd: after a recorded end, processes of the command that hold no descriptor
+// no longer count.
 func leftoversOfAnEnd(k *kit) {
 	for name, o := range map[string]ledger.Outcome{"success": success, "failure": failure, "killed": killed} {
 		id := key(name)
@@ -216,8 +214,8 @@ func leftoversOfAnEnd(k *kit) {
 	}
 }
 
-// leftoversThatDoNotCount: a process of another attempt, and one that is no
-// command.
+// leftoversThatDoNotCount: processes of another attempt, of hooks and of probes do not
+// count.
 func leftoversThatDoNotCount(k *kit) {
 	id := key("k")
 	x := k.begin(k.claim(k.a, id))

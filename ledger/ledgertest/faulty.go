@@ -9,19 +9,18 @@ import (
 	"idem/ledger"
 )
 
-// ErrFaulty is the error of a Faulty that has no other.
+// ErrFaulty is the default error of a Faulty.
 var ErrFaulty = errors.New("the ledger fails, as the test asked")
 
-// Faulty is a Ledger whose FailAt-th call fails, counted from 1 over the
-// methods with an error of the ledger, its claims and its executions. A user's
-// test runs once for each number up to that of the calls it makes, and sees
-// what each failure leads to. A method without an error cannot fail.
+// Faulty is a Ledger whose FailAt-th call fails. It counts, from 1, the calls of all
+// methods of the ledger, its claims and its executions that can return an error. A test
+// runs once for each number up to that of its calls, and checks the effect of each failure.
 type Faulty struct {
 	ledger.Ledger
 	FailAt int
-	// After makes the failing call do its work and then fail, as when the
-	// answer to a commit is lost. What the call returned is lost as well: a
-	// claim, for one, stays held.
+	// After makes the failing call do its work and then fail, as when the answer to a
+	// commit is lost. The result of the call is lost too. For example, a claim stays
+	// held.
 	After bool
 	// Err is the error to fail with; nil means ErrFaulty.
 	Err error
@@ -30,15 +29,15 @@ type Faulty struct {
 	calls []string
 }
 
-// Calls returns the names of the calls so far, in order. The one that failed
-// is Calls()[FailAt-1].
+// Calls returns the names of the calls so far, in order. The failed one is
+// Calls()[FailAt-1].
 func (f *Faulty) Calls() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return append([]string(nil), f.calls...)
 }
 
-// faults counts a call and makes it, unless it is the one to fail.
+// faults counts a call and makes it, unless it is the one that fails.
 func faults[T any](f *Faulty, name string, call func() (T, error)) (T, error) {
 	f.mu.Lock()
 	f.calls = append(f.calls, name)
@@ -53,7 +52,7 @@ func faults[T any](f *Faulty, name string, call func() (T, error)) (T, error) {
 		if err != nil {
 			return got, err
 		}
-		// An output is not part of the ledger: lost, it would only leak.
+		// Close a lost output, so that it does not leak. It is not part of the ledger.
 		if out, ok := any(got).(ledger.Output); ok {
 			out.Close()
 		}
@@ -64,13 +63,13 @@ func faults[T any](f *Faulty, name string, call func() (T, error)) (T, error) {
 	return none, ErrFaulty
 }
 
-// fault is faults for a call that returns an error only.
+// fault is faults for a call that returns only an error.
 func (f *Faulty) fault(name string, call func() error) error {
 	_, err := faults(f, name, func() (struct{}, error) { return struct{}{}, call() })
 	return err
 }
 
-// Get implements ledger.Ledger, as the methods below do.
+// Get implements ledger.Ledger.
 func (f *Faulty) Get(ctx context.Context, id ledger.ID) (ledger.Record, error) {
 	return faults(f, "Get", func() (ledger.Record, error) { return f.Ledger.Get(ctx, id) })
 }

@@ -8,7 +8,7 @@ import (
 	"idem/ledger"
 )
 
-// TestFaultyWithoutFault: a wrapper that fails nothing changes nothing.
+// TestFaultyWithoutFault checks that a Faulty without a fault passes the suite.
 func TestFaultyWithoutFault(t *testing.T) {
 	h := memHarness()
 	open := h.Open
@@ -23,8 +23,8 @@ func TestFaultyWithoutFault(t *testing.T) {
 	Run(t, h)
 }
 
-// TestFaulty fails each call of a run in both ways, and looks at what is
-// recorded behind its back.
+// TestFaulty makes each call of a run fail, with and without After, and checks the records
+// of the wrapped ledger.
 func TestFaulty(t *testing.T) {
 	id := key("k")
 	steps := []string{"Get", "Claim", "Record", "Begin", "Finish", "Release"}
@@ -61,7 +61,7 @@ func TestFaulty(t *testing.T) {
 	}
 }
 
-// oneRun runs id up to the first error.
+// oneRun runs id, and stops at the first error.
 func oneRun(t *testing.T, l ledger.Ledger, id ledger.ID) error {
 	ctx := t.Context()
 	if _, err := l.Get(ctx, id); err != nil {

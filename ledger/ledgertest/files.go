@@ -17,7 +17,7 @@ var fileCases = []testCase{
 	{"FilesAreForgotten", filesAreForgotten, nil},
 }
 
-// someFiles have in them what a file may have, names of any bytes included.
+// someFiles have various names and contents. Any bytes are allowed in both.
 var someFiles = []ledger.File{
 	{Name: "GITHUB_OUTPUT", Content: []byte("name=value\n")},
 	{Name: "./odd\xff\n'; drop table files", Place: 1, Content: []byte("\x00\xff no newline")},
@@ -25,7 +25,7 @@ var someFiles = []ledger.File{
 	{Name: "GITHUB_OUTPUT", Content: []byte("the same name again")},
 }
 
-// files checks what both handles say of the files of an attempt.
+// files checks that both handles return the wanted files of an attempt.
 func (k *kit) files(id ledger.ID, a ledger.Attempt, want []ledger.File) {
 	k.Helper()
 	for _, l := range []ledger.Ledger{k.a, k.b} {
@@ -36,7 +36,7 @@ func (k *kit) files(id ledger.ID, a ledger.Attempt, want []ledger.File) {
 	k.same(a.Files, len(want), "number of files that the attempt tells")
 }
 
-// fileText is what a file is compared by: cmp takes its time over bytes.
+// fileText returns a file as text for comparisons, because cmp is slow with byte slices.
 func fileText(f ledger.File) string {
 	return fmt.Sprintf("%q, place %d, lost %t: %q", f.Name, f.Place, f.Lost, f.Content)
 }
@@ -52,7 +52,7 @@ func filesRoundTrip(k *kit) {
 		done := k.run(k.a, id, with(success, someFiles[:n]...))
 		k.files(id, done, someFiles[:n])
 		k.files(id, k.get(k.b, id).Current, someFiles[:n])
-		// What a caller does to the answer is its own business.
+		// A caller may change the result without changing the ledger.
 		if files, err := k.a.Files(k.ctx, id, done.RunID); err == nil && n > 0 {
 			files[0].Name = "changed"
 			files[0].Content[0]++
@@ -101,7 +101,7 @@ func filesOfWhatDidNotFinish(k *kit) {
 	k.files(id, k.get(k.b, id).Current, nil)
 }
 
-// filesOfLateFinishAreNotRecorded: they come and go with the outcome.
+// filesOfLateFinishAreNotRecorded: files are recorded only together with the outcome.
 func filesOfLateFinishAreNotRecorded(k *kit) {
 	id := key("k")
 	old := k.interrupt(k.a, id)
@@ -117,7 +117,7 @@ func filesAreForgotten(k *kit) {
 	first := k.run(k.a, id, with(failure, someFiles...))
 	second := k.run(k.a, id, with(success, someFiles...))
 	kept := k.run(k.a, neighbour, with(success, someFiles...))
-	k.get(k.a, id) // which a ledger may remember
+	k.get(k.a, id) // a ledger may cache the record
 	k.ok(k.b.Forget(k.ctx, id), "Forget")
 	for _, a := range []ledger.Attempt{first, second} {
 		for _, l := range []ledger.Ledger{k.a, k.b} {

@@ -16,14 +16,13 @@ func closeTwice(k *kit) {
 	k.run(l, key("k"), success)
 	k.ok(l.Close(), "Close")
 	k.ok(l.Close(), "second Close")
-	k.phase(key("k"), ledger.PhaseSucceeded) // other handles go on
+	k.phase(key("k"), ledger.PhaseSucceeded) // other handles still work
 
 	unused := k.open()
 	k.ok(unused.Close(), "Close of an unused handle")
 }
 
-// closeKeepsClaims: what is held ends with Release, not with the handle it was
-// claimed through.
+// closeKeepsClaims: a claim ends with Release, not when its handle is closed.
 func closeKeepsClaims(k *kit) {
 	id := key("k")
 	l := k.open()
@@ -47,8 +46,8 @@ func closeKeepsRecords(k *kit) {
 	k.exactly(id, done, pieces(100<<10))
 }
 
-// newerVersionIsRefused: a newer ledger may mean what this one cannot know, and
-// "never run" is the worst guess.
+// newerVersionIsRefused: this version cannot interpret a newer ledger. To take its keys for
+// "never run" would be the worst guess.
 func newerVersionIsRefused(k *kit) {
 	place := k.h.New(k.T)
 	l, err := k.h.Open(place)

@@ -6,8 +6,7 @@ import (
 	"idem/ledger"
 )
 
-// invariants checks what must hold of every ledger at any moment, whatever was
-// done to it.
+// invariants checks the conditions that every ledger meets at any moment.
 func (k *kit) invariants(l ledger.Ledger) {
 	k.Helper()
 	seen := map[ledger.ID]bool{}
@@ -73,7 +72,7 @@ func (k *kit) history(r ledger.Record, as []ledger.Attempt) {
 	}
 }
 
-// attempt checks that the fields of an attempt fit each other.
+// attempt checks that the fields of an attempt are consistent.
 func (k *kit) attempt(id ledger.ID, a ledger.Attempt) {
 	k.Helper()
 	wrong := func(what string) { k.Helper(); k.Errorf("key %q: %s: %+v", id.Key, what, a) }
@@ -83,8 +82,8 @@ func (k *kit) attempt(id ledger.ID, a ledger.Attempt) {
 	if (a.State == ledger.Running) != (a.Reason == "") {
 		wrong("an attempt has a reason exactly when it is over")
 	}
-	if nobodySaw := a.State == ledger.Running || a.Reason == ledger.ReasonLost; nobodySaw != a.Ended.IsZero() {
-		wrong("an attempt has an end exactly when somebody saw it")
+	if unknownEnd := a.State == ledger.Running || a.Reason == ledger.ReasonLost; unknownEnd != a.Ended.IsZero() {
+		wrong("an attempt has an end unless it is running or lost")
 	}
 	if (a.Number == 0) != settled(a) {
 		wrong("marks have number 0, and nothing else has")
@@ -103,7 +102,7 @@ func (k *kit) attempt(id ledger.ID, a ledger.Attempt) {
 	}
 }
 
-// settled tells a mark from an execution.
+// settled reports whether an attempt is a mark, not an execution.
 func settled(a ledger.Attempt) bool {
 	return a.Reason == ledger.ReasonMarked || a.Reason == ledger.ReasonProbed
 }

@@ -15,11 +15,12 @@ import (
 	"idem/ledger"
 )
 
-// hangGuard ends a case whose ledger hangs. No promise depends on it.
+// hangGuard is the time after which a case whose ledger hangs is ended. No promise depends
+// on it.
 const hangGuard = time.Minute
 
-// kit is what a case works with: two handles on one fresh ledger, and helpers
-// that end the case when something that should work does not.
+// kit has two handles on a new ledger, and helpers that end the case when an operation that
+// should work fails.
 type kit struct {
 	*testing.T
 	ctx   context.Context
@@ -37,7 +38,7 @@ func newKit(t *testing.T, h Harness) *kit {
 	return k
 }
 
-// end closes the case: whatever it did, the ledger must be in order.
+// end checks the ledger after the case, which must not have damaged it.
 func (k *kit) end() {
 	k.Helper()
 	fresh := k.open()
@@ -57,7 +58,7 @@ func (k *kit) open() ledger.Ledger {
 	return l
 }
 
-// crash drops handle a like the death of its process and opens it anew.
+// crash drops handle a as if its process had died, and opens it again.
 func (k *kit) crash() {
 	k.Helper()
 	k.h.Crash(k.a)
@@ -78,8 +79,8 @@ func (k *kit) is(err, want error, doing string) {
 	}
 }
 
-// same compares what two sides say of one thing. Nil and empty are equal: the
-// contract does not tell them apart.
+// same checks that got and want are equal. Nil and empty are equal, because the contract
+// does not distinguish them.
 func (k *kit) same(got, want any, what string) {
 	k.Helper()
 	if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
@@ -146,7 +147,7 @@ func (k *kit) finish(x ledger.Execution, o ledger.Outcome) ledger.Attempt {
 	return a
 }
 
-// run executes id once: all the steps of an ordinary run.
+// run executes id once, with all steps of an ordinary run.
 func (k *kit) run(l ledger.Ledger, id ledger.ID, o ledger.Outcome) ledger.Attempt {
 	k.Helper()
 	c := k.claim(l, id)
@@ -155,7 +156,7 @@ func (k *kit) run(l ledger.Ledger, id ledger.ID, o ledger.Outcome) ledger.Attemp
 	return a
 }
 
-// interrupt leaves id recorded as running and held by nobody.
+// interrupt leaves id recorded as running and without a holder.
 func (k *kit) interrupt(l ledger.Ledger, id ledger.ID) ledger.Execution {
 	k.Helper()
 	c := k.claim(l, id)
@@ -218,8 +219,8 @@ func newStart() ledger.Start {
 	}
 }
 
-// newRunID makes a UUIDv7 without a dependency: the ledgers may rely on its
-// form, and on its order as far as milliseconds go.
+// newRunID returns a UUIDv7. It needs no other package. A ledger may rely on the format,
+// and on the order with a resolution of milliseconds.
 func newRunID() string {
 	var u [16]byte
 	rand.Read(u[:])

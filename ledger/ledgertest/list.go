@@ -24,7 +24,8 @@ func (k *kit) listed(f ledger.Filter, want ...string) {
 	}
 }
 
-// listOrder: the latest attempt or mark counts, not when it ended.
+// listOrder: records are ordered by the start of their latest attempt or mark, not by its
+// end.
 func listOrder(k *kit) {
 	all := ledger.Filter{}
 	for _, name := range []string{"m", "a", "z"} {
@@ -77,15 +78,15 @@ func listFilter(k *kit) {
 	k.listed(in(ledger.PhaseRetry), "again")
 	k.listed(ledger.Filter{Namespace: "prod"}, "elsewhere")
 	k.listed(ledger.Filter{Namespace: "PROD"})
-	k.listed(ledger.Filter{Namespace: "nobody's"})
+	k.listed(ledger.Filter{Namespace: "unused"})
 	k.listed(ledger.Filter{Phase: ledger.PhaseSucceeded}, "done too", "done", "elsewhere")
 
-	// The limit counts what is listed, not what is looked at.
+	// The limit counts the listed records, not the examined ones.
 	k.listed(ledger.Filter{Phase: ledger.PhaseInterrupted, Limit: 1}, "stuck")
 	k.listed(ledger.Filter{Phase: ledger.PhaseSucceeded, Glob: "e*", Limit: 1}, "elsewhere")
 	k.listed(ledger.Filter{Namespace: "default", Phase: ledger.PhaseFailed, Glob: "b*", Limit: 1}, "by hand")
 
-	// Whoever is about to execute a stuck key is alive.
+	// A claimed key is alive, even before Begin.
 	stuck := k.claim(k.b, key("stuck"))
 	k.listed(in(ledger.PhaseInterrupted))
 	k.listed(in(ledger.PhaseRunning), "busy", "stuck")
@@ -96,7 +97,7 @@ func listFilter(k *kit) {
 }
 
 func listGlob(k *kit) {
-	// Listed in the opposite order.
+	// The list has the opposite order.
 	for _, name := range []string{"Deploy:x", "🚀", "a%c", "abc", "deploy:b/2", "deploy:b", "deploy:a"} {
 		k.run(k.a, key(name), success)
 	}
@@ -122,7 +123,8 @@ func listGlob(k *kit) {
 	}
 }
 
-// listKey: the key itself, whatever it is made of, in all its windows.
+// listKey: Filter.Key selects exactly this key in all its windows, whatever characters it
+// has.
 func listKey(k *kit) {
 	odd := ledger.ID{Namespace: "default", Key: "[a*]?"}
 	windows := []string{"2026-11-20", "2026-11-22", "2026-11-21"}

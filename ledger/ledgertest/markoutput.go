@@ -9,7 +9,7 @@ import (
 	"idem/ledger"
 )
 
-// markOutput settles id with an output, keep bytes of it to be kept.
+// markOutput settles id with an output and keep as the limit of the recording.
 func (k *kit) markOutput(id ledger.ID, out []byte, keep int64) ledger.Attempt {
 	k.Helper()
 	m := newMark(k.get(k.a, id), ledger.Succeeded)
@@ -17,8 +17,8 @@ func (k *kit) markOutput(id ledger.ID, out []byte, keep int64) ledger.Attempt {
 	return k.markWith(k.a, id, m)
 }
 
-// markWithOutput: the output of a mark is as that of an execution, on both
-// sides of where a ledger may change how it stores it.
+// markWithOutput: the output of a mark is recorded like that of an execution. The sizes
+// include small and large ones, which a ledger may store differently.
 func markWithOutput(k *kit) {
 	id := key("k")
 	earlier := k.record(id, pieces(1000), -1)
@@ -53,7 +53,7 @@ func markKeepsMaxOutput(k *kit) {
 	}
 }
 
-// markWhoseOutputFails: it is recorded with its output or not at all.
+// markWhoseOutputFails: a mark is recorded with its output or not at all.
 func markWhoseOutputFails(k *kit) {
 	id, broken := key("k"), errors.New("the disk of the file is on fire")
 	k.interrupt(k.b, id)

@@ -34,7 +34,7 @@ func newMark(expect ledger.Record, s ledger.State) ledger.Mark {
 	return m
 }
 
-// settle marks id under a claim of its own.
+// settle marks id under a new claim.
 func settle(ctx context.Context, l ledger.Ledger, id ledger.ID, m ledger.Mark) (ledger.Attempt, error) {
 	c, err := l.Claim(ctx, id)
 	if err != nil {
@@ -44,13 +44,13 @@ func settle(ctx context.Context, l ledger.Ledger, id ledger.ID, m ledger.Mark) (
 	return a, errors.Join(err, c.Release())
 }
 
-// refuseMark is settle where only the error counts.
+// refuseMark is settle and returns only the error.
 func (k *kit) refuseMark(l ledger.Ledger, id ledger.ID, m ledger.Mark) error {
 	_, err := settle(k.ctx, l, id, m)
 	return err
 }
 
-// mark settles id and checks what that records.
+// mark settles id and checks the recorded mark.
 func (k *kit) mark(l ledger.Ledger, id ledger.ID, s ledger.State) ledger.Attempt {
 	k.Helper()
 	return k.markWith(l, id, newMark(k.get(l, id), s))
@@ -99,8 +99,8 @@ func markSettles(k *kit) {
 	k.same(numbers, []int{1, 0, 0, 2}, "numbers of the history")
 }
 
-// markFirst: a key can be settled before it was ever run, for any call or for
-// one.
+// markFirst: a key can be settled before its first run, for any call or for calls with one
+// fingerprint.
 func markFirst(k *kit) {
 	for s, phase := range map[ledger.State]ledger.Phase{
 		ledger.Succeeded: ledger.PhaseSucceeded, ledger.Failed: ledger.PhaseFailed, ledger.None: ledger.PhaseRetry,
@@ -151,8 +151,8 @@ func markForRetryKeepsHistory(k *kit) {
 	k.phase(id, ledger.PhaseFailed)
 }
 
-// markOfChangedFails: who marks has looked at a record, and what he decided
-// holds for that one only.
+// markOfChangedFails: a mark is decided on a record. If the record has changed, the decision
+// no longer holds.
 func markOfChangedFails(k *kit) {
 	id := key("k")
 	none := k.get(k.a, id)
@@ -178,7 +178,7 @@ func markOfChangedFails(k *kit) {
 	running := k.get(k.a, id)
 	k.finish(x, success)
 	k.release(c)
-	k.is(k.refuseMark(k.a, id, newMark(running, ledger.Failed)), ledger.ErrChanged, "Mark of an attempt that ended meanwhile")
+	k.is(k.refuseMark(k.a, id, newMark(running, ledger.Failed)), ledger.ErrChanged, "Mark of an attempt that has ended since")
 	k.phase(id, ledger.PhaseSucceeded)
 
 	done := k.get(k.a, id)
@@ -206,10 +206,10 @@ func markWhileHeldIsBusy(k *kit) {
 	k.phase(id, ledger.PhaseSucceeded)
 	k.release(c)
 	k.mark(k.a, id, ledger.Failed)
-	k.claimFree(id) // a mark does not stay in the way
+	k.claimFree(id) // a mark does not keep the key busy
 }
 
-// markByTheHolder: who has the claim can mark, but not what he is executing.
+// markByTheHolder: the holder of a claim can mark the key, but not while it executes it.
 func markByTheHolder(k *kit) {
 	id := key("k")
 	k.interrupt(k.b, id)
@@ -219,7 +219,7 @@ func markByTheHolder(k *kit) {
 	marked, err := c.Mark(k.ctx, newMark(stuck, ledger.Failed))
 	k.ok(err, "Mark")
 	k.same(k.get(k.b, id).Current, marked, "current attempt after Mark")
-	k.claimBusy(id) // it is not given back by a mark
+	k.claimBusy(id) // the mark does not release the claim
 
 	x := k.begin(c)
 	running, err := c.Record(k.ctx)

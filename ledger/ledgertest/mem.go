@@ -11,9 +11,9 @@ import (
 	"idem/ledger"
 )
 
-// Mem is the place of a ledger that lives in memory: the contract written as
-// plainly as possible, for comparison and for fast tests. One lock guards
-// everything, and every call is done before the next one starts.
+// Mem is the storage of a ledger in memory. It implements the contract as simply as
+// possible, for comparison and for fast tests. One lock guards everything, so each call
+// ends before the next one starts.
 type Mem struct {
 	mu      sync.Mutex
 	records map[ledger.ID]*memRecord
@@ -21,18 +21,18 @@ type Mem struct {
 	freed   chan struct{} // closed and replaced when a claim ends
 }
 
-// memRecord is what a key has. Its current attempt is the last one.
+// memRecord is the record of a key. The last attempt is the current one.
 type memRecord struct {
 	generation int64
 	fence      int64
 	attempts   []ledger.Attempt      // never changed in place, so that Abandon can go back
-	outputs    map[string]*memOutput // by run id
+	outputs    map[string]*memOutput // by run ID
 	files      map[string][]ledger.File
 	touched    int64
 	holder     *memClaim
 }
 
-// NewMem returns an empty place.
+// NewMem returns an empty storage.
 func NewMem() *Mem {
 	return &Mem{
 		records: map[ledger.ID]*memRecord{},
@@ -40,13 +40,13 @@ func NewMem() *Mem {
 	}
 }
 
-// Open returns a handle, which stands for a process of its own.
+// Open returns a handle, which represents a separate process.
 func (m *Mem) Open() ledger.Ledger {
 	return &memHandle{Mem: m}
 }
 
-// Crash does to a handle what the death of its process would: its claims are
-// free, and what it recorded stays as it is.
+// Crash has the effect that the death of its process has on a handle. Its claims end, and
+// its records stay as they are.
 func (m *Mem) Crash(l ledger.Ledger) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -69,7 +69,7 @@ func (m *Mem) touch(r *memRecord) {
 	r.touched = m.clock
 }
 
-// at returns the record of id. A new one is the same as none.
+// at returns the record of id. If there is none, it adds an empty one, which is equivalent.
 func (m *Mem) at(id ledger.ID) *memRecord {
 	r := m.records[id]
 	if r == nil {
@@ -99,12 +99,12 @@ func (r *memRecord) current() ledger.Attempt {
 	return r.attempts[len(r.attempts)-1]
 }
 
-// replace puts a in the place of the current attempt.
+// replace replaces the current attempt by a.
 func (r *memRecord) replace(a ledger.Attempt) {
 	r.attempts = append(slices.Clone(r.attempts[:len(r.attempts)-1]), a)
 }
 
-// settle ends a current attempt whose end nobody saw.
+// settle records a current attempt that is still running as lost.
 func (r *memRecord) settle() {
 	if a := r.current(); a.State == ledger.Running {
 		a.State, a.Reason = ledger.Failed, ledger.ReasonLost
@@ -220,13 +220,13 @@ func (h *memHandle) Files(ctx context.Context, id ledger.ID, runID string) ([]le
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	r := h.at(id)
-	if r.outputs[runID] == nil { // which every attempt has
+	if r.outputs[runID] == nil { // every attempt has an output
 		return nil, cmp.Or(ctx.Err(), ledger.ErrNotFound)
 	}
 	return cloneFiles(r.files[runID]), ctx.Err()
 }
 
-// cloneFiles makes what a caller may write into without changing what is stored.
+// cloneFiles returns a copy that a caller may change without changing the stored files.
 func cloneFiles(files []ledger.File) []ledger.File {
 	files = slices.Clone(files)
 	for i, f := range files {

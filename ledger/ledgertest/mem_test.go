@@ -8,7 +8,7 @@ import (
 	"idem/ledger"
 )
 
-// memHarness keeps its places by name, as others keep theirs in directories.
+// memHarness keeps one Mem for each place, as other harnesses use directories.
 func memHarness() Harness {
 	var places sync.Map
 	var count int
@@ -33,8 +33,7 @@ func memHarness() Harness {
 
 func TestMem(t *testing.T) { Run(t, memHarness()) }
 
-// TestMemModel compares Mem with itself: it shows that the model can be lived
-// by.
+// TestMemModel compares Mem with itself. It shows that the model can be satisfied.
 func TestMemModel(t *testing.T) { Model(t, memHarness()) }
 
 func BenchmarkMem(b *testing.B) { Benchmark(b, memHarness()) }

@@ -15,7 +15,7 @@ type memClaim struct {
 	handle *memHandle
 	id     ledger.ID
 	r      *memRecord
-	begun  *memExecution // the last one
+	begun  *memExecution // the latest execution
 }
 
 func (c *memClaim) Record(ctx context.Context) (ledger.Record, error) {
@@ -124,7 +124,7 @@ func (x *memExecution) Write(s ledger.Stream, p []byte) {
 	}
 }
 
-// mine tells whether the attempt is still this run's.
+// mine reports whether the attempt still belongs to this run.
 func (x *memExecution) mine() bool {
 	a := x.r.current()
 	return a.RunID == x.attempt.RunID && a.State == ledger.Running
@@ -169,17 +169,17 @@ func (o *memOutput) add(s ledger.Stream, at time.Duration, p []byte) {
 	}
 }
 
-// end says in a what is kept of an output, at most most bytes if that is not
-// negative.
-func (o *memOutput) end(a *ledger.Attempt, most int64, c ledger.Capture) {
+// end truncates the output to limit bytes, unless limit is negative. It sets the
+// fields of a that describe the output.
+func (o *memOutput) end(a *ledger.Attempt, limit int64, c ledger.Capture) {
 	a.OutputBytes = o.size + c.Unread.Total()
 	a.Incomplete, a.Redacted = c.Incomplete, c.Redacted
-	if a.NoOutput = most == 0; a.NoOutput {
+	if a.NoOutput = limit == 0; a.NoOutput {
 		o.chunks = nil
 		return
 	}
-	if most >= 0 && o.size > most {
-		o.truncate(most)
+	if limit >= 0 && o.size > limit {
+		o.truncate(limit)
 		a.Truncated = true
 	}
 	if c.Unread.Total() > 0 {
@@ -196,8 +196,9 @@ func (o *memOutput) gap(at time.Duration, g ledger.Gaps) {
 	}
 }
 
-// truncate keeps the first three quarters of limit and the last one. It is
-// done at the end: a reader of a running attempt sees everything.
+// truncate keeps limit bytes: three quarters of them from the beginning and one quarter from
+// the end. It is called when the attempt ends, so a reader of a running attempt sees all
+// output.
 func (o *memOutput) truncate(limit int64) {
 	tail := limit / 4
 	from, to := limit-tail, o.size-tail
@@ -226,7 +227,7 @@ func (o *memOutput) truncate(limit int64) {
 	o.chunks = append(o.chunks, end...)
 }
 
-// memReader reads an output, also one that still grows.
+// memReader reads an output, even while it grows.
 type memReader struct {
 	m    *Mem
 	from *memOutput

@@ -15,8 +15,9 @@ import (
 	"idem/ledger"
 )
 
-// Model does random things to a ledger of h and to a Mem, and wants the same
-// answers of both. It finds what no case thought of; what it finds becomes one.
+// Model runs the same random actions on a ledger of h and on a Mem, and requires the same
+// results from both. It finds errors that no case covers. Each of them should become a case
+// of Run.
 func Model(t *testing.T, h Harness) {
 	rapid.Check(t, func(rt *rapid.T) {
 		m := newModel(t, rt, h)
@@ -41,13 +42,13 @@ func Model(t *testing.T, h Harness) {
 	})
 }
 
-// pair is one thing on both sides.
+// pair is a value of the ledger under test and the equivalent value of the Mem.
 type pair[T any] struct {
 	real, mem T
 }
 
-// model is one history on both sides. Keys and handles are few, so that they
-// meet.
+// model is a history of both ledgers. There are few keys and handles, so that actions
+// interact.
 type model struct {
 	ctx     context.Context
 	h       Harness
@@ -55,9 +56,9 @@ type model struct {
 	mem     *Mem
 	handles [2]pair[ledger.Ledger]
 	held    map[ledger.ID]*holder
-	late    []attempt                     // begun, not finished, and their claim was released
-	seen    map[ledger.ID][]ledger.Record // what a mark may have been decided on
-	fences  map[ledger.ID]int64           // the last one of the real side
+	late    []attempt                     // unfinished attempts whose claim was released
+	seen    map[ledger.ID][]ledger.Record // earlier records, for the Expect of a mark
+	fences  map[ledger.ID]int64           // the latest fence of the real ledger
 }
 
 // holder is a claim, and the attempt in progress if there is one.
@@ -106,7 +107,7 @@ func (m *model) close() {
 	}
 }
 
-// kinds are the errors that a caller tells apart.
+// kinds are the errors that a caller distinguishes.
 var kinds = []error{ledger.ErrNotFound, ledger.ErrChanged, ledger.ErrLost}
 
 func kind(err error) string {
@@ -124,8 +125,8 @@ func kind(err error) string {
 	return "another error: " + err.Error()
 }
 
-// agree checks that both sides fail in the same way or not at all, and tells
-// whether they succeed.
+// agree checks that both sides succeed or that both fail with the same kind of error. It
+// reports whether they succeed.
 func agree(t *rapid.T, doing string, real, mem error) bool {
 	if r, w := kind(real), kind(mem); r != w {
 		t.Fatalf("%s: got error %s, want %s", doing, r, w)
@@ -133,8 +134,8 @@ func agree(t *rapid.T, doing string, real, mem error) bool {
 	return mem == nil
 }
 
-// plain leaves of an attempt what both sides must agree on: not the clock, and
-// not what the contract leaves open.
+// plain returns an attempt with only those fields on which both sides must agree. Times and
+// fields that the contract does not define are zero.
 func plain(a ledger.Attempt) ledger.Attempt {
 	if a.State == ledger.Running || a.Reason == ledger.ReasonLost {
 		a.ExitCode, a.OutputBytes, a.Truncated, a.Files = 0, 0, false, 0
@@ -161,7 +162,7 @@ func (m *model) compare(t *rapid.T, handle int, id ledger.ID) pair[ledger.Record
 	equal(t, fmt.Sprintf("phase of %+v", id), r.Phase(), w.Phase())
 	a, b := r, w
 	a.Current, b.Current = plain(a.Current), plain(b.Current)
-	// How much a fence grows is a ledger's own business; that it grows is not.
+	// A fence must grow, but the contract does not define by how much.
 	if a.Fence < m.fences[id] {
 		t.Fatalf("fence of %+v fell from %d to %d", id, m.fences[id], a.Fence)
 	}
@@ -183,7 +184,7 @@ func all[T, U any](in []T, f func(T) U) []U {
 	return out
 }
 
-// compareAll is the check after every action.
+// compareAll compares all keys after every action.
 func (m *model) compareAll(t *rapid.T) {
 	for _, id := range modelIDs {
 		m.compare(t, 0, id)
@@ -197,7 +198,8 @@ func (m *model) compareAll(t *rapid.T) {
 	listed := func(r ledger.Record) string {
 		return fmt.Sprintf("%+v %s %s", r.ID, r.Current.RunID, r.Phase())
 	}
-	// Taken as sets: what an abandoned attempt does to the order is open.
+	// Compare the lists as sets. The contract does not define how an abandoned attempt
+	// changes the order.
 	got, want := all(r, listed), all(w, listed)
 	slices.Sort(got)
 	slices.Sort(want)

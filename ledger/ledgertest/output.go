@@ -39,16 +39,16 @@ func outputEmpty(k *kit) {
 	k.exactly(id, k.record(id, []ledger.Chunk{{Stream: ledger.Stdout}, {Stream: ledger.Stderr}}, -1), nil)
 }
 
-// outputSizes tries sizes on both sides of where a ledger may change how it
-// stores them, and bytes that are no text.
+// outputSizes records binary outputs of small and large sizes, which a ledger may store
+// differently.
 func outputSizes(k *kit) {
 	id := key("k")
 	k.exactly(id, k.record(id, []ledger.Chunk{
 		{Stream: ledger.Stderr, Bytes: []byte("\x00")},
 		{Stream: ledger.Stdout, Bytes: []byte("a\x00b\r\n\xff\xfe")},
-		{Stream: ledger.Stdout, Bytes: []byte("\xc3")}, // one character in
+		{Stream: ledger.Stdout, Bytes: []byte("\xc3")}, // the first and
 		{Stream: ledger.Stderr, Bytes: []byte("\n")},
-		{Stream: ledger.Stdout, Bytes: []byte("\xa9")}, // two pieces
+		{Stream: ledger.Stdout, Bytes: []byte("\xa9")}, // the second byte of one character
 	}, -1), []ledger.Chunk{
 		{Stream: ledger.Stderr, Bytes: []byte("\x00")},
 		{Stream: ledger.Stdout, Bytes: []byte("a\x00b\r\n\xff\xfe\xc3")},
@@ -70,7 +70,7 @@ func outputLarge(k *kit) {
 	k.exactly(id, k.record(id, ps, -1), ps)
 }
 
-// outputOfEachAttempt: a later attempt does not touch what an earlier one left.
+// outputOfEachAttempt: a later attempt does not change the output of an earlier one.
 func outputOfEachAttempt(k *kit) {
 	id := key("k")
 	sizes := []int{10, 200 << 10, 0, 11}
@@ -85,8 +85,8 @@ func outputOfEachAttempt(k *kit) {
 	}
 }
 
-// outputWhileRunning reads behind a writer. A ledger may hold the last pieces
-// back, but not more than 64 KiB of them.
+// outputWhileRunning reads while the attempt writes. A ledger may hold back at most the last
+// 64 KiB.
 func outputWhileRunning(k *kit) {
 	id := key("k")
 	c := k.claim(k.a, id)
@@ -103,7 +103,7 @@ func outputWhileRunning(k *kit) {
 		k.Helper()
 		w, g := flatten(written), flatten(got)
 		if !w.has(g, 0) {
-			k.Errorf("%s: read %d bytes, which are not what was written", what, len(g.bytes))
+			k.Errorf("%s: read %d bytes that differ from the written ones", what, len(g.bytes))
 		}
 		if behind := len(w.bytes) - len(g.bytes); behind > 64<<10 {
 			k.Errorf("%s: reads %d bytes less than the %d written", what, behind, len(w.bytes))
@@ -127,7 +127,8 @@ func outputWhileRunning(k *kit) {
 	k.exactly(id, a, all)
 }
 
-// outputOfInterrupted: what was captured helps to find out what happened.
+// outputOfInterrupted: the recorded output of an interrupted attempt can be read. It helps
+// the user to find out how far the command got.
 func outputOfInterrupted(k *kit) {
 	id := key("k")
 	c := k.claim(k.a, id)
@@ -147,8 +148,8 @@ func outputOfInterrupted(k *kit) {
 	check("lost")
 }
 
-// kept checks what is recorded of ps against what was to be kept, and returns
-// the lengths of the two sides.
+// kept checks that the recording of ps is a head and a tail of it within the limit keep. It
+// returns the lengths of both.
 func (k *kit) kept(id ledger.ID, a ledger.Attempt, ps []ledger.Chunk, keep int64) (head, tail int) {
 	k.Helper()
 	w := flatten(ps)
@@ -176,10 +177,10 @@ func (k *kit) kept(id ledger.ID, a ledger.Attempt, ps []ledger.Chunk, keep int64
 		k.Errorf("of %d bytes, %d to be kept: %d kept, %d dropped", a.OutputBytes, keep, kept, dropped)
 	}
 	if !w.has(h, 0) {
-		k.Errorf("the first %d bytes are not what was written first", len(h.bytes))
+		k.Errorf("the first %d bytes differ from the written ones", len(h.bytes))
 	}
 	if !w.has(t, len(w.bytes)-len(t.bytes)) {
-		k.Errorf("the last %d bytes are not what was written last", len(t.bytes))
+		k.Errorf("the last %d bytes differ from the written ones", len(t.bytes))
 	}
 	return len(h.bytes), len(t.bytes)
 }
@@ -204,7 +205,7 @@ func maxOutputKeepsHeadAndTail(k *kit) {
 	}
 }
 
-// maxOutputIsExact: output that fits is not cut.
+// maxOutputIsExact: output of exactly the limit is not truncated.
 func maxOutputIsExact(k *kit) {
 	id := key("k")
 	for _, n := range []int{0, 1, 1000, 40 << 10, 2 << 20} {

@@ -57,7 +57,7 @@ func (k *kit) look() string {
 	return k.h.Look(k.T, k.place)
 }
 
-// roundTrip follows one attempt and looks at it from every side.
+// roundTrip checks an attempt through all methods that return it, before and after its end.
 func roundTrip(k *kit) {
 	id := ledger.ID{Namespace: "prod", Key: "deploy:4f2c1e", Window: "2026-W47"}
 	s := ledger.Start{
@@ -82,7 +82,7 @@ func roundTrip(k *kit) {
 	k.same(k.get(k.b, id), record, "running record, other handle")
 	own, err := c.Record(k.ctx)
 	k.ok(err, "Record of a claim")
-	own.Alive = true // whether a holder counts himself is left open
+	own.Alive = true // the contract does not define whether a holder counts itself
 	k.same(own, record, "running record, through the claim")
 	k.phase(id, ledger.PhaseRunning)
 
@@ -104,8 +104,8 @@ func roundTrip(k *kit) {
 	k.ok(fresh.Close(), "Close")
 }
 
-// oddIDs are IDs that a careless ledger mixes up, or takes for paths, patterns
-// or something to normalise.
+// oddIDs are IDs that a careless ledger confuses, normalises, or takes for paths or
+// patterns.
 func oddIDs() []ledger.ID {
 	ids := []ledger.ID{
 		{Namespace: "a", Key: "b/c"},
@@ -150,7 +150,7 @@ func roundTripOddIDs(k *kit) {
 	k.same(got, want, "listed keys and run ids")
 }
 
-// timesArePrecise wants microseconds: with a coarser clock, all of these times
+// timesArePrecise: times have microseconds. With a coarser clock, all times of this case
 // would be whole milliseconds.
 func timesArePrecise(k *kit) {
 	id, fine := key("k"), false
@@ -184,7 +184,7 @@ func attemptsAreKept(k *kit) {
 	k.same(r.Attempts, 4, "attempts of the record")
 	k.same(r.Current, want[3], "current attempt")
 
-	// Attempts in one claim, as retries make them, count the same way.
+	// Several attempts in one claim, as with retries, are numbered in the same way.
 	c := k.claim(k.a, id)
 	want = append(want, k.finish(k.begin(c), failure))
 	want = append(want, k.finish(k.begin(c), success))

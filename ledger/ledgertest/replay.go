@@ -18,11 +18,11 @@ var replayCases = []testCase{
 	{"ReplayOfTruncated", replayOfTruncated, nil},
 }
 
-// replaySizes are of output that a ledger may keep in different ways.
+// replaySizes are sizes of output that a ledger may store differently.
 var replaySizes = []int{0, 5, 20 << 10, 3 << 20}
 
-// replay opens the output of an attempt and replays it. A nil file must stay
-// nil, so that the parameters are what the ledger gets.
+// replay opens the output of an attempt and replays it. Its parameters have the type
+// *os.File, because a nil file must reach the ledger as nil.
 func (k *kit) replay(id ledger.ID, a ledger.Attempt, stdout, stderr *os.File) error {
 	k.Helper()
 	out := k.openOutput(k.b, id, a.RunID)
@@ -31,7 +31,7 @@ func (k *kit) replay(id ledger.ID, a ledger.Attempt, stdout, stderr *os.File) er
 	return err
 }
 
-// file returns an empty file and what is in it later.
+// file returns an empty file, and a function that returns its content.
 func (k *kit) file() (*os.File, func() []byte) {
 	k.Helper()
 	f, err := os.Create(filepath.Join(k.TempDir(), "stream"))
@@ -48,12 +48,12 @@ func (k *kit) file() (*os.File, func() []byte) {
 func (k *kit) sameBytes(got, want []byte, what string) {
 	k.Helper()
 	if !bytes.Equal(got, want) {
-		k.Errorf("%s: got %d bytes, want %d others", what, len(got), len(want))
+		k.Errorf("%s: got %d bytes that differ from the wanted %d bytes", what, len(got), len(want))
 	}
 }
 
-// replayInOrder gives both streams one file: as with 2>&1, the order of the
-// pieces shows.
+// replayInOrder replays both streams into one file, as with 2>&1. The file shows the order
+// of the pieces.
 func replayInOrder(k *kit) {
 	id := key("k")
 	for _, n := range replaySizes {
@@ -63,7 +63,7 @@ func replayInOrder(k *kit) {
 		k.ok(k.replay(id, a, f, f), "Replay")
 		k.sameBytes(content(), flatten(ps).bytes, "both streams in one file")
 
-		// A file that already has something gets the rest.
+		// A replay into a file that has content continues after it.
 		f, content = k.file()
 		_, err := f.WriteString("before ")
 		k.ok(err, "write")
@@ -72,7 +72,8 @@ func replayInOrder(k *kit) {
 	}
 }
 
-// pipe returns the end to write to and, when that is closed, what came out.
+// pipe returns the writing end of a pipe, and a function that returns the bytes that were
+// written after that end is closed.
 func (k *kit) pipe() (*os.File, func() []byte) {
 	k.Helper()
 	r, w, err := os.Pipe()
@@ -117,8 +118,8 @@ func replayOneStream(k *kit) {
 	}
 }
 
-// replayToClosedPipe: as with | head -1, the reader of one stream is gone; the
-// other stream must come out whole.
+// replayToClosedPipe: the reader of one stream has closed its pipe, as with | head -1. The
+// other stream must be complete.
 func replayToClosedPipe(k *kit) {
 	id := key("k")
 	for _, n := range replaySizes[1:] {
@@ -132,16 +133,16 @@ func replayToClosedPipe(k *kit) {
 
 		good, content := k.file()
 		k.is(k.replay(id, a, closed, good), syscall.EPIPE, "Replay to a closed stdout")
-		k.sameBytes(content(), f.only(ledger.Stderr), "stderr beside a closed stdout")
+		k.sameBytes(content(), f.only(ledger.Stderr), "stderr with a closed stdout")
 		good, content = k.file()
 		k.is(k.replay(id, a, good, closed), syscall.EPIPE, "Replay to a closed stderr")
-		k.sameBytes(content(), f.only(ledger.Stdout), "stdout beside a closed stderr")
+		k.sameBytes(content(), f.only(ledger.Stdout), "stdout with a closed stderr")
 		closed.Close()
 	}
 }
 
-// replayOfTruncated writes what there is: that something is missing is for
-// others to say.
+// replayOfTruncated: a replay writes the recorded part of a truncated output, without an
+// error. The caller reports the missing part.
 func replayOfTruncated(k *kit) {
 	id := key("k")
 	ps := pieces(3 << 20)

@@ -1,10 +1,11 @@
-// Package ledgertest holds every ledger to the contract of package ledger: a
-// conformance suite (Run), random histories compared with a plain reference
-// (Model, Mem), benchmarks that are the same for all (Benchmark) and a ledger
-// that fails on demand for the tests of its users (Faulty).
+// Package ledgertest checks ledgers against the contract of package ledger. It has
+//   - a conformance suite (Run);
+//   - random histories that are compared with a simple reference (Model, Mem);
+//   - benchmarks (Benchmark);
+//   - a ledger that fails on demand, for the tests of packages that use one (Faulty).
 //
-// A ledger's test is a Harness and three calls. What is particular to a ledger
-// is a field of the Harness; no case asks for a ledger's name.
+// The test of a ledger is a Harness and three calls. The peculiarities of a ledger are
+// fields of the Harness. No case depends on the name of a ledger.
 package ledgertest
 
 import (
@@ -13,52 +14,53 @@ import (
 	"idem/ledger"
 )
 
-// Harness tells the suite how to handle one kind of ledger. New and Open are
-// required. A field that is not set means that the kind has no such thing, and
-// the cases that need it are left out.
+// Harness is the access of the suite to one kind of ledger. New and Open are required. A
+// field that is not set means that the kind does not have the feature. The cases that need
+// it are then skipped.
 type Harness struct {
-	// New names a place that has no ledger yet, another one each time.
+	// New returns a place without a ledger, another one each time.
 	New func(t testing.TB) string
 
-	// Open opens a further handle on the ledger at place and makes the ledger
-	// if there is none. Each handle stands for a process of its own.
+	// Open opens a further handle on the ledger at place. It creates the ledger if
+	// there is none. Each handle represents a separate process.
 	Open func(place string) (ledger.Ledger, error)
 
-	// Crash does to a handle what the death of its process would: its claims
-	// are gone, nothing is recorded. The suite does not use the handle, its
-	// claims and its executions again.
+	// Crash has the effect that the death of its process has on a handle: its claims
+	// end and nothing is recorded. The suite does not use the handle, its claims or its
+	// executions afterwards.
 	Crash func(l ledger.Ledger)
 
-	// Inherits tells that the ledger's claims reach the commands by descriptors
+	// Inherits reports whether commands inherit the ledger's claims by descriptors
 	// (ledger.Inheriting).
 	Inherits bool
 
-	// Leave starts a process that an attempt's command has left behind with
-	// nothing but env in its environment, and returns what ends it. It is nil where
-	// the ledger does not look for such processes.
+	// Leave starts a process as an attempt's command may leave it behind. Its
+	// environment is env alone. Leave returns the process and a function that ends it.
+	// It is nil if the ledger does not search for such processes.
 	Leave func(t testing.TB, env ...string) (p ledger.Process, end func())
 
-	// Newer makes the ledger at place look written by a newer version.
+	// Newer changes the ledger at place so that a newer version seems to have written
+	// it.
 	Newer func(t testing.TB, place string)
 
-	// Look describes what lies at place. The suite uses it to see that reading
-	// a fresh place leaves it as it was.
+	// Look describes the files at place. The suite uses it to check that reading does
+	// not change a place without a ledger.
 	Look func(t testing.TB, place string) string
 
-	// Lose makes a claim one that can no longer be kept. It is nil where that
-	// cannot happen; Claim.Lost must then be nil too.
+	// Lose makes the ledger lose a claim. It is nil if a claim cannot be lost.
+	// Claim.Lost must then return nil too.
 	Lose func(t testing.TB, c ledger.Claim)
 
-	// Check looks for damage at place. It is called after each case, when the
+	// Check searches for damage at place. It is called after each case, when the
 	// suite's handles are closed.
 	Check func(t testing.TB, place string)
 }
 
-// A testCase is one promise. Its name says which.
+// A testCase checks the promise that its name states.
 type testCase struct {
 	name  string
 	run   func(k *kit)
-	needs func(h Harness) bool // the case is not one for harnesses without it
+	needs func(h Harness) bool // reports whether the case can run; nil: always
 }
 
 func needsCrash(h Harness) bool    { return h.Crash != nil }
@@ -67,7 +69,7 @@ func needsInherits(h Harness) bool { return h.Crash != nil && h.Inherits }
 
 func needsLeave(h Harness) bool { return h.Crash != nil && h.Leave != nil }
 
-// Run holds the ledgers of h to the contract, one subtest for each promise.
+// Run checks the ledgers of h against the contract, with one subtest for each promise.
 func Run(t *testing.T, h Harness) {
 	for _, group := range [][]testCase{
 		recordCases, listCases, claimCases, attemptCases, outputCases, unwantedCases, captureCases, replayCases, fileCases,

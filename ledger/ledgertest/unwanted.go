@@ -15,8 +15,8 @@ func (k *kit) beginUnwanted(c ledger.Claim) ledger.Execution {
 	return k.beginWith(c, s)
 }
 
-// noOutputKeepsNothing: output that is not wanted is counted, nothing of it is
-// there while it runs or later, and that is told apart from what was cut.
+// noOutputKeepsNothing: with MaxOutput 0, output is counted and not recorded, neither while
+// the attempt runs nor later. The attempt has NoOutput and not Truncated.
 func noOutputKeepsNothing(k *kit) {
 	id := key("k")
 	for _, n := range []int{0, 1, 40 << 10, 300 << 10} {
@@ -24,7 +24,7 @@ func noOutputKeepsNothing(k *kit) {
 		x := k.beginUnwanted(c)
 		write(x, pieces(n))
 		if ps := k.output(k.b, id, x.Attempt().RunID); len(ps) != 0 || !x.Attempt().NoOutput {
-			k.Errorf("wrote %d bytes that are not wanted: %d pieces are read, and the attempt says %t", n, len(ps), x.Attempt().NoOutput)
+			k.Errorf("wrote %d bytes with MaxOutput 0: read %d pieces, NoOutput is %t", n, len(ps), x.Attempt().NoOutput)
 		}
 		a := k.finish(x, success)
 		k.release(c)
@@ -54,7 +54,7 @@ func noOutputOfInterrupted(k *kit) {
 	}
 }
 
-// noOutputOfOneAttempt: each attempt is for itself.
+// noOutputOfOneAttempt: NoOutput of one attempt does not affect the output of another one.
 func noOutputOfOneAttempt(k *kit) {
 	id, ps := key("k"), pieces(100)
 	c := k.claim(k.a, id)

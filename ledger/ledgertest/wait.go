@@ -14,8 +14,8 @@ var waitCases = []testCase{
 	{"CancelledContext", cancelledContext, nil},
 }
 
-// moment is how long a case lets something that must not happen happen. Too
-// short makes a case miss an error, never report a wrong one.
+// moment is the time that a case waits for an event that must not happen. If it is too
+// short, a case can miss an error, but it never reports a false one.
 const moment = 30 * time.Millisecond
 
 // waiting starts a Wait on each handle.
@@ -27,7 +27,8 @@ func (k *kit) waiting(ctx context.Context, id ledger.ID) <-chan error {
 	return done
 }
 
-// answer is what a Wait returned. A ledger may hang without heeding ctx.
+// answer returns the result of a Wait. It fails the case after hangGuard, because a faulty
+// ledger may ignore ctx.
 func (k *kit) answer(done <-chan error) error {
 	k.Helper()
 	select {
@@ -65,9 +66,9 @@ func waitReturnsOnRelease(k *kit) {
 	}
 	k.claimFree(id)
 
-	// Another key does not matter.
+	// A claim of another key has no effect.
 	c = k.claim(k.b, key("other"))
-	k.ok(k.a.Wait(k.ctx, id), "Wait beside another key")
+	k.ok(k.a.Wait(k.ctx, id), "Wait while another key is claimed")
 	k.release(c)
 }
 
@@ -80,7 +81,7 @@ func waitTakesNothing(k *kit) {
 		k.release(k.claim(k.b, id))
 	}
 
-	// A waiter in the background is not in the way of the next claim either.
+	// A waiter in the background does not prevent the next claim either.
 	for range 20 {
 		c := k.claim(k.a, id)
 		done := k.waiting(k.ctx, id)
@@ -119,8 +120,8 @@ func waitHonoursContext(k *kit) {
 	k.claimFree(id)
 }
 
-// cancelledContext: nothing is done for a caller that has gone, and nothing
-// stays held. Finish, which must not be lost, may do its work all the same.
+// cancelledContext: with a cancelled context, methods do nothing and hold nothing. Finish
+// may do its work nevertheless, because an outcome must not be lost.
 func cancelledContext(k *kit) {
 	id, other := key("k"), key("other")
 	k.run(k.a, id, failure)

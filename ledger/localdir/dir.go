@@ -1,7 +1,10 @@
 // Package localdir is the directory in which a ledger keeps its files on this host.
-// It decides whether a place is safe, makes the directory and files in it, notices
-// when the directory or one of its files was replaced, and has the ledger's secret
-// and files without a name. It knows nothing of records.
+// It has no notion of records. The package
+//   - decides whether a path is safe for a ledger;
+//   - creates the directory and the files in it;
+//   - detects that the directory or one of its files was replaced;
+//   - stores the ledger's secret;
+//   - creates files without a name.
 package localdir
 
 import (
@@ -18,37 +21,39 @@ import (
 	"idem/ledger"
 )
 
-// Dir is the directory of one ledger. Files in it are made, opened for writing and
-// removed through one descriptor of it. So they are those of the ledger that was
-// opened, wherever it has been moved to, and never those of another ledger that
-// takes its place. SQLite opens its files by path; the pins show whether the path
-// has led to the same files.
+// Dir is the directory of one ledger. One descriptor of the directory is used to
+// create files, to open them for writing and to remove them. So they are always files
+// of the ledger that was opened, even if its directory was moved and another ledger
+// was put at its path. SQLite opens its files by path. The pins show whether the path
+// led to the same files.
 type Dir struct {
 	path  string
 	trust bool // see Find
 
-	mu   sync.Mutex
-	root int                 // the descriptor; -1 until it is needed
-	pins map[string]Identity // files by which the ledger is known
-	sure bool                // root has been compared with pins
+	mu       sync.Mutex
+	root     int                 // the descriptor; -1 until it is needed
+	pins     map[string]Identity // the ledger's files, by name
+	verified bool                // root has been compared with pins
 }
 
-// Identity tells files apart, whatever their names.
+// Identity identifies a file independently of its name.
 type Identity struct {
 	Device uint64
 	Inode  uint64
 }
 
-// New returns the directory at path, which is not looked at.
+// New returns the directory at path. It does not access the path.
 func New(path string) *Dir {
 	return &Dir{path: path, root: -1, pins: map[string]Identity{}}
 }
 
-// Find returns the directory at path, without symbolic links, after it has made sure
-// that the place is safe: no other user can put another ledger there. trust accepts
-// directories above it that other users can write to. exists reports whether there
-// may be a ledger. With an error, which is a *ledger.Fault or wraps ledger.ErrUnsafe
-// or ledger.ErrForeign, the Dir is that of path as it was given.
+// Find resolves the symbolic links of path and returns the directory. It first checks
+// that the path is safe: no other user can put another ledger there. With trust, it
+// accepts directories above path that other users can write to. The result exists
+// reports whether there may be a ledger.
+//
+// The error is a *ledger.Fault, or wraps ledger.ErrUnsafe or ledger.ErrForeign. The
+// Dir is then that of the unresolved path.
 func Find(path string, trust bool) (d *Dir, exists bool, err error) {
 	resolved, exists, err := resolve(path, trust)
 	if err != nil {
@@ -59,22 +64,22 @@ func Find(path string, trust bool) (d *Dir, exists bool, err error) {
 	return d, exists, nil
 }
 
-// Exists reports whether there may be a ledger now, and refuses a place that has
-// become unsafe.
+// Exists reports whether there may be a ledger now. It returns an error if the path
+// has become unsafe.
 func (d *Dir) Exists() (bool, error) {
 	_, exists, err := resolve(d.path, d.trust)
 	return exists, err
 }
 
-// CheckFS refuses a directory on a file system that cannot keep a ledger: one on
-// which locks may not reach all processes that see its files.
+// CheckFS returns an error if the directory's file system cannot hold a ledger. On
+// such a file system, locks may not reach all processes that see its files.
 func (d *Dir) CheckFS() error { return checkFS(d.path) }
 
 // Path returns the path of the directory.
 func (d *Dir) Path() string { return d.path }
 
-// Verify opens the directory, unless that has been done, and makes sure that the
-// names in it lead to the files that are pinned.
+// Verify opens the directory if it is not open yet, and checks that the names in it
+// lead to the pinned files.
 func (d *Dir) Verify() error {
 	_, err := d.fd()
 	return err
@@ -90,24 +95,24 @@ func (d *Dir) Free() (int64, error) {
 	return freeSpace(f)
 }
 
-// Pin says that the ledger has this file under the name.
+// Pin records that the file with the name must be this one.
 func (d *Dir) Pin(name string, file Identity) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.pins[name], d.sure = file, false
+	d.pins[name], d.verified = file, false
 }
 
-// Learn pins the file that has the name, unless there is a pin for it, and returns
-// the size of that file in bytes.
-func (d *Dir) Learn(name string) (size int64, err error) { return d.look(name, false) }
+// Learn pins the file that has the name now, unless the name has a pin. It returns the
+// size of the file in bytes.
+func (d *Dir) Learn(name string) (size int64, err error) { return d.pinNow(name, false) }
 
-// Relearn pins the file that has the name, whatever the pin was.
+// Relearn pins the file that has the name now, and replaces an earlier pin.
 func (d *Dir) Relearn(name string) error {
-	_, err := d.look(name, true)
+	_, err := d.pinNow(name, true)
 	return err
 }
 
-func (d *Dir) look(name string, again bool) (size int64, err error) {
+func (d *Dir) pinNow(name string, again bool) (size int64, err error) {
 	root, err := d.fd()
 	if err != nil {
 		return 0, err
@@ -132,8 +137,8 @@ func (d *Dir) Pinned(name string) (Identity, bool) {
 	return file, ok
 }
 
-// fd returns the descriptor, of a directory in which the names lead to the files
-// that are pinned.
+// fd returns the descriptor of the directory, after it has checked that the names in
+// the directory lead to the pinned files.
 func (d *Dir) fd() (int, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -144,13 +149,13 @@ func (d *Dir) fd() (int, error) {
 		}
 		d.root = fd
 	}
-	if !d.sure {
+	if !d.verified {
 		for _, name := range slices.Sorted(maps.Keys(d.pins)) {
 			if now, _, err := fstatat(d.root, name); err != nil || now != d.pins[name] {
 				return -1, d.Replaced(name, err)
 			}
 		}
-		d.sure = true
+		d.verified = true
 	}
 	return d.root, nil
 }
@@ -162,9 +167,9 @@ func (d *Dir) pinnedNames() []string {
 	return slices.Sorted(maps.Keys(d.pins))
 }
 
-// Check makes sure that the path still leads to the files that are pinned under the
-// names, without any names to all pinned files. It fails with a *ledger.Fault when
-// another ledger was put in the place of this one.
+// Check checks that the directory's path still leads to the files that are pinned
+// under the names. Without names, it checks all pinned files. It fails with a
+// *ledger.Fault when another ledger was put at the path of this one.
 func (d *Dir) Check(names ...string) error {
 	if len(names) == 0 {
 		names = d.pinnedNames()
@@ -182,41 +187,42 @@ func (d *Dir) Check(names ...string) error {
 	return nil
 }
 
-// Close frees the descriptor.
+// Close closes the descriptor. The pins remain.
 func (d *Dir) Close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.root >= 0 {
 		_ = unix.Close(d.root)
 	}
-	d.root, d.sure = -1, false
+	d.root, d.verified = -1, false
 }
 
-// Replaced returns the fault of a name that no longer leads to its file. found is the
-// error with which no file was found, nil if there is another file.
-func (d *Dir) Replaced(name string, found error) error {
+// Replaced returns the fault of a name that no longer leads to its file. The argument
+// lookupErr is the error of looking for the file, or nil if another file has the name.
+func (d *Dir) Replaced(name string, lookupErr error) error {
 	text, what := name, " was replaced while it was in use"
 	if name == "." {
 		text = "the directory"
 	}
-	if found != nil {
+	if lookupErr != nil {
 		what = " was removed or moved away while it was in use"
 	}
 	return d.Damage(ledger.FaultReplaced, name, text+what)
 }
 
-// Damage returns a fault of the file that has the name, which makes the ledger
+// Damage returns a fault of the file with the name. The fault makes the ledger
 // unusable.
 func (d *Dir) Damage(kind ledger.FaultKind, name, text string) error {
 	return &ledger.Fault{Kind: kind, Is: ledger.ErrCorrupt, Path: d.File(name), Text: text}
 }
 
-// File returns the path of a file in the directory, as it was when the ledger was
-// opened.
+// File returns the path of a file in the directory. It is the path at which the ledger
+// was opened.
 func (d *Dir) File(name string) string { return filepath.Join(d.path, name) }
 
-// Open opens a file as os.OpenFile does, without following a link and without Go's
-// poller, which ends the process where a sandbox or a limit refuses it.
+// Open opens a file like os.OpenFile, with two differences. It does not follow a link,
+// and it does not use Go's poller, which ends the process where a sandbox or a limit
+// refuses it.
 func (d *Dir) Open(name string, flag int, perm uint32) (*os.File, error) {
 	root, err := d.fd()
 	if err != nil {
@@ -229,7 +235,8 @@ func (d *Dir) Open(name string, flag int, perm uint32) (*os.File, error) {
 	return os.NewFile(uintptr(fd), d.File(name)), nil
 }
 
-// Create opens a file, or makes it with mode 0600 whatever the umask.
+// Create opens a file, or creates it if it is missing. It sets mode 0600, whatever the
+// umask.
 func (d *Dir) Create(name string, flag int) (*os.File, error) {
 	f, err := d.Open(name, flag|unix.O_CREAT, 0o600)
 	if err != nil {
@@ -242,8 +249,8 @@ func (d *Dir) Create(name string, flag int) (*os.File, error) {
 	return f, nil
 }
 
-// Write makes a file with the content or, if the file exists, writes the content over
-// its beginning.
+// Write creates a file with the content. If the file exists, Write overwrites its
+// beginning.
 func (d *Dir) Write(name, content string) error {
 	f, err := d.Create(name, unix.O_WRONLY)
 	if err != nil {
@@ -263,8 +270,8 @@ func (d *Dir) Stat(name string) (Identity, error) {
 	return file, d.fault("lstat", name, err)
 }
 
-// Mkdir makes a directory, unless it exists, that is closed to other users whatever
-// the umask.
+// Mkdir creates a directory with mode 0700, whatever the umask. It does nothing if the
+// directory exists.
 func (d *Dir) Mkdir(name string) error {
 	root, err := d.fd()
 	if err != nil {
@@ -287,7 +294,7 @@ func (d *Dir) Remove(name string) error {
 	return d.fault("remove", name, unix.Unlinkat(root, name, 0))
 }
 
-// Rename gives a file in the directory another name.
+// Rename renames a file in the directory. It replaces a file that has the new name.
 func (d *Dir) Rename(from, to string) error {
 	root, err := d.fd()
 	if err != nil {
@@ -296,7 +303,8 @@ func (d *Dir) Rename(from, to string) error {
 	return d.fault("rename", from, unix.Renameat(root, from, root, to))
 }
 
-// Sync makes the names in a directory durable: in this one if name is ".".
+// Sync makes the file names in a subdirectory durable. With ".", it does so for this
+// directory.
 func (d *Dir) Sync(name string) error {
 	f, err := d.Open(name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
@@ -331,7 +339,7 @@ func fstatat(root int, name string) (Identity, int64, error) {
 	}
 }
 
-// IdentityOf returns the identity of the file that info is about.
+// IdentityOf returns the identity of the file that info describes.
 func IdentityOf(info fs.FileInfo) Identity {
 	st := status(info)
 	return Identity{uint64(st.Dev), st.Ino}

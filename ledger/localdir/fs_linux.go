@@ -9,9 +9,10 @@ import (
 	"idem/ledger"
 )
 
-// remote are the file systems (statfs(2), linux/magic.h) on which locks or
-// SQLite's shared memory may silently not work between all who see the file:
-// the network ones, and those behind a program or a hypervisor.
+// remote are the file systems that are refused, by their magic number (statfs(2),
+// linux/magic.h): those of networks, user-space programs and hypervisors. On them, locks
+// or SQLite's shared memory may silently not work between all processes that see the
+// file.
 var remote = map[int64]string{
 	unix.NFS_SUPER_MAGIC:   "NFS",
 	unix.SMB_SUPER_MAGIC:   "SMB",
@@ -31,10 +32,11 @@ var remote = map[int64]string{
 	0x6a656a63:             "virtiofs",
 }
 
-// testOnlyFSType overrides what statfs says, where that cannot be mounted.
+// testOnlyFSType overrides the result of statfs, for file systems that a test cannot
+// mount.
 var testOnlyFSType int64
 
-// checkFS refuses a directory on a file system that cannot keep a ledger.
+// checkFS returns an error if the file system of dir cannot hold a ledger.
 func checkFS(dir string) error {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
@@ -50,12 +52,12 @@ func checkFS(dir string) error {
 	return nil
 }
 
-// Unnamed makes a file in a directory that never has a name: even a kill -9
-// leaves nothing behind. With O_EXCL none can be given to it later.
+// Unnamed creates a file in a subdirectory that never has a name, so even a kill -9
+// leaves nothing behind. With O_EXCL, the file cannot get a name later.
 func (d *Dir) Unnamed(in string) (*os.File, error) {
 	f, err := d.Open(in, os.O_RDWR|os.O_EXCL|unix.O_TMPFILE, 0o600)
 	if err != nil {
-		return d.removed(in) // not every file system can
+		return d.createRemoved(in) // not every file system has O_TMPFILE
 	}
 	return f, nil
 }

@@ -11,8 +11,8 @@ import (
 	"idem/ledger"
 )
 
-// A directory on a remote file system is refused and left as it was: one that
-// exists, and one that would have to be made.
+// TestRemoteFileSystemsAreRefusedAndLeftAlone tries a directory that exists and one that
+// would have to be created. Both are refused and nothing is changed.
 func TestRemoteFileSystemsAreRefusedAndLeftAlone(t *testing.T) {
 	defer func() { testOnlyFSType = 0 }()
 	for _, magic := range []int64{unix.NFS_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC, unix.V9FS_MAGIC, unix.FUSE_SUPER_MAGIC, 0x6a656a63} {
@@ -28,11 +28,11 @@ func TestRemoteFileSystemsAreRefusedAndLeftAlone(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err := d.Make(); !errors.Is(err, ledger.ErrUnsafe) {
-				t.Errorf("%s: got error %v, want one of an unsafe place", remote[magic], err)
+				t.Errorf("%s: got error %v, want ErrUnsafe", remote[magic], err)
 			}
 		}
 		if err := New(empty).CheckFS(); !errors.Is(err, ledger.ErrUnsafe) {
-			t.Errorf("%s: got error %v, want one of an unsafe place", remote[magic], err)
+			t.Errorf("%s: got error %v, want ErrUnsafe", remote[magic], err)
 		}
 		if info, err := os.Stat(empty); err != nil || info.Mode().Perm() != 0o755 {
 			t.Errorf("%s: the directory was changed: %v, %v", remote[magic], info, err)

@@ -11,7 +11,7 @@ import (
 	"idem/ledger"
 )
 
-// checkFS refuses a directory on a file system that cannot keep a ledger.
+// checkFS returns an error if the file system of dir cannot hold a ledger.
 func checkFS(dir string) error {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
@@ -23,5 +23,5 @@ func checkFS(dir string) error {
 	return nil
 }
 
-// Unnamed makes a file in a directory that has no name.
-func (d *Dir) Unnamed(in string) (*os.File, error) { return d.removed(in) }
+// Unnamed creates a file without a name in a subdirectory.
+func (d *Dir) Unnamed(in string) (*os.File, error) { return d.createRemoved(in) }

@@ -12,10 +12,10 @@ import (
 	"idem/ledger"
 )
 
-// Make makes the directory, with the directories above it that are missing, after
-// it has made sure that the place is safe. A directory that exists and is empty is
-// closed to other users. All later files are made in the directory that Make has
-// seen. An error of the place is a *ledger.Fault or wraps ledger.ErrUnsafe.
+// Make creates the directory and the missing directories above it. It first checks that
+// the path is safe. A directory that exists and is empty is closed to other users.
+// From then on, all files are created in this same directory. If the path is unsafe, the
+// error is a *ledger.Fault or wraps ledger.ErrUnsafe.
 func (d *Dir) Make() error {
 	if _, err := d.Exists(); err != nil {
 		return err
@@ -27,12 +27,12 @@ func (d *Dir) Make() error {
 		return err
 	}
 	failpoint.Here("make.dir")
-	return d.take()
+	return d.secure()
 }
 
-// take makes sure that the directory is a place for a ledger, and closes it to
-// other users if it is empty.
-func (d *Dir) take() error {
+// secure pins the directory and checks that it is safe for a ledger. It closes an empty
+// directory to other users.
+func (d *Dir) secure() error {
 	if _, err := d.Learn("."); err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func (d *Dir) take() error {
 	switch {
 	case err != nil:
 		return err
-	case !exists: // moved away or opened again
+	case !exists: // another process has moved the directory or opened it to other users
 		return d.Replaced(".", nil)
 	}
 	if err := d.Check("."); err != nil {
@@ -63,8 +63,8 @@ func (d *Dir) take() error {
 	return checkOwners(d.path)
 }
 
-// nearest returns dir or, when it does not exist, the directory above it that
-// does: a file system is refused before anything is made on it.
+// nearest returns dir or, when it does not exist, the nearest directory above it that
+// exists. So a file system can be refused before anything is created on it.
 func nearest(dir string) string {
 	for dir != "/" {
 		if _, err := os.Lstat(dir); err == nil {
@@ -75,8 +75,8 @@ func nearest(dir string) string {
 	return dir
 }
 
-// makeDir makes dir and the directories above it that are missing, closed to
-// others whatever the umask, each durable in its parent.
+// makeDir creates dir and the missing directories above it, with mode 0700 whatever the
+// umask. It makes each one durable in its parent.
 func makeDir(dir string) error {
 	if _, err := os.Lstat(dir); err == nil {
 		return nil
@@ -97,7 +97,7 @@ func makeDir(dir string) error {
 	return syncDir(parent)
 }
 
-// syncDir makes the names in a directory durable.
+// syncDir makes the file names in a directory durable.
 func syncDir(dir string) error {
 	f, err := os.Open(dir)
 	if err != nil {

@@ -14,20 +14,20 @@ import (
 	"idem/ledger"
 )
 
-// maxPath is how many bytes the path of a ledger may have. It leaves room for the
-// names of the files in the 512 bytes of SQLite (MAX_PATHNAME in os_unix.c).
+// maxPath is the maximum length of a ledger's path in bytes. It leaves room for the
+// file names within SQLite's limit of 512 bytes (MAX_PATHNAME in os_unix.c).
 const maxPath = 480
 
-// resolve returns dir with its symbolic links resolved, after it has made sure
-// that no other user can put another ledger in its place:
-//   - no link on the way belongs to another user, root aside;
-//   - no directory on the way belongs to another user, root aside, or can be
-//     written by one unless it is sticky (trust drops this condition for the
-//     directories above dir);
-//   - dir belongs to this user and is closed to other users.
+// resolve returns dir with its symbolic links resolved. It first checks that no other
+// user can put another ledger at the path:
+//   - Each link in the path belongs to this user or root.
+//   - Each directory in the path belongs to this user or root, and other users cannot
+//     write to it unless it is sticky. With trust, this condition is dropped for the
+//     directories above dir.
+//   - The directory dir belongs to this user and is closed to other users.
 //
-// Parts of the path may be missing. exists reports whether dir may have a ledger:
-// an empty directory of this user has none, whatever its mode.
+// Parts of the path may be missing. The result exists reports whether dir may have a
+// ledger. An empty directory of this user has none, whatever its mode.
 func resolve(dir string, trust bool) (resolved string, exists bool, err error) {
 	if !filepath.IsAbs(dir) {
 		return "", false, fmt.Errorf("%w: %q is not an absolute path", ledger.ErrUnsafe, dir)
@@ -85,9 +85,9 @@ func resolve(dir string, trust bool) (resolved string, exists bool, err error) {
 	return at, exists, err
 }
 
-// othersCanWrite reports whether another user could rename what is in a
-// directory. A group that has the number of its user is that user's own, where
-// the umask leaves it the right to write.
+// othersCanWrite reports whether another user could rename files in a directory. A
+// group with the same number as this user is private to the user. On systems with such
+// groups, the umask leaves the group the right to write.
 func othersCanWrite(info fs.FileInfo) bool {
 	if info.Mode()&fs.ModeSticky != 0 {
 		return false
@@ -97,7 +97,7 @@ func othersCanWrite(info fs.FileInfo) bool {
 	return info.Mode().Perm()&0o002 != 0 || info.Mode().Perm()&0o020 != 0 && !ownGroup
 }
 
-// overflowUID is who root is inside of a user namespace that does not have him
+// overflowUID is the owner of root's files in a user namespace that does not map root
 // (user_namespaces(7)).
 const overflowUID = 65534
 
@@ -106,9 +106,10 @@ func trusted(info fs.FileInfo) bool {
 	return uid == 0 || uid == os.Geteuid() || uid == overflowUID
 }
 
-// checkOwn makes sure that the ledger's directory is ours alone. One that is
-// empty need not be closed to other users yet; exists is false then, and what
-// they put there before it is closed is refused.
+// checkOwn checks that the ledger's directory belongs to this user and is closed to
+// other users. An empty directory need not be closed yet, and exists is then false.
+// Files that other users put there before it is closed are refused later, see
+// checkOwners.
 func checkOwn(dir string) (exists bool, err error) {
 	info, err := os.Lstat(dir)
 	switch {
@@ -128,7 +129,8 @@ func openToOthers(info fs.FileInfo) bool {
 	return info.Mode().Perm()&0o077 != 0 || info.Mode()&fs.ModeSticky != 0
 }
 
-// contentOf says what is in a directory, "" if it cannot be listed.
+// contentOf returns the value of Fault.Content for a directory: "" if it cannot be
+// listed.
 func contentOf(dir string) string {
 	f, err := os.Open(dir)
 	if err != nil {
@@ -140,7 +142,7 @@ func contentOf(dir string) string {
 		return ""
 	}
 	for _, name := range names {
-		switch name { // every ledger has one of them
+		switch name { // every ledger has at least one of these files
 		case "ledger.db", "locks", "locks.d", "init.lock":
 			return ledger.ContentLedger
 		}
@@ -151,7 +153,7 @@ func contentOf(dir string) string {
 	return ledger.ContentNone
 }
 
-// unsafe is the fault of a directory or link that makes a place unsafe.
+// unsafe returns the fault of a directory or link that makes a path unsafe.
 func unsafe(kind ledger.FaultKind, path string, info fs.FileInfo, format string, args ...any) error {
 	f := &ledger.Fault{
 		Kind: kind, Is: ledger.ErrUnsafe, Path: path, Text: fmt.Sprintf(format, args...),
@@ -175,10 +177,10 @@ func otherOwner(path string, info fs.FileInfo) error {
 	return unsafe(ledger.FaultOwner, path, info, "%s belongs to user %d", path, owner(info))
 }
 
-// checkOwners makes sure that what is there of a ledger is ours: another user may
-// have put it there while they could.
+// checkOwners checks that all ledger files in dir belong to this user. Another user may
+// have put one there while the directory was open to other users.
 func checkOwners(dir string) error {
-	for _, name := range []string{ // all that a ledger may have
+	for _, name := range []string{ // all files that a ledger may have
 		"ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.db-journal", "locks", "locks.d", "init.lock", "output", "secret", "secret.new", "README",
 	} {
 		path := filepath.Join(dir, name)
@@ -198,9 +200,9 @@ func status(info fs.FileInfo) *syscall.Stat_t { return info.Sys().(*syscall.Stat
 
 func owner(info fs.FileInfo) int { return int(status(info).Uid) }
 
-// Lookup describes the file that has the name, nil when there is none. It refuses
-// anything but a plain file of this user with one name: to SQLite, which finds the
-// -wal by the name, two names would be two ledgers.
+// Lookup returns the description of the file that has the name, or nil when there is
+// none. It refuses anything but a plain file of this user with one name. SQLite finds
+// the -wal by the name of the database, so two names would be two ledgers.
 func (d *Dir) Lookup(name string) (fs.FileInfo, error) {
 	path := d.File(name)
 	info, err := os.Lstat(path)

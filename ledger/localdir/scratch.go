@@ -10,22 +10,22 @@ import (
 	"idem/ledger"
 )
 
-// backlogReserve is the space that a backlog leaves free: the outcomes of all
-// keys need some, and a reader that is slow must not cost one.
+// backlogReserve is the disk space in bytes that a backlog leaves free. The outcomes of
+// all keys need some space, and a slow reader of output must not cost an outcome.
 const backlogReserve = 16 << 20
 
-// Backlog is a file for live output that its reader does not take yet. It has
-// no name and so is gone with its last descriptor.
+// Backlog is a file for live output that the output's reader has not consumed yet. It
+// has no name, so it is deleted when its last descriptor is closed.
 type Backlog struct {
 	*os.File
-	free int64 // how much may be written before the space is looked at again
+	free int64 // bytes that may be written before the free space is measured again
 }
 
-// Scratch returns a new file in the ledger's directory that has no name, so it is
-// gone with its last descriptor.
+// Scratch returns a new file without a name in the ledger's directory. The file is
+// deleted when its last descriptor is closed.
 func (d *Dir) Scratch() (*os.File, error) { return d.Unnamed("output") }
 
-// Backlog returns a new one in the ledger's directory.
+// Backlog returns a new, empty backlog in the ledger's directory.
 func (d *Dir) Backlog() (*Backlog, error) {
 	f, err := d.Scratch()
 	if err != nil {
@@ -34,7 +34,8 @@ func (d *Dir) Backlog() (*Backlog, error) {
 	return &Backlog{File: f}, nil
 }
 
-// WriteAt writes as long as that leaves backlogReserve bytes free.
+// WriteAt implements io.WriterAt. It returns ledger.ErrFull if the write would leave
+// less than backlogReserve bytes free.
 func (b *Backlog) WriteAt(p []byte, off int64) (int, error) {
 	if b.free < int64(len(p)) {
 		left, err := freeSpace(b.File)
@@ -50,7 +51,7 @@ func (b *Backlog) WriteAt(p []byte, off int64) (int, error) {
 	return b.File.WriteAt(p, off)
 }
 
-// freeSpace returns how many bytes this user may still write beside f.
+// freeSpace returns how many bytes this user may still write on the file system of f.
 func freeSpace(f *os.File) (int64, error) {
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(int(f.Fd()), &st); err != nil {
@@ -59,9 +60,9 @@ func freeSpace(f *os.File) (int64, error) {
 	return int64(st.Bavail) * int64(st.Bsize), nil
 }
 
-// removed is Unnamed where the kernel has no such files. As long as the file has a
-// name, it is empty.
-func (d *Dir) removed(in string) (*os.File, error) {
+// createRemoved is Unnamed for systems that cannot create a file without a name. It creates
+// a file and removes its name while the file is still empty.
+func (d *Dir) createRemoved(in string) (*os.File, error) {
 	name := filepath.Join(in, "live-"+rand.Text())
 	f, err := d.Create(name, os.O_RDWR|os.O_EXCL)
 	if err != nil {

@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// Input and output of a command lie raw in files of the ledger's directory. These
-// files have no name, also where the kernel cannot make them so.
+// TestRawFilesHaveNoName checks the files in the ledger's directory that hold raw input
+// and output of a command. They have no name, even where the kernel cannot create files
+// without one.
 func TestRawFilesHaveNoName(t *testing.T) {
 	d := New(t.TempDir())
 	if err := d.Mkdir("output"); err != nil {
@@ -16,7 +17,7 @@ func TestRawFilesHaveNoName(t *testing.T) {
 	}
 	for name, make := range map[string]func() (*os.File, error){
 		"scratch": d.Scratch,
-		"removed": func() (*os.File, error) { return d.removed("output") },
+		"removed": func() (*os.File, error) { return d.createRemoved("output") },
 		"backlog": func() (*os.File, error) {
 			b, err := d.Backlog()
 			if err != nil {

@@ -13,10 +13,10 @@ import (
 
 const secretSize = 32
 
-// Secret returns the random bytes that belong to this ledger. Values that must not
-// be guessed from the ledger's content, such as those of environment variables, are
-// hashed with them. Should the file be lost, such inputs no longer compare equal, so
-// nothing runs unasked. The error is fs.ErrNotExist when there is no secret yet.
+// Secret returns the random bytes that belong to this ledger. Values such as those of
+// environment variables are hashed with them, so that a reader of the ledger cannot
+// confirm a guessed value. If the file is lost, such inputs no longer compare equal, so
+// no command runs unasked. The error is fs.ErrNotExist when there is no secret yet.
 func (d *Dir) Secret() ([]byte, error) {
 	if _, err := d.Lookup("secret"); err != nil {
 		return nil, err
@@ -28,8 +28,9 @@ func (d *Dir) Secret() ([]byte, error) {
 	return secret, err
 }
 
-// MakeSecret makes the secret unless there is one, and returns it. The file is
-// durable before anything is hashed with it. The caller holds init.lock.
+// MakeSecret creates the secret unless there is one, and returns it. The file is
+// durable when MakeSecret returns, before any value is hashed with it. The caller holds
+// init.lock.
 func (d *Dir) MakeSecret() ([]byte, error) {
 	if secret, err := d.Secret(); !errors.Is(err, fs.ErrNotExist) {
 		return secret, err // another process was faster

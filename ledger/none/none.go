@@ -1,7 +1,7 @@
-// Package none is the ledger of a call that goes on without one: every key is
-// free and was never run, and what is recorded is gone with the process. With it a
-// call whose ledger cannot be used takes the way of any other call, and keeps all
-// but what takes a memory.
+// Package none is the ledger of a call that runs without one. Every key is free and has
+// never run, and all records are lost when the process ends. With it, a call whose
+// ledger cannot be used runs the same code as any other call. All features work except
+// those that need a memory of earlier calls.
 package none
 
 import (
@@ -23,15 +23,15 @@ type Ledger struct {
 	keep bool
 
 	mu      sync.Mutex
-	outputs map[string]*output // by run id
+	outputs map[string]*output // by run ID
 }
 
-// New returns a ledger. With keep, the output of an attempt can be read until
-// this process ends: 32 KiB of it are held in memory, more in a temporary file
-// without a name. Without keep, output is only counted.
+// New returns a ledger. With keep, the output of an attempt can be read until this
+// process ends. Up to 32 KiB of output are held in memory, and a larger output in a
+// temporary file without a name. Without keep, output is only counted.
 func New(keep bool) *Ledger { return &Ledger{keep: keep, outputs: map[string]*output{}} }
 
-// output is what was recorded of an attempt.
+// output is the recorded output of an attempt.
 type output struct {
 	writer *spool.Writer
 	file   *os.File // nil while all of it is in memory
@@ -49,7 +49,8 @@ func (l *Ledger) newOutput(runID string, limit int64, start time.Time) *output {
 			f.Close()
 			return nil, err
 		}
-		// The writer closes its own; it has no name to open it by again.
+		// The writer closes its descriptor. The file has no name by which it could be
+		// opened again, so a reader needs a copy.
 		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 		if err != nil {
 			f.Close()
@@ -64,12 +65,12 @@ func (l *Ledger) newOutput(runID string, limit int64, start time.Time) *output {
 	return o
 }
 
-// end ends the recording and says in a what was kept.
+// end ends the recording and sets the fields of a that describe the kept output.
 func (o *output) end(a *ledger.Attempt, c ledger.Capture) {
 	o.writer.Miss(c.Unread)
-	o.sum, _ = o.writer.Close(false) // nothing is synced, so there is no error
+	o.sum, _ = o.writer.Close(false) // without sync, Close cannot fail
 	a.OutputBytes, a.Truncated = o.sum.Bytes, o.sum.Truncated
-	if o.sum.Inline != nil && o.file != nil { // it is all in memory after all
+	if o.sum.Inline != nil && o.file != nil { // all output is in memory too
 		o.file.Close()
 		o.file = nil
 	}
@@ -80,7 +81,7 @@ func (l *Ledger) Get(ctx context.Context, id ledger.ID) (ledger.Record, error) {
 	return ledger.Record{ID: id}, ctx.Err()
 }
 
-// Claim implements ledger.Ledger: nothing is ever held.
+// Claim implements ledger.Ledger. No key is ever held.
 func (l *Ledger) Claim(ctx context.Context, id ledger.ID) (ledger.Claim, error) {
 	return &claim{ledger: l, id: id}, ctx.Err()
 }
@@ -98,7 +99,7 @@ func (l *Ledger) Attempts(ctx context.Context, _ ledger.ID) ([]ledger.Attempt, e
 	return nil, ctx.Err()
 }
 
-// Output implements ledger.Ledger, for what was kept and has ended.
+// Output implements ledger.Ledger for attempts of this process that have ended.
 func (l *Ledger) Output(_ context.Context, _ ledger.ID, runID string) (ledger.Output, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -127,7 +128,7 @@ func (l *Ledger) Forget(context.Context, ledger.ID) error { return ledger.ErrNot
 // Close implements ledger.Ledger.
 func (l *Ledger) Close() error { return nil }
 
-// claim implements ledger.Claim and excludes no other call.
+// claim implements ledger.Claim. It does not exclude other calls.
 type claim struct {
 	ledger   *Ledger
 	id       ledger.ID
@@ -170,7 +171,7 @@ func (c *claim) Mark(ctx context.Context, m ledger.Mark) (ledger.Attempt, error)
 func (c *claim) Lost() <-chan struct{} { return nil }
 func (c *claim) Release() error        { return nil }
 
-// writer records what is written to it as stdout.
+// writer is an io.Writer that records its input as stdout.
 type writer struct{ to *spool.Writer }
 
 func (w writer) Write(p []byte) (int, error) {
@@ -181,7 +182,7 @@ func (w writer) Write(p []byte) (int, error) {
 // execution implements ledger.Execution.
 type execution struct {
 	attempt ledger.Attempt
-	output  *output // nil: it is only counted
+	output  *output // nil: output is only counted
 }
 
 func (e *execution) Attempt() ledger.Attempt { return e.attempt }

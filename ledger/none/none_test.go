@@ -12,7 +12,7 @@ import (
 
 var id = ledger.ID{Namespace: "default", Key: "k"}
 
-// attempt makes an attempt that writes text in two pieces to both streams.
+// attempt runs an attempt that writes text to stdout and a line to stderr.
 func attempt(t *testing.T, l *Ledger, runID, text string, limit int64) ledger.Attempt {
 	t.Helper()
 	c, err := l.Claim(t.Context(), id)
@@ -57,7 +57,8 @@ func replayed(t *testing.T, l *Ledger, runID string) (stdout, stderr string) {
 	return string(a), string(b)
 }
 
-// Nothing keeps an attempt from being made, and nothing tells of it afterwards.
+// TestNothingIsRemembered checks that an attempt can always run, and that no record or
+// output of it can be read afterwards.
 func TestNothingIsRemembered(t *testing.T) {
 	l := New(false)
 	for range 2 {
@@ -74,7 +75,7 @@ func TestNothingIsRemembered(t *testing.T) {
 	}
 }
 
-// With keep the output can be read, however much it is, and twice.
+// TestOutputIsKept checks that with keep, output of any size can be read, also twice.
 func TestOutputIsKept(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	for name, size := range map[string]int{"little": 10, "much": 1 << 20} {
@@ -97,15 +98,17 @@ func TestOutputIsKept(t *testing.T) {
 	}
 }
 
-// Without a place for it, what is much is cut, and that is said.
-func TestOutputWithoutAPlace(t *testing.T) {
+// TestOutputWithoutATemporaryDirectory checks that a large output is then truncated, and
+// that the attempt says so.
+func TestOutputWithoutATemporaryDirectory(t *testing.T) {
 	t.Setenv("TMPDIR", "/nonexistent")
 	if a := attempt(t, New(true), "run", strings.Repeat("x", 8<<20), -1); !a.Truncated {
 		t.Errorf("got %+v", a)
 	}
 }
 
-// What a probe says is replayed, also where the output of attempts is not kept.
+// TestMark checks that the output of a probe can be replayed, even if the output of
+// attempts is not kept.
 func TestMark(t *testing.T) {
 	l := New(false)
 	c, err := l.Claim(t.Context(), id)

@@ -1,6 +1,7 @@
-// Package spool keeps the output of one command: pieces of two streams in the
-// order they came, first in memory, then in a file, never more than a limit.
-// It reads them back, also while they are still being written.
+// Package spool records the output of one command: the pieces of two streams, in the
+// order in which they were written. The recording is in memory at first, then in a file,
+// and never larger than a limit. The package can also read a recording, even while it is
+// being written.
 package spool
 
 import (
@@ -13,30 +14,33 @@ import (
 	"idem/ledger"
 )
 
-// A frame is a header and its bytes, little endian:
+// A frame is a header and a payload. Numbers are little endian. The fields of the header,
+// by offset:
 //
-//	0  stream  1 stdout, 2 stderr, 3 a gap
-//	1  of a gap: its stream, 0 if that is not known (as in older recordings)
-//	4  length of the bytes, uint32
+//	0  stream: 1 stdout, 2 stderr, 3 a gap
+//	1  the stream of a gap; 0 if it is unknown, as in older recordings
+//	4  length of the payload in bytes, uint32
 //	8  time since the attempt's start in microseconds, uint64
-//	16 CRC-32 of the bytes, uint32
+//	16 CRC-32 of the payload, uint32
 //	20 CRC-32 of the 20 bytes before, uint32
 //
-// (IEEE's polynomial: as fast as Castagnoli's with the CPU's help, and Go's tables
-// for it cost a replay 0.1 ms less.)
+// The payload of a gap is the number of output bytes that were not kept, uint64.
 //
-// The bytes of a gap are the count of output bytes that were not kept, uint64.
+// The CRC-32 has IEEE's polynomial. With the CPU's help, it is as fast as Castagnoli's,
+// and building Go's tables for it costs a replay 0.1 ms less.
 const (
 	headerSize = 24
-	// summed is how much of each header goes into the checksum of the whole:
-	// not its own checksum, after which any CRC is the same for all headers.
+	// summed is the number of bytes of each header that the checksum of the whole
+	// recording covers. It excludes the header's own CRC: a CRC over data followed by
+	// its CRC is the same for all data.
 	summed    = 20
 	gapStream = 3
-	// maxFrame bounds what a reader allocates for one frame.
+	// maxFrame is the maximum payload of a frame in bytes. It bounds the memory that
+	// a reader allocates for one frame.
 	maxFrame = 1 << 20
 )
 
-// errTorn marks a frame of which only the beginning is there.
+// errTorn is the error of a frame of which only the beginning is in the file.
 var errTorn = errors.New("torn frame")
 
 type header struct {
@@ -61,7 +65,7 @@ func appendAny(b []byte, stream byte, gapOf ledger.Stream, at time.Duration, p [
 	return append(append(b, h...), p...)
 }
 
-// appendGaps appends a gap for each stream of which bytes are missing.
+// appendGaps appends a gap for each stream that has missing bytes.
 func appendGaps(b []byte, at time.Duration, g ledger.Gaps) []byte {
 	for _, gap := range []struct {
 		of ledger.Stream
@@ -92,8 +96,8 @@ func parseHeader(h []byte) (header, error) {
 	return x, nil
 }
 
-// chunk turns a frame into what the ledger's callers see, after its checksum
-// has been compared.
+// chunk returns a frame with the payload p as a ledger.Chunk. It returns
+// ledger.ErrCorrupt if the checksum of p differs.
 func (h header) chunk(p []byte) (ledger.Chunk, error) {
 	if crc32.ChecksumIEEE(p) != h.sum {
 		return ledger.Chunk{}, fmt.Errorf("%w: the recorded output", ledger.ErrCorrupt)

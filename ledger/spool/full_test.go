@@ -17,8 +17,8 @@ import (
 	"idem/ledger"
 )
 
-// limitFiles bounds the size of every file that this process writes, or lifts
-// the bound for less than 0.
+// limitFiles limits the size of every file that this process writes, in bytes. A
+// negative size removes the limit.
 func limitFiles(t fataler, size int64) {
 	t.Helper()
 	var lim unix.Rlimit
@@ -30,8 +30,8 @@ func limitFiles(t fataler, size int64) {
 	must(t, unix.Setrlimit(unix.RLIMIT_FSIZE, &lim))
 }
 
-// inChild runs the test again in a process of its own, because what it does
-// concerns the whole process; it tells whether this is that process.
+// inChild runs the test again in a child process, because the test changes a limit of
+// the whole process. It reports whether this process is the child.
 func inChild(t *testing.T) bool {
 	const mark = "SPOOL_TEST_CHILD"
 	if os.Getenv(mark) == t.Name() {
@@ -45,9 +45,11 @@ func inChild(t *testing.T) bool {
 	return false
 }
 
-// check compares what a writer kept with what was written, when it could not
-// keep all: the kept parts are the beginning and the end, everything between is
-// counted, and nothing is missing from an output that is not truncated.
+// check compares the recording of a writer that may not have kept all with the output
+// that was written:
+//   - The kept parts are the beginning and the end.
+//   - The gap counts all bytes between them.
+//   - Nothing is missing from an output that is not truncated.
 func check(t fataler, s Summary, path string, whole flat) kept {
 	t.Helper()
 	if s.Bytes != int64(len(whole.bytes)) {
@@ -73,15 +75,14 @@ func check(t fataler, s Summary, path string, whole flat) kept {
 	return k
 }
 
-// TestWhatAFullDiskTakesIsKeptAndTheRestCounted: the file stops growing at some
-// size, for good or until the command has ended. The writer goes on, and what
-// it says that it has kept is there.
-func TestWhatAFullDiskTakesIsKeptAndTheRestCounted(t *testing.T) {
+// TestFullDiskTruncatesTheOutput stops the growth of the file at some size, for good or
+// until the command has ended. The writer goes on, and its summary is right.
+func TestFullDiskTruncatesTheOutput(t *testing.T) {
 	if !inChild(t) {
 		return
 	}
 	signal.Ignore(syscall.SIGXFSZ)
-	files := newPlace(t)
+	files := newSpoolDir(t)
 	rapid.Check(t, func(t *rapid.T) {
 		pieces := anyPieces(0).Draw(t, "pieces")
 		limit, start := anyLimit().Draw(t, "limit"), anyStart().Draw(t, "start")
@@ -109,13 +110,13 @@ func TestWhatAFullDiskTakesIsKeptAndTheRestCounted(t *testing.T) {
 	})
 }
 
-// TestEndIsKeptWhenThereIsRoomAgain: the disk was full in the middle only.
+// TestEndIsKeptWhenThereIsRoomAgain fills the disk in the middle of the output only.
 func TestEndIsKeptWhenThereIsRoomAgain(t *testing.T) {
 	if !inChild(t) {
 		return
 	}
 	signal.Ignore(syscall.SIGXFSZ)
-	path, create := newPlace(t).next()
+	path, create := newSpoolDir(t).next()
 	var pieces []piece
 	for i := range 64 { // 4 MiB
 		pieces = append(pieces, piece{ledger.Stdout, bytes.Repeat([]byte{byte(i)}, 64<<10)})
@@ -134,7 +135,8 @@ func TestEndIsKeptWhenThereIsRoomAgain(t *testing.T) {
 	}
 }
 
-// TestNoFileAtAll: what does not fit beside the record is counted and lost.
+// TestNoFileAtAll checks that without a file, output that does not fit inline is lost and
+// counted.
 func TestNoFileAtAll(t *testing.T) {
 	for name, create := range map[string]func() (*os.File, error){
 		"it cannot be made": func() (*os.File, error) { return nil, errors.New("no") },

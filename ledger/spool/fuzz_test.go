@@ -12,8 +12,8 @@ import (
 	"idem/ledger"
 )
 
-// piecesOf makes writes of a fuzzer's bytes: of three each, the first says the
-// stream and what the other two count, bytes or many of them.
+// piecesOf makes writes from a fuzzer's bytes, one from every three bytes. The first byte
+// selects the stream and a unit. The other two are the length of the write in that unit.
 func piecesOf(b []byte) []piece {
 	var pieces []piece
 	total := 0
@@ -31,9 +31,10 @@ func piecesOf(b []byte) []piece {
 	return pieces
 }
 
-// FuzzWriter: whatever is written under whatever limit, and wherever it is
-// kept, what is kept is the output's beginning and end, the rest is counted, a
-// replay writes it, and no more is kept than there may be.
+// FuzzWriter writes any output with any limit, inline and in a file. It checks that
+//   - the recording is the output's beginning and end, and the rest is counted;
+//   - a replay writes the recording;
+//   - no more than the limit is kept.
 func FuzzWriter(f *testing.F) {
 	f.Add([]byte{}, int64(-1), false)
 	f.Add([]byte("\x00\x03\x00\x01\x00\x00\x01\x05\x00"), int64(5), false)
@@ -42,7 +43,7 @@ func FuzzWriter(f *testing.F) {
 	f.Add([]byte("\x02\xff\xff\x03\xff\x7f\x00\x01\x00"), int64(2*tailMax+1), false)
 	f.Add([]byte("\x02\xff\xff\x00\x01\x00\x01\x01\x00"), int64(0), true)
 	f.Add(bytes.Repeat([]byte("\x00\x01\x00\x01\x01\x00"), 900), int64(1000), false)
-	files := newPlace(f)
+	files := newSpoolDir(f)
 	f.Fuzz(func(t *testing.T, program []byte, limit int64, old bool) {
 		var since time.Duration
 		if old {
@@ -72,8 +73,8 @@ func FuzzWriter(f *testing.F) {
 	})
 }
 
-// FuzzDamage: a recording of which anything has changed, in a file or beside
-// its record, is told to be damaged, and a replay writes nothing of it.
+// FuzzDamage changes any part of a recording, inline or in a file. It checks that a
+// replay reports the damage and writes nothing.
 func FuzzDamage(f *testing.F) {
 	frames, sum, _ := sample(f)
 	f.Add(0, 0, []byte{1})
@@ -100,7 +101,7 @@ func FuzzDamage(f *testing.F) {
 		_, err = file.Write(damaged)
 		must(t, err)
 		for where, r := range map[string]*Reader{
-			"beside the record":                      OpenInline(damaged, sum),
+			"inline":                                 OpenInline(damaged, sum),
 			"in a file":                              OpenFile(file, int64(len(frames)), sum),
 			"in a file of the size that is recorded": OpenFile(file, int64(len(damaged)), sum),
 		} {
@@ -113,8 +114,8 @@ func FuzzDamage(f *testing.F) {
 	})
 }
 
-// FuzzFollow: of a recording that is still being written, every beginning gives
-// what is complete in it, and the rest when it comes.
+// FuzzFollow reads a recording that is still being written. It checks that every prefix
+// gives the complete frames in it, and that the rest follows when it is written.
 func FuzzFollow(f *testing.F) {
 	f.Add([]byte("\x00\x03\x00\x01\x00\x00\x01\x05\x00"), uint(1), uint(30))
 	f.Add([]byte("\x00\x03\x00\x01\x02\x00"), uint(headerSize), uint(headerSize+3))
@@ -147,7 +148,7 @@ func FuzzFollow(f *testing.F) {
 	})
 }
 
-// growing is a file to which is written.
+// growing is a file that another process appends to.
 type growing struct{ b []byte }
 
 func (g *growing) ReadAt(p []byte, off int64) (int, error) {

@@ -9,7 +9,7 @@ import (
 	"idem/ledger"
 )
 
-// oldGap is a gap as earlier versions wrote it: of an unknown stream.
+// oldGap returns a gap as earlier versions wrote it, with an unknown stream.
 func oldGap(n uint64) []byte {
 	return appendFrame(nil, gapStream, 0, binary.LittleEndian.AppendUint64(nil, n))
 }
@@ -32,7 +32,7 @@ func TestGapsOfEarlierVersions(t *testing.T) {
 	}
 }
 
-// TestCheckFindsDamage: the same as a replay, with nothing written.
+// TestCheckFindsDamage checks that Check finds the same damage as a replay.
 func TestCheckFindsDamage(t *testing.T) {
 	frames, sum, _ := sample(t)
 	frames[len(frames)-1] ^= 1
@@ -44,7 +44,7 @@ func TestCheckFindsDamage(t *testing.T) {
 	}
 }
 
-// TestMissedOutputWithoutAnyOther: a gap is all that is recorded then.
+// TestMissedOutputWithoutAnyOther checks that the recording is then only a gap.
 func TestMissedOutputWithoutAnyOther(t *testing.T) {
 	w := NewWriter(-1, time.Now(), nil)
 	w.Miss(ledger.Gaps{Stdout: 5})

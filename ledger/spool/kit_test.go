@@ -34,8 +34,8 @@ type piece struct {
 	bytes  []byte
 }
 
-// flat is output as its bytes and, for each of them, its stream: what must
-// come back, however it was cut into pieces.
+// flat is an output as its bytes and the stream of each byte. It does not depend on how
+// the output was cut into pieces.
 type flat struct {
 	bytes, streams []byte
 }
@@ -72,7 +72,8 @@ func (f flat) of(s ledger.Stream) []byte {
 	return out
 }
 
-// anyPieces draws writes of all sizes that matter: around the limits.
+// anyPieces draws writes of at least the given size. The sizes are around the limits of
+// the package.
 func anyPieces(least int) *rapid.Generator[[]piece] {
 	return rapid.Custom(func(t *rapid.T) []piece {
 		var seed [32]byte
@@ -101,28 +102,28 @@ func anyLimit() *rapid.Generator[int64] {
 	)
 }
 
-// starts are starts of an attempt: the older ones make the writer spill at once
-// instead of after a second.
+// anyStart draws the start of an attempt, relative to now. With an old start, the writer
+// spills at once instead of after a second.
 func anyStart() *rapid.Generator[time.Duration] {
 	return rapid.SampledFrom([]time.Duration{0, -time.Hour})
 }
 
-// place is a directory of spools.
-type place struct {
+// spoolDir is a directory of spools.
+type spoolDir struct {
 	dir string
 	n   int
 }
 
-func newPlace(t testing.TB) *place { return &place{dir: t.TempDir()} }
+func newSpoolDir(t testing.TB) *spoolDir { return &spoolDir{dir: t.TempDir()} }
 
-// next returns the path of another file and a function that makes it.
-func (p *place) next() (string, func() (*os.File, error)) {
+// next returns the path of a new file and a function that creates it.
+func (p *spoolDir) next() (string, func() (*os.File, error)) {
 	p.n++
 	path := filepath.Join(p.dir, time.Now().Format("150405.000000000")+string(rune('a'+p.n%26)))
 	return path, func() (*os.File, error) { return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600) }
 }
 
-// open returns a reader of what a writer has kept.
+// open returns a reader of a finished recording.
 func open(t fataler, s Summary, path string) *Reader {
 	t.Helper()
 	if s.Inline != nil {
@@ -133,8 +134,8 @@ func open(t fataler, s Summary, path string) *Reader {
 	return OpenFile(f, s.Size, s.Sum)
 }
 
-// kept is what a reader finds: everything before the gap, how much the gap
-// stands for, and everything after it.
+// kept is the content of a recording: the output before the gap, the number of bytes in
+// the gap, and the output after it.
 type kept struct {
 	head, tail flat
 	gap        int64
@@ -153,7 +154,7 @@ func readAll(t fataler, r *Reader) kept {
 		switch {
 		case c.Dropped > 0:
 			if k.gap += c.Dropped; k.gaps == 0 || len(k.tail.bytes) > 0 {
-				k.gaps++ // one for each stream stand in one place
+				k.gaps++ // the gaps of several streams at the same position count as one
 			}
 		case k.gaps == 0:
 			k.head.add(c.Stream, c.Bytes)
@@ -163,7 +164,7 @@ func readAll(t fataler, r *Reader) kept {
 	}
 }
 
-// replayed returns what a replay writes to two files.
+// replayed returns the output that a replay writes to two files, and the replay's error.
 func replayed(t fataler, r *Reader, dir string) (out, err []byte, replay error) {
 	t.Helper()
 	var files [2]*os.File

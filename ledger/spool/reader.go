@@ -13,26 +13,28 @@ import (
 
 // Reader reads recorded output. It implements ledger.Output.
 type Reader struct {
-	open func() (*os.File, error) // of a file that may not be there yet
+	open func() (*os.File, error) // for Follow: the file may not exist yet
 	src  io.ReaderAt
 	file *os.File // src, when it is a file
-	// done tells that the recording is finished, so that src must hold exactly
-	// size bytes whose headers sum up to sum.
+	// done reports whether the recording is finished. Then src must hold exactly
+	// size bytes, and the checksum of its frame headers must be sum.
 	done bool
 	size int64
 	sum  uint32
-	// checked is set when all of it was found to be as recorded, but for gaps.
+	// checked is set when Check has found the whole recording to be undamaged. Its
+	// gaps are then in gaps.
 	checked bool
 	gaps    ledger.Gaps
 
 	offset  int64
 	buf     []byte
-	ahead   []byte // of buf: what src held at aheadAt
+	ahead   []byte // a part of buf: the content of src from aheadAt on
 	aheadAt int64
 }
 
-// readAhead is how much is read at least: frames can be as short as a line,
-// and then reading each header and each piece by itself is what a replay costs.
+// readAhead is the minimum number of bytes to read at once. Frames can be as short as a
+// line of output. Without it, the reads of each header and each piece would dominate the
+// cost of a replay.
 const readAhead = 4 << 10
 
 // OpenInline returns a reader of a Summary's Inline bytes.
@@ -46,8 +48,8 @@ func OpenFile(f *os.File, size int64, sum uint32) *Reader {
 	return &Reader{src: f, file: f, done: true, size: size, sum: sum}
 }
 
-// Follow returns a reader of a file that may still have to be made, may grow,
-// or was never finished.
+// Follow returns a reader of an unfinished file. The file may not exist yet, may grow, or
+// may never be finished. The reader calls open until it succeeds.
 func Follow(open func() (*os.File, error)) *Reader { return &Reader{open: open} }
 
 // Close closes the file.
@@ -58,7 +60,8 @@ func (r *Reader) Close() error {
 	return r.file.Close()
 }
 
-// Next returns the next piece. io.EOF of an unfinished file means: none yet.
+// Next implements ledger.Output. For an unfinished file, io.EOF means that there is no
+// complete piece yet.
 func (r *Reader) Next() (ledger.Chunk, error) {
 	h, err := r.header()
 	if err != nil {
@@ -91,7 +94,7 @@ func (r *Reader) header() (header, error) {
 		r.src, r.file = f, f
 	}
 	if !r.done {
-		r.ahead = nil // a torn frame may have been cut off and another written
+		r.ahead = nil // the writer may have cut off a torn frame and written another one
 	}
 	b, err := r.bytes(r.offset, headerSize)
 	if err != nil {
@@ -100,7 +103,7 @@ func (r *Reader) header() (header, error) {
 	return parseHeader(b)
 }
 
-// end says what running out of bytes means.
+// end converts errTorn: to ledger.ErrCorrupt for a finished recording, else to io.EOF.
 func (r *Reader) end(err error) error {
 	if errors.Is(err, errTorn) {
 		if r.done {
@@ -111,8 +114,8 @@ func (r *Reader) end(err error) error {
 	return err
 }
 
-// bytes returns n bytes of src from off on, until the next call: errTorn when
-// there are less.
+// bytes returns n bytes of src from off on, which are valid until the next call. The
+// error is errTorn when src has fewer bytes.
 func (r *Reader) bytes(off int64, n int) ([]byte, error) {
 	if from := off - r.aheadAt; from >= 0 && from+int64(n) <= int64(len(r.ahead)) {
 		return r.ahead[from : from+int64(n)], nil
@@ -133,11 +136,11 @@ func (r *Reader) bytes(off int64, n int) ([]byte, error) {
 	}
 }
 
-// sendMin is from which frame size on the kernel copies from the file itself;
-// smaller frames are joined into one write.
+// sendMin is the minimum payload in bytes for which the kernel copies directly from the
+// file. Smaller payloads are joined into one write.
 const sendMin = 16 << 10
 
-// Replay writes each piece to its stream, after it has verified all of them.
+// Replay implements ledger.Output.
 func (r *Reader) Replay(stdout, stderr *os.File) error {
 	if _, err := r.Check(); err != nil {
 		return err
@@ -175,7 +178,7 @@ func (r *Reader) Replay(stdout, stderr *os.File) error {
 			flush()
 			to = out[h.stream]
 		}
-		if r.done && r.file != nil && h.length >= sendMin { // it is verified
+		if r.done && r.file != nil && h.length >= sendMin { // Check has verified the payload
 			flush()
 			to.send(r.file, at, h.length)
 			r.offset = at + int64(h.length)
@@ -189,7 +192,7 @@ func (r *Reader) Replay(stdout, stderr *os.File) error {
 	}
 }
 
-// target is one stream of a replay. After its first error it takes no more.
+// target is one stream of a replay. After its first error, it ignores further output.
 type target struct {
 	f     *os.File
 	grown bool
@@ -208,13 +211,13 @@ func (t *target) send(src *os.File, off int64, n int) {
 	if t.closed() {
 		return
 	}
-	if !t.grown { // only now: most replays are small
-		// With the 64 KiB that a pipe has at first, two processes mostly wait for each
-		// other, and sending takes twice as long.
+	if !t.grown { // not earlier, because most replays are small
+		// With the initial 64 KiB of a pipe, two processes spend most of the time
+		// waiting for each other, and sending takes twice as long.
 		t.grown = true
 		fdio.GrowPipe(int(t.f.Fd()))
 	}
-	if t.err = sendFile(t.f, src, off, int64(n)); errors.Is(t.err, errTorn) { // it was checked
+	if t.err = sendFile(t.f, src, off, int64(n)); errors.Is(t.err, errTorn) { // Check has found it complete
 		t.err = fmt.Errorf("%w: the recorded output became shorter while it was read", ledger.ErrCorrupt)
 	}
 }

@@ -17,8 +17,8 @@ import (
 	"idem/ledger"
 )
 
-// sample returns a small finished recording as it lies in a file: two streams,
-// a truncated middle, and a piece that the kernel would copy.
+// sample returns a small finished recording as it is stored in a file. It has two
+// streams, a gap in the middle, and a piece that is large enough for sendFile.
 func sample(t testing.TB) (frames []byte, sum uint32, whole kept) {
 	w := NewWriter(24<<10, time.Now(), nil)
 	for i, p := range []string{"out\n", "err\n", "", "more out\n"} {
@@ -53,13 +53,13 @@ func refuses(t *testing.T, r *Reader, dir, what string) {
 	}
 }
 
-// TestEveryFlippedBitIsFound: of a recording beside its record, and in a file.
+// TestEveryFlippedBitIsFound flips bits of an inline recording and of one in a file.
 func TestEveryFlippedBitIsFound(t *testing.T) {
 	testkit.Slow(t, "every bit of a recording is flipped once")
 	frames, sum, _ := sample(t)
 	dir := t.TempDir()
 	for i := range frames {
-		if i > 2000 && i%97 != 0 { // inside of the large pieces one byte is like another
+		if i > 2000 && i%97 != 0 { // a sample is enough inside the large pieces
 			continue
 		}
 		for bit := range 8 {
@@ -77,8 +77,8 @@ func TestEveryFlippedBitIsFound(t *testing.T) {
 	}
 }
 
-// TestShorterLongerOrOtherRecordingIsFound: each frame of it may be in order.
-// TestDamageInAnyLargeFrameIsFound: several of them are checked at once.
+// TestDamageInAnyLargeFrameIsFound damages each of several large frames, which are checked
+// at the same time.
 func TestDamageInAnyLargeFrameIsFound(t *testing.T) {
 	const frames, length = 20, 3 * sendMin
 	var whole []byte
@@ -120,13 +120,13 @@ func TestShorterLongerOrOtherRecordingIsFound(t *testing.T) {
 	must(t, OpenInline(ab, sumHeaders(0, ab)).Replay(nil, nil))
 }
 
-// TestTornEndOfAnUnfinishedRecordingIsItsEnd: a kill may leave the beginning of
-// a frame. What is before it is shown, and it is no error.
+// TestTornEndOfAnUnfinishedRecordingIsItsEnd cuts off the last frame, as a kill may do.
+// The frames before it are read, and then the reader returns io.EOF.
 func TestTornEndOfAnUnfinishedRecordingIsItsEnd(t *testing.T) {
 	frames, _, whole := sample(t)
 	dir := t.TempDir()
 	all := flat{append(slices.Clone(whole.head.bytes), whole.tail.bytes...), append(slices.Clone(whole.head.streams), whole.tail.streams...)}
-	var ends []int // of the frames
+	var ends []int // the offset of the end of each frame
 	for at := 0; at < len(frames); {
 		h, err := parseHeader(frames[at:])
 		must(t, err)
@@ -175,8 +175,9 @@ func TestDamageInAnUnfinishedRecordingIsNotItsEnd(t *testing.T) {
 	}
 }
 
-// TestFollowOfWhatIsNotThereYet: there is nothing, until there is something.
-func TestFollowOfWhatIsNotThereYet(t *testing.T) {
+// TestFollowOfAMissingFile checks that a missing file has no output yet, and that its
+// output is read once it exists.
+func TestFollowOfAMissingFile(t *testing.T) {
 	path := t.TempDir() + "/spool"
 	r := Follow(func() (*os.File, error) { return os.Open(path) })
 	defer r.Close()
@@ -193,8 +194,8 @@ func TestFollowOfWhatIsNotThereYet(t *testing.T) {
 	must(t, Follow(func() (*os.File, error) { return nil, os.ErrNotExist }).Close())
 }
 
-// repair gives the frames in b headers that a reader believes, so that a fuzzer
-// gets behind the checksums.
+// repair sets the checksums of the frames in b, so that a fuzzer tests the code behind
+// the checks.
 func repair(b []byte) (repaired []byte, sum uint32) {
 	b = slices.Clone(b)
 	for at := 0; at+headerSize <= len(b); {
@@ -212,8 +213,8 @@ func repair(b []byte) (repaired []byte, sum uint32) {
 	return b, sum
 }
 
-// FuzzReader: whatever the bytes, a reader comes to an end without a panic,
-// gives no more than they hold, and allocates no more than one frame may have.
+// FuzzReader reads any bytes. It checks that a reader ends without a panic, returns no
+// more bytes than it was given, and allocates no more than one frame may need.
 func FuzzReader(f *testing.F) {
 	frames, sum, _ := sample(f)
 	for _, b := range [][]byte{
@@ -252,8 +253,9 @@ func FuzzReader(f *testing.F) {
 	})
 }
 
-// A frame that did not fit is cut off and another written in its place: who
-// follows has seen the first bytes of it and must forget them.
+// TestFollowForgetsWhatIsCutOff cuts off a torn frame and writes another one instead, as
+// a writer does when a frame does not fit. A reader that has buffered the beginning of
+// the torn frame must discard it.
 func TestFollowForgetsWhatIsCutOff(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")
 	a, torn, b := appendFrame(nil, 1, 0, []byte("a")), appendFrame(nil, 1, 0, bytes.Repeat([]byte("torn"), 100)), appendFrame(nil, 2, 0, []byte("b"))

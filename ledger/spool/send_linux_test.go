@@ -10,7 +10,7 @@ import (
 	"idem/internal/fdio"
 )
 
-// TestLargeReplayGrowsThePipe: if this user may have such pipes.
+// TestLargeReplayGrowsThePipe runs if this user may have such pipes.
 func TestLargeReplayGrowsThePipe(t *testing.T) {
 	piped := func() *os.File {
 		from, to, err := os.Pipe()
@@ -35,6 +35,6 @@ func TestLargeReplayGrowsThePipe(t *testing.T) {
 	to := piped()
 	must(t, r.Replay(to, nil))
 	if size(to) != size(other) {
-		t.Errorf("the pipe has %d bytes, not %d", size(to), size(other))
+		t.Errorf("the pipe has %d bytes, want %d", size(to), size(other))
 	}
 }

@@ -14,10 +14,10 @@ import (
 	"idem/ledger"
 )
 
-// mixed is a recording of both streams with small pieces, which are written,
-// and large ones, which the kernel copies where it can.
+// mixed returns a reader of a recording of both streams, and its output. Replay writes the
+// small pieces, and the kernel copies the large ones where it can.
 func mixed(t *testing.T) (r *Reader, whole flat) {
-	path, create := newPlace(t).next()
+	path, create := newSpoolDir(t).next()
 	w := NewWriter(-1, time.Now(), create)
 	for i, n := range []int{5, sendMin, 1, sendMin - 1, 300 << 10, 2, 3, maxFrame, 64 << 10, 7, sendMin} {
 		s, p := ledger.Stream(1+i/2%2), bytes.Repeat([]byte{byte('a' + i)}, n)
@@ -60,7 +60,7 @@ func TestReplayIntoPipes(t *testing.T) {
 			for i := range ends {
 				var fd [2]int
 				must(t, unix.Pipe(fd[:]))
-				if flags != 0 { // our end only, as a caller may have it
+				if flags != 0 { // only for the end that Replay writes to, as a caller may set it
 					_, err := unix.FcntlInt(uintptr(fd[1]), unix.F_SETFL, flags)
 					must(t, err)
 				}
@@ -90,8 +90,8 @@ func TestReplayIntoPipes(t *testing.T) {
 	}
 }
 
-// TestReplayInOneFileKeepsTheOrder: both streams are often the same file, as
-// with 2>&1, opened for appending or not.
+// TestReplayInOneFileKeepsTheOrder replays both streams into the same file, as with 2>&1.
+// The file is opened for appending or not.
 func TestReplayInOneFileKeepsTheOrder(t *testing.T) {
 	for name, flag := range map[string]int{"truncated": os.O_TRUNC, "appended": os.O_APPEND} {
 		t.Run(name, func(t *testing.T) {
@@ -114,8 +114,8 @@ func TestReplayInOneFileKeepsTheOrder(t *testing.T) {
 	}
 }
 
-// TestBrokenStreamEndsOnlyItself: the other one is complete, and the error says
-// what happened.
+// TestBrokenStreamEndsOnlyItself checks that the other stream is complete, and that the
+// error names the cause.
 func TestBrokenStreamEndsOnlyItself(t *testing.T) {
 	noReader := func() *os.File {
 		r, w, err := os.Pipe()
@@ -158,15 +158,15 @@ func TestBrokenStreamEndsOnlyItself(t *testing.T) {
 	}
 }
 
-// BenchmarkReplay is a replay into a pipe that is read: of output that stands
-// in the record, and of output in a file.
+// BenchmarkReplay replays an inline output and outputs in files into a pipe that another
+// goroutine reads.
 func BenchmarkReplay(b *testing.B) {
 	for _, test := range []struct {
 		name        string
 		size, piece int
 	}{{"inline 8KiB", 8 << 10, 100}, {"file 64MiB", 64 << 20, 64 << 10}, {"file 8MiB in lines", 8 << 20, 100}} {
 		b.Run(test.name, func(b *testing.B) {
-			path, create := newPlace(b).next()
+			path, create := newSpoolDir(b).next()
 			w := NewWriter(-1, time.Now(), create)
 			for range test.size / test.piece {
 				w.Write(1, make([]byte, test.piece))

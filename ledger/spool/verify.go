@@ -11,8 +11,8 @@ import (
 	"idem/ledger"
 )
 
-// Check implements ledger.Output: a replay shows either what was recorded or
-// nothing.
+// Check implements ledger.Output. With it, a replay shows either the complete recording
+// or nothing.
 func (r *Reader) Check() (ledger.Gaps, error) {
 	if !r.done || r.checked {
 		return r.gaps, nil
@@ -21,8 +21,8 @@ func (r *Reader) Check() (ledger.Gaps, error) {
 		return ledger.Gaps{}, err
 	}
 	r.checked = true
-	// A single gap of an unknown stream next to the record is what earlier versions
-	// kept with --max-output 0.
+	// With --max-output 0, earlier versions recorded a single inline gap of an unknown
+	// stream.
 	if r.file == nil && r.size == headerSize+8 && r.gaps.Unknown > 0 {
 		r.gaps = ledger.Gaps{Unwanted: true}
 	}
@@ -53,8 +53,8 @@ func (r *Reader) verify() error {
 	return err
 }
 
-// walk goes from header to header, checks small frames and leaves the others to
-// large. It returns the sum over all headers.
+// walk goes from header to header. It checks small frames itself and gives large ones to
+// large. It returns the checksum over all headers.
 func (r *Reader) walk(large *checkers) (sum uint32, err error) {
 	for r.offset < r.size {
 		b, err := r.bytes(r.offset, headerSize)
@@ -77,32 +77,32 @@ func (r *Reader) walk(large *checkers) (sum uint32, err error) {
 			continue
 		}
 		if !large.check(h, r.offset+headerSize) {
-			break // there is an error
+			break // large.end returns the error
 		}
 		r.offset += headerSize + int64(h.length)
 	}
 	return sum, nil
 }
 
-// checkers check large frames, several at the same time: to read them takes
-// longer than to send them, where the kernel copies.
+// checkers check large frames, several at the same time. Where the kernel copies, reading
+// the frames for a check takes longer than sending them.
 type checkers struct {
 	src   io.ReaderAt
-	work  chan frame // nil until there is the first
+	work  chan frame // nil before the first frame
 	group sync.WaitGroup
 
 	mu  sync.Mutex
-	err error // the first
+	err error // the first error
 }
 
-// frame is a header and where its bytes are.
+// frame is a header and the offset of its payload.
 type frame struct {
 	header
 	at int64
 }
 
-// check has a frame checked some time until the end. It returns false when
-// another one was found to be damaged.
+// check queues a frame, which is checked before end returns. It returns false when
+// damage was found in a frame so far.
 func (c *checkers) check(h header, at int64) bool {
 	if c.work == nil {
 		c.work = make(chan frame)
@@ -140,7 +140,7 @@ func (c *checkers) run() {
 	}
 }
 
-// end waits for all checks and returns what was found.
+// end waits for all checks and returns the first error.
 func (c *checkers) end() error {
 	if c.work == nil {
 		return nil

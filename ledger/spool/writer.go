@@ -10,29 +10,29 @@ import (
 )
 
 const (
-	// InlineMax is up to how many bytes, frame headers included, an output
-	// stays in memory to be stored beside its record: above it a file is
-	// faster both to write and to replay.
+	// InlineMax is the maximum size in bytes, frame headers included, of an output
+	// that is kept in memory and stored next to its record. A larger output is faster
+	// to write and to replay in a file.
 	InlineMax = 32 << 10
-	// tailMax is how much of the end of an output over the limit is kept.
+	// tailMax is the maximum number of bytes that are kept of the end of an output
+	// over the limit.
 	tailMax = 1 << 20
-	// spillAfter is how long a small output waits in memory before it goes to
-	// the file as well, where another process can follow it and a kill -9 does
-	// not lose it.
+	// spillAfter is the time after which a small output is also written to the file.
+	// There, another process can follow it, and a kill -9 does not lose it.
 	spillAfter = time.Second
 )
 
-// Summary is what a Writer kept.
+// Summary describes the recording of a Writer.
 type Summary struct {
 	Bytes     int64  // written by the command, kept or not
 	Truncated bool   // not all of them are kept
-	Inline    []byte // the whole encoded output, when it is small
-	Size      int64  // bytes in the file, when it is not
+	Inline    []byte // the whole encoded output, when it is small; else nil
+	Size      int64  // bytes in the file; 0 with Inline
 	Sum       uint32 // checksum over the frame headers, in order
 }
 
-// Writer records the output of one attempt. It never fails: what cannot be
-// kept is counted. Memory is bounded by InlineMax and 4 tailMax.
+// Writer records the output of one attempt. It never fails: bytes that cannot be kept
+// are counted. Memory is bounded by InlineMax and 4 tailMax.
 type Writer struct {
 	create func() (*os.File, error)
 	start  time.Time
@@ -42,18 +42,19 @@ type Writer struct {
 	file    *os.File
 	broken  bool // the file cannot take more
 	closed  bool
-	small   []byte // the whole output so far, until it is larger than InlineMax
-	large   bool   // it is; small is no longer used
-	head    int64  // how many bytes may still go to the head
+	small   []byte // the whole output so far, while it fits in InlineMax
+	large   bool   // the output does not fit; small is no longer used
+	head    int64  // bytes that may still be added to the head
 	tail    tail
-	missed  ledger.Gaps // what Miss counts
+	missed  ledger.Gaps // the gaps given to Miss
 	sum     Summary
 	scratch []byte
 }
 
-// NewWriter returns a writer that keeps at most limit bytes of output (all if
-// negative): when there is more, the head and up to 1 MiB of the end. create
-// makes the file when one is needed; start is the attempt's start.
+// NewWriter returns a writer that keeps at most limit bytes of output. It keeps the head
+// and up to 1 MiB of the end of a longer output. With a negative limit, it keeps all.
+// The writer calls create when it needs a file. start is the time at which the attempt
+// started.
 func NewWriter(limit int64, start time.Time, create func() (*os.File, error)) *Writer {
 	w := &Writer{create: create, start: start, head: 1<<63 - 1}
 	if limit >= 0 {
@@ -85,8 +86,8 @@ func (w *Writer) Write(s ledger.Stream, p []byte) {
 	}
 }
 
-// Miss counts output that was written but never came here. A gap at the end of
-// the recording stands for it.
+// Miss counts output that the command wrote but that was not given to Write. It becomes
+// a gap at the end of the recording.
 func (w *Writer) Miss(g ledger.Gaps) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -96,8 +97,8 @@ func (w *Writer) Miss(g ledger.Gaps) {
 	w.missed.Unknown += g.Unknown
 }
 
-// keep stores a frame of the head: in memory while all fits there, and in the
-// file once there is one.
+// keep stores a frame of the head. It stores the frame in memory while the whole output
+// fits in InlineMax, and also in the file if there is one.
 func (w *Writer) keep(s byte, at time.Duration, p []byte) {
 	frame := appendFrame(w.scratch[:0], s, at, p)
 	w.scratch = frame
@@ -110,7 +111,7 @@ func (w *Writer) keep(s byte, at time.Duration, p []byte) {
 		w.large = true
 		w.spill()
 		if w.broken {
-			w.overflow(w.small[w.sum.Size:]) // the file is a beginning of small
+			w.overflow(w.small[w.sum.Size:]) // the file has the first Size bytes of small
 		}
 		w.small = nil
 	}
@@ -119,8 +120,8 @@ func (w *Writer) keep(s byte, at time.Duration, p []byte) {
 	}
 }
 
-// overflow ends the head, because the file cannot take more: what follows goes
-// the way of output over the limit, so that at least its end may be kept.
+// overflow ends the head, because the file cannot grow. The frames and all later output
+// are handled like output over the limit, so that at least the end may be kept.
 func (w *Writer) overflow(frames []byte) {
 	w.head = 0
 	if w.tail.limit == 0 {
@@ -129,14 +130,14 @@ func (w *Writer) overflow(frames []byte) {
 	for len(frames) > 0 {
 		h, err := parseHeader(frames)
 		if err != nil {
-			return // unreachable: we made them
+			return // unreachable: this writer encoded the frames
 		}
 		w.tail.add(h.stream, h.at, frames[headerSize:headerSize+h.length])
 		frames = frames[headerSize+h.length:]
 	}
 }
 
-// spill makes the file and puts into it what waited in memory.
+// spill creates the file and writes small to it.
 func (w *Writer) spill() {
 	if w.file != nil || w.broken {
 		return
@@ -158,14 +159,15 @@ func (w *Writer) spillNow() {
 	}
 }
 
-// append writes whole frames to the file with one write, or nothing of them.
+// append writes whole frames to the file with one write. It reports whether it
+// succeeded. If not, the file has none of the frames.
 func (w *Writer) append(frames []byte) bool {
 	if w.file == nil || w.broken {
 		return false
 	}
 	if _, err := w.file.WriteAt(frames, w.sum.Size); err != nil {
 		w.broken = true
-		// Without the torn frame a reader finds a proper end.
+		// Remove a torn frame, so that the file ends with a whole frame for a reader.
 		_ = w.file.Truncate(w.sum.Size)
 		return false
 	}
@@ -174,9 +176,9 @@ func (w *Writer) append(frames []byte) bool {
 	return true
 }
 
-// Close ends the recording. With sync, a file is durable when Close returns;
-// its error is that of making it so, and the summary then says how much of it
-// there is all the same.
+// Close ends the recording and returns its summary. With sync, the content of a file is
+// durable when Close returns without an error. With an error, the content may not be
+// durable, but the summary is valid.
 func (w *Writer) Close(sync bool) (Summary, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -203,21 +205,21 @@ func (w *Writer) Close(sync bool) (Summary, error) {
 	return w.sum, w.closeFile(sync)
 }
 
-// close stores the end of an output of which the middle was dropped.
+// close stores the end of an output whose middle was dropped.
 func (w *Writer) close(end []byte) {
 	if !w.large && len(w.small)+len(end) <= InlineMax {
 		w.small = append(w.small, end...)
-		w.append(end) // for who follows the file, if there is one
+		w.append(end) // for a reader that follows the file, if there is one
 		return
 	}
 	rest := end
 	if !w.large {
 		w.spill()
 		w.large = true
-		rest = append(w.small[w.sum.Size:], end...) // the file is a beginning of small
+		rest = append(w.small[w.sum.Size:], end...) // the file has the first Size bytes of small
 		w.small = nil
 	}
-	// A file that was full may have room by now, or for the mark alone.
+	// Try again, because a full disk may have room by now, or room for the gap alone.
 	w.broken = w.file == nil
 	if w.append(rest) {
 		return
@@ -238,13 +240,13 @@ func (w *Writer) closeFile(sync bool) error {
 	return nil
 }
 
-// tail keeps the last bytes of a stream of frames in two buffers, of which the
-// older is dropped when the newer is full.
+// tail keeps the last bytes of a sequence of frames in two buffers. When the newer
+// buffer is full, the older one is dropped.
 type tail struct {
 	limit      int64
 	older, new []byte // encoded frames
-	inOlder    int64  // bytes of output in them
-	inNew      int64
+	inOlder    int64  // bytes of output in older
+	inNew      int64  // bytes of output in new
 	dropped    ledger.Gaps
 	lastAt     time.Duration
 }
@@ -257,8 +259,7 @@ func (t *tail) add(s byte, at time.Duration, p []byte) {
 		t.dropped.Add(ledger.Stream(s), int64(len(p)))
 		return
 	}
-	// The second bound keeps a stream of tiny frames from growing the buffer
-	// with their headers.
+	// The second condition bounds the memory for the headers of tiny frames.
 	if t.inNew >= t.limit || len(t.new) >= 2*tailMax {
 		t.drop(t.older)
 		t.older, t.new = t.new, t.older[:0]
@@ -268,28 +269,28 @@ func (t *tail) add(s byte, at time.Duration, p []byte) {
 	t.inNew += int64(len(p))
 }
 
-// drop counts the output in whole frames, whose bytes need no look.
+// drop counts the output in whole frames as dropped. It does not verify the payloads.
 func (t *tail) drop(frames []byte) {
 	for len(frames) >= headerSize {
 		h, err := parseHeader(frames)
 		if err != nil {
-			return // unreachable: we made them
+			return // unreachable: this tail encoded the frames
 		}
 		t.dropped.Add(ledger.Stream(h.stream), int64(h.length))
 		frames = frames[headerSize+h.length:]
 	}
 }
 
-// end returns the frames that close the output: the mark of what was dropped,
-// if anything was, and the last limit bytes.
+// end returns the frames at the end of the output: the gaps of the dropped bytes, if
+// any, and the last limit bytes.
 func (t *tail) end() []byte {
 	frames := append(t.older, t.new...)
 	excess := t.kept() - t.limit
-	var first []byte // the rest of a frame that is dropped in part
+	var first []byte // the kept rest of a frame that is dropped in part
 	for excess > 0 {
 		h, err := parseHeader(frames)
 		if err != nil {
-			break // unreachable: we made it
+			break // unreachable: this tail encoded the frame
 		}
 		p := frames[headerSize : headerSize+h.length]
 		frames = frames[headerSize+h.length:]
@@ -317,12 +318,13 @@ func sumHeaders(sum uint32, frames []byte) uint32 {
 	return sum
 }
 
-// outputIn returns how many bytes of output whole frames stand for, kept or not.
+// outputIn returns the number of output bytes of each stream in whole frames: those of
+// the payloads and those that gaps count.
 func outputIn(frames []byte) (g ledger.Gaps) {
 	for len(frames) >= headerSize {
 		h, err := parseHeader(frames)
 		if err != nil {
-			break // unreachable: we made them
+			break // unreachable: the writer encoded the frames
 		}
 		c, err := h.chunk(frames[headerSize : headerSize+h.length])
 		if err != nil {

@@ -20,18 +20,19 @@ func record(t fataler, w *Writer, pieces []piece) Summary {
 	for _, p := range pieces {
 		w.Write(p.stream, p.bytes)
 	}
-	s, err := w.Close(false) // durability is not what this is about
+	s, err := w.Close(false) // the tests do not depend on durability
 	must(t, err)
 	return s
 }
 
-// TestOutputComesBackExactly: whatever is written under whatever limit, what
-// fits comes back byte by byte in order, and of more the head, the count of
-// what is missing, and the end.
+// TestOutputComesBackExactly writes any output with any limit. An output within the limit
+// comes back byte by byte in order. A longer output comes back as its head, the number of
+// missing bytes, and its end.
 func TestOutputComesBackExactly(t *testing.T) {
-	files := newPlace(t)
+	files := newSpoolDir(t)
 	rapid.Check(t, func(t *rapid.T) {
-		// Nothing smaller: headers of tiny pieces are let count too, see below.
+		// No smaller pieces: with tiny ones, the headers count too and less is kept, see
+		// TestTinyPiecesAreCountedExactly.
 		pieces, limit := anyPieces(headerSize).Draw(t, "pieces"), anyLimit().Draw(t, "limit")
 		path, create := files.next()
 		defer os.Remove(path)
@@ -68,15 +69,15 @@ func TestOutputComesBackExactly(t *testing.T) {
 		out, err, replay := replayed(t, again, files.dir)
 		must(t, replay)
 		if !bytes.Equal(out, append(want.head.of(1), want.tail.of(1)...)) || !bytes.Equal(err, append(want.head.of(2), want.tail.of(2)...)) {
-			t.Fatalf("the replay differs from what is read")
+			t.Fatalf("the replay differs from the output that Next returned")
 		}
 	})
 }
 
-// TestTinyPiecesAreCountedExactly: the headers of tiny pieces take more room
-// than the end of the output may have; less of it is kept, and all is counted.
+// TestTinyPiecesAreCountedExactly writes pieces whose headers take more room than the end
+// of the output may have. Less of the end is kept, and all missing bytes are counted.
 func TestTinyPiecesAreCountedExactly(t *testing.T) {
-	files := newPlace(t)
+	files := newSpoolDir(t)
 	path, create := files.next()
 	const limit, total = 2 * tailMax, tailMax + 400_000
 	w := NewWriter(limit, time.Now(), create)
@@ -86,7 +87,7 @@ func TestTinyPiecesAreCountedExactly(t *testing.T) {
 	most, size := 0, 64<<10
 	for i := 0; i < total; i += size {
 		if i == limit-tailMax {
-			size = 1 // from here on it goes to the end that is kept in memory
+			size = 1 // from here on, the output goes to the tail in memory
 		}
 		p := output[i : i+size]
 		s := ledger.Stream(1 + i/3%2)
@@ -120,7 +121,7 @@ func TestSmallOutputNeedsNoFile(t *testing.T) {
 }
 
 func TestLargeOutputIsOnlyInTheFile(t *testing.T) {
-	path, create := newPlace(t).next()
+	path, create := newSpoolDir(t).next()
 	s := record(t, NewWriter(-1, time.Now(), create), []piece{{1, make([]byte, InlineMax)}})
 	info, err := os.Stat(path)
 	must(t, err)
@@ -129,8 +130,8 @@ func TestLargeOutputIsOnlyInTheFile(t *testing.T) {
 	}
 }
 
-// TestNothingIsKeptUnderALimitOfNothing: not even a file.
-func TestNothingIsKeptUnderALimitOfNothing(t *testing.T) {
+// TestNothingIsKeptWithLimitZero checks that no file is created either.
+func TestNothingIsKeptWithLimitZero(t *testing.T) {
 	none := func() (*os.File, error) { t.Error("a file was made"); return nil, errors.New("no") }
 	s := record(t, NewWriter(0, time.Now(), none), []piece{{1, make([]byte, 1<<20)}, {2, make([]byte, 1<<20)}})
 	got := readAll(t, OpenInline(s.Inline, s.Sum))
@@ -139,10 +140,10 @@ func TestNothingIsKeptUnderALimitOfNothing(t *testing.T) {
 	}
 }
 
-// TestOutputOfALongRunIsInTheFile: a second after the start another process can
-// see it, and a kill does not lose it.
+// TestOutputOfALongRunIsInTheFile checks that a second after the start, another process
+// can read the output, so a kill does not lose it.
 func TestOutputOfALongRunIsInTheFile(t *testing.T) {
-	path, create := newPlace(t).next()
+	path, create := newSpoolDir(t).next()
 	w := NewWriter(-1, time.Now(), create)
 	w.Write(1, []byte("out"))
 	w.Write(2, []byte("err"))
@@ -155,20 +156,20 @@ func TestOutputOfALongRunIsInTheFile(t *testing.T) {
 	if string(got.bytes) != "outerr" {
 		t.Fatalf("got %q", got.bytes)
 	}
-	w.Write(1, []byte("more")) // goes there at once
+	w.Write(1, []byte("more")) // is in the file at once
 	if more := readAll(t, r).head.bytes; string(more) != "more" {
 		t.Errorf("got %q", more)
 	}
 	s, err := w.Close(true)
 	must(t, err)
 	if got := readAll(t, OpenInline(s.Inline, s.Sum)).head.bytes; string(got) != "outerrmore" {
-		t.Errorf("got %q beside the record", got)
+		t.Errorf("got %q inline", got)
 	}
 }
 
 // TestFollowSeesEverythingInOrder reads while the writer writes.
 func TestFollowSeesEverythingInOrder(t *testing.T) {
-	files := newPlace(t)
+	files := newSpoolDir(t)
 	rapid.Check(t, func(t *rapid.T) {
 		pieces := anyPieces(0).Draw(t, "pieces")
 		path, create := files.next()
@@ -191,7 +192,7 @@ func TestFollowSeesEverythingInOrder(t *testing.T) {
 			default:
 			}
 			more()
-			if ended && s.Inline != nil { // it may never have come to a file
+			if ended && s.Inline != nil { // the output may never have been written to a file
 				got = readAll(t, OpenInline(s.Inline, s.Sum)).head
 			}
 		}
@@ -205,7 +206,7 @@ func BenchmarkWrite(b *testing.B) {
 	for _, size := range []int{100, 64 << 10} {
 		b.Run(map[int]string{100: "line", 64 << 10: "64KiB"}[size], func(b *testing.B) {
 			p := make([]byte, size)
-			_, create := newPlace(b).next()
+			_, create := newSpoolDir(b).next()
 			w := NewWriter(1<<30, time.Now(), create)
 			b.SetBytes(int64(size))
 			for b.Loop() {
@@ -216,20 +217,20 @@ func BenchmarkWrite(b *testing.B) {
 	}
 }
 
-// Whoever follows a run whose output is cut in the middle sees its end too,
-// also when all that is kept is small.
+// TestFollowSeesTheEndOfASmallCutOutput follows a run whose output is cut in the middle.
+// The reader sees the end too, even if the whole recording is small enough to be inline.
 func TestFollowSeesTheEndOfASmallCutOutput(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")
 	w := NewWriter(1000, time.Now(), func() (*os.File, error) {
 		return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	})
 	w.Write(ledger.Stdout, bytes.Repeat([]byte("a"), 5000))
-	w.spillNow() // as after a second
+	w.spillNow() // as the timer does after a second
 	w.Write(ledger.Stdout, []byte("the end"))
 	if _, err := w.Close(true); err != nil {
 		t.Fatal(err)
 	}
-	w.spillNow() // the timer may come late
+	w.spillNow() // the timer may fire late
 	r := Follow(func() (*os.File, error) { return os.Open(path) })
 	defer r.Close()
 	var last []byte

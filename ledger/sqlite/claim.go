@@ -44,8 +44,8 @@ func (l *Ledger) claim(ctx context.Context, id ledger.ID) (*claim, error) {
 	if err != nil {
 		return nil, l.explain(err)
 	}
-	// Nobody takes a life lock without the claim: if it is held now, it is by
-	// processes of a command whose idem is gone.
+	// A process takes the life lock only while it holds the claim. If the life lock is
+	// held now, its holders are processes of a command whose idem has died.
 	leftover, err := l.locks.Held(name, filelock.Life)
 	if leftover || err != nil {
 		_ = held.Release()
@@ -58,9 +58,9 @@ func (l *Ledger) claim(ctx context.Context, id ledger.ID) (*claim, error) {
 	c := &claim{ledger: l, id: id, name: name, lock: held}
 	rec, err := c.Record(ctx)
 	if err == nil && rec.Current.State == ledger.Running {
-		if left := filelock.LeftoversOf(rec.Current.RunID); len(left) > 0 {
+		if leftovers := filelock.LeftoversOf(rec.Current.RunID); len(leftovers) > 0 {
 			rec.Alive = true
-			err = &ledger.BusyError{ID: id, Record: rec, Leftover: true, Holders: left}
+			err = &ledger.BusyError{ID: id, Record: rec, Leftover: true, Holders: leftovers}
 		}
 	}
 	if err != nil {
@@ -83,8 +83,8 @@ func (l *Ledger) busy(ctx context.Context, id ledger.ID, leftover bool) error {
 	return busy
 }
 
-// Wait implements ledger.Ledger. It asks at growing intervals: waiting in the
-// kernel could not be ended by ctx, and would wake one waiter after the other.
+// Wait implements ledger.Ledger. It polls at growing intervals. A wait in the kernel could
+// not be ended by ctx, and the kernel would wake one waiter after the other.
 func (l *Ledger) Wait(ctx context.Context, id ledger.ID) error {
 	b := &backoff.ExponentialBackOff{
 		InitialInterval: 2 * time.Millisecond, Multiplier: 1.5, RandomizationFactor: 0.5, MaxInterval: 50 * time.Millisecond,
@@ -94,11 +94,11 @@ func (l *Ledger) Wait(ctx context.Context, id ledger.ID) error {
 	if db == nil || err != nil {
 		return l.explain(err)
 	}
-	var left filelock.Leftovers
+	var leftovers filelock.Leftovers
 	for {
 		alive, err := l.alive(id)
 		if err == nil && !alive {
-			alive, err = l.leftoversAlive(context.WithoutCancel(ctx), &left, id)
+			alive, err = l.leftoversAlive(context.WithoutCancel(ctx), &leftovers, id)
 		}
 		if err != nil {
 			return l.explain(err)
@@ -114,10 +114,10 @@ func (l *Ledger) Wait(ctx context.Context, id ledger.ID) error {
 	}
 }
 
-// leftoversAlive reports whether there are processes of id's current attempt. It looks
-// at all processes only where none of those that left knows is alive.
-func (l *Ledger) leftoversAlive(ctx context.Context, left *filelock.Leftovers, id ledger.ID) (bool, error) {
-	if left.Alive() {
+// leftoversAlive reports whether processes of id's current attempt are alive. It searches
+// all processes only if none of the earlier found leftovers is alive.
+func (l *Ledger) leftoversAlive(ctx context.Context, leftovers *filelock.Leftovers, id ledger.ID) (bool, error) {
+	if leftovers.Alive() {
 		return true, nil
 	}
 	db, err := l.database(ctx)
@@ -128,7 +128,7 @@ func (l *Ledger) leftoversAlive(ctx context.Context, left *filelock.Leftovers, i
 	if err != nil || r.rec.Current.State != ledger.Running {
 		return false, err
 	}
-	return left.Find(a.a.RunID), nil
+	return leftovers.Find(a.a.RunID), nil
 }
 
 // Holders implements ledger.Tracing.
@@ -144,14 +144,14 @@ type claim struct {
 	lock *filelock.Lock // nil when released
 	life *filelock.Lock // of the execution in progress, if there is one
 
-	// first is the record as the claim found it, which Record need not read once
-	// more; nil when it may have changed.
+	// first is the record that was read when the claim was taken, so that Record need
+	// not read it again. It is nil when the record may have changed.
 	first *ledger.Record
 }
 
 var errReleased = errors.New("the claim is released")
 
-func (c *claim) held() error {
+func (c *claim) checkHeld() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.lock == nil {
@@ -169,17 +169,16 @@ func (c *claim) Release() error {
 		return nil
 	}
 	failpoint.Here("release.before")
-	// An execution that was not finished keeps the key busy as long as
-	// processes of its command live.
+	// Processes of an unfinished execution's command keep the key busy while they live.
 	err := errors.Join(c.endLife(ledger.ReasonLost), c.lock.Release())
 	c.lock = nil
 	failpoint.Here("release.after")
 	return c.ledger.explain(err)
 }
 
-// endLife gives the life lock back: for good after an end that the command
-// chose, else only our part, so that leftovers of a killed command count. The
-// caller holds c.mu.
+// endLife gives the life lock up. After an exit of the command, it ends the lock for all
+// processes. Otherwise it closes only this process's descriptor, so that leftovers of a
+// killed command keep the key busy. The caller holds c.mu.
 func (c *claim) endLife(reason ledger.Reason) error {
 	life := c.life
 	c.life = nil
@@ -194,7 +193,7 @@ func (c *claim) endLife(reason ledger.Reason) error {
 }
 
 func (c *claim) Record(ctx context.Context) (ledger.Record, error) {
-	if err := c.held(); err != nil {
+	if err := c.checkHeld(); err != nil {
 		return ledger.Record{}, err
 	}
 	if rec := c.takeFirst(); rec != nil && ctx.Err() == nil {
@@ -208,7 +207,7 @@ func (c *claim) Record(ctx context.Context) (ledger.Record, error) {
 	return r.rec, c.ledger.explain(err)
 }
 
-// takeFirst returns first, once.
+// takeFirst returns first and sets it to nil.
 func (c *claim) takeFirst() *ledger.Record {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -219,7 +218,7 @@ func (c *claim) takeFirst() *ledger.Record {
 
 // Begin implements ledger.Claim.
 func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, error) {
-	if err := c.held(); err != nil {
+	if err := c.checkHeld(); err != nil {
 		return nil, err
 	}
 	c.takeFirst()
@@ -240,12 +239,13 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 	if err != nil {
 		e.endLife(ledger.ReasonExit)
 		err = l.explain(err)
-		if unsure(err) {
+		if mayBeCommitted(err) {
 			err = fmt.Errorf("%w; nothing was started, should the key count as interrupted now", err)
 		}
 		return nil, err
 	}
-	// The monotonic clock counts from here; the record has the same instant.
+	// The times of output pieces are measured from here, with the monotonic clock. The
+	// record has the same instant as the attempt's start.
 	if s.MaxOutput != 0 {
 		e.spool = spool.NewWriter(s.MaxOutput, time.Now(), func() (*os.File, error) { return l.createSpool(s.RunID) })
 	}

@@ -8,15 +8,15 @@ import (
 	"idem/internal/failpoint"
 )
 
-// write runs one transaction, alone among all processes, unless the ledger has
-// lost some.
+// write runs one transaction, as the only writer among all processes. It refuses a ledger
+// that has lost commits or whose files were replaced.
 func (l *Ledger) write(ctx context.Context, f func(tx querier) error) error {
 	return l.commit(ctx, f, true)
 }
 
-// record is write for what is known now and would be lost otherwise, whatever
-// else has become of the ledger.
-func (l *Ledger) record(ctx context.Context, f func(tx querier) error) error {
+// writeUnchecked is write for a fact that would be lost otherwise, such as an outcome. It
+// also writes to a ledger that has lost commits or whose files were replaced.
+func (l *Ledger) writeUnchecked(ctx context.Context, f func(tx querier) error) error {
 	return l.commit(ctx, f, false)
 }
 
@@ -73,21 +73,23 @@ func (l *Ledger) commit(ctx context.Context, f func(tx querier) error, whole boo
 
 const walName = "ledger.db-wal"
 
-// checkPlace makes sure that what was committed is at the ledger's place.
+// checkPlace checks that the files to which the commit was written are still at the
+// ledger's path.
 func (l *Ledger) checkPlace() error { return l.dir.Check("ledger.db", walName) }
 
-// longWAL is how long the -wal may be before a writer waits for readers, at most
-// for readerPatience. SQLite itself never does: while at any time one of them
-// reads, even if each only for a moment, it cannot begin its log anew.
+// longWAL is the size of the -wal in bytes from which on a writer waits for readers. It
+// waits at most readerPatience. SQLite itself never waits: while at any time some reader
+// reads, even if each one is short, SQLite cannot restart its log.
 const (
 	longWAL        = 2 << 20
 	readerPatience = 20 * time.Millisecond
 )
 
-// checkpoint moves what is in the write-ahead log to the database, if readers
-// permit. The caller holds l.mu.
+// checkpoint moves the content of the write-ahead log to the database, if readers permit.
+// It waits for locks at most for patience. The caller holds l.mu.
 func (l *Ledger) checkpoint(ctx context.Context, mode string, patience time.Duration) {
 	_, _ = l.db.ExecContext(ctx, fmt.Sprintf("pragma busy_timeout=%d; pragma wal_checkpoint(%s)", patience.Milliseconds(), mode))
-	// What fails ends its Exec: the patience with locks comes back by one of its own.
-	_, _ = l.db.ExecContext(context.WithoutCancel(ctx), reading)
+	// A failed checkpoint ends its Exec. So the busy timeout is restored by a separate
+	// Exec.
+	_, _ = l.db.ExecContext(context.WithoutCancel(ctx), readPragmas)
 }

@@ -10,10 +10,10 @@ import (
 	sqlitedriver "modernc.org/sqlite"
 )
 
-// connectRaw opens ledger.db, whatever is in it.
+// connectRaw opens ledger.db without checking its content.
 func (l *Ledger) connectRaw() (*sql.DB, error) {
-	// mode=rw: SQLite must never make the file. A file that can only be read
-	// is opened for reading.
+	// With mode=rw, SQLite never creates the file. It opens a read-only file for
+	// reading.
 	place := url.URL{Scheme: "file", Path: l.dir.File("ledger.db"), RawQuery: "mode=rw&_txlock=immediate"}
 	base, err := sqlitedriver.NewConnector(place.String())
 	if err != nil {
@@ -21,15 +21,15 @@ func (l *Ledger) connectRaw() (*sql.DB, error) {
 	}
 	db := sql.OpenDB(&connector{Connector: base, ledger: l})
 	db.SetMaxOpenConns(1)                      // the pragmas belong to a connection
-	conn, err := db.Conn(context.Background()) // not Ping, which makes a query
+	conn, err := db.Conn(context.Background()) // not Ping, which runs a query
 	if err != nil {
-		return nil, err // and do not close: see connect
+		return nil, err // leave it open, see connect
 	}
 	return db, conn.Close()
 }
 
-// connector makes the connections of one sql.DB. There is a second one when the
-// first was interrupted by its context.
+// connector opens the connections of one sql.DB. It opens a second connection after a
+// context has interrupted the first one.
 type connector struct {
 	driver.Connector
 	ledger *Ledger
@@ -42,24 +42,25 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	settings := reading
-	again := c.used.Swap(true)
-	if again && c.ledger.writable.Load() {
-		settings += writing
+	settings := readPragmas
+	reconnected := c.used.Swap(true)
+	if reconnected && c.ledger.writable.Load() {
+		settings += writePragmas
 	}
-	if again {
-		settings += "select count(*) from sqlite_schema;" // SQLite opens all its files
+	if reconnected {
+		settings += "select count(*) from sqlite_schema;" // makes SQLite open all its files
 	}
 	_, err = conn.(driver.ExecerContext).ExecContext(ctx, settings, nil)
-	if err == nil && again {
+	if err == nil && reconnected {
 		err = c.ledger.dir.Check("ledger.db")
-		// With the last connection of all, SQLite has removed the -wal.
+		// If the first connection was the last one on the database, SQLite has removed
+		// the -wal, and the second one has created another.
 		if _, pinned := c.ledger.dir.Pinned(walName); pinned && err == nil {
 			err = c.ledger.dir.Relearn(walName)
 		}
 	}
 	if err != nil {
-		return nil, err // and do not close: see Ledger.connect
+		return nil, err // leave it open, see Ledger.connect
 	}
 	return conn, nil
 }

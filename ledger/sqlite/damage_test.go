@@ -17,9 +17,9 @@ import (
 	"idem/ledger"
 )
 
-// TestWhatIsNotALedgerIsRefusedAndLeftAlone: it is never made anew, and never
-// read as one in which nothing has run.
-func TestWhatIsNotALedgerIsRefusedAndLeftAlone(t *testing.T) {
+// TestInvalidLedgerIsRefusedAndLeftAlone checks that a damaged or foreign ledger is never
+// created again, and never read as an empty one.
+func TestInvalidLedgerIsRefusedAndLeftAlone(t *testing.T) {
 	good := made(t)
 	remove := func(name string) func(t *testing.T, place string) {
 		return func(t *testing.T, place string) { must(t, os.RemoveAll(filepath.Join(place, name))) }
@@ -101,13 +101,13 @@ func TestWhatIsNotALedgerIsRefusedAndLeftAlone(t *testing.T) {
 	}
 }
 
-// TestNewerLedgerKeepsItsLog: what a newer version has committed but not yet
-// moved into its database stays where it is.
+// TestNewerLedgerKeepsItsLog checks that the commits in the write-ahead log of a newer
+// version are not moved into its database.
 func TestNewerLedgerKeepsItsLog(t *testing.T) {
 	place := fresh(t)
 	l := opened(t, place)
 	runs(t, l, theKey, "r", nil, success)
-	raw(t, place, "pragma user_version=2") // l is open: nothing is moved
+	raw(t, place, "pragma user_version=2") // while l is open, SQLite does not move the log
 	copied := cloned(t, place)
 	if info, err := os.Stat(filepath.Join(copied, "ledger.db-wal")); err != nil || info.Size() == 0 {
 		t.Fatalf("there is no log: %v", err)
@@ -121,8 +121,8 @@ func TestNewerLedgerKeepsItsLog(t *testing.T) {
 	}
 }
 
-// TestUnfinishedLedgerIsMade: a crash while the ledger was being made left some
-// of its files, but not the last one.
+// TestUnfinishedLedgerIsMade starts with the files that a crash during creation leaves:
+// some files of the ledger, but not the last one.
 func TestUnfinishedLedgerIsMade(t *testing.T) {
 	for name, prepare := range map[string]func(place string){
 		"a directory": func(place string) {},
@@ -149,8 +149,8 @@ func TestUnfinishedLedgerIsMade(t *testing.T) {
 	}
 }
 
-// TestDamagedRowsAreRefused changes every column of every row in turn. Each
-// answer is then either what it was or the error that the ledger is damaged.
+// TestDamagedRowsAreRefused changes every column of every row in turn. Each answer is then
+// either unchanged or ledger.ErrCorrupt.
 func TestDamagedRowsAreRefused(t *testing.T) {
 	testkit.Slow(t, "every value of every row is damaged once")
 	good := made(t)
@@ -197,22 +197,23 @@ func TestDamagedRowsAreRefused(t *testing.T) {
 				t.Errorf("%s.%s of row %d, %s of %q: got %+v", c.table, c.name, c.rowid, what, id.Key, answer)
 			}
 		})
-		if refused == 0 && !(c.is(linking) && c.rowid == 1) { // nothing hangs on an older attempt
-			t.Errorf("%s.%s of row %d: nobody has noticed", c.table, c.name, c.rowid)
+		if refused == 0 && !(c.is(linking) && c.rowid == 1) { // no row refers to an older attempt
+			t.Errorf("%s.%s of row %d: no method reported the damage", c.table, c.name, c.rowid)
 		}
 	}
 }
 
-// A column of a row, and another value for it of the same type.
+// column is a column of a row, and another value of the same type for it.
 type column struct {
 	table, name string
 	rowid       int64
 	damaged     any
 }
 
-// A key under another name is another key, which only a list can see to be
-// wrong. A row that hangs on another one is missing where it belongs: Get
-// refuses when it is the one that decides, a list and a history are shorter.
+// Damage in some columns cannot be detected by every method:
+//   - Damage in a naming column makes the key another one. Only a list can detect it.
+//   - Damage in a linking column detaches a row from the row that refers to it. Get
+//     refuses if it is the current attempt. A list and a history are shorter.
 var (
 	naming  = []string{"records.namespace", "records.key", "records.window"}
 	linking = []string{"records.id", "records.current", "attempts.id", "attempts.record"}
@@ -220,7 +221,7 @@ var (
 
 func (c column) is(of []string) bool { return slices.Contains(of, c.table+"."+c.name) }
 
-// within tells whether a list has nothing that is not in another one.
+// within reports whether all elements of short are in long.
 func within(short, long any) bool {
 	s, l := reflect.ValueOf(short), reflect.ValueOf(long)
 	for i := range s.Len() {
@@ -256,7 +257,7 @@ func columns(t *testing.T, place string) []column {
 				c := column{table: table, name: names[i], rowid: values[0].(int64)}
 				switch v := values[i].(type) {
 				case int64:
-					c.damaged = v + 1000 // not another row's id
+					c.damaged = v + 1000 // no other row has this ID
 				case string:
 					c.damaged = v + "x"
 				case []byte:
@@ -299,7 +300,7 @@ func TestDamagedOutputFilesAreRefused(t *testing.T) {
 	}
 }
 
-// meddler lets something happen between the queries of one reader.
+// meddler is a querier that calls a function between two queries of a reader.
 type meddler struct {
 	querier
 	left   int
@@ -315,8 +316,8 @@ func (m *meddler) QueryRowContext(ctx context.Context, query string, args ...any
 	return row
 }
 
-// TestChangeBetweenTwoQueriesIsNoDamage: a key that is run for the first time
-// while it is looked at is either not there or there.
+// TestChangeBetweenTwoQueriesIsNoDamage runs a new or forgotten key while it is read. The
+// change between the two queries of the reader is not taken for damage.
 func TestChangeBetweenTwoQueriesIsNoDamage(t *testing.T) {
 	for _, forgotten := range []bool{false, true} {
 		place := fresh(t)

@@ -13,9 +13,9 @@ type querier interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
 
-// database is a connection to SQLite that compiles a query for one row only the
-// first time: a call that runs its command reads its record three times, and to
-// compile that takes SQLite longer than to answer it.
+// database is a connection to SQLite that keeps compiled single-row queries. A call that
+// runs its command reads its record three times, and compiling the query takes SQLite
+// longer than answering it.
 type database struct {
 	*sql.DB
 
@@ -24,24 +24,24 @@ type database struct {
 }
 
 func (d *database) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	stmt := d.known(query)
+	stmt := d.cached(query)
 	if stmt == nil {
 		var err error
 		if stmt, err = d.PrepareContext(ctx, query); err != nil {
-			return d.DB.QueryRowContext(ctx, query, args...) // it says so as well
+			return d.DB.QueryRowContext(ctx, query, args...) // returns the same error in its Row
 		}
-		d.keep(query, stmt)
+		d.cache(query, stmt)
 	}
 	return stmt.QueryRowContext(ctx, args...)
 }
 
-func (d *database) known(query string) *sql.Stmt {
+func (d *database) cached(query string) *sql.Stmt {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.compiled[query]
 }
 
-func (d *database) keep(query string, stmt *sql.Stmt) {
+func (d *database) cache(query string, stmt *sql.Stmt) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.compiled == nil {
@@ -50,15 +50,15 @@ func (d *database) keep(query string, stmt *sql.Stmt) {
 	d.compiled[query] = stmt
 }
 
-// transaction uses what its database has compiled. It compiles nothing itself:
-// that takes the connection, which it has.
+// transaction uses the compiled queries of its database. It compiles nothing itself,
+// because that needs the connection, which the transaction holds.
 type transaction struct {
 	*sql.Tx
 	db *database
 }
 
 func (t transaction) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	if stmt := t.db.known(query); stmt != nil {
+	if stmt := t.db.cached(query); stmt != nil {
 		return t.StmtContext(ctx, stmt).QueryRowContext(ctx, args...)
 	}
 	return t.Tx.QueryRowContext(ctx, query, args...)

@@ -11,8 +11,7 @@ import (
 	"idem/ledger"
 )
 
-// reconnect makes database/sql drop its connection, as it does with one that a
-// context has interrupted.
+// reconnect makes database/sql drop its connection, as if a context had interrupted it.
 func reconnect(t *testing.T, l *Ledger) {
 	t.Helper()
 	c, err := l.db.Conn(t.Context())
@@ -24,8 +23,8 @@ func reconnect(t *testing.T, l *Ledger) {
 	c.Close()
 }
 
-// TestSecondConnectionIsAsTheFirst: it has the same settings, and is to the same
-// ledger or none.
+// TestSecondConnectionIsAsTheFirst checks that a second connection has the same settings,
+// and that it fails if the path leads to another ledger.
 func TestSecondConnectionIsAsTheFirst(t *testing.T) {
 	place := made(t)
 	l := opened(t, place)
@@ -56,8 +55,8 @@ func TestSecondConnectionIsAsTheFirst(t *testing.T) {
 	}
 }
 
-// TestHandleNeverMixesLedgers: one that was opened on a ledger takes no locks of
-// the one that took its place, and closing it leaves that alone.
+// TestHandleNeverMixesLedgers replaces the ledger of a handle by another one. The handle
+// takes no locks of the other ledger, and closing the handle does not change it.
 func TestHandleNeverMixesLedgers(t *testing.T) {
 	for name, locks := range spaces {
 		t.Run(name, func(t *testing.T) {
@@ -65,7 +64,7 @@ func TestHandleNeverMixesLedgers(t *testing.T) {
 			l, err := Options{}.open(place, locks)
 			must(t, err)
 			runs(t, l, theKey, "r1", nil, success)
-			late, err := Options{}.open(place, locks) // has written nothing yet
+			late, err := Options{}.open(place, locks) // this handle has written nothing yet
 			must(t, err)
 			must(t, os.Rename(place, place+".old"))
 			fresh, err := Options{}.open(place, locks)
@@ -91,7 +90,7 @@ func TestHandleNeverMixesLedgers(t *testing.T) {
 	}
 }
 
-// TestOlderFormatIsRefused: there is no migration from it.
+// TestOlderFormatIsRefused uses a format that has no migration.
 func TestOlderFormatIsRefused(t *testing.T) {
 	place := made(t)
 	raw(t, place, "pragma user_version=0")

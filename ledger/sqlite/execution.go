@@ -21,7 +21,7 @@ func (e *execution) begin(ctx context.Context, tx querier, s ledger.Start) error
 	}
 	if last.a.State == ledger.Running {
 		e.lost = &last
-		if err := settleLost(ctx, tx, id, last); err != nil {
+		if err := recordLost(ctx, tx, id, last); err != nil {
 			return err
 		}
 	}
@@ -33,7 +33,7 @@ func (e *execution) begin(ctx context.Context, tx querier, s ledger.Start) error
 		Fingerprint: s.Fingerprint, Inputs: s.Inputs, Owner: s.Owner, NoOutput: s.MaxOutput == 0,
 	}}
 	if row.a.NoOutput {
-		row.place = placeRefused
+		row.storage = storageRefused
 	}
 	if err := addAttempt(ctx, tx, before, &now, &row); err != nil {
 		return err
@@ -43,21 +43,21 @@ func (e *execution) begin(ctx context.Context, tx querier, s ledger.Start) error
 	return nil
 }
 
-// settleLost gives an attempt whose end nobody saw its place in the history.
-func settleLost(ctx context.Context, tx querier, id ledger.ID, last attemptRow) error {
+// recordLost records a running attempt that has no holder any more as lost.
+func recordLost(ctx context.Context, tx querier, id ledger.ID, last attemptRow) error {
 	last.a.State, last.a.Reason = ledger.Failed, ledger.ReasonLost
-	last.a.Truncated = !last.a.NoOutput // what was on its way to us is not recorded
-	return settleAttempt(ctx, tx, id, last, ledger.Running)
+	last.a.Truncated = !last.a.NoOutput // the last output may not have reached the ledger
+	return updateAttempt(ctx, tx, id, last, ledger.Running)
 }
 
 // execution implements ledger.Execution and ledger.Inheriting.
 type execution struct {
 	claim  *claim
 	life   *os.File
-	spool  *spool.Writer // nil: no output is wanted
-	unkept int64         // bytes of output that were not wanted
-	before recordRow     // as Abandon restores it,
-	lost   *attemptRow   // and the attempt that Begin settled, if any
+	spool  *spool.Writer // nil: output is only counted
+	unkept int64         // bytes of output that were only counted
+	before recordRow     // the record before Begin, for Abandon
+	lost   *attemptRow   // the attempt that Begin recorded as lost, if any, for Abandon
 	record recordRow
 	row    attemptRow
 }
@@ -89,17 +89,18 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 	err := e.finish(ctx, row, sum.Inline, o.Files)
 	switch {
 	case err == nil, errors.Is(err, ledger.ErrLost), errors.Is(err, errUnknown):
-	case errors.Is(l.meaning(err), ledger.ErrFull):
-		// The outcome matters more than the output. The files are part of it.
+	case errors.Is(l.classify(err), ledger.ErrFull):
+		// The outcome matters more than the output, so drop the output. The files are
+		// part of the outcome.
 		l.removeSpool(e.row.a.RunID)
 		row.dropOutput()
 		err = e.finish(ctx, row, nil, o.Files)
-	default: // somebody has had the ledger locked for long: giving up helps nobody
-		for end := time.Now().Add(finishPatience); err != nil && errors.Is(l.meaning(err), filelock.ErrTimeout) && time.Now().Before(end); {
+	default: // another process has had the ledger locked for a long time: giving up would lose the outcome
+		for end := time.Now().Add(finishPatience); err != nil && errors.Is(l.classify(err), filelock.ErrTimeout) && time.Now().Before(end); {
 			err = e.finish(ctx, row, sum.Inline, o.Files)
 		}
 	}
-	if err == nil && row.place != placeFile {
+	if err == nil && row.storage != storageFile {
 		l.removeSpool(e.row.a.RunID)
 	}
 	failpoint.Here("finish.done")
@@ -109,14 +110,14 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 	return row.a, l.explain(err)
 }
 
-// finishPatience is how long an outcome waits for its turn to be recorded.
+// finishPatience is the maximum time that an outcome waits for its turn to be recorded.
 const finishPatience = 10 * time.Minute
 
 // finish commits the outcome.
 func (e *execution) finish(ctx context.Context, row attemptRow, inline []byte, files []ledger.File) error {
 	l, id := e.claim.ledger, e.claim.id
-	err := l.confirmed(ctx, l.record, id, &row, func(tx querier) error {
-		if err := settleAttempt(ctx, tx, id, row, ledger.Running); err != nil {
+	err := l.confirmed(ctx, l.writeUnchecked, id, &row, func(tx querier) error {
+		if err := updateAttempt(ctx, tx, id, row, ledger.Running); err != nil {
 			return err
 		}
 		if err := insertFiles(ctx, tx, id, row, files); err != nil {
@@ -138,17 +139,17 @@ func (e *execution) Abandon(ctx context.Context) error {
 	_, _ = e.endOutput(ledger.Gaps{}, false)
 	l.removeSpool(e.row.a.RunID)
 	failpoint.Here("abandon.before")
-	return l.explain(l.record(ctx, func(tx querier) error {
+	return l.explain(l.writeUnchecked(ctx, func(tx querier) error {
 		back := e.record
 		back.current, back.rec.Attempts = e.before.current, e.before.rec.Attempts
 		if err := writeRecord(ctx, tx, e.record, &back); err != nil {
 			return err
 		}
 		if e.lost != nil {
-			if err := settleAttempt(ctx, tx, id, *e.lost, ledger.Failed); err != nil {
+			if err := updateAttempt(ctx, tx, id, *e.lost, ledger.Failed); err != nil {
 				return err
 			}
 		}
-		return one(tx.ExecContext(ctx, "delete from attempts where id=? and run_id=? and state='running'", e.row.rowid, e.row.a.RunID))
+		return requireOneRow(tx.ExecContext(ctx, "delete from attempts where id=? and run_id=? and state='running'", e.row.rowid, e.row.a.RunID))
 	}))
 }

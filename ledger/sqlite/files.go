@@ -8,7 +8,7 @@ import (
 	"idem/ledger"
 )
 
-// insertFiles stores what an attempt added to files.
+// insertFiles stores the files of an attempt.
 func insertFiles(ctx context.Context, tx querier, id ledger.ID, a attemptRow, files []ledger.File) error {
 	for i, f := range files {
 		_, err := tx.ExecContext(ctx, `insert into files (attempt, position, name, place, lost, checksum, content)
@@ -24,7 +24,7 @@ func fileSum(id ledger.ID, a attemptRow, position int, f ledger.File) int64 {
 	content := sha256.Sum256(f.Content)
 	var d digest
 	d.text(id.Namespace, id.Key, id.Window, a.a.RunID, f.Name, string(content[:]))
-	d.numbers(a.rowid, int64(position), int64(f.Place), number(f.Lost))
+	d.numbers(a.rowid, int64(position), int64(f.Place), boolToInt(f.Lost))
 	return d.sum()
 }
 
@@ -43,9 +43,9 @@ func (l *Ledger) Files(ctx context.Context, id ledger.ID, runID string) ([]ledge
 	}
 	files, err := readFiles(ctx, db, id, a)
 	if err != nil {
-		// Gone with its attempt, which was forgotten meanwhile, or damaged.
-		if _, gone := attemptOf(ctx, db, id, runID); gone != nil {
-			err = gone
+		// The files are damaged, or the attempt was forgotten at the same time.
+		if _, attemptErr := attemptOf(ctx, db, id, runID); attemptErr != nil {
+			err = attemptErr
 		}
 		return nil, l.explain(err)
 	}

@@ -9,14 +9,14 @@ import (
 
 // Forget implements ledger.Ledger.
 func (l *Ledger) Forget(ctx context.Context, id ledger.ID) error {
-	// A ledger that is not there is not made to forget in.
+	// A missing ledger has nothing to forget, so it is not created.
 	if db, err := l.database(ctx); err != nil {
 		return l.explain(err)
 	} else if db == nil {
 		return ledger.ErrNotFound
 	}
 	var history []attemptRow
-	err := l.settle(ctx, id, func(tx querier) error {
+	err := l.writeUnderClaim(ctx, id, func(tx querier) error {
 		before, _, err := readBoth(ctx, tx, id)
 		if err != nil {
 			return err
@@ -55,18 +55,18 @@ func (l *Ledger) Forget(ctx context.Context, id ledger.ID) error {
 	return err
 }
 
-// emptyWAL moves everything from the write-ahead log to the database, so that
-// what was forgotten is in neither. A reader that is in the way is not waited
-// for: the log is overwritten sooner or later.
+// emptyWAL moves everything from the write-ahead log to the database and truncates the
+// log, so that neither contains the forgotten data. It does not wait for readers that
+// prevent this: later writes overwrite the log.
 func (l *Ledger) emptyWAL(ctx context.Context) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.checkpoint(ctx, "truncate", 0)
 }
 
-// settle changes a record by hand, under its claim, so that nothing can run
-// meanwhile.
-func (l *Ledger) settle(ctx context.Context, id ledger.ID, f func(tx querier) error) error {
+// writeUnderClaim changes a record in one transaction while it holds the claim, so that no
+// command of the key can run at the same time.
+func (l *Ledger) writeUnderClaim(ctx context.Context, id ledger.ID, f func(tx querier) error) error {
 	c, err := l.claim(ctx, id)
 	if err != nil {
 		return err

@@ -11,12 +11,12 @@ import (
 	"idem/ledger/filelock"
 )
 
-// A log that cannot be emptied, as on a full disk, must not leave the handle
-// without patience for other processes. Not parallel: the limit is the process's.
+// TestForgetStaysPatient checks that the busy timeout is restored after the log could not
+// be emptied, as on a full disk. It is not parallel, because it sets a limit of the process.
 func TestForgetStaysPatient(t *testing.T) {
 	place := made(t)
 	l := opened(t, place)
-	runs(t, l, ledger.ID{Namespace: "default", Key: "more"}, "r4", []byte("out"), success) // something for the log
+	runs(t, l, ledger.ID{Namespace: "default", Key: "more"}, "r4", []byte("out"), success) // puts commits into the log
 	signal.Ignore(syscall.SIGXFSZ)
 	var lim unix.Rlimit
 	must(t, unix.Getrlimit(unix.RLIMIT_FSIZE, &lim))
@@ -30,6 +30,6 @@ func TestForgetStaysPatient(t *testing.T) {
 	var ms int64
 	must(t, l.db.QueryRow("pragma busy_timeout").Scan(&ms))
 	if ms != filelock.Timeout.Milliseconds() {
-		t.Errorf("it waits %d ms for a lock", ms)
+		t.Errorf("the handle waits %d ms for a lock", ms)
 	}
 }

@@ -11,12 +11,12 @@ import (
 	"idem/ledger/ledgertest"
 )
 
-// oddKeys are keys with the letters that patterns are made of.
+// oddKeys are keys with characters that are special in patterns.
 var oddKeys = []string{
 	"a", "b", "-", "^", "]", "[", "*", "?", "\\", "%", "_", "é", "🚀", "'", "ab", "a-b", "[a]", "a*b", "a?b", "a/b", "A", "[^a]", "]]", "^^", "a]", "aab", "deploy:prod:1",
 }
 
-// marked records keys without running anything.
+// marked records keys with marks, without running a command.
 func marked(t testing.TB, l ledger.Ledger, keys []string) {
 	t.Helper()
 	ctx := context.Background()
@@ -31,8 +31,8 @@ func marked(t testing.TB, l ledger.Ledger, keys []string) {
 	}
 }
 
-// FuzzGlob: a pattern lists the same keys as in the ledger that says what a
-// pattern means, and a namespace nothing of another.
+// FuzzGlob checks that a pattern lists the same keys as in ledgertest.Mem, which uses
+// ledger.Glob, and that a namespace lists no keys of another one.
 func FuzzGlob(f *testing.F) {
 	for _, p := range []string{
 		"*", "?", "??", "[a-b]", "[^a]", "[]]", "[^]]", "[]-a]", "[a-]", "[-a]", "[b-a]", "[", "[a", "[^", "[]", "[a-b", "a[*]b", "[[]a]", "\\", "\\*", "%", "_", "'", "[é-🚀]", "*[^a]", "**a", "?*?", "a-b",
@@ -44,8 +44,8 @@ func FuzzGlob(f *testing.F) {
 	marked(f, l, oddKeys)
 	marked(f, mem, oddKeys)
 	f.Fuzz(func(t *testing.T, pattern string) {
-		// SQLite reads text that is not UTF-8 in its own way, stops at a NUL, and takes
-		// long for many stars.
+		// SQLite reads invalid UTF-8 differently, stops at a NUL, and is slow with many
+		// stars.
 		if !utf8.ValidString(pattern) || strings.ContainsRune(pattern, 0) || strings.Count(pattern, "*") > 6 || len(pattern) > 200 {
 			return
 		}

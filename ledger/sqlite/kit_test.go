@@ -20,8 +20,8 @@ var (
 	failure = ledger.Outcome{State: ledger.Failed, Reason: ledger.ReasonExit, ExitCode: 3}
 )
 
-// few makes random tests do fewer rounds, where each costs many fsyncs, unless
-// the caller has asked for a number.
+// few reduces the rounds of a random test, because each round costs many fsyncs. It has no
+// effect if -rapid.checks is set.
 func few(t *testing.T, rounds int) {
 	f := flag.Lookup("rapid.checks")
 	if f.Value.String() == f.DefValue {
@@ -39,7 +39,7 @@ func opened(t testing.TB, place string) *Ledger {
 	return l
 }
 
-// fresh names a place without a ledger.
+// fresh returns a path without a ledger.
 func fresh(t testing.TB) string { return filepath.Join(t.TempDir(), "ledger") }
 
 // run executes id once.
@@ -67,8 +67,8 @@ func runs(t testing.TB, l *Ledger, id ledger.ID, runID string, out []byte, o led
 	return a
 }
 
-// made returns the place of a closed ledger in which theKey failed and then
-// succeeded with a large output, and another key succeeded with a small one.
+// made returns the path of a closed ledger. In it, theKey failed and then succeeded with a
+// large output, and another key succeeded with a small one.
 func made(t testing.TB) string {
 	t.Helper()
 	place := fresh(t)
@@ -84,7 +84,8 @@ func made(t testing.TB) string {
 
 var large = []byte(strings.Repeat("a line of output\n", 4<<10))
 
-// cloned copies a place. The -shm is left out: SQLite makes it anew.
+// cloned copies a ledger and returns the path of the copy. It omits the -shm, which SQLite
+// creates again.
 func cloned(t testing.TB, place string) string {
 	t.Helper()
 	to := fresh(t)
@@ -106,14 +107,14 @@ func cloned(t testing.TB, place string) string {
 	return to
 }
 
-// outputOf reads a recorded output to its end.
+// outputOf returns a recorded output.
 func outputOf(l *Ledger, id ledger.ID, runID string) (string, error) {
 	o, err := l.Output(context.Background(), id, runID)
 	if err != nil {
 		return "", err
 	}
 	defer o.Close()
-	if err := o.Replay(nil, nil); err != nil { // checks all of it
+	if err := o.Replay(nil, nil); err != nil { // verifies the whole output
 		return "", err
 	}
 	o, err = l.Output(context.Background(), id, runID)

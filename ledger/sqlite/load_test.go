@@ -13,8 +13,8 @@ import (
 	"idem/ledger"
 )
 
-// TestManyCallersMakeOneLedger: whoever comes to a place without a ledger makes
-// it or finds it made, and nobody fails.
+// TestManyCallersMakeOneLedger starts many callers at a path without a ledger. One of them
+// creates the ledger, the other ones find it, and none fails.
 func TestManyCallersMakeOneLedger(t *testing.T) {
 	for name, locks := range spaces {
 		t.Run(name, func(t *testing.T) {
@@ -44,7 +44,7 @@ func TestManyCallersMakeOneLedger(t *testing.T) {
 				list, err := ledger.Collect(handles[0].List(t.Context(), ledger.Filter{Phase: ledger.PhaseSucceeded}))
 				must(t, err)
 				if len(list) != callers {
-					t.Errorf("%d keys of %d are there", len(list), callers)
+					t.Errorf("got %d keys, want %d", len(list), callers)
 				}
 				integrity(t, place)
 			}
@@ -52,12 +52,12 @@ func TestManyCallersMakeOneLedger(t *testing.T) {
 	}
 }
 
-// filled returns a ledger with n keys, made in one transaction: every tenth is
-// running, every third of the others failed.
+// filled returns a ledger with n keys, stored in one transaction. Every tenth key is
+// running, and every third of the remaining ones has failed.
 func filled(t *testing.T, n int) *Ledger {
 	t.Helper()
 	l := opened(t, fresh(t))
-	c, err := l.Claim(t.Context(), theKey) // makes the ledger
+	c, err := l.Claim(t.Context(), theKey) // creates the ledger
 	must(t, err)
 	must(t, c.Release())
 	ctx := context.Background()
@@ -68,7 +68,7 @@ func filled(t *testing.T, n int) *Ledger {
 			if err := writeRecord(ctx, tx, recordRow{}, &row); err != nil {
 				return err
 			}
-			a := attemptRow{record: row.rowid, place: placeNone, a: ledger.Attempt{Number: 1, RunID: fmt.Sprint(i), State: ledger.Succeeded, Inputs: []byte("x")}}
+			a := attemptRow{record: row.rowid, storage: storageNone, a: ledger.Attempt{Number: 1, RunID: fmt.Sprint(i), State: ledger.Succeeded, Inputs: []byte("x")}}
 			switch {
 			case i%10 == 0:
 				a.a.State = ledger.Running
@@ -90,14 +90,14 @@ func filled(t *testing.T, n int) *Ledger {
 	return l
 }
 
-// TestListOverManyPages: what a filter leaves of each page does not matter.
+// TestListOverManyPages checks filters that leave few or no records of a page.
 func TestListOverManyPages(t *testing.T) {
 	const n = 2*listPage + 203
 	l := filled(t, n)
 	phase := func(i int) ledger.Phase {
 		switch {
 		case i%10 == 0:
-			return ledger.PhaseInterrupted // nobody holds it
+			return ledger.PhaseInterrupted // the key has no holder
 		case i%3 == 0:
 			return ledger.PhaseFailed
 		}
@@ -116,7 +116,7 @@ func TestListOverManyPages(t *testing.T) {
 		{Phase: ledger.PhaseSucceeded, Glob: "b:*"},
 		{Phase: ledger.PhaseRetry},
 		{Glob: "a:*", Limit: listPage + 7},
-		{Glob: "a:0"}, // the oldest of all
+		{Glob: "a:0"}, // the oldest key
 		{Namespace: "none"},
 	} {
 		got, err := ledger.Collect(l.List(t.Context(), f))
@@ -142,9 +142,9 @@ func TestListOverManyPages(t *testing.T) {
 	}
 }
 
-// TestListBesideRuns: a key that is run again while a list is read is in it,
-// once.
-func TestListBesideRuns(t *testing.T) {
+// TestListDuringRuns checks that a key that runs again while a list is read is listed
+// exactly once.
+func TestListDuringRuns(t *testing.T) {
 	testkit.Slow(t, "hundreds of runs with readers at the same time")
 	const n = 2*listPage + 203
 	l := filled(t, n)
@@ -176,9 +176,9 @@ func TestListBesideRuns(t *testing.T) {
 	wg.Wait()
 }
 
-// TestLogStaysSmallBesideReaders: a reader that kept a transaction open would
-// keep the write-ahead log from being used again.
-func TestLogStaysSmallBesideReaders(t *testing.T) {
+// TestLogStaysSmallDuringReads checks that List keeps no transaction open. With an open
+// transaction, SQLite could not reuse the write-ahead log.
+func TestLogStaysSmallDuringReads(t *testing.T) {
 	testkit.Slow(t, "hundreds of runs with readers at the same time")
 	l := filled(t, 2*listPage)
 	readers, stop := context.WithCancel(t.Context())

@@ -22,7 +22,7 @@ func (l *Ledger) Secret(ctx context.Context) ([]byte, error) {
 }
 
 func (l *Ledger) makeSecret(ctx context.Context) ([]byte, error) {
-	if _, err := l.writer(ctx); err != nil { // makes the ledger when there is none
+	if _, err := l.writer(ctx); err != nil { // creates the ledger when there is none
 		return nil, err
 	}
 	unlock, err := filelock.Init(l.dir, os.O_CREATE)
@@ -34,8 +34,8 @@ func (l *Ledger) makeSecret(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The secret was looked for by path. Inputs that are hashed with the secret of
-	// another ledger would be of no use in this one.
+	// The secret was found by path. If the path now leads to another ledger, the secret
+	// is of no use: inputs hashed with it would never match in this ledger.
 	return secret, l.dir.Check("ledger.db")
 }
 
@@ -51,7 +51,7 @@ func (l *Ledger) FindSecret() ([]byte, error) {
 // Scratch implements ledger.Store.
 func (l *Ledger) Scratch() (*os.File, error) {
 	l.mu.Lock()
-	_, err := l.writer(context.Background()) // makes the ledger
+	_, err := l.writer(context.Background()) // creates the ledger when there is none
 	l.mu.Unlock()
 	if err != nil {
 		return nil, l.explain(err)
@@ -64,7 +64,7 @@ func (l *Ledger) Scratch() (*os.File, error) {
 func (l *Ledger) Backlog() (ledger.Backlog, error) {
 	b, err := l.dir.Backlog()
 	if err != nil {
-		return nil, l.explain(err) // not a nil *localdir.Backlog
+		return nil, l.explain(err) // not b, which would be a non-nil interface
 	}
 	return b, nil
 }

@@ -9,8 +9,8 @@ import (
 	"idem/ledger"
 )
 
-// TestLocksThatWereRemovedAreNotTaken: a lock on a file that no other
-// process can find excludes none.
+// TestLocksThatWereRemovedAreNotTaken checks that a handle does not lock a removed file. A
+// lock on a file that other processes cannot find excludes no process.
 func TestLocksThatWereRemovedAreNotTaken(t *testing.T) {
 	place := made(t)
 	l := opened(t, place)

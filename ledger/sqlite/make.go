@@ -11,10 +11,12 @@ import (
 	"idem/ledger/filelock"
 )
 
-// make makes the ledger. One process at a time does so, under init.lock; the
-// others find it made. locks is created last and says that all else is there,
-// so that a crash on the way leaves something that is made again, while a
-// ledger.db that is emptied or removed later is damage.
+// make creates the ledger unless it exists, and opens it. It holds init.lock, so that one
+// process at a time creates it.
+//
+// The file locks is created last and shows that the ledger is complete. Without locks,
+// the ledger is left over from a crash during make, and is created again. With locks, an
+// empty or missing ledger.db is damage.
 func (l *Ledger) make() error {
 	if err := l.dir.Make(); err != nil {
 		return err
@@ -47,7 +49,8 @@ func (l *Ledger) create() error {
 		return err
 	}
 	failpoint.Here("make.output")
-	// Made by us, because SQLite gives its mode to the -wal and -shm.
+	// SQLite gives the mode of ledger.db to the -wal and -shm. So the file is created
+	// here, with the right mode, and not by SQLite.
 	if err := l.dir.Write("ledger.db", ""); err != nil {
 		return err
 	}
@@ -60,7 +63,7 @@ func (l *Ledger) create() error {
 		return err
 	}
 	if err := l.createSchema(db); err != nil {
-		return err // and do not close: see connect
+		return err // leave it open, see connect
 	}
 	failpoint.Here("make.tables")
 	if err := l.dir.Check("ledger.db"); err != nil {
@@ -80,9 +83,8 @@ func (l *Ledger) create() error {
 	return nil
 }
 
-// createSchema makes the tables, unless they are there. Before each step it makes
-// sure that SQLite, which opens its files by path, has opened those of this
-// ledger.
+// createSchema creates the tables unless they exist. SQLite opens its files by path. So
+// createSchema checks before each step that they are the files of this ledger.
 func (l *Ledger) createSchema(db *sql.DB) error {
 	if err := l.dir.Check("ledger.db"); err != nil {
 		return err
@@ -94,9 +96,10 @@ func (l *Ledger) createSchema(db *sql.DB) error {
 	if version == len(l.scripts) || err != nil {
 		return err
 	}
-	// SQLite takes this only before the first page is written. Room that gets free
-	// can then be given back to the disk (pragma incremental_vacuum). A ledger that
-	// was made without it stays so: only a full VACUUM would change it.
+	// With auto_vacuum, free pages can later be given back to the disk (pragma
+	// incremental_vacuum). SQLite accepts the setting only before the first page is
+	// written. A ledger that was created without it keeps its mode: only a full VACUUM
+	// would change it.
 	if _, err := db.Exec("pragma auto_vacuum=incremental"); err != nil {
 		return err
 	}
@@ -107,7 +110,7 @@ func (l *Ledger) createSchema(db *sql.DB) error {
 	if mode != "wal" {
 		return fmt.Errorf("%w: SQLite offers no write-ahead log here, only %s", ledger.ErrUnsafe, mode)
 	}
-	if _, err := db.Exec("select count(*) from sqlite_schema;" + writing); err != nil { // opens the -wal
+	if _, err := db.Exec("select count(*) from sqlite_schema;" + writePragmas); err != nil { // opens the -wal
 		return err
 	}
 	failpoint.Here("make.wal")
@@ -117,9 +120,9 @@ func (l *Ledger) createSchema(db *sql.DB) error {
 	return l.migrate(db, version)
 }
 
-// schemaOf returns the version of a ledger.db without locks, 0 when it has no
-// tables. It refuses one that has records already: nothing says which of them
-// run.
+// schemaOf returns the version of a ledger.db in a ledger without locks. The version is 0
+// when it has no tables. schemaOf refuses a ledger.db that has records, because without
+// locks it is unknown which of them are running.
 func (l *Ledger) schemaOf(db *sql.DB) (version int, err error) {
 	var tables, records int
 	if err := db.QueryRow("select count(*) from sqlite_schema").Scan(&tables); err != nil || tables == 0 {

@@ -15,7 +15,7 @@ import (
 // Mark implements ledger.Claim.
 func (c *claim) Mark(ctx context.Context, m ledger.Mark) (ledger.Attempt, error) {
 	l := c.ledger
-	if err := errors.Join(c.held(), ctx.Err()); err != nil {
+	if err := errors.Join(c.checkHeld(), ctx.Err()); err != nil {
 		return ledger.Attempt{}, err
 	}
 	c.takeFirst()
@@ -26,20 +26,20 @@ func (c *claim) Mark(ctx context.Context, m ledger.Mark) (ledger.Attempt, error)
 		return ledger.Attempt{}, l.busy(ctx, c.id, false)
 	}
 	at := fromMicros(micros(l.now()))
-	row := attemptRow{place: placeNone, a: ledger.Attempt{
+	row := attemptRow{storage: storageNone, a: ledger.Attempt{
 		RunID: m.RunID, State: m.State, Reason: m.Reason, ExitCode: m.ExitCode, Started: at, Ended: at,
 		Fingerprint: m.Fingerprint, Inputs: m.Inputs, Owner: m.Owner, Note: m.Note,
 	}}
 	var inline []byte
 	var err error
 	if m.Stdout != nil {
-		inline, err = l.takeOutput(m, &row)
+		inline, err = l.readMarkOutput(m, &row)
 	}
 	if err == nil {
 		ctx = context.WithoutCancel(ctx)
 		err = l.confirmed(ctx, l.write, c.id, &row, func(tx querier) error { return c.mark(ctx, tx, m.Expect, &row, inline) })
 	}
-	if row.place != placeFile || err != nil && !errors.Is(err, errUnknown) {
+	if row.storage != storageFile || err != nil && !errors.Is(err, errUnknown) {
 		l.removeSpool(m.RunID)
 	}
 	if err == nil {
@@ -48,15 +48,17 @@ func (c *claim) Mark(ctx context.Context, m ledger.Mark) (ledger.Attempt, error)
 	return row.a, l.explain(err)
 }
 
-// takeOutput reads the output of a mark into row and, when it is large, into a
-// file. (A kill -9 before the commit leaves a file that no record names.) Unlike
-// that of a command, output that cannot be kept is an error: nothing has
-// happened yet that must be recorded without it.
-func (l *Ledger) takeOutput(m ledger.Mark, row *attemptRow) ([]byte, error) {
+// readMarkOutput reads the output of a mark, and sets the fields of row that describe it.
+// It returns a small output and writes a large one to a file. A kill -9 before the commit
+// leaves a file that no record names.
+//
+// Output that cannot be kept is an error, unlike that of a command: a mark need not be
+// recorded without its output, because no command has run.
+func (l *Ledger) readMarkOutput(m ledger.Mark, row *attemptRow) ([]byte, error) {
 	if m.MaxOutput == 0 {
 		n, err := io.Copy(io.Discard, m.Stdout)
 		capture := m.Captured()
-		row.place, row.a.NoOutput, row.a.OutputBytes = placeRefused, true, n+capture.Unread.Total()
+		row.storage, row.a.NoOutput, row.a.OutputBytes = storageRefused, true, n+capture.Unread.Total()
 		row.a.Incomplete, row.a.Redacted = capture.Incomplete, capture.Redacted
 		return nil, err
 	}
@@ -89,8 +91,8 @@ func (w stdoutOf) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// mark makes row the current attempt of the record, if that is still as the
-// caller has seen it.
+// mark makes row the current attempt of the record. It returns ledger.ErrChanged if the
+// record differs from was.
 func (c *claim) mark(ctx context.Context, tx querier, was ledger.Record, row *attemptRow, inline []byte) error {
 	before, last, err := readBoth(ctx, tx, c.id)
 	if err != nil {
@@ -100,7 +102,7 @@ func (c *claim) mark(ctx context.Context, tx querier, was ledger.Record, row *at
 		return ledger.ErrChanged
 	}
 	if last.a.State == ledger.Running {
-		if err := settleLost(ctx, tx, c.id, last); err != nil {
+		if err := recordLost(ctx, tx, c.id, last); err != nil {
 			return err
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"idem/ledger"
 )
 
-// marks settles theKey with an output.
+// marks settles theKey with a mark that has an output.
 func marks(l *Ledger, expect ledger.Record, runID string, out []byte) (ledger.Attempt, error) {
 	c, err := l.Claim(context.Background(), theKey)
 	if err != nil {
@@ -22,7 +22,8 @@ func marks(l *Ledger, expect ledger.Record, runID string, out []byte) (ledger.At
 	})
 }
 
-// A large output is in a file, which is gone when the mark is refused after all.
+// TestRefusedMarkLeavesNoFile checks that the file of a large output is removed when the
+// mark is refused.
 func TestRefusedMarkLeavesNoFile(t *testing.T) {
 	l := opened(t, fresh(t))
 	none, err := l.Get(t.Context(), theKey)
@@ -41,7 +42,8 @@ func TestRefusedMarkLeavesNoFile(t *testing.T) {
 	}
 }
 
-// When nobody knows what a commit did, the row tells.
+// TestUnknownCommitIsReadBack checks that after a failed commit, the stored row decides
+// whether the transaction was committed.
 func TestUnknownCommitIsReadBack(t *testing.T) {
 	l := opened(t, fresh(t))
 	none, err := l.Get(t.Context(), theKey)

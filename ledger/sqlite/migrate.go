@@ -14,19 +14,17 @@ import (
 //go:embed migrations/0001_ledger.sql
 var script1 string
 
-// migrations are the scripts that make a ledger, in order. user_version is the
-// number of scripts that a ledger has had. A script that was released is never
-// changed.
+// migrations are the scripts that create the tables of a ledger, in order. user_version is
+// the number of scripts that were run on a ledger. A released script is never changed.
 //
-// A process of the version before may have the ledger open while a script runs,
-// and still has the outcome of its command to record. So a script may add tables,
-// indexes and columns with a default. It may not remove or rename what the
-// version before writes, and this version must read what that one wrote.
+// A process of the previous version may have the ledger open while a script runs, and may
+// record the outcome of its command afterwards. So a script may add tables, indexes and
+// columns with a default. It must not remove or rename anything that the previous version
+// writes, and this version must be able to read it.
 var migrations = []string{script1}
 
-// version returns the number of scripts that the ledger in db has had. It
-// refuses a database that is no ledger's, one that was never finished, and one
-// of a newer idem.
+// version returns the number of scripts that were run on the ledger in db. It refuses a
+// database of another program, one that was never finished, and one of a newer idem.
 func (l *Ledger) version(db *sql.DB) (int, error) {
 	var app, version int
 	if err := db.QueryRow("pragma application_id").Scan(&app); err != nil {
@@ -50,19 +48,19 @@ func (l *Ledger) version(db *sql.DB) (int, error) {
 		return 0, fmt.Errorf("%w: ledger.db belongs to another program", ledger.ErrForeign)
 	case version > len(l.scripts):
 		return 0, fmt.Errorf("%w: its version is %d, this idem knows %d", ledger.ErrVersion, version, len(l.scripts))
-	case version < 1: // from before the scripts had numbers
+	case version < 1: // written before the scripts had numbers
 		return 0, fmt.Errorf("%w: its version is %d, this idem reads %d", ledger.ErrOldVersion, version, len(l.scripts))
 	}
 	return version, nil
 }
 
-// upgrade brings a ledger of an earlier version to this one. The first process
-// that opens the ledger does so, also one that only reads: no statement of this
-// version has to know earlier tables. The others wait. locked reports whether
-// the caller has init.lock.
+// upgrade migrates a ledger of an earlier version to this one. The first process that
+// opens the ledger does so, even if it only reads, so no statement of this version has to
+// handle earlier tables. Other processes wait. locked reports whether the caller holds
+// init.lock.
 //
-// No record and no commit of a caller is changed, so the migration is not counted
-// and the witness stays as it is. A ledger that has lost commits is refused.
+// The migration changes no record, so it is not counted as a commit and the witness stays
+// as it is. A ledger that has lost commits is refused.
 func (l *Ledger) upgrade(db *sql.DB, from int, locked bool) error {
 	err := func() error {
 		if !locked {
@@ -78,7 +76,7 @@ func (l *Ledger) upgrade(db *sql.DB, from int, locked bool) error {
 		}
 		defer turn.end()
 		failpoint.Here("migrate.locked")
-		if _, err := db.Exec(writing); err != nil {
+		if _, err := db.Exec(writePragmas); err != nil {
 			return err
 		}
 		var commits int64
@@ -91,11 +89,11 @@ func (l *Ledger) upgrade(db *sql.DB, from int, locked bool) error {
 		if err := l.dir.Check(); err != nil {
 			return err
 		}
-		now, err := l.version(db)
-		if err != nil || now == len(l.scripts) { // another process was faster
+		current, err := l.version(db)
+		if err != nil || current == len(l.scripts) { // another process was faster
 			return err
 		}
-		return l.migrate(db, now)
+		return l.migrate(db, current)
 	}()
 	if err != nil {
 		return fmt.Errorf("migrating it from version %d to %d: %w", from, len(l.scripts), err)
@@ -104,8 +102,8 @@ func (l *Ledger) upgrade(db *sql.DB, from int, locked bool) error {
 	return nil
 }
 
-// migrate runs the scripts that a ledger has not had, in one transaction: all
-// but the first from. The caller has init.lock and has set writing.
+// migrate runs all scripts but the first from in one transaction. The caller holds
+// init.lock and has executed writePragmas.
 func (l *Ledger) migrate(db *sql.DB, from int) error {
 	tx, err := db.Begin()
 	if err != nil {

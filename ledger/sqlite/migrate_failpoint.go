@@ -4,8 +4,8 @@ package sqlite
 
 import "os"
 
-// A program that is built to be hurt can have one more script: a process with
-// this variable is a newer idem than a process without it.
+// A program that is built for fault tests can have one more script. A process with this
+// variable behaves like a newer idem.
 func init() {
 	if script := os.Getenv("IDEM_FAILPOINT_MIGRATION"); script != "" {
 		migrations = append(migrations, script)

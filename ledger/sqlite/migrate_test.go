@@ -13,15 +13,14 @@ import (
 	"idem/ledger"
 )
 
-// later is a migration as the next version may have one. It fails when it is run
-// twice.
+// later is a migration of an imaginary next version. It fails when it is run twice.
 const later = `
 	alter table attempts add column extra text not null default 'x';
 	create table more (n integer not null);
 	insert into more select count(*) from attempts;
 	update attempts set extra = run_id;`
 
-// opensAt returns a handle of an idem that has the scripts.
+// opensAt returns a handle of an idem with the given migration scripts.
 func opensAt(t testing.TB, place string, scripts ...string) *Ledger {
 	t.Helper()
 	l, err := Options{scripts: scripts}.Open(place)
@@ -30,7 +29,7 @@ func opensAt(t testing.TB, place string, scripts ...string) *Ledger {
 	return l
 }
 
-// asked returns one number of a ledger's database.
+// asked returns the number that a query of a ledger's database returns.
 func asked(t testing.TB, place, query string) (n int64) {
 	t.Helper()
 	db, err := sql.Open("sqlite", filepath.Join(place, "ledger.db"))
@@ -40,7 +39,8 @@ func asked(t testing.TB, place, query string) (n int64) {
 	return n
 }
 
-// Each script of the directory is in the list, in the order of its number.
+// TestMigrationsAreAllListed checks that each script of the directory is in migrations, in
+// the order of the numbers.
 func TestMigrationsAreAllListed(t *testing.T) {
 	files, err := filepath.Glob("migrations/*.sql")
 	must(t, err)
@@ -56,7 +56,8 @@ func TestMigrationsAreAllListed(t *testing.T) {
 	}
 }
 
-// A new ledger has had all scripts, and can give free pages back.
+// TestNewLedgerHasAllMigrations checks that all scripts were run on a new ledger, and that
+// it can give free pages back to the disk.
 func TestNewLedgerHasAllMigrations(t *testing.T) {
 	place := fresh(t)
 	runs(t, opensAt(t, place, script1, later), theKey, "r", nil, success)
@@ -69,8 +70,8 @@ func TestNewLedgerHasAllMigrations(t *testing.T) {
 	}
 }
 
-// An older ledger answers as before, whoever comes first: also a process that
-// only reads migrates it.
+// TestOlderLedgerIsMigrated checks that an older ledger is migrated by its first user, also
+// by one that only reads, and answers as before.
 func TestOlderLedgerIsMigrated(t *testing.T) {
 	good := made(t)
 	for name, first := range map[string]func(t *testing.T, l *Ledger){
@@ -115,9 +116,9 @@ func TestOlderLedgerIsMigrated(t *testing.T) {
 	}
 }
 
-// A handle that has found no ledger migrates the one that an older idem has made
-// since.
-func TestOlderLedgerIsMadeMeanwhile(t *testing.T) {
+// TestOlderLedgerIsMadeAfterOpen opens a handle that finds no ledger. Then an older idem
+// creates one. The handle migrates it.
+func TestOlderLedgerIsMadeAfterOpen(t *testing.T) {
 	place := fresh(t)
 	l := opensAt(t, place, script1, later)
 	runs(t, opened(t, place), theKey, "r", nil, success)
@@ -126,8 +127,8 @@ func TestOlderLedgerIsMadeMeanwhile(t *testing.T) {
 	}
 }
 
-// A ledger of which an older idem has made all but the locks is finished by a
-// newer one.
+// TestUnfinishedOlderLedgerIsMade starts with a ledger of an older idem that is complete
+// except for the locks. A newer idem completes it.
 func TestUnfinishedOlderLedgerIsMade(t *testing.T) {
 	place := fresh(t)
 	must(t, os.Mkdir(place, 0o700))
@@ -142,8 +143,8 @@ func TestUnfinishedOlderLedgerIsMade(t *testing.T) {
 	}
 }
 
-// A command that an older idem has started while the ledger is migrated: its
-// outcome is recorded, and newer calls find it.
+// TestMigrationUnderAnOlderIdem migrates a ledger while an older idem runs a command. The
+// older idem records its outcome, and newer calls find it.
 func TestMigrationUnderAnOlderIdem(t *testing.T) {
 	for name, locks := range spaces {
 		t.Run(name, func(t *testing.T) {
@@ -187,7 +188,7 @@ func TestMigrationUnderAnOlderIdem(t *testing.T) {
 	}
 }
 
-// Processes that open an older ledger at the same time migrate it once.
+// TestMigrationHappensOnce opens an older ledger many times at once. It is migrated once.
 func TestMigrationHappensOnce(t *testing.T) {
 	place := made(t)
 	var group sync.WaitGroup
@@ -206,12 +207,13 @@ func TestMigrationHappensOnce(t *testing.T) {
 	}
 	group.Wait()
 	if got := asked(t, place, "select count(*) from attempts"); got != 3+16 {
-		t.Errorf("%d attempts", got)
+		t.Errorf("got %d attempts", got)
 	}
 	integrity(t, place)
 }
 
-// A migration that fails changes nothing, and the next process makes it.
+// TestMigrationThatFails checks that a failed migration changes nothing, and that the next
+// process can migrate the ledger.
 func TestMigrationThatFails(t *testing.T) {
 	place := made(t)
 	before := look(t, place)
@@ -231,13 +233,14 @@ func TestMigrationThatFails(t *testing.T) {
 	}
 }
 
-// The witness goes on counting: what is lost before a migration refuses it, and
-// what is lost after it is noticed by the next writer.
+// TestMigrationAndLostCommits checks that the witness counts across a migration. A ledger
+// that has lost commits before the migration is refused. Commits that are lost after it
+// are detected by the next writer.
 func TestMigrationAndLostCommits(t *testing.T) {
 	place := fresh(t)
 	l := opened(t, place)
 	runs(t, l, theKey, "r1", nil, success)
-	lost := cloned(t, place) // the log is not moved while l is open
+	lost := cloned(t, place) // while l is open, SQLite does not move the log
 	must(t, os.Remove(filepath.Join(lost, "ledger.db-wal")))
 	raw(t, place, "pragma wal_checkpoint(truncate)")
 	short := cloned(t, place)

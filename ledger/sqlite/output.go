@@ -18,7 +18,7 @@ import (
 
 func spoolName(runID string) string { return filepath.Join("output", runID) }
 
-// createSpool makes the file for the output of one run.
+// createSpool creates the file for the output of one run.
 func (l *Ledger) createSpool(runID string) (*os.File, error) {
 	f, err := l.dir.Create(spoolName(runID), os.O_RDWR|os.O_EXCL)
 	if err != nil {
@@ -31,7 +31,7 @@ func (l *Ledger) createSpool(runID string) (*os.File, error) {
 // syncSpools makes the names of the spools durable.
 func (l *Ledger) syncSpools() error { return l.dir.Sync("output") }
 
-// removeSpool removes a run's file, if there is one: its output is stored
+// removeSpool removes a run's file, if there is one, because its output is stored
 // elsewhere or was given up.
 func (l *Ledger) removeSpool(runID string) { _ = l.dir.Remove(spoolName(runID)) }
 
@@ -44,7 +44,8 @@ func (e *execution) Write(s ledger.Stream, p []byte) {
 	e.spool.Write(s, p)
 }
 
-// endOutput ends the recording, which has missed some output; see spool.Writer.Close.
+// endOutput ends the recording. missed counts output that the recording did not receive.
+// See spool.Writer.Close for sync and the error.
 func (e *execution) endOutput(missed ledger.Gaps, sync bool) (spool.Summary, error) {
 	if e.spool == nil {
 		return spool.Summary{Bytes: e.unkept + missed.Total()}, nil
@@ -74,8 +75,8 @@ func (l *Ledger) output(ctx context.Context, db *database, id ledger.ID, runID s
 	if err != nil {
 		return nil, err
 	}
-	switch row.place {
-	case placeInline:
+	switch row.storage {
+	case storageInline:
 		var frames []byte
 		if row.size > 0 {
 			err := db.QueryRowContext(ctx, "select frames from outputs where attempt=?", row.rowid).Scan(&frames)
@@ -83,7 +84,7 @@ func (l *Ledger) output(ctx context.Context, db *database, id ledger.ID, runID s
 				return nil, err
 			}
 			if int64(len(frames)) != row.size {
-				// Gone with its attempt, which was forgotten meanwhile, or damaged.
+				// The output is damaged, or the attempt was forgotten at the same time.
 				if _, err := attemptOf(ctx, db, id, runID); err != nil {
 					return nil, err
 				}
@@ -91,7 +92,7 @@ func (l *Ledger) output(ctx context.Context, db *database, id ledger.ID, runID s
 			}
 		}
 		return spool.OpenInline(frames, row.sum), nil
-	case placeFile:
+	case storageFile:
 		f, err := l.openSpool(runID)
 		if errors.Is(err, fs.ErrNotExist) {
 			if _, err := attemptOf(ctx, db, id, runID); err != nil {
@@ -100,7 +101,7 @@ func (l *Ledger) output(ctx context.Context, db *database, id ledger.ID, runID s
 			err = fmt.Errorf("%w: the output of run %s is gone", ledger.ErrCorrupt, runID)
 		}
 		return spool.OpenFile(f, row.size, row.sum), err
-	case placeUnknown:
+	case storageUnknown:
 		return spool.Follow(func() (*os.File, error) { return l.openSpool(runID) }), nil
 	default:
 		return spool.OpenInline(nil, 0), nil
@@ -111,7 +112,7 @@ func (l *Ledger) openSpool(runID string) (*os.File, error) {
 	return os.OpenFile(l.dir.File(spoolName(runID)), os.O_RDONLY|unix.O_NOFOLLOW, 0)
 }
 
-// attempt is attemptOf, which it asks only if Get has not seen the attempt just now.
+// attempt is attemptOf with a cache: it first looks at the attempt that Get returned last.
 func (l *Ledger) attempt(ctx context.Context, q querier, id ledger.ID, runID string) (attemptRow, error) {
 	if row := l.recent.Load(); row != nil && row.a.RunID == runID {
 		return *row, nil
@@ -119,9 +120,9 @@ func (l *Ledger) attempt(ctx context.Context, q querier, id ledger.ID, runID str
 	return attemptOf(ctx, q, id, runID)
 }
 
-// attemptOf finds an attempt of id by its run id.
+// attemptOf returns the attempt of id with the run ID, or ledger.ErrNotFound.
 func attemptOf(ctx context.Context, q querier, id ledger.ID, runID string) (attemptRow, error) {
-	// Mostly it is the current one.
+	// Usually it is the current attempt.
 	r, a, err := readBoth(ctx, q, id)
 	if err != nil || r.current != 0 && a.a.RunID == runID {
 		return a, err

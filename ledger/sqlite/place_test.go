@@ -14,8 +14,7 @@ import (
 	"idem/ledger"
 )
 
-// opens tries everything that comes to a ledger at a place: opening, reading,
-// claiming. It returns the first error.
+// opens opens the ledger at a path, reads a key and claims it. It returns the first error.
 func opens(t *testing.T, place string) error {
 	t.Helper()
 	l, err := Open(place)
@@ -39,7 +38,7 @@ func mkdir(t *testing.T, path string, mode os.FileMode) {
 	must(t, os.Chmod(path, mode))
 }
 
-// stuffed makes a directory with something in it.
+// stuffed creates a directory with a file in it.
 func stuffed(t *testing.T, path string, mode os.FileMode) {
 	t.Helper()
 	mkdir(t, path, 0o700)
@@ -47,9 +46,9 @@ func stuffed(t *testing.T, path string, mode os.FileMode) {
 	must(t, os.Chmod(path, mode))
 }
 
-// TestWhatOthersPutIntoAnEmptyPlaceIsNoLedger: until it is closed to them, they
-// may put anything there, also between two looks at it.
-func TestWhatOthersPutIntoAnEmptyPlaceIsNoLedger(t *testing.T) {
+// TestForeignFilesInAnOpenDirectoryAreRefused puts files into a directory that is open to
+// other users, before and between the checks of a handle. They are not taken for a ledger.
+func TestForeignFilesInAnOpenDirectoryAreRefused(t *testing.T) {
 	for name, when := range map[string]func(l *Ledger){
 		"opened":  func(*Ledger) {},
 		"read":    func(l *Ledger) { _, _ = l.Get(t.Context(), theKey) },
@@ -79,7 +78,8 @@ func TestWhatOthersPutIntoAnEmptyPlaceIsNoLedger(t *testing.T) {
 	}
 }
 
-// TestFilesOfAnotherUserAreNoLedger: put there before the directory was closed.
+// TestFilesOfAnotherUserAreNoLedger uses files that another user may have put there before
+// the directory was closed to other users.
 func TestFilesOfAnotherUserAreNoLedger(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can give files away")
@@ -89,7 +89,7 @@ func TestFilesOfAnotherUserAreNoLedger(t *testing.T) {
 		place := fresh(t)
 		if name == "ledger.db" || name == "locks" {
 			must(t, os.CopyFS(place, os.DirFS(theirs)))
-		} else { // before there is a ledger
+		} else { // a file without a ledger
 			mkdir(t, place, 0o700)
 			must(t, os.WriteFile(filepath.Join(place, name), nil, 0o600))
 		}
@@ -105,8 +105,8 @@ func TestFilesOfAnotherUserAreNoLedger(t *testing.T) {
 	}
 }
 
-// TestTrustIsForDirectoriesAbove: it accepts those that other users can write
-// to, and nothing else.
+// TestTrustIsForDirectoriesAbove checks that Trust accepts directories above the ledger
+// that other users can write to, and nothing else.
 func TestTrustIsForDirectoriesAbove(t *testing.T) {
 	try := func(place string) error {
 		l, err := Options{Trust: true}.Open(place)
@@ -138,9 +138,9 @@ func TestUnsafePlacesAreRefusedAndLeftAlone(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		prepare func(t *testing.T, dir string) (place string)
-		want    error // nil: the place is good
+		want    error // nil: the path is safe
 	}{
-		{"a directory of ours", func(t *testing.T, dir string) string { mkdir(t, dir+"/l", 0o700); return dir + "/l" }, nil},
+		{"a directory of this user", func(t *testing.T, dir string) string { mkdir(t, dir+"/l", 0o700); return dir + "/l" }, nil},
 		{"no directory", func(_ *testing.T, dir string) string { return dir + "/a/b/l" }, nil},
 		{"dots and slashes", func(_ *testing.T, dir string) string { return dir + "//x/.././l/" }, nil},
 		{"relative", func(*testing.T, string) string { return "ledger" }, ledger.ErrUnsafe},
@@ -225,8 +225,8 @@ func TestUnsafePlacesAreRefusedAndLeftAlone(t *testing.T) {
 	}
 }
 
-// A ledger that appears after a handle was opened is looked at as one that was
-// there: it may be somebody else's.
+// TestPlacesThatBecomeUnsafeAreRefused creates a ledger after a handle was opened. It may
+// belong to another user, so the handle checks the path again.
 func TestPlacesThatBecomeUnsafeAreRefused(t *testing.T) {
 	ctx := t.Context()
 	for name, spoil := range map[string]func(dir string) error{
@@ -286,7 +286,8 @@ func TestLinksNameTheSameLedger(t *testing.T) {
 	}
 }
 
-// TestOddDirectoryNames: the name is part of a URL on its way to SQLite.
+// TestOddDirectoryNames checks names that need escaping. The driver passes the name to
+// SQLite in a URL.
 func TestOddDirectoryNames(t *testing.T) {
 	for _, name := range []string{
 		"a?b", "a?mode=memory", "a#b", "100%", "%41", "a b", "größe🚀", "a&b=c;d", "a+b", ":memory:", "file:x", "'\"`$(x)", "a\\b", "a\nb", "a\xffb", "-", "..a",
@@ -307,12 +308,13 @@ func TestOddDirectoryNames(t *testing.T) {
 			t.Errorf("%q: got %v", name, entries)
 		}
 		if info, err := os.Stat(filepath.Join(place, "ledger.db")); err != nil || info.Size() == 0 {
-			t.Errorf("%q: no ledger is there: %v", name, err)
+			t.Errorf("%q: the directory has no ledger: %v", name, err)
 		}
 	}
 }
 
-// TestFileNamesTellNothingOfKeys: a key may be "../../etc/passwd".
+// TestFileNamesTellNothingOfKeys checks that no file is named after a key, which may be
+// "../../etc/passwd".
 func TestFileNamesTellNothingOfKeys(t *testing.T) {
 	for name, locks := range spaces {
 		place := fresh(t)
@@ -331,7 +333,7 @@ func TestFileNamesTellNothingOfKeys(t *testing.T) {
 	}
 }
 
-// TestModesWhateverTheUmask is not parallel: the umask is the process's.
+// TestModesWhateverTheUmask is not parallel, because it sets the umask of the process.
 func TestModesWhateverTheUmask(t *testing.T) {
 	for name, locks := range spaces {
 		for _, mask := range []int{0, 0o777, 0o027} {
@@ -373,6 +375,6 @@ func TestReadingMakesNothing(t *testing.T) {
 		t.Errorf("got error %v", err)
 	}
 	if _, err := os.Lstat(place); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("something was made: %s", look(t, place))
+		t.Errorf("a file was created: %s", look(t, place))
 	}
 }

@@ -18,7 +18,7 @@ import (
 func (l *Ledger) database(ctx context.Context) (*database, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.db == nil { // another process may have made it since
+	if l.db == nil { // another process may have created it since Open
 		if err := l.openLater(); err != nil && !errors.Is(err, ledger.ErrMissing) {
 			return nil, err
 		}
@@ -36,8 +36,9 @@ func (l *Ledger) Get(ctx context.Context, id ledger.ID) (ledger.Record, error) {
 	return rec, l.explain(err)
 }
 
-// get reads a record. processes returns what filelock.AllLeftovers does: a running
-// record whose locks are free is alive if its attempt has a process.
+// get reads a record. A running record whose locks are free is alive if its attempt has a
+// process in the result of processes. The argument processes is filelock.AllLeftovers or
+// a function that caches its result.
 func (l *Ledger) get(ctx context.Context, db *database, id ledger.ID, processes func() map[string][]ledger.Process) (ledger.Record, error) {
 	for {
 		r, a, err := readBoth(ctx, db, id)
@@ -52,8 +53,8 @@ func (l *Ledger) get(ctx context.Context, db *database, id ledger.ID, processes 
 		if err != nil || r.rec.Alive {
 			return r.rec, err
 		}
-		// Dead, or just finished: the lock is given back after the record is
-		// written, so that an unchanged record is that of a dead run.
+		// The run is dead or has just finished. A run that finishes writes its record
+		// before it releases the locks. So if the record is unchanged, the run is dead.
 		_, again, err := readBoth(ctx, db, id)
 		if err != nil {
 			return ledger.Record{}, err
@@ -65,8 +66,8 @@ func (l *Ledger) get(ctx context.Context, db *database, id ledger.ID, processes 
 	}
 }
 
-// alive reports whether a process holds the key or is left over of its command,
-// in a ledger that is open.
+// alive reports whether the claim or the life lock of the key is held: by idem, or by a
+// process of its command. The ledger must be open.
 func (l *Ledger) alive(id ledger.ID) (bool, error) {
 	name := filelock.NameOf(id)
 	claimed, err := l.locks.Held(name, filelock.Claim)
@@ -76,14 +77,14 @@ func (l *Ledger) alive(id ledger.ID) (bool, error) {
 	return l.locks.Held(name, filelock.Life)
 }
 
-// listPage is how many records List reads at once: no read transaction stays
-// open for long or while somebody looks at the result, so that none pins the
-// write-ahead log.
+// listPage is the number of records that List reads at once. It bounds the time for which
+// a read transaction is open. No transaction is open while the caller handles a result.
+// A longer transaction would pin the write-ahead log.
 const listPage = 500
 
-// List implements ledger.Ledger. Which records there are, and their order, is
-// read at one moment; what is in them, page by page. Paging over the order
-// itself would miss a key that is run again between two pages.
+// List implements ledger.Ledger. One query reads the rowids of all matching records, in
+// order. Then the records are read page by page. Paging over the order itself would miss
+// a key that is run again between two pages.
 func (l *Ledger) List(ctx context.Context, f ledger.Filter) iter.Seq2[ledger.Record, error] {
 	return func(yield func(ledger.Record, error) bool) {
 		if err := l.list(ctx, f, func(r ledger.Record) bool { return yield(r, nil) }); err != nil {
@@ -126,16 +127,17 @@ func (l *Ledger) list(ctx context.Context, f ledger.Filter, yield func(ledger.Re
 	return nil
 }
 
-// allNamespaces names the namespaces one by one, each found in the index behind
-// the last: a key is found in all of them without reading every record.
+// allNamespaces lists all namespaces by searching the index for the next greater one. With
+// it, a key can be found in all namespaces without reading every record.
 const allNamespaces = `with recursive namespaces(name) as (
 	select min(namespace) from records
 	union all
 	select (select min(namespace) from records where namespace > name) from namespaces where name is not null
 ) `
 
-// matching returns the rowids of the records that may match f, the one with the
-// latest attempt first: more than f.Limit where only the locks tell which do.
+// matching returns the rowids of the records that may match f, the one with the latest
+// attempt first. If the phase depends on the locks, it returns all candidates and ignores
+// f.Limit.
 func matching(ctx context.Context, q querier, f ledger.Filter) ([]int64, error) {
 	var where []string
 	var args []any
@@ -143,7 +145,8 @@ func matching(ctx context.Context, q querier, f ledger.Filter) ([]int64, error) 
 	if f.Namespace != "" {
 		and("r.namespace = ?", []byte(f.Namespace))
 	}
-	// Attempts are gone through from the latest on, unless there are few records.
+	// The query walks over the attempts from the latest on. With a key, there are few
+	// records, and it walks over these.
 	with, from := "", "attempts a cross join records r on r.id = a.record and r.current = a.id"
 	if f.Key != "" {
 		and("r.key = ?", []byte(f.Key))
@@ -190,8 +193,8 @@ func matching(ctx context.Context, q querier, f ledger.Filter) ([]int64, error) 
 	return rowids, rows.Err()
 }
 
-// readRecords reads records in the given order, without Inputs and whether they
-// are alive. What was forgotten meanwhile is left out.
+// readRecords reads records in the given order. Inputs and Alive are not set. A record that
+// was forgotten in the meantime is omitted.
 func readRecords(ctx context.Context, q querier, rowids []int64) ([]ledger.Record, error) {
 	ids, err := json.Marshal(rowids)
 	if err != nil {

@@ -9,7 +9,7 @@ can make a payment or a deploy run twice.
   locks, locks.d                            who is running what; never remove it
   output/                                   recorded output of larger runs
   secret                                    keys the hashes of environment variables
-  init.lock                                 held while the ledger is made
+  init.lock                                 held while the ledger is made or migrated
 
 Look at it with: idem list, idem show KEY, idem logs KEY
 `

@@ -15,13 +15,13 @@ import (
 	"idem/ledger/filelock"
 )
 
-// Where an attempt's output is.
+// The values of attemptRow.storage: where an attempt's output is.
 const (
-	placeUnknown = 0 // not known yet: a spool file, if there is one
-	placeInline  = 1 // in outputs
-	placeFile    = 2 // in output/<run id>
-	placeNone    = 3 // nothing was or could be kept
-	placeRefused = 4 // nothing was to be kept
+	storageUnknown = 0 // not known yet: in a spool file, if there is one
+	storageInline  = 1 // in the table outputs
+	storageFile    = 2 // in the file output/<run ID>
+	storageNone    = 3 // there was no output, or none could be kept
+	storageRefused = 4 // no output was to be kept
 )
 
 // recordRow is a row of records.
@@ -33,12 +33,12 @@ type recordRow struct {
 
 // attemptRow is a row of attempts.
 type attemptRow struct {
-	rowid  int64
-	record int64 // rowid of its record
-	a      ledger.Attempt
-	place  int
-	size   int64
-	sum    uint32
+	rowid   int64
+	record  int64 // rowid of its record
+	a       ledger.Attempt
+	storage int
+	size    int64
+	sum     uint32
 }
 
 const recordColumns = `r.id, r.namespace, r.key, r.window, r.generation, r.fence, r.attempts, r.current, r.checksum`
@@ -47,7 +47,7 @@ const attemptColumns = `a.id, a.record, a.number, a.run_id, a.state, a.reason, a
 	a.fingerprint, a.host, a.pid, a.user, a.note, a.output_bytes, a.truncated, a.files, a.output_place, a.output_size,
 	a.output_sum, a.checksum, a.inputs`
 
-// rows and row of database/sql
+// scanner is *sql.Rows or *sql.Row.
 type scanner interface{ Scan(dest ...any) error }
 
 func scanRecord(s scanner, more ...any) (recordRow, error) {
@@ -65,7 +65,7 @@ func scanRecord(s scanner, more ...any) (recordRow, error) {
 	return r, nil
 }
 
-// attemptScan takes an attempt from the columns of a row that may have none.
+// attemptScan receives the attemptColumns of a row.
 type attemptScan struct {
 	row            attemptRow
 	started, ended int64
@@ -78,7 +78,7 @@ func (s *attemptScan) dest() []any {
 	r, a := &s.row, &s.row.a
 	return []any{
 		&r.rowid, &r.record, &a.Number, &a.RunID, &a.State, &a.Reason, &a.ExitCode, &a.Signal, &s.started, &s.ended,
-		&a.Fingerprint, &s.host, &a.Owner.PID, &s.user, &s.note, &a.OutputBytes, &a.Truncated, &a.Files, &r.place, &r.size,
+		&a.Fingerprint, &s.host, &a.Owner.PID, &s.user, &s.note, &a.OutputBytes, &a.Truncated, &a.Files, &r.storage, &r.size,
 		&r.sum, &s.sum, &a.Inputs,
 	}
 }
@@ -87,7 +87,7 @@ func (s *attemptScan) attempt(id ledger.ID) (attemptRow, error) {
 	r := s.row
 	r.a.Started, r.a.Ended = fromMicros(s.started), fromMicros(s.ended)
 	r.a.Owner.Host, r.a.Owner.User = string(s.host), string(s.user)
-	r.a.NoOutput = r.place == placeRefused
+	r.a.NoOutput = r.storage == storageRefused
 	setNote(&r.a, string(s.note))
 	if s.sum != r.checksum(id) {
 		return r, fmt.Errorf("%w: attempt %d of key %q", ledger.ErrCorrupt, r.a.Number, id.Key)
@@ -108,12 +108,12 @@ func (r attemptRow) checksum(id ledger.ID) int64 {
 	d.text(id.Namespace, id.Key, id.Window, a.RunID, string(a.State), string(a.Reason), a.Fingerprint,
 		a.Owner.Host, a.Owner.User, storedNote(a), string(a.Inputs))
 	d.numbers(r.rowid, r.record, int64(a.Number), int64(a.ExitCode), int64(a.Signal), micros(a.Started), micros(a.Ended),
-		int64(a.Owner.PID), a.OutputBytes, number(a.Truncated), int64(a.Files), int64(r.place), r.size, int64(r.sum))
+		int64(a.Owner.PID), a.OutputBytes, boolToInt(a.Truncated), int64(a.Files), int64(r.storage), r.size, int64(r.sum))
 	return d.sum()
 }
 
-// digest is a checksum over fields: the first 8 bytes of a SHA-256. It finds
-// damage; it is no protection against who can write to the ledger.
+// digest is a checksum over fields: the first 8 bytes of a SHA-256. It detects damage. It
+// does not protect against a user who can write to the ledger.
 type digest []byte
 
 func (d *digest) text(fields ...string) { *d = lenprefix.Append(*d, fields...) }
@@ -124,16 +124,16 @@ func (d *digest) numbers(fields ...int64) {
 	}
 }
 
-// What a row says of its output beside truncated stands behind the note and a zero
-// byte. Earlier versions read such a row as one with a longer note; in a column of
-// numbers they would take it for damage, and with it every list.
+// Two flags of an output, Incomplete and Redacted, are stored in the column of the note,
+// after the note and a zero byte. Earlier versions read such a row as one with a longer
+// note. In a numeric column, they would take the flags for damage and refuse every list.
 const (
 	noteEnd        = "\x00"
 	noteIncomplete = "i"
 	noteRedacted   = "r"
 )
 
-// storedNote is what a row has as the note of an attempt.
+// storedNote returns the content of the note column for an attempt.
 func storedNote(a ledger.Attempt) string {
 	flags := ""
 	if a.Incomplete {
@@ -148,7 +148,7 @@ func storedNote(a ledger.Attempt) string {
 	return a.Note + noteEnd + flags
 }
 
-// setNote is the inverse of storedNote. It leaves out a flag that it does not know.
+// setNote is the inverse of storedNote. It ignores unknown flags.
 func setNote(a *ledger.Attempt, stored string) {
 	flags := ""
 	a.Note = stored
@@ -159,7 +159,7 @@ func setNote(a *ledger.Attempt, stored string) {
 	a.Redacted = strings.Contains(flags, noteRedacted)
 }
 
-func number(b bool) int64 {
+func boolToInt(b bool) int64 {
 	if b {
 		return 1
 	}
@@ -185,12 +185,13 @@ func fromMicros(n int64) time.Time {
 	return time.UnixMicro(n).UTC()
 }
 
-// numberOf returns the rowid of a record: 63 bits of the hash of its name. So a
-// record is found in the table, and the index over the names stands aside as a
-// second list of them, which is asked when the table has nothing: a key that
-// damage hides from one of the two is refused instead of run again. With
-// a million keys, one is refused for sharing its number by a chance of 1 in 20
-// million.
+// numberOf returns the rowid of a record: 63 bits of the hash of its ID. So a record is
+// found in the table without an index. The index over the names is a second way to find
+// it, which is used when the table has no such rowid. If damage hides a key from one of
+// the two, the key is refused instead of run again.
+//
+// Two keys with the same rowid are refused too. With a million keys, the probability of
+// such a pair is 1 in 20 million.
 func numberOf(id ledger.ID) int64 {
 	name := filelock.NameOf(id)
 	return int64(binary.BigEndian.Uint64(name[:8]) >> 1)
@@ -210,30 +211,30 @@ func readRecord(ctx context.Context, q querier, id ledger.ID) (recordRow, error)
 	return r, r.belongs(id, err)
 }
 
-// belongs makes sure that a record that was read is that of id.
+// belongs returns err, or an error if the record that was read is not that of id.
 func (r recordRow) belongs(id ledger.ID, err error) error {
 	if err == nil && r.rec.ID != id {
-		err = fmt.Errorf("%w: the place of key %q is that of key %q", ledger.ErrCorrupt, id.Key, r.rec.ID.Key)
+		err = fmt.Errorf("%w: the row of key %q is that of key %q", ledger.ErrCorrupt, id.Key, r.rec.ID.Key)
 	}
 	return err
 }
 
-// readBoth reads a record and its current attempt; a missing one is the zero
-// record of id. It asks for both at once, because a replay asks nothing else.
+// readBoth reads a record and its current attempt. For a missing record, it returns the
+// zero record of id. It reads both with one query, which is the only query of a replay.
 func readBoth(ctx context.Context, q querier, id ledger.ID) (recordRow, attemptRow, error) {
 	var s attemptScan
 	r, err := scanRecord(q.QueryRowContext(ctx, "select "+recordColumns+", "+attemptColumns+
 		" from records r join attempts a on a.id = r.current"+byNumber, numberOf(id)), s.dest()...)
 	if errors.Is(err, sql.ErrNoRows) {
-		// There may be both by now: whether only one is missing can be told
-		// from one and the same moment alone.
-		var there bool
+		// Another process may have stored both since the first query. So a single query
+		// must decide whether the record exists without its current attempt.
+		var exists bool
 		r, err = scanRecord(q.QueryRowContext(ctx, "select "+recordColumns+
-			", exists (select 1 from attempts a where a.id = r.current) from records r"+byEither, nameArgs(id)...), &there)
+			", exists (select 1 from attempts a where a.id = r.current) from records r"+byEither, nameArgs(id)...), &exists)
 		switch err = r.belongs(id, err); {
 		case errors.Is(err, sql.ErrNoRows):
 			return recordRow{rec: ledger.Record{ID: id, Generation: 1}}, attemptRow{}, nil
-		case err == nil && there:
+		case err == nil && exists:
 			return readBoth(ctx, q, id)
 		case err == nil && r.current != 0:
 			err = fmt.Errorf("%w: the current attempt of key %q is gone", ledger.ErrCorrupt, id.Key)
@@ -251,8 +252,9 @@ func readBoth(ctx context.Context, q querier, id ledger.ID) (recordRow, attemptR
 	return r, a, err
 }
 
-// writeRecord stores r, which was read as expect, or not there when expect has
-// no rowid. Zero rows changed means that it is not as expected any more.
+// writeRecord stores r over the record that was read as expect. If expect has no rowid,
+// there was no record, and writeRecord inserts one. It returns ledger.ErrChanged if the
+// stored record is no longer equal to expect.
 func writeRecord(ctx context.Context, tx querier, expect recordRow, r *recordRow) error {
 	id := r.rec.ID
 	if expect.rowid == 0 {
@@ -262,17 +264,17 @@ func writeRecord(ctx context.Context, tx querier, expect recordRow, r *recordRow
 			r.rec.Generation, r.rec.Fence, r.rec.Attempts, r.current, r.checksum())
 		return err
 	}
-	return one(tx.ExecContext(ctx, `update records set generation=?, fence=?, attempts=?, current=?, checksum=?
+	return requireOneRow(tx.ExecContext(ctx, `update records set generation=?, fence=?, attempts=?, current=?, checksum=?
 		where id=? and current=? and generation=? and fence=?`,
 		r.rec.Generation, r.rec.Fence, r.rec.Attempts, r.current, r.checksum(),
 		r.rowid, expect.current, expect.rec.Generation, expect.rec.Fence))
 }
 
-// addAttempt stores row as the current attempt of a record, and the record,
-// which was read as before, as now.
+// addAttempt stores row as the current attempt of the record now, and then stores now over
+// the record that was read as before.
 func addAttempt(ctx context.Context, tx querier, before recordRow, now *recordRow, row *attemptRow) error {
 	id := now.rec.ID
-	row.record = numberOf(id) // also of a record that is not there yet
+	row.record = numberOf(id) // valid also for a record that is not stored yet
 	if err := insertAttempt(ctx, tx, id, row); err != nil {
 		return err
 	}
@@ -280,8 +282,8 @@ func addAttempt(ctx context.Context, tx querier, before recordRow, now *recordRo
 	return writeRecord(ctx, tx, before, now)
 }
 
-// insertAttempt stores a new attempt under the next rowid, which orders all
-// attempts of the ledger in time without asking a clock.
+// insertAttempt stores a new attempt with the next rowid. The rowids order all attempts of
+// the ledger in time without a clock.
 func insertAttempt(ctx context.Context, tx querier, id ledger.ID, r *attemptRow) error {
 	if err := tx.QueryRowContext(ctx, "select coalesce(max(id),0)+1 from attempts").Scan(&r.rowid); err != nil {
 		return err
@@ -292,21 +294,23 @@ func insertAttempt(ctx context.Context, tx querier, id ledger.ID, r *attemptRow)
 		values (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		r.rowid, r.record, a.Number, a.RunID, a.State, a.Reason, a.ExitCode, a.Signal, micros(a.Started), micros(a.Ended),
 		a.Fingerprint, []byte(a.Owner.Host), a.Owner.PID, []byte(a.Owner.User), []byte(storedNote(a)), a.OutputBytes, a.Truncated, a.Files,
-		r.place, r.size, r.sum, r.checksum(id), notNil(a.Inputs))
+		r.storage, r.size, r.sum, r.checksum(id), notNil(a.Inputs))
 	return err
 }
 
-// settleAttempt stores how an attempt ended, if it is still in state from.
-func settleAttempt(ctx context.Context, tx querier, id ledger.ID, r attemptRow, from ledger.State) error {
+// updateAttempt stores the state, outcome and output of an attempt. It returns
+// ledger.ErrChanged if the stored attempt is not in state from.
+func updateAttempt(ctx context.Context, tx querier, id ledger.ID, r attemptRow, from ledger.State) error {
 	a := r.a
-	return one(tx.ExecContext(ctx, `update attempts set state=?, reason=?, exit_code=?, signal=?, ended=?, note=?, output_bytes=?, truncated=?, files=?,
+	return requireOneRow(tx.ExecContext(ctx, `update attempts set state=?, reason=?, exit_code=?, signal=?, ended=?, note=?, output_bytes=?, truncated=?, files=?,
 		output_place=?, output_size=?, output_sum=?, checksum=? where id=? and run_id=? and state=?`,
 		a.State, a.Reason, a.ExitCode, a.Signal, micros(a.Ended), []byte(storedNote(a)), a.OutputBytes, a.Truncated, a.Files,
-		r.place, r.size, r.sum, r.checksum(id), r.rowid, a.RunID, from))
+		r.storage, r.size, r.sum, r.checksum(id), r.rowid, a.RunID, from))
 }
 
-// one makes sure that a guarded write found the row as it expected it.
-func one(res sql.Result, err error) error {
+// requireOneRow returns err, or ledger.ErrChanged if a guarded write has not changed exactly
+// one row: the row was not as the guard expected it.
+func requireOneRow(res sql.Result, err error) error {
 	if err != nil {
 		return err
 	}
@@ -317,7 +321,7 @@ func one(res sql.Result, err error) error {
 	return err
 }
 
-// notNil makes an empty blob of nil, which would be stored as null.
+// notNil returns an empty blob for nil, because nil would be stored as null.
 func notNil(b []byte) []byte {
 	if b == nil {
 		return []byte{}

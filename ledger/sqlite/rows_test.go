@@ -9,8 +9,9 @@ import (
 	"idem/ledger"
 )
 
-// A version that knows nothing of incomplete and redacted output reads the rows of
-// such attempts: it takes truncated as a bool, and this as the checksum of a row.
+// TestEarlierVersionsReadRows checks that a version without Incomplete and Redacted can
+// read the rows of such attempts. It scans truncated as a bool, and computes the checksum
+// of a row as this test does.
 func TestEarlierVersionsReadRows(t *testing.T) {
 	t.Parallel()
 	l := opened(t, fresh(t))
@@ -44,13 +45,13 @@ func TestEarlierVersionsReadRows(t *testing.T) {
 	d.text(id.Namespace, id.Key, id.Window, a.RunID, string(a.State), string(a.Reason), a.Fingerprint,
 		string(s.host), string(s.user), string(s.note), string(a.Inputs))
 	d.numbers(r.rowid, r.record, int64(a.Number), int64(a.ExitCode), int64(a.Signal), s.started, s.ended,
-		int64(a.Owner.PID), a.OutputBytes, number(truncated), int64(a.Files), int64(r.place), r.size, int64(r.sum))
+		int64(a.Owner.PID), a.OutputBytes, boolToInt(truncated), int64(a.Files), int64(r.storage), r.size, int64(r.sum))
 	if !truncated || d.sum() != s.sum {
 		t.Errorf("truncated is %t, the checksum %d, want %d", truncated, d.sum(), s.sum)
 	}
 }
 
-// Every note comes back, whatever is stored behind it.
+// TestStoredNote checks that setNote returns every note, whatever flags are stored with it.
 func TestStoredNote(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
@@ -64,7 +65,7 @@ func TestStoredNote(t *testing.T) {
 				t.Errorf("%q with %d: stored %q, got %+v", note, flags, stored, got)
 			}
 			if seen[stored] {
-				t.Errorf("%q stands for two", stored)
+				t.Errorf("%q is stored for two different notes", stored)
 			}
 			seen[stored] = true
 			if flags == 0 && !strings.Contains(note, noteEnd) && stored != note {
@@ -74,11 +75,12 @@ func TestStoredNote(t *testing.T) {
 	}
 }
 
-// Numbers and checksums of records, as ledgers have them since version 1.
+// TestGoldenChecksums checks the rowids and checksums of records. They are the same since
+// version 1 of the ledger.
 func TestGoldenChecksums(t *testing.T) {
 	id := ledger.ID{Namespace: "default", Key: "deploy:prod", Window: "2026-11-22"}
 	r := recordRow{rowid: 7, current: 3, rec: ledger.Record{ID: id, Generation: 2, Fence: 5, Attempts: 4}}
-	a := attemptRow{rowid: 3, record: 7, place: 2, size: 40, sum: 9, a: ledger.Attempt{
+	a := attemptRow{rowid: 3, record: 7, storage: 2, size: 40, sum: 9, a: ledger.Attempt{
 		Number: 4, RunID: "r", State: ledger.Failed, Reason: ledger.ReasonExit, ExitCode: 3,
 		Started: time.UnixMicro(5).UTC(), Fingerprint: "h1:f", Inputs: []byte("inputs"),
 		Owner: ledger.Owner{Host: "h", PID: 1, User: "u"}, Note: "n",

@@ -45,7 +45,8 @@ func TestSecretsOfTwoLedgersDiffer(t *testing.T) {
 	}
 }
 
-// Many that ask at once, on a ledger that is not there yet, get the same one.
+// TestSecretIsMadeOnce asks for the secret of a missing ledger many times at once. All
+// callers get the same secret.
 func TestSecretIsMadeOnce(t *testing.T) {
 	const makers = 20
 	for name, locks := range spaces {
@@ -86,8 +87,8 @@ func TestSecretIsMadeOnce(t *testing.T) {
 	}
 }
 
-// TestSecretIsForUsOnly is not parallel: the umask is the process's.
-func TestSecretIsForUsOnly(t *testing.T) {
+// TestSecretIsPrivate is not parallel, because it sets the umask of the process.
+func TestSecretIsPrivate(t *testing.T) {
 	for _, mask := range []int{0, 0o777, 0o077} {
 		place := fresh(t)
 		l := opened(t, place)
@@ -134,7 +135,8 @@ func TestDamagedSecretIsRefusedAndLeftAlone(t *testing.T) {
 	}
 }
 
-// What a crash on the way has left is made anew, whoever it belonged to.
+// TestSecretAfterACrashOnTheWay starts with a leftover secret.new, whatever its size and
+// mode. It is overwritten by a new secret.
 func TestSecretAfterACrashOnTheWay(t *testing.T) {
 	place := made(t)
 	half := filepath.Join(place, "secret.new")
@@ -147,7 +149,7 @@ func TestSecretAfterACrashOnTheWay(t *testing.T) {
 		t.Errorf("got %x, stored is %x", secret, stored)
 	}
 	if _, err := os.Lstat(half); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("half of it is left: %v", err)
+		t.Errorf("secret.new is left: %v", err)
 	}
 }
 
@@ -171,11 +173,12 @@ func unnamed(t *testing.T, f *os.File) {
 	info, err := f.Stat()
 	must(t, err)
 	if n := info.Sys().(*syscall.Stat_t).Nlink; n != 0 {
-		t.Errorf("it has %d names", n)
+		t.Errorf("the file has %d names", n)
 	}
 }
 
-// The file for stdin is wanted before the first claim makes the ledger.
+// TestScratchOfAMissingLedger checks that Scratch creates the ledger. A call needs the file
+// for stdin before its first claim creates the ledger.
 func TestScratchOfAMissingLedger(t *testing.T) {
 	for name, place := range map[string]string{"missing": fresh(t), "there": made(t)} {
 		l := opened(t, place)
@@ -193,7 +196,7 @@ func TestScratchOfAMissingLedger(t *testing.T) {
 		must(t, err)
 		for _, e := range entries {
 			if info, err := e.Info(); err == nil && info.Size() == 5 {
-				t.Errorf("%s: it has the name %s", name, e.Name())
+				t.Errorf("%s: the file has the name %s", name, e.Name())
 			}
 		}
 		rec, err := l.Get(t.Context(), ledger.ID{Namespace: "default", Key: "new"})

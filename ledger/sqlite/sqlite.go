@@ -1,9 +1,8 @@
-// Package sqlite is the embedded ledger: records in SQLite, output of larger
-// runs in files beside it, and claims as kernel locks. It serves the processes
-// of one host.
+// Package sqlite is the embedded ledger. It stores records in SQLite and large outputs in
+// files next to it. Claims are kernel locks. It serves the processes of one host.
 //
-// What makes it safe is written down in docs/ARCHITECTURE.md; the pragmas and
-// the order of creation (make.go) are part of it.
+// docs/ARCHITECTURE.md describes why it is safe. The pragmas and the order of creation
+// (make.go) are part of that.
 package sqlite
 
 import (
@@ -23,14 +22,14 @@ import (
 
 const applicationID = 0x6964656d // "idem"
 
-// reading is set on every connection. cell_size_check finds some damage where
-// it is read rather than later.
-var reading = fmt.Sprintf("pragma busy_timeout=%d; pragma cell_size_check=on;", filelock.Timeout.Milliseconds())
+// readPragmas has the pragmas of every connection. cell_size_check detects some damage
+// where it is read, not later.
+var readPragmas = fmt.Sprintf("pragma busy_timeout=%d; pragma cell_size_check=on;", filelock.Timeout.Milliseconds())
 
-// writing is set before the first write. FULL makes every commit durable, on
-// macOS only with the two fullfsync. Every process that opens a ledger reads
-// its whole -wal first, so that it is kept far shorter than by default.
-var writing = "pragma synchronous=" + synchronous + `; pragma fullfsync=on; pragma checkpoint_fullfsync=on;
+// writePragmas has the pragmas that are set before the first write. FULL makes every commit
+// durable; on macOS, that also needs the two fullfsync pragmas. Every process that opens a
+// ledger reads its whole -wal first, so the -wal is kept much shorter than by default.
+var writePragmas = "pragma synchronous=" + synchronous + `; pragma fullfsync=on; pragma checkpoint_fullfsync=on;
 	pragma wal_autocheckpoint=40; pragma journal_size_limit=1048576; pragma secure_delete=on;`
 
 // Ledger is a handle on the ledger in one directory.
@@ -39,35 +38,35 @@ type Ledger struct {
 	locks filelock.Space
 	now   func() time.Time
 
-	scripts []string // migrations, but in tests
+	scripts []string // migrations, except in tests
 
-	// recent is the settled attempt that Get returned last: a replay asks for
-	// its output next.
+	// recent is the settled attempt that Get returned last. A replay reads its output
+	// next.
 	recent atomic.Pointer[attemptRow]
 
-	writable atomic.Bool // writing has been set
+	writable atomic.Bool // writePragmas has been executed
 
-	mu sync.Mutex // guards what follows, and makes writers of this handle take turns
+	mu sync.Mutex // guards db, and makes writers of this handle take turns
 	db *database  // nil until there is a ledger
 }
 
-// Options are how a ledger is opened.
+// Options are the options of Open.
 type Options struct {
-	// Trust accepts directories above the ledger's that other users can write
-	// to. Such a user can put another ledger in the place of this one.
+	// Trust accepts directories above the ledger that other users can write to. Such a
+	// user can replace the ledger by another one.
 	Trust bool
 
-	scripts []string // in place of migrations, for tests
+	scripts []string // replaces migrations in tests
 }
 
-// Open returns a handle on the ledger in dir. It makes nothing: a ledger that
-// does not exist reads as an empty one and is made by the first Claim.
+// Open returns a handle on the ledger in dir. It creates nothing. A ledger that does not
+// exist reads as an empty one, and the first Claim creates it.
 func Open(dir string) (*Ledger, error) { return Options{}.Open(dir) }
 
-// Open is Open with options.
+// Open is the function Open with options.
 func (o Options) Open(dir string) (*Ledger, error) { return o.open(dir, filelock.New) }
 
-// open is Open with a choice of the locks.
+// open is Open with a choice of locks.
 func (o Options) open(dir string, locks func(*localdir.Dir) filelock.Space) (*Ledger, error) {
 	at, exists, err := localdir.Find(dir, o.Trust)
 	l := &Ledger{dir: at, now: time.Now, scripts: o.scripts}
@@ -86,12 +85,12 @@ func (o Options) open(dir string, locks func(*localdir.Dir) filelock.Space) (*Le
 	return l, nil
 }
 
-// Place implements ledger.Store: it is the directory, without symbolic links.
+// Place implements ledger.Store. It returns the directory, without symbolic links.
 func (l *Ledger) Place() string { return l.dir.Path() }
 
-// Close closes the database. Claims stay as they are. A database that is no
-// longer at its place stays open until the process ends: SQLite removes the -wal
-// when the last connection is closed, by path.
+// Close implements ledger.Ledger. A database that is no longer at its path stays open until
+// the process ends. When its last connection is closed, SQLite removes the -wal by path,
+// which could be that of another ledger.
 func (l *Ledger) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -104,10 +103,11 @@ func (l *Ledger) Close() error {
 	return l.explain(db.Close())
 }
 
-// open opens a ledger that exists, without a lock (locked: the caller has
-// init.lock) and without writing, unless the ledger has to be migrated.
+// open opens a ledger that exists. It writes nothing and takes no lock, unless the ledger
+// is unfinished or has to be migrated. locked reports whether the caller holds init.lock.
+// The error is ledger.ErrMissing when there is no ledger.
 func (l *Ledger) open(locked bool) error {
-	// locks is made last, so that ledger.db was there before it.
+	// Look for locks first. It is created last, so if it exists, ledger.db must exist.
 	locks, err := l.locks.Exists()
 	if err != nil {
 		return err
@@ -125,19 +125,19 @@ func (l *Ledger) open(locked bool) error {
 	switch {
 	case info == nil:
 		return l.dir.Damage(ledger.FaultNoDatabase, "ledger.db", "ledger.db is gone")
-	case info.Size() == 0 && locks: // SQLite removes the -wal of an empty database as soon as it looks
+	case info.Size() == 0 && locks: // do not open it: SQLite would remove the -wal of an empty database
 		return l.dir.Damage(ledger.FaultNoDatabase, "ledger.db", "ledger.db is empty")
 	}
 	if !locks {
 		err := l.unfinished(locked)
 		if made, e := l.locks.Exists(); !made || e != nil {
 			return errors.Join(err, e)
-		} // else it was finished, and used, while we looked
+		} // else another process has completed it since the first look
 	}
 	err = l.connectTo(info, locked)
 	if fault := (*ledger.Fault)(nil); errors.As(err, &fault) && fault.Kind == ledger.FaultReplaced {
-		// Replaced just now, or copied by a file system in layers because SQLite
-		// has opened it for writing.
+		// Another process has just replaced ledger.db, or a layered file system has
+		// copied it because SQLite opened it for writing.
 		again, e := l.dir.Lookup("ledger.db")
 		if e == nil && again != nil {
 			err = l.connectTo(again, locked)
@@ -146,11 +146,11 @@ func (l *Ledger) open(locked bool) error {
 	return err
 }
 
-// connectTo opens the ledger.db that info is about, and migrates an older one.
+// connectTo opens the ledger.db that info describes, and migrates an older one.
 func (l *Ledger) connectTo(info os.FileInfo, locked bool) error {
 	l.dir.Pin("ledger.db", localdir.IdentityOf(info))
 	db, version, err := l.connect()
-	if err == nil { // SQLite has opened all its files by now, by path
+	if err == nil { // SQLite has opened all its files by now; it opens them by path
 		err = l.dir.Check("ledger.db")
 	}
 	if err == nil && version < len(l.scripts) {
@@ -162,8 +162,8 @@ func (l *Ledger) connectTo(info os.FileInfo, locked bool) error {
 	return err
 }
 
-// openLater is open for a handle that has found no ledger so far: who has made one
-// since may be somebody else.
+// openLater is open for a handle that has found no ledger so far. It checks the path
+// again, because another user may have created a ledger there since.
 func (l *Ledger) openLater() error {
 	exists, err := l.dir.Exists()
 	if err != nil {
@@ -175,17 +175,19 @@ func (l *Ledger) openLater() error {
 	return l.open(false)
 }
 
-// unfinished tells a ledger that is being made, which reads as a missing one,
-// from one of which the locks are gone. Who looks takes turns with the maker and
-// with others who look: what a cut has left of a database may have to be rolled
-// back, and SQLite refuses at once whoever comes to that second.
+// unfinished examines a ledger without locks. It returns ledger.ErrMissing for one that is
+// still being created, and a fault for one whose lock file was deleted. It returns nil if
+// the ledger has been completed since.
+//
+// It holds init.lock. SQLite may have to roll back a half-made database after a crash, and
+// rejects a second process that tries at the same time.
 func (l *Ledger) unfinished(locked bool) error {
 	if !locked {
 		unlock, err := filelock.Init(l.dir, 0)
 		if errors.Is(err, filelock.ErrTimeout) {
 			return err
 		}
-		if err == nil { // else nobody can make it, or init.lock is gone as well
+		if err == nil { // else no process can create the ledger, or init.lock is missing too
 			defer unlock()
 		}
 		if made, err := l.locks.Exists(); made || err != nil {
@@ -197,15 +199,15 @@ func (l *Ledger) unfinished(locked bool) error {
 		return err
 	}
 	if _, err := l.schemaOf(db); err != nil {
-		return err // and do not close: see connect
+		return err // leave it open, see connect
 	}
 	db.Close()
 	return ledger.ErrMissing
 }
 
-// connect opens ledger.db and makes sure that it is a ledger's. If it is not, it stays
-// open until the process ends: closing the last connection writes the -wal into
-// the database and removes it, and what is refused is left as it was.
+// connect opens ledger.db and returns its version. A database that is refused stays open
+// until the process ends, because its files must not change. Closing the last connection
+// would write the -wal into the database and remove it.
 func (l *Ledger) connect() (db *sql.DB, version int, err error) {
 	if db, err = l.connectRaw(); err != nil {
 		return nil, 0, err
@@ -214,8 +216,8 @@ func (l *Ledger) connect() (db *sql.DB, version int, err error) {
 	return db, version, err
 }
 
-// writer returns the database ready for writing, and makes the ledger when
-// there is none. The caller holds l.mu.
+// writer returns the database ready for writing, and creates the ledger when there is none.
+// The caller holds l.mu.
 func (l *Ledger) writer(ctx context.Context) (*database, error) {
 	if l.db == nil {
 		if err := l.make(); err != nil {
@@ -226,7 +228,7 @@ func (l *Ledger) writer(ctx context.Context) (*database, error) {
 		if err := l.dir.Verify(); err != nil {
 			return nil, err
 		}
-		if _, err := l.db.ExecContext(ctx, writing); err != nil {
+		if _, err := l.db.ExecContext(ctx, writePragmas); err != nil {
 			return nil, err
 		}
 		l.writable.Store(true)

@@ -18,7 +18,7 @@ import (
 	"idem/ledger/localdir"
 )
 
-// spaces are the two kinds of locks; all that a ledger promises holds with both.
+// spaces are the two kinds of locks. A ledger keeps its promises with both.
 var spaces = map[string]func(dir *localdir.Dir) filelock.Space{
 	"default": filelock.New,
 	"flock":   filelock.NewFlocks,
@@ -57,7 +57,7 @@ func TestModel(t *testing.T) {
 	for name, locks := range spaces {
 		t.Run(name, func(t *testing.T) {
 			testkit.Slow(t, "rounds of random operations, each with many fsyncs")
-			few(t, map[string]int{"default": 20, "flock": 5}[name]) // a held flock is asked for a tenth of a second
+			few(t, map[string]int{"default": 20, "flock": 5}[name]) // taking a held flock is tried for 0.1 s
 			ledgertest.Model(t, harness(locks))
 		})
 	}
@@ -65,8 +65,8 @@ func TestModel(t *testing.T) {
 
 func BenchmarkLedger(b *testing.B) { ledgertest.Benchmark(b, harness(filelock.New)) }
 
-// mortal are locks that can end as they do when their process dies: all at once
-// and without being unlocked.
+// mortal are locks that can all be ended at once without unlocking them, like the locks of
+// a process that dies.
 type mortal struct {
 	filelock.Space
 	mu    sync.Mutex
@@ -91,7 +91,7 @@ func (m *mortal) die() {
 	}
 }
 
-// raw runs SQL on a ledger's database behind its back.
+// raw runs SQL directly on a ledger's database.
 func raw(t testing.TB, place, query string, args ...any) {
 	t.Helper()
 	db, err := sql.Open("sqlite", filepath.Join(place, "ledger.db"))
@@ -104,8 +104,8 @@ func raw(t testing.TB, place, query string, args ...any) {
 	}
 }
 
-// look describes all files at a place. The -shm and an empty -wal are no content:
-// SQLite makes them to read.
+// look describes all files of a ledger. It omits the -shm and an empty -wal, because SQLite
+// creates them for reading.
 func look(t testing.TB, place string) string {
 	t.Helper()
 	out := ""
@@ -138,12 +138,12 @@ func look(t testing.TB, place string) string {
 	return out
 }
 
-// integrity looks for damage that SQLite knows of.
+// integrity runs SQLite's integrity_check.
 func integrity(t testing.TB, place string) {
 	t.Helper()
 	path := filepath.Join(place, "ledger.db")
 	if _, err := os.Stat(path); err != nil {
-		return // nothing was written
+		return // the case has created no database
 	}
 	db, err := sql.Open("sqlite", path)
 	must(t, err)

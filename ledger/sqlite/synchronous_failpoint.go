@@ -7,6 +7,6 @@ import (
 	"os"
 )
 
-// synchronous can be weakened in a program that is built to be hurt: what looks
-// for lost commits must be seen to find some.
+// synchronous can be weakened in a program that is built for fault tests. It shows that
+// the tests for lost commits do find lost commits.
 var synchronous = cmp.Or(os.Getenv("IDEM_FAILPOINT_SYNCHRONOUS"), "full")

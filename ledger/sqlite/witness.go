@@ -15,18 +15,18 @@ import (
 // If the -wal is missing, truncated or damaged, SQLite silently drops the commits in
 // it. Restoring an older ledger.db has the same effect. The keys of these commits
 // would run again. Therefore the ledger counts its commits, and a witness in another
-// file says how many there have been at least. A ledger with fewer is damaged.
+// file says how many there have been at least. A ledger with fewer commits is damaged.
 //
-// The witness is written after each commit and is not synced. After a power cut it may
-// be an older one, which claims less and is still true.
+// The witness is written after each commit and is not synced. After a power cut, the file
+// may have an older witness with a smaller number, which is still true.
 
-// turn is a writer's turn: the file on which writers queue, locked. The witness is
-// in it, so it costs no file of its own. A nil turn has no witness.
+// turn is a writer's turn: the locked file on which writers queue. The witness is stored
+// in the same file. A nil turn has no witness.
 type turn struct{ *filelock.Lock }
 
-// takeTurn waits for a writer's turn. Unless whole is set, it is nil when the locks
-// are gone: an outcome is recorded without them, because SQLite itself admits one
-// writer at a time.
+// takeTurn waits for a writer's turn. When the locks are missing, it returns a nil turn
+// unless whole is set. An outcome is recorded without the locks, because SQLite itself
+// admits one writer at a time.
 func (l *Ledger) takeTurn(whole bool) (*turn, error) {
 	queue, err := l.locks.Queue()
 	if fault := (*ledger.Fault)(nil); !whole && errors.As(err, &fault) {
@@ -44,11 +44,12 @@ func (t *turn) end() {
 	}
 }
 
-// witnessSize: the number of commits, and again with all bits inverted.
+// witnessSize is the size of the witness in bytes: the number of commits, and the same
+// number with all bits inverted.
 const witnessSize = 16
 
-// witness returns how many commits there have been at least. A file without one,
-// empty or as a power cut may leave it, says nothing: 0.
+// witness returns how many commits there have been at least. It returns 0 for a file
+// without a witness: an empty one, or one of zero bytes, as a power cut may leave it.
 func (t *turn) witness() (int64, error) {
 	var b [witnessSize]byte
 	size, err := t.File.ReadAt(b[:], 0)
@@ -68,7 +69,7 @@ func (t *turn) witness() (int64, error) {
 	return int64(n), nil
 }
 
-// recordWitness says that there have been n commits. If it fails, the older witness
+// recordWitness stores that there have been n commits. If it fails, the older witness
 // remains.
 func (t *turn) recordWitness(n int64) {
 	var b [witnessSize]byte
@@ -79,26 +80,28 @@ func (t *turn) recordWitness(n int64) {
 	}
 }
 
-// missing is why the commits that there are cannot be all: nil if they can.
+// missing returns a fault if the ledger has fewer commits than its witness says, or if the
+// witness cannot be read.
 func (t *turn) missing(commits int64) error {
 	if t == nil {
 		return nil
 	}
-	said, err := t.witness()
-	if err == nil && said > commits {
+	recorded, err := t.witness()
+	if err == nil && recorded > commits {
 		err = &ledger.Fault{
 			Kind: ledger.FaultLostCommits, Is: ledger.ErrCorrupt, Path: t.File.Name(),
-			Text: fmt.Sprintf("its last %d changes are missing", said-commits),
+			Text: fmt.Sprintf("its last %d changes are missing", recorded-commits),
 		}
 	}
 	return err
 }
 
-// count makes tx one more commit and returns its number. (In one statement,
-// with RETURNING, it takes twice as long: SQLite makes a table for the result.)
+// count adds tx to the number of commits and returns the new number. It uses two
+// statements. One with RETURNING takes twice as long, because SQLite creates a table for
+// the result.
 func count(ctx context.Context, tx querier) (n int64, err error) {
 	if err = tx.QueryRowContext(ctx, "select n+1 from commits").Scan(&n); err == nil {
-		err = one(tx.ExecContext(ctx, "update commits set n=?", n))
+		err = requireOneRow(tx.ExecContext(ctx, "update commits set n=?", n))
 	}
 	if errors.Is(err, sql.ErrNoRows) || errors.Is(err, ledger.ErrChanged) {
 		err = fmt.Errorf("%w: the number of its commits", ledger.ErrCorrupt)

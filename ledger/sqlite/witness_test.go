@@ -10,8 +10,8 @@ import (
 	"idem/ledger"
 )
 
-// left returns a copy of a ledger with two keys as a kill would leave it: most
-// of it is in the -wal.
+// left returns a copy of a ledger with two keys, as a kill would leave it. Most of its
+// content is in the -wal.
 func left(t *testing.T) string {
 	t.Helper()
 	place := fresh(t)
@@ -25,7 +25,8 @@ func left(t *testing.T) string {
 	return copied
 }
 
-// TestLostCommitsAreNoticed: SQLite says nothing, and integrity_check says ok.
+// TestLostCommitsAreNoticed removes commits from the -wal. SQLite does not detect this, and
+// its integrity_check returns ok.
 func TestLostCommitsAreNoticed(t *testing.T) {
 	wal := func(place string) string { return filepath.Join(place, "ledger.db-wal") }
 	lastFrame := func(t *testing.T, place string) (int64, []byte) {
@@ -52,21 +53,21 @@ func TestLostCommitsAreNoticed(t *testing.T) {
 			damage(t, place)
 			before := look(t, place)
 			for _, key := range []string{theKey.Key, "another"} {
-				if err := runAnew(t, place, ledger.ID{Namespace: "default", Key: key}); !errors.Is(err, ledger.ErrCorrupt) {
+				if err := runInNewHandle(t, place, ledger.ID{Namespace: "default", Key: key}); !errors.Is(err, ledger.ErrCorrupt) {
 					t.Errorf("%s: got error %v", key, err)
 				}
 			}
 			if after := look(t, place); after != before && name != "-wal removed" {
 				t.Errorf("before:\n%safter:\n%s", before, after)
 			}
-			// Who can do without what is missing says so by hand.
+			// A user who accepts the loss can remove the witness by hand.
 			must(t, os.Truncate(witnessFile(place), 0))
-			must(t, runAnew(t, place, ledger.ID{Key: "another"}))
+			must(t, runInNewHandle(t, place, ledger.ID{Key: "another"}))
 		})
 	}
 }
 
-// witnessFile is where writers queue, whatever the locks.
+// witnessFile returns the path of the file on which writers queue, for both kinds of locks.
 func witnessFile(place string) string {
 	path := filepath.Join(place, "locks")
 	if _, err := os.Lstat(path); err != nil {
@@ -75,9 +76,9 @@ func witnessFile(place string) string {
 	return path
 }
 
-// runAnew runs a key in a handle of its own, which is not closed: that would
-// change the ledger.
-func runAnew(t *testing.T, place string, id ledger.ID) error {
+// runInNewHandle runs a key in a new handle. It does not close the handle, because closing
+// it would change the ledger.
+func runInNewHandle(t *testing.T, place string, id ledger.ID) error {
 	t.Helper()
 	l, err := Open(place)
 	must(t, err)
@@ -85,8 +86,8 @@ func runAnew(t *testing.T, place string, id ledger.ID) error {
 	return err
 }
 
-// TestOlderDatabaseIsRefused: a backup of ledger.db alone, put back beside the
-// locks of today.
+// TestOlderDatabaseIsRefused restores a backup of ledger.db alone, next to the current
+// locks.
 func TestOlderDatabaseIsRefused(t *testing.T) {
 	place := made(t)
 	path := filepath.Join(place, "ledger.db")
@@ -96,7 +97,7 @@ func TestOlderDatabaseIsRefused(t *testing.T) {
 	runs(t, l, ledger.ID{Key: "later"}, "r9", nil, success)
 	must(t, l.Close())
 	must(t, os.WriteFile(path, backup, 0o600))
-	if err := runAnew(t, place, ledger.ID{Key: "later"}); !errors.Is(err, ledger.ErrCorrupt) {
+	if err := runInNewHandle(t, place, ledger.ID{Key: "later"}); !errors.Is(err, ledger.ErrCorrupt) {
 		t.Errorf("got error %v", err)
 	}
 }
@@ -118,16 +119,16 @@ func TestDamagedWitnessIsRefused(t *testing.T) {
 		b, err := os.ReadFile(path)
 		must(t, err)
 		must(t, os.WriteFile(path, test.damage(b), 0o600))
-		if err := runAnew(t, place, ledger.ID{Key: "another"}); !errors.Is(err, test.want) {
+		if err := runInNewHandle(t, place, ledger.ID{Key: "another"}); !errors.Is(err, test.want) {
 			t.Errorf("%s: got error %v, want %v", name, err, test.want)
 		}
 	}
 }
 
-// TestKeyHiddenByDamageIsRefused: its name is damaged in one of the two places
-// where it can be found.
+// TestKeyHiddenByDamageIsRefused damages a key's name in the table or in the index. Each of
+// them is a way to find the key.
 func TestKeyHiddenByDamageIsRefused(t *testing.T) {
-	id := ledger.ID{Namespace: "default", Key: "a name that stands in the ledger twice"}
+	id := ledger.ID{Namespace: "default", Key: "a name that the ledger stores twice"}
 	place := fresh(t)
 	l := opened(t, place)
 	runs(t, l, id, "r1", nil, success)
@@ -136,7 +137,7 @@ func TestKeyHiddenByDamageIsRefused(t *testing.T) {
 	whole, err := os.ReadFile(path)
 	must(t, err)
 	if n := bytes.Count(whole, []byte(id.Key)); n != 2 {
-		t.Fatalf("the name stands there %d times", n)
+		t.Fatalf("the database has the name %d times", n)
 	}
 	for from, n := 0, 0; n < 2; n++ {
 		at := from + bytes.Index(whole[from:], []byte(id.Key))
@@ -152,7 +153,7 @@ func TestKeyHiddenByDamageIsRefused(t *testing.T) {
 	}
 }
 
-// TestOutcomeIsRecordedWhateverIsMissing: the damage came while a command ran.
+// TestOutcomeIsRecordedWhateverIsMissing damages the ledger while a command runs.
 func TestOutcomeIsRecordedWhateverIsMissing(t *testing.T) {
 	place := made(t)
 	l := opened(t, place)
@@ -169,19 +170,20 @@ func TestOutcomeIsRecordedWhateverIsMissing(t *testing.T) {
 	if rec, err := opened(t, place).Get(t.Context(), id); err != nil || rec.Phase() != ledger.PhaseSucceeded {
 		t.Errorf("got %+v, %v", rec, err)
 	}
-	if err := runAnew(t, place, ledger.ID{Key: "another"}); !errors.Is(err, ledger.ErrCorrupt) {
+	if err := runInNewHandle(t, place, ledger.ID{Key: "another"}); !errors.Is(err, ledger.ErrCorrupt) {
 		t.Errorf("got error %v", err)
 	}
 }
 
-// TestNumberOfCommitsIsOne: a ledger that does not say it, or says it twice, is damaged.
-func TestNumberOfCommitsIsOne(t *testing.T) {
+// TestNumberOfCommitsIsStoredOnce checks that a ledger with no number of commits, or with
+// two, is damaged.
+func TestNumberOfCommitsIsStoredOnce(t *testing.T) {
 	for _, damage := range []string{"delete from commits", "insert into commits values (1000)"} {
 		place := left(t)
 		l := opened(t, place)
 		_, err := l.db.ExecContext(t.Context(), damage)
 		must(t, err)
-		if err := runAnew(t, place, theKey); !errors.Is(err, ledger.ErrCorrupt) {
+		if err := runInNewHandle(t, place, theKey); !errors.Is(err, ledger.ErrCorrupt) {
 			t.Errorf("%s: got error %v", damage, err)
 		}
 	}

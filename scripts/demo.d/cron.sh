@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# Part of scripts/demo: a real cron that calls idem every minute, for a job that shall run once a day.
-# shellcheck disable=SC2034,SC2154 # scripts/demo has $tmp, and removes $crontab
+# Part of scripts/demo: a real cron calls idem every minute, and the job runs once a day.
+# shellcheck disable=SC2034,SC2154 # scripts/demo sets $tmp and removes $crontab
 
-# tick_lines shows each tick as: key, action, status, in the order of the ticks.
+# tick_lines DIR prints a line with key, action and exit status for each tick, in order.
 tick_lines() {
 	local f
 	for f in "$1"/ticks/*.json; do
@@ -31,7 +31,7 @@ demo_cron() {
 	EOT
 	chmod +x "$dir/backup"
 
-	crontab=/etc/cron.d/idem-demo-$$ # cron takes no file that others may write, or without a newline at its end
+	crontab=/etc/cron.d/idem-demo-$$ # cron ignores a file that is group- or world-writable, or that does not end with a newline
 	(umask 022 && cat >"$crontab") <<-EOT
 		PATH=$tmp/bin:/usr/bin:/bin
 		MAILTO=""
@@ -42,11 +42,11 @@ demo_cron() {
 	EOT
 	run cat "$crontab"
 
-	# If a cron runs already, this one says so and ends, and the other one reads the file.
+	# If a cron is already running, this one ends with an error, and the running one reads the file.
 	setsid setpriv --pdeathsig TERM cron -f 2>"$dir/cron.err" &
 
 	say 'waiting for two ticks of one day, up to three minutes'
-	# At midnight the key changes and the job runs once more, so that it takes a third tick.
+	# At midnight the key changes and the job runs once more, so a third tick is necessary.
 	n=0
 	for ((i = 0; i < 300; i++)); do
 		sleep 1
@@ -63,7 +63,7 @@ demo_cron() {
 	run cat "$dir/ran"
 	run cat "$dir/log"
 	run idem list --ledger "$dir/ledger"
-	# One line a day in ran, and each key executed first and replayed from then on.
+	# The file ran must have one line a day, and each key must be executed at its first tick and replayed later.
 	[ "$(cut -d' ' -f1 <<<"$keys" | sort -u | sed 's/^/ran /')" = "$(cat "$dir/ran")" ] ||
 		die "the job was to run once a day: $(cat "$dir/ran")"
 	awk '$2 != (seen[$1]++ ? "replayed" : "executed") || $3 != 0 { exit 1 }' <<<"$keys" ||

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # Part of scripts/demo: a release deploy that is killed with -9 in the middle.
-# shellcheck disable=SC2154 # scripts/demo has $started; demo_deploy has $id
+# shellcheck disable=SC2154 # scripts/demo sets $started, and demo_deploy sets $id
 
-# until_true COMMAND waits until COMMAND succeeds, which looks at files or the ledger; false if what was started has ended.
+# until_true COMMAND waits until COMMAND succeeds. It fails if the process in $started ends first.
 until_true() {
 	local i
 	for ((i = 0; i < 6000; i++)); do
@@ -17,13 +17,13 @@ times() { grep -cx "$1" "$SITE/ran" || true; }
 interrupted() { [ "$(idem list --glob '*:build' --state interrupted | wc -l)" = 1 ]; }
 compiling() { compgen -G "$SITE/build/tmp/go-build*/b*" >/dev/null; }
 
-# kill_in_build starts the deploy and kills it while the compiler runs; false if the build was faster.
+# kill_in_build starts the deploy and kills it while the compiler runs. It fails if the build ended first.
 kill_in_build() {
 	rm -rf "$SITE"
 	mkdir -p "$SITE"
 	start "$release" "$id" "$commit"
 	if until_true compiling; then
-		kill -STOP -- "-$started" # so that what is looked at is what is killed
+		kill -STOP -- "-$started" # freeze the processes, so that ps shows exactly those that are killed
 		if [ "$(times 'build completed')" = 0 ]; then
 			say 'the compiler runs. kill -9: the deploy, idem, the command of the step and what it started:'
 			! command -v ps >/dev/null || ps -o pid=,args= --sid "$started" | cut -c1-100
@@ -50,7 +50,7 @@ demo_deploy() {
 	kill_in_build || kill_in_build || kill_in_build || die 'the build ended before it could be killed, three times'
 
 	say 'what idem knows of it'
-	until_true interrupted # it is running as long as something of it is alive
+	until_true interrupted # the step counts as running until its last process is dead
 	run idem list
 
 	say 'the second time: what is done is replayed, the interrupted build may rerun (--on-interrupted rerun), the rest runs'

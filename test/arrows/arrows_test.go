@@ -1,6 +1,7 @@
-// Package arrows holds the code to the rooms of its architecture: who may
-// import whom, who may print, exit or start a process, and what the program
-// may not contain.
+// Package arrows tests the rules of the architecture:
+//   - the imports that each package may have
+//   - the packages that may print, exit or start a process
+//   - the packages that the program may not contain
 package arrows
 
 import (
@@ -21,15 +22,18 @@ import (
 	"testing"
 )
 
-// Packages are written as below the module: "." is main, "ledger/*" is one
-// level below ledger, "test/..." is scripts and all below it. The rules hold
-// for the files of every platform, but not for _test.go files.
+// Packages have their names below the module: "." is main, "ledger/*" is one level below
+// ledger, and "test/..." is test and everything below it. The rules apply to the files of
+// every platform, except for _test.go files.
 
-// rooms says what each package may import of the module itself.
-var rooms = []struct {
-	room string
-	may  []string
-}{
+// rule lists the packages of the module that a package may import.
+type rule struct {
+	room    string
+	imports []string
+}
+
+// rooms has the rule of each package.
+var rooms = []rule{
 	{".", []string{"cmd", "internal/entry"}},
 	{"cmd", []string{"runner", "inputs", "proc", "hashkey", "redact", "sidefile", "ledger", "ledger/none", "ledger/drivers"}},
 	{"runner", []string{"ledger", "proc", "redact", "sidefile", "internal/fdio"}},
@@ -51,12 +55,13 @@ var rooms = []struct {
 	{"internal/rawsig", nil},
 	{"internal/lenprefix", nil},
 	{"internal/fdio", nil},
-	{"internal/failpoint", nil},   // nothing, as it is shipped
+	{"internal/failpoint", nil},   // without the build tag failpoint it does nothing
 	{"internal/testkit", nil},     // for tests only, see unwanted
-	{"test/...", []string{"..."}}, // no part of the program
+	{"test/...", []string{"..."}}, // not a part of the program
 }
 
-// fences says which packages alone may import what lies outside the module.
+// fences lists imports from outside of the module with the only packages that may have
+// them.
 var fences = []struct {
 	imports []string
 	only    []string
@@ -68,8 +73,8 @@ var fences = []struct {
 	{[]string{"net/http/...", "text/template/...", "html/template"}, nil, "they cost every start of the program"},
 }
 
-// calls says which packages alone may use a name of the standard library, or a
-// builtin. A star stands for the rest of the name.
+// calls lists names of the standard library, and builtins, with the only packages that
+// may use them. A star matches the rest of a name.
 var calls = []struct {
 	names []string
 	only  []string
@@ -80,14 +85,15 @@ var calls = []struct {
 	{[]string{"os.StartProcess", "syscall.StartProcess", "syscall.ForkExec"}, []string{"proc"}, "only proc starts processes"},
 }
 
-// unwanted may be in the program under no circumstances, whoever imports it.
+// unwanted packages may not be in the program, not even through an import of a library.
 var unwanted = []string{
 	"testing/...", "net/http/httptest", "ledger/ledgertest", "internal/testkit",
 	"pgregory.net/rapid/...", "github.com/google/go-cmp/...", "github.com/rogpeppe/go-internal/...",
 	"github.com/stretchr/...", "github.com/anishathalye/porcupine/...", "github.com/goccy/...",
 }
 
-// tolerated may be in the program if others bring it along; the log says who.
+// tolerated packages may be in the program if a library imports them. The log of the
+// test names the library.
 var tolerated = []string{"net/http", "text/template", "html/template"}
 
 func TestArrows(t *testing.T) {
@@ -126,7 +132,7 @@ func TestNothingUnwantedInTheProgram(t *testing.T) {
 	}
 }
 
-// Each rule must find what it is there to find.
+// Each rule finds a violation.
 func TestRulesBite(t *testing.T) {
 	for _, test := range []struct{ room, source, complaint string }{
 		{".", `import "idem/cmd"`, ""},
@@ -134,13 +140,13 @@ func TestRulesBite(t *testing.T) {
 		{"runner", `import "idem/ledger"`, ""},
 		{"runner", `import "idem/ledger/sqlite"`, "imports idem/ledger/sqlite; runner may import only ledger, proc, redact, sidefile, internal/fdio"},
 		{"ledger", `import "idem/hashkey"`, "imports idem/hashkey; ledger may import nothing of the module"},
-		{"util", ``, "util is no room of the architecture"},
+		{"util", ``, "util is not a room of the architecture"},
 		{"test/gendoc", `import ("idem/cmd"; "os/exec"; "github.com/spf13/cobra/doc")`, ""},
 		{"ledger/sqlite", `import ("database/sql"; _ "modernc.org/sqlite")`, ""},
 		{"ledger", `import "database/sql"`, "imports database/sql, which only ledger/* may: drivers stay below ledger"},
 		{"cmd", `import "os/exec"`, "imports os/exec, which only proc"},
 		{"runner", `import "github.com/spf13/cobra"`, "imports github.com/spf13/cobra, which only cmd may"},
-		{"cmd", `import "net/http"`, "imports net/http, which nobody may"},
+		{"cmd", `import "net/http"`, "imports net/http, which no package may"},
 		{"cmd", `import "os"; func f() { os.Exit(1); println() }`, ""},
 		{"runner", `import "os"; func f() { os.Exit(1) }`, "uses os.Exit, which only ., cmd may: only cmd and main exit"},
 		{"runner", `import p "fmt"; var f = p.Println`, "uses fmt.Println"},
@@ -155,8 +161,7 @@ func TestRulesBite(t *testing.T) {
 	}
 }
 
-// lint returns what is wrong with one file of a room. The source is read from
-// the file unless given.
+// lint returns the violations in one file of a room. It reads the file if source is nil.
 func lint(t *testing.T, module, room, file string, source any) (complaints []string) {
 	t.Helper()
 	fset := token.NewFileSet()
@@ -169,15 +174,9 @@ func lint(t *testing.T, module, room, file string, source any) (complaints []str
 		complaints = append(complaints, fmt.Sprintf("%s:%d: ", pos.Filename, pos.Line)+fmt.Sprintf(format, args...))
 	}
 
-	rule := slices.IndexFunc(rooms, func(r struct {
-		room string
-		may  []string
-	},
-	) bool {
-		return match(r.room, room)
-	})
-	if rule < 0 {
-		complain(f.Name, "%s is no room of the architecture: give it a rule in test/arrows", room)
+	i := slices.IndexFunc(rooms, func(r rule) bool { return match(r.room, room) })
+	if i < 0 {
+		complain(f.Name, "%s is not a room of the architecture: give it a rule in test/arrows", room)
 		return complaints
 	}
 	free := match("test/...", room)
@@ -191,13 +190,13 @@ func lint(t *testing.T, module, room, file string, source any) (complaints []str
 		}
 		names[name] = path
 		if path == module || strings.HasPrefix(path, module+"/") {
-			if may := rooms[rule].may; !matchAny(may, within(module, path)) {
-				complain(spec, "imports %s; %s may import %s", path, room, onlyOr(may, "nothing of the module"))
+			if allowed := rooms[i].imports; !matchAny(allowed, within(module, path)) {
+				complain(spec, "imports %s; %s may import %s", path, room, onlyOr(allowed, "nothing of the module"))
 			}
 		}
 		for _, fence := range fences {
 			if !free && matchAny(fence.imports, path) && !matchAny(fence.only, room) {
-				complain(spec, "imports %s, which %s may: %s", path, onlyOr(fence.only, "nobody"), fence.why)
+				complain(spec, "imports %s, which %s may: %s", path, onlyOr(fence.only, "no package"), fence.why)
 			}
 		}
 	}
@@ -205,7 +204,7 @@ func lint(t *testing.T, module, room, file string, source any) (complaints []str
 	use := func(n ast.Node, name string) {
 		for _, call := range calls {
 			if !free && matchAny(call.names, name) && !matchAny(call.only, room) {
-				complain(n, "uses %s, which %s may: %s", name, onlyOr(call.only, "nobody"), call.why)
+				complain(n, "uses %s, which %s may: %s", name, onlyOr(call.only, "no package"), call.why)
 			}
 		}
 	}
@@ -225,6 +224,7 @@ func lint(t *testing.T, module, room, file string, source any) (complaints []str
 	return complaints
 }
 
+// onlyOr returns "only" and the list, or none for an empty list.
 func onlyOr(list []string, none string) string {
 	if len(list) == 0 {
 		return none
@@ -232,7 +232,8 @@ func onlyOr(list []string, none string) string {
 	return "only " + strings.Join(list, ", ")
 }
 
-// match tells whether a name fits a pattern: x, x* or x/* (one level), x/... (x and all below).
+// match reports whether a name matches a pattern: x, x* or x/* (one level), or x/... (x
+// and everything below it).
 func match(pattern, name string) bool {
 	if pattern == "..." {
 		return true
@@ -251,7 +252,8 @@ func matchAny(patterns []string, name string) bool {
 	return slices.ContainsFunc(patterns, func(p string) bool { return match(p, name) })
 }
 
-// within names a package of the module as the rules do; others keep their path.
+// within returns the name of a package of the module in the rules. The name of any other
+// package is its path.
 func within(module, path string) string {
 	if path == module {
 		return "."
@@ -259,7 +261,7 @@ func within(module, path string) string {
 	return strings.TrimPrefix(path, module+"/")
 }
 
-// chain is a shortest way of imports from one package to another.
+// chain returns a shortest chain of imports from one package to another.
 func chain(imports map[string][]string, from, to string) string {
 	ways := [][]string{{from}}
 	seen := map[string]bool{from: true}
@@ -277,10 +279,10 @@ func chain(imports map[string][]string, from, to string) string {
 			}
 		}
 	}
-	return "imported by nobody"
+	return "not imported"
 }
 
-// pkg is what go list tells of a package.
+// pkg has the fields that the tests need of the output of go list -json.
 type pkg struct {
 	Dir, ImportPath                   string
 	Imports                           []string
@@ -289,7 +291,7 @@ type pkg struct {
 	Error                             *struct{ Err string }
 }
 
-// files are the Go files of every platform, tests aside.
+// files returns the Go files of every platform, except for tests.
 func (p pkg) files() (files []string) {
 	for _, name := range slices.Concat(p.GoFiles, p.CgoFiles, p.IgnoredGoFiles) {
 		if !strings.HasSuffix(name, "_test.go") {
@@ -299,7 +301,8 @@ func (p pkg) files() (files []string) {
 	return files
 }
 
-// imports are the paths that were really imported: the standard library vendors.
+// imports returns the paths that are imported in fact. In the standard library, a path
+// may mean a vendored package.
 func (p pkg) imports() (paths []string) {
 	for _, path := range p.Imports {
 		if mapped, ok := p.ImportMap[path]; ok {
@@ -312,8 +315,8 @@ func (p pkg) imports() (paths []string) {
 
 func module(t *testing.T) string {
 	t.Helper()
-	// go test caches a result until a file or directory changes that the test
-	// itself opened, so it has to open what go list reads.
+	// go test caches a result until a file or directory changes that the test itself has
+	// opened. go list is another process, so the test opens the directories, too.
 	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
 		if d != nil && d.Name() == ".git" {
 			return fs.SkipDir

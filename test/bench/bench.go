@@ -13,13 +13,13 @@ import (
 // schema is the version of the JSON.
 const schema = 1
 
-// bench is what a measurement works with.
+// bench holds the programs, directories and results of one measurement.
 type bench struct {
 	options
-	dir              string // of all that it writes
+	dir              string // for all files that bench writes, except downloads
 	self             string
 	downloads        *downloads
-	programs         map[*contender]string // "" for those that are missing
+	programs         map[*contender]string // paths; "" if the program is missing
 	env              []string
 	noop             string // the command that does nothing
 	strace, valgrind string // "" if missing
@@ -31,12 +31,13 @@ type bench struct {
 	crowds           []*crowdRace
 }
 
-// raceResult is a race that has been run.
+// raceResult has the samples of one race.
 type raceResult struct {
 	racers []*racer
 	keep   []bool // the rounds that count
 }
 
+// samples returns the samples of a contender by round, or nil if it did not take part.
 func (h *raceResult) samples(name, op string) []sample {
 	if h == nil {
 		return nil
@@ -49,7 +50,7 @@ func (h *raceResult) samples(name, op string) []sample {
 	return nil
 }
 
-// works returns what the commands do.
+// works returns the kinds of command and how many rounds each is measured.
 func (o *options) works() []work {
 	if o.quick {
 		return []work{{"true", 0, 12}, {"1 MiB", 1 << 20, 5}, {"100 MiB", 100 << 20, 2}}
@@ -57,7 +58,8 @@ func (o *options) works() []work {
 	return []work{{"true", 0, 200}, {"1 MiB", 1 << 20, 60}, {"100 MiB", 100 << 20, 15}, {"1 GiB", 1 << 30, 5}}
 }
 
-// measure does it all. Its directory stays if something does not work.
+// measure runs all races and returns the result. After an error, its directory is
+// kept and the error names it.
 func measure(o *options) (*result, error) {
 	dir, self, idem, err := rig.Setup("bench", o.idem)
 	if err != nil {
@@ -93,7 +95,7 @@ func measure(o *options) (*result, error) {
 	return &b.result, os.RemoveAll(dir)
 }
 
-// prepare finds all that takes part.
+// prepare finds or installs the contenders and the tools, and makes the environment.
 func (b *bench) prepare(idem string) (err error) {
 	b.result = result{Schema: schema, Date: time.Now().UTC().Truncate(time.Second), Machine: rig.Describe(b.dir, b.options.idem), Quick: b.quick, Realtime: b.realtime}
 	if b.downloads, err = newDownloads(b.dir, idem, !b.quick); err != nil {
@@ -122,8 +124,8 @@ func (b *bench) prepare(idem string) (err error) {
 	return os.Mkdir(home, 0o700)
 }
 
-// run measures all contenders at one work, and removes what they have left,
-// but for what the crowds go on with.
+// run measures all contenders at one work and then removes their files. The files of
+// the work without output stay, because the crowds use them.
 func (b *bench) run(w work) error {
 	b.progress("%s, %d rounds", w.name, w.rounds)
 	racers, err := b.newRacers(w)
@@ -155,7 +157,8 @@ func (b *bench) run(w work) error {
 	return os.RemoveAll(filepath.Join(b.dir, file(w.name)))
 }
 
-// judge says which rounds count.
+// judge reports for each round whether it counts. The references are the named rows
+// and the bare command.
 func (h *raceResult) judge(w work, names ...string) ([]bool, noise) {
 	var references [][]sample
 	for _, name := range append(names, bare) {
@@ -168,15 +171,16 @@ func (h *raceResult) judge(w work, names ...string) ([]bool, noise) {
 	return quietRounds(w.rounds, references...)
 }
 
-// figure sums up what a racer took.
+// figure sums up the samples of a racer. Its ratio is to the first runs of the row
+// firsts, or to the replays of the row catted if that is the reference.
 func (h *raceResult) figure(r *racer, firsts, replays string) figure {
 	f := figureOf(r.samples, h.keep)
 	f.Work, f.Op = r.work.name, r.op
-	beside := h.samples(firsts, first)
+	reference := h.samples(firsts, first)
 	if r.op == replay && replays == catted {
-		beside = h.samples(catted, replay)
+		reference = h.samples(catted, replay)
 	}
-	if q := ratio(r.samples, beside, h.keep); q == q {
+	if q := ratio(r.samples, reference, h.keep); q == q { // not NaN
 		f.Ratio = q
 	}
 	return f
@@ -190,7 +194,7 @@ func (b *bench) add(name string, f figure) {
 	}
 }
 
-// measureCrowds starts many at once.
+// measureCrowds starts many calls at once.
 func (b *bench) measureCrowds() (err error) {
 	b.progress("%d at once, %d rounds", b.callers, b.crowdRounds)
 	if b.crowds, err = b.raceCrowds(b.results["true"].racers); err != nil {

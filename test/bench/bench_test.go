@@ -47,7 +47,7 @@ func TestQuick(t *testing.T) {
 	}
 }
 
-// What does not do its work must be found out, however fast it is.
+// A program that does not do its work is found, however fast it is.
 func TestFaultsAreFound(t *testing.T) {
 	run := rigtest.Program(t, "./test/bench")
 	for _, test := range []struct{ work, script, want string }{
@@ -71,7 +71,7 @@ func TestFaultsAreFound(t *testing.T) {
 func TestChartIsOfItsFigures(t *testing.T) {
 	r, err := load("../../docs/figures/bench.json")
 	if errors.Is(err, os.ErrNotExist) {
-		return // there was no full run yet
+		return // before the first full run
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -185,7 +185,7 @@ func TestChart(t *testing.T) {
 			}
 		}
 	}
-	// to scale, sorted, and without the bare command, which does not know that it is done
+	// The bars are to scale. The bare command has no bar: it remembers nothing.
 	if len(widths) != 3 || widths["410.0"] != 1 || widths["102.5"] != 1 || widths["51.2"] != 1 {
 		t.Errorf("got %v in\n%s", widths, svg)
 	}

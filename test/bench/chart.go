@@ -18,8 +18,9 @@ type bar struct {
 	ms   float64
 }
 
-// panels chooses what the chart shows: what a call costs when there is nothing
-// left to do (where nothing is remembered, each call), and 100 MiB of output.
+// panels returns the panels of the chart:
+//   - the next call after a success of true; for a program without a memory, any call
+//   - a first run and a replay of 100 MiB of output
 func (r *result) panels() []panel {
 	again := panel{title: "true, done before: the next call"}
 	for _, row := range r.Rows {
@@ -50,15 +51,15 @@ func (p *panel) add(name string, f *figure) {
 	}
 }
 
-// The chart's measures in pixels, and its colours, which can be read on white
-// and on black: a picture does not know what page it is on.
+// The measures of the chart in pixels, and its colours. Pages with a white and with a
+// black background show the chart, so the colours can be read on both.
 const (
 	width, left, right = 720, 220, 90
 	line, gap          = 22, 20
-	text, mine, others = "#7a7a7a", "#1f9d63", "#8a94a3"
+	text, green, grey  = "#7a7a7a", "#1f9d63", "#8a94a3"
 )
 
-// chart draws the result as SVG. Bars are to scale within a panel.
+// chart returns the chart as SVG. The bars of a panel have the same scale.
 func (r *result) chart() []byte {
 	var body bytes.Buffer
 	y := 8
@@ -71,9 +72,9 @@ func (r *result) chart() []byte {
 			longest = max(longest, b.ms)
 		}
 		for _, b := range p.bars {
-			colour, weight := others, "400"
+			colour, weight := grey, "400"
 			if b.name == idem {
-				colour, weight = mine, "600"
+				colour, weight = green, "600"
 			}
 			length := max(1, b.ms/longest*(width-left-right))
 			fmt.Fprintf(&body, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\" font-weight=\"%s\">%s</text>\n", left-10, y+15, weight, escape(b.name))
@@ -95,7 +96,7 @@ func (r *result) chart() []byte {
 	return svg.Bytes()
 }
 
-// headline says in words what the chart shows, for those who cannot see it.
+// headline returns the figures of the chart as text, for readers who cannot see it.
 func (r *result) headline() string {
 	s := "What a call of idem takes, in milliseconds"
 	for _, p := range r.panels() {
@@ -112,6 +113,6 @@ func (r *result) headline() string {
 
 func escape(s string) string {
 	var b bytes.Buffer
-	_ = xml.EscapeText(&b, []byte(s)) // a buffer takes all
+	_ = xml.EscapeText(&b, []byte(s)) // a bytes.Buffer returns no error
 	return b.String()
 }

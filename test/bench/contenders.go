@@ -7,52 +7,54 @@ import (
 	"strconv"
 )
 
-// contender is a row of the table: a program that runs a command, and perhaps
-// remembers that it did.
+// contender is a row of the table: a program that runs a command. Some contenders
+// remember that the command has run.
 type contender struct {
 	name, what string
-	// find returns the program, or why there is none.
+	// find returns the path of the program, or an error that says why it is missing.
 	find func(*downloads) (string, error)
-	// setup prepares the job's directory; nil: nothing to prepare.
+	// setup prepares the job's directory. It may be nil.
 	setup func(*job) error
-	// first is the n-th call whose command has to run; nil: there is no such call.
+	// first returns the call with the number n, in which the command has to run. It is
+	// nil for a contender that is measured only in replays.
 	first func(j *job, n int) call
-	// again is the call that repeats first with n = 0; nil: nothing is remembered.
+	// again returns the call that repeats first with n = 0. It is nil for a contender
+	// that remembers nothing.
 	again func(j *job) call
-	// after removes what the n-th call has left.
+	// after removes the files of the call with the number n. It may be nil.
 	after func(j *job, n int) error
-	// in says which works it takes part in; nil: in all.
-	in func(work) bool
-	// silent: again tells that it was done, but not what it wrote.
+	// suits reports whether the contender takes part in a work. Nil means all works.
+	suits func(work) bool
+	// silent contenders do not replay the output.
 	silent bool
-	// frames: it writes lines of its own around the output.
-	frames bool
-	// crowd: it is light enough to be started many times at once.
+	// framed contenders write additional lines around the output.
+	framed bool
+	// crowd contenders are light enough to be started many times at once.
 	crowd bool
 }
 
-// work is what the command does: nothing, or so many bytes of output.
+// work is a kind of command: it does nothing, or it writes a number of bytes.
 type work struct {
 	name   string
 	bytes  int64
 	rounds int
 }
 
-func nothing(w work) bool { return w.bytes == 0 }
-func output(w work) bool  { return w.bytes > 0 }
+func withoutOutput(w work) bool { return w.bytes == 0 }
+func withOutput(w work) bool    { return w.bytes > 0 }
 
-// job is a contender at a work, in a directory of its own.
+// job is a contender at a work. Each job has its own directory.
 type job struct {
 	*contender
 	work    work
 	program string
 	dir     string
-	command []string // what is to be run
+	command []string // runs below the contender
 	env     []string
 	calls   int // so far
 }
 
-// next returns a number that no call has had.
+// next returns a new number for a call.
 func (j *job) next() int {
 	j.calls++
 	return j.calls
@@ -64,18 +66,18 @@ func (j *job) write(name, content string) error {
 	return os.WriteFile(j.file(name), []byte(content), 0o600)
 }
 
-// call is the program with arguments and then the command.
+// call returns the call of the program with arguments and then the command.
 func (j *job) call(args ...string) call {
 	argv := append([]string{j.program}, args...)
 	return call{argv: append(argv, j.command...), dir: j.dir, env: j.env}
 }
 
-// alone is the program with arguments and no command.
+// alone returns the call of the program with arguments and no command.
 func (j *job) alone(args ...string) call {
 	return call{argv: append([]string{j.program}, args...), dir: j.dir, env: j.env}
 }
 
-// Names that the demands and references mean.
+// Names of the rows that the demands and references use.
 const (
 	bare, hello, spawned, flocked, teed, catted, idem = "bare command", "Go hello-world", "Go that starts it", "flock FILE", "| tee FILE", "cat FILE", "idem"
 )
@@ -87,17 +89,17 @@ var contenders = []*contender{
 		first: func(j *job, _ int) call { return call{argv: j.command, dir: j.dir, env: j.env} },
 	},
 	{
-		name: hello, what: "the least that a Go program can cost", in: nothing, crowd: true,
+		name: hello, what: "the least that a Go program can cost", suits: withoutOutput, crowd: true,
 		find:  func(s *downloads) (string, error) { return s.hello, nil },
 		first: func(j *job, _ int) call { return j.alone() },
 	},
 	{
-		name: spawned, what: "the least that a Go program can cost that runs a command", in: nothing, crowd: true,
+		name: spawned, what: "the least that a Go program can cost that runs a command", suits: withoutOutput, crowd: true,
 		find:  func(s *downloads) (string, error) { return s.helper, nil },
 		first: func(j *job, _ int) call { return j.call("spawn") },
 	},
 	{
-		name: teed, what: "keeps the output", in: output,
+		name: teed, what: "keeps the output", suits: withOutput,
 		find: func(s *downloads) (string, error) { return s.debian("tee", "coreutils") },
 		first: func(j *job, n int) call {
 			return call{argv: j.command, into: []string{j.program, j.file(strconv.Itoa(n))}, dir: j.dir, env: j.env}
@@ -105,7 +107,7 @@ var contenders = []*contender{
 		after: func(j *job, n int) error { return os.Remove(j.file(strconv.Itoa(n))) },
 	},
 	{
-		name: catted, what: "writes what was kept", in: output,
+		name: catted, what: "writes what was kept", suits: withOutput,
 		find: func(s *downloads) (string, error) { return s.debian("cat", "coreutils") },
 		setup: func(j *job) error {
 			return runFile(j.command, j.file("kept"))
@@ -113,17 +115,17 @@ var contenders = []*contender{
 		again: func(j *job) call { return j.alone(j.file("kept")) },
 	},
 	{
-		name: flocked, what: "a lock, no memory", in: nothing, crowd: true,
+		name: flocked, what: "a lock, no memory", suits: withoutOutput, crowd: true,
 		find:  func(s *downloads) (string, error) { return s.debian("flock", "util-linux") },
 		first: func(j *job, _ int) call { return j.call(j.file("lock")) },
 	},
 	{
-		name: "cronutils runlock", what: "a lock, no memory", in: nothing,
+		name: "cronutils runlock", what: "a lock, no memory", suits: withoutOutput,
 		find:  func(s *downloads) (string, error) { return s.debian("runlock", "cronutils") },
 		first: func(j *job, _ int) call { return j.call("-f", j.file("lock")) },
 	},
 	{
-		name: "moreutils chronic", what: "quiet unless it fails, no memory", in: nothing,
+		name: "moreutils chronic", what: "quiet unless it fails, no memory", suits: withoutOutput,
 		find:  func(s *downloads) (string, error) { return s.debian("chronic", "moreutils") },
 		first: func(j *job, _ int) call { return j.call() },
 	},
@@ -157,7 +159,7 @@ var contenders = []*contender{
 		again: func(j *job) call { return j.first(j, 0) },
 	},
 	{
-		name: "turbo, cached", what: "a cache of outputs by inputs; runs npm for a command", frames: true,
+		name: "turbo, cached", what: "a cache of outputs by inputs; runs npm for a command", framed: true,
 		find: func(s *downloads) (string, error) { return s.npm("turbo", "2.11.11") },
 		setup: func(j *job) error {
 			j.env = append(j.env, "TURBO_TELEMETRY_DISABLED=1", "TURBO_GLOBAL_WARNING_DISABLED=1", "TURBO_NO_UPDATE_NOTIFIER=1")
@@ -197,7 +199,9 @@ var contenders = []*contender{
 		first: func(j *job, n int) call { return j.call("run", "--max-output", "unlimited", "--key", idemKey(n), "--") },
 		again: func(j *job) call { return j.first(j, 0) },
 		after: func(j *job, n int) error {
-			if j.work.bytes <= straced { // there is room for it, and after a forget the next run makes a sync more
+			// Small outputs stay: the disk has room for them, and the run after a
+			// forget makes one fsync more.
+			if j.work.bytes <= straced {
 				return nil
 			}
 			return runUnmeasured(j.alone("forget", idemKey(n)))

@@ -11,8 +11,9 @@ import (
 	"strconv"
 )
 
-// count takes from a racer what does not depend on how busy the machine is, as
-// medians of three calls: a checkpoint, say, is one in many.
+// count returns the figures of a racer that do not depend on the load of the machine.
+// They are medians of three calls, because a single call may contain a rare event such
+// as a checkpoint.
 func (b *bench) count(r *racer) (c counts, err error) {
 	times := 3
 	if b.quick {
@@ -50,11 +51,12 @@ func (b *bench) count(r *racer) (c counts, err error) {
 	return c, nil
 }
 
-// straced is the most output of what runs under strace, which is slow. More
-// than that is not left lying about either.
+// straced is the largest output, in bytes, of a call under strace, which is slow. It is
+// also the largest output that stays in idem's ledger after a call.
 const straced = 100 << 20
 
-// readUsage reads what the helper has written: peak memory in KiB, and page faults.
+// readUsage reads the file that the helper has written. It returns the peak memory in
+// KiB and the number of page faults.
 func readUsage(path string) (peak, minor float64, err error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -65,19 +67,20 @@ func readUsage(path string) (peak, minor float64, err error) {
 		return 0, 0, fmt.Errorf("usage %q: %w", b, err)
 	}
 	if runtime.GOOS == "darwin" {
-		peak /= 1024 // it counts in bytes
+		peak /= 1024 // macOS counts in bytes
 	}
 	return peak, minor, nil
 }
 
-// syncsIn counts the calls in a log of strace, also those that another process interrupted.
+// syncsIn counts the calls of fsync and fdatasync in a log of strace. A call that is
+// logged in two parts, "unfinished" and "resumed", counts once.
 func syncsIn(log []byte) int {
 	return bytes.Count(log, []byte("fsync(")) + bytes.Count(log, []byte("fdatasync("))
 }
 
-// instructions are the fewest that valgrind counts in six calls, which no load
-// changes; nil where there is no valgrind. Valgrind itself may break on the
-// signals of Go's scheduler: such a call does not count.
+// instructions returns the least number of instructions that valgrind counts in six
+// calls, or nil without valgrind. The load of the machine does not change this number.
+// Valgrind itself may break on the signals of Go's scheduler. Such a call does not count.
 func (b *bench) instructions(r *racer) *int64 {
 	if b.valgrind == "" {
 		return nil
@@ -99,7 +102,7 @@ func (b *bench) instructions(r *racer) *int64 {
 	return whole(fewest)
 }
 
-// instructionsIn is the number of instructions in what callgrind says at the end.
+// instructionsIn returns the number of instructions in the last message of callgrind.
 func instructionsIn(out []byte) (float64, bool) {
 	_, rest, _ := bytes.Cut(out, []byte("Collected : "))
 	line, _, _ := bytes.Cut(rest, []byte("\n"))
@@ -107,6 +110,7 @@ func instructionsIn(out []byte) (float64, bool) {
 	return n, err == nil
 }
 
+// whole returns a pointer to the rounded value.
 func whole(f float64) *int64 {
 	n := int64(math.Round(f))
 	return &n

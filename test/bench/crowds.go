@@ -11,7 +11,7 @@ import (
 	"idem/test/internal/rig"
 )
 
-// crowdRace is something that many do at once, in rounds.
+// crowdRace is a command that many callers run at once, in rounds.
 type crowdRace struct {
 	name, op string
 	command  func(i int) []string
@@ -20,8 +20,8 @@ type crowdRace struct {
 	rounds   []*rig.Crowd
 }
 
-// raceCrowds starts many calls at once: of each light contender at the work that
-// is nothing, and of idem with one key and a command that takes 50 ms.
+// raceCrowds starts many calls at once, in rounds. It measures the racers that are
+// light enough, and idem with one key for all callers and a command that takes 50 ms.
 func (b *bench) raceCrowds(racers []*racer) ([]*crowdRace, error) {
 	var all []*crowdRace
 	for _, r := range racers {
@@ -59,8 +59,8 @@ func (b *bench) raceCrowds(racers []*racer) ([]*crowdRace, error) {
 	return all, nil
 }
 
-// oneKey is idem with one key for all callers of a round and a command that
-// leaves a line: there must be one.
+// oneKey returns the race of idem with one key for all callers of a round. The command
+// appends a line to a file. Each round must add one line.
 func (b *bench) oneKey(j *job) *crowdRace {
 	effects := j.file("effects")
 	round := 0
@@ -80,7 +80,7 @@ func (b *bench) oneKey(j *job) *crowdRace {
 	}
 }
 
-// sum makes medians of the rounds.
+// sum returns the medians of the rounds.
 func (t *crowdRace) sum(callers int) crowd {
 	c := crowd{Name: t.name, Op: t.op, Callers: callers, Rounds: len(t.rounds)}
 	c.Total = t.median(func(c *rig.Crowd) float64 { return us(c.Took) })
@@ -98,8 +98,8 @@ func (t *crowdRace) median(of func(*rig.Crowd) float64) float64 {
 	return median(all)
 }
 
-// beside is the median of the ratios of the total times, round by round.
-func (t *crowdRace) beside(other *crowdRace) float64 {
+// ratioTo returns the median of the ratios of the total times, round by round.
+func (t *crowdRace) ratioTo(other *crowdRace) float64 {
 	var all []float64
 	for i, c := range t.rounds {
 		all = append(all, c.Took.Seconds()/other.rounds[i].Took.Seconds())

@@ -6,52 +6,52 @@ import (
 	"idem/test/internal/rig"
 )
 
-// What is demanded of idem, as ratios to what ran beside it. None is a limit
-// that a test asserts: they are for people to judge.
+// The verdicts on a demand. Most demands are ratios to another program in the same
+// rounds. No test asserts them: people judge the result.
 const (
 	met    = "met"
 	missed = "missed"
 )
 
-// printDemands says how each stands.
+// demands returns the demands on idem, each with its figure and verdict.
 func (b *bench) demands() []demand {
-	hit := func(beside string) float64 { return b.between("true", idem, replay, beside, first) }
+	hit := func(reference string) float64 { return b.ratio("true", idem, replay, reference, first) }
 	all := []demand{
 		atMost("replay of true / Go hello-world", 2.4, hit(hello)),
 		atMost("replay of true / flock FILE true", 1.7, hit(flocked)),
-		atMost("replay among many keys / replay of an only key", 1.1, b.between(b.keysRace().name, manyKeys, replay, onlyKey, replay)),
-		atMost("first run of true / flock FILE true", 3.2, b.between("true", idem, first, flocked, first)),
+		atMost("replay among many keys / replay of an only key", 1.1, b.ratio(b.keysRace().name, manyKeys, replay, onlyKey, replay)),
+		atMost("first run of true / flock FILE true", 3.2, b.ratio("true", idem, first, flocked, first)),
 		count("fsyncs of a first run, small output", 3, b.counted("true", func(c counts) *int64 { return c.Syncs }), 1, ""),
 		count("fsyncs of a first run, large output", 5, b.counted("100 MiB", func(c counts) *int64 { return c.Syncs }), 1, ""),
 	}
 	for _, size := range []string{"100 MiB", "1 GiB"} {
 		all = append(all,
-			atMost("first run of "+size+" / command | tee FILE", 1.2, b.between(size, idem, first, teed, first)),
+			atMost("first run of "+size+" / command | tee FILE", 1.2, b.ratio(size, idem, first, teed, first)),
 			count("peak memory of a first run of "+size, 24, b.counted(size, func(c counts) *int64 { return c.PeakKB }), 1024, "MB"),
-			atMost("replay of "+size+" into a pipe / cat", 0.3, b.between(size, idem, replay, catted, replay)))
+			atMost("replay of "+size+" into a pipe / cat", 0.3, b.ratio(size, idem, replay, catted, replay)))
 	}
 	return append(all, b.crowdDemands()...)
 }
 
 func (b *bench) crowdDemands() []demand {
-	oneKey, many, spread := math.NaN(), math.NaN(), math.NaN()
-	ours, all := findCrowd(b.crowds, idem, one), findCrowd(b.crowds, idem, first)
-	if flocks := findCrowd(b.crowds, flocked, first); ours != nil && flocks != nil {
-		oneKey = ours.beside(flocks)
+	oneKey, rate, spread := math.NaN(), math.NaN(), math.NaN()
+	sameKey, distinct := findCrowd(b.crowds, idem, one), findCrowd(b.crowds, idem, first)
+	if flocks := findCrowd(b.crowds, flocked, first); sameKey != nil && flocks != nil {
+		oneKey = sameKey.ratioTo(flocks)
 	}
-	if spawns := findCrowd(b.crowds, spawned, first); all != nil && spawns != nil {
-		many = 1 / all.beside(spawns)
-		spread = all.sum(b.callers).P99 / all.sum(b.callers).P50
+	if spawns := findCrowd(b.crowds, spawned, first); distinct != nil && spawns != nil {
+		rate = 1 / distinct.ratioTo(spawns)
+		spread = distinct.sum(b.callers).P99 / distinct.sum(b.callers).P50
 	}
 	return []demand{
 		atMost("callers of one key at once, 50 ms command / as many flock FILE true", 1.3, oneKey),
 		atMost("callers of distinct keys at once: p99 / p50", 2, spread),
-		atLeast("callers of distinct keys at once: rate / rate of Go that starts it", 0.3, many),
+		atLeast("callers of distinct keys at once: rate / rate of Go that starts it", 0.3, rate),
 	}
 }
 
-// between is the ratio of two at one work, NaN if it is not known.
-func (b *bench) between(work, name, op, other, otherOp string) float64 {
+// ratio returns the ratio of two rows at one work, or NaN if it was not measured.
+func (b *bench) ratio(work, name, op, other, otherOp string) float64 {
 	h := b.results[work]
 	if h == nil {
 		return math.NaN()
@@ -59,7 +59,7 @@ func (b *bench) between(work, name, op, other, otherOp string) float64 {
 	return ratio(h.samples(name, op), h.samples(other, otherOp), h.keep)
 }
 
-// counted is a count of idem's first run.
+// counted returns a count of idem's first run, or nil if it is not known.
 func (b *bench) counted(work string, of func(counts) *int64) *int64 {
 	if f := b.result.figure(idem, work, first); f != nil {
 		return of(f.counts)
@@ -67,6 +67,7 @@ func (b *bench) counted(work string, of func(counts) *int64) *int64 {
 	return nil
 }
 
+// count returns the demand that n, divided by the size of the unit, is at most most.
 func count(what string, most float64, n *int64, unit float64, name string) demand {
 	f := math.NaN()
 	if n != nil {
@@ -85,6 +86,7 @@ func atLeast(what string, least, figure float64) demand {
 	return demand{What: what, Least: least, Figure: figure}.judge(figure >= least)
 }
 
+// judge returns d with its verdict. JSON has no NaN, so an unknown figure becomes 0.
 func (d demand) judge(ok bool) demand {
 	switch {
 	case math.IsNaN(d.Figure):

@@ -18,12 +18,12 @@ import (
 type downloads struct {
 	idem, hello, helper string // built here
 	cache               string
-	mayInstall          bool // may install
+	mayInstall          bool
 }
 
 // newDownloads builds the programs of this repository into dir.
-func newDownloads(dir, idem string, buy bool) (*downloads, error) {
-	s := &downloads{idem: idem, mayInstall: buy}
+func newDownloads(dir, idem string, mayInstall bool) (*downloads, error) {
+	s := &downloads{idem: idem, mayInstall: mayInstall}
 	var err error
 	if s.hello, err = rig.Build("./test/bench/hello", filepath.Join(dir, "hello")); err != nil {
 		return nil, err
@@ -35,13 +35,14 @@ func newDownloads(dir, idem string, buy bool) (*downloads, error) {
 		return nil, err
 	}
 	s.cache = filepath.Join(s.cache, "idem-bench")
-	if buy {
+	if mayInstall {
 		err = os.MkdirAll(s.cache, 0o700)
 	}
 	return s, err
 }
 
-// debian finds a program of a Debian package.
+// debian returns the path of a program. If it is missing, debian installs the Debian
+// package where it may.
 func (s *downloads) debian(program, pkg string) (string, error) {
 	path, err := exec.LookPath(program)
 	if err == nil {
@@ -58,12 +59,13 @@ func (s *downloads) debian(program, pkg string) (string, error) {
 	return exec.LookPath(program)
 }
 
-// goInstall installs a program through the module proxy.
+// goInstall returns the path of a program in the cache, installed through the module
+// proxy if it is missing.
 func (s *downloads) goInstall(pkg, version string) (string, error) {
 	dir := filepath.Join(s.cache, filepath.Base(pkg)+"@"+version)
 	return s.fetch(filepath.Join(dir, filepath.Base(pkg)), func() error {
 		c := exec.Command("go", "install", pkg+"@"+version)
-		c.Dir = s.cache // of no module
+		c.Dir = s.cache // outside of every module
 		c.Env = append(os.Environ(), "GOBIN="+dir, "CGO_ENABLED=0", "GOFLAGS=")
 		if err := runQuietly(c); err != nil {
 			return fmt.Errorf("go install %s@%s: %w", pkg, version, err)
@@ -72,8 +74,9 @@ func (s *downloads) goInstall(pkg, version string) (string, error) {
 	})
 }
 
-// npm installs a package whose program comes in a package per platform, and
-// takes that program without the script around it.
+// npm returns the path of a program in the cache, installed by npm if it is missing.
+// The program is in a separate package for each platform. It is called directly, not
+// through the script of the main package.
 func (s *downloads) npm(pkg, version string) (string, error) {
 	arch := strings.NewReplacer("amd64", "64").Replace(runtime.GOARCH)
 	dir := filepath.Join(s.cache, pkg+"@"+version)
@@ -87,6 +90,7 @@ func (s *downloads) npm(pkg, version string) (string, error) {
 	})
 }
 
+// fetch returns the path of the program, after install if the file is missing.
 func (s *downloads) fetch(program string, install func() error) (string, error) {
 	if !s.mayInstall {
 		return "", errors.New("left out of a quick run")
@@ -101,7 +105,7 @@ func (s *downloads) fetch(program string, install func() error) (string, error) 
 	return exec.LookPath(program)
 }
 
-// runQuietly runs a command; its error is the last line that it wrote.
+// runQuietly runs a command. Its error is the last line that the command wrote.
 func runQuietly(c *exec.Cmd) error {
 	out, err := c.CombinedOutput()
 	if err == nil {
@@ -135,5 +139,5 @@ func runFile(argv []string, path string) error {
 	return errors.Join(c.Run(), f.Close())
 }
 
-// join is argv as a line for a shell; there are no odd bytes in ours.
+// join returns argv as a line for a shell. The arguments in bench need no quotes.
 func join(argv []string) string { return strings.Join(argv, " ") }

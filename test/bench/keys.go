@@ -10,10 +10,10 @@ import (
 	"idem/test/internal/rig"
 )
 
-// The race of replays of one key: alone in its ledger, and among many.
+// The rows of the race of replays: of the only key in its ledger, and of one of many.
 const onlyKey, manyKeys = "idem, an only key", "idem, many keys"
 
-// keysRace is the work of that race.
+// keysRace returns the work of that race.
 func (b *bench) keysRace() work {
 	return work{name: fmt.Sprintf("true, %d keys", b.keys), rounds: b.works()[0].rounds}
 }
@@ -28,16 +28,17 @@ func (b *bench) measureManyKeys() error {
 		b.progress("no ledger of %d keys: %v", b.keys, err) // everything else has been measured
 		return nil
 	}
-	place, err := b.manyKeys(ledgers)
+	large, err := b.manyKeys(ledgers)
 	if err != nil {
 		return fmt.Errorf("a ledger of %d keys: %w", b.keys, err)
 	}
 	w := b.keysRace()
 	b.progress("%s, %d rounds", w.name, w.rounds)
 	h := &raceResult{}
-	for _, c := range []struct{ name, ledger string }{{onlyKey, filepath.Join(b.dir, "only")}, {manyKeys, place}} {
+	// idem itself makes the record that it replays.
+	for _, c := range []struct{ name, ledger string }{{onlyKey, filepath.Join(b.dir, "only")}, {manyKeys, large}} {
 		j := b.job(c.name, w, c.ledger)
-		if err := runUnmeasured(j.first(j, 0)); err != nil { // the program itself makes the record that it replays
+		if err := runUnmeasured(j.first(j, 0)); err != nil {
 			return err
 		}
 		h.racers = append(h.racers, &racer{job: j, op: replay, every: 1, samples: make([]sample, w.rounds)})
@@ -55,30 +56,30 @@ func (b *bench) measureManyKeys() error {
 	return nil
 }
 
-// job is idem under another name, at a ledger that is given.
-func (b *bench) job(name string, w work, place string) *job {
+// job returns the job of idem under another name and with the given ledger.
+func (b *bench) job(name string, w work, ledger string) *job {
 	c := *contenders[len(contenders)-1]
 	c.name = name
 	return &job{
 		contender: &c, work: w, program: b.downloads.idem, dir: b.dir, command: []string{b.noop},
-		env: append(b.env[:len(b.env):len(b.env)], "IDEM_LEDGER="+place),
+		env: append(b.env[:len(b.env):len(b.env)], "IDEM_LEDGER="+ledger),
 	}
 }
 
-// manyKeys returns a ledger of many keys, which the program ledgers makes once
-// and which is kept: it takes minutes.
+// manyKeys returns the path of a ledger of many keys. The program ledgers takes minutes
+// to make it, so it is kept in the cache for the next run.
 func (b *bench) manyKeys(ledgers string) (string, error) {
 	dir := filepath.Join(b.downloads.cache, "keys-"+strconv.Itoa(b.keys))
-	place, complete := filepath.Join(dir, "ledger"), filepath.Join(dir, "complete")
-	j := b.job(manyKeys, b.keysRace(), place)
+	ledger, complete := filepath.Join(dir, "ledger"), filepath.Join(dir, "complete")
+	j := b.job(manyKeys, b.keysRace(), ledger)
 	if _, err := os.Stat(complete); err == nil && runUnmeasured(j.alone("show", idemKey(0))) == nil {
-		return place, nil
+		return ledger, nil
 	}
 	b.progress("making a ledger of %d keys, once", b.keys)
 	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o700)); err != nil {
 		return "", err
 	}
-	memory := "/dev/shm" // where a sync costs nothing
+	memory := "/dev/shm" // an fsync costs nothing there
 	if _, err := os.Stat(memory); err != nil {
 		memory = dir
 	}
@@ -91,8 +92,8 @@ func (b *bench) manyKeys(ledgers string) (string, error) {
 	if err := runUnmeasured(call{argv: []string{ledgers, "fill", grown, "0", strconv.Itoa(b.keys)}}); err != nil {
 		return "", err
 	}
-	if err := runUnmeasured(call{argv: []string{"/bin/cp", "-Rp", grown, place}}); err != nil {
+	if err := runUnmeasured(call{argv: []string{"/bin/cp", "-Rp", grown, ledger}}); err != nil {
 		return "", err
 	}
-	return place, errors.Join(runUnmeasured(j.first(j, 0)), os.WriteFile(complete, nil, 0o600))
+	return ledger, errors.Join(runUnmeasured(j.first(j, 0)), os.WriteFile(complete, nil, 0o600))
 }

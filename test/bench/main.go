@@ -32,15 +32,15 @@ func main() { rig.Main("bench", map[string]func([]string) int{"gate": rig.Gate},
 func run(args []string) error {
 	var o options
 	flags := flag.NewFlagSet("bench", flag.ExitOnError)
-	flags.BoolVar(&o.quick, "quick", false, "few rounds, no 1 GiB, and only the contenders that are there")
-	flags.BoolVar(&o.realtime, "realtime", false, "run all under SCHED_FIFO (chrt, needs the right): less noise on a busy machine, but not how it runs elsewhere")
+	flags.BoolVar(&o.quick, "quick", false, "few rounds, no 1 GiB, and only the contenders that are installed")
+	flags.BoolVar(&o.realtime, "realtime", false, "run all under SCHED_FIFO by chrt, which requires the permission: less noise on a busy machine, but unlike a usual call")
 	flags.StringVar(&o.json, "json", "", "write everything that was measured to this `FILE`")
 	flags.StringVar(&o.svg, "svg", "", "draw a bar chart into this `FILE`")
-	flags.StringVar(&o.from, "from", "", "measure nothing: take what --json wrote to this `FILE`")
+	flags.StringVar(&o.from, "from", "", "measure nothing: print the result that --json wrote to this `FILE`")
 	flags.StringVar(&o.idem, "idem", "", "measure the program at this `PATH` instead of building idem")
-	flags.StringVar(&o.work, "work", "", "measure only the `NAME` of a column, such as true or 100 MiB, and nothing else")
-	flags.IntVar(&o.keys, "keys", -1, "make a ledger of so many keys for the replay among many, and keep it for the next time (0: none; -1: 1,000,000, quick none)")
-	_ = flags.Parse(args) // exits by itself
+	flags.StringVar(&o.work, "work", "", "measure only the column `NAME`, such as true or 100 MiB")
+	flags.IntVar(&o.keys, "keys", -1, "also measure a replay from a ledger of `N` keys, and keep that ledger for the next run (0: none; -1: 1,000,000, quick none)")
+	_ = flags.Parse(args) // exits after an error
 	if o.keys < 0 {
 		o.keys = 1_000_000
 		if o.quick || o.work != "" {
@@ -79,7 +79,7 @@ func run(args []string) error {
 	return nil
 }
 
-// result measures, or takes what was measured.
+// result measures, or reads the result of an earlier measurement.
 func (o *options) result() (*result, error) {
 	if o.from == "" {
 		return measure(o)
@@ -87,7 +87,7 @@ func (o *options) result() (*result, error) {
 	return load(o.from)
 }
 
-// load reads what --json wrote.
+// load reads a file that --json has written.
 func load(file string) (*result, error) {
 	b, err := os.ReadFile(file)
 	if err != nil {

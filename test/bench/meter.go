@@ -11,16 +11,16 @@ import (
 	"time"
 )
 
-// call is what is started, and where. With into, its output goes through a
-// second program, as in a shell's pipeline. Programs are absolute paths.
+// call is a command with its directory and environment. With into, its output goes
+// through a second program, as in a shell's pipeline. Programs are absolute paths.
 type call struct {
 	argv, into []string
 	dir        string
 	env        []string
 }
 
-// under returns the call with a program in front of what is measured: of the
-// second one, where there is one.
+// under returns the call with another program in front of it. In a pipeline that
+// program is in front of the second one.
 func (c call) under(prefix ...string) call {
 	if c.into != nil {
 		c.into = append(prefix, c.into...)
@@ -30,19 +30,18 @@ func (c call) under(prefix ...string) call {
 	return c
 }
 
-// sample is one call that was measured. The zero value: it was not.
+// sample has the figures of one call. The zero value means that it was not measured.
 type sample struct {
 	wall  time.Duration // from before the fork to the end of the process and of its output
-	cpu   time.Duration // user and system time of it and of what it waited for
+	cpu   time.Duration // user and system time of the process and of its children
 	bytes int64         // on stdout
 }
 
-// meter starts processes one at a time, with as little around them as it can:
-// one fork and exec, files that are open already, no thread and no buffer that
-// was not there before.
+// meter starts processes one at a time and does as little else as possible. A call is
+// one fork and exec, without a new thread, buffer or file apart from the pipe.
 type meter struct {
 	null   *os.File
-	stderr *os.File // of all calls, emptied before each
+	stderr *os.File // of all calls; it is emptied before each
 	buffer []byte
 }
 
@@ -55,8 +54,8 @@ func newMeter(dir string) (*meter, error) {
 	return &meter{null: null, stderr: stderr, buffer: make([]byte, 1<<20)}, err
 }
 
-// run measures one call. Its stdout is a pipe from which all is read and handed
-// to sink, or /dev/null where sink is nil. An exit status other than 0 is an error.
+// run measures one call. The stdout of the call is a pipe whose bytes go to sink, or
+// /dev/null if sink is nil. An exit status other than 0 is an error.
 func (m *meter) run(c call, sink func([]byte)) (s sample, err error) {
 	if err := m.stderr.Truncate(0); err != nil {
 		return s, err
@@ -67,7 +66,7 @@ func (m *meter) run(c call, sink func([]byte)) (s sample, err error) {
 			return s, err
 		}
 		defer read.Close()
-		read.Fd() // blocking from here on: no poller
+		read.Fd() // makes the pipe blocking: no poller
 		out.Fd()
 	}
 	begin := time.Now()
@@ -77,7 +76,7 @@ func (m *meter) run(c call, sink func([]byte)) (s sample, err error) {
 		if err == nil {
 			s.bytes, err = m.drain(int(read.Fd()), sink)
 		}
-		_ = read.Close() // those who still write need not any more
+		_ = read.Close() // after an error, ends a process that still writes
 	}
 	for _, pid := range pids {
 		var ws syscall.WaitStatus
@@ -92,6 +91,7 @@ func (m *meter) run(c call, sink func([]byte)) (s sample, err error) {
 	return s, err
 }
 
+// start starts the one or two programs of a call, with out as the last stdout.
 func (m *meter) start(c call, out *os.File) (pids []int, err error) {
 	in := m.null
 	for _, step := range []struct {
@@ -121,6 +121,7 @@ func (m *meter) start(c call, out *os.File) (pids []int, err error) {
 	return pids, nil
 }
 
+// drain reads to the end of the file and returns the number of bytes.
 func (m *meter) drain(fd int, sink func([]byte)) (total int64, err error) {
 	for {
 		n, err := syscall.Read(fd, m.buffer)
@@ -143,12 +144,12 @@ func wait(pid int, ws *syscall.WaitStatus, ru *syscall.Rusage) error {
 	}
 }
 
-// failure is how the last call ended and what it wrote to stderr.
+// failure returns the status of the last call and the beginning of its stderr.
 func (m *meter) failure(ws syscall.WaitStatus) string {
-	how := fmt.Sprintf("ended with %d", ws.ExitStatus())
+	status := fmt.Sprintf("ended with %d", ws.ExitStatus())
 	if ws.Signaled() {
-		how = "died of " + ws.Signal().String()
+		status = "died of " + ws.Signal().String()
 	}
 	b, _ := io.ReadAll(io.NewSectionReader(m.stderr, 0, 2000))
-	return strings.TrimSpace(how + ": " + string(b))
+	return strings.TrimSpace(status + ": " + string(b))
 }

@@ -12,17 +12,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// racer is one contender in one discipline of a race.
+// racer is one contender in a race, with its first runs or with its replays.
 type racer struct {
 	*job
 	op      string
-	every   int      // takes part in each so many rounds: the slow ones need not hold up the others
+	every   int      // takes part in one of every rounds; slow racers skip rounds to save time
 	samples []sample // by round
-	bytes   int64    // that it writes
+	bytes   int64    // the length of its output
 }
 
-// newRacers prepares all contenders that take part in a work and checks once that
-// each does what it should, before anything is measured.
+// newRacers prepares all contenders that take part in a work. Before anything is
+// measured, it checks the output of each.
 func (b *bench) newRacers(w work) ([]*racer, error) {
 	command := []string{b.noop}
 	if w.bytes > 0 {
@@ -31,7 +31,7 @@ func (b *bench) newRacers(w work) ([]*racer, error) {
 	var all []*racer
 	var want *digest
 	for _, c := range contenders {
-		if b.programs[c] == "" || c.in != nil && !c.in(w) || b.quick && c.silent && w.bytes > 0 {
+		if b.programs[c] == "" || c.suits != nil && !c.suits(w) || b.quick && c.silent && w.bytes > 0 {
 			continue
 		}
 		j := &job{contender: c, work: w, program: b.programs[c], command: command, env: b.env}
@@ -53,15 +53,14 @@ func (b *bench) newRacers(w work) ([]*racer, error) {
 	return all, nil
 }
 
-// digest is what a call wrote.
+// digest is the length and the hash of an output.
 type digest struct {
 	n   int64
 	sum [sha256.Size]byte
 }
 
-// checkOutput makes the call with the number 0, which is the one that is remembered,
-// and its repetition, and compares what they write with what the bare command
-// wrote, which comes first.
+// checkOutput makes the call with the number 0, which is remembered, and repeats it. It
+// compares both outputs with *want. The first contender, the bare command, sets *want.
 func (b *bench) checkOutput(j *job, want **digest) (all []*racer, err error) {
 	if *want == nil {
 		d, _, err := b.digest(j.first(j, 0))
@@ -87,7 +86,7 @@ func (b *bench) checkOutput(j *job, want **digest) (all []*racer, err error) {
 		if t.op == replay && j.silent && j.work.bytes > 0 {
 			continue
 		}
-		if j.frames && got.n < (*want).n || !j.frames && j.name != hello && got != **want {
+		if j.framed && got.n < (*want).n || !j.framed && j.name != hello && got != **want {
 			return nil, fmt.Errorf("%s: output differs: %d bytes instead of %d", t.op, got.n, (*want).n)
 		}
 		all = append(all, &racer{
@@ -98,14 +97,15 @@ func (b *bench) checkOutput(j *job, want **digest) (all []*racer, err error) {
 	return all, nil
 }
 
+// digest makes a call and returns the digest of its output.
 func (b *bench) digest(c call) (digest, sample, error) {
 	h := sha256.New()
 	s, err := b.meter.run(c, func(p []byte) { h.Write(p) })
 	return digest{s.bytes, [sha256.Size]byte(h.Sum(nil))}, s, err
 }
 
-// race runs every racer once in each round, in random order, so that a slow period of
-// the machine affects all of them.
+// race runs every racer once in each round, in random order. A slow period of the
+// machine then affects all of them.
 func (b *bench) race(racers []*racer) error {
 	for round := range racers[0].work.rounds {
 		for _, i := range rand.Perm(len(racers)) {
@@ -123,18 +123,18 @@ func (b *bench) race(racers []*racer) error {
 	return nil
 }
 
-// runOnce makes the racer's call as how changes it.
-func (b *bench) runOnce(r *racer, how func(call) call) (sample, error) {
+// runOnce makes the racer's next call, changed by wrap.
+func (b *bench) runOnce(r *racer, wrap func(call) call) (sample, error) {
 	c, n := r.repeat()
 	if r.work.bytes >= 16<<20 {
-		unix.Sync() // what the one before has left to be written is not this one's
+		unix.Sync() // so that this call does not write back the data of the call before
 	}
 	var sink func([]byte)
 	if r.work.bytes > 0 {
 		sink = func([]byte) {}
 	}
-	s, err := b.meter.run(how(c), sink)
-	if err == nil && r.work.bytes > 0 && s.bytes != r.bytes && !r.frames {
+	s, err := b.meter.run(wrap(c), sink)
+	if err == nil && r.work.bytes > 0 && s.bytes != r.bytes && !r.framed {
 		err = fmt.Errorf("%s: output differs: %d bytes instead of %d", r.op, s.bytes, r.bytes)
 	}
 	if err == nil && r.op == first && r.after != nil {
@@ -143,7 +143,7 @@ func (b *bench) runOnce(r *racer, how func(call) call) (sample, error) {
 	return s, err
 }
 
-// repeat returns the call to be measured next, and its number.
+// repeat returns the next call and its number.
 func (r *racer) repeat() (call, int) {
 	if r.op == replay {
 		return r.again(r.job), 0
@@ -152,7 +152,7 @@ func (r *racer) repeat() (call, int) {
 	return r.first(r.job, n), n
 }
 
-// file makes a name of a file out of any.
+// file returns the name with characters that suit a file name.
 func file(name string) string {
 	return strings.Map(func(c rune) rune {
 		if strings.ContainsRune(" ,|/-", c) {
@@ -162,8 +162,8 @@ func file(name string) string {
 	}, name)
 }
 
-// references are the rows beside which those of a work are seen, at the first
-// run and again.
+// references returns the names of the rows that are the reference for first runs and
+// for replays.
 func references(w work) (string, string) {
 	if w.bytes > 0 {
 		return teed, catted
@@ -171,5 +171,6 @@ func references(w work) (string, string) {
 	return flocked, flocked
 }
 
-// slowCall is how long a call may take and still be made in every round.
+// slowCall is the longest time of a call that is made in every round or in every
+// second one. A slower racer takes part in fewer rounds.
 const slowCall = 20 * time.Millisecond

@@ -29,13 +29,13 @@ func (r *result) print(w io.Writer) {
 	r.printDemands(w)
 }
 
-// printTimes is the table of the medians.
+// printTimes writes the table of the medians.
 func (r *result) printTimes(w io.Writer) {
-	fmt.Fprintln(w, "\nmilliseconds, and times the reference: flock FILE true; with output, command | tee FILE and cat FILE")
+	fmt.Fprintln(w, "\nmilliseconds (ratio to the reference: flock FILE true; with output, command | tee FILE and cat FILE)")
 	for _, race := range r.Races {
 		loud := ""
 		if race.Noise.Loud {
-			loud = "; a loud machine: only the quietest third"
+			loud = "; the machine was busy: only the quietest third"
 		}
 		fmt.Fprintf(w, "  %s: %d of %d rounds count%s\n", race.Work, race.Noise.Rounds-race.Noise.Dropped, race.Noise.Rounds, loud)
 	}
@@ -57,7 +57,7 @@ func (r *result) printTimes(w io.Writer) {
 		}
 		fmt.Fprintln(tw)
 	}
-	_ = tw.Flush() // w is what it reports for
+	_ = tw.Flush() // the only error is of w
 }
 
 func cell(f *figure) string {
@@ -71,7 +71,7 @@ func cell(f *figure) string {
 	return s
 }
 
-// printCounts is the table of what is no time, and of the crowds.
+// printCounts writes the table of memory, page faults, fsyncs and crowds.
 func (r *result) printCounts(w io.Writer) {
 	callers := 0
 	for _, c := range r.Crowds {
@@ -79,7 +79,7 @@ func (r *result) printCounts(w io.Writer) {
 	}
 	fmt.Fprintln(w, "\npeak memory in MB, page faults, fsyncs")
 	if callers > 0 {
-		fmt.Fprintf(w, "seconds for %d at once (p99): each a key of its own, all a replay, all one key with a command of 50 ms\n", callers)
+		fmt.Fprintf(w, "seconds for %d at once (p99): distinct keys, replays, one key with a command of 50 ms\n", callers)
 	}
 	largest := r.largest()
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -125,7 +125,7 @@ func peakOf(c counts) *int64   { return c.PeakKB }
 func faultsOf(c counts) *int64 { return c.Faults }
 func syncsOf(c counts) *int64  { return c.Syncs }
 
-// largest is the work with most output.
+// largest returns the name of the work with the largest output.
 func (r *result) largest() string {
 	var most race
 	for _, race := range r.Races {
@@ -161,7 +161,7 @@ func (r *result) printDemands(w io.Writer) {
 	_ = tw.Flush()
 }
 
-// digits writes a figure with about three digits.
+// digits formats a figure with about three digits.
 func digits(f float64) string {
 	if math.Abs(f) >= 100 {
 		return fmt.Sprintf("%.0f", f)

@@ -20,18 +20,18 @@ type result struct {
 	Demands  []demand    `json:"demands"`
 }
 
-// race is one work at which all took part in turn.
+// race is one work, in which all contenders took part in turn.
 type race struct {
 	Work  string `json:"work"`
 	Bytes int64  `json:"bytes"`
-	First string `json:"first_beside"` // the row that the ratios of first runs and replays mean
-	Again string `json:"replay_beside"`
+	First string `json:"first_beside"`  // the row to which first runs have a ratio
+	Again string `json:"replay_beside"` // the row to which replays have a ratio
 	Noise noise  `json:"noise"`
 }
 
-// noise is how restless the machine was: a round counts if every reference
-// took at most twice its least time in it, or else it is dropped; if that would
-// leave less than a third of them, the quietest third counts, and Loud is set.
+// noise says how busy the machine was. A round is dropped if a reference took more than
+// twice its least time in it. If less than a third of the rounds would be left, the
+// quietest third counts and Loud is set.
 type noise struct {
 	Rounds  int  `json:"rounds"`
 	Dropped int  `json:"dropped"`
@@ -42,11 +42,11 @@ type noise struct {
 type row struct {
 	Name    string   `json:"name"`
 	What    string   `json:"what"`
-	Missing string   `json:"missing,omitempty"` // why it could not be measured
+	Missing string   `json:"missing,omitempty"` // the reason why it was not measured
 	Figures []figure `json:"figures,omitempty"`
 }
 
-// figure is what one contender needs for one work, at the first run or again.
+// figure has the figures of one contender at one work, for a first run or a replay.
 type figure struct {
 	Work   string  `json:"work"`
 	Op     string  `json:"op"` // first or replay
@@ -67,10 +67,10 @@ type counts struct {
 	Instructions *int64 `json:"instructions,omitempty"`
 }
 
-// crowd is many calls at once: medians over its rounds.
+// crowd has the figures of many calls at once. They are medians over the rounds.
 type crowd struct {
 	Name    string  `json:"name"`
-	Op      string  `json:"op"` // first: a key for each; replay; one: all wait for one
+	Op      string  `json:"op"` // first: distinct keys; replay; one: the same key for all callers
 	Callers int     `json:"callers"`
 	Rounds  int     `json:"rounds"`
 	Total   float64 `json:"total_us"`
@@ -79,7 +79,7 @@ type crowd struct {
 	Rate    float64 `json:"per_second"`
 }
 
-// demand is one row of what idem is to reach.
+// demand is a limit that idem should keep, with its figure.
 type demand struct {
 	What    string  `json:"what"`
 	Most    float64 `json:"at_most,omitempty"`
@@ -95,7 +95,7 @@ const (
 	one    = "one"
 )
 
-// figure returns that of a row, or nil.
+// figure returns the figure of a row, or nil.
 func (r *result) figure(name, work, op string) *figure {
 	for i := range r.Rows {
 		if r.Rows[i].Name != name {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// median returns that of the values, NaN of none.
+// median returns the median of the values, or NaN without a value.
 func median[T ~int64 | ~float64](values []T) float64 {
 	if len(values) == 0 {
 		return math.NaN()
@@ -20,10 +20,10 @@ func median[T ~int64 | ~float64](values []T) float64 {
 	return float64(v[len(v)/2])
 }
 
-// quietRounds says which rounds count, by the samples of the references in
-// each: see noise.
+// quietRounds reports for each round whether it counts, by the rule of noise. The
+// samples of each reference are by round.
 func quietRounds(rounds int, references ...[]sample) ([]bool, noise) {
-	unrest := make([]float64, rounds) // how many times its least time the slowest reference took
+	unrest := make([]float64, rounds) // the greatest ratio of a reference's time to its least time
 	for _, samples := range references {
 		least := time.Duration(math.MaxInt64)
 		for _, s := range samples {
@@ -57,8 +57,8 @@ func quietRounds(rounds int, references ...[]sample) ([]bool, noise) {
 	return keep, noise{Rounds: rounds, Dropped: rounds - third, Loud: true}
 }
 
-// ratio is the median of the ratios of a to b, round by round, in the rounds
-// that count and that both took part in.
+// ratio returns the median of the ratios of a to b, round by round. It uses the rounds
+// that count and in which both took part.
 func ratio(a, b []sample, keep []bool) float64 {
 	var all []float64
 	for i := range min(len(a), len(b)) {
@@ -69,8 +69,8 @@ func ratio(a, b []sample, keep []bool) float64 {
 	return median(all)
 }
 
-// figureOf sums up the samples of the rounds that count; if a slow racer took
-// part in none of those, all of his.
+// figureOf sums up the samples of the rounds that count. If a slow racer took part in
+// none of those rounds, it sums up all samples.
 func figureOf(samples []sample, keep []bool) figure {
 	var walls, cpus []float64
 	for _, quiet := range []bool{true, false} {

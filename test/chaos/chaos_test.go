@@ -14,7 +14,8 @@ import (
 	"idem/test/internal/rig"
 )
 
-// program is chaos, built once: its children are the program itself.
+// program is the path of chaos, which is built once. It starts itself as its children,
+// so the test binary cannot replace it.
 var program string
 
 func TestMain(m *testing.M) {
@@ -26,7 +27,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// run runs chaos. A part that it skips is a test that is skipped.
+// run runs chaos and returns its output. If chaos skips the part, the test is skipped.
 func run(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	testkit.Slow(t, "a part of chaos runs, with --quick")
@@ -62,10 +63,9 @@ func TestQuick(t *testing.T) {
 	}
 }
 
-// A program that breaks the promises must be found out, or the rest proves
-// nothing. The part power has such a program of its own, and steps has points
-// that must be reached.
-func TestNaiveIsFoundOut(t *testing.T) {
+// A part proves nothing unless it finds a program that breaks the promises. The part
+// power contains such a program, and steps checks that it reaches its points.
+func TestNaiveProgramIsFound(t *testing.T) {
 	testkit.Slow(t, "parts of chaos run, with --quick")
 	naive, err := rig.Build("./test/chaos/testdata/naive", filepath.Join(t.TempDir(), "naive"))
 	if err != nil {
@@ -92,7 +92,7 @@ func TestNaiveIsFoundOut(t *testing.T) {
 	}
 }
 
-func TestForgetfulIsFoundOut(t *testing.T) {
+func TestForgetfulProgramIsFound(t *testing.T) {
 	testkit.Slow(t, "a part of chaos runs, with --quick")
 	dir := t.TempDir()
 	idem, err := rig.Build(".", filepath.Join(dir, "idem"))
@@ -104,7 +104,7 @@ func TestForgetfulIsFoundOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("REAL_PROGRAM", idem)
-	// A trial in which the -wal is gone that has the latest keys in it.
+	// In a trial of this seed, the -wal with the latest keys is deleted.
 	out, err := run(t, "--quick", "--seed", "4", "--idem", forgetful, "damage")
 	if err == nil || !strings.Contains(out, " was run again") {
 		t.Errorf("nothing was found: %v\n%s", err, out)
@@ -118,7 +118,7 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// negligent is a wrapper that does nothing about signals.
+// negligent is a wrapper that does not handle signals.
 const negligent = `#!/bin/sh
 [ "$1 $4" = "run --" ] || exit 75
 while [ "$1" != -- ]; do shift; done
@@ -127,7 +127,7 @@ shift
 exit $?
 `
 
-func TestNegligentIsFoundOut(t *testing.T) {
+func TestNegligentProgramIsFound(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "negligent")
 	if err := os.WriteFile(program, []byte(negligent), 0o700); err != nil {
 		t.Fatal(err)
@@ -147,6 +147,6 @@ func TestNegligentIsFoundOut(t *testing.T) {
 		}
 	}
 	if strings.Contains(out, "without idem:") {
-		t.Errorf("what is tried without idem cannot depend on it\n%s", out)
+		t.Errorf("a fault in a case without idem\n%s", out)
 	}
 }

@@ -28,8 +28,8 @@ import (
 	"idem/test/internal/rig"
 )
 
-// children are the roles in which this program starts itself: idem runs some of
-// them as its commands, and parts start the others.
+// children are the roles in which this program starts itself. idem runs some of them as
+// its commands. The parts start the rest.
 var children = map[string]func(args []string) int{
 	"command":        lab.Command, // of steps, power and full
 	"locked-command": kill.Command,
@@ -48,7 +48,7 @@ type part struct {
 
 var parts = []part{
 	{rig.Part{Name: "kill", What: "SIGKILL of idem, the command, both and leftovers at random times"}, kill.Run},
-	{rig.Part{Name: "steps", What: "SIGKILL of idem at every point at which something else is left behind"}, steps.Run},
+	{rig.Part{Name: "steps", What: "SIGKILL of idem at every point at which the ledger is in another state"}, steps.Run},
 	{rig.Part{Name: "power", What: "power cuts of the ledger's disk"}, power.Run},
 	{rig.Part{Name: "full", What: "a disk that fills up and empties at random times"}, full.Run},
 	{rig.Part{Name: "damage", What: "the files of a ledger flipped, overwritten, truncated and deleted"}, damage.Run},

@@ -12,7 +12,7 @@ import (
 
 const root = "../.."
 
-// What is committed is what the committed figures say.
+// The committed pages are generated from the committed figures.
 func TestPages(t *testing.T) {
 	r, err := read(filepath.Join(root, rig.Figures), false)
 	if err != nil {
@@ -42,8 +42,8 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// figures makes a directory of figures from those of a quick run in testdata,
-// edited.
+// figures makes a directory with the figures of the quick run in testdata, edited. It
+// returns its path.
 func figures(t *testing.T, edit *strings.Replacer) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -59,7 +59,7 @@ func figures(t *testing.T, edit *strings.Replacer) string {
 	return dir
 }
 
-// render returns both pages.
+// render returns the runs and the text of both pages.
 func render(t *testing.T, dir string) (*runs, string) {
 	t.Helper()
 	r, err := read(dir, false)
@@ -69,8 +69,8 @@ func render(t *testing.T, dir string) (*runs, string) {
 	return r, string(r.page()) + string(r.block())
 }
 
-// loud are the words for what is not proved.
-var loud = []string{"NOT RUN YET", "SKIPPED", "FAILED", "quick run only", "NOT COUNTED", "NOT MEASURED", "Not proved"}
+// warnings are the words of the pages for a part that is not proved.
+var warnings = []string{"NOT RUN YET", "SKIPPED", "FAILED", "quick run only", "NOT COUNTED", "NOT MEASURED", "Not proved"}
 
 var full = []string{`"quick":true`, `"quick":false`, `"quick": true`, `"quick": false`}
 
@@ -79,7 +79,7 @@ func TestFullRunsAreShown(t *testing.T) {
 	if err := r.lacking(); err != nil {
 		t.Error(err)
 	}
-	for _, word := range loud {
+	for _, word := range warnings {
 		if strings.Contains(text, word) {
 			t.Errorf("%q in\n%s", word, text)
 		}
@@ -101,7 +101,7 @@ func TestQuickRunsProveNothing(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotProvedIsLoud(t *testing.T) {
+func TestUnprovedPartsAreShown(t *testing.T) {
 	for _, test := range []struct{ from, to, want string }{
 		{`"ok":true`, `"ok":false,"error":"broken: 1 | 2\nand more"`, `**FAILED: broken: 1 \| 2**`},
 		{`"ok":true`, `"ok":false,"skipped":"needs root"`, "**SKIPPED: needs root**"},
@@ -111,7 +111,7 @@ func TestWhatIsNotProvedIsLoud(t *testing.T) {
 			t.Errorf("no %q in\n%s", test.want, text)
 		}
 		if strings.Contains(text, "no promise broken") {
-			t.Errorf("but also something else in\n%s", text)
+			t.Errorf("also says that no promise is broken in\n%s", text)
 		}
 	}
 }
@@ -128,7 +128,7 @@ func TestLostFigure(t *testing.T) {
 
 func TestUnknownPart(t *testing.T) {
 	if _, err := read(figures(t, strings.NewReplacer(`"part":"kill"`, `"part":"new"`)), false); err == nil {
-		t.Error("a part that no page knows is passed over")
+		t.Error("no error for an unknown part")
 	}
 }
 
@@ -136,7 +136,7 @@ func TestInsert(t *testing.T) {
 	r := &runs{}
 	for _, text := range []string{"", begin, end + begin} {
 		if _, err := r.insert([]byte(text)); err == nil {
-			t.Errorf("%q has a place", text)
+			t.Errorf("no error for a README of %q", text)
 		}
 	}
 	got, err := r.insert([]byte("a\n" + begin + "old\n" + end + "b\n"))

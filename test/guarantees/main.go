@@ -17,15 +17,15 @@ import (
 	"idem/test/internal/rig"
 )
 
-// page is generated as a whole, readme only between its markers.
+// All of page is generated. In readme, the block between the markers is generated.
 const (
 	page   = "docs/guarantees.md"
 	readme = "README.md"
 )
 
 func main() {
-	figures := flag.String("figures", rig.Figures, "take the figures from this `DIRECTORY`")
-	quick := flag.Bool("quick", false, "print the page to stdout, with the figures of quick runs where there are no others")
+	figures := flag.String("figures", rig.Figures, "read the figures from this `DIRECTORY`")
+	quick := flag.Bool("quick", false, "print the page to stdout, with the figures of quick runs for parts without a full run")
 	flag.Parse()
 	if err := run(*figures, *quick); err != nil {
 		fmt.Fprintln(os.Stderr, "guarantees:", err)

@@ -60,6 +60,7 @@ func (r *runs) render(text string) []byte {
 	return b.Bytes()
 }
 
+// row returns a table row with a link to the part and its figures.
 func (r *runs) row(name string, figures ...string) string {
 	said := r.fault(name)
 	if r.proved(name) {
@@ -181,26 +182,26 @@ func (r *runs) machines() string {
 
 // alarm returns, in bold, the parts without a successful full run, or "".
 func (r *runs) alarm() string {
-	var said []string // in the order of the parts
+	var faults []string // in the order of the parts
 	named := map[string][]string{}
 	for _, name := range expected {
 		if fault := strings.Trim(r.fault(name), "*"); fault != "" {
 			if named[fault] == nil {
-				said = append(said, fault)
+				faults = append(faults, fault)
 			}
 			named[fault] = append(named[fault], name)
 		}
 	}
-	for i, fault := range said {
-		said[i] = strings.Join(named[fault], ", ") + " (" + fault + ")"
+	for i, fault := range faults {
+		faults[i] = strings.Join(named[fault], ", ") + " (" + fault + ")"
 	}
-	if said == nil {
+	if faults == nil {
 		return ""
 	}
-	return "**Not proved by a full run: " + strings.Join(said, "; ") + ".**"
+	return "**Not proved by a full run: " + strings.Join(faults, "; ") + ".**"
 }
 
-// demands returns the table of the goals for speed.
+// demands returns the table of the demands on speed.
 func (r *runs) demands() string {
 	if r.bench == nil {
 		return r.fault("bench")
@@ -225,7 +226,7 @@ func (r *runs) demands() string {
 	return b.String()
 }
 
-// met returns how many demands are met.
+// met returns the number of demands that are met.
 func (r *runs) met() string {
 	n := 0
 	for _, d := range r.bench.Demands {

@@ -14,20 +14,20 @@ import (
 	"idem/test/internal/rig"
 )
 
-// expected are the parts, in the order of the page. `go run ./test/chaos --help`
-// describes those of chaos.
+// expected lists the parts in the order of the page. `go run ./test/chaos --help`
+// describes the parts of chaos.
 var expected = []string{
 	"chaos kill", "chaos steps", "chaos power", "chaos full", "chaos damage", "chaos syscalls", "chaos signals",
 	"load onekey", "load manykeys", "load fresh", "load soak", "load reader", "load sizes",
 	"bench",
 }
 
-// runs are the last runs by their names, "chaos kill" or "bench".
+// runs has the last run of each part.
 type runs struct {
-	of      map[string]rig.Verdict
+	of      map[string]rig.Verdict // by name: "chaos kill" or "bench"
 	bench   *bench
 	chart   bool     // docs/figures/bench.svg exists
-	missing []string // figures that a template uses and that no run has
+	missing []string // figures that a template uses but no run has
 }
 
 // bench is the part of the JSON of test/bench that the pages need.
@@ -52,8 +52,8 @@ type bench struct {
 	} `json:"rows"`
 }
 
-// read reads the full runs from the directory of figures. With quick it also reads
-// the quick run of each part that has no full one.
+// read reads the full runs from the directory of figures. With quick it also reads the
+// quick run of each part without a full run.
 func read(dir string, quick bool) (*runs, error) {
 	r := &runs{of: map[string]rig.Verdict{}}
 	for _, program := range []string{"chaos", "load"} {
@@ -96,8 +96,8 @@ func (r *runs) readBench(file string, quick bool) error {
 	return nil
 }
 
-// fault returns, in bold, why the last run of a part proves nothing, or "". A part
-// without proof must be visible as such.
+// fault returns, in bold, the reason why the last run of a part proves nothing, or "". The
+// pages show it, because a part without proof must be visible.
 func (r *runs) fault(name string) string {
 	v, ok := r.of[name]
 	switch {
@@ -120,8 +120,8 @@ func (r *runs) proved(name string) bool {
 	return ok && v.OK
 }
 
-// count returns a figure of a part. A * in the name matches any text. Of several
-// matches it returns the last, which is the one of the largest size.
+// count returns a figure of a part. A * in the name matches any text. If several figures
+// match, it returns the last one, which is for the largest size.
 func (r *runs) count(name, figure string) (rig.Count, bool) {
 	for _, c := range slices.Backward(r.of[name].Counts) {
 		if same, _ := path.Match(figure, c.Name); same || c.Name == figure {
@@ -132,8 +132,8 @@ func (r *runs) count(name, figure string) (rig.Count, bool) {
 	return rig.Count{}, false
 }
 
-// lacking returns an error that names the figures that a template uses and that no
-// run has, for example because a part has renamed them.
+// lacking returns an error with the names of the figures that a template uses but no run
+// has. This happens if a part renames a figure.
 func (r *runs) lacking() error {
 	if len(r.missing) == 0 {
 		return nil

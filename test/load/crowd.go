@@ -12,8 +12,8 @@ import (
 	"idem/test/internal/rig"
 )
 
-// together runs n commands at once; their output goes to files in a directory
-// of the given name.
+// together runs n commands at once. Their output goes to files in a directory with the
+// given name.
 func (l *load) together(name string, n int, env []string, command func(i int) []string) (*rig.Crowd, error) {
 	return rig.Together([]string{l.self, "gate"}, filepath.Join(l.dir, name), n, env, command)
 }

@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// All processes of a key log their actions in its journal as lines "WHAT RUN", each
-// with a single appending write, so the kernel orders the lines. A line about an action
-// to come is written before the action, a line about a past one after it.
+// All processes of a key log their actions in its journal as lines "WHAT RUN", each with
+// a single appending write, so the kernel orders the lines. A line about a future action
+// is written before the action. A line about a past action is written after it.
 
 func (b *soakRun) note(key, what, run string) {
 	if err := appendNote(b.journalDir, key, what, run); err != nil {
@@ -25,8 +25,8 @@ func (b *soakRun) note(key, what, run string) {
 
 func (b *soakRun) journal(key string) []string { return lines(filepath.Join(b.journalDir, key)) }
 
-func appendNote(place, key, what, run string) error {
-	f, err := os.OpenFile(filepath.Join(place, key), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+func appendNote(dir, key, what, run string) error {
+	f, err := os.OpenFile(filepath.Join(dir, key), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}
@@ -41,45 +41,46 @@ const (
 	commandCannot   = 98
 )
 
-// callIdem is the command of the part soak. It holds a lock of its key that is
-// independent of idem.
+// command is the command of the part soak. It holds a lock of its key that is independent
+// of idem.
 func command(args []string) int {
-	place, key, run := args[0], args[1], os.Getenv("IDEM_RUN_ID")
-	alive, err := os.OpenFile(filepath.Join(place, "alive"), os.O_RDWR|os.O_CREATE, 0o600)
+	dir, key, run := args[0], args[1], os.Getenv("IDEM_RUN_ID")
+	alive, err := os.OpenFile(filepath.Join(dir, "alive"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err == nil {
 		err = unix.Flock(int(alive.Fd()), unix.LOCK_SH)
 	}
 	var own *os.File
 	if err == nil {
-		own, err = os.OpenFile(filepath.Join(place, "lock."+key), os.O_RDWR|os.O_CREATE, 0o600)
+		own, err = os.OpenFile(filepath.Join(dir, "lock."+key), os.O_RDWR|os.O_CREATE, 0o600)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "load work:", err)
 		return commandCannot
 	}
 	if err := unix.Flock(int(own.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		_ = appendNote(place, key, "overlap", run)
+		_ = appendNote(dir, key, "overlap", run)
 		return commandOverlaps
 	}
 	// Released before the end: at exit, the lock of idem may be released first.
 	defer func() { _ = unix.Flock(int(own.Fd()), unix.LOCK_UN) }()
-	if err := appendNote(place, key, "start", run); err != nil {
+	if err := appendNote(dir, key, "start", run); err != nil {
 		return commandCannot
 	}
-	// If idem was killed, stdout has no reader. That is not an error.
+	// Ignore errors, because stdout has no reader if idem was killed.
 	fmt.Printf("%s\n%s", run, strings.Repeat(".", padding(run)))
 	time.Sleep(time.Duration(rand.IntN(40)) * time.Millisecond)
 	what, code := "end", 0
 	if rand.IntN(10) == 0 {
 		what, code = "fail", commandFails
 	}
-	if err := appendNote(place, key, what, run); err != nil {
+	if err := appendNote(dir, key, what, run); err != nil {
 		return commandCannot
 	}
 	return code
 }
 
-// padding returns how much a run writes. Some runs exceed the limit for ledger.db.
+// padding returns the number of bytes that a run writes. Some runs exceed the limit for
+// output in ledger.db.
 func padding(run string) int {
 	h := fnv.New32a()
 	h.Write([]byte(run))
@@ -92,13 +93,15 @@ func padding(run string) int {
 // journalCounts has the figures of one journal.
 type journalCounts struct{ starts, ends, acks int }
 
-// checkJournal checks the promises on a journal: runs do not overlap, no run follows an
-// acknowledged success that was not forgotten, and every acknowledged run has ended.
+// checkJournal checks the promises on a journal:
+//   - Runs do not overlap.
+//   - A run does not follow an acknowledged success that was not forgotten.
+//   - Every acknowledged run has ended.
 func checkJournal(journal []string) (c journalCounts, err error) {
-	var last, acked string // the last run with a good end, if it is acknowledged
+	var last, acked string // the last run that succeeded, and the same run once it is acknowledged
 	ended := map[string]bool{}
 	forgetting := 0    // running calls of idem forget
-	forgotten := false // one has ended since the last success
+	forgotten := false // a call of idem forget has ended since the last success
 	for i, line := range journal {
 		what, run, _ := strings.Cut(line, " ")
 		switch what {
@@ -117,7 +120,7 @@ func checkJournal(journal []string) (c journalCounts, err error) {
 			if !ended[run] {
 				return c, fmt.Errorf("line %d: run %q is acknowledged and never came to its end", i+1, run)
 			}
-			if run == last { // else a slow caller of one that was forgotten
+			if run == last { // otherwise a slow caller acknowledges a forgotten run
 				acked = run
 			}
 		case "forget":

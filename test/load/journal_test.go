@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestCheckBath(t *testing.T) {
+func TestCheckJournal(t *testing.T) {
 	for _, test := range []struct{ journal, want string }{
 		{"start a|end a|ack a|ack a", ""},
 		{"start a|fail a|start b|end b|ack b", ""},

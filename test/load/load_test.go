@@ -17,8 +17,7 @@ func TestQuick(t *testing.T) {
 	t.Log(out)
 }
 
-// A program that runs whatever it is given, or nothing at all, must be found
-// out, or the rest proves nothing.
+// A part proves nothing unless it finds a program that runs every command, or none.
 func TestFaultsAreFound(t *testing.T) {
 	run := rigtest.Program(t, "./test/load")
 	for _, test := range []struct{ part, script, want string }{

@@ -33,9 +33,9 @@ var parts = []part{
 	{rig.Part{Name: "sizes", What: "ledgers of one key up to very many: the time of a replay, a first run and a list"}, sizes},
 }
 
-// load is what a part works with.
+// load holds the directory, the programs, the options and the figures of a part.
 type load struct {
-	dir  string // of this part alone
+	dir  string // no other part uses this directory
 	idem string // the program under load
 	self string // this program, for its children
 	options
@@ -45,12 +45,12 @@ type load struct {
 // options are the flags.
 type options struct {
 	quick   bool
-	callers int // at once
-	rounds  int // of fresh
-	runs    int // beside a reader
-	keys    int // of the largest ledger
-	pairs   int // of measured calls for each size
-	last    time.Duration
+	callers int           // at once
+	rounds  int           // of the part fresh
+	runs    int           // of the part reader, during a list that is not read
+	keys    int           // of the largest ledger
+	pairs   int           // of measured calls for each size
+	last    time.Duration // the duration of the parts soak and reader
 }
 
 var full = options{callers: 500, rounds: 12, runs: 1500, keys: 1_000_000, pairs: 100, last: time.Minute}
@@ -76,7 +76,7 @@ func run(args []string) error {
 	flags.IntVar(&o.runs, "runs", o.runs, "reader: make this many runs during a list that is not read")
 	flags.IntVar(&o.keys, "keys", o.keys, "sizes: use this many keys in the largest ledger")
 	flags.IntVar(&o.pairs, "pairs", o.pairs, "sizes: measure each call this often")
-	flags.DurationVar(&o.last, "last", o.last, "soak, reader: how long they last")
+	flags.DurationVar(&o.last, "last", o.last, "soak, reader: work for this long")
 	if err := program.Parse(args); err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 	"idem/test/internal/rig"
 )
 
-// turns returns how often a crowd and its peers are measured, alternately.
+// turns returns the number of measurements of a crowd and of its peers, which alternate.
 func (l *load) turns() int {
 	if l.quick {
 		return 1
@@ -22,8 +22,8 @@ func (l *load) turns() int {
 	return 5
 }
 
-// oneKey checks that one caller executes the command and that all get its output. It
-// compares the time with as many calls of flock for one file.
+// oneKey checks that one caller executes the command and that all callers get its output.
+// It compares the time with the same number of calls of flock for one file.
 func oneKey(l *load) error {
 	const script = `echo "run $IDEM_RUN_ID" >>"$0"; sleep 0.05; echo "done by $$"`
 	var times []time.Duration
@@ -62,8 +62,8 @@ func oneKey(l *load) error {
 	return l.checkLeft("ledger0", nil)
 }
 
-// compare adds the ratio of the time of a crowd to that of its peers, if their program is
-// installed.
+// compare appends the ratio of the time of a crowd to the time of its peers. It appends
+// nothing if the program of the peers is not installed.
 func (l *load) compare(ratios []float64, c *rig.Crowd, name string, peer func(i int) []string) ([]float64, error) {
 	if _, err := exec.LookPath(peer(0)[0]); errors.Is(err, exec.ErrNotFound) {
 		return ratios, nil
@@ -78,6 +78,7 @@ func (l *load) compare(ratios []float64, c *rig.Crowd, name string, peer func(i 
 	return append(ratios, c.Took.Seconds()/p.Took.Seconds()), nil
 }
 
+// addMedian adds the median of the values to the figures.
 func (l *load) addMedian(name string, all []float64) {
 	if len(all) == 0 {
 		l.Add(name, "not known: the other program is not installed")
@@ -87,7 +88,8 @@ func (l *load) addMedian(name string, all []float64) {
 	l.Measure(name, percentile(all, 50))
 }
 
-// checkSameOutput returns an error unless all callers wrote the same output and not none.
+// checkSameOutput returns an error unless all callers wrote the same output. An empty
+// output is an error, too.
 func checkSameOutput(c *rig.Crowd) error {
 	var first []byte
 	for i, me := range c.Callers {
@@ -105,19 +107,20 @@ func checkSameOutput(c *rig.Crowd) error {
 	return nil
 }
 
-// manyKeys checks that every key is executed once. It compares the time with as many
-// minimal Go programs that run the same command, and with flock with a file each.
+// manyKeys checks that the command of every key is executed once. It compares the time
+// with the same number of minimal Go programs that run the command, and of calls of flock
+// for distinct files.
 func manyKeys(l *load) error {
 	var times []time.Duration
 	var spawns, flocks, spread []float64
 	for turn := range l.turns() {
 		name := func(s string) string { return fmt.Sprintf("%s%d", s, turn) }
 		// The command is minimal and makes a file at each execution.
-		command := func(place string, i int) []string {
-			return []string{"mktemp", filepath.Join(l.dir, name(place), fmt.Sprintf("%04d.XXXXXX", i))}
+		command := func(dir string, i int) []string {
+			return []string{"mktemp", filepath.Join(l.dir, name(dir), fmt.Sprintf("%04d.XXXXXX", i))}
 		}
-		for _, place := range []string{"effects", "spawned", "flocked"} {
-			if err := os.Mkdir(filepath.Join(l.dir, name(place)), 0o700); err != nil {
+		for _, dir := range []string{"effects", "spawned", "flocked"} {
+			if err := os.Mkdir(filepath.Join(l.dir, name(dir)), 0o700); err != nil {
 				return err
 			}
 		}

@@ -22,12 +22,12 @@ const listKeys = 3000
 // reader checks that an idem list that is not read does not make the log grow, and
 // that a log that another program has made grow shrinks after that.
 func reader(l *load) error {
-	nursery, remove, err := l.memoryDir()
+	memory, remove, err := l.memoryDir()
 	if err != nil {
 		return err
 	}
 	defer remove()
-	if err := l.grow(filepath.Join(nursery, "ledger"), 0, listKeys, filepath.Join(l.dir, "ledger")); err != nil {
+	if err := l.grow(filepath.Join(memory, "ledger"), 0, listKeys, filepath.Join(l.dir, "ledger")); err != nil {
 		return err
 	}
 	if err := l.checkUnreadList(); err != nil {
@@ -42,21 +42,21 @@ func reader(l *load) error {
 	return l.checkLeft("ledger", nil)
 }
 
-// besideList: runs during an idem list that is not read, and during repeated ones
-// that are read.
+// checkUnreadList makes runs during an idem list that is not read, and during repeated
+// lists that are read. The log must not grow.
 func (l *load) checkUnreadList() error {
-	stuck := l.callIdem("ledger", "list")
-	r, err := stuck.StdoutPipe()
+	unread := l.callIdem("ledger", "list")
+	r, err := unread.StdoutPipe()
 	if err != nil {
 		return err
 	}
 	begin := time.Now()
-	if err := stuck.Start(); err != nil {
+	if err := unread.Start(); err != nil {
 		return err
 	}
 	first := make([]byte, 1)
 	if _, err := io.ReadFull(r, first); err != nil { // it has begun to write
-		return errors.Join(fmt.Errorf("idem list wrote nothing: %w", err), stuck.Wait())
+		return errors.Join(fmt.Errorf("idem list wrote nothing: %w", err), unread.Wait())
 	}
 	var lists int
 	var listErr error
@@ -77,7 +77,7 @@ func (l *load) checkUnreadList() error {
 	<-stopped
 	time.Sleep(time.Until(begin.Add(l.last)))
 	rest, readErr := io.ReadAll(r)
-	err = errors.Join(err, listErr, readErr, stuck.Wait())
+	err = errors.Join(err, listErr, readErr, unread.Wait())
 	held := time.Since(begin)
 
 	l.Count("runs beside a list that is not read", l.runs)
@@ -97,8 +97,8 @@ func (l *load) checkUnreadList() error {
 	return nil
 }
 
-// besideTransaction: runs during a read transaction of another program. The
-// log grows until that ends, which idem cannot prevent.
+// checkForeignRead makes runs during a read transaction of another program. The log grows
+// until the transaction ends, which idem cannot prevent. It must shrink after that.
 func (l *load) checkForeignRead() error {
 	held, err := l.helper("hold", filepath.Join(l.dir, "ledger", "ledger.db"))
 	if err != nil {

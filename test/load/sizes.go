@@ -19,10 +19,10 @@ type sizedLedger struct {
 	times  map[string][]time.Duration // by the kind of call
 }
 
-// sizes measures calls on ledgers of several sizes. They alternate between the
-// ledgers, so that other load of the machine affects all of them.
+// sizes measures calls on ledgers of several sizes. The calls alternate between the
+// ledgers, so that other load of the machine affects all ledgers.
 func sizes(l *load) error {
-	nursery, remove, err := l.memoryDir()
+	memory, remove, err := l.memoryDir()
 	if err != nil {
 		return err
 	}
@@ -35,7 +35,7 @@ func sizes(l *load) error {
 		if len(all) > 0 {
 			before = all[len(all)-1].keys
 		}
-		if err := l.grow(filepath.Join(nursery, "ledger"), before, n, filepath.Join(l.dir, s.ledger)); err != nil {
+		if err := l.grow(filepath.Join(memory, "ledger"), before, n, filepath.Join(l.dir, s.ledger)); err != nil {
 			return err
 		}
 		all = append(all, s)
@@ -69,7 +69,7 @@ func sizes(l *load) error {
 	return l.checkLeft(all[len(all)-1].ledger, nil)
 }
 
-// ratio is the median of the ratios, pair by pair.
+// ratio returns the median of the ratios, pair by pair.
 func ratio(a, b []time.Duration) float64 {
 	var all []float64
 	for i := range a {
@@ -79,7 +79,7 @@ func ratio(a, b []time.Duration) float64 {
 	return percentile(all, 50)
 }
 
-// calls makes one call of each kind and checks what it got.
+// calls makes one call of each kind and checks the output.
 func (s *sizedLedger) calls(l *load, round int) error {
 	hit := fmt.Sprintf("size:%d", rand.IntN(s.keys))
 	out, err := s.call(l, "hit", "run", "--key", hit, "--", "true")
@@ -99,7 +99,7 @@ func (s *sizedLedger) calls(l *load, round int) error {
 	return err
 }
 
-// call measures one call. A message on stderr is an error too.
+// call measures one call and returns its output. A message on stderr is an error, too.
 func (s *sizedLedger) call(l *load, kind string, args ...string) (string, error) {
 	var out, errs bytes.Buffer
 	c := exec.Command(l.idem, args...)

@@ -31,7 +31,7 @@ type soakRun struct {
 	alive      map[*exec.Cmd]bool // running calls, which may be killed
 	codes      map[string]int     // number of calls by name and status: "run 75"
 	times      []time.Duration    // durations of the runs that were not killed
-	err        error              // the first
+	err        error              // the first error
 	kills      int
 }
 
@@ -89,8 +89,9 @@ func (b *soakRun) fail(err error) {
 
 func anyKey() string { return fmt.Sprintf("soak:%d", rand.IntN(soakKeys)) }
 
-// call calls idem and returns its status, negative for a signal, and its stdout.
-// Its output goes to files, because processes that outlive a kill would hold a pipe.
+// call calls idem and returns its status, negative for a signal, and its stdout. The
+// output goes to files, because processes that outlive a killed idem would hold a pipe
+// open.
 func (b *soakRun) call(args ...string) (int, string) {
 	out, err := os.CreateTemp(b.journalDir, "out")
 	if err != nil {
@@ -168,7 +169,7 @@ func (b *soakRun) forget() {
 	b.note(key, "forget", "-")
 	code, _ := b.call("forget", key)
 	switch code {
-	case 0, -int(unix.SIGKILL): // a killed one may have done it
+	case 0, -int(unix.SIGKILL): // a killed call may have removed the key
 		b.note(key, "forgotten", "-")
 	default:
 		b.note(key, "kept", "-")

@@ -52,10 +52,10 @@ func main() {
 	}
 }
 
-// filter copies the output of what failed and the closing line of each package,
-// or all output if verbose.
+// filter copies the output of failed tests and the closing line of each package, or all
+// output if verbose. It returns the skipped tests, each with its reason.
 func filter(r io.Reader, w io.Writer, verbose bool) (skipped []string, failed bool) {
-	output := map[string]map[string][]string{} // by package and test, until it is known how the test ended
+	output := map[string]map[string][]string{} // by package and test, until the test ends
 	in := bufio.NewReader(r)
 	for {
 		line, err := in.ReadString('\n')
@@ -64,7 +64,7 @@ func filter(r io.Reader, w io.Writer, verbose bool) (skipped []string, failed bo
 		}
 		var e event
 		if json.Unmarshal([]byte(line), &e) != nil {
-			fmt.Fprint(w, line) // not from a test: the go command itself
+			fmt.Fprint(w, line) // written by the go command itself
 			continue
 		}
 		if output[e.Package] == nil {
@@ -95,7 +95,7 @@ func filter(r io.Reader, w io.Writer, verbose bool) (skipped []string, failed bo
 				flush(e.Test)
 				break
 			}
-			// A panic ends tests without saying so. The package, "", comes last.
+			// A panic ends tests without an event. The package, "", is the last.
 			for _, test := range slices.Backward(slices.Sorted(maps.Keys(tests))) {
 				flush(test)
 			}
@@ -103,7 +103,7 @@ func filter(r io.Reader, w io.Writer, verbose bool) (skipped []string, failed bo
 			if e.Test != "" {
 				skipped = append(skipped, e.Package+" "+e.Test+": "+reason(tests[e.Test]))
 			}
-			fallthrough // a package without tests is skipped, too: that is its closing line
+			fallthrough // a package without tests is skipped, and that is its closing line
 		case "pass":
 			if lines := tests[""]; e.Test == "" && len(lines) > 0 {
 				tests[""] = lines[len(lines)-1:]
@@ -114,14 +114,14 @@ func filter(r io.Reader, w io.Writer, verbose bool) (skipped []string, failed bo
 	}
 }
 
-// reason is what the test said about its skip.
+// reason returns the message of a test about its skip.
 func reason(lines []string) string {
-	var said []string
+	var messages []string
 	for _, line := range lines {
 		line = strings.TrimSpace(line)
 		if line != "" && !strings.HasPrefix(line, "=== ") && !strings.HasPrefix(line, "--- ") {
-			said = append(said, line)
+			messages = append(messages, line)
 		}
 	}
-	return strings.Join(said, " ")
+	return strings.Join(messages, " ")
 }

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # What --hash-file conf depends on.
 mkdir -p conf/sub
 printf 'a=1\n' >conf/a

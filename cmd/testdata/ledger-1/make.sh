@@ -1,4 +1,5 @@
 #!/bin/sh
+# shellcheck disable=SC1010,SC1091,SC2016 # scripts and keys are arguments
 # Makes ledger.tar.gz, a ledger of the idem in PATH, and answers.txt, which is
 # how that idem answers questions.sh on it. Run once, with the idem of the commit
 # before numbered migrations:

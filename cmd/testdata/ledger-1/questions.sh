@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC1010,SC1091,SC2016 # scripts and keys are arguments
 # Asks for each key of ledger.tar.gz. stdout and statuses are answers, messages are not.
 ask() {
 	printf '$ idem %s\n' "$*"

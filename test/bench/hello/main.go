@@ -1,5 +1,5 @@
-// Hello is the Go program that everybody writes first: the least that a start
-// of any other can cost.
+// Hello prints a line. Its start costs the least that the start of a Go program can
+// cost.
 package main
 
 import "fmt"

@@ -1,13 +1,13 @@
-// Helper is what the calls of bench run: small, so that what is measured is
-// not it.
+// Helper is the command that the calls of bench run. It is small, so it adds little to
+// the figures.
 //
 //	helper gen N          writes N bytes of text to stdout
-//	helper spawn CMD      runs CMD and waits for it: what a start costs from Go
-//	helper usage FILE CMD the same, and writes into FILE CMD's peak memory in
-//	                      KiB, its page faults, and our own peak memory
+//	helper spawn CMD      runs CMD and waits for it: the least cost of a start from Go
+//	helper usage FILE CMD does the same, and writes into FILE the peak memory of CMD in
+//	                      KiB, its page faults, and the peak memory of helper
 //
-// The peak memory of a process is at least that of the one which started it
-// (exec keeps the mark), and so has to be taken by a small one.
+// The peak memory of a process is at least that of its parent, because exec keeps the
+// mark. So a small program has to start the process that is measured.
 package main
 
 import (
@@ -19,7 +19,7 @@ import (
 func main() {
 	args := os.Args[1:]
 	switch {
-	case len(args) >= 2 && args[0] == "gen": // more arguments only tell calls apart
+	case len(args) >= 2 && args[0] == "gen": // further arguments only distinguish calls
 		n, err := strconv.ParseInt(args[1], 10, 64)
 		if err == nil {
 			err = gen(n)
@@ -44,7 +44,7 @@ func main() {
 	os.Exit(2)
 }
 
-// gen writes n bytes of lines that look like a log's, in pieces of 64 KiB.
+// gen writes n bytes that look like lines of a log, in pieces of 64 KiB.
 func gen(n int64) error {
 	const line = "2026-11-22T06:44:24Z info uploading artifact build/out/app-linux-amd64.tar.gz part 17 of 230 checksum 4f2c1e77\n"
 	piece := make([]byte, 64<<10)

@@ -1,6 +1,6 @@
-// Package damage is the part "damage" of chaos. A ledger is copied, one of its files
-// is damaged, and then it is used in all ways. In every fifth trial a command is
-// running during the damage.
+// Package damage is the part "damage" of chaos. Each trial copies a ledger, damages one
+// of its files, and makes calls of all kinds. In every fifth trial a command is running
+// during the damage.
 //
 //	go run ./test/chaos damage [--trial NAME]
 //
@@ -29,7 +29,7 @@ const pageSize = 4096
 // damageTest runs the trials.
 type damageTest struct {
 	*lab.Trials[damageCounts]                // by target and kind of damage, with "live " if a command was running
-	fixtures                  []*lab.Fixture // with a longer -wal each, except for the last, whose -wal is empty
+	fixtures                  []*lab.Fixture // each has a longer -wal than the one before, but the last -wal is empty
 }
 
 // damageCounts has the figures of one kind of damage.
@@ -80,8 +80,7 @@ func Run(l *lab.Lab) error {
 			}
 		}
 	})
-	d.report()
-	return d.Err
+	return d.Report(kinds(), (*damageCounts).totals, noWrongAnswer)
 }
 
 // makeFixtures makes the fixtures. SQLite empties a -wal after 40 pages, and a run writes about
@@ -111,32 +110,30 @@ func (d *damageTest) makeFixtures(keys int) error {
 	return e.RunAndChange(d.Idem, "gone", 0, "forget", "gone")
 }
 
-func (d *damageTest) report() {
-	t := &d.Figures
-	var all damageCounts
+// kinds returns the kinds of trials in the order in which they are printed.
+func kinds() (all []string) {
 	for _, when := range []string{"", "live "} {
 		for _, target := range targets {
-			for _, how := range damages {
-				c := d.Counts[when+target+" "+how]
-				if c == nil {
-					continue
-				}
-				t.Add(when+target+" "+how, "%s", c)
-				all.add(c)
+			for _, damage := range damages {
+				all = append(all, when+target+" "+damage)
 			}
 		}
 	}
-	t.Count("trials", all.trials)
-	t.Count("answers as recorded", all.exact)
-	t.Count("refused (69)", all.refused)
-	t.Count("answers from an earlier attempt", all.older)
-	t.Count("unknown (79)", all.unknown)
-	t.Count("unrecorded (125)", all.unrecorded)
-	t.Count("calls of list, show, logs, check, mark and forget", all.other)
-	t.Count("keys run again after damage to shared memory in use", all.again)
-	t.Count(noWrongAnswer, d.Broken())
-	d.AddSeconds()
-	t.Print(os.Stdout)
+	return all
+}
+
+// totals returns the figures of all trials.
+func (c *damageCounts) totals() []lab.Total {
+	return []lab.Total{
+		{Name: "trials", N: c.trials},
+		{Name: "answers as recorded", N: c.exact},
+		{Name: "refused (69)", N: c.refused},
+		{Name: "answers from an earlier attempt", N: c.older},
+		{Name: "unknown (79)", N: c.unknown},
+		{Name: "unrecorded (125)", N: c.unrecorded},
+		{Name: "calls of list, show, logs, check, mark and forget", N: c.other},
+		{Name: "keys run again after damage to shared memory in use", N: c.again},
+	}
 }
 
 // noWrongAnswer is the promise of this part.

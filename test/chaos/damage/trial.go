@@ -72,7 +72,7 @@ func (t *trial) rerun(k lab.Record, kind string) error {
 	switch ran := t.StartsOf(k.Key) > before; {
 	case ran:
 		t.counts.again++
-		if !slices.Contains(forgetsInUse, kind) { // SQLite loses commits, and so does the witness that counts them
+		if !slices.Contains(forgetsInUse, kind) {
 			return fmt.Errorf("key %s was run again; want %s", k.Key, k.Want)
 		}
 		t.reruns[k.Key] = r
@@ -100,7 +100,8 @@ func (t *trial) current(k lab.Record) lab.Record {
 }
 
 // forgetsInUse are the kinds of damage to shared memory in use. Only its header has a
-// checksum, so idem may run a key again.
+// checksum, so SQLite may lose commits. The witness, which counts the commits, then loses
+// them too, and idem may run a key again.
 var forgetsInUse = []string{"live ledger.db-shm flip", "live ledger.db-shm page", "live ledger.db-shm truncate"}
 
 // forgetsLatest are the kinds of damage after which SQLite loses its latest commits.

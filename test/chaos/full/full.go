@@ -190,7 +190,7 @@ func fill(rng *rand.Rand, dir string, over <-chan struct{}) (timesFull int) {
 	return timesFull
 }
 
-// client makes the calls of its own keys, one after the other.
+// client makes calls one after the other. No other client uses its keys.
 type client struct {
 	*fullTest
 	*lab.Harness
@@ -219,8 +219,8 @@ func (c *client) callWhileFilling() {
 	}
 }
 
-// callAgain makes one more call, now that there is room, for the keys with an acknowledged
-// outcome or for the others.
+// callAgain makes one more call for each key, now that there is room. It takes the keys
+// with an acknowledged outcome, or those without one.
 func (c *client) callAgain(acknowledged bool) {
 	keys := 0
 	for _, s := range c.keys {

@@ -12,7 +12,7 @@ import (
 	"idem/test/chaos/lab"
 )
 
-// callIdem calls idem and waits for its end, which is soon when ctx is done.
+// callIdem calls idem and waits for its end. It kills idem when ctx is done.
 func (r *killTest) callIdem(ctx context.Context, id, file string, args ...string) lab.Call {
 	cmd := exec.CommandContext(ctx, r.Idem, args...)
 	cmd.Env = append(r.Environ(r.ledger, id), "TMPDIR="+r.tmp())
@@ -39,7 +39,7 @@ func (s *keyTest) callUntilDone(ctx context.Context, number int) {
 		id := s.key + "/" + strconv.Itoa(number) + "." + strconv.Itoa(n)
 		done := make(chan struct{})
 		if rng.IntN(8) == 0 {
-			// This also hits idem while it decides, begins and ends.
+			// This also kills idem before the start and after the end of its command.
 			go s.killAfter(id, time.Duration(rng.IntN(40))*time.Millisecond, done)
 		} else {
 			close(done)
@@ -58,35 +58,35 @@ func (s *keyTest) callUntilDone(ctx context.Context, number int) {
 			}
 			select {
 			case s.undecided <- c.Code:
-			default: // another caller has
+			default: // another caller has woken the operator
 			}
 			pause(30, 120)
 		case lab.ExitBusy:
 			pause(20, 120)
 		case -lab.SigKill, commandFails:
 			pause(0, 30)
-		default: // check reports it; the file has the message of idem
+		default: // check reports it, with the message of idem
 			return
 		}
 	}
 }
 
-// replyOf returns the run whose output a successful call got, "" for no output, as
-// after a mark. Anything but whole lines of one run is "garbage".
+// replyOf returns the run ID in the output of a successful call, or "" without output, as
+// after a mark. It returns "garbage" if the output is not whole lines of one run.
 func (s *keyTest) replyOf(c lab.Call) string {
 	out := c.Stdout()
 	line, _, ok := strings.Cut(out, "\n")
 	if c.Code != 0 || out == "" {
 		return ""
 	}
-	run, ours := strings.CutPrefix(line, s.key+" ")
-	if !ok || !ours || strings.ContainsAny(run, " ;") || strings.Repeat(line+"\n", len(out)/(len(line)+1)) != out {
+	run, hasKey := strings.CutPrefix(line, s.key+" ")
+	if !ok || !hasKey || strings.ContainsAny(run, " ;") || strings.Repeat(line+"\n", len(out)/(len(line)+1)) != out {
 		return "garbage"
 	}
 	return run
 }
 
-// compare compares a reply with those of the other callers.
+// compare compares a reply with the first reply to another caller.
 func (s *keyTest) compare(c lab.Call) {
 	reply := c.Stdout()
 	if !s.reply.CompareAndSwap(nil, &reply) && *s.reply.Load() != reply {
@@ -94,8 +94,8 @@ func (s *keyTest) compare(c lab.Call) {
 	}
 }
 
-// settleByHand is the operator. It marks the key when idem refuses to decide.
-func (s *keyTest) settleByHand(ctx context.Context) {
+// operate is the operator. It marks the key when idem refuses to decide.
+func (s *keyTest) operate(ctx context.Context) {
 	rng := s.rng(callers + 1)
 	for n := 0; ; n++ {
 		var code int
@@ -104,12 +104,12 @@ func (s *keyTest) settleByHand(ctx context.Context) {
 			return
 		case code = <-s.undecided:
 		}
-		how, kind := "retry", lab.MarkRetry
+		mark, kind := "retry", lab.MarkRetry
 		switch d := rng.IntN(20); {
 		case d < 3:
-			how, kind = "done", lab.MarkDone
+			mark, kind = "done", lab.MarkDone
 		case d < 5:
-			how, kind = "failed", lab.MarkFailed
+			mark, kind = "failed", lab.MarkFailed
 		case d < 6 && code == lab.ExitInterrupted:
 			s.left.Store(true)
 			return
@@ -117,10 +117,10 @@ func (s *keyTest) settleByHand(ctx context.Context) {
 		id := fmt.Sprintf("%s/op.%d", s.key, n)
 		s.journal.Add(lab.Event{Kind: kind, Call: id})
 		// Without ctx, because the journal must have the result of the mark.
-		c := s.callIdem(context.Background(), id, s.key+".op", "mark", how, s.key, "--note", "chaos")
+		c := s.callIdem(context.Background(), id, s.key+".op", "mark", mark, s.key, "--note", "chaos")
 		s.journal.Add(lab.Event{Kind: lab.Marked, Call: id, Code: c.Code})
 		if c.Code != 0 && c.Code != lab.ExitBusy && c.Code != lab.ExitUsage {
-			s.fail(lab.Fault{Promise: noOddity, Key: s.key, What: fmt.Sprintf("idem mark %s: status %d: %s", how, c.Code, c.Stderr()), At: -1})
+			s.fail(lab.Fault{Promise: noOddity, Key: s.key, What: fmt.Sprintf("idem mark %s: status %d: %s", mark, c.Code, c.Stderr()), At: -1})
 		}
 	}
 }

@@ -36,7 +36,7 @@ const (
 	noDisorder    = "histories that are in no order"
 )
 
-// promises lists them in the order of the table.
+// promises lists the promises in the order of the table.
 var promises = []string{
 	noOverlap, noRepeat, noCause, noSecondEnd, noSecondRun, noInvention, noDifference, noDisorder,
 	noOddity, noLoss, noUnknown, noUnreadable, noFalseReader, noLeftovers, noStanding,
@@ -139,7 +139,7 @@ func (c *checker) cause(last, now int, used map[int]bool) bool {
 	if f.failed && c.policy.rerunFailed || f.interrupted && c.policy.rerunInterrupted {
 		return true
 	}
-	// Or a mark that was in progress between the two and explains no other start.
+	// A mark that was in progress between the two is a cause, too, but of one start only.
 	for i := last; i < len(c.events); i++ {
 		if e := c.events[i]; e.Kind != lab.Marked || e.Code != 0 || used[i] {
 			continue
@@ -155,8 +155,8 @@ func (c *checker) cause(last, now int, used map[int]bool) bool {
 }
 
 // possibleEnds has the ways in which the execution of a call may have ended. Several may
-// be true: if idem is killed about when its command ends, the journal does not show
-// which came first.
+// be true. If idem is killed about when its command ends, the journal does not show the
+// order of the two events.
 type possibleEnds struct {
 	succeeded   bool // idem may have seen its command succeed
 	failed      bool // idem may have seen its command fail
@@ -165,9 +165,9 @@ type possibleEnds struct {
 
 func (c *checker) possibleEnds(call string, before int) possibleEnds {
 	var f possibleEnds
-	var latest lab.Kind  // of the kills, which take turns within a key
-	var was possibleEnds // before the latest kill
-	idemDead := false    // for certain
+	var latest lab.Kind  // the latest kill; kills of one key do not overlap
+	var was possibleEnds // the value before the latest kill
+	idemDead := false    // a kill of idem is known to have succeeded
 	for _, e := range c.events[:before] {
 		if e.Call != call {
 			continue
@@ -190,14 +190,14 @@ func (c *checker) possibleEnds(call string, before int) possibleEnds {
 			f.failed = f.failed || e.Code != 0 && !idemDead
 		case lab.Returned:
 			if e.Code >= 0 {
-				f.interrupted = false // it was not killed
+				f.interrupted = false // idem was not killed
 			}
 		}
 	}
 	return f
 }
 
-// checkReturn checks how a call of idem ended.
+// checkReturn checks the status of a call of idem.
 func (c *checker) checkReturn(at int, finished bool) {
 	e := c.events[at]
 	switch {
@@ -216,8 +216,8 @@ func (c *checker) checkReturn(at int, finished bool) {
 	}
 }
 
-// beginOf returns the event at which the mark began that ended at an event. A key
-// has one operator, so it is the latest one before.
+// beginOf returns the first event of the mark whose last event is end. A key has one
+// operator, so it is the latest event of a mark before end.
 func (c *checker) beginOf(end int) int {
 	for i := end - 1; i >= 0; i-- {
 		switch c.events[i].Kind {
@@ -230,12 +230,12 @@ func (c *checker) beginOf(end int) int {
 
 func (c *checker) markOf(end int) lab.Kind { return c.events[c.beginOf(end)].Kind }
 
-// succeeds reports whether a mark that begins at an event may have been made.
+// succeeds reports whether the mark that begins at an event may have succeeded.
 func (c *checker) succeeds(begin int) bool {
 	for _, e := range c.events[begin:] {
 		if e.Kind == lab.Marked {
 			return e.Code == 0
 		}
 	}
-	return true // its end is not known
+	return true // the end of the mark is not known
 }

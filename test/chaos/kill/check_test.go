@@ -14,8 +14,8 @@ var (
 	strict   = policy{}
 )
 
-// TestCheck feeds the checker with lives of a key, one word an event:
-// KIND[:CALL[@RUN]][=CODE]. The run has the name of its call.
+// TestCheck feeds the checker with journals of a key. Each word is an event:
+// KIND[:CALL[@RUN]][=CODE]. Without RUN, the run has the name of its call.
 func TestCheck(t *testing.T) {
 	for _, test := range []struct {
 		name    string
@@ -31,7 +31,7 @@ func TestCheck(t *testing.T) {
 		{"... while the mark is being made", strict, "start:a mark-retry kill-idem:a killed:a=1 start:c marked end:c return:c", nil},
 		{"a killed command has failed", careful, "start:a kill-command:a killed:a=1 return:a=-9 start:b end:b return:b", nil},
 		{"an orphan may finish, and then the rerun", careless, "start:a kill-idem:a killed:a=1 return:a=-9 end:a start:b end:b return:b", nil},
-		{"what a kill cut short is nothing", careful, "start:a kill-command:a killed:a=1 return:a=-9 start:b end:b return:b sta", nil},
+		{"a line that a kill cut short is ignored", careful, "start:a kill-command:a killed:a=1 return:a=-9 start:b end:b return:b sta", nil},
 
 		{"overlap", careless, "start:a overlap:b", []string{noOverlap}},
 		{"start after a success", careless, "start:a kill-idem:a killed:a=1 end:a return:a start:b", []string{noRepeat, noCause}},
@@ -42,7 +42,7 @@ func TestCheck(t *testing.T) {
 		},
 		{"start after done", strict, "start:a kill-idem:a killed:a=1 return:a=-9 mark-done marked start:b", []string{noRepeat, noCause}},
 		{"start after a success that is not acknowledged yet", careless, "start:a end:a start:b end:b return:a return:b", []string{noCause}},
-		{"start of a second while nothing happened to the first", careless, "start:a start:b", []string{noCause}},
+		{"a second start without an event of the first", careless, "start:a start:b", []string{noCause}},
 		{"the kill missed", careless, "start:a kill-idem:a killed:a=0 start:b", []string{noCause}},
 		{"another caller was killed", careless, "start:a kill-idem:c killed:c=1 return:c=-9 start:b", []string{noCause}},
 		{"a failure under refuse", strict, "start:a end:a=3 return:a=3 start:b", []string{noCause}},
@@ -56,8 +56,8 @@ func TestCheck(t *testing.T) {
 			[]string{noCause, noSecondEnd},
 		},
 		{"a mark that was refused", strict, "start:a kill-idem:a killed:a=1 mark-retry marked=75 start:b", []string{noCause}},
-		{"a mark of failure is no leave under refuse", strict, "start:a kill-idem:a killed:a=1 mark-failed marked start:b", []string{noCause}},
-		{"success from nowhere", careless, "call:a return:a", []string{noInvention}},
+		{"a mark of failure allows no run under refuse", strict, "start:a kill-idem:a killed:a=1 mark-failed marked start:b", []string{noCause}},
+		{"a success without a run", careless, "call:a return:a", []string{noInvention}},
 		{"success after a failure", careless, "start:a end:a=3 return:a", []string{noInvention}},
 		{"success after a refused mark", strict, "start:a kill-idem:a killed:a=1 mark-done marked=75 return:b", []string{noInvention}},
 		{"died by itself", careless, "call:a return:a=-9", []string{noOddity}},
@@ -78,7 +78,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// parse writes the words as a journal and reads that.
+// parse writes the words as a journal and returns its events.
 func parse(t *testing.T, words string) []lab.Event {
 	t.Helper()
 	var b strings.Builder
@@ -92,7 +92,7 @@ func parse(t *testing.T, words string) []lab.Event {
 			call = "-"
 		}
 		if kind == "sta" {
-			b.WriteString("\nsta") // and killed
+			b.WriteString("\nsta") // killed during the write
 			continue
 		}
 		call, run, other := strings.Cut(call, "@")

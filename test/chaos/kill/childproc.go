@@ -21,17 +21,16 @@ const (
 	commandOverlaps = 99
 )
 
-// firstLockDescriptor is higher than the descriptors that idem passes on. Linux
-// closes the files of a dying process from the highest descriptor down. With a lower
-// one, the lock of idem could be free an instant before this lock, which would look
-// like an overlap.
+// firstLockDescriptor is higher than the descriptors that idem passes on. The lock of
+// idem must not be free before this lock, which would look like an overlap. Linux closes
+// the files of a dying process from the highest descriptor down.
 const firstLockDescriptor = 300
 
 // plan is the work of one attempt. It depends only on seed, key and attempt, so a
 // seed repeats the same work.
 type plan struct {
 	work   time.Duration
-	hold   bool // continues while its key has a killer
+	hold   bool // the command continues while its key has a killer
 	worker bool // a child process does the work and survives its parent
 	daemon bool // starts a process that outlives the command and does no work
 	fails  bool
@@ -120,8 +119,8 @@ func Command(args []string) int {
 	return code
 }
 
-// work takes time d, and up to 3 s more while the file hold exists. Otherwise a key
-// could be done before it had got its kills.
+// work takes time d, and up to 3 s more while the file hold exists. Otherwise a key could
+// be done before the killer has used its budget.
 func work(d time.Duration, hold string) {
 	time.Sleep(d)
 	if hold != "" {

@@ -10,17 +10,18 @@ import (
 	"idem/test/chaos/lab"
 )
 
-// check tests each promise separately. This file tests all answers of a key at once:
-// is there an order of all operations in which each takes effect at one instant
-// between its call and its return, and in which the model allows every answer? The
-// library porcupine searches for the order. The model is in model.go. The time of an
+// check tests each promise separately. This file tests all answers of a key at once. It
+// needs an order of all operations in which the model allows every answer. In the order,
+// each operation takes effect at one instant between its call and its return.
+//
+// The library porcupine searches for the order. The model is in model.go. The time of an
 // event is its line in the journal.
 
 // decideFor limits the search for an order. Usually it takes milliseconds.
 const decideFor = 30 * time.Second
 
-// linearizable returns -1 if there is such an order of the events, and otherwise the
-// first event up to which there is none.
+// linearizable returns -1 if the events have such an order. Otherwise it returns the first
+// event with which they have none.
 func linearizable(p policy, events []lab.Event) (bad int, err error) {
 	ok, err := ordered(p, events)
 	if ok || err != nil {
@@ -96,7 +97,8 @@ func (c *checker) history() []porcupine.Operation {
 	return ops
 }
 
-// next returns the first event after an event that fits, or len(c.events).
+// next returns the index of the first event after an event for which fits is true, or
+// len(c.events).
 func (c *checker) next(after int, fits func(lab.Event) bool) int {
 	for i := after + 1; i < len(c.events); i++ {
 		if fits(c.events[i]) {
@@ -110,8 +112,8 @@ func ofCall(k lab.Kind, call string) func(lab.Event) bool {
 	return func(e lab.Event) bool { return e.Kind == k && e.Call == call }
 }
 
-// operationsOf adds the operations of one call. All of them happen before it returns,
-// also if idem was killed.
+// operationsOf adds the operations of one call. All of them happen before the call
+// returns, even if idem was killed.
 func (c *checker) operationsOf(at int, add func(a operation, from, to int)) {
 	call := c.events[at].Call
 	end := c.next(at, ofCall(lab.Returned, call))

@@ -6,8 +6,8 @@
 //
 // All processes of a key log their actions in one journal, outside of the ledger.
 // In the end check tests each promise on the journal, and linearizable compares the
-// whole history with a model. The figures count calls, kills and starts, and how
-// often each promise was broken, which must be 0.
+// whole history with a model. The figures count calls, kills and starts. They also
+// count the broken promises, of which there must be 0.
 package kill
 
 import (
@@ -28,7 +28,7 @@ import (
 const callers = 10
 
 // killTest is one run of the part. Each key has callers, an operator and a killer.
-// Several keys are worked on at a time.
+// Several keys are tested at a time.
 type killTest struct {
 	*lab.Lab
 	ledger string
@@ -69,8 +69,8 @@ func Run(l *lab.Lab) error {
 
 	slots := make(chan struct{}, l.Parallel)
 	var group sync.WaitGroup
-	// The number of kills that a key gets before it is done is random. If there
-	// were too few, more keys follow.
+	// The number of kills of a key is random. If the sum is too small, more keys
+	// follow.
 	for i := 0; i < keys || r.kills.total() < kills && i < 4*keys; i++ {
 		s, err := r.newKeyTest(i, (kills+keys-1)/keys)
 		if err != nil {
@@ -81,7 +81,7 @@ func Run(l *lab.Lab) error {
 			s.run()
 			<-slots
 		})
-		if i >= keys-1 { // let the keys end before deciding about more
+		if i >= keys-1 { // wait for running keys before the decision about more
 			for len(slots) == cap(slots) || i == keys-1 && len(slots) > 0 {
 				time.Sleep(10 * time.Millisecond)
 			}
@@ -120,7 +120,7 @@ func (r *killTest) read(ctx context.Context) {
 	}
 }
 
-// keyTest is one key.
+// keyTest is the test of one key.
 type keyTest struct {
 	*killTest
 	key     string
@@ -130,7 +130,7 @@ type keyTest struct {
 
 	budget    atomic.Int64 // remaining kills
 	killLock  sync.Mutex   // one kill of a key at a time, so that the journal has them in order
-	undecided chan int     // wakes the operator with the status that a caller got
+	undecided chan int     // wakes the operator with the status of a refused call
 	left      atomic.Bool  // the operator leaves the key interrupted
 	reply     atomic.Pointer[string]
 }
@@ -174,9 +174,9 @@ func (s *keyTest) rng(actor int) *rand.Rand {
 func (s *keyTest) run() {
 	ctx, cancel := context.WithTimeout(context.Background(), lab.Patience)
 	defer cancel()
-	var others, group sync.WaitGroup
-	others.Go(func() { s.killRandomly(ctx) })
-	others.Go(func() { s.settleByHand(ctx) })
+	var actors, group sync.WaitGroup
+	actors.Go(func() { s.killRandomly(ctx) })
+	actors.Go(func() { s.operate(ctx) })
 	for n := range callers {
 		group.Go(func() { s.callUntilDone(ctx, n) })
 	}
@@ -185,7 +185,7 @@ func (s *keyTest) run() {
 		s.fail(lab.Fault{Promise: noStanding, Key: s.key, What: "after " + lab.Patience.String(), At: -1})
 	}
 	cancel()
-	others.Wait()
+	actors.Wait()
 	_ = s.journal.F.Close()
 }
 

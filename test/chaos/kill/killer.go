@@ -21,8 +21,8 @@ func (k *killCounts) total() int {
 	return int(k.idem.Load() + k.young.Load() + k.command.Load() + k.both.Load() + k.leftover.Load())
 }
 
-// killRandomly kills processes of the key at random times until its budget is used,
-// and then lets the commands end that wait for that.
+// killRandomly kills processes of the key at random times until its budget is used. Then
+// it removes the hold file, so that the commands end.
 func (s *keyTest) killRandomly(ctx context.Context) {
 	defer os.Remove(s.holdPath())
 	rng := s.rng(callers + 2)
@@ -155,7 +155,7 @@ func (s *keyTest) killBoth(rng *rand.Rand, a, b process) {
 func (s *keyTest) killAfter(call string, after time.Duration, done chan<- struct{}) {
 	defer close(done)
 	time.Sleep(after)
-	for _, p := range s.scan() { // not a shared one, which may be too old
+	for _, p := range s.scan() { // a shared scan may be too old
 		if p.call == call && p.role == roleIdem {
 			s.killCounted(p, &s.kills.young)
 			return

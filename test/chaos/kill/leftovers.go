@@ -107,7 +107,8 @@ func extraDescriptors() int {
 	return len(paths) - own
 }
 
-// checkSpools reports files of recorded output without a record and counts the others.
+// checkSpools reports files of recorded output without a record. It returns the number of
+// files with one.
 func (r *killTest) checkSpools(runs map[string]bool) int {
 	entries, err := os.ReadDir(filepath.Join(r.ledger, "output"))
 	if err != nil {

@@ -11,7 +11,8 @@ import (
 	"idem/test/chaos/lab"
 )
 
-// TestLitter leaves everything behind that must not be, and is told of it.
+// TestLitter leaves one file, descriptor and lock of each forbidden kind. Each must be
+// reported.
 func TestLitter(t *testing.T) {
 	r := &killTest{Lab: &lab.Lab{Dir: t.TempDir()}}
 	r.ledger = filepath.Join(r.Dir, "ledger")
@@ -36,7 +37,7 @@ func TestLitter(t *testing.T) {
 	defer locks.Close()
 	t.Setenv("IDEM_LEDGER", r.ledger)
 	if n := extraDescriptors(); n != 0 {
-		t.Errorf("one descriptor of the locks is the command's own; %d more", n)
+		t.Errorf("got %d descriptors besides that of the locks, want 0", n)
 	}
 	lock := unix.Flock_t{Type: unix.F_WRLCK, Start: 4711, Len: 1}
 	if err := unix.FcntlFlock(locks.Fd(), unix.F_OFD_SETLK, &lock); err != nil {
@@ -48,7 +49,7 @@ func TestLitter(t *testing.T) {
 	}
 	defer again.Close()
 	if n := extraDescriptors(); n != 1 {
-		t.Errorf("%d descriptors too many, want 1", n)
+		t.Errorf("got %d descriptors besides that of the locks, want 1", n)
 	}
 	r.checkLeftFiles()
 	var said strings.Builder

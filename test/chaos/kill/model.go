@@ -12,7 +12,7 @@ type phase string
 const (
 	phaseNever     phase = "never run"
 	phaseFree      phase = "to be run again"
-	phaseRunning   phase = "running" // also interrupted, when no process is alive
+	phaseRunning   phase = "running" // interrupted, if no process is alive
 	phaseSucceeded phase = "succeeded"
 	phaseFailed    phase = "failed"
 )
@@ -27,12 +27,12 @@ type keyState struct {
 // operation is one step of a call or a mark that takes effect at one instant.
 type operation struct {
 	kind  operationKind
-	run   string     // the run that begins or ends; what was replayed
+	run   string     // the run that begins, ends or is replayed
 	ends  []keyState // of finish and crash: the possible states afterwards
 	stays bool       // of finish: the state may stay as it is
 	mark  lab.Kind
 	code  int
-	until int  // the line by which it has happened
+	until int  // the line of the journal by which it has happened
 	open  bool // the result is not known
 }
 
@@ -40,9 +40,9 @@ type operationKind string
 
 const (
 	opBegin  operationKind = "begin"  // a command was started
-	opFinish operationKind = "finish" // and ended
-	opAnswer operationKind = "answer" // idem ended without starting one
-	opCrash  operationKind = "crash"  // killed before a command logged its start
+	opFinish operationKind = "finish" // the command ended
+	opAnswer operationKind = "answer" // idem ended without the start of a command
+	opCrash  operationKind = "crash"  // idem was killed before a command logged its start
 	opMark   operationKind = "settle" // idem mark
 )
 

@@ -19,7 +19,7 @@ const (
 	roleIdem    role = iota // idem run
 	roleCommand             // the command
 	roleHelper              // a worker or daemon
-	roleOther               // idem list and others
+	roleOther               // another call of idem, such as list
 )
 
 // process is a process of this test.
@@ -96,7 +96,7 @@ func (r *killTest) look(pid int) (process, bool) {
 	return p, true
 }
 
-// kill kills a process unless its number now belongs to another process. It calls
+// killProcess kills a process unless its PID now belongs to another process. It calls
 // first directly before the kill.
 func (r *killTest) killProcess(p process, first func()) bool {
 	fd, err := unix.PidfdOpen(p.pid, 0)

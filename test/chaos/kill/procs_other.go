@@ -2,7 +2,7 @@
 
 package kill
 
-// This file is for the compiler: the program ends before it, because it needs /proc.
+// This file satisfies the compiler. The program needs /proc and ends before it comes here.
 
 type role int
 

@@ -31,7 +31,7 @@ func (r *killTest) report(w io.Writer) error {
 		c, faults := check(s.key, s.policy, events)
 		sum.add(c)
 		r.faults = append(r.faults, faults...)
-		if !disorder { // one is enough: the search takes long when there is no order
+		if !disorder { // after the first one, because a search that finds no order is slow
 			if f := r.checkOrder(s, events); f != nil {
 				r.faults = append(r.faults, *f)
 				disorder = true

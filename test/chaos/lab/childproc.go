@@ -19,13 +19,13 @@ const (
 func Child(args ...string) *exec.Cmd {
 	self, err := os.Executable()
 	if err != nil {
-		panic(err) // Linux always knows it
+		panic(err) // does not happen on Linux
 	}
 	return exec.Command(self, args...)
 }
 
-// Fail reports an error of a child process and returns its exit status, which is
-// none that idem or a tested command uses.
+// Fail reports an error of a child process and returns its exit status. Neither idem nor
+// a tested command uses this status.
 func Fail(err error) int {
 	fmt.Fprintln(os.Stderr, "chaos child:", err)
 	return 98

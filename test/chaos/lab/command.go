@@ -11,8 +11,8 @@ import (
 )
 
 // Command is the command of the parts steps, power and full: command JOURNAL BYTES
-// TIME HOLD STATUS. It logs its start, writes output, sleeps for TIME, waits until the
-// file HOLD is removed if it is not "", and logs its end.
+// TIME HOLD STATUS. It logs its start, writes BYTES of output and sleeps for TIME. If
+// HOLD is not "", it then waits until that file is removed. At last it logs its end.
 func Command(args []string) int {
 	if len(args) != 5 {
 		return Fail(errors.New("want JOURNAL BYTES TIME HOLD STATUS"))

@@ -145,7 +145,7 @@ func (p Sandbox) StartsOf(key string) int {
 	return n
 }
 
-// Running is a call whose command is running waitScript.
+// Running is a call whose command is running WaitScript.
 type Running struct {
 	Sandbox
 	Args  []string
@@ -154,7 +154,7 @@ type Running struct {
 	reply Reply // valid once done is closed
 }
 
-// Start calls idem run with waitScript and returns when that has started.
+// Start calls idem run with WaitScript and returns when the script has started.
 func (p Sandbox) Start(idem string, args ...string) (*Running, error) {
 	r := &Running{Sandbox: p, Args: args, cmd: exec.Command(idem, args...), done: make(chan struct{})}
 	var out, errs strings.Builder
@@ -215,8 +215,8 @@ func (r Reply) SameAnswer(s Reply) bool {
 	return r.Code == s.Code && r.Out == s.Out && (r.Err == s.Err || r.Refused())
 }
 
-// Refused reports whether the status is one that idem itself chooses when it starts
-// nothing.
+// Refused reports whether the status is one with which idem refuses a call without the
+// start of a command.
 func (r Reply) Refused() bool { return r.Code >= 64 && r.Code <= 80 }
 
 // MatchesAny reports whether r is the same answer as one of the replies.

@@ -66,6 +66,7 @@ type Harness struct {
 	Faults []Fault
 }
 
+// NewHarness returns a Harness whose files are in the directory name of the Lab.
 func (l *Lab) NewHarness(name string) (*Harness, error) {
 	d := &Harness{Lab: l, Idem: l.Idem, Dir: filepath.Join(l.Dir, name)}
 	d.Ledger = filepath.Join(d.Dir, "ledger")
@@ -109,8 +110,8 @@ func (d *Harness) out(key string, n int) string {
 
 func (d *Harness) meta(key string, n int) string { return d.out(key, n) + ".meta" }
 
-// ReportsTruncated reports whether the metadata of the nth call of a key say that its
-// output is not recorded completely.
+// ReportsTruncated reports whether the metadata of the nth call of a key say that the
+// recorded output is incomplete.
 func (d *Harness) ReportsTruncated(key string, n int) bool {
 	var meta struct{ Truncated bool }
 	_ = json.Unmarshal([]byte(Read(d.meta(key, n))), &meta) // no file: not reported
@@ -128,6 +129,7 @@ func (d Runs) Total() (n int) {
 	return n
 }
 
+// Runs reads the journal of a key.
 func (d *Harness) Runs(key string) Runs {
 	did := Runs{map[string]int{}, map[string]int{}}
 	events, err := ReadJournal(d.journal(key))
@@ -145,6 +147,7 @@ func (d *Harness) Runs(key string) Runs {
 	return did
 }
 
+// Fail adds a fault that no event of a journal shows.
 func (d *Harness) Fail(promise, key, format string, args ...any) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -181,6 +184,7 @@ const ActFails = 3
 // NoBroken is the promise that Harness.Close checks.
 const NoBroken = "ledgers that are broken afterwards"
 
+// Add adds faults.
 func (d *Harness) Add(faults []Fault) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -1,10 +1,12 @@
-// Package lab has what the parts of chaos share: the calls of idem, the commands
-// that it runs, journals and ledgers to work on, file systems that can be cut
-// off, and the loop over many trials.
+// Package lab has the common code of the parts of chaos:
+//   - the calls of idem and the commands that idem runs
+//   - journals and ledgers
+//   - file systems that can be cut off
+//   - the loop over many trials
 //
-// A part gets a Lab, tries to break idem with it, adds what it counted to
-// Lab.Figures, and returns an error for a broken promise. Nothing here uses
-// idem's own packages: a part sees idem only as its users do.
+// A part gets a Lab and tries to break idem with it. It adds its figures to Lab.Figures
+// and returns an error for a broken promise. The package imports no package of idem, so
+// a part sees idem as its users do.
 package lab
 
 import (
@@ -14,12 +16,12 @@ import (
 	"idem/test/internal/rig"
 )
 
-// Lab is what a part works with.
+// Lab holds the directory, the programs, the options and the figures of a part.
 type Lab struct {
-	Dir  string // the directory of this part alone
+	Dir  string // no other part uses this directory
 	Idem string // the program under test
 	Self string // this program, which also has the commands that idem runs
-	Seed uint64 // of everything random
+	Seed uint64 // of all random numbers
 	Options
 	Figures rig.Table
 }
@@ -34,12 +36,13 @@ type Options struct {
 	Wait     time.Duration
 }
 
-// Patience is how long a key may take. Usually it takes less than a tenth of that.
+// Patience is the longest time that a key may take. Usually it takes less than a tenth
+// of that.
 const Patience = 3 * time.Minute
 
-// ExitWithin is how long processes that outlive a killed command may take to end
-// by themselves. A daemon of the part kill sleeps 0.3 s. A worker works 0.42 s at
-// most once the kills of its key have stopped.
+// ExitWithin is the longest time that processes may outlive a killed command. A daemon
+// of the part kill sleeps 0.3 s. A worker works 0.42 s at most once the kills of its key
+// have stopped.
 const ExitWithin = 30 * time.Second
 
 // Exit statuses of idem.
@@ -62,7 +65,7 @@ func (l *Lab) Integrity(dir string) ([]rig.Attempt, error) {
 	return rig.Integrity(filepath.Dir(l.Dir), dir)
 }
 
-// Must panics on an error of the test itself, which then proves nothing.
+// Must panics on an error of the test itself, because the test then proves nothing.
 func Must(err error) {
 	if err != nil {
 		panic(err)

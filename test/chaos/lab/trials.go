@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Trials runs the trials of one part, until the first that breaks a promise, and
-// adds up their figures.
+// Trials runs the trials of one part until one breaks a promise, and adds up their
+// figures.
 type Trials[Counts any] struct {
 	*Lab
 	sum func(to, more *Counts)
@@ -23,7 +23,7 @@ type Trials[Counts any] struct {
 	begin  time.Time
 }
 
-// NewTrials returns an empty Trials. sum adds the counts of one trial to others.
+// NewTrials returns an empty Trials. The function sum adds more to to.
 func NewTrials[Counts any](l *Lab, sum func(to, more *Counts)) *Trials[Counts] {
 	return &Trials[Counts]{Lab: l, sum: sum, Counts: map[string]*Counts{}}
 }
@@ -88,15 +88,34 @@ func (t *Trials[Counts]) RunOne(name, kind string, trial func(dir string) (*Coun
 	return t.Err == nil
 }
 
-// Broken returns the number of broken promises, which is at most one.
-func (t *Trials[Counts]) Broken() int {
-	if t.Err != nil {
-		return 1
-	}
-	return 0
+// Total is a figure: a count summed up over all kinds of trials.
+type Total struct {
+	Name string
+	N    int
 }
 
-// AddSeconds adds the duration to the figures.
-func (t *Trials[Counts]) AddSeconds() {
+// Report prints the figures and returns the broken promise, if any. The figures are:
+//   - the counts of each kind, in the given order, as their method String formats them
+//   - the totals of all kinds
+//   - under the name promise, the number of broken promises, which is at most one
+//   - the duration
+func (t *Trials[Counts]) Report(kinds []string, totals func(all *Counts) []Total, promise string) error {
+	var all Counts
+	for _, kind := range kinds {
+		if c := t.Counts[kind]; c != nil {
+			t.Figures.Add(kind, "%v", c)
+			t.sum(&all, c)
+		}
+	}
+	for _, total := range totals(&all) {
+		t.Figures.Count(total.Name, total.N)
+	}
+	broken := 0
+	if t.Err != nil {
+		broken = 1
+	}
+	t.Figures.Count(promise, broken)
 	t.Figures.Add("seconds", "%.1f", time.Since(t.begin).Seconds())
+	t.Figures.Print(os.Stdout)
+	return t.Err
 }

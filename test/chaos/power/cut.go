@@ -18,8 +18,8 @@ import (
 	"idem/test/chaos/lab"
 )
 
-// cutOnce starts callers, cuts the disk, and compares the ledger with the answers that
-// they got.
+// cutOnce starts callers, cuts the disk, and compares the ledger with the answers to the
+// callers.
 func (p *powerTest) cutOnce(n, how int) error {
 	leader := lab.Child("group-leader")
 	leader.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -108,6 +108,7 @@ type callers struct {
 	calls map[lab.Job]lab.Call
 }
 
+// startCallers starts six callers, which make calls for new keys until the cut.
 func (p *powerTest) startCallers(cut int) *callers {
 	a := &callers{calls: map[lab.Job]lab.Call{}}
 	for w := range 6 {
@@ -115,7 +116,7 @@ func (p *powerTest) startCallers(cut int) *callers {
 		a.group.Go(func() {
 			for k := 0; ; k++ {
 				o := lab.RandomJob(rng, fmt.Sprintf("c%d:w%d:%d", cut, w, k))
-				if w < 2 && rng.IntN(5) == 0 { // it is running during the cut
+				if w < 2 && rng.IntN(5) == 0 { // the command runs during the cut
 					o.Hold = filepath.Join(p.Dir, "calls", o.Key+".hold")
 					lab.Must(os.WriteFile(o.Hold, nil, 0o600))
 				}

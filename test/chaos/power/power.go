@@ -1,11 +1,11 @@
-// Package power is the part "power" of chaos. Callers work on an ext4 of their own,
-// which is shut down without a flush, as in a power cut, and mounted again.
+// Package power is the part "power" of chaos. Callers work on an ext4 that is shut down
+// without a flush, as in a power cut, and mounted again.
 //
 //	sudo go run ./test/chaos power
 //
-// The figures count the cuts, the acknowledged outcomes, and those lost, which must
-// be 0. As a control, an idem that does not sync its commits must lose outcomes, and
-// an unsynced file must be lost: otherwise the cuts prove nothing.
+// The figures count the cuts, the acknowledged outcomes, and the lost outcomes, which
+// must be 0. As a control, an idem that does not sync its commits must lose outcomes,
+// and an unsynced file must be lost. Otherwise the cuts prove nothing.
 package power
 
 import (
@@ -36,15 +36,15 @@ type powerTest struct {
 	stopped bool         // no more calls may be started
 	group   int          // if not 0, the process group of all callers
 
-	cuts         [3]int // by how
+	cuts         [3]int // by the way to cut, such as lab.CutFlush
 	acknowledged int
 	unfinished   int // commands that had started, without an acknowledged outcome
-	ledgers      int // ledgers
+	ledgers      int
 	unsynced     int // files that were written without a sync before a cut
-	kept         int // of them: still present after the cut
+	kept         int // unsynced files that are still present after the cut
 	losses       int
 
-	earlier []lab.Job // acknowledged, on this ledger
+	earlier []lab.Job // acknowledged before earlier cuts of this ledger
 }
 
 func Run(l *lab.Lab) error {
@@ -63,11 +63,11 @@ func Run(l *lab.Lab) error {
 		return err
 	}
 	// As a control, a ledger that does not sync its commits must lose outcomes.
-	hurt, err := rig.Build(".", filepath.Join(l.Dir, "idem-weak"), "-tags", "failpoint")
+	weakIdem, err := rig.Build(".", filepath.Join(l.Dir, "idem-weak"), "-tags", "failpoint")
 	if err != nil {
 		return err
 	}
-	weak, err := newPowerTest(l, "normal", hurt)
+	weak, err := newPowerTest(l, "normal", weakIdem)
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func newPowerTest(l *lab.Lab, name, idem string) (*powerTest, error) {
 	return p, nil
 }
 
-// cutAll makes cuts, each in a random one of the ways.
+// cutAll makes a number of cuts. Each takes one of the ways at random.
 func (p *powerTest) cutAll(cuts int, ways []int) error {
 	for n := range cuts {
 		if n == 0 || p.rng.IntN(4) == 0 {

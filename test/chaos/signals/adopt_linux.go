@@ -4,7 +4,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// adopt makes this process the parent of orphaned descendants, or ends that.
+// adopt makes this process the parent of orphaned descendants. With false it stops doing
+// that.
 func adopt(on bool) error {
 	n := 0
 	if on {

@@ -2,5 +2,5 @@
 
 package signals
 
-// adopt is for the compiler: the program needs Linux and ends before it.
+// adopt satisfies the compiler. The program needs Linux and ends before it comes here.
 func adopt(bool) error { return nil }

@@ -52,8 +52,8 @@ func Shell(argv []string) int {
 	}
 }
 
-// Counter is a command that adds a line to the file seen for each signal of the
-// matrix: counter DIR HERE|setsid.
+// Counter is a command that adds a line to the file DIR/seen for each signal of the
+// matrix: counter DIR handler|setsid. It ends when the file DIR/go exists.
 func Counter(args []string) int {
 	if len(args) != 2 {
 		return lab.Fail(errors.New("want DIR and where"))
@@ -89,7 +89,7 @@ func Counter(args []string) int {
 const atWork = "at work"
 
 // commandOf returns the command of a cell. A Go program does not have the default
-// dispositions, and the children of a shell could outlive it. So the command becomes
+// dispositions, and the children of a shell could outlive the shell. So the shell becomes
 // cat, which waits for a writer of a pipe.
 func (r *signalTest) commandOf(c cell, dir string) []string {
 	const waits = "echo " + atWork + `; exec cat "$0/wait"`

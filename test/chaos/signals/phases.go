@@ -34,10 +34,10 @@ type phase struct {
 	prepare func(r *signalTest, dir, key string) (func(), error)
 	// shared means that all deliveries use one record.
 	shared bool
-	// again reports whether the signal may reach the command while that is ending. Then
-	// a second signal ends the call, or the call ends without a retry.
+	// again means that the signal may reach the command while it is exiting. Then a
+	// second signal ends the call, or the call ends without a retry.
 	again bool
-	// ends reports whether the call ends by itself, so the signal may be too late.
+	// ends means that the call ends without a signal, so the signal may be too late.
 	ends bool
 	// states are the allowed states of the record afterwards. S is replaced by the name
 	// of the signal. "" means no record.
@@ -50,7 +50,8 @@ const sleepScript = `echo $$ >"$0/pid"; exec sleep 60`
 // holderScript is the command of another call for the key.
 const holderScript = `echo $$ >"$0/holder"; exec sleep 60`
 
-// bigOutput fits into no pipe. biggerOutput does not fit into a pipe from a file, either.
+// bigOutput does not fit into a pipe. biggerOutput does not fit into a pipe when it is
+// replayed from a file, either.
 const (
 	bigOutput    = "exec head -c 300000 /dev/zero"
 	biggerOutput = "exec head -c 8000000 /dev/zero"
@@ -88,9 +89,10 @@ func fatalSignals() (all []unix.Signal) {
 // maxDelay is the longest time from the start to the signal.
 const maxDelay = 30 * time.Millisecond
 
-// deliveries sends signals in every phase.
+// deliveries sends signals in every phase. It returns the number of signals, of those
+// after the end of their call, and of calls that needed a second signal.
 func (r *signalTest) deliveries(each int) (sent, late, twice int) {
-	for _, s := range []os.Signal{unix.SIGHUP, unix.SIGINT} { // otherwise the commands would inherit that
+	for _, s := range []os.Signal{unix.SIGHUP, unix.SIGINT} { // the commands would inherit an ignored signal
 		if signal.Ignored(s) {
 			signal.Notify(make(chan os.Signal, 1), s)
 		}
@@ -151,8 +153,9 @@ func (r *signalTest) prepare(p phase, asked bool, dir string) (undo func(), err 
 	return p.prepare(r, dir, filepath.Base(dir))
 }
 
-// deliver makes a call, sends it a signal and checks the result. It returns the number
-// of signals that reached it: 0 if it had ended before, 2 if the first did not end it.
+// deliver makes a call, sends it a signal and checks the result. It returns the number of
+// signals that reached the call: 0 if the call had ended before, and 2 if the first signal
+// did not end it.
 func (r *signalTest) deliver(p phase, bare bool, sig unix.Signal, dir string, after time.Duration) (came int, err error) {
 	undo, err := r.prepare(p, !p.shared, dir)
 	if err != nil {
@@ -166,13 +169,13 @@ func (r *signalTest) deliver(p phase, bare bool, sig unix.Signal, dir string, af
 	c := exec.Command(argv[0], argv[1:]...)
 	c.Env = r.environ()
 	c.SysProcAttr = &unix.SysProcAttr{Setsid: true}
-	said, err := os.CreateTemp(r.Dir, "stderr") // not a pipe, which a remaining process would hold open
+	messages, err := os.CreateTemp(r.Dir, "stderr") // not a pipe, which a remaining process would hold open
 	if err != nil {
 		return 0, err
 	}
-	defer os.Remove(said.Name())
-	defer said.Close()
-	c.Stderr = said
+	defer os.Remove(messages.Name())
+	defer messages.Close()
+	c.Stderr = messages
 	if p.stalled {
 		var ends [2]int // not os.Pipe, whose pipes do not block
 		syscall.ForkLock.RLock()
@@ -216,7 +219,7 @@ func (r *signalTest) deliver(p phase, bare bool, sig unix.Signal, dir string, af
 		}
 		break
 	}
-	stderr := readFile(said.Name())
+	stderr := readFile(messages.Name())
 	ws := c.ProcessState.Sys().(syscall.WaitStatus)
 	switch {
 	case ws.Exited() && p.again && ws.ExitStatus() == 1 && stderr == "":

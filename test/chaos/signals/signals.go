@@ -1,6 +1,6 @@
-// Package signals is the part "signals" of chaos. It sends each signal, from each
-// sender, to each kind of command on a terminal, with idem and without (table.go),
-// and each signal without a terminal in each phase of a call (phases.go).
+// Package signals is the part "signals" of chaos. On a terminal it sends each signal,
+// from each sender, to each kind of command, with idem and without (table.go). Without a
+// terminal it sends each signal in each phase of a call (phases.go).
 //
 //	go run ./test/chaos signals
 //
@@ -28,7 +28,7 @@ import (
 	"idem/test/internal/rig"
 )
 
-// quietTime is how long the test waits for a signal that must not arrive.
+// quietTime is the time in which an unexpected signal would arrive.
 const quietTime = 150 * time.Millisecond
 
 // signalTest adds up the results.
@@ -132,7 +132,7 @@ func (r *signalTest) checkCell(c cell, dir string, after time.Duration) error {
 	return r.checkRecord(c, want, g, key, command)
 }
 
-// checkEffect checks the effect of the signal and how the job ends.
+// checkEffect checks the effect of the signal and the status of the job.
 func (r *signalTest) checkEffect(c cell, want expectation, g *terminal, key string, command []string) error {
 	counts := c.command == handler || c.command == session
 	err := g.await("the effect", func() bool {
@@ -220,8 +220,8 @@ type nextCall struct {
 	stdout, stderr string
 }
 
-// call calls idem for the key once more, without a terminal. It kills a call that does
-// not end.
+// call makes another call for the key, without a terminal. It kills a call that does not
+// end.
 func (r *signalTest) call(g *terminal, key string, command []string) (n nextCall) {
 	meta := g.file("meta")
 	ctx, cancel := context.WithTimeout(context.Background(), r.Wait/2)

@@ -25,7 +25,7 @@ func TestMatrix(t *testing.T) {
 			t.Errorf("%v: no remark %q", c, l.note)
 		}
 		used[l.note] = true
-		// What differs from a command without idem says why.
+		// A cell that differs from a command without idem needs a note.
 		bare := c
 		bare.bare = true
 		b := bare.expect()
@@ -35,7 +35,7 @@ func TestMatrix(t *testing.T) {
 	}
 	for _, r := range remarks {
 		if !used[r.name] {
-			t.Errorf("nothing refers to %q", r.name)
+			t.Errorf("no cell has the remark %q", r.name)
 		}
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A cell is one case of a signal that arrives while idem runs a command in the
-// foreground of a terminal.
+// cell is one case of a signal that arrives while idem runs a command in the foreground
+// of a terminal.
 type cell struct {
 	signal  unix.Signal
 	to      string
@@ -40,8 +40,8 @@ var (
 // keys are the keys that send a signal. Closing the terminal sends HUP.
 var keys = map[unix.Signal]string{unix.SIGINT: "\x03", unix.SIGQUIT: "\x1c", unix.SIGTSTP: "\x1a"}
 
-// matrix returns all cells with idem, or all without idem. Without idem there are none for
-// a command that leaves its session, because it is not the job of the terminal.
+// matrix returns all cells with idem, or all without idem. A command that leaves its
+// session is not the job of the terminal, so it has no cells without idem.
 func matrix(bare bool) (cells []cell) {
 	for _, s := range matrixSignals {
 		for _, to := range matrixTo {
@@ -69,8 +69,8 @@ func name(s unix.Signal) string { return strings.TrimPrefix(unix.SignalName(s), 
 type expectation struct {
 	least, most int  // number of deliveries to the command
 	seen        bool // the delivery is visible: it has a handler, dies or stops
-	dies        bool // the command, and so idem, of the signal
-	stops       bool // idem (or the bare command), until it is continued
+	dies        bool // the command dies of the signal, and so does idem
+	stops       bool // idem (or the bare command) stops until it is continued
 	note        string
 }
 

@@ -31,7 +31,7 @@ type terminal struct {
 	status  unix.WaitStatus
 }
 
-// open starts the job on a new terminal.
+// openTerminal starts the job on a new terminal.
 func openTerminal(self, dir string, wait time.Duration, env, job []string) (*terminal, error) {
 	g := &terminal{dir: dir, wait: wait}
 	if err := unix.Mkfifo(g.file("wait"), 0o600); err != nil {
@@ -45,25 +45,25 @@ func openTerminal(self, dir string, wait time.Duration, env, job []string) (*ter
 	if g.tty, err = closable(tty); err != nil {
 		return nil, err
 	}
-	told, tell, err := os.Pipe()
+	reports, statusFile, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
-	defer tell.Close()
+	defer statusFile.Close()
 	g.shell = exec.Command(self, append([]string{"shell"}, job...)...)
 	g.shell.Env, g.shell.Dir = env, dir
 	g.shell.Stdin, g.shell.Stdout, g.shell.Stderr = slave, slave, slave
-	g.shell.ExtraFiles = []*os.File{tell}
+	g.shell.ExtraFiles = []*os.File{statusFile}
 	g.shell.SysProcAttr = &unix.SysProcAttr{Setsid: true, Setctty: true}
 	if err := g.shell.Start(); err != nil {
 		return nil, err
 	}
-	news := bufio.NewReader(told)
-	if _, err := fmt.Fscanf(news, "job %d\n", &g.job); err != nil {
+	buffered := bufio.NewReader(reports)
+	if _, err := fmt.Fscanf(buffered, "job %d\n", &g.job); err != nil {
 		return nil, fmt.Errorf("no job: %w", err)
 	}
 	go g.readScreen()
-	go g.readStatus(told, news)
+	go g.readStatus(reports, buffered)
 	err = g.await("the command", func() bool { return strings.Contains(g.screen.String(), atWork) })
 	if err != nil {
 		g.close()
@@ -78,7 +78,7 @@ func closable(f *os.File) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.SetNonblock(fd, true); err != nil { // before NewFile, which looks at it
+	if err := unix.SetNonblock(fd, true); err != nil { // before NewFile, which checks the mode
 		return nil, err
 	}
 	return os.NewFile(uintptr(fd), f.Name()), nil
@@ -102,11 +102,11 @@ func (g *terminal) readScreen() {
 
 // readStatus reads the status of the job from the shell. If the shell dies with its
 // terminal, the job becomes a child of this process, see adopt.
-func (g *terminal) readStatus(told *os.File, news *bufio.Reader) {
-	defer told.Close()
+func (g *terminal) readStatus(reports *os.File, buffered *bufio.Reader) {
+	defer reports.Close()
 	for {
 		var ws unix.WaitStatus
-		_, err := fmt.Fscanf(news, "status %d\n", &ws)
+		_, err := fmt.Fscanf(buffered, "status %d\n", &ws)
 		if err != nil {
 			_ = g.shell.Wait()
 			for {
@@ -115,7 +115,7 @@ func (g *terminal) readStatus(told *os.File, news *bufio.Reader) {
 				}
 			}
 			if err != nil {
-				return // it has ended before, or await fails
+				return // the job has ended before, or await fails
 			}
 		}
 		g.mu.Lock()
@@ -127,10 +127,10 @@ func (g *terminal) readStatus(told *os.File, news *bufio.Reader) {
 var errTooLong = errors.New("did not come")
 
 // await waits until a condition is true.
-func (g *terminal) await(what string, so func() bool) error {
+func (g *terminal) await(what string, condition func() bool) error {
 	for end := time.Now().Add(g.wait); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		g.mu.Lock()
-		ok := so()
+		ok := condition()
 		g.mu.Unlock()
 		if ok {
 			return nil
@@ -166,11 +166,11 @@ func (g *terminal) send(c cell) error {
 
 // seen returns the signals that the command counter has received.
 func (g *terminal) seen() []string {
-	b, _ := os.ReadFile(g.file("seen")) // not there: another command
+	b, _ := os.ReadFile(g.file("seen")) // only counter makes this file
 	return strings.Fields(string(b))
 }
 
-// endCommand lets the command end, and later commands at once.
+// endCommand ends the command and waits for the end of the job. Later commands end at once.
 func (g *terminal) endCommand() error {
 	if err := os.WriteFile(g.file("go"), nil, 0o600); err != nil {
 		return err

@@ -10,7 +10,7 @@ import (
 	"idem/test/internal/rig"
 )
 
-// Every point of the source is in the table, and no other.
+// The table has every point of the source, and no other point.
 func TestScenesHaveAllPoints(t *testing.T) {
 	root, err := rig.Root()
 	if err != nil {

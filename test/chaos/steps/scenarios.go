@@ -4,9 +4,9 @@ import (
 	"idem/test/chaos/lab"
 )
 
-// scenarios are all calls that are killed, with all points of internal/failpoint. A
-// point with :2 means the second time that it is reached: a run writes at its
-// beginning and with its outcome.
+// scenarios has all calls that are killed, with all points of internal/failpoint. The
+// suffix :2 means the second time that a call reaches the point. For example, a run writes
+// at its beginning and with its outcome.
 var scenarios = []scenario{
 	{name: "first call of all", fresh: true, job: lab.Job{Output: 100}, steps: []step{
 		{"make.dir", "directory made", 0, findsNothing},
@@ -106,6 +106,7 @@ func older(s *trial) {
 	s.Env = append(s.Env, "IDEM_FAILPOINT_MIGRATION=alter table attempts add column extra text not null default ''")
 }
 
-func mark(how string) func(lab.Job) []string {
-	return func(o lab.Job) []string { return []string{"mark", how, o.Key} }
+// mark returns the arguments of idem mark with an outcome.
+func mark(outcome string) func(lab.Job) []string {
+	return func(o lab.Job) []string { return []string{"mark", outcome, o.Key} }
 }

@@ -139,7 +139,7 @@ func Run(l *lab.Lab) error {
 			d.Add(here.Faults)
 		}
 	}
-	_ = table.Flush() // stdout is what it reports for
+	_ = table.Flush() // the only error is of stdout
 	l.Figures.Count("scenes", len(scenarios))
 	l.Figures.Count("points", points)
 	l.Figures.Count("kills", kills)

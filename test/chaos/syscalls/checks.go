@@ -21,7 +21,7 @@ func (t *trial) checkKilled() error {
 // checkRun checks the end of idem run and the next call.
 func (t *trial) checkRun(r lab.Reply) error {
 	starts := t.StartsOf(t.key)
-	recorded := strings.HasPrefix(t.key, "record:") // so it need not start
+	recorded := strings.HasPrefix(t.key, "record:") // the command must not start
 	next, err := t.callAgain(t.args...)
 	if err != nil {
 		return err

@@ -29,9 +29,9 @@ type faultKind struct {
 	path   string // only calls with this file of the ledger
 }
 
-// faultKinds lists them without those that the Go runtime needs to start: it gives up
-// if it cannot check its first descriptors, get memory, or get a thread for another
-// reason than EAGAIN.
+// faultKinds lists all kinds of faults except those that the Go runtime cannot survive.
+// The runtime gives up if it cannot check its first descriptors or get memory. It also
+// gives up if it cannot get a thread for another reason than EAGAIN.
 var faultKinds = []faultKind{
 	{name: "openat", errors: []string{"EIO", "ENOSPC", "EMFILE", "EINTR"}, from: 1},
 	{name: "pwrite64", errors: []string{"EIO", "ENOSPC", "EAGAIN", "EINTR"}, from: 1},
@@ -112,37 +112,35 @@ func Run(l *lab.Lab) error {
 			}
 		}
 	})
-	d.report()
-	return d.Err
+	var kinds []string
+	for _, f := range faultKinds {
+		kinds = append(kinds, f.name)
+	}
+	return d.Report(kinds, (*injectCounts).totals, noSecondRun)
 }
 
-func (d *syscallTest) report() {
-	t := &d.Figures
-	var all injectCounts
-	for _, f := range faultKinds {
-		c := d.Counts[f.name]
-		if c == nil {
-			continue
-		}
-		t.Add(f.name, "%5d trials, %5d failed calls: %d done all the same, %d refused, %d not started or ended by Go, %d undecided (125)",
-			c.trials, c.failures, c.done, c.refused, c.other, c.undecided)
-		all.add(c)
+// totals returns the figures of all trials. Their names are those of docs/figures.
+func (c *injectCounts) totals() []lab.Total {
+	return []lab.Total{
+		{Name: "trials", N: c.trials},
+		{Name: "failed system calls", N: c.failures},
+		{Name: "done all the same", N: c.done},
+		{Name: "refused", N: c.refused},
+		{Name: "not started or ended by Go", N: c.other},
+		{Name: "undecided (125)", N: c.undecided},
 	}
-	t.Count("trials", all.trials)
-	t.Count("failed system calls", all.failures)
-	t.Count("done all the same", all.done)
-	t.Count("refused", all.refused)
-	t.Count("not started or ended by Go", all.other)
-	t.Count("undecided (125)", all.undecided)
-	t.Count(noSecondRun, d.Broken())
-	d.AddSeconds()
-	t.Print(os.Stdout)
+}
+
+func (c *injectCounts) String() string {
+	return fmt.Sprintf("%5d trials, %5d failed calls: %d done nevertheless, %d refused, %d not started or ended by Go, %d undecided (125)",
+		c.trials, c.failures, c.done, c.refused, c.other, c.undecided)
 }
 
 // noSecondRun is the promise of this part.
 const noSecondRun = "second runs, and successes without a record"
 
-// series lets the first, second, third ... call fail, until there are no more calls.
+// series makes one trial for each call that can fail: the first, the second, and so on. It
+// ends after two trials without a failure.
 func (d *syscallTest) series(op operation, f faultKind, errno string) {
 	rng := rand.New(rand.NewPCG(d.Seed, uint64(len(op.name)*1000+len(f.name)*10+len(errno))))
 	for n, missed := f.from, 0; missed < 2; n++ {
@@ -216,7 +214,7 @@ func (t *trial) run(f faultKind, errno string, n int) error {
 		return err
 	}
 	t.counts.failures = strings.Count(string(b), "(INJECTED)")
-	if t.counts.failures == 0 { // no call was left to fail
+	if t.counts.failures == 0 { // idem makes fewer calls than n
 		return nil
 	}
 	for line := range strings.SplitSeq(string(b), "\n") {
@@ -234,7 +232,7 @@ func (t *trial) run(f faultKind, errno string, n int) error {
 		lab.Must(errors.Join(os.RemoveAll(t.Ledger), os.RemoveAll(t.StartLog)))
 		return t.run(f, errno, n)
 	case r.Hung && strings.Contains(strings.Join(t.log, "\n"), "F_UNLCK"):
-		// SQLite waits for a lock that it believes to hold, and idem waits for SQLite.
+		// SQLite waits for a lock that it believes it holds, and idem waits for SQLite.
 		// A real kernel never refuses to release a lock.
 		t.counts.other++
 		return t.checkKilled()

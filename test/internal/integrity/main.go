@@ -15,7 +15,7 @@ import (
 // Attempt is a row of the ledger.
 type Attempt struct{ Key, Run, State, Reason string }
 
-// Report is what is printed.
+// Report is the JSON that is printed.
 type Report struct {
 	Integrity []string
 	Attempts  []Attempt
@@ -26,7 +26,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: integrity LEDGER.DB")
 		os.Exit(2)
 	}
-	r, err := look(os.Args[1])
+	r, err := inspect(os.Args[1])
 	if err == nil {
 		err = json.NewEncoder(os.Stdout).Encode(r)
 	}
@@ -36,15 +36,16 @@ func main() {
 	}
 }
 
-func look(path string) (Report, error) {
-	place := url.URL{Scheme: "file", Path: path, RawQuery: "mode=rw"} // not rwc: it must be there
-	db, err := sql.Open("sqlite", place.String())
+// inspect reads the report from a database.
+func inspect(path string) (Report, error) {
+	uri := url.URL{Scheme: "file", Path: path, RawQuery: "mode=rw"} // not rwc, which would make a missing file
+	db, err := sql.Open("sqlite", uri.String())
 	if err != nil {
 		return Report{}, err
 	}
 	defer db.Close()
 	var r Report
-	err = each(db, "pragma integrity_check", func(rows *sql.Rows) error {
+	err = query(db, "pragma integrity_check", func(rows *sql.Rows) error {
 		var s string
 		err := rows.Scan(&s)
 		r.Integrity = append(r.Integrity, s)
@@ -54,7 +55,7 @@ func look(path string) (Report, error) {
 		return Report{}, err
 	}
 	const attempts = "select cast(r.key as text), a.run_id, a.state, a.reason from attempts a join records r on r.id = a.record order by a.id"
-	err = each(db, attempts, func(rows *sql.Rows) error {
+	err = query(db, attempts, func(rows *sql.Rows) error {
 		var a Attempt
 		err := rows.Scan(&a.Key, &a.Run, &a.State, &a.Reason)
 		r.Attempts = append(r.Attempts, a)
@@ -63,8 +64,9 @@ func look(path string) (Report, error) {
 	return r, err
 }
 
-func each(db *sql.DB, query string, f func(*sql.Rows) error) error {
-	rows, err := db.Query(query)
+// query makes a query and calls f for each row.
+func query(db *sql.DB, text string, f func(*sql.Rows) error) error {
+	rows, err := db.Query(text)
 	if err != nil {
 		return err
 	}

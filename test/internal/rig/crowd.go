@@ -16,9 +16,9 @@ import (
 
 // Caller is an ended process of a crowd.
 type Caller struct {
-	Code           int           // negative: died of that signal
+	Code           int           // exit status; negative: died of that signal
 	Took           time.Duration // since the start signal
-	Stdout, Stderr string        // files
+	Stdout, Stderr string        // paths of files
 }
 
 // Crowd is a group of processes that ran at once.
@@ -27,8 +27,8 @@ type Crowd struct {
 	Took    time.Duration // from the start signal to the last end
 }
 
-// Together runs n commands at once: all are started, wait before their exec, and
-// continue when the last one is ready. gate is a command that calls Gate with its
+// Together runs n commands at once. It starts a process for each, which waits before the
+// exec until the last process is ready. gate is a command that calls Gate with its
 // arguments. The output goes to files in dir, which Together makes. It returns an error
 // if the commands could not be run.
 func Together(gate []string, dir string, n int, env []string, command func(i int) []string) (*Crowd, error) {
@@ -55,17 +55,17 @@ func Together(gate []string, dir string, n int, env []string, command func(i int
 		me.Stdout, me.Stderr = filepath.Join(dir, fmt.Sprintf("%04d.out", i)), filepath.Join(dir, fmt.Sprintf("%04d.err", i))
 		pid, err := me.start(slices.Concat(gate, command(i)), env, wait, here)
 		if err != nil {
-			return nil, errors.Join(err, c.end(numbers)) // end the waiting ones
+			return nil, errors.Join(err, c.end(numbers))
 		}
 		numbers[pid] = i
 	}
 	_ = here.Close()
 	if _, err := io.ReadFull(ready, make([]byte, n)); err != nil {
-		_ = open.Close() // the others end by themselves
+		_ = open.Close() // the callers that wait run their commands
 		return nil, errors.Join(fmt.Errorf("a caller did not reach the start: %w", err), c.reap(numbers, time.Now()), c.Failed())
 	}
 	begin := time.Now()
-	_ = open.Close() // the start signal: the others read the end of the gate
+	_ = open.Close() // the start signal: the callers read the end of the pipe
 	return c, c.reap(numbers, begin)
 }
 
@@ -84,7 +84,7 @@ func (me *Caller) start(command, env []string, wait, here *os.File) (int, error)
 	if err != nil {
 		return 0, err
 	}
-	defer func() { _ = p.Release() }() // reap waits for all at once: a thread for each would be a load of its own
+	defer func() { _ = p.Release() }() // reap waits for all processes; a thread for each would add load
 	return p.Pid, nil
 }
 
@@ -109,6 +109,7 @@ func (c *Crowd) reap(numbers map[int]int, begin time.Time) error {
 	return nil
 }
 
+// end kills all callers and waits for them.
 func (c *Crowd) end(numbers map[int]int) error {
 	for pid := range numbers {
 		_ = unix.Kill(pid, unix.SIGKILL) // not reaped yet, so the PID is still valid

@@ -12,9 +12,9 @@ import (
 // Attempt is a row of the ledger, as the program integrity prints it.
 type Attempt struct{ Key, Run, State, Reason string }
 
-// Integrity checks a ledger with SQLite in a separate process
-// and returns its attempts in the order in which they began. It leaves no -wal
-// behind. The program for it is kept in the directory programs.
+// Integrity checks a ledger with SQLite in a separate process. It returns the attempts in
+// the order in which they began. SQLite removes the -wal. The program that checks is kept
+// in the directory programs.
 func Integrity(programs, ledger string) ([]Attempt, error) {
 	program := filepath.Join(programs, "integrity")
 	if _, err := os.Stat(program); err != nil {

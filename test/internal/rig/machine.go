@@ -17,19 +17,19 @@ import (
 type Machine struct {
 	CPU        string `json:"cpu"`
 	Cores      int    `json:"cores"`
-	System     string `json:"system"` // and kernel
+	System     string `json:"system"` // with the version of the kernel
 	FileSystem string `json:"file_system"`
 	Go         string `json:"go"`
 	Commit     string `json:"commit"`
-	LoadBefore string `json:"load_before"` // of the last minute
+	LoadBefore string `json:"load_before"` // the load average of one minute
 	LoadAfter  string `json:"load_after"`
 }
 
 // Unknown is the value of a field that could not be determined.
 const Unknown = "not known"
 
-// Describe describes the machine, with the file system of dir. The commit is known only
-// if program, the idem to test, is "", because that is built here.
+// Describe describes the machine, with the file system of dir. program is the path of the
+// idem to test. The commit is known only if it is "", because idem is then built here.
 func Describe(dir, program string) Machine {
 	m := Machine{
 		CPU: cpu(), Cores: runtime.NumCPU(), System: system(), FileSystem: fileSystem(dir), Go: runtime.Version(), Commit: Unknown,
@@ -104,8 +104,8 @@ func commit() string {
 	return known(string(out))
 }
 
-// dirty reports whether the working tree has changes outside of Figures. Without
-// git, or outside of a repository, it cannot know that it has none.
+// dirty reports whether the working tree may have changes outside of Figures and the
+// generated pages. It returns true without git and outside of a repository.
 func dirty() bool {
 	change, err := exec.Command("git", "status", "--porcelain", "--", ":(top)", ":(top,exclude)"+Figures, ":(top,exclude)docs/guarantees.md", ":(top,exclude)README.md").Output()
 	return err != nil || len(change) > 0
@@ -120,6 +120,7 @@ func LoadAverage() string {
 	return Unknown
 }
 
+// known returns the trimmed text, or Unknown if it is empty.
 func known(s string) string {
 	if s = strings.TrimSpace(s); s == "" {
 		return Unknown

@@ -9,7 +9,7 @@ import (
 	"slices"
 )
 
-// Part is one part of a program: its name on the command line and what it tries.
+// Part is one part of a program, with its name on the command line and a description.
 type Part struct{ Name, What string }
 
 // Program is the command line of a program that has parts.
@@ -19,7 +19,7 @@ type Program struct {
 	JSON  string // the file that keeps the figures, "" for none
 	name  string
 	parts []Part
-	quick bool // or smaller than a full run in another way
+	quick bool // the run is smaller than a full run
 }
 
 // NewProgram returns a command line with the flags --json and --idem. The caller
@@ -32,11 +32,10 @@ func NewProgram(name string, parts ...Part) *Program {
 	return p
 }
 
-// Parse parses the arguments. harmless are the flags with which a run is still a
-// full one. Parse refuses unknown parts, and a full run with --json in a changed
-// working tree.
+// Parse parses the arguments. A run with the flags harmless is still a full run. Parse
+// refuses unknown parts, and a full run with --json in a changed working tree.
 func (p *Program) Parse(args []string, harmless ...string) error {
-	_ = p.Flags.Parse(args) // exits by itself
+	_ = p.Flags.Parse(args) // exits after an error
 	for _, name := range p.Flags.Args() {
 		if !slices.ContainsFunc(p.parts, func(q Part) bool { return q.Name == name }) {
 			return fmt.Errorf("unknown part %q; --help lists them", name)
@@ -48,12 +47,12 @@ func (p *Program) Parse(args []string, harmless ...string) error {
 	return MayKeep(p.JSON, p.Idem)
 }
 
-// Run runs the named parts, or all, and keeps a copy of v for each, with its
-// figures. begin prepares a part for a directory that is then made, and returns
-// the figures that it is going to fill and the part itself.
+// Run runs the named parts, or all. For each it keeps a copy of v with the figures of the
+// part. begin gets the path of a directory that Run makes later. It returns the table for
+// the figures and the function that runs the part.
 //
-// The first error ends the program, except for parts that are skipped. With
-// CI=true those are an error in the end.
+// The first error ends the program, but a skipped part does not. With CI=true, Run
+// returns an error at the end if a part was skipped.
 func (p *Program) Run(v Verdict, begin func(part, dir, self, idem string) (*Table, func() error)) error {
 	dir, self, idem, err := Setup(p.name, p.Idem)
 	if err != nil {
@@ -107,9 +106,9 @@ func (p *Program) usage() {
 	p.Flags.PrintDefaults()
 }
 
-// Main is the main function of a program: it runs a child, if the first argument
-// names one, or else run. It exits with 2 when run refuses to keep figures, see
-// MayKeep, and with 1 for any other error.
+// Main is the main function of a program. If the first argument is the name of a child,
+// it runs the child, otherwise run. It exits with 2 if run refuses to keep figures (see
+// MayKeep), and with 1 for any other error.
 func Main(name string, children map[string]func(args []string) int, run func(args []string) error) {
 	if len(os.Args) > 1 {
 		if child, ok := children[os.Args[1]]; ok {
@@ -130,9 +129,9 @@ func Main(name string, children map[string]func(args []string) int, run func(arg
 // ErrDirty is the error of figures that would belong to no commit.
 var ErrDirty = errors.New("the working tree has uncommitted changes, so its figures would belong to no commit: commit or stash the changes, or leave out --json")
 
-// MayKeep returns ErrDirty if file is to keep the figures of an idem that is built
-// here from a changed working tree. Changes below Figures do not
-// count, because the runs write there. program is the value of --idem.
+// MayKeep returns ErrDirty if figures would be kept in file and idem would be built here
+// from a changed working tree. Changes below Figures do not count, because the runs write
+// there. program is the value of --idem.
 func MayKeep(file, program string) error {
 	if file != "" && program == "" && dirty() {
 		return ErrDirty

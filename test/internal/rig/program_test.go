@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// repository makes a git repository with one commit of the files and makes it
-// the working directory.
+// repository makes a git repository with one commit of the files. It becomes the working
+// directory.
 func repository(t *testing.T, files map[string]string) string {
 	t.Helper()
 	if _, err := exec.LookPath("git"); err != nil {

@@ -1,6 +1,9 @@
-// Package rig has what chaos, load, bench and guarantees share: the command line with
-// parts, builds of idem as in a release, an environment without variables of another
-// idem, crowds of processes, and figures with the machine and commit they belong to.
+// Package rig has the common code of chaos, load, bench and guarantees:
+//   - a command line with parts
+//   - builds of idem as in a release
+//   - an environment without the variables of another idem
+//   - crowds of processes
+//   - figures with their machine and commit
 package rig
 
 import (
@@ -29,10 +32,11 @@ func Root() (string, error) {
 	return filepath.Dir(mod), nil
 }
 
-// Build builds a package of the module, "." for idem itself, as releases do:
-// without cgo, with optional flags. It returns the path of the program, which is a copy
-// as by install(1): the file that the linker writes starts 10 % slower, because of its
-// layout in the page cache.
+// Build builds a package of the module ("." for idem) without cgo, as a release does. It
+// returns the path of the program. flags are flags of go build.
+//
+// The program is a copy, as install(1) makes it. The file that the linker writes starts
+// 10 % slower, because of its layout in the page cache.
 func Build(pkg, program string, flags ...string) (string, error) {
 	root, err := Root()
 	if err != nil {
@@ -51,8 +55,8 @@ func Build(pkg, program string, flags ...string) (string, error) {
 	if out, err := c.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build %s: %w\n%s", pkg, err, out)
 	}
-	// By a child: another child of this process could inherit the file open for writing,
-	// and then it could not be executed.
+	// cp is a separate process. If this process wrote the file, one of its children could
+	// inherit the open descriptor, and then the file could not be executed.
 	if out, err := exec.Command("cp", linked, copied).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("cp %s: %w\n%s", linked, err, out)
 	}
@@ -79,9 +83,9 @@ func Setup(name, program string) (dir, self, idem string, err error) {
 	return
 }
 
-// Watch reads all directories of the module. go test caches the result of a test until
-// a file changes that the test has opened, so this makes a test depend on the whole
-// program.
+// Watch reads all directories of the module, which makes a test depend on all files.
+// The command go test caches the result of a test until a file changes that the test has
+// opened.
 func Watch() error {
 	root, err := Root()
 	if err != nil {
@@ -150,5 +154,5 @@ func (t *Table) Print(w io.Writer) {
 	for _, r := range t.rows {
 		fmt.Fprintf(tw, "  %s\t%s\n", r[0], r[1])
 	}
-	_ = tw.Flush() // w is what it reports for
+	_ = tw.Flush() // the only error is of w
 }

@@ -21,9 +21,9 @@ func (s Skipped) Error() string { return string(s) }
 // Verdict is the line of JSON with the result of a part.
 type Verdict struct {
 	Part    string    `json:"part"`
-	Quick   bool      `json:"quick"` // or smaller than a full run in another way
+	Quick   bool      `json:"quick"` // the run was smaller than a full run
 	Seed    uint64    `json:"seed,omitempty"`
-	Date    time.Time `json:"date"` // of its start
+	Date    time.Time `json:"date"` // the start of the run
 	Seconds float64   `json:"seconds"`
 	OK      bool      `json:"ok"`
 	Skipped string    `json:"skipped,omitempty"`
@@ -40,8 +40,8 @@ func Whole(flags *flag.FlagSet, harmless ...string) bool {
 	return whole
 }
 
-// Try makes dir, runs a part that works there and adds its figures to t, and
-// keeps the verdict in file, unless that is empty. It returns the part's error.
+// Try makes dir and runs the part, which works there and adds its figures to t. Unless
+// file is "", it keeps the verdict in file. It returns the error of the part.
 func (v Verdict) Try(dir, file string, t *Table, part func() error) error {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
@@ -64,7 +64,7 @@ func (v Verdict) Try(dir, file string, t *Table, part func() error) error {
 }
 
 // keep writes the verdict to the file, which has the last full run and the last quick
-// run of each part. A skipped run does not replace one that was not skipped.
+// run of each part. A skipped run does not replace a run that was not skipped.
 func (v Verdict) keep(path string) error {
 	all, err := Verdicts(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

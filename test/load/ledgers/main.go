@@ -1,9 +1,9 @@
-// Ledgers works on a ledger directly, in ways that load cannot through idem:
+// Ledgers works directly on a ledger, because load cannot do this with calls of idem:
 //
-//	ledgers fill DIR FROM TO   keys FROM to TO-1 that succeeded, made through the ledger package
+//	ledgers fill DIR FROM TO   makes the keys FROM to TO-1, which succeeded
 //	ledgers hold LEDGER.DB     keeps a read transaction open until its stdin ends
 //
-// It is a separate program, so that load, whose starts are measured, does not
+// It is a separate program, because load starts itself in its measurements and must not
 // link SQLite.
 package main
 
@@ -38,8 +38,8 @@ func main() {
 	}
 }
 
-// fill makes keys as idem run --key size:N -- true would leave them, with a
-// line of output each.
+// fill makes the records that calls of idem run --key size:N -- true would make, but each
+// with a line of output.
 func fill(dir, from, to string) error {
 	first, err := strconv.Atoi(from)
 	end, err2 := strconv.Atoi(to)
@@ -81,10 +81,10 @@ func run(l ledger.Ledger, id ledger.ID, start ledger.Start) error {
 	return c.Release()
 }
 
-// hold says "held" once its transaction has a snapshot.
+// hold prints "held" once its transaction has a snapshot.
 func hold(path string) error {
-	place := url.URL{Scheme: "file", Path: path, RawQuery: "mode=rw"}
-	db, err := sql.Open("sqlite", place.String())
+	uri := url.URL{Scheme: "file", Path: path, RawQuery: "mode=rw"}
+	db, err := sql.Open("sqlite", uri.String())
 	if err != nil {
 		return err
 	}

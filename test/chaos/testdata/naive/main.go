@@ -1,6 +1,6 @@
-// Naive is what idem would be if it were written in an afternoon: a lock file
-// that is closed on exec, and a marker with the output behind a success. The
-// test of chaos shows that this is not good enough.
+// Naive is a simple replacement for idem. It has a lock file, which is closed on exec,
+// and writes a file with the output after a success. The tests of chaos use it to show
+// that this does not keep the promises.
 package main
 
 import (
@@ -19,9 +19,9 @@ import (
 
 func main() {
 	if len(os.Args) < 4 || os.Args[1] != "run" {
-		return // mark, list
+		return // mark and list do nothing
 	}
-	// run --key KEY [flags] -- COMMAND...
+	// The arguments are: run --key KEY [flags] -- COMMAND...
 	code, err := run(os.Args[3], os.Args[slices.Index(os.Args, "--")+1:])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "naive:", err)
@@ -56,7 +56,7 @@ func run(key string, command []string) (int, error) {
 	var exit *exec.ExitError
 	if err := cmd.Run(); errors.As(err, &exit) {
 		if exit.ExitCode() < 0 {
-			_ = unix.Kill(os.Getpid(), unix.SIGKILL) // as idem would
+			_ = unix.Kill(os.Getpid(), unix.SIGKILL) // dies like its command, as idem does
 		}
 		return exit.ExitCode(), nil
 	} else if err != nil {

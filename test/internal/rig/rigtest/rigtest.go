@@ -1,4 +1,4 @@
-// Package rigtest is for the tests of the programs that rig is for.
+// Package rigtest helps to test the programs that use rig.
 package rigtest
 
 import (
@@ -11,9 +11,9 @@ import (
 	"idem/test/internal/rig"
 )
 
-// Program builds a program, such as ./test/load, whose children are the
-// program itself. It returns what runs it, in a directory of the test, and
-// gives what that prints.
+// Program builds a program that starts itself as its children, such as ./test/load. It
+// returns a function that runs the program in a directory of the test and returns its
+// output.
 func Program(t *testing.T, pkg string) func(args ...string) (string, error) {
 	t.Helper()
 	testkit.Slow(t, "the whole program runs, with --quick")
