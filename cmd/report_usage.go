@@ -70,6 +70,51 @@ func flagFailure(c *cobra.Command, err error) error {
 	return f.hint("to see the flags: %s --help", c.CommandPath())
 }
 
+// checkValues refuses a call in which the word "--" is the value of a flag: the value
+// was probably an unset variable of the shell. For --key, every word that begins with
+// a dash is refused. A value after "=" may be any text.
+func (a *app) checkValues(root *cobra.Command) error {
+	if !adjacentDashes(a.args) || strings.HasPrefix(a.args[0], cobra.ShellCompRequestCmd) {
+		return nil
+	}
+	c, args, err := root.Find(a.args)
+	if err != nil || c.DisableFlagParsing {
+		return nil
+	}
+	// pflag does not report whether a value was a word of its own. Other values are
+	// marked here, so they do not begin with a dash.
+	const mark = "\x00"
+	words := slices.Clone(args)
+	for i, word := range words {
+		words[i] = strings.Replace(word, "=-", "="+mark+"-", 1)
+	}
+	c.InitDefaultHelpFlag() // without it, pflag prints a help of its own
+	var f *failure
+	_ = c.Flags().ParseAll(words, func(flag *pflag.Flag, value string) error { // cobra reports the other errors
+		if value != "--" && (flag.Name != "key" || !strings.HasPrefix(value, "-")) {
+			return nil
+		}
+		f = usage("--%s has no value: a variable may be unset", flag.Name).
+			hint("if that is the value, write: --%s=%s", flag.Name, shellQuote(strings.ReplaceAll(value, mark, "")))
+		return f
+	})
+	if f == nil {
+		return nil
+	}
+	_ = c.ParseFlags(args) // for -q
+	return f
+}
+
+// adjacentDashes reports whether a word that begins with a dash follows another one.
+func adjacentDashes(words []string) bool {
+	for i := 1; i < len(words); i++ {
+		if strings.HasPrefix(words[i-1], "-") && strings.HasPrefix(words[i], "-") {
+			return true
+		}
+	}
+	return false
+}
+
 // noArgs is the cobra.PositionalArgs of a command without arguments.
 func noArgs(c *cobra.Command, args []string) error {
 	if len(args) > 0 {

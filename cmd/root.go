@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -70,7 +69,10 @@ func (a *app) execute() ending {
 	out := &stickyWriter{to: a.ui.stdout}
 	root.SetOut(out)
 	root.SetErr(a.ui.stderr)
-	err := root.ExecuteContext(context.Background())
+	err := a.checkValues(root)
+	if err == nil {
+		err = root.ExecuteContext(context.Background())
+	}
 	if err == nil {
 		err = out.err
 	}
@@ -153,9 +155,6 @@ func (a *app) command(only string) *cobra.Command {
 					return usage("--%s is empty: a variable may be unset", name)
 				}
 			}
-			if f := c.Flags().Lookup("key"); f != nil && f.Changed && strings.HasPrefix(f.Value.String(), "-") && followedBy(a.args, "--key", f.Value.String()) {
-				return usage("--key has no value: a variable may be unset").hint("for a key that begins with a dash, write: --key=%s", shellQuote(f.Value.String()))
-			}
 			if !skipsSoundCheck[c.Name()] {
 				return checkSound()
 			}
@@ -192,13 +191,6 @@ func (a *app) command(only string) *cobra.Command {
 	})
 	root.SetHelpCommand(a.helpCommand())
 	return root
-}
-
-// followedBy reports whether next comes directly after the first word of args that
-// equals word. An example is "--key -q", where pflag takes a flag for a value.
-func followedBy(args []string, word, next string) bool {
-	i := slices.Index(args, word)
-	return i >= 0 && i+1 < len(args) && args[i+1] == next
 }
 
 func namespaceFlag(f *pflag.FlagSet, value *string, usage string) {
