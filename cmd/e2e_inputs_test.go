@@ -69,7 +69,7 @@ func TestE2EReplayOnATerminalTellsOfTheScript(t *testing.T) {
 	b.wantStatus(b.sh("printf '#!/bin/sh\necho two\n' >deploy.sh"), 0)
 	x := b.open("bash", "-c", binary()+"/idem run --key k -- ./deploy.sh; echo done")
 	x.waitShown("file ./deploy.sh has changed since it ran")
-	x.waitShown("hint: to make it an input, add to the call: --hash-file ./deploy.sh")
+	x.waitShown("hint: to make it an input, add before the command: --hash-file ./deploy.sh")
 	x.waitShown("done")
 	if r := b.run("run", "--key", "k", "--", "./deploy.sh"); r.err != "" || r.out != "one\n" {
 		t.Errorf("got %+v, want no stderr and stdout %q", r, "one\n")

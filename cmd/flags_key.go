@@ -55,7 +55,7 @@ func (a *app) identify(ctx context.Context, o *runOptions, argv []string, src in
 	}
 	if o.key == "" && window == "" && !o.ttl.set {
 		return in, usage("no key: without --key, --per or --ttl is required").
-			hintFlags("to name the operation", "--key deploy:prod:8471").
+			hintFlags("to name the operation", "--key KEY").
 			hintFlags("to run it once a day", "--per day").
 			hintFlags("to run it once and never again", "--ttl never")
 	}

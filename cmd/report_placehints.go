@@ -46,6 +46,7 @@ func (f *failure) ledgerHints() *failure {
 // faultHints is ledgerHints for a fault of the ledger at place.
 func (f *failure) faultHints(fault *ledger.Fault, place string) *failure {
 	path := shellQuote(fault.Path)
+	const alone = "if no other user has access to this machine or container"
 	within := "--ledger " + shellQuote(filepath.Join(fault.Path, "idem"))
 	switch fault.Kind {
 	case ledger.FaultLink:
@@ -59,14 +60,14 @@ func (f *failure) faultHints(fault *ledger.Fault, place string) *failure {
 		default:
 			f.hint("%schmod +t %s", sudo(), path)
 		}
-		return f.hint("if no other user has access to this machine or container, add to the call: --trust-place")
+		return f.hintFlags(alone, "--trust-place")
 	case ledger.FaultParentOwner:
 		if own := ownPlace(); own != place {
-			f.hint("add to the call: --ledger %s", shellQuote(own))
+			f.hintFlags("", "--ledger "+shellQuote(own))
 		} else {
 			f.hint("%schown %s %s", sudo(), userID, path)
 		}
-		return f.hint("if no other user has access to this machine or container, add to the call: --trust-place")
+		return f.hintFlags(alone, "--trust-place")
 	case ledger.FaultOwner:
 		switch {
 		case fault.Content == ledger.ContentLedger, fault.Content == "":
@@ -74,14 +75,14 @@ func (f *failure) faultHints(fault *ledger.Fault, place string) *failure {
 		case fault.Content == ledger.ContentNone && (!fault.Writable || os.Geteuid() == 0):
 			return f.hint("%s", install(fault.Path))
 		case fault.Within == ledger.WithinNo:
-			return f.hint("%s", install(filepath.Join(fault.Path, "idem"))).hint("and add to the call: %s", within)
+			return f.hint("%s", install(filepath.Join(fault.Path, "idem"))).hintFlags("after that", within)
 		case fault.Within == ledger.WithinTrusted:
-			return f.hint("if no other user has access to this machine or container, add to the call: --trust-place %s", within)
+			return f.hintFlags(alone, "--trust-place "+within)
 		}
-		return f.hint("add to the call: %s", within)
+		return f.hintFlags("", within)
 	case ledger.FaultOpen:
 		if fault.Content == ledger.ContentOther && fault.Within == ledger.WithinYes {
-			return f.hint("add to the call: %s", within)
+			return f.hintFlags("", within)
 		}
 		return f.hint("chmod 0700 %s", path)
 	case ledger.FaultSecondName:
@@ -119,7 +120,7 @@ func (f *failure) deniedHints(place string) *failure {
 		return f.hint("chmod -R u+rwX %s", shellQuote(place))
 	}
 	if own := ownPlace(); own != place {
-		return f.hint("add to the call: --ledger %s", shellQuote(own))
+		return f.hintFlags("", "--ledger "+shellQuote(own))
 	}
 	return f.hint("choose another place with --ledger DIR or IDEM_LEDGER")
 }

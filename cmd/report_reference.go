@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"idem/hashkey"
 	"idem/ledger"
 )
@@ -16,19 +18,31 @@ import (
 // hint is one line of advice after a message. It holds at most one command. A pasted
 // command acts on exactly the record that the message is about.
 type hint struct {
-	text  string     // the whole line or, with a command, the purpose of the command
+	text  string     // the whole line or, with a command or flags, their purpose
 	about *ledger.ID // the record that the command names; nil: there is no command
 	words []string   // the name of the command and its flags, except those for the record
-	call  bool       // whether the hint is about flags of idem run
+	flags string     // flags that the call lacks
+	call  bool       // whether the hint is about flags of the call
 }
 
 // advice makes a hint without a command.
 func advice(format string, args ...any) hint { return hint{text: fmt.Sprintf(format, args...)} }
 
-// flagAdvice makes a hint about flags that the call lacks. The line says that they are
-// to be added to the call. Only messages of idem run keep such hints.
-func flagAdvice(when, flags string) hint {
-	return hint{text: when + ", add to the call: " + flags, call: true}
+// flagAdvice makes a hint about flags that the call lacks, for the case when, "" for
+// every case. The line says where in the call they are to be added.
+func flagAdvice(when, flags string) hint { return hint{text: when, flags: flags, call: true} }
+
+// flagsPlace returns where in a call a pasted flag is a flag. args are the arguments
+// after the flags. A flag at the end of a call with a command is an argument of the
+// command.
+func flagsPlace(c *cobra.Command, args []string) string {
+	switch name := c.Name(); {
+	case name == "check" && !c.Flags().Changed("key") && c.ArgsLenAtDash() != 0:
+		return "before the key"
+	case name == "run", c.Annotations[asksAnnotation] != "", name == "mark" && len(args) > 2:
+		return "before the command"
+	}
+	return "to the call"
 }
 
 // addHint adds a hint.
@@ -81,8 +95,8 @@ func (f *failure) withoutHints() *failure {
 	return f
 }
 
-// withoutFlagHints drops the hints about flags of idem run, for a message of another
-// command.
+// withoutFlagHints drops the hints about flags of the call, for a message of idem run in
+// another command.
 func (f *failure) withoutFlagHints() *failure {
 	f.hints = slices.DeleteFunc(f.hints, func(h hint) bool { return h.call })
 	return f
@@ -115,11 +129,8 @@ func (r ledgerPath) loginEnv(name string) string {
 	return ""
 }
 
-// line returns the text of a hint.
+// line returns the text of a hint with a command.
 func (r ledgerPath) line(h hint) string {
-	if h.about == nil {
-		return h.text
-	}
 	return h.text + ": " + r.command(*h.about, h.words...)
 }
 

@@ -37,6 +37,7 @@ type ui struct {
 	terminal       *bool             // whether stderr is a terminal; nil: not known yet
 	secrets        *redact.Redactor  // values that no message may show
 	ledgerPath     func() ledgerPath // returns how this call found its ledger
+	flagsPlace     string            // where hints tell to add flags, such as "to the call"
 }
 
 // The marks of lines.
@@ -87,10 +88,15 @@ func (u *ui) hint(h hint) {
 
 // hintText returns the text of a hint. Only a hint with a command needs ledgerPath.
 func (u *ui) hintText(h hint) string {
-	if h.about == nil {
+	switch {
+	case h.about != nil:
+		return u.ledgerPath().line(h)
+	case h.flags == "":
 		return h.text
+	case h.text == "":
+		return "add " + u.flagsPlace + ": " + h.flags
 	}
-	return u.ledgerPath().line(h)
+	return h.text + ", add " + u.flagsPlace + ": " + h.flags
 }
 
 // warn prints a fault that does not change the outcome.

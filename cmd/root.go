@@ -56,7 +56,7 @@ type app struct {
 }
 
 func newApp(args []string) *app {
-	a := &app{args: args, now: time.Now, ui: ui{stdout: os.Stdout, stderr: os.Stderr}}
+	a := &app{args: args, now: time.Now, ui: ui{stdout: os.Stdout, stderr: os.Stderr, flagsPlace: "to the call"}}
 	a.ui.ledgerPath = sync.OnceValue(a.ledgerPath)
 	return a
 }
@@ -149,7 +149,8 @@ func (a *app) command(only string) *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,
-		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
+		PersistentPreRunE: func(c *cobra.Command, args []string) error {
+			a.ui.flagsPlace = flagsPlace(c, args)
 			for _, name := range []string{"ledger", "namespace", "meta-file", "key", "tz", "at", "day-start", "probe", "stdout-file"} {
 				if f := c.Flags().Lookup(name); f != nil && f.Changed && f.Value.String() == "" {
 					return usage("--%s is empty: a variable may be unset", name)
