@@ -198,6 +198,9 @@ func endText(at ledger.Attempt) string {
 
 func historyText(at ledger.Attempt) string {
 	if at.Reason == ledger.ReasonMarked {
+		if at.Note == "" {
+			return "by hand"
+		}
 		return "by hand: " + escape(at.Note)
 	}
 	return outcomeText(at)

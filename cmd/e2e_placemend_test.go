@@ -185,7 +185,7 @@ func mendsIn(t *testing.T, stderr string) []string {
 		if !ok {
 			continue
 		}
-		more := strings.HasPrefix(hint, "and ")
+		more := strings.HasPrefix(hint, "after that, ")
 		if i := strings.LastIndex(hint, ": "); i >= 0 {
 			hint = hint[i+2:]
 		}

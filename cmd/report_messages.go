@@ -108,9 +108,9 @@ func changeText(c difference, colon string) string {
 	gone := hashkey.Absent()
 	switch {
 	case c.Old == nil:
-		return escape(c.Name) + " did not count before"
+		return escape(c.Name) + " was not an input, now it is"
 	case c.New == nil:
-		return escape(c.Name) + " counted before"
+		return escape(c.Name) + " was an input, now it is not"
 	case bytes.Equal(c.Old, gone):
 		return escape(c.Name) + " was missing, now it is there"
 	case bytes.Equal(c.New, gone):

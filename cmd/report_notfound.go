@@ -119,7 +119,7 @@ func (m *startHinter) notFound() {
 	case isWord(name, shellState):
 		m.hint(name+" changes the shell it runs in", anyShell(), "-c", shellLine(m.argv)+" && "+placeholder)
 	case isWord(name, shellWords):
-		m.hint(name+" is built into the shell", anyShell(), "-c", name+" "+shellLine(rest))
+		m.hint(name+" is built into the shell", anyShell(), "-c", strings.TrimSpace(name+" "+shellLine(rest)))
 	case os.Getenv("BASH_FUNC_"+name+"%%") != "":
 		m.hint(name+" is a function of bash", functionCall(m.argv)...)
 	case strings.HasPrefix(name, "~/") && home != "":

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -101,7 +102,7 @@ func TestOutputIsKept(t *testing.T) {
 // TestOutputWithoutATemporaryDirectory checks that a large output is then truncated, and
 // that the attempt says so.
 func TestOutputWithoutATemporaryDirectory(t *testing.T) {
-	t.Setenv("TMPDIR", "/nonexistent")
+	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "missing"))
 	if a := attempt(t, New(true), "run", strings.Repeat("x", 8<<20), -1); !a.Truncated {
 		t.Errorf("got %+v", a)
 	}
