@@ -24,11 +24,13 @@ func (a *app) helpCommand() *cobra.Command {
 					return a.print(text)
 				}
 			}
-			sub, rest, err := c.Root().Find(args)
-			if err != nil || len(rest) > 0 {
-				return noTopic(args)
+			if sub, rest, err := c.Root().Find(args); err == nil && len(rest) == 0 {
+				return sub.Help()
 			}
-			return sub.Help()
+			if topic := topicOf(args[0]); len(args) == 1 && topic != "" {
+				return a.print(topicHelp(c.Root(), topic))
+			}
+			return noTopic(args)
 		},
 	}
 }
@@ -48,9 +50,19 @@ func noTopic(args []string) error {
 		names = append(names, t.topic)
 	}
 	if name := closest(strings.Join(args, " "), names); name != "" {
-		return f.hint("did you mean %q?", name)
+		return f.hint("did you mean: idem help %s", name)
 	}
 	return f.hint("to see the commands and topics: idem help")
+}
+
+// topicOf returns the topic that has a flag of idem run, "" if there is none.
+func topicOf(flag string) string {
+	for _, g := range flagGroups {
+		if slices.Contains(g.flags, flag) {
+			return g.topic
+		}
+	}
+	return ""
 }
 
 // topicHelp returns the page of a topic, "" if there is no such topic.

@@ -43,20 +43,12 @@ func flagFailure(c *cobra.Command, err error) error {
 	switch {
 	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "":
 		name := unknown.GetSpecifiedName()
-		f = usage("unknown flag --%s", name)
-		var names []string
-		c.Flags().VisitAll(func(fl *pflag.Flag) {
-			if !fl.Hidden {
-				names = append(names, fl.Name)
-			}
-		})
-		if near := closest(name, names); near != "" {
-			f.hint("did you mean --%s?", near)
-		}
+		f = usage("unknown flag --%s", name).hintNear(c, name)
 	case errors.As(err, &unknown):
 		f = usage("unknown flag -%s", unknown.GetSpecifiedName())
 		if all := unknown.GetSpecifiedShortnames(); len(all) > 1 {
-			f.detail("in -%s", all)
+			name, _, _ := strings.Cut(all, "=")
+			f.detail("in -%s", all).hintNear(c, name)
 		}
 	case errors.As(err, &lacks):
 		f = usage("--%s requires a value", lacks.GetSpecifiedName())
@@ -68,6 +60,20 @@ func flagFailure(c *cobra.Command, err error) error {
 		f = usage("invalid value %s for --%s", quote(invalid.GetValue()), invalid.GetFlag().Name).detail("%s", why)
 	}
 	return f.hint("to see the flags: %s --help", c.CommandPath())
+}
+
+// hintNear adds the flag of a command that name is probably a misspelling of.
+func (f *failure) hintNear(c *cobra.Command, name string) *failure {
+	var names []string
+	c.Flags().VisitAll(func(fl *pflag.Flag) {
+		if !fl.Hidden {
+			names = append(names, fl.Name)
+		}
+	})
+	if near := closest(name, names); near != "" {
+		f.hint("did you mean --%s?", near)
+	}
+	return f
 }
 
 // checkValues refuses a call in which the word "--" is the value of a flag: the value
@@ -148,9 +154,12 @@ func someArgs(what string) cobra.PositionalArgs {
 
 // closest returns the name that a word is probably a misspelling of. The word is the
 // start of the name, or at most one third of its letters differ. It returns "" if no
-// name or more than one name is that close.
+// name or more than one name is that close. The plural of the word is the closest.
 func closest(word string, names []string) string {
 	const longest = 30
+	if slices.Contains(names, word) { // after one dash
+		return word
+	}
 	if len(word) < 3 || len(word) > longest {
 		return ""
 	}
@@ -159,6 +168,9 @@ func closest(word string, names []string) string {
 		d := edits(word, name)
 		if len(word) >= 3 && strings.HasPrefix(name, word) {
 			d = 1
+		}
+		if name == word+"s" || name == strings.TrimSuffix(word, "y")+"ies" {
+			d = 0
 		}
 		switch {
 		case d < least:

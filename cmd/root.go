@@ -173,6 +173,10 @@ func (a *app) command(only string) *cobra.Command {
 		if c == root && len(a.args) > 0 && !strings.HasPrefix(a.args[0], "-") {
 			return noCommand(a.args)
 		}
+		var unknown *pflag.NotExistError
+		if c.Name() == "help" && errors.As(err, &unknown) && topicOf(unknown.GetSpecifiedName()) != "" {
+			return a.print(topicHelp(c.Root(), topicOf(unknown.GetSpecifiedName())))
+		}
 		return flagFailure(c, err)
 	})
 	root.Flags().Bool("version", false, "print the version")
