@@ -82,7 +82,10 @@ func (a *app) logs(ctx context.Context, key string, record *recordFlags, o *logs
 			}
 			out.Close()
 			if err == nil {
-				a.reportRecorded(at.Number, now)
+				a.reportRecorded(at.Number, now, running)
+				if p.chunks == 0 && !running && !now.NoOutput {
+					a.ui.note("no output of attempt %d was recorded", at.Number)
+				}
 			}
 			return err
 		}
@@ -91,11 +94,15 @@ func (a *app) logs(ctx context.Context, key string, record *recordFlags, o *logs
 }
 
 // reportRecorded prints a warning for each fault of the recorded output of an attempt.
-func (a *app) reportRecorded(number int, at ledger.Attempt) {
-	if at.NoOutput {
+// If idem did not record its end, the number of bytes is not known.
+func (a *app) reportRecorded(number int, at ledger.Attempt, running bool) {
+	switch {
+	case at.NoOutput:
 		a.ui.warn("the output of attempt %d was not stored (--no-store or --max-output 0)", number)
-	}
-	if at.Truncated {
+	case at.Reason == ledger.ReasonLost, at.State == ledger.Running && !running:
+		a.ui.warn("the recorded output may lack its end")
+		a.ui.warnDetail("idem was killed, or could not record the outcome")
+	case at.Truncated:
 		a.ui.warn("the recorded output is not complete: the command wrote %d bytes", at.OutputBytes)
 	}
 	if at.Incomplete {
