@@ -37,6 +37,7 @@ func flagAdvice(when, flags string) hint { return hint{text: when, flags: flags,
 // command.
 func flagsPlace(c *cobra.Command, args []string) string {
 	switch name := c.Name(); {
+	case len(args) == 0:
 	case name == "check" && !c.Flags().Changed("key") && c.ArgsLenAtDash() != 0:
 		return "before the key"
 	case name == "run", c.Annotations[asksAnnotation] != "", name == "mark" && len(args) > 2:

@@ -87,14 +87,14 @@ func (a *app) checkValues(root *cobra.Command) error {
 	if err != nil || c.DisableFlagParsing {
 		return nil
 	}
-	// pflag does not report whether a value was a word of its own. Other values are
-	// marked here, so they do not begin with a dash.
+	// pflag does not report whether a value followed "=". Such a value is marked here, so
+	// it does not begin with a dash.
 	const mark = "\x00"
 	words := slices.Clone(args)
 	for i, word := range words {
 		words[i] = strings.Replace(word, "=-", "="+mark+"-", 1)
 	}
-	c.InitDefaultHelpFlag() // without it, pflag prints a help of its own
+	c.InitDefaultHelpFlag() // without it, pflag prints a help
 	var f *failure
 	_ = c.Flags().ParseAll(words, func(flag *pflag.Flag, value string) error { // cobra reports the other errors
 		if value != "--" && (flag.Name != "key" || !strings.HasPrefix(value, "-")) {
