@@ -102,7 +102,8 @@ func someArgs(what string) cobra.PositionalArgs {
 }
 
 // closest returns the name that a word is probably a misspelling of: the word is
-// the start of the name, or at most one third of its letters differ. It returns "" if no name or several names are that close.
+// the start of the name, or at most one third of its letters differ. It returns ""
+// if no name or several names are that close.
 func closest(word string, names []string) string {
 	const longest = 30
 	if len(word) < 3 || len(word) > longest {
