@@ -10,7 +10,7 @@ import (
 	"idem/runner"
 )
 
-// exitWouldRun is what check exits with when idem run would start the command.
+// exitWouldRun is the exit status of idem check when idem run would start the command.
 const exitWouldRun = 1
 
 const checkLong = `Report by the exit status what idem run would do, and change nothing.
@@ -24,14 +24,14 @@ run does both in one step.` + askLong
 
 func (a *app) checkCommand() *cobra.Command {
 	var o *runOptions
-	var record *whichFlags
+	var record *recordFlags
 	c := &cobra.Command{
 		Use:     "check [run flags] KEY [-- COMMAND [ARG...]]",
 		Short:   "Report by the exit status what idem run would do",
 		Long:    checkLong,
 		Example: "  idem check deploy:prod:8471 && echo 'nothing would run'\n  idem check --key deploy:prod:8471 -- ./deploy.sh prod",
 		RunE: func(c *cobra.Command, args []string) error {
-			argv, err := a.checked(o, args, c.ArgsLenAtDash() == 0)
+			argv, err := a.checkArgs(o, args, c.ArgsLenAtDash() == 0)
 			if err != nil {
 				return err
 			}
@@ -43,8 +43,8 @@ func (a *app) checkCommand() *cobra.Command {
 			case runner.ActionExecute, runner.ActionProbe:
 				return &ending{code: exitWouldRun}
 			case runner.ActionReplay:
-				if f := undelivered(q.Result, q.call); f != nil {
-					return f.unhinted()
+				if f := undeliveredFailure(q.Result, q.call); f != nil {
+					return f.withoutHints()
 				}
 			default:
 				return q.refusal()
@@ -53,15 +53,15 @@ func (a *app) checkCommand() *cobra.Command {
 		},
 	}
 	o = a.askFlags(c, "keys", "windows", "inputs", "outcomes", "probes", "replays", "secrets")
-	record = newWhichFlags(c, &o.calendarFlags, false)
+	record = newRecordFlags(c, &o.calendarFlags, false)
 	return c
 }
 
-// checked takes the key from what stands behind the flags of idem check, if it
-// is there, and returns the command. dashed tells that a "--" ended the flags.
-func (a *app) checked(o *runOptions, args []string, dashed bool) ([]string, error) {
+// checkArgs parses the arguments of idem check. It sets o.key if the first argument is
+// the key, and returns the command. dashed reports whether a "--" ended the flags.
+func (a *app) checkArgs(o *runOptions, args []string, dashed bool) ([]string, error) {
 	const form = "idem check [flags] KEY [-- COMMAND [ARG...]]"
-	argv, err := a.behindWait(&o.wait, args, true)
+	argv, err := a.afterWait(&o.wait, args, true)
 	if err != nil {
 		return nil, err
 	}
@@ -75,17 +75,17 @@ func (a *app) checked(o *runOptions, args []string, dashed bool) ([]string, erro
 		return nil, usage("idem check requires a key").hintForm(form)
 	}
 	o.key = args[0]
-	if len(args) > 1 && args[1] != "--" { // mostly a flag that came too late
+	if len(args) > 1 && args[1] != "--" { // usually a flag after the key
 		return nil, usage("idem check: unexpected argument %s after the key", quoteWord(args[1])).
 			detail("flags come before the key, and the command after a --").hintForm(form)
 	}
 	return args[min(2, len(args)):], nil
 }
 
-// asked returns which record a question is about. Without a window it is the
-// one that idem run would take, whatever other windows there are; that these are
-// not meant is said.
-func (a *app) asked(ctx context.Context, l ledger.Store, id ledger.ID, want runner.Which) (ledger.ID, error) {
+// recordAsked returns the ID of the record that a question is about. Without a window,
+// it is the record that idem run would use. If the key has records only in windows,
+// recordAsked prints a warning.
+func (a *app) recordAsked(ctx context.Context, l ledger.Store, id ledger.ID, want runner.Which) (ledger.ID, error) {
 	found, err := runner.Find(ctx, l, id.Namespace, id.Key, want)
 	var ambiguous *runner.AmbiguousError
 	if !errors.As(err, &ambiguous) {
@@ -93,22 +93,23 @@ func (a *app) asked(ctx context.Context, l ledger.Store, id ledger.ID, want runn
 	}
 	a.ui.warn("key %s has records only in windows; the answer is for a call without a window", quote(id.Key))
 	a.ui.warnDetail("windows: %s", windowList(ambiguous))
-	for _, way := range windowWays(ambiguous.Records[0].ID) {
-		a.ui.hint(flagAdvice(way.what, way.text()))
+	for _, option := range windowOptions(ambiguous.Records[0].ID) {
+		a.ui.hint(flagAdvice(option.what, option.text()))
 	}
 	return id, nil
 }
 
-// question is what check and explain ask.
+// question is the call that check or explain asks about, and the answer.
 type question struct {
 	call runner.Call
 	runner.Result
 	failed error // why a replay would fail
 }
 
-func (q question) refusal() *failure { return refusal(q.Result, q.call).unhinted() }
+func (q question) refusal() *failure { return refusal(q.Result, q.call).withoutHints() }
 
-// status is what idem run would exit with; nil when it would start something.
+// status returns the exit status that idem run would have, nil if it would start
+// the command or the probe.
 func (q question) status() *int {
 	switch {
 	case q.failed != nil:
@@ -118,20 +119,20 @@ func (q question) status() *int {
 	case q.Action != runner.ActionReplay:
 		return nil
 	}
-	if f := undelivered(q.Result, q.call); f != nil {
+	if f := undeliveredFailure(q.Result, q.call); f != nil {
 		return &f.code
 	}
 	return ptr(exitStatus(q.Record.Current))
 }
 
-// ask asks what idem run would do. Without a command, the recorded inputs are
-// taken for those of the call.
-func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv []string) (question, error) {
-	keep, err := a.remember(&o.storing, o.key)
+// ask returns what idem run would do. Without a command, the call is taken to have
+// the recorded inputs.
+func (a *app) ask(ctx context.Context, o *runOptions, record *recordFlags, argv []string) (question, error) {
+	keep, err := a.retention(&o.storeFlags, o.key)
 	if err != nil {
 		return question{}, err
 	}
-	if err := o.fits(); err != nil {
+	if err := o.checkPairs(); err != nil {
 		return question{}, err
 	}
 	policy, err := o.policy(o.ttl.limit)
@@ -139,7 +140,7 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv [
 		return question{}, err
 	}
 	now := a.now()
-	want, err := record.which(now)
+	want, err := record.selector(now)
 	if err != nil {
 		return question{}, err
 	}
@@ -147,11 +148,11 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv [
 	if err != nil {
 		return question{}, err
 	}
-	in, err := a.identify(ctx, o, argv, &looking{Store: l}, now)
+	in, err := a.identify(ctx, o, argv, &peekSource{Store: l}, now)
 	if err != nil {
 		return question{}, err
 	}
-	if in.id, err = a.asked(ctx, l, in.id, want); err != nil {
+	if in.id, err = a.recordAsked(ctx, l, in.id, want); err != nil {
 		return question{}, err
 	}
 	q := question{call: runner.Call{
@@ -170,6 +171,6 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *whichFlags, argv [
 	if err == nil && q.Action == runner.ActionReplay {
 		q.Lacks, q.failed = r.Rehearse(ctx, q.call, q.Record)
 	}
-	q.Record.Current.Inputs = keep.recorded(q.Record.Current.Inputs)
+	q.Record.Current.Inputs = keep.recordedInputs(q.Record.Current.Inputs)
 	return q, err
 }

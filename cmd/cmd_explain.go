@@ -19,20 +19,20 @@ has the decision, the record it is based on, and each input: same or changed. It
 also lists a changed script, and stdin with data, if they are not inputs. idem
 does not run a probe; it only says that the probe would come next.` + askLong
 
-// explainView is what explain --json prints.
+// explainView is the JSON object of explain --json.
 type explainView struct {
 	Action string `json:"action"`
 	Why    string `json:"reason"`
 	keyView
-	Status *int         `json:"exit_status"` // of idem run; null when it would start something
+	Status *int         `json:"exit_status"` // of idem run; null if it would start the command or the probe
 	Lacks  []string     `json:"output_lacks"`
 	Inputs []inputState `json:"inputs"`
 }
 
 type inputState struct {
 	Name string `json:"name"`
-	// State is same or changed; hidden when it cannot be told; uncounted of what
-	// has changed and is no input.
+	// State is same or changed. It is hidden if the stored value does not show which,
+	// and uncounted for a change that is not an input.
 	State  string       `json:"state"`
 	Change string       `json:"change,omitempty"`
 	Files  []fileChange `json:"files,omitempty"` // of a directory
@@ -46,7 +46,7 @@ type fileChange struct {
 
 func (a *app) explainCommand() *cobra.Command {
 	var o *runOptions
-	var record *whichFlags
+	var record *recordFlags
 	var asJSON bool
 	c := &cobra.Command{
 		Use:     "explain [run flags] [--] COMMAND [ARG...]",
@@ -54,7 +54,7 @@ func (a *app) explainCommand() *cobra.Command {
 		Long:    explainLong,
 		Example: "  idem explain --key deploy:prod:8471 -- ./deploy.sh prod",
 		RunE: func(c *cobra.Command, args []string) error {
-			args, err := a.behindWait(&o.wait, args, false)
+			args, err := a.afterWait(&o.wait, args, false)
 			if err != nil {
 				return err
 			}
@@ -69,7 +69,7 @@ func (a *app) explainCommand() *cobra.Command {
 		},
 	}
 	o = a.askFlags(c, "keys", "windows", "inputs", "outcomes", "probes", "replays", "secrets")
-	record = newWhichFlags(c, &o.calendarFlags, false)
+	record = newRecordFlags(c, &o.calendarFlags, false)
 	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
 	return c
 }
@@ -89,11 +89,11 @@ func (a *app) explain(q question, asJSON bool) error {
 	fmt.Fprintf(w, "key:\t%s%s\n", escape(q.call.ID.Key), inWindow(q.call.ID))
 	fmt.Fprintf(w, "record:\t%s%s\n", q.Record.Phase(), map[bool]string{true: ", for any inputs"}[unbound(q.Record)])
 	if cur := q.Record.Current; q.Record.Phase() != ledger.PhaseNone {
-		how := fmt.Sprintf("attempt:\t%d %s, started", cur.Number, outcomeText(cur))
+		line := fmt.Sprintf("attempt:\t%d %s, started", cur.Number, outcomeText(cur))
 		if cur.Number == 0 {
-			how = fmt.Sprintf("settled:\t%s", outcomeText(cur))
+			line = fmt.Sprintf("settled:\t%s", outcomeText(cur))
 		}
-		fmt.Fprintf(w, "%s %s %s\n", how, when(cur.Started), by(cur.Owner))
+		fmt.Fprintf(w, "%s %s %s\n", line, timeText(cur.Started), ownerText(cur.Owner))
 	}
 	var faults []string
 	for _, text := range lacksTexts(q.Record.Current, q.Lacks) {
@@ -121,7 +121,7 @@ func (a *app) explain(q question, asJSON bool) error {
 	return a.print(b.String())
 }
 
-// lacking names what a replay would lack, for scripts.
+// lacking returns the names of the parts that a replay would lack, for scripts.
 func (q question) lacking() []string {
 	var inexact *runner.InexactError
 	switch {
@@ -133,7 +133,7 @@ func (q question) lacking() []string {
 	return lacksNames(q.Lacks)
 }
 
-// unbound tells that a key was settled by hand for any call.
+// unbound reports whether a key was settled by hand for calls with any inputs.
 func unbound(rec ledger.Record) bool {
 	return rec.Phase() != ledger.PhaseNone && rec.Current.Fingerprint == ""
 }
@@ -157,14 +157,14 @@ func inputStates(q question) ([]inputState, error) {
 			state = "hidden"
 		}
 		st := inputState{Name: c.Name, State: state, Files: viewFileChanges(c.Files)}
-		c.Files = nil // each has a line of its own
+		c.Files = nil // each file is on a separate line
 		st.Change = changeText(c, "")
 		states = append(states, st)
 	}
-	for _, c := range hashkey.Diff(nil, is) { // all of them, by name
+	for _, c := range hashkey.Diff(nil, is) { // all inputs, sorted by name
 		if !changed[c.Name] {
 			states = append(states, inputState{Name: c.Name, State: "same"})
 		}
 	}
-	return append(states, uncounted(q)...), nil
+	return append(states, uncountedStates(q)...), nil
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// helpCommand is idem help. Unlike cobra's, it knows topics, and help for an
-// unknown command is an error.
+// helpCommand returns idem help. Unlike cobra's help command, it has topics, and
+// help for an unknown command is an error.
 func (a *app) helpCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "help [COMMAND | TOPIC]",
@@ -24,16 +24,17 @@ func (a *app) helpCommand() *cobra.Command {
 					return a.print(text)
 				}
 			}
-			of, rest, err := c.Root().Find(args)
+			sub, rest, err := c.Root().Find(args)
 			if err != nil || len(rest) > 0 {
 				return noTopic(args)
 			}
-			return of.Help()
+			return sub.Help()
 		},
 	}
 }
 
-// noTopic is for help about something that is neither a command nor a topic.
+// noTopic returns the error of idem help for words that are neither a command nor a
+// topic.
 func noTopic(args []string) error {
 	f := usage("no help for %s", quoteWord(strings.Join(args, " ")))
 	var names []string
@@ -52,7 +53,7 @@ func noTopic(args []string) error {
 	return f.hint("to see the commands and topics: idem help")
 }
 
-// topicHelp is the page of a topic, "" for what is not one.
+// topicHelp returns the page of a topic, "" if there is no such topic.
 func topicHelp(root *cobra.Command, topic string) string {
 	for _, t := range textTopics {
 		if t.topic == topic {
@@ -67,14 +68,14 @@ func topicHelp(root *cobra.Command, topic string) string {
 		if err != nil {
 			return ""
 		}
-		flags := shown(run.LocalFlags())
+		flags := visibleFlags(run.LocalFlags())
 		return g.title + ":\n" + noteText(g.note) + "\n\n" + flagList(flags, g.flags, flagColumn(withNames(flags, g.flags))) +
 			"\n" + indent("Example: "+g.example) + "\n"
 	}
 	return ""
 }
 
-// wantsShort reports whether a call asks for the short help, by -h.
+// wantsShort reports whether a call asks for the short help with -h.
 func wantsShort(args []string) bool {
 	for _, arg := range args {
 		switch {
@@ -87,8 +88,8 @@ func wantsShort(args []string) bool {
 	return false
 }
 
-// manual is the help of a command. The short form of idem run has the flags of
-// every day only, and that of idem has neither exit statuses nor the environment.
+// manual returns the help of a command. The short form for idem run has only the
+// common flags. The short form for idem has neither exit statuses nor the environment.
 func manual(c *cobra.Command, short bool) string {
 	var b strings.Builder
 	section := func(title string, parts ...string) {
@@ -119,8 +120,8 @@ func manual(c *cobra.Command, short bool) string {
 	if !c.HasParent() {
 		section("Help topics (idem help TOPIC)", topicList())
 	}
-	own := shown(c.LocalFlags())
-	shared := shown(c.InheritedFlags())
+	own := visibleFlags(c.LocalFlags())
+	shared := visibleFlags(c.InheritedFlags())
 	column := max(flagColumn(own), flagColumn(shared))
 	switch {
 	case run && short:
@@ -137,9 +138,9 @@ func manual(c *cobra.Command, short bool) string {
 		section("Flags", flagList(own, ungrouped(own), column))
 		section("Flags of idem run that change the answer (see idem run --help)", groupNames(own))
 	default:
-		section("Flags", flagList(own, flagsIn(own), column))
+		section("Flags", flagList(own, flagNamesOf(own), column))
 	}
-	section("Flags of every command", flagList(shared, flagsIn(shared), column))
+	section("Flags of every command", flagList(shared, flagNamesOf(shared), column))
 	switch {
 	case short:
 		b.WriteString("\nTo see the help of a command: idem COMMAND --help\n")
@@ -153,7 +154,7 @@ func manual(c *cobra.Command, short bool) string {
 	return b.String()
 }
 
-// topics are the names of the groups of flags.
+// topics returns the names of the groups of flags.
 func topics() []string {
 	var names []string
 	for _, g := range flagGroups {
@@ -182,7 +183,8 @@ func flagNames(names []string) string {
 	return lines[0]
 }
 
-// groupNames lists by name those flags of idem run that a command shares with it.
+// groupNames lists the names of the flags that a command shares with idem run, by
+// group.
 func groupNames(flags []*pflag.Flag) string {
 	var rows []helpRow
 	for _, g := range flagGroups {
@@ -229,8 +231,8 @@ func commandList(c *cobra.Command) string {
 	return b.String()
 }
 
-// noteText wraps the paragraphs of a note. Empty lines and those that begin with a
-// space stay.
+// noteText wraps the paragraphs of a note. Empty lines and lines that begin with a
+// space are kept.
 func noteText(note string) string {
 	var lines []string
 	var paragraph string
@@ -259,9 +261,9 @@ func indent(text string) string {
 	return "  " + strings.ReplaceAll(text, "\n", "\n  ")
 }
 
-// shown returns the flags that are not hidden, in the order of their set.
-// -h needs no words.
-func shown(set *pflag.FlagSet) []*pflag.Flag {
+// visibleFlags returns the flags that are not hidden, in the order of their set. It
+// leaves out -h, which needs no explanation.
+func visibleFlags(set *pflag.FlagSet) []*pflag.Flag {
 	var flags []*pflag.Flag
 	set.VisitAll(func(f *pflag.Flag) {
 		if !f.Hidden && f.Name != "help" {
@@ -271,8 +273,8 @@ func shown(set *pflag.FlagSet) []*pflag.Flag {
 	return flags
 }
 
-// flagList describes those of the flags that have one of the names, in the order
-// of the names. column is where the texts begin.
+// flagList describes the flags that have one of the names, in the order of the
+// names. The texts begin at column.
 func flagList(flags []*pflag.Flag, names []string, column int) string {
 	var rows []helpRow
 	for _, name := range names {
@@ -284,8 +286,8 @@ func flagList(flags []*pflag.Flag, names []string, column int) string {
 	return helpRows(rows, column)
 }
 
-// flagsIn returns the names of flags.
-func flagsIn(flags []*pflag.Flag) []string {
+// flagNamesOf returns the names of flags.
+func flagNamesOf(flags []*pflag.Flag) []string {
 	var names []string
 	for _, f := range flags {
 		names = append(names, f.Name)
@@ -295,14 +297,15 @@ func flagsIn(flags []*pflag.Flag) []string {
 
 // ungrouped returns the names of the flags that are in no group.
 func ungrouped(flags []*pflag.Flag) []string {
-	return slices.DeleteFunc(flagsIn(flags), func(name string) bool {
+	return slices.DeleteFunc(flagNamesOf(flags), func(name string) bool {
 		return slices.ContainsFunc(flagGroups, func(g flagGroup) bool { return slices.Contains(g.flags, name) })
 	})
 }
 
-// helpWidth is how wide a line of flags is at most.
+// helpWidth is the maximum width of a line of help, in bytes.
 const helpWidth = 100
 
+// flagColumn returns the column at which the texts of flags begin.
 func flagColumn(flags []*pflag.Flag) int {
 	n := 0
 	for _, f := range flags {
@@ -311,7 +314,7 @@ func flagColumn(flags []*pflag.Flag) int {
 	return n
 }
 
-// flagHead is a flag as it is typed.
+// flagHead returns a flag as it is typed, with its value.
 func flagHead(f *pflag.Flag) string {
 	s := "      --" + f.Name
 	if f.Shorthand != "" {
@@ -321,7 +324,7 @@ func flagHead(f *pflag.Flag) string {
 	switch {
 	case value == "":
 		return s
-	case f.NoOptDefVal != "": // only with "=" is a value its own
+	case f.NoOptDefVal != "": // the flag takes a value only after "="
 		return s + "[=" + value + "]"
 	}
 	return s + " " + value
@@ -352,7 +355,7 @@ func wrapText(text string, width int) []string {
 	return lines
 }
 
-// helpRow is a name, or what is typed, and its explanation.
+// helpRow is a name or a typed text, with its explanation.
 type helpRow struct{ head, text string }
 
 // helpRows writes rows with their texts in a column. The text of a head that is

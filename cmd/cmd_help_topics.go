@@ -12,8 +12,8 @@ type flagGroup struct {
 	example string
 }
 
-// flagGroups has every flag of idem run; a test holds that. It is data apart
-// from the flags, so a call without --help pays nothing for it.
+// flagGroups has every flag of idem run; a test checks that. It is separate from the
+// flags, so it costs a call without --help nothing.
 var flagGroups = []flagGroup{
 	{
 		topic: "keys",
@@ -76,8 +76,8 @@ A waiting call prints a note on stderr; if stderr is not a terminal, it repeats 
 		topic: "retries",
 		title: "Outcome and retries",
 		flags: []string{"ok", "retries", "retry-delay", "retry-max-delay", "retry-on", "timeout", "kill-after"},
-		note: `Exit status 0 is a success. A failure ends the call, unless retries are left. Each retry is an attempt
-of its own. idem does not retry a command that died of a signal.`,
+		note: `Exit status 0 is a success. A failure ends the call, unless retries are left. Each retry is a separate
+attempt. idem does not retry a command that died of a signal.`,
 		example: `idem run --key mirror --per day --ok 24 --retries 3 --timeout 2h -- rsync -a src/ dst/`,
 	},
 	{
@@ -114,7 +114,7 @@ a secret that is easy to guess in the environment.`,
 		topic: "terminal",
 		title: "Terminal",
 		flags: []string{"tty"},
-		note: `The terminal of the command has the modes and the size of yours. Ctrl-C, Ctrl-Z and fg work in it. Its
+		note: `The terminal of the command has the modes and the size of your terminal. Ctrl-C, Ctrl-Z and fg work in it. Its
 output is one stream. idem records and replays it with the line ends of the terminal and the echo of
 typed text. A password that is typed while the echo is off is not recorded. Piped input is delivered
 line by line, at most 4095 bytes per line, followed by end-of-file. When the command ends,
@@ -168,7 +168,7 @@ var dailyFlags = []string{
 	"probe", "retries", "timeout", "quiet-ok", "quiet", "verbose",
 }
 
-// textTopic is a page of idem help TOPIC that is about no flags.
+// textTopic is a page of idem help TOPIC without flags.
 type textTopic struct {
 	topic, title string
 	about        string // for the list of topics
@@ -186,7 +186,7 @@ type variableGroup struct {
 	rows  []variableRow
 }
 
-// variableRow is about some environment variables.
+// variableRow explains some environment variables.
 type variableRow struct{ names, text string }
 
 var variableGroups = []variableGroup{
@@ -215,8 +215,9 @@ var variableGroups = []variableGroup{
 	}},
 }
 
-// commandExits are the exit statuses of the commands apart from idem run, which
-// has all of exitTable. A row without a meaning has that of exitTable.
+// commandExits are the exit statuses of the commands, by name. It leaves out idem
+// run, which has all rows of exitTable. A row without a meaning has the meaning in
+// exitTable.
 var commandExits = map[string][]exitRow{
 	"check": {
 		{"0", "idem run would replay a result: a success, or a failure that --on-failure replay or --final keeps"},

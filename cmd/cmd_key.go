@@ -21,7 +21,7 @@ known.` + askLong + `
 
 With --new, print a new UUID (version 7), for use as a key.`
 
-// keyOutput is what key --json prints.
+// keyOutput is the JSON object of key --json.
 type keyOutput struct {
 	Schema      int         `json:"schema"`
 	Namespace   string      `json:"namespace"`
@@ -31,7 +31,7 @@ type keyOutput struct {
 	Inputs      []inputView `json:"inputs"`
 }
 
-// inputView is one input. Its value is a digest where it might be a secret.
+// inputView is one input. A value that may be a secret is a digest.
 type inputView struct {
 	Kind    string    `json:"kind"`
 	Name    string    `json:"name"`
@@ -50,20 +50,20 @@ func (a *app) keyCommand() *cobra.Command {
 		Example: "  idem key --per day --hash-file config.yml -- ./backup.sh\n  idem key --new",
 		RunE: func(c *cobra.Command, args []string) error {
 			if fresh {
-				if err := fitsNew(c.Flags(), args); err != nil {
+				if err := checkNew(c.Flags(), args); err != nil {
 					return err
 				}
 				return a.print(newRunID() + "\n")
 			}
-			keep, err := a.remember(&o.storing, o.key)
+			keep, err := a.retention(&o.storeFlags, o.key)
 			if err != nil {
 				return err
 			}
-			argv, err := a.behindWait(&o.wait, args, false)
+			argv, err := a.afterWait(&o.wait, args, false)
 			if err != nil {
 				return err
 			}
-			if err := o.fits(); err != nil {
+			if err := o.checkPairs(); err != nil {
 				return err
 			}
 			return a.key(c.Context(), o, argv, keep, asJSON)
@@ -86,14 +86,14 @@ func (a *app) key(ctx context.Context, o *runOptions, argv []string, keep retent
 	if err != nil {
 		return err
 	}
-	src := &looking{Store: l}
+	src := &peekSource{Store: l}
 	in, err := a.identify(ctx, o, argv, src, a.now())
 	switch {
 	case err != nil:
 		return err
-	case src.lacks && o.key == "":
+	case src.noSecret && o.key == "":
 		return fail(exitError, "the key is not known yet").detail(noSecretYet)
-	case src.lacks:
+	case src.noSecret:
 		a.ui.warn("the fingerprint is not known yet")
 		a.ui.warnDetail(noSecretYet)
 	}
@@ -101,13 +101,13 @@ func (a *app) key(ctx context.Context, o *runOptions, argv []string, keep retent
 		Schema: metaSchema, Namespace: in.id.Namespace, Key: in.id.Key, Window: in.id.Window,
 		Inputs: []inputView{},
 	}
-	if !src.lacks {
+	if !src.noSecret {
 		v.Fingerprint = in.inputs.Fingerprint()
 	}
 	for _, p := range keep.inputs(in.inputs).Mask() {
 		view := viewInput(p)
-		if src.lacks && p.Kind == hashkey.KindEnv && !view.Missing {
-			view.Value, view.Hidden = "", true // a digest without a secret could be guessed from
+		if src.noSecret && p.Kind == hashkey.KindEnv && !view.Missing {
+			view.Value, view.Hidden = "", true // a reader could guess the value from a digest without a secret
 		}
 		v.Inputs = append(v.Inputs, view)
 	}

@@ -59,7 +59,7 @@ func (a *app) list(c *cobra.Command, o *listOptions) error {
 	if o.limit < 0 {
 		return usage("--limit requires a number of at least 0")
 	}
-	if a.namespace != "" { // else all
+	if a.namespace != "" { // else all namespaces
 		if err := checkNamespace(a.namespace); err != nil {
 			return err
 		}
@@ -76,8 +76,8 @@ func (a *app) list(c *cobra.Command, o *listOptions) error {
 	case isTerminal(a.ui.stdout):
 		write = writeTable
 	}
-	// The whole list is printed or nothing: the reader of a pipe does not see the exit
-	// status of idem.
+	// Either the whole list is printed or nothing, because the reader of a pipe does
+	// not see the exit status of idem.
 	var b strings.Builder
 	if err := write(&b, records); err != nil {
 		return err
@@ -130,7 +130,7 @@ func writeArray(b *strings.Builder, records iter.Seq2[ledger.Record, error]) err
 	return nil
 }
 
-// exitText is an attempt's exit status, "-" while there is none.
+// exitText returns the exit status of an attempt, "-" if it has none.
 func exitText(a ledger.Attempt) string {
 	if a.Ended.IsZero() || a.State == ledger.None {
 		return "-"

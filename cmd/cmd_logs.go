@@ -29,16 +29,16 @@ type logsOptions struct {
 
 func (a *app) logsCommand() *cobra.Command {
 	o := &logsOptions{}
-	var record *whichFlags
+	var record *recordFlags
 	c := &cobra.Command{
 		Use:     "logs KEY",
 		Short:   "Print a key's recorded output",
-		Long:    logsLong + whichLong + guessLong,
+		Long:    logsLong + recordLong + guessLong,
 		Example: "  idem logs -f --per day backup\n  idem logs --attempt 1 --stderr deploy:prod:8471",
 		Args:    oneArg("key"),
 		RunE:    func(c *cobra.Command, args []string) error { return a.logs(c.Context(), args[0], record, o) },
 	}
-	record = newWhichFlags(c, nil, true)
+	record = newRecordFlags(c, nil, true)
 	f := c.Flags()
 	f.IntVar(&o.attempt, "attempt", 0, "print the output of attempt `N` (default: the last)")
 
@@ -49,11 +49,11 @@ func (a *app) logsCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) logs(ctx context.Context, key string, record *whichFlags, o *logsOptions) error {
+func (a *app) logs(ctx context.Context, key string, record *recordFlags, o *logsOptions) error {
 	if o.attempt < 0 {
 		return usage("--attempt requires a number of at least 1")
 	}
-	if err := o.fits(); err != nil {
+	if err := o.checkPairs(); err != nil {
 		return err
 	}
 	l, rec, err := a.lookUp(ctx, key, record)
@@ -70,8 +70,8 @@ func (a *app) logs(ctx context.Context, key string, record *whichFlags, o *logsO
 		return err
 	}
 	for {
-		// This comes before the output is read, so all that was written before the
-		// end is read.
+		// Read the state before the output: if the attempt has ended, its whole output
+		// is there to read.
 		now, running, err := runner.AttemptNow(ctx, l, rec.ID, at.RunID)
 		if err != nil {
 			return err
@@ -82,7 +82,7 @@ func (a *app) logs(ctx context.Context, key string, record *whichFlags, o *logsO
 			}
 			out.Close()
 			if err == nil {
-				a.tellRecorded(at.Number, now)
+				a.reportRecorded(at.Number, now)
 			}
 			return err
 		}
@@ -90,8 +90,8 @@ func (a *app) logs(ctx context.Context, key string, record *whichFlags, o *logsO
 	}
 }
 
-// tellRecorded warns of what is missing in the recorded output of an attempt.
-func (a *app) tellRecorded(number int, at ledger.Attempt) {
+// reportRecorded prints a warning for each fault of the recorded output of an attempt.
+func (a *app) reportRecorded(number int, at ledger.Attempt) {
 	if at.NoOutput {
 		a.ui.warn("the output of attempt %d was not stored (--no-store or --max-output 0)", number)
 	}
@@ -104,7 +104,7 @@ func (a *app) tellRecorded(number int, at ledger.Attempt) {
 	}
 }
 
-// followInterval is how often the output of a followed attempt is read.
+// followInterval is the time between two reads of the output of a followed attempt.
 const followInterval = 100 * time.Millisecond
 
 func (o *logsOptions) only() ledger.Stream {
@@ -117,8 +117,8 @@ func (o *logsOptions) only() ledger.Stream {
 	return ledger.Stderr
 }
 
-// attemptOf returns the attempt with a number; for 0 the last that ran or that was
-// settled with an output.
+// attemptOf returns the attempt with a number. For 0, it returns the last attempt that
+// ran or that was settled with an output.
 func attemptOf(ctx context.Context, l ledger.Ledger, rec ledger.Record, number int) (ledger.Attempt, error) {
 	at, found, err := runner.AttemptNumbered(ctx, l, rec.ID, number)
 	switch {
@@ -130,16 +130,16 @@ func attemptOf(ctx context.Context, l ledger.Ledger, rec ledger.Record, number i
 	return at, fail(exitError, "key %s has no attempt %d, its last is %d", quote(rec.ID.Key), number, rec.Attempts)
 }
 
-// printer writes chunks to our streams.
+// printer writes chunks to idem's stdout and stderr.
 type printer struct {
 	raw     bool
 	only    ledger.Stream // 0: both
 	ui      *ui
 	chunks  int
-	partial map[ledger.Stream][]byte // the beginning of a character at a chunk's end
+	partial map[ledger.Stream][]byte // by stream, the first bytes of a character whose rest is in the next chunk
 }
 
-// all prints what there is now.
+// all prints the chunks that out has now.
 func (p *printer) all(out ledger.Output) error {
 	for {
 		c, err := out.Next()
@@ -156,8 +156,7 @@ func (p *printer) all(out ledger.Output) error {
 	}
 }
 
-// rest prints the output of an attempt that ended before anything could be
-// seen of it while it ran.
+// rest prints the output of an attempt that ended before the first chunk was read.
 func (p *printer) rest(ctx context.Context, l ledger.Ledger, id ledger.ID, runID string) error {
 	out, err := l.Output(ctx, id, runID)
 	if err != nil {
@@ -172,8 +171,8 @@ func (p *printer) chunk(c ledger.Chunk) error {
 		return nil
 	}
 	if c.Dropped > 0 {
-		of := map[ledger.Stream]string{ledger.Stdout: " (stdout)", ledger.Stderr: " (stderr)"}
-		p.ui.warn("%d bytes were not recorded here%s", c.Dropped, of[c.Stream])
+		stream := map[ledger.Stream]string{ledger.Stdout: " (stdout)", ledger.Stderr: " (stderr)"}
+		p.ui.warn("%d bytes were not recorded here%s", c.Dropped, stream[c.Stream])
 		return nil
 	}
 	to := p.ui.stdout
@@ -182,7 +181,7 @@ func (p *printer) chunk(c ledger.Chunk) error {
 	}
 	b := c.Bytes
 	if !p.raw && isTerminal(to) {
-		// A character may stand in two pieces.
+		// A character may be split between two chunks.
 		b = append(p.partial[c.Stream], b...)
 		whole := len(b) - incomplete(b)
 		p.partial[c.Stream] = bytes.Clone(b[whole:])
@@ -192,8 +191,8 @@ func (p *printer) chunk(c ledger.Chunk) error {
 	return p.write(to, b)
 }
 
-// incomplete returns how many bytes at the end of b are the beginning of a
-// character whose rest is not there.
+// incomplete returns the number of bytes at the end of b that begin a character
+// without completing it.
 func incomplete(b []byte) int {
 	for n := 1; n < utf8.UTFMax && n <= len(b); n++ {
 		if c := b[len(b)-n]; utf8.RuneStart(c) {

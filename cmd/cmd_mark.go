@@ -12,7 +12,7 @@ import (
 	"idem/runner"
 )
 
-// marks are the ways to settle a key, by the word for them.
+// marks are the states that idem mark records, by the argument that names them.
 var marks = map[string]ledger.State{"done": ledger.Succeeded, "failed": ledger.Failed, "retry": ledger.None}
 
 func markName(s ledger.State) string {
@@ -45,15 +45,15 @@ type markOptions struct {
 	allowEmptyParts bool
 	calendarFlags
 	inputs inputFlags
-	storing
-	record     *whichFlags
+	storeFlags
+	record     *recordFlags
 	note       string
 	force      bool
 	replace    bool
 	exitCode   int
 	stdoutFile string
 	maxOutput  size
-	cut        bool // --max-output is given: what is more may be cut
+	cut        bool // --max-output is given, so a longer output is cut, not refused
 }
 
 const markUse = "mark HOW [flags] KEY [-- COMMAND [ARG...]]"
@@ -63,12 +63,12 @@ func (a *app) markCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   markUse,
 		Short: "Settle a key by hand",
-		Long:  markLong + whichLong + refuseLong,
+		Long:  markLong + recordLong + refuseLong,
 		Example: `  idem mark done payment:4711 --note 'found in the bank statement'
   idem mark done backup --per day --stdout-file backup.log -- ./backup.sh`,
 		ValidArgs: []string{"done", "failed", "retry"},
 		RunE: func(c *cobra.Command, args []string) error {
-			name, argv, err := o.words(args, c.ArgsLenAtDash())
+			name, argv, err := o.parseArgs(args, c.ArgsLenAtDash())
 			if err != nil {
 				return err
 			}
@@ -81,10 +81,10 @@ func (a *app) markCommand() *cobra.Command {
 	f := c.Flags()
 	f.SortFlags = false
 	emptyPartsFlag(f, &o.allowEmptyParts)
-	o.calendarFlags.flags(f, recordPer)
-	o.inputs.flags(f)
-	o.record = newWhichFlags(c, &o.calendarFlags, false)
-	o.storing.flags(f)
+	o.calendarFlags.addTo(f, recordPer)
+	o.inputs.addTo(f)
+	o.record = newRecordFlags(c, &o.calendarFlags, false)
+	o.storeFlags.addTo(f)
 	f.StringVar(&o.note, "note", "", "record `TEXT` as the reason in the history")
 	f.IntVar(&o.exitCode, "exit-code", 0, "record exit status `N` (default: 0 for done, 1 for failed); a replay of done still exits 0, as with --ok")
 	f.StringVar(&o.stdoutFile, "stdout-file", "", "record the content of the file `PATH` as the output (\"-\": stdin)")
@@ -94,9 +94,10 @@ func (a *app) markCommand() *cobra.Command {
 	return c
 }
 
-// words takes the arguments apart: how, the key, and the command behind a "--",
-// which stands at dash or, after a key that needs one itself, among the words.
-func (o *markOptions) words(args []string, dash int) (name string, argv []string, err error) {
+// parseArgs parses the arguments: HOW, the key, and the command after a "--". dash is
+// the number of arguments before the first "--", or -1. A key that begins with a dash
+// needs that "--" itself; the "--" of the command is then one of args.
+func (o *markOptions) parseArgs(args []string, dash int) (name string, argv []string, err error) {
 	if len(args) < 2 {
 		return "", nil, usage("idem mark requires done, failed or retry, and a key").hintForm("idem " + markUse)
 	}
@@ -117,7 +118,7 @@ func (o *markOptions) words(args []string, dash int) (name string, argv []string
 	return name, argv, nil
 }
 
-// check refuses flags with a bad value, and those that do not go together.
+// check refuses flags with an invalid value and flags that cannot be combined.
 func (o *markOptions) check(f *pflag.FlagSet, name string, argv []string) error {
 	o.cut = f.Changed("max-output")
 	switch {
@@ -128,19 +129,19 @@ func (o *markOptions) check(f *pflag.FlagSet, name string, argv []string) error 
 	case name == "failed" && f.Changed("exit-code") && o.exitCode == 0:
 		return usage("--exit-code: a failure can't have status 0")
 	}
-	return o.fits(name, len(argv) > 0)
+	return o.checkPairs(name, len(argv) > 0)
 }
 
 func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptions) error {
-	id, err := a.id(o.key, true) // it may be recorded with empty parts
+	id, err := a.id(o.key, true) // the key may be recorded with empty parts
 	if err != nil {
 		return err
 	}
-	keep, err := a.remember(&o.storing, o.key)
+	keep, err := a.retention(&o.storeFlags, o.key)
 	if err != nil {
 		return err
 	}
-	want, err := o.record.which(a.now())
+	want, err := o.record.selector(a.now())
 	if err != nil {
 		return err
 	}
@@ -158,16 +159,16 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 			return err
 		}
 		defer f.file.Close()
-		h.Stdout, h.Capture = keep.redacted(f)
-		if keep.no.output {
-			h.MaxOutput = 0 // it is only counted
+		h.Stdout, h.Capture = keep.redactedReader(f)
+		if keep.omit.output {
+			h.MaxOutput = 0 // the bytes are only counted
 		}
 	}
 	l, err := a.openLedger()
 	if err != nil {
 		return err
 	}
-	in, _, err := o.inputs.collect(ctx, argv, naming{l})
+	in, _, err := o.inputs.collect(ctx, argv, markSource{l})
 	if err != nil {
 		return err
 	}
@@ -178,9 +179,9 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 	was, err := runner.Mark(ctx, l, id, h)
 	switch {
 	case errors.Is(err, runner.ErrNothing):
-		return nothingUnder(ctx, l, id)
+		return notRecordedFailure(ctx, l, id)
 	case errors.Is(err, runner.ErrInputs):
-		return mismatchFailure(was, runner.Call{Inputs: runner.Inputs{Fingerprint: h.Fingerprint, Encoded: h.Inputs}}).unhinted().
+		return mismatchFailure(was, runner.Call{Inputs: runner.Inputs{Fingerprint: h.Fingerprint, Encoded: h.Inputs}}).withoutHints().
 			hintFlags("to apply the key to this command from now on", "--replace")
 	case errors.Is(err, runner.ErrSame):
 		a.ui.note("key %s is not marked, because it has already succeeded", quote(o.key))
@@ -195,8 +196,8 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 	return nil
 }
 
-// recordOf returns the record of a key that the flags mean. A new one must have a
-// key that a call can have.
+// recordOf returns the record of a key that the flags select. The key of a new record
+// must be one that idem run accepts.
 func (a *app) recordOf(ctx context.Context, l ledger.Store, id ledger.ID, want runner.Which, o *markOptions) (ledger.ID, error) {
 	rec, err := a.find(ctx, l, id, want, o.record)
 	if err != nil || rec.Phase() != ledger.PhaseNone {

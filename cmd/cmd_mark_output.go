@@ -7,23 +7,24 @@ import (
 	"os"
 )
 
-// endless is how much is read of a pipe or a device to find its end, when
-// --max-output says that only a part of it is to be recorded.
+// endless is the number of bytes after which a pipe or a device counts as endless.
+// It applies with --max-output, which records only a part of the bytes.
 const endless = 1 << 30
 
-// outputFile is a file that a person names as the output of a key. A fault of it
-// is theirs to mend.
+// outputFile is the file of --stdout-file. Its errors are failures of usage, because
+// the user can correct them.
 type outputFile struct {
 	file *os.File
-	most int64 // bytes; negative: any number
-	read int64
-	why  string // more are too many
-	hint string
+	most int64  // the limit in bytes; negative: none
+	read int64  // bytes so far
+	why  string // the fault of a file with more bytes than most
+	hint string // the hint for that fault
 }
 
-// openOutput opens the file of --stdout-file, "-" for stdin. Without --max-output
-// more than its default is refused: the rest would be dropped without a word. With
-// it the file is cut as the output of a run is, but something must end.
+// openOutput opens the file of --stdout-file, "-" for stdin. cut reports whether
+// --max-output is given. Without it, a file larger than the default limit is refused,
+// because the rest would be dropped silently. With it, the file is cut as the output
+// of a run is, but an endless file is refused.
 func openOutput(path string, limit size, cut bool) (*outputFile, error) {
 	f := &outputFile{file: os.Stdin, most: -1}
 	if path != "-" {

@@ -24,7 +24,7 @@ type runOptions struct {
 	*policyFlags
 	ttyFlag
 	stdinFlag
-	storing
+	storeFlags
 	outcomeFlags
 
 	wait wait
@@ -88,30 +88,30 @@ func (a *app) runCommand() *cobra.Command {
 }
 
 // callFlags adds all flags of idem run. The commands that ask about a call have them
-// too, so a command line of idem run becomes a question with another first word.
+// too, so only the name of the command changes in a command line.
 func (a *app) callFlags(f *pflag.FlagSet, o *runOptions) {
-	f.SetInterspersed(false) // what follows the command is the command's
+	f.SetInterspersed(false) // flags after the command belong to the command
 	f.SortFlags = false
 	o.flagSet, o.ui = f, &a.ui
-	o.keyFlags.flags(f)
-	o.windowFlags.flags(f)
-	o.inputs.flags(f)
+	o.keyFlags.addTo(f)
+	o.windowFlags.addTo(f)
+	o.inputs.addTo(f)
 	f.Var(&o.wait, "wait", "wait while the key is running, for at most `DURATION` if given; then replay a success, or run after a failure")
 	f.Lookup("wait").NoOptDefVal = waitForever
-	o.policyFlags.flags(f)
-	o.storing.flags(f)
-	o.outcomeFlags.flags(f)
+	o.policyFlags.addTo(f)
+	o.storeFlags.addTo(f)
+	o.outcomeFlags.addTo(f)
 	f.BoolVar(&o.quietOK, "quiet-ok", false, "print the command's output only if it fails; for cron, which mails all output")
-	o.ttyFlag.flags(f)
-	o.stdinFlag.flags(f)
-	o.replayFlags.flags(f)
-	o.replayFiles.flags(f)
+	o.ttyFlag.addTo(f)
+	o.stdinFlag.addTo(f)
+	o.replayFlags.addTo(f)
+	o.replayFiles.addTo(f)
 	f.Var(&o.maxOutput, "max-output", "record at most `SIZE` of output, such as 10MiB, 0 or unlimited; beyond it, keep the start and the last 1 MiB (the live output is never cut)")
 	f.StringVar(&o.metaFile, "meta-file", "", "write a JSON object about the call to the file `PATH`")
 	f.IntVar(&o.metaFD, "meta-fd", noMetaFD, "write a JSON object about the call to the open descriptor `N`")
 	f.Lookup("meta-fd").DefValue = "0" // pflag shows no default that is zero
-	f.Var(o.exitCodes, "exit-code", "exit with status N instead of idem's own: `NAME=N`, where NAME is running, mismatch, interrupted, failed, ledger or output; repeatable (running=0 for a quiet cron)")
-	o.hooks.flags(f)
+	f.Var(o.exitCodes, "exit-code", "replace an exit status of idem with N: `NAME=N`, where NAME is running, mismatch, interrupted, failed, ledger or output; repeatable (running=0 for a quiet cron)")
+	o.hooks.addTo(f)
 	f.Var(&o.onLedgerError, "on-ledger-error", "choose what to do if the ledger cannot be used: refuse (status 69), or run the command without a record")
 	f.BoolVarP(&a.ui.quiet, "quiet", "q", false, "print errors only, no warnings and hints")
 	f.BoolVarP(&a.ui.verbose, "verbose", "v", false, "print notes about what went as expected")
@@ -137,20 +137,20 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 		return err
 	}
 	defer meta.close()
-	call, res, err := a.recorded(ctx, p)
-	without := o.goesOn(err)
-	if without {
-		call, res, err = a.unprotected(ctx, p, err)
+	call, res, err := a.runRecorded(ctx, p)
+	unprotected := o.runsUnprotected(err)
+	if unprotected {
+		call, res, err = a.runUnprotected(ctx, p, err)
 	}
 	proc.OutlivePipe() // the exit status says more than a death by SIGPIPE
 	var end ending
 	if err != nil {
 		end = a.failRun(p, meta, call.ID, err)
 	} else {
-		res.Record.Current.Inputs = p.keep.recorded(res.Record.Current.Inputs)
+		res.Record.Current.Inputs = p.keep.recordedInputs(res.Record.Current.Inputs)
 		view := metaOf(res, call)
-		if without {
-			view = unprotected(view)
+		if unprotected {
+			view = unprotectedMeta(view)
 		}
 		end = a.finishRun(p, meta, view, call, res)
 	}
@@ -161,27 +161,24 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 }
 
 // plan checks the flags and the arguments of idem run, and the files of
-// --replay-file. It makes nothing.
+// --replay-file. It creates no file.
 func (a *app) plan(o *runOptions, args []string) (plan, error) {
 	p := plan{flags: o}
 	err := o.outcomeFlags.check()
 	if err != nil {
 		return p, err
 	}
-	if p.argv, err = a.behindWait(&o.wait, args, false); err != nil {
+	if p.argv, err = a.afterWait(&o.wait, args, false); err != nil {
 		return p, err
 	}
-	if len(p.argv) == 0 {
-		return p, usage("idem run requires a command").hintForm("idem run --key KEY -- COMMAND [ARG...]")
-	}
-	if p.argv[0] == "" {
-		return p, usage("the command is empty: a variable may be unset")
+	if err := checkCommandLine(p.argv); err != nil {
+		return p, err
 	}
 	if p.policy, p.keep, err = a.checkFlags(o); err != nil {
 		return p, err
 	}
 	if o.opensFiles() {
-		if err := sound(); err != nil {
+		if err := checkSound(); err != nil {
 			return p, err
 		}
 	}
@@ -190,8 +187,19 @@ func (a *app) plan(o *runOptions, args []string) (plan, error) {
 	return p, err
 }
 
-// opensFiles reports whether a call opens files or sets timers of its own before
-// it knows whether it runs the command.
+// checkCommandLine refuses a call of idem run without a command.
+func checkCommandLine(argv []string) error {
+	switch {
+	case len(argv) == 0:
+		return usage("idem run requires a command").hintForm("idem run --key KEY -- COMMAND [ARG...]")
+	case argv[0] == "":
+		return usage("the command is empty: a variable may be unset")
+	}
+	return nil
+}
+
+// opensFiles reports whether a call opens files or sets timers before it knows
+// whether it runs the command. Files of the ledger do not count.
 func (o *runOptions) opensFiles() bool {
 	return o.wait.limit > 0 || o.inputs.Opens() || o.metaFile != "" || o.metaFD != noMetaFD || len(o.paths) > 0 || onGitHub()
 }
@@ -199,36 +207,36 @@ func (o *runOptions) opensFiles() bool {
 // given reports whether a flag is on the command line.
 func (o *runOptions) given(name string) bool { return o.flagSet.Changed(name) }
 
-// checkFlags refuses flags that do not fit each other, before it is known where the
-// ledger is. It returns the policy, and what is left of what is stored.
+// checkFlags refuses flags that cannot be combined, before the ledger is opened. It
+// returns the policy and the retention of the call.
 func (a *app) checkFlags(o *runOptions) (runner.Policy, retention, error) {
-	keep, err := a.remember(&o.storing, o.key)
+	keep, err := a.retention(&o.storeFlags, o.key)
 	if err != nil {
 		return runner.Policy{}, keep, err
 	}
-	if _, err := a.named(&o.keyFlags); err != nil {
+	if _, err := a.keyID(&o.keyFlags); err != nil {
 		return runner.Policy{}, keep, err
 	}
-	if err := o.fits(); err != nil {
+	if err := o.checkPairs(); err != nil {
 		return runner.Policy{}, keep, err
 	}
 	policy, err := o.policy(o.ttl.limit)
 	return policy, keep, err
 }
 
-// recorded makes a call in its ledger.
-func (a *app) recorded(ctx context.Context, p plan) (runner.Call, runner.Result, error) {
+// runRecorded makes a call with its ledger.
+func (a *app) runRecorded(ctx context.Context, p plan) (runner.Call, runner.Result, error) {
 	l, err := a.openLedger()
 	if err != nil {
 		return runner.Call{ID: ledger.ID{Key: p.flags.key}}, runner.Result{}, err
 	}
-	h := homeIn(l)
+	h := ledgerHome(l)
 	call, err := a.prepare(ctx, p, h)
 	if err != nil {
 		return call, runner.Result{}, err
 	}
 	res, err := a.runnerAt(p, h).Run(ctx, call)
-	a.tellHookFaults(res.HookFaults)
+	a.reportHookFaults(res.HookFaults)
 	return call, res, err
 }
 
@@ -244,23 +252,23 @@ func (a *app) prepare(ctx context.Context, p plan, h home) (runner.Call, error) 
 	return a.callOf(p, in, h), nil
 }
 
-// runnerAt returns what makes the calls of idem run at a home.
+// runnerAt returns the runner for the calls of idem run that are recorded at a home.
 func (a *app) runnerAt(p plan, h home) *runner.Runner {
 	o := p.flags
 	r := &runner.Runner{
 		Ledger: h.ledger, Now: a.now, NewRunID: newRunID, Owner: owner,
 		Environ: func(at runner.Attempt) []string { return environ(h.variables(at, chainOf(at, h.place))) },
 		Live:    runner.Streams{Stdout: a.ui.stdout, Stderr: a.ui.stderr}, Replayed: o.replayed(&a.ui),
-		Redact: p.keep.redactor, Backlog: h.backlog, Hooks: o.hooks.of(o.exitCodes, a.ui.stderr),
+		Redact: p.keep.redactor, Backlog: h.backlog, Hooks: o.hooks.runnerHooks(o.exitCodes, a.ui.stderr),
 	}
-	if !o.quietOK { // which says nothing unless the call fails
+	if !o.quietOK { // --quiet-ok prints nothing unless the call fails
 		r.Waiting = runner.Waiting{Tell: (&waiting{ui: &a.ui}).busy, Remind: remindEvery}
 	}
 	return r
 }
 
 // callOf returns the call of a plan that is recorded at a home.
-func (a *app) callOf(p plan, in identified, h home) runner.Call {
+func (a *app) callOf(p plan, in callIdentity, h home) runner.Call {
 	o := p.flags
 	return runner.Call{
 		ID: in.id, Argv: p.argv, Stdin: in.stdin, TTY: o.tty,
@@ -272,18 +280,18 @@ func (a *app) callOf(p plan, in identified, h home) runner.Call {
 		Inside: insideOf(in.id, h.place),
 		Wait:   runner.Wait{Set: o.wait.set, Limit: o.wait.limit},
 		Limits: runner.Limits{Timeout: o.timeout.Duration, KillAfter: o.killAfter.Duration},
-		OK:     o.ok.set, Retries: o.retrying(),
-		Output: runner.Output{Max: o.maxOutput.bytes, None: p.keep.no.output, Quiet: o.quietOK},
+		OK:     o.ok.set, Retries: o.retryPolicy(),
+		Output: runner.Output{Max: o.maxOutput.bytes, None: p.keep.omit.output, Quiet: o.quietOK},
 		Replay: o.replayPolicy(), Files: p.files,
 	}
 }
 
-// finishRun reports the result of a call, and returns how idem ends.
+// finishRun reports the result of a call and returns the ending of idem.
 func (a *app) finishRun(p plan, meta *meta, view func() metaView, call runner.Call, res runner.Result) ending {
 	meta.write(view, &a.ui)
 	code, f := a.outcome(res, call)
-	a.tellDrift(res, call)
-	a.tellGitHub(p.flags, view, code, f, replayedText(res))
+	a.reportDrift(res, call)
+	a.reportGitHub(p.flags, view, code, f, replayedText(res))
 	end := ending{code: code}
 	if f != nil {
 		end = a.remapped(p.flags, f)
@@ -297,7 +305,7 @@ func (a *app) finishRun(p plan, meta *meta, view func() metaView, call runner.Ca
 	return end
 }
 
-// failRun reports why a call started nothing, and returns how idem ends.
+// failRun reports why a call started no command and returns the ending of idem.
 func (a *app) failRun(p plan, meta *meta, id ledger.ID, err error) ending {
 	view := metaOfError(id, err)
 	var stopped *proc.SignalError
@@ -308,8 +316,8 @@ func (a *app) failRun(p plan, meta *meta, id ledger.ID, err error) ending {
 	}
 	f := failureOf(err)
 	meta.write(view, &a.ui)
-	a.mendStart(f, p.argv, p.keep)
-	a.tellGitHub(p.flags, view, exitOK, f, "")
+	a.hintStart(f, p.argv, p.keep)
+	a.reportGitHub(p.flags, view, exitOK, f, "")
 	return a.remapped(p.flags, f)
 }
 
@@ -318,28 +326,28 @@ func (a *app) failRun(p plan, meta *meta, id ledger.ID, err error) ending {
 // cron would send mail about an error.
 func (a *app) remapped(o *runOptions, f *failure) ending {
 	mapped := *f
-	mapped.code = o.exitCodes.of(f.code)
+	mapped.code = o.exitCodes.remap(f.code)
 	if mapped.code == exitOK {
 		a.ui.noteFailure(f)
 		return ending{code: exitOK}
 	}
-	return failedWith(&mapped)
+	return failureEnding(&mapped)
 }
 
-// outcome prints warnings and notes about the result of a call, and returns the exit
-// status or the failure of idem.
+// outcome prints warnings and notes about the result of a call. It returns the exit
+// status of idem, or its failure if the status is idem's own.
 func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 	if res.NotRetried != nil {
 		a.ui.warn("attempt %d was the last: the next could not be started", res.Record.Attempts)
 		a.ui.warnDetail("%v", res.NotRetried)
 	}
-	a.tellLosses(res)
+	a.reportLosses(res)
 	key, cur := quote(call.ID.Key), res.Record.Current
 	switch {
 	case res.Action == runner.ActionRefuse:
 		return 0, refusal(res, call)
 	case res.Unrecorded != nil:
-		a.tellOutput(res, call, nil)
+		a.reportOutput(res, call, nil)
 		f := fail(exitUnrecorded, "the command of key %s %s", key, unrecordedText(res)).detail("%v", res.Unrecorded)
 		if fault := (*ledger.Fault)(nil); errors.As(res.Unrecorded, &fault) && fault.Kind == ledger.FaultReplaced && filepath.Base(fault.Path) == "ledger.db" {
 			return 0, f.hint("if the ledger was moved, the outcome is recorded in it: find it with idem show and its --ledger DIR")
@@ -348,10 +356,10 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 			f.detail("the ledger may or may not have the outcome")
 			return 0, f
 		}
-		return 0, f.hintFor(call.ID, "to see the state of the key", "show").hintWays(call.ID)
+		return 0, f.hintFor(call.ID, "to see the state of the key", "show").hintSettle(call.ID)
 	case res.Action == runner.ActionReplay:
-		lost := undelivered(res, call)
-		a.tellOutput(res, call, lost)
+		lost := undeliveredFailure(res, call)
+		a.reportOutput(res, call, lost)
 		if now := a.now(); call.Policy.TTL > 0 && cur.Started.After(now) {
 			a.ui.warn("key %s does not expire yet: the clock was set back", key)
 			a.ui.warnDetail("it ran at %s, and the clock says %s", stamp(cur.Started), stamp(now))
@@ -362,8 +370,8 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 		if len(res.Holders) > 0 {
 			a.ui.warn("key %s stays busy: processes of the command are still alive: %s", key, processes(res.Holders))
 		}
-		lost := undelivered(res, call)
-		a.tellOutput(res, call, lost)
+		lost := undeliveredFailure(res, call)
+		a.reportOutput(res, call, lost)
 		if a.ui.verbose {
 			a.ui.note("ran key %s: attempt %d %s in %s", key, cur.Number, outcomeText(cur), cur.Ended.Sub(cur.Started).Round(time.Millisecond))
 		}
@@ -371,13 +379,13 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 	}
 }
 
-// replayedText returns the note that a call was a replay.
+// replayedText returns the text of the note about a replay.
 func replayedText(res runner.Result) string {
 	cur := res.Record.Current
-	return fmt.Sprintf("replayed key %s: %s %s, %s", quote(res.Record.ID.Key), which(cur), outcomeText(cur), when(cur.Started))
+	return fmt.Sprintf("replayed key %s: %s %s, %s", quote(res.Record.ID.Key), attemptText(cur), outcomeText(cur), timeText(cur.Started))
 }
 
-// unrecordedText returns how a command ended whose outcome is not in the ledger.
+// unrecordedText describes the end of a command whose outcome is not in the ledger.
 func unrecordedText(res runner.Result) string {
 	if errors.As(res.Unrecorded, new(*proc.LostError)) {
 		return "ran, but its outcome is not known"

@@ -12,7 +12,7 @@ import (
 	"idem/ledger"
 )
 
-// showView is what show --json prints.
+// showView is the JSON object of show --json.
 type showView struct {
 	keyView
 	Argv     []jsonBytes   `json:"argv"`
@@ -25,7 +25,7 @@ type showAttempt struct {
 	Files []fileView `json:"files"`
 }
 
-// fileView is what an attempt appended to one file.
+// fileView is the addition of an attempt to one file, in JSON.
 type fileView struct {
 	Name     jsonBytes `json:"name"`
 	Bytes    int       `json:"bytes"`
@@ -34,34 +34,34 @@ type fileView struct {
 
 func (a *app) showCommand() *cobra.Command {
 	var asJSON bool
-	var record *whichFlags
+	var record *recordFlags
 	c := &cobra.Command{
 		Use:     "show KEY",
 		Short:   "Show the record of a key",
-		Long:    "Show the record of a key: its state, its command and its attempts." + whichLong + guessLong,
+		Long:    "Show the record of a key: its state, its command and its attempts." + recordLong + guessLong,
 		Example: "  idem show deploy:prod:8471\n  idem show --json deploy:prod:8471 | jq .exit_code",
 		Args:    oneArg("key"),
 		RunE:    func(c *cobra.Command, args []string) error { return a.show(c.Context(), args[0], record, asJSON) },
 	}
-	record = newWhichFlags(c, nil, true)
+	record = newRecordFlags(c, nil, true)
 	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
 	return c
 }
 
 // lookUp opens the ledger and returns the record of a key. The record must exist.
-func (a *app) lookUp(ctx context.Context, key string, record *whichFlags) (ledger.Store, ledger.Record, error) {
+func (a *app) lookUp(ctx context.Context, key string, record *recordFlags) (ledger.Store, ledger.Record, error) {
 	l, ids, want, err := a.openFor(record, key)
 	if err != nil {
 		return nil, ledger.Record{}, err
 	}
 	rec, err := a.find(ctx, l, ids[0], want, record)
 	if err == nil && rec.Phase() == ledger.PhaseNone {
-		err = nothingUnder(ctx, l, rec.ID)
+		err = notRecordedFailure(ctx, l, rec.ID)
 	}
 	return l, rec, err
 }
 
-func (a *app) show(ctx context.Context, key string, record *whichFlags, asJSON bool) error {
+func (a *app) show(ctx context.Context, key string, record *recordFlags, asJSON bool) error {
 	l, rec, err := a.lookUp(ctx, key, record)
 	if err != nil {
 		return err
@@ -125,14 +125,14 @@ func recordText(rec ledger.Record, command, token string) string {
 	return b.String()
 }
 
-// attemptsText is a table of a key's history.
+// attemptsText returns the history of a key as a table.
 func attemptsText(rec ledger.Record, attempts []ledger.Attempt) string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "ATTEMPT\tSTATE\tSTARTED\tENDED\tHOW\tBY\tOUTPUT")
 	for _, at := range attempts {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", attemptName(at), phaseOf(rec, at), stamp(at.Started), endText(at),
-			how(at), escape(fmt.Sprintf("%s@%s:%d", at.Owner.User, at.Owner.Host, at.Owner.PID)), outputText(at))
+			historyText(at), escape(fmt.Sprintf("%s@%s:%d", at.Owner.User, at.Owner.Host, at.Owner.PID)), outputText(at))
 	}
 	_ = w.Flush()
 	return b.String()
@@ -146,7 +146,8 @@ func viewFiles(files []ledger.File) []fileView {
 	return views
 }
 
-// filesText is a table of what attempts appended to files, if any did.
+// filesText returns the additions of attempts to files as a table, "" if there are
+// none.
 func filesText(attempts []ledger.Attempt, files map[string][]fileView) string {
 	if len(files) == 0 {
 		return ""
@@ -167,11 +168,11 @@ func filesText(attempts []ledger.Attempt, files map[string][]fileView) string {
 	return b.String()
 }
 
-// phaseOf is an attempt's state as people see it.
+// phaseOf returns the state of an attempt as it is printed.
 func phaseOf(rec ledger.Record, at ledger.Attempt) ledger.Phase {
 	switch {
 	case at.State == ledger.Running:
-		return rec.Phase() // only the current one can be
+		return rec.Phase() // only the current attempt can be running
 	case at.State == ledger.None:
 		return ledger.PhaseRetry
 	}
@@ -195,7 +196,7 @@ func endText(at ledger.Attempt) string {
 	return stamp(at.Ended)
 }
 
-func how(at ledger.Attempt) string {
+func historyText(at ledger.Attempt) string {
 	if at.Reason == ledger.ReasonMarked {
 		return "by hand: " + escape(at.Note)
 	}

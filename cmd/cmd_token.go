@@ -11,11 +11,11 @@ environment. It is the same for every attempt; only idem forget changes it.`
 
 func (a *app) tokenCommand() *cobra.Command {
 	var asHex bool
-	var record *whichFlags
+	var record *recordFlags
 	c := &cobra.Command{
 		Use:     "token KEY",
 		Short:   "Print the IDEM_TOKEN of a key",
-		Long:    tokenLong + whichLong + refuseLong,
+		Long:    tokenLong + recordLong + refuseLong,
 		Example: "  curl -H \"Idempotency-Key: $(idem token order:4711:charge)\" https://api.example.com/charges",
 		Args:    oneArg("key"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -34,7 +34,7 @@ func (a *app) tokenCommand() *cobra.Command {
 			return a.print(token + "\n")
 		},
 	}
-	record = newWhichFlags(c, nil, false)
+	record = newRecordFlags(c, nil, false)
 	c.Flags().BoolVar(&asHex, "hex", false, "print 32 characters without dashes")
 	return c
 }

@@ -33,16 +33,16 @@ func (a *app) versionCommand() *cobra.Command {
 	}
 }
 
-// print writes what was asked for to stdout. That it did not arrive is a
-// failure, as of cat(1).
+// print writes the output of a command to stdout. A failed write is a failure of the
+// command, as for cat(1).
 func (a *app) print(s string) error {
-	asked := &stickyWriter{to: a.ui.stdout}
-	_, _ = asked.Write([]byte(s))
-	return asked.err
+	out := &stickyWriter{to: a.ui.stdout}
+	_, _ = out.Write([]byte(s))
+	return out.err
 }
 
-// stickyWriter keeps the first error of writing to stdout: cobra, which writes the
-// help, would print it and go on.
+// stickyWriter keeps the first error of writing to stdout and returns none: cobra,
+// which writes the help, would print the error and go on.
 type stickyWriter struct {
 	to  *os.File
 	err error

@@ -16,22 +16,22 @@ that every minute if stderr is not a terminal.`
 
 func (a *app) waitCommand() *cobra.Command {
 	var timeout duration
-	var record *whichFlags
+	var record *recordFlags
 	c := &cobra.Command{
 		Use:     "wait KEY...",
 		Short:   "Wait until keys are settled",
-		Long:    waitLong + whichLong + refuseLong,
+		Long:    waitLong + recordLong + refuseLong,
 		Example: "  idem wait --timeout 10m deploy:prod:8471 && ./smoke-test.sh",
 		Args:    someArgs("key"),
 		RunE:    func(c *cobra.Command, keys []string) error { return a.wait(c.Context(), keys, record, timeout) },
 	}
-	record = newWhichFlags(c, nil, false)
+	record = newRecordFlags(c, nil, false)
 	c.Flags().Var(&timeout, "timeout", "give up with status 75 after `DURATION` (default: never)")
 	c.Flags().BoolVarP(&a.ui.quiet, "quiet", "q", false, "print errors only, not what idem waits for")
 	return c
 }
 
-func (a *app) wait(ctx context.Context, keys []string, record *whichFlags, timeout duration) error {
+func (a *app) wait(ctx context.Context, keys []string, record *recordFlags, timeout duration) error {
 	l, ids, want, err := a.openFor(record, keys...)
 	if err != nil {
 		return err
@@ -51,9 +51,9 @@ func (a *app) wait(ctx context.Context, keys []string, record *whichFlags, timeo
 			return err
 		case first != nil:
 		case rec.Phase() == ledger.PhaseInterrupted:
-			first = interruptedFailure(rec, nil, false).forOthers()
+			first = interruptedFailure(rec, nil, false).withoutFlagHints()
 		case rec.Current.State == ledger.Failed:
-			f := fail(rec.Current.ExitCode, "key %s failed: %s %s", quote(id.Key), which(rec.Current), outcomeText(rec.Current))
+			f := fail(rec.Current.ExitCode, "key %s failed: %s %s", quote(id.Key), attemptText(rec.Current), outcomeText(rec.Current))
 			if rec.Current.Number > 0 {
 				f.hintFor(rec.ID, "to see its output", "logs")
 			}
@@ -63,26 +63,27 @@ func (a *app) wait(ctx context.Context, keys []string, record *whichFlags, timeo
 	return first
 }
 
-// settledRecord waits until a key is settled, and tells what it waits for.
-func (a *app) settledRecord(ctx context.Context, l ledger.Store, id ledger.ID, want runner.Which, record *whichFlags) (ledger.Record, error) {
-	told, again, asked := waiting{ui: &a.ui}, reminder{}, len(outerAttempts()) == 0
+// settledRecord waits until a key is settled, and prints what it waits for.
+func (a *app) settledRecord(ctx context.Context, l ledger.Store, id ledger.ID, want runner.Which, record *recordFlags) (ledger.Record, error) {
+	notes, pace, checked := waiting{ui: &a.ui}, reminder{}, len(outerAttempts()) == 0
 	rec, err := runner.Settled(ctx, l, id.Namespace, id.Key, want, func(rec ledger.Record) error {
-		if !asked {
-			asked = true
-			if err := a.insideItself(ctx, l, rec.ID); err != nil {
+		if !checked {
+			checked = true
+			if err := a.refuseInside(ctx, l, rec.ID); err != nil {
 				return err
 			}
 		}
-		if again.due() {
-			told.unsettled(rec)
+		if pace.due() {
+			notes.unsettled(rec)
 		}
 		return nil
 	})
 	return rec, record.refused(err)
 }
 
-// insideItself refuses to wait for a key whose attempt cannot end before this call.
-func (a *app) insideItself(ctx context.Context, l ledger.Store, id ledger.ID) error {
+// refuseInside returns a failure if this call runs inside an attempt of the key: that
+// attempt cannot end before the call does.
+func (a *app) refuseInside(ctx context.Context, l ledger.Store, id ledger.ID) error {
 	r := runner.Runner{Ledger: l, Now: a.now}
 	res, err := r.Ask(context.WithoutCancel(ctx), runner.Call{ID: id, Inside: insideOf(id, l.Place())})
 	if err == nil && res.Reason == runner.ReasonRecursive {

@@ -11,46 +11,43 @@ import (
 	"idem/proc"
 )
 
-// disabled reports whether idem run is switched off. It then becomes the command,
-// whatever is wrong with its flags: the caller needs the command to run now.
+// disabled reports whether idem run is switched off. It then executes the command
+// even if its flags are invalid, because the caller needs the command to run now.
 func disabled() bool { return os.Getenv(disableVar) == "1" }
 
 const disableVar = "IDEM_DISABLE"
 
-// warnNotDisabled warns of a value that looks as if it switched idem run off, which
-// 1 alone does.
+// warnNotDisabled warns of a value of IDEM_DISABLE such as "true", which does not
+// switch idem run off. Only 1 does.
 func (a *app) warnNotDisabled() {
 	if v := os.Getenv(disableVar); v != "" && v != "0" && v != "1" {
 		a.ui.warn("%s is %s, which is neither 1 nor 0: idem is not disabled", disableVar, quote(v))
 	}
 }
 
-// runDisabled is idem run, switched off; args are not parsed. Of all flags -n
-// alone counts: without it the command would take the stdin that a loop around it
-// reads from.
+// runDisabled is idem run while it is switched off. args are not parsed. Only the
+// flag -n has an effect: without it, the command would read the stdin of a loop
+// around the call.
 func (a *app) runDisabled(c *cobra.Command, args []string) error {
 	argv, noStdin, help := commandIn(c, args)
 	if help {
 		return c.Help()
 	}
-	if len(argv) == 0 {
-		return usage("idem run requires a command").hintForm("idem run --key KEY -- COMMAND [ARG...]")
+	if err := checkCommandLine(argv); err != nil {
+		return err
 	}
-	if argv[0] == "" {
-		return usage("the command is empty: a variable may be unset")
-	}
-	f := failureOf(become(argv, noStdin))
+	f := failureOf(replaceProcess(argv, noStdin))
 	hides := func(arg string) bool {
 		return strings.HasPrefix(arg, "--redact") || strings.HasPrefix(arg, "--no-store")
 	}
-	if !slices.ContainsFunc(args, hides) { // what they are to hide is not looked at
-		a.mendStart(f, argv, retention{})
+	if !slices.ContainsFunc(args, hides) { // else a hint could show a value that the flags hide
+		a.hintStart(f, argv, retention{})
 	}
 	return f
 }
 
-// become becomes the command, as if idem had not been called.
-func become(argv []string, noStdin bool) error {
+// replaceProcess replaces idem by the command. It returns only on an error.
+func replaceProcess(argv []string, noStdin bool) error {
 	path, err := proc.LookPath(argv[0])
 	if err != nil {
 		return err
@@ -58,9 +55,9 @@ func become(argv []string, noStdin bool) error {
 	return proc.Become(path, argv, noStdin)
 }
 
-// commandIn finds the command in the arguments of idem run without a look at the
-// values of flags. Behind a flag that idem does not know, it is what follows the
-// first "--": whether such a flag takes a value is not known.
+// commandIn returns the command in the arguments of idem run and whether -n and a
+// flag for help are among them. It does not check the values of flags. An unknown
+// flag may or may not take a value, so after one the command begins at the next "--".
 func commandIn(c *cobra.Command, args []string) (argv []string, noStdin, help bool) {
 	takesValue := func(f *pflag.Flag) bool { return f.NoOptDefVal == "" }
 	for i := 0; i < len(args); i++ {
@@ -78,7 +75,7 @@ func commandIn(c *cobra.Command, args []string) (argv []string, noStdin, help bo
 		case strings.HasPrefix(arg, "--"):
 			f = c.Flag(name)
 			help = help || name == "help"
-		default: // all short flags are without a value
+		default: // no short flag takes a value
 			for _, r := range arg[1:] {
 				f = c.Flags().ShorthandLookup(string(r))
 				help = help || r == 'h'

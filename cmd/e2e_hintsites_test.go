@@ -28,7 +28,7 @@ var computedHints = map[string][]string{
 
 // hintMakers are the functions that make a hint with a command. The value is
 // the index of the argument that describes the command.
-var hintMakers = map[string]int{"hintFor": 1, "commandFor": 1}
+var hintMakers = map[string]int{"hintFor": 1}
 
 // hintSites returns the text of each hint with a command, keyed by its position
 // in the source.

@@ -6,15 +6,16 @@ import (
 	"syscall"
 )
 
-// ending is how a call of idem ends. A command returns it as its error, because
-// cobra passes nothing else on, and Main alone acts on it. A command that returns
-// another error ends with the failure that failureOf makes of it, and one that
-// returns nil with status 0.
+// ending is the end of a call of idem. A command returns it as its error, because
+// cobra passes nothing else on. Main alone acts on it.
+//
+// A command that returns another error ends with the failure that failureOf makes of
+// the error. A command that returns nil ends with status 0.
 type ending struct {
 	code    int            // exit status
 	signal  syscall.Signal // the signal that idem dies of instead; 0: none
 	group   bool           // the signal is also for idem's process group
-	failure *failure       // printed first; nil: nothing is
+	failure *failure       // printed first; nil: none
 }
 
 func (e *ending) Error() string {
@@ -33,8 +34,8 @@ func endingOf(err error) ending {
 	case errors.As(err, &e):
 		return *e
 	}
-	return failedWith(failureOf(err))
+	return failureEnding(failureOf(err))
 }
 
-// failedWith returns the ending of a call that failed.
-func failedWith(f *failure) ending { return ending{code: f.code, failure: f} }
+// failureEnding returns the ending of a call that failed.
+func failureEnding(f *failure) ending { return ending{code: f.code, failure: f} }

@@ -16,19 +16,21 @@ import (
 	"idem/runner"
 )
 
-// tokenOf is the IDEM_TOKEN of a record.
+// tokenOf returns the IDEM_TOKEN of a record.
 func tokenOf(id ledger.ID, generation int64) string {
 	return hashkey.Token(id.Namespace, id.Key, id.Window, generation).String()
 }
 
-// outerAttempts returns the chain of what this process runs inside of: run ids of
-// attempts, outermost first, and names of keys whose probe is asked.
+// outerAttempts returns the chain that this process runs inside of, outermost first.
+// Its elements are the run IDs of attempts. ledger.ForEvent is before the ID of an
+// attempt if this process is in a hook or a probe of the attempt. For a probe before
+// the first attempt, the element is the unstartedName of the key.
 func outerAttempts() []string {
 	return strings.FieldsFunc(os.Getenv(ledger.ChainVar), func(r rune) bool { return r == ':' })
 }
 
-// chainOf returns the chain of a process that runs for an attempt: it is inside of
-// the attempt or, where there is none, of the probe before the first attempt.
+// chainOf returns the chain of a process that runs for an attempt. The process is
+// inside the attempt or, if there is no attempt yet, inside the first probe.
 func chainOf(at runner.Attempt, place string) string {
 	if at.Over {
 		return os.Getenv(ledger.ChainVar)
@@ -36,7 +38,7 @@ func chainOf(at runner.Attempt, place string) string {
 	chain := outerAttempts()
 	switch {
 	case at.RunID == "":
-		chain = append(chain, unbegun(at.ID, place))
+		chain = append(chain, unstartedName(at.ID, place))
 	case at.Event != "":
 		chain = append(chain, ledger.ForEvent, at.RunID)
 	default:
@@ -45,15 +47,16 @@ func chainOf(at runner.Attempt, place string) string {
 	return strings.Join(chain, ":")
 }
 
-// insideOf returns what a call of a key of the ledger at place is made inside of.
+// insideOf returns the attempts and the probe that a call runs inside of. id is the
+// key of the call, in the ledger at place.
 func insideOf(id ledger.ID, place string) runner.Inside {
 	chain := outerAttempts()
-	return runner.Inside{Attempts: chain, Probe: len(chain) > 0 && slices.Contains(chain, unbegun(id, place))}
+	return runner.Inside{Attempts: chain, Probe: len(chain) > 0 && slices.Contains(chain, unstartedName(id, place))}
 }
 
-// unbegun returns the name in a chain of a key, of the ledger at place, that has no
-// attempt yet.
-func unbegun(id ledger.ID, place string) string {
+// unstartedName returns the name that a key without an attempt has in a chain. The key
+// is in the ledger at place.
+func unstartedName(id ledger.ID, place string) string {
 	sum := sha256.Sum256([]byte(strings.Join([]string{place, id.Namespace, id.Key, id.Window}, "\x00")))
 	return "key-" + hex.EncodeToString(sum[:16])
 }
@@ -75,14 +78,14 @@ func variables(at runner.Attempt, place, chain string) map[string]string {
 	return set
 }
 
-// environ returns the environment of idem with the given variables set, and without
-// those that an outer idem has set about its own attempt.
+// environ returns the environment of idem with the given variables set. It leaves
+// out the variables that an outer idem has set about its attempt.
 func environ(set map[string]string) []string {
 	ofAttempt := append([]string{ledger.RunIDVar, ledger.EventVar, "IDEM_EXIT_CODE"}, unprotectedLacks...)
 	var env []string
 	for _, kv := range os.Environ() {
 		name, _, _ := strings.Cut(kv, "=")
-		if _, ours := set[name]; !ours && !slices.Contains(ofAttempt, name) {
+		if _, replaced := set[name]; !replaced && !slices.Contains(ofAttempt, name) {
 			env = append(env, kv)
 		}
 	}
@@ -95,8 +98,8 @@ func environ(set map[string]string) []string {
 // newRunID returns a UUIDv7, which sorts by time.
 func newRunID() string { return uuid.Must(uuid.NewV7()).String() }
 
-// owner returns the owner of the attempts of this process. It is for people to read,
-// so what cannot be found out is left empty.
+// owner returns the owner of the attempts of this process. It is only printed, so an
+// unknown host or user is not an error: the host is empty, the user a number.
 func owner() ledger.Owner {
 	host, _ := os.Hostname()
 	o := ledger.Owner{Host: host, PID: os.Getpid(), User: strconv.Itoa(os.Geteuid())}

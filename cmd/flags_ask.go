@@ -7,9 +7,9 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// askFlags gives a command that asks about a call the flags of idem run, so a
-// line of idem run becomes a question with another first word. Only the flags of
-// the given topics change the answer, and only they are shown.
+// askFlags adds the flags of idem run to a command that asks about a call, so only
+// the name of the command changes in a command line. Only the flags of the given
+// topics change the answer, and only they are shown.
 func (a *app) askFlags(c *cobra.Command, topics ...string) *runOptions {
 	c.Annotations = map[string]string{asksAnnotation: "true"}
 	o := newRunOptions()

@@ -13,7 +13,7 @@ import (
 	"idem/hashkey"
 )
 
-// calendarFlags are the flags that name the window of a call in the calendar.
+// calendarFlags are the flags that select the window of a call in the calendar.
 type calendarFlags struct {
 	per      choice
 	zone     string
@@ -23,16 +23,16 @@ type calendarFlags struct {
 
 func newCalendarFlags() calendarFlags { return calendarFlags{per: choice{of: hashkey.Pers}} }
 
-// flags adds the flags. per begins the text about --per.
-func (o *calendarFlags) flags(f *pflag.FlagSet, per string) {
+// addTo adds the flags. per is the start of the text about --per.
+func (o *calendarFlags) addTo(f *pflag.FlagSet, per string) {
 	f.Var(&o.per, "per", per+": "+strings.Join(hashkey.Pers, ", "))
 	f.StringVar(&o.zone, "tz", "", "use the calendar of time `ZONE`, such as Europe/Berlin or UTC (default: the local zone)")
 	f.StringVar(&o.at, "at", "", "choose the window as if the call were made at `TIME`: RFC 3339, \"2026-11-22 14:00\" in the zone, or @SECONDS since 1970")
 	f.StringVar(&o.dayStart, "day-start", "", "start windows of a day or longer at `HH:MM` instead of midnight")
 }
 
-// knownZone reports whether time.Local is the zone that TZ names. It is UTC where Go
-// does not know the zone, as with those of POSIX, such as JST-9.
+// knownZone reports whether time.Local is the zone that TZ names. It is UTC if Go
+// does not know the zone, such as the POSIX zone JST-9.
 func knownZone(tz string) bool {
 	name := strings.TrimPrefix(tz, ":")
 	if filepath.IsAbs(name) {
@@ -43,7 +43,7 @@ func knownZone(tz string) bool {
 	return err == nil
 }
 
-// window returns the window of now or, if given, of --at. It is empty without --per.
+// window returns the window of now or, if given, of --at. It returns "" without --per.
 func (o *calendarFlags) window(now time.Time) (string, error) {
 	c := hashkey.Calendar{Per: hashkey.Per(o.per.value), Zone: time.Local}
 	var err error
@@ -71,8 +71,8 @@ func (o *calendarFlags) window(now time.Time) (string, error) {
 	return c.Window(now), nil
 }
 
-// windowFlags are the flags that say how long an outcome counts: in which window of
-// the calendar, and for how long a success.
+// windowFlags are the flags that limit how long an outcome counts: to a window of the
+// calendar, and a success to a time.
 type windowFlags struct {
 	calendarFlags
 	ttl ttl
@@ -80,17 +80,17 @@ type windowFlags struct {
 
 func newWindowFlags() windowFlags { return windowFlags{calendarFlags: newCalendarFlags()} }
 
-func (o *windowFlags) flags(f *pflag.FlagSet) {
-	o.calendarFlags.flags(f, oncePer)
+func (o *windowFlags) addTo(f *pflag.FlagSet) {
+	o.calendarFlags.addTo(f, oncePer)
 	f.Var(&o.ttl, "ttl", "run again `DURATION` after the last success started: 90m, 12h, 7d, 2w, or never (the default)")
 }
 
-// oncePer begins the text about --per in commands about calls.
+// oncePer is the start of the text about --per in commands about calls.
 const oncePer = "run once per `WINDOW` of the calendar"
 
-// calendar returns the window that a --ttl of the same length was probably meant
-// for, "" if there is none: with --ttl 24h, a daily job that starts a second early
-// does not run that day.
+// calendar returns the value of --per with the same length as --ttl, "" if there is
+// none. The user probably meant --per: with --ttl 24h, a daily job that starts a
+// second early does not run that day.
 func (o *windowFlags) calendar() string {
 	if o.per.value != "" {
 		return ""

@@ -14,8 +14,8 @@ import (
 	"idem/runner"
 )
 
-// How long a hook may take, and how long after it was told to end. The caller waits
-// for it.
+// hookLimit is the time after which a hook gets TERM, and hookKillAfter the time from
+// then until KILL. The caller waits for the hook.
 const (
 	hookLimit     = 30 * time.Second
 	hookKillAfter = 5 * time.Second
@@ -24,7 +24,7 @@ const (
 // hooks is the value of --hook: EVENT=CMD, repeatable.
 type hooks struct{ list []runner.Hook }
 
-func (h *hooks) flags(f *pflag.FlagSet) {
+func (h *hooks) addTo(f *pflag.FlagSet) {
 	f.Var(h, "hook", "run the shell command CMD on an event: `EVENT=CMD`, where EVENT is "+eventList()+"; repeatable")
 }
 
@@ -46,8 +46,8 @@ func (h *hooks) Set(s string) error {
 	return errors.New("want EVENT=CMD, where EVENT is one of " + eventList())
 }
 
-// at reports whether there is a hook at an event.
-func (h *hooks) at(e runner.Event) bool {
+// has reports whether there is a hook for an event.
+func (h *hooks) has(e runner.Event) bool {
 	return slices.ContainsFunc(h.list, func(hook runner.Hook) bool { return hook.Event == e })
 }
 
@@ -59,9 +59,10 @@ func eventList() string {
 	return strings.Join(names, ", ")
 }
 
-// of returns the hooks, and what they find: the exit status of idem, which is empty
-// at a start, and the object of --meta-file as their stdin.
-func (h *hooks) of(codes exitCodes, output *os.File) runner.Hooks {
+// runnerHooks returns the hooks with their environment and their stdin. IDEM_EXIT_CODE
+// is the exit status of idem, empty at the event start. Stdin is the object of
+// --meta-file.
+func (h *hooks) runnerHooks(codes exitCodes, output *os.File) runner.Hooks {
 	report := func(e runner.Event, call runner.Call, res runner.Result, err error) ([]string, []byte) {
 		view := metaOf(res, call)
 		if err != nil {
@@ -71,7 +72,7 @@ func (h *hooks) of(codes exitCodes, output *os.File) runner.Hooks {
 		if e != runner.EventStart {
 			status = strconv.Itoa(statusOf(codes, res, call, err))
 		}
-		b, _ := marshal(view()) // all of its fields can be
+		b, _ := marshal(view()) // all fields can be marshalled
 		return []string{"IDEM_EXIT_CODE=" + status}, b
 	}
 	return runner.Hooks{List: h.list, Limit: hookLimit, KillAfter: hookKillAfter, Output: output, Report: report}
@@ -81,29 +82,29 @@ func (h *hooks) of(codes exitCodes, output *os.File) runner.Hooks {
 func statusOf(codes exitCodes, res runner.Result, call runner.Call, err error) int {
 	switch {
 	case err != nil:
-		return codes.of(failureOf(err).code)
+		return codes.remap(failureOf(err).code)
 	case res.Action == runner.ActionRefuse:
-		return codes.of(refusal(res, call).code)
+		return codes.remap(refusal(res, call).code)
 	case res.Unrecorded != nil:
 		return exitUnrecorded
-	case undelivered(res, call) != nil:
-		return codes.of(exitOutput)
+	case undeliveredFailure(res, call) != nil:
+		return codes.remap(exitOutput)
 	default:
 		return exitStatus(res.Record.Current)
 	}
 }
 
-// tellHookFaults warns of hooks that failed. It names them by event and number,
+// reportHookFaults warns of hooks that failed. It names them by event and number,
 // because their commands may hold secrets.
-func (a *app) tellHookFaults(faults []runner.HookFault) {
+func (a *app) reportHookFaults(faults []runner.HookFault) {
 	for _, f := range faults {
-		how := statusText(f.Status)
+		end := statusText(f.Status)
 		switch {
 		case f.Err != nil:
-			how = "could not be run: " + f.Err.Error()
+			end = "could not be run: " + f.Err.Error()
 		case f.Stopped:
-			how = fmt.Sprintf("was ended after %v", hookLimit)
+			end = fmt.Sprintf("was ended after %v", hookLimit)
 		}
-		a.ui.warn("%s hook %d %s", f.Event, f.Number, how)
+		a.ui.warn("%s hook %d %s", f.Event, f.Number, end)
 	}
 }

@@ -12,9 +12,9 @@ import (
 	"idem/ledger"
 )
 
-// inputFlags are the flags that say which inputs of a call count.
+// inputFlags are the flags that select the inputs of a call.
 type inputFlags struct {
-	inputs.Spec // without NoArgs and MaxStdin, which are hash and maxStdin
+	inputs.Spec // collect sets NoArgs and MaxStdin from hash and maxStdin
 	hash        choice
 	maxStdin    size
 }
@@ -23,7 +23,7 @@ func newInputFlags() inputFlags {
 	return inputFlags{hash: choice{value: "argv", of: []string{"argv", "none"}}, maxStdin: size{bytes: 64 << 20, text: "64MiB"}}
 }
 
-func (o *inputFlags) flags(f *pflag.FlagSet) {
+func (o *inputFlags) addTo(f *pflag.FlagSet) {
 	f.Var(&o.hash, "hash", "compare `WHAT` of the command: argv or none")
 	f.StringArrayVar(&o.Env, "hash-env", nil, "add environment variable `NAME` to the inputs, or all that match a pattern such as NEXT_PUBLIC_*; repeatable")
 	f.StringArrayVar(&o.Files, "hash-file", nil, "add the content of `PATH` to the inputs: a file, a directory or a pattern, where ** matches any depth; repeatable")
@@ -35,8 +35,8 @@ func (o *inputFlags) flags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.Ignore, "hash-ignore", nil, "ignore arguments that match the regular expression `REGEX`; repeatable")
 }
 
-// collect returns the inputs of a call of argv and the file that the command is to
-// read as its stdin.
+// collect returns the inputs of a call of argv and the file that is the stdin of the
+// command.
 func (o *inputFlags) collect(ctx context.Context, argv []string, src inputs.Source) (hashkey.Inputs, *os.File, error) {
 	spec := o.Spec
 	spec.NoArgs, spec.MaxStdin = o.hash.value == "none", o.maxStdin.bytes
@@ -47,8 +47,8 @@ func (o *inputFlags) collect(ctx context.Context, argv []string, src inputs.Sour
 	return in, stdin, err
 }
 
-// inputFailure makes an *inputs.Error a failure of usage, and returns any other
-// error as it is.
+// inputFailure returns a failure of usage for an *inputs.Error, and any other error
+// unchanged.
 func inputFailure(err error) error {
 	var e *inputs.Error
 	if !errors.As(err, &e) {
@@ -86,22 +86,24 @@ func inputFailure(err error) error {
 		hint("to match a bracket in a name, put a backslash before it: %s %s", e.Flag, shellQuote(pattern.Escaped()))
 }
 
-// naming is the source of a call that runs no command, so no file keeps stdin.
-type naming struct{ ledger.Store }
+// markSource is the source of inputs for a call that runs no command. It keeps no copy
+// of stdin.
+type markSource struct{ ledger.Store }
 
-func (naming) Scratch() (*os.File, error) { return nil, nil }
+func (markSource) Scratch() (*os.File, error) { return nil, nil }
 
-// looking is the source of a call that runs no command and writes nothing. Without a
-// secret in the ledger, nothing is recorded that was hashed with one.
-type looking struct {
+// peekSource is the source of inputs for a call that runs no command and writes
+// nothing. If the ledger has no secret, it has no input that was hashed with one
+// either, so none is created.
+type peekSource struct {
 	ledger.Store
-	lacks bool // a secret was asked for, and there is none
+	noSecret bool // Secret was called, and the ledger has none
 }
 
-func (*looking) Scratch() (*os.File, error) { return nil, nil }
+func (*peekSource) Scratch() (*os.File, error) { return nil, nil }
 
-func (l *looking) Secret(context.Context) ([]byte, error) {
+func (l *peekSource) Secret(context.Context) ([]byte, error) {
 	secret, err := l.FindSecret()
-	l.lacks = err == nil && secret == nil
+	l.noSecret = err == nil && secret == nil
 	return secret, err
 }

@@ -19,7 +19,7 @@ type keyFlags struct {
 	allowEmptyParts bool
 }
 
-func (o *keyFlags) flags(f *pflag.FlagSet) {
+func (o *keyFlags) addTo(f *pflag.FlagSet) {
 	f.StringVar(&o.key, "key", "", "name the operation with `KEY`, 1 to 255 bytes of UTF-8; without it, idem derives a key from the namespace, the working directory and all inputs (requires --per or --ttl)")
 	emptyPartsFlag(f, &o.allowEmptyParts)
 }
@@ -28,25 +28,26 @@ func emptyPartsFlag(f *pflag.FlagSet, allow *bool) {
 	f.BoolVar(allow, "allow-empty-parts", false, "accept a key with an empty part, such as \"deploy:\", which usually means an unset variable")
 }
 
-// named returns the record of the key, without its window. A key that is to be
-// derived from the inputs is "auto" until then.
-func (a *app) named(o *keyFlags) (ledger.ID, error) {
+// keyID returns the ID of the key, without its window. A key that will be derived
+// from the inputs has the name "auto" until then.
+func (a *app) keyID(o *keyFlags) (ledger.ID, error) {
 	return a.id(cmp.Or(o.key, "auto"), o.allowEmptyParts)
 }
 
-// identified is a call with its record and its inputs.
-type identified struct {
+// callIdentity is the identity of a call: its record and its inputs.
+type callIdentity struct {
 	id     ledger.ID
 	inputs hashkey.Inputs
 	stdin  *os.File // for the command
 }
 
-// identify returns the record and the inputs of a call of argv, as its flags say.
-func (a *app) identify(ctx context.Context, o *runOptions, argv []string, src inputs.Source, now time.Time) (identified, error) {
-	var in identified
+// identify returns the identity of a call of argv with the flags o. now is the time
+// that decides the window.
+func (a *app) identify(ctx context.Context, o *runOptions, argv []string, src inputs.Source, now time.Time) (callIdentity, error) {
+	var in callIdentity
 	var err error
-	if in.id, err = a.named(&o.keyFlags); err != nil {
-		return in, err // before anything is read or made
+	if in.id, err = a.keyID(&o.keyFlags); err != nil {
+		return in, err // before anything is read or created
 	}
 	window, err := o.window(now)
 	if err != nil {

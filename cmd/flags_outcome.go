@@ -8,13 +8,13 @@ import (
 	"idem/runner"
 )
 
-// outcomeFlags are the flags that say what an attempt's end means, and when the
-// next one begins.
+// outcomeFlags are the flags that decide whether an attempt succeeded, and when the
+// next attempt begins.
 type outcomeFlags struct {
 	ok            codes
 	retries       int
 	retryDelay    duration
-	retryMaxDelay longest
+	retryMaxDelay maxDelay
 	retryOn       codes
 	timeout       duration
 	killAfter     duration
@@ -23,12 +23,12 @@ type outcomeFlags struct {
 func newOutcomeFlags() outcomeFlags {
 	return outcomeFlags{
 		retryDelay:    duration{time.Second},
-		retryMaxDelay: longest{duration: duration{time.Minute}},
+		retryMaxDelay: maxDelay{duration: duration{time.Minute}},
 		killAfter:     duration{10 * time.Second},
 	}
 }
 
-func (o *outcomeFlags) flags(f *pflag.FlagSet) {
+func (o *outcomeFlags) addTo(f *pflag.FlagSet) {
 	f.Var(&o.ok, "ok", "treat the exit statuses `CODES`, such as 0,24 or 100-110, as a success; idem then exits 0")
 	f.IntVar(&o.retries, "retries", 0, "run a failed command up to `N` more times within this call; only for a command that may safely run twice")
 	f.Var(&o.retryDelay, "retry-delay", "wait `DURATION` before the first retry, then twice as long each time, with jitter")
@@ -45,21 +45,21 @@ func (o *outcomeFlags) check() error {
 	return nil
 }
 
-func (o *outcomeFlags) retrying() runner.Retries {
+func (o *outcomeFlags) retryPolicy() runner.Retries {
 	limit := o.retryMaxDelay.Duration
-	if !o.retryMaxDelay.set { // what nobody has asked for does not cut what somebody has
+	if !o.retryMaxDelay.set { // a default limit must not shorten a given --retry-delay
 		limit = max(limit, o.retryDelay.Duration)
 	}
 	return runner.Retries{N: o.retries, Delay: o.retryDelay.Duration, MaxDelay: limit, On: o.retryOn.set}
 }
 
-// longest is the value of --retry-max-delay.
-type longest struct {
+// maxDelay is the value of --retry-max-delay.
+type maxDelay struct {
 	duration
 	set bool
 }
 
-func (l *longest) Set(s string) error {
+func (l *maxDelay) Set(s string) error {
 	l.set = true
 	return l.duration.Set(s)
 }

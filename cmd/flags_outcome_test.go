@@ -22,11 +22,11 @@ func TestRetryMaxDelay(t *testing.T) {
 	} {
 		o := newOutcomeFlags()
 		f := pflag.NewFlagSet("", pflag.ContinueOnError)
-		o.flags(f)
+		o.addTo(f)
 		if err := f.Parse(test.args); err != nil {
 			t.Fatal(err)
 		}
-		if got := o.retrying().MaxDelay; got != test.want {
+		if got := o.retryPolicy().MaxDelay; got != test.want {
 			t.Errorf("%q: got %v, want %v", test.args, got, test.want)
 		}
 	}

@@ -10,26 +10,26 @@ import (
 	"idem/runner"
 )
 
-// Two flags of one call must both have an effect: a caller who gives them expects
-// something of each. Which flags of which command do not go together is in this
-// file and nowhere else. A flag that has its default value asks for nothing and
-// is never refused, so that a script may spell defaults out or compute a 0.
-// pairs_test.go walks all pairs of flags of idem run.
+// Every flag of a call must have an effect, because its caller expects one. This file
+// alone lists the flags that cannot be combined, of all commands. A flag with its
+// default value is never refused, so a script may write defaults or compute a 0.
+// pairs_test.go tests all pairs of flags of idem run.
 
-// need is a flag that says more about other flags and does nothing without them.
+// need is a flag that has an effect only together with another flag.
 type need struct {
 	flag string
 	of   []string // one of them must be on the command line, with any value
 }
 
-// needs are those that all commands share. --at, for one, is a flag of most.
+// needs are the needs that all commands share. A command that lacks one of the flags
+// ignores its need.
 var needs = []need{
 	{"tz", []string{"per"}},
 	{"at", []string{"per"}},
 	{"day-start", []string{"per"}},
 	{"max-stdin", []string{"hash-stdin"}},
 	{"allow-empty-parts", []string{"key"}},
-	{"on-mismatch", []string{"key"}}, // with other inputs, a derived key is another one
+	{"on-mismatch", []string{"key"}}, // different inputs lead to a different derived key
 	{"probe-first", []string{"probe"}},
 	{"probe-timeout", []string{"probe"}},
 	{"retry-delay", []string{"retries"}},
@@ -38,23 +38,24 @@ var needs = []need{
 	{"kill-after", []string{"timeout", "probe"}},
 }
 
-// clash is a pair of flags that do not go together if a call has both. A name that
-// ends with * is followed by the flag's value in the message.
+// clash is a pair of flags that cannot be combined. In the message, the value of the
+// flag follows a name that ends with *.
 type clash[T any] struct {
 	flag, other string
 	why         string
 	is          func(T) bool // the call has both
 }
 
-// fitting refuses the first of the flags of a call, options o, that does not fit
-// the others. has reports whether a flag is on the command line.
-func fitting[T any](f *pflag.FlagSet, has func(string) bool, needs []need, clashes []clash[T], o T) error {
+// checkFlagPairs refuses the first flag in f that lacks a flag it needs, and then the
+// first clash. The options of the call are o. The function has reports whether a flag
+// is on the command line.
+func checkFlagPairs[T any](f *pflag.FlagSet, has func(string) bool, needs []need, clashes []clash[T], o T) error {
 	var err error
 	f.Visit(func(fl *pflag.Flag) {
 		for i := range needs {
 			n := &needs[i]
 			if n.flag == fl.Name && err == nil && fl.Value.String() != fl.DefValue && !slices.ContainsFunc(n.of, has) {
-				err = lacking(n.flag, n.of...)
+				err = needError(n.flag, n.of...)
 			}
 		}
 	})
@@ -63,14 +64,14 @@ func fitting[T any](f *pflag.FlagSet, has func(string) bool, needs []need, clash
 	}
 	for i := range clashes {
 		if c := &clashes[i]; c.is(o) {
-			return clashing(inMessage(f, c.flag), inMessage(f, c.other), c.why)
+			return clashError(clashName(f, c.flag), clashName(f, c.other), c.why)
 		}
 	}
 	return nil
 }
 
-// inMessage is a flag of a clash as a message names it.
-func inMessage(f *pflag.FlagSet, flag string) string {
+// clashName returns the name of a flag of a clash for a message.
+func clashName(f *pflag.FlagSet, flag string) string {
 	name, valued := strings.CutSuffix(flag, "*")
 	if valued {
 		return name + " " + f.Lookup(name).Value.String()
@@ -78,51 +79,51 @@ func inMessage(f *pflag.FlagSet, flag string) string {
 	return name
 }
 
-// lacking is for a flag that needs one of others.
-func lacking(flag string, of ...string) error {
+// needError returns the error of a flag that needs one of the flags of.
+func needError(flag string, of ...string) error {
 	return usage("--%s requires --%s", flag, strings.Join(of, " or --"))
 }
 
-// clashing is for two flags that do not go together.
-func clashing(flag, other, why string) error {
+// clashError returns the error of two flags that cannot be combined.
+func clashError(flag, other, why string) error {
 	return usage("--%s can't be combined with --%s", flag, other).detail("%s", why).hint("leave out one of them")
 }
 
-// fits refuses flags of a call that do not go together.
-func (o *runOptions) fits() error {
+// checkPairs refuses flags of a call that cannot be combined.
+func (o *runOptions) checkPairs() error {
 	has := func(name string) bool {
-		if name == "key" { // which idem check takes as its argument
+		if name == "key" { // an argument of idem check
 			return o.key != ""
 		}
 		return o.given(name)
 	}
-	if err := fitting(o.flagSet, has, needs, runClashes, o); err != nil {
+	if err := checkFlagPairs(o.flagSet, has, needs, runClashes, o); err != nil {
 		return err
 	}
-	if err := fitting(o.flagSet, has, nil, windowClashes, &o.windowFlags); err != nil {
+	if err := checkFlagPairs(o.flagSet, has, nil, windowClashes, &o.windowFlags); err != nil {
 		return err
 	}
-	if err := fitting(o.flagSet, has, nil, inputClashes, &o.inputs); err != nil {
+	if err := checkFlagPairs(o.flagSet, has, nil, inputClashes, &o.inputs); err != nil {
 		return err
 	}
-	return o.outcomesOccur()
+	return o.checkOutcomes()
 }
 
 const (
-	forced   = "the command runs whatever its earlier outcome"
-	unplayed = "nothing is replayed"
+	afterForce    = "the command runs whatever its earlier outcome"
+	neverReplayed = "nothing is replayed"
 )
 
-// runClashes are those of idem run.
+// runClashes are the clashes of idem run.
 var runClashes = []clash[*runOptions]{
 	{"force", "probe", "the command runs whatever the probe says", func(o *runOptions) bool { return o.force && o.probe != "" }},
-	{"force", "on-failure*", forced, func(o *runOptions) bool { return o.force && !o.onFailure.rerun() }},
-	{"force", "final", forced, func(o *runOptions) bool { return o.force && o.final.set != nil && o.retries == 0 }},
+	{"force", "on-failure*", afterForce, func(o *runOptions) bool { return o.force && !o.onFailure.rerun() }},
+	{"force", "final", afterForce, func(o *runOptions) bool { return o.force && o.final.set != nil && o.retries == 0 }},
 	{"force", "max-attempts", "the command runs however often it has run before", func(o *runOptions) bool { return o.force && o.maxAttempts > 0 }},
-	{"force", "replay*", unplayed, func(o *runOptions) bool { return o.force && o.streams.value != "all" }},
-	{"force", "partial", unplayed, func(o *runOptions) bool { return o.force && o.partial }},
-	{"force", "exact", unplayed, func(o *runOptions) bool { return o.force && o.exact }},
-	{"force", "hook replay=CMD", unplayed, func(o *runOptions) bool { return o.force && o.hooks.at(runner.EventReplay) }},
+	{"force", "replay*", neverReplayed, func(o *runOptions) bool { return o.force && o.streams.value != "all" }},
+	{"force", "partial", neverReplayed, func(o *runOptions) bool { return o.force && o.partial }},
+	{"force", "exact", neverReplayed, func(o *runOptions) bool { return o.force && o.exact }},
+	{"force", "hook replay=CMD", neverReplayed, func(o *runOptions) bool { return o.force && o.hooks.has(runner.EventReplay) }},
 	{"on-failure replay", "final", "every failure is replayed", func(o *runOptions) bool { return o.replaysFailures() && o.final.set != nil && o.retries == 0 }},
 	{"ok", "final", "these statuses are a success", func(o *runOptions) bool { return o.succeeds(o.final.set) }},
 	{"ok", "retry-on", "these statuses are a success", func(o *runOptions) bool { return o.succeeds(o.retryOn.set) }},
@@ -132,13 +133,13 @@ var runClashes = []clash[*runOptions]{
 	{"max-attempts 1", "retries", "the first attempt is the last", func(o *runOptions) bool { return o.maxAttempts == 1 && o.retries > 0 }},
 
 	{"on-interrupted rerun", "exit-code interrupted=N", "nothing is refused as interrupted", func(o *runOptions) bool { return o.onInterrupted.rerun() && o.exitCodes.changes(exitInterrupted) }},
-	{"on-interrupted rerun", "hook interrupted=CMD", "nothing is refused as interrupted", func(o *runOptions) bool { return o.onInterrupted.rerun() && o.hooks.at(runner.EventInterrupted) }},
+	{"on-interrupted rerun", "hook interrupted=CMD", "nothing is refused as interrupted", func(o *runOptions) bool { return o.onInterrupted.rerun() && o.hooks.has(runner.EventInterrupted) }},
 	{"on-mismatch rerun", "exit-code mismatch=N", "other inputs are not refused", func(o *runOptions) bool { return o.onMismatch.rerun() && o.exitCodes.changes(exitMismatch) }},
-	{"on-mismatch rerun", "hook mismatch=CMD", "other inputs are not refused", func(o *runOptions) bool { return o.onMismatch.rerun() && o.hooks.at(runner.EventMismatch) }},
+	{"on-mismatch rerun", "hook mismatch=CMD", "other inputs are not refused", func(o *runOptions) bool { return o.onMismatch.rerun() && o.hooks.has(runner.EventMismatch) }},
 	{"on-failure replay", "exit-code failed=N", "a failure is replayed, not refused", func(o *runOptions) bool {
 		return o.onFailure.value == string(runner.ChoiceReplay) && o.maxAttempts == 0 && o.exitCodes.changes(exitFailed)
 	}},
-	{"wait", "hook busy=CMD", "a wait without a limit ends when the key is free", func(o *runOptions) bool { return o.wait.set && o.wait.limit == 0 && o.hooks.at(runner.EventBusy) }},
+	{"wait", "hook busy=CMD", "a wait without a limit ends when the key is free", func(o *runOptions) bool { return o.wait.set && o.wait.limit == 0 && o.hooks.has(runner.EventBusy) }},
 
 	{"quiet-ok", "no-store output", "a failure prints the recorded output", func(o *runOptions) bool { return o.quietOK && o.noStore.output }},
 	{"quiet-ok", "replay*", "a replayed success prints nothing, and no failure is replayed", func(o *runOptions) bool {
@@ -165,73 +166,74 @@ var runClashes = []clash[*runOptions]{
 // replaysFailures reports whether every failure is replayed.
 func (o *runOptions) replaysFailures() bool { return o.onFailure.value == string(runner.ChoiceReplay) }
 
-// succeeds reports whether all of a set, which is not empty, is a success. A
-// command that --timeout ended has failed, whatever --ok says of its status.
+// succeeds reports whether all statuses of a non-empty set are a success. A command
+// that --timeout ended has failed, even if --ok has its status.
 func (o *runOptions) succeeds(set runner.Codes) bool {
 	return set.Within(o.ok.set) && (o.timeout.Duration == 0 || !set.Has(runner.TimeoutStatus))
 }
 
-// rerun reports whether what happened before is to be run again.
+// rerun reports whether the command runs again after the earlier outcome.
 func (c *choice) rerun() bool { return c.value == string(runner.ChoiceRerun) }
 
 // failures are the exit statuses of commands that failed.
 var failures = runner.Codes{{First: 1, Last: 255}}
 
-// outcomesOccur refuses --exit-code and --hook for what no call with these flags
-// comes to.
-func (o *runOptions) outcomesOccur() error {
+// checkOutcomes refuses --exit-code and --hook for an outcome that no call with these
+// flags has.
+func (o *runOptions) checkOutcomes() error {
 	switch {
 	case o.exitCodes.changes(exitMismatch) && o.key == "":
-		return lacking("exit-code mismatch=N", "key")
-	case o.hooks.at(runner.EventMismatch) && o.key == "":
-		return lacking("hook mismatch=CMD", "key")
+		return needError("exit-code mismatch=N", "key")
+	case o.hooks.has(runner.EventMismatch) && o.key == "":
+		return needError("hook mismatch=CMD", "key")
 	}
 	return nil
 }
 
-// windowClashes are those of the flags about the window of a call.
+// windowClashes are the clashes of the flags about the window of a call.
 var windowClashes = []clash[*windowFlags]{
 	{"per*", "ttl", "a window ends before a record in it gets that old", func(o *windowFlags) bool {
 		return o.per.value != "" && o.at == "" && o.ttl.limit >= hashkey.Per(o.per.value).Longest()
 	}},
-	{"day-start", "per hour", daysOnly, func(o *windowFlags) bool { return o.movesHours() }},
+	{"day-start", "per hour", daysOnly, func(o *windowFlags) bool { return o.shiftsHours() }},
 }
 
-// inputClashes are those of the flags about the inputs of a call.
+// inputClashes are the clashes of the flags about the inputs of a call.
 var inputClashes = []clash[*inputFlags]{
 	{"hash none", "hash-ignore", "no argument is an input", func(o *inputFlags) bool { return o.hash.value == "none" && len(o.Ignore) > 0 }},
 }
 
 const daysOnly = "it moves the windows of a day or longer"
 
-// movesHours reports whether the hours are to begin at a time of day.
-func (o *calendarFlags) movesHours() bool {
+// shiftsHours reports whether --day-start would change windows of an hour.
+func (o *calendarFlags) shiftsHours() bool {
 	return o.per.value == string(hashkey.PerHour) && strings.Trim(o.dayStart, "0:") != ""
 }
 
-// whichClashes are those of commands about recorded keys.
-var whichClashes = []clash[*whichFlags]{
-	{"day-start", "per hour", daysOnly, func(o *whichFlags) bool { return o.calendar.movesHours() }},
-	{"window", "per", "both name the window", func(o *whichFlags) bool { return o.window.set && o.calendar.per.value != "" }},
-	{"latest", "window", "--latest selects the window itself", func(o *whichFlags) bool { return o.latest && o.window.set }},
-	{"latest", "per", "--latest selects the window itself", func(o *whichFlags) bool { return o.latest && o.calendar.per.value != "" }},
+// recordClashes are the clashes of commands about recorded keys.
+var recordClashes = []clash[*recordFlags]{
+	{"day-start", "per hour", daysOnly, func(o *recordFlags) bool { return o.calendar.shiftsHours() }},
+	{"window", "per", "both name the window", func(o *recordFlags) bool { return o.window.set && o.calendar.per.value != "" }},
+	{"latest", "window", "--latest selects the window itself", func(o *recordFlags) bool { return o.latest && o.window.set }},
+	{"latest", "per", "--latest selects the window itself", func(o *recordFlags) bool { return o.latest && o.calendar.per.value != "" }},
 }
 
-// fits refuses flags that do not go together in a command about recorded keys.
-func (o *whichFlags) fits() error {
-	return fitting(o.command.Flags(), o.has, needs, whichClashes, o)
+// checkPairs refuses flags that cannot be combined in a command about recorded keys.
+func (o *recordFlags) checkPairs() error {
+	return checkFlagPairs(o.command.Flags(), o.has, needs, recordClashes, o)
 }
 
-// has reports whether a flag is on the command line. The key is an argument.
-func (o *whichFlags) has(name string) bool { return name == "key" || o.command.Flags().Changed(name) }
+// has reports whether a flag is on the command line. The key is an argument, which is
+// always there.
+func (o *recordFlags) has(name string) bool { return name == "key" || o.command.Flags().Changed(name) }
 
-// fits refuses flags of idem mark that do not go together; name says how the key
-// is settled.
-func (o *markOptions) fits(name string, bound bool) error {
+// checkPairs refuses flags of idem mark that cannot be combined. name is the HOW of the
+// call. bound reports whether it has a command.
+func (o *markOptions) checkPairs(name string, bound bool) error {
 	f := o.record.command.Flags()
-	err := fitting(f, o.record.has, append([]need{{"max-output", []string{"stdout-file"}}}, needs...), inputClashes, &o.inputs)
+	err := checkFlagPairs(f, o.record.has, append([]need{{"max-output", []string{"stdout-file"}}}, needs...), inputClashes, &o.inputs)
 	if err == nil && o.inputs.Stdin && o.stdoutFile == "-" {
-		err = clashing("hash-stdin", "stdout-file -", "both read stdin")
+		err = clashError("hash-stdin", "stdout-file -", "both read stdin")
 	}
 	if err != nil {
 		return err
@@ -254,28 +256,28 @@ func (o *markOptions) fits(name string, bound bool) error {
 	return nil
 }
 
-// fits refuses flags of idem logs that do not go together.
-func (o *logsOptions) fits() error {
+// checkPairs refuses flags of idem logs that cannot be combined.
+func (o *logsOptions) checkPairs() error {
 	if o.stdout && o.stderr {
-		return clashing("stdout", "stderr", "without either, both are printed")
+		return clashError("stdout", "stderr", "without either, both are printed")
 	}
 	return nil
 }
 
-// fitsNew refuses whatever is given with idem key --new, which prints a UUID that
-// depends on nothing.
-func fitsNew(f *pflag.FlagSet, args []string) error {
+// checkNew refuses a command and flags for idem key --new, because the UUID that it
+// prints depends on nothing.
+func checkNew(f *pflag.FlagSet, args []string) error {
 	if len(args) > 0 {
 		return usage("--new can't be combined with a command").detail("a new UUID depends on nothing")
 	}
 	var err error
 	f.Visit(func(fl *pflag.Flag) {
-		if err == nil && fl.Name != "new" && !slices.Contains(everywhere, fl.Name) {
-			err = clashing("new", fl.Name, "a new UUID depends on nothing")
+		if err == nil && fl.Name != "new" && !slices.Contains(commonFlags, fl.Name) {
+			err = clashError("new", fl.Name, "a new UUID depends on nothing")
 		}
 	})
 	return err
 }
 
-// everywhere are the flags of every command, which a wrapper may always give.
-var everywhere = []string{"ledger", "namespace", "trust-place", "quiet", "verbose"}
+// commonFlags are the flags that a wrapper may add to any command.
+var commonFlags = []string{"ledger", "namespace", "trust-place", "quiet", "verbose"}

@@ -8,8 +8,8 @@ import (
 	"idem/runner"
 )
 
-// policyFlags are the flags that say what to do about an earlier outcome. All
-// they do is in runner.Decide; which of them do not go together is in flags_pairs.go.
+// policyFlags are the flags that choose what to do about an earlier outcome.
+// runner.Decide applies them. flags_pairs.go has the flags that cannot be combined.
 type policyFlags struct {
 	onFailure     choice
 	onInterrupted choice
@@ -31,7 +31,7 @@ func newPolicyFlags() *policyFlags {
 	}
 }
 
-func (o *policyFlags) flags(f *pflag.FlagSet) {
+func (o *policyFlags) addTo(f *pflag.FlagSet) {
 	f.Var(&o.onFailure, "on-failure", "choose what to do after a failure: rerun, replay or refuse (status 80)")
 	f.Var(&o.onInterrupted, "on-interrupted", "choose what to do after an interrupted attempt: refuse (status 79) or rerun")
 	f.Var(&o.onMismatch, "on-mismatch", "choose what to do if the recorded inputs differ: refuse (status 65) or rerun")

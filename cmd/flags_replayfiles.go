@@ -9,17 +9,18 @@ import (
 	"idem/sidefile"
 )
 
-// replayFiles are the files to which a replay appends what the command did.
+// replayFiles are the files of --replay-file. A replay appends the additions of the
+// command to them.
 type replayFiles struct{ paths []string }
 
-func (o *replayFiles) flags(f *pflag.FlagSet) {
+func (o *replayFiles) addTo(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.paths, "replay-file", nil, "record what the command appends to the file `PATH`, and append it again on a replay; repeatable")
 }
 
-// files returns them, those of a CI job first: they are known by the names of
-// their variables, since each step has other paths. One that is given is known
-// by its path, else by which of those given it is. A variable that names
-// no file, as of a job that throws its outputs away, is left alone.
+// files returns the files, those of a CI job first. A file of a CI job is identified
+// by the name of its variable, because its path differs in each step. A given file
+// is identified by its path, or else by its position among the given files. A
+// variable without a usable file is ignored, because a job may discard its outputs.
 func (o *replayFiles) files() ([]sidefile.File, error) {
 	var files []sidefile.File
 	if onGitHub() {
@@ -41,8 +42,9 @@ func (o *replayFiles) files() ([]sidefile.File, error) {
 	return files, nil
 }
 
-// tellLosses warns of what a later replay lacks or, in one, of what this one does.
-func (a *app) tellLosses(res runner.Result) {
+// reportLosses prints a warning for each addition to a file that is lost: to later
+// replays or, if this call is a replay, to this one.
+func (a *app) reportLosses(res runner.Result) {
 	where := "recorded"
 	if res.Action == runner.ActionReplay {
 		where = "in this replay"

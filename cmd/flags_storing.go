@@ -14,14 +14,14 @@ import (
 	"idem/redact"
 )
 
-// storing are the flags that say what must not be remembered.
-type storing struct {
+// storeFlags are the flags that limit what idem stores and shows.
+type storeFlags struct {
 	noStore   noStore
 	redact    []string
 	redactEnv []string
 }
 
-func (o *storing) flags(f *pflag.FlagSet) {
+func (o *storeFlags) addTo(f *pflag.FlagSet) {
 	f.Var(&o.noStore, "no-store", "do not store `WHAT`: output (a replay then prints nothing), args (the command line and the values of --hash-value) or all; repeatable")
 	f.StringArrayVar(&o.redact, "redact", nil, "store and print [redacted] where the regular expression `REGEX` matches within a line; repeatable")
 	f.StringArrayVar(&o.redactEnv, "redact-env", nil, "store and print [redacted] for the value of environment variable `NAME`, and for each of its lines of 4 bytes or more; repeatable")
@@ -33,7 +33,7 @@ type noStore struct{ output, args bool }
 func (n *noStore) String() string { return "" }
 func (n *noStore) Type() string   { return "WHAT" }
 
-// Set adds: that one flag should take back another would store a secret.
+// Set adds to the earlier values: replacing one would store a secret.
 func (n *noStore) Set(s string) error {
 	switch s {
 	case "output":
@@ -48,18 +48,19 @@ func (n *noStore) Set(s string) error {
 	return nil
 }
 
-// retention is what may be stored and shown of a call. The zero value is everything.
+// retention says what may be stored and shown of a call. The zero value permits
+// everything.
 type retention struct {
-	no       noStore
-	redactor *redact.Redactor // nil: takes nothing out
+	omit     noStore
+	redactor *redact.Redactor // nil: nothing is redacted
 }
 
-// remember returns what the flags leave of what is stored and shown, and hides the
-// values of --redact-env from all messages. It comes before anything is stored or
-// shown. key is the one that the user gave, if any: the key and the namespace are
-// stored as they are, so neither may hold what is to be redacted.
-func (a *app) remember(o *storing, key string) (retention, error) {
-	keep := retention{no: o.noStore}
+// retention returns the limits that the flags set, and hides the values of
+// --redact-env in all messages. It must be called before anything is stored or shown.
+// key is the value of --key. The key and the namespace are stored unchanged, so
+// retention refuses them if they contain something to redact.
+func (a *app) retention(o *storeFlags, key string) (retention, error) {
+	keep := retention{omit: o.noStore}
 	if len(o.redact)+len(o.redactEnv) == 0 {
 		return keep, nil
 	}
@@ -69,19 +70,19 @@ func (a *app) remember(o *storing, key string) (retention, error) {
 	}
 	for _, expr := range o.redact {
 		if _, err := redact.New([]string{expr}, nil); err != nil {
-			if of := inputs.Environ(os.Environ()).VariableWith(expr); of != "" { // a secret, most likely
+			if name := inputs.Environ(os.Environ()).VariableWith(expr); name != "" { // probably a secret
 				return keep, usage("--redact requires a regular expression").
 					detail("the value given is not shown, because it is the value of a variable").
-					hint("name the variable, without a dollar sign: --redact-env %s", of)
+					hint("name the variable, without a dollar sign: --redact-env %s", name)
 			}
 			return keep, usage("--redact %s: %v", quote(expr), err)
 		}
 	}
 	if keep.redactor, err = redact.New(o.redact, secrets); err != nil {
-		return keep, err // unreachable: all were looked at
+		return keep, err // unreachable: each expression was checked
 	}
-	// What an expression matches may be in any message of ours, as digits are;
-	// the value of a secret has no business there.
+	// Messages are redacted by the values only. An expression for digits, for example,
+	// would match in most messages.
 	if a.ui.secrets, err = redact.New(nil, secrets); err != nil {
 		return keep, err
 	}
@@ -107,7 +108,7 @@ func (a *app) secrets(names []string) ([]string, error) {
 		switch {
 		case !set:
 			a.ui.warn("--redact-env: variable %s is not set, so nothing is redacted for it", escape(name))
-		case strings.TrimSpace(value) == "": // as where a CI system has no such secret
+		case strings.TrimSpace(value) == "": // a CI system sets "" for a secret that does not exist
 			if a.ui.verbose {
 				a.ui.note("--redact-env: variable %s is empty, so nothing is redacted for it", escape(name))
 			}
@@ -123,9 +124,9 @@ func (a *app) secrets(names []string) ([]string, error) {
 	return secrets, nil
 }
 
-// inputs returns inputs as they are stored and shown.
+// inputs returns inputs as they may be stored and shown.
 func (k retention) inputs(in hashkey.Inputs) hashkey.Inputs {
-	if k.no.args {
+	if k.omit.args {
 		in = in.Withhold()
 	}
 	if k.redactor != nil {
@@ -134,39 +135,39 @@ func (k retention) inputs(in hashkey.Inputs) hashkey.Inputs {
 	return in
 }
 
-// recorded returns inputs that are stored, maybe by a call that kept more, as
-// they may be shown.
-func (k retention) recorded(stored []byte) []byte {
-	if !k.no.args && k.redactor == nil {
+// recordedInputs returns stored inputs as they may be shown. An earlier call may have
+// stored more than this one permits.
+func (k retention) recordedInputs(stored []byte) []byte {
+	if !k.omit.args && k.redactor == nil {
 		return stored
 	}
 	in, err := hashkey.Decode(stored)
 	if err != nil {
-		return stored // as such it is told
+		return stored // the reader reports that it cannot be decoded
 	}
 	return k.inputs(in).Encode()
 }
 
-// redacted returns what r reads as it may be stored. When that is at its end,
-// capture says whether something was taken out.
-func (k retention) redacted(r io.Reader) (kept io.Reader, capture func() ledger.Capture) {
+// redactedReader returns a reader of the content of r as it may be stored. At its end,
+// capture says whether anything was redacted. capture is nil without a redactor.
+func (k retention) redactedReader(r io.Reader) (kept io.Reader, capture func() ledger.Capture) {
 	if k.redactor == nil {
 		return r, nil
 	}
 	out, in := io.Pipe()
 	s := k.redactor.Stream(func(p []byte) { _, _ = in.Write(p) }) // an error: the reader has stopped
 	go func() {
-		_, err := io.Copy(writer(s.Write), r)
+		_, err := io.Copy(writerFunc(s.Write), r)
 		s.Flush()
-		in.CloseWithError(err) // EOF for none
+		in.CloseWithError(err) // nil: EOF
 	}()
 	return out, func() ledger.Capture { return ledger.Capture{Redacted: s.Took()} }
 }
 
-// writer is a function as an io.Writer.
-type writer func([]byte)
+// writerFunc makes an io.Writer of a function.
+type writerFunc func([]byte)
 
-func (w writer) Write(p []byte) (int, error) {
+func (w writerFunc) Write(p []byte) (int, error) {
 	w(p)
 	return len(p), nil
 }

@@ -13,7 +13,7 @@ import (
 	"idem/runner"
 )
 
-// choice is the value of a flag that takes one of a few words.
+// choice is the value of a flag that takes one word of a list.
 type choice struct {
 	value string
 	of    []string
@@ -36,7 +36,7 @@ type size struct {
 	text  string
 }
 
-// defaultMaxOutput is how much output is kept of an attempt or a mark.
+// defaultMaxOutput limits the recorded output of an attempt or a mark.
 var defaultMaxOutput = size{bytes: 64 << 20, text: "64MiB"}
 
 func (s *size) String() string { return s.text }
@@ -55,7 +55,7 @@ func (s *size) Set(text string) error {
 	return nil
 }
 
-// parseDuration reads a duration such as 90s or 1h30m; a plain number counts
+// parseDuration parses a duration such as 90s or 1h30m. A plain number counts
 // seconds, as for timeout(1) and flock(1).
 func parseDuration(s string) (time.Duration, error) {
 	text := s
@@ -63,7 +63,7 @@ func parseDuration(s string) (time.Duration, error) {
 		text = strconv.FormatFloat(n, 'f', -1, 64) + "s"
 	}
 	d, err := time.ParseDuration(text)
-	if err != nil || d < 0 || vanished(s, d) {
+	if err != nil || d < 0 || roundsToZero(s, d) {
 		return 0, errors.New("want a duration such as 30s, 5m or 1h30m")
 	}
 	return d, nil
@@ -75,7 +75,7 @@ func parseLongDuration(s string) (time.Duration, error) {
 		if number, ok := strings.CutSuffix(s, suffix); ok {
 			n, err := strconv.ParseFloat(number, 64)
 			d := time.Duration(n * float64(unit))
-			if err != nil || !(n >= 0 && n < float64(1<<63-1)/float64(unit)) || vanished(s, d) {
+			if err != nil || !(n >= 0 && n < float64(1<<63-1)/float64(unit)) || roundsToZero(s, d) {
 				return 0, errors.New("want a duration such as 90m, 12h, 7d or 2w")
 			}
 			return d, nil
@@ -84,9 +84,11 @@ func parseLongDuration(s string) (time.Duration, error) {
 	return parseDuration(s)
 }
 
-// vanished tells that d is 0 only because s is less than a nanosecond. Nothing
-// at all means "no limit" for some flags.
-func vanished(s string, d time.Duration) bool { return d == 0 && strings.ContainsAny(s, "123456789") }
+// roundsToZero reports whether d, the value of s, is 0 only because s is less than a
+// nanosecond. It must be an error, because 0 means "no limit" for some flags.
+func roundsToZero(s string, d time.Duration) bool {
+	return d == 0 && strings.ContainsAny(s, "123456789")
+}
 
 // wait is the value of --wait.
 type wait struct {
@@ -109,17 +111,18 @@ func (w *wait) Set(s string) error {
 	if err != nil {
 		return err
 	}
-	// No time at all is what happens without the flag.
+	// A wait of 0 is the same as no flag.
 	*w = wait{set: d > 0, limit: d}
 	return nil
 }
 
-// behindWait returns the command of a call from what is behind its flags. A
-// duration between --wait and "--" is that of --wait. Any other duration there has
-// ended the flags, the next of them would be taken for arguments: that is refused,
-// unless there is a program of that name. With asking, the word behind the flags
-// may also be a key.
-func (a *app) behindWait(w *wait, args []string, asking bool) ([]string, error) {
+// afterWait returns the command from args, the arguments after the flags. A duration
+// between --wait and "--" is the value of --wait.
+//
+// Any other duration directly after --wait has ended the flags, so further flags would
+// count as arguments. It is refused, unless a program has that name. With asking, the
+// first argument may also be a key.
+func (a *app) afterWait(w *wait, args []string, asking bool) ([]string, error) {
 	if !w.detached || len(args) == 0 {
 		return args, nil
 	}
@@ -131,7 +134,7 @@ func (a *app) behindWait(w *wait, args []string, asking bool) ([]string, error) 
 		*w = limit
 		return args[2:], nil
 	}
-	if asking && (len(args) == 1 || !strings.HasPrefix(args[1], "-")) || found(args[0]) {
+	if asking && (len(args) == 1 || !strings.HasPrefix(args[1], "-")) || isCommand(args[0]) {
 		return args, nil
 	}
 	return nil, usage("--wait takes its duration after an equals sign").

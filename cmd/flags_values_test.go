@@ -137,11 +137,11 @@ func FuzzExitCodes(f *testing.F) {
 		for name, from := range remaps {
 			to, ok := e[from]
 			digits, named := strings.CutPrefix(s, name+"=")
-			if ok != named || ok && fmt.Sprint(to) != cmp.Or(strings.TrimLeft(digits, "0"), "0") || e.of(from) != to && ok || to < 0 || to > 255 {
+			if ok != named || ok && fmt.Sprint(to) != cmp.Or(strings.TrimLeft(digits, "0"), "0") || e.remap(from) != to && ok || to < 0 || to > 255 {
 				t.Fatalf("%q: got the changes %v, want one valid status", s, e)
 			}
 		}
-		if len(e) != 1 || e.of(exitOK) != exitOK {
+		if len(e) != 1 || e.remap(exitOK) != exitOK {
 			t.Fatalf("%q: got the changes %v, want one", s, e)
 		}
 	})

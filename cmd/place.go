@@ -11,19 +11,19 @@ import (
 	"idem/ledger/drivers"
 )
 
-// placeHelp is where the ledger is, in words, for the help.
+// placeHelp is the text of the help about the default place of the ledger.
 const placeHelp = "$STATE_DIRECTORY/idem under systemd, else /var/lib/idem for root, else $XDG_STATE_HOME/idem (~/.local/state/idem)"
 
-// What a path of the ledger stands behind, where a line that works is shown.
+// The text before the path of the ledger, in a hint that can be pasted.
 const (
 	flagName = "--ledger "
 	varName  = "IDEM_LEDGER="
 )
 
-// placeOf returns the absolute directory of the ledger: what --ledger or, without
-// it, IDEM_LEDGER says, else a place that is this user's alone and survives a
-// reboot. It is never the current directory nor below /tmp. It looks for nothing,
-// except whether a path with odd characters is there.
+// placeOf returns the absolute directory of the ledger. It is the value of --ledger or,
+// without it, of IDEM_LEDGER. The default belongs to this user alone and survives a
+// reboot, so it is never the current directory or below /tmp. The file system is read
+// only for a path with unusual characters.
 func placeOf(flag string, getenv func(string) string) (string, error) {
 	if flag != "" {
 		if err := checkPath(flagName, flag, getenv); err != nil {
@@ -63,8 +63,8 @@ func placeOf(flag string, getenv func(string) string) (string, error) {
 	if os.Geteuid() == 0 {
 		return "/var/lib/idem", nil
 	}
-	// The XDG base directories, in two lines: the library for them costs every
-	// replay 0.05 ms. A relative XDG_STATE_HOME is to be ignored.
+	// The XDG base directories without their library, which costs every replay
+	// 0.05 ms. The specification says to ignore a relative XDG_STATE_HOME.
 	if state := getenv("XDG_STATE_HOME"); filepath.IsAbs(state) {
 		return filepath.Join(state, "idem"), nil
 	}
@@ -75,8 +75,8 @@ func placeOf(flag string, getenv func(string) string) (string, error) {
 		hint("choose one with --ledger DIR or IDEM_LEDGER")
 }
 
-// schemed reports whether a path begins as a URL does.
-func schemed(path string) bool {
+// looksLikeURL reports whether a path begins like a URL.
+func looksLikeURL(path string) bool {
 	scheme, _, ok := strings.Cut(path, "://")
 	return ok && scheme != "" && strings.Trim(scheme, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-") == ""
 }
@@ -92,14 +92,14 @@ func unexpanded(path string) bool {
 	return false
 }
 
-// checkPath refuses a path of which a shell would have made another one: where
-// it comes from a crontab, a unit or an env file, nothing expands ~ and $HOME, and
-// quotes are a part of it. name is flagName or varName.
+// checkPath refuses a path that a shell would have changed. In a crontab, a unit or
+// an env file, nothing expands ~ and $HOME, and quotes are a part of the path. name
+// is flagName or varName.
 func checkPath(name, path string, getenv func(string) string) error {
 	source := strings.TrimRight(name, " =")
 	var fault string
 	switch {
-	case schemed(path):
+	case looksLikeURL(path):
 		f := usage("%s is a URL, %s", source, quoteWord(path)).detail("this idem has no ledger at a URL")
 		if file, ok := strings.CutPrefix(path, "file://"); ok && filepath.IsAbs(file) {
 			return f.hint("%s", name+shellQuote(file))
@@ -119,7 +119,7 @@ func checkPath(name, path string, getenv func(string) string) error {
 		fault = "the path ends with quotes, white space or control characters"
 	}
 	f := usage("%s is %s, taken literally", source, quote(path)).detail("%s", fault)
-	if meant := meantPath(path, getenv); filepath.IsAbs(meant) && !oddPath(meant) {
+	if meant := expandPath(path, getenv); filepath.IsAbs(meant) && !oddPath(meant) {
 		f.hint("%s", name+shellQuote(meant))
 	} else {
 		f.hint("name a directory by its absolute path")
@@ -130,8 +130,8 @@ func checkPath(name, path string, getenv func(string) string) error {
 	return f
 }
 
-// oddPath reports whether a path has something that is mostly a mistake, and
-// nothing is there that is named so.
+// oddPath reports whether a path has characters that are usually a mistake, and no
+// file has that path.
 func oddPath(path string) bool {
 	end := strings.TrimRightFunc(path, func(r rune) bool { return r == '"' || r == '\'' || unicode.IsSpace(r) || unicode.IsControl(r) })
 	if end == path && !unexpanded(path) {
@@ -141,8 +141,9 @@ func oddPath(path string) bool {
 	return err != nil
 }
 
-// meantPath returns the path that a shell would have made of one.
-func meantPath(path string, getenv func(string) string) string {
+// expandPath returns a path as a shell would have expanded it, "" if it has an unknown
+// user or an unset variable.
+func expandPath(path string, getenv func(string) string) string {
 	path = strings.TrimFunc(path, func(r rune) bool { return r == '"' || r == '\'' || unicode.IsSpace(r) || unicode.IsControl(r) })
 	if rest, ok := strings.CutPrefix(path, "~"); ok {
 		name, below, _ := strings.Cut(rest, "/")
@@ -168,15 +169,15 @@ func meantPath(path string, getenv func(string) string) string {
 	return path
 }
 
-// trustVar is --trust-place in the environment.
+// trustVar is the environment variable for --trust-place.
 const trustVar = "IDEM_TRUST_PLACE"
 
 func (a *app) openLedger() (ledger.Store, error) {
 	if env := os.Getenv(trustVar); env != "" && env != "0" && env != "1" {
 		return nil, usage("%s is %s, which is neither 1 nor 0", trustVar, quote(env))
 	}
-	// The command, hooks and probes find the ledger by IDEM_LEDGER: they must be
-	// able to use it.
+	// The command, hooks and probes get IDEM_LEDGER. Without this variable, they could
+	// not use a ledger that --trust-place accepts.
 	if a.trustPlace {
 		_ = os.Setenv(trustVar, "1")
 	} else {

@@ -10,8 +10,8 @@ import (
 	"idem/runner"
 )
 
-// fileChanges says in parentheses which files of a directory differ, at most so
-// many; empty for none.
+// fileChanges returns, in parentheses, a list of at most so many files of a directory
+// that differ; "" for none.
 func fileChanges(files []hashkey.FileChange, most int) string {
 	var list []string
 	for i, f := range files {
@@ -27,7 +27,7 @@ func fileChanges(files []hashkey.FileChange, most int) string {
 	return " (" + strings.Join(list, ", ") + ")"
 }
 
-// text says what became of a file below a directory.
+// text describes the change of a file below the directory dir.
 func (f fileChange) text(dir string) string {
 	name := string(f.Name)
 	if dir != "" {
@@ -47,10 +47,10 @@ func viewFileChanges(files []hashkey.FileChange) []fileChange {
 	return views
 }
 
-// hintSecret says how to keep a secret out of the ledger, if the message about the
-// changed inputs of a call had to mask one.
+// hintSecret adds a hint on keeping a secret out of the ledger, if the message about
+// the changed inputs of a call masks a value.
 func hintSecret(f *failure, was ledger.Attempt, call runner.Call) *failure {
-	diff, _ := differences(was, call) // an error: nothing was shown
+	diff, _ := differences(was, call) // after an error, no values are shown
 	for _, c := range diff {
 		if c.Masked || bytes.Contains(append(bytes.Clone(c.Old), c.New...), []byte(hashkey.Masked)) {
 			return f.detail("masked values may be secrets, but are stored unmasked").
@@ -60,10 +60,12 @@ func hintSecret(f *failure, was ledger.Attempt, call runner.Call) *failure {
 	return f
 }
 
-// quoteWord is quote for a word of a command line: what may be a secret is masked.
+// quoteWord is quote for a word of a command line. It masks a word that may be a
+// secret.
 func quoteWord(word string) string { return quote(hashkey.Mask([]string{word})[0]) }
 
-// maskedError is an error whose text has a word of the command line.
+// maskedError is an error whose text contains a word of the command line. Its own
+// text masks the word if it may be a secret.
 type maskedError struct {
 	error
 	word string

@@ -18,7 +18,7 @@ import (
 // sysexits.h, 125 to 127 those of env(1), timeout(1) and nohup(1).
 const (
 	exitOK          = 0
-	exitError       = 1 // of the commands that look: no such record, or the answer did not arrive
+	exitError       = 1 // of commands other than run: no such record, or a failed write to stdout
 	exitUsage       = 64
 	exitMismatch    = 65
 	exitLedger      = 69
@@ -49,8 +49,7 @@ var exitTable = []exitRow{
 	{"other", "the command's own status, from this run or replayed"},
 }
 
-// failure is an error with its exit status, and with what the user needs to
-// mend it.
+// failure is an error with its exit status, its details and its hints.
 type failure struct {
 	code    int
 	err     error    // the first line of the message
@@ -78,13 +77,13 @@ func (f *failure) detailVerbose(format string, args ...any) *failure {
 	return f
 }
 
-// text is the error and its details as one line.
+// text returns the error and its details as one line.
 func (f *failure) text() string { return strings.Join(append([]string{f.Error()}, f.details...), "; ") }
 
 func usage(format string, args ...any) *failure { return fail(exitUsage, format, args...) }
 
-// failureOf gives every error its exit status and its hints: the one place
-// that knows both.
+// failureOf returns the failure for an error. It is the one place that chooses the
+// exit status and the hints of an error that is not a failure yet.
 func failureOf(err error) *failure {
 	var f *failure
 	var start *proc.StartError
@@ -96,7 +95,7 @@ func failureOf(err error) *failure {
 	case errors.As(err, &start):
 		return &failure{code: start.Code, err: maskedError{err, start.Name}}
 	case errors.As(err, &busy):
-		return busyFailure(busy.Record, busy.Leftover, busy.Holders, false).forOthers().hintFor(busy.ID, "to wait for it", "wait")
+		return busyFailure(busy.Record, busy.Leftover, busy.Holders, false).withoutFlagHints().hintFor(busy.ID, "to wait for it", "wait")
 	case errors.As(err, &inexact):
 		return inexactFailure(err, inexact.Lacks)
 	case errors.As(err, new(*sidefile.Error)):
@@ -109,9 +108,9 @@ func failureOf(err error) *failure {
 	return (&failure{code: exitLedger, err: err}).ledgerHints()
 }
 
-// fileFailure is about a file that the command appends to. What a replay could
-// not append is an error like a record that cannot be read: without its outputs,
-// a step of a CI job must not pass for done.
+// fileFailure returns the failure for a file that the command appends to. If a replay
+// cannot append to the file, the status is that of an unreadable record: a step of a
+// CI job must not succeed without its outputs.
 func fileFailure(err error) *failure {
 	if errors.As(err, new(*runner.ReplayError)) {
 		return (&failure{code: exitLedger, err: err}).hint("the command is done and was not run again; call again when the file can be written")
@@ -150,17 +149,19 @@ func (e exitCodes) Set(s string) error {
 	return nil
 }
 
-func (e exitCodes) of(code int) int {
+// remap returns the exit status that --exit-code sets in place of code, or code.
+func (e exitCodes) remap(code int) int {
 	if to, ok := e[code]; ok {
 		return to
 	}
 	return code
 }
 
-// changes reports whether another status is to take the place of code.
-func (e exitCodes) changes(code int) bool { return e.of(code) != code }
+// changes reports whether --exit-code replaces code by another status.
+func (e exitCodes) changes(code int) bool { return e.remap(code) != code }
 
-// exitStatus is what a call exits with: a success is 0, also one by --ok.
+// exitStatus returns the exit status of a call that ran or replayed an attempt. It is
+// 0 for a success, also for a success by --ok.
 func exitStatus(a ledger.Attempt) int {
 	if a.State == ledger.Succeeded {
 		return exitOK
@@ -168,7 +169,7 @@ func exitStatus(a ledger.Attempt) int {
 	return a.ExitCode
 }
 
-// refusal explains a call that runner.Run refused.
+// refusal returns the failure of a call that runner.Run refused.
 func refusal(res runner.Result, call runner.Call) *failure {
 	switch res.Reason {
 	case runner.ReasonMismatch:

@@ -11,25 +11,25 @@ import (
 	"syscall"
 )
 
-// onGitHub tells whether we are in a step of GitHub Actions, or of what acts
-// like it, that wants to hear of us.
+// onGitHub reports whether idem is in a step of GitHub Actions or of a compatible CI
+// system. IDEM_CI=off turns that off.
 func onGitHub() bool {
 	return os.Getenv("GITHUB_ACTIONS") == "true" && os.Getenv("IDEM_CI") != "off"
 }
 
-// annotated are the statuses that a step is marked for.
+// annotated are the exit statuses that cause an annotation of the step.
 var annotated = []int{exitMismatch, exitOutput, exitBusy, exitInterrupted, exitFailed}
 
-// tellGitHub tells a step of GitHub Actions what came of a call: f if it
-// failed, else code; said is what a replay is announced with. It comes after
-// the command, so that our outputs stand behind the command's own.
-func (a *app) tellGitHub(o *runOptions, view func() metaView, code int, f *failure, said string) {
+// reportGitHub reports the result of a call to a step of GitHub Actions: f if the call
+// failed, else code. replayNote is the text of the notice about a replay. It is called
+// after the command, so its outputs follow those of the command.
+func (a *app) reportGitHub(o *runOptions, view func() metaView, code int, f *failure, replayNote string) {
 	if !onGitHub() {
 		return
 	}
 	m := view()
 	if f != nil {
-		code = o.exitCodes.of(f.code)
+		code = o.exitCodes.remap(f.code)
 	}
 	if err := appendOutputs(os.Getenv("GITHUB_OUTPUT"), m, code); err != nil {
 		a.ui.warn("the outputs of the step are not set: %v", err)
@@ -38,16 +38,16 @@ func (a *app) tellGitHub(o *runOptions, view func() metaView, code int, f *failu
 	case f != nil && slices.Contains(annotated, f.code) && code != exitOK:
 		a.annotate("error", f.Error(), a.ui.details(f), f.hints)
 	case a.ui.quiet:
-	case f != nil && slices.Contains(annotated, f.code): // the caller wants it to be no error
+	case f != nil && slices.Contains(annotated, f.code): // --exit-code makes it a success
 		a.annotate("notice", f.Error(), a.ui.details(f), f.hints)
 	case m.Replayed:
-		_, _ = fmt.Fprintln(a.ui.stderr) // what was replayed may not have ended its line
-		a.annotate("notice", said, nil, nil)
+		_, _ = fmt.Fprintln(a.ui.stderr) // the replayed output may lack a newline at its end
+		a.annotate("notice", replayNote, nil, nil)
 	}
 }
 
-// annotate writes a workflow command. The runner reads those of stderr as well,
-// so that stdout stays the command's.
+// annotate writes a workflow command to stderr, which the runner reads too. stdout
+// belongs to the command.
 func (a *app) annotate(level, text string, details []string, hints []hint) {
 	text = a.ui.clean(text)
 	for _, d := range details {
@@ -61,35 +61,35 @@ func (a *app) annotate(level, text string, details []string, hints []hint) {
 	_, _ = fmt.Fprintf(a.ui.stderr, "::%s title=idem::%s\n", level, workflowData(text))
 }
 
-// workflowData escapes the text of a workflow command, as the runner undoes it.
+// workflowData escapes the text of a workflow command for the runner.
 func workflowData(s string) string {
 	return strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A").Replace(s)
 }
 
-// appendOutputs sets the outputs of a step. No value has a newline: a key has
-// no control characters.
+// appendOutputs appends the outputs of a step to the file at path. No value has a
+// newline, because a key has no control characters.
 func appendOutputs(path string, m metaView, code int) error {
 	if path == "" {
 		return errors.New("GITHUB_OUTPUT is not set")
 	}
-	// Not blocking: whatever the file is, opening it does not hold us up.
+	// O_NONBLOCK: opening a pipe, for example, must not block.
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
 	var b bytes.Buffer
-	if unfinished(path) {
+	if lacksFinalNewline(path) {
 		b.WriteByte('\n')
 	}
 	fmt.Fprintf(&b, "idem_action=%s\nidem_key=%s\nidem_exit_code=%d\nidem_run_id=%s\n", m.Action, m.Key, code, m.RunID)
-	_, err = file.Write(b.Bytes()) // in one piece: others may append too
+	_, err = file.Write(b.Bytes()) // one write, because other processes may append too
 	return err
 }
 
-// unfinished tells whether the last line of a file lacks its end, so that it
-// would swallow what is appended.
-func unfinished(path string) bool {
+// lacksFinalNewline reports whether the last line of a file lacks its newline. A line
+// that is appended would then become a part of it.
+func lacksFinalNewline(path string) bool {
 	if st, err := os.Stat(path); err != nil || !st.Mode().IsRegular() || st.Size() == 0 {
 		return false
 	}

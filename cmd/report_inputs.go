@@ -13,9 +13,9 @@ import (
 	"idem/runner"
 )
 
-// starting returns the function that the runner calls before each attempt. Before
-// the first, it warns of inputs that may be a mistake. It returns the inputs that are
-// stored, with the files that the attempt runs. A replay does not call it.
+// starting returns the function that the runner calls before each attempt, but not
+// before a replay. The function returns the inputs to store, with the files that the
+// attempt runs. The first call also warns of inputs that may be a mistake.
 func (a *app) starting(o *runOptions, in hashkey.Inputs, argv []string, keep retention) func(path string) []byte {
 	warned := false
 	return func(path string) []byte {
@@ -27,8 +27,8 @@ func (a *app) starting(o *runOptions, in hashkey.Inputs, argv []string, keep ret
 	}
 }
 
-// programs returns the files that a command line runs, none where opening a file
-// would end idem.
+// programs returns the files that a command line runs. It returns none if opening a
+// file would end idem.
 func programs(path string, argv []string) hashkey.Inputs {
 	if proc.Sound() != nil {
 		return nil
@@ -36,8 +36,8 @@ func programs(path string, argv []string) hashkey.Inputs {
 	return inputs.Programs(path, argv)
 }
 
-// warnInputs warns of files and variables that flags name and that do not exist, and
-// of a time zone that is not known.
+// warnInputs warns of files and variables that flags name but that do not exist, and
+// of an unknown time zone.
 func (a *app) warnInputs(o *runOptions, in hashkey.Inputs) {
 	for _, m := range o.inputs.Missing(in) {
 		a.warnMissing(m)
@@ -69,19 +69,19 @@ func (a *app) warnMissing(m inputs.Missing) {
 // unknownLocalZone reports whether the windows of a call are those of UTC only
 // because the system does not know its time zone.
 func (o *calendarFlags) unknownLocalZone() bool {
-	// Local is the name of a zone that was read from /etc/localtime.
+	// time.Local has the name "Local" if it was read from /etc/localtime.
 	if _, set := os.LookupEnv("TZ"); set || o.per.value == "" || o.zone != "" || time.Local.String() == "Local" {
 		return false
 	}
-	// A container without the tz database says UTC by a link that leads nowhere.
+	// In a container without the tz database, a dangling link to UTC sets the zone.
 	target, _ := os.Readlink("/etc/localtime")
 	return !strings.HasSuffix(target, "/UTC")
 }
 
-// drift is a change since an attempt that does not count.
+// drift is a change since an attempt in something that is not an input.
 type drift struct {
 	name, text string
-	flag       string // makes it count; empty if none does
+	flag       string // the flag that makes it an input; "" if none does
 }
 
 // driftOf compares the files that an attempt ran with those that a call of argv
@@ -112,7 +112,7 @@ func driftOf(was ledger.Attempt, argv []string) []drift {
 	return list
 }
 
-// stdinDrift returns that stdin has data, if it has and does not count.
+// stdinDrift returns a drift if stdin has data but is not an input.
 func stdinDrift(call runner.Call) []drift {
 	// With --hash-stdin, the command reads another file.
 	if call.TTY || call.Stdin != os.Stdin || !inputs.HasData(os.Stdin) {
@@ -121,9 +121,9 @@ func stdinDrift(call runner.Call) []drift {
 	return []drift{{"stdin", "stdin has data", "--hash-stdin"}}
 }
 
-// tellDrift notes after a replay what has changed since the attempt and does not
-// count. Where no notes are shown, it looks at no file.
-func (a *app) tellDrift(res runner.Result, call runner.Call) {
+// reportDrift prints after a replay the changes since the attempt that are not inputs.
+// It reads files only if notes are shown.
+func (a *app) reportDrift(res runner.Result, call runner.Call) {
 	if res.Action != runner.ActionReplay || !a.ui.notes() {
 		return
 	}
@@ -136,9 +136,9 @@ func (a *app) tellDrift(res runner.Result, call runner.Call) {
 	}
 }
 
-// uncounted returns for explain what has changed since the attempt and does not
-// count.
-func uncounted(q question) []inputState {
+// uncountedStates returns, for explain, the changes since the attempt that are not
+// inputs.
+func uncountedStates(q question) []inputState {
 	var states []inputState
 	if q.Record.Phase() == ledger.PhaseNone || q.Record.Phase() == ledger.PhaseRunning {
 		return nil

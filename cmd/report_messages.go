@@ -14,21 +14,22 @@ import (
 // maxChanges is how many changed inputs a message lists.
 const maxChanges = 5
 
-// mismatchFailure is for a call with other inputs than the recorded ones.
+// mismatchFailure returns the failure of a call whose inputs differ from the recorded
+// ones.
 func mismatchFailure(rec ledger.Record, call runner.Call) *failure {
 	cur := rec.Current
 	f := fail(exitMismatch, "key %s was recorded with different inputs", quote(rec.ID.Key))
 	f.details = changes(cur, call)
-	f.detail("recorded %s %s", when(cur.Started), by(cur.Owner)).
+	f.detail("recorded %s %s", timeText(cur.Started), ownerText(cur.Owner)).
 		detailVerbose("fingerprint: was %s, now %s", shortPrint(cur.Fingerprint), shortPrint(call.Inputs.Fingerprint))
 	switch cur.State {
 	case ledger.Failed:
-		f.detail("%s %s", which(cur), outcomeText(cur)).
+		f.detail("%s %s", attemptText(cur), outcomeText(cur)).
 			hintFlags("to run the corrected command", "--on-mismatch rerun").
 			hintFor(rec.ID, "to run the corrected command as if the key were new", "forget")
 	case ledger.Running:
 		if !rec.Alive {
-			f.detail("attempt %d was interrupted; settle it first", cur.Number).hintWays(rec.ID)
+			f.detail("attempt %d was interrupted; settle it first", cur.Number).hintSettle(rec.ID)
 		}
 		f.hint("a new operation needs a new key")
 	default:
@@ -55,8 +56,8 @@ func changes(was ledger.Attempt, call runner.Call) []string {
 	return list
 }
 
-// difference is a change of an input. It is sure when the value shows it, and
-// when the fingerprints differ and nothing else can be why.
+// difference is a change of an input. It is sure if the stored value shows it, or if
+// the fingerprints differ and no other input can be the reason.
 type difference struct {
 	hashkey.Change
 	sure bool
@@ -65,7 +66,7 @@ type difference struct {
 // differences compares the inputs of a recorded attempt and of a call.
 func differences(was ledger.Attempt, call runner.Call) ([]difference, error) {
 	if was.Fingerprint == call.Inputs.Fingerprint {
-		return nil, nil // whatever is hidden
+		return nil, nil // hidden values are equal too
 	}
 	old, err := hashkey.Decode(was.Inputs)
 	if err != nil {
@@ -83,18 +84,18 @@ func differences(was ledger.Attempt, call runner.Call) ([]difference, error) {
 	return list, nil
 }
 
-// changeText describes a change. It has the values of arguments, but not those of
-// the environment and of files. colon follows a name before its values.
+// changeText describes a change. It has the values of arguments, but not the values of
+// variables and files. colon follows a name before its values.
 func changeText(c difference, colon string) string {
 	if c.Hidden {
-		how := "redacted"
+		state := "redacted"
 		if c.Old == nil && c.New == nil {
-			how = "not stored"
+			state = "not stored"
 		}
 		if c.sure {
-			return fmt.Sprintf("%s, which is %s, has changed", escape(c.Name), how)
+			return fmt.Sprintf("%s, which is %s, has changed", escape(c.Name), state)
 		}
-		return fmt.Sprintf("%s, which is %s, may have changed", escape(c.Name), how)
+		return fmt.Sprintf("%s, which is %s, may have changed", escape(c.Name), state)
 	}
 	switch c.Kind {
 	case hashkey.KindArg, hashkey.KindValue, hashkey.KindCwd:
@@ -119,14 +120,14 @@ func changeText(c difference, colon string) string {
 	}
 }
 
-// shortPrint is enough of a fingerprint to compare it by eye.
+// shortPrint returns the start of a fingerprint, enough to compare it by eye.
 func shortPrint(fingerprint string) string {
 	const n = len("h1:") + 12
 	return fingerprint[:min(n, len(fingerprint))]
 }
 
-// busyFailure is for a key that is running or has leftovers; waited reports that the
-// call has waited for as long as --wait permits.
+// busyFailure returns the failure for a key that is running or whose processes are
+// still alive. waited reports whether the call has waited as long as --wait permits.
 func busyFailure(rec ledger.Record, leftover bool, holders []ledger.Process, waited bool) *failure {
 	key := quote(rec.ID.Key)
 	cur := rec.Current
@@ -146,7 +147,7 @@ func busyFailure(rec ledger.Record, leftover bool, holders []ledger.Process, wai
 		return fail(exitBusy, "key %s is running", key).
 			detail("%s", startedText(cur)).
 			hintFlags(share, "--wait")
-	default: // claimed, and not begun yet or ended already
+	default: // claimed, but the attempt has not begun yet or has already ended
 		return fail(exitBusy, "key %s is held by a call that has just started or just ended", key).
 			hintFlags(share, "--wait")
 	}
@@ -154,7 +155,7 @@ func busyFailure(rec ledger.Record, leftover bool, holders []ledger.Process, wai
 
 // startedText says when an attempt started and which call started it.
 func startedText(a ledger.Attempt) string {
-	return fmt.Sprintf("attempt %d started %s %s", a.Number, when(a.Started), by(a.Owner))
+	return fmt.Sprintf("attempt %d started %s %s", a.Number, timeText(a.Started), ownerText(a.Owner))
 }
 
 // processes lists the processes that keep a key busy, "" if they are not known.
@@ -166,15 +167,17 @@ func processes(holders []ledger.Process) string {
 	return strings.Join(list, ", ")
 }
 
-// recursiveFailure is for a call that would wait for a call around it.
+// recursiveFailure returns the failure of a call that would wait for a call that it
+// runs inside of.
 func recursiveFailure(id ledger.ID) *failure {
 	return usage("key %s is already running as the parent of this command", quote(id.Key)).
 		detail("a key cannot run inside itself").
 		hint("give the inner call a key of its own")
 }
 
-// interruptedFailure is for a key whose outcome is unknown; probed is the end of
-// the probe, nil when no probe was asked. A forced call asks none.
+// interruptedFailure returns the failure for a key whose outcome is unknown. The end
+// of the probe is probed, nil if no probe ran. With force, the failure does not
+// recommend a probe.
 func interruptedFailure(rec ledger.Record, probed *runner.ProbeEnd, force bool) *failure {
 	cur := rec.Current
 	f := fail(exitInterrupted, "key %s was interrupted: attempt %d has no recorded outcome", quote(rec.ID.Key), cur.Number).
@@ -183,7 +186,7 @@ func interruptedFailure(rec ledger.Record, probed *runner.ProbeEnd, force bool) 
 		f.detail("the probe could not tell whether it is done: it %s", probeText(*probed))
 	}
 	f.hintFor(rec.ID, "to see its output", "logs").
-		hintWays(rec.ID).
+		hintSettle(rec.ID).
 		hintFlags("if the command may safely run again", "--on-interrupted rerun")
 	if probed == nil && !force {
 		f.hintFlags("if a command can find out whether it is done", "--probe CMD")
@@ -216,11 +219,11 @@ func probeText(p runner.ProbeEnd) string {
 
 func failedFailure(rec ledger.Record) *failure {
 	cur := rec.Current
-	f := fail(exitFailed, "key %s is not run again: %s %s", quote(rec.ID.Key), which(cur), outcomeText(cur))
+	f := fail(exitFailed, "key %s is not run again: %s %s", quote(rec.ID.Key), attemptText(cur), outcomeText(cur))
 	if cur.Number > 0 {
 		f.detail("%s", startedText(cur)).hintFor(rec.ID, "to see its output", "logs")
 	} else {
-		f.detail("recorded %s %s", when(cur.Started), by(cur.Owner))
+		f.detail("recorded %s %s", timeText(cur.Started), ownerText(cur.Owner))
 	}
 	return f.hintFor(rec.ID, "to run it again at the next call", "mark", "retry").
 		hintFlags("to run it again now", "--on-failure rerun")

@@ -16,7 +16,7 @@ import (
 // metaSchema is the version of every JSON object that idem writes.
 const metaSchema = 1
 
-// attemptView is an attempt in JSON. What is not known is null.
+// attemptView is an attempt in JSON. An unknown value is null.
 type attemptView struct {
 	RunID      string  `json:"run_id"`
 	Attempt    int     `json:"attempt"`
@@ -27,7 +27,7 @@ type attemptView struct {
 	StartedAt  *string `json:"started_at"`
 	EndedAt    *string `json:"ended_at"`
 	AgeSeconds *int64  `json:"age_seconds"`
-	Truncated  bool    `json:"truncated"` // or perhaps so
+	Truncated  bool    `json:"truncated"` // or may be
 	Incomplete bool    `json:"incomplete"`
 	Redacted   bool    `json:"output_redacted"`
 	Stored     bool    `json:"output_stored"`
@@ -50,13 +50,13 @@ type keyView struct {
 	attemptView
 }
 
-// metaView is what --meta-file and --meta-fd get.
+// metaView is the JSON object of --meta-file and --meta-fd.
 type metaView struct {
 	Action string `json:"action"`
 	Why    string `json:"reason"`
 	keyView
 	Replayed bool `json:"replayed"`
-	// Lost reports whether the caller lacks output that it was to get.
+	// Lost reports whether a part of the output did not reach the caller.
 	Lost    bool     `json:"output_lost"`
 	Changed []string `json:"changed"`
 }
@@ -94,7 +94,7 @@ func viewKey(r ledger.Record) keyView {
 	}
 }
 
-// metaOf returns a function, so that the view is only made when it is wanted.
+// metaOf returns a function that makes the view of a call. Most calls need no view.
 func metaOf(res runner.Result, call runner.Call) func() metaView {
 	return func() metaView {
 		m := metaView{
@@ -104,7 +104,7 @@ func metaOf(res runner.Result, call runner.Call) func() metaView {
 		if res.Unrecorded != nil {
 			m.Why, m.State, m.Reason = "unrecorded", string(ledger.PhaseInterrupted), nil
 		}
-		diff, _ := differences(res.Record.Current, call) // none where nothing is recorded
+		diff, _ := differences(res.Record.Current, call) // none if nothing is recorded
 		for _, c := range diff {
 			m.Changed = append(m.Changed, c.Name)
 		}
@@ -112,7 +112,7 @@ func metaOf(res runner.Result, call runner.Call) func() metaView {
 	}
 }
 
-// metaOfError is for a call that started nothing because of an error.
+// metaOfError is metaOf for a call that started no command because of an error.
 func metaOfError(id ledger.ID, err error) func() metaView {
 	return func() metaView {
 		m := metaView{Action: "refused", Why: "ledger", keyView: viewKey(ledger.Record{ID: id}), Changed: []string{}}
@@ -130,8 +130,8 @@ func metaOfError(id ledger.ID, err error) func() metaView {
 	}
 }
 
-// unprotected is for a call that was made without its ledger.
-func unprotected(view func() metaView) func() metaView {
+// unprotectedMeta changes the reason in the view of a call that ran without its ledger.
+func unprotectedMeta(view func() metaView) func() metaView {
 	return func() metaView {
 		m := view()
 		if m.Action == "executed" {
@@ -141,11 +141,11 @@ func unprotected(view func() metaView) func() metaView {
 	}
 }
 
-// meta is where the JSON object about a call goes. It is opened before
-// anything is started, so that a bad path costs nothing.
+// meta has the files for the JSON object about a call. They are opened before the
+// command starts, so the command does not run if a path is invalid.
 type meta struct{ files []*os.File }
 
-// noMetaFD is --meta-fd not given.
+// noMetaFD is the value of a missing --meta-fd.
 const noMetaFD = -1
 
 func openMeta(path string, fd int) (*meta, error) {
@@ -162,7 +162,7 @@ func openMeta(path string, fd int) (*meta, error) {
 		if err != nil || flags&unix.O_ACCMODE == unix.O_RDONLY {
 			return nil, usage("--meta-fd: descriptor %d is not open for writing", fd)
 		}
-		// Of our own, because it is closed at the end; the caller's stays open.
+		// A duplicate, because close must not close the descriptor of the caller.
 		own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 		if err != nil {
 			return nil, usage("--meta-fd: %v", err)
@@ -172,15 +172,15 @@ func openMeta(path string, fd int) (*meta, error) {
 	return m, nil
 }
 
-// write writes the object; that it cannot is no reason to fail a call that has
-// been made.
+// write writes the object to all files. An error is only a warning, because the call
+// has already been made.
 func (m *meta) write(view func() metaView, u *ui) {
 	if len(m.files) == 0 {
 		return
 	}
 	b, err := marshal(view())
 	if err == nil {
-		for _, f := range m.files { // each for itself: one that is full costs the others nothing
+		for _, f := range m.files { // an error of one file does not stop the next
 			_, werr := f.Write(b)
 			err = errors.Join(err, werr)
 		}

@@ -14,9 +14,9 @@ import (
 	"idem/proc"
 )
 
-// Words that only a shell knows: no program of the name need exist. Those
-// of shellState change the shell that runs them, and do nothing in one of their
-// own.
+// Words that only a shell knows, often without a program of the name. The words of
+// shellState change the shell that runs them, so they have no effect in a shell of
+// just that command.
 const (
 	shellState = ". source alias cd declare dirs export local popd pushd readonly set shopt typeset ulimit umask unalias unset"
 	shellWords = "! (( : [ [[ bg bind break builtin caller case command compgen complete continue coproc disown echo enable eval exec " +
@@ -46,17 +46,18 @@ func isName(s, more string) bool {
 	return s != ""
 }
 
-// placeholder stands in a hint for the command that only the user knows.
+// placeholder is the text in a hint for a command that only the user knows.
 const placeholder = "COMMAND"
 
-// mendStart adds to f, about a command that could not be started, the line that
-// works, if one is likely. argv is the command as it was given.
-func (a *app) mendStart(f *failure, argv []string, keep retention) {
+// hintStart adds a hint to f, the failure of a command that could not be started. The
+// hint is a command line that probably works, if there is one. argv is the command as
+// it was given.
+func (a *app) hintStart(f *failure, argv []string, keep retention) {
 	var start *proc.StartError
-	if !errors.As(f.err, &start) || keep.no.args {
+	if !errors.As(f.err, &start) || keep.omit.args {
 		return
 	}
-	m := mender{app: a, keep: keep, f: f, argv: argv}
+	m := startHinter{app: a, keep: keep, f: f, argv: argv}
 	if start.Code == proc.NotFound {
 		m.notFound()
 	} else {
@@ -64,20 +65,21 @@ func (a *app) mendStart(f *failure, argv []string, keep retention) {
 	}
 }
 
-type mender struct {
+// startHinter adds hints to f, the failure of a call whose command argv did not start.
+type startHinter struct {
 	app  *app
 	keep retention
 	f    *failure
 	argv []string
 }
 
-// hint adds the call with another command: the flags stay as they were.
-func (m *mender) hint(why string, command ...string) { m.hintBehind(why, "", command) }
+// hint adds the call with another command and the same flags.
+func (m *startHinter) hint(why string, command ...string) { m.hintAfter(why, "", command) }
 
-// hintBehind is hint with what the shell has to do before the call. Where a part of
-// the call is not shown, the line is a comment of the shell: pasted as it is, it
-// would run another command, or the command under another key.
-func (m *mender) hintBehind(why, first string, command []string) {
+// hintAfter is hint with first, a text of the shell before the call. If a part of the
+// call is masked, the line is a comment of the shell. A pasted masked line would run
+// another command, or the command under another key.
+func (m *startHinter) hintAfter(why, first string, command []string) {
 	call, whole := m.call(command)
 	if !whole {
 		why, first = why+" (replace the masked parts)", "# "+first
@@ -85,9 +87,9 @@ func (m *mender) hintBehind(why, first string, command []string) {
 	m.f.hint("%s: %s%s", why, first, call)
 }
 
-// call returns the command line of the call with another command, as it may be
-// shown, and whether that is all of it.
-func (m *mender) call(command []string) (line string, whole bool) {
+// call returns the command line of the call with another command, as it may be shown.
+// whole reports whether nothing in it is masked.
+func (m *startHinter) call(command []string) (line string, whole bool) {
 	before := m.app.args[:max(0, len(m.app.args)-len(m.argv))]
 	if n := len(before); n > 0 && before[n-1] == "--" {
 		before = before[:n-1]
@@ -100,7 +102,7 @@ func (m *mender) call(command []string) (line string, whole bool) {
 // argv returns a command line as it may be shown.
 func (k retention) argv(argv []string) []string { return k.inputs(hashkey.Argv(argv)).Mask().Argv() }
 
-func (m *mender) notFound() {
+func (m *startHinter) notFound() {
 	name, rest := m.argv[0], m.argv[1:]
 	words := strings.Fields(name)
 	isFile := func(path string) bool { info, err := os.Stat(path); return err == nil && info.Mode().IsRegular() }
@@ -122,25 +124,25 @@ func (m *mender) notFound() {
 		m.hint(name+" is a function of bash", functionCall(m.argv)...)
 	case strings.HasPrefix(name, "~/") && home != "":
 		m.hint("the shell did not expand ~", append([]string{home + name[1:]}, rest...)...)
-	case len(words) > 1 && found(words[0]):
+	case len(words) > 1 && isCommand(words[0]):
 		m.hint("words in quotes are one argument", append(words, rest...)...)
 	case !strings.Contains(name, "/") && isFile(name):
 		m.hint("to run a file in the working directory", append([]string{"./" + name}, rest...)...)
-	case isName(name, ":.-") && found("bash"):
-		m.hintBehind("if "+name+" is a function of bash", "export -f "+shellQuote(name)+" && ", functionCall(m.argv))
+	case isName(name, ":.-") && isCommand("bash"):
+		m.hintAfter("if "+name+" is a function of bash", "export -f "+shellQuote(name)+" && ", functionCall(m.argv))
 	}
 }
 
-// functionCall is the command that calls a function that bash has exported.
+// functionCall returns the command that calls an exported function of bash.
 func functionCall(argv []string) []string {
 	return append([]string{"bash", "-c", argv[0] + ` "$@"`}, argv...)
 }
 
-func (m *mender) cannotRun(start *proc.StartError) {
+func (m *startHinter) cannotRun(start *proc.StartError) {
 	file := start.File
 	info, err := os.Stat(file)
 	if err != nil {
-		if !strings.Contains(m.argv[0], "/") { // in a directory that cannot be searched: perhaps there is no such program
+		if !strings.Contains(m.argv[0], "/") { // a directory cannot be searched, so the program may not exist
 			m.notFound()
 		}
 		return
@@ -157,7 +159,7 @@ func (m *mender) cannotRun(start *proc.StartError) {
 	case !info.Mode().IsRegular():
 	case cut:
 		line := `sed -i 's/\r$//' `
-		if runtime.GOOS != "linux" { // where sed may know neither
+		if runtime.GOOS != "linux" { // sed may know neither -i nor \r
 			line = `perl -pi -e 's/\r$//' `
 		}
 		m.f.hint("to convert its line ends: %s%s", line, shellQuote(file))
@@ -167,37 +169,39 @@ func (m *mender) cannotRun(start *proc.StartError) {
 		}
 		fallthrough
 	case errors.Is(start.Err, unix.ENOENT):
-		if reader := readerOf(shebang); text && reader != nil && unix.Access(file, unix.R_OK) == nil {
+		if reader := interpreterOf(shebang); text && reader != nil && unix.Access(file, unix.R_OK) == nil {
 			m.hint("to run it with "+filepath.Base(reader[0]), append(append(reader, file), m.argv[1:]...)...)
 		}
 	}
 }
 
-// readerOf returns the program that can read a script, by its shebang line; nil
-// if there is none here.
-func readerOf(shebang []string) []string {
+// interpreterOf returns the interpreter of a script and its options, from the words of
+// the shebang line. It returns nil if the interpreter does not exist here.
+func interpreterOf(shebang []string) []string {
 	switch {
 	case len(shebang) == 0:
 		return []string{"sh"}
 	case filepath.Base(shebang[0]) == "env" && len(shebang) > 1:
 		shebang = strings.Fields(strings.TrimPrefix(shebang[1], "-S "))
-	case !found(shebang[0]):
+	case !isCommand(shebang[0]):
 		shebang = append([]string{filepath.Base(shebang[0])}, shebang[1:]...)
 	}
-	if len(shebang) == 0 || !found(shebang[0]) {
+	if len(shebang) == 0 || !isCommand(shebang[0]) {
 		return nil
 	}
 	return shebang
 }
 
-func found(name string) bool {
+// isCommand reports whether name is a command that can be started.
+func isCommand(name string) bool {
 	_, err := proc.LookPath(name)
 	return err == nil
 }
 
-// anyShell returns bash, if it is there: most lines are written for it.
+// anyShell returns bash if it exists, else sh. Most command lines are written for
+// bash.
 func anyShell() string {
-	if found("bash") {
+	if isCommand("bash") {
 		return "bash"
 	}
 	return "sh"

@@ -11,7 +11,8 @@ import (
 	"idem/runner"
 )
 
-// replayFlags say what a replay writes, and what it must be like.
+// replayFlags are the flags that choose the streams of a replay and how complete it
+// must be.
 type replayFlags struct {
 	streams        choice
 	partial, exact bool
@@ -21,7 +22,7 @@ func newReplayFlags() replayFlags {
 	return replayFlags{streams: choice{value: "all", of: []string{"all", "stdout", "stderr", "none"}}}
 }
 
-func (o *replayFlags) flags(f *pflag.FlagSet) {
+func (o *replayFlags) addTo(f *pflag.FlagSet) {
 	f.Var(&o.streams, "replay", "choose which streams a replay writes: all, stdout, stderr or none")
 	f.BoolVar(&o.partial, "partial", false, "accept a replay that lacks a part of stdout: warn, and exit with the recorded status instead of 74")
 	f.BoolVar(&o.exact, "exact", false, "refuse (status 69) a replay that may differ from what the command wrote")
@@ -43,12 +44,12 @@ func (o *replayFlags) replayPolicy() runner.ReplayPolicy {
 	return runner.ReplayPolicy{Exact: o.exact, Partial: o.partial}
 }
 
-// cutText says how much a recording lacks.
+// cutText returns how many bytes a recording lacks.
 func cutText(a ledger.Attempt, k runner.Lacks) string {
 	return fmt.Sprintf("%d of %d bytes are missing", k.Missing, a.OutputBytes)
 }
 
-// leftBehind is why the end of an output may be missing.
+// leftBehind is the reason for an output that may lack its end.
 const leftBehind = "a process that the command left behind could still write to it"
 
 // lacksTexts returns how a replay differs from what the command wrote. Each text
@@ -69,7 +70,7 @@ func lacksTexts(a ledger.Attempt, k runner.Lacks) (texts [][2]string) {
 	return texts
 }
 
-// lacksNames are the same for scripts.
+// lacksNames returns names for the same differences, for scripts.
 func lacksNames(k runner.Lacks) []string {
 	names := []string{}
 	for _, l := range []struct {
@@ -83,9 +84,9 @@ func lacksNames(k runner.Lacks) []string {
 	return names
 }
 
-// undelivered is the failure of a call whose command is done, with status 0, and
-// whose caller lacks output that it was to get. Nil when it has all.
-func undelivered(res runner.Result, call runner.Call) *failure {
+// undeliveredFailure returns the failure of a successful call whose caller lacks a part
+// of the output, nil if the caller has all of it.
+func undeliveredFailure(res runner.Result, call runner.Call) *failure {
 	if !call.Undelivered(res) || exitStatus(res.Record.Current) != exitOK {
 		return nil
 	}
@@ -113,11 +114,11 @@ func faultsText(faults []error) string {
 	return strings.ReplaceAll(errors.Join(faults...).Error(), "\n", "; ")
 }
 
-// tellOutput warns of faults of the output of a call. With -q as well, it says that
-// output did not arrive. told is the failure that says so already.
-func (a *app) tellOutput(res runner.Result, call runner.Call, told *failure) {
+// reportOutput warns of faults of the output of a call. It prints that output was not
+// delivered even with -q, unless failed, the failure of the call, already says so.
+func (a *app) reportOutput(res runner.Result, call runner.Call, failed *failure) {
 	key, cur := quote(call.ID.Key), res.Record.Current
-	if told == nil || len(res.Streams) == 0 {
+	if failed == nil || len(res.Streams) == 0 {
 		for _, err := range res.Streams {
 			a.ui.say(warningMark, "a part of the output of key %s is missing here", key)
 			a.ui.say(detailMark, "%v", err)
@@ -125,7 +126,7 @@ func (a *app) tellOutput(res runner.Result, call runner.Call, told *failure) {
 	}
 	if res.Action == runner.ActionReplay {
 		lacks := res.Lacks
-		if told != nil && len(res.Streams) == 0 {
+		if failed != nil && len(res.Streams) == 0 {
 			lacks.Stdout, lacks.Stderr = false, false
 		}
 		for _, text := range lacksTexts(cur, lacks) {
@@ -144,7 +145,7 @@ func (a *app) tellOutput(res runner.Result, call runner.Call, told *failure) {
 	}
 }
 
-// inexactFailure is for a call with --exact.
+// inexactFailure returns the failure of a call with --exact whose replay would differ.
 func inexactFailure(err error, k runner.Lacks) *failure {
 	var why []string
 	for _, name := range lacksNames(k) {

@@ -12,8 +12,8 @@ import (
 	"idem/ledger"
 )
 
-// ledgerHints adds what mends an error of the ledger: for each way out one line,
-// which can be pasted or added to the call.
+// ledgerHints adds hints on how to repair an error of the ledger, one line for each
+// way. A line can be pasted or added to the call.
 func (f *failure) ledgerHints() *failure {
 	var fault *ledger.Fault
 	var at *ledger.Error
@@ -31,7 +31,7 @@ func (f *failure) ledgerHints() *failure {
 	case errors.Is(err, ledger.ErrVersion):
 		return f.hint("use the newer version of idem")
 	case errors.Is(err, ledger.ErrFull):
-		if strings.Contains(err.Error(), "ulimit -f") { // which no code of SQLite's tells from a full disk
+		if strings.Contains(err.Error(), "ulimit -f") { // SQLite has the same code for a full disk
 			return f.hint("raise the limit or free space, then call again")
 		}
 		return f.hint("free space, then call again")
@@ -49,7 +49,7 @@ func (f *failure) faultHints(fault *ledger.Fault, place string) *failure {
 	within := "--ledger " + shellQuote(filepath.Join(fault.Path, "idem"))
 	switch fault.Kind {
 	case ledger.FaultLink:
-		return f.hint("if the link is intended, make it yours: %schown -h %s %s", sudo(), me, path)
+		return f.hint("if the link is intended, make it yours: %schown -h %s %s", sudo(), userID, path)
 	case ledger.FaultParentOpen:
 		switch {
 		case fault.Ours && !fault.AnyWrites:
@@ -64,13 +64,13 @@ func (f *failure) faultHints(fault *ledger.Fault, place string) *failure {
 		if own := ownPlace(); own != place {
 			f.hint("add to the call: --ledger %s", shellQuote(own))
 		} else {
-			f.hint("%schown %s %s", sudo(), me, path)
+			f.hint("%schown %s %s", sudo(), userID, path)
 		}
 		return f.hint("if no other user has access to this machine or container, add to the call: --trust-place")
 	case ledger.FaultOwner:
 		switch {
 		case fault.Content == ledger.ContentLedger, fault.Content == "":
-			return f.hint("if only this user is to use it from now on: %schown -R %s %s", sudo(), me, path)
+			return f.hint("if only this user is to use it from now on: %schown -R %s %s", sudo(), userID, path)
 		case fault.Content == ledger.ContentNone && (!fault.Writable || os.Geteuid() == 0):
 			return f.hint("%s", install(fault.Path))
 		case fault.Within == ledger.WithinNo:
@@ -106,7 +106,8 @@ func (f *failure) faultHints(fault *ledger.Fault, place string) *failure {
 	return f
 }
 
-// deniedHints is for a ledger that this user may not read, write or make.
+// deniedHints is ledgerHints for a ledger that this user may not read, write or
+// create.
 func (f *failure) deniedHints(place string) *failure {
 	info, err := os.Lstat(place)
 	switch {
@@ -123,7 +124,7 @@ func (f *failure) deniedHints(place string) *failure {
 	return f.hint("choose another place with --ledger DIR or IDEM_LEDGER")
 }
 
-// startOver is the way out without a backup.
+// startOver adds the hint for a user without a backup.
 func (f *failure) startOver(place string) *failure {
 	if place == "" {
 		return f
@@ -131,10 +132,11 @@ func (f *failure) startOver(place string) *failure {
 	return f.hint("or, while no command runs, start over; every key runs again: mv %s %s", shellQuote(place), shellQuote(place+".old"))
 }
 
-// me is this user, for a shell. A container may have no name for it.
-const me = `"$(id -u)"`
+// userID is the ID of this user, as a word for a shell. A container may have no name
+// for the user.
+const userID = `"$(id -u)"`
 
-// sudo is what a command of root stands behind.
+// sudo returns the prefix of a command that only root may run, "" for root.
 func sudo() string {
 	if os.Geteuid() == 0 {
 		return ""
@@ -142,12 +144,14 @@ func sudo() string {
 	return "sudo "
 }
 
-// install makes a directory of this user's, or gives it one that is there.
+// install returns the command that creates a directory for this user, or makes the
+// user the owner of an existing one.
 func install(dir string) string {
-	return sudo() + "install -d -m 0700 -o " + me + " " + shellQuote(dir)
+	return sudo() + "install -d -m 0700 -o " + userID + " " + shellQuote(dir)
 }
 
-// ownPlace is where the ledger of this user is by default, outside of systemd.
+// ownPlace returns the default place of this user's ledger outside systemd, "" if
+// there is none.
 func ownPlace() string {
 	place, err := placeOf("", func(name string) string {
 		switch name {

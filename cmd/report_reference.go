@@ -13,60 +13,54 @@ import (
 	"idem/ledger"
 )
 
-// hint is one line of advice behind a message. It holds at most one command,
-// which can be pasted into a shell and then acts on exactly the record that the
-// message is about.
+// hint is one line of advice after a message. It holds at most one command. A pasted
+// command acts on exactly the record that the message is about.
 type hint struct {
-	text  string     // without a command all of the line, else what the command is for
+	text  string     // the whole line or, with a command, the purpose of the command
 	about *ledger.ID // the record that the command names; nil: there is no command
-	words []string   // of the command, behind "idem": its name, and flags of its own
-	call  bool       // it names flags of idem run
+	words []string   // the name of the command and its flags, except those for the record
+	call  bool       // whether the hint is about flags of idem run
 }
 
 // advice makes a hint without a command.
 func advice(format string, args ...any) hint { return hint{text: fmt.Sprintf(format, args...)} }
 
-// flagAdvice makes a hint about flags that the call lacks. They are no command,
-// and the line says so. Only messages of idem run keep such hints.
+// flagAdvice makes a hint about flags that the call lacks. The line says that they are
+// to be added to the call. Only messages of idem run keep such hints.
 func flagAdvice(when, flags string) hint {
 	return hint{text: when + ", add to the call: " + flags, call: true}
 }
 
-// unflagAdvice makes a hint about a flag that the call has and should not have.
-func unflagAdvice(when, flag string) hint {
-	return hint{text: when + ", leave out of the call: " + flag, call: true}
-}
-
-// commandFor makes a hint with a command about a record: words are its name and
-// its flags, without those that name the record.
-func commandFor(id ledger.ID, what string, words ...string) hint {
-	return hint{text: what, about: &id, words: words}
-}
-
-func (f *failure) with(h hint) *failure {
+// addHint adds a hint.
+func (f *failure) addHint(h hint) *failure {
 	f.hints = append(f.hints, h)
 	return f
 }
 
 // hint adds a hint without a command.
-func (f *failure) hint(format string, args ...any) *failure { return f.with(advice(format, args...)) }
+func (f *failure) hint(format string, args ...any) *failure {
+	return f.addHint(advice(format, args...))
+}
 
-// hintForm adds the form that a call of a command has.
+// hintForm adds the form of a call.
 func (f *failure) hintForm(form string) *failure { return f.hint("usage: %s", form) }
 
 // hintFlags adds a hint about flags that the call lacks.
-func (f *failure) hintFlags(when, flags string) *failure { return f.with(flagAdvice(when, flags)) }
+func (f *failure) hintFlags(when, flags string) *failure { return f.addHint(flagAdvice(when, flags)) }
 
 // hintUnflagged adds a hint about a flag that the call should not have.
-func (f *failure) hintUnflagged(when, flag string) *failure { return f.with(unflagAdvice(when, flag)) }
-
-// hintFor adds a hint with a command about a record.
-func (f *failure) hintFor(id ledger.ID, what string, words ...string) *failure {
-	return f.with(commandFor(id, what, words...))
+func (f *failure) hintUnflagged(when, flag string) *failure {
+	return f.addHint(hint{text: when + ", leave out of the call: " + flag, call: true})
 }
 
-// windowed makes words name the record without a window where none is recorded
-// yet: no record in a window can be meant then.
+// hintFor adds a hint with a command about a record. The words are the name of the
+// command and its flags, without the flags that name the record.
+func (f *failure) hintFor(id ledger.ID, what string, words ...string) *failure {
+	return f.addHint(hint{text: what, about: &id, words: words})
+}
+
+// windowed adds a flag to words if id has no window. The flag selects the record
+// without a window, which is not recorded yet, rather than a record in a window.
 func windowed(id ledger.ID, words ...string) []string {
 	if id.Window == "" {
 		return append(words, "--window", "")
@@ -74,67 +68,67 @@ func windowed(id ledger.ID, words ...string) []string {
 	return words
 }
 
-// hintWays adds one hint for each way to settle an interrupted key by hand.
-func (f *failure) hintWays(id ledger.ID) *failure {
+// hintSettle adds one hint for each way to settle an interrupted key by hand.
+func (f *failure) hintSettle(id ledger.ID) *failure {
 	return f.hintFor(id, "if it succeeded", "mark", "done").
 		hintFor(id, "if it failed", "mark", "failed").
 		hintFor(id, "to run it again at the next call", "mark", "retry")
 }
 
-// unhinted drops all hints.
-func (f *failure) unhinted() *failure {
+// withoutHints drops all hints.
+func (f *failure) withoutHints() *failure {
 	f.hints = nil
 	return f
 }
 
-// forOthers drops the hints about flags of idem run, for a message of another
+// withoutFlagHints drops the hints about flags of idem run, for a message of another
 // command.
-func (f *failure) forOthers() *failure {
+func (f *failure) withoutFlagHints() *failure {
 	f.hints = slices.DeleteFunc(f.hints, func(h hint) bool { return h.call })
 	return f
 }
 
-// reach is how the ledger of this call is found. A command in a hint has it, and
-// means the same record in another shell.
-type reach struct {
-	ledger string // the value of --ledger, as it was given
-	trust  bool   // of --trust-place or IDEM_TRUST_PLACE
-	getenv func(string) string
-	home   string // of the user, whatever HOME says
+// ledgerPath says how this call found its ledger. A command in a hint repeats it, so
+// the command finds the same record from another shell.
+type ledgerPath struct {
+	ledger  string // the value of --ledger, as it was given
+	trust   bool   // whether --trust-place or IDEM_TRUST_PLACE is set
+	getenv  func(string) string
+	homeDir string // the home directory of the user, even if HOME differs
 }
 
-// reach returns how this call found its ledger. It reads the list of users, so
-// that it is asked only when there is a command to print.
-func (a *app) reach() reach {
-	r := reach{ledger: a.ledger, trust: a.trustPlace, getenv: os.Getenv, home: os.Getenv("HOME")}
+// ledgerPath returns how this call found its ledger. It reads the list of users, which
+// is slow, so it is called only to print a command.
+func (a *app) ledgerPath() ledgerPath {
+	r := ledgerPath{ledger: a.ledger, trust: a.trustPlace, getenv: os.Getenv, homeDir: os.Getenv("HOME")}
 	if u, err := user.LookupId(strconv.Itoa(os.Geteuid())); err == nil && filepath.IsAbs(u.HomeDir) {
-		r.home = u.HomeDir
+		r.homeDir = u.HomeDir
 	}
 	return r
 }
 
-// bare is the environment of a login that sets nothing for idem.
-func (r reach) bare(name string) string {
+// loginEnv returns the value of a variable after a login that sets nothing for idem.
+func (r ledgerPath) loginEnv(name string) string {
 	if name == "HOME" {
-		return r.home
+		return r.homeDir
 	}
 	return ""
 }
 
-// line writes a hint.
-func (r reach) line(h hint) string {
+// line returns the text of a hint.
+func (r ledgerPath) line(h hint) string {
 	if h.about == nil {
 		return h.text
 	}
 	return h.text + ": " + r.command(*h.about, h.words...)
 }
 
-// command writes a command line about a record. Whatever a call without it
-// would find differently, in this environment or in an empty one, is a flag.
-func (r reach) command(id ledger.ID, words ...string) string {
+// command returns a command line about a record. It has each flag without which the
+// command would find another record, in this environment or in an empty one.
+func (r ledgerPath) command(id ledger.ID, words ...string) string {
 	argv := append([]string{"idem"}, words...)
 	if place, ok := r.place(); ok {
-		if strings.HasSuffix(place, "\n") { // which $(...) would cut off
+		if strings.HasSuffix(place, "\n") { // $(...) would cut off the newline
 			place += "/"
 		}
 		argv = append(argv, flagWords("ledger", place)...)
@@ -154,14 +148,14 @@ func (r reach) command(id ledger.ID, words ...string) string {
 	return shellLine(append(argv, id.Key))
 }
 
-// place returns the absolute path of the ledger, and whether a command has to
+// place returns the absolute path of the ledger and reports whether a command must
 // name it.
-func (r reach) place() (string, bool) {
+func (r ledgerPath) place() (string, bool) {
 	place, err := placeOf(r.ledger, r.getenv)
 	if err != nil {
 		return "", false
 	}
-	for _, getenv := range []func(string) string{r.getenv, r.bare} {
+	for _, getenv := range []func(string) string{r.getenv, r.loginEnv} {
 		if found, err := placeOf("", getenv); err != nil || found != place {
 			return place, true
 		}
@@ -169,8 +163,8 @@ func (r reach) place() (string, bool) {
 	return "", false
 }
 
-// flagWords is a flag with its value. A value that begins with a dash is
-// written into one word with its flag.
+// flagWords returns a flag with its value. A value that begins with a dash is in one
+// word with its flag.
 func flagWords(name, value string) []string {
 	if strings.HasPrefix(value, "-") {
 		return []string{"--" + name + "=" + value}
@@ -178,7 +172,7 @@ func flagWords(name, value string) []string {
 	return []string{"--" + name, value}
 }
 
-// shellLine writes argv for a POSIX shell.
+// shellLine returns argv as a command line for a POSIX shell.
 func shellLine(argv []string) string {
 	words := make([]string, len(argv))
 	for i, a := range argv {
@@ -187,8 +181,8 @@ func shellLine(argv []string) string {
 	return strings.Join(words, " ")
 }
 
-// shellQuote writes s as one word for a POSIX shell. Bytes that may not be printed
-// are written for printf(1), in octal; a newline at the end of s is lost.
+// shellQuote returns s as one word for a POSIX shell. Bytes that may not be printed
+// are in octal, for printf(1). A newline at the end of s is then lost.
 func shellQuote(s string) string {
 	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./_-"
 	if s != "" && s[0] != '=' && strings.Trim(s, plain) == "" {

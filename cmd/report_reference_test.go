@@ -51,7 +51,7 @@ func TestReach(t *testing.T) {
 		if flag == "" {
 			flag = getenv("IDEM_LEDGER")
 		}
-		r := reach{ledger: flag, getenv: getenv, home: home}
+		r := ledgerPath{ledger: flag, getenv: getenv, homeDir: home}
 		if got := r.command(test.id, "logs"); got != test.want {
 			t.Errorf("%+v: got %s, want %s", test, got, test.want)
 		}

@@ -18,12 +18,12 @@ import (
 	"idem/proc"
 )
 
-// escape makes stored text safe to print: what could steer a terminal, and
-// what is no UTF-8, is shown as Go would write it in a string, backslashes
+// escape makes stored text safe to print. Characters that could control a terminal,
+// and bytes that are not UTF-8, become escapes of a Go string. Backslashes are
 // doubled.
 func escape(s string) string { return escapeBut(s, "") }
 
-// escapeBut is escape for all characters but some.
+// escapeBut is escape for all characters except those of but.
 func escapeBut(s, but string) string {
 	bad := func(r rune, n int) bool {
 		return !strings.ContainsRune(but, r) && (r == '\\' || hashkey.Unprintable(r)) || r == utf8.RuneError && n == 1
@@ -42,11 +42,11 @@ func escapeBut(s, but string) string {
 	return b.String()
 }
 
-// quote is escape in double quotes.
+// quote returns s escaped and in double quotes.
 func quote(s string) string { return `"` + strings.ReplaceAll(escape(s), `"`, `\"`) + `"` }
 
-// commandLine writes argv for a person to read and, mostly, to paste. Words that
-// may be secrets are masked.
+// commandLine returns argv as a line for a person to read and usually to paste. Words
+// that may be secrets are masked.
 func commandLine(argv []string) string {
 	words := make([]string, len(argv))
 	for i, a := range hashkey.Mask(argv) {
@@ -58,11 +58,11 @@ func commandLine(argv []string) string {
 	return strings.Join(words, " ")
 }
 
-// excerptLen is how much of a long argument a message shows.
+// excerptLen limits the bytes of a long argument that a message shows.
 const excerptLen = 80
 
-// excerpts shows two values that differ, each in quotes; of long ones, the
-// part around the first difference. A nil value is missing.
+// excerpts returns two different values for a message, each in quotes. A long value is
+// cut to the part around the first difference. A nil value is missing.
 func excerpts(old, new []byte) (string, string) {
 	same := 0
 	for same < min(len(old), len(new)) && old[same] == new[same] {
@@ -91,15 +91,15 @@ func excerpts(old, new []byte) (string, string) {
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// when is a time for people: exact, and how long ago.
-func when(t time.Time) string { return stamp(t) + " (" + humanize.Time(t) + ")" }
+// timeText returns a time for a message: exact, and relative to now.
+func timeText(t time.Time) string { return stamp(t) + " (" + humanize.Time(t) + ")" }
 
-// by names the process that ran an attempt.
-func by(o ledger.Owner) string {
+// ownerText returns the process that ran an attempt, for a message.
+func ownerText(o ledger.Owner) string {
 	return fmt.Sprintf("by %s@%s (pid %d)", escape(o.User), escape(o.Host), o.PID)
 }
 
-// plural is a number of things.
+// plural returns a number of things, such as "2 attempts".
 func plural(n int, thing string) string {
 	if n != 1 {
 		thing += "s"
@@ -107,15 +107,16 @@ func plural(n int, thing string) string {
 	return fmt.Sprintf("%d %s", n, thing)
 }
 
-// which names an attempt in a sentence. A mark is not one of the command's.
-func which(a ledger.Attempt) string {
+// attemptText names an attempt in a sentence. A mark is "it", because the command did
+// not run for it.
+func attemptText(a ledger.Attempt) string {
 	if a.Number == 0 {
 		return "it"
 	}
 	return fmt.Sprintf("attempt %d", a.Number)
 }
 
-// outcomeText returns how an attempt ended, in words.
+// outcomeText describes the outcome of an attempt, as the end of a sentence.
 func outcomeText(a ledger.Attempt) string {
 	switch {
 	case a.State == ledger.Running:
@@ -149,11 +150,12 @@ func signalName(n int) string {
 	return fmt.Sprintf("signal %d", n)
 }
 
-// marshal writes v as indented JSON whose strings cannot steer a terminal:
-// beyond what JSON escapes by itself, C1 and bidirectional controls and DEL.
+// marshal returns v as indented JSON whose strings cannot control a terminal. Besides
+// the characters that encoding/json escapes, it escapes C1 and bidirectional controls
+// and DEL.
 func marshal(v any) ([]byte, error) { return marshalBelow("", v) }
 
-// marshalBelow begins all lines but the first with indent.
+// marshalBelow is marshal with indent before all lines except the first.
 func marshalBelow(indent string, v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -173,8 +175,8 @@ func marshalBelow(indent string, v any) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// jsonBytes is text that need not be UTF-8: a JSON string when it is, else an
-// object {"base64": "..."}.
+// jsonBytes is text that may not be UTF-8. In JSON, it is a string if it is UTF-8,
+// else an object {"base64": "..."}.
 type jsonBytes string
 
 func (s jsonBytes) MarshalJSON() ([]byte, error) {
@@ -184,7 +186,7 @@ func (s jsonBytes) MarshalJSON() ([]byte, error) {
 	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false) // as marshal, which cannot undo it
+	enc.SetEscapeHTML(false) // as in marshal, which could not undo it
 	err := enc.Encode(v)
 	return b.Bytes(), err
 }

@@ -11,9 +11,9 @@ import (
 	"idem/redact"
 )
 
-// ui prints idem's own messages. stdout belongs to the command, or to the data
-// that was asked for, so messages go to stderr. The mark at the start of a line
-// says what the line is:
+// ui prints idem's own messages. stdout belongs to the command, or to the data that a
+// command prints, so messages go to stderr. The mark at the start of a line says what
+// the line is:
 //
 //	idem: the fault, in one short line         an error; it decides the exit status
 //	idem:   a fact about the line above        one fact per line
@@ -34,9 +34,9 @@ type ui struct {
 	stdout, stderr *os.File
 	quiet          bool // no notes, warnings and hints
 	verbose        bool
-	terminal       *bool            // whether stderr is one; nil: not asked yet
-	secrets        *redact.Redactor // values that no message may show
-	reach          func() reach     // see there
+	terminal       *bool             // whether stderr is a terminal; nil: not known yet
+	secrets        *redact.Redactor  // values that no message may show
+	ledgerPath     func() ledgerPath // returns how this call found its ledger
 }
 
 // The marks of lines.
@@ -48,7 +48,7 @@ const (
 	noteMark    = "note: "
 )
 
-// say prints one line, whatever -q says.
+// say prints one line, even with -q.
 func (u *ui) say(mark, format string, args ...any) {
 	_, _ = fmt.Fprintf(u.stderr, "idem: %s%s\n", mark, u.clean(fmt.Sprintf(format, args...)))
 }
@@ -56,8 +56,8 @@ func (u *ui) say(mark, format string, args ...any) {
 // clean makes a message one line without the values that no message may show.
 func (u *ui) clean(text string) string { return oneLine(string(u.secrets.Bytes([]byte(text)))) }
 
-// oneLine makes a message one line that cannot steer a terminal. Errors hold
-// paths and flags as they were given.
+// oneLine makes a message one line that cannot control a terminal. Errors contain
+// paths and flags unescaped.
 func oneLine(text string) string {
 	text = strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "; ")
 	return escapeBut(text, `\`)
@@ -65,16 +65,13 @@ func oneLine(text string) string {
 
 // fail prints an error with its details and hints.
 func (u *ui) fail(f *failure) {
-	u.say(errorMark, "%v", f.err)
-	for _, text := range u.details(f) {
-		u.say(detailMark, "%s", text)
-	}
+	u.sayFailure(errorMark, f)
 	for _, h := range f.hints {
 		u.hint(h)
 	}
 }
 
-// details returns the details of an error; those for -v only with -v.
+// details returns the details of an error. Verbose details are included only with -v.
 func (u *ui) details(f *failure) []string {
 	if u.verbose {
 		return append(slices.Clip(f.details), f.more...)
@@ -88,12 +85,12 @@ func (u *ui) hint(h hint) {
 	}
 }
 
-// hintText writes a hint; one with a command asks for more than a text.
+// hintText returns the text of a hint. Only a hint with a command needs ledgerPath.
 func (u *ui) hintText(h hint) string {
 	if h.about == nil {
 		return h.text
 	}
-	return u.reach().line(h)
+	return u.ledgerPath().line(h)
 }
 
 // warn prints a fault that does not change the outcome.
@@ -110,25 +107,31 @@ func (u *ui) warnDetail(format string, args ...any) {
 	}
 }
 
-// note prints a fact where stderr is a terminal, or with -v.
+// note prints a fact if stderr is a terminal, or with -v.
 func (u *ui) note(format string, args ...any) {
 	if u.notes() {
 		u.say(noteMark, format, args...)
 	}
 }
 
-// noteFailure prints an error as a note, for a caller who wants it to be no error.
+// noteFailure prints an error as a note, for an error that --exit-code makes a
+// success.
 func (u *ui) noteFailure(f *failure) {
-	if !u.notes() {
-		return
+	if u.notes() {
+		u.sayFailure(noteMark, f)
 	}
-	u.say(noteMark, "%v", f.err)
+}
+
+// sayFailure prints an error and its details.
+func (u *ui) sayFailure(mark string, f *failure) {
+	u.say(mark, "%v", f.err)
 	for _, text := range u.details(f) {
 		u.say(detailMark, "%s", text)
 	}
 }
 
-// notes reports whether notes are shown. The terminal is asked for once.
+// notes reports whether notes are shown. It checks at most once whether stderr is a
+// terminal.
 func (u *ui) notes() bool {
 	if u.verbose || u.quiet {
 		return u.verbose

@@ -12,8 +12,8 @@ import (
 	"idem/hashkey"
 )
 
-// noCommand is for a call whose first word is not a command of idem. Where a
-// program has that name, the program was probably meant.
+// noCommand returns the failure of a call whose first word is not a command of idem.
+// If a program has that name, the user probably meant idem run with the program.
 func noCommand(args []string) error {
 	f := usage("unknown command %s", quoteWord(args[0]))
 	names := []string{"help"}
@@ -24,17 +24,17 @@ func noCommand(args []string) error {
 		return f.hint("did you mean %q?", name)
 	}
 	f.hint("to see the commands: idem --help")
-	if !found(args[0]) {
+	if !isCommand(args[0]) {
 		return f
 	}
 	comment := ""
-	if !slices.Equal(hashkey.Mask(args), args) { // pasted, it would run something else
+	if !slices.Equal(hashkey.Mask(args), args) { // a pasted masked line would run another command
 		comment = "# "
 	}
 	return f.hint("to run it once per key: %sidem run --key KEY -- %s", comment, commandLine(args))
 }
 
-// flagFailure is for flags of a command that cannot be parsed.
+// flagFailure returns the failure for flags of a command that cannot be parsed.
 func flagFailure(c *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
 	var invalid *pflag.InvalidValueError
@@ -70,7 +70,7 @@ func flagFailure(c *cobra.Command, err error) error {
 	return f.hint("to see the flags: %s --help", c.CommandPath())
 }
 
-// noArgs is for a command without arguments.
+// noArgs is the cobra.PositionalArgs of a command without arguments.
 func noArgs(c *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return usage("%s takes no arguments", c.CommandPath()).hintForm(c.UseLine())
@@ -78,7 +78,7 @@ func noArgs(c *cobra.Command, args []string) error {
 	return nil
 }
 
-// oneArg is for a command with one argument.
+// oneArg returns the check of a command with one argument. what names the argument.
 func oneArg(what string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		switch len(args) {
@@ -91,7 +91,7 @@ func oneArg(what string) cobra.PositionalArgs {
 	}
 }
 
-// someArgs is for a command with one argument or more.
+// someArgs returns the check of a command with one or more arguments.
 func someArgs(what string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) == 0 {
@@ -101,9 +101,9 @@ func someArgs(what string) cobra.PositionalArgs {
 	}
 }
 
-// closest returns the name that a word is probably a misspelling of: the word is
-// the start of the name, or at most one third of its letters differ. It returns ""
-// if no name or several names are that close.
+// closest returns the name that a word is probably a misspelling of. The word is the
+// start of the name, or at most one third of its letters differ. It returns "" if no
+// name or more than one name is that close.
 func closest(word string, names []string) string {
 	const longest = 30
 	if len(word) < 3 || len(word) > longest {
@@ -128,8 +128,8 @@ func closest(word string, names []string) string {
 	return best
 }
 
-// edits counts the edits that make b of a: insertions, deletions and
-// replacements of a byte, and swaps of two neighbours.
+// edits returns the number of edits that change a to b. An edit inserts, deletes or
+// replaces a byte, or swaps two adjacent bytes.
 func edits(a, b string) int {
 	rows := make([][]int, len(a)+1)
 	for i := range rows {

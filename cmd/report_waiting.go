@@ -6,28 +6,28 @@ import (
 	"idem/ledger"
 )
 
-// remindEvery is how often a call that waits says so again. CI systems end a job
+// remindEvery is the time between two notes of a waiting call. CI systems end a job
 // that has printed nothing for some minutes.
 var remindEvery = time.Minute
 
-// waiting prints what a call waits for: once on a terminal, and again and again
-// elsewhere.
+// waiting prints what a call waits for. On a terminal, it prints that once.
 type waiting struct {
-	ui   *ui
-	said bool
+	ui      *ui
+	printed bool
 }
 
-// say prints a note, unless it must not, and reports whether it did.
+// say prints a note and reports whether it did. It prints none with -q, and only the
+// first one on a terminal.
 func (w *waiting) say(format string, args ...any) bool {
-	if w.ui.quiet || w.said && isTerminal(w.ui.stderr) {
+	if w.ui.quiet || w.printed && isTerminal(w.ui.stderr) {
 		return false
 	}
-	w.said = true
+	w.printed = true
 	w.ui.say(noteMark, format, args...)
 	return true
 }
 
-// busy is for a key that another call holds.
+// busy prints the note for a key that another call holds.
 func (w *waiting) busy(b *ledger.BusyError) {
 	key, cur := quote(b.Record.ID.Key), b.Record.Current
 	switch {
@@ -48,7 +48,7 @@ func (w *waiting) busy(b *ledger.BusyError) {
 	}
 }
 
-// unsettled is for a key that perhaps no call is working on.
+// unsettled prints the note for a key that idem wait waits for.
 func (w *waiting) unsettled(rec ledger.Record) {
 	switch rec.Phase() {
 	case ledger.PhaseNone:
@@ -60,10 +60,10 @@ func (w *waiting) unsettled(rec ledger.Record) {
 	}
 }
 
-// reminder says when it is time to tell of something: at once and every
-// remindEvery.
+// reminder paces notes: the first is due at once, each further one remindEvery later.
 type reminder struct{ next time.Time }
 
+// due reports whether a note is due. If it is, the next one is due after remindEvery.
 func (r *reminder) due() bool {
 	now := time.Now()
 	if now.Before(r.next) {

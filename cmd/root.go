@@ -25,14 +25,14 @@ import (
 // the same signal.
 func Main(args []string) int {
 	unfit := proc.Fit()
-	if status, asked := proc.Helper(args); asked {
+	if status, helper := proc.Helper(args); helper {
 		return status
 	}
 	growStack(args == nil && len(os.Args) == 0)
 	a := newApp(args)
 	var end ending
 	if unfit != nil {
-		end = failedWith(&failure{code: exitLedger, err: unfit})
+		end = failureEnding(&failure{code: exitLedger, err: unfit})
 	} else {
 		end = a.execute()
 	}
@@ -45,8 +45,8 @@ func Main(args []string) int {
 	return end.code
 }
 
-// app is one command line, with what all commands share: the streams, and the
-// flags of the root. No command changes it after its flags are parsed.
+// app is one command line. All commands share its streams and the flags of the
+// root. No command changes it after its flags are parsed.
 type app struct {
 	args       []string // the arguments that follow the program's name
 	ui         ui
@@ -58,14 +58,14 @@ type app struct {
 
 func newApp(args []string) *app {
 	a := &app{args: args, now: time.Now, ui: ui{stdout: os.Stdout, stderr: os.Stderr}}
-	a.ui.reach = sync.OnceValue(a.reach)
+	a.ui.ledgerPath = sync.OnceValue(a.ledgerPath)
 	return a
 }
 
-// execute does what the command line says and returns how idem is to end. It
-// prints everything but the failure.
+// execute runs the command of the command line and returns its ending. It prints
+// everything but the failure.
 func (a *app) execute() ending {
-	root := a.command(named(a.args))
+	root := a.command(commandName(a.args))
 	root.SetArgs(a.args)
 	out := &stickyWriter{to: a.ui.stdout}
 	root.SetOut(out)
@@ -88,9 +88,9 @@ const rootExample = `  idem run --key deploy:prod:8471 -- ./deploy.sh
   idem list
   idem show deploy:prod:8471`
 
-// named returns the name of the command that args begin with, "" if they do not
-// begin with one.
-func named(args []string) string {
+// commandName returns the name of the command that is the first of args, "" if the
+// first is not a command.
+func commandName(args []string) string {
 	for _, c := range commands {
 		if len(args) > 0 && args[0] == c.name {
 			return c.name
@@ -122,13 +122,13 @@ var commands = []command{
 	{"version", (*app).versionCommand},
 }
 
-// frugal are the commands that open no file except for the ledger's own, or that call
-// sound themselves.
-var frugal = map[string]bool{"run": true, "list": true, "show": true, "token": true, "version": true, "completion": true, "help": true, "idem": true}
+// skipsSoundCheck are the commands that open no files but those of the ledger, or that
+// call checkSound themselves.
+var skipsSoundCheck = map[string]bool{"run": true, "list": true, "show": true, "token": true, "version": true, "completion": true, "help": true, "idem": true}
 
-// sound refuses a call that would use files or timers where Go's runtime would then end
-// the process: under a tiny limit or in a sandbox.
-func sound() error {
+// checkSound refuses a call where Go's runtime would end the process at the first file
+// or timer: under a tiny limit or in a sandbox.
+func checkSound() error {
 	if err := proc.Sound(); err != nil {
 		return &failure{code: exitLedger, err: err}
 	}
@@ -136,7 +136,7 @@ func sound() error {
 }
 
 // command returns the tree of commands. If only names a command, the tree has no
-// other one: to make the flags of all takes 4 % of the time of a replay.
+// other command: making the flags of all commands takes 4 % of the time of a replay.
 func (a *app) command(only string) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "idem",
@@ -156,8 +156,8 @@ func (a *app) command(only string) *cobra.Command {
 			if f := c.Flags().Lookup("key"); f != nil && f.Changed && strings.HasPrefix(f.Value.String(), "-") && followedBy(a.args, "--key", f.Value.String()) {
 				return usage("--key has no value: a variable may be unset").hint("for a key that begins with a dash, write: --key=%s", shellQuote(f.Value.String()))
 			}
-			if !frugal[c.Name()] {
-				return sound()
+			if !skipsSoundCheck[c.Name()] {
+				return checkSound()
 			}
 			return nil
 		},
@@ -194,8 +194,8 @@ func (a *app) command(only string) *cobra.Command {
 	return root
 }
 
-// followedBy reports whether the first of args that is word is followed by next,
-// as in "--key -q", where pflag takes a flag for a value.
+// followedBy reports whether next comes directly after the first word of args that
+// equals word. An example is "--key -q", where pflag takes a flag for a value.
 func followedBy(args []string, word, next string) bool {
 	i := slices.Index(args, word)
 	return i >= 0 && i+1 < len(args) && args[i+1] == next
@@ -206,10 +206,11 @@ func namespaceFlag(f *pflag.FlagSet, value *string, usage string) {
 	f.Lookup("namespace").DefValue = ""
 }
 
-// defaultNamespace is that of a call which names none.
+// defaultNamespace is the namespace of a call without --namespace and IDEM_NAMESPACE.
 const defaultNamespace = "default"
 
-// id returns the record of a key, after it has checked the key.
+// id checks a key and the namespace of the call, and returns the ID of the record
+// without a window.
 func (a *app) id(key string, allowEmptyParts bool) (ledger.ID, error) {
 	id := ledger.ID{Namespace: a.namespace, Key: key}
 	if id.Namespace == "" {

@@ -1,13 +1,13 @@
 package cmd
 
-// growStack makes room on the goroutine's stack for what SQLite needs, once
-// and while the stack is shallow. Left alone, the stack doubles four times deep
-// inside of SQLite, and each time the runtime looks up every frame in tables
-// that are not in memory yet: 7 % of the time of a replay, measured.
+// growStack grows the goroutine's stack to the size that SQLite needs, once and while
+// the stack is shallow. Otherwise the stack would double four times deep inside
+// SQLite. For each doubling, the runtime looks up every frame in tables that are not
+// in memory yet: 7 % of the time of a replay, measured.
 //
 //go:noinline
 func growStack(touch bool) byte {
-	if touch { // never: the frame counts, not what is done with it
+	if touch { // never true: only the size of the frame matters
 		var frame [64 << 10]byte
 		fill(frame[:])
 		return frame[len(frame)/2]

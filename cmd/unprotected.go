@@ -14,18 +14,18 @@ import (
 	"idem/runner"
 )
 
-// home is the ledger of a call, and what the call gets from it.
+// home is the ledger of a call and the things that the call gets from it.
 type home struct {
 	ledger ledger.Ledger
-	place  string // of the ledger
+	place  string // the directory of the ledger
 	inputs.Source
 	// variables returns the environment variables about an attempt.
 	variables func(at runner.Attempt, chain string) map[string]string
 	backlog   func() (proc.Backlog, error)
 }
 
-// homeIn is the home of a call in a ledger.
-func homeIn(l ledger.Store) home {
+// ledgerHome returns the home of a call that is recorded in l.
+func ledgerHome(l ledger.Store) home {
 	return home{
 		ledger: l, place: l.Place(), Source: l,
 		variables: func(at runner.Attempt, chain string) map[string]string { return variables(at, l.Place(), chain) },
@@ -39,11 +39,11 @@ func homeIn(l ledger.Store) home {
 	}
 }
 
-// noHome is the home of a call that is made without its ledger, which is at place.
-// With keep, its output can be read again until the call ends.
-func noHome(place string, keep bool) home {
+// unprotectedHome returns the home of a call without its ledger, which would be at
+// place. With keep, the output of the call can be read again until the call ends.
+func unprotectedHome(place string, keep bool) home {
 	return home{
-		ledger: none.New(keep), place: place, Source: nothing{},
+		ledger: none.New(keep), place: place, Source: noLedgerSource{},
 		variables: func(at runner.Attempt, chain string) map[string]string {
 			set := variables(at, place, chain)
 			for _, name := range unprotectedLacks {
@@ -59,37 +59,38 @@ func noHome(place string, keep bool) home {
 	}
 }
 
-// unprotectedLacks are the variables that a command without a ledger does not have:
-// a token or a number that idem guessed may have been used before.
+// unprotectedLacks are the variables that a command without a ledger does not get.
+// idem would have to guess them, and a guessed token or number may have been used
+// before.
 var unprotectedLacks = []string{"IDEM_TOKEN", "IDEM_TOKEN_HEX", "IDEM_ATTEMPT", "IDEM_FENCE"}
 
 var errNoLedger = errors.New("there is no ledger")
 
-// nothing is the source of a call without a ledger.
-type nothing struct{}
+// noLedgerSource is the source of inputs for a call without a ledger.
+type noLedgerSource struct{}
 
-// Secret returns another one for each call: a digest made with it is not stored.
-func (nothing) Secret(context.Context) ([]byte, error) {
+// Secret returns a new secret each time, because no digest made with it is stored.
+func (noLedgerSource) Secret(context.Context) ([]byte, error) {
 	secret := make([]byte, 32)
 	_, err := rand.Read(secret)
 	return secret, err
 }
 
-func (nothing) Scratch() (*os.File, error) { return nil, errNoLedger }
+func (noLedgerSource) Scratch() (*os.File, error) { return nil, errNoLedger }
 
-// goesOn reports whether a call that failed with err is made without a ledger, as
-// --on-ledger-error says. A key that is done is not run again because its output is
-// damaged or the answer of the probe cannot be recorded.
-func (o *runOptions) goesOn(err error) bool {
+// runsUnprotected reports whether a call that failed with err is made without a ledger
+// because of --on-ledger-error. It reports false for a key that is done: damaged output
+// or an unrecorded answer of the probe does not justify another run.
+func (o *runOptions) runsUnprotected(err error) bool {
 	return err != nil && o.onLedgerError.value == "run" &&
 		!errors.As(err, new(*proc.SignalError)) && failureOf(err).code == exitLedger && !errors.As(err, new(*runner.ReplayError))
 }
 
-// unprotected makes a call without its ledger, which fault is about. The call is as
-// any other, except for what needs a memory.
-func (a *app) unprotected(ctx context.Context, p plan, fault error) (runner.Call, runner.Result, error) {
-	place, _ := placeOf(a.ledger, os.Getenv) // none is known where there is an error
-	h := noHome(place, p.flags.quietOK)
+// runUnprotected makes a call without its ledger. fault is the error of the ledger. The
+// call has no record, no lock, no replay and no IDEM_TOKEN.
+func (a *app) runUnprotected(ctx context.Context, p plan, fault error) (runner.Call, runner.Result, error) {
+	place, _ := placeOf(a.ledger, os.Getenv) // "" after an error
+	h := unprotectedHome(place, p.flags.quietOK)
 	p.files = nil
 	call, err := a.prepare(ctx, p, h)
 	if err != nil {
@@ -105,6 +106,6 @@ func (a *app) unprotected(ctx context.Context, p plan, fault error) (runner.Call
 		a.ui.say(detailMark, "%s", text)
 	}
 	res, err := a.runnerAt(p, h).Run(ctx, call)
-	a.tellHookFaults(res.HookFaults)
+	a.reportHookFaults(res.HookFaults)
 	return call, res, err
 }

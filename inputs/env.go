@@ -28,7 +28,7 @@ const (
 	nameRunes  = upperRunes + "abcdefghijklmnopqrstuvwxyz"
 )
 
-// isVariableName reports whether s is the name of a variable as a shell has it.
+// isVariableName reports whether a shell accepts s as the name of a variable.
 func isVariableName(s string) bool {
 	return s != "" && strings.Trim(s, nameRunes) == "" && (s[0] < '0' || s[0] > '9')
 }
@@ -38,21 +38,20 @@ func isNamePattern(s string) bool {
 	return strings.ContainsAny(s, "*?") && strings.Trim(s, nameRunes+"*?") == "" && strings.Trim(s, "*?") != ""
 }
 
-// Check returns nil if text, the value of a flag, names a variable or, where
-// patterns are allowed, is a pattern of names. Else it returns an *Error, which
-// never contains the text: usually a dollar sign has put the value of a variable
-// there.
+// Check returns nil if text, the value of a flag, names a variable or, with patterns,
+// is a pattern of names. Else it returns an *Error. The error never contains the text,
+// because a stray dollar sign may have put the value of a variable there.
 func (e Environ) Check(flag, text string, patterns bool) error {
 	if text == "" {
 		return &Error{Flag: flag, Problem: Empty}
 	}
 	if _, set := e.Lookup(text); set {
-		return nil // whatever it looks like, such as INPUT_MY-INPUT
+		return nil // even if a shell would not accept it, such as INPUT_MY-INPUT
 	}
-	of := e.VariableWith(text)
+	name := e.VariableWith(text)
 	switch {
-	case of != "":
-		return &Error{Flag: flag, Problem: ValueOfVariable, Value: of}
+	case name != "":
+		return &Error{Flag: flag, Problem: ValueOfVariable, Value: name}
 	case isVariableName(text) || patterns && isNamePattern(text):
 		return nil
 	case strings.ContainsAny(text, ", "):
@@ -64,8 +63,8 @@ func (e Environ) Check(flag, text string, patterns bool) error {
 }
 
 // VariableWith returns the name of a variable whose value is text, "" if there is
-// none. A text in capitals is usually a name, even if another variable has it as its
-// value, so it is not looked for.
+// none. For a text in capitals it returns "": such a text is usually a name, even if
+// it is also the value of another variable.
 func (e Environ) VariableWith(text string) string {
 	if strings.Trim(text, upperRunes) == "" && isVariableName(text) {
 		return ""
@@ -78,8 +77,8 @@ func (e Environ) VariableWith(text string) string {
 	return ""
 }
 
-// names returns the names that count for one --hash-env, sorted: all that match a
-// pattern, or the name or pattern itself where none does.
+// names returns the names that count for one --hash-env, sorted. For a pattern, these
+// are all names that match it. If none matches, or for a name, it is the text itself.
 func (e Environ) names(text string) []string {
 	if _, set := e.Lookup(text); set || !isNamePattern(text) {
 		return []string{text}

@@ -46,8 +46,8 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// PatternError is a pattern of paths that can be read in two ways or in none,
-// because of a bracket in a name.
+// PatternError is a pattern of paths that is malformed or has two meanings, because of
+// a bracket in a name.
 type PatternError struct {
 	Pattern string
 	// Path exists and has the name of the pattern, and Match is a path that the

@@ -74,9 +74,9 @@ func fileParts(pattern string, trees *int) (hashkey.Inputs, error) {
 	return in, nil
 }
 
-// linkDigest returns the target of a link to a directory as an input, as it counts
-// inside a directory. It reports false for everything else. Without it, a pattern of
-// any depth would find one directory many times, or its own root.
+// linkDigest returns the target of a link to a directory as an input, as pathDigest
+// does for a link inside a directory. It reports false for everything else. Without
+// it, a pattern of any depth would find one directory many times, or its own root.
 func linkDigest(path string) ([]byte, bool, error) {
 	info, err := os.Lstat(path)
 	if err != nil || info.Mode().Type() != fs.ModeSymlink {
@@ -166,8 +166,8 @@ func contentDigest(path string, info fs.FileInfo) ([]byte, error) {
 }
 
 // stdinPart reads stdin to its end and returns its digest as an input, and a file
-// with the same content for the command to read. The file is nil when scratch makes
-// none. More than limit bytes are refused, unless it is negative.
+// with the same content for the command to read. The file is nil if scratch makes
+// none. More than limit bytes are refused, unless limit is negative.
 func stdinPart(stdin io.Reader, scratch func() (*os.File, error), limit int64) (hashkey.Part, *os.File, error) {
 	part := hashkey.Part{Kind: hashkey.KindStdin}
 	f, err := scratch()

@@ -1,11 +1,11 @@
-// Package inputs finds out what a call depends on: its arguments, environment
+// Package inputs collects the inputs of a call: its arguments, environment
 // variables, files, stdin, working directory and given values. They become
 // hashkey.Inputs, of which the fingerprint and a derived key are made. Another set
 // of files, the programs that an attempt runs, is recorded but does not count.
 //
 // The package reads files. Stdin, the environment and the working directory come
-// from the caller, in a Process. Its errors say what is wrong with a flag; the
-// texts and the hints for the user are those of the caller.
+// from the caller, in a Process. Its errors say what is wrong with a flag. The caller
+// adds the texts and the hints for the user.
 package inputs
 
 import (
@@ -25,7 +25,7 @@ type Spec struct {
 	Ignore   []string // --hash-ignore: expressions; an argument that matches does not count
 	Env      []string // --hash-env: names of variables, or patterns of names
 	Files    []string // --hash-file: paths, or patterns of paths
-	Optional []string // --hash-file-optional: as Files, and may be absent
+	Optional []string // --hash-file-optional: like Files, but they may be absent
 	Stdin    bool     // --hash-stdin
 	MaxStdin int64    // --max-stdin: bytes; negative: any number
 	Cwd      bool     // --hash-cwd
@@ -37,26 +37,26 @@ func (s *Spec) Opens() bool {
 	return len(s.Files)+len(s.Optional)+len(s.Env) > 0 || s.Stdin
 }
 
-// Process is what a call has from the process that makes it.
+// Process has the properties of the process that makes a call.
 type Process struct {
-	Environ func() []string // as os.Environ: NAME=VALUE, each name once
+	Environ func() []string // like os.Environ: NAME=VALUE, each name once
 	Dir     func() (string, error)
 	Stdin   *os.File
 }
 
-// Source is what a ledger contributes to the inputs of a call.
+// Source is the part of a ledger that Collect needs.
 type Source interface {
 	// Secret returns the key for the digests of environment variables.
 	Secret(ctx context.Context) ([]byte, error)
-	// Scratch returns a file that keeps stdin for the command, nil where no
-	// command will read it.
+	// Scratch returns a file that keeps stdin for the command, nil if no command
+	// will read it.
 	Scratch() (*os.File, error)
 }
 
 // Collect returns the inputs of a call of argv, in canonical order, and the file
-// that the command is to read as its stdin. All flags are checked before src is
-// asked for the secret, which may make one. An *Error is about a flag; any other
-// error is one of src or of the file that it made.
+// that is the stdin of the command. It checks all flags before it calls src.Secret,
+// which may create the secret. An *Error is about a flag. Any other error comes from
+// src or from the file that src made.
 func (s *Spec) Collect(ctx context.Context, argv []string, p Process, src Source) (hashkey.Inputs, *os.File, error) {
 	in, err := s.args(argv)
 	if err != nil {
@@ -135,7 +135,7 @@ func (s *Spec) args(argv []string) (hashkey.Inputs, error) {
 	return hashkey.Argv(kept), nil
 }
 
-// DeriveKey returns the key of a call that was given none: a digest of the
+// DeriveKey returns the key of a call without a given key: a digest of the
 // namespace, the working directory and the inputs of the call.
 func DeriveKey(namespace, dir string, in hashkey.Inputs) string {
 	all := append(hashkey.Inputs{
@@ -152,8 +152,8 @@ type Missing struct {
 	Pattern bool         // Value is a pattern that matches nothing
 }
 
-// Missing returns the flags of s whose files and variables are missing in in, the
-// inputs of the call. A file that may be absent is left out.
+// Missing returns the flags of s whose files and variables do not exist according to
+// in, the inputs of the call. It leaves out files that may be absent.
 func (s *Spec) Missing(in hashkey.Inputs) []Missing {
 	missing := func(kind hashkey.Kind, name string) bool {
 		return slices.ContainsFunc(in, func(p hashkey.Part) bool {

@@ -17,7 +17,7 @@ import (
 // is empty.
 type fakeSource struct {
 	dir   string
-	asked bool // for the secret
+	asked bool // whether Secret was called
 }
 
 func (s *fakeSource) Secret(context.Context) ([]byte, error) {
@@ -90,8 +90,8 @@ func TestCollect(t *testing.T) {
 	}
 }
 
-// A flag that is refused names its problem, never a value that may be a secret, and
-// is refused before the secret of the ledger is asked for.
+// The error of a refused flag has its problem, but never a value that may be a secret.
+// A flag is refused before Secret is called.
 func TestCollectRefuses(t *testing.T) {
 	plant(t, "a", "x1", "x[1]")
 	const env = "PASSWORD=hunter2"
@@ -184,7 +184,7 @@ func TestCollectStdin(t *testing.T) {
 	}
 }
 
-// Without --hash-stdin, the command reads the caller's stdin, which is not touched.
+// Without --hash-stdin, the command gets the caller's stdin, unread.
 func TestCollectLeavesStdin(t *testing.T) {
 	p := process()
 	p.Stdin = os.Stdin

@@ -10,8 +10,7 @@ import (
 	"syscall"
 )
 
-// anyDepth is the path element of a pattern that matches any number of directories,
-// also none.
+// anyDepth is the path element of a pattern that matches zero or more directories.
 const anyDepth = "**"
 
 // hasMeta reports whether a path has characters that are special in a pattern of
@@ -29,7 +28,7 @@ func goesDeep(pattern string) bool {
 //   - an element ** matches any number of directories, but follows no links;
 //   - a directory that cannot be read is an error;
 //   - brackets in a name that exists are part of the name. If other names match it
-//     as a pattern as well, the pattern has two meanings: that is a *PatternError.
+//     as a pattern too, expand returns a *PatternError.
 func expand(pattern string) ([]string, error) {
 	whole := pattern
 	if strings.HasSuffix("/"+pattern, "/"+anyDepth) {
@@ -107,7 +106,7 @@ func gone(err error) bool {
 
 // entries reads a directory. It reports false if dir is not a directory.
 func entries(dir string) ([]fs.DirEntry, bool, error) {
-	// It is not opened to find out: a pipe would wait for a writer.
+	// Stat first: opening a pipe would wait for a writer.
 	info, err := os.Stat(dir)
 	if gone(err) || err == nil && !info.IsDir() {
 		return nil, false, nil

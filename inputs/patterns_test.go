@@ -11,8 +11,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// plant makes files below the working directory of the test, a new one. A name
-// that ends with a slash is a directory, "a -> b" a link.
+// plant creates files below the new working directory of the test. A name that ends
+// with a slash is a directory, "a -> b" a link.
 func plant(t *testing.T, names ...string) {
 	t.Helper()
 	t.Chdir(t.TempDir())
@@ -44,7 +44,7 @@ func TestExpand(t *testing.T) {
 		pattern string
 		want    string // separated by spaces; "two meanings" and "no pattern" are errors
 	}{
-		// as filepath.Glob has it
+		// as filepath.Glob matches
 		{"*.ts", ".hidden.ts a.ts"},
 		{"./*.ts", ".hidden.ts a.ts"},
 		{"src/*.ts", "src/a.ts"},
@@ -108,7 +108,8 @@ func TestExpand(t *testing.T) {
 	}
 }
 
-// A fingerprint that was recorded with a pattern of old stays what it was.
+// Without **, expand matches as filepath.Glob does, so fingerprints of older versions
+// of idem stay valid.
 func TestExpandIsGlobWithoutAnyDepth(t *testing.T) {
 	plant(t, "a", "b", "ab", ".a", "d/a", "d/b", "d/d/a", "e/a", "e/ab", "l -> d", "e/l -> ../d", "x -> nothing")
 	element := rapid.SampledFrom([]string{"a", "b", "d", "e", "l", "x", "*", "?", "[a-d]", "[^a]", "*b", "a*", "..", "."})

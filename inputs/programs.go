@@ -16,12 +16,13 @@ import (
 	"idem/hashkey"
 )
 
-// A replay does not compare the script that ran with the script of now, because
-// only inputs count. An attempt records, as a detail of its inputs, which files it
-// ran. Drifts compares them with the files of now, for a note.
+// A changed script is not refused, because only inputs count. An attempt records the
+// files that it runs as a detail of its inputs. Drifts compares them with the current
+// files, for a note.
 
-// The limits of bytes of a program that are read for its digest, so a first run is
-// as fast as without one. A larger program is known by its size, time and inode.
+// The size limits of a program whose digest is taken, in bytes. They are small, so a
+// digest does not slow down a first run. A larger program is identified by its size,
+// time and inode.
 const (
 	maxScript = 1 << 20
 	maxBinary = 64 << 10
@@ -41,8 +42,8 @@ const (
 )
 
 // Programs returns the files that a command line runs, as details of its inputs: the
-// command, which is at path, and the script of an interpreter. A binary that was
-// found in PATH is left out.
+// command, which is at path, and the script of an interpreter. It leaves out a binary
+// that was found in PATH.
 func Programs(path string, argv []string) hashkey.Inputs {
 	var in hashkey.Inputs
 	add := func(role byte, path string) {
@@ -157,10 +158,10 @@ func statMark(info fs.FileInfo) string {
 	return fmt.Sprintf("%d %d %d", info.Size(), info.ModTime().UnixNano(), inode)
 }
 
-// Drift is a program of an attempt that is not the same as now.
+// Drift is a program of an attempt that has changed since.
 type Drift struct {
 	Change Change
-	Name   string // the file of now; with Gone, the file that ran
+	Name   string // the current file; with Gone, the file that ran
 	Was    string // the file that ran
 }
 
@@ -175,8 +176,8 @@ const (
 	Touched                // the same file, too large for a digest; its size, time or inode differs
 )
 
-// Drifts compares the programs among was, the inputs of an attempt, with now, as
-// Programs returned them for a call.
+// Drifts compares the programs in was, the inputs of an attempt, with now, the
+// result of Programs for a call.
 func Drifts(was, now hashkey.Inputs) []Drift {
 	byRole := map[byte]hashkey.Part{}
 	for _, p := range now {

@@ -15,19 +15,19 @@ import (
 	"idem/runner"
 )
 
-// whichFlags are the flags that say which record of a key is meant, in the
-// commands that are about recorded keys.
-type whichFlags struct {
+// recordFlags are the flags that select one of the records of a key, in the commands
+// about recorded keys.
+type recordFlags struct {
 	calendar *calendarFlags
 	window   windowValue
 	latest   bool
-	guess    bool // the command only looks
+	guess    bool // without flags, fall back to the latest record; for commands that only read
 	command  *cobra.Command
 }
 
-// whichLong ends the help of a command with whichFlags, before one of the two
+// recordLong ends the help of a command with recordFlags, before one of the two
 // sentences below.
-const whichLong = `
+const recordLong = `
 
 A key with --per has a record in each window. --per selects the current window,
 or that of --at. --window selects any window, and --window "" the record without
@@ -41,27 +41,27 @@ it selects the one with the latest attempt and prints a note with its window.`
 records only in windows is refused (status 64).`
 )
 
-// recordPer begins the text about --per of commands about recorded keys.
+// recordPer is the start of the text about --per in commands about recorded keys.
 const recordPer = "use the record of the current `WINDOW`, or of the window of --at"
 
-// newWhichFlags adds the flags to a command. One that is about calls has those
-// of the calendar already.
-func newWhichFlags(c *cobra.Command, calendar *calendarFlags, guess bool) *whichFlags {
-	o := &whichFlags{calendar: calendar, guess: guess, command: c}
+// newRecordFlags adds the flags to a command. calendar are the flags of the calendar,
+// if the command has them already; else it is nil.
+func newRecordFlags(c *cobra.Command, calendar *calendarFlags, guess bool) *recordFlags {
+	o := &recordFlags{calendar: calendar, guess: guess, command: c}
 	f := c.Flags()
 	if calendar == nil {
 		cal := newCalendarFlags()
 		o.calendar = &cal
-		cal.flags(f, recordPer)
+		cal.addTo(f, recordPer)
 	}
 	f.Var(&o.window, "window", "use the record of `WINDOW`, such as 2026-11-22 (empty: the record without a window)")
 	f.BoolVar(&o.latest, "latest", false, "use the record with the latest attempt or mark, in any window")
 	return o
 }
 
-// which reads the flags.
-func (o *whichFlags) which(now time.Time) (runner.Which, error) {
-	if err := o.fits(); err != nil {
+// selector returns the record that the flags select. now is the time for --per.
+func (o *recordFlags) selector(now time.Time) (runner.Which, error) {
+	if err := o.checkPairs(); err != nil {
 		return runner.Which{}, err
 	}
 	per, err := o.calendar.window(now)
@@ -77,13 +77,13 @@ func (o *whichFlags) which(now time.Time) (runner.Which, error) {
 }
 
 // openFor checks the flags and the keys of a command about recorded keys, and opens
-// the ledger. The ids are those of the keys, without their windows.
-func (a *app) openFor(o *whichFlags, keys ...string) (l ledger.Store, ids []ledger.ID, want runner.Which, err error) {
-	if want, err = o.which(a.now()); err != nil {
+// the ledger. The ids are the IDs of the keys, without their windows.
+func (a *app) openFor(o *recordFlags, keys ...string) (l ledger.Store, ids []ledger.ID, want runner.Which, err error) {
+	if want, err = o.selector(a.now()); err != nil {
 		return nil, nil, want, err
 	}
 	for _, key := range keys {
-		id, err := a.id(key, true) // it may be recorded with empty parts
+		id, err := a.id(key, true) // the key may be recorded with empty parts
 		if err != nil {
 			return nil, nil, want, err
 		}
@@ -93,8 +93,8 @@ func (a *app) openFor(o *whichFlags, keys ...string) (l ledger.Store, ids []ledg
 	return l, ids, want, err
 }
 
-// find returns the record of a key that the flags mean.
-func (a *app) find(ctx context.Context, l ledger.Store, id ledger.ID, w runner.Which, o *whichFlags) (ledger.Record, error) {
+// find returns the record of a key that the flags select.
+func (a *app) find(ctx context.Context, l ledger.Store, id ledger.ID, w runner.Which, o *recordFlags) (ledger.Record, error) {
 	found, err := runner.Find(ctx, l, id.Namespace, id.Key, w)
 	if found.Guessed {
 		a.ui.say(noteMark, "key %s has records only in windows; the latest attempt is in window %s", quote(id.Key), quote(found.ID.Window))
@@ -102,9 +102,9 @@ func (a *app) find(ctx context.Context, l ledger.Store, id ledger.ID, w runner.W
 	return found.Record, o.refused(err)
 }
 
-// refused makes an *AmbiguousError a failure of usage, and returns any other error
-// as it is.
-func (o *whichFlags) refused(err error) error {
+// refused returns a failure of usage for an *AmbiguousError, and any other error
+// unchanged.
+func (o *recordFlags) refused(err error) error {
 	var ambiguous *runner.AmbiguousError
 	if errors.As(err, &ambiguous) {
 		return o.refusal(ambiguous)
@@ -113,61 +113,62 @@ func (o *whichFlags) refused(err error) error {
 }
 
 // refusal returns the failure of a key that has records only in windows. Its hints
-// are commands where the call has one key and no flags; else they are flags to add.
-func (o *whichFlags) refusal(e *runner.AmbiguousError) *failure {
+// are commands if the call has one key and no flags; else they are flags to add.
+func (o *recordFlags) refusal(e *runner.AmbiguousError) *failure {
 	newest := e.Records[0].ID
 	f := usage("key %s has records only in windows, and the call names none", quote(newest.Key)).
 		detail("windows: %s", windowList(e))
-	for _, way := range windowWays(newest) {
+	for _, option := range windowOptions(newest) {
 		if words, plain := o.words(); plain {
-			f.hintFor(way.id, way.what, append(words, way.flags...)...)
+			f.hintFor(option.id, option.what, append(words, option.flags...)...)
 		} else {
-			f.hintFlags(way.what, way.text())
+			f.hintFlags(option.what, option.text())
 		}
 	}
 	return f
 }
 
-// words are those of the call before its key; plain reports that nothing but
-// the key is in it.
-func (o *whichFlags) words() (words []string, plain bool) {
+// words returns the words of the call before its key. plain reports whether the call
+// has exactly one key and only flags that a hint repeats anyway.
+func (o *recordFlags) words() (words []string, plain bool) {
 	words, args := []string{o.command.Name()}, o.command.Flags().Args()
 	if o.command.Name() == "mark" && len(args) > 0 {
 		words, args = append(words, args[0]), args[1:]
 	}
 	plain = len(args) == 1
 	o.command.Flags().Visit(func(f *pflag.Flag) {
-		plain = plain && slices.Contains([]string{"ledger", "namespace", "trust-place"}, f.Name) // which a hint has anyway
+		plain = plain && slices.Contains([]string{"ledger", "namespace", "trust-place"}, f.Name) // a hint has these anyway
 	})
 	return words, plain
 }
 
-// windowWay is a way to say which record of a key is meant.
-type windowWay struct {
+// windowOption is a way to select a record of a key.
+type windowOption struct {
 	what  string
 	id    ledger.ID
-	flags []string // besides those that name id
+	flags []string // besides the flags that name id
 }
 
-// windowWays are those for a key whose newest record is in a window.
-func windowWays(newest ledger.ID) []windowWay {
-	bare := newest
-	bare.Window = ""
-	return []windowWay{
-		{"for the current window", bare, []string{"--per", string(hashkey.PerOf(newest.Window))}},
+// windowOptions returns the ways to select a record of a key whose newest record is in
+// a window.
+func windowOptions(newest ledger.ID) []windowOption {
+	unwindowed := newest
+	unwindowed.Window = ""
+	return []windowOption{
+		{"for the current window", unwindowed, []string{"--per", string(hashkey.PerOf(newest.Window))}},
 		{"for the window " + newest.Window, newest, nil},
-		{"for the window with the latest attempt", bare, []string{"--latest"}},
+		{"for the window with the latest attempt", unwindowed, []string{"--latest"}},
 	}
 }
 
-func (w windowWay) text() string {
+func (w windowOption) text() string {
 	if w.id.Window != "" {
 		return shellLine(flagWords("window", w.id.Window))
 	}
 	return shellLine(w.flags)
 }
 
-// windowList names some windows of a key, the latest first.
+// windowList lists the windows of e, the latest first, for a message.
 func windowList(e *runner.AmbiguousError) string {
 	var windows []string
 	for _, rec := range e.Records {
@@ -179,7 +180,7 @@ func windowList(e *runner.AmbiguousError) string {
 	return strings.Join(windows, ", ")
 }
 
-// windowValue is the value of --window. An empty one is set as well.
+// windowValue is the value of --window. The empty value also selects a record.
 type windowValue struct {
 	set  bool
 	text string
@@ -198,11 +199,11 @@ func (w *windowValue) Set(s string) error {
 	return nil
 }
 
-// nothingUnder is for a record that is not there. It names those that are there
-// under the same key, in other namespaces and in other windows.
-func nothingUnder(ctx context.Context, l ledger.Ledger, id ledger.ID) error {
+// notRecordedFailure returns the failure of a record that does not exist. Its hints
+// name existing records of the same key, in other namespaces and in other windows.
+func notRecordedFailure(ctx context.Context, l ledger.Ledger, id ledger.ID) error {
 	f := fail(exitError, "nothing is recorded under key %s%s in namespace %s", quote(id.Key), inWindow(id), quote(id.Namespace))
-	var found []ledger.ID // of each namespace the latest
+	var found []ledger.ID // the latest record in each namespace
 	for rec, err := range l.List(ctx, ledger.Filter{Key: id.Key}) {
 		if err != nil {
 			return err
@@ -211,7 +212,7 @@ func nothingUnder(ctx context.Context, l ledger.Ledger, id ledger.ID) error {
 			found = append(found, rec.ID)
 		}
 	}
-	for _, other := range found[:min(len(found), maxElsewhere)] {
+	for _, other := range found[:min(len(found), maxOtherRecords)] {
 		if other.Namespace == id.Namespace {
 			f.hintFor(other, "the record"+inWindow(other), "show")
 		} else {
@@ -221,8 +222,8 @@ func nothingUnder(ctx context.Context, l ledger.Ledger, id ledger.ID) error {
 	return f
 }
 
-// maxElsewhere is how many records elsewhere a message names.
-const maxElsewhere = 3
+// maxOtherRecords limits the records that a message of notRecordedFailure names.
+const maxOtherRecords = 3
 
 func inWindow(id ledger.ID) string {
 	if id.Window == "" {
