@@ -76,8 +76,8 @@ A waiting call prints a note on stderr; if stderr is not a terminal, it repeats 
 		topic: "retries",
 		title: "Outcome and retries",
 		flags: []string{"ok", "retries", "retry-delay", "retry-max-delay", "retry-on", "timeout", "kill-after"},
-		note: `Exit status 0 is a success. A failure ends the call, unless retries are left. Each retry is an attempt
-of its own. idem does not retry a command that died of a signal.`,
+		note: `Exit status 0 is a success. A failure ends the call, unless retries are left. Each retry is a separate
+attempt. idem does not retry a command that died of a signal.`,
 		example: `idem run --key mirror --per day --ok 24 --retries 3 --timeout 2h -- rsync -a src/ dst/`,
 	},
 	{
@@ -114,7 +114,7 @@ a secret that is easy to guess in the environment.`,
 		topic: "terminal",
 		title: "Terminal",
 		flags: []string{"tty"},
-		note: `The terminal of the command has the modes and the size of yours. Ctrl-C, Ctrl-Z and fg work in it. Its
+		note: `The terminal of the command has the modes and the size of your terminal. Ctrl-C, Ctrl-Z and fg work in it. Its
 output is one stream. idem records and replays it with the line ends of the terminal and the echo of
 typed text. A password that is typed while the echo is off is not recorded. Piped input is delivered
 line by line, at most 4095 bytes per line, followed by end-of-file. When the command ends,

@@ -110,7 +110,7 @@ func (a *app) callFlags(f *pflag.FlagSet, o *runOptions) {
 	f.StringVar(&o.metaFile, "meta-file", "", "write a JSON object about the call to the file `PATH`")
 	f.IntVar(&o.metaFD, "meta-fd", noMetaFD, "write a JSON object about the call to the open descriptor `N`")
 	f.Lookup("meta-fd").DefValue = "0" // pflag shows no default that is zero
-	f.Var(o.exitCodes, "exit-code", "exit with status N instead of idem's own: `NAME=N`, where NAME is running, mismatch, interrupted, failed, ledger or output; repeatable (running=0 for a quiet cron)")
+	f.Var(o.exitCodes, "exit-code", "replace an exit status of idem with N: `NAME=N`, where NAME is running, mismatch, interrupted, failed, ledger or output; repeatable (running=0 for a quiet cron)")
 	o.hooks.addTo(f)
 	f.Var(&o.onLedgerError, "on-ledger-error", "choose what to do if the ledger cannot be used: refuse (status 69), or run the command without a record")
 	f.BoolVarP(&a.ui.quiet, "quiet", "q", false, "print errors only, no warnings and hints")

@@ -126,7 +126,7 @@ func TestE2EDeployOfTheREADMERollsBack(t *testing.T) {
 	k.script("deploy.sh", `echo x >>side; echo "$2" >live; echo "deployed $2"`)
 	for _, pipeline := range []string{"1 a", "1 a", "2 b", "3 a"} {
 		id, commit, _ := strings.Cut(pipeline, " ")
-		if r := k.wantStatus(k.runRecipe("CI_PIPELINE_ID="+id+" GIT_COMMIT="+commit+"; "+deploy), 0); r.out != "deployed "+commit+"\n" {
+		if r := k.wantStatus(k.runRecipe("CI_PIPELINE_ID="+id+" CI_COMMIT_SHA="+commit+"; "+deploy), 0); r.out != "deployed "+commit+"\n" {
 			t.Errorf("pipeline %s: got %+v, want stdout %q", pipeline, r, "deployed "+commit+"\n")
 		}
 		if live := k.read("live"); live != commit+"\n" {

@@ -80,8 +80,8 @@ func (l *load) checkUnreadList() error {
 	err = errors.Join(err, listErr, readErr, unread.Wait())
 	held := time.Since(begin)
 
-	l.Count("runs beside a list that is not read", l.runs)
-	l.Count("lists that are read, beside them", lists)
+	l.Count("runs next to a list that is not read", l.runs)
+	l.Count("lists that are read at the same time", lists)
 	l.Measure("seconds that it was held", held.Seconds())
 	l.Count("bytes of the log at most", int(longest))
 	switch n := bytes.Count(rest, []byte("\n")); {
@@ -122,7 +122,7 @@ func (l *load) checkForeignRead() error {
 	if err := errors.Join(err, in.Close(), held.Wait()); err != nil {
 		return err
 	}
-	l.Count("bytes of the log beside a foreign transaction", int(longest))
+	l.Count("bytes of the log during a foreign transaction", int(longest))
 	if _, err := l.makeRuns("after", l.runs/10); err != nil {
 		return err
 	}

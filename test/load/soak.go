@@ -209,7 +209,7 @@ func (b *soakRun) report() error {
 		b.Count("calls that ended so: "+name, b.codes[name])
 	}
 	b.Count("executions", starts)
-	b.Count("executions that came to a good end", ends)
+	b.Count("executions that ended well", ends)
 	b.Count("acknowledged successes", acks)
 	b.Add("time of a run", "that was not killed")
 	b.load.addTimes(b.times)

@@ -31,7 +31,7 @@ const (
 	noDifference  = "replies that differ from the first"
 	noUnreadable  = "faults of the ledger"
 	noLeftovers   = "files, locks, descriptors and processes left behind"
-	noStanding    = "keys that came to no end"
+	noStanding    = "keys that did not end"
 	noFalseReader = "failed calls of idem list"
 	noDisorder    = "histories that are in no order"
 )

@@ -55,7 +55,7 @@ func (r *killTest) report(w io.Writer) error {
 	t.Count("keys", len(r.subjects))
 	t.Add("  of them", "%d rerun when interrupted, %d refuse, %d callers each", rerun, len(r.subjects)-rerun, callers)
 	t.Count("calls of idem run", sum.calls)
-	t.Count("calls of idem list beside them", int(r.lists.Load()))
+	t.Count("calls of idem list at the same time", int(r.lists.Load()))
 	t.Count("kills", r.kills.total())
 	t.Add("  of idem", "%d, and %d at most 40 ms after its start", r.kills.idem.Load(), r.kills.young.Load())
 	t.Add("  of the command", "%d", r.kills.command.Load())

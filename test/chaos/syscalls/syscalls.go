@@ -124,7 +124,7 @@ func (c *injectCounts) totals() []lab.Total {
 	return []lab.Total{
 		{Name: "trials", N: c.trials},
 		{Name: "failed system calls", N: c.failures},
-		{Name: "done all the same", N: c.done},
+		{Name: "done nevertheless", N: c.done},
 		{Name: "refused", N: c.refused},
 		{Name: "not started or ended by Go", N: c.other},
 		{Name: "undecided (125)", N: c.undecided},
