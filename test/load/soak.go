@@ -33,6 +33,9 @@ type soakRun struct {
 	times      []time.Duration    // durations of the runs that were not killed
 	err        error              // the first error
 	kills      int
+	// cutForgets has the keys of which a forget was killed. The forget may have removed
+	// the record and not yet the files of output.
+	cutForgets map[string]bool
 }
 
 // allowedStatus has the statuses with which a call may end, apart from death by SIGKILL.
@@ -46,7 +49,7 @@ var allowedStatus = map[string][]int{
 // soak has callers of a few keys, random kills of their calls, and concurrent calls of
 // list, check and forget.
 func soak(l *load) error {
-	b := &soakRun{load: l, journalDir: filepath.Join(l.dir, "journals"), alive: map[*exec.Cmd]bool{}, codes: map[string]int{}}
+	b := &soakRun{load: l, journalDir: filepath.Join(l.dir, "journals"), alive: map[*exec.Cmd]bool{}, codes: map[string]int{}, cutForgets: map[string]bool{}}
 	if err := os.Mkdir(b.journalDir, 0o700); err != nil {
 		return err
 	}
@@ -168,6 +171,11 @@ func (b *soakRun) forget() {
 	key := anyKey()
 	b.note(key, "forget", "-")
 	code, _ := b.call("forget", key)
+	if code == -int(unix.SIGKILL) {
+		b.mu.Lock()
+		b.cutForgets[key] = true
+		b.mu.Unlock()
+	}
 	switch code {
 	case 0, -int(unix.SIGKILL): // a killed call may have removed the key
 		b.note(key, "forgotten", "-")
@@ -217,6 +225,13 @@ func (b *soakRun) report() error {
 	runs := map[string]bool{}
 	for _, a := range attempts {
 		runs[a.Run] = true
+	}
+	for key := range b.cutForgets {
+		for _, line := range b.journal(key) {
+			if run, ok := strings.CutPrefix(line, "start "); ok {
+				runs[run] = true
+			}
+		}
 	}
 	err = errors.Join(b.err, err, b.checkLeft("ledger", runs))
 	if err == nil && ends == 0 {
