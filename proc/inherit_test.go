@@ -15,6 +15,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"idem/internal/testkit"
 )
 
 const listDescriptors = `for f in /proc/$$/fd/*; do [ ${f##*/} -gt 2 ] && echo ${f##*/} $(readlink $f); done; true`
@@ -107,6 +109,7 @@ func TestInheritedDescriptorUnderALowLimit(t *testing.T) {
 // The command gets every descriptor of the caller, whatever its number, and none of
 // idem's.
 func TestCallersDescriptorsPassThrough(t *testing.T) {
+	testkit.Slow(t, "it waits for processes that outlive the command")
 	needsProc(t)
 	t.Parallel()
 	null, err := os.Open("/dev/null")

@@ -282,6 +282,7 @@ func TestEndlessWriterAfterTheEnd(t *testing.T) {
 // A process that was left behind may still write, which Open reports. Unread counts
 // the bytes that it has written and that were not read.
 func TestOutputThatIsHeldAtTheEnd(t *testing.T) {
+	testkit.Slow(t, "it waits for processes that outlive the command")
 	for name, test := range map[string]struct {
 		script       string
 		open, unread bool

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"idem/internal/testkit"
 )
 
 func TestReaderThatGoesAwayIsNoError(t *testing.T) {
@@ -111,6 +113,7 @@ func TestNonBlockingStdout(t *testing.T) {
 }
 
 func TestBackgroundProcessDoesNotHoldTheRun(t *testing.T) {
+	testkit.Slow(t, "it waits for processes that outlive the command")
 	t.Parallel()
 	late := t.TempDir() + "/late"
 	c, rec := command(t, "/bin/sh", "-c", "(sleep 1; echo late; : >"+late+") & sleep 30 & echo $! >&2; echo hi; exit 4")

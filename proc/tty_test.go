@@ -13,6 +13,8 @@ import (
 	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
+
+	"idem/internal/testkit"
 )
 
 // newTerminal returns a terminal that is not the controlling terminal of a process.
@@ -100,6 +102,7 @@ func TestOwnTerminalAfterAPanic(t *testing.T) {
 // All output in the kernel's buffer at the command's end is read, although one read
 // takes at most 4 KiB. The command ends only after idem is busy.
 func TestTTYIsDrained(t *testing.T) {
+	testkit.Slow(t, "it waits for processes that outlive the command")
 	t.Parallel()
 	const n = 10000 // the buffer holds about 12 KiB
 	c, rec := command(t, "/bin/sh", "-c", "echo; read x; (sleep 300 &) ; head -c "+strconv.Itoa(n)+" /dev/zero")
