@@ -50,9 +50,8 @@ func newRecordFlags(c *cobra.Command, calendar *calendarFlags, guess bool) *reco
 	o := &recordFlags{calendar: calendar, guess: guess, command: c}
 	f := c.Flags()
 	if calendar == nil {
-		cal := newCalendarFlags()
-		o.calendar = &cal
-		cal.addTo(f, recordPer)
+		o.calendar = new(calendarFlags)
+		o.calendar.addTo(f, recordPer)
 	}
 	f.Var(&o.window, "window", "use the record of `WINDOW`, such as 2026-11-22 (empty: the record without a window)")
 	f.BoolVar(&o.latest, "latest", false, "use the record with the latest attempt or mark, in any window")
