@@ -21,9 +21,9 @@ type calendarFlags struct {
 	dayStart string
 }
 
-// addTo adds the flags. per is the start of the text about --per.
+// addTo adds the flags. per is the text about --per.
 func (o *calendarFlags) addTo(f *pflag.FlagSet, per string) {
-	f.Var(&o.per, "per", per+": "+strings.Join(hashkey.Pers, ", ")+", or a length such as 15m or 6h")
+	f.Var(&o.per, "per", per)
 	f.StringVar(&o.zone, "tz", "", "use the calendar of time `ZONE`, such as Europe/Berlin or UTC (default: the local zone)")
 	f.StringVar(&o.at, "at", "", "choose the window as if the call were made at `TIME`: RFC 3339, \"2026-11-22 14:00\" in the zone, or @SECONDS since 1970")
 	f.StringVar(&o.dayStart, "day-start", "", "start windows of a day or longer at `HH:MM` instead of midnight")
@@ -87,8 +87,8 @@ func (o *windowFlags) addTo(f *pflag.FlagSet) {
 	f.Var(&o.ttl, "ttl", "run again `DURATION` after the last success started: 90m, 12h, 7d, 2w, or never (the default)")
 }
 
-// oncePer is the start of the text about --per in commands about calls.
-const oncePer = "run once per `WINDOW`"
+// oncePer is the text about --per in commands about calls.
+const oncePer = "run once per `WINDOW`, such as 15m, 6h, hour, day, week, month or boot"
 
 // sameLength returns the value of --per with the same length as --ttl, "" if there is
 // none. The user probably meant --per: a job with --ttl 24h that starts a second early

@@ -68,7 +68,7 @@ func noBootID(err error) error {
 // with --per runs, because its window has no record yet.
 func (a *app) hintPer(o *runOptions) {
 	if per := o.sameLength(); per != "" {
-		a.ui.hint(advice("with this --ttl, a job every %s runs only every second time, because its success is then a moment too young;"+
+		a.ui.hint(advice("with this --ttl, a job every %s may run only every second time, because its success is then a moment too young;"+
 			" write %s in place of --ttl (the next call then runs)", per, perWords(per)))
 	}
 }
