@@ -179,11 +179,13 @@ type textTopic struct {
 	topic, title string
 	about        string // for the list of topics
 	text         func() string
+	apart        bool // not a section of idem run --help
 }
 
 var textTopics = []textTopic{
-	{"exit-status", "Exit status", "the exit statuses of idem run", exitHelp},
-	{"environment", "Environment", "the variables that idem reads and sets", environmentHelp},
+	{"exit-status", "Exit status", "the exit statuses of idem run", exitHelp, false},
+	{"environment", "Environment", "the variables that idem reads and sets", environmentHelp, false},
+	{"shell", "Shell", "two commands, pipes, variables, functions, loops, sudo", shellHelp, true},
 }
 
 // variableGroup is a section of the help about the environment.
