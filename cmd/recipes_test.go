@@ -16,6 +16,8 @@ import (
 // recipes has the check of each section of docs/recipes.md.
 var recipes = map[string]func(*recipeBox){
 	"A backup, once per day":                recipeBackup,
+	"A job every 15 minutes":                recipeQuarterHour,
+	"Once per boot":                         recipeBoot,
 	"Copying with rsync":                    recipeMirror,
 	"A deploy, in GitHub Actions":           recipeDeploy,
 	"A webhook that is delivered twice":     recipeWebhook,
@@ -23,12 +25,18 @@ var recipes = map[string]func(*recipeBox){
 	"A migration that must never run twice": recipeMigration,
 	"Trying again, with patience":           recipeRetry,
 	"Output in a file":                      recipeRedirection,
+	"Two commands":                          recipeTwoCommands,
+	"A pipe":                                recipePipe,
 	"A here-document":                       recipeHereDocument,
 	"A loop over lines":                     recipeLoop,
 	"A function of a script":                recipeFunction,
+	"A script that stops at errors":         recipeStrict,
+	"In the background":                     recipeBackground,
+	"Cleaning up":                           recipeCleanup,
 	"A time stamp":                          recipeTimeStamp,
 	"The entrypoint of a container":         recipeEntrypoint,
 	"sudo":                                  recipeSudo,
+	"su":                                    recipeSu,
 	"A mail or a ping about the outcome":    recipeHooks,
 	"A systemd timer":                       recipeSystemd,
 	"A Kubernetes CronJob":                  recipeKubernetes,
@@ -81,6 +89,41 @@ func recipeBackup(k *recipeBox) {
 	if r := k.runRecipe(fields[5]); r.code == 0 || !strings.Contains(r.err, "tar: ") {
 		k.t.Errorf("a backup of nothing: got %+v, want tar's error", r)
 	}
+}
+
+// A tick fails, the next one succeeds, one more replays, and then a new window begins.
+func recipeQuarterHour(k *recipeBox) {
+	fields := strings.SplitN(k.nextBlock("cron").text, " ", 6)
+	k.script("sync.sh", `echo "$IDEM_WINDOW" >>side; echo out; [ -e good ]`)
+	tick := func(minute string) result {
+		at := "--per 15m --tz UTC --at 2026-11-22T14:" + minute
+		return k.runRecipe(strings.Replace(fields[5], "--per 15m", at, 1))
+	}
+	if r := k.wantStatus(tick("15"), 1); r.out != "out\n" {
+		k.t.Errorf("a failure: got %+v, want the output", r)
+	}
+	k.write("good", "")
+	for _, minute := range []string{"20", "25", "29:59", "30", "35"} {
+		if r := k.wantStatus(tick(minute), 0); r.out != "" || r.err != "" {
+			k.t.Errorf("minute %s: got output %q, %q that cron would mail, want none", minute, r.out, r.err)
+		}
+	}
+	if got, want := k.read("side"), strings.Repeat("2026-11-22T14:15+00:00/PT15M\n", 2)+"2026-11-22T14:30+00:00/PT15M\n"; got != want {
+		k.t.Errorf("got the windows %q, want %q", got, want)
+	}
+}
+
+// cron starts twice during one boot.
+func recipeBoot(k *recipeBox) {
+	line, ok := strings.CutPrefix(k.nextBlock("cron").text, "@reboot ")
+	if !ok {
+		k.t.Fatalf("got %q, want a line for the start of cron", line)
+	}
+	k.script("warm-cache.sh", `echo x >>side`)
+	for range 2 {
+		k.wantStatus(k.runRecipe(line), 0)
+	}
+	k.wantLines("side", 1)
 }
 
 func recipeMirror(k *recipeBox) {
