@@ -5,7 +5,7 @@ import "strings"
 // shellForm is a line for a shell that calls idem, on the page of idem help shell. A
 // test runs each line.
 type shellForm struct {
-	what  string // what the line is for, or what another line would do
+	what  string // the purpose of the line, or the fault of another one
 	line  string
 	shell string // the shell that the line requires
 }

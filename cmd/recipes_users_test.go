@@ -56,7 +56,7 @@ func recipeSudo(k *recipeBox) {
 	token = strings.TrimSpace(k.wantStatus(k.run("token", "payout:2026-11"), 0).out)
 	paid("2026-11 " + token + " 0\n")
 	k.wantStatus(k.run("forget", "payout:2026-11"), 0)
-	k.wantStatus(k.runRecipe(strings.Replace(inside, " --preserve-env=IDEM_TOKEN", "", 1)), 0)
+	k.wantStatus(k.runRecipe(strings.Replace(inside, " --preserve-env=IDEM_TOKEN,IDEM_RUN_ID", "", 1)), 0)
 	paid("2026-11 none 0\n")
 
 	// After a kill -9, root's idem finds sudo.

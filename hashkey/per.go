@@ -81,7 +81,7 @@ func NearestPers(d time.Duration) []Per {
 	return slices.DeleteFunc([]Per{shorter, longer}, func(per Per) bool { return per == "" })
 }
 
-// length returns the length of a Per without a name, 0 for the others.
+// length returns the length of a Per without a name, 0 for a Per with a name.
 func (p Per) length() time.Duration {
 	if slices.Contains(Pers, string(p)) {
 		return 0
