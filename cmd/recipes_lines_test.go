@@ -102,7 +102,14 @@ func recipePipe(k *recipeBox) {
 	}
 	k.script("orders.sh", "echo more")
 	k.wantStatus(k.runRecipe(before), 65)
-	k.wantStatus(k.runRecipe(strings.Replace(before, "--hash-stdin", "", 1)), 65) // recorded with stdin
+	// The page warns of the call without the flag.
+	counted := func(lines string) string {
+		return "set -o pipefail; seq " + lines + " | idem run --key count -- wc -l"
+	}
+	k.wantStatus(k.runRecipe(counted("3")), 0)
+	if r := k.wantStatus(k.runRecipe(counted("1000000")), 141); r.out != "3\n" {
+		k.t.Errorf("got %+v, want the old result and a producer that died of SIGPIPE", r)
+	}
 }
 
 func recipeStrict(k *recipeBox) {

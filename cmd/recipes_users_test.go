@@ -2,6 +2,7 @@ package cmd_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -16,6 +17,9 @@ func (k *recipeBox) inOwnSystem(text string) string {
 	k.t.Helper()
 	requireRoot(k.t) // sudo and su ask root for no password
 	requireTool(k.t, "unshare")
+	if exec.Command("unshare", "-m", "true").Run() != nil {
+		skipMissing(k.t, "the right to mount")
+	}
 	script := "set -eu\n"
 	for _, dir := range []string{"/root", "/var/lib", "/usr/local/bin"} {
 		own := k.path("system" + strings.ReplaceAll(dir, "/", "-"))

@@ -204,4 +204,3 @@ func FuzzParseAt(f *testing.F) {
 		}
 	})
 }
-
