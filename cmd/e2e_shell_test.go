@@ -3,6 +3,7 @@ package cmd_test
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -26,7 +27,8 @@ func (k *recipeBox) runForm(line string) result {
 // the next call runs what failed again.
 func TestE2EShellForms(t *testing.T) {
 	for _, line := range cmd.ShellForms() {
-		t.Run(line, func(t *testing.T) {
+		name := regexp.MustCompile(`\W+`).ReplaceAllString(line, "-") // also the name of a directory
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			k := newRecipeBox(t, nil)
 			k.t = t
@@ -65,6 +67,10 @@ func TestE2EShellForms(t *testing.T) {
 			}
 			if _, err := os.Stat(k.path("tmp")); strings.Contains(line, "rm -f tmp") && err == nil {
 				t.Error("got a file that the trap removes, want it removed")
+			}
+			if strings.Contains(line, "./list |") {
+				k.script("list", "echo other")
+				k.wantStatus(k.runForm(line), 65)
 			}
 			if file := k.path("a.log"); strings.Contains(line, "a.log") {
 				if b, _ := os.ReadFile(file); !strings.Contains(string(b), "out\n") {
