@@ -92,23 +92,37 @@ func recipeBackup(k *recipeBox) {
 }
 
 // A tick fails, the next one succeeds, one more replays, and then a new window begins.
+// The run of that window lasts into the next one.
 func recipeQuarterHour(k *recipeBox) {
+	requireTool(k.t, "flock")
 	fields := strings.SplitN(k.nextBlock("cron").text, " ", 6)
-	k.script("sync.sh", `echo "$IDEM_WINDOW" >>side; echo out; [ -e good ]`)
-	tick := func(minute string) result {
-		at := "--per 15m --tz UTC --at 2026-11-22T14:" + minute
-		return k.runRecipe(strings.Replace(fields[5], "--per 15m", at, 1))
+	at := func(minute string) string {
+		return strings.Replace(fields[5], "--per 15m", "--per 15m --tz UTC --at 2026-11-22T14:"+minute, 1)
 	}
-	if r := k.wantStatus(tick("15"), 1); r.out != "out\n" {
+	k.script("sync.sh", `echo "$IDEM_WINDOW" >>side; echo out; [ -e good ]`)
+	if r := k.wantStatus(k.runRecipe(at("15")), 1); r.out != "out\n" {
 		k.t.Errorf("a failure: got %+v, want the output", r)
 	}
-	k.write("good", "")
-	for _, minute := range []string{"20", "25", "29:59", "30", "35"} {
-		if r := k.wantStatus(tick(minute), 0); r.out != "" || r.err != "" {
+	silent := func(minute string, status int) {
+		k.t.Helper()
+		if r := k.wantStatus(k.runRecipe(at(minute)), status); r.out != "" || r.err != "" {
 			k.t.Errorf("minute %s: got output %q, %q that cron would mail, want none", minute, r.out, r.err)
 		}
 	}
-	if got, want := k.read("side"), strings.Repeat("2026-11-22T14:15+00:00/PT15M\n", 2)+"2026-11-22T14:30+00:00/PT15M\n"; got != want {
+	k.write("good", "")
+	for _, minute := range []string{"20", "25", "29:59"} {
+		silent(minute, 0)
+	}
+	k.wantLines("side", 2)
+	k.script("sync.sh", `echo "$IDEM_WINDOW" >>side; until [ -e go ]; do sleep 0.01; done`)
+	long := k.startRecipe(at("30"))
+	k.waitLines("side", 3)
+	silent("45", 1)
+	k.write("go", "")
+	k.wantStatus(long.wait(), 0)
+	silent("50", 0)
+	want := strings.Repeat("2026-11-22T14:15+00:00/PT15M\n", 2) + "2026-11-22T14:30+00:00/PT15M\n2026-11-22T14:45+00:00/PT15M\n"
+	if got := k.read("side"); got != want {
 		k.t.Errorf("got the windows %q, want %q", got, want)
 	}
 }
