@@ -64,11 +64,13 @@ func noBootID(err error) error {
 		hint("for the windows of the calendar, write --per day in place of --per boot")
 }
 
-// hintPer prints a hint after a call whose --ttl is as long as a window. The first call
-// with --per runs, because its window has no record yet.
+// hintPer prints hints after a call whose --ttl is as long as a window. Windows are
+// separate records, so they say what else --per changes.
 func (a *app) hintPer(o *runOptions) {
-	if per := o.sameLength(); per != "" {
-		a.ui.hint(advice("with this --ttl, a job every %s may run only every second time, because its success is then a moment too young;"+
-			" write %s in place of --ttl (the next call then runs)", per, perWords(per)))
+	per := o.sameLength()
+	if per == "" {
+		return
 	}
+	a.ui.hint(advice("with this --ttl, a job every %s may run only every second time: its success is then a moment too young", per))
+	a.ui.hint(advice("%s in place of --ttl runs it once in each window, beginning with the next call; runs of two windows may overlap", perWords(per)))
 }
