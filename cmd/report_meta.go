@@ -94,6 +94,19 @@ func viewKey(r ledger.Record) keyView {
 	}
 }
 
+// viewOf returns a function that makes the view of a call that ended with a result or
+// an error. unprotected reports whether it was made without its ledger.
+func viewOf(res runner.Result, call runner.Call, err error, unprotected bool) func() metaView {
+	switch view := metaOf(res, call); {
+	case err != nil:
+		return metaOfError(call.ID, err)
+	case unprotected:
+		return unprotectedMeta(view)
+	default:
+		return view
+	}
+}
+
 // metaOf returns a function that makes the view of a call. Most calls need no view.
 func metaOf(res runner.Result, call runner.Call) func() metaView {
 	return func() metaView {
@@ -125,6 +138,8 @@ func metaOfError(id ledger.ID, err error) func() metaView {
 			m.Why = "not_startable"
 		case errors.As(err, &stopped):
 			m.Why = "signal"
+		case failureOf(err).code == exitUsage:
+			m.Why = "usage"
 		}
 		return m
 	}
