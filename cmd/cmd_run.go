@@ -131,8 +131,11 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	if err != nil {
 		return err
 	}
-	meta, err := openMeta(o.metaFile, o.metaFD)
-	defer meta.close()
+	out := &meta{}
+	if p.files, err = o.files(); err == nil {
+		out, err = openMeta(o.metaFile, o.metaFD)
+		defer out.close()
+	}
 	m := made{err: err}
 	if err == nil {
 		m = a.runRecorded(ctx, p)
@@ -150,9 +153,9 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	a.endHooks(ctx, p, &m)
 	var end ending
 	if m.err != nil {
-		end = a.failRun(p, meta, m)
+		end = a.failRun(p, out, m)
 	} else {
-		end = a.finishRun(p, meta, m)
+		end = a.finishRun(p, out, m)
 	}
 	if end.signal == 0 && m.res.Unrecorded == nil { // an unknown outcome matters more than the signal
 		end.signal = m.res.Fatal
@@ -213,10 +216,6 @@ func (a *app) checkFlags(o *runOptions) (runner.Policy, retention, error) {
 
 // runRecorded makes a call with its ledger.
 func (a *app) runRecorded(ctx context.Context, p plan) made {
-	var err error
-	if p.files, err = p.flags.files(); err != nil {
-		return made{err: err}
-	}
 	l, err := a.openLedger()
 	if err != nil {
 		return made{err: err}
