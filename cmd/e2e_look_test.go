@@ -68,6 +68,13 @@ func (b *box) script(name, text string) string {
 // number of executions of the command.
 func (b *box) lines(name string) int { b.t.Helper(); return strings.Count(b.read(name), "\n") }
 
+func (b *box) wantNoFile(name string) {
+	b.t.Helper()
+	if _, err := os.Lstat(b.path(name)); err == nil {
+		b.t.Errorf("got the file %s, want none", name)
+	}
+}
+
 func (b *box) wantLines(name string, n int) {
 	b.t.Helper()
 	if got := b.lines(name); got != n {

@@ -65,8 +65,7 @@ func (h *hooks) Set(s string) error {
 }
 
 // eventsOf returns the events with a name. A hook of failure also runs when the command
-// ran and its outcome could not be recorded: before unrecorded was an event of its own,
-// its event was failure.
+// ran and its outcome could not be recorded, as before unrecorded was a separate event.
 func eventsOf(name string) ([]runner.Event, error) {
 	all := runner.Events()
 	switch e := runner.Event(name); {

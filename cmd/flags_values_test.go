@@ -149,8 +149,10 @@ func FuzzExitCodes(f *testing.F) {
 
 // FuzzHook checks that --hook takes events and a command that is not blank, unchanged.
 func FuzzHook(f *testing.F) {
-	for _, s := range []string{"", "=", "start=", "start= \t", "start=x", "success=a=b", "Start=x", "start =x", " start=x", "failure=\xff\x1b", "done=\n",
-		"end=x", "end,end=x", "success,failure=x", ",=x", "end,=x", ",end=x", "end, start=x", "start,end", "=,end=x"} {
+	for _, s := range []string{
+		"", "=", "start=", "start= \t", "start=x", "success=a=b", "Start=x", "start =x", " start=x", "failure=\xff\x1b", "done=\n",
+		"end=x", "end,end=x", "success,failure=x", ",=x", "end,=x", ",end=x", "end, start=x", "start,end", "=,end=x",
+	} {
 		f.Add(s)
 	}
 	names := append(strings.Split(eventList, ", "), endEvent)

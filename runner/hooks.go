@@ -15,7 +15,7 @@ import (
 type Event string
 
 // The events. EventStart precedes every attempt of a call. A call that ends by itself
-// has exactly one of the others, which the caller of EndHooks chooses.
+// has one further event, an argument of EndHooks.
 const (
 	EventStart       Event = "start"
 	EventSuccess     Event = "success"
@@ -25,7 +25,7 @@ const (
 	EventBusy        Event = "busy"
 	EventMismatch    Event = "mismatch"
 	EventInterrupted Event = "interrupted"
-	EventRefused     Event = "refused"    // for a reason that has no event of its own
+	EventRefused     Event = "refused"    // for a reason without a separate event
 	EventLedger      Event = "ledger"     // the ledger cannot be used
 	EventUnrecorded  Event = "unrecorded" // the command ran, and its outcome is not in the ledger
 	EventAborted     Event = "aborted"    // a signal came before the command was started
