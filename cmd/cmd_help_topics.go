@@ -151,8 +151,8 @@ key is free:
   aborted                    a signal ended a probe or a start hook, and idem; nothing was started
 A hook may list events: success,replay. The name end is all of them but start. A hook of failure runs
 at unrecorded too. A hook runs at most once at the end of a call, and finds the event in IDEM_EVENT.
-No event fires for a command line that idem cannot accept, and when idem is killed by a signal while
-it waits or replays.
+No event fires for flags that idem cannot parse or combine, and when a signal ends idem while it waits
+or replays.
 
 The hooks of an event run in order, each for at most 30 seconds, with the JSON object of --meta-file
 on stdin. idem writes their output to stderr, also with --quiet-ok. A signal sent to idem while a hook

@@ -185,3 +185,22 @@ func TestE2ESignalDuringAHookOfAnError(t *testing.T) {
 	b.wantLines("second", 0)
 	b.wantNoFile("side")
 }
+
+// The second signal ends a hook of aborted. idem dies of the first one.
+func TestE2ESecondSignalEndsAHookOfAborted(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	args := append([]string{"run", "--key", "k", "--hook", "start=echo $$ >started; exec sleep 300"}, hangingHook("aborted")...)
+	c := b.idem(append(args, "--", "touch", "side")...)
+	b.waitPID("started")
+	c.kill(syscall.SIGTERM)
+	pid := b.waitPID("pid")
+	b.wantStatus(b.run("run", "--key", "k", "--on-mismatch", "rerun", "--", "true"), 0) // the key is free
+	c.kill(syscall.SIGINT)
+	if r := c.wait(); r.sig != syscall.SIGTERM {
+		t.Errorf("got %+v, want signal %v", r, syscall.SIGTERM)
+	}
+	b.waitExit(pid)
+	b.wantLines("second", 0)
+	b.wantNoFile("side")
+}
