@@ -253,7 +253,7 @@ func (a *app) runnerAt(p plan, h home) *runner.Runner {
 		Ledger: h.ledger, Now: a.now, NewRunID: newRunID, Owner: owner,
 		Environ: func(at runner.Attempt) []string { return environ(h.variables(at, chainOf(at, h.place))) },
 		Live:    runner.Streams{Stdout: a.ui.stdout, Stderr: a.ui.stderr}, Replayed: o.replayed(&a.ui),
-		Redact: p.keep.redactor, Backlog: h.backlog, Hooks: o.hooks.runnerHooks(o.exitCodes, h.unprotected, a.ui.stderr),
+		Redact: p.keep.redactor, Backlog: h.backlog, Hooks: o.runnerHooks(h.unprotected, a.ui.stderr),
 	}
 	if !o.quietOK { // --quiet-ok prints nothing unless the call fails
 		r.Waiting = runner.Waiting{Tell: (&waiting{ui: &a.ui}).busy, Remind: remindEvery}

@@ -87,18 +87,18 @@ func eventsOf(name string) ([]runner.Event, error) {
 // runnerHooks returns the hooks with their environment and their stdin. IDEM_EXIT_CODE
 // is the exit status of idem, empty at the event start. Stdin is the object of
 // --meta-file, and IDEM_REASON its reason.
-func (h *hooks) runnerHooks(codes exitCodes, unprotected bool, output *os.File) runner.Hooks {
+func (o *runOptions) runnerHooks(unprotected bool, output *os.File) runner.Hooks {
 	report := func(e runner.Event, call runner.Call, res runner.Result, err error) ([]string, []byte) {
 		status := ""
 		if e != runner.EventStart {
-			status = strconv.Itoa(statusOf(codes, res, call, err))
+			status = strconv.Itoa(o.statusOf(res, call, err))
 		}
 		view := viewOf(res, call, err, unprotected)()
 		b, _ := marshal(view) // all fields can be marshalled
 		return []string{"IDEM_EXIT_CODE=" + status, "IDEM_REASON=" + view.Why}, b
 	}
 	hooks := runner.Hooks{Limit: hookLimit, KillAfter: hookKillAfter, Output: output, Report: report}
-	for _, hook := range h.list {
+	for _, hook := range o.hooks.list {
 		hooks.List = append(hooks.List, hook.Hook)
 	}
 	return hooks

@@ -89,23 +89,3 @@ func eventOfRefusal(code int) runner.Event {
 		return runner.EventRefused
 	}
 }
-
-// statusOf returns the exit status that a call ends with, 128+n if idem dies of signal
-// n.
-func statusOf(codes exitCodes, res runner.Result, call runner.Call, err error) int {
-	var stopped *proc.SignalError
-	switch {
-	case errors.As(err, &stopped):
-		return 128 + int(stopped.Signal)
-	case err != nil:
-		return codes.remap(failureOf(err).code)
-	case res.Action == runner.ActionRefuse:
-		return codes.remap(refusal(res, call).code)
-	case res.Unrecorded != nil:
-		return exitUnrecorded
-	case undeliveredFailure(res, call) != nil:
-		return codes.remap(exitOutput)
-	default:
-		return exitStatus(res.Record.Current)
-	}
-}
