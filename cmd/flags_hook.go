@@ -50,10 +50,14 @@ func (h *hooks) Set(s string) error {
 		return errors.New("want EVENT=CMD, where EVENT is " + eventList + ", or end")
 	}
 	var events []runner.Event
-	for name := range strings.SplitSeq(names, ",") {
+	list := strings.Split(names, ",")
+	for i, name := range list {
 		of, err := eventsOf(name)
 		if err != nil {
-			return err
+			if list[i] = closestEvent(name); list[i] == "" {
+				return err
+			}
+			return &spellingError{err, strings.Join(list, ",") + "=CMD"}
 		}
 		events = append(events, of...)
 	}
@@ -67,21 +71,28 @@ func (h *hooks) Set(s string) error {
 // eventsOf returns the events with a name. A hook of failure also runs when the command
 // ran and its outcome could not be recorded, as before unrecorded was a separate event.
 func eventsOf(name string) ([]runner.Event, error) {
-	all := runner.Events()
 	switch e := runner.Event(name); {
 	case name == endEvent:
 		return runner.EndEvents(), nil
 	case e == runner.EventFailure:
 		return []runner.Event{e, runner.EventUnrecorded}, nil
-	case slices.Contains(all, e):
+	case slices.Contains(runner.Events(), e):
 		return []runner.Event{e}, nil
 	case name == "":
 		return nil, errors.New("the name of an event is empty: want EVENT=CMD, where EVENT is " + eventList + ", or end")
 	}
-	if near := closest(strings.ToLower(strings.TrimSpace(name)), strings.Split(eventList+", "+endEvent, ", ")); near != "" {
-		return nil, fmt.Errorf("unknown event %s: did you mean %s?", quote(name), near)
-	}
 	return nil, fmt.Errorf("unknown event %s: want %s, or end", quote(name), eventList)
+}
+
+// closestEvent returns the event that a name is probably a misspelling of, or "".
+func closestEvent(name string) string {
+	return closest(strings.ToLower(strings.TrimSpace(name)), strings.Split(eventList+", "+endEvent, ", "))
+}
+
+// spellingError is the error of a misspelt value of a flag.
+type spellingError struct {
+	error
+	meant string // the value that was probably meant
 }
 
 // runnerHooks returns the hooks with their environment and their stdin. IDEM_EXIT_CODE
