@@ -22,7 +22,11 @@ func (p *perFlag) Set(s string) error {
 	}
 	d, err := parseLongDuration(s)
 	if err != nil || d == 0 || strings.Trim(s, "0123456789.") == "" { // a plain number: of seconds or of minutes?
-		return errors.New("want " + strings.Join(hashkey.Pers, ", ") + ", or a length such as 15m or 6h")
+		want := "want " + strings.Join(hashkey.Pers, ", ") + ", or a length such as 15m or 6h"
+		if name := closest(strings.ToLower(s), hashkey.Pers); name != "" {
+			return &valueError{want, "did you mean " + perWords(hashkey.Per(name)) + "?"}
+		}
+		return errors.New(want)
 	}
 	per := hashkey.PerOfLength(d)
 	switch {
