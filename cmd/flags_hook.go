@@ -57,7 +57,7 @@ func (h *hooks) Set(s string) error {
 			if list[i] = closestEvent(name); list[i] == "" {
 				return err
 			}
-			return &spellingError{err, strings.Join(list, ",") + "=CMD"}
+			return &valueError{err.Error(), "did you mean --hook " + strings.Join(list, ",") + "=CMD?"}
 		}
 		events = append(events, of...)
 	}
@@ -87,12 +87,6 @@ func eventsOf(name string) ([]runner.Event, error) {
 // closestEvent returns the event that a name is probably a misspelling of, or "".
 func closestEvent(name string) string {
 	return closest(strings.ToLower(strings.TrimSpace(name)), strings.Split(eventList+", "+endEvent, ", "))
-}
-
-// spellingError is the error of a misspelt value of a flag.
-type spellingError struct {
-	error
-	meant string // the value that was probably meant
 }
 
 // runnerHooks returns the hooks with their environment and their stdin. IDEM_EXIT_CODE

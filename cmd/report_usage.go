@@ -50,7 +50,6 @@ func flagFailure(c *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
 	var invalid *pflag.InvalidValueError
 	var lacks *pflag.ValueRequiredError
-	var misspelt *spellingError
 	f := usage("%v", err)
 	switch {
 	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "":
@@ -70,8 +69,8 @@ func flagFailure(c *cobra.Command, err error) error {
 			why = map[string]string{"ParseInt": "want a number", "ParseBool": "want true or false"}[num.Func]
 		}
 		f = usage("invalid value %s for --%s", quote(invalid.GetValue()), invalid.GetFlag().Name).detail("%s", why)
-		if errors.As(err, &misspelt) {
-			f.hint("did you mean --%s %s?", invalid.GetFlag().Name, misspelt.meant)
+		if value := (*valueError)(nil); errors.As(err, &value) {
+			return f.hint("%s", value.hint)
 		}
 	}
 	return f.hint("to see the flags: %s --help", c.CommandPath())
