@@ -101,7 +101,8 @@ func (a *app) recordAsked(ctx context.Context, l ledger.Store, id ledger.ID, wan
 
 // question is the call that check or explain asks about, and the answer.
 type question struct {
-	call runner.Call
+	flags *runOptions
+	call  runner.Call
 	runner.Result
 	failed error // why a replay would fail
 }
@@ -111,18 +112,10 @@ func (q question) refusal() *failure { return refusal(q.Result, q.call).withoutH
 // status returns the exit status that idem run would have, nil if it would start
 // the command or the probe.
 func (q question) status() *int {
-	switch {
-	case q.failed != nil:
-		return &failureOf(q.failed).code
-	case q.Action == runner.ActionRefuse:
-		return &q.refusal().code
-	case q.Action != runner.ActionReplay:
+	if q.failed == nil && q.Action != runner.ActionRefuse && q.Action != runner.ActionReplay {
 		return nil
 	}
-	if f := undeliveredFailure(q.Result, q.call); f != nil {
-		return &f.code
-	}
-	return ptr(exitStatus(q.Record.Current))
+	return ptr(q.flags.statusOf(q.Result, q.call, q.failed))
 }
 
 // ask returns what idem run would do. Without a command, the call is taken to have
@@ -155,7 +148,7 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *recordFlags, argv 
 	if in.id, err = a.recordAsked(ctx, l, in.id, want); err != nil {
 		return question{}, err
 	}
-	q := question{call: runner.Call{
+	q := question{flags: o, call: runner.Call{
 		ID: in.id, Policy: policy, Inside: insideOf(in.id, l.Place()),
 		Output: runner.Output{Quiet: o.quietOK}, Replay: o.replayPolicy(),
 	}}

@@ -110,7 +110,7 @@ func (a *app) callFlags(f *pflag.FlagSet, o *runOptions) {
 	f.StringVar(&o.metaFile, "meta-file", "", "write a JSON object about the call to the file `PATH`")
 	f.IntVar(&o.metaFD, "meta-fd", noMetaFD, "write a JSON object about the call to the open descriptor `N`")
 	f.Lookup("meta-fd").DefValue = "0" // pflag shows no default that is zero
-	f.Var(o.exitCodes, "exit-code", "replace an exit status of idem with N: `NAME=N`, where NAME is running, mismatch, interrupted, failed, ledger or output; repeatable (running=0 for a quiet cron)")
+	f.Var(o.exitCodes, "exit-code", "replace an exit status of idem, or the status 0 of a success, with N: `NAME=N`, where NAME is running, mismatch, interrupted, failed, ledger, output, replayed or executed; repeatable (running=0 for a quiet cron)")
 	o.hooks.addTo(f)
 	f.Var(&o.onLedgerError, "on-ledger-error", "choose what to do if the ledger cannot be used: refuse (status 69), or run the command without a record")
 	f.BoolVarP(&a.ui.quiet, "quiet", "q", false, "print errors only, no warnings and hints")
@@ -259,7 +259,7 @@ func (a *app) runnerAt(p plan, h home) *runner.Runner {
 		Ledger: h.ledger, Now: a.now, NewRunID: newRunID, Owner: owner,
 		Environ: func(at runner.Attempt) []string { return environ(h.variables(at, chainOf(at, h.place))) },
 		Live:    runner.Streams{Stdout: a.ui.stdout, Stderr: a.ui.stderr}, Replayed: o.replayed(&a.ui),
-		Redact: p.keep.redactor, Backlog: h.backlog, Hooks: o.hooks.runnerHooks(o.exitCodes, a.ui.stderr),
+		Redact: p.keep.redactor, Backlog: h.backlog, Hooks: o.runnerHooks(a.ui.stderr),
 	}
 	if !o.quietOK { // --quiet-ok prints nothing unless the call fails
 		r.Waiting = runner.Waiting{Tell: (&waiting{ui: &a.ui}).busy, Remind: remindEvery}
@@ -289,7 +289,7 @@ func (a *app) callOf(p plan, in callIdentity, h home) runner.Call {
 // finishRun reports the result of a call and returns the ending of idem.
 func (a *app) finishRun(p plan, meta *meta, view func() metaView, call runner.Call, res runner.Result) ending {
 	meta.write(view, &a.ui)
-	code, f := a.outcome(res, call)
+	code, f := a.outcome(p.flags, res, call)
 	a.reportDrift(res, call)
 	a.reportGitHub(p.flags, view, code, f, replayedText(res))
 	end := ending{code: code}
@@ -336,7 +336,7 @@ func (a *app) remapped(o *runOptions, f *failure) ending {
 
 // outcome prints warnings and notes about the result of a call. It returns the exit
 // status of idem, or its failure if the status is idem's own.
-func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
+func (a *app) outcome(o *runOptions, res runner.Result, call runner.Call) (int, *failure) {
 	if res.NotRetried != nil {
 		a.ui.warn("attempt %d was the last: the next could not be started", res.Record.Attempts)
 		a.ui.warnDetail("%v", res.NotRetried)
@@ -365,7 +365,7 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 			a.ui.warnDetail("it ran at %s, and the clock says %s", stamp(cur.Started), stamp(now))
 		}
 		a.ui.note("%s", replayedText(res))
-		return exitStatus(cur), lost
+		return o.endStatus(res), lost
 	default:
 		if len(res.Holders) > 0 {
 			a.ui.warn("key %s stays busy: processes of the command are still alive: %s", key, processes(res.Holders))
@@ -375,7 +375,7 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 		if a.ui.verbose {
 			a.ui.note("ran key %s: attempt %d %s in %s", key, cur.Number, outcomeText(cur), cur.Ended.Sub(cur.Started).Round(time.Millisecond))
 		}
-		return exitStatus(cur), lost
+		return o.endStatus(res), lost
 	}
 }
 

@@ -62,7 +62,7 @@ func eventList() string {
 // runnerHooks returns the hooks with their environment and their stdin. IDEM_EXIT_CODE
 // is the exit status of idem, empty at the event start. Stdin is the object of
 // --meta-file.
-func (h *hooks) runnerHooks(codes exitCodes, output *os.File) runner.Hooks {
+func (o *runOptions) runnerHooks(output *os.File) runner.Hooks {
 	report := func(e runner.Event, call runner.Call, res runner.Result, err error) ([]string, []byte) {
 		view := metaOf(res, call)
 		if err != nil {
@@ -70,28 +70,12 @@ func (h *hooks) runnerHooks(codes exitCodes, output *os.File) runner.Hooks {
 		}
 		status := ""
 		if e != runner.EventStart {
-			status = strconv.Itoa(statusOf(codes, res, call, err))
+			status = strconv.Itoa(o.statusOf(res, call, err))
 		}
 		b, _ := marshal(view()) // all fields can be marshalled
 		return []string{"IDEM_EXIT_CODE=" + status}, b
 	}
-	return runner.Hooks{List: h.list, Limit: hookLimit, KillAfter: hookKillAfter, Output: output, Report: report}
-}
-
-// statusOf returns the exit status that a call ends with.
-func statusOf(codes exitCodes, res runner.Result, call runner.Call, err error) int {
-	switch {
-	case err != nil:
-		return codes.remap(failureOf(err).code)
-	case res.Action == runner.ActionRefuse:
-		return codes.remap(refusal(res, call).code)
-	case res.Unrecorded != nil:
-		return exitUnrecorded
-	case undeliveredFailure(res, call) != nil:
-		return codes.remap(exitOutput)
-	default:
-		return exitStatus(res.Record.Current)
-	}
+	return runner.Hooks{List: o.hooks.list, Limit: hookLimit, KillAfter: hookKillAfter, Output: output, Report: report}
 }
 
 // reportHookFaults warns of hooks that failed. It names them by event and number,

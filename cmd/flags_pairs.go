@@ -123,6 +123,7 @@ var runClashes = []clash[*runOptions]{
 	{"force", "replay*", neverReplayed, func(o *runOptions) bool { return o.force && o.streams.value != "all" }},
 	{"force", "partial", neverReplayed, func(o *runOptions) bool { return o.force && o.partial }},
 	{"force", "exact", neverReplayed, func(o *runOptions) bool { return o.force && o.exact }},
+	{"force", "exit-code replayed=N", neverReplayed, func(o *runOptions) bool { return o.force && o.exitCodes.changes(successReplayed) }},
 	{"force", "hook replay=CMD", neverReplayed, func(o *runOptions) bool { return o.force && o.hooks.has(runner.EventReplay) }},
 	{"on-failure replay", "final", "every failure is replayed", func(o *runOptions) bool { return o.replaysFailures() && o.final.set != nil && o.retries == 0 }},
 	{"ok", "final", "these statuses are a success", func(o *runOptions) bool { return o.succeeds(o.final.set) }},

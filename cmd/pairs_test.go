@@ -43,6 +43,7 @@ func keyed(flags []string) []string {
 var refused = strings.Split(strings.TrimSpace(`
 --final 3 --force
 --force --exact
+--force --exit-code replayed=9
 --force --hook replay=./hook
 --force --partial
 --force --probe ./probe
@@ -145,7 +146,7 @@ func TestFlagsThatNeedOthers(t *testing.T) {
 		"--on-failure rerun --retries 3 --max-attempts 0 --force", "--retries 0 --retry-delay 5 --retry-on 3", "--max-stdin 64MiB",
 		"--probe-timeout 30s", "--kill-after 10s", "--on-mismatch refuse", "--force --replay all --on-interrupted refuse",
 		"--per hour --day-start 00:00", "--per hour --ttl never", "--quiet-ok --replay all --max-output 64MiB",
-		"--no-store output --max-output 64MiB", "--exit-code failed=9", "--hook timeout=true", "--on-mismatch rerun --exit-code mismatch=65 --key k",
+		"--no-store output --max-output 64MiB", "--exit-code failed=9", "--force --exit-code replayed=0", "--hook timeout=true", "--on-mismatch rerun --exit-code mismatch=65 --key k",
 		"--quiet=false --verbose", "--force=false --probe true", "--tty=false --hash-stdin", "--wait=0 --hook busy=true",
 		"--hash argv --hash-ignore x", "--on-ledger-error refuse --hash-stdin", "--partial=false --exact",
 		"--per day --ttl 24h", "--per hour --ttl 1h --at @0", "--per day --ttl 1h --tz UTC --day-start 04:00",

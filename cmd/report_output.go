@@ -87,7 +87,7 @@ func lacksNames(k runner.Lacks) []string {
 // undeliveredFailure returns the failure of a successful call whose caller lacks a part
 // of the output, nil if the caller has all of it.
 func undeliveredFailure(res runner.Result, call runner.Call) *failure {
-	if !call.Undelivered(res) || exitStatus(res.Record.Current) != exitOK {
+	if !call.Undelivered(res) || res.Record.Current.State != ledger.Succeeded {
 		return nil
 	}
 	key, cur := quote(call.ID.Key), res.Record.Current
