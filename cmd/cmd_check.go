@@ -54,6 +54,8 @@ func (a *app) checkCommand() *cobra.Command {
 	}
 	o = a.askFlags(c, "keys", "windows", "inputs", "outcomes", "probes", "replays", "secrets")
 	record = newRecordFlags(c, &o.calendarFlags, false)
+	o.jsonFlag(c.Flags())
+	c.Flags().Lookup("json").Hidden = true
 	return c
 }
 
@@ -159,7 +161,7 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *recordFlags, argv 
 		}
 		q.call.Inputs = runner.Inputs{Fingerprint: in.inputs.Fingerprint(), Encoded: keep.inputs(in.inputs).Encode()}
 	}
-	r := runner.Runner{Ledger: l, Now: a.now, Replayed: o.replayed(&a.ui)}
+	r := runner.Runner{Ledger: l, Now: a.now, Replayed: o.replayed(a.ui.streams())}
 	q.Result, err = r.Ask(ctx, q.call)
 	if err == nil && q.Action == runner.ActionReplay {
 		q.Lacks, q.failed = r.Rehearse(ctx, q.call, q.Record)

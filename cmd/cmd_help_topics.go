@@ -152,6 +152,29 @@ event fires.`,
 		example: `idem run --key backup --per day --hook 'failure=mail -s "$IDEM_KEY" me' -- ./backup.sh`,
 	},
 	{
+		topic: "json",
+		title: "JSON",
+		flags: []string{"json"},
+		note: `The object is the last thing that idem writes, on one line, and stdout has nothing else. It has the
+fields of --meta-file and these:
+  status          the exit status of idem
+  message         why the status is idem's own; null if it is the status of the command
+  details         facts about the message
+  hints           the ways out: text is the purpose, command is a line for a shell, or null
+  stdout, stderr  the output that a call without --json would write
+A stream has text, tail, encoding, bytes and omitted. Up to 64 KiB are in text. Of a longer output, text
+has the first 48 KiB and tail the last 16 KiB; omitted counts the bytes between them. encoding is
+utf-8, or base64 for an output that is not UTF-8. idem logs KEY prints the whole output.
+
+The stderr of the command is only in the object. Messages of idem are on stderr too. --redact and
+--no-store do not change the object of the call that runs the command.
+
+Each end of a call has an object, with these exceptions. A signal may end a call that waits, replays or
+writes the object. A call with an unknown flag has an object if --json comes before that flag, or if
+--json and then "--" follow it. With IDEM_DISABLE=1, idem only runs the command.`,
+		example: `idem run --key "tool:$CALL_ID" --json -- ./tool.sh </dev/null | jq -r .stdout.text`,
+	},
+	{
 		topic: "scripts",
 		title: "Scripts",
 		flags: []string{"no-stdin", "meta-file", "meta-fd", "exit-code", "on-ledger-error"},

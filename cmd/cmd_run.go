@@ -30,6 +30,7 @@ type runOptions struct {
 	wait wait
 	replayFlags
 	quietOK   bool
+	json      bool
 	maxOutput size
 	replayFiles
 	metaFile  string
@@ -80,6 +81,7 @@ func (a *app) runCommand() *cobra.Command {
 		RunE:    func(c *cobra.Command, args []string) error { return a.run(c.Context(), o, args) },
 	}
 	a.callFlags(c.Flags(), o)
+	o.jsonFlag(c.Flags())
 	if disabled() {
 		c.DisableFlagParsing = true
 		c.RunE = a.runDisabled
@@ -117,6 +119,11 @@ func (a *app) callFlags(f *pflag.FlagSet, o *runOptions) {
 	f.BoolVarP(&a.ui.verbose, "verbose", "v", false, "print notes about what went as expected")
 }
 
+// jsonFlag adds the flag of idem run that other commands have with another meaning.
+func (o *runOptions) jsonFlag(f *pflag.FlagSet) {
+	f.BoolVar(&o.json, "json", false, "write nothing but a JSON object to stdout, at the end: the object of --meta-file with status, message, hints and output")
+}
+
 // plan is a call of idem run whose flags and arguments have been checked.
 type plan struct {
 	flags  *runOptions
@@ -124,6 +131,7 @@ type plan struct {
 	policy runner.Policy
 	keep   retention
 	files  []sidefile.File
+	output runner.Streams // for the output of the command
 }
 
 // run makes one call of idem run and reports it.
@@ -137,6 +145,11 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 		return err
 	}
 	defer meta.close()
+	if a.answer != nil {
+		if p.output, err = a.answer.open(p); err != nil {
+			return err
+		}
+	}
 	call, res, err := a.runRecorded(ctx, p)
 	unprotected := o.runsUnprotected(err)
 	if unprotected {
@@ -163,7 +176,7 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 // plan checks the flags and the arguments of idem run, and the files of
 // --replay-file. It creates no file.
 func (a *app) plan(o *runOptions, args []string) (plan, error) {
-	p := plan{flags: o}
+	p := plan{flags: o, output: a.ui.streams()}
 	err := o.outcomeFlags.check()
 	if err != nil {
 		return p, err
@@ -201,7 +214,7 @@ func checkCommandLine(argv []string) error {
 // opensFiles reports whether a call opens files or sets timers before it knows
 // whether it runs the command. Files of the ledger do not count.
 func (o *runOptions) opensFiles() bool {
-	return o.wait.limit > 0 || o.inputs.Opens() || o.metaFile != "" || o.metaFD != noMetaFD || len(o.paths) > 0 || onGitHub()
+	return o.wait.limit > 0 || o.inputs.Opens() || o.metaFile != "" || o.metaFD != noMetaFD || len(o.paths) > 0 || o.json || onGitHub()
 }
 
 // given reports whether a flag is on the command line.
@@ -258,7 +271,7 @@ func (a *app) runnerAt(p plan, h home) *runner.Runner {
 	r := &runner.Runner{
 		Ledger: h.ledger, Now: a.now, NewRunID: newRunID, Owner: owner,
 		Environ: func(at runner.Attempt) []string { return environ(h.variables(at, chainOf(at, h.place))) },
-		Live:    runner.Streams{Stdout: a.ui.stdout, Stderr: a.ui.stderr}, Replayed: o.replayed(&a.ui),
+		Live:    p.output, Replayed: o.replayed(p.output),
 		Redact: p.keep.redactor, Backlog: h.backlog, Hooks: o.runnerHooks(a.ui.stderr),
 	}
 	if !o.quietOK { // --quiet-ok prints nothing unless the call fails
@@ -291,6 +304,10 @@ func (a *app) finishRun(p plan, meta *meta, view func() metaView, call runner.Ca
 	meta.write(view, &a.ui)
 	code, f := a.outcome(p.flags, res, call)
 	a.reportDrift(res, call)
+	a.answer.about(view, f)
+	if a.answer != nil && f == nil && res.Record.Current.State == ledger.Succeeded {
+		a.answer.undelivered = func(err error) ending { return a.remapped(p.flags, unwrittenFailure(res, call, []error{err})) }
+	}
 	a.reportGitHub(p.flags, view, code, f, replayedText(res))
 	end := ending{code: code}
 	if f != nil {
@@ -312,11 +329,13 @@ func (a *app) failRun(p plan, meta *meta, id ledger.ID, err error) ending {
 	if errors.As(err, &stopped) {
 		meta.write(view, &a.ui)
 		a.ui.note("%v", err)
+		a.answer.about(view, failureOf(err))
 		return ending{code: 128 + int(stopped.Signal), signal: stopped.Signal}
 	}
 	f := failureOf(err)
 	meta.write(view, &a.ui)
 	a.hintStart(f, p.argv, p.keep)
+	a.answer.about(view, f)
 	a.reportGitHub(p.flags, view, exitOK, f, "")
 	return a.remapped(p.flags, f)
 }

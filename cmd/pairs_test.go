@@ -72,6 +72,7 @@ var refused = strings.Split(strings.TrimSpace(`
 --partial --exact
 --quiet --verbose
 --quiet-ok --exit-code output=9
+--quiet-ok --json
 --quiet-ok --no-store all
 --quiet-ok --no-store output
 --quiet-ok --partial
@@ -82,6 +83,7 @@ var refused = strings.Split(strings.TrimSpace(`
 --replay stderr --partial
 --replay stderr --tty
 --replay stdout --tty
+--tty --json
 --tty --no-stdin
 --wait --hook busy=./hook
 `), "\n")
@@ -168,9 +170,9 @@ func TestPairsOfOtherCommands(t *testing.T) {
 	}
 	for c, want := range map[string]string{
 		"check":   "latest window",
-		"explain": "json latest window",
+		"explain": "latest window",
 		"forget":  "at day-start latest per tz window",
-		"key":     "json new",
+		"key":     "new",
 		"list":    "glob json limit namespace state",
 		"logs":    "at attempt day-start follow latest per raw stderr stdout tz window",
 		"mark": "allow-empty-parts at day-start exit-code force hash hash-cwd hash-env hash-file hash-file-optional hash-ignore hash-stdin hash-value " +

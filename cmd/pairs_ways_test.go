@@ -111,6 +111,7 @@ var ways = []way{
 	{flag: "no-stdin", args: "--no-stdin", script: `echo in | call cat`},
 	{flag: "meta-file", args: "--meta-file meta", script: `call true; grep -o action meta`},
 	{flag: "meta-fd", args: "--meta-fd 9", script: `call true 9>fd; grep -o action fd`},
+	{flag: "json", args: "--json", script: `call echo hi`},
 	{flag: "exit-code", args: "--exit-code running=9", script: running},
 	{flag: "exit-code", args: "--exit-code mismatch=9", with: "--key k", script: mismatched},
 	{flag: "exit-code", args: "--exit-code interrupted=9", script: interrupted},
