@@ -137,6 +137,9 @@ type plan struct {
 // run makes one call of idem run and reports it.
 func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	p, err := a.plan(o, args)
+	if a.answer != nil {
+		a.answer.call = p
+	}
 	if err != nil {
 		return err
 	}
@@ -146,7 +149,7 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	}
 	defer meta.close()
 	if a.answer != nil {
-		if p.output, err = a.answer.open(p); err != nil {
+		if p.output, err = a.answer.open(); err != nil {
 			return err
 		}
 	}
@@ -225,7 +228,7 @@ func (o *runOptions) given(name string) bool { return o.flagSet.Changed(name) }
 func (a *app) checkFlags(o *runOptions) (runner.Policy, retention, error) {
 	keep, err := a.retention(&o.storeFlags, o.key)
 	if err != nil {
-		return runner.Policy{}, keep, err
+		return runner.Policy{}, retention{omit: noStore{args: true}}, err // a hint may show nothing of the call
 	}
 	if _, err := a.keyID(&o.keyFlags); err != nil {
 		return runner.Policy{}, keep, err

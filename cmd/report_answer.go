@@ -22,7 +22,7 @@ type answer struct {
 	undelivered func(error) ending
 
 	stdout, stderr *excerptPipe // nil before a call is made
-	call           plan         // zero before that
+	call           plan         // as far as its flags could be checked
 }
 
 // answerView is the JSON object of idem run --json.
@@ -56,8 +56,8 @@ func (a *app) beginAnswer(c *cobra.Command, words []string) {
 	}
 }
 
-// open makes the streams of a call, of which the answer has excerpts.
-func (w *answer) open(p plan) (runner.Streams, error) {
+// open returns streams for the output of a call. The answer has excerpts of them.
+func (w *answer) open() (runner.Streams, error) {
 	var err error
 	if w.stdout, err = newExcerptPipe(); err == nil {
 		w.stderr, err = newExcerptPipe()
@@ -65,7 +65,6 @@ func (w *answer) open(p plan) (runner.Streams, error) {
 	if err != nil {
 		return runner.Streams{}, &failure{code: exitLedger, err: err}
 	}
-	w.call = p
 	return runner.Streams{Stdout: w.stdout.write, Stderr: w.stderr.write}, nil
 }
 
