@@ -84,8 +84,8 @@ attempt. idem does not retry a command that died of a signal.`,
 		topic: "output",
 		title: "Output",
 		flags: []string{"quiet-ok", "max-output", "quiet", "verbose"},
-		note: `idem passes the output of the command on while it records it. If the output cannot be written, idem
-exits with 74 in place of 0. A reader that closes the pipe early is not an error. idem prints its
+		note: `idem passes the output of the command on while it records it. If the output cannot be written, a
+success exits with 74. A reader that closes the pipe early is not an error. idem prints its
 own messages to stderr. An error begins with "idem: "; a warning, a note or a hint has its name after
 that, and details are indented.`,
 		example: `idem run --key report --per week --quiet-ok --max-output 1MiB -- ./report.sh`,
@@ -95,8 +95,8 @@ that, and details are indented.`,
 		title: "Replays",
 		flags: []string{"replay", "partial", "exact"},
 		note: `A replay writes the recorded output to the same streams. A part of stdout is missing if it was beyond
---max-output, or if the disk was full: the replay then writes the recorded part and exits with 74 in
-place of 0. It prints a warning if a part of stderr is missing, if the output was redacted or not
+--max-output, or if the disk was full: the replay then writes the recorded part, and a success
+exits with 74. It prints a warning if a part of stderr is missing, if the output was redacted or not
 stored, or if its last lines may be missing. --exact refuses all of these replays, and those
 without an addition to a --replay-file.`,
 		example: `idem run --key "dump:$DAY" --exact -- pg_dump shop >dump.new && mv dump.new shop.sql`,

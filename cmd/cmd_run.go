@@ -119,11 +119,6 @@ func (a *app) callFlags(f *pflag.FlagSet, o *runOptions) {
 	f.BoolVarP(&a.ui.verbose, "verbose", "v", false, "print notes about what went as expected")
 }
 
-// jsonFlag adds the flag of idem run that other commands have with another meaning.
-func (o *runOptions) jsonFlag(f *pflag.FlagSet) {
-	f.BoolVar(&o.json, "json", false, "write nothing but a JSON object to stdout, at the end: the object of --meta-file with status, message, hints and output")
-}
-
 // plan is a call of idem run whose flags and arguments have been checked.
 type plan struct {
 	flags  *runOptions
@@ -323,37 +318,6 @@ func (a *app) finishRun(p plan, meta *meta, view func() metaView, call runner.Ca
 		a.ui.hint(flagAdvice("--ttl counts from the start of the last success; for once in each "+per+" of the calendar", "--per "+per))
 	}
 	return end
-}
-
-// failRun reports why a call started no command and returns the ending of idem.
-func (a *app) failRun(p plan, meta *meta, id ledger.ID, err error) ending {
-	view := metaOfError(id, err)
-	var stopped *proc.SignalError
-	if errors.As(err, &stopped) {
-		meta.write(view, &a.ui)
-		a.ui.note("%v", err)
-		a.answer.about(view, failureOf(err))
-		return ending{code: 128 + int(stopped.Signal), signal: stopped.Signal}
-	}
-	f := failureOf(err)
-	meta.write(view, &a.ui)
-	a.hintStart(f, p.argv, p.keep)
-	a.answer.about(view, f)
-	a.reportGitHub(p.flags, view, exitOK, f, "")
-	return a.remapped(p.flags, f)
-}
-
-// remapped returns the ending of a call that failed, with the exit status that
-// --exit-code gives it. A failure that ends with status 0 is printed as a note:
-// cron would send mail about an error.
-func (a *app) remapped(o *runOptions, f *failure) ending {
-	mapped := *f
-	mapped.code = o.exitCodes.remap(f.code)
-	if mapped.code == exitOK {
-		a.ui.noteFailure(f)
-		return ending{code: exitOK}
-	}
-	return failureEnding(&mapped)
 }
 
 // outcome prints warnings and notes about the result of a call. It returns the exit

@@ -49,6 +49,7 @@ func (b *box) hint(a answer, purpose string) string {
 // the first call.
 func TestE2EJSONHints(t *testing.T) {
 	t.Parallel()
+	const first = "idem run --key k -- ./job a"
 	for name, c := range map[string]struct {
 		before  string // a script
 		call    []string
@@ -57,28 +58,17 @@ func TestE2EJSONHints(t *testing.T) {
 		state   string // of the key after it; "" for none
 		side    int    // executions
 	}{
-		"mismatch": {`idem run --key k -- ./job a`, []string{"--key", "k", "--", "./job", "it's", ""},
-			"to run this one again", 0, "succeeded", 2},
-		"a duration in its own word": {`idem run --key k -- ./job a`, []string{"--key", "k", "--wait", "5", "--", "./job", "b"},
-			"to run this one again", 0, "succeeded", 2},
-		"no double dash": {`idem run --key k -- ./job a`, []string{"--key=k", "--wait", "./job", "b"},
-			"to run this one again", 0, "succeeded", 2},
-		"an odd word": {`idem run --key k -- ./job a`, []string{"--key", "k", "--", "./job", "\x1b[1m\xff\n x"},
-			"to run this one again", 0, "succeeded", 2},
-		"a policy that is replaced": {`idem run --key k -- ./job fails`, []string{"--key", "k", "--on-failure", "refuse", "--", "./job", "fails"},
-			"to run it again now", 1, "failed", 2},
-		"cut": {`idem run --key k --max-output 2 -- ./job a`, []string{"--key", "k", "--", "./job", "a"},
-			"to accept a part", 0, "succeeded", 1},
-		"interrupted, done": {`idem run --key k -- sh -c 'kill -9 $PPID'`, []string{"--key", "k", "--", "sh", "-c", "kill -9 $PPID"},
-			"if it succeeded", 0, "succeeded", 0},
-		"no key": {``, []string{"--", "./job", "a"},
-			"to run it once and never again", 0, "", 1},
-		"an empty part": {``, []string{"--key", "k:", "--", "./job", "a"},
-			"if the part is meant", 0, "", 1},
-		"not executable": {`chmod -x job`, []string{"--key", "k", "--", "./job", "a"},
-			"to run it with sh", 0, "succeeded", 1},
-		"an unsafe place": {`mkdir -m 777 w; chmod 777 w`, []string{"--ledger", "w/l", "--key", "k", "--", "./job", "a"},
-			"if no other user", 0, "", 1},
+		"mismatch":                   {first, []string{"--key", "k", "--", "./job", "it's", ""}, "to run this one again", 0, "succeeded", 2},
+		"a duration in its own word": {first, []string{"--key", "k", "--wait", "5", "--", "./job", "b"}, "to run this one again", 0, "succeeded", 2},
+		"no double dash":             {first, []string{"--key=k", "--wait", "./job", "b"}, "to run this one again", 0, "succeeded", 2},
+		"an odd word":                {first, []string{"--key", "k", "--", "./job", "\x1b[1m\xff\n x"}, "to run this one again", 0, "succeeded", 2},
+		"a policy that is replaced":  {"idem run --key k -- ./job fails", []string{"--key", "k", "--on-failure", "refuse", "--", "./job", "fails"}, "to run it again now", 1, "failed", 2},
+		"cut":                        {"idem run --key k --max-output 2 -- ./job a", []string{"--key", "k", "--", "./job", "a"}, "to accept a part", 0, "succeeded", 1},
+		"interrupted, done":          {"idem run --key k -- sh -c 'kill -9 $PPID'", []string{"--key", "k", "--", "sh", "-c", "kill -9 $PPID"}, "if it succeeded", 0, "succeeded", 0},
+		"no key":                     {"", []string{"--", "./job", "a"}, "to run it once and never again", 0, "", 1},
+		"an empty part":              {"", []string{"--key", "k:", "--", "./job", "a"}, "if the part is meant", 0, "", 1},
+		"not executable":             {"chmod -x job", []string{"--key", "k", "--", "./job", "a"}, "to run it with sh", 0, "succeeded", 1},
+		"an unsafe place":            {"mkdir -m 777 w; chmod 777 w", []string{"--ledger", "w/l", "--key", "k", "--", "./job", "a"}, "if no other user", 0, "", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

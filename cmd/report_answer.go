@@ -5,8 +5,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
-	"idem/internal/fdio"
 	"idem/ledger"
 	"idem/proc"
 	"idem/runner"
@@ -41,6 +41,11 @@ type answerView struct {
 type hintView struct {
 	Text    string  `json:"text"`
 	Command *string `json:"command"`
+}
+
+// jsonFlag adds the flag of idem run that other commands have with another meaning.
+func (o *runOptions) jsonFlag(f *pflag.FlagSet) {
+	f.BoolVar(&o.json, "json", false, "write nothing but a JSON object to stdout, at the end: the object of --meta-file with status, message, hints and output")
 }
 
 // beginAnswer makes the call answer with an object if c is idem run with --json. words
@@ -80,8 +85,7 @@ func (w *answer) about(view func() metaView, f *failure) {
 func (a *app) writeAnswer(end ending) ending {
 	b, err := marshalLine(a.answer.object(end, a))
 	if err == nil {
-		proc.OutlivePipe()
-		err = fdio.WriteAll(a.ui.stdout, b)
+		err = proc.WriteAll(a.ui.stdout, b)
 	}
 	switch {
 	case err == nil || proc.ReaderGone(a.ui.stdout, err):

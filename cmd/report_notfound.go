@@ -88,9 +88,9 @@ func (m *startHinter) hintAfter(why, first string, command []string) {
 	m.f.hintRun(why, "%s%s", first, call)
 }
 
-// callLine returns the command line of the call with another command and with further
-// flags, which are words for a shell, as it may be shown. argv is the command of the call.
-// whole reports whether nothing in the line is masked.
+// callLine returns the line of a call that has another command than this one, argv, and
+// further flags, which are words for a shell. The line may be shown. whole reports whether
+// nothing in it is masked.
 func (a *app) callLine(keep retention, argv []string, flags string, command []string) (line string, whole bool) {
 	before := a.args[:max(0, len(a.args)-len(argv))]
 	if n := len(before); n > 0 && before[n-1] == "--" {
