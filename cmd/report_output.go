@@ -102,9 +102,11 @@ func undeliveredFailure(res runner.Result, call runner.Call) *failure {
 // written because of faults.
 func unwrittenFailure(res runner.Result, call runner.Call, faults []error) *failure {
 	cur := res.Record.Current
-	f := fail(exitOutput, "the output of key %s could not be written", quote(call.ID.Key)).
-		detail("the command is done and recorded").
-		detail("%s", faultsText(faults))
+	f := fail(exitOutput, "the output of key %s could not be written", quote(call.ID.Key))
+	if res.Record.Generation == 0 { // of a call without its ledger
+		return f.detail("the command is done, without a record").detail("%s", faultsText(faults))
+	}
+	f.detail("the command is done and recorded").detail("%s", faultsText(faults))
 	switch {
 	case cur.NoOutput || cur.Truncated || cur.Incomplete:
 		return f.hintFor(call.ID, "to see the recorded part of the output", "logs")
