@@ -222,7 +222,7 @@ for l in ledger ledger2 w/l; do
 done
 `
 
-var differs = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}|\d+(\.\d+)?(ms|µs|s)\b|\d+ (second|minute)s? ago|\b(just )?now\b|:\d{2,}\b|\b20\d\d-\d\d-\d\dT\d\d:\d\d\S*|process(es)? [\d, ]+`)
+var differs = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}|\d+(\.\d+)?(ms|µs|s)\b|\d+ (second|minute)s? ago|\b(just )?now\b|:\d{2,}\b|\b20\d\d-\d\d-\d\dT\d\d:\d\d[^\s"]*|"pid":\d+|process(es)? [\d, ]+`)
 
 // observe runs the script of a way and returns the files and records that it
 // leaves.
