@@ -129,6 +129,10 @@ func (w *answer) object(end ending, a *app) answerView {
 	return v
 }
 
+// maxHintCommand is the length in bytes up to which a hint has its command. A call may
+// have megabytes of arguments, which each of its hints would repeat.
+const maxHintCommand = 16 << 10
+
 // hint returns a hint with its command, if there is one that may be shown and pasted.
 func (w *answer) hint(h hint, a *app) hintView {
 	text, command := h.text, h.line
@@ -141,7 +145,7 @@ func (w *answer) hint(h hint, a *app) hintView {
 			command = line
 		}
 	}
-	if command == "" || lacksValue(h) || a.ui.clean(command) != command { // a secret was removed from it
+	if command == "" || len(command) > maxHintCommand || lacksValue(h) || a.ui.clean(command) != command { // a secret was removed from it
 		return hintView{Text: a.ui.clean(a.ui.hintText(h))}
 	}
 	if text == "" {
