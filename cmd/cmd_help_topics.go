@@ -77,7 +77,11 @@ A waiting call prints a note on stderr; if stderr is not a terminal, it repeats 
 		title: "Outcome and retries",
 		flags: []string{"ok", "retries", "retry-delay", "retry-max-delay", "retry-on", "timeout", "kill-after"},
 		note: `Exit status 0 is a success. A failure ends the call, unless retries are left. Each retry is a separate
-attempt. idem does not retry a command that died of a signal.`,
+attempt. idem does not retry a command that died of a signal.
+
+With --ok 0,2=keep, status 2 is a success, and idem exits with 2 all the same, also on a replay: for a
+command whose status is an answer, such as diff or terraform plan -detailed-exitcode. The --ok of
+the replaying call decides.`,
 		example: `idem run --key mirror --per day --ok 24 --retries 3 --timeout 2h -- rsync -a src/ dst/`,
 	},
 	{
@@ -180,7 +184,10 @@ writes the object. A call with an unknown flag has an object if --json comes bef
 		flags: []string{"no-stdin", "meta-file", "meta-fd", "exit-code", "on-ledger-error"},
 		note: `These flags serve callers that read on from stdin, need to know what happened, or must carry on.
 With --on-ledger-error run, a call without a usable ledger prints a warning and runs the command
-without a record, a lock, a replay and IDEM_TOKEN. All other flags work, except --hash-stdin.`,
+without a record, a lock, a replay and IDEM_TOKEN. All other flags work, except --hash-stdin.
+
+--exit-code replayed=10 or executed=11 replaces the status 0 of a success, so the caller knows
+whether the command ran. It changes no status of a failure, and 74 takes precedence.`,
 		example: `idem run --key "$KEY" --exit-code running=0 --meta-file meta.json -- ./job.sh`,
 	},
 }
