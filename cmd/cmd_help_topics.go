@@ -79,7 +79,7 @@ A waiting call prints a note on stderr; if stderr is not a terminal, it repeats 
 		note: `Exit status 0 is a success. A failure ends the call, unless retries are left. Each retry is a separate
 attempt. idem does not retry a command that died of a signal.
 
-With --ok 0,2=keep, status 2 is a success, and idem exits with 2 all the same, also on a replay: for a
+With --ok 0,2=keep, status 2 is a success, and idem still exits with 2, fresh and replayed: for a
 command whose status is an answer, such as diff or terraform plan -detailed-exitcode. The --ok of
 the replaying call decides.`,
 		example: `idem run --key mirror --per day --ok 24 --retries 3 --timeout 2h -- rsync -a src/ dst/`,
