@@ -187,9 +187,13 @@ func (o *runOptions) endStatus(res runner.Result) int {
 	}
 }
 
-// statusOf returns the exit status of a call that Run returned res and err for.
+// statusOf returns the exit status of a call that ended with res or err. It is 128+n
+// if idem dies of signal n.
 func (o *runOptions) statusOf(res runner.Result, call runner.Call, err error) int {
+	var stopped *proc.SignalError
 	switch {
+	case errors.As(err, &stopped):
+		return 128 + int(stopped.Signal)
 	case err != nil:
 		return o.exitCodes.remap(failureOf(err).code)
 	case res.Action == runner.ActionRefuse:

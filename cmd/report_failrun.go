@@ -3,24 +3,21 @@ package cmd
 import (
 	"errors"
 
-	"idem/ledger"
 	"idem/proc"
 )
 
 // failRun reports why a call started no command and returns the ending of idem.
-func (a *app) failRun(p plan, meta *meta, id ledger.ID, err error) ending {
-	view := metaOfError(id, err)
+func (a *app) failRun(p plan, meta *meta, m made) ending {
+	view := m.view()
+	meta.write(view, &a.ui)
+	f := failureOf(m.err)
+	a.answer.about(view, f)
 	var stopped *proc.SignalError
-	if errors.As(err, &stopped) {
-		meta.write(view, &a.ui)
-		a.ui.note("%v", err)
-		a.answer.about(view, failureOf(err))
+	if errors.As(m.err, &stopped) {
+		a.ui.note("%v", m.err)
 		return ending{code: 128 + int(stopped.Signal), signal: stopped.Signal}
 	}
-	f := failureOf(err)
-	meta.write(view, &a.ui)
 	a.hintStart(f, p.argv, p.keep)
-	a.answer.about(view, f)
 	a.reportGitHub(p.flags, view, exitOK, f, "")
 	return a.remapped(p.flags, f)
 }
