@@ -52,6 +52,7 @@ type Waiting struct {
 type call struct {
 	*Runner
 	*Call
+	asked Asked // zero until the record has been read
 }
 
 // Run makes a call. An error means that no command was started. It is a
@@ -59,7 +60,7 @@ type call struct {
 // of the ledger. The Result then has only the hook faults and, if it was read, the
 // record.
 func (r *Runner) Run(ctx context.Context, c Call) (Result, error) {
-	m := &call{r, &c}
+	m := &call{Runner: r, Call: &c}
 	res, err := m.run(ctx)
 	m.endHooks(ctx, &res, err)
 	return res, err
@@ -76,6 +77,9 @@ func (c *call) run(ctx context.Context) (Result, error) {
 		rec, err := c.Ledger.Get(ctx, c.ID)
 		if err != nil {
 			return Result{}, err
+		}
+		if c.asked == (Asked{}) {
+			c.asked = askedOn(rec)
 		}
 		d, err := c.decide(ctx, rec, Moment{})
 		if err != nil {
