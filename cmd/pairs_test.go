@@ -49,6 +49,7 @@ var refused = strings.Split(strings.TrimSpace(`
 --force --replay none
 --force --replay stderr
 --force --replay stdout
+--force --wait=fresh
 --hash none --hash-ignore ^-v
 --hash-stdin --no-stdin
 --hash-stdin --on-ledger-error run
@@ -69,6 +70,7 @@ var refused = strings.Split(strings.TrimSpace(`
 --on-mismatch rerun --exit-code mismatch=9
 --on-mismatch rerun --hook mismatch=./hook
 --partial --exact
+--probe-first --wait=fresh
 --quiet --verbose
 --quiet-ok --exit-code output=9
 --quiet-ok --no-store all
@@ -81,8 +83,10 @@ var refused = strings.Split(strings.TrimSpace(`
 --replay stderr --partial
 --replay stderr --tty
 --replay stdout --tty
+--ttl 1h --wait=fresh
 --tty --no-stdin
 --wait --hook busy=./hook
+--wait=fresh --hook busy=./hook
 `), "\n")
 
 // Every flag of idem run is in the table of ways, so a new flag requires a
@@ -146,7 +150,8 @@ func TestFlagsThatNeedOthers(t *testing.T) {
 		"--probe-timeout 30s", "--kill-after 10s", "--on-mismatch refuse", "--force --replay all --on-interrupted refuse",
 		"--per hour --day-start 00:00", "--per hour --ttl never", "--quiet-ok --replay all --max-output 64MiB",
 		"--no-store output --max-output 64MiB", "--exit-code failed=9", "--hook timeout=true", "--on-mismatch rerun --exit-code mismatch=65 --key k",
-		"--quiet=false --verbose", "--force=false --probe true", "--tty=false --hash-stdin", "--wait=0 --hook busy=true",
+		"--quiet=false --verbose", "--force=false --probe true", "--tty=false --hash-stdin", "--wait=0 --hook busy=true", "--wait=fresh:0 --hook busy=true",
+		"--wait=fresh --ttl never", "--wait=fresh --force=false --probe-first=false --probe true",
 		"--hash argv --hash-ignore x", "--on-ledger-error refuse --hash-stdin", "--partial=false --exact",
 		"--per day --ttl 24h", "--per hour --ttl 1h --at @0", "--per day --ttl 1h --tz UTC --day-start 04:00",
 		"--ok 124 --final 124 --timeout 1", "--ok 124 --retry-on 124 --retries 1 --timeout 1", "--quiet-ok --on-failure replay --replay stderr",
@@ -289,7 +294,7 @@ func TestPairsHaveAnEffect(t *testing.T) {
 	for _, w := range ways {
 		for _, o := range ways {
 			text := w.args + " | " + o.given()
-			if w.flag == o.flag || w.script == "" || only != nil && !only.MatchString(text) {
+			if w.flag == o.flag || w.script == "" || o.lone || only != nil && !only.MatchString(text) {
 				continue
 			}
 			if only == nil && !*allPairs && !slices.Contains(somePairs, o.given()) {

@@ -127,11 +127,15 @@ func shortPrint(fingerprint string) string {
 }
 
 // busyFailure returns the failure for a key that is running or whose processes are
-// still alive. waited reports whether the call has waited as long as --wait permits.
-func busyFailure(rec ledger.Record, leftover bool, holders []ledger.Process, waited bool) *failure {
+// still alive. waited reports whether the call has waited as long as --wait permits. fresh
+// reports whether it would run the key after that.
+func busyFailure(rec ledger.Record, leftover bool, holders []ledger.Process, waited, fresh bool) *failure {
 	key := quote(rec.ID.Key)
 	cur := rec.Current
 	share, gone := "to wait for it and share its result", "to wait until they are gone"
+	if fresh {
+		share = "to wait for it and run the command after it"
+	}
 	if waited {
 		share, gone = "to wait as long as it takes", "to wait as long as it takes"
 	}
@@ -142,14 +146,14 @@ func busyFailure(rec ledger.Record, leftover bool, holders []ledger.Process, wai
 		if list := processes(holders); list != "" {
 			f.detail("still alive: %s", list)
 		}
-		return f.hintFlags(gone, "--wait")
+		return f.hintFlags(gone, waitFlag(fresh))
 	case cur.State == ledger.Running:
 		return fail(exitBusy, "key %s is running", key).
 			detail("%s", startedText(cur)).
-			hintFlags(share, "--wait")
+			hintFlags(share, waitFlag(fresh))
 	default: // claimed, but the attempt has not begun yet or has already ended
 		return fail(exitBusy, "key %s is held by a call that has just started or just ended", key).
-			hintFlags(share, "--wait")
+			hintFlags(share, waitFlag(fresh))
 	}
 }
 

@@ -43,8 +43,9 @@ type Streams struct{ Stdout, Stderr *os.File }
 // Waiting says how a waiting call informs the user.
 type Waiting struct {
 	// Tell is called when a call begins to wait, and then after each Remind. If
-	// Remind is 0, it is called once. It may be nil.
-	Tell   func(*ledger.BusyError)
+	// Remind is 0, it is called once. It may be nil. runs reports whether the call will
+	// not replay the result that it waits for, because of Policy.Fresh.
+	Tell   func(b *ledger.BusyError, runs bool)
 	Remind time.Duration
 }
 
