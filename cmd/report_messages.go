@@ -84,6 +84,19 @@ func differences(was ledger.Attempt, call runner.Call) ([]difference, error) {
 	return list, nil
 }
 
+// values returns the values of a change as a message shows them. ok reports whether they
+// may be shown and differ.
+func (c difference) values() (old, new string, ok bool) {
+	switch c.Kind {
+	case hashkey.KindArg, hashkey.KindValue, hashkey.KindCwd:
+		if !c.Hidden && !c.Masked {
+			old, new = excerpts(c.Old, c.New)
+			return old, new, true
+		}
+	}
+	return "", "", false
+}
+
 // changeText describes a change. It has the values of arguments, but not the values of
 // variables and files. colon follows a name before its values.
 func changeText(c difference, colon string) string {
@@ -97,13 +110,11 @@ func changeText(c difference, colon string) string {
 		}
 		return fmt.Sprintf("%s, which is %s, may have changed", escape(c.Name), state)
 	}
-	switch c.Kind {
-	case hashkey.KindArg, hashkey.KindValue, hashkey.KindCwd:
-		if c.Masked {
-			return escape(c.Name) + " (masked) has changed"
-		}
-		old, new := excerpts(c.Old, c.New)
+	if old, new, ok := c.values(); ok {
 		return fmt.Sprintf("%s%s was %s, now %s", escape(c.Name), colon, old, new)
+	}
+	if c.Masked {
+		return escape(c.Name) + " (masked) has changed"
 	}
 	gone := hashkey.Absent()
 	switch {
