@@ -22,16 +22,15 @@ const (
 )
 
 // historyTable returns the latest part of the history of a key: for each attempt and
-// mark a row, and below it how long it took and the inputs that differ from those of
-// the one before.
+// mark a row, and below it who made it, how long it took, and the inputs that differ from
+// those of the one before.
 func historyTable(rec ledger.Record, attempts []ledger.Attempt) string {
 	earlier := max(0, len(attempts)-maxHistory)
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ATTEMPT\tSTATE\tSTARTED\tBY\tHOW")
+	fmt.Fprintln(w, "ATTEMPT\tSTATE\tSTARTED\tHOW")
 	for _, at := range attempts[earlier:] {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", attemptName(at), phaseOf(rec, at), stamp(at.Started),
-			escape(at.Owner.User+"@"+at.Owner.Host), historyText(at))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", attemptName(at), phaseOf(rec, at), stamp(at.Started), historyText(at))
 	}
 	_ = w.Flush() // into memory
 	rows := strings.SplitAfter(b.String(), "\n")
@@ -47,39 +46,29 @@ func historyTable(rec ledger.Record, attempts []ledger.Attempt) string {
 			lines = append(lines, changesSince(attempts[n-1], at)...)
 		}
 		for _, line := range lines {
-			if line != "" {
-				b.WriteString(historyIndent + line + "\n")
-			}
+			b.WriteString(historyIndent + line + "\n")
 		}
 	}
 	return b.String()
 }
 
-// executionText describes how an attempt was executed, "" for a mark without output.
+// executionText describes how an attempt was executed or a mark was made.
 func executionText(at ledger.Attempt) string {
-	if at.Number == 0 && at.OutputBytes == 0 {
-		return ""
+	text := ownerText(at.Owner)
+	if at.Number > 0 && !at.Ended.IsZero() {
+		text += ", took " + max(0, at.Ended.Sub(at.Started)).Round(time.Millisecond).String()
 	}
-	var parts []string
-	if at.Number > 0 {
-		if !at.Ended.IsZero() {
-			parts = append(parts, "took "+max(0, at.Ended.Sub(at.Started)).Round(time.Millisecond).String())
-		}
-		parts = append(parts, fmt.Sprintf("process %d", at.Owner.PID))
+	if at.Number > 0 || at.OutputBytes > 0 {
+		text += ", output " + outputText(at)
 	}
-	return strings.Join(append(parts, "output "+outputText(at)), ", ")
+	return text
 }
 
 // changesSince lists the inputs of an attempt or a mark that differ from those of the one
 // before.
 func changesSince(was, is ledger.Attempt) []string {
-	switch {
-	case is.Fingerprint == was.Fingerprint:
+	if is.Fingerprint == was.Fingerprint || was.Fingerprint == "" { // "": a mark for any inputs
 		return nil
-	case is.Fingerprint == "":
-		return []string{"for any inputs"}
-	case was.Fingerprint == "":
-		return nil // nothing to compare with
 	}
 	diff, err := differences(was, runner.Call{Inputs: runner.Inputs{Fingerprint: is.Fingerprint, Encoded: is.Inputs}})
 	if err != nil {
