@@ -73,8 +73,8 @@ A waiting call prints a note on stderr; if stderr is not a terminal, it repeats 
 
 --wait shares the result of the run that it waits for. --wait=fresh and --wait=fresh:DURATION share only
 the result of a run that began after this call: the call waits for a run that began before it, and then
-runs the command. Of all calls that wait for the same run, one runs the command and the others replay
-its success. If nothing is running, the command runs. --wait=fresh is for a trigger, such as "deploy
+runs the command. One of the calls that wait for the same run runs the command. The other calls replay its
+success. If nothing is running, the command runs. --wait=fresh is for a trigger, such as "deploy
 the newest state", whose inputs are the same in each call.`,
 		example: `idem run --key "webhook:$EVENT_ID" --wait=30s -- ./handle.sh "$EVENT_ID"`,
 	},

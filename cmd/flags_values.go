@@ -122,7 +122,7 @@ func (w *wait) Set(s string) error {
 	if err != nil || fresh != colon {
 		return errors.New("want a duration such as 30s or 1h30m, fresh, or fresh:30s")
 	}
-	// A wait of 0 is no wait.
+	// With a wait of 0, the call does not wait.
 	*w = wait{set: d > 0, limit: d, fresh: fresh}
 	return nil
 }

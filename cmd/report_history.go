@@ -21,9 +21,9 @@ const (
 	historyWidth = 80
 )
 
-// historyTable returns the latest part of the history of a key: for each attempt and
-// mark a row, and below it who made it, how long it took, and the inputs that differ from
-// those of the one before.
+// historyTable returns the latest part of the history of a key. Each attempt and mark has
+// a row. Below it are its owner, its duration and the inputs that differ from those of the
+// row before.
 func historyTable(rec ledger.Record, attempts []ledger.Attempt) string {
 	earlier := max(0, len(attempts)-maxHistory)
 	var b strings.Builder

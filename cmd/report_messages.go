@@ -138,8 +138,9 @@ func shortPrint(fingerprint string) string {
 }
 
 // busyFailure returns the failure for a key that is running or whose processes are
-// still alive. waited reports whether the call has waited as long as --wait permits. fresh
-// reports whether it would run the key after that.
+// still alive:
+//   - waited reports whether the call has waited as long as --wait permits
+//   - fresh reports whether the call would run the key after that
 func busyFailure(rec ledger.Record, leftover bool, holders []ledger.Process, waited, fresh bool) *failure {
 	key := quote(rec.ID.Key)
 	cur := rec.Current

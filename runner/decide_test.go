@@ -200,8 +200,8 @@ func TestZeroPolicyIsTheDefault(t *testing.T) {
 	}
 }
 
-// A success runs again only with force, because of its age, because the call came after
-// its start and asks for a fresh one, or for other inputs that the policy accepts.
+// A success runs again only for a reason: force, its age, a call after its start with
+// Policy.Fresh, or other inputs that the policy accepts.
 func TestSuccessRunsAgainOnlyByForceAgeFreshnessOrAcceptedMismatch(t *testing.T) {
 	for s := range situations() {
 		if s.state == "succeeded" && s.decide(true).Action == ActionExecute && !s.force && !s.age.expired && !s.stale() && (s.same || s.onMismatch != ChoiceRerun) {

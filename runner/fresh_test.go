@@ -104,7 +104,7 @@ func TestAskedBeforeIsTheOrderOfBegins(t *testing.T) {
 	}
 }
 
-// Of any number of calls during a run, one more run follows, and all of them replay it.
+// After a run, one more run follows for all calls that came during it.
 func TestFreshRunsOnceMoreForAllThatWait(t *testing.T) {
 	k := newKit(t)
 	result, goOn := k.started(k.mem.Open(), "")

@@ -97,8 +97,8 @@ func check(key string, events []lab.Event) (c counts, faults []lab.Fault) {
 	return c, faults
 }
 
-// answers reports whether the success of a run surely answers a call that came to run the
-// command after it. With --wait=fresh, the run must have begun after the call had read the
+// answers reports whether the success of a run surely answers a call that ran the command
+// after it. With --wait=fresh, the run must have begun after the call had read the
 // record. The call has read it when it says that it waits. idem has recorded the begin of
 // the run before the command could log its start, but not before the end of the run before.
 func answers(call string, waiting map[string]int, r *run) bool {

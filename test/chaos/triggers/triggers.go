@@ -155,7 +155,7 @@ func (s *triggerKey) call(rng *rand.Rand, id, out string) {
 	}
 	s.journal.Add(lab.Event{Kind: lab.Returned, Call: id, Run: run, Code: code})
 	if allowed := []int{0, commandFails, lab.ExitBusy, -lab.SigKill}; !slices.Contains(allowed, code) {
-		_ = stderr.SetReadDeadline(time.Now().Add(time.Second)) // what the command left behind may hold it open
+		_ = stderr.SetReadDeadline(time.Now().Add(time.Second)) // processes that outlive idem may hold it open
 		s.fail(lab.Fault{Promise: noOddity, Key: s.key, What: fmt.Sprintf("%s: status %d: %s", id, code, <-said), At: -1})
 	}
 }
