@@ -40,6 +40,7 @@ type runOptions struct {
 	hooks     hooks
 
 	onLedgerError choice
+	ask           bool // of idem check and explain
 }
 
 const runLong = `Run a command once per key.
@@ -257,7 +258,7 @@ func (a *app) runnerAt(p plan, h home) *runner.Runner {
 	o := p.flags
 	r := &runner.Runner{
 		Ledger: h.ledger, Now: a.now, NewRunID: newRunID, Owner: owner,
-		Environ: func(at runner.Attempt) []string { return environ(h.variables(at, chainOf(at, h.place))) },
+		Environ: h.environ,
 		Live:    runner.Streams{Stdout: a.ui.stdout, Stderr: a.ui.stderr}, Replayed: o.replayed(&a.ui),
 		Redact: p.keep.redactor, Backlog: h.backlog, Hooks: o.hooks.runnerHooks(o.exitCodes, a.ui.stderr),
 	}
@@ -270,13 +271,14 @@ func (a *app) runnerAt(p plan, h home) *runner.Runner {
 // callOf returns the call of a plan that is recorded at a home.
 func (a *app) callOf(p plan, in callIdentity, h home) runner.Call {
 	o := p.flags
+	probe, verification := o.questions()
 	return runner.Call{
 		ID: in.id, Argv: p.argv, Stdin: in.stdin, TTY: o.tty,
 		Inputs: runner.Inputs{
 			Fingerprint: in.inputs.Fingerprint(), Encoded: p.keep.inputs(in.inputs).Encode(),
 			Starting: a.starting(o, in.inputs, p.argv, p.keep),
 		},
-		Policy: p.policy, Probe: runner.Probe{Command: o.probe, Timeout: o.probeTimeout.Duration},
+		Policy: p.policy, Probe: probe, Verification: verification,
 		Inside: insideOf(in.id, h.place),
 		Wait:   runner.Wait{Set: o.wait.set, Limit: o.wait.limit},
 		Limits: runner.Limits{Timeout: o.timeout.Duration, KillAfter: o.killAfter.Duration},
@@ -363,6 +365,10 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 		if now := a.now(); call.Policy.TTL > 0 && cur.Started.After(now) {
 			a.ui.warn("key %s does not expire yet: the clock was set back", key)
 			a.ui.warnDetail("it ran at %s, and the clock says %s", stamp(cur.Started), stamp(now))
+		}
+		if res.Reason == runner.ReasonUnverified {
+			a.ui.warn("replayed key %s, although its effect could not be verified", key)
+			a.ui.warnDetail("the verification %s", probeText(*res.Verified))
 		}
 		a.ui.note("%s", replayedText(res))
 		return exitStatus(cur), lost

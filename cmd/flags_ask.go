@@ -15,8 +15,9 @@ func (a *app) askFlags(c *cobra.Command, topics ...string) *runOptions {
 	o := newRunOptions()
 	f := c.Flags()
 	a.callFlags(f, o)
+	f.BoolVar(&o.ask, "ask", false, "run the probe and the verification, where idem run would, for their answer; record nothing")
 	f.VisitAll(func(flag *pflag.Flag) {
-		flag.Hidden = true
+		flag.Hidden = flag.Name != "ask"
 		for _, g := range flagGroups {
 			if slices.Contains(topics, g.topic) && slices.Contains(g.flags, flag.Name) {
 				flag.Hidden = false

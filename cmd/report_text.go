@@ -127,6 +127,8 @@ func outcomeText(a ledger.Attempt) string {
 		return "was marked " + markName(a.State)
 	case a.Reason == ledger.ReasonProbed:
 		return "was found done by the probe"
+	case a.Reason == ledger.ReasonUnverified:
+		return "could not be verified"
 	case a.Reason == ledger.ReasonTimeout:
 		return "was ended by --timeout"
 	case a.Signal != 0:

@@ -84,7 +84,7 @@ func eventOf(res Result, err error) Event {
 	case res.Action == ActionReplay:
 		return EventReplay
 	case res.Action == ActionRefuse:
-		return map[Reason]Event{ReasonBusy: EventBusy, ReasonMismatch: EventMismatch, ReasonInterrupted: EventInterrupted}[res.Reason]
+		return refusalEvent(res)
 	case res.Unrecorded != nil:
 		return EventFailure
 	case cur.State == ledger.Succeeded:
@@ -93,6 +93,21 @@ func eventOf(res Result, err error) Event {
 		return EventTimeout
 	default:
 		return EventFailure
+	}
+}
+
+// refusalEvent returns the event of a refusal. EventInterrupted is that of each refusal
+// because of an unknown outcome.
+func refusalEvent(res Result) Event {
+	switch {
+	case res.Reason == ReasonBusy:
+		return EventBusy
+	case res.Reason == ReasonMismatch:
+		return EventMismatch
+	case res.Unknown():
+		return EventInterrupted
+	default:
+		return ""
 	}
 }
 
