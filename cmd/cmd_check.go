@@ -54,6 +54,7 @@ func (a *app) checkCommand() *cobra.Command {
 		},
 	}
 	o = a.askFlags(c, "keys", "windows", "inputs", "outcomes", "probes", "verifying", "replays", "secrets")
+	o.questionsFlag(c)
 	record = newRecordFlags(c, &o.calendarFlags, false)
 	return c
 }

@@ -70,6 +70,7 @@ func (a *app) explainCommand() *cobra.Command {
 		},
 	}
 	o = a.askFlags(c, "keys", "windows", "inputs", "outcomes", "probes", "verifying", "replays", "secrets")
+	o.questionsFlag(c)
 	record = newRecordFlags(c, &o.calendarFlags, false)
 	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
 	return c

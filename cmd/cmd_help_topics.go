@@ -82,7 +82,7 @@ stdin. Its stdout is dropped. --probe-timeout ends it. Its exit status is the an
   0      there: idem replays the success
   1      gone: idem records that, and runs the command again as the next attempt
   other  unknown: --on-unverified decides`,
-		example: `idem run --key "host:$NAME" --verify 'getent hosts "$NAME" >&2' -- ./add-host.sh "$NAME"`,
+		example: `idem run --key "setup:$HOST" --verify 'test -e /etc/app.conf' -- ./setup.sh "$HOST"`,
 	},
 	{
 		topic: "waiting",
@@ -229,7 +229,7 @@ var variableGroups = []variableGroup{
 		{"IDEM_LEDGER", "the directory of the ledger; with --trust-place, IDEM_TRUST_PLACE=1 is set too"},
 		{"IDEM_CHAIN", "the attempts and first probes that the command runs inside of"},
 	}},
-	{"A probe gets the same variables, about the attempt in question, and IDEM_EVENT=probe, a verification IDEM_EVENT=verify.", nil},
+	{"A probe and a verification get the same variables, about the attempt in question, and IDEM_EVENT:\n  probe or verify.", nil},
 	{"A hook gets the same variables, about the attempt that ran, is replayed or caused a refusal, and:", []variableRow{
 		{"IDEM_EVENT", "the event"},
 		{"IDEM_EXIT_CODE", "the exit status of idem, unless it dies of a signal; empty at start"},

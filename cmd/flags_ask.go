@@ -15,9 +15,8 @@ func (a *app) askFlags(c *cobra.Command, topics ...string) *runOptions {
 	o := newRunOptions()
 	f := c.Flags()
 	a.callFlags(f, o)
-	f.BoolVar(&o.ask, "ask", false, "run the probe and the verification, where idem run would, for their answer; record nothing")
 	f.VisitAll(func(flag *pflag.Flag) {
-		flag.Hidden = flag.Name != "ask"
+		flag.Hidden = true
 		for _, g := range flagGroups {
 			if slices.Contains(topics, g.topic) && slices.Contains(g.flags, flag.Name) {
 				flag.Hidden = false
@@ -25,6 +24,11 @@ func (a *app) askFlags(c *cobra.Command, topics ...string) *runOptions {
 		}
 	})
 	return o
+}
+
+// questionsFlag adds the flag with which a command asks the probe and the verification.
+func (o *runOptions) questionsFlag(c *cobra.Command) {
+	c.Flags().BoolVar(&o.ask, "ask", false, "run the probe and the verification, where idem run would, for their answer; record nothing")
 }
 
 // asksAnnotation marks a command that has the flags of idem run to ask about a

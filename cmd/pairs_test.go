@@ -49,6 +49,8 @@ var refused = strings.Split(strings.TrimSpace(`
 --force --replay none
 --force --replay stderr
 --force --replay stdout
+--force --rerun-within 1h
+--force --verify ./probe
 --hash none --hash-ignore ^-v
 --hash-stdin --no-stdin
 --hash-stdin --on-ledger-error run
@@ -146,6 +148,7 @@ func TestFlagsThatNeedOthers(t *testing.T) {
 		"--probe-timeout 30s", "--kill-after 10s", "--on-mismatch refuse", "--force --replay all --on-interrupted refuse",
 		"--per hour --day-start 00:00", "--per hour --ttl never", "--quiet-ok --replay all --max-output 64MiB",
 		"--no-store output --max-output 64MiB", "--exit-code failed=9", "--hook timeout=true", "--on-mismatch rerun --exit-code mismatch=65 --key k",
+		"--probe-on interrupted --on-unverified refuse", "--verify true --probe-timeout 1", "--on-interrupted rerun --verify true --exit-code interrupted=9",
 		"--quiet=false --verbose", "--force=false --probe true", "--tty=false --hash-stdin", "--wait=0 --hook busy=true",
 		"--hash argv --hash-ignore x", "--on-ledger-error refuse --hash-stdin", "--partial=false --exact",
 		"--per day --ttl 24h", "--per hour --ttl 1h --at @0", "--per day --ttl 1h --tz UTC --day-start 04:00",
@@ -166,8 +169,8 @@ func TestPairsOfOtherCommands(t *testing.T) {
 		got[c] = append(got[c], name)
 	}
 	for c, want := range map[string]string{
-		"check":   "latest window",
-		"explain": "json latest window",
+		"check":   "ask latest window",
+		"explain": "ask json latest window",
 		"forget":  "at day-start latest per tz window",
 		"key":     "json new",
 		"list":    "glob json limit namespace state",

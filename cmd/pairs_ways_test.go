@@ -72,6 +72,11 @@ var ways = []way{
 	{flag: "force", args: "--force", script: succeeded},
 	{flag: "probe", args: "--probe ./probe", script: `echo 0 >answer; ` + interrupted},
 	{flag: "probe-first", args: "--probe-first", with: "--probe ./probe", script: `echo 0 >answer; call true`},
+	{flag: "probe-on", args: "--probe-on signal", with: "--probe ./probe", script: `echo 0 >answer; first sh -c 'kill -9 $$' 2>/dev/null; call sh -c 'kill -9 $$'`},
+	{flag: "rerun-within", args: "--rerun-within 1ms", as: "--rerun-within 1h", script: failed},
+	{flag: "verify", args: "--verify ./probe", script: `echo 1 >answer; ` + succeeded},
+	{flag: "on-unverified", args: "--on-unverified rerun", with: "--verify ./probe", script: `echo 2 >answer; ` + succeeded},
+	{flag: "on-unverified", args: "--on-unverified replay", with: "--verify ./probe", script: `echo 2 >answer; ` + succeeded},
 	{flag: "probe-timeout", args: "--probe-timeout 0.05", with: "--probe ./probe"}, // timing
 	{flag: "wait", args: "--wait", script: running},
 	{flag: "wait", args: "--wait=0.05", script: running},

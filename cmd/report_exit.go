@@ -187,6 +187,9 @@ func refusal(res runner.Result, call runner.Call) *failure {
 	case runner.ReasonExhausted:
 		return exhaustedFailure(res.Record, res.Tried)
 	case runner.ReasonRecursive:
+		if p := res.Record.Phase(); p != ledger.PhaseNone && p != ledger.PhaseRunning {
+			return askedFailure(res.Record.ID)
+		}
 		return recursiveFailure(res.Record.ID)
 	default:
 		return busyFailure(res.Record, res.Leftover, res.Holders, call.Wait.Limit > 0)

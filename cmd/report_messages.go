@@ -176,6 +176,14 @@ func recursiveFailure(id ledger.ID) *failure {
 		hint("give the inner call a key of its own")
 }
 
+// askedFailure returns the failure for a call that is made by the probe or the
+// verification of the same attempt.
+func askedFailure(id ledger.ID) *failure {
+	return usage("key %s is being asked about by the parent of this command", quote(id.Key)).
+		detail("a probe or a verification cannot ask itself").
+		hint("give the inner call a key of its own")
+}
+
 // interruptedFailure returns the failure for a key whose outcome is unknown. The end
 // of the probe is probed, nil if no probe ran. With force, the failure does not
 // recommend a probe.

@@ -26,12 +26,17 @@ func (c *call) verify(ctx context.Context, rec ledger.Record) error {
 
 // recordUnverified records that a success could not be verified, with the claim held. The
 // mark keeps the inputs of the success, so from here on any call with them runs the key.
-// It returns the resulting record and decision.
+// Its exit code is 1 if the verification answered that the effect is gone, else 0. It
+// returns the resulting record and decision.
 func (c *call) recordUnverified(ctx context.Context, claim ledger.Claim, rec ledger.Record) (ledger.Record, Decision, error) {
-	mark, err := claim.Mark(ctx, ledger.Mark{
+	m := ledger.Mark{
 		Expect: rec, State: ledger.None, Reason: ledger.ReasonUnverified, RunID: c.NewRunID(), Owner: c.Owner(),
 		Fingerprint: rec.Current.Fingerprint, Inputs: rec.Current.Inputs,
-	})
+	}
+	if c.verified.answer == AnswerNotDone {
+		m.ExitCode = 1
+	}
+	mark, err := claim.Mark(ctx, m)
 	if err != nil {
 		return rec, Decision{}, &ReplayError{err}
 	}
