@@ -60,8 +60,8 @@ func TestE2EVerificationSignalled(t *testing.T) {
 	}
 }
 
-// Of many callers that find the effect gone, one runs the key again. Without --wait, the
-// others are refused while it runs, or replay its success.
+// One of many callers that find the effect gone runs the key again. Without --wait, each
+// other call is refused while the key runs, or replays its success.
 func TestE2EOneOfManyRunsWhatIsGone(t *testing.T) {
 	t.Parallel()
 	for _, wait := range []bool{true, false} {

@@ -171,7 +171,7 @@ func recipeMigration(k *recipeBox) {
 	k.setenv("DB", db)
 	// The migration is committed, and then the power fails.
 	const key = "migrate:invoices-v2"
-	powerFails := func(first *call) { // the command has a process group of its own
+	powerFails := func(first *call) { // the command has a separate process group
 		first.killAll()
 		k.wantStatus(k.sh("kill -9 $(cat pids)"), 0)
 		k.wantStatus(k.run("wait", key), 79)

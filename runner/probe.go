@@ -84,8 +84,9 @@ func (c *call) askProbe(ctx context.Context, claim ledger.Claim, rec ledger.Reco
 // command's output, and returns how the command ended, once as an answer and, if it was
 // started, once in full. A signal that ends idem goes to the command too. Then the answer
 // does not count, and the error is a *proc.SignalError. A command that cannot be started
-// counts as one that cannot tell. lost is closed if the claim is lost under which the
-// question is asked; it is nil without a claim.
+// counts as one that cannot tell.
+//
+// lost is that of the claim under which the question is asked. It is nil without a claim.
 func (c *call) ask(ctx context.Context, lost <-chan struct{}, q Probe, event string, rec ledger.Record, stdout func([]byte)) (*ProbeEnd, *proc.End, error) {
 	stdin, err := os.Open(os.DevNull)
 	if err != nil {

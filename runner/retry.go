@@ -30,8 +30,8 @@ func (r Retries) delays() func() time.Duration {
 }
 
 // retryDue reports whether the call makes another attempt, after a delay, after the one
-// that just ended. It makes none if a signal killed the command, after a signal that was
-// meant to end idem, or after an end that the probe is to be asked about: only a call asks.
+// that just ended. It makes none if a signal killed the command, or after a signal that was
+// meant to end idem. An end that the probe is asked about is left to the next call.
 func (x *execution) retryDue(ctx context.Context, res Result, retries int, delay time.Duration) (bool, error) {
 	cur := res.Record.Current
 	if _, stopped := x.signals.Meant(); stopped || res.Unrecorded != nil || retries >= x.Retries.N {

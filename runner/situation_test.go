@@ -122,9 +122,15 @@ func endingsOf(s situation) []ending {
 	switch s.state {
 	case "failed":
 		return []ending{
-			{}, {ledger.ReasonExit, allEnds, false}, {ledger.ReasonMarked, allEnds, false},
-			timedOut, {ledger.ReasonTimeout, EndTimeout, true}, {ledger.ReasonTimeout, EndSignal, false}, {ledger.ReasonTimeout, 0, false},
-			{ledger.ReasonSignal, EndSignal, true}, {ledger.ReasonSignal, EndTimeout, false},
+			{},
+			{ledger.ReasonExit, allEnds, false},
+			{ledger.ReasonMarked, allEnds, false},
+			timedOut,
+			{ledger.ReasonTimeout, EndTimeout, true},
+			{ledger.ReasonTimeout, EndSignal, false},
+			{ledger.ReasonTimeout, 0, false},
+			{ledger.ReasonSignal, EndSignal, true},
+			{ledger.ReasonSignal, EndTimeout, false},
 		}
 	case "running", "interrupted":
 		return []ending{{asked: true}, {on: EndInterrupted, asked: true}, {on: EndTimeout}}

@@ -115,7 +115,7 @@ func TestEveryLedgerCallMayFailAroundAVerification(t *testing.T) {
 	}
 }
 
-// An answer is about one attempt. If another call has run the key meanwhile, the
+// An answer is about one attempt. If another call has run the key since, the
 // verification is asked again.
 func TestVerificationIsAskedAgainAboutANewAttempt(t *testing.T) {
 	t.Parallel()
@@ -136,7 +136,7 @@ func TestVerificationIsAskedAgainAboutANewAttempt(t *testing.T) {
 	}
 }
 
-// Of many callers that all find the effect gone, one runs the key.
+// One of many callers that all find the effect gone runs the key.
 func TestOneOfManyRunsWhatIsGone(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
