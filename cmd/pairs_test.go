@@ -50,7 +50,7 @@ var refused = strings.Split(strings.TrimSpace(`
 --force --replay stderr
 --force --replay stdout
 --force --rerun-within 1h
---force --verify ./probe
+--force --verify ./check
 --hash none --hash-ignore ^-v
 --hash-stdin --no-stdin
 --hash-stdin --on-ledger-error run
@@ -196,11 +196,12 @@ const preamble = `
 trap 'touch go' EXIT
 mkdir sub
 printf '#!/bin/sh\nexit $(cat answer 2>/dev/null || if [ -n "$IDEM_RUN_ID" ]; then echo 2; else echo 1; fi)\n' >probe
+printf '#!/bin/sh\nexit $(cat checked 2>/dev/null || echo 0)\n' >check
 printf '#!/bin/sh\necho $IDEM_EVENT >>hooked\n' >hook
 printf '#!/bin/sh\necho "$@"\n' >show
 printf '#!/bin/sh\nsleep 0\n' >cmd
 echo 0 >f; echo 0 >g; touch rf
-chmod +x probe hook show cmd
+chmod +x probe check hook show cmd
 exec </dev/null 9>fd
 first() { idem run --key k $I "$@"; }
 again() { idem run $P $H --key "$1" -- sh -c "$2"; idem run $F --key "$1" -- sh -c "$2"; echo "status $?"; }
