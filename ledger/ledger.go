@@ -175,6 +175,11 @@ type Ledger interface {
 	// ErrCorrupt when the files differ from the recorded ones.
 	Files(ctx context.Context, id ID, runID string) ([]File, error)
 
+	// Mutexes returns the mutexes of a namespace that have holders or waiters, sorted
+	// by name; with names, only those. It takes no lock, writes nothing and creates
+	// nothing.
+	Mutexes(ctx context.Context, namespace string, names ...string) ([]MutexState, error)
+
 	// Forget drops id's history, output and files, and increases its generation. It
 	// fails with *BusyError while the key is held, and with ErrNotFound when nothing
 	// is recorded.
@@ -195,7 +200,20 @@ type Claim interface {
 
 	// Begin records a running attempt. The record is durable when Begin returns. An
 	// earlier attempt that is still recorded as running is recorded as lost.
+	//
+	// The first Begin of a claim also takes the mutexes of s, all or none. The error is
+	// a *MutexError when one of them has no free place, or when another claim is in its
+	// queue and this claim is not first in line. The claim keeps the mutexes until
+	// Release. After that, processes of an attempt's command keep them under the same
+	// conditions as they keep the ID busy.
 	Begin(ctx context.Context, s Start) (Execution, error)
+
+	// Queue waits until Begin would find the mutexes free, or ctx ends. Claims wait in
+	// one line for each mutex, in the order in which they called Queue. The claim stays
+	// first in line until Begin succeeds or until Release. A process that dies leaves
+	// the line. owner is for Ledger.Mutexes. The mutexes must be sorted by name, so
+	// that two claims never wait for each other.
+	Queue(ctx context.Context, mutexes []Mutex, owner Owner) error
 
 	// Mark settles the key without running its command, and returns the mark as
 	// recorded. The mark is durable when Mark returns. An earlier attempt that is
@@ -224,6 +242,9 @@ type Start struct {
 	// MaxOutput is the number of bytes of output to keep. With 0, output is only
 	// counted, and the attempt has NoOutput. A negative number keeps all.
 	MaxOutput int64
+	// Mutexes are taken with the attempt. They are sorted by name, and no name occurs
+	// twice.
+	Mutexes []Mutex
 }
 
 // Execution is one attempt in progress.

@@ -104,6 +104,10 @@ func (f *Faulty) Files(ctx context.Context, id ledger.ID, runID string) ([]ledge
 	return faults(f, "Files", func() ([]ledger.File, error) { return f.Ledger.Files(ctx, id, runID) })
 }
 
+func (f *Faulty) Mutexes(ctx context.Context, namespace string, names ...string) ([]ledger.MutexState, error) {
+	return faults(f, "Mutexes", func() ([]ledger.MutexState, error) { return f.Ledger.Mutexes(ctx, namespace, names...) })
+}
+
 func (f *Faulty) Forget(ctx context.Context, id ledger.ID) error {
 	return f.fault("Forget", func() error { return f.Ledger.Forget(ctx, id) })
 }
@@ -133,6 +137,10 @@ func (c *faultyClaim) Begin(ctx context.Context, s ledger.Start) (ledger.Executi
 		}
 		return wrapped, nil
 	})
+}
+
+func (c *faultyClaim) Queue(ctx context.Context, mutexes []ledger.Mutex, owner ledger.Owner) error {
+	return c.f.fault("Queue", func() error { return c.Claim.Queue(ctx, mutexes, owner) })
 }
 
 func (c *faultyClaim) Mark(ctx context.Context, m ledger.Mark) (ledger.Attempt, error) {

@@ -235,6 +235,11 @@ func cloneFiles(files []ledger.File) []ledger.File {
 	return files
 }
 
+// Mutexes is not implemented yet.
+func (h *memHandle) Mutexes(ctx context.Context, _ string, _ ...string) ([]ledger.MutexState, error) {
+	return nil, ctx.Err()
+}
+
 func (h *memHandle) Forget(ctx context.Context, id ledger.ID) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -48,6 +48,11 @@ func (c *memClaim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution,
 	return x, nil
 }
 
+// Queue is not implemented yet.
+func (c *memClaim) Queue(ctx context.Context, _ []ledger.Mutex, _ ledger.Owner) error {
+	return ctx.Err()
+}
+
 func (c *memClaim) Mark(ctx context.Context, m ledger.Mark) (ledger.Attempt, error) {
 	out := &memOutput{}
 	if m.Stdout != nil {

@@ -122,6 +122,11 @@ func (l *Ledger) Files(context.Context, ledger.ID, string) ([]ledger.File, error
 	return nil, ledger.ErrNotFound
 }
 
+// Mutexes implements ledger.Ledger.
+func (l *Ledger) Mutexes(ctx context.Context, _ string, _ ...string) ([]ledger.MutexState, error) {
+	return nil, ctx.Err()
+}
+
 // Forget implements ledger.Ledger.
 func (l *Ledger) Forget(context.Context, ledger.ID) error { return ledger.ErrNotFound }
 
@@ -151,6 +156,8 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 	}
 	return e, nil
 }
+
+func (c *claim) Queue(ctx context.Context, _ []ledger.Mutex, _ ledger.Owner) error { return ctx.Err() }
 
 func (c *claim) Mark(ctx context.Context, m ledger.Mark) (ledger.Attempt, error) {
 	now := time.Now().UTC()

@@ -216,6 +216,9 @@ func (c *claim) takeFirst() *ledger.Record {
 	return rec
 }
 
+// Queue is not implemented yet.
+func (c *claim) Queue(ctx context.Context, _ []ledger.Mutex, _ ledger.Owner) error { return ctx.Err() }
+
 // Begin implements ledger.Claim.
 func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, error) {
 	if err := c.checkHeld(); err != nil {

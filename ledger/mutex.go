@@ -1,0 +1,47 @@
+package ledger
+
+import (
+	"fmt"
+	"time"
+)
+
+// Mutex is a lock that attempts of different keys share. At most Limit attempts hold it
+// at the same time, each in one place.
+//
+// All holders of a mutex have the same limit. An attempt with another limit waits until
+// the mutex has no holder. So an attempt with limit 1 excludes attempts with limit 3.
+type Mutex struct {
+	Name  string // unique in the namespace of the key
+	Limit int    // at least 1
+}
+
+// MutexState is a mutex that is in use.
+type MutexState struct {
+	Namespace string
+	Name      string
+	Limit     int // of the holders; 0 without one
+	Holders   []MutexUse
+	Waiters   []MutexUse // the first in line first, as far as the ledger knows
+}
+
+// MutexUse is a call that holds a mutex or waits for it. Like Owner, it is for people to
+// read. The exception is RunID: a call that is made inside of that attempt must not wait
+// for the mutex.
+type MutexUse struct {
+	ID    ID
+	RunID string // of the attempt that holds the mutex; empty for a waiter
+	Owner Owner
+	Since time.Time
+	// Leftover reports that no call holds the mutex any more, but processes of the
+	// attempt's command do.
+	Leftover bool
+}
+
+// MutexError is the error of Claim.Begin when a mutex has no free place, or when other
+// claims are first in line. Nothing is recorded, and none of the mutexes is taken.
+type MutexError struct {
+	Mutex Mutex
+	State MutexState
+}
+
+func (e *MutexError) Error() string { return fmt.Sprintf("mutex %q has no free place", e.Mutex.Name) }
