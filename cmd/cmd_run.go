@@ -202,7 +202,7 @@ func checkCommandLine(argv []string) error {
 // opensFiles reports whether a call opens files or sets timers before it knows
 // whether it runs the command. Files of the ledger do not count.
 func (o *runOptions) opensFiles() bool {
-	return o.wait.limit > 0 || o.inputs.Opens() || o.metaFile != "" || o.metaFD != noMetaFD || len(o.paths) > 0 || onGitHub()
+	return o.wait.limit > 0 || o.inputs.Opens() || o.metaFile != "" || o.metaFD != noMetaFD || len(o.paths) > 0 || o.verify != "" || onGitHub()
 }
 
 // given reports whether a flag is on the command line.
@@ -378,6 +378,9 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 		}
 		lost := undeliveredFailure(res, call)
 		a.reportOutput(res, call, lost)
+		if res.Reason == runner.ReasonUnverified && res.Verified != nil {
+			a.ui.note("key %s ran again, because the verification %s", key, probeText(*res.Verified))
+		}
 		if a.ui.verbose {
 			a.ui.note("ran key %s: attempt %d %s in %s", key, cur.Number, outcomeText(cur), cur.Ended.Sub(cur.Started).Round(time.Millisecond))
 		}

@@ -84,7 +84,12 @@ func clashName(f *pflag.FlagSet, flag string) string {
 
 // needError returns the error of a flag that needs one of the flags of.
 func needError(flag string, of ...string) error {
-	return usage("--%s requires --%s", flag, strings.Join(of, " or --"))
+	last := len(of) - 1
+	list := of[last]
+	if last > 0 {
+		list = strings.Join(of[:last], ", --") + " or --" + list
+	}
+	return usage("--%s requires --%s", flag, list)
 }
 
 // clashError returns the error of two flags that cannot be combined.

@@ -64,7 +64,7 @@ func (c *call) probe(ctx context.Context, claim ledger.Claim, rec ledger.Record)
 // complete out is.
 func (c *call) askProbe(ctx context.Context, claim ledger.Claim, rec ledger.Record, out *capture, captured *ledger.Capture) (*ProbeEnd, error) {
 	kept, unkept := c.Redact.Stream(out.write), int64(0)
-	end, unread, err := c.ask(ctx, claim.Lost(), c.Probe, EventProbe, rec, func(p []byte) {
+	end, unread, err := c.ask(ctx, claim, c.Probe, EventProbe, rec, func(p []byte) {
 		if c.Output.recordLimit() == 0 {
 			unkept += int64(len(p))
 		} else {
@@ -86,8 +86,16 @@ func (c *call) askProbe(ctx context.Context, claim ledger.Claim, rec ledger.Reco
 // does not count, and the error is a *proc.SignalError. A command that cannot be started
 // counts as one that cannot tell.
 //
-// lost is that of the claim under which the question is asked. It is nil without a claim.
-func (c *call) ask(ctx context.Context, lost <-chan struct{}, q Probe, event string, rec ledger.Record, stdout func([]byte)) (*ProbeEnd, *proc.End, error) {
+// claim is the one under which the question is asked, nil without a claim.
+func (c *call) ask(ctx context.Context, claim ledger.Claim, q Probe, event string, rec ledger.Record, stdout func([]byte)) (*ProbeEnd, *proc.End, error) {
+	var lost <-chan struct{}
+	if claim != nil {
+		lost = claim.Lost()
+	} else { // run has not checked it yet
+		if err := proc.Ready(false); err != nil {
+			return &ProbeEnd{NotStarted: err}, nil, nil
+		}
+	}
 	stdin, err := os.Open(os.DevNull)
 	if err != nil {
 		return &ProbeEnd{NotStarted: err}, nil, nil
@@ -95,7 +103,7 @@ func (c *call) ask(ctx context.Context, lost <-chan struct{}, q Probe, event str
 	defer stdin.Close()
 	cmd := proc.Shell(q.Command)
 	at := AttemptOf(rec)
-	at.Event, at.Unclaimed = event, lost == nil
+	at.Event, at.Unclaimed = event, claim == nil
 	cmd.Env = c.Environ(at)
 	cmd.Stdin, cmd.Stderr = stdin, c.Live.Stderr
 	cmd.Record = func(stream proc.Stream, p []byte) {

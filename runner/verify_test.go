@@ -214,7 +214,7 @@ func TestAgeOf(t *testing.T) {
 		{[]int{0}, -5, 0},    // set back: not negative
 		{[]int{0, 3}, -5, 3}, // set back: at least up to the latest attempt
 		{[]int{0, -5}, 2, 2}, // set back for an attempt, and set right again
-		{[]int{7, 0}, 1, 0},  // too late at first
+		{[]int{7, 0}, 1, 0},  // the clock was fast for the first attempt
 	} {
 		if got := ageOf(at(test.starts...), began.Add(time.Duration(test.now)*time.Hour)); got != time.Duration(test.want)*time.Hour {
 			t.Errorf("%v at %d: got %v, want %dh", test.starts, test.now, got, test.want)
