@@ -314,7 +314,7 @@ func (a *app) failRun(p plan, meta *meta, id ledger.ID, err error) ending {
 	if errors.As(err, &stopped) {
 		meta.write(view, &a.ui)
 		a.ui.note("%v", err)
-		return ending{code: 128 + int(stopped.Signal), signal: stopped.Signal}
+		return endingOf(err)
 	}
 	f := failureOf(err)
 	meta.write(view, &a.ui)

@@ -1,6 +1,7 @@
 package cmd_test
 
 import (
+	"os"
 	"syscall"
 	"testing"
 )
@@ -38,7 +39,7 @@ func TestE2EVerificationKilled(t *testing.T) {
 }
 
 // A signal for idem ends the verification and then idem. The exit status of that
-// verification is not an answer.
+// verification is not an answer, also for idem check.
 func TestE2EVerificationSignalled(t *testing.T) {
 	t.Parallel()
 	for sig, verify := range map[syscall.Signal]string{
@@ -48,13 +49,18 @@ func TestE2EVerificationSignalled(t *testing.T) {
 	} {
 		b := newBox(t)
 		b.wantStatus(b.run(verifyCall("exit 1")...), 0)
-		c := b.idem(verifyCall(verify)...)
-		pid := b.waitPID("pid")
-		c.kill(sig)
-		if r := c.wait(); r.sig != sig || r.out != "" {
-			t.Errorf("%v: got %+v, want signal %v and no stdout", sig, r, sig)
+		for _, call := range [][]string{verifyCall(verify), {"check", "--ask", "--verify", verify, "k"}} {
+			c := b.idem(call...)
+			pid := b.waitPID("pid")
+			c.kill(sig)
+			if r := c.wait(); r.sig != sig || r.out != "" {
+				t.Errorf("%v: %q: got %+v, want signal %v and no stdout", sig, call[0], r, sig)
+			}
+			b.waitExit(pid)
+			if err := os.Remove(b.path("pid")); err != nil {
+				t.Fatal(err)
+			}
 		}
-		b.waitExit(pid)
 		b.wantState("k", "succeeded")
 		b.wantLines("side", 1)
 	}
