@@ -80,6 +80,7 @@ var operations = []struct{ name, call string }{
 	{"replay", "run --wait=60 --key hit -- echo out"},
 	{"verify", "run --verify true --exit-code interrupted=69 --key hit -- echo out"},
 	{"verbose", "run -v --key hit -- echo out"},
+	{"told", "run --hook end=true --key hit -- echo out"},
 	{"busy", "run --exit-code running=0 --key live -- sh -c 'echo >ready; exec sleep 300'"},
 	{"list", "list"},
 	{"show", "show live"},

@@ -24,6 +24,15 @@ func FlagsOfRun() (names []string) {
 	return names
 }
 
+// ShellForms returns the lines of idem help shell. Each follows the shell that it
+// requires, and a space.
+func ShellForms() (lines []string) {
+	for _, f := range shellForms {
+		lines = append(lines, f.shell+" "+f.line)
+	}
+	return lines
+}
+
 // Fits returns the error with which idem run, or another command that takes its
 // flags, refuses flags before it looks at anything else.
 func Fits(flags []string) error {
@@ -54,4 +63,12 @@ func FlagsOfOthers() (flags []string) {
 	}
 	slices.Sort(flags)
 	return flags
+}
+
+// ExitStatuses returns the exit statuses of idem run, as the help names them.
+func ExitStatuses() (codes []string) {
+	for _, row := range exitTable {
+		codes = append(codes, row.code)
+	}
+	return codes
 }

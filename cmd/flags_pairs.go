@@ -108,6 +108,9 @@ func (o *runOptions) checkPairs() error {
 	if err := checkFlagPairs(o.flagSet, has, needs, runClashes, o); err != nil {
 		return err
 	}
+	if err := checkFlagPairs(o.flagSet, has, nil, calendarClashes, &o.calendarFlags); err != nil {
+		return err
+	}
 	if err := checkFlagPairs(o.flagSet, has, nil, windowClashes, &o.windowFlags); err != nil {
 		return err
 	}
@@ -133,7 +136,6 @@ var runClashes = []clash[*runOptions]{
 	{"force", "replay*", neverReplayed, func(o *runOptions) bool { return o.force && o.streams.value != "all" }},
 	{"force", "partial", neverReplayed, func(o *runOptions) bool { return o.force && o.partial }},
 	{"force", "exact", neverReplayed, func(o *runOptions) bool { return o.force && o.exact }},
-	{"force", "hook replay=CMD", neverReplayed, func(o *runOptions) bool { return o.force && o.hooks.has(runner.EventReplay) }},
 	{"on-failure replay", "final", "every failure is replayed", func(o *runOptions) bool { return o.replaysFailures() && o.final.set != nil && o.retries == 0 }},
 	{"ok", "final", "these statuses are a success", func(o *runOptions) bool { return o.succeeds(o.final.set) }},
 	{"ok", "retry-on", "these statuses are a success", func(o *runOptions) bool { return o.succeeds(o.retryOn.set) }},
@@ -143,13 +145,10 @@ var runClashes = []clash[*runOptions]{
 	{"max-attempts 1", "retries", "the first attempt is the last", func(o *runOptions) bool { return o.maxAttempts == 1 && o.retries > 0 }},
 
 	{"on-interrupted rerun", "exit-code interrupted=N", "nothing is refused as interrupted", func(o *runOptions) bool { return o.refusesNoUnknown() && o.exitCodes.changes(exitInterrupted) }},
-	{"on-interrupted rerun", "hook interrupted=CMD", "nothing is refused as interrupted", func(o *runOptions) bool { return o.refusesNoUnknown() && o.hooks.has(runner.EventInterrupted) }},
 	{"on-mismatch rerun", "exit-code mismatch=N", "other inputs are not refused", func(o *runOptions) bool { return o.onMismatch.rerun() && o.exitCodes.changes(exitMismatch) }},
-	{"on-mismatch rerun", "hook mismatch=CMD", "other inputs are not refused", func(o *runOptions) bool { return o.onMismatch.rerun() && o.hooks.has(runner.EventMismatch) }},
 	{"on-failure replay", "exit-code failed=N", "a failure is replayed, not refused", func(o *runOptions) bool {
 		return o.onFailure.value == string(runner.ChoiceReplay) && o.maxAttempts == 0 && o.rerunWithin.Duration == 0 && o.exitCodes.changes(exitFailed)
 	}},
-	{"wait", "hook busy=CMD", "a wait without a limit ends when the key is free", func(o *runOptions) bool { return o.wait.set && o.wait.limit == 0 && o.hooks.has(runner.EventBusy) }},
 
 	{"quiet-ok", "no-store output", "a failure prints the recorded output", func(o *runOptions) bool { return o.quietOK && o.noStore.output }},
 	{"quiet-ok", "replay*", "a replayed success prints nothing, and no failure is replayed", func(o *runOptions) bool {
@@ -198,46 +197,50 @@ var failures = runner.Codes{{First: 1, Last: 255}}
 // checkOutcomes refuses --exit-code and --hook for an outcome that no call with these
 // flags has.
 func (o *runOptions) checkOutcomes() error {
-	switch {
-	case o.exitCodes.changes(exitMismatch) && o.key == "":
+	if o.exitCodes.changes(exitMismatch) && o.key == "" {
 		return needError("exit-code mismatch=N", "key")
-	case o.hooks.has(runner.EventMismatch) && o.key == "":
-		return needError("hook mismatch=CMD", "key")
 	}
-	return nil
+	return o.checkHooks()
 }
 
 // windowClashes are the clashes of the flags about the window of a call.
 var windowClashes = []clash[*windowFlags]{
 	{"per*", "ttl", "a window ends before a record in it gets that old", func(o *windowFlags) bool {
-		return o.per.value != "" && o.at == "" && o.ttl.limit >= hashkey.Per(o.per.value).Longest()
+		return o.per.Per != "" && o.at == "" && o.ttl.limit >= o.per.Longest()
 	}},
-	{"day-start", "per hour", daysOnly, func(o *windowFlags) bool { return o.shiftsHours() }},
 }
+
+// calendarClashes are the clashes of the flags that select a window.
+var calendarClashes = []clash[*calendarFlags]{
+	{"at", "per boot", noCalendar, func(o *calendarFlags) bool { return o.per.Per == hashkey.PerBoot && o.at != "" }},
+	{"tz", "per boot", noCalendar, func(o *calendarFlags) bool { return o.per.Per == hashkey.PerBoot && o.zone != "" }},
+	{"day-start", "per boot", noCalendar, func(o *calendarFlags) bool { return o.per.Per == hashkey.PerBoot && o.shiftsDays() }},
+	{"day-start", "per*", "it moves the windows of a day or longer", func(o *calendarFlags) bool { return o.per.Clock() && o.shiftsDays() }},
+}
+
+const noCalendar = "a boot is not a window of the calendar"
 
 // inputClashes are the clashes of the flags about the inputs of a call.
 var inputClashes = []clash[*inputFlags]{
 	{"hash none", "hash-ignore", "no argument is an input", func(o *inputFlags) bool { return o.hash.value == "none" && len(o.Ignore) > 0 }},
 }
 
-const daysOnly = "it moves the windows of a day or longer"
-
-// shiftsHours reports whether --day-start would change windows of an hour.
-func (o *calendarFlags) shiftsHours() bool {
-	return o.per.value == string(hashkey.PerHour) && strings.Trim(o.dayStart, "0:") != ""
-}
+// shiftsDays reports whether --day-start would move the start of a day.
+func (o *calendarFlags) shiftsDays() bool { return strings.Trim(o.dayStart, "0:") != "" }
 
 // recordClashes are the clashes of commands about recorded keys.
 var recordClashes = []clash[*recordFlags]{
-	{"day-start", "per hour", daysOnly, func(o *recordFlags) bool { return o.calendar.shiftsHours() }},
-	{"window", "per", "both name the window", func(o *recordFlags) bool { return o.window.set && o.calendar.per.value != "" }},
+	{"window", "per", "both name the window", func(o *recordFlags) bool { return o.window.set && o.calendar.per.Per != "" }},
 	{"latest", "window", "--latest selects the window itself", func(o *recordFlags) bool { return o.latest && o.window.set }},
-	{"latest", "per", "--latest selects the window itself", func(o *recordFlags) bool { return o.latest && o.calendar.per.value != "" }},
+	{"latest", "per", "--latest selects the window itself", func(o *recordFlags) bool { return o.latest && o.calendar.per.Per != "" }},
 }
 
 // checkPairs refuses flags that cannot be combined in a command about recorded keys.
 func (o *recordFlags) checkPairs() error {
-	return checkFlagPairs(o.command.Flags(), o.has, needs, recordClashes, o)
+	if err := checkFlagPairs(o.command.Flags(), o.has, needs, calendarClashes, o.calendar); err != nil {
+		return err
+	}
+	return checkFlagPairs(o.command.Flags(), o.has, nil, recordClashes, o)
 }
 
 // has reports whether a flag is on the command line. The key is an argument, which is

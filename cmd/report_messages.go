@@ -253,13 +253,14 @@ func unverifiedFailure(rec ledger.Record, verified runner.ProbeEnd) *failure {
 func tooLateFailure(res runner.Result, limit time.Duration) *failure {
 	rec := res.Record
 	code := exitFailed
-	if res.Unknown() {
+	open := rec.Current.State == ledger.Running
+	if open {
 		code = exitInterrupted
 	}
 	f := fail(code, "key %s is not run again: its first attempt is older than --rerun-within", quote(rec.ID.Key)).
 		detail("%s; the limit is %v", startedText(res.First), (&duration{limit}).String())
-	if cur := rec.Current; res.Unknown() {
-		f.detail("attempt %d has no recorded outcome", cur.Number)
+	if open {
+		f.detail("attempt %d has no recorded outcome", rec.Current.Number)
 	}
 	return f.hintFor(rec.ID, "to see its output", "logs").
 		hintFor(rec.ID, "if it succeeded", "mark", "done").

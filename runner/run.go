@@ -58,12 +58,11 @@ type call struct {
 // Run makes a call. An error means that no command was started. It is a
 // *proc.StartError, a *proc.SignalError, a *sidefile.Error, a *ReplayError or a fault
 // of the ledger. The Result then has only the hook faults and, if it was read, the
-// record.
+// record. The hooks of the call's end are left to EndHooks.
 func (r *Runner) Run(ctx context.Context, c Call) (Result, error) {
 	m := &call{Runner: r, Call: &c}
 	res, err := m.run(ctx)
 	res.Verified = m.verified.end
-	m.endHooks(ctx, &res, err)
 	return res, err
 }
 
