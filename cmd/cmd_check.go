@@ -135,6 +135,9 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *recordFlags, argv 
 	if err := o.checkPairs(); err != nil {
 		return question{}, err
 	}
+	if err := o.parseMutexes(keep); err != nil {
+		return question{}, err
+	}
 	policy, err := o.policy(o.ttl.limit)
 	if err != nil {
 		return question{}, err
@@ -156,7 +159,7 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *recordFlags, argv 
 		return question{}, err
 	}
 	q := question{call: runner.Call{
-		ID: in.id, Policy: policy, Inside: insideOf(in.id, l.Place()),
+		ID: in.id, Policy: policy, Inside: insideOf(in.id, l.Place()), Mutexes: o.mutexes, Wait: runner.Wait{Set: o.wait.set},
 		Output: runner.Output{Quiet: o.quietOK}, Replay: o.replayPolicy(),
 	}}
 	if len(argv) > 0 {

@@ -182,9 +182,14 @@ func refusal(res runner.Result, call runner.Call) *failure {
 		return failedFailure(res.Record)
 	case runner.ReasonExhausted:
 		return exhaustedFailure(res.Record, res.Tried)
+	case runner.ReasonMutex:
+		return mutexFailure(res, call)
 	case runner.ReasonRecursive:
-		return recursiveFailure(res.Record.ID)
+		return recursiveFailure(res, call)
 	default:
+		if res.Queued != nil {
+			return queuedFailure(res, call)
+		}
 		return busyFailure(res.Record, res.Leftover, res.Holders, call.Wait.Limit > 0)
 	}
 }
