@@ -128,14 +128,11 @@ func (q question) status() *int {
 // ask returns what idem run would do. Without a command, the call is taken to have
 // the recorded inputs.
 func (a *app) ask(ctx context.Context, o *runOptions, record *recordFlags, argv []string) (question, error) {
-	keep, err := a.retention(&o.storeFlags, o.key)
+	keep, err := a.retention(&o.storeFlags, o.key, o.mutexTexts...)
 	if err != nil {
 		return question{}, err
 	}
 	if err := o.checkPairs(); err != nil {
-		return question{}, err
-	}
-	if err := o.parseMutexes(keep); err != nil {
 		return question{}, err
 	}
 	policy, err := o.policy(o.ttl.limit)

@@ -212,7 +212,7 @@ func (o *runOptions) given(name string) bool { return o.flagSet.Changed(name) }
 // checkFlags refuses flags that cannot be combined, before the ledger is opened. It
 // returns the policy and the retention of the call.
 func (a *app) checkFlags(o *runOptions) (runner.Policy, retention, error) {
-	keep, err := a.retention(&o.storeFlags, o.key)
+	keep, err := a.retention(&o.storeFlags, o.key, o.mutexTexts...)
 	if err != nil {
 		return runner.Policy{}, keep, err
 	}
@@ -220,9 +220,6 @@ func (a *app) checkFlags(o *runOptions) (runner.Policy, retention, error) {
 		return runner.Policy{}, keep, err
 	}
 	if err := o.checkPairs(); err != nil {
-		return runner.Policy{}, keep, err
-	}
-	if err := o.parseMutexes(keep); err != nil {
 		return runner.Policy{}, keep, err
 	}
 	policy, err := o.policy(o.ttl.limit)

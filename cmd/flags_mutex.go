@@ -28,16 +28,10 @@ func (o *mutexFlags) addTo(f *pflag.FlagSet) {
 const maxPlaces = 1000
 
 // parseMutexes parses the values of --mutex.
-func (o *mutexFlags) parseMutexes(keep retention) error {
-	if len(o.mutexTexts) == 0 {
-		return nil
-	}
+func (o *mutexFlags) parseMutexes() error {
 	o.mutexes = nil
 	for _, text := range o.mutexTexts {
 		m, err := parseMutex(text)
-		if err == nil {
-			err = keep.nameCheck("mutex", m.Name)
-		}
 		if err != nil {
 			return err
 		}

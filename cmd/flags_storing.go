@@ -55,22 +55,11 @@ type retention struct {
 	redactor *redact.Redactor // nil: nothing is redacted
 }
 
-// nameCheck refuses a name that contains a value to redact. what is what has the name,
-// which is stored and shown unchanged.
-func (k retention) nameCheck(what, name string) error {
-	if !k.redactor.Finds([]byte(name)) {
-		return nil
-	}
-	return usage("the %s contains a value that --redact or --redact-env removes", what).
-		detail("the %s is stored and shown unchanged", what).
-		hint("choose a %s without a secret", what)
-}
-
 // retention returns the limits that the flags set, and hides the values of
 // --redact-env in all messages. It must be called before anything is stored or shown.
-// key is the value of --key. The key and the namespace are stored unchanged, so
-// retention refuses them if they contain something to redact.
-func (a *app) retention(o *storeFlags, key string) (retention, error) {
+// key is the value of --key, and mutexes are those of --mutex. They and the namespace
+// are stored unchanged, so retention refuses them if they contain something to redact.
+func (a *app) retention(o *storeFlags, key string, mutexes ...string) (retention, error) {
 	keep := retention{omit: o.noStore}
 	if len(o.redact)+len(o.redactEnv) == 0 {
 		return keep, nil
@@ -97,9 +86,11 @@ func (a *app) retention(o *storeFlags, key string) (retention, error) {
 	if a.ui.secrets, err = redact.New(nil, secrets); err != nil {
 		return keep, err
 	}
-	for name, value := range map[string]string{"key": key, "namespace": a.namespace} {
-		if err := keep.nameCheck(name, value); err != nil {
-			return keep, err
+	for name, value := range map[string]string{"key": key, "namespace": a.namespace, "mutex": strings.Join(mutexes, "\n")} {
+		if keep.redactor.Finds([]byte(value)) {
+			return keep, usage("the %s contains a value that --redact or --redact-env removes", name).
+				detail("the %s is stored and shown unchanged", name).
+				hint("choose a %s without a secret", name)
 		}
 	}
 	return keep, nil
