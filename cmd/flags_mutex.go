@@ -20,7 +20,7 @@ type mutexFlags struct {
 }
 
 func (o *mutexFlags) addTo(f *pflag.FlagSet) {
-	f.StringArrayVar(&o.mutexTexts, "mutex", nil, "run the command only while no other key of the namespace runs with the mutex `NAME[:N]`, or at most N with the same N; repeatable")
+	f.StringArrayVar(&o.mutexTexts, "mutex", nil, "run the command only while the call holds the mutex `NAME[:N]`, which at most N (default 1) keys of the namespace hold at once; a last part of digits is N; repeatable")
 }
 
 // maxPlaces is the largest limit of a mutex. A longer number at the end of a name is

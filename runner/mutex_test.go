@@ -268,7 +268,7 @@ func TestMutexOverRetriesAndHooks(t *testing.T) {
 	k.wantNoMutex()
 }
 
-// Of many callers with different keys, at most as many run as the mutex has places.
+// At most as many callers with different keys run at once as the mutex has places.
 func TestManyCallersOfAMutex(t *testing.T) {
 	k := newKit(t)
 	const callers, places = 20, 3

@@ -161,8 +161,8 @@ func (c *call) busy(ctx context.Context, rec ledger.Record) (Result, error) {
 func forgotten(err error) bool { return errors.Is(err, ledger.ErrNotFound) }
 
 // claimed decides again, now that no other call can change the record, and carries
-// out the decision. If a mutex has no free place, the call may wait for one. Then it
-// decides once more, and asks a probe once more, because its answer may be outdated.
+// out the decision. If a mutex has no free place, the call may wait. Then it decides
+// once more, and asks a probe once more, because its answer may be outdated.
 func (c *call) claimed(ctx context.Context, w *waiter, claim ledger.Claim, path string) (Result, error) {
 	defer claim.Release()
 	for {
