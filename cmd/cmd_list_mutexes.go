@@ -51,6 +51,26 @@ func viewUses(uses []ledger.MutexUse, state string) []useView {
 	return views
 }
 
+// heldView is a mutex that the call of a key holds or waits for, in JSON.
+type heldView struct {
+	Mutex string `json:"mutex"`
+	State string `json:"state"` // holds, left or waits
+}
+
+// mutexesOf returns the mutexes that the call of a key holds or waits for.
+func mutexesOf(ctx context.Context, l ledger.Ledger, id ledger.ID) ([]heldView, error) {
+	held := []heldView{}
+	states, err := l.Mutexes(ctx, id.Namespace)
+	for _, s := range states {
+		for _, u := range slices.Concat(viewUses(s.Holders, "holds"), viewUses(s.Waiters, "waits")) {
+			if u.Key == id.Key && u.Window == id.Window {
+				held = append(held, heldView{s.Name, u.State})
+			}
+		}
+	}
+	return held, err
+}
+
 // listMutexes prints the mutexes in use of a namespace or, without one, of all.
 func (a *app) listMutexes(ctx context.Context, l ledger.Ledger, asJSON bool) error {
 	states, err := l.Mutexes(ctx, a.namespace)
