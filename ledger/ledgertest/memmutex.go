@@ -57,7 +57,7 @@ func (m *Mem) holds(c *memClaim) bool {
 
 // takeMutexes takes all mutexes or none, unless an earlier attempt of c has taken them.
 func (m *Mem) takeMutexes(c *memClaim, mutexes []ledger.Mutex) error {
-	if len(mutexes) == 0 || m.holds(c) {
+	if m.holds(c) {
 		return nil
 	}
 	if err := c.blocked(mutexes); err != nil {
