@@ -62,7 +62,7 @@ func Command(args []string) int {
 			return lab.Fail(err)
 		}
 	}
-	work := time.Duration(2+rng.IntN(120)) * time.Millisecond
+	work := time.Duration(2+rng.IntN(200)) * time.Millisecond
 	if rng.IntN(3) == 0 {
 		if err := locks.share(); err != nil {
 			return lab.Fail(err)

@@ -48,17 +48,18 @@ func (r *mutexTest) killOne(rng *rand.Rand, found []lab.Process) {
 		all := kinds[kind]
 		return len(all) > 0 && r.kill(all[rng.IntN(len(all))], kind == "command" && count == &r.kills.group, count)
 	}
-	switch rng.IntN(10) {
-	case 0, 1, 2:
+	if rng.IntN(3) == 0 && pick("leftover", &r.kills.leftover) { // there are few
+		return
+	}
+	switch rng.IntN(9) {
+	case 0, 1, 2, 3:
 		pick("idem", &r.kills.idem)
-	case 3, 4:
+	case 4, 5:
 		pick("waiter", &r.kills.waiter)
-	case 5, 6:
+	case 6:
 		pick("command", &r.kills.command)
-	case 7, 8:
-		pick("command", &r.kills.group)
 	default:
-		pick("leftover", &r.kills.leftover)
+		pick("command", &r.kills.group)
 	}
 }
 
