@@ -24,8 +24,9 @@ const firstLockDescriptor = 300
 // firstOfIdem is the lowest descriptor that idem passes on.
 const firstOfIdem = 277
 
-// Command is the command: mutex-command JOURNAL LOCKS SEED MUTEX,... It takes locks for its
-// key and its mutexes and logs an overlap if one of them is held. SEED decides its work.
+// Command is the command: mutex-command JOURNAL LOCKS SEED MUTEX,... It logs its start, then
+// takes locks for its key and its mutexes, and logs an overlap if one of them is held. SEED
+// decides its work.
 func Command(args []string) int {
 	if len(args) != 4 {
 		return lab.Fail(errors.New("want JOURNAL LOCKS SEED MUTEX,..."))
@@ -38,21 +39,29 @@ func Command(args []string) int {
 	say := func(kind lab.Kind, run string, code int) {
 		j.Add(lab.Event{Kind: kind, Call: os.Getenv(lab.EnvCall), Run: run, Code: code})
 	}
+	say(lab.Started, args[3], 0)
 	locks := locker{dir: args[1]}
+	overlap := ""
 	if err := locks.key(os.Getenv("IDEM_KEY")); err != nil {
-		say(lab.Overlap, "key", 0)
-		return commandFails
+		overlap = "key"
 	}
 	for m := range strings.SplitSeq(args[3], ",") {
-		if err := locks.mutex(m); err != nil {
-			say(lab.Overlap, m, 0)
-			return commandFails
+		if err := locks.mutex(m); err != nil && overlap == "" {
+			overlap = m
 		}
 	}
-	say(lab.Started, args[3], 0)
+	if overlap != "" {
+		say(lab.Overlap, overlap, 0)
+		say(lab.Ended, args[3], commandFails)
+		return commandFails
+	}
 
 	rng := rand.New(rand.NewPCG(seed, 1))
-	if rng.IntN(8) == 0 { // as a program that closes all descriptors that it does not know
+	// A program may close all descriptors that it does not know. After a kill -9 of idem,
+	// idem then finds it by its environment. It has no worker: after an end that idem has
+	// seen, a process that has lost the descriptors does not count.
+	closes := rng.IntN(6) == 0
+	if closes {
 		for fd := firstOfIdem; fd < firstLockDescriptor; fd++ {
 			_ = unix.Close(fd)
 		}
@@ -63,7 +72,7 @@ func Command(args []string) int {
 		}
 	}
 	work := time.Duration(2+rng.IntN(200)) * time.Millisecond
-	if rng.IntN(3) == 0 {
+	if rng.IntN(3) == 0 && !closes {
 		if err := locks.share(); err != nil {
 			return lab.Fail(err)
 		}
