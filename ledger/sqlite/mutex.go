@@ -227,32 +227,41 @@ func (c *claim) takeMutexes(ctx context.Context, tx querier, s ledger.Start) (ta
 	use := ledger.MutexUse{ID: c.id, RunID: s.RunID, Owner: s.Owner, Since: fromMicros(micros(c.ledger.now()))}
 	alive := searchProcesses()
 	for _, m := range s.Mutexes {
-		v, err := c.ledger.look(ctx, tx, c.id.Namespace, m.Name, alive)
+		p, err := c.takeMutex(ctx, tx, m, ticket.number, use, alive)
 		if err != nil {
 			return taken, err
 		}
-		r := mutexRow{namespace: v.namespace, name: v.name, place: v.place(m.Limit), limit: m.Limit, use: use}
-		var lock *filelock.Lock
-		err = filelock.ErrHeld
-		if r.place > 0 && v.before(ticket.number) == nil {
-			lock, err = c.ledger.locks.Take(r.lockName(), filelock.Life)
-		}
-		if errors.Is(err, filelock.ErrHeld) {
-			err = &ledger.MutexError{Mutex: m, State: v.state()}
-		}
-		if err != nil {
-			return taken, err
-		}
-		taken = append(taken, place{r, lock})
-		if err := v.replaceDead(ctx, tx, r); err != nil {
-			return taken, err
-		}
+		taken = append(taken, p)
 	}
 	if ticket.number > 0 {
 		_, err = tx.ExecContext(ctx, "delete from mutexes where ticket=?", ticket.number)
 	}
 	failpoint.Here("begin.mutexes")
 	return taken, err
+}
+
+func (c *claim) takeMutex(ctx context.Context, tx querier, m ledger.Mutex, ticket int64, use ledger.MutexUse, alive func(runID string) bool) (place, error) {
+	l := c.ledger
+	v, err := l.look(ctx, tx, c.id.Namespace, m.Name, alive)
+	if err != nil {
+		return place{}, err
+	}
+	r := mutexRow{namespace: v.namespace, name: v.name, place: v.place(m.Limit), limit: m.Limit, use: use}
+	if r.place == 0 || v.before(ticket) != nil {
+		return place{}, &ledger.MutexError{Mutex: m, State: v.state()}
+	}
+	lock, err := l.locks.Take(r.lockName(), filelock.Life)
+	if errors.Is(err, filelock.ErrHeld) {
+		err = &ledger.MutexError{Mutex: m, State: v.state()}
+	}
+	if err != nil {
+		return place{}, err
+	}
+	if err := v.replaceDead(ctx, tx, r); err != nil {
+		_ = lock.Release()
+		return place{}, err
+	}
+	return place{r, lock}, nil
 }
 
 // replaceDead stores the row of a new holder, and deletes the rows that do not count.

@@ -47,28 +47,23 @@ func (c *claim) Queue(ctx context.Context, mutexes []ledger.Mutex, owner ledger.
 	return c.ledger.explain(err)
 }
 
-// join takes a ticket and stores it in the lines of the mutexes. Rows of claims that have
-// left the lines stay until a claim gets a place of the mutex.
+// join takes a ticket and stores it in the lines of the mutexes.
 func (c *claim) join(ctx context.Context, mutexes []ledger.Mutex, owner ledger.Owner) error {
 	l := c.ledger
 	use := ledger.MutexUse{ID: c.id, Owner: owner, Since: fromMicros(micros(l.now()))}
 	var t ticket
-	err := l.write(ctx, func(tx querier) error {
-		if err := tx.QueryRowContext(ctx, "select coalesce(max(ticket),0) from mutexes").Scan(&t.number); err != nil {
+	err := l.write(ctx, func(tx querier) (err error) {
+		if t, err = l.newTicket(ctx, tx); err != nil {
 			return err
 		}
-		err := filelock.ErrHeld
-		for errors.Is(err, filelock.ErrHeld) { // by a claim that has no row any more and is about to unlock
-			t.number++
-			t.lock, err = l.locks.Take(filelock.TicketName(t.number), filelock.Claim)
-		}
 		for _, m := range mutexes {
-			if err == nil {
-				err = mutexRow{ticket: t.number, namespace: c.id.Namespace, name: m.Name, limit: m.Limit, use: use}.store(ctx, tx)
+			r := mutexRow{ticket: t.number, namespace: c.id.Namespace, name: m.Name, limit: m.Limit, use: use}
+			if err := r.store(ctx, tx); err != nil {
+				return err
 			}
 		}
 		failpoint.Here("queue.ticket")
-		return err
+		return nil
 	})
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -87,6 +82,35 @@ func (c *claim) join(ctx context.Context, mutexes []ledger.Mutex, owner ledger.O
 type ticket struct {
 	number int64
 	lock   *filelock.Lock
+}
+
+// newTicket returns a ticket behind all others, and deletes those of claims that have left their
+// lines: such a claim writes nothing when it leaves.
+func (l *Ledger) newTicket(ctx context.Context, tx querier) (t ticket, err error) {
+	rows, err := readMutexes(ctx, tx, mutexColumns+"where ticket>0 order by ticket")
+	if err != nil {
+		return ticket{}, err
+	}
+	for _, r := range rows {
+		if r.ticket == t.number { // of another mutex
+			continue
+		}
+		t.number = r.ticket
+		held, err := l.locks.Held(filelock.TicketName(r.ticket), filelock.Claim)
+		if err == nil && !held {
+			_, err = tx.ExecContext(ctx, "delete from mutexes where ticket=?", r.ticket)
+		}
+		if err != nil {
+			return ticket{}, err
+		}
+	}
+	for { // a ticket without a row belongs to a claim that is about to unlock it
+		t.number++
+		t.lock, err = l.locks.Take(filelock.TicketName(t.number), filelock.Claim)
+		if !errors.Is(err, filelock.ErrHeld) {
+			return t, err
+		}
+	}
 }
 
 func (t *ticket) end() {
