@@ -230,7 +230,10 @@ func TestSignalBeforeTheWaitForAMutex(t *testing.T) {
 	c.Wait.Set = true
 	owner := c.Owner
 	c.Owner = func() ledger.Owner { // called after idem catches signals, before Begin
+		seen := proc.Catch()
+		defer seen.Stop()
 		must(t, syscall.Kill(os.Getpid(), syscall.SIGTERM))
+		<-seen.Done()
 		return owner()
 	}
 	o := k.first(c)
