@@ -128,7 +128,7 @@ func (q question) status() *int {
 // ask returns what idem run would do. Without a command, the call is taken to have
 // the recorded inputs.
 func (a *app) ask(ctx context.Context, o *runOptions, record *recordFlags, argv []string) (question, error) {
-	keep, err := a.retention(&o.storeFlags, o.key)
+	keep, err := a.retention(&o.storeFlags, o.key, o.mutexTexts...)
 	if err != nil {
 		return question{}, err
 	}
@@ -156,7 +156,7 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *recordFlags, argv 
 		return question{}, err
 	}
 	q := question{call: runner.Call{
-		ID: in.id, Policy: policy, Inside: insideOf(in.id, l.Place()),
+		ID: in.id, Policy: policy, Inside: insideOf(in.id, l.Place()), Mutexes: o.mutexes, Wait: runner.Wait{Set: o.wait.set},
 		Output: runner.Output{Quiet: o.quietOK}, Replay: o.replayPolicy(),
 	}}
 	if len(argv) > 0 {

@@ -100,8 +100,9 @@ func wantsShort(args []string) bool {
 	return false
 }
 
-// manual returns the help of a command. The short form for idem run has only the
-// common flags. The short form for idem has neither exit statuses nor the environment.
+// manual returns the help of a command. The help of idem run lists the flags by topic;
+// the pages of the topics explain them. Its short form has only the common flags. The
+// short form for idem has neither exit statuses nor the environment.
 func manual(c *cobra.Command, short bool) string {
 	var b strings.Builder
 	section := func(title string, parts ...string) {
@@ -144,7 +145,7 @@ func manual(c *cobra.Command, short bool) string {
 		return b.String()
 	case run:
 		for _, g := range flagGroups {
-			section(g.title, noteText(g.note), flagList(own, g.flags, column), indent("Example: "+g.example))
+			section(g.title+" (idem help "+g.topic+")", flagList(own, g.flags, column))
 		}
 	case c.Annotations[asksAnnotation] != "":
 		section("Flags", flagList(own, ungrouped(own), column))

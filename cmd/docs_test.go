@@ -33,7 +33,11 @@ func TestCLIReference(t *testing.T) {
 			walk(sub)
 		}
 	}
-	walk((&app{}).command(""))
+	root := (&app{}).command("")
+	walk(root)
+	for _, topic := range topics() {
+		fmt.Fprintf(&b, "\n## idem help %s\n\n```\n%s\n```\n", topic, strings.TrimSpace(topicHelp(root, topic)))
+	}
 	testkit.Golden(t, "../docs/cli.md", b.Bytes())
 }
 

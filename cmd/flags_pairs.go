@@ -106,6 +106,9 @@ func (o *runOptions) checkPairs() error {
 	if err := checkFlagPairs(o.flagSet, has, nil, inputClashes, &o.inputs); err != nil {
 		return err
 	}
+	if err := o.parseMutexes(); err != nil {
+		return err
+	}
 	return o.checkOutcomes()
 }
 
@@ -208,6 +211,13 @@ const daysOnly = "it moves the windows of a day or longer"
 // shiftsHours reports whether --day-start would change windows of an hour.
 func (o *calendarFlags) shiftsHours() bool {
 	return o.per.value == string(hashkey.PerHour) && strings.Trim(o.dayStart, "0:") != ""
+}
+
+// listClashes are the clashes of idem list.
+var listClashes = []clash[*listOptions]{
+	{"mutexes", "state", "a mutex has no state", func(o *listOptions) bool { return o.mutexes && o.state.value != "" }},
+	{"mutexes", "glob", "a pattern selects keys", func(o *listOptions) bool { return o.mutexes && o.glob != "" }},
+	{"mutexes", "limit", "a limit counts keys", func(o *listOptions) bool { return o.mutexes && o.limit > 0 }},
 }
 
 // recordClashes are the clashes of commands about recorded keys.

@@ -26,6 +26,8 @@ func TestFlagGroups(t *testing.T) {
 			named = append(named, name)
 			used = used || strings.Contains(g.example, " --"+name)
 		}
+		_, call, _ := strings.Cut(g.example, "idem ")
+		checkCall(t, call)
 		if !used {
 			t.Errorf("%s: got an example without flags of the group, want one with them", g.title)
 		}
@@ -50,9 +52,6 @@ func TestManual(t *testing.T) {
 			}
 			examples = line == "Examples:" || examples && line != ""
 			if _, call, ok := strings.Cut(line, "  idem "); ok && examples {
-				checkCall(t, call)
-			}
-			if _, call, ok := strings.Cut(line, "Example: idem "); ok {
 				checkCall(t, call)
 			}
 		}
@@ -95,6 +94,15 @@ func commandNamed(t *testing.T, name string) *cobra.Command {
 	}
 	c.InheritedFlags() // merges the flags of the parents
 	return c
+}
+
+// TestLongHelp checks that the help of idem run stays a list of flags: the pages of the
+// topics explain them.
+func TestLongHelp(t *testing.T) {
+	text := manual(commandNamed(t, "run"), false)
+	if n := strings.Count(text, "\n"); n > 240 {
+		t.Errorf("idem run --help has %d lines, want at most 240", n)
+	}
 }
 
 // TestShortHelp checks that the short help of idem run fits two screens and

@@ -18,6 +18,8 @@ var recipes = map[string]func(*recipeBox){
 	"A backup, once per day":                recipeBackup,
 	"Copying with rsync":                    recipeMirror,
 	"A deploy, in GitHub Actions":           recipeDeploy,
+	"One deploy at a time for each target":  recipeTarget,
+	"Three jobs at once, a migration alone": recipePlaces,
 	"A webhook that is delivered twice":     recipeWebhook,
 	"A payment, with the provider's help":   recipePayment,
 	"A migration that must never run twice": recipeMigration,

@@ -27,6 +27,16 @@ func (w *waiting) say(format string, args ...any) bool {
 	return true
 }
 
+// held prints the note for a key or a mutex that another call holds.
+func (w *waiting) held(by error) {
+	switch by := by.(type) {
+	case *ledger.BusyError:
+		w.busy(by)
+	case *ledger.MutexError:
+		w.mutex(by)
+	}
+}
+
 // busy prints the note for a key that another call holds.
 func (w *waiting) busy(b *ledger.BusyError) {
 	key, cur := quote(b.Record.ID.Key), b.Record.Current

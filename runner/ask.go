@@ -20,30 +20,43 @@ func (r *Runner) Ask(ctx context.Context, asked Call) (Result, error) {
 	if c.Inputs.Fingerprint == "" {
 		c.Inputs.Fingerprint = rec.Current.Fingerprint
 	}
-	d, err := c.decide(ctx, rec, Moment{})
-	if err == nil && d.Action == ActionClaim {
-		d, err = c.decideWithClaim(ctx, rec)
+	res := Result{Record: rec}
+	res.Decision, err = c.decide(ctx, rec, Moment{})
+	if err == nil && res.Action == ActionClaim {
+		res, err = c.decideWithClaim(ctx, rec)
 	}
-	res := Result{Decision: d, Record: rec}
-	if err == nil && d.Reason == ReasonExhausted {
+	if err == nil && res.Reason == ReasonExhausted {
 		res.Tried, err = c.countTried(ctx, rec)
 	}
 	return res, err
 }
 
-// decideWithClaim returns the decision of a call that tried to claim the key now.
-func (c *call) decideWithClaim(ctx context.Context, rec ledger.Record) (Decision, error) {
+// decideWithClaim returns the decision of a call that tried to claim the key and to take
+// its mutexes now.
+func (c *call) decideWithClaim(ctx context.Context, rec ledger.Record) (Result, error) {
 	held := rec.Phase() == ledger.PhaseRunning
 	if !held { // the claim may be taken before a start, or by leftovers of a failed attempt
 		var err error
 		if held, err = c.keyHeld(ctx); err != nil {
-			return Decision{}, err
+			return Result{}, err
 		}
 	}
 	if held {
-		return c.busy(rec), nil
+		return c.busy(ctx, rec)
 	}
-	return c.decide(ctx, rec, Moment{Holding: true}) // as if the claim had succeeded
+	res, m := Result{Record: rec}, Moment{Holding: true} // as if the claim had succeeded
+	var err error
+	res.Decision, err = c.decide(ctx, rec, m)
+	if err != nil || res.Action != ActionExecute || len(c.Mutexes) == 0 {
+		return res, err
+	}
+	states, err := c.Ledger.Mutexes(ctx, c.ID.Namespace)
+	if err != nil {
+		return res, err
+	}
+	m.Mutexes, res.Mutex = c.mutexesIn(states)
+	res.Decision, err = c.decide(ctx, rec, m)
+	return res, err
 }
 
 // keyHeld reports whether a claim would fail now.

@@ -80,12 +80,13 @@ const (
 	ReasonFailed      Reason = "failed"      // the last attempt failed
 	ReasonBusy        Reason = "running"     // the key is running
 	ReasonInterrupted Reason = "interrupted" // the last attempt was running, and its end is not recorded
-	ReasonRecursive   Reason = "recursive"   // the call is made inside of an attempt of the same key
+	ReasonRecursive   Reason = "recursive"   // the call would wait for an attempt that it is made inside of
 	ReasonExpired     Reason = "expired"     // the last success is older than Policy.TTL
 	ReasonFinal       Reason = "final"       // the last attempt failed with a status of Policy.Final
 	ReasonExhausted   Reason = "exhausted"   // Policy.MaxAttempts is reached
 	ReasonProbed      Reason = "probed"      // the probe answered that the key is done
 	ReasonUndecided   Reason = "undecided"   // nothing is recorded, and the probe cannot tell
+	ReasonMutex       Reason = "mutex"       // a mutex of the call has no free place
 )
 
 // Decision is an action with its reason.
@@ -99,6 +100,21 @@ type Decision struct {
 // idem is here. The function is pure, and docs/state-machine.md is generated from
 // it.
 func Decide(rec ledger.Record, fingerprint string, p Policy, m Moment) Decision {
+	d := decideKey(rec, fingerprint, p, m)
+	switch {
+	case d.Action != ActionExecute:
+		return d // only an execution takes mutexes
+	case m.Mutexes == MutexesHeld:
+		return Decision{ActionRefuse, ReasonMutex}
+	case m.Mutexes == MutexesOuter:
+		return Decision{ActionRefuse, ReasonRecursive}
+	default:
+		return d
+	}
+}
+
+// decideKey is Decide for a call without mutexes.
+func decideKey(rec ledger.Record, fingerprint string, p Policy, m Moment) Decision {
 	run := ActionClaim
 	if m.Holding {
 		run = ActionExecute

@@ -48,7 +48,7 @@ whose output is the output of the probe. After that, the record decides again.
 // TestDocumentIsGenerated checks that docs/state-machine.md describes the code.
 // `go test ./runner -run DocumentIsGenerated -update` writes the page.
 func TestDocumentIsGenerated(t *testing.T) {
-	want := documentHead + diagram(t) + documentTable + table(allRows()) + documentAnswers + answersTable()
+	want := documentHead + diagram(t) + documentTable + table(allRows()) + documentAnswers + answersTable() + documentMutexes + mutexesTable()
 	testkit.Golden(t, "../docs/state-machine.md", []byte(want))
 }
 
@@ -257,7 +257,7 @@ func answerRows() []row {
 }
 
 // statuses are the exit statuses of refusals, as in cmd/report_exit.go.
-var statuses = map[Reason]int{ReasonRecursive: 64, ReasonMismatch: 65, ReasonBusy: 75, ReasonInterrupted: 79, ReasonUndecided: 79, ReasonFailed: 80, ReasonExhausted: 80}
+var statuses = map[Reason]int{ReasonRecursive: 64, ReasonMismatch: 65, ReasonBusy: 75, ReasonMutex: 75, ReasonInterrupted: 79, ReasonUndecided: 79, ReasonFailed: 80, ReasonExhausted: 80}
 
 func cell(d Decision) string {
 	action := string(d.Action)

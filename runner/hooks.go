@@ -84,7 +84,7 @@ func eventOf(res Result, err error) Event {
 	case res.Action == ActionReplay:
 		return EventReplay
 	case res.Action == ActionRefuse:
-		return map[Reason]Event{ReasonBusy: EventBusy, ReasonMismatch: EventMismatch, ReasonInterrupted: EventInterrupted}[res.Reason]
+		return map[Reason]Event{ReasonBusy: EventBusy, ReasonMutex: EventBusy, ReasonMismatch: EventMismatch, ReasonInterrupted: EventInterrupted}[res.Reason]
 	case res.Unrecorded != nil:
 		return EventFailure
 	case cur.State == ledger.Succeeded:

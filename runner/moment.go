@@ -16,7 +16,8 @@ type Moment struct {
 	Answer  Answer // of the probe
 	// Around are the run ids of the attempts that the call is made inside of. A call
 	// that waited for one of them would wait for itself.
-	Around []string
+	Around  []string
+	Mutexes Mutexes // of the call
 }
 
 // decide calls Decide for a moment in which Holding and Answer are set. Counting the

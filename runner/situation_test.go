@@ -88,6 +88,7 @@ type situation struct {
 	final                                string
 	limit                                int
 	probe                                probing
+	mutexes                              Mutexes // free in situations()
 }
 
 // A probing is the probe policy and the answer of the probe.
@@ -138,7 +139,7 @@ func (s situation) policy() Policy {
 }
 
 func (s situation) moment(holding bool) Moment {
-	m := Moment{Now: began.Add(s.age.age), Holding: holding, Tried: tried2, Answer: s.probe.answer}
+	m := Moment{Now: began.Add(s.age.age), Holding: holding, Tried: tried2, Answer: s.probe.answer, Mutexes: s.mutexes}
 	if s.nested {
 		m.Around = []string{"another", recordIn("running", true).Current.RunID}
 	}
