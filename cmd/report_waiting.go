@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"errors"
 	"time"
 
 	"idem/ledger"
@@ -29,11 +30,13 @@ func (w *waiting) say(format string, args ...any) bool {
 
 // held prints the note for a key or a mutex that another call holds.
 func (w *waiting) held(by error) {
-	switch by := by.(type) {
-	case *ledger.BusyError:
-		w.busy(by)
-	case *ledger.MutexError:
-		w.mutex(by)
+	var key *ledger.BusyError
+	var mutex *ledger.MutexError
+	switch {
+	case errors.As(by, &key):
+		w.busy(key)
+	case errors.As(by, &mutex):
+		w.mutex(mutex)
 	}
 }
 

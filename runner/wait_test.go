@@ -173,7 +173,11 @@ func TestWaitingTell(t *testing.T) {
 	told := make(chan *ledger.BusyError)
 	c := k.job()
 	c.Wait.Set, c.Waiting.Remind, c.Policy.OnMismatch, c.Policy.OnInterrupted = true, time.Millisecond, ChoiceRerun, ChoiceRerun
-	c.Waiting.Tell = func(held error) { told <- held.(*ledger.BusyError) }
+	c.Waiting.Tell = func(held error) {
+		var busy *ledger.BusyError
+		errors.As(held, &busy)
+		told <- busy
+	}
 	result := make(chan outcome, 1)
 	go func() { result <- k.first(c) }()
 	if b := <-told; b.Record.ID != k.id || b.Record.Phase() != ledger.PhaseNone {

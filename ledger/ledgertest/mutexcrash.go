@@ -6,9 +6,11 @@ var mutexCrashCases = []testCase{
 	{"CrashFreesMutexes", crashFreesMutexes, needsCrash},
 	{"MutexAfterExit", mutexAfterExit, needsInherits},
 	{"MutexLeftoversOfSignal", mutexLeftoversOfSignal, needsInherits},
+	{"MutexLeftoversOfRelease", mutexLeftoversOfRelease, needsInherits},
 	{"MutexLeftoversOfCrash", mutexLeftoversOfCrash, needsInherits},
 	{"MutexLeftoversWithoutDescriptors", mutexLeftoversWithoutDescriptors, needsLeave},
 	{"MutexLeftoversOfARetry", mutexLeftoversOfARetry, needsLeave},
+	{"MutexLeftoversOfAnEnd", mutexLeftoversOfAnEnd, needsLeave},
 }
 
 func crashFreesMutexes(k *kit) {
@@ -60,6 +62,14 @@ func mutexLeftoversOfSignal(k *kit) {
 	k.leftoverHolds(key("k"), end)
 }
 
+// mutexLeftoversOfRelease: the outcome of the command could not be recorded.
+func mutexLeftoversOfRelease(k *kit) {
+	c, x := k.hold(k.a, key("k"), "m")
+	end := k.inherit(x)
+	k.release(c)
+	k.leftoverHolds(key("k"), end)
+}
+
 func mutexLeftoversOfCrash(k *kit) {
 	_, x := k.hold(k.a, key("k"), "m")
 	end := k.inherit(x)
@@ -86,4 +96,19 @@ func mutexLeftoversOfARetry(k *kit) {
 	k.crash()
 	k.leftoverHolds(key("k"), end)
 	endFirst()
+}
+
+// mutexLeftoversOfAnEnd: after a recorded end, processes of the command that hold no descriptor
+// keep no mutex.
+func mutexLeftoversOfAnEnd(k *kit) {
+	for _, o := range []ledger.Outcome{success, failure, killed} {
+		c, x := k.hold(k.a, key("k"), "m")
+		_, end := k.h.Leave(k.T, ledger.RunIDVar+"="+x.Attempt().RunID)
+		k.finish(x, o)
+		k.release(c)
+		k.used()
+		c, _ = k.hold(k.b, key("other"), "m")
+		k.release(c)
+		end()
+	}
 }

@@ -24,12 +24,12 @@ const firstLockDescriptor = 300
 // firstOfIdem is the lowest descriptor that idem passes on.
 const firstOfIdem = 277
 
-// Command is the command: mutex-command JOURNAL LOCKS SEED MUTEX,... It logs its start, then
+// Command is the command: mutex-command JOURNAL LOCKS SEED MUTEXES. It logs its start, then
 // takes locks for its key and its mutexes, and logs an overlap if one of them is held. SEED
 // decides its work.
 func Command(args []string) int {
 	if len(args) != 4 {
-		return lab.Fail(errors.New("want JOURNAL LOCKS SEED MUTEX,..."))
+		return lab.Fail(errors.New("want JOURNAL LOCKS SEED MUTEXES"))
 	}
 	j, err := lab.OpenJournal(args[0])
 	seed, err2 := strconv.ParseUint(args[2], 10, 64)

@@ -4,7 +4,7 @@
 //
 //	go run ./test/chaos mutex [--keys N] [--kills N]
 //
-// Each command takes locks of its own, which are independent of idem, and logs in a journal.
+// Each command takes locks that are independent of idem, and logs in a journal.
 // So an overlap within a mutex is seen twice: by these locks and in the journal. In the end
 // every call must have ended, and every mutex must be free.
 package mutex
@@ -30,7 +30,7 @@ import (
 const callers = 2
 
 // sets are the values of --mutex from which a call chooses. The limits of a and b are 1.
-// The limit of c is 3, and a call with c alone excludes all others.
+// The limit of c is 3, and a call with the limit 1 excludes all other calls with c.
 var sets = [][]string{{"a"}, {"b"}, {"b", "a"}, {"a", "b"}, {"c:3"}, {"c:3"}, {"c:3", "a"}, {"c"}}
 
 // The promises, as the figures name them.
@@ -163,7 +163,7 @@ func (r *mutexTest) watch(done <-chan struct{}) {
 	}
 }
 
-// callIdem calls idem in a process group of its own and waits for its end. It kills idem
+// callIdem calls idem in a separate process group and waits for its end. It kills idem
 // when ctx is done.
 func (r *mutexTest) callIdem(ctx context.Context, id, file string, args ...string) lab.Call {
 	cmd := exec.CommandContext(ctx, r.Idem, args...)
@@ -195,7 +195,7 @@ func (r *mutexTest) callRepeatedly(ctx context.Context, key, number int) {
 		case d < 8:
 			args = append(args, fmt.Sprintf("--wait=%dms", 50+rng.IntN(500)))
 		}
-		if rng.IntN(3) == 0 { // the command gets a process group of its own
+		if rng.IntN(3) == 0 { // the command gets a separate process group
 			args = append(args, "--timeout", "1h")
 		}
 		command := []string{"--", r.Self, "mutex-command", r.journalPath(), filepath.Join(r.Dir, "locks"), strconv.FormatUint(rng.Uint64(), 10), strings.Join(set, ",")}
