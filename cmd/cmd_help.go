@@ -159,7 +159,9 @@ func manual(c *cobra.Command, short bool) string {
 		b.WriteString("\nTo see the help of a command: idem COMMAND --help\n")
 	case run || !c.HasParent():
 		for _, t := range textTopics {
-			section(t.title, t.text())
+			if !t.apart {
+				section(t.title, t.text())
+			}
 		}
 	default:
 		section("Exit status", exitList(exitsOf(c.Name())))

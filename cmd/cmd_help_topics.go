@@ -27,8 +27,14 @@ the same operation. Parts of a key are usually separated by colons.`,
 		topic: "windows",
 		title: "Windows",
 		flags: []string{"per", "tz", "at", "day-start", "ttl"},
-		note: `With --per, each window of the calendar has its own record. The start of the call decides the window.
-With --ttl, a success expires after a time, counted from the start of its attempt.`,
+		note: `With --per, each window has its own record. The start of the call decides the window:
+  hour, day, week, month, quarter, year   a window of the calendar
+  1m to 12h                               a length that divides a day evenly, such as 15m or 6h
+  boot                                    from one start of the system to the next
+
+With --ttl, a success expires after a time, counted from the start of its attempt. A job every 15
+minutes with --ttl 15m may run only every second time, because its success is a moment too young.
+--per 15m runs it every time.`,
 		example: `idem run --key backup --per day --tz Europe/Berlin --day-start 04:00 -- ./backup.sh`,
 	},
 	{
@@ -193,11 +199,13 @@ type textTopic struct {
 	topic, title string
 	about        string // for the list of topics
 	text         func() string
+	apart        bool // not a section of idem run --help
 }
 
 var textTopics = []textTopic{
-	{"exit-status", "Exit status", "the exit statuses of idem run", exitHelp},
-	{"environment", "Environment", "the variables that idem reads and sets", environmentHelp},
+	{"exit-status", "Exit status", "the exit statuses of idem run", exitHelp, false},
+	{"environment", "Environment", "the variables that idem reads and sets", environmentHelp, false},
+	{"shell", "Shell", "two commands, pipes, variables, functions, loops, sudo", shellHelp, true},
 }
 
 // variableGroup is a section of the help about the environment.

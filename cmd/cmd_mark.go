@@ -59,7 +59,7 @@ type markOptions struct {
 const markUse = "mark HOW [flags] KEY [-- COMMAND [ARG...]]"
 
 func (a *app) markCommand() *cobra.Command {
-	o := &markOptions{calendarFlags: newCalendarFlags(), inputs: newInputFlags(), maxOutput: defaultMaxOutput}
+	o := &markOptions{inputs: newInputFlags(), maxOutput: defaultMaxOutput}
 	c := &cobra.Command{
 		Use:   markUse,
 		Short: "Settle a key by hand",

@@ -59,7 +59,6 @@ const runExample = `  idem run --key "deploy:prod:$CI_PIPELINE_ID" -- ./deploy.s
 
 func newRunOptions() *runOptions {
 	return &runOptions{
-		windowFlags:   newWindowFlags(),
 		inputs:        newInputFlags(),
 		policyFlags:   newPolicyFlags(),
 		outcomeFlags:  newOutcomeFlags(),
@@ -302,8 +301,8 @@ func (a *app) finishRun(p plan, meta *meta, view func() metaView, call runner.Ca
 	if res.Unrecorded == nil && res.Action == runner.ActionExecute && res.Record.Current.Reason == ledger.ReasonSignal {
 		end.signal, end.group = res.Status.Signal, res.Status.Typed
 	}
-	if per := p.flags.calendar(); f == nil && per != "" && a.ui.verbose {
-		a.ui.hint(flagAdvice("--ttl counts from the start of the last success; for once in each "+per+" of the calendar", "--per "+per))
+	if f == nil && a.ui.verbose {
+		a.hintPer(p.flags)
 	}
 	return end
 }

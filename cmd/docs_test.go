@@ -35,7 +35,13 @@ func TestCLIReference(t *testing.T) {
 	}
 	root := (&app{}).command("")
 	walk(root)
-	for _, topic := range topics() {
+	pages := topics()
+	for _, t := range textTopics {
+		if t.apart {
+			pages = append(pages, t.topic)
+		}
+	}
+	for _, topic := range pages {
 		fmt.Fprintf(&b, "\n## idem help %s\n\n```\n%s\n```\n", topic, strings.TrimSpace(topicHelp(root, topic)))
 	}
 	testkit.Golden(t, "../docs/cli.md", b.Bytes())

@@ -24,6 +24,15 @@ func FlagsOfRun() (names []string) {
 	return names
 }
 
+// ShellForms returns the lines of idem help shell. Each follows the shell that it
+// requires, and a space.
+func ShellForms() (lines []string) {
+	for _, f := range shellForms {
+		lines = append(lines, f.shell+" "+f.line)
+	}
+	return lines
+}
+
 // Fits returns the error with which idem run, or another command that takes its
 // flags, refuses flags before it looks at anything else.
 func Fits(flags []string) error {

@@ -13,19 +13,17 @@ import (
 	"idem/hashkey"
 )
 
-// calendarFlags are the flags that select the window of a call in the calendar.
+// calendarFlags are the flags that select the window of a call.
 type calendarFlags struct {
-	per      choice
+	per      perFlag
 	zone     string
 	at       string
 	dayStart string
 }
 
-func newCalendarFlags() calendarFlags { return calendarFlags{per: choice{of: hashkey.Pers}} }
-
-// addTo adds the flags. per is the start of the text about --per.
+// addTo adds the flags. per is the text about --per.
 func (o *calendarFlags) addTo(f *pflag.FlagSet, per string) {
-	f.Var(&o.per, "per", per+": "+strings.Join(hashkey.Pers, ", "))
+	f.Var(&o.per, "per", per)
 	f.StringVar(&o.zone, "tz", "", "use the calendar of time `ZONE`, such as Europe/Berlin or UTC (default: the local zone)")
 	f.StringVar(&o.at, "at", "", "choose the window as if the call were made at `TIME`: RFC 3339, \"2026-11-22 14:00\" in the zone, or @SECONDS since 1970")
 	f.StringVar(&o.dayStart, "day-start", "", "start windows of a day or longer at `HH:MM` instead of midnight")
@@ -45,14 +43,14 @@ func knownZone(tz string) bool {
 
 // window returns the window of now or, if given, of --at. It returns "" without --per.
 func (o *calendarFlags) window(now time.Time) (string, error) {
-	c := hashkey.Calendar{Per: hashkey.Per(o.per.value), Zone: time.Local}
+	c := hashkey.Calendar{Per: o.per.Per, Zone: time.Local}
 	var err error
 	if o.zone != "" {
 		if c.Zone, err = time.LoadLocation(o.zone); err != nil {
 			return "", usage("--tz: unknown time zone %s", quote(o.zone)).hint("use a name of the tz database, such as Europe/Berlin or UTC")
 		}
 	}
-	if tz := os.Getenv("TZ"); o.zone == "" && c.Per != "" && !knownZone(tz) {
+	if tz := os.Getenv("TZ"); o.zone == "" && o.inCalendar() && !knownZone(tz) {
 		return "", usage("TZ has an unknown time zone, %s", quote(tz)).hintFlags("to use a name of the tz database", "--tz Europe/Berlin")
 	}
 	if o.dayStart != "" {
@@ -65,45 +63,41 @@ func (o *calendarFlags) window(now time.Time) (string, error) {
 			return "", usage("--at: %v", err)
 		}
 	}
-	if c.Per == "" {
+	switch c.Per {
+	case "":
 		return "", nil
+	case hashkey.PerBoot:
+		return bootWindow()
 	}
 	return c.Window(now), nil
 }
 
-// windowFlags are the flags that limit how long an outcome counts: to a window of the
-// calendar, and a success to a time.
+// inCalendar reports whether the call has a window of the calendar.
+func (o *calendarFlags) inCalendar() bool { return o.per.Per != "" && o.per.Per != hashkey.PerBoot }
+
+// windowFlags are the flags that limit how long an outcome counts: to a window, and a
+// success to a time.
 type windowFlags struct {
 	calendarFlags
 	ttl ttl
 }
-
-func newWindowFlags() windowFlags { return windowFlags{calendarFlags: newCalendarFlags()} }
 
 func (o *windowFlags) addTo(f *pflag.FlagSet) {
 	o.calendarFlags.addTo(f, oncePer)
 	f.Var(&o.ttl, "ttl", "run again `DURATION` after the last success started: 90m, 12h, 7d, 2w, or never (the default)")
 }
 
-// oncePer is the start of the text about --per in commands about calls.
-const oncePer = "run once per `WINDOW` of the calendar"
+// oncePer is the text about --per in commands about calls.
+const oncePer = "run once per `WINDOW`, such as 15m, 6h, hour, day, week, month or boot"
 
-// calendar returns the value of --per with the same length as --ttl, "" if there is
-// none. The user probably meant --per: with --ttl 24h, a daily job that starts a
-// second early does not run that day.
-func (o *windowFlags) calendar() string {
-	if o.per.value != "" {
+// sameLength returns the value of --per with the same length as --ttl, "" if there is
+// none. The user probably meant --per: a job with --ttl 24h that starts a second early
+// does not run that day.
+func (o *windowFlags) sameLength() hashkey.Per {
+	if o.per.Per != "" {
 		return ""
 	}
-	switch o.ttl.limit {
-	case time.Hour:
-		return string(hashkey.PerHour)
-	case 24 * time.Hour:
-		return string(hashkey.PerDay)
-	case 7 * 24 * time.Hour:
-		return string(hashkey.PerWeek)
-	}
-	return ""
+	return hashkey.PerOfLength(o.ttl.limit)
 }
 
 // ttl is the value of --ttl.

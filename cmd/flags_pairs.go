@@ -100,6 +100,9 @@ func (o *runOptions) checkPairs() error {
 	if err := checkFlagPairs(o.flagSet, has, needs, runClashes, o); err != nil {
 		return err
 	}
+	if err := checkFlagPairs(o.flagSet, has, nil, calendarClashes, &o.calendarFlags); err != nil {
+		return err
+	}
 	if err := checkFlagPairs(o.flagSet, has, nil, windowClashes, &o.windowFlags); err != nil {
 		return err
 	}
@@ -196,22 +199,27 @@ func (o *runOptions) checkOutcomes() error {
 // windowClashes are the clashes of the flags about the window of a call.
 var windowClashes = []clash[*windowFlags]{
 	{"per*", "ttl", "a window ends before a record in it gets that old", func(o *windowFlags) bool {
-		return o.per.value != "" && o.at == "" && o.ttl.limit >= hashkey.Per(o.per.value).Longest()
+		return o.per.Per != "" && o.at == "" && o.ttl.limit >= o.per.Longest()
 	}},
-	{"day-start", "per hour", daysOnly, func(o *windowFlags) bool { return o.shiftsHours() }},
 }
+
+// calendarClashes are the clashes of the flags that select a window.
+var calendarClashes = []clash[*calendarFlags]{
+	{"at", "per boot", noCalendar, func(o *calendarFlags) bool { return o.per.Per == hashkey.PerBoot && o.at != "" }},
+	{"tz", "per boot", noCalendar, func(o *calendarFlags) bool { return o.per.Per == hashkey.PerBoot && o.zone != "" }},
+	{"day-start", "per boot", noCalendar, func(o *calendarFlags) bool { return o.per.Per == hashkey.PerBoot && o.shiftsDays() }},
+	{"day-start", "per*", "it moves the windows of a day or longer", func(o *calendarFlags) bool { return o.per.Clock() && o.shiftsDays() }},
+}
+
+const noCalendar = "a boot is not a window of the calendar"
 
 // inputClashes are the clashes of the flags about the inputs of a call.
 var inputClashes = []clash[*inputFlags]{
 	{"hash none", "hash-ignore", "no argument is an input", func(o *inputFlags) bool { return o.hash.value == "none" && len(o.Ignore) > 0 }},
 }
 
-const daysOnly = "it moves the windows of a day or longer"
-
-// shiftsHours reports whether --day-start would change windows of an hour.
-func (o *calendarFlags) shiftsHours() bool {
-	return o.per.value == string(hashkey.PerHour) && strings.Trim(o.dayStart, "0:") != ""
-}
+// shiftsDays reports whether --day-start would move the start of a day.
+func (o *calendarFlags) shiftsDays() bool { return strings.Trim(o.dayStart, "0:") != "" }
 
 // listClashes are the clashes of idem list.
 var listClashes = []clash[*listOptions]{
@@ -222,15 +230,17 @@ var listClashes = []clash[*listOptions]{
 
 // recordClashes are the clashes of commands about recorded keys.
 var recordClashes = []clash[*recordFlags]{
-	{"day-start", "per hour", daysOnly, func(o *recordFlags) bool { return o.calendar.shiftsHours() }},
-	{"window", "per", "both name the window", func(o *recordFlags) bool { return o.window.set && o.calendar.per.value != "" }},
+	{"window", "per", "both name the window", func(o *recordFlags) bool { return o.window.set && o.calendar.per.Per != "" }},
 	{"latest", "window", "--latest selects the window itself", func(o *recordFlags) bool { return o.latest && o.window.set }},
-	{"latest", "per", "--latest selects the window itself", func(o *recordFlags) bool { return o.latest && o.calendar.per.value != "" }},
+	{"latest", "per", "--latest selects the window itself", func(o *recordFlags) bool { return o.latest && o.calendar.per.Per != "" }},
 }
 
 // checkPairs refuses flags that cannot be combined in a command about recorded keys.
 func (o *recordFlags) checkPairs() error {
-	return checkFlagPairs(o.command.Flags(), o.has, needs, recordClashes, o)
+	if err := checkFlagPairs(o.command.Flags(), o.has, needs, calendarClashes, o.calendar); err != nil {
+		return err
+	}
+	return checkFlagPairs(o.command.Flags(), o.has, nil, recordClashes, o)
 }
 
 // has reports whether a flag is on the command line. The key is an argument, which is

@@ -41,8 +41,8 @@ it selects the one with the latest attempt and prints a note with its window.`
 records only in windows is refused (status 64).`
 )
 
-// recordPer is the start of the text about --per in commands about recorded keys.
-const recordPer = "use the record of the current `WINDOW`, or of the window of --at"
+// recordPer is the text about --per in commands about recorded keys.
+const recordPer = "use the record of the current `WINDOW`, such as 15m, hour or day, or of the window of --at"
 
 // newRecordFlags adds the flags to a command. calendar are the flags of the calendar,
 // if the command has them already; else it is nil.
@@ -50,9 +50,8 @@ func newRecordFlags(c *cobra.Command, calendar *calendarFlags, guess bool) *reco
 	o := &recordFlags{calendar: calendar, guess: guess, command: c}
 	f := c.Flags()
 	if calendar == nil {
-		cal := newCalendarFlags()
-		o.calendar = &cal
-		cal.addTo(f, recordPer)
+		o.calendar = new(calendarFlags)
+		o.calendar.addTo(f, recordPer)
 	}
 	f.Var(&o.window, "window", "use the record of `WINDOW`, such as 2026-11-22 (empty: the record without a window)")
 	f.BoolVar(&o.latest, "latest", false, "use the record with the latest attempt or mark, in any window")

@@ -30,6 +30,11 @@ func (c *choice) Set(s string) error {
 	return nil
 }
 
+// valueError says why a flag does not take a value, and how to write it.
+type valueError struct{ why, hint string }
+
+func (e *valueError) Error() string { return e.why }
+
 // size is the value of --max-output and --max-stdin.
 type size struct {
 	bytes int64 // negative: unlimited

@@ -69,6 +69,11 @@ var refused = strings.Split(strings.TrimSpace(`
 --on-mismatch rerun --exit-code mismatch=9
 --on-mismatch rerun --hook mismatch=./hook
 --partial --exact
+--per 15m --day-start 04:00
+--per 15m --ttl 1h
+--per boot --at @1577847600
+--per boot --day-start 04:00
+--per boot --tz Europe/Berlin
 --quiet --verbose
 --quiet-ok --exit-code output=9
 --quiet-ok --no-store all
@@ -149,6 +154,7 @@ func TestFlagsThatNeedOthers(t *testing.T) {
 		"--quiet=false --verbose", "--force=false --probe true", "--tty=false --hash-stdin", "--wait=0 --hook busy=true",
 		"--hash argv --hash-ignore x", "--on-ledger-error refuse --hash-stdin", "--partial=false --exact",
 		"--per day --ttl 24h", "--per hour --ttl 1h --at @0", "--per day --ttl 1h --tz UTC --day-start 04:00",
+		"--per 15m --ttl 14m", "--per 15m --ttl 15m --at @0", "--per 6h --ttl 7h --day-start 00:00", "--per boot --ttl 1000w --day-start 00:00", "--per quarter --ttl 92d",
 		"--ok 124 --final 124 --timeout 1", "--ok 124 --retry-on 124 --retries 1 --timeout 1", "--quiet-ok --on-failure replay --replay stderr",
 	} {
 		if err := cmd.Fits(append([]string{"--key", "k"}, strings.Fields(flags)...)); err != nil {

@@ -52,6 +52,8 @@ var ways = []way{
 	{flag: "key", args: "--key other", as: "--key k", kind: place, before: "-", script: `call true`},
 	{flag: "allow-empty-parts", args: "--allow-empty-parts", with: "--key k", script: `idem run $F --key k: -- true; echo $?`},
 	{flag: "per", args: "--per day", kind: place, before: "-", script: `call true`},
+	{flag: "per", args: "--per 15m", kind: place, before: "-", script: `call true`},
+	{flag: "per", args: "--per boot", kind: place, before: "-", script: `call true`},
 	{flag: "tz", args: "--tz Europe/Berlin", with: "--per day", kind: place, before: "-", script: `call --at @1577835000 true; call --at @1577849400 true`},
 	{flag: "at", args: "--at @1577847600", with: "--per day", kind: place, before: "-", script: `call true`},
 	{flag: "day-start", args: "--day-start 04:00", with: "--per day", kind: place, before: "-", script: `call --at @1577844000 true`},

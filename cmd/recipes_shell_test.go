@@ -1,7 +1,6 @@
 package cmd_test
 
 import (
-	"os"
 	"strings"
 	"testing"
 )
@@ -49,6 +48,16 @@ func recipeLoop(k *recipeBox) {
 			k.t.Errorf("mailed: got %q, want %q", got, "ada\ngrace\n")
 		}
 	}
+	files := k.nextBlock("sh").text
+	k.wantStatus(k.sh("mkdir inbox && touch inbox/1.csv 'inbox/2 b.csv' inbox/3.csv"), 0)
+	k.script("import.sh", `echo "$1" >>imported; [ "$1" != inbox/1.csv ] || [ -e good ]`)
+	k.wantStatus(k.runRecipe(files), 1)
+	k.wantLines("imported", 3)
+	k.write("good", "")
+	for range 2 {
+		k.wantStatus(k.runRecipe(files), 0)
+		k.wantLines("imported", 4)
+	}
 }
 
 func recipeFunction(k *recipeBox) {
@@ -75,45 +84,6 @@ func recipeTimeStamp(k *recipeBox) {
 			k.wantStatus(k.runRecipe(text), 0)
 		}
 		k.wantLines(file, 1)
-	}
-}
-
-// The server starts when the migration is done, and not before.
-func recipeEntrypoint(k *recipeBox) {
-	entry := k.nextBlock("sh")
-	k.script(entry.file, entry.text)
-	k.setenv("VERSION", "8")
-	k.script("serve", "echo x >>served")
-	k.script("migrate.sh", "echo x >>migrated; test -e good")
-	k.wantStatus(k.runRecipe("./"+entry.file), 1)
-	k.wantLines("served", 0)
-	k.write("good", "")
-	for range 2 {
-		k.wantStatus(k.runRecipe("./"+entry.file), 0)
-	}
-	k.wantLines("served", 2)
-	k.wantLines("migrated", 2)
-}
-
-func recipeSudo(k *recipeBox) {
-	requireTool(k.t, "sudo")
-	requireRoot(k.t) // sudo asks root for no password
-	payout := k.nextBlock("sh").text
-	k.setenv("MONTH", "2026-11")
-	k.script("payout.sh", `echo "$1 ${IDEM_TOKEN-none}" >>paid`)
-	k.wantStatus(k.runRecipe(payout), 0)
-	token := strings.TrimSpace(k.wantStatus(k.run("token", "payout:2026-11"), 0).out)
-	if got := k.read("paid"); got != "2026-11 "+token+"\n" {
-		k.t.Errorf("paid: got %q, want the token %s", got, token)
-	}
-	// By default, sudo removes the token from the environment.
-	if err := os.Remove(k.path("paid")); err != nil {
-		k.t.Fatal(err)
-	}
-	k.wantStatus(k.run("forget", "payout:2026-11"), 0)
-	k.wantStatus(k.runRecipe(strings.Replace(payout, " --preserve-env=IDEM_TOKEN", "", 1)), 0)
-	if got := k.read("paid"); got != "2026-11 none\n" {
-		k.t.Errorf("paid: got %q, want no token", got)
 	}
 }
 

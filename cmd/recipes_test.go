@@ -16,6 +16,8 @@ import (
 // recipes has the check of each section of docs/recipes.md.
 var recipes = map[string]func(*recipeBox){
 	"A backup, once per day":                recipeBackup,
+	"A job every 15 minutes":                recipeQuarterHour,
+	"Once per boot":                         recipeBoot,
 	"Copying with rsync":                    recipeMirror,
 	"A deploy, in GitHub Actions":           recipeDeploy,
 	"One deploy at a time for each target":  recipeTarget,
@@ -25,12 +27,18 @@ var recipes = map[string]func(*recipeBox){
 	"A migration that must never run twice": recipeMigration,
 	"Trying again, with patience":           recipeRetry,
 	"Output in a file":                      recipeRedirection,
+	"Two commands":                          recipeTwoCommands,
+	"A pipe":                                recipePipe,
 	"A here-document":                       recipeHereDocument,
 	"A loop over lines":                     recipeLoop,
 	"A function of a script":                recipeFunction,
+	"A script that stops at errors":         recipeStrict,
+	"In the background":                     recipeBackground,
+	"Cleaning up":                           recipeCleanup,
 	"A time stamp":                          recipeTimeStamp,
 	"The entrypoint of a container":         recipeEntrypoint,
 	"sudo":                                  recipeSudo,
+	"su":                                    recipeSu,
 	"A mail or a ping about the outcome":    recipeHooks,
 	"A systemd timer":                       recipeSystemd,
 	"A Kubernetes CronJob":                  recipeKubernetes,
@@ -83,6 +91,55 @@ func recipeBackup(k *recipeBox) {
 	if r := k.runRecipe(fields[5]); r.code == 0 || !strings.Contains(r.err, "tar: ") {
 		k.t.Errorf("a backup of nothing: got %+v, want tar's error", r)
 	}
+}
+
+// A tick fails, the next one succeeds, one more replays, and then a new window begins.
+// The run of that window lasts into the next one.
+func recipeQuarterHour(k *recipeBox) {
+	requireTool(k.t, "flock")
+	fields := strings.SplitN(k.nextBlock("cron").text, " ", 6)
+	at := func(minute string) string {
+		return strings.Replace(fields[5], "--per 15m", "--per 15m --tz UTC --at 2026-11-22T14:"+minute, 1)
+	}
+	k.script("sync.sh", `echo "$IDEM_WINDOW" >>side; echo out; [ -e good ]`)
+	if r := k.wantStatus(k.runRecipe(at("15")), 1); r.out != "out\n" {
+		k.t.Errorf("a failure: got %+v, want the output", r)
+	}
+	silent := func(minute string, status int) {
+		k.t.Helper()
+		if r := k.wantStatus(k.runRecipe(at(minute)), status); r.out != "" || r.err != "" {
+			k.t.Errorf("minute %s: got output %q, %q that cron would mail, want none", minute, r.out, r.err)
+		}
+	}
+	k.write("good", "")
+	for _, minute := range []string{"20", "25", "29:59"} {
+		silent(minute, 0)
+	}
+	k.wantLines("side", 2)
+	k.script("sync.sh", `echo "$IDEM_WINDOW" >>side; until [ -e go ]; do sleep 0.01; done`)
+	long := k.startRecipe(at("30"))
+	k.waitLines("side", 3)
+	silent("45", 1)
+	k.write("go", "")
+	k.wantStatus(long.wait(), 0)
+	silent("50", 0)
+	want := strings.Repeat("2026-11-22T14:15+00:00/PT15M\n", 2) + "2026-11-22T14:30+00:00/PT15M\n2026-11-22T14:45+00:00/PT15M\n"
+	if got := k.read("side"); got != want {
+		k.t.Errorf("got the windows %q, want %q", got, want)
+	}
+}
+
+// cron starts twice during one boot.
+func recipeBoot(k *recipeBox) {
+	line, ok := strings.CutPrefix(k.nextBlock("cron").text, "@reboot ")
+	if !ok {
+		k.t.Fatalf("got %q, want a line for the start of cron", line)
+	}
+	k.script("warm-cache.sh", `echo x >>side`)
+	for range 2 {
+		k.wantStatus(k.runRecipe(line), 0)
+	}
+	k.wantLines("side", 1)
 }
 
 func recipeMirror(k *recipeBox) {

@@ -43,7 +43,7 @@ func (a *app) warnInputs(o *runOptions, in hashkey.Inputs) {
 		a.warnMissing(m)
 	}
 	if o.unknownLocalZone() {
-		a.ui.warn("--per %s uses UTC: TZ is not set and /etc/localtime cannot be read", o.per.value)
+		a.ui.warn("--per %s uses UTC: TZ is not set and /etc/localtime cannot be read", o.per.Per)
 		a.ui.hint(flagAdvice("to set the time zone", "--tz Europe/Berlin"))
 	}
 }
@@ -70,7 +70,7 @@ func (a *app) warnMissing(m inputs.Missing) {
 // because the system does not know its time zone.
 func (o *calendarFlags) unknownLocalZone() bool {
 	// time.Local has the name "Local" if it was read from /etc/localtime.
-	if _, set := os.LookupEnv("TZ"); set || o.per.value == "" || o.zone != "" || time.Local.String() == "Local" {
+	if _, set := os.LookupEnv("TZ"); set || !o.inCalendar() || o.zone != "" || time.Local.String() == "Local" {
 		return false
 	}
 	// In a container without the tz database, a dangling link to UTC sets the zone.

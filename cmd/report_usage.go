@@ -58,6 +58,9 @@ func flagFailure(c *cobra.Command, err error) error {
 			why = map[string]string{"ParseInt": "want a number", "ParseBool": "want true or false"}[num.Func]
 		}
 		f = usage("invalid value %s for --%s", quote(invalid.GetValue()), invalid.GetFlag().Name).detail("%s", why)
+		if value := (*valueError)(nil); errors.As(err, &value) {
+			return f.hint("%s", value.hint)
+		}
 	}
 	return f.hint("to see the flags: %s --help", c.CommandPath())
 }

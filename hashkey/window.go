@@ -6,69 +6,45 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
 )
-
-// Per is the length of a calendar window.
-type Per string
-
-// The window lengths.
-const (
-	PerHour  Per = "hour"
-	PerDay   Per = "day"
-	PerWeek  Per = "week"
-	PerMonth Per = "month"
-	PerYear  Per = "year"
-)
-
-// Pers are all window lengths, from short to long.
-var Pers = []string{string(PerHour), string(PerDay), string(PerWeek), string(PerMonth), string(PerYear)}
-
-// Longest returns the maximum duration of a window, including the hours by which
-// clocks are set back.
-func (p Per) Longest() time.Duration {
-	const day, setBack = 24 * time.Hour, 2 * time.Hour
-	switch p {
-	case PerHour: // its window contains the UTC offset, so it does not repeat
-		return time.Hour
-	case PerDay:
-		return day + setBack
-	case PerWeek:
-		return 7*day + setBack
-	case PerMonth:
-		return 31*day + setBack
-	}
-	return 366*day + setBack
-}
 
 // Calendar computes the window of a time.
 type Calendar struct {
-	Per  Per
+	Per  Per // not PerBoot: its windows are those of BootWindow
 	Zone *time.Location
 	// DayStart is the time of day at which a day begins. With 04:00, a run at 03:59
-	// belongs to the previous day. PerHour ignores it.
+	// belongs to the previous day. Windows of less than a day ignore it.
 	DayStart time.Duration
 }
 
-// Window returns the window of t. The forms, from hour to year:
+// Window returns the window of t. The forms, from short to long:
 //
+//	2026-11-22T14:15+01:00/PT15M (ISO 8601: the start and the length)
 //	2026-11-22T14+01:00
+//	2026-11-22T12:00/PT6H
 //	2026-11-22
 //	2026-W47 (ISO 8601)
 //	2026-11
+//	2026-Q4
 //	2026
 //
-// The offset of an hour distinguishes the two hours with the same name in the
-// autumn night in which clocks are set back.
+// The offset distinguishes the two hours with the same name in the autumn night in
+// which clocks are set back. Windows of more than an hour have none. An hour that a
+// change of clocks adds belongs to the window that contains its time of day.
 func (c Calendar) Window(t time.Time) string {
 	t = t.In(c.Zone)
 	if c.Per == PerHour {
-		return t.Format("2006-01-02T15-07:00")
+		return t.Format(hourLayout)
+	}
+	if length := c.Per.length(); length > 0 {
+		return clockWindow(t, length)
 	}
 	// The local time decides, not the duration since midnight. So a day on which
 	// clocks change begins at DayStart too.
-	clock := time.Duration(t.Hour())*time.Hour + time.Duration(t.Minute())*time.Minute + time.Duration(t.Second())*time.Second
 	day := time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, time.UTC)
-	if clock < c.DayStart {
+	if clockTime(t) < c.DayStart {
 		day = day.AddDate(0, 0, -1)
 	}
 	switch c.Per {
@@ -77,6 +53,8 @@ func (c Calendar) Window(t time.Time) string {
 		return fmt.Sprintf("%04d-W%02d", year, week)
 	case PerMonth:
 		return day.Format("2006-01")
+	case PerQuarter:
+		return quarter(day)
 	case PerYear:
 		return day.Format("2006")
 	default:
@@ -84,20 +62,49 @@ func (c Calendar) Window(t time.Time) string {
 	}
 }
 
-// windowLayouts are the forms of all windows except weeks.
-var windowLayouts = map[Per]string{PerHour: "2006-01-02T15-07:00", PerDay: "2006-01-02", PerMonth: "2006-01", PerYear: "2006"}
+// hourLayout is the form of windows of PerHour.
+const hourLayout = "2006-01-02T15-07:00"
 
-// CheckWindow returns an error if s is not a window that Window can return.
+// windowLayouts are the forms of the windows that a layout describes.
+var windowLayouts = map[Per]string{PerHour: hourLayout, PerDay: "2006-01-02", PerMonth: "2006-01", PerYear: "2006"}
+
+// bootPrefix begins the windows of PerBoot.
+const bootPrefix = "boot:"
+
+// BootWindow returns the window of a start of the system. The kernel identifies the
+// start by id, a UUID in any case. It returns an error if id is not one, or is zero.
+func BootWindow(id string) (string, error) {
+	u, err := uuid.Parse(id)
+	if err != nil || len(id) != len(u.String()) || u == uuid.Nil {
+		return "", errors.New("not a UUID")
+	}
+	return bootPrefix + u.String(), nil
+}
+
+// CheckWindow returns an error if s is not a window that Window or BootWindow can
+// return.
 func CheckWindow(s string) error {
 	if PerOf(s) == "" {
-		return errors.New("want a window such as 2026, 2026-11, 2026-W47, 2026-11-22 or 2026-11-22T14+01:00")
+		return errors.New("want a window such as 2026-11-22, 2026-W47 or 2026-11-22T14:15+01:00/PT15M")
 	}
 	return nil
 }
 
 // PerOf returns the length of the window s, or "" if s is not a window that
-// Window can return.
+// Window or BootWindow can return.
 func PerOf(s string) Per {
+	if id, ok := strings.CutPrefix(s, bootPrefix); ok {
+		if w, err := BootWindow(id); err != nil || w != s {
+			return ""
+		}
+		return PerBoot
+	}
+	if per := clockPer(s); per != "" {
+		return per
+	}
+	if isQuarter(s) {
+		return PerQuarter
+	}
 	// A text that parses as a time must also format as the same text. This rejects
 	// 2025-W53, because 2025 had no week 53, and the offset -00:00.
 	var year, week int

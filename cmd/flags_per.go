@@ -1,0 +1,74 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"idem/hashkey"
+)
+
+// perFlag is the value of --per.
+type perFlag struct{ hashkey.Per }
+
+func (p *perFlag) String() string { return string(p.Per) }
+func (p *perFlag) Type() string   { return "WINDOW" }
+
+func (p *perFlag) Set(s string) error {
+	if slices.Contains(hashkey.Pers, s) {
+		p.Per = hashkey.Per(s)
+		return nil
+	}
+	d, err := parseLongDuration(s)
+	if err != nil || d == 0 || strings.Trim(s, "0123456789.") == "" { // a plain number: of seconds or of minutes?
+		return errors.New("want " + strings.Join(hashkey.Pers, ", ") + ", or a length such as 15m or 6h")
+	}
+	per := hashkey.PerOfLength(d)
+	switch {
+	case per == "":
+		return &valueError{"want a whole number of minutes that divides a day evenly", "the nearest lengths: " + perWords(hashkey.NearestPers(d)...)}
+	case slices.Contains(hashkey.Pers, string(per)):
+		return &valueError{"windows of that length have a name", "write: " + perWords(per)}
+	}
+	p.Per = per
+	return nil
+}
+
+// perWords returns values of --per, each with the flag.
+func perWords(values ...hashkey.Per) string {
+	var words []string
+	for _, per := range values {
+		words = append(words, "--per "+string(per))
+	}
+	return strings.Join(words, ", ")
+}
+
+// bootWindow returns the window of --per boot.
+func bootWindow() (string, error) {
+	id, err := bootID()
+	if err != nil {
+		return "", noBootID(err)
+	}
+	w, err := hashkey.BootWindow(id)
+	if err != nil {
+		return "", noBootID(fmt.Errorf("%s is %w", quote(id), err))
+	}
+	return w, nil
+}
+
+// noBootID returns the failure of --per boot without an id of the boot. It is bad
+// usage, not a fault of the ledger, so --on-ledger-error run does not run the command.
+func noBootID(err error) error {
+	return usage("--per boot: the id of the boot can't be read").detail("%v", err).
+		hint("for the windows of the calendar, write --per day in place of --per boot")
+}
+
+// hintPer prints a hint after a call whose --ttl is as long as a window. The first call
+// with --per runs, because its window has no record yet.
+func (a *app) hintPer(o *runOptions) {
+	if per := o.sameLength(); per != "" {
+		a.ui.hint(advice("with this --ttl, a job every %s may run only every second time, because its success is then a moment too young;"+
+			" write %s in place of --ttl (the next call then runs)", per, perWords(per)))
+	}
+}

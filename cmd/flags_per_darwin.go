@@ -1,0 +1,18 @@
+package cmd
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// bootID returns the UUID of this start of the system. The kernel chooses it at its
+// start.
+func bootID() (string, error) {
+	const name = "kern.bootsessionuuid"
+	id, err := unix.Sysctl(name)
+	if err != nil {
+		return "", fmt.Errorf("sysctl %s: %w", name, err)
+	}
+	return id, nil
+}
