@@ -29,6 +29,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -117,7 +118,12 @@ func (l *Lock) Release() error { return errors.Join(l.unlock(), l.File.Close()) 
 
 // Leave closes this process's descriptor without unlocking. The lock stays held while
 // a process lives that has inherited the descriptor.
-func (l *Lock) Leave() error { return l.File.Close() }
+func (l *Lock) Leave() error {
+	// A process that another goroutine starts now has the descriptor until its exec.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	return l.File.Close()
+}
 
 // Init locks init.lock, under which one process at a time creates a ledger and its
 // secret. It waits at most Timeout. With os.O_CREATE as the flag, it creates a missing

@@ -16,6 +16,7 @@ var queueCases = []testCase{
 	{"QueueReturnsOnRelease", queueReturnsOnRelease, nil},
 	{"QueueIsInOrder", queueIsInOrder, nil},
 	{"QueueIsNotOvertaken", queueIsNotOvertaken, nil},
+	{"QueueOfPlaces", queueOfPlaces, nil},
 	{"QueueOfAWriter", queueOfAWriter, nil},
 	{"QueueHonoursContext", queueHonoursContext, nil},
 	{"QueueLeftByRelease", queueLeftByRelease, nil},
@@ -146,6 +147,27 @@ func queueIsNotOvertaken(k *kit) {
 	k.used("a:1 k | ", "b:2 k other | ")
 	k.release(c)
 	k.release(other)
+}
+
+// queueOfPlaces: a claim that has got its place does not hold up the next one in line.
+func queueOfPlaces(k *kit) {
+	first, _ := k.hold(k.a, key("0"), "m:2")
+	second, _ := k.hold(k.b, key("1"), "m:2")
+	third, fourth := k.claim(k.a, key("2")), k.claim(k.b, key("3"))
+	done := k.queued(k.ctx, third, "m:2")
+	k.until("m:2 0 1 | 2")
+	doneFourth := k.queued(k.ctx, fourth, "m:2")
+	k.until("m:2 0 1 | 2 3")
+	k.release(first)
+	k.ok(k.answer(done), "Queue")
+	k.beginWith(third, startWith(mutexes("m:2")))
+	k.stillQueued(doneFourth, "both places are held")
+	k.release(second)
+	k.ok(k.answer(doneFourth), "Queue for the second place")
+	k.beginWith(fourth, startWith(mutexes("m:2")))
+	k.used("m:2 2 3 | ")
+	k.release(third)
+	k.release(fourth)
 }
 
 // queueOfAWriter: calls with a limit of 3 do not keep one with a limit of 1 out for ever.

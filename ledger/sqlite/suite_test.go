@@ -87,7 +87,7 @@ func (m *mortal) die() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, l := range m.taken {
-		l.File.Close()
+		_ = l.Leave()
 	}
 }
 
