@@ -164,18 +164,26 @@ variable, or to the --replay-file with the same path, or else to the one at the 
 		note: `Hooks report the result of a call. A failing hook causes a warning and has no other effect.
 
 The start event fires before each attempt, which waits for the hook. If idem is killed during a start
-hook, the key is interrupted. A call fires at most one other event, after its outcome is recorded and the key is free:
-  success, failure, timeout   the result of the last attempt
-  replay                      idem replayed an earlier result
-  busy, mismatch, interrupted idem refused the call (75, 65, 79)
-failure also fires when the command cannot be started or its outcome cannot be recorded. Other
-refusals fire no event.
+hook, the key is interrupted. A call fires one event at its end, after its outcome is recorded and the
+key is free:
+  success, failure, timeout  the result of the last attempt (timeout: 124); failure also if the
+                             command cannot be started (126, 127)
+  replay                     idem replayed an earlier result
+  busy, mismatch             idem refused the call (75, 65)
+  interrupted                an outcome is unknown (79)
+  refused                    idem refused the call for another reason (80, or 64 for bad inputs)
+  ledger                     the ledger, or the recorded output, cannot be used (69)
+  unrecorded                 the command ran, and its outcome is not recorded (125)
+  aborted                    a signal ended a probe or a start hook, and idem; nothing was started
+A hook may list events: success,replay. The name end is all of them but start. A hook of failure runs
+at unrecorded too. A hook runs at most once at the end of a call, and finds the event in IDEM_EVENT.
+No event fires for flags that idem cannot parse or combine, and when a signal ends idem while it waits
+or replays.
 
 The hooks of an event run in order, each for at most 30 seconds, with the JSON object of --meta-file
 on stdin. idem writes their output to stderr, also with --quiet-ok. A signal sent to idem while a hook
-runs ends the hook, then idem. During a start hook, the command is then not started, and no further
-event fires.`,
-		example: `idem run --key backup --per day --hook 'failure=mail -s "$IDEM_KEY" me' -- ./backup.sh`,
+runs ends the hook, then idem. During a start hook, the command is then not started, and aborted fires.`,
+		example: `idem run --key backup --per day --hook 'failure,timeout=mail -s "$IDEM_KEY" me' -- ./backup.sh`,
 	},
 	{
 		topic: "scripts",
@@ -239,7 +247,8 @@ var variableGroups = []variableGroup{
 	{"A probe gets the same variables, about the attempt in question, and IDEM_EVENT=probe.", nil},
 	{"A hook gets the same variables, about the attempt that ran, is replayed or caused a refusal, and:", []variableRow{
 		{"IDEM_EVENT", "the event"},
-		{"IDEM_EXIT_CODE", "the exit status of idem, unless it dies of a signal; empty at start"},
+		{"IDEM_EXIT_CODE", "the exit status of idem, 128+n if it dies of signal n; empty at start"},
+		{"IDEM_REASON", "the reason in the JSON object of --meta-file, such as failed or inexact"},
 	}},
 }
 

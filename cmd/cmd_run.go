@@ -3,7 +3,6 @@ package cmd
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"time"
 
@@ -133,36 +132,39 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	if err != nil {
 		return err
 	}
-	meta, err := openMeta(o.metaFile, o.metaFD)
-	if err != nil {
-		return err
+	out := &meta{}
+	if p.files, err = o.files(); err == nil {
+		out, err = openMeta(o.metaFile, o.metaFD)
+		defer out.close()
 	}
-	defer meta.close()
-	call, res, err := a.runRecorded(ctx, p)
-	unprotected := o.runsUnprotected(err)
-	if unprotected {
-		call, res, err = a.runUnprotected(ctx, p, err)
+	m := made{err: err}
+	if err == nil {
+		m = a.runRecorded(ctx, p)
+	}
+	if o.runsUnprotected(m.err) {
+		m = a.runUnprotected(ctx, p, m.err)
 	}
 	proc.OutlivePipe() // the exit status says more than a death by SIGPIPE
-	var end ending
-	if err != nil {
-		end = a.failRun(p, meta, call.ID, err)
-	} else {
-		res.Record.Current.Inputs = p.keep.recordedInputs(res.Record.Current.Inputs)
-		view := metaOf(res, call)
-		if unprotected {
-			view = unprotectedMeta(view)
-		}
-		end = a.finishRun(p, meta, view, call, res)
+	if m.call.ID == (ledger.ID{}) {
+		m.call.ID = a.givenID(o)
 	}
-	if end.signal == 0 && res.Unrecorded == nil { // an unknown outcome matters more than the signal
-		end.signal = res.Fatal
+	if m.err == nil {
+		m.res.Record.Current.Inputs = p.keep.recordedInputs(m.res.Record.Current.Inputs)
+	}
+	a.endHooks(ctx, p, &m)
+	var end ending
+	if m.err != nil {
+		end = a.failRun(p, out, m)
+	} else {
+		end = a.finishRun(p, out, m)
+	}
+	if end.signal == 0 && m.res.Unrecorded == nil { // an unknown outcome matters more than the signal
+		end.signal = m.res.Fatal
 	}
 	return &end
 }
 
-// plan checks the flags and the arguments of idem run, and the files of
-// --replay-file. It creates no file.
+// plan checks the flags and the arguments of idem run. It creates no file.
 func (a *app) plan(o *runOptions, args []string) (plan, error) {
 	p := plan{flags: o}
 	err := o.outcomeFlags.check()
@@ -184,25 +186,13 @@ func (a *app) plan(o *runOptions, args []string) (plan, error) {
 		}
 	}
 	a.warnNotDisabled()
-	p.files, err = o.files()
-	return p, err
-}
-
-// checkCommandLine refuses a call of idem run without a command.
-func checkCommandLine(argv []string) error {
-	switch {
-	case len(argv) == 0:
-		return usage("idem run requires a command").hintForm("idem run --key KEY -- COMMAND [ARG...]")
-	case argv[0] == "":
-		return usage("the command is empty: a variable may be unset")
-	}
-	return nil
+	return p, nil
 }
 
 // opensFiles reports whether a call opens files or sets timers before it knows
 // whether it runs the command. Files of the ledger do not count.
 func (o *runOptions) opensFiles() bool {
-	return o.wait.limit > 0 || o.inputs.Opens() || o.metaFile != "" || o.metaFD != noMetaFD || len(o.paths) > 0 || onGitHub()
+	return o.wait.limit > 0 || o.inputs.Opens() || o.metaFile != "" || o.metaFD != noMetaFD || len(o.paths) > 0 || len(o.hooks.list) > 0 || onGitHub()
 }
 
 // given reports whether a flag is on the command line.
@@ -226,31 +216,35 @@ func (a *app) checkFlags(o *runOptions) (runner.Policy, retention, error) {
 }
 
 // runRecorded makes a call with its ledger.
-func (a *app) runRecorded(ctx context.Context, p plan) (runner.Call, runner.Result, error) {
+func (a *app) runRecorded(ctx context.Context, p plan) made {
 	l, err := a.openLedger()
 	if err != nil {
-		return runner.Call{ID: ledger.ID{Key: p.flags.key}}, runner.Result{}, err
+		return made{err: err}
 	}
-	h := ledgerHome(l)
-	call, err := a.prepare(ctx, p, h)
-	if err != nil {
-		return call, runner.Result{}, err
+	m := a.prepare(ctx, p, ledgerHome(l))
+	if m.err == nil {
+		a.carryOut(ctx, p, &m)
 	}
-	res, err := a.runnerAt(p, h).Run(ctx, call)
-	a.reportHookFaults(res.HookFaults)
-	return call, res, err
+	return m
 }
 
 // prepare returns the call of a plan, to be recorded at a home.
-func (a *app) prepare(ctx context.Context, p plan, h home) (runner.Call, error) {
+func (a *app) prepare(ctx context.Context, p plan, h home) made {
+	m := made{home: h}
 	in, err := a.identify(ctx, p.flags, p.argv, h, a.now())
 	if err == nil {
 		in.stdin, err = p.flags.stdinOf(in.stdin)
 	}
-	if err != nil {
-		return runner.Call{ID: in.id}, err
+	if m.err = err; err == nil {
+		m.call = a.callOf(p, in, h)
 	}
-	return a.callOf(p, in, h), nil
+	return m
+}
+
+// carryOut makes a prepared call.
+func (a *app) carryOut(ctx context.Context, p plan, m *made) {
+	m.res, m.err = a.runnerAt(p, m.home).Run(ctx, m.call)
+	a.reportHookFaults(m.res.HookFaults)
 }
 
 // runnerAt returns the runner for the calls of idem run that are recorded at a home.
@@ -260,7 +254,7 @@ func (a *app) runnerAt(p plan, h home) *runner.Runner {
 		Ledger: h.ledger, Now: a.now, NewRunID: newRunID, Owner: owner,
 		Environ: func(at runner.Attempt) []string { return environ(h.variables(at, chainOf(at, h.place))) },
 		Live:    runner.Streams{Stdout: a.ui.stdout, Stderr: a.ui.stderr}, Replayed: o.replayed(&a.ui),
-		Redact: p.keep.redactor, Backlog: h.backlog, Hooks: o.hooks.runnerHooks(o.exitCodes, a.ui.stderr),
+		Redact: p.keep.redactor, Backlog: h.backlog, Hooks: o.runnerHooks(h.unprotected, a.ui.stderr),
 	}
 	if !o.quietOK { // --quiet-ok prints nothing unless the call fails
 		r.Waiting = runner.Waiting{Tell: (&waiting{ui: &a.ui}).held, Remind: remindEvery}
@@ -289,7 +283,8 @@ func (a *app) callOf(p plan, in callIdentity, h home) runner.Call {
 }
 
 // finishRun reports the result of a call and returns the ending of idem.
-func (a *app) finishRun(p plan, meta *meta, view func() metaView, call runner.Call, res runner.Result) ending {
+func (a *app) finishRun(p plan, meta *meta, m made) ending {
+	res, call, view := m.res, m.call, m.view()
 	meta.write(view, &a.ui)
 	code, f := a.outcome(res, call)
 	a.reportDrift(res, call)
@@ -308,16 +303,15 @@ func (a *app) finishRun(p plan, meta *meta, view func() metaView, call runner.Ca
 }
 
 // failRun reports why a call started no command and returns the ending of idem.
-func (a *app) failRun(p plan, meta *meta, id ledger.ID, err error) ending {
-	view := metaOfError(id, err)
+func (a *app) failRun(p plan, meta *meta, m made) ending {
+	view := m.view()
+	meta.write(view, &a.ui)
 	var stopped *proc.SignalError
-	if errors.As(err, &stopped) {
-		meta.write(view, &a.ui)
-		a.ui.note("%v", err)
+	if errors.As(m.err, &stopped) {
+		a.ui.note("%v", m.err)
 		return ending{code: 128 + int(stopped.Signal), signal: stopped.Signal}
 	}
-	f := failureOf(err)
-	meta.write(view, &a.ui)
+	f := failureOf(m.err)
 	a.hintStart(f, p.argv, p.keep)
 	a.reportGitHub(p.flags, view, exitOK, f, "")
 	return a.remapped(p.flags, f)
@@ -379,18 +373,4 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 		}
 		return exitStatus(cur), lost
 	}
-}
-
-// replayedText returns the text of the note about a replay.
-func replayedText(res runner.Result) string {
-	cur := res.Record.Current
-	return fmt.Sprintf("replayed key %s: %s %s, %s", quote(res.Record.ID.Key), attemptText(cur), outcomeText(cur), timeText(cur.Started))
-}
-
-// unrecordedText describes the end of a command whose outcome is not in the ledger.
-func unrecordedText(res runner.Result) string {
-	if errors.As(res.Unrecorded, new(*proc.LostError)) {
-		return "ran, but its outcome is not known"
-	}
-	return statusText(res.Status) + ", but its outcome could not be recorded"
 }

@@ -79,6 +79,7 @@ var operations = []struct{ name, call string }{
 	{"meta", "run --meta-file meta --hash-file known --key %s -- sh -c 'echo >>side'"},
 	{"replay", "run --wait=60 --key hit -- echo out"},
 	{"verbose", "run -v --key hit -- echo out"},
+	{"told", "run --hook end=true --key hit -- echo out"},
 	{"busy", "run --exit-code running=0 --key live -- sh -c 'echo >ready; exec sleep 300'"},
 	{"list", "list"},
 	{"show", "show live"},

@@ -49,9 +49,31 @@ func (b *box) write(name, content string) {
 	}
 }
 
+// script writes an executable file into the box's directory, which is in PATH of a
+// recipeBox, and returns its path.
+func (b *box) script(name, text string) string {
+	b.t.Helper()
+	if !strings.HasPrefix(text, "#!") {
+		text = "#!/bin/sh\n" + text + "\n"
+	}
+	b.write(name, text)
+	path := b.path(name)
+	if err := os.Chmod(path, 0o755); err != nil {
+		b.t.Fatal(err)
+	}
+	return path
+}
+
 // lines returns the number of lines of a file. For the file side it is the
 // number of executions of the command.
 func (b *box) lines(name string) int { b.t.Helper(); return strings.Count(b.read(name), "\n") }
+
+func (b *box) wantNoFile(name string) {
+	b.t.Helper()
+	if _, err := os.Lstat(b.path(name)); err == nil {
+		b.t.Errorf("got the file %s, want none", name)
+	}
+}
 
 func (b *box) wantLines(name string, n int) {
 	b.t.Helper()

@@ -81,7 +81,7 @@ func variables(at runner.Attempt, place, chain string) map[string]string {
 // environ returns the environment of idem with the given variables set. It leaves
 // out the variables that an outer idem has set about its attempt.
 func environ(set map[string]string) []string {
-	ofAttempt := append([]string{ledger.RunIDVar, ledger.EventVar, "IDEM_EXIT_CODE"}, unprotectedLacks...)
+	ofAttempt := append([]string{ledger.RunIDVar, ledger.EventVar, "IDEM_EXIT_CODE", "IDEM_REASON"}, unprotectedLacks...)
 	var env []string
 	for _, kv := range os.Environ() {
 		name, _, _ := strings.Cut(kv, "=")

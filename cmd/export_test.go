@@ -64,3 +64,11 @@ func FlagsOfOthers() (flags []string) {
 	slices.Sort(flags)
 	return flags
 }
+
+// ExitStatuses returns the exit statuses of idem run, as the help names them.
+func ExitStatuses() (codes []string) {
+	for _, row := range exitTable {
+		codes = append(codes, row.code)
+	}
+	return codes
+}

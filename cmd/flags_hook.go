@@ -22,76 +22,91 @@ const (
 )
 
 // hooks is the value of --hook: EVENT=CMD, repeatable.
-type hooks struct{ list []runner.Hook }
+type hooks struct{ list []hook }
+
+// hook is one hook, with its list of events as it was given.
+type hook struct {
+	events string
+	runner.Hook
+}
 
 func (h *hooks) addTo(f *pflag.FlagSet) {
-	f.Var(h, "hook", "run the shell command CMD on an event: `EVENT=CMD`, where EVENT is "+eventList()+"; repeatable")
+	f.Var(h, "hook", "run the shell command CMD on an event: `EVENT=CMD`, where EVENT is "+eventList+"; a list such as success,failure; or end, which is every event but start; repeatable")
 }
+
+// eventList has the names of all events. It is a constant because every call of idem
+// run makes the text of its flags.
+const eventList = "start, success, failure, timeout, replay, busy, mismatch, interrupted, refused, ledger, unrecorded, aborted"
+
+// endEvent is the name of all events but start.
+const endEvent = "end"
 
 func (h *hooks) String() string { return "" }
 func (h *hooks) Type() string   { return "EVENT=CMD" }
 
 func (h *hooks) Set(s string) error {
-	name, command, ok := strings.Cut(s, "=")
-	for _, e := range runner.Events() {
-		switch {
-		case !ok || string(e) != name:
-		case strings.TrimSpace(command) == "":
-			return fmt.Errorf("the command for %s is empty: a variable may be unset", name)
-		default:
-			h.list = append(h.list, runner.Hook{Event: e, Command: command})
-			return nil
+	names, command, ok := strings.Cut(s, "=")
+	if !ok {
+		return errors.New("want EVENT=CMD, where EVENT is " + eventList + ", or end")
+	}
+	var events []runner.Event
+	list := strings.Split(names, ",")
+	for i, name := range list {
+		of, err := eventsOf(name)
+		if err != nil {
+			if list[i] = closestEvent(name); list[i] == "" {
+				return err
+			}
+			return &valueError{err.Error(), "did you mean --hook " + strings.Join(list, ",") + "=CMD?"}
 		}
+		events = append(events, of...)
 	}
-	return errors.New("want EVENT=CMD, where EVENT is one of " + eventList())
+	if strings.TrimSpace(command) == "" {
+		return fmt.Errorf("the command for %s is empty: a variable may be unset", names)
+	}
+	h.list = append(h.list, hook{names, runner.Hook{Events: events, Command: command}})
+	return nil
 }
 
-// has reports whether there is a hook for an event.
-func (h *hooks) has(e runner.Event) bool {
-	return slices.ContainsFunc(h.list, func(hook runner.Hook) bool { return hook.Event == e })
+// eventsOf returns the events with a name. A hook of failure also runs when the command
+// ran and its outcome could not be recorded, as before unrecorded was a separate event.
+func eventsOf(name string) ([]runner.Event, error) {
+	switch e := runner.Event(name); {
+	case name == endEvent:
+		return runner.EndEvents(), nil
+	case e == runner.EventFailure:
+		return []runner.Event{e, runner.EventUnrecorded}, nil
+	case slices.Contains(runner.Events(), e):
+		return []runner.Event{e}, nil
+	case name == "":
+		return nil, errors.New("the name of an event is empty: want EVENT=CMD, where EVENT is " + eventList + ", or end")
+	}
+	return nil, fmt.Errorf("unknown event %s: want %s, or end", quote(name), eventList)
 }
 
-func eventList() string {
-	var names []string
-	for _, e := range runner.Events() {
-		names = append(names, string(e))
-	}
-	return strings.Join(names, ", ")
+// closestEvent returns the event that a name is probably a misspelling of, or "".
+func closestEvent(name string) string {
+	return closest(strings.ToLower(strings.TrimSpace(name)), strings.Split(eventList+", "+endEvent, ", "))
 }
 
 // runnerHooks returns the hooks with their environment and their stdin. IDEM_EXIT_CODE
 // is the exit status of idem, empty at the event start. Stdin is the object of
-// --meta-file.
-func (h *hooks) runnerHooks(codes exitCodes, output *os.File) runner.Hooks {
+// --meta-file, and IDEM_REASON its reason.
+func (o *runOptions) runnerHooks(unprotected bool, output *os.File) runner.Hooks {
 	report := func(e runner.Event, call runner.Call, res runner.Result, err error) ([]string, []byte) {
-		view := metaOf(res, call)
-		if err != nil {
-			view = metaOfError(call.ID, err)
-		}
 		status := ""
 		if e != runner.EventStart {
-			status = strconv.Itoa(statusOf(codes, res, call, err))
+			status = strconv.Itoa(o.statusOf(res, call, err))
 		}
-		b, _ := marshal(view()) // all fields can be marshalled
-		return []string{"IDEM_EXIT_CODE=" + status}, b
+		view := viewOf(res, call, err, unprotected)()
+		b, _ := marshal(view) // all fields can be marshalled
+		return []string{"IDEM_EXIT_CODE=" + status, "IDEM_REASON=" + view.Why}, b
 	}
-	return runner.Hooks{List: h.list, Limit: hookLimit, KillAfter: hookKillAfter, Output: output, Report: report}
-}
-
-// statusOf returns the exit status that a call ends with.
-func statusOf(codes exitCodes, res runner.Result, call runner.Call, err error) int {
-	switch {
-	case err != nil:
-		return codes.remap(failureOf(err).code)
-	case res.Action == runner.ActionRefuse:
-		return codes.remap(refusal(res, call).code)
-	case res.Unrecorded != nil:
-		return exitUnrecorded
-	case undeliveredFailure(res, call) != nil:
-		return codes.remap(exitOutput)
-	default:
-		return exitStatus(res.Record.Current)
+	hooks := runner.Hooks{Limit: hookLimit, KillAfter: hookKillAfter, Output: output, Report: report}
+	for _, hook := range o.hooks.list {
+		hooks.List = append(hooks.List, hook.Hook)
 	}
+	return hooks
 }
 
 // reportHookFaults warns of hooks that failed. It names them by event and number,

@@ -129,7 +129,6 @@ var runClashes = []clash[*runOptions]{
 	{"force", "replay*", neverReplayed, func(o *runOptions) bool { return o.force && o.streams.value != "all" }},
 	{"force", "partial", neverReplayed, func(o *runOptions) bool { return o.force && o.partial }},
 	{"force", "exact", neverReplayed, func(o *runOptions) bool { return o.force && o.exact }},
-	{"force", "hook replay=CMD", neverReplayed, func(o *runOptions) bool { return o.force && o.hooks.has(runner.EventReplay) }},
 	{"on-failure replay", "final", "every failure is replayed", func(o *runOptions) bool { return o.replaysFailures() && o.final.set != nil && o.retries == 0 }},
 	{"ok", "final", "these statuses are a success", func(o *runOptions) bool { return o.succeeds(o.final.set) }},
 	{"ok", "retry-on", "these statuses are a success", func(o *runOptions) bool { return o.succeeds(o.retryOn.set) }},
@@ -139,13 +138,10 @@ var runClashes = []clash[*runOptions]{
 	{"max-attempts 1", "retries", "the first attempt is the last", func(o *runOptions) bool { return o.maxAttempts == 1 && o.retries > 0 }},
 
 	{"on-interrupted rerun", "exit-code interrupted=N", "nothing is refused as interrupted", func(o *runOptions) bool { return o.onInterrupted.rerun() && o.exitCodes.changes(exitInterrupted) }},
-	{"on-interrupted rerun", "hook interrupted=CMD", "nothing is refused as interrupted", func(o *runOptions) bool { return o.onInterrupted.rerun() && o.hooks.has(runner.EventInterrupted) }},
 	{"on-mismatch rerun", "exit-code mismatch=N", "other inputs are not refused", func(o *runOptions) bool { return o.onMismatch.rerun() && o.exitCodes.changes(exitMismatch) }},
-	{"on-mismatch rerun", "hook mismatch=CMD", "other inputs are not refused", func(o *runOptions) bool { return o.onMismatch.rerun() && o.hooks.has(runner.EventMismatch) }},
 	{"on-failure replay", "exit-code failed=N", "a failure is replayed, not refused", func(o *runOptions) bool {
 		return o.onFailure.value == string(runner.ChoiceReplay) && o.maxAttempts == 0 && o.exitCodes.changes(exitFailed)
 	}},
-	{"wait", "hook busy=CMD", "a wait without a limit ends when the key is free", func(o *runOptions) bool { return o.wait.set && o.wait.limit == 0 && o.hooks.has(runner.EventBusy) }},
 
 	{"quiet-ok", "no-store output", "a failure prints the recorded output", func(o *runOptions) bool { return o.quietOK && o.noStore.output }},
 	{"quiet-ok", "replay*", "a replayed success prints nothing, and no failure is replayed", func(o *runOptions) bool {
@@ -187,13 +183,10 @@ var failures = runner.Codes{{First: 1, Last: 255}}
 // checkOutcomes refuses --exit-code and --hook for an outcome that no call with these
 // flags has.
 func (o *runOptions) checkOutcomes() error {
-	switch {
-	case o.exitCodes.changes(exitMismatch) && o.key == "":
+	if o.exitCodes.changes(exitMismatch) && o.key == "" {
 		return needError("exit-code mismatch=N", "key")
-	case o.hooks.has(runner.EventMismatch) && o.key == "":
-		return needError("hook mismatch=CMD", "key")
 	}
-	return nil
+	return o.checkHooks()
 }
 
 // windowClashes are the clashes of the flags about the window of a call.

@@ -147,12 +147,15 @@ func FuzzExitCodes(f *testing.F) {
 	})
 }
 
-// FuzzHook checks that --hook takes an event and a command that is not blank,
-// unchanged.
+// FuzzHook checks that --hook takes events and a command that is not blank, unchanged.
 func FuzzHook(f *testing.F) {
-	for _, s := range []string{"", "=", "start=", "start= \t", "start=x", "success=a=b", "Start=x", "start =x", " start=x", "failure=\xff\x1b", "done=\n"} {
+	for _, s := range []string{
+		"", "=", "start=", "start= \t", "start=x", "success=a=b", "Start=x", "start =x", " start=x", "failure=\xff\x1b", "done=\n",
+		"end=x", "end,end=x", "success,failure=x", ",=x", "end,=x", ",end=x", "end, start=x", "start,end", "=,end=x",
+	} {
 		f.Add(s)
 	}
+	names := append(strings.Split(eventList, ", "), endEvent)
 	f.Fuzz(func(t *testing.T, s string) {
 		var h hooks
 		if err := h.Set(s); err != nil {
@@ -161,9 +164,24 @@ func FuzzHook(f *testing.F) {
 			}
 			return
 		}
-		if len(h.list) != 1 || string(h.list[0].Event)+"="+h.list[0].Command != s || strings.TrimSpace(h.list[0].Command) == "" ||
-			!slices.Contains(runner.Events(), h.list[0].Event) {
-			t.Fatalf("%q: got %v, want the event and the command", s, h.list)
+		if len(h.list) != 1 || h.list[0].events+"="+h.list[0].Command != s || strings.TrimSpace(h.list[0].Command) == "" || len(h.list[0].Events) == 0 {
+			t.Fatalf("%q: got %v, want the events and the command", s, h.list)
+		}
+		for _, name := range strings.Split(h.list[0].events, ",") {
+			if !slices.Contains(names, name) {
+				t.Fatalf("%q: got the event %q, want an existing one", s, name)
+			}
 		}
 	})
+}
+
+// TestEventList checks that the help names every event.
+func TestEventList(t *testing.T) {
+	var names []string
+	for _, e := range runner.Events() {
+		names = append(names, string(e))
+	}
+	if want := strings.Join(names, ", "); eventList != want {
+		t.Errorf("got %s, want %s", eventList, want)
+	}
 }

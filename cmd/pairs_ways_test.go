@@ -113,6 +113,8 @@ var ways = []way{
 	{flag: "hook", args: "--hook busy=./hook", script: running},
 	{flag: "hook", args: "--hook mismatch=./hook", with: "--key k", script: mismatched},
 	{flag: "hook", args: "--hook interrupted=./hook", script: interrupted},
+	{flag: "hook", args: "--hook refused,ledger=./hook", script: `call --hash-file 'x/[' true; echo x >place; call --ledger place true`},
+	{flag: "hook", args: "--hook end=./hook", script: `call true; call --hash-file 'x/[' true; call sh -c 'rm -r ledger'`},
 	{flag: "no-stdin", args: "--no-stdin", script: `echo in | call cat`},
 	{flag: "meta-file", args: "--meta-file meta", script: `call true; grep -o action meta`},
 	{flag: "meta-fd", args: "--meta-fd 9", script: `call true 9>fd; grep -o action fd`},

@@ -78,21 +78,6 @@ func (k *recipeBox) nextBlock(lang string) block {
 
 func (k *recipeBox) setenv(name, value string) { k.env = append(k.env, name+"="+value) }
 
-// script writes an executable file into the box's directory, which is in PATH,
-// and returns its path.
-func (k *recipeBox) script(name, text string) string {
-	k.t.Helper()
-	if !strings.HasPrefix(text, "#!") {
-		text = "#!/bin/sh\n" + text + "\n"
-	}
-	k.write(name, text)
-	path := k.path(name)
-	if err := os.Chmod(path, 0o755); err != nil {
-		k.t.Fatal(err)
-	}
-	return path
-}
-
 // runRecipe runs text as bash does, with -u, because a recipe uses no unset
 // variable.
 func (k *recipeBox) runRecipe(text string) result {

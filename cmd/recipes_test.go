@@ -1,13 +1,10 @@
 package cmd_test
 
 import (
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/goccy/go-yaml"
@@ -40,6 +37,7 @@ var recipes = map[string]func(*recipeBox){
 	"sudo":                                  recipeSudo,
 	"su":                                    recipeSu,
 	"A mail or a ping about the outcome":    recipeHooks,
+	"A chat message about every call":       recipeChat,
 	"A systemd timer":                       recipeSystemd,
 	"A Kubernetes CronJob":                  recipeKubernetes,
 }
@@ -255,36 +253,6 @@ func recipeMigration(k *recipeBox) {
 		k.t.Errorf("got %+v, want the command's failure", r)
 	}
 	k.wantStatus(k.runRecipe(migrate), 80)
-}
-
-func recipeHooks(k *recipeBox) {
-	requireTool(k.t, "curl")
-	nightly := k.nextBlock("sh").text
-	var mu sync.Mutex
-	var pings []string
-	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		mu.Lock()
-		defer mu.Unlock()
-		pings = append(pings, r.URL.Path)
-	}))
-	defer server.Close()
-	k.setenv("PING", server.URL+"/uuid")
-	k.script("mail", `printf '%s\n' "$@" >mail.args; cat >mail.body`)
-	k.script("nightly.sh", "exit 3")
-	k.wantStatus(k.runRecipe(nightly), 3)
-	host, _ := os.Hostname()
-	if got, want := k.read("mail.args"), "-s\nnightly failed on "+host+"\nops\n"; got != want {
-		k.t.Errorf("mail.args: got %q, want %q", got, want)
-	}
-	if body := k.read("mail.body"); !strings.Contains(body, `"exit_code": 3`) {
-		k.t.Errorf("mail.body: got %s, want the exit code 3", body)
-	}
-	k.script("nightly.sh", "exit 0")
-	k.wantStatus(k.runRecipe(nightly), 0)
-	k.wantStatus(k.runRecipe(nightly), 0)
-	if !slices.Equal(pings, []string{"/uuid/fail", "/uuid"}) {
-		k.t.Errorf("pings: got %q, want a failure and a success", pings)
-	}
 }
 
 func recipeSystemd(k *recipeBox) {

@@ -169,6 +169,26 @@ func exitStatus(a ledger.Attempt) int {
 	return a.ExitCode
 }
 
+// statusOf returns the exit status of a call that ended with res or err. It is 128+n
+// if idem dies of signal n.
+func (o *runOptions) statusOf(res runner.Result, call runner.Call, err error) int {
+	var stopped *proc.SignalError
+	switch {
+	case errors.As(err, &stopped):
+		return 128 + int(stopped.Signal)
+	case err != nil:
+		return o.exitCodes.remap(failureOf(err).code)
+	case res.Action == runner.ActionRefuse:
+		return o.exitCodes.remap(refusal(res, call).code)
+	case res.Unrecorded != nil:
+		return exitUnrecorded
+	case undeliveredFailure(res, call) != nil:
+		return o.exitCodes.remap(exitOutput)
+	default:
+		return exitStatus(res.Record.Current)
+	}
+}
+
 // refusal returns the failure of a call that runner.Run refused.
 func refusal(res runner.Result, call runner.Call) *failure {
 	switch res.Reason {

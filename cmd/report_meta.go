@@ -94,6 +94,19 @@ func viewKey(r ledger.Record) keyView {
 	}
 }
 
+// viewOf returns a function that makes the view of a call that ended with a result or
+// an error. unprotected reports whether it was made without its ledger.
+func viewOf(res runner.Result, call runner.Call, err error, unprotected bool) func() metaView {
+	switch view := metaOf(res, call); {
+	case err != nil:
+		return metaOfError(call.ID, err)
+	case unprotected:
+		return unprotectedMeta(view)
+	default:
+		return view
+	}
+}
+
 // metaOf returns a function that makes the view of a call. Most calls need no view.
 func metaOf(res runner.Result, call runner.Call) func() metaView {
 	return func() metaView {
@@ -125,6 +138,8 @@ func metaOfError(id ledger.ID, err error) func() metaView {
 			m.Why = "not_startable"
 		case errors.As(err, &stopped):
 			m.Why = "signal"
+		case failureOf(err).code == exitUsage:
+			m.Why = "usage"
 		}
 		return m
 	}
@@ -148,24 +163,25 @@ type meta struct{ files []*os.File }
 // noMetaFD is the value of a missing --meta-fd.
 const noMetaFD = -1
 
+// openMeta opens the files. With an error it returns those that it has opened.
 func openMeta(path string, fd int) (*meta, error) {
 	m := &meta{}
 	if path != "" {
 		f, err := os.Create(path)
 		if err != nil {
-			return nil, usage("--meta-file: %v", err)
+			return m, usage("--meta-file: %v", err)
 		}
 		m.files = append(m.files, f)
 	}
 	if fd != noMetaFD {
 		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
 		if err != nil || flags&unix.O_ACCMODE == unix.O_RDONLY {
-			return nil, usage("--meta-fd: descriptor %d is not open for writing", fd)
+			return m, usage("--meta-fd: descriptor %d is not open for writing", fd)
 		}
 		// A duplicate, because close must not close the descriptor of the caller.
 		own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 		if err != nil {
-			return nil, usage("--meta-fd: %v", err)
+			return m, usage("--meta-fd: %v", err)
 		}
 		m.files = append(m.files, os.NewFile(uintptr(own), fmt.Sprintf("descriptor %d", fd)))
 	}

@@ -3,6 +3,7 @@ package cmd
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"idem/hashkey"
 	"idem/ledger"
 	"idem/proc"
+	"idem/runner"
 )
 
 // escape makes stored text safe to print. Characters that could control a terminal,
@@ -189,4 +191,18 @@ func (s jsonBytes) MarshalJSON() ([]byte, error) {
 	enc.SetEscapeHTML(false) // as in marshal, which could not undo it
 	err := enc.Encode(v)
 	return b.Bytes(), err
+}
+
+// replayedText returns the text of the note about a replay.
+func replayedText(res runner.Result) string {
+	cur := res.Record.Current
+	return fmt.Sprintf("replayed key %s: %s %s, %s", quote(res.Record.ID.Key), attemptText(cur), outcomeText(cur), timeText(cur.Started))
+}
+
+// unrecordedText describes the end of a command whose outcome is not in the ledger.
+func unrecordedText(res runner.Result) string {
+	if errors.As(res.Unrecorded, new(*proc.LostError)) {
+		return "ran, but its outcome is not known"
+	}
+	return statusText(res.Status) + ", but its outcome could not be recorded"
 }

@@ -34,6 +34,17 @@ func noCommand(args []string) error {
 	return f.hint("to run it once per key: %sidem run --key KEY -- %s", comment, commandLine(args))
 }
 
+// checkCommandLine refuses a call of idem run without a command.
+func checkCommandLine(argv []string) error {
+	switch {
+	case len(argv) == 0:
+		return usage("idem run requires a command").hintForm("idem run --key KEY -- COMMAND [ARG...]")
+	case argv[0] == "":
+		return usage("the command is empty: a variable may be unset")
+	}
+	return nil
+}
+
 // flagFailure returns the failure for flags of a command that cannot be parsed.
 func flagFailure(c *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError

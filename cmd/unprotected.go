@@ -22,6 +22,8 @@ type home struct {
 	// variables returns the environment variables about an attempt.
 	variables func(at runner.Attempt, chain string) map[string]string
 	backlog   func() (proc.Backlog, error)
+	// unprotected reports whether the call is made without its ledger.
+	unprotected bool
 }
 
 // ledgerHome returns the home of a call that is recorded in l.
@@ -43,7 +45,7 @@ func ledgerHome(l ledger.Store) home {
 // place. With keep, the output of the call can be read again until the call ends.
 func unprotectedHome(place string, keep bool) home {
 	return home{
-		ledger: none.New(keep), place: place, Source: noLedgerSource{},
+		ledger: none.New(keep), place: place, Source: noLedgerSource{}, unprotected: true,
 		variables: func(at runner.Attempt, chain string) map[string]string {
 			set := variables(at, place, chain)
 			for _, name := range unprotectedLacks {
@@ -88,13 +90,12 @@ func (o *runOptions) runsUnprotected(err error) bool {
 
 // runUnprotected makes a call without its ledger. fault is the error of the ledger. The
 // call has no record, no lock, no replay and no IDEM_TOKEN.
-func (a *app) runUnprotected(ctx context.Context, p plan, fault error) (runner.Call, runner.Result, error) {
+func (a *app) runUnprotected(ctx context.Context, p plan, fault error) made {
 	place, _ := placeOf(a.ledger, os.Getenv) // "" after an error
-	h := unprotectedHome(place, p.flags.quietOK)
 	p.files = nil
-	call, err := a.prepare(ctx, p, h)
-	if err != nil {
-		return call, runner.Result{}, err
+	m := a.prepare(ctx, p, unprotectedHome(place, p.flags.quietOK))
+	if m.err != nil {
+		return m
 	}
 	why := failureOf(fault)
 	a.ui.say(warningMark, "%v", why)
@@ -105,7 +106,6 @@ func (a *app) runUnprotected(ctx context.Context, p plan, fault error) (runner.C
 	for _, text := range details {
 		a.ui.say(detailMark, "%s", text)
 	}
-	res, err := a.runnerAt(p, h).Run(ctx, call)
-	a.reportHookFaults(res.HookFaults)
-	return call, res, err
+	a.carryOut(ctx, p, &m)
+	return m
 }

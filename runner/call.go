@@ -130,7 +130,7 @@ type Result struct {
 	// Status is how the command ended in this call, with ActionExecute.
 	Status proc.Status
 	// Fatal is a signal to idem that ends a process by default. It arrived while a
-	// hook was running, or after the command had ended. 0 means none.
+	// start hook was running, or after the command had ended. 0 means none.
 	Fatal syscall.Signal
 	// Unrecorded is why the outcome of a command that ran is not in the ledger.
 	Unrecorded error
@@ -143,7 +143,7 @@ type Result struct {
 	Streams []error
 	// Lacks is what the output of a replay lacks, with ActionReplay.
 	Lacks Lacks
-	// HookFaults are the hooks that failed.
+	// HookFaults are the start hooks that failed.
 	HookFaults []HookFault
 	// Tried is the number of attempts since the last success, with
 	// ReasonExhausted.

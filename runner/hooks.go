@@ -2,8 +2,9 @@ package runner
 
 import (
 	"context"
-	"errors"
 	"os"
+	"slices"
+	"syscall"
 	"time"
 
 	"idem/ledger"
@@ -13,8 +14,8 @@ import (
 // Event is the kind of moment at which a hook runs.
 type Event string
 
-// The events. EventStart precedes every attempt of a call. A call has at most one of
-// the other events; see eventOf.
+// The events. EventStart precedes every attempt of a call. A call that ends by itself
+// has one further event, an argument of EndHooks.
 const (
 	EventStart       Event = "start"
 	EventSuccess     Event = "success"
@@ -24,16 +25,26 @@ const (
 	EventBusy        Event = "busy"
 	EventMismatch    Event = "mismatch"
 	EventInterrupted Event = "interrupted"
+	EventRefused     Event = "refused"    // for a reason without a separate event
+	EventLedger      Event = "ledger"     // the ledger cannot be used
+	EventUnrecorded  Event = "unrecorded" // the command ran, and its outcome is not in the ledger
+	EventAborted     Event = "aborted"    // a signal came before the command was started
 )
+
+// EndEvents returns all events but EventStart.
+func EndEvents() []Event { return Events()[1:] }
 
 // Events returns all events.
 func Events() []Event {
-	return []Event{EventStart, EventSuccess, EventFailure, EventTimeout, EventReplay, EventBusy, EventMismatch, EventInterrupted}
+	return []Event{
+		EventStart, EventSuccess, EventFailure, EventTimeout, EventReplay, EventBusy, EventMismatch, EventInterrupted,
+		EventRefused, EventLedger, EventUnrecorded, EventAborted,
+	}
 }
 
-// Hook is a shell command to run at an event.
+// Hook is a shell command to run at some events.
 type Hook struct {
-	Event   Event
+	Events  []Event
 	Command string
 }
 
@@ -50,8 +61,8 @@ type Hooks struct {
 	Output    *os.File      // gets their stdout and stderr
 
 	// Report returns the variables that the hooks of an event get besides Environ,
-	// and their stdin. The result and the error are those that Run is going to
-	// return. At EventStart the result is incomplete, and its attempt is running.
+	// and their stdin. The result and the error are those of EndHooks. At EventStart
+	// the result is incomplete, and its attempt is running.
 	Report func(Event, Call, Result, error) (env []string, stdin []byte)
 }
 
@@ -66,36 +77,6 @@ type HookFault struct {
 	Err error
 }
 
-// eventOf returns the event at the end of a call, or "" if there is none. There is
-// none for a call that is refused because of an earlier failure, or because of a
-// fault of the call or the ledger.
-//
-// EventStart is followed by EventSuccess, EventFailure or EventTimeout, with one
-// exception: the first attempt is undone before its command starts. The cause is a
-// signal for idem, or a fault of a file of the call, the claim or the ledger.
-func eventOf(res Result, err error) Event {
-	var start *proc.StartError
-	cur := res.Record.Current
-	switch {
-	case errors.As(err, &start):
-		return EventFailure
-	case err != nil:
-		return ""
-	case res.Action == ActionReplay:
-		return EventReplay
-	case res.Action == ActionRefuse:
-		return map[Reason]Event{ReasonBusy: EventBusy, ReasonMutex: EventBusy, ReasonMismatch: EventMismatch, ReasonInterrupted: EventInterrupted}[res.Reason]
-	case res.Unrecorded != nil:
-		return EventFailure
-	case cur.State == ledger.Succeeded:
-		return EventSuccess
-	case cur.Reason == ledger.ReasonTimeout:
-		return EventTimeout
-	default:
-		return EventFailure
-	}
-}
-
 // startHooks runs the hooks of an attempt that is about to start.
 func (c *call) startHooks(ctx context.Context, claim ledger.Claim, res Result, signals *proc.Signals) []HookFault {
 	ctx, cancel := withDone(ctx, claim.Lost())
@@ -104,28 +85,25 @@ func (c *call) startHooks(ctx context.Context, claim ledger.Claim, res Result, s
 	return c.runHooks(ctx, EventStart, res, nil, signals)
 }
 
-// endHooks runs the hooks of a call's result. A signal that comes for idem while
-// they run ends the hook, and those after it are not run.
-func (c *call) endHooks(ctx context.Context, res *Result, err error) {
-	event := eventOf(*res, err)
-	if !c.Hooks.has(event) {
-		return
+// EndHooks runs the hooks of the event at the end of a call, whose outcome is recorded
+// and whose key is free. The result and the error are those of Run; the error may also
+// be the reason why Run was not called. A signal that comes for idem while a hook runs
+// ends the hook, and those after it are not run. EndHooks returns the hooks that
+// failed, and such a signal or 0.
+func (r *Runner) EndHooks(ctx context.Context, c Call, e Event, res Result, err error) ([]HookFault, syscall.Signal) {
+	if !r.Hooks.has(e) {
+		return nil, 0
 	}
 	signals := proc.Catch()
-	res.HookFaults = append(res.HookFaults, c.runHooks(ctx, event, *res, err, signals)...)
+	m := call{r, &c}
+	faults := m.runHooks(ctx, e, res, err, signals)
 	signals.Stop()
-	if res.Fatal == 0 {
-		res.Fatal, _ = signals.Fatal()
-	}
+	fatal, _ := signals.Fatal()
+	return faults, fatal
 }
 
 func (h *Hooks) has(e Event) bool {
-	for _, hook := range h.List {
-		if hook.Event == e {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(h.List, func(hook Hook) bool { return slices.Contains(hook.Events, e) })
 }
 
 // runHooks runs the hooks of an event until a fatal signal comes.
@@ -144,7 +122,7 @@ func (c *call) runHooks(ctx context.Context, e Event, res Result, err error, sig
 	env := append(c.Environ(at), more...)
 	number := 0
 	for _, hook := range c.Hooks.List {
-		if hook.Event != e {
+		if !slices.Contains(hook.Events, e) {
 			continue
 		}
 		number++

@@ -16,60 +16,13 @@ import (
 	"idem/proc"
 )
 
-// TestEventOf checks the event of every possible result of a call.
-func TestEventOf(t *testing.T) {
-	refusals := map[Reason]Event{ReasonBusy: EventBusy, ReasonMismatch: EventMismatch, ReasonInterrupted: EventInterrupted}
-	reasons := []Reason{ReasonNeverRun, ReasonRetry, ReasonForced, ReasonMismatch, ReasonSucceeded, ReasonFailed, ReasonBusy, ReasonInterrupted, ReasonRecursive, ReasonExpired, ReasonFinal, ReasonExhausted}
-	ends := map[Event][]ledger.Attempt{
-		EventSuccess: {
-			{State: ledger.Succeeded, Reason: ledger.ReasonExit}, {State: ledger.Succeeded, Reason: ledger.ReasonExit, ExitCode: 24},
-		},
-		EventFailure: {
-			{State: ledger.Failed, Reason: ledger.ReasonExit, ExitCode: 3},
-			{State: ledger.Failed, Reason: ledger.ReasonSignal, Signal: 15},
-			{State: ledger.Running},
-			{},
-		},
-		EventTimeout: {{State: ledger.Failed, Reason: ledger.ReasonTimeout, ExitCode: 124}},
-	}
-	for _, reason := range reasons {
-		for end, attempts := range ends {
-			for _, a := range attempts {
-				res := Result{Record: ledger.Record{Current: a}}
-				for action, want := range map[Action]Event{ActionExecute: end, ActionReplay: EventReplay, ActionRefuse: refusals[reason]} {
-					res.Decision = Decision{action, reason}
-					if got := eventOf(res, nil); got != want {
-						t.Errorf("%v of %+v: got %q, want %q", res.Decision, a, got, want)
-					}
-				}
-				res.Decision, res.Unrecorded = Decision{ActionExecute, reason}, errors.New("full")
-				if got := eventOf(res, nil); got != EventFailure {
-					t.Errorf("%v of %+v, unrecorded: got %q", res.Decision, a, got)
-				}
-			}
-		}
-	}
-	for err, want := range map[error]Event{
-		&proc.StartError{Code: proc.NotFound}:           EventFailure,
-		fmt.Errorf("undone: %w", &proc.StartError{}):    EventFailure,
-		&proc.SignalError{Signal: syscall.SIGTERM}:      "",
-		&ReplayError{ledger.ErrCorrupt}:                 "",
-		fmt.Errorf("%w: no room", ledger.ErrFull):       "",
-		fmt.Errorf("%w: damaged", ledgertest.ErrFaulty): "",
-	} {
-		if got := eventOf(Result{}, err); got != want {
-			t.Errorf("%v: got %q, want %q", err, got, want)
-		}
-	}
-}
-
 // hooked adds a hook for every event. The hook appends a line about the attempt, as
 // Report saw it, to the file events.
 func (k *kit) hooked(c testCall) testCall {
 	c.Hooks.Limit, c.Hooks.KillAfter = time.Minute, time.Minute
 	c.Hooks.Output = os.Stderr
 	for _, e := range Events() {
-		c.Hooks.List = append(c.Hooks.List, Hook{e, "cat >>" + k.path("events")})
+		c.Hooks.List = append(c.Hooks.List, Hook{[]Event{e}, "cat >>" + k.path("events")})
 	}
 	c.Hooks.Report = func(e Event, _ Call, res Result, err error) ([]string, []byte) {
 		return nil, fmt.Appendf(nil, "%s %d %s\n", e, res.Record.Current.Number, res.Record.Phase())
@@ -133,7 +86,7 @@ func TestHooksOfCalls(t *testing.T) {
 			c.Policy.OnFailure = ChoiceReplay
 			return c
 		}},
-		{"refusal of a failure", "", func(k *kit) { k.write("exit", "3"); k.first(k.job()) }, func(k *kit) testCall {
+		{"refusal of a failure", "refused 1 failed", func(k *kit) { k.write("exit", "3"); k.first(k.job()) }, func(k *kit) testCall {
 			c := k.job()
 			c.Policy.OnFailure = ChoiceRefuse
 			return c
@@ -152,7 +105,10 @@ func TestHooksOfCalls(t *testing.T) {
 			if test.before != nil {
 				test.before(k)
 			}
-			o := k.first(k.hooked(test.call(k)))
+			c := k.hooked(test.call(k))
+			all := strings.Fields(test.want)
+			c.end = Event(all[len(all)-3])
+			o := k.first(c)
 			if got := k.events(); got != test.want || o.HookFaults != nil || o.Fatal != 0 {
 				t.Errorf("got %q, want %q; faults %+v, signal %v", got, test.want, o.HookFaults, o.Fatal)
 			}
@@ -165,13 +121,16 @@ func TestHooksOfBusyAndInterrupted(t *testing.T) {
 	k := newKit(t)
 	l := k.mem.Open()
 	result, goOn := k.started(l, "true")
-	o := k.first(k.hooked(k.startedCall("true")))
+	c := k.hooked(k.startedCall("true"))
+	c.end = EventBusy
+	o := k.first(c)
 	k.want(o, Decision{ActionRefuse, ReasonBusy}, "", "")
 	if got := k.events(); got != "busy 1 running" {
 		t.Errorf("got %q", got)
 	}
 	k.mem.Crash(l)
-	o = k.first(k.hooked(k.startedCall("true")))
+	c.end = EventInterrupted
+	o = k.first(c)
 	k.want(o, Decision{ActionRefuse, ReasonInterrupted}, "", "")
 	if got := k.events(); got != "interrupted 1 interrupted" {
 		t.Errorf("got %q", got)
@@ -186,8 +145,9 @@ func TestKeyIsFreeForHooks(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	phases := map[Event]ledger.Phase{EventStart: ledger.PhaseRunning, EventFailure: ledger.PhaseFailed, EventReplay: ledger.PhaseFailed}
-	check := func(c testCall) testCall {
+	check := func(c testCall, end Event) testCall {
 		c = k.hooked(c)
+		c.end = end
 		c.Hooks.Report = func(e Event, _ Call, res Result, _ error) ([]string, []byte) {
 			if r := k.record(); r.Phase() != phases[e] || r.Current.RunID != res.Record.Current.RunID {
 				t.Errorf("%s: recorded is %+v", e, r)
@@ -205,10 +165,10 @@ func TestKeyIsFreeForHooks(t *testing.T) {
 		return c
 	}
 	k.write("exit", "3")
-	k.first(check(k.job()))
+	k.first(check(k.job(), EventFailure))
 	replay := k.job()
 	replay.Policy.OnFailure = ChoiceReplay
-	k.first(check(replay))
+	k.first(check(replay, EventReplay))
 	if len(phases) > 0 {
 		t.Errorf("there were no hooks for %v", phases)
 	}
@@ -219,11 +179,13 @@ func TestHookOfAnUnrecordedOutcome(t *testing.T) {
 	for n := 1; ; n++ {
 		k := newKit(t)
 		f := &ledgertest.Faulty{Ledger: k.mem.Open(), FailAt: n}
-		o := k.run(f, k.hooked(k.job()))
+		c := k.hooked(k.job())
+		c.end = EventUnrecorded
+		o := k.run(f, c)
 		if f.Calls()[n-1] != "Finish" {
 			continue
 		}
-		if got := k.events(); o.Unrecorded == nil || !strings.HasPrefix(got, "start 1 running, failure ") {
+		if got := k.events(); o.Unrecorded == nil || !strings.HasPrefix(got, "start 1 running, unrecorded ") {
 			t.Errorf("got %q, unrecorded %v", got, o.Unrecorded)
 		}
 		return
@@ -237,16 +199,17 @@ func TestHooksRunInOrderAndFailAlone(t *testing.T) {
 	must(t, err)
 	defer out.Close()
 	c := k.job()
+	c.end = EventSuccess
 	c.Hooks = Hooks{
 		Limit: time.Minute, KillAfter: time.Minute, Output: out,
 		Report: func(e Event, _ Call, _ Result, _ error) ([]string, []byte) { return []string{"E=" + string(e)}, nil },
 		List: []Hook{
-			{EventSuccess, "echo 1 $E $AT; echo 1 >&2; exit 7"},
-			{EventStart, "echo 0 $E; exit 8"},
-			{EventFailure, "echo never"},
-			{EventSuccess, "echo 2; kill -KILL $$"},
-			{EventSuccess, "sleep 0.1; echo 3; cat"},
-			{EventSuccess, "echo 4 ${HOME-without}"},
+			{[]Event{EventSuccess}, "echo 1 $E $AT; echo 1 >&2; exit 7"},
+			{[]Event{EventStart}, "echo 0 $E; exit 8"},
+			{[]Event{EventFailure}, "echo never"},
+			{[]Event{EventSuccess}, "echo 2; kill -KILL $$"},
+			{[]Event{EventFailure, EventSuccess, EventSuccess}, "sleep 0.1; echo 3; cat"}, // once
+			{[]Event{EventSuccess}, "echo 4 ${HOME-without}"},
 		},
 	}
 	c.Environ = func(a Attempt) []string {
@@ -290,7 +253,7 @@ func TestHookThatHangsIsEnded(t *testing.T) {
 		c := k.hooked(k.job())
 		c.Policy.Force = true
 		c.Hooks.Limit, c.Hooks.KillAfter = time.Second, time.Second
-		c.Hooks.List = []Hook{{EventStart, test.script}, {EventStart, "echo next >>" + k.path("events")}}
+		c.Hooks.List = []Hook{{[]Event{EventStart}, test.script}, {[]Event{EventStart}, "echo next >>" + k.path("events")}}
 		o := k.first(c)
 		if o.err != nil || o.out != jobOut || o.Record.Current.State != ledger.Succeeded {
 			t.Errorf("%s: got %+v", test.script, o)
@@ -317,9 +280,9 @@ func TestStdinOfHooks(t *testing.T) {
 		out, err := os.CreateTemp(k.dir, "hooks")
 		must(t, err)
 		c := k.job()
-		c.Policy.Force = true
+		c.Policy.Force, c.end = true, EventSuccess
 		c.Hooks = Hooks{
-			Limit: time.Minute, KillAfter: time.Minute, Output: out, List: []Hook{{EventSuccess, script}},
+			Limit: time.Minute, KillAfter: time.Minute, Output: out, List: []Hook{{[]Event{EventSuccess}, script}},
 			Report: func(Event, Call, Result, error) ([]string, []byte) { return nil, much },
 		}
 		o := k.first(c)
@@ -341,7 +304,8 @@ func TestHookThatCannotBeStarted(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	c := k.hooked(k.job())
-	c.Hooks.List = []Hook{{EventSuccess, strings.Repeat("x", 1<<20)}} // longer than an argument may be
+	c.end = EventSuccess
+	c.Hooks.List = []Hook{{[]Event{EventSuccess}, strings.Repeat("x", 1<<20)}} // longer than an argument may be
 	o := k.first(c)
 	var start *proc.StartError
 	if len(o.HookFaults) != 1 || !errors.As(o.HookFaults[0].Err, &start) || o.err != nil {

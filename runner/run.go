@@ -59,12 +59,10 @@ type call struct {
 // Run makes a call. An error means that no command was started. It is a
 // *proc.StartError, a *proc.SignalError, a *sidefile.Error, a *ReplayError or a fault
 // of the ledger. The Result then has only the hook faults and, if it was read, the
-// record.
+// record. The hooks of the call's end are left to EndHooks.
 func (r *Runner) Run(ctx context.Context, c Call) (Result, error) {
 	m := &call{r, &c}
-	res, err := m.run(ctx)
-	m.endHooks(ctx, &res, err)
-	return res, err
+	return m.run(ctx)
 }
 
 // run decides. If the command may have to run, it claims the key and decides again.

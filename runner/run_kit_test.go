@@ -40,13 +40,14 @@ const jobOut, jobErr = "out\n", "err\n"
 type testCall struct {
 	Runner
 	Call
+	end Event // the event of EndHooks; "": it is not called
 }
 
 // call returns a call of argv with the default policy.
 func (k *kit) call(argv ...string) testCall {
 	in := hashkey.Argv(argv)
 	return testCall{
-		Runner{
+		Runner: Runner{
 			Now: time.Now, NewRunID: func() string { return fmt.Sprintf("run-%d", k.runs.Add(1)) },
 			Owner: func() ledger.Owner { return ledger.Owner{Host: "here", PID: os.Getpid()} },
 			Environ: func(a Attempt) []string {
@@ -54,16 +55,22 @@ func (k *kit) call(argv ...string) testCall {
 			},
 			Backlog: func() (proc.Backlog, error) { return os.CreateTemp(k.dir, "scratch") },
 		},
-		Call{
+		Call: Call{
 			ID: k.id, Argv: argv, Inputs: Inputs{Fingerprint: in.Fingerprint(), Encoded: in.Encode()}, Output: Output{Max: -1},
 		},
 	}
 }
 
-// run makes the call in a ledger.
+// run makes the call in a ledger. The result has the faults of all hooks.
 func (c testCall) run(ctx context.Context, l ledger.Ledger) (Result, error) {
 	c.Ledger = l
-	return c.Run(ctx, c.Call)
+	res, err := c.Run(ctx, c.Call)
+	if c.end != "" {
+		faults, fatal := c.EndHooks(ctx, c.Call, c.end, res, err)
+		res.HookFaults = append(res.HookFaults, faults...)
+		res.Fatal = max(res.Fatal, fatal)
+	}
+	return res, err
 }
 
 // ask returns what the call would do in a ledger.

@@ -200,6 +200,8 @@ The exceptions:
 - KILL and STOP cannot be caught. TSTP, TTIN, TTOU and CONT stop and continue idem, not the command (remark 5).
 - A signal that arrives while the command is exiting goes to the command and has no effect there. After INT, QUIT, TERM
   and HUP, idem ends the call without a retry. After other signals, the retry follows. A second signal ends idem.
+- After a signal during a probe or a start hook, the hooks of ` + "`aborted`" + ` run before idem dies. After a signal during the
+  command, those of its outcome do. No hooks run after a signal before the start, during a wait or a replay.
 - A signal that arrives after the outcome is recorded ends idem. The record keeps the outcome, and the next call replays
   it.
 - The command sees idem as the sender. With ` + "`--timeout`" + ` all processes of the command get the signal, without a value.
