@@ -99,16 +99,20 @@ func mutexLeftoversOfARetry(k *kit) {
 }
 
 // mutexLeftoversOfAnEnd: after a recorded end, processes of the command that hold no descriptor
-// keep no mutex.
+// keep no mutex, also from a claim that has waited before.
 func mutexLeftoversOfAnEnd(k *kit) {
 	for _, o := range []ledger.Outcome{success, failure, killed} {
 		c, x := k.hold(k.a, key("k"), "m")
 		_, end := k.h.Leave(k.T, ledger.RunIDVar+"="+x.Attempt().RunID)
+		other := k.claim(k.b, key("other"))
+		done := k.queued(k.ctx, other, "m")
+		k.until("m:1 k | other")
 		k.finish(x, o)
 		k.release(c)
-		k.used()
-		c, _ = k.hold(k.b, key("other"), "m")
-		k.release(c)
+		k.ok(k.answer(done), "Queue")
+		k.beginWith(other, startWith(mutexes("m")))
+		k.used("m:1 other | ")
+		k.release(other)
 		end()
 	}
 }

@@ -122,20 +122,20 @@ func (t *ticket) end() {
 
 // awaitPlaces returns when nothing is in the way of the claim, or with the error of ctx.
 func (c *claim) awaitPlaces(ctx context.Context, mutexes []ledger.Mutex) error {
-	for {
-		gone, err := c.inTheWay(context.WithoutCancel(ctx), mutexes)
-		if gone == nil || err != nil {
-			return err
+	var gone func() (bool, error)
+	return poll(ctx, func() (bool, error) {
+		if err := c.checkHeld(); err != nil {
+			return false, err
 		}
-		if err := poll(ctx, func() (bool, error) {
-			if err := c.checkHeld(); err != nil {
+		if gone != nil {
+			if ok, err := gone(); !ok || err != nil {
 				return false, err
 			}
-			return gone()
-		}); err != nil {
-			return err
 		}
-	}
+		var err error
+		gone, err = c.inTheWay(context.WithoutCancel(ctx), mutexes)
+		return gone == nil, err
+	})
 }
 
 // inTheWay returns a function that reports whether something that is in the way now has
@@ -182,8 +182,11 @@ func (l *Ledger) oneGone(holders []mutexRow) func() (bool, error) {
 	leftovers := make([]filelock.Leftovers, len(holders)) // of those without a lock
 	return func() (bool, error) {
 		for i, r := range holders {
-			held, err := r.lockless && (leftovers[i].Alive() || leftovers[i].Find(r.use.RunID)), error(nil)
-			if !r.lockless {
+			var held bool
+			var err error
+			if r.lockless {
+				held = leftovers[i].Alive() || leftovers[i].Find(r.use.RunID)
+			} else {
 				held, err = l.locks.Held(r.lockName(), filelock.Life)
 			}
 			if !held || err != nil {
