@@ -78,7 +78,9 @@ var operations = []struct{ name, call string }{
 	{"hook", "run --hook start=true --key %s -- sh -c 'echo >>side'"},
 	{"retries", "run --retries 1 --timeout 60 --key %s -- sh -c 'echo >>side'"},
 	{"mutex", "run --mutex m --mutex n:3 --key %s -- sh -c 'echo >>side'"},
+	{"json", "run --json --key %s -- sh -c 'while [ ${#x} -lt 99999 ]; do x=${x}0123456789$x; done; echo $x; echo >>side'"},
 	{"meta", "run --meta-file meta --hash-file known --key %s -- sh -c 'echo >>side'"},
+	{"json replay", "run --json --key hit -- echo out"},
 	{"replay", "run --wait=60 --key hit -- echo out"},
 	{"verbose", "run -v --key hit -- echo out"},
 	{"busy", "run --exit-code running=0 --key live -- sh -c 'echo >ready; exec sleep 300'"},
@@ -230,7 +232,7 @@ func TestE2EFewProcesses(t *testing.T) {
 		if n < 6 && runtime.GOARCH != "amd64" {
 			continue
 		}
-		for _, op := range operations[:4] {
+		for _, op := range operations[:5] {
 			b.tryOperation(fmt.Sprintf("exec prlimit --nproc=%d:%[1]d", n), op.name, op.call, fmt.Sprintf("%s%d", op.name, n))
 		}
 		b.tryOperation(fmt.Sprintf("exec prlimit --nproc=%d:%[1]d", n), "replay", "run --key hit -- echo out", "")
@@ -272,7 +274,7 @@ func TestE2ESandbox(t *testing.T) {
 			b.wantStatus(b.run("run", "--key", "long", "--", "head", "-c", "100000", "/dev/zero"), 0)
 			for _, errno := range []syscall.Errno{unix.EPERM, unix.ENOSYS} {
 				for i, args := range [][]string{
-					{"run", "--timeout", "60"}, {"run", "--tty"}, {"run"},
+					{"run", "--timeout", "60"}, {"run", "--tty"}, {"run", "--json"}, {"run"},
 				} {
 					what := fmt.Sprintf("%s: %v: %q", name, errno, args)
 					key := fmt.Sprintf("k%d-%d", errno, i)
