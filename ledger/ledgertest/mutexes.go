@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -34,7 +35,7 @@ func mutexes(texts ...string) []ledger.Mutex {
 		m := ledger.Mutex{Name: text, Limit: 1}
 		if name, limit, ok := strings.Cut(text, ":"); ok {
 			m.Name = name
-			fmt.Sscan(limit, &m.Limit)
+			m.Limit, _ = strconv.Atoi(limit)
 		}
 		ms = append(ms, m)
 	}
