@@ -18,9 +18,9 @@ func mutexFailure(res runner.Result, call runner.Call) *failure {
 		f.detail("still alive: %s", list)
 	}
 	if call.Wait.Limit > 0 {
-		return f.hintFlags("to wait as long as it takes", "--wait")
+		return f.hintFlags("to wait as long as it takes", waitFlag(call.Policy.Fresh))
 	}
-	return f.hintFlags("to wait for it", "--wait")
+	return f.hintFlags("to wait for it", waitFlag(call.Policy.Fresh))
 }
 
 // mutexHeldText says why a call cannot take a mutex, as a sentence.
@@ -87,9 +87,9 @@ func queuedFailure(res runner.Result, call runner.Call) *failure {
 	f := fail(exitBusy, "key %s is held by a call that waits for mutex %s", quote(call.ID.Key), quote(res.Queued.Name))
 	f.mutexDetails(*res.Queued)
 	if call.Wait.Limit > 0 {
-		return f.hintFlags("to wait as long as it takes", "--wait")
+		return f.hintFlags("to wait as long as it takes", waitFlag(call.Policy.Fresh))
 	}
-	return f.hintFlags("to wait for it and share its result", "--wait")
+	return f.hintFlags("to wait for it and share its result", waitFlag(call.Policy.Fresh))
 }
 
 // mutex prints the note for a mutex without a free place.

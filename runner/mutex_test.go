@@ -89,7 +89,7 @@ func TestWaitForAMutex(t *testing.T) {
 		k.write("answer", "1")
 		c.Probe.Command = fmt.Sprintf("cd %s; echo x >>probed; exit $(cat answer)", k.dir)
 		var told []error
-		c.Waiting.Tell = func(held error) { told = append(told, held) }
+		c.Waiting.Tell = func(held error, _ bool) { told = append(told, held) }
 		result := make(chan outcome, 1)
 		go func() { result <- k.first(c) }()
 		k.waitsFor("m")
@@ -124,7 +124,7 @@ func TestRemindersKeepThePlaceInTheLine(t *testing.T) {
 	_, release := k.holdMutex("other", limit("m", 1))
 	c := k.jobWith(limit("m", 1))
 	var told atomic.Int64
-	c.Wait.Set, c.Waiting.Remind, c.Waiting.Tell = true, time.Millisecond, func(error) { told.Add(1) }
+	c.Wait.Set, c.Waiting.Remind, c.Waiting.Tell = true, time.Millisecond, func(error, bool) { told.Add(1) }
 	f := &ledgertest.Faulty{Ledger: k.mem.Open()}
 	result := make(chan outcome, 1)
 	go func() { result <- k.run(f, c) }()

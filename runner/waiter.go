@@ -93,6 +93,8 @@ func (w *waiter) queue(claim ledger.Claim, full *ledger.MutexError) error {
 }
 
 func (w *waiter) notify(held error) {
-	w.Waiting.Tell(held)
+	var busy *ledger.BusyError
+	runs := errors.As(held, &busy) && w.Policy.Fresh && !w.asked.before(busy.Record)
+	w.Waiting.Tell(held, runs)
 	w.next = time.Now().Add(w.Waiting.Remind)
 }
