@@ -210,8 +210,8 @@ type Claim interface {
 	// of all its mutexes at the same time, so claims never wait for each other. A process
 	// that dies leaves its lines. owner is for Mutexes.
 	//
-	// After nil, the claim is first in its lines and keeps the others out until Begin
-	// succeeds or until Release. If Begin nevertheless returns a *MutexError, because of
+	// After nil, the claim is first in its lines, and no other claim can take the mutexes,
+	// until Begin succeeds or until Release. If Begin nevertheless returns a *MutexError, because of
 	// processes that had not been found, a further Queue waits in the same place. With any
 	// error, the claim has left its lines. With a ctx that is already done, Queue checks
 	// once: nil means free.

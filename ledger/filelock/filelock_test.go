@@ -77,8 +77,8 @@ func TestLockIsExclusiveAlsoInOneProcess(t *testing.T) {
 	}
 }
 
-// TestNamesDiffer checks that no two of a record, a place of a mutex and a ticket have the same
-// locks, also if their texts are the same when they are joined.
+// TestNamesDiffer checks that records, places of mutexes and tickets have different locks. Their
+// texts may be equal when they are joined.
 func TestNamesDiffer(t *testing.T) {
 	seen := map[Name]string{}
 	add := func(n Name, what string) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -34,7 +35,7 @@ func mutexes(texts ...string) []ledger.Mutex {
 		m := ledger.Mutex{Name: text, Limit: 1}
 		if name, limit, ok := strings.Cut(text, ":"); ok {
 			m.Name = name
-			fmt.Sscan(limit, &m.Limit)
+			m.Limit, _ = strconv.Atoi(limit)
 		}
 		ms = append(ms, m)
 	}
@@ -55,14 +56,14 @@ func (k *kit) hold(l ledger.Ledger, id ledger.ID, ms ...string) (ledger.Claim, l
 }
 
 // noPlace checks that Begin with mutexes fails with a *MutexError.
-func (k *kit) noPlace(c ledger.Claim, ms ...string) *ledger.MutexError {
+func (k *kit) noPlace(c ledger.Claim, ms ...string) ledger.MutexError {
 	k.Helper()
 	_, err := c.Begin(k.ctx, startWith(mutexes(ms...)))
 	var e *ledger.MutexError
 	if !errors.As(err, &e) {
 		k.Fatalf("Begin with mutexes %v: got error %v, want a *MutexError", ms, err)
 	}
-	return e
+	return *e
 }
 
 // stateText describes a state: "NAME:LIMIT HOLDERS | WAITERS". A holder is its key; a leftover
@@ -147,7 +148,7 @@ func mutexOfOneNamespace(k *kit) {
 	k.same(len(states("")), 0, "mutexes after Release")
 }
 
-// mutexNames: each name is a mutex of its own, whatever its bytes.
+// mutexNames: each name is a separate mutex, whatever its bytes.
 func mutexNames(k *kit) {
 	names := []string{"", " ", "a", "A", "a\x00", "\x00a", "a\xff", "é", "e\u0301", "%", "*", "'", "mutex", "1", "a\n", strings.Repeat("x", 255)}
 	slices.Sort(names)

@@ -28,13 +28,14 @@ func beginWith(c ledger.Claim, runID string, mutexes []ledger.Mutex) (ledger.Exe
 	return c.Begin(context.Background(), ledger.Start{RunID: runID, MaxOutput: -1, Mutexes: mutexes})
 }
 
-// wantFull checks that Begin finds no free place, and returns its error.
-func wantFull(t *testing.T, c ledger.Claim, mutexes []ledger.Mutex) (e *ledger.MutexError) {
+// wantFull checks that Begin finds no free place, and returns the state in its error.
+func wantFull(t *testing.T, c ledger.Claim, mutexes []ledger.Mutex) ledger.MutexState {
 	t.Helper()
+	var e *ledger.MutexError
 	if _, err := beginWith(c, "refused", mutexes); !errors.As(err, &e) {
 		t.Fatalf("Begin: got error %v, want a *MutexError", err)
 	}
-	return e
+	return e.State
 }
 
 func mutexRows(t *testing.T, place string) int64 {
@@ -87,8 +88,8 @@ func TestPlaceWithoutARow(t *testing.T) {
 	c := claimed(t, l, "k")
 	lock, err := l.locks.Take(filelock.PlaceName("default", "m", 1), filelock.Life)
 	must(t, err)
-	if e := wantFull(t, c, theMutex); len(e.State.Holders)+len(e.State.Waiters) > 0 {
-		t.Errorf("got state %+v", e.State)
+	if s := wantFull(t, c, theMutex); len(s.Holders)+len(s.Waiters) > 0 {
+		t.Errorf("got state %+v", s)
 	}
 	wantFull(t, c, []ledger.Mutex{{Name: "m", Limit: 2}}) // the limit of the place is not known
 	ctx, cancel := context.WithCancel(t.Context())
@@ -166,8 +167,8 @@ func TestFreePlacesAreUsedAgain(t *testing.T) {
 			take(n)
 		}
 		other := claimed(t, l, fmt.Sprint("other", i))
-		if e := wantFull(t, other, five); len(e.State.Holders) != 5 {
-			t.Errorf("got %d holders", len(e.State.Holders))
+		if s := wantFull(t, other, five); len(s.Holders) != 5 {
+			t.Errorf("got %d holders", len(s.Holders))
 		}
 	}
 	if n := asked(t, place, "select max(place) from mutexes"); n != 5 {
@@ -212,8 +213,8 @@ func TestDamagedMutexesAdmitNoCall(t *testing.T) {
 			raw(t, place, "delete from mutexes; insert into mutexes select * from intact")
 		}
 	}
-	if e := wantFull(t, caller, theMutex); len(e.State.Holders) != 1 {
-		t.Errorf("got state %+v after all repairs", e.State)
+	if s := wantFull(t, caller, theMutex); len(s.Holders) != 1 {
+		t.Errorf("got state %+v after all repairs", s)
 	}
 }
 

@@ -84,8 +84,8 @@ type ticket struct {
 	lock   *filelock.Lock
 }
 
-// newTicket returns a ticket behind all others, and deletes those of claims that have left their
-// lines: such a claim writes nothing when it leaves.
+// newTicket returns a ticket with a higher number than any other. It deletes the rows of tickets
+// that are no longer in line, because a claim writes nothing when it leaves its lines.
 func (l *Ledger) newTicket(ctx context.Context, tx querier) (t ticket, err error) {
 	rows, err := readMutexes(ctx, tx, mutexColumns+"where ticket>0 order by ticket")
 	if err != nil {
