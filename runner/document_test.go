@@ -57,7 +57,7 @@ depend on the answer. After that, the record decides again: *execute* (unverifie
 // TestDocumentIsGenerated checks that docs/state-machine.md describes the code.
 // `go test ./runner -run DocumentIsGenerated -update` writes the page.
 func TestDocumentIsGenerated(t *testing.T) {
-	want := documentHead + diagram(t) + documentTable + table(allRows()) + documentAnswers + answersTable() + documentVerified + verifiedTable()
+	want := documentHead + diagram(t) + documentTable + table(allRows()) + documentAnswers + answersTable() + documentVerified + verifiedTable() + documentMutexes + mutexesTable()
 	testkit.Golden(t, "../docs/state-machine.md", []byte(want))
 }
 
@@ -163,7 +163,7 @@ func answerRows() []row {
 }
 
 // statuses are the exit statuses of refusals, as in cmd/report_exit.go.
-var statuses = map[Reason]int{ReasonRecursive: 64, ReasonMismatch: 65, ReasonBusy: 75, ReasonInterrupted: 79, ReasonUndecided: 79, ReasonUnverified: 79, ReasonFailed: 80, ReasonExhausted: 80, ReasonTooLate: 80}
+var statuses = map[Reason]int{ReasonRecursive: 64, ReasonMismatch: 65, ReasonBusy: 75, ReasonMutex: 75, ReasonInterrupted: 79, ReasonUndecided: 79, ReasonUnverified: 79, ReasonFailed: 80, ReasonExhausted: 80, ReasonTooLate: 80}
 
 func (r row) cell(d Decision) string {
 	action := string(d.Action)
