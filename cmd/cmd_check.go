@@ -40,8 +40,9 @@ func (a *app) checkCommand() *cobra.Command {
 				return err
 			}
 			switch q.Action {
-			case runner.ActionExecute, runner.ActionProbe:
+			case runner.ActionExecute, runner.ActionProbe, runner.ActionVerify:
 				return &ending{code: exitWouldRun}
+			case runner.ActionSettle: // and replay the output of the probe
 			case runner.ActionReplay:
 				if f := undeliveredFailure(q.Result, q.call); f != nil {
 					return f.withoutHints()
@@ -52,8 +53,11 @@ func (a *app) checkCommand() *cobra.Command {
 			return nil
 		},
 	}
-	o = a.askFlags(c, "keys", "windows", "inputs", "outcomes", "probes", "replays", "secrets")
+	o = a.askFlags(c, "keys", "windows", "inputs", "outcomes", "probes", "verifying", "replays", "secrets")
+	o.questionsFlag(c)
 	record = newRecordFlags(c, &o.calendarFlags, false)
+	o.jsonFlag(c.Flags())
+	c.Flags().Lookup("json").Hidden = true
 	return c
 }
 
@@ -101,7 +105,8 @@ func (a *app) recordAsked(ctx context.Context, l ledger.Store, id ledger.ID, wan
 
 // question is the call that check or explain asks about, and the answer.
 type question struct {
-	call runner.Call
+	flags *runOptions
+	call  runner.Call
 	runner.Result
 	failed error // why a replay would fail
 }
@@ -109,20 +114,15 @@ type question struct {
 func (q question) refusal() *failure { return refusal(q.Result, q.call).withoutHints() }
 
 // status returns the exit status that idem run would have, nil if it would start
-// the command or the probe.
+// the command, the probe or the verification.
 func (q question) status() *int {
-	switch {
-	case q.failed != nil:
-		return &failureOf(q.failed).code
-	case q.Action == runner.ActionRefuse:
-		return &q.refusal().code
-	case q.Action != runner.ActionReplay:
+	if q.failed == nil && q.Action == runner.ActionSettle {
+		return ptr(exitOK)
+	}
+	if q.failed == nil && q.Action != runner.ActionRefuse && q.Action != runner.ActionReplay {
 		return nil
 	}
-	if f := undeliveredFailure(q.Result, q.call); f != nil {
-		return &f.code
-	}
-	return ptr(exitStatus(q.Record.Current))
+	return ptr(q.flags.statusOf(q.Result, q.call, q.failed))
 }
 
 // ask returns what idem run would do. Without a command, the call is taken to have
@@ -135,7 +135,7 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *recordFlags, argv 
 	if err := o.checkPairs(); err != nil {
 		return question{}, err
 	}
-	policy, err := o.policy(o.ttl.limit)
+	policy, err := o.policy(o.ttl.limit, o.wait.fresh)
 	if err != nil {
 		return question{}, err
 	}
@@ -155,8 +155,10 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *recordFlags, argv 
 	if in.id, err = a.recordAsked(ctx, l, in.id, want); err != nil {
 		return question{}, err
 	}
-	q := question{call: runner.Call{
-		ID: in.id, Policy: policy, Inside: insideOf(in.id, l.Place()),
+	h := ledgerHome(l)
+	probe, verification := o.questions()
+	q := question{flags: o, call: runner.Call{
+		ID: in.id, Policy: policy, Probe: probe, Verification: verification, Limits: runner.Limits{KillAfter: o.killAfter.Duration}, Inside: insideOf(in.id, l.Place()),
 		Output: runner.Output{Quiet: o.quietOK}, Replay: o.replayPolicy(),
 	}}
 	if len(argv) > 0 {
@@ -166,8 +168,8 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *recordFlags, argv 
 		}
 		q.call.Inputs = runner.Inputs{Fingerprint: in.inputs.Fingerprint(), Encoded: keep.inputs(in.inputs).Encode()}
 	}
-	r := runner.Runner{Ledger: l, Now: a.now, Replayed: o.replayed(&a.ui)}
-	q.Result, err = r.Ask(ctx, q.call)
+	r := runner.Runner{Ledger: l, Now: a.now, Environ: h.environ, Live: runner.Streams{Stderr: a.ui.stderr}, Replayed: o.replayed(a.ui.streams())}
+	q.Result, err = r.Ask(ctx, q.call, o.ask)
 	if err == nil && q.Action == runner.ActionReplay {
 		q.Lacks, q.failed = r.Rehearse(ctx, q.call, q.Record)
 	}

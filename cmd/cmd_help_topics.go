@@ -55,21 +55,42 @@ directory, it includes the name of the target. The script that runs is not an in
 	{
 		topic: "outcomes",
 		title: "Earlier outcomes",
-		flags: []string{"on-failure", "on-interrupted", "on-mismatch", "final", "max-attempts", "force"},
+		flags: []string{"on-failure", "on-interrupted", "on-mismatch", "final", "max-attempts", "rerun-within", "force"},
 		note: `By default, idem replays a success, runs a failure again, and refuses a key that was interrupted or
-recorded with different inputs. These flags change that.`,
+recorded with different inputs. These flags change that.
+
+A provider of an API forgets an idempotency key after some time, often 24 hours. A later attempt with
+the same IDEM_TOKEN would have a second effect. --rerun-within 23h refuses it: 79 after an interrupted
+attempt, also if a probe says "not done", else 80. After idem forget, the next call has a new IDEM_TOKEN.`,
 		example: `idem run --key "import:$ID" --final 65 --max-attempts 5 -- ./import.sh "$ID"`,
 	},
 	{
 		topic: "probes",
 		title: "Unknown outcomes",
-		flags: []string{"probe", "probe-first", "probe-timeout"},
+		flags: []string{"probe", "probe-first", "probe-on", "probe-timeout"},
 		note: `A probe finds out whether an interrupted attempt has done its work. It has the environment variables
 of that attempt and an empty stdin. Its exit status is the answer:
   0      done: idem records a success, with the output of the probe
   1      not done: idem runs the command again
-  other  unknown: --on-interrupted decides`,
+  other  unknown: --on-interrupted decides
+
+With --probe-on interrupted,timeout,signal it is also asked about an attempt that --timeout ended or that
+died of a signal. "Not done" then makes it an ordinary failure, for which --on-failure decides. --retries
+runs no such attempt again within the call, because only the next call asks. A shell that exits with
+128+n after a signal in a part of its script has not died of a signal.`,
 		example: `idem run --key "order:$ID" --probe './is-paid.sh "$IDEM_TOKEN"' -- ./pay.sh "$ID"`,
+	},
+	{
+		topic: "verifying",
+		title: "Verification",
+		flags: []string{"verify", "on-unverified"},
+		note: `A verification finds out whether the effect of a success is still there, each time before the success
+is replayed. It has the environment variables of the recorded attempt, IDEM_EVENT=verify and an empty
+stdin. Its stdout is dropped. --probe-timeout ends it. Its exit status is the answer:
+  0      there: idem replays the success
+  1      gone: idem records that, and runs the command again as the next attempt
+  other  unknown: --on-unverified decides`,
+		example: `idem run --key "setup:$HOST" --verify 'test -e /etc/app.conf' -- ./setup.sh "$HOST"`,
 	},
 	{
 		topic: "waiting",
@@ -77,7 +98,13 @@ of that attempt and an empty stdin. Its exit status is the answer:
 		flags: []string{"wait"},
 		note: `Two calls of a key never run at the same time. The second call is refused (status 75), unless it waits.
 A waiting call prints a note on stderr; if stderr is not a terminal, it repeats the note every minute.
---quiet and --quiet-ok suppress the note.`,
+--quiet and --quiet-ok suppress the note.
+
+--wait shares the result of the run that it waits for. --wait=fresh and --wait=fresh:DURATION share only
+the result of a run that began after this call: the call waits for a run that began before it, and then
+runs the command. One of the calls that wait for the same run runs the command. The other calls replay its
+success. If nothing is running, the command runs. --wait=fresh is for a trigger, such as "deploy
+the newest state", whose inputs are the same in each call.`,
 		example: `idem run --key "webhook:$EVENT_ID" --wait=30s -- ./handle.sh "$EVENT_ID"`,
 	},
 	{
@@ -85,15 +112,19 @@ A waiting call prints a note on stderr; if stderr is not a terminal, it repeats 
 		title: "Outcome and retries",
 		flags: []string{"ok", "retries", "retry-delay", "retry-max-delay", "retry-on", "timeout", "kill-after"},
 		note: `Exit status 0 is a success. A failure ends the call, unless retries are left. Each retry is a separate
-attempt. idem does not retry a command that died of a signal.`,
+attempt. idem does not retry a command that died of a signal.
+
+With --ok 0,2=keep, status 2 is a success, and idem still exits with 2, fresh and replayed: for a
+command whose status is an answer, such as diff or terraform plan -detailed-exitcode. The --ok of
+the replaying call decides.`,
 		example: `idem run --key mirror --per day --ok 24 --retries 3 --timeout 2h -- rsync -a src/ dst/`,
 	},
 	{
 		topic: "output",
 		title: "Output",
 		flags: []string{"quiet-ok", "max-output", "quiet", "verbose"},
-		note: `idem passes the output of the command on while it records it. If the output cannot be written, idem
-exits with 74 in place of 0. A reader that closes the pipe early is not an error. idem prints its
+		note: `idem passes the output of the command on while it records it. If the output cannot be written, a
+success exits with 74. A reader that closes the pipe early is not an error. idem prints its
 own messages to stderr. An error begins with "idem: "; a warning, a note or a hint has its name after
 that, and details are indented.`,
 		example: `idem run --key report --per week --quiet-ok --max-output 1MiB -- ./report.sh`,
@@ -103,8 +134,8 @@ that, and details are indented.`,
 		title: "Replays",
 		flags: []string{"replay", "partial", "exact"},
 		note: `A replay writes the recorded output to the same streams. A part of stdout is missing if it was beyond
---max-output, or if the disk was full: the replay then writes the recorded part and exits with 74 in
-place of 0. It prints a warning if a part of stderr is missing, if the output was redacted or not
+--max-output, or if the disk was full: the replay then writes the recorded part, and a success
+exits with 74. It prints a warning if a part of stderr is missing, if the output was redacted or not
 stored, or if its last lines may be missing. --exact refuses all of these replays, and those
 without an addition to a --replay-file.`,
 		example: `idem run --key "dump:$DAY" --exact -- pg_dump shop >dump.new && mv dump.new shop.sql`,
@@ -168,12 +199,38 @@ runs ends the hook, then idem. During a start hook, the command is then not star
 		example: `idem run --key backup --per day --hook 'failure,timeout=mail -s "$IDEM_KEY" me' -- ./backup.sh`,
 	},
 	{
+		topic: "json",
+		title: "JSON",
+		flags: []string{"json"},
+		note: `The object is the last thing that idem writes, on one line, and stdout has nothing else. It has the
+fields of --meta-file and these:
+  status          the exit status of idem
+  message         why the status is idem's own; null if it is the status of the command
+  details         facts about the message
+  hints           the ways out: text is the purpose, command is a line for a shell, or null
+  stdout, stderr  the output that a call without --json would write
+A stream has text, tail, encoding, bytes and omitted. Up to 64 KiB are in text. Of a longer output, text
+has the first 48 KiB and tail the last 16 KiB; omitted counts the bytes between them. encoding is
+utf-8, or base64 for an output that is not UTF-8. idem logs KEY prints the whole output.
+
+The stderr of the command is only in the object. Messages of idem are on stderr too. --redact and
+--no-store do not change the object of the call that runs the command.
+
+Each end of a call has an object, with these exceptions. A signal may end a call that waits, replays or
+writes the object. A call with an unknown flag has an object if --json comes before that flag, or if
+--json and then "--" follow it. With IDEM_DISABLE=1, idem only runs the command.`,
+		example: `idem run --key "tool:$CALL_ID" --json -- ./tool.sh </dev/null | jq -r .stdout.text`,
+	},
+	{
 		topic: "scripts",
 		title: "Scripts",
 		flags: []string{"no-stdin", "meta-file", "meta-fd", "exit-code", "on-ledger-error"},
 		note: `These flags serve callers that read on from stdin, need to know what happened, or must carry on.
 With --on-ledger-error run, a call without a usable ledger prints a warning and runs the command
-without a record, a lock, a replay and IDEM_TOKEN. All other flags work, except --hash-stdin.`,
+without a record, a lock, a replay and IDEM_TOKEN. All other flags work, except --hash-stdin.
+
+--exit-code replayed=10 or executed=11 replaces the status 0 of a success, so the caller knows
+whether the command ran. It changes no status of a failure, and 74 takes precedence.`,
 		example: `idem run --key "$KEY" --exit-code running=0 --meta-file meta.json -- ./job.sh`,
 	},
 }
@@ -226,7 +283,7 @@ var variableGroups = []variableGroup{
 		{"IDEM_LEDGER", "the directory of the ledger; with --trust-place, IDEM_TRUST_PLACE=1 is set too"},
 		{"IDEM_CHAIN", "the attempts and first probes that the command runs inside of"},
 	}},
-	{"A probe gets the same variables, about the attempt in question, and IDEM_EVENT=probe.", nil},
+	{"A probe and a verification get the same variables, about the attempt in question, and IDEM_EVENT:\n  probe or verify.", nil},
 	{"A hook gets the same variables, about the attempt that ran, is replayed or caused a refusal, and:", []variableRow{
 		{"IDEM_EVENT", "the event"},
 		{"IDEM_EXIT_CODE", "the exit status of idem, 128+n if it dies of signal n; empty at start"},
@@ -240,7 +297,7 @@ var variableGroups = []variableGroup{
 var commandExits = map[string][]exitRow{
 	"check": {
 		{"0", "idem run would replay a result: a success, or a failure that --on-failure replay or --final keeps"},
-		{"1", "idem run would start the command, or with --probe ask the probe"},
+		{"1", "idem run would start the command or, without --ask, ask the probe or the verification"},
 		{"64", badUsage},
 		{"65", ""},
 		{"69", "the ledger cannot be used, or idem run would replay an output that is damaged"},
