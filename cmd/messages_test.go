@@ -33,11 +33,12 @@ func messageKind(line string) string {
 	return "error"
 }
 
-// These match the variable parts of messages: quoted values, paths and times.
-// Short values do not match.
+// These match the variable parts of messages: quoted values, paths, times, and all but
+// the first of several processes. Short values do not match.
 var (
 	quotedValue = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|'[^']*'`)
 	uuidValue   = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
+	processList = regexp.MustCompile(`(, \d+ \([^)]*\))+`)
 	pathValue   = regexp.MustCompile(`(?:\.|~)?/[^ :;,]*`)
 )
 
@@ -50,7 +51,7 @@ func shortened(line string) string {
 		}
 		return s[:short-1] + "_"
 	}
-	line = uuidValue.ReplaceAllString(line, "UUID")
+	line = processList.ReplaceAllString(uuidValue.ReplaceAllString(line, "UUID"), "")
 	return pathValue.ReplaceAllStringFunc(quotedValue.ReplaceAllStringFunc(line, cut), cut)
 }
 
