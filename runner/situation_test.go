@@ -99,7 +99,7 @@ type freshness struct{ asked, later bool }
 // fresh.
 func freshnessesOf(state string) []freshness {
 	if state == "succeeded" || state == "failed" {
-		return []freshness{{}, {later: true}, {asked: true}, {true, true}}
+		return []freshness{{}, {asked: true}, {true, true}}
 	}
 	return []freshness{{}, {asked: true}}
 }
