@@ -178,6 +178,36 @@ func (c *codes) Set(s string) error {
 	return err
 }
 
+// okCodes is the value of --ok: exit statuses that are a success, some of which idem
+// exits with.
+type okCodes struct {
+	codes
+	kept runner.Codes // a subset of set
+	text string
+}
+
+func (c *okCodes) String() string { return c.text }
+
+// Set parses CODES in which an item may end with =keep.
+func (c *okCodes) Set(s string) error {
+	parsed := okCodes{text: s}
+	for item := range strings.SplitSeq(s, ",") {
+		part, how, marked := strings.Cut(item, "=")
+		set, err := runner.ParseCodes(part)
+		switch {
+		case marked && how != "keep":
+			return errors.New("want =keep or nothing after an exit status, such as 0,2=keep")
+		case err != nil:
+			return err
+		case marked:
+			parsed.kept = append(parsed.kept, set...)
+		}
+		parsed.set = append(parsed.set, set...)
+	}
+	*c = parsed
+	return nil
+}
+
 // duration is the value of a flag that takes a duration.
 type duration struct{ time.Duration }
 

@@ -43,6 +43,7 @@ func keyed(flags []string) []string {
 var refused = strings.Split(strings.TrimSpace(`
 --final 3 --force
 --force --exact
+--force --exit-code replayed=9
 --force --hook replay=./hook
 --force --partial
 --force --probe ./probe
@@ -78,6 +79,7 @@ var refused = strings.Split(strings.TrimSpace(`
 --probe-first --wait=fresh
 --quiet --verbose
 --quiet-ok --exit-code output=9
+--quiet-ok --json
 --quiet-ok --no-store all
 --quiet-ok --no-store output
 --quiet-ok --partial
@@ -88,6 +90,7 @@ var refused = strings.Split(strings.TrimSpace(`
 --replay stderr --partial
 --replay stderr --tty
 --replay stdout --tty
+--tty --json
 --ttl 1h --wait=fresh
 --tty --no-stdin
 --wait --hook busy=./hook
@@ -154,7 +157,7 @@ func TestFlagsThatNeedOthers(t *testing.T) {
 		"--on-failure rerun --retries 3 --max-attempts 0 --force", "--retries 0 --retry-delay 5 --retry-on 3", "--max-stdin 64MiB",
 		"--probe-timeout 30s", "--kill-after 10s", "--on-mismatch refuse", "--force --replay all --on-interrupted refuse",
 		"--per hour --day-start 00:00", "--per hour --ttl never", "--quiet-ok --replay all --max-output 64MiB",
-		"--no-store output --max-output 64MiB", "--exit-code failed=9", "--hook timeout=true", "--on-mismatch rerun --exit-code mismatch=65 --key k",
+		"--no-store output --max-output 64MiB", "--exit-code failed=9", "--force --exit-code replayed=0", "--hook timeout=true", "--on-mismatch rerun --exit-code mismatch=65 --key k",
 		"--quiet=false --verbose", "--force=false --probe true", "--tty=false --hash-stdin", "--wait=0 --hook busy=true", "--wait=fresh:0 --hook busy=true",
 		"--wait=fresh --ttl never", "--wait=fresh --force=false --probe-first=false --probe true",
 		"--hash argv --hash-ignore x", "--on-ledger-error refuse --hash-stdin", "--partial=false --exact",
@@ -178,9 +181,9 @@ func TestPairsOfOtherCommands(t *testing.T) {
 	}
 	for c, want := range map[string]string{
 		"check":   "latest window",
-		"explain": "json latest window",
+		"explain": "latest window",
 		"forget":  "at day-start latest per tz window",
-		"key":     "json new",
+		"key":     "new",
 		"list":    "glob json limit namespace state",
 		"logs":    "at attempt day-start follow latest per raw stderr stdout tz window",
 		"mark": "allow-empty-parts at day-start exit-code force hash hash-cwd hash-env hash-file hash-file-optional hash-ignore hash-stdin hash-value " +
@@ -230,7 +233,7 @@ for l in ledger ledger2 w/l; do
 done
 `
 
-var differs = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}|\d+(\.\d+)?(ms|µs|s)\b|\d+ (second|minute)s? ago|\b(just )?now\b|:\d{2,}\b|\b20\d\d-\d\d-\d\dT\d\d:\d\d\S*|process(es)? [\d, ]+`)
+var differs = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}|\d+(\.\d+)?(ms|µs|s)\b|\d+ (second|minute)s? ago|\b(just )?now\b|:\d{2,}\b|\b20\d\d-\d\d-\d\dT\d\d:\d\d[^\s"]*|"pid":\d+|process(es)? [\d, ]+`)
 
 // observe runs the script of a way and returns the files and records that it
 // leaves.

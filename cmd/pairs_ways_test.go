@@ -82,6 +82,7 @@ var ways = []way{
 	{flag: "wait", args: "--wait=0.05", script: running},
 	{flag: "wait", args: "--wait=fresh", lone: true, script: succeeded},
 	{flag: "ok", args: "--ok 5", script: `call sh -c 'echo x >>side; exit 5'`},
+	{flag: "ok", args: "--ok 5=keep", script: `call sh -c 'echo x >>side; exit 5'`},
 	{flag: "retries", args: "--retries 1 --retry-delay 1ms", script: `call sh -c 'echo x >>side; exit 6'`},
 	{flag: "retry-delay", args: "--retry-delay 1ms", with: "--retries 1"},         // timing
 	{flag: "retry-max-delay", args: "--retry-max-delay 1ms", with: "--retries 1"}, // timing
@@ -118,12 +119,15 @@ var ways = []way{
 	{flag: "no-stdin", args: "--no-stdin", script: `echo in | call cat`},
 	{flag: "meta-file", args: "--meta-file meta", script: `call true; grep -o action meta`},
 	{flag: "meta-fd", args: "--meta-fd 9", script: `call true 9>fd; grep -o action fd`},
+	{flag: "json", args: "--json", script: `call echo hi`},
 	{flag: "exit-code", args: "--exit-code running=9", script: running},
 	{flag: "exit-code", args: "--exit-code mismatch=9", with: "--key k", script: mismatched},
 	{flag: "exit-code", args: "--exit-code interrupted=9", script: interrupted},
 	{flag: "exit-code", args: "--exit-code failed=9", ready: true, with: "--on-failure refuse", script: failed + `; again k8 'exit 4'`},
 	{flag: "exit-code", args: "--exit-code ledger=9", script: unusable + `; first --max-output 2 -- seq 1 5 >/dev/null 2>&1; call --exact -- seq 1 5`},
 	{flag: "exit-code", args: "--exit-code output=9", script: cut + `; idem run $F --key k4 -- echo hi >/dev/full; echo $?`},
+	{flag: "exit-code", args: "--exit-code replayed=9", script: succeeded},
+	{flag: "exit-code", args: "--exit-code executed=9", script: `call true`},
 	{flag: "on-ledger-error", args: "--on-ledger-error run", script: unusable},
 	{flag: "ledger", args: "--ledger ledger2", kind: place, before: "-", script: `call true`},
 	{flag: "namespace", args: "--namespace n", kind: place, before: "-", script: `call true`},
