@@ -195,7 +195,7 @@ func freshnessesOf(s situation) []freshness {
 		return []freshness{{}}
 	}
 	if s.state == "succeeded" || s.state == "failed" {
-		return []freshness{{}, {later: true}, {asked: true}, {true, true}}
+		return []freshness{{}, {asked: true}, {true, true}}
 	}
 	return []freshness{{}, {asked: true}}
 }

@@ -6,9 +6,9 @@ import (
 	"idem/ledger"
 )
 
-// order checks what Record.Attempts and Attempt.Number promise about time: given two
-// records of a key, they and the run ids show whether the current attempt of the later one
-// began between the two. No clock is needed.
+// order checks what Record.Attempts and Attempt.Number promise about time. Two records of
+// a key show whether the current attempt of the later one began between the two. The
+// numbers and the run ids show it, without a clock.
 type order struct {
 	step  int
 	began map[string]int // by run id: the step in which the attempt began
