@@ -149,10 +149,9 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	}
 	m := made{err: err}
 	if err == nil {
-		m = a.runRecorded(ctx, p)
-	}
-	if o.runsUnprotected(m.err) {
-		m = a.runUnprotected(ctx, p, m.err)
+		if m = a.runRecorded(ctx, p); o.runsUnprotected(m.err) {
+			m = a.runUnprotected(ctx, p, m.err)
+		}
 	}
 	proc.OutlivePipe() // the exit status says more than a death by SIGPIPE
 	if m.call.ID == (ledger.ID{}) {

@@ -40,6 +40,7 @@ var endsOfCalls = []struct {
 	},
 	{row: "79", before: `idem run --key k -- sh -c 'kill -KILL $PPID'`, call: `--key k -- sh -c 'kill -KILL $PPID'`, told: "interrupted interrupted 79"},
 	{row: "79", call: `--key k --probe-first --probe 'exit 2' -- touch side`, told: "interrupted undecided 79"},
+	{row: "79", before: `idem run --key k -- true`, call: `--key k --verify 'exit 2' -- true`, told: "interrupted unverified 79"},
 	{row: "80", before: `idem run --key k -- false`, call: `--key k --on-failure refuse -- false`, told: "refused failed 80"},
 	{row: "80", before: `idem run --key k -- false`, call: `--key k --max-attempts 1 -- false`, told: "refused exhausted 80"},
 	{row: "124", call: `--key k --timeout 0.2 -- sleep 300`, told: "timeout never_run 124"},
