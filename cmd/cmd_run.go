@@ -199,7 +199,7 @@ func (a *app) plan(o *runOptions, args []string) (plan, error) {
 // opensFiles reports whether a call opens files or sets timers before it knows
 // whether it runs the command. Files of the ledger do not count.
 func (o *runOptions) opensFiles() bool {
-	return o.wait.limit > 0 || o.inputs.Opens() || o.metaFile != "" || o.metaFD != noMetaFD || len(o.paths) > 0 || len(o.hooks.list) > 0 || o.json || onGitHub()
+	return o.wait.limit > 0 || o.inputs.Opens() || o.metaFile != "" || o.metaFD != noMetaFD || len(o.paths) > 0 || o.json || onGitHub()
 }
 
 // given reports whether a flag is on the command line.
