@@ -130,7 +130,7 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *recordFlags, argv 
 	if err := o.checkPairs(); err != nil {
 		return question{}, err
 	}
-	policy, err := o.policy(o.ttl.limit)
+	policy, err := o.policy(o.ttl.limit, o.wait.fresh)
 	if err != nil {
 		return question{}, err
 	}

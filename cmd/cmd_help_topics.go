@@ -77,7 +77,13 @@ of that attempt and an empty stdin. Its exit status is the answer:
 		flags: []string{"wait"},
 		note: `Two calls of a key never run at the same time. The second call is refused (status 75), unless it waits.
 A waiting call prints a note on stderr; if stderr is not a terminal, it repeats the note every minute.
---quiet and --quiet-ok suppress the note.`,
+--quiet and --quiet-ok suppress the note.
+
+--wait shares the result of the run that it waits for. --wait=fresh and --wait=fresh:DURATION share only
+the result of a run that began after this call: the call waits for a run that began before it, and then
+runs the command. One of the calls that wait for the same run runs the command. The other calls replay its
+success. If nothing is running, the command runs. --wait=fresh is for a trigger, such as "deploy
+the newest state", whose inputs are the same in each call.`,
 		example: `idem run --key "webhook:$EVENT_ID" --wait=30s -- ./handle.sh "$EVENT_ID"`,
 	},
 	{

@@ -96,7 +96,7 @@ func (a *app) callFlags(f *pflag.FlagSet, o *runOptions) {
 	o.keyFlags.addTo(f)
 	o.windowFlags.addTo(f)
 	o.inputs.addTo(f)
-	f.Var(&o.wait, "wait", "wait while the key is running, for at most `DURATION` if given; then replay a success, or run after a failure")
+	f.Var(&o.wait, "wait", "wait while the key is running, for at most `DURATION`; then replay a success, or run after a failure; fresh: replay only later runs")
 	f.Lookup("wait").NoOptDefVal = waitForever
 	o.policyFlags.addTo(f)
 	o.storeFlags.addTo(f)
@@ -218,7 +218,7 @@ func (a *app) checkFlags(o *runOptions) (runner.Policy, retention, error) {
 	if err := o.checkPairs(); err != nil {
 		return runner.Policy{}, keep, err
 	}
-	policy, err := o.policy(o.ttl.limit)
+	policy, err := o.policy(o.ttl.limit, o.wait.fresh)
 	return policy, keep, err
 }
 

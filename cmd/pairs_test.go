@@ -50,6 +50,7 @@ var refused = strings.Split(strings.TrimSpace(`
 --force --replay none
 --force --replay stderr
 --force --replay stdout
+--force --wait=fresh
 --hash none --hash-ignore ^-v
 --hash-stdin --no-stdin
 --hash-stdin --on-ledger-error run
@@ -75,6 +76,7 @@ var refused = strings.Split(strings.TrimSpace(`
 --per boot --at @1577847600
 --per boot --day-start 04:00
 --per boot --tz Europe/Berlin
+--probe-first --wait=fresh
 --quiet --verbose
 --quiet-ok --exit-code output=9
 --quiet-ok --json
@@ -89,8 +91,10 @@ var refused = strings.Split(strings.TrimSpace(`
 --replay stderr --tty
 --replay stdout --tty
 --tty --json
+--ttl 1h --wait=fresh
 --tty --no-stdin
 --wait --hook busy=./hook
+--wait=fresh --hook busy=./hook
 `), "\n")
 
 // Every flag of idem run is in the table of ways, so a new flag requires a
@@ -154,7 +158,8 @@ func TestFlagsThatNeedOthers(t *testing.T) {
 		"--probe-timeout 30s", "--kill-after 10s", "--on-mismatch refuse", "--force --replay all --on-interrupted refuse",
 		"--per hour --day-start 00:00", "--per hour --ttl never", "--quiet-ok --replay all --max-output 64MiB",
 		"--no-store output --max-output 64MiB", "--exit-code failed=9", "--force --exit-code replayed=0", "--hook timeout=true", "--on-mismatch rerun --exit-code mismatch=65 --key k",
-		"--quiet=false --verbose", "--force=false --probe true", "--tty=false --hash-stdin", "--wait=0 --hook busy=true",
+		"--quiet=false --verbose", "--force=false --probe true", "--tty=false --hash-stdin", "--wait=0 --hook busy=true", "--wait=fresh:0 --hook busy=true",
+		"--wait=fresh --ttl never", "--wait=fresh --force=false --probe-first=false --probe true",
 		"--hash argv --hash-ignore x", "--on-ledger-error refuse --hash-stdin", "--partial=false --exact",
 		"--per day --ttl 24h", "--per hour --ttl 1h --at @0", "--per day --ttl 1h --tz UTC --day-start 04:00",
 		"--per 15m --ttl 14m", "--per 15m --ttl 15m --at @0", "--per 6h --ttl 7h --day-start 00:00", "--per boot --ttl 1000w --day-start 00:00", "--per quarter --ttl 92d",
@@ -298,7 +303,7 @@ func TestPairsHaveAnEffect(t *testing.T) {
 	for _, w := range ways {
 		for _, o := range ways {
 			text := w.args + " | " + o.given()
-			if w.flag == o.flag || w.script == "" || only != nil && !only.MatchString(text) {
+			if w.flag == o.flag || w.script == "" || o.lone || only != nil && !only.MatchString(text) {
 				continue
 			}
 			if only == nil && !*allPairs && !slices.Contains(somePairs, o.given()) {

@@ -15,6 +15,9 @@ type way struct {
 	ready bool
 	as    string // the flag as the other one of a pair, if args suit the script alone
 	kind  kind
+	// lone reports that the flags that change a replay have no effect next to this one
+	// in a script, because only calls at the same time have a replay then.
+	lone bool
 	// before is the flag in the earlier calls of the same script; "-" means not at
 	// all.
 	before string
@@ -77,6 +80,7 @@ var ways = []way{
 	{flag: "probe-timeout", args: "--probe-timeout 0.05", with: "--probe ./probe"}, // timing
 	{flag: "wait", args: "--wait", script: running},
 	{flag: "wait", args: "--wait=0.05", script: running},
+	{flag: "wait", args: "--wait=fresh", lone: true, script: succeeded},
 	{flag: "ok", args: "--ok 5", script: `call sh -c 'echo x >>side; exit 5'`},
 	{flag: "ok", args: "--ok 5=keep", script: `call sh -c 'echo x >>side; exit 5'`},
 	{flag: "retries", args: "--retries 1 --retry-delay 1ms", script: `call sh -c 'echo x >>side; exit 6'`},

@@ -19,6 +19,8 @@ var recipes = map[string]func(*recipeBox){
 	"Once per boot":                          recipeBoot,
 	"Copying with rsync":                     recipeMirror,
 	"A deploy, in GitHub Actions":            recipeDeploy,
+	"The newest state wins":                  recipeNewest,
+	"A target with rollbacks":                recipeRollback,
 	"A webhook that is delivered twice":      recipeWebhook,
 	"A payment, with the provider's help":    recipePayment,
 	"A migration that must never run twice":  recipeMigration,

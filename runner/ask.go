@@ -12,7 +12,7 @@ import (
 // fingerprint, Ask uses that of the record. It needs only Ledger and Now of the
 // Runner.
 func (r *Runner) Ask(ctx context.Context, asked Call) (Result, error) {
-	c := &call{r, &asked}
+	c := &call{Runner: r, Call: &asked}
 	rec, err := c.Ledger.Get(ctx, c.ID)
 	if err != nil {
 		return Result{Record: rec}, err
@@ -20,6 +20,7 @@ func (r *Runner) Ask(ctx context.Context, asked Call) (Result, error) {
 	if c.Inputs.Fingerprint == "" {
 		c.Inputs.Fingerprint = rec.Current.Fingerprint
 	}
+	c.asked = askedOn(rec)
 	d, err := c.decide(ctx, rec, Moment{})
 	if err == nil && d.Action == ActionClaim {
 		d, err = c.decideWithClaim(ctx, rec)
@@ -62,7 +63,7 @@ func (c *call) keyHeld(ctx context.Context) (bool, error) {
 // whether a replay could append to its files. It needs only Ledger and Replayed
 // of the Runner.
 func (r *Runner) Rehearse(ctx context.Context, asked Call, rec ledger.Record) (Lacks, error) {
-	c := &call{r, &asked}
+	c := &call{Runner: r, Call: &asked}
 	stdout, stderr := c.replayStreams(rec)
 	out, lacks, err := c.openOutput(ctx, rec, stdout != nil, stderr != nil)
 	if err != nil {

@@ -17,6 +17,9 @@ type Policy struct {
 	OnInterrupted Choice // ChoiceRefuse (default) or ChoiceRerun
 	OnMismatch    Choice // ChoiceRefuse (default) or ChoiceRerun
 	Force         bool   // run again whatever the outcome was
+	// Fresh replays only the result of an attempt that began after the call. An older
+	// one that would be replayed runs again.
+	Fresh bool
 	// TTL is how long a success counts, from the start of its attempt. 0: forever.
 	TTL time.Duration
 	// Final are the exit statuses of failures that are replayed instead of run
@@ -82,6 +85,7 @@ const (
 	ReasonInterrupted Reason = "interrupted" // the last attempt was running, and its end is not recorded
 	ReasonRecursive   Reason = "recursive"   // the call is made inside of an attempt of the same key
 	ReasonExpired     Reason = "expired"     // the last success is older than Policy.TTL
+	ReasonStale       Reason = "stale"       // the last success began before the call, and Policy.Fresh
 	ReasonFinal       Reason = "final"       // the last attempt failed with a status of Policy.Final
 	ReasonExhausted   Reason = "exhausted"   // Policy.MaxAttempts is reached
 	ReasonProbed      Reason = "probed"      // the probe answered that the key is done
@@ -105,6 +109,7 @@ func Decide(rec ledger.Record, fingerprint string, p Policy, m Moment) Decision 
 	}
 	cur := rec.Current
 	exhausted := p.exhausted(m.Tried) && !p.Force
+	counts := !p.Fresh || m.Asked.before(rec)                          // the result may be replayed
 	differs := cur.Fingerprint != "" && cur.Fingerprint != fingerprint // empty: settled by hand for any inputs
 	switch {
 	case rec.Phase() == ledger.PhaseNone && m.Holding && p.Probe && p.ProbeFirst:
@@ -135,13 +140,15 @@ func Decide(rec ledger.Record, fingerprint string, p Policy, m Moment) Decision 
 		return p.unknown(m.Answer, ReasonInterrupted, ReasonInterrupted, exhausted)
 	case p.Force:
 		return Decision{run, ReasonForced}
+	case cur.State == ledger.Succeeded && !counts:
+		return Decision{run, ReasonStale}
 	case cur.State == ledger.Succeeded && m.Answer == AnswerDone:
 		return Decision{ActionReplay, ReasonProbed}
 	case cur.State == ledger.Succeeded:
 		return Decision{ActionReplay, ReasonSucceeded}
-	case p.final(cur):
+	case p.final(cur) && counts:
 		return Decision{ActionReplay, ReasonFinal}
-	case p.OnFailure == ChoiceReplay:
+	case p.OnFailure == ChoiceReplay && counts:
 		return Decision{ActionReplay, ReasonFailed}
 	case p.OnFailure == ChoiceRefuse:
 		return Decision{ActionRefuse, ReasonFailed}

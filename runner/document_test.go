@@ -107,6 +107,10 @@ var outcomePoints = []choicePoint{
 		{"", func(s *situation) { s.force = false }},
 	}},
 	{2, []value{
+		{"`--wait=fresh`, began before the call", func(s *situation) { s.freshness = freshness{asked: true} }},
+		{"", func(s *situation) { s.freshness = freshness{} }},
+	}},
+	{2, []value{
 		{"a status of `--final`", func(s *situation) { s.final = "3" }},
 		{"", func(s *situation) { s.final = "" }},
 	}},
@@ -341,5 +345,6 @@ func normalized(s situation) situation {
 	s.age = map[bool]age{true: older}[s.age.expired]
 	s.final = map[bool]string{true: "3"}[finals[s.final]]
 	s.limit = map[bool]int{true: 2}[limits[s.limit]]
+	s.freshness = freshness{asked: s.freshness.stale()}
 	return s
 }

@@ -98,7 +98,7 @@ func (r *Runner) EndHooks(ctx context.Context, c Call, e Event, res Result, err 
 		return []HookFault{{Event: e, Number: 1, Err: err}}, 0
 	}
 	signals := proc.Catch()
-	m := call{r, &c}
+	m := call{Runner: r, Call: &c}
 	faults := m.runHooks(ctx, e, res, err, signals)
 	signals.Stop()
 	fatal, _ := signals.Fatal()

@@ -17,6 +17,7 @@ var given = map[string][]func(*situation){
 	"--final":               {func(s *situation) { s.final = "3" }, func(s *situation) { s.final = "0-2,4-255" }},
 	"--max-attempts":        {func(s *situation) { s.limit = 2 }, func(s *situation) { s.limit = 3 }},
 	"--force":               {func(s *situation) { s.force = true }},
+	"--wait=fresh":          {func(s *situation) { s.freshness.asked = true }, func(s *situation) { s.freshness = freshness{true, true} }},
 	"--probe":               {func(s *situation) { s.probe.given = true }},
 	"--probe --probe-first": {func(s *situation) { s.probe.given, s.probe.first = true, true }},
 }
@@ -60,6 +61,7 @@ func TestPoliciesWithoutEffect(t *testing.T) {
 		"--on-failure refuse": {"--force"},
 		"--final":             {"--force", "--on-failure replay"}, // it has an effect on retries
 		"--max-attempts":      {"--force"},
+		"--wait=fresh":        {"--force"},
 		"--probe":             {"--probe --probe-first"}, // --probe is already set
 	}
 	for _, name := range slices.Sorted(maps.Keys(given)) {

@@ -43,8 +43,9 @@ type Streams struct{ Stdout, Stderr *os.File }
 // Waiting says how a waiting call informs the user.
 type Waiting struct {
 	// Tell is called when a call begins to wait, and then after each Remind. If
-	// Remind is 0, it is called once. It may be nil.
-	Tell   func(*ledger.BusyError)
+	// Remind is 0, it is called once. It may be nil. runs reports whether the call will
+	// not replay the result that it waits for, because of Policy.Fresh.
+	Tell   func(b *ledger.BusyError, runs bool)
 	Remind time.Duration
 }
 
@@ -52,6 +53,7 @@ type Waiting struct {
 type call struct {
 	*Runner
 	*Call
+	asked Asked // zero until the record has been read
 }
 
 // Run makes a call. An error means that no command was started. It is a
@@ -59,7 +61,7 @@ type call struct {
 // of the ledger. The Result then has only the hook faults and, if it was read, the
 // record. The hooks of the call's end are left to EndHooks.
 func (r *Runner) Run(ctx context.Context, c Call) (Result, error) {
-	m := &call{r, &c}
+	m := &call{Runner: r, Call: &c}
 	return m.run(ctx)
 }
 
@@ -74,6 +76,9 @@ func (c *call) run(ctx context.Context) (Result, error) {
 		rec, err := c.Ledger.Get(ctx, c.ID)
 		if err != nil {
 			return Result{}, err
+		}
+		if c.asked == (Asked{}) {
+			c.asked = askedOn(rec)
 		}
 		d, err := c.decide(ctx, rec, Moment{})
 		if err != nil {

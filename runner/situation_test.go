@@ -85,10 +85,27 @@ type situation struct {
 	age                                  age
 	onFailure, onInterrupted, onMismatch Choice
 	force, nested                        bool
+	freshness                            freshness
 	final                                string
 	limit                                int
 	probe                                probing
 }
+
+// A freshness says whether the call has Policy.Fresh, and whether the current attempt
+// began after the call.
+type freshness struct{ asked, later bool }
+
+// freshnessesOf returns the freshnesses to try in a state. Only a result can be
+// fresh.
+func freshnessesOf(state string) []freshness {
+	if state == "succeeded" || state == "failed" {
+		return []freshness{{}, {later: true}, {asked: true}, {true, true}}
+	}
+	return []freshness{{}, {asked: true}}
+}
+
+// stale reports whether the call does not replay the current attempt.
+func (f freshness) stale() bool { return f.asked && !f.later }
 
 // A probing is the probe policy and the answer of the probe.
 type probing struct {
@@ -128,7 +145,7 @@ func (s situation) asks() bool {
 func (s situation) policy() Policy {
 	p := Policy{
 		OnFailure: s.onFailure, OnInterrupted: s.onInterrupted, OnMismatch: s.onMismatch,
-		Force: s.force, TTL: s.age.ttl, MaxAttempts: s.limit,
+		Force: s.force, Fresh: s.freshness.asked, TTL: s.age.ttl, MaxAttempts: s.limit,
 		Probe: s.probe.given, ProbeFirst: s.probe.first,
 	}
 	if s.final != "" {
@@ -139,6 +156,10 @@ func (s situation) policy() Policy {
 
 func (s situation) moment(holding bool) Moment {
 	m := Moment{Now: began.Add(s.age.age), Holding: holding, Tried: tried2, Answer: s.probe.answer}
+	m.Asked = askedOn(recordIn(s.state, s.same))
+	if s.freshness.later {
+		m.Asked = Asked{1, 1, "earlier"}
+	}
 	if s.nested {
 		m.Around = []string{"another", recordIn("running", true).Current.RunID}
 	}
@@ -178,9 +199,11 @@ func choices(s situation) iter.Seq[situation] {
 						for _, s.nested = range bools {
 							for s.final = range finals {
 								for s.limit = range limits {
-									for _, s.probe = range probingsOf(s.state) {
-										if !yield(s) {
-											return
+									for _, s.freshness = range freshnessesOf(s.state) {
+										for _, s.probe = range probingsOf(s.state) {
+											if !yield(s) {
+												return
+											}
 										}
 									}
 								}
