@@ -85,7 +85,7 @@ func (a *app) settledRecord(ctx context.Context, l ledger.Store, id ledger.ID, w
 // attempt cannot end before the call does.
 func (a *app) refuseInside(ctx context.Context, l ledger.Store, id ledger.ID) error {
 	r := runner.Runner{Ledger: l, Now: a.now}
-	res, err := r.Ask(context.WithoutCancel(ctx), runner.Call{ID: id, Inside: insideOf(id, l.Place())})
+	res, err := r.Ask(context.WithoutCancel(ctx), runner.Call{ID: id, Inside: insideOf(id, l.Place())}, false)
 	if err == nil && res.Reason == runner.ReasonRecursive {
 		return recursiveFailure(id)
 	}

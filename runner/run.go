@@ -53,7 +53,8 @@ type Waiting struct {
 type call struct {
 	*Runner
 	*Call
-	asked Asked // zero until the record has been read
+	asked    Asked // zero until the record has been read
+	verified verification
 }
 
 // Run makes a call. An error means that no command was started. It is a
@@ -62,11 +63,14 @@ type call struct {
 // record. The hooks of the call's end are left to EndHooks.
 func (r *Runner) Run(ctx context.Context, c Call) (Result, error) {
 	m := &call{Runner: r, Call: &c}
-	return m.run(ctx)
+	res, err := m.run(ctx)
+	res.Verified = m.verified.end
+	return res, err
 }
 
 // run decides. If the command may have to run, it claims the key and decides again.
-// When the record changes or the call has waited, it starts over.
+// When the record changes, the call has waited, or the verification has answered, it
+// starts over.
 func (c *call) run(ctx context.Context) (Result, error) {
 	waiting, cancel := withLimit(ctx, c.Wait.Limit)
 	defer cancel()
@@ -83,6 +87,12 @@ func (c *call) run(ctx context.Context) (Result, error) {
 		d, err := c.decide(ctx, rec, Moment{})
 		if err != nil {
 			return Result{}, err
+		}
+		if d.Action == ActionVerify {
+			if err := c.verify(ctx, rec); err != nil {
+				return Result{Record: rec}, err
+			}
+			continue
 		}
 		if d.Action != ActionClaim {
 			res, err := c.refuseOrReplay(ctx, rec, d)
@@ -104,7 +114,7 @@ func (c *call) run(ctx context.Context) (Result, error) {
 		switch {
 		case err == nil:
 			res, err := c.claimed(ctx, claim, path)
-			if forgotten(err) {
+			if forgotten(err) || err == nil && res.Action == ActionVerify {
 				continue
 			}
 			return res, err
@@ -135,7 +145,9 @@ func (c *call) run(ctx context.Context) (Result, error) {
 // busy returns the decision of a call that does not wait for a key held by another
 // call.
 func (c *call) busy(rec ledger.Record) Decision {
-	if c.Inside.Probe && rec.Phase() == ledger.PhaseNone {
+	unstarted := c.Inside.Probe && rec.Phase() == ledger.PhaseNone
+	failed := rec.Phase() == ledger.PhaseFailed && c.Inside.event(rec.Current.RunID)
+	if unstarted || failed { // held by the call whose probe made this call
 		return Decision{ActionRefuse, ReasonRecursive}
 	}
 	return Decision{ActionRefuse, ReasonBusy}
@@ -146,7 +158,7 @@ func (c *call) busy(rec ledger.Record) Decision {
 func forgotten(err error) bool { return errors.Is(err, ledger.ErrNotFound) }
 
 // claimed decides again, now that no other call can change the record, and carries
-// out the decision.
+// out the decision. With ActionVerify, it has only released the claim.
 func (c *call) claimed(ctx context.Context, claim ledger.Claim, path string) (Result, error) {
 	defer claim.Release()
 	rec, err := claim.Record(ctx)
@@ -159,10 +171,14 @@ func (c *call) claimed(ctx context.Context, claim ledger.Claim, path string) (Re
 		return Result{}, err
 	}
 	var end *ProbeEnd
-	if d.Action == ActionProbe {
-		if rec, d, end, err = c.probe(ctx, claim, rec); err != nil {
-			return Result{}, err
-		}
+	switch d.Action {
+	case ActionProbe:
+		rec, d, end, err = c.probe(ctx, claim, rec)
+	case ActionSettle:
+		rec, d, err = c.recordUnverified(ctx, claim, rec)
+	}
+	if err != nil {
+		return Result{}, err
 	}
 	var res Result
 	if d.Action == ActionExecute {
