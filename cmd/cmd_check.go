@@ -128,7 +128,7 @@ func (q question) status() *int {
 // ask returns what idem run would do. Without a command, the call is taken to have
 // the recorded inputs.
 func (a *app) ask(ctx context.Context, o *runOptions, record *recordFlags, argv []string) (question, error) {
-	keep, err := a.retention(&o.storeFlags, o.key)
+	keep, err := a.retention(&o.storeFlags, o.key, o.mutexTexts...)
 	if err != nil {
 		return question{}, err
 	}
@@ -159,6 +159,7 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *recordFlags, argv 
 	probe, verification := o.questions()
 	q := question{flags: o, call: runner.Call{
 		ID: in.id, Policy: policy, Probe: probe, Verification: verification, Limits: runner.Limits{KillAfter: o.killAfter.Duration}, Inside: insideOf(in.id, l.Place()),
+		Mutexes: o.mutexes, Wait: runner.Wait{Set: o.wait.set},
 		Output: runner.Output{Quiet: o.quietOK}, Replay: o.replayPolicy(),
 	}}
 	if len(argv) > 0 {

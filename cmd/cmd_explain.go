@@ -97,6 +97,9 @@ func (a *app) explain(q question, asJSON bool) error {
 		}
 		fmt.Fprintf(w, "%s %s %s\n", line, timeText(cur.Started), ownerText(cur.Owner))
 	}
+	if q.Mutex != nil {
+		fmt.Fprintf(w, "mutex:\t%s\n", mutexHeldText(q.Mutex))
+	}
 	var faults []string
 	for _, text := range lacksTexts(q.Record.Current, q.Lacks) {
 		faults = append(faults, text[0]+": "+text[1])

@@ -108,6 +108,26 @@ the newest state", whose inputs are the same in each call.`,
 		example: `idem run --key "webhook:$EVENT_ID" --wait=30s -- ./handle.sh "$EVENT_ID"`,
 	},
 	{
+		topic: "mutexes",
+		title: "Mutexes",
+		flags: []string{"mutex"},
+		note: `Calls with different keys run at the same time, unless they have a mutex in common. A call takes all
+of its mutexes together when it starts its command, and keeps them over its retries. A replay or a
+refusal takes none. A mutex is free again when the outcome is recorded. After a kill -9 of idem, it is
+held as long as processes of the command live.
+
+A call that finds a mutex held is refused (status 75). With --wait, the calls run in the order in which
+they came. No call overtakes those that wait. idem list --mutexes shows both.
+
+NAME follows the rules of a key. N is from 1 to 1000. A last part of digits is always N, so write
+--mutex pr:22:1 for the name pr:22. Calls with different N never run at the same time: with --mutex db:3
+for jobs, --mutex db runs alone.
+
+Inside of a command that holds the mutex, leave out the flag. A call with it is refused (status 64),
+unless another place is free, because it would wait for itself.`,
+		example: `idem run --key "deploy:prod:$CI_PIPELINE_ID" --mutex prod --wait=1h -- ./deploy.sh prod`,
+	},
+	{
 		topic: "retries",
 		title: "Outcome and retries",
 		flags: []string{"ok", "retries", "retry-delay", "retry-max-delay", "retry-on", "timeout", "kill-after"},
@@ -227,7 +247,7 @@ writes the object. A call with an unknown flag has an object if --json comes bef
 		flags: []string{"no-stdin", "meta-file", "meta-fd", "exit-code", "on-ledger-error"},
 		note: `These flags serve callers that read on from stdin, need to know what happened, or must carry on.
 With --on-ledger-error run, a call without a usable ledger prints a warning and runs the command
-without a record, a lock, a replay and IDEM_TOKEN. All other flags work, except --hash-stdin.
+without a record, a lock, a mutex, a replay and IDEM_TOKEN. All other flags work, except --hash-stdin.
 
 --exit-code replayed=10 or executed=11 replaces the status 0 of a success, so the caller knows
 whether the command ran. It changes no status of a failure, and 74 takes precedence.`,

@@ -55,7 +55,7 @@ func (a *app) keyCommand() *cobra.Command {
 				}
 				return a.print(newRunID() + "\n")
 			}
-			keep, err := a.retention(&o.storeFlags, o.key)
+			keep, err := a.retention(&o.storeFlags, o.key, o.mutexTexts...)
 			if err != nil {
 				return err
 			}

@@ -19,6 +19,8 @@ type listOptions struct {
 	glob  string
 	limit int
 	json  bool
+
+	mutexes bool
 }
 
 const listLong = `List the recorded keys, newest first.
@@ -26,7 +28,12 @@ const listLong = `List the recorded keys, newest first.
 On a terminal, the output is a table. In a pipe, it has one line per key and no
 header. Tabs separate the fields: key, state, attempt, exit status, start,
 namespace, window. The states are running, interrupted, succeeded, failed, and
-retry for a key that was marked to run again.`
+retry for a key that was marked to run again.
+
+With --mutexes, the list has the calls that hold a mutex and those that wait for
+one, sorted by mutex. The fields are: mutex, places taken and limit, state, key,
+start of the state, user and process, namespace, window. The states are holds,
+waits, and left for a mutex that only processes of an ended call hold.`
 
 func (a *app) listCommand() *cobra.Command {
 	o := &listOptions{state: choice{of: []string{"running", "interrupted", "succeeded", "failed", "retry"}}}
@@ -43,7 +50,7 @@ func (a *app) listCommand() *cobra.Command {
 	f.StringVar(&o.glob, "glob", "", "list only keys that match `PATTERN` with * ? [...]; * matches any text, including / and :")
 	namespaceFlag(f, &a.namespace, "list only keys in namespace `NAME` (IDEM_NAMESPACE; default: all namespaces)")
 	f.IntVar(&o.limit, "limit", 0, "list at most `N` keys (default: all)")
-
+	f.BoolVar(&o.mutexes, "mutexes", false, "list the mutexes in use, with the calls that hold them or wait")
 	f.BoolVar(&o.json, "json", false, "print a JSON array")
 	return c
 }
@@ -64,9 +71,15 @@ func (a *app) list(c *cobra.Command, o *listOptions) error {
 			return err
 		}
 	}
+	if err := checkFlagPairs(c.Flags(), c.Flags().Changed, nil, listClashes, o); err != nil {
+		return err
+	}
 	l, err := a.openLedger()
 	if err != nil {
 		return err
+	}
+	if o.mutexes {
+		return a.listMutexes(c.Context(), l, o.json)
 	}
 	records := l.List(c.Context(), ledger.Filter{Namespace: a.namespace, Glob: glob, Phase: ledger.Phase(o.state.value), Limit: o.limit})
 	write := writeRows

@@ -27,6 +27,7 @@ type runOptions struct {
 	outcomeFlags
 
 	wait wait
+	mutexFlags
 	replayFlags
 	quietOK   bool
 	json      bool
@@ -97,8 +98,9 @@ func (a *app) callFlags(f *pflag.FlagSet, o *runOptions) {
 	o.keyFlags.addTo(f)
 	o.windowFlags.addTo(f)
 	o.inputs.addTo(f)
-	f.Var(&o.wait, "wait", "wait while the key is running, for at most `DURATION`; then replay a success, or run after a failure; fresh: replay only later runs")
+	f.Var(&o.wait, "wait", "wait while the key is running or a --mutex is held, for at most `DURATION`; then replay a success, or run after a failure; fresh: replay only later runs")
 	f.Lookup("wait").NoOptDefVal = waitForever
+	o.mutexFlags.addTo(f)
 	o.policyFlags.addTo(f)
 	o.storeFlags.addTo(f)
 	o.outcomeFlags.addTo(f)
@@ -209,7 +211,7 @@ func (o *runOptions) given(name string) bool { return o.flagSet.Changed(name) }
 // checkFlags refuses flags that cannot be combined, before the ledger is opened. It
 // returns the policy and the retention of the call.
 func (a *app) checkFlags(o *runOptions) (runner.Policy, retention, error) {
-	keep, err := a.retention(&o.storeFlags, o.key)
+	keep, err := a.retention(&o.storeFlags, o.key, o.mutexTexts...)
 	if err != nil {
 		return runner.Policy{}, retention{omit: noStore{args: true}}, err // a hint may show nothing of the call
 	}
@@ -265,7 +267,7 @@ func (a *app) runnerAt(p plan, h home) *runner.Runner {
 		Redact: p.keep.redactor, Backlog: h.backlog, Hooks: o.runnerHooks(h.unprotected, a.ui.stderr),
 	}
 	if !o.quietOK { // --quiet-ok prints nothing unless the call fails
-		r.Waiting = runner.Waiting{Tell: (&waiting{ui: &a.ui}).busy, Remind: remindEvery}
+		r.Waiting = runner.Waiting{Tell: (&waiting{ui: &a.ui}).held, Remind: remindEvery}
 	}
 	return r
 }
@@ -281,10 +283,11 @@ func (a *app) callOf(p plan, in callIdentity, h home) runner.Call {
 			Starting: a.starting(o, in.inputs, p.argv, p.keep),
 		},
 		Policy: p.policy, Probe: probe, Verification: verification,
-		Inside: insideOf(in.id, h.place),
-		Wait:   runner.Wait{Set: o.wait.set, Limit: o.wait.limit},
-		Limits: runner.Limits{Timeout: o.timeout.Duration, KillAfter: o.killAfter.Duration},
-		OK:     o.ok.set, Retries: o.retryPolicy(),
+		Inside:  insideOf(in.id, h.place),
+		Mutexes: o.mutexes,
+		Wait:    runner.Wait{Set: o.wait.set, Limit: o.wait.limit},
+		Limits:  runner.Limits{Timeout: o.timeout.Duration, KillAfter: o.killAfter.Duration},
+		OK:      o.ok.set, Retries: o.retryPolicy(),
 		Output: runner.Output{Max: o.maxOutput.bytes, None: p.keep.omit.output, Quiet: o.quietOK},
 		Replay: o.replayPolicy(), Files: p.files,
 	}

@@ -17,6 +17,7 @@ type showView struct {
 	keyView
 	Argv     []jsonBytes   `json:"argv"`
 	Token    string        `json:"token"`
+	Mutexes  []heldView    `json:"mutexes"`
 	Attempts []showAttempt `json:"attempts"`
 }
 
@@ -87,6 +88,10 @@ func (a *app) show(ctx context.Context, key string, record *recordFlags, asJSON 
 		}
 		files[at.RunID] = viewFiles(recorded)
 	}
+	mutexes, err := mutexesOf(ctx, l, rec.ID)
+	if err != nil {
+		return err
+	}
 	argv, command := []string{}, "not stored"
 	if in, err := hashkey.Decode(rec.Current.Inputs); err == nil && !in.Withheld() {
 		argv = in.Mask().Argv()
@@ -94,7 +99,7 @@ func (a *app) show(ctx context.Context, key string, record *recordFlags, asJSON 
 	}
 	token := tokenOf(rec.ID, rec.Generation)
 	if asJSON {
-		v := showView{keyView: viewKey(rec), Argv: []jsonBytes{}, Token: token, Attempts: []showAttempt{}}
+		v := showView{keyView: viewKey(rec), Argv: []jsonBytes{}, Token: token, Mutexes: mutexes, Attempts: []showAttempt{}}
 		for _, s := range argv {
 			v.Argv = append(v.Argv, jsonBytes(s))
 		}
@@ -105,10 +110,10 @@ func (a *app) show(ctx context.Context, key string, record *recordFlags, asJSON 
 		}
 		return a.printJSON(v)
 	}
-	return a.print(recordText(rec, command, token) + "\n" + historyTable(rec, attempts) + filesText(attempts, files))
+	return a.print(recordText(rec, command, token, mutexes) + "\n" + historyTable(rec, attempts) + filesText(attempts, files))
 }
 
-func recordText(rec ledger.Record, command, token string) string {
+func recordText(rec ledger.Record, command, token string, mutexes []heldView) string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	field := func(name, format string, args ...any) {
@@ -120,6 +125,9 @@ func recordText(rec ledger.Record, command, token string) string {
 		field("window", "%s", escape(rec.ID.Window))
 	}
 	field("state", "%s", rec.Phase())
+	for _, m := range mutexes {
+		field("mutex", "%s (%s)", escape(m.Mutex), m.State)
+	}
 	if unbound(rec) {
 		field("inputs", "any")
 	} else {

@@ -85,9 +85,10 @@ func (a *app) settledRecord(ctx context.Context, l ledger.Store, id ledger.ID, w
 // attempt cannot end before the call does.
 func (a *app) refuseInside(ctx context.Context, l ledger.Store, id ledger.ID) error {
 	r := runner.Runner{Ledger: l, Now: a.now}
-	res, err := r.Ask(context.WithoutCancel(ctx), runner.Call{ID: id, Inside: insideOf(id, l.Place())}, false)
+	call := runner.Call{ID: id, Inside: insideOf(id, l.Place()), Wait: runner.Wait{Set: true}}
+	res, err := r.Ask(context.WithoutCancel(ctx), call, false)
 	if err == nil && res.Reason == runner.ReasonRecursive {
-		return recursiveFailure(id)
+		return refusal(res, call).withoutFlagHints()
 	}
 	return err
 }

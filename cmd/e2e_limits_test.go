@@ -77,6 +77,7 @@ var operations = []struct{ name, call string }{
 	{"tty", "run --tty --key %s -- sh -c 'echo >>side'"},
 	{"hook", "run --hook start=true --key %s -- sh -c 'echo >>side'"},
 	{"retries", "run --retries 1 --timeout 60 --key %s -- sh -c 'echo >>side'"},
+	{"mutex", "run --mutex m --mutex n:3 --key %s -- sh -c 'echo >>side'"},
 	{"json", "run --json --key %s -- sh -c 'while [ ${#x} -lt 99999 ]; do x=${x}0123456789$x; done; echo $x; echo >>side'"},
 	{"meta", "run --meta-file meta --hash-file known --key %s -- sh -c 'echo >>side'"},
 	{"json replay", "run --json --key hit -- echo out"},
@@ -133,6 +134,7 @@ func TestE2EFewDescriptors(t *testing.T) {
 	b := boxWithLiveRun(t) // docs/limits.md promises it
 	b.wantStatus(b.sh("ulimit -n 26; idem run --key k -- true"), 0)
 	b.wantStatus(b.sh("ulimit -n 30; idem run --tty --key l -- true"), 0)
+	b.wantStatus(b.sh("ulimit -n 32; idem run --mutex m --mutex n:3 --key m -- true"), 0)
 	b.wantStatus(b.sh("ulimit -n 8; idem run --key hit -- echo out"), 0)
 }
 

@@ -117,6 +117,9 @@ func (o *runOptions) checkPairs() error {
 	if err := checkFlagPairs(o.flagSet, has, nil, inputClashes, &o.inputs); err != nil {
 		return err
 	}
+	if err := o.parseMutexes(); err != nil {
+		return err
+	}
 	return o.checkOutcomes()
 }
 
@@ -235,6 +238,13 @@ var inputClashes = []clash[*inputFlags]{
 
 // shiftsDays reports whether --day-start would move the start of a day.
 func (o *calendarFlags) shiftsDays() bool { return strings.Trim(o.dayStart, "0:") != "" }
+
+// listClashes are the clashes of idem list.
+var listClashes = []clash[*listOptions]{
+	{"mutexes", "state", "a mutex has no state", func(o *listOptions) bool { return o.mutexes && o.state.value != "" }},
+	{"mutexes", "glob", "a pattern selects keys", func(o *listOptions) bool { return o.mutexes && o.glob != "" }},
+	{"mutexes", "limit", "a limit counts keys", func(o *listOptions) bool { return o.mutexes && o.limit > 0 }},
+}
 
 // recordClashes are the clashes of commands about recorded keys.
 var recordClashes = []clash[*recordFlags]{

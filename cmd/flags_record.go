@@ -202,6 +202,13 @@ func (w *windowValue) Set(s string) error {
 // name existing records of the same key, in other namespaces and in other windows.
 func notRecordedFailure(ctx context.Context, l ledger.Ledger, id ledger.ID) error {
 	f := fail(exitError, "nothing is recorded under key %s%s in namespace %s", quote(id.Key), inWindow(id), quote(id.Namespace))
+	mutexes, err := mutexesOf(ctx, l, id)
+	if err != nil {
+		return err
+	}
+	for _, m := range mutexes {
+		f.detail("a call of the key waits for mutex %s", quote(m.Mutex))
+	}
 	var found []ledger.ID // the latest record in each namespace
 	for rec, err := range l.List(ctx, ledger.Filter{Key: id.Key}) {
 		if err != nil {

@@ -57,9 +57,9 @@ type retention struct {
 
 // retention returns the limits that the flags set, and hides the values of
 // --redact-env in all messages. It must be called before anything is stored or shown.
-// key is the value of --key. The key and the namespace are stored unchanged, so
-// retention refuses them if they contain something to redact.
-func (a *app) retention(o *storeFlags, key string) (retention, error) {
+// key is the value of --key, and mutexes are those of --mutex. They and the namespace
+// are stored unchanged, so retention refuses them if they contain something to redact.
+func (a *app) retention(o *storeFlags, key string, mutexes ...string) (retention, error) {
 	keep := retention{omit: o.noStore}
 	if len(o.redact)+len(o.redactEnv) == 0 {
 		return keep, nil
@@ -86,7 +86,7 @@ func (a *app) retention(o *storeFlags, key string) (retention, error) {
 	if a.ui.secrets, err = redact.New(nil, secrets); err != nil {
 		return keep, err
 	}
-	for name, value := range map[string]string{"key": key, "namespace": a.namespace} {
+	for name, value := range map[string]string{"key": key, "namespace": a.namespace, "mutex": strings.Join(mutexes, "\n")} {
 		if keep.redactor.Finds([]byte(value)) {
 			return keep, usage("the %s contains a value that --redact or --redact-env removes", name).
 				detail("the %s is stored and shown unchanged", name).

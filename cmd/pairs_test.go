@@ -187,7 +187,7 @@ func TestPairsOfOtherCommands(t *testing.T) {
 		"explain": "ask latest window",
 		"forget":  "at day-start latest per tz window",
 		"key":     "new",
-		"list":    "glob json limit namespace state",
+		"list":    "glob json limit mutexes namespace state",
 		"logs":    "at attempt day-start follow latest per raw stderr stdout tz window",
 		"mark": "allow-empty-parts at day-start exit-code force hash hash-cwd hash-env hash-file hash-file-optional hash-ignore hash-stdin hash-value " +
 			"latest max-output max-stdin no-store note per redact redact-env replace stdout-file tz window",

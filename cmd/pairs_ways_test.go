@@ -42,6 +42,9 @@ const (
 	running     = `first sh -c 'touch running; until test -e go; do sleep 0.01; done' & n=0; until test -e running; do sleep 0.01; done
 (until test -e tried || grep -q waiting err || test $n = 100; do n=$((n+1)); sleep 0.01; done; touch go) &
 : >err; call sh -c 'touch running; until test -e go; do sleep 0.01; done' 2>err; touch tried; wait; cat err >&2`
+	held = `idem run $P --key holder --mutex m -- sh -c 'touch running; until test -e go; do sleep 0.01; done' & n=0; until test -e running; do sleep 0.01; done
+(until test -e tried || grep -q waiting err || test $n = 100; do n=$((n+1)); sleep 0.01; done; touch go) &
+: >err; call true 2>err; touch tried; wait; cat err >&2`
 	unusable  = `touch bad; idem run --key k $F --ledger bad -- sh -c 'echo x >>side'; echo $?`
 	unwritten = `idem run --key k $F -- echo hi >/dev/full; echo $?`
 )
@@ -86,6 +89,7 @@ var ways = []way{
 	{flag: "wait", args: "--wait", script: running},
 	{flag: "wait", args: "--wait=0.05", script: running},
 	{flag: "wait", args: "--wait=fresh", lone: true, script: succeeded},
+	{flag: "mutex", args: "--mutex m", script: held},
 	{flag: "ok", args: "--ok 5", script: `call sh -c 'echo x >>side; exit 5'`},
 	{flag: "ok", args: "--ok 5=keep", script: `call sh -c 'echo x >>side; exit 5'`},
 	{flag: "retries", args: "--retries 1 --retry-delay 1ms", script: `call sh -c 'echo x >>side; exit 6'`},

@@ -22,6 +22,8 @@ var recipes = map[string]func(*recipeBox){
 	"A deploy, in GitHub Actions":            recipeDeploy,
 	"The newest state wins":                  recipeNewest,
 	"A target with rollbacks":                recipeRollback,
+	"One deploy at a time for each target":   recipeTarget,
+	"Three jobs at once, a migration alone":  recipePlaces,
 	"A webhook that is delivered twice":      recipeWebhook,
 	"A payment, with the provider's help":    recipePayment,
 	"A migration that must never run twice":  recipeMigration,
@@ -98,7 +100,6 @@ func recipeBackup(k *recipeBox) {
 // A tick fails, the next one succeeds, one more replays, and then a new window begins.
 // The run of that window lasts into the next one.
 func recipeQuarterHour(k *recipeBox) {
-	requireTool(k.t, "flock")
 	fields := strings.SplitN(k.nextBlock("cron").text, " ", 6)
 	at := func(minute string) string {
 		return strings.Replace(fields[5], "--per 15m", "--per 15m --tz UTC --at 2026-11-22T14:"+minute, 1)
@@ -121,7 +122,7 @@ func recipeQuarterHour(k *recipeBox) {
 	k.script("sync.sh", `echo "$IDEM_WINDOW" >>side; until [ -e go ]; do sleep 0.01; done`)
 	long := k.startRecipe(at("30"))
 	k.waitLines("side", 3)
-	silent("45", 1)
+	silent("45", 0)
 	k.write("go", "")
 	k.wantStatus(long.wait(), 0)
 	silent("50", 0)

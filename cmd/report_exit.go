@@ -34,11 +34,11 @@ type exitRow struct{ code, meaning string }
 
 // exitTable has the exit statuses of idem run, for the help and docs/guide.md.
 var exitTable = []exitRow{
-	{"64", "bad usage: a flag or a key, a derived key without a window, or a key inside itself"},
+	{"64", "bad usage: a flag or a key, a derived key without a window, or a key or a mutex inside itself"},
 	{"65", "the key was recorded with different inputs: the command line, or what --hash-* adds"},
 	{"69", "the ledger cannot be used: no permission, full, damaged, from a newer idem, or on an unsafe file system; or a replay could not append to its files"},
 	{"74", "the command succeeded and is recorded, but its output could not be written, or a replay lacks a part of stdout; of the statuses from 64 to 80, only 74 may follow a start of the command"},
-	{"75", "the key is running, or processes of its command are still alive"},
+	{"75", "the key is running, or processes of its command are still alive; or a --mutex is held"},
 	{"79", "an earlier attempt was interrupted and its outcome is unknown, or the probe or the verification could not tell"},
 	{"80", "the key failed before, and --on-failure refuse, --max-attempts or --rerun-within prevents another run"},
 	{"124", "--timeout ended the command"},
@@ -224,12 +224,17 @@ func refusal(res runner.Result, call runner.Call) *failure {
 		return failedFailure(res.Record)
 	case runner.ReasonExhausted:
 		return exhaustedFailure(res.Record, res.Tried)
+	case runner.ReasonMutex:
+		return mutexFailure(res, call)
 	case runner.ReasonRecursive:
-		if p := res.Record.Phase(); p != ledger.PhaseNone && p != ledger.PhaseRunning {
+		if p := res.Record.Phase(); res.Mutex == nil && res.Queued == nil && p != ledger.PhaseNone && p != ledger.PhaseRunning {
 			return askedFailure(res.Record.ID)
 		}
-		return recursiveFailure(res.Record.ID)
+		return recursiveFailure(res, call)
 	default:
+		if res.Queued != nil {
+			return queuedFailure(res, call)
+		}
 		return busyFailure(res.Record, res.Leftover, res.Holders, call.Wait.Limit > 0, call.Policy.Fresh)
 	}
 }

@@ -165,7 +165,7 @@ func busyFailure(rec ledger.Record, leftover bool, holders []ledger.Process, wai
 			detail("%s", startedText(cur)).
 			hintFlags(share, waitFlag(fresh))
 	default: // claimed, but the attempt has not begun yet or has already ended
-		return fail(exitBusy, "key %s is held by a call that has just started or just ended", key).
+		return fail(exitBusy, "key %s is held by a call that starts, ends, or waits for a mutex", key).
 			hintFlags(share, waitFlag(fresh))
 	}
 }
@@ -186,8 +186,16 @@ func processes(holders []ledger.Process) string {
 
 // recursiveFailure returns the failure of a call that would wait for a call that it
 // runs inside of.
-func recursiveFailure(id ledger.ID) *failure {
-	return usage("key %s is already running as the parent of this command", quote(id.Key)).
+func recursiveFailure(res runner.Result, call runner.Call) *failure {
+	switch {
+	case res.Mutex != nil:
+		return outerMutexFailure(res.Mutex)
+	case res.Queued != nil:
+		return usage("key %s waits for mutex %s, which the command around this call holds", quote(call.ID.Key), quote(res.Queued.Name)).
+			detail("this call would wait for itself").
+			hintUnflagged("to be refused with 75 instead", "--wait")
+	}
+	return usage("key %s is already running as the parent of this command", quote(res.Record.ID.Key)).
 		detail("a key cannot run inside itself").
 		hint("give the inner call a key of its own")
 }

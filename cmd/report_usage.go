@@ -91,8 +91,8 @@ func (f *failure) hintNear(c *cobra.Command, name string) *failure {
 }
 
 // checkValues refuses a call in which the word "--" is the value of a flag: the value
-// was probably an unset variable of the shell. For --key, every word that begins with
-// a dash is refused. A value after "=" may be any text.
+// was probably an unset variable of the shell. For --key and --mutex, every word that
+// begins with a dash is refused. A value after "=" may be any text.
 func (a *app) checkValues(root *cobra.Command) error {
 	if !adjacentDashes(a.args) || strings.HasPrefix(a.args[0], cobra.ShellCompRequestCmd) {
 		return nil
@@ -111,7 +111,8 @@ func (a *app) checkValues(root *cobra.Command) error {
 	c.InitDefaultHelpFlag() // without it, pflag prints a help
 	var f *failure
 	_ = c.Flags().ParseAll(words, func(flag *pflag.Flag, value string) error { // cobra reports the other errors
-		if value != "--" && (flag.Name != "key" || !strings.HasPrefix(value, "-")) {
+		named := flag.Name == "key" || flag.Name == "mutex"
+		if value != "--" && (!named || !strings.HasPrefix(value, "-")) {
 			return nil
 		}
 		f = usage("--%s has no value: a variable may be unset", flag.Name).

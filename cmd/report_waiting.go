@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"errors"
 	"time"
 
 	"idem/ledger"
@@ -25,6 +26,19 @@ func (w *waiting) say(format string, args ...any) bool {
 	w.printed = true
 	w.ui.say(noteMark, format, args...)
 	return true
+}
+
+// held prints the note for a key or a mutex that another call holds. runs reports whether
+// the call will run a key that it waits for, whatever the result is.
+func (w *waiting) held(by error, runs bool) {
+	var key *ledger.BusyError
+	var mutex *ledger.MutexError
+	switch {
+	case errors.As(by, &key):
+		w.busy(key, runs)
+	case errors.As(by, &mutex):
+		w.mutex(mutex)
+	}
 }
 
 // busy prints the note for a key that another call holds. runs reports whether the call

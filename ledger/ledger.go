@@ -175,9 +175,9 @@ type Ledger interface {
 	// ErrCorrupt when the files differ from the recorded ones.
 	Files(ctx context.Context, id ID, runID string) ([]File, error)
 
-	// Mutexes returns the mutexes of a namespace that have holders or waiters, sorted
-	// by name; with names, only those. It takes no lock, writes nothing and creates
-	// nothing.
+	// Mutexes returns the mutexes that have holders or waiters, sorted by namespace and
+	// name. A namespace and names restrict the result, unless they are empty. Mutexes
+	// takes no lock, writes nothing and creates nothing.
 	Mutexes(ctx context.Context, namespace string, names ...string) ([]MutexState, error)
 
 	// Forget drops id's history, output and files, and increases its generation. It
@@ -202,17 +202,22 @@ type Claim interface {
 	// earlier attempt that is still recorded as running is recorded as lost.
 	//
 	// The first Begin of a claim also takes the mutexes of s, all or none. The error is
-	// a *MutexError when one of them has no free place, or when another claim is in its
-	// queue and this claim is not first in line. The claim keeps the mutexes until
-	// Release. After that, processes of an attempt's command keep them under the same
-	// conditions as they keep the ID busy.
+	// a *MutexError when one of them has no free place, or when another claim is before
+	// this one in its line. The claim keeps the mutexes until Release, also for its later
+	// attempts, whose Starts have the same mutexes. After Release, processes of the last
+	// attempt's command keep them under the same conditions as they keep the ID busy.
 	Begin(ctx context.Context, s Start) (Execution, error)
 
-	// Queue waits until Begin would find the mutexes free, or ctx ends. Claims wait in
-	// one line for each mutex, in the order in which they called Queue. The claim stays
-	// first in line until Begin succeeds or until Release. A process that dies leaves
-	// the line. owner is for Ledger.Mutexes. The mutexes must be sorted by name, so
-	// that two claims never wait for each other.
+	// Queue waits until Begin would find the mutexes free, or ctx ends. Each mutex has
+	// one line of claims, in the order in which they called Queue. A claim joins the lines
+	// of all its mutexes at the same time, so claims never wait for each other. A process
+	// that dies leaves its lines. owner is for Mutexes.
+	//
+	// After nil, the claim is first in its lines, and no other claim can take the mutexes,
+	// until Begin succeeds or until Release. If Begin nevertheless returns a *MutexError, because of
+	// processes that had not been found, a further Queue waits in the same place. With any
+	// error, the claim has left its lines. With a ctx that is already done, Queue checks
+	// once: nil means free.
 	Queue(ctx context.Context, mutexes []Mutex, owner Owner) error
 
 	// Mark settles the key without running its command, and returns the mark as

@@ -28,17 +28,21 @@ type MutexState struct {
 // read. The exception is RunID: a call that is made inside of that attempt must not wait
 // for the mutex.
 type MutexUse struct {
-	ID    ID
-	RunID string // of the attempt that holds the mutex; empty for a waiter
+	ID ID
+	// RunID is the latest attempt of the call that holds the mutex. Between the attempts
+	// of a call, that attempt has ended. RunID is empty for a waiter.
+	RunID string
 	Owner Owner
-	Since time.Time
+	Since time.Time // when the mutex was taken, or when the wait began
 	// Leftover reports that no call holds the mutex any more, but processes of the
 	// attempt's command do.
 	Leftover bool
 }
 
-// MutexError is the error of Claim.Begin when a mutex has no free place, or when other
-// claims are first in line. Nothing is recorded, and none of the mutexes is taken.
+// MutexError is the error of Claim.Begin when a mutex has no free place, or when another
+// claim is in its line before this one. Nothing is recorded, and none of the mutexes is
+// taken. State describes the mutex at that moment. It has no holder and no waiter if a
+// Begin that is about to fail has the place.
 type MutexError struct {
 	Mutex Mutex
 	State MutexState

@@ -33,7 +33,7 @@ func (r *Runner) Ask(ctx context.Context, asked Call, questions bool) (Result, e
 		}
 	}
 	if err == nil && res.Action == ActionClaim {
-		res.Decision, err = c.decideWithClaim(ctx, rec)
+		res, err = c.decideWithClaim(ctx, rec)
 	}
 	if err == nil && questions && res.Action == ActionProbe {
 		err = c.askUnclaimed(ctx, &res)
@@ -41,11 +41,25 @@ func (r *Runner) Ask(ctx context.Context, asked Call, questions bool) (Result, e
 	if err == nil && res.Decision == (Decision{ActionSettle, ReasonUnverified}) {
 		res.Action = ActionExecute // on the mark
 	}
+	if err == nil && res.Action == ActionExecute && len(c.Mutexes) > 0 {
+		err = c.askMutexes(ctx, &res)
+	}
 	res.Verified = c.verified.end
 	if err == nil {
 		err = c.explainRefusal(ctx, &res)
 	}
 	return res, err
+}
+
+// askMutexes refuses a call that could not take its mutexes now.
+func (c *call) askMutexes(ctx context.Context, res *Result) error {
+	states, err := c.Ledger.Mutexes(ctx, c.ID.Namespace)
+	if err != nil {
+		return err
+	}
+	says, full := c.mutexesIn(states)
+	res.Decision, res.Mutex = res.Decision.with(says), full
+	return nil
 }
 
 // askUnclaimed asks the probe without the claim, and decides with its answer.
@@ -62,18 +76,19 @@ func (c *call) askUnclaimed(ctx context.Context, res *Result) (err error) {
 }
 
 // decideWithClaim returns the decision of a call that tried to claim the key now.
-func (c *call) decideWithClaim(ctx context.Context, rec ledger.Record) (Decision, error) {
+func (c *call) decideWithClaim(ctx context.Context, rec ledger.Record) (Result, error) {
 	held := rec.Phase() == ledger.PhaseRunning
 	if !held { // the claim may be taken before a start, or by leftovers of a failed attempt
 		var err error
 		if held, err = c.keyHeld(ctx); err != nil {
-			return Decision{}, err
+			return Result{}, err
 		}
 	}
 	if held {
-		return c.busy(rec), nil
+		return c.busy(ctx, rec)
 	}
-	return c.decide(ctx, rec, Moment{Holding: true}) // as if the claim had succeeded
+	d, err := c.decide(ctx, rec, Moment{Holding: true}) // as if the claim had succeeded
+	return Result{Decision: d, Record: rec}, err
 }
 
 // keyHeld reports whether a claim would fail now.

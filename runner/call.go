@@ -23,6 +23,7 @@ type Call struct {
 	// Verification is used only if Policy.Verify is set.
 	Verification Probe
 	Inside       Inside
+	Mutexes      []ledger.Mutex // held while the command runs; sorted by name, no name twice
 	Wait         Wait
 	Limits       Limits
 	OK           Codes // exit statuses that count as a success, besides 0
@@ -67,10 +68,10 @@ func (i Inside) event(runID string) bool {
 	return at > 0 && i.Attempts[at-1] == ledger.ForEvent
 }
 
-// Wait says what a call does while its key is running.
+// Wait says what a call does while its key is running or a mutex has no free place.
 type Wait struct {
 	Set   bool          // wait; if not set, the call is refused
-	Limit time.Duration // the longest wait; 0: no limit
+	Limit time.Duration // the longest wait for the key and the mutexes together; 0: no limit
 }
 
 // Limits bound each attempt.
@@ -135,9 +136,15 @@ type Result struct {
 	// Leftover reports, with ReasonBusy, whether only processes are alive that the
 	// command of the earlier attempt left behind.
 	Leftover bool
-	// Holders are processes that a command left behind and that keep its key busy.
-	// It is set with Leftover, and after an attempt that did not end by itself.
+	// Holders are processes that a command left behind and that keep its key busy, or
+	// the mutex that the call requires. It is set with Leftover, with Mutex, and after
+	// an attempt that did not end by itself.
 	Holders []ledger.Process
+	// Mutex is set with ReasonMutex. It is set with ReasonRecursive too if an attempt that
+	// the call is made inside of holds the mutex.
+	Mutex *ledger.MutexError
+	// Queued is set if the call that holds the key waits for a mutex.
+	Queued *ledger.MutexState
 	// Probed is how the probe ended; nil if no probe ran.
 	Probed *ProbeEnd
 	// Verified is how the verification ended; nil if none ran.

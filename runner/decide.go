@@ -106,7 +106,7 @@ const (
 	ReasonFailed      Reason = "failed"      // the last attempt failed
 	ReasonBusy        Reason = "running"     // the key is running
 	ReasonInterrupted Reason = "interrupted" // the last attempt was running, and its end is not recorded
-	ReasonRecursive   Reason = "recursive"   // the call is made inside of an attempt of the same key
+	ReasonRecursive   Reason = "recursive"   // the call would wait for an attempt that it is made inside of
 	ReasonExpired     Reason = "expired"     // the last success is older than Policy.TTL
 	ReasonStale       Reason = "stale"       // the last success began before the call, and Policy.Fresh
 	ReasonFinal       Reason = "final"       // the last attempt failed with a status of Policy.Final
@@ -116,6 +116,7 @@ const (
 	ReasonVerified    Reason = "verified"    // the verification answered that the effect is there
 	ReasonUnverified  Reason = "unverified"  // the verification gave another answer
 	ReasonTooLate     Reason = "too_late"    // the first attempt is older than Policy.RerunWithin
+	ReasonMutex       Reason = "mutex"       // a mutex of the call has no free place
 )
 
 // Decision is an action with its reason.
@@ -135,7 +136,7 @@ func Decide(rec ledger.Record, fingerprint string, p Policy, m Moment) Decision 
 	}
 	switch {
 	case m.Holding:
-		return d
+		return d.with(m.Mutexes)
 	case rec.Current.State == ledger.Running && d.Reason != ReasonRecursive && d.Reason != ReasonMismatch:
 		return Decision{ActionClaim, ReasonBusy} // only the claim shows whether the key is held or interrupted
 	case d.Action == ActionExecute, d.Action == ActionProbe, d.Action == ActionSettle:
@@ -145,8 +146,22 @@ func Decide(rec ledger.Record, fingerprint string, p Policy, m Moment) Decision 
 	}
 }
 
+// with returns the decision of a call with mutexes. Only an execution takes them.
+func (d Decision) with(m Mutexes) Decision {
+	switch {
+	case d.Action != ActionExecute:
+		return d
+	case m == MutexesHeld:
+		return Decision{ActionRefuse, ReasonMutex}
+	case m == MutexesOuter:
+		return Decision{ActionRefuse, ReasonRecursive}
+	default:
+		return d
+	}
+}
+
 // decideHolding decides for a call that has the claim, or as if it had. It leaves
-// Policy.RerunWithin out.
+// Policy.RerunWithin and the mutexes out.
 func decideHolding(rec ledger.Record, fingerprint string, p Policy, m Moment) Decision {
 	cur := rec.Current
 	differs := cur.Fingerprint != "" && cur.Fingerprint != fingerprint // empty: settled by hand for any inputs

@@ -29,6 +29,12 @@ func (c *call) execute(ctx context.Context, claim ledger.Claim, rec ledger.Recor
 	x := execution{call: c, claim: claim, decision: d, path: path, signals: proc.Catch()}
 	defer x.signals.Stop()
 	res, err := x.attempts(ctx, rec)
+	if errors.As(err, new(*ledger.MutexError)) { // the call may wait now, so an earlier signal must end it
+		x.signals.Stop()
+		if sig, ok := x.signals.Fatal(); ok {
+			err = &proc.SignalError{Signal: sig}
+		}
+	}
 	if err != nil {
 		return res, err
 	}
@@ -37,7 +43,7 @@ func (c *call) execute(ctx context.Context, claim ledger.Claim, rec ledger.Recor
 	_ = claim.Release()
 	res.Streams = x.last.Flush()
 	if cur := res.Record.Current; cur.Reason == ledger.ReasonTimeout || cur.Reason == ledger.ReasonSignal {
-		res.Holders = c.holders()
+		res.Holders = c.holders(c.ID)
 	}
 	x.signals.Stop() // printing may wait forever for its reader, so signals must end idem again
 	res.Fatal, _ = x.signals.Fatal()
@@ -93,6 +99,7 @@ func (x *execution) attempt(ctx context.Context, rec ledger.Record) (Result, err
 	}
 	e, err := x.claim.Begin(ctx, ledger.Start{
 		RunID: x.NewRunID(), Fingerprint: x.Inputs.Fingerprint, Inputs: inputs, Owner: x.Owner(), MaxOutput: x.Output.recordLimit(),
+		Mutexes: x.Mutexes,
 	})
 	if err != nil {
 		if sig, ok := x.signals.Fatal(); ok {
@@ -183,10 +190,10 @@ func captureOf(end *proc.End, redacted bool) ledger.Capture {
 	}
 }
 
-// holders returns the processes that keep the key busy, if the ledger can find them.
-func (c *call) holders() []ledger.Process {
+// holders returns the processes that keep a key busy, if the ledger can find them.
+func (c *call) holders(id ledger.ID) []ledger.Process {
 	if t, ok := c.Ledger.(ledger.Tracing); ok {
-		return t.Holders(c.ID)
+		return t.Holders(id)
 	}
 	return nil
 }

@@ -29,6 +29,7 @@ func TestEveryLedgerCallMayFail(t *testing.T) {
 		{"first run", func(*kit) {}, (*kit).job, 1, 0},
 		{"first run that fails", func(k *kit) { k.write("exit", "3") }, (*kit).job, 1, 3},
 		{"run after a failure", func(k *kit) { k.write("exit", "3"); k.first(k.job()) }, (*kit).job, 1, 3},
+		{"first run with a mutex", func(*kit) {}, func(k *kit) testCall { return k.jobWith(ledger.Mutex{Name: "m", Limit: 1}) }, 1, 0},
 		{"replay", func(k *kit) { k.first(k.job()) }, (*kit).job, 0, 0},
 		{"replay found under the claim", func(k *kit) { k.first(k.job()) }, (*kit).job, 0, 0},
 		{"refusal", func(k *kit) { k.first(k.call("true")) }, (*kit).job, 0, 0},

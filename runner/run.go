@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"time"
 
 	"idem/ledger"
@@ -43,9 +44,11 @@ type Streams struct{ Stdout, Stderr *os.File }
 // Waiting says how a waiting call informs the user.
 type Waiting struct {
 	// Tell is called when a call begins to wait, and then after each Remind. If
-	// Remind is 0, it is called once. It may be nil. runs reports whether the call will
-	// not replay the result that it waits for, because of Policy.Fresh.
-	Tell   func(b *ledger.BusyError, runs bool)
+	// Remind is 0, it is called once. held is the *ledger.BusyError of the key or the
+	// *ledger.MutexError of the mutex that the call waits for. runs reports whether the
+	// call will not replay the result of the key that it waits for, because of
+	// Policy.Fresh. Tell may be nil.
+	Tell   func(held error, runs bool)
 	Remind time.Duration
 }
 
@@ -74,7 +77,7 @@ func (r *Runner) Run(ctx context.Context, c Call) (Result, error) {
 func (c *call) run(ctx context.Context) (Result, error) {
 	waiting, cancel := withLimit(ctx, c.Wait.Limit)
 	defer cancel()
-	w := waiter{call: c}
+	w := waiter{call: c, ctx: waiting}
 	var path string // of the command, looked up before anything is written
 	for {
 		rec, err := c.Ledger.Get(ctx, c.ID)
@@ -113,7 +116,7 @@ func (c *call) run(ctx context.Context) (Result, error) {
 		var busy *ledger.BusyError
 		switch {
 		case err == nil:
-			res, err := c.claimed(ctx, claim, path)
+			res, err := c.claimed(ctx, &w, claim, path)
 			if forgotten(err) || err == nil && res.Action == ActionVerify {
 				continue
 			}
@@ -128,29 +131,45 @@ func (c *call) run(ctx context.Context) (Result, error) {
 		if d.Action != ActionClaim {
 			continue // the key changed after Get and before Claim
 		}
-		d = c.busy(busy.Record)
-		if c.Wait.Set && d.Reason == ReasonBusy {
-			err := w.wait(waiting, busy)
-			if err == nil {
-				continue
-			}
-			if !errors.Is(err, context.DeadlineExceeded) {
+		res, err := c.busy(ctx, busy.Record)
+		if err != nil {
+			return Result{}, err
+		}
+		if res.Reason == ReasonBusy {
+			again, err := w.goOn(func() error { return w.wait(busy) })
+			if err != nil {
 				return Result{}, err
 			}
+			if again {
+				continue
+			}
 		}
-		return Result{Decision: d, Record: busy.Record, Leftover: busy.Leftover, Holders: busy.Holders}, nil
+		res.Leftover, res.Holders = busy.Leftover, busy.Holders
+		return res, nil
 	}
 }
 
-// busy returns the decision of a call that does not wait for a key held by another
-// call.
-func (c *call) busy(rec ledger.Record) Decision {
+// busy returns the result of a call that does not wait for a key that another call
+// holds.
+func (c *call) busy(ctx context.Context, rec ledger.Record) (Result, error) {
+	res := Result{Decision: Decision{ActionRefuse, ReasonBusy}, Record: rec}
 	unstarted := c.Inside.Probe && rec.Phase() == ledger.PhaseNone
 	failed := rec.Phase() == ledger.PhaseFailed && c.Inside.event(rec.Current.RunID)
 	if unstarted || failed { // held by the call whose probe made this call
-		return Decision{ActionRefuse, ReasonRecursive}
+		res.Reason = ReasonRecursive
+		return res, nil
 	}
-	return Decision{ActionRefuse, ReasonBusy}
+	states, err := c.Ledger.Mutexes(ctx, c.ID.Namespace)
+	for i := range states {
+		if slices.ContainsFunc(states[i].Waiters, func(u ledger.MutexUse) bool { return u.ID == c.ID }) {
+			res.Queued = &states[i]
+			if c.Wait.Set && c.holdsUp(states, states[i].Name) {
+				res.Reason = ReasonRecursive
+				break
+			}
+		}
+	}
+	return res, err
 }
 
 // forgotten reports whether a record was forgotten while its output was being
@@ -158,36 +177,61 @@ func (c *call) busy(rec ledger.Record) Decision {
 func forgotten(err error) bool { return errors.Is(err, ledger.ErrNotFound) }
 
 // claimed decides again, now that no other call can change the record, and carries
-// out the decision. With ActionVerify, it has only released the claim.
-func (c *call) claimed(ctx context.Context, claim ledger.Claim, path string) (Result, error) {
+// out the decision. If a mutex has no free place, the call may wait. Then it decides
+// once more, and asks a probe once more, because its answer may be outdated. With
+// ActionVerify, it has only released the claim.
+func (c *call) claimed(ctx context.Context, w *waiter, claim ledger.Claim, path string) (Result, error) {
 	defer claim.Release()
-	rec, err := claim.Record(ctx)
-	if err != nil {
-		return Result{}, err
+	for {
+		rec, err := claim.Record(ctx)
+		if err != nil {
+			return Result{}, err
+		}
+		rec.Alive = false // some ledgers count this process as the key's holder
+		m := Moment{Holding: true}
+		d, err := c.decide(ctx, rec, m)
+		if err != nil {
+			return Result{}, err
+		}
+		var end *ProbeEnd
+		switch d.Action {
+		case ActionProbe:
+			if rec, d, end, err = c.probe(ctx, claim, rec); err == nil {
+				m.Answer = end.answer()
+			}
+		case ActionSettle:
+			rec, d, err = c.recordUnverified(ctx, claim, rec)
+		}
+		if err != nil {
+			return Result{}, err
+		}
+		var res Result
+		var full *ledger.MutexError
+		if d.Action == ActionExecute {
+			res, err = c.execute(ctx, claim, rec, d, path)
+			if errors.As(err, &full) {
+				res, err = c.withoutMutex(ctx, rec, m, full)
+			}
+		} else if err = claim.Release(); err != nil {
+			err = &ReplayError{err}
+		} else {
+			res, err = c.refuseOrReplay(ctx, rec, d)
+		}
+		res.Probed = end
+		switch {
+		case err != nil || res.Mutex == nil:
+			return res, err
+		case res.Action != ActionRefuse: // the clock has changed the decision
+			continue
+		case res.Reason != ReasonMutex:
+			return res, nil
+		}
+		again, err := w.goOn(func() error { return w.queue(claim, res.Mutex) })
+		if err != nil {
+			return Result{}, err
+		}
+		if !again {
+			return res, nil
+		}
 	}
-	rec.Alive = false // some ledgers count this process as the key's holder
-	d, err := c.decide(ctx, rec, Moment{Holding: true})
-	if err != nil {
-		return Result{}, err
-	}
-	var end *ProbeEnd
-	switch d.Action {
-	case ActionProbe:
-		rec, d, end, err = c.probe(ctx, claim, rec)
-	case ActionSettle:
-		rec, d, err = c.recordUnverified(ctx, claim, rec)
-	}
-	if err != nil {
-		return Result{}, err
-	}
-	var res Result
-	if d.Action == ActionExecute {
-		res, err = c.execute(ctx, claim, rec, d, path)
-	} else if err = claim.Release(); err != nil {
-		err = &ReplayError{err}
-	} else {
-		res, err = c.refuseOrReplay(ctx, rec, d)
-	}
-	res.Probed = end
-	return res, err
 }

@@ -12,6 +12,10 @@
 // of idem ends the claim at once. It ends life only when the last process of the
 // command has ended.
 //
+// Each place of a mutex has a lock that is held like life, but until the claim ends. Each
+// claim in the line of a mutex has a ticket, whose lock is held like a claim. It shows that
+// the claim is still in line.
+//
 // A process that closes the descriptors it inherits is found by its environment
 // instead, see Leftovers.
 //
@@ -24,6 +28,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -56,12 +62,25 @@ const (
 	Life
 )
 
-// Name identifies the locks of a record: the SHA-256 of its ID.
+// Name identifies the locks of a record: the SHA-256 of its ID. The locks of mutexes have
+// names too. These are hashes of more or fewer fields, so they differ from those of records.
 type Name [sha256.Size]byte
 
 // NameOf returns the name of a record's locks.
 func NameOf(id ledger.ID) Name {
 	return sha256.Sum256(lenprefix.Append(nil, id.Namespace, id.Key, id.Window))
+}
+
+// PlaceName returns the name of one place of a mutex, 1 or greater. A holder has the life lock
+// of that name.
+func PlaceName(namespace, mutex string, place int) Name {
+	return sha256.Sum256(lenprefix.Append(nil, namespace, "mutex", mutex, strconv.Itoa(place)))
+}
+
+// TicketName returns the name of a ticket, with which a claim waits in the lines of
+// mutexes. A waiter has the claim lock of that name.
+func TicketName(ticket int64) Name {
+	return sha256.Sum256(lenprefix.Append(nil, "ticket", strconv.FormatInt(ticket, 10)))
 }
 
 // Space is the set of all locks of a ledger. An error is a *ledger.Fault when the lock
@@ -99,7 +118,12 @@ func (l *Lock) Release() error { return errors.Join(l.unlock(), l.File.Close()) 
 
 // Leave closes this process's descriptor without unlocking. The lock stays held while
 // a process lives that has inherited the descriptor.
-func (l *Lock) Leave() error { return l.File.Close() }
+func (l *Lock) Leave() error {
+	// A process that another goroutine starts now has the descriptor until its exec.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	return l.File.Close()
+}
 
 // Init locks init.lock, under which one process at a time creates a ledger and its
 // secret. It waits at most Timeout. With os.O_CREATE as the flag, it creates a missing

@@ -2,6 +2,7 @@ package filelock
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -73,6 +74,33 @@ func TestLockIsExclusiveAlsoInOneProcess(t *testing.T) {
 				must(t, errors.Join(again.Release(), other.Release()))
 			}
 		})
+	}
+}
+
+// TestNamesDiffer checks that records, places of mutexes and tickets have different locks. Their
+// texts may be equal when they are joined.
+func TestNamesDiffer(t *testing.T) {
+	seen := map[Name]string{}
+	add := func(n Name, what string) {
+		t.Helper()
+		if other, ok := seen[n]; ok {
+			t.Errorf("%s has the locks of %s", what, other)
+		}
+		seen[n] = what
+	}
+	texts := []string{"", "1", "11", "mutex", "ticket", "mutex1", "1mutex", "\x00"}
+	for _, a := range texts {
+		for _, b := range texts {
+			for _, c := range texts {
+				add(NameOf(ledger.ID{Namespace: a, Key: b, Window: c}), fmt.Sprintf("record %q %q %q", a, b, c))
+			}
+			for _, place := range []int{1, 11, 111} {
+				add(PlaceName(a, b, place), fmt.Sprintf("place %d of %q %q", place, a, b))
+			}
+		}
+	}
+	for _, ticket := range []int64{1, 11, 111} {
+		add(TicketName(ticket), fmt.Sprint("ticket ", ticket))
 	}
 }
 

@@ -104,7 +104,7 @@ func (m *model) claim(t *rapid.T) {
 	c.real, err = m.handles[i].real.Claim(m.ctx, id)
 	c.mem, errMem = m.handles[i].mem.Claim(m.ctx, id)
 	if agree(t, fmt.Sprintf("Claim of %+v", id), err, errMem) {
-		m.held[id] = &holder{handle: i, claim: c}
+		m.held[id] = &holder{handle: i, claim: c, mutexes: anyMutexes(t)}
 	}
 }
 
@@ -114,6 +114,7 @@ func (m *model) begin(t *rapid.T) {
 	s.Fingerprint = rapid.SampledFrom([]string{"h1:aa", "h1:bb"}).Draw(t, "fingerprint")
 	s.MaxOutput = rapid.SampledFrom([]int64{-1, 0}).Draw(t, "max output")
 	s.Inputs = rapid.SliceOfN(rapid.Byte(), 0, 8).Draw(t, "inputs")
+	s.Mutexes = m.held[id].mutexes
 	c := m.held[id].claim
 	var x pair[ledger.Execution]
 	var err, errMem error

@@ -17,8 +17,9 @@ import (
 type Mem struct {
 	mu      sync.Mutex
 	records map[ledger.ID]*memRecord
+	mutexes map[memName]*memMutex
 	clock   int64         // counts attempts and marks
-	freed   chan struct{} // closed and replaced when a claim ends
+	freed   chan struct{} // closed and replaced when a claim ends or leaves a line
 }
 
 // memRecord is the record of a key. The last attempt is the current one.
@@ -36,6 +37,7 @@ type memRecord struct {
 func NewMem() *Mem {
 	return &Mem{
 		records: map[ledger.ID]*memRecord{},
+		mutexes: map[memName]*memMutex{},
 		freed:   make(chan struct{}),
 	}
 }
@@ -58,7 +60,13 @@ func (m *Mem) Crash(l ledger.Ledger) {
 }
 
 func (m *Mem) free(r *memRecord) {
+	m.dropMutexes(r.holder)
 	r.holder = nil
+	m.wake()
+}
+
+// wake makes all calls that wait look again.
+func (m *Mem) wake() {
 	close(m.freed)
 	m.freed = make(chan struct{})
 }
@@ -233,11 +241,6 @@ func cloneFiles(files []ledger.File) []ledger.File {
 		files[i].Content = slices.Clone(f.Content)
 	}
 	return files
-}
-
-// Mutexes is not implemented yet.
-func (h *memHandle) Mutexes(ctx context.Context, _ string, _ ...string) ([]ledger.MutexState, error) {
-	return nil, ctx.Err()
 }
 
 func (h *memHandle) Forget(ctx context.Context, id ledger.ID) error {

@@ -16,6 +16,9 @@ type memClaim struct {
 	id     ledger.ID
 	r      *memRecord
 	begun  *memExecution // the latest execution
+	// since is when the claim took its mutexes, or when it joined their lines.
+	since time.Time
+	owner ledger.Owner // of the call in the lines
 }
 
 func (c *memClaim) Record(ctx context.Context) (ledger.Record, error) {
@@ -32,6 +35,9 @@ func (c *memClaim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution,
 	if r.holder != c {
 		return nil, ledger.ErrLost
 	}
+	if err := m.takeMutexes(c, s.Mutexes); err != nil {
+		return nil, err
+	}
 	x := &memExecution{m: m, r: r, before: r.attempts, touched: r.touched, max: s.MaxOutput, out: &memOutput{}}
 	number := r.record(c.id).Attempts + 1
 	r.settle()
@@ -46,11 +52,6 @@ func (c *memClaim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution,
 	m.touch(r)
 	c.begun = x
 	return x, nil
-}
-
-// Queue is not implemented yet.
-func (c *memClaim) Queue(ctx context.Context, _ []ledger.Mutex, _ ledger.Owner) error {
-	return ctx.Err()
 }
 
 func (c *memClaim) Mark(ctx context.Context, m ledger.Mark) (ledger.Attempt, error) {

@@ -27,6 +27,7 @@ func Model(t *testing.T, h Harness) {
 			"get":         m.get,
 			"claim":       m.claim,
 			"begin":       m.begin,
+			"queue":       m.queue,
 			"write":       m.write,
 			"finish":      m.finish,
 			"finish late": m.finishLate,
@@ -64,9 +65,10 @@ type model struct {
 
 // holder is a claim, and the attempt in progress if there is one.
 type holder struct {
-	handle int
-	claim  pair[ledger.Claim]
-	now    *attempt
+	handle  int
+	claim   pair[ledger.Claim]
+	mutexes []ledger.Mutex // of its attempts
+	now     *attempt
 }
 
 type attempt struct {
@@ -75,7 +77,7 @@ type attempt struct {
 }
 
 var modelIDs = []ledger.ID{
-	key("a"), {Namespace: "default", Key: "a", Window: "w"}, {Namespace: "prod", Key: "a"},
+	key("a"), {Namespace: "default", Key: "a", Window: "w"}, key("b"), {Namespace: "prod", Key: "a"},
 }
 
 func newModel(t *testing.T, rt *rapid.T, h Harness) *model {
@@ -117,6 +119,8 @@ func kind(err error) string {
 		return "none"
 	case isBusy(err):
 		return "busy"
+	case errors.As(err, new(*ledger.MutexError)):
+		return "no free place"
 	}
 	for _, k := range kinds {
 		if errors.Is(err, k) {
@@ -190,6 +194,7 @@ func (m *model) compareAll(t *rapid.T) {
 	for _, id := range modelIDs {
 		m.order.check(t, m.compare(t, 0, id).real)
 	}
+	m.compareMutexes(t)
 	h := m.handles[1]
 	r, err := ledger.Collect(h.real.List(m.ctx, ledger.Filter{}))
 	w, errMem := ledger.Collect(h.mem.List(m.ctx, ledger.Filter{}))

@@ -1,5 +1,5 @@
 // Package none is the ledger of a call that runs without one. Every key is free and has
-// never run, and all records are lost when the process ends. With it, a call whose
+// never run, every mutex has a free place, and all records are lost when the process ends. With it, a call whose
 // ledger cannot be used runs the same code as any other call. All features work except
 // those that need a memory of earlier calls.
 package none
@@ -122,7 +122,7 @@ func (l *Ledger) Files(context.Context, ledger.ID, string) ([]ledger.File, error
 	return nil, ledger.ErrNotFound
 }
 
-// Mutexes implements ledger.Ledger.
+// Mutexes implements ledger.Ledger. No mutex is ever held.
 func (l *Ledger) Mutexes(ctx context.Context, _ string, _ ...string) ([]ledger.MutexState, error) {
 	return nil, ctx.Err()
 }
@@ -157,7 +157,7 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 	return e, nil
 }
 
-func (c *claim) Queue(ctx context.Context, _ []ledger.Mutex, _ ledger.Owner) error { return ctx.Err() }
+func (c *claim) Queue(context.Context, []ledger.Mutex, ledger.Owner) error { return nil }
 
 func (c *claim) Mark(ctx context.Context, m ledger.Mark) (ledger.Attempt, error) {
 	now := time.Now().UTC()

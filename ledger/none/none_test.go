@@ -124,3 +124,24 @@ func TestMark(t *testing.T) {
 		t.Errorf("got %q", out)
 	}
 }
+
+// TestMutexesAreFree checks that no mutex is ever held, as no key is.
+func TestMutexesAreFree(t *testing.T) {
+	l := New(false)
+	mutexes := []ledger.Mutex{{Name: "m", Limit: 1}}
+	for range 2 {
+		c, err := l.Claim(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Queue(t.Context(), mutexes, ledger.Owner{}); err != nil {
+			t.Errorf("Queue: got error %v", err)
+		}
+		if _, err := c.Begin(t.Context(), ledger.Start{RunID: "run", Mutexes: mutexes}); err != nil {
+			t.Errorf("Begin: got error %v", err)
+		}
+		if states, err := l.Mutexes(t.Context(), ""); err != nil || len(states) > 0 {
+			t.Errorf("Mutexes: got %+v, %v", states, err)
+		}
+	}
+}

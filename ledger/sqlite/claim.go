@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
-
 	"idem/internal/failpoint"
 	"idem/ledger"
 	"idem/ledger/filelock"
@@ -86,32 +84,18 @@ func (l *Ledger) busy(ctx context.Context, id ledger.ID, leftover bool) error {
 // Wait implements ledger.Ledger. It polls at growing intervals. A wait in the kernel could
 // not be ended by ctx, and the kernel would wake one waiter after the other.
 func (l *Ledger) Wait(ctx context.Context, id ledger.ID) error {
-	b := &backoff.ExponentialBackOff{
-		InitialInterval: 2 * time.Millisecond, Multiplier: 1.5, RandomizationFactor: 0.5, MaxInterval: 50 * time.Millisecond,
-	}
-	b.Reset()
 	db, err := l.database(context.WithoutCancel(ctx))
 	if db == nil || err != nil {
 		return l.explain(err)
 	}
 	var leftovers filelock.Leftovers
-	for {
+	return poll(ctx, func() (bool, error) {
 		alive, err := l.alive(id)
 		if err == nil && !alive {
 			alive, err = l.leftoversAlive(context.WithoutCancel(ctx), &leftovers, id)
 		}
-		if err != nil {
-			return l.explain(err)
-		}
-		if !alive {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(b.NextBackOff()):
-		}
-	}
+		return !alive, l.explain(err)
+	})
 }
 
 // leftoversAlive reports whether processes of id's current attempt are alive. It searches
@@ -144,6 +128,10 @@ type claim struct {
 	lock *filelock.Lock // nil when released
 	life *filelock.Lock // of the execution in progress, if there is one
 
+	places []place // of mutexes, from the first Begin to Release
+	ticket ticket  // in the lines of mutexes, from Queue to Begin
+	killed bool    // the last command that ended did not exit by itself
+
 	// first is the record that was read when the claim was taken, so that Record need
 	// not read it again. It is nil when the record may have changed.
 	first *ledger.Record
@@ -169,8 +157,11 @@ func (c *claim) Release() error {
 		return nil
 	}
 	failpoint.Here("release.before")
-	// Processes of an unfinished execution's command keep the key busy while they live.
-	err := errors.Join(c.endLife(ledger.ReasonLost), c.lock.Release())
+	// Processes of an unfinished execution's command keep the key and its mutexes busy
+	// while they live.
+	c.killed = c.killed || c.life != nil
+	err := errors.Join(c.endLife(ledger.ReasonLost), c.endPlaces(), c.lock.Release())
+	c.ticket.end()
 	c.lock = nil
 	failpoint.Here("release.after")
 	return c.ledger.explain(err)
@@ -190,6 +181,29 @@ func (c *claim) endLife(reason ledger.Reason) error {
 	default:
 		return life.Leave()
 	}
+}
+
+// endPlaces gives the places of mutexes up, as endLife does. The caller holds c.mu.
+func (c *claim) endPlaces() error {
+	var errs []error
+	for _, p := range c.places {
+		if c.killed {
+			errs = append(errs, p.lock.Leave())
+		} else {
+			errs = append(errs, p.lock.Release())
+		}
+	}
+	c.places = nil
+	return errors.Join(errs...)
+}
+
+func (c *claim) placeFiles() (files []*os.File) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range c.places {
+		files = append(files, p.lock.File)
+	}
+	return files
 }
 
 func (c *claim) Record(ctx context.Context) (ledger.Record, error) {
@@ -216,9 +230,6 @@ func (c *claim) takeFirst() *ledger.Record {
 	return rec
 }
 
-// Queue is not implemented yet.
-func (c *claim) Queue(ctx context.Context, _ []ledger.Mutex, _ ledger.Owner) error { return ctx.Err() }
-
 // Begin implements ledger.Claim.
 func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, error) {
 	if err := c.checkHeld(); err != nil {
@@ -238,15 +249,28 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 	c.mu.Unlock()
 	failpoint.Here("begin.life")
 	e := &execution{claim: c, life: life.File}
-	err = l.write(ctx, func(tx querier) error { return e.begin(ctx, tx, s) })
+	var taken []place
+	err = l.write(ctx, func(tx querier) (err error) {
+		if taken, err = c.takeMutexes(ctx, tx, s); err != nil {
+			return err
+		}
+		return e.begin(ctx, tx, s)
+	})
 	if err != nil {
 		e.endLife(ledger.ReasonExit)
+		for _, p := range taken {
+			_ = p.lock.Release()
+		}
+		if errors.As(err, new(*ledger.MutexError)) {
+			return nil, err
+		}
 		err = l.explain(err)
 		if mayBeCommitted(err) {
 			err = fmt.Errorf("%w; nothing was started, should the key count as interrupted now", err)
 		}
 		return nil, err
 	}
+	c.keepMutexes(taken)
 	// The times of output pieces are measured from here, with the monotonic clock. The
 	// record has the same instant as the attempt's start.
 	if s.MaxOutput != 0 {

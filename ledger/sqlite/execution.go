@@ -64,11 +64,21 @@ type execution struct {
 
 func (e *execution) Attempt() ledger.Attempt { return e.row.a }
 func (e *execution) Fence() int64            { return e.record.rec.Fence }
-func (e *execution) Descriptors() []*os.File { return []*os.File{e.life} }
+func (e *execution) Descriptors() []*os.File {
+	return append([]*os.File{e.life}, e.claim.placeFiles()...)
+}
 
 func (e *execution) endLife(reason ledger.Reason) {
 	e.claim.mu.Lock()
 	defer e.claim.mu.Unlock()
+	_ = e.claim.endLife(reason)
+}
+
+// endCommand ends the life lock of a command that has ended.
+func (e *execution) endCommand(reason ledger.Reason) {
+	e.claim.mu.Lock()
+	defer e.claim.mu.Unlock()
+	e.claim.killed = reason != ledger.ReasonExit
 	_ = e.claim.endLife(reason)
 }
 
@@ -77,7 +87,7 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 	failpoint.Here("finish.before")
 	l := e.claim.ledger
 	ctx = context.WithoutCancel(ctx)
-	defer e.endLife(o.Reason)
+	defer e.endCommand(o.Reason)
 	sum, spoolErr := e.endOutput(o.Capture.Unread, true)
 	row := e.row
 	row.a.State, row.a.Reason, row.a.ExitCode, row.a.Signal = o.State, o.Reason, o.ExitCode, o.Signal

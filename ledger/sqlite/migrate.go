@@ -14,6 +14,9 @@ import (
 //go:embed migrations/0001_ledger.sql
 var script1 string
 
+//go:embed migrations/0002_mutexes.sql
+var script2 string
+
 // migrations are the scripts that create the tables of a ledger, in order. user_version is
 // the number of scripts that were run on a ledger. A released script is never changed.
 //
@@ -21,7 +24,7 @@ var script1 string
 // record the outcome of its command afterwards. So a script may add tables, indexes and
 // columns with a default. It must not remove or rename anything that the previous version
 // writes, and this version must be able to read it.
-var migrations = []string{script1}
+var migrations = []string{script1, script2}
 
 // version returns the number of scripts that were run on the ledger in db. It refuses a
 // database of another program, one that was never finished, and one of a newer idem.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +20,9 @@ const later = `
 	create table more (n integer not null);
 	insert into more select count(*) from attempts;
 	update attempts set extra = run_id;`
+
+// next has the scripts of that version.
+var next = append(slices.Clone(migrations), later)
 
 // opensAt returns a handle of an idem with the given migration scripts.
 func opensAt(t testing.TB, place string, scripts ...string) *Ledger {
@@ -60,9 +64,9 @@ func TestMigrationsAreAllListed(t *testing.T) {
 // it can give free pages back to the disk.
 func TestNewLedgerHasAllMigrations(t *testing.T) {
 	place := fresh(t)
-	runs(t, opensAt(t, place, script1, later), theKey, "r", nil, success)
+	runs(t, opensAt(t, place, next...), theKey, "r", nil, success)
 	for query, want := range map[string]int64{
-		"pragma user_version": 2, "pragma auto_vacuum": 2, "select n from more": 0, "select n from commits": 2,
+		"pragma user_version": int64(len(next)), "pragma auto_vacuum": 2, "select n from more": 0, "select n from commits": 2,
 	} {
 		if got := asked(t, place, query); got != want {
 			t.Errorf("%s: got %d, want %d", query, got, want)
@@ -96,14 +100,14 @@ func TestOlderLedgerIsMigrated(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			place := cloned(t, good)
 			commits := asked(t, place, "select n from commits")
-			l := opensAt(t, place, script1, later)
+			l := opensAt(t, place, next...)
 			if now := asked(t, place, "select n from commits"); now != commits {
 				t.Errorf("%d commits were counted for the migration", now-commits)
 			}
 			first(t, l)
 			integrity(t, place)
 			for query, want := range map[string]int64{
-				"pragma user_version": 2, "select n from more": 3, "select count(*) from attempts where extra = run_id": 3,
+				"pragma user_version": int64(len(next)), "select n from more": 3, "select count(*) from attempts where extra = run_id": 3,
 			} {
 				if got := asked(t, place, query); got != want {
 					t.Errorf("%s: got %d, want %d", query, got, want)
@@ -120,7 +124,7 @@ func TestOlderLedgerIsMigrated(t *testing.T) {
 // creates one. The handle migrates it.
 func TestOlderLedgerIsMadeAfterOpen(t *testing.T) {
 	place := fresh(t)
-	l := opensAt(t, place, script1, later)
+	l := opensAt(t, place, next...)
 	runs(t, opened(t, place), theKey, "r", nil, success)
 	if rec, err := l.Get(t.Context(), theKey); err != nil || rec.Phase() != ledger.PhaseSucceeded {
 		t.Errorf("got %+v, %v", rec, err)
@@ -133,7 +137,7 @@ func TestUnfinishedOlderLedgerIsMade(t *testing.T) {
 	place := fresh(t)
 	must(t, os.Mkdir(place, 0o700))
 	raw(t, place, script1+"pragma application_id=1768187245; pragma user_version=1")
-	l := opensAt(t, place, script1, later)
+	l := opensAt(t, place, next...)
 	if rec, err := l.Get(t.Context(), theKey); err != nil || rec.Phase() != ledger.PhaseNone {
 		t.Errorf("got %+v, %v", rec, err)
 	}
@@ -159,7 +163,7 @@ func TestMigrationUnderAnOlderIdem(t *testing.T) {
 			must(t, err)
 			e.Write(ledger.Stdout, large)
 
-			l, err := Options{scripts: []string{script1, later}}.open(place, locks)
+			l, err := Options{scripts: next}.open(place, locks)
 			must(t, err)
 			t.Cleanup(func() { l.Close() })
 			if _, err := l.Claim(t.Context(), theKey); !errors.As(err, new(*ledger.BusyError)) {
@@ -194,7 +198,7 @@ func TestMigrationHappensOnce(t *testing.T) {
 	var group sync.WaitGroup
 	for i := range 16 {
 		group.Go(func() {
-			l, err := Options{scripts: []string{script1, later}}.Open(place)
+			l, err := Options{scripts: next}.Open(place)
 			if err != nil {
 				t.Error(err)
 				return
@@ -217,9 +221,9 @@ func TestMigrationHappensOnce(t *testing.T) {
 func TestMigrationThatFails(t *testing.T) {
 	place := made(t)
 	before := look(t, place)
-	if _, err := (Options{scripts: []string{script1, later + "insert into nowhere values (1)"}}).Open(place); err == nil {
+	if _, err := (Options{scripts: append(slices.Clone(next), "insert into nowhere values (1)")}).Open(place); err == nil {
 		t.Fatal("no error")
-	} else if !strings.Contains(err.Error(), "migrating it from version 1 to 2") {
+	} else if !strings.Contains(err.Error(), fmt.Sprintf("migrating it from version %d to %d", len(migrations), len(next)+1)) {
 		t.Errorf("got error %v", err)
 	}
 	if after := look(t, place); after != before {
@@ -228,7 +232,7 @@ func TestMigrationThatFails(t *testing.T) {
 	if rec, err := opened(t, place).Get(t.Context(), theKey); err != nil || rec.Phase() != ledger.PhaseSucceeded {
 		t.Errorf("the earlier version: got %+v, %v", rec, err)
 	}
-	if rec, err := opensAt(t, place, script1, later).Get(t.Context(), theKey); err != nil || rec.Phase() != ledger.PhaseSucceeded {
+	if rec, err := opensAt(t, place, next...).Get(t.Context(), theKey); err != nil || rec.Phase() != ledger.PhaseSucceeded {
 		t.Errorf("got %+v, %v", rec, err)
 	}
 }
@@ -250,24 +254,24 @@ func TestMigrationAndLostCommits(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(short, "locks"), locks, 0o600))
 	before := look(t, short)
 	var fault *ledger.Fault
-	if _, err := (Options{scripts: []string{script1, later}}).Open(short); !errors.As(err, &fault) || fault.Kind != ledger.FaultLostCommits {
+	if _, err := (Options{scripts: next}).Open(short); !errors.As(err, &fault) || fault.Kind != ledger.FaultLostCommits {
 		t.Errorf("got error %v", err)
 	}
 	if after := look(t, short); after != before {
 		t.Errorf("before:\n%safter:\n%s", before, after)
 	}
-	if _, err := (Options{scripts: []string{script1, later}}).Open(lost); err == nil {
+	if _, err := (Options{scripts: next}).Open(lost); err == nil {
 		t.Error("a ledger without its tables was opened")
 	}
 
 	place = made(t)
-	l = opensAt(t, place, script1, later)
+	l = opensAt(t, place, next...)
 	runs(t, l, theKey, "r5", nil, success)
 	raw(t, place, "pragma wal_checkpoint(truncate)")
 	runs(t, l, theKey, "r6", nil, success)
 	short = cloned(t, place)
 	must(t, os.Remove(filepath.Join(short, "ledger.db-wal")))
-	if _, err := run(opensAt(t, short, script1, later), theKey, "r7", nil, success); !errors.As(err, &fault) || fault.Kind != ledger.FaultLostCommits {
+	if _, err := run(opensAt(t, short, next...), theKey, "r7", nil, success); !errors.As(err, &fault) || fault.Kind != ledger.FaultLostCommits {
 		t.Errorf("got error %v", err)
 	}
 }

@@ -2,11 +2,331 @@ package sqlite
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
 
+	"idem/internal/failpoint"
 	"idem/ledger"
+	"idem/ledger/filelock"
 )
 
-// Mutexes is not implemented yet.
-func (l *Ledger) Mutexes(ctx context.Context, _ string, _ ...string) ([]ledger.MutexState, error) {
-	return nil, ctx.Err()
+// A place of a mutex, or a place in its line, is a row of mutexes and a lock. The locks
+// decide. A row says which limit and which attempt a lock belongs to. A row without its lock
+// means nothing, except for a command that has closed its descriptors: see inUse.
+//
+// Only a write transaction takes places, so it sees each place with its row. A row that is
+// missing while its place is locked belongs to a Begin that has failed and is about to
+// unlock.
+
+// mutexRow is a row of mutexes.
+type mutexRow struct {
+	ticket    int64 // of a waiter; 0 of a holder
+	namespace string
+	name      string
+	place     int // of a holder; 0 of a waiter
+	limit     int
+	use       ledger.MutexUse
+	// lockless reports that a holder has no lock, but processes. It is not stored.
+	lockless bool
+}
+
+const mutexColumns = `select ticket, namespace, name, place, places, key, window, run_id, host, pid, user, since, checksum from mutexes `
+
+func scanMutex(s scanner) (mutexRow, error) {
+	var r mutexRow
+	var namespace, name, key, window, host, user []byte
+	var since, sum int64
+	err := s.Scan(&r.ticket, &namespace, &name, &r.place, &r.limit, &key, &window, &r.use.RunID, &host, &r.use.Owner.PID, &user, &since, &sum)
+	if err != nil {
+		return r, err
+	}
+	r.namespace, r.name = string(namespace), string(name)
+	r.use.ID = ledger.ID{Namespace: r.namespace, Key: string(key), Window: string(window)}
+	r.use.Owner.Host, r.use.Owner.User = string(host), string(user)
+	r.use.Since = fromMicros(since)
+	if sum != r.checksum() {
+		return r, fmt.Errorf("%w: mutex %q", ledger.ErrCorrupt, r.name)
+	}
+	return r, nil
+}
+
+func (r mutexRow) checksum() int64 {
+	var d digest
+	d.text(r.namespace, r.name, r.use.ID.Key, r.use.ID.Window, r.use.RunID, r.use.Owner.Host, r.use.Owner.User)
+	d.numbers(r.ticket, int64(r.place), int64(r.limit), int64(r.use.Owner.PID), micros(r.use.Since))
+	return d.sum()
+}
+
+const oneMutex = mutexColumns + "where ticket=0 and namespace=?1 and name=?2 union all " +
+	mutexColumns + "where ticket>0 and namespace=?1 and name=?2 order by ticket, place"
+
+// readMutex reads the rows of one mutex: the holders by place, then the waiters in order.
+func readMutex(ctx context.Context, q querier, namespace, name string) ([]mutexRow, error) {
+	return readMutexes(ctx, q, oneMutex, []byte(namespace), []byte(name))
+}
+
+func readMutexes(ctx context.Context, q querier, query string, args ...any) ([]mutexRow, error) {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []mutexRow
+	for rows.Next() {
+		r, err := scanMutex(rows)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, r)
+	}
+	return all, rows.Err()
+}
+
+// store inserts the row, or replaces the one of the same place or ticket.
+func (r mutexRow) store(ctx context.Context, tx querier) error {
+	u := r.use
+	_, err := tx.ExecContext(ctx, `insert or replace into mutexes (ticket, namespace, name, place, places, key, window,
+		run_id, host, pid, user, since, checksum) values (?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		r.ticket, []byte(r.namespace), []byte(r.name), r.place, r.limit, []byte(u.ID.Key), []byte(u.ID.Window),
+		u.RunID, []byte(u.Owner.Host), u.Owner.PID, []byte(u.Owner.User), micros(u.Since), r.checksum())
+	return err
+}
+
+// searchProcesses returns a function that reports whether an attempt has processes. It searches
+// all processes when it is called for the first time: twice, as filelock.LeftoversOf does.
+func searchProcesses() func(runID string) bool {
+	search := sync.OnceValue(func() [2]map[string][]ledger.Process {
+		return [2]map[string][]ledger.Process{filelock.AllLeftovers(), filelock.AllLeftovers()}
+	})
+	return func(runID string) bool { found := search(); return len(found[0][runID])+len(found[1][runID]) > 0 }
+}
+
+// inUse reports whether a row counts, and sets Leftover and lockless. A holder without its lock
+// counts if its attempt is recorded as running and has processes, as alive reports.
+func (l *Ledger) inUse(ctx context.Context, q querier, r *mutexRow, alive func(runID string) bool) (bool, error) {
+	if r.ticket > 0 {
+		return l.locks.Held(filelock.TicketName(r.ticket), filelock.Claim)
+	}
+	held, err := l.locks.Held(r.lockName(), filelock.Life)
+	if err != nil {
+		return false, err
+	}
+	if held {
+		call, err := l.locks.Held(filelock.NameOf(r.use.ID), filelock.Claim)
+		r.use.Leftover = !call
+		return true, err
+	}
+	// A call that ends records the outcome before it unlocks. So a call whose attempt is
+	// still running has died.
+	var running bool
+	err = q.QueryRowContext(ctx, "select exists (select 1 from attempts where record=? and run_id=? and state='running')",
+		numberOf(r.use.ID), r.use.RunID).Scan(&running)
+	r.use.Leftover, r.lockless = true, true
+	return err == nil && running && alive(r.use.RunID), err
+}
+
+func (r mutexRow) lockName() filelock.Name { return filelock.PlaceName(r.namespace, r.name, r.place) }
+
+// mutexView is a mutex at one moment.
+type mutexView struct {
+	namespace, name string
+	holders         []mutexRow // in use, by place
+	waiters         []mutexRow // in use, in order
+	dead            []mutexRow // not in use
+}
+
+// look returns a mutex as it is now.
+func (l *Ledger) look(ctx context.Context, q querier, namespace, name string, alive func(runID string) bool) (mutexView, error) {
+	rows, err := readMutex(ctx, q, namespace, name)
+	if err != nil {
+		return mutexView{}, err
+	}
+	return l.view(ctx, q, namespace, name, rows, alive)
+}
+
+// view returns a mutex that has the given rows.
+func (l *Ledger) view(ctx context.Context, q querier, namespace, name string, rows []mutexRow, alive func(runID string) bool) (mutexView, error) {
+	v := mutexView{namespace: namespace, name: name}
+	for _, r := range rows {
+		used, err := l.inUse(ctx, q, &r, alive)
+		switch {
+		case err != nil:
+			return v, err
+		case !used:
+			v.dead = append(v.dead, r)
+		case r.ticket > 0:
+			v.waiters = append(v.waiters, r)
+		default:
+			v.holders = append(v.holders, r)
+		}
+	}
+	return v, nil
+}
+
+func (v mutexView) state() ledger.MutexState {
+	s := ledger.MutexState{Namespace: v.namespace, Name: v.name}
+	for _, r := range v.holders {
+		s.Limit = r.limit
+		s.Holders = append(s.Holders, r.use)
+	}
+	for _, r := range v.waiters {
+		s.Waiters = append(s.Waiters, r.use)
+	}
+	return s
+}
+
+// before returns the waiter just before a ticket. Without a ticket, which is 0, it is the
+// last one in line.
+func (v mutexView) before(ticket int64) *mutexRow {
+	for i := len(v.waiters) - 1; i >= 0; i-- {
+		if r := &v.waiters[i]; ticket == 0 || r.ticket < ticket {
+			return r
+		}
+	}
+	return nil
+}
+
+// place returns the place that a claim with the given limit can take, or 0.
+func (v mutexView) place(limit int) int {
+	if len(v.holders) >= limit || len(v.holders) > 0 && v.holders[0].limit != limit {
+		return 0
+	}
+	place := 1
+	for _, r := range v.holders {
+		if r.place == place {
+			place++
+		}
+	}
+	return place
+}
+
+// place is a place of a mutex that a claim holds.
+type place struct {
+	row  mutexRow
+	lock *filelock.Lock
+}
+
+// takeMutexes takes the mutexes of s for the attempt that tx begins, all or none. If the claim
+// has them already, it stores the run ID of the new attempt. The caller unlocks the new places
+// if tx fails.
+func (c *claim) takeMutexes(ctx context.Context, tx querier, s ledger.Start) (taken []place, err error) {
+	c.mu.Lock()
+	held, ticket := c.places, c.ticket
+	c.mu.Unlock()
+	for _, p := range held {
+		p.row.use.RunID = s.RunID
+		if err := p.row.store(ctx, tx); err != nil {
+			return nil, err
+		}
+	}
+	if len(held) > 0 || len(s.Mutexes) == 0 && ticket.number == 0 {
+		return nil, nil
+	}
+	use := ledger.MutexUse{ID: c.id, RunID: s.RunID, Owner: s.Owner, Since: fromMicros(micros(c.ledger.now()))}
+	alive := searchProcesses()
+	for _, m := range s.Mutexes {
+		p, err := c.takeMutex(ctx, tx, m, ticket.number, use, alive)
+		if err != nil {
+			return taken, err
+		}
+		taken = append(taken, p)
+	}
+	if ticket.number > 0 {
+		_, err = tx.ExecContext(ctx, "delete from mutexes where ticket=?", ticket.number)
+	}
+	failpoint.Here("begin.mutexes")
+	return taken, err
+}
+
+func (c *claim) takeMutex(ctx context.Context, tx querier, m ledger.Mutex, ticket int64, use ledger.MutexUse, alive func(runID string) bool) (place, error) {
+	l := c.ledger
+	v, err := l.look(ctx, tx, c.id.Namespace, m.Name, alive)
+	if err != nil {
+		return place{}, err
+	}
+	r := mutexRow{namespace: v.namespace, name: v.name, place: v.place(m.Limit), limit: m.Limit, use: use}
+	if r.place == 0 || v.before(ticket) != nil {
+		return place{}, &ledger.MutexError{Mutex: m, State: v.state()}
+	}
+	lock, err := l.locks.Take(r.lockName(), filelock.Life)
+	if errors.Is(err, filelock.ErrHeld) {
+		err = &ledger.MutexError{Mutex: m, State: v.state()}
+	}
+	if err != nil {
+		return place{}, err
+	}
+	if err := v.replaceDead(ctx, tx, r); err != nil {
+		_ = lock.Release()
+		return place{}, err
+	}
+	return place{r, lock}, nil
+}
+
+// replaceDead stores the row of a new holder, and deletes the rows that do not count.
+func (v mutexView) replaceDead(ctx context.Context, tx querier, r mutexRow) error {
+	for _, dead := range v.dead {
+		_, err := tx.ExecContext(ctx, "delete from mutexes where ticket=? and namespace=? and name=? and place=?",
+			dead.ticket, []byte(dead.namespace), []byte(dead.name), dead.place)
+		if err != nil {
+			return err
+		}
+	}
+	return r.store(ctx, tx)
+}
+
+// keepMutexes makes the places that an attempt has taken those of the claim, which leaves its
+// lines.
+func (c *claim) keepMutexes(taken []place) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(taken) > 0 {
+		c.places = taken
+	}
+	c.ticket.end()
+}
+
+// Mutexes implements ledger.Ledger.
+func (l *Ledger) Mutexes(ctx context.Context, namespace string, names ...string) ([]ledger.MutexState, error) {
+	db, err := l.database(ctx)
+	if db == nil || err != nil {
+		return nil, l.explain(err)
+	}
+	alive := searchProcesses()
+	var states []ledger.MutexState
+	add := func(v mutexView, err error) error {
+		if len(v.holders)+len(v.waiters) > 0 {
+			states = append(states, v.state())
+		}
+		return l.explain(err)
+	}
+	if namespace != "" && len(names) > 0 { // need not read all mutexes
+		names = slices.Clone(names)
+		slices.Sort(names)
+		for _, name := range slices.Compact(names) {
+			if err := add(l.look(ctx, db, namespace, name, alive)); err != nil {
+				return nil, err
+			}
+		}
+		return states, nil
+	}
+	rows, err := readMutexes(ctx, db, mutexColumns+"order by namespace, name, ticket, place")
+	if err != nil {
+		return nil, l.explain(err)
+	}
+	for len(rows) > 0 {
+		namespaceOfRow, name := rows[0].namespace, rows[0].name
+		n := slices.IndexFunc(rows, func(r mutexRow) bool { return r.namespace != namespaceOfRow || r.name != name })
+		if n < 0 {
+			n = len(rows)
+		}
+		if (namespace == "" || namespace == namespaceOfRow) && (len(names) == 0 || slices.Contains(names, name)) {
+			if err := add(l.view(ctx, db, namespaceOfRow, name, rows[:n], alive)); err != nil {
+				return nil, err
+			}
+		}
+		rows = rows[n:]
+	}
+	return states, nil
 }

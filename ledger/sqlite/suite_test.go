@@ -32,7 +32,7 @@ func harness(locks func(dir *localdir.Dir) filelock.Space) ledgertest.Harness {
 		},
 		Crash:    func(l ledger.Ledger) { l.(*Ledger).locks.(*mortal).die() },
 		Inherits: true,
-		Newer:    func(t testing.TB, place string) { raw(t, place, "pragma user_version=2") },
+		Newer:    func(t testing.TB, place string) { raw(t, place, "pragma user_version=3") },
 		Look:     look,
 		Check:    integrity,
 	}
@@ -87,7 +87,7 @@ func (m *mortal) die() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, l := range m.taken {
-		l.File.Close()
+		_ = l.Leave()
 	}
 }
 

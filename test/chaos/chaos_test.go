@@ -72,8 +72,9 @@ func TestNaiveProgramIsFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	for part, promises := range map[string][]string{
-		"kill": {"overlapping executions", "faults of the ledger", "histories that are in no order"},
-		"full": {"status 69 although the command had started", "commands started a second time"},
+		"kill":  {"overlapping executions", "faults of the ledger", "histories that are in no order"},
+		"mutex": {"overlaps within a mutex", "histories in which a mutex has too many holders"},
+		"full":  {"status 69 although the command had started", "commands started a second time"},
 	} {
 		t.Run(part, func(t *testing.T) {
 			out, err := run(t, "--quick", "--keys", "8", "--kills", "60", "--idem", naive, part)

@@ -21,6 +21,7 @@ import (
 	"idem/test/chaos/full"
 	"idem/test/chaos/kill"
 	"idem/test/chaos/lab"
+	"idem/test/chaos/mutex"
 	"idem/test/chaos/power"
 	"idem/test/chaos/signals"
 	"idem/test/chaos/steps"
@@ -34,6 +35,7 @@ import (
 var children = map[string]func(args []string) int{
 	"command":         lab.Command, // of steps, power and full
 	"locked-command":  kill.Command,
+	"mutex-command":   mutex.Command,
 	"worker":          kill.Worker,
 	"daemon":          kill.Daemon,
 	"trigger-command": triggers.Command,
@@ -50,6 +52,7 @@ type part struct {
 
 var parts = []part{
 	{rig.Part{Name: "kill", What: "SIGKILL of idem, the command, both and leftovers at random times"}, kill.Run},
+	{rig.Part{Name: "mutex", What: "SIGKILL of calls with mutexes, while they wait and while they run"}, mutex.Run},
 	{rig.Part{Name: "triggers", What: "calls with --wait=fresh at random times, some of them killed"}, triggers.Run},
 	{rig.Part{Name: "steps", What: "SIGKILL of idem at every point at which the ledger is in another state"}, steps.Run},
 	{rig.Part{Name: "power", What: "power cuts of the ledger's disk"}, power.Run},
@@ -70,8 +73,8 @@ func chaos(args []string) error {
 	program := rig.NewProgram("chaos", list...)
 	flags := program.Flags
 	flags.BoolVar(&o.Quick, "quick", false, "do about a tenth of everything")
-	flags.IntVar(&o.Keys, "keys", 0, "kill: use at least this many keys (0: 1000, quick 100)")
-	flags.IntVar(&o.Kills, "kills", 0, "kill: make at least this many kills (0: 5000, quick 500)")
+	flags.IntVar(&o.Keys, "keys", 0, "kill, mutex: use at least this many keys (0: 1000, quick 100; mutex 20)")
+	flags.IntVar(&o.Kills, "kills", 0, "kill, mutex: make at least this many kills (0: 5000, quick 500; mutex 500, quick 60)")
 	flags.IntVar(&o.Parallel, "parallel", 8, "work on this many keys, kills or disks at a time (not power)")
 	flags.StringVar(&o.Trial, "trial", "", "damage, syscalls: make only the trial of this `NAME`")
 	flags.DurationVar(&o.Wait, "wait", time.Minute, "signals: fail if an expected event takes longer; usually it takes less than a hundredth")

@@ -41,7 +41,7 @@ type killTest struct {
 	faults   []lab.Fault
 
 	scanLock sync.Mutex
-	scanned  []process
+	scanned  []lab.Process
 	scanTime time.Time
 }
 

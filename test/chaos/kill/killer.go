@@ -32,9 +32,9 @@ func (s *keyTest) killRandomly(ctx context.Context) {
 			return
 		case <-time.After(time.Duration(5+rng.IntN(60)) * time.Millisecond):
 		}
-		var found []process
+		var found []lab.Process
 		for _, p := range s.processes() {
-			if strings.HasPrefix(p.call, s.key+"/") {
+			if strings.HasPrefix(p.Call, s.key+"/") {
 				found = append(found, p)
 			}
 		}
@@ -44,40 +44,40 @@ func (s *keyTest) killRandomly(ctx context.Context) {
 
 // processes returns a scan that is at most 10 ms old. All killers share it, because
 // a scan is expensive.
-func (r *killTest) processes() []process {
+func (r *killTest) processes() []lab.Process {
 	r.scanLock.Lock()
 	defer r.scanLock.Unlock()
 	if time.Since(r.scanTime) > 10*time.Millisecond {
-		r.scanned, r.scanTime = r.scan(), time.Now()
+		r.scanned, r.scanTime = r.Scan(), time.Now()
 	}
 	return r.scanned
 }
 
 // killOne kills one of the processes of the key, or idem and its command.
-func (s *keyTest) killOne(rng *rand.Rand, found []process) {
-	var idems, commands, holders, leftovers []process
-	byCall := map[string]process{} // idem by call
-	shells := map[string]bool{}    // calls whose command is alive
+func (s *keyTest) killOne(rng *rand.Rand, found []lab.Process) {
+	var idems, commands, holders, leftovers []lab.Process
+	byCall := map[string]lab.Process{} // idem by call
+	shells := map[string]bool{}        // calls whose command is alive
 	for _, p := range found {
-		switch p.role {
-		case roleIdem:
+		switch p.Role {
+		case lab.RoleIdem:
 			idems = append(idems, p)
-			byCall[p.call] = p
-		case roleCommand:
+			byCall[p.Call] = p
+		case lab.RoleCommand:
 			commands = append(commands, p)
-			shells[p.call] = true
+			shells[p.Call] = true
 		}
 	}
 	for _, p := range found {
-		idem, alive := byCall[p.call]
+		idem, alive := byCall[p.Call]
 		switch {
-		case p.role == roleCommand && alive:
+		case p.Role == lab.RoleCommand && alive:
 			holders = append(holders, idem)
-		case p.role == roleCommand, p.role == roleHelper && !shells[p.call]:
+		case p.Role == lab.RoleCommand, p.Role == lab.RoleHelper && !shells[p.Call]:
 			leftovers = append(leftovers, p)
 		}
 	}
-	pick := func(from []process) process { return from[rng.IntN(len(from))] }
+	pick := func(from []lab.Process) lab.Process { return from[rng.IntN(len(from))] }
 	switch d := rng.IntN(20); {
 	case d < 6 && len(leftovers) > 0:
 		s.killCounted(pick(leftovers), &s.kills.leftover)
@@ -88,7 +88,7 @@ func (s *keyTest) killOne(rng *rand.Rand, found []process) {
 	case d < 15 && len(holders) > 0:
 		idem := pick(holders)
 		for _, p := range commands {
-			if p.call == idem.call {
+			if p.Call == idem.Call {
 				s.killBoth(rng, idem, p)
 				break
 			}
@@ -99,7 +99,7 @@ func (s *keyTest) killOne(rng *rand.Rand, found []process) {
 }
 
 // killCounted kills one process, unless the budget is used, and counts it.
-func (s *keyTest) killCounted(p process, count *atomic.Int64) {
+func (s *keyTest) killCounted(p lab.Process, count *atomic.Int64) {
 	s.killLock.Lock()
 	defer s.killLock.Unlock()
 	if s.budget.Add(-1) < 0 {
@@ -112,16 +112,16 @@ func (s *keyTest) killCounted(p process, count *atomic.Int64) {
 	}
 }
 
-func (s *keyTest) killLogged(p process) bool {
-	kind := map[role]lab.Kind{roleIdem: lab.KillIdem, roleCommand: lab.KillCommand}[p.role]
+func (s *keyTest) killLogged(p lab.Process) bool {
+	kind := map[lab.Role]lab.Kind{lab.RoleIdem: lab.KillIdem, lab.RoleCommand: lab.KillCommand}[p.Role]
 	begun := false
-	hit := s.killProcess(p, func() {
+	hit := s.Kill(p, func() {
 		if begun = kind != ""; begun {
-			s.journal.Add(lab.Event{Kind: kind, Call: p.call})
+			s.journal.Add(lab.Event{Kind: kind, Call: p.Call})
 		}
 	})
 	if begun {
-		e := lab.Event{Kind: lab.Killed, Call: p.call}
+		e := lab.Event{Kind: lab.Killed, Call: p.Call}
 		if hit {
 			e.Code = 1
 		}
@@ -131,7 +131,7 @@ func (s *keyTest) killLogged(p process) bool {
 }
 
 // killBoth kills idem and its command, in random order.
-func (s *keyTest) killBoth(rng *rand.Rand, a, b process) {
+func (s *keyTest) killBoth(rng *rand.Rand, a, b lab.Process) {
 	s.killLock.Lock()
 	defer s.killLock.Unlock()
 	if rng.IntN(2) == 0 {
@@ -141,7 +141,7 @@ func (s *keyTest) killBoth(rng *rand.Rand, a, b process) {
 	switch {
 	case first && second:
 		s.kills.both.Add(1)
-	case first && a.role == roleIdem, second && b.role == roleIdem:
+	case first && a.Role == lab.RoleIdem, second && b.Role == lab.RoleIdem:
 		s.kills.idem.Add(1)
 	case first || second:
 		s.kills.command.Add(1)
@@ -155,8 +155,8 @@ func (s *keyTest) killBoth(rng *rand.Rand, a, b process) {
 func (s *keyTest) killAfter(call string, after time.Duration, done chan<- struct{}) {
 	defer close(done)
 	time.Sleep(after)
-	for _, p := range s.scan() { // a shared scan may be too old
-		if p.call == call && p.role == roleIdem {
+	for _, p := range s.Scan() { // a shared scan may be too old
+		if p.Call == call && p.Role == lab.RoleIdem {
 			s.killCounted(p, &s.kills.young)
 			return
 		}

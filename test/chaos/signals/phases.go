@@ -24,7 +24,7 @@ import (
 // phase or on the way to it. There is no terminal.
 type phase struct {
 	name string
-	args []string // more flags of idem run
+	args []string // more flags of idem run, in which KEY is the key
 	// command is the shell command that idem runs, with the directory of the delivery as $0.
 	command string
 	// stalled means that stdout of idem is a pipe that is not read.
@@ -62,6 +62,10 @@ var phases = []phase{
 	{
 		name: "while another call runs, with --wait", args: []string{"--wait"}, command: holderScript, states: []string{"running"},
 		prepare: (*signalTest).holdKey,
+	},
+	{
+		name: "while another key holds the mutex, with --wait", args: []string{"--wait", "--mutex", "KEY"}, command: sleepScript, states: []string{""},
+		prepare: (*signalTest).holdMutex,
 	},
 	{name: "in the delay before a retry", args: []string{"--retries", "9", "--retry-delay", "1h"}, command: "exit 1", again: true, states: []string{"", "failed", "failed, S"}},
 	{name: "in a hook", args: []string{"--hook", "start=exec sleep 60"}, command: "exit 0", states: []string{""}},
@@ -168,7 +172,11 @@ func (r *signalTest) deliver(p phase, bare bool, sig unix.Signal, dir string, af
 	defer undo()
 	argv := []string{"sh", "-c", p.command, dir}
 	if !bare {
-		argv = append(append([]string{r.Idem, "run", "--key", filepath.Base(dir)}, p.args...), append([]string{"--"}, argv...)...)
+		call := []string{r.Idem, "run", "--key", filepath.Base(dir)}
+		for _, arg := range p.args {
+			call = append(call, strings.ReplaceAll(arg, "KEY", filepath.Base(dir)))
+		}
+		argv = append(append(call, "--"), argv...)
 	}
 	c := exec.Command(argv[0], argv[1:]...)
 	c.Env = r.environ()
@@ -299,8 +307,15 @@ func (r *signalTest) recordSuccess(dir, key string) (func(), error) {
 }
 
 // holdKey runs another call for the key until the end.
-func (r *signalTest) holdKey(dir, key string) (func(), error) {
-	c := exec.Command(r.Idem, "run", "--key", key, "--", "sh", "-c", holderScript, dir)
+func (r *signalTest) holdKey(dir, key string) (func(), error) { return r.hold(dir, "--key", key) }
+
+// holdMutex runs a call for another key with a mutex named after the key until the end.
+func (r *signalTest) holdMutex(dir, key string) (func(), error) {
+	return r.hold(dir, "--key", "holder:"+key, "--mutex", key)
+}
+
+func (r *signalTest) hold(dir string, flags ...string) (func(), error) {
+	c := exec.Command(r.Idem, append(append([]string{"run"}, flags...), "--", "sh", "-c", holderScript, dir)...)
 	c.Env = r.environ()
 	c.SysProcAttr = &unix.SysProcAttr{Setsid: true}
 	if err := c.Start(); err != nil {

@@ -1,6 +1,10 @@
 package steps
 
 import (
+	"os"
+	"path/filepath"
+	"time"
+
 	"idem/test/chaos/lab"
 )
 
@@ -67,6 +71,20 @@ var scenarios = []scenario{
 		{"write.committed:3", "running again: committed", 1, findsInterrupted},
 		{"write.committed:4", "outcome: committed", 2, findsFailure},
 	}},
+	{name: "--mutex", mutex: true, job: lab.Job{Output: 100}, steps: []step{
+		{"begin.mutexes", "mutex taken", 0, findsNothing},
+		{"write.commit", "running: before the commit", 0, findsNothing},
+		{"write.committed", "running: committed", 0, findsInterrupted},
+		{"finish.done", "before the life lock is given back", 1, findsSuccess},
+		{"release.before", "before the mutex is given back", 1, findsSuccess},
+	}},
+	{name: "--mutex, command alive", mutex: true, holds: true, job: lab.Job{Output: largeOutput}, steps: []step{
+		{"fork.after", "command started", 1, findsRunning},
+	}},
+	{name: "--mutex --wait", mutex: true, before: holdMutex, flags: []string{"--wait"}, after: freeMutex, job: lab.Job{Output: 100}, steps: []step{
+		{"queue.ticket", "in line: before the commit", 0, findsNothing},
+		{"queue.joined", "in line: committed", 0, findsNothing},
+	}},
 	{name: "command that cannot start", before: func(s *trial) { s.writeProgram(brokenProgram) }, after: func(s *trial) { s.writeProgram(mendedProgram) }, job: lab.Job{Output: 100}, steps: []step{
 		{"abandon.before", "before running is taken back", 0, findsInterrupted},
 		{"write.commit:2", "taken back: before the commit", 0, findsInterrupted},
@@ -106,6 +124,26 @@ var scenarios = []scenario{
 
 // interrupted leaves the key interrupted.
 func interrupted(s *trial) { s.runKilledAt("write.committed") }
+
+// holdMutex starts a call of another key that holds the mutex until freeMutex.
+func holdMutex(s *trial) {
+	holder := lab.Job{Key: s.job.Key + ":holder", Hold: s.holderFile()}
+	lab.Must(os.WriteFile(holder.Hold, nil, 0o600))
+	s.holder = make(chan lab.Call, 1)
+	go func() { s.holder <- s.Run(holder, 1, []string{"--mutex", s.job.Key}) }()
+	for s.Runs(holder.Key).Total() == 0 {
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func freeMutex(s *trial) {
+	lab.Must(os.Remove(s.holderFile()))
+	if c := <-s.holder; c.Code != 0 {
+		s.Fail(noTable, s.job.Key, "%s: the holder of the mutex: status %d: %s", s.scenario.name, c.Code, c.Stderr())
+	}
+}
+
+func (s *trial) holderFile() string { return filepath.Join(s.Dir, s.job.Key+".holder") }
 
 // done leaves the key done.
 func done(s *trial) { s.runJob(nil) }

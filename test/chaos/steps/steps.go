@@ -57,6 +57,7 @@ type scenario struct {
 	job    lab.Job
 	fresh  bool                   // the ledger does not exist yet
 	holds  bool                   // the command runs until its hold file is removed
+	mutex  bool                   // all runs have a mutex, which is free for another key at the end
 	before func(s *trial)         // earlier calls of the key
 	flags  []string               // flags of the killed call, if it is a run
 	always []string               // flags of all runs
@@ -72,13 +73,18 @@ type trial struct {
 	step      step
 	job       lab.Job
 	calls     int
-	ranBefore int // commands that ran before the call that is killed
+	ranBefore int           // commands that ran before the call that is killed
+	holder    chan lab.Call // the end of a call that holds the mutex of the trial
 }
 
 // runJob makes the next call of idem run for the job.
 func (s *trial) runJob(flags []string, env ...string) lab.Call {
 	s.calls++
-	return s.Run(s.job, s.calls, append(slices.Clone(s.scenario.always), flags...), env...)
+	flags = append(slices.Clone(s.scenario.always), flags...)
+	if s.scenario.mutex {
+		flags = append(flags, "--mutex", s.job.Key)
+	}
+	return s.Run(s.job, s.calls, flags, env...)
 }
 
 // runKilledAt calls idem run, which is killed at a failpoint.
@@ -193,6 +199,12 @@ func (s *trial) checkNextCalls() {
 		if want == lab.ExitBusy {
 			lab.Must(os.Remove(s.job.Hold))
 			flags = []string{"--wait"} // until it has ended
+		}
+	}
+	if s.scenario.mutex {
+		other := lab.Job{Key: s.job.Key + ":other"}
+		if c := s.Run(other, 1, []string{"--mutex", s.job.Key}); c.Code != 0 {
+			complain("a call of another key with the mutex: status %d: %s", c.Code, c.Stderr())
 		}
 	}
 	if ran := s.Runs(s.job.Key).Total() - s.ranBefore; ran != s.step.ran+s.step.expect.runs {

@@ -43,7 +43,7 @@ func run(key string, command []string) (int, error) {
 		return 0, err
 	}
 	marker := filepath.Join(dir, key+".done")
-	if out, err := os.ReadFile(marker); err == nil {
+	if out, err := os.ReadFile(marker); err == nil && !slices.Contains(os.Args, "--force") {
 		_, err = os.Stdout.Write(out)
 		return 0, err
 	}
@@ -52,7 +52,7 @@ func run(key string, command []string) (int, error) {
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, os.Stderr
 	cmd.WaitDelay = 100 * time.Millisecond
-	cmd.Env = append(os.Environ(), "IDEM_RUN_ID="+strconv.Itoa(os.Getpid()), "IDEM_ATTEMPT="+strconv.Itoa(os.Getpid()%10))
+	cmd.Env = append(os.Environ(), "IDEM_KEY="+key, "IDEM_RUN_ID="+strconv.Itoa(os.Getpid()), "IDEM_ATTEMPT="+strconv.Itoa(os.Getpid()%10))
 	var exit *exec.ExitError
 	if err := cmd.Run(); errors.As(err, &exit) {
 		if exit.ExitCode() < 0 {

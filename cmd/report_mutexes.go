@@ -1,0 +1,106 @@
+package cmd
+
+import (
+	"fmt"
+
+	"idem/ledger"
+	"idem/runner"
+)
+
+// maxHolders is how many calls that use a mutex a message lists.
+const maxHolders = 3
+
+// mutexFailure returns the failure of a call whose mutex has no free place.
+func mutexFailure(res runner.Result, call runner.Call) *failure {
+	f := fail(exitBusy, "%s", mutexHeldText(res.Mutex))
+	f.mutexDetails(res.Mutex.State)
+	if list := processes(res.Holders); list != "" {
+		f.detail("still alive: %s", list)
+	}
+	if call.Wait.Limit > 0 {
+		return f.hintFlags("to wait as long as it takes", waitFlag(call.Policy.Fresh))
+	}
+	return f.hintFlags("to wait for it", waitFlag(call.Policy.Fresh))
+}
+
+// mutexHeldText says why a call cannot take a mutex, as a sentence.
+func mutexHeldText(e *ledger.MutexError) string {
+	name, s := quote(e.Mutex.Name), e.State
+	switch {
+	case len(s.Holders) == 0 && len(s.Waiters) == 0:
+		return fmt.Sprintf("mutex %s was taken by another call", name)
+	case len(s.Holders) == 0:
+		return fmt.Sprintf("mutex %s is waited for by %s", name, keyText(s.Waiters[0].ID))
+	case s.Limit != e.Mutex.Limit:
+		return fmt.Sprintf("mutex %s is held with the limit %d, and this call has the limit %d", name, s.Limit, e.Mutex.Limit)
+	case len(s.Holders) < s.Limit: // the line is first
+		return fmt.Sprintf("mutex %s is waited for by other calls", name)
+	case s.Limit > 1:
+		return fmt.Sprintf("mutex %s has no free place: %d of %d are taken", name, len(s.Holders), s.Limit)
+	case s.Holders[0].Leftover:
+		return fmt.Sprintf("mutex %s is held by processes of %s", name, keyText(s.Holders[0].ID))
+	default:
+		return fmt.Sprintf("mutex %s is held by %s", name, keyText(s.Holders[0].ID))
+	}
+}
+
+// mutexDetails adds the calls that use a mutex: its holders or, without any, those that
+// wait.
+func (f *failure) mutexDetails(s ledger.MutexState) {
+	uses := s.Holders
+	if len(uses) == 0 {
+		uses = s.Waiters
+	}
+	for i, u := range uses {
+		if i == maxHolders {
+			f.detail("and %d more, which idem list --mutexes lists", len(uses)-i)
+			break
+		}
+		f.detail("%s", useText(u, u.RunID != ""))
+	}
+}
+
+// useText describes a call that holds a mutex or waits for it.
+func useText(u ledger.MutexUse, holds bool) string {
+	verb := "waits"
+	switch {
+	case u.Leftover:
+		verb = "left processes behind, and has held it"
+	case holds:
+		verb = "holds it"
+	}
+	return fmt.Sprintf("%s %s since %s %s", keyText(u.ID), verb, timeText(u.Since), ownerText(u.Owner))
+}
+
+func keyText(id ledger.ID) string { return "key " + quote(id.Key) + inWindow(id) }
+
+// outerMutexFailure returns the failure of a call that would wait for a mutex that the
+// command around it holds.
+func outerMutexFailure(e *ledger.MutexError) *failure {
+	f := usage("mutex %s cannot be taken before the command around this call ends", quote(e.Mutex.Name))
+	f.mutexDetails(e.State)
+	return f.hintUnflagged("the outer call holds it; here", shellLine(flagWords("mutex", mutexText(e.Mutex))))
+}
+
+// queuedFailure returns the failure for a key whose call waits for a mutex.
+func queuedFailure(res runner.Result, call runner.Call) *failure {
+	f := fail(exitBusy, "key %s is held by a call that waits for mutex %s", quote(call.ID.Key), quote(res.Queued.Name))
+	f.mutexDetails(*res.Queued)
+	if call.Wait.Limit > 0 {
+		return f.hintFlags("to wait as long as it takes", waitFlag(call.Policy.Fresh))
+	}
+	return f.hintFlags("to wait for it and share its result", waitFlag(call.Policy.Fresh))
+}
+
+// mutex prints the note for a mutex without a free place.
+func (w *waiting) mutex(e *ledger.MutexError) {
+	uses := e.State.Holders
+	if len(uses) == 0 {
+		uses = e.State.Waiters
+	}
+	if w.say("waiting for mutex %s", quote(e.Mutex.Name)) {
+		for _, u := range uses[:min(len(uses), maxHolders)] {
+			w.ui.say(detailMark, "%s", useText(u, u.RunID != ""))
+		}
+	}
+}

@@ -1,0 +1,216 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"idem/internal/failpoint"
+	"idem/ledger"
+	"idem/ledger/filelock"
+)
+
+// Queue implements ledger.Claim. A claim joins the lines of all its mutexes in one
+// transaction, with one ticket. The claim with the lowest ticket is therefore first in all
+// its lines, so some claim always gets on. A transaction of Begin sees all earlier tickets,
+// so no call overtakes a waiter. The order does not depend on the kernel or on a clock.
+//
+// Each waiter watches only the locks that are in its way. Like Wait, it polls.
+func (c *claim) Queue(ctx context.Context, mutexes []ledger.Mutex, owner ledger.Owner) error {
+	c.mu.Lock()
+	released, holds, waits := c.lock == nil, len(c.places) > 0, c.ticket.number > 0
+	c.mu.Unlock()
+	switch {
+	case released:
+		return errReleased
+	case holds:
+		return nil
+	}
+	if !waits {
+		if err := c.join(context.WithoutCancel(ctx), mutexes, owner); err != nil {
+			return c.ledger.explain(err)
+		}
+	}
+	failpoint.Here("queue.joined")
+	err := c.awaitPlaces(ctx, mutexes)
+	if err == nil || errors.Is(err, errReleased) {
+		return err
+	}
+	c.mu.Lock()
+	c.ticket.end()
+	c.mu.Unlock()
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return err
+	}
+	return c.ledger.explain(err)
+}
+
+// join takes a ticket and stores it in the lines of the mutexes.
+func (c *claim) join(ctx context.Context, mutexes []ledger.Mutex, owner ledger.Owner) error {
+	l := c.ledger
+	use := ledger.MutexUse{ID: c.id, Owner: owner, Since: fromMicros(micros(l.now()))}
+	var t ticket
+	err := l.write(ctx, func(tx querier) (err error) {
+		if t, err = l.newTicket(ctx, tx); err != nil {
+			return err
+		}
+		for _, m := range mutexes {
+			r := mutexRow{ticket: t.number, namespace: c.id.Namespace, name: m.Name, limit: m.Limit, use: use}
+			if err := r.store(ctx, tx); err != nil {
+				return err
+			}
+		}
+		failpoint.Here("queue.ticket")
+		return nil
+	})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err == nil && c.lock == nil {
+		err = errReleased
+	}
+	if err != nil {
+		t.end()
+		return err
+	}
+	c.ticket = t
+	return nil
+}
+
+// ticket is the right of a claim to its places in lines. The zero value is none.
+type ticket struct {
+	number int64
+	lock   *filelock.Lock
+}
+
+// newTicket returns a ticket with a higher number than any other. It deletes the rows of tickets
+// that are no longer in line, because a claim writes nothing when it leaves its lines.
+func (l *Ledger) newTicket(ctx context.Context, tx querier) (t ticket, err error) {
+	rows, err := readMutexes(ctx, tx, mutexColumns+"where ticket>0 order by ticket")
+	if err != nil {
+		return ticket{}, err
+	}
+	for _, r := range rows {
+		if r.ticket == t.number { // of another mutex
+			continue
+		}
+		t.number = r.ticket
+		held, err := l.locks.Held(filelock.TicketName(r.ticket), filelock.Claim)
+		if err == nil && !held {
+			_, err = tx.ExecContext(ctx, "delete from mutexes where ticket=?", r.ticket)
+		}
+		if err != nil {
+			return ticket{}, err
+		}
+	}
+	for { // a ticket without a row belongs to a claim that is about to unlock it
+		t.number++
+		t.lock, err = l.locks.Take(filelock.TicketName(t.number), filelock.Claim)
+		if !errors.Is(err, filelock.ErrHeld) {
+			return t, err
+		}
+	}
+}
+
+func (t *ticket) end() {
+	if t.lock != nil {
+		_ = t.lock.Release()
+	}
+	*t = ticket{}
+}
+
+// awaitPlaces returns when nothing is in the way of the claim, or with the error of ctx.
+func (c *claim) awaitPlaces(ctx context.Context, mutexes []ledger.Mutex) error {
+	var gone func() (bool, error)
+	return poll(ctx, func() (bool, error) {
+		if err := c.checkHeld(); err != nil {
+			return false, err
+		}
+		if gone != nil {
+			if ok, err := gone(); !ok || err != nil {
+				return false, err
+			}
+		}
+		var err error
+		gone, err = c.inTheWay(context.WithoutCancel(ctx), mutexes)
+		return gone == nil, err
+	})
+}
+
+// inTheWay returns a function that reports whether something that is in the way now has
+// gone, or nil if nothing is in the way.
+func (c *claim) inTheWay(ctx context.Context, mutexes []ledger.Mutex) (gone func() (bool, error), err error) {
+	l, namespace := c.ledger, c.id.Namespace
+	db, err := l.database(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	ticket := c.ticket.number
+	c.mu.Unlock()
+	alive := searchProcesses()
+	for _, m := range mutexes {
+		v, err := l.look(ctx, db, namespace, m.Name, alive)
+		if err != nil {
+			return nil, err
+		}
+		if r := v.before(ticket); r != nil {
+			return l.unlocked(filelock.TicketName(r.ticket), filelock.Claim), nil
+		}
+		place := v.place(m.Limit)
+		if place == 0 {
+			return l.oneGone(v.holders), nil
+		}
+		name := filelock.PlaceName(namespace, m.Name, place)
+		if held, err := l.locks.Held(name, filelock.Life); held || err != nil {
+			return l.unlocked(name, filelock.Life), err
+		}
+	}
+	return nil, nil
+}
+
+func (l *Ledger) unlocked(n filelock.Name, k filelock.Kind) func() (bool, error) {
+	return func() (bool, error) {
+		held, err := l.locks.Held(n, k)
+		return !held, err
+	}
+}
+
+// oneGone returns a function that reports whether one of the holders has gone.
+func (l *Ledger) oneGone(holders []mutexRow) func() (bool, error) {
+	leftovers := make([]filelock.Leftovers, len(holders)) // of those without a lock
+	return func() (bool, error) {
+		for i, r := range holders {
+			var held bool
+			var err error
+			if r.lockless {
+				held = leftovers[i].Alive() || leftovers[i].Find(r.use.RunID)
+			} else {
+				held, err = l.locks.Held(r.lockName(), filelock.Life)
+			}
+			if !held || err != nil {
+				return !held, err
+			}
+		}
+		return false, nil
+	}
+}
+
+// poll calls done at growing intervals until it returns true or an error, or until ctx ends.
+func poll(ctx context.Context, done func() (bool, error)) error {
+	b := &backoff.ExponentialBackOff{
+		InitialInterval: 2 * time.Millisecond, Multiplier: 1.5, RandomizationFactor: 0.5, MaxInterval: 50 * time.Millisecond,
+	}
+	b.Reset()
+	for {
+		if ok, err := done(); ok || err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(b.NextBackOff()):
+		}
+	}
+}
