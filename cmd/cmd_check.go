@@ -117,7 +117,7 @@ func (q question) refusal() *failure { return refusal(q.Result, q.call).withoutH
 // the command, the probe or the verification.
 func (q question) status() *int {
 	if q.failed == nil && q.Action == runner.ActionSettle {
-		return ptr(exitOK)
+		return ptr(max(exitOK, q.flags.exitCodes.remap(successReplayed))) // it then replays
 	}
 	if q.failed == nil && q.Action != runner.ActionRefuse && q.Action != runner.ActionReplay {
 		return nil

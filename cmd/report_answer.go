@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -141,7 +142,12 @@ func (w *answer) hint(h hint, a *app) hintView {
 		command = a.ui.ledgerPath().command(*h.about, h.words...)
 	case h.flags != "":
 		text = a.ui.hintText(h)
-		if line, whole := a.callLine(w.call.keep, w.call.argv, h.flags, w.call.argv); whole && w.call.argv != nil {
+		// The pasted call must not run the command under the same key of another ledger.
+		flags := h.flags
+		if place := a.ui.ledgerPath().flags(cmp.Or(a.namespace, defaultNamespace)); len(place) > 0 {
+			flags = shellLine(place) + " " + flags
+		}
+		if line, whole := a.callLine(w.call.keep, w.call.argv, flags, w.call.argv); whole && w.call.argv != nil {
 			command = line
 		}
 	}

@@ -140,19 +140,7 @@ func (r ledgerPath) loginEnv(name string) string {
 // command returns a command line about a record. It has each flag without which the
 // command would find another record, in this environment or in an empty one.
 func (r ledgerPath) command(id ledger.ID, words ...string) string {
-	argv := append([]string{"idem"}, words...)
-	if place, ok := r.place(); ok {
-		if strings.HasSuffix(place, "\n") { // $(...) would cut off the newline
-			place += "/"
-		}
-		argv = append(argv, flagWords("ledger", place)...)
-	}
-	if r.trust {
-		argv = append(argv, "--trust-place")
-	}
-	if env := r.getenv("IDEM_NAMESPACE"); id.Namespace != defaultNamespace || env != "" && env != defaultNamespace {
-		argv = append(argv, flagWords("namespace", id.Namespace)...)
-	}
+	argv := append(append([]string{"idem"}, words...), r.flags(id.Namespace)...)
 	if id.Window != "" {
 		argv = append(argv, flagWords("window", id.Window)...)
 	}
@@ -160,6 +148,25 @@ func (r ledgerPath) command(id ledger.ID, words ...string) string {
 		argv = append(argv, "--")
 	}
 	return shellLine(append(argv, id.Key))
+}
+
+// flags returns the flags without which a command would look in another ledger or another
+// namespace, in this environment or in an empty one.
+func (r ledgerPath) flags(namespace string) []string {
+	var flags []string
+	if place, ok := r.place(); ok {
+		if strings.HasSuffix(place, "\n") { // $(...) would cut off the newline
+			place += "/"
+		}
+		flags = append(flags, flagWords("ledger", place)...)
+	}
+	if r.trust {
+		flags = append(flags, "--trust-place")
+	}
+	if env := r.getenv("IDEM_NAMESPACE"); namespace != defaultNamespace || env != "" && env != defaultNamespace {
+		flags = append(flags, flagWords("namespace", namespace)...)
+	}
+	return flags
 }
 
 // place returns the absolute path of the ledger and reports whether a command must
