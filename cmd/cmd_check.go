@@ -56,6 +56,8 @@ func (a *app) checkCommand() *cobra.Command {
 	o = a.askFlags(c, "keys", "windows", "inputs", "outcomes", "probes", "verifying", "replays", "secrets")
 	o.questionsFlag(c)
 	record = newRecordFlags(c, &o.calendarFlags, false)
+	o.jsonFlag(c.Flags())
+	c.Flags().Lookup("json").Hidden = true
 	return c
 }
 
@@ -103,7 +105,8 @@ func (a *app) recordAsked(ctx context.Context, l ledger.Store, id ledger.ID, wan
 
 // question is the call that check or explain asks about, and the answer.
 type question struct {
-	call runner.Call
+	flags *runOptions
+	call  runner.Call
 	runner.Result
 	failed error // why a replay would fail
 }
@@ -113,20 +116,13 @@ func (q question) refusal() *failure { return refusal(q.Result, q.call).withoutH
 // status returns the exit status that idem run would have, nil if it would start
 // the command, the probe or the verification.
 func (q question) status() *int {
-	switch {
-	case q.failed != nil:
-		return &failureOf(q.failed).code
-	case q.Action == runner.ActionRefuse:
-		return &q.refusal().code
-	case q.Action == runner.ActionSettle:
+	if q.failed == nil && q.Action == runner.ActionSettle {
 		return ptr(exitOK)
-	case q.Action != runner.ActionReplay:
+	}
+	if q.failed == nil && q.Action != runner.ActionRefuse && q.Action != runner.ActionReplay {
 		return nil
 	}
-	if f := undeliveredFailure(q.Result, q.call); f != nil {
-		return &f.code
-	}
-	return ptr(exitStatus(q.Record.Current))
+	return ptr(q.flags.statusOf(q.Result, q.call, q.failed))
 }
 
 // ask returns what idem run would do. Without a command, the call is taken to have
@@ -139,7 +135,7 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *recordFlags, argv 
 	if err := o.checkPairs(); err != nil {
 		return question{}, err
 	}
-	policy, err := o.policy(o.ttl.limit)
+	policy, err := o.policy(o.ttl.limit, o.wait.fresh)
 	if err != nil {
 		return question{}, err
 	}
@@ -161,7 +157,7 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *recordFlags, argv 
 	}
 	h := ledgerHome(l)
 	probe, verification := o.questions()
-	q := question{call: runner.Call{
+	q := question{flags: o, call: runner.Call{
 		ID: in.id, Policy: policy, Probe: probe, Verification: verification, Limits: runner.Limits{KillAfter: o.killAfter.Duration}, Inside: insideOf(in.id, l.Place()),
 		Output: runner.Output{Quiet: o.quietOK}, Replay: o.replayPolicy(),
 	}}
@@ -172,7 +168,7 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *recordFlags, argv 
 		}
 		q.call.Inputs = runner.Inputs{Fingerprint: in.inputs.Fingerprint(), Encoded: keep.inputs(in.inputs).Encode()}
 	}
-	r := runner.Runner{Ledger: l, Now: a.now, Environ: h.environ, Live: runner.Streams{Stderr: a.ui.stderr}, Replayed: o.replayed(&a.ui)}
+	r := runner.Runner{Ledger: l, Now: a.now, Environ: h.environ, Live: runner.Streams{Stderr: a.ui.stderr}, Replayed: o.replayed(a.ui.streams())}
 	q.Result, err = r.Ask(ctx, q.call, o.ask)
 	if err == nil && q.Action == runner.ActionReplay {
 		q.Lacks, q.failed = r.Rehearse(ctx, q.call, q.Record)

@@ -32,9 +32,11 @@ the same operation. Parts of a key are usually separated by colons.`,
   1m to 12h                               a length that divides a day evenly, such as 15m or 6h
   boot                                    from one start of the system to the next
 
+Windows are independent. A run that lasts beyond its window does not stop the run of the next window.
+
 With --ttl, a success expires after a time, counted from the start of its attempt. A job every 15
 minutes with --ttl 15m may run only every second time, because its success is a moment too young.
---per 15m runs it every time.`,
+--per 15m runs it once in each window.`,
 		example: `idem run --key backup --per day --tz Europe/Berlin --day-start 04:00 -- ./backup.sh`,
 	},
 	{
@@ -96,7 +98,13 @@ stdin. Its stdout is dropped. --probe-timeout ends it. Its exit status is the an
 		flags: []string{"wait"},
 		note: `Two calls of a key never run at the same time. The second call is refused (status 75), unless it waits.
 A waiting call prints a note on stderr; if stderr is not a terminal, it repeats the note every minute.
---quiet and --quiet-ok suppress the note.`,
+--quiet and --quiet-ok suppress the note.
+
+--wait shares the result of the run that it waits for. --wait=fresh and --wait=fresh:DURATION share only
+the result of a run that began after this call: the call waits for a run that began before it, and then
+runs the command. One of the calls that wait for the same run runs the command. The other calls replay its
+success. If nothing is running, the command runs. --wait=fresh is for a trigger, such as "deploy
+the newest state", whose inputs are the same in each call.`,
 		example: `idem run --key "webhook:$EVENT_ID" --wait=30s -- ./handle.sh "$EVENT_ID"`,
 	},
 	{
@@ -104,15 +112,19 @@ A waiting call prints a note on stderr; if stderr is not a terminal, it repeats 
 		title: "Outcome and retries",
 		flags: []string{"ok", "retries", "retry-delay", "retry-max-delay", "retry-on", "timeout", "kill-after"},
 		note: `Exit status 0 is a success. A failure ends the call, unless retries are left. Each retry is a separate
-attempt. idem does not retry a command that died of a signal.`,
+attempt. idem does not retry a command that died of a signal.
+
+With --ok 0,2=keep, status 2 is a success, and idem still exits with 2, fresh and replayed: for a
+command whose status is an answer, such as diff or terraform plan -detailed-exitcode. The --ok of
+the replaying call decides.`,
 		example: `idem run --key mirror --per day --ok 24 --retries 3 --timeout 2h -- rsync -a src/ dst/`,
 	},
 	{
 		topic: "output",
 		title: "Output",
 		flags: []string{"quiet-ok", "max-output", "quiet", "verbose"},
-		note: `idem passes the output of the command on while it records it. If the output cannot be written, idem
-exits with 74 in place of 0. A reader that closes the pipe early is not an error. idem prints its
+		note: `idem passes the output of the command on while it records it. If the output cannot be written, a
+success exits with 74. A reader that closes the pipe early is not an error. idem prints its
 own messages to stderr. An error begins with "idem: "; a warning, a note or a hint has its name after
 that, and details are indented.`,
 		example: `idem run --key report --per week --quiet-ok --max-output 1MiB -- ./report.sh`,
@@ -122,8 +134,8 @@ that, and details are indented.`,
 		title: "Replays",
 		flags: []string{"replay", "partial", "exact"},
 		note: `A replay writes the recorded output to the same streams. A part of stdout is missing if it was beyond
---max-output, or if the disk was full: the replay then writes the recorded part and exits with 74 in
-place of 0. It prints a warning if a part of stderr is missing, if the output was redacted or not
+--max-output, or if the disk was full: the replay then writes the recorded part, and a success
+exits with 74. It prints a warning if a part of stderr is missing, if the output was redacted or not
 stored, or if its last lines may be missing. --exact refuses all of these replays, and those
 without an addition to a --replay-file.`,
 		example: `idem run --key "dump:$DAY" --exact -- pg_dump shop >dump.new && mv dump.new shop.sql`,
@@ -187,12 +199,38 @@ runs ends the hook, then idem. During a start hook, the command is then not star
 		example: `idem run --key backup --per day --hook 'failure,timeout=mail -s "$IDEM_KEY" me' -- ./backup.sh`,
 	},
 	{
+		topic: "json",
+		title: "JSON",
+		flags: []string{"json"},
+		note: `The object is the last thing that idem writes, on one line, and stdout has nothing else. It has the
+fields of --meta-file and these:
+  status          the exit status of idem
+  message         why the status is idem's own; null if it is the status of the command
+  details         facts about the message
+  hints           the ways out: text is the purpose, command is a line for a shell, or null
+  stdout, stderr  the output that a call without --json would write
+A stream has text, tail, encoding, bytes and omitted. Up to 64 KiB are in text. Of a longer output, text
+has the first 48 KiB and tail the last 16 KiB; omitted counts the bytes between them. encoding is
+utf-8, or base64 for an output that is not UTF-8. idem logs KEY prints the whole output.
+
+The stderr of the command is only in the object. Messages of idem are on stderr too. --redact and
+--no-store do not change the object of the call that runs the command.
+
+Each end of a call has an object, with these exceptions. A signal may end a call that waits, replays or
+writes the object. A call with an unknown flag has an object if --json comes before that flag, or if
+--json and then "--" follow it. With IDEM_DISABLE=1, idem only runs the command.`,
+		example: `idem run --key "tool:$CALL_ID" --json -- ./tool.sh </dev/null | jq -r .stdout.text`,
+	},
+	{
 		topic: "scripts",
 		title: "Scripts",
 		flags: []string{"no-stdin", "meta-file", "meta-fd", "exit-code", "on-ledger-error"},
 		note: `These flags serve callers that read on from stdin, need to know what happened, or must carry on.
 With --on-ledger-error run, a call without a usable ledger prints a warning and runs the command
-without a record, a lock, a replay and IDEM_TOKEN. All other flags work, except --hash-stdin.`,
+without a record, a lock, a replay and IDEM_TOKEN. All other flags work, except --hash-stdin.
+
+--exit-code replayed=10 or executed=11 replaces the status 0 of a success, so the caller knows
+whether the command ran. It changes no status of a failure, and 74 takes precedence.`,
 		example: `idem run --key "$KEY" --exit-code running=0 --meta-file meta.json -- ./job.sh`,
 	},
 }

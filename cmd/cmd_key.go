@@ -143,7 +143,7 @@ func viewInput(p hashkey.Part) inputView {
 	case hashkey.KindEnv, hashkey.KindFile, hashkey.KindStdin:
 		v.Missing = string(p.Value) == string(hashkey.Absent())
 		v.Value = ""
-		if !v.Missing {
+		if !v.Missing && len(p.Value) > 0 { // else it is withheld
 			v.Value = jsonBytes(hex.EncodeToString(p.Value[1:]))
 		}
 	}

@@ -29,6 +29,7 @@ type runOptions struct {
 	wait wait
 	replayFlags
 	quietOK   bool
+	json      bool
 	maxOutput size
 	replayFiles
 	metaFile  string
@@ -79,6 +80,7 @@ func (a *app) runCommand() *cobra.Command {
 		RunE:    func(c *cobra.Command, args []string) error { return a.run(c.Context(), o, args) },
 	}
 	a.callFlags(c.Flags(), o)
+	o.jsonFlag(c.Flags())
 	if disabled() {
 		c.DisableFlagParsing = true
 		c.RunE = a.runDisabled
@@ -95,7 +97,7 @@ func (a *app) callFlags(f *pflag.FlagSet, o *runOptions) {
 	o.keyFlags.addTo(f)
 	o.windowFlags.addTo(f)
 	o.inputs.addTo(f)
-	f.Var(&o.wait, "wait", "wait while the key is running, for at most `DURATION` if given; then replay a success, or run after a failure")
+	f.Var(&o.wait, "wait", "wait while the key is running, for at most `DURATION`; then replay a success, or run after a failure; fresh: replay only later runs")
 	f.Lookup("wait").NoOptDefVal = waitForever
 	o.policyFlags.addTo(f)
 	o.storeFlags.addTo(f)
@@ -109,7 +111,7 @@ func (a *app) callFlags(f *pflag.FlagSet, o *runOptions) {
 	f.StringVar(&o.metaFile, "meta-file", "", "write a JSON object about the call to the file `PATH`")
 	f.IntVar(&o.metaFD, "meta-fd", noMetaFD, "write a JSON object about the call to the open descriptor `N`")
 	f.Lookup("meta-fd").DefValue = "0" // pflag shows no default that is zero
-	f.Var(o.exitCodes, "exit-code", "replace an exit status of idem with N: `NAME=N`, where NAME is running, mismatch, interrupted, failed, ledger or output; repeatable (running=0 for a quiet cron)")
+	f.Var(o.exitCodes, "exit-code", "replace an exit status of idem, or the status 0 of a success, with N: `NAME=N`, where NAME is running, mismatch, interrupted, failed, ledger, output, replayed or executed; repeatable (running=0 for a quiet cron)")
 	o.hooks.addTo(f)
 	f.Var(&o.onLedgerError, "on-ledger-error", "choose what to do if the ledger cannot be used: refuse (status 69), or run the command without a record")
 	f.BoolVarP(&a.ui.quiet, "quiet", "q", false, "print errors only, no warnings and hints")
@@ -123,11 +125,15 @@ type plan struct {
 	policy runner.Policy
 	keep   retention
 	files  []sidefile.File
+	output runner.Streams // for the output of the command
 }
 
 // run makes one call of idem run and reports it.
 func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	p, err := a.plan(o, args)
+	if a.answer != nil {
+		a.answer.call = p
+	}
 	if err != nil {
 		return err
 	}
@@ -135,6 +141,9 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	if p.files, err = o.files(); err == nil {
 		out, err = openMeta(o.metaFile, o.metaFD)
 		defer out.close()
+	}
+	if err == nil && a.answer != nil {
+		p.output, err = a.answer.open()
 	}
 	m := made{err: err}
 	if err == nil {
@@ -165,7 +174,7 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 
 // plan checks the flags and the arguments of idem run. It creates no file.
 func (a *app) plan(o *runOptions, args []string) (plan, error) {
-	p := plan{flags: o}
+	p := plan{flags: o, output: a.ui.streams()}
 	err := o.outcomeFlags.check()
 	if err != nil {
 		return p, err
@@ -191,7 +200,7 @@ func (a *app) plan(o *runOptions, args []string) (plan, error) {
 // opensFiles reports whether a call opens files or sets timers before it knows
 // whether it runs the command. Files of the ledger do not count.
 func (o *runOptions) opensFiles() bool {
-	return o.wait.limit > 0 || o.inputs.Opens() || o.metaFile != "" || o.metaFD != noMetaFD || len(o.paths) > 0 || len(o.hooks.list) > 0 || o.verify != "" || onGitHub()
+	return o.wait.limit > 0 || o.inputs.Opens() || o.metaFile != "" || o.metaFD != noMetaFD || len(o.paths) > 0 || o.json || o.verify != "" || onGitHub()
 }
 
 // given reports whether a flag is on the command line.
@@ -202,7 +211,7 @@ func (o *runOptions) given(name string) bool { return o.flagSet.Changed(name) }
 func (a *app) checkFlags(o *runOptions) (runner.Policy, retention, error) {
 	keep, err := a.retention(&o.storeFlags, o.key)
 	if err != nil {
-		return runner.Policy{}, keep, err
+		return runner.Policy{}, retention{omit: noStore{args: true}}, err // a hint may show nothing of the call
 	}
 	if _, err := a.keyID(&o.keyFlags); err != nil {
 		return runner.Policy{}, keep, err
@@ -210,7 +219,7 @@ func (a *app) checkFlags(o *runOptions) (runner.Policy, retention, error) {
 	if err := o.checkPairs(); err != nil {
 		return runner.Policy{}, keep, err
 	}
-	policy, err := o.policy(o.ttl.limit)
+	policy, err := o.policy(o.ttl.limit, o.wait.fresh)
 	return policy, keep, err
 }
 
@@ -252,7 +261,7 @@ func (a *app) runnerAt(p plan, h home) *runner.Runner {
 	r := &runner.Runner{
 		Ledger: h.ledger, Now: a.now, NewRunID: newRunID, Owner: owner,
 		Environ: h.environ,
-		Live:    runner.Streams{Stdout: a.ui.stdout, Stderr: a.ui.stderr}, Replayed: o.replayed(&a.ui),
+		Live:    p.output, Replayed: o.replayed(p.output),
 		Redact: p.keep.redactor, Backlog: h.backlog, Hooks: o.runnerHooks(h.unprotected, a.ui.stderr),
 	}
 	if !o.quietOK { // --quiet-ok prints nothing unless the call fails
@@ -285,8 +294,12 @@ func (a *app) callOf(p plan, in callIdentity, h home) runner.Call {
 func (a *app) finishRun(p plan, meta *meta, m made) ending {
 	res, call, view := m.res, m.call, m.view()
 	meta.write(view, &a.ui)
-	code, f := a.outcome(res, call)
+	code, f := a.outcome(p.flags, res, call)
 	a.reportDrift(res, call)
+	a.answer.about(view, f)
+	if a.answer != nil && f == nil && res.Record.Current.State == ledger.Succeeded {
+		a.answer.undelivered = func(err error) ending { return a.remapped(p.flags, unwrittenFailure(res, call, []error{err})) }
+	}
 	a.reportGitHub(p.flags, view, code, f, replayedText(res))
 	end := ending{code: code}
 	if f != nil {
@@ -301,37 +314,9 @@ func (a *app) finishRun(p plan, meta *meta, m made) ending {
 	return end
 }
 
-// failRun reports why a call started no command and returns the ending of idem.
-func (a *app) failRun(p plan, meta *meta, m made) ending {
-	view := m.view()
-	meta.write(view, &a.ui)
-	var stopped *proc.SignalError
-	if errors.As(m.err, &stopped) {
-		a.ui.note("%v", m.err)
-		return endingOf(m.err)
-	}
-	f := failureOf(m.err)
-	a.hintStart(f, p.argv, p.keep)
-	a.reportGitHub(p.flags, view, exitOK, f, "")
-	return a.remapped(p.flags, f)
-}
-
-// remapped returns the ending of a call that failed, with the exit status that
-// --exit-code gives it. A failure that ends with status 0 is printed as a note:
-// cron would send mail about an error.
-func (a *app) remapped(o *runOptions, f *failure) ending {
-	mapped := *f
-	mapped.code = o.exitCodes.remap(f.code)
-	if mapped.code == exitOK {
-		a.ui.noteFailure(f)
-		return ending{code: exitOK}
-	}
-	return failureEnding(&mapped)
-}
-
 // outcome prints warnings and notes about the result of a call. It returns the exit
 // status of idem, or its failure if the status is idem's own.
-func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
+func (a *app) outcome(o *runOptions, res runner.Result, call runner.Call) (int, *failure) {
 	if res.NotRetried != nil {
 		a.ui.warn("attempt %d was the last: the next could not be started", res.Record.Attempts)
 		a.ui.warnDetail("%v", res.NotRetried)
@@ -364,7 +349,7 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 			a.ui.warnDetail("the verification %s", probeText(*res.Verified))
 		}
 		a.ui.note("%s", replayedText(res))
-		return exitStatus(cur), lost
+		return o.endStatus(res), lost
 	default:
 		if len(res.Holders) > 0 {
 			a.ui.warn("key %s stays busy: processes of the command are still alive: %s", key, processes(res.Holders))
@@ -377,6 +362,6 @@ func (a *app) outcome(res runner.Result, call runner.Call) (int, *failure) {
 		if a.ui.verbose {
 			a.ui.note("ran key %s: attempt %d %s in %s", key, cur.Number, outcomeText(cur), cur.Ended.Sub(cur.Started).Round(time.Millisecond))
 		}
-		return exitStatus(cur), lost
+		return o.endStatus(res), lost
 	}
 }

@@ -22,7 +22,9 @@ type showView struct {
 
 type showAttempt struct {
 	attemptView
-	Files []fileView `json:"files"`
+	Fingerprint string      `json:"fingerprint"`
+	Inputs      []inputView `json:"inputs"` // as far as they are stored, masked
+	Files       []fileView  `json:"files"`
 }
 
 // fileView is the addition of an attempt to one file, in JSON.
@@ -32,13 +34,17 @@ type fileView struct {
 	Recorded bool      `json:"recorded"`
 }
 
+const showLong = `Show the record of a key: its state, its command, and its latest 20 attempts and
+marks with the inputs that changed from each to the next. With --json, show all
+of them, and all inputs.`
+
 func (a *app) showCommand() *cobra.Command {
 	var asJSON bool
 	var record *recordFlags
 	c := &cobra.Command{
 		Use:     "show KEY",
 		Short:   "Show the record of a key",
-		Long:    "Show the record of a key: its state, its command and its attempts." + recordLong + guessLong,
+		Long:    showLong + recordLong + guessLong,
 		Example: "  idem show deploy:prod:8471\n  idem show --json deploy:prod:8471 | jq .exit_code",
 		Args:    oneArg("key"),
 		RunE:    func(c *cobra.Command, args []string) error { return a.show(c.Context(), args[0], record, asJSON) },
@@ -93,11 +99,13 @@ func (a *app) show(ctx context.Context, key string, record *recordFlags, asJSON 
 			v.Argv = append(v.Argv, jsonBytes(s))
 		}
 		for _, at := range attempts {
-			v.Attempts = append(v.Attempts, showAttempt{viewAttempt(at, string(phaseOf(rec, at))), append([]fileView{}, files[at.RunID]...)})
+			v.Attempts = append(v.Attempts, showAttempt{
+				viewAttempt(at, string(phaseOf(rec, at))), at.Fingerprint, viewInputs(at.Inputs), append([]fileView{}, files[at.RunID]...),
+			})
 		}
 		return a.printJSON(v)
 	}
-	return a.print(recordText(rec, command, token) + "\n" + attemptsText(rec, attempts) + filesText(attempts, files))
+	return a.print(recordText(rec, command, token) + "\n" + historyTable(rec, attempts) + filesText(attempts, files))
 }
 
 func recordText(rec ledger.Record, command, token string) string {
@@ -122,19 +130,6 @@ func recordText(rec ledger.Record, command, token string) string {
 	field("generation", "%d", rec.Generation)
 	field("fence", "%d", rec.Fence)
 	_ = w.Flush() // into memory
-	return b.String()
-}
-
-// attemptsText returns the history of a key as a table.
-func attemptsText(rec ledger.Record, attempts []ledger.Attempt) string {
-	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ATTEMPT\tSTATE\tSTARTED\tENDED\tHOW\tBY\tOUTPUT")
-	for _, at := range attempts {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", attemptName(at), phaseOf(rec, at), stamp(at.Started), endText(at),
-			historyText(at), escape(fmt.Sprintf("%s@%s:%d", at.Owner.User, at.Owner.Host, at.Owner.PID)), outputText(at))
-	}
-	_ = w.Flush()
 	return b.String()
 }
 
@@ -166,57 +161,4 @@ func filesText(attempts []ledger.Attempt, files map[string][]fileView) string {
 	}
 	_ = w.Flush() // into memory
 	return b.String()
-}
-
-// phaseOf returns the state of an attempt as it is printed.
-func phaseOf(rec ledger.Record, at ledger.Attempt) ledger.Phase {
-	switch {
-	case at.State == ledger.Running:
-		return rec.Phase() // only the current attempt can be running
-	case at.State == ledger.None:
-		return ledger.PhaseRetry
-	}
-	return ledger.Phase(at.State)
-}
-
-func attemptName(at ledger.Attempt) string {
-	switch {
-	case at.Reason == ledger.ReasonProbed:
-		return "probe"
-	case at.Reason == ledger.ReasonUnverified:
-		return "verify"
-	case at.Number == 0:
-		return "mark"
-	}
-	return fmt.Sprint(at.Number)
-}
-
-func endText(at ledger.Attempt) string {
-	if at.Ended.IsZero() {
-		return "-"
-	}
-	return stamp(at.Ended)
-}
-
-func historyText(at ledger.Attempt) string {
-	if at.Reason == ledger.ReasonMarked {
-		if at.Note == "" {
-			return "by hand"
-		}
-		return "by hand: " + escape(at.Note)
-	}
-	return outcomeText(at)
-}
-
-func outputText(at ledger.Attempt) string {
-	text := fmt.Sprintf("%d bytes", at.OutputBytes)
-	for _, fault := range []struct {
-		set  bool
-		text string
-	}{{at.NoOutput, "not stored"}, {at.Truncated, "not all recorded"}, {at.Incomplete, "perhaps without its end"}, {at.Redacted, "redacted"}} {
-		if fault.set {
-			text += ", " + fault.text
-		}
-	}
-	return text
 }

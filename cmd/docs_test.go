@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"slices"
@@ -70,6 +71,41 @@ func TestExitStatusTables(t *testing.T) {
 			return slices.Contains(strings.Split(codes, ", "), row.code)
 		}) {
 			t.Errorf("README.md: got no row for the exit status %s, want one", row.code)
+		}
+	}
+}
+
+// TestGuideHasEveryJSONField checks that the guide names each field of the object of idem
+// run --json, and no other.
+func TestGuideHasEveryJSONField(t *testing.T) {
+	guide, err := os.ReadFile("../docs/guide.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := marshalLine(answerView{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want map[string]any
+	if err := json.Unmarshal(b, &want); err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(guide), "| field |")
+	table, _, _ = strings.Cut(table, "\n\n")
+	got := map[string]bool{}
+	for line := range strings.Lines(table) {
+		names, _, _ := strings.Cut(strings.TrimPrefix(line, "| "), " |")
+		for name := range strings.SplitSeq(names, ", ") {
+			name, named := strings.CutPrefix(strings.TrimSuffix(name, "`"), "`")
+			if _, known := want[name]; named && !known {
+				t.Errorf("docs/guide.md: got the field %s, which the object lacks", name)
+			}
+			got[name] = true
+		}
+	}
+	for name := range want {
+		if !got[name] {
+			t.Errorf("docs/guide.md: got no row for the field %s, want one", name)
 		}
 	}
 }

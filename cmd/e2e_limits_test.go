@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"syscall"
@@ -76,11 +77,12 @@ var operations = []struct{ name, call string }{
 	{"tty", "run --tty --key %s -- sh -c 'echo >>side'"},
 	{"hook", "run --hook start=true --key %s -- sh -c 'echo >>side'"},
 	{"retries", "run --retries 1 --timeout 60 --key %s -- sh -c 'echo >>side'"},
+	{"json", "run --json --key %s -- sh -c 'while [ ${#x} -lt 99999 ]; do x=${x}0123456789$x; done; echo $x; echo >>side'"},
 	{"meta", "run --meta-file meta --hash-file known --key %s -- sh -c 'echo >>side'"},
+	{"json replay", "run --json --key hit -- echo out"},
 	{"replay", "run --wait=60 --key hit -- echo out"},
 	{"verify", "run --verify true --exit-code interrupted=69 --key hit -- echo out"},
 	{"verbose", "run -v --key hit -- echo out"},
-	{"told", "run --hook end=true --key hit -- echo out"},
 	{"busy", "run --exit-code running=0 --key live -- sh -c 'echo >ready; exec sleep 300'"},
 	{"list", "list"},
 	{"show", "show live"},
@@ -132,6 +134,36 @@ func TestE2EFewDescriptors(t *testing.T) {
 	b.wantStatus(b.sh("ulimit -n 26; idem run --key k -- true"), 0)
 	b.wantStatus(b.sh("ulimit -n 30; idem run --tty --key l -- true"), 0)
 	b.wantStatus(b.sh("ulimit -n 8; idem run --key hit -- echo out"), 0)
+}
+
+// hookWarning is the only output of a call that has no room for its hook.
+var hookWarning = regexp.MustCompile(`\Aidem: warning: replay hook 1 could not be run: .*\n\z`)
+
+// wantReplayWithHook checks that a hook of a replay runs under a limit or causes a
+// warning, and that the replay is the same. It reports whether the hook ran. under is
+// shell code that sets the limit.
+func (b *box) wantReplayWithHook(under string) bool {
+	b.t.Helper()
+	r := b.wantStatus(b.sh(under+" idem run --key hit --hook 'end=echo told' -- echo out"), 0)
+	if r.out != "out\n" || r.err != "told\n" && !hookWarning.MatchString(r.err) {
+		b.t.Errorf("%s: got %+v, want a replay, and the hook or a warning", under, r)
+	}
+	return r.err == "told\n"
+}
+
+// With few descriptors, a hook changes no replay.
+func TestE2EHookWithFewDescriptors(t *testing.T) {
+	t.Parallel()
+	b := boxWithLiveRun(t)
+	ran := 0
+	for n := 8; n <= 34; n++ {
+		if b.wantReplayWithHook(fmt.Sprintf("ulimit -n %d; exec", n)) {
+			ran++
+		}
+	}
+	if ran == 0 || ran > 20 {
+		t.Errorf("the hook ran %d times, want some runs and some warnings", ran)
+	}
 }
 
 // With little memory, a call works or is refused in one line, also where Go's
@@ -199,11 +231,14 @@ func TestE2EFewProcesses(t *testing.T) {
 		if n < 6 && runtime.GOARCH != "amd64" {
 			continue
 		}
-		for _, op := range operations[:4] {
+		for _, op := range operations[:5] {
 			b.tryOperation(fmt.Sprintf("exec prlimit --nproc=%d:%[1]d", n), op.name, op.call, fmt.Sprintf("%s%d", op.name, n))
 		}
 		b.tryOperation(fmt.Sprintf("exec prlimit --nproc=%d:%[1]d", n), "replay", "run --key hit -- echo out", "")
 		b.tryOperation(fmt.Sprintf("exec prlimit --nproc=%d:%[1]d", n), "verify", "run --verify true --exit-code interrupted=69 --key hit -- echo out", "")
+		if n >= 6 { // as docs/limits.md says of a replay
+			b.wantReplayWithHook(fmt.Sprintf("exec prlimit --nproc=%d:%[1]d", n))
+		}
 	}
 	b.wantStatus(b.sh("exec prlimit --nproc=16 idem run --key k -- true"), 0) // docs/limits.md promises it
 	b.wantStatus(b.sh("exec prlimit --nproc=28 idem run --tty --key l -- true"), 0)
@@ -239,7 +274,7 @@ func TestE2ESandbox(t *testing.T) {
 			b.wantStatus(b.run("run", "--key", "long", "--", "head", "-c", "100000", "/dev/zero"), 0)
 			for _, errno := range []syscall.Errno{unix.EPERM, unix.ENOSYS} {
 				for i, args := range [][]string{
-					{"run", "--timeout", "60"}, {"run", "--tty"}, {"run"},
+					{"run", "--timeout", "60"}, {"run", "--tty"}, {"run", "--json"}, {"run"},
 				} {
 					what := fmt.Sprintf("%s: %v: %q", name, errno, args)
 					key := fmt.Sprintf("k%d-%d", errno, i)

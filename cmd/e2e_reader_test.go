@@ -185,6 +185,9 @@ func TestE2EMemoryIsBounded(t *testing.T) {
 		t.Errorf("%v: got %d bytes, want at most %d", f.Name(), f.Size(), 70<<20)
 	}
 	check("its replay", 74, again)
+	check("1 GiB with --json", 0, func() *call {
+		return b.start([]string{"idem", "run", "--json", "--force", "--key", "json", "--", "head", "-c", "1G", "/dev/zero"}, stdout(null))
+	})
 
 	c, r := pausedCall(b, "run", "--key", "paused", "--max-output", "1MiB", "--", "head", "-c", "256M", "/dev/zero")
 	b.waitUntil("the key is done", func() bool { return b.listedState("paused") == "succeeded" })

@@ -40,6 +40,7 @@ func Fits(flags []string) error {
 	o := newRunOptions()
 	f := pflag.NewFlagSet("run", pflag.ContinueOnError)
 	a.callFlags(f, o)
+	o.jsonFlag(f)
 	f.StringVar(&a.ledger, "ledger", "", "")
 	f.BoolVar(&a.trustPlace, "trust-place", false, "")
 	namespaceFlag(f, &a.namespace, "")

@@ -11,7 +11,7 @@ import (
 // outcomeFlags are the flags that decide whether an attempt succeeded, and when the
 // next attempt begins.
 type outcomeFlags struct {
-	ok            codes
+	ok            okCodes
 	retries       int
 	retryDelay    duration
 	retryMaxDelay maxDelay
@@ -29,7 +29,7 @@ func newOutcomeFlags() outcomeFlags {
 }
 
 func (o *outcomeFlags) addTo(f *pflag.FlagSet) {
-	f.Var(&o.ok, "ok", "treat the exit statuses `CODES`, such as 0,24 or 100-110, as a success; idem then exits 0")
+	f.Var(&o.ok, "ok", "treat the exit statuses `CODES`, such as 0,24 or 100-110, as a success; idem then exits 0, or with the status itself if it is written as 2=keep")
 	f.IntVar(&o.retries, "retries", 0, "run a failed command up to `N` more times within this call; only for a command that may safely run twice")
 	f.Var(&o.retryDelay, "retry-delay", "wait `DURATION` before the first retry, then twice as long each time, with jitter")
 	f.Var(&o.retryMaxDelay, "retry-max-delay", "wait at most `DURATION` before a retry; a longer --retry-delay raises the default")

@@ -136,6 +136,10 @@ var runClashes = []clash[*runOptions]{
 	{"force", "replay*", neverReplayed, func(o *runOptions) bool { return o.force && o.streams.value != "all" }},
 	{"force", "partial", neverReplayed, func(o *runOptions) bool { return o.force && o.partial }},
 	{"force", "exact", neverReplayed, func(o *runOptions) bool { return o.force && o.exact }},
+	{"force", "exit-code replayed=N", neverReplayed, func(o *runOptions) bool { return o.force && o.exitCodes.changes(successReplayed) }},
+	{"force", "wait=fresh", afterForce, func(o *runOptions) bool { return o.force && o.wait.fresh }},
+	{"ttl", "wait=fresh", "a result that began after the call has not expired", func(o *runOptions) bool { return o.ttl.limit > 0 && o.wait.fresh }},
+	{"probe-first", "wait=fresh", "work that was done before the call does not count", func(o *runOptions) bool { return o.probeFirst && o.wait.fresh }},
 	{"on-failure replay", "final", "every failure is replayed", func(o *runOptions) bool { return o.replaysFailures() && o.final.set != nil && o.retries == 0 }},
 	{"ok", "final", "these statuses are a success", func(o *runOptions) bool { return o.succeeds(o.final.set) }},
 	{"ok", "retry-on", "these statuses are a success", func(o *runOptions) bool { return o.succeeds(o.retryOn.set) }},
@@ -158,6 +162,9 @@ var runClashes = []clash[*runOptions]{
 	{"quiet-ok", "exit-code output=N", "a success prints nothing", func(o *runOptions) bool { return o.quietOK && o.exitCodes.changes(exitOutput) }},
 	{"quiet", "verbose", "--quiet prints errors only, --verbose prints more", func(o *runOptions) bool { return o.ui.quiet && o.ui.verbose }},
 
+	{"quiet-ok", "json", "the JSON object is printed in any case", func(o *runOptions) bool { return o.quietOK && o.json }},
+	{"meta-fd*", "json", "both objects would be on stdout", func(o *runOptions) bool { return o.metaFD == 1 && o.json }},
+
 	{"partial", "exact", "--partial accepts an incomplete replay, --exact refuses it", func(o *runOptions) bool { return o.partial && o.exact }},
 	{"partial", "replay*", "stdout is not replayed", func(o *runOptions) bool {
 		return o.partial && (o.streams.value == "none" || o.streams.value == "stderr")
@@ -167,6 +174,7 @@ var runClashes = []clash[*runOptions]{
 
 	{"tty", "hash-stdin", "typed input cannot be read before the command starts", func(o *runOptions) bool { return o.tty && o.inputs.Stdin }},
 	{"tty", "replay*", "a terminal has one output stream", func(o *runOptions) bool { return o.tty && (o.streams.value == "stdout" || o.streams.value == "stderr") }},
+	{"tty", "json", "the output of a terminal is for a person, who would not see it", func(o *runOptions) bool { return o.tty && o.json }},
 	{"no-stdin", "hash-stdin", "--no-stdin gives the command an empty stdin", func(o *runOptions) bool { return o.noStdin && o.inputs.Stdin }},
 	{"no-stdin", "tty", "--no-stdin gives the command an empty stdin", func(o *runOptions) bool { return o.noStdin && o.tty }},
 	{"on-ledger-error run", "hash-stdin", "stdin can be read only once", func(o *runOptions) bool { return o.onLedgerError.value == "run" && o.inputs.Stdin }},

@@ -22,7 +22,11 @@ func (p *perFlag) Set(s string) error {
 	}
 	d, err := parseLongDuration(s)
 	if err != nil || d == 0 || strings.Trim(s, "0123456789.") == "" { // a plain number: of seconds or of minutes?
-		return errors.New("want " + strings.Join(hashkey.Pers, ", ") + ", or a length such as 15m or 6h")
+		want := "want " + strings.Join(hashkey.Pers, ", ") + ", or a length such as 15m or 6h"
+		if name := closest(strings.ToLower(s), hashkey.Pers); name != "" {
+			return &valueError{want, "did you mean " + perWords(hashkey.Per(name)) + "?"}
+		}
+		return errors.New(want)
 	}
 	per := hashkey.PerOfLength(d)
 	switch {
@@ -64,11 +68,13 @@ func noBootID(err error) error {
 		hint("for the windows of the calendar, write --per day in place of --per boot")
 }
 
-// hintPer prints a hint after a call whose --ttl is as long as a window. The first call
-// with --per runs, because its window has no record yet.
+// hintPer prints hints after a call whose --ttl is as long as a window. Windows are
+// separate records, so they say what else --per changes.
 func (a *app) hintPer(o *runOptions) {
-	if per := o.sameLength(); per != "" {
-		a.ui.hint(advice("with this --ttl, a job every %s may run only every second time, because its success is then a moment too young;"+
-			" write %s in place of --ttl (the next call then runs)", per, perWords(per)))
+	per := o.sameLength()
+	if per == "" {
+		return
 	}
+	a.ui.hint(advice("with this --ttl, a job every %s may run only every second time: its success is then a moment too young", per))
+	a.ui.hint(advice("%s in place of --ttl runs it once in each window, beginning with the next call; runs of two windows may overlap", perWords(per)))
 }

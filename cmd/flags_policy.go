@@ -53,14 +53,14 @@ func (o *policyFlags) addTo(f *pflag.FlagSet) {
 	f.BoolVar(&o.force, "force", false, "run again even after a success, but never while the key is running")
 }
 
-// policy returns the policy of the flags and of --ttl.
-func (o *policyFlags) policy(ttl time.Duration) (runner.Policy, error) {
+// policy returns the policy of the flags, of --ttl and of --wait=fresh.
+func (o *policyFlags) policy(ttl time.Duration, fresh bool) (runner.Policy, error) {
 	if o.maxAttempts < 0 {
 		return runner.Policy{}, usage("--max-attempts requires a number of at least 0")
 	}
 	return runner.Policy{
 		OnFailure: runner.Choice(o.onFailure.value), OnInterrupted: runner.Choice(o.onInterrupted.value),
-		OnMismatch: runner.Choice(o.onMismatch.value), Force: o.force,
+		OnMismatch: runner.Choice(o.onMismatch.value), Force: o.force, Fresh: fresh,
 		TTL: ttl, Final: o.final.set, MaxAttempts: o.maxAttempts,
 		RerunWithin: o.rerunWithin.Duration,
 		Probe:       o.probe != "", ProbeFirst: o.probeFirst, ProbeOn: o.probeOn.set,

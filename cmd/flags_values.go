@@ -99,10 +99,15 @@ func roundsToZero(s string, d time.Duration) bool {
 type wait struct {
 	set      bool
 	limit    time.Duration // 0: none
+	fresh    bool          // see runner.Policy.Fresh
 	detached bool          // given without a value
 }
 
-const waitForever = "forever"
+// The words that --wait takes.
+const (
+	waitForever = "forever"
+	waitFresh   = "fresh" // alone or before a colon and a duration
+)
 
 func (w *wait) String() string { return "" }
 func (w *wait) Type() string   { return "DURATION" }
@@ -112,19 +117,33 @@ func (w *wait) Set(s string) error {
 		*w = wait{set: true, detached: true}
 		return nil
 	}
-	d, err := parseDuration(s)
-	if err != nil {
-		return err
+	limit, fresh := strings.CutPrefix(s, waitFresh)
+	if fresh && limit == "" {
+		*w = wait{set: true, fresh: true}
+		return nil
 	}
-	// A wait of 0 is the same as no flag.
-	*w = wait{set: d > 0, limit: d}
+	limit, colon := strings.CutPrefix(limit, ":")
+	d, err := parseDuration(limit)
+	if err != nil || fresh != colon {
+		return errors.New("want a duration such as 30s or 1h30m, fresh, or fresh:30s")
+	}
+	// With a wait of 0, the call does not wait.
+	*w = wait{set: d > 0, limit: d, fresh: fresh}
 	return nil
 }
 
-// afterWait returns the command from args, the arguments after the flags. A duration
-// between --wait and "--" is the value of --wait.
+// waitFlag returns the flag with which the call waits as long as it takes.
+func waitFlag(fresh bool) string {
+	if fresh {
+		return "--wait=" + waitFresh
+	}
+	return "--wait"
+}
+
+// afterWait returns the command from args, the arguments after the flags. A value
+// between --wait and "--" is that of --wait.
 //
-// Any other duration directly after --wait has ended the flags, so further flags would
+// Any other value directly after --wait has ended the flags, so further flags would
 // count as arguments. It is refused, unless a program has that name. With asking, the
 // first argument may also be a key.
 func (a *app) afterWait(w *wait, args []string, asking bool) ([]string, error) {
@@ -142,7 +161,7 @@ func (a *app) afterWait(w *wait, args []string, asking bool) ([]string, error) {
 	if asking && (len(args) == 1 || !strings.HasPrefix(args[1], "-")) || isCommand(args[0]) {
 		return args, nil
 	}
-	return nil, usage("--wait takes its duration after an equals sign").
+	return nil, usage("--wait takes its value after an equals sign").
 		detail("%s is read as the command", quote(args[0])).
 		hint("write --wait=%s", args[0])
 }
@@ -157,6 +176,36 @@ func (c *codes) Set(s string) error {
 	set, err := runner.ParseCodes(s)
 	c.set = set
 	return err
+}
+
+// okCodes is the value of --ok: exit statuses that are a success, some of which idem
+// exits with.
+type okCodes struct {
+	codes
+	kept runner.Codes // a subset of set
+	text string
+}
+
+func (c *okCodes) String() string { return c.text }
+
+// Set parses CODES in which an item may end with =keep.
+func (c *okCodes) Set(s string) error {
+	parsed := okCodes{text: s}
+	for item := range strings.SplitSeq(s, ",") {
+		part, how, marked := strings.Cut(item, "=")
+		set, err := runner.ParseCodes(part)
+		switch {
+		case marked && how != "keep":
+			return errors.New("want =keep or nothing after an exit status, such as 0,2=keep")
+		case err != nil:
+			return err
+		case marked:
+			parsed.kept = append(parsed.kept, set...)
+		}
+		parsed.set = append(parsed.set, set...)
+	}
+	*c = parsed
+	return nil
 }
 
 // duration is the value of a flag that takes a duration.

@@ -120,10 +120,35 @@ func FuzzCodesFlag(f *testing.F) {
 	})
 }
 
+// FuzzOKFlag checks that --ok keeps some of the statuses that it makes a success, and
+// that it parses the rest of its value as --final does.
+func FuzzOKFlag(f *testing.F) {
+	for _, s := range []string{"", "0", "0,2=keep", "1-5,2=keep", "2=", "2=keep=keep", "=keep", "2=Keep", "1-3=keep", "2 =keep", "2=keep,", "0=keep"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		var c, again okCodes
+		var plain codes
+		err, bare := c.Set(s), plain.Set(strings.ReplaceAll(s, "=keep", ""))
+		if err == nil && bare != nil || err != nil && bare == nil && !strings.Contains(s, "=") {
+			t.Fatalf("%q: got error %v, want %v", s, err, bare)
+		}
+		if err != nil {
+			return
+		}
+		if !slices.Equal(c.set, plain.set) || len(c.kept) != strings.Count(s, "=keep") || len(c.kept) > 0 && !c.kept.Within(c.set) {
+			t.Fatalf("%q: got %v and kept %v, want %v and a part of it", s, c.set, c.kept, plain.set)
+		}
+		if again.Set(c.String()) != nil || !slices.Equal(c.set, again.set) || !slices.Equal(c.kept, again.kept) {
+			t.Fatalf("%q reads as %v: got that as %v, want the same", s, c, again)
+		}
+	})
+}
+
 // FuzzExitCodes checks that --exit-code takes a name and a status, and nothing
 // else.
 func FuzzExitCodes(f *testing.F) {
-	for _, s := range []string{"", "=", "running=0", "mismatch=255", "failed=256", "ledger=-1", "ledger=+1", "running", "running=", "Running=0", "running=0=1", "running=007", "running=0x1", "\xff=1", "running=1\x00"} {
+	for _, s := range []string{"", "=", "running=0", "mismatch=255", "failed=256", "ledger=-1", "ledger=+1", "running", "running=", "Running=0", "running=0=1", "running=007", "running=0x1", "\xff=1", "running=1\x00", "replayed=10", "executed=255", "replayed=0", "executed=00"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -137,6 +162,12 @@ func FuzzExitCodes(f *testing.F) {
 		for name, from := range remaps {
 			to, ok := e[from]
 			digits, named := strings.CutPrefix(s, name+"=")
+			if named && from < 0 && strings.Trim(digits, "0") == "" { // the default
+				if len(e) > 0 {
+					t.Fatalf("%q: got the changes %v, want none", s, e)
+				}
+				return
+			}
 			if ok != named || ok && fmt.Sprint(to) != cmp.Or(strings.TrimLeft(digits, "0"), "0") || e.remap(from) != to && ok || to < 0 || to > 255 {
 				t.Fatalf("%q: got the changes %v, want one valid status", s, e)
 			}

@@ -43,6 +43,7 @@ func keyed(flags []string) []string {
 var refused = strings.Split(strings.TrimSpace(`
 --final 3 --force
 --force --exact
+--force --exit-code replayed=9
 --force --hook replay=./hook
 --force --partial
 --force --probe ./probe
@@ -51,6 +52,7 @@ var refused = strings.Split(strings.TrimSpace(`
 --force --replay stdout
 --force --rerun-within 1h
 --force --verify ./check
+--force --wait=fresh
 --hash none --hash-ignore ^-v
 --hash-stdin --no-stdin
 --hash-stdin --on-ledger-error run
@@ -76,8 +78,10 @@ var refused = strings.Split(strings.TrimSpace(`
 --per boot --at @1577847600
 --per boot --day-start 04:00
 --per boot --tz Europe/Berlin
+--probe-first --wait=fresh
 --quiet --verbose
 --quiet-ok --exit-code output=9
+--quiet-ok --json
 --quiet-ok --no-store all
 --quiet-ok --no-store output
 --quiet-ok --partial
@@ -88,8 +92,11 @@ var refused = strings.Split(strings.TrimSpace(`
 --replay stderr --partial
 --replay stderr --tty
 --replay stdout --tty
+--tty --json
+--ttl 1h --wait=fresh
 --tty --no-stdin
 --wait --hook busy=./hook
+--wait=fresh --hook busy=./hook
 `), "\n")
 
 // Every flag of idem run is in the table of ways, so a new flag requires a
@@ -152,9 +159,10 @@ func TestFlagsThatNeedOthers(t *testing.T) {
 		"--on-failure rerun --retries 3 --max-attempts 0 --force", "--retries 0 --retry-delay 5 --retry-on 3", "--max-stdin 64MiB",
 		"--probe-timeout 30s", "--kill-after 10s", "--on-mismatch refuse", "--force --replay all --on-interrupted refuse",
 		"--per hour --day-start 00:00", "--per hour --ttl never", "--quiet-ok --replay all --max-output 64MiB",
-		"--no-store output --max-output 64MiB", "--exit-code failed=9", "--hook timeout=true", "--on-mismatch rerun --exit-code mismatch=65 --key k",
+		"--no-store output --max-output 64MiB", "--exit-code failed=9", "--force --exit-code replayed=0", "--hook timeout=true", "--on-mismatch rerun --exit-code mismatch=65 --key k",
 		"--probe-on interrupted --on-unverified refuse", "--verify true --probe-timeout 1", "--on-interrupted rerun --verify true --exit-code interrupted=9",
-		"--quiet=false --verbose", "--force=false --probe true", "--tty=false --hash-stdin", "--wait=0 --hook busy=true",
+		"--quiet=false --verbose", "--force=false --probe true", "--tty=false --hash-stdin", "--wait=0 --hook busy=true", "--wait=fresh:0 --hook busy=true",
+		"--wait=fresh --ttl never", "--wait=fresh --force=false --probe-first=false --probe true",
 		"--hash argv --hash-ignore x", "--on-ledger-error refuse --hash-stdin", "--partial=false --exact",
 		"--per day --ttl 24h", "--per hour --ttl 1h --at @0", "--per day --ttl 1h --tz UTC --day-start 04:00",
 		"--per 15m --ttl 14m", "--per 15m --ttl 15m --at @0", "--per 6h --ttl 7h --day-start 00:00", "--per boot --ttl 1000w --day-start 00:00", "--per quarter --ttl 92d",
@@ -176,9 +184,9 @@ func TestPairsOfOtherCommands(t *testing.T) {
 	}
 	for c, want := range map[string]string{
 		"check":   "ask latest window",
-		"explain": "ask json latest window",
+		"explain": "ask latest window",
 		"forget":  "at day-start latest per tz window",
-		"key":     "json new",
+		"key":     "new",
 		"list":    "glob json limit namespace state",
 		"logs":    "at attempt day-start follow latest per raw stderr stdout tz window",
 		"mark": "allow-empty-parts at day-start exit-code force hash hash-cwd hash-env hash-file hash-file-optional hash-ignore hash-stdin hash-value " +
@@ -229,7 +237,7 @@ for l in ledger ledger2 w/l; do
 done
 `
 
-var differs = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}|\d+(\.\d+)?(ms|µs|s)\b|\d+ (second|minute)s? ago|\b(just )?now\b|:\d{2,}\b|\b20\d\d-\d\d-\d\dT\d\d:\d\d\S*|process(es)? [\d, ]+`)
+var differs = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}|\d+(\.\d+)?(ms|µs|s)\b|\d+ (second|minute)s? ago|\b(just )?now\b|:\d{2,}\b|\b20\d\d-\d\d-\d\dT\d\d:\d\d[^\s"]*|"pid":\d+|process(es)? [\d, ]+`)
 
 // observe runs the script of a way and returns the files and records that it
 // leaves.
@@ -299,7 +307,7 @@ func TestPairsHaveAnEffect(t *testing.T) {
 	for _, w := range ways {
 		for _, o := range ways {
 			text := w.args + " | " + o.given()
-			if w.flag == o.flag || w.script == "" || only != nil && !only.MatchString(text) {
+			if w.flag == o.flag || w.script == "" || o.lone || only != nil && !only.MatchString(text) {
 				continue
 			}
 			if only == nil && !*allPairs && !slices.Contains(somePairs, o.given()) {

@@ -15,6 +15,9 @@ type way struct {
 	ready bool
 	as    string // the flag as the other one of a pair, if args suit the script alone
 	kind  kind
+	// lone reports that the flags that change a replay have no effect next to this one
+	// in a script, because only calls at the same time have a replay then.
+	lone bool
 	// before is the flag in the earlier calls of the same script; "-" means not at
 	// all.
 	before string
@@ -82,7 +85,9 @@ var ways = []way{
 	{flag: "probe-timeout", args: "--probe-timeout 0.05", with: "--probe ./probe"}, // timing
 	{flag: "wait", args: "--wait", script: running},
 	{flag: "wait", args: "--wait=0.05", script: running},
+	{flag: "wait", args: "--wait=fresh", lone: true, script: succeeded},
 	{flag: "ok", args: "--ok 5", script: `call sh -c 'echo x >>side; exit 5'`},
+	{flag: "ok", args: "--ok 5=keep", script: `call sh -c 'echo x >>side; exit 5'`},
 	{flag: "retries", args: "--retries 1 --retry-delay 1ms", script: `call sh -c 'echo x >>side; exit 6'`},
 	{flag: "retry-delay", args: "--retry-delay 1ms", with: "--retries 1"},         // timing
 	{flag: "retry-max-delay", args: "--retry-max-delay 1ms", with: "--retries 1"}, // timing
@@ -119,12 +124,15 @@ var ways = []way{
 	{flag: "no-stdin", args: "--no-stdin", script: `echo in | call cat`},
 	{flag: "meta-file", args: "--meta-file meta", script: `call true; grep -o action meta`},
 	{flag: "meta-fd", args: "--meta-fd 9", script: `call true 9>fd; grep -o action fd`},
+	{flag: "json", args: "--json", script: `call echo hi`},
 	{flag: "exit-code", args: "--exit-code running=9", script: running},
 	{flag: "exit-code", args: "--exit-code mismatch=9", with: "--key k", script: mismatched},
 	{flag: "exit-code", args: "--exit-code interrupted=9", script: interrupted},
 	{flag: "exit-code", args: "--exit-code failed=9", ready: true, with: "--on-failure refuse", script: failed + `; again k8 'exit 4'`},
 	{flag: "exit-code", args: "--exit-code ledger=9", script: unusable + `; first --max-output 2 -- seq 1 5 >/dev/null 2>&1; call --exact -- seq 1 5`},
 	{flag: "exit-code", args: "--exit-code output=9", script: cut + `; idem run $F --key k4 -- echo hi >/dev/full; echo $?`},
+	{flag: "exit-code", args: "--exit-code replayed=9", script: succeeded},
+	{flag: "exit-code", args: "--exit-code executed=9", script: `call true`},
 	{flag: "on-ledger-error", args: "--on-ledger-error run", script: unusable},
 	{flag: "ledger", args: "--ledger ledger2", kind: place, before: "-", script: `call true`},
 	{flag: "namespace", args: "--namespace n", kind: place, before: "-", script: `call true`},

@@ -95,7 +95,7 @@ func failureOf(err error) *failure {
 	case errors.As(err, &start):
 		return &failure{code: start.Code, err: maskedError{err, start.Name}}
 	case errors.As(err, &busy):
-		return busyFailure(busy.Record, busy.Leftover, busy.Holders, false).withoutFlagHints().hintFor(busy.ID, "to wait for it", "wait")
+		return busyFailure(busy.Record, busy.Leftover, busy.Holders, false, false).withoutFlagHints().hintFor(busy.ID, "to wait for it", "wait")
 	case errors.As(err, &inexact):
 		return inexactFailure(err, inexact.Lacks)
 	case errors.As(err, new(*sidefile.Error)):
@@ -118,13 +118,21 @@ func fileFailure(err error) *failure {
 	return &failure{code: exitUsage, err: err}
 }
 
-// remaps are the exit statuses that --exit-code can change, by name.
+// The successes whose status 0 --exit-code can change. They are not exit statuses.
+const (
+	successReplayed = -1 - iota
+	successExecuted
+)
+
+// remaps are the exit statuses and successes that --exit-code can change, by name.
 var remaps = map[string]int{
 	"running": exitBusy, "mismatch": exitMismatch, "interrupted": exitInterrupted,
 	"failed": exitFailed, "ledger": exitLedger, "output": exitOutput,
+	"replayed": successReplayed, "executed": successExecuted,
 }
 
-// exitCodes is the value of --exit-code: NAME=N, repeatable.
+// exitCodes is the value of --exit-code: NAME=N, repeatable. The last N of a NAME
+// counts.
 type exitCodes map[int]int
 
 func (e exitCodes) String() string { return "" }
@@ -146,6 +154,9 @@ func (e exitCodes) Set(s string) error {
 		return errors.New("want NAME=N, where N is from 0 to 255")
 	}
 	e[from] = int(to)
+	if from < 0 && to == exitOK { // the default
+		delete(e, from)
+	}
 	return nil
 }
 
@@ -160,13 +171,20 @@ func (e exitCodes) remap(code int) int {
 // changes reports whether --exit-code replaces code by another status.
 func (e exitCodes) changes(code int) bool { return e.remap(code) != code }
 
-// exitStatus returns the exit status of a call that ran or replayed an attempt. It is
-// 0 for a success, also for a success by --ok.
-func exitStatus(a ledger.Attempt) int {
-	if a.State == ledger.Succeeded {
-		return exitOK
+// endStatus returns the exit status of a call that ran or replayed an attempt, unless
+// its output was not delivered. A success has status 0, or the status that a CODES=keep
+// of --ok keeps, or the N of --exit-code. The flags of this call count, not those of the
+// call that ran the attempt.
+func (o *runOptions) endStatus(res runner.Result) int {
+	cur := res.Record.Current
+	switch {
+	case cur.State != ledger.Succeeded, cur.ExitCode != exitOK && o.ok.kept.Has(cur.ExitCode):
+		return cur.ExitCode
+	case res.Action == runner.ActionReplay:
+		return max(exitOK, o.exitCodes.remap(successReplayed))
+	default:
+		return max(exitOK, o.exitCodes.remap(successExecuted))
 	}
-	return a.ExitCode
 }
 
 // statusOf returns the exit status of a call that ended with res or err. It is 128+n
@@ -185,7 +203,7 @@ func (o *runOptions) statusOf(res runner.Result, call runner.Call, err error) in
 	case undeliveredFailure(res, call) != nil:
 		return o.exitCodes.remap(exitOutput)
 	default:
-		return exitStatus(res.Record.Current)
+		return o.endStatus(res)
 	}
 }
 
@@ -212,6 +230,6 @@ func refusal(res runner.Result, call runner.Call) *failure {
 		}
 		return recursiveFailure(res.Record.ID)
 	default:
-		return busyFailure(res.Record, res.Leftover, res.Holders, call.Wait.Limit > 0)
+		return busyFailure(res.Record, res.Leftover, res.Holders, call.Wait.Limit > 0, call.Policy.Fresh)
 	}
 }

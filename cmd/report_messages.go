@@ -85,6 +85,19 @@ func differences(was ledger.Attempt, call runner.Call) ([]difference, error) {
 	return list, nil
 }
 
+// values returns the values of a change as a message shows them. ok reports whether they
+// may be shown and differ.
+func (c difference) values() (old, new string, ok bool) {
+	switch c.Kind {
+	case hashkey.KindArg, hashkey.KindValue, hashkey.KindCwd:
+		if !c.Hidden && !c.Masked {
+			old, new = excerpts(c.Old, c.New)
+			return old, new, true
+		}
+	}
+	return "", "", false
+}
+
 // changeText describes a change. It has the values of arguments, but not the values of
 // variables and files. colon follows a name before its values.
 func changeText(c difference, colon string) string {
@@ -98,13 +111,11 @@ func changeText(c difference, colon string) string {
 		}
 		return fmt.Sprintf("%s, which is %s, may have changed", escape(c.Name), state)
 	}
-	switch c.Kind {
-	case hashkey.KindArg, hashkey.KindValue, hashkey.KindCwd:
-		if c.Masked {
-			return escape(c.Name) + " (masked) has changed"
-		}
-		old, new := excerpts(c.Old, c.New)
+	if old, new, ok := c.values(); ok {
 		return fmt.Sprintf("%s%s was %s, now %s", escape(c.Name), colon, old, new)
+	}
+	if c.Masked {
+		return escape(c.Name) + " (masked) has changed"
 	}
 	gone := hashkey.Absent()
 	switch {
@@ -128,11 +139,16 @@ func shortPrint(fingerprint string) string {
 }
 
 // busyFailure returns the failure for a key that is running or whose processes are
-// still alive. waited reports whether the call has waited as long as --wait permits.
-func busyFailure(rec ledger.Record, leftover bool, holders []ledger.Process, waited bool) *failure {
+// still alive:
+//   - waited reports whether the call has waited as long as --wait permits
+//   - fresh reports whether the call would run the key after that
+func busyFailure(rec ledger.Record, leftover bool, holders []ledger.Process, waited, fresh bool) *failure {
 	key := quote(rec.ID.Key)
 	cur := rec.Current
 	share, gone := "to wait for it and share its result", "to wait until they are gone"
+	if fresh {
+		share = "to wait for it and run the command after it"
+	}
 	if waited {
 		share, gone = "to wait as long as it takes", "to wait as long as it takes"
 	}
@@ -143,14 +159,14 @@ func busyFailure(rec ledger.Record, leftover bool, holders []ledger.Process, wai
 		if list := processes(holders); list != "" {
 			f.detail("still alive: %s", list)
 		}
-		return f.hintFlags(gone, "--wait")
+		return f.hintFlags(gone, waitFlag(fresh))
 	case cur.State == ledger.Running:
 		return fail(exitBusy, "key %s is running", key).
 			detail("%s", startedText(cur)).
-			hintFlags(share, "--wait")
+			hintFlags(share, waitFlag(fresh))
 	default: // claimed, but the attempt has not begun yet or has already ended
 		return fail(exitBusy, "key %s is held by a call that has just started or just ended", key).
-			hintFlags(share, "--wait")
+			hintFlags(share, waitFlag(fresh))
 	}
 }
 

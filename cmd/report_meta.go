@@ -65,7 +65,7 @@ func viewAttempt(a ledger.Attempt, state string) attemptView {
 	v := attemptView{
 		RunID: a.RunID, Attempt: a.Number, State: state, Stored: !a.NoOutput, OutputSize: a.OutputBytes,
 		Truncated: a.Truncated || a.Incomplete, Incomplete: a.Incomplete, Redacted: a.Redacted,
-		Host: a.Owner.Host, PID: a.Owner.PID, User: a.Owner.User, Note: a.Note,
+		Host: validText(a.Owner.Host), PID: a.Owner.PID, User: validText(a.Owner.User), Note: validText(a.Note),
 	}
 	if a.Reason != "" {
 		v.Reason = ptr(string(a.Reason))
@@ -119,7 +119,7 @@ func metaOf(res runner.Result, call runner.Call) func() metaView {
 		}
 		diff, _ := differences(res.Record.Current, call) // none if nothing is recorded
 		for _, c := range diff {
-			m.Changed = append(m.Changed, c.Name)
+			m.Changed = append(m.Changed, validText(c.Name))
 		}
 		return m
 	}

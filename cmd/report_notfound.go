@@ -80,23 +80,32 @@ func (m *startHinter) hint(why string, command ...string) { m.hintAfter(why, "",
 // call is masked, the line is a comment of the shell. A pasted masked line would run
 // another command, or the command under another key.
 func (m *startHinter) hintAfter(why, first string, command []string) {
-	call, whole := m.call(command)
+	call, whole := m.app.callLine(m.keep, m.argv, "", command)
 	if !whole {
-		why, first = why+" (replace the masked parts)", "# "+first
+		m.f.hint("%s (replace the masked parts): # %s%s", why, first, call)
+		return
 	}
-	m.f.hint("%s: %s%s", why, first, call)
+	m.f.hintRun(why, "%s%s", first, call)
 }
 
-// call returns the command line of the call with another command, as it may be shown.
-// whole reports whether nothing in it is masked.
-func (m *startHinter) call(command []string) (line string, whole bool) {
-	before := m.app.args[:max(0, len(m.app.args)-len(m.argv))]
+// callLine returns the line of a call that has another command than this one, argv, and
+// further flags, which are words for a shell. The line may be shown. whole reports whether
+// nothing in it is masked.
+func (a *app) callLine(keep retention, argv []string, flags string, command []string) (line string, whole bool) {
+	before := a.args[:max(0, len(a.args)-len(argv))]
 	if n := len(before); n > 0 && before[n-1] == "--" {
 		before = before[:n-1]
 	}
-	flags, shown := m.keep.argv(before), m.keep.argv(command)
-	whole = slices.Equal(flags, before) && slices.Equal(shown, command)
-	return "idem " + shellLine(flags) + " -- " + shellLine(shown), whole
+	if n := len(before) - 2; n > 0 && before[n] == "--wait" && !strings.HasPrefix(before[n+1], "-") {
+		before = append(before[:n:n], "--wait="+before[n+1]) // without "=", only a "--" may follow
+	}
+	shown, rest := keep.argv(before), keep.argv(command)
+	whole = slices.Equal(shown, before) && slices.Equal(rest, command)
+	line = "idem " + shellLine(shown)
+	if flags != "" {
+		line += " " + flags
+	}
+	return line + " -- " + shellLine(rest), whole
 }
 
 // argv returns a command line as it may be shown.
@@ -162,10 +171,10 @@ func (m *startHinter) cannotRun(start *proc.StartError) {
 		if runtime.GOOS != "linux" { // sed may know neither -i nor \r
 			line = `perl -pi -e 's/\r$//' `
 		}
-		m.f.hint("to convert its line ends: %s%s", line, shellQuote(file))
+		m.f.hintRun("to convert its line ends", "%s%s", line, shellQuote(file))
 	case errors.Is(start.Err, unix.EACCES):
 		if info.Mode()&0o111 == 0 {
-			m.f.hint("to make it executable: chmod +x %s", shellQuote(file))
+			m.f.hintRun("to make it executable", "chmod +x %s", shellQuote(file))
 		}
 		fallthrough
 	case errors.Is(start.Err, unix.ENOENT):

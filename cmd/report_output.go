@@ -28,16 +28,15 @@ func (o *replayFlags) addTo(f *pflag.FlagSet) {
 	f.BoolVar(&o.exact, "exact", false, "refuse (status 69) a replay that may differ from what the command wrote")
 }
 
-// replayed returns the streams that a replay writes.
-func (o *replayFlags) replayed(u *ui) runner.Streams {
-	var s runner.Streams
-	if v := o.streams.value; v == "all" || v == "stdout" {
-		s.Stdout = u.stdout
+// replayed returns the streams of all that a replay writes.
+func (o *replayFlags) replayed(all runner.Streams) runner.Streams {
+	if v := o.streams.value; v != "all" && v != "stdout" {
+		all.Stdout = nil
 	}
-	if v := o.streams.value; v == "all" || v == "stderr" {
-		s.Stderr = u.stderr
+	if v := o.streams.value; v != "all" && v != "stderr" {
+		all.Stderr = nil
 	}
-	return s
+	return all
 }
 
 func (o *replayFlags) replayPolicy() runner.ReplayPolicy {
@@ -87,19 +86,27 @@ func lacksNames(k runner.Lacks) []string {
 // undeliveredFailure returns the failure of a successful call whose caller lacks a part
 // of the output, nil if the caller has all of it.
 func undeliveredFailure(res runner.Result, call runner.Call) *failure {
-	if !call.Undelivered(res) || exitStatus(res.Record.Current) != exitOK {
+	if !call.Undelivered(res) || res.Record.Current.State != ledger.Succeeded {
 		return nil
 	}
-	key, cur := quote(call.ID.Key), res.Record.Current
 	if len(res.Streams) == 0 {
-		return fail(exitOutput, "the recorded output of key %s is not complete", key).
-			detail("%s", cutText(cur, res.Lacks)).
+		return fail(exitOutput, "the recorded output of key %s is not complete", quote(call.ID.Key)).
+			detail("%s", cutText(res.Record.Current, res.Lacks)).
 			hintFlags("to accept a part of the output", "--partial").
 			hintFlags("to have the status without the output", "--replay none")
 	}
-	f := fail(exitOutput, "the output of key %s could not be written", key).
-		detail("the command is done and recorded").
-		detail("%s", faultsText(res.Streams))
+	return unwrittenFailure(res, call, res.Streams)
+}
+
+// unwrittenFailure returns the failure of a successful call whose output could not be
+// written because of faults.
+func unwrittenFailure(res runner.Result, call runner.Call, faults []error) *failure {
+	cur := res.Record.Current
+	f := fail(exitOutput, "the output of key %s could not be written", quote(call.ID.Key))
+	if res.Record.Generation == 0 { // of a call without its ledger
+		return f.detail("the command is done, without a record").detail("%s", faultsText(faults))
+	}
+	f.detail("the command is done and recorded").detail("%s", faultsText(faults))
 	switch {
 	case cur.NoOutput || cur.Truncated || cur.Incomplete:
 		return f.hintFor(call.ID, "to see the recorded part of the output", "logs")

@@ -50,32 +50,32 @@ func (f *failure) faultHints(fault *ledger.Fault, place string) *failure {
 	within := "--ledger " + shellQuote(filepath.Join(fault.Path, "idem"))
 	switch fault.Kind {
 	case ledger.FaultLink:
-		return f.hint("if the link is intended, make it yours: %schown -h %s %s", sudo(), userID, path)
+		return f.hintRun("if the link is intended, make it yours", "%schown -h %s %s", sudo(), userID, path)
 	case ledger.FaultParentOpen:
 		switch {
 		case fault.Ours && !fault.AnyWrites:
-			f.hint("chmod go-w %s", path)
+			f.hintRun("", "chmod go-w %s", path)
 		case fault.Ours:
-			f.hint("chmod +t %s", path)
+			f.hintRun("", "chmod +t %s", path)
 		default:
-			f.hint("%schmod +t %s", sudo(), path)
+			f.hintRun("", "%schmod +t %s", sudo(), path)
 		}
 		return f.hintFlags(alone, "--trust-place")
 	case ledger.FaultParentOwner:
 		if own := ownPlace(); own != place {
 			f.hintFlags("", "--ledger "+shellQuote(own))
 		} else {
-			f.hint("%schown %s %s", sudo(), userID, path)
+			f.hintRun("", "%schown %s %s", sudo(), userID, path)
 		}
 		return f.hintFlags(alone, "--trust-place")
 	case ledger.FaultOwner:
 		switch {
 		case fault.Content == ledger.ContentLedger, fault.Content == "":
-			return f.hint("if only this user is to use it from now on: %schown -R %s %s", sudo(), userID, path)
+			return f.hintRun("if only this user is to use it from now on", "%schown -R %s %s", sudo(), userID, path)
 		case fault.Content == ledger.ContentNone && (!fault.Writable || os.Geteuid() == 0):
-			return f.hint("%s", install(fault.Path))
+			return f.hintRun("", "%s", install(fault.Path))
 		case fault.Within == ledger.WithinNo:
-			return f.hint("%s", install(filepath.Join(fault.Path, "idem"))).hintFlags("after that", within)
+			return f.hintRun("", "%s", install(filepath.Join(fault.Path, "idem"))).hintFlags("after that", within)
 		case fault.Within == ledger.WithinTrusted:
 			return f.hintFlags(alone, "--trust-place "+within)
 		}
@@ -84,9 +84,9 @@ func (f *failure) faultHints(fault *ledger.Fault, place string) *failure {
 		if fault.Content == ledger.ContentOther && fault.Within == ledger.WithinYes {
 			return f.hintFlags("", within)
 		}
-		return f.hint("chmod 0700 %s", path)
+		return f.hintRun("", "chmod 0700 %s", path)
 	case ledger.FaultSecondName:
-		return f.hint("while no command runs, remove all of its names but one; to list them: find / -xdev -samefile %s", path)
+		return f.hintRun("while no command runs, remove all of its names but one; to list them", "find / -xdev -samefile %s", path)
 	case ledger.FaultReplaced:
 		return f.hint("no command was started; call again when the ledger is back at its place")
 	case ledger.FaultNoLocks:
@@ -94,7 +94,7 @@ func (f *failure) faultHints(fault *ledger.Fault, place string) *failure {
 		if filepath.Base(fault.Path) == "locks.d" {
 			restore = "mkdir -m 700 " + path
 		}
-		return f.hint("make sure that no command runs (see docs/recovery.md), then: %s", restore)
+		return f.hintRun("make sure that no command runs (see docs/recovery.md), then", "%s", restore)
 	case ledger.FaultNoDatabase:
 		return f.hint("restore the whole directory from a backup; see docs/recovery.md").startOver(place)
 	case ledger.FaultLostCommits, ledger.FaultBadWitness:
@@ -102,7 +102,7 @@ func (f *failure) faultHints(fault *ledger.Fault, place string) *failure {
 			f.detail("ledger.db-wal was removed or damaged, or ledger.db is an older copy")
 		}
 		return f.hint("restore the whole directory from a backup; see docs/recovery.md").
-			hint("or, while no command runs, accept the loss; lost keys run again: cp /dev/null %s", path)
+			hintRun("or, while no command runs, accept the loss; lost keys run again", "cp /dev/null %s", path)
 	}
 	return f
 }
@@ -115,9 +115,9 @@ func (f *failure) deniedHints(place string) *failure {
 	case errors.Is(unix.Access(place, unix.W_OK), unix.EROFS), errors.Is(f.err, unix.EROFS):
 		return f.hint("choose another place with --ledger DIR or IDEM_LEDGER")
 	case errors.Is(err, fs.ErrNotExist):
-		return f.hint("%s", install(place))
+		return f.hintRun("", "%s", install(place))
 	case err == nil && info.Mode().Perm()&0o700 != 0o700, err == nil && os.Geteuid() != 0:
-		return f.hint("chmod -R u+rwX %s", shellQuote(place))
+		return f.hintRun("", "chmod -R u+rwX %s", shellQuote(place))
 	}
 	if own := ownPlace(); own != place {
 		return f.hintFlags("", "--ledger "+shellQuote(own))
@@ -130,7 +130,7 @@ func (f *failure) startOver(place string) *failure {
 	if place == "" {
 		return f
 	}
-	return f.hint("or, while no command runs, start over; every key runs again: mv %s %s", shellQuote(place), shellQuote(place+".old"))
+	return f.hintRun("or, while no command runs, start over; every key runs again", "mv %s %s", shellQuote(place), shellQuote(place+".old"))
 }
 
 // userID is the ID of this user, as a word for a shell. A container may have no name

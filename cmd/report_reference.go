@@ -18,9 +18,10 @@ import (
 // hint is one line of advice after a message. It holds at most one command. A pasted
 // command acts on exactly the record that the message is about.
 type hint struct {
-	text  string     // the whole line or, with a command or flags, their purpose
+	text  string     // the whole text or, with a command or flags, their purpose
 	about *ledger.ID // the record that the command names; nil: there is no command
 	words []string   // the name of the command and its flags, except those for the record
+	line  string     // another command, as a line for a shell
 	flags string     // flags that the call lacks
 	call  bool       // whether the hint is about flags of the call
 }
@@ -55,6 +56,12 @@ func (f *failure) addHint(h hint) *failure {
 // hint adds a hint without a command.
 func (f *failure) hint(format string, args ...any) *failure {
 	return f.addHint(advice(format, args...))
+}
+
+// hintRun adds a hint with a command that is not about a record, as a line for a shell. An
+// empty purpose says that it needs no explanation.
+func (f *failure) hintRun(purpose, format string, args ...any) *failure {
+	return f.addHint(hint{text: purpose, line: fmt.Sprintf(format, args...)})
 }
 
 // hintForm adds the form of a call.
@@ -128,11 +135,6 @@ func (r ledgerPath) loginEnv(name string) string {
 		return r.homeDir
 	}
 	return ""
-}
-
-// line returns the text of a hint with a command.
-func (r ledgerPath) line(h hint) string {
-	return h.text + ": " + r.command(*h.about, h.words...)
 }
 
 // command returns a command line about a record. It has each flag without which the

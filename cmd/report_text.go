@@ -163,10 +163,17 @@ func marshal(v any) ([]byte, error) { return marshalBelow("", v) }
 
 // marshalBelow is marshal with indent before all lines except the first.
 func marshalBelow(indent string, v any) ([]byte, error) {
+	return marshalWith(v, func(enc *json.Encoder) { enc.SetIndent(indent, "  ") })
+}
+
+// marshalLine is marshal on one line.
+func marshalLine(v any) ([]byte, error) { return marshalWith(v, func(*json.Encoder) {}) }
+
+func marshalWith(v any, set func(*json.Encoder)) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	enc.SetIndent(indent, "  ")
+	set(enc)
 	if err := enc.Encode(v); err != nil {
 		return nil, err
 	}
@@ -179,6 +186,14 @@ func marshalBelow(indent string, v any) ([]byte, error) {
 		}
 	}
 	return out.Bytes(), nil
+}
+
+// validText returns s, escaped if it is not UTF-8: JSON would replace the bytes.
+func validText(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	return escape(s)
 }
 
 // jsonBytes is text that may not be UTF-8. In JSON, it is a string if it is UTF-8,

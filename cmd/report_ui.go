@@ -9,6 +9,7 @@ import (
 	"golang.org/x/term"
 
 	"idem/redact"
+	"idem/runner"
 )
 
 // ui prints idem's own messages. stdout belongs to the command, or to the data that a
@@ -39,6 +40,9 @@ type ui struct {
 	ledgerPath     func() ledgerPath // returns how this call found its ledger
 	flagsPlace     string            // where hints tell to add flags, such as "to the call"
 }
+
+// streams are idem's own stdout and stderr.
+func (u *ui) streams() runner.Streams { return runner.Streams{Stdout: u.stdout, Stderr: u.stderr} }
 
 // The marks of lines.
 const (
@@ -90,7 +94,11 @@ func (u *ui) hint(h hint) {
 func (u *ui) hintText(h hint) string {
 	switch {
 	case h.about != nil:
-		return u.ledgerPath().line(h)
+		return h.text + ": " + u.ledgerPath().command(*h.about, h.words...)
+	case h.line != "" && h.text == "":
+		return h.line
+	case h.line != "":
+		return h.text + ": " + h.line
 	case h.flags == "":
 		return h.text
 	case h.text == "":

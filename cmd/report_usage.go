@@ -122,6 +122,7 @@ func (a *app) checkValues(root *cobra.Command) error {
 		return nil
 	}
 	_ = c.ParseFlags(args) // for -q
+	a.beginAnswer(c, args)
 	return f
 }
 

@@ -27,8 +27,9 @@ func (w *waiting) say(format string, args ...any) bool {
 	return true
 }
 
-// busy prints the note for a key that another call holds.
-func (w *waiting) busy(b *ledger.BusyError) {
+// busy prints the note for a key that another call holds. runs reports whether the call
+// will then run the key, whatever the result is.
+func (w *waiting) busy(b *ledger.BusyError, runs bool) {
 	key, cur := quote(b.Record.ID.Key), b.Record.Current
 	switch {
 	case b.Leftover:
@@ -40,7 +41,11 @@ func (w *waiting) busy(b *ledger.BusyError) {
 			w.ui.say(detailMark, "%s", startedText(cur))
 		}
 	case cur.State == ledger.Running:
-		if w.say("waiting for key %s: attempt %d is running", key, cur.Number) {
+		aim := ""
+		if runs {
+			aim = " to run it again"
+		}
+		if w.say("waiting for key %s%s: attempt %d is running", key, aim, cur.Number) {
 			w.ui.say(detailMark, "%s", startedText(cur))
 		}
 	default:
@@ -56,7 +61,7 @@ func (w *waiting) unsettled(rec ledger.Record) {
 	case ledger.PhaseRetry:
 		w.say("waiting for key %s: the next call will run it again", quote(rec.ID.Key))
 	default:
-		w.busy(&ledger.BusyError{ID: rec.ID, Record: rec})
+		w.busy(&ledger.BusyError{ID: rec.ID, Record: rec}, false)
 	}
 }
 

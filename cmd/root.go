@@ -38,6 +38,11 @@ func Main(args []string) int {
 	if end.failure != nil {
 		a.ui.fail(end.failure)
 	}
+	if a.answer != nil {
+		if end = a.writeAnswer(end); end.failure != nil {
+			a.ui.fail(end.failure)
+		}
+	}
 	if end.signal != 0 {
 		proc.DieOf(end.signal, end.group)
 	}
@@ -50,9 +55,10 @@ type app struct {
 	args       []string // the arguments that follow the program's name
 	ui         ui
 	now        func() time.Time
-	ledger     string // of --ledger
-	trustPlace bool   // of --trust-place
-	namespace  string // of --namespace
+	ledger     string  // of --ledger
+	trustPlace bool    // of --trust-place
+	namespace  string  // of --namespace
+	answer     *answer // of idem run --json; else nil
 }
 
 func newApp(args []string) *app {
@@ -150,6 +156,7 @@ func (a *app) command(only string) *cobra.Command {
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,
 		PersistentPreRunE: func(c *cobra.Command, args []string) error {
+			a.beginAnswer(c, nil)
 			a.ui.flagsPlace = flagsPlace(c, args)
 			for _, name := range []string{"ledger", "namespace", "meta-file", "key", "tz", "at", "day-start", "probe", "verify", "stdout-file"} {
 				if f := c.Flags().Lookup(name); f != nil && f.Changed && f.Value.String() == "" {
@@ -177,6 +184,7 @@ func (a *app) command(only string) *cobra.Command {
 		if c.Name() == "help" && errors.As(err, &unknown) && topicOf(unknown.GetSpecifiedName()) != "" {
 			return a.print(topicHelp(c.Root(), topicOf(unknown.GetSpecifiedName())))
 		}
+		a.beginAnswer(c, a.args)
 		return flagFailure(c, err)
 	})
 	root.Flags().Bool("version", false, "print the version")

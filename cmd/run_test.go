@@ -32,7 +32,7 @@ func TestClockSetBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		a := &app{now: func() time.Time { return now }, ui: ui{stderr: stderr}}
-		code, f := a.outcome(runner.Result{Decision: d, Record: rec}, call)
+		code, f := a.outcome(newRunOptions(), runner.Result{Decision: d, Record: rec}, call)
 		stderr.Close()
 		text, _ := os.ReadFile(file)
 		if code != 0 || f != nil || d.Action != runner.ActionReplay || strings.Contains(string(text), "was set back") != c.warned {

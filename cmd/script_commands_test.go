@@ -293,7 +293,7 @@ var scriptMasks = []struct {
 	{"UUID", regexp.MustCompile(`\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b`)},
 	{"HASH", regexp.MustCompile(`\b([0-9a-f]{12}|[0-9a-f]{16}|[0-9a-f]{32}|[0-9a-f]{64})\b`)},
 	{"by USER@HOST (pid PID)", regexp.MustCompile(`by \S+@\S+ \(pid \d+\)`)},
-	{"USER@HOST:PID", regexp.MustCompile(`\S+@\S+:\d+\b`)},
+	{"took TIME", regexp.MustCompile(`took [0-9.]+m?s`)},
 	{"  ", regexp.MustCompile(` {2,}`)}, // columns
 }
 

@@ -230,3 +230,23 @@ func TestPerOf(t *testing.T) {
 		}
 	}
 }
+
+// FuzzPerOf checks that an accepted window is printable, and that its length is one
+// that --per takes.
+func FuzzPerOf(f *testing.F) {
+	for _, s := range []string{"2026-11-22T14:15+01:00/PT15M", "2026-11-22T12:00/PT6H", "2026-11-22T14+01:00", "2026-11-22", "2026-W47", "2026-11", "2026-Q4", "2026", "boot:0b9c6f0e-52a8-4a6b-9a3d-0f4a7e6a1c11"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		per := PerOf(s)
+		if per == "" {
+			return
+		}
+		if length := per.length(); length != 0 && PerOfLength(length) != per || length == 0 && !slices.Contains(Pers, string(per)) {
+			t.Fatalf("%q: got per %q, want one that --per takes", s, per)
+		}
+		if len(s) > 41 || CheckKey(s, true) != nil {
+			t.Fatalf("got %q, want a short text", s)
+		}
+	})
+}

@@ -107,6 +107,13 @@ func (t *tee) signalRoom() {
 	}
 }
 
+// WriteAll writes p to f. If the reader of f is gone, it returns an error: this process
+// does not die of PIPE.
+func WriteAll(f *os.File, p []byte) error {
+	OutlivePipe()
+	return fdio.WriteAll(f, p)
+}
+
 // ReaderGone reports whether a write to f failed because its reader is gone: the pipe
 // or socket was closed, or the terminal was hung up.
 func ReaderGone(f *os.File, err error) bool {

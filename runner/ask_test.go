@@ -26,6 +26,8 @@ func TestAskReturnsWhatRunDecides(t *testing.T) {
 			{OnInterrupted: ChoiceRerun},
 			{OnMismatch: ChoiceRerun},
 			{TTL: time.Hour},
+			{Fresh: true},
+			{Fresh: true, OnFailure: ChoiceReplay, MaxAttempts: 1},
 			{TTL: time.Nanosecond},
 			{Final: none},
 			{MaxAttempts: 1},

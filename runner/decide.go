@@ -17,6 +17,9 @@ type Policy struct {
 	OnInterrupted Choice // ChoiceRefuse (default) or ChoiceRerun
 	OnMismatch    Choice // ChoiceRefuse (default) or ChoiceRerun
 	Force         bool   // run again whatever the outcome was
+	// Fresh replays only the result of an attempt that began after the call. An older
+	// one that would be replayed runs again.
+	Fresh bool
 	// TTL is how long a success counts, from the start of its attempt. 0: forever.
 	TTL time.Duration
 	// Final are the exit statuses of failures that are replayed instead of run
@@ -105,6 +108,7 @@ const (
 	ReasonInterrupted Reason = "interrupted" // the last attempt was running, and its end is not recorded
 	ReasonRecursive   Reason = "recursive"   // the call is made inside of an attempt of the same key
 	ReasonExpired     Reason = "expired"     // the last success is older than Policy.TTL
+	ReasonStale       Reason = "stale"       // the last success began before the call, and Policy.Fresh
 	ReasonFinal       Reason = "final"       // the last attempt failed with a status of Policy.Final
 	ReasonExhausted   Reason = "exhausted"   // Policy.MaxAttempts is reached
 	ReasonProbed      Reason = "probed"      // the probe answered that the key is done
@@ -183,12 +187,12 @@ func decideHolding(rec ledger.Record, fingerprint string, p Policy, m Moment) De
 	if differs {
 		return Decision{ActionExecute, ReasonMismatch}
 	}
-	return decideKnown(cur, p, m)
+	return decideKnown(cur, p, m, !p.Fresh || m.Asked.before(rec))
 }
 
 // decideKnown decides about a record with the inputs of the call whose outcome is known
-// or was marked.
-func decideKnown(cur ledger.Attempt, p Policy, m Moment) Decision {
+// or was marked. counts reports whether the result may be replayed.
+func decideKnown(cur ledger.Attempt, p Policy, m Moment, counts bool) Decision {
 	switch {
 	case cur.State == ledger.None && p.exhausted(m.Tried):
 		return Decision{ActionRefuse, ReasonExhausted}
@@ -198,15 +202,17 @@ func decideKnown(cur ledger.Attempt, p Policy, m Moment) Decision {
 		return Decision{ActionExecute, ReasonRetry}
 	case p.Force:
 		return Decision{ActionExecute, ReasonForced}
+	case cur.State == ledger.Succeeded && !counts:
+		return Decision{ActionExecute, ReasonStale}
 	case cur.State == ledger.Succeeded && m.Answer == AnswerDone:
 		return Decision{ActionReplay, ReasonProbed}
 	case cur.State == ledger.Succeeded && p.Verify:
 		return p.verified(m, cur.RunID)
 	case cur.State == ledger.Succeeded:
 		return Decision{ActionReplay, ReasonSucceeded}
-	case p.final(cur):
+	case p.final(cur) && counts:
 		return Decision{ActionReplay, ReasonFinal}
-	case p.OnFailure == ChoiceReplay:
+	case p.OnFailure == ChoiceReplay && counts:
 		return Decision{ActionReplay, ReasonFailed}
 	case p.OnFailure == ChoiceRefuse:
 		return Decision{ActionRefuse, ReasonFailed}

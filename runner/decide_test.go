@@ -15,6 +15,7 @@ type designRow struct {
 }
 
 func (s situation) exhausted() bool { return limits[s.limit] && !s.force }
+func (s situation) stale() bool     { return s.freshness.stale() }
 
 // design is the table of decisions, written independently of Decide. The first
 // matching row counts. A nil field matches everything.
@@ -45,6 +46,7 @@ var design = []designRow{
 	{[]string{"failed"}, false, refusing(AnswerUnknown), Decision{ActionRefuse, ReasonUndecided}, Decision{ActionRefuse, ReasonUndecided}},
 	{[]string{"failed"}, true, nil, Decision{ActionClaim, ReasonMismatch}, Decision{ActionExecute, ReasonMismatch}},
 	{nil, false, func(s situation) bool { return s.force }, Decision{ActionClaim, ReasonForced}, Decision{ActionExecute, ReasonForced}},
+	{[]string{"succeeded"}, false, situation.stale, Decision{ActionClaim, ReasonStale}, Decision{ActionExecute, ReasonStale}},
 	{[]string{"succeeded"}, false, func(s situation) bool { return s.probe.answer == AnswerDone }, Decision{ActionReplay, ReasonProbed}, Decision{ActionReplay, ReasonProbed}},
 	{[]string{"succeeded"}, false, func(s situation) bool { return s.verifies(AnswerNone) && s.nested }, Decision{ActionRefuse, ReasonRecursive}, Decision{ActionRefuse, ReasonRecursive}},
 	{[]string{"succeeded"}, false, func(s situation) bool { return s.verifies(AnswerNone) }, Decision{ActionVerify, ReasonSucceeded}, Decision{ActionVerify, ReasonSucceeded}},
@@ -54,8 +56,8 @@ var design = []designRow{
 	{[]string{"succeeded"}, false, func(s situation) bool { return s.verifies(AnswerUnknown) && s.verify.choice == ChoiceReplay }, Decision{ActionReplay, ReasonUnverified}, Decision{ActionReplay, ReasonUnverified}},
 	{[]string{"succeeded"}, false, func(s situation) bool { return s.verifies(AnswerUnknown) }, Decision{ActionRefuse, ReasonUnverified}, Decision{ActionRefuse, ReasonUnverified}},
 	{[]string{"succeeded"}, false, nil, Decision{ActionReplay, ReasonSucceeded}, Decision{ActionReplay, ReasonSucceeded}},
-	{nil, false, situation.isFinal, Decision{ActionReplay, ReasonFinal}, Decision{ActionReplay, ReasonFinal}},
-	{nil, false, func(s situation) bool { return s.onFailure == ChoiceReplay }, Decision{ActionReplay, ReasonFailed}, Decision{ActionReplay, ReasonFailed}},
+	{nil, false, func(s situation) bool { return s.isFinal() && !s.stale() }, Decision{ActionReplay, ReasonFinal}, Decision{ActionReplay, ReasonFinal}},
+	{nil, false, func(s situation) bool { return s.onFailure == ChoiceReplay && !s.stale() }, Decision{ActionReplay, ReasonFailed}, Decision{ActionReplay, ReasonFailed}},
 	{nil, false, func(s situation) bool { return s.onFailure == ChoiceRefuse }, Decision{ActionRefuse, ReasonFailed}, Decision{ActionRefuse, ReasonFailed}},
 	{nil, false, situation.exhausted, Decision{ActionRefuse, ReasonExhausted}, Decision{ActionRefuse, ReasonExhausted}},
 	{[]string{"failed"}, false, nil, Decision{ActionClaim, ReasonFailed}, Decision{ActionExecute, ReasonFailed}},
@@ -104,7 +106,7 @@ func TestDecideFollowsTheDesignTable(t *testing.T) {
 }
 
 func TestEveryDecisionIsSoundAndHasAReason(t *testing.T) {
-	reasons := []Reason{ReasonNeverRun, ReasonRetry, ReasonForced, ReasonMismatch, ReasonSucceeded, ReasonFailed, ReasonBusy, ReasonInterrupted, ReasonRecursive, ReasonExpired, ReasonFinal, ReasonExhausted, ReasonProbed, ReasonUndecided, ReasonVerified, ReasonUnverified, ReasonTooLate}
+	reasons := []Reason{ReasonNeverRun, ReasonRetry, ReasonForced, ReasonMismatch, ReasonSucceeded, ReasonFailed, ReasonBusy, ReasonInterrupted, ReasonRecursive, ReasonExpired, ReasonStale, ReasonFinal, ReasonExhausted, ReasonProbed, ReasonUndecided, ReasonVerified, ReasonUnverified, ReasonTooLate}
 	for s := range situations() {
 		without, holding := s.decide(false), s.decide(true)
 		for _, d := range []Decision{without, holding} {
@@ -232,11 +234,11 @@ func TestZeroPolicyIsTheDefault(t *testing.T) {
 	}
 }
 
-// A success runs again only with force, because of its age, or for other inputs that
-// the policy accepts.
-func TestSuccessRunsAgainOnlyByForceAgeOrAcceptedMismatch(t *testing.T) {
+// A success runs again only for a reason: force, its age, a call after its start with
+// Policy.Fresh, or other inputs that the policy accepts.
+func TestSuccessRunsAgainOnlyByForceAgeFreshnessOrAcceptedMismatch(t *testing.T) {
 	for s := range situations() {
-		if s.state == "succeeded" && s.decide(true).Action == ActionExecute && !s.force && !s.age.expired && (s.same || s.onMismatch != ChoiceRerun) {
+		if s.state == "succeeded" && s.decide(true).Action == ActionExecute && !s.force && !s.age.expired && !s.stale() && (s.same || s.onMismatch != ChoiceRerun) {
 			t.Errorf("%+v: runs again", s)
 		}
 	}

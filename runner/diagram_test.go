@@ -72,6 +72,7 @@ var labels = []struct {
 	{ReasonInterrupted, "run --on-interrupted rerun / run --probe, which says 1"},
 	{ReasonForced, "run --force"},
 	{ReasonExpired, "run, --ttl over"},
+	{ReasonStale, "run --wait=fresh"},
 }
 
 var markNames = []struct {

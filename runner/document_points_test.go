@@ -79,6 +79,10 @@ var outcomePoints = []choicePoint{
 	}, nil},
 	forcePoint(open...),
 	{2, []value{
+		{"`--wait=fresh`, began before the call", func(s *situation) { s.freshness = freshness{asked: true} }},
+		{"", func(s *situation) { s.freshness = freshness{} }},
+	}, []string{"succeeded", "failed"}},
+	{2, []value{
 		{"a status of `--final`", func(s *situation) { s.final = "3" }},
 		{"", func(s *situation) { s.final = "" }},
 	}, nil},

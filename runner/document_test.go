@@ -296,5 +296,6 @@ func normalized(s situation) situation {
 		s.ending = timedOut
 	}
 	or(&s.verify.choice, ChoiceRefuse)
+	s.freshness = freshness{asked: s.freshness.stale()}
 	return s
 }

@@ -94,6 +94,9 @@ func (r *Runner) EndHooks(ctx context.Context, c Call, e Event, res Result, err 
 	if !r.Hooks.has(e) {
 		return nil, 0
 	}
+	if err := proc.Ready(false); err != nil { // only a call that ran its command has checked it
+		return []HookFault{{Event: e, Number: 1, Err: err}}, 0
+	}
 	signals := proc.Catch()
 	m := call{Runner: r, Call: &c}
 	faults := m.runHooks(ctx, e, res, err, signals)

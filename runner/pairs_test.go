@@ -26,6 +26,7 @@ var given = map[string][]func(*situation){
 	"--verify --on-unverified replay": {func(s *situation) { s.verify.given, s.verify.choice = true, ChoiceReplay }},
 	"--verify --on-unverified rerun":  {func(s *situation) { s.verify.given, s.verify.choice = true, ChoiceRerun }},
 	"--probe --probe-first":           {func(s *situation) { s.probe.given, s.probe.first = true, true }},
+	"--wait=fresh":                    {func(s *situation) { s.freshness.asked = true }, func(s *situation) { s.freshness = freshness{true, true} }},
 }
 
 // grounds returns the situations of calls without a policy: every record with every
@@ -76,6 +77,7 @@ func TestPoliciesWithoutEffect(t *testing.T) {
 		"--verify":                        {"--force", "--verify --on-unverified replay", "--verify --on-unverified rerun"}, // or --verify is
 		"--verify --on-unverified replay": {"--force"},
 		"--verify --on-unverified rerun":  {"--force"},
+		"--wait=fresh":                    {"--force"},
 	}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		for _, other := range slices.Sorted(maps.Keys(given)) {

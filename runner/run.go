@@ -43,8 +43,9 @@ type Streams struct{ Stdout, Stderr *os.File }
 // Waiting says how a waiting call informs the user.
 type Waiting struct {
 	// Tell is called when a call begins to wait, and then after each Remind. If
-	// Remind is 0, it is called once. It may be nil.
-	Tell   func(*ledger.BusyError)
+	// Remind is 0, it is called once. It may be nil. runs reports whether the call will
+	// not replay the result that it waits for, because of Policy.Fresh.
+	Tell   func(b *ledger.BusyError, runs bool)
 	Remind time.Duration
 }
 
@@ -53,6 +54,7 @@ type call struct {
 	*Runner
 	*Call
 	verified verification
+	asked    Asked // zero until the record has been read
 }
 
 // Run makes a call. An error means that no command was started. It is a
@@ -78,6 +80,9 @@ func (c *call) run(ctx context.Context) (Result, error) {
 		rec, err := c.Ledger.Get(ctx, c.ID)
 		if err != nil {
 			return Result{}, err
+		}
+		if c.asked == (Asked{}) {
+			c.asked = askedOn(rec)
 		}
 		d, err := c.decide(ctx, rec, Moment{})
 		if err != nil {

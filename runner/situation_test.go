@@ -85,6 +85,7 @@ type situation struct {
 	age                                  age
 	onFailure, onInterrupted, onMismatch Choice
 	force, nested                        bool
+	freshness                            freshness
 	final                                string
 	limit                                int
 	probe                                probing
@@ -111,7 +112,7 @@ var timedOut = ending{ledger.ReasonTimeout, allEnds, true}
 // the dimensions after it add nothing.
 func (s situation) repeats() bool {
 	return s.onInterrupted == ChoiceRefuse || s.onMismatch == ChoiceRefuse || s.onFailure == ChoiceRerun ||
-		s.final != "" && s.final != "3" || s.limit != 0 && s.limit != 2
+		s.final != "" && s.final != "3" || s.limit != 0 && s.limit != 2 || s.freshness.later != s.freshness.asked
 }
 
 // endingsOf returns the endings to try in a situation.
@@ -182,6 +183,22 @@ func (s situation) isFinal() bool {
 	return finals[s.final] && s.ending.reason != ledger.ReasonSignal && s.ending.reason != ledger.ReasonMarked
 }
 
+// A freshness says whether the call has Policy.Fresh, and whether the current attempt
+// began after the call.
+type freshness struct{ asked, later bool }
+
+// freshnessesOf returns the freshnesses to try in a state. Only a result can be
+// fresh.
+func freshnessesOf(state string) []freshness {
+	if state == "succeeded" || state == "failed" {
+		return []freshness{{}, {later: true}, {asked: true}, {true, true}}
+	}
+	return []freshness{{}, {asked: true}}
+}
+
+// stale reports whether the call does not replay the current attempt.
+func (f freshness) stale() bool { return f.asked && !f.later }
+
 // A probing is the probe policy and the answer of the probe.
 type probing struct {
 	given, first bool
@@ -228,7 +245,7 @@ func (s situation) asks() bool {
 func (s situation) policy() Policy {
 	p := Policy{
 		OnFailure: s.onFailure, OnInterrupted: s.onInterrupted, OnMismatch: s.onMismatch,
-		Force: s.force, TTL: s.age.ttl, MaxAttempts: s.limit,
+		Force: s.force, Fresh: s.freshness.asked, TTL: s.age.ttl, MaxAttempts: s.limit,
 		Probe: s.probe.given, ProbeFirst: s.probe.first, ProbeOn: s.ending.on,
 		Verify: s.verify.given, OnUnverified: s.verify.choice,
 	}
@@ -248,6 +265,10 @@ func (s situation) moment(holding bool) Moment {
 	}
 	if s.tooLate() || s.force {
 		m.Age = time.Hour
+	}
+	m.Asked = askedOn(recordIn(s.state, s.same))
+	if s.freshness.later {
+		m.Asked = Asked{1, 1, "earlier"}
 	}
 	if s.nested {
 		m.Around = []string{"another", recordIn("running", true).Current.RunID}
@@ -296,12 +317,14 @@ func choices(s situation) iter.Seq[situation] {
 						for _, s.nested = range bools {
 							for s.final = range finals {
 								for s.limit = range limits {
-									for _, s.probe = range probingsOf(s.state) {
-										for _, s.ending = range endingsOf(s) {
-											for _, s.verify = range verifyingsOf(s) {
-												for _, s.late = range bools[:map[bool]int{true: 1, false: 2}[s.repeats()]] {
-													if !yield(s) {
-														return
+									for _, s.freshness = range freshnessesOf(s.state) {
+										for _, s.probe = range probingsOf(s.state) {
+											for _, s.ending = range endingsOf(s) {
+												for _, s.verify = range verifyingsOf(s) {
+													for _, s.late = range bools[:map[bool]int{true: 1, false: 2}[s.repeats()]] {
+														if !yield(s) {
+															return
+														}
 													}
 												}
 											}

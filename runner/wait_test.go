@@ -173,7 +173,7 @@ func TestWaitingTell(t *testing.T) {
 	told := make(chan *ledger.BusyError)
 	c := k.job()
 	c.Wait.Set, c.Waiting.Remind, c.Policy.OnMismatch, c.Policy.OnInterrupted = true, time.Millisecond, ChoiceRerun, ChoiceRerun
-	c.Waiting.Tell = func(b *ledger.BusyError) { told <- b }
+	c.Waiting.Tell = func(b *ledger.BusyError, _ bool) { told <- b }
 	result := make(chan outcome, 1)
 	go func() { result <- k.first(c) }()
 	if b := <-told; b.Record.ID != k.id || b.Record.Phase() != ledger.PhaseNone {
@@ -205,7 +205,7 @@ func TestWaitingTell(t *testing.T) {
 	claim, err = holder.Claim(t.Context(), k.id)
 	must(t, err)
 	n := 0
-	c.Policy.Force, c.Waiting.Remind, c.Wait.Limit, c.Waiting.Tell = true, 0, 50*time.Millisecond, func(*ledger.BusyError) { n++ }
+	c.Policy.Force, c.Waiting.Remind, c.Wait.Limit, c.Waiting.Tell = true, 0, 50*time.Millisecond, func(*ledger.BusyError, bool) { n++ }
 	k.want(k.first(c), Decision{ActionRefuse, ReasonBusy}, "", "")
 	if n != 1 {
 		t.Errorf("Tell was called %d times", n)

@@ -45,6 +45,6 @@ func (w *waiter) wait(ctx context.Context, busy *ledger.BusyError) error {
 }
 
 func (w *waiter) notify(busy *ledger.BusyError) {
-	w.Waiting.Tell(busy)
+	w.Waiting.Tell(busy, w.Policy.Fresh && !w.asked.before(busy.Record))
 	w.next = time.Now().Add(w.Waiting.Remind)
 }

@@ -127,6 +127,7 @@ func (m *model) begin(t *rapid.T) {
 		t.Fatalf("fence of %+v is %d after %d", id, x.real.Fence(), m.fences[id])
 	}
 	m.fences[id] = x.real.Fence()
+	m.order.begin(x.real.Attempt().RunID)
 	m.held[id].now = &attempt{id: id, x: x}
 }
 

@@ -59,6 +59,7 @@ type model struct {
 	late    []attempt                     // unfinished attempts whose claim was released
 	seen    map[ledger.ID][]ledger.Record // earlier records, for the Expect of a mark
 	fences  map[ledger.ID]int64           // the latest fence of the real ledger
+	order   *order                        // of the attempts of the real ledger
 }
 
 // holder is a claim, and the attempt in progress if there is one.
@@ -80,7 +81,7 @@ var modelIDs = []ledger.ID{
 func newModel(t *testing.T, rt *rapid.T, h Harness) *model {
 	m := &model{
 		ctx: t.Context(), h: h, place: h.New(t), mem: NewMem(), held: map[ledger.ID]*holder{},
-		fences: map[ledger.ID]int64{}, seen: map[ledger.ID][]ledger.Record{},
+		fences: map[ledger.ID]int64{}, seen: map[ledger.ID][]ledger.Record{}, order: newOrder(),
 	}
 	for i := range m.handles {
 		m.reopen(rt, i)
@@ -187,7 +188,7 @@ func all[T, U any](in []T, f func(T) U) []U {
 // compareAll compares all keys after every action.
 func (m *model) compareAll(t *rapid.T) {
 	for _, id := range modelIDs {
-		m.compare(t, 0, id)
+		m.order.check(t, m.compare(t, 0, id).real)
 	}
 	h := m.handles[1]
 	r, err := ledger.Collect(h.real.List(m.ctx, ledger.Filter{}))

@@ -111,6 +111,31 @@ func TestForgetfulProgramIsFound(t *testing.T) {
 	}
 }
 
+// The part triggers finds a program that shares every result, and one that runs each
+// call.
+func TestUnfreshProgramsAreFound(t *testing.T) {
+	testkit.Slow(t, "a part of chaos runs twice, with --quick")
+	dir := t.TempDir()
+	idem, err := rig.Build(".", filepath.Join(dir, "idem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("REAL_PROGRAM", idem)
+	for flags, want := range map[string]string{
+		"--wait":         "answers that are older than their question",
+		"--wait --force": "runs that no call needed",
+	} {
+		program := filepath.Join(dir, "program")
+		script := "#!/bin/sh\nfor a; do shift; case $a in --wait=fresh*) set -- \"$@\" " + flags + ";; *) set -- \"$@\" \"$a\";; esac; done\nexec \"$REAL_PROGRAM\" \"$@\"\n"
+		if err := os.WriteFile(program, []byte(script), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := run(t, "--quick", "--idem", program, "triggers"); err == nil || !strings.Contains(out, "\n"+want+": key ") {
+			t.Errorf("%s: got error %v, want %q in\n%s", flags, err, want, out)
+		}
+	}
+}
+
 func TestUsage(t *testing.T) {
 	out, err := run(t, "nonsense")
 	if err == nil || !strings.Contains(out, `unknown part "nonsense"`) {

@@ -25,19 +25,21 @@ import (
 	"idem/test/chaos/signals"
 	"idem/test/chaos/steps"
 	"idem/test/chaos/syscalls"
+	"idem/test/chaos/triggers"
 	"idem/test/internal/rig"
 )
 
 // children are the roles in which this program starts itself. idem runs some of them as
 // its commands. The parts start the rest.
 var children = map[string]func(args []string) int{
-	"command":        lab.Command, // of steps, power and full
-	"locked-command": kill.Command,
-	"worker":         kill.Worker,
-	"daemon":         kill.Daemon,
-	"group-leader":   power.GroupLeader,
-	"shell":          signals.Shell,
-	"counter":        signals.Counter,
+	"command":         lab.Command, // of steps, power and full
+	"locked-command":  kill.Command,
+	"worker":          kill.Worker,
+	"daemon":          kill.Daemon,
+	"trigger-command": triggers.Command,
+	"group-leader":    power.GroupLeader,
+	"shell":           signals.Shell,
+	"counter":         signals.Counter,
 }
 
 // part is one way to break idem.
@@ -48,6 +50,7 @@ type part struct {
 
 var parts = []part{
 	{rig.Part{Name: "kill", What: "SIGKILL of idem, the command, both and leftovers at random times"}, kill.Run},
+	{rig.Part{Name: "triggers", What: "calls with --wait=fresh at random times, some of them killed"}, triggers.Run},
 	{rig.Part{Name: "steps", What: "SIGKILL of idem at every point at which the ledger is in another state"}, steps.Run},
 	{rig.Part{Name: "power", What: "power cuts of the ledger's disk"}, power.Run},
 	{rig.Part{Name: "full", What: "a disk that fills up and empties at random times"}, full.Run},
