@@ -92,8 +92,8 @@ var refused = strings.Split(strings.TrimSpace(`
 --replay stderr --partial
 --replay stderr --tty
 --replay stdout --tty
---tty --json
 --ttl 1h --wait=fresh
+--tty --json
 --tty --no-stdin
 --wait --hook busy=./hook
 --wait=fresh --hook busy=./hook

@@ -187,12 +187,14 @@ func decideHolding(rec ledger.Record, fingerprint string, p Policy, m Moment) De
 	if differs {
 		return Decision{ActionExecute, ReasonMismatch}
 	}
-	return decideKnown(cur, p, m, !p.Fresh || m.Asked.before(rec))
+	return decideKnown(rec, p, m)
 }
 
 // decideKnown decides about a record with the inputs of the call whose outcome is known
-// or was marked. counts reports whether the result may be replayed.
-func decideKnown(cur ledger.Attempt, p Policy, m Moment, counts bool) Decision {
+// or was marked.
+func decideKnown(rec ledger.Record, p Policy, m Moment) Decision {
+	cur := rec.Current
+	counts := !p.Fresh || m.Asked.before(rec) // the result may be replayed
 	switch {
 	case cur.State == ledger.None && p.exhausted(m.Tried):
 		return Decision{ActionRefuse, ReasonExhausted}

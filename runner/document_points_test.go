@@ -73,6 +73,10 @@ var questionPoints = []choicePoint{
 		{"", func(s *situation) { s.probe.given, s.ending = false, ending{} }},
 	}, []string{"failed"}},
 	{2, []value{
+		{"`--wait=fresh`, began before the call", func(s *situation) { s.freshness = freshness{asked: true} }},
+		{"", func(s *situation) { s.freshness = freshness{} }},
+	}, []string{"succeeded", "failed"}},
+	{2, []value{
 		{"`--verify`", func(s *situation) { s.verify.given = true }},
 		{"", func(s *situation) { s.verify.given = false }},
 	}, []string{"succeeded"}},

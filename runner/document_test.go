@@ -2,7 +2,6 @@ package runner
 
 import (
 	"fmt"
-	"iter"
 	"slices"
 	"strings"
 	"testing"
@@ -69,63 +68,43 @@ type row struct {
 	states           []string
 	cells            [3][]string // by column; text fills the first from states
 	without, holding Decision
-	chosen           []func(*situation)
-	shown            []func(*situation) // the part of chosen that the cells mention
+	shown            []func(*situation) // the values that the cells mention
 }
 
-// settings returns all combinations of values of the given points.
-func settings(points []choicePoint) iter.Seq[[]func(*situation)] {
-	return func(yield func([]func(*situation)) bool) {
-		if len(points) == 0 {
-			yield(nil)
-			return
-		}
-		for rest := range settings(points[1:]) {
-			for _, v := range points[0].values {
-				if !yield(append([]func(*situation){v.set}, rest...)) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// pairOf returns both decisions of a state with the chosen values.
-func pairOf(state string, chosen ...[]func(*situation)) [2]Decision {
-	s := situation{state: state}
-	for _, set := range slices.Concat(chosen...) {
-		set(&s)
-	}
-	return [2]Decision{s.decide(false), s.decide(true)}
-}
-
-// rows splits a row at the points that change its decisions.
-func rows(base row, points []choicePoint) []row {
+// pairs are the decisions without and with the claim for all combinations of values of
+// some points. Those with the first value of the first point come first.
+func pairs(s situation, points []choicePoint) [][2]Decision {
 	if len(points) == 0 {
-		d := pairOf(base.states[0], base.chosen)
-		base.without, base.holding = d[0], d[1]
+		return [][2]Decision{{s.decide(false), s.decide(true)}}
+	}
+	var all [][2]Decision
+	for _, v := range points[0].values {
+		chosen := s
+		v.set(&chosen)
+		all = append(all, pairs(chosen, points[1:])...)
+	}
+	return all
+}
+
+// rows splits a row at the points that change its decisions, which all gives.
+func rows(base row, points []choicePoint, all [][2]Decision) []row {
+	if len(points) == 0 {
+		base.without, base.holding = all[0][0], all[0][1]
 		return []row{base}
 	}
-	matters := false
-	for rest := range settings(points[1:]) {
-		first := pairOf(base.states[0], base.chosen, []func(*situation){points[0].values[0].set}, rest)
-		for _, v := range points[0].values[1:] {
-			matters = matters || pairOf(base.states[0], base.chosen, []func(*situation){v.set}, rest) != first
-		}
-	}
-	if !matters {
-		return rows(base, points[1:])
+	parts := slices.Collect(slices.Chunk(all, len(all)/len(points[0].values)))
+	if !slices.ContainsFunc(parts, func(part [][2]Decision) bool { return !slices.Equal(part, parts[0]) }) {
+		return rows(base, points[1:], parts[0])
 	}
 	var out []row
-	for _, v := range points[0].values {
+	for i, v := range points[0].values {
 		r := base
-		r.chosen = append(slices.Clone(base.chosen), v.set)
 		if v.text != "" {
 			c := points[0].column
 			r.cells[c] = append(slices.Clone(r.cells[c]), v.text)
 			r.shown = append(slices.Clone(base.shown), v.set)
 		}
-		out = append(out, rows(r, points[1:])...)
+		out = append(out, rows(r, points[1:], parts[i])...)
 	}
 	return out
 }
@@ -133,16 +112,17 @@ func rows(base row, points []choicePoint) []row {
 // allRows returns the rows of all states. It merges equal rows if the rows of each
 // state keep their order.
 func allRows() []row {
-	return rowsOf([]string{"none", "forgotten", "succeeded", "failed", "retry", "running", "interrupted"}, row{}, choicePoints)
+	return rowsOf([]string{"none", "forgotten", "succeeded", "failed", "retry", "running", "interrupted"}, situation{}, choicePoints)
 }
 
-func rowsOf(states []string, base row, points []choicePoint) []row {
+// rowsOf returns the rows of states for situations that differ from s in the points.
+func rowsOf(states []string, s situation, points []choicePoint) []row {
 	var out []row
 	for _, state := range states {
 		next := 0
-		base.states = []string{state}
+		s.state = state
 		mine := slices.DeleteFunc(slices.Clone(points), func(p choicePoint) bool { return p.states != nil && !slices.Contains(p.states, state) })
-		for _, r := range withoutRedundant(rows(base, mine)) {
+		for _, r := range withoutRedundant(rows(row{states: []string{state}}, mine, pairs(s, mine))) {
 			i := slices.IndexFunc(out[next:], func(o row) bool {
 				return r.without == o.without && r.holding == o.holding && slices.EqualFunc(r.cells[:], o.cells[:], slices.Equal)
 			})
@@ -178,9 +158,7 @@ func withoutRedundant(all []row) []row {
 
 // answerRows returns the rows of the keys about which a probe is asked.
 func answerRows() []row {
-	asked := row{chosen: []func(*situation){func(s *situation) {
-		s.probe.given, s.probe.first, s.ending = true, true, timedOut
-	}}}
+	asked := situation{probe: probing{given: true, first: true}, ending: timedOut}
 	return rowsOf([]string{"none", "forgotten", "interrupted", "failed"}, asked, append([]choicePoint{answerPoint, acceptedPoint}, outcomePoints...))
 }
 
@@ -221,7 +199,7 @@ func answersTable() string {
 }
 
 func verifiedTable() string {
-	asked := row{chosen: []func(*situation){func(s *situation) { s.same, s.verify.given = true, true }}}
+	asked := situation{same: true, verify: verifying{given: true}}
 	var b strings.Builder
 	b.WriteString("| record | the verification's exit status | policy | without the claim | with the claim |\n| --- | --- | --- | --- | --- |\n")
 	for _, r := range rowsOf([]string{"succeeded"}, asked, verifiedPoints) {
@@ -286,6 +264,7 @@ func normalized(s situation) situation {
 	or(&s.onMismatch, ChoiceRefuse)
 	s.age = map[bool]age{true: older}[s.age.expired]
 	s.limit = map[bool]int{true: 2}[limits[s.limit]]
+	s.freshness = freshness{asked: s.freshness.stale()}
 	if s.probe.given && !s.asks() && !slices.Contains(fresh, s.state) {
 		s.probe.given = false
 	}
@@ -299,6 +278,5 @@ func normalized(s situation) situation {
 		s.ending = timedOut
 	}
 	or(&s.verify.choice, ChoiceRefuse)
-	s.freshness = freshness{asked: s.freshness.stale()}
 	return s
 }

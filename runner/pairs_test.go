@@ -18,6 +18,7 @@ var given = map[string][]func(*situation){
 	"--on-mismatch":                   {func(s *situation) { s.onMismatch = ChoiceRerun }},
 	"--final":                         {func(s *situation) { s.final = "3" }, func(s *situation) { s.final = "0-2,4-255" }},
 	"--max-attempts":                  {func(s *situation) { s.limit = 2 }, func(s *situation) { s.limit = 3 }},
+	"--wait=fresh":                    {func(s *situation) { s.freshness.asked = true }, func(s *situation) { s.freshness = freshness{true, true} }},
 	"--force":                         {func(s *situation) { s.force = true }},
 	"--probe":                         {func(s *situation) { s.probe.given = true }},
 	"--probe --probe-on":              {func(s *situation) { s.probe.given, s.ending.on = true, allEnds }},
@@ -26,7 +27,6 @@ var given = map[string][]func(*situation){
 	"--verify --on-unverified replay": {func(s *situation) { s.verify.given, s.verify.choice = true, ChoiceReplay }},
 	"--verify --on-unverified rerun":  {func(s *situation) { s.verify.given, s.verify.choice = true, ChoiceRerun }},
 	"--probe --probe-first":           {func(s *situation) { s.probe.given, s.probe.first = true, true }},
-	"--wait=fresh":                    {func(s *situation) { s.freshness.asked = true }, func(s *situation) { s.freshness = freshness{true, true} }},
 }
 
 // grounds returns the situations of calls without a policy: every record with every
@@ -73,11 +73,11 @@ func TestPoliciesWithoutEffect(t *testing.T) {
 		"--final":                         {"--force", "--on-failure replay"}, // it has an effect on retries
 		"--max-attempts":                  {"--force"},
 		"--rerun-within":                  {"--force"},
+		"--wait=fresh":                    {"--force"},
 		"--probe":                         {"--probe --probe-first", "--probe --probe-on"},                                  // --probe is already set
 		"--verify":                        {"--force", "--verify --on-unverified replay", "--verify --on-unverified rerun"}, // or --verify is
 		"--verify --on-unverified replay": {"--force"},
 		"--verify --on-unverified rerun":  {"--force"},
-		"--wait=fresh":                    {"--force"},
 	}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		for _, other := range slices.Sorted(maps.Keys(given)) {

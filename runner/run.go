@@ -53,8 +53,8 @@ type Waiting struct {
 type call struct {
 	*Runner
 	*Call
-	verified verification
 	asked    Asked // zero until the record has been read
+	verified verification
 }
 
 // Run makes a call. An error means that no command was started. It is a

@@ -187,10 +187,13 @@ func (s situation) isFinal() bool {
 // began after the call.
 type freshness struct{ asked, later bool }
 
-// freshnessesOf returns the freshnesses to try in a state. Only a result can be
+// freshnessesOf returns the freshnesses to try in a situation. Only a result can be
 // fresh.
-func freshnessesOf(state string) []freshness {
-	if state == "succeeded" || state == "failed" {
+func freshnessesOf(s situation) []freshness {
+	if s.repeats() {
+		return []freshness{{}}
+	}
+	if s.state == "succeeded" || s.state == "failed" {
 		return []freshness{{}, {later: true}, {asked: true}, {true, true}}
 	}
 	return []freshness{{}, {asked: true}}
@@ -260,15 +263,15 @@ func (s situation) policy() Policy {
 
 func (s situation) moment(holding bool) Moment {
 	m := Moment{Now: began.Add(s.age.age), Holding: holding, Tried: tried2, Answer: s.probe.answer, Verified: s.verify.answer, VerifiedRun: "r"}
+	m.Asked = askedOn(recordIn(s.state, s.same))
+	if s.freshness.later {
+		m.Asked = Asked{1, 1, "earlier"}
+	}
 	if s.verify.other {
 		m.VerifiedRun = "another"
 	}
 	if s.tooLate() || s.force {
 		m.Age = time.Hour
-	}
-	m.Asked = askedOn(recordIn(s.state, s.same))
-	if s.freshness.later {
-		m.Asked = Asked{1, 1, "earlier"}
 	}
 	if s.nested {
 		m.Around = []string{"another", recordIn("running", true).Current.RunID}
@@ -317,7 +320,7 @@ func choices(s situation) iter.Seq[situation] {
 						for _, s.nested = range bools {
 							for s.final = range finals {
 								for s.limit = range limits {
-									for _, s.freshness = range freshnessesOf(s.state) {
+									for _, s.freshness = range freshnessesOf(s) {
 										for _, s.probe = range probingsOf(s.state) {
 											for _, s.ending = range endingsOf(s) {
 												for _, s.verify = range verifyingsOf(s) {
