@@ -34,13 +34,6 @@ func forcePoint(states ...string) choicePoint {
 	}, states}
 }
 
-func freshPoint(states ...string) choicePoint {
-	return choicePoint{2, []value{
-		{"`--wait=fresh`, began before the call", func(s *situation) { s.freshness = freshness{asked: true} }},
-		{"", func(s *situation) { s.freshness = freshness{} }},
-	}, states}
-}
-
 var callPoints = []choicePoint{
 	{2, []value{
 		{"older than `--ttl`", func(s *situation) { s.age = older }},
@@ -55,7 +48,6 @@ var callPoints = []choicePoint{
 		{"`--on-mismatch refuse` (default)", func(s *situation) { s.onMismatch = ChoiceRefuse }},
 	}, nil},
 	forcePoint("succeeded", "failed", "retry"),
-	freshPoint("succeeded"),
 }
 
 // questionPoints are the choice points of the probe and the verification.
@@ -90,7 +82,6 @@ var outcomePoints = []choicePoint{
 		{"`--on-interrupted refuse` (default)", func(s *situation) { s.onInterrupted = ChoiceRefuse }},
 	}, nil},
 	forcePoint(open...),
-	freshPoint("failed"),
 	{2, []value{
 		{"a status of `--final`", func(s *situation) { s.final = "3" }},
 		{"", func(s *situation) { s.final = "" }},

@@ -228,9 +228,6 @@ func TestDocumentedRowsAreTheFunction(t *testing.T) {
 		if s.probe.answer != AnswerNone || s.verify.answer != AnswerNone {
 			continue // in the tables of answers
 		}
-		if s.repeats() {
-			continue // TestZeroPolicyIsTheDefault compares it with the situation that it repeats
-		}
 		n := normalized(s)
 		i := slices.IndexFunc(all, func(r row) bool {
 			if !slices.Contains(r.states, s.state) {

@@ -112,7 +112,7 @@ var timedOut = ending{ledger.ReasonTimeout, allEnds, true}
 // the dimensions after it add nothing.
 func (s situation) repeats() bool {
 	return s.onInterrupted == ChoiceRefuse || s.onMismatch == ChoiceRefuse || s.onFailure == ChoiceRerun ||
-		s.final != "" && s.final != "3" || s.limit != 0 && s.limit != 2 || s.freshness.later != s.freshness.asked
+		s.final != "" && s.final != "3" || s.limit != 0 && s.limit != 2
 }
 
 // endingsOf returns the endings to try in a situation.
