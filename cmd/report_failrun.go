@@ -15,7 +15,7 @@ func (a *app) failRun(p plan, meta *meta, m made) ending {
 	var stopped *proc.SignalError
 	if errors.As(m.err, &stopped) {
 		a.ui.note("%v", m.err)
-		return ending{code: 128 + int(stopped.Signal), signal: stopped.Signal}
+		return endingOf(m.err)
 	}
 	a.hintStart(f, p.argv, p.keep)
 	a.reportGitHub(p.flags, view, exitOK, f, "")

@@ -97,6 +97,7 @@ func diagram(t *testing.T) string {
 		must(t, err)
 		return nameOf(rec)
 	}
+	reasons := executed()
 	for _, from := range states {
 		l, id := reach(t, from)
 		if got := now(l, id); got != from {
@@ -105,7 +106,7 @@ func diagram(t *testing.T) string {
 		if claim, err := l.Claim(ctx, id); err == nil { // otherwise no call can run it
 			must(t, claim.Release())
 			for _, label := range labels {
-				if executes(from, label.reason) {
+				if slices.Contains(reasons[from], label.reason) {
 					edge(from, "running", label.text)
 				}
 			}
@@ -143,14 +144,15 @@ func diagram(t *testing.T) string {
 	return b.String()
 }
 
-// executes reports whether any policy executes a key in a state for a reason.
-func executes(state string, why Reason) bool {
+// executed returns the reasons for which any policy executes a key, by state.
+func executed() map[string][]Reason {
+	all := map[string][]Reason{}
 	for s := range situations() {
-		if s.state == state && s.decide(true) == (Decision{ActionExecute, why}) {
-			return true
+		if d := s.decide(true); d.Action == ActionExecute && !slices.Contains(all[s.state], d.Reason) {
+			all[s.state] = append(all[s.state], d.Reason)
 		}
 	}
-	return false
+	return all
 }
 
 // settles returns the state to which the answer of a probe or a verification takes a key

@@ -12,7 +12,7 @@ import (
 
 // ReplayError is the failure of a call that is decided and starts no command. The
 // recorded output cannot be read, a file cannot be appended to, or the answer of the
-// probe cannot be recorded.
+// probe or the verification cannot be recorded.
 type ReplayError struct{ Err error }
 
 func (e *ReplayError) Error() string { return e.Err.Error() }
