@@ -40,8 +40,9 @@ func (a *app) checkCommand() *cobra.Command {
 				return err
 			}
 			switch q.Action {
-			case runner.ActionExecute, runner.ActionProbe:
+			case runner.ActionExecute, runner.ActionProbe, runner.ActionVerify:
 				return &ending{code: exitWouldRun}
+			case runner.ActionSettle: // and replay the output of the probe
 			case runner.ActionReplay:
 				if f := undeliveredFailure(q.Result, q.call); f != nil {
 					return f.withoutHints()
@@ -52,7 +53,8 @@ func (a *app) checkCommand() *cobra.Command {
 			return nil
 		},
 	}
-	o = a.askFlags(c, "keys", "windows", "inputs", "outcomes", "probes", "replays", "secrets")
+	o = a.askFlags(c, "keys", "windows", "inputs", "outcomes", "probes", "verifying", "replays", "secrets")
+	o.questionsFlag(c)
 	record = newRecordFlags(c, &o.calendarFlags, false)
 	o.jsonFlag(c.Flags())
 	c.Flags().Lookup("json").Hidden = true
@@ -112,8 +114,11 @@ type question struct {
 func (q question) refusal() *failure { return refusal(q.Result, q.call).withoutHints() }
 
 // status returns the exit status that idem run would have, nil if it would start
-// the command or the probe.
+// the command, the probe or the verification.
 func (q question) status() *int {
+	if q.failed == nil && q.Action == runner.ActionSettle {
+		return ptr(exitOK)
+	}
 	if q.failed == nil && q.Action != runner.ActionRefuse && q.Action != runner.ActionReplay {
 		return nil
 	}
@@ -150,8 +155,11 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *recordFlags, argv 
 	if in.id, err = a.recordAsked(ctx, l, in.id, want); err != nil {
 		return question{}, err
 	}
+	h := ledgerHome(l)
+	probe, verification := o.questions()
 	q := question{flags: o, call: runner.Call{
-		ID: in.id, Policy: policy, Inside: insideOf(in.id, l.Place()), Mutexes: o.mutexes, Wait: runner.Wait{Set: o.wait.set},
+		ID: in.id, Policy: policy, Probe: probe, Verification: verification, Limits: runner.Limits{KillAfter: o.killAfter.Duration}, Inside: insideOf(in.id, l.Place()),
+		Mutexes: o.mutexes, Wait: runner.Wait{Set: o.wait.set},
 		Output: runner.Output{Quiet: o.quietOK}, Replay: o.replayPolicy(),
 	}}
 	if len(argv) > 0 {
@@ -161,8 +169,8 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *recordFlags, argv 
 		}
 		q.call.Inputs = runner.Inputs{Fingerprint: in.inputs.Fingerprint(), Encoded: keep.inputs(in.inputs).Encode()}
 	}
-	r := runner.Runner{Ledger: l, Now: a.now, Replayed: o.replayed(a.ui.streams())}
-	q.Result, err = r.Ask(ctx, q.call)
+	r := runner.Runner{Ledger: l, Now: a.now, Environ: h.environ, Live: runner.Streams{Stderr: a.ui.stderr}, Replayed: o.replayed(a.ui.streams())}
+	q.Result, err = r.Ask(ctx, q.call, o.ask)
 	if err == nil && q.Action == runner.ActionReplay {
 		q.Lacks, q.failed = r.Rehearse(ctx, q.call, q.Record)
 	}

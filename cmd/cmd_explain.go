@@ -17,14 +17,15 @@ import (
 const explainLong = `Print what idem run would do for a call, and why, and change nothing. The output
 has the decision, the record it is based on, and each input: same or changed. It
 also lists a changed script, and stdin with data, if they are not inputs. idem
-does not run a probe; it only says that the probe would come next.` + askLong
+does not run a probe or a verification; it only says that it would come next.
+With --ask, it runs them and prints what would follow.` + askLong
 
 // explainView is the JSON object of explain --json.
 type explainView struct {
 	Action string `json:"action"`
 	Why    string `json:"reason"`
 	keyView
-	Status *int         `json:"exit_status"` // of idem run; null if it would start the command or the probe
+	Status *int         `json:"exit_status"` // of idem run; null if it would start the command, the probe or the verification
 	Lacks  []string     `json:"output_lacks"`
 	Inputs []inputState `json:"inputs"`
 }
@@ -68,7 +69,8 @@ func (a *app) explainCommand() *cobra.Command {
 			return a.explain(q, asJSON)
 		},
 	}
-	o = a.askFlags(c, "keys", "windows", "inputs", "outcomes", "probes", "replays", "secrets")
+	o = a.askFlags(c, "keys", "windows", "inputs", "outcomes", "probes", "verifying", "replays", "secrets")
+	o.questionsFlag(c)
 	record = newRecordFlags(c, &o.calendarFlags, false)
 	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
 	return c

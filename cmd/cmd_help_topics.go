@@ -55,21 +55,42 @@ directory, it includes the name of the target. The script that runs is not an in
 	{
 		topic: "outcomes",
 		title: "Earlier outcomes",
-		flags: []string{"on-failure", "on-interrupted", "on-mismatch", "final", "max-attempts", "force"},
+		flags: []string{"on-failure", "on-interrupted", "on-mismatch", "final", "max-attempts", "rerun-within", "force"},
 		note: `By default, idem replays a success, runs a failure again, and refuses a key that was interrupted or
-recorded with different inputs. These flags change that.`,
+recorded with different inputs. These flags change that.
+
+A provider of an API forgets an idempotency key after some time, often 24 hours. A later attempt with
+the same IDEM_TOKEN would have a second effect. --rerun-within 23h refuses it: 79 after an interrupted
+attempt, also if a probe says "not done", else 80. After idem forget, the next call has a new IDEM_TOKEN.`,
 		example: `idem run --key "import:$ID" --final 65 --max-attempts 5 -- ./import.sh "$ID"`,
 	},
 	{
 		topic: "probes",
 		title: "Unknown outcomes",
-		flags: []string{"probe", "probe-first", "probe-timeout"},
+		flags: []string{"probe", "probe-first", "probe-on", "probe-timeout"},
 		note: `A probe finds out whether an interrupted attempt has done its work. It has the environment variables
 of that attempt and an empty stdin. Its exit status is the answer:
   0      done: idem records a success, with the output of the probe
   1      not done: idem runs the command again
-  other  unknown: --on-interrupted decides`,
+  other  unknown: --on-interrupted decides
+
+With --probe-on interrupted,timeout,signal it is also asked about an attempt that --timeout ended or that
+died of a signal. "Not done" then makes it an ordinary failure, for which --on-failure decides. --retries
+runs no such attempt again within the call, because only the next call asks. A shell that exits with
+128+n after a signal in a part of its script has not died of a signal.`,
 		example: `idem run --key "order:$ID" --probe './is-paid.sh "$IDEM_TOKEN"' -- ./pay.sh "$ID"`,
+	},
+	{
+		topic: "verifying",
+		title: "Verification",
+		flags: []string{"verify", "on-unverified"},
+		note: `A verification finds out whether the effect of a success is still there, each time before the success
+is replayed. It has the environment variables of the recorded attempt, IDEM_EVENT=verify and an empty
+stdin. Its stdout is dropped. --probe-timeout ends it. Its exit status is the answer:
+  0      there: idem replays the success
+  1      gone: idem records that, and runs the command again as the next attempt
+  other  unknown: --on-unverified decides`,
+		example: `idem run --key "setup:$HOST" --verify 'test -e /etc/app.conf' -- ./setup.sh "$HOST"`,
 	},
 	{
 		topic: "waiting",
@@ -282,7 +303,7 @@ var variableGroups = []variableGroup{
 		{"IDEM_LEDGER", "the directory of the ledger; with --trust-place, IDEM_TRUST_PLACE=1 is set too"},
 		{"IDEM_CHAIN", "the attempts and first probes that the command runs inside of"},
 	}},
-	{"A probe gets the same variables, about the attempt in question, and IDEM_EVENT=probe.", nil},
+	{"A probe and a verification get the same variables, about the attempt in question, and IDEM_EVENT:\n  probe or verify.", nil},
 	{"A hook gets the same variables, about the attempt that ran, is replayed or caused a refusal, and:", []variableRow{
 		{"IDEM_EVENT", "the event"},
 		{"IDEM_EXIT_CODE", "the exit status of idem, 128+n if it dies of signal n; empty at start"},
@@ -296,7 +317,7 @@ var variableGroups = []variableGroup{
 var commandExits = map[string][]exitRow{
 	"check": {
 		{"0", "idem run would replay a result: a success, or a failure that --on-failure replay or --final keeps"},
-		{"1", "idem run would start the command, or with --probe ask the probe"},
+		{"1", "idem run would start the command or, without --ask, ask the probe or the verification"},
 		{"64", badUsage},
 		{"65", ""},
 		{"69", "the ledger cannot be used, or idem run would replay an output that is damaged"},

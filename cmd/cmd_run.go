@@ -41,6 +41,7 @@ type runOptions struct {
 	hooks     hooks
 
 	onLedgerError choice
+	ask           bool // of idem check and explain
 }
 
 const runLong = `Run a command once per key.
@@ -201,7 +202,7 @@ func (a *app) plan(o *runOptions, args []string) (plan, error) {
 // opensFiles reports whether a call opens files or sets timers before it knows
 // whether it runs the command. Files of the ledger do not count.
 func (o *runOptions) opensFiles() bool {
-	return o.wait.limit > 0 || o.inputs.Opens() || o.metaFile != "" || o.metaFD != noMetaFD || len(o.paths) > 0 || o.json || onGitHub()
+	return o.wait.limit > 0 || o.inputs.Opens() || o.metaFile != "" || o.metaFD != noMetaFD || len(o.paths) > 0 || o.json || o.verify != "" || onGitHub()
 }
 
 // given reports whether a flag is on the command line.
@@ -261,7 +262,7 @@ func (a *app) runnerAt(p plan, h home) *runner.Runner {
 	o := p.flags
 	r := &runner.Runner{
 		Ledger: h.ledger, Now: a.now, NewRunID: newRunID, Owner: owner,
-		Environ: func(at runner.Attempt) []string { return environ(h.variables(at, chainOf(at, h.place))) },
+		Environ: h.environ,
 		Live:    p.output, Replayed: o.replayed(p.output),
 		Redact: p.keep.redactor, Backlog: h.backlog, Hooks: o.runnerHooks(h.unprotected, a.ui.stderr),
 	}
@@ -274,13 +275,14 @@ func (a *app) runnerAt(p plan, h home) *runner.Runner {
 // callOf returns the call of a plan that is recorded at a home.
 func (a *app) callOf(p plan, in callIdentity, h home) runner.Call {
 	o := p.flags
+	probe, verification := o.questions()
 	return runner.Call{
 		ID: in.id, Argv: p.argv, Stdin: in.stdin, TTY: o.tty,
 		Inputs: runner.Inputs{
 			Fingerprint: in.inputs.Fingerprint(), Encoded: p.keep.inputs(in.inputs).Encode(),
 			Starting: a.starting(o, in.inputs, p.argv, p.keep),
 		},
-		Policy: p.policy, Probe: runner.Probe{Command: o.probe, Timeout: o.probeTimeout.Duration},
+		Policy: p.policy, Probe: probe, Verification: verification,
 		Inside:  insideOf(in.id, h.place),
 		Mutexes: o.mutexes,
 		Wait:    runner.Wait{Set: o.wait.set, Limit: o.wait.limit},
@@ -345,6 +347,10 @@ func (a *app) outcome(o *runOptions, res runner.Result, call runner.Call) (int, 
 			a.ui.warn("key %s does not expire yet: the clock was set back", key)
 			a.ui.warnDetail("it ran at %s, and the clock says %s", stamp(cur.Started), stamp(now))
 		}
+		if res.Reason == runner.ReasonUnverified {
+			a.ui.warn("replayed key %s, although its effect could not be verified", key)
+			a.ui.warnDetail("the verification %s", probeText(*res.Verified))
+		}
 		a.ui.note("%s", replayedText(res))
 		return o.endStatus(res), lost
 	default:
@@ -353,6 +359,9 @@ func (a *app) outcome(o *runOptions, res runner.Result, call runner.Call) (int, 
 		}
 		lost := undeliveredFailure(res, call)
 		a.reportOutput(res, call, lost)
+		if res.Reason == runner.ReasonUnverified && res.Verified != nil {
+			a.ui.note("key %s ran again, because the verification %s", key, probeText(*res.Verified))
+		}
 		if a.ui.verbose {
 			a.ui.note("ran key %s: attempt %d %s in %s", key, cur.Number, outcomeText(cur), cur.Ended.Sub(cur.Started).Round(time.Millisecond))
 		}

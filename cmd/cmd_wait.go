@@ -86,7 +86,7 @@ func (a *app) settledRecord(ctx context.Context, l ledger.Store, id ledger.ID, w
 func (a *app) refuseInside(ctx context.Context, l ledger.Store, id ledger.ID) error {
 	r := runner.Runner{Ledger: l, Now: a.now}
 	call := runner.Call{ID: id, Inside: insideOf(id, l.Place()), Wait: runner.Wait{Set: true}}
-	res, err := r.Ask(context.WithoutCancel(ctx), call)
+	res, err := r.Ask(context.WithoutCancel(ctx), call, false)
 	if err == nil && res.Reason == runner.ReasonRecursive {
 		return refusal(res, call).withoutFlagHints()
 	}

@@ -235,6 +235,18 @@ var hintCases = []hintCase{
 	{"the probe cannot tell, without a window", 4, false, func(w *hintWorld) result {
 		return w.call("--probe-first", "--probe", "exit 2", "--", "true")
 	}, 1},
+	{"the probe cannot tell about a timeout", 3, false, func(w *hintWorld) result {
+		w.wantStatus(w.call("--timeout", "0.1", "--", "sh", "-c", "echo target; exec sleep 60"), 124)
+		return w.call("--probe-on", "timeout", "--probe", "exit 2", "--", "sh", "-c", "echo target; exec sleep 60")
+	}, 3},
+	{"cannot be verified", 4, false, func(w *hintWorld) result {
+		w.wantStatus(w.call("--", "echo", "target"), 0)
+		return w.call("--verify", "exit 2", "--", "echo", "target")
+	}, 1},
+	{"too late", 0, false, func(w *hintWorld) result {
+		w.wantStatus(w.call("--", "sh", "-c", "echo target; exit 1"), 1)
+		return w.call("--rerun-within", "1ms", "--", "sh", "-c", "echo target; exit 1")
+	}, 3},
 	{"not again after a failure", 2, false, func(w *hintWorld) result {
 		w.wantStatus(w.call("--", "sh", "-c", "echo target; exit 1"), 1)
 		return w.call("--on-failure", "refuse", "--", "sh", "-c", "echo target; exit 1")

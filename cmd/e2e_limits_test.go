@@ -82,6 +82,7 @@ var operations = []struct{ name, call string }{
 	{"meta", "run --meta-file meta --hash-file known --key %s -- sh -c 'echo >>side'"},
 	{"json replay", "run --json --key hit -- echo out"},
 	{"replay", "run --wait=60 --key hit -- echo out"},
+	{"verify", "run --verify true --exit-code interrupted=69 --key hit -- echo out"},
 	{"verbose", "run -v --key hit -- echo out"},
 	{"busy", "run --exit-code running=0 --key live -- sh -c 'echo >ready; exec sleep 300'"},
 	{"list", "list"},
@@ -239,6 +240,7 @@ func TestE2EFewProcesses(t *testing.T) {
 		if n >= 6 { // as docs/limits.md says of a replay
 			b.wantReplayWithHook(fmt.Sprintf("exec prlimit --nproc=%d:%[1]d", n))
 		}
+		b.tryOperation(fmt.Sprintf("exec prlimit --nproc=%d:%[1]d", n), "verify", "run --verify true --exit-code interrupted=69 --key hit -- echo out", "")
 	}
 	b.wantStatus(b.sh("exec prlimit --nproc=16 idem run --key k -- true"), 0) // docs/limits.md promises it
 	b.wantStatus(b.sh("exec prlimit --nproc=28 idem run --tty --key l -- true"), 0)
@@ -287,6 +289,7 @@ func TestE2ESandbox(t *testing.T) {
 				}
 				for _, args := range [][]string{
 					{"run", "--key", "long", "--", "head", "-c", "100000", "/dev/zero"},
+					{"run", "--key", "hit", "--verify", "true", "--exit-code", "interrupted=69", "--", "echo", "out"},
 					{"list"},
 					{"show", "live"},
 					{"logs", "hit"},

@@ -44,7 +44,12 @@ func TestE2ESignalsEndIdemInEveryPhase(t *testing.T) {
 				b.waitUntil("the failure", func() bool { return strings.Contains(b.run("list").out, "\tfailed\t") })
 			}, "failed",
 		},
-		"in a hook":  {[]string{"--hook", "start=echo $$ >pid; exec sleep 300", "--", "true"}, nil, func(b *box) { b.waitPID("pid") }, ""},
+		"in a hook": {[]string{"--hook", "start=echo $$ >pid; exec sleep 300", "--", "true"}, nil, func(b *box) { b.waitPID("pid") }, ""},
+		"in a verification": {
+			[]string{"--verify", "echo $$ >pid; exec sleep 300", "--", "true"},
+			func(b *box) { b.wantStatus(b.run("run", "--key", "k", "--", "true"), 0) },
+			func(b *box) { b.waitPID("pid") }, "succeeded",
+		},
 		"in a probe": {[]string{"--probe-first", "--probe", "echo $$ >pid; exec sleep 300", "--", "true"}, nil, func(b *box) { b.waitPID("pid") }, ""},
 	} {
 		for _, sig := range deadlySignals {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
+
+	"idem/proc"
 )
 
 // ending is the end of a call of idem. A command returns it as its error, because
@@ -28,11 +30,14 @@ func (e *ending) Error() string {
 // endingOf returns the ending of a command that returned err.
 func endingOf(err error) ending {
 	var e *ending
+	var stopped *proc.SignalError
 	switch {
 	case err == nil:
 		return ending{code: exitOK}
 	case errors.As(err, &e):
 		return *e
+	case errors.As(err, &stopped):
+		return ending{code: 128 + int(stopped.Signal), signal: stopped.Signal}
 	}
 	return failureEnding(failureOf(err))
 }

@@ -24,7 +24,8 @@ func tokenOf(id ledger.ID, generation int64) string {
 // outerAttempts returns the chain that this process runs inside of, outermost first.
 // Its elements are the run IDs of attempts. ledger.ForEvent is before the ID of an
 // attempt if this process is in a hook or a probe of the attempt. For a probe before
-// the first attempt, the element is the unstartedName of the key.
+// the first attempt, the element is the unstartedName of the key. For a question that is
+// asked without the claim, the ID follows askedPrefix.
 func outerAttempts() []string {
 	return strings.FieldsFunc(os.Getenv(ledger.ChainVar), func(r rune) bool { return r == ':' })
 }
@@ -39,6 +40,8 @@ func chainOf(at runner.Attempt, place string) string {
 	switch {
 	case at.RunID == "":
 		chain = append(chain, unstartedName(at.ID, place))
+	case at.Unclaimed:
+		chain = append(chain, askedPrefix+at.RunID)
 	case at.Event != "":
 		chain = append(chain, ledger.ForEvent, at.RunID)
 	default:
@@ -50,9 +53,21 @@ func chainOf(at runner.Attempt, place string) string {
 // insideOf returns the attempts and the probe that a call runs inside of. id is the
 // key of the call, in the ledger at place.
 func insideOf(id ledger.ID, place string) runner.Inside {
-	chain := outerAttempts()
-	return runner.Inside{Attempts: chain, Probe: len(chain) > 0 && slices.Contains(chain, unstartedName(id, place))}
+	in := runner.Inside{Attempts: outerAttempts()}
+	if len(in.Attempts) == 0 {
+		return in
+	}
+	in.Probe = slices.Contains(in.Attempts, unstartedName(id, place))
+	for _, name := range in.Attempts {
+		if runID, ok := strings.CutPrefix(name, askedPrefix); ok {
+			in.Asked = append(in.Asked, runID)
+		}
+	}
+	return in
 }
+
+// askedPrefix begins the name of a question about an attempt that no claim protects.
+const askedPrefix = "asked-"
 
 // unstartedName returns the name that a key without an attempt has in a chain. The key
 // is in the ledger at place.

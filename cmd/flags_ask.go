@@ -26,6 +26,11 @@ func (a *app) askFlags(c *cobra.Command, topics ...string) *runOptions {
 	return o
 }
 
+// questionsFlag adds the flag with which a command asks the probe and the verification.
+func (o *runOptions) questionsFlag(c *cobra.Command) {
+	c.Flags().BoolVar(&o.ask, "ask", false, "run the probe and the verification, where idem run would, for their answer; record nothing")
+}
+
 // asksAnnotation marks a command that has the flags of idem run to ask about a
 // call. Its help lists them by name only.
 const asksAnnotation = "asks"

@@ -13,7 +13,7 @@ type hookClash struct {
 // hookClashes are the clashes of --hook with other flags of idem run.
 var hookClashes = []hookClash{
 	{"force", runner.EventReplay, neverReplayed, func(o *runOptions) bool { return o.force }},
-	{"on-interrupted rerun", runner.EventInterrupted, "nothing is refused as interrupted", func(o *runOptions) bool { return o.onInterrupted.rerun() }},
+	{"on-interrupted rerun", runner.EventInterrupted, "nothing is refused as interrupted", (*runOptions).refusesNoUnknown},
 	{"on-mismatch rerun", runner.EventMismatch, "other inputs are not refused", func(o *runOptions) bool { return o.onMismatch.rerun() }},
 	{"key", runner.EventMismatch, "", func(o *runOptions) bool { return o.key == "" }}, // different inputs lead to a different derived key
 	{"wait", runner.EventBusy, "a wait without a limit ends when the key is free", func(o *runOptions) bool { return o.wait.set && o.wait.limit == 0 }},

@@ -31,11 +31,14 @@ var needs = []need{
 	{"allow-empty-parts", []string{"key"}},
 	{"on-mismatch", []string{"key"}}, // different inputs lead to a different derived key
 	{"probe-first", []string{"probe"}},
-	{"probe-timeout", []string{"probe"}},
+	{"probe-on", []string{"probe"}},
+	{"on-unverified", []string{"verify"}},
+	{"probe-timeout", []string{"probe", "verify"}},
+	{"ask", []string{"probe", "verify"}},
 	{"retry-delay", []string{"retries"}},
 	{"retry-max-delay", []string{"retries"}},
 	{"retry-on", []string{"retries"}},
-	{"kill-after", []string{"timeout", "probe"}},
+	{"kill-after", []string{"timeout", "probe", "verify"}},
 }
 
 // clash is a pair of flags that cannot be combined. In the message, the value of the
@@ -81,7 +84,12 @@ func clashName(f *pflag.FlagSet, flag string) string {
 
 // needError returns the error of a flag that needs one of the flags of.
 func needError(flag string, of ...string) error {
-	return usage("--%s requires --%s", flag, strings.Join(of, " or --"))
+	last := len(of) - 1
+	list := of[last]
+	if last > 0 {
+		list = strings.Join(of[:last], ", --") + " or --" + list
+	}
+	return usage("--%s requires --%s", flag, list)
 }
 
 // clashError returns the error of two flags that cannot be combined.
@@ -126,6 +134,8 @@ var runClashes = []clash[*runOptions]{
 	{"force", "on-failure*", afterForce, func(o *runOptions) bool { return o.force && !o.onFailure.rerun() }},
 	{"force", "final", afterForce, func(o *runOptions) bool { return o.force && o.final.set != nil && o.retries == 0 }},
 	{"force", "max-attempts", "the command runs however often it has run before", func(o *runOptions) bool { return o.force && o.maxAttempts > 0 }},
+	{"force", "rerun-within", "the command runs however old its first attempt is", func(o *runOptions) bool { return o.force && o.rerunWithin.Duration > 0 }},
+	{"force", "verify", neverReplayed, func(o *runOptions) bool { return o.force && o.verify != "" }},
 	{"force", "replay*", neverReplayed, func(o *runOptions) bool { return o.force && o.streams.value != "all" }},
 	{"force", "partial", neverReplayed, func(o *runOptions) bool { return o.force && o.partial }},
 	{"force", "exact", neverReplayed, func(o *runOptions) bool { return o.force && o.exact }},
@@ -141,10 +151,10 @@ var runClashes = []clash[*runOptions]{
 	{"ok", "retries", "every status is a success", func(o *runOptions) bool { return o.retries > 0 && o.succeeds(failures) }},
 	{"max-attempts 1", "retries", "the first attempt is the last", func(o *runOptions) bool { return o.maxAttempts == 1 && o.retries > 0 }},
 
-	{"on-interrupted rerun", "exit-code interrupted=N", "nothing is refused as interrupted", func(o *runOptions) bool { return o.onInterrupted.rerun() && o.exitCodes.changes(exitInterrupted) }},
+	{"on-interrupted rerun", "exit-code interrupted=N", "nothing is refused as interrupted", func(o *runOptions) bool { return o.refusesNoUnknown() && o.exitCodes.changes(exitInterrupted) }},
 	{"on-mismatch rerun", "exit-code mismatch=N", "other inputs are not refused", func(o *runOptions) bool { return o.onMismatch.rerun() && o.exitCodes.changes(exitMismatch) }},
 	{"on-failure replay", "exit-code failed=N", "a failure is replayed, not refused", func(o *runOptions) bool {
-		return o.onFailure.value == string(runner.ChoiceReplay) && o.maxAttempts == 0 && o.exitCodes.changes(exitFailed)
+		return o.onFailure.value == string(runner.ChoiceReplay) && o.maxAttempts == 0 && o.rerunWithin.Duration == 0 && o.exitCodes.changes(exitFailed)
 	}},
 
 	{"quiet-ok", "no-store output", "a failure prints the recorded output", func(o *runOptions) bool { return o.quietOK && o.noStore.output }},
@@ -171,6 +181,13 @@ var runClashes = []clash[*runOptions]{
 	{"no-stdin", "hash-stdin", "--no-stdin gives the command an empty stdin", func(o *runOptions) bool { return o.noStdin && o.inputs.Stdin }},
 	{"no-stdin", "tty", "--no-stdin gives the command an empty stdin", func(o *runOptions) bool { return o.noStdin && o.tty }},
 	{"on-ledger-error run", "hash-stdin", "stdin can be read only once", func(o *runOptions) bool { return o.onLedgerError.value == "run" && o.inputs.Stdin }},
+}
+
+// refusesNoUnknown reports whether no call with these flags is refused because an outcome
+// or an effect is unknown.
+func (o *runOptions) refusesNoUnknown() bool {
+	return o.onInterrupted.rerun() && o.rerunWithin.Duration == 0 &&
+		(o.verify == "" || o.onUnverified.value != string(runner.ChoiceRefuse))
 }
 
 // replaysFailures reports whether every failure is replayed.

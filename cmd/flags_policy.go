@@ -17,9 +17,13 @@ type policyFlags struct {
 	force         bool
 	final         codes
 	maxAttempts   int
+	rerunWithin   age
 	probe         string
 	probeFirst    bool
+	probeOn       ends
 	probeTimeout  duration
+	verify        string
+	onUnverified  choice
 }
 
 func newPolicyFlags() *policyFlags {
@@ -27,7 +31,9 @@ func newPolicyFlags() *policyFlags {
 		onFailure:     choice{value: string(runner.ChoiceRerun), of: []string{"rerun", "replay", "refuse"}},
 		onInterrupted: choice{value: string(runner.ChoiceRefuse), of: []string{"refuse", "rerun"}},
 		onMismatch:    choice{value: string(runner.ChoiceRefuse), of: []string{"refuse", "rerun"}},
+		probeOn:       ends{runner.EndInterrupted},
 		probeTimeout:  duration{30 * time.Second},
+		onUnverified:  choice{value: string(runner.ChoiceRefuse), of: []string{"refuse", "replay", "rerun"}},
 	}
 }
 
@@ -37,9 +43,13 @@ func (o *policyFlags) addTo(f *pflag.FlagSet) {
 	f.Var(&o.onMismatch, "on-mismatch", "choose what to do if the recorded inputs differ: refuse (status 65) or rerun")
 	f.Var(&o.final, "final", "replay failures with the exit statuses `CODES`, such as 2,64-78, instead of running again")
 	f.IntVar(&o.maxAttempts, "max-attempts", 0, "refuse (status 80) after `N` attempts since the last success")
+	f.Var(&o.rerunWithin, "rerun-within", "refuse (status 80, or 79) to run again when the first attempt since the last success is older than `AGE`")
 	f.StringVar(&o.probe, "probe", "", "find out an unknown outcome with the shell command `CMD`")
 	f.BoolVar(&o.probeFirst, "probe-first", false, "run the probe before the first run too, to adopt work done without idem")
-	f.Var(&o.probeTimeout, "probe-timeout", "end the probe after `DURATION` (0: never); the outcome then stays unknown")
+	f.Var(&o.probeOn, "probe-on", "ask the probe about the ends in `LIST`, some of interrupted,timeout,signal")
+	f.StringVar(&o.verify, "verify", "", "before a success is replayed, check with the shell command `CMD` that its effect is still there")
+	f.Var(&o.onUnverified, "on-unverified", "choose what to do if the verification cannot tell: refuse (status 79), replay or rerun")
+	f.Var(&o.probeTimeout, "probe-timeout", "end the probe or the verification after `DURATION` (0: never); it then cannot tell")
 	f.BoolVar(&o.force, "force", false, "run again even after a success, but never while the key is running")
 }
 
@@ -52,6 +62,13 @@ func (o *policyFlags) policy(ttl time.Duration, fresh bool) (runner.Policy, erro
 		OnFailure: runner.Choice(o.onFailure.value), OnInterrupted: runner.Choice(o.onInterrupted.value),
 		OnMismatch: runner.Choice(o.onMismatch.value), Force: o.force, Fresh: fresh,
 		TTL: ttl, Final: o.final.set, MaxAttempts: o.maxAttempts,
-		Probe: o.probe != "", ProbeFirst: o.probeFirst,
+		RerunWithin: o.rerunWithin.Duration,
+		Probe:       o.probe != "", ProbeFirst: o.probeFirst, ProbeOn: o.probeOn.set,
+		Verify: o.verify != "", OnUnverified: runner.Choice(o.onUnverified.value),
 	}, nil
+}
+
+// questions are the shell commands that a call may ask, and how long they may take.
+func (o *policyFlags) questions() (probe, verification runner.Probe) {
+	return runner.Probe{Command: o.probe, Timeout: o.probeTimeout.Duration}, runner.Probe{Command: o.verify, Timeout: o.probeTimeout.Duration}
 }

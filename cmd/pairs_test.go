@@ -50,6 +50,8 @@ var refused = strings.Split(strings.TrimSpace(`
 --force --replay none
 --force --replay stderr
 --force --replay stdout
+--force --rerun-within 1h
+--force --verify ./check
 --force --wait=fresh
 --hash none --hash-ignore ^-v
 --hash-stdin --no-stdin
@@ -158,6 +160,7 @@ func TestFlagsThatNeedOthers(t *testing.T) {
 		"--probe-timeout 30s", "--kill-after 10s", "--on-mismatch refuse", "--force --replay all --on-interrupted refuse",
 		"--per hour --day-start 00:00", "--per hour --ttl never", "--quiet-ok --replay all --max-output 64MiB",
 		"--no-store output --max-output 64MiB", "--exit-code failed=9", "--force --exit-code replayed=0", "--hook timeout=true", "--on-mismatch rerun --exit-code mismatch=65 --key k",
+		"--probe-on interrupted --on-unverified refuse", "--verify true --probe-timeout 1", "--on-interrupted rerun --verify true --exit-code interrupted=9",
 		"--quiet=false --verbose", "--force=false --probe true", "--tty=false --hash-stdin", "--wait=0 --hook busy=true", "--wait=fresh:0 --hook busy=true",
 		"--wait=fresh --ttl never", "--wait=fresh --force=false --probe-first=false --probe true",
 		"--hash argv --hash-ignore x", "--on-ledger-error refuse --hash-stdin", "--partial=false --exact",
@@ -180,8 +183,8 @@ func TestPairsOfOtherCommands(t *testing.T) {
 		got[c] = append(got[c], name)
 	}
 	for c, want := range map[string]string{
-		"check":   "latest window",
-		"explain": "latest window",
+		"check":   "ask latest window",
+		"explain": "ask latest window",
 		"forget":  "at day-start latest per tz window",
 		"key":     "new",
 		"list":    "glob json limit mutexes namespace state",
@@ -207,11 +210,12 @@ const preamble = `
 trap 'touch go' EXIT
 mkdir sub
 printf '#!/bin/sh\nexit $(cat answer 2>/dev/null || if [ -n "$IDEM_RUN_ID" ]; then echo 2; else echo 1; fi)\n' >probe
+printf '#!/bin/sh\nexit $(cat checked 2>/dev/null || echo 0)\n' >check
 printf '#!/bin/sh\necho $IDEM_EVENT >>hooked\n' >hook
 printf '#!/bin/sh\necho "$@"\n' >show
 printf '#!/bin/sh\nsleep 0\n' >cmd
 echo 0 >f; echo 0 >g; touch rf
-chmod +x probe hook show cmd
+chmod +x probe check hook show cmd
 exec </dev/null 9>fd
 first() { idem run --key k $I "$@"; }
 again() { idem run $P $H --key "$1" -- sh -c "$2"; idem run $F --key "$1" -- sh -c "$2"; echo "status $?"; }

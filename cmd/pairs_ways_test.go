@@ -80,6 +80,11 @@ var ways = []way{
 	{flag: "force", args: "--force", script: succeeded},
 	{flag: "probe", args: "--probe ./probe", script: `echo 0 >answer; ` + interrupted},
 	{flag: "probe-first", args: "--probe-first", with: "--probe ./probe", script: `echo 0 >answer; call true`},
+	{flag: "probe-on", args: "--probe-on signal", with: "--probe ./probe", script: `echo 0 >answer; first sh -c 'kill -9 $$' 2>/dev/null; call sh -c 'kill -9 $$'`},
+	{flag: "rerun-within", args: "--rerun-within 1ms", as: "--rerun-within 1h", script: `first false; call false; idem mark $G retry --latest k; call false`},
+	{flag: "verify", args: "--verify ./check", script: `echo 1 >checked; ` + succeeded},
+	{flag: "on-unverified", args: "--on-unverified rerun", with: "--verify ./check", script: `echo 2 >checked; ` + succeeded},
+	{flag: "on-unverified", args: "--on-unverified replay", with: "--verify ./check", script: `echo 2 >checked; ` + succeeded},
 	{flag: "probe-timeout", args: "--probe-timeout 0.05", with: "--probe ./probe"}, // timing
 	{flag: "wait", args: "--wait", script: running},
 	{flag: "wait", args: "--wait=0.05", script: running},

@@ -43,6 +43,13 @@ func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "charge %d: %s\n", len(p.charges), body)
 }
 
+// loseUntil makes the provider lose its answers up to a call.
+func (p *provider) loseUntil(call int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lose = call
+}
+
 // callsAndCharges returns the number of calls to the provider, and its charges.
 func (p *provider) callsAndCharges() (int, map[string]string) {
 	p.mu.Lock()
@@ -86,6 +93,14 @@ func recipePayment(k *recipeBox) {
 		if want := fmt.Sprintf("charge %d: amount=30\n", 2+i%2); r.out != want || charges[token] == "" || len(charges) != 2+min(i, 1) {
 			k.t.Errorf("due %s: got %q, want %q; charges %v", due, r.out, want, charges)
 		}
+	}
+	// The first attempt is too old, so the provider may have forgotten its token.
+	p.loseUntil(100)
+	k.wantStatus(k.runRecipe("ORDER=4712; "+pay), 52)
+	calls, _ = p.callsAndCharges()
+	k.wantStatus(k.runRecipe("ORDER=4712; "+strings.Replace(pay, "23h", "1ms", 1)), 80)
+	if again, _ := p.callsAndCharges(); again != calls {
+		k.t.Errorf("got %d calls to the provider, want %d", again, calls)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/goccy/go-yaml"
@@ -26,6 +27,7 @@ var recipes = map[string]func(*recipeBox){
 	"A webhook that is delivered twice":      recipeWebhook,
 	"A payment, with the provider's help":    recipePayment,
 	"A migration that must never run twice":  recipeMigration,
+	"A result that can disappear":            recipeVerify,
 	"Trying again, with patience":            recipeRetry,
 	"Output in a file":                       recipeRedirection,
 	"Two commands":                           recipeTwoCommands,
@@ -228,35 +230,74 @@ func recipeMigration(k *recipeBox) {
 	db := k.path("app.db")
 	k.setenv("DB", db)
 	// The migration is committed, and then the power fails.
-	k.write("migrate.sql", "create table invoices_v2 (id integer primary key);\n.shell touch committed; until [ -e go ]; do sleep 0.01; done\n")
+	const key = "migrate:invoices-v2"
+	powerFails := func(first *call) { // the command has a separate process group
+		first.killAll()
+		k.wantStatus(k.sh("kill -9 $(cat pids)"), 0)
+		k.wantStatus(k.run("wait", key), 79)
+	}
+	k.write("migrate.sql", "create table invoices_v2 (id integer primary key);\n.shell echo $PPID $$ >pids; touch committed; until [ -e go ]; do sleep 0.01; done\n")
 	first := k.startRecipe("exec " + migrate)
 	k.waitUntil("the commit", func() bool { _, err := os.Stat(k.path("committed")); return err == nil })
-	first.killAll()
+	powerFails(first)
 	k.wantStatus(k.runRecipe(migrate), 0)
 	k.wantStatus(k.runRecipe(migrate), 0)
-	if rec := k.wantState("migrate:invoices-v2", "succeeded"); rec.Reason != "probed" || len(rec.Attempts) != 2 {
+	if rec := k.wantState(key, "succeeded"); rec.Reason != "probed" || len(rec.Attempts) != 2 {
 		k.t.Errorf("got %+v, want reason probed and two attempts", rec)
 	}
 	// The migration was not committed. The probe reports it, and the migration
 	// runs.
-	k.wantStatus(k.run("forget", "migrate:invoices-v2"), 0)
+	k.wantStatus(k.run("forget", key), 0)
 	k.wantStatus(k.sh("rm app.db committed"), 0)
-	k.write("migrate.sql", ".shell touch committed; until [ -e go ]; do sleep 0.01; done\ncreate table invoices_v2 (id integer primary key);\n")
+	k.write("migrate.sql", ".shell echo $PPID $$ >pids; touch committed; until [ -e go ]; do sleep 0.01; done\ncreate table invoices_v2 (id integer primary key);\n")
 	first = k.startRecipe("exec " + migrate)
 	k.waitUntil("the start", func() bool { _, err := os.Stat(k.path("committed")); return err == nil })
-	first.killAll()
+	powerFails(first)
 	k.write("go", "")
 	k.wantStatus(k.sh("sqlite3 app.db 'create table other (id)'"), 0)
 	k.wantStatus(k.runRecipe(migrate), 0)
-	if rec := k.wantState("migrate:invoices-v2", "succeeded"); rec.Attempt != 2 {
+	if rec := k.wantState(key, "succeeded"); rec.Attempt != 2 {
 		k.t.Errorf("got %+v, want attempt %d", rec, 2)
 	}
+	// The migration is committed, and then a signal kills it. It is done.
+	k.wantStatus(k.run("forget", key), 0)
+	k.wantStatus(k.sh("rm app.db"), 0)
+	k.write("migrate.sql", "create table invoices_v2 (id integer primary key);\n.shell kill -9 $PPID\n")
+	if r := k.runRecipe(migrate); r.sig != syscall.SIGKILL && r.code != 128+int(syscall.SIGKILL) {
+		k.t.Errorf("got %+v, want a death by SIGKILL", r)
+	}
+	k.wantStatus(k.runRecipe(migrate), 0)
+	if rec := k.wantState(key, "succeeded"); rec.Reason != "probed" || len(rec.Attempts) != 2 {
+		k.t.Errorf("got %+v, want reason probed and two attempts", rec)
+	}
+	// It was killed before that. It is a failure.
+	k.wantStatus(k.run("forget", key), 0)
+	k.wantStatus(k.sh("rm app.db; sqlite3 app.db 'create table other (id)'"), 0)
+	k.write("migrate.sql", ".shell kill -9 $PPID\ncreate table invoices_v2 (id integer primary key);\n")
+	k.runRecipe(migrate)
+	k.wantStatus(k.runRecipe(migrate), 80)
 	// A failure is not repeated.
-	k.wantStatus(k.run("forget", "migrate:invoices-v2"), 0)
+	k.wantStatus(k.run("forget", key), 0)
+	k.write("migrate.sql", "create table other (id);\n")
 	if r := k.runRecipe(migrate); r.code == 0 || r.code >= 64 { // the table exists already
 		k.t.Errorf("got %+v, want the command's failure", r)
 	}
 	k.wantStatus(k.runRecipe(migrate), 80)
+}
+
+func recipeVerify(k *recipeBox) {
+	build := k.nextBlock("sh").text
+	k.setenv("SHA", "4f2c1e")
+	k.script("build.sh", `echo x >>side; mkdir -p build; echo "$1" >"build/$1.tar"; echo built`)
+	for i := range 4 {
+		if r := k.wantStatus(k.runRecipe(build), 0); r.out != "built\n" {
+			k.t.Errorf("got %+v, want stdout %q", r, "built\n")
+		}
+		k.wantLines("side", 1+i/2)
+		if i == 1 {
+			k.wantStatus(k.sh("rm -r build"), 0)
+		}
+	}
 }
 
 func recipeSystemd(k *recipeBox) {

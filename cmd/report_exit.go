@@ -39,8 +39,8 @@ var exitTable = []exitRow{
 	{"69", "the ledger cannot be used: no permission, full, damaged, from a newer idem, or on an unsafe file system; or a replay could not append to its files"},
 	{"74", "the command succeeded and is recorded, but its output could not be written, or a replay lacks a part of stdout; of the statuses from 64 to 80, only 74 may follow a start of the command"},
 	{"75", "the key is running, or processes of its command are still alive; or a --mutex is held"},
-	{"79", "an earlier attempt was interrupted and its outcome is unknown, or the probe could not tell"},
-	{"80", "the key failed before, and --on-failure refuse or --max-attempts prevents another run"},
+	{"79", "an earlier attempt was interrupted and its outcome is unknown, or the probe or the verification could not tell"},
+	{"80", "the key failed before, and --on-failure refuse, --max-attempts or --rerun-within prevents another run"},
 	{"124", "--timeout ended the command"},
 	{"125", "the command ran, or may have run, but its outcome could not be recorded"},
 	{"126", "the command was found but cannot be executed; the record of the key is unchanged"},
@@ -216,6 +216,10 @@ func refusal(res runner.Result, call runner.Call) *failure {
 		return interruptedFailure(res.Record, res.Probed, call.Policy.Force)
 	case runner.ReasonUndecided:
 		return undecidedFailure(res.Record, *res.Probed)
+	case runner.ReasonUnverified:
+		return unverifiedFailure(res.Record, *res.Verified)
+	case runner.ReasonTooLate:
+		return tooLateFailure(res, call.Policy.RerunWithin)
 	case runner.ReasonFailed:
 		return failedFailure(res.Record)
 	case runner.ReasonExhausted:

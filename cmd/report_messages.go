@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"time"
 
 	"idem/hashkey"
 	"idem/ledger"
@@ -194,8 +195,19 @@ func recursiveFailure(res runner.Result, call runner.Call) *failure {
 			detail("this call would wait for itself").
 			hintUnflagged("to be refused with 75 instead", "--wait")
 	}
+	if p := res.Record.Phase(); p != ledger.PhaseNone && p != ledger.PhaseRunning {
+		return askedFailure(res.Record.ID)
+	}
 	return usage("key %s is already running as the parent of this command", quote(res.Record.ID.Key)).
 		detail("a key cannot run inside itself").
+		hint("give the inner call a key of its own")
+}
+
+// askedFailure returns the failure for a call that is made by the probe or the
+// verification of the same attempt.
+func askedFailure(id ledger.ID) *failure {
+	return usage("key %s is being asked about by the parent of this command", quote(id.Key)).
+		detail("a probe or a verification cannot ask itself").
 		hint("give the inner call a key of its own")
 }
 
@@ -218,7 +230,18 @@ func interruptedFailure(rec ledger.Record, probed *runner.ProbeEnd, force bool) 
 	return f
 }
 
+// undecidedFailure returns the failure for a key that never ran, or whose last attempt
+// ended violently, about which the probe could not tell.
 func undecidedFailure(rec ledger.Record, probed runner.ProbeEnd) *failure {
+	if cur := rec.Current; rec.Phase() == ledger.PhaseFailed {
+		return fail(exitInterrupted, "key %s may be done: %s %s, and the probe could not tell", quote(rec.ID.Key), attemptText(cur), outcomeText(cur)).
+			detail("the probe %s", probeText(probed)).
+			detail("%s", startedText(cur)).
+			hintFor(rec.ID, "to see its output", "logs").
+			hintFor(rec.ID, "if it succeeded", "mark", "done").
+			hintFor(rec.ID, "to run it again at the next call", "mark", "retry").
+			hintFlags("if the command may safely run again", "--on-interrupted rerun")
+	}
 	return fail(exitInterrupted, "key %s has not run yet, and the probe could not tell whether it is done", quote(rec.ID.Key)).
 		detail("the probe %s", probeText(probed)).
 		hint("a probe exits with 0 for done and with 1 for not done").
@@ -239,6 +262,36 @@ func probeText(p runner.ProbeEnd) string {
 	default:
 		return statusText(p.Status)
 	}
+}
+
+// unverifiedFailure returns the failure for a success about which the verification could
+// not tell.
+func unverifiedFailure(rec ledger.Record, verified runner.ProbeEnd) *failure {
+	cur := rec.Current
+	return fail(exitInterrupted, "key %s cannot be verified: the verification %s", quote(rec.ID.Key), probeText(verified)).
+		detail("%s %s, %s", attemptText(cur), outcomeText(cur), timeText(cur.Started)).
+		hint("a verification exits with 0 if the effect is there and with 1 if it is gone").
+		hintFor(rec.ID, "to run it again at the next call", "mark", "retry", "--force").
+		hintFlags("to replay it nevertheless", "--on-unverified replay")
+}
+
+// tooLateFailure returns the failure for a key that is not run again because of the age
+// of its first attempt.
+func tooLateFailure(res runner.Result, limit time.Duration) *failure {
+	rec := res.Record
+	code := exitFailed
+	open := rec.Current.State == ledger.Running
+	if open {
+		code = exitInterrupted
+	}
+	f := fail(code, "key %s is not run again: its first attempt is older than --rerun-within", quote(rec.ID.Key)).
+		detail("%s; the limit is %v", startedText(res.First), (&duration{limit}).String())
+	if open {
+		f.detail("attempt %d has no recorded outcome", rec.Current.Number)
+	}
+	return f.hintFor(rec.ID, "to see its output", "logs").
+		hintFor(rec.ID, "if it succeeded", "mark", "done").
+		hintFor(rec.ID, "if it had no effect, so the next call runs it with a new IDEM_TOKEN", "forget")
 }
 
 func failedFailure(rec ledger.Record) *failure {

@@ -129,6 +129,10 @@ func outcomeText(a ledger.Attempt) string {
 		return "was marked " + markName(a.State)
 	case a.Reason == ledger.ReasonProbed:
 		return "was found done by the probe"
+	case a.Reason == ledger.ReasonUnverified && a.ExitCode == 1:
+		return "was found gone by the verification"
+	case a.Reason == ledger.ReasonUnverified:
+		return "could not be verified"
 	case a.Reason == ledger.ReasonTimeout:
 		return "was ended by --timeout"
 	case a.Signal != 0:

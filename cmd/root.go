@@ -158,7 +158,7 @@ func (a *app) command(only string) *cobra.Command {
 		PersistentPreRunE: func(c *cobra.Command, args []string) error {
 			a.beginAnswer(c, nil)
 			a.ui.flagsPlace = flagsPlace(c, args)
-			for _, name := range []string{"ledger", "namespace", "meta-file", "key", "tz", "at", "day-start", "probe", "stdout-file"} {
+			for _, name := range []string{"ledger", "namespace", "meta-file", "key", "tz", "at", "day-start", "probe", "verify", "stdout-file"} {
 				if f := c.Flags().Lookup(name); f != nil && f.Changed && f.Value.String() == "" {
 					return usage("--%s is empty: a variable may be unset", name)
 				}

@@ -26,6 +26,11 @@ type home struct {
 	unprotected bool
 }
 
+// environ returns the environment of a process that runs for an attempt.
+func (h home) environ(at runner.Attempt) []string {
+	return environ(h.variables(at, chainOf(at, h.place)))
+}
+
 // ledgerHome returns the home of a call that is recorded in l.
 func ledgerHome(l ledger.Store) home {
 	return home{

@@ -46,6 +46,9 @@ const (
 	ReasonLost    Reason = "lost"
 	ReasonMarked  Reason = "marked" // settled by hand
 	ReasonProbed  Reason = "probed" // settled by the answer of a probe
+	// ReasonUnverified is the reason of a mark with state None: a verification did not
+	// find the effect of the success before it.
+	ReasonUnverified Reason = "unverified"
 )
 
 // Owner identifies the process and the user that ran an attempt. It is stored for
@@ -350,13 +353,13 @@ func Collect(records iter.Seq2[Record, error]) ([]Record, error) {
 }
 
 // Mark settles a key without running its command: by hand, or by the answer of a
-// probe.
+// probe or a verification.
 type Mark struct {
 	// Expect is the record on which the decision to mark is based. Its current
 	// attempt must still be current and in the same state.
 	Expect   Record
 	State    State  // Succeeded, Failed, or None for "run it again"
-	Reason   Reason // ReasonMarked or ReasonProbed
+	Reason   Reason // ReasonMarked, ReasonProbed or ReasonUnverified
 	ExitCode int
 	RunID    string
 	Note     string

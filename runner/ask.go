@@ -11,7 +11,11 @@ import (
 // nothing, so the answer may be outdated when it arrives. If the call has no
 // fingerprint, Ask uses that of the record. It needs only Ledger and Now of the
 // Runner.
-func (r *Runner) Ask(ctx context.Context, asked Call) (Result, error) {
+//
+// With questions, Ask runs the verification and the probe where Run would. It then also
+// needs Environ and Live. The decision is ActionSettle if the probe answers that the key
+// is done.
+func (r *Runner) Ask(ctx context.Context, asked Call, questions bool) (Result, error) {
 	c := &call{Runner: r, Call: &asked}
 	rec, err := c.Ledger.Get(ctx, c.ID)
 	if err != nil {
@@ -23,17 +27,44 @@ func (r *Runner) Ask(ctx context.Context, asked Call) (Result, error) {
 	c.asked = askedOn(rec)
 	res := Result{Record: rec}
 	res.Decision, err = c.decide(ctx, rec, Moment{})
+	if err == nil && questions && res.Action == ActionVerify {
+		if err = c.verify(ctx, rec); err == nil {
+			res.Decision, err = c.decide(ctx, rec, Moment{})
+		}
+	}
 	if err == nil && res.Action == ActionClaim {
 		res, err = c.decideWithClaim(ctx, rec)
 	}
-	if err == nil && res.Reason == ReasonExhausted {
-		res.Tried, err = c.countTried(ctx, rec)
+	if err == nil && questions && res.Action == ActionProbe {
+		err = c.askUnclaimed(ctx, &res)
+	}
+	if err == nil && res.Decision == (Decision{ActionSettle, ReasonUnverified}) {
+		res.Action = ActionExecute // on the mark
+	}
+	if err == nil && res.Action == ActionExecute && len(c.Mutexes) > 0 {
+		err = c.lookAtMutexes(ctx, &res)
+	}
+	res.Verified = c.verified.end
+	if err == nil {
+		err = c.explainRefusal(ctx, &res)
 	}
 	return res, err
 }
 
-// decideWithClaim returns the decision of a call that tried to claim the key and to take
-// its mutexes now.
+// askUnclaimed asks the probe without the claim, and decides with its answer.
+func (c *call) askUnclaimed(ctx context.Context, res *Result) (err error) {
+	if c.Inside.Probe && res.Record.Phase() == ledger.PhaseNone { // the probe would ask itself
+		res.Decision = Decision{ActionRefuse, ReasonRecursive}
+		return nil
+	}
+	if res.Probed, _, err = c.ask(ctx, nil, c.Probe, EventProbe, res.Record, func([]byte) {}); err != nil {
+		return err
+	}
+	res.Decision, err = c.decide(ctx, res.Record, Moment{Holding: true, Answer: res.Probed.answer()})
+	return err
+}
+
+// decideWithClaim returns the decision of a call that tried to claim the key now.
 func (c *call) decideWithClaim(ctx context.Context, rec ledger.Record) (Result, error) {
 	held := rec.Phase() == ledger.PhaseRunning
 	if !held { // the claim may be taken before a start, or by leftovers of a failed attempt
@@ -45,19 +76,8 @@ func (c *call) decideWithClaim(ctx context.Context, rec ledger.Record) (Result, 
 	if held {
 		return c.busy(ctx, rec)
 	}
-	res, m := Result{Record: rec}, Moment{Holding: true} // as if the claim had succeeded
-	var err error
-	res.Decision, err = c.decide(ctx, rec, m)
-	if err != nil || res.Action != ActionExecute || len(c.Mutexes) == 0 {
-		return res, err
-	}
-	states, err := c.Ledger.Mutexes(ctx, c.ID.Namespace)
-	if err != nil {
-		return res, err
-	}
-	m.Mutexes, res.Mutex = c.mutexesIn(states)
-	res.Decision, err = c.decide(ctx, rec, m)
-	return res, err
+	d, err := c.decide(ctx, rec, Moment{Holding: true}) // as if the claim had succeeded
+	return Result{Decision: d, Record: rec}, err
 }
 
 // keyHeld reports whether a claim would fail now.

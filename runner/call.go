@@ -2,6 +2,7 @@ package runner
 
 import (
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -12,22 +13,24 @@ import (
 
 // Call has the settings of one call of `idem run`, which differ from key to key.
 type Call struct {
-	ID      ledger.ID
-	Argv    []string // the command
-	Stdin   *os.File // of the command
-	TTY     bool     // give the command a pseudo-terminal; all its output is stdout then
-	Inputs  Inputs
-	Policy  Policy
-	Probe   Probe // used only if Policy.Probe is set
-	Inside  Inside
-	Mutexes []ledger.Mutex // held while the command runs; sorted by name, no name twice
-	Wait    Wait
-	Limits  Limits
-	OK      Codes // exit statuses that count as a success, besides 0
-	Retries Retries
-	Output  Output
-	Replay  ReplayPolicy
-	Files   []sidefile.File // files whose additions by the command are recorded
+	ID     ledger.ID
+	Argv   []string // the command
+	Stdin  *os.File // of the command
+	TTY    bool     // give the command a pseudo-terminal; all its output is stdout then
+	Inputs Inputs
+	Policy Policy
+	Probe  Probe // used only if Policy.Probe is set
+	// Verification is used only if Policy.Verify is set.
+	Verification Probe
+	Inside       Inside
+	Mutexes      []ledger.Mutex // held while the command runs; sorted by name, no name twice
+	Wait         Wait
+	Limits       Limits
+	OK           Codes // exit statuses that count as a success, besides 0
+	Retries      Retries
+	Output       Output
+	Replay       ReplayPolicy
+	Files        []sidefile.File // files whose additions by the command are recorded
 }
 
 // Inputs are the values that must be the same in all calls of a key.
@@ -40,7 +43,8 @@ type Inputs struct {
 	Starting func(path string) []byte
 }
 
-// Probe is a shell command whose exit status says whether a key is done.
+// Probe is a shell command whose exit status says whether a key is done or, as a
+// verification, whether the effect of a success is still there.
 type Probe struct {
 	Command string
 	Timeout time.Duration // 0: none
@@ -53,6 +57,15 @@ type Inside struct {
 	// Probe reports whether the call is made inside of a probe that another call of
 	// its key runs before the key's first attempt.
 	Probe bool
+	// Asked are the run ids of attempts about which a question is asked without the
+	// claim. A call that asked the same question would never end.
+	Asked []string
+}
+
+// event reports whether the call is made inside of a hook or a probe of an attempt.
+func (i Inside) event(runID string) bool {
+	at := slices.Index(i.Attempts, runID)
+	return at > 0 && i.Attempts[at-1] == ledger.ForEvent
 }
 
 // Wait says what a call does while its key is running or a mutex has no free place.
@@ -97,9 +110,16 @@ type Attempt struct {
 	Number     int // 0: there was no attempt
 	RunID      string
 	Fence      int64
-	Event      string // the event of the hook, or "probe"; empty for the command
+	Event      string // the event of the hook, EventProbe or EventVerify; empty for the command
 	Over       bool   // the attempt is over, so the process does not run inside of it
+	Unclaimed  bool   // with EventProbe or EventVerify: the question is asked without the claim
 }
+
+// The events of processes that are asked about an attempt.
+const (
+	EventProbe  = "probe"
+	EventVerify = "verify"
+)
 
 // AttemptOf returns the current attempt of a record.
 func AttemptOf(rec ledger.Record) Attempt {
@@ -127,6 +147,8 @@ type Result struct {
 	Queued *ledger.MutexState
 	// Probed is how the probe ended; nil if no probe ran.
 	Probed *ProbeEnd
+	// Verified is how the verification ended; nil if none ran.
+	Verified *ProbeEnd
 	// Status is how the command ended in this call, with ActionExecute.
 	Status proc.Status
 	// Fatal is a signal to idem that ends a process by default. It arrived while a
@@ -148,6 +170,8 @@ type Result struct {
 	// Tried is the number of attempts since the last success, with
 	// ReasonExhausted.
 	Tried int
+	// First is the first attempt since the last success, with ReasonTooLate.
+	First ledger.Attempt
 	// Losses are the additions to files that this replay lacks or, after
 	// ActionExecute, that a later replay will lack.
 	Losses []sidefile.Loss

@@ -28,10 +28,30 @@ type Policy struct {
 	// MaxAttempts is the number of attempts, since the last success of the key,
 	// after which a failure is not run again. 0: no limit.
 	MaxAttempts int
+	// RerunWithin is the age at which an attempt is too old for another one to follow.
+	// The first attempt since the last success of the key counts. 0: no limit.
+	RerunWithin time.Duration
 	// Probe reports whether a probe can say if a key of unknown outcome is done.
-	// ProbeFirst reports whether it is also asked before the first run.
+	// ProbeFirst reports whether it is also asked before the first run. ProbeOn are the
+	// ends of an attempt that it is asked about; 0: EndInterrupted.
 	Probe, ProbeFirst bool
+	ProbeOn           Ends
+	// Verify reports whether a verification can say if the effect of a success is still
+	// there. It is asked before a replay. OnUnverified is for a verification that cannot
+	// tell: ChoiceRefuse (default), ChoiceReplay or ChoiceRerun.
+	Verify       bool
+	OnUnverified Choice
 }
+
+// Ends is a set of ends of an attempt after which its effect may be unknown.
+type Ends uint8
+
+// The ends.
+const (
+	EndInterrupted Ends = 1 << iota // no end is recorded
+	EndTimeout
+	EndSignal // the command died of a signal
+)
 
 // Choice is a way to handle an earlier outcome.
 type Choice string
@@ -43,10 +63,10 @@ const (
 	ChoiceRefuse Choice = "refuse"
 )
 
-// Answer is the answer of a probe about a key.
+// Answer is the answer of a probe or a verification about a key.
 type Answer string
 
-// The answers.
+// The answers. A verification answers AnswerDone if the effect is still there.
 const (
 	AnswerNone    Answer = ""
 	AnswerDone    Answer = "done"
@@ -57,13 +77,16 @@ const (
 // Action is the next action of a call.
 type Action string
 
-// The actions. After three of them the call decides again:
+// The actions. After four of them the call decides again:
 //   - after ActionClaim, with the claim
 //   - after ActionProbe, with the answer of the probe
-//   - after ActionSettle, on the success that it recorded
+//   - after ActionVerify, with the answer of the verification; it is asked without the
+//     claim, so a call that has the claim releases it
+//   - after ActionSettle, on the answer that it recorded
 const (
 	ActionClaim   Action = "claim"
 	ActionProbe   Action = "probe"
+	ActionVerify  Action = "verify"
 	ActionSettle  Action = "settle"
 	ActionExecute Action = "execute"
 	ActionReplay  Action = "replay"
@@ -89,7 +112,10 @@ const (
 	ReasonFinal       Reason = "final"       // the last attempt failed with a status of Policy.Final
 	ReasonExhausted   Reason = "exhausted"   // Policy.MaxAttempts is reached
 	ReasonProbed      Reason = "probed"      // the probe answered that the key is done
-	ReasonUndecided   Reason = "undecided"   // nothing is recorded, and the probe cannot tell
+	ReasonUndecided   Reason = "undecided"   // no attempt is interrupted, and the probe cannot tell
+	ReasonVerified    Reason = "verified"    // the verification answered that the effect is there
+	ReasonUnverified  Reason = "unverified"  // the verification gave another answer
+	ReasonTooLate     Reason = "too_late"    // the first attempt is older than Policy.RerunWithin
 	ReasonMutex       Reason = "mutex"       // a mutex of the call has no free place
 )
 
@@ -99,67 +125,118 @@ type Decision struct {
 	Reason Reason
 }
 
-// Decide returns the next action of a call with the given fingerprint. A call asks
-// it before it has the claim, and again when it holds the claim. All policy of
-// idem is here. The function is pure, and docs/state-machine.md is generated from
-// it.
-func Decide(rec ledger.Record, fingerprint string, p Policy, m Moment) Decision {
-	d := decideKey(rec, fingerprint, p, m)
+// Mutexes says whether a call can take its mutexes.
+type Mutexes string
+
+// The values. With MutexesOuter, a mutex without a free place cannot become free before
+// an attempt ends that the call is made inside of.
+const (
+	MutexesFree  Mutexes = ""
+	MutexesHeld  Mutexes = "held"
+	MutexesOuter Mutexes = "outer"
+)
+
+// with returns the decision of a call with mutexes. Only an execution takes them, so they
+// matter only to a decision to execute.
+func (d Decision) with(m Mutexes) Decision {
 	switch {
 	case d.Action != ActionExecute:
-		return d // only an execution takes mutexes
-	case m.Mutexes == MutexesHeld:
+		return d
+	case m == MutexesHeld:
 		return Decision{ActionRefuse, ReasonMutex}
-	case m.Mutexes == MutexesOuter:
+	case m == MutexesOuter:
 		return Decision{ActionRefuse, ReasonRecursive}
 	default:
 		return d
 	}
 }
 
-// decideKey is Decide for a call without mutexes.
-func decideKey(rec ledger.Record, fingerprint string, p Policy, m Moment) Decision {
-	run := ActionClaim
-	if m.Holding {
-		run = ActionExecute
+// Decide returns the next action of a call with the given fingerprint. A call asks
+// it before it has the claim, and again when it holds the claim. All policy of
+// idem is here and in Decision.with. The functions are pure, and docs/state-machine.md is
+// generated from them.
+func Decide(rec ledger.Record, fingerprint string, p Policy, m Moment) Decision {
+	d := decideHolding(rec, fingerprint, p, m)
+	if d.Action == ActionExecute && p.tooLate(m.Age) {
+		d = Decision{ActionRefuse, ReasonTooLate}
 	}
-	cur := rec.Current
-	exhausted := p.exhausted(m.Tried) && !p.Force
-	counts := !p.Fresh || m.Asked.before(rec)                          // the result may be replayed
-	differs := cur.Fingerprint != "" && cur.Fingerprint != fingerprint // empty: settled by hand for any inputs
 	switch {
-	case rec.Phase() == ledger.PhaseNone && m.Holding && p.Probe && p.ProbeFirst:
-		return p.unknown(m.Answer, ReasonNeverRun, ReasonUndecided, false)
+	case m.Holding:
+		return d
+	case rec.Current.State == ledger.Running && d.Reason != ReasonRecursive && d.Reason != ReasonMismatch:
+		return Decision{ActionClaim, ReasonBusy} // only the claim shows whether the key is held or interrupted
+	case d.Action == ActionExecute, d.Action == ActionProbe, d.Action == ActionSettle:
+		return Decision{ActionClaim, d.Reason}
+	default:
+		return d
+	}
+}
+
+// decideHolding decides for a call that has the claim, or as if it had. It leaves
+// Policy.RerunWithin out.
+func decideHolding(rec ledger.Record, fingerprint string, p Policy, m Moment) Decision {
+	cur := rec.Current
+	differs := cur.Fingerprint != "" && cur.Fingerprint != fingerprint // empty: settled by hand for any inputs
+	inside := slices.Contains(m.Around, cur.RunID)
+	answer := m.Answer
+	if differs && answer == AnswerDone { // done with other inputs, so not a success of this call
+		answer = AnswerNotDone
+	}
+	switch {
 	case rec.Phase() == ledger.PhaseNone:
-		return Decision{run, ReasonNeverRun}
-	case cur.State == ledger.Running && slices.Contains(m.Around, cur.RunID):
+		if p.Probe && p.ProbeFirst {
+			if d, unknown := p.unknown(answer, true, ReasonNeverRun, ReasonUndecided); unknown {
+				return d
+			}
+		}
+		return Decision{ActionExecute, ReasonNeverRun}
+	case cur.State == ledger.Running && inside:
 		return Decision{ActionRefuse, ReasonRecursive}
 	case p.expired(cur, m.Now):
-		return Decision{run, ReasonExpired}
+		return Decision{ActionExecute, ReasonExpired}
 	case differs && p.OnMismatch != ChoiceRerun:
 		return Decision{ActionRefuse, ReasonMismatch}
-	case differs && cur.State != ledger.Running:
-		return Decision{run, ReasonMismatch}
-	case cur.State == ledger.None && exhausted:
-		return Decision{ActionRefuse, ReasonExhausted}
-	case cur.State == ledger.None:
-		return Decision{run, ReasonRetry}
-	case cur.State == ledger.Running && !m.Holding:
-		return Decision{ActionClaim, ReasonBusy} // only the claim shows whether the key is held or interrupted
-	case cur.State == ledger.Running && differs:
-		answer := m.Answer
-		if answer == AnswerDone { // done with other inputs, so not a success of this call
-			answer = AnswerNotDone
-		}
-		return p.unknown(answer, ReasonInterrupted, ReasonInterrupted, false)
 	case cur.State == ledger.Running:
-		return p.unknown(m.Answer, ReasonInterrupted, ReasonInterrupted, exhausted)
+		switch d, unknown := p.unknown(answer, p.asksAfter(EndInterrupted), ReasonInterrupted, ReasonInterrupted); {
+		case unknown:
+			return d
+		case !differs && p.exhausted(m.Tried):
+			return Decision{ActionRefuse, ReasonExhausted}
+		}
+		return Decision{ActionExecute, ReasonInterrupted}
+	case p.doubts(cur) && inside && answer == AnswerNone:
+		return Decision{ActionRefuse, ReasonRecursive} // the probe would ask itself
+	case p.doubts(cur):
+		if d, unknown := p.unknown(answer, true, ReasonFailed, ReasonUndecided); unknown {
+			return d
+		}
+	}
+	if differs {
+		return Decision{ActionExecute, ReasonMismatch}
+	}
+	return decideKnown(rec, p, m)
+}
+
+// decideKnown decides about a record with the inputs of the call whose outcome is known
+// or was marked.
+func decideKnown(rec ledger.Record, p Policy, m Moment) Decision {
+	cur := rec.Current
+	counts := !p.Fresh || m.Asked.before(rec) // the result may be replayed
+	switch {
+	case cur.State == ledger.None && p.exhausted(m.Tried):
+		return Decision{ActionRefuse, ReasonExhausted}
+	case cur.State == ledger.None && cur.Reason == ledger.ReasonUnverified:
+		return Decision{ActionExecute, ReasonUnverified}
+	case cur.State == ledger.None:
+		return Decision{ActionExecute, ReasonRetry}
 	case p.Force:
-		return Decision{run, ReasonForced}
+		return Decision{ActionExecute, ReasonForced}
 	case cur.State == ledger.Succeeded && !counts:
-		return Decision{run, ReasonStale}
+		return Decision{ActionExecute, ReasonStale}
 	case cur.State == ledger.Succeeded && m.Answer == AnswerDone:
 		return Decision{ActionReplay, ReasonProbed}
+	case cur.State == ledger.Succeeded && p.Verify:
+		return p.verified(m, cur.RunID)
 	case cur.State == ledger.Succeeded:
 		return Decision{ActionReplay, ReasonSucceeded}
 	case p.final(cur) && counts:
@@ -168,28 +245,65 @@ func decideKey(rec ledger.Record, fingerprint string, p Policy, m Moment) Decisi
 		return Decision{ActionReplay, ReasonFailed}
 	case p.OnFailure == ChoiceRefuse:
 		return Decision{ActionRefuse, ReasonFailed}
-	case exhausted:
+	case p.exhausted(m.Tried):
 		return Decision{ActionRefuse, ReasonExhausted}
 	default:
-		return Decision{run, ReasonFailed}
+		return Decision{ActionExecute, ReasonFailed}
 	}
 }
 
-// unknown decides about a key of unknown outcome for a call that holds the claim.
-// The probe is asked first. If it cannot tell, OnInterrupted decides. run and
-// refuse are the reasons for running and for refusing.
-func (p Policy) unknown(answer Answer, run, refuse Reason, exhausted bool) Decision {
+// unknown decides about a key of unknown outcome for a call that holds the claim, and
+// reports whether there is anything to decide before the key counts as not done. The
+// probe is asked first if asks is set. If it cannot tell, OnInterrupted decides. ask and
+// refuse are the reasons for asking and for refusing.
+func (p Policy) unknown(answer Answer, asks bool, ask, refuse Reason) (Decision, bool) {
+	if !asks {
+		answer = AnswerUnknown
+	}
 	switch {
-	case p.Probe && answer == AnswerNone:
-		return Decision{ActionProbe, run}
+	case answer == AnswerNone:
+		return Decision{ActionProbe, ask}, true
 	case answer == AnswerDone:
-		return Decision{ActionSettle, ReasonProbed}
+		return Decision{ActionSettle, ReasonProbed}, true
 	case answer != AnswerNotDone && p.OnInterrupted != ChoiceRerun:
-		return Decision{ActionRefuse, refuse}
-	case exhausted:
-		return Decision{ActionRefuse, ReasonExhausted}
+		return Decision{ActionRefuse, refuse}, true
 	default:
-		return Decision{ActionExecute, run}
+		return Decision{}, false
+	}
+}
+
+// asksAfter reports whether the probe is asked about an attempt with an end.
+func (p Policy) asksAfter(end Ends) bool {
+	return p.Probe && max(p.ProbeOn, EndInterrupted)&end != 0 // EndInterrupted is the least set
+}
+
+// doubts reports whether the probe is asked about a failure, because its violent end may
+// have left the work done.
+func (p Policy) doubts(a ledger.Attempt) bool {
+	return !p.Force && a.State == ledger.Failed &&
+		(a.Reason == ledger.ReasonTimeout && p.asksAfter(EndTimeout) || a.Reason == ledger.ReasonSignal && p.asksAfter(EndSignal))
+}
+
+// verified decides about a success that a verification is asked about. An answer about
+// an attempt other than runID does not count.
+func (p Policy) verified(m Moment, runID string) Decision {
+	answer := m.Verified
+	if m.VerifiedRun != runID {
+		answer = AnswerNone
+	}
+	switch {
+	case answer == AnswerNone && slices.Contains(m.Around, runID):
+		return Decision{ActionRefuse, ReasonRecursive} // the verification would ask itself
+	case answer == AnswerNone:
+		return Decision{ActionVerify, ReasonSucceeded}
+	case answer == AnswerDone:
+		return Decision{ActionReplay, ReasonVerified}
+	case answer == AnswerNotDone, p.OnUnverified == ChoiceRerun:
+		return Decision{ActionSettle, ReasonUnverified}
+	case p.OnUnverified == ChoiceReplay:
+		return Decision{ActionReplay, ReasonUnverified}
+	default:
+		return Decision{ActionRefuse, ReasonUnverified}
 	}
 }
 
@@ -206,4 +320,12 @@ func (p Policy) final(a ledger.Attempt) bool {
 }
 
 // exhausted reports whether a key with this number of attempts may not run again.
-func (p Policy) exhausted(tried int) bool { return p.MaxAttempts > 0 && tried >= p.MaxAttempts }
+func (p Policy) exhausted(tried int) bool {
+	return p.MaxAttempts > 0 && tried >= p.MaxAttempts && !p.Force
+}
+
+// tooLate reports whether a key may not run again, because its first attempt began that
+// long ago.
+func (p Policy) tooLate(age time.Duration) bool {
+	return p.RerunWithin > 0 && age >= p.RerunWithin && !p.Force
+}

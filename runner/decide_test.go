@@ -21,12 +21,12 @@ func (s situation) stale() bool     { return s.freshness.stale() }
 // matching row counts. A nil field matches everything.
 var design = []designRow{
 	{fresh, false, answered(AnswerNone), Decision{ActionClaim, ReasonNeverRun}, Decision{ActionProbe, ReasonNeverRun}},
-	{fresh, false, answered(AnswerDone), Decision{ActionClaim, ReasonNeverRun}, Decision{ActionSettle, ReasonProbed}},
-	{fresh, false, refusing(AnswerUnknown), Decision{ActionClaim, ReasonNeverRun}, Decision{ActionRefuse, ReasonUndecided}},
+	{fresh, false, answered(AnswerDone), Decision{ActionClaim, ReasonProbed}, Decision{ActionSettle, ReasonProbed}},
+	{fresh, false, refusing(AnswerUnknown), Decision{ActionRefuse, ReasonUndecided}, Decision{ActionRefuse, ReasonUndecided}},
 	{fresh, false, nil, Decision{ActionClaim, ReasonNeverRun}, Decision{ActionExecute, ReasonNeverRun}},
 	{open, false, func(s situation) bool { return s.nested }, Decision{ActionRefuse, ReasonRecursive}, Decision{ActionRefuse, ReasonRecursive}},
 	{[]string{"succeeded"}, false, func(s situation) bool { return s.age.expired }, Decision{ActionClaim, ReasonExpired}, Decision{ActionExecute, ReasonExpired}},
-	{[]string{"succeeded", "failed", "retry"}, true, func(s situation) bool { return s.onMismatch == ChoiceRerun }, Decision{ActionClaim, ReasonMismatch}, Decision{ActionExecute, ReasonMismatch}},
+	{[]string{"succeeded", "failed", "retry"}, true, func(s situation) bool { return s.onMismatch == ChoiceRerun && !s.asks() }, Decision{ActionClaim, ReasonMismatch}, Decision{ActionExecute, ReasonMismatch}},
 	{nil, true, func(s situation) bool { return s.onMismatch != ChoiceRerun }, Decision{ActionRefuse, ReasonMismatch}, Decision{ActionRefuse, ReasonMismatch}},
 	{open, true, answered(AnswerNone), Decision{ActionClaim, ReasonBusy}, Decision{ActionProbe, ReasonInterrupted}},
 	{open, true, refusing(AnswerUnknown), Decision{ActionClaim, ReasonBusy}, Decision{ActionRefuse, ReasonInterrupted}},
@@ -40,11 +40,23 @@ var design = []designRow{
 	{open, false, func(s situation) bool { return !s.asks() && s.onInterrupted != ChoiceRerun }, Decision{ActionClaim, ReasonBusy}, Decision{ActionRefuse, ReasonInterrupted}},
 	{open, false, situation.exhausted, Decision{ActionClaim, ReasonBusy}, Decision{ActionRefuse, ReasonExhausted}},
 	{open, false, nil, Decision{ActionClaim, ReasonBusy}, Decision{ActionExecute, ReasonInterrupted}},
+	{[]string{"failed"}, false, func(s situation) bool { return s.asks() && s.probe.answer == AnswerNone && s.nested }, Decision{ActionRefuse, ReasonRecursive}, Decision{ActionRefuse, ReasonRecursive}},
+	{[]string{"failed"}, false, answered(AnswerNone), Decision{ActionClaim, ReasonFailed}, Decision{ActionProbe, ReasonFailed}},
+	{[]string{"failed"}, false, func(s situation) bool { return s.asks() && s.probe.answer == AnswerDone && s.same }, Decision{ActionClaim, ReasonProbed}, Decision{ActionSettle, ReasonProbed}},
+	{[]string{"failed"}, false, refusing(AnswerUnknown), Decision{ActionRefuse, ReasonUndecided}, Decision{ActionRefuse, ReasonUndecided}},
+	{[]string{"failed"}, true, nil, Decision{ActionClaim, ReasonMismatch}, Decision{ActionExecute, ReasonMismatch}},
 	{nil, false, func(s situation) bool { return s.force }, Decision{ActionClaim, ReasonForced}, Decision{ActionExecute, ReasonForced}},
 	{[]string{"succeeded"}, false, situation.stale, Decision{ActionClaim, ReasonStale}, Decision{ActionExecute, ReasonStale}},
 	{[]string{"succeeded"}, false, func(s situation) bool { return s.probe.answer == AnswerDone }, Decision{ActionReplay, ReasonProbed}, Decision{ActionReplay, ReasonProbed}},
+	{[]string{"succeeded"}, false, func(s situation) bool { return s.verifies(AnswerNone) && s.nested }, Decision{ActionRefuse, ReasonRecursive}, Decision{ActionRefuse, ReasonRecursive}},
+	{[]string{"succeeded"}, false, func(s situation) bool { return s.verifies(AnswerNone) }, Decision{ActionVerify, ReasonSucceeded}, Decision{ActionVerify, ReasonSucceeded}},
+	{[]string{"succeeded"}, false, func(s situation) bool { return s.verifies(AnswerDone) }, Decision{ActionReplay, ReasonVerified}, Decision{ActionReplay, ReasonVerified}},
+	{[]string{"succeeded"}, false, func(s situation) bool { return s.verifies(AnswerNotDone) }, Decision{ActionClaim, ReasonUnverified}, Decision{ActionSettle, ReasonUnverified}},
+	{[]string{"succeeded"}, false, func(s situation) bool { return s.verifies(AnswerUnknown) && s.verify.choice == ChoiceRerun }, Decision{ActionClaim, ReasonUnverified}, Decision{ActionSettle, ReasonUnverified}},
+	{[]string{"succeeded"}, false, func(s situation) bool { return s.verifies(AnswerUnknown) && s.verify.choice == ChoiceReplay }, Decision{ActionReplay, ReasonUnverified}, Decision{ActionReplay, ReasonUnverified}},
+	{[]string{"succeeded"}, false, func(s situation) bool { return s.verifies(AnswerUnknown) }, Decision{ActionRefuse, ReasonUnverified}, Decision{ActionRefuse, ReasonUnverified}},
 	{[]string{"succeeded"}, false, nil, Decision{ActionReplay, ReasonSucceeded}, Decision{ActionReplay, ReasonSucceeded}},
-	{nil, false, func(s situation) bool { return finals[s.final] && !s.stale() }, Decision{ActionReplay, ReasonFinal}, Decision{ActionReplay, ReasonFinal}},
+	{nil, false, func(s situation) bool { return s.isFinal() && !s.stale() }, Decision{ActionReplay, ReasonFinal}, Decision{ActionReplay, ReasonFinal}},
 	{nil, false, func(s situation) bool { return s.onFailure == ChoiceReplay && !s.stale() }, Decision{ActionReplay, ReasonFailed}, Decision{ActionReplay, ReasonFailed}},
 	{nil, false, func(s situation) bool { return s.onFailure == ChoiceRefuse }, Decision{ActionRefuse, ReasonFailed}, Decision{ActionRefuse, ReasonFailed}},
 	{nil, false, situation.exhausted, Decision{ActionRefuse, ReasonExhausted}, Decision{ActionRefuse, ReasonExhausted}},
@@ -52,6 +64,8 @@ var design = []designRow{
 }
 
 var fresh, open = []string{"none", "forgotten"}, []string{"running", "interrupted"}
+
+func (s situation) verifies(a Answer) bool { return s.verify.given && s.verify.answered() == a }
 
 func answered(a Answer) func(situation) bool {
 	return func(s situation) bool { return s.asks() && s.probe.answer == a }
@@ -72,11 +86,18 @@ func TestDecideFollowsTheDesignTable(t *testing.T) {
 			t.Fatalf("%+v: the design has no row", s)
 		}
 		used[row]++
-		if got := s.decide(false); got != design[row].without {
-			t.Errorf("%+v, without the claim: got %v, want %v", s, got, design[row].without)
+		without, holding := design[row].without, design[row].holding
+		if holding.Action == ActionExecute && s.tooLate() {
+			holding = Decision{ActionRefuse, ReasonTooLate}
+			if without.Reason != ReasonBusy {
+				without = holding
+			}
 		}
-		if got := s.decide(true); got != design[row].holding {
-			t.Errorf("%+v, with the claim: got %v, want %v", s, got, design[row].holding)
+		if got := s.decide(false); got != without {
+			t.Fatalf("%+v, without the claim: got %v, want %v", s, got, without)
+		}
+		if got := s.decide(true); got != holding {
+			t.Fatalf("%+v, with the claim: got %v, want %v", s, got, holding)
 		}
 	}
 	if i := slices.Index(used, 0); i >= 0 {
@@ -85,11 +106,11 @@ func TestDecideFollowsTheDesignTable(t *testing.T) {
 }
 
 func TestEveryDecisionIsSoundAndHasAReason(t *testing.T) {
-	reasons := []Reason{ReasonNeverRun, ReasonRetry, ReasonForced, ReasonMismatch, ReasonSucceeded, ReasonFailed, ReasonBusy, ReasonInterrupted, ReasonRecursive, ReasonExpired, ReasonStale, ReasonFinal, ReasonExhausted, ReasonProbed, ReasonUndecided, ReasonMutex}
+	reasons := []Reason{ReasonNeverRun, ReasonRetry, ReasonForced, ReasonMismatch, ReasonSucceeded, ReasonFailed, ReasonBusy, ReasonInterrupted, ReasonRecursive, ReasonExpired, ReasonStale, ReasonFinal, ReasonExhausted, ReasonProbed, ReasonUndecided, ReasonVerified, ReasonUnverified, ReasonTooLate}
 	for s := range situations() {
 		without, holding := s.decide(false), s.decide(true)
 		for _, d := range []Decision{without, holding} {
-			if !slices.Contains([]Action{ActionClaim, ActionProbe, ActionSettle, ActionExecute, ActionReplay, ActionRefuse}, d.Action) || !slices.Contains(reasons, d.Reason) {
+			if !slices.Contains([]Action{ActionClaim, ActionProbe, ActionVerify, ActionSettle, ActionExecute, ActionReplay, ActionRefuse}, d.Action) || !slices.Contains(reasons, d.Reason) {
 				t.Errorf("%+v: got %v", s, d)
 			}
 		}
@@ -102,20 +123,29 @@ func TestEveryDecisionIsSoundAndHasAReason(t *testing.T) {
 		if holding.Action == ActionProbe && (!s.probe.given || s.probe.answer != AnswerNone) {
 			t.Errorf("%+v: asks a probe that does not exist or has answered", s)
 		}
-		if holding.Action == ActionSettle && s.probe.answer != AnswerDone {
+		if holding == (Decision{ActionSettle, ReasonProbed}) && s.probe.answer != AnswerDone {
 			t.Errorf("%+v: records a success that the probe did not report", s)
+		}
+		if holding == (Decision{ActionSettle, ReasonUnverified}) && !s.verifies(AnswerNotDone) && !s.verifies(AnswerUnknown) {
+			t.Errorf("%+v: gives a success up that the verification did not deny", s)
+		}
+		if holding.Action == ActionVerify && !s.verifies(AnswerNone) {
+			t.Errorf("%+v: asks a verification that does not exist or has answered", s)
 		}
 	}
 }
 
 // An answer counts only in a situation in which the probe is asked. The only
-// exception is the reason of a success.
+// exception is the success that the answer has led to.
 func TestAnswersCountWhereTheyAreAskedFor(t *testing.T) {
 	for s := range situations() {
 		unasked := s
 		unasked.probe.answer = AnswerNone
-		if unasked.decide(true).Action == ActionProbe || s.probe.answer == AnswerNone {
+		if s.asks() || s.probe.answer == AnswerNone {
 			continue
+		}
+		if got := s.decide(true); s.verify.given && got == (Decision{ActionReplay, ReasonProbed}) {
+			continue // the probe has just found the effect, so no verification is asked
 		}
 		if got, want := s.decide(true), unasked.decide(true); got.Action != want.Action || got.Reason != want.Reason && got.Reason != ReasonProbed {
 			t.Errorf("%+v: got %v, want %v", s, got, want)
@@ -129,7 +159,7 @@ func TestUnboundRecordFitsAnyCall(t *testing.T) {
 		if s.state == "none" || s.state == "forgotten" || !s.same {
 			continue
 		}
-		rec := recordIn(s.state, true)
+		rec := s.record()
 		rec.Current.Fingerprint = ""
 		for _, holding := range bools {
 			if got, want := Decide(rec, sameInputs, s.policy(), s.moment(holding)), s.decide(holding); got != want {
@@ -161,8 +191,12 @@ func TestOnlyTheClaimShowsInterrupted(t *testing.T) {
 				t.Errorf("%+v: got %v without the claim and %v with it", s, without, holding)
 			}
 		case s.asks():
+		case without.Reason == ReasonUnverified:
+			if holding != (Decision{ActionSettle, ReasonUnverified}) {
+				t.Errorf("%+v: got %v with the claim", s, holding)
+			}
 		case without.Reason == ReasonBusy:
-			if holding != (Decision{ActionExecute, ReasonInterrupted}) && holding != (Decision{ActionRefuse, ReasonInterrupted}) && holding != (Decision{ActionRefuse, ReasonExhausted}) {
+			if holding != (Decision{ActionExecute, ReasonInterrupted}) && holding != (Decision{ActionRefuse, ReasonInterrupted}) && holding != (Decision{ActionRefuse, ReasonExhausted}) && holding != (Decision{ActionRefuse, ReasonTooLate}) {
 				t.Errorf("%+v: got %v with the claim", s, holding)
 			}
 		default:
@@ -175,27 +209,19 @@ func TestOnlyTheClaimShowsInterrupted(t *testing.T) {
 
 // Mutexes matter only to a call that would execute. They never make a call execute.
 func TestMutexesOnlyRefuseAnExecution(t *testing.T) {
-	refusals := map[Mutexes]Decision{MutexesHeld: {ActionRefuse, ReasonMutex}, MutexesOuter: {ActionRefuse, ReasonRecursive}}
-	executed := 0
-	for s := range situations() {
-		for _, holding := range bools {
-			free := s.decide(holding)
-			for state, refusal := range refusals {
-				s.mutexes = state
-				want := free
-				if free.Action == ActionExecute {
-					want = refusal
-					executed++
-				}
-				if got := s.decide(holding); got != want {
-					t.Fatalf("%+v, holding %t: got %v, want %v", s, holding, got, want)
-				}
+	for _, action := range []Action{ActionClaim, ActionProbe, ActionVerify, ActionSettle, ActionExecute, ActionReplay, ActionRefuse} {
+		d := Decision{action, ReasonFailed}
+		for state, refusal := range map[Mutexes]Decision{
+			MutexesFree: d, MutexesHeld: {ActionRefuse, ReasonMutex}, MutexesOuter: {ActionRefuse, ReasonRecursive},
+		} {
+			want := d
+			if action == ActionExecute {
+				want = refusal
 			}
-			s.mutexes = MutexesFree
+			if got := d.with(state); got != want {
+				t.Errorf("%v, mutexes %q: got %v, want %v", d, state, got, want)
+			}
 		}
-	}
-	if executed == 0 {
-		t.Error("no situation executes")
 	}
 }
 

@@ -109,8 +109,8 @@ func diagram(t *testing.T) string {
 					edge(from, "running", label.text)
 				}
 			}
-			if label := settles(from); label != "" {
-				edge(from, "succeeded", label)
+			if to, label := settles(from); label != "" {
+				edge(from, to, label)
 			}
 		}
 		for _, m := range markNames {
@@ -153,22 +153,25 @@ func executes(state string, why Reason) bool {
 	return false
 }
 
-// settles returns the label of the call that settles a key in a state if its probe
-// answers that the key is done, or "".
-func settles(state string) string {
+// settles returns the state to which the answer of a probe or a verification takes a key
+// in a state, and the label of the call, or "".
+func settles(state string) (to, label string) {
+	done := probing{given: true, answer: AnswerDone}
 	for _, p := range []struct {
-		probing
-		text string
+		situation
+		to, text string
 	}{
-		{probing{given: true, answer: AnswerDone}, "run --probe, which says 0"},
-		{probing{given: true, first: true, answer: AnswerDone}, "run --probe-first, which says 0"},
+		{situation{probe: done}, "succeeded", "run --probe, which says 0"},
+		{situation{probe: probing{given: true, first: true, answer: AnswerDone}}, "succeeded", "run --probe-first, which says 0"},
+		{situation{probe: done, ending: timedOut}, "succeeded", "run --probe-on, which says 0"},
+		{situation{verify: verifying{given: true, answer: AnswerNotDone}}, "retry", "run --verify, which says 1"},
 	} {
-		s := situation{state: state, same: true, probe: p.probing}
-		if s.decide(true).Action == ActionSettle {
-			return p.text
+		p.state, p.same = state, true
+		if p.decide(true).Action == ActionSettle {
+			return p.to, p.text
 		}
 	}
-	return ""
+	return "", ""
 }
 
 func must(t *testing.T, err error) {

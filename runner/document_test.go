@@ -2,7 +2,6 @@ package runner
 
 import (
 	"fmt"
-	"iter"
 	"slices"
 	"strings"
 	"testing"
@@ -35,7 +34,10 @@ no lock and writes nothing. If the answer is *claim*, it takes the claim and ask
 - When another call holds the claim, the call is refused with 75. With ` + "`--wait`" + ` it waits and asks again.
 - The probe before a key's first attempt may itself make a call for that key. Such a call is refused with 64.
 - A key that was settled by hand for any inputs has the same fingerprint as every call.
-- ` + "`--max-attempts`" + ` counts the attempts since the last success or mark of success.
+- ` + "`--max-attempts`" + ` counts the attempts since the last success or mark of success. ` + "`--rerun-within`" + ` is about the
+  age of the first of them.
+- ` + "`--probe-on`" + ` names the ends after which the probe is asked: *interrupted* if it is not given.
+- A call inside its own question is made by a probe or a verification of the same attempt.
 
 `
 
@@ -45,99 +47,19 @@ whose output is the output of the probe. After that, the record decides again.
 
 `
 
+const documentVerified = `
+After *verify*, idem runs the verification without the claim, and asks again with its answer about that attempt. A call
+that has the claim releases it first. *settle* records a mark that lets the key run again, so a later call does not
+depend on the answer. After that, the record decides again: *execute* (unverified).
+
+`
+
 // TestDocumentIsGenerated checks that docs/state-machine.md describes the code.
 // `go test ./runner -run DocumentIsGenerated -update` writes the page.
 func TestDocumentIsGenerated(t *testing.T) {
-	want := documentHead + diagram(t) + documentTable + table(allRows()) + documentAnswers + answersTable() + documentMutexes + mutexesTable()
+	want := documentHead + diagram(t) + documentTable + table(allRows()) + documentAnswers + answersTable() + documentVerified + verifiedTable() + documentMutexes + mutexesTable()
 	testkit.Golden(t, "../docs/state-machine.md", []byte(want))
 }
-
-// A choicePoint is one condition of a decision, with its values in the order of the
-// rows: special values first, the default last.
-type choicePoint struct {
-	column int // of the table: 1 fingerprint, 2 policy
-	values []value
-}
-
-type value struct {
-	text string // empty: not mentioned in the table
-	set  func(*situation)
-}
-
-var choicePoints = slices.Concat(callPoints, probePoints, outcomePoints)
-
-var callPoints = []choicePoint{
-	{2, []value{
-		{"a call inside the key's own command", func(s *situation) { s.nested = true }},
-		{"", func(s *situation) { s.nested = false }},
-	}},
-	{2, []value{
-		{"older than `--ttl`", func(s *situation) { s.age = older }},
-		{"", func(s *situation) { s.age = age{} }},
-	}},
-	{1, []value{
-		{"differs", func(s *situation) { s.same = false }},
-		{"same", func(s *situation) { s.same = true }},
-	}},
-	{2, []value{
-		{"`--on-mismatch rerun`", func(s *situation) { s.onMismatch = ChoiceRerun }},
-		{"`--on-mismatch refuse` (default)", func(s *situation) { s.onMismatch = ChoiceRefuse }},
-	}},
-}
-
-var probePoints = []choicePoint{
-	{2, []value{
-		{"`--probe`", func(s *situation) { s.probe.given = true }},
-		{"", func(s *situation) { s.probe.given = false }},
-	}},
-	{2, []value{
-		{"`--probe-first`", func(s *situation) { s.probe.first = true }},
-		{"", func(s *situation) { s.probe.first = false }},
-	}},
-}
-
-// outcomePoints are the choice points that also count after a probe.
-var outcomePoints = []choicePoint{
-	{2, []value{
-		{"`--on-interrupted rerun`", func(s *situation) { s.onInterrupted = ChoiceRerun }},
-		{"`--on-interrupted refuse` (default)", func(s *situation) { s.onInterrupted = ChoiceRefuse }},
-	}},
-	{2, []value{
-		{"`--force`", func(s *situation) { s.force = true }},
-		{"", func(s *situation) { s.force = false }},
-	}},
-	{2, []value{
-		{"`--wait=fresh`, began before the call", func(s *situation) { s.freshness = freshness{asked: true} }},
-		{"", func(s *situation) { s.freshness = freshness{} }},
-	}},
-	{2, []value{
-		{"a status of `--final`", func(s *situation) { s.final = "3" }},
-		{"", func(s *situation) { s.final = "" }},
-	}},
-	{2, []value{
-		{"`--on-failure replay`", func(s *situation) { s.onFailure = ChoiceReplay }},
-		{"`--on-failure refuse`", func(s *situation) { s.onFailure = ChoiceRefuse }},
-		{"`--on-failure rerun` (default)", func(s *situation) { s.onFailure = ChoiceRerun }},
-	}},
-	{2, []value{
-		{"`--max-attempts` reached", func(s *situation) { s.limit = 2 }},
-		{"", func(s *situation) { s.limit = 0 }},
-	}},
-}
-
-// answerPoint is the choice point of a probe that has been asked.
-var answerPoint = choicePoint{1, []value{
-	{"0: it is done", func(s *situation) { s.probe.answer = AnswerDone }},
-	{"1: it is not", func(s *situation) { s.probe.answer = AnswerNotDone }},
-	{"anything else: it cannot tell", func(s *situation) { s.probe.answer = AnswerUnknown }},
-}}
-
-// acceptedPoint is the choice point of an attempt with other inputs or with those of
-// the call. For other inputs, a probe is asked only with --on-mismatch rerun.
-var acceptedPoint = choicePoint{2, []value{
-	{"other inputs, `--on-mismatch rerun`", func(s *situation) { s.same, s.onMismatch = false, ChoiceRerun }},
-	{"", func(s *situation) { s.same = true }},
-}}
 
 var older = age{time.Hour, time.Hour, true}
 
@@ -146,63 +68,43 @@ type row struct {
 	states           []string
 	cells            [3][]string // by column; text fills the first from states
 	without, holding Decision
-	chosen           []func(*situation)
-	shown            []func(*situation) // the part of chosen that the cells mention
+	shown            []func(*situation) // the values that the cells mention
 }
 
-// settings returns all combinations of values of the given points.
-func settings(points []choicePoint) iter.Seq[[]func(*situation)] {
-	return func(yield func([]func(*situation)) bool) {
-		if len(points) == 0 {
-			yield(nil)
-			return
-		}
-		for rest := range settings(points[1:]) {
-			for _, v := range points[0].values {
-				if !yield(append([]func(*situation){v.set}, rest...)) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// pairOf returns both decisions of a state with the chosen values.
-func pairOf(state string, chosen ...[]func(*situation)) [2]Decision {
-	s := situation{state: state}
-	for _, set := range slices.Concat(chosen...) {
-		set(&s)
-	}
-	return [2]Decision{s.decide(false), s.decide(true)}
-}
-
-// rows splits a row at the points that change its decisions.
-func rows(base row, points []choicePoint) []row {
+// pairs are the decisions without and with the claim for all combinations of values of
+// some points. Those with the first value of the first point come first.
+func pairs(s situation, points []choicePoint) [][2]Decision {
 	if len(points) == 0 {
-		d := pairOf(base.states[0], base.chosen)
-		base.without, base.holding = d[0], d[1]
+		return [][2]Decision{{s.decide(false), s.decide(true)}}
+	}
+	var all [][2]Decision
+	for _, v := range points[0].values {
+		chosen := s
+		v.set(&chosen)
+		all = append(all, pairs(chosen, points[1:])...)
+	}
+	return all
+}
+
+// rows splits a row at the points that change its decisions, which all gives.
+func rows(base row, points []choicePoint, all [][2]Decision) []row {
+	if len(points) == 0 {
+		base.without, base.holding = all[0][0], all[0][1]
 		return []row{base}
 	}
-	matters := false
-	for rest := range settings(points[1:]) {
-		first := pairOf(base.states[0], base.chosen, []func(*situation){points[0].values[0].set}, rest)
-		for _, v := range points[0].values[1:] {
-			matters = matters || pairOf(base.states[0], base.chosen, []func(*situation){v.set}, rest) != first
-		}
-	}
-	if !matters {
-		return rows(base, points[1:])
+	parts := slices.Collect(slices.Chunk(all, len(all)/len(points[0].values)))
+	if !slices.ContainsFunc(parts, func(part [][2]Decision) bool { return !slices.Equal(part, parts[0]) }) {
+		return rows(base, points[1:], parts[0])
 	}
 	var out []row
-	for _, v := range points[0].values {
+	for i, v := range points[0].values {
 		r := base
-		r.chosen = append(slices.Clone(base.chosen), v.set)
 		if v.text != "" {
 			c := points[0].column
 			r.cells[c] = append(slices.Clone(r.cells[c]), v.text)
 			r.shown = append(slices.Clone(base.shown), v.set)
 		}
-		out = append(out, rows(r, points[1:])...)
+		out = append(out, rows(r, points[1:], parts[i])...)
 	}
 	return out
 }
@@ -210,15 +112,17 @@ func rows(base row, points []choicePoint) []row {
 // allRows returns the rows of all states. It merges equal rows if the rows of each
 // state keep their order.
 func allRows() []row {
-	return rowsOf([]string{"none", "forgotten", "succeeded", "failed", "retry", "running", "interrupted"}, row{}, choicePoints)
+	return rowsOf([]string{"none", "forgotten", "succeeded", "failed", "retry", "running", "interrupted"}, situation{}, choicePoints)
 }
 
-func rowsOf(states []string, base row, points []choicePoint) []row {
+// rowsOf returns the rows of states for situations that differ from s in the points.
+func rowsOf(states []string, s situation, points []choicePoint) []row {
 	var out []row
 	for _, state := range states {
 		next := 0
-		base.states = []string{state}
-		for _, r := range withoutRedundant(rows(base, points)) {
+		s.state = state
+		mine := slices.DeleteFunc(slices.Clone(points), func(p choicePoint) bool { return p.states != nil && !slices.Contains(p.states, state) })
+		for _, r := range withoutRedundant(rows(row{states: []string{state}}, mine, pairs(s, mine))) {
 			i := slices.IndexFunc(out[next:], func(o row) bool {
 				return r.without == o.without && r.holding == o.holding && slices.EqualFunc(r.cells[:], o.cells[:], slices.Equal)
 			})
@@ -254,19 +158,21 @@ func withoutRedundant(all []row) []row {
 
 // answerRows returns the rows of the keys about which a probe is asked.
 func answerRows() []row {
-	asked := row{chosen: []func(*situation){func(s *situation) {
-		s.probe.given, s.probe.first = true, true
-	}}}
-	return rowsOf([]string{"none", "forgotten", "interrupted"}, asked, append([]choicePoint{answerPoint, acceptedPoint}, outcomePoints...))
+	asked := situation{probe: probing{given: true, first: true}, ending: timedOut}
+	return rowsOf([]string{"none", "forgotten", "interrupted", "failed"}, asked, append([]choicePoint{answerPoint, acceptedPoint}, outcomePoints...))
 }
 
 // statuses are the exit statuses of refusals, as in cmd/report_exit.go.
-var statuses = map[Reason]int{ReasonRecursive: 64, ReasonMismatch: 65, ReasonBusy: 75, ReasonMutex: 75, ReasonInterrupted: 79, ReasonUndecided: 79, ReasonFailed: 80, ReasonExhausted: 80}
+var statuses = map[Reason]int{ReasonRecursive: 64, ReasonMismatch: 65, ReasonBusy: 75, ReasonMutex: 75, ReasonInterrupted: 79, ReasonUndecided: 79, ReasonUnverified: 79, ReasonFailed: 80, ReasonExhausted: 80, ReasonTooLate: 80}
 
-func cell(d Decision) string {
+func (r row) cell(d Decision) string {
 	action := string(d.Action)
 	if d.Action == ActionRefuse {
-		action = fmt.Sprintf("refuse %d", statuses[d.Reason])
+		status := statuses[d.Reason]
+		if d.Reason == ReasonTooLate && slices.Contains(r.states, "interrupted") {
+			status = statuses[ReasonInterrupted]
+		}
+		action = fmt.Sprintf("refuse %d", status)
 	}
 	if d.Action != ActionClaim {
 		action = "**" + action + "**"
@@ -278,7 +184,7 @@ func table(all []row) string {
 	var b strings.Builder
 	b.WriteString("| record | fingerprint | policy | without the claim | with the claim |\n| --- | --- | --- | --- | --- |\n")
 	for _, r := range all {
-		fmt.Fprintf(&b, "%s| %s | %s |\n", r.text(), cell(r.without), cell(r.holding))
+		fmt.Fprintf(&b, "%s| %s | %s |\n", r.text(), r.cell(r.without), r.cell(r.holding))
 	}
 	return b.String()
 }
@@ -287,7 +193,17 @@ func answersTable() string {
 	var b strings.Builder
 	b.WriteString("| record | the probe's exit status | policy | then |\n| --- | --- | --- | --- |\n")
 	for _, r := range answerRows() {
-		fmt.Fprintf(&b, "%s| %s |\n", r.text(), cell(r.holding))
+		fmt.Fprintf(&b, "%s| %s |\n", r.text(), r.cell(r.holding))
+	}
+	return b.String()
+}
+
+func verifiedTable() string {
+	asked := situation{same: true, verify: verifying{given: true}}
+	var b strings.Builder
+	b.WriteString("| record | the verification's exit status | policy | without the claim | with the claim |\n| --- | --- | --- | --- | --- |\n")
+	for _, r := range rowsOf([]string{"succeeded"}, asked, verifiedPoints) {
+		fmt.Fprintf(&b, "%s| %s | %s |\n", r.text(), r.cell(r.without), r.cell(r.holding))
 	}
 	return b.String()
 }
@@ -309,18 +225,19 @@ func (r row) text() string {
 func TestDocumentedRowsAreTheFunction(t *testing.T) {
 	all := allRows()
 	for s := range situations() {
-		if s.probe.answer != AnswerNone {
-			continue // in the table of answers
+		if s.probe.answer != AnswerNone || s.verify.answer != AnswerNone {
+			continue // in the tables of answers
 		}
+		n := normalized(s)
 		i := slices.IndexFunc(all, func(r row) bool {
 			if !slices.Contains(r.states, s.state) {
 				return false
 			}
-			changed := s // a row fits if its values do not change s
+			changed := n // a row fits if its values do not change n
 			for _, set := range r.shown {
 				set(&changed)
 			}
-			return normalized(changed) == normalized(s)
+			return normalized(changed) == n
 		})
 		if i < 0 {
 			t.Fatalf("%+v: no row fits", s)
@@ -343,8 +260,20 @@ func normalized(s situation) situation {
 	or(&s.onInterrupted, ChoiceRefuse)
 	or(&s.onMismatch, ChoiceRefuse)
 	s.age = map[bool]age{true: older}[s.age.expired]
-	s.final = map[bool]string{true: "3"}[finals[s.final]]
 	s.limit = map[bool]int{true: 2}[limits[s.limit]]
 	s.freshness = freshness{asked: s.freshness.stale()}
+	if s.probe.given && !s.asks() && !slices.Contains(fresh, s.state) {
+		s.probe.given = false
+	}
+	s.final = map[bool]string{true: "3"}[s.isFinal()]
+	switch {
+	case slices.Contains(open, s.state):
+		s.ending = ending{asked: true}
+	case s.state != "failed" || !s.asks():
+		s.ending = ending{}
+	default:
+		s.ending = timedOut
+	}
+	or(&s.verify.choice, ChoiceRefuse)
 	return s
 }

@@ -73,17 +73,20 @@ func (x *execution) attempts(ctx context.Context, rec ledger.Record) (Result, er
 		}
 		x.outputs = append(x.outputs, res.output)
 		boundHeldOutput(x.outputs)
-		due, fault := x.retryDue(ctx, res, retries)
-		res.NotRetried = fault
-		if !due {
+		wait := delay()
+		due, fault := x.retryDue(ctx, res, retries, wait)
+		if due {
+			select {
+			case <-time.After(wait): // which may have taken longer
+				due, fault = x.retryAllowed(ctx, res.Record, 0)
+			case <-x.signals.Done():
+				return res, nil
+			}
+		}
+		if res.NotRetried = fault; !due {
 			return res, nil
 		}
-		select {
-		case <-time.After(delay()):
-			rec, last = res.Record, res
-		case <-x.signals.Done():
-			return res, nil
-		}
+		rec, last = res.Record, res
 	}
 }
 

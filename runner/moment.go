@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"idem/ledger"
@@ -11,14 +12,19 @@ import (
 // policy.
 type Moment struct {
 	Now     time.Time
-	Holding bool   // the call holds the claim
-	Tried   int    // attempts since the last success
-	Answer  Answer // of the probe
+	Holding bool // the call holds the claim
+	Tried   int  // attempts since the last success
+	// Age is how long ago the first of these attempts began; 0 if there is none.
+	Age    time.Duration
+	Answer Answer // of the probe
+	// Verified is the answer of the verification about the attempt with the run id
+	// VerifiedRun.
+	Verified    Answer
+	VerifiedRun string
 	// Around are the run ids of the attempts that the call is made inside of. A call
 	// that waited for one of them would wait for itself.
-	Around  []string
-	Asked   Asked   // see Policy.Fresh
-	Mutexes Mutexes // of the call
+	Around []string
+	Asked  Asked // see Policy.Fresh
 }
 
 // Asked identifies what was recorded when a call began: the first record that it read.
@@ -43,47 +49,68 @@ func (a Asked) before(rec ledger.Record) bool {
 	return cur.Number > 0 && (rec.Generation != a.Generation || cur.Number >= a.Attempts && cur.RunID != a.RunID)
 }
 
-// decide calls Decide for a moment in which Holding and Answer are set. Counting the
-// attempts since the last success requires the history. decide reads it only if the
-// total number of attempts already reaches Policy.MaxAttempts.
+// decide calls Decide for a moment in which Holding and Answer are set. Tried and Age
+// require the history. decide first takes the greatest possible values, and reads the
+// history only if they lead to a refusal.
 func (c *call) decide(ctx context.Context, rec ledger.Record, m Moment) (Decision, error) {
-	m.Now, m.Tried, m.Asked = c.Now(), rec.Attempts, c.asked
+	m.Now, m.Tried, m.Age, m.Asked = c.Now(), rec.Attempts, 0, c.asked
+	if rec.Attempts > 0 {
+		m.Age = math.MaxInt64
+	}
+	m.Verified, m.VerifiedRun = c.verified.answer, c.verified.runID
+	m.Around = c.Inside.Asked
 	if rec.Alive { // a leftover of an attempt that is over does not run inside of it
 		m.Around = c.Inside.Attempts
 	}
 	d := Decide(rec, c.Inputs.Fingerprint, c.Policy, m)
-	if d.Reason != ReasonExhausted {
+	if d.Reason != ReasonExhausted && d.Reason != ReasonTooLate {
 		return d, nil
 	}
-	var err error
-	if m.Tried, err = c.countTried(ctx, rec); err != nil {
+	tried, err := c.tried(ctx, rec)
+	if err != nil {
 		return d, err
 	}
+	m.Tried, m.Age = len(tried), ageOf(tried, m.Now)
 	return Decide(rec, c.Inputs.Fingerprint, c.Policy, m), nil
 }
 
-// countTried returns the number of attempts since the last success of a key.
-func (c *call) countTried(ctx context.Context, rec ledger.Record) (int, error) {
+// tried returns the attempts of a key since its last success.
+func (c *call) tried(ctx context.Context, rec ledger.Record) ([]ledger.Attempt, error) {
 	history, err := c.Ledger.Attempts(ctx, rec.ID)
 	return attemptsTried(history, rec.Current.RunID), err
 }
 
-// attemptsTried returns the number of attempts after the last success in a history. It
+// attemptsTried returns the attempts after the last success in a history. It
 // stops after the attempt with the run id upTo, because later ones did not exist when
-// the record was read. A mark is not an attempt, but a mark of success resets the
-// count.
-func attemptsTried(history []ledger.Attempt, upTo string) int {
-	n := 0
+// the record was read. A mark is not an attempt, but after a mark of success the
+// attempts before it do not count.
+func attemptsTried(history []ledger.Attempt, upTo string) []ledger.Attempt {
+	var tried []ledger.Attempt
 	for _, a := range history {
 		switch {
 		case a.State == ledger.Succeeded:
-			n = 0
+			tried = nil
 		case a.Number > 0:
-			n++
+			tried = append(tried, a)
 		}
 		if a.RunID == upTo {
 			break
 		}
 	}
-	return n
+	return tried
+}
+
+// ageOf returns the time from the start of the first attempt to now, 0 without one. After
+// the clock was set back, it is at least the time from the first start to the latest one,
+// and never negative.
+func ageOf(tried []ledger.Attempt, now time.Time) time.Duration {
+	if len(tried) == 0 {
+		return 0
+	}
+	for _, a := range tried {
+		if a.Started.After(now) {
+			now = a.Started
+		}
+	}
+	return now.Sub(tried[0].Started)
 }

@@ -39,11 +39,11 @@ func TestAttemptsTried(t *testing.T) {
 		if len(all) > 0 {
 			last = all[len(all)-1].RunID
 		}
-		if got := attemptsTried(all, last); got != want {
+		if got := len(attemptsTried(all, last)); got != want {
 			t.Errorf("%s: got %d, want %d", letters, got, want)
 		}
 	}
-	if got := attemptsTried(history("fffsff"), "2"); got != 3 { // later attempts do not count
+	if got := len(attemptsTried(history("fffsff"), "2")); got != 3 { // later attempts do not count
 		t.Errorf("got %d", got)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"idem/proc"
 )
 
-// ProbeEnd is how a probe ended.
+// ProbeEnd is how a probe or a verification ended.
 type ProbeEnd struct {
 	proc.Status
 	StoppedBy  proc.Stop // Probe.Timeout, or the loss of the claim
@@ -16,7 +16,7 @@ type ProbeEnd struct {
 	Lost       error     // why its exit status is unknown
 }
 
-// answer returns the answer that the end of a probe stands for.
+// answer returns the answer that the end of a probe or a verification means.
 func (e ProbeEnd) answer() Answer {
 	switch {
 	case e.StoppedBy != proc.NotStopped, e.NotStarted != nil, e.Lost != nil, e.ExitCode > 1: // also a death by signal
@@ -61,52 +61,74 @@ func (c *call) probe(ctx context.Context, claim ledger.Claim, rec ledger.Record)
 }
 
 // askProbe runs the probe, writes its output to out, and sets captured to how
-// complete out is. A signal that ends idem goes to the probe too. Then the answer
-// does not count, and the error is a *proc.SignalError. A probe that cannot be
-// started counts as one that cannot tell.
+// complete out is.
 func (c *call) askProbe(ctx context.Context, claim ledger.Claim, rec ledger.Record, out *capture, captured *ledger.Capture) (*ProbeEnd, error) {
-	stdin, err := os.Open(os.DevNull)
-	if err != nil {
-		return &ProbeEnd{NotStarted: err}, nil
-	}
-	defer stdin.Close()
-	cmd := proc.Shell(c.Probe.Command)
-	at := AttemptOf(rec)
-	at.Event = "probe"
-	cmd.Env = c.Environ(at)
-	cmd.Stdin, cmd.Stderr = stdin, c.Live.Stderr
 	kept, unkept := c.Redact.Stream(out.write), int64(0)
-	cmd.Record = func(stream proc.Stream, p []byte) {
-		switch {
-		case stream != proc.Stdout:
-		case c.Output.recordLimit() == 0:
+	end, unread, err := c.ask(ctx, claim, c.Probe, EventProbe, rec, func(p []byte) {
+		if c.Output.recordLimit() == 0 {
 			unkept += int64(len(p))
-		default:
+		} else {
 			kept.Write(p)
 		}
+	})
+	if unread != nil {
+		kept.Flush()
+		*captured = captureOf(unread, kept.Took())
+		captured.Unread.Stdout += unkept
+		captured.Unread.Stderr = 0 // stderr is not recorded
 	}
-	cmd.Backlog, cmd.OwnGroup, cmd.Timeout, cmd.KillAfter = c.Backlog, true, c.Probe.Timeout, c.Limits.KillAfter
+	return end, err
+}
 
-	ctx, cancel := withDone(ctx, claim.Lost())
+// ask runs the shell command of a question about a record. It calls stdout with the
+// command's output, and returns how the command ended, once as an answer and, if it was
+// started, once in full. A signal that ends idem goes to the command too. Then the answer
+// does not count, and the error is a *proc.SignalError. A command that cannot be started
+// counts as one that cannot tell.
+//
+// claim is the one under which the question is asked, nil without a claim.
+func (c *call) ask(ctx context.Context, claim ledger.Claim, q Probe, event string, rec ledger.Record, stdout func([]byte)) (*ProbeEnd, *proc.End, error) {
+	var lost <-chan struct{}
+	if claim != nil {
+		lost = claim.Lost()
+	} else { // run has not checked it yet
+		if err := proc.Ready(false); err != nil {
+			return &ProbeEnd{NotStarted: err}, nil, nil
+		}
+	}
+	stdin, err := os.Open(os.DevNull)
+	if err != nil {
+		return &ProbeEnd{NotStarted: err}, nil, nil
+	}
+	defer stdin.Close()
+	cmd := proc.Shell(q.Command)
+	at := AttemptOf(rec)
+	at.Event, at.Unclaimed = event, claim == nil
+	cmd.Env = c.Environ(at)
+	cmd.Stdin, cmd.Stderr = stdin, c.Live.Stderr
+	cmd.Record = func(stream proc.Stream, p []byte) {
+		if stream == proc.Stdout {
+			stdout(p)
+		}
+	}
+	cmd.Backlog, cmd.OwnGroup, cmd.Timeout, cmd.KillAfter = c.Backlog, true, q.Timeout, c.Limits.KillAfter
+
+	ctx, cancel := withDone(ctx, lost)
 	defer cancel()
 	signals := proc.Catch()
 	end, err := cmd.Run(ctx, signals)
 	if end != nil {
-		kept.Flush()
-		*captured = captureOf(end, kept.Took())
-		captured.Unread.Stdout += unkept
-		captured.Unread.Stderr = 0 // stderr is not recorded
-		_ = end.Flush()            // a message about lost stderr could not say where to find it
+		_ = end.Flush() // a message about lost stderr could not say where to find it
 	}
 	signals.Stop()
 	if sig, ok := signals.Ended(); ok {
-		return nil, &proc.SignalError{Signal: sig}
+		return nil, end, &proc.SignalError{Signal: sig}
 	}
 	switch {
-	case end == nil && ctx.Err() != nil: // the claim was lost before the probe was started
-		return &ProbeEnd{StoppedBy: proc.ByContext}, nil
+	case end == nil && ctx.Err() != nil: // the claim was lost before the command was started
+		return &ProbeEnd{StoppedBy: proc.ByContext}, nil, nil
 	case end == nil:
-		return &ProbeEnd{NotStarted: err}, nil
+		return &ProbeEnd{NotStarted: err}, nil, nil
 	}
-	return &ProbeEnd{Status: end.Status, StoppedBy: end.StoppedBy, Lost: err}, nil
+	return &ProbeEnd{Status: end.Status, StoppedBy: end.StoppedBy, Lost: err}, end, nil
 }

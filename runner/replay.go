@@ -70,11 +70,8 @@ func (k Lacks) onStreams(stdout, stderr bool) Lacks {
 // refuseOrReplay finishes a call that runs no command. The call is refused or replayed.
 func (c *call) refuseOrReplay(ctx context.Context, rec ledger.Record, d Decision) (Result, error) {
 	res := Result{Decision: d, Record: rec}
-	if d.Reason == ReasonExhausted {
-		var err error
-		if res.Tried, err = c.countTried(ctx, rec); err != nil {
-			return res, &ReplayError{err}
-		}
+	if err := c.explainRefusal(ctx, &res); err != nil {
+		return res, &ReplayError{err}
 	}
 	if d.Action != ActionReplay {
 		return res, nil
@@ -103,6 +100,18 @@ func (c *call) refuseOrReplay(ctx context.Context, rec ledger.Record, d Decision
 		return res, &ReplayError{err}
 	}
 	return res, nil
+}
+
+// explainRefusal adds to a result the attempts that are the reason for a refusal.
+func (c *call) explainRefusal(ctx context.Context, res *Result) error {
+	if res.Reason != ReasonExhausted && res.Reason != ReasonTooLate {
+		return nil
+	}
+	tried, err := c.tried(ctx, res.Record)
+	if err == nil && len(tried) > 0 {
+		res.Tried, res.First = len(tried), tried[0]
+	}
+	return err
 }
 
 // replayStreams returns the streams that a replay of rec writes.

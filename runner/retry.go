@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -28,23 +29,29 @@ func (r Retries) delays() func() time.Duration {
 	return func() time.Duration { return min(b.NextBackOff(), r.MaxDelay) }
 }
 
-// retryDue reports whether the call makes another attempt after the one that just ended.
-// It makes none if a signal killed the command, or after a signal that was meant to
-// end idem.
-func (x *execution) retryDue(ctx context.Context, res Result, retries int) (bool, error) {
+// retryDue reports whether the call makes another attempt, after a delay, after the one
+// that just ended. It makes none if a signal killed the command, or after a signal that was
+// meant to end idem. An end that the probe is asked about is left to the next call.
+func (x *execution) retryDue(ctx context.Context, res Result, retries int, delay time.Duration) (bool, error) {
 	cur := res.Record.Current
 	if _, stopped := x.signals.Meant(); stopped || res.Unrecorded != nil || retries >= x.Retries.N {
 		return false, nil
 	}
-	if cur.State != ledger.Failed || cur.Reason == ledger.ReasonSignal || x.Policy.final(cur) {
+	if cur.State != ledger.Failed || cur.Reason == ledger.ReasonSignal || x.Policy.final(cur) || x.Policy.doubts(cur) {
 		return false, nil
 	}
 	if len(x.Retries.On) > 0 && !x.Retries.On.Has(cur.ExitCode) {
 		return false, nil
 	}
-	if x.Policy.Force || !x.Policy.exhausted(res.Record.Attempts) { // as in Decide
+	return x.retryAllowed(ctx, res.Record, delay)
+}
+
+// retryAllowed reports whether the limits of the policy allow another attempt after a
+// delay.
+func (x *execution) retryAllowed(ctx context.Context, rec ledger.Record, delay time.Duration) (bool, error) {
+	if !x.Policy.exhausted(rec.Attempts) && !x.Policy.tooLate(math.MaxInt64) { // as in decide
 		return true, nil
 	}
-	n, err := x.countTried(ctx, res.Record)
-	return err == nil && !x.Policy.exhausted(n), err
+	tried, err := x.tried(ctx, rec)
+	return err == nil && !x.Policy.exhausted(len(tried)) && !x.Policy.tooLate(ageOf(tried, x.Now().Add(delay))), err
 }

@@ -56,7 +56,8 @@ type Waiting struct {
 type call struct {
 	*Runner
 	*Call
-	asked Asked // zero until the record has been read
+	asked    Asked // zero until the record has been read
+	verified verification
 }
 
 // Run makes a call. An error means that no command was started. It is a
@@ -65,11 +66,14 @@ type call struct {
 // record. The hooks of the call's end are left to EndHooks.
 func (r *Runner) Run(ctx context.Context, c Call) (Result, error) {
 	m := &call{Runner: r, Call: &c}
-	return m.run(ctx)
+	res, err := m.run(ctx)
+	res.Verified = m.verified.end
+	return res, err
 }
 
 // run decides. If the command may have to run, it claims the key and decides again.
-// When the record changes or the call has waited, it starts over.
+// When the record changes, the call has waited, or the verification has answered, it
+// starts over.
 func (c *call) run(ctx context.Context) (Result, error) {
 	waiting, cancel := withLimit(ctx, c.Wait.Limit)
 	defer cancel()
@@ -86,6 +90,12 @@ func (c *call) run(ctx context.Context) (Result, error) {
 		d, err := c.decide(ctx, rec, Moment{})
 		if err != nil {
 			return Result{}, err
+		}
+		if d.Action == ActionVerify {
+			if err := c.verify(ctx, rec); err != nil {
+				return Result{Record: rec}, err
+			}
+			continue
 		}
 		if d.Action != ActionClaim {
 			res, err := c.refuseOrReplay(ctx, rec, d)
@@ -107,7 +117,7 @@ func (c *call) run(ctx context.Context) (Result, error) {
 		switch {
 		case err == nil:
 			res, err := c.claimed(ctx, &w, claim, path)
-			if forgotten(err) {
+			if forgotten(err) || err == nil && res.Action == ActionVerify {
 				continue
 			}
 			return res, err
@@ -143,7 +153,9 @@ func (c *call) run(ctx context.Context) (Result, error) {
 // holds.
 func (c *call) busy(ctx context.Context, rec ledger.Record) (Result, error) {
 	res := Result{Decision: Decision{ActionRefuse, ReasonBusy}, Record: rec}
-	if c.Inside.Probe && rec.Phase() == ledger.PhaseNone {
+	unstarted := c.Inside.Probe && rec.Phase() == ledger.PhaseNone
+	failed := rec.Phase() == ledger.PhaseFailed && c.Inside.event(rec.Current.RunID)
+	if unstarted || failed { // held by the call whose probe made this call
 		res.Reason = ReasonRecursive
 		return res, nil
 	}
@@ -165,8 +177,9 @@ func (c *call) busy(ctx context.Context, rec ledger.Record) (Result, error) {
 func forgotten(err error) bool { return errors.Is(err, ledger.ErrNotFound) }
 
 // claimed decides again, now that no other call can change the record, and carries
-// out the decision. If a mutex has no free place, the call may wait. Then it decides
-// once more, and asks a probe once more, because its answer may be outdated.
+// out the decision. With ActionVerify, it has only released the claim. If a mutex has no
+// free place, the call may wait. Then it decides once more, and asks a probe once more,
+// because its answer may be outdated.
 func (c *call) claimed(ctx context.Context, w *waiter, claim ledger.Claim, path string) (Result, error) {
 	defer claim.Release()
 	for {
@@ -175,24 +188,26 @@ func (c *call) claimed(ctx context.Context, w *waiter, claim ledger.Claim, path 
 			return Result{}, err
 		}
 		rec.Alive = false // some ledgers count this process as the key's holder
-		m := Moment{Holding: true}
-		d, err := c.decide(ctx, rec, m)
+		d, err := c.decide(ctx, rec, Moment{Holding: true})
 		if err != nil {
 			return Result{}, err
 		}
 		var end *ProbeEnd
-		if d.Action == ActionProbe {
-			if rec, d, end, err = c.probe(ctx, claim, rec); err != nil {
-				return Result{}, err
-			}
-			m.Answer = end.answer()
+		switch d.Action {
+		case ActionProbe:
+			rec, d, end, err = c.probe(ctx, claim, rec)
+		case ActionSettle:
+			rec, d, err = c.recordUnverified(ctx, claim, rec)
+		}
+		if err != nil {
+			return Result{}, err
 		}
 		var res Result
 		var full *ledger.MutexError
 		if d.Action == ActionExecute {
 			res, err = c.execute(ctx, claim, rec, d, path)
 			if errors.As(err, &full) {
-				res, err = c.withoutMutex(ctx, rec, m, full)
+				res, err = c.withoutMutex(ctx, rec, d, full)
 			}
 		} else if err = claim.Release(); err != nil {
 			err = &ReplayError{err}
@@ -200,13 +215,8 @@ func (c *call) claimed(ctx context.Context, w *waiter, claim ledger.Claim, path 
 			res, err = c.refuseOrReplay(ctx, rec, d)
 		}
 		res.Probed = end
-		switch {
-		case err != nil || res.Mutex == nil:
+		if err != nil || res.Reason != ReasonMutex {
 			return res, err
-		case res.Action != ActionRefuse: // the clock has changed the decision
-			continue
-		case res.Reason != ReasonMutex:
-			return res, nil
 		}
 		again, err := w.goOn(func() error { return w.queue(claim, res.Mutex) })
 		if err != nil {

@@ -76,7 +76,7 @@ func (c testCall) run(ctx context.Context, l ledger.Ledger) (Result, error) {
 // ask returns what the call would do in a ledger.
 func (c testCall) ask(ctx context.Context, l ledger.Ledger) (Result, error) {
 	c.Ledger = l
-	return c.Ask(ctx, c.Call)
+	return c.Ask(ctx, c.Call, false)
 }
 
 // outcome is the result of a call, with its output.

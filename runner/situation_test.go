@@ -89,17 +89,111 @@ type situation struct {
 	final                                string
 	limit                                int
 	probe                                probing
-	mutexes                              Mutexes // free in situations()
+	ending                               ending
+	verify                               verifying
+	// late reports whether the first attempt is too old. If not, there is no limit.
+	late bool
+}
+
+// An ending is the end of the current attempt and the value of --probe-on. asked reports
+// whether --probe-on has the end.
+type ending struct {
+	reason ledger.Reason // of a failure; "": ReasonExit
+	on     Ends
+	asked  bool
+}
+
+const allEnds = EndInterrupted | EndTimeout | EndSignal
+
+// timedOut is the ending of the document for the failures that the probe is asked about.
+var timedOut = ending{ledger.ReasonTimeout, allEnds, true}
+
+// repeats reports whether a value of the situation has the meaning of another value, so
+// the dimensions after it add nothing.
+func (s situation) repeats() bool {
+	return s.onInterrupted == ChoiceRefuse || s.onMismatch == ChoiceRefuse || s.onFailure == ChoiceRerun ||
+		s.final != "" && s.final != "3" || s.limit != 0 && s.limit != 2
+}
+
+// endingsOf returns the endings to try in a situation.
+func endingsOf(s situation) []ending {
+	if s.repeats() {
+		return []ending{{asked: s.state == "running" || s.state == "interrupted"}}
+	}
+	switch s.state {
+	case "failed":
+		return []ending{
+			{},
+			{ledger.ReasonExit, allEnds, false},
+			{ledger.ReasonMarked, allEnds, false},
+			timedOut,
+			{ledger.ReasonTimeout, EndTimeout, true},
+			{ledger.ReasonTimeout, EndSignal, false},
+			{ledger.ReasonTimeout, 0, false},
+			{ledger.ReasonSignal, EndSignal, true},
+			{ledger.ReasonSignal, EndTimeout, false},
+		}
+	case "running", "interrupted":
+		return []ending{{asked: true}, {on: EndInterrupted, asked: true}, {on: EndTimeout}}
+	default:
+		return []ending{{}}
+	}
+}
+
+// A verifying is the verification and its answer. other reports whether the answer is
+// about another attempt.
+type verifying struct {
+	given  bool
+	choice Choice // --on-unverified
+	answer Answer
+	other  bool
+}
+
+// verifyingsOf returns the verifyings to try in a situation.
+func verifyingsOf(s situation) []verifying {
+	all := []verifying{{}}
+	if s.state != "succeeded" && s.state != "retry" || s.final != "" || s.repeats() {
+		return all
+	}
+	for _, choice := range []Choice{"", ChoiceRefuse, ChoiceReplay, ChoiceRerun} {
+		all = append(all, verifying{given: true, choice: choice})
+		for _, answer := range []Answer{AnswerDone, AnswerNotDone, AnswerUnknown} {
+			all = append(all, verifying{true, choice, answer, false})
+		}
+	}
+	return append(all, verifying{given: true, answer: AnswerDone, other: true}, verifying{given: true, answer: AnswerNotDone, other: true})
+}
+
+// answered returns the answer that counts.
+func (v verifying) answered() Answer {
+	if v.other {
+		return AnswerNone
+	}
+	return v.answer
+}
+
+// tooLate reports whether no further attempt may follow. An attempt before a success does
+// not count.
+func (s situation) tooLate() bool {
+	return s.late && !s.force && s.state != "none" && s.state != "forgotten" && s.state != "succeeded"
+}
+
+// isFinal reports whether --final has the status of a failure.
+func (s situation) isFinal() bool {
+	return finals[s.final] && s.ending.reason != ledger.ReasonSignal && s.ending.reason != ledger.ReasonMarked
 }
 
 // A freshness says whether the call has Policy.Fresh, and whether the current attempt
 // began after the call.
 type freshness struct{ asked, later bool }
 
-// freshnessesOf returns the freshnesses to try in a state. Only a result can be
+// freshnessesOf returns the freshnesses to try in a situation. Only a result can be
 // fresh.
-func freshnessesOf(state string) []freshness {
-	if state == "succeeded" || state == "failed" {
+func freshnessesOf(s situation) []freshness {
+	if s.repeats() {
+		return []freshness{{}}
+	}
+	if s.state == "succeeded" || s.state == "failed" {
 		return []freshness{{}, {later: true}, {asked: true}, {true, true}}
 	}
 	return []freshness{{}, {asked: true}}
@@ -131,7 +225,7 @@ var probings = []probing{
 // probingsOf returns the probings to try in a state: all of them if a probe may be
 // asked, or may have reported the success.
 func probingsOf(state string) []probing {
-	if state == "failed" || state == "retry" {
+	if state == "retry" {
 		return []probing{probings[0], probings[6], probings[7]}
 	}
 	return probings
@@ -139,15 +233,27 @@ func probingsOf(state string) []probing {
 
 // asks reports whether there is a probe and it may be asked about the key.
 func (s situation) asks() bool {
-	unknown := s.state == "running" || s.state == "interrupted" || s.probe.first && (s.state == "none" || s.state == "forgotten")
-	return s.probe.given && unknown
+	switch s.state {
+	case "running", "interrupted":
+		return s.probe.given && s.ending.asked
+	case "failed":
+		return s.probe.given && s.ending.asked && !s.force
+	case "none", "forgotten":
+		return s.probe.given && s.probe.first
+	default:
+		return false
+	}
 }
 
 func (s situation) policy() Policy {
 	p := Policy{
 		OnFailure: s.onFailure, OnInterrupted: s.onInterrupted, OnMismatch: s.onMismatch,
 		Force: s.force, Fresh: s.freshness.asked, TTL: s.age.ttl, MaxAttempts: s.limit,
-		Probe: s.probe.given, ProbeFirst: s.probe.first,
+		Probe: s.probe.given, ProbeFirst: s.probe.first, ProbeOn: s.ending.on,
+		Verify: s.verify.given, OnUnverified: s.verify.choice,
+	}
+	if s.late {
+		p.RerunWithin = time.Hour
 	}
 	if s.final != "" {
 		p.Final, _ = ParseCodes(s.final)
@@ -156,10 +262,16 @@ func (s situation) policy() Policy {
 }
 
 func (s situation) moment(holding bool) Moment {
-	m := Moment{Now: began.Add(s.age.age), Holding: holding, Tried: tried2, Answer: s.probe.answer, Mutexes: s.mutexes}
+	m := Moment{Now: began.Add(s.age.age), Holding: holding, Tried: tried2, Answer: s.probe.answer, Verified: s.verify.answer, VerifiedRun: "r"}
 	m.Asked = askedOn(recordIn(s.state, s.same))
 	if s.freshness.later {
 		m.Asked = Asked{1, 1, "earlier"}
+	}
+	if s.verify.other {
+		m.VerifiedRun = "another"
+	}
+	if s.tooLate() || s.force {
+		m.Age = time.Hour
 	}
 	if s.nested {
 		m.Around = []string{"another", recordIn("running", true).Current.RunID}
@@ -167,8 +279,16 @@ func (s situation) moment(holding bool) Moment {
 	return m
 }
 
+func (s situation) record() ledger.Record {
+	r := recordIn(s.state, s.same)
+	if s.state == "failed" && s.ending.reason != "" {
+		r.Current.Reason = s.ending.reason
+	}
+	return r
+}
+
 func (s situation) decide(holding bool) Decision {
-	return Decide(recordIn(s.state, s.same), sameInputs, s.policy(), s.moment(holding))
+	return Decide(s.record(), sameInputs, s.policy(), s.moment(holding))
 }
 
 var bools = []bool{false, true}
@@ -200,10 +320,16 @@ func choices(s situation) iter.Seq[situation] {
 						for _, s.nested = range bools {
 							for s.final = range finals {
 								for s.limit = range limits {
-									for _, s.freshness = range freshnessesOf(s.state) {
+									for _, s.freshness = range freshnessesOf(s) {
 										for _, s.probe = range probingsOf(s.state) {
-											if !yield(s) {
-												return
+											for _, s.ending = range endingsOf(s) {
+												for _, s.verify = range verifyingsOf(s) {
+													for _, s.late = range bools[:map[bool]int{true: 1, false: 2}[s.repeats()]] {
+														if !yield(s) {
+															return
+														}
+													}
+												}
 											}
 										}
 									}

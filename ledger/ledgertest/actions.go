@@ -224,7 +224,7 @@ func (m *model) mark(t *rapid.T) {
 	}
 	states := []ledger.State{ledger.Succeeded, ledger.Failed, ledger.None}
 	mark := newMark(expect, rapid.SampledFrom(states).Draw(t, "state"))
-	mark.Reason = rapid.SampledFrom([]ledger.Reason{ledger.ReasonMarked, ledger.ReasonProbed}).Draw(t, "reason")
+	mark.Reason = rapid.SampledFrom([]ledger.Reason{ledger.ReasonMarked, ledger.ReasonProbed, ledger.ReasonUnverified}).Draw(t, "reason")
 	mark.Fingerprint = rapid.SampledFrom([]string{"", "h1:aa"}).Draw(t, "fingerprint")
 	mark.Inputs = rapid.SliceOfN(rapid.Byte(), 0, 8).Draw(t, "inputs")
 	out := flatten(pieces(rapid.SampledFrom([]int{0, 1, 40 << 10}).Draw(t, "size"))).bytes

@@ -104,5 +104,5 @@ func (k *kit) attempt(id ledger.ID, a ledger.Attempt) {
 
 // settled reports whether an attempt is a mark, not an execution.
 func settled(a ledger.Attempt) bool {
-	return a.Reason == ledger.ReasonMarked || a.Reason == ledger.ReasonProbed
+	return a.Reason == ledger.ReasonMarked || a.Reason == ledger.ReasonProbed || a.Reason == ledger.ReasonUnverified
 }

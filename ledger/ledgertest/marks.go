@@ -108,7 +108,7 @@ func markFirst(k *kit) {
 		for _, fingerprint := range []string{"", "h1:beef"} {
 			id := key("first " + string(s) + fingerprint)
 			m := newMark(k.get(k.a, id), s)
-			m.Reason = ledger.ReasonProbed
+			m.Reason = map[ledger.State]ledger.Reason{ledger.None: ledger.ReasonUnverified, ledger.Failed: ledger.ReasonMarked, ledger.Succeeded: ledger.ReasonProbed}[s]
 			if m.Fingerprint = fingerprint; fingerprint == "" {
 				m.Inputs = nil
 			}

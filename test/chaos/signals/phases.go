@@ -71,6 +71,10 @@ var phases = []phase{
 	{name: "in a hook", args: []string{"--hook", "start=exec sleep 60"}, command: "exit 0", states: []string{""}},
 	{name: "in a probe", args: []string{"--probe-first", "--probe", "exec sleep 60"}, command: "exit 0", states: []string{""}},
 	{
+		name: "in a verification", args: []string{"--verify", "exec sleep 60"}, command: biggerOutput, shared: true, states: []string{"succeeded"},
+		prepare: (*signalTest).recordSuccess,
+	},
+	{
 		name: "in a replay whose reader stalls", command: biggerOutput, stalled: true, shared: true, states: []string{"succeeded"},
 		prepare: (*signalTest).recordSuccess,
 	},

@@ -95,6 +95,16 @@ var scenarios = []scenario{
 		{"write.committed", "running again: committed", 0, findsInterrupted},
 		{"write.committed:2", "outcome: committed", 1, findsSuccess},
 	}},
+	{name: "--verify, which says 1", before: done, flags: []string{"--verify", "exit 1"}, job: lab.Job{Output: 100}, steps: []step{
+		{"claim.before", "verified, before the claim", 0, findsSuccess},
+		{"write.commit", "gone: before the commit", 0, findsSuccess},
+		{"write.committed", "gone: committed", 0, findsNothing},
+		{"begin.life", "life lock taken", 0, findsNothing},
+		{"write.commit:2", "running again: before the commit", 0, findsNothing},
+		{"write.committed:2", "running again: committed", 0, findsInterrupted},
+		{"write.commit:3", "outcome: before the commit", 1, findsInterrupted},
+		{"write.committed:3", "outcome: committed", 1, findsSuccess},
+	}},
 	{name: "mark retry", before: interrupted, args: mark("retry"), job: lab.Job{Output: 100}, steps: []step{
 		{"write.commit", "mark: before the commit", 0, findsInterrupted},
 		{"write.committed", "mark: committed", 0, findsNothing},
