@@ -227,9 +227,6 @@ func refusal(res runner.Result, call runner.Call) *failure {
 	case runner.ReasonMutex:
 		return mutexFailure(res, call)
 	case runner.ReasonRecursive:
-		if p := res.Record.Phase(); res.Mutex == nil && res.Queued == nil && p != ledger.PhaseNone && p != ledger.PhaseRunning {
-			return askedFailure(res.Record.ID)
-		}
 		return recursiveFailure(res, call)
 	default:
 		if res.Queued != nil {

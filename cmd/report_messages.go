@@ -195,6 +195,9 @@ func recursiveFailure(res runner.Result, call runner.Call) *failure {
 			detail("this call would wait for itself").
 			hintUnflagged("to be refused with 75 instead", "--wait")
 	}
+	if p := res.Record.Phase(); p != ledger.PhaseNone && p != ledger.PhaseRunning {
+		return askedFailure(res.Record.ID)
+	}
 	return usage("key %s is already running as the parent of this command", quote(res.Record.ID.Key)).
 		detail("a key cannot run inside itself").
 		hint("give the inner call a key of its own")

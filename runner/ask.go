@@ -42,24 +42,13 @@ func (r *Runner) Ask(ctx context.Context, asked Call, questions bool) (Result, e
 		res.Action = ActionExecute // on the mark
 	}
 	if err == nil && res.Action == ActionExecute && len(c.Mutexes) > 0 {
-		err = c.askMutexes(ctx, &res)
+		err = c.lookAtMutexes(ctx, &res)
 	}
 	res.Verified = c.verified.end
 	if err == nil {
 		err = c.explainRefusal(ctx, &res)
 	}
 	return res, err
-}
-
-// askMutexes refuses a call that could not take its mutexes now.
-func (c *call) askMutexes(ctx context.Context, res *Result) error {
-	states, err := c.Ledger.Mutexes(ctx, c.ID.Namespace)
-	if err != nil {
-		return err
-	}
-	says, full := c.mutexesIn(states)
-	res.Decision, res.Mutex = res.Decision.with(says), full
-	return nil
 }
 
 // askUnclaimed asks the probe without the claim, and decides with its answer.

@@ -125,28 +125,19 @@ type Decision struct {
 	Reason Reason
 }
 
-// Decide returns the next action of a call with the given fingerprint. A call asks
-// it before it has the claim, and again when it holds the claim. All policy of
-// idem is here. The function is pure, and docs/state-machine.md is generated from
-// it.
-func Decide(rec ledger.Record, fingerprint string, p Policy, m Moment) Decision {
-	d := decideHolding(rec, fingerprint, p, m)
-	if d.Action == ActionExecute && p.tooLate(m.Age) {
-		d = Decision{ActionRefuse, ReasonTooLate}
-	}
-	switch {
-	case m.Holding:
-		return d.with(m.Mutexes)
-	case rec.Current.State == ledger.Running && d.Reason != ReasonRecursive && d.Reason != ReasonMismatch:
-		return Decision{ActionClaim, ReasonBusy} // only the claim shows whether the key is held or interrupted
-	case d.Action == ActionExecute, d.Action == ActionProbe, d.Action == ActionSettle:
-		return Decision{ActionClaim, d.Reason}
-	default:
-		return d
-	}
-}
+// Mutexes says whether a call can take its mutexes.
+type Mutexes string
 
-// with returns the decision of a call with mutexes. Only an execution takes them.
+// The values. With MutexesOuter, a mutex without a free place cannot become free before
+// an attempt ends that the call is made inside of.
+const (
+	MutexesFree  Mutexes = ""
+	MutexesHeld  Mutexes = "held"
+	MutexesOuter Mutexes = "outer"
+)
+
+// with returns the decision of a call with mutexes. Only an execution takes them, so they
+// matter only to a decision to execute.
 func (d Decision) with(m Mutexes) Decision {
 	switch {
 	case d.Action != ActionExecute:
@@ -160,8 +151,29 @@ func (d Decision) with(m Mutexes) Decision {
 	}
 }
 
+// Decide returns the next action of a call with the given fingerprint. A call asks
+// it before it has the claim, and again when it holds the claim. All policy of
+// idem is here and in Decision.with. The functions are pure, and docs/state-machine.md is
+// generated from them.
+func Decide(rec ledger.Record, fingerprint string, p Policy, m Moment) Decision {
+	d := decideHolding(rec, fingerprint, p, m)
+	if d.Action == ActionExecute && p.tooLate(m.Age) {
+		d = Decision{ActionRefuse, ReasonTooLate}
+	}
+	switch {
+	case m.Holding:
+		return d
+	case rec.Current.State == ledger.Running && d.Reason != ReasonRecursive && d.Reason != ReasonMismatch:
+		return Decision{ActionClaim, ReasonBusy} // only the claim shows whether the key is held or interrupted
+	case d.Action == ActionExecute, d.Action == ActionProbe, d.Action == ActionSettle:
+		return Decision{ActionClaim, d.Reason}
+	default:
+		return d
+	}
+}
+
 // decideHolding decides for a call that has the claim, or as if it had. It leaves
-// Policy.RerunWithin and the mutexes out.
+// Policy.RerunWithin out.
 func decideHolding(rec ledger.Record, fingerprint string, p Policy, m Moment) Decision {
 	cur := rec.Current
 	differs := cur.Fingerprint != "" && cur.Fingerprint != fingerprint // empty: settled by hand for any inputs

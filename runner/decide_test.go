@@ -106,7 +106,7 @@ func TestDecideFollowsTheDesignTable(t *testing.T) {
 }
 
 func TestEveryDecisionIsSoundAndHasAReason(t *testing.T) {
-	reasons := []Reason{ReasonNeverRun, ReasonRetry, ReasonForced, ReasonMismatch, ReasonSucceeded, ReasonFailed, ReasonBusy, ReasonInterrupted, ReasonRecursive, ReasonExpired, ReasonStale, ReasonFinal, ReasonExhausted, ReasonProbed, ReasonUndecided, ReasonVerified, ReasonUnverified, ReasonTooLate, ReasonMutex}
+	reasons := []Reason{ReasonNeverRun, ReasonRetry, ReasonForced, ReasonMismatch, ReasonSucceeded, ReasonFailed, ReasonBusy, ReasonInterrupted, ReasonRecursive, ReasonExpired, ReasonStale, ReasonFinal, ReasonExhausted, ReasonProbed, ReasonUndecided, ReasonVerified, ReasonUnverified, ReasonTooLate}
 	for s := range situations() {
 		without, holding := s.decide(false), s.decide(true)
 		for _, d := range []Decision{without, holding} {
@@ -209,27 +209,19 @@ func TestOnlyTheClaimShowsInterrupted(t *testing.T) {
 
 // Mutexes matter only to a call that would execute. They never make a call execute.
 func TestMutexesOnlyRefuseAnExecution(t *testing.T) {
-	refusals := map[Mutexes]Decision{MutexesHeld: {ActionRefuse, ReasonMutex}, MutexesOuter: {ActionRefuse, ReasonRecursive}}
-	executed := 0
-	for s := range situations() {
-		for _, holding := range bools {
-			free := s.decide(holding)
-			for state, refusal := range refusals {
-				s.mutexes = state
-				want := free
-				if free.Action == ActionExecute {
-					want = refusal
-					executed++
-				}
-				if got := s.decide(holding); got != want {
-					t.Fatalf("%+v, holding %t: got %v, want %v", s, holding, got, want)
-				}
+	for _, action := range []Action{ActionClaim, ActionProbe, ActionVerify, ActionSettle, ActionExecute, ActionReplay, ActionRefuse} {
+		d := Decision{action, ReasonFailed}
+		for state, refusal := range map[Mutexes]Decision{
+			MutexesFree: d, MutexesHeld: {ActionRefuse, ReasonMutex}, MutexesOuter: {ActionRefuse, ReasonRecursive},
+		} {
+			want := d
+			if action == ActionExecute {
+				want = refusal
 			}
-			s.mutexes = MutexesFree
+			if got := d.with(state); got != want {
+				t.Errorf("%v, mutexes %q: got %v, want %v", d, state, got, want)
+			}
 		}
-	}
-	if executed == 0 {
-		t.Error("no situation executes")
 	}
 }
 

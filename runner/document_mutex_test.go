@@ -27,7 +27,7 @@ func mutexesTable() string {
 	b.WriteString("| mutexes | then |\n| --- | --- |\n")
 	for _, m := range mutexTexts {
 		then := "**execute**"
-		if d := (situation{state: "none", mutexes: m.mutexes}).decide(true); d.Action != ActionExecute {
+		if d := (Decision{Action: ActionExecute}).with(m.mutexes); d.Action != ActionExecute {
 			then = row{}.cell(d)
 		}
 		fmt.Fprintf(&b, "| %s | %s |\n", m.text, then)

@@ -23,9 +23,8 @@ type Moment struct {
 	VerifiedRun string
 	// Around are the run ids of the attempts that the call is made inside of. A call
 	// that waited for one of them would wait for itself.
-	Around  []string
-	Asked   Asked   // see Policy.Fresh
-	Mutexes Mutexes // of the call
+	Around []string
+	Asked  Asked // see Policy.Fresh
 }
 
 // Asked identifies what was recorded when a call began: the first record that it read.

@@ -7,20 +7,9 @@ import (
 	"idem/ledger"
 )
 
-// Mutexes says whether a call can take its mutexes.
-type Mutexes string
-
-// The values. MutexesOuter says that a mutex without a free place cannot become free
-// before an attempt ends that the call is made inside of.
-const (
-	MutexesFree  Mutexes = ""
-	MutexesHeld  Mutexes = "held"
-	MutexesOuter Mutexes = "outer"
-)
-
 // withoutMutex returns the result of a call whose mutex has no free place and that does
-// not wait. m is the moment of its decision to execute.
-func (c *call) withoutMutex(ctx context.Context, rec ledger.Record, m Moment, full *ledger.MutexError) (Result, error) {
+// not wait. d is its decision to execute.
+func (c *call) withoutMutex(ctx context.Context, rec ledger.Record, d Decision, full *ledger.MutexError) (Result, error) {
 	states := []ledger.MutexState{full.State}
 	if len(c.Inside.Attempts) > 0 { // the other mutexes count too: the call would wait for all of them
 		all, err := c.Ledger.Mutexes(ctx, c.ID.Namespace)
@@ -30,18 +19,30 @@ func (c *call) withoutMutex(ctx context.Context, rec ledger.Record, m Moment, fu
 		states = append(states, all...)
 	}
 	res := Result{Record: rec}
-	m.Mutexes, res.Mutex = c.mutexesIn(states)
-	if m.Mutexes == MutexesFree { // since the error
-		m.Mutexes, res.Mutex = MutexesHeld, full
+	var says Mutexes
+	if says, res.Mutex = c.mutexesIn(states); says == MutexesFree { // since the error
+		says, res.Mutex = MutexesHeld, full
 	}
 	for _, u := range res.Mutex.State.Holders {
 		if u.Leftover {
 			res.Holders = append(res.Holders, c.holders(u.ID)...)
 		}
 	}
-	var err error
-	res.Decision, err = c.decide(ctx, rec, m)
-	return res, err
+	res.Decision = d.with(says)
+	return res, nil
+}
+
+// lookAtMutexes changes the decision to execute in res to that of a call that tried to take
+// its mutexes now.
+func (c *call) lookAtMutexes(ctx context.Context, res *Result) error {
+	states, err := c.Ledger.Mutexes(ctx, c.ID.Namespace)
+	if err != nil {
+		return err
+	}
+	var says Mutexes
+	says, res.Mutex = c.mutexesIn(states)
+	res.Decision = res.Decision.with(says)
+	return nil
 }
 
 // mutexesIn says whether the call can take its mutexes in the given states, and which

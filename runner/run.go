@@ -177,9 +177,9 @@ func (c *call) busy(ctx context.Context, rec ledger.Record) (Result, error) {
 func forgotten(err error) bool { return errors.Is(err, ledger.ErrNotFound) }
 
 // claimed decides again, now that no other call can change the record, and carries
-// out the decision. If a mutex has no free place, the call may wait. Then it decides
-// once more, and asks a probe once more, because its answer may be outdated. With
-// ActionVerify, it has only released the claim.
+// out the decision. With ActionVerify, it has only released the claim. If a mutex has no
+// free place, the call may wait. Then it decides once more, and asks a probe once more,
+// because its answer may be outdated.
 func (c *call) claimed(ctx context.Context, w *waiter, claim ledger.Claim, path string) (Result, error) {
 	defer claim.Release()
 	for {
@@ -188,17 +188,14 @@ func (c *call) claimed(ctx context.Context, w *waiter, claim ledger.Claim, path 
 			return Result{}, err
 		}
 		rec.Alive = false // some ledgers count this process as the key's holder
-		m := Moment{Holding: true}
-		d, err := c.decide(ctx, rec, m)
+		d, err := c.decide(ctx, rec, Moment{Holding: true})
 		if err != nil {
 			return Result{}, err
 		}
 		var end *ProbeEnd
 		switch d.Action {
 		case ActionProbe:
-			if rec, d, end, err = c.probe(ctx, claim, rec); err == nil {
-				m.Answer = end.answer()
-			}
+			rec, d, end, err = c.probe(ctx, claim, rec)
 		case ActionSettle:
 			rec, d, err = c.recordUnverified(ctx, claim, rec)
 		}
@@ -210,7 +207,7 @@ func (c *call) claimed(ctx context.Context, w *waiter, claim ledger.Claim, path 
 		if d.Action == ActionExecute {
 			res, err = c.execute(ctx, claim, rec, d, path)
 			if errors.As(err, &full) {
-				res, err = c.withoutMutex(ctx, rec, m, full)
+				res, err = c.withoutMutex(ctx, rec, d, full)
 			}
 		} else if err = claim.Release(); err != nil {
 			err = &ReplayError{err}
@@ -218,13 +215,8 @@ func (c *call) claimed(ctx context.Context, w *waiter, claim ledger.Claim, path 
 			res, err = c.refuseOrReplay(ctx, rec, d)
 		}
 		res.Probed = end
-		switch {
-		case err != nil || res.Mutex == nil:
+		if err != nil || res.Reason != ReasonMutex {
 			return res, err
-		case res.Action != ActionRefuse: // the clock has changed the decision
-			continue
-		case res.Reason != ReasonMutex:
-			return res, nil
 		}
 		again, err := w.goOn(func() error { return w.queue(claim, res.Mutex) })
 		if err != nil {

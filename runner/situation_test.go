@@ -92,8 +92,7 @@ type situation struct {
 	ending                               ending
 	verify                               verifying
 	// late reports whether the first attempt is too old. If not, there is no limit.
-	late    bool
-	mutexes Mutexes // free in situations()
+	late bool
 }
 
 // An ending is the end of the current attempt and the value of --probe-on. asked reports
@@ -263,7 +262,7 @@ func (s situation) policy() Policy {
 }
 
 func (s situation) moment(holding bool) Moment {
-	m := Moment{Now: began.Add(s.age.age), Holding: holding, Tried: tried2, Answer: s.probe.answer, Verified: s.verify.answer, VerifiedRun: "r", Mutexes: s.mutexes}
+	m := Moment{Now: began.Add(s.age.age), Holding: holding, Tried: tried2, Answer: s.probe.answer, Verified: s.verify.answer, VerifiedRun: "r"}
 	m.Asked = askedOn(recordIn(s.state, s.same))
 	if s.freshness.later {
 		m.Asked = Asked{1, 1, "earlier"}
