@@ -124,6 +124,8 @@ func attemptName(at ledger.Attempt) string {
 	switch {
 	case at.Reason == ledger.ReasonProbed:
 		return "probe"
+	case at.Reason == ledger.ReasonUnverified:
+		return "verify"
 	case at.Number == 0:
 		return "mark"
 	}
