@@ -32,7 +32,8 @@ the same operation. Parts of a key are usually separated by colons.`,
   1m to 12h                               a length that divides a day evenly, such as 15m or 6h
   boot                                    from one start of the system to the next
 
-Windows are independent. A run that lasts beyond its window does not stop the run of the next window.
+Windows are independent. A run that lasts beyond its window does not stop the run of the next window,
+unless both have the same --mutex.
 
 With --ttl, a success expires after a time, counted from the start of its attempt. A job every 15
 minutes with --ttl 15m may run only every second time, because its success is a moment too young.

@@ -76,5 +76,5 @@ func (a *app) hintPer(o *runOptions) {
 		return
 	}
 	a.ui.hint(advice("with this --ttl, a job every %s may run only every second time: its success is then a moment too young", per))
-	a.ui.hint(advice("%s in place of --ttl runs it once in each window, beginning with the next call; runs of two windows may overlap", perWords(per)))
+	a.ui.hint(advice("%s in place of --ttl runs it once in each window, beginning with the next call; runs of two windows may overlap without --mutex", perWords(per)))
 }
