@@ -28,8 +28,7 @@ func (w *waiting) say(format string, args ...any) bool {
 	return true
 }
 
-// held prints the note for a key or a mutex that another call holds. runs reports whether
-// the call will run a key that it waits for, whatever the result is.
+// held prints the note for a key or a mutex that another call holds. See busy for runs.
 func (w *waiting) held(by error, runs bool) {
 	var key *ledger.BusyError
 	var mutex *ledger.MutexError

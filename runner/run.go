@@ -44,9 +44,9 @@ type Streams struct{ Stdout, Stderr *os.File }
 // Waiting says how a waiting call informs the user.
 type Waiting struct {
 	// Tell is called when a call begins to wait, and then after each Remind. If
-	// Remind is 0, it is called once. held is the *ledger.BusyError of the key or the
-	// *ledger.MutexError of the mutex that the call waits for. runs reports whether the
-	// call will not replay the result of the key that it waits for, because of
+	// Remind is 0, it is called once. The first argument is the *ledger.BusyError of the
+	// key or the *ledger.MutexError of the mutex that the call waits for. The second one
+	// reports whether the call will not replay the result of the key, because of
 	// Policy.Fresh. Tell may be nil.
 	Tell   func(held error, runs bool)
 	Remind time.Duration
