@@ -98,7 +98,7 @@ func (a *app) callFlags(f *pflag.FlagSet, o *runOptions) {
 	o.keyFlags.addTo(f)
 	o.windowFlags.addTo(f)
 	o.inputs.addTo(f)
-	f.Var(&o.wait, "wait", "wait while the key is running or a --mutex is held, for at most `DURATION`; then replay a success, or run after a failure; fresh: replay only later runs")
+	f.Var(&o.wait, "wait", "wait for the key and --mutex, at most `DURATION`; then replay a success or run after a failure; fresh: replay only later runs")
 	f.Lookup("wait").NoOptDefVal = waitForever
 	o.mutexFlags.addTo(f)
 	o.policyFlags.addTo(f)
