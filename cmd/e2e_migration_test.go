@@ -14,7 +14,8 @@ import (
 )
 
 // A ledger from before numbered migrations answers each question as the idem
-// did that created it. testdata/ledger-1/make.sh created it.
+// did that created it, apart from fields that JSON has got since.
+// testdata/ledger-1/make.sh created it.
 func TestE2EOldLedgerAnswersTheSame(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
