@@ -2,9 +2,13 @@ package cmd_test
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strconv"
 	"strings"
+	"testing"
+	"unicode"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -14,7 +18,10 @@ import (
 //
 //	PATH         exists and is not null
 //	PATH=VALUE   is the JSON VALUE, or the string VALUE if that is not JSON
-//	PATH#=N      has N elements
+//
+// The path of the number of elements of an array ends with len: attempts.len=3. It has no
+// special character, because testscript takes an unquoted # inside of a word for the start
+// of a comment.
 func cmdJSON(ts *testscript.TestScript, args []string) {
 	text := ts.ReadFile(args[0])
 	var v any
@@ -23,11 +30,7 @@ func cmdJSON(ts *testscript.TestScript, args []string) {
 	}
 	for _, assertion := range args[1:] {
 		path, value, compare := strings.Cut(assertion, "=")
-		path, count := strings.CutSuffix(path, "#")
 		got, ok := jsonAt(v, path)
-		if count {
-			got, ok = float64(reflect.ValueOf(got).Len()), true
-		}
 		var want any
 		if json.Unmarshal([]byte(value), &want) != nil {
 			want = value
@@ -56,6 +59,10 @@ func jsonAt(v any, path string) (any, bool) {
 			}
 			v = field
 		case []any:
+			if name == "len" {
+				v = float64(len(x))
+				continue
+			}
 			i, err := strconv.Atoi(name)
 			if err != nil || i >= len(x) {
 				return nil, false
@@ -66,4 +73,35 @@ func jsonAt(v any, path string) (any, bool) {
 		}
 	}
 	return v, true
+}
+
+// testscript takes an unquoted # for the start of a comment, also inside of a word, and
+// then checks nothing of the rest of the line.
+func TestScriptsHaveNoCommentInsideAWord(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(scriptDir, "*.txtar"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("got %d scripts, %v", len(files), err)
+	}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		script, _, _ := strings.Cut("\n"+string(b), "\n-- ") // its files follow
+		for line := range strings.Lines(script) {
+			quoted, before := false, ' '
+			for _, r := range line {
+				if r == '\'' {
+					quoted = !quoted
+				}
+				if r == '#' && !quoted {
+					if !unicode.IsSpace(before) {
+						t.Errorf("%s: quote the # in %s", file, line)
+					}
+					break
+				}
+				before = r
+			}
+		}
+	}
 }
