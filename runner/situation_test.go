@@ -108,12 +108,23 @@ const allEnds = EndInterrupted | EndTimeout | EndSignal
 // timedOut is the ending of the document for the failures that the probe is asked about.
 var timedOut = ending{ledger.ReasonTimeout, allEnds, true}
 
-// repeats reports whether a value of the situation has the meaning of another value, so
-// the dimensions after it add nothing.
-func (s situation) repeats() bool {
-	return s.onInterrupted == ChoiceRefuse || s.onMismatch == ChoiceRefuse || s.onFailure == ChoiceRerun ||
-		s.final != "" && s.final != "3" || s.limit != 0 && s.limit != 2
+// repeated returns how many values of the situation have the meaning of another value.
+func (s situation) repeated() int {
+	n := 0
+	for _, repeats := range []bool{
+		s.onInterrupted == ChoiceRefuse, s.onMismatch == ChoiceRefuse, s.onFailure == ChoiceRerun,
+		s.final != "" && s.final != "3", s.limit != 0 && s.limit != 2, s.age != ages[0] && s.age != ages[5],
+	} {
+		if repeats {
+			n++
+		}
+	}
+	return n
 }
+
+// repeats reports whether a value has the meaning of another value, so the dimensions
+// after it add nothing.
+func (s situation) repeats() bool { return s.repeated() > 0 }
 
 // endingsOf returns the endings to try in a situation.
 func endingsOf(s situation) []ending {
@@ -293,8 +304,9 @@ func (s situation) decide(holding bool) Decision {
 
 var bools = []bool{false, true}
 
-// situations returns every combination. A default choice occurs both as its zero
-// value and by name.
+// situations returns every combination of values with different meanings. A value that
+// has the meaning of another one, such as the name of a default choice, occurs with each
+// of them, but not with a second such value.
 func situations() iter.Seq[situation] {
 	return func(yield func(situation) bool) {
 		for _, state := range states {
@@ -320,6 +332,9 @@ func choices(s situation) iter.Seq[situation] {
 						for _, s.nested = range bools {
 							for s.final = range finals {
 								for s.limit = range limits {
+									if s.repeated() > 1 {
+										continue
+									}
 									for _, s.freshness = range freshnessesOf(s) {
 										for _, s.probe = range probingsOf(s.state) {
 											for _, s.ending = range endingsOf(s) {
