@@ -24,7 +24,7 @@ func (r *Runner) Ask(ctx context.Context, asked Call, questions bool) (Result, e
 	if c.Inputs.Fingerprint == "" {
 		c.Inputs.Fingerprint = rec.Current.Fingerprint
 	}
-	c.asked = askedOn(rec)
+	c.baseline = baselineOf(rec)
 	res := Result{Record: rec}
 	res.Decision, err = c.decide(ctx, rec, Moment{})
 	if err == nil && questions && res.Action == ActionVerify {

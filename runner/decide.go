@@ -221,7 +221,7 @@ func decideHolding(rec ledger.Record, fingerprint string, p Policy, m Moment) De
 // or was marked.
 func decideKnown(rec ledger.Record, p Policy, m Moment) Decision {
 	cur := rec.Current
-	counts := !p.Fresh || m.Asked.before(rec) // the result may be replayed
+	counts := !p.Fresh || m.Baseline.before(rec) // the result may be replayed
 	switch {
 	case cur.State == ledger.None && p.exhausted(m.Tried):
 		return Decision{ActionRefuse, ReasonExhausted}

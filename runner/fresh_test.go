@@ -77,7 +77,7 @@ func (f *freshLedger) change(rng *rand.Rand) {
 	}
 }
 
-// For every order of attempts, abandoned attempts, marks, crashes and forgets, Asked.before
+// For every order of attempts, abandoned attempts, marks, crashes and forgets, Baseline.before
 // is whether the current attempt began after the record was read. No clock is involved.
 func TestAskedBeforeIsTheOrderOfBegins(t *testing.T) {
 	both := map[bool]int{}
@@ -87,15 +87,15 @@ func TestAskedBeforeIsTheOrderOfBegins(t *testing.T) {
 		for range rng.IntN(8) {
 			f.change(rng)
 		}
-		asked, at := askedOn(f.record()), f.step
+		base, at := baselineOf(f.record()), f.step
 		f.log = append(f.log, "ASKED")
 		for range 8 {
 			f.change(rng)
 			rec := f.record()
 			want := f.began[rec.Current.RunID] > at
 			both[want]++
-			if got := asked.before(rec); got != want {
-				t.Fatalf("seed %d, %v: got %t, want %t for %+v, asked on %+v", seed, f.log, got, want, rec, asked)
+			if got := base.before(rec); got != want {
+				t.Fatalf("seed %d, %v: got %t, want %t for %+v, called on %+v", seed, f.log, got, want, rec, base)
 			}
 		}
 	}

@@ -23,37 +23,37 @@ type Moment struct {
 	VerifiedRun string
 	// Around are the run ids of the attempts that the call is made inside of. A call
 	// that waited for one of them would wait for itself.
-	Around []string
-	Asked  Asked // see Policy.Fresh
+	Around   []string
+	Baseline Baseline // see Policy.Fresh
 }
 
-// Asked identifies what was recorded when a call began: the first record that it read.
+// Baseline identifies what was recorded when a call began: the first record that it read.
 // Attempts are compared by it, not by the clock.
-type Asked struct {
+type Baseline struct {
 	Generation int64
 	Attempts   int
 	RunID      string // of the current attempt or mark
 }
 
-// askedOn returns the Asked of a call that reads rec first.
-func askedOn(rec ledger.Record) Asked {
-	return Asked{rec.Generation, rec.Attempts, rec.Current.RunID}
+// baselineOf returns the Baseline of a call that reads rec first.
+func baselineOf(rec ledger.Record) Baseline {
+	return Baseline{rec.Generation, rec.Attempts, rec.Current.RunID}
 }
 
-// before reports whether the current attempt of rec began after a. A mark is not an
+// before reports whether the current attempt of rec began after b. A mark is not an
 // attempt, so nothing began. An attempt that began later has a higher number, unless
-// the one that a names was abandoned: then it has the number again, with another run
+// the one that b names was abandoned: then it has the number again, with another run
 // id.
-func (a Asked) before(rec ledger.Record) bool {
+func (b Baseline) before(rec ledger.Record) bool {
 	cur := rec.Current
-	return cur.Number > 0 && (rec.Generation != a.Generation || cur.Number >= a.Attempts && cur.RunID != a.RunID)
+	return cur.Number > 0 && (rec.Generation != b.Generation || cur.Number >= b.Attempts && cur.RunID != b.RunID)
 }
 
 // decide calls Decide for a moment in which Holding and Answer are set. Tried and Age
 // require the history. decide first takes the greatest possible values, and reads the
 // history only if they lead to a refusal.
 func (c *call) decide(ctx context.Context, rec ledger.Record, m Moment) (Decision, error) {
-	m.Now, m.Tried, m.Age, m.Asked = c.Now(), rec.Attempts, 0, c.asked
+	m.Now, m.Tried, m.Age, m.Baseline = c.Now(), rec.Attempts, 0, c.baseline
 	if rec.Attempts > 0 {
 		m.Age = math.MaxInt64
 	}

@@ -56,7 +56,7 @@ type Waiting struct {
 type call struct {
 	*Runner
 	*Call
-	asked    Asked // zero until the record has been read
+	baseline Baseline // zero until the record has been read
 	verified verification
 }
 
@@ -84,8 +84,8 @@ func (c *call) run(ctx context.Context) (Result, error) {
 		if err != nil {
 			return Result{}, err
 		}
-		if c.asked == (Asked{}) {
-			c.asked = askedOn(rec)
+		if c.baseline == (Baseline{}) {
+			c.baseline = baselineOf(rec)
 		}
 		d, err := c.decide(ctx, rec, Moment{})
 		if err != nil {

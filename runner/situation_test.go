@@ -274,9 +274,9 @@ func (s situation) policy() Policy {
 
 func (s situation) moment(holding bool) Moment {
 	m := Moment{Now: began.Add(s.age.age), Holding: holding, Tried: tried2, Answer: s.probe.answer, Verified: s.verify.answer, VerifiedRun: "r"}
-	m.Asked = askedOn(recordIn(s.state, s.same))
+	m.Baseline = baselineOf(recordIn(s.state, s.same))
 	if s.freshness.later {
-		m.Asked = Asked{1, 1, "earlier"}
+		m.Baseline = Baseline{1, 1, "earlier"}
 	}
 	if s.verify.other {
 		m.VerifiedRun = "another"

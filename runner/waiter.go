@@ -94,7 +94,7 @@ func (w *waiter) queue(claim ledger.Claim, full *ledger.MutexError) error {
 
 func (w *waiter) notify(held error) {
 	var busy *ledger.BusyError
-	runs := errors.As(held, &busy) && w.Policy.Fresh && !w.asked.before(busy.Record)
+	runs := errors.As(held, &busy) && w.Policy.Fresh && !w.baseline.before(busy.Record)
 	w.Waiting.Tell(held, runs)
 	w.next = time.Now().Add(w.Waiting.Remind)
 }
