@@ -125,20 +125,20 @@ type Decision struct {
 	Reason Reason
 }
 
-// Mutexes says whether a call can take its mutexes.
-type Mutexes string
+// Availability says whether a call can take its mutexes.
+type Availability string
 
 // The values. With MutexesOuter, a mutex without a free place cannot become free before
 // an attempt ends that the call is made inside of.
 const (
-	MutexesFree  Mutexes = ""
-	MutexesHeld  Mutexes = "held"
-	MutexesOuter Mutexes = "outer"
+	MutexesFree  Availability = ""
+	MutexesHeld  Availability = "held"
+	MutexesOuter Availability = "outer"
 )
 
 // with returns the decision of a call with mutexes. Only an execution takes them, so they
 // matter only to a decision to execute.
-func (d Decision) with(m Mutexes) Decision {
+func (d Decision) with(m Availability) Decision {
 	switch {
 	case d.Action != ActionExecute:
 		return d

@@ -211,7 +211,7 @@ func TestOnlyTheClaimShowsInterrupted(t *testing.T) {
 func TestMutexesOnlyRefuseAnExecution(t *testing.T) {
 	for _, action := range []Action{ActionClaim, ActionProbe, ActionVerify, ActionSettle, ActionExecute, ActionReplay, ActionRefuse} {
 		d := Decision{action, ReasonFailed}
-		for state, refusal := range map[Mutexes]Decision{
+		for state, refusal := range map[Availability]Decision{
 			MutexesFree: d, MutexesHeld: {ActionRefuse, ReasonMutex}, MutexesOuter: {ActionRefuse, ReasonRecursive},
 		} {
 			want := d

@@ -14,7 +14,7 @@ mutex, with the claim, and asks again.
 
 // mutexTexts are the states of a call's mutexes, in the order of the rows.
 var mutexTexts = []struct {
-	mutexes Mutexes
+	mutexes Availability
 	text    string
 }{
 	{MutexesFree, "each has a free place, and no other call is in its line"},

@@ -19,7 +19,7 @@ func (c *call) withoutMutex(ctx context.Context, rec ledger.Record, d Decision, 
 		states = append(states, all...)
 	}
 	res := Result{Record: rec}
-	var says Mutexes
+	var says Availability
 	if says, res.Mutex = c.mutexesIn(states); says == MutexesFree { // since the error
 		says, res.Mutex = MutexesHeld, full
 	}
@@ -39,7 +39,7 @@ func (c *call) lookAtMutexes(ctx context.Context, res *Result) error {
 	if err != nil {
 		return err
 	}
-	var says Mutexes
+	var says Availability
 	says, res.Mutex = c.mutexesIn(states)
 	res.Decision = res.Decision.with(says)
 	return nil
@@ -47,7 +47,7 @@ func (c *call) lookAtMutexes(ctx context.Context, res *Result) error {
 
 // mutexesIn says whether the call can take its mutexes in the given states, and which
 // of them it cannot take, if any.
-func (c *call) mutexesIn(states []ledger.MutexState) (Mutexes, *ledger.MutexError) {
+func (c *call) mutexesIn(states []ledger.MutexState) (Availability, *ledger.MutexError) {
 	says, found := MutexesFree, (*ledger.MutexError)(nil)
 	for _, m := range c.Mutexes {
 		for _, s := range states {
