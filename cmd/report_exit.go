@@ -95,7 +95,7 @@ func failureOf(err error) *failure {
 	case errors.As(err, &start):
 		return &failure{code: start.Code, err: maskedError{err, start.Name}}
 	case errors.As(err, &busy):
-		return busyFailure(busy.Record, busy.Leftover, busy.Holders, false, false).withoutFlagHints().hintFor(busy.ID, "to wait for it", "wait")
+		return busyFailure(busy.Record, busy.Leftover, busy.Holders, runner.Call{}).withoutFlagHints().hintFor(busy.ID, "to wait for it", "wait")
 	case errors.As(err, &inexact):
 		return inexactFailure(err, inexact.Lacks)
 	case errors.As(err, new(*sidefile.Error)):
@@ -232,6 +232,6 @@ func refusal(res runner.Result, call runner.Call) *failure {
 		if res.Queued != nil {
 			return queuedFailure(res, call)
 		}
-		return busyFailure(res.Record, res.Leftover, res.Holders, call.Wait.Limit > 0, call.Policy.Fresh)
+		return busyFailure(res.Record, res.Leftover, res.Holders, call)
 	}
 }

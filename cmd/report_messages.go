@@ -138,20 +138,11 @@ func shortPrint(fingerprint string) string {
 	return fingerprint[:min(n, len(fingerprint))]
 }
 
-// busyFailure returns the failure for a key that is running or whose processes are
-// still alive:
-//   - waited reports whether the call has waited as long as --wait permits
-//   - fresh reports whether the call would run the key after that
-func busyFailure(rec ledger.Record, leftover bool, holders []ledger.Process, waited, fresh bool) *failure {
+// busyFailure returns the failure of a call for a key that is running or whose processes
+// are still alive.
+func busyFailure(rec ledger.Record, leftover bool, holders []ledger.Process, call runner.Call) *failure {
 	key := quote(rec.ID.Key)
 	cur := rec.Current
-	share, gone := "to wait for it and share its result", "to wait until they are gone"
-	if fresh {
-		share = "to wait for it and run the command after it"
-	}
-	if waited {
-		share, gone = "to wait as long as it takes", "to wait as long as it takes"
-	}
 	switch {
 	case leftover:
 		f := fail(exitBusy, "key %s is busy: processes of attempt %d are still alive", key, cur.Number).
@@ -159,15 +150,32 @@ func busyFailure(rec ledger.Record, leftover bool, holders []ledger.Process, wai
 		if list := processes(holders); list != "" {
 			f.detail("still alive: %s", list)
 		}
-		return f.hintFlags(gone, waitFlag(fresh))
+		return f.hintWait(call, "to wait until they are gone")
 	case cur.State == ledger.Running:
 		return fail(exitBusy, "key %s is running", key).
 			detail("%s", startedText(cur)).
-			hintFlags(share, waitFlag(fresh))
+			hintShare(call)
 	default: // claimed, but the attempt has not begun yet or has already ended
 		return fail(exitBusy, "key %s is held by a call that starts, ends, or waits for a mutex", key).
-			hintFlags(share, waitFlag(fresh))
+			hintShare(call)
 	}
+}
+
+// hintWait adds the flag with which a refused call waits. The purpose is that of a call
+// that has not waited yet.
+func (f *failure) hintWait(call runner.Call, purpose string) *failure {
+	if call.Wait.Limit > 0 {
+		purpose = "to wait as long as it takes"
+	}
+	return f.hintFlags(purpose, waitFlag(call.Policy.Fresh))
+}
+
+// hintShare is hintWait for a key that another call runs.
+func (f *failure) hintShare(call runner.Call) *failure {
+	if call.Policy.Fresh {
+		return f.hintWait(call, "to wait for it and run the command after it")
+	}
+	return f.hintWait(call, "to wait for it and share its result")
 }
 
 // startedText says when an attempt started and which call started it.

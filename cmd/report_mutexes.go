@@ -17,10 +17,7 @@ func mutexFailure(res runner.Result, call runner.Call) *failure {
 	if list := processes(res.Holders); list != "" {
 		f.detail("still alive: %s", list)
 	}
-	if call.Wait.Limit > 0 {
-		return f.hintFlags("to wait as long as it takes", waitFlag(call.Policy.Fresh))
-	}
-	return f.hintFlags("to wait for it", waitFlag(call.Policy.Fresh))
+	return f.hintWait(call, "to wait for it")
 }
 
 // mutexHeldText says why a call cannot take a mutex, as a sentence.
@@ -44,29 +41,37 @@ func mutexHeldText(e *ledger.MutexError) string {
 	}
 }
 
-// mutexDetails adds the calls that use a mutex: its holders or, without any, those that
-// wait.
+// mutexDetails adds the calls that use a mutex.
 func (f *failure) mutexDetails(s ledger.MutexState) {
+	for _, text := range usesTexts(s) {
+		f.detail("%s", text)
+	}
+}
+
+// usesTexts describes the calls that use a mutex: its holders or, without any, those that
+// wait.
+func usesTexts(s ledger.MutexState) []string {
 	uses := s.Holders
 	if len(uses) == 0 {
 		uses = s.Waiters
 	}
+	var texts []string
 	for i, u := range uses {
 		if i == maxHolders {
-			f.detail("and %d more, which idem list --mutexes lists", len(uses)-i)
-			break
+			return append(texts, fmt.Sprintf("and %d more, which idem list --mutexes lists", len(uses)-i))
 		}
-		f.detail("%s", useText(u, u.RunID != ""))
+		texts = append(texts, useText(u))
 	}
+	return texts
 }
 
 // useText describes a call that holds a mutex or waits for it.
-func useText(u ledger.MutexUse, holds bool) string {
+func useText(u ledger.MutexUse) string {
 	verb := "waits"
 	switch {
 	case u.Leftover:
 		verb = "left processes behind, and has held it"
-	case holds:
+	case u.RunID != "":
 		verb = "holds it"
 	}
 	return fmt.Sprintf("%s %s since %s %s", keyText(u.ID), verb, timeText(u.Since), ownerText(u.Owner))
@@ -86,21 +91,14 @@ func outerMutexFailure(e *ledger.MutexError) *failure {
 func queuedFailure(res runner.Result, call runner.Call) *failure {
 	f := fail(exitBusy, "key %s is held by a call that waits for mutex %s", quote(call.ID.Key), quote(res.Queued.Name))
 	f.mutexDetails(*res.Queued)
-	if call.Wait.Limit > 0 {
-		return f.hintFlags("to wait as long as it takes", waitFlag(call.Policy.Fresh))
-	}
-	return f.hintFlags("to wait for it and share its result", waitFlag(call.Policy.Fresh))
+	return f.hintShare(call)
 }
 
 // mutex prints the note for a mutex without a free place.
 func (w *waiting) mutex(e *ledger.MutexError) {
-	uses := e.State.Holders
-	if len(uses) == 0 {
-		uses = e.State.Waiters
-	}
 	if w.say("waiting for mutex %s", quote(e.Mutex.Name)) {
-		for _, u := range uses[:min(len(uses), maxHolders)] {
-			w.ui.say(detailMark, "%s", useText(u, u.RunID != ""))
+		for _, text := range usesTexts(e.State) {
+			w.ui.say(detailMark, "%s", text)
 		}
 	}
 }
