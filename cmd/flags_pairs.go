@@ -139,7 +139,6 @@ var runClashes = []clash[*runOptions]{
 	{"force", "replay*", neverReplayed, func(o *runOptions) bool { return o.force && o.streams.value != "all" }},
 	{"force", "partial", neverReplayed, func(o *runOptions) bool { return o.force && o.partial }},
 	{"force", "exact", neverReplayed, func(o *runOptions) bool { return o.force && o.exact }},
-	{"force", "exit-code replayed=N", neverReplayed, func(o *runOptions) bool { return o.force && o.exitCodes.changes(successReplayed) }},
 	{"force", "wait=fresh", afterForce, func(o *runOptions) bool { return o.force && o.wait.fresh }},
 	{"ttl", "wait=fresh", "a result that began after the call has not expired", func(o *runOptions) bool { return o.ttl.limit > 0 && o.wait.fresh }},
 	{"probe-first", "wait=fresh", "work that was done before the call does not count", func(o *runOptions) bool { return o.probeFirst && o.wait.fresh }},
@@ -151,18 +150,11 @@ var runClashes = []clash[*runOptions]{
 	{"ok", "retries", "every status is a success", func(o *runOptions) bool { return o.retries > 0 && o.succeeds(failures) }},
 	{"max-attempts 1", "retries", "the first attempt is the last", func(o *runOptions) bool { return o.maxAttempts == 1 && o.retries > 0 }},
 
-	{"on-interrupted rerun", "exit-code interrupted=N", "nothing is refused as interrupted", func(o *runOptions) bool { return o.refusesNoUnknown() && o.exitCodes.changes(exitInterrupted) }},
-	{"on-mismatch rerun", "exit-code mismatch=N", "other inputs are not refused", func(o *runOptions) bool { return o.onMismatch.rerun() && o.exitCodes.changes(exitMismatch) }},
-	{"on-failure replay", "exit-code failed=N", "a failure is replayed, not refused", func(o *runOptions) bool {
-		return o.onFailure.value == string(runner.ChoiceReplay) && o.maxAttempts == 0 && o.rerunWithin.Duration == 0 && o.exitCodes.changes(exitFailed)
-	}},
-
 	{"quiet-ok", "no-store output", "a failure prints the recorded output", func(o *runOptions) bool { return o.quietOK && o.noStore.output }},
 	{"quiet-ok", "replay*", "a replayed success prints nothing, and no failure is replayed", func(o *runOptions) bool {
 		return o.quietOK && o.streams.value != "all" && !o.replaysFailures() && o.final.set == nil
 	}},
 	{"quiet-ok", "partial", "a replayed success prints nothing", func(o *runOptions) bool { return o.quietOK && o.partial }},
-	{"quiet-ok", "exit-code output=N", "a success prints nothing", func(o *runOptions) bool { return o.quietOK && o.exitCodes.changes(exitOutput) }},
 	{"quiet", "verbose", "--quiet prints errors only, --verbose prints more", func(o *runOptions) bool { return o.ui.quiet && o.ui.verbose }},
 
 	{"quiet-ok", "json", "the JSON object is printed in any case", func(o *runOptions) bool { return o.quietOK && o.json }},
@@ -204,15 +196,6 @@ func (c *choice) rerun() bool { return c.value == string(runner.ChoiceRerun) }
 
 // failures are the exit statuses of commands that failed.
 var failures = runner.Codes{{First: 1, Last: 255}}
-
-// checkOutcomes refuses --exit-code and --hook for an outcome that no call with these
-// flags has.
-func (o *runOptions) checkOutcomes() error {
-	if o.exitCodes.changes(exitMismatch) && o.key == "" {
-		return needError("exit-code mismatch=N", "key")
-	}
-	return o.checkHooks()
-}
 
 // windowClashes are the clashes of the flags about the window of a call.
 var windowClashes = []clash[*windowFlags]{
