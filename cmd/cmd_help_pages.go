@@ -1,0 +1,138 @@
+package cmd
+
+import "strings"
+
+// textTopic is a page of idem help TOPIC without flags.
+type textTopic struct {
+	topic, title string
+	about        string // for the list of topics
+	text         func() string
+	apart        bool // not a section of idem run --help
+}
+
+var textTopics = []textTopic{
+	{"exit-status", "Exit status", "the exit statuses of idem run", exitHelp, false},
+	{"environment", "Environment", "the variables that idem reads and sets", environmentHelp, false},
+	{"shell", "Shell", "two commands, pipes, variables, functions, loops, sudo", shellHelp, true},
+}
+
+// variableGroup is a section of the help about the environment.
+type variableGroup struct {
+	intro string
+	rows  []variableRow
+}
+
+// variableRow explains some environment variables.
+type variableRow struct{ names, text string }
+
+var variableGroups = []variableGroup{
+	{"", []variableRow{
+		{"IDEM_LEDGER", "the directory of the ledger, as an absolute path; like --ledger"},
+		{"IDEM_TRUST_PLACE", "1: like --trust-place"},
+		{"IDEM_NAMESPACE", "the namespace; like --namespace"},
+		{"IDEM_DISABLE", "1: idem run only runs the command; it ignores all of its flags but -n"},
+		{"IDEM_CI", "off: ignore GITHUB_ACTIONS=true"},
+		{"TZ", "the time zone of the calendar without --tz, as a name of the tz database"},
+		{"STATE_DIRECTORY, XDG_STATE_HOME, HOME", "the default place of the ledger; idem ignores a relative XDG_STATE_HOME or HOME, and refuses several or relative directories in STATE_DIRECTORY (status 64)"},
+	}},
+	{"The command gets these variables:", []variableRow{
+		{"IDEM_KEY, IDEM_NAMESPACE, IDEM_WINDOW", "the record that the command runs for"},
+		{"IDEM_RUN_ID", "a UUID of this attempt; UUIDs of later attempts sort after it"},
+		{"IDEM_ATTEMPT", "the number of this attempt"},
+		{"IDEM_FENCE", "a number that grows with each attempt of the key"},
+		{"IDEM_TOKEN", "a UUID for Idempotency-Key headers: the same for every attempt, different in each window; IDEM_TOKEN_HEX is the same without dashes"},
+		{"IDEM_LEDGER", "the directory of the ledger; with --trust-place, IDEM_TRUST_PLACE=1 is set too"},
+		{"IDEM_CHAIN", "the attempts and first probes that the command runs inside of"},
+	}},
+	{"A probe and a verification get the same variables, about the attempt in question, and IDEM_EVENT:\n  probe or verify.", nil},
+	{"A hook gets the same variables, about the attempt that ran, is replayed or caused a refusal, and:", []variableRow{
+		{"IDEM_EVENT", "the event"},
+		{"IDEM_EXIT_CODE", "the exit status of idem, 128+n if it dies of signal n; empty at start"},
+		{"IDEM_REASON", "the reason in the JSON object of --meta-file, such as failed or inexact"},
+	}},
+}
+
+// commandExits are the exit statuses of the commands, by name. It leaves out idem
+// run, which has all rows of exitTable. A row without a meaning has the meaning in
+// exitTable.
+var commandExits = map[string][]exitRow{
+	"check": {
+		{"0", "idem run would replay a result: a success, or a failure that --on-failure replay or --final keeps"},
+		{"1", "idem run would start the command or, without --ask, ask the probe or the verification"},
+		{"64", badUsage},
+		{"65", ""},
+		{"69", "the ledger cannot be used, or idem run would replay an output that is damaged"},
+		{"74", "idem run would replay a result, but a part of its output is missing"},
+		{"75", ""},
+		{"79", ""},
+		{"80", ""},
+	},
+	"explain":    {{"1", notWritten}, {"64", badUsage}, {"69", badLedger}},
+	"key":        {{"1", "the key is not known yet, because it depends on a secret that the first run creates; or " + notWritten}, {"64", badUsage}, {"69", badLedger}},
+	"token":      {{"1", notWritten}, {"64", badUsage}, {"69", badLedger}},
+	"list":       {{"1", notWritten}, {"64", badUsage}, {"69", badLedger}},
+	"show":       {{"1", unrecorded + ", or " + notWritten}, {"64", badUsage}, {"69", badLedger}},
+	"logs":       {{"1", "nothing is recorded under the key, it has no such attempt, or " + notWritten}, {"64", badUsage}, {"69", badLedger}},
+	"completion": {{"1", notWritten}, {"64", badUsage}},
+	"version":    {{"1", notWritten}, {"64", badUsage}},
+	"forget":     {{"1", unrecorded + "; the other keys are forgotten anyway"}, {"64", badUsage}, {"69", badLedger}, {"75", ""}},
+	"mark":       {{"1", unrecorded + " (retry)"}, {"64", badUsage}, {"65", ""}, {"69", badLedger}, {"75", ""}},
+	"wait": {
+		{"0", "all keys succeeded"},
+		{"64", badUsage},
+		{"69", badLedger},
+		{"75", "a key was not settled before --timeout"},
+		{"79", "an attempt was interrupted and its outcome is unknown"},
+		{"other", "the recorded status of the first key, in the order given, that failed"},
+	},
+}
+
+const (
+	badUsage   = "bad usage: a flag, an argument, a key or a window"
+	badLedger  = "the ledger cannot be used"
+	unrecorded = "nothing is recorded under a key"
+	notWritten = "the output could not be written"
+)
+
+// exitsOf returns the exit statuses of a command, nil for a command without any.
+func exitsOf(command string) []exitRow {
+	if command == "run" {
+		return exitTable
+	}
+	var rows []exitRow
+	for _, row := range commandExits[command] {
+		for _, is := range exitTable {
+			if row.meaning == "" && is.code == row.code {
+				row.meaning = is.meaning
+			}
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+func exitHelp() string { return exitList(exitTable) }
+
+func exitList(exits []exitRow) string {
+	rows := make([]helpRow, len(exits))
+	for i, row := range exits {
+		rows[i] = helpRow{"  " + row.code, row.meaning}
+	}
+	return helpRows(rows, 9)
+}
+
+func environmentHelp() string {
+	const column = 19
+	var b strings.Builder
+	for _, g := range variableGroups {
+		if g.intro != "" {
+			b.WriteString("\n  " + g.intro + "\n")
+		}
+		var rows []helpRow
+		for _, r := range g.rows {
+			rows = append(rows, helpRow{"  " + r.names, r.text})
+		}
+		b.WriteString(helpRows(rows, column))
+	}
+	return b.String()
+}
