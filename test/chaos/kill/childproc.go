@@ -21,11 +21,6 @@ const (
 	commandOverlaps = 99
 )
 
-// firstLockDescriptor is higher than the descriptors that idem passes on. The lock of
-// idem must not be free before this lock, which would look like an overlap. Linux closes
-// the files of a dying process from the highest descriptor down.
-const firstLockDescriptor = 300
-
 // plan is the work of one attempt. It depends only on seed, key and attempt, so a
 // seed repeats the same work.
 type plan struct {
@@ -73,7 +68,7 @@ func Command(args []string) int {
 		j.Add(e)
 		j.Sync()
 	}
-	lockFD, err := takeLock(args[1])
+	lockFD, err := lab.TakeLock(args[1], unix.LOCK_EX)
 	switch {
 	case errors.Is(err, unix.EWOULDBLOCK):
 		say(lab.Overlap, 0)
@@ -97,7 +92,7 @@ func Command(args []string) int {
 		}
 	}
 	if p.worker {
-		if _, err := unix.FcntlInt(uintptr(lockFD), unix.F_SETFD, 0); err != nil { // the worker shares the lock
+		if err := lab.ShareLock(lockFD); err != nil {
 			return lab.Fail(err)
 		}
 		if err := lab.Child("worker", args[0], me.Run, p.work.String(), hold).Run(); err != nil {
@@ -152,18 +147,4 @@ func Worker(args []string) int {
 func Daemon([]string) int {
 	time.Sleep(300 * time.Millisecond)
 	return 0
-}
-
-// takeLock takes the lock without waiting and returns its descriptor.
-func takeLock(path string) (int, error) {
-	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC, 0o600)
-	if err != nil {
-		return 0, err
-	}
-	defer unix.Close(fd)
-	high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, firstLockDescriptor)
-	if err != nil {
-		return 0, err
-	}
-	return high, unix.Flock(high, unix.LOCK_EX|unix.LOCK_NB)
 }

@@ -6,22 +6,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"time"
 
 	"idem/test/chaos/lab"
 )
 
 // checkLeftProcesses waits for the last processes and reports those that remain.
 func (r *killTest) checkLeftProcesses() {
-	deadline := time.Now().Add(lab.ExitWithin)
-	rest := r.Scan()
-	for len(rest) > 0 && time.Now().Before(deadline) {
-		time.Sleep(50 * time.Millisecond)
-		rest = r.Scan()
-	}
-	for _, p := range rest {
+	for _, p := range r.LeftProcesses() {
 		r.fail(lab.Fault{Promise: noLeftovers, Key: p.Call, What: fmt.Sprintf("process %d is still alive", p.PID), At: -1})
-		_ = r.Kill(p, func() {})
 	}
 }
 

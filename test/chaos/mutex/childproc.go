@@ -18,9 +18,6 @@ import (
 // commandFails is an exit status of Command.
 const commandFails = 3
 
-// firstLockDescriptor is higher than the descriptors that idem passes on, see part kill.
-const firstLockDescriptor = 300
-
 // firstOfIdem is the lowest descriptor that idem passes on.
 const firstOfIdem = 277
 
@@ -62,7 +59,7 @@ func Command(args []string) int {
 	// seen, a process that has lost the descriptors does not count.
 	closes := rng.IntN(6) == 0
 	if closes {
-		for fd := firstOfIdem; fd < firstLockDescriptor; fd++ {
+		for fd := firstOfIdem; fd < lab.FirstLockDescriptor; fd++ {
 			_ = unix.Close(fd)
 		}
 	}
@@ -119,27 +116,17 @@ func (l *locker) mutex(m string) error {
 }
 
 func (l *locker) lock(name string, how int) error {
-	fd, err := unix.Open(filepath.Join(l.dir, name), unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC, 0o600)
-	if err != nil {
-		return err
+	fd, err := lab.TakeLock(filepath.Join(l.dir, name), how)
+	if err == nil {
+		l.fds = append(l.fds, fd)
 	}
-	defer unix.Close(fd)
-	high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, firstLockDescriptor)
-	if err != nil {
-		return err
-	}
-	if err := unix.Flock(high, how|unix.LOCK_NB); err != nil {
-		_ = unix.Close(high)
-		return err
-	}
-	l.fds = append(l.fds, high)
-	return nil
+	return err
 }
 
 // share lets child processes inherit the locks.
 func (l *locker) share() error {
 	for _, fd := range l.fds {
-		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0); err != nil {
+		if err := lab.ShareLock(fd); err != nil {
 			return err
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"time"
 
 	"idem/test/chaos/lab"
 )
@@ -116,15 +115,8 @@ func check(events []lab.Event) int {
 // checkLeft waits for the last processes and reports what remains: processes, files,
 // locks, and mutexes that are not free.
 func (r *mutexTest) checkLeft() {
-	deadline := time.Now().Add(lab.ExitWithin)
-	rest := r.Scan()
-	for len(rest) > 0 && time.Now().Before(deadline) {
-		time.Sleep(50 * time.Millisecond)
-		rest = r.Scan()
-	}
-	for _, p := range rest {
+	for _, p := range r.LeftProcesses() {
 		r.fail(noLeft, p.Call, "process %d is still alive", p.PID)
-		_ = r.Kill(p, func() {})
 	}
 	list := func() {
 		if c := r.callIdem(context.Background(), "list", "list", "list", "--mutexes"); c.Code != 0 || c.Stdout() != "" {

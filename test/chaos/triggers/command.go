@@ -19,10 +19,6 @@ const (
 	commandOverlaps = 99
 )
 
-// firstLockDescriptor is higher than the descriptors that idem passes on. Linux closes the
-// files of a dying process from the highest descriptor down, so this lock is free first.
-const firstLockDescriptor = 300
-
 // Command is the command: trigger-command JOURNAL LOCK. It takes a lock that is
 // independent of idem, works for a while, and prints its run ID.
 func Command(args []string) int {
@@ -38,16 +34,12 @@ func Command(args []string) int {
 		me.Kind, me.Code = k, code
 		j.Add(me)
 	}
-	fd, err := unix.Open(args[1], unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC, 0o600)
-	if err == nil {
-		fd, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, firstLockDescriptor)
-	}
-	if err != nil {
-		return lab.Fail(err)
-	}
-	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	switch _, err := lab.TakeLock(args[1], unix.LOCK_EX); {
+	case errors.Is(err, unix.EWOULDBLOCK):
 		say(lab.Overlap, 0)
 		return commandOverlaps
+	case err != nil:
+		return lab.Fail(err)
 	}
 	say(lab.Started, 0)
 	h := fnv.New64a()
