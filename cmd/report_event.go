@@ -3,7 +3,6 @@ package cmd
 import (
 	"context"
 	"errors"
-	"os"
 
 	"idem/ledger"
 	"idem/proc"
@@ -38,8 +37,7 @@ func (a *app) endHooks(ctx context.Context, p plan, m *made) {
 	}
 	h := m.home
 	if m.err != nil && m.res.Record.ID == (ledger.ID{}) { // the record was not read, so the token is not known
-		place, _ := placeOf(a.ledger, os.Getenv) // "" after an error
-		h = unprotectedHome(place, false)
+		h = a.unprotectedHome(false)
 	}
 	faults, fatal := a.runnerAt(p, h).EndHooks(ctx, m.call, eventOf(m.res, m.call, m.err), m.res, m.err)
 	a.reportHookFaults(faults)

@@ -46,9 +46,10 @@ func ledgerHome(l ledger.Store) home {
 	}
 }
 
-// unprotectedHome returns the home of a call without its ledger, which would be at
-// place. With keep, the output of the call can be read again until the call ends.
-func unprotectedHome(place string, keep bool) home {
+// unprotectedHome returns the home of a call without its ledger. With keep, the output of
+// the call can be read again until the call ends.
+func (a *app) unprotectedHome(keep bool) home {
+	place, _ := placeOf(a.ledger, os.Getenv) // "" after an error
 	return home{
 		ledger: none.New(keep), place: place, Source: noLedgerSource{}, unprotected: true,
 		variables: func(at runner.Attempt, chain string) map[string]string {
@@ -94,11 +95,10 @@ func (o *runOptions) runsUnprotected(err error) bool {
 }
 
 // runUnprotected makes a call without its ledger. fault is the error of the ledger. The
-// call has no record, no lock, no replay and no IDEM_TOKEN.
+// call has no record, no lock, no mutex, no replay and no IDEM_TOKEN.
 func (a *app) runUnprotected(ctx context.Context, p plan, fault error) made {
-	place, _ := placeOf(a.ledger, os.Getenv) // "" after an error
 	p.files = nil
-	m := a.prepare(ctx, p, unprotectedHome(place, p.flags.quietOK))
+	m := a.prepare(ctx, p, a.unprotectedHome(p.flags.quietOK))
 	if m.err != nil {
 		return m
 	}
