@@ -214,10 +214,10 @@ type Claim interface {
 	// that dies leaves its lines. owner is for Mutexes.
 	//
 	// After nil, the claim is first in its lines, and no other claim can take the mutexes,
-	// until Begin succeeds or until Release. If Begin nevertheless returns a *MutexError, because of
-	// processes that had not been found, a further Queue waits in the same place. With any
-	// error, the claim has left its lines. With a ctx that is already done, Queue checks
-	// once: nil means free.
+	// until Begin succeeds or until Release. If Begin nevertheless returns a *MutexError,
+	// because of processes that had not been found, a further Queue waits in the same
+	// place. With any error, the claim has left its lines. With a ctx that is already
+	// done, Queue checks once: nil means free.
 	Queue(ctx context.Context, mutexes []Mutex, owner Owner) error
 
 	// Mark settles the key without running its command, and returns the mark as

@@ -1,7 +1,7 @@
 // Package none is the ledger of a call that runs without one. Every key is free and has
-// never run, every mutex has a free place, and all records are lost when the process ends. With it, a call whose
-// ledger cannot be used runs the same code as any other call. All features work except
-// those that need a memory of earlier calls.
+// never run, every mutex has a free place, and all records are lost when the process
+// ends. With it, a call whose ledger cannot be used runs the same code as any other call.
+// All features work except those that need a memory of earlier calls.
 package none
 
 import (
