@@ -41,6 +41,7 @@ func (a *app) endHooks(ctx context.Context, p plan, m *made) {
 		place, _ := placeOf(a.ledger, os.Getenv) // "" after an error
 		h = unprotectedHome(place, false)
 	}
+	m.call.Inside = insideOf(m.call.ID, h.place) // a call that could not be made has none
 	faults, fatal := a.runnerAt(p, h).EndHooks(ctx, m.call, eventOf(m.res, m.call, m.err), m.res, m.err)
 	a.reportHookFaults(faults)
 	if m.res.Fatal == 0 {
