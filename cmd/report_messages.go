@@ -165,7 +165,7 @@ func busyFailure(rec ledger.Record, leftover bool, holders []ledger.Process, wai
 			detail("%s", startedText(cur)).
 			hintFlags(share, waitFlag(fresh))
 	default: // claimed, but the attempt has not begun yet or has already ended
-		return fail(exitBusy, "key %s is held by a call that starts, ends, or waits for a mutex", key).
+		return fail(exitBusy, "key %s is held by a call that starts, ends, or waits to retry or for a mutex", key).
 			hintFlags(share, waitFlag(fresh))
 	}
 }
