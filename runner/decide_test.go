@@ -242,8 +242,8 @@ func TestDecideIgnoresAlive(t *testing.T) {
 	}
 }
 
-// While another call holds the key after a failure, it may retry. So the failure is no
-// answer, unless it has other inputs or the call is made inside of a question about it.
+// While another call holds the key after a failure, it may retry. So the failure does not
+// decide, unless it has other inputs or the call is made inside of a question about it.
 func TestRetryingAnswersNoCall(t *testing.T) {
 	for s := range situations() {
 		if s.state != "failed" {
