@@ -131,7 +131,8 @@ unless another place is free, because it would wait for itself.`,
 		title: "Outcome and retries",
 		flags: []string{"ok", "retries", "retry-delay", "retry-max-delay", "retry-on", "timeout", "kill-after"},
 		note: `Exit status 0 is a success. A failure ends the call, unless retries are left. Each retry is a separate
-attempt. idem does not retry a command that died of a signal.
+attempt. idem does not retry a command that died of a signal. While a call waits to retry, it holds the
+key: other calls are refused (75) or wait, whatever their --on-failure, and so does idem wait.
 
 With --ok 0,2=keep, status 2 is a success, and idem still exits with 2, fresh and replayed: for a
 command whose status is an answer, such as diff or terraform plan -detailed-exitcode. The --ok of

@@ -25,19 +25,22 @@ func tokenOf(id ledger.ID, generation int64) string {
 // Its elements are the run IDs of attempts. ledger.ForEvent is before the ID of an
 // attempt if this process is in a hook or a probe of the attempt. For a probe before
 // the first attempt, the element is the unstartedName of the key. For a question that is
-// asked without the claim, the ID follows askedPrefix.
+// asked without the claim, the ID follows askedPrefix. For a hook, the hookName of the key
+// comes before that.
 func outerAttempts() []string {
 	return strings.FieldsFunc(os.Getenv(ledger.ChainVar), func(r rune) bool { return r == ':' })
 }
 
 // chainOf returns the chain of a process that runs for an attempt. The process is
-// inside the attempt or, if there is no attempt yet, inside the first probe.
+// inside the attempt or, if there is no attempt yet, inside the first probe. A hook at the
+// end of a call is inside of no attempt of it.
 func chainOf(at runner.Attempt, place string) string {
-	if at.Over {
-		return os.Getenv(ledger.ChainVar)
-	}
 	chain := outerAttempts()
+	if at.Over || at.Event == string(runner.EventStart) {
+		chain = append(chain, hookName(at.ID, place))
+	}
 	switch {
+	case at.Over:
 	case at.RunID == "":
 		chain = append(chain, unstartedName(at.ID, place))
 	case at.Unclaimed:
@@ -58,6 +61,7 @@ func insideOf(id ledger.ID, place string) runner.Inside {
 		return in
 	}
 	in.Probe = slices.Contains(in.Attempts, unstartedName(id, place))
+	in.Hook = slices.Contains(in.Attempts, hookName(id, place))
 	for _, name := range in.Attempts {
 		if runID, ok := strings.CutPrefix(name, askedPrefix); ok {
 			in.Asked = append(in.Asked, runID)
@@ -71,9 +75,15 @@ const askedPrefix = "asked-"
 
 // unstartedName returns the name that a key without an attempt has in a chain. The key
 // is in the ledger at place.
-func unstartedName(id ledger.ID, place string) string {
+func unstartedName(id ledger.ID, place string) string { return "key-" + digestOf(id, place) }
+
+// hookName returns the name that the hooks of a key have in a chain.
+func hookName(id ledger.ID, place string) string { return "hook-" + digestOf(id, place) }
+
+// digestOf identifies a key in the ledger at place.
+func digestOf(id ledger.ID, place string) string {
 	sum := sha256.Sum256([]byte(strings.Join([]string{place, id.Namespace, id.Key, id.Window}, "\x00")))
-	return "key-" + hex.EncodeToString(sum[:16])
+	return hex.EncodeToString(sum[:16])
 }
 
 // variables returns the variables that a process of an attempt gets.

@@ -39,6 +39,7 @@ func (a *app) endHooks(ctx context.Context, p plan, m *made) {
 	if m.err != nil && m.res.Record.ID == (ledger.ID{}) { // the record was not read, so the token is not known
 		h = a.unprotectedHome(false)
 	}
+	m.call.Inside = insideOf(m.call.ID, h.place) // a call that could not be made has none
 	faults, fatal := a.runnerAt(p, h).EndHooks(ctx, m.call, eventOf(m.res, m.call, m.err), m.res, m.err)
 	a.reportHookFaults(faults)
 	if m.res.Fatal == 0 {

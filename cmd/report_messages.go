@@ -156,7 +156,7 @@ func busyFailure(rec ledger.Record, leftover bool, holders []ledger.Process, cal
 			detail("%s", startedText(cur)).
 			hintShare(call)
 	default: // claimed, but the attempt has not begun yet or has already ended
-		return fail(exitBusy, "key %s is held by a call that starts, ends, or waits for a mutex", key).
+		return fail(exitBusy, "key %s is held by a call that starts, ends, or waits to retry or for a mutex", key).
 			hintShare(call)
 	}
 }

@@ -92,9 +92,14 @@ type Record struct {
 	Attempts   int   // number of the latest attempt in this generation
 	Current    Attempt
 	// Alive reports, for a Running record, whether a holder or a process of its
-	// command exists. A Running record that is not alive is interrupted.
+	// command exists. A Running record that is not alive is interrupted. For a Failed
+	// record, it reports whether a claim is held, except in a result of List.
 	Alive bool
 }
+
+// Retrying reports whether the failure of r may not be final: a call holds the key, and
+// may run it again.
+func (r Record) Retrying() bool { return r.Current.State == Failed && r.Alive }
 
 // Phase is the state of a record as users see it. It depends on the stored state and,
 // for Running, on Alive.

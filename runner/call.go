@@ -60,6 +60,9 @@ type Inside struct {
 	// Asked are the run ids of attempts about which a question is asked without the
 	// claim. A call that asked the same question would never end.
 	Asked []string
+	// Hook reports whether the call is made inside of a hook of its key. Its own hooks
+	// do not run, because one that made the call again would never end.
+	Hook bool
 }
 
 // event reports whether the call is made inside of a hook or a probe of an attempt.

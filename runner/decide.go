@@ -165,6 +165,8 @@ func Decide(rec ledger.Record, fingerprint string, p Policy, m Moment) Decision 
 		return d
 	case rec.Current.State == ledger.Running && d.Reason != ReasonRecursive && d.Reason != ReasonMismatch:
 		return Decision{ActionClaim, ReasonBusy} // only the claim shows whether the key is held or interrupted
+	case m.Retrying && d.Action != ActionExecute && d.Reason != ReasonRecursive && d.Reason != ReasonMismatch:
+		return Decision{ActionClaim, ReasonBusy} // the call that holds it may retry
 	case d.Action == ActionExecute, d.Action == ActionProbe, d.Action == ActionSettle:
 		return Decision{ActionClaim, d.Reason}
 	default:

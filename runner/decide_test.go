@@ -242,6 +242,26 @@ func TestDecideIgnoresAlive(t *testing.T) {
 	}
 }
 
+// While another call holds the key after a failure, it may retry. So the failure does not
+// decide, unless it has other inputs or the call is made inside of a question about it.
+func TestRetryingAnswersNoCall(t *testing.T) {
+	for s := range situations() {
+		if s.state != "failed" {
+			continue
+		}
+		m := s.moment(false)
+		m.Retrying = true
+		got := Decide(recordIn(s.state, s.same), sameInputs, s.policy(), m)
+		refused := got.Action == ActionRefuse && (got.Reason == ReasonMismatch || got.Reason == ReasonRecursive)
+		if got.Action != ActionClaim && !refused {
+			t.Errorf("%+v: got %v, want %s", s, got, ActionClaim)
+		}
+		if refused && got != s.decide(false) {
+			t.Errorf("%+v: got %v, and %v when no call holds the key", s, got, s.decide(false))
+		}
+	}
+}
+
 func TestZeroPolicyIsTheDefault(t *testing.T) {
 	for s := range situations() {
 		for _, holding := range bools {

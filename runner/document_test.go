@@ -32,6 +32,8 @@ no lock and writes nothing. If the answer is *claim*, it takes the claim and ask
 - The first three cells of a row are its conditions; ` + "`-`" + ` fits everything. The first row that fits decides.
 - The word after a decision is its reason. The number is the exit status.
 - When another call holds the claim, the call is refused with 75. With ` + "`--wait`" + ` it waits and asks again.
+- While a call that holds the claim waits to retry, its failure answers no other call with the same inputs. Another call
+  is refused with 75, or waits.
 - The probe before a key's first attempt may itself make a call for that key. Such a call is refused with 64.
 - A key that was settled by hand for any inputs has the same fingerprint as every call.
 - ` + "`--max-attempts`" + ` counts the attempts since the last success or mark of success. ` + "`--rerun-within`" + ` is about the

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"os"
 	"slices"
 	"syscall"
@@ -77,6 +78,8 @@ type HookFault struct {
 	Err error
 }
 
+var errInsideHook = errors.New("the call is made inside of a hook of the same key")
+
 // startHooks runs the hooks of an attempt that is about to start.
 func (c *call) startHooks(ctx context.Context, claim ledger.Claim, res Result, signals *proc.Signals) []HookFault {
 	ctx, cancel := withDone(ctx, claim.Lost())
@@ -111,8 +114,11 @@ func (h *Hooks) has(e Event) bool {
 
 // runHooks runs the hooks of an event until a fatal signal comes.
 func (c *call) runHooks(ctx context.Context, e Event, res Result, err error, signals *proc.Signals) (faults []HookFault) {
-	if !c.Hooks.has(e) {
+	switch {
+	case !c.Hooks.has(e):
 		return nil
+	case c.Inside.Hook:
+		return []HookFault{{Event: e, Number: 1, Err: errInsideHook}}
 	}
 	ctx, cancel := withDone(ctx, signals.Done())
 	defer cancel()

@@ -15,8 +15,11 @@ type Moment struct {
 	Holding bool // the call holds the claim
 	Tried   int  // attempts since the last success
 	// Age is how long ago the first of these attempts began; 0 if there is none.
-	Age    time.Duration
-	Answer Answer // of the probe
+	Age time.Duration
+	// Retrying reports whether another call holds the key after a failure, so the failure
+	// may not be its last attempt.
+	Retrying bool
+	Answer   Answer // of the probe
 	// Verified is the answer of the verification about the attempt with the run id
 	// VerifiedRun.
 	Verified    Answer
@@ -57,9 +60,10 @@ func (c *call) decide(ctx context.Context, rec ledger.Record, m Moment) (Decisio
 	if rec.Attempts > 0 {
 		m.Age = math.MaxInt64
 	}
+	m.Retrying = rec.Retrying()
 	m.Verified, m.VerifiedRun = c.verified.answer, c.verified.runID
 	m.Around = c.Inside.Asked
-	if rec.Alive { // a leftover of an attempt that is over does not run inside of it
+	if rec.Phase() == ledger.PhaseRunning { // a leftover of an attempt that is over does not run inside of it
 		m.Around = c.Inside.Attempts
 	}
 	d := Decide(rec, c.Inputs.Fingerprint, c.Policy, m)

@@ -12,10 +12,11 @@ import (
 const settledInterval = 100 * time.Millisecond
 
 // Settled waits until the record of a key that w means is settled: succeeded, failed
-// or interrupted. A record that does not exist yet is waited for; once there is one,
-// Settled waits for that one. Each time that it reads a record that is not settled, it
-// calls unsettled, whose error ends the wait. It returns the record as it read it last,
-// with the errors of Find, of unsettled and of ctx.
+// or interrupted. A failure does not count while its call may retry it. A record that does
+// not exist yet is waited for; once there is one, Settled waits for that one. Each time
+// that it reads a record that is not settled, it calls unsettled, whose error ends the
+// wait. It returns the record as it read it last, with the errors of Find, of unsettled
+// and of ctx.
 //
 // It polls: Ledger.Wait returns when a key can be claimed, which may be long after its
 // attempt has ended, while processes that the command left behind are alive.
@@ -28,10 +29,12 @@ func Settled(ctx context.Context, l ledger.Ledger, namespace, key string, w Whic
 		if err != nil {
 			return rec, err
 		}
-		switch rec.Phase() {
-		case ledger.PhaseSucceeded, ledger.PhaseFailed, ledger.PhaseInterrupted:
+		switch phase := rec.Phase(); {
+		case rec.Retrying():
+			w = Which{Exact: true, Window: rec.ID.Window}
+		case phase == ledger.PhaseSucceeded, phase == ledger.PhaseFailed, phase == ledger.PhaseInterrupted:
 			return rec, nil
-		case ledger.PhaseNone:
+		case phase == ledger.PhaseNone:
 		default:
 			w = Which{Exact: true, Window: rec.ID.Window}
 		}

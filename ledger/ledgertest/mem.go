@@ -96,7 +96,7 @@ func (r *memRecord) record(id ledger.ID) ledger.Record {
 	for _, a := range r.attempts {
 		out.Attempts = max(out.Attempts, a.Number)
 	}
-	out.Alive = out.Current.State == ledger.Running && r.holder != nil
+	out.Alive = (out.Current.State == ledger.Running || out.Current.State == ledger.Failed) && r.holder != nil
 	return out
 }
 

@@ -152,7 +152,8 @@ func cancelledContext(k *kit) {
 	_, err = c.Mark(ctx, newMark(before, ledger.Succeeded))
 	k.is(err, context.Canceled, "Mark, cancelled")
 	after := k.get(k.b, id)
-	after.Fence = before.Fence
+	k.same(after.Retrying(), true, "Retrying of a failure, with the claim held")
+	after.Fence, after.Alive = before.Fence, false
 	k.same(after, before, "record after cancelled calls")
 	k.same(len(k.attempts(k.b, id)), 1, "attempts after cancelled calls")
 

@@ -45,22 +45,30 @@ func (l *Ledger) get(ctx context.Context, db *database, id ledger.ID, processes 
 		if err != nil {
 			return ledger.Record{}, err
 		}
-		if r.rec.Current.State != ledger.Running {
+		state := r.rec.Current.State
+		if state != ledger.Running {
 			l.recent.Store(&a)
+		}
+		switch state {
+		case ledger.Running:
+			r.rec.Alive, err = l.alive(id)
+		case ledger.Failed:
+			r.rec.Alive, err = l.locks.Held(filelock.NameOf(id), filelock.Claim)
+		default:
 			return r.rec, nil
 		}
-		r.rec.Alive, err = l.alive(id)
 		if err != nil || r.rec.Alive {
 			return r.rec, err
 		}
 		// The run is dead or has just finished. A run that finishes writes its record
-		// before it releases the locks. So if the record is unchanged, the run is dead.
+		// before it releases the locks. So if the record is unchanged, the run is dead. In
+		// the same way, a call that retries a failure releases them after the last attempt.
 		_, again, err := readBoth(ctx, db, id)
 		if err != nil {
 			return ledger.Record{}, err
 		}
-		if again.a.RunID == a.a.RunID && again.a.State == ledger.Running {
-			r.rec.Alive = len(processes()[a.a.RunID]) > 0
+		if again.a.RunID == a.a.RunID && again.a.State == state {
+			r.rec.Alive = state == ledger.Running && len(processes()[a.a.RunID]) > 0
 			return r.rec, nil
 		}
 	}
