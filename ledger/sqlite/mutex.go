@@ -236,6 +236,9 @@ func (c *claim) takeMutexes(ctx context.Context, tx querier, s ledger.Start) (ta
 	if ticket.number > 0 {
 		_, err = tx.ExecContext(ctx, "delete from mutexes where ticket=?", ticket.number)
 	}
+	if err == nil && len(s.Mutexes) > 0 {
+		err = c.ledger.sweep(ctx, tx, c.id.Namespace, s.Mutexes[len(s.Mutexes)-1].Name)
+	}
 	failpoint.Here("begin.mutexes")
 	return taken, err
 }
@@ -267,13 +270,47 @@ func (c *claim) takeMutex(ctx context.Context, tx querier, m ledger.Mutex, ticke
 // replaceDead stores the row of a new holder, and deletes the rows that do not count.
 func (v mutexView) replaceDead(ctx context.Context, tx querier, r mutexRow) error {
 	for _, dead := range v.dead {
-		_, err := tx.ExecContext(ctx, "delete from mutexes where ticket=? and namespace=? and name=? and place=?",
-			dead.ticket, []byte(dead.namespace), []byte(dead.name), dead.place)
-		if err != nil {
+		if err := dead.remove(ctx, tx); err != nil {
 			return err
 		}
 	}
 	return r.store(ctx, tx)
+}
+
+func (r mutexRow) remove(ctx context.Context, tx querier) error {
+	_, err := tx.ExecContext(ctx, "delete from mutexes where ticket=? and namespace=? and name=? and place=?",
+		r.ticket, []byte(r.namespace), []byte(r.name), r.place)
+	return err
+}
+
+// sweptRows is how many rows a call looks at on each side of a name. With more than one, the
+// rows of mutexes that are never used again get fewer, whatever the order of the names is.
+const sweptRows = 2
+
+// sweep deletes rows of other mutexes that do not count, next to a name in the order of names.
+// So mutexes that are named after customers or orders leave few rows. It keeps a row whose
+// attempt is recorded as running, because a search for its processes takes long. It leaves
+// rows that cannot be read to the calls of their own mutexes, which report the damage.
+func (l *Ledger) sweep(ctx context.Context, tx querier, namespace, name string) error {
+	for _, side := range []string{
+		"where ticket=0 and (namespace, name) > (?, ?) order by namespace, name limit ?",
+		"where ticket=0 and (namespace, name) < (?, ?) order by namespace desc, name desc limit ?",
+	} {
+		rows, err := readMutexes(ctx, tx, mutexColumns+side, []byte(namespace), []byte(name), sweptRows)
+		if err != nil {
+			return nil
+		}
+		for _, r := range rows {
+			used, err := l.inUse(ctx, tx, &r, func(string) bool { return true })
+			if err == nil && !used {
+				err = r.remove(ctx, tx)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // keepMutexes makes the places that an attempt has taken those of the claim, which leaves its

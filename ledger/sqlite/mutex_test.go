@@ -143,6 +143,41 @@ func TestRowsOfMutexesAreFew(t *testing.T) {
 	}
 }
 
+// TestMutexesOfCustomersLeaveFewRows: calls delete the rows of mutexes that are not used again,
+// whatever the order of the names is, and keep those of holders.
+func TestMutexesOfCustomersLeaveFewRows(t *testing.T) {
+	for order, name := range map[string]func(i int) string{
+		"growing": func(i int) string { return fmt.Sprintf("customer:%03d", i) },
+		"falling": func(i int) string { return fmt.Sprintf("customer:%03d", 999-i) },
+		"mixed":   func(i int) string { return fmt.Sprintf("customer:%03d", i*37%100) },
+	} {
+		t.Run(order, func(t *testing.T) {
+			place := fresh(t)
+			l := opened(t, place)
+			for _, held := range []string{"a", "customer:050x", "z"} {
+				_, err := beginWith(claimed(t, l, held), "holder "+held, []ledger.Mutex{{Name: held, Limit: 1}})
+				must(t, err)
+			}
+			for i := range 100 {
+				c := claimed(t, l, fmt.Sprint("k", i))
+				e, err := beginWith(c, fmt.Sprint("r", i), []ledger.Mutex{{Name: name(i), Limit: 1}})
+				must(t, err)
+				_, err = e.Finish(t.Context(), ledger.Outcome{State: ledger.Succeeded, Reason: ledger.ReasonExit})
+				must(t, err)
+				must(t, c.Release())
+			}
+			if n := mutexRows(t, place); n > 3+10 {
+				t.Errorf("got %d rows, want those of 3 holders and a few more", n)
+			}
+			states, err := l.Mutexes(t.Context(), "default")
+			must(t, err)
+			if len(states) != 3 {
+				t.Errorf("got %+v, want 3 mutexes with a holder", states)
+			}
+		})
+	}
+}
+
 // TestFreePlacesAreUsedAgain: places are numbered from 1 to the limit, whatever the order in
 // which they become free.
 func TestFreePlacesAreUsedAgain(t *testing.T) {
