@@ -289,8 +289,8 @@ const sweptRows = 2
 
 // sweep deletes rows of other mutexes that do not count, next to a name in the order of names.
 // So mutexes that are named after customers or orders leave few rows. It keeps a row whose
-// attempt is recorded as running, because a search for its processes takes long. It leaves
-// rows that cannot be read to the calls of their own mutexes, which report the damage.
+// attempt is recorded as running, because a search for its processes takes long. It keeps
+// rows that cannot be read: the calls that use these mutexes report the damage.
 func (l *Ledger) sweep(ctx context.Context, tx querier, namespace, name string) error {
 	for _, side := range []string{
 		"where ticket=0 and (namespace, name) > (?, ?) order by namespace, name limit ?",
