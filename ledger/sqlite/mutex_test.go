@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"idem/ledger"
 	"idem/ledger/filelock"
@@ -250,6 +251,36 @@ func TestDamagedMutexesAdmitNoCall(t *testing.T) {
 	}
 	if s := wantFull(t, caller, theMutex); len(s.Holders) != 1 {
 		t.Errorf("got state %+v after all repairs", s)
+	}
+}
+
+// TestDamagedWaiterHoldsUpNoOtherLine changes each column of the row of a waiter. A call in the
+// line of another mutex gets on.
+func TestDamagedWaiterHoldsUpNoOtherLine(t *testing.T) {
+	place := fresh(t)
+	l := opened(t, place)
+	_, err := beginWith(claimed(t, l, "holder"), "r", theMutex)
+	must(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	waiter, gone := claimed(t, l, "waiter"), make(chan struct{})
+	go func() { _ = waiter.Queue(ctx, theMutex, ledger.Owner{}); close(gone) }()
+	t.Cleanup(func() { cancel(); <-gone })
+	for asked(t, place, "select count(*) from mutexes where ticket>0") == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	raw(t, place, "create table intact as select * from mutexes")
+	for _, column := range columnsOf(t, place, "mutexes") {
+		for _, value := range []string{column + " || 'x'", "x''", "-" + column + " - 1", "9223372036854775807"} {
+			raw(t, place, "update mutexes set "+column+"="+value+" where ticket>0")
+			c := claimed(t, l, "other")
+			must(t, c.Queue(t.Context(), []ledger.Mutex{{Name: "free", Limit: 1}}, ledger.Owner{}))
+			_, err := beginWith(c, "other", []ledger.Mutex{{Name: "free", Limit: 1}})
+			if err != nil {
+				t.Errorf("%s = %s: got error %v", column, value, err)
+			}
+			must(t, c.Release())
+			raw(t, place, "delete from mutexes; insert into mutexes select * from intact")
+		}
 	}
 }
 

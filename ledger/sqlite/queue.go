@@ -84,21 +84,20 @@ type ticket struct {
 	lock   *filelock.Lock
 }
 
-// newTicket returns a ticket with a higher number than any other. It deletes the rows of tickets
-// that are no longer in line, because a claim writes nothing when it leaves its lines.
+// newTicket returns a ticket with a higher number than any that is in line. It deletes the rows of
+// the others, because a claim writes nothing when it leaves its lines. It reads the numbers
+// alone, so a damaged row affects the calls in its line and no others.
 func (l *Ledger) newTicket(ctx context.Context, tx querier) (t ticket, err error) {
-	rows, err := readMutexes(ctx, tx, mutexColumns+"where ticket>0 order by ticket")
+	numbers, err := ticketsOf(ctx, tx)
 	if err != nil {
 		return ticket{}, err
 	}
-	for _, r := range rows {
-		if r.ticket == t.number { // of another mutex
-			continue
-		}
-		t.number = r.ticket
-		held, err := l.locks.Held(filelock.TicketName(r.ticket), filelock.Claim)
-		if err == nil && !held {
-			_, err = tx.ExecContext(ctx, "delete from mutexes where ticket=?", r.ticket)
+	for _, n := range numbers {
+		held, err := l.locks.Held(filelock.TicketName(n), filelock.Claim)
+		if held {
+			t.number = n
+		} else if err == nil {
+			_, err = tx.ExecContext(ctx, "delete from mutexes where ticket=?", n)
 		}
 		if err != nil {
 			return ticket{}, err
@@ -111,6 +110,24 @@ func (l *Ledger) newTicket(ctx context.Context, tx querier) (t ticket, err error
 			return t, err
 		}
 	}
+}
+
+// ticketsOf returns the numbers of all tickets, in order.
+func ticketsOf(ctx context.Context, q querier) ([]int64, error) {
+	rows, err := q.QueryContext(ctx, "select distinct ticket from mutexes where ticket>0 and typeof(ticket)='integer' order by ticket")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var numbers []int64
+	for rows.Next() {
+		var n int64
+		if err := rows.Scan(&n); err != nil {
+			return nil, err
+		}
+		numbers = append(numbers, n)
+	}
+	return numbers, rows.Err()
 }
 
 func (t *ticket) end() {
