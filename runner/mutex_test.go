@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -68,6 +69,28 @@ func TestHeldMutexRefusesAnExecutionOnly(t *testing.T) {
 	forced.Wait = Wait{}
 	k.want(k.first(forced), Decision{ActionExecute, ReasonForced}, jobOut, jobErr)
 	k.wantNoMutex()
+}
+
+// damagedMutexes is a ledger in which the row of a mutex is damaged.
+type damagedMutexes struct{ ledger.Ledger }
+
+func (l damagedMutexes) Mutexes(context.Context, string, ...string) ([]ledger.MutexState, error) {
+	return nil, ledger.ErrCorrupt
+}
+
+// A call without mutexes is refused or waits, whatever is damaged in a mutex.
+func TestDamagedMutexRefusesNoOtherCall(t *testing.T) {
+	k := newKit(t)
+	claim, err := k.mem.Open().Claim(t.Context(), k.id)
+	must(t, err)
+	l := damagedMutexes{k.mem.Open()}
+	k.want(k.run(l, k.job()), Decision{ActionRefuse, ReasonBusy}, "", "")
+	waiting := k.job()
+	waiting.Wait.Set = true
+	done := make(chan outcome, 1)
+	go func() { done <- k.run(l, waiting) }()
+	must(t, claim.Release())
+	k.want(<-done, Decision{ActionExecute, ReasonNeverRun}, jobOut, jobErr)
 }
 
 // wantNoMutex checks that no mutex is in use.

@@ -160,6 +160,9 @@ func (c *call) busy(ctx context.Context, rec ledger.Record) (Result, error) {
 		return res, nil
 	}
 	states, err := c.Ledger.Mutexes(ctx, c.ID.Namespace)
+	if errors.Is(err, ledger.ErrCorrupt) { // of any mutex; the calls that use it report it
+		return res, nil
+	}
 	for i := range states {
 		if slices.ContainsFunc(states[i].Waiters, func(u ledger.MutexUse) bool { return u.ID == c.ID }) {
 			res.Queued = &states[i]
