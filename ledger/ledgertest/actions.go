@@ -203,6 +203,7 @@ func (m *model) release(t *rapid.T) {
 func (m *model) crash(t *rapid.T) {
 	i := anyHandle(t)
 	m.h.Crash(m.handles[i].real)
+	m.crashed = append(m.crashed, m.handles[i].real)
 	m.mem.Crash(m.handles[i].mem)
 	for id, h := range m.held {
 		if h.handle == i {

@@ -56,6 +56,7 @@ type model struct {
 	place   string
 	mem     *Mem
 	handles [2]pair[ledger.Ledger]
+	crashed []ledger.Ledger // closed at the end of the history
 	held    map[ledger.ID]*holder
 	late    []attempt                     // unfinished attempts whose claim was released
 	seen    map[ledger.ID][]ledger.Record // earlier records, for the Expect of a mark
@@ -107,6 +108,9 @@ func (m *model) close() {
 		if h.real != nil {
 			h.real.Close()
 		}
+	}
+	for _, l := range m.crashed {
+		l.Close()
 	}
 }
 
