@@ -37,9 +37,9 @@ func (i *impossible) clashWith(flag string) error {
 func (o *runOptions) checkOutcomes() error {
 	for i := range impossibles {
 		end := &impossibles[i]
-		for name, code := range remaps {
-			if code == end.code && o.exitCodes.changes(code) && end.is(o) {
-				return end.clashWith("exit-code " + name + "=N")
+		for _, r := range remaps {
+			if r.code == end.code && o.exitCodes.changes(r.code) && end.is(o) {
+				return end.clashWith("exit-code " + r.name + "=N")
 			}
 		}
 	}

@@ -159,7 +159,8 @@ func FuzzExitCodes(f *testing.F) {
 			}
 			return
 		}
-		for name, from := range remaps {
+		for _, r := range remaps {
+			name, from := r.name, r.code
 			to, ok := e[from]
 			digits, named := strings.CutPrefix(s, name+"=")
 			if named && from < 0 && strings.Trim(digits, "0") == "" { // the default

@@ -3,7 +3,6 @@ package cmd
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -124,11 +123,19 @@ const (
 	successExecuted
 )
 
-// remaps are the exit statuses and successes that --exit-code can change, by name.
-var remaps = map[string]int{
-	"running": exitBusy, "mismatch": exitMismatch, "interrupted": exitInterrupted,
-	"failed": exitFailed, "ledger": exitLedger, "output": exitOutput,
-	"replayed": successReplayed, "executed": successExecuted,
+// remaps are the exit statuses and successes that --exit-code can change, sorted by name.
+var remaps = []struct {
+	name string
+	code int
+}{
+	{"executed", successExecuted},
+	{"failed", exitFailed},
+	{"interrupted", exitInterrupted},
+	{"ledger", exitLedger},
+	{"mismatch", exitMismatch},
+	{"output", exitOutput},
+	{"replayed", successReplayed},
+	{"running", exitBusy},
 }
 
 // exitCodes is the value of --exit-code: NAME=N, repeatable. The last N of a NAME
@@ -140,13 +147,14 @@ func (e exitCodes) Type() string   { return "NAME=N" }
 
 func (e exitCodes) Set(s string) error {
 	name, number, _ := strings.Cut(s, "=")
-	from, ok := remaps[name]
-	if !ok {
-		names := []string{}
-		for n := range remaps {
-			names = append(names, n)
+	from, names := exitOK, []string{}
+	for _, r := range remaps {
+		names = append(names, r.name)
+		if r.name == name {
+			from = r.code
 		}
-		slices.Sort(names)
+	}
+	if from == exitOK {
 		return fmt.Errorf("want NAME=N, where NAME is one of %s", strings.Join(names, ", "))
 	}
 	to, err := strconv.ParseUint(number, 10, 8)
