@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -89,6 +90,11 @@ func (a *app) show(ctx context.Context, key string, record *recordFlags, asJSON 
 		files[at.RunID] = viewFiles(recorded)
 	}
 	mutexes, err := mutexesOf(ctx, l, rec.ID)
+	if errors.Is(err, ledger.ErrCorrupt) { // of any mutex; the record is good
+		a.ui.warn("the mutexes of key %s are not known", quote(rec.ID.Key))
+		a.ui.warnDetail("%v", err)
+		mutexes, err = nil, nil
+	}
 	if err != nil {
 		return err
 	}

@@ -258,3 +258,37 @@ func TestE2ELedgerReplacedWhileWaiting(t *testing.T) {
 	b.wantStatus(second.wait(), 69)
 	b.wantLines("side", 1)
 }
+
+// A mutex whose row is damaged admits no call. Other keys and mutexes are not affected.
+func TestE2EDamagedMutex(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	holder := b.start([]string{"idem", "run", "--key", "k", "--mutex", "m", "--", "sh", "-c", "echo >ready; until [ -e go ]; do sleep 0.01; done"})
+	b.waitLines("ready", 1)
+	b.sql("update mutexes set since=since+1")
+	b.wantStatus(b.run("run", "--key", "other", "--mutex", "m", "--", "touch", "ran"), 69)
+	b.wantStatus(b.run("run", "--key", "other", "--mutex", "m", "--wait", "--", "touch", "ran"), 69)
+	b.wantStatus(b.run("check", "--mutex", "m", "other"), 69)
+	b.wantStatus(b.run("list", "--mutexes"), 69)
+	b.wantStatus(b.run("run", "--key", "k", "--", "sh", "-c", "echo >ready; until [ -e go ]; do sleep 0.01; done"), 75)
+	if r := b.run("show", "--json", "k"); r.code != 0 || !strings.Contains(r.out, `"mutexes": null`) || !strings.Contains(r.err, "the mutexes of key \"k\" are not known") {
+		t.Errorf("got %+v, want the record and a warning", r)
+	}
+	b.wantStatus(b.run("run", "--key", "third", "--mutex", "n", "--", "true"), 0)
+	b.wantStatus(b.run("run", "--key", "fourth", "--", "true"), 0)
+	b.write("go", "")
+	b.wantStatus(holder.wait(), 0)
+	b.wantStatus(b.run("run", "--key", "k", "--", "sh", "-c", "echo >ready; until [ -e go ]; do sleep 0.01; done"), 0)
+	if _, err := os.Stat(b.path("ran")); err == nil {
+		t.Error("a command ran with a damaged mutex")
+	}
+	requireTool(t, "sqlite3")
+	r := b.wantStatus(b.run("run", "--key", "other", "--mutex", "m", "--", "true"), 69)
+	mends := mendsIn(t, r.err)
+	if len(mends) != 1 || !strings.Contains(r.err, "no record is affected") {
+		t.Fatalf("got %s, want one hint", r.err)
+	}
+	b.wantStatus(b.sh(mends[0]), 0)
+	b.wantStatus(b.run("run", "--key", "other", "--mutex", "m", "--", "true"), 0)
+	b.wantStatus(b.run("run", "--key", "fourth", "--", "false"), 65) // no record is lost
+}

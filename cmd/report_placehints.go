@@ -95,6 +95,9 @@ func (f *failure) faultHints(fault *ledger.Fault, place string) *failure {
 			restore = "mkdir -m 700 " + path
 		}
 		return f.hintRun("make sure that no command runs (see docs/recovery.md), then", "%s", restore)
+	case ledger.FaultMutex:
+		return f.detail("no record is affected").
+			hintRun("while no command with a mutex runs, make all mutexes free", "sqlite3 %s 'delete from mutexes'", path)
 	case ledger.FaultNoDatabase:
 		return f.hint("restore the whole directory from a backup; see docs/recovery.md").startOver(place)
 	case ledger.FaultLostCommits, ledger.FaultBadWitness:

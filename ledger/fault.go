@@ -44,6 +44,7 @@ const (
 	FaultNoDatabase                       // ledger.db is missing or empty
 	FaultLostCommits                      // the ledger has fewer commits than the witness counted
 	FaultBadWitness                       // the witness, which counts the commits, cannot be read
+	FaultMutex                            // a mutex cannot be read; no record is affected
 )
 
 // The values of Fault.Content.

@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 
@@ -32,6 +31,8 @@ type mutexRow struct {
 	lockless bool
 }
 
+var errChecksum = errors.New("wrong checksum")
+
 const mutexColumns = `select ticket, namespace, name, place, places, key, window, run_id, host, pid, user, since, checksum from mutexes `
 
 func scanMutex(s scanner) (mutexRow, error) {
@@ -47,7 +48,7 @@ func scanMutex(s scanner) (mutexRow, error) {
 	r.use.Owner.Host, r.use.Owner.User = string(host), string(user)
 	r.use.Since = fromMicros(since)
 	if sum != r.checksum() {
-		return r, fmt.Errorf("%w: mutex %q", ledger.ErrCorrupt, r.name)
+		return r, errChecksum
 	}
 	return r, nil
 }
@@ -63,11 +64,13 @@ const oneMutex = mutexColumns + "where ticket=0 and namespace=?1 and name=?2 uni
 	mutexColumns + "where ticket>0 and namespace=?1 and name=?2 order by ticket, place"
 
 // readMutex reads the rows of one mutex: the holders by place, then the waiters in order.
-func readMutex(ctx context.Context, q querier, namespace, name string) ([]mutexRow, error) {
-	return readMutexes(ctx, q, oneMutex, []byte(namespace), []byte(name))
+func (l *Ledger) readMutex(ctx context.Context, q querier, namespace, name string) ([]mutexRow, error) {
+	return l.readMutexes(ctx, q, oneMutex, []byte(namespace), []byte(name))
 }
 
-func readMutexes(ctx context.Context, q querier, query string, args ...any) ([]mutexRow, error) {
+// readMutexes returns the rows of a query. A damaged row is a *ledger.Fault of its own kind,
+// because it affects no record.
+func (l *Ledger) readMutexes(ctx context.Context, q querier, query string, args ...any) ([]mutexRow, error) {
 	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
@@ -77,7 +80,7 @@ func readMutexes(ctx context.Context, q querier, query string, args ...any) ([]m
 	for rows.Next() {
 		r, err := scanMutex(rows)
 		if err != nil {
-			return nil, err
+			return nil, l.dir.Damage(ledger.FaultMutex, "ledger.db", "a mutex cannot be read: "+err.Error())
 		}
 		all = append(all, r)
 	}
@@ -139,7 +142,7 @@ type mutexView struct {
 
 // look returns a mutex as it is now.
 func (l *Ledger) look(ctx context.Context, q querier, namespace, name string, alive func(runID string) bool) (mutexView, error) {
-	rows, err := readMutex(ctx, q, namespace, name)
+	rows, err := l.readMutex(ctx, q, namespace, name)
 	if err != nil {
 		return mutexView{}, err
 	}
@@ -296,7 +299,7 @@ func (l *Ledger) sweep(ctx context.Context, tx querier, namespace, name string) 
 		"where ticket=0 and (namespace, name) > (?, ?) order by namespace, name limit ?",
 		"where ticket=0 and (namespace, name) < (?, ?) order by namespace desc, name desc limit ?",
 	} {
-		rows, err := readMutexes(ctx, tx, mutexColumns+side, []byte(namespace), []byte(name), sweptRows)
+		rows, err := l.readMutexes(ctx, tx, mutexColumns+side, []byte(namespace), []byte(name), sweptRows)
 		if err != nil {
 			return nil
 		}
@@ -348,7 +351,7 @@ func (l *Ledger) Mutexes(ctx context.Context, namespace string, names ...string)
 		}
 		return states, nil
 	}
-	rows, err := readMutexes(ctx, db, mutexColumns+"order by namespace, name, ticket, place")
+	rows, err := l.readMutexes(ctx, db, mutexColumns+"order by namespace, name, ticket, place")
 	if err != nil {
 		return nil, l.explain(err)
 	}
