@@ -68,8 +68,8 @@ func (l *Ledger) readMutex(ctx context.Context, q querier, namespace, name strin
 	return l.readMutexes(ctx, q, oneMutex, []byte(namespace), []byte(name))
 }
 
-// readMutexes returns the rows of a query. A damaged row is a *ledger.Fault of its own kind,
-// because it affects no record.
+// readMutexes returns the rows of a query. The fault of a damaged row is a
+// ledger.FaultMutex, because it affects no record.
 func (l *Ledger) readMutexes(ctx context.Context, q querier, query string, args ...any) ([]mutexRow, error) {
 	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {

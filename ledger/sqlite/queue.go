@@ -85,8 +85,8 @@ type ticket struct {
 }
 
 // newTicket returns a ticket with a higher number than any that is in line. It deletes the rows of
-// the others, because a claim writes nothing when it leaves its lines. It reads the numbers
-// alone, so a damaged row affects the calls in its line and no others.
+// all other tickets, because a claim writes nothing when it leaves its lines. It reads only the
+// numbers, so a damaged row affects only the calls in its line.
 func (l *Ledger) newTicket(ctx context.Context, tx querier) (t ticket, err error) {
 	numbers, err := ticketsOf(ctx, tx)
 	if err != nil {

@@ -57,8 +57,11 @@ func check(key string, events []lab.Event) (c counts, faults []lab.Fault) {
 		}
 	}
 	var last *run
+	lastKill := -1
 	for i, e := range events {
 		switch e.Kind {
+		case lab.KillIdem:
+			lastKill = i
 		case lab.Called:
 			c.calls++
 			called[e.Call] = i
@@ -72,7 +75,8 @@ func check(key string, events []lab.Event) (c counts, faults []lab.Fault) {
 			if last != nil {
 				now.earlier = last.end
 			}
-			if last != nil && !killed[last.call] && last.end >= 0 && last.code == 0 && answers(e.Call, waiting, last) {
+			// A call that was killed since may have begun an attempt whose command did not start.
+			if last != nil && !killed[last.call] && lastKill < last.start && last.end >= 0 && last.code == 0 && answers(e.Call, waiting, last) {
 				fail(noNeed, i, "%s runs, although %s of line %d succeeded", e.Call, last.id, last.start)
 			}
 			runs[e.Run], last = now, now

@@ -25,6 +25,7 @@ func TestCheck(t *testing.T) {
 		"--wait after a success":        {"call f1;start f1 r1;end f1 r1;return f1 r1;call w2;start w2 r2;end w2 r2;return w2 r2", noNeed, 0},
 		"after a failure":               {"call f1;call f2;waits f2;start f1 r1;end f1 r1 3;return f1 - 3;start f2 r2;end f2 r2;return f2 r2", "", 0},
 		"idem was killed before it saw": {"call f1;call f2;waits f2;start f1 r1;end f1 r1;kill-idem f1;return f1 - -9;start f2 r2;end f2 r2;return f2 r2", "", 0},
+		"an attempt was killed before":  {"call f1;start f1 r1;call f2;call f3;waits f2;waits f3;end f1 r1;start f2 r2;end f2 r2;call f4;kill-idem f4;return f4 - -9;start f3 r3;end f3 r3;return f3 r3", "", 0},
 		"no run":                        {"call f1;return f1 r1", noUnknown, 0},
 		"a run that failed":             {"call f1;start f1 r1;end f1 r1 3;return f1 r1", noUnknown, 0},
 		"two at once":                   {"call f1;call f2;start f1 r1;overlap f2 r2;end f1 r1;return f1 r1", noOverlap, 0},
