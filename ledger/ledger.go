@@ -32,6 +32,9 @@ const (
 	Running   State = "running"
 	Succeeded State = "succeeded"
 	Failed    State = "failed"
+	// Batch is the state of a mark that describes a batch of items. A batch has no
+	// attempts.
+	Batch State = "batch"
 )
 
 // Reason is how an attempt ended.
@@ -81,6 +84,7 @@ type Attempt struct {
 	Redacted    bool   // see Capture
 	Files       int    // how many files Ledger.Files returns
 	NoOutput    bool   // no output was to be recorded; Truncated is then false
+	ParentRun   string // of a step or an item: see Origin.RunID
 }
 
 // Record is all that a ledger stores for one ID. Its state, fingerprint and outcome
@@ -90,6 +94,8 @@ type Record struct {
 	Generation int64 // 1 at first, increased by Forget
 	Fence      int64 // increased by every Begin; never decreases, not even after Forget
 	Attempts   int   // number of the latest attempt in this generation
+	Parent     ID    // of a step or an item; else zero
+	Series     int64 // see Origin
 	Current    Attempt
 	// Alive reports, for a Running record, whether a holder or a process of its
 	// command exists. A Running record that is not alive is interrupted. For a Failed
@@ -113,6 +119,7 @@ const (
 	PhaseInterrupted Phase = "interrupted"
 	PhaseSucceeded   Phase = "succeeded"
 	PhaseFailed      Phase = "failed"
+	PhaseBatch       Phase = "batch"
 )
 
 // Phase returns the phase of r. It is PhaseInterrupted when r is recorded as running
@@ -255,6 +262,13 @@ type Start struct {
 	// Mutexes are taken with the attempt. They are sorted by name, and no name occurs
 	// twice.
 	Mutexes []Mutex
+	// Origin is that of a step or an item. The zero Origin keeps the recorded parent.
+	Origin Origin
+	// Renew begins a new series, so all steps and items below the record are forgotten.
+	// The error is the *BusyError of one of them while it is held.
+	Renew bool
+	// Fresh forgets the record itself in the same commit, as Forget does.
+	Fresh bool
 }
 
 // Execution is one attempt in progress.
@@ -265,6 +279,9 @@ type Execution interface {
 	// Fence returns the attempt's fencing number: greater than that of every
 	// earlier attempt of the key.
 	Fence() int64
+
+	// Generation returns the generation of the record that the attempt belongs to.
+	Generation() int64
 
 	// Write records a piece of output. Pieces are recorded in the order of the
 	// calls. Write never fails the run: bytes that cannot be kept are counted, and
@@ -343,6 +360,10 @@ type Filter struct {
 	Glob      Glob   // a pattern for the key
 	Phase     Phase
 	Limit     int // the maximum number of records
+	// Under restricts the result to the steps or items directly below a record. TopLevel
+	// restricts it to records without a parent.
+	Under    ID
+	TopLevel bool
 }
 
 // Collect returns all records that List yields, or its error.
@@ -363,7 +384,7 @@ type Mark struct {
 	// Expect is the record on which the decision to mark is based. Its current
 	// attempt must still be current and in the same state.
 	Expect   Record
-	State    State  // Succeeded, Failed, or None for "run it again"
+	State    State  // Succeeded, Failed, Batch, or None for "run it again"
 	Reason   Reason // ReasonMarked, ReasonProbed or ReasonUnverified
 	ExitCode int
 	RunID    string
@@ -373,6 +394,8 @@ type Mark struct {
 	// an empty Fingerprint, the mark counts for any call.
 	Fingerprint string
 	Inputs      []byte
+	Origin      Origin // as in Start
+	Renew       bool   // as in Start
 	// Stdout is read to its end and recorded as the output. MaxOutput limits it as
 	// in Start. Nil means no output.
 	Stdout    io.Reader

@@ -14,7 +14,8 @@ import (
 // Call has the settings of one call of `idem run`, which differ from key to key.
 type Call struct {
 	ID     ledger.ID
-	Argv   []string // the command
+	Origin ledger.Origin // of a step or an item; else zero
+	Argv   []string      // the command
 	Stdin  *os.File // of the command
 	TTY    bool     // give the command a pseudo-terminal; all its output is stdout then
 	Inputs Inputs

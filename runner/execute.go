@@ -99,7 +99,7 @@ func (x *execution) attempt(ctx context.Context, rec ledger.Record) (Result, err
 	}
 	e, err := x.claim.Begin(ctx, ledger.Start{
 		RunID: x.NewRunID(), Fingerprint: x.Inputs.Fingerprint, Inputs: inputs, Owner: x.Owner(), MaxOutput: x.Output.recordLimit(),
-		Mutexes: x.Mutexes,
+		Mutexes: x.Mutexes, Origin: x.Origin,
 	})
 	if err != nil {
 		if sig, ok := x.signals.Fatal(); ok {
@@ -108,7 +108,8 @@ func (x *execution) attempt(ctx context.Context, rec ledger.Record) (Result, err
 		return before, err
 	}
 	res := Result{Decision: x.decision, Record: rec, output: &heldOutput{runID: e.Attempt().RunID}}
-	res.Record.Fence, res.Record.Attempts, res.Record.Current = e.Fence(), e.Attempt().Number, e.Attempt()
+	res.Record.Generation, res.Record.Fence = e.Generation(), e.Fence()
+	res.Record.Attempts, res.Record.Current = e.Attempt().Number, e.Attempt()
 	if x.last != nil && x.Hooks.has(EventStart) {
 		x.last.Settle()
 	}

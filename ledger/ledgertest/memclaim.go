@@ -121,6 +121,8 @@ func (x *memExecution) Attempt() ledger.Attempt { return x.attempt }
 
 func (x *memExecution) Fence() int64 { return x.fence }
 
+func (x *memExecution) Generation() int64 { return x.r.generation }
+
 func (x *memExecution) Write(s ledger.Stream, p []byte) {
 	x.m.mu.Lock()
 	defer x.m.mu.Unlock()

@@ -64,6 +64,7 @@ type execution struct {
 
 func (e *execution) Attempt() ledger.Attempt { return e.row.a }
 func (e *execution) Fence() int64            { return e.record.rec.Fence }
+func (e *execution) Generation() int64       { return e.record.rec.Generation }
 func (e *execution) Descriptors() []*os.File {
 	return append([]*os.File{e.life}, e.claim.placeFiles()...)
 }

@@ -35,8 +35,10 @@ type rule struct {
 // rooms has the rule of each package.
 var rooms = []rule{
 	{".", []string{"cmd", "internal/entry"}},
-	{"cmd", []string{"runner", "inputs", "proc", "hashkey", "redact", "sidefile", "ledger", "ledger/none", "ledger/drivers"}},
+	{"cmd", []string{"runner", "batch", "items", "inputs", "proc", "hashkey", "redact", "sidefile", "ledger", "ledger/none", "ledger/drivers"}},
 	{"runner", []string{"ledger", "proc", "redact", "sidefile", "internal/fdio"}},
+	{"batch", []string{"runner", "items", "ledger", "proc", "internal/fdio"}},
+	{"items", []string{"hashkey", "internal/lenprefix"}},
 	{"proc", []string{"internal/failpoint", "internal/fdio", "internal/rawsig"}},
 	{"inputs", []string{"hashkey", "internal/lenprefix"}},
 	{"hashkey", []string{"internal/lenprefix"}},

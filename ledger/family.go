@@ -1,0 +1,66 @@
+package ledger
+
+import "context"
+
+// Origin says where a step or an item comes from. A record with a parent is a step of a
+// run or an item of a batch. Its key is the key of the parent, a slash and a name, and
+// namespace and window are those of the parent. The parent itself need not be recorded.
+//
+// A record belongs to one series of its parent. Forget, Start.Renew and Mark.Renew begin
+// a new series. Records of an earlier series, and all records below them, are forgotten at
+// that moment: Get returns a record with state None in a new generation, List omits them,
+// and their outputs are not found. Their rows may be deleted later.
+//
+// Generation and fence of a key never take a value again that they had before, not even
+// after the record was deleted. So a record below a key, or a new record whose key has the
+// key of another record and a slash as a prefix, begins with numbers that are greater than
+// all earlier ones below that key.
+type Origin struct {
+	Parent ID
+	// RunID is the attempt of the parent that made the step. For an item, it is the run
+	// ID of the call that made the batch. Empty: the call was not made by the parent.
+	RunID string
+}
+
+// Grouping is implemented by a ledger that can make changes of several claims durable with
+// one commit.
+type Grouping interface {
+	// Together calls all changes at the same time, each in a separate goroutine, and
+	// returns when all have returned. Each changes the ledger through another claim. The
+	// ledger tries to commit their first changes together, also with those of other calls
+	// of Together. Each change is acknowledged and fails separately, as without Together,
+	// and no change is acknowledged before it is durable.
+	Together(changes ...func())
+}
+
+// Together is Grouping.Together of l, or calls the changes one after the other.
+func Together(l Ledger, changes ...func()) {
+	if g, ok := l.(Grouping); ok {
+		g.Together(changes...)
+		return
+	}
+	for _, change := range changes {
+		change()
+	}
+}
+
+// Surveying is implemented by a ledger that can look at all records below a parent at a
+// cost far below that of Get for each.
+type Surveying interface {
+	// Successes reads which records directly below parent have succeeded at this moment.
+	Successes(ctx context.Context, parent ID) (Successes, error)
+	// Tallies counts the records directly below each of the parents by their phase.
+	// Without an argument, it counts those of all parents in the ledger.
+	Tallies(ctx context.Context, parents ...ID) (map[ID]Tally, error)
+}
+
+// Successes is the result of Surveying.Successes. It needs about 16 bytes of memory for
+// each record.
+type Successes interface {
+	// Has reports whether the record of id had succeeded with this fingerprint. If the
+	// result is false, the record may nevertheless have done so: Get then decides.
+	Has(id ID, fingerprint string) bool
+}
+
+// Tally is a number of records by phase.
+type Tally map[Phase]int
