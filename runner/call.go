@@ -16,8 +16,8 @@ type Call struct {
 	ID     ledger.ID
 	Origin ledger.Origin // of a step or an item; else zero
 	Argv   []string      // the command
-	Stdin  *os.File // of the command
-	TTY    bool     // give the command a pseudo-terminal; all its output is stdout then
+	Stdin  *os.File      // of the command
+	TTY    bool          // give the command a pseudo-terminal; all its output is stdout then
 	Inputs Inputs
 	Policy Policy
 	Probe  Probe // used only if Policy.Probe is set
