@@ -224,9 +224,26 @@ func (o *calendarFlags) shiftsDays() bool { return strings.Trim(o.dayStart, "0:"
 
 // listClashes are the clashes of idem list.
 var listClashes = []clash[*listOptions]{
-	{"mutexes", "state", "a mutex has no state", func(o *listOptions) bool { return o.mutexes && o.state.value != "" }},
+	{"mutexes", "under", "a mutex has no steps or items", func(o *listOptions) bool { return o.mutexes && o.under != "" }},
+	{"mutexes", "state", "a mutex has no state", func(o *listOptions) bool { return o.mutexes && o.phase() != "" }},
 	{"mutexes", "glob", "a pattern selects keys", func(o *listOptions) bool { return o.mutexes && o.glob != "" }},
 	{"mutexes", "limit", "a limit counts keys", func(o *listOptions) bool { return o.mutexes && o.limit > 0 }},
+	{"items", "json", "an array has the item of each element", func(o *listOptions) bool { return o.items && o.json }},
+}
+
+// checkPairs refuses flags of idem list that cannot be combined.
+func (o *listOptions) checkPairs(f *pflag.FlagSet) error {
+	if err := checkFlagPairs(f, f.Changed, nil, listClashes, o); err != nil {
+		return err
+	}
+	return o.underFlags.checkPairs(f, nil, recordNames, "")
+}
+
+// underClashes are the clashes of the flags that select steps or items.
+var underClashes = []clash[*underFlags]{
+	{"failed", "state", "both select a state", func(o *underFlags) bool { return o.failed && o.state.value != "" }},
+	{"interrupted", "state", "both select a state", func(o *underFlags) bool { return o.interrupted && o.state.value != "" }},
+	{"failed", "interrupted", "both select a state", func(o *underFlags) bool { return o.failed && o.interrupted }},
 }
 
 // recordClashes are the clashes of commands about recorded keys.
