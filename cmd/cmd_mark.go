@@ -36,12 +36,16 @@ applies whatever the inputs are. With a command, it applies only to calls with
 the same command and --hash-* flags. A key that has inputs keeps them, unless
 --replace gives it those of the command.
 
+With --under, all steps or items below a key that are in one state are settled.
+Those that run by then are left as they are (status 75).
+
 A running key is refused (status 75). A success is changed only with --force,
 and never by "done". The history of the key has every mark, with its note, user
 and time.`
 
 type markOptions struct {
 	key             string
+	below           underFlags
 	allowEmptyParts bool
 	calendarFlags
 	inputs inputFlags
@@ -65,7 +69,8 @@ func (a *app) markCommand() *cobra.Command {
 		Short: "Settle a key by hand",
 		Long:  markLong + recordLong + refuseLong,
 		Example: `  idem mark done payment:4711 --note 'found in the bank statement'
-  idem mark done backup --per day --stdout-file backup.log -- ./backup.sh`,
+  idem mark done backup --per day --stdout-file backup.log -- ./backup.sh
+  idem mark retry --under backfill --interrupted`,
 		ValidArgs: []string{"done", "failed", "retry"},
 		RunE: func(c *cobra.Command, args []string) error {
 			name, argv, err := o.parseArgs(args, c.ArgsLenAtDash())
@@ -74,6 +79,9 @@ func (a *app) markCommand() *cobra.Command {
 			}
 			if err := o.check(c.Flags(), name, argv); err != nil {
 				return err
+			}
+			if o.below.under != "" {
+				return a.markBelow(c.Context(), name, o)
 			}
 			return a.mark(c.Context(), name, argv, o)
 		},
@@ -84,6 +92,8 @@ func (a *app) markCommand() *cobra.Command {
 	o.calendarFlags.addTo(f, recordPer)
 	o.inputs.addTo(f)
 	o.record = newRecordFlags(c, &o.calendarFlags, false)
+	o.below.record = o.record
+	o.below.addTo(c, "settle", ledger.PhaseInterrupted, ledger.PhaseFailed, ledger.PhaseSucceeded, ledger.PhaseRetry)
 	o.storeFlags.addTo(f)
 	f.StringVar(&o.note, "note", "", "record `TEXT` as the reason in the history")
 	f.IntVar(&o.exitCode, "exit-code", 0, "record exit status `N` (default: 0 for done, 1 for failed); a replay of done still exits 0, as with --ok")
@@ -98,6 +108,12 @@ func (a *app) markCommand() *cobra.Command {
 // the number of arguments before the first "--", or -1. A key that begins with a dash
 // needs that "--" itself; the "--" of the command is then one of args.
 func (o *markOptions) parseArgs(args []string, dash int) (name string, argv []string, err error) {
+	if o.below.under != "" && len(args) > 1 {
+		return "", nil, usage("idem mark: unexpected argument %s with --under", quoteWord(args[1]))
+	}
+	if o.below.under != "" && len(args) == 1 {
+		args, dash = append(args, o.below.under), -1
+	}
 	if len(args) < 2 {
 		return "", nil, usage("idem mark requires done, failed or retry, and a key").hintForm("idem " + markUse)
 	}
@@ -145,14 +161,8 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 	if err != nil {
 		return err
 	}
-	h := runner.Settlement{
-		State: marks[name], ExitCode: o.exitCode, RunID: newRunID(), Owner: owner(),
-		Note:  string(keep.redactor.Bytes([]byte(o.note))),
-		Bound: len(argv) > 0, Replace: o.replace, Force: o.force, MaxOutput: o.maxOutput.bytes,
-	}
-	if h.State == ledger.Failed {
-		h.ExitCode = cmp.Or(h.ExitCode, 1)
-	}
+	h := o.settlement(name, keep)
+	h.RunID, h.Bound, h.Replace = newRunID(), len(argv) > 0, o.replace
 	if o.stdoutFile != "" {
 		f, err := openOutput(o.stdoutFile, o.maxOutput, o.cut)
 		if err != nil {
@@ -183,6 +193,9 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 	case errors.Is(err, runner.ErrInputs):
 		return mismatchFailure(was, runner.Call{Inputs: runner.Inputs{Fingerprint: h.Fingerprint, Encoded: h.Inputs}}).withoutHints().
 			hintFlags("to apply the key to this command from now on", "--replace")
+	case errors.Is(err, runner.ErrBatch):
+		return usage("key %s is not marked, because it is a batch, which has no outcome", quote(o.key)).
+			hint("idem mark --under settles its items")
 	case errors.Is(err, runner.ErrSame):
 		a.ui.note("key %s is not marked, because it has already succeeded", quote(o.key))
 		return nil
@@ -194,6 +207,19 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 	}
 	a.ui.note("marked key %s%s %s", quote(o.key), inWindow(id), name)
 	return nil
+}
+
+// settlement returns the settlement of a key as the flags say, without the fields that are
+// about one key.
+func (o *markOptions) settlement(name string, keep retention) runner.Settlement {
+	h := runner.Settlement{
+		State: marks[name], ExitCode: o.exitCode, Owner: owner(),
+		Note: string(keep.redactor.Bytes([]byte(o.note))), Force: o.force, MaxOutput: o.maxOutput.bytes,
+	}
+	if h.State == ledger.Failed {
+		h.ExitCode = cmp.Or(h.ExitCode, 1)
+	}
+	return h
 }
 
 // recordOf returns the record of a key that the flags select. The key of a new record

@@ -239,6 +239,12 @@ func (o *listOptions) checkPairs(f *pflag.FlagSet) error {
 	return o.underFlags.checkPairs(f, nil, recordNames, "")
 }
 
+// singleNames are the flags of idem mark that are about one key.
+var singleNames = []string{
+	"allow-empty-parts", "hash", "hash-cwd", "hash-env", "hash-file", "hash-file-optional", "hash-ignore", "hash-stdin", "hash-value",
+	"max-output", "max-stdin", "no-store", "replace", "stdout-file",
+}
+
 // underClashes are the clashes of the flags that select steps or items.
 var underClashes = []clash[*underFlags]{
 	{"failed", "state", "both select a state", func(o *underFlags) bool { return o.failed && o.state.value != "" }},
@@ -269,6 +275,9 @@ func (o *recordFlags) has(name string) bool { return name == "key" || o.command.
 // call. bound reports whether it has a command.
 func (o *markOptions) checkPairs(name string, bound bool) error {
 	f := o.record.command.Flags()
+	if err := o.below.checkPairs(f, singleNames, underNames, "a step or an item keeps its inputs, and the mark has no output"); err != nil {
+		return err
+	}
 	err := checkFlagPairs(f, o.record.has, append([]need{{"max-output", []string{"stdout-file"}}}, needs...), inputClashes, &o.inputs)
 	if err == nil && o.inputs.Stdin && o.stdoutFile == "-" {
 		err = clashError("hash-stdin", "stdout-file -", "both read stdin")

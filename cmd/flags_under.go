@@ -47,6 +47,10 @@ func (o *underFlags) phase() ledger.Phase {
 // recordNames are the flags that select a record of a key.
 var recordNames = []string{"per", "tz", "at", "day-start", "window", "latest"}
 
+// underNames are the flags that have no effect without --under in a command that changes
+// keys.
+var underNames = []string{"state", "failed", "interrupted"}
+
 // needsUnder are the needs of flags that have an effect only with --under, in all
 // commands that have them.
 var needsUnder = []need{
