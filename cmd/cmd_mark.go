@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -149,7 +150,7 @@ func (o *markOptions) check(f *pflag.FlagSet, name string, argv []string) error 
 }
 
 func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptions) error {
-	id, err := a.id(o.key, true) // the key may be recorded with empty parts
+	id, err := a.recordedID(o.key)
 	if err != nil {
 		return err
 	}
@@ -183,7 +184,7 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 		return err
 	}
 	h.Fingerprint, h.Inputs = in.Fingerprint(), keep.inputs(in).Encode()
-	if id, err = a.recordOf(ctx, l, id, want, o); err != nil {
+	if id, h.Origin, err = a.recordOf(ctx, l, id, want, o); err != nil {
 		return err
 	}
 	was, err := runner.Mark(ctx, l, id, h)
@@ -194,8 +195,7 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 		return mismatchFailure(was, runner.Call{Inputs: runner.Inputs{Fingerprint: h.Fingerprint, Encoded: h.Inputs}}).withoutHints().
 			hintFlags("to apply the key to this command from now on", "--replace")
 	case errors.Is(err, runner.ErrBatch):
-		return usage("key %s is not marked, because it is a batch, which has no outcome", quote(o.key)).
-			hint("idem mark --under settles its items")
+		return batchFailure(id)
 	case errors.Is(err, runner.ErrSame):
 		a.ui.note("key %s is not marked, because it has already succeeded", quote(o.key))
 		return nil
@@ -223,12 +223,37 @@ func (o *markOptions) settlement(name string, keep retention) runner.Settlement 
 }
 
 // recordOf returns the record of a key that the flags select. The key of a new record
-// must be one that idem run accepts.
-func (a *app) recordOf(ctx context.Context, l ledger.Store, id ledger.ID, want runner.Which, o *markOptions) (ledger.ID, error) {
+// must be one that idem run accepts, unless it is that of a step or an item.
+func (a *app) recordOf(ctx context.Context, l ledger.Store, id ledger.ID, want runner.Which, o *markOptions) (ledger.ID, ledger.Origin, error) {
 	rec, err := a.find(ctx, l, id, want, o.record)
 	if err != nil || rec.Phase() != ledger.PhaseNone {
-		return rec.ID, err
+		return rec.ID, ledger.Origin{}, err
 	}
-	_, err = a.id(id.Key, o.allowEmptyParts)
-	return rec.ID, err
+	parent, err := parentOf(ctx, l, rec.ID)
+	if err == nil && parent == (ledger.ID{}) {
+		_, err = a.id(id.Key, o.allowEmptyParts)
+	}
+	return rec.ID, ledger.Origin{Parent: parent}, err
+}
+
+// parentOf returns the batch or the run with steps that a key is below, zero if there is
+// none.
+func parentOf(ctx context.Context, l ledger.Ledger, id ledger.ID) (ledger.ID, error) {
+	for parent := id; ; {
+		end := strings.LastIndexByte(parent.Key, '/')
+		if end < 1 {
+			return ledger.ID{}, nil
+		}
+		parent.Key = parent.Key[:end]
+		rec, err := l.Get(ctx, parent)
+		if err != nil {
+			return ledger.ID{}, err
+		}
+		if rec.Current.State == ledger.Batch {
+			return parent, nil
+		}
+		if tallies, err := talliesOf(ctx, l, parent); err != nil || len(tallies[parent]) > 0 {
+			return parent, err
+		}
+	}
 }

@@ -39,6 +39,9 @@ type Settlement struct {
 
 	Force bool // change a success too
 
+	// Origin is that of a step or an item that is not recorded yet.
+	Origin ledger.Origin
+
 	// Expect is the record on which the user decided. If it is set and another call has
 	// changed the record since, the error is ledger.ErrChanged.
 	Expect *ledger.Record
@@ -99,7 +102,7 @@ func Mark(ctx context.Context, l ledger.Ledger, id ledger.ID, s Settlement) (led
 		Expect: rec, State: s.State, Reason: ledger.ReasonMarked, ExitCode: s.ExitCode,
 		RunID: s.RunID, Note: s.Note, Owner: s.Owner,
 		Fingerprint: rec.Current.Fingerprint, Inputs: rec.Current.Inputs,
-		Stdout: s.Stdout, MaxOutput: s.MaxOutput, Capture: s.Capture,
+		Stdout: s.Stdout, MaxOutput: s.MaxOutput, Capture: s.Capture, Origin: s.Origin,
 	}
 	if s.Bound {
 		m.Fingerprint, m.Inputs = s.Fingerprint, s.Inputs
