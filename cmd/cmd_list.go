@@ -32,9 +32,9 @@ that state.
 
 On a terminal, the output is a table. In a pipe, it has one line per key and no
 header. Tabs separate the fields: key, state, attempt, exit status, start,
-namespace, window, and the numbers of steps or items. The states are running,
-interrupted, succeeded, failed, batch for a key with items, and retry for a key
-that was marked to run again.
+namespace, window and, for a key with steps or items, their numbers. The states
+are running, interrupted, succeeded, failed, batch for a key with items, and
+retry for a key that was marked to run again.
 
 With --under and --items, each line is an item as it was given to idem each, so
 the list can be its input. Only items in exactly the state of --state are listed
@@ -126,11 +126,14 @@ func writeRows(w io.Writer, records iter.Seq2[listed, error]) error {
 		if err != nil {
 			return err
 		}
-		_, err := fmt.Fprintln(w, strings.Join([]string{
+		fields := []string{
 			escape(r.ID.Key), string(r.Phase()), fmt.Sprint(r.Attempts), exitText(r.Current), startText(r.Current, stamp),
-			escape(r.ID.Namespace), escape(r.ID.Window), tallyText(r.below),
-		}, "\t"))
-		if err != nil {
+			escape(r.ID.Namespace), escape(r.ID.Window),
+		}
+		if text := tallyText(r.below); text != "" {
+			fields = append(fields, text)
+		}
+		if _, err := fmt.Fprintln(w, strings.Join(fields, "\t")); err != nil {
 			return err
 		}
 	}
