@@ -12,7 +12,7 @@ import (
 
 // belowChange is a change of all steps or items directly below a key that have a state.
 type belowChange struct {
-	done   string // what has been done with the keys, such as "marked done"
+	done   string // the change in a message, such as "marked done"
 	change func(ledger.Record) error
 }
 

@@ -58,9 +58,8 @@ var needsUnder = []need{
 	{"null", []string{"items"}},
 }
 
-// checkPairs refuses flags of a command with --under that cannot be combined. without are
-// the flags that have no effect with --under, and only are those that have one only with
-// it.
+// checkPairs refuses flags of a command with --under that cannot be combined. The flags
+// in without have no effect with --under. Those in only have none without it.
 func (o *underFlags) checkPairs(f *pflag.FlagSet, without, only []string, why string) error {
 	if f.Changed("under") && o.under == "" {
 		return usage("--under is empty: a variable may be unset")

@@ -28,9 +28,8 @@ func nameOf(rec ledger.Record) (name string, hashed bool) {
 	return name, hashed && rec.Parent != (ledger.ID{})
 }
 
-// itemOf returns the bytes of the step or item that a record is about. ok reports whether
-// they are known: those of a hashed item are among its inputs, unless these are not
-// stored.
+// itemOf returns the bytes of the step or item that a record is about. Those of a hashed
+// item are among its inputs. ok reports whether they are known: they may not be stored.
 func itemOf(rec ledger.Record) (item string, ok bool) {
 	name, hashed := nameOf(rec)
 	if !hashed {

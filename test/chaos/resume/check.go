@@ -24,9 +24,8 @@ const (
 
 var promises = []string{noOverlap, noSecond, noLoss, noUnknown, noInvention, noSecondRun, noValue, noStanding, noOddity, noFault, noLeft}
 
-// check tests the promises about one key. The events are those of its commands and calls,
-// and the attempts are its history in the ledger, both in their order. done reports whether
-// the last call has found the key done.
+// check tests the promises about one key. It gets the events of its commands and calls, and
+// its history in the ledger. done reports whether the last call has found the key done.
 func check(key string, events []lab.Event, attempts []rig.Attempt, done bool) (effects int, faults []lab.Fault) {
 	fail := func(promise string, at int, format string, args ...any) {
 		faults = append(faults, lab.Fault{Promise: promise, Key: key, What: fmt.Sprintf(format, args...), At: at})
