@@ -59,8 +59,8 @@ func busyBelowFailure(parent ledger.ID, s runner.Swept) *failure {
 	return f.hintFor(s.Holding[0].ID, "to wait for the first one", "wait")
 }
 
-// batchFailure returns the failure of a command about the outcome of a batch.
-func batchFailure(id ledger.ID) *failure {
+// noOutcomeFailure returns the failure of a command about the outcome of a batch.
+func noOutcomeFailure(id ledger.ID) *failure {
 	return usage("key %s is a batch, which has no outcome", quote(id.Key)).
 		detail("its items have one").
 		hintFor(id, "to see its items", "list", "--under")

@@ -195,7 +195,7 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 		return mismatchFailure(was, runner.Call{Inputs: runner.Inputs{Fingerprint: h.Fingerprint, Encoded: h.Inputs}}).withoutHints().
 			hintFlags("to apply the key to this command from now on", "--replace")
 	case errors.Is(err, runner.ErrBatch):
-		return batchFailure(id)
+		return noOutcomeFailure(id)
 	case errors.Is(err, runner.ErrSame):
 		a.ui.note("key %s is not marked, because it has already succeeded", quote(o.key))
 		return nil

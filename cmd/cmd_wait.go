@@ -68,7 +68,7 @@ func (a *app) settledRecord(ctx context.Context, l ledger.Store, id ledger.ID, w
 	notes, pace, checked := waiting{ui: &a.ui}, reminder{}, len(outerAttempts()) == 0
 	rec, err := runner.Settled(ctx, l, id.Namespace, id.Key, want, func(rec ledger.Record) error {
 		if rec.Phase() == ledger.PhaseBatch {
-			return batchFailure(rec.ID)
+			return noOutcomeFailure(rec.ID)
 		}
 		if !checked {
 			checked = true
