@@ -41,7 +41,8 @@ type runOptions struct {
 	hooks     hooks
 
 	onLedgerError choice
-	ask           bool // of idem check and explain
+	ask           bool         // of idem check and explain
+	step          *stepOptions // of idem step; else nil
 }
 
 const runLong = `Run a command once per key.
@@ -221,6 +222,7 @@ func (a *app) checkFlags(o *runOptions) (runner.Policy, retention, error) {
 		return runner.Policy{}, keep, err
 	}
 	policy, err := o.policy(o.ttl.limit, o.wait.fresh)
+	policy.EveryAttempt = o.step != nil && o.step.everyAttempt
 	return policy, keep, err
 }
 
@@ -240,7 +242,7 @@ func (a *app) runRecorded(ctx context.Context, p plan) made {
 // prepare returns the call of a plan, to be recorded at a home.
 func (a *app) prepare(ctx context.Context, p plan, h home) made {
 	m := made{home: h}
-	in, err := a.identify(ctx, p.flags, p.argv, h, a.now())
+	in, err := a.identifyCall(ctx, p, h)
 	if err == nil {
 		in.stdin, err = p.flags.stdinOf(in.stdin)
 	}
@@ -250,9 +252,18 @@ func (a *app) prepare(ctx context.Context, p plan, h home) made {
 	return m
 }
 
+// identifyCall returns the identity of the call of a plan, to be recorded at a home.
+func (a *app) identifyCall(ctx context.Context, p plan, h home) (callIdentity, error) {
+	if p.flags.step != nil {
+		return a.identifyStep(ctx, p.flags, p.argv, h)
+	}
+	return a.identify(ctx, p.flags, p.argv, h, a.now())
+}
+
 // carryOut makes a prepared call.
 func (a *app) carryOut(ctx context.Context, p plan, m *made) {
 	m.res, m.err = a.runnerAt(p, m.home).Run(ctx, m.call)
+	m.err = ofStep(m.err, m.call)
 	a.reportHookFaults(m.res.HookFaults)
 }
 
@@ -276,7 +287,7 @@ func (a *app) callOf(p plan, in callIdentity, h home) runner.Call {
 	o := p.flags
 	probe, verification := o.questions()
 	return runner.Call{
-		ID: in.id, Argv: p.argv, Stdin: in.stdin, TTY: o.tty,
+		ID: in.id, Origin: in.origin, Argv: p.argv, Stdin: in.stdin, TTY: o.tty,
 		Inputs: runner.Inputs{
 			Fingerprint: in.inputs.Fingerprint(), Encoded: p.keep.inputs(in.inputs).Encode(),
 			Starting: a.starting(o, in.inputs, p.argv, p.keep),
@@ -350,6 +361,7 @@ func (a *app) outcome(o *runOptions, res runner.Result, call runner.Call) (int, 
 			a.ui.warn("replayed key %s, although its effect could not be verified", key)
 			a.ui.warnDetail("the verification %s", probeText(*res.Verified))
 		}
+		a.warnRepeated(res, call)
 		a.ui.note("%s", replayedText(res))
 		return o.endStatus(res), lost
 	default:

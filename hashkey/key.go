@@ -15,6 +15,9 @@ import (
 // have about this limit, and file systems have it for names.
 const MaxKey = 255
 
+// MaxPath is the maximum length of the key of a step or an item in bytes.
+const MaxPath = 1024
+
 // ErrEmptyPart is returned for a key such as "deploy:" or "a::b". Usually it
 // means that a variable in the key was unset.
 var ErrEmptyPart = errors.New("has an empty part")
@@ -24,7 +27,7 @@ var ErrEmptyPart = errors.New("has an empty part")
 // and no space at its beginning or end. The parts between colons must not be
 // empty unless allowEmptyParts is set.
 func CheckKey(key string, allowEmptyParts bool) error {
-	if err := checkName(key); err != nil {
+	if err := checkName(key, MaxKey); err != nil {
 		return err
 	}
 	if allowEmptyParts {
@@ -40,14 +43,19 @@ func CheckKey(key string, allowEmptyParts bool) error {
 
 // CheckNamespace returns why ns is not a valid namespace, or nil. The rules are
 // those of CheckKey with allowEmptyParts.
-func CheckNamespace(ns string) error { return checkName(ns) }
+func CheckNamespace(ns string) error { return checkName(ns, MaxKey) }
 
-func checkName(s string) error {
+// CheckPath returns why path is not valid as the key of a step or an item, or nil. Such a
+// key is that of the parent, a slash and a name. It has 1 to MaxPath bytes; else the rules
+// are those of CheckKey with allowEmptyParts.
+func CheckPath(path string) error { return checkName(path, MaxPath) }
+
+func checkName(s string, limit int) error {
 	switch {
 	case s == "":
 		return errors.New("is empty")
-	case len(s) > MaxKey:
-		return fmt.Errorf("is %d bytes long, the limit is %d", len(s), MaxKey)
+	case len(s) > limit:
+		return fmt.Errorf("is %d bytes long, the limit is %d", len(s), limit)
 	case !utf8.ValidString(s):
 		return errors.New("is not valid UTF-8")
 	}

@@ -177,7 +177,7 @@ type Result struct {
 	// Tried is the number of attempts since the last success, with
 	// ReasonExhausted.
 	Tried int
-	// Parent reports, with ReasonInterrupted, whether the key has steps or items.
+	// Parent reports, after a refusal because of the record, whether it has steps or items.
 	Parent bool
 	// First is the first attempt since the last success, with ReasonTooLate.
 	First ledger.Attempt

@@ -108,12 +108,18 @@ func (c *call) refuseOrReplay(ctx context.Context, rec ledger.Record, d Decision
 }
 
 // explainRefusal adds to a result what a refusal is about: the attempts that are the reason
-// for it, and whether an interrupted key has steps.
+// for it, and whether the key has steps, which a way out may run again.
 func (c *call) explainRefusal(ctx context.Context, res *Result) error {
-	if res.Reason == ReasonInterrupted && res.Action == ActionRefuse {
+	if res.Action != ActionRefuse {
+		return nil
+	}
+	switch res.Reason {
+	case ReasonInterrupted, ReasonMismatch, ReasonExhausted, ReasonTooLate, ReasonUnverified:
 		for _, err := range c.Ledger.List(ctx, ledger.Filter{Namespace: c.ID.Namespace, Under: res.Record.ID, Limit: 1}) {
-			res.Parent = err == nil
-			return err
+			if err != nil {
+				return err
+			}
+			res.Parent = true
 		}
 	}
 	if res.Reason != ReasonExhausted && res.Reason != ReasonTooLate {
