@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -215,7 +216,12 @@ func (a *app) checkFlags(o *runOptions) (runner.Policy, retention, error) {
 	if err != nil {
 		return runner.Policy{}, retention{omit: noStore{args: true}}, err // a hint may show nothing of the call
 	}
-	if _, err := a.keyID(&o.keyFlags); err != nil {
+	if o.step == nil {
+		_, err = a.keyID(&o.keyFlags)
+	} else {
+		err = checkLastName(o.step.name)
+	}
+	if err != nil {
 		return runner.Policy{}, keep, err
 	}
 	if err := o.checkPairs(); err != nil {
@@ -264,6 +270,9 @@ func (a *app) identifyCall(ctx context.Context, p plan, h home) (callIdentity, e
 func (a *app) carryOut(ctx context.Context, p plan, m *made) {
 	m.res, m.err = a.runnerAt(p, m.home).Run(ctx, m.call)
 	m.err = ofStep(m.err, m.call)
+	if p.flags.step != nil && p.flags.step.drain && m.res.Action == runner.ActionReplay {
+		proc.Drain(os.Stdin)
+	}
 	a.reportHookFaults(m.res.HookFaults)
 }
 

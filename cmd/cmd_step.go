@@ -106,10 +106,11 @@ func (a *app) stepCommand() *cobra.Command {
 	return c
 }
 
-// moveName returns the arguments without the NAME of a step, and the NAME. The flags of
-// a step come after its NAME. Without a NAME as the first argument, nothing is moved.
-func moveName(args []string) (words []string, name string) {
-	at := 0
+// words returns the arguments that cobra parses: those without the NAME of a step, which it
+// sets in a. The flags of a step come after its NAME. Without a NAME as the first argument
+// after idem step, these are all arguments.
+func (a *app) words() []string {
+	args, at := a.args, 0
 	for at < len(args) && strings.HasPrefix(args[at], "-") { // flags of every command
 		if args[at] == "--ledger" || args[at] == "--namespace" {
 			at++
@@ -117,9 +118,10 @@ func moveName(args []string) (words []string, name string) {
 		at++
 	}
 	if at+1 >= len(args) || args[at] != "step" || strings.HasPrefix(args[at+1], "-") {
-		return args, ""
+		return args
 	}
-	return slices.Delete(slices.Clone(args), at+1, at+2), args[at+1]
+	a.name = args[at+1]
+	return slices.Delete(slices.Clone(args), at+1, at+2)
 }
 
 // checkStepForm refuses a step without a NAME, or without "--" before the command. args

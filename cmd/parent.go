@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -42,6 +43,10 @@ func (a *app) parentOf(ctx context.Context, l ledger.Ledger, o *parentFlags, wha
 	if o.in != "" {
 		origin.Parent, err = a.parentIn(ctx, l, o, origin.Parent)
 		return origin, err
+	}
+	if os.Getenv("IDEM_TOKEN") == "" { // see unprotectedLacks
+		return origin, fail(exitLedger, "%s cannot be recorded: the run around it has no record", what).
+			hintFlags("to run it without a record too", "--on-ledger-error run")
 	}
 	rec, err := l.Get(ctx, origin.Parent)
 	if err == nil && (rec.Current.State != ledger.Running || rec.Current.RunID != origin.RunID) {
@@ -133,12 +138,21 @@ func below(parent ledger.ID, name string) (ledger.ID, error) {
 	if err := hashkey.CheckPath(id.Key); err != nil {
 		return id, usage("key %s %v", quote(id.Key), err)
 	}
+	return id, checkLastName(name)
+}
+
+// checkLastName refuses a name of a step or a batch that cannot be the end of a key.
+func checkLastName(name string) error {
+	err := hashkey.CheckPath(name)
 	for _, part := range strings.Split(strings.ReplaceAll(name, ":", "/"), "/") {
-		if strings.TrimSpace(part) == "" {
-			return id, usage("name %s %v: a variable may be unset", quote(name), hashkey.ErrEmptyPart)
+		if err == nil && strings.TrimSpace(part) == "" {
+			err = fmt.Errorf("%w: a variable may be unset", hashkey.ErrEmptyPart)
 		}
 	}
-	return id, nil
+	if err != nil {
+		return usage("name %s %v", quote(name), err)
+	}
+	return nil
 }
 
 // preamble makes a script the command of a run, unless it is already.
@@ -147,15 +161,12 @@ const preamble = `me="deploy:$1"; [ "${IDEM_KEY-}" = "$me" ] || exec idem run --
 // outsideFailure returns the failure of a step or a batch that what names, in an environment
 // that lacks variables of a run.
 func outsideFailure(what string, missing []string) *failure {
-	verb := "is"
-	if len(missing) > 1 {
-		verb = "are"
-	}
-	f := usage("%s is outside of a run: %s %s not set", what, strings.Join(missing, ", "), verb)
-	if os.Getenv("SUDO_USER") != "" {
-		f.hint("sudo drops the variables of the run; to keep them: sudo --preserve-env=%s", strings.Join(parentVars, ","))
-	} else if len(missing) < len(parentVars) {
-		f.detail("sudo, ssh, su and env -i drop variables; a step needs %s", strings.Join(parentVars, ", "))
+	f := usage("%s is outside of a run: %s is not set", what, missing[0])
+	switch {
+	case os.Getenv("SUDO_USER") != "":
+		f.hint("sudo drops variables; if a run is around it, call: sudo --preserve-env=%s", strings.Join(parentVars, ","))
+	case missing[0] != parentVars[0]:
+		f.detail("it needs all of %s", strings.Join(parentVars, ", "))
 	}
 	return f.hint("to make the script a run, let it begin with: %s", preamble).
 		hintFlags("to name the run, after sudo, ssh or by hand", "--in KEY")
@@ -173,9 +184,6 @@ func overFailure(rec ledger.Record, origin ledger.Origin, what string) *failure 
 	default:
 		f.detail("the key is %s now", rec.Phase())
 	}
-	if os.Getenv("IDEM_TOKEN") == "" {
-		f.detail("or the run has no record, because of --on-ledger-error run")
-	}
-	return f.hintRun("to leave the environment of that run", "unset %s", strings.Join(parentVars, " ")).
+	return f.hintRun("to leave the environment of that run", "unset IDEM_KEY %s", ledger.RunIDVar).
 		hintFlags("to use its steps nevertheless", "--in KEY")
 }

@@ -93,7 +93,8 @@ func (f *failure) hintNear(c *cobra.Command, name string) *failure {
 // checkValues refuses a call in which the word "--" is the value of a flag: the value
 // was probably an unset variable of the shell. For --key and --mutex, every word that
 // begins with a dash is refused. A value after "=" may be any text.
-func (a *app) checkValues(root *cobra.Command, all []string) error {
+func (a *app) checkValues(root *cobra.Command) error {
+	all := a.words()
 	if !adjacentDashes(all) || strings.HasPrefix(all[0], cobra.ShellCompRequestCmd) {
 		return nil
 	}

@@ -72,13 +72,11 @@ func newApp(args []string) *app {
 // everything but the failure.
 func (a *app) execute() ending {
 	root := a.command(commandName(a.args))
-	var words []string
-	words, a.name = moveName(a.args)
-	root.SetArgs(words)
+	root.SetArgs(a.words())
 	out := &stickyWriter{to: a.ui.stdout}
 	root.SetOut(out)
 	root.SetErr(a.ui.stderr)
-	err := a.checkValues(root, words)
+	err := a.checkValues(root)
 	if err == nil {
 		err = root.ExecuteContext(context.Background())
 	}
