@@ -130,7 +130,7 @@ func writeRows(w io.Writer, records iter.Seq2[listed, error]) error {
 			escape(r.ID.Key), string(r.Phase()), fmt.Sprint(r.Attempts), exitText(r.Current), startText(r.Current, stamp),
 			escape(r.ID.Namespace), escape(r.ID.Window),
 		}
-		if text := tallyText(r.below); text != "" {
+		if text := r.belowText(); text != "" {
 			fields = append(fields, text)
 		}
 		if _, err := fmt.Fprintln(w, strings.Join(fields, "\t")); err != nil {
@@ -153,7 +153,7 @@ func writeTable(to io.Writer, l ledger.Ledger, records iter.Seq2[listed, error])
 			return err
 		}
 		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", key, r.Phase(), r.Attempts, exitText(r.Current),
-			startText(r.Current, humanize.Time), escape(r.ID.Namespace), tallyText(r.below))
+			startText(r.Current, humanize.Time), escape(r.ID.Namespace), r.belowText())
 	}
 	return w.Flush()
 }

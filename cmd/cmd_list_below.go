@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -16,29 +15,12 @@ type listed struct {
 	below ledger.Tally
 }
 
-// listedPhases are the phases in the order in which a list counts them.
-var listedPhases = []ledger.Phase{
-	ledger.PhaseSucceeded, ledger.PhaseFailed, ledger.PhaseInterrupted, ledger.PhaseRunning, ledger.PhaseRetry, ledger.PhaseBatch,
-}
-
-// tallyText describes a tally, such as "97 succeeded, 3 failed". It is "" for none.
-func tallyText(t ledger.Tally) string {
-	var parts []string
-	for _, phase := range listedPhases {
-		if n := t[phase]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, phase))
-		}
+// belowText counts the records below r by state, such as "97 succeeded, 3 failed".
+func (r listed) belowText() string {
+	if len(r.below) == 0 {
+		return ""
 	}
-	return strings.Join(parts, ", ")
-}
-
-// talliesOf counts the records below the parents, or below all parents. A ledger that
-// cannot count has none.
-func talliesOf(ctx context.Context, l ledger.Ledger, parents ...ledger.ID) (map[ledger.ID]ledger.Tally, error) {
-	if s, ok := l.(ledger.Surveying); ok {
-		return s.Tallies(ctx, parents...)
-	}
-	return nil, nil
+	return tallyText(r.below)
 }
 
 // lister lists records on one level: those without a parent, or those below one. A record

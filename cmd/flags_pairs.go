@@ -140,6 +140,9 @@ var runClashes = []clash[*runOptions]{
 	{"force", "partial", neverReplayed, func(o *runOptions) bool { return o.force && o.partial }},
 	{"force", "exact", neverReplayed, func(o *runOptions) bool { return o.force && o.exact }},
 	{"force", "wait=fresh", afterForce, func(o *runOptions) bool { return o.force && o.wait.fresh }},
+	{"resumable", "on-interrupted refuse", "--resumable runs an interrupted attempt again", func(o *runOptions) bool {
+		return o.resumable && o.given("on-interrupted") && !o.onInterrupted.rerun()
+	}},
 	{"ttl", "wait=fresh", "a result that began after the call has not expired", func(o *runOptions) bool { return o.ttl.limit > 0 && o.wait.fresh }},
 	{"probe-first", "wait=fresh", "work that was done before the call does not count", func(o *runOptions) bool { return o.probeFirst && o.wait.fresh }},
 	{"on-failure replay", "final", "every failure is replayed", func(o *runOptions) bool { return o.replaysFailures() && o.final.set != nil && o.retries == 0 }},
@@ -178,7 +181,7 @@ var runClashes = []clash[*runOptions]{
 // refusesNoUnknown reports whether no call with these flags is refused because an outcome
 // or an effect is unknown.
 func (o *runOptions) refusesNoUnknown() bool {
-	return o.onInterrupted.rerun() && o.rerunWithin.Duration == 0 &&
+	return (o.onInterrupted.rerun() || o.resumable) && o.rerunWithin.Duration == 0 &&
 		(o.verify == "" || o.onUnverified.value != string(runner.ChoiceRefuse))
 }
 

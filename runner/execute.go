@@ -59,7 +59,7 @@ func (x *execution) attempts(ctx context.Context, rec ledger.Record) (Result, er
 	delay := x.Retries.delays()
 	var last Result
 	for retries := 0; ; retries++ {
-		res, err := x.attempt(ctx, rec)
+		res, err := x.attempt(ctx, rec, retries == 0)
 		res.HookFaults = append(last.HookFaults, res.HookFaults...)
 		switch {
 		case err != nil && retries == 0:
@@ -90,8 +90,9 @@ func (x *execution) attempts(ctx context.Context, rec ledger.Record) (Result, er
 	}
 }
 
-// attempt runs the command once. An error means that it was not started.
-func (x *execution) attempt(ctx context.Context, rec ledger.Record) (Result, error) {
+// attempt runs the command once. first reports whether it is the first attempt of the
+// call. An error means that it was not started.
+func (x *execution) attempt(ctx context.Context, rec ledger.Record, first bool) (Result, error) {
 	before := Result{Record: rec}
 	inputs := x.Inputs.Encoded
 	if x.Inputs.Starting != nil {
@@ -100,6 +101,7 @@ func (x *execution) attempt(ctx context.Context, rec ledger.Record) (Result, err
 	e, err := x.claim.Begin(ctx, ledger.Start{
 		RunID: x.NewRunID(), Fingerprint: x.Inputs.Fingerprint, Inputs: inputs, Owner: x.Owner(), MaxOutput: x.Output.recordLimit(),
 		Mutexes: x.Mutexes, Origin: x.Origin,
+		Renew: first && x.decision.Reason.renews(), Fresh: first && x.decision.Reason == ReasonNewAttempt,
 	})
 	if err != nil {
 		if sig, ok := x.signals.Fatal(); ok {

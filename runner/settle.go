@@ -76,6 +76,12 @@ func (s Settlement) check(rec ledger.Record) error {
 	return s.Check(rec)
 }
 
+// renews reports whether the settlement of a record begins a new operation: a success is
+// to run again.
+func (s Settlement) renews(rec ledger.Record) bool {
+	return s.State == ledger.None && rec.Current.State == ledger.Succeeded
+}
+
 // Mark settles a key by hand and returns the previous record. The error is that of
 // Check, a *ledger.BusyError while the key is held, or a fault of the ledger. After an
 // error nothing has changed.
@@ -102,7 +108,8 @@ func Mark(ctx context.Context, l ledger.Ledger, id ledger.ID, s Settlement) (led
 		Expect: rec, State: s.State, Reason: ledger.ReasonMarked, ExitCode: s.ExitCode,
 		RunID: s.RunID, Note: s.Note, Owner: s.Owner,
 		Fingerprint: rec.Current.Fingerprint, Inputs: rec.Current.Inputs,
-		Stdout: s.Stdout, MaxOutput: s.MaxOutput, Capture: s.Capture, Origin: s.Origin,
+		Stdout: s.Stdout, MaxOutput: s.MaxOutput, Capture: s.Capture,
+		Origin: s.Origin, Renew: s.renews(rec),
 	}
 	if s.Bound {
 		m.Fingerprint, m.Inputs = s.Fingerprint, s.Inputs
