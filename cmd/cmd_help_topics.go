@@ -54,7 +54,7 @@ directory, it includes the name of the target. The script that runs is not an in
 	{
 		topic: "outcomes",
 		title: "Earlier outcomes",
-		flags: []string{"on-failure", "on-interrupted", "on-mismatch", "final", "max-attempts", "rerun-within", "force"},
+		flags: []string{"on-failure", "on-interrupted", "resumable", "on-mismatch", "final", "max-attempts", "rerun-within", "force"},
 		note: `By default, idem replays a success, runs a failure again, and refuses a key that was interrupted or
 recorded with different inputs. These flags change that.
 
