@@ -242,8 +242,8 @@ writes the object. A call with an unknown flag has an object if --json comes bef
 		example: `idem run --key "tool:$CALL_ID" --json -- ./tool.sh </dev/null | jq -r .stdout.text`,
 	},
 	{
-		topic: "scripts",
-		title: "Scripts",
+		topic: "callers",
+		title: "Callers",
 		flags: []string{"no-stdin", "meta-file", "meta-fd", "exit-code", "on-ledger-error"},
 		note: `These flags serve callers that read on from stdin, need to know what happened, or must carry on.
 With --on-ledger-error run, a call without a usable ledger prints a warning and runs the command
