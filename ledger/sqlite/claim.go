@@ -261,7 +261,7 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 		for _, p := range taken {
 			_ = p.lock.Release()
 		}
-		if errors.As(err, new(*ledger.MutexError)) {
+		if errors.As(err, new(*ledger.MutexError)) || errors.As(err, new(*ledger.BusyError)) {
 			return nil, err
 		}
 		err = l.explain(err)
@@ -271,6 +271,7 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 		return nil, err
 	}
 	c.keepMutexes(taken)
+	l.removeSpools(e.gone)
 	// The times of output pieces are measured from here, with the monotonic clock. The
 	// record has the same instant as the attempt's start.
 	if s.MaxOutput != 0 {
