@@ -7,6 +7,9 @@ import (
 	"idem/test/chaos/lab"
 )
 
+// stepTakes is the duration of the command of a step. A step of idem takes about as long.
+const stepTakes = "15ms"
+
 // script is a run of ten steps.
 type script struct {
 	key, idem, self, dir string
