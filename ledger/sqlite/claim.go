@@ -251,16 +251,20 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 	e := &execution{claim: c, life: life.File}
 	var taken []place
 	err = l.write(ctx, func(tx querier) (err error) {
-		if taken, err = c.takeMutexes(ctx, tx, s); err != nil {
-			return err
+		releaseAll(taken)
+		taken, err = c.takeMutexes(ctx, tx, s)
+		if err == nil {
+			err = e.begin(ctx, tx, s)
 		}
-		return e.begin(ctx, tx, s)
+		if err != nil { // later changes of the transaction may take the places
+			releaseAll(taken)
+			taken = nil
+		}
+		return err
 	})
 	if err != nil {
 		e.endLife(ledger.ReasonExit)
-		for _, p := range taken {
-			_ = p.lock.Release()
-		}
+		releaseAll(taken)
 		if errors.As(err, new(*ledger.MutexError)) {
 			return nil, err
 		}

@@ -52,14 +52,26 @@ func (d *database) cache(query string, stmt *sql.Stmt) {
 
 // transaction uses the compiled queries of its database. It compiles nothing itself,
 // because that needs the connection, which the transaction holds.
+//
+// The end of a context interrupts no query: SQLite would roll the whole transaction back,
+// also what other calls change in it.
 type transaction struct {
-	*sql.Tx
+	tx *sql.Tx
 	db *database
 }
 
 func (t transaction) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	ctx = context.WithoutCancel(ctx)
 	if stmt := t.db.cached(query); stmt != nil {
-		return t.StmtContext(ctx, stmt).QueryRowContext(ctx, args...)
+		return t.tx.StmtContext(ctx, stmt).QueryRowContext(ctx, args...)
 	}
-	return t.Tx.QueryRowContext(ctx, query, args...)
+	return t.tx.QueryRowContext(ctx, query, args...)
+}
+
+func (t transaction) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return t.tx.QueryContext(context.WithoutCancel(ctx), query, args...)
+}
+
+func (t transaction) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	return t.tx.ExecContext(context.WithoutCancel(ctx), query, args...)
 }

@@ -19,6 +19,7 @@ func (e *execution) begin(ctx context.Context, tx querier, s ledger.Start) error
 	if err != nil {
 		return err
 	}
+	e.lost = nil
 	if last.a.State == ledger.Running {
 		e.lost = &last
 		if err := recordLost(ctx, tx, id, last); err != nil {
