@@ -44,7 +44,7 @@ func (l *Ledger) claim(ctx context.Context, id ledger.ID) (*claim, error) {
 	}
 	// A process takes the life lock only while it holds the claim. If the life lock is
 	// held now, its holders are processes of a command whose idem has died.
-	leftover, err := l.locks.Held(name, filelock.Life)
+	leftover, err := held.OtherHeld(filelock.Life)
 	if leftover || err != nil {
 		_ = held.Release()
 		if err != nil {

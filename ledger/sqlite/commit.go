@@ -86,6 +86,12 @@ func (l *Ledger) commitGroup(take func() []*change) {
 			l.transact(db, t, refuse, group[i:i+1])
 		}
 	}
+	for _, statement := range l.wanted {
+		if db.cached(statement) == nil {
+			_ = db.compile(context.Background(), statement)
+		}
+	}
+	l.wanted = nil
 	failpoint.Here("write.witnessed")
 	size, err := l.dir.Learn(walName) // no process removes it while it is open
 	if err == nil && size > l.longWAL() {
@@ -115,7 +121,10 @@ func (l *Ledger) transact(db *database, t *turn, refuse error, group []*change) 
 	}
 	defer tx.Rollback()
 	failpoint.Here("write.begun")
-	in := transaction{tx, db}
+	in := transaction{tx: tx, db: db}
+	if l.sustained.Load() > 0 {
+		in.wanted = &l.wanted
+	}
 	n, err := count(ctx, in)
 	if err != nil {
 		fail(group, err)

@@ -44,8 +44,9 @@ type Ledger struct {
 	spools    *combiner[*spoolSync]
 	sustained atomic.Int32 // batches that run, see Sustain
 
-	mu sync.Mutex // guards db, and makes writers of this handle take turns
-	db *database  // nil until there is a ledger
+	mu     sync.Mutex // guards the fields below, and makes writers of this handle take turns
+	db     *database  // nil until there is a ledger
+	wanted []string   // see transaction
 }
 
 // Options are the options of Open.
