@@ -81,9 +81,12 @@ func (l *Ledger) commitGroup(take func() []*change) {
 		fail(group, err)
 		return
 	}
-	if !l.transact(db, t, refuse, group) {
+	if !l.transact(db, t, refuse, group, l.sustained.Load() > 0 || len(group) > 1) {
+		if l.sustained.Load() > 0 { // a long -wal may be written over then, which needs no space
+			l.checkpoint(context.Background(), "restart", 0)
+		}
 		for i := range group {
-			l.transact(db, t, refuse, group[i:i+1])
+			l.transact(db, t, refuse, group[i:i+1], false)
 		}
 	}
 	for _, statement := range l.wanted {
@@ -106,10 +109,11 @@ func fail(group []*change, err error) {
 }
 
 // transact makes changes in one transaction, and sets their errors. Unless refuse is nil,
-// it is the error of changes that need a whole ledger. transact returns false if nothing
-// was committed, because a single one of the changes may have failed them all. Each must then
-// be repeated alone.
-func (l *Ledger) transact(db *database, t *turn, refuse error, group []*change) bool {
+// it is the error of changes that need a whole ledger.
+//
+// If repeat is set, transact may return false. Then nothing was committed, because of an
+// error that need not concern all of the changes, and each must be repeated alone.
+func (l *Ledger) transact(db *database, t *turn, refuse error, group []*change, repeat bool) bool {
 	ctx := context.Background()
 	if len(group) == 1 {
 		ctx = group[0].ctx
@@ -137,35 +141,38 @@ func (l *Ledger) transact(db *database, t *turn, refuse error, group []*change) 
 	if refuse == nil && needWhole(group) {
 		refuse = l.dir.Check()
 	}
+	// A change has an error until the commit, also if a panic ends the transaction.
+	errs := make([]error, len(group))
 	made := 0
-	for _, c := range group {
+	for i, c := range group {
 		switch {
 		case c.whole && refuse != nil:
-			c.err = refuse
+			errs[i] = refuse
 		case len(group) == 1:
-			c.err = c.f(in)
+			errs[i] = c.f(in)
 		default:
-			if !c.isolated(in) {
+			errs[i], err = c.isolated(in)
+			if err != nil {
 				return false
 			}
 		}
-		if c.err == nil {
+		if errs[i] == nil {
 			made++
 		}
 	}
-	if made == 0 {
-		return true
+	if made > 0 {
+		failpoint.Here("write.commit")
+		err = tx.Commit()
+		if repeat && err != nil && errors.Is(l.classify(err), ledger.ErrFull) {
+			return false // there may be room for some of them
+		}
 	}
-	failpoint.Here("write.commit")
-	if err := tx.Commit(); err != nil {
-		if len(group) > 1 && errors.Is(l.classify(err), ledger.ErrFull) {
-			return false // a full disk has room for some of them
+	for i, c := range group {
+		if c.err = errs[i]; c.err == nil {
+			c.err = err
 		}
-		for _, c := range group {
-			if c.err == nil {
-				c.err = err
-			}
-		}
+	}
+	if made == 0 || err != nil {
 		return true
 	}
 	failpoint.Here("write.committed")
@@ -185,27 +192,27 @@ func needWhole(group []*change) bool {
 }
 
 // isolated makes the change as one of several of a transaction. If it fails, its effect is
-// undone. The result is false if the transaction cannot go on: after an error of SQLite,
-// its state is not relied on.
-func (c *change) isolated(tx transaction) bool {
-	if c.err = c.ctx.Err(); c.err != nil {
-		return true
+// undone. If broken is not nil, the transaction cannot go on: after an error of SQLite, its
+// state is not relied on.
+func (c *change) isolated(tx transaction) (err, broken error) {
+	if err := c.ctx.Err(); err != nil {
+		return err, nil
 	}
 	ctx := context.Background()
 	if _, err := tx.ExecContext(ctx, "savepoint change"); err != nil {
-		return false
+		return nil, err
 	}
-	c.err = c.f(tx)
-	if e := (*driver.Error)(nil); errors.As(c.err, &e) {
-		return false
+	err = c.f(tx)
+	if e := (*driver.Error)(nil); errors.As(err, &e) {
+		return nil, err
 	}
-	if c.err != nil {
+	if err != nil {
 		if _, err := tx.ExecContext(ctx, "rollback to change"); err != nil {
-			return false
+			return nil, err
 		}
 	}
-	_, err := tx.ExecContext(ctx, "release change")
-	return err == nil
+	_, broken = tx.ExecContext(ctx, "release change")
+	return err, broken
 }
 
 const walName = "ledger.db-wal"
