@@ -23,6 +23,7 @@ type change struct {
 	ctx   context.Context
 	f     func(tx querier) error
 	whole bool // see write
+	large bool // see writeLarge
 	err   error
 }
 
@@ -32,17 +33,24 @@ var errUnserved = errors.New("the transaction was ended by a panic")
 // write makes a change, as the only writer among all processes. It refuses a ledger that
 // has lost commits or whose files were replaced.
 func (l *Ledger) write(ctx context.Context, f func(tx querier) error) error {
-	return l.commit(ctx, f, true)
+	return l.commit(&change{ctx: ctx, f: f, whole: true})
 }
 
 // writeUnchecked is write for a fact that would be lost otherwise, such as an outcome. It
 // also writes to a ledger that has lost commits or whose files were replaced.
 func (l *Ledger) writeUnchecked(ctx context.Context, f func(tx querier) error) error {
-	return l.commit(ctx, f, false)
+	return l.commit(&change{ctx: ctx, f: f})
 }
 
-func (l *Ledger) commit(ctx context.Context, f func(tx querier) error, whole bool) error {
-	c := &change{ctx: ctx, f: f, whole: whole, err: errUnserved}
+// writeLarge is writeUnchecked for a fact that the caller writes again without its large
+// part if the disk is full. If the disk has no room for a group, such changes are not
+// repeated before the others: they would take the space that these need.
+func (l *Ledger) writeLarge(ctx context.Context, f func(tx querier) error) error {
+	return l.commit(&change{ctx: ctx, f: f, large: true})
+}
+
+func (l *Ledger) commit(c *change) error {
+	c.err = errUnserved
 	l.changes.do(c)
 	return c.err
 }
@@ -81,12 +89,15 @@ func (l *Ledger) commitGroup(take func() []*change) {
 		fail(group, err)
 		return
 	}
-	if !l.transact(db, t, refuse, group, l.sustained.Load() > 0 || len(group) > 1) {
-		if l.sustained.Load() > 0 { // a long -wal may be written over then, which needs no space
+	if !l.transact(db, t, refuse, group) {
+		full := errors.Is(group[0].err, ledger.ErrFull)
+		if full && l.sustained.Load() > 0 { // a long -wal may be written over then, which needs no space
 			l.checkpoint(context.Background(), "restart", 0)
 		}
-		for i := range group {
-			l.transact(db, t, refuse, group[i:i+1], false)
+		for i, c := range group {
+			if !full || !c.large {
+				l.transact(db, t, refuse, group[i:i+1])
+			}
 		}
 	}
 	for _, statement := range l.wanted {
@@ -111,9 +122,9 @@ func fail(group []*change, err error) {
 // transact makes changes in one transaction, and sets their errors. Unless refuse is nil,
 // it is the error of changes that need a whole ledger.
 //
-// If repeat is set, transact may return false. Then nothing was committed, because of an
-// error that need not concern all of the changes, and each must be repeated alone.
-func (l *Ledger) transact(db *database, t *turn, refuse error, group []*change, repeat bool) bool {
+// If the result is false, nothing of several changes was committed, because of an error that
+// need not concern all of them. Each must be repeated alone.
+func (l *Ledger) transact(db *database, t *turn, refuse error, group []*change) bool {
 	ctx := context.Background()
 	if len(group) == 1 {
 		ctx = group[0].ctx
@@ -153,6 +164,7 @@ func (l *Ledger) transact(db *database, t *turn, refuse error, group []*change, 
 		default:
 			errs[i], err = c.isolated(in)
 			if err != nil {
+				fail(group, l.classify(err))
 				return false
 			}
 		}
@@ -163,7 +175,8 @@ func (l *Ledger) transact(db *database, t *turn, refuse error, group []*change, 
 	if made > 0 {
 		failpoint.Here("write.commit")
 		err = tx.Commit()
-		if repeat && err != nil && errors.Is(l.classify(err), ledger.ErrFull) {
+		if full := l.classify(err); len(group) > 1 && errors.Is(full, ledger.ErrFull) {
+			fail(group, full)
 			return false // there may be room for some of them
 		}
 	}
