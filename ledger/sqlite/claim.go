@@ -266,7 +266,7 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 	if err != nil {
 		e.endLife(ledger.ReasonExit)
 		releaseAll(taken)
-		if errors.As(err, new(*ledger.MutexError)) {
+		if errors.As(err, new(*ledger.MutexError)) || errors.As(err, new(*ledger.BusyError)) {
 			return nil, err
 		}
 		err = l.explain(err)
@@ -276,6 +276,7 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 		return nil, err
 	}
 	c.keepMutexes(taken)
+	l.removeSpools(e.gone)
 	// The times of output pieces are measured from here, with the monotonic clock. The
 	// record has the same instant as the attempt's start.
 	if s.MaxOutput != 0 {

@@ -51,6 +51,12 @@ func (l *Ledger) syncGroup(take func() []*spoolSync) {
 // elsewhere or was given up.
 func (l *Ledger) removeSpool(runID string) { _ = l.dir.Remove(spoolName(runID)) }
 
+func (l *Ledger) removeSpools(runIDs spools) {
+	for _, runID := range runIDs {
+		l.removeSpool(runID)
+	}
+}
+
 // Write implements ledger.Execution.
 func (e *execution) Write(s ledger.Stream, p []byte) {
 	if e.spool == nil {
@@ -143,7 +149,7 @@ func attemptOf(ctx context.Context, q querier, id ledger.ID, runID string) (atte
 	if err != nil || r.current != 0 && a.a.RunID == runID {
 		return a, err
 	}
-	if r.rowid == 0 {
+	if r.rowid == 0 || r.stale {
 		return attemptRow{}, ledger.ErrNotFound
 	}
 	var s attemptScan
