@@ -30,7 +30,7 @@ func Each(l *lab.Lab) error {
 	if l.Quick {
 		t.goal = 60
 	}
-	return t.run(1, func(n int, dir string) (work, error) {
+	return t.run(1, func(n int, dir string) (task, error) {
 		w := &list{key: fmt.Sprintf("batch:%d", n), self: l.Self, dir: dir}
 		for i := range items {
 			w.items = append(w.items, fmt.Sprintf("item-%03d", i))

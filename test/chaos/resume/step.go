@@ -22,7 +22,7 @@ func Step(l *lab.Lab) error {
 	if l.Quick {
 		t.goal = 60
 	}
-	return t.run(max(1, l.Parallel/2), func(n int, dir string) (work, error) {
+	return t.run(max(1, l.Parallel/2), func(n int, dir string) (task, error) {
 		w := &script{key: fmt.Sprintf("deploy:%d", n), idem: l.Idem, self: l.Self, dir: dir}
 		for i := range 10 {
 			w.steps = append(w.steps, fmt.Sprintf("step-%d", i))
