@@ -44,7 +44,7 @@ func (l *Ledger) claim(ctx context.Context, id ledger.ID) (*claim, error) {
 	}
 	// A process takes the life lock only while it holds the claim. If the life lock is
 	// held now, its holders are processes of a command whose idem has died.
-	leftover, err := l.locks.Held(name, filelock.Life)
+	leftover, err := held.OtherHeld(filelock.Life)
 	if leftover || err != nil {
 		_ = held.Release()
 		if err != nil {
@@ -84,6 +84,7 @@ func (l *Ledger) busy(ctx context.Context, id ledger.ID, leftover bool) error {
 // Wait implements ledger.Ledger. It polls at growing intervals. A wait in the kernel could
 // not be ended by ctx, and the kernel would wake one waiter after the other.
 func (l *Ledger) Wait(ctx context.Context, id ledger.ID) error {
+	l.changes.withdraw() // the caller may change something long after it has called Together
 	db, err := l.database(context.WithoutCancel(ctx))
 	if db == nil || err != nil {
 		return l.explain(err)
@@ -217,7 +218,13 @@ func (c *claim) Record(ctx context.Context) (ledger.Record, error) {
 	if err != nil {
 		return ledger.Record{}, c.ledger.explain(err)
 	}
-	r, _, err := readBoth(ctx, db, c.id)
+	r, a, err := readBoth(ctx, db, c.id)
+	c.mu.Lock()
+	executing := c.life != nil
+	c.mu.Unlock()
+	if err == nil && !executing && a.neverStarted() {
+		r, _, err = r.without(ctx, db, a)
+	}
 	return r.rec, c.ledger.explain(err)
 }
 
@@ -248,18 +255,26 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 	c.life = life
 	c.mu.Unlock()
 	failpoint.Here("begin.life")
-	e := &execution{claim: c, life: life.File}
+	e := &execution{claim: c, life: life.File, unstart: l.unstarted.Load().Add(s.RunID)}
+	failpoint.Here("begin.listed")
 	var taken []place
 	err = l.write(ctx, func(tx querier) (err error) {
-		if taken, err = c.takeMutexes(ctx, tx, s); err != nil {
-			return err
+		releaseAll(taken)
+		taken, err = c.takeMutexes(ctx, tx, s)
+		if err == nil {
+			err = e.begin(ctx, tx, s)
 		}
-		return e.begin(ctx, tx, s)
+		if err != nil { // later changes of the transaction may take the places
+			releaseAll(taken)
+			taken = nil
+		}
+		return err
 	})
 	if err != nil {
 		e.endLife(ledger.ReasonExit)
-		for _, p := range taken {
-			_ = p.lock.Release()
+		releaseAll(taken)
+		if !mayBeCommitted(err) {
+			_ = e.unstart.Remove()
 		}
 		if errors.As(err, new(*ledger.MutexError)) || errors.As(err, new(*ledger.BusyError)) {
 			return nil, err
@@ -272,6 +287,8 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 	}
 	c.keepMutexes(taken)
 	l.removeSpools(e.gone)
+	e.undone.forgetUnstarted()
+	failpoint.Here("begin.done")
 	// The times of output pieces are measured from here, with the monotonic clock. The
 	// record has the same instant as the attempt's start.
 	if s.MaxOutput != 0 {
