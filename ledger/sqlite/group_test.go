@@ -301,6 +301,7 @@ func acknowledge(t *testing.T, place string) {
 					if next, err = c.Begin(context.Background(), ledger.Start{RunID: "run " + key, MaxOutput: -1}); err != nil {
 						panic(err)
 					}
+					next.(ledger.Inheriting).Descriptors() // as the start of a command
 					say(key, ledger.Running)
 				})
 				x, running = next, key
