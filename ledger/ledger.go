@@ -193,8 +193,9 @@ type Ledger interface {
 	Mutexes(ctx context.Context, namespace string, names ...string) ([]MutexState, error)
 
 	// Forget drops id's history, output and files, and increases its generation. It
-	// fails with *BusyError while the key is held, and with ErrNotFound when nothing
-	// is recorded.
+	// fails with *BusyError while the key or a record below it is held, and with
+	// ErrNotFound when nothing is recorded. If an earlier Forget was interrupted before it
+	// had deleted everything below id, Forget deletes the rest and returns nil.
 	Forget(ctx context.Context, id ID) error
 
 	// Close frees the resources of the handle in this process. It does not end
