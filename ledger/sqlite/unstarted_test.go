@@ -7,10 +7,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"idem/internal/testkit"
 	"idem/ledger"
 	"idem/ledger/filelock"
 )
@@ -41,8 +45,13 @@ func newBatch(t testing.TB, place string) batch {
 	must(t, err)
 	b := batch{l.(*Ledger), t}
 	b.Sustain()
-	t.Cleanup(func() { b.unstarted.Load().Close() })
+	removeList(t, b.unstarted.Load().Add("probe").List)
 	return b
+}
+
+// removeList removes a list at the end of the test.
+func removeList(t testing.TB, list string) {
+	t.Cleanup(func() { _ = os.Remove("/dev/shm/idem-" + list) })
 }
 
 // die ends the locks, as the death of the process does.
@@ -290,18 +299,17 @@ func TestListsAreRemoved(t *testing.T) {
 	if _, err := os.Stat(path(died)); err != nil {
 		t.Fatal(err)
 	}
-	runs(t, l, ledger.ID{Key: "of the child"}, "r", nil, success)
+	runs(t, l, ofTheChild, "r", nil, success)
 	if _, err := os.Stat(path(died)); err == nil {
 		t.Error("the list of a batch that died exists, although its attempt was abandoned")
 	}
 }
 
-// killedBatch kills a process that has begun an attempt, or also started it. It returns the
+// killedBatch kills a process that has begun an attempt, or also started or finished it. It returns the
 // name of its list.
 func killedBatch(t testing.TB, place, how string) string {
 	t.Helper()
-	c := exec.Command(os.Args[0], "-test.run=^TestKilledBeforeTheStart$")
-	c.Env = append(os.Environ(), "SQLITE_TEST_BATCH="+place, "SQLITE_TEST_HOW="+how)
+	c := batchProcess(os.Args[0], place, how)
 	out, err := c.StdoutPipe()
 	must(t, err)
 	must(t, c.Start())
@@ -309,29 +317,48 @@ func killedBatch(t testing.TB, place, how string) string {
 	must(t, err)
 	must(t, c.Process.Kill())
 	_ = c.Wait()
-	return line[:len(line)-1]
+	list := strings.TrimSpace(line)
+	removeList(t, list)
+	return list
 }
 
-// TestKilledBeforeTheStart kills a batch before and after the start of a command.
+func batchProcess(program, place, how string) *exec.Cmd {
+	c := exec.Command(program, "-test.run=^TestKilledBeforeTheStart$")
+	c.Env = append(os.Environ(), "SQLITE_TEST_BATCH="+place, "SQLITE_TEST_HOW="+how)
+	return c
+}
+
+var ofTheChild = ledger.ID{Key: "of the child"}
+
+// beBatch is the process of killedBatch.
+func beBatch(t *testing.T, place, how string) {
+	l := opened(t, place)
+	l.Sustain()
+	c, err := l.Claim(t.Context(), ofTheChild)
+	must(t, err)
+	x, err := c.Begin(context.Background(), ledger.Start{RunID: fmt.Sprint("run", os.Getpid()), MaxOutput: -1})
+	must(t, err)
+	if how != "begin" {
+		x.(ledger.Inheriting).Descriptors()
+	}
+	if how == "finish" {
+		_, err = x.Finish(context.Background(), success)
+		must(t, err)
+	}
+	fmt.Println(x.(*execution).row.unstarted)
+	select {}
+}
+
+// TestKilledBeforeTheStart kills a batch before and after the start of a command, and after its end.
 func TestKilledBeforeTheStart(t *testing.T) {
 	if place := os.Getenv("SQLITE_TEST_BATCH"); place != "" {
-		l := opened(t, place)
-		l.Sustain()
-		c, err := l.Claim(t.Context(), ledger.ID{Key: "of the child"})
-		must(t, err)
-		x, err := c.Begin(context.Background(), ledger.Start{RunID: "killed", MaxOutput: -1})
-		must(t, err)
-		if os.Getenv("SQLITE_TEST_HOW") == "start" {
-			x.(ledger.Inheriting).Descriptors()
-		}
-		fmt.Println(x.(*execution).row.unstarted)
-		select {}
+		beBatch(t, place, os.Getenv("SQLITE_TEST_HOW"))
 	}
 	lists(t)
-	for how, want := range map[string]ledger.Phase{"begin": ledger.PhaseNone, "start": ledger.PhaseInterrupted} {
+	for how, want := range map[string]ledger.Phase{"begin": ledger.PhaseNone, "start": ledger.PhaseInterrupted, "finish": ledger.PhaseSucceeded} {
 		l := opened(t, fresh(t))
 		killedBatch(t, l.dir.Path(), how)
-		rec, err := l.Get(t.Context(), ledger.ID{Key: "of the child"})
+		rec, err := l.Get(t.Context(), ofTheChild)
 		must(t, err)
 		if rec.Phase() != want {
 			t.Errorf("killed after %s: got phase %s, want %s", how, rec.Phase(), want)
@@ -339,5 +366,58 @@ func TestKilledBeforeTheStart(t *testing.T) {
 		must(t, l.Close())
 		integrity(t, l.dir.Path())
 	}
-	filelock.NewUnstarted().Close() // removes the empty list of the started one
+}
+
+// TestKilledAtEachPoint kills one batch after the other, each at a point between Claim and
+// Finish. The attempts that were never started leave nothing behind.
+func TestKilledAtEachPoint(t *testing.T) {
+	testkit.Slow(t, "it builds the test program with failpoints")
+	lists(t)
+	program := filepath.Join(t.TempDir(), "failpoint.test")
+	if out, err := exec.Command("go", "test", "-c", "-tags", "failpoint", "-o", program, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	unstarted := []string{"claim.taken", "begin.life", "begin.listed", "write.begun", "write.commit", "write.committed", "write.witnessed", "begin.done"}
+	started := []string{"start.listed", "write.commit:2"}
+	kill := func(l *Ledger, point string) {
+		t.Helper()
+		c := batchProcess(program, l.dir.Path(), "finish")
+		c.Env = append(c.Env, "IDEM_FAILPOINT="+point)
+		out, _ := c.CombinedOutput()
+		if st := c.ProcessState.Sys().(syscall.WaitStatus); !st.Signaled() {
+			t.Fatalf("at %s, the batch was not killed: %s", point, out)
+		}
+		removeList(t, strings.TrimSpace(string(out)))
+	}
+	phase := func(l *Ledger) string {
+		t.Helper()
+		rec, err := l.Get(t.Context(), ofTheChild)
+		must(t, err)
+		return fmt.Sprint(rec.Phase(), " ", rec.Attempts)
+	}
+	for _, first := range append(unstarted, started...) {
+		for _, second := range append(unstarted, started...) {
+			l := opened(t, fresh(t))
+			runs(t, l, theKey, "first", nil, success)
+			attempts := 0
+			for _, point := range []string{first, second} {
+				kill(l, point)
+				if slices.Contains(started, point) {
+					attempts++
+				}
+				want := fmt.Sprint(ledger.PhaseNone, " 0")
+				if attempts > 0 {
+					want = fmt.Sprint(ledger.PhaseInterrupted, " ", attempts)
+				}
+				if got := phase(l); got != want {
+					t.Errorf("killed at %s and then %s: got %s, want %s", first, second, got, want)
+				}
+			}
+			runs(t, l, ofTheChild, "last", nil, success)
+			if got, want := phase(l), fmt.Sprint(ledger.PhaseSucceeded, " ", attempts+1); got != want {
+				t.Errorf("killed at %s and %s, then run: got %s, want %s", first, second, got, want)
+			}
+			must(t, l.Close())
+		}
+	}
 }
