@@ -122,20 +122,6 @@ func marked(state ledger.State) func(*testing.T, *kit) {
 	}
 }
 
-// The retries of one call are attempts of one operation.
-func TestRetriesKeepTheSteps(t *testing.T) {
-	k := steps{newKit(t)}
-	c := k.shell(`exit 1`)
-	c.Policy.Force = true
-	c.Retries = Retries{N: 1, Delay: time.Nanosecond, MaxDelay: time.Nanosecond}
-	k.first(c)
-	series := k.record().Series
-	k.first(c)
-	if got := k.record(); got.Series != series+1 || got.Attempts != 4 {
-		t.Errorf("got series %d and %d attempts, want %d and 4", got.Series, got.Attempts, series+1)
-	}
-}
-
 // While a step of the earlier operation is held, no new one begins.
 func TestRenewalWaitsForHeldSteps(t *testing.T) {
 	k := steps{newKit(t)}
