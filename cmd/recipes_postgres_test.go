@@ -1,0 +1,5 @@
+package cmd_test
+
+func recipeBackfill(k *recipeBox) {
+	k.left = nil
+}
