@@ -15,6 +15,7 @@ type stepRecipe struct {
 	effects string // the lines that its tools add to the file effects, in order
 	out     string
 	prepare func(*recipeBox) // writes the tools
+	check   func(*recipeBox) // checks the effects in another way; nil: nothing else
 }
 
 // tool writes a tool that adds its name and its arguments to the file effects, and then
@@ -67,6 +68,9 @@ exit $s`, real))
 		k.wantStatus(k.runRecipe(s.run), 0)
 		if got := k.read("effects"); got != before {
 			t.Errorf("called again: got the effects\n%swant\n%s", got, before)
+		}
+		if s.check != nil {
+			s.check(k)
 		}
 		if kill == 0 {
 			steps = strings.Count(k.read("steps"), "x")
