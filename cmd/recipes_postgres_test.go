@@ -16,7 +16,7 @@ import (
 )
 
 // postgres starts a server for the test and returns the directory of its socket. The server
-// refuses to run as root, so root gives it to the user nobody.
+// refuses to run as root, so it then runs as an unprivileged user.
 func postgres(t *testing.T) string {
 	t.Helper()
 	requireTool(t, "psql")

@@ -8,8 +8,8 @@ import (
 const documentSteps = `
 ## Steps and batches
 
-A step, and an item of a batch, is a record of its own below its parent, and is decided by the same function. Its parent's
-record is not an input of the decision.
+A step, and an item of a batch, is a separate record below its parent. The same function decides about it, and the record of the
+parent is not an input.
 
 - A key that is a batch has items and no command: every call of it is refused with 64.
 - With ` + "`--every-attempt`" + `, a step whose record was made in another attempt of the parent is executed (new_attempt), whatever

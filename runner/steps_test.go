@@ -9,8 +9,8 @@ import (
 	"idem/ledger"
 )
 
-// In every situation, a step of every attempt is executed if its record is from another
-// attempt of the parent, and is any other step if it is from this attempt.
+// A step of every attempt is executed if its record is from another attempt of the parent.
+// If the record is from this attempt, it is decided like any other step.
 func TestEveryAttemptRunsOnceInEachAttempt(t *testing.T) {
 	for s := range situations() {
 		if s.repeats() {
