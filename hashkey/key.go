@@ -15,9 +15,6 @@ import (
 // have about this limit, and file systems have it for names.
 const MaxKey = 255
 
-// MaxPath is the maximum length of the key of a step or an item in bytes.
-const MaxPath = 1024
-
 // ErrEmptyPart is returned for a key such as "deploy:" or "a::b". Usually it
 // means that a variable in the key was unset.
 var ErrEmptyPart = errors.New("has an empty part")
@@ -45,17 +42,19 @@ func CheckKey(key string, allowEmptyParts bool) error {
 // those of CheckKey with allowEmptyParts.
 func CheckNamespace(ns string) error { return checkName(ns, MaxKey) }
 
-// CheckPath returns why path is not valid as the key of a step or an item, or nil. Such a
-// key is that of the parent, a slash and a name. It has 1 to MaxPath bytes; else the rules
-// are those of CheckKey with allowEmptyParts.
+// MaxPath is the maximum length in bytes of the key of a step or an item.
+const MaxPath = 1024
+
+// CheckPath returns why path is not valid as the key of a step or an item, or nil. Its
+// rules are those of CheckKey with allowEmptyParts, but for the length.
 func CheckPath(path string) error { return checkName(path, MaxPath) }
 
-func checkName(s string, limit int) error {
+func checkName(s string, most int) error {
 	switch {
 	case s == "":
 		return errors.New("is empty")
-	case len(s) > limit:
-		return fmt.Errorf("is %d bytes long, the limit is %d", len(s), limit)
+	case len(s) > most:
+		return fmt.Errorf("is %d bytes long, the limit is %d", len(s), most)
 	case !utf8.ValidString(s):
 		return errors.New("is not valid UTF-8")
 	}

@@ -143,10 +143,18 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 // finishPatience is the maximum time that an outcome waits for its turn to be recorded.
 const finishPatience = 10 * time.Minute
 
+// largeOutput is the size in bytes from which on an output needs much more space than its
+// outcome.
+const largeOutput = 4 << 10
+
 // finish commits the outcome.
 func (e *execution) finish(ctx context.Context, row attemptRow, inline []byte, files []ledger.File) error {
 	l, id := e.claim.ledger, e.claim.id
-	err := l.confirmed(ctx, l.writeUnchecked, id, &row, func(tx querier) error {
+	write := l.writeUnchecked
+	if len(inline) > largeOutput {
+		write = l.writeLarge
+	}
+	err := l.confirmed(ctx, write, id, &row, func(tx querier) error {
 		if err := updateAttempt(ctx, tx, id, row, ledger.Running); err != nil {
 			return err
 		}

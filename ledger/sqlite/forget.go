@@ -14,6 +14,21 @@ import (
 // Then the rows of those below are deleted piece by piece. A kill in between leaves stale
 // rows, which a further Forget deletes.
 func (l *Ledger) Forget(ctx context.Context, id ledger.ID) error {
+	return l.forgetAll(ctx, id, func(recordRow, attemptRow) error { return nil })
+}
+
+// ForgetIf implements ledger.Ledger.
+func (l *Ledger) ForgetIf(ctx context.Context, was ledger.Record) error {
+	return l.forgetAll(ctx, was.ID, func(r recordRow, last attemptRow) error {
+		if differs(was, r.rec.Generation, last.a) {
+			return ledger.ErrChanged
+		}
+		return nil
+	})
+}
+
+// forgetAll forgets a record and all records below it, unless check returns an error.
+func (l *Ledger) forgetAll(ctx context.Context, id ledger.ID, check func(recordRow, attemptRow) error) error {
 	// A missing ledger has nothing to forget, so it is not created.
 	if db, err := l.database(ctx); err != nil {
 		return l.explain(err)
@@ -29,7 +44,10 @@ func (l *Ledger) Forget(ctx context.Context, id ledger.ID) error {
 	var parent recordRow
 	err = l.write(ctx, func(tx querier) error {
 		gone = nil
-		now, _, err := readBoth(ctx, tx, id)
+		now, last, err := readBoth(ctx, tx, id)
+		if err == nil {
+			err = check(now, last)
+		}
 		if err != nil {
 			return err
 		}
@@ -64,7 +82,7 @@ func (l *Ledger) Forget(ctx context.Context, id ledger.ID) error {
 		err = l.deleteBelow(ctx, parent)
 	}
 	if err != nil {
-		if errors.As(err, new(*ledger.BusyError)) || errors.Is(err, ledger.ErrNotFound) {
+		if errors.As(err, new(*ledger.BusyError)) || errors.Is(err, ledger.ErrNotFound) || errors.Is(err, ledger.ErrChanged) {
 			return err
 		}
 		return l.explain(err)

@@ -106,7 +106,7 @@ func (c *claim) mark(ctx context.Context, tx querier, m ledger.Mark, row *attemp
 	if err != nil {
 		return err
 	}
-	if now.rec.Generation != m.Expect.Generation || last.a.RunID != m.Expect.Current.RunID || last.a.State != m.Expect.Current.State {
+	if differs(m.Expect, now.rec.Generation, last.a) {
 		return ledger.ErrChanged
 	}
 	if err := now.dropStale(ctx, tx, gone); err != nil {
@@ -129,4 +129,10 @@ func (c *claim) mark(ctx context.Context, tx querier, m ledger.Mark, row *attemp
 		return err
 	}
 	return insertOutput(ctx, tx, *row, inline)
+}
+
+// differs reports whether a record has another generation or another current attempt than
+// when it was read.
+func differs(was ledger.Record, generation int64, current ledger.Attempt) bool {
+	return generation != was.Generation || current.RunID != was.Current.RunID || current.State != was.Current.State
 }

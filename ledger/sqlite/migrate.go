@@ -76,7 +76,7 @@ func (l *Ledger) upgrade(db *sql.DB, from int, locked bool) error {
 			}
 			defer unlock()
 		}
-		turn, err := l.takeTurn(true) // writers of an earlier version take turns too
+		turn, err := l.takeTurn() // writers of an earlier version take turns too
 		if err != nil {
 			return err
 		}
