@@ -42,9 +42,12 @@ func (l *Ledger) forgetAll(ctx context.Context, id ledger.ID, check func(recordR
 	defer c.Release()
 	var gone spools
 	var parent recordRow
+	var undone attemptRow
 	err = l.write(ctx, func(tx querier) error {
 		gone = nil
-		now, last, err := readBoth(ctx, tx, id)
+		var now recordRow
+		var last attemptRow
+		now, last, undone, err = readClaimed(ctx, tx, id)
 		if err == nil {
 			err = check(now, last)
 		}
@@ -77,6 +80,7 @@ func (l *Ledger) forgetAll(ctx context.Context, id ledger.ID, check func(recordR
 		err = l.checkPlace()
 	}
 	if err == nil {
+		undone.forgetUnstarted()
 		l.removeSpools(gone)
 		failpoint.Here("forget.spools")
 		err = l.deleteBelow(ctx, parent)
