@@ -17,7 +17,7 @@ import (
 
 // helperDirect runs two commands at once as a batch does, each in a separate process group.
 // It prints each signal that it must decide about. The first INT lets the commands go on,
-// and all others end them. It then starts a third command, which must fail.
+// and all others end them. After Close, it starts a third command, which must fail.
 func helperDirect(args []string) int {
 	var s *Signals
 	ready := make(chan struct{})
@@ -55,8 +55,9 @@ func helperDirect(args []string) int {
 	}
 	all.Wait()
 	var early *SignalError
-	sig, _ := s.Fatal()
-	fmt.Println("then", errors.As(run(), &early) && early.Signal == sig)
+	if sig, closed := s.Fatal(); closed {
+		fmt.Println("then", errors.As(run(), &early) && early.Signal == sig)
+	}
 	fmt.Println("over")
 	return 5
 }
@@ -104,7 +105,7 @@ func TestDirectKeys(t *testing.T) {
 		t.Errorf("after one key: got %q, want %q", got, want)
 	}
 
-	s = direct(t, `trap 'exit 4' TERM; echo ready; while :; do sleep 0.02; done`)
+	s = direct(t, `exec 2>/dev/null; trap 'exit 4' TERM; echo ready; while :; do sleep 0.02; done`)
 	fmt.Fprint(s.in, "\x03")
 	s.until("told SIGINT true")
 	fmt.Fprint(s.in, "\x03")
@@ -130,7 +131,7 @@ func TestDirectTerm(t *testing.T) {
 // Other signals are messages for the commands.
 func TestDirectPassesOtherSignalsOn(t *testing.T) {
 	t.Parallel()
-	argv := append(self(t, "direct"), "/bin/sh", "-c", `trap 'exit 6' USR1; echo ready; while :; do sleep 0.02; done`)
+	argv := append(self(t, "direct"), "/bin/sh", "-c", `exec 2>/dev/null; trap 'exit 6' USR1; echo ready; while :; do sleep 0.02; done`)
 	s := startSession(t, false, exec.Command(argv[0], argv[1:]...))
 	s.until("ready")
 	s.until("ready")
@@ -144,20 +145,11 @@ func TestDirectPassesOtherSignalsOn(t *testing.T) {
 func TestDirectCtrlZ(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	s := direct(t, `echo $$ >`+dir+`/$$; echo ready; while [ ! -e `+dir+`/go ]; do sleep 0.02; done; exit 3`)
-	files, err := os.ReadDir(dir)
-	if err != nil || len(files) != 2 {
-		t.Fatal(files, err)
-	}
+	s := direct(t, waitsFor(dir))
 	for range 2 { // a second time too
 		fmt.Fprint(s.in, "\x1a")
 		s.until("stopped by SIGTSTP") // the shell then waits 200 ms before it continues the group
-		for _, f := range files {
-			waitFor(t, "a command to stop", func() bool { return stateOf(t, f.Name()) == "T" })
-		}
-		for _, f := range files {
-			waitFor(t, "a command to go on", func() bool { return stateOf(t, f.Name()) != "T" })
-		}
+		stopAndGoOn(t, dir)
 	}
 	if err := os.WriteFile(dir+"/go", nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -171,15 +163,39 @@ func TestDirectCtrlZ(t *testing.T) {
 // stay stopped.
 func TestDirectStopWithoutAShell(t *testing.T) {
 	t.Parallel()
-	argv := append(self(t, "direct"), "/bin/sh", "-c", `trap 'kill -STOP $$; echo went on; exit 3' TSTP; echo ready; while :; do sleep 0.02; done`)
+	dir := t.TempDir()
+	argv := append(self(t, "direct"), "/bin/sh", "-c", waitsFor(dir))
 	s := startSession(t, false, exec.Command(argv[0], argv[1:]...))
 	s.until("ready")
 	s.until("ready")
 	s.kill(unix.SIGTSTP)
-	s.until("went on")
-	s.until("went on")
-	if got := s.lines(); !strings.HasSuffix(got, "over") {
+	stopAndGoOn(t, dir)
+	if err := os.WriteFile(dir+"/go", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.lines(); !strings.HasPrefix(got, "ended 3\nended 3\n") {
 		t.Errorf("got %q", got)
+	}
+}
+
+// waitsFor is a script that makes a file in dir with its process id as its name, and ends
+// when the file go is there.
+func waitsFor(dir string) string {
+	return `>` + dir + `/$$; echo ready; while [ ! -e ` + dir + `/go ]; do sleep 0.02; done; exit 3`
+}
+
+// stopAndGoOn waits until the two scripts of waitsFor have been stopped and continued.
+func stopAndGoOn(t *testing.T, dir string) {
+	t.Helper()
+	files, err := os.ReadDir(dir)
+	if err != nil || len(files) != 2 {
+		t.Fatal(files, err)
+	}
+	for _, f := range files {
+		waitFor(t, "a command to stop", func() bool { return stateOf(t, f.Name()) == "T" })
+	}
+	for _, f := range files {
+		waitFor(t, "a command to go on", func() bool { return stateOf(t, f.Name()) != "T" })
 	}
 }
 
