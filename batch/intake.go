@@ -68,11 +68,17 @@ func (q *intake) pop() *unit {
 	return u
 }
 
-// close makes push report false, and returns the number of items that are left.
-func (q *intake) close() int {
+// len returns the number of items.
+func (q *intake) len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.n
+}
+
+// close makes push report false.
+func (q *intake) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closed = true
 	q.room.Broadcast()
-	return q.n
 }

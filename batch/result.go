@@ -35,8 +35,8 @@ func (c *Counts) total() int {
 	return n
 }
 
-// Report is the result of a batch.
-type Report struct {
+// Result is the result of a batch.
+type Result struct {
 	Counts   Counts
 	Ran      int  // items that ran
 	Attempts int  // attempts that ran
@@ -73,7 +73,7 @@ const (
 
 // Verdict returns the verdict. Those that ask for a person precede those that another call
 // mends.
-func (r *Report) Verdict() Verdict {
+func (r *Result) Verdict() Verdict {
 	switch c := &r.Counts; {
 	case r.Fault != nil:
 		return VerdictLedger
