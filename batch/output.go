@@ -2,7 +2,6 @@ package batch
 
 import (
 	"context"
-	"os"
 	"sync"
 
 	"idem/ledger"
@@ -65,7 +64,7 @@ type Printer struct {
 	dead    [2]bool // by stream: nothing more can be written
 	report  Report
 	done    chan struct{} // closed when the writer has ended
-	started bool
+	started bool          // there is a writer
 }
 
 // NewPrinter returns a printer. The caller closes it.
@@ -130,8 +129,9 @@ func (p *Printer) Hurry() {
 // are dropped.
 func (p *Printer) Close(ctx context.Context) Report {
 	p.mu.Lock()
-	p.closed = true
+	p.closed, p.hurry = true, true
 	p.wake.Signal()
+	p.room.Broadcast()
 	started := p.started
 	p.mu.Unlock()
 	if started {
@@ -156,13 +156,14 @@ type Item struct {
 	begun         bool // a part of the output is on its way to the reader
 	ended         bool
 	replay        bool // the output is that of the record
-	lacking       bool // bytes are missing
+	lost          bool // a part of the output could not be held
+	lacking       bool // the item is counted in Report.Lacking
 
 	run    string   // the current attempt
 	keeps  int64    // the number of bytes, from its first on, that the ledger keeps of it
 	count  [2]int64 // by stream: bytes of the attempt
-	gone   bool     // further output is not held, but read from the ledger
-	held   *block   // what is held, from oldest to newest
+	unheld bool     // further output is not held, but read from the ledger
+	oldest *block   // the output
 	newest *block
 }
 
@@ -172,8 +173,12 @@ func (it *Item) Attempt(runID string, maxOutput int64) {
 	defer it.p.mu.Unlock()
 	it.run, it.count = runID, [2]int64{}
 	// Of an output over the limit, a ledger may keep the end instead of a part before it.
-	if it.keeps = maxOutput / 2; maxOutput < 0 {
+	switch {
+	case it.p.o.Ledger == nil:
+	case maxOutput < 0:
 		it.keeps = 1<<63 - 1
+	default:
+		it.keeps = maxOutput / 2
 	}
 }
 
@@ -194,12 +199,4 @@ func (it *Item) Replay() {
 	it.replay = it.p.o.Ledger != nil
 	it.p.mu.Unlock()
 	it.p.end(it, true)
-}
-
-// file returns the file of a stream.
-func (s *Screen) file(stream ledger.Stream) *os.File {
-	if stream == ledger.Stderr {
-		return s.stderr
-	}
-	return s.stdout
 }
