@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"idem/ledger"
 	"idem/runner"
 )
 
@@ -19,12 +18,12 @@ type unit struct {
 	aside bool // another call held it
 	// followers are later duplicates, whose output is that of this item.
 	followers []*unit
-	place *Item // the output
-	task  *runner.Task // from the claim to its release
-	slot  int
-	runs  int       // attempts that ran
-	begun time.Time // the latest attempt
-	took  time.Duration
+	place     *Item        // the output
+	task      *runner.Task // from the claim to its release
+	slot      int
+	runs      int       // attempts that ran
+	begun     time.Time // the latest attempt
+	took      time.Duration
 	// at is when the claim of a unit that is ready was taken, or when a retry is due.
 	at time.Time
 }
@@ -53,9 +52,9 @@ const (
 // goroutine of each slot.
 type scheduler struct {
 	*Batch
-	intake   *intake
-	seed     maphash.Seed
-	finished chan struct{} // closed at the end
+	intake *intake
+	seed   maphash.Seed
+	over   chan struct{} // closed at the end
 
 	skipped  atomic.Int64 // items that read has skipped
 	read     atomic.Int64
@@ -93,12 +92,14 @@ type scheduler struct {
 	stages    stages
 	alarm     func() // cancels the timer
 	alarmAt   time.Time
-	waiting   context.Context // ends at the limit of the waits for other calls
+	// waiting ends at the limit of the waits for other calls; nil before the first wait.
+	waiting     context.Context
+	stopWaiting context.CancelFunc
 }
 
 func newScheduler(ctx context.Context, b *Batch) *scheduler {
 	s := &scheduler{
-		Batch: b, intake: newIntake(), seed: maphash.MakeSeed(), finished: make(chan struct{}),
+		Batch: b, intake: newIntake(), seed: maphash.MakeSeed(), over: make(chan struct{}),
 		flying: map[string]*unit{}, sweepAt: firstSweep, slots: make([]bool, b.Slots+1),
 		pace: pace{interval: b.Interval}, throttle: throttle{slots: b.Slots, most: b.Slots},
 		patient: b.Interval > hold,
@@ -116,6 +117,11 @@ func newScheduler(ctx context.Context, b *Batch) *scheduler {
 func (s *scheduler) run(ctx context.Context) Result {
 	defer s.stopTaking()
 	defer s.stopRunning()
+	defer func() {
+		if s.stopWaiting != nil {
+			s.stopWaiting()
+		}
+	}()
 	defer context.AfterFunc(ctx, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -188,7 +194,7 @@ func (s *scheduler) advance() {
 		if u == nil {
 			break
 		}
-		s.occupy(u, now)
+		s.occupy(u)
 		go s.work(u)
 	}
 	for s.mayTake(now) {
@@ -204,7 +210,7 @@ func (s *scheduler) advance() {
 	s.setAlarm(now)
 	if len(s.flying) == 0 && (s.noMore || s.ended && s.intakeEmpty()) && !s.done {
 		s.done = true
-		close(s.finished)
+		close(s.over)
 		s.told.Signal()
 	}
 }
@@ -313,7 +319,7 @@ func (s *scheduler) fault(err error) {
 func (s *scheduler) hear() {
 	for {
 		select {
-		case <-s.finished:
+		case <-s.over:
 			return
 		case sig := <-s.Arrivals:
 			s.mu.Lock()
@@ -342,4 +348,3 @@ func (s *scheduler) signal(sig Signal) {
 	}
 	s.notify(Notice{Kind: KindSignal, Signal: sig, Finishing: stage == stageFinish, Count: s.used})
 }
-

@@ -10,10 +10,10 @@ import (
 type stage int
 
 const (
-	stageNone     stage = iota
-	stageFinish         // nothing starts, and the running commands run to their end
-	stageTerm           // the running commands got TERM
-	stageKill           // the running commands got KILL
+	stageNone   stage = iota
+	stageFinish       // nothing starts, and the running commands run to their end
+	stageTerm         // the running commands got TERM
+	stageKill         // the running commands got KILL
 )
 
 // Signal is a signal that idem got.

@@ -32,11 +32,11 @@ type Stop int
 
 // The reasons. Of several, the first one counts.
 const (
-	NotStopped  Stop = iota
-	ByFailures       // see Tolerance
-	ByLimit          // Batch.Limit is reached
-	ByCommand        // the command cannot be started
-	ByInput          // a line of the input cannot be used, or the input cannot be read
-	ByLedger         // the ledger failed
-	BySignal         // a signal that ends idem came
+	NotStopped Stop = iota
+	ByFailures      // see Tolerance
+	ByLimit         // Batch.Limit is reached
+	ByCommand       // the command cannot be started
+	ByInput         // a line of the input cannot be used, or the input cannot be read
+	ByLedger        // the ledger failed
+	BySignal        // a signal that ends idem came
 )

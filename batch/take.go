@@ -244,7 +244,7 @@ func (s *scheduler) awaitAside() {
 	if len(s.aside) > 0 && s.waiting == nil {
 		s.waiting = s.taking
 		if s.Wait.Limit > 0 {
-			s.waiting, _ = context.WithTimeout(s.taking, s.Wait.Limit)
+			s.waiting, s.stopWaiting = context.WithTimeout(s.taking, s.Wait.Limit)
 		}
 		s.notify(Notice{Kind: KindWait, Count: len(s.aside)})
 	}
