@@ -6,8 +6,10 @@ package batch
 import (
 	"context"
 	"sync/atomic"
+	"syscall"
 	"time"
 
+	"idem/items"
 	"idem/ledger"
 	"idem/proc"
 	"idem/runner"
@@ -18,7 +20,9 @@ type Batch struct {
 	Runner *runner.Runner
 	Parent ledger.ID // the record of the batch
 	RunID  string    // of this call: Origin.RunID of its items
-	Source Source
+	// Next returns the next item, io.EOF at the end of the list, or an *items.BadLine. One
+	// goroutine calls it.
+	Next func() (Entry, error)
 	// Policy is that of all items. Call returns the call of an item, with this Policy and
 	// with the ID and the fingerprint of the item. It may be called from several goroutines
 	// at once.
@@ -40,10 +44,8 @@ type Batch struct {
 	// Wait is for items that other calls hold, and for mutexes.
 	Wait runner.Wait
 
-	Signals *proc.Signals // passes signals on to the commands
-	// Arrivals are the signals that idem gets. Kill sends KILL to all commands.
-	Arrivals <-chan Signal
-	Kill     func()
+	// Signals passes signals on to the commands; see Direct.
+	Signals *proc.Signals
 
 	// Size is the size of the input in bytes; 0: unknown.
 	Size int64
@@ -61,24 +63,29 @@ type Batch struct {
 
 	Clock Clock // the system's if nil
 
-	live atomic.Pointer[scheduler]
+	arrivals chan Signal
+	live     atomic.Pointer[scheduler]
 }
 
-// Source reads the items of a list.
-type Source interface {
-	// Next returns the next item, or io.EOF at the end of the list. A *BadLine is a line
-	// that is no item.
-	Next() (Entry, error)
-	// Offset returns the number of bytes that have been read. It may be called at any
-	// time.
-	Offset() int64
+// maxArrivals is the number of signals that wait to be handled. Further ones are dropped:
+// those before have ended the batch.
+const maxArrivals = 64
+
+// Direct catches the signals for idem until Signals.Stop. The batch decides which effect
+// they have. Call it before Run.
+func (b *Batch) Direct() {
+	b.arrivals = make(chan Signal, maxArrivals)
+	b.Signals = proc.Direct(func(sig syscall.Signal, typed bool) {
+		select {
+		case b.arrivals <- Signal{sig, typed}:
+		default:
+		}
+	})
 }
 
 // Entry is an item of the list.
 type Entry struct {
-	No          int    // its position in the list: 1, 2, ...
-	Line        int    // the number of its first line
-	Raw         []byte // its bytes in the list
+	items.Item
 	ID          ledger.ID
 	Fingerprint string
 }

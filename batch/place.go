@@ -35,7 +35,7 @@ func (b *Batch) Standing() Standing {
 	if s == nil {
 		return Standing{Size: b.Size}
 	}
-	read, bytes := int(s.read.Load()), s.Source.Offset()
+	read, bytes := int(s.read.Load()), s.offset.Load()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	skipped, c := int(s.skipped.Load()), &s.result.Counts

@@ -6,17 +6,10 @@ import (
 	"hash/maphash"
 	"io"
 
+	"idem/items"
 	"idem/ledger"
 	"idem/runner"
 )
-
-// BadLine is a line of the list that is no item.
-type BadLine struct {
-	Line int
-	Why  string
-}
-
-func (e *BadLine) Error() string { return e.Why }
 
 // readAll reads the items. It hands those that may have to run on to the intake.
 func (s *scheduler) readAll() {
@@ -24,7 +17,7 @@ func (s *scheduler) readAll() {
 		if s.Printer != nil && s.Printer.Wait(s.taking) != nil {
 			break
 		}
-		item, err := s.Source.Next()
+		item, err := s.Next()
 		if err != nil {
 			if !s.badLine(err) {
 				break
@@ -32,6 +25,7 @@ func (s *scheduler) readAll() {
 			continue
 		}
 		s.read.Add(1)
+		s.offset.Store(item.End)
 		if s.skips(item) && !s.ReplayAll && !s.Skips {
 			s.skipped.Add(1)
 			continue
@@ -48,7 +42,7 @@ func (s *scheduler) readAll() {
 
 // badLine handles an error of the source and reports whether reading goes on.
 func (s *scheduler) badLine(err error) bool {
-	var bad *BadLine
+	var bad *items.BadLine
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer s.advance()
@@ -58,7 +52,7 @@ func (s *scheduler) badLine(err error) bool {
 		return false
 	case errors.As(err, &bad):
 		s.result.BadLines++
-		s.notify(Notice{Kind: KindBad, Entry: Entry{Line: bad.Line}, Err: bad})
+		s.notify(Notice{Kind: KindBad, Entry: Entry{Item: items.Item{Line: bad.Line}}, Err: bad})
 		if s.SkipBad {
 			return true
 		}

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"idem/runner"
 )
 
@@ -58,6 +60,7 @@ type scheduler struct {
 
 	skipped  atomic.Int64 // items that read has skipped
 	read     atomic.Int64
+	offset   atomic.Int64 // in the input, after the items that were read
 	stopping atomic.Bool
 	survey   atomic.Pointer[survey]
 
@@ -321,7 +324,7 @@ func (s *scheduler) hear() {
 		select {
 		case <-s.over:
 			return
-		case sig := <-s.Arrivals:
+		case sig := <-s.arrivals:
 			s.mu.Lock()
 			s.signal(sig)
 			s.advance()
@@ -337,14 +340,15 @@ func (s *scheduler) signal(sig Signal) {
 		return
 	}
 	s.halt(BySignal)
+	s.Signals.Close(sig.Number) // for an attempt that has begun and has not started
 	if stage >= stageTerm {
 		s.stopRunning()
 		if s.Printer != nil {
 			s.Printer.Hurry()
 		}
 	}
-	if stage == stageKill && s.Kill != nil {
-		s.Kill()
+	if stage == stageKill {
+		s.Signals.Send(unix.SIGKILL)
 	}
 	s.notify(Notice{Kind: KindSignal, Signal: sig, Finishing: stage == stageFinish, Count: s.used})
 }

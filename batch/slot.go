@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"idem/ledger"
 	"idem/proc"
 	"idem/runner"
@@ -171,12 +169,12 @@ func (s *scheduler) notBegun(u *unit, err error) {
 	stopped := errors.As(err, new(*proc.SignalError)) || s.running.Err() != nil
 	switch {
 	case err == nil, errors.Is(err, errTooLate):
-	case lacksRoom(err) && !s.halted():
+	case proc.Scarce(err) && !s.halted():
 		s.noRoom(err)
 		u.at = s.Clock.Now()
 		s.delay(u)
 		return
-	case errors.Is(err, unix.E2BIG):
+	case proc.TooLong(err):
 		s.giveUp(u, Failed, err)
 		s.failed(-1)
 		return

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"idem/ledger"
 	"idem/proc"
 	"idem/runner"
@@ -136,7 +134,7 @@ func (s *scheduler) notTaken(u *unit, res runner.Result, err error) {
 	var start *proc.StartError
 	switch {
 	case s.taking.Err() != nil: // the batch ends
-	case lacksRoom(err):
+	case proc.Scarce(err):
 		s.noRoom(err)
 		s.back = append(s.back, u)
 		return
@@ -191,17 +189,6 @@ func (s *scheduler) cannotStart(err error) {
 func (s *scheduler) noRoom(err error) {
 	s.throttle.full(s.Clock.Now(), s.used)
 	s.notify(Notice{Kind: KindRoom, Err: err, Count: s.throttle.slots, Delay: s.throttle.delay})
-}
-
-// lacksRoom reports whether a start failed because the system has no room for a process,
-// or because the file of the command is being written.
-func lacksRoom(err error) bool {
-	for _, e := range []error{unix.EAGAIN, unix.ENOMEM, unix.EMFILE, unix.ENFILE, unix.ETXTBSY} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
 }
 
 // releaseHeld gives back the claims of items for which no slot was free for some time.
