@@ -50,6 +50,12 @@ func (c *call) outcome(end *proc.End) ledger.Outcome {
 	return o
 }
 
+// Outcome returns the outcome that Finish will record. It reports false if the command was
+// not started, or if its exit status is lost.
+func (t *Task) Outcome() (ledger.Outcome, bool) {
+	return t.now.outcome, t.now.end != nil && t.now.err == nil
+}
+
 // captureOf returns how complete the recorded output of a command is.
 func captureOf(end *proc.End, redacted bool) ledger.Capture {
 	return ledger.Capture{
