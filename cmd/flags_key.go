@@ -37,6 +37,7 @@ func (a *app) keyID(o *keyFlags) (ledger.ID, error) {
 // callIdentity is the identity of a call: its record and its inputs.
 type callIdentity struct {
 	id     ledger.ID
+	origin ledger.Origin // of a step
 	inputs hashkey.Inputs
 	stdin  *os.File // for the command
 }

@@ -117,6 +117,11 @@ func (o *runOptions) checkPairs() error {
 	if err := checkFlagPairs(o.flagSet, has, nil, inputClashes, &o.inputs); err != nil {
 		return err
 	}
+	if o.step != nil {
+		if err := checkFlagPairs(o.flagSet, has, nil, stepClashes, o); err != nil {
+			return err
+		}
+	}
 	if err := o.parseMutexes(); err != nil {
 		return err
 	}
@@ -140,6 +145,9 @@ var runClashes = []clash[*runOptions]{
 	{"force", "partial", neverReplayed, func(o *runOptions) bool { return o.force && o.partial }},
 	{"force", "exact", neverReplayed, func(o *runOptions) bool { return o.force && o.exact }},
 	{"force", "wait=fresh", afterForce, func(o *runOptions) bool { return o.force && o.wait.fresh }},
+	{"resumable", "on-interrupted refuse", "--resumable runs an interrupted attempt again", func(o *runOptions) bool {
+		return o.resumable && o.given("on-interrupted") && !o.onInterrupted.rerun()
+	}},
 	{"ttl", "wait=fresh", "a result that began after the call has not expired", func(o *runOptions) bool { return o.ttl.limit > 0 && o.wait.fresh }},
 	{"probe-first", "wait=fresh", "work that was done before the call does not count", func(o *runOptions) bool { return o.probeFirst && o.wait.fresh }},
 	{"on-failure replay", "final", "every failure is replayed", func(o *runOptions) bool { return o.replaysFailures() && o.final.set != nil && o.retries == 0 }},
@@ -175,10 +183,19 @@ var runClashes = []clash[*runOptions]{
 	{"on-ledger-error run", "hash-stdin", "stdin can be read only once", func(o *runOptions) bool { return o.onLedgerError.value == "run" && o.inputs.Stdin }},
 }
 
+// stepClashes are the clashes of the flags that only idem step has.
+var stepClashes = []clash[*runOptions]{
+	{"every-attempt", "in", "--in names no attempt of the run", func(o *runOptions) bool { return o.step.everyAttempt && o.step.in != "" }},
+	{"drain", "force", neverReplayed, func(o *runOptions) bool { return o.step.drain && o.force }},
+	{"drain", "no-stdin", "--no-stdin leaves stdin to other commands", func(o *runOptions) bool { return o.step.drain && o.noStdin }},
+	{"drain", "hash-stdin", "--hash-stdin reads stdin to its end in any case", func(o *runOptions) bool { return o.step.drain && o.inputs.Stdin }},
+	{"drain", "tty", "the end of a terminal may never come", func(o *runOptions) bool { return o.step.drain && o.tty }},
+}
+
 // refusesNoUnknown reports whether no call with these flags is refused because an outcome
 // or an effect is unknown.
 func (o *runOptions) refusesNoUnknown() bool {
-	return o.onInterrupted.rerun() && o.rerunWithin.Duration == 0 &&
+	return (o.onInterrupted.rerun() || o.resumable) && o.rerunWithin.Duration == 0 &&
 		(o.verify == "" || o.onUnverified.value != string(runner.ChoiceRefuse))
 }
 

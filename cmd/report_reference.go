@@ -41,7 +41,7 @@ func flagsPlace(c *cobra.Command, args []string) string {
 	case len(args) == 0:
 	case name == "check" && !c.Flags().Changed("key") && c.ArgsLenAtDash() != 0:
 		return "before the key"
-	case name == "run", c.Annotations[asksAnnotation] != "", name == "mark" && len(args) > 2:
+	case name == "run", name == "step", c.Annotations[asksAnnotation] != "", name == "mark" && len(args) > 2:
 		return "before the command"
 	}
 	return "to the call"

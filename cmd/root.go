@@ -58,6 +58,7 @@ type app struct {
 	ledger     string  // of --ledger
 	trustPlace bool    // of --trust-place
 	namespace  string  // of --namespace
+	name       string  // the NAME of idem step
 	answer     *answer // of idem run --json; else nil
 }
 
@@ -71,7 +72,7 @@ func newApp(args []string) *app {
 // everything but the failure.
 func (a *app) execute() ending {
 	root := a.command(commandName(a.args))
-	root.SetArgs(a.args)
+	root.SetArgs(a.words())
 	out := &stickyWriter{to: a.ui.stdout}
 	root.SetOut(out)
 	root.SetErr(a.ui.stderr)
@@ -116,6 +117,7 @@ type command struct {
 // commands are all commands but help.
 var commands = []command{
 	{"run", (*app).runCommand},
+	{"step", (*app).stepCommand},
 	{"check", (*app).checkCommand},
 	{"explain", (*app).explainCommand},
 	{"key", (*app).keyCommand},
@@ -132,7 +134,7 @@ var commands = []command{
 
 // skipsSoundCheck are the commands that open no files but those of the ledger, or that
 // call checkSound themselves.
-var skipsSoundCheck = map[string]bool{"run": true, "list": true, "show": true, "token": true, "version": true, "completion": true, "help": true, "idem": true}
+var skipsSoundCheck = map[string]bool{"run": true, "step": true, "list": true, "show": true, "token": true, "version": true, "completion": true, "help": true, "idem": true}
 
 // checkSound refuses a call where Go's runtime would end the process at the first file
 // or timer: under a tiny limit or in a sandbox.

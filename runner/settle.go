@@ -57,6 +57,12 @@ func (s Settlement) Check(rec ledger.Record) error {
 	}
 }
 
+// renews reports whether the settlement of a record begins a new operation: a success is
+// to run again.
+func (s Settlement) renews(rec ledger.Record) bool {
+	return s.State == ledger.None && rec.Current.State == ledger.Succeeded
+}
+
 // Mark settles a key by hand and returns the previous record. The error is that of
 // Check, a *ledger.BusyError while the key is held, or a fault of the ledger. After an
 // error nothing has changed.
@@ -84,6 +90,7 @@ func Mark(ctx context.Context, l ledger.Ledger, id ledger.ID, s Settlement) (led
 		RunID: s.RunID, Note: s.Note, Owner: s.Owner,
 		Fingerprint: rec.Current.Fingerprint, Inputs: rec.Current.Inputs,
 		Stdout: s.Stdout, MaxOutput: s.MaxOutput, Capture: s.Capture,
+		Renew: s.renews(rec),
 	}
 	if s.Bound {
 		m.Fingerprint, m.Inputs = s.Fingerprint, s.Inputs
