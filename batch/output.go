@@ -34,9 +34,6 @@ type PrinterOptions struct {
 const (
 	// heldMax is the most memory for held output.
 	heldMax = 16 << 20
-	// heldForFirst is the part of heldMax that only the item at the front may use. So
-	// items behind it cannot stop it.
-	heldForFirst = 1 << 20
 	// placesMax is the number of items that wait to be printed before Printer.Wait waits.
 	placesMax = 100_000
 )

@@ -106,7 +106,7 @@ func (p *Printer) hold(it *Item, s ledger.Stream, b []byte) int {
 		size := sizeOf(len(rest), before)
 		most := p.most
 		if it != p.first {
-			most -= heldForFirst
+			most -= p.most / 16 // for the first one, so that those behind it cannot stop it
 		}
 		if p.used+blockItself+smallBlock<<size > most {
 			break
