@@ -24,7 +24,7 @@ var ErrEmptyPart = errors.New("has an empty part")
 // and no space at its beginning or end. The parts between colons must not be
 // empty unless allowEmptyParts is set.
 func CheckKey(key string, allowEmptyParts bool) error {
-	if err := checkName(key); err != nil {
+	if err := checkName(key, MaxKey); err != nil {
 		return err
 	}
 	if allowEmptyParts {
@@ -40,14 +40,21 @@ func CheckKey(key string, allowEmptyParts bool) error {
 
 // CheckNamespace returns why ns is not a valid namespace, or nil. The rules are
 // those of CheckKey with allowEmptyParts.
-func CheckNamespace(ns string) error { return checkName(ns) }
+func CheckNamespace(ns string) error { return checkName(ns, MaxKey) }
 
-func checkName(s string) error {
+// MaxPath is the maximum length in bytes of the key of a step or an item.
+const MaxPath = 1024
+
+// CheckPath returns why path is not valid as the key of a step or an item, or nil. Its
+// rules are those of CheckKey with allowEmptyParts, but for the length.
+func CheckPath(path string) error { return checkName(path, MaxPath) }
+
+func checkName(s string, most int) error {
 	switch {
 	case s == "":
 		return errors.New("is empty")
-	case len(s) > MaxKey:
-		return fmt.Errorf("is %d bytes long, the limit is %d", len(s), MaxKey)
+	case len(s) > most:
+		return fmt.Errorf("is %d bytes long, the limit is %d", len(s), most)
 	case !utf8.ValidString(s):
 		return errors.New("is not valid UTF-8")
 	}

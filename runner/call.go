@@ -16,6 +16,7 @@ type Call struct {
 	ID     ledger.ID
 	Origin ledger.Origin // of a step or an item; else zero
 	Argv   []string      // the command
+	Path   string        // of the command; empty: it is looked up before anything is written
 	Stdin  *os.File      // of the command
 	TTY    bool          // give the command a pseudo-terminal; all its output is stdout then
 	Inputs Inputs
