@@ -213,6 +213,33 @@ func TestUnrecordedOutputWaits(t *testing.T) {
 	}
 }
 
+// Commands that wait for room would never end if the first item needs one of their slots.
+func TestUnrecordedOutputBehindAnItemThatDoesNotRun(t *testing.T) {
+	t.Parallel()
+	k := newRig(t, PrinterOptions{}, false)
+	first := k.item("first")
+	first.attempt(0).out("1 ").finish(1).Pause()
+	second := k.item("second")
+	var all sync.WaitGroup
+	text := strings.Repeat("x", 5<<20)
+	var others []*item
+	for i := range 3 {
+		it := k.item(fmt.Sprint(i)).attempt(0)
+		others = append(others, it)
+		all.Go(func() { it.out(text); it.finish(1).Pause() })
+	}
+	all.Wait()
+	for _, it := range others {
+		it.attempt(0).end(0)
+	}
+	first.attempt(0).out("2 ").end(0)
+	second.attempt(0).out("3 ").end(0)
+	r := k.want("1 "+text+text+text+"2 3 ", "")
+	if r.Lacking != 0 {
+		t.Errorf("got %+v", r)
+	}
+}
+
 func TestHurry(t *testing.T) {
 	t.Parallel()
 	k := newRig(t, PrinterOptions{}, true)
