@@ -96,7 +96,7 @@ func (a *app) show(ctx context.Context, key string, record *recordFlags, asJSON,
 	}
 	mutexes, err := mutexesOf(ctx, l, rec.ID)
 	if errors.Is(err, ledger.ErrCorrupt) { // of any mutex; the record is good
-		a.ui.warn("the mutexes of key %s are not known", quote(rec.ID.Key))
+		a.ui.warn("the mutexes of key %s are not known", keyShown(rec))
 		a.ui.warnDetail("%v", err)
 		mutexes, err = nil, nil
 	}
@@ -151,6 +151,11 @@ func recordText(rec ledger.Record, command, token string, mutexes []heldView) st
 		fmt.Fprintf(w, "%s:\t"+format+"\n", append([]any{name}, args...)...)
 	}
 	field("key", "%s", escape(rec.ID.Key))
+	if _, hashed := nameOf(rec); hashed {
+		if item, ok := itemOf(rec); ok {
+			field("item", "%s", escape(item))
+		}
+	}
 	field("namespace", "%s", escape(rec.ID.Namespace))
 	if rec.ID.Window != "" {
 		field("window", "%s", escape(rec.ID.Window))

@@ -32,7 +32,7 @@ func (o *parentFlags) addTo(f *pflag.FlagSet) {
 var parentVars = []string{"IDEM_KEY", ledger.RunIDVar, "IDEM_WINDOW", "IDEM_NAMESPACE", "IDEM_LEDGER"}
 
 // parentOf returns the parent that the flags select, for a step or a batch that is recorded
-// in l. what names the step or the batch in messages. Without --in, the attempt must be
+// in l. Messages name the step or the batch with the words what. Without --in, the attempt must be
 // running, and it must be that of the environment: a process may keep the variables of an
 // attempt that is over.
 func (a *app) parentOf(ctx context.Context, l ledger.Ledger, o *parentFlags, what string) (ledger.Origin, error) {
@@ -59,7 +59,7 @@ func (a *app) parentOf(ctx context.Context, l ledger.Ledger, o *parentFlags, wha
 // ledger.
 func (a *app) namedParent(o *parentFlags, what string) (ledger.Origin, error) {
 	if o.in != "" {
-		id, err := a.pathID(o.in)
+		id, err := a.recordedID(o.in)
 		id.Window = o.window.text
 		if o.in == os.Getenv("IDEM_KEY") && !o.window.set && a.namespace == os.Getenv("IDEM_NAMESPACE") {
 			id.Window = os.Getenv("IDEM_WINDOW")
@@ -115,21 +115,6 @@ func (a *app) parentIn(ctx context.Context, l ledger.Ledger, o *parentFlags, id 
 	return id, err
 }
 
-// pathID returns the ID, without a window, of a record that may be a step or an item.
-func (a *app) pathID(key string) (ledger.ID, error) {
-	id := ledger.ID{Namespace: a.namespace, Key: key}
-	if id.Namespace == "" {
-		id.Namespace = defaultNamespace
-	}
-	if err := checkNamespace(id.Namespace); err != nil {
-		return id, err
-	}
-	if err := hashkey.CheckPath(key); err != nil {
-		return id, usage("key %s %v", quote(key), err)
-	}
-	return id, nil
-}
-
 // below returns the ID of the step or the batch with a name below a parent. The name may
 // have slashes, but no empty part.
 func below(parent ledger.ID, name string) (ledger.ID, error) {
@@ -175,7 +160,7 @@ func outsideFailure(what string, missing []string) *failure {
 // overFailure returns the failure of a step or a batch in the environment of an attempt that
 // is not the running attempt of its record.
 func overFailure(rec ledger.Record, origin ledger.Origin, what string) *failure {
-	f := usage("%s is outside of a run: the run of key %s that it was started in is over", what, quote(rec.ID.Key))
+	f := usage("%s is outside of a run: the run of key %s that it was started in is over", what, keyShown(rec))
 	switch cur := rec.Current; {
 	case rec.Phase() == ledger.PhaseNone:
 		f.detail("nothing is recorded under the key any more")
