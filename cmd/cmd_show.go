@@ -151,6 +151,11 @@ func recordText(rec ledger.Record, command, token string, mutexes []heldView) st
 		fmt.Fprintf(w, "%s:\t"+format+"\n", append([]any{name}, args...)...)
 	}
 	field("key", "%s", escape(rec.ID.Key))
+	if _, hashed := nameOf(rec); hashed {
+		if item, ok := itemOf(rec); ok {
+			field("item", "%s", escape(item))
+		}
+	}
 	field("namespace", "%s", escape(rec.ID.Namespace))
 	if rec.ID.Window != "" {
 		field("window", "%s", escape(rec.ID.Window))

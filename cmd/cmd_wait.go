@@ -67,6 +67,9 @@ func (a *app) wait(ctx context.Context, keys []string, record *recordFlags, time
 func (a *app) settledRecord(ctx context.Context, l ledger.Store, id ledger.ID, want runner.Which, record *recordFlags) (ledger.Record, error) {
 	notes, pace, checked := waiting{ui: &a.ui}, reminder{}, len(outerAttempts()) == 0
 	rec, err := runner.Settled(ctx, l, id.Namespace, id.Key, want, func(rec ledger.Record) error {
+		if rec.Phase() == ledger.PhaseBatch {
+			return noOutcomeFailure(rec.ID)
+		}
 		if !checked {
 			checked = true
 			if err := a.refuseInside(ctx, l, rec.ID); err != nil {

@@ -241,9 +241,32 @@ func (o *calendarFlags) shiftsDays() bool { return strings.Trim(o.dayStart, "0:"
 
 // listClashes are the clashes of idem list.
 var listClashes = []clash[*listOptions]{
-	{"mutexes", "state", "a mutex has no state", func(o *listOptions) bool { return o.mutexes && o.state.value != "" }},
+	{"mutexes", "under", "a mutex has no steps or items", func(o *listOptions) bool { return o.mutexes && o.under != "" }},
+	{"mutexes", "state", "a mutex has no state", func(o *listOptions) bool { return o.mutexes && o.phase() != "" }},
 	{"mutexes", "glob", "a pattern selects keys", func(o *listOptions) bool { return o.mutexes && o.glob != "" }},
 	{"mutexes", "limit", "a limit counts keys", func(o *listOptions) bool { return o.mutexes && o.limit > 0 }},
+	{"items", "json", "an array has the item of each element", func(o *listOptions) bool { return o.items && o.json }},
+}
+
+// checkPairs refuses flags of idem list that cannot be combined.
+func (o *listOptions) checkPairs(f *pflag.FlagSet) error {
+	if err := checkFlagPairs(f, f.Changed, nil, listClashes, o); err != nil {
+		return err
+	}
+	return o.underFlags.checkPairs(f, nil, recordNames, "")
+}
+
+// singleNames are the flags of idem mark that are about one key.
+var singleNames = []string{
+	"allow-empty-parts", "hash", "hash-cwd", "hash-env", "hash-file", "hash-file-optional", "hash-ignore", "hash-stdin", "hash-value",
+	"max-output", "max-stdin", "no-store", "replace", "stdout-file",
+}
+
+// underClashes are the clashes of the flags that select steps or items.
+var underClashes = []clash[*underFlags]{
+	{"failed", "state", "both select a state", func(o *underFlags) bool { return o.failed && o.state.value != "" }},
+	{"interrupted", "state", "both select a state", func(o *underFlags) bool { return o.interrupted && o.state.value != "" }},
+	{"failed", "interrupted", "both select a state", func(o *underFlags) bool { return o.failed && o.interrupted }},
 }
 
 // recordClashes are the clashes of commands about recorded keys.
@@ -269,6 +292,9 @@ func (o *recordFlags) has(name string) bool { return name == "key" || o.command.
 // call. bound reports whether it has a command.
 func (o *markOptions) checkPairs(name string, bound bool) error {
 	f := o.record.command.Flags()
+	if err := o.below.checkPairs(f, singleNames, underNames, "a step or an item keeps its inputs, and the mark has no output"); err != nil {
+		return err
+	}
 	err := checkFlagPairs(f, o.record.has, append([]need{{"max-output", []string{"stdout-file"}}}, needs...), inputClashes, &o.inputs)
 	if err == nil && o.inputs.Stdin && o.stdoutFile == "-" {
 		err = clashError("hash-stdin", "stdout-file -", "both read stdin")

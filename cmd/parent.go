@@ -59,7 +59,7 @@ func (a *app) parentOf(ctx context.Context, l ledger.Ledger, o *parentFlags, wha
 // ledger.
 func (a *app) namedParent(o *parentFlags, what string) (ledger.Origin, error) {
 	if o.in != "" {
-		id, err := a.pathID(o.in)
+		id, err := a.recordedID(o.in)
 		id.Window = o.window.text
 		if o.in == os.Getenv("IDEM_KEY") && !o.window.set && a.namespace == os.Getenv("IDEM_NAMESPACE") {
 			id.Window = os.Getenv("IDEM_WINDOW")
@@ -113,21 +113,6 @@ func (a *app) parentIn(ctx context.Context, l ledger.Ledger, o *parentFlags, id 
 		id = found.ID
 	}
 	return id, err
-}
-
-// pathID returns the ID, without a window, of a record that may be a step or an item.
-func (a *app) pathID(key string) (ledger.ID, error) {
-	id := ledger.ID{Namespace: a.namespace, Key: key}
-	if id.Namespace == "" {
-		id.Namespace = defaultNamespace
-	}
-	if err := checkNamespace(id.Namespace); err != nil {
-		return id, err
-	}
-	if err := hashkey.CheckPath(key); err != nil {
-		return id, usage("key %s %v", quote(key), err)
-	}
-	return id, nil
 }
 
 // below returns the ID of the step or the batch with a name below a parent. The name may

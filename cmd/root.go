@@ -3,6 +3,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -219,11 +220,8 @@ const defaultNamespace = "default"
 // id checks a key and the namespace of the call, and returns the ID of the record
 // without a window.
 func (a *app) id(key string, allowEmptyParts bool) (ledger.ID, error) {
-	id := ledger.ID{Namespace: a.namespace, Key: key}
-	if id.Namespace == "" {
-		id.Namespace = defaultNamespace
-	}
-	if err := checkNamespace(id.Namespace); err != nil {
+	id, err := a.inNamespace(key)
+	if err != nil {
 		return id, err
 	}
 	switch err := hashkey.CheckKey(key, allowEmptyParts); {
@@ -233,6 +231,25 @@ func (a *app) id(key string, allowEmptyParts bool) (ledger.ID, error) {
 		return id, usage("key %s %v", quote(key), err)
 	}
 	return id, nil
+}
+
+// recordedID is id for a key that may be recorded: it may be the key of an item, or have
+// an empty part.
+func (a *app) recordedID(key string) (ledger.ID, error) {
+	id, err := a.inNamespace(key)
+	if err != nil {
+		return id, err
+	}
+	if err := hashkey.CheckPath(key); err != nil {
+		return id, usage("key %s %v", quote(key), err)
+	}
+	return id, nil
+}
+
+// inNamespace returns the ID of a key in the namespace of the call.
+func (a *app) inNamespace(key string) (ledger.ID, error) {
+	id := ledger.ID{Namespace: cmp.Or(a.namespace, defaultNamespace), Key: key}
+	return id, checkNamespace(id.Namespace)
 }
 
 func checkNamespace(name string) error {

@@ -197,6 +197,10 @@ type Ledger interface {
 	// is recorded.
 	Forget(ctx context.Context, id ID) error
 
+	// ForgetIf is Forget for a record that was read before. The error is ErrChanged when
+	// another call has changed it since.
+	ForgetIf(ctx context.Context, was Record) error
+
 	// Close frees the resources of the handle in this process. It does not end
 	// claims. A process that is about to exit need not call it.
 	Close() error
