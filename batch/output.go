@@ -34,9 +34,6 @@ type PrinterOptions struct {
 const (
 	// heldMax is the most memory for held output.
 	heldMax = 16 << 20
-	// heldForFirst is the part of heldMax that only the item at the front may use. So
-	// items behind it cannot stop it.
-	heldForFirst = 1 << 20
 	// placesMax is the number of items that wait to be printed before Printer.Wait waits.
 	placesMax = 100_000
 )
@@ -45,6 +42,7 @@ const (
 // A goroutine writes, so a slow reader stops no command while there is memory. If memory
 // is used up, further output of items is only counted, and is read from the ledger when
 // its turn comes. Output that the ledger does not keep must be held, so its command waits.
+// If it waits for an item that does not run, its output precedes the output of that item.
 //
 // The methods may be called from several goroutines.
 type Printer struct {
@@ -57,6 +55,7 @@ type Printer struct {
 	first   *Item     // the queue of the items that are to be printed
 	last    *Item
 	places  int // length of the queue
+	waiting int // the number of commands that wait for room
 	used    int // bytes of memory for held output
 	most    int // heldMax, except in tests
 	closed  bool
@@ -99,8 +98,8 @@ func (p *Printer) Item(id ledger.ID, tag string) *Item {
 	return it
 }
 
-// Wait waits while very many items wait to be printed. Call it before the next item is
-// read, where waiting does not keep earlier items from their end.
+// Wait waits while very many items wait to be printed behind one that runs. Call it before
+// the next item is read, where waiting does not keep earlier items from their end.
 func (p *Printer) Wait(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() {
 		p.mu.Lock()
@@ -110,7 +109,7 @@ func (p *Printer) Wait(ctx context.Context) error {
 	defer stop()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for p.places >= placesMax && ctx.Err() == nil {
+	for p.places >= placesMax && (p.first.running || p.first.ended) && ctx.Err() == nil {
 		p.room.Wait()
 	}
 	return ctx.Err()
@@ -154,6 +153,8 @@ type Item struct {
 	before, after *Item // in the queue
 	queued        bool
 	begun         bool // a part of the output is on its way to the reader
+	running       bool // an attempt is in progress
+	waits         bool // the attempt waits for room
 	ended         bool
 	replay        bool // the output is that of the record
 	lost          bool // a part of the output could not be held
@@ -171,8 +172,7 @@ type Item struct {
 func (it *Item) Attempt(runID string, maxOutput int64) {
 	it.p.mu.Lock()
 	defer it.p.mu.Unlock()
-	it.run, it.count = runID, [2]int64{}
-	// Of an output over the limit, a ledger may keep the end instead of a part before it.
+	it.run, it.running, it.count = runID, true, [2]int64{}
 	switch {
 	case it.p.o.Ledger == nil:
 	case maxOutput < 0:
@@ -185,6 +185,9 @@ func (it *Item) Attempt(runID string, maxOutput int64) {
 // Write adds output to the current attempt: what the ledger records of it, after redaction.
 // It keeps no reference to b.
 func (it *Item) Write(s ledger.Stream, b []byte) { it.p.write(it, s, b) }
+
+// Pause says that the attempt is over, or did not start, and that another may follow.
+func (it *Item) Pause() { it.p.pause(it) }
 
 // End ends the item after its outcome is durable.
 func (it *Item) End(failed bool) { it.p.end(it, failed || !it.p.o.FailedOnly) }

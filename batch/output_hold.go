@@ -42,7 +42,34 @@ func (p *Printer) remove(it *Item) {
 	if first {
 		p.wake.Signal()
 		p.room.Broadcast() // the next item may be waiting, and has more room now
+		p.unblock()
 	}
+}
+
+// unblock moves an item to the front of the queue if its command waits for room and the
+// item at the front does not run. That item might never run otherwise, if all slots have
+// commands that wait. p.mu is held.
+func (p *Printer) unblock() {
+	front := p.first
+	if p.waiting == 0 || front == nil || front.running || front.ended || front.oldest != nil {
+		return
+	}
+	it := front.after
+	for it != nil && !it.waits {
+		it = it.after
+	}
+	if it == nil {
+		return
+	}
+	it.before.after = it.after
+	if it.after == nil {
+		p.last = it.before
+	} else {
+		it.after.before = it.before
+	}
+	it.before, it.after, front.before, p.first = nil, front, it, it
+	p.wake.Signal()
+	p.room.Broadcast()
 }
 
 // write is Item.Write.
@@ -53,9 +80,15 @@ func (p *Printer) write(it *Item, s ledger.Stream, b []byte) {
 		n := p.take(it, s, b)
 		it.count[index(s)] += int64(n)
 		b = b[n:]
-		if n == 0 {
-			p.room.Wait()
+		if n > 0 {
+			continue
 		}
+		it.waits = true
+		p.waiting++
+		p.unblock()
+		p.room.Wait()
+		p.waiting--
+		it.waits = false
 	}
 	if p.first == it {
 		p.wake.Signal()
@@ -106,7 +139,7 @@ func (p *Printer) hold(it *Item, s ledger.Stream, b []byte) int {
 		size := sizeOf(len(rest), before)
 		most := p.most
 		if it != p.first {
-			most -= heldForFirst
+			most -= p.most / 16 // for the first one, so that those behind it cannot stop it
 		}
 		if p.used+blockItself+smallBlock<<size > most {
 			break
@@ -157,6 +190,15 @@ func (p *Printer) free(b *block) {
 	p.room.Broadcast()
 }
 
+// pause is Item.Pause.
+func (p *Printer) pause(it *Item) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	it.running = false
+	p.room.Broadcast() // see Wait
+	p.unblock()
+}
+
 // end ends an item and has its output printed, or drops it.
 func (p *Printer) end(it *Item, print bool) {
 	p.mu.Lock()
@@ -164,7 +206,7 @@ func (p *Printer) end(it *Item, print bool) {
 	if it.ended {
 		return
 	}
-	it.ended = true
+	it.ended, it.running = true, false
 	if !print {
 		it.replay = false
 		p.free(it.detach())

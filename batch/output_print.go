@@ -26,6 +26,7 @@ func (p *Printer) print() {
 			if ended {
 				p.remove(it)
 			}
+			p.unblock()
 		case w.waits():
 			p.mu.Unlock()
 			w.flush()
@@ -57,6 +58,7 @@ const joined = 16 << 10
 // writer writes the outputs of items, one after the other.
 type writer struct {
 	p        *Printer
+	it       *Item  // of the latest output
 	pending  []byte // output that was joined for one write
 	stream   ledger.Stream
 	tag      []byte  // with a tab; empty: no tag
@@ -66,6 +68,10 @@ type writer struct {
 
 // item writes a part of the output of it, and with ended, its end.
 func (w *writer) item(it *Item, b *block, ended bool) {
+	if w.it != it {
+		w.end()
+		w.it = it
+	}
 	if w.tag = w.tag[:0]; it.tag != "" {
 		w.tag = append(append(w.tag, it.tag...), '\t')
 	}
@@ -82,12 +88,17 @@ func (w *writer) item(it *Item, b *block, ended bool) {
 	if it.replay {
 		w.record(it)
 	}
+	w.end()
+}
+
+// end ends the latest output, and its line if that has a tag.
+func (w *writer) end() {
 	for i := range w.midLine {
 		if w.midLine[i] {
 			w.join(ledger.Stream(i+1), newline)
 		}
 	}
-	w.midLine = [2]bool{}
+	w.it, w.midLine = nil, [2]bool{}
 	w.recorded.close()
 }
 

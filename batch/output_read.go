@@ -88,7 +88,7 @@ func (w *writer) gap(it *Item, g *gap) {
 func (w *writer) over(it *Item, run string) bool {
 	w.p.mu.Lock()
 	defer w.p.mu.Unlock()
-	return it.ended || it.run != run
+	return !it.running || it.run != run
 }
 
 func (r *recorded) next() (ledger.Chunk, error) {

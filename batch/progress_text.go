@@ -9,6 +9,9 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
+// nameMax is the number of columns for the name of a batch.
+const nameMax = 40
+
 // progressText returns a line such as
 //
 //	K  48,210/100,000 (40,000 before)  512/s  eta 1m41s  3 failed  8 running
@@ -16,6 +19,9 @@ import (
 // Items that were done before the call are in the count, but not in the speed.
 func progressText(name string, at Standing, perSecond float64) string {
 	var b strings.Builder
+	if short := cut(name, nameMax); short != name {
+		name = short + "…"
+	}
 	fmt.Fprintf(&b, "%s  %s", name, comma(at.Settled))
 	total, exact := at.total()
 	switch {

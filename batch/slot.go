@@ -283,6 +283,9 @@ func (s *scheduler) failed(status int) {
 
 // delay makes a unit wait for its next attempt until u.at. It needs no slot.
 func (s *scheduler) delay(u *unit) {
+	if u.place != nil {
+		u.place.Pause()
+	}
 	i, _ := slices.BinarySearchFunc(s.delayed, u, func(a, b *unit) int {
 		if a.at.After(b.at) {
 			return 1

@@ -96,7 +96,7 @@ const (
 
 // exitsOf returns the exit statuses of a command, nil for a command without any.
 func exitsOf(command string) []exitRow {
-	if command == "run" {
+	if command == "run" || command == "step" {
 		return exitTable
 	}
 	var rows []exitRow

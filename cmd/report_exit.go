@@ -217,11 +217,20 @@ func (o *runOptions) statusOf(res runner.Result, call runner.Call, err error) in
 
 // refusal returns the failure of a call that runner.Run refused.
 func refusal(res runner.Result, call runner.Call) *failure {
+	f := refusalOf(res, call)
+	if res.Parent && res.Reason != runner.ReasonInterrupted {
+		f.detail("it has steps: after idem forget, or with new inputs, all of them run again")
+	}
+	return f
+}
+
+// refusalOf is refusal without what concerns the steps of the key.
+func refusalOf(res runner.Result, call runner.Call) *failure {
 	switch res.Reason {
 	case runner.ReasonMismatch:
 		return mismatchFailure(res.Record, call)
 	case runner.ReasonInterrupted:
-		return interruptedFailure(res.Record, res.Probed, call.Policy.Force)
+		return interruptedFailure(res, call.Policy.Force)
 	case runner.ReasonUndecided:
 		return undecidedFailure(res.Record, *res.Probed)
 	case runner.ReasonUnverified:
@@ -232,6 +241,8 @@ func refusal(res runner.Result, call runner.Call) *failure {
 		return failedFailure(res.Record)
 	case runner.ReasonExhausted:
 		return exhaustedFailure(res.Record, res.Tried)
+	case runner.ReasonBatch:
+		return batchFailure(res.Record)
 	case runner.ReasonMutex:
 		return mutexFailure(res, call)
 	case runner.ReasonRecursive:

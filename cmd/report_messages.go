@@ -37,6 +37,9 @@ func mismatchFailure(rec ledger.Record, call runner.Call) *failure {
 		f.hint("a new operation needs a new key").
 			hintFlags("to run this one again with the new inputs", "--on-mismatch rerun")
 	}
+	if call.Origin.Parent != (ledger.ID{}) {
+		f.hint("if a loop runs the step several times, give it a name per item, such as %s", quote(stepName(call)+"-$item"))
+	}
 	return hintSecret(f, cur, call)
 }
 
@@ -219,10 +222,10 @@ func askedFailure(id ledger.ID) *failure {
 		hint("give the inner call a key of its own")
 }
 
-// interruptedFailure returns the failure for a key whose outcome is unknown. The end
-// of the probe is probed, nil if no probe ran. With force, the failure does not
-// recommend a probe.
-func interruptedFailure(rec ledger.Record, probed *runner.ProbeEnd, force bool) *failure {
+// interruptedFailure returns the failure for a key whose outcome is unknown. With force,
+// the failure does not recommend a probe.
+func interruptedFailure(res runner.Result, force bool) *failure {
+	rec, probed := res.Record, res.Probed
 	cur := rec.Current
 	f := fail(exitInterrupted, "key %s was interrupted: attempt %d has no recorded outcome", quote(rec.ID.Key), cur.Number).
 		detail("%s", startedText(cur))
@@ -232,6 +235,9 @@ func interruptedFailure(rec ledger.Record, probed *runner.ProbeEnd, force bool) 
 	f.hintFor(rec.ID, "to see its output", "logs").
 		hintSettle(rec.ID).
 		hintFlags("if the command may safely run again", "--on-interrupted rerun")
+	if res.Parent {
+		f.hintFlags("if all its effects are in its steps, which do not run twice", "--resumable")
+	}
 	if probed == nil && !force {
 		f.hintFlags("if a command can find out whether it is done", "--probe CMD")
 	}
@@ -300,6 +306,18 @@ func tooLateFailure(res runner.Result, limit time.Duration) *failure {
 	return f.hintFor(rec.ID, "to see its output", "logs").
 		hintFor(rec.ID, "if it succeeded", "mark", "done").
 		hintFor(rec.ID, "if it had no effect, so the next call runs it with a new IDEM_TOKEN", "forget")
+}
+
+// batchFailure returns the failure of a call whose key is that of a batch.
+func batchFailure(rec ledger.Record) *failure {
+	return usage("key %s is a batch of idem each", quote(rec.ID.Key)).
+		detail("its items run, each under a key of its own; the batch has no command").
+		hint("give this call another key")
+}
+
+// stepName returns the name of the step of a call.
+func stepName(call runner.Call) string {
+	return strings.TrimPrefix(call.ID.Key, call.Origin.Parent.Key+"/")
 }
 
 func failedFailure(rec ledger.Record) *failure {

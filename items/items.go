@@ -3,11 +3,7 @@
 // name, its fingerprint or its command depends on its position.
 package items
 
-import (
-	"fmt"
-
-	"idem/hashkey"
-)
+import "fmt"
 
 // Format is the format of an input.
 type Format int
@@ -84,50 +80,3 @@ type BadLine struct {
 }
 
 func (e *BadLine) Error() string { return fmt.Sprintf("line %d %s", e.Line, e.Why) }
-
-// ItemInput is the name of the input that has the key of an item whose name is a hash.
-const ItemInput = "item"
-
-// Template is the command line of a batch.
-type Template struct {
-	// Fields are the fields that the template uses, without the key fields that only
-	// identify.
-	Fields []string
-	// Unknown are the words in braces that look like fields and are none. They stay as
-	// they are.
-	Unknown []string
-	// Remote are the indexes of arguments with a placeholder that ssh gives to a shell.
-	Remote []int
-
-	o      TemplateOptions
-	argv   [][]segment
-	append bool // the item is the last argument
-}
-
-// TemplateOptions say how a template is read.
-type TemplateOptions struct {
-	Options
-	// Header are the names of the fields of CSV and TSV, from Reader.Header.
-	Header []string
-	// Pair opens and closes a placeholder: "{}" or empty, "[]", "{{}}".
-	Pair string
-	// OnStdin gives the item to the command on stdin.
-	OnStdin bool
-}
-
-// Argv returns the command line of an item.
-func (t *Template) Argv(it *Item) []string { return nil }
-
-// Inputs returns the inputs of an item, from which its fingerprint is made. They have
-// nothing that the key of the item has, except for the bytes of a key that is a hash.
-func (t *Template) Inputs(it *Item) hashkey.Inputs { return nil }
-
-// Fingerprint returns the fingerprint of Inputs.
-func (t *Template) Fingerprint(it *Item) string { return "" }
-
-// Call returns the inputs of the template: the command line with its placeholders, and
-// the options that change the identity of items or the command that they get. They are
-// compared once for a batch.
-func (t *Template) Call() hashkey.Inputs { return nil }
-
-type segment struct{}

@@ -19,6 +19,7 @@ type Call struct {
 	Path   string        // of the command; empty: it is looked up before anything is written
 	Stdin  *os.File      // of the command
 	TTY    bool          // give the command a pseudo-terminal; all its output is stdout then
+	Apart  bool          // see proc.Command.Apart
 	Inputs Inputs
 	Policy Policy
 	Probe  Probe // used only if Policy.Probe is set
@@ -105,6 +106,9 @@ func (o Output) recordLimit() int64 {
 type ReplayPolicy struct {
 	Exact   bool // refuse a replay that is not exactly what the command wrote
 	Partial bool // accept a replay that lacks a part of stdout; see Undelivered
+	// Value refuses a replay whose stdout may not be exactly what the command wrote, if
+	// stdout is replayed: a script reads it as the value of the step.
+	Value bool
 }
 
 // Attempt describes an attempt to a process that runs for it: its command, a hook,
@@ -175,6 +179,8 @@ type Result struct {
 	// Tried is the number of attempts since the last success, with
 	// ReasonExhausted.
 	Tried int
+	// Parent reports, after a refusal because of the record, whether it has steps or items.
+	Parent bool
 	// First is the first attempt since the last success, with ReasonTooLate.
 	First ledger.Attempt
 	// Losses are the additions to files that this replay lacks or, after

@@ -14,7 +14,7 @@ func (t *Task) start(ctx context.Context) (end *proc.End, redacted bool, err err
 	cmd := proc.Command{
 		Path: t.path, Args: t.Argv,
 		Env:   t.Environ(AttemptOf(t.now.result.Record)),
-		Stdin: t.Stdin, OwnGroup: t.Limits.Timeout > 0, TTY: t.TTY,
+		Stdin: t.Stdin, OwnGroup: t.Limits.Timeout > 0, Apart: t.Apart, TTY: t.TTY,
 		Record:    record,
 		Backlog:   t.Backlog,
 		Earlier:   t.last,

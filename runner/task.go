@@ -79,6 +79,7 @@ func (t *Task) Begin(ctx context.Context) error {
 	e, err := t.claim.Begin(ctx, ledger.Start{
 		RunID: t.NewRunID(), Fingerprint: t.Inputs.Fingerprint, Inputs: inputs, Owner: t.Owner(), MaxOutput: t.Output.recordLimit(),
 		Mutexes: t.Mutexes, Origin: t.Origin,
+		Renew: t.ran == 0 && t.decision.Reason.renews(), Fresh: t.ran == 0 && t.decision.Reason == ReasonNewAttempt,
 	})
 	if err != nil {
 		if sig, ok := t.Signals.Fatal(); ok {

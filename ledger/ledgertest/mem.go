@@ -244,6 +244,14 @@ func cloneFiles(files []ledger.File) []ledger.File {
 }
 
 func (h *memHandle) Forget(ctx context.Context, id ledger.ID) error {
+	return h.forget(ctx, id, nil)
+}
+
+func (h *memHandle) ForgetIf(ctx context.Context, was ledger.Record) error {
+	return h.forget(ctx, was.ID, &was)
+}
+
+func (h *memHandle) forget(ctx context.Context, id ledger.ID, was *ledger.Record) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	r := h.at(id)
@@ -252,6 +260,8 @@ func (h *memHandle) Forget(ctx context.Context, id ledger.ID) error {
 		return ctx.Err()
 	case r.holder != nil:
 		return h.busy(id)
+	case was != nil && r.changed(*was):
+		return ledger.ErrChanged
 	case len(r.attempts) == 0:
 		return ledger.ErrNotFound
 	}

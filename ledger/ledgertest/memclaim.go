@@ -66,8 +66,6 @@ func (c *memClaim) Mark(ctx context.Context, m ledger.Mark) (ledger.Attempt, err
 	c.handle.mu.Lock()
 	defer c.handle.mu.Unlock()
 	r := c.r
-	current, expected := r.current(), m.Expect.Current
-	changed := r.generation != m.Expect.Generation || current.RunID != expected.RunID || current.State != expected.State
 	switch {
 	case ctx.Err() != nil:
 		return ledger.Attempt{}, ctx.Err()
@@ -75,7 +73,7 @@ func (c *memClaim) Mark(ctx context.Context, m ledger.Mark) (ledger.Attempt, err
 		return ledger.Attempt{}, ledger.ErrLost
 	case c.begun != nil && c.begun.mine():
 		return ledger.Attempt{}, c.handle.busy(c.id)
-	case changed:
+	case r.changed(m.Expect):
 		return ledger.Attempt{}, ledger.ErrChanged
 	}
 	r.settle()
@@ -291,4 +289,10 @@ func (r *memReader) Replay(stdout, stderr *os.File) error {
 
 func (r *memReader) Close() error {
 	return nil
+}
+
+// changed reports whether a record differs from an earlier reading of it.
+func (r *memRecord) changed(was ledger.Record) bool {
+	current := r.current()
+	return r.generation != was.Generation || current.RunID != was.Current.RunID || current.State != was.Current.State
 }

@@ -130,6 +130,9 @@ func (l *Ledger) Mutexes(ctx context.Context, _ string, _ ...string) ([]ledger.M
 // Forget implements ledger.Ledger.
 func (l *Ledger) Forget(context.Context, ledger.ID) error { return ledger.ErrNotFound }
 
+// ForgetIf implements ledger.Ledger.
+func (l *Ledger) ForgetIf(context.Context, ledger.Record) error { return ledger.ErrNotFound }
+
 // Close implements ledger.Ledger.
 func (l *Ledger) Close() error { return nil }
 

@@ -8,7 +8,15 @@ import (
 )
 
 // Forget implements ledger.Ledger.
-func (l *Ledger) Forget(ctx context.Context, id ledger.ID) error {
+func (l *Ledger) Forget(ctx context.Context, id ledger.ID) error { return l.forget(ctx, id, nil) }
+
+// ForgetIf implements ledger.Ledger.
+func (l *Ledger) ForgetIf(ctx context.Context, was ledger.Record) error {
+	return l.forget(ctx, was.ID, &was)
+}
+
+// forget forgets a record. If was is set, the record must not have changed since.
+func (l *Ledger) forget(ctx context.Context, id ledger.ID, was *ledger.Record) error {
 	// A missing ledger has nothing to forget, so it is not created.
 	if db, err := l.database(ctx); err != nil {
 		return l.explain(err)
@@ -17,9 +25,12 @@ func (l *Ledger) Forget(ctx context.Context, id ledger.ID) error {
 	}
 	var history []attemptRow
 	err := l.writeUnderClaim(ctx, id, func(tx querier) error {
-		before, _, err := readBoth(ctx, tx, id)
+		before, last, err := readBoth(ctx, tx, id)
 		if err != nil {
 			return err
+		}
+		if was != nil && differs(*was, before.rec.Generation, last.a) {
+			return ledger.ErrChanged
 		}
 		if before.current == 0 {
 			return ledger.ErrNotFound

@@ -98,7 +98,7 @@ func (c *claim) mark(ctx context.Context, tx querier, was ledger.Record, row *at
 	if err != nil {
 		return err
 	}
-	if before.rec.Generation != was.Generation || last.a.RunID != was.Current.RunID || last.a.State != was.Current.State {
+	if differs(was, before.rec.Generation, last.a) {
 		return ledger.ErrChanged
 	}
 	if last.a.State == ledger.Running {
@@ -111,4 +111,10 @@ func (c *claim) mark(ctx context.Context, tx querier, was ledger.Record, row *at
 		return err
 	}
 	return insertOutput(ctx, tx, *row, inline)
+}
+
+// differs reports whether a record has another generation or another current attempt than
+// when it was read.
+func differs(was ledger.Record, generation int64, current ledger.Attempt) bool {
+	return generation != was.Generation || current.RunID != was.Current.RunID || current.State != was.Current.State
 }

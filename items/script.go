@@ -1,0 +1,3 @@
+package items
+
+func (t *Template) checkScripts() error { return nil }
