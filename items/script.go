@@ -13,7 +13,7 @@ type ScriptError struct {
 	Shell string // the program that runs the script
 	// Unused reports that the script would get the item as $0, which it does not use.
 	Unused bool
-	Safe  []string // a command line that gives the item to the script as an argument; nil if unknown
+	Safe   []string // a command line that gives the item to the script as an argument; nil if unknown
 }
 
 func (e *ScriptError) Error() string {

@@ -307,3 +307,57 @@ func TestRisks(t *testing.T) {
 		}
 	}
 }
+
+// FuzzTemplate checks that a template changes nothing but its placeholders, and that a
+// safe command line is accepted.
+func FuzzTemplate(f *testing.F) {
+	for _, arg := range []string{"{}", "a{id}b{mail}", "{{id}}", "{x y}", "sh", "-c", `echo "{}" '{id}'`, "[]"} {
+		f.Add(arg, "{id}", "{}", "v{}", byte(0))
+		f.Add("-c", arg, "[]", "$(x)", byte(2))
+		f.Add("sh", "-c", "", arg, byte(4))
+	}
+	f.Fuzz(func(t *testing.T, one, two, pair, v string, format byte) {
+		o := csvOptions
+		o.Format = Format(format % 5)
+		o.Pair = pair
+		for _, argv := range [][]string{{"x", one, two}, {"sh", "-c", one, two}, {"su", "root", one, two}} {
+			tmpl, err := ParseTemplate(argv, o)
+			if e, ok := errors.AsType[*ScriptError](err); ok && e.Safe != nil {
+				if _, err := ParseTemplate(e.Safe, o); err != nil {
+					t.Fatalf("%q becomes %q: %v", argv, e.Safe, err)
+				}
+			}
+			if err != nil {
+				continue
+			}
+			it := Item{Raw: v}
+			for range tmpl.Fields {
+				it.Values = append(it.Values, v)
+			}
+			got := tmpl.Argv(&it)
+			for i, arg := range argv {
+				if parts := tmpl.args[i]; !variable(parts) && got[i] != arg {
+					t.Fatalf("%q becomes %q", argv, got)
+				}
+				whole := ""
+				for _, s := range tmpl.args[i] {
+					whole += s.literal
+				}
+				if whole != arg {
+					t.Fatalf("%q is split as %v", arg, tmpl.args[i])
+				}
+			}
+		}
+	})
+}
+
+func BenchmarkArgv(b *testing.B) {
+	tmpl, err := ParseTemplate([]string{"./x", "--to={mail}", "{id}"}, csvOptions)
+	if err != nil {
+		b.Fatal(err)
+	}
+	it := Item{Values: []string{"a@b", "7"}}
+	for b.Loop() {
+		tmpl.Argv(&it)
+	}
+}
