@@ -96,7 +96,7 @@ func (a *app) show(ctx context.Context, key string, record *recordFlags, asJSON,
 	}
 	mutexes, err := mutexesOf(ctx, l, rec.ID)
 	if errors.Is(err, ledger.ErrCorrupt) { // of any mutex; the record is good
-		a.ui.warn("the mutexes of key %s are not known", quote(rec.ID.Key))
+		a.ui.warn("the mutexes of key %s are not known", keyShown(rec))
 		a.ui.warnDetail("%v", err)
 		mutexes, err = nil, nil
 	}

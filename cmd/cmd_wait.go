@@ -53,7 +53,7 @@ func (a *app) wait(ctx context.Context, keys []string, record *recordFlags, time
 		case rec.Phase() == ledger.PhaseInterrupted:
 			first = interruptedFailure(runner.Result{Record: rec}, false).withoutFlagHints()
 		case rec.Current.State == ledger.Failed:
-			f := fail(rec.Current.ExitCode, "key %s failed: %s %s", quote(id.Key), attemptText(rec.Current), outcomeText(rec.Current))
+			f := fail(rec.Current.ExitCode, "key %s failed: %s %s", keyShown(rec), attemptText(rec.Current), outcomeText(rec.Current))
 			if rec.Current.Number > 0 {
 				f.hintFor(rec.ID, "to see its output", "logs")
 			}

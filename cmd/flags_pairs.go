@@ -145,8 +145,8 @@ var runClashes = []clash[*runOptions]{
 	{"force", "partial", neverReplayed, func(o *runOptions) bool { return o.force && o.partial }},
 	{"force", "exact", neverReplayed, func(o *runOptions) bool { return o.force && o.exact }},
 	{"force", "wait=fresh", afterForce, func(o *runOptions) bool { return o.force && o.wait.fresh }},
-	{"resumable", "on-interrupted refuse", "--resumable runs an interrupted attempt again", func(o *runOptions) bool {
-		return o.resumable && o.given("on-interrupted") && !o.onInterrupted.rerun()
+	{"resumable", "on-interrupted*", "--resumable runs an interrupted attempt again", func(o *runOptions) bool {
+		return o.resumable && o.given("on-interrupted")
 	}},
 	{"ttl", "wait=fresh", "a result that began after the call has not expired", func(o *runOptions) bool { return o.ttl.limit > 0 && o.wait.fresh }},
 	{"probe-first", "wait=fresh", "work that was done before the call does not count", func(o *runOptions) bool { return o.probeFirst && o.wait.fresh }},

@@ -70,6 +70,7 @@ var refused = strings.Split(strings.TrimSpace(`
 --on-failure replay --force
 --on-interrupted rerun --exit-code interrupted=9
 --on-interrupted rerun --hook interrupted=./hook
+--on-interrupted rerun --resumable
 --on-mismatch rerun --exit-code mismatch=9
 --on-mismatch rerun --hook mismatch=./hook
 --partial --exact
@@ -93,6 +94,8 @@ var refused = strings.Split(strings.TrimSpace(`
 --replay stderr --tty
 --replay stdout --tty
 --ttl 1h --wait=fresh
+--resumable --exit-code interrupted=9
+--resumable --hook interrupted=./hook
 --tty --json
 --tty --no-stdin
 --wait --hook busy=./hook

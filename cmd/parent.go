@@ -160,7 +160,7 @@ func outsideFailure(what string, missing []string) *failure {
 // overFailure returns the failure of a step or a batch in the environment of an attempt that
 // is not the running attempt of its record.
 func overFailure(rec ledger.Record, origin ledger.Origin, what string) *failure {
-	f := usage("%s is outside of a run: the run of key %s that it was started in is over", what, quote(rec.ID.Key))
+	f := usage("%s is outside of a run: the run of key %s that it was started in is over", what, keyShown(rec))
 	switch cur := rec.Current; {
 	case rec.Phase() == ledger.PhaseNone:
 		f.detail("nothing is recorded under the key any more")

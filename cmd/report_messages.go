@@ -19,7 +19,7 @@ const maxChanges = 5
 // ones.
 func mismatchFailure(rec ledger.Record, call runner.Call) *failure {
 	cur := rec.Current
-	f := fail(exitMismatch, "key %s was recorded with different inputs", quote(rec.ID.Key))
+	f := fail(exitMismatch, "key %s was recorded with different inputs", keyShown(rec))
 	f.details = changes(cur, call)
 	f.detail("recorded %s %s", timeText(cur.Started), ownerText(cur.Owner)).
 		detailVerbose("fingerprint: was %s, now %s", shortPrint(cur.Fingerprint), shortPrint(call.Inputs.Fingerprint))
@@ -144,7 +144,7 @@ func shortPrint(fingerprint string) string {
 // busyFailure returns the failure of a call for a key that is running or whose processes
 // are still alive.
 func busyFailure(rec ledger.Record, leftover bool, holders []ledger.Process, call runner.Call) *failure {
-	key := quote(rec.ID.Key)
+	key := keyShown(rec)
 	cur := rec.Current
 	switch {
 	case leftover:
@@ -209,7 +209,7 @@ func recursiveFailure(res runner.Result, call runner.Call) *failure {
 	if p := res.Record.Phase(); p != ledger.PhaseNone && p != ledger.PhaseRunning {
 		return askedFailure(res.Record.ID)
 	}
-	return usage("key %s is already running as the parent of this command", quote(res.Record.ID.Key)).
+	return usage("key %s is already running as the parent of this command", keyShown(res.Record)).
 		detail("a key cannot run inside itself").
 		hint("give the inner call a key of its own")
 }
@@ -227,7 +227,7 @@ func askedFailure(id ledger.ID) *failure {
 func interruptedFailure(res runner.Result, force bool) *failure {
 	rec, probed := res.Record, res.Probed
 	cur := rec.Current
-	f := fail(exitInterrupted, "key %s was interrupted: attempt %d has no recorded outcome", quote(rec.ID.Key), cur.Number).
+	f := fail(exitInterrupted, "key %s was interrupted: attempt %d has no recorded outcome", keyShown(rec), cur.Number).
 		detail("%s", startedText(cur))
 	if probed != nil {
 		f.detail("the probe could not tell whether it is done: it %s", probeText(*probed))
@@ -248,7 +248,7 @@ func interruptedFailure(res runner.Result, force bool) *failure {
 // ended violently, about which the probe could not tell.
 func undecidedFailure(rec ledger.Record, probed runner.ProbeEnd) *failure {
 	if cur := rec.Current; rec.Phase() == ledger.PhaseFailed {
-		return fail(exitInterrupted, "key %s may be done: %s %s, and the probe could not tell", quote(rec.ID.Key), attemptText(cur), outcomeText(cur)).
+		return fail(exitInterrupted, "key %s may be done: %s %s, and the probe could not tell", keyShown(rec), attemptText(cur), outcomeText(cur)).
 			detail("the probe %s", probeText(probed)).
 			detail("%s", startedText(cur)).
 			hintFor(rec.ID, "to see its output", "logs").
@@ -256,7 +256,7 @@ func undecidedFailure(rec ledger.Record, probed runner.ProbeEnd) *failure {
 			hintFor(rec.ID, "to run it again at the next call", "mark", "retry").
 			hintFlags("if the command may safely run again", "--on-interrupted rerun")
 	}
-	return fail(exitInterrupted, "key %s has not run yet, and the probe could not tell whether it is done", quote(rec.ID.Key)).
+	return fail(exitInterrupted, "key %s has not run yet, and the probe could not tell whether it is done", keyShown(rec)).
 		detail("the probe %s", probeText(probed)).
 		hint("a probe exits with 0 for done and with 1 for not done").
 		hintFor(rec.ID, "if it is done", windowed(rec.ID, "mark", "done")...).
@@ -282,7 +282,7 @@ func probeText(p runner.ProbeEnd) string {
 // not tell.
 func unverifiedFailure(rec ledger.Record, verified runner.ProbeEnd) *failure {
 	cur := rec.Current
-	return fail(exitInterrupted, "key %s cannot be verified: the verification %s", quote(rec.ID.Key), probeText(verified)).
+	return fail(exitInterrupted, "key %s cannot be verified: the verification %s", keyShown(rec), probeText(verified)).
 		detail("%s %s, %s", attemptText(cur), outcomeText(cur), timeText(cur.Started)).
 		hint("a verification exits with 0 if the effect is there and with 1 if it is gone").
 		hintFor(rec.ID, "to run it again at the next call", "mark", "retry", "--force").
@@ -298,7 +298,7 @@ func tooLateFailure(res runner.Result, limit time.Duration) *failure {
 	if open {
 		code = exitInterrupted
 	}
-	f := fail(code, "key %s is not run again: its first attempt is older than --rerun-within", quote(rec.ID.Key)).
+	f := fail(code, "key %s is not run again: its first attempt is older than --rerun-within", keyShown(rec)).
 		detail("%s; the limit is %v", startedText(res.First), (&duration{limit}).String())
 	if open {
 		f.detail("attempt %d has no recorded outcome", rec.Current.Number)
@@ -310,7 +310,7 @@ func tooLateFailure(res runner.Result, limit time.Duration) *failure {
 
 // batchFailure returns the failure of a call whose key is that of a batch.
 func batchFailure(rec ledger.Record) *failure {
-	return usage("key %s is a batch of idem each", quote(rec.ID.Key)).
+	return usage("key %s is a batch of idem each", keyShown(rec)).
 		detail("its items run, each under a key of its own; the batch has no command").
 		hint("give this call another key")
 }
@@ -322,7 +322,7 @@ func stepName(call runner.Call) string {
 
 func failedFailure(rec ledger.Record) *failure {
 	cur := rec.Current
-	f := fail(exitFailed, "key %s is not run again: %s %s", quote(rec.ID.Key), attemptText(cur), outcomeText(cur))
+	f := fail(exitFailed, "key %s is not run again: %s %s", keyShown(rec), attemptText(cur), outcomeText(cur))
 	if cur.Number > 0 {
 		f.detail("%s", startedText(cur)).hintFor(rec.ID, "to see its output", "logs")
 	} else {
@@ -333,7 +333,7 @@ func failedFailure(rec ledger.Record) *failure {
 }
 
 func exhaustedFailure(rec ledger.Record, tried int) *failure {
-	return fail(exitFailed, "key %s is not run again: %s without a success", quote(rec.ID.Key), plural(tried, "attempt")).
+	return fail(exitFailed, "key %s is not run again: %s without a success", keyShown(rec), plural(tried, "attempt")).
 		detail("%s", startedText(rec.Current)).
 		hintFor(rec.ID, "to see its output", "logs").
 		hintFor(rec.ID, "to start over with the first attempt", "forget").

@@ -224,7 +224,7 @@ func tallyText(t ledger.Tally) string {
 type stepView struct {
 	Name jsonBytes `json:"name"`
 	keyView
-	Attempts  int                  `json:"attempts"`
+	Count     int                  `json:"attempt_count"`
 	TookMS    int64                `json:"took_ms"`
 	NotCalled *int                 `json:"not_called_in_attempt"` // null: it is done, or the last attempt called it
 	Items     map[ledger.Phase]int `json:"items"`                 // of a batch; else null
@@ -235,7 +235,7 @@ func (t stepTree) views() []stepView {
 	views := []stepView{}
 	for _, n := range t.nodes {
 		v := stepView{
-			Name: jsonBytes(n.name), keyView: viewKey(n.rec), Attempts: n.rec.Attempts, TookMS: n.took.Milliseconds(),
+			Name: jsonBytes(n.name), keyView: viewKey(n.rec), Count: n.rec.Attempts, TookMS: n.took.Milliseconds(),
 			Items: n.counts, Steps: n.steps.views(),
 		}
 		if n.missed > 0 {

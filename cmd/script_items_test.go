@@ -19,7 +19,7 @@ import (
 
 // cmdItems records items of a batch, as idem each does: items KEY STATE ITEM... The states
 // are succeeded, failed, interrupted, and running until the end of the script. An ITEM
-// 1..N stands for N items, and one that begins with $' has the escapes of a Go string.
+// 1..N stands for N items, and one that begins with go: has the escapes of a Go string.
 func cmdItems(ts *testscript.TestScript, args []string) {
 	l, err := drivers.Open(ts.Getenv("IDEM_LEDGER"), drivers.Options{})
 	ts.Check(err)
@@ -51,7 +51,7 @@ func itemsOf(ts *testscript.TestScript, args []string) (items []string) {
 			}
 			continue
 		}
-		if text, ok := strings.CutPrefix(arg, "$'"); ok {
+		if text, ok := strings.CutPrefix(arg, "go:"); ok {
 			item, err := strconv.Unquote(`"` + text + `"`)
 			ts.Check(err)
 			arg = item

@@ -301,7 +301,7 @@ type Execution interface {
 	Finish(ctx context.Context, o Outcome) (Attempt, error)
 
 	// Abandon undoes Begin, because the command could not be started. The record is
-	// restored except for the fence.
+	// restored except for the fence and the series, and for what Start.Fresh dropped.
 	Abandon(ctx context.Context) error
 }
 

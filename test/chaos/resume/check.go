@@ -15,6 +15,7 @@ const (
 	noUnknown   = "starts that the ledger does not know"
 	noInvention = "successes without an effect"
 	noSecondRun = "attempts after a recorded success"
+	noOrder     = "histories that are in no order"
 	noValue     = "values that differ from those of the effect"
 	noStanding  = "rounds that did not end"
 	noOddity    = "unexpected ends of a call"
@@ -22,7 +23,7 @@ const (
 	noLeft      = "processes, files and locks left behind"
 )
 
-var promises = []string{noOverlap, noSecond, noLoss, noUnknown, noInvention, noSecondRun, noValue, noStanding, noOddity, noFault, noLeft}
+var promises = []string{noOverlap, noSecond, noLoss, noUnknown, noInvention, noSecondRun, noOrder, noValue, noStanding, noOddity, noFault, noLeft}
 
 // check tests the promises about one key. It gets the events of its commands and calls, and
 // its history in the ledger. done reports whether the last call has found the key done.

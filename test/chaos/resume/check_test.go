@@ -48,3 +48,32 @@ func TestCheck(t *testing.T) {
 		}
 	}
 }
+
+func TestOrdered(t *testing.T) {
+	events := func(text string) (list []lab.Event) {
+		for line := range strings.SplitSeq(text, "/") {
+			f := strings.Fields(line)
+			e := lab.Event{Kind: lab.Kind(f[0]), Call: f[1], Run: strings.TrimPrefix(f[2], "-")}
+			list = append(list, e)
+		}
+		return list
+	}
+	for name, tt := range map[string]struct {
+		journal  string // KIND CALL RUN
+		attempts []rig.Attempt
+		want     bool
+	}{
+		"done":                         {"call c -/start k a/return c -", []rig.Attempt{{Run: "a", State: "succeeded"}}, true},
+		"an answer before the start":   {"call c -/return c -/start k a", []rig.Attempt{{Run: "a", State: "succeeded"}}, false},
+		"an answer to an interruption": {"call c -/start k a/return c -", []rig.Attempt{{Run: "a", State: "failed", Reason: "lost"}}, false},
+		"run again after a mark": {"start k a/mark-retry k -/marked k -/start k b",
+			[]rig.Attempt{{Run: "a", State: "failed", Reason: "lost"}, {Run: "b", State: "succeeded"}}, true},
+		"run again without a mark":  {"start k a/start k b", []rig.Attempt{{Run: "a", State: "failed", Reason: "lost"}, {Run: "b", State: "succeeded"}}, false},
+		"run again after a failure": {"start k a/start k b", []rig.Attempt{{Run: "a", State: "failed", Reason: "signal"}, {Run: "b", State: "succeeded"}}, true},
+		"the value of another run":  {"start k a/return k b", []rig.Attempt{{Run: "a", State: "succeeded"}}, false},
+	} {
+		if got := ordered("k", events(tt.journal), tt.attempts); got != tt.want {
+			t.Errorf("%s: got %v, want %v", name, got, tt.want)
+		}
+	}
+}

@@ -19,18 +19,16 @@ import (
 // commandFails is an exit status of Command.
 const commandFails = 3
 
-// takes is the duration of Command. Its effect is in the middle.
-const takes = 5 * time.Millisecond
-
-// Command is an item or a step: resume-command DIR [ITEM]. It logs its start, its effect
-// and its end, and prints its run ID. The first attempt of some keys fails before the
-// effect.
+// Command is an item or a step: resume-command DIR TIME [ITEM]. It logs its start, its
+// effect in the middle of TIME, and its end, and prints its run ID. The first attempt of
+// some keys fails before the effect.
 func Command(args []string) int {
-	if len(args) == 0 {
-		return lab.Fail(errors.New("want DIR"))
+	if len(args) < 2 {
+		return lab.Fail(errors.New("want DIR TIME"))
 	}
 	j, err := lab.OpenJournal(journalOf(args[0]))
-	if err != nil {
+	takes, err2 := time.ParseDuration(args[1])
+	if err := errors.Join(err, err2); err != nil {
 		return lab.Fail(err)
 	}
 	key, run := os.Getenv("IDEM_KEY"), os.Getenv("IDEM_RUN_ID")
@@ -66,7 +64,7 @@ func Script(args []string) int {
 		return lab.Fail(err)
 	}
 	for step := range strings.SplitSeq(args[3], ",") {
-		c := exec.Command(args[0], "step", step, "--", args[1], "resume-command", args[2])
+		c := exec.Command(args[0], "step", step, "--", args[1], "resume-command", args[2], stepTakes)
 		c.Stderr = os.Stderr
 		value, err := c.Output()
 		var exit *exec.ExitError

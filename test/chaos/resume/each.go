@@ -12,6 +12,9 @@ import (
 // items is the number of items in a list.
 const items = 200
 
+// itemTakes is the duration of the command of an item.
+const itemTakes = "5ms"
+
 // someFailed is the exit status of idem each when some items have failed.
 const someFailed = 123
 
@@ -27,7 +30,7 @@ func Each(l *lab.Lab) error {
 	if l.Quick {
 		t.goal = 60
 	}
-	return t.run(1, func(n int, dir string) (work, error) {
+	return t.run(1, func(n int, dir string) (task, error) {
 		w := &list{key: fmt.Sprintf("batch:%d", n), self: l.Self, dir: dir}
 		for i := range items {
 			w.items = append(w.items, fmt.Sprintf("item-%03d", i))
@@ -46,7 +49,7 @@ func (w *list) keys() (keys []string) {
 }
 
 func (w *list) call() []string {
-	return []string{"each", "--key", w.key, "-j", "8", "--arg-file", filepath.Join(w.dir, "list"), "--", w.self, "resume-command", w.dir}
+	return []string{"each", "--key", w.key, "-j", "8", "--arg-file", filepath.Join(w.dir, "list"), "--", w.self, "resume-command", w.dir, itemTakes}
 }
 
 func (w *list) settled(code int) bool { return code == someFailed }

@@ -46,6 +46,9 @@ func (t *test) report() error {
 			n, faults := check(key, of[key], history[key], true)
 			effects += n
 			unstarted += neverStarted(of[key], history[key])
+			if len(faults) == 0 && !ordered(key, events, history[key]) {
+				faults = append(faults, lab.Fault{Promise: noOrder, What: "no order explains it"})
+			}
 			for _, f := range faults {
 				t.fail(f.Promise, key, "%s\n%s", f.What, evidence(of[key], history[key]))
 			}

@@ -27,8 +27,8 @@ import (
 	"idem/test/chaos/lab"
 )
 
-// work is what the callers of a round do.
-type work interface {
+// task is the work of a round.
+type task interface {
 	// keys are the keys with an effect.
 	keys() []string
 	// call is the arguments of idem for a caller.
@@ -60,7 +60,7 @@ type test struct {
 // round is one piece of work with its callers.
 type round struct {
 	*test
-	work
+	task
 	name    string
 	dir     string
 	journal *lab.Journal
@@ -69,7 +69,7 @@ type round struct {
 }
 
 // run makes rounds until the kills are made, several at a time.
-func (t *test) run(parallel int, next func(n int, dir string) (work, error)) error {
+func (t *test) run(parallel int, next func(n int, dir string) (task, error)) error {
 	t.ledger = filepath.Join(t.Dir, "ledger")
 	t.started = time.Now()
 	if t.Kills > 0 {
@@ -97,7 +97,7 @@ func (t *test) run(parallel int, next func(n int, dir string) (work, error)) err
 	return t.report()
 }
 
-func (t *test) round(n int, next func(n int, dir string) (work, error)) error {
+func (t *test) round(n int, next func(n int, dir string) (task, error)) error {
 	name := fmt.Sprintf("round-%d", n)
 	dir := filepath.Join(t.Dir, name)
 	for _, sub := range []string{"calls", "locks"} {
@@ -109,7 +109,7 @@ func (t *test) round(n int, next func(n int, dir string) (work, error)) error {
 	if err != nil {
 		return err
 	}
-	r := &round{test: t, work: w, name: name, dir: dir, rng: rand.New(rand.NewPCG(t.Seed, uint64(n)))}
+	r := &round{test: t, task: w, name: name, dir: dir, rng: rand.New(rand.NewPCG(t.Seed, uint64(n)))}
 	if r.journal, err = lab.OpenJournal(journalOf(dir)); err != nil {
 		return err
 	}
@@ -141,16 +141,25 @@ func (r *round) run() {
 		r.fail(noStanding, r.parent(), "it was not done within %v", lab.Patience)
 		return
 	}
-	if c := r.idem("last", r.call()...); c.Code != 0 {
+	if c := r.work("last"); c.Code != 0 {
 		r.fail(noStanding, r.parent(), "a last call ended with status %d: %s", c.Code, c.Stderr())
 	}
+}
+
+// work makes a call and logs it.
+func (r *round) work(id string) lab.Call {
+	r.calls.Add(1)
+	call := r.name + "/" + id
+	r.journal.Add(lab.Event{Kind: lab.Called, Call: call})
+	c := r.idem(id, r.call()...)
+	r.journal.Add(lab.Event{Kind: lab.Returned, Call: call, Code: c.Code})
+	return c
 }
 
 // callUntilDone is one caller.
 func (r *round) callUntilDone(ctx context.Context, number int) {
 	for n := 0; ctx.Err() == nil; n++ {
-		c := r.idem(strconv.Itoa(number)+"."+strconv.Itoa(n), r.call()...)
-		r.calls.Add(1)
+		c := r.work(strconv.Itoa(number) + "." + strconv.Itoa(n))
 		switch {
 		case c.Code == 0:
 			return
@@ -193,7 +202,10 @@ func (r *round) settleInterrupted(number, n int) error {
 			how = "done"
 		}
 		r.operated.Add(1)
-		switch c := r.idem(id+"."+how, "mark", how, key, "--note", "chaos"); c.Code {
+		r.journal.Add(lab.Event{Kind: map[string]lab.Kind{"done": lab.MarkDone, "retry": lab.MarkRetry}[how], Call: key})
+		c := r.idem(id+"."+how, "mark", how, key, "--note", "chaos")
+		r.journal.Add(lab.Event{Kind: lab.Marked, Call: key, Code: c.Code})
+		switch c.Code {
 		case 0, lab.ExitBusy, lab.ExitUsage, -lab.SigKill: // another call may have been faster
 		default:
 			return fmt.Errorf("idem mark %s %s: status %d: %s", how, key, c.Code, c.Stderr())

@@ -7,6 +7,9 @@ import (
 	"idem/test/chaos/lab"
 )
 
+// stepTakes is the duration of the command of a step. A step of idem takes about as long.
+const stepTakes = "15ms"
+
 // script is a run of ten steps.
 type script struct {
 	key, idem, self, dir string
@@ -19,7 +22,7 @@ func Step(l *lab.Lab) error {
 	if l.Quick {
 		t.goal = 60
 	}
-	return t.run(max(1, l.Parallel/2), func(n int, dir string) (work, error) {
+	return t.run(max(1, l.Parallel/2), func(n int, dir string) (task, error) {
 		w := &script{key: fmt.Sprintf("deploy:%d", n), idem: l.Idem, self: l.Self, dir: dir}
 		for i := range 10 {
 			w.steps = append(w.steps, fmt.Sprintf("step-%d", i))
