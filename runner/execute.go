@@ -13,7 +13,7 @@ func (t *Task) start(ctx context.Context) (end *proc.End, redacted bool, err err
 	record, endRecord := t.recorder(t.now, t.now.result.output)
 	cmd := proc.Command{
 		Path: t.path, Args: t.Argv,
-		Env:   t.Environ(AttemptOf(t.now.result.Record)),
+		Env:   append(t.Environ(AttemptOf(t.now.result.Record)), t.Env...),
 		Stdin: t.Stdin, OwnGroup: t.Limits.Timeout > 0, Apart: t.Apart, TTY: t.TTY,
 		Record:    record,
 		Backlog:   t.Backlog,

@@ -76,15 +76,16 @@ func (c *call) take(ctx context.Context) (*Task, Result, error) {
 
 // findCommand looks the command up and checks that it can be run, before anything is
 // written.
-func (c *call) findCommand() (err error) {
+func (c *call) findCommand() error {
 	if c.path != "" {
 		return nil
 	}
-	path := c.Path
-	if path == "" {
-		if path, err = proc.LookPath(c.Argv[0]); err != nil {
-			return err
-		}
+	if c.path = c.Path; c.path != "" {
+		return nil
+	}
+	path, err := proc.LookPath(c.Argv[0])
+	if err != nil {
+		return err
 	}
 	if err := proc.Ready(c.TTY); err != nil {
 		return &proc.StartError{Name: c.Argv[0], Code: proc.CannotRun, Err: err}
