@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"idem/items"
 	"idem/ledger"
 	"idem/ledger/ledgertest"
@@ -61,8 +63,10 @@ func (k *kit) from(script string, next func() (Entry, error)) *testBatch {
 		Ledger: k.mem.Open(), Now: time.Now,
 		NewRunID: func() string { return fmt.Sprintf("%d-%d", call, runs.Add(1)) },
 		Owner:    func() ledger.Owner { return ledger.Owner{Host: "here", PID: os.Getpid()} },
-		Environ:  func(a runner.Attempt) []string { return append(os.Environ(), fmt.Sprint("ATTEMPT=", a.Number), "KEY="+a.ID.Key) },
-		Backlog:  func() (proc.Backlog, error) { return os.CreateTemp(k.dir, "backlog") },
+		Environ: func(a runner.Attempt) []string {
+			return append(os.Environ(), fmt.Sprint("ATTEMPT=", a.Number), "KEY="+a.ID.Key)
+		},
+		Backlog: func() (proc.Backlog, error) { return os.CreateTemp(k.dir, "backlog") },
 	}
 	b.Parent, b.RunID, b.Slots, b.Next = parent, fmt.Sprint("call-", call), 1, next
 	b.Wait.Set = true
@@ -200,4 +204,13 @@ func numbers(n int) []string {
 		names[i] = fmt.Sprint(i + 1)
 	}
 	return names
+}
+
+// newUUID returns a run id of the form that the embedded ledger requires.
+func newUUID() string {
+	id, err := uuid.NewV7()
+	if err != nil {
+		panic(err)
+	}
+	return id.String()
 }
