@@ -108,8 +108,8 @@ func TestStaleSurvey(t *testing.T) {
 	})
 	b.want("1012 before, 1 mismatch", VerdictMismatch)
 	<-surveyed
-	if skipped := b.live.Load().skipped.Load(); skipped != 1 {
-		t.Errorf("got %d items skipped by the survey, want 1", skipped)
+	if skipped := b.live.Load().skipped.Load(); skipped < 1 {
+		t.Errorf("got %d items skipped by the survey, want the one after it", skipped)
 	}
 	k.wantSide("")
 }
