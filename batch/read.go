@@ -78,7 +78,9 @@ func (s *scheduler) skips(e Entry) bool {
 	rec := ledger.Record{ID: e.ID, Generation: 1, Attempts: 1, Current: ledger.Attempt{
 		Number: 1, RunID: "survey", State: ledger.Succeeded, Fingerprint: e.Fingerprint,
 	}}
-	d := runner.Decide(rec, e.Fingerprint, s.Policy, runner.Moment{Now: s.Clock.Now()})
+	d := runner.Decide(rec, e.Fingerprint, s.Policy, runner.Moment{
+		Now: s.Clock.Now(), Baseline: runner.Baseline{Generation: 1, Attempts: 1, RunID: rec.Current.RunID},
+	})
 	return d == runner.Decision{Action: runner.ActionReplay, Reason: runner.ReasonSucceeded}
 }
 

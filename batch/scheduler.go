@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"idem/ledger"
 	"idem/runner"
 )
 
@@ -120,6 +121,7 @@ func newScheduler(ctx context.Context, b *Batch) *scheduler {
 func (s *scheduler) run(ctx context.Context) Result {
 	defer s.stopTaking()
 	defer s.stopRunning()
+	defer ledger.Sustain(s.Runner.Ledger)()
 	defer func() {
 		if s.stopWaiting != nil {
 			s.stopWaiting()

@@ -147,7 +147,7 @@ func (s *scheduler) begun(u *unit, err error) bool {
 		return false
 	}
 	u.begun = s.Clock.Now()
-	s.notify(Notice{Kind: KindStart, Entry: u.Entry, Slot: u.slot, Result: runner.Result{Record: ledger.Record{ID: u.ID, Current: u.task.Attempt()}}})
+	s.notify(Notice{Kind: KindStart, Entry: u.Entry, Slot: u.slot, Result: u.task.InProgress()})
 	if u.place != nil {
 		u.place.Attempt(u.task.Attempt().RunID, s.maxOutput(u.task))
 	}
@@ -178,6 +178,9 @@ func (s *scheduler) notBegun(u *unit, err error) {
 		s.giveUp(u, Failed, err)
 		s.failed(-1)
 		return
+	case errors.As(err, new(*ledger.BusyError)): // a step of the item that is to be forgotten
+		s.giveUp(u, Busy, err)
+		return
 	case errors.As(err, &start):
 		s.cannotStart(start)
 	case stopped:
@@ -192,6 +195,7 @@ func (s *scheduler) notBegun(u *unit, err error) {
 // has failed.
 func (s *scheduler) giveUp(u *unit, f Fate, err error) {
 	if u.runs > 0 {
+		s.result.Ran++
 		f = Failed
 	}
 	u.task.Release()

@@ -18,6 +18,9 @@ func (s *scheduler) mayTake(now time.Time) bool {
 	if s.noMore || len(s.delayed) >= maxDelayed || len(s.notices) >= maxNotices {
 		return false
 	}
+	if s.takes > 0 && !s.Policy.Probe && !s.Policy.Verify { // without them a take is short, so items start in order
+		return false
+	}
 	pending := s.takes + len(s.ready)
 	if s.Limit > 0 && s.started+pending >= s.Limit {
 		return false

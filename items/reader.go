@@ -143,9 +143,6 @@ func (r *Reader) read() (Item, error) {
 	bad := func(format string, args ...any) error {
 		return &BadLine{Line: ln.no, Why: fmt.Sprintf(format, args...)}
 	}
-	if r.o.StrictNewline && ln.open {
-		return Item{}, bad("has no %s at its end: it may be cut", r.ending())
-	}
 	if !r.o.Format.Fields() {
 		it.Key, it.Name = it.Raw, name(r.o.Batch, it.Raw)
 		return it, nil
@@ -189,6 +186,14 @@ func pick(fields []string, at []int) []string {
 
 // record reads the lines of one record. It returns the fields of CSV and TSV.
 func (r *Reader) record() (line, []string, error) {
+	ln, fields, err := r.split()
+	if err == nil && r.o.StrictNewline && ln.open {
+		err = &BadLine{Line: ln.no, Why: "has no " + r.ending() + " at its end: it may be cut"}
+	}
+	return ln, fields, err
+}
+
+func (r *Reader) split() (line, []string, error) {
 	if r.o.Format == CSV {
 		return r.csvRecord()
 	}

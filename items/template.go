@@ -17,8 +17,8 @@ type Template struct {
 	// Unknown are the words in braces that look like fields and are none. They stay as
 	// they are.
 	Unknown []string
-	// Remote are the indexes of arguments with a placeholder that ssh gives to a shell.
-	Remote []int
+	// Risks are placeholders whose value may be run as code.
+	Risks []Risk
 
 	o       TemplateOptions
 	argv    []string
@@ -269,7 +269,7 @@ func (t *Template) Inputs(it *Item) hashkey.Inputs {
 	if t.whole {
 		in = append(in, value("{}", it.Raw))
 	}
-	return in
+	return in.Canonical()
 }
 
 // Fingerprint returns the fingerprint of the inputs of an item, without the key.
@@ -289,8 +289,8 @@ func value(name, v string) hashkey.Part {
 // other commands of the same items.
 func (t *Template) Call() hashkey.Inputs {
 	in := hashkey.Argv(t.argv)
-	for _, name := range t.o.KeyFields {
-		in = append(in, value("--key-field", name))
+	if len(t.o.KeyFields) > 0 { // their order counts in the names of items
+		in = append(in, value("--key-field", strings.Join(t.o.KeyFields, ",")))
 	}
 	if t.o.OnStdin {
 		in = append(in, value("--item-on-stdin", "yes"))

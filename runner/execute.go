@@ -56,6 +56,10 @@ func (t *Task) Outcome() (ledger.Outcome, bool) {
 	return t.now.outcome, t.now.end != nil && t.now.err == nil
 }
 
+// InProgress returns the result so far of the attempt that Begin recorded. Its attempt is
+// running.
+func (t *Task) InProgress() Result { return t.now.result }
+
 // captureOf returns how complete the recorded output of a command is.
 func captureOf(end *proc.End, redacted bool) ledger.Capture {
 	return ledger.Capture{
