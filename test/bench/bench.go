@@ -29,6 +29,7 @@ type bench struct {
 	result           result
 	results          map[string]*raceResult // by work
 	crowds           []*crowdRace
+	syncs            map[int]float64 // fsyncs of a batch for each item, by jobs at once
 }
 
 // raceResult has the samples of one race.
@@ -83,6 +84,9 @@ func measure(o *options) (*result, error) {
 	}
 	if o.work == "" {
 		steps = append(steps, b.measureCrowds)
+	}
+	if o.work == "" || o.work == eachWork {
+		steps = append(steps, b.measureBatches)
 	}
 	steps = append(steps, b.measureManyKeys)
 	for _, step := range steps {
