@@ -79,14 +79,14 @@ func measure(o *options) (*result, error) {
 			steps = append(steps, func() error { return b.run(w) })
 		}
 	}
-	if len(steps) == 0 {
-		return nil, fmt.Errorf("--work %q: there is no such column", o.work)
-	}
 	if o.work == "" {
 		steps = append(steps, b.measureCrowds)
 	}
 	if o.work == "" || o.work == eachWork {
 		steps = append(steps, b.measureBatches)
+	}
+	if len(steps) == 0 {
+		return nil, fmt.Errorf("--work %q: there is no such column", o.work)
 	}
 	steps = append(steps, b.measureManyKeys)
 	for _, step := range steps {
