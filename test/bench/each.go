@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -130,9 +131,30 @@ func (b *bench) batchRacers(w work, jobs int) (all []*racer, err error) {
 		if err := os.Mkdir(j.dir, 0o700); err != nil {
 			return nil, err
 		}
+		if err := b.checkEffects(*j); err != nil {
+			return nil, fmt.Errorf("%s: %w", c.name, err)
+		}
 		all = append(all, &racer{job: j, op: first, every: 1, samples: make([]sample, w.rounds)})
 	}
 	return all, nil
+}
+
+// checkEffects returns an error unless a batcher runs its command once for each item. It
+// leaves out parallel, which gives the command to a shell.
+func (b *bench) checkEffects(j job) error {
+	if j.name == parallelRow {
+		return nil
+	}
+	effects := j.file("effects")
+	j.command = []string{"/bin/sh", "-c", `echo >>"$0"`, effects}
+	if _, err := b.meter.run(j.first(&j, 0), nil); err != nil {
+		return err
+	}
+	got, err := os.ReadFile(effects)
+	if n := bytes.Count(got, []byte("\n")); n != b.items() {
+		err = errors.Join(err, fmt.Errorf("%d executions of %d items", n, b.items()))
+	}
+	return err
 }
 
 func itemLines(n int) (text []byte) {
