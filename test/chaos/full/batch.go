@@ -52,8 +52,8 @@ func (b *batch) callWhileFilling() {
 	}
 }
 
-// callAgain makes a last call, with room. The items that were reported as done are done, and
-// the others are done or interrupted.
+// callAgain makes a last call, with room. The items that were reported as done are done. The
+// rest is done or interrupted.
 func (b *batch) callAgain() {
 	acknowledged, before := b.Acknowledged(), b.Starts()
 	code := b.callOnce()

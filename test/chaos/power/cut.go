@@ -68,7 +68,7 @@ func (p *powerTest) cutOnce(n, how int) error {
 	return nil
 }
 
-// killItems kills the commands of items, which have groups of their own.
+// killItems kills the commands of items, each of which has a separate group.
 func (p *powerTest) killItems() {
 	for end := time.Now().Add(lab.ExitWithin); time.Now().Before(end); {
 		left := p.Scan()
