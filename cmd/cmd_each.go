@@ -178,8 +178,8 @@ func (b *bulk) batchName() string {
 	if b.flags.name == "" {
 		return b.flags.key
 	}
-	if b.flags.in != "" {
-		return b.flags.in + "/" + b.flags.name
+	if b.flags.parentFlags.in != "" {
+		return b.flags.parentFlags.in + "/" + b.flags.name
 	}
 	return os.Getenv("IDEM_KEY") + "/" + b.flags.name
 }
@@ -203,7 +203,7 @@ func (a *app) openBatch(ctx context.Context, b *bulk) error {
 		}
 	} else {
 		if b.batch, err = a.keyID(&o.keyFlags); err == nil {
-			b.batch.Window, err = o.window(a.now())
+			b.batch.Window, err = o.runOptions.windowFlags.window(a.now())
 		}
 		if err != nil {
 			return err
@@ -306,9 +306,8 @@ func (a *app) runBatch(ctx context.Context, b *bulk, out *meta) error {
 	defer run.Signals.Stop()
 	report.begin()
 	res := run.Run(ctx)
-	printed := show.end(ctx, run)
-	run.Signals.Stop() // printing is over, so signals end idem again
-	end := report.end(ctx, res, printed, out)
+	run.Signals.Stop() // printing may wait forever for its reader, so signals must end idem again
+	end := report.end(ctx, res, show.end(ctx, res), out)
 	return &end
 }
 

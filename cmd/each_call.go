@@ -2,7 +2,9 @@ package cmd
 
 import (
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"idem/batch"
@@ -14,7 +16,12 @@ import (
 func (a *app) itemRunner(b *bulk) *runner.Runner {
 	r := &runner.Runner{
 		Ledger: b.home.ledger, Now: a.now, NewRunID: newRunID, Owner: sync.OnceValue(owner),
-		Environ: b.home.environ, Redact: b.keep.redactor, Backlog: b.home.backlog,
+		Redact: b.keep.redactor, Backlog: b.home.backlog,
+		Environ: func(at runner.Attempt) []string {
+			return slices.DeleteFunc(b.home.environ(at), func(kv string) bool { // of an outer batch
+				return strings.HasPrefix(kv, "IDEM_ITEM=") || strings.HasPrefix(kv, "IDEM_ITEM_NO=") || strings.HasPrefix(kv, "IDEM_SLOT=")
+			})
+		},
 	}
 	if b.flags.itemHooks {
 		r.Hooks = b.flags.runnerHooks(b.home.unprotected, a.ui.stderr)
@@ -58,21 +65,22 @@ func newItemCalls(a *app, b *bulk) *itemCalls {
 const maxItemVar = 64 << 10
 
 // prepare sets what differs between the attempts of an item.
-func (c *itemCalls) prepare(t *runner.Task, e batch.Entry, slot int) {
+func (c *itemCalls) prepare(t *runner.Task, e batch.Entry, slot int) error {
 	call := t.Call()
 	call.Env = []string{"IDEM_ITEM_NO=" + strconv.Itoa(e.No), "IDEM_SLOT=" + strconv.Itoa(slot)}
 	if len(e.Key) <= maxItemVar {
 		call.Env = append(call.Env, "IDEM_ITEM="+e.Key)
 	}
 	if !c.bulk.flags.onStdin {
-		return
+		return nil
 	}
 	f, err := c.itemFile(e.Stdin())
 	if err != nil {
-		return // the command gets an empty stdin, so the item must not run: see below
+		return err
 	}
 	c.keep(e.ID.Key, f)
 	call.Stdin = f
+	return nil
 }
 
 // maxPipe is the number of bytes that any pipe takes at once.
