@@ -107,9 +107,7 @@ func (a *app) each(ctx context.Context, o *eachOptions, args []string, dashed bo
 	if err := b.list.open(o, b.batchName(), b.argv); err != nil {
 		return err
 	}
-	for _, risk := range b.list.template.Risks {
-		a.ui.warn("%v", risk)
-	}
+	a.warnTemplate(b)
 	if disabled() {
 		b.home = a.unprotectedHome(true)
 		b.batch = ledger.ID{Namespace: defaultNamespace, Key: b.batchName()}
