@@ -1,5 +1,38 @@
 package cmd_test
 
+import "os"
+
+// callToFullDisk makes a call whose output cannot be written.
+func (w *hintWorld) callToFullDisk(args ...string) result {
+	w.t.Helper()
+	to, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer to.Close()
+	argv := append([]string{"idem", "run"}, w.flags...)
+	argv = append(argv, "--per", "year", "--tz", "UTC", "--at", w.window+"-05-05", "--key="+hintKey)
+	return w.start(append(argv, args...), stdout(to)).wait()
+}
+
+// step runs a step of a key without a run.
+func (w *hintWorld) step(parent, name string, command ...string) *call {
+	w.t.Helper()
+	argv := []string{"step", name, "--ledger", w.one, "--namespace", w.ns, "--window", w.window, "--in=" + parent, "--"}
+	return w.idem(append(argv, command...)...)
+}
+
+// forgetDecoys forgets the records of hintKey in the other namespaces of the ledger, which a
+// message would name as well.
+func (w *hintWorld) forgetDecoys(namespaces ...string) {
+	w.t.Helper()
+	for _, ns := range namespaces {
+		for _, window := range []string{w.window, "2021"} {
+			w.wantStatus(w.run("forget", "--ledger", w.one, "--namespace", ns, "--window", window, "--", hintKey), 0)
+		}
+	}
+}
+
 // cutValue makes a step whose value is not recorded as a whole, and calls it again.
 func (w *hintWorld) cutValue() result {
 	w.t.Helper()
