@@ -16,8 +16,13 @@ type Call struct {
 	ID     ledger.ID
 	Origin ledger.Origin // of a step or an item; else zero
 	Argv   []string      // the command
-	Stdin  *os.File      // of the command
-	TTY    bool          // give the command a pseudo-terminal; all its output is stdout then
+	// Path is the file of the command. If it is not empty, proc.Ready has returned nil. If it
+	// is empty, the command is looked up before anything is written.
+	Path   string
+	Env    []string // variables of the command besides Runner.Environ
+	Stdin  *os.File // of the command
+	TTY    bool     // give the command a pseudo-terminal; all its output is stdout then
+	Apart  bool     // see proc.Command.Apart
 	Inputs Inputs
 	Policy Policy
 	Probe  Probe // used only if Policy.Probe is set

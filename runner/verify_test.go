@@ -110,7 +110,7 @@ func TestEveryLedgerCallMayFailAroundAVerification(t *testing.T) {
 			}
 		}
 	}
-	if want := []string{"Get", "Get", "Claim", "Record", "Mark", "Begin", "Finish", "Release", "Release"}; !slices.Equal(all, want) {
+	if want := []string{"Get", "Get", "Claim", "Record", "Mark", "Begin", "Finish", "Release"}; !slices.Equal(all, want) {
 		t.Errorf("got the calls %v, want %v", all, want)
 	}
 }

@@ -198,7 +198,7 @@ type execution struct {
 
 func (e *execution) Attempt() ledger.Attempt { return e.attempt }
 func (e *execution) Fence() int64            { return 0 }
-func (e *execution) Generation() int64       { return 1 }
+func (e *execution) Generation() int64       { return 0 }
 
 func (e *execution) Write(s ledger.Stream, p []byte) {
 	if e.output == nil {
