@@ -317,14 +317,6 @@ var hintCases = []hintCase{
 	}, 1},
 }
 
-// thisYear records a success in the current year's window and returns the
-// window.
-func thisYear(w *hintWorld) string {
-	argv := append(append([]string{"run"}, w.flags...), "--per", "year", "--key="+hintKey, "--", "sh", "-c", "echo target; echo $IDEM_WINDOW >window")
-	w.wantStatus(w.run(argv...), 0)
-	return strings.TrimSpace(w.read("window"))
-}
-
 // TestHints pastes every command of every hint into a shell. The command must
 // act on the record that the message is about, and on no other.
 func TestHints(t *testing.T) {

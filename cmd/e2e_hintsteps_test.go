@@ -1,6 +1,9 @@
 package cmd_test
 
-import "os"
+import (
+	"os"
+	"strings"
+)
 
 // callToFullDisk makes a call whose output cannot be written.
 func (w *hintWorld) callToFullDisk(args ...string) result {
@@ -51,4 +54,12 @@ func (w *hintWorld) interruptedStep() result {
 	w.step(hintKey, "child", "sh", "-c", "echo target; kill -9 $PPID").wait()
 	w.waitState("interrupted")
 	return w.step(hintKey, "child", "sh", "-c", "echo target; kill -9 $PPID").wait()
+}
+
+// thisYear records a success in the current year's window and returns the
+// window.
+func thisYear(w *hintWorld) string {
+	argv := append(append([]string{"run"}, w.flags...), "--per", "year", "--key="+hintKey, "--", "sh", "-c", "echo target; echo $IDEM_WINDOW >window")
+	w.wantStatus(w.run(argv...), 0)
+	return strings.TrimSpace(w.read("window"))
 }
