@@ -65,7 +65,9 @@ func (l *Ledger) Forget(ctx context.Context, id ledger.ID) error {
 		failpoint.Here("forget.spools")
 		if parent.kin.floor > 0 {
 			end := l.Sustain()
+			l.setCache(ctx, deletionCache)
 			err = l.deleteBelow(ctx, parent.rowid)
+			l.setCache(ctx, defaultCache)
 			end()
 		}
 	}
@@ -145,6 +147,17 @@ func (l *Ledger) deleteBelow(ctx context.Context, parent int64) error {
 		failpoint.Here("forget.piece")
 	}
 	return nil
+}
+
+// The sizes of SQLite's page cache in KiB. If the pages that a piece changes do not fit,
+// SQLite writes them to the log again and again.
+const (
+	deletionCache = 64 << 10
+	defaultCache  = 2000
+)
+
+func (l *Ledger) setCache(ctx context.Context, size int) {
+	_, _ = l.db.ExecContext(context.WithoutCancel(ctx), fmt.Sprintf("pragma cache_size=-%d", size))
 }
 
 // keptSeries returns the series of a parent whose records are not stale, or -1 if all are.
