@@ -59,10 +59,14 @@ func Together(l Ledger, changes ...func()) {
 	}
 }
 
-// Sustaining is implemented by a ledger that can prepare for many changes.
+// Sustaining is implemented by a ledger that can prepare for a batch.
 type Sustaining interface {
 	// Sustain says that many changes follow, until end is called. Without the call of end,
 	// later calls may be slower.
+	//
+	// Until then, an attempt whose process dies before Descriptors of its Execution is
+	// called may be taken back: it is read as if it had been abandoned, because its command
+	// was never started.
 	Sustain() (end func())
 }
 
