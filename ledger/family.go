@@ -64,9 +64,8 @@ type Sustaining interface {
 	// Sustain says that many changes follow, until end is called. Without the call of end,
 	// later calls may be slower.
 	//
-	// Until then, an attempt whose process dies before Descriptors of its Execution is
-	// called may be taken back: it is read as if it had been abandoned, because its command
-	// was never started.
+	// Until then, an attempt may be taken back if its process dies before Descriptors of its
+	// Execution is called. It is read as abandoned, because its command was never started.
 	Sustain() (end func())
 }
 

@@ -136,7 +136,7 @@ func togetherFailsAlone(k *kit) {
 }
 
 // togetherWithOneClaim: two attempts of one claim at the same time are a mistake of the
-// caller. What was acknowledged is recorded nevertheless, and no other change fails.
+// caller. Each acknowledged one is recorded nevertheless, and no other change fails.
 func togetherWithOneClaim(k *kit) {
 	c, other := k.claim(k.a, key("twice")), k.claim(k.a, key("other"))
 	var begun atomic.Int32
