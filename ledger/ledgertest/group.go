@@ -196,12 +196,14 @@ func togetherWaitsForOtherCalls(k *kit) {
 		_, err := x.Finish(k.ctx, success)
 		done <- errors.Join(err, c.Release())
 	}()
-	ledger.Together(k.a, func() {
-		close(waits)
+	once := sync.OnceFunc(func() { close(waits) })
+	wait := func() {
+		once()
 		if err := k.a.Wait(k.ctx, id); err != nil {
 			k.Errorf("Wait: %v", err)
 		}
-	})
+	}
+	ledger.Together(k.a, wait, wait, wait)
 	k.ok(k.answer(done), "Finish and Release")
 	k.phase(id, ledger.PhaseSucceeded)
 }
