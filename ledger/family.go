@@ -59,10 +59,13 @@ func Together(l Ledger, changes ...func()) {
 	}
 }
 
-// Sustaining is implemented by a ledger that can prepare for many changes.
+// Sustaining is implemented by a ledger that can prepare for a batch.
 type Sustaining interface {
 	// Sustain says that many changes follow, until end is called. Without the call of end,
 	// later calls may be slower.
+	//
+	// Until then, an attempt may be taken back if its process dies before Descriptors of its
+	// Execution is called. It is read as abandoned, because its command was never started.
 	Sustain() (end func())
 }
 

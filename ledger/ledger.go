@@ -308,6 +308,7 @@ type Execution interface {
 // Inheriting is implemented by an Execution whose lock on the key must reach the
 // command: the command's processes inherit the descriptors.
 type Inheriting interface {
+	// Descriptors is called before the command is started, see Sustaining.
 	Descriptors() []*os.File
 }
 

@@ -62,9 +62,8 @@ func TestTogetherIsOneCommit(t *testing.T) {
 	}
 }
 
-// TestErrorOfSQLiteInAGroup checks that the neighbours of a change that SQLite refuses are
-// committed, although the transaction that they shared was given up, and that a later
-// change of the group sees nothing of the one that failed.
+// TestErrorOfSQLiteInAGroup checks that SQLite can refuse one change of a group. The other
+// changes are committed, although the common transaction was given up.
 func TestErrorOfSQLiteInAGroup(t *testing.T) {
 	l := opened(t, fresh(t))
 	runs(t, l, theKey, "r0", nil, success)

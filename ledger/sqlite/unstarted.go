@@ -11,8 +11,8 @@ import (
 
 // A batch begins many attempts, and many of them wait for their commands to start at a time.
 // If the batch dies, these attempts are recorded as running, although they had no effect.
-// So, while a batch runs, each attempt is in a list of filelock.Unstarted from before the
-// commit of Begin until its Descriptors are asked for, and its row names the list. An attempt
+// So, while a batch runs, each attempt is in a list of filelock.Unstarted, which its row names.
+// It is in the list from before the commit of Begin until its Descriptors are asked for. An attempt
 // that is still in its list, and whose locks are free, was never started. It is read as if it
 // had been abandoned, and the next Begin or Mark abandons it.
 
