@@ -69,6 +69,7 @@ func (a *app) eachCommand() *cobra.Command {
 	f.BoolVar(&o.itemHooks, "item-hooks", false, "run the hooks for each item, not for the call")
 	o.parentFlags.addTo(f)
 	a.itemFlags(f, o.runOptions)
+	f.Lookup("exit-code").Value = eachExitCodes{o.exitCodes}
 	for name, text := range eachUsages {
 		f.Lookup(name).Usage = text
 	}
