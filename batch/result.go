@@ -42,7 +42,7 @@ type Result struct {
 	Attempts int  // attempts that ran
 	BadLines int  // lines that are no items
 	Read     int  // items that were read
-	Complete bool // the input was read to its end
+	Complete bool // the call is done with every item of the list
 	Stop     Stop
 	// Command is why the command cannot be started: a *proc.StartError.
 	Command error

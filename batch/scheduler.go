@@ -24,6 +24,7 @@ type unit struct {
 	place     *Item        // the output
 	task      *runner.Task // from the claim to its release
 	slot      int
+	owed      bool      // it was to begin, and waits for a mutex
 	runs      int       // attempts that ran
 	begun     time.Time // the latest attempt
 	took      time.Duration
@@ -82,6 +83,9 @@ type scheduler struct {
 	sweepAt   int
 	takes     int // goroutines that take an item
 	waits     int // goroutines that wait for an item
+	queued    int // units that wait for a mutex
+	owed      int // units that are owed a beginning
+	begins    int // units whose beginning is being recorded
 	slots     []bool
 	used      int // slots in use
 	started   int // items that started
@@ -160,6 +164,9 @@ func (s *scheduler) run(ctx context.Context) Result {
 	r.Counts[DoneBefore] += int(s.skipped.Load())
 	r.Read = int(s.read.Load())
 	r.Signal = s.stages.fatal
+	if r.Complete = s.ended && r.Counts[NotReached] == 0 && r.Counts.total() == r.Read; r.Complete && r.Stop == ByLimit {
+		r.Stop = NotStopped
+	}
 	return r
 }
 
@@ -210,6 +217,10 @@ func (s *scheduler) advance() {
 		s.takes++
 		go s.take(u)
 	}
+	if s.Limit > 0 && s.started >= s.Limit && s.owed+s.begins == 0 {
+		s.halt(ByLimit)
+		s.dropUnstarted()
+	}
 	s.awaitAside()
 	s.lookAtAll()
 	s.setAlarm(now)
@@ -244,6 +255,10 @@ func (s *scheduler) halted() bool { return s.result.Stop != NotStopped && s.resu
 
 // resolve notes what became of a unit.
 func (s *scheduler) resolve(u *unit, n Notice) {
+	if u.owed {
+		u.owed = false
+		s.owed--
+	}
 	if s.flying[u.ID.Key] == u {
 		delete(s.flying, u.ID.Key)
 	}

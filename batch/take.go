@@ -21,10 +21,7 @@ func (s *scheduler) mayTake(now time.Time) bool {
 	if s.takes > 0 && !s.Policy.Probe && !s.Policy.Verify { // without them a take is short, so items start in order
 		return false
 	}
-	pending := s.takes + len(s.ready)
-	if s.Limit > 0 && s.started+pending >= s.Limit {
-		return false
-	}
+	pending := s.takes + len(s.ready) + s.queued
 	room := s.throttle.slots - s.used
 	if !s.patient {
 		room += s.throttle.slots
@@ -37,17 +34,21 @@ func (s *scheduler) mayTake(now time.Time) bool {
 // pop returns the next item to take, or nil if none has been read. It deals with items that
 // need not be taken.
 func (s *scheduler) pop() *unit {
+	full := s.Limit > 0 && s.started+s.takes+len(s.ready)+s.queued >= s.Limit
 	for {
-		if n := len(s.back); n > 0 {
-			first := 0
-			for i, u := range s.back {
-				if u.No < s.back[first].No {
-					first = i
-				}
+		first := -1
+		for i, u := range s.back {
+			if (u.owed || !full) && (first < 0 || u.No < s.back[first].No) {
+				first = i
 			}
+		}
+		if first >= 0 {
 			u := s.back[first]
 			s.back = slices.Delete(s.back, first, first+1)
 			return u
+		}
+		if full {
+			return nil
 		}
 		u := s.intake.pop()
 		if u == nil {
