@@ -36,20 +36,25 @@ const (
 	growAfter  = time.Second
 )
 
-// full notes a start that failed while running other commands ran.
-func (t *throttle) full(now time.Time, running int) {
+// full notes a start that failed while running other commands ran. Of several starts that
+// fail at the same time, one counts; full reports whether it is this one.
+func (t *throttle) full(now time.Time, running int) bool {
+	if t.due(now) > 0 {
+		return false
+	}
 	t.slots = max(1, min(t.slots, running+1)/2)
 	t.delay = min(max(2*t.delay, firstDelay), lastDelay)
 	t.until = now.Add(t.delay)
 	t.grow = t.until.Add(growAfter)
+	return true
 }
 
 // started notes a command that has been started.
 func (t *throttle) started(now time.Time) {
-	if t.slots == t.most || now.Before(t.grow) {
+	if now.Before(t.grow) {
 		return
 	}
-	t.slots++
+	t.slots = min(t.slots+1, t.most)
 	t.delay = 0
 	t.grow = now.Add(growAfter)
 }

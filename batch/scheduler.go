@@ -44,7 +44,7 @@ const (
 	maxDelayed = 1000
 	// maxNotices is the number of notices that wait for Batch.Tell after which nothing
 	// starts.
-	maxNotices = 10_000
+	maxNotices = 2000
 )
 
 // scheduler is a running batch. An item is, in this order: read into the intake; taken,

@@ -15,7 +15,7 @@ import (
 // slots are claimed ahead of a free slot, so that the end of a command and the beginning of
 // the next one share a commit.
 func (s *scheduler) mayTake(now time.Time) bool {
-	if s.noMore || len(s.delayed) >= maxDelayed || len(s.notices) >= maxNotices {
+	if s.noMore || len(s.delayed) >= maxDelayed || len(s.notices) >= maxNotices || s.throttle.due(now) > 0 {
 		return false
 	}
 	if s.takes > 0 && !s.Policy.Probe && !s.Policy.Verify { // without them a take is short, so items start in order
@@ -25,7 +25,7 @@ func (s *scheduler) mayTake(now time.Time) bool {
 	room := s.throttle.slots - s.used
 	if !s.patient {
 		room += s.throttle.slots
-	} else if s.pace.due(now) > 0 || s.throttle.due(now) > 0 {
+	} else if s.pace.due(now) > 0 {
 		return false
 	}
 	return pending < room
@@ -191,8 +191,9 @@ func (s *scheduler) cannotStart(err error) {
 
 // noRoom makes the batch slower, because the system has no room for a further process.
 func (s *scheduler) noRoom(err error) {
-	s.throttle.full(s.Clock.Now(), s.used)
-	s.notify(Notice{Kind: KindRoom, Err: err, Count: s.throttle.slots, Delay: s.throttle.delay})
+	if s.throttle.full(s.Clock.Now(), s.used) {
+		s.notify(Notice{Kind: KindRoom, Err: err, Count: s.throttle.slots, Delay: s.throttle.delay})
+	}
 }
 
 // releaseHeld gives back the claims of items for which no slot was free for some time.
