@@ -23,7 +23,7 @@ func (p *pace) start(now time.Time) {
 // that fails for lack of room halves the slots and delays the next start. The delay
 // doubles with each such failure. Later the slots grow back, one at a time.
 type throttle struct {
-	slots int           // that may be used
+	slots int           // the usable ones
 	most  int           // slots at the beginning
 	delay time.Duration // of the latest failure
 	until time.Time     // nothing starts earlier
@@ -36,8 +36,8 @@ const (
 	growAfter  = time.Second
 )
 
-// full notes a start that failed while running other commands ran. Of several starts that
-// fail at the same time, one counts; full reports whether it is this one.
+// full notes a start that failed while running other commands ran. If several starts fail at
+// the same time, the first one counts. full reports whether this one does.
 func (t *throttle) full(now time.Time, running int) bool {
 	if t.due(now) > 0 {
 		return false

@@ -65,7 +65,7 @@ func (s *scheduler) badLine(err error) bool {
 type survey struct{ ledger.Successes }
 
 // surveyAfter is the number of items that a batch finds done, one by one, after which it
-// reads which others are done.
+// reads the survey.
 const surveyAfter = 1000
 
 // skips reports whether an item need not be taken, because the survey has its success.

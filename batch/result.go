@@ -40,7 +40,7 @@ type Result struct {
 	Counts   Counts
 	Ran      int  // items that ran
 	Attempts int  // attempts that ran
-	BadLines int  // lines that are no items
+	BadLines int  // lines of the input; see items.BadLine
 	Read     int  // items that were read
 	Complete bool // the call is done with every item of the list
 	Stop     Stop

@@ -47,9 +47,12 @@ const (
 	maxNotices = 2000
 )
 
-// scheduler is a running batch. An item is, in this order: read into the intake; taken,
-// which is decided and claimed; ready, until a slot is free; begun, run and finished in the
-// slot; delayed until a retry is due. An item that another call holds is put aside.
+// scheduler is a running batch. These are the stages of an item:
+//   - It is read into the intake.
+//   - It is taken: decided and claimed. An item that another call holds is put aside.
+//   - It is ready until a slot is free.
+//   - In the slot, an attempt begins, runs and is finished.
+//   - It is delayed until a retry is due. Then it needs a slot again.
 //
 // One lock guards the state. After each change, advance starts whatever may start. The
 // slow work is done without the lock: take by a goroutine of each item, the rest by one
@@ -294,7 +297,7 @@ func (s *scheduler) dropDelayed() {
 // setAlarm makes advance run again when something becomes due.
 func (s *scheduler) setAlarm(now time.Time) {
 	next := time.Duration(0)
-	add := func(d time.Duration) { // what is due already waits for something else
+	add := func(d time.Duration) { // an item that is due already waits for a slot
 		if d > 0 && (next == 0 || d < next) {
 			next = d
 		}

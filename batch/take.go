@@ -11,9 +11,9 @@ import (
 	"idem/runner"
 )
 
-// mayTake reports whether the next item may be taken. Up to as many items as there are
-// slots are claimed ahead of a free slot, so that the end of a command and the beginning of
-// the next one share a commit.
+// mayTake reports whether the next item may be taken. Some items are claimed ahead of a free
+// slot, at most one for each slot. The end of a command and the beginning of the next one then
+// share a commit.
 func (s *scheduler) mayTake(now time.Time) bool {
 	if s.noMore || len(s.delayed) >= maxDelayed || len(s.notices) >= maxNotices || s.throttle.due(now) > 0 {
 		return false
@@ -218,9 +218,9 @@ const (
 	maxWaits = 16
 )
 
-// awaitAside looks again at the items that other calls held: at all of them when there are
-// many, so that they need not be kept in memory, and otherwise when there is nothing else to
-// take.
+// awaitAside looks again at the items that other calls held. When there are many, it looks at
+// all of them, to keep few in memory. Otherwise it waits for them when nothing else is to be
+// taken.
 func (s *scheduler) awaitAside() {
 	if s.sweepAt > 0 && len(s.aside) >= s.sweepAt && len(s.back) == 0 {
 		s.back, s.aside, s.sweepAt = s.aside, nil, 0
