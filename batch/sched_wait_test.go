@@ -299,7 +299,7 @@ func TestRate(t *testing.T) {
 	}
 }
 
-// TestRetryHoldsNoSlot delays the retry of the first item until all others are done.
+// TestRetryHoldsNoSlot delays the retry of the first item until the other items are done.
 func TestRetryHoldsNoSlot(t *testing.T) {
 	k := newSched(t)
 	c := newClock()

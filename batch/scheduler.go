@@ -96,7 +96,6 @@ type scheduler struct {
 	ended     bool // the input
 	done      bool
 	patient   bool // no item is claimed ahead of a free slot
-	waitTold  bool
 	surveying bool
 	pace      pace
 	throttle  throttle
