@@ -39,6 +39,9 @@ type Batch struct {
 	Tolerance Tolerance
 	// KillRunning ends the running commands when Tolerance is exceeded.
 	KillRunning bool
+	// Forgets says that the ledger records nothing. An item that was earlier in the list is a
+	// duplicate then.
+	Forgets bool
 	// SkipBad goes on after a bad line.
 	SkipBad bool
 	// Wait is for items that other calls hold, and for mutexes.

@@ -104,6 +104,8 @@ func (s *scheduler) look(u *unit) (fate Fate, known bool, err error) {
 	}
 	cur := rec.Current
 	switch {
+	case u.again && s.Forgets:
+		return Duplicate, true, nil
 	case u.again && cur.RunID != "" && cur.ParentRun == s.RunID && cur.Fingerprint != u.Fingerprint:
 		return Mismatch, true, nil
 	case u.again && cur.RunID != "" && cur.ParentRun == s.RunID:
