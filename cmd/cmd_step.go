@@ -48,7 +48,7 @@ forget, idem run --force, or a run after --ttl.
 
   - NAME is the first argument, and "--" comes before the command.
   - A step with other arguments than before is refused (65). In a loop, give each
-    turn a name of its own: idem step "load-$file" -- ./load.sh "$file"
+    turn another name: idem step "load-$file" -- ./load.sh "$file"
   - A step that was interrupted is refused (79) until you say what happened, or at
     once runs again with --on-interrupted rerun, or is settled by a --probe.
   - X=$(idem step NAME -- CMD) gets the same bytes in each attempt. If the record
@@ -106,9 +106,9 @@ func (a *app) stepCommand() *cobra.Command {
 	return c
 }
 
-// words returns the arguments that cobra parses: those without the NAME of a step, which it
-// sets in a. The flags of a step come after its NAME. Without a NAME as the first argument
-// after idem step, these are all arguments.
+// words returns the arguments that cobra parses: those without the NAME of a step or a batch,
+// which it sets in a. The flags come after the NAME. Without a NAME as the first argument
+// after idem step or idem each, these are all arguments.
 func (a *app) words() []string {
 	args, at := a.args, 0
 	for at < len(args) && strings.HasPrefix(args[at], "-") { // flags of every command
@@ -117,7 +117,7 @@ func (a *app) words() []string {
 		}
 		at++
 	}
-	if at+1 >= len(args) || args[at] != "step" || strings.HasPrefix(args[at+1], "-") {
+	if at+1 >= len(args) || args[at] != "step" && args[at] != "each" || strings.HasPrefix(args[at+1], "-") {
 		return args
 	}
 	a.name = args[at+1]
@@ -185,7 +185,7 @@ func ofStep(err error, call runner.Call) error {
 	return err
 }
 
-// in returns the value of --in, "" for a call that is no step.
+// in returns the value of --in, "" for a call of idem run.
 func (o *runOptions) in() string {
 	if o.step == nil {
 		return ""
@@ -193,17 +193,17 @@ func (o *runOptions) in() string {
 	return o.step.in
 }
 
-// what names a step in messages.
-func (o *stepOptions) what() string { return "step " + quote(o.name) }
+// title returns the words that name the step in messages.
+func (o *stepOptions) title() string { return "step " + quote(o.name) }
 
 // identifyStep is identify for a step that is recorded at a home.
 func (a *app) identifyStep(ctx context.Context, o *runOptions, argv []string, h home) (callIdentity, error) {
 	var in callIdentity
 	var err error
 	if h.unprotected {
-		in.origin, err = a.namedParent(&o.step.parentFlags, o.step.what())
+		in.origin, err = a.namedParent(&o.step.parentFlags, o.step.title())
 	} else {
-		in.origin, err = a.parentOf(ctx, h.ledger, &o.step.parentFlags, o.step.what())
+		in.origin, err = a.parentOf(ctx, h.ledger, &o.step.parentFlags, o.step.title())
 	}
 	if err != nil {
 		return in, err
@@ -217,7 +217,7 @@ func (a *app) identifyStep(ctx context.Context, o *runOptions, argv []string, h 
 
 // givenStep returns the ID of a step as far as the call and the environment name it.
 func (a *app) givenStep(o *stepOptions) ledger.ID {
-	origin, err := a.namedParent(&o.parentFlags, o.what())
+	origin, err := a.namedParent(&o.parentFlags, o.title())
 	if err != nil {
 		return ledger.ID{Namespace: a.namespace, Key: o.name}
 	}

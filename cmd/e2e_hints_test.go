@@ -335,6 +335,8 @@ var hintCases = []hintCase{
 		w.wantStatus(w.run("each", "--ledger", w.one, "--namespace", w.ns, "--key", w.key, "--arg-file", "items", "--", "echo", "target"), 0)
 		return w.run("wait", "--ledger", w.one, "--namespace", w.ns, w.key)
 	}, 1},
+	{"the value of a step", 0, false, (*hintWorld).cutValue, 2},
+	{"an interrupted step", 1, false, (*hintWorld).interruptedStep, 4},
 	{"held", 2, false, func(w *hintWorld) result {
 		argv := append(append([]string{"run"}, w.flags...), "--per", "year", "--tz", "UTC", "--at", w.window+"-05-05", "--key="+hintKey)
 		run := w.idem(append(argv, "--", "sh", "-c", "echo target; echo x >running; until [ -e go ]; do sleep 0.01; done")...)

@@ -93,9 +93,9 @@ var refused = strings.Split(strings.TrimSpace(`
 --replay stderr --partial
 --replay stderr --tty
 --replay stdout --tty
---ttl 1h --wait=fresh
 --resumable --exit-code interrupted=9
 --resumable --hook interrupted=./hook
+--ttl 1h --wait=fresh
 --tty --json
 --tty --no-stdin
 --wait --hook busy=./hook

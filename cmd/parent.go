@@ -32,7 +32,7 @@ func (o *parentFlags) addTo(f *pflag.FlagSet) {
 var parentVars = []string{"IDEM_KEY", ledger.RunIDVar, "IDEM_WINDOW", "IDEM_NAMESPACE", "IDEM_LEDGER"}
 
 // parentOf returns the parent that the flags select, for a step or a batch that is recorded
-// in l. what names the step or the batch in messages. Without --in, the attempt must be
+// in l. Messages name the step or the batch with the words what. Without --in, the attempt must be
 // running, and it must be that of the environment: a process may keep the variables of an
 // attempt that is over.
 func (a *app) parentOf(ctx context.Context, l ledger.Ledger, o *parentFlags, what string) (ledger.Origin, error) {

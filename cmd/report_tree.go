@@ -100,8 +100,8 @@ func timeOf(attempts ...ledger.Attempt) time.Duration {
 	return sum
 }
 
-// shorten leaves out the last steps that have succeeded, so that at most limit steps are
-// left, and counts them.
+// shorten leaves out and counts steps, if there are more than limit. The last ones that have
+// succeeded go first.
 func (t *stepTree) shorten(limit int) {
 	over := len(t.nodes) - limit
 	if limit == 0 || over <= 0 {

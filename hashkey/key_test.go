@@ -71,6 +71,26 @@ func TestEmptyPartsAreRefusedUnlessAllowed(t *testing.T) {
 	}
 }
 
+// The key of a step or an item may be longer and have empty parts.
+func TestPaths(t *testing.T) {
+	for _, key := range []string{"a", "a::b/c:", "k/" + strings.Repeat("x", MaxPath-2)} {
+		if err := CheckPath(key); err != nil {
+			t.Errorf("%q: got error %v, want none", key, err)
+		}
+	}
+	for key, because := range map[string]string{
+		"":                             "is empty",
+		strings.Repeat("k", MaxPath+1): "is 1025 bytes long, the limit is 1024",
+		"a/b ":                         "begins or ends with a space",
+		"a/\tb":                        "contains the control character U+0009",
+		"a/\xff":                       "is not valid UTF-8",
+	} {
+		if err := CheckPath(key); err == nil || err.Error() != because {
+			t.Errorf("%q: got error %v, want %q", key, err, because)
+		}
+	}
+}
+
 func TestUnprintable(t *testing.T) {
 	for r := rune(0); r < 0x20; r++ {
 		if !Unprintable(r) {

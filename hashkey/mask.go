@@ -143,6 +143,7 @@ func namesSecret(re *regexp.Regexp, s string) bool {
 // MaskValue returns the value of a name for showing, with Masked in place of
 // texts that may be secrets.
 func MaskValue(name, value string) string {
+	name = strings.Trim(name, "{}") // a field of an item has its placeholder as its name
 	if value != "" && namesSecret(masks().name, name) {
 		return masked(value)
 	}

@@ -127,6 +127,7 @@ func TestMaskValue(t *testing.T) {
 		{"version", "1", "1"},
 		{"token", "abc", Masked},
 		{"db_password", "abc", Masked},
+		{"{password}", "abc", Masked},
 		{"no-password", "yes", "yes"},
 		{"token", "", ""},
 		{"url", "https://a:b@c/d", "https://a:" + Masked + "@c/d"},

@@ -36,15 +36,18 @@ func (r Risk) String() string {
 	return fmt.Sprintf("argument %d has a placeholder, and %s runs it as code", r.Arg, r.Program)
 }
 
-// shells run the first argument after their options as a script, if -c is among these. The
-// value reports whether such a script finds the arguments after it in $0, $1 and so on.
-var shells = map[string]bool{
-	"sh": true, "bash": true, "dash": true, "ash": true, "ksh": true, "ksh93": true, "mksh": true, "yash": true, "zsh": true, "rbash": true,
-	"csh": false, "tcsh": false, "fish": false,
+// shell reports whether a program runs the first argument after its options as a script,
+// if -c is among these, and whether such a script finds the arguments after it in $0, $1
+// and so on.
+func shell(program string) (ok, positional bool) {
+	switch program {
+	case "sh", "bash", "dash", "ash", "ksh", "ksh93", "mksh", "yash", "zsh", "rbash":
+		return true, true
+	case "csh", "tcsh", "fish":
+		return true, false
+	}
+	return false, false
 }
-
-// runners give the value of their option -c or --command to a shell.
-var runners = map[string]bool{"su": true, "runuser": true, "flock": true}
 
 // interpreters have an option whose value is a program.
 var interpreters = []struct{ prefix, options string }{
@@ -56,12 +59,12 @@ var interpreters = []struct{ prefix, options string }{
 func (t *Template) checkScripts() error {
 	for i, word := range t.argv {
 		program := word[strings.LastIndexByte(word, '/')+1:]
-		positional, isShell := shells[program]
+		isShell, positional := shell(program)
 		script := -1
 		switch {
 		case isShell:
 			script = scriptOf(t.argv, i)
-		case runners[program]:
+		case program == "su", program == "runuser", program == "flock":
 			script = commandOf(t.argv, i)
 		case program == "ssh":
 			t.risks(program, remoteOf(t.argv, i), len(t.argv))
@@ -193,14 +196,14 @@ func afterUser(argv []string, i, script int) bool {
 // safe returns the command line with parameters of the shell in place of the placeholders
 // of a script, and the placeholders at its end. It returns nil if it does not understand
 // the script.
-func (t *Template) safe(script int, shell string) []string {
+func (t *Template) safe(script int, program string) []string {
 	after := t.argv[script+1:]
 	if slices.Contains(after, ";") { // of find -exec
 		return nil
 	}
 	first, added := len(after), []string(nil) // the first argument is $0
 	switch {
-	case shell == "su":
+	case program == "su":
 		first, added = 1, []string{"--", "_"}
 	case first == 0:
 		first, added = 1, []string{"_"}

@@ -18,11 +18,11 @@ type Call struct {
 	Argv   []string      // the command
 	// Path is the file of the command. If it is not empty, proc.Ready has returned nil. If it
 	// is empty, the command is looked up before anything is written.
-	Path string
-	Env  []string // variables of the command besides Runner.Environ
-	Stdin  *os.File      // of the command
-	TTY    bool          // give the command a pseudo-terminal; all its output is stdout then
-	Apart  bool          // see proc.Command.Apart
+	Path   string
+	Env    []string // variables of the command besides Runner.Environ
+	Stdin  *os.File // of the command
+	TTY    bool     // give the command a pseudo-terminal; all its output is stdout then
+	Apart  bool     // see proc.Command.Apart
 	Inputs Inputs
 	Policy Policy
 	Probe  Probe // used only if Policy.Probe is set

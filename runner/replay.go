@@ -107,8 +107,8 @@ func (c *call) refuseOrReplay(ctx context.Context, rec ledger.Record, d Decision
 	return res, nil
 }
 
-// explainRefusal adds to a result what a refusal is about: the attempts that are the reason
-// for it, and whether the key has steps, which a way out may run again.
+// explainRefusal adds to a result the attempts that are the reason for a refusal. It also
+// finds out whether the key has steps, because a way out may run them again.
 func (c *call) explainRefusal(ctx context.Context, res *Result) error {
 	if res.Action != ActionRefuse {
 		return nil

@@ -29,6 +29,7 @@ type bench struct {
 	result           result
 	results          map[string]*raceResult // by work
 	crowds           []*crowdRace
+	syncs            map[int]float64 // fsyncs of a batch for each item, by jobs at once
 }
 
 // raceResult has the samples of one race.
@@ -78,11 +79,14 @@ func measure(o *options) (*result, error) {
 			steps = append(steps, func() error { return b.run(w) })
 		}
 	}
-	if len(steps) == 0 {
-		return nil, fmt.Errorf("--work %q: there is no such column", o.work)
-	}
 	if o.work == "" {
 		steps = append(steps, b.measureCrowds)
+	}
+	if o.work == "" || o.work == eachWork {
+		steps = append(steps, b.measureBatches)
+	}
+	if len(steps) == 0 {
+		return nil, fmt.Errorf("--work %q: there is no such column", o.work)
 	}
 	steps = append(steps, b.measureManyKeys)
 	for _, step := range steps {

@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +39,20 @@ func TestQuick(t *testing.T) {
 			}
 		}
 	}
+	var batches []string // of idem
+	for _, row := range r.Batches {
+		for _, f := range row.Figures {
+			if f.N == 0 || f.Median <= 0 {
+				t.Errorf("%s, %s: got %+v", row.Name, f.Work, f)
+			}
+			if row.Name == idem {
+				batches = append(batches, f.Work)
+			}
+		}
+	}
+	if want := []string{"each -j 2, 100 items", "each -j 8, 100 items"}; !slices.Equal(batches, want) {
+		t.Errorf("got batches %q", batches)
+	}
 	if f := r.figure(idem, "true", replay); f != nil && f.Syncs != nil && *f.Syncs != 0 {
 		t.Errorf("a replay makes %d fsyncs", *f.Syncs)
 	}
@@ -54,6 +69,7 @@ func TestFaultsAreFound(t *testing.T) {
 		{"true", `exit 3`, "ended with 3"},
 		{"true", `echo hello`, "first: output differs: 6 bytes instead of 0"},
 		{"1 MiB", `echo hello`, "first: output differs: 6 bytes instead of 1048576"},
+		{"each", `exit 0`, "idem: 0 executions of 100 items"},
 		{"true", `echo because >&2; kill -9 $$`, "died of killed: because"},
 	} {
 		program := filepath.Join(t.TempDir(), "program")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"math"
+	"slices"
 
 	"idem/test/internal/rig"
 )
@@ -30,7 +31,7 @@ func (b *bench) demands() []demand {
 			count("peak memory of a first run of "+size, 24, b.counted(size, func(c counts) *int64 { return c.PeakKB }), 1024, "MB"),
 			atMost("replay of "+size+" into a pipe / cat", 0.3, b.ratio(size, idem, replay, catted, replay)))
 	}
-	return append(all, b.crowdDemands()...)
+	return slices.Concat(all, b.crowdDemands(), b.batchDemands())
 }
 
 func (b *bench) crowdDemands() []demand {

@@ -18,6 +18,7 @@ func (r *result) print(w io.Writer) {
 	}
 	r.printTimes(w)
 	r.printCounts(w)
+	r.printBatches(w)
 	fmt.Fprintln(w, "\nnot measured")
 	var t rig.Table
 	for _, row := range r.Rows {
@@ -58,6 +59,21 @@ func (r *result) printTimes(w io.Writer) {
 		fmt.Fprintln(tw)
 	}
 	_ = tw.Flush() // the only error is of w
+}
+
+// printBatches writes the times of batches and of runs with steps.
+func (r *result) printBatches(w io.Writer) {
+	if len(r.Batches) == 0 {
+		return
+	}
+	fmt.Fprintln(w, "\nmilliseconds for a whole batch or run (ratio to the reference)")
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, row := range r.Batches {
+		for _, f := range row.Figures {
+			fmt.Fprintf(tw, "  %s\t%s\t%s\n", f.Work, row.Name, cell(&f))
+		}
+	}
+	_ = tw.Flush()
 }
 
 func cell(f *figure) string {

@@ -17,6 +17,7 @@ type result struct {
 	Races    []race      `json:"races"`
 	Rows     []row       `json:"rows"`
 	Crowds   []crowd     `json:"crowds"`
+	Batches  []row       `json:"batches"` // the times of whole batches, and of runs with steps
 	Demands  []demand    `json:"demands"`
 }
 

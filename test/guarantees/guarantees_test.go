@@ -84,7 +84,7 @@ func TestFullRunsAreShown(t *testing.T) {
 			t.Errorf("%q in\n%s", word, text)
 		}
 	}
-	for _, want := range []string{"0 overlapping executions", "met", "(`flock FILE true`: "} {
+	for _, want := range []string{"0 overlapping executions", "met", "(`flock FILE true`: ", "times the rate of GNU parallel"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}

@@ -45,12 +45,13 @@ func (r *runs) insert(text []byte) ([]byte, error) {
 //	row PART FIGURE...   a table row with figures of a part, each as "12 kills"
 //	n PART FIGURE        one figure
 //	part PART            the section about the last run of a part
+//	measured DEMAND      the figure of a demand on speed, or "" before it was measured
 //	overview, machines, alarm, demands, milliseconds ROW WORK OP, chart, minutes,
 //	expected, proved PART, fault PART
 func (r *runs) render(text string) []byte {
 	t := template.Must(template.New("").Funcs(template.FuncMap{
 		"row": r.row, "n": r.number, "part": r.part, "overview": r.overview, "machines": r.machines, "alarm": r.alarm,
-		"demands": r.demands, "milliseconds": r.milliseconds, "chart": func() bool { return r.chart },
+		"demands": r.demands, "measured": r.measured, "milliseconds": r.milliseconds, "chart": func() bool { return r.chart },
 		"proved": r.proved, "fault": r.fault, "minutes": r.minutes, "expected": func() []string { return expected },
 	}).Parse(text))
 	var b bytes.Buffer
@@ -224,6 +225,18 @@ func (r *runs) demands() string {
 		fmt.Fprintf(&b, "\n| %s | %s | %s | %s |", escape(d.What), strings.TrimSpace(limit+" "+d.Unit), measured, verdict)
 	}
 	return b.String()
+}
+
+// measured returns the figure of a demand, or "" if no run has measured it.
+func (r *runs) measured(what string) string {
+	if r.bench != nil {
+		for _, d := range r.bench.Demands {
+			if d.What == what && (d.Verdict == "met" || d.Verdict == "missed") {
+				return digits(d.Figure)
+			}
+		}
+	}
+	return ""
 }
 
 // met returns the number of demands that are met.

@@ -47,4 +47,5 @@ var children = map[string]func(args []string) int{
 		return ws.ExitStatus()
 	},
 	"work": command,
+	"wait": wait,
 }

@@ -31,6 +31,11 @@ func TestFaultsAreFound(t *testing.T) {
 		{"soak", `exit 69`, "ended with 69"},
 		{"reader", `exit 0`, "idem list wrote nothing"},
 		{"sizes", `exit 0`, `is "", not "output of size:`},
+		{"each", `exit 0`, "idem list has 0 items that succeeded, not 3000"},
+		{"each", `exit 79`, "idem each, executed: exit status 79"},
+		{"each", `case $1 in list) seq 3000;; *) echo item; esac`, "skipped.out has"},
+		{"each", `case $1 in list) seq 3000;; *) mkdir -p "$IDEM_LEDGER"; echo >>"$IDEM_LEDGER/ledger.db"; esac`, "has changed the ledger"},
+		{"held", `exit 0`, "the output of item 0 is"},
 		{"nonsense", `exit 0`, `unknown part "nonsense"`},
 	} {
 		program := filepath.Join(t.TempDir(), "program")

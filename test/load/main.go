@@ -31,6 +31,8 @@ var parts = []part{
 	{rig.Part{Name: "soak", What: "callers of a few keys for a long time, with list, check, forget and kills"}, soak},
 	{rig.Part{Name: "reader", What: "readers that stop reading while runs pass"}, reader},
 	{rig.Part{Name: "sizes", What: "ledgers of one key up to very many: the time of a replay, a first run and a list"}, sizes},
+	{rig.Part{Name: "each", What: "very many items of a batch: executed, then skipped in another order"}, each},
+	{rig.Part{Name: "held", What: "a first item that ends last, while the outputs of many items wait"}, held},
 }
 
 // load holds the directory, the programs, the options and the figures of a part.
@@ -50,12 +52,14 @@ type options struct {
 	runs    int           // of the part reader, during a list that is not read
 	keys    int           // of the largest ledger
 	pairs   int           // of measured calls for each size
+	items   int           // of the part each
+	waiting int           // items of the part held that wait
 	last    time.Duration // the duration of the parts soak and reader
 }
 
-var full = options{callers: 500, rounds: 12, runs: 1500, keys: 1_000_000, pairs: 100, last: time.Minute}
+var full = options{callers: 500, rounds: 12, runs: 1500, keys: 1_000_000, pairs: 100, items: 1_000_000, waiting: 10_000, last: time.Minute}
 
-var quick = options{callers: 100, rounds: 2, runs: 150, keys: 2000, pairs: 5, last: 3 * time.Second}
+var quick = options{callers: 100, rounds: 2, runs: 150, keys: 2000, pairs: 5, items: 3000, waiting: 500, last: 3 * time.Second}
 
 func main() { rig.Main("load", children, run) }
 
@@ -76,6 +80,8 @@ func run(args []string) error {
 	flags.IntVar(&o.runs, "runs", o.runs, "reader: make this many runs during a list that is not read")
 	flags.IntVar(&o.keys, "keys", o.keys, "sizes: use this many keys in the largest ledger")
 	flags.IntVar(&o.pairs, "pairs", o.pairs, "sizes: measure each call this often")
+	flags.IntVar(&o.items, "items", o.items, "each: execute and skip this many items")
+	flags.IntVar(&o.waiting, "waiting", o.waiting, "held: let this many items wait")
 	flags.DurationVar(&o.last, "last", o.last, "soak, reader: work for this long")
 	if err := program.Parse(args); err != nil {
 		return err

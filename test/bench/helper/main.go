@@ -3,6 +3,8 @@
 //
 //	helper gen N          writes N bytes of text to stdout
 //	helper spawn CMD      runs CMD and waits for it: the least cost of a start from Go
+//	helper spawns J N FILE CMD
+//	                      runs CMD N times, J at once, with locks in FILE
 //	helper usage FILE CMD does the same, and writes into FILE the peak memory of CMD in
 //	                      KiB, its page faults, and the peak memory of helper
 //
@@ -28,6 +30,8 @@ func main() {
 	case len(args) >= 2 && args[0] == "spawn":
 		ws, _ := spawn(args[1:])
 		os.Exit(status(ws))
+	case len(args) >= 5 && args[0] == "spawns":
+		exit(spawns(args[1], args[2], args[3], args[4:]))
 	case len(args) >= 3 && args[0] == "usage":
 		ws, ru := spawn(args[2:])
 		var own syscall.Rusage
