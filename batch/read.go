@@ -56,8 +56,7 @@ func (s *scheduler) badLine(err error) bool {
 			return true
 		}
 	}
-	s.result.Input = err
-	s.halt(ByInput)
+	s.result.Input, s.ended = err, true // the items before it run
 	return false
 }
 

@@ -107,9 +107,7 @@ func (a *app) each(ctx context.Context, o *eachOptions, args []string, dashed bo
 	if err := b.list.open(o, b.batchName(), b.argv); err != nil {
 		return err
 	}
-	for _, risk := range b.list.template.Risks {
-		a.ui.warn("%v", risk)
-	}
+	a.warnTemplate(b)
 	if disabled() {
 		b.home = a.unprotectedHome(true)
 		b.batch = ledger.ID{Namespace: defaultNamespace, Key: b.batchName()}
@@ -307,7 +305,11 @@ func (a *app) runBatch(ctx context.Context, b *bulk, out *meta) error {
 	defer run.Signals.Stop()
 	report.begin()
 	res := run.Run(ctx)
-	run.Signals.Stop() // printing may wait forever for its reader, so signals must end idem again
+	// Printing may wait forever for its reader, so signals must end idem again.
+	run.Signals.Stop()
+	if sig, ok := run.Signals.Meant(); ok && res.Signal == 0 { // it came after the end of the batch
+		res.Signal = sig
+	}
 	end := report.end(ctx, res, show.end(ctx, res), out)
 	return &end
 }
