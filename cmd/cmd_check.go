@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -103,6 +104,18 @@ func (a *app) recordAsked(ctx context.Context, l ledger.Store, id ledger.ID, wan
 	return id, nil
 }
 
+// isBelow reports whether a key is recorded as that of a step or an item. Such a key may be
+// one that idem run refuses.
+func (a *app) isBelow(ctx context.Context, l ledger.Ledger, key string, want runner.Which) (bool, error) {
+	id, err := a.recordedID(key)
+	if err != nil || !strings.Contains(key, "/") {
+		return false, nil
+	}
+	want.Guess = true
+	found, err := runner.Find(ctx, l, id.Namespace, key, want)
+	return found.Parent != (ledger.ID{}), err
+}
+
 // question is the call that check or explain asks about, and the answer.
 type question struct {
 	flags *runOptions
@@ -146,6 +159,9 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *recordFlags, argv 
 	}
 	l, err := a.openLedger()
 	if err != nil {
+		return question{}, err
+	}
+	if o.recorded, err = a.isBelow(ctx, l, o.key, want); err != nil {
 		return question{}, err
 	}
 	in, err := a.identify(ctx, o, argv, &peekSource{Store: l}, now)

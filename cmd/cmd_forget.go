@@ -13,19 +13,37 @@ const forgetLong = `Forget keys: their attempts, their recorded output, and that
 
 The next call runs the command again, with a new IDEM_TOKEN. A running key is
 refused (status 75). If nothing is recorded under a key, idem still forgets the
-other keys.`
+other keys.
+
+With a key, its steps or items are forgotten too. --under forgets the steps or
+items alone, or those in one state. Those that are running are left as they are
+(status 75). If the call is cut off, the next one goes on.`
 
 func (a *app) forgetCommand() *cobra.Command {
-	var record *recordFlags
+	o := &underFlags{}
 	c := &cobra.Command{
 		Use:     "forget KEY...",
 		Short:   "Forget keys, so they run again",
 		Long:    forgetLong + recordLong + refuseLong,
-		Example: "  idem forget deploy:prod:8471",
-		Args:    someArgs("key"),
-		RunE:    func(c *cobra.Command, keys []string) error { return a.forget(c.Context(), keys, record) },
+		Example: "  idem forget deploy:prod:8471\n  idem forget --under backfill --failed",
+		RunE: func(c *cobra.Command, keys []string) error {
+			if err := o.checkPairs(c.Flags(), nil, underNames, ""); err != nil {
+				return err
+			}
+			if o.under == "" {
+				if err := someArgs("key")(c, keys); err != nil {
+					return err
+				}
+				return a.forget(c.Context(), keys, o.record)
+			}
+			if len(keys) > 0 {
+				return usage("idem forget: unexpected argument %s with --under", quoteWord(keys[0]))
+			}
+			return a.forgetBelow(c.Context(), o)
+		},
 	}
-	record = newRecordFlags(c, nil, false)
+	o.addTo(c, "forget", ledger.PhaseInterrupted, ledger.PhaseSucceeded, ledger.PhaseFailed, ledger.PhaseRetry)
+	o.record = newRecordFlags(c, nil, false)
 	return c
 }
 
@@ -46,13 +64,9 @@ func (a *app) forget(ctx context.Context, keys []string, record *recordFlags) er
 	for i, id := range ids {
 		err := unread[i]
 		if err == nil {
-			err = l.Forget(ctx, id)
-		}
-		if errors.Is(err, ledger.ErrNotFound) {
-			err = notRecordedFailure(ctx, l, id)
+			err = a.forgetParent(ctx, l, id)
 		}
 		if err == nil {
-			a.ui.note("forgot key %s%s", quote(id.Key), inWindow(id))
 			continue
 		}
 		if last != nil {

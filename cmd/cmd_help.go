@@ -149,7 +149,7 @@ func manual(c *cobra.Command, short bool) string {
 		}
 	case c.Annotations[asksAnnotation] != "":
 		section("Flags", flagList(own, ungrouped(own), column))
-		section("Flags of idem run that change the answer (see idem run --help)", groupNames(own))
+		section(c.Annotations[asksAnnotation], groupNames(own))
 	default:
 		section("Flags", flagList(own, flagNamesOf(own), column))
 	}

@@ -13,6 +13,7 @@ type textTopic struct {
 var textTopics = []textTopic{
 	{"exit-status", "Exit status", "the exit statuses of idem run", exitHelp, false},
 	{"environment", "Environment", "the variables that idem reads and sets", environmentHelp, false},
+	{"scripts", "Scripts with steps", "a script becomes resumable in five lines", scriptsHelp, true},
 	{"shell", "Shell", "two commands, pipes, variables, functions, loops, sudo", shellHelp, true},
 }
 
@@ -96,7 +97,7 @@ const (
 
 // exitsOf returns the exit statuses of a command, nil for a command without any.
 func exitsOf(command string) []exitRow {
-	if command == "run" {
+	if command == "run" || command == "step" {
 		return exitTable
 	}
 	var rows []exitRow

@@ -54,7 +54,7 @@ directory, it includes the name of the target. The script that runs is not an in
 	{
 		topic: "outcomes",
 		title: "Earlier outcomes",
-		flags: []string{"on-failure", "on-interrupted", "on-mismatch", "final", "max-attempts", "rerun-within", "force"},
+		flags: []string{"on-failure", "on-interrupted", "resumable", "on-mismatch", "final", "max-attempts", "rerun-within", "force"},
 		note: `By default, idem replays a success, runs a failure again, and refuses a key that was interrupted or
 recorded with different inputs. These flags change that.
 
@@ -242,8 +242,8 @@ writes the object. A call with an unknown flag has an object if --json comes bef
 		example: `idem run --key "tool:$CALL_ID" --json -- ./tool.sh </dev/null | jq -r .stdout.text`,
 	},
 	{
-		topic: "scripts",
-		title: "Scripts",
+		topic: "callers",
+		title: "Callers",
 		flags: []string{"no-stdin", "meta-file", "meta-fd", "exit-code", "on-ledger-error"},
 		note: `These flags serve callers that read on from stdin, need to know what happened, or must carry on.
 With --on-ledger-error run, a call without a usable ledger prints a warning and runs the command

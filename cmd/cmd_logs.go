@@ -132,9 +132,9 @@ func attemptOf(ctx context.Context, l ledger.Ledger, rec ledger.Record, number i
 	case err != nil || found:
 		return at, err
 	case number == 0:
-		return at, fail(exitError, "key %s was never run", quote(rec.ID.Key))
+		return at, fail(exitError, "key %s was never run", keyShown(rec))
 	}
-	return at, fail(exitError, "key %s has no attempt %d, its last is %d", quote(rec.ID.Key), number, rec.Attempts)
+	return at, fail(exitError, "key %s has no attempt %d, its last is %d", keyShown(rec), number, rec.Attempts)
 }
 
 // printer writes chunks to idem's stdout and stderr.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -36,12 +37,16 @@ applies whatever the inputs are. With a command, it applies only to calls with
 the same command and --hash-* flags. A key that has inputs keeps them, unless
 --replace gives it those of the command.
 
+With --under, all steps or items below a key that are in one state are settled.
+Those that run by then are left as they are (status 75).
+
 A running key is refused (status 75). A success is changed only with --force,
 and never by "done". The history of the key has every mark, with its note, user
 and time.`
 
 type markOptions struct {
 	key             string
+	below           underFlags
 	allowEmptyParts bool
 	calendarFlags
 	inputs inputFlags
@@ -65,7 +70,8 @@ func (a *app) markCommand() *cobra.Command {
 		Short: "Settle a key by hand",
 		Long:  markLong + recordLong + refuseLong,
 		Example: `  idem mark done payment:4711 --note 'found in the bank statement'
-  idem mark done backup --per day --stdout-file backup.log -- ./backup.sh`,
+  idem mark done backup --per day --stdout-file backup.log -- ./backup.sh
+  idem mark retry --under backfill --interrupted`,
 		ValidArgs: []string{"done", "failed", "retry"},
 		RunE: func(c *cobra.Command, args []string) error {
 			name, argv, err := o.parseArgs(args, c.ArgsLenAtDash())
@@ -74,6 +80,9 @@ func (a *app) markCommand() *cobra.Command {
 			}
 			if err := o.check(c.Flags(), name, argv); err != nil {
 				return err
+			}
+			if o.below.under != "" {
+				return a.markBelow(c.Context(), name, o)
 			}
 			return a.mark(c.Context(), name, argv, o)
 		},
@@ -84,6 +93,8 @@ func (a *app) markCommand() *cobra.Command {
 	o.calendarFlags.addTo(f, recordPer)
 	o.inputs.addTo(f)
 	o.record = newRecordFlags(c, &o.calendarFlags, false)
+	o.below.record = o.record
+	o.below.addTo(c, "settle", ledger.PhaseInterrupted, ledger.PhaseFailed, ledger.PhaseSucceeded, ledger.PhaseRetry)
 	o.storeFlags.addTo(f)
 	f.StringVar(&o.note, "note", "", "record `TEXT` as the reason in the history")
 	f.IntVar(&o.exitCode, "exit-code", 0, "record exit status `N` (default: 0 for done, 1 for failed); a replay of done still exits 0, as with --ok")
@@ -98,6 +109,12 @@ func (a *app) markCommand() *cobra.Command {
 // the number of arguments before the first "--", or -1. A key that begins with a dash
 // needs that "--" itself; the "--" of the command is then one of args.
 func (o *markOptions) parseArgs(args []string, dash int) (name string, argv []string, err error) {
+	if o.below.under != "" && len(args) > 1 {
+		return "", nil, usage("idem mark: unexpected argument %s with --under", quoteWord(args[1]))
+	}
+	if o.below.under != "" && len(args) == 1 {
+		args, dash = append(args, o.below.under), -1
+	}
 	if len(args) < 2 {
 		return "", nil, usage("idem mark requires done, failed or retry, and a key").hintForm("idem " + markUse)
 	}
@@ -133,7 +150,7 @@ func (o *markOptions) check(f *pflag.FlagSet, name string, argv []string) error 
 }
 
 func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptions) error {
-	id, err := a.id(o.key, true) // the key may be recorded with empty parts
+	id, err := a.recordedID(o.key)
 	if err != nil {
 		return err
 	}
@@ -145,14 +162,8 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 	if err != nil {
 		return err
 	}
-	h := runner.Settlement{
-		State: marks[name], ExitCode: o.exitCode, RunID: newRunID(), Owner: owner(),
-		Note:  string(keep.redactor.Bytes([]byte(o.note))),
-		Bound: len(argv) > 0, Replace: o.replace, Force: o.force, MaxOutput: o.maxOutput.bytes,
-	}
-	if h.State == ledger.Failed {
-		h.ExitCode = cmp.Or(h.ExitCode, 1)
-	}
+	h := o.settlement(name, keep)
+	h.RunID, h.Bound, h.Replace = newRunID(), len(argv) > 0, o.replace
 	if o.stdoutFile != "" {
 		f, err := openOutput(o.stdoutFile, o.maxOutput, o.cut)
 		if err != nil {
@@ -173,7 +184,7 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 		return err
 	}
 	h.Fingerprint, h.Inputs = in.Fingerprint(), keep.inputs(in).Encode()
-	if id, err = a.recordOf(ctx, l, id, want, o); err != nil {
+	if id, h.Origin, err = a.recordOf(ctx, l, id, want, o); err != nil {
 		return err
 	}
 	was, err := runner.Mark(ctx, l, id, h)
@@ -183,6 +194,8 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 	case errors.Is(err, runner.ErrInputs):
 		return mismatchFailure(was, runner.Call{Inputs: runner.Inputs{Fingerprint: h.Fingerprint, Encoded: h.Inputs}}).withoutHints().
 			hintFlags("to apply the key to this command from now on", "--replace")
+	case errors.Is(err, runner.ErrBatch):
+		return noOutcomeFailure(id)
 	case errors.Is(err, runner.ErrSame):
 		a.ui.note("key %s is not marked, because it has already succeeded", quote(o.key))
 		return nil
@@ -196,13 +209,51 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 	return nil
 }
 
+// settlement returns the settlement of a key as the flags say, without the fields that are
+// about one key.
+func (o *markOptions) settlement(name string, keep retention) runner.Settlement {
+	h := runner.Settlement{
+		State: marks[name], ExitCode: o.exitCode, Owner: owner(),
+		Note: string(keep.redactor.Bytes([]byte(o.note))), Force: o.force, MaxOutput: o.maxOutput.bytes,
+	}
+	if h.State == ledger.Failed {
+		h.ExitCode = cmp.Or(h.ExitCode, 1)
+	}
+	return h
+}
+
 // recordOf returns the record of a key that the flags select. The key of a new record
-// must be one that idem run accepts.
-func (a *app) recordOf(ctx context.Context, l ledger.Store, id ledger.ID, want runner.Which, o *markOptions) (ledger.ID, error) {
+// must be one that idem run accepts, unless it is that of a step or an item.
+func (a *app) recordOf(ctx context.Context, l ledger.Store, id ledger.ID, want runner.Which, o *markOptions) (ledger.ID, ledger.Origin, error) {
 	rec, err := a.find(ctx, l, id, want, o.record)
 	if err != nil || rec.Phase() != ledger.PhaseNone {
-		return rec.ID, err
+		return rec.ID, ledger.Origin{}, err
 	}
-	_, err = a.id(id.Key, o.allowEmptyParts)
-	return rec.ID, err
+	parent, err := parentOf(ctx, l, rec.ID)
+	if err == nil && parent == (ledger.ID{}) {
+		_, err = a.id(id.Key, o.allowEmptyParts)
+	}
+	return rec.ID, ledger.Origin{Parent: parent}, err
+}
+
+// parentOf returns the batch or the run with steps that a key is below, zero if there is
+// none.
+func parentOf(ctx context.Context, l ledger.Ledger, id ledger.ID) (ledger.ID, error) {
+	for parent := id; ; {
+		end := strings.LastIndexByte(parent.Key, '/')
+		if end < 1 {
+			return ledger.ID{}, nil
+		}
+		parent.Key = parent.Key[:end]
+		rec, err := l.Get(ctx, parent)
+		if err != nil {
+			return ledger.ID{}, err
+		}
+		if rec.Current.State == ledger.Batch {
+			return parent, nil
+		}
+		if tallies, err := talliesOf(ctx, l, parent); err != nil || len(tallies[parent]) > 0 {
+			return parent, err
+		}
+	}
 }

@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -41,7 +42,8 @@ type runOptions struct {
 	hooks     hooks
 
 	onLedgerError choice
-	ask           bool // of idem check and explain
+	ask           bool         // of idem check and explain
+	step          *stepOptions // of idem step; else nil
 }
 
 const runLong = `Run a command once per key.
@@ -214,13 +216,19 @@ func (a *app) checkFlags(o *runOptions) (runner.Policy, retention, error) {
 	if err != nil {
 		return runner.Policy{}, retention{omit: noStore{args: true}}, err // a hint may show nothing of the call
 	}
-	if _, err := a.keyID(&o.keyFlags); err != nil {
+	if o.step == nil {
+		_, err = a.keyID(&o.keyFlags)
+	} else {
+		err = checkLastName(o.step.name)
+	}
+	if err != nil {
 		return runner.Policy{}, keep, err
 	}
 	if err := o.checkPairs(); err != nil {
 		return runner.Policy{}, keep, err
 	}
 	policy, err := o.policy(o.ttl.limit, o.wait.fresh)
+	policy.EveryAttempt = o.step != nil && o.step.everyAttempt
 	return policy, keep, err
 }
 
@@ -240,7 +248,7 @@ func (a *app) runRecorded(ctx context.Context, p plan) made {
 // prepare returns the call of a plan, to be recorded at a home.
 func (a *app) prepare(ctx context.Context, p plan, h home) made {
 	m := made{home: h}
-	in, err := a.identify(ctx, p.flags, p.argv, h, a.now())
+	in, err := a.identifyCall(ctx, p, h)
 	if err == nil {
 		in.stdin, err = p.flags.stdinOf(in.stdin)
 	}
@@ -250,9 +258,21 @@ func (a *app) prepare(ctx context.Context, p plan, h home) made {
 	return m
 }
 
+// identifyCall returns the identity of the call of a plan, to be recorded at a home.
+func (a *app) identifyCall(ctx context.Context, p plan, h home) (callIdentity, error) {
+	if p.flags.step != nil {
+		return a.identifyStep(ctx, p.flags, p.argv, h)
+	}
+	return a.identify(ctx, p.flags, p.argv, h, a.now())
+}
+
 // carryOut makes a prepared call.
 func (a *app) carryOut(ctx context.Context, p plan, m *made) {
 	m.res, m.err = a.runnerAt(p, m.home).Run(ctx, m.call)
+	m.err = ofStep(m.err, m.call)
+	if p.flags.step != nil && p.flags.step.drain && m.res.Action == runner.ActionReplay {
+		proc.Drain(os.Stdin)
+	}
 	a.reportHookFaults(m.res.HookFaults)
 }
 
@@ -276,7 +296,7 @@ func (a *app) callOf(p plan, in callIdentity, h home) runner.Call {
 	o := p.flags
 	probe, verification := o.questions()
 	return runner.Call{
-		ID: in.id, Argv: p.argv, Stdin: in.stdin, TTY: o.tty,
+		ID: in.id, Origin: in.origin, Argv: p.argv, Stdin: in.stdin, TTY: o.tty,
 		Inputs: runner.Inputs{
 			Fingerprint: in.inputs.Fingerprint(), Encoded: p.keep.inputs(in.inputs).Encode(),
 			Starting: a.starting(o, in.inputs, p.argv, p.keep),
@@ -350,6 +370,7 @@ func (a *app) outcome(o *runOptions, res runner.Result, call runner.Call) (int, 
 			a.ui.warn("replayed key %s, although its effect could not be verified", key)
 			a.ui.warnDetail("the verification %s", probeText(*res.Verified))
 		}
+		a.warnRepeated(res, call)
 		a.ui.note("%s", replayedText(res))
 		return o.endStatus(res), lost
 	default:

@@ -20,6 +20,8 @@ type showView struct {
 	Token    string        `json:"token"`
 	Mutexes  []heldView    `json:"mutexes"`
 	Attempts []showAttempt `json:"attempts"`
+	Steps    []stepView    `json:"steps"` // of a batch: none, see items
+	Items    ledger.Tally  `json:"items"` // of a batch, by state; else null
 }
 
 type showAttempt struct {
@@ -37,11 +39,13 @@ type fileView struct {
 }
 
 const showLong = `Show the record of a key: its state, its command, and its latest 20 attempts and
-marks with the inputs that changed from each to the next. With --json, show all
-of them, and all inputs.`
+marks with the inputs that changed from each to the next. Then show its steps in
+the order in which they first ran, with their states, their attempts, the time
+they took and its share of the time of the run, or the items of a batch in
+numbers. With --json, show all attempts, inputs and steps.`
 
 func (a *app) showCommand() *cobra.Command {
-	var asJSON bool
+	var asJSON, all bool
 	var record *recordFlags
 	c := &cobra.Command{
 		Use:     "show KEY",
@@ -49,10 +53,11 @@ func (a *app) showCommand() *cobra.Command {
 		Long:    showLong + recordLong + guessLong,
 		Example: "  idem show deploy:prod:8471\n  idem show --json deploy:prod:8471 | jq .exit_code",
 		Args:    oneArg("key"),
-		RunE:    func(c *cobra.Command, args []string) error { return a.show(c.Context(), args[0], record, asJSON) },
+		RunE:    func(c *cobra.Command, args []string) error { return a.show(c.Context(), args[0], record, asJSON, all) },
 	}
 	record = newRecordFlags(c, nil, true)
 	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
+	c.Flags().BoolVar(&all, "all", false, fmt.Sprintf("show all steps, not only %d of each run and each step", maxSteps))
 	return c
 }
 
@@ -69,7 +74,7 @@ func (a *app) lookUp(ctx context.Context, key string, record *recordFlags) (ledg
 	return l, rec, err
 }
 
-func (a *app) show(ctx context.Context, key string, record *recordFlags, asJSON bool) error {
+func (a *app) show(ctx context.Context, key string, record *recordFlags, asJSON, all bool) error {
 	l, rec, err := a.lookUp(ctx, key, record)
 	if err != nil {
 		return err
@@ -91,9 +96,23 @@ func (a *app) show(ctx context.Context, key string, record *recordFlags, asJSON 
 	}
 	mutexes, err := mutexesOf(ctx, l, rec.ID)
 	if errors.Is(err, ledger.ErrCorrupt) { // of any mutex; the record is good
-		a.ui.warn("the mutexes of key %s are not known", quote(rec.ID.Key))
+		a.ui.warn("the mutexes of key %s are not known", keyShown(rec))
 		a.ui.warnDetail("%v", err)
 		mutexes, err = nil, nil
+	}
+	if err != nil {
+		return err
+	}
+	limit := maxSteps
+	if asJSON || all {
+		limit = 0
+	}
+	var tree stepTree
+	var items ledger.Tally
+	if rec.Phase() != ledger.PhaseBatch {
+		tree, err = treeOf(ctx, l, rec, limit)
+	} else if tallies, fault := talliesOf(ctx, l, rec.ID); fault != nil || asJSON {
+		items, err = tallies[rec.ID], fault
 	}
 	if err != nil {
 		return err
@@ -105,7 +124,7 @@ func (a *app) show(ctx context.Context, key string, record *recordFlags, asJSON 
 	}
 	token := tokenOf(rec.ID, rec.Generation)
 	if asJSON {
-		v := showView{keyView: viewKey(rec), Argv: []jsonBytes{}, Token: token, Mutexes: mutexes, Attempts: []showAttempt{}}
+		v := showView{keyView: viewKey(rec), Argv: []jsonBytes{}, Token: token, Mutexes: mutexes, Attempts: []showAttempt{}, Steps: tree.views(), Items: items}
 		for _, s := range argv {
 			v.Argv = append(v.Argv, jsonBytes(s))
 		}
@@ -116,7 +135,13 @@ func (a *app) show(ctx context.Context, key string, record *recordFlags, asJSON 
 		}
 		return a.printJSON(v)
 	}
-	return a.print(recordText(rec, command, token, mutexes) + "\n" + historyTable(rec, attempts) + filesText(attempts, files))
+	below := tree.text(timeOf(attempts...))
+	if rec.Phase() == ledger.PhaseBatch {
+		if below, err = batchText(ctx, l, rec); err != nil {
+			return err
+		}
+	}
+	return a.print(recordText(rec, command, token, mutexes) + "\n" + historyTable(rec, attempts) + filesText(attempts, files) + below)
 }
 
 func recordText(rec ledger.Record, command, token string, mutexes []heldView) string {
@@ -126,9 +151,17 @@ func recordText(rec ledger.Record, command, token string, mutexes []heldView) st
 		fmt.Fprintf(w, "%s:\t"+format+"\n", append([]any{name}, args...)...)
 	}
 	field("key", "%s", escape(rec.ID.Key))
+	if _, hashed := nameOf(rec); hashed {
+		if item, ok := itemOf(rec); ok {
+			field("item", "%s", escape(item))
+		}
+	}
 	field("namespace", "%s", escape(rec.ID.Namespace))
 	if rec.ID.Window != "" {
 		field("window", "%s", escape(rec.ID.Window))
+	}
+	if rec.Parent.Key != "" {
+		field("step of", "%s", escape(rec.Parent.Key))
 	}
 	field("state", "%s", rec.Phase())
 	for _, m := range mutexes {

@@ -51,9 +51,9 @@ func (a *app) wait(ctx context.Context, keys []string, record *recordFlags, time
 			return err
 		case first != nil:
 		case rec.Phase() == ledger.PhaseInterrupted:
-			first = interruptedFailure(rec, nil, false).withoutFlagHints()
+			first = interruptedFailure(runner.Result{Record: rec}, false).withoutFlagHints()
 		case rec.Current.State == ledger.Failed:
-			f := fail(rec.Current.ExitCode, "key %s failed: %s %s", quote(id.Key), attemptText(rec.Current), outcomeText(rec.Current))
+			f := fail(rec.Current.ExitCode, "key %s failed: %s %s", keyShown(rec), attemptText(rec.Current), outcomeText(rec.Current))
 			if rec.Current.Number > 0 {
 				f.hintFor(rec.ID, "to see its output", "logs")
 			}
@@ -67,6 +67,9 @@ func (a *app) wait(ctx context.Context, keys []string, record *recordFlags, time
 func (a *app) settledRecord(ctx context.Context, l ledger.Store, id ledger.ID, want runner.Which, record *recordFlags) (ledger.Record, error) {
 	notes, pace, checked := waiting{ui: &a.ui}, reminder{}, len(outerAttempts()) == 0
 	rec, err := runner.Settled(ctx, l, id.Namespace, id.Key, want, func(rec ledger.Record) error {
+		if rec.Phase() == ledger.PhaseBatch {
+			return noOutcomeFailure(rec.ID)
+		}
 		if !checked {
 			checked = true
 			if err := a.refuseInside(ctx, l, rec.ID); err != nil {

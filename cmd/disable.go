@@ -29,6 +29,11 @@ func (a *app) warnNotDisabled() {
 // flag -n has an effect: without it, the command would read the stdin of a loop
 // around the call.
 func (a *app) runDisabled(c *cobra.Command, args []string) error {
+	if c.Name() == "step" && a.name == "" { // flags before NAME; the command is after "--" in any case
+		if end := slices.Index(args, "--"); end > 0 && !strings.HasPrefix(args[end-1], "-") {
+			args = slices.Delete(slices.Clone(args), end-1, end)
+		}
+	}
 	argv, noStdin, help := commandIn(c, args)
 	if help {
 		return c.Help()

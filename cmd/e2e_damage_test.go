@@ -151,7 +151,7 @@ func TestE2EAllDeleted(t *testing.T) {
 func TestE2EVersion(t *testing.T) {
 	t.Parallel()
 	for statement, what := range map[string]string{
-		"pragma user_version=3":     "version",
+		"pragma user_version=4":     "version",
 		"pragma user_version=99":    "version",
 		"pragma application_id=815": "another program",
 	} {

@@ -43,11 +43,12 @@ type hintWorld struct {
 	*box
 	hintPlace
 	one, two string // the record's ledger, and another one
+	key      string // of the record that the hints name; usually hintKey
 }
 
 func newHintWorld(t *testing.T, p hintPlace, bare bool) *hintWorld {
 	t.Helper()
-	w := &hintWorld{box: newBox(t), hintPlace: p}
+	w := &hintWorld{box: newBox(t), hintPlace: p, key: hintKey}
 	w.one, w.two = filepath.Join(w.dir, "it's one", "led ger"), filepath.Join(w.dir, "two")
 	if p.way == "state" {
 		w.one = filepath.Join(w.dir, "it's one", "idem")
@@ -114,7 +115,29 @@ func (w *hintWorld) callToFullDisk(args ...string) result {
 // callInFull runs another command with all flags that name the record.
 func (w *hintWorld) callInFull(words ...string) result {
 	w.t.Helper()
-	return w.run(append(words, "--ledger", w.one, "--namespace", w.ns, "--window", w.window, "--", hintKey)...)
+	words = append(words, "--ledger", w.one, "--namespace", w.ns, "--window", w.window)
+	if words[0] == "list" {
+		return w.run(append(words, "--under="+w.key)...)
+	}
+	return w.run(append(words, "--", w.key)...)
+}
+
+// step runs a step of a key without a run.
+func (w *hintWorld) step(parent, name string, command ...string) *call {
+	w.t.Helper()
+	argv := []string{"step", name, "--ledger", w.one, "--namespace", w.ns, "--window", w.window, "--in=" + parent, "--"}
+	return w.idem(append(argv, command...)...)
+}
+
+// forgetDecoys forgets the records of hintKey in the other namespaces of the ledger, which a
+// message would name as well.
+func (w *hintWorld) forgetDecoys(namespaces ...string) {
+	w.t.Helper()
+	for _, ns := range namespaces {
+		for _, window := range []string{w.window, "2021"} {
+			w.wantStatus(w.run("forget", "--ledger", w.one, "--namespace", ns, "--window", window, "--", hintKey), 0)
+		}
+	}
 }
 
 // callAsUser runs another command with the record's flags and environment, as a
@@ -283,13 +306,37 @@ var hintCases = []hintCase{
 	}, 3},
 	{"nothing is recorded there", 1, true, func(w *hintWorld) result {
 		w.wantStatus(w.call("--", "echo", "target"), 0)
-		for _, other := range []string{"default"} { // the decoys there would be named as well
-			for _, window := range []string{w.window, "2021"} {
-				w.wantStatus(w.run("forget", "--ledger", w.one, "--namespace", other, "--window", window, "--", hintKey), 0)
-			}
-		}
+		w.forgetDecoys("default")
 		return w.callAsUser("show", "--namespace", "third")
 	}, 1},
+	{"nothing is recorded, but steps", 4, true, func(w *hintWorld) result {
+		w.wantStatus(w.step(hintKey, "child", "echo", "target").wait(), 0)
+		w.forgetDecoys("prod team")
+		return w.callAsUser("show", "--window", "")
+	}, 1},
+	{"nothing is recorded, but a step is called so", 4, true, func(w *hintWorld) result {
+		w.key = "it's/a step"
+		w.wantStatus(w.step("it's", "a step", "echo", "target").wait(), 0)
+		return w.run("show", "--ledger", w.one, "a step")
+	}, 1},
+	{"a step is held", 1, false, func(w *hintWorld) result {
+		w.key = hintKey + "/child"
+		run := w.step(hintKey, "child", "sh", "-c", "echo target; echo x >running; until [ -e go ]; do sleep 0.01; done")
+		w.waitLines("running", 1)
+		r := w.run("forget", "--ledger", w.one, "--namespace", w.ns, "--window", w.window, "--under="+hintKey)
+		w.write("go", "")
+		w.wantStatus(run.wait(), 0)
+		return r
+	}, 1},
+	{"a batch has no outcome", 2, false, func(w *hintWorld) result {
+		w.write("items", "a\n")
+		w.key = "it's a batch"
+		w.window = ""
+		w.wantStatus(w.run("each", "--ledger", w.one, "--namespace", w.ns, "--key", w.key, "--arg-file", "items", "--", "echo", "target"), 0)
+		return w.run("wait", "--ledger", w.one, "--namespace", w.ns, w.key)
+	}, 1},
+	{"the value of a step", 0, false, (*hintWorld).cutValue, 2},
+	{"an interrupted step", 1, false, (*hintWorld).interruptedStep, 4},
 	{"held", 2, false, func(w *hintWorld) result {
 		argv := append(append([]string{"run"}, w.flags...), "--per", "year", "--tz", "UTC", "--at", w.window+"-05-05", "--key="+hintKey)
 		run := w.idem(append(argv, "--", "sh", "-c", "echo target; echo x >running; until [ -e go ]; do sleep 0.01; done")...)

@@ -71,7 +71,7 @@ func hintSites(t *testing.T) map[string]string {
 }
 
 // recordCommand matches a command about a record in a format string.
-var recordCommand = regexp.MustCompile(`idem (run|show|logs|mark|forget|wait|token|check|explain)( -\S+| (done|failed|retry)\S*| KEY)* %`)
+var recordCommand = regexp.MustCompile(`idem (run|step|each|list|show|logs|mark|forget|wait|token|check|explain)( -\S+| (done|failed|retry)\S*| KEY)* %`)
 
 // TestNoOtherHintNamesARecord checks that no message text is a command line
 // about a record. Such lines come from report_reference.go.

@@ -11,7 +11,7 @@ import (
 // the name of the command changes in a command line. Only the flags of the given
 // topics change the answer, and only they are shown.
 func (a *app) askFlags(c *cobra.Command, topics ...string) *runOptions {
-	c.Annotations = map[string]string{asksAnnotation: "true"}
+	c.Annotations = map[string]string{asksAnnotation: "Flags of idem run that change the answer (see idem run --help)"}
 	o := newRunOptions()
 	f := c.Flags()
 	a.callFlags(f, o)
@@ -31,8 +31,8 @@ func (o *runOptions) questionsFlag(c *cobra.Command) {
 	c.Flags().BoolVar(&o.ask, "ask", false, "run the probe and the verification, where idem run would, for their answer; record nothing")
 }
 
-// asksAnnotation marks a command that has the flags of idem run to ask about a
-// call. Its help lists them by name only.
+// asksAnnotation marks a command that has flags of idem run. Its help lists them by name
+// only, below the value.
 const asksAnnotation = "asks"
 
 const askLong = `

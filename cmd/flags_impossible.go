@@ -14,6 +14,7 @@ type impossible struct {
 
 var impossibles = []impossible{
 	{"force", neverReplayed, successReplayed, runner.EventReplay, func(o *runOptions) bool { return o.force }},
+	{"resumable", "nothing is refused as interrupted", exitInterrupted, runner.EventInterrupted, func(o *runOptions) bool { return o.resumable && o.refusesNoUnknown() }},
 	{"on-interrupted rerun", "nothing is refused as interrupted", exitInterrupted, runner.EventInterrupted, (*runOptions).refusesNoUnknown},
 	{"on-mismatch rerun", "other inputs are not refused", exitMismatch, runner.EventMismatch, func(o *runOptions) bool { return o.onMismatch.rerun() }},
 	{"key", "", exitMismatch, runner.EventMismatch, func(o *runOptions) bool { return o.key == "" }}, // different inputs lead to a different derived key

@@ -17,6 +17,7 @@ import (
 type keyFlags struct {
 	key             string
 	allowEmptyParts bool
+	recorded        bool // the key is that of a step or an item, so it may be longer
 }
 
 func (o *keyFlags) addTo(f *pflag.FlagSet) {
@@ -31,12 +32,16 @@ func emptyPartsFlag(f *pflag.FlagSet, allow *bool) {
 // keyID returns the ID of the key, without its window. A key that will be derived
 // from the inputs has the name "auto" until then.
 func (a *app) keyID(o *keyFlags) (ledger.ID, error) {
+	if o.recorded {
+		return a.recordedID(o.key)
+	}
 	return a.id(cmp.Or(o.key, "auto"), o.allowEmptyParts)
 }
 
 // callIdentity is the identity of a call: its record and its inputs.
 type callIdentity struct {
 	id     ledger.ID
+	origin ledger.Origin // of a step
 	inputs hashkey.Inputs
 	stdin  *os.File // for the command
 }
@@ -62,15 +67,13 @@ func (a *app) identify(ctx context.Context, o *runOptions, argv []string, src in
 	if in.inputs, in.stdin, err = o.inputs.collect(ctx, argv, src); err != nil {
 		return in, err
 	}
-	key := o.key
-	if key == "" {
+	in.id.Window = window
+	if o.key == "" {
 		dir, err := os.Getwd()
 		if err != nil {
 			return in, usage("no key, and the working directory to derive one from is missing: %v", err)
 		}
-		key = inputs.DeriveKey(in.id.Namespace, dir, in.inputs)
+		in.id.Key = inputs.DeriveKey(in.id.Namespace, dir, in.inputs)
 	}
-	in.id, err = a.id(key, o.allowEmptyParts)
-	in.id.Window = window
-	return in, err
+	return in, nil
 }

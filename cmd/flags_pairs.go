@@ -117,6 +117,11 @@ func (o *runOptions) checkPairs() error {
 	if err := checkFlagPairs(o.flagSet, has, nil, inputClashes, &o.inputs); err != nil {
 		return err
 	}
+	if o.step != nil {
+		if err := checkFlagPairs(o.flagSet, has, nil, stepClashes, o); err != nil {
+			return err
+		}
+	}
 	if err := o.parseMutexes(); err != nil {
 		return err
 	}
@@ -140,6 +145,9 @@ var runClashes = []clash[*runOptions]{
 	{"force", "partial", neverReplayed, func(o *runOptions) bool { return o.force && o.partial }},
 	{"force", "exact", neverReplayed, func(o *runOptions) bool { return o.force && o.exact }},
 	{"force", "wait=fresh", afterForce, func(o *runOptions) bool { return o.force && o.wait.fresh }},
+	{"resumable", "on-interrupted*", "--resumable runs an interrupted attempt again", func(o *runOptions) bool {
+		return o.resumable && o.given("on-interrupted")
+	}},
 	{"ttl", "wait=fresh", "a result that began after the call has not expired", func(o *runOptions) bool { return o.ttl.limit > 0 && o.wait.fresh }},
 	{"probe-first", "wait=fresh", "work that was done before the call does not count", func(o *runOptions) bool { return o.probeFirst && o.wait.fresh }},
 	{"on-failure replay", "final", "every failure is replayed", func(o *runOptions) bool { return o.replaysFailures() && o.final.set != nil && o.retries == 0 }},
@@ -175,10 +183,19 @@ var runClashes = []clash[*runOptions]{
 	{"on-ledger-error run", "hash-stdin", "stdin can be read only once", func(o *runOptions) bool { return o.onLedgerError.value == "run" && o.inputs.Stdin }},
 }
 
+// stepClashes are the clashes of the flags that only idem step has.
+var stepClashes = []clash[*runOptions]{
+	{"every-attempt", "in", "--in names no attempt of the run", func(o *runOptions) bool { return o.step.everyAttempt && o.step.in != "" }},
+	{"drain", "force", neverReplayed, func(o *runOptions) bool { return o.step.drain && o.force }},
+	{"drain", "no-stdin", "--no-stdin leaves stdin to other commands", func(o *runOptions) bool { return o.step.drain && o.noStdin }},
+	{"drain", "hash-stdin", "--hash-stdin reads stdin to its end in any case", func(o *runOptions) bool { return o.step.drain && o.inputs.Stdin }},
+	{"drain", "tty", "the end of a terminal may never come", func(o *runOptions) bool { return o.step.drain && o.tty }},
+}
+
 // refusesNoUnknown reports whether no call with these flags is refused because an outcome
 // or an effect is unknown.
 func (o *runOptions) refusesNoUnknown() bool {
-	return o.onInterrupted.rerun() && o.rerunWithin.Duration == 0 &&
+	return (o.onInterrupted.rerun() || o.resumable) && o.rerunWithin.Duration == 0 &&
 		(o.verify == "" || o.onUnverified.value != string(runner.ChoiceRefuse))
 }
 
@@ -224,9 +241,32 @@ func (o *calendarFlags) shiftsDays() bool { return strings.Trim(o.dayStart, "0:"
 
 // listClashes are the clashes of idem list.
 var listClashes = []clash[*listOptions]{
-	{"mutexes", "state", "a mutex has no state", func(o *listOptions) bool { return o.mutexes && o.state.value != "" }},
+	{"mutexes", "under", "a mutex has no steps or items", func(o *listOptions) bool { return o.mutexes && o.under != "" }},
+	{"mutexes", "state", "a mutex has no state", func(o *listOptions) bool { return o.mutexes && o.phase() != "" }},
 	{"mutexes", "glob", "a pattern selects keys", func(o *listOptions) bool { return o.mutexes && o.glob != "" }},
 	{"mutexes", "limit", "a limit counts keys", func(o *listOptions) bool { return o.mutexes && o.limit > 0 }},
+	{"items", "json", "an array has the item of each element", func(o *listOptions) bool { return o.items && o.json }},
+}
+
+// checkPairs refuses flags of idem list that cannot be combined.
+func (o *listOptions) checkPairs(f *pflag.FlagSet) error {
+	if err := checkFlagPairs(f, f.Changed, nil, listClashes, o); err != nil {
+		return err
+	}
+	return o.underFlags.checkPairs(f, nil, recordNames, "")
+}
+
+// singleNames are the flags of idem mark that are about one key.
+var singleNames = []string{
+	"allow-empty-parts", "hash", "hash-cwd", "hash-env", "hash-file", "hash-file-optional", "hash-ignore", "hash-stdin", "hash-value",
+	"max-output", "max-stdin", "no-store", "replace", "stdout-file",
+}
+
+// underClashes are the clashes of the flags that select steps or items.
+var underClashes = []clash[*underFlags]{
+	{"failed", "state", "both select a state", func(o *underFlags) bool { return o.failed && o.state.value != "" }},
+	{"interrupted", "state", "both select a state", func(o *underFlags) bool { return o.interrupted && o.state.value != "" }},
+	{"failed", "interrupted", "both select a state", func(o *underFlags) bool { return o.failed && o.interrupted }},
 }
 
 // recordClashes are the clashes of commands about recorded keys.
@@ -252,6 +292,9 @@ func (o *recordFlags) has(name string) bool { return name == "key" || o.command.
 // call. bound reports whether it has a command.
 func (o *markOptions) checkPairs(name string, bound bool) error {
 	f := o.record.command.Flags()
+	if err := o.below.checkPairs(f, singleNames, underNames, "a step or an item keeps its inputs, and the mark has no output"); err != nil {
+		return err
+	}
 	err := checkFlagPairs(f, o.record.has, append([]need{{"max-output", []string{"stdout-file"}}}, needs...), inputClashes, &o.inputs)
 	if err == nil && o.inputs.Stdin && o.stdoutFile == "-" {
 		err = clashError("hash-stdin", "stdout-file -", "both read stdin")

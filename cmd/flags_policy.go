@@ -13,6 +13,7 @@ import (
 type policyFlags struct {
 	onFailure     choice
 	onInterrupted choice
+	resumable     bool
 	onMismatch    choice
 	force         bool
 	final         codes
@@ -40,6 +41,7 @@ func newPolicyFlags() *policyFlags {
 func (o *policyFlags) addTo(f *pflag.FlagSet) {
 	f.Var(&o.onFailure, "on-failure", "choose what to do after a failure: rerun, replay or refuse (status 80)")
 	f.Var(&o.onInterrupted, "on-interrupted", "choose what to do after an interrupted attempt: refuse (status 79) or rerun")
+	f.BoolVar(&o.resumable, "resumable", false, "run again after an interrupted attempt, because all effects of the command are in its steps (see idem help scripts)")
 	f.Var(&o.onMismatch, "on-mismatch", "choose what to do if the recorded inputs differ: refuse (status 65) or rerun")
 	f.Var(&o.final, "final", "replay failures with the exit statuses `CODES`, such as 2,64-78, instead of running again")
 	f.IntVar(&o.maxAttempts, "max-attempts", 0, "refuse (status 80) after `N` attempts since the last success")
@@ -58,8 +60,12 @@ func (o *policyFlags) policy(ttl time.Duration, fresh bool) (runner.Policy, erro
 	if o.maxAttempts < 0 {
 		return runner.Policy{}, usage("--max-attempts requires a number of at least 0")
 	}
+	interrupted := runner.Choice(o.onInterrupted.value)
+	if o.resumable {
+		interrupted = runner.ChoiceRerun
+	}
 	return runner.Policy{
-		OnFailure: runner.Choice(o.onFailure.value), OnInterrupted: runner.Choice(o.onInterrupted.value),
+		OnFailure: runner.Choice(o.onFailure.value), OnInterrupted: interrupted,
 		OnMismatch: runner.Choice(o.onMismatch.value), Force: o.force, Fresh: fresh,
 		TTL: ttl, Final: o.final.set, MaxAttempts: o.maxAttempts,
 		RerunWithin: o.rerunWithin.Duration,

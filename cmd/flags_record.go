@@ -82,7 +82,7 @@ func (a *app) openFor(o *recordFlags, keys ...string) (l ledger.Store, ids []led
 		return nil, nil, want, err
 	}
 	for _, key := range keys {
-		id, err := a.id(key, true) // the key may be recorded with empty parts
+		id, err := a.recordedID(key)
 		if err != nil {
 			return nil, nil, want, err
 		}
@@ -197,39 +197,6 @@ func (w *windowValue) Set(s string) error {
 	*w = windowValue{true, s}
 	return nil
 }
-
-// notRecordedFailure returns the failure of a record that does not exist. Its hints
-// name existing records of the same key, in other namespaces and in other windows.
-func notRecordedFailure(ctx context.Context, l ledger.Ledger, id ledger.ID) error {
-	f := fail(exitError, "nothing is recorded under key %s%s in namespace %s", quote(id.Key), inWindow(id), quote(id.Namespace))
-	mutexes, err := mutexesOf(ctx, l, id)
-	if err != nil {
-		return err
-	}
-	for _, m := range mutexes {
-		f.detail("a call of the key waits for mutex %s", quote(m.Mutex))
-	}
-	var found []ledger.ID // the latest record in each namespace
-	for rec, err := range l.List(ctx, ledger.Filter{Key: id.Key}) {
-		if err != nil {
-			return err
-		}
-		if !slices.ContainsFunc(found, func(other ledger.ID) bool { return other.Namespace == rec.ID.Namespace }) {
-			found = append(found, rec.ID)
-		}
-	}
-	for _, other := range found[:min(len(found), maxOtherRecords)] {
-		if other.Namespace == id.Namespace {
-			f.hintFor(other, "the record"+inWindow(other), "show")
-		} else {
-			f.hintFor(other, "the record in namespace "+quote(other.Namespace), "show")
-		}
-	}
-	return f
-}
-
-// maxOtherRecords limits the records that a message of notRecordedFailure names.
-const maxOtherRecords = 3
 
 func inWindow(id ledger.ID) string {
 	if id.Window == "" {

@@ -70,6 +70,7 @@ var refused = strings.Split(strings.TrimSpace(`
 --on-failure replay --force
 --on-interrupted rerun --exit-code interrupted=9
 --on-interrupted rerun --hook interrupted=./hook
+--on-interrupted rerun --resumable
 --on-mismatch rerun --exit-code mismatch=9
 --on-mismatch rerun --hook mismatch=./hook
 --partial --exact
@@ -92,6 +93,8 @@ var refused = strings.Split(strings.TrimSpace(`
 --replay stderr --partial
 --replay stderr --tty
 --replay stdout --tty
+--resumable --exit-code interrupted=9
+--resumable --hook interrupted=./hook
 --ttl 1h --wait=fresh
 --tty --json
 --tty --no-stdin
@@ -185,12 +188,12 @@ func TestPairsOfOtherCommands(t *testing.T) {
 	for c, want := range map[string]string{
 		"check":   "ask latest window",
 		"explain": "ask latest window",
-		"forget":  "at day-start latest per tz window",
+		"forget":  "at day-start failed interrupted latest per state tz under window",
 		"key":     "new",
-		"list":    "glob json limit mutexes namespace state",
+		"list":    "at day-start failed glob interrupted items json latest limit mutexes namespace null per state tz under window",
 		"logs":    "at attempt day-start follow latest per raw stderr stdout tz window",
-		"mark": "allow-empty-parts at day-start exit-code force hash hash-cwd hash-env hash-file hash-file-optional hash-ignore hash-stdin hash-value " +
-			"latest max-output max-stdin no-store note per redact redact-env replace stdout-file tz window",
+		"mark": "allow-empty-parts at day-start exit-code failed force hash hash-cwd hash-env hash-file hash-file-optional hash-ignore hash-stdin hash-value " +
+			"interrupted latest max-output max-stdin no-store note per redact redact-env replace state stdout-file tz under window",
 		"show":  "at day-start json latest per tz window",
 		"token": "at day-start hex latest per tz window",
 		"wait":  "at day-start latest per quiet timeout tz window",

@@ -74,6 +74,7 @@ var ways = []way{
 	{flag: "on-failure", args: "--on-failure replay", script: failed + `; again k8 'exit 4'`},
 	{flag: "on-failure", args: "--on-failure refuse", script: failed + `; again k8 'exit 4'`},
 	{flag: "on-interrupted", args: "--on-interrupted rerun", script: interrupted},
+	{flag: "resumable", args: "--resumable", script: interrupted},
 	{flag: "on-mismatch", args: "--on-mismatch rerun", with: "--key k", script: mismatched},
 	{flag: "final", args: "--final 3", script: failed + `; idem run --key r $F --retries 1 --retry-delay 1ms -- sh -c 'echo x >>side; exit 3'`},
 	{flag: "max-attempts", args: "--max-attempts 2", script: `first false; first false; call false; idem mark $G retry --latest k; call false`},

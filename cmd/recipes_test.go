@@ -46,6 +46,13 @@ var recipes = map[string]func(*recipeBox){
 	"A chat message about every call":        recipeChat,
 	"A systemd timer":                        recipeSystemd,
 	"A Kubernetes CronJob":                   recipeKubernetes,
+	"A deploy in steps":                      deploySteps.recipe,
+	"An order that may be cancelled":         recipeOrder,
+	"A migration with a backfill":            recipeBackfill,
+	"A certificate, once a week":             certSteps.recipe,
+	"Users who leave":                        recipeOffboard,
+	"A release in steps":                     releaseSteps.recipe,
+	"A report by cron, in steps":             reportSteps.recipe,
 }
 
 func TestRecipes(t *testing.T) {

@@ -52,7 +52,7 @@ func (o *runOptions) jsonFlag(f *pflag.FlagSet) {
 // beginAnswer makes the call answer with an object if c is idem run with --json. words
 // are those that were not parsed because of an error.
 func (a *app) beginAnswer(c *cobra.Command, words []string) {
-	if c.Name() != "run" || c.DisableFlagParsing {
+	if c.Name() != "run" && c.Name() != "step" || c.DisableFlagParsing {
 		return
 	}
 	f := c.Flags().Lookup("json")

@@ -23,6 +23,9 @@ func (m *made) view() func() metaView { return viewOf(m.res, m.call, m.err, m.ho
 // givenID returns the ID of the record as far as the flags name it. It is for a call
 // that was refused before its key was known: a derived key is "".
 func (a *app) givenID(o *runOptions) ledger.ID {
+	if o.step != nil {
+		return a.givenStep(o.step)
+	}
 	id, _ := a.keyID(&o.keyFlags) // checkFlags has checked it
 	id.Key = o.key
 	id.Window, _ = o.window(a.now()) // "" if that is the error

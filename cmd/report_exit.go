@@ -33,9 +33,9 @@ type exitRow struct{ code, meaning string }
 
 // exitTable has the exit statuses of idem run, for the help and docs/guide.md.
 var exitTable = []exitRow{
-	{"64", "bad usage: a flag or a key, a derived key without a window, or a key or a mutex inside itself"},
+	{"64", "bad usage: a flag or a key, a derived key without a window, a step outside of a run, or a key or a mutex inside itself"},
 	{"65", "the key was recorded with different inputs: the command line, or what --hash-* adds"},
-	{"69", "the ledger cannot be used: no permission, full, damaged, from a newer idem, or on an unsafe file system; or a replay could not append to its files"},
+	{"69", "the ledger cannot be used: no permission, full, damaged, from a newer idem, or on an unsafe file system; or a replay could not append to its files, or would not be exact"},
 	{"74", "the command succeeded and is recorded, but its output could not be written, or a replay lacks a part of stdout; of the statuses from 64 to 80, only 74 may follow a start of the command"},
 	{"75", "the key is running, or processes of its command are still alive; or a --mutex is held"},
 	{"79", "an earlier attempt was interrupted and its outcome is unknown, or the probe or the verification could not tell"},
@@ -217,11 +217,20 @@ func (o *runOptions) statusOf(res runner.Result, call runner.Call, err error) in
 
 // refusal returns the failure of a call that runner.Run refused.
 func refusal(res runner.Result, call runner.Call) *failure {
+	f := refusalOf(res, call)
+	if res.Parent && res.Reason != runner.ReasonInterrupted {
+		f.detail("it has steps: after idem forget, or with new inputs, all of them run again")
+	}
+	return f
+}
+
+// refusalOf is refusal without what concerns the steps of the key.
+func refusalOf(res runner.Result, call runner.Call) *failure {
 	switch res.Reason {
 	case runner.ReasonMismatch:
 		return mismatchFailure(res.Record, call)
 	case runner.ReasonInterrupted:
-		return interruptedFailure(res.Record, res.Probed, call.Policy.Force)
+		return interruptedFailure(res, call.Policy.Force)
 	case runner.ReasonUndecided:
 		return undecidedFailure(res.Record, *res.Probed)
 	case runner.ReasonUnverified:
@@ -232,6 +241,8 @@ func refusal(res runner.Result, call runner.Call) *failure {
 		return failedFailure(res.Record)
 	case runner.ReasonExhausted:
 		return exhaustedFailure(res.Record, res.Tried)
+	case runner.ReasonBatch:
+		return batchFailure(res.Record)
 	case runner.ReasonMutex:
 		return mutexFailure(res, call)
 	case runner.ReasonRecursive:

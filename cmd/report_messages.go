@@ -19,7 +19,7 @@ const maxChanges = 5
 // ones.
 func mismatchFailure(rec ledger.Record, call runner.Call) *failure {
 	cur := rec.Current
-	f := fail(exitMismatch, "key %s was recorded with different inputs", quote(rec.ID.Key))
+	f := fail(exitMismatch, "key %s was recorded with different inputs", keyShown(rec))
 	f.details = changes(cur, call)
 	f.detail("recorded %s %s", timeText(cur.Started), ownerText(cur.Owner)).
 		detailVerbose("fingerprint: was %s, now %s", shortPrint(cur.Fingerprint), shortPrint(call.Inputs.Fingerprint))
@@ -36,6 +36,9 @@ func mismatchFailure(rec ledger.Record, call runner.Call) *failure {
 	default:
 		f.hint("a new operation needs a new key").
 			hintFlags("to run this one again with the new inputs", "--on-mismatch rerun")
+	}
+	if call.Origin.Parent != (ledger.ID{}) {
+		f.hint("if a loop runs the step several times, give it a name per item, such as %s", quote(stepName(call)+"-$item"))
 	}
 	return hintSecret(f, cur, call)
 }
@@ -141,7 +144,7 @@ func shortPrint(fingerprint string) string {
 // busyFailure returns the failure of a call for a key that is running or whose processes
 // are still alive.
 func busyFailure(rec ledger.Record, leftover bool, holders []ledger.Process, call runner.Call) *failure {
-	key := quote(rec.ID.Key)
+	key := keyShown(rec)
 	cur := rec.Current
 	switch {
 	case leftover:
@@ -206,7 +209,7 @@ func recursiveFailure(res runner.Result, call runner.Call) *failure {
 	if p := res.Record.Phase(); p != ledger.PhaseNone && p != ledger.PhaseRunning {
 		return askedFailure(res.Record.ID)
 	}
-	return usage("key %s is already running as the parent of this command", quote(res.Record.ID.Key)).
+	return usage("key %s is already running as the parent of this command", keyShown(res.Record)).
 		detail("a key cannot run inside itself").
 		hint("give the inner call a key of its own")
 }
@@ -219,12 +222,12 @@ func askedFailure(id ledger.ID) *failure {
 		hint("give the inner call a key of its own")
 }
 
-// interruptedFailure returns the failure for a key whose outcome is unknown. The end
-// of the probe is probed, nil if no probe ran. With force, the failure does not
-// recommend a probe.
-func interruptedFailure(rec ledger.Record, probed *runner.ProbeEnd, force bool) *failure {
+// interruptedFailure returns the failure for a key whose outcome is unknown. With force,
+// the failure does not recommend a probe.
+func interruptedFailure(res runner.Result, force bool) *failure {
+	rec, probed := res.Record, res.Probed
 	cur := rec.Current
-	f := fail(exitInterrupted, "key %s was interrupted: attempt %d has no recorded outcome", quote(rec.ID.Key), cur.Number).
+	f := fail(exitInterrupted, "key %s was interrupted: attempt %d has no recorded outcome", keyShown(rec), cur.Number).
 		detail("%s", startedText(cur))
 	if probed != nil {
 		f.detail("the probe could not tell whether it is done: it %s", probeText(*probed))
@@ -232,6 +235,9 @@ func interruptedFailure(rec ledger.Record, probed *runner.ProbeEnd, force bool) 
 	f.hintFor(rec.ID, "to see its output", "logs").
 		hintSettle(rec.ID).
 		hintFlags("if the command may safely run again", "--on-interrupted rerun")
+	if res.Parent {
+		f.hintFlags("if all its effects are in its steps, which do not run twice", "--resumable")
+	}
 	if probed == nil && !force {
 		f.hintFlags("if a command can find out whether it is done", "--probe CMD")
 	}
@@ -242,7 +248,7 @@ func interruptedFailure(rec ledger.Record, probed *runner.ProbeEnd, force bool) 
 // ended violently, about which the probe could not tell.
 func undecidedFailure(rec ledger.Record, probed runner.ProbeEnd) *failure {
 	if cur := rec.Current; rec.Phase() == ledger.PhaseFailed {
-		return fail(exitInterrupted, "key %s may be done: %s %s, and the probe could not tell", quote(rec.ID.Key), attemptText(cur), outcomeText(cur)).
+		return fail(exitInterrupted, "key %s may be done: %s %s, and the probe could not tell", keyShown(rec), attemptText(cur), outcomeText(cur)).
 			detail("the probe %s", probeText(probed)).
 			detail("%s", startedText(cur)).
 			hintFor(rec.ID, "to see its output", "logs").
@@ -250,7 +256,7 @@ func undecidedFailure(rec ledger.Record, probed runner.ProbeEnd) *failure {
 			hintFor(rec.ID, "to run it again at the next call", "mark", "retry").
 			hintFlags("if the command may safely run again", "--on-interrupted rerun")
 	}
-	return fail(exitInterrupted, "key %s has not run yet, and the probe could not tell whether it is done", quote(rec.ID.Key)).
+	return fail(exitInterrupted, "key %s has not run yet, and the probe could not tell whether it is done", keyShown(rec)).
 		detail("the probe %s", probeText(probed)).
 		hint("a probe exits with 0 for done and with 1 for not done").
 		hintFor(rec.ID, "if it is done", windowed(rec.ID, "mark", "done")...).
@@ -276,7 +282,7 @@ func probeText(p runner.ProbeEnd) string {
 // not tell.
 func unverifiedFailure(rec ledger.Record, verified runner.ProbeEnd) *failure {
 	cur := rec.Current
-	return fail(exitInterrupted, "key %s cannot be verified: the verification %s", quote(rec.ID.Key), probeText(verified)).
+	return fail(exitInterrupted, "key %s cannot be verified: the verification %s", keyShown(rec), probeText(verified)).
 		detail("%s %s, %s", attemptText(cur), outcomeText(cur), timeText(cur.Started)).
 		hint("a verification exits with 0 if the effect is there and with 1 if it is gone").
 		hintFor(rec.ID, "to run it again at the next call", "mark", "retry", "--force").
@@ -292,7 +298,7 @@ func tooLateFailure(res runner.Result, limit time.Duration) *failure {
 	if open {
 		code = exitInterrupted
 	}
-	f := fail(code, "key %s is not run again: its first attempt is older than --rerun-within", quote(rec.ID.Key)).
+	f := fail(code, "key %s is not run again: its first attempt is older than --rerun-within", keyShown(rec)).
 		detail("%s; the limit is %v", startedText(res.First), (&duration{limit}).String())
 	if open {
 		f.detail("attempt %d has no recorded outcome", rec.Current.Number)
@@ -302,9 +308,21 @@ func tooLateFailure(res runner.Result, limit time.Duration) *failure {
 		hintFor(rec.ID, "if it had no effect, so the next call runs it with a new IDEM_TOKEN", "forget")
 }
 
+// batchFailure returns the failure of a call whose key is that of a batch.
+func batchFailure(rec ledger.Record) *failure {
+	return usage("key %s is a batch of idem each", keyShown(rec)).
+		detail("its items run, each under a key of its own; the batch has no command").
+		hint("give this call another key")
+}
+
+// stepName returns the name of the step of a call.
+func stepName(call runner.Call) string {
+	return strings.TrimPrefix(call.ID.Key, call.Origin.Parent.Key+"/")
+}
+
 func failedFailure(rec ledger.Record) *failure {
 	cur := rec.Current
-	f := fail(exitFailed, "key %s is not run again: %s %s", quote(rec.ID.Key), attemptText(cur), outcomeText(cur))
+	f := fail(exitFailed, "key %s is not run again: %s %s", keyShown(rec), attemptText(cur), outcomeText(cur))
 	if cur.Number > 0 {
 		f.detail("%s", startedText(cur)).hintFor(rec.ID, "to see its output", "logs")
 	} else {
@@ -315,7 +333,7 @@ func failedFailure(rec ledger.Record) *failure {
 }
 
 func exhaustedFailure(rec ledger.Record, tried int) *failure {
-	return fail(exitFailed, "key %s is not run again: %s without a success", quote(rec.ID.Key), plural(tried, "attempt")).
+	return fail(exitFailed, "key %s is not run again: %s without a success", keyShown(rec), plural(tried, "attempt")).
 		detail("%s", startedText(rec.Current)).
 		hintFor(rec.ID, "to see its output", "logs").
 		hintFor(rec.ID, "to start over with the first attempt", "forget").

@@ -16,6 +16,7 @@ import (
 type replayFlags struct {
 	streams        choice
 	partial, exact bool
+	value          bool // a script reads stdout as a value: of idem step
 }
 
 func newReplayFlags() replayFlags {
@@ -40,7 +41,7 @@ func (o *replayFlags) replayed(all runner.Streams) runner.Streams {
 }
 
 func (o *replayFlags) replayPolicy() runner.ReplayPolicy {
-	return runner.ReplayPolicy{Exact: o.exact, Partial: o.partial}
+	return runner.ReplayPolicy{Exact: o.exact, Partial: o.partial, Value: o.value}
 }
 
 // cutText returns how many bytes a recording lacks.
@@ -161,7 +162,12 @@ func inexactFailure(err error, k runner.Lacks) *failure {
 			"redacted": "secrets were removed from it", "not_stored": "it was not stored", "files": "what it appended to a file is not recorded",
 		}[name])
 	}
-	return (&failure{code: exitLedger, err: err, details: why}).
-		detail("the command is done and was not run again").
-		hintUnflagged("to get the recorded output", "--exact")
+	f := (&failure{code: exitLedger, err: err, details: why}).
+		detail("the command is done and was not run again")
+	if step := (*stepValueError)(nil); errors.As(err, &step) {
+		return f.hintFlags("if the script does not use its output", "--replay none").
+			hintFor(step.id, "to see the recorded output", "logs").
+			hintFor(step.id, "to run the step again at the next call, with a new IDEM_TOKEN", "forget")
+	}
+	return f.hintUnflagged("to get the recorded output", "--exact")
 }

@@ -41,7 +41,7 @@ func flagsPlace(c *cobra.Command, args []string) string {
 	case len(args) == 0:
 	case name == "check" && !c.Flags().Changed("key") && c.ArgsLenAtDash() != 0:
 		return "before the key"
-	case name == "run", c.Annotations[asksAnnotation] != "", name == "mark" && len(args) > 2:
+	case name == "run", name == "step", c.Annotations[asksAnnotation] != "", name == "mark" && len(args) > 2:
 		return "before the command"
 	}
 	return "to the call"
@@ -140,14 +140,27 @@ func (r ledgerPath) loginEnv(name string) string {
 // command returns a command line about a record. It has each flag without which the
 // command would find another record, in this environment or in an empty one.
 func (r ledgerPath) command(id ledger.ID, words ...string) string {
+	words, under := cutUnder(words)
 	argv := append(append([]string{"idem"}, words...), r.flags(id.Namespace)...)
 	if id.Window != "" {
 		argv = append(argv, flagWords("window", id.Window)...)
+	}
+	if under {
+		return shellLine(append(argv, flagWords("under", id.Key)...))
 	}
 	if strings.HasPrefix(id.Key, "-") {
 		argv = append(argv, "--")
 	}
 	return shellLine(append(argv, id.Key))
+}
+
+// cutUnder removes --under from the end of words, and reports whether it was there. The
+// key is then its value.
+func cutUnder(words []string) ([]string, bool) {
+	if n := len(words) - 1; n >= 0 && words[n] == "--under" {
+		return words[:n:n], true
+	}
+	return words, false
 }
 
 // flags returns the flags without which a command would look in another ledger or another

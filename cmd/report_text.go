@@ -215,7 +215,7 @@ func (s jsonBytes) MarshalJSON() ([]byte, error) {
 // replayedText returns the text of the note about a replay.
 func replayedText(res runner.Result) string {
 	cur := res.Record.Current
-	return fmt.Sprintf("replayed key %s: %s %s, %s", quote(res.Record.ID.Key), attemptText(cur), outcomeText(cur), timeText(cur.Started))
+	return fmt.Sprintf("replayed key %s: %s %s, %s", keyShown(res.Record), attemptText(cur), outcomeText(cur), timeText(cur.Started))
 }
 
 // unrecordedText describes the end of a command whose outcome is not in the ledger.

@@ -94,10 +94,11 @@ func (f *failure) hintNear(c *cobra.Command, name string) *failure {
 // was probably an unset variable of the shell. For --key and --mutex, every word that
 // begins with a dash is refused. A value after "=" may be any text.
 func (a *app) checkValues(root *cobra.Command) error {
-	if !adjacentDashes(a.args) || strings.HasPrefix(a.args[0], cobra.ShellCompRequestCmd) {
+	all := a.words()
+	if !adjacentDashes(all) || strings.HasPrefix(all[0], cobra.ShellCompRequestCmd) {
 		return nil
 	}
-	c, args, err := root.Find(a.args)
+	c, args, err := root.Find(all)
 	if err != nil || c.DisableFlagParsing {
 		return nil
 	}

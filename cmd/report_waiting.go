@@ -43,7 +43,7 @@ func (w *waiting) held(by error, runs bool) {
 // busy prints the note for a key that another call holds. runs reports whether the call
 // will then run the key, whatever the result is.
 func (w *waiting) busy(b *ledger.BusyError, runs bool) {
-	key, cur := quote(b.Record.ID.Key), b.Record.Current
+	key, cur := keyShown(b.Record), b.Record.Current
 	switch {
 	case b.Leftover:
 		list := processes(b.Holders)
@@ -70,9 +70,9 @@ func (w *waiting) busy(b *ledger.BusyError, runs bool) {
 func (w *waiting) unsettled(rec ledger.Record) {
 	switch rec.Phase() {
 	case ledger.PhaseNone:
-		w.say("waiting for key %s: it has not run yet", quote(rec.ID.Key))
+		w.say("waiting for key %s: it has not run yet", keyShown(rec))
 	case ledger.PhaseRetry:
-		w.say("waiting for key %s: the next call will run it again", quote(rec.ID.Key))
+		w.say("waiting for key %s: the next call will run it again", keyShown(rec))
 	default:
 		w.busy(&ledger.BusyError{ID: rec.ID, Record: rec}, false)
 	}

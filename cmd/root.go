@@ -3,6 +3,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -58,6 +59,7 @@ type app struct {
 	ledger     string  // of --ledger
 	trustPlace bool    // of --trust-place
 	namespace  string  // of --namespace
+	name       string  // the NAME of idem step
 	answer     *answer // of idem run --json; else nil
 }
 
@@ -71,7 +73,7 @@ func newApp(args []string) *app {
 // everything but the failure.
 func (a *app) execute() ending {
 	root := a.command(commandName(a.args))
-	root.SetArgs(a.args)
+	root.SetArgs(a.words())
 	out := &stickyWriter{to: a.ui.stdout}
 	root.SetOut(out)
 	root.SetErr(a.ui.stderr)
@@ -116,6 +118,7 @@ type command struct {
 // commands are all commands but help.
 var commands = []command{
 	{"run", (*app).runCommand},
+	{"step", (*app).stepCommand},
 	{"check", (*app).checkCommand},
 	{"explain", (*app).explainCommand},
 	{"key", (*app).keyCommand},
@@ -132,7 +135,7 @@ var commands = []command{
 
 // skipsSoundCheck are the commands that open no files but those of the ledger, or that
 // call checkSound themselves.
-var skipsSoundCheck = map[string]bool{"run": true, "list": true, "show": true, "token": true, "version": true, "completion": true, "help": true, "idem": true}
+var skipsSoundCheck = map[string]bool{"run": true, "step": true, "list": true, "show": true, "token": true, "version": true, "completion": true, "help": true, "idem": true}
 
 // checkSound refuses a call where Go's runtime would end the process at the first file
 // or timer: under a tiny limit or in a sandbox.
@@ -217,11 +220,8 @@ const defaultNamespace = "default"
 // id checks a key and the namespace of the call, and returns the ID of the record
 // without a window.
 func (a *app) id(key string, allowEmptyParts bool) (ledger.ID, error) {
-	id := ledger.ID{Namespace: a.namespace, Key: key}
-	if id.Namespace == "" {
-		id.Namespace = defaultNamespace
-	}
-	if err := checkNamespace(id.Namespace); err != nil {
+	id, err := a.inNamespace(key)
+	if err != nil {
 		return id, err
 	}
 	switch err := hashkey.CheckKey(key, allowEmptyParts); {
@@ -231,6 +231,25 @@ func (a *app) id(key string, allowEmptyParts bool) (ledger.ID, error) {
 		return id, usage("key %s %v", quote(key), err)
 	}
 	return id, nil
+}
+
+// recordedID is id for a key that may be recorded: it may be the key of an item, or have
+// an empty part.
+func (a *app) recordedID(key string) (ledger.ID, error) {
+	id, err := a.inNamespace(key)
+	if err != nil {
+		return id, err
+	}
+	if err := hashkey.CheckPath(key); err != nil {
+		return id, usage("key %s %v", quote(key), err)
+	}
+	return id, nil
+}
+
+// inNamespace returns the ID of a key in the namespace of the call.
+func (a *app) inNamespace(key string) (ledger.ID, error) {
+	id := ledger.ID{Namespace: cmp.Or(a.namespace, defaultNamespace), Key: key}
+	return id, checkNamespace(id.Namespace)
 }
 
 func checkNamespace(name string) error {

@@ -52,6 +52,8 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	// masked FILE TO: copies the file, with times, ids and names of this machine
 	// masked.
 	"masked": scriptCmd(2, cmdMasked),
+	// items KEY STATE ITEM...: records items of a batch, see script_items_test.go.
+	"items": scriptCmd(3, cmdItems),
 	// json FILE [PATH=VALUE | PATH]...: see script_json_test.go.
 	"json": scriptCmd(1, cmdJSON),
 }

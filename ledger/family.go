@@ -30,6 +30,8 @@ type Grouping interface {
 	// ledger tries to commit their first changes together, also with those of other calls
 	// of Together. Each change is acknowledged and fails separately, as without Together,
 	// and no change is acknowledged before it is durable.
+	//
+	// A change must not wait for another one, and must not call Together.
 	Together(changes ...func())
 }
 
@@ -42,6 +44,21 @@ func Together(l Ledger, changes ...func()) {
 	for _, change := range changes {
 		change()
 	}
+}
+
+// Sustaining is implemented by a ledger that can prepare for many changes.
+type Sustaining interface {
+	// Sustain says that many changes follow, until end is called. Without the call of end,
+	// later calls may be slower.
+	Sustain() (end func())
+}
+
+// Sustain is Sustaining.Sustain of l, or does nothing.
+func Sustain(l Ledger) (end func()) {
+	if s, ok := l.(Sustaining); ok {
+		return s.Sustain()
+	}
+	return func() {}
 }
 
 // Surveying is implemented by a ledger that can look at all records below a parent at a

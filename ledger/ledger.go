@@ -197,6 +197,10 @@ type Ledger interface {
 	// is recorded.
 	Forget(ctx context.Context, id ID) error
 
+	// ForgetIf is Forget for a record that was read before. The error is ErrChanged when
+	// another call has changed it since.
+	ForgetIf(ctx context.Context, was Record) error
+
 	// Close frees the resources of the handle in this process. It does not end
 	// claims. A process that is about to exit need not call it.
 	Close() error
@@ -257,7 +261,8 @@ type Start struct {
 	Inputs      []byte
 	Owner       Owner
 	// MaxOutput is the number of bytes of output to keep. With 0, output is only
-	// counted, and the attempt has NoOutput. A negative number keeps all.
+	// counted, and the attempt has NoOutput. A negative number keeps all. Of a longer
+	// output, at least the first MaxOutput/2 bytes are kept.
 	MaxOutput int64
 	// Mutexes are taken with the attempt. They are sorted by name, and no name occurs
 	// twice.
@@ -296,7 +301,7 @@ type Execution interface {
 	Finish(ctx context.Context, o Outcome) (Attempt, error)
 
 	// Abandon undoes Begin, because the command could not be started. The record is
-	// restored except for the fence.
+	// restored except for the fence and the series, and for what Start.Fresh dropped.
 	Abandon(ctx context.Context) error
 }
 

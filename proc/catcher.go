@@ -18,6 +18,7 @@ type arrival struct {
 	sig syscall.Signal
 	// queued is the siginfo of a signal that has a value (sigqueue), or nil.
 	queued *rawsig.Info
+	typed  bool // it came from the terminal
 }
 
 // listener gets signals from the catcher.
@@ -25,6 +26,8 @@ type listener struct {
 	want rawsig.Set
 	take func(arrival) // called for one signal at a time; it must not block
 	stop func()        // ends notify; nil if notify is not used
+
+	reset, again func(syscall.Signal) // with stop: restore the disposition of a signal, and catch it again
 }
 
 // catcher passes the caught signals to all listeners of the process.
@@ -107,6 +110,20 @@ func (s *catcher) catch() bool {
 	return true
 }
 
+// raise lets a caught signal have its default action on this process, until again.
+func (s *catcher) raise(sig syscall.Signal) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rawsig.Default(int(sig))
+}
+
+// again catches the signals that the listeners want.
+func (s *catcher) again() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.catch()
+}
+
 // unblocked keeps a thread that takes the signals that the caller has blocked. They
 // belong to the command, where they will be pending.
 func unblocked() {
@@ -155,7 +172,7 @@ func (s *catcher) drain() bool {
 			if infos[i].Signo == 0 { // see rawsig.Missed
 				continue
 			}
-			a := arrival{sig: syscall.Signal(infos[i].Signo)}
+			a := arrival{sig: syscall.Signal(infos[i].Signo), typed: infos[i].Code == siKernel}
 			if infos[i].Code == siQueue {
 				info := infos[i]
 				a.queued = &info
@@ -179,8 +196,9 @@ func (s *catcher) missed() bool {
 	return set != 0
 }
 
-// siQueue is the si_code of a signal that has a value.
-const siQueue = -1
+// siQueue is the si_code of a signal that has a value, siKernel that of one from the kernel,
+// such as from a key of the terminal.
+const siQueue, siKernel = -1, 0x80
 
 func (s *catcher) dispatch(a arrival) {
 	taken := false

@@ -75,6 +75,11 @@ type Command struct {
 	// command must stay in that group to read from the terminal.
 	OwnGroup bool
 
+	// Apart puts the command into a separate process group even in the foreground, so no
+	// key of the terminal reaches it. A command that reads from the terminal, or changes
+	// its modes, is stopped then. Apart has no effect with TTY.
+	Apart bool
+
 	// TTY gives the command a pseudo-terminal as its stdin, stdout, stderr and
 	// controlling terminal. All output there, including the echo of typed input, is
 	// Stdout; there is no Stderr.

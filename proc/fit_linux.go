@@ -16,7 +16,7 @@ import (
 //
 // Fit must be called first. Without limits it costs three system calls.
 func Fit() error {
-	if userLimitNear() {
+	if userLimitNear(limitMargin) {
 		runtime.GOMAXPROCS(1)
 	}
 	if err := fits(unix.RLIMIT_AS, "address space", "ulimit -v", moreSpace, unix.PROT_NONE); err != nil {

@@ -154,7 +154,7 @@ func lead(parent *os.File, path string, argv []string) int {
 	children := make(chan os.Signal, 1)
 	signal.Notify(children, unix.SIGCHLD)
 	// The leader must outlive the command, so it ignores signals that are sent to both.
-	listen(&listener{want: ^rawsig.SetOf(int(unix.SIGCHLD), int(unix.SIGCONT)), take: func(arrival) {}})
+	listen(&listener{want: ^rawsig.SetOf(int(unix.SIGCHLD), int(unix.SIGCONT), int(unix.SIGTSTP)), take: func(arrival) {}})
 	pid, err := 0, canWait()
 	if err == nil {
 		_ = send(parent, msgReady, 0)

@@ -23,7 +23,7 @@ import (
 
 var helpers = map[string]func([]string) int{
 	"idem": helperIdem, "burst": helperBurst, "count": helperCount,
-	"leader": helperLeader, "die": helperDie, "stopped": helperStopped,
+	"leader": helperLeader, "die": helperDie, "stopped": helperStopped, "direct": helperDirect, "room": helperRoom,
 }
 
 // TestMain runs the tests, or a program that the tests need. PROC_HELPER names that

@@ -21,7 +21,7 @@ import (
 // Each one adds 40 µs to the start of a command.
 var notifiable = []syscall.Signal{
 	unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGHUP,
-	unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH, unix.SIGCONT,
+	unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH, unix.SIGCONT, unix.SIGTSTP,
 	unix.SIGALRM, unix.SIGVTALRM, unix.SIGXCPU,
 	unix.SIGABRT, unix.SIGTRAP, unix.SIGSYS,
 }
@@ -41,7 +41,12 @@ func (l *listener) notify() {
 		close(quit)
 		<-over
 	})
-	take := func(sig os.Signal) { l.take(arrival{sig: sig.(syscall.Signal)}) }
+	l.reset = func(sig syscall.Signal) { signal.Reset(sig) }
+	l.again = func(sig syscall.Signal) { signal.Notify(came, sig) }
+	take := func(sig os.Signal) {
+		key := sig == unix.SIGINT || sig == unix.SIGQUIT
+		l.take(arrival{sig: sig.(syscall.Signal), typed: key && inForeground()})
+	}
 	go func() {
 		defer close(over)
 		for {

@@ -39,10 +39,6 @@ var sound = sync.OnceValue(func() error {
 	return canReadRandom()
 })
 
-// moreFiles is the number of descriptors that a call needs in addition to those that
-// are open when canPoll is called and to the two of the runtime's poller.
-const moreFiles = 15
-
 // canPoll tries the system calls of the runtime for its first timer or file.
 func canPoll() error {
 	err := tryPoller()

@@ -25,9 +25,12 @@ import (
 // All other signals are always passed on, so a TERM that was sent to the whole group
 // arrives twice. Known gap: in the foreground, a `kill -INT` for idem alone is not
 // passed on.
+//
+// With Direct, a caller decides about the signals that ask idem to end.
 type Signals struct {
-	from listener
-	stop sync.Once
+	from   listener
+	stop   sync.Once
+	decide func(sig syscall.Signal, typed bool) // nil without Direct
 
 	mu      sync.Mutex
 	runs    map[*child]bool // true if started
@@ -36,6 +39,9 @@ type Signals struct {
 	ended   syscall.Signal
 	meant   syscall.Signal
 	done    chan struct{}
+
+	suspended bool // by TSTP
+	continued chan struct{}
 }
 
 // SignalError says that a fatal signal came before the command was started. Nothing
@@ -57,9 +63,16 @@ func (e *SignalError) Error() string {
 // TSTP, TTIN, TTOU and CONT are not caught. Their default actions stop and continue
 // idem together with the command, as a shell expects.
 func Catch() *Signals {
+	return catch(^rawsig.SetOf(int(unix.SIGCONT), int(unix.SIGTSTP)), nil)
+}
+
+func catch(want rawsig.Set, decide func(syscall.Signal, bool)) *Signals {
 	OutlivePipe()
-	s := &Signals{done: make(chan struct{}), runs: map[*child]bool{}}
-	s.from = listener{want: ^rawsig.SetOf(int(unix.SIGCONT)), take: s.handle}
+	s := &Signals{done: make(chan struct{}), runs: map[*child]bool{}, decide: decide}
+	if decide != nil {
+		s.continued = make(chan struct{}, 1)
+	}
+	s.from = listener{want: want, take: s.handle}
 	listen(&s.from)
 	return s
 }
@@ -104,14 +117,12 @@ func (s *Signals) Done() <-chan struct{} {
 }
 
 func (s *Signals) handle(a arrival) {
+	if s.decide != nil && s.directed(a) {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.meant == 0 && slices.Contains(terminationSignals, a.sig) {
-		s.meant = a.sig
-	}
-	if s.ended == 0 && ends(a.sig) {
-		s.ended = a.sig
-	}
+	s.note(a.sig)
 	running := false
 	for k, started := range s.runs {
 		switch {
@@ -131,13 +142,29 @@ func (s *Signals) handle(a arrival) {
 	}
 }
 
+// note keeps sig for Meant and Ended.
+func (s *Signals) note(sig syscall.Signal) {
+	if s.meant == 0 && slices.Contains(terminationSignals, sig) {
+		s.meant = sig
+	}
+	if s.ended == 0 && ends(sig) {
+		s.ended = sig
+	}
+}
+
 // pend stores a signal that cannot be passed on to a command.
 func (s *Signals) pend(a arrival) {
 	switch {
 	case rawsig.Blocked().Has(int(a.sig)):
 		s.pending = append(s.pending, a)
-	case ends(a.sig) && s.fatal == 0:
-		s.fatal = a.sig
+	case ends(a.sig):
+		s.beFatal(a.sig)
+	}
+}
+
+func (s *Signals) beFatal(sig syscall.Signal) {
+	if s.fatal == 0 {
+		s.fatal = sig
 		close(s.done)
 	}
 }

@@ -30,7 +30,7 @@ func (c *Command) start(ctx context.Context, k *child, out, err int) error {
 	if env == nil {
 		env = os.Environ()
 	}
-	k.group = c.OwnGroup && k.tty == nil && !inForeground()
+	k.group = k.tty == nil && (c.Apart || c.OwnGroup && !inForeground())
 	fork := func() (int, error) {
 		return c.fork(path, argv, env, out, err, &syscall.SysProcAttr{Setpgid: k.group})
 	}

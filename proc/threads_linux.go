@@ -44,7 +44,7 @@ const (
 // reserveThreads makes the threads of a run if a limit is near. It returns an error
 // if the limit leaves no room for them.
 func reserveThreads(tty bool) error {
-	if !userLimitNear() && !containerLimitNear() {
+	if !userLimitNear(limitMargin) && !containerLimitNear(limitMargin) {
 		return nil
 	}
 	runtime.GOMAXPROCS(1)
@@ -59,6 +59,25 @@ func reserveThreads(tty bool) error {
 	}
 	makeThreads(missing)
 	return nil
+}
+
+// reserveFor makes the threads for up to n commands at once if a limit is near, and returns
+// how many commands the limit leaves room for.
+func reserveFor(n int) int {
+	const each = 3 // the command, and a thread for its wait and one for its pipes
+	margin := uint64(limitMargin + each*n)
+	if !userLimitNear(margin) && !containerLimitNear(margin) {
+		return n
+	}
+	runtime.GOMAXPROCS(1)
+	for ; n > 1; n -= (n + 3) / 4 {
+		if canFork(runThreads + each*n) {
+			break
+		}
+	}
+	have, _ := runtime.ThreadCreateProfile(nil)
+	makeThreads(max(0, 1+runThreads+(each-1)*(n-1)-have))
+	return n
 }
 
 // makeThreads makes n threads that then wait for work. Each of n goroutines locks
@@ -83,25 +102,25 @@ func makeThreads(n int) {
 	over.Wait()
 }
 
-// userLimitNear reports whether this user's limit of processes may be near. It does
+// userLimitNear reports whether this user may have fewer than margin processes left. It does
 // not look at each process. Instead it takes the number of processes of all users,
 // which is at least as large.
-func userLimitNear() bool {
+func userLimitNear(margin uint64) bool {
 	var l unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_NPROC, &l) != nil || l.Cur > math.MaxUint16-limitMargin { // Sysinfo cannot count more
+	if unix.Getrlimit(unix.RLIMIT_NPROC, &l) != nil || l.Cur > math.MaxUint16-margin { // Sysinfo cannot count more
 		return false
 	}
 	var s unix.Sysinfo_t
-	return unix.Sysinfo(&s) != nil || l.Cur < uint64(s.Procs)+limitMargin
+	return unix.Sysinfo(&s) != nil || l.Cur < uint64(s.Procs)+margin
 }
 
 // containerLimitNear reports whether the limit of the root control group of a
-// container is near. The root control group of a host has no limit, and no such file.
-func containerLimitNear() bool {
+// container leaves fewer than margin processes. The root control group of a host has no limit, and no such file.
+func containerLimitNear(margin uint64) bool {
 	for _, dir := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/pids/"} { // cgroup version 2, then 1
 		if most, limited := readNumber(dir + "pids.max"); limited {
 			now, ok := readNumber(dir + "pids.current")
-			return ok && most < now+limitMargin
+			return ok && most < now+margin
 		}
 	}
 	return false

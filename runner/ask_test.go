@@ -49,7 +49,7 @@ func TestAskReturnsWhatRunDecides(t *testing.T) {
 					t.Errorf("%s: Ask returned another record:\n%s", state, diff)
 				}
 				for _, call := range f.Calls() {
-					if !slices.Contains([]string{"Get", "Wait", "Attempts", "Mutexes"}, call) {
+					if !slices.Contains([]string{"Get", "Wait", "Attempts", "Mutexes", "List"}, call) {
 						t.Errorf("%s, %+v: Ask makes the calls %v", state, policy, f.Calls())
 					}
 				}

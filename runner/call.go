@@ -16,8 +16,13 @@ type Call struct {
 	ID     ledger.ID
 	Origin ledger.Origin // of a step or an item; else zero
 	Argv   []string      // the command
-	Stdin  *os.File      // of the command
-	TTY    bool          // give the command a pseudo-terminal; all its output is stdout then
+	// Path is the file of the command. If it is not empty, proc.Ready has returned nil. If it
+	// is empty, the command is looked up before anything is written.
+	Path   string
+	Env    []string // variables of the command besides Runner.Environ
+	Stdin  *os.File // of the command
+	TTY    bool     // give the command a pseudo-terminal; all its output is stdout then
+	Apart  bool     // see proc.Command.Apart
 	Inputs Inputs
 	Policy Policy
 	Probe  Probe // used only if Policy.Probe is set
@@ -104,6 +109,9 @@ func (o Output) recordLimit() int64 {
 type ReplayPolicy struct {
 	Exact   bool // refuse a replay that is not exactly what the command wrote
 	Partial bool // accept a replay that lacks a part of stdout; see Undelivered
+	// Value refuses a replay whose stdout may not be exactly what the command wrote, if
+	// stdout is replayed: a script reads it as the value of the step.
+	Value bool
 }
 
 // Attempt describes an attempt to a process that runs for it: its command, a hook,
@@ -174,6 +182,8 @@ type Result struct {
 	// Tried is the number of attempts since the last success, with
 	// ReasonExhausted.
 	Tried int
+	// Parent reports, after a refusal because of the record, whether it has steps or items.
+	Parent bool
 	// First is the first attempt since the last success, with ReasonTooLate.
 	First ledger.Attempt
 	// Losses are the additions to files that this replay lacks or, after

@@ -41,6 +41,9 @@ type Policy struct {
 	// tell: ChoiceRefuse (default), ChoiceReplay or ChoiceRerun.
 	Verify       bool
 	OnUnverified Choice
+	// EveryAttempt runs a step again, whatever its outcome was, in each attempt of its
+	// parent that has not run it yet.
+	EveryAttempt bool
 }
 
 // Ends is a set of ends of an attempt after which its effect may be unknown.
@@ -117,7 +120,21 @@ const (
 	ReasonUnverified  Reason = "unverified"  // the verification gave another answer
 	ReasonTooLate     Reason = "too_late"    // the first attempt is older than Policy.RerunWithin
 	ReasonMutex       Reason = "mutex"       // a mutex of the call has no free place
+	ReasonNewAttempt  Reason = "new_attempt" // recorded in an earlier attempt of the parent, and Policy.EveryAttempt
+	ReasonBatch       Reason = "batch"       // the key is that of a batch, which has items and no command
 )
+
+// renews reports whether an execution for this reason begins a new operation, so the steps
+// and items of the earlier one are forgotten. After a failure or an interruption, the same
+// operation goes on, and its steps stay. A retry after a success is not here: the mark
+// that asked for it has begun the new operation (Settlement.renews).
+func (r Reason) renews() bool {
+	switch r {
+	case ReasonForced, ReasonExpired, ReasonStale, ReasonUnverified, ReasonMismatch:
+		return true
+	}
+	return false
+}
 
 // Decision is an action with its reason.
 type Decision struct {
@@ -157,7 +174,7 @@ func (d Decision) with(m Availability) Decision {
 // generated from them.
 func Decide(rec ledger.Record, fingerprint string, p Policy, m Moment) Decision {
 	d := decideHolding(rec, fingerprint, p, m)
-	if d.Action == ActionExecute && p.tooLate(m.Age) {
+	if d.Action == ActionExecute && d.Reason != ReasonNewAttempt && p.tooLate(m.Age) { // a new attempt has a new IDEM_TOKEN
 		d = Decision{ActionRefuse, ReasonTooLate}
 	}
 	switch {
@@ -192,8 +209,12 @@ func decideHolding(rec ledger.Record, fingerprint string, p Policy, m Moment) De
 			}
 		}
 		return Decision{ActionExecute, ReasonNeverRun}
+	case cur.State == ledger.Batch:
+		return Decision{ActionRefuse, ReasonBatch}
 	case cur.State == ledger.Running && inside:
 		return Decision{ActionRefuse, ReasonRecursive}
+	case p.EveryAttempt && cur.ParentRun != m.ParentRun:
+		return Decision{ActionExecute, ReasonNewAttempt}
 	case p.expired(cur, m.Now):
 		return Decision{ActionExecute, ReasonExpired}
 	case differs && p.OnMismatch != ChoiceRerun:

@@ -59,7 +59,7 @@ depend on the answer. After that, the record decides again: *execute* (unverifie
 // TestDocumentIsGenerated checks that docs/state-machine.md describes the code.
 // `go test ./runner -run DocumentIsGenerated -update` writes the page.
 func TestDocumentIsGenerated(t *testing.T) {
-	want := documentHead + diagram(t) + documentTable + table(allRows()) + documentAnswers + answersTable() + documentVerified + verifiedTable() + documentMutexes + mutexesTable()
+	want := documentHead + diagram(t) + documentTable + table(allRows()) + documentAnswers + answersTable() + documentVerified + verifiedTable() + documentMutexes + mutexesTable() + documentSteps + stepsTable() + documentStepsEnd
 	testkit.Golden(t, "../docs/state-machine.md", []byte(want))
 }
 

@@ -28,6 +28,8 @@ type Moment struct {
 	// that waited for one of them would wait for itself.
 	Around   []string
 	Baseline Baseline // see Policy.Fresh
+	// ParentRun is the attempt of the parent that makes the call; see Policy.EveryAttempt.
+	ParentRun string
 }
 
 // Baseline identifies what was recorded when a call began: the first record that it read.
@@ -56,7 +58,7 @@ func (b Baseline) before(rec ledger.Record) bool {
 // require the history. decide first takes the greatest possible values, and reads the
 // history only if they lead to a refusal.
 func (c *call) decide(ctx context.Context, rec ledger.Record, m Moment) (Decision, error) {
-	m.Now, m.Tried, m.Age, m.Baseline = c.Now(), rec.Attempts, 0, c.baseline
+	m.Now, m.Tried, m.Age, m.Baseline, m.ParentRun = c.Now(), rec.Attempts, 0, c.baseline, c.Origin.RunID
 	if rec.Attempts > 0 {
 		m.Age = math.MaxInt64
 	}

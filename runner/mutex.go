@@ -7,6 +7,34 @@ import (
 	"idem/ledger"
 )
 
+// AwaitMutexes continues after Begin has failed because of full. If the call waits, it
+// waits until its mutexes are free and decides again. It asks a probe again too, because
+// its answer may be outdated. The results are those of Take. Signals have their default
+// effect, unless the caller catches them.
+func (t *Task) AwaitMutexes(ctx context.Context, full *ledger.MutexError) (*Task, Result, error) {
+	return t.awaitMutexes(ctx, full, &waiter{call: t.call, ctx: ctx})
+}
+
+func (t *Task) awaitMutexes(ctx context.Context, full *ledger.MutexError, w *waiter) (*Task, Result, error) {
+	res, err := t.withoutMutex(ctx, t.rec, t.decision, full)
+	res.Probed = t.probed
+	again := false
+	if err == nil && res.Reason == ReasonMutex {
+		if again, err = w.goOn(func() error { return w.queue(t.claim, res.Mutex) }); err != nil {
+			res = Result{}
+		}
+	}
+	if !again {
+		t.Release()
+		return nil, res, err
+	}
+	next, res, err := t.claimed(ctx, t.claim)
+	if forgotten(err) || next == nil && err == nil && res.Action == ActionVerify {
+		return t.take(ctx)
+	}
+	return next, res, err
+}
+
 // withoutMutex returns the result of a call whose mutex has no free place and that does
 // not wait. d is its decision to execute.
 func (c *call) withoutMutex(ctx context.Context, rec ledger.Record, d Decision, full *ledger.MutexError) (Result, error) {

@@ -18,8 +18,8 @@ type ReplayError struct{ Err error }
 func (e *ReplayError) Error() string { return e.Err.Error() }
 func (e *ReplayError) Unwrap() error { return e.Err }
 
-// InexactError refuses a call with ReplayPolicy.Exact, because a replay would not
-// write exactly what the command wrote. It is wrapped in a *ReplayError.
+// InexactError refuses a call with ReplayPolicy.Exact or ReplayPolicy.Value, because a
+// replay would not write exactly what the command wrote. It is wrapped in a *ReplayError.
 type InexactError struct{ Lacks Lacks }
 
 func (e *InexactError) Error() string {
@@ -53,6 +53,11 @@ func lacksOf(a ledger.Attempt, gaps ledger.Gaps) Lacks {
 		}
 	}
 	return k
+}
+
+// ofValue returns k limited to what may make stdout differ.
+func (k Lacks) ofValue() Lacks {
+	return Lacks{Stdout: k.Stdout, Incomplete: k.Incomplete, Redacted: k.Redacted, NotStored: k.NotStored}
 }
 
 // onStreams returns k limited to the streams that are written.
@@ -102,8 +107,21 @@ func (c *call) refuseOrReplay(ctx context.Context, rec ledger.Record, d Decision
 	return res, nil
 }
 
-// explainRefusal adds to a result the attempts that are the reason for a refusal.
+// explainRefusal adds to a result the attempts that are the reason for a refusal. It also
+// finds out whether the key has steps, because a way out may run them again.
 func (c *call) explainRefusal(ctx context.Context, res *Result) error {
+	if res.Action != ActionRefuse {
+		return nil
+	}
+	switch res.Reason {
+	case ReasonInterrupted, ReasonMismatch, ReasonExhausted, ReasonTooLate, ReasonUnverified:
+		for _, err := range c.Ledger.List(ctx, ledger.Filter{Namespace: c.ID.Namespace, Under: res.Record.ID, Limit: 1}) {
+			if err != nil {
+				return err
+			}
+			res.Parent = true
+		}
+	}
 	if res.Reason != ReasonExhausted && res.Reason != ReasonTooLate {
 		return nil
 	}
@@ -127,7 +145,8 @@ const maxWithoutFile = 4 << 10
 
 // openOutput opens and checks the output of the current attempt, and returns what it
 // lacks on the streams to be written. With ReplayPolicy.Exact it fails if either
-// stream lacks anything. The error is a *ReplayError.
+// stream lacks anything, with ReplayPolicy.Value if stdout is to be written and may differ.
+// The error is a *ReplayError.
 func (c *call) openOutput(ctx context.Context, rec ledger.Record, stdout, stderr bool) (ledger.Output, Lacks, error) {
 	if !stdout && !stderr && !c.Replay.Exact {
 		return noOutput{}, Lacks{}, nil
@@ -143,8 +162,12 @@ func (c *call) openOutput(ctx context.Context, rec ledger.Record, stdout, stderr
 	}
 	gaps, err := out.Check()
 	lacks := lacksOf(rec.Current, gaps)
-	if err == nil && c.Replay.Exact && lacks != (Lacks{}) {
+	switch {
+	case err != nil:
+	case c.Replay.Exact && lacks != (Lacks{}):
 		err = &InexactError{lacks}
+	case c.Replay.Value && stdout && lacks.ofValue() != (Lacks{}):
+		err = &InexactError{lacks.ofValue()}
 	}
 	if err != nil {
 		_ = out.Close()

@@ -29,29 +29,35 @@ func (r Retries) delays() func() time.Duration {
 	return func() time.Duration { return min(b.NextBackOff(), r.MaxDelay) }
 }
 
-// retryDue reports whether the call makes another attempt, after a delay, after the one
-// that just ended. It makes none if a signal killed the command, or after a signal that was
-// meant to end idem. An end that the probe is asked about is left to the next call.
-func (x *execution) retryDue(ctx context.Context, res Result, retries int, delay time.Duration) (bool, error) {
-	cur := res.Record.Current
-	if _, stopped := x.signals.Meant(); stopped || res.Unrecorded != nil || retries >= x.Retries.N {
-		return false, nil
+// Retry reports whether the call makes another attempt after the one that just ended, and
+// how long it must wait before. After the wait, StillDue decides. There is no other attempt
+// if a signal killed the command, or after a signal that was meant to end idem. An end that
+// the probe is asked about is left to the next call.
+func (t *Task) Retry(ctx context.Context) (wait time.Duration, due bool) {
+	wait = t.delay()
+	cur := t.result.Record.Current
+	if _, stopped := t.Signals.Meant(); stopped || t.result.Unrecorded != nil || t.ran > t.Retries.N {
+		return 0, false
 	}
-	if cur.State != ledger.Failed || cur.Reason == ledger.ReasonSignal || x.Policy.final(cur) || x.Policy.doubts(cur) {
-		return false, nil
+	if cur.State != ledger.Failed || cur.Reason == ledger.ReasonSignal || t.Policy.final(cur) || t.Policy.doubts(cur) {
+		return 0, false
 	}
-	if len(x.Retries.On) > 0 && !x.Retries.On.Has(cur.ExitCode) {
-		return false, nil
+	if len(t.Retries.On) > 0 && !t.Retries.On.Has(cur.ExitCode) {
+		return 0, false
 	}
-	return x.retryAllowed(ctx, res.Record, delay)
+	return wait, t.retryAllowed(ctx, wait)
 }
+
+// StillDue reports whether the retry may begin now. The wait may have taken longer.
+func (t *Task) StillDue(ctx context.Context) bool { return t.retryAllowed(ctx, 0) }
 
 // retryAllowed reports whether the limits of the policy allow another attempt after a
 // delay.
-func (x *execution) retryAllowed(ctx context.Context, rec ledger.Record, delay time.Duration) (bool, error) {
-	if !x.Policy.exhausted(rec.Attempts) && !x.Policy.tooLate(math.MaxInt64) { // as in decide
-		return true, nil
+func (t *Task) retryAllowed(ctx context.Context, delay time.Duration) bool {
+	if !t.Policy.exhausted(t.rec.Attempts) && !t.Policy.tooLate(math.MaxInt64) { // as in decide
+		return true
 	}
-	tried, err := x.tried(ctx, rec)
-	return err == nil && !x.Policy.exhausted(len(tried)) && !x.Policy.tooLate(ageOf(tried, x.Now().Add(delay))), err
+	tried, err := t.tried(ctx, t.rec)
+	t.result.NotRetried = err
+	return err == nil && !t.Policy.exhausted(len(tried)) && !t.Policy.tooLate(ageOf(tried, t.Now().Add(delay)))
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"slices"
 	"time"
 
 	"idem/ledger"
@@ -56,6 +55,7 @@ type Waiting struct {
 type call struct {
 	*Runner
 	*Call
+	path     string   // of the command, once it has been looked up
 	baseline Baseline // zero until the record has been read
 	verified verification
 }
@@ -71,162 +71,94 @@ func (r *Runner) Run(ctx context.Context, c Call) (Result, error) {
 	return res, err
 }
 
-// run decides. If the command may have to run, it claims the key and decides again.
-// When the record changes, the call has waited, or the verification has answered, it
-// starts over.
+// run takes the key and runs the command. When the call has waited, it decides again.
 func (c *call) run(ctx context.Context) (Result, error) {
 	waiting, cancel := withLimit(ctx, c.Wait.Limit)
 	defer cancel()
-	w := waiter{call: c, ctx: waiting}
-	var path string // of the command, looked up before anything is written
+	w := &waiter{call: c, ctx: waiting}
 	for {
-		rec, err := c.Ledger.Get(ctx, c.ID)
-		if err != nil {
-			return Result{}, err
-		}
-		if c.baseline == (Baseline{}) {
-			c.baseline = baselineOf(rec)
-		}
-		d, err := c.decide(ctx, rec, Moment{})
-		if err != nil {
-			return Result{}, err
-		}
-		if d.Action == ActionVerify {
-			if err := c.verify(ctx, rec); err != nil {
-				return Result{Record: rec}, err
+		t, res, err := c.take(ctx)
+		for t != nil {
+			res, err = t.run(ctx)
+			var full *ledger.MutexError
+			if !errors.As(err, &full) {
+				return res, err
 			}
-			continue
+			t, res, err = t.awaitMutexes(ctx, full, w)
 		}
-		if d.Action != ActionClaim {
-			res, err := c.refuseOrReplay(ctx, rec, d)
-			if forgotten(err) {
-				continue
-			}
+		if err != nil || res.Reason != ReasonBusy {
 			return res, err
 		}
-		if path == "" {
-			if path, err = proc.LookPath(c.Argv[0]); err != nil {
-				return Result{Record: rec}, err
-			}
-			if err = proc.Ready(c.TTY); err != nil {
-				return Result{Record: rec}, &proc.StartError{Name: c.Argv[0], Code: proc.CannotRun, Err: err}
-			}
-		}
-		claim, err := c.Ledger.Claim(ctx, c.ID)
-		var busy *ledger.BusyError
-		switch {
-		case err == nil:
-			res, err := c.claimed(ctx, &w, claim, path)
-			if forgotten(err) || err == nil && res.Action == ActionVerify {
-				continue
-			}
-			return res, err
-		case !errors.As(err, &busy):
-			return Result{}, err
-		}
-		d, err = c.decide(ctx, busy.Record, Moment{})
-		if err != nil {
-			return Result{}, err
-		}
-		if d.Action != ActionClaim {
-			continue // the key changed after Get and before Claim
-		}
-		res, err := c.busy(ctx, busy.Record)
-		if err != nil {
-			return Result{}, err
-		}
-		if res.Reason == ReasonBusy {
-			again, err := w.goOn(func() error { return w.wait(busy) })
-			if err != nil {
-				return Result{}, err
-			}
-			if again {
-				continue
-			}
-		}
-		res.Leftover, res.Holders = busy.Leftover, busy.Holders
-		return res, nil
-	}
-}
-
-// busy returns the result of a call that does not wait for a key that another call
-// holds.
-func (c *call) busy(ctx context.Context, rec ledger.Record) (Result, error) {
-	res := Result{Decision: Decision{ActionRefuse, ReasonBusy}, Record: rec}
-	unstarted := c.Inside.Probe && rec.Phase() == ledger.PhaseNone
-	failed := rec.Phase() == ledger.PhaseFailed && c.Inside.event(rec.Current.RunID)
-	if unstarted || failed { // held by the call whose probe made this call
-		res.Reason = ReasonRecursive
-		return res, nil
-	}
-	states, err := c.Ledger.Mutexes(ctx, c.ID.Namespace)
-	if errors.Is(err, ledger.ErrCorrupt) { // of any mutex; the calls that use it report it
-		return res, nil
-	}
-	for i := range states {
-		if slices.ContainsFunc(states[i].Waiters, func(u ledger.MutexUse) bool { return u.ID == c.ID }) {
-			res.Queued = &states[i]
-			if c.Wait.Set && c.holdsUp(states, states[i].Name) {
-				res.Reason = ReasonRecursive
-				break
-			}
-		}
-	}
-	return res, err
-}
-
-// forgotten reports whether a record was forgotten while its output was being
-// read, so the call has to decide again.
-func forgotten(err error) bool { return errors.Is(err, ledger.ErrNotFound) }
-
-// claimed decides again, now that no other call can change the record, and carries
-// out the decision. With ActionVerify, it has only released the claim. If a mutex has no
-// free place, the call may wait. Then it decides once more, and asks a probe once more,
-// because its answer may be outdated.
-func (c *call) claimed(ctx context.Context, w *waiter, claim ledger.Claim, path string) (Result, error) {
-	defer claim.Release()
-	for {
-		rec, err := claim.Record(ctx)
-		if err != nil {
-			return Result{}, err
-		}
-		rec.Alive = false // some ledgers count this process as the key's holder
-		d, err := c.decide(ctx, rec, Moment{Holding: true})
-		if err != nil {
-			return Result{}, err
-		}
-		var end *ProbeEnd
-		switch d.Action {
-		case ActionProbe:
-			rec, d, end, err = c.probe(ctx, claim, rec)
-		case ActionSettle:
-			rec, d, err = c.recordUnverified(ctx, claim, rec)
-		}
-		if err != nil {
-			return Result{}, err
-		}
-		var res Result
-		var full *ledger.MutexError
-		if d.Action == ActionExecute {
-			res, err = c.execute(ctx, claim, rec, d, path)
-			if errors.As(err, &full) {
-				res, err = c.withoutMutex(ctx, rec, d, full)
-			}
-		} else if err = claim.Release(); err != nil {
-			err = &ReplayError{err}
-		} else {
-			res, err = c.refuseOrReplay(ctx, rec, d)
-		}
-		res.Probed = end
-		if err != nil || res.Reason != ReasonMutex {
-			return res, err
-		}
-		again, err := w.goOn(func() error { return w.queue(claim, res.Mutex) })
+		again, err := w.goOn(func() error {
+			return w.wait(&ledger.BusyError{ID: c.ID, Record: res.Record, Leftover: res.Leftover, Holders: res.Holders})
+		})
 		if err != nil {
 			return Result{}, err
 		}
 		if !again {
 			return res, nil
+		}
+	}
+}
+
+// run makes the attempts of a task and ends it. After a *ledger.MutexError, the task still
+// holds its claim, and signals have their default effect.
+func (t *Task) run(ctx context.Context) (Result, error) {
+	// From here until the outcome is durable, no signal may end idem.
+	t.Signals = proc.Catch()
+	defer t.Signals.Stop()
+	err := t.attempts(ctx)
+	if errors.As(err, new(*ledger.MutexError)) { // the call may wait now, so an earlier signal must end it
+		t.Signals.Stop()
+		sig, ok := t.Signals.Fatal()
+		if !ok {
+			return Result{}, err
+		}
+		err = &proc.SignalError{Signal: sig}
+	}
+	// Release the claim before the flush, so that a call waiting for the key does not
+	// wait for the reader of this call's output.
+	t.Release()
+	res := t.Result()
+	if err != nil {
+		return res, err
+	}
+	res.Streams = t.last.Flush()
+	res.Holders = t.Holders()
+	t.Signals.Stop() // printing may wait forever for its reader, so signals must end idem again
+	res.Fatal, _ = t.Signals.Fatal()
+	if t.Output.Quiet && (res.Unrecorded != nil || res.Record.Current.State == ledger.Failed) {
+		t.printHeldOutput(ctx, &res, t.outputs)
+	}
+	return res, nil
+}
+
+// attempts makes the first attempt and the retries that are due. An error means that no
+// attempt ran.
+func (t *Task) attempts(ctx context.Context) error {
+	for {
+		err := t.Begin(ctx)
+		if err == nil {
+			t.Execute(ctx)
+			err = t.Finish(ctx)
+		}
+		if err != nil && t.ran == 0 {
+			return err
+		}
+		if err != nil { // the result is that of the previous attempt
+			return nil
+		}
+		wait, due := t.Retry(ctx)
+		if !due {
+			return nil
+		}
+		select {
+		case <-time.After(wait): // which may have taken longer
+			if !t.StillDue(ctx) {
+				return nil
+			}
+		case <-t.Signals.Done():
+			return nil
 		}
 	}
 }

@@ -177,8 +177,8 @@ func catchBlocked() {
 	caught = uint64(blocked)
 }
 
-// catchable are the signals that Catch accepts: all except those that cannot be
-// caught, and those that stop and continue a job.
+// catchable are the signals that can be caught, except those that stop a job. Of these,
+// Catch accepts only TSTP.
 const catchable = ^Set(1<<(kill-1) | 1<<(stop-1) | 1<<(tstp-1) | 1<<(ttin-1) | 1<<(ttou-1))
 
 // Ignored returns the signals that were ignored when this process was started.
@@ -229,7 +229,7 @@ func Catch(s Set) (r int, errno uintptr) {
 		preempted = true
 		syscall(sysTkill, uintptr(pid), urg, 0, 0)
 	}
-	s &= catchable &^ Set(ignored)
+	s &= (catchable | SetOf(tstp)) &^ Set(ignored)
 	exchange(&caught, uint64(s|blocked))
 	for n := 1; n <= 64; n++ {
 		if s.Has(n) && !installed.Has(n) {

@@ -90,7 +90,11 @@ func (s *flocks) Take(n Name, k Kind) (*Lock, error) {
 		f.Close()
 		return nil, err
 	}
-	return &Lock{File: f, unlock: func() error { return flock(f, unix.LOCK_UN) }}, nil
+	return &Lock{
+		File:   f,
+		unlock: func() error { return flock(f, unix.LOCK_UN) },
+		other:  func(k Kind) (bool, error) { return s.Held(n, k) },
+	}, nil
 }
 
 func (s *flocks) Held(n Name, k Kind) (bool, error) {

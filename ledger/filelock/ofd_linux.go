@@ -77,7 +77,11 @@ func (s *ofdLocks) Take(n Name, k Kind) (*Lock, error) {
 		f.Close()
 		return nil, err
 	}
-	return &Lock{File: f, unlock: func() error { return ofd(f, unix.F_OFD_SETLK, unix.F_UNLCK, at) }}, nil
+	return &Lock{
+		File:   f,
+		unlock: func() error { return ofd(f, unix.F_OFD_SETLK, unix.F_UNLCK, at) },
+		other:  func(k Kind) (bool, error) { return held(f, n, k) },
+	}, nil
 }
 
 func (s *ofdLocks) Held(n Name, k Kind) (bool, error) {
@@ -89,6 +93,11 @@ func (s *ofdLocks) Held(n Name, k Kind) (bool, error) {
 		return false, err
 	}
 	defer f.Close()
+	return held(f, n, k)
+}
+
+// held reports whether a file description other than that of f holds a lock.
+func held(f *os.File, n Name, k Kind) (bool, error) {
 	lk := unix.Flock_t{Type: unix.F_WRLCK, Start: offset(n, k), Len: 1}
 	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &lk); err != nil {
 		return false, os.NewSyscallError("fcntl", err)

@@ -2,6 +2,8 @@ package ledgertest
 
 import (
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"idem/ledger"
@@ -96,4 +98,32 @@ func Benchmark(b *testing.B, h Harness) {
 			run(b, key(fmt.Sprint(n)))
 		}
 	})
+	for _, workers := range []int{1, 2, 8, 32} {
+		b.Run(fmt.Sprint("Batch", workers), func(b *testing.B) {
+			defer ledger.Sustain(l)()
+			var next atomic.Int64
+			var all sync.WaitGroup
+			batch := newRunID()
+			begun := func() (c ledger.Claim, x ledger.Execution) {
+				if n := next.Add(1); n <= int64(b.N) {
+					c = claim(b, key(fmt.Sprint(batch, "/", n)))
+					x = begin(b, c)
+				}
+				return c, x
+			}
+			b.ResetTimer()
+			for range workers {
+				all.Go(func() {
+					for c, x := begun(); x != nil; {
+						var after ledger.Claim
+						var then ledger.Execution
+						ledger.Together(l, func() { finish(b, x) }, func() { after, then = begun() })
+						release(b, c)
+						c, x = after, then
+					}
+				})
+			}
+			all.Wait()
+		})
+	}
 }

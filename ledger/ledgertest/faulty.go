@@ -112,6 +112,10 @@ func (f *Faulty) Forget(ctx context.Context, id ledger.ID) error {
 	return f.fault("Forget", func() error { return f.Ledger.Forget(ctx, id) })
 }
 
+func (f *Faulty) ForgetIf(ctx context.Context, was ledger.Record) error {
+	return f.fault("ForgetIf", func() error { return f.Ledger.ForgetIf(ctx, was) })
+}
+
 func (f *Faulty) Close() error {
 	return f.fault("Close", f.Ledger.Close)
 }

@@ -9,6 +9,7 @@ var forgetCases = []testCase{
 	{"ForgetWhileHeldIsBusy", forgetWhileHeldIsBusy, nil},
 	{"ForgetRaisesGeneration", forgetRaisesGeneration, nil},
 	{"ForgetInterrupted", forgetInterrupted, nil},
+	{"ForgetIf", forgetIf, nil},
 }
 
 func forgetMissing(k *kit) {
@@ -37,6 +38,26 @@ func forgetWhileHeldIsBusy(k *kit) {
 	k.release(c)
 	k.ok(k.b.Forget(k.ctx, id), "Forget after Release")
 	k.claimFree(id)
+}
+
+// forgetIf checks that a record is forgotten only as it was read.
+func forgetIf(k *kit) {
+	id := key("k")
+	k.run(k.a, id, failure)
+	was := k.get(k.a, id)
+	k.run(k.b, id, success)
+	k.is(k.a.ForgetIf(k.ctx, was), ledger.ErrChanged, "ForgetIf after another attempt")
+	k.phase(id, ledger.PhaseSucceeded)
+	was = k.get(k.a, id)
+	c := k.claim(k.b, id)
+	k.busy(k.a.ForgetIf(k.ctx, was), id, "ForgetIf of a held key")
+	k.release(c)
+	for rec, err := range k.a.List(k.ctx, ledger.Filter{}) {
+		k.ok(err, "List")
+		k.ok(k.a.ForgetIf(k.ctx, rec), "ForgetIf of a listed record")
+	}
+	k.is(k.a.ForgetIf(k.ctx, was), ledger.ErrChanged, "ForgetIf of a forgotten record")
+	k.same(k.get(k.b, id).Generation, int64(2), "generation")
 }
 
 func forgetRaisesGeneration(k *kit) {

@@ -26,6 +26,8 @@ type Mem struct {
 type memRecord struct {
 	generation int64
 	fence      int64
+	series     int64
+	parent     ledger.ID
 	attempts   []ledger.Attempt      // never changed in place, so that Abandon can go back
 	outputs    map[string]*memOutput // by run ID
 	files      map[string][]ledger.File
@@ -92,7 +94,7 @@ func (m *Mem) busy(id ledger.ID) error {
 }
 
 func (r *memRecord) record(id ledger.ID) ledger.Record {
-	out := ledger.Record{ID: id, Generation: r.generation, Fence: r.fence, Current: r.current()}
+	out := ledger.Record{ID: id, Generation: r.generation, Fence: r.fence, Series: r.series, Parent: r.parent, Current: r.current()}
 	for _, a := range r.attempts {
 		out.Attempts = max(out.Attempts, a.Number)
 	}
@@ -190,7 +192,8 @@ func (h *memHandle) list(ctx context.Context, f ledger.Filter) ([]ledger.Record,
 	for id, r := range h.records {
 		rec := r.record(id)
 		if len(r.attempts) == 0 || f.Namespace != "" && f.Namespace != id.Namespace ||
-			f.Key != "" && f.Key != id.Key || f.Glob != "" && !f.Glob.Match(id.Key) || f.Phase != "" && f.Phase != rec.Phase() {
+			f.Key != "" && f.Key != id.Key || f.Glob != "" && !f.Glob.Match(id.Key) || f.Phase != "" && f.Phase != rec.Phase() ||
+			f.Under != (ledger.ID{}) && f.Under != r.parent || f.TopLevel && r.parent != (ledger.ID{}) {
 			continue
 		}
 		rec.Current.Inputs = nil
@@ -244,6 +247,14 @@ func cloneFiles(files []ledger.File) []ledger.File {
 }
 
 func (h *memHandle) Forget(ctx context.Context, id ledger.ID) error {
+	return h.forget(ctx, id, nil)
+}
+
+func (h *memHandle) ForgetIf(ctx context.Context, was ledger.Record) error {
+	return h.forget(ctx, was.ID, &was)
+}
+
+func (h *memHandle) forget(ctx context.Context, id ledger.ID, was *ledger.Record) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	r := h.at(id)
@@ -252,13 +263,15 @@ func (h *memHandle) Forget(ctx context.Context, id ledger.ID) error {
 		return ctx.Err()
 	case r.holder != nil:
 		return h.busy(id)
-	case len(r.attempts) == 0:
+	case was != nil && r.changed(*was):
+		return ledger.ErrChanged
+	case len(r.attempts) == 0 && len(h.below(id)) == 0:
 		return ledger.ErrNotFound
 	}
-	r.attempts = nil
-	clear(r.outputs)
-	clear(r.files)
-	r.generation++
+	if err := h.renew(id); err != nil {
+		return err
+	}
+	r.forget()
 	return nil
 }
 

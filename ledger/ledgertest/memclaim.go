@@ -35,9 +35,23 @@ func (c *memClaim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution,
 	if r.holder != c {
 		return nil, ledger.ErrLost
 	}
+	if s.Fresh || s.Renew {
+		if err := m.requireIdle(c.id); err != nil {
+			return nil, err
+		}
+	}
 	if err := m.takeMutexes(c, s.Mutexes); err != nil {
 		return nil, err
 	}
+	if s.Fresh || s.Renew {
+		if err := m.renew(c.id); err != nil {
+			return nil, err
+		}
+	}
+	if s.Fresh {
+		r.forget()
+	}
+	r.adopt(s.Origin)
 	x := &memExecution{m: m, r: r, before: r.attempts, touched: r.touched, max: s.MaxOutput, out: &memOutput{}}
 	number := r.record(c.id).Attempts + 1
 	r.settle()
@@ -46,6 +60,7 @@ func (c *memClaim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution,
 	x.attempt = ledger.Attempt{
 		Number: number, RunID: s.RunID, State: ledger.Running, Started: now(),
 		Fingerprint: s.Fingerprint, Inputs: slices.Clone(s.Inputs), Owner: s.Owner, NoOutput: s.MaxOutput == 0,
+		ParentRun: s.Origin.RunID,
 	}
 	r.attempts = append(slices.Clone(r.attempts), x.attempt)
 	r.outputs[s.RunID] = x.out
@@ -66,8 +81,6 @@ func (c *memClaim) Mark(ctx context.Context, m ledger.Mark) (ledger.Attempt, err
 	c.handle.mu.Lock()
 	defer c.handle.mu.Unlock()
 	r := c.r
-	current, expected := r.current(), m.Expect.Current
-	changed := r.generation != m.Expect.Generation || current.RunID != expected.RunID || current.State != expected.State
 	switch {
 	case ctx.Err() != nil:
 		return ledger.Attempt{}, ctx.Err()
@@ -75,14 +88,21 @@ func (c *memClaim) Mark(ctx context.Context, m ledger.Mark) (ledger.Attempt, err
 		return ledger.Attempt{}, ledger.ErrLost
 	case c.begun != nil && c.begun.mine():
 		return ledger.Attempt{}, c.handle.busy(c.id)
-	case changed:
+	case r.changed(m.Expect):
 		return ledger.Attempt{}, ledger.ErrChanged
 	}
+	if m.Renew {
+		if err := c.handle.renew(c.id); err != nil {
+			return ledger.Attempt{}, err
+		}
+	}
+	r.adopt(m.Origin)
 	r.settle()
 	t := now()
 	a := ledger.Attempt{
 		RunID: m.RunID, State: m.State, Reason: m.Reason, ExitCode: m.ExitCode, Started: t, Ended: t,
 		Note: m.Note, Owner: m.Owner, Fingerprint: m.Fingerprint, Inputs: slices.Clone(m.Inputs),
+		ParentRun: m.Origin.RunID,
 	}
 	if m.Stdout != nil {
 		out.end(&a, m.MaxOutput, m.Captured())
@@ -291,4 +311,10 @@ func (r *memReader) Replay(stdout, stderr *os.File) error {
 
 func (r *memReader) Close() error {
 	return nil
+}
+
+// changed reports whether a record differs from an earlier reading of it.
+func (r *memRecord) changed(was ledger.Record) bool {
+	current := r.current()
+	return r.generation != was.Generation || current.RunID != was.Current.RunID || current.State != was.Current.State
 }

@@ -74,7 +74,7 @@ func Run(t *testing.T, h Harness) {
 	for _, group := range [][]testCase{
 		recordCases, listCases, claimCases, attemptCases, outputCases, unwantedCases, captureCases, replayCases, fileCases,
 		markCases, forgetCases, waitCases, concurrentCases, handleCases, crashCases,
-		mutexCases, mutexCrashCases, queueCases,
+		mutexCases, mutexCrashCases, queueCases, groupCases,
 	} {
 		for _, c := range group {
 			if c.needs != nil && !c.needs(h) {

@@ -130,6 +130,9 @@ func (l *Ledger) Mutexes(ctx context.Context, _ string, _ ...string) ([]ledger.M
 // Forget implements ledger.Ledger.
 func (l *Ledger) Forget(context.Context, ledger.ID) error { return ledger.ErrNotFound }
 
+// ForgetIf implements ledger.Ledger.
+func (l *Ledger) ForgetIf(context.Context, ledger.Record) error { return ledger.ErrNotFound }
+
 // Close implements ledger.Ledger.
 func (l *Ledger) Close() error { return nil }
 
@@ -150,6 +153,7 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 	e := &execution{attempt: ledger.Attempt{
 		Number: c.attempts, RunID: s.RunID, State: ledger.Running, Started: time.Now().UTC(),
 		Fingerprint: s.Fingerprint, Inputs: s.Inputs, Owner: s.Owner, NoOutput: s.MaxOutput == 0 || !c.ledger.keep,
+		ParentRun: s.Origin.RunID,
 	}}
 	if !e.attempt.NoOutput {
 		e.output = c.ledger.newOutput(s.RunID, s.MaxOutput, e.attempt.Started)
@@ -163,7 +167,7 @@ func (c *claim) Mark(ctx context.Context, m ledger.Mark) (ledger.Attempt, error)
 	now := time.Now().UTC()
 	a := ledger.Attempt{
 		RunID: m.RunID, State: m.State, Reason: m.Reason, ExitCode: m.ExitCode, Started: now, Ended: now,
-		Fingerprint: m.Fingerprint, Inputs: m.Inputs, Owner: m.Owner, Note: m.Note,
+		Fingerprint: m.Fingerprint, Inputs: m.Inputs, Owner: m.Owner, Note: m.Note, ParentRun: m.Origin.RunID,
 	}
 	o := c.ledger.newOutput(m.RunID, m.MaxOutput, now)
 	if m.Stdout != nil {
@@ -194,7 +198,7 @@ type execution struct {
 
 func (e *execution) Attempt() ledger.Attempt { return e.attempt }
 func (e *execution) Fence() int64            { return 0 }
-func (e *execution) Generation() int64       { return 1 }
+func (e *execution) Generation() int64       { return 0 }
 
 func (e *execution) Write(s ledger.Stream, p []byte) {
 	if e.output == nil {

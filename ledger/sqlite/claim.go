@@ -44,7 +44,7 @@ func (l *Ledger) claim(ctx context.Context, id ledger.ID) (*claim, error) {
 	}
 	// A process takes the life lock only while it holds the claim. If the life lock is
 	// held now, its holders are processes of a command whose idem has died.
-	leftover, err := l.locks.Held(name, filelock.Life)
+	leftover, err := held.OtherHeld(filelock.Life)
 	if leftover || err != nil {
 		_ = held.Release()
 		if err != nil {
@@ -84,6 +84,7 @@ func (l *Ledger) busy(ctx context.Context, id ledger.ID, leftover bool) error {
 // Wait implements ledger.Ledger. It polls at growing intervals. A wait in the kernel could
 // not be ended by ctx, and the kernel would wake one waiter after the other.
 func (l *Ledger) Wait(ctx context.Context, id ledger.ID) error {
+	l.changes.withdraw() // the caller may change something long after it has called Together
 	db, err := l.database(context.WithoutCancel(ctx))
 	if db == nil || err != nil {
 		return l.explain(err)
@@ -251,17 +252,21 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 	e := &execution{claim: c, life: life.File}
 	var taken []place
 	err = l.write(ctx, func(tx querier) (err error) {
-		if taken, err = c.takeMutexes(ctx, tx, s); err != nil {
-			return err
+		releaseAll(taken)
+		taken, err = c.takeMutexes(ctx, tx, s)
+		if err == nil {
+			err = e.begin(ctx, tx, s)
 		}
-		return e.begin(ctx, tx, s)
+		if err != nil { // later changes of the transaction may take the places
+			releaseAll(taken)
+			taken = nil
+		}
+		return err
 	})
 	if err != nil {
 		e.endLife(ledger.ReasonExit)
-		for _, p := range taken {
-			_ = p.lock.Release()
-		}
-		if errors.As(err, new(*ledger.MutexError)) {
+		releaseAll(taken)
+		if errors.As(err, new(*ledger.MutexError)) || errors.As(err, new(*ledger.BusyError)) {
 			return nil, err
 		}
 		err = l.explain(err)
@@ -271,6 +276,7 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 		return nil, err
 	}
 	c.keepMutexes(taken)
+	l.removeSpools(e.gone)
 	// The times of output pieces are measured from here, with the monotonic clock. The
 	// record has the same instant as the attempt's start.
 	if s.MaxOutput != 0 {

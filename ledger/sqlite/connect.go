@@ -45,7 +45,7 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	settings := readPragmas
 	reconnected := c.used.Swap(true)
 	if reconnected && c.ledger.writable.Load() {
-		settings += writePragmas
+		settings += c.ledger.settings()
 	}
 	if reconnected {
 		settings += "select count(*) from sqlite_schema;" // makes SQLite open all its files

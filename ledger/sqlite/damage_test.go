@@ -46,7 +46,7 @@ func TestInvalidLedgerIsRefusedAndLeftAlone(t *testing.T) {
 		damage func(t *testing.T, place string)
 		want   error
 	}{
-		{"a newer version", func(t *testing.T, place string) { raw(t, place, "pragma user_version=3") }, ledger.ErrVersion},
+		{"a newer version", func(t *testing.T, place string) { raw(t, place, "pragma user_version=4") }, ledger.ErrVersion},
 		{"another application", func(t *testing.T, place string) { raw(t, place, "pragma application_id=1") }, ledger.ErrForeign},
 		{"another program's database", foreign, ledger.ErrForeign},
 		{"another program's database, no locks", all(foreign, remove("locks")), ledger.ErrForeign},
@@ -107,7 +107,7 @@ func TestNewerLedgerKeepsItsLog(t *testing.T) {
 	place := fresh(t)
 	l := opened(t, place)
 	runs(t, l, theKey, "r", nil, success)
-	raw(t, place, "pragma user_version=3") // while l is open, SQLite does not move the log
+	raw(t, place, "pragma user_version=4") // while l is open, SQLite does not move the log
 	copied := cloned(t, place)
 	if info, err := os.Stat(filepath.Join(copied, "ledger.db-wal")); err != nil || info.Size() == 0 {
 		t.Fatalf("there is no log: %v", err)

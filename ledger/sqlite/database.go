@@ -15,7 +15,8 @@ type querier interface {
 
 // database is a connection to SQLite that keeps compiled single-row queries. A call that
 // runs its command reads its record three times, and compiling the query takes SQLite
-// longer than answering it.
+// longer than answering it. While a batch runs, it also keeps the statements of
+// transactions.
 type database struct {
 	*sql.DB
 
@@ -26,11 +27,10 @@ type database struct {
 func (d *database) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
 	stmt := d.cached(query)
 	if stmt == nil {
-		var err error
-		if stmt, err = d.PrepareContext(ctx, query); err != nil {
+		if err := d.compile(ctx, query); err != nil {
 			return d.DB.QueryRowContext(ctx, query, args...) // returns the same error in its Row
 		}
-		d.cache(query, stmt)
+		stmt = d.cached(query)
 	}
 	return stmt.QueryRowContext(ctx, args...)
 }
@@ -41,25 +41,59 @@ func (d *database) cached(query string) *sql.Stmt {
 	return d.compiled[query]
 }
 
-func (d *database) cache(query string, stmt *sql.Stmt) {
+func (d *database) compile(ctx context.Context, query string) error {
+	stmt, err := d.PrepareContext(ctx, query)
+	if err != nil {
+		return err
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.compiled == nil {
 		d.compiled = map[string]*sql.Stmt{}
 	}
 	d.compiled[query] = stmt
+	return nil
 }
 
-// transaction uses the compiled queries of its database. It compiles nothing itself,
+// transaction uses the compiled statements of its database. It compiles nothing itself,
 // because that needs the connection, which the transaction holds.
+//
+// The end of a context interrupts no statement: SQLite would roll the whole transaction
+// back, also what other calls change in it.
 type transaction struct {
-	*sql.Tx
+	tx *sql.Tx
 	db *database
+	// wanted receives the statements that were not compiled, unless it is nil.
+	wanted *[]string
+}
+
+func (t transaction) compiled(ctx context.Context, query string) *sql.Stmt {
+	stmt := t.db.cached(query)
+	if stmt == nil {
+		if t.wanted != nil {
+			*t.wanted = append(*t.wanted, query)
+		}
+		return nil
+	}
+	return t.tx.StmtContext(ctx, stmt)
 }
 
 func (t transaction) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	if stmt := t.db.cached(query); stmt != nil {
-		return t.StmtContext(ctx, stmt).QueryRowContext(ctx, args...)
+	ctx = context.WithoutCancel(ctx)
+	if stmt := t.compiled(ctx, query); stmt != nil {
+		return stmt.QueryRowContext(ctx, args...)
 	}
-	return t.Tx.QueryRowContext(ctx, query, args...)
+	return t.tx.QueryRowContext(ctx, query, args...)
+}
+
+func (t transaction) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return t.tx.QueryContext(context.WithoutCancel(ctx), query, args...)
+}
+
+func (t transaction) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	ctx = context.WithoutCancel(ctx)
+	if stmt := t.compiled(ctx, query); stmt != nil {
+		return stmt.ExecContext(ctx, args...)
+	}
+	return t.tx.ExecContext(ctx, query, args...)
 }

@@ -42,6 +42,9 @@ func fileLimit(err error) string {
 }
 
 func (l *Ledger) classify(err error) error {
+	if err == nil {
+		return nil
+	}
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return fmt.Errorf("%w: %w", ledger.ErrFull, err)
 	}

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -15,31 +16,48 @@ import (
 
 func (e *execution) begin(ctx context.Context, tx querier, s ledger.Start) error {
 	l, id := e.claim.ledger, e.claim.id
-	before, last, err := readBoth(ctx, tx, id)
+	e.gone, e.lost = nil, nil
+	now, last, err := readBoth(ctx, tx, id)
 	if err != nil {
 		return err
 	}
-	if last.a.State == ledger.Running {
+	if err := now.dropStale(ctx, tx, &e.gone); err != nil {
+		return err
+	}
+	switch {
+	case s.Fresh:
+		if err := l.forget(ctx, tx, &now, &e.gone); err != nil {
+			return err
+		}
+	case last.a.State == ledger.Running:
 		e.lost = &last
 		if err := recordLost(ctx, tx, id, last); err != nil {
 			return err
 		}
 	}
-	now := before
+	if s.Renew {
+		if err := l.renew(ctx, tx, &now); err != nil {
+			return err
+		}
+	}
+	if err := l.adopt(ctx, tx, &now, s.Origin, &e.gone); err != nil {
+		return err
+	}
+	e.before = now
 	now.rec.Attempts++
 	now.rec.Fence++
 	row := attemptRow{a: ledger.Attempt{
 		Number: now.rec.Attempts, RunID: s.RunID, State: ledger.Running, Started: l.now().UTC(),
-		Fingerprint: s.Fingerprint, Inputs: s.Inputs, Owner: s.Owner, NoOutput: s.MaxOutput == 0,
+		Fingerprint: s.Fingerprint, Inputs: s.Inputs, Owner: s.Owner, NoOutput: s.MaxOutput == 0, ParentRun: s.Origin.RunID,
 	}}
 	if row.a.NoOutput {
 		row.storage = storageRefused
 	}
-	if err := addAttempt(ctx, tx, before, &now, &row); err != nil {
+	if err := addAttempt(ctx, tx, &now, &row); err != nil {
 		return err
 	}
 	row.a.Started = fromMicros(micros(row.a.Started))
-	e.before, e.record, e.row = before, now, row
+	e.record, e.row = now, row
 	return nil
 }
 
@@ -56,10 +74,11 @@ type execution struct {
 	life   *os.File
 	spool  *spool.Writer // nil: output is only counted
 	unkept int64         // bytes of output that were only counted
-	before recordRow     // the record before Begin, for Abandon
+	before recordRow     // the record before the attempt, for Abandon
 	lost   *attemptRow   // the attempt that Begin recorded as lost, if any, for Abandon
 	record recordRow
 	row    attemptRow
+	gone   spools // to be removed after the commit of Begin
 }
 
 func (e *execution) Attempt() ledger.Attempt { return e.row.a }
@@ -124,17 +143,28 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 // finishPatience is the maximum time that an outcome waits for its turn to be recorded.
 const finishPatience = 10 * time.Minute
 
+// largeOutput is the size in bytes from which on an output needs much more space than its
+// outcome.
+const largeOutput = 4 << 10
+
 // finish commits the outcome.
 func (e *execution) finish(ctx context.Context, row attemptRow, inline []byte, files []ledger.File) error {
 	l, id := e.claim.ledger, e.claim.id
-	err := l.confirmed(ctx, l.writeUnchecked, id, &row, func(tx querier) error {
+	write := l.writeUnchecked
+	if len(inline) > largeOutput {
+		write = l.writeLarge
+	}
+	err := l.confirmed(ctx, write, id, &row, func(tx querier) error {
 		if err := updateAttempt(ctx, tx, id, row, ledger.Running); err != nil {
 			return err
 		}
 		if err := insertFiles(ctx, tx, id, row, files); err != nil {
 			return err
 		}
-		return insertOutput(ctx, tx, row, inline)
+		if err := insertOutput(ctx, tx, row, inline); err != nil {
+			return err
+		}
+		return e.setDone(ctx, tx, row.a)
 	})
 	if errors.Is(err, ledger.ErrChanged) {
 		return fmt.Errorf("%w (run %s)", ledger.ErrLost, row.a.RunID)
@@ -151,9 +181,13 @@ func (e *execution) Abandon(ctx context.Context) error {
 	l.removeSpool(e.row.a.RunID)
 	failpoint.Here("abandon.before")
 	return l.explain(l.writeUnchecked(ctx, func(tx querier) error {
-		back := e.record
+		back, err := e.stored(ctx, tx)
+		if err != nil {
+			return err
+		}
 		back.current, back.rec.Attempts = e.before.current, e.before.rec.Attempts
-		if err := writeRecord(ctx, tx, e.record, &back); err != nil {
+		back.kin.done = back.doneBy(e.before.rec.Current)
+		if err := writeRecord(ctx, tx, &back); err != nil {
 			return err
 		}
 		if e.lost != nil {
@@ -163,4 +197,26 @@ func (e *execution) Abandon(ctx context.Context) error {
 		}
 		return requireOneRow(tx.ExecContext(ctx, "delete from attempts where id=? and run_id=? and state='running'", e.row.rowid, e.row.a.RunID))
 	}))
+}
+
+// stored reads the row of the record, whose floor may have changed since Begin.
+func (e *execution) stored(ctx context.Context, tx querier) (recordRow, error) {
+	r, err := readRow(ctx, tx, e.record.rowid)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && r.current != e.row.rowid {
+		err = ledger.ErrChanged
+	}
+	return r, err
+}
+
+// setDone stores the column done of a child, if the attempt has succeeded.
+func (e *execution) setDone(ctx context.Context, tx querier, a ledger.Attempt) error {
+	if e.record.doneBy(a) == 0 {
+		return nil
+	}
+	r, err := e.stored(ctx, tx)
+	if err != nil {
+		return err
+	}
+	r.kin.done = r.doneBy(a)
+	return writeRecord(ctx, tx, &r)
 }

@@ -26,9 +26,10 @@ func (c *claim) Mark(ctx context.Context, m ledger.Mark) (ledger.Attempt, error)
 		return ledger.Attempt{}, l.busy(ctx, c.id, false)
 	}
 	at := fromMicros(micros(l.now()))
+	var gone spools
 	row := attemptRow{storage: storageNone, a: ledger.Attempt{
 		RunID: m.RunID, State: m.State, Reason: m.Reason, ExitCode: m.ExitCode, Started: at, Ended: at,
-		Fingerprint: m.Fingerprint, Inputs: m.Inputs, Owner: m.Owner, Note: m.Note,
+		Fingerprint: m.Fingerprint, Inputs: m.Inputs, Owner: m.Owner, Note: m.Note, ParentRun: m.Origin.RunID,
 	}}
 	var inline []byte
 	var err error
@@ -37,13 +38,20 @@ func (c *claim) Mark(ctx context.Context, m ledger.Mark) (ledger.Attempt, error)
 	}
 	if err == nil {
 		ctx = context.WithoutCancel(ctx)
-		err = l.confirmed(ctx, l.write, c.id, &row, func(tx querier) error { return c.mark(ctx, tx, m.Expect, &row, inline) })
+		err = l.confirmed(ctx, l.write, c.id, &row, func(tx querier) error {
+			gone = nil
+			return c.mark(ctx, tx, m, &row, inline, &gone)
+		})
 	}
 	if row.storage != storageFile || err != nil && !errors.Is(err, errUnknown) {
 		l.removeSpool(m.RunID)
 	}
 	if err == nil {
+		l.removeSpools(gone)
 		err = l.checkPlace()
+	}
+	if errors.As(err, new(*ledger.BusyError)) {
+		return ledger.Attempt{}, err
 	}
 	return row.a, l.explain(err)
 }
@@ -92,23 +100,39 @@ func (w stdoutOf) Write(p []byte) (int, error) {
 }
 
 // mark makes row the current attempt of the record. It returns ledger.ErrChanged if the
-// record differs from was.
-func (c *claim) mark(ctx context.Context, tx querier, was ledger.Record, row *attemptRow, inline []byte) error {
-	before, last, err := readBoth(ctx, tx, c.id)
+// record differs from m.Expect.
+func (c *claim) mark(ctx context.Context, tx querier, m ledger.Mark, row *attemptRow, inline []byte, gone *spools) error {
+	now, last, err := readBoth(ctx, tx, c.id)
 	if err != nil {
 		return err
 	}
-	if before.rec.Generation != was.Generation || last.a.RunID != was.Current.RunID || last.a.State != was.Current.State {
+	if differs(m.Expect, now.rec.Generation, last.a) {
 		return ledger.ErrChanged
+	}
+	if err := now.dropStale(ctx, tx, gone); err != nil {
+		return err
 	}
 	if last.a.State == ledger.Running {
 		if err := recordLost(ctx, tx, c.id, last); err != nil {
 			return err
 		}
 	}
-	now := before
-	if err := addAttempt(ctx, tx, before, &now, row); err != nil {
+	if m.Renew {
+		if err := c.ledger.renew(ctx, tx, &now); err != nil {
+			return err
+		}
+	}
+	if err := c.ledger.adopt(ctx, tx, &now, m.Origin, gone); err != nil {
+		return err
+	}
+	if err := addAttempt(ctx, tx, &now, row); err != nil {
 		return err
 	}
 	return insertOutput(ctx, tx, *row, inline)
+}
+
+// differs reports whether a record has another generation or another current attempt than
+// when it was read.
+func differs(was ledger.Record, generation int64, current ledger.Attempt) bool {
+	return generation != was.Generation || current.RunID != was.Current.RunID || current.State != was.Current.State
 }

@@ -17,6 +17,9 @@ var script1 string
 //go:embed migrations/0002_mutexes.sql
 var script2 string
 
+//go:embed migrations/0003_families.sql
+var script3 string
+
 // migrations are the scripts that create the tables of a ledger, in order. user_version is
 // the number of scripts that were run on a ledger. A released script is never changed.
 //
@@ -24,7 +27,7 @@ var script2 string
 // record the outcome of its command afterwards. So a script may add tables, indexes and
 // columns with a default. It must not remove or rename anything that the previous version
 // writes, and this version must be able to read it.
-var migrations = []string{script1, script2}
+var migrations = []string{script1, script2, script3}
 
 // version returns the number of scripts that were run on the ledger in db. It refuses a
 // database of another program, one that was never finished, and one of a newer idem.
@@ -73,7 +76,7 @@ func (l *Ledger) upgrade(db *sql.DB, from int, locked bool) error {
 			}
 			defer unlock()
 		}
-		turn, err := l.takeTurn(true) // writers of an earlier version take turns too
+		turn, err := l.takeTurn() // writers of an earlier version take turns too
 		if err != nil {
 			return err
 		}

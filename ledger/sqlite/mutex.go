@@ -270,6 +270,13 @@ func (c *claim) takeMutex(ctx context.Context, tx querier, m ledger.Mutex, ticke
 	return place{r, lock}, nil
 }
 
+// releaseAll unlocks places that no committed row names.
+func releaseAll(places []place) {
+	for _, p := range places {
+		_ = p.lock.Release()
+	}
+}
+
 // replaceDead stores the row of a new holder, and deletes the rows that do not count.
 func (v mutexView) replaceDead(ctx context.Context, tx querier, r mutexRow) error {
 	for _, dead := range v.dead {

@@ -28,12 +28,34 @@ func (l *Ledger) createSpool(runID string) (*os.File, error) {
 	return f, nil
 }
 
-// syncSpools makes the names of the spools durable.
-func (l *Ledger) syncSpools() error { return l.dir.Sync("output") }
+// spoolSync is a call of syncSpools.
+type spoolSync struct{ err error }
+
+// syncSpools makes the names of the spools durable. Calls that wait at the same time share
+// one sync, which begins when all of them have begun.
+func (l *Ledger) syncSpools() error {
+	s := &spoolSync{err: errUnserved}
+	l.spools.do(s)
+	return s.err
+}
+
+func (l *Ledger) syncGroup(take func() []*spoolSync) {
+	group := take()
+	err := l.dir.Sync("output")
+	for _, s := range group {
+		s.err = err
+	}
+}
 
 // removeSpool removes a run's file, if there is one, because its output is stored
 // elsewhere or was given up.
 func (l *Ledger) removeSpool(runID string) { _ = l.dir.Remove(spoolName(runID)) }
+
+func (l *Ledger) removeSpools(runIDs spools) {
+	for _, runID := range runIDs {
+		l.removeSpool(runID)
+	}
+}
 
 // Write implements ledger.Execution.
 func (e *execution) Write(s ledger.Stream, p []byte) {
@@ -127,7 +149,7 @@ func attemptOf(ctx context.Context, q querier, id ledger.ID, runID string) (atte
 	if err != nil || r.current != 0 && a.a.RunID == runID {
 		return a, err
 	}
-	if r.rowid == 0 {
+	if r.rowid == 0 || r.stale {
 		return attemptRow{}, ledger.ErrNotFound
 	}
 	var s attemptScan

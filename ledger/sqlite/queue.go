@@ -53,6 +53,7 @@ func (c *claim) join(ctx context.Context, mutexes []ledger.Mutex, owner ledger.O
 	use := ledger.MutexUse{ID: c.id, Owner: owner, Since: fromMicros(micros(l.now()))}
 	var t ticket
 	err := l.write(ctx, func(tx querier) (err error) {
+		t.end() // of an earlier transaction
 		if t, err = l.newTicket(ctx, tx); err != nil {
 			return err
 		}

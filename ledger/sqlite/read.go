@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"iter"
@@ -112,8 +111,9 @@ func (l *Ledger) list(ctx context.Context, f ledger.Filter, yield func(ledger.Re
 	}
 	n := 0
 	processes := sync.OnceValue(filelock.AllLeftovers)
+	above := lineage{}
 	for page := range slices.Chunk(rowids, listPage) {
-		records, err := readRecords(ctx, db, page)
+		records, err := readRecords(ctx, db, page, above)
 		if err != nil {
 			return err
 		}
@@ -167,6 +167,19 @@ func matching(ctx context.Context, q querier, f ledger.Filter) ([]int64, error) 
 		and("cast(r.key as text) glob ?", string(f.Glob))
 	}
 	limit := f.Limit
+	if !f.TopLevel { // a stale record matches, but is not listed
+		limit = 0
+	}
+	if f.TopLevel {
+		where = append(where, "r.parent = 0")
+	}
+	if f.Under != (ledger.ID{}) {
+		and("r.parent <> 0 and r.parent = ?", numberOf(f.Under))
+		from = "records r cross join attempts a on a.id = r.current"
+		if f.Phase != "" && f.Phase != ledger.PhaseSucceeded {
+			where = append(where, "r.done = 0")
+		}
+	}
 	switch f.Phase {
 	case "":
 	case ledger.PhaseRunning, ledger.PhaseInterrupted:
@@ -202,8 +215,8 @@ func matching(ctx context.Context, q querier, f ledger.Filter) ([]int64, error) 
 }
 
 // readRecords reads records in the given order. Inputs and Alive are not set. A record that
-// was forgotten in the meantime is omitted.
-func readRecords(ctx context.Context, q querier, rowids []int64) ([]ledger.Record, error) {
+// was forgotten is omitted.
+func readRecords(ctx context.Context, q querier, rowids []int64, above lineage) ([]ledger.Record, error) {
 	ids, err := json.Marshal(rowids)
 	if err != nil {
 		return nil, err
@@ -215,7 +228,7 @@ func readRecords(ctx context.Context, q querier, rowids []int64) ([]ledger.Recor
 		return nil, err
 	}
 	defer rows.Close()
-	var records []ledger.Record
+	var found []recordRow
 	for rows.Next() {
 		var s attemptScan
 		r, err := scanRecord(rows, s.dest()...)
@@ -228,9 +241,22 @@ func readRecords(ctx context.Context, q querier, rowids []int64) ([]ledger.Recor
 		}
 		a.a.Inputs = nil
 		r.rec.Current = a.a
-		records = append(records, r.rec)
+		found = append(found, r)
 	}
-	return records, rows.Err()
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return nil, err
+	}
+	var records []ledger.Record
+	for _, r := range found {
+		stale, err := above.stale(ctx, q, r)
+		if err != nil {
+			return nil, err
+		}
+		if !stale {
+			records = append(records, r.rec)
+		}
+	}
+	return records, nil
 }
 
 // Attempts implements ledger.Ledger.
@@ -251,11 +277,8 @@ func (l *Ledger) Attempts(ctx context.Context, id ledger.ID) ([]ledger.Attempt, 
 }
 
 func (l *Ledger) history(ctx context.Context, q querier, id ledger.ID) ([]attemptRow, error) {
-	r, err := readRecord(ctx, q, id)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
-	}
-	if err != nil {
+	r, _, err := readBoth(ctx, q, id)
+	if err != nil || r.current == 0 {
 		return nil, err
 	}
 	rows, err := q.QueryContext(ctx, "select "+attemptColumns+" from attempts a where a.record=? order by a.id", r.rowid)

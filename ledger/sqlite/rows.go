@@ -29,6 +29,9 @@ type recordRow struct {
 	rowid   int64
 	rec     ledger.Record // without Current and Alive
 	current int64         // rowid of the current attempt, 0 for none
+	kin     kin
+	stored  int64 // the checksum of the stored row that the row was read from
+	stale   bool  // the row was forgotten with one above, and still has its history
 }
 
 // attemptRow is a row of attempts.
@@ -41,11 +44,12 @@ type attemptRow struct {
 	sum     uint32
 }
 
-const recordColumns = `r.id, r.namespace, r.key, r.window, r.generation, r.fence, r.attempts, r.current, r.checksum`
+const recordColumns = `r.id, r.namespace, r.key, r.window, r.generation, r.fence, r.attempts, r.current, r.checksum,
+	r.parent, r.parent_series, r.series, r.floor, r.done`
 
 const attemptColumns = `a.id, a.record, a.number, a.run_id, a.state, a.reason, a.exit_code, a.signal, a.started, a.ended,
 	a.fingerprint, a.host, a.pid, a.user, a.note, a.output_bytes, a.truncated, a.files, a.output_place, a.output_size,
-	a.output_sum, a.checksum, a.inputs`
+	a.output_sum, a.checksum, a.inputs, a.parent_run`
 
 // scanner is *sql.Rows or *sql.Row.
 type scanner interface{ Scan(dest ...any) error }
@@ -53,13 +57,13 @@ type scanner interface{ Scan(dest ...any) error }
 func scanRecord(s scanner, more ...any) (recordRow, error) {
 	var r recordRow
 	var namespace, key, window []byte
-	var sum int64
-	err := s.Scan(append([]any{&r.rowid, &namespace, &key, &window, &r.rec.Generation, &r.rec.Fence, &r.rec.Attempts, &r.current, &sum}, more...)...)
+	err := s.Scan(append([]any{&r.rowid, &namespace, &key, &window, &r.rec.Generation, &r.rec.Fence, &r.rec.Attempts, &r.current, &r.stored,
+		&r.kin.parent, &r.kin.parentSeries, &r.rec.Series, &r.kin.floor, &r.kin.done}, more...)...)
 	if err != nil {
 		return r, err
 	}
 	r.rec.ID = ledger.ID{Namespace: string(namespace), Key: string(key), Window: string(window)}
-	if sum != r.checksum() {
+	if r.stored != r.checksum() || !r.findParent() {
 		return r, fmt.Errorf("%w: the record of key %q", ledger.ErrCorrupt, r.rec.ID.Key)
 	}
 	return r, nil
@@ -79,7 +83,7 @@ func (s *attemptScan) dest() []any {
 	return []any{
 		&r.rowid, &r.record, &a.Number, &a.RunID, &a.State, &a.Reason, &a.ExitCode, &a.Signal, &s.started, &s.ended,
 		&a.Fingerprint, &s.host, &a.Owner.PID, &s.user, &s.note, &a.OutputBytes, &a.Truncated, &a.Files, &r.storage, &r.size,
-		&r.sum, &s.sum, &a.Inputs,
+		&r.sum, &s.sum, &a.Inputs, &a.ParentRun,
 	}
 }
 
@@ -99,6 +103,9 @@ func (r recordRow) checksum() int64 {
 	var d digest
 	d.text(r.rec.ID.Namespace, r.rec.ID.Key, r.rec.ID.Window)
 	d.numbers(r.rowid, r.rec.Generation, r.rec.Fence, int64(r.rec.Attempts), r.current)
+	if r.kin != (kin{}) || r.rec.Series != 0 { // as in earlier versions otherwise
+		d.numbers(r.kin.parent, r.kin.parentSeries, r.rec.Series, r.kin.floor, r.kin.done)
+	}
 	return d.sum()
 }
 
@@ -109,6 +116,9 @@ func (r attemptRow) checksum(id ledger.ID) int64 {
 		a.Owner.Host, a.Owner.User, storedNote(a), string(a.Inputs))
 	d.numbers(r.rowid, r.record, int64(a.Number), int64(a.ExitCode), int64(a.Signal), micros(a.Started), micros(a.Ended),
 		int64(a.Owner.PID), a.OutputBytes, boolToInt(a.Truncated), int64(a.Files), int64(r.storage), r.size, int64(r.sum))
+	if a.ParentRun != "" {
+		d.text(a.ParentRun)
+	}
 	return d.sum()
 }
 
@@ -206,11 +216,6 @@ func nameArgs(id ledger.ID) []any {
 	return []any{numberOf(id), []byte(id.Namespace), []byte(id.Key), []byte(id.Window)}
 }
 
-func readRecord(ctx context.Context, q querier, id ledger.ID) (recordRow, error) {
-	r, err := scanRecord(q.QueryRowContext(ctx, "select "+recordColumns+" from records r"+byNumber, numberOf(id)))
-	return r, r.belongs(id, err)
-}
-
 // belongs returns err, or an error if the record that was read is not that of id.
 func (r recordRow) belongs(id ledger.ID, err error) error {
 	if err == nil && r.rec.ID != id {
@@ -220,8 +225,20 @@ func (r recordRow) belongs(id ledger.ID, err error) error {
 }
 
 // readBoth reads a record and its current attempt. For a missing record, it returns the
-// zero record of id. It reads both with one query, which is the only query of a replay.
+// one that a Begin would create. It reads both with one query, which is the only query of a
+// replay of a record without a parent.
 func readBoth(ctx context.Context, q querier, id ledger.ID) (recordRow, attemptRow, error) {
+	for {
+		r, a, again, err := readOnce(ctx, q, id)
+		if !again || err != nil {
+			return r, a, err
+		}
+	}
+}
+
+// readOnce is readBoth. Its third result reports that another process changed the record
+// between two queries, so that it has to be read again.
+func readOnce(ctx context.Context, q querier, id ledger.ID) (recordRow, attemptRow, bool, error) {
 	var s attemptScan
 	r, err := scanRecord(q.QueryRowContext(ctx, "select "+recordColumns+", "+attemptColumns+
 		" from records r join attempts a on a.id = r.current"+byNumber, numberOf(id)), s.dest()...)
@@ -233,53 +250,73 @@ func readBoth(ctx context.Context, q querier, id ledger.ID) (recordRow, attemptR
 			", exists (select 1 from attempts a where a.id = r.current) from records r"+byEither, nameArgs(id)...), &exists)
 		switch err = r.belongs(id, err); {
 		case errors.Is(err, sql.ErrNoRows):
-			return recordRow{rec: ledger.Record{ID: id, Generation: 1}}, attemptRow{}, nil
-		case err == nil && exists:
-			return readBoth(ctx, q, id)
-		case err == nil && r.current != 0:
-			err = fmt.Errorf("%w: the current attempt of key %q is gone", ledger.ErrCorrupt, id.Key)
+			r, err = newRecord(ctx, q, id)
+			return r, attemptRow{}, false, err
+		case err != nil:
+			return r, attemptRow{}, false, err
+		case exists:
+			return r, attemptRow{}, true, nil
+		case r.current != 0:
+			return r, attemptRow{}, false, fmt.Errorf("%w: the current attempt of key %q is gone", ledger.ErrCorrupt, id.Key)
 		}
-		return r, attemptRow{}, err
+		again, err := r.resolve(ctx, q)
+		return r, attemptRow{}, again, err
 	}
 	if err = r.belongs(id, err); err != nil {
-		return r, attemptRow{}, err
+		return r, attemptRow{}, false, err
 	}
 	a, err := s.attempt(id)
 	if err == nil && a.record != r.rowid {
 		err = fmt.Errorf("%w: the record of key %q", ledger.ErrCorrupt, id.Key)
 	}
+	if err != nil {
+		return r, a, false, err
+	}
+	again, err := r.resolve(ctx, q)
+	if r.stale {
+		a = attemptRow{}
+	}
 	r.rec.Current = a.a
-	return r, a, err
+	return r, a, again, err
 }
 
-// writeRecord stores r over the record that was read as expect. If expect has no rowid,
-// there was no record, and writeRecord inserts one. It returns ledger.ErrChanged if the
-// stored record is no longer equal to expect.
-func writeRecord(ctx context.Context, tx querier, expect recordRow, r *recordRow) error {
-	id := r.rec.ID
-	if expect.rowid == 0 {
+// writeRecord stores r over the row that it was read from, or inserts it if there was none.
+// It returns ledger.ErrChanged if the stored row is no longer the same. It raises the floors
+// of the records above.
+func writeRecord(ctx context.Context, tx querier, r *recordRow) error {
+	id, before := r.rec.ID, r.stored
+	if r.rowid == 0 {
 		r.rowid = numberOf(id)
-		_, err := tx.ExecContext(ctx, `insert into records (id, namespace, key, window, generation, fence, attempts, current, checksum)
-			values (?,?,?,?,?,?,?,?,?)`, r.rowid, []byte(id.Namespace), []byte(id.Key), []byte(id.Window),
-			r.rec.Generation, r.rec.Fence, r.rec.Attempts, r.current, r.checksum())
+		r.stored = r.checksum()
+		_, err := tx.ExecContext(ctx, `insert into records (id, namespace, key, window, generation, fence, attempts, current, checksum,
+			parent, parent_series, series, floor, done) values (?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+			r.rowid, []byte(id.Namespace), []byte(id.Key), []byte(id.Window), r.rec.Generation, r.rec.Fence, r.rec.Attempts, r.current, r.stored,
+			r.kin.parent, r.kin.parentSeries, r.rec.Series, r.kin.floor, r.kin.done)
+		if err != nil {
+			return err
+		}
+		return r.raiseFloor(ctx, tx)
+	}
+	r.stored = r.checksum()
+	err := requireOneRow(tx.ExecContext(ctx, `update records set generation=?, fence=?, attempts=?, current=?, checksum=?,
+		parent=?, parent_series=?, series=?, floor=?, done=? where id=? and checksum=?`,
+		r.rec.Generation, r.rec.Fence, r.rec.Attempts, r.current, r.stored,
+		r.kin.parent, r.kin.parentSeries, r.rec.Series, r.kin.floor, r.kin.done, r.rowid, before))
+	if err != nil {
 		return err
 	}
-	return requireOneRow(tx.ExecContext(ctx, `update records set generation=?, fence=?, attempts=?, current=?, checksum=?
-		where id=? and current=? and generation=? and fence=?`,
-		r.rec.Generation, r.rec.Fence, r.rec.Attempts, r.current, r.checksum(),
-		r.rowid, expect.current, expect.rec.Generation, expect.rec.Fence))
+	return r.raiseFloor(ctx, tx)
 }
 
-// addAttempt stores row as the current attempt of the record now, and then stores now over
-// the record that was read as before.
-func addAttempt(ctx context.Context, tx querier, before recordRow, now *recordRow, row *attemptRow) error {
+// addAttempt stores row as the current attempt of the record now, and then stores now.
+func addAttempt(ctx context.Context, tx querier, now *recordRow, row *attemptRow) error {
 	id := now.rec.ID
 	row.record = numberOf(id) // valid also for a record that is not stored yet
 	if err := insertAttempt(ctx, tx, id, row); err != nil {
 		return err
 	}
-	now.current = row.rowid
-	return writeRecord(ctx, tx, before, now)
+	now.current, now.kin.done = row.rowid, now.doneBy(row.a)
+	return writeRecord(ctx, tx, now)
 }
 
 // insertAttempt stores a new attempt with the next rowid. The rowids order all attempts of
@@ -290,11 +327,11 @@ func insertAttempt(ctx context.Context, tx querier, id ledger.ID, r *attemptRow)
 	}
 	a := r.a
 	_, err := tx.ExecContext(ctx, `insert into attempts (id, record, number, run_id, state, reason, exit_code, signal, started, ended,
-		fingerprint, host, pid, user, note, output_bytes, truncated, files, output_place, output_size, output_sum, checksum, inputs)
-		values (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		fingerprint, host, pid, user, note, output_bytes, truncated, files, output_place, output_size, output_sum, checksum, inputs, parent_run)
+		values (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		r.rowid, r.record, a.Number, a.RunID, a.State, a.Reason, a.ExitCode, a.Signal, micros(a.Started), micros(a.Ended),
 		a.Fingerprint, []byte(a.Owner.Host), a.Owner.PID, []byte(a.Owner.User), []byte(storedNote(a)), a.OutputBytes, a.Truncated, a.Files,
-		r.storage, r.size, r.sum, r.checksum(id), notNil(a.Inputs))
+		r.storage, r.size, r.sum, r.checksum(id), notNil(a.Inputs), a.ParentRun)
 	return err
 }
 

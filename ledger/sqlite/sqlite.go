@@ -26,12 +26,6 @@ const applicationID = 0x6964656d // "idem"
 // where it is read, not later.
 var readPragmas = fmt.Sprintf("pragma busy_timeout=%d; pragma cell_size_check=on;", filelock.Timeout.Milliseconds())
 
-// writePragmas has the pragmas that are set before the first write. FULL makes every commit
-// durable; on macOS, that also needs the two fullfsync pragmas. Every process that opens a
-// ledger reads its whole -wal first, so the -wal is kept much shorter than by default.
-var writePragmas = "pragma synchronous=" + synchronous + `; pragma fullfsync=on; pragma checkpoint_fullfsync=on;
-	pragma wal_autocheckpoint=40; pragma journal_size_limit=1048576; pragma secure_delete=on;`
-
 // Ledger is a handle on the ledger in one directory.
 type Ledger struct {
 	dir   *localdir.Dir
@@ -46,8 +40,13 @@ type Ledger struct {
 
 	writable atomic.Bool // writePragmas has been executed
 
-	mu sync.Mutex // guards db, and makes writers of this handle take turns
-	db *database  // nil until there is a ledger
+	changes   *combiner[*change]
+	spools    *combiner[*spoolSync]
+	sustained atomic.Int32 // batches that run, see Sustain
+
+	mu     sync.Mutex // guards the fields below, and makes writers of this handle take turns
+	db     *database  // nil until there is a ledger
+	wanted []string   // see transaction
 }
 
 // Options are the options of Open.
@@ -73,6 +72,7 @@ func (o Options) open(dir string, locks func(*localdir.Dir) filelock.Space) (*Le
 	if l.scripts == nil {
 		l.scripts = migrations
 	}
+	l.changes, l.spools = newCombiner(l.commitGroup), newCombiner(l.syncGroup)
 	if err != nil {
 		return nil, l.explain(err)
 	}
@@ -228,7 +228,7 @@ func (l *Ledger) writer(ctx context.Context) (*database, error) {
 		if err := l.dir.Verify(); err != nil {
 			return nil, err
 		}
-		if _, err := l.db.ExecContext(ctx, writePragmas); err != nil {
+		if _, err := l.db.ExecContext(ctx, l.settings()); err != nil {
 			return nil, err
 		}
 		l.writable.Store(true)

@@ -24,14 +24,10 @@ import (
 // in the same file. A nil turn has no witness.
 type turn struct{ *filelock.Lock }
 
-// takeTurn waits for a writer's turn. When the locks are missing, it returns a nil turn
-// unless whole is set. An outcome is recorded without the locks, because SQLite itself
-// admits one writer at a time.
-func (l *Ledger) takeTurn(whole bool) (*turn, error) {
+// takeTurn waits for a writer's turn. The error is a *ledger.Fault when the locks are
+// missing.
+func (l *Ledger) takeTurn() (*turn, error) {
 	queue, err := l.locks.Queue()
-	if fault := (*ledger.Fault)(nil); !whole && errors.As(err, &fault) {
-		return nil, nil
-	}
 	if err != nil {
 		return nil, err
 	}

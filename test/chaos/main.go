@@ -23,6 +23,7 @@ import (
 	"idem/test/chaos/lab"
 	"idem/test/chaos/mutex"
 	"idem/test/chaos/power"
+	"idem/test/chaos/resume"
 	"idem/test/chaos/signals"
 	"idem/test/chaos/steps"
 	"idem/test/chaos/syscalls"
@@ -38,6 +39,8 @@ var children = map[string]func(args []string) int{
 	"mutex-command":   mutex.Command,
 	"worker":          kill.Worker,
 	"daemon":          kill.Daemon,
+	"resume-command":  resume.Command,
+	"resume-script":   resume.Script,
 	"trigger-command": triggers.Command,
 	"group-leader":    power.GroupLeader,
 	"shell":           signals.Shell,
@@ -54,6 +57,8 @@ var parts = []part{
 	{rig.Part{Name: "kill", What: "SIGKILL of idem, the command, both and leftovers at random times"}, kill.Run},
 	{rig.Part{Name: "mutex", What: "SIGKILL of calls with mutexes, while they wait and while they run"}, mutex.Run},
 	{rig.Part{Name: "triggers", What: "calls with --wait=fresh at random times, some of them killed"}, triggers.Run},
+	{rig.Part{Name: "each-kill", What: "SIGKILL of idem each, its commands and both, while two calls share a list"}, resume.Each},
+	{rig.Part{Name: "step-kill", What: "SIGKILL of idem run, idem step and their commands, while two calls run a script of steps"}, resume.Step},
 	{rig.Part{Name: "steps", What: "SIGKILL of idem at every point at which the ledger is in another state"}, steps.Run},
 	{rig.Part{Name: "power", What: "power cuts of the ledger's disk"}, power.Run},
 	{rig.Part{Name: "full", What: "a disk that fills up and empties at random times"}, full.Run},
@@ -74,7 +79,7 @@ func chaos(args []string) error {
 	flags := program.Flags
 	flags.BoolVar(&o.Quick, "quick", false, "do about a tenth of everything")
 	flags.IntVar(&o.Keys, "keys", 0, "kill, mutex: use at least this many keys (0: 1000, quick 100; mutex 20)")
-	flags.IntVar(&o.Kills, "kills", 0, "kill, mutex: make at least this many kills (0: 5000, quick 500; mutex 500, quick 60)")
+	flags.IntVar(&o.Kills, "kills", 0, "kill, mutex, each-kill, step-kill: make at least this many kills (0: 5000, quick 500; mutex 500, the others 1000, quick 60)")
 	flags.IntVar(&o.Parallel, "parallel", 8, "work on this many keys, kills or disks at a time (not power)")
 	flags.StringVar(&o.Trial, "trial", "", "damage, syscalls: make only the trial of this `NAME`")
 	flags.DurationVar(&o.Wait, "wait", time.Minute, "signals: fail if an expected event takes longer; usually it takes less than a hundredth")

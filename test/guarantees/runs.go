@@ -17,7 +17,7 @@ import (
 // expected lists the parts in the order of the page. `go run ./test/chaos --help`
 // describes the parts of chaos.
 var expected = []string{
-	"chaos kill", "chaos mutex", "chaos triggers", "chaos steps", "chaos power", "chaos full", "chaos damage", "chaos syscalls", "chaos signals",
+	"chaos kill", "chaos mutex", "chaos triggers", "chaos each-kill", "chaos step-kill", "chaos steps", "chaos power", "chaos full", "chaos damage", "chaos syscalls", "chaos signals",
 	"load onekey", "load manykeys", "load fresh", "load soak", "load reader", "load sizes", "load each", "load held",
 	"bench",
 }

@@ -14,7 +14,7 @@ import (
 type Role int
 
 const (
-	RoleIdem    Role = iota // idem run
+	RoleIdem    Role = iota // idem run, each or step
 	RoleCommand             // the command
 	RoleHelper              // a worker or daemon
 	RoleOther               // another call of idem, such as list
@@ -25,6 +25,7 @@ type Process struct {
 	PID, Parent int
 	Role        Role
 	Call        string
+	Run         string // of a process that idem started: the run ID
 }
 
 // Scan returns the processes of this test. They run idem or this program and have
@@ -72,12 +73,15 @@ func (l *Lab) look(pid int) (Process, bool) {
 		if call, ok := bytes.CutPrefix(kv, []byte(EnvCall+"=")); ok {
 			p.Call = string(call)
 		}
+		if run, ok := bytes.CutPrefix(kv, []byte("IDEM_RUN_ID=")); ok {
+			p.Run = string(run)
+		}
 	}
 	cmdline, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
 	args := strings.Split(string(cmdline), "\x00")
 	switch {
 	case len(args) < 2 || p.Call == "":
-	case exe == l.Idem && args[1] == "run":
+	case exe == l.Idem && (args[1] == "run" || args[1] == "each" || args[1] == "step"):
 		p.Role = RoleIdem
 	case exe == l.Self && strings.HasSuffix(args[1], "-command"):
 		p.Role = RoleCommand

@@ -16,6 +16,7 @@ type Process struct {
 	PID, Parent int
 	Role        Role
 	Call        string
+	Run         string
 }
 
 func (l *Lab) Scan() []Process { return nil }

@@ -1,0 +1,106 @@
+package batch
+
+import (
+	"context"
+	"errors"
+	"hash/maphash"
+	"io"
+
+	"idem/items"
+	"idem/ledger"
+	"idem/runner"
+)
+
+// readAll reads the items. It hands those that may have to run on to the intake.
+func (s *scheduler) readAll() {
+	for !s.stopping.Load() {
+		if s.Printer != nil && s.Printer.Wait(s.taking) != nil {
+			break
+		}
+		item, err := s.Next()
+		if err != nil {
+			if !s.badLine(err) {
+				break
+			}
+			continue
+		}
+		s.read.Add(1)
+		s.offset.Store(item.End)
+		if s.skips(item) && !s.ReplayAll && !s.Skips {
+			s.skipped.Add(1)
+			continue
+		}
+		u := &unit{Entry: item, again: s.seen.add(maphash.String(s.seed, item.ID.Key))}
+		if !s.intake.push(u) {
+			break
+		}
+		s.mu.Lock()
+		s.advance()
+		s.mu.Unlock()
+	}
+}
+
+// badLine handles an error of the source and reports whether reading goes on.
+func (s *scheduler) badLine(err error) bool {
+	var bad *items.BadLine
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer s.advance()
+	switch {
+	case errors.Is(err, io.EOF):
+		s.ended = true
+		return false
+	case errors.As(err, &bad):
+		s.result.BadLines++
+		s.notify(Notice{Kind: KindBad, Entry: Entry{Item: items.Item{Line: bad.Line}}, Err: bad})
+		if s.SkipBad {
+			return true
+		}
+	}
+	s.result.Input = err
+	s.halt(ByInput)
+	return false
+}
+
+// survey is what the ledger knew at one moment about all items of the batch.
+type survey struct{ ledger.Successes }
+
+// surveyAfter is the number of items that a batch finds done, one by one, after which it
+// reads which others are done.
+const surveyAfter = 1000
+
+// skips reports whether an item need not be taken, because the survey has its success.
+func (s *scheduler) skips(e Entry) bool {
+	known := s.survey.Load()
+	if known == nil || !known.Has(e.ID, e.Fingerprint) {
+		return false
+	}
+	rec := ledger.Record{ID: e.ID, Generation: 1, Attempts: 1, Current: ledger.Attempt{
+		Number: 1, RunID: "survey", State: ledger.Succeeded, Fingerprint: e.Fingerprint,
+	}}
+	d := runner.Decide(rec, e.Fingerprint, s.Policy, runner.Moment{
+		Now: s.Clock.Now(), Baseline: runner.Baseline{Generation: 1, Attempts: 1, RunID: rec.Current.RunID},
+	})
+	return d == runner.Decision{Action: runner.ActionReplay, Reason: runner.ReasonSucceeded}
+}
+
+// lookAtAll begins the survey when it is worth its cost.
+func (s *scheduler) lookAtAll() {
+	all, ok := s.Runner.Ledger.(ledger.Surveying)
+	if !ok || s.surveying || s.result.Counts[DoneBefore] < surveyAfter || s.Parent == (ledger.ID{}) {
+		return
+	}
+	s.surveying = true
+	go func() {
+		known, err := all.Successes(s.taking, s.Parent)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		switch {
+		case err == nil:
+			s.survey.Store(&survey{known})
+		case !errors.Is(err, context.Canceled):
+			s.fault(err)
+		}
+		s.advance()
+	}()
+}

@@ -1,0 +1,267 @@
+package batch
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"idem/ledger"
+	"idem/proc"
+	"idem/runner"
+)
+
+// mayTake reports whether the next item may be taken. Up to as many items as there are
+// slots are claimed ahead of a free slot, so that the end of a command and the beginning of
+// the next one share a commit.
+func (s *scheduler) mayTake(now time.Time) bool {
+	if s.noMore || len(s.delayed) >= maxDelayed || len(s.notices) >= maxNotices {
+		return false
+	}
+	if s.takes > 0 && !s.Policy.Probe && !s.Policy.Verify { // without them a take is short, so items start in order
+		return false
+	}
+	pending := s.takes + len(s.ready)
+	if s.Limit > 0 && s.started+pending >= s.Limit {
+		return false
+	}
+	room := s.throttle.slots - s.used
+	if !s.patient {
+		room += s.throttle.slots
+	} else if s.pace.due(now) > 0 || s.throttle.due(now) > 0 {
+		return false
+	}
+	return pending < room
+}
+
+// pop returns the next item to take, or nil if none has been read. It deals with items that
+// need not be taken.
+func (s *scheduler) pop() *unit {
+	for {
+		if n := len(s.back); n > 0 {
+			first := 0
+			for i, u := range s.back {
+				if u.No < s.back[first].No {
+					first = i
+				}
+			}
+			u := s.back[first]
+			s.back = slices.Delete(s.back, first, first+1)
+			return u
+		}
+		u := s.intake.pop()
+		if u == nil {
+			return nil
+		}
+		if s.Printer != nil {
+			u.place = s.Printer.Item(u.ID, s.tag(u.Entry))
+		}
+		switch first := s.flying[u.ID.Key]; {
+		case first != nil && first.Fingerprint != u.Fingerprint:
+			s.resolve(u, Notice{Fate: Mismatch})
+		case first != nil && s.ReplayAll:
+			first.followers = append(first.followers, u) // their output is that of the first one
+		case first != nil:
+			s.resolve(u, Notice{Fate: Duplicate})
+		case s.skips(u.Entry):
+			s.resolve(u, Notice{Fate: DoneBefore})
+		default:
+			s.flying[u.ID.Key] = u
+			return u
+		}
+	}
+}
+
+// take decides and claims an item.
+func (s *scheduler) take(u *unit) {
+	fate, known, err := s.look(u)
+	var t *runner.Task
+	var res runner.Result
+	if err == nil && !known {
+		t, res, err = s.Runner.Take(s.taking, s.Call(u.Entry))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.takes--
+	if known {
+		s.resolve(u, Notice{Fate: fate, Result: res})
+	} else {
+		s.took(u, t, res, err)
+	}
+	s.advance()
+}
+
+// look decides without a claim about an item that was earlier in the list, or that
+// Batch.Only excludes.
+func (s *scheduler) look(u *unit) (fate Fate, known bool, err error) {
+	if !u.again && s.Only == "" {
+		return 0, false, nil
+	}
+	rec, err := s.Runner.Ledger.Get(s.taking, u.ID)
+	if err != nil {
+		return 0, false, err
+	}
+	cur := rec.Current
+	switch {
+	case u.again && cur.RunID != "" && cur.ParentRun == s.RunID && cur.Fingerprint != u.Fingerprint:
+		return Mismatch, true, nil
+	case u.again && cur.RunID != "" && cur.ParentRun == s.RunID:
+		return Duplicate, true, nil
+	case s.Only.excludes(rec.Phase()):
+		return LeftOut, true, nil
+	}
+	return 0, false, nil
+}
+
+// took handles the result of runner.Take.
+func (s *scheduler) took(u *unit, t *runner.Task, res runner.Result, err error) {
+	switch {
+	case t != nil && s.noMore:
+		t.Release()
+		s.resolve(u, Notice{Fate: NotReached})
+	case t != nil:
+		u.task, u.at = t, s.Clock.Now()
+		s.ready = append(s.ready, u)
+	case err != nil:
+		s.notTaken(u, res, err)
+	case res.Reason == runner.ReasonBusy && s.Wait.Set && !s.noMore:
+		u.aside = true
+		s.aside = append(s.aside, u)
+	default:
+		s.resolve(u, Notice{Fate: fateOf(res, u.aside), Result: res})
+	}
+}
+
+// notTaken handles an item that could not be decided.
+func (s *scheduler) notTaken(u *unit, res runner.Result, err error) {
+	var start *proc.StartError
+	switch {
+	case s.taking.Err() != nil: // the batch ends
+	case proc.Scarce(err):
+		s.noRoom(err)
+		s.back = append(s.back, u)
+		return
+	case errors.As(err, &start):
+		s.cannotStart(start)
+	case errors.As(err, new(*proc.SignalError)):
+		s.halt(BySignal)
+	default:
+		s.fault(err)
+	}
+	s.resolve(u, Notice{Fate: NotReached, Result: res, Err: err})
+}
+
+// fateOf returns the fate of an item that runner.Take decided not to run. elsewhere
+// reports whether another call held the item before.
+func fateOf(res runner.Result, elsewhere bool) Fate {
+	state := res.Record.Current.State
+	switch res.Action {
+	case runner.ActionReplay:
+		switch {
+		case state != ledger.Succeeded:
+			return FailedBefore
+		case elsewhere:
+			return DoneElsewhere
+		}
+		return DoneBefore
+	}
+	switch res.Reason {
+	case runner.ReasonMismatch:
+		return Mismatch
+	case runner.ReasonBusy, runner.ReasonMutex:
+		return Busy
+	case runner.ReasonInterrupted, runner.ReasonUndecided, runner.ReasonUnverified:
+		return Interrupted
+	case runner.ReasonTooLate:
+		if state == ledger.Running {
+			return Interrupted
+		}
+	}
+	return Refused
+}
+
+// cannotStart ends the batch because its command cannot be started.
+func (s *scheduler) cannotStart(err error) {
+	if s.result.Command == nil {
+		s.result.Command = err
+	}
+	s.halt(ByCommand)
+}
+
+// noRoom makes the batch slower, because the system has no room for a further process.
+func (s *scheduler) noRoom(err error) {
+	s.throttle.full(s.Clock.Now(), s.used)
+	s.notify(Notice{Kind: KindRoom, Err: err, Count: s.throttle.slots, Delay: s.throttle.delay})
+}
+
+// releaseHeld gives back the claims of items for which no slot was free for some time.
+// They are taken again when there is one.
+func (s *scheduler) releaseHeld(now time.Time) {
+	s.ready = slices.DeleteFunc(s.ready, func(u *unit) bool {
+		if now.Sub(u.at) < hold {
+			return false
+		}
+		s.patient = true
+		u.task.Release()
+		u.task = nil
+		s.back = append(s.back, u)
+		return true
+	})
+}
+
+const (
+	// firstSweep is the number of items put aside at which all of them are looked at again.
+	firstSweep = 1024
+	// maxWaits is the number of items that are waited for at the same time.
+	maxWaits = 16
+)
+
+// awaitAside looks again at the items that other calls held: at all of them when there are
+// many, so that they need not be kept in memory, and otherwise when there is nothing else to
+// take.
+func (s *scheduler) awaitAside() {
+	if s.sweepAt > 0 && len(s.aside) >= s.sweepAt && len(s.back) == 0 {
+		s.back, s.aside, s.sweepAt = s.aside, nil, 0
+		return
+	}
+	if s.noMore || len(s.back) > 0 || s.takes > 0 {
+		return
+	}
+	s.sweepAt = max(firstSweep, 2*len(s.aside))
+	if s.intake.len() > 0 {
+		return
+	}
+	if len(s.aside) > 0 && s.waiting == nil {
+		s.waiting = s.taking
+		if s.Wait.Limit > 0 {
+			s.waiting, s.stopWaiting = context.WithTimeout(s.taking, s.Wait.Limit)
+		}
+		s.notify(Notice{Kind: KindWait, Count: len(s.aside)})
+	}
+	for s.waits < maxWaits && len(s.aside) > 0 {
+		u := s.aside[0]
+		s.aside = slices.Delete(s.aside, 0, 1)
+		s.waits++
+		go s.await(u)
+	}
+}
+
+// await waits until another call has released an item.
+func (s *scheduler) await(u *unit) {
+	err := s.Runner.Ledger.Wait(s.waiting, u.ID)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waits--
+	switch {
+	case err == nil && !s.noMore:
+		s.back = append(s.back, u)
+	case err == nil, s.taking.Err() != nil:
+		s.resolve(u, Notice{Fate: NotReached})
+	case errors.Is(err, context.DeadlineExceeded):
+		s.resolve(u, Notice{Fate: Busy})
+	default:
+		s.fault(err)
+		s.resolve(u, Notice{Fate: NotReached, Err: err})
+	}
+	s.advance()
+}

@@ -1,0 +1,201 @@
+package cmd_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"idem/internal/testkit"
+)
+
+// stepRecipe is a script of steps in docs/recipes.md.
+type stepRecipe struct {
+	run     string // the call of the script
+	effects string // the lines that its tools add to the file effects, in order
+	out     string
+	prepare func(*recipeBox) // writes the tools
+	check   func(*recipeBox) // checks the effects in another way; nil: nothing else
+}
+
+// tool writes a tool that adds its name and its arguments to the file effects, and then
+// runs more.
+func (k *recipeBox) tool(name, more string) {
+	k.script(name, fmt.Sprintf("echo \"%s $*\" | sed 's/ *$//' >>\"$AT/effects\"\n%s", strings.TrimSuffix(name, ".sh"), more))
+}
+
+func (k *recipeBox) tools(names ...string) {
+	for _, name := range names {
+		k.tool(name, "")
+	}
+}
+
+// resumes runs the script of a recipe once through. Then it kills the script and its run
+// after each step in turn, and calls it again: each effect is there once, in its order.
+func (s stepRecipe) resumes(blocks []block, t *testing.T) {
+	steps := 1
+	for kill := 0; kill <= steps; kill++ {
+		k := newRecipeBox(t, blocks)
+		k.setenv("AT", k.dir)
+		for _, b := range blocks {
+			if b.file != "" {
+				k.script(b.file, b.text)
+			}
+		}
+		s.prepare(k)
+		real := strings.TrimSpace(k.wantStatus(k.sh("command -v idem"), 0).out)
+		k.write("killat", fmt.Sprint(kill))
+		k.script("idem", fmt.Sprintf(`%s "$@"; s=$?
+[ "$1" = step ] || exit $s
+echo x >>"$AT/steps"
+if [ $(grep -c x "$AT/steps") = $(cat "$AT/killat") ] && [ ! -e "$AT/killed" ]; then touch "$AT/killed"; kill -9 0; fi
+exit $s`, real))
+		r := k.start([]string{"setsid", "-w", "bash", "-u", "-c", s.run}).wait()
+		if kill > 0 {
+			if _, err := os.Stat(k.path("killed")); err != nil {
+				t.Fatalf("step %d: got no kill, want one", kill)
+			}
+			r = k.runRecipe(s.run)
+		}
+		k.wantStatus(r, 0)
+		if got := k.read("effects"); got != s.effects {
+			t.Errorf("killed after step %d: got the effects\n%swant\n%s", kill, got, s.effects)
+		}
+		if r.out != s.out {
+			t.Errorf("killed after step %d: got the output %q, want %q", kill, r.out, s.out)
+		}
+		before := k.read("effects")
+		k.wantStatus(k.runRecipe(s.run), 0)
+		if got := k.read("effects"); got != before {
+			t.Errorf("called again: got the effects\n%swant\n%s", got, before)
+		}
+		if s.check != nil {
+			s.check(k)
+		}
+		if kill == 0 {
+			steps = strings.Count(k.read("steps"), "x")
+		}
+	}
+}
+
+// recipe returns the check of the section of the recipe.
+func (s stepRecipe) recipe(k *recipeBox) {
+	testkit.Slow(k.t, "the script is killed after each of its steps")
+	blocks := k.left
+	k.left = nil
+	s.resumes(blocks, k.t)
+}
+
+var deploySteps = stepRecipe{
+	run: `./deploy-steps.sh 8471`,
+	effects: `build
+push
+migrate sha256:1
+roll a sha256:1
+roll b sha256:1
+smoke
+announce deployed sha256:1
+`,
+	prepare: func(k *recipeBox) {
+		k.tools("build.sh", "migrate.sh", "migrated.sh", "roll.sh", "smoke.sh", "announce.sh")
+		k.tool("push.sh", "echo sha256:1")
+		k.write("hosts.txt", "a\nb\n")
+	},
+}
+
+var orderSteps = stepRecipe{
+	run:     `./order.sh 7`,
+	effects: "charge 7\nreserve 7\nship 7\nmail 7 ch_1\n",
+	prepare: func(k *recipeBox) {
+		k.tool("charge.sh", "echo ch_1")
+		k.tools("reserve.sh", "ship.sh", "mail.sh", "refund.sh")
+	},
+}
+
+// recipeOrder also checks orders that fail: a refusal is refunded once, an unknown end is not.
+func recipeOrder(k *recipeBox) {
+	orderSteps.recipe(&recipeBox{box: k.box, left: k.left})
+	order := k.nextBlock("sh")
+	k.setenv("AT", k.dir)
+	k.script(order.file, order.text)
+	orderSteps.prepare(k)
+	k.tool("ship.sh", "exit 1")
+	for range 2 {
+		k.wantStatus(k.runRecipe("./order.sh 7"), 9)
+	}
+	if got, want := k.read("effects"), "charge 7\nreserve 7\nship 7\nrefund ch_1\n"; got != want {
+		k.t.Errorf("an order that is not shipped: got\n%swant\n%s", got, want)
+	}
+	// A cancelled order is not shipped, even if its refund fails at first.
+	k.write("effects", "")
+	k.tool("refund.sh", "exit 3")
+	k.wantStatus(k.runRecipe("./order.sh 8"), 3)
+	k.tools("ship.sh", "refund.sh")
+	k.wantStatus(k.runRecipe("./order.sh 8"), 9)
+	if got, want := k.read("effects"), "charge 8\nreserve 8\nship 8\nrefund ch_1\nrefund ch_1\n"; got != want {
+		k.t.Errorf("a refund that fails: got\n%swant\n%s", got, want)
+	}
+	// A shipment that may be on its way is not refunded.
+	k.write("effects", "")
+	k.tool("ship.sh", "kill -9 $PPID $$")
+	k.runRecipe("./order.sh 9")
+	k.wantStatus(k.runRecipe("./order.sh 9"), 79)
+	if got, want := k.read("effects"), "charge 9\nreserve 9\nship 9\n"; got != want {
+		k.t.Errorf("an unknown shipment: got\n%swant\n%s", got, want)
+	}
+}
+
+var certSteps = stepRecipe{
+	run:     `./cert.sh`,
+	effects: "certbot certonly -n -d example.org\ninstall a\nssh a systemctl reload nginx\ninstall b\nssh b systemctl reload nginx\n",
+	prepare: func(k *recipeBox) {
+		k.tools("certbot", "install.sh", "ssh")
+		k.write("balancers.txt", "a\nb\n")
+	},
+}
+
+var offboardSteps = stepRecipe{
+	run:     `./offboard.sh u1 u1@example.org && ./offboard.sh u2 u2@example.org`,
+	effects: "disable u1\narchive u1@example.org\nlicences u1\ndisable u2\narchive u2@example.org\nlicences u2\n",
+	prepare: func(k *recipeBox) { k.tools("disable.sh", "archive.sh", "licences.sh") },
+}
+
+// recipeOffboard also runs the loop, in which one user fails at first.
+func recipeOffboard(k *recipeBox) {
+	offboardSteps.recipe(&recipeBox{box: k.box, left: k.left})
+	script, loop := k.nextBlock("sh"), k.nextBlock("sh").text
+	k.setenv("AT", k.dir)
+	k.script(script.file, script.text)
+	offboardSteps.prepare(k)
+	k.tool("archive.sh", `[ "$1" != u1@example.org ] || [ -e ok ]`)
+	k.write("leavers.csv", "u1,u1@example.org\nu2,u2@example.org\n")
+	k.wantStatus(k.runRecipe(loop), 1)
+	k.write("ok", "")
+	k.wantStatus(k.runRecipe(loop), 0)
+	want := "disable u1\narchive u1@example.org\ndisable u2\narchive u2@example.org\nlicences u2\narchive u1@example.org\nlicences u1\n"
+	if got := k.read("effects"); got != want {
+		k.t.Errorf("got the effects\n%swant\n%s", got, want)
+	}
+}
+
+var releaseSteps = stepRecipe{
+	run:     `./release.sh 1.2`,
+	effects: "git push -q origin v1.2\ndist 1.2\npublish npm 1.2\npublish pypi 1.2\npublish ghcr 1.2\nnotes v1.2\n",
+	out:     "notes\n",
+	prepare: func(k *recipeBox) {
+		k.setenv("GH_TOKEN", "hunter22")
+		k.tools("git", "publish.sh")
+		k.tool("dist.sh", `mkdir -p dist; echo "$1" >dist/idem`)
+		k.tool("notes.sh", "echo notes")
+	},
+}
+
+var reportSteps = stepRecipe{
+	run:     `./report.sh`,
+	effects: "query\nsend a@example.org rows 1\nsend b@example.org rows 1\n",
+	prepare: func(k *recipeBox) {
+		k.tool("query.sh", `echo "rows $(grep -c query "$AT/effects")"`)
+		k.tools("send.sh")
+		k.write("recipients.txt", "a@example.org\nb@example.org\n")
+	},
+}

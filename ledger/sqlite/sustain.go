@@ -1,0 +1,72 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"sync"
+)
+
+// Every process that opens a ledger reads its whole -wal first, so the -wal is kept much
+// shorter than by default. While a batch runs, it may become longer, because moving its
+// content to the database costs syncs. The batch empties it at its end.
+const (
+	shortWAL     = 40   // pages after which a commit moves the content
+	sustainedWAL = 1000 // the same, while a batch runs
+)
+
+// writePragmas has the pragmas that are set before the first write. FULL makes every commit
+// durable; on macOS, that also needs the two fullfsync pragmas.
+var writePragmas = "pragma synchronous=" + synchronous + `; pragma fullfsync=on; pragma checkpoint_fullfsync=on;
+	pragma secure_delete=on;` + walPragmas(shortWAL, 1<<20)
+
+// sustainedPragmas replace the last of writePragmas while a batch runs. The -wal is not
+// truncated then, because writing over it is faster than extending it.
+var sustainedPragmas = walPragmas(sustainedWAL, -1)
+
+func walPragmas(pages, sizeLimit int) string {
+	return fmt.Sprintf("pragma wal_autocheckpoint=%d; pragma journal_size_limit=%d;", pages, sizeLimit)
+}
+
+// settings returns the pragmas of a connection that writes. The caller holds l.mu, or the
+// only connection.
+func (l *Ledger) settings() string {
+	if l.sustained.Load() > 0 {
+		return writePragmas + sustainedPragmas
+	}
+	return writePragmas
+}
+
+// longWAL is the size of the -wal in bytes from which on a writer waits for readers.
+func (l *Ledger) longWAL() int64 {
+	if l.sustained.Load() > 0 {
+		return 16 << 20
+	}
+	return 2 << 20
+}
+
+// Sustain implements ledger.Sustaining.
+func (l *Ledger) Sustain() (end func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sustained.Add(1)
+	l.applySettings()
+	return sync.OnceFunc(func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.sustained.Add(-1) > 0 {
+			return
+		}
+		l.applySettings()
+		if l.db != nil && l.writable.Load() {
+			l.checkpoint(context.Background(), "truncate", readerPatience)
+		}
+	})
+}
+
+// applySettings changes the settings of a connection that writes. If that fails, the
+// -wal is longer or shorter than it should be.
+func (l *Ledger) applySettings() {
+	if l.db != nil && l.writable.Load() {
+		_, _ = l.db.ExecContext(context.Background(), l.settings())
+	}
+}
