@@ -28,9 +28,9 @@ type Batch struct {
 	// at once.
 	Policy runner.Policy
 	Call   func(Entry) runner.Call
-	// Prepare is called before an item begins in a slot, for each attempt. Nil does
-	// nothing.
-	Prepare func(t *runner.Task, i Entry, slot int)
+	// Prepare is called before an item begins in a slot, for each attempt. After an error,
+	// the attempt does not begin. Nil does nothing.
+	Prepare func(t *runner.Task, i Entry, slot int) error
 
 	Slots     int           // how many commands run at the same time
 	Interval  time.Duration // the least time between two starts; 0: no limit

@@ -118,11 +118,12 @@ func TestNoRoomToStart(t *testing.T) {
 	must(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &before))
 	restore := func() { must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &before)) }
 	defer restore()
-	b.Prepare = func(_ *runner.Task, e Entry, _ int) {
+	b.Prepare = func(_ *runner.Task, e Entry, _ int) error {
 		if e.Key == "b" {
 			b.Prepare = nil
 			must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: before.Max}))
 		}
+		return nil
 	}
 	rooms := 0
 	b.hear = func(n Notice) {

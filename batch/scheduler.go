@@ -159,7 +159,7 @@ func (s *scheduler) run(ctx context.Context) Result {
 	r := s.result
 	r.Counts[DoneBefore] += int(s.skipped.Load())
 	r.Read = int(s.read.Load())
-	r.Signal = s.stages.fatal
+	r.Signal, r.Complete = s.stages.fatal, s.ended
 	return r
 }
 

@@ -86,6 +86,9 @@ func (s *scheduler) commit(ended, begins *unit) (finish, begin error) {
 	ctx := context.Background() // both are short, and must not be left half done
 	end := func() { finish = ended.task.Finish(ctx) }
 	start := func() {
+		if begin != nil {
+			return
+		}
 		if begins.runs > 0 && !begins.task.StillDue(ctx) {
 			begin = errTooLate
 			return
@@ -98,7 +101,7 @@ func (s *scheduler) commit(ended, begins *unit) (finish, begin error) {
 			begins.task.Sink = func(stream proc.Stream, p []byte) { begins.place.Write(ledger.Stream(stream), p) }
 		}
 		if s.Prepare != nil {
-			s.Prepare(begins.task, begins.Entry, begins.slot)
+			begin = s.Prepare(begins.task, begins.Entry, begins.slot)
 		}
 	}
 	switch {

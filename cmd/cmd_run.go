@@ -94,30 +94,35 @@ func (a *app) runCommand() *cobra.Command {
 // callFlags adds all flags of idem run. The commands that ask about a call have them
 // too, so only the name of the command changes in a command line.
 func (a *app) callFlags(f *pflag.FlagSet, o *runOptions) {
+	a.itemFlags(f, o)
+	f.Var(&o.wait, "wait", "wait for the key and --mutex, at most `DURATION`; then replay a success or run after a failure; fresh: replay only later runs")
+	f.Lookup("wait").NoOptDefVal = waitForever
+	o.ttyFlag.addTo(f)
+	o.stdinFlag.addTo(f)
+	o.replayFlags.addTo(f)
+	o.replayFiles.addTo(f)
+	f.Var(&o.onLedgerError, "on-ledger-error", "choose what to do if the ledger cannot be used: refuse (status 69), or run the command without a record")
+}
+
+// itemFlags adds the flags that idem run shares with idem each.
+func (a *app) itemFlags(f *pflag.FlagSet, o *runOptions) {
 	f.SetInterspersed(false) // flags after the command belong to the command
 	f.SortFlags = false
 	o.flagSet, o.ui = f, &a.ui
 	o.keyFlags.addTo(f)
 	o.windowFlags.addTo(f)
 	o.inputs.addTo(f)
-	f.Var(&o.wait, "wait", "wait for the key and --mutex, at most `DURATION`; then replay a success or run after a failure; fresh: replay only later runs")
-	f.Lookup("wait").NoOptDefVal = waitForever
 	o.mutexFlags.addTo(f)
 	o.policyFlags.addTo(f)
 	o.storeFlags.addTo(f)
 	o.outcomeFlags.addTo(f)
 	f.BoolVar(&o.quietOK, "quiet-ok", false, "print the command's output only if it fails; for cron, which mails all output")
-	o.ttyFlag.addTo(f)
-	o.stdinFlag.addTo(f)
-	o.replayFlags.addTo(f)
-	o.replayFiles.addTo(f)
 	f.Var(&o.maxOutput, "max-output", "record at most `SIZE` of output, such as 10MiB, 0 or unlimited; beyond it, keep the start and the last 1 MiB (the live output is never cut)")
 	f.StringVar(&o.metaFile, "meta-file", "", "write a JSON object about the call to the file `PATH`")
 	f.IntVar(&o.metaFD, "meta-fd", noMetaFD, "write a JSON object about the call to the open descriptor `N`")
 	f.Lookup("meta-fd").DefValue = "0" // pflag shows no default that is zero
 	f.Var(o.exitCodes, "exit-code", "replace an exit status of idem, or the status 0 of a success, with N: `NAME=N`, where NAME is running, mismatch, interrupted, failed, ledger, output, replayed or executed; repeatable (running=0 for a quiet cron)")
 	o.hooks.addTo(f)
-	f.Var(&o.onLedgerError, "on-ledger-error", "choose what to do if the ledger cannot be used: refuse (status 69), or run the command without a record")
 	f.BoolVarP(&a.ui.quiet, "quiet", "q", false, "print errors only, no warnings and hints")
 	f.BoolVarP(&a.ui.verbose, "verbose", "v", false, "print notes about what went as expected")
 }

@@ -106,9 +106,9 @@ func (a *app) stepCommand() *cobra.Command {
 	return c
 }
 
-// words returns the arguments that cobra parses: those without the NAME of a step, which it
-// sets in a. The flags of a step come after its NAME. Without a NAME as the first argument
-// after idem step, these are all arguments.
+// words returns the arguments that cobra parses: those without the NAME of a step or a batch,
+// which it sets in a. The flags come after the NAME. Without a NAME as the first argument
+// after idem step or idem each, these are all arguments.
 func (a *app) words() []string {
 	args, at := a.args, 0
 	for at < len(args) && strings.HasPrefix(args[at], "-") { // flags of every command
@@ -117,7 +117,7 @@ func (a *app) words() []string {
 		}
 		at++
 	}
-	if at+1 >= len(args) || args[at] != "step" || strings.HasPrefix(args[at+1], "-") {
+	if at+1 >= len(args) || args[at] != "step" && args[at] != "each" || strings.HasPrefix(args[at+1], "-") {
 		return args
 	}
 	a.name = args[at+1]

@@ -135,11 +135,10 @@ func (o *showFlags) addTo(f *pflag.FlagSet) {
 }
 
 // notOfEach are the flags of idem run that idem each does not have.
-var notOfEach = []string{
-	"hash-stdin", "max-stdin", "wait", "tty", "no-stdin", "partial", "exact", "replay-file", "on-ledger-error",
-}
+var notOfEach = []string{"hash-stdin", "max-stdin", "resumable"}
 
-// each flags of idem run mean the same for each item, apart from these.
+// eachUsages replace the texts about flags of idem run. All others mean for each item what
+// they mean for a run.
 var eachUsages = map[string]string{
 	"key":         "name the batch with `KEY`; the key of an item is KEY, a slash and the item",
 	"on-mismatch": "choose what to do if the command of the batch has changed: refuse (status 65), keep what is done and run the rest with the new command, or rerun all items",

@@ -163,25 +163,29 @@ type meta struct{ files []*os.File }
 // noMetaFD is the value of a missing --meta-fd.
 const noMetaFD = -1
 
-// openMeta opens the files. With an error it returns those that it has opened.
-func openMeta(path string, fd int) (*meta, error) {
+// openMeta opens the files of --meta-file and --meta-fd. With an error it returns those that
+// it has opened.
+func openMeta(path string, fd int) (*meta, error) { return openFiles("meta-file", "meta-fd", path, fd) }
+
+// openFiles opens the files of two flags.
+func openFiles(pathFlag, fdFlag, path string, fd int) (*meta, error) {
 	m := &meta{}
 	if path != "" {
 		f, err := os.Create(path)
 		if err != nil {
-			return m, usage("--meta-file: %v", err)
+			return m, usage("--%s: %v", pathFlag, err)
 		}
 		m.files = append(m.files, f)
 	}
 	if fd != noMetaFD {
 		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
 		if err != nil || flags&unix.O_ACCMODE == unix.O_RDONLY {
-			return m, usage("--meta-fd: descriptor %d is not open for writing", fd)
+			return m, usage("--%s: descriptor %d is not open for writing", fdFlag, fd)
 		}
 		// A duplicate, because close must not close the descriptor of the caller.
 		own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 		if err != nil {
-			return m, usage("--meta-fd: %v", err)
+			return m, usage("--%s: %v", fdFlag, err)
 		}
 		m.files = append(m.files, os.NewFile(uintptr(own), fmt.Sprintf("descriptor %d", fd)))
 	}
@@ -191,10 +195,16 @@ func openMeta(path string, fd int) (*meta, error) {
 // write writes the object to all files. An error is only a warning, because the call
 // has already been made.
 func (m *meta) write(view func() metaView, u *ui) {
+	if len(m.files) > 0 {
+		m.writeView(view(), u)
+	}
+}
+
+func (m *meta) writeView(view any, u *ui) {
 	if len(m.files) == 0 {
 		return
 	}
-	b, err := marshal(view())
+	b, err := marshal(view)
 	if err == nil {
 		for _, f := range m.files { // an error of one file does not stop the next
 			_, werr := f.Write(b)

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -33,7 +34,8 @@ import (
 // An error of writing a message is dropped: there is no other place to report it.
 type ui struct {
 	stdout, stderr *os.File
-	quiet          bool // no notes, warnings and hints
+	screen         io.Writer // the way to stderr while a batch runs; else nil
+	quiet          bool      // no notes, warnings and hints
 	verbose        bool
 	terminal       *bool             // whether stderr is a terminal; nil: not known yet
 	secrets        *redact.Redactor  // values that no message may show
@@ -55,7 +57,11 @@ const (
 
 // say prints one line, even with -q.
 func (u *ui) say(mark, format string, args ...any) {
-	_, _ = fmt.Fprintf(u.stderr, "idem: %s%s\n", mark, u.clean(fmt.Sprintf(format, args...)))
+	var w io.Writer = u.stderr
+	if u.screen != nil {
+		w = u.screen
+	}
+	_, _ = fmt.Fprintf(w, "idem: %s%s\n", mark, u.clean(fmt.Sprintf(format, args...)))
 }
 
 // clean makes a message one line without the values that no message may show.

@@ -119,6 +119,7 @@ type command struct {
 var commands = []command{
 	{"run", (*app).runCommand},
 	{"step", (*app).stepCommand},
+	{"each", (*app).eachCommand},
 	{"check", (*app).checkCommand},
 	{"explain", (*app).explainCommand},
 	{"key", (*app).keyCommand},
