@@ -159,7 +159,10 @@ func (s *scheduler) run(ctx context.Context) Result {
 	r := s.result
 	r.Counts[DoneBefore] += int(s.skipped.Load())
 	r.Read = int(s.read.Load())
-	r.Signal, r.Complete = s.stages.fatal, s.ended
+	r.Signal, r.Complete = s.stages.fatal, s.ended && r.Input == nil
+	if r.Input != nil && (r.Stop == NotStopped || r.Stop == ByLimit) {
+		r.Stop = ByInput
+	}
 	return r
 }
 
