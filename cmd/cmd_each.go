@@ -294,7 +294,8 @@ func (a *app) runBatch(ctx context.Context, b *bulk, out *meta) error {
 	}
 	calls := newItemCalls(a, b)
 	run := &batch.Batch{
-		Runner: a.itemRunner(b), Parent: b.batch, RunID: b.runID,
+		Forgets: disabled(),
+		Runner:  a.itemRunner(b), Parent: b.batch, RunID: b.runID,
 		Next: func() (batch.Entry, error) { return b.next() }, Policy: b.policy,
 		Call: func(e batch.Entry) runner.Call { return a.itemCall(b, e) }, Prepare: calls.prepare,
 		Slots: o.jobs.n, Interval: o.rate.interval, Limit: o.limit, Only: batch.Selection(o.only.value),
@@ -311,7 +312,11 @@ func (a *app) runBatch(ctx context.Context, b *bulk, out *meta) error {
 	defer run.Signals.Stop()
 	report.begin()
 	res := run.Run(ctx)
-	run.Signals.Stop() // printing may wait forever for its reader, so signals must end idem again
+	// Printing may wait forever for its reader, so signals must end idem again.
+	run.Signals.Stop()
+	if sig, ok := run.Signals.Meant(); ok && res.Signal == 0 { // it came after the end of the batch
+		res.Signal = sig
+	}
 	end := report.end(ctx, res, show.end(ctx, res), out)
 	return &end
 }
