@@ -1,6 +1,6 @@
 // Package batch runs a command for each item of a list, at most once per item. It decides
 // in which order items are claimed, started, retried and waited for, and when nothing more
-// starts. What happens to one item is decided by package runner.
+// starts. Package runner decides about a single item.
 package batch
 
 import (
@@ -39,7 +39,10 @@ type Batch struct {
 	Tolerance Tolerance
 	// KillRunning ends the running commands when Tolerance is exceeded.
 	KillRunning bool
-	// SkipBad goes on after a line that is no item.
+	// Forgets says that the ledger records nothing. An item that was earlier in the list is a
+	// duplicate then.
+	Forgets bool
+	// SkipBad goes on after a bad line.
 	SkipBad bool
 	// Wait is for items that other calls hold, and for mutexes.
 	Wait runner.Wait
@@ -123,7 +126,7 @@ const (
 	KindStart  Kind = iota // an attempt is recorded as running, and its command starts
 	KindRetry              // an attempt failed, and another one follows
 	KindEnd                // the batch is done with an item; see Fate
-	KindBad                // a line is no item
+	KindBad                // a line is bad: see items.BadLine
 	KindWait               // the batch begins to wait for the items that other calls hold
 	KindSignal             // a signal that ends idem came
 	KindRoom               // the system has no room for a further process

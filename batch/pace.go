@@ -23,7 +23,7 @@ func (p *pace) start(now time.Time) {
 // that fails for lack of room halves the slots and delays the next start. The delay
 // doubles with each such failure. Later the slots grow back, one at a time.
 type throttle struct {
-	slots int           // that may be used
+	slots int           // the usable ones
 	most  int           // slots at the beginning
 	delay time.Duration // of the latest failure
 	until time.Time     // nothing starts earlier
@@ -36,20 +36,25 @@ const (
 	growAfter  = time.Second
 )
 
-// full notes a start that failed while running other commands ran.
-func (t *throttle) full(now time.Time, running int) {
+// full notes a start that failed while running other commands ran. If several starts fail at
+// the same time, the first one counts. full reports whether this one does.
+func (t *throttle) full(now time.Time, running int) bool {
+	if t.due(now) > 0 {
+		return false
+	}
 	t.slots = max(1, min(t.slots, running+1)/2)
 	t.delay = min(max(2*t.delay, firstDelay), lastDelay)
 	t.until = now.Add(t.delay)
 	t.grow = t.until.Add(growAfter)
+	return true
 }
 
 // started notes a command that has been started.
 func (t *throttle) started(now time.Time) {
-	if t.slots == t.most || now.Before(t.grow) {
+	if now.Before(t.grow) {
 		return
 	}
-	t.slots++
+	t.slots = min(t.slots+1, t.most)
 	t.delay = 0
 	t.grow = now.Add(growAfter)
 }

@@ -1,7 +1,6 @@
 package batch
 
 import (
-	"context"
 	"errors"
 	"hash/maphash"
 	"io"
@@ -66,7 +65,7 @@ func (s *scheduler) badLine(err error) bool {
 type survey struct{ ledger.Successes }
 
 // surveyAfter is the number of items that a batch finds done, one by one, after which it
-// reads which others are done.
+// reads the survey.
 const surveyAfter = 1000
 
 // skips reports whether an item need not be taken, because the survey has its success.
@@ -93,14 +92,12 @@ func (s *scheduler) lookAtAll() {
 	s.surveying = true
 	go func() {
 		known, err := all.Successes(s.taking, s.Parent)
+		if err != nil {
+			return // the items are looked up one by one, which finds the fault if it concerns them
+		}
+		s.survey.Store(&survey{known})
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		switch {
-		case err == nil:
-			s.survey.Store(&survey{known})
-		case !errors.Is(err, context.Canceled):
-			s.fault(err)
-		}
 		s.advance()
 	}()
 }

@@ -40,9 +40,9 @@ type Result struct {
 	Counts   Counts
 	Ran      int  // items that ran
 	Attempts int  // attempts that ran
-	BadLines int  // lines that are no items
+	BadLines int  // lines of the input; see items.BadLine
 	Read     int  // items that were read
-	Complete bool // the input was read to its end
+	Complete bool // the call is done with every item of the list
 	Stop     Stop
 	// Command is why the command cannot be started: a *proc.StartError.
 	Command error

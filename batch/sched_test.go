@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"idem/ledger"
+	"idem/ledger/none"
 	"idem/runner"
 )
 
@@ -178,4 +179,13 @@ func TestCommandNotFound(t *testing.T) {
 	if len(records) > 0 {
 		t.Errorf("got records %v, want none", records)
 	}
+}
+
+// TestDuplicatesWithoutALedger has a ledger that remembers nothing.
+func TestDuplicatesWithoutALedger(t *testing.T) {
+	k := newSched(t)
+	b := k.list(count, "x", "a", "x", "b", "a")
+	b.Runner.Ledger, b.Forgets = none.New(false), true
+	b.want("3 done, 2 duplicate", VerdictDone)
+	k.wantSide("x a b")
 }

@@ -299,7 +299,7 @@ func TestRate(t *testing.T) {
 	}
 }
 
-// TestRetryHoldsNoSlot delays the retry of the first item until all others are done.
+// TestRetryHoldsNoSlot delays the retry of the first item until the other items are done.
 func TestRetryHoldsNoSlot(t *testing.T) {
 	k := newSched(t)
 	c := newClock()
@@ -328,4 +328,20 @@ func TestAFailureThatIsRetriedDoesNotStopTheBatch(t *testing.T) {
 	b.Tolerance.Failures = 1
 	b.change = func(call *runner.Call) { call.Retries = runner.Retries{N: 1} }
 	b.want("2 done", VerdictDone)
+}
+
+// TestRetryHoldsAMutex retries an item while another one waits for the mutex of both. There is
+// one slot for the two.
+func TestRetryHoldsAMutex(t *testing.T) {
+	for _, limit := range []int{0, 2} {
+		k := newSched(t)
+		b := k.list(count+`[ $1 != x ] || [ $ATTEMPT = 3 ]`, "x", "a")
+		b.Limit = limit
+		b.change = func(c *runner.Call) {
+			c.Mutexes = []ledger.Mutex{{Name: "m", Limit: 1}}
+			c.Retries = runner.Retries{N: 2, Delay: 50 * time.Millisecond, MaxDelay: 50 * time.Millisecond}
+		}
+		b.want("2 done", VerdictDone)
+		k.wantSide("x x x a")
+	}
 }

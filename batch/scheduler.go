@@ -24,6 +24,7 @@ type unit struct {
 	place     *Item        // the output
 	task      *runner.Task // from the claim to its release
 	slot      int
+	owed      bool      // it was to begin, and waits for a mutex
 	runs      int       // attempts that ran
 	begun     time.Time // the latest attempt
 	took      time.Duration
@@ -43,12 +44,15 @@ const (
 	maxDelayed = 1000
 	// maxNotices is the number of notices that wait for Batch.Tell after which nothing
 	// starts.
-	maxNotices = 10_000
+	maxNotices = 2000
 )
 
-// scheduler is a running batch. An item is, in this order: read into the intake; taken,
-// which is decided and claimed; ready, until a slot is free; begun, run and finished in the
-// slot; delayed until a retry is due. An item that another call holds is put aside.
+// scheduler is a running batch. These are the stages of an item:
+//   - It is read into the intake.
+//   - It is taken: decided and claimed. An item that another call holds is put aside.
+//   - It is ready until a slot is free.
+//   - In the slot, an attempt begins, runs and is finished.
+//   - It is delayed until a retry is due. Then it needs a slot again.
 //
 // One lock guards the state. After each change, advance starts whatever may start. The
 // slow work is done without the lock: take by a goroutine of each item, the rest by one
@@ -82,6 +86,9 @@ type scheduler struct {
 	sweepAt   int
 	takes     int // goroutines that take an item
 	waits     int // goroutines that wait for an item
+	queued    int // units that wait for a mutex
+	owed      int // units that are owed a beginning
+	begins    int // units whose beginning is being recorded
 	slots     []bool
 	used      int // slots in use
 	started   int // items that started
@@ -89,7 +96,6 @@ type scheduler struct {
 	ended     bool // the input
 	done      bool
 	patient   bool // no item is claimed ahead of a free slot
-	waitTold  bool
 	surveying bool
 	pace      pace
 	throttle  throttle
@@ -159,7 +165,10 @@ func (s *scheduler) run(ctx context.Context) Result {
 	r := s.result
 	r.Counts[DoneBefore] += int(s.skipped.Load())
 	r.Read = int(s.read.Load())
-	r.Signal, r.Complete = s.stages.fatal, s.ended
+	r.Signal = s.stages.fatal
+	if r.Complete = s.ended && r.Counts[NotReached] == 0 && r.Counts.total() == r.Read; r.Complete && r.Stop == ByLimit {
+		r.Stop = NotStopped
+	}
 	return r
 }
 
@@ -210,6 +219,10 @@ func (s *scheduler) advance() {
 		s.takes++
 		go s.take(u)
 	}
+	if s.Limit > 0 && s.started >= s.Limit && s.owed+s.begins == 0 {
+		s.halt(ByLimit)
+		s.dropUnstarted()
+	}
 	s.awaitAside()
 	s.lookAtAll()
 	s.setAlarm(now)
@@ -244,6 +257,10 @@ func (s *scheduler) halted() bool { return s.result.Stop != NotStopped && s.resu
 
 // resolve notes what became of a unit.
 func (s *scheduler) resolve(u *unit, n Notice) {
+	if u.owed {
+		u.owed = false
+		s.owed--
+	}
 	if s.flying[u.ID.Key] == u {
 		delete(s.flying, u.ID.Key)
 	}
@@ -279,7 +296,7 @@ func (s *scheduler) dropDelayed() {
 // setAlarm makes advance run again when something becomes due.
 func (s *scheduler) setAlarm(now time.Time) {
 	next := time.Duration(0)
-	add := func(d time.Duration) { // what is due already waits for something else
+	add := func(d time.Duration) { // an item that is due already waits for a slot
 		if d > 0 && (next == 0 || d < next) {
 			next = d
 		}

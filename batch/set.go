@@ -1,7 +1,7 @@
 package batch
 
-// set is a set of 64-bit hashes. It needs 11 to 22 bytes for each, and while it grows,
-// half as much again. The zero set is empty.
+// set is a set of 64-bit hashes. It needs 11 to 22 bytes for each, and 50 % more while it
+// grows. The zero set is empty.
 type set struct {
 	table []uint64 // open addressing; 0 is a free place
 	n     int

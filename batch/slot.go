@@ -27,6 +27,7 @@ func (s *scheduler) next(now time.Time) *unit {
 		u := s.delayed[0]
 		s.delayed = slices.Delete(s.delayed, 0, 1)
 		s.pace.start(now)
+		s.begins++
 		return u
 	}
 	if len(s.ready) == 0 {
@@ -41,8 +42,12 @@ func (s *scheduler) next(now time.Time) *unit {
 	u := s.ready[first]
 	s.ready = slices.Delete(s.ready, first, first+1)
 	s.pace.start(now)
-	if s.started++; s.started == s.Limit {
-		s.halt(ByLimit)
+	s.begins++
+	if u.owed {
+		u.owed = false
+		s.owed--
+	} else {
+		s.started++
 	}
 	return u
 }
@@ -120,25 +125,17 @@ var errTooLate = errors.New("the policy allows no further attempt")
 
 // begun handles the result of Begin. It reports whether the command is to be executed.
 func (s *scheduler) begun(u *unit, err error) bool {
-	for {
-		var full *ledger.MutexError
-		if !errors.As(err, &full) {
-			break
-		}
-		t, res, fault := u.task.AwaitMutexes(s.taking, full)
-		if t == nil {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			u.task = nil
-			s.took(u, nil, res, fault)
-			return false
-		}
-		u.task = t
-		_, err = s.commit(nil, u)
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.begins--
+	var full *ledger.MutexError
 	switch {
+	case errors.As(err, &full):
+		u.owed = true
+		s.owed++
+		s.queued++
+		go s.queue(u, full)
+		return false
 	case err != nil:
 		s.notBegun(u, err)
 		return false
@@ -155,6 +152,18 @@ func (s *scheduler) begun(u *unit, err error) bool {
 		u.place.Attempt(u.task.Attempt().RunID, s.maxOutput(u.task))
 	}
 	return true
+}
+
+// queue waits for the mutexes of a unit. It needs no slot: an item that waits for a retry may
+// hold them, and needs a slot to go on.
+func (s *scheduler) queue(u *unit, full *ledger.MutexError) {
+	t, res, err := u.task.AwaitMutexes(s.taking, full)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.queued--
+	u.task = nil
+	s.took(u, t, res, err)
+	s.advance()
 }
 
 // maxOutput returns the number of bytes of output that the ledger keeps; negative: all.

@@ -109,20 +109,28 @@ func TestSignalsEndWaits(t *testing.T) {
 func TestThrottle(t *testing.T) {
 	now := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 	th := throttle{slots: 8, most: 8}
-	th.full(now, 7)
-	if th.slots != 4 || th.due(now) != firstDelay {
-		t.Errorf("got %d slots after %v", th.slots, th.due(now))
+	full := func(running int, want bool) {
+		if got := th.full(now, running); got != want {
+			t.Errorf("a start that failed counts: %v, want %v", got, want)
+		}
 	}
-	th.full(now, 0)
-	if th.slots != 1 || th.due(now) != 2*firstDelay {
-		t.Errorf("got %d slots after %v", th.slots, th.due(now))
+	wants := func(slots int, delay time.Duration) {
+		if th.slots != slots || th.due(now) != delay {
+			t.Errorf("got %d slots after %v, want %d after %v", th.slots, th.due(now), slots, delay)
+		}
+		now = now.Add(delay)
 	}
+	full(7, true)
+	full(6, false)
+	wants(4, firstDelay)
+	full(0, true)
+	wants(1, 2*firstDelay)
 	for range 20 {
-		th.full(now, 0)
+		full(0, true)
+		now = now.Add(th.due(now))
 	}
-	if th.slots != 1 || th.due(now) != lastDelay {
-		t.Errorf("got %d slots after %v", th.slots, th.due(now))
-	}
+	full(0, true)
+	wants(1, lastDelay)
 	for i := range 9 {
 		now = now.Add(lastDelay + growAfter)
 		th.started(now)

@@ -30,7 +30,7 @@ func (t Tolerance) exceeded(ran, failed, status int) bool {
 // Stop is why a batch started nothing more before the end of its input.
 type Stop int
 
-// The reasons. Of several, the first one counts.
+// The reasons. The first one counts.
 const (
 	NotStopped Stop = iota
 	ByFailures      // see Tolerance

@@ -11,24 +11,21 @@ import (
 	"idem/runner"
 )
 
-// mayTake reports whether the next item may be taken. Up to as many items as there are
-// slots are claimed ahead of a free slot, so that the end of a command and the beginning of
-// the next one share a commit.
+// mayTake reports whether the next item may be taken. Some items are claimed ahead of a free
+// slot, at most one for each slot. The end of a command and the beginning of the next one then
+// share a commit.
 func (s *scheduler) mayTake(now time.Time) bool {
-	if s.noMore || len(s.delayed) >= maxDelayed || len(s.notices) >= maxNotices {
+	if s.noMore || len(s.delayed) >= maxDelayed || len(s.notices) >= maxNotices || s.throttle.due(now) > 0 {
 		return false
 	}
 	if s.takes > 0 && !s.Policy.Probe && !s.Policy.Verify { // without them a take is short, so items start in order
 		return false
 	}
-	pending := s.takes + len(s.ready)
-	if s.Limit > 0 && s.started+pending >= s.Limit {
-		return false
-	}
+	pending := s.takes + len(s.ready) + s.queued
 	room := s.throttle.slots - s.used
 	if !s.patient {
 		room += s.throttle.slots
-	} else if s.pace.due(now) > 0 || s.throttle.due(now) > 0 {
+	} else if s.pace.due(now) > 0 {
 		return false
 	}
 	return pending < room
@@ -37,17 +34,21 @@ func (s *scheduler) mayTake(now time.Time) bool {
 // pop returns the next item to take, or nil if none has been read. It deals with items that
 // need not be taken.
 func (s *scheduler) pop() *unit {
+	full := s.Limit > 0 && s.started+s.takes+len(s.ready)+s.queued >= s.Limit
 	for {
-		if n := len(s.back); n > 0 {
-			first := 0
-			for i, u := range s.back {
-				if u.No < s.back[first].No {
-					first = i
-				}
+		first := -1
+		for i, u := range s.back {
+			if (u.owed || !full) && (first < 0 || u.No < s.back[first].No) {
+				first = i
 			}
+		}
+		if first >= 0 {
 			u := s.back[first]
 			s.back = slices.Delete(s.back, first, first+1)
 			return u
+		}
+		if full {
+			return nil
 		}
 		u := s.intake.pop()
 		if u == nil {
@@ -103,6 +104,8 @@ func (s *scheduler) look(u *unit) (fate Fate, known bool, err error) {
 	}
 	cur := rec.Current
 	switch {
+	case u.again && s.Forgets:
+		return Duplicate, true, nil
 	case u.again && cur.RunID != "" && cur.ParentRun == s.RunID && cur.Fingerprint != u.Fingerprint:
 		return Mismatch, true, nil
 	case u.again && cur.RunID != "" && cur.ParentRun == s.RunID:
@@ -190,8 +193,9 @@ func (s *scheduler) cannotStart(err error) {
 
 // noRoom makes the batch slower, because the system has no room for a further process.
 func (s *scheduler) noRoom(err error) {
-	s.throttle.full(s.Clock.Now(), s.used)
-	s.notify(Notice{Kind: KindRoom, Err: err, Count: s.throttle.slots, Delay: s.throttle.delay})
+	if s.throttle.full(s.Clock.Now(), s.used) {
+		s.notify(Notice{Kind: KindRoom, Err: err, Count: s.throttle.slots, Delay: s.throttle.delay})
+	}
 }
 
 // releaseHeld gives back the claims of items for which no slot was free for some time.
@@ -216,9 +220,9 @@ const (
 	maxWaits = 16
 )
 
-// awaitAside looks again at the items that other calls held: at all of them when there are
-// many, so that they need not be kept in memory, and otherwise when there is nothing else to
-// take.
+// awaitAside looks again at the items that other calls held. When there are many, it looks at
+// all of them, to keep few in memory. Otherwise it waits for them when nothing else is to be
+// taken.
 func (s *scheduler) awaitAside() {
 	if s.sweepAt > 0 && len(s.aside) >= s.sweepAt && len(s.back) == 0 {
 		s.back, s.aside, s.sweepAt = s.aside, nil, 0
