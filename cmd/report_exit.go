@@ -223,7 +223,11 @@ func (o *runOptions) statusOf(res runner.Result, call runner.Call, err error) in
 // refusal returns the failure of a call that runner.Run refused.
 func refusal(res runner.Result, call runner.Call) *failure {
 	f := refusalOf(res, call)
-	if res.Parent && res.Reason != runner.ReasonInterrupted {
+	switch {
+	case !res.Parent, res.Reason == runner.ReasonInterrupted:
+	case res.Reason == runner.ReasonUnverified:
+		f.detail("it has steps: when it runs again, all of them run again")
+	default:
 		f.detail("it has steps: after idem forget, or with new inputs, all of them run again")
 	}
 	return f
