@@ -57,7 +57,7 @@ func (s *scheduler) badLine(err error) bool {
 		}
 	}
 	s.result.Input = err
-	s.halt(ByInput)
+	s.ended = true // those before it run, however far ahead they were read
 	return false
 }
 

@@ -42,7 +42,7 @@ type Result struct {
 	Attempts int  // attempts that ran
 	BadLines int  // lines of the input; see items.BadLine
 	Read     int  // items that were read
-	Complete bool // the call is done with every item of the list
+	Complete bool // the list was read to its end
 	Stop     Stop
 	// Command is why the command cannot be started: a *proc.StartError.
 	Command error

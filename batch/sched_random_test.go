@@ -35,7 +35,6 @@ func randomBatches(k *kit, r *rand.Rand) {
 		}
 	}
 	var results []<-chan Result
-	var batches []*testBatch
 	for range 2 {
 		list := append([]string(nil), names...)
 		for range r.IntN(5) {
@@ -51,15 +50,15 @@ func randomBatches(k *kit, r *rand.Rand) {
 		b.Only = []Selection{"", "", OnlyNew, OnlyFailed}[r.IntN(4)]
 		retries := runner.Retries{N: r.IntN(2), Delay: time.Duration(r.IntN(5)) * time.Millisecond, MaxDelay: time.Second}
 		b.change = func(c *runner.Call) { mutexes(c); c.Retries = retries }
-		batches, results = append(batches, b), append(results, b.begin())
+		results = append(results, b.begin())
 	}
 	for i, result := range results {
 		res := <-result
 		if res.Fault != nil || res.Counts[Unrecorded] > 0 || res.Counts[Interrupted] > 0 || res.Counts[Mismatch] > 0 {
 			k.Errorf("call %d: got %+v", i, res)
 		}
-		if left := batches[i].live.Load().intake.len(); res.Counts.total()+left > res.Read {
-			k.Errorf("call %d: %v and %d left, of %d", i, res.Counts, left, res.Read)
+		if n := res.Counts.total(); n > res.Read || n < res.Read-1 { // the reader may hold an item that the batch did not take
+			k.Errorf("call %d: the counts %v do not add up to %d", i, res.Counts, res.Read)
 		}
 	}
 	for range 2 { // the first attempts, and those after them

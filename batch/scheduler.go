@@ -165,9 +165,13 @@ func (s *scheduler) run(ctx context.Context) Result {
 	r := s.result
 	r.Counts[DoneBefore] += int(s.skipped.Load())
 	r.Read = int(s.read.Load())
-	r.Signal = s.stages.fatal
-	if r.Complete = s.ended && r.Counts[NotReached] == 0 && r.Counts.total() == r.Read; r.Complete && r.Stop == ByLimit {
+	r.Signal, r.Complete = s.stages.fatal, s.ended && r.Input == nil
+	r.Counts[NotReached] += s.intake.len()
+	if r.Stop == ByLimit && r.Complete && r.Counts[NotReached] == 0 {
 		r.Stop = NotStopped
+	}
+	if r.Input != nil && (r.Stop == NotStopped || r.Stop == ByLimit) {
+		r.Stop = ByInput
 	}
 	return r
 }

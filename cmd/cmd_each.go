@@ -10,6 +10,7 @@ import (
 
 	"idem/batch"
 	"idem/hashkey"
+	"idem/items"
 	"idem/ledger"
 	"idem/proc"
 	"idem/runner"
@@ -69,6 +70,7 @@ func (a *app) eachCommand() *cobra.Command {
 	f.BoolVar(&o.itemHooks, "item-hooks", false, "run the hooks for each item, not for the call")
 	o.parentFlags.addTo(f)
 	a.itemFlags(f, o.runOptions)
+	f.Lookup("exit-code").Value = eachExitCodes{o.exitCodes}
 	for name, text := range eachUsages {
 		f.Lookup(name).Usage = text
 	}
@@ -107,9 +109,7 @@ func (a *app) each(ctx context.Context, o *eachOptions, args []string, dashed bo
 	if err := b.list.open(o, b.batchName(), b.argv); err != nil {
 		return err
 	}
-	for _, risk := range b.list.template.Risks {
-		a.ui.warn("%v", risk)
-	}
+	a.warnTemplate(b)
 	if disabled() {
 		b.home = a.unprotectedHome(true)
 		b.batch = ledger.ID{Namespace: defaultNamespace, Key: b.batchName()}
@@ -281,17 +281,23 @@ func (a *app) runBatch(ctx context.Context, b *bulk, out *meta) error {
 		o.jobs.n = n
 	}
 	first, err := b.list.peek()
-	if err == nil && !disabled() { // an empty list writes nothing
+	if err == nil {
 		b.list.putBack(first)
+	}
+	if err == nil && !disabled() { // an empty list writes nothing
 		if rec, err := b.template.Record(ctx, b.home.ledger); err != nil {
 			return a.templateFailure(b, rec, err)
 		}
 	}
-	items := newItemCalls(a, b)
+	if b.list.reader.CRLF() && o.format() == items.Lines {
+		a.ui.warn("the lines of the list end with CR LF: the CR is left out")
+	}
+	calls := newItemCalls(a, b)
 	run := &batch.Batch{
-		Runner: a.itemRunner(b), Parent: b.batch, RunID: b.runID,
+		Forgets: disabled(),
+		Runner:  a.itemRunner(b), Parent: b.batch, RunID: b.runID,
 		Next: func() (batch.Entry, error) { return b.next() }, Policy: b.policy,
-		Call: func(e batch.Entry) runner.Call { return a.itemCall(b, e) }, Prepare: items.prepare,
+		Call: func(e batch.Entry) runner.Call { return a.itemCall(b, e) }, Prepare: calls.prepare,
 		Slots: o.jobs.n, Interval: o.rate.interval, Limit: o.limit, Only: batch.Selection(o.only.value),
 		Tolerance: o.tolerance(), KillRunning: o.killRunning, SkipBad: o.skipBad,
 		Wait: runner.Wait{Set: !o.noWait}, Size: b.list.size, Skips: o.skipped,
@@ -299,14 +305,18 @@ func (a *app) runBatch(ctx context.Context, b *bulk, out *meta) error {
 	show := a.beginShow(b, run)
 	report := newEachReport(a, b, run, log)
 	run.Tell = func(n batch.Notice) {
-		items.done(n)
+		calls.done(n)
 		report.tell(ctx, n)
 	}
 	run.Direct()
 	defer run.Signals.Stop()
 	report.begin()
 	res := run.Run(ctx)
-	run.Signals.Stop() // printing may wait forever for its reader, so signals must end idem again
+	// Printing may wait forever for its reader, so signals must end idem again.
+	run.Signals.Stop()
+	if sig, ok := run.Signals.Meant(); ok && res.Signal == 0 { // it came after the end of the batch
+		res.Signal = sig
+	}
 	end := report.end(ctx, res, show.end(ctx, res), out)
 	return &end
 }

@@ -31,7 +31,7 @@ var variableGroups = []variableGroup{
 		{"IDEM_LEDGER", "the directory of the ledger, as an absolute path; like --ledger"},
 		{"IDEM_TRUST_PLACE", "1: like --trust-place"},
 		{"IDEM_NAMESPACE", "the namespace; like --namespace"},
-		{"IDEM_DISABLE", "1: idem run only runs the command; it ignores all of its flags but -n"},
+		{"IDEM_DISABLE", "1: idem run and idem step only run the command; they ignore all of their flags but -n"},
 		{"IDEM_CI", "off: ignore GITHUB_ACTIONS=true"},
 		{"TZ", "the time zone of the calendar without --tz, as a name of the tz database"},
 		{"STATE_DIRECTORY, XDG_STATE_HOME, HOME", "the default place of the ledger; idem ignores a relative XDG_STATE_HOME or HOME, and refuses several or relative directories in STATE_DIRECTORY (status 64)"},

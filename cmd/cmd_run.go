@@ -290,6 +290,9 @@ func (a *app) runnerAt(p plan, h home) *runner.Runner {
 		Live:    p.output, Replayed: o.replayed(p.output),
 		Redact: p.keep.redactor, Backlog: h.backlog, Hooks: o.runnerHooks(h.unprotected, a.ui.stderr),
 	}
+	if o.value && !h.unprotected {
+		r.Scratch = h.Scratch
+	}
 	if !o.quietOK { // --quiet-ok prints nothing unless the call fails
 		r.Waiting = runner.Waiting{Tell: (&waiting{ui: &a.ui}).held, Remind: remindEvery}
 	}

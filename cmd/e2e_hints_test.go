@@ -99,19 +99,6 @@ func (w *hintWorld) call(args ...string) result {
 	return w.run(append(append(argv, "--key="+hintKey), args...)...)
 }
 
-// callToFullDisk makes a call whose output cannot be written.
-func (w *hintWorld) callToFullDisk(args ...string) result {
-	w.t.Helper()
-	to, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer to.Close()
-	argv := append([]string{"idem", "run"}, w.flags...)
-	argv = append(argv, "--per", "year", "--tz", "UTC", "--at", w.window+"-05-05", "--key="+hintKey)
-	return w.start(append(argv, args...), stdout(to)).wait()
-}
-
 // callInFull runs another command with all flags that name the record.
 func (w *hintWorld) callInFull(words ...string) result {
 	w.t.Helper()
@@ -120,24 +107,6 @@ func (w *hintWorld) callInFull(words ...string) result {
 		return w.run(append(words, "--under="+w.key)...)
 	}
 	return w.run(append(words, "--", w.key)...)
-}
-
-// step runs a step of a key without a run.
-func (w *hintWorld) step(parent, name string, command ...string) *call {
-	w.t.Helper()
-	argv := []string{"step", name, "--ledger", w.one, "--namespace", w.ns, "--window", w.window, "--in=" + parent, "--"}
-	return w.idem(append(argv, command...)...)
-}
-
-// forgetDecoys forgets the records of hintKey in the other namespaces of the ledger, which a
-// message would name as well.
-func (w *hintWorld) forgetDecoys(namespaces ...string) {
-	w.t.Helper()
-	for _, ns := range namespaces {
-		for _, window := range []string{w.window, "2021"} {
-			w.wantStatus(w.run("forget", "--ledger", w.one, "--namespace", ns, "--window", window, "--", hintKey), 0)
-		}
-	}
 }
 
 // callAsUser runs another command with the record's flags and environment, as a
@@ -346,14 +315,6 @@ var hintCases = []hintCase{
 		w.wantStatus(run.wait(), 0)
 		return r
 	}, 1},
-}
-
-// thisYear records a success in the current year's window and returns the
-// window.
-func thisYear(w *hintWorld) string {
-	argv := append(append([]string{"run"}, w.flags...), "--per", "year", "--key="+hintKey, "--", "sh", "-c", "echo target; echo $IDEM_WINDOW >window")
-	w.wantStatus(w.run(argv...), 0)
-	return strings.TrimSpace(w.read("window"))
 }
 
 // TestHints pastes every command of every hint into a shell. The command must

@@ -57,7 +57,7 @@ func FlagsOfOthers() (flags []string) {
 	root, of := (&app{}).command(""), FlagsOfRun()
 	for _, c := range root.Commands() {
 		c.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
-			if c.Name() != "run" && f.Name != "help" && !(slices.Contains(of, f.Name) && slices.Contains([]string{"check", "explain", "key"}, c.Name())) {
+			if c.Name() != "run" && f.Name != "help" && !(slices.Contains(of, f.Name) && slices.Contains([]string{"check", "explain", "key", "step"}, c.Name())) {
 				flags = append(flags, c.Name()+" "+f.Name)
 			}
 		})

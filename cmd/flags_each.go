@@ -146,7 +146,7 @@ var eachUsages = map[string]string{
 	"meta-file":   "write a JSON object about the whole call to the file `PATH`",
 	"meta-fd":     "write a JSON object about the whole call to the open descriptor `N`",
 	"hook":        "run the shell command CMD at the end of the call, on an event: `EVENT=CMD`; with --item-hooks for each item, also on start; see idem run --help",
-	"exit-code":   "replace an exit status of idem with N: `NAME=N`, where NAME is running, mismatch, interrupted, failed, some-failed or ledger; repeatable",
+	"exit-code":   "replace an exit status of idem with N: `NAME=N`, where NAME is running, mismatch, interrupted, failed, some-failed, ledger or output; repeatable",
 	"retries":     "run a failed item up to `N` more times within this call; it occupies no job while it waits",
 	"force":       "run items again even after a success, but never while they are running",
 	"ttl":         "run an item again when its success is older than `AGE`",
@@ -158,6 +158,22 @@ func newEachOptions() *eachOptions {
 	o.only = choice{of: []string{"new", "failed", "interrupted"}}
 	o.onMismatch.of = []string{"refuse", "keep", "rerun"}
 	return o
+}
+
+// eachExitCodes is the value of --exit-code of idem each.
+type eachExitCodes struct{ exitCodes }
+
+func (e eachExitCodes) Set(s string) error { return e.set(s, eachRemaps) }
+
+// eachRemaps are the exit statuses that --exit-code of idem each can change.
+var eachRemaps = []remap{
+	{"failed", exitFailed},
+	{"interrupted", exitInterrupted},
+	{"ledger", exitLedger},
+	{"mismatch", exitMismatch},
+	{"output", exitOutput},
+	{"running", exitBusy},
+	{"some-failed", exitSomeFailed},
 }
 
 // jobs is the value of -j.

@@ -194,7 +194,8 @@ func TestPairsOfOtherCommands(t *testing.T) {
 		"logs":    "at attempt day-start follow latest per raw stderr stdout tz window",
 		"mark": "allow-empty-parts at day-start exit-code failed force hash hash-cwd hash-env hash-file hash-file-optional hash-ignore hash-stdin hash-value " +
 			"interrupted latest max-output max-stdin no-store note per redact redact-env replace state stdout-file tz under window",
-		"show":  "at day-start json latest per tz window",
+		"show":  "all at day-start json latest per tz window",
+		"step":  "drain every-attempt in window",
 		"token": "at day-start hex latest per tz window",
 		"wait":  "at day-start latest per quiet timeout tz window",
 	} {

@@ -55,7 +55,10 @@ exit $s`, real))
 			if _, err := os.Stat(k.path("killed")); err != nil {
 				t.Fatalf("step %d: got no kill, want one", kill)
 			}
-			r = k.runRecipe(s.run)
+			k.waitUntil("the killed processes are gone", func() bool { // until then, the key is busy
+				r = k.runRecipe(s.run)
+				return r.code != 75
+			})
 		}
 		k.wantStatus(r, 0)
 		if got := k.read("effects"); got != s.effects {

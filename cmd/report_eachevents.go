@@ -114,7 +114,10 @@ func (l *eventLog) notice(n batch.Notice) {
 	}
 	if cur.RunID != "" {
 		state := string(n.Result.Record.Phase())
-		if n.Fate == batch.Unrecorded && n.Kind == batch.KindEnd {
+		switch {
+		case n.Kind == batch.KindStart:
+			state = string(ledger.PhaseRunning)
+		case n.Fate == batch.Unrecorded && n.Kind == batch.KindEnd:
 			state = string(ledger.PhaseInterrupted)
 		}
 		v.attemptView = ptr(viewAttempt(cur, state))

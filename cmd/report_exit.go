@@ -123,11 +123,14 @@ const (
 	successExecuted
 )
 
-// remaps are the exit statuses and successes that --exit-code can change, sorted by name.
-var remaps = []struct {
+// remap is an exit status or a success with its name.
+type remap struct {
 	name string
 	code int
-}{
+}
+
+// remaps are the exit statuses and successes that --exit-code can change, sorted by name.
+var remaps = []remap{
 	{"executed", successExecuted},
 	{"failed", exitFailed},
 	{"interrupted", exitInterrupted},
@@ -145,7 +148,9 @@ type exitCodes map[int]int
 func (e exitCodes) String() string { return "" }
 func (e exitCodes) Type() string   { return "NAME=N" }
 
-func (e exitCodes) Set(s string) error {
+func (e exitCodes) Set(s string) error { return e.set(s, remaps) }
+
+func (e exitCodes) set(s string, remaps []remap) error {
 	name, number, _ := strings.Cut(s, "=")
 	from, names := exitOK, []string{}
 	for _, r := range remaps {
@@ -218,7 +223,11 @@ func (o *runOptions) statusOf(res runner.Result, call runner.Call, err error) in
 // refusal returns the failure of a call that runner.Run refused.
 func refusal(res runner.Result, call runner.Call) *failure {
 	f := refusalOf(res, call)
-	if res.Parent && res.Reason != runner.ReasonInterrupted {
+	switch {
+	case !res.Parent, res.Reason == runner.ReasonInterrupted:
+	case res.Reason == runner.ReasonUnverified:
+		f.detail("it has steps: when it runs again, all of them run again")
+	default:
 		f.detail("it has steps: after idem forget, or with new inputs, all of them run again")
 	}
 	return f

@@ -133,6 +133,9 @@ func attemptName(at ledger.Attempt) string {
 }
 
 func historyText(at ledger.Attempt) string {
+	if at.State == ledger.Batch {
+		return "the template of a batch"
+	}
 	if at.Reason == ledger.ReasonMarked {
 		if at.Note == "" {
 			return "by hand"

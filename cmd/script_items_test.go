@@ -25,7 +25,11 @@ func cmdItems(ts *testscript.TestScript, args []string) {
 	ts.Check(err)
 	batch := ledger.ID{Namespace: "default", Key: args[0]}
 	recordBatch(ts, l, batch)
-	for group := range slices.Chunk(itemsOf(ts, args[2:]), 256) {
+	items, together := itemsOf(ts, args[2:]), 1
+	if len(items) > 100 { // the order does not matter then
+		together = 256
+	}
+	for group := range slices.Chunk(items, together) {
 		var changes []func()
 		errs := make(chan error, len(group))
 		for _, item := range group {

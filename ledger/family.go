@@ -1,6 +1,10 @@
 package ledger
 
-import "context"
+import (
+	"context"
+	"fmt"
+	"strings"
+)
 
 // Origin says where a step or an item comes from. A record with a parent is a step of a
 // run or an item of a batch. Its key is the key of the parent, a slash and a name, and
@@ -20,6 +24,15 @@ type Origin struct {
 	// RunID is the attempt of the parent that made the step. For an item, it is the run
 	// ID of the call that made the batch. Empty: the call was not made by the parent.
 	RunID string
+}
+
+// Check returns an error unless id can be the key of a step or an item of o.
+func (o Origin) Check(id ID) error {
+	p := o.Parent
+	if p == (ID{}) || p.Namespace == id.Namespace && p.Window == id.Window && strings.HasPrefix(id.Key, p.Key+"/") {
+		return nil
+	}
+	return fmt.Errorf("key %q is not below key %q", id.Key, p.Key)
 }
 
 // Grouping is implemented by a ledger that can make changes of several claims durable with
@@ -46,10 +59,13 @@ func Together(l Ledger, changes ...func()) {
 	}
 }
 
-// Sustaining is implemented by a ledger that can prepare for many changes.
+// Sustaining is implemented by a ledger that can prepare for a batch.
 type Sustaining interface {
 	// Sustain says that many changes follow, until end is called. Without the call of end,
 	// later calls may be slower.
+	//
+	// Until then, an attempt may be taken back if its process dies before Descriptors of its
+	// Execution is called. It is read as abandoned, because its command was never started.
 	Sustain() (end func())
 }
 

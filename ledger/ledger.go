@@ -6,7 +6,6 @@ package ledger
 
 import (
 	"context"
-	"io"
 	"iter"
 	"os"
 	"time"
@@ -193,8 +192,9 @@ type Ledger interface {
 	Mutexes(ctx context.Context, namespace string, names ...string) ([]MutexState, error)
 
 	// Forget drops id's history, output and files, and increases its generation. It
-	// fails with *BusyError while the key is held, and with ErrNotFound when nothing
-	// is recorded.
+	// fails with *BusyError while the key or a record below it is held, and with
+	// ErrNotFound when nothing is recorded. If an earlier Forget was interrupted before it
+	// had deleted everything below id, Forget deletes the rest and returns nil.
 	Forget(ctx context.Context, id ID) error
 
 	// ForgetIf is Forget for a record that was read before. The error is ErrChanged when
@@ -308,6 +308,7 @@ type Execution interface {
 // Inheriting is implemented by an Execution whose lock on the key must reach the
 // command: the command's processes inherit the descriptors.
 type Inheriting interface {
+	// Descriptors is called before the command is started, see Sustaining.
 	Descriptors() []*os.File
 }
 
@@ -381,39 +382,4 @@ func Collect(records iter.Seq2[Record, error]) ([]Record, error) {
 		all = append(all, r)
 	}
 	return all, nil
-}
-
-// Mark settles a key without running its command: by hand, or by the answer of a
-// probe or a verification.
-type Mark struct {
-	// Expect is the record on which the decision to mark is based. Its current
-	// attempt must still be current and in the same state.
-	Expect   Record
-	State    State  // Succeeded, Failed, Batch, or None for "run it again"
-	Reason   Reason // ReasonMarked, ReasonProbed or ReasonUnverified
-	ExitCode int
-	RunID    string
-	Note     string
-	Owner    Owner
-	// Fingerprint and Inputs are those of the calls that the mark counts for. With
-	// an empty Fingerprint, the mark counts for any call.
-	Fingerprint string
-	Inputs      []byte
-	Origin      Origin // as in Start
-	Renew       bool   // as in Start
-	// Stdout is read to its end and recorded as the output. MaxOutput limits it as
-	// in Start. Nil means no output.
-	Stdout    io.Reader
-	MaxOutput int64
-	// Capture is called after Stdout has been read to its end. If it is nil, Stdout
-	// is the complete output.
-	Capture func() Capture
-}
-
-// Captured returns the result of m.Capture, or the zero Capture without one.
-func (m Mark) Captured() Capture {
-	if m.Capture == nil {
-		return Capture{}
-	}
-	return m.Capture()
 }

@@ -22,7 +22,10 @@ func (t *Task) start(ctx context.Context) (end *proc.End, redacted bool, err err
 		KillAfter: t.Limits.KillAfter,
 	}
 	if !t.Output.Quiet {
-		cmd.Stdout, cmd.Stderr = t.Live.Stdout, t.Live.Stderr
+		cmd.Stderr = t.Live.Stderr
+		if cmd.Stdout, cmd.Record, err = t.liveStdout(record); err != nil {
+			return nil, false, err
+		}
 	}
 	if i, ok := t.now.Execution.(ledger.Inheriting); ok {
 		cmd.Inherit = i.Descriptors()

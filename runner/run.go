@@ -33,6 +33,9 @@ type Runner struct {
 	// Backlog makes a file for live output that the reader has not consumed yet, or
 	// for the output of a probe.
 	Backlog func() (proc.Backlog, error)
+	// Scratch makes a file for the stdout of a call with ReplayPolicy.Value and retries. Nil:
+	// the stdout of all attempts is live.
+	Scratch func() (*os.File, error)
 	Waiting Waiting
 	Hooks   Hooks
 }
@@ -127,6 +130,7 @@ func (t *Task) run(ctx context.Context) (Result, error) {
 	res.Holders = t.Holders()
 	t.Signals.Stop() // printing may wait forever for its reader, so signals must end idem again
 	res.Fatal, _ = t.Signals.Fatal()
+	t.passValue(&res)
 	if t.Output.Quiet && (res.Unrecorded != nil || res.Record.Current.State == ledger.Failed) {
 		t.printHeldOutput(ctx, &res, t.outputs)
 	}

@@ -38,6 +38,7 @@ type Task struct {
 	result   Result               // of the latest attempt that ran
 	last     *proc.End            // the end of the latest command; the next one's live output follows that command's
 	outputs  []*heldOutput        // the output of each attempt, with Output.Quiet
+	value    *heldValue           // nil unless holdsValue
 }
 
 // attempt is an attempt in progress.

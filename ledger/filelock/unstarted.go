@@ -11,10 +11,10 @@ import (
 // Unstarted is a list of attempts that a process has recorded as running and whose commands
 // it has not started yet. If the process dies, such an attempt has had no effect.
 //
-// The list is a file on a file system in memory. So it exists as long as it is exact. A list
-// on a disk could come back with an earlier content, after a power cut or when the disk
-// was taken away, and name an attempt whose command has started. A list that is missing, or
-// that lacks an attempt, says nothing.
+// The list is a file on a file system in memory. So it exists as long as it is exact. A disk
+// that was taken away may come back with an earlier content. A list on it could name an
+// attempt whose command has started. A list that is missing, or that lacks an attempt, says
+// nothing.
 //
 // An attempt is removed from the list by writing over its place, which needs no memory. A
 // list whose process is alive is locked.

@@ -108,6 +108,9 @@ func Benchmark(b *testing.B, h Harness) {
 				if n := next.Add(1); n <= int64(b.N) {
 					c = claim(b, key(fmt.Sprint(batch, "/", n)))
 					x = begin(b, c)
+					if i, ok := x.(ledger.Inheriting); ok {
+						i.Descriptors() // as the start of a command
+					}
 				}
 				return c, x
 			}

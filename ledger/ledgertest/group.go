@@ -136,7 +136,7 @@ func togetherFailsAlone(k *kit) {
 }
 
 // togetherWithOneClaim: two attempts of one claim at the same time are a mistake of the
-// caller. What was acknowledged is recorded nevertheless, and no other change fails.
+// caller. Each acknowledged one is recorded nevertheless, and no other change fails.
 func togetherWithOneClaim(k *kit) {
 	c, other := k.claim(k.a, key("twice")), k.claim(k.a, key("other"))
 	var begun atomic.Int32
@@ -196,12 +196,14 @@ func togetherWaitsForOtherCalls(k *kit) {
 		_, err := x.Finish(k.ctx, success)
 		done <- errors.Join(err, c.Release())
 	}()
-	ledger.Together(k.a, func() {
-		close(waits)
+	once := sync.OnceFunc(func() { close(waits) })
+	wait := func() {
+		once()
 		if err := k.a.Wait(k.ctx, id); err != nil {
 			k.Errorf("Wait: %v", err)
 		}
-	})
+	}
+	ledger.Together(k.a, wait, wait, wait)
 	k.ok(k.answer(done), "Finish and Release")
 	k.phase(id, ledger.PhaseSucceeded)
 }

@@ -27,7 +27,8 @@ func memHarness() Harness {
 			m, _ := places.Load(place)
 			return m.(*Mem).Open(), nil
 		},
-		Crash: func(l ledger.Ledger) { l.(*memHandle).Mem.Crash(l) },
+		Surveys: true,
+		Crash:   func(l ledger.Ledger) { l.(*memHandle).Mem.Crash(l) },
 	}
 }
 

@@ -35,6 +35,9 @@ func (c *memClaim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution,
 	if r.holder != c {
 		return nil, ledger.ErrLost
 	}
+	if err := s.Origin.Check(c.id); err != nil {
+		return nil, err
+	}
 	if s.Fresh || s.Renew {
 		if err := m.requireIdle(c.id); err != nil {
 			return nil, err

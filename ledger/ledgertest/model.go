@@ -58,10 +58,10 @@ type model struct {
 	handles [2]pair[ledger.Ledger]
 	crashed []ledger.Ledger // closed at the end of the history
 	held    map[ledger.ID]*holder
-	late    []attempt                     // unfinished attempts whose claim was released
-	seen    map[ledger.ID][]ledger.Record // earlier records, for the Expect of a mark
-	fences  map[ledger.ID]int64           // the latest fence of the real ledger
-	order   *order                        // of the attempts of the real ledger
+	late    []attempt                           // unfinished attempts whose claim was released
+	seen    map[ledger.ID][]pair[ledger.Record] // earlier records, for the Expect of a mark
+	numbers map[ledger.ID]*numbers
+	order   *order // of the attempts of the real ledger
 }
 
 // holder is a claim, and the attempt in progress if there is one.
@@ -79,12 +79,40 @@ type attempt struct {
 
 var modelIDs = []ledger.ID{
 	key("a"), {Namespace: "default", Key: "a", Window: "w"}, key("b"), {Namespace: "prod", Key: "a"},
+	key("a/x"), key("a/x/y"), key("a/z"),
+}
+
+// numbers are the fences and generations that a key had.
+type numbers struct {
+	fence      int64 // the latest one of the real ledger
+	generation pair[int64]
+	same       map[int64]int64 // the generation of the Mem for that of the real ledger
+}
+
+// check checks a record of both sides. A generation grows when the key is forgotten, but the
+// contract does not define by how much. So the generations of both sides must be in the same
+// order.
+func (n *numbers) check(t *rapid.T, r, mem ledger.Record) {
+	if r.Fence < n.fence || r.Generation < n.generation.real {
+		t.Fatalf("the numbers of %+v fell from %+v to %+v", r.ID, *n, r)
+	}
+	if r.Current.RunID == "" {
+		return
+	}
+	want, ok := n.same[r.Generation]
+	if !ok && mem.Generation <= n.generation.mem || ok && want != mem.Generation {
+		t.Fatalf("generation of %+v: got %d, want that of Mem, %d (%+v)", r.ID, r.Generation, mem.Generation, *n)
+	}
+	n.same[r.Generation], n.generation = mem.Generation, pair[int64]{r.Generation, mem.Generation}
 }
 
 func newModel(t *testing.T, rt *rapid.T, h Harness) *model {
 	m := &model{
 		ctx: t.Context(), h: h, place: h.New(t), mem: NewMem(), held: map[ledger.ID]*holder{},
-		fences: map[ledger.ID]int64{}, seen: map[ledger.ID][]ledger.Record{}, order: newOrder(),
+		numbers: map[ledger.ID]*numbers{}, seen: map[ledger.ID][]pair[ledger.Record]{}, order: newOrder(),
+	}
+	for _, id := range modelIDs {
+		m.numbers[id] = &numbers{same: map[int64]int64{}}
 	}
 	for i := range m.handles {
 		m.reopen(rt, i)
@@ -171,11 +199,10 @@ func (m *model) compare(t *rapid.T, handle int, id ledger.ID) pair[ledger.Record
 	equal(t, fmt.Sprintf("phase of %+v", id), r.Phase(), w.Phase())
 	a, b := r, w
 	a.Current, b.Current = plain(a.Current), plain(b.Current)
-	// A fence must grow, but the contract does not define by how much.
-	if a.Fence < m.fences[id] {
-		t.Fatalf("fence of %+v fell from %d to %d", id, m.fences[id], a.Fence)
+	m.numbers[id].check(t, r, w)
+	for _, r := range []*ledger.Record{&a, &b} {
+		r.Fence, r.Generation, r.Series, r.Alive = 0, 0, 0, false
 	}
-	a.Fence, b.Fence, a.Alive, b.Alive = 0, 0, false, false
 	equal(t, fmt.Sprintf("record of %+v", id), a, b)
 
 	ras, err := h.real.Attempts(m.ctx, id)
@@ -199,9 +226,16 @@ func (m *model) compareAll(t *rapid.T) {
 		m.order.check(t, m.compare(t, 0, id).real)
 	}
 	m.compareMutexes(t)
+	for _, f := range []ledger.Filter{{}, {TopLevel: true}, {Under: key("a")}, {Under: key("a/x")}} {
+		m.compareList(t, f)
+	}
+	m.compareTallies(t)
+}
+
+func (m *model) compareList(t *rapid.T, f ledger.Filter) {
 	h := m.handles[1]
-	r, err := ledger.Collect(h.real.List(m.ctx, ledger.Filter{}))
-	w, errMem := ledger.Collect(h.mem.List(m.ctx, ledger.Filter{}))
+	r, err := ledger.Collect(h.real.List(m.ctx, f))
+	w, errMem := ledger.Collect(h.mem.List(m.ctx, f))
 	if !agree(t, "List", err, errMem) {
 		return
 	}
@@ -214,4 +248,26 @@ func (m *model) compareAll(t *rapid.T) {
 	slices.Sort(got)
 	slices.Sort(want)
 	equal(t, "keys listed", got, want)
+}
+
+func (m *model) compareTallies(t *rapid.T) {
+	h := m.handles[1]
+	if !m.h.Surveys {
+		return
+	}
+	tallies := func(l ledger.Ledger) (map[ledger.ID]ledger.Tally, error) { return l.(ledger.Surveying).Tallies(m.ctx) }
+	r, err := tallies(h.real)
+	w, errMem := tallies(h.mem)
+	agree(t, "Tallies", err, errMem)
+	equal(t, "tallies", r, w)
+	for _, parent := range []ledger.ID{key("a"), key("a/x")} {
+		r, err := h.real.(ledger.Surveying).Successes(m.ctx, parent)
+		w, errMem := h.mem.(ledger.Surveying).Successes(m.ctx, parent)
+		agree(t, "Successes", err, errMem)
+		for _, id := range modelIDs {
+			for _, f := range []string{"h1:aa", "h1:bb", ""} {
+				equal(t, fmt.Sprintf("success of %+v with %q below %q", id, f, parent.Key), r.Has(id, f), w.Has(id, f))
+			}
+		}
+	}
 }

@@ -51,6 +51,9 @@ type Harness struct {
 	// Claim.Lost must then return nil too.
 	Lose func(t testing.TB, c ledger.Claim)
 
+	// Surveys reports whether the ledger is a ledger.Surveying.
+	Surveys bool
+
 	// Check searches for damage at place. It is called after each case, when the
 	// suite's handles are closed.
 	Check func(t testing.TB, place string)
@@ -74,7 +77,7 @@ func Run(t *testing.T, h Harness) {
 	for _, group := range [][]testCase{
 		recordCases, listCases, claimCases, attemptCases, outputCases, unwantedCases, captureCases, replayCases, fileCases,
 		markCases, forgetCases, waitCases, concurrentCases, handleCases, crashCases,
-		mutexCases, mutexCrashCases, queueCases, groupCases,
+		mutexCases, mutexCrashCases, queueCases, groupCases, familyCases, surveyCases,
 	} {
 		for _, c := range group {
 			if c.needs != nil && !c.needs(h) {

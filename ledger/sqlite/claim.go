@@ -218,7 +218,13 @@ func (c *claim) Record(ctx context.Context) (ledger.Record, error) {
 	if err != nil {
 		return ledger.Record{}, c.ledger.explain(err)
 	}
-	r, _, err := readBoth(ctx, db, c.id)
+	r, a, err := readBoth(ctx, db, c.id)
+	c.mu.Lock()
+	executing := c.life != nil
+	c.mu.Unlock()
+	if err == nil && !executing && a.neverStarted() {
+		r, _, err = r.without(ctx, db, a)
+	}
 	return r.rec, c.ledger.explain(err)
 }
 
@@ -249,7 +255,8 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 	c.life = life
 	c.mu.Unlock()
 	failpoint.Here("begin.life")
-	e := &execution{claim: c, life: life.File}
+	e := &execution{claim: c, life: life.File, unstart: l.unstarted.Load().Add(s.RunID)}
+	failpoint.Here("begin.listed")
 	var taken []place
 	err = l.write(ctx, func(tx querier) (err error) {
 		releaseAll(taken)
@@ -266,6 +273,9 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 	if err != nil {
 		e.endLife(ledger.ReasonExit)
 		releaseAll(taken)
+		if !mayBeCommitted(err) {
+			_ = e.unstart.Remove()
+		}
 		if errors.As(err, new(*ledger.MutexError)) || errors.As(err, new(*ledger.BusyError)) {
 			return nil, err
 		}
@@ -277,6 +287,8 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 	}
 	c.keepMutexes(taken)
 	l.removeSpools(e.gone)
+	e.undone.forgetUnstarted()
+	failpoint.Here("begin.done")
 	// The times of output pieces are measured from here, with the monotonic clock. The
 	// record has the same instant as the attempt's start.
 	if s.MaxOutput != 0 {

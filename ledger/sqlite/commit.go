@@ -44,7 +44,7 @@ func (l *Ledger) writeUnchecked(ctx context.Context, f func(tx querier) error) e
 
 // writeLarge is writeUnchecked for a fact that the caller writes again without its large
 // part if the disk is full. If the disk has no room for a group, such changes are not
-// repeated before the others: they would take the space that these need.
+// repeated, because the changes without a large part need the space.
 func (l *Ledger) writeLarge(ctx context.Context, f func(tx querier) error) error {
 	return l.commit(&change{ctx: ctx, f: f, large: true})
 }

@@ -16,8 +16,8 @@ import (
 
 func (e *execution) begin(ctx context.Context, tx querier, s ledger.Start) error {
 	l, id := e.claim.ledger, e.claim.id
-	e.gone, e.lost = nil, nil
-	now, last, err := readBoth(ctx, tx, id)
+	e.gone = nil
+	now, last, undone, err := readClaimed(ctx, tx, id)
 	if err != nil {
 		return err
 	}
@@ -30,7 +30,6 @@ func (e *execution) begin(ctx context.Context, tx querier, s ledger.Start) error
 			return err
 		}
 	case last.a.State == ledger.Running:
-		e.lost = &last
 		if err := recordLost(ctx, tx, id, last); err != nil {
 			return err
 		}
@@ -43,13 +42,13 @@ func (e *execution) begin(ctx context.Context, tx querier, s ledger.Start) error
 	if err := l.adopt(ctx, tx, &now, s.Origin, &e.gone); err != nil {
 		return err
 	}
-	e.before = now
 	now.rec.Attempts++
 	now.rec.Fence++
 	row := attemptRow{a: ledger.Attempt{
 		Number: now.rec.Attempts, RunID: s.RunID, State: ledger.Running, Started: l.now().UTC(),
 		Fingerprint: s.Fingerprint, Inputs: s.Inputs, Owner: s.Owner, NoOutput: s.MaxOutput == 0, ParentRun: s.Origin.RunID,
 	}}
+	row.unstarted = e.unstart.List
 	if row.a.NoOutput {
 		row.storage = storageRefused
 	}
@@ -57,7 +56,7 @@ func (e *execution) begin(ctx context.Context, tx querier, s ledger.Start) error
 		return err
 	}
 	row.a.Started = fromMicros(micros(row.a.Started))
-	e.record, e.row = now, row
+	e.record, e.row, e.undone = now, row, undone
 	return nil
 }
 
@@ -65,6 +64,7 @@ func (e *execution) begin(ctx context.Context, tx querier, s ledger.Start) error
 func recordLost(ctx context.Context, tx querier, id ledger.ID, last attemptRow) error {
 	last.a.State, last.a.Reason = ledger.Failed, ledger.ReasonLost
 	last.a.Truncated = !last.a.NoOutput // the last output may not have reached the ledger
+	last.unstarted = ""
 	return updateAttempt(ctx, tx, id, last, ledger.Running)
 }
 
@@ -74,17 +74,24 @@ type execution struct {
 	life   *os.File
 	spool  *spool.Writer // nil: output is only counted
 	unkept int64         // bytes of output that were only counted
-	before recordRow     // the record before the attempt, for Abandon
-	lost   *attemptRow   // the attempt that Begin recorded as lost, if any, for Abandon
 	record recordRow
 	row    attemptRow
-	gone   spools // to be removed after the commit of Begin
+	gone   spools     // to be removed after the commit of Begin
+	undone attemptRow // the attempt that Begin abandoned, if any
+
+	unstart filelock.Unstart // removed when the command is about to start
 }
 
 func (e *execution) Attempt() ledger.Attempt { return e.row.a }
 func (e *execution) Fence() int64            { return e.record.rec.Fence }
 func (e *execution) Generation() int64       { return e.record.rec.Generation }
+
+// Descriptors implements ledger.Inheriting.
 func (e *execution) Descriptors() []*os.File {
+	if err := e.unstart.Remove(); err != nil {
+		panic(err) // the command must not start: later callers would not know of it
+	}
+	failpoint.Here("start.listed")
 	return append([]*os.File{e.life}, e.claim.placeFiles()...)
 }
 
@@ -104,12 +111,14 @@ func (e *execution) endCommand(reason ledger.Reason) {
 
 // Finish implements ledger.Execution.
 func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attempt, error) {
+	_ = e.unstart.Remove() // if there was no command to start
 	failpoint.Here("finish.before")
 	l := e.claim.ledger
 	ctx = context.WithoutCancel(ctx)
 	defer e.endCommand(o.Reason)
 	sum, spoolErr := e.endOutput(o.Capture.Unread, true)
 	row := e.row
+	row.unstarted = ""
 	row.a.State, row.a.Reason, row.a.ExitCode, row.a.Signal = o.State, o.Reason, o.ExitCode, o.Signal
 	row.a.Ended = fromMicros(micros(l.now()))
 	row.a.Files = len(o.Files)
@@ -174,29 +183,23 @@ func (e *execution) finish(ctx context.Context, row attemptRow, inline []byte, f
 
 // Abandon implements ledger.Execution.
 func (e *execution) Abandon(ctx context.Context) error {
-	l, id := e.claim.ledger, e.claim.id
+	l := e.claim.ledger
 	ctx = context.WithoutCancel(ctx)
 	defer e.endLife(ledger.ReasonExit)
 	_, _ = e.endOutput(ledger.Gaps{}, false)
 	l.removeSpool(e.row.a.RunID)
 	failpoint.Here("abandon.before")
-	return l.explain(l.writeUnchecked(ctx, func(tx querier) error {
-		back, err := e.stored(ctx, tx)
-		if err != nil {
-			return err
+	err := l.writeUnchecked(ctx, func(tx querier) error {
+		r, err := e.stored(ctx, tx)
+		if err == nil {
+			_, _, err = r.abandon(ctx, tx, e.row)
 		}
-		back.current, back.rec.Attempts = e.before.current, e.before.rec.Attempts
-		back.kin.done = back.doneBy(e.before.rec.Current)
-		if err := writeRecord(ctx, tx, &back); err != nil {
-			return err
-		}
-		if e.lost != nil {
-			if err := updateAttempt(ctx, tx, id, *e.lost, ledger.Failed); err != nil {
-				return err
-			}
-		}
-		return requireOneRow(tx.ExecContext(ctx, "delete from attempts where id=? and run_id=? and state='running'", e.row.rowid, e.row.a.RunID))
-	}))
+		return err
+	})
+	if err == nil {
+		_ = e.unstart.Remove()
+	}
+	return l.explain(err)
 }
 
 // stored reads the row of the record, whose floor may have changed since Begin.

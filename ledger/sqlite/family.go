@@ -179,12 +179,11 @@ func (r recordRow) raiseFloor(ctx context.Context, tx querier) error {
 
 // adopt makes r a child of o.Parent, if there is one. The caller stores r.
 func (l *Ledger) adopt(ctx context.Context, tx querier, r *recordRow, o ledger.Origin, gone *spools) error {
-	id := r.rec.ID
 	if o.Parent == (ledger.ID{}) {
 		return nil
 	}
-	if !strings.HasPrefix(id.Key, o.Parent.Key+"/") || o.Parent.Namespace != id.Namespace || o.Parent.Window != id.Window {
-		return fmt.Errorf("key %q is not below key %q", id.Key, o.Parent.Key)
+	if err := o.Check(r.rec.ID); err != nil {
+		return err
 	}
 	parent, _, err := readBoth(ctx, tx, o.Parent)
 	if err != nil {

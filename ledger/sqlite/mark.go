@@ -27,6 +27,7 @@ func (c *claim) Mark(ctx context.Context, m ledger.Mark) (ledger.Attempt, error)
 	}
 	at := fromMicros(micros(l.now()))
 	var gone spools
+	var undone attemptRow
 	row := attemptRow{storage: storageNone, a: ledger.Attempt{
 		RunID: m.RunID, State: m.State, Reason: m.Reason, ExitCode: m.ExitCode, Started: at, Ended: at,
 		Fingerprint: m.Fingerprint, Inputs: m.Inputs, Owner: m.Owner, Note: m.Note, ParentRun: m.Origin.RunID,
@@ -38,9 +39,10 @@ func (c *claim) Mark(ctx context.Context, m ledger.Mark) (ledger.Attempt, error)
 	}
 	if err == nil {
 		ctx = context.WithoutCancel(ctx)
-		err = l.confirmed(ctx, l.write, c.id, &row, func(tx querier) error {
+		err = l.confirmed(ctx, l.write, c.id, &row, func(tx querier) (err error) {
 			gone = nil
-			return c.mark(ctx, tx, m, &row, inline, &gone)
+			undone, err = c.mark(ctx, tx, m, &row, inline, &gone)
+			return err
 		})
 	}
 	if row.storage != storageFile || err != nil && !errors.Is(err, errUnknown) {
@@ -48,6 +50,7 @@ func (c *claim) Mark(ctx context.Context, m ledger.Mark) (ledger.Attempt, error)
 	}
 	if err == nil {
 		l.removeSpools(gone)
+		undone.forgetUnstarted()
 		err = l.checkPlace()
 	}
 	if errors.As(err, new(*ledger.BusyError)) {
@@ -100,35 +103,35 @@ func (w stdoutOf) Write(p []byte) (int, error) {
 }
 
 // mark makes row the current attempt of the record. It returns ledger.ErrChanged if the
-// record differs from m.Expect.
-func (c *claim) mark(ctx context.Context, tx querier, m ledger.Mark, row *attemptRow, inline []byte, gone *spools) error {
-	now, last, err := readBoth(ctx, tx, c.id)
+// record differs from m.Expect. undone is that of readClaimed.
+func (c *claim) mark(ctx context.Context, tx querier, m ledger.Mark, row *attemptRow, inline []byte, gone *spools) (undone attemptRow, err error) {
+	now, last, undone, err := readClaimed(ctx, tx, c.id)
 	if err != nil {
-		return err
+		return undone, err
 	}
 	if differs(m.Expect, now.rec.Generation, last.a) {
-		return ledger.ErrChanged
+		return undone, ledger.ErrChanged
 	}
 	if err := now.dropStale(ctx, tx, gone); err != nil {
-		return err
+		return undone, err
 	}
 	if last.a.State == ledger.Running {
 		if err := recordLost(ctx, tx, c.id, last); err != nil {
-			return err
+			return undone, err
 		}
 	}
 	if m.Renew {
 		if err := c.ledger.renew(ctx, tx, &now); err != nil {
-			return err
+			return undone, err
 		}
 	}
 	if err := c.ledger.adopt(ctx, tx, &now, m.Origin, gone); err != nil {
-		return err
+		return undone, err
 	}
 	if err := addAttempt(ctx, tx, &now, row); err != nil {
-		return err
+		return undone, err
 	}
-	return insertOutput(ctx, tx, *row, inline)
+	return undone, insertOutput(ctx, tx, *row, inline)
 }
 
 // differs reports whether a record has another generation or another current attempt than

@@ -67,6 +67,12 @@ func (l *Ledger) get(ctx context.Context, db *database, id ledger.ID, processes 
 			return ledger.Record{}, err
 		}
 		if again.a.RunID == a.a.RunID && again.a.State == state {
+			if a.neverStarted() {
+				if r, a, err = r.without(ctx, db, a); err != nil {
+					return ledger.Record{}, err
+				}
+				state = a.a.State
+			}
 			r.rec.Alive = state == ledger.Running && len(processes()[a.a.RunID]) > 0
 			return r.rec, nil
 		}
@@ -123,6 +129,9 @@ func (l *Ledger) list(ctx context.Context, f ledger.Filter, yield func(ledger.Re
 					return err
 				}
 				rec.Current.Inputs = nil
+				if rec.Current.RunID == "" { // its only attempt was never started
+					continue
+				}
 			}
 			if f.Phase != "" && f.Phase != rec.Phase() {
 				continue
@@ -186,9 +195,10 @@ func matching(ctx context.Context, q querier, f ledger.Filter) ([]int64, error) 
 		and("a.state = ?", ledger.Running)
 		limit = 0
 	case ledger.PhaseRetry:
-		and("a.state = ?", ledger.None)
+		and("(a.state = ? or a.state = 'running' and length(a.note) > 0)", ledger.None)
 	default:
-		and("a.state = ?", string(f.Phase))
+		// An attempt with a list may never have been started. Then the one before counts.
+		and("(a.state = ? or a.state = 'running' and length(a.note) > 0)", string(f.Phase))
 	}
 	query := with + "select r.id from " + from
 	if len(where) > 0 {
@@ -268,6 +278,11 @@ func (l *Ledger) Attempts(ctx context.Context, id ledger.ID) ([]ledger.Attempt, 
 	rows, err := l.history(ctx, db, id)
 	if err != nil {
 		return nil, l.explain(err)
+	}
+	if len(rows) > 0 {
+		if rows, err = l.withoutUnstarted(id, rows); err != nil {
+			return nil, l.explain(err)
+		}
 	}
 	attempts := make([]ledger.Attempt, len(rows))
 	for i, r := range rows {

@@ -42,6 +42,9 @@ type attemptRow struct {
 	storage int
 	size    int64
 	sum     uint32
+	// unstarted names the list of attempts whose commands were not started that the running
+	// attempt is in, or was in. It is empty if there is none.
+	unstarted string
 }
 
 const recordColumns = `r.id, r.namespace, r.key, r.window, r.generation, r.fence, r.attempts, r.current, r.checksum,
@@ -92,7 +95,7 @@ func (s *attemptScan) attempt(id ledger.ID) (attemptRow, error) {
 	r.a.Started, r.a.Ended = fromMicros(s.started), fromMicros(s.ended)
 	r.a.Owner.Host, r.a.Owner.User = string(s.host), string(s.user)
 	r.a.NoOutput = r.storage == storageRefused
-	setNote(&r.a, string(s.note))
+	r.setNote(string(s.note))
 	if s.sum != r.checksum(id) {
 		return r, fmt.Errorf("%w: attempt %d of key %q", ledger.ErrCorrupt, r.a.Number, id.Key)
 	}
@@ -113,7 +116,7 @@ func (r attemptRow) checksum(id ledger.ID) int64 {
 	a := r.a
 	var d digest
 	d.text(id.Namespace, id.Key, id.Window, a.RunID, string(a.State), string(a.Reason), a.Fingerprint,
-		a.Owner.Host, a.Owner.User, storedNote(a), string(a.Inputs))
+		a.Owner.Host, a.Owner.User, r.storedNote(), string(a.Inputs))
 	d.numbers(r.rowid, r.record, int64(a.Number), int64(a.ExitCode), int64(a.Signal), micros(a.Started), micros(a.Ended),
 		int64(a.Owner.PID), a.OutputBytes, boolToInt(a.Truncated), int64(a.Files), int64(r.storage), r.size, int64(r.sum))
 	if a.ParentRun != "" {
@@ -134,23 +137,28 @@ func (d *digest) numbers(fields ...int64) {
 	}
 }
 
-// Two flags of an output, Incomplete and Redacted, are stored in the column of the note,
-// after the note and a zero byte. Earlier versions read such a row as one with a longer
-// note. In a numeric column, they would take the flags for damage and refuse every list.
+// Two flags of an output, Incomplete and Redacted, and the name of a list are stored in the
+// column of the note, after the note and a zero byte. Version 1 reads such a row as one with
+// a longer note. In a numeric column, it would take the flags for damage and refuse every
+// list.
 const (
 	noteEnd        = "\x00"
 	noteIncomplete = "i"
 	noteRedacted   = "r"
+	noteUnstarted  = "u" // the name of the list follows, which has capital letters and digits
 )
 
-// storedNote returns the content of the note column for an attempt.
-func storedNote(a ledger.Attempt) string {
-	flags := ""
+// storedNote returns the content of the note column.
+func (r attemptRow) storedNote() string {
+	a, flags := r.a, ""
 	if a.Incomplete {
 		flags += noteIncomplete
 	}
 	if a.Redacted {
 		flags += noteRedacted
+	}
+	if r.unstarted != "" {
+		flags += noteUnstarted + r.unstarted
 	}
 	if flags == "" && !strings.Contains(a.Note, noteEnd) {
 		return a.Note
@@ -159,12 +167,13 @@ func storedNote(a ledger.Attempt) string {
 }
 
 // setNote is the inverse of storedNote. It ignores unknown flags.
-func setNote(a *ledger.Attempt, stored string) {
-	flags := ""
+func (r *attemptRow) setNote(stored string) {
+	a, flags := &r.a, ""
 	a.Note = stored
 	if i := strings.LastIndex(stored, noteEnd); i >= 0 {
 		a.Note, flags = stored[:i], stored[i+len(noteEnd):]
 	}
+	flags, r.unstarted, _ = strings.Cut(flags, noteUnstarted)
 	a.Incomplete = strings.Contains(flags, noteIncomplete)
 	a.Redacted = strings.Contains(flags, noteRedacted)
 }
@@ -330,7 +339,7 @@ func insertAttempt(ctx context.Context, tx querier, id ledger.ID, r *attemptRow)
 		fingerprint, host, pid, user, note, output_bytes, truncated, files, output_place, output_size, output_sum, checksum, inputs, parent_run)
 		values (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		r.rowid, r.record, a.Number, a.RunID, a.State, a.Reason, a.ExitCode, a.Signal, micros(a.Started), micros(a.Ended),
-		a.Fingerprint, []byte(a.Owner.Host), a.Owner.PID, []byte(a.Owner.User), []byte(storedNote(a)), a.OutputBytes, a.Truncated, a.Files,
+		a.Fingerprint, []byte(a.Owner.Host), a.Owner.PID, []byte(a.Owner.User), []byte(r.storedNote()), a.OutputBytes, a.Truncated, a.Files,
 		r.storage, r.size, r.sum, r.checksum(id), notNil(a.Inputs), a.ParentRun)
 	return err
 }
@@ -341,7 +350,7 @@ func updateAttempt(ctx context.Context, tx querier, id ledger.ID, r attemptRow, 
 	a := r.a
 	return requireOneRow(tx.ExecContext(ctx, `update attempts set state=?, reason=?, exit_code=?, signal=?, ended=?, note=?, output_bytes=?, truncated=?, files=?,
 		output_place=?, output_size=?, output_sum=?, checksum=? where id=? and run_id=? and state=?`,
-		a.State, a.Reason, a.ExitCode, a.Signal, micros(a.Ended), []byte(storedNote(a)), a.OutputBytes, a.Truncated, a.Files,
+		a.State, a.Reason, a.ExitCode, a.Signal, micros(a.Ended), []byte(r.storedNote()), a.OutputBytes, a.Truncated, a.Files,
 		r.storage, r.size, r.sum, r.checksum(id), r.rowid, a.RunID, from))
 }
 

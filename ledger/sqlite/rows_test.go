@@ -56,12 +56,15 @@ func TestStoredNote(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
 	for _, note := range []string{"", "a", "\x00", "\x00ir", "a\x00", "ir"} {
-		for flags := range 4 {
-			a := ledger.Attempt{Note: note, Incomplete: flags&1 != 0, Redacted: flags&2 != 0}
-			stored := storedNote(a)
-			var got ledger.Attempt
-			setNote(&got, stored)
-			if got.Note != note || got.Incomplete != a.Incomplete || got.Redacted != a.Redacted {
+		for flags := range 8 {
+			r := attemptRow{a: ledger.Attempt{Note: note, Incomplete: flags&1 != 0, Redacted: flags&2 != 0}}
+			if flags&4 != 0 {
+				r.unstarted = "IRU234567"
+			}
+			stored := r.storedNote()
+			var got attemptRow
+			got.setNote(stored)
+			if got.a.Note != note || got.a.Incomplete != r.a.Incomplete || got.a.Redacted != r.a.Redacted || got.unstarted != r.unstarted {
 				t.Errorf("%q with %d: stored %q, got %+v", note, flags, stored, got)
 			}
 			if seen[stored] {

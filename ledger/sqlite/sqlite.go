@@ -42,7 +42,8 @@ type Ledger struct {
 
 	changes   *combiner[*change]
 	spools    *combiner[*spoolSync]
-	sustained atomic.Int32 // batches that run, see Sustain
+	sustained atomic.Int32                       // batches that run, see Sustain
+	unstarted atomic.Pointer[filelock.Unstarted] // nil while no batch runs
 
 	mu     sync.Mutex // guards the fields below, and makes writers of this handle take turns
 	db     *database  // nil until there is a ledger

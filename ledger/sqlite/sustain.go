@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"sync"
+
+	"idem/ledger/filelock"
 )
 
 // Every process that opens a ledger reads its whole -wal first, so the -wal is kept much
@@ -48,7 +50,9 @@ func (l *Ledger) longWAL() int64 {
 func (l *Ledger) Sustain() (end func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.sustained.Add(1)
+	if l.sustained.Add(1) == 1 {
+		l.unstarted.Store(filelock.NewUnstarted())
+	}
 	l.applySettings()
 	return sync.OnceFunc(func() {
 		l.mu.Lock()
@@ -56,6 +60,7 @@ func (l *Ledger) Sustain() (end func()) {
 		if l.sustained.Add(-1) > 0 {
 			return
 		}
+		l.unstarted.Swap(nil).Close()
 		l.applySettings()
 		if l.db != nil && l.writable.Load() {
 			l.checkpoint(context.Background(), "truncate", readerPatience)

@@ -43,6 +43,8 @@ type fullTest struct {
 	timesFull int         // how often a disk was full
 	truncated int         // replies marked as truncated
 	keys      int
+	batches   map[int]int // calls of idem each by their exit status
+	items     int         // items that were reported as done
 }
 
 func Run(l *lab.Lab) error {
@@ -53,7 +55,7 @@ func Run(l *lab.Lab) error {
 	if l.Quick {
 		trials = 10
 	}
-	f := &fullTest{Lab: l, ends: map[int]int{}}
+	f := &fullTest{Lab: l, ends: map[int]int{}, batches: map[int]int{}}
 	var all lab.Harness
 	all.Lab = l
 	slots := make(chan struct{}, l.Parallel)
@@ -71,6 +73,10 @@ func Run(l *lab.Lab) error {
 	l.Figures.Count("times that the disk was full", f.timesFull)
 	for _, code := range slices.Sorted(maps.Keys(f.ends)) {
 		l.Figures.Count(fmt.Sprint("calls that ended with ", code), f.ends[code])
+	}
+	l.Figures.Count("items reported as done", f.items)
+	for _, code := range slices.Sorted(maps.Keys(f.batches)) {
+		l.Figures.Count(fmt.Sprint("batches that ended with ", code), f.batches[code])
 	}
 	l.Figures.Count("incomplete replies, all marked", f.truncated)
 	if err := all.Report(os.Stdout, noLostOutcome, noSecondStart, noWrong69, noWrong125, noWrong79, noWrong0,
@@ -120,6 +126,9 @@ func (f *fullTest) trial(n int) []lab.Fault {
 		clients = append(clients, c)
 		callers.Go(c.callWhileFilling)
 	}
+	batch, err := f.newBatch(d)
+	lab.Must(err)
+	callers.Go(batch.callWhileFilling)
 	callers.Wait()
 	close(over)
 	filler.Wait()
@@ -128,6 +137,9 @@ func (f *fullTest) trial(n int) []lab.Fault {
 	for _, recorded := range []bool{true, false} { // commands that run again may use up the room
 		for _, c := range clients {
 			c.callAgain(recorded)
+		}
+		if recorded {
+			batch.callAgain()
 		}
 	}
 	d.Close()

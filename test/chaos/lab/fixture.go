@@ -16,6 +16,16 @@ import (
 type Fixture struct {
 	Sandbox
 	Records []Record
+	List    string // a file with Items
+}
+
+// Items are the items of the list of a Fixture.
+var Items = []string{"one", "two", "three", "four", "five", "six"}
+
+// MakeList makes the list in a directory.
+func (e *Fixture) MakeList(dir string) error {
+	e.List = filepath.Join(dir, "list")
+	return os.WriteFile(e.List, []byte(strings.Join(Items, "\n")+"\n"), 0o600)
 }
 
 // Record is a key with the answer that idem must give when it is run again, and the

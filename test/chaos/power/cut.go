@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"idem/test/chaos/lab"
+	"idem/test/chaos/resume"
 )
 
 // cutOnce starts callers, cuts the disk, and compares the ledger with the answers to the
@@ -41,6 +42,7 @@ func (p *powerTest) cutOnce(n, how int) error {
 	// and fsync). SIGSTOP is not enough, because it stops one thread after another.
 	p.gate.Lock()
 	lab.Must(unix.Kill(-p.group, unix.SIGKILL))
+	p.killItems()
 	unsynced := filepath.Join(p.disk.Dir, "unsynced")
 	lab.Must(os.WriteFile(unsynced, lab.CommandOutput("nobody", 4096), 0o600))
 	if err := p.disk.Cut(how); err != nil {
@@ -64,6 +66,19 @@ func (p *powerTest) cutOnce(n, how int) error {
 	_ = os.Remove(unsynced)
 	p.check(asked)
 	return nil
+}
+
+// killItems kills the commands of items, each of which has a separate group.
+func (p *powerTest) killItems() {
+	for end := time.Now().Add(lab.ExitWithin); time.Now().Before(end); {
+		left := p.Scan()
+		if len(left) == 0 {
+			return
+		}
+		for _, c := range left {
+			p.Lab.Kill(c, func() {})
+		}
+	}
 }
 
 // startInGroup starts a call, unless the test has stopped.
@@ -104,8 +119,9 @@ type callers struct {
 	group        sync.WaitGroup
 	acknowledged atomic.Int64
 
-	mu    sync.Mutex
-	calls map[lab.Job]lab.Call
+	mu      sync.Mutex
+	calls   map[lab.Job]lab.Call
+	batches []*resume.Batch
 }
 
 // startCallers starts six callers, which make calls for new keys until the cut.
@@ -133,5 +149,16 @@ func (p *powerTest) startCallers(cut int) *callers {
 			}
 		})
 	}
+	a.group.Go(func() {
+		for k := 0; ; k++ {
+			b, err := p.newBatch(fmt.Sprintf("b%d:%d", cut, k))
+			lab.Must(err)
+			a.batches = append(a.batches, b) // only this goroutine uses them until the cut
+			if c := p.Call(b.Key, 1, b.Args()); c.Code == lab.NotCalled {
+				return
+			}
+			a.acknowledged.Add(1)
+		}
+	})
 	return a
 }

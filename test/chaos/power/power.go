@@ -43,6 +43,9 @@ type powerTest struct {
 	unsynced     int // files that were written without a sync before a cut
 	kept         int // unsynced files that are still present after the cut
 	losses       int
+	items        int // acknowledged outcomes of items
+
+	mu sync.Mutex // guards the counts while the calls of a cut are checked
 
 	earlier []lab.Job // acknowledged before earlier cuts of this ledger
 }
@@ -86,6 +89,7 @@ func Run(l *lab.Lab) error {
 	f.Count("  cuts with everything flushed", p.cuts[lab.CutFreeze])
 	f.Count("ledgers", p.ledgers)
 	f.Count("acknowledged outcomes", p.acknowledged)
+	f.Count("acknowledged outcomes of items", p.items)
 	f.Count("commands cut off", p.unfinished)
 	f.Count("unsynced files written before a cut", p.unsynced)
 	f.Count("  unsynced files lost, as they must be", p.unsynced-p.kept)
@@ -156,17 +160,14 @@ func (p *powerTest) removeDisk() error {
 func (p *powerTest) check(a *callers) {
 	p.stopped, p.group = false, 0
 	var group sync.WaitGroup
-	var mu sync.Mutex
 	slots := make(chan struct{}, 4)
 	do := func(f func()) {
 		slots <- struct{}{}
 		group.Go(func() { f(); <-slots })
 	}
-	lost := func(promise string, o lab.Job, format string, args ...any) {
-		mu.Lock()
-		defer mu.Unlock()
-		p.losses++
-		p.Fail(promise, o.Key, format, args...)
+	lost := func(promise string, o lab.Job, format string, args ...any) { p.lost(promise, o.Key, format, args...) }
+	for _, b := range a.batches {
+		do(func() { p.checkBatch(b) })
 	}
 	for range min(8, len(p.earlier)) {
 		o := p.earlier[p.rng.IntN(len(p.earlier))]
@@ -187,7 +188,7 @@ func (p *powerTest) check(a *callers) {
 		case ack:
 			acknowledged = append(acknowledged, o)
 		case did > 0:
-			p.unfinished++
+			p.count(&p.unfinished, 1)
 		}
 		if !ack && c.Code != -9 || ack && did != 1 {
 			p.Fail(noFalseEnd, o.Key, "before the cut: status %d, %d starts: %s", c.Code, did, c.Stderr())

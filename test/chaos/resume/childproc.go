@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,16 +20,20 @@ import (
 // commandFails is an exit status of Command.
 const commandFails = 3
 
-// Command is an item or a step: resume-command DIR TIME [ITEM]. It logs its start, its
-// effect in the middle of TIME, and its end, and prints its run ID. The first attempt of
-// some keys fails before the effect.
+// someFail is a value of FAILS.
+const someFail = "10"
+
+// Command is an item or a step: resume-command DIR TIME FAILS [ITEM]. It logs its start,
+// its effect in the middle of TIME, and its end, and prints its run ID. With FAILS, the
+// first attempt of one in FAILS keys fails before the effect.
 func Command(args []string) int {
-	if len(args) < 2 {
-		return lab.Fail(errors.New("want DIR TIME"))
+	if len(args) < 3 {
+		return lab.Fail(errors.New("want DIR TIME FAILS"))
 	}
 	j, err := lab.OpenJournal(journalOf(args[0]))
 	takes, err2 := time.ParseDuration(args[1])
-	if err := errors.Join(err, err2); err != nil {
+	fails, err3 := strconv.ParseUint(args[2], 10, 32)
+	if err := errors.Join(err, err2, err3); err != nil {
 		return lab.Fail(err)
 	}
 	key, run := os.Getenv("IDEM_KEY"), os.Getenv("IDEM_RUN_ID")
@@ -41,7 +46,7 @@ func Command(args []string) int {
 		return commandFails
 	}
 	time.Sleep(takes / 2)
-	if hash.Sum32()%10 == 0 && os.Getenv("IDEM_ATTEMPT") == "1" {
+	if fails > 0 && hash.Sum32()%uint32(fails) == 0 && os.Getenv("IDEM_ATTEMPT") == "1" {
 		say(lab.Ended, commandFails)
 		return commandFails
 	}
@@ -64,7 +69,7 @@ func Script(args []string) int {
 		return lab.Fail(err)
 	}
 	for step := range strings.SplitSeq(args[3], ",") {
-		c := exec.Command(args[0], "step", step, "--", args[1], "resume-command", args[2], stepTakes)
+		c := exec.Command(args[0], "step", step, "--", args[1], "resume-command", args[2], stepTakes, someFail)
 		c.Stderr = os.Stderr
 		value, err := c.Output()
 		var exit *exec.ExitError

@@ -49,7 +49,7 @@ func (w *list) keys() (keys []string) {
 }
 
 func (w *list) call() []string {
-	return []string{"each", "--key", w.key, "-j", "8", "--arg-file", filepath.Join(w.dir, "list"), "--", w.self, "resume-command", w.dir, itemTakes}
+	return []string{"each", "--key", w.key, "-j", "8", "--arg-file", filepath.Join(w.dir, "list"), "--", w.self, "resume-command", w.dir, itemTakes, someFail}
 }
 
 func (w *list) settled(code int) bool { return code == someFailed }

@@ -79,6 +79,56 @@ func (t *trial) checkRun(r lab.Reply) error {
 	return nil
 }
 
+// checkEach checks the end of idem each and the next call. No command fails, so no item
+// starts a second time.
+func (t *trial) checkEach(r lab.Reply) error {
+	before := t.startsOfItems()
+	next, err := t.callAgain(t.args...)
+	if err != nil {
+		return err
+	}
+	after := t.startsOfItems()
+	missing := 0
+	for _, item := range lab.Items {
+		switch {
+		case after[item] > 1:
+			return fmt.Errorf("item %s was started %d times", item, after[item])
+		case after[item] == 0:
+			missing++
+		}
+	}
+	switch {
+	case r.Code == 0:
+		t.counts.done++
+		if len(before) != len(lab.Items) || next.Code != 0 {
+			return fmt.Errorf("status 0 after %d starts, and then %d", len(before), next.Code)
+		}
+	case r.Code == 125:
+		t.counts.undecided++
+	case r.Refused():
+		t.counts.refused++
+	default:
+		t.counts.other++ // such as 126, if no process can be made
+	}
+	if next.Code == 0 && missing > 0 {
+		return fmt.Errorf("the next call ends with 0, and %d items were never started", missing)
+	}
+	if next.Code != 0 && next.Code != lab.ExitInterrupted {
+		return fmt.Errorf("and then %d", next.Code)
+	}
+	return nil
+}
+
+func (t *trial) startsOfItems() map[string]int {
+	starts := map[string]int{}
+	for _, item := range lab.Items {
+		if n := t.StartsOf(t.key + "/" + item); n > 0 {
+			starts[item] = n
+		}
+	}
+	return starts
+}
+
 // checkChange checks the end of idem mark and idem forget.
 func (t *trial) checkChange(r lab.Reply) error {
 	next, err := t.callAgain("show", t.key)

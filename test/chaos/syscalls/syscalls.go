@@ -71,6 +71,9 @@ func operations(e *lab.Fixture) []operation {
 		{name: "replay of a file", key: large.Key, args: large.Args, lines: 900},
 		{name: "mark", key: interrupted.Key, args: []string{"mark", "done", interrupted.Key}},
 		{name: "forget", key: recorded.Key, args: []string{"forget", recorded.Key}},
+		{name: "batch", key: "b", args: []string{
+			"each", "--key", "b", "-j", "3", "--arg-file", e.List, "--", "sh", "-c", lab.SayScript, "says", "2", "0",
+		}},
 	}
 }
 
@@ -93,6 +96,9 @@ func Run(l *lab.Lab) error {
 		return rig.Skipped("needs strace (Debian package strace)")
 	}
 	d.fixture = &lab.Fixture{Sandbox: lab.NewSandbox(l.Dir)}
+	if err := d.fixture.MakeList(l.Dir); err != nil {
+		return err
+	}
 	for range 12 {
 		if err := d.fixture.Add(l.Idem); err != nil {
 			return err
@@ -242,6 +248,8 @@ func (t *trial) run(f faultKind, errno string, n int) error {
 	switch t.args[0] {
 	case "run":
 		return t.checkRun(r)
+	case "each":
+		return t.checkEach(r)
 	default:
 		return t.checkChange(r)
 	}
