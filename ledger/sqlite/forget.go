@@ -27,35 +27,52 @@ func (l *Ledger) Forget(ctx context.Context, id ledger.ID) error {
 		return err
 	}
 	defer c.Release()
+	parent, err := l.forgetRecord(ctx, id)
+	if err == nil && parent.kin.floor > 0 {
+		end := l.Sustain()
+		l.setCache(ctx, deletionCache)
+		err = l.deleteBelow(ctx, parent.rowid)
+		l.setCache(ctx, defaultCache)
+		end()
+	}
+	if errors.As(err, new(*ledger.BusyError)) || errors.Is(err, ledger.ErrNotFound) {
+		return err
+	}
+	if err == nil {
+		l.emptyWAL(ctx)
+		failpoint.Here("forget.wal")
+	}
+	return l.explain(err)
+}
+
+// forgetRecord forgets a record and all records below it. It returns the record, whose stale
+// records below still have to be deleted.
+func (l *Ledger) forgetRecord(ctx context.Context, id ledger.ID) (recordRow, error) {
 	var gone spools
-	var parent recordRow
-	err = l.write(ctx, func(tx querier) error {
+	var now recordRow
+	err := l.write(ctx, func(tx querier) (err error) {
 		gone = nil
-		now, _, err := readBoth(ctx, tx, id)
-		if err != nil {
+		if now, _, err = readBoth(ctx, tx, id); err != nil {
 			return err
 		}
-		below, err := l.hasBelow(ctx, tx, now)
+		below, err := hasBelow(ctx, tx, now)
 		if err != nil {
-			return err
-		}
-		stale := now.stale
-		if err := now.dropStale(ctx, tx, &gone); err != nil {
 			return err
 		}
 		switch {
 		case now.current != 0 || below == current:
-			if err := l.forget(ctx, tx, &now, &gone); err != nil {
-				return err
-			}
-		case !stale && below == none:
-			return ledger.ErrNotFound
-		case !stale:
-			parent = now
+			err = l.forget(ctx, tx, &now, &gone)
+		case now.stale:
+			err = now.dropStale(ctx, tx, &gone)
+		case below == stale:
 			return nil
+		default:
+			return ledger.ErrNotFound
 		}
-		parent = now
-		return writeRecord(ctx, tx, &parent)
+		if err != nil {
+			return err
+		}
+		return writeRecord(ctx, tx, &now)
 	})
 	if err == nil {
 		err = l.checkPlace()
@@ -63,23 +80,8 @@ func (l *Ledger) Forget(ctx context.Context, id ledger.ID) error {
 	if err == nil {
 		l.removeSpools(gone)
 		failpoint.Here("forget.spools")
-		if parent.kin.floor > 0 {
-			end := l.Sustain()
-			l.setCache(ctx, deletionCache)
-			err = l.deleteBelow(ctx, parent.rowid)
-			l.setCache(ctx, defaultCache)
-			end()
-		}
 	}
-	if err != nil {
-		if errors.As(err, new(*ledger.BusyError)) || errors.Is(err, ledger.ErrNotFound) {
-			return err
-		}
-		return l.explain(err)
-	}
-	l.emptyWAL(ctx)
-	failpoint.Here("forget.wal")
-	return nil
+	return now, err
 }
 
 // forget drops the history of r and begins a new series. The caller stores r.
@@ -96,11 +98,11 @@ func (l *Ledger) forget(ctx context.Context, tx querier, r *recordRow, gone *spo
 // The results of hasBelow: whether a parent has rows below it.
 const (
 	none    = iota // it has none
-	old            // all are stale
+	stale          // all are stale
 	current        // some are not stale
 )
 
-func (l *Ledger) hasBelow(ctx context.Context, q querier, r recordRow) (int, error) {
+func hasBelow(ctx context.Context, q querier, r recordRow) (int, error) {
 	if r.rowid == 0 || r.kin.floor == 0 {
 		return none, nil
 	}
@@ -111,7 +113,7 @@ func (l *Ledger) hasBelow(ctx context.Context, q querier, r recordRow) (int, err
 	case now:
 		return current, err
 	case any:
-		return old, err
+		return stale, err
 	}
 	return none, err
 }
