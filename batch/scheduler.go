@@ -160,9 +160,6 @@ func (s *scheduler) run(ctx context.Context) Result {
 	r.Counts[DoneBefore] += int(s.skipped.Load())
 	r.Read = int(s.read.Load())
 	r.Signal, r.Complete = s.stages.fatal, s.ended && r.Input == nil
-	if r.Input != nil && (r.Stop == NotStopped || r.Stop == ByLimit) {
-		r.Stop = ByInput
-	}
 	return r
 }
 

@@ -10,7 +10,6 @@ import (
 
 	"idem/batch"
 	"idem/hashkey"
-	"idem/items"
 	"idem/ledger"
 	"idem/proc"
 	"idem/runner"
@@ -108,12 +107,7 @@ func (a *app) each(ctx context.Context, o *eachOptions, args []string, dashed bo
 	if err := b.list.open(o, b.batchName(), b.argv); err != nil {
 		return err
 	}
-	for _, risk := range b.list.template.Risks {
-		a.ui.warn("%v", risk)
-	}
-	for _, word := range b.list.template.Unknown {
-		a.ui.warn("%s is not a field of the list, so it stays as it is", quote(word))
-	}
+	a.warnTemplate(b)
 	if disabled() {
 		b.home = a.unprotectedHome(true)
 		b.batch = ledger.ID{Namespace: defaultNamespace, Key: b.batchName()}
@@ -293,14 +287,11 @@ func (a *app) runBatch(ctx context.Context, b *bulk, out *meta) error {
 			return a.templateFailure(b, rec, err)
 		}
 	}
-	if b.list.reader.CRLF() && o.format() == items.Lines {
-		a.ui.warn("the lines of the list end with CR LF: the CR is left out")
-	}
-	calls := newItemCalls(a, b)
+	items := newItemCalls(a, b)
 	run := &batch.Batch{
 		Runner: a.itemRunner(b), Parent: b.batch, RunID: b.runID,
 		Next: func() (batch.Entry, error) { return b.next() }, Policy: b.policy,
-		Call: func(e batch.Entry) runner.Call { return a.itemCall(b, e) }, Prepare: calls.prepare,
+		Call: func(e batch.Entry) runner.Call { return a.itemCall(b, e) }, Prepare: items.prepare,
 		Slots: o.jobs.n, Interval: o.rate.interval, Limit: o.limit, Only: batch.Selection(o.only.value),
 		Tolerance: o.tolerance(), KillRunning: o.killRunning, SkipBad: o.skipBad,
 		Wait: runner.Wait{Set: !o.noWait}, Size: b.list.size, Skips: o.skipped,
@@ -308,7 +299,7 @@ func (a *app) runBatch(ctx context.Context, b *bulk, out *meta) error {
 	show := a.beginShow(b, run)
 	report := newEachReport(a, b, run, log)
 	run.Tell = func(n batch.Notice) {
-		calls.done(n)
+		items.done(n)
 		report.tell(ctx, n)
 	}
 	run.Direct()

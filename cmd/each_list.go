@@ -50,9 +50,7 @@ func (l *list) open(o *eachOptions, key string, argv []string) error {
 	if err != nil {
 		return templateUsage(err, argv)
 	}
-	if l.reader.Use(l.template); o.format().Fields() {
-		return nil
-	}
+	l.reader.Use(l.template)
 	return nil
 }
 
@@ -73,6 +71,19 @@ func templateUsage(err error, argv []string) error {
 		return usage("%v", lacks).hint("a placeholder is the name of a field in braces, such as {id}, or {} for the whole line")
 	default:
 		return usage("%v", err)
+	}
+}
+
+// warnTemplate warns of words of a template that may be a mistake.
+func (a *app) warnTemplate(b *bulk) {
+	for _, risk := range b.list.template.Risks {
+		a.ui.warn("%v", risk)
+	}
+	if !b.flags.format().Fields() {
+		return
+	}
+	for _, name := range b.list.template.Unknown {
+		a.ui.warn("{%s} in the command is no field, and stays as it is", escape(name))
 	}
 }
 

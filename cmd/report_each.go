@@ -10,6 +10,7 @@ import (
 	"golang.org/x/term"
 
 	"idem/batch"
+	"idem/ledger"
 	"idem/proc"
 	"idem/runner"
 )
@@ -196,7 +197,7 @@ func itemText(n batch.Notice) string {
 		case cur.Number == 0:
 			return fmt.Sprintf("failed: %v", n.Err)
 		}
-		return fmt.Sprintf("failed: it %s (attempt %d)", outcomeText(cur), cur.Number)
+		return fmt.Sprintf("%s (attempt %d)", failedText(cur), cur.Number)
 	case batch.Unrecorded:
 		return unrecordedText(n.Result)
 	case batch.Interrupted:
@@ -209,6 +210,14 @@ func itemText(n batch.Notice) string {
 		return "is running in another call"
 	}
 	return ""
+}
+
+// failedText describes a failed attempt, as the end of a sentence about its item.
+func failedText(a ledger.Attempt) string {
+	if a.Reason == ledger.ReasonExit {
+		return fmt.Sprintf("failed with status %d", a.ExitCode)
+	}
+	return "failed: it " + outcomeText(a)
 }
 
 // refusalText returns the first line of the message of idem run about a refused item.
