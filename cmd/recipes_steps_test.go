@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"idem/cmd"
 	"idem/internal/testkit"
 )
 
@@ -201,4 +202,16 @@ var reportSteps = stepRecipe{
 		k.tools("send.sh")
 		k.write("recipients.txt", "a@example.org\nb@example.org\n")
 	},
+}
+
+// The script of idem help scripts does what the page says.
+func TestHelpScripts(t *testing.T) {
+	testkit.Slow(t, "the script is killed after each of its steps")
+	stepRecipe{
+		run: "./deploy.sh 1", effects: "make release\npush\nannounce deployed sha256:1\n",
+		prepare: func(k *recipeBox) {
+			k.tools("make", "announce.sh")
+			k.tool("push.sh", "echo sha256:1")
+		},
+	}.resumes([]block{{lang: "sh", file: "deploy.sh", text: cmd.ScriptLines()}}, t)
 }
