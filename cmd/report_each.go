@@ -36,7 +36,7 @@ func (a *app) beginShow(b *bulk, run *batch.Batch) *eachShow {
 	if o.order.value == "done" && o.jobs.n > 1 { // with one, the orders are the same, and its output is live
 		opts.Order = batch.OrderDone
 	}
-	if b.keep.omit.output {
+	if b.home.unprotected {
 		opts.Ledger = nil
 	}
 	s.printer = batch.NewPrinter(opts)
