@@ -51,7 +51,7 @@ func (c *call) probe(ctx context.Context, claim ledger.Claim, rec ledger.Record)
 	rec.Current, err = claim.Mark(ctx, ledger.Mark{
 		Expect: rec, State: ledger.Succeeded, Reason: ledger.ReasonProbed, RunID: c.NewRunID(), Owner: c.Owner(),
 		Fingerprint: c.Inputs.Fingerprint, Inputs: c.Inputs.Encoded, Stdout: out.reader(), MaxOutput: c.Output.recordLimit(),
-		Capture: func() ledger.Capture { return captured },
+		Capture: func() ledger.Capture { return captured }, Origin: c.Origin,
 	})
 	if err != nil {
 		return rec, d, end, &ReplayError{err}
