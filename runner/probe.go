@@ -104,7 +104,7 @@ func (c *call) ask(ctx context.Context, claim ledger.Claim, q Probe, event strin
 	cmd := proc.Shell(q.Command)
 	at := AttemptOf(rec)
 	at.Event, at.Unclaimed = event, claim == nil
-	cmd.Env = c.Environ(at)
+	cmd.Env = append(c.Environ(at), c.Env...)
 	cmd.Stdin, cmd.Stderr = stdin, c.Live.Stderr
 	cmd.Record = func(stream proc.Stream, p []byte) {
 		if stream == proc.Stdout {
