@@ -73,3 +73,6 @@ func ExitStatuses() (codes []string) {
 	}
 	return codes
 }
+
+// ScriptLines is the script of idem help scripts.
+func ScriptLines() string { return scriptLines }

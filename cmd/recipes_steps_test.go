@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"idem/cmd"
 	"idem/internal/testkit"
 )
 
@@ -55,7 +56,10 @@ exit $s`, real))
 			if _, err := os.Stat(k.path("killed")); err != nil {
 				t.Fatalf("step %d: got no kill, want one", kill)
 			}
-			r = k.runRecipe(s.run)
+			k.waitUntil("the killed processes are gone", func() bool { // until then, the key is busy
+				r = k.runRecipe(s.run)
+				return r.code != 75
+			})
 		}
 		k.wantStatus(r, 0)
 		if got := k.read("effects"); got != s.effects {
@@ -198,4 +202,16 @@ var reportSteps = stepRecipe{
 		k.tools("send.sh")
 		k.write("recipients.txt", "a@example.org\nb@example.org\n")
 	},
+}
+
+// The script of idem help scripts does what the page says.
+func TestHelpScripts(t *testing.T) {
+	testkit.Slow(t, "the script is killed after each of its steps")
+	stepRecipe{
+		run: "./deploy.sh 1", effects: "make release\npush\nannounce deployed sha256:1\n",
+		prepare: func(k *recipeBox) {
+			k.tools("make", "announce.sh")
+			k.tool("push.sh", "echo sha256:1")
+		},
+	}.resumes([]block{{lang: "sh", file: "deploy.sh", text: cmd.ScriptLines()}}, t)
 }
