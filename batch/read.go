@@ -56,7 +56,8 @@ func (s *scheduler) badLine(err error) bool {
 			return true
 		}
 	}
-	s.result.Input, s.ended = err, true // the items before it run
+	s.result.Input = err
+	s.ended = true // those before it run, however far ahead they were read
 	return false
 }
 

@@ -161,6 +161,8 @@ func TestBadLines(t *testing.T) {
 		}
 		if skip {
 			k.wantSide("a b")
+		} else {
+			k.wantSide("a")
 		}
 	}
 }

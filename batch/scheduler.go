@@ -170,6 +170,9 @@ func (s *scheduler) run(ctx context.Context) Result {
 	if r.Stop == ByLimit && r.Complete && r.Counts[NotReached] == 0 {
 		r.Stop = NotStopped
 	}
+	if r.Input != nil && (r.Stop == NotStopped || r.Stop == ByLimit) {
+		r.Stop = ByInput
+	}
 	return r
 }
 

@@ -36,6 +36,7 @@ const (
 	ByFailures      // see Tolerance
 	ByLimit         // Batch.Limit is reached
 	ByCommand       // the command cannot be started
+	ByInput         // a line of the input cannot be used, or the input cannot be read; the items before it run
 	ByLedger        // the ledger failed
 	BySignal        // a signal that ends idem came
 )

@@ -10,6 +10,7 @@ import (
 
 	"idem/batch"
 	"idem/hashkey"
+	"idem/items"
 	"idem/ledger"
 	"idem/proc"
 	"idem/runner"
@@ -45,8 +46,7 @@ ends them at once. The same call then goes on with the rest.`
 
 const eachExample = `  idem each --key welcome-mails -j 4 --rate 10/s -- ./send-mail {} <addresses.txt
   idem each --key invoices --csv --key-field id -- ./invoice {id} {amount} <june.csv
-  find . -name '*.jpg' -print0 | idem each --key thumbnails -0 -j auto -- ./thumbnail {}
-  idem list --under invoices --failed --items | idem each --key invoices -- ./invoice {}`
+  find . -name '*.jpg' -print0 | idem each --key thumbnails -0 -j auto -- ./thumbnail {}`
 
 const eachForm = "idem each --key KEY [flags] -- COMMAND [ARG...]"
 
@@ -280,18 +280,23 @@ func (a *app) runBatch(ctx context.Context, b *bulk, out *meta) error {
 		o.jobs.n = n
 	}
 	first, err := b.list.peek()
-	if err == nil && !disabled() { // an empty list writes nothing
+	if err == nil {
 		b.list.putBack(first)
+	}
+	if err == nil && !disabled() { // an empty list writes nothing
 		if rec, err := b.template.Record(ctx, b.home.ledger); err != nil {
 			return a.templateFailure(b, rec, err)
 		}
 	}
-	items := newItemCalls(a, b)
+	if b.list.reader.CRLF() && o.format() == items.Lines {
+		a.ui.warn("the lines of the list end with CR LF: the CR is left out")
+	}
+	calls := newItemCalls(a, b)
 	run := &batch.Batch{
 		Forgets: disabled(),
 		Runner:  a.itemRunner(b), Parent: b.batch, RunID: b.runID,
 		Next: func() (batch.Entry, error) { return b.next() }, Policy: b.policy,
-		Call: func(e batch.Entry) runner.Call { return a.itemCall(b, e) }, Prepare: items.prepare,
+		Call: func(e batch.Entry) runner.Call { return a.itemCall(b, e) }, Prepare: calls.prepare,
 		Slots: o.jobs.n, Interval: o.rate.interval, Limit: o.limit, Only: batch.Selection(o.only.value),
 		Tolerance: o.tolerance(), KillRunning: o.killRunning, SkipBad: o.skipBad,
 		Wait: runner.Wait{Set: !o.noWait}, Size: b.list.size, Skips: o.skipped,
@@ -299,7 +304,7 @@ func (a *app) runBatch(ctx context.Context, b *bulk, out *meta) error {
 	show := a.beginShow(b, run)
 	report := newEachReport(a, b, run, log)
 	run.Tell = func(n batch.Notice) {
-		items.done(n)
+		calls.done(n)
 		report.tell(ctx, n)
 	}
 	run.Direct()

@@ -185,7 +185,7 @@ var verdictNames = map[batch.Verdict]string{
 
 var stopNames = map[batch.Stop]string{
 	batch.NotStopped: "", batch.ByFailures: "failures", batch.ByLimit: "limit", batch.ByCommand: "command",
-	batch.ByLedger: "ledger", batch.BySignal: "signal",
+	batch.ByInput: "list", batch.ByLedger: "ledger", batch.BySignal: "signal",
 }
 
 // summary returns the view of the whole call.
@@ -195,9 +195,6 @@ func (r *eachReport) summary(res batch.Result, end ending) eachView {
 		Schema: metaSchema, Action: "each", Namespace: id.Namespace, Key: id.Key, Window: id.Window, RunID: r.bulk.runID,
 		Status: end.code, Reason: verdictNames[res.Verdict()], Stopped: stopNames[res.Stop], Items: res.Read, Complete: res.Complete,
 		Counts: map[string]int{}, BadLines: res.BadLines, Ran: res.Ran, Attempts: res.Attempts, TookMS: time.Since(r.start).Milliseconds(),
-	}
-	if res.Input != nil && v.Stopped == "" {
-		v.Stopped = "list"
 	}
 	for fate, name := range fateNames {
 		v.Counts[name] = res.Counts[fate]

@@ -74,7 +74,7 @@ func (r *Reader) csvRecord() (line, []string, error) {
 	case isBad:
 		bad.Last = true
 		return ln, nil, bad
-	case f.err != nil && f.err != io.EOF:
+	case f.err != nil && !errors.Is(f.err, io.EOF):
 		return ln, nil, f.err
 	case bytes.IndexByte(ln.text, 0) >= 0:
 		return ln, nil, &BadLine{Line: f.first, Why: "contains a NUL byte"}

@@ -2,6 +2,7 @@ package items
 
 import (
 	"bytes"
+	"errors"
 	"io"
 )
 
@@ -48,7 +49,7 @@ func (l *lines) next() (line, error) {
 		}
 		seen = l.end
 		if l.fault != nil {
-			if l.fault == io.EOF && (l.end > l.start || long) {
+			if errors.Is(l.fault, io.EOF) && (l.end > l.start || long) {
 				return l.cut(l.end, 0, long), nil
 			}
 			return line{}, l.fault

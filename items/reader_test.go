@@ -34,7 +34,7 @@ func show(in io.Reader, o Options, fields ...string) (out []string) {
 			if bad.Last {
 				out = append(out, "last")
 			}
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return out
 		case err != nil:
 			return append(out, "error "+err.Error())
@@ -72,8 +72,10 @@ func TestReader(t *testing.T) {
 		{"spaces at the end, strict", strict, "a\n ", "", []string{`1:1 "a"`, "bad line 2 has no newline at its end: it may be cut"}},
 		{"strict", strict, "a\nb\n", "", []string{`1:1 "a"`, `2:2 "b"`}},
 		{"blank lines", plain, "\na\n\n \t\nb\n\n", "", []string{`1:2 "a"`, `2:5 "b"`}},
-		{"bytes are kept", plain, " a b\\n\"'\n\ta\r\n\xff\x1b\r\r\n~x\nu:a:\na/b\n", "",
-			[]string{`1:1 " a b\\n\"'" hashed`, `2:2 "\ta\r" hashed`, `3:3 "\xff\x1b\r\r" hashed`, `4:4 "~x" hashed`, `5:5 "u:a:"`, `6:6 "a/b"`}},
+		{
+			"bytes are kept", plain, " a b\\n\"'\n\ta\r\n\xff\x1b\r\r\n~x\nu:a:\na/b\n", "",
+			[]string{`1:1 " a b\\n\"'" hashed`, `2:2 "\ta\r" hashed`, `3:3 "\xff\x1b\r\r" hashed`, `4:4 "~x" hashed`, `5:5 "u:a:"`, `6:6 "a/b"`},
+		},
 		{"CR", plain, "a\r\nb\nc\r\r\nd\r", "", []string{`1:1 "a"`, `2:2 "b"`, `3:3 "c\r" hashed`, `4:4 "d"`}},
 		{"CR in a blank first line", plain, "\r\na\r\n\r\n", "", []string{`1:2 "a"`}},
 		{"one line with CR and no newline", plain, "a\r", "", []string{`1:1 "a\r" hashed`}},
@@ -82,10 +84,14 @@ func TestReader(t *testing.T) {
 		{"a NUL byte", plain, "a\nb\x00c\nd", "", []string{`1:1 "a"`, "bad line 2 contains a NUL byte", `2:3 "d"`}},
 		{"UTF-16", plain, "\xff\xfea\x00\n\x00b\x00", "", []string{"bad line 1 is UTF-16: convert the list to UTF-8", "last"}},
 		{"not UTF-16", plain, "\xff\xfea\n", "", []string{`1:1 "\xff\xfea" hashed`}},
-		{"a long name", plain, strings.Repeat("x", 1022) + "\n" + strings.Repeat("x", 1023), "",
-			[]string{fmt.Sprintf("1:1 %q", strings.Repeat("x", 1022)), fmt.Sprintf("2:2 %q hashed", strings.Repeat("x", 1023))}},
-		{"long lines", short(plain), "a\n" + strings.Repeat("x", 20) + "\n" + strings.Repeat("x", 21) + "\n" + strings.Repeat("x", 70000) + "\nb", "",
-			[]string{`1:1 "a"`, fmt.Sprintf("2:2 %q", strings.Repeat("x", 20)), "bad line 3 is longer than 20 bytes", "bad line 4 is longer than 20 bytes", `3:5 "b"`}},
+		{
+			"a long name", plain, strings.Repeat("x", 1022) + "\n" + strings.Repeat("x", 1023), "",
+			[]string{fmt.Sprintf("1:1 %q", strings.Repeat("x", 1022)), fmt.Sprintf("2:2 %q hashed", strings.Repeat("x", 1023))},
+		},
+		{
+			"long lines", short(plain), "a\n" + strings.Repeat("x", 20) + "\n" + strings.Repeat("x", 21) + "\n" + strings.Repeat("x", 70000) + "\nb", "",
+			[]string{`1:1 "a"`, fmt.Sprintf("2:2 %q", strings.Repeat("x", 20)), "bad line 3 is longer than 20 bytes", "bad line 4 is longer than 20 bytes", `3:5 "b"`},
+		},
 		{"a long last line", short(plain), strings.Repeat("x", 70000), "", []string{"bad line 1 is longer than 20 bytes"}},
 		{"long lines with CR", short(plain), "a\r\n" + strings.Repeat("x", 20) + "\r\n", "", []string{`1:1 "a"`, fmt.Sprintf("2:2 %q", strings.Repeat("x", 20))}},
 
@@ -117,16 +123,24 @@ func TestReader(t *testing.T) {
 		{"TSV with CRLF", tsv, "id\tmail\r\n1\ta\r\n", "mail", []string{`1:2 "1" "a"`}},
 		{"an empty key in TSV", tsv, "id\tmail\n\ta\n\t\n", "", []string{`bad line 2 has an empty key field "id"`}},
 
-		{"JSONL", jsonl, "{\"id\":\"a\"}\n\n {\"x\":{\"id\":[1,\"}\"]} , \"id\" : 12345678901234567890 } \r\n{\"id\":10000000}\n{\"id\":1e3}\n{\"id\":true}", "id",
-			[]string{`1:1 "a" "a"`, `2:3 "12345678901234567890" "12345678901234567890"`, `3:4 "10000000" "10000000"`, `4:5 "1e3" "1e3"`, `5:6 "true" "true"`}},
+		{
+			"JSONL", jsonl, "{\"id\":\"a\"}\n\n {\"x\":{\"id\":[1,\"}\"]} , \"id\" : 12345678901234567890 } \r\n{\"id\":10000000}\n{\"id\":1e3}\n{\"id\":true}", "id",
+			[]string{`1:1 "a" "a"`, `2:3 "12345678901234567890" "12345678901234567890"`, `3:4 "10000000" "10000000"`, `4:5 "1e3" "1e3"`, `5:6 "true" "true"`},
+		},
 		{"escapes", jsonl, `{"\u0069d":"\u00e9\n\ud83d\ude00\"\\"}`, "", []string{`1:1 "é\n😀\"\\" hashed`}},
-		{"surrogates", jsonl, `{"id":"\ud800"}` + "\n" + `{"id":"\ud800\u0041"}` + "\n" + `{"id":"\udc00\ud800"}` + "\n" + `{"id":"\\ud800"}`, "",
-			[]string{"bad line 1 has half of a surrogate pair in a string", "bad line 2 has half of a surrogate pair in a string", "bad line 3 has half of a surrogate pair in a string", `1:4 "\\ud800"`}},
+		{
+			"surrogates", jsonl, `{"id":"\ud800"}` + "\n" + `{"id":"\ud800\u0041"}` + "\n" + `{"id":"\udc00\ud800"}` + "\n" + `{"id":"\\ud800"}`, "",
+			[]string{"bad line 1 has half of a surrogate pair in a string", "bad line 2 has half of a surrogate pair in a string", "bad line 3 has half of a surrogate pair in a string", `1:4 "\\ud800"`},
+		},
 		{"invalid UTF-8 in JSON", jsonl, "{\"id\":\"a\xff\"}", "", []string{"bad line 1 is not valid UTF-8"}},
-		{"missing fields", jsonl, `{"mail":1}` + "\n" + `{"id":1}` + "\n" + `{"id":1,"mail":null}` + "\n" + `{"id":1,"mail":[]}` + "\n" + `{"id":{},"mail":1}` + "\n" + `{"ID":1,"mail":1}`, "mail",
-			[]string{`bad line 1 has no field "id"`, `bad line 2 has no field "mail"`, `bad line 3 has null in the field "mail"`, `bad line 4 has an array in the field "mail"`, `bad line 5 has an object in the field "id"`, `bad line 6 has no field "id"`}},
-		{"no objects", jsonl, "[1]\n1\n{\"id\":1} {}\n{\"id\"\n", "", []string{"bad line 1 is not a JSON object", "bad line 2 is not a JSON object",
-			"bad line 3 is not JSON: invalid character '{' after top-level value", "bad line 4 is not JSON: unexpected end of JSON input"}},
+		{
+			"missing fields", jsonl, `{"mail":1}` + "\n" + `{"id":1}` + "\n" + `{"id":1,"mail":null}` + "\n" + `{"id":1,"mail":[]}` + "\n" + `{"id":{},"mail":1}` + "\n" + `{"ID":1,"mail":1}`, "mail",
+			[]string{`bad line 1 has no field "id"`, `bad line 2 has no field "mail"`, `bad line 3 has null in the field "mail"`, `bad line 4 has an array in the field "mail"`, `bad line 5 has an object in the field "id"`, `bad line 6 has no field "id"`},
+		},
+		{"no objects", jsonl, "[1]\n1\n{\"id\":1} {}\n{\"id\"\n", "", []string{
+			"bad line 1 is not a JSON object", "bad line 2 is not a JSON object",
+			"bad line 3 is not JSON: invalid character '{' after top-level value", "bad line 4 is not JSON: unexpected end of JSON input",
+		}},
 		{"a member twice", jsonl, `{"id":1,"x":{"id":3},"id":2}` + "\n" + `{"id":1,"i\u0064":1}`, "", []string{`bad line 1 has two fields "id"`, `bad line 2 has two fields "id"`}},
 		{"an empty key in JSON", jsonl, `{"id":""}`, "", []string{`bad line 1 has an empty key field "id"`}},
 		{"a NUL byte in JSON", jsonl, `{"id":1,"m":"\u0000"}` + "\n" + `{"id":"\u0000","m":1}`, "m", []string{`bad line 1 has a NUL byte in the field "m"`, `bad line 2 has a NUL byte in the field "id"`}},
@@ -155,7 +169,7 @@ func TestFaultOfTheInput(t *testing.T) {
 			t.Errorf("format %d: got %q and error %v", o.Format, it.Key, err)
 		}
 		for range 2 {
-			if it, err := r.Next(); err != fault {
+			if it, err := r.Next(); !errors.Is(err, fault) {
 				t.Errorf("format %d: got %q and error %v, want the fault", o.Format, it.Key, err)
 			}
 		}
@@ -192,7 +206,7 @@ func TestItemsAreReadAsTheyCome(t *testing.T) {
 			}
 		}
 		_ = out.Close()
-		if _, err := r.Next(); err != io.EOF {
+		if _, err := r.Next(); !errors.Is(err, io.EOF) {
 			t.Errorf("format %d: got error %v at the end", o.Format, err)
 		}
 	}
@@ -215,7 +229,7 @@ func TestPositionsAndStdin(t *testing.T) {
 		stdin := ""
 		for {
 			it, err := r.Next()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			if err == nil {
@@ -293,7 +307,7 @@ func FuzzReader(f *testing.F) {
 		end := int64(0)
 		for {
 			it, err := r.Next()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			var bad *BadLine

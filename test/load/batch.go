@@ -172,7 +172,7 @@ func (l *load) sum(ledger string) (sum [sha256.Size]byte, err error) {
 	return [sha256.Size]byte(h.Sum(nil)), nil
 }
 
-// held lets the first item wait for the last one, so the outputs of all others are held.
+// held lets the first item wait for the last one, so the outputs of all other items wait.
 func held(l *load) error {
 	size := max(8<<10, (40<<20)/l.waiting)
 	list, err := l.list("items", l.waiting+1, func(i int) int { return i })

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,9 +14,9 @@ import (
 // ofdSetlk is F_OFD_SETLK of Linux.
 const ofdSetlk = 37
 
-// spawns runs a command total times, at most jobs at once, as a batch does that records
-// nothing: each with two pipes, a process group, and two locks, one of which the command
-// inherits. Only Linux has such locks.
+// spawns runs a command total times, at most jobs at once. It does what a batch does that
+// records nothing. Each command has two pipes and a process group. It is guarded by two
+// locks, and inherits one of them. Only Linux has such locks.
 func spawns(jobs, total, file string, argv []string) error {
 	j, err := strconv.Atoi(jobs)
 	n, err2 := strconv.Atoi(total)
@@ -60,7 +61,6 @@ func spawnLocked(i int64, locks, null *os.File, argv []string) error {
 	if err := lock(locks, 2*i, syscall.F_WRLCK); err != nil {
 		return err
 	}
-	defer lock(locks, 2*i, syscall.F_UNLCK)
 	if err := lock(life, 2*i+1, syscall.F_WRLCK); err != nil {
 		return err
 	}
@@ -91,13 +91,13 @@ func spawnLocked(i int64, locks, null *os.File, argv []string) error {
 	}
 	var ws syscall.WaitStatus
 	_, err = syscall.Wait4(pid, &ws, 0, nil)
-	for err == syscall.EINTR {
+	for errors.Is(err, syscall.EINTR) {
 		_, err = syscall.Wait4(pid, &ws, 0, nil)
 	}
 	if err == nil && ws != 0 {
 		err = fmt.Errorf("%s ended with %d", argv[0], status(ws))
 	}
-	return err
+	return errors.Join(err, lock(locks, 2*i, syscall.F_UNLCK))
 }
 
 func lock(f *os.File, at int64, kind int16) error {
