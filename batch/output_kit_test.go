@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"sync"
 	"testing"
@@ -54,6 +53,16 @@ func (r *reading) until(suffix string) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for !r.over && (suffix == "" || !bytes.HasSuffix(r.got.Bytes(), []byte(suffix))) {
+		r.more.Wait()
+	}
+	return r.got.String()
+}
+
+// length returns what was read when it has at least n bytes.
+func (r *reading) length(n int) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for !r.over && r.got.Len() < n {
 		r.more.Wait()
 	}
 	return r.got.String()
@@ -182,5 +191,3 @@ func (it *item) end(exit int) {
 	must(it.k, it.claim.Release())
 	it.End(exit != 0)
 }
-
-var _ io.Writer = (*Screen)(nil)

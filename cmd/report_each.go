@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -32,10 +33,10 @@ func (a *app) beginShow(b *bulk, run *batch.Batch) *eachShow {
 		Columns: func() int { return columns(int(u.stderr.Fd())) },
 	})}
 	opts := batch.PrinterOptions{FailedOnly: o.quietOK, Screen: s.screen, Ledger: b.home.ledger}
-	if o.order.value == "done" {
+	if o.order.value == "done" && o.jobs.n > 1 { // with one, the orders are the same, and its output is live
 		opts.Order = batch.OrderDone
 	}
-	if b.keep.omit.output {
+	if b.home.unprotected {
 		opts.Ledger = nil
 	}
 	s.printer = batch.NewPrinter(opts)
@@ -47,7 +48,7 @@ func (a *app) beginShow(b *bulk, run *batch.Batch) *eachShow {
 	switch {
 	case o.progress.value == "none", o.progress.value == "auto" && u.quiet:
 		mode = batch.ProgressNone
-	case o.progress.value == "bar", o.progress.value == "auto" && errTerminal:
+	case o.progress.value == "bar", o.progress.value == "auto" && errTerminal && os.Getenv("TERM") != "dumb":
 		mode = batch.ProgressBar
 	}
 	s.progress = batch.ShowProgress(batch.ProgressOptions{Mode: mode, Name: escape(b.batch.Key), Standing: run.Standing, Screen: s.screen})
@@ -61,7 +62,7 @@ func columns(fd int) int {
 		return 0
 	}
 	width, _, err := term.GetSize(fd)
-	if err != nil {
+	if err != nil || width == 0 { // some terminals do not know it
 		return 80
 	}
 	return width
@@ -233,11 +234,20 @@ func countsText(res batch.Result) string {
 		n    int
 		text string
 	}{
-		{c[batch.Done], "done"}, {c[batch.DoneBefore], "done before"}, {c[batch.DoneElsewhere], "done by other calls"},
-		{c[batch.Failed], "failed"}, {c[batch.FailedBefore], "failed before"}, {c[batch.Interrupted], "interrupted"},
-		{c[batch.Mismatch], "with other fields"}, {c[batch.Refused], "refused"}, {c[batch.Busy], "running in other calls"},
-		{c[batch.Unrecorded], "not recorded"}, {c[batch.Duplicate], "duplicate"}, {c[batch.LeftOut], "left out"},
-		{c[batch.NotReached], "not reached"}, {res.BadLines, "bad lines"},
+		{c[batch.Done], "done"},
+		{c[batch.DoneBefore], "done before"},
+		{c[batch.DoneElsewhere], "done by other calls"},
+		{c[batch.Failed], "failed"},
+		{c[batch.FailedBefore], "failed before"},
+		{c[batch.Interrupted], "interrupted"},
+		{c[batch.Mismatch], "with other fields"},
+		{c[batch.Refused], "refused"},
+		{c[batch.Busy], "running in other calls"},
+		{c[batch.Unrecorded], "not recorded"},
+		{c[batch.Duplicate], "duplicate"},
+		{c[batch.LeftOut], "left out"},
+		{c[batch.NotReached], "not reached"},
+		{res.BadLines, "bad lines"},
 	} {
 		if p.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.text))
