@@ -24,7 +24,7 @@ type deletion struct {
 	size   int // rows of the next piece
 }
 
-func newDeletion(l *Ledger) *deletion { return &deletion{ledger: l, most: 1 << 20, size: leastPiece} }
+func newDeletion(l *Ledger) *deletion { return &deletion{ledger: l, most: 1 << 19, size: leastPiece} }
 
 // A commit deletes as many rows as it can in pieceTime, so that other calls get their turn.
 // The limits bound the number of syncs and the memory.
@@ -34,14 +34,14 @@ func newDeletion(l *Ledger) *deletion { return &deletion{ledger: l, most: 1 << 2
 const (
 	pieceTime  = 500 * time.Millisecond
 	turnTime   = 5 * time.Millisecond
-	leastPiece = 5_000
+	leastPiece = 20_000
 	mostPiece  = 50_000
 )
 
 // The sizes of SQLite's page cache in KiB. If the pages that a piece changes do not fit,
 // SQLite writes them to the log again and again.
 const (
-	deletionCache = 32 << 10
+	deletionCache = 24 << 10
 	defaultCache  = 2000
 )
 
@@ -70,7 +70,7 @@ func (d *deletion) below(ctx context.Context, parent int64) error {
 		if err := d.pages(ctx, db, parentsAmong, rowids, d.below); err != nil {
 			return err
 		}
-		var attempts []int64
+		attempts := make([]int64, 0, len(rowids))
 		if err := d.pages(ctx, db, attemptsOf, rowids, func(_ context.Context, id int64) error {
 			attempts = append(attempts, id)
 			return nil
