@@ -24,8 +24,16 @@ func each(jobs int) func(*trial, []string) lab.Call {
 	}
 }
 
-// script makes a call of idem run with a script of the steps of the scenario. The steps are
-// killed, not the run.
+// killStep makes a call of idem run with the script of steps. A step is killed, not the run.
+func killStep(s *trial, env []string) lab.Call {
+	var forSteps []string
+	for _, v := range env {
+		forSteps = append(forSteps, strings.Replace(v, "IDEM_FAILPOINT=", "CHAOS_FAILPOINT=", 1))
+	}
+	return script(s, forSteps)
+}
+
+// script makes a call of idem run with a script of the steps of the scenario.
 func script(s *trial, env []string) lab.Call {
 	var text strings.Builder
 	for _, name := range s.scenario.parts {
@@ -35,12 +43,8 @@ func script(s *trial, env []string) lab.Call {
 		}
 		text.WriteString(" || exit\n")
 	}
-	var forSteps []string
-	for _, v := range env {
-		forSteps = append(forSteps, strings.Replace(v, "IDEM_FAILPOINT=", "CHAOS_FAILPOINT=", 1))
-	}
 	args := []string{"run", "--key", s.job.Key, "--resumable", "--", "sh", "-c", text.String()}
-	return s.Call(s.job.Key, s.calls, args, forSteps...)
+	return s.Call(s.job.Key, s.calls, args, env...)
 }
 
 // partJob returns the job of an item or step. Its key only names its journal.

@@ -164,7 +164,7 @@ var scenarios = []scenario{
 		{"forget.piece", "items and their output deleted", 0, findsNoItem},
 		{"forget.wal", "write-ahead log emptied", 0, findsNoItem},
 	}},
-	{name: "step", parts: []string{"one", "two"}, asks: script, ends: 128 + lab.SigKill, job: lab.Job{Output: 100}, steps: []step{
+	{name: "step", parts: stepNames, asks: killStep, ends: 128 + lab.SigKill, job: lab.Job{Output: 100}, steps: []step{
 		{"claim.taken", "step: claimed", 0, findsNoStep},
 		{"begin.life", "step: life lock taken", 0, findsNoStep},
 		{"write.commit", "step running: before the commit", 0, findsNoStep},
@@ -175,10 +175,20 @@ var scenarios = []scenario{
 		{"write.committed:2", "step outcome: committed", 1, findsStepDone},
 		{"release.after", "step: after the claim was given back", 1, findsStepDone},
 	}},
+	{name: "run of steps", parts: stepNames, asks: script, job: lab.Job{Output: 100}, steps: []step{
+		{"write.commit", "running: before the commit", 0, findsNoStep},
+		{"write.committed", "running: committed", 0, findsNoStep},
+		{"finish.before", "script ended", 2, findsSuccess},
+		{"write.commit:2", "outcome: before the commit", 2, findsSuccess},
+		{"write.committed:2", "outcome: committed", 2, findsSuccess},
+	}},
 }
 
 // items are the items of all batches.
 var items = []string{"one", "two", "three"}
+
+// stepNames are the steps of all scripts.
+var stepNames = []string{"one", "two"}
 
 // interrupted leaves the key interrupted.
 func interrupted(s *trial) { s.runKilledAt("write.committed") }

@@ -15,6 +15,11 @@ func (t *trial) checkKilled() error {
 	if err == nil && starts > 0 && t.StartsOf(t.key) > starts && next.Code == 0 {
 		err = errors.New("run again after the end of idem")
 	}
+	for item, n := range t.startsOfItems() { // none unless the call is a batch
+		if err == nil && n > 1 {
+			err = fmt.Errorf("item %s was started %d times", item, n)
+		}
+	}
 	return err
 }
 
