@@ -25,11 +25,17 @@ func (s *scheduler) readAll() {
 		}
 		s.read.Add(1)
 		s.offset.Store(item.End)
-		if s.skips(item) && !s.ReplayAll && !s.Skips {
+		skipped := s.skips(item) && !s.ReplayAll && !s.Skips
+		again := false
+		// An item that is skipped is remembered only if a later one of its key might run.
+		if !skipped || s.Policy.OnMismatch == runner.ChoiceRerun {
+			again = s.seen.add(maphash.String(s.seed, item.ID.Key))
+		}
+		if skipped {
 			s.skipped.Add(1)
 			continue
 		}
-		u := &unit{Entry: item, again: s.seen.add(maphash.String(s.seed, item.ID.Key))}
+		u := &unit{Entry: item, again: again}
 		if !s.intake.push(u) {
 			break
 		}

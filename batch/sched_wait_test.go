@@ -106,7 +106,7 @@ func TestStaleSurvey(t *testing.T) {
 		}
 		return Entry{}, io.EOF
 	})
-	b.want("1012 before, 1 mismatch", VerdictMismatch)
+	b.want("1012 before, 1 conflict", VerdictMismatch)
 	<-surveyed
 	if skipped := b.live.Load().skipped.Load(); skipped < 1 {
 		t.Errorf("got %d items skipped by the survey, want the one after it", skipped)

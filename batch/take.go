@@ -59,7 +59,8 @@ func (s *scheduler) pop() *unit {
 		}
 		switch first := s.flying[u.ID.Key]; {
 		case first != nil && first.Fingerprint != u.Fingerprint:
-			s.resolve(u, Notice{Fate: Mismatch})
+			refusal := runner.Decision{Action: runner.ActionRefuse, Reason: runner.ReasonMismatch}
+			s.resolve(u, Notice{Fate: Conflict, Result: runner.Result{Decision: refusal}})
 		case first != nil && s.ReplayAll:
 			first.followers = append(first.followers, u) // their output is that of the first one
 		case first != nil:
@@ -79,7 +80,11 @@ func (s *scheduler) take(u *unit) {
 	var t *runner.Task
 	var res runner.Result
 	if err == nil && !known {
-		t, res, err = s.Runner.Take(s.taking, s.Call(u.Entry))
+		call := s.Call(u.Entry)
+		if u.again { // of two lines with other fields, the second one never runs
+			call.Policy.OnMismatch = runner.ChoiceRefuse
+		}
+		t, res, err = s.Runner.Take(s.taking, call)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,9 +111,7 @@ func (s *scheduler) look(u *unit) (fate Fate, known bool, err error) {
 	switch {
 	case u.again && s.Forgets:
 		return Duplicate, true, nil
-	case u.again && cur.RunID != "" && cur.ParentRun == s.RunID && cur.Fingerprint != u.Fingerprint:
-		return Mismatch, true, nil
-	case u.again && cur.RunID != "" && cur.ParentRun == s.RunID:
+	case u.again && cur.RunID != "" && cur.ParentRun == s.RunID && cur.Fingerprint == u.Fingerprint:
 		return Duplicate, true, nil
 	case s.Only.excludes(rec.Phase()):
 		return LeftOut, true, nil
@@ -131,7 +134,7 @@ func (s *scheduler) took(u *unit, t *runner.Task, res runner.Result, err error) 
 		u.aside = true
 		s.aside = append(s.aside, u)
 	default:
-		s.resolve(u, Notice{Fate: fateOf(res, u.aside), Result: res})
+		s.resolve(u, Notice{Fate: fateOf(res, u), Result: res})
 	}
 }
 
@@ -154,22 +157,24 @@ func (s *scheduler) notTaken(u *unit, res runner.Result, err error) {
 	s.resolve(u, Notice{Fate: NotReached, Result: res, Err: err})
 }
 
-// fateOf returns the fate of an item that runner.Take decided not to run. elsewhere
-// reports whether another call held the item before.
-func fateOf(res runner.Result, elsewhere bool) Fate {
+// fateOf returns the fate of an item that runner.Take decided not to run.
+func fateOf(res runner.Result, u *unit) Fate {
 	state := res.Record.Current.State
 	switch res.Action {
 	case runner.ActionReplay:
 		switch {
 		case state != ledger.Succeeded:
 			return FailedBefore
-		case elsewhere:
+		case u.aside:
 			return DoneElsewhere
 		}
 		return DoneBefore
 	}
 	switch res.Reason {
 	case runner.ReasonMismatch:
+		if u.again {
+			return Conflict
+		}
 		return Mismatch
 	case runner.ReasonBusy, runner.ReasonMutex:
 		return Busy

@@ -205,6 +205,8 @@ func itemText(n batch.Notice) string {
 		return "was interrupted before, and may be done"
 	case batch.Mismatch:
 		return "was recorded with other fields"
+	case batch.Conflict:
+		return fmt.Sprintf("is in the list before line %d, with other fields", n.Line)
 	case batch.Refused:
 		return "is refused: " + refusalText(n)
 	case batch.Busy:
@@ -236,7 +238,8 @@ func countsText(res batch.Result) string {
 	}{
 		{c[batch.Done], "done"}, {c[batch.DoneBefore], "done before"}, {c[batch.DoneElsewhere], "done by other calls"},
 		{c[batch.Failed], "failed"}, {c[batch.FailedBefore], "failed before"}, {c[batch.Interrupted], "interrupted"},
-		{c[batch.Mismatch], "with other fields"}, {c[batch.Refused], "refused"}, {c[batch.Busy], "running in other calls"},
+		{c[batch.Mismatch], "with other fields"}, {c[batch.Conflict], "twice with other fields"},
+		{c[batch.Refused], "refused"}, {c[batch.Busy], "running in other calls"},
 		{c[batch.Unrecorded], "not recorded"}, {c[batch.Duplicate], "duplicate"}, {c[batch.LeftOut], "left out"},
 		{c[batch.NotReached], "not reached"}, {res.BadLines, "bad lines"},
 	} {

@@ -52,7 +52,8 @@ func (r *eachReport) end(ctx context.Context, res batch.Result, printed batch.Re
 func fateText(f batch.Fate) string {
 	return map[batch.Fate]string{
 		batch.Failed: "failed", batch.Unrecorded: "not recorded", batch.Interrupted: "interrupted",
-		batch.Mismatch: "with other fields", batch.Refused: "refused", batch.Busy: "running in other calls",
+		batch.Mismatch: "with other fields",
+		batch.Conflict: "twice with other fields", batch.Refused: "refused", batch.Busy: "running in other calls",
 	}[f]
 }
 
@@ -101,6 +102,9 @@ func (r *eachReport) failure(res batch.Result) *failure {
 		case c[batch.Mismatch] > 0:
 			f = fail(exitMismatch, "%s: %s recorded with other fields", name, was(c[batch.Mismatch])).
 				hintFlags("to run them again with the new fields", "--on-mismatch rerun")
+		case c[batch.Conflict] > 0:
+			f = fail(exitMismatch, "%s: %s in the list twice, with other fields", name, are(c[batch.Conflict])).
+				detail("of lines with the same key, only the first one runs")
 		default:
 			f = fail(exitMismatch, "%s: %s of the list no items", name, lines(res.BadLines))
 		}
@@ -173,7 +177,8 @@ type eachView struct {
 var fateNames = map[batch.Fate]string{
 	batch.Done: "done", batch.DoneBefore: "done_before", batch.DoneElsewhere: "done_elsewhere", batch.Failed: "failed",
 	batch.FailedBefore: "failed_before", batch.Refused: "refused", batch.Interrupted: "interrupted", batch.Mismatch: "mismatch",
-	batch.Busy: "busy", batch.Duplicate: "duplicate", batch.LeftOut: "left_out", batch.NotReached: "not_reached",
+	batch.Conflict: "conflict",
+	batch.Busy:     "busy", batch.Duplicate: "duplicate", batch.LeftOut: "left_out", batch.NotReached: "not_reached",
 	batch.Unrecorded: "unrecorded",
 }
 
