@@ -11,14 +11,14 @@ import (
 // parts of the item as commands, or of an item that the script cannot see.
 type ScriptError struct {
 	Shell string // the program that runs the script
-	// Unused reports that the script would get the item as $0, which it does not use.
+	// Unused reports that the script uses its arguments, but would get the item as $0.
 	Unused bool
 	Safe   []string // a command line that gives the item to the script as an argument; nil if unknown
 }
 
 func (e *ScriptError) Error() string {
 	if e.Unused {
-		return fmt.Sprintf("the script of %s would get the item as $0, which it does not use", e.Shell)
+		return fmt.Sprintf("the script of %s would get the item as $0, not as $1", e.Shell)
 	}
 	return fmt.Sprintf("a placeholder in the script of %s would run the item as commands", e.Shell)
 }
@@ -217,12 +217,15 @@ func (t *Template) safe(script int, program string) []string {
 	return slices.Concat(argv, added, placeholders)
 }
 
-// nameOnly reports whether the script of a shell gets the item only as $0 and does not use
-// that.
+// nameOnly reports whether the script of a shell uses its arguments, but gets the item only
+// as $0.
 func (t *Template) nameOnly(script int) bool {
 	after := t.args[script+1:]
+	uses := func(names ...string) bool {
+		return slices.ContainsFunc(names, func(name string) bool { return strings.Contains(t.argv[script], name) })
+	}
 	switch {
-	case strings.Contains(t.argv[script], "$0"), strings.Contains(t.argv[script], "${0"):
+	case uses("$0", "${0"), !uses("$1", "${1", "$@", "$*", "${@", "${*"):
 		return false
 	case len(after) == 0:
 		return t.appends
