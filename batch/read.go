@@ -58,7 +58,7 @@ func (s *scheduler) badLine(err error) bool {
 	case errors.As(err, &bad):
 		s.result.BadLines++
 		s.notify(Notice{Kind: KindBad, Entry: Entry{Item: items.Item{Line: bad.Line}}, Err: bad})
-		if s.SkipBad {
+		if s.SkipBad && !bad.Last {
 			return true
 		}
 	}

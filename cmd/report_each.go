@@ -210,6 +210,9 @@ func itemText(n batch.Notice) string {
 	case batch.Refused:
 		return "is refused: " + refusalText(n)
 	case batch.Busy:
+		if n.Result.Reason == runner.ReasonMutex {
+			return "needs a mutex that another call holds"
+		}
 		return "is running in another call"
 	}
 	return ""
@@ -239,13 +242,16 @@ func countsText(res batch.Result) string {
 		{c[batch.Done], "done"}, {c[batch.DoneBefore], "done before"}, {c[batch.DoneElsewhere], "done by other calls"},
 		{c[batch.Failed], "failed"}, {c[batch.FailedBefore], "failed before"}, {c[batch.Interrupted], "interrupted"},
 		{c[batch.Mismatch], "with other fields"}, {c[batch.Conflict], "twice with other fields"},
-		{c[batch.Refused], "refused"}, {c[batch.Busy], "running in other calls"},
+		{c[batch.Refused], "refused"}, {c[batch.Busy], "busy"},
 		{c[batch.Unrecorded], "not recorded"}, {c[batch.Duplicate], "duplicate"}, {c[batch.LeftOut], "left out"},
-		{c[batch.NotReached], "not reached"}, {res.BadLines, "bad lines"},
+		{c[batch.NotReached], "not reached"},
 	} {
 		if p.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.text))
 		}
+	}
+	if res.BadLines > 0 {
+		parts = append(parts, plural(res.BadLines, "bad line"))
 	}
 	if len(parts) == 0 {
 		return "no items"
