@@ -99,6 +99,7 @@ type scheduler struct {
 	surveying bool
 	pace      pace
 	throttle  throttle
+	alone     int // starts that failed; see mayGetRoom
 	stages    stages
 	alarm     func() // cancels the timer
 	alarmAt   time.Time

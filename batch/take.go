@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"idem/ledger"
 	"idem/proc"
 	"idem/runner"
@@ -143,8 +145,7 @@ func (s *scheduler) notTaken(u *unit, res runner.Result, err error) {
 	var start *proc.StartError
 	switch {
 	case s.taking.Err() != nil: // the batch ends
-	case proc.Scarce(err):
-		s.noRoom(err)
+	case proc.Scarce(err) && s.mayGetRoom(err, s.used):
 		s.back = append(s.back, u)
 		return
 	case errors.As(err, &start):
@@ -196,11 +197,23 @@ func (s *scheduler) cannotStart(err error) {
 	s.halt(ByCommand)
 }
 
-// noRoom makes the batch slower, because the system has no room for a further process.
-func (s *scheduler) noRoom(err error) {
+// maxAlone is how many starts in a row may fail for want of descriptors while no command of
+// the batch runs, which could give some back.
+const maxAlone = 5
+
+// mayGetRoom makes the batch slower, because there is no room for a further process while
+// running commands run. It reports whether waiting may help.
+func (s *scheduler) mayGetRoom(err error, running int) bool {
+	if s.alone++; running > 0 || !errors.Is(err, unix.EMFILE) {
+		s.alone = 0
+	}
+	if s.alone > maxAlone {
+		return false
+	}
 	if s.throttle.full(s.Clock.Now(), s.used) {
 		s.notify(Notice{Kind: KindRoom, Err: err, Count: s.throttle.slots, Delay: s.throttle.delay})
 	}
+	return true
 }
 
 // releaseHeld gives back the claims of items for which no slot was free for some time.
