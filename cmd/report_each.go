@@ -166,7 +166,7 @@ func (r *eachReport) tellEnd(ctx context.Context, n batch.Notice) {
 	if r.told[n.Fate]++; r.told[n.Fate] > maxItemMessages {
 		return
 	}
-	r.app.ui.say(errorMark, "item %s %s", quote(n.Key), text)
+	r.app.ui.say(errorMark, "item %s %s", quote(cut(n.Key)), text)
 	if n.Fate == batch.Mismatch {
 		call := r.app.itemCall(r.bulk, n.Entry)
 		for _, line := range changes(n.Result.Record.Current, call) {
