@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"idem/ledger"
 	"idem/ledger/none"
@@ -50,7 +51,7 @@ func TestTwiceWithOtherFields(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s.survey.Store(&survey{known})
+			s.survey.Store(&survey{known, time.Now()})
 		}
 		s.run(t.Context()).check(t, "2 before, 1 conflict", VerdictMismatch)
 		b.Signals.Stop()

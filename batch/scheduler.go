@@ -96,7 +96,8 @@ type scheduler struct {
 	ended     bool // the input
 	done      bool
 	patient   bool // no item is claimed ahead of a free slot
-	surveying bool
+	surveying bool // it is being read
+	surveyed  int  // items found done when the latest survey began
 	pace      pace
 	throttle  throttle
 	alone     int // starts that failed; see mayGetRoom
