@@ -139,6 +139,9 @@ func (a *app) planEach(o *eachOptions, args []string, dashed bool) (*bulk, error
 		return b, usage("the batch has no name: --key is required").
 			hintFlags("to name it", "--key KEY").
 			hint("inside of a run, NAME is enough: idem each NAME -- COMMAND")
+	case o.key != "" && o.parentFlags.in != "":
+		return b, usage("--key can't be combined with --in").detail("--in KEY is for a batch of the run KEY").
+			hint("inside of a run, name the batch: idem each NAME --in KEY -- COMMAND")
 	case o.name != "" && (o.given("per") || o.given("namespace")):
 		return b, usage("idem each NAME takes no --per and no --namespace").detail("the batch is in the window and the namespace of its run")
 	}
