@@ -14,7 +14,8 @@ type Order int
 // The orders.
 const (
 	// OrderInput is the order in which the items are declared. The output of the first item
-	// that has not ended is passed on while its command runs, and that of the others is held.
+	// that has not ended is passed on while its command runs. The outputs of later items are
+	// held.
 	OrderInput Order = iota
 	// OrderDone is the order in which the items end. All output is held until then.
 	OrderDone
@@ -84,6 +85,9 @@ type Report struct {
 	Lacking      int
 	FirstLacking ledger.ID
 	Why          error
+	// Cut is the number of items of Lacking that lack a part of stdout, if that was to be
+	// recorded.
+	Cut int
 }
 
 // Item declares an item. With OrderInput, the order of the calls is that of the outputs.
@@ -156,9 +160,10 @@ type Item struct {
 	running       bool // an attempt is in progress
 	waits         bool // the attempt waits for room
 	ended         bool
-	replay        bool // the output is that of the record
-	lost          bool // a part of the output could not be held
-	lacking       bool // the item is counted in Report.Lacking
+	replay        bool    // the output is that of the record
+	lost          [2]bool // by stream: a part of the output could not be held
+	lacking       bool    // the item is counted in Report.Lacking
+	cut           bool    // the item is counted in Report.Cut
 
 	run    string   // the current attempt
 	keeps  int64    // the number of bytes, from its first on, that the ledger keeps of it
@@ -192,7 +197,7 @@ func (it *Item) Pause() { it.p.pause(it) }
 // End ends the item after its outcome is durable.
 func (it *Item) End(failed bool) { it.p.end(it, failed || !it.p.o.FailedOnly) }
 
-// Drop ends the item. What is not printed yet is dropped.
+// Drop ends the item, and drops the output that is not printed yet.
 func (it *Item) Drop() { it.p.end(it, false) }
 
 // Replay ends an item that did not run. The output of its record is printed in its place.

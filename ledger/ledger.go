@@ -261,8 +261,8 @@ type Start struct {
 	Inputs      []byte
 	Owner       Owner
 	// MaxOutput is the number of bytes of output to keep. With 0, output is only
-	// counted, and the attempt has NoOutput. A negative number keeps all. Of a longer
-	// output, at least the first MaxOutput/2 bytes are kept.
+	// counted, and the attempt has NoOutput. A negative number keeps all. If the
+	// output is longer, at least its first MaxOutput/2 bytes are kept.
 	MaxOutput int64
 	// Mutexes are taken with the attempt. They are sorted by name, and no name occurs
 	// twice.
@@ -358,28 +358,3 @@ const (
 	ChainVar = "IDEM_CHAIN"
 	ForEvent = "event"
 )
-
-// Filter selects records for List. A zero field does not restrict the result.
-type Filter struct {
-	Namespace string
-	Key       string // the key, in any window
-	Glob      Glob   // a pattern for the key
-	Phase     Phase
-	Limit     int // the maximum number of records
-	// Under restricts the result to the steps or items directly below a record. TopLevel
-	// restricts it to records without a parent.
-	Under    ID
-	TopLevel bool
-}
-
-// Collect returns all records that List yields, or its error.
-func Collect(records iter.Seq2[Record, error]) ([]Record, error) {
-	var all []Record
-	for r, err := range records {
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, r)
-	}
-	return all, nil
-}
