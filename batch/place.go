@@ -40,7 +40,7 @@ func (b *Batch) Standing() Standing {
 	defer s.mu.Unlock()
 	skipped, c := int(s.skipped.Load()), &s.result.Counts
 	return Standing{
-		Settled: skipped + c.total(), Before: skipped + c[DoneBefore] + c[DoneElsewhere],
+		Settled: skipped + c.total() - c[NotReached], Before: skipped + c[DoneBefore] + c[DoneElsewhere],
 		Failed: c[Failed] + c[FailedBefore], Running: s.used, Ran: s.result.Ran,
 		Read: read, ReadBytes: bytes, Size: b.Size, AllRead: s.ended,
 	}

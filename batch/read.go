@@ -4,6 +4,7 @@ import (
 	"errors"
 	"hash/maphash"
 	"io"
+	"time"
 
 	"idem/items"
 	"idem/ledger"
@@ -25,11 +26,17 @@ func (s *scheduler) readAll() {
 		}
 		s.read.Add(1)
 		s.offset.Store(item.End)
-		if s.skips(item) && !s.ReplayAll && !s.Skips {
+		skipped := s.skips(item) && !s.ReplayAll && !s.Skips
+		again := false
+		// An item that is skipped is remembered only if a later one of its key might run.
+		if !skipped || s.Policy.OnMismatch == runner.ChoiceRerun {
+			again = s.seen.add(maphash.String(s.seed, item.ID.Key))
+		}
+		if skipped {
 			s.skipped.Add(1)
 			continue
 		}
-		u := &unit{Entry: item, again: s.seen.add(maphash.String(s.seed, item.ID.Key))}
+		u := &unit{Entry: item, again: again}
 		if !s.intake.push(u) {
 			break
 		}
@@ -52,7 +59,7 @@ func (s *scheduler) badLine(err error) bool {
 	case errors.As(err, &bad):
 		s.result.BadLines++
 		s.notify(Notice{Kind: KindBad, Entry: Entry{Item: items.Item{Line: bad.Line}}, Err: bad})
-		if s.SkipBad {
+		if s.SkipBad && !bad.Last {
 			return true
 		}
 	}
@@ -62,23 +69,38 @@ func (s *scheduler) badLine(err error) bool {
 }
 
 // survey is what the ledger knew at one moment about all items of the batch.
-type survey struct{ ledger.Successes }
+type survey struct {
+	ledger.Successes
+	at time.Time // before it was read
+}
 
 // surveyAfter is the number of items that a batch finds done, one by one, after which it
 // reads the survey.
 const surveyAfter = 1000
 
+// surveyAge is how long a survey counts. Items may be forgotten while a batch runs, and its
+// list may be a stream without an end.
+const surveyAge = time.Minute
+
 // skips reports whether an item need not be taken, because the survey has its success.
 func (s *scheduler) skips(e Entry) bool {
 	known := s.survey.Load()
-	if known == nil || !known.Has(e.ID, e.Fingerprint) {
+	if known == nil {
+		return false
+	}
+	now := s.Clock.Now()
+	if now.Sub(known.at) > surveyAge {
+		s.survey.CompareAndSwap(known, nil)
+		return false
+	}
+	if !known.Has(e.ID, e.Fingerprint) {
 		return false
 	}
 	rec := ledger.Record{ID: e.ID, Generation: 1, Attempts: 1, Current: ledger.Attempt{
 		Number: 1, RunID: "survey", State: ledger.Succeeded, Fingerprint: e.Fingerprint,
 	}}
 	d := runner.Decide(rec, e.Fingerprint, s.Policy, runner.Moment{
-		Now: s.Clock.Now(), Baseline: runner.Baseline{Generation: 1, Attempts: 1, RunID: rec.Current.RunID},
+		Now: now, Baseline: runner.Baseline{Generation: 1, Attempts: 1, RunID: rec.Current.RunID},
 	})
 	return d == runner.Decision{Action: runner.ActionReplay, Reason: runner.ReasonSucceeded}
 }
@@ -86,18 +108,20 @@ func (s *scheduler) skips(e Entry) bool {
 // lookAtAll begins the survey when it is worth its cost.
 func (s *scheduler) lookAtAll() {
 	all, ok := s.Runner.Ledger.(ledger.Surveying)
-	if !ok || s.surveying || s.result.Counts[DoneBefore] < surveyAfter || s.Parent == (ledger.ID{}) {
+	found := s.result.Counts[DoneBefore]
+	if !ok || s.surveying || s.survey.Load() != nil || found-s.surveyed < surveyAfter || s.Parent == (ledger.ID{}) {
 		return
 	}
-	s.surveying = true
+	s.surveying, s.surveyed = true, found
+	at := s.Clock.Now()
 	go func() {
 		known, err := all.Successes(s.taking, s.Parent)
-		if err != nil {
-			return // the items are looked up one by one, which finds the fault if it concerns them
+		if err == nil { // else the items are looked up one by one, which finds the fault if it concerns them
+			s.survey.Store(&survey{known, at})
 		}
-		s.survey.Store(&survey{known})
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		s.surveying = false
 		s.advance()
 	}()
 }

@@ -15,6 +15,7 @@ const (
 	Refused                   // the policy refuses it for another reason
 	Interrupted               // it may be done, and the policy does not run it again
 	Mismatch                  // it is recorded with other fields
+	Conflict                  // it was earlier in the input with other fields
 	Busy                      // another call holds it or its mutex, and this call does not wait
 	Duplicate                 // the same item was earlier in the input
 	LeftOut                   // Batch.Only excludes it
@@ -64,7 +65,7 @@ const (
 	VerdictSignal                     // a signal ended the batch
 	VerdictCommand                    // the command cannot be started
 	VerdictInterrupted                // items are interrupted
-	VerdictMismatch                   // items are recorded with other fields, or lines are bad
+	VerdictMismatch                   // items have other fields than before, or lines are bad
 	VerdictRefused                    // the policy refuses items
 	VerdictFailed                     // items failed
 	VerdictBusy                       // other calls hold items
@@ -85,7 +86,7 @@ func (r *Result) Verdict() Verdict {
 		return VerdictCommand
 	case c[Interrupted] > 0:
 		return VerdictInterrupted
-	case c[Mismatch] > 0, r.BadLines > 0, r.Input != nil:
+	case c[Mismatch] > 0, c[Conflict] > 0, r.BadLines > 0, r.Input != nil:
 		return VerdictMismatch
 	case c[Refused] > 0:
 		return VerdictRefused

@@ -78,7 +78,7 @@ func (all) Has(ledger.ID, string) bool { return true }
 func BenchmarkSkip(b *testing.B) {
 	batch := bench(b, nil, b.N)
 	s := newScheduler(b.Context(), batch)
-	s.survey.Store(&survey{all{}})
+	s.survey.Store(&survey{all{}, time.Now()})
 	b.ReportAllocs()
 	s.readAll()
 	if s.skipped.Load() != int64(b.N) {

@@ -109,6 +109,14 @@ func TestNoRoomIsNoFailure(t *testing.T) {
 	}
 }
 
+// TestNeverRoom has limits that leave no room for a single command. It ends.
+func TestNeverRoom(t *testing.T) {
+	k := newSched(t)
+	b := k.list(count, numbers(3)...)
+	b.Runner.Ledger = &scarce{Ledger: b.Runner.Ledger, left: 1000}
+	b.want("3 not reached", VerdictLedger)
+}
+
 // TestNoRoomToStart lowers the limit of open files until the second item has failed to
 // start once.
 func TestNoRoomToStart(t *testing.T) {
@@ -161,6 +169,8 @@ func TestBadLines(t *testing.T) {
 		}
 		if skip {
 			k.wantSide("a b")
+		} else {
+			k.wantSide("a")
 		}
 	}
 }

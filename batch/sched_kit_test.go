@@ -150,7 +150,7 @@ func (r Result) check(t testing.TB, counts string, v Verdict) {
 }
 
 var fateNames = [fates]string{
-	"done", "before", "elsewhere", "failed", "failed before", "refused", "interrupted", "mismatch", "busy", "duplicate",
+	"done", "before", "elsewhere", "failed", "failed before", "refused", "interrupted", "mismatch", "conflict", "busy", "duplicate",
 	"left out", "not reached", "unrecorded",
 }
 

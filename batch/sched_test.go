@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"idem/ledger"
 	"idem/ledger/none"
@@ -29,9 +30,32 @@ func TestDuplicatesRunOnce(t *testing.T) {
 	k := newSched(t)
 	b := k.list(count+`[ $1 != x ]`, "x", "a", "x", "a", "a=2", "x")
 	b.Slots = 3
-	b.want("1 done, 1 failed, 1 mismatch, 3 duplicate", VerdictMismatch)
+	b.want("1 done, 1 failed, 1 conflict, 3 duplicate", VerdictMismatch)
 	if got := strings.Count(k.side(), "x"); got != 1 {
 		t.Errorf("x ran %d times", got)
+	}
+}
+
+// TestTwiceWithOtherFields has a list in which a key has two values of a field. The survey
+// skips the first line in one case.
+func TestTwiceWithOtherFields(t *testing.T) {
+	k := newSched(t)
+	k.list("true", "a=1").want("1 done", VerdictDone)
+	for _, surveyed := range []bool{false, true} {
+		b := k.list(count, "a=1", "a=2", "a=1")
+		b.Policy.OnMismatch = runner.ChoiceRerun
+		b.Direct()
+		s := newScheduler(t.Context(), &b.Batch)
+		if surveyed {
+			known, err := k.mem.Open().(ledger.Surveying).Successes(t.Context(), parent)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.survey.Store(&survey{known, time.Now()})
+		}
+		s.run(t.Context()).check(t, "2 before, 1 conflict", VerdictMismatch)
+		b.Signals.Stop()
+		k.wantSide("")
 	}
 }
 

@@ -80,6 +80,23 @@ func TestManyBusyItems(t *testing.T) {
 	b.want("1 done, 3072 busy", VerdictBusy)
 }
 
+// TestOldSurvey has surveys that know of a success that was forgotten later.
+func TestOldSurvey(t *testing.T) {
+	for age, want := range map[time.Duration]string{0: "1 before", surveyAge + time.Second: "1 done"} {
+		k := newSched(t)
+		k.list("true", "a").want("1 done", VerdictDone)
+		known, err := k.mem.Open().(ledger.Surveying).Successes(t.Context(), parent)
+		must(t, err)
+		must(t, k.mem.Open().Forget(t.Context(), idOf("a")))
+		b := k.list(count, "a")
+		b.Direct()
+		s := newScheduler(t.Context(), &b.Batch)
+		s.survey.Store(&survey{known, time.Now().Add(-age)})
+		s.run(t.Context()).check(t, want, VerdictDone)
+		b.Signals.Stop()
+	}
+}
+
 // TestStaleSurvey finishes an item between the survey and its claim.
 func TestStaleSurvey(t *testing.T) {
 	k := newSched(t)
@@ -106,7 +123,7 @@ func TestStaleSurvey(t *testing.T) {
 		}
 		return Entry{}, io.EOF
 	})
-	b.want("1012 before, 1 mismatch", VerdictMismatch)
+	b.want("1012 before, 1 conflict", VerdictMismatch)
 	<-surveyed
 	if skipped := b.live.Load().skipped.Load(); skipped < 1 {
 		t.Errorf("got %d items skipped by the survey, want the one after it", skipped)
@@ -137,7 +154,7 @@ func TestPolicyPrecedesTheSurvey(t *testing.T) {
 			s.Policy = p
 			known, err := s.Runner.Ledger.(ledger.Surveying).Successes(t.Context(), parent)
 			must(t, err)
-			s.survey.Store(&survey{known})
+			s.survey.Store(&survey{known, time.Now()})
 			if s.skips(entry(1, "a")) {
 				t.Error("the item is skipped")
 			}

@@ -96,9 +96,11 @@ type scheduler struct {
 	ended     bool // the input
 	done      bool
 	patient   bool // no item is claimed ahead of a free slot
-	surveying bool
+	surveying bool // it is being read
+	surveyed  int  // items found done when the latest survey began
 	pace      pace
 	throttle  throttle
+	alone     int // starts that failed; see mayGetRoom
 	stages    stages
 	alarm     func() // cancels the timer
 	alarmAt   time.Time

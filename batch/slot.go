@@ -181,8 +181,7 @@ func (s *scheduler) notBegun(u *unit, err error) {
 	stopped := errors.As(err, new(*proc.SignalError)) || s.running.Err() != nil
 	switch {
 	case err == nil, errors.Is(err, errTooLate):
-	case proc.Scarce(err) && !s.halted():
-		s.noRoom(err)
+	case proc.Scarce(err) && !s.halted() && s.mayGetRoom(err, s.used-1):
 		u.at = s.Clock.Now()
 		s.delay(u)
 		return
@@ -224,6 +223,7 @@ func (s *scheduler) after(u *unit) *unit {
 	u.took = now.Sub(u.begun)
 	if ran {
 		s.throttle.started(now)
+		s.alone = 0
 		if u.took < hold/2 && s.Interval <= hold {
 			s.patient = false
 		}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"idem/ledger"
 	"idem/proc"
 	"idem/runner"
@@ -59,7 +61,8 @@ func (s *scheduler) pop() *unit {
 		}
 		switch first := s.flying[u.ID.Key]; {
 		case first != nil && first.Fingerprint != u.Fingerprint:
-			s.resolve(u, Notice{Fate: Mismatch})
+			refusal := runner.Decision{Action: runner.ActionRefuse, Reason: runner.ReasonMismatch}
+			s.resolve(u, Notice{Fate: Conflict, Result: runner.Result{Decision: refusal}})
 		case first != nil && s.ReplayAll:
 			first.followers = append(first.followers, u) // their output is that of the first one
 		case first != nil:
@@ -79,7 +82,11 @@ func (s *scheduler) take(u *unit) {
 	var t *runner.Task
 	var res runner.Result
 	if err == nil && !known {
-		t, res, err = s.Runner.Take(s.taking, s.Call(u.Entry))
+		call := s.Call(u.Entry)
+		if u.again { // of two lines with other fields, the second one never runs
+			call.Policy.OnMismatch = runner.ChoiceRefuse
+		}
+		t, res, err = s.Runner.Take(s.taking, call)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,9 +113,7 @@ func (s *scheduler) look(u *unit) (fate Fate, known bool, err error) {
 	switch {
 	case u.again && s.Forgets:
 		return Duplicate, true, nil
-	case u.again && cur.RunID != "" && cur.ParentRun == s.RunID && cur.Fingerprint != u.Fingerprint:
-		return Mismatch, true, nil
-	case u.again && cur.RunID != "" && cur.ParentRun == s.RunID:
+	case u.again && cur.RunID != "" && cur.ParentRun == s.RunID && cur.Fingerprint == u.Fingerprint:
 		return Duplicate, true, nil
 	case s.Only.excludes(rec.Phase()):
 		return LeftOut, true, nil
@@ -131,7 +136,7 @@ func (s *scheduler) took(u *unit, t *runner.Task, res runner.Result, err error) 
 		u.aside = true
 		s.aside = append(s.aside, u)
 	default:
-		s.resolve(u, Notice{Fate: fateOf(res, u.aside), Result: res})
+		s.resolve(u, Notice{Fate: fateOf(res, u), Result: res})
 	}
 }
 
@@ -140,8 +145,7 @@ func (s *scheduler) notTaken(u *unit, res runner.Result, err error) {
 	var start *proc.StartError
 	switch {
 	case s.taking.Err() != nil: // the batch ends
-	case proc.Scarce(err):
-		s.noRoom(err)
+	case proc.Scarce(err) && s.mayGetRoom(err, s.used):
 		s.back = append(s.back, u)
 		return
 	case errors.As(err, &start):
@@ -154,22 +158,24 @@ func (s *scheduler) notTaken(u *unit, res runner.Result, err error) {
 	s.resolve(u, Notice{Fate: NotReached, Result: res, Err: err})
 }
 
-// fateOf returns the fate of an item that runner.Take decided not to run. elsewhere
-// reports whether another call held the item before.
-func fateOf(res runner.Result, elsewhere bool) Fate {
+// fateOf returns the fate of an item that runner.Take decided not to run.
+func fateOf(res runner.Result, u *unit) Fate {
 	state := res.Record.Current.State
 	switch res.Action {
 	case runner.ActionReplay:
 		switch {
 		case state != ledger.Succeeded:
 			return FailedBefore
-		case elsewhere:
+		case u.aside:
 			return DoneElsewhere
 		}
 		return DoneBefore
 	}
 	switch res.Reason {
 	case runner.ReasonMismatch:
+		if u.again {
+			return Conflict
+		}
 		return Mismatch
 	case runner.ReasonBusy, runner.ReasonMutex:
 		return Busy
@@ -191,11 +197,23 @@ func (s *scheduler) cannotStart(err error) {
 	s.halt(ByCommand)
 }
 
-// noRoom makes the batch slower, because the system has no room for a further process.
-func (s *scheduler) noRoom(err error) {
+// maxAlone is how many starts in a row may fail for want of descriptors while no command of
+// the batch runs, which could give some back.
+const maxAlone = 5
+
+// mayGetRoom makes the batch slower, because there is no room for a further process while
+// running commands run. It reports whether waiting may help.
+func (s *scheduler) mayGetRoom(err error, running int) bool {
+	if s.alone++; running > 0 || !errors.Is(err, unix.EMFILE) {
+		s.alone = 0
+	}
+	if s.alone > maxAlone {
+		return false
+	}
 	if s.throttle.full(s.Clock.Now(), s.used) {
 		s.notify(Notice{Kind: KindRoom, Err: err, Count: s.throttle.slots, Delay: s.throttle.delay})
 	}
+	return true
 }
 
 // releaseHeld gives back the claims of items for which no slot was free for some time.

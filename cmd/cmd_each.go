@@ -138,6 +138,9 @@ func (a *app) planEach(o *eachOptions, args []string, dashed bool) (*bulk, error
 		return b, usage("the batch has no name: --key is required").
 			hintFlags("to name it", "--key KEY").
 			hint("inside of a run, NAME is enough: idem each NAME -- COMMAND")
+	case o.key != "" && o.parentFlags.in != "":
+		return b, usage("--key can't be combined with --in").detail("--in KEY is for a batch of the run KEY").
+			hint("inside of a run, name the batch: idem each NAME --in KEY -- COMMAND")
 	case o.name != "" && (o.given("per") || o.given("namespace")):
 		return b, usage("idem each NAME takes no --per and no --namespace").detail("the batch is in the window and the namespace of its run")
 	}
@@ -273,7 +276,7 @@ func (a *app) runBatch(ctx context.Context, b *bulk, out *meta) error {
 		b.path = path
 	}
 	if n := proc.Room(o.jobs.n, filesPerItem); n < o.jobs.n {
-		a.ui.warn("%d items run at the same time, not %s: the limits of this process leave no room", n, o.jobs.text)
+		a.ui.warn("at most %s at the same time, not %s: the limits of this process leave no room", pluralVerb(n, "item runs", "items run"), o.jobs.text)
 		a.ui.warnDetail("ulimit -n and ulimit -u show them")
 		o.jobs.n = n
 	}

@@ -166,7 +166,7 @@ func (r *eachReport) tellEnd(ctx context.Context, n batch.Notice) {
 	if r.told[n.Fate]++; r.told[n.Fate] > maxItemMessages {
 		return
 	}
-	r.app.ui.say(errorMark, "item %s %s", quote(n.Key), text)
+	r.app.ui.say(errorMark, "item %s %s", quote(cut(n.Key)), text)
 	if n.Fate == batch.Mismatch {
 		call := r.app.itemCall(r.bulk, n.Entry)
 		for _, line := range changes(n.Result.Record.Current, call) {
@@ -205,9 +205,14 @@ func itemText(n batch.Notice) string {
 		return "was interrupted before, and may be done"
 	case batch.Mismatch:
 		return "was recorded with other fields"
+	case batch.Conflict:
+		return fmt.Sprintf("is in the list before line %d, with other fields", n.Line)
 	case batch.Refused:
 		return "is refused: " + refusalText(n)
 	case batch.Busy:
+		if n.Result.Reason == runner.ReasonMutex {
+			return "needs a mutex that another call holds"
+		}
 		return "is running in another call"
 	}
 	return ""
@@ -241,17 +246,20 @@ func countsText(res batch.Result) string {
 		{c[batch.FailedBefore], "failed before"},
 		{c[batch.Interrupted], "interrupted"},
 		{c[batch.Mismatch], "with other fields"},
+		{c[batch.Conflict], "twice with other fields"},
 		{c[batch.Refused], "refused"},
-		{c[batch.Busy], "running in other calls"},
+		{c[batch.Busy], "busy"},
 		{c[batch.Unrecorded], "not recorded"},
 		{c[batch.Duplicate], "duplicate"},
 		{c[batch.LeftOut], "left out"},
 		{c[batch.NotReached], "not reached"},
-		{res.BadLines, "bad lines"},
 	} {
 		if p.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.text))
 		}
+	}
+	if res.BadLines > 0 {
+		parts = append(parts, plural(res.BadLines, "bad line"))
 	}
 	if len(parts) == 0 {
 		return "no items"

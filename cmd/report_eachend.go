@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"idem/batch"
+	"idem/items"
 	"idem/ledger"
 	"idem/runner"
 )
@@ -52,7 +53,8 @@ func (r *eachReport) end(ctx context.Context, res batch.Result, printed batch.Re
 func fateText(f batch.Fate) string {
 	return map[batch.Fate]string{
 		batch.Failed: "failed", batch.Unrecorded: "not recorded", batch.Interrupted: "interrupted",
-		batch.Mismatch: "with other fields", batch.Refused: "refused", batch.Busy: "running in other calls",
+		batch.Mismatch: "with other fields",
+		batch.Conflict: "twice with other fields", batch.Refused: "refused", batch.Busy: "busy",
 	}[f]
 }
 
@@ -100,12 +102,17 @@ func (r *eachReport) failure(res batch.Result) *failure {
 		switch {
 		case res.Input != nil:
 			f = failureOf(listFailure(r.bulk.flags, res.Input))
-			f.hint("to go on after such lines, add to the call: --skip-bad")
+			if bad := (*items.BadLine)(nil); errors.As(res.Input, &bad) && !bad.Last {
+				f.hint("to go on after such lines, add to the call: --skip-bad")
+			}
 		case c[batch.Mismatch] > 0:
 			f = fail(exitMismatch, "%s: %s recorded with other fields", name, was(c[batch.Mismatch])).
 				hintFlags("to run them again with the new fields", "--on-mismatch rerun")
+		case c[batch.Conflict] > 0:
+			f = fail(exitMismatch, "%s: %s in the list twice, with other fields", name, are(c[batch.Conflict])).
+				detail("of lines with the same key, only the first one runs")
 		default:
-			f = fail(exitMismatch, "%s: %s of the list no items", name, lines(res.BadLines))
+			f = fail(exitMismatch, "%s: %s", name, badLines(res.BadLines))
 		}
 	case batch.VerdictRefused:
 		f = fail(exitFailed, "%s: %s refused", name, was(c[batch.Refused]))
@@ -116,7 +123,7 @@ func (r *eachReport) failure(res batch.Result) *failure {
 			f.hintFor(id, "to see them", "list", "--failed", "--under")
 		}
 	case batch.VerdictBusy:
-		f = fail(exitBusy, "%s: %s running in other calls", name, are(c[batch.Busy]))
+		f = fail(exitBusy, "%s: %s busy", name, are(c[batch.Busy]))
 	default:
 		return nil
 	}
@@ -134,11 +141,11 @@ func was(n int) string {
 	return fmt.Sprintf("%d items were", n)
 }
 
-func lines(n int) string {
+func badLines(n int) string {
 	if n == 1 {
-		return "1 line is"
+		return "1 line of the list is no item"
 	}
-	return fmt.Sprintf("%d lines are", n)
+	return fmt.Sprintf("%d lines of the list are no items", n)
 }
 
 // stopText says why a batch started nothing more.
@@ -176,7 +183,8 @@ type eachView struct {
 var fateNames = map[batch.Fate]string{
 	batch.Done: "done", batch.DoneBefore: "done_before", batch.DoneElsewhere: "done_elsewhere", batch.Failed: "failed",
 	batch.FailedBefore: "failed_before", batch.Refused: "refused", batch.Interrupted: "interrupted", batch.Mismatch: "mismatch",
-	batch.Busy: "busy", batch.Duplicate: "duplicate", batch.LeftOut: "left_out", batch.NotReached: "not_reached",
+	batch.Conflict: "conflict",
+	batch.Busy:     "busy", batch.Duplicate: "duplicate", batch.LeftOut: "left_out", batch.NotReached: "not_reached",
 	batch.Unrecorded: "unrecorded",
 }
 

@@ -104,6 +104,8 @@ func (l *eventLog) notice(n batch.Notice) {
 		switch n.Fate {
 		case batch.Done, batch.Failed, batch.Unrecorded:
 			v.Event, v.TookMS = "end", ptr(n.Took.Milliseconds())
+		case batch.Conflict:
+			v.Event = fateNames[batch.Mismatch]
 		case batch.Interrupted, batch.Mismatch, batch.Refused, batch.Busy:
 			v.Event = fateNames[n.Fate]
 		default:
