@@ -26,6 +26,9 @@ func (s *scheduler) readAll() {
 		s.read.Add(1)
 		s.offset.Store(item.End)
 		if s.skips(item) && !s.ReplayAll && !s.Skips {
+			if s.Policy.OnMismatch == runner.ChoiceRerun { // a later line may differ, see look
+				s.seen.add(maphash.String(s.seed, item.ID.Key))
+			}
 			s.skipped.Add(1)
 			continue
 		}

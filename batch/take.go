@@ -75,7 +75,7 @@ func (s *scheduler) pop() *unit {
 
 // take decides and claims an item.
 func (s *scheduler) take(u *unit) {
-	fate, known, err := s.look(u)
+	rec, fate, known, err := s.look(u)
 	var t *runner.Task
 	var res runner.Result
 	if err == nil && !known {
@@ -85,6 +85,7 @@ func (s *scheduler) take(u *unit) {
 	defer s.mu.Unlock()
 	s.takes--
 	if known {
+		res.Record = rec
 		s.resolve(u, Notice{Fate: fate, Result: res})
 	} else {
 		s.took(u, t, res, err)
@@ -94,26 +95,30 @@ func (s *scheduler) take(u *unit) {
 
 // look decides without a claim about an item that was earlier in the list, or that
 // Batch.Only excludes.
-func (s *scheduler) look(u *unit) (fate Fate, known bool, err error) {
+func (s *scheduler) look(u *unit) (rec ledger.Record, fate Fate, known bool, err error) {
 	if !u.again && s.Only == "" {
-		return 0, false, nil
+		return rec, 0, false, nil
 	}
-	rec, err := s.Runner.Ledger.Get(s.taking, u.ID)
+	rec, err = s.Runner.Ledger.Get(s.taking, u.ID)
 	if err != nil {
-		return 0, false, err
+		return rec, 0, false, err
 	}
 	cur := rec.Current
 	switch {
 	case u.again && s.Forgets:
-		return Duplicate, true, nil
+		return rec, Duplicate, true, nil
 	case u.again && cur.RunID != "" && cur.ParentRun == s.RunID && cur.Fingerprint != u.Fingerprint:
-		return Mismatch, true, nil
+		return rec, Mismatch, true, nil
 	case u.again && cur.RunID != "" && cur.ParentRun == s.RunID:
-		return Duplicate, true, nil
+		return rec, Duplicate, true, nil
 	case s.Only.excludes(rec.Phase()):
-		return LeftOut, true, nil
+		return rec, LeftOut, true, nil
+	case u.again && cur.State == ledger.Succeeded && cur.Fingerprint != "" && cur.Fingerprint != u.Fingerprint:
+		// It was done before, as the earlier line says. Otherwise, --on-mismatch rerun would
+		// run one of two lines that differ, and the other one in the next call.
+		return rec, Mismatch, true, nil
 	}
-	return 0, false, nil
+	return rec, 0, false, nil
 }
 
 // took handles the result of runner.Take.

@@ -102,8 +102,12 @@ func (r *eachReport) failure(res batch.Result) *failure {
 			f = failureOf(listFailure(r.bulk.flags, res.Input))
 			f.hint("to go on after such lines, add to the call: --skip-bad")
 		case c[batch.Mismatch] > 0:
-			f = fail(exitMismatch, "%s: %s recorded with other fields", name, was(c[batch.Mismatch])).
-				hintFlags("to run them again with the new fields", "--on-mismatch rerun")
+			f = fail(exitMismatch, "%s: %s recorded with other fields", name, was(c[batch.Mismatch]))
+			if r.bulk.policy.OnMismatch == runner.ChoiceRerun {
+				f.hint("the list has such an item twice, with different fields; leave one of the lines")
+			} else {
+				f.hintFlags("to run them again with the new fields", "--on-mismatch rerun")
+			}
 		default:
 			f = fail(exitMismatch, "%s: %s of the list no items", name, lines(res.BadLines))
 		}
