@@ -161,7 +161,7 @@ func recordText(rec ledger.Record, command, token string, mutexes []heldView) st
 		field("window", "%s", escape(rec.ID.Window))
 	}
 	if rec.Parent.Key != "" {
-		field("step of", "%s", escape(rec.Parent.Key))
+		field("part of", "%s", escape(rec.Parent.Key))
 	}
 	field("state", "%s", rec.Phase())
 	for _, m := range mutexes {
@@ -170,7 +170,9 @@ func recordText(rec ledger.Record, command, token string, mutexes []heldView) st
 	if unbound(rec) {
 		field("inputs", "any")
 	} else {
-		field("command", "%s", command)
+		if command != "" { // that of an item is on its batch
+			field("command", "%s", command)
+		}
 		field("fingerprint", "%s", rec.Current.Fingerprint)
 	}
 	field("token", "%s", token)

@@ -18,7 +18,10 @@ const maxChanges = 5
 // mismatchFailure returns the failure of a call whose inputs differ from the recorded
 // ones.
 func mismatchFailure(rec ledger.Record, call runner.Call) *failure {
-	cur := rec.Current
+	cur, other := rec.Current, "a new operation needs a new key"
+	if call.Origin.Parent != (ledger.ID{}) {
+		other = "another step needs another name"
+	}
 	f := fail(exitMismatch, "key %s was recorded with different inputs", keyShown(rec))
 	f.details = changes(cur, call)
 	f.detail("recorded %s %s", timeText(cur.Started), ownerText(cur.Owner)).
@@ -32,9 +35,9 @@ func mismatchFailure(rec ledger.Record, call runner.Call) *failure {
 		if !rec.Alive {
 			f.detail("attempt %d was interrupted; settle it first", cur.Number).hintSettle(rec.ID)
 		}
-		f.hint("a new operation needs a new key")
+		f.hint("%s", other)
 	default:
-		f.hint("a new operation needs a new key").
+		f.hint("%s", other).
 			hintFlags("to run this one again with the new inputs", "--on-mismatch rerun")
 	}
 	if call.Origin.Parent != (ledger.ID{}) {

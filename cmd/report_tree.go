@@ -174,7 +174,7 @@ func (t stepTree) rows(w *tabwriter.Writer, indent string, total time.Duration) 
 			fmt.Fprintf(w, "%s\t%s\t\t\t%s\n", indent+escape(n.name), ledger.PhaseBatch, tallyText(n.counts))
 			continue
 		case n.missed > 0:
-			fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", indent+escape(n.name), n.rec.Phase(), n.rec.Attempts, tookText(n.took), fmt.Sprintf("not called in attempt %d", n.missed))
+			fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", indent+escape(n.name), n.rec.Phase(), n.rec.Attempts, tookText(n.took), fmt.Sprintf("not run in attempt %d", n.missed))
 		default:
 			fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", indent+escape(n.name), n.rec.Phase(), n.rec.Attempts, tookText(n.took), bar(n.took, total))
 		}
