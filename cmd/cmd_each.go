@@ -46,8 +46,7 @@ ends them at once. The same call then goes on with the rest.`
 
 const eachExample = `  idem each --key welcome-mails -j 4 --rate 10/s -- ./send-mail {} <addresses.txt
   idem each --key invoices --csv --key-field id -- ./invoice {id} {amount} <june.csv
-  find . -name '*.jpg' -print0 | idem each --key thumbnails -0 -j auto -- ./thumbnail {}
-  idem list --under invoices --failed --items | idem each --key invoices -- ./invoice {}`
+  find . -name '*.jpg' -print0 | idem each --key thumbnails -0 -j auto -- ./thumbnail {}`
 
 const eachForm = "idem each --key KEY [flags] -- COMMAND [ARG...]"
 

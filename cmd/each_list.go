@@ -155,7 +155,7 @@ func (b *bulk) next() (batch.Entry, error) {
 	}
 	e := batch.Entry{Item: it, ID: b.itemID(&it), Fingerprint: b.list.template.Fingerprint(&it)}
 	if b.keep.redactor.Finds([]byte(it.Name)) {
-		return e, &items.BadLine{Line: it.Line, Why: "has a value that --redact or --redact-env removes, and it would be stored as a key"}
+		return e, &items.BadLine{Line: it.Line, Why: "has a value that is redacted, and it would be stored as a key"}
 	}
 	return e, nil
 }
