@@ -84,6 +84,9 @@ type Report struct {
 	Lacking      int
 	FirstLacking ledger.ID
 	Why          error
+	// Cut is the number of items of Lacking that lack a part of stdout, if that was to be
+	// recorded.
+	Cut int
 }
 
 // Item declares an item. With OrderInput, the order of the calls is that of the outputs.
@@ -156,9 +159,10 @@ type Item struct {
 	running       bool // an attempt is in progress
 	waits         bool // the attempt waits for room
 	ended         bool
-	replay        bool // the output is that of the record
-	lost          bool // a part of the output could not be held
-	lacking       bool // the item is counted in Report.Lacking
+	replay        bool    // the output is that of the record
+	lost          [2]bool // by stream: a part of the output could not be held
+	lacking       bool    // the item is counted in Report.Lacking
+	cut           bool    // the item is counted in Report.Cut
 
 	run    string   // the current attempt
 	keeps  int64    // the number of bytes, from its first on, that the ledger keeps of it

@@ -119,7 +119,7 @@ func (p *Printer) take(it *Item, s ledger.Stream, b []byte) int {
 		return n
 	}
 	if p.hurry || p.o.FailedOnly {
-		it.lost = true
+		it.lost[index(s)] = true
 		return len(b)
 	}
 	if !it.queued { // with OrderDone, it must not wait for itself
@@ -210,8 +210,8 @@ func (p *Printer) end(it *Item, print bool) {
 	if !print {
 		it.replay = false
 		p.free(it.detach())
-	} else if it.lost {
-		p.lack(it, nil)
+	} else if it.lost != [2]bool{} {
+		p.lack(it, it.lost[0], nil)
 	}
 	switch something := it.oldest != nil || it.replay; {
 	case it.begun: // the writer has yet to end it
@@ -226,16 +226,21 @@ func (p *Printer) end(it *Item, print bool) {
 	}
 }
 
-// lack notes that the output of it lacks bytes. p.mu is held.
-func (p *Printer) lack(it *Item, why error) {
-	if p.report.Why == nil {
-		p.report.Why = why
+// lack notes that the output of it lacks bytes. stdout reports whether they are, or may be,
+// bytes of stdout that were to be recorded. p.mu is held.
+func (p *Printer) lack(it *Item, stdout bool, why error) {
+	r := &p.report
+	if r.Why == nil {
+		r.Why = why
 	}
-	if it.lacking {
-		return
+	if !it.lacking {
+		it.lacking = true
+		if r.Lacking++; r.Lacking == 1 {
+			r.FirstLacking = it.id
+		}
 	}
-	it.lacking = true
-	if p.report.Lacking++; p.report.Lacking == 1 {
-		p.report.FirstLacking = it.id
+	if stdout && !it.cut {
+		it.cut = true
+		r.Cut++
 	}
 }

@@ -148,10 +148,7 @@ func (w *writer) flush() {
 // write writes b to the current stream, unless an earlier write failed.
 func (w *writer) write(b []byte) {
 	i := index(w.stream)
-	w.p.mu.Lock()
-	dead := w.p.dead[i]
-	w.p.mu.Unlock()
-	if dead {
+	if w.dead()[i] {
 		return
 	}
 	err := w.p.screen.output(w.stream, b)

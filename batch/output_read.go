@@ -41,7 +41,17 @@ func (w *writer) gap(it *Item, g *gap) {
 	have := g.from
 	r := &w.recorded
 	polls, last := 0, false
-	for have != want {
+	for {
+		dead := w.dead()
+		for i := range have {
+			if dead[i] {
+				have[i] = want[i]
+			}
+		}
+		if have == want {
+			return
+		}
+		stdout := have[0] != want[0] // is not complete yet
 		if r.out == nil || r.run != g.run {
 			r.close()
 			out, err := w.p.o.Ledger.Output(context.Background(), it.id, g.run)
@@ -51,7 +61,7 @@ func (w *writer) gap(it *Item, g *gap) {
 				}
 			}
 			if err != nil {
-				w.lack(it, err)
+				w.lack(it, stdout, err)
 				return
 			}
 			r.run, r.out = g.run, out
@@ -60,15 +70,15 @@ func (w *writer) gap(it *Item, g *gap) {
 		switch {
 		case err == nil:
 			polls = 0
-			if !w.part(it, r, c, &have, want) {
-				w.lack(it, nil)
+			if !w.part(it, r, c, &have, want, dead) {
+				w.lack(it, stdout, nil)
 				return
 			}
 		case !errors.Is(err, io.EOF), last:
 			if errors.Is(err, io.EOF) {
 				err = nil
 			}
-			w.lack(it, err)
+			w.lack(it, stdout, err)
 			return
 		case w.over(it, g.run):
 			last = true // now that all is recorded
@@ -102,17 +112,21 @@ func (r *recorded) next() (ledger.Chunk, error) {
 
 // part writes the bytes of c that belong to the gap from have to want, and advances have.
 // It reports whether the gap may go on after c.
-func (w *writer) part(it *Item, r *recorded, c ledger.Chunk, have *[2]int64, want [2]int64) bool {
+func (w *writer) part(it *Item, r *recorded, c ledger.Chunk, have *[2]int64, want [2]int64, dead [2]bool) bool {
 	if c.Stream != ledger.Stdout && c.Stream != ledger.Stderr {
 		return false
 	}
 	i := index(c.Stream)
 	b := c.Bytes
+	if dead[i] {
+		r.at[i] += int64(len(b)) + c.Dropped
+		return true
+	}
 	before := min(int64(len(b)), max(0, have[i]-r.at[i])) // written earlier
 	b = b[before:]
 	r.at[i] += before + c.Dropped
 	if r.at[i] > have[i] {
-		w.lack(it, nil)
+		w.lack(it, i == 0, nil)
 		have[i] = min(r.at[i], want[i])
 	}
 	if len(b) == 0 {
@@ -132,7 +146,7 @@ func (w *writer) record(it *Item) {
 	l := w.p.o.Ledger
 	rec, err := l.Get(ctx, it.id)
 	if err != nil {
-		w.lack(it, err)
+		w.lack(it, true, err)
 		return
 	}
 	cur := rec.Current
@@ -140,28 +154,33 @@ func (w *writer) record(it *Item) {
 	case cur.State == ledger.Succeeded && w.p.o.FailedOnly:
 		return
 	case cur.State != ledger.Succeeded && cur.State != ledger.Failed:
-		w.lack(it, nil)
+		w.lack(it, true, nil)
 		return
 	}
 	out, err := l.Output(ctx, it.id, cur.RunID)
 	if err != nil {
-		w.lack(it, err)
+		w.lack(it, true, err)
 		return
 	}
 	defer out.Close()
 	gaps, err := out.Check()
 	if err != nil {
-		w.lack(it, err)
+		w.lack(it, true, err)
 		return
 	}
-	if gaps.Total() > 0 || cur.Truncated || cur.NoOutput && cur.OutputBytes > 0 {
-		w.lack(it, nil)
+	switch {
+	case cur.NoOutput:
+		if cur.OutputBytes > 0 {
+			w.lack(it, false, nil)
+		}
+	case gaps.Total() > 0 || cur.Truncated:
+		w.lack(it, gaps.Total() != gaps.Stderr || gaps.Total() == 0, nil)
 	}
 	for {
 		c, err := out.Next()
 		if err != nil {
 			if !errors.Is(err, io.EOF) {
-				w.lack(it, err)
+				w.lack(it, true, err)
 			}
 			return
 		}
@@ -171,8 +190,16 @@ func (w *writer) record(it *Item) {
 	}
 }
 
-func (w *writer) lack(it *Item, why error) {
+// lack is Printer.lack.
+func (w *writer) lack(it *Item, stdout bool, why error) {
 	w.p.mu.Lock()
 	defer w.p.mu.Unlock()
-	w.p.lack(it, why)
+	w.p.lack(it, stdout, why)
+}
+
+// dead returns the streams to which nothing more can be written.
+func (w *writer) dead() [2]bool {
+	w.p.mu.Lock()
+	defer w.p.mu.Unlock()
+	return w.p.dead
 }

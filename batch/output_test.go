@@ -254,7 +254,7 @@ func TestHurry(t *testing.T) {
 	<-written
 	k.outs[0].begin()
 	k.outs[1].begin()
-	if r, _, _ := k.all(); r.Lacking != 1 {
+	if r, _, _ := k.all(); r.Lacking != 1 || r.Cut != 1 {
 		t.Errorf("got %+v", r)
 	}
 }
@@ -283,6 +283,30 @@ func TestReaderGone(t *testing.T) {
 		it.out(strings.Repeat("o", 100_000)).err("e\n").end(0)
 		want.WriteString("e\n")
 	}
+	r := k.Close(t.Context())
+	k.w[1].Close()
+	same(t, "stderr", k.outs[1].until(""), want.String())
+	if r.Faults != nil || r.Lacking != 0 {
+		t.Errorf("got %+v", r)
+	}
+}
+
+// What is held of the other stream, and what is read from the ledger, is still printed.
+func TestReaderGoneOfOneStream(t *testing.T) {
+	t.Parallel()
+	k := newRig(t, PrinterOptions{}, true)
+	it := k.item("a").attempt(-1)
+	var want strings.Builder
+	for i := range 500 {
+		text := fmt.Sprintf("%d %s\n", i, strings.Repeat("e", 10_000))
+		want.WriteString(text)
+		it.out(text).err(text)
+		if i == 400 {
+			k.outs[0].r.Close()
+		}
+	}
+	k.outs[1].begin()
+	it.end(0)
 	r := k.Close(t.Context())
 	k.w[1].Close()
 	same(t, "stderr", k.outs[1].until(""), want.String())
@@ -347,7 +371,13 @@ func TestReplay(t *testing.T) {
 		again.item(name).Replay()
 	}
 	r = again.want("a1\na1\ncub1\n", "a2\na2\nb2\n")
-	if r.Lacking != 1 || r.FirstLacking != idOf("cut") {
+	if r.Lacking != 1 || r.FirstLacking != idOf("cut") || r.Cut != 1 {
+		t.Errorf("got %+v", r)
+	}
+	unstored := newRig(t, PrinterOptions{}, false)
+	unstored.item("a").attempt(0).out("a").end(0)
+	unstored.item("a").Replay()
+	if r = unstored.want("a", ""); r.Lacking != 1 || r.Cut != 0 {
 		t.Errorf("got %+v", r)
 	}
 	failed := newRig(t, PrinterOptions{FailedOnly: true}, false)

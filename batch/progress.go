@@ -102,6 +102,7 @@ func (p *Progress) show(o ProgressOptions) {
 type speed struct {
 	start   sample // when the first command ran
 	recent  []sample
+	last    sample // when the latest command ended
 	started bool
 }
 
@@ -125,6 +126,10 @@ func (s *speed) of(now time.Time, at Standing) float64 {
 			return 0
 		}
 		s.start, s.started = sample{now, at.Ran}, true
+		s.last = s.start
+	}
+	if at.Ran != s.last.ran {
+		s.last = sample{now, at.Ran}
 	}
 	for len(s.recent) > 1 && now.Sub(s.recent[1].at) >= recently {
 		s.recent = s.recent[1:]
@@ -136,9 +141,11 @@ func (s *speed) of(now time.Time, at Standing) float64 {
 	if at.Ran-from.ran < enough {
 		from = s.start
 	}
-	took := now.Sub(from.at).Seconds()
-	if at.Ran == from.ran || took <= 0 {
+	n := float64(at.Ran - from.ran)
+	// The speed stays the same until the next command should have ended.
+	took := max(s.last.at.Sub(from.at).Seconds(), now.Sub(from.at).Seconds()*n/(n+1))
+	if n == 0 || took <= 0 {
 		return 0
 	}
-	return float64(at.Ran-from.ran) / took
+	return n / took
 }

@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -32,7 +33,7 @@ func (a *app) beginShow(b *bulk, run *batch.Batch) *eachShow {
 		Columns: func() int { return columns(int(u.stderr.Fd())) },
 	})}
 	opts := batch.PrinterOptions{FailedOnly: o.quietOK, Screen: s.screen, Ledger: b.home.ledger}
-	if o.order.value == "done" {
+	if o.order.value == "done" && o.jobs.n > 1 { // with one, the orders are the same, and its output is live
 		opts.Order = batch.OrderDone
 	}
 	if b.keep.omit.output {
@@ -47,7 +48,7 @@ func (a *app) beginShow(b *bulk, run *batch.Batch) *eachShow {
 	switch {
 	case o.progress.value == "none", o.progress.value == "auto" && u.quiet:
 		mode = batch.ProgressNone
-	case o.progress.value == "bar", o.progress.value == "auto" && errTerminal:
+	case o.progress.value == "bar", o.progress.value == "auto" && errTerminal && os.Getenv("TERM") != "dumb":
 		mode = batch.ProgressBar
 	}
 	s.progress = batch.ShowProgress(batch.ProgressOptions{Mode: mode, Name: escape(b.batch.Key), Standing: run.Standing, Screen: s.screen})
@@ -61,7 +62,7 @@ func columns(fd int) int {
 		return 0
 	}
 	width, _, err := term.GetSize(fd)
-	if err != nil {
+	if err != nil || width == 0 { // some terminals do not know it
 		return 80
 	}
 	return width

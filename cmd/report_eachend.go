@@ -26,7 +26,7 @@ func (r *eachReport) end(ctx context.Context, res batch.Result, printed batch.Re
 		u.note("the lines end with CR LF, as on Windows; the CR was dropped")
 	}
 	if printed.Lacking > 0 {
-		u.warn("the output of %s was not printed completely", plural(printed.Lacking, "item"))
+		u.say(warningMark, "the output of %s was not printed completely", plural(printed.Lacking, "item"))
 		if printed.Why != nil {
 			u.warnDetail("%v", printed.Why)
 		}
@@ -65,6 +65,9 @@ func (r *eachReport) ending(res batch.Result, printed batch.Report) (ending, *fa
 	if f == nil && len(printed.Faults) > 0 {
 		f = fail(exitOutput, "the output of batch %s could not be written", quote(r.bulk.batch.Key)).detail("%v", errors.Join(printed.Faults...))
 		f.hintFor(r.bulk.batch, "its items are done; to see them", "list", "--under")
+	}
+	if f == nil && printed.Cut > 0 {
+		f = fail(exitOutput, "batch %s: the items are done, and a part of their output is missing here", quote(r.bulk.batch.Key))
 	}
 	if f == nil {
 		return ending{code: exitOK}, nil

@@ -11,14 +11,14 @@ import (
 // namespace and window are those of the parent. The parent itself need not be recorded.
 //
 // A record belongs to one series of its parent. Forget, Start.Renew and Mark.Renew begin
-// a new series. Records of an earlier series, and all records below them, are forgotten at
-// that moment: Get returns a record with state None in a new generation, List omits them,
-// and their outputs are not found. Their rows may be deleted later.
+// a new series. Records of an earlier series are forgotten at that moment, and so are all
+// records below them. Get returns a forgotten record with state None in a new generation.
+// List omits it, and its outputs are not found. Its rows may be deleted later.
 //
 // Generation and fence of a key never take a value again that they had before, not even
-// after the record was deleted. So a record below a key, or a new record whose key has the
-// key of another record and a slash as a prefix, begins with numbers that are greater than
-// all earlier ones below that key.
+// after the record was deleted. So a new series gives greater numbers to all records below
+// a key. The same holds for a new record whose key begins with the key of another record
+// and a slash.
 type Origin struct {
 	Parent ID
 	// RunID is the attempt of the parent that made the step. For an item, it is the run

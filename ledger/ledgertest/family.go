@@ -14,8 +14,6 @@ var familyCases = []testCase{
 	{"NumbersNeverReturn", numbersNeverReturn, nil},
 	{"NewSeriesIsBusyWhileAChildRuns", newSeriesIsBusyWhileAChildRuns, nil},
 	{"NewSeriesIsBusyWhileAnItemRuns", newSeriesIsBusyWhileAnItemRuns, nil},
-	{"StartFresh", startFresh, nil},
-	{"AbandonOfAChild", abandonOfAChild, nil},
 	{"InterruptedChildIsForgotten", interruptedChildIsForgotten, needsCrash},
 }
 
@@ -340,75 +338,6 @@ func newSeriesIsBusyWhileAnItemRuns(k *kit) {
 	k.ok(k.a.Forget(k.ctx, parent), "Forget")
 	k.phase(id, ledger.PhaseNone)
 	k.phase(batch, ledger.PhaseNone)
-}
-
-// startFresh: Begin forgets the record itself.
-func startFresh(k *kit) {
-	parent := key("p")
-	id := below(parent, "a")
-	for i, interrupted := range []bool{false, true} {
-		if k.child(parent, "a", success); interrupted {
-			k.interrupt(k.a, id)
-		}
-		k.child(id, "deep", success)
-		deep, before := k.get(k.a, below(id, "deep")), k.get(k.a, id)
-		s := childOf(parent)
-		s.Fresh = true
-		a := k.runWith(k.a, id, s, success)
-		k.same(a.Number, 1, "number")
-		k.same(k.attempts(k.b, id), []ledger.Attempt{a}, "history")
-		r := k.get(k.b, id)
-		if r.Generation <= before.Generation || r.Fence <= before.Fence {
-			k.Errorf("round %d: got %+v after %+v", i, r, before)
-		}
-		k.same(r.Parent, parent, "parent")
-		k.forgottenBelow(below(id, "deep"), deep)
-	}
-	c := k.claim(k.a, key("never"))
-	s := newStart()
-	s.Fresh = true
-	k.finish(k.beginWith(c, s), success)
-	k.release(c)
-	k.phase(key("never"), ledger.PhaseSucceeded)
-}
-
-func abandonOfAChild(k *kit) {
-	parent := key("p")
-	id := below(parent, "a")
-	abandon := func(s ledger.Start) {
-		k.Helper()
-		c := k.claim(k.a, id)
-		k.ok(k.beginWith(c, s).Abandon(k.ctx), "Abandon")
-		k.release(c)
-	}
-	abandon(childOf(parent))
-	k.phase(id, ledger.PhaseNone)
-	k.listed(ledger.Filter{Under: parent})
-	done := k.child(parent, "a", success)
-	before := k.get(k.b, id)
-	abandon(childOf(parent))
-	now := k.get(k.b, id)
-	k.same(now.Current, done, "current attempt after Abandon")
-	k.same(now.Parent, before.Parent, "parent after Abandon")
-	if now.Fence <= before.Fence {
-		k.Errorf("fence %d after %d", now.Fence, before.Fence)
-	}
-	if s, ok := k.b.(ledger.Surveying); ok {
-		got, err := s.Successes(k.ctx, parent)
-		k.ok(err, "Successes")
-		k.same(got.Has(id, done.Fingerprint), true, "success after Abandon")
-	}
-	// A child of the child may have raised the numbers since Begin.
-	c := k.claim(k.a, id)
-	x := k.begin(c)
-	k.child(id, "deep", success)
-	k.ok(x.Abandon(k.ctx), "Abandon")
-	k.release(c)
-	k.same(k.get(k.b, id).Current, done, "current attempt after the second Abandon")
-	// What Renew has forgotten stays forgotten.
-	deep := k.get(k.b, below(id, "deep"))
-	abandon(renewed())
-	k.forgottenBelow(below(id, "deep"), deep)
 }
 
 // interruptedChildIsForgotten: after a crash, a child does not prevent a new series.

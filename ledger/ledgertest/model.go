@@ -78,7 +78,10 @@ type attempt struct {
 }
 
 var modelIDs = []ledger.ID{
-	key("a"), {Namespace: "default", Key: "a", Window: "w"}, key("b"), {Namespace: "prod", Key: "a"},
+	key("a"),
+	{Namespace: "default", Key: "a", Window: "w"},
+	key("b"),
+	{Namespace: "prod", Key: "a"},
 	key("a/x"), key("a/x/y"), key("a/z"),
 }
 

@@ -16,7 +16,7 @@ import (
 
 // A record is stale when it belongs to an earlier series of its parent, or when its parent
 // is stale. It is then forgotten: readBoth returns it without its history, as it will be
-// after the next Begin. That Begin also deletes the history.
+// after the next Begin, which also deletes the history.
 //
 // These numbers make sure that no generation and no fence returns, even after the row of a
 // record was deleted:

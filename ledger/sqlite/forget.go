@@ -16,8 +16,11 @@ import (
 // Then the rows of those below are deleted piece by piece. A kill in between leaves stale
 // rows, which a further Forget deletes.
 func (l *Ledger) Forget(ctx context.Context, id ledger.ID) error {
-	return l.forgetAll(ctx, id, func(recordRow, attemptRow) error { return nil })
+	return l.forgetAll(ctx, id, asItIs)
 }
+
+// asItIs accepts any record.
+func asItIs(recordRow, attemptRow) error { return nil }
 
 // ForgetIf implements ledger.Ledger.
 func (l *Ledger) ForgetIf(ctx context.Context, was ledger.Record) error {
@@ -42,12 +45,32 @@ func (l *Ledger) forgetAll(ctx context.Context, id ledger.ID, check func(recordR
 		return err
 	}
 	defer c.Release()
+	parent, err := l.forgetRecord(ctx, id, check)
+	if err == nil && parent.kin.floor > 0 {
+		end := l.Sustain()
+		l.setCache(ctx, deletionCache)
+		err = l.deleteBelow(ctx, parent.rowid)
+		l.setCache(ctx, defaultCache)
+		end()
+	}
+	if errors.As(err, new(*ledger.BusyError)) || errors.Is(err, ledger.ErrNotFound) || errors.Is(err, ledger.ErrChanged) {
+		return err
+	}
+	if err == nil {
+		l.emptyWAL(ctx)
+		failpoint.Here("forget.wal")
+	}
+	return l.explain(err)
+}
+
+// forgetRecord forgets a record and all records below it. It returns the record, whose stale
+// records below still have to be deleted.
+func (l *Ledger) forgetRecord(ctx context.Context, id ledger.ID, check func(recordRow, attemptRow) error) (recordRow, error) {
 	var gone spools
-	var parent recordRow
+	var now recordRow
 	var undone attemptRow
-	err = l.write(ctx, func(tx querier) error {
+	err := l.write(ctx, func(tx querier) (err error) {
 		gone = nil
-		var now recordRow
 		var last attemptRow
 		now, last, undone, err = readClaimed(ctx, tx, id)
 		if err == nil {
@@ -56,27 +79,24 @@ func (l *Ledger) forgetAll(ctx context.Context, id ledger.ID, check func(recordR
 		if err != nil {
 			return err
 		}
-		below, err := l.hasBelow(ctx, tx, now)
+		below, err := hasBelow(ctx, tx, now)
 		if err != nil {
-			return err
-		}
-		stale := now.stale
-		if err := now.dropStale(ctx, tx, &gone); err != nil {
 			return err
 		}
 		switch {
 		case now.current != 0 || below == current:
-			if err := l.forget(ctx, tx, &now, &gone); err != nil {
-				return err
-			}
-		case !stale && below == none:
-			return ledger.ErrNotFound
-		case !stale:
-			parent = now
+			err = l.forget(ctx, tx, &now, &gone)
+		case now.stale:
+			err = now.dropStale(ctx, tx, &gone)
+		case below == stale:
 			return nil
+		default:
+			return ledger.ErrNotFound
 		}
-		parent = now
-		return writeRecord(ctx, tx, &parent)
+		if err != nil {
+			return err
+		}
+		return writeRecord(ctx, tx, &now)
 	})
 	if err == nil {
 		err = l.checkPlace()
@@ -85,23 +105,8 @@ func (l *Ledger) forgetAll(ctx context.Context, id ledger.ID, check func(recordR
 		undone.forgetUnstarted()
 		l.removeSpools(gone)
 		failpoint.Here("forget.spools")
-		if parent.kin.floor > 0 {
-			end := l.Sustain()
-			l.setCache(ctx, deletionCache)
-			err = l.deleteBelow(ctx, parent.rowid)
-			l.setCache(ctx, defaultCache)
-			end()
-		}
 	}
-	if err != nil {
-		if errors.As(err, new(*ledger.BusyError)) || errors.Is(err, ledger.ErrNotFound) || errors.Is(err, ledger.ErrChanged) {
-			return err
-		}
-		return l.explain(err)
-	}
-	l.emptyWAL(ctx)
-	failpoint.Here("forget.wal")
-	return nil
+	return now, err
 }
 
 // forget drops the history of r and begins a new series. The caller stores r.
@@ -118,11 +123,11 @@ func (l *Ledger) forget(ctx context.Context, tx querier, r *recordRow, gone *spo
 // The results of hasBelow: whether a parent has rows below it.
 const (
 	none    = iota // it has none
-	old            // all are stale
+	stale          // all are stale
 	current        // some are not stale
 )
 
-func (l *Ledger) hasBelow(ctx context.Context, q querier, r recordRow) (int, error) {
+func hasBelow(ctx context.Context, q querier, r recordRow) (int, error) {
 	if r.rowid == 0 || r.kin.floor == 0 {
 		return none, nil
 	}
@@ -133,7 +138,7 @@ func (l *Ledger) hasBelow(ctx context.Context, q querier, r recordRow) (int, err
 	case now:
 		return current, err
 	case any:
-		return old, err
+		return stale, err
 	}
 	return none, err
 }

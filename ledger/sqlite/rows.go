@@ -60,8 +60,10 @@ type scanner interface{ Scan(dest ...any) error }
 func scanRecord(s scanner, more ...any) (recordRow, error) {
 	var r recordRow
 	var namespace, key, window []byte
-	err := s.Scan(append([]any{&r.rowid, &namespace, &key, &window, &r.rec.Generation, &r.rec.Fence, &r.rec.Attempts, &r.current, &r.stored,
-		&r.kin.parent, &r.kin.parentSeries, &r.rec.Series, &r.kin.floor, &r.kin.done}, more...)...)
+	err := s.Scan(append([]any{
+		&r.rowid, &namespace, &key, &window, &r.rec.Generation, &r.rec.Fence, &r.rec.Attempts, &r.current, &r.stored,
+		&r.kin.parent, &r.kin.parentSeries, &r.rec.Series, &r.kin.floor, &r.kin.done,
+	}, more...)...)
 	if err != nil {
 		return r, err
 	}

@@ -89,7 +89,7 @@ func readSuccesses(ctx context.Context, q querier, parent ledger.ID) (*successes
 		}
 		for _, r := range page {
 			if r.done != 0 && !s.add(r.rowid, r.done) {
-				return s, nil // others have grown the batch since; Get finds the rest
+				return s, nil // the batch has grown since; Get finds the rest
 			}
 		}
 		from = page[len(page)-1]

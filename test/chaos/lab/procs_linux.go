@@ -112,3 +112,21 @@ func (l *Lab) Kill(p Process, first func()) bool {
 	first()
 	return unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) == nil
 }
+
+// killLeft kills the processes that have a variable in their environment, until there are
+// none. Commands of idem each are not in the group of idem.
+func killLeft(variable string) {
+	for found := true; found; {
+		found = false
+		for _, name := range entries("/proc") {
+			pid, err := strconv.Atoi(name)
+			if err != nil || pid == os.Getpid() {
+				continue
+			}
+			environ, _ := os.ReadFile(filepath.Join("/proc", name, "environ"))
+			if bytes.Contains(environ, []byte(variable+"\x00")) {
+				found = unix.Kill(pid, unix.SIGKILL) == nil || found
+			}
+		}
+	}
+}

@@ -61,6 +61,9 @@ func (p Sandbox) CallWithin(limit time.Duration, program string, args ...string)
 	if c.ProcessState == nil {
 		panic(err) // the program does not exist
 	}
+	if ctx.Err() != nil {
+		killLeft(envStartLog + "=" + p.StartLog)
+	}
 	return Reply{
 		args: args, Code: Status(c.ProcessState), Out: out.String(), Err: errs.String(),
 		Hung: errors.Is(ctx.Err(), context.DeadlineExceeded),

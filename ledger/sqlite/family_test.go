@@ -1,0 +1,142 @@
+package sqlite
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"idem/ledger"
+)
+
+// child returns the ID of a record below a parent.
+func child(parent ledger.ID, name any) ledger.ID {
+	parent.Key += fmt.Sprint("/", name)
+	return parent
+}
+
+// runsBelow runs a child that writes output.
+func runsBelow(t *testing.T, l *Ledger, id, parent ledger.ID, out []byte) {
+	t.Helper()
+	c, err := l.Claim(t.Context(), id)
+	must(t, err)
+	defer c.Release()
+	e, err := c.Begin(t.Context(), ledger.Start{RunID: id.Key[len("k/"):], Fingerprint: "h1:f", MaxOutput: -1, Origin: ledger.Origin{Parent: parent}})
+	must(t, err)
+	e.Write(ledger.Stdout, out)
+	_, err = e.Finish(t.Context(), success)
+	must(t, err)
+}
+
+// TestForgetIsResumed: a kill after the commit of Forget, or between two pieces, leaves rows
+// that nothing finds. A further Forget deletes them with all outputs, and no token returns.
+func TestForgetIsResumed(t *testing.T) {
+	place := fresh(t)
+	l := opened(t, place)
+	runs(t, l, theKey, "r", nil, success)
+	const n = 12
+	for i := range n {
+		runsBelow(t, l, child(theKey, i), theKey, large)
+	}
+	deep := child(child(theKey, 3), "deep")
+	runsBelow(t, l, child(theKey, "x"), theKey, []byte("inline\n"))
+	c, err := l.Claim(t.Context(), deep)
+	must(t, err)
+	e, err := c.Begin(t.Context(), ledger.Start{RunID: "deep", Origin: ledger.Origin{Parent: child(theKey, 3)}})
+	must(t, err)
+	_, err = e.Finish(t.Context(), success)
+	must(t, err)
+	must(t, c.Release())
+	other := ledger.ID{Namespace: "default", Key: "other"}
+	runs(t, l, other, "other", large, success)
+
+	// The process is killed after the first commit.
+	parent, err := l.forgetRecord(t.Context(), theKey, asItIs)
+	must(t, err)
+	rows := func(table string) int64 { return asked(t, place, "select count(*) from "+table) }
+	wantForgotten := func() {
+		t.Helper()
+		for _, id := range []ledger.ID{theKey, child(theKey, 0), child(theKey, 3), deep, child(theKey, "x")} {
+			if rec, err := l.Get(t.Context(), id); err != nil || rec.Phase() != ledger.PhaseNone || rec.Generation < 2 {
+				t.Errorf("%s: got %+v, %v", id.Key, rec, err)
+			}
+		}
+		if list, err := ledger.Collect(l.List(t.Context(), ledger.Filter{})); err != nil || len(list) != 1 || list[0].ID != other {
+			t.Errorf("got %+v, %v", list, err)
+		}
+	}
+	wantForgotten()
+	if got := rows("records"); got != n+4 {
+		t.Errorf("%d rows", got)
+	}
+	// A second process is killed after a piece. A child comes back in between.
+	must(t, l.deletePiece(t.Context(), parent.rowid, jsonOf([]int64{numberOf(child(theKey, 0)), numberOf(child(theKey, 3)), numberOf(other)})))
+	wantForgotten()
+	if got := rows("records"); got != n+3 { // the one that has a row below it is kept
+		t.Errorf("%d rows", got)
+	}
+	runsBelow(t, l, child(theKey, 5), theKey, []byte("again\n"))
+	if err := l.deletePiece(t.Context(), parent.rowid, jsonOf([]int64{numberOf(child(theKey, 5))})); err != nil {
+		t.Error(err)
+	}
+	if rec, err := l.Get(t.Context(), child(theKey, 5)); err != nil || rec.Phase() != ledger.PhaseSucceeded || rec.Attempts != 1 {
+		t.Errorf("got %+v, %v", rec, err)
+	}
+	for _, want := range []error{nil, ledger.ErrNotFound} {
+		if err := l.Forget(t.Context(), theKey); !errors.Is(err, want) {
+			t.Errorf("got error %v, want %v", err, want)
+		}
+		wantForgotten()
+	}
+	for table, want := range map[string]int64{"records": 2, "attempts": 1, "outputs": 0} {
+		if got := rows(table); got != want {
+			t.Errorf("%s has %d rows", table, got)
+		}
+	}
+	if files, err := os.ReadDir(filepath.Join(place, "output")); err != nil || len(files) != 1 {
+		t.Errorf("outputs: %v, %v", files, err)
+	}
+	integrity(t, place)
+}
+
+// TestRowsOfVersion2AreRead: an idem of the previous version that has the ledger open writes
+// rows without the columns of steps. They are read, and may become children.
+func TestRowsOfVersion2AreRead(t *testing.T) {
+	place := fresh(t)
+	l := opened(t, place)
+	runs(t, l, child(theKey, "a"), "r1", nil, success)
+	raw(t, place, `create table copy as select id, namespace, key, window, generation, fence, attempts, current, checksum from records;
+		delete from records;
+		insert into records (id, namespace, key, window, generation, fence, attempts, current, checksum) select * from copy`)
+	if rec, err := l.Get(t.Context(), child(theKey, "a")); err != nil || rec.Phase() != ledger.PhaseSucceeded {
+		t.Errorf("got %+v, %v", rec, err)
+	}
+	runsBelow(t, l, child(theKey, "a"), theKey, nil)
+	if rec, err := l.Get(t.Context(), child(theKey, "a")); err != nil || rec.Attempts != 2 || rec.Parent != theKey {
+		t.Errorf("got %+v, %v", rec, err)
+	}
+}
+
+// TestDamagedFamilyIsRefused: a child whose parent row is gone or changed is refused instead of
+// run again.
+func TestDamagedFamilyIsRefused(t *testing.T) {
+	for name, damage := range map[string]string{
+		"gone":    "delete from records where key = cast('k' as blob)",
+		"series":  "update records set series = series + 1 where key = cast('k' as blob)",
+		"parent":  "update records set parent = 0 where key = cast('k/a' as blob)",
+		"another": "update records set parent = parent + 1 where key = cast('k/a' as blob)",
+		"done":    "update records set done = done + 1 where key = cast('k/a' as blob)",
+	} {
+		t.Run(name, func(t *testing.T) {
+			place := fresh(t)
+			l := opened(t, place)
+			runs(t, l, theKey, "r1", nil, success)
+			runsBelow(t, l, child(theKey, "a"), theKey, nil)
+			raw(t, place, damage)
+			if rec, err := l.Get(t.Context(), child(theKey, "a")); !errors.Is(err, ledger.ErrCorrupt) {
+				t.Errorf("got %+v, %v", rec, err)
+			}
+		})
+	}
+}
