@@ -4,6 +4,7 @@ import (
 	"errors"
 	"hash/maphash"
 	"io"
+	"runtime/debug"
 
 	"idem/items"
 	"idem/ledger"
@@ -95,6 +96,7 @@ func (s *scheduler) lookAtAll() {
 		if err != nil {
 			return // the items are looked up one by one, which finds the fault if it concerns them
 		}
+		debug.SetGCPercent(100) // a survey is large, and items that are skipped leave little garbage
 		s.survey.Store(&survey{known})
 		s.mu.Lock()
 		defer s.mu.Unlock()
