@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"os"
-	"slices"
 
 	"github.com/spf13/cobra"
 
 	"idem/batch"
 	"idem/hashkey"
-	"idem/items"
 	"idem/ledger"
 	"idem/proc"
 	"idem/runner"
@@ -288,15 +286,12 @@ func (a *app) runBatch(ctx context.Context, b *bulk, out *meta) error {
 			return a.templateFailure(b, rec, err)
 		}
 	}
-	if b.list.reader.CRLF() && o.format() == items.Lines {
-		a.ui.warn("the lines of the list end with CR LF: the CR is left out")
-	}
-	calls := newItemCalls(a, b)
+	items := newItemCalls(a, b)
 	run := &batch.Batch{
 		Forgets: disabled(),
 		Runner:  a.itemRunner(b), Parent: b.batch, RunID: b.runID,
 		Next: func() (batch.Entry, error) { return b.next() }, Policy: b.policy,
-		Call: func(e batch.Entry) runner.Call { return a.itemCall(b, e) }, Prepare: calls.prepare,
+		Call: func(e batch.Entry) runner.Call { return a.itemCall(b, e) }, Prepare: items.prepare,
 		Slots: o.jobs.n, Interval: o.rate.interval, Limit: o.limit, Only: batch.Selection(o.only.value),
 		Tolerance: o.tolerance(), KillRunning: o.killRunning, SkipBad: o.skipBad,
 		Wait: runner.Wait{Set: !o.noWait}, Size: b.list.size, Skips: o.skipped,
@@ -304,7 +299,7 @@ func (a *app) runBatch(ctx context.Context, b *bulk, out *meta) error {
 	show := a.beginShow(b, run)
 	report := newEachReport(a, b, run, log)
 	run.Tell = func(n batch.Notice) {
-		calls.done(n)
+		items.done(n)
 		report.tell(ctx, n)
 	}
 	run.Direct()
@@ -326,8 +321,3 @@ const filesPerItem = 5
 
 // pointer makes an error of an ending.
 func (e ending) pointer() error { return &e }
-
-// isDone reports whether nothing of a fate is left to do.
-func isDone(f batch.Fate) bool {
-	return slices.Contains([]batch.Fate{batch.Done, batch.DoneBefore, batch.DoneElsewhere, batch.Duplicate}, f)
-}

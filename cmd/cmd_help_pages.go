@@ -73,7 +73,7 @@ var commandExits = map[string][]exitRow{
 		{"64", "bad usage: a flag, a key, the command or a placeholder"},
 		{"65", "the command of the batch has changed, items are recorded with other fields, or lines are no items"},
 		{"69", "the ledger cannot be used"},
-		{"74", "all items are done, but the output could not be written"},
+		{"74", "all items are done, but their output could not be written, or a part of it is missing"},
 		{"75", "other calls are running items (--no-wait)"},
 		{"79", "items were interrupted and may be done"},
 		{"80", "items failed before, and a flag prevents another run"},

@@ -229,7 +229,7 @@ func (a *app) givenStep(o *stepOptions) ledger.ID {
 // a loop, its turns would share one effect.
 func (a *app) warnRepeated(res runner.Result, call runner.Call) {
 	cur := res.Record.Current
-	if res.Action != runner.ActionReplay || call.Origin.RunID == "" || cur.ParentRun != call.Origin.RunID || call.Policy.EveryAttempt {
+	if res.Action != runner.ActionReplay || res.Reason == runner.ReasonProbed || call.Origin.RunID == "" || cur.ParentRun != call.Origin.RunID || call.Policy.EveryAttempt {
 		return
 	}
 	a.ui.warn("step %s ran already in this attempt of its run, and was replayed", quote(call.ID.Key))

@@ -51,7 +51,7 @@ func (a *app) wait(ctx context.Context, keys []string, record *recordFlags, time
 			return err
 		case first != nil:
 		case rec.Phase() == ledger.PhaseInterrupted:
-			first = interruptedFailure(runner.Result{Record: rec}, false).withoutFlagHints()
+			first = interruptedFailure(runner.Result{Record: rec}, runner.Call{}).withoutFlagHints()
 		case rec.Current.State == ledger.Failed:
 			f := fail(rec.Current.ExitCode, "key %s failed: %s %s", keyShown(rec), attemptText(rec.Current), outcomeText(rec.Current))
 			if rec.Current.Number > 0 {

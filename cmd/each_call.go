@@ -44,7 +44,17 @@ func (a *app) itemCall(b *bulk, e batch.Entry) runner.Call {
 		Limits: runner.Limits{Timeout: o.timeout.Duration, KillAfter: o.killAfter.Duration},
 		OK:     o.ok.set, Retries: o.retryPolicy(),
 		Output: runner.Output{Max: o.maxOutput.bytes, None: b.keep.omit.output},
+		Env:    itemVars(e),
 	}
+}
+
+// itemVars returns the variables that describe an item, for all processes of its call.
+func itemVars(e batch.Entry) []string {
+	vars := []string{"IDEM_ITEM_NO=" + strconv.Itoa(e.No)}
+	if len(e.Key) <= maxItemVar {
+		vars = append(vars, "IDEM_ITEM="+e.Key)
+	}
+	return vars
 }
 
 // itemCalls has the files of the items that run.
@@ -67,10 +77,7 @@ const maxItemVar = 64 << 10
 // prepare sets what differs between the attempts of an item.
 func (c *itemCalls) prepare(t *runner.Task, e batch.Entry, slot int) error {
 	call := t.Call()
-	call.Env = []string{"IDEM_ITEM_NO=" + strconv.Itoa(e.No), "IDEM_SLOT=" + strconv.Itoa(slot)}
-	if len(e.Key) <= maxItemVar {
-		call.Env = append(call.Env, "IDEM_ITEM="+e.Key)
-	}
+	call.Env = append(itemVars(e), "IDEM_SLOT="+strconv.Itoa(slot))
 	if !c.bulk.flags.onStdin {
 		return nil
 	}

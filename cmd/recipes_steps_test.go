@@ -3,6 +3,7 @@ package cmd_test
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,6 +15,7 @@ import (
 type stepRecipe struct {
 	run     string // the call of the script
 	effects string // the lines that its tools add to the file effects, in order
+	sorted  bool   // the order of effects is not fixed, so they are compared in sorted order
 	out     string
 	prepare func(*recipeBox) // writes the tools
 	check   func(*recipeBox) // checks the effects in another way; nil: nothing else
@@ -47,7 +49,7 @@ func (s stepRecipe) resumes(blocks []block, t *testing.T) {
 		real := strings.TrimSpace(k.wantStatus(k.sh("command -v idem"), 0).out)
 		k.write("killat", fmt.Sprint(kill))
 		k.script("idem", fmt.Sprintf(`%s "$@"; s=$?
-[ "$1" = step ] || exit $s
+case $1 in step | each) ;; *) exit $s ;; esac
 echo x >>"$AT/steps"
 if [ $(grep -c x "$AT/steps") = $(cat "$AT/killat") ] && [ ! -e "$AT/killed" ]; then touch "$AT/killed"; kill -9 0; fi
 exit $s`, real))
@@ -62,7 +64,11 @@ exit $s`, real))
 			})
 		}
 		k.wantStatus(r, 0)
-		if got := k.read("effects"); got != s.effects {
+		got := k.read("effects")
+		if s.sorted {
+			got = strings.Join(slices.Sorted(strings.Lines(got)), "")
+		}
+		if got != s.effects {
 			t.Errorf("killed after step %d: got the effects\n%swant\n%s", kill, got, s.effects)
 		}
 		if r.out != s.out {
@@ -151,35 +157,44 @@ func recipeOrder(k *recipeBox) {
 
 var certSteps = stepRecipe{
 	run:     `./cert.sh`,
-	effects: "certbot certonly -n -d example.org\ninstall a\nssh a systemctl reload nginx\ninstall b\nssh b systemctl reload nginx\n",
+	effects: "certbot certonly -n -d example.org\ninstall a\ninstall b\nssh -o BatchMode=yes a systemctl reload nginx\nssh -o BatchMode=yes b systemctl reload nginx\n",
 	prepare: func(k *recipeBox) {
 		k.tools("certbot", "install.sh", "ssh")
 		k.write("balancers.txt", "a\nb\n")
 	},
 }
 
-var offboardSteps = stepRecipe{
-	run:     `./offboard.sh u1 u1@example.org && ./offboard.sh u2 u2@example.org`,
-	effects: "disable u1\narchive u1@example.org\nlicences u1\ndisable u2\narchive u2@example.org\nlicences u2\n",
-	prepare: func(k *recipeBox) { k.tools("disable.sh", "archive.sh", "licences.sh") },
-}
-
-// recipeOffboard also runs the loop, in which one user fails at first.
+// recipeOffboard runs the batch, in which one user fails at first, and kills it within an item.
 func recipeOffboard(k *recipeBox) {
-	offboardSteps.recipe(&recipeBox{box: k.box, left: k.left})
-	script, loop := k.nextBlock("sh"), k.nextBlock("sh").text
-	k.setenv("AT", k.dir)
+	list, script, batch := k.nextBlock("csv"), k.nextBlock("sh"), k.nextBlock("sh").text
+	k.write(list.file, list.text)
 	k.script(script.file, script.text)
-	offboardSteps.prepare(k)
+	k.setenv("AT", k.dir)
+	k.tools("disable.sh", "licences.sh")
 	k.tool("archive.sh", `[ "$1" != u1@example.org ] || [ -e ok ]`)
-	k.write("leavers.csv", "u1,u1@example.org\nu2,u2@example.org\n")
-	k.wantStatus(k.runRecipe(loop), 1)
+	k.wantStatus(k.runRecipe(batch), 123)
 	k.write("ok", "")
-	k.wantStatus(k.runRecipe(loop), 0)
+	k.tool("licences.sh", `[ "$1" != u1 ] || [ -e died ] || { touch died; kill -9 $PPID $$; }`)
+	k.wantStatus(k.runRecipe(batch), 123) // the idem of the step is killed, so the script fails
+	k.wantStatus(k.runRecipe(batch), 123) // the step is interrupted
+	k.wantStatus(k.sh("idem mark done offboard-2026-11/u1/licences"), 0)
+	for range 2 {
+		k.wantStatus(k.runRecipe(batch), 0)
+	}
 	want := "disable u1\narchive u1@example.org\ndisable u2\narchive u2@example.org\nlicences u2\narchive u1@example.org\nlicences u1\n"
 	if got := k.read("effects"); got != want {
 		k.t.Errorf("got the effects\n%swant\n%s", got, want)
 	}
+}
+
+var loadSteps = stepRecipe{
+	run:     `./load-day.sh 2026-11-27`,
+	effects: "list 2026-11-27\nload a\nload b\nload c\npublish-day 2026-11-27\n",
+	sorted:  true,
+	prepare: func(k *recipeBox) {
+		k.tool("list.sh", `printf '%s\n' a b c`)
+		k.tools("load.sh", "publish-day.sh")
+	},
 }
 
 var releaseSteps = stepRecipe{

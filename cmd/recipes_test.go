@@ -51,6 +51,7 @@ var recipes = map[string]func(*recipeBox){
 	"A migration with a backfill":            recipeBackfill,
 	"A certificate, once a week":             certSteps.recipe,
 	"Users who leave":                        recipeOffboard,
+	"Files of a day":                         loadSteps.recipe,
 	"A release in steps":                     releaseSteps.recipe,
 	"A report by cron, in steps":             reportSteps.recipe,
 }

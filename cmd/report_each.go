@@ -36,7 +36,7 @@ func (a *app) beginShow(b *bulk, run *batch.Batch) *eachShow {
 	if o.order.value == "done" && o.jobs.n > 1 { // with one, the orders are the same, and its output is live
 		opts.Order = batch.OrderDone
 	}
-	if b.keep.omit.output {
+	if b.home.unprotected {
 		opts.Ledger = nil
 	}
 	s.printer = batch.NewPrinter(opts)
@@ -234,11 +234,20 @@ func countsText(res batch.Result) string {
 		n    int
 		text string
 	}{
-		{c[batch.Done], "done"}, {c[batch.DoneBefore], "done before"}, {c[batch.DoneElsewhere], "done by other calls"},
-		{c[batch.Failed], "failed"}, {c[batch.FailedBefore], "failed before"}, {c[batch.Interrupted], "interrupted"},
-		{c[batch.Mismatch], "with other fields"}, {c[batch.Refused], "refused"}, {c[batch.Busy], "running in other calls"},
-		{c[batch.Unrecorded], "not recorded"}, {c[batch.Duplicate], "duplicate"}, {c[batch.LeftOut], "left out"},
-		{c[batch.NotReached], "not reached"}, {res.BadLines, "bad lines"},
+		{c[batch.Done], "done"},
+		{c[batch.DoneBefore], "done before"},
+		{c[batch.DoneElsewhere], "done by other calls"},
+		{c[batch.Failed], "failed"},
+		{c[batch.FailedBefore], "failed before"},
+		{c[batch.Interrupted], "interrupted"},
+		{c[batch.Mismatch], "with other fields"},
+		{c[batch.Refused], "refused"},
+		{c[batch.Busy], "running in other calls"},
+		{c[batch.Unrecorded], "not recorded"},
+		{c[batch.Duplicate], "duplicate"},
+		{c[batch.LeftOut], "left out"},
+		{c[batch.NotReached], "not reached"},
+		{res.BadLines, "bad lines"},
 	} {
 		if p.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.text))

@@ -239,7 +239,7 @@ func refusalOf(res runner.Result, call runner.Call) *failure {
 	case runner.ReasonMismatch:
 		return mismatchFailure(res.Record, call)
 	case runner.ReasonInterrupted:
-		return interruptedFailure(res, call.Policy.Force)
+		return interruptedFailure(res, call)
 	case runner.ReasonUndecided:
 		return undecidedFailure(res.Record, *res.Probed)
 	case runner.ReasonUnverified:

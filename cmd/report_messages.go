@@ -222,9 +222,9 @@ func askedFailure(id ledger.ID) *failure {
 		hint("give the inner call a key of its own")
 }
 
-// interruptedFailure returns the failure for a key whose outcome is unknown. With force,
+// interruptedFailure returns the failure for a key whose outcome is unknown. With --force,
 // the failure does not recommend a probe.
-func interruptedFailure(res runner.Result, force bool) *failure {
+func interruptedFailure(res runner.Result, call runner.Call) *failure {
 	rec, probed := res.Record, res.Probed
 	cur := rec.Current
 	f := fail(exitInterrupted, "key %s was interrupted: attempt %d has no recorded outcome", keyShown(rec), cur.Number).
@@ -232,13 +232,19 @@ func interruptedFailure(res runner.Result, force bool) *failure {
 	if probed != nil {
 		f.detail("the probe could not tell whether it is done: it %s", probeText(*probed))
 	}
-	f.hintFor(rec.ID, "to see its output", "logs").
-		hintSettle(rec.ID).
-		hintFlags("if the command may safely run again", "--on-interrupted rerun")
+	f.hintFor(rec.ID, "to see its output", "logs")
+	if call.Replay.Value {
+		f.hintFor(rec.ID, "if it succeeded, and the script does not use its output", "mark", "done", "--stdout-file", "/dev/null").
+			hint("if the script does, give that command the output of the step: --stdout-file FILE").
+			hintNotDone(rec.ID)
+	} else {
+		f.hintSettle(rec.ID)
+	}
+	f.hintFlags("if the command may safely run again", "--on-interrupted rerun")
 	if res.Parent {
 		f.hintFlags("if all its effects are in its steps, which do not run twice", "--resumable")
 	}
-	if probed == nil && !force {
+	if probed == nil && !call.Policy.Force {
 		f.hintFlags("if a command can find out whether it is done", "--probe CMD")
 	}
 	return f

@@ -76,7 +76,7 @@ func lacksNames(k runner.Lacks) []string {
 	for _, l := range []struct {
 		set  bool
 		name string
-	}{{k.Stdout, "stdout_cut"}, {k.Stderr, "stderr_cut"}, {k.Incomplete, "incomplete"}, {k.Redacted, "redacted"}, {k.NotStored, "not_stored"}, {k.Files, "files"}} {
+	}{{k.Stdout, "stdout_cut"}, {k.Stderr, "stderr_cut"}, {k.Incomplete, "incomplete"}, {k.Redacted, "redacted"}, {k.NotStored, "not_stored"}, {k.Unknown, "unknown"}, {k.Files, "files"}} {
 		if l.set {
 			names = append(names, l.name)
 		}
@@ -159,12 +159,17 @@ func inexactFailure(err error, k runner.Lacks) *failure {
 	for _, name := range lacksNames(k) {
 		why = append(why, map[string]string{
 			"stdout_cut": "stdout was cut", "stderr_cut": "stderr was cut", "incomplete": "its last lines may be missing",
-			"redacted": "secrets were removed from it", "not_stored": "it was not stored", "files": "what it appended to a file is not recorded",
+			"redacted": "secrets were removed from it", "not_stored": "it was not stored", "unknown": "it was marked by hand, without the output of the command",
+			"files": "what it appended to a file is not recorded",
 		}[name])
 	}
 	f := (&failure{code: exitLedger, err: err, details: why}).
 		detail("the command is done and was not run again")
 	if step := (*stepValueError)(nil); errors.As(err, &step) {
+		if k.Unknown { // "forget" would repeat an effect that the user has seen
+			return f.hintFor(step.id, "if the script does not use its output", "mark", "done", "--force", "--stdout-file", "/dev/null").
+				hint("if it does, give that command the output of the step: --stdout-file FILE")
+		}
 		return f.hintFlags("if the script does not use its output", "--replay none").
 			hintFor(step.id, "to see the recorded output", "logs").
 			hintFor(step.id, "to run the step again at the next call, with a new IDEM_TOKEN", "forget")

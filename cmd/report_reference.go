@@ -92,8 +92,12 @@ func windowed(id ledger.ID, words ...string) []string {
 
 // hintSettle adds one hint for each way to settle an interrupted key by hand.
 func (f *failure) hintSettle(id ledger.ID) *failure {
-	return f.hintFor(id, "if it succeeded", "mark", "done").
-		hintFor(id, "if it failed", "mark", "failed").
+	return f.hintFor(id, "if it succeeded", "mark", "done").hintNotDone(id)
+}
+
+// hintNotDone adds the hints of hintSettle about a key that is not done.
+func (f *failure) hintNotDone(id ledger.ID) *failure {
+	return f.hintFor(id, "if it failed", "mark", "failed").
 		hintFor(id, "to run it again at the next call", "mark", "retry")
 }
 

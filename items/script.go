@@ -7,18 +7,18 @@ import (
 	"strings"
 )
 
-// ScriptError is the error of a placeholder in the script of a shell, which would run
-// parts of the item as commands, or of an item that the script cannot see.
+// ScriptError is the error of a placeholder in the script of a shell. The shell would run
+// parts of the item as commands. It is also the error of an item that the script cannot see.
 type ScriptError struct {
 	Shell string // the program that runs the script
-	// Unused reports that the script would get the item as $0, which it does not use.
+	// Unused reports that the script uses its arguments, but would get the item as $0.
 	Unused bool
 	Safe   []string // a command line that gives the item to the script as an argument; nil if unknown
 }
 
 func (e *ScriptError) Error() string {
 	if e.Unused {
-		return fmt.Sprintf("the script of %s would get the item as $0, which it does not use", e.Shell)
+		return fmt.Sprintf("the script of %s would get the item as $0, not as $1", e.Shell)
 	}
 	return fmt.Sprintf("a placeholder in the script of %s would run the item as commands", e.Shell)
 }
@@ -36,9 +36,8 @@ func (r Risk) String() string {
 	return fmt.Sprintf("argument %d has a placeholder, and %s runs it as code", r.Arg, r.Program)
 }
 
-// shell reports whether a program runs the first argument after its options as a script,
-// if -c is among these, and whether such a script finds the arguments after it in $0, $1
-// and so on.
+// shell returns how a program handles -c. With ok, the first argument after the options is a
+// script then. With positional, the script finds the arguments after it in $0, $1 and so on.
 func shell(program string) (ok, positional bool) {
 	switch program {
 	case "sh", "bash", "dash", "ash", "ksh", "ksh93", "mksh", "yash", "zsh", "rbash":
@@ -217,12 +216,15 @@ func (t *Template) safe(script int, program string) []string {
 	return slices.Concat(argv, added, placeholders)
 }
 
-// nameOnly reports whether the script of a shell gets the item only as $0 and does not use
-// that.
+// nameOnly reports whether the script of a shell uses its arguments, but gets the item only
+// as $0.
 func (t *Template) nameOnly(script int) bool {
 	after := t.args[script+1:]
+	uses := func(names ...string) bool {
+		return slices.ContainsFunc(names, func(name string) bool { return strings.Contains(t.argv[script], name) })
+	}
 	switch {
-	case strings.Contains(t.argv[script], "$0"), strings.Contains(t.argv[script], "${0"):
+	case uses("$0", "${0"), !uses("$1", "${1", "$@", "$*", "${@", "${*"):
 		return false
 	case len(after) == 0:
 		return t.appends

@@ -265,6 +265,8 @@ func TestNoScripts(t *testing.T) {
 	for _, argv := range [][]string{
 		{"sh", "-c", `echo "$1"`, "_", "{}"},
 		{"sh", "-c", `echo "$0"`},
+		{"sh", "-c", "echo x"},
+		{"sh", "-c", "echo x", "{}"},
 		{"sh", "-c", `echo "$0"`, "{}"},
 		{"sh", "{}"},
 		{"bash", "-x", "./script", "-c", "{}"},

@@ -21,7 +21,7 @@ type Mark struct {
 	Origin      Origin // as in Start
 	Renew       bool   // as in Start
 	// Stdout is read to its end and recorded as the output. MaxOutput limits it as
-	// in Start. Nil means no output.
+	// in Start. Nil means that the output is unknown: the attempt has NoOutput.
 	Stdout    io.Reader
 	MaxOutput int64
 	// Capture is called after Stdout has been read to its end. If it is nil, Stdout

@@ -19,7 +19,7 @@ type Call struct {
 	// Path is the file of the command. If it is not empty, proc.Ready has returned nil. If it
 	// is empty, the command is looked up before anything is written.
 	Path   string
-	Env    []string // variables of the command besides Runner.Environ
+	Env    []string // variables of the command, the probes and the hooks besides Runner.Environ
 	Stdin  *os.File // of the command
 	TTY    bool     // give the command a pseudo-terminal; all its output is stdout then
 	Apart  bool     // see proc.Command.Apart

@@ -128,7 +128,7 @@ func (c *call) runHooks(ctx context.Context, e Event, res Result, err error, sig
 		at.Number, at.RunID = 0, ""
 	}
 	more, stdin := c.Hooks.Report(e, *c.Call, res, err)
-	env := append(c.Environ(at), more...)
+	env := append(append(c.Environ(at), c.Env...), more...)
 	number := 0
 	for _, hook := range c.Hooks.List {
 		if !slices.Contains(hook.Events, e) {

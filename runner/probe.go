@@ -51,7 +51,7 @@ func (c *call) probe(ctx context.Context, claim ledger.Claim, rec ledger.Record)
 	rec.Current, err = claim.Mark(ctx, ledger.Mark{
 		Expect: rec, State: ledger.Succeeded, Reason: ledger.ReasonProbed, RunID: c.NewRunID(), Owner: c.Owner(),
 		Fingerprint: c.Inputs.Fingerprint, Inputs: c.Inputs.Encoded, Stdout: out.reader(), MaxOutput: c.Output.recordLimit(),
-		Capture: func() ledger.Capture { return captured },
+		Capture: func() ledger.Capture { return captured }, Origin: c.Origin,
 	})
 	if err != nil {
 		return rec, d, end, &ReplayError{err}
@@ -104,7 +104,7 @@ func (c *call) ask(ctx context.Context, claim ledger.Claim, q Probe, event strin
 	cmd := proc.Shell(q.Command)
 	at := AttemptOf(rec)
 	at.Event, at.Unclaimed = event, claim == nil
-	cmd.Env = c.Environ(at)
+	cmd.Env = append(c.Environ(at), c.Env...)
 	cmd.Stdin, cmd.Stderr = stdin, c.Live.Stderr
 	cmd.Record = func(stream proc.Stream, p []byte) {
 		if stream == proc.Stdout {

@@ -36,6 +36,7 @@ type Lacks struct {
 	Incomplete     bool  // see ledger.Capture
 	Redacted       bool  // see ledger.Capture
 	NotStored      bool  // the command wrote output, and the call stored none
+	Unknown        bool  // a mark by hand recorded no output, so the output of the command is unknown
 	Files          bool  // with ReplayPolicy.Exact: an addition to a file is not recorded
 }
 
@@ -43,6 +44,8 @@ type Lacks struct {
 func lacksOf(a ledger.Attempt, gaps ledger.Gaps) Lacks {
 	k := Lacks{Incomplete: a.Incomplete, Redacted: a.Redacted}
 	switch {
+	case a.NoOutput && a.OutputBytes == 0 && a.Reason == ledger.ReasonMarked && a.State == ledger.Succeeded:
+		k.Unknown = true
 	case a.NoOutput || gaps.Unwanted:
 		k.NotStored = a.OutputBytes > 0
 	case a.Truncated:
@@ -57,14 +60,16 @@ func lacksOf(a ledger.Attempt, gaps ledger.Gaps) Lacks {
 
 // ofValue returns k limited to what may make stdout differ.
 func (k Lacks) ofValue() Lacks {
-	return Lacks{Stdout: k.Stdout, Incomplete: k.Incomplete, Redacted: k.Redacted, NotStored: k.NotStored}
+	return Lacks{Stdout: k.Stdout, Incomplete: k.Incomplete, Redacted: k.Redacted, NotStored: k.NotStored, Unknown: k.Unknown}
 }
 
-// onStreams returns k limited to the streams that are written.
+// onStreams returns k limited to the streams that are written. Unknown output is as the
+// user wanted it, so it is no lack of a replay that need not be exact.
 func (k Lacks) onStreams(stdout, stderr bool) Lacks {
 	if !stdout && !stderr {
 		return Lacks{}
 	}
+	k.Unknown = false
 	k.Stdout, k.Stderr = k.Stdout && stdout, k.Stderr && stderr
 	if !k.Stdout && !k.Stderr {
 		k.Missing = 0

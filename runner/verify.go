@@ -31,7 +31,7 @@ func (c *call) verify(ctx context.Context, rec ledger.Record) error {
 func (c *call) recordUnverified(ctx context.Context, claim ledger.Claim, rec ledger.Record) (ledger.Record, Decision, error) {
 	m := ledger.Mark{
 		Expect: rec, State: ledger.None, Reason: ledger.ReasonUnverified, RunID: c.NewRunID(), Owner: c.Owner(),
-		Fingerprint: rec.Current.Fingerprint, Inputs: rec.Current.Inputs,
+		Fingerprint: rec.Current.Fingerprint, Inputs: rec.Current.Inputs, Origin: c.Origin,
 	}
 	if c.verified.answer == AnswerNotDone {
 		m.ExitCode = 1

@@ -17,10 +17,14 @@ var (
 	name, nth, _ = strings.Cut(os.Getenv("IDEM_FAILPOINT"), ":")
 	hold         = os.Getenv("IDEM_FAILPOINT_HOLD")
 	reached      atomic.Int64
+	dying        atomic.Bool
 )
 
 // Here kills or holds the process if IDEM_FAILPOINT names this point.
 func Here(point string) {
+	if dying.Load() {
+		select {} // other goroutines must not go on before the signal is delivered
+	}
 	if point != name {
 		return
 	}
@@ -30,6 +34,7 @@ func Here(point string) {
 	case hold != "":
 		wait()
 	default:
+		dying.Store(true)
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {} // until the signal is delivered
 	}

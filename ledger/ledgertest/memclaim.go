@@ -105,7 +105,7 @@ func (c *memClaim) Mark(ctx context.Context, m ledger.Mark) (ledger.Attempt, err
 	a := ledger.Attempt{
 		RunID: m.RunID, State: m.State, Reason: m.Reason, ExitCode: m.ExitCode, Started: t, Ended: t,
 		Note: m.Note, Owner: m.Owner, Fingerprint: m.Fingerprint, Inputs: slices.Clone(m.Inputs),
-		ParentRun: m.Origin.RunID,
+		ParentRun: m.Origin.RunID, NoOutput: m.Stdout == nil,
 	}
 	if m.Stdout != nil {
 		out.end(&a, m.MaxOutput, m.Captured())

@@ -62,7 +62,7 @@ func noOutputOfOneAttempt(k *kit) {
 	k.release(c)
 	k.exactly(id, k.record(id, ps, -1), ps)
 	k.mark(k.a, id, ledger.None)
-	if k.get(k.b, id).Current.NoOutput {
-		k.Error("a mark has no output that could be unwanted")
+	if !k.get(k.b, id).Current.NoOutput {
+		k.Error("a mark without output does not say so")
 	}
 }

@@ -71,15 +71,33 @@ func TestForgetIsResumed(t *testing.T) {
 		t.Errorf("%d rows", got)
 	}
 	// A second process is killed after a piece. A child comes back in between.
-	must(t, l.deletePiece(t.Context(), parent.rowid, jsonOf([]int64{numberOf(child(theKey, 0)), numberOf(child(theKey, 3)), numberOf(other)})))
+	d := newDeletion(l)
+	some := []int64{numberOf(child(theKey, 0)), numberOf(child(theKey, 3)), numberOf(other)}
+	attempts := rows("attempts")
+	must(t, d.piece(t.Context(), parent.rowid, []int64{asked(t, place, "select current from records where key = cast('k/1' as blob)")}, deleteAttempts))
 	wantForgotten()
+	if got := rows("attempts"); got != attempts-1 {
+		t.Errorf("%d attempts", got)
+	}
+	must(t, d.piece(t.Context(), parent.rowid, some, deleteRecords)) // they have attempts
+	if got := rows("records"); got != n+4 {
+		t.Errorf("%d rows", got)
+	}
+	ids, err := numbers(t.Context(), l.db, attemptsOf, jsonOf(some))
+	must(t, err)
+	must(t, d.piece(t.Context(), parent.rowid, ids, deleteAttempts))
+	must(t, d.piece(t.Context(), parent.rowid, some, deleteRecords))
+	wantForgotten()
+	if got := rows("attempts"); got != attempts-3 { // that of another key is kept
+		t.Errorf("%d attempts", got)
+	}
 	if got := rows("records"); got != n+3 { // the one that has a row below it is kept
 		t.Errorf("%d rows", got)
 	}
 	runsBelow(t, l, child(theKey, 5), theKey, []byte("again\n"))
-	if err := l.deletePiece(t.Context(), parent.rowid, jsonOf([]int64{numberOf(child(theKey, 5))})); err != nil {
-		t.Error(err)
-	}
+	// The number of a deleted attempt may be that of one of a record which is not stale.
+	must(t, d.piece(t.Context(), parent.rowid, []int64{asked(t, place, "select current from records where key = cast('k/5' as blob)")}, deleteAttempts))
+	must(t, d.piece(t.Context(), parent.rowid, []int64{numberOf(child(theKey, 5))}, deleteRecords))
 	if rec, err := l.Get(t.Context(), child(theKey, 5)); err != nil || rec.Phase() != ledger.PhaseSucceeded || rec.Attempts != 1 {
 		t.Errorf("got %+v, %v", rec, err)
 	}

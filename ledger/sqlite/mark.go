@@ -36,6 +36,8 @@ func (c *claim) Mark(ctx context.Context, m ledger.Mark) (ledger.Attempt, error)
 	var err error
 	if m.Stdout != nil {
 		inline, err = l.readMarkOutput(m, &row)
+	} else {
+		row.storage, row.a.NoOutput = storageRefused, true
 	}
 	if err == nil {
 		ctx = context.WithoutCancel(ctx)

@@ -270,10 +270,11 @@ func readOnce(ctx context.Context, q querier, id ledger.ID) (recordRow, attemptR
 			return r, attemptRow{}, false, err
 		case exists:
 			return r, attemptRow{}, true, nil
-		case r.current != 0:
-			return r, attemptRow{}, false, fmt.Errorf("%w: the current attempt of key %q is gone", ledger.ErrCorrupt, id.Key)
 		}
 		again, err := r.resolve(ctx, q)
+		if r.current != 0 && !again && err == nil { // the attempts of a stale record are deleted before the record
+			err = fmt.Errorf("%w: the current attempt of key %q is gone", ledger.ErrCorrupt, id.Key)
+		}
 		return r, attemptRow{}, again, err
 	}
 	if err = r.belongs(id, err); err != nil {

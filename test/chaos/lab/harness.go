@@ -75,8 +75,8 @@ func (l *Lab) NewHarness(name string) (*Harness, error) {
 
 func (d *Harness) journal(key string) string { return filepath.Join(d.Dir, "calls", key+".journal") }
 
-// command returns the command of the job.
-func (d *Harness) command(o Job) []string {
+// CommandOf returns the command of the job.
+func (d *Harness) CommandOf(o Job) []string {
 	c := []string{d.Self, "command", d.journal(o.Key), strconv.Itoa(o.Output), o.takes.String(), o.Hold, strconv.Itoa(o.Code)}
 	if o.Interpreter != "" {
 		c = append([]string{o.Interpreter}, c...)
@@ -87,7 +87,7 @@ func (d *Harness) command(o Job) []string {
 // Run makes the nth call of idem run for the job, with more flags and environment.
 func (d *Harness) Run(o Job, n int, flags []string, env ...string) Call {
 	args := append([]string{"run", "--key", o.Key, "--meta-file", d.meta(o.Key, n)}, flags...)
-	return d.Call(o.Key, n, append(append(args, "--"), d.command(o)...), env...)
+	return d.Call(o.Key, n, append(append(args, "--"), d.CommandOf(o)...), env...)
 }
 
 // Call makes the nth call for the key with any arguments of idem.

@@ -114,13 +114,71 @@ var scenarios = []scenario{
 		{"write.commit", "mark: before the commit", 0, findsInterrupted},
 		{"write.committed", "mark: committed", 0, findsMark},
 	}},
-	{name: "forget", before: done, args: func(o lab.Job) []string { return []string{"forget", o.Key} }, job: lab.Job{Output: largeOutput}, steps: []step{
+	{name: "forget", before: done, args: forget, job: lab.Job{Output: largeOutput}, steps: []step{
 		{"write.commit", "forgotten: before the commit", 0, findsSuccess},
 		{"write.committed", "forgotten: committed", 0, findsNothing},
 		{"forget.spools", "recorded output removed", 0, findsNothing},
 		{"forget.wal", "write-ahead log emptied", 0, findsNothing},
 	}},
+	{name: "each", parts: items, asks: each(1), job: lab.Job{Output: 100}, steps: []step{
+		{"write.commit", "batch: before the commit", 0, findsNoItem},
+		{"write.committed", "batch: committed", 0, findsNoItem},
+		{"begin.life", "item: life lock taken", 0, findsNoItem},
+		{"begin.listed", "item: listed as not started", 0, findsNoItem},
+		{"write.commit:2", "item running: before the commit", 0, findsNoItem},
+		{"write.committed:2", "item running: committed", 0, findsNoItem},
+		{"begin.done", "item running: committed, before its start", 0, findsNoItem},
+		{"start.listed", "item: no longer listed", 0, findsItemInterrupted},
+		{"fork.before", "item: before the fork", 0, findsItemInterrupted},
+		{"finish.before", "item: command ended", 1, findsItemInterrupted},
+		{"write.commit:3", "item outcome: before the commit", 1, findsItemInterrupted},
+		{"write.committed:3", "item outcome: committed", 1, findsItemDone},
+		{"begin.done:2", "second item running: committed, before its start", 1, findsItemDone},
+	}},
+	{name: "each, large output", parts: items, asks: each(1), job: lab.Job{Output: largeOutput}, steps: []step{
+		{"finish.output", "item: output synced", 1, findsItemInterrupted},
+		{"write.commit:3", "item outcome: before the commit", 1, findsItemInterrupted},
+		{"write.committed:3", "item outcome: committed", 1, findsItemDone},
+	}},
+	{name: "each -j 3", parts: items, asks: each(3), job: lab.Job{Output: 100}, steps: []step{
+		{"begin.listed", "first item listed as not started", 0, findsNoItem},
+		{"begin.listed:3", "all items listed as not started", 0, findsMixture},
+		{"write.commit:2", "items running: before the commit", 0, findsNoItem},
+		{"write.committed:2", "items running: committed", 0, findsNoItem},
+		{"begin.done", "items running: committed, before a start", 0, findsNoItem},
+		{"begin.done:3", "the same, at the third item", 0, findsMixture},
+		{"start.listed", "an item no longer listed", 0, findsOneInterrupted},
+		{"fork.before", "before the first fork", 0, findsOneInterrupted},
+		{"fork.after", "first command started", 0, findsOneInterrupted},
+		{"finish.before", "first command ended", 1, findsOneInterrupted},
+		{"write.commit:3", "next commit: before it", 0, findsMixture},
+		{"write.committed:3", "next commit: after it", 0, findsMixture},
+		{"finish.done", "first outcome: committed", 1, findsMixture},
+	}},
+	{name: "forget of a batch", parts: items, asks: each(1), before: done, args: forget, job: lab.Job{Output: largeOutput}, steps: []step{
+		{"write.commit", "forgotten: before the commit", 0, findsSuccess},
+		{"write.committed", "forgotten: committed", 0, findsNoItem},
+		{"forget.spools", "before the items are deleted", 0, findsNoItem},
+		{"write.commit:2", "items deleted: before the commit", 0, findsNoItem},
+		{"write.committed:2", "items deleted: committed", 0, findsNoItem},
+		{"forget.piece", "items and their output deleted", 0, findsNoItem},
+		{"forget.wal", "write-ahead log emptied", 0, findsNoItem},
+	}},
+	{name: "step", parts: []string{"one", "two"}, asks: script, ends: 128 + lab.SigKill, job: lab.Job{Output: 100}, steps: []step{
+		{"claim.taken", "step: claimed", 0, findsNoStep},
+		{"begin.life", "step: life lock taken", 0, findsNoStep},
+		{"write.commit", "step running: before the commit", 0, findsNoStep},
+		{"write.committed", "step running: committed", 0, findsStepInterrupted},
+		{"fork.before", "step: before the fork", 0, findsStepInterrupted},
+		{"finish.before", "step: command ended", 1, findsStepInterrupted},
+		{"write.commit:2", "step outcome: before the commit", 1, findsStepInterrupted},
+		{"write.committed:2", "step outcome: committed", 1, findsStepDone},
+		{"release.after", "step: after the claim was given back", 1, findsStepDone},
+	}},
 }
+
+// items are the items of all batches.
+var items = []string{"one", "two", "three"}
 
 // interrupted leaves the key interrupted.
 func interrupted(s *trial) { s.runKilledAt("write.committed") }
@@ -158,3 +216,6 @@ func older(s *trial) {
 func mark(outcome string) func(lab.Job) []string {
 	return func(o lab.Job) []string { return []string{"mark", outcome, o.Key} }
 }
+
+// forget returns the arguments of idem forget.
+func forget(o lab.Job) []string { return []string{"forget", o.Key} }

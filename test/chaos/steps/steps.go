@@ -28,6 +28,7 @@ type expectation struct {
 	codes  []int // exit statuses of the next calls
 	runs   int   // number of commands that they start
 	silent bool  // a success without output, because the key was marked
+	races  bool  // the number of commands depends on the order in which items come
 }
 
 // The expectations. They are the rows of the table "killed" in docs/ARCHITECTURE.md.
@@ -38,6 +39,15 @@ var (
 	findsSuccess     = expectation{text: "done: replays", codes: []int{0, 0}}
 	findsFailure     = expectation{text: "failed: runs again", codes: []int{lab.ActFails}, runs: 1}
 	findsMark        = expectation{text: "marked done: replays nothing", codes: []int{0, 0}, silent: true}
+
+	findsNoItem          = expectation{text: "nothing happened: all items run", codes: []int{0, 0}, runs: 3}
+	findsItemInterrupted = expectation{text: "the item interrupted, the rest runs: 79", codes: []int{lab.ExitInterrupted, lab.ExitInterrupted}, runs: 2}
+	findsItemDone        = expectation{text: "the item done, the rest runs", codes: []int{0, 0}, runs: 2}
+	findsOneInterrupted  = expectation{text: "one or more items interrupted, the rest runs: 79", codes: []int{lab.ExitInterrupted, lab.ExitInterrupted}, races: true}
+	findsMixture         = expectation{text: "no item runs twice", codes: []int{anyCode, anyCode}, races: true}
+	findsNoStep          = expectation{text: "nothing happened: all steps run", codes: []int{0, 0}, runs: 2}
+	findsStepInterrupted = expectation{text: "the step interrupted, the script ends: 79", codes: []int{lab.ExitInterrupted, lab.ExitInterrupted}}
+	findsStepDone        = expectation{text: "the step done, the rest runs", codes: []int{0, 0}, runs: 1}
 )
 
 // largeOutput is more output than idem keeps in memory.
@@ -64,6 +74,11 @@ type scenario struct {
 	args   func(lab.Job) []string // arguments of the killed call, if it is not a run
 	after  func(s *trial)         // changes before the next call
 	steps  []step
+
+	parts []string // items or steps, each with a journal
+	ends  int      // status of the killed call, 0 for its death of SIGKILL
+	// asks, if not nil, makes a call for the key that is not a plain run. All callers do.
+	asks func(s *trial, env []string) lab.Call
 }
 
 // trial is one kill.
@@ -73,13 +88,16 @@ type trial struct {
 	step      step
 	job       lab.Job
 	calls     int
-	ranBefore int           // commands that ran before the call that is killed
+	ranBefore []int         // commands that ran before the call that is killed, see ran
 	holder    chan lab.Call // the end of a call that holds the mutex of the trial
 }
 
 // runJob makes the next call of idem run for the job.
 func (s *trial) runJob(flags []string, env ...string) lab.Call {
 	s.calls++
+	if s.scenario.asks != nil {
+		return s.scenario.asks(s, env)
+	}
 	flags = append(slices.Clone(s.scenario.always), flags...)
 	if s.scenario.mutex {
 		flags = append(flags, "--mutex", s.job.Key)
@@ -161,7 +179,7 @@ func (s *trial) run() {
 	if s.scenario.before != nil {
 		s.scenario.before(s)
 	}
-	s.ranBefore = s.Runs(s.job.Key).Total()
+	s.ranBefore = s.ran()
 	var c lab.Call
 	if s.scenario.args == nil {
 		c = s.runKilledAt(s.step.point, s.scenario.flags...)
@@ -169,11 +187,14 @@ func (s *trial) run() {
 		s.calls++
 		c = s.Call(s.job.Key, s.calls, s.scenario.args(s.job), "IDEM_FAILPOINT="+s.step.point)
 	}
-	if c.Code != -9 {
+	if ends := s.scenario.ends; c.Code != -lab.SigKill && (ends == 0 || c.Code != ends) {
 		s.Fail(noKill, s.job.Key, "%s, %s: status %d: %s", s.scenario.name, s.step.point, c.Code, c.Stderr())
 	}
 	if s.scenario.after != nil {
 		s.scenario.after(s)
+	}
+	if s.scenario.parts != nil {
+		s.awaitEnd(c)
 	}
 	s.checkNextCalls()
 }
@@ -186,15 +207,11 @@ func (s *trial) checkNextCalls() {
 	var flags []string
 	for i, want := range s.step.expect.codes {
 		c := s.runJob(flags)
-		if c.Code != want {
+		if c.Code != want && (want != anyCode || !s.fits(c.Code)) {
 			complain("next call %d: status %d, want %d: %s", i+1, c.Code, want, c.Stderr())
 		}
-		reply := ""
-		if want != lab.ExitInterrupted && want != lab.ExitBusy && !s.step.expect.silent {
-			reply = string(lab.CommandOutput(s.job.Key, s.job.Output))
-		}
-		if got := c.Stdout(); got != reply {
-			complain("next call %d: %d bytes of output, want %d", i+1, len(got), len(reply))
+		if s.scenario.parts == nil {
+			s.checkReply(c, want, func(got, want int) { complain("next call %d: %d bytes of output, want %d", i+1, got, want) })
 		}
 		if want == lab.ExitBusy {
 			lab.Must(os.Remove(s.job.Hold))
@@ -207,8 +224,17 @@ func (s *trial) checkNextCalls() {
 			complain("a call of another key with the mutex: status %d: %s", c.Code, c.Stderr())
 		}
 	}
-	if ran := s.Runs(s.job.Key).Total() - s.ranBefore; ran != s.step.ran+s.step.expect.runs {
-		complain("the command ran %d times, want %d by the killed call and %d after it", ran, s.step.ran, s.step.expect.runs)
+	s.checkRuns(complain)
+}
+
+// checkReply compares the output of a next call with the table.
+func (s *trial) checkReply(c lab.Call, code int, complain func(got, want int)) {
+	reply := ""
+	if code != lab.ExitInterrupted && code != lab.ExitBusy && !s.step.expect.silent {
+		reply = string(lab.CommandOutput(s.job.Key, s.job.Output))
+	}
+	if got := c.Stdout(); got != reply {
+		complain(len(got), len(reply))
 	}
 }
 

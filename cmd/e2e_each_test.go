@@ -1,0 +1,90 @@
+package cmd_test
+
+import (
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// The progress of a batch is one line at the bottom of the terminal, which is erased before
+// anything else is printed.
+func TestE2EEachProgress(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	b.wantStatus(b.sh("seq 4 >list"), 0)
+	const call = `idem each --key k -j 2 --arg-file list -- sh -c 'while [ ! -e go$1 ]; do sleep 0.01; done; echo out $1; test $1 != 2' _ {}`
+	x := b.open("bash", "-c", "while [ ! -e start ]; do sleep 0.01; done; TERM=xterm "+binary()+"/"+call)
+	x.resize(24, 80)
+	b.wantStatus(b.sh("touch start"), 0)
+	x.waitShown("\rk  0/4  2 running\x1b[K")
+	b.wantStatus(b.sh("touch go1"), 0)
+	x.waitShown("\r\x1b[Kout 1\r\n")
+	x.waitShown("  2 running\x1b[K")
+	x.resize(24, 12)
+	b.wantStatus(b.sh("touch go2"), 0)
+	x.waitShown("idem: item \"2\" failed with status 1 (attempt 1)\r\n")
+	x.waitShown("\rk  2/4  ") // the rest of the line is cut
+	b.wantStatus(b.sh("touch go3 go4"), 0)
+	if s := x.end(); s.ExitStatus() != 123 {
+		t.Errorf("got the end %#x, want 123", s)
+	}
+	all := x.all()
+	last := all[strings.LastIndex(all, "out 4"):]
+	if strings.Contains(last, "running") || !strings.Contains(last, "idem: batch \"k\": 1 item failed\r\n") {
+		t.Errorf("the terminal shows %q at the end", last)
+	}
+	for _, line := range strings.Split(all[strings.Index(all, "failed with"):], "\r") {
+		if line, drawn := strings.CutSuffix(line, "\x1b[K"); drawn && len(line) > 11 {
+			t.Errorf("the line %q is too wide for the terminal", line)
+		}
+	}
+	// All is done before, so there is nothing to show. In the background, nothing is drawn.
+	b.wantStatus(b.sh("idem mark done k/2"), 0)
+	y := b.open("bash", "-c", "TERM=xterm "+binary()+"/"+call)
+	if s := y.end(); s.ExitStatus() != 0 {
+		t.Errorf("got the end %#x, want 0", s)
+	}
+	if all := y.all(); !strings.HasPrefix(all, `idem: note: batch "k": 4 done before in `) {
+		t.Errorf("the terminal shows %q", all)
+	}
+}
+
+// The first Ctrl-C lets the running items finish, the second one ends them.
+func TestE2EEachCtrlC(t *testing.T) {
+	t.Parallel()
+	for _, twice := range []bool{false, true} {
+		b := newBox(t)
+		b.wantStatus(b.sh("seq 9 >list"), 0)
+		argv := []string{
+			"each", "--key", "k", "-j", "2", "--arg-file", "list", "--", "sh", "-c",
+			"echo $1 >>ran; while [ ! -e go ]; do sleep 0.01; done; echo $1 >>ended", "_", "{}",
+		}
+		x := b.open(append([]string{binary() + "/idem"}, argv...)...)
+		b.waitLines("ran", 2)
+		x.typeKeys(ctrlC)
+		x.waitShown("2 items are finishing; Ctrl-C again ends them")
+		want := "2 done"
+		if twice {
+			want = "2 failed"
+			x.typeKeys(ctrlC)
+		} else {
+			b.wantStatus(b.sh("touch go"), 0)
+		}
+		if s := x.end(); !s.Signaled() || s.Signal() != unix.SIGINT {
+			t.Errorf("got the end %#x, want SIGINT; the terminal shows %q", s, x.shown())
+		}
+		if all := x.all(); !strings.Contains(all, `batch "k" was ended by a signal: `+want) {
+			t.Errorf("the terminal shows %q, want %s", all, want)
+		}
+		b.waitLines("ran", 2)
+		b.wantStatus(b.sh("touch go"), 0)
+		b.wantStatus(b.run(argv...), 0)
+		b.waitLines("ended", 9)
+		if twice {
+			b.waitLines("ran", 11)
+		} else {
+			b.waitLines("ran", 9)
+		}
+	}
+}
