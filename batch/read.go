@@ -4,6 +4,7 @@ import (
 	"errors"
 	"hash/maphash"
 	"io"
+	"runtime/debug"
 	"time"
 
 	"idem/items"
@@ -117,6 +118,7 @@ func (s *scheduler) lookAtAll() {
 	go func() {
 		known, err := all.Successes(s.taking, s.Parent)
 		if err == nil { // else the items are looked up one by one, which finds the fault if it concerns them
+			debug.SetGCPercent(100) // a survey is large, and items that are skipped leave little garbage
 			s.survey.Store(&survey{known, at})
 		}
 		s.mu.Lock()

@@ -3,6 +3,7 @@ package batch
 import (
 	"context"
 	"hash/maphash"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -45,6 +46,9 @@ const (
 	// maxNotices is the number of notices that wait for Batch.Tell after which nothing
 	// starts.
 	maxNotices = 2000
+	// fewCollections is the percentage by which the memory of a batch grows between two
+	// collections. A batch needs little memory, and each of its items leaves much garbage.
+	fewCollections = 200
 )
 
 // scheduler is a running batch. These are the stages of an item:
@@ -130,6 +134,7 @@ func (s *scheduler) run(ctx context.Context) Result {
 	defer s.stopTaking()
 	defer s.stopRunning()
 	defer ledger.Sustain(s.Runner.Ledger)()
+	defer debug.SetGCPercent(debug.SetGCPercent(fewCollections))
 	defer func() {
 		if s.stopWaiting != nil {
 			s.stopWaiting()

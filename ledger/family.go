@@ -38,8 +38,8 @@ func (o Origin) Check(id ID) error {
 // Grouping is implemented by a ledger that can make changes of several claims durable with
 // one commit.
 type Grouping interface {
-	// Together calls all changes at the same time, each in a separate goroutine, and
-	// returns when all have returned. Each changes the ledger through another claim. The
+	// Together calls all changes at the same time, the last one in the goroutine of the caller,
+	// and returns when all have returned. Each changes the ledger through another claim. The
 	// ledger tries to commit their first changes together, also with those of other calls
 	// of Together. Each change is acknowledged and fails separately, as without Together,
 	// and no change is acknowledged before it is durable.

@@ -12,11 +12,12 @@ import (
 
 // child is the process of one Run.
 type child struct {
-	proc  *process
-	group bool          // it was started in a separate process group
-	tty   *tty          // nil without Command.TTY; with it, proc is the leader of tty
-	early []arrival     // signals that came while the child was being started; guarded by Signals.mu
-	ended chan struct{} // closed when the child has been reaped
+	proc    *process
+	group   bool          // it was started in a separate process group
+	signals *Signals      // may be nil
+	tty     *tty          // nil without Command.TTY; with it, proc is the leader of tty
+	early   []arrival     // signals that came while the child was being started; guarded by Signals.mu
+	ended   chan struct{} // closed when the child has been reaped
 
 	mu      sync.Mutex
 	stopped Stop // why stopAtEndOf sent TERM to a child that had not ended

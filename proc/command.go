@@ -175,7 +175,7 @@ func (c *Command) Run(ctx context.Context, s *Signals) (*End, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	k := &child{ended: make(chan struct{})}
+	k := &child{signals: s, ended: make(chan struct{})}
 	if err := s.enter(k); err != nil {
 		return nil, err
 	}

@@ -178,7 +178,7 @@ func TestForkSparesTheCallersDescriptors(t *testing.T) {
 	unix.Close(fds[0])
 	unix.Close(fds[1])
 	script := fmt.Sprintf("[ -e /proc/$$/fd/%d ] && [ -e /proc/$$/fd/%d ] && [ ! -e /proc/$$/fd/%d ]", fds[4], fds[5], fds[5]+1)
-	pid, err := (&Command{}).fork("/bin/sh", []string{"sh", "-c", script}, nil, out, errOut, &syscall.SysProcAttr{})
+	pid, err := (&Command{}).fork(&child{}, "/bin/sh", []string{"sh", "-c", script}, nil, out, errOut, &syscall.SysProcAttr{})
 	for _, fd := range fds[2:] {
 		unix.Close(fd)
 	}
@@ -266,4 +266,35 @@ func TestNothingIsLeftOpen(t *testing.T) {
 		once()
 	}
 	waitFor(t, "the descriptors", func() bool { return count() <= before })
+}
+
+// TestLaterDescriptorsAreNotInherited checks that the commands of a Signals get the descriptors
+// of the caller, and none that this process has opened or closed since the first command.
+func TestLaterDescriptorsAreNotInherited(t *testing.T) {
+	needsProc(t)
+	s := Catch()
+	defer s.Stop()
+	list := func() string {
+		c, rec := command(t, "/bin/sh", "-c", listDescriptors)
+		if _, err := c.Run(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+		return hidePipes(rec.bytes(Stdout))
+	}
+	open, err := unix.Open(t.TempDir(), unix.O_RDONLY, 0) // without close-on-exec, as if inherited
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := fmt.Sprint(open, " ")
+	if got := list(); !strings.Contains(got, link) {
+		t.Errorf("the first command lacks descriptor %d: %q", open, got)
+	}
+	if got := list(); !strings.Contains(got, link) {
+		t.Errorf("the second command lacks descriptor %d: %q", open, got)
+	}
+	unix.CloseOnExec(open) // as a file of this process that got the number of a closed one
+	defer unix.Close(open)
+	if got := list(); strings.Contains("\n"+got, "\n"+link) {
+		t.Errorf("a command has descriptor %d of this process: %q", open, got)
+	}
 }

@@ -107,7 +107,7 @@ func dial() (near, far *os.File, err error) {
 
 // spawn starts the command under a leader and returns the leader's process id. An
 // Errno comes from the exec of the command.
-func (t *tty) spawn(c *Command, path string, argv, env []string) (int, error) {
+func (t *tty) spawn(c *Command, k *child, path string, argv, env []string) (int, error) {
 	exe, err := ownFile()
 	if err != nil {
 		return 0, noLeader(err)
@@ -118,7 +118,7 @@ func (t *tty) spawn(c *Command, path string, argv, env []string) (int, error) {
 	}
 	args := append([]string{"idem", leaderWord, path}, argv...)
 	l := &Command{Stdin: far, Inherit: c.Inherit}
-	pid, err := l.fork(exe, args, env, t.slave, t.slave, &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 1})
+	pid, err := l.fork(k, exe, args, env, t.slave, t.slave, &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 1})
 	_ = far.Close()
 	if err != nil {
 		_ = near.Close()
@@ -247,7 +247,7 @@ func startLed(path string, argv []string) (int, error) {
 	defer near.Close()
 	args := append([]string{"idem", commandWord, path}, argv...)
 	c := &Command{Stdin: far}
-	pid, err := c.fork(exe, args, os.Environ(), 1, 2, &syscall.SysProcAttr{Setpgid: true})
+	pid, err := c.fork(&child{}, exe, args, os.Environ(), 1, 2, &syscall.SysProcAttr{Setpgid: true})
 	_ = far.Close()
 	if err != nil {
 		return 0, err

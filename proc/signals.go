@@ -32,6 +32,9 @@ type Signals struct {
 	stop   sync.Once
 	decide func(sig syscall.Signal, typed bool) // nil without Direct
 
+	search    sync.Once
+	inherited [searched]bool // which descriptors are the caller's, see callers
+
 	mu      sync.Mutex
 	runs    map[*child]bool // true if started
 	pending []arrival       // blocked by the caller; kept for the first command

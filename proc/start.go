@@ -32,10 +32,10 @@ func (c *Command) start(ctx context.Context, k *child, out, err int) error {
 	}
 	k.group = k.tty == nil && (c.Apart || c.OwnGroup && !inForeground())
 	fork := func() (int, error) {
-		return c.fork(path, argv, env, out, err, &syscall.SysProcAttr{Setpgid: k.group})
+		return c.fork(k, path, argv, env, out, err, &syscall.SysProcAttr{Setpgid: k.group})
 	}
 	if k.tty != nil {
-		fork = func() (int, error) { return k.tty.spawn(c, path, argv, env) }
+		fork = func() (int, error) { return k.tty.spawn(c, k, path, argv, env) }
 	}
 	begin := time.Now()
 	for {
@@ -59,7 +59,7 @@ func (c *Command) start(ctx context.Context, k *child, out, err int) error {
 
 // fork starts a process with the descriptors out and err as its stdout and stderr,
 // and returns its process id.
-func (c *Command) fork(path string, argv, env []string, out, err int, sys *syscall.SysProcAttr) (pid int, errno error) {
+func (c *Command) fork(k *child, path string, argv, env []string, out, err int, sys *syscall.SysProcAttr) (pid int, errno error) {
 	stdin := c.Stdin
 	if stdin == nil {
 		stdin = os.Stdin
@@ -70,7 +70,7 @@ func (c *Command) fork(path string, argv, env []string, out, err int, sys *sysca
 		attr.Files = append(attr.Files, f.Fd())
 	}
 	given := len(attr.Files)
-	attr.Files = childFiles(attr.Files, callerDescriptors(), limit())
+	attr.Files = childFiles(attr.Files, k.signals.callers(), limit())
 	// os.StartProcess would put the pipes' descriptors into os.Files.
 	OutlivePipe() // or the runtime would give an ignored PIPE the default disposition
 	asStarted(func() { pid, errno = syscall.ForkExec(path, argv, attr) })
@@ -85,6 +85,9 @@ func (c *Command) fork(path string, argv, env []string, out, err int, sys *sysca
 // is the number of the flock idiom, `exec 200>lock`. Each number below the base adds
 // 0.4 µs to the start.
 var inheritBases = []int{277, 210, 110, 50, 20, 10}
+
+// searched is a number above those of the descriptors that most commands get.
+const searched = 287
 
 // childFiles returns the descriptors for a child, indexed by their numbers in the
 // child:
@@ -133,7 +136,7 @@ func childFiles(files []uintptr, isCallers func(fd int) bool, limit int) []uintp
 // descriptors with close-on-exec. One call of poll(2) finds most of the numbers that
 // are not open.
 func callerDescriptors() func(fd int) bool {
-	fds := make([]unix.PollFd, inheritBases[0]+10)
+	fds := make([]unix.PollFd, searched)
 	for i := range fds {
 		fds[i].Fd = int32(i)
 	}
@@ -142,8 +145,29 @@ func callerDescriptors() func(fd int) bool {
 		if err == nil && fd < len(fds) && fds[fd].Revents&unix.POLLNVAL != 0 {
 			return false
 		}
-		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
-		return err == nil && flags&unix.FD_CLOEXEC == 0
+		return isCallers(fd)
+	}
+}
+
+func isCallers(fd int) bool {
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+	return err == nil && flags&unix.FD_CLOEXEC == 0
+}
+
+// callers is callerDescriptors. The caller can open no descriptor later, so most of them are
+// searched only once for all commands of s, which may be nil.
+func (s *Signals) callers() func(fd int) bool {
+	if s == nil {
+		return callerDescriptors()
+	}
+	s.search.Do(func() {
+		found := callerDescriptors()
+		for fd := range s.inherited {
+			s.inherited[fd] = found(fd)
+		}
+	})
+	return func(fd int) bool {
+		return (fd >= len(s.inherited) || s.inherited[fd]) && isCallers(fd) // this process may have closed it
 	}
 }
 

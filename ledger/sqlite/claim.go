@@ -27,11 +27,13 @@ func (l *Ledger) claim(ctx context.Context, id ledger.ID) (*claim, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	l.mu.Lock()
-	_, err := l.writer(ctx)
-	l.mu.Unlock()
-	if err != nil {
-		return nil, l.explain(err)
+	if l.reader.Load() == nil { // it is opened for a ledger that is ready for writing
+		l.mu.Lock()
+		_, err := l.writer(ctx)
+		l.mu.Unlock()
+		if err != nil {
+			return nil, l.explain(err)
+		}
 	}
 	name := filelock.NameOf(id)
 	failpoint.Here("claim.before")

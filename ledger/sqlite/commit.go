@@ -59,13 +59,18 @@ func (l *Ledger) commit(c *change) error {
 func (l *Ledger) Together(changes ...func()) {
 	l.changes.announce(len(changes))
 	var all sync.WaitGroup
-	for _, change := range changes {
-		all.Go(func() {
+	defer all.Wait()
+	for i, change := range changes {
+		make := func() {
 			defer l.changes.withdraw() // it may have changed nothing
 			change()
-		})
+		}
+		if i < len(changes)-1 {
+			all.Go(make)
+		} else {
+			make() // a new goroutine would have to grow its stack
+		}
 	}
-	all.Wait()
 }
 
 // commitGroup commits the changes that wait.

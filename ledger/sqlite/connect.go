@@ -11,7 +11,9 @@ import (
 )
 
 // connectRaw opens ledger.db without checking its content.
-func (l *Ledger) connectRaw() (*sql.DB, error) {
+func (l *Ledger) connectRaw() (*sql.DB, error) { return l.connectAs(&connector{ledger: l}) }
+
+func (l *Ledger) connectAs(c *connector) (*sql.DB, error) {
 	// With mode=rw, SQLite never creates the file. It opens a read-only file for
 	// reading.
 	place := url.URL{Scheme: "file", Path: l.dir.File("ledger.db"), RawQuery: "mode=rw&_txlock=immediate"}
@@ -19,7 +21,8 @@ func (l *Ledger) connectRaw() (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := sql.OpenDB(&connector{Connector: base, ledger: l})
+	c.Connector = base
+	db := sql.OpenDB(c)
 	db.SetMaxOpenConns(1)                      // the pragmas belong to a connection
 	conn, err := db.Conn(context.Background()) // not Ping, which runs a query
 	if err != nil {
@@ -33,7 +36,8 @@ func (l *Ledger) connectRaw() (*sql.DB, error) {
 type connector struct {
 	driver.Connector
 	ledger *Ledger
-	used   atomic.Bool
+	reads  bool        // its connections only read, and are further ones from the first on
+	used   atomic.Bool // the next connection is a further one
 }
 
 // Connect implements driver.Connector.
@@ -43,8 +47,10 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 		return nil, err
 	}
 	settings := readPragmas
-	reconnected := c.used.Swap(true)
-	if reconnected && c.ledger.writable.Load() {
+	reconnected := c.used.Swap(true) || c.reads
+	if c.reads {
+		settings += "pragma query_only=on;"
+	} else if reconnected && c.ledger.writable.Load() {
 		settings += c.ledger.settings()
 	}
 	if reconnected {
@@ -56,7 +62,11 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 		// If the first connection was the last one on the database, SQLite has removed
 		// the -wal, and the second one has created another.
 		if _, pinned := c.ledger.dir.Pinned(walName); pinned && err == nil {
-			err = c.ledger.dir.Relearn(walName)
+			if c.reads { // the -wal is that of the connection that writes
+				err = c.ledger.dir.Check(walName)
+			} else {
+				err = c.ledger.dir.Relearn(walName)
+			}
 		}
 	}
 	if err != nil {

@@ -20,11 +20,18 @@ type querier interface {
 type database struct {
 	*sql.DB
 
+	// brief says that no query waits for a writer, so that the end of a context need not
+	// interrupt it. A query that can be interrupted costs two goroutines.
+	brief bool
+
 	mu       sync.Mutex
 	compiled map[string]*sql.Stmt
 }
 
 func (d *database) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	if d.brief {
+		ctx = context.WithoutCancel(ctx)
+	}
 	stmt := d.cached(query)
 	if stmt == nil {
 		if err := d.compile(ctx, query); err != nil {

@@ -213,13 +213,17 @@ func (e *execution) stored(ctx context.Context, tx querier) (recordRow, error) {
 
 // setDone stores the column done of a child, if the attempt has succeeded.
 func (e *execution) setDone(ctx context.Context, tx querier, a ledger.Attempt) error {
-	if e.record.doneBy(a) == 0 {
+	r := e.record
+	if r.kin.done = r.doneBy(a); r.kin.done == 0 {
 		return nil
 	}
-	r, err := e.stored(ctx, tx)
-	if err != nil {
+	err := updateRecord(ctx, tx, &r) // usually the row is still as Begin has stored it
+	if !errors.Is(err, ledger.ErrChanged) {
+		return err
+	}
+	if r, err = e.stored(ctx, tx); err != nil {
 		return err
 	}
 	r.kin.done = r.doneBy(a)
-	return writeRecord(ctx, tx, &r)
+	return updateRecord(ctx, tx, &r)
 }

@@ -161,13 +161,18 @@ func (l lineage) stale(ctx context.Context, q querier, r recordRow) (bool, error
 
 // raiseFloor raises the floor of the parent to the numbers of r, which writeRecord has just
 // stored. Usually the floor is high enough.
-func (r recordRow) raiseFloor(ctx context.Context, tx querier) error {
+func (r *recordRow) raiseFloor(ctx context.Context, tx querier) error {
 	if r.kin.parent == 0 {
 		return nil
 	}
-	parent, err := readRow(ctx, tx, r.kin.parent)
-	if err != nil {
-		return err
+	var parent recordRow
+	if r.above != nil {
+		parent, r.above = *r.above, nil
+	} else {
+		var err error
+		if parent, err = readRow(ctx, tx, r.kin.parent); err != nil {
+			return err
+		}
 	}
 	floor := max(r.rec.Generation, r.rec.Fence, r.rec.Series, r.kin.floor)
 	if parent.kin.floor >= floor {
@@ -199,6 +204,7 @@ func (l *Ledger) adopt(ctx context.Context, tx querier, r *recordRow, o ledger.O
 	}
 	r.rec.Parent = o.Parent
 	r.kin.parent, r.kin.parentSeries = parent.rowid, parent.rec.Series
+	r.above = &parent
 	return nil
 }
 

@@ -158,3 +158,33 @@ func TestDamagedFamilyIsRefused(t *testing.T) {
 		})
 	}
 }
+
+// TestDoneOfAChildWithChildren checks that the success of a child is stored also if its row has
+// changed since Begin, because a record below it was begun, and that its floor stays.
+func TestDoneOfAChildWithChildren(t *testing.T) {
+	l := opened(t, fresh(t))
+	item := child(theKey, "item")
+	c, err := l.Claim(t.Context(), item)
+	must(t, err)
+	e, err := c.Begin(t.Context(), ledger.Start{RunID: "item", Fingerprint: "h1:f", Origin: ledger.Origin{Parent: theKey}})
+	must(t, err)
+	runsBelow(t, l, child(item, "step"), item, nil)
+	before, err := readRow(t.Context(), l.db, numberOf(item))
+	must(t, err)
+	if before.stored == e.(*execution).record.stored {
+		t.Fatal("the row is as Begin has stored it, so nothing was tested")
+	}
+	_, err = e.Finish(t.Context(), success)
+	must(t, err)
+	must(t, c.Release())
+	done, err := l.Successes(t.Context(), theKey)
+	must(t, err)
+	if !done.Has(item, "h1:f") {
+		t.Error("the success of the item is not in the survey")
+	}
+	after, err := readRow(t.Context(), l.db, numberOf(item))
+	must(t, err)
+	if after.kin.floor != before.kin.floor || after.kin.floor == 0 {
+		t.Errorf("got floor %d, want %d", after.kin.floor, before.kin.floor)
+	}
+}

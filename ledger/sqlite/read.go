@@ -13,8 +13,11 @@ import (
 	"idem/ledger/filelock"
 )
 
-// database returns the open database, or nil when there is no ledger yet.
+// database returns the open database for reading, or nil when there is no ledger yet.
 func (l *Ledger) database(ctx context.Context) (*database, error) {
+	if reader := l.reader.Load(); reader != nil {
+		return reader, ctx.Err()
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.db == nil { // another process may have created it since Open

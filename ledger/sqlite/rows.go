@@ -32,6 +32,9 @@ type recordRow struct {
 	kin     kin
 	stored  int64 // the checksum of the stored row that the row was read from
 	stale   bool  // the row was forgotten with one above, and still has its history
+	// above is the row of the parent, if the transaction has read it. The next writeRecord
+	// uses it.
+	above *recordRow
 }
 
 // attemptRow is a row of attempts.
@@ -296,7 +299,7 @@ func readOnce(ctx context.Context, q querier, id ledger.ID) (recordRow, attemptR
 // It returns ledger.ErrChanged if the stored row is no longer the same. It raises the floors
 // of the records above.
 func writeRecord(ctx context.Context, tx querier, r *recordRow) error {
-	id, before := r.rec.ID, r.stored
+	id := r.rec.ID
 	if r.rowid == 0 {
 		r.rowid = numberOf(id)
 		r.stored = r.checksum()
@@ -309,15 +312,21 @@ func writeRecord(ctx context.Context, tx querier, r *recordRow) error {
 		}
 		return r.raiseFloor(ctx, tx)
 	}
-	r.stored = r.checksum()
-	err := requireOneRow(tx.ExecContext(ctx, `update records set generation=?, fence=?, attempts=?, current=?, checksum=?,
-		parent=?, parent_series=?, series=?, floor=?, done=? where id=? and checksum=?`,
-		r.rec.Generation, r.rec.Fence, r.rec.Attempts, r.current, r.stored,
-		r.kin.parent, r.kin.parentSeries, r.rec.Series, r.kin.floor, r.kin.done, r.rowid, before))
-	if err != nil {
+	if err := updateRecord(ctx, tx, r); err != nil {
 		return err
 	}
 	return r.raiseFloor(ctx, tx)
+}
+
+// updateRecord is writeRecord for a record that is stored and whose floor, series, generation
+// and fence have not changed.
+func updateRecord(ctx context.Context, tx querier, r *recordRow) error {
+	before := r.stored
+	r.stored = r.checksum()
+	return requireOneRow(tx.ExecContext(ctx, `update records set generation=?, fence=?, attempts=?, current=?, checksum=?,
+		parent=?, parent_series=?, series=?, floor=?, done=? where id=? and checksum=?`,
+		r.rec.Generation, r.rec.Fence, r.rec.Attempts, r.current, r.stored,
+		r.kin.parent, r.kin.parentSeries, r.rec.Series, r.kin.floor, r.kin.done, r.rowid, before))
 }
 
 // addAttempt stores row as the current attempt of the record now, and then stores now.

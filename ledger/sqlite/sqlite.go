@@ -44,6 +44,7 @@ type Ledger struct {
 	spools    *combiner[*spoolSync]
 	sustained atomic.Int32                       // batches that run, see Sustain
 	unstarted atomic.Pointer[filelock.Unstarted] // nil while no batch runs
+	reader    atomic.Pointer[database]           // see openReader
 
 	mu     sync.Mutex // guards the fields below, and makes writers of this handle take turns
 	db     *database  // nil until there is a ledger
@@ -95,11 +96,14 @@ func (l *Ledger) Place() string { return l.dir.Path() }
 func (l *Ledger) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	db := l.db
+	db, reader := l.db, l.reader.Swap(nil)
 	l.db = nil
 	defer l.dir.Close()
 	if db == nil || l.dir.Check("ledger.db") != nil {
 		return nil
+	}
+	if reader != nil {
+		_ = reader.Close()
 	}
 	return l.explain(db.Close())
 }
@@ -233,6 +237,9 @@ func (l *Ledger) writer(ctx context.Context) (*database, error) {
 			return nil, err
 		}
 		l.writable.Store(true)
+		if l.sustained.Load() > 0 {
+			l.openReader()
+		}
 	}
 	return l.db, nil
 }

@@ -54,6 +54,7 @@ func (l *Ledger) Sustain() (end func()) {
 		l.unstarted.Store(filelock.NewUnstarted())
 	}
 	l.applySettings()
+	l.openReader()
 	return sync.OnceFunc(func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -73,5 +74,17 @@ func (l *Ledger) Sustain() (end func()) {
 func (l *Ledger) applySettings() {
 	if l.db != nil && l.writable.Load() {
 		_, _ = l.db.ExecContext(context.Background(), l.settings())
+	}
+}
+
+// openReader opens a second connection. Without it, each read waits for the commit that is
+// running, and a batch reads the next items while it commits. The connection stays open until
+// Close. If it cannot be opened, reads use the first one. The caller holds l.mu.
+func (l *Ledger) openReader() {
+	if l.db == nil || !l.writable.Load() || l.reader.Load() != nil {
+		return
+	}
+	if db, err := l.connectAs(&connector{ledger: l, reads: true}); err == nil {
+		l.reader.Store(&database{DB: db, brief: true})
 	}
 }
