@@ -170,7 +170,7 @@ func recordText(rec ledger.Record, command, token string, mutexes []heldView) st
 	if unbound(rec) {
 		field("inputs", "any")
 	} else {
-		if command != "" { // that of an item is on its batch
+		if command != "" { // an item has none
 			field("command", "%s", command)
 		}
 		field("fingerprint", "%s", rec.Current.Fingerprint)

@@ -298,11 +298,32 @@ var hintCases = []hintCase{
 		return r
 	}, 1},
 	{"a batch has no outcome", 2, false, func(w *hintWorld) result {
-		w.write("items", "a\n")
-		w.key = "it's a batch"
-		w.window = ""
-		w.wantStatus(w.run("each", "--ledger", w.one, "--namespace", w.ns, "--key", w.key, "--arg-file", "items", "--", "echo", "target"), 0)
+		w.wantStatus(w.batch("--", "echo", "target"), 0)
 		return w.run("wait", "--ledger", w.one, "--namespace", w.ns, w.key)
+	}, 1},
+	{"failed items", 2, true, func(w *hintWorld) result {
+		return w.batch("--", "sh", "-c", "exit 1", "{}")
+	}, 1},
+	{"interrupted items", 2, true, func(w *hintWorld) result {
+		w.batch("--", "sh", "-c", "kill -9 $PPID", "{}")
+		w.waitUntil("the item is interrupted", func() bool { return strings.Contains(w.callInFull("list").out, "interrupted") })
+		return w.batch("--", "sh", "-c", "kill -9 $PPID", "{}")
+	}, 3},
+	{"items without a recorded end", 2, true, func(w *hintWorld) result {
+		r := w.batch("--", "mv", "it's one", "{}")
+		if err := os.Rename(w.path("a"), w.path("it's one")); err != nil {
+			w.t.Fatal(err)
+		}
+		return r
+	}, 1},
+	{"a batch whose output did not arrive", 2, true, func(w *hintWorld) result {
+		return w.batchTo("/dev/full", "--", "echo", "{}")
+	}, 1},
+	{"a run, not a batch", 4, true, func(w *hintWorld) result {
+		w.key = hintKey
+		w.wantStatus(w.call("--", "echo", "target"), 0)
+		w.write("items", "a\n")
+		return w.run("each", "--ledger", w.one, "--namespace", w.ns, "--key="+w.key, "--arg-file", "items", "--", "echo", "{}")
 	}, 1},
 	{"the value of a step", 0, false, (*hintWorld).cutValue, 2},
 	{"an interrupted step", 1, false, (*hintWorld).interruptedStep, 4},
@@ -381,7 +402,13 @@ func (w *hintWorld) checkPaste(command string, empty bool) {
 			w.t.Errorf("%s: got changes of %q, want %q", command, changed, w.target())
 		}
 	default:
-		want := w.callInFull(name)
+		words := []string{name}
+		for _, choice := range []string{"--failed", "--interrupted"} {
+			if strings.Contains(command, " "+choice+" ") {
+				words = append(words, choice)
+			}
+		}
+		want := w.callInFull(words...)
 		if r.out != want.out || r.err != want.err || r.code != want.code || r.code == 64 || !maps.Equal(before, after) {
 			w.t.Errorf("%s: got status %d and\n%s%swant %d and\n%s%s", command, r.code, r.out, r.err, want.code, want.out, want.err)
 		}

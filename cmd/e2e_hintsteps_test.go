@@ -25,6 +25,23 @@ func (w *hintWorld) step(parent, name string, command ...string) *call {
 	return w.idem(append(argv, command...)...)
 }
 
+// batch runs a batch of one item, which hints name from then on.
+func (w *hintWorld) batch(args ...string) result { return w.batchTo(w.path("out"), args...) }
+
+// batchTo is batch with another file as its stdout.
+func (w *hintWorld) batchTo(out string, args ...string) result {
+	w.t.Helper()
+	w.key, w.window = "it's a batch", ""
+	w.write("items", "a\n")
+	to, err := os.OpenFile(out, os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer to.Close()
+	argv := append([]string{"idem", "each", "--ledger", w.one, "--namespace", w.ns, "--key", w.key, "--arg-file", "items"}, args...)
+	return w.start(argv, stdout(to)).wait()
+}
+
 // forgetDecoys forgets the records of hintKey in the other namespaces of the ledger, which a
 // message would name as well.
 func (w *hintWorld) forgetDecoys(namespaces ...string) {

@@ -63,8 +63,8 @@ func (k Lacks) ofValue() Lacks {
 	return Lacks{Stdout: k.Stdout, Incomplete: k.Incomplete, Redacted: k.Redacted, NotStored: k.NotStored, Unknown: k.Unknown}
 }
 
-// onStreams returns k limited to the streams that are written. Unknown output is as the
-// user wanted it, so it is no lack of a replay that need not be exact.
+// onStreams returns k limited to the streams that are written. The user decided
+// about unknown output, so a replay that need not be exact does not lack it.
 func (k Lacks) onStreams(stdout, stderr bool) Lacks {
 	if !stdout && !stderr {
 		return Lacks{}

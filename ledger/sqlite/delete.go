@@ -15,8 +15,9 @@ import (
 // deletion deletes the rows of stale records in pieces, each with one commit. Between two
 // pieces, other calls write.
 //
-// A commit writes each page that it changes, so rows that share pages are deleted together:
-// first the attempts in the order of their table, then the records in that of theirs. After
+// A commit writes each page that it changes, so rows that share pages are deleted together.
+// Attempts are deleted first, in the order of their table, then records in the order of
+// theirs. After
 // a kill in between, a stale record may lack its current attempt.
 type deletion struct {
 	ledger *Ledger

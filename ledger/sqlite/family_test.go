@@ -88,7 +88,7 @@ func TestForgetIsResumed(t *testing.T) {
 	must(t, d.piece(t.Context(), parent.rowid, ids, deleteAttempts))
 	must(t, d.piece(t.Context(), parent.rowid, some, deleteRecords))
 	wantForgotten()
-	if got := rows("attempts"); got != attempts-3 { // that of another key is kept
+	if got := rows("attempts"); got != attempts-3 { // another key has one
 		t.Errorf("%d attempts", got)
 	}
 	if got := rows("records"); got != n+3 { // the one that has a row below it is kept

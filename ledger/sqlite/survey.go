@@ -14,8 +14,8 @@ import (
 
 // successes implements ledger.Successes. It is a hash table with open addressing: a Go map
 // would need four times the memory. A slot has the column done of a record, and 0 is a free
-// slot. The rowid says where to look first, so a wrong answer requires that two keys agree in
-// the 64 bits of done, of which 16 are also in the rowid, and, almost, in those of the rowid.
+// slot. The rowid says where to look first. A wrong answer requires that two keys agree in the
+// 64 bits of done, of which 16 are also in the rowid, and nearly in those of the rowid.
 type successes struct {
 	slots []int64
 	used  int
