@@ -188,3 +188,33 @@ func TestDoneOfAChildWithChildren(t *testing.T) {
 		t.Errorf("got floor %d, want %d", after.kin.floor, before.kin.floor)
 	}
 }
+
+// A ledger without steps and items has no index for them, which each replay would pay for.
+func TestTheIndexIsMadeWithTheFirstChild(t *testing.T) {
+	place := fresh(t)
+	l := opened(t, place)
+	runs(t, l, theKey, "r", nil, success)
+	indexes := func() int64 {
+		return asked(t, place, "select count(*) from sqlite_schema where name = 'records_parent'")
+	}
+	if got := indexes(); got != 0 {
+		t.Errorf("without a child: got %d indexes, want none", got)
+	}
+	if all, err := l.Tallies(t.Context()); err != nil || len(all) != 0 {
+		t.Errorf("without a child: got %v, %v, want nothing", all, err)
+	}
+	// Another handle has compiled its statements before the index exists.
+	other := opened(t, place)
+	_, err := other.Tallies(t.Context(), theKey)
+	must(t, err)
+	for i := range 2 {
+		runsBelow(t, l, child(theKey, i), theKey, nil)
+		if got := indexes(); got != 1 {
+			t.Errorf("with a child: got %d indexes, want 1", got)
+		}
+	}
+	all, err := other.Tallies(t.Context())
+	if must(t, err); all[theKey][ledger.PhaseSucceeded] != 2 {
+		t.Errorf("got %v, want 2 successes", all)
+	}
+}

@@ -157,6 +157,11 @@ func (l *Ledger) tallies(ctx context.Context, db *database, parents []ledger.ID)
 // allParents returns the IDs of all records that have rows below them.
 func allParents(ctx context.Context, q querier) ([]ledger.ID, error) {
 	var all []ledger.ID
+	var families bool
+	err := q.QueryRowContext(ctx, "select exists (select 1 from sqlite_schema where name = 'records_parent')").Scan(&families)
+	if err != nil || !families { // without the index, the query below would read all records
+		return nil, err
+	}
 	for last := int64(0); ; {
 		var next sql.NullInt64
 		if err := q.QueryRowContext(ctx, "select min(parent) from records where parent > ? and parent <> 0", last).Scan(&next); err != nil || !next.Valid {

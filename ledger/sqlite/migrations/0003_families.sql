@@ -8,4 +8,4 @@ alter table records add column floor integer not null default 0;         -- the 
 alter table records add column done integer not null default 0;          -- a hash of a success, for Successes
 alter table attempts add column parent_run text not null default '';
 
-create index records_parent on records (parent, parent_series, done) where parent <> 0;
+-- The first record below another one creates the index records_parent, see family.go.
