@@ -131,6 +131,8 @@ func attemptOf(ctx context.Context, l ledger.Ledger, rec ledger.Record, number i
 	switch {
 	case err != nil || found:
 		return at, err
+	case rec.Current.State == ledger.Batch:
+		return at, usage("key %s is a batch of idem each", keyShown(rec)).detail("its items have the outputs: name one as KEY/ITEM")
 	case number == 0:
 		return at, fail(exitError, "key %s was never run", keyShown(rec))
 	}
