@@ -234,11 +234,20 @@ func countsText(res batch.Result) string {
 		n    int
 		text string
 	}{
-		{c[batch.Done], "done"}, {c[batch.DoneBefore], "done before"}, {c[batch.DoneElsewhere], "done by other calls"},
-		{c[batch.Failed], "failed"}, {c[batch.FailedBefore], "failed before"}, {c[batch.Interrupted], "interrupted"},
-		{c[batch.Mismatch], "with other fields"}, {c[batch.Refused], "refused"}, {c[batch.Busy], "running in other calls"},
-		{c[batch.Unrecorded], "not recorded"}, {c[batch.Duplicate], "duplicate"}, {c[batch.LeftOut], "left out"},
-		{c[batch.NotReached], "not reached"}, {res.BadLines, "bad lines"},
+		{c[batch.Done], "done"},
+		{c[batch.DoneBefore], "done before"},
+		{c[batch.DoneElsewhere], "done by other calls"},
+		{c[batch.Failed], "failed"},
+		{c[batch.FailedBefore], "failed before"},
+		{c[batch.Interrupted], "interrupted"},
+		{c[batch.Mismatch], "with other fields"},
+		{c[batch.Refused], "refused"},
+		{c[batch.Busy], "running in other calls"},
+		{c[batch.Unrecorded], "not recorded"},
+		{c[batch.Duplicate], "duplicate"},
+		{c[batch.LeftOut], "left out"},
+		{c[batch.NotReached], "not reached"},
+		{res.BadLines, "bad lines"},
 	} {
 		if p.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.text))
