@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -322,8 +321,3 @@ const filesPerItem = 5
 
 // pointer makes an error of an ending.
 func (e ending) pointer() error { return &e }
-
-// isDone reports whether nothing of a fate is left to do.
-func isDone(f batch.Fate) bool {
-	return slices.Contains([]batch.Fate{batch.Done, batch.DoneBefore, batch.DoneElsewhere, batch.Duplicate}, f)
-}

@@ -115,7 +115,7 @@ func listFailure(o *eachOptions, err error) error {
 	}
 }
 
-// badLineText describes a line that is no item.
+// badLineText describes a bad line of the list.
 func badLineText(o *eachOptions, bad *items.BadLine) string {
 	name := "the list"
 	if o.argFile != "" {

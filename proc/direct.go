@@ -11,9 +11,10 @@ import (
 )
 
 // Direct catches signals for a caller that runs many commands, each in a separate process
-// group (Command.Apart). The caller is told about each INT, QUIT, TERM and HUP and decides
-// what happens: nothing else reacts to it. typed reports whether it came from a key of the
-// terminal. decide is called for one signal at a time, and must not block.
+// group. See Command.Apart for such commands.
+//
+// decide is called for each INT, QUIT, TERM and HUP, and nothing else reacts to it. typed reports whether the signal came from a key of the terminal.
+// decide is called for one signal at a time, and must not block.
 //
 // All other signals are passed on to the groups. After TSTP, idem itself stops too, as a
 // shell expects, and continues together with the groups.
