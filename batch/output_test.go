@@ -131,7 +131,7 @@ func TestHeldOutputIsBounded(t *testing.T) {
 				out.WriteString(text)
 				errOut.WriteString(text[:20])
 				it.out(text).err(text[:20])
-				if k.used > k.most {
+				if k.memory() > k.most {
 					t.Fatalf("%d bytes are held", k.used)
 				}
 			}
