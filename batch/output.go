@@ -14,7 +14,8 @@ type Order int
 // The orders.
 const (
 	// OrderInput is the order in which the items are declared. The output of the first item
-	// that has not ended is passed on while its command runs, and that of the others is held.
+	// that has not ended is passed on while its command runs. The outputs of later items are
+	// held.
 	OrderInput Order = iota
 	// OrderDone is the order in which the items end. All output is held until then.
 	OrderDone
@@ -196,7 +197,7 @@ func (it *Item) Pause() { it.p.pause(it) }
 // End ends the item after its outcome is durable.
 func (it *Item) End(failed bool) { it.p.end(it, failed || !it.p.o.FailedOnly) }
 
-// Drop ends the item. What is not printed yet is dropped.
+// Drop ends the item, and drops the output that is not printed yet.
 func (it *Item) Drop() { it.p.end(it, false) }
 
 // Replay ends an item that did not run. The output of its record is printed in its place.

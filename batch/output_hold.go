@@ -47,8 +47,8 @@ func (p *Printer) remove(it *Item) {
 }
 
 // unblock moves an item to the front of the queue if its command waits for room and the
-// item at the front does not run. That item might never run otherwise, if all slots have
-// commands that wait. p.mu is held.
+// item at the front does not run. Otherwise the front item might never run, if all slots
+// have commands that wait. p.mu is held.
 func (p *Printer) unblock() {
 	front := p.first
 	if p.waiting == 0 || front == nil || front.running || front.ended || front.oldest != nil {

@@ -35,7 +35,7 @@ type Screen struct {
 
 	queue    sync.Mutex
 	changed  sync.Cond // by queue
-	messages []byte    // that wait
+	messages []byte    // not printed yet
 	sending  bool      // a goroutine prints them
 	closed   bool
 }

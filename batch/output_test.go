@@ -290,7 +290,7 @@ func TestReaderGone(t *testing.T) {
 	}
 }
 
-// What is held of the other stream, and what is read from the ledger, is still printed.
+// The printer still prints the other stream, held or read from the ledger.
 func TestReaderGoneOfOneStream(t *testing.T) {
 	t.Parallel()
 	k := newRig(t, PrinterOptions{}, true)

@@ -115,7 +115,7 @@ func listFailure(o *eachOptions, err error) error {
 	}
 }
 
-// badLineText describes a bad line of the list.
+// badLineText describes a line that cannot be an item.
 func badLineText(o *eachOptions, bad *items.BadLine) string {
 	name := "the list"
 	if o.argFile != "" {

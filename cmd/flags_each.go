@@ -49,7 +49,7 @@ func (o *listFlags) addTo(f *pflag.FlagSet) {
 	f.BoolVar(&o.jsonl, "jsonl", false, "read a JSON object from each line; requires --key-field")
 	f.StringSliceVar(&o.keyFields, "key-field", nil, "an item is identified by the field `FIELD`, or by several: F1,F2")
 	f.BoolVar(&o.strictNewline, "strict-newline", false, "refuse a last line without a newline, because the program that wrote it may have died in the middle")
-	f.BoolVar(&o.skipBad, "skip-bad", false, "go on after a bad line; the exit status is then at least 65")
+	f.BoolVar(&o.skipBad, "skip-bad", false, "go on after a line that cannot be an item; the exit status is then at least 65")
 	f.StringVarP(&o.pair, "replace", "I", "{}", "write placeholders with the pair `PAIR`, such as []: [] and [field]")
 	f.BoolVar(&o.onStdin, "item-on-stdin", false, "give the item to the command as stdin, byte for byte; a placeholder is then optional")
 }
@@ -137,7 +137,8 @@ func (o *showFlags) addTo(f *pflag.FlagSet) {
 // notOfEach are the flags of idem run that idem each does not have.
 var notOfEach = []string{"hash-stdin", "max-stdin", "resumable"}
 
-// eachUsages replace the texts about flags of idem run whose meaning differs for a batch.
+// eachUsages replace the texts about flags of idem run. The other flags mean for each item
+// the same as for a run.
 var eachUsages = map[string]string{
 	"key":         "name the batch with `KEY`; the key of an item is KEY, a slash and the item",
 	"on-mismatch": "choose what to do if the command of the batch has changed: refuse (status 65), keep what is done and run the rest with the new command, or rerun all items",

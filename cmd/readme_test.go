@@ -128,11 +128,12 @@ func TestSameLines(t *testing.T) {
 func TestREADMEScript(t *testing.T) {
 	t.Parallel()
 	k := newRecipeBox(t, nil)
-	steps := []string{"charge", "invoice", "mail"}
+	steps := []string{"charge", "reserve", "mail"}
 	for _, name := range steps {
-		k.script(name+".sh", `echo "`+name+` $1" >>log; test -e `+name)
+		k.script(name+".sh", `echo "`+name+` $*" >>log; echo `+name+`-1; test -e `+name)
 	}
-	k.script("order.sh", pageBlock(t, readmeFile, "order=$1"))
+	script := pageBlock(t, readmeFile, "idem step")
+	k.script("order.sh", strings.Replace(script, " --retries 3", "", 1)) // which would wait
 	for i, name := range steps {
 		k.wantStatus(k.runRecipe("./order.sh 7"), 1)
 		k.wantLines("log", 2*i+1)
@@ -141,9 +142,29 @@ func TestREADMEScript(t *testing.T) {
 	for range 2 {
 		k.wantStatus(k.runRecipe("./order.sh 7"), 0)
 	}
-	if got, want := k.read("log"), "charge 7\ncharge 7\ninvoice 7\ninvoice 7\nmail 7\nmail 7\n"; got != want {
+	if got, want := k.read("log"), "charge 7\ncharge 7\nreserve 7\nreserve 7\nmail 7 charge-1\nmail 7 charge-1\n"; got != want {
 		t.Errorf("log: got %q, want %q", got, want)
 	}
+}
+
+// TestREADMEBatch runs the batch of the README until no item fails, and once more.
+func TestREADMEBatch(t *testing.T) {
+	t.Parallel()
+	k := newRecipeBox(t, nil)
+	k.script("psql", `printf '%s\n' 1 2 3`)
+	k.script("invoice.sh", `echo "$1" >>log; test "$1" != 2 || test -e up`)
+	batch := strings.Replace(pageBlock(t, readmeFile, "idem each"), " --retries 3", "", 1)
+	r := k.wantStatus(k.runRecipe(batch), 0) // the status is that of idem list
+	if !strings.Contains(r.out, "invoices-2026-11/2") {
+		t.Errorf("got %q, want the failed item", r.out)
+	}
+	k.write("up", "")
+	for range 2 {
+		if r := k.wantStatus(k.runRecipe(batch), 0); r.out != "" {
+			t.Errorf("got %q, want no failed item", r.out)
+		}
+	}
+	k.wantLines("log", 4)
 }
 
 // TestREADMECron runs the README's cron line as cron does.

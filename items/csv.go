@@ -16,7 +16,7 @@ type feed struct {
 	raw   []byte // the lines of the record so far
 	first int    // the number of its first line; 0 before it
 	last  line
-	err   error // that ended the lines
+	err   error // ends the lines
 }
 
 func (f *feed) Read(p []byte) (int, error) {

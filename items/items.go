@@ -70,10 +70,10 @@ func (it *Item) Stdin() string {
 // Hashed reports whether the name is a hash of the key.
 func (it *Item) Hashed() bool { return it.Name != it.Key }
 
-// BadLine is the error of a line that is no item. The next call of Next goes on after it.
+// BadLine is the error of a line that cannot be an item. The next call of Next goes on after it.
 type BadLine struct {
 	Line int    // from 1
-	Why  string // what is wrong, as the end of a sentence about the line: "has 2 fields, the header has 3"
+	Why  string // the end of a sentence about the line: "has 2 fields, the header has 3"
 	// Last reports whether the lines after it cannot be read. The next call of Next then
 	// returns io.EOF.
 	Last bool

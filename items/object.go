@@ -11,8 +11,8 @@ import (
 	"unicode/utf8"
 )
 
-// object returns the key fields and the used fields of a JSON object, or why it is no
-// item.
+// object returns the key fields and the used fields of a JSON object, or why it cannot be
+// an item.
 func (r *Reader) object(text []byte) (keys, values []string, err error) {
 	text = bytes.Trim(text, " \t\r")
 	switch {

@@ -159,7 +159,7 @@ func TestReader(t *testing.T) {
 	}
 }
 
-// The start of a line before a fault of the input is no item.
+// The start of a line before a fault of the input does not count as an item.
 func TestFaultOfTheInput(t *testing.T) {
 	fault := errors.New("broken")
 	for _, o := range []Options{{}, {Format: NUL}, {Format: CSV, KeyFields: []string{"id"}}, {Format: TSV, KeyFields: []string{"id"}}, {Format: JSONL, KeyFields: []string{"id"}}} {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// ScriptError is the error of a placeholder in the script of a shell, which would run
-// parts of the item as commands, or of an item that the script cannot see.
+// ScriptError is the error of a placeholder in the script of a shell. The shell would run
+// parts of the item as commands. It is also the error of an item that the script cannot see.
 type ScriptError struct {
 	Shell string // the program that runs the script
 	// Unused reports that the script uses its arguments, but would get the item as $0.
@@ -36,9 +36,8 @@ func (r Risk) String() string {
 	return fmt.Sprintf("argument %d has a placeholder, and %s runs it as code", r.Arg, r.Program)
 }
 
-// shell reports whether a program runs the first argument after its options as a script,
-// if -c is among these, and whether such a script finds the arguments after it in $0, $1
-// and so on.
+// shell returns how a program handles -c. With ok, the first argument after the options is a
+// script then. With positional, the script finds the arguments after it in $0, $1 and so on.
 func shell(program string) (ok, positional bool) {
 	switch program {
 	case "sh", "bash", "dash", "ash", "ksh", "ksh93", "mksh", "yash", "zsh", "rbash":

@@ -65,7 +65,7 @@ var (
 // PlaceholderError is the error of a command line that uses no field of the items, so all
 // items would run the same command.
 type PlaceholderError struct {
-	Unknown []string // words in braces that are no fields
+	Unknown []string // words in braces that name no field
 	Header  []string // the fields; nil if they are unknown
 }
 
@@ -183,8 +183,8 @@ func (t *Template) placeholder(s string) (n, field int) {
 	return 0, literal
 }
 
-// known reports whether a word in braces is a field. Each JSON object has fields of its
-// own, so there any word is: an object without it is a bad line.
+// known reports whether a word in braces is a field. JSON objects have no
+// common header, so there any word is one: an object without it is a bad line.
 func (t *Template) known(name string) bool {
 	if t.o.Format == JSONL && isWord(name) {
 		return true
@@ -284,9 +284,9 @@ func value(name, v string) hashkey.Part {
 	return hashkey.Part{Kind: hashkey.KindValue, Name: name, Value: []byte(v)}
 }
 
-// Call returns the inputs of the template, which are compared once for a batch: the command
-// line with its placeholders, and the options that make other items of the same input, or
-// other commands of the same items.
+// Call returns the inputs of the template, which are compared once for a batch. They are the
+// command line with its placeholders, and the options that change the items of an input or
+// their commands.
 func (t *Template) Call() hashkey.Inputs {
 	in := hashkey.Argv(t.argv)
 	if len(t.o.KeyFields) > 0 { // their order counts in the names of items

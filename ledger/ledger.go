@@ -261,8 +261,8 @@ type Start struct {
 	Inputs      []byte
 	Owner       Owner
 	// MaxOutput is the number of bytes of output to keep. With 0, output is only
-	// counted, and the attempt has NoOutput. A negative number keeps all. The
-	// kept bytes of a longer output include its first MaxOutput/2 bytes.
+	// counted, and the attempt has NoOutput. A negative number keeps all. If the
+	// output is longer, at least its first MaxOutput/2 bytes are kept.
 	MaxOutput int64
 	// Mutexes are taken with the attempt. They are sorted by name, and no name occurs
 	// twice.

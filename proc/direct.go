@@ -11,10 +11,9 @@ import (
 )
 
 // Direct catches signals for a caller that runs many commands, each in a separate process
-// group. See Command.Apart for such commands.
-//
-// decide is called for each INT, QUIT, TERM and HUP, and nothing else reacts to it. typed reports whether the signal came from a key of the terminal.
-// decide is called for one signal at a time, and must not block.
+// group (Command.Apart). Direct calls decide for each INT, QUIT, TERM and HUP. It does nothing
+// else about these signals. Its argument typed reports whether the signal came from a key of
+// the terminal. decide is called for one signal at a time, and must not block.
 //
 // All other signals are passed on to the groups. After TSTP, idem itself stops too, as a
 // shell expects, and continues together with the groups.

@@ -16,8 +16,8 @@ import (
 )
 
 // helperDirect runs two commands at once as a batch does, each in a separate process group.
-// It prints each signal that it must decide about. The first INT lets the commands go on.
-// Any later signal ends them. After Close, it starts a third command, which must fail.
+// It prints each signal that it must decide about. The first INT lets the commands go on,
+// and the next signals end them. After Close, it starts a third command, which must fail.
 func helperDirect(args []string) int {
 	var s *Signals
 	ready := make(chan struct{})
@@ -119,7 +119,7 @@ func TestDirectKeys(t *testing.T) {
 	}
 }
 
-// A signal of kill(2) does not count as typed. It reaches the children of the commands too.
+// A signal from kill(2) is not typed. It reaches the children of the commands too.
 func TestDirectTerm(t *testing.T) {
 	t.Parallel()
 	argv := append(self(t, "direct"), "/bin/sh", "-c", `sleep 100 & echo ready; wait; echo not reached`)

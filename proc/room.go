@@ -10,9 +10,8 @@ import (
 // are open when canPoll is called and to the two of the runtime's poller.
 const moreFiles = 15
 
-// Room returns how many of n commands can run at once, at least 1. The limits are those of
-// open files and of processes. files is how many descriptors the caller needs for each
-// command.
+// Room returns how many of n commands can run at once, at least 1. The limits of open files
+// and of processes decide. files is the number of descriptors that each command needs.
 // Ready must have returned nil.
 func Room(n, files int) int {
 	const each = 6 // the pipes of one command, while it is started
@@ -40,9 +39,8 @@ func highest() int {
 	return n
 }
 
-// Scarce reports whether a command could not be started because the system lacked something
-// that it may have later. It may lack a process, memory or a descriptor, or a process may
-// have the executable file open for writing.
+// Scarce reports whether err may pass. The start lacked a process, memory or a descriptor,
+// or the executable file was open for writing.
 func Scarce(err error) bool {
 	for _, scarce := range []error{unix.EAGAIN, unix.ENOMEM, unix.EMFILE, unix.ENFILE, unix.ETXTBSY} {
 		if errors.Is(err, scarce) {

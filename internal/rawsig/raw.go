@@ -177,8 +177,8 @@ func catchBlocked() {
 	caught = uint64(blocked)
 }
 
-// catchable are the signals that can be caught, except those that stop a job. Catch accepts
-// TSTP too.
+// catchable are the signals that can be caught, except those that stop a job. Catch also
+// accepts TSTP.
 const catchable = ^Set(1<<(kill-1) | 1<<(stop-1) | 1<<(tstp-1) | 1<<(ttin-1) | 1<<(ttou-1))
 
 // Ignored returns the signals that were ignored when this process was started.

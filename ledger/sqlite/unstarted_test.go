@@ -191,8 +191,10 @@ func TestMarkOfNeverStarted(t *testing.T) {
 	b.begin(theKey, "n")
 	b.die()
 	settle(t, l, "m", ledger.Succeeded)
-	wantView(t, l, view{Phase: ledger.PhaseSucceeded, Listed: []ledger.Phase{"", ledger.PhaseSucceeded}, Attempts: 1,
-		Runs: []string{"f failed exit", "m succeeded marked"}})
+	wantView(t, l, view{
+		Phase: ledger.PhaseSucceeded, Listed: []ledger.Phase{"", ledger.PhaseSucceeded}, Attempts: 1,
+		Runs: []string{"f failed exit", "m succeeded marked"},
+	})
 }
 
 // TestMaybeStarted checks that an attempt whose list does not say that it was never started

@@ -66,8 +66,11 @@ func TestOrdered(t *testing.T) {
 		"done":                         {"call c -/start k a/return c -", []rig.Attempt{{Run: "a", State: "succeeded"}}, true},
 		"an answer before the start":   {"call c -/return c -/start k a", []rig.Attempt{{Run: "a", State: "succeeded"}}, false},
 		"an answer to an interruption": {"call c -/start k a/return c -", []rig.Attempt{{Run: "a", State: "failed", Reason: "lost"}}, false},
-		"run again after a mark": {"start k a/mark-retry k -/marked k -/start k b",
-			[]rig.Attempt{{Run: "a", State: "failed", Reason: "lost"}, {Run: "b", State: "succeeded"}}, true},
+		"run again after a mark": {
+			"start k a/mark-retry k -/marked k -/start k b",
+			[]rig.Attempt{{Run: "a", State: "failed", Reason: "lost"}, {Run: "b", State: "succeeded"}},
+			true,
+		},
 		"run again without a mark":  {"start k a/start k b", []rig.Attempt{{Run: "a", State: "failed", Reason: "lost"}, {Run: "b", State: "succeeded"}}, false},
 		"run again after a failure": {"start k a/start k b", []rig.Attempt{{Run: "a", State: "failed", Reason: "signal"}, {Run: "b", State: "succeeded"}}, true},
 		"the value of another run":  {"start k a/return k b", []rig.Attempt{{Run: "a", State: "succeeded"}}, false},

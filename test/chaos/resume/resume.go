@@ -50,7 +50,7 @@ type test struct {
 	kills   kills
 	started time.Time
 
-	calls, operated, rounds, effects atomic.Int64
+	calls, operated, rounds atomic.Int64
 
 	mu       sync.Mutex
 	faults   []lab.Fault
