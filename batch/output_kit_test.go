@@ -191,3 +191,10 @@ func (it *item) end(exit int) {
 	must(it.k, it.claim.Release())
 	it.End(exit != 0)
 }
+
+// memory returns the memory that is used for held output.
+func (k *rig) memory() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.used
+}
