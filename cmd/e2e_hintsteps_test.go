@@ -5,6 +5,40 @@ import (
 	"strings"
 )
 
+// familyHintCases are about steps and items.
+var familyHintCases = []hintCase{
+	{"a batch has no outcome", 2, false, func(w *hintWorld) result {
+		w.wantStatus(w.batch("--", "echo", "target"), 0)
+		return w.run("wait", "--ledger", w.one, "--namespace", w.ns, w.key)
+	}, 1},
+	{"failed items", 2, true, func(w *hintWorld) result {
+		return w.batch("--", "sh", "-c", "exit 1", "{}")
+	}, 1},
+	{"interrupted items", 2, true, func(w *hintWorld) result {
+		w.batch("--", "sh", "-c", "kill -9 $PPID", "{}")
+		w.waitUntil("the item is interrupted", func() bool { return strings.Contains(w.callInFull("list").out, "interrupted") })
+		return w.batch("--", "sh", "-c", "kill -9 $PPID", "{}")
+	}, 3},
+	{"items without a recorded end", 2, true, func(w *hintWorld) result {
+		r := w.batch("--", "mv", "it's one", "{}")
+		if err := os.Rename(w.path("a"), w.path("it's one")); err != nil {
+			w.t.Fatal(err)
+		}
+		return r
+	}, 1},
+	{"a batch whose output did not arrive", 2, true, func(w *hintWorld) result {
+		return w.batchTo("/dev/full", "--", "echo", "{}")
+	}, 1},
+	{"a run, not a batch", 4, true, func(w *hintWorld) result {
+		w.key = hintKey
+		w.wantStatus(w.call("--", "echo", "target"), 0)
+		w.write("items", "a\n")
+		return w.run("each", "--ledger", w.one, "--namespace", w.ns, "--key="+w.key, "--arg-file", "items", "--", "echo", "{}")
+	}, 1},
+	{"the value of a step", 0, false, (*hintWorld).cutValue, 2},
+	{"an interrupted step", 1, false, (*hintWorld).interruptedStep, 4},
+}
+
 // callToFullDisk makes a call whose output cannot be written.
 func (w *hintWorld) callToFullDisk(args ...string) result {
 	w.t.Helper()
