@@ -245,6 +245,11 @@ type Claim interface {
 	// progress, or the error of m.Stdout.
 	Mark(ctx context.Context, m Mark) (Attempt, error)
 
+	// Adopt makes a record that has a history a step or an item of o.Parent, and is durable
+	// when it returns. It does nothing if the record has a parent or no history. A record
+	// can be older than its parent; without Adopt, a new series would not forget it.
+	Adopt(ctx context.Context, o Origin) error
+
 	// Lost returns a channel that is closed when the claim can no longer be kept.
 	// The caller must then end the command. It returns nil if the claims of this
 	// ledger cannot be lost.

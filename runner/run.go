@@ -60,6 +60,7 @@ type call struct {
 	*Call
 	path     string   // of the command, once it has been looked up
 	baseline Baseline // zero until the record has been read
+	adopted  bool     // the call has tried to adopt its record
 	verified verification
 }
 

@@ -36,6 +36,13 @@ func (c *call) take(ctx context.Context) (*Task, Result, error) {
 			}
 			continue
 		}
+		if d.Action == ActionReplay && c.isOrphan(rec) {
+			if adopted, err := c.adopt(ctx); err != nil {
+				return nil, Result{Record: rec}, err
+			} else if adopted {
+				continue
+			}
+		}
 		if d.Action != ActionClaim {
 			res, err := c.refuseOrReplay(ctx, rec, d)
 			if forgotten(err) {
@@ -72,6 +79,32 @@ func (c *call) take(ctx context.Context) (*Task, Result, error) {
 		res.Leftover, res.Holders = busy.Leftover, busy.Holders
 		return nil, res, nil
 	}
+}
+
+// isOrphan reports whether a record that the call replays is older than its parent, so the
+// parent does not know it: a key that was marked or run before its run, for example.
+func (c *call) isOrphan(rec ledger.Record) bool {
+	return !c.adopted && c.Origin.Parent != (ledger.ID{}) && rec.Parent == (ledger.ID{})
+}
+
+// adopt makes the record of the call one of its parent. It reports false for a record that
+// another call holds. The replay does not need it, so a ledger that cannot be written is no
+// reason to refuse the call.
+func (c *call) adopt(ctx context.Context) (bool, error) {
+	c.adopted = true
+	claim, err := c.Ledger.Claim(ctx, c.ID)
+	if err == nil {
+		err = errors.Join(claim.Adopt(ctx, c.Origin), claim.Release())
+	}
+	for _, harmless := range []error{ledger.ErrReadOnly, ledger.ErrDenied, ledger.ErrFull} {
+		if errors.Is(err, harmless) {
+			return false, nil
+		}
+	}
+	if errors.As(err, new(*ledger.BusyError)) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // findCommand looks the command up and checks that it can be run, before anything is

@@ -8,6 +8,7 @@ var familyCases = []testCase{
 	{"ChildIsRecorded", childIsRecorded, nil},
 	{"ChildKeepsItsParent", childKeepsItsParent, nil},
 	{"KeyBecomesAChild", keyBecomesAChild, nil},
+	{"HistoryIsAdopted", historyIsAdopted, nil},
 	{"OriginMustBeAbove", originMustBeAbove, nil},
 	{"NewSeriesForgetsBelow", newSeriesForgetsBelow, nil},
 	{"ForgottenChildCanBeMarked", forgottenChildCanBeMarked, nil},
@@ -351,4 +352,32 @@ func interruptedChildIsForgotten(k *kit) {
 	k.ok(k.b.Forget(k.ctx, parent), "Forget")
 	k.forgottenBelow(below(parent, "a"), before)
 	k.same(k.child(parent, "a", success).Number, 1, "number in the new series")
+}
+
+// historyIsAdopted: a record that is older than its parent becomes a child with all it has.
+func historyIsAdopted(k *kit) {
+	parent := key("p")
+	id := below(parent, "a")
+	adopt := func() {
+		k.Helper()
+		c := k.claim(k.a, id)
+		for range 2 {
+			if err := c.Adopt(k.ctx, ledger.Origin{Parent: parent}); err != nil {
+				k.Errorf("Adopt: %v", err)
+			}
+		}
+		k.release(c)
+	}
+	adopt() // nothing
+	k.phase(id, ledger.PhaseNone)
+	k.listed(ledger.Filter{Under: parent})
+	before := k.run(k.a, id, success)
+	k.run(k.a, parent, success)
+	adopt()
+	k.listed(ledger.Filter{Under: parent}, id.Key)
+	rec := k.get(k.b, id)
+	k.same(rec.Parent, parent, "parent")
+	k.same(rec.Current.RunID, before.RunID, "run")
+	k.runWith(k.a, parent, renewed(), success)
+	k.forgottenBelow(id, rec)
 }

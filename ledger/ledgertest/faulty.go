@@ -151,6 +151,10 @@ func (c *faultyClaim) Mark(ctx context.Context, m ledger.Mark) (ledger.Attempt, 
 	return faults(c.f, "Mark", func() (ledger.Attempt, error) { return c.Claim.Mark(ctx, m) })
 }
 
+func (c *faultyClaim) Adopt(ctx context.Context, o ledger.Origin) error {
+	return c.f.fault("Adopt", func() error { return c.Claim.Adopt(ctx, o) })
+}
+
 func (c *faultyClaim) Release() error {
 	return c.f.fault("Release", c.Claim.Release)
 }

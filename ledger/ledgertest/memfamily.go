@@ -71,6 +71,24 @@ func (r *memRecord) adopt(o ledger.Origin) {
 	}
 }
 
+// Adopt implements ledger.Claim.
+func (c *memClaim) Adopt(ctx context.Context, o ledger.Origin) error {
+	if err := o.Check(c.id); err != nil {
+		return err
+	}
+	c.handle.mu.Lock()
+	defer c.handle.mu.Unlock()
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case c.r.holder != c:
+		return ledger.ErrLost
+	case c.r.parent == (ledger.ID{}) && c.r.current().RunID != "":
+		c.r.adopt(o)
+	}
+	return nil
+}
+
 // Successes implements ledger.Surveying.
 func (h *memHandle) Successes(ctx context.Context, parent ledger.ID) (ledger.Successes, error) {
 	h.mu.Lock()

@@ -163,6 +163,8 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 
 func (c *claim) Queue(context.Context, []ledger.Mutex, ledger.Owner) error { return nil }
 
+func (c *claim) Adopt(context.Context, ledger.Origin) error { return nil }
+
 func (c *claim) Mark(ctx context.Context, m ledger.Mark) (ledger.Attempt, error) {
 	now := time.Now().UTC()
 	a := ledger.Attempt{

@@ -213,6 +213,33 @@ func (l *Ledger) adopt(ctx context.Context, tx querier, r *recordRow, o ledger.O
 	return nil
 }
 
+// Adopt implements ledger.Claim.
+func (c *claim) Adopt(ctx context.Context, o ledger.Origin) error {
+	if err := errors.Join(c.checkHeld(), ctx.Err()); err != nil {
+		return err
+	}
+	c.takeFirst()
+	l := c.ledger
+	var gone spools // of the parent, if its record is forgotten
+	err := l.write(context.WithoutCancel(ctx), func(tx querier) error {
+		gone = nil
+		r, last, err := readBoth(ctx, tx, c.id)
+		if err != nil || r.current == 0 || r.kin.parent != 0 {
+			return err
+		}
+		if err := l.adopt(ctx, tx, &r, o, &gone); err != nil {
+			return err
+		}
+		r.kin.done = r.doneBy(last.a)
+		return writeRecord(ctx, tx, &r)
+	})
+	if err == nil {
+		l.removeSpools(gone)
+		err = l.checkPlace()
+	}
+	return l.explain(err)
+}
+
 // familyIndex finds the records below another one. A ledger without such records has no
 // index: each process that opens the ledger would parse its definition, which costs a replay
 // 2 %.
