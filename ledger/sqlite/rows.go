@@ -280,19 +280,17 @@ func readOnce(ctx context.Context, q querier, id ledger.ID) (recordRow, attemptR
 	if err = r.belongs(id, err); err != nil {
 		return r, attemptRow{}, false, err
 	}
+	// The attempts of a stale record are deleted before the record, and the number of its
+	// current one may belong to another record by now.
+	if again, err := r.resolve(ctx, q); again || err != nil || r.stale {
+		return r, attemptRow{}, again, err
+	}
 	a, err := s.attempt(id)
 	if err == nil && a.record != r.rowid {
 		err = fmt.Errorf("%w: the record of key %q", ledger.ErrCorrupt, id.Key)
 	}
-	if err != nil {
-		return r, a, false, err
-	}
-	again, err := r.resolve(ctx, q)
-	if r.stale {
-		a = attemptRow{}
-	}
 	r.rec.Current = a.a
-	return r, a, again, err
+	return r, a, false, err
 }
 
 // writeRecord stores r over the row that it was read from, or inserts it if there was none.
