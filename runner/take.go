@@ -81,15 +81,15 @@ func (c *call) take(ctx context.Context) (*Task, Result, error) {
 	}
 }
 
-// isOrphan reports whether a record that the call replays is older than its parent, so the
-// parent does not know it: a key that was marked or run before its run, for example.
+// isOrphan reports whether the parent does not know a record that the call replays. The record
+// is older than its parent then. For example, a step was marked before its run.
 func (c *call) isOrphan(rec ledger.Record) bool {
 	return !c.adopted && c.Origin.Parent != (ledger.ID{}) && rec.Parent == (ledger.ID{})
 }
 
 // adopt makes the record of the call one of its parent. It reports false for a record that
-// another call holds. The replay does not need it, so a ledger that cannot be written is no
-// reason to refuse the call.
+// another call holds. The replay does not need it, so it goes on with a ledger that cannot be
+// written.
 func (c *call) adopt(ctx context.Context) (bool, error) {
 	c.adopted = true
 	claim, err := c.Ledger.Claim(ctx, c.ID)
