@@ -318,7 +318,7 @@ func TestWriteFault(t *testing.T) {
 	t.Parallel()
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
-		t.Skip("this system has no /dev/full")
+		t.Skip("the test writes to /dev/full, a device of Linux")
 	}
 	defer full.Close()
 	k := newRig(t, PrinterOptions{}, false)

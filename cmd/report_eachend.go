@@ -96,8 +96,8 @@ func (r *eachReport) failure(res batch.Result) *failure {
 	case batch.VerdictInterrupted:
 		f = fail(exitInterrupted, "%s: %s interrupted, and may be done", name, was(c[batch.Interrupted])).
 			hintFor(id, "to see them", "list", "--interrupted", "--under").
-			hintFor(id, "if they succeeded", "mark", "done", "--state", "interrupted", "--under").
-			hintFor(id, "to run them again at the next call", "mark", "retry", "--state", "interrupted", "--under")
+			hintFor(id, "if all of them succeeded", "mark", "done", "--state", "interrupted", "--under").
+			hintFor(id, "to run all of them again at the next call", "mark", "retry", "--state", "interrupted", "--under")
 	case batch.VerdictMismatch:
 		switch {
 		case res.Input != nil:

@@ -17,8 +17,7 @@ import (
 //
 // A commit writes each page that it changes, so rows that share pages are deleted together.
 // Attempts are deleted first, in the order of their table, then records in the order of
-// theirs. After
-// a kill in between, a stale record may lack its current attempt.
+// theirs. After a kill in between, a stale record may lack its current attempt.
 type deletion struct {
 	ledger *Ledger
 	most   int // records that are deleted together. It bounds the memory

@@ -118,6 +118,39 @@ func TestForgetIsResumed(t *testing.T) {
 	integrity(t, place)
 }
 
+// A kill between the deletion of attempts and that of their records leaves stale records whose
+// attempts are gone. The numbers of these attempts are given to attempts of other records.
+func TestNumbersOfDeletedAttemptsAreUsedAgain(t *testing.T) {
+	place := fresh(t)
+	l := opened(t, place)
+	runs(t, l, theKey, "r", nil, success)
+	for i := range 3 {
+		runsBelow(t, l, child(theKey, i), theKey, nil)
+	}
+	parent, err := l.forgetRecord(t.Context(), theKey, asItIs)
+	must(t, err)
+	ids, err := numbers(t.Context(), l.db, attemptsOf, jsonOf([]int64{numberOf(child(theKey, 0)), numberOf(child(theKey, 1)), numberOf(child(theKey, 2))}))
+	must(t, err)
+	must(t, newDeletion(l).piece(t.Context(), parent.rowid, ids, deleteAttempts))
+	for i := range 4 {
+		runs(t, l, ledger.ID{Namespace: "default", Key: fmt.Sprint("other", i)}, fmt.Sprint("o", i), nil, success)
+	}
+	if used := asked(t, place, "select count(*) from attempts a join records r on r.current = a.id where a.record <> r.id"); used == 0 {
+		t.Fatal("no number is used again")
+	}
+	for i := range 3 {
+		rec, err := l.Get(t.Context(), child(theKey, i))
+		if err != nil || rec.Phase() != ledger.PhaseNone {
+			t.Errorf("got %+v, %v, want a forgotten record", rec, err)
+		}
+		runsBelow(t, l, child(theKey, i), theKey, nil)
+	}
+	if err := l.Forget(t.Context(), child(theKey, 0)); err != nil {
+		t.Error(err)
+	}
+	integrity(t, place)
+}
+
 // TestRowsOfVersion2AreRead: an idem of the previous version that has the ledger open writes
 // rows without the columns of steps. They are read, and may become children.
 func TestRowsOfVersion2AreRead(t *testing.T) {
