@@ -150,16 +150,19 @@ func checkSound() error {
 // command returns the tree of commands. If only names a command, the tree has no
 // other command: making the flags of all commands takes 4 % of the time of a replay.
 func (a *app) command(only string) *cobra.Command {
+	var printVersion bool // Command.Version of cobra would link text/template
 	root := &cobra.Command{
 		Use:           "idem",
 		Short:         "Run a command once per key",
 		Long:          rootLong,
 		Example:       rootExample,
-		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,
 		PersistentPreRunE: func(c *cobra.Command, args []string) error {
+			if printVersion {
+				return nil
+			}
 			a.beginAnswer(c, nil)
 			a.ui.flagsPlace = flagsPlace(c, args)
 			for _, name := range []string{"ledger", "namespace", "meta-file", "key", "tz", "at", "day-start", "probe", "verify", "stdout-file"} {
@@ -173,13 +176,15 @@ func (a *app) command(only string) *cobra.Command {
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
+			if printVersion {
+				return a.print("idem " + version() + "\n")
+			}
 			if len(args) > 0 {
 				return noCommand(args)
 			}
 			return a.print(manual(c, true))
 		},
 	}
-	root.SetVersionTemplate("idem {{.Version}}\n")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		if c == root && len(a.args) > 0 && !strings.HasPrefix(a.args[0], "-") {
 			return noCommand(a.args)
@@ -191,7 +196,7 @@ func (a *app) command(only string) *cobra.Command {
 		a.beginAnswer(c, a.args)
 		return flagFailure(c, err)
 	})
-	root.Flags().Bool("version", false, "print the version")
+	root.Flags().BoolVar(&printVersion, "version", false, "print the version")
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.ledger, "ledger", "", "use the ledger in `DIR` (IDEM_LEDGER; default: "+placeHelp+")")
 	flags.BoolVar(&a.trustPlace, "trust-place", os.Getenv(trustVar) == "1", "accept a ledger below a directory that other users can write to (IDEM_TRUST_PLACE=1); such a user can replace the ledger, and keys then run again")
