@@ -65,9 +65,6 @@ func (c Calendar) Window(t time.Time) string {
 // hourLayout is the form of windows of PerHour.
 const hourLayout = "2006-01-02T15-07:00"
 
-// windowLayouts are the forms of the windows that a layout describes.
-var windowLayouts = map[Per]string{PerHour: hourLayout, PerDay: "2006-01-02", PerMonth: "2006-01", PerYear: "2006"}
-
 // bootPrefix begins the windows of PerBoot.
 const bootPrefix = "boot:"
 
@@ -115,7 +112,7 @@ func PerOf(s string) Per {
 			return PerWeek
 		}
 	}
-	for per, layout := range windowLayouts {
+	for per, layout := range map[Per]string{PerHour: hourLayout, PerDay: "2006-01-02", PerMonth: "2006-01", PerYear: "2006"} {
 		if t, err := time.Parse(layout, s); err == nil && t.Format(layout) == s {
 			return per
 		}

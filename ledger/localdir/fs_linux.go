@@ -9,27 +9,40 @@ import (
 	"idem/ledger"
 )
 
-// remote are the file systems that are refused, by their magic number (statfs(2),
-// linux/magic.h): those of networks, user-space programs and hypervisors. On them, locks
-// or SQLite's shared memory may silently not work between all processes that see the
-// file.
-var remote = map[int64]string{
-	unix.NFS_SUPER_MAGIC:   "NFS",
-	unix.SMB_SUPER_MAGIC:   "SMB",
-	unix.CIFS_SUPER_MAGIC:  "SMB",
-	unix.SMB2_SUPER_MAGIC:  "SMB",
-	unix.V9FS_MAGIC:        "9p",
-	unix.FUSE_SUPER_MAGIC:  "FUSE",
-	unix.AFS_SUPER_MAGIC:   "AFS",
-	unix.AFS_FS_MAGIC:      "AFS",
-	unix.CEPH_SUPER_MAGIC:  "Ceph",
-	unix.CODA_SUPER_MAGIC:  "Coda",
-	unix.NCP_SUPER_MAGIC:   "NCP",
-	unix.OCFS2_SUPER_MAGIC: "OCFS2",
-	0x01161970:             "GFS2",
-	0x0bd00bd0:             "Lustre",
-	0x47504653:             "GPFS",
-	0x6a656a63:             "virtiofs",
+// remote returns the name of a file system that is refused, by its magic number (statfs(2),
+// linux/magic.h): one of a network, of a user-space program or of a hypervisor. On them,
+// locks or SQLite's shared memory may silently not work between all processes that see the
+// file. It returns "" for any other.
+func remote(magic int64) string {
+	switch magic {
+	case unix.NFS_SUPER_MAGIC:
+		return "NFS"
+	case unix.SMB_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC:
+		return "SMB"
+	case unix.V9FS_MAGIC:
+		return "9p"
+	case unix.FUSE_SUPER_MAGIC:
+		return "FUSE"
+	case unix.AFS_SUPER_MAGIC, unix.AFS_FS_MAGIC:
+		return "AFS"
+	case unix.CEPH_SUPER_MAGIC:
+		return "Ceph"
+	case unix.CODA_SUPER_MAGIC:
+		return "Coda"
+	case unix.NCP_SUPER_MAGIC:
+		return "NCP"
+	case unix.OCFS2_SUPER_MAGIC:
+		return "OCFS2"
+	case 0x01161970:
+		return "GFS2"
+	case 0x0bd00bd0:
+		return "Lustre"
+	case 0x47504653:
+		return "GPFS"
+	case 0x6a656a63:
+		return "virtiofs"
+	}
+	return ""
 }
 
 // testOnlyFSType overrides the result of statfs, for file systems that a test cannot
@@ -46,7 +59,7 @@ func checkFS(dir string) error {
 	if testOnlyFSType != 0 {
 		t = testOnlyFSType
 	}
-	if name, ok := remote[t]; ok {
+	if name := remote(t); name != "" {
 		return fmt.Errorf("%w: %s is on %s, where locks cannot be trusted", ledger.ErrUnsafe, dir, name)
 	}
 	return nil

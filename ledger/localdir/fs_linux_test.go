@@ -28,17 +28,17 @@ func TestRemoteFileSystemsAreRefusedAndLeftAlone(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err := d.Make(); !errors.Is(err, ledger.ErrUnsafe) {
-				t.Errorf("%s: got error %v, want ErrUnsafe", remote[magic], err)
+				t.Errorf("%s: got error %v, want ErrUnsafe", remote(magic), err)
 			}
 		}
 		if err := New(empty).CheckFS(); !errors.Is(err, ledger.ErrUnsafe) {
-			t.Errorf("%s: got error %v, want ErrUnsafe", remote[magic], err)
+			t.Errorf("%s: got error %v, want ErrUnsafe", remote(magic), err)
 		}
 		if info, err := os.Stat(empty); err != nil || info.Mode().Perm() != 0o755 {
-			t.Errorf("%s: the directory was changed: %v, %v", remote[magic], info, err)
+			t.Errorf("%s: the directory was changed: %v, %v", remote(magic), info, err)
 		}
 		if _, err := os.Lstat(filepath.Dir(none)); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("%s: a directory was made (%v)", remote[magic], err)
+			t.Errorf("%s: a directory was made (%v)", remote(magic), err)
 		}
 	}
 	for _, magic := range []int64{unix.EXT4_SUPER_MAGIC, unix.TMPFS_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.OVERLAYFS_SUPER_MAGIC} {

@@ -110,7 +110,7 @@ func (l *Ledger) createSchema(db *sql.DB) error {
 	if mode != "wal" {
 		return fmt.Errorf("%w: SQLite offers no write-ahead log here, only %s", ledger.ErrUnsafe, mode)
 	}
-	if _, err := db.Exec("select count(*) from sqlite_schema;" + writePragmas); err != nil { // opens the -wal
+	if _, err := db.Exec("select count(*) from sqlite_schema;" + writePragmas()); err != nil { // opens the -wal
 		return err
 	}
 	failpoint.Here("make.wal")

@@ -82,7 +82,7 @@ func (l *Ledger) upgrade(db *sql.DB, from int, locked bool) error {
 		}
 		defer turn.end()
 		failpoint.Here("migrate.locked")
-		if _, err := db.Exec(writePragmas); err != nil {
+		if _, err := db.Exec(writePragmas()); err != nil {
 			return err
 		}
 		var commits int64

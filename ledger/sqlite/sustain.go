@@ -16,14 +16,16 @@ const (
 	sustainedWAL = 1000 // the same, while a batch runs
 )
 
-// writePragmas has the pragmas that are set before the first write. FULL makes every commit
-// durable; on macOS, that also needs the two fullfsync pragmas.
-var writePragmas = "pragma synchronous=" + synchronous + `; pragma fullfsync=on; pragma checkpoint_fullfsync=on;
+// writePragmas returns the pragmas that are set before the first write. FULL makes every
+// commit durable; on macOS, that also needs the two fullfsync pragmas.
+func writePragmas() string {
+	return "pragma synchronous=" + synchronous + `; pragma fullfsync=on; pragma checkpoint_fullfsync=on;
 	pragma secure_delete=on;` + walPragmas(shortWAL, 1<<20)
+}
 
-// sustainedPragmas replace the last of writePragmas while a batch runs. The -wal is not
-// truncated then, because writing over it is faster than extending it.
-var sustainedPragmas = walPragmas(sustainedWAL, -1)
+// sustainedPragmas returns the pragmas that replace the last of writePragmas while a batch
+// runs. The -wal is not truncated then, because writing over it is faster than extending it.
+func sustainedPragmas() string { return walPragmas(sustainedWAL, -1) }
 
 func walPragmas(pages, sizeLimit int) string {
 	return fmt.Sprintf("pragma wal_autocheckpoint=%d; pragma journal_size_limit=%d;", pages, sizeLimit)
@@ -33,9 +35,9 @@ func walPragmas(pages, sizeLimit int) string {
 // only connection.
 func (l *Ledger) settings() string {
 	if l.sustained.Load() > 0 {
-		return writePragmas + sustainedPragmas
+		return writePragmas() + sustainedPragmas()
 	}
-	return writePragmas
+	return writePragmas()
 }
 
 // longWAL is the size of the -wal in bytes from which on a writer waits for readers.
