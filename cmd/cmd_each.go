@@ -68,7 +68,7 @@ func (a *app) eachCommand() *cobra.Command {
 	o.parentFlags.addTo(f)
 	a.itemFlags(f, o.runOptions)
 	f.Lookup("exit-code").Value = eachExitCodes{o.exitCodes}
-	for name, text := range eachUsages {
+	for name, text := range eachUsages() {
 		f.Lookup(name).Usage = text
 	}
 	for _, name := range notOfEach {

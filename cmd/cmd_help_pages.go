@@ -53,54 +53,56 @@ var variableGroups = []variableGroup{
 	}},
 }
 
-// commandExits are the exit statuses of the commands, by name. It leaves out idem
+// commandExits returns the exit statuses of the commands, by name. It leaves out idem
 // run, which has all rows of exitTable. A row without a meaning has the meaning in
 // exitTable.
-var commandExits = map[string][]exitRow{
-	"check": {
-		{"0", "idem run would replay a result: a success, or a failure that --on-failure replay or --final keeps"},
-		{"1", "idem run would start the command or, without --ask, ask the probe or the verification"},
-		{"64", badUsage},
-		{"65", ""},
-		{"69", "the ledger cannot be used, or idem run would replay an output that is damaged"},
-		{"74", "idem run would replay a result, but a part of its output is missing"},
-		{"75", ""},
-		{"79", ""},
-		{"80", ""},
-	},
-	"each": {
-		{"0", "all items are done; those that --only and --limit leave out do not count"},
-		{"64", "bad usage: a flag, a key, the command or a placeholder"},
-		{"65", "the command of the batch has changed, items are recorded with other fields, or lines are no items"},
-		{"69", "the ledger cannot be used"},
-		{"74", "all items are done, but their output could not be written, or a part of it is missing"},
-		{"75", "other calls are running items (--no-wait)"},
-		{"79", "items were interrupted and may be done"},
-		{"80", "items failed before, and a flag prevents another run"},
-		{"123", "items failed"},
-		{"125", "items ran, and their outcome could not be recorded"},
-		{"126", "the command was found but cannot be executed; nothing is recorded"},
-		{"127", "the command was not found; nothing is recorded"},
-		{"128+n", "signal n ended the call; idem dies of it. Of several statuses, the order is 64, 69, 125, 128+n, 126 or 127, 79, 65, 80, 123, 75, 74"},
-	},
-	"explain":    {{"1", notWritten}, {"64", badUsage}, {"69", badLedger}},
-	"key":        {{"1", "the key is not known yet, because it depends on a secret that the first run creates; or " + notWritten}, {"64", badUsage}, {"69", badLedger}},
-	"token":      {{"1", notWritten}, {"64", badUsage}, {"69", badLedger}},
-	"list":       {{"1", notWritten}, {"64", badUsage}, {"69", badLedger}},
-	"show":       {{"1", unrecorded + ", or " + notWritten}, {"64", badUsage}, {"69", badLedger}},
-	"logs":       {{"1", "nothing is recorded under the key, it has no such attempt, or " + notWritten}, {"64", badUsage}, {"69", badLedger}},
-	"completion": {{"1", notWritten}, {"64", badUsage}},
-	"version":    {{"1", notWritten}, {"64", badUsage}},
-	"forget":     {{"1", unrecorded + "; the other keys are forgotten anyway"}, {"64", badUsage}, {"69", badLedger}, {"75", ""}},
-	"mark":       {{"1", unrecorded + " (retry)"}, {"64", badUsage}, {"65", ""}, {"69", badLedger}, {"75", ""}},
-	"wait": {
-		{"0", "all keys succeeded"},
-		{"64", badUsage},
-		{"69", badLedger},
-		{"75", "a key was not settled before --timeout"},
-		{"79", "an attempt was interrupted and its outcome is unknown"},
-		{"other", "the recorded status of the first key, in the order given, that failed"},
-	},
+func commandExits() map[string][]exitRow {
+	return map[string][]exitRow{
+		"check": {
+			{"0", "idem run would replay a result: a success, or a failure that --on-failure replay or --final keeps"},
+			{"1", "idem run would start the command or, without --ask, ask the probe or the verification"},
+			{"64", badUsage},
+			{"65", ""},
+			{"69", "the ledger cannot be used, or idem run would replay an output that is damaged"},
+			{"74", "idem run would replay a result, but a part of its output is missing"},
+			{"75", ""},
+			{"79", ""},
+			{"80", ""},
+		},
+		"each": {
+			{"0", "all items are done; those that --only and --limit leave out do not count"},
+			{"64", "bad usage: a flag, a key, the command or a placeholder"},
+			{"65", "the command of the batch has changed, items are recorded with other fields, or lines are no items"},
+			{"69", "the ledger cannot be used"},
+			{"74", "all items are done, but their output could not be written, or a part of it is missing"},
+			{"75", "other calls are running items (--no-wait)"},
+			{"79", "items were interrupted and may be done"},
+			{"80", "items failed before, and a flag prevents another run"},
+			{"123", "items failed"},
+			{"125", "items ran, and their outcome could not be recorded"},
+			{"126", "the command was found but cannot be executed; nothing is recorded"},
+			{"127", "the command was not found; nothing is recorded"},
+			{"128+n", "signal n ended the call; idem dies of it. Of several statuses, the order is 64, 69, 125, 128+n, 126 or 127, 79, 65, 80, 123, 75, 74"},
+		},
+		"explain":    {{"1", notWritten}, {"64", badUsage}, {"69", badLedger}},
+		"key":        {{"1", "the key is not known yet, because it depends on a secret that the first run creates; or " + notWritten}, {"64", badUsage}, {"69", badLedger}},
+		"token":      {{"1", notWritten}, {"64", badUsage}, {"69", badLedger}},
+		"list":       {{"1", notWritten}, {"64", badUsage}, {"69", badLedger}},
+		"show":       {{"1", unrecorded + ", or " + notWritten}, {"64", badUsage}, {"69", badLedger}},
+		"logs":       {{"1", "nothing is recorded under the key, it has no such attempt, or " + notWritten}, {"64", badUsage}, {"69", badLedger}},
+		"completion": {{"1", notWritten}, {"64", badUsage}},
+		"version":    {{"1", notWritten}, {"64", badUsage}},
+		"forget":     {{"1", unrecorded + "; the other keys are forgotten anyway"}, {"64", badUsage}, {"69", badLedger}, {"75", ""}},
+		"mark":       {{"1", unrecorded + " (retry)"}, {"64", badUsage}, {"65", ""}, {"69", badLedger}, {"75", ""}},
+		"wait": {
+			{"0", "all keys succeeded"},
+			{"64", badUsage},
+			{"69", badLedger},
+			{"75", "a key was not settled before --timeout"},
+			{"79", "an attempt was interrupted and its outcome is unknown"},
+			{"other", "the recorded status of the first key, in the order given, that failed"},
+		},
+	}
 }
 
 const (
@@ -116,7 +118,7 @@ func exitsOf(command string) []exitRow {
 		return exitTable
 	}
 	var rows []exitRow
-	for _, row := range commandExits[command] {
+	for _, row := range commandExits()[command] {
 		for _, is := range exitTable {
 			if row.meaning == "" && is.code == row.code {
 				row.meaning = is.meaning

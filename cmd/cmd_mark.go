@@ -13,11 +13,13 @@ import (
 	"idem/runner"
 )
 
-// marks are the states that idem mark records, by the argument that names them.
-var marks = map[string]ledger.State{"done": ledger.Succeeded, "failed": ledger.Failed, "retry": ledger.None}
+// marks returns the states that idem mark records, by the argument that names them.
+func marks() map[string]ledger.State {
+	return map[string]ledger.State{"done": ledger.Succeeded, "failed": ledger.Failed, "retry": ledger.None}
+}
 
 func markName(s ledger.State) string {
-	for name, state := range marks {
+	for name, state := range marks() {
 		if state == s {
 			return name
 		}
@@ -129,7 +131,7 @@ func (o *markOptions) parseArgs(args []string, dash int) (name string, argv []st
 	if dash == 2 && len(argv) == 0 || len(argv) > 0 && argv[0] == "" {
 		return "", nil, usage("the command is empty: a variable may be unset")
 	}
-	if _, ok := marks[name]; !ok {
+	if _, ok := marks()[name]; !ok {
 		return "", nil, usage("idem mark requires done, failed or retry, not %s", quoteWord(name))
 	}
 	return name, argv, nil
@@ -213,7 +215,7 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 // about one key.
 func (o *markOptions) settlement(name string, keep retention) runner.Settlement {
 	h := runner.Settlement{
-		State: marks[name], ExitCode: o.exitCode, Owner: owner(),
+		State: marks()[name], ExitCode: o.exitCode, Owner: owner(),
 		Note: string(keep.redactor.Bytes([]byte(o.note))), Force: o.force, MaxOutput: o.maxOutput.bytes,
 	}
 	if h.State == ledger.Failed {

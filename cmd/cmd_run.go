@@ -330,7 +330,7 @@ func (a *app) finishRun(p plan, meta *meta, m made) ending {
 	if a.answer != nil && f == nil && res.Record.Current.State == ledger.Succeeded {
 		a.answer.undelivered = func(err error) ending { return a.remapped(p.flags, unwrittenFailure(res, call, []error{err})) }
 	}
-	a.reportGitHub(p.flags, view, code, f, replayedText(res))
+	a.reportGitHub(p.flags, view, code, f, res)
 	end := ending{code: code}
 	if f != nil {
 		end = a.remapped(p.flags, f)
@@ -379,7 +379,9 @@ func (a *app) outcome(o *runOptions, res runner.Result, call runner.Call) (int, 
 			a.ui.warnDetail("the verification %s", probeText(*res.Verified))
 		}
 		a.warnRepeated(res, call)
-		a.ui.note("%s", replayedText(res))
+		if a.ui.notes() {
+			a.ui.note("%s", replayedText(res))
+		}
 		return o.endStatus(res), lost
 	default:
 		if len(res.Holders) > 0 {

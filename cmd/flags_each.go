@@ -137,19 +137,21 @@ func (o *showFlags) addTo(f *pflag.FlagSet) {
 // notOfEach are the flags of idem run that idem each does not have.
 var notOfEach = []string{"hash-stdin", "max-stdin", "resumable"}
 
-// eachUsages replace the texts about flags of idem run. The other flags mean for each item
+// eachUsages returns the texts that replace those about flags of idem run. The other flags mean for each item
 // the same as for a run.
-var eachUsages = map[string]string{
-	"key":         "name the batch with `KEY`; the key of an item is KEY, a slash and the item",
-	"on-mismatch": "choose what to do if the command of the batch has changed: refuse (status 65), keep what is done and run the rest with the new command, or rerun all items",
-	"quiet-ok":    "print only the output of items that fail",
-	"meta-file":   "write a JSON object about the whole call to the file `PATH`",
-	"meta-fd":     "write a JSON object about the whole call to the open descriptor `N`",
-	"hook":        "run the shell command CMD at the end of the call, on an event: `EVENT=CMD`; with --item-hooks for each item, also on start; see idem run --help",
-	"exit-code":   "replace an exit status of idem with N: `NAME=N`, where NAME is running, mismatch, interrupted, failed, some-failed, ledger or output; repeatable",
-	"retries":     "run a failed item up to `N` more times within this call; it occupies no job while it waits",
-	"force":       "run items again even after a success, but never while they are running",
-	"ttl":         "run an item again when its success is older than `AGE`",
+func eachUsages() map[string]string {
+	return map[string]string{
+		"key":         "name the batch with `KEY`; the key of an item is KEY, a slash and the item",
+		"on-mismatch": "choose what to do if the command of the batch has changed: refuse (status 65), keep what is done and run the rest with the new command, or rerun all items",
+		"quiet-ok":    "print only the output of items that fail",
+		"meta-file":   "write a JSON object about the whole call to the file `PATH`",
+		"meta-fd":     "write a JSON object about the whole call to the open descriptor `N`",
+		"hook":        "run the shell command CMD at the end of the call, on an event: `EVENT=CMD`; with --item-hooks for each item, also on start; see idem run --help",
+		"exit-code":   "replace an exit status of idem with N: `NAME=N`, where NAME is running, mismatch, interrupted, failed, some-failed, ledger or output; repeatable",
+		"retries":     "run a failed item up to `N` more times within this call; it occupies no job while it waits",
+		"force":       "run items again even after a success, but never while they are running",
+		"ttl":         "run an item again when its success is older than `AGE`",
+	}
 }
 
 func newEachOptions() *eachOptions {

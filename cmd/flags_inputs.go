@@ -25,14 +25,14 @@ func newInputFlags() inputFlags {
 
 func (o *inputFlags) addTo(f *pflag.FlagSet) {
 	f.Var(&o.hash, "hash", "compare `WHAT` of the command: argv or none")
-	f.StringArrayVar(&o.Env, "hash-env", nil, "add environment variable `NAME` to the inputs, or all that match a pattern such as NEXT_PUBLIC_*; repeatable")
-	f.StringArrayVar(&o.Files, "hash-file", nil, "add the content of `PATH` to the inputs: a file, a directory or a pattern, where ** matches any depth; repeatable")
-	f.StringArrayVar(&o.Optional, "hash-file-optional", nil, "like --hash-file, without a warning if `PATH` does not exist; repeatable")
+	f.Var((*texts)(&o.Env), "hash-env", "add environment variable `NAME` to the inputs, or all that match a pattern such as NEXT_PUBLIC_*; repeatable")
+	f.Var((*texts)(&o.Files), "hash-file", "add the content of `PATH` to the inputs: a file, a directory or a pattern, where ** matches any depth; repeatable")
+	f.Var((*texts)(&o.Optional), "hash-file-optional", "like --hash-file, without a warning if `PATH` does not exist; repeatable")
 	f.BoolVar(&o.Stdin, "hash-stdin", false, "add the content of stdin to the inputs; idem reads it to its end before the command starts")
 	f.Var(&o.maxStdin, "max-stdin", "refuse a stdin of more than `SIZE` with --hash-stdin")
 	f.BoolVar(&o.Cwd, "hash-cwd", false, "add the working directory to the inputs")
-	f.StringArrayVar(&o.Values, "hash-value", nil, "add `NAME=VALUE` to the inputs; repeatable")
-	f.StringArrayVar(&o.Ignore, "hash-ignore", nil, "ignore arguments that match the regular expression `REGEX`; repeatable")
+	f.Var((*texts)(&o.Values), "hash-value", "add `NAME=VALUE` to the inputs; repeatable")
+	f.Var((*texts)(&o.Ignore), "hash-ignore", "ignore arguments that match the regular expression `REGEX`; repeatable")
 }
 
 // collect returns the inputs of a call of argv and the file that is the stdin of the

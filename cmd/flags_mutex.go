@@ -20,7 +20,7 @@ type mutexFlags struct {
 }
 
 func (o *mutexFlags) addTo(f *pflag.FlagSet) {
-	f.StringArrayVar(&o.mutexTexts, "mutex", nil, "run the command only while the call holds the mutex `NAME[:N]`, which at most N (default 1) keys of the namespace hold at once; a last part of digits is N; repeatable")
+	f.Var((*texts)(&o.mutexTexts), "mutex", "run the command only while the call holds the mutex `NAME[:N]`, which at most N (default 1) keys of the namespace hold at once; a last part of digits is N; repeatable")
 }
 
 // maxPlaces is the largest limit of a mutex. A longer number at the end of a name is

@@ -14,7 +14,7 @@ import (
 type replayFiles struct{ paths []string }
 
 func (o *replayFiles) addTo(f *pflag.FlagSet) {
-	f.StringArrayVar(&o.paths, "replay-file", nil, "record what the command appends to the file `PATH`, and append it again on a replay; repeatable")
+	f.Var((*texts)(&o.paths), "replay-file", "record what the command appends to the file `PATH`, and append it again on a replay; repeatable")
 }
 
 // files returns the files, those of a CI job first. A file of a CI job is identified

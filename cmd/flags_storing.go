@@ -23,8 +23,8 @@ type storeFlags struct {
 
 func (o *storeFlags) addTo(f *pflag.FlagSet) {
 	f.Var(&o.noStore, "no-store", "do not store `WHAT`: output (a replay then prints nothing), args (the command line and the values of --hash-value) or all; repeatable")
-	f.StringArrayVar(&o.redact, "redact", nil, "store and print [redacted] where the regular expression `REGEX` matches within a line; repeatable")
-	f.StringArrayVar(&o.redactEnv, "redact-env", nil, "store and print [redacted] for the value of environment variable `NAME`, and for each of its lines of 4 bytes or more; repeatable")
+	f.Var((*texts)(&o.redact), "redact", "store and print [redacted] where the regular expression `REGEX` matches within a line; repeatable")
+	f.Var((*texts)(&o.redactEnv), "redact-env", "store and print [redacted] for the value of environment variable `NAME`, and for each of its lines of 4 bytes or more; repeatable")
 }
 
 // noStore is the value of --no-store.

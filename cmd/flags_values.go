@@ -35,6 +35,18 @@ type valueError struct{ why, hint string }
 
 func (e *valueError) Error() string { return e.why }
 
+// texts is the value of a flag that can be given several times. A StringArray of pflag
+// makes the text of its default with a buffer of 4 KiB, in each call and for each flag.
+type texts []string
+
+func (t *texts) String() string { return "" }
+func (t *texts) Type() string   { return "stringArray" } // completion offers such a flag again
+
+func (t *texts) Set(s string) error {
+	*t = append(*t, s)
+	return nil
+}
+
 // size is the value of --max-output and --max-stdin.
 type size struct {
 	bytes int64 // negative: unlimited

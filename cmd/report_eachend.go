@@ -180,7 +180,7 @@ type eachView struct {
 }
 
 // fateNames are the names of the fates in JSON.
-var fateNames = map[batch.Fate]string{
+var fateNames = [...]string{
 	batch.Done: "done", batch.DoneBefore: "done_before", batch.DoneElsewhere: "done_elsewhere", batch.Failed: "failed",
 	batch.FailedBefore: "failed_before", batch.Refused: "refused", batch.Interrupted: "interrupted", batch.Mismatch: "mismatch",
 	batch.Conflict: "conflict",
@@ -188,13 +188,13 @@ var fateNames = map[batch.Fate]string{
 	batch.Unrecorded: "unrecorded",
 }
 
-var verdictNames = map[batch.Verdict]string{
+var verdictNames = [...]string{
 	batch.VerdictLedger: "ledger", batch.VerdictUnrecorded: "unrecorded", batch.VerdictSignal: "signal",
 	batch.VerdictCommand: "not_startable", batch.VerdictInterrupted: "interrupted", batch.VerdictMismatch: "mismatch",
 	batch.VerdictRefused: "refused", batch.VerdictFailed: "failed", batch.VerdictBusy: "running", batch.VerdictDone: "done",
 }
 
-var stopNames = map[batch.Stop]string{
+var stopNames = [...]string{
 	batch.NotStopped: "", batch.ByFailures: "failures", batch.ByLimit: "limit", batch.ByCommand: "command",
 	batch.ByInput: "list", batch.ByLedger: "ledger", batch.BySignal: "signal",
 }

@@ -18,7 +18,7 @@ func (a *app) failRun(p plan, meta *meta, m made) ending {
 		return endingOf(m.err)
 	}
 	a.hintStart(f, p.argv, p.keep)
-	a.reportGitHub(p.flags, view, exitOK, f, "")
+	a.reportGitHub(p.flags, view, exitOK, f, m.res)
 	return a.remapped(p.flags, f)
 }
 

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"idem/runner"
 )
 
 // onGitHub reports whether idem is in a step of GitHub Actions or of a compatible CI
@@ -21,9 +23,9 @@ func onGitHub() bool {
 var annotated = []int{exitMismatch, exitOutput, exitBusy, exitInterrupted, exitFailed}
 
 // reportGitHub reports the result of a call to a step of GitHub Actions: f if the call
-// failed, else code. replayNote is the text of the notice about a replay. It is called
-// after the command, so its outputs follow those of the command.
-func (a *app) reportGitHub(o *runOptions, view func() metaView, code int, f *failure, replayNote string) {
+// failed, else code. It is called after the command, so its outputs follow those of the
+// command.
+func (a *app) reportGitHub(o *runOptions, view func() metaView, code int, f *failure, res runner.Result) {
 	if !onGitHub() {
 		return
 	}
@@ -42,7 +44,7 @@ func (a *app) reportGitHub(o *runOptions, view func() metaView, code int, f *fai
 		a.annotate("notice", f.Error(), a.ui.details(f), f.hints)
 	case m.Replayed:
 		_, _ = fmt.Fprintln(a.ui.stderr) // the replayed output may lack a newline at its end
-		a.annotate("notice", replayNote, nil, nil)
+		a.annotate("notice", replayedText(res), nil, nil)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -136,7 +137,7 @@ var commands = []command{
 
 // skipsSoundCheck are the commands that open no files but those of the ledger, or that
 // call checkSound themselves.
-var skipsSoundCheck = map[string]bool{"run": true, "step": true, "list": true, "show": true, "token": true, "version": true, "completion": true, "help": true, "idem": true}
+var skipsSoundCheck = []string{"run", "step", "list", "show", "token", "version", "completion", "help", "idem"}
 
 // checkSound refuses a call where Go's runtime would end the process at the first file
 // or timer: under a tiny limit or in a sandbox.
@@ -170,7 +171,7 @@ func (a *app) command(only string) *cobra.Command {
 					return usage("--%s is empty: a variable may be unset", name)
 				}
 			}
-			if !skipsSoundCheck[c.Name()] {
+			if !slices.Contains(skipsSoundCheck, c.Name()) {
 				return checkSound()
 			}
 			return nil
