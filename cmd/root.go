@@ -29,7 +29,6 @@ func Main(args []string) int {
 	if status, helper := proc.Helper(args); helper {
 		return status
 	}
-	growStack(args == nil && len(os.Args) == 0)
 	a := newApp(args)
 	var end ending
 	if unfit != nil {

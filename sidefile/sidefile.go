@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"syscall"
 
 	"idem/ledger"
@@ -41,7 +42,7 @@ type Loss struct {
 // The reasons for a loss that this package finds.
 var (
 	ErrRewritten = errors.New("its earlier content is gone")
-	ErrTooMuch   = fmt.Errorf("it is larger than %d MiB", maxAddition>>20)
+	ErrTooMuch   = errors.New("it is larger than " + strconv.Itoa(maxAddition>>20) + " MiB")
 	ErrNotKept   = errors.New("it was not recorded")
 	ErrNoFile    = errors.New("the call has no such file")
 )

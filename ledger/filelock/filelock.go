@@ -26,7 +26,6 @@ package filelock
 import (
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"os"
 	"strconv"
 	"syscall"
@@ -44,7 +43,7 @@ import (
 const Timeout = 30 * time.Second
 
 // ErrTimeout is returned after a wait of Timeout.
-var ErrTimeout = fmt.Errorf("another process has had it locked for %v", Timeout)
+var ErrTimeout = errors.New("another process has had it locked for " + Timeout.String())
 
 // ErrHeld is returned by Space.Take when the lock is held.
 var ErrHeld = errors.New("held")

@@ -250,5 +250,5 @@ func (l *Ledger) checkpoint(ctx context.Context, mode string, patience time.Dura
 	_, _ = l.db.ExecContext(ctx, fmt.Sprintf("pragma busy_timeout=%d; pragma wal_checkpoint(%s)", patience.Milliseconds(), mode))
 	// A failed checkpoint ends its Exec. So the busy timeout is restored by a separate
 	// Exec.
-	_, _ = l.db.ExecContext(context.WithoutCancel(ctx), readPragmas)
+	_, _ = l.db.ExecContext(context.WithoutCancel(ctx), readPragmas())
 }

@@ -46,7 +46,7 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	settings := readPragmas
+	settings := readPragmas()
 	reconnected := c.used.Swap(true) || c.reads
 	if c.reads {
 		settings += "pragma query_only=on;"

@@ -9,8 +9,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,9 +22,11 @@ import (
 
 const applicationID = 0x6964656d // "idem"
 
-// readPragmas has the pragmas of every connection. cell_size_check detects some damage
+// readPragmas returns the pragmas of every connection. cell_size_check detects some damage
 // where it is read, not later.
-var readPragmas = fmt.Sprintf("pragma busy_timeout=%d; pragma cell_size_check=on;", filelock.Timeout.Milliseconds())
+func readPragmas() string {
+	return "pragma busy_timeout=" + strconv.FormatInt(filelock.Timeout.Milliseconds(), 10) + "; pragma cell_size_check=on;"
+}
 
 // Ledger is a handle on the ledger in one directory.
 type Ledger struct {
