@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 
 	"idem/ledger/filelock"
@@ -17,10 +18,14 @@ const (
 )
 
 // writePragmas returns the pragmas that are set before the first write. FULL makes every
-// commit durable; on macOS, that also needs the two fullfsync pragmas.
+// commit durable; on macOS, that also needs the two fullfsync pragmas. Elsewhere they would
+// have no effect but one: SQLite compiles the statements of the connection again.
 func writePragmas() string {
-	return "pragma synchronous=" + synchronous + `; pragma fullfsync=on; pragma checkpoint_fullfsync=on;
-	pragma secure_delete=on;` + walPragmas(shortWAL, 1<<20)
+	pragmas := "pragma synchronous=" + synchronous + "; pragma secure_delete=on;" + walPragmas(shortWAL, 1<<20)
+	if runtime.GOOS == "darwin" {
+		pragmas += "pragma fullfsync=on; pragma checkpoint_fullfsync=on;"
+	}
+	return pragmas
 }
 
 // sustainedPragmas returns the pragmas that replace the last of writePragmas while a batch
