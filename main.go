@@ -1,9 +1,4 @@
 // Command idem runs a command once per key and remembers what happened.
-//
-// GOMAXPROCS keeps the value of the start. By default, Go's runtime starts a goroutine in
-// every call, and reads the limit of the cgroup again and again.
-//
-//go:debug updatemaxprocs=0
 package main
 
 import (
