@@ -14,6 +14,7 @@ var textTopics = []textTopic{
 	{"exit-status", "Exit status", "the exit statuses of idem run", exitHelp, false},
 	{"environment", "Environment", "the variables that idem reads and sets", environmentHelp, false},
 	{"scripts", "Scripts with steps", "a script becomes resumable in five lines", scriptsHelp, true},
+	{"batches", "Loops as batches", "a loop over a list becomes a batch in one line", batchesHelp, true},
 	{"shell", "Shell", "two commands, pipes, variables, functions, loops, sudo", shellHelp, true},
 }
 
