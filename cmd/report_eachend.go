@@ -102,7 +102,11 @@ func (r *eachReport) failure(res batch.Result) *failure {
 		switch {
 		case res.Input != nil:
 			f = failureOf(listFailure(r.bulk.flags, res.Input))
-			if bad := (*items.BadLine)(nil); errors.As(res.Input, &bad) && !bad.Last {
+			switch bad := (*items.BadLine)(nil); {
+			case !errors.As(res.Input, &bad) || bad.Last:
+			case bad.NULs:
+				f.hintFlags("if a NUL byte ends each item, as in the output of find -print0", "-0")
+			default:
 				f.hint("to go on after such lines, add to the call: --skip-bad")
 			}
 		case c[batch.Mismatch] > 0:
