@@ -100,6 +100,8 @@ type eachReport struct {
 	told  map[batch.Fate]int
 	bad   int
 	room  bool
+	cut   int  // items whose output was not recorded completely
+	held  bool // the output of one of them may lack its end
 }
 
 func newEachReport(a *app, b *bulk, run *batch.Batch, log *eventLog) *eachReport {
@@ -158,6 +160,11 @@ func (r *eachReport) tellEnd(ctx context.Context, n batch.Notice) {
 		r.app.reportHookFaults(append(n.Result.HookFaults, faults...))
 	} else {
 		r.app.reportHookFaults(n.Result.HookFaults)
+	}
+	if cur := n.Result.Record.Current; n.Err == nil && (n.Fate == batch.Done || n.Fate == batch.Failed) && (cur.Truncated || cur.Incomplete) {
+		if r.cut++; r.cut <= maxItemMessages {
+			r.held = r.app.warnRecording("item "+quote(cut(n.Key)), cur) || r.held
+		}
 	}
 	text := itemText(n)
 	if text == "" {

@@ -23,6 +23,12 @@ func (r *eachReport) end(ctx context.Context, res batch.Result, printed batch.Re
 			u.say(detailMark, "and %d more %s", n-maxItemMessages, fateText(fate))
 		}
 	}
+	if more := r.cut - maxItemMessages; more > 0 {
+		u.warn("the outputs of %d more items were not recorded completely", more)
+	}
+	if r.held {
+		u.hint(waitForChildren)
+	}
 	if r.bulk.list.reader.CRLF() {
 		u.note("the lines end with CR LF, as on Windows; the CR was dropped")
 	}
