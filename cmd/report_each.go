@@ -99,7 +99,8 @@ type eachReport struct {
 	start time.Time
 	told  map[batch.Fate]int
 	bad   int
-	room  bool
+	room  bool // said
+	busy  bool // said
 	cut   int  // items whose output was not recorded completely
 	held  bool // the output of one of them may lack its end
 }
@@ -129,6 +130,12 @@ func (r *eachReport) tell(ctx context.Context, n batch.Notice) {
 			u.warn("the system has no room for a further process: fewer items run at the same time")
 			u.warnDetail("%v", n.Err)
 			r.room = true
+		}
+	case batch.KindBusy:
+		if !r.busy {
+			u.warn("the command cannot be started yet: a process has its file open for writing")
+			u.warnDetail("%v", n.Err)
+			r.busy = true
 		}
 	case batch.KindSignal:
 		if n.Finishing && n.Count > 0 {
