@@ -1,8 +1,11 @@
 package cmd_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -86,5 +89,49 @@ func TestE2EEachCtrlC(t *testing.T) {
 		} else {
 			b.waitLines("ran", 9)
 		}
+	}
+}
+
+// The starts of --rate keep their distance, retries included. Items that are done do not count:
+// with one start in an hour, the second call would never end.
+func TestE2EEachRate(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	const n, interval = 20, 40 * time.Millisecond
+	call := fmt.Sprintf(`seq %d | idem each --key k -j 8 --rate %%s --retries 1 --retry-delay 1ms --events events -- sh -c '[ $1 != 3 ] || [ $IDEM_ATTEMPT = 2 ]' _ {}`, n)
+	b.wantStatus(b.sh(fmt.Sprintf(call, "25/s")), 0)
+	var begin time.Time
+	starts := 0
+	for line := range strings.Lines(b.read("events")) {
+		var e struct {
+			Event string
+			At    time.Time
+		}
+		testMust(t, json.Unmarshal([]byte(line), &e))
+		switch e.Event {
+		case "call":
+			begin = e.At
+		case "start":
+			if least := time.Duration(starts) * interval; e.At.Sub(begin) < least {
+				t.Errorf("start %d is %v after the begin, want at least %v", starts+1, e.At.Sub(begin), least)
+			}
+			starts++
+		}
+	}
+	if starts != n+1 {
+		t.Errorf("got %d starts, want %d and one retry", starts, n)
+	}
+	b.wantStatus(b.sh(fmt.Sprintf(call, "1/h")), 0)
+}
+
+// Each command inherits the lock of its own item and nothing else, however many start at once.
+// A lock of another item would keep that item busy after its end.
+func TestE2EEachDescriptors(t *testing.T) {
+	t.Parallel()
+	requireTool(t, "bash")
+	b := newBox(t)
+	b.wantStatus(b.sh(`seq 300 | idem each --key k -j 64 --order done -- bash -c 'for fd in /proc/$$/fd/*; do [ ! $fd -ef $IDEM_LEDGER/locks ] || echo -n "lock "; done; echo' _ {} >out`), 0)
+	if got := b.wantStatus(b.sh("sort out | uniq -c | tr -s ' '"), 0).out; got != " 300 lock \n" {
+		t.Errorf("got the locks\n%s\nwant one in each of 300 items", got)
 	}
 }
