@@ -216,13 +216,13 @@ func (s *scheduler) mayGetRoom(err error, running int) bool {
 	return true
 }
 
-// maxBusy is how many times in a row the batch waits for a process that has the file of its
-// command open for writing: a copy that is about to end. A file that a process keeps open
-// makes all items fail to start.
+// maxBusy is how many starts in a row may fail because a process has the file of the command
+// open for writing. A copy may be about to end. If the file stays open, no item can start.
 const maxBusy = 3
 
 // mayBeWritten makes the batch wait, because the file of its command is open for writing. It
-// reports whether waiting may help. Of starts that fail at the same time, the first one counts.
+// reports whether waiting may help. If several starts fail at the same time, the first one
+// counts.
 func (s *scheduler) mayBeWritten(err error) bool {
 	if !s.throttle.pause(s.Clock.Now()) {
 		return true

@@ -124,7 +124,7 @@ func TestE2EEachRate(t *testing.T) {
 	b.wantStatus(b.sh(fmt.Sprintf(call, "1/h")), 0)
 }
 
-// Each command inherits the lock of its own item and nothing else, however many start at once.
+// Each command inherits the lock of its item and no other lock, however many start at once.
 // A lock of another item would keep that item busy after its end.
 func TestE2EEachDescriptors(t *testing.T) {
 	t.Parallel()
