@@ -181,6 +181,9 @@ func (r *eachReport) tellEnd(ctx context.Context, n batch.Notice) {
 		return
 	}
 	r.app.ui.say(errorMark, "item %s %s", quote(cut(n.Key)), text)
+	if n.Hashed() {
+		r.app.ui.say(detailMark, "its key is %s", quote(n.ID.Key))
+	}
 	if n.Fate == batch.Mismatch {
 		call := r.app.itemCall(r.bulk, n.Entry)
 		for _, line := range changes(n.Result.Record.Current, call) {
