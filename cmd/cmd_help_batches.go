@@ -70,8 +70,8 @@ What to look out for:
 
   - A failure does not end the batch, which exits with 123 after the last item. --fail-fast starts
     nothing more after the first failure.
-  - The command of an item is a process of its own, so variables that it sets are lost. Its stdin
-    is /dev/null, so ssh cannot read the rest of the list.
+  - The command of an item is a separate process, so variables that it sets are lost. Its stdin is
+    /dev/null, so ssh cannot read the rest of the list.
   - In a pipeline, set -o pipefail, and use --strict-newline if the list may be cut off.
   - For names of files:
     find . -name '*.jpg' -print0 | idem each --key thumbnails -0 -- ./thumbnail {}

@@ -246,39 +246,6 @@ func TestE2EFewProcesses(t *testing.T) {
 	b.wantStatus(b.sh("exec prlimit --nproc=28 idem run --tty --key l -- true"), 0)
 }
 
-// A batch whose user has no process left waits until there is room again. No item fails, and
-// each one runs once.
-func TestE2EEachFewProcesses(t *testing.T) {
-	t.Parallel()
-	requireRoot(t) // for a user without other processes
-	requireTool(t, "prlimit")
-	b := newBox(t)
-	b.useUnprivilegedUser()
-	uid := 55000 + os.Getpid()%5000
-	b.user = &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}
-	testMust(t, os.Chown(b.dir, uid, uid))
-	testMust(t, unix.Mkfifo(b.path("gate"), 0o600))
-	testMust(t, os.Chown(b.path("gate"), uid, uid))
-	gate, err := os.OpenFile(b.path("gate"), os.O_RDWR, 0)
-	testMust(t, err)
-	defer gate.Close()
-	const limit, items = 60, 40
-	// The command forks no process: it would find no room either.
-	each := b.start([]string{"bash", "-c", fmt.Sprintf(`seq %d >list; exec prlimit --nproc=%d:%[2]d idem each --key k -j 8 --arg-file list -- sh -c 'echo "$1" >>ran; read x <gate' _ {}`, items, limit)})
-	b.waitLines("ran", 8)
-	hogs := b.start([]string{"bash", "-c", fmt.Sprintf("for i in {1..%d}; do sleep 300 & done; echo >hogs; wait", limit)})
-	b.waitLines("hogs", 1)
-	_, err = gate.WriteString(strings.Repeat("\n", items))
-	testMust(t, err)
-	b.waitUntil("idem finds no room", func() bool { return strings.Contains(b.read(each.err), "the system has no room for a further process") })
-	hogs.killAll()
-	r := b.wantStatus(each.wait(), 0)
-	if strings.Count(r.err, "no room") != 1 || strings.Contains(r.err, "failed") {
-		t.Errorf("got stderr\n%s\nwant one warning and no failure", r.err)
-	}
-	b.wantStatus(b.sh("sort -n ran | cmp - list"), 0)
-}
-
 // startRefusing starts idem in a sandbox that refuses the system calls
 // CALL,CALL...
 func (b *box) startRefusing(calls string, errno syscall.Errno, args ...string) *call {
