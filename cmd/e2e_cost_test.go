@@ -1,6 +1,8 @@
 package cmd_test
 
 import (
+	"os"
+	"path/filepath"
 	"regexp"
 	"testing"
 )
@@ -68,6 +70,9 @@ func TestE2ESyncsOfABatch(t *testing.T) {
 	b.wantStatus(b.sh("seq 100 >few; seq 1000 >many"), 0)
 	b.wantStatus(b.run("run", "--key", "first", "--", "true"), 0)
 	b.wantStatus(b.run("each", "--key", "k", "-j", "8", "--arg-file", "many", "--", "true"), 0)
+	if info, err := os.Stat(filepath.Join(b.ledger, "ledger.db-wal")); err != nil || info.Size() > 0 {
+		t.Errorf("after the batch, got a -wal of %v, error %v; want an empty one, since each process that opens the ledger reads it", info, err)
+	}
 	for _, c := range []struct {
 		most int
 		argv []string
