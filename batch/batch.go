@@ -130,6 +130,7 @@ const (
 	KindWait               // the batch begins to wait for the items that other calls hold
 	KindSignal             // a signal that ends idem came
 	KindRoom               // the system has no room for a further process
+	KindBusy               // the file of the command is open for writing
 )
 
 // Notice is an event of a batch.
@@ -143,7 +144,7 @@ type Notice struct {
 	Result runner.Result
 	Took   time.Duration // of the attempt
 	Delay  time.Duration // before the retry, with KindRetry
-	Err    error         // why the item did not run, with KindBad and KindRoom the reason
+	Err    error         // why the item did not run, with KindBad, KindRoom and KindBusy the reason
 	Count  int           // of items: waiting with KindWait, running with KindSignal
 	Signal Signal
 	// Finishing reports with KindSignal whether the commands run to their end.

@@ -34,7 +34,17 @@ const (
 	firstDelay = 100 * time.Millisecond
 	lastDelay  = 10 * time.Second
 	growAfter  = time.Second
+	busyDelay  = time.Second
 )
+
+// pause delays the next start, unless it is delayed already. It reports which.
+func (t *throttle) pause(now time.Time) bool {
+	if t.due(now) > 0 {
+		return false
+	}
+	t.until = now.Add(busyDelay)
+	return true
+}
 
 // full notes a start that failed while running other commands ran. If several starts fail at
 // the same time, the first one counts. full reports whether this one does.

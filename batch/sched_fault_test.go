@@ -2,8 +2,10 @@ package batch
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -11,9 +13,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"idem/internal/testkit"
 	"idem/items"
 	"idem/ledger"
 	"idem/ledger/ledgertest"
+	"idem/proc"
 	"idem/runner"
 )
 
@@ -145,6 +149,39 @@ func TestNoRoomToStart(t *testing.T) {
 		t.Error("the limit had no effect")
 	}
 	k.wantSide("a b c")
+}
+
+// TestBusyFile has the file of the command open for writing: during the first start, or for ever.
+func TestBusyFile(t *testing.T) {
+	testkit.Slow(t, "each start of a busy file is tried for a second")
+	for _, closes := range []bool{true, false} {
+		k := newSched(t)
+		b := k.list("", numbers(8)...)
+		b.Slots = 4
+		file := filepath.Join(k.dir, "command")
+		must(t, os.WriteFile(file, []byte("#!/bin/sh\ncd \"$1\" && echo \"$2\" >>side\n"), 0o700))
+		open, err := os.OpenFile(file, os.O_WRONLY, 0)
+		must(t, err)
+		defer open.Close()
+		b.change = func(c *runner.Call) { c.Argv = []string{file, k.dir, c.Argv[len(c.Argv)-1]} }
+		notices := 0
+		b.hear = func(n Notice) {
+			if n.Kind != KindBusy {
+				return
+			}
+			if notices++; closes {
+				open.Close()
+			}
+		}
+		if closes {
+			b.want("8 done", VerdictDone)
+			continue
+		}
+		r := b.want("8 not reached", VerdictCommand)
+		if start, ok := errors.AsType[*proc.StartError](r.Command); !ok || start.Code != proc.CannotRun || notices != maxBusy {
+			t.Errorf("got %v after %d notices, want a busy file after %d", r.Command, notices, maxBusy)
+		}
+	}
 }
 
 func TestBadLines(t *testing.T) {

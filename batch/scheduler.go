@@ -105,6 +105,7 @@ type scheduler struct {
 	pace      pace
 	throttle  throttle
 	alone     int // starts that failed; see mayGetRoom
+	busy      int // starts that failed in a row; see mayBeWritten
 	stages    stages
 	alarm     func() // cancels the timer
 	alarmAt   time.Time

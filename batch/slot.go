@@ -181,7 +181,7 @@ func (s *scheduler) notBegun(u *unit, err error) {
 	stopped := errors.As(err, new(*proc.SignalError)) || s.running.Err() != nil
 	switch {
 	case err == nil, errors.Is(err, errTooLate):
-	case proc.Scarce(err) && !s.halted() && s.mayGetRoom(err, s.used-1):
+	case !s.halted() && (proc.Scarce(err) && s.mayGetRoom(err, s.used-1) || proc.TextBusy(err) && s.mayBeWritten(err)):
 		u.at = s.Clock.Now()
 		s.delay(u)
 		return
@@ -223,7 +223,7 @@ func (s *scheduler) after(u *unit) *unit {
 	u.took = now.Sub(u.begun)
 	if ran {
 		s.throttle.started(now)
-		s.alone = 0
+		s.alone, s.busy = 0, 0
 		if u.took < hold/2 && s.Interval <= hold {
 			s.patient = false
 		}

@@ -216,6 +216,24 @@ func (s *scheduler) mayGetRoom(err error, running int) bool {
 	return true
 }
 
+// maxBusy is how many starts in a row may fail because a process has the file of the command
+// open for writing. A copy may be about to end. If the file stays open, no item can start.
+const maxBusy = 3
+
+// mayBeWritten makes the batch wait, because the file of its command is open for writing. It
+// reports whether waiting may help. If several starts fail at the same time, the first one
+// counts.
+func (s *scheduler) mayBeWritten(err error) bool {
+	if !s.throttle.pause(s.Clock.Now()) {
+		return true
+	}
+	if s.busy++; s.busy > maxBusy {
+		return false
+	}
+	s.notify(Notice{Kind: KindBusy, Err: err})
+	return true
+}
+
 // releaseHeld gives back the claims of items for which no slot was free for some time.
 // They are taken again when there is one.
 func (s *scheduler) releaseHeld(now time.Time) {

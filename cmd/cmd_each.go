@@ -276,7 +276,7 @@ func (a *app) runBatch(ctx context.Context, b *bulk, out *meta) error {
 		b.path = path
 	}
 	if n := proc.Room(o.jobs.n, filesPerItem); n < o.jobs.n {
-		a.ui.warn("at most %s at the same time, not %s: the limits of this process leave no room", pluralVerb(n, "item runs", "items run"), o.jobs.text)
+		a.ui.warn("at most %s at the same time, not %s: the process limits leave no room", pluralVerb(n, "item runs", "items run"), o.jobs.text)
 		a.ui.warnDetail("ulimit -n and ulimit -u show them")
 		o.jobs.n = n
 	}

@@ -55,9 +55,9 @@ func noTopic(args []string) error {
 	return f.hint("to see the commands and topics: idem help")
 }
 
-// topicOf returns the topic that has a flag of idem run, "" if there is none.
+// topicOf returns the topic that has a flag of idem run or idem each, "" if there is none.
 func topicOf(flag string) string {
-	for _, g := range flagGroups {
+	for _, g := range slices.Concat(flagGroups, eachGroups) {
 		if slices.Contains(g.flags, flag) {
 			return g.topic
 		}
@@ -100,8 +100,8 @@ func wantsShort(args []string) bool {
 	return false
 }
 
-// manual returns the help of a command. The help of idem run lists the flags by topic;
-// the pages of the topics explain them. Its short form has only the common flags. The
+// manual returns the help of a command. The help of idem run and of idem each lists the flags
+// by topic; the pages of the topics explain them. Its short form has only the common flags. The
 // short form for idem has neither exit statuses nor the environment.
 func manual(c *cobra.Command, short bool) string {
 	var b strings.Builder
@@ -136,6 +136,15 @@ func manual(c *cobra.Command, short bool) string {
 	own := visibleFlags(c.LocalFlags())
 	shared := visibleFlags(c.InheritedFlags())
 	column := max(flagColumn(own), flagColumn(shared))
+	flagSections := func(groups []flagGroup) {
+		for _, g := range groups {
+			title := g.title
+			if g.topic != "" {
+				title += " (idem help " + g.topic + ")"
+			}
+			section(title, flagList(own, g.flags, column))
+		}
+	}
 	switch {
 	case run && short:
 		daily := withNames(own, dailyFlags)
@@ -144,9 +153,11 @@ func manual(c *cobra.Command, short bool) string {
 		b.WriteString("\nTo see all flags: idem run --help\n")
 		return b.String()
 	case run:
-		for _, g := range flagGroups {
-			section(g.title+" (idem help "+g.topic+")", flagList(own, g.flags, column))
-		}
+		flagSections(flagGroups)
+	case c.Name() == "each":
+		flagSections(eachGroups)
+		own = slices.DeleteFunc(own, func(f *pflag.Flag) bool { return inGroup(eachGroups, f.Name) })
+		flagSections(flagGroups)
 	case c.Annotations[asksAnnotation] != "":
 		section("Flags", flagList(own, ungrouped(own), column))
 		section(c.Annotations[asksAnnotation], groupNames(own))

@@ -74,9 +74,12 @@ func flagNamesOf(flags []*pflag.Flag) []string {
 
 // ungrouped returns the names of the flags that are in no group.
 func ungrouped(flags []*pflag.Flag) []string {
-	return slices.DeleteFunc(flagNamesOf(flags), func(name string) bool {
-		return slices.ContainsFunc(flagGroups, func(g flagGroup) bool { return slices.Contains(g.flags, name) })
-	})
+	return slices.DeleteFunc(flagNamesOf(flags), func(name string) bool { return inGroup(flagGroups, name) })
+}
+
+// inGroup reports whether a flag is in one of the groups.
+func inGroup(groups []flagGroup, name string) bool {
+	return slices.ContainsFunc(groups, func(g flagGroup) bool { return slices.Contains(g.flags, name) })
 }
 
 // helpWidth is the maximum width of a line of help, in bytes.

@@ -14,6 +14,7 @@ var textTopics = []textTopic{
 	{"exit-status", "Exit status", "the exit statuses of idem run", exitHelp, false},
 	{"environment", "Environment", "the variables that idem reads and sets", environmentHelp, false},
 	{"scripts", "Scripts with steps", "a script becomes resumable in five lines", scriptsHelp, true},
+	{"batches", "Loops as batches", "a loop over a list becomes a batch in one line", batchesHelp, true},
 	{"shell", "Shell", "two commands, pipes, variables, functions, loops, sudo", shellHelp, true},
 }
 
@@ -31,7 +32,7 @@ var variableGroups = []variableGroup{
 		{"IDEM_LEDGER", "the directory of the ledger, as an absolute path; like --ledger"},
 		{"IDEM_TRUST_PLACE", "1: like --trust-place"},
 		{"IDEM_NAMESPACE", "the namespace; like --namespace"},
-		{"IDEM_DISABLE", "1: idem run and idem step only run the command; they ignore all of their flags but -n"},
+		{"IDEM_DISABLE", "1: idem run and idem step only run the command; they ignore all of their flags but -n; idem each runs it for each item of the list, in order"},
 		{"IDEM_CI", "off: ignore GITHUB_ACTIONS=true"},
 		{"TZ", "the time zone of the calendar without --tz, as a name of the tz database"},
 		{"STATE_DIRECTORY, XDG_STATE_HOME, HOME", "the default place of the ledger; idem ignores a relative XDG_STATE_HOME or HOME, and refuses several or relative directories in STATE_DIRECTORY (status 64)"},
@@ -44,6 +45,11 @@ var variableGroups = []variableGroup{
 		{"IDEM_TOKEN", "a UUID for Idempotency-Key headers: the same for every attempt, different in each window; IDEM_TOKEN_HEX is the same without dashes"},
 		{"IDEM_LEDGER", "the directory of the ledger; with --trust-place, IDEM_TRUST_PLACE=1 is set too"},
 		{"IDEM_CHAIN", "the attempts and first probes that the command runs inside of"},
+	}},
+	{"The command of an item of idem each gets these, too:", []variableRow{
+		{"IDEM_ITEM", "the item, or its key field; not set if it is longer than 64 KiB"},
+		{"IDEM_ITEM_NO", "the number of the item in this list"},
+		{"IDEM_SLOT", "a number from 1 to that of -j; items that run at the same time have different ones"},
 	}},
 	{"A probe and a verification get the same variables, about the attempt in question, and IDEM_EVENT:\n  probe or verify.", nil},
 	{"A hook gets the same variables, about the attempt that ran, is replayed or caused a refusal, and:", []variableRow{
@@ -71,6 +77,7 @@ func commandExits() map[string][]exitRow {
 		},
 		"each": {
 			{"0", "all items are done; those that --only and --limit leave out do not count"},
+			{"1", "--dry-run: items would run"},
 			{"64", "bad usage: a flag, a key, the command or a placeholder"},
 			{"65", "the command of the batch has changed, items are recorded with other fields, or lines are no items"},
 			{"69", "the ledger cannot be used"},

@@ -27,7 +27,16 @@ func (a *app) listUnder(ctx context.Context, o *listOptions, f ledger.Filter) er
 	} else {
 		err = a.writeList(out, l, collapsed(ctx, l, f), o)
 	}
-	return cmp.Or(out.Flush(), err) // Flush repeats the error of an earlier write
+	if flush := out.Flush(); flush != nil || err != nil { // Flush repeats the error of an earlier write
+		return cmp.Or(flush, err)
+	}
+	if fields := keyFields(parent); o.items && fields != "" {
+		a.ui.note("each line has only the fields of --key-field %s", escape(fields))
+		if phase := o.phase(); phase == ledger.PhaseFailed || phase == ledger.PhaseInterrupted {
+			a.ui.note("to run these items, call idem each over the whole list with --only %s", phase)
+		}
+	}
+	return nil
 }
 
 // stdoutWriter returns the errors of writing to stdout as failures.

@@ -133,7 +133,11 @@ func (a *app) checkStepForm(o *runOptions, args []string, dashed bool) error {
 	case o.key == "" && slices.Contains(a.args, ""):
 		return usage("the name of the step is empty: a variable may be unset").hintForm(stepForm)
 	case o.key == "" && !dashed && len(args) > 0:
-		return usage("the name of a step comes before its flags").hintStep(a, args[0], args[min(2, len(args)):])
+		command := args[1:]
+		if i := slices.Index(command, "--"); i >= 0 { // flags come before it, too
+			command = command[i+1:]
+		}
+		return usage("the name of a step comes before its flags").hintStep(a, args[0], command)
 	case o.key == "":
 		return usage("idem step requires a name").hintForm(stepForm)
 	case len(args) == 0:

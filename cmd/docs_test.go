@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -92,6 +94,30 @@ func TestGuideHasEveryJSONField(t *testing.T) {
 	for name := range want {
 		if !got[name] {
 			t.Errorf("docs/guide.md: got no row for the field %s, want one", name)
+		}
+	}
+}
+
+// TestGuideHasEveryEvent checks that the guide names each field of the events and of the
+// summary of idem each, and each of their words.
+func TestGuideHasEveryEvent(t *testing.T) {
+	guide, err := os.ReadFile("../docs/guide.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(guide), "**Events.**")
+	var words []string
+	for _, v := range []any{eventView{}, callView{}, eachView{}, attemptView{}} {
+		for f := range reflect.TypeOf(v).Fields() {
+			if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" {
+				words = append(words, name)
+			}
+		}
+	}
+	words = slices.Concat(words, verdictNames[:], stopNames[:], fateNames[:])
+	for _, word := range words {
+		if word != "" && !strings.Contains(text, "`"+word+"`") {
+			t.Errorf("docs/guide.md: got no %q after the heading of events, want it", word)
 		}
 	}
 }

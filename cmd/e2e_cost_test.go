@@ -2,6 +2,7 @@ package cmd_test
 
 import (
 	"bytes"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -75,4 +76,31 @@ func TestE2ENoMethodByName(t *testing.T) {
 	if !bytes.Contains(out, []byte(" runtime.main\n")) || bytes.Contains(out, []byte(" reflect.Value.MethodByName\n")) {
 		t.Error("got reflect.Value.MethodByName among the linked functions, want none: go build -ldflags=-dumpdep shows what links it")
 	}
+}
+
+// The items of a batch share syncs. A list that is done costs none, and idem forget of a batch
+// costs a few for a thousand items.
+func TestE2ESyncsOfABatch(t *testing.T) {
+	t.Parallel()
+	requireTool(t, "strace")
+	b := newBox(t)
+	b.wantStatus(b.sh("seq 100 >few; seq 1000 >many"), 0)
+	b.wantStatus(b.run("run", "--key", "first", "--", "true"), 0)
+	b.wantStatus(b.run("each", "--key", "k", "-j", "8", "--arg-file", "many", "--", "true"), 0)
+	if info, err := os.Stat(filepath.Join(b.ledger, "ledger.db-wal")); err != nil || info.Size() > 0 {
+		t.Errorf("after the batch, got a -wal of %v, error %v; want an empty one, since each process that opens the ledger reads it", info, err)
+	}
+	for _, c := range []struct {
+		most int
+		argv []string
+	}{
+		{100, []string{"each", "--key", "few", "-j", "8", "--arg-file", "few", "--", "true"}},
+		{0, []string{"each", "--key", "k", "-j", "8", "--arg-file", "many", "--", "true"}},
+		{20, []string{"forget", "k"}},
+	} {
+		if n := b.countSyncs(0, c.argv...); n > c.most {
+			t.Errorf("%q: got %d syncs, want at most %d", c.argv, n, c.most)
+		}
+	}
+	b.wantStatus(b.run("show", "k/1"), 1)
 }

@@ -1,8 +1,13 @@
 package cmd_test
 
 import (
+	"encoding/json"
+	"fmt"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -39,13 +44,17 @@ func TestE2EEachProgress(t *testing.T) {
 			t.Errorf("the line %q is too wide for the terminal", line)
 		}
 	}
-	// All is done before, so there is nothing to show. In the background, nothing is drawn.
+	// All is done before. A line is drawn only if that takes some time, and erased.
 	b.wantStatus(b.sh("idem mark done k/2"), 0)
 	y := b.open("bash", "-c", "TERM=xterm "+binary()+"/"+call)
 	if s := y.end(); s.ExitStatus() != 0 {
 		t.Errorf("got the end %#x, want 0", s)
 	}
-	if all := y.all(); !strings.HasPrefix(all, `idem: note: batch "k": 4 done before in `) {
+	all = y.all()
+	if _, after, drawn := strings.Cut(all, "\r\x1b[K"); drawn {
+		all = after
+	}
+	if !strings.HasPrefix(all, `idem: note: batch "k": 4 done before in `) {
 		t.Errorf("the terminal shows %q", all)
 	}
 }
@@ -87,4 +96,81 @@ func TestE2EEachCtrlC(t *testing.T) {
 			b.waitLines("ran", 9)
 		}
 	}
+}
+
+// The starts of --rate keep their distance, retries included. Items that are done do not count:
+// with one start in an hour, the second call would never end.
+func TestE2EEachRate(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	const n, interval = 20, 40 * time.Millisecond
+	call := fmt.Sprintf(`seq %d | idem each --key k -j 8 --rate %%s --retries 1 --retry-delay 1ms --events events -- sh -c '[ $1 != 3 ] || [ $IDEM_ATTEMPT = 2 ]' _ {}`, n)
+	b.wantStatus(b.sh(fmt.Sprintf(call, "25/s")), 0)
+	var begin time.Time
+	starts := 0
+	for line := range strings.Lines(b.read("events")) {
+		var e struct {
+			Event string
+			At    time.Time
+		}
+		testMust(t, json.Unmarshal([]byte(line), &e))
+		switch e.Event {
+		case "call":
+			begin = e.At
+		case "start":
+			if least := time.Duration(starts) * interval; e.At.Sub(begin) < least {
+				t.Errorf("start %d is %v after the begin, want at least %v", starts+1, e.At.Sub(begin), least)
+			}
+			starts++
+		}
+	}
+	if starts != n+1 {
+		t.Errorf("got %d starts, want %d and one retry", starts, n)
+	}
+	b.wantStatus(b.sh(fmt.Sprintf(call, "1/h")), 0)
+}
+
+// Each command inherits the lock of its item and no other lock, however many start at once.
+// A lock of another item would keep that item busy after its end.
+func TestE2EEachDescriptors(t *testing.T) {
+	t.Parallel()
+	requireTool(t, "bash")
+	b := newBox(t)
+	b.wantStatus(b.sh(`seq 300 | idem each --key k -j 64 --order done -- bash -c 'for fd in /proc/$$/fd/*; do [ ! $fd -ef $IDEM_LEDGER/locks ] || echo -n "lock "; done; echo' _ {} >out`), 0)
+	if got := b.wantStatus(b.sh("sort out | uniq -c | tr -s ' '"), 0).out; got != " 300 lock \n" {
+		t.Errorf("got the locks\n%s\nwant one in each of 300 items", got)
+	}
+}
+
+// A batch whose user has no process left waits until there is room again. No item fails, and
+// each one runs once.
+func TestE2EEachFewProcesses(t *testing.T) {
+	t.Parallel()
+	requireRoot(t) // for a user without other processes
+	requireTool(t, "prlimit")
+	b := newBox(t)
+	b.useUnprivilegedUser()
+	uid := 55000 + os.Getpid()%5000
+	b.user = &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}
+	testMust(t, os.Chown(b.dir, uid, uid))
+	testMust(t, unix.Mkfifo(b.path("gate"), 0o600))
+	testMust(t, os.Chown(b.path("gate"), uid, uid))
+	gate, err := os.OpenFile(b.path("gate"), os.O_RDWR, 0)
+	testMust(t, err)
+	defer gate.Close()
+	const limit, items = 60, 40
+	// The command forks no process: it would find no room either.
+	each := b.start([]string{"bash", "-c", fmt.Sprintf(`seq %d >list; exec prlimit --nproc=%d:%[2]d idem each --key k -j 8 --arg-file list -- sh -c 'echo "$1" >>ran; read x <gate' _ {}`, items, limit)})
+	b.waitLines("ran", 8)
+	hogs := b.start([]string{"bash", "-c", fmt.Sprintf("for i in {1..%d}; do sleep 300 & done; echo >hogs; wait", limit)})
+	b.waitLines("hogs", 1)
+	_, err = gate.WriteString(strings.Repeat("\n", items))
+	testMust(t, err)
+	b.waitUntil("idem finds no room", func() bool { return strings.Contains(b.read(each.err), "the system has no room for a further process") })
+	hogs.killAll()
+	r := b.wantStatus(each.wait(), 0)
+	if strings.Count(r.err, "no room") != 1 || strings.Contains(r.err, "failed") {
+		t.Errorf("got stderr\n%s\nwant one warning and no failure", r.err)
+	}
+	b.wantStatus(b.sh("sort -n ran | cmp - list"), 0)
 }

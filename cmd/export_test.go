@@ -74,5 +74,8 @@ func ExitStatuses() (codes []string) {
 	return codes
 }
 
+// BatchLines are the loop and the batch of idem help batches.
+func BatchLines() (loop, batch string) { return loopLines, batchLines }
+
 // ScriptLines is the script of idem help scripts.
 func ScriptLines() string { return scriptLines }

@@ -39,6 +39,31 @@ func TestFlagGroups(t *testing.T) {
 	})
 }
 
+// TestEachGroups checks that the manual of idem each shows each of its flags once, below the
+// heading of a group.
+func TestEachGroups(t *testing.T) {
+	each := commandNamed(t, "each")
+	text := manual(each, false)
+	if strings.Contains(text, "\nFlags:\n") {
+		t.Error("idem each --help has flags below the heading Flags, want each in a group")
+	}
+	for _, f := range visibleFlags(each.LocalFlags()) {
+		if n := strings.Count(text, "\n"+flagHead(f)+" "); n != 1 {
+			t.Errorf("idem each --help has --%s %d times, want once", f.Name, n)
+		}
+	}
+	for _, g := range eachGroups {
+		for _, name := range g.flags {
+			if each.Flags().Lookup(name) == nil {
+				t.Errorf("%s: got --%s, want a flag of idem each", g.title, name)
+			}
+			if got := topicOf(name); g.topic != "" && got == "" {
+				t.Errorf("idem help %s: got no page, want one", name)
+			}
+		}
+	}
+}
+
 // TestManual checks that every manual fits its width, and that its examples use
 // existing flags.
 func TestManual(t *testing.T) {
@@ -140,6 +165,11 @@ func TestTopics(t *testing.T) {
 	}
 	list := manual(root, true)
 	for _, name := range names {
+		for line := range strings.Lines(topicHelp(root, name)) {
+			if n := len([]rune(line)); n > helpWidth+1 && !strings.HasPrefix(line, "  Example: ") {
+				t.Errorf("topic %s: got a line of %d characters, want at most %d: %s", name, n-1, helpWidth, line)
+			}
+		}
 		if topicHelp(root, name) == "" || !strings.Contains(list, "\n  "+name+" ") {
 			t.Errorf("topic %s: got no page or no line in idem help, want both", name)
 		}

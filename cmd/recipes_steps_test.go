@@ -230,3 +230,34 @@ func TestHelpScripts(t *testing.T) {
 		},
 	}.resumes([]block{{lang: "sh", file: "deploy.sh", text: cmd.ScriptLines()}}, t)
 }
+
+// The batch of idem help batches has the effects of the loop, and goes on after a kill where
+// the loop would begin again.
+func TestHelpBatches(t *testing.T) {
+	loop, batch := cmd.BatchLines()
+	const sent = "send-mail a b@example.org\nsend-mail \"c\"@example.org\nsend-mail d@example.org\n"
+	for _, line := range []string{loop, batch} {
+		k := newRecipeBox(t, nil)
+		k.setenv("AT", k.dir)
+		k.tools("send-mail")
+		k.write("addresses.txt", "a b@example.org\n\"c\"@example.org\nd@example.org\n")
+		k.wantStatus(k.sh(line), 0)
+		if got := k.read("effects"); got != sent {
+			t.Errorf("%s: got %q, want %q", line, got, sent)
+		}
+	}
+	k := newRecipeBox(t, nil)
+	k.setenv("AT", k.dir)
+	k.tool("send-mail", `[ ! -e die ] || { rm die; kill -9 "$PPID"; }`)
+	k.write("addresses.txt", "a b@example.org\n\"c\"@example.org\nd@example.org\n")
+	k.write("die", "")
+	if r := k.sh(batch); r.code == 0 {
+		t.Fatalf("got %+v, want a call that is killed", r)
+	}
+	k.wantStatus(k.sh(strings.Replace(batch, "--key", "--on-interrupted rerun --key", 1)), 0)
+	if got, want := k.read("effects"), "send-mail a b@example.org\n"+sent; got != want {
+		t.Errorf("after a kill: got %q, want %q", got, want)
+	}
+	k.wantStatus(k.sh(batch), 0)
+	k.wantLines("effects", 4)
+}

@@ -99,7 +99,10 @@ type eachReport struct {
 	start time.Time
 	told  map[batch.Fate]int
 	bad   int
-	room  bool
+	room  bool // said
+	busy  bool // said
+	cut   int  // items whose output was not recorded completely
+	held  bool // the output of one of them may lack its end
 }
 
 func newEachReport(a *app, b *bulk, run *batch.Batch, log *eventLog) *eachReport {
@@ -127,6 +130,12 @@ func (r *eachReport) tell(ctx context.Context, n batch.Notice) {
 			u.warn("the system has no room for a further process: fewer items run at the same time")
 			u.warnDetail("%v", n.Err)
 			r.room = true
+		}
+	case batch.KindBusy:
+		if !r.busy {
+			u.warn("the command cannot be started yet: a process has its file open for writing")
+			u.warnDetail("%v", n.Err)
+			r.busy = true
 		}
 	case batch.KindSignal:
 		if n.Finishing && n.Count > 0 {
@@ -159,6 +168,11 @@ func (r *eachReport) tellEnd(ctx context.Context, n batch.Notice) {
 	} else {
 		r.app.reportHookFaults(n.Result.HookFaults)
 	}
+	if cur := n.Result.Record.Current; n.Err == nil && (n.Fate == batch.Done || n.Fate == batch.Failed) && (cur.Truncated || cur.Incomplete) {
+		if r.cut++; r.cut <= maxItemMessages {
+			r.held = r.app.warnRecording("item "+quote(cut(n.Key)), cur) || r.held
+		}
+	}
 	text := itemText(n)
 	if text == "" {
 		return
@@ -167,6 +181,9 @@ func (r *eachReport) tellEnd(ctx context.Context, n batch.Notice) {
 		return
 	}
 	r.app.ui.say(errorMark, "item %s %s", quote(cut(n.Key)), text)
+	if n.Hashed() {
+		r.app.ui.say(detailMark, "its key is %s", quote(n.ID.Key))
+	}
 	if n.Fate == batch.Mismatch {
 		call := r.app.itemCall(r.bulk, n.Entry)
 		for _, line := range changes(n.Result.Record.Current, call) {

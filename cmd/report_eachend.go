@@ -23,6 +23,12 @@ func (r *eachReport) end(ctx context.Context, res batch.Result, printed batch.Re
 			u.say(detailMark, "and %d more %s", n-maxItemMessages, fateText(fate))
 		}
 	}
+	if more := r.cut - maxItemMessages; more > 0 {
+		u.warn("the outputs of %d more items were not recorded completely", more)
+	}
+	if r.held {
+		u.hint(waitForChildren)
+	}
 	if r.bulk.list.reader.CRLF() {
 		u.note("the lines end with CR LF, as on Windows; the CR was dropped")
 	}
@@ -102,7 +108,11 @@ func (r *eachReport) failure(res batch.Result) *failure {
 		switch {
 		case res.Input != nil:
 			f = failureOf(listFailure(r.bulk.flags, res.Input))
-			if bad := (*items.BadLine)(nil); errors.As(res.Input, &bad) && !bad.Last {
+			switch bad := (*items.BadLine)(nil); {
+			case !errors.As(res.Input, &bad) || bad.Last:
+			case bad.NULs:
+				f.hintFlags("if a NUL byte ends each item, as in the output of find -print0", "-0")
+			default:
 				f.hint("to go on after such lines, add to the call: --skip-bad")
 			}
 		case c[batch.Mismatch] > 0:

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"idem/hashkey"
+	"idem/items"
 	"idem/ledger"
 )
 
@@ -26,6 +27,18 @@ func nameOf(rec ledger.Record) (name string, hashed bool) {
 		hashed = err == nil && len(sum) == 32
 	}
 	return name, hashed && rec.Parent != (ledger.ID{})
+}
+
+// keyFields returns the fields that identify the items of a batch, separated by commas; "" if
+// its items are whole lines.
+func keyFields(batch ledger.Record) string {
+	in, _ := hashkey.Decode(batch.Current.Inputs)
+	for _, p := range in {
+		if p.Kind == hashkey.KindValue && p.Name == items.KeyFieldInput {
+			return string(p.Value)
+		}
+	}
+	return ""
 }
 
 // itemOf returns the bytes of the step or item that a record is about. Those of a hashed

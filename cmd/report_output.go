@@ -143,15 +143,25 @@ func (a *app) reportOutput(res runner.Result, call runner.Call, failed *failure)
 		}
 		return
 	}
-	if cur.Truncated {
-		a.ui.warn("not all of the output of key %s could be recorded (%d bytes)", key, cur.OutputBytes)
-	}
-	if cur.Incomplete {
-		a.ui.warn("the output of key %s may lack its last lines, here and in a replay", key)
-		a.ui.warnDetail(leftBehind)
-		a.ui.hint(advice("redirect the output of a background process, or let the command wait for it"))
+	if a.warnRecording("key "+key, cur) {
+		a.ui.hint(waitForChildren)
 	}
 }
+
+// warnRecording warns of an output that was not recorded completely. what names the key or the
+// item. It reports whether the output may lack its end, for which waitForChildren is the hint.
+func (a *app) warnRecording(what string, cur ledger.Attempt) bool {
+	if cur.Truncated {
+		a.ui.warn("not all of the output of %s could be recorded (%d bytes)", what, cur.OutputBytes)
+	}
+	if cur.Incomplete {
+		a.ui.warn("the output of %s may lack its last lines, here and in a replay", what)
+		a.ui.warnDetail(leftBehind)
+	}
+	return cur.Incomplete
+}
+
+var waitForChildren = advice("redirect the output of a background process, or let the command wait for it")
 
 // inexactFailure returns the failure of a call with --exact whose replay would differ.
 func inexactFailure(err error, k runner.Lacks) *failure {

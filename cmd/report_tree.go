@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -266,39 +267,39 @@ func batchText(ctx context.Context, l ledger.Ledger, batch ledger.Record) (strin
 		if err != nil {
 			return "", err
 		}
-		items := nodesOf(batch, records)
-		b.WriteString(itemTable("\nLAST FAILURES", items, func(n stepNode) string { return outcomeText(n.rec.Current) + ", " + stamp(n.rec.Current.Started) }))
+		if err := itemTable(&b, l, "\nLAST FAILURES", records, func(cur ledger.Attempt) string {
+			return outcomeText(cur) + ", " + stamp(cur.Started)
+		}); err != nil {
+			return "", err
+		}
 	}
-	if all > maxItems {
+	if all == 0 || all > maxItems {
 		return b.String(), nil
 	}
 	records, err := ledger.Collect(l.List(ctx, below))
 	if err != nil {
 		return "", err
 	}
-	items := nodesOf(batch, records)
-	slices.SortStableFunc(items, func(a, b stepNode) int { return int(b.took - a.took) })
-	items = items[:min(len(items), maxNamed)]
-	b.WriteString(itemTable("\nSLOWEST", items, func(n stepNode) string { return tookText(n.took) }))
-	return b.String(), nil
+	slices.SortStableFunc(records, func(a, b ledger.Record) int { return cmp.Compare(timeOf(b.Current), timeOf(a.Current)) })
+	records = records[:min(len(records), maxNamed)]
+	err = itemTable(&b, l, "\nSLOWEST", records, func(cur ledger.Attempt) string { return tookText(timeOf(cur)) })
+	return b.String(), err
 }
 
-// nodesOf returns the nodes of items by their current attempts alone.
-func nodesOf(batch ledger.Record, records []ledger.Record) []stepNode {
-	nodes := make([]stepNode, len(records))
-	for i, rec := range records {
-		nodes[i] = stepNode{rec: rec, name: strings.TrimPrefix(rec.ID.Key, batch.ID.Key+"/"), took: timeOf(rec.Current)}
-	}
-	return nodes
-}
-
-func itemTable(title string, items []stepNode, text func(stepNode) string) string {
-	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+// itemTable writes a table of items with a text about the current attempt of each. For an item
+// whose key is a hash, it has the item, and the hash below it.
+func itemTable(b *strings.Builder, l ledger.Ledger, title string, records []ledger.Record, text func(ledger.Attempt) string) error {
+	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, title)
-	for _, n := range items {
-		fmt.Fprintf(w, "  %s\t%s\n", escape(n.name), text(n))
+	for _, rec := range records {
+		item, ok, err := readItem(l, rec)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(w, "  %s\t%s\n", escape(cut(item)), text(rec.Current))
+		if name, hashed := nameOf(rec); hashed && ok {
+			fmt.Fprintf(w, "\t%s\n", name)
+		}
 	}
-	_ = w.Flush() // into memory
-	return b.String()
+	return w.Flush() // into memory
 }

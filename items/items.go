@@ -77,6 +77,8 @@ type BadLine struct {
 	// Last reports whether the lines after it cannot be read. The next call of Next then
 	// returns io.EOF.
 	Last bool
+	// NULs reports whether the line looks like a list in which NUL bytes end the items.
+	NULs bool
 }
 
 func (e *BadLine) Error() string { return fmt.Sprintf("line %d %s", e.Line, e.Why) }

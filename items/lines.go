@@ -17,6 +17,7 @@ type lines struct {
 	pos        int64 // of start in the input
 	fault      error // of the input, io.EOF at its end
 
+	nuls bool // a part of the line that was dropped contains a NUL byte
 	no   int  // of the last line, from 1
 	crlf bool // the first line ends with CR LF
 }
@@ -29,6 +30,7 @@ type line struct {
 	// open reports whether the input ends in the line.
 	open bool
 	long bool // the line is longer than the limit, and text is empty
+	nuls bool // it is long and contains a NUL byte
 }
 
 func newLines(in io.Reader, sep byte, limit int) *lines {
@@ -74,7 +76,8 @@ func (l *lines) cut(end, newline int, long bool) line {
 	}
 	ln := line{no: l.no, end: l.pos, text: text, open: newline == 0, long: long || len(text) > l.limit}
 	if ln.long {
-		ln.text = nil
+		ln.nuls = l.nuls || bytes.IndexByte(text, 0) >= 0
+		ln.text, l.nuls = nil, false
 	}
 	return ln
 }
@@ -82,6 +85,7 @@ func (l *lines) cut(end, newline int, long bool) line {
 // drop forgets the start of a line that is too long. It keeps the last byte, which may be
 // the CR before a newline.
 func (l *lines) drop() {
+	l.nuls = l.nuls || bytes.IndexByte(l.buf[l.start:l.end], 0) >= 0
 	l.pos += int64(l.end - 1 - l.start)
 	l.buf[0] = l.buf[l.end-1]
 	l.start, l.end = 0, 1

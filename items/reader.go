@@ -227,14 +227,20 @@ func (r *Reader) full() (line, error) {
 		}
 		switch {
 		case ln.long:
-			return ln, &BadLine{Line: ln.no, Why: fmt.Sprintf("is longer than %d bytes", r.o.MaxItem)}
+			return ln, &BadLine{Line: ln.no, Why: fmt.Sprintf("is longer than %d bytes", r.o.MaxItem), NULs: ln.nuls && r.o.Format == Lines}
 		case len(ln.text) == 0, r.o.Format != NUL && blank(ln.text) && !(ln.open && r.o.StrictNewline):
 			continue
 		case r.o.Format != NUL && bytes.IndexByte(ln.text, 0) >= 0:
-			return ln, &BadLine{Line: ln.no, Why: "contains a NUL byte"}
+			return ln, &BadLine{Line: ln.no, Why: "contains a NUL byte", NULs: r.o.Format == Lines && endedByNULs(ln)}
 		}
 		return ln, nil
 	}
+}
+
+// endedByNULs reports whether a line that contains a NUL byte looks like several items, or the
+// last one, of a list in which NUL bytes end them.
+func endedByNULs(ln line) bool {
+	return bytes.Count(ln.text, []byte{0}) > 1 || ln.open && bytes.HasSuffix(ln.text, []byte{0})
 }
 
 // isUTF16 reports whether the first line of an input is in UTF-16.

@@ -34,6 +34,9 @@ func show(in io.Reader, o Options, fields ...string) (out []string) {
 			if bad.Last {
 				out = append(out, "last")
 			}
+			if bad.NULs {
+				out = append(out, "ended by NUL bytes")
+			}
 		case errors.Is(err, io.EOF):
 			return out
 		case err != nil:
@@ -82,6 +85,10 @@ func TestReader(t *testing.T) {
 		{"BOM", plain, "\ufeffa\nb\n", "", []string{`1:1 "a"`, `2:2 "b"`}},
 		{"only a BOM", plain, "\ufeff", "", nil},
 		{"a NUL byte", plain, "a\nb\x00c\nd", "", []string{`1:1 "a"`, "bad line 2 contains a NUL byte", `2:3 "d"`}},
+		{"items ended by NUL bytes", plain, "a\x00b\x00", "", []string{"bad line 1 contains a NUL byte", "ended by NUL bytes"}},
+		{"an item ended by a NUL byte", plain, "a\x00", "", []string{"bad line 1 contains a NUL byte", "ended by NUL bytes"}},
+		{"a NUL byte before a newline", plain, "a\x00\nb\n", "", []string{"bad line 1 contains a NUL byte", `1:2 "b"`}},
+		{"many items ended by NUL bytes", short(plain), strings.Repeat("x\x00", 70000) + "\n" + strings.Repeat("x", 70000), "", []string{"bad line 1 is longer than 20 bytes", "ended by NUL bytes", "bad line 2 is longer than 20 bytes"}},
 		{"UTF-16", plain, "\xff\xfea\x00\n\x00b\x00", "", []string{"bad line 1 is UTF-16: convert the list to UTF-8", "last"}},
 		{"not UTF-16", plain, "\xff\xfea\n", "", []string{`1:1 "\xff\xfea" hashed`}},
 		{
@@ -115,6 +122,7 @@ func TestReader(t *testing.T) {
 		{"CSV, strict", Options{Format: CSV, KeyFields: []string{"id"}, StrictNewline: true}, "id\n1\n2", "", []string{`1:2 "1"`, "bad line 3 has no newline at its end: it may be cut"}},
 		{"a header that is cut, strict", Options{Format: CSV, KeyFields: []string{"id"}, StrictNewline: true}, "id", "", []string{"bad line 1 has no newline at its end: it may be cut", "last"}},
 		{"a NUL byte in CSV", csv, "id,m\n1,a\x00\n2,\"\n\x00\"\n3,c\n", "", []string{"bad line 2 contains a NUL byte", "last"}},
+		{"NUL bytes in TSV", Options{Format: TSV, KeyFields: []string{"id"}}, "id\n1\x002\x00", "", []string{"bad line 2 contains a NUL byte"}},
 		{"a long record", short(csv), "id,m\n1,\"" + strings.Repeat("x\n", 20) + "\"\n2,c\n", "", []string{"bad line 2 begins a record longer than 20 bytes", "last"}},
 		{"a long line of CSV", short(csv), "id,m\n1," + strings.Repeat("x", 20) + "\n2,c\n", "", []string{"bad line 2 is longer than 20 bytes", "last"}},
 		{"two keys", Options{Format: CSV, KeyFields: []string{"id", "m"}}, "id,m\n1,2\n", "m id", []string{`1:2 "1,2" "2" "1" hashed`}},

@@ -284,13 +284,16 @@ func value(name, v string) hashkey.Part {
 	return hashkey.Part{Kind: hashkey.KindValue, Name: name, Value: []byte(v)}
 }
 
+// KeyFieldInput is the name of the input that has the key fields of a list with fields.
+const KeyFieldInput = "--key-field"
+
 // Call returns the inputs of the template, which are compared once for a batch. They are the
 // command line with its placeholders, and the options that change the items of an input or
 // their commands.
 func (t *Template) Call() hashkey.Inputs {
 	in := hashkey.Argv(t.argv)
 	if len(t.o.KeyFields) > 0 { // their order counts in the names of items
-		in = append(in, value("--key-field", strings.Join(t.o.KeyFields, ",")))
+		in = append(in, value(KeyFieldInput, strings.Join(t.o.KeyFields, ",")))
 	}
 	if t.o.OnStdin {
 		in = append(in, value("--item-on-stdin", "yes"))

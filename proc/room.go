@@ -39,16 +39,19 @@ func highest() int {
 	return n
 }
 
-// Scarce reports whether err may pass. The start lacked a process, memory or a descriptor,
-// or the executable file was open for writing.
+// Scarce reports whether err may pass: the start lacked a process, memory or a descriptor.
 func Scarce(err error) bool {
-	for _, scarce := range []error{unix.EAGAIN, unix.ENOMEM, unix.EMFILE, unix.ENFILE, unix.ETXTBSY} {
+	for _, scarce := range []error{unix.EAGAIN, unix.ENOMEM, unix.EMFILE, unix.ENFILE} {
 		if errors.Is(err, scarce) {
 			return true
 		}
 	}
 	return false
 }
+
+// TextBusy reports whether err means that a process has the executable file of the command, or
+// its interpreter, open for writing. Run has tried to start it for textBusyTimeout.
+func TextBusy(err error) bool { return errors.Is(err, unix.ETXTBSY) }
 
 // TooLong reports whether err means that the arguments of a command, with its environment,
 // are longer than the system permits.

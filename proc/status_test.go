@@ -147,6 +147,9 @@ func TestCannotStart(t *testing.T) {
 			t.Errorf("got %+v, error %v; want a StartError: %s", e, err, test.want)
 			continue
 		}
+		if TextBusy(err) != (test.file == busy) || Scarce(err) {
+			t.Errorf("%v: got TextBusy %v, Scarce %v", err, TextBusy(err), Scarce(err))
+		}
 		if start.Code != test.code || start.Name != "name" || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("code %d, error %v; want code %d, error %s", start.Code, err, test.code, test.want)
 		}
