@@ -35,7 +35,7 @@ func newDeletion(l *Ledger) *deletion {
 // The kernel does not hand a lock over: a process that waits for it has to be faster than
 // one that takes it again at once. So a deletion waits for turnTime after each piece.
 const (
-	pieceTime  = 500 * time.Millisecond
+	pieceTime  = 300 * time.Millisecond
 	turnTime   = 5 * time.Millisecond
 	leastPiece = 20_000
 	mostPiece  = 100_000

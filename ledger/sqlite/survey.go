@@ -58,6 +58,8 @@ func (s *successes) Has(id ledger.ID, fingerprint string) bool {
 	return s.slots[s.find(rowid, doneOf(name, fingerprint))] != 0
 }
 
+func (s *successes) Bytes() int { return 8 * len(s.slots) }
+
 // surveyPage is the number of records that Successes reads at once, as listPage is for List.
 const surveyPage = 20000
 
