@@ -30,11 +30,7 @@ func (s *scheduler) readAll() {
 		again := false
 		// An item that is skipped is remembered only if a later one of its key might run.
 		if !skipped || s.Policy.OnMismatch == runner.ChoiceRerun {
-			before := s.seen.bytes
-			again = s.seen.add(maphash.String(s.seed, item.ID.Key))
-			if s.seen.bytes != before {
-				s.garbage.add(s.seen.bytes - before)
-			}
+			again = s.garbage.remember(&s.seen, maphash.String(s.seed, item.ID.Key))
 		}
 		if skipped {
 			s.skipped.Add(1)

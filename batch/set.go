@@ -1,11 +1,13 @@
 package batch
 
 import (
+	"hash/maphash"
+	"math/bits"
 	"runtime/debug"
 	"sync"
 )
 
-// set is a set of 64-bit hashes. It needs 11 to 22 bytes for each. The zero set is empty.
+// set is a set of 64-bit hashes. It needs 11 to 16 bytes for each. The zero set is empty.
 type set struct {
 	parts [16]hashes // by the first bits, so that little is copied at a time
 	bytes int        // of memory
@@ -19,6 +21,8 @@ func (s *set) add(h uint64) bool {
 	s.bytes += 8 * (len(part.table) - before)
 	return had
 }
+
+func (s *set) has(h uint64) bool { return s.parts[h>>60].has(h) }
 
 // hashes is a set with open addressing. 0 is a free place.
 type hashes struct {
@@ -38,8 +42,13 @@ func (s *hashes) add(h uint64) bool {
 	return false
 }
 
+func (s *hashes) has(h uint64) bool {
+	h = max(h, 1)
+	return len(s.table) > 0 && s.table[find(s.table, h)] == h
+}
+
 func (s *hashes) grow() {
-	larger := make([]uint64, max(1<<6, 2*len(s.table)))
+	larger := make([]uint64, max(1<<6, len(s.table)*3/2))
 	for _, h := range s.table {
 		if h != 0 {
 			insert(larger, h)
@@ -50,16 +59,22 @@ func (s *hashes) grow() {
 
 // insert puts h into a table that has a free place. It reports whether h is new there.
 func insert(table []uint64, h uint64) bool {
-	mask := uint64(len(table) - 1)
-	for i := h & mask; ; i = (i + 1) & mask {
-		switch table[i] {
-		case 0:
-			table[i] = h
-			return true
-		case h:
-			return false
+	at := find(table, h)
+	isNew := table[at] == 0
+	table[at] = h
+	return isNew
+}
+
+// find returns the place of h in a table, or the free place where it belongs.
+func find(table []uint64, h uint64) int {
+	first, _ := bits.Mul64(h<<4, uint64(len(table))) // its first bits are those of all others
+	at := int(first)
+	for table[at] != 0 && table[at] != h {
+		if at++; at == len(table) {
+			at = 0
 		}
 	}
+	return at
 }
 
 // collections sets how often garbage is collected. The garbage between two collections takes
@@ -84,4 +99,37 @@ func (c *collections) add(bytes int) {
 	defer c.mu.Unlock()
 	c.tables += bytes
 	debug.SetGCPercent(max(1, fewCollections*smallHeap/(smallHeap+c.tables)))
+}
+
+// remember adds h to a set and reports whether the set had it before.
+func (c *collections) remember(s *set, h uint64) bool {
+	before := s.bytes
+	had := s.add(h)
+	if s.bytes != before {
+		c.add(s.bytes - before)
+	}
+	return had
+}
+
+// Seen knows the items of a list by 64-bit hashes. That two of a million items are taken for
+// one has a probability of 1 in 37 million.
+type Seen struct {
+	seed        maphash.Seed
+	keys, whole set
+	garbage     collections
+}
+
+// NewSeen returns a Seen that knows no item.
+func NewSeen() *Seen { return &Seen{seed: maphash.MakeSeed()} }
+
+// Add adds an item. It reports whether the key was there before, and whether it was then with
+// the same fingerprint.
+func (s *Seen) Add(e Entry) (before, same bool) {
+	key := maphash.String(s.seed, e.ID.Key)
+	whole := maphash.Comparable(s.seed, [2]string{e.ID.Key, e.Fingerprint})
+	if s.garbage.remember(&s.keys, key) {
+		return true, s.whole.has(whole)
+	}
+	s.garbage.remember(&s.whole, whole)
+	return false, false
 }

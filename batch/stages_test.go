@@ -155,8 +155,26 @@ func TestSet(t *testing.T) {
 			t.Fatalf("%d is not there", h)
 		}
 	}
-	if s.bytes > 22*n {
+	if s.has(12345) || new(set).has(1) {
+		t.Error("a hash is there that was not added")
+	}
+	if s.bytes > 17*n {
 		t.Errorf("got %d bytes", s.bytes)
+	}
+}
+
+func TestSeen(t *testing.T) {
+	s := NewSeen()
+	for i, c := range []struct {
+		key, fingerprint string
+		before, same     bool
+	}{
+		{"a", "f", false, false}, {"b", "f", false, false}, {"a", "f", true, true}, {"a", "g", true, false},
+		{"a", "g", true, false}, {"b", "f", true, true}, {"c", "g", false, false},
+	} {
+		if before, same := s.Add(Entry{ID: idOf(c.key), Fingerprint: c.fingerprint}); before != c.before || same != c.same {
+			t.Errorf("%d: got %v, %v", i, before, same)
+		}
 	}
 }
 
