@@ -169,8 +169,13 @@ func TestSeen(t *testing.T) {
 		key, fingerprint string
 		before, same     bool
 	}{
-		{"a", "f", false, false}, {"b", "f", false, false}, {"a", "f", true, true}, {"a", "g", true, false},
-		{"a", "g", true, false}, {"b", "f", true, true}, {"c", "g", false, false},
+		{"a", "f", false, false},
+		{"b", "f", false, false},
+		{"a", "f", true, true},
+		{"a", "g", true, false},
+		{"a", "g", true, false},
+		{"b", "f", true, true},
+		{"c", "g", false, false},
 	} {
 		if before, same := s.Add(Entry{ID: idOf(c.key), Fingerprint: c.fingerprint}); before != c.before || same != c.same {
 			t.Errorf("%d: got %v, %v", i, before, same)

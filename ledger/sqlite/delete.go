@@ -287,16 +287,20 @@ func dropAttempts(ctx context.Context, tx querier, gone *spools, ids []int64, of
 		err := each(ctx, tx, func(rows *sql.Rows) error {
 			var id, record int64
 			var runID sql.NullString
-			err := rows.Scan(&id, &record, &runID)
+			var note []byte
+			err := rows.Scan(&id, &record, &runID, &note)
 			if err != nil || !of(record) {
 				return err
 			}
 			if runID.Valid {
-				*gone = append(*gone, runID.String)
+				var a attemptRow
+				a.setNote(string(note))
+				*gone = append(*gone, struct{ runID, unstarted string }{runID.String, a.unstarted})
 			}
 			drop = append(drop, id)
 			return nil
-		}, fmt.Sprintf("select id, record, case when output_place in (%d, %d) then run_id end from attempts where id", storageUnknown, storageFile)+span.where, span.args...)
+		}, fmt.Sprintf(`select id, record, case when output_place in (%d, %d) or state='running' then run_id end,
+			case state when 'running' then note end from attempts where id`, storageUnknown, storageFile)+span.where, span.args...)
 		if err != nil {
 			return err
 		}
