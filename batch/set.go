@@ -9,7 +9,7 @@ import (
 
 // set is a set of 64-bit hashes. It needs 11 to 16 bytes for each. The zero set is empty.
 type set struct {
-	parts [16]hashes // by the first bits, so that little is copied at a time
+	parts [16]hashes // by the first bits; each grows alone, so little is copied at a time
 	bytes int        // of memory
 }
 
@@ -67,7 +67,7 @@ func insert(table []uint64, h uint64) bool {
 
 // find returns the place of h in a table, or the free place where it belongs.
 func find(table []uint64, h uint64) int {
-	first, _ := bits.Mul64(h<<4, uint64(len(table))) // its first bits are those of all others
+	first, _ := bits.Mul64(h<<4, uint64(len(table))) // the first bits are the same in the whole table
 	at := int(first)
 	for table[at] != 0 && table[at] != h {
 		if at++; at == len(table) {
@@ -111,8 +111,8 @@ func (c *collections) remember(s *set, h uint64) bool {
 	return had
 }
 
-// Seen knows the items of a list by 64-bit hashes. That two of a million items are taken for
-// one has a probability of 1 in 37 million.
+// Seen knows the items of a list by 64-bit hashes. With a probability of 1 in 37 million, two of
+// a million items have the same hash. The second one then counts as a duplicate.
 type Seen struct {
 	seed        maphash.Seed
 	keys, whole set

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"idem/internal/failpoint"
 )
 
@@ -29,15 +31,18 @@ func newDeletion(l *Ledger) *deletion {
 	return &deletion{ledger: l, most: 1 << 20, page: surveyPage, size: leastPiece}
 }
 
-// A commit deletes as many rows as it can in pieceTime, so that other calls get their turn.
-// The limits bound the number of syncs and the memory.
+// A commit deletes as many rows as it can in pieceTime of the processor, so that other calls
+// get their turn. The time does not depend on what else runs: a busy system would get small
+// pieces otherwise, and each piece writes most pages of an index in another order. Attempts
+// with large outputs take long, so the first piece is small. The limits bound the number of
+// syncs and the memory.
 //
 // The kernel does not hand a lock over: a process that waits for it has to be faster than
 // one that takes it again at once. So a deletion waits for turnTime after each piece.
 const (
 	pieceTime  = 300 * time.Millisecond
 	turnTime   = 5 * time.Millisecond
-	leastPiece = 20_000
+	leastPiece = 4000
 	mostPiece  = 100_000
 )
 
@@ -119,10 +124,10 @@ func keptSeries(ctx context.Context, q querier, parent int64) (int64, error) {
 type childRow struct{ series, done, rowid, attempt int64 }
 
 // The stale records below a parent that follow a place. Failed ones have the same done, and
-// SQLite looks the rowid up only beside a done that is equal.
+// SQLite uses the rowid in an index only where done is compared for equality.
 const (
-	staleBeside = "r.parent_series=?3 and r.done=?4 and r.id>=?5 and (r.id<>?5 or a.id>?6)"
-	staleAfter  = "(r.parent_series, r.done) > (?3, ?4)"
+	staleSameDone = "r.parent_series=?3 and r.done=?4 and r.id>=?5 and (r.id<>?5 or a.id>?6)"
+	staleAfter    = "(r.parent_series, r.done) > (?3, ?4)"
 )
 
 // staleBelow returns the sorted rowids of stale records directly below a parent that follow a
@@ -139,7 +144,7 @@ func (d *deletion) staleBelow(ctx context.Context, q querier, parent int64, at c
 	}
 	n = min(n, d.most)
 	records, attempts = make([]int64, 0, n), make([]int64, 0, n) // growing them would need as much again
-	for where := staleBeside; len(records) < d.most; {
+	for where := staleSameDone; len(records) < d.most; {
 		found := 0
 		err = each(ctx, q, func(rows *sql.Rows) error {
 			before := at.rowid
@@ -159,7 +164,7 @@ func (d *deletion) staleBelow(ctx context.Context, q querier, parent int64, at c
 		case err != nil:
 			return nil, nil, at, err
 		case found == d.page:
-			where = staleBeside
+			where = staleSameDone
 		case where == staleAfter:
 			slices.Sort(records)
 			slices.Sort(attempts)
@@ -218,23 +223,30 @@ func (d *deletion) pieces(ctx context.Context, ids []int64, f deleter) error {
 // piece deletes rows with one commit.
 func (d *deletion) piece(ctx context.Context, ids []int64, f deleter) error {
 	var gone spools
-	var begun time.Time
+	begun := processorTime()
 	err := d.ledger.write(ctx, func(tx querier) error {
-		gone, begun = nil, time.Now()
+		gone = nil
 		return f(ctx, tx, &gone, ids)
 	})
 	if err != nil {
 		return err
 	}
 	d.ledger.removeSpools(gone)
-	fit := float64(len(ids)) * float64(pieceTime) / float64(max(time.Since(begun), 1))
+	fit := float64(len(ids)) * float64(pieceTime) / float64(max(processorTime()-begun, 1))
 	d.size = int(min(max(fit, leastPiece), 2*float64(d.size), mostPiece))
 	return nil
 }
 
+// processorTime returns the time that processors have worked for this process.
+func processorTime() time.Duration {
+	var u unix.Rusage
+	_ = unix.Getrusage(unix.RUSAGE_SELF, &u) // cannot fail
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
 // deleteAttempts deletes those of the attempts whose records are still stale.
 func (s staleRecords) deleteAttempts(ctx context.Context, tx querier, gone *spools, ids []int64) error {
-	// A new attempt gets a number greater than all others. While the newest attempt is the
+	// A new attempt gets a number greater than that of every other attempt. While the newest attempt is the
 	// same, no number up to it was given again, and an attempt of a stale record never
 	// becomes one of another record.
 	newest := attemptName{rowid: s.newest.rowid}
