@@ -31,16 +31,17 @@ func newDeletion(l *Ledger) *deletion {
 	return &deletion{ledger: l, most: 1 << 20, page: surveyPage, size: leastPiece}
 }
 
-// A commit deletes as many rows as it can in pieceTime of the processor, so that other calls
-// get their turn. The time does not depend on what else runs: a busy system would get small
-// pieces otherwise, and each piece writes most pages of an index in another order. Attempts
-// with large outputs take long, so the first piece is small. The limits bound the number of
-// syncs and the memory.
+// A commit deletes as many rows as it can in pieceTime of the processor and in pieceWait, so
+// that other calls get their turn. Each piece writes most pages of an index in another order,
+// so small pieces cost more: a busy system makes them smaller only when other calls wait for long.
+// Attempts with large outputs take long, so the first piece is small. The limits bound the
+// number of syncs and the memory.
 //
 // The kernel does not hand a lock over: a process that waits for it has to be faster than
 // one that takes it again at once. So a deletion waits for turnTime after each piece.
 const (
 	pieceTime  = 300 * time.Millisecond
+	pieceWait  = 700 * time.Millisecond
 	turnTime   = 5 * time.Millisecond
 	leastPiece = 4000
 	mostPiece  = 100_000
@@ -223,17 +224,19 @@ func (d *deletion) pieces(ctx context.Context, ids []int64, f deleter) error {
 // piece deletes rows with one commit.
 func (d *deletion) piece(ctx context.Context, ids []int64, f deleter) error {
 	var gone spools
-	begun := processorTime()
+	var begun time.Time
+	var worked time.Duration
 	err := d.ledger.write(ctx, func(tx querier) error {
-		gone = nil
+		gone, begun, worked = nil, time.Now(), processorTime()
 		return f(ctx, tx, &gone, ids)
 	})
 	if err != nil {
 		return err
 	}
 	d.ledger.removeSpools(gone)
-	fit := float64(len(ids)) * float64(pieceTime) / float64(max(processorTime()-begun, 1))
-	d.size = int(min(max(fit, leastPiece), 2*float64(d.size), mostPiece))
+	worked = max(processorTime()-worked, 1)
+	fits := min(float64(pieceTime)/float64(worked), float64(pieceWait)/float64(max(time.Since(begun), 1)))
+	d.size = int(min(max(fits*float64(len(ids)), leastPiece), 2*float64(d.size), mostPiece))
 	return nil
 }
 
