@@ -4,7 +4,6 @@ import (
 	"errors"
 	"hash/maphash"
 	"io"
-	"runtime/debug"
 	"time"
 
 	"idem/items"
@@ -31,7 +30,7 @@ func (s *scheduler) readAll() {
 		again := false
 		// An item that is skipped is remembered only if a later one of its key might run.
 		if !skipped || s.Policy.OnMismatch == runner.ChoiceRerun {
-			again = s.seen.add(maphash.String(s.seed, item.ID.Key))
+			again = s.garbage.remember(&s.seen, maphash.String(s.seed, item.ID.Key))
 		}
 		if skipped {
 			s.skipped.Add(1)
@@ -91,7 +90,9 @@ func (s *scheduler) skips(e Entry) bool {
 	}
 	now := s.Clock.Now()
 	if now.Sub(known.at) > surveyAge {
-		s.survey.CompareAndSwap(known, nil)
+		if s.survey.CompareAndSwap(known, nil) {
+			s.garbage.add(-known.Bytes())
+		}
 		return false
 	}
 	if !known.Has(e.ID, e.Fingerprint) {
@@ -106,6 +107,9 @@ func (s *scheduler) skips(e Entry) bool {
 	return d == runner.Decision{Action: runner.ActionReplay, Reason: runner.ReasonSucceeded}
 }
 
+// largeSurvey is the memory in bytes that a survey may need. It is that of a million items.
+const largeSurvey = 12 << 20
+
 // lookAtAll begins the survey when it is worth its cost.
 func (s *scheduler) lookAtAll() {
 	all, ok := s.Runner.Ledger.(ledger.Surveying)
@@ -116,11 +120,13 @@ func (s *scheduler) lookAtAll() {
 	s.surveying, s.surveyed = true, found
 	at := s.Clock.Now()
 	go func() {
+		s.garbage.add(largeSurvey)
 		known, err := all.Successes(s.taking, s.Parent)
 		if err == nil { // else the items are looked up one by one, which finds the fault if it concerns them
-			debug.SetGCPercent(100) // a survey is large, and items that are skipped leave little garbage
+			s.garbage.add(known.Bytes())
 			s.survey.Store(&survey{known, at})
 		}
+		s.garbage.add(-largeSurvey)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.surveying = false

@@ -73,6 +73,7 @@ func BenchmarkRun(b *testing.B) {
 type all struct{}
 
 func (all) Has(ledger.ID, string) bool { return true }
+func (all) Bytes() int                 { return 0 }
 
 // BenchmarkSkip skips items without a look at the ledger.
 func BenchmarkSkip(b *testing.B) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"idem/runner"
 )
@@ -52,4 +53,35 @@ func TestOutputOfRetries(t *testing.T) {
 	b.change = func(c *runner.Call) { c.Retries = runner.Retries{N: 2} }
 	b.want("2 done", VerdictDone)
 	r.want("x.1\nx.2\nx.3\na.1\n", "")
+}
+
+// TestNoticesOfASurvey has many items that were read before the survey that skips them. Neither
+// their outputs nor their notices may fill the memory.
+func TestNoticesOfASurvey(t *testing.T) {
+	for _, c := range []struct {
+		name             string
+		skips, replayAll bool
+		want             int
+	}{
+		{"silent", false, false, 0},
+		{"with notices of skipped items", true, false, maxNotices},
+		{"with replays", false, true, maxNotices},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			k := newSched(t)
+			b := k.list("true")
+			b.Printer, b.Skips, b.ReplayAll = newRig(t, PrinterOptions{}, false).Printer, c.skips, c.replayAll
+			s := newScheduler(t.Context(), &b.Batch)
+			for i, name := range numbers(2 * maxNotices) {
+				s.intake.push(&unit{Entry: entry(i+1, name)})
+			}
+			s.survey.Store(&survey{all{}, time.Now()})
+			if u := s.pop(); u != nil {
+				t.Fatalf("item %s is taken", u.Key)
+			}
+			if len(s.notices) != c.want {
+				t.Errorf("got %d notices, want %d", len(s.notices), c.want)
+			}
+		})
+	}
 }

@@ -46,9 +46,6 @@ const (
 	// maxNotices is the number of notices that wait for Batch.Tell after which nothing
 	// starts.
 	maxNotices = 2000
-	// fewCollections is the percentage by which the memory of a batch grows between two
-	// collections. A batch needs little memory, and each of its items leaves much garbage.
-	fewCollections = 200
 )
 
 // scheduler is a running batch. These are the stages of an item:
@@ -72,6 +69,7 @@ type scheduler struct {
 	offset   atomic.Int64 // in the input, after the items that were read
 	stopping atomic.Bool
 	survey   atomic.Pointer[survey]
+	garbage  collections
 
 	// taking is canceled when nothing more starts, running when the commands get TERM.
 	taking, running         context.Context

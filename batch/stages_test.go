@@ -2,6 +2,7 @@ package batch
 
 import (
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -154,8 +155,45 @@ func TestSet(t *testing.T) {
 			t.Fatalf("%d is not there", h)
 		}
 	}
-	if size := 8 * len(s.table); size > 22*n {
-		t.Errorf("got %d bytes", size)
+	if s.has(12345) || new(set).has(1) {
+		t.Error("a hash is there that was not added")
+	}
+	if s.bytes > 17*n {
+		t.Errorf("got %d bytes", s.bytes)
+	}
+}
+
+func TestSeen(t *testing.T) {
+	s := NewSeen()
+	for i, c := range []struct {
+		key, fingerprint string
+		before, same     bool
+	}{
+		{"a", "f", false, false},
+		{"b", "f", false, false},
+		{"a", "f", true, true},
+		{"a", "g", true, false},
+		{"a", "g", true, false},
+		{"b", "f", true, true},
+		{"c", "g", false, false},
+	} {
+		if before, same := s.Add(Entry{ID: idOf(c.key), Fingerprint: c.fingerprint}); before != c.before || same != c.same {
+			t.Errorf("%d: got %v, %v", i, before, same)
+		}
+	}
+}
+
+// The garbage between two collections is the same with tables of any size.
+func TestCollections(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(fewCollections))
+	var c collections
+	for _, tables := range []int{0, 1 << 20, 16 << 20, 100 << 20} {
+		c.add(tables)
+		percent := debug.SetGCPercent(fewCollections)
+		if garbage := (smallHeap + tables) * percent / 100; garbage > 2*smallHeap || garbage < 7*smallHeap/4 {
+			t.Errorf("%d MB of tables: got %d KB of garbage", tables>>20, garbage>>10)
+		}
+		c.add(-tables)
 	}
 }
 

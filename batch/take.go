@@ -49,25 +49,27 @@ func (s *scheduler) pop() *unit {
 			s.back = slices.Delete(s.back, first, first+1)
 			return u
 		}
-		if full {
+		if full || len(s.notices) >= maxNotices {
 			return nil
 		}
 		u := s.intake.pop()
 		if u == nil {
 			return nil
 		}
-		if s.Printer != nil {
+		twin := s.flying[u.ID.Key]
+		skip := twin == nil && s.skips(u.Entry)
+		if s.Printer != nil && (!skip || s.ReplayAll) { // a notice for each place would need much memory
 			u.place = s.Printer.Item(u.ID, s.tag(u.Entry))
 		}
-		switch first := s.flying[u.ID.Key]; {
-		case first != nil && first.Fingerprint != u.Fingerprint:
+		switch {
+		case twin != nil && twin.Fingerprint != u.Fingerprint:
 			refusal := runner.Decision{Action: runner.ActionRefuse, Reason: runner.ReasonMismatch}
 			s.resolve(u, Notice{Fate: Conflict, Result: runner.Result{Decision: refusal}})
-		case first != nil && s.ReplayAll:
-			first.followers = append(first.followers, u) // their output is that of the first one
-		case first != nil:
+		case twin != nil && s.ReplayAll:
+			twin.followers = append(twin.followers, u) // their output is that of the first one
+		case twin != nil:
 			s.resolve(u, Notice{Fate: Duplicate})
-		case s.skips(u.Entry):
+		case skip:
 			s.resolve(u, Notice{Fate: DoneBefore})
 		default:
 			s.flying[u.ID.Key] = u

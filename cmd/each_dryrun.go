@@ -20,7 +20,7 @@ func (a *app) dryRun(ctx context.Context, b *bulk) error {
 	out.to = a.ui.stdout
 	w := bufio.NewWriter(&out)
 	r := a.itemRunner(b)
-	seen := map[string]string{} // fingerprints by key
+	seen := batch.NewSeen()
 	found := map[string]int{}
 	bad := 0
 	for {
@@ -44,10 +44,9 @@ func (a *app) dryRun(ctx context.Context, b *bulk) error {
 			return listFailure(b.flags, err)
 		}
 		what := "duplicate"
-		if before, ok := seen[e.ID.Key]; ok && before != e.Fingerprint {
+		if before, same := seen.Add(e); before && !same {
 			what = "mismatch"
-		} else if !ok {
-			seen[e.ID.Key] = e.Fingerprint
+		} else if !before {
 			if what, err = a.wouldDo(ctx, b, r, e); err != nil {
 				_ = w.Flush()
 				return err

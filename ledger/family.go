@@ -93,6 +93,8 @@ type Successes interface {
 	// Has reports whether the record of id had succeeded with this fingerprint. If the
 	// result is false, the record may nevertheless have done so: Get then decides.
 	Has(id ID, fingerprint string) bool
+	// Bytes returns about how much memory it needs.
+	Bytes() int
 }
 
 // Tally is a number of records by phase.

@@ -328,8 +328,9 @@ func doneOf(name filelock.Name, fingerprint string) int64 {
 	return 1
 }
 
-// spools are run IDs whose files are to be removed after the commit.
-type spools []string
+// spools are attempts whose files are to be removed after the commit. They are also removed
+// from the lists of attempts that were not started.
+type spools []struct{ runID, unstarted string }
 
 // dropStale deletes the history of a stale record.
 func (r *recordRow) dropStale(ctx context.Context, tx querier, gone *spools) error {

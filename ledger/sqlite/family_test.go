@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"idem/ledger"
@@ -72,21 +73,26 @@ func TestForgetIsResumed(t *testing.T) {
 	}
 	// A second process is killed after a piece. A child comes back in between.
 	d := newDeletion(l)
-	some := []int64{numberOf(child(theKey, 0)), numberOf(child(theKey, 3)), numberOf(other)}
+	some := []int64{numberOf(child(theKey, 0)), numberOf(child(theKey, 3))}
+	slices.Sort(some)
+	more := append(some, numberOf(other))
+	newest, err := newestAttempt(t.Context(), l.db)
+	must(t, err)
+	stale := staleRecords{parent.rowid, some, newest}
 	attempts := rows("attempts")
-	must(t, d.piece(t.Context(), parent.rowid, []int64{asked(t, place, "select current from records where key = cast('k/1' as blob)")}, deleteAttempts))
+	first := staleRecords{parent.rowid, []int64{numberOf(child(theKey, 1))}, newest}
+	must(t, d.piece(t.Context(), []int64{asked(t, place, "select current from records where key = cast('k/1' as blob)")}, first.deleteAttempts))
 	wantForgotten()
 	if got := rows("attempts"); got != attempts-1 {
 		t.Errorf("%d attempts", got)
 	}
-	must(t, d.piece(t.Context(), parent.rowid, some, deleteRecords)) // they have attempts
+	must(t, d.piece(t.Context(), more, stale.deleteRecords)) // they have attempts
 	if got := rows("records"); got != n+4 {
 		t.Errorf("%d rows", got)
 	}
-	ids, err := numbers(t.Context(), l.db, attemptsOf, jsonOf(some))
-	must(t, err)
-	must(t, d.piece(t.Context(), parent.rowid, ids, deleteAttempts))
-	must(t, d.piece(t.Context(), parent.rowid, some, deleteRecords))
+	ids := attemptsOf(t, l, more)
+	must(t, d.piece(t.Context(), ids, stale.deleteAttempts))
+	must(t, d.piece(t.Context(), more, stale.deleteRecords))
 	wantForgotten()
 	if got := rows("attempts"); got != attempts-3 { // another key has one
 		t.Errorf("%d attempts", got)
@@ -96,8 +102,9 @@ func TestForgetIsResumed(t *testing.T) {
 	}
 	runsBelow(t, l, child(theKey, 5), theKey, []byte("again\n"))
 	// The number of a deleted attempt may be that of one of a record which is not stale.
-	must(t, d.piece(t.Context(), parent.rowid, []int64{asked(t, place, "select current from records where key = cast('k/5' as blob)")}, deleteAttempts))
-	must(t, d.piece(t.Context(), parent.rowid, []int64{numberOf(child(theKey, 5))}, deleteRecords))
+	fifth := staleRecords{parent.rowid, []int64{numberOf(child(theKey, 5))}, newest}
+	must(t, d.piece(t.Context(), []int64{asked(t, place, "select current from records where key = cast('k/5' as blob)")}, fifth.deleteAttempts))
+	must(t, d.piece(t.Context(), fifth.records, fifth.deleteRecords))
 	if rec, err := l.Get(t.Context(), child(theKey, 5)); err != nil || rec.Phase() != ledger.PhaseSucceeded || rec.Attempts != 1 {
 		t.Errorf("got %+v, %v", rec, err)
 	}
@@ -118,6 +125,63 @@ func TestForgetIsResumed(t *testing.T) {
 	integrity(t, place)
 }
 
+// TestStaleBelow lists children page by page. Failed ones share one value of done, and some have
+// several attempts.
+func TestStaleBelow(t *testing.T) {
+	l := opened(t, fresh(t))
+	var want, attempts []int64
+	for i := range 9 {
+		id := child(theKey, i)
+		if i%4 > 0 {
+			want = append(want, numberOf(id))
+		}
+		for range i % 4 {
+			c, err := l.Claim(t.Context(), id)
+			must(t, err)
+			e, err := c.Begin(t.Context(), ledger.Start{RunID: fmt.Sprint("r", len(attempts)), Origin: ledger.Origin{Parent: theKey}})
+			must(t, err)
+			o := failure
+			if i == 7 {
+				o = success
+			}
+			_, err = e.Finish(t.Context(), o)
+			must(t, err)
+			must(t, c.Release())
+			attempts = append(attempts, int64(len(attempts)+1))
+		}
+	}
+	slices.Sort(want)
+	parent, err := l.forgetRecord(t.Context(), theKey, asItIs)
+	must(t, err)
+	for page := 1; page < 20; page++ {
+		for most := 1; most < 9; most++ {
+			d := &deletion{ledger: l, page: page, most: most}
+			var records, listed []int64
+			for at := (childRow{series: -1}); ; {
+				some, of, next, err := d.staleBelow(t.Context(), l.db, parent.rowid, at)
+				must(t, err)
+				if len(some) == 0 {
+					break
+				}
+				records, listed, at = append(records, some...), append(listed, of...), next
+			}
+			slices.Sort(records) // the rest of the attempts of a record may be in the next list, with it
+			slices.Sort(listed)
+			if records = slices.Compact(records); !slices.Equal(records, want) || !slices.Equal(listed, attempts) {
+				t.Fatalf("pages of %d, lists of %d: got records %v with %v, want %v with %v", page, most, records, listed, want, attempts)
+			}
+		}
+	}
+}
+
+// attemptsOf returns the sorted rowids of the attempts of records.
+func attemptsOf(t *testing.T, l *Ledger, records []int64) []int64 {
+	t.Helper()
+	ids, err := numbers(t.Context(), l.db, "select id from attempts where record in (select value from json_each(?)) order by id", jsonOf(records))
+	must(t, err)
+	return ids
+}
+
 // A kill between the deletion of attempts and that of their records leaves stale records whose
 // attempts are gone. The numbers of these attempts are given to attempts of other records.
 func TestNumbersOfDeletedAttemptsAreUsedAgain(t *testing.T) {
@@ -129,9 +193,12 @@ func TestNumbersOfDeletedAttemptsAreUsedAgain(t *testing.T) {
 	}
 	parent, err := l.forgetRecord(t.Context(), theKey, asItIs)
 	must(t, err)
-	ids, err := numbers(t.Context(), l.db, attemptsOf, jsonOf([]int64{numberOf(child(theKey, 0)), numberOf(child(theKey, 1)), numberOf(child(theKey, 2))}))
+	newest, err := newestAttempt(t.Context(), l.db)
 	must(t, err)
-	must(t, newDeletion(l).piece(t.Context(), parent.rowid, ids, deleteAttempts))
+	stale := staleRecords{parent.rowid, []int64{numberOf(child(theKey, 0)), numberOf(child(theKey, 1)), numberOf(child(theKey, 2))}, newest}
+	slices.Sort(stale.records)
+	ids := attemptsOf(t, l, stale.records)
+	must(t, newDeletion(l).piece(t.Context(), ids, stale.deleteAttempts))
 	for i := range 4 {
 		runs(t, l, ledger.ID{Namespace: "default", Key: fmt.Sprint("other", i)}, fmt.Sprint("o", i), nil, success)
 	}
@@ -144,6 +211,13 @@ func TestNumbersOfDeletedAttemptsAreUsedAgain(t *testing.T) {
 			t.Errorf("got %+v, %v, want a forgotten record", rec, err)
 		}
 		runsBelow(t, l, child(theKey, i), theKey, nil)
+	}
+	// A process that has read the list before goes on with it.
+	must(t, newDeletion(l).piece(t.Context(), ids, stale.deleteAttempts))
+	for _, id := range []ledger.ID{child(theKey, 0), child(theKey, 2), {Namespace: "default", Key: "other0"}, {Namespace: "default", Key: "other3"}} {
+		if rec, err := l.Get(t.Context(), id); err != nil || rec.Phase() != ledger.PhaseSucceeded {
+			t.Errorf("%s: got %+v, %v, want a success", id.Key, rec, err)
+		}
 	}
 	if err := l.Forget(t.Context(), child(theKey, 0)); err != nil {
 		t.Error(err)

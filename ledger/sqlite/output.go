@@ -13,6 +13,7 @@ import (
 
 	"idem/internal/failpoint"
 	"idem/ledger"
+	"idem/ledger/filelock"
 	"idem/ledger/spool"
 )
 
@@ -51,9 +52,10 @@ func (l *Ledger) syncGroup(take func() []*spoolSync) {
 // elsewhere or was given up.
 func (l *Ledger) removeSpool(runID string) { _ = l.dir.Remove(spoolName(runID)) }
 
-func (l *Ledger) removeSpools(runIDs spools) {
-	for _, runID := range runIDs {
-		l.removeSpool(runID)
+func (l *Ledger) removeSpools(gone spools) {
+	for _, a := range gone {
+		l.removeSpool(a.runID)
+		filelock.ForgetUnstarted(a.unstarted, a.runID)
 	}
 }
 

@@ -58,6 +58,8 @@ func (s *successes) Has(id ledger.ID, fingerprint string) bool {
 	return s.slots[s.find(rowid, doneOf(name, fingerprint))] != 0
 }
 
+func (s *successes) Bytes() int { return 8 * len(s.slots) }
+
 // surveyPage is the number of records that Successes reads at once, as listPage is for List.
 const surveyPage = 20000
 
@@ -88,7 +90,7 @@ func readSuccesses(ctx context.Context, q querier, parent ledger.ID) (*successes
 			return s, err
 		}
 		for _, r := range page {
-			if r.done != 0 && !s.add(r.rowid, r.done) {
+			if !s.add(r.rowid, r.done) {
 				return s, nil // the batch has grown since; Get finds the rest
 			}
 		}
@@ -100,7 +102,7 @@ type successRow struct{ done, rowid int64 }
 
 func successPage(ctx context.Context, q querier, p recordRow, from successRow) ([]successRow, error) {
 	rows, err := q.QueryContext(ctx, `select done, id from records where parent=? and parent<>0 and parent_series=?
-		and (done, id) > (?, ?) order by done, id limit ?`, p.rowid, p.rec.Series, from.done, from.rowid, surveyPage)
+		and done<>0 and (done, id) > (?, ?) order by done, id limit ?`, p.rowid, p.rec.Series, from.done, from.rowid, surveyPage)
 	if err != nil {
 		return nil, err
 	}

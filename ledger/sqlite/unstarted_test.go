@@ -299,3 +299,24 @@ func TestListsAreRemoved(t *testing.T) {
 		t.Error("the list of a batch that died exists, although its attempt was abandoned")
 	}
 }
+
+// TestListOfAForgottenBatch checks that the items of a batch that died leave its list when the
+// batch is forgotten.
+func TestListOfAForgottenBatch(t *testing.T) {
+	lists(t)
+	place := fresh(t)
+	b := newBatch(t, place)
+	c, err := b.Claim(t.Context(), child(theKey, "a"))
+	must(t, err)
+	x, err := c.Begin(t.Context(), ledger.Start{RunID: "a", MaxOutput: -1, Origin: ledger.Origin{Parent: theKey}})
+	must(t, err)
+	b.die()
+	list := x.(*execution).unstart.List
+	if !filelock.NeverStarted(list, "a") {
+		t.Fatal("the list has no such attempt")
+	}
+	must(t, opened(t, place).Forget(t.Context(), theKey))
+	if got := asked(t, place, "select count(*) from attempts"); got != 0 || filelock.NeverStarted(list, "a") {
+		t.Errorf("%d attempts are left, in the list: %v", got, filelock.NeverStarted(list, "a"))
+	}
+}
