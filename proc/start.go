@@ -31,9 +31,11 @@ func (c *Command) start(ctx context.Context, k *child, out, err int) error {
 		env = os.Environ()
 	}
 	k.group = k.tty == nil && (c.Apart || c.OwnGroup && !inForeground())
-	fork := func() (int, error) {
-		return c.fork(k, path, argv, env, out, err, &syscall.SysProcAttr{Setpgid: k.group})
+	sys, pidfd := &syscall.SysProcAttr{Setpgid: k.group}, -1
+	if k.tty == nil && c.reapsItself() {
+		openProcess(sys, &pidfd)
 	}
+	fork := func() (int, error) { return c.fork(k, path, argv, env, out, err, sys) }
 	if k.tty != nil {
 		fork = func() (int, error) { return k.tty.spawn(c, k, path, argv, env) }
 	}
@@ -44,7 +46,7 @@ func (c *Command) start(ctx context.Context, k *child, out, err int) error {
 		switch {
 		case errno == nil:
 			failpoint.Here("fork.after")
-			k.proc = newProcess(pid) // not reaped yet, so no other process can have the pid
+			k.proc = newProcess(pid, pidfd) // not reaped yet, so no other process can have the pid
 			return nil
 		case errors.Is(errno, unix.ETXTBSY) && time.Since(begin) < textBusyTimeout && ctx.Err() == nil:
 			time.Sleep(10 * time.Millisecond)
