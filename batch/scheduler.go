@@ -66,6 +66,7 @@ type scheduler struct {
 	intake *intake
 	seed   maphash.Seed
 	over   chan struct{} // closed at the end
+	jobs   chan func()   // for goroutines that have nothing to do, see spawn
 
 	skipped  atomic.Int64 // items that read has skipped
 	read     atomic.Int64
@@ -88,11 +89,12 @@ type scheduler struct {
 	delayed   []*unit // sorted by the time of the retry
 	aside     []*unit
 	sweepAt   int
-	takes     int // goroutines that take an item
-	waits     int // goroutines that wait for an item
-	queued    int // units that wait for a mutex
-	owed      int // units that are owed a beginning
-	begins    int // units whose beginning is being recorded
+	takes     int  // goroutines that take an item
+	unseen    bool // the latest item that was taken had to run, so the next one has probably no record
+	waits     int  // goroutines that wait for an item
+	queued    int  // units that wait for a mutex
+	owed      int  // units that are owed a beginning
+	begins    int  // units whose beginning is being recorded
 	slots     []bool
 	used      int // slots in use
 	started   int // items that started
@@ -115,7 +117,7 @@ type scheduler struct {
 
 func newScheduler(ctx context.Context, b *Batch) *scheduler {
 	s := &scheduler{
-		Batch: b, intake: newIntake(), seed: maphash.MakeSeed(), over: make(chan struct{}),
+		Batch: b, intake: newIntake(), seed: maphash.MakeSeed(), over: make(chan struct{}), jobs: make(chan func()),
 		flying: map[string]*unit{}, sweepAt: firstSweep, slots: make([]bool, b.Slots+1),
 		pace: pace{interval: b.Interval}, throttle: throttle{slots: b.Slots, most: b.Slots},
 		patient: b.Interval > hold,
@@ -220,7 +222,7 @@ func (s *scheduler) advance() {
 			break
 		}
 		s.occupy(u)
-		go s.work(u)
+		s.spawn(func() { s.work(u) })
 	}
 	for s.mayTake(now) {
 		u := s.pop()
@@ -228,7 +230,8 @@ func (s *scheduler) advance() {
 			break
 		}
 		s.takes++
-		go s.take(u)
+		unseen := s.unseen
+		s.spawn(func() { s.take(u, unseen) })
 	}
 	if s.Limit > 0 && s.started >= s.Limit && s.owed+s.begins == 0 {
 		s.halt(ByLimit)
@@ -241,6 +244,25 @@ func (s *scheduler) advance() {
 		s.done = true
 		close(s.over)
 		s.told.Signal()
+	}
+}
+
+// spawn calls f in a goroutine that has called another function before, if one is free. Its
+// stack is large enough then. A new one grows several times until SQLite has enough.
+func (s *scheduler) spawn(f func()) {
+	select {
+	case s.jobs <- f:
+	default:
+		go func() {
+			for {
+				f()
+				select {
+				case f = <-s.jobs:
+				case <-s.over:
+					return
+				}
+			}
+		}()
 	}
 }
 

@@ -89,8 +89,8 @@ func (s *scheduler) work(u *unit) {
 // ledger can. Each may be nil.
 func (s *scheduler) commit(ended, begins *unit) (finish, begin error) {
 	ctx := context.Background() // both are short, and must not be left half done
-	end := func() { finish = ended.task.Finish(ctx) }
-	start := func() {
+	end := func(ctx context.Context) { finish = ended.task.Finish(ctx) }
+	start := func(ctx context.Context) {
 		if begin != nil {
 			return
 		}
@@ -111,11 +111,11 @@ func (s *scheduler) commit(ended, begins *unit) (finish, begin error) {
 	}
 	switch {
 	case ended == nil:
-		start()
+		start(ctx)
 	case begins == nil:
-		end()
+		end(ctx)
 	default:
-		ledger.Together(s.Runner.Ledger, end, start)
+		ledger.Together(ctx, s.Runner.Ledger, end, start)
 	}
 	return finish, begin
 }

@@ -18,6 +18,11 @@ func (r *Runner) Take(ctx context.Context, c Call) (*Task, Result, error) {
 
 // take is Take. When the record changes, or the verification has answered, it starts over.
 func (c *call) take(ctx context.Context) (*Task, Result, error) {
+	if c.Unseen {
+		if t := c.takeUnseen(ctx); t != nil {
+			return t, Result{}, nil
+		}
+	}
 	for {
 		rec, err := c.Ledger.Get(ctx, c.ID)
 		if err != nil {
@@ -79,6 +84,34 @@ func (c *call) take(ctx context.Context) (*Task, Result, error) {
 		res.Leftover, res.Holders = busy.Leftover, busy.Holders
 		return nil, res, nil
 	}
+}
+
+// takeUnseen claims a key that has no record, and decides once. It returns nil, and leaves
+// nothing behind, if take has to look first: the key has a record, or there is an error.
+func (c *call) takeUnseen(ctx context.Context) (t *Task) {
+	if c.findCommand() != nil {
+		return nil
+	}
+	claim, err := c.Ledger.Claim(ctx, c.ID)
+	if err != nil {
+		return nil
+	}
+	defer func() {
+		if t == nil {
+			c.baseline = Baseline{}
+			_ = claim.Release()
+		}
+	}()
+	rec, err := claim.Record(ctx)
+	if err != nil || rec.Phase() != ledger.PhaseNone {
+		return nil
+	}
+	rec.Alive = false // see claimed
+	c.baseline = baselineOf(rec)
+	if d, err := c.decide(ctx, rec, Moment{Holding: true}); err == nil && d.Action == ActionExecute {
+		return newTask(c, claim, rec, d, nil)
+	}
+	return nil
 }
 
 // isOrphan reports whether the parent does not know a record that the call replays. The record

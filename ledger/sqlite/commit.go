@@ -51,19 +51,28 @@ func (l *Ledger) writeLarge(ctx context.Context, f func(tx querier) error) error
 
 func (l *Ledger) commit(c *change) error {
 	c.err = errUnserved
-	l.changes.do(c)
+	l.changes.do(c, announcementIn(c.ctx))
 	return c.err
 }
 
+// announced is the key of a context whose value is an *announcement.
+type announced struct{}
+
+func announcementIn(ctx context.Context) *announcement {
+	a, _ := ctx.Value(announced{}).(*announcement)
+	return a
+}
+
 // Together implements ledger.Grouping.
-func (l *Ledger) Together(changes ...func()) {
-	l.changes.announce(len(changes))
+func (l *Ledger) Together(ctx context.Context, changes ...func(ctx context.Context)) {
+	announcements := l.changes.announce(len(changes))
 	var all sync.WaitGroup
 	defer all.Wait()
 	for i, change := range changes {
 		make := func() {
-			defer l.changes.withdraw() // it may have changed nothing
-			change()
+			a := &announcements[i]
+			defer l.changes.withdraw(a) // it may have changed nothing
+			change(context.WithValue(ctx, announced{}, a))
 		}
 		if i < len(changes)-1 {
 			all.Go(make)

@@ -14,10 +14,19 @@ import (
 	"idem/ledger/spool"
 )
 
-func (e *execution) begin(ctx context.Context, tx querier, s ledger.Start) error {
+// begin records the attempt. unseen says that the key had no record when it was claimed. The
+// error is ledger.ErrChanged if it has one now.
+func (e *execution) begin(ctx context.Context, tx querier, s ledger.Start, unseen bool) error {
 	l, id := e.claim.ledger, e.claim.id
 	e.gone = nil
-	now, last, undone, err := readClaimed(ctx, tx, id)
+	var now recordRow
+	var last, undone attemptRow
+	var err error
+	if unseen {
+		now, err = newChild(ctx, tx, id, s.Origin.Parent)
+	} else {
+		now, last, undone, err = readClaimed(ctx, tx, id)
+	}
 	if err != nil {
 		return err
 	}
