@@ -231,7 +231,13 @@ func (c *claim) read(ctx context.Context) (recordRow, error) {
 	if err != nil {
 		return recordRow{}, c.ledger.explain(err)
 	}
+	if c.ledger.unseen.Load() {
+		if r, ok, err := readUnseen(ctx, db, c.id); ok || err != nil {
+			return r, c.ledger.explain(err)
+		}
+	}
 	r, a, err := readBoth(ctx, db, c.id)
+	c.ledger.unseen.Store(err == nil && r.rowid == 0)
 	c.mu.Lock()
 	executing := c.life != nil
 	c.mu.Unlock()

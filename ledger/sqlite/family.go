@@ -71,16 +71,32 @@ func newChild(ctx context.Context, tx querier, id, parent ledger.ID) (recordRow,
 	if parent == (ledger.ID{}) {
 		return newRecord(ctx, tx, id)
 	}
-	above, _, err := readBoth(ctx, tx, parent)
-	if err != nil {
-		return recordRow{}, err
-	}
-	if above.rowid == 0 || above.stale {
+	above, err := readRow(ctx, tx, numberOf(parent))
+	if err != nil || above.rec.ID != parent || above.kin.parent != 0 { // adopt reads it
 		return newRecord(ctx, tx, id)
 	}
 	r, err := newBelow(ctx, tx, id, &above)
 	r.above = &above
 	return r, err
+}
+
+// readUnseen is readBoth for a record that is probably missing. It reports false if readBoth has
+// to be asked. It reads the record above with the same query, because each query of the second
+// connection takes locks and reads its pages again after a commit.
+func readUnseen(ctx context.Context, q querier, id ledger.ID) (recordRow, bool, error) {
+	i := strings.IndexByte(id.Key, '/')
+	if i < 0 || i != strings.LastIndexByte(id.Key, '/') {
+		return recordRow{}, false, nil
+	}
+	parent := ledger.ID{Namespace: id.Namespace, Key: id.Key[:i], Window: id.Window}
+	var exists bool
+	above, err := scanRecord(q.QueryRowContext(ctx, "select "+recordColumns+`, exists (select 1 from records c
+		where c.id=? or c.namespace=? and c.key=? and c.window=?) from records r`+byNumber, append(nameArgs(id), numberOf(parent))...), &exists)
+	if err != nil || exists || above.rec.ID != parent {
+		return recordRow{}, false, nil
+	}
+	r, err := newBelow(ctx, q, id, &above)
+	return r, true, err
 }
 
 // newBelow is newRecord. known is a record above that was read already, or nil.

@@ -38,6 +38,7 @@ type Ledger struct {
 	// next.
 	recent atomic.Pointer[attemptRow]
 
+	unseen   atomic.Bool // the latest record that a claim has read was missing, see readUnseen
 	writable atomic.Bool // writePragmas has been executed
 
 	changes   *combiner[*change]
