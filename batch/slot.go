@@ -109,14 +109,14 @@ func (s *scheduler) commit(ended, begins *unit) (finish, begin error) {
 			begin = s.Prepare(begins.task, begins.Entry, begins.slot)
 		}
 	}
-	switch {
-	case ended == nil:
-		start(ctx)
-	case begins == nil:
-		end(ctx)
-	default:
-		ledger.Together(ctx, s.Runner.Ledger, end, start)
+	var changes []func(context.Context)
+	if ended != nil {
+		changes = append(changes, end)
 	}
+	if begins != nil {
+		changes = append(changes, start)
+	}
+	ledger.Together(ctx, s.Runner.Ledger, changes...) // also a single one, so that other slots wait for it
 	return finish, begin
 }
 

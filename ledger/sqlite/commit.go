@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -97,6 +98,9 @@ func (l *Ledger) commitGroup(take func() []*change) {
 			refuse, err = err, nil
 		}
 		defer t.end()
+	}
+	if l.sustained.Load() > 0 {
+		runtime.Gosched() // the slots of a batch that could run now may join the group
 	}
 	group := take()
 	if err != nil {
