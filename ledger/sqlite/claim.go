@@ -314,6 +314,7 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 	l.removeSpools(e.gone)
 	e.undone.forgetUnstarted()
 	failpoint.Here("begin.done")
+	l.executing.Add(1)
 	// The times of output pieces are measured from here, with the monotonic clock. The
 	// record has the same instant as the attempt's start.
 	if s.MaxOutput != 0 {

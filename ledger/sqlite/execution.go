@@ -123,6 +123,7 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 	_ = e.unstart.Remove() // if there was no command to start
 	failpoint.Here("finish.before")
 	l := e.claim.ledger
+	defer l.executing.Add(-1)
 	ctx = context.WithoutCancel(ctx)
 	defer e.endCommand(o.Reason)
 	sum, spoolErr := e.endOutput(o.Capture.Unread, true)
@@ -194,6 +195,7 @@ func (e *execution) finish(ctx context.Context, row attemptRow, inline []byte, f
 func (e *execution) Abandon(ctx context.Context) error {
 	l := e.claim.ledger
 	ctx = context.WithoutCancel(ctx)
+	defer l.executing.Add(-1)
 	defer e.endLife(ledger.ReasonExit)
 	_, _ = e.endOutput(ledger.Gaps{}, false)
 	l.removeSpool(e.row.a.RunID)
