@@ -27,8 +27,8 @@ type numbers struct {
 	over  bool
 }
 
-// starting is held for writing while files have reserved numbers: a process that is started
-// meanwhile by another goroutine would inherit them.
+// starting is held for writing while files have reserved numbers: a process that another
+// goroutine starts during that time would inherit them.
 var starting sync.RWMutex
 
 // manyStarts is the number of starts after which a Signals reserves numbers. The first

@@ -129,9 +129,9 @@ func (l *Ledger) commitGroup(take func() []*change) {
 	}
 }
 
-// A commit of a batch in which at least manyExecutions commands run waits for others to
-// join, for groupPause for each command. The commands run meanwhile, and a commit that is
-// saved leaves them time. The values are the result of measurements with 8 and 32 slots.
+// If at least manyExecutions commands of a batch run, a commit waits groupPause for each of
+// them, so that further changes join it. During that time the commands run. The values are
+// the result of measurements with 8 and 32 slots.
 const (
 	manyExecutions = 4
 	groupPause     = 125 * time.Microsecond
