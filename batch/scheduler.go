@@ -247,25 +247,6 @@ func (s *scheduler) advance() {
 	}
 }
 
-// spawn calls f in a goroutine that has called another function before, if one is free. Its
-// stack is large enough then. A new one grows several times until SQLite has enough.
-func (s *scheduler) spawn(f func()) {
-	select {
-	case s.jobs <- f:
-	default:
-		go func() {
-			for {
-				f()
-				select {
-				case f = <-s.jobs:
-				case <-s.over:
-					return
-				}
-			}
-		}()
-	}
-}
-
 // intakeEmpty is for a time when no further item is read.
 func (s *scheduler) intakeEmpty() bool { return s.intake.len() == 0 }
 

@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"errors"
 	"os"
 	"sync"
 	"syscall"
@@ -59,7 +60,7 @@ func (p *poller) await(fds []unix.PollFd) (known bool) {
 	n, failed := 0, error(nil)
 	err := p.conn.Read(func(uintptr) bool {
 		n, failed = unix.EpollWait(p.fd, events[:], 0)
-		return n > 0 || failed != nil && failed != unix.EINTR
+		return n > 0 || failed != nil && !errors.Is(failed, unix.EINTR)
 	})
 	if err != nil || failed != nil {
 		return fdio.Await(fds, -1)

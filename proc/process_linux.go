@@ -28,14 +28,17 @@ func newProcess(pid, fd int) *process { return &process{pid: pid, fd: fd} }
 func openProcess(sys *syscall.SysProcAttr, fd *int) { sys.PidFD = fd }
 
 // poll returns a function that waits until reap may succeed or one of fds is ready. It uses
-// the last element of fds for the process. The caller calls end after the last wait, while
-// the others are still open.
+// the last element of fds for the process. The caller calls end after the last wait, before
+// it closes the other descriptors.
 func (p *process) poll(fds []unix.PollFd) (await, end func()) {
 	at := newPoller()
 	fds[len(fds)-1].Fd = int32(p.fd)
 	await = func() { at.await(fds) }
 	if p.fd < 0 { // this kernel has no such descriptors after all
-		await = func() { fdio.Await(fds, reapInterval) }
+		await = func() {
+			fdio.Await(fds, reapInterval)
+			fds[len(fds)-1].Revents = unix.POLLIN
+		}
 	}
 	return await, func() {
 		at.end()
