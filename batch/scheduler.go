@@ -63,6 +63,7 @@ type scheduler struct {
 	intake *intake
 	seed   maphash.Seed
 	over   chan struct{} // closed at the end
+	jobs   chan func()   // for goroutines that have nothing to do, see spawn
 
 	skipped  atomic.Int64 // items that read has skipped
 	read     atomic.Int64
@@ -86,11 +87,12 @@ type scheduler struct {
 	delayed   []*unit // sorted by the time of the retry
 	aside     []*unit
 	sweepAt   int
-	takes     int // goroutines that take an item
-	waits     int // goroutines that wait for an item
-	queued    int // units that wait for a mutex
-	owed      int // units that are owed a beginning
-	begins    int // units whose beginning is being recorded
+	takes     int  // goroutines that take an item
+	unseen    bool // the latest item that was taken had to run, so the next one has probably no record
+	waits     int  // goroutines that wait for an item
+	queued    int  // units that wait for a mutex
+	owed      int  // units that are owed a beginning
+	begins    int  // units whose beginning is being recorded
 	slots     []bool
 	used      int // slots in use
 	started   int // items that started
@@ -114,7 +116,7 @@ type scheduler struct {
 
 func newScheduler(ctx context.Context, b *Batch) *scheduler {
 	s := &scheduler{
-		Batch: b, intake: newIntake(), seed: maphash.MakeSeed(), over: make(chan struct{}),
+		Batch: b, intake: newIntake(), seed: maphash.MakeSeed(), over: make(chan struct{}), jobs: make(chan func()),
 		flying: map[string]*unit{}, sweepAt: firstSweep, slots: make([]bool, b.Slots+1),
 		pace: pace{interval: b.Interval}, throttle: throttle{slots: b.Slots, most: b.Slots},
 		patient: b.Interval > hold,
@@ -219,7 +221,7 @@ func (s *scheduler) advance() {
 			break
 		}
 		s.occupy(u)
-		go s.work(u)
+		s.spawn(func() { s.work(u) })
 	}
 	for s.mayTake(now) {
 		u := s.pop()
@@ -227,7 +229,8 @@ func (s *scheduler) advance() {
 			break
 		}
 		s.takes++
-		go s.take(u)
+		unseen := s.unseen
+		s.spawn(func() { s.take(u, unseen) })
 	}
 	if s.Limit > 0 && s.started >= s.Limit && s.owed+s.begins == 0 {
 		s.halt(ByLimit)

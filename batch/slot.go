@@ -89,8 +89,8 @@ func (s *scheduler) work(u *unit) {
 // ledger can. Each may be nil.
 func (s *scheduler) commit(ended, begins *unit) (finish, begin error) {
 	ctx := context.Background() // both are short, and must not be left half done
-	end := func() { finish = ended.task.Finish(ctx) }
-	start := func() {
+	end := func(ctx context.Context) { finish = ended.task.Finish(ctx) }
+	start := func(ctx context.Context) {
 		if begin != nil {
 			return
 		}
@@ -109,14 +109,14 @@ func (s *scheduler) commit(ended, begins *unit) (finish, begin error) {
 			begin = s.Prepare(begins.task, begins.Entry, begins.slot)
 		}
 	}
-	switch {
-	case ended == nil:
-		start()
-	case begins == nil:
-		end()
-	default:
-		ledger.Together(s.Runner.Ledger, end, start)
+	var changes []func(context.Context)
+	if ended != nil {
+		changes = append(changes, end)
 	}
+	if begins != nil {
+		changes = append(changes, start)
+	}
+	ledger.Together(ctx, s.Runner.Ledger, changes...) // also a single one, so that other slots wait for it
 	return finish, begin
 }
 

@@ -78,13 +78,14 @@ func (s *scheduler) pop() *unit {
 	}
 }
 
-// take decides and claims an item.
-func (s *scheduler) take(u *unit) {
+// take decides and claims an item. unseen says that it has probably no record.
+func (s *scheduler) take(u *unit, unseen bool) {
 	fate, known, err := s.look(u)
 	var t *runner.Task
 	var res runner.Result
 	if err == nil && !known {
 		call := s.Call(u.Entry)
+		call.Unseen = unseen && !u.again
 		if u.again { // of two lines with other fields, the second one never runs
 			call.Policy.OnMismatch = runner.ChoiceRefuse
 		}
@@ -93,6 +94,7 @@ func (s *scheduler) take(u *unit) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.takes--
+	s.unseen = t != nil
 	if known {
 		s.resolve(u, Notice{Fate: fate, Result: res})
 	} else {

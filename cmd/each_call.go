@@ -14,14 +14,13 @@ import (
 
 // itemRunner returns the runner for the items of a batch.
 func (a *app) itemRunner(b *bulk) *runner.Runner {
+	outer := slices.DeleteFunc(outerEnviron(), func(kv string) bool { // of an outer batch
+		return strings.HasPrefix(kv, "IDEM_ITEM=") || strings.HasPrefix(kv, "IDEM_ITEM_NO=") || strings.HasPrefix(kv, "IDEM_SLOT=")
+	})
 	r := &runner.Runner{
 		Ledger: b.home.ledger, Now: a.now, NewRunID: newRunID, Owner: sync.OnceValue(owner),
 		Redact: b.keep.redactor, Backlog: b.home.backlog,
-		Environ: func(at runner.Attempt) []string {
-			return slices.DeleteFunc(b.home.environ(at), func(kv string) bool { // of an outer batch
-				return strings.HasPrefix(kv, "IDEM_ITEM=") || strings.HasPrefix(kv, "IDEM_ITEM_NO=") || strings.HasPrefix(kv, "IDEM_SLOT=")
-			})
-		},
+		Environ: func(at runner.Attempt) []string { return withVariables(outer, b.home.ofAttempt(at)) },
 	}
 	if b.flags.itemHooks {
 		r.Hooks = b.flags.runnerHooks(b.home.unprotected, a.ui.stderr)

@@ -105,19 +105,30 @@ func variables(at runner.Attempt, place, chain string) map[string]string {
 
 // environ returns the environment of idem with the given variables set. It leaves
 // out the variables that an outer idem has set about its attempt.
-func environ(set map[string]string) []string {
+func environ(set map[string]string) []string { return withVariables(outerEnviron(), set) }
+
+// outerEnviron is environ without variables.
+func outerEnviron() []string {
 	ofAttempt := append([]string{ledger.RunIDVar, ledger.EventVar, "IDEM_EXIT_CODE", "IDEM_REASON"}, unprotectedLacks...)
-	var env []string
-	for _, kv := range os.Environ() {
+	return slices.DeleteFunc(os.Environ(), func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
-		if _, replaced := set[name]; !replaced && !slices.Contains(ofAttempt, name) {
-			env = append(env, kv)
+		return slices.Contains(ofAttempt, name)
+	})
+}
+
+// withVariables returns a copy of env with the given variables set.
+func withVariables(env []string, set map[string]string) []string {
+	all := make([]string, 0, len(env)+len(set)+3) // an item has some more
+	for _, kv := range env {
+		name, _, _ := strings.Cut(kv, "=")
+		if _, replaced := set[name]; !replaced {
+			all = append(all, kv)
 		}
 	}
 	for name, value := range set {
-		env = append(env, name+"="+value)
+		all = append(all, name+"="+value)
 	}
-	return env
+	return all
 }
 
 // newRunID returns a UUIDv7, which sorts by time.

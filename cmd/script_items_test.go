@@ -30,12 +30,12 @@ func cmdItems(ts *testscript.TestScript, args []string) {
 		together = 256
 	}
 	for group := range slices.Chunk(items, together) {
-		var changes []func()
+		var changes []func(context.Context)
 		errs := make(chan error, len(group))
 		for _, item := range group {
-			changes = append(changes, func() { errs <- recordItem(ts, l, batch, ledger.State(args[1]), item) })
+			changes = append(changes, func(context.Context) { errs <- recordItem(ts, l, batch, ledger.State(args[1]), item) })
 		}
-		ledger.Together(l, changes...)
+		ledger.Together(context.Background(), l, changes...)
 		for range group {
 			ts.Check(<-errs)
 		}

@@ -28,7 +28,12 @@ type home struct {
 
 // environ returns the environment of a process that runs for an attempt.
 func (h home) environ(at runner.Attempt) []string {
-	return environ(h.variables(at, chainOf(at, h.place)))
+	return environ(h.ofAttempt(at))
+}
+
+// ofAttempt returns the variables of a process that runs for an attempt.
+func (h home) ofAttempt(at runner.Attempt) map[string]string {
+	return h.variables(at, chainOf(at, h.place))
 }
 
 // ledgerHome returns the home of a call that is recorded in l.

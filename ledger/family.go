@@ -44,18 +44,20 @@ type Grouping interface {
 	// of Together. Each change is acknowledged and fails separately, as without Together,
 	// and no change is acknowledged before it is durable.
 	//
-	// A change must not wait for another one, and must not call Together.
-	Together(changes ...func())
+	// A change gets ctx with the call of Together, and makes its changes with it. With another
+	// context, more commits may be needed. A change must not wait for another one, and must
+	// not call Together.
+	Together(ctx context.Context, changes ...func(ctx context.Context))
 }
 
 // Together is Grouping.Together of l, or calls the changes one after the other.
-func Together(l Ledger, changes ...func()) {
+func Together(ctx context.Context, l Ledger, changes ...func(ctx context.Context)) {
 	if g, ok := l.(Grouping); ok {
-		g.Together(changes...)
+		g.Together(ctx, changes...)
 		return
 	}
 	for _, change := range changes {
-		change()
+		change(ctx)
 	}
 }
 

@@ -50,6 +50,22 @@ func (k *child) wait(wake int) {
 	}
 }
 
+// reap is wait for a child that nothing else waits for, except that it does not wait. It
+// reports whether the child has ended.
+func (k *child) reap() bool {
+	ws, ended, err := k.proc.reap()
+	if !ended {
+		return false
+	}
+	if err != nil {
+		k.err = os.NewSyscallError("wait", err)
+	} else {
+		k.status = statusOf(ws)
+	}
+	close(k.ended)
+	return true
+}
+
 func statusOf(ws syscall.WaitStatus) Status {
 	if ws.Signaled() {
 		return Status{ExitCode: 128 + int(ws.Signal()), Signal: ws.Signal()}

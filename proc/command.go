@@ -189,7 +189,7 @@ func (c *Command) Run(ctx context.Context, s *Signals) (*End, error) {
 		defer t.close()
 		k.tty = t
 	}
-	p, err := newPump(c, k.tty)
+	p, err := newPump(c, k)
 	if err != nil {
 		k.tty.close()
 		k.tty.discard()
@@ -204,16 +204,24 @@ func (c *Command) Run(ctx context.Context, s *Signals) (*End, error) {
 	if err != nil {
 		k.tty.close()
 		p.close()
-		_ = unix.Close(p.wake)
+		if p.child == nil {
+			_ = unix.Close(p.wake)
+		}
 		return nil, err
 	}
 	s.started(k)
 
-	go func() {
-		k.wait(p.wake)
-		_ = unix.Close(p.wake) // the pump sees the end of the pipe
-	}()
-	go k.stopAtEndOf(ctx, c.Timeout, c.KillAfter)
+	if p.child == nil {
+		go func() {
+			k.wait(p.wake)
+			_ = unix.Close(p.wake) // the pump sees the end of the pipe
+		}()
+	}
+	if c.Timeout > 0 {
+		go k.stopAtEndOf(ctx, c.Timeout, c.KillAfter)
+	} else {
+		defer context.AfterFunc(ctx, func() { k.stopAtEndOf(ctx, 0, c.KillAfter) })()
+	}
 	k.tty.begin()
 	p.run(k.ended)
 	raw := k.tty.raw()
@@ -232,6 +240,13 @@ func (c *Command) Run(ctx context.Context, s *Signals) (*End, error) {
 		return e, &LostError{k.err}
 	}
 	return e, nil
+}
+
+// reapsItself reports whether the pump of the command also waits for the end of its process.
+// Then a run needs one goroutine, and no thread waits for it. A live copy may keep the pump
+// waiting until the process has ended, so with one, another goroutine has to wait for the end.
+func (c *Command) reapsItself() bool {
+	return !c.TTY && c.Stdout == nil && c.Stderr == nil && c.Earlier.copies() == 0 && canPollProcess()
 }
 
 // Flush waits until the readers of stdout and stderr have taken everything or are
@@ -263,6 +278,18 @@ func (e *End) Settle() {
 	for _, t := range e.tees {
 		t.settle(settling)
 	}
+}
+
+// copies returns the number of streams that are copied live. e may be nil.
+func (e *End) copies() (n int) {
+	if e != nil {
+		for _, t := range e.tees {
+			if t != nil {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 func (c *Command) name() string {

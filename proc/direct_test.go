@@ -220,7 +220,7 @@ func TestDirectSendToACommandThatIsBeingStarted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k.proc, k.group = newProcess(pid), true
+	k.proc, k.group = newProcess(pid, -1), true
 	s.started(k)
 	ws, err := k.proc.wait()
 	if err != nil || ws.Signal() != unix.SIGTERM {

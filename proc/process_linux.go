@@ -6,6 +6,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"idem/internal/fdio"
 )
 
 // process is a child of this process. It is not an os.Process, which first starts a
@@ -13,12 +15,57 @@ import (
 // command.
 type process struct {
 	pid int
+	fd  int // refers to it, until poll has ended; -1 if there is none
 
 	mu     sync.Mutex
 	reaped bool // another process may have the pid now
 }
 
-func newProcess(pid int) *process { return &process{pid: pid} }
+// newProcess returns the process with a pid. fd is a descriptor that refers to it, or -1.
+func newProcess(pid, fd int) *process { return &process{pid: pid, fd: fd} }
+
+// openProcess makes a start with sys set fd to a descriptor that refers to the child.
+func openProcess(sys *syscall.SysProcAttr, fd *int) { sys.PidFD = fd }
+
+// poll returns a function that waits until reap may succeed or one of fds is ready. It uses
+// the last element of fds for the process. The caller calls end after the last wait, before
+// it closes the other descriptors.
+func (p *process) poll(fds []unix.PollFd) (await, end func()) {
+	at := newPoller()
+	fds[len(fds)-1].Fd = int32(p.fd)
+	await = func() { at.await(fds) }
+	if p.fd < 0 { // this kernel has no such descriptors after all
+		await = func() {
+			fdio.Await(fds, reapInterval)
+			fds[len(fds)-1].Revents = unix.POLLIN
+		}
+	}
+	return await, func() {
+		at.end()
+		if p.fd >= 0 {
+			_ = unix.Close(p.fd)
+			p.fd = -1
+		}
+	}
+}
+
+// reapInterval is the time in milliseconds between two calls of reap for a process that
+// cannot be polled.
+const reapInterval = 10
+
+// reap returns the status of the child if it has ended.
+func (p *process) reap() (status syscall.WaitStatus, ended bool, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for {
+		pid, err := syscall.Wait4(p.pid, &status, syscall.WNOHANG, nil)
+		if err == syscall.EINTR {
+			continue
+		}
+		p.reaped = pid != 0 || err != nil
+		return status, p.reaped, err
+	}
+}
 
 // wait waits for the end of this child only. A wait for any child would take the
 // status of other children.

@@ -22,7 +22,7 @@ func TestEndOfTheTimeComesAfterTheCommands(t *testing.T) {
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}
-		k := &child{proc: newProcess(c.Process.Pid), ended: make(chan struct{})}
+		k := &child{proc: newProcess(c.Process.Pid, -1), ended: make(chan struct{})}
 		if err := unix.Waitid(unix.P_PID, k.proc.pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
 			t.Fatal(err)
 		}
@@ -49,7 +49,7 @@ func TestReusedNumberGetsNoSignal(t *testing.T) {
 	if err := other.Start(); err != nil {
 		t.Fatal(err)
 	}
-	k := &child{proc: newProcess(other.Process.Pid)}
+	k := &child{proc: newProcess(other.Process.Pid, -1)}
 	k.proc.reaped = true
 	if k.kill(unix.SIGTERM) {
 		t.Error("the signal was sent")

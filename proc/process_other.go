@@ -5,6 +5,8 @@ package proc
 import (
 	"os"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // process is a child of this process.
@@ -13,7 +15,7 @@ type process struct {
 	os  *os.Process
 }
 
-func newProcess(pid int) *process {
+func newProcess(pid, _ int) *process {
 	p, err := os.FindProcess(pid)
 	if err != nil {
 		panic(err) // documented never to happen on Unix
@@ -49,3 +51,11 @@ func (p *process) queue(a arrival) { p.signal(a.sig, false) }
 
 // hasEnded reports whether the child has been reaped.
 func (p *process) hasEnded() bool { return p.os.Signal(syscall.Signal(0)) != nil }
+
+// The pump never waits for the process on these systems, see canPollProcess.
+
+func openProcess(*syscall.SysProcAttr, *int) {}
+
+func (p *process) poll([]unix.PollFd) (await, end func()) { panic("no process can be polled") }
+
+func (p *process) reap() (syscall.WaitStatus, bool, error) { panic("no process can be polled") }

@@ -37,22 +37,27 @@ type pump struct {
 	out, err *source
 	wakeRead int
 	wake     int    // write end; a byte means that the child has stopped, its end that it was reaped
+	child    *child // not nil: run reaps it, and nothing wakes the pump
 	tty      *tty   // nil: the command writes to pipes
 	spare    []byte // buffer for reads when the tee has no room
 }
 
-func newPump(c *Command, t *tty) (*pump, error) {
+func newPump(c *Command, k *child) (*pump, error) {
+	t := k.tty
 	p := &pump{record: c.Record, tty: t}
 	// One pipe wakes the pump. Each stream has one too, unless a terminal has both.
 	fds := [6]int{-1, -1, -1, -1, -1, -1}
-	pipes := len(fds)
+	first, pipes := 0, len(fds)
 	switch {
 	case t != nil:
 		pipes = 2
 	case c.Joined:
 		pipes = 4
 	}
-	for i := 0; i < pipes; i += 2 {
+	if c.reapsItself() {
+		first, p.child = 2, k
+	}
+	for i := first; i < pipes; i += 2 {
 		r, w, err := pipe()
 		if err == nil {
 			fds[i], fds[i+1] = r, w
@@ -110,8 +115,14 @@ func (p *pump) run(ended <-chan struct{}) {
 		{Fd: int32(p.err.fd), Events: unix.POLLIN},
 		{Fd: int32(p.wakeRead), Events: unix.POLLIN},
 	}
+	await := func() { fdio.Await(fds, -1) }
+	if p.child != nil {
+		var end func()
+		await, end = p.child.proc.poll(fds)
+		defer end()
+	}
 	for {
-		fdio.Await(fds, -1)
+		await()
 		for i, s := range sources {
 			if fds[i].Revents == 0 {
 				continue
@@ -145,6 +156,9 @@ func (p *pump) run(ended <-chan struct{}) {
 // childState reports whether the child was stopped or is over since the last call.
 // Both results are false if neither has happened.
 func (p *pump) childState() (stopped, over bool) {
+	if p.child != nil {
+		return false, p.child.reap()
+	}
 	var b [1]byte
 	for {
 		n, err := unix.Read(p.wakeRead, b[:])

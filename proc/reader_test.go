@@ -139,7 +139,7 @@ func TestBackgroundProcessDoesNotHoldTheRun(t *testing.T) {
 // Another process that opens /proc/self/fd/1 may take the output that poll reported
 // to the pump.
 func TestStolenOutputDoesNotHang(t *testing.T) {
-	p, err := newPump(&Command{}, nil)
+	p, err := newPump(&Command{}, &child{})
 	if err != nil {
 		t.Fatal(err)
 	}

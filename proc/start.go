@@ -31,9 +31,11 @@ func (c *Command) start(ctx context.Context, k *child, out, err int) error {
 		env = os.Environ()
 	}
 	k.group = k.tty == nil && (c.Apart || c.OwnGroup && !inForeground())
-	fork := func() (int, error) {
-		return c.fork(k, path, argv, env, out, err, &syscall.SysProcAttr{Setpgid: k.group})
+	sys, pidfd := &syscall.SysProcAttr{Setpgid: k.group}, -1
+	if k.tty == nil && c.reapsItself() {
+		openProcess(sys, &pidfd)
 	}
+	fork := func() (int, error) { return c.fork(k, path, argv, env, out, err, sys) }
 	if k.tty != nil {
 		fork = func() (int, error) { return k.tty.spawn(c, k, path, argv, env) }
 	}
@@ -44,7 +46,7 @@ func (c *Command) start(ctx context.Context, k *child, out, err int) error {
 		switch {
 		case errno == nil:
 			failpoint.Here("fork.after")
-			k.proc = newProcess(pid) // not reaped yet, so no other process can have the pid
+			k.proc = newProcess(pid, pidfd) // not reaped yet, so no other process can have the pid
 			return nil
 		case errors.Is(errno, unix.ETXTBSY) && time.Since(begin) < textBusyTimeout && ctx.Err() == nil:
 			time.Sleep(10 * time.Millisecond)
@@ -65,20 +67,24 @@ func (c *Command) fork(k *child, path string, argv, env []string, out, err int, 
 		stdin = os.Stdin
 	}
 	attr := &syscall.ProcAttr{Env: env, Sys: sys}
-	attr.Files = []uintptr{stdin.Fd(), uintptr(out), uintptr(err)}
+	files := []uintptr{stdin.Fd(), uintptr(out), uintptr(err)}
 	for _, f := range c.Inherit {
-		attr.Files = append(attr.Files, f.Fd())
+		files = append(files, f.Fd())
 	}
-	given := len(attr.Files)
-	attr.Files = childFiles(attr.Files, k.signals.callers(), limit())
+	callers := k.signals.callers()
+	attr.Files = childFiles(files, callers, limit())
+	highest := len(attr.Files) + len(files)
 	// os.StartProcess would put the pipes' descriptors into os.Files.
 	OutlivePipe() // or the runtime would give an ignored PIPE the default disposition
-	asStarted(func() { pid, errno = syscall.ForkExec(path, argv, attr) })
-	if errors.Is(errno, unix.EBADF) && len(attr.Files)+given >= limit() {
+	asStarted(func() { pid, errno = k.signals.forkExec(path, argv, attr, files, callers) })
+	if errors.Is(errno, unix.EBADF) && highest >= limit() {
 		errno = unix.EMFILE // dup3(2) returns EBADF for a number above the limit
 	}
 	return pid, errno
 }
+
+// std is the number of standard descriptors.
+const std = 3
 
 // inheritBases are the possible first numbers of the descriptors in Command.Inherit.
 // The first number that the limit permits is used. No script is known to use 277; 200
@@ -104,7 +110,7 @@ const searched = 287
 // To move descriptors, ForkExec overwrites numbers above all of these: one for each
 // file and one for its own pipe. So none of these numbers may be the caller's.
 func childFiles(files []uintptr, isCallers func(fd int) bool, limit int) []uintptr {
-	const std, none = 3, ^uintptr(0)
+	const none = ^uintptr(0)
 	need := 2*len(files) - 1 // the inherited ones, a gap of one, the pipe, and one for each file
 	first := std
 	if len(files) > std {
@@ -169,6 +175,15 @@ func (s *Signals) callers() func(fd int) bool {
 	return func(fd int) bool {
 		return (fd >= len(s.inherited) || s.inherited[fd]) && isCallers(fd) // this process may have closed it
 	}
+}
+
+// forkExec is numbers.forkExec. s may be nil.
+func (s *Signals) forkExec(path string, argv []string, attr *syscall.ProcAttr, files []uintptr, callers func(fd int) bool) (int, error) {
+	var n *numbers
+	if s != nil {
+		n = &s.numbers
+	}
+	return n.forkExec(path, argv, attr, files, callers)
 }
 
 // limit returns the largest number of descriptors that this process may have.

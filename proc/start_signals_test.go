@@ -93,7 +93,7 @@ func TestSignalDuringTheStart(t *testing.T) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	k.proc = newProcess(c.Process.Pid)
+	k.proc = newProcess(c.Process.Pid, -1)
 	s.started(k)
 	c.Wait()
 	if ws := c.ProcessState.Sys().(syscall.WaitStatus); ws.Signal() != unix.SIGINT {

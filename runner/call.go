@@ -18,7 +18,9 @@ type Call struct {
 	Argv   []string      // the command
 	// Path is the file of the command. If it is not empty, proc.Ready has returned nil. If it
 	// is empty, the command is looked up before anything is written.
-	Path   string
+	Path string
+	// Unseen says that the key has probably no record. Take then claims it before it looks.
+	Unseen bool
 	Env    []string // variables of the command, the probes and the hooks besides Runner.Environ
 	Stdin  *os.File // of the command
 	TTY    bool     // give the command a pseudo-terminal; all its output is stdout then

@@ -37,7 +37,7 @@ func Sweep(ctx context.Context, l ledger.Ledger, f ledger.Filter, change func(le
 	var s Swept
 	var group []ledger.Record
 	flush := func() error {
-		err := s.group(l, group, change)
+		err := s.group(ctx, l, group, change)
 		group = group[:0]
 		told(s)
 		return err
@@ -57,15 +57,15 @@ func Sweep(ctx context.Context, l ledger.Ledger, f ledger.Filter, change func(le
 }
 
 // group changes some records at the same time.
-func (s *Swept) group(l ledger.Ledger, records []ledger.Record, change func(ledger.Record) error) error {
+func (s *Swept) group(ctx context.Context, l ledger.Ledger, records []ledger.Record, change func(ledger.Record) error) error {
 	if len(records) == 0 {
 		return nil
 	}
 	var mu sync.Mutex
 	var fault error
-	changes := make([]func(), len(records))
+	changes := make([]func(context.Context), len(records))
 	for i, rec := range slices.Clone(records) {
-		changes[i] = func() {
+		changes[i] = func(context.Context) {
 			err := change(rec)
 			mu.Lock()
 			defer mu.Unlock()
@@ -74,7 +74,7 @@ func (s *Swept) group(l ledger.Ledger, records []ledger.Record, change func(ledg
 			}
 		}
 	}
-	ledger.Together(l, changes...)
+	ledger.Together(ctx, l, changes...)
 	return fault
 }
 

@@ -18,6 +18,11 @@ func (r *Runner) Take(ctx context.Context, c Call) (*Task, Result, error) {
 
 // take is Take. When the record changes, or the verification has answered, it starts over.
 func (c *call) take(ctx context.Context) (*Task, Result, error) {
+	if c.Unseen {
+		if t, err := c.takeUnseen(ctx); t != nil || err != nil {
+			return t, Result{}, err
+		}
+	}
 	for {
 		rec, err := c.Ledger.Get(ctx, c.ID)
 		if err != nil {
@@ -79,6 +84,38 @@ func (c *call) take(ctx context.Context) (*Task, Result, error) {
 		res.Leftover, res.Holders = busy.Leftover, busy.Holders
 		return nil, res, nil
 	}
+}
+
+// takeUnseen claims a key that has no record, and decides once. If take has to look first,
+// for example because the key has a record, it returns nil and leaves nothing behind.
+func (c *call) takeUnseen(ctx context.Context) (t *Task, err error) {
+	if c.findCommand() != nil {
+		return nil, nil
+	}
+	claim, err := c.Ledger.Claim(ctx, c.ID)
+	if errors.As(err, new(*ledger.BusyError)) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if t == nil {
+			c.baseline = Baseline{}
+			err = errors.Join(err, claim.Release())
+		}
+	}()
+	rec, err := claim.Record(ctx)
+	if err != nil || rec.Phase() != ledger.PhaseNone {
+		return nil, err
+	}
+	rec.Alive = false // see claimed
+	c.baseline = baselineOf(rec)
+	d, err := c.decide(ctx, rec, Moment{Holding: true})
+	if err != nil || d.Action != ActionExecute {
+		return nil, err
+	}
+	return newTask(c, claim, rec, d, nil), nil
 }
 
 // isOrphan reports whether the parent does not know a record that the call replays. The record

@@ -1,6 +1,7 @@
 package ledgertest
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -120,7 +121,7 @@ func Benchmark(b *testing.B, h Harness) {
 					for c, x := begun(); x != nil; {
 						var after ledger.Claim
 						var then ledger.Execution
-						ledger.Together(l, func() { finish(b, x) }, func() { after, then = begun() })
+						ledger.Together(b.Context(), l, func(context.Context) { finish(b, x) }, func(context.Context) { after, then = begun() })
 						release(b, c)
 						c, x = after, then
 					}

@@ -26,10 +26,10 @@ var groupCases = []testCase{
 // although other operations of the group have not returned.
 func togetherIsAcknowledgedOneByOne(k *kit) {
 	for round := range 5 {
-		var changes []func()
+		var changes []func(context.Context)
 		for i := range crowd {
 			id := key(fmt.Sprint(round, " ", i))
-			changes = append(changes, func() {
+			changes = append(changes, func(context.Context) {
 				c, err := k.a.Claim(k.ctx, id)
 				if err != nil {
 					k.Errorf("Claim: %v", err)
@@ -50,7 +50,7 @@ func togetherIsAcknowledgedOneByOne(k *kit) {
 				}
 			})
 		}
-		ledger.Together(k.a, changes...)
+		ledger.Together(k.ctx, k.a, changes...)
 	}
 	k.same(len(k.list(k.b, ledger.Filter{Phase: ledger.PhaseSucceeded})), 5*crowd, "keys listed")
 }
@@ -81,9 +81,9 @@ func togetherFailsAlone(k *kit) {
 	k.release(released)
 	stale := k.claim(k.a, key("marked"))
 
-	var changes []func()
+	var changes []func(context.Context)
 	fails := func(is func(error) bool, change func() error) {
-		changes = append(changes, func() {
+		changes = append(changes, func(context.Context) {
 			if err := change(); !is(err) {
 				k.Errorf("a change that must fail: got error %v", err)
 			}
@@ -93,7 +93,7 @@ func togetherFailsAlone(k *kit) {
 		return func() error { _, err := c.Begin(ctx, s); return err }
 	}
 	for i, x := range good {
-		changes = append(changes, func() {
+		changes = append(changes, func(context.Context) {
 			if _, err := x.Finish(k.ctx, success); err != nil {
 				k.Errorf("Finish: %v", err)
 			}
@@ -117,7 +117,7 @@ func togetherFailsAlone(k *kit) {
 			})
 		}
 	}
-	ledger.Together(k.a, changes...)
+	ledger.Together(k.ctx, k.a, changes...)
 	for i := range good {
 		k.phase(key(fmt.Sprint("good ", i)), ledger.PhaseSucceeded)
 	}
@@ -140,12 +140,12 @@ func togetherFailsAlone(k *kit) {
 func togetherWithOneClaim(k *kit) {
 	c, other := k.claim(k.a, key("twice")), k.claim(k.a, key("other"))
 	var begun atomic.Int32
-	twice := func() {
+	twice := func(context.Context) {
 		if _, err := c.Begin(k.ctx, newStart()); err == nil {
 			begun.Add(1)
 		}
 	}
-	ledger.Together(k.a, twice, twice, func() {
+	ledger.Together(k.ctx, k.a, twice, twice, func(context.Context) {
 		if _, err := other.Begin(k.ctx, newStart()); err != nil {
 			k.Errorf("Begin: %v", err)
 		}
@@ -159,21 +159,21 @@ func togetherWithOneClaim(k *kit) {
 
 // togetherWithoutChanges: functions need not change anything.
 func togetherWithoutChanges(k *kit) {
-	ledger.Together(k.a)
+	ledger.Together(k.ctx, k.a)
 	ran := false
-	ledger.Together(k.a, func() { ran = true })
+	ledger.Together(k.ctx, k.a, func(context.Context) { ran = true })
 	k.same(ran, true, "whether the function was called")
 	id := key("k")
 	c := k.claim(k.a, id)
 	var inside sync.Mutex
 	read := 0
-	look := func() {
+	look := func(context.Context) {
 		k.shows(k.a, key("nothing"), ledger.PhaseNone)
 		inside.Lock()
 		defer inside.Unlock()
 		read++
 	}
-	ledger.Together(k.a, look, func() {
+	ledger.Together(k.ctx, k.a, look, func(context.Context) {
 		if _, err := c.Begin(k.ctx, newStart()); err != nil {
 			k.Errorf("Begin: %v", err)
 		}
@@ -197,13 +197,13 @@ func togetherWaitsForOtherCalls(k *kit) {
 		done <- errors.Join(err, c.Release())
 	}()
 	once := sync.OnceFunc(func() { close(waits) })
-	wait := func() {
+	wait := func(context.Context) {
 		once()
 		if err := k.a.Wait(k.ctx, id); err != nil {
 			k.Errorf("Wait: %v", err)
 		}
 	}
-	ledger.Together(k.a, wait, wait, wait)
+	ledger.Together(k.ctx, k.a, wait, wait, wait)
 	k.ok(k.answer(done), "Finish and Release")
 	k.phase(id, ledger.PhaseSucceeded)
 }
@@ -212,12 +212,12 @@ func togetherWaitsForOtherCalls(k *kit) {
 // fails gives its places up.
 func togetherTakesMutexes(k *kit) {
 	var claims []ledger.Claim
-	var changes []func()
+	var changes []func(context.Context)
 	var got atomic.Int32
 	for i := range crowd {
 		c := k.claim(k.a, key(fmt.Sprint(i)))
 		claims = append(claims, c)
-		changes = append(changes, func() {
+		changes = append(changes, func(context.Context) {
 			_, err := c.Begin(k.ctx, startWith(mutexes("a:20", "b:3")))
 			switch {
 			case err == nil:
@@ -227,7 +227,7 @@ func togetherTakesMutexes(k *kit) {
 			}
 		})
 	}
-	ledger.Together(k.a, changes...)
+	ledger.Together(k.ctx, k.a, changes...)
 	k.same(got.Load(), int32(3), "changes that got a place")
 	states, err := k.b.Mutexes(k.ctx, "default")
 	k.ok(err, "Mutexes")
@@ -252,10 +252,10 @@ func togetherInACrowd(k *kit) {
 		for round := range rounds {
 			id, other := key(fmt.Sprint(i, "/", round)), key(fmt.Sprint(i, "/", round, " other"))
 			var errs [2]error
-			ledger.Together(l, func() {
+			ledger.Together(k.ctx, l, func(context.Context) {
 				errs[0] = k.runOnce(l, id, func() {})
 				succeeded.Store(id, true)
-			}, func() {
+			}, func(context.Context) {
 				switch i % 4 {
 				case 0: // fails
 					ctx, cancel := context.WithCancel(k.ctx)
@@ -301,9 +301,9 @@ func togetherInACrowd(k *kit) {
 // togetherSurvivesCrash: all changes of a group that were acknowledged are kept.
 func togetherSurvivesCrash(k *kit) {
 	var acknowledged sync.Map
-	var changes []func()
+	var changes []func(context.Context)
 	for i := range crowd {
-		changes = append(changes, func() {
+		changes = append(changes, func(context.Context) {
 			id := key(fmt.Sprint(i))
 			c, err := k.a.Claim(k.ctx, id)
 			if err != nil {
@@ -325,7 +325,7 @@ func togetherSurvivesCrash(k *kit) {
 			}
 		})
 	}
-	ledger.Together(k.a, changes...)
+	ledger.Together(k.ctx, k.a, changes...)
 	k.crash()
 	acknowledged.Range(func(id, a any) bool {
 		k.same(k.get(k.a, id.(ledger.ID)).Current, a, "current attempt after a crash")

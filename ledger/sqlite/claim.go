@@ -56,8 +56,8 @@ func (l *Ledger) claim(ctx context.Context, id ledger.ID) (*claim, error) {
 	}
 	failpoint.Here("claim.taken")
 	c := &claim{ledger: l, id: id, name: name, lock: held}
-	rec, err := c.Record(ctx)
-	if err == nil && rec.Current.State == ledger.Running {
+	r, err := c.read(ctx)
+	if rec := r.rec; err == nil && rec.Current.State == ledger.Running {
 		if leftovers := filelock.LeftoversOf(rec.Current.RunID); len(leftovers) > 0 {
 			rec.Alive = true
 			err = &ledger.BusyError{ID: id, Record: rec, Leftover: true, Holders: leftovers}
@@ -67,7 +67,7 @@ func (l *Ledger) claim(ctx context.Context, id ledger.ID) (*claim, error) {
 		_ = held.Release()
 		return nil, err
 	}
-	c.first = &rec
+	c.first = &r
 	return c, nil
 }
 
@@ -86,7 +86,7 @@ func (l *Ledger) busy(ctx context.Context, id ledger.ID, leftover bool) error {
 // Wait implements ledger.Ledger. It polls at growing intervals. A wait in the kernel could
 // not be ended by ctx, and the kernel would wake one waiter after the other.
 func (l *Ledger) Wait(ctx context.Context, id ledger.ID) error {
-	l.changes.withdraw() // the caller may change something long after it has called Together
+	l.changes.withdraw(announcementIn(ctx)) // the caller may change something long after it has called Together
 	db, err := l.database(context.WithoutCancel(ctx))
 	if db == nil || err != nil {
 		return l.explain(err)
@@ -135,9 +135,10 @@ type claim struct {
 	ticket ticket  // in the lines of mutexes, from Queue to Begin
 	killed bool    // the last command that ended did not exit by itself
 
-	// first is the record that was read when the claim was taken, so that Record need
-	// not read it again. It is nil when the record may have changed.
-	first *ledger.Record
+	// first is the record that was read when the claim was taken, so that neither the first
+	// Record nor Begin need read it again. It is nil when the record may have changed.
+	first     *recordRow
+	firstRead bool // Record has returned it
 }
 
 var errReleased = errors.New("the claim is released")
@@ -213,30 +214,46 @@ func (c *claim) Record(ctx context.Context) (ledger.Record, error) {
 	if err := c.checkHeld(); err != nil {
 		return ledger.Record{}, err
 	}
-	if rec := c.takeFirst(); rec != nil && ctx.Err() == nil {
-		return *rec, nil
+	c.mu.Lock()
+	first, read := c.first, c.firstRead
+	c.firstRead = true
+	c.mu.Unlock()
+	if first != nil && !read && ctx.Err() == nil {
+		return first.rec, nil
 	}
+	r, err := c.read(ctx)
+	return r.rec, err
+}
+
+// read reads the record.
+func (c *claim) read(ctx context.Context) (recordRow, error) {
 	db, err := c.ledger.database(ctx)
 	if err != nil {
-		return ledger.Record{}, c.ledger.explain(err)
+		return recordRow{}, c.ledger.explain(err)
+	}
+	if c.ledger.unseen.Load() {
+		if r, ok, err := readUnseen(ctx, db, c.id); ok || err != nil {
+			return r, c.ledger.explain(err)
+		}
 	}
 	r, a, err := readBoth(ctx, db, c.id)
+	c.ledger.unseen.Store(err == nil && r.rowid == 0)
 	c.mu.Lock()
 	executing := c.life != nil
 	c.mu.Unlock()
 	if err == nil && !executing && a.neverStarted() {
 		r, _, err = r.without(ctx, db, a)
 	}
-	return r.rec, c.ledger.explain(err)
+	return r, c.ledger.explain(err)
 }
 
 // takeFirst returns first and sets it to nil.
-func (c *claim) takeFirst() *ledger.Record {
+func (c *claim) takeFirst() *recordRow {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	rec := c.first
+	first := c.first
 	c.first = nil
-	return rec
+	return first
 }
 
 // Begin implements ledger.Claim.
@@ -244,7 +261,7 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 	if err := c.checkHeld(); err != nil {
 		return nil, err
 	}
-	c.takeFirst()
+	first := c.takeFirst()
 	l := c.ledger
 	life, err := l.locks.Take(c.name, filelock.Life)
 	if errors.Is(err, filelock.ErrHeld) {
@@ -260,18 +277,24 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 	e := &execution{claim: c, life: life.File, unstart: l.unstarted.Load().Add(s.RunID)}
 	failpoint.Here("begin.listed")
 	var taken []place
-	err = l.write(ctx, func(tx querier) (err error) {
+	unseen := first != nil && first.rowid == 0
+	begin := func(tx querier) (err error) {
 		releaseAll(taken)
 		taken, err = c.takeMutexes(ctx, tx, s)
 		if err == nil {
-			err = e.begin(ctx, tx, s)
+			err = e.begin(ctx, tx, s, unseen)
 		}
 		if err != nil { // later changes of the transaction may take the places
 			releaseAll(taken)
 			taken = nil
 		}
 		return err
-	})
+	}
+	err = l.write(ctx, begin)
+	if unseen && errors.Is(err, ledger.ErrChanged) { // it got a record as the parent of another one
+		unseen = false
+		err = l.write(ctx, begin)
+	}
 	if err != nil {
 		e.endLife(ledger.ReasonExit)
 		releaseAll(taken)
@@ -291,6 +314,7 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 	l.removeSpools(e.gone)
 	e.undone.forgetUnstarted()
 	failpoint.Here("begin.done")
+	l.executing.Add(1)
 	// The times of output pieces are measured from here, with the monotonic clock. The
 	// record has the same instant as the attempt's start.
 	if s.MaxOutput != 0 {

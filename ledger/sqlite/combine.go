@@ -35,11 +35,11 @@ func newCombiner[T any](serve func(take func() []T)) *combiner[T] {
 	return c
 }
 
-// do returns when the request has been served.
-func (c *combiner[T]) do(request T) {
+// do returns when the request has been served. a is its announcement, nil if it is not known.
+func (c *combiner[T]) do(request T, a *announcement) {
 	w := &waiter[T]{request: request}
 	c.mu.Lock()
-	c.withdrawLocked()
+	c.withdrawLocked(a)
 	c.waiting = append(c.waiting, w)
 	if c.leading {
 		w.wake = make(chan struct{})
@@ -97,23 +97,33 @@ func (c *combiner[T]) lead() {
 // announce says that n requests are about to be made. Until they are made or withdrawn, no
 // group is begun, unless enough requests wait.
 //
-// Requests have no names. So a request that was not announced counts as one that was, and
-// the next group is begun too early. It is never begun too late: there are at most as many
+// A request whose announcement is not known counts as one that was announced, and the next
+// group may be begun too early. It is never begun too late: there are at most as many
 // announcements as announced requests that were neither made nor withdrawn.
-func (c *combiner[T]) announce(n int) {
+func (c *combiner[T]) announce(n int) []announcement {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.announced += n
+	return make([]announcement, n)
 }
 
-// withdraw says that an announced request may not be made, or was made.
-func (c *combiner[T]) withdraw() {
+// announcement is one of announce. It ends with the first request for it.
+type announcement struct{ over bool }
+
+// withdraw says that an announced request may not be made, or was made. a is as in do.
+func (c *combiner[T]) withdraw(a *announcement) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.withdrawLocked()
+	c.withdrawLocked(a)
 }
 
-func (c *combiner[T]) withdrawLocked() {
+func (c *combiner[T]) withdrawLocked(a *announcement) {
+	if a != nil {
+		if a.over {
+			return
+		}
+		a.over = true
+	}
 	c.announced = max(c.announced-1, 0)
 	c.changed.Signal()
 }

@@ -23,7 +23,7 @@ func TestRequestsThatWaitAreServedTogether(t *testing.T) {
 		c, groups := served(func() { <-hold })
 		const n = 2*maxGroup + 3
 		for i := range n {
-			go c.do(i)
+			go c.do(i, nil)
 			synctest.Wait() // it waits now
 		}
 		close(hold)
@@ -52,20 +52,47 @@ func TestAnnouncedRequestsAreAwaited(t *testing.T) {
 		c, groups := served(func() {})
 		c.announce(3)
 		for i := range 2 {
-			go c.do(i)
+			go c.do(i, nil)
 			synctest.Wait()
 		}
 		if len(*groups) > 0 {
 			t.Errorf("got groups %v, want none before the third request", *groups)
 		}
-		c.withdraw()
+		c.withdraw(nil)
 		synctest.Wait()
-		c.do(2)
-		c.withdraw() // of the functions that have returned
-		c.withdraw()
-		c.do(3)
+		c.do(2, nil)
+		c.withdraw(nil) // of the functions that have returned
+		c.withdraw(nil)
+		c.do(3, nil)
 		if len(*groups) != 3 || !slices.Equal((*groups)[0], []int{0, 1}) {
 			t.Errorf("got groups %v, want [[0 1] [2] [3]]", *groups)
+		}
+	})
+}
+
+// TestAnnouncementsEndOnce checks that a known announcement ends once: neither its later
+// requests nor its withdrawal begin the group of another call too early.
+func TestAnnouncementsEndOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, groups := served(func() {})
+		first, second := c.announce(1), c.announce(2)
+		go c.do(0, &second[0])
+		synctest.Wait()
+		go func() {
+			c.do(1, &first[0])
+			c.withdraw(&first[0])
+		}()
+		go c.do(2, &first[0])
+		synctest.Wait()
+		c.withdraw(&first[0])
+		synctest.Wait()
+		if len(*groups) > 0 {
+			t.Errorf("got groups %v, want none before the second request of the other call", *groups)
+		}
+		c.do(3, &second[1])
+		synctest.Wait()
+		if len(*groups) != 1 || len((*groups)[0]) != 4 {
+			t.Errorf("got groups %v, want one of all requests", *groups)
 		}
 	})
 }
@@ -78,7 +105,7 @@ func TestManyAnnouncementsDoNotDelayAFullGroup(t *testing.T) {
 		c.announce(maxGroup + 1)
 		var all sync.WaitGroup
 		for i := range maxGroup {
-			all.Go(func() { c.do(i) })
+			all.Go(func() { c.do(i, nil) })
 		}
 		all.Wait()
 		if len(*groups) == 0 {
@@ -108,11 +135,11 @@ func TestAPanicIsPassedOn(t *testing.T) {
 			var caught any
 			go func() {
 				defer func() { caught = recover() }()
-				c.do(0)
+				c.do(0, nil)
 			}()
 			synctest.Wait()
 			for i := range 3 {
-				go c.do(i)
+				go c.do(i, nil)
 			}
 			synctest.Wait()
 			close(hold)
@@ -120,7 +147,7 @@ func TestAPanicIsPassedOn(t *testing.T) {
 			if caught != "first" || c.leading || len(c.waiting) > 0 {
 				t.Errorf("got panic %v, leading %v, %d waiting", caught, c.leading, len(c.waiting))
 			}
-			c.do(4)
+			c.do(4, nil)
 		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -51,19 +52,28 @@ func (l *Ledger) writeLarge(ctx context.Context, f func(tx querier) error) error
 
 func (l *Ledger) commit(c *change) error {
 	c.err = errUnserved
-	l.changes.do(c)
+	l.changes.do(c, announcementIn(c.ctx))
 	return c.err
 }
 
+// announced is the key of a context whose value is an *announcement.
+type announced struct{}
+
+func announcementIn(ctx context.Context) *announcement {
+	a, _ := ctx.Value(announced{}).(*announcement)
+	return a
+}
+
 // Together implements ledger.Grouping.
-func (l *Ledger) Together(changes ...func()) {
-	l.changes.announce(len(changes))
+func (l *Ledger) Together(ctx context.Context, changes ...func(ctx context.Context)) {
+	announcements := l.changes.announce(len(changes))
 	var all sync.WaitGroup
 	defer all.Wait()
 	for i, change := range changes {
 		make := func() {
-			defer l.changes.withdraw() // it may have changed nothing
-			change()
+			a := &announcements[i]
+			defer l.changes.withdraw(a) // it may have changed nothing
+			change(context.WithValue(ctx, announced{}, a))
 		}
 		if i < len(changes)-1 {
 			all.Go(make)
@@ -89,6 +99,7 @@ func (l *Ledger) commitGroup(take func() []*change) {
 		}
 		defer t.end()
 	}
+	l.awaitOthers()
 	group := take()
 	if err != nil {
 		fail(group, err)
@@ -115,6 +126,27 @@ func (l *Ledger) commitGroup(take func() []*change) {
 	size, err := l.dir.Learn(walName) // no process removes it while it is open
 	if err == nil && size > l.longWAL() {
 		l.checkpoint(context.Background(), "restart", readerPatience)
+	}
+}
+
+// If at least manyExecutions commands of a batch run, a commit waits groupPause for each of
+// them, so that further changes join it. During that time the commands run. The values are
+// the result of measurements with 8 and 32 slots.
+const (
+	manyExecutions = 4
+	groupPause     = 125 * time.Microsecond
+	longestPause   = 4 * time.Millisecond
+)
+
+// awaitOthers lets other slots of a batch join the group that is about to be committed.
+func (l *Ledger) awaitOthers() {
+	n := l.executing.Load()
+	switch {
+	case l.sustained.Load() == 0:
+	case n < manyExecutions:
+		runtime.Gosched() // those that could run now
+	default:
+		time.Sleep(min(time.Duration(n)*groupPause, longestPause))
 	}
 }
 

@@ -14,10 +14,19 @@ import (
 	"idem/ledger/spool"
 )
 
-func (e *execution) begin(ctx context.Context, tx querier, s ledger.Start) error {
+// begin records the attempt. unseen says that the key had no record when it was claimed. The
+// error is ledger.ErrChanged if it has one now.
+func (e *execution) begin(ctx context.Context, tx querier, s ledger.Start, unseen bool) error {
 	l, id := e.claim.ledger, e.claim.id
 	e.gone = nil
-	now, last, undone, err := readClaimed(ctx, tx, id)
+	var now recordRow
+	var last, undone attemptRow
+	var err error
+	if unseen {
+		now, err = newChild(ctx, tx, id, s.Origin.Parent)
+	} else {
+		now, last, undone, err = readClaimed(ctx, tx, id)
+	}
 	if err != nil {
 		return err
 	}
@@ -114,6 +123,7 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 	_ = e.unstart.Remove() // if there was no command to start
 	failpoint.Here("finish.before")
 	l := e.claim.ledger
+	defer l.executing.Add(-1)
 	ctx = context.WithoutCancel(ctx)
 	defer e.endCommand(o.Reason)
 	sum, spoolErr := e.endOutput(o.Capture.Unread, true)
@@ -185,6 +195,7 @@ func (e *execution) finish(ctx context.Context, row attemptRow, inline []byte, f
 func (e *execution) Abandon(ctx context.Context) error {
 	l := e.claim.ledger
 	ctx = context.WithoutCancel(ctx)
+	defer l.executing.Add(-1)
 	defer e.endLife(ledger.ReasonExit)
 	_, _ = e.endOutput(ledger.Gaps{}, false)
 	l.removeSpool(e.row.a.RunID)

@@ -62,9 +62,54 @@ func prefixes(id ledger.ID) func(yield func(ledger.ID) bool) {
 
 // newRecord returns the record of a key that has none.
 func newRecord(ctx context.Context, q querier, id ledger.ID) (recordRow, error) {
+	return newBelow(ctx, q, id, nil)
+}
+
+// newChild is newRecord for a record that adopt then makes a child of parent, unless that is
+// the zero ID.
+func newChild(ctx context.Context, tx querier, id, parent ledger.ID) (recordRow, error) {
+	if parent == (ledger.ID{}) {
+		return newRecord(ctx, tx, id)
+	}
+	above, err := readRow(ctx, tx, numberOf(parent))
+	if err != nil || above.rec.ID != parent || above.kin.parent != 0 { // adopt reads it
+		return newRecord(ctx, tx, id)
+	}
+	r, err := newBelow(ctx, tx, id, &above)
+	r.above = &above
+	return r, err
+}
+
+// readUnseen is readBoth for a record that is probably missing. It reports false if readBoth has
+// to be asked. It reads the record above with the same query, because each query of the second
+// connection takes locks and reads its pages again after a commit.
+func readUnseen(ctx context.Context, q querier, id ledger.ID) (recordRow, bool, error) {
+	i := strings.IndexByte(id.Key, '/')
+	if i < 0 || i != strings.LastIndexByte(id.Key, '/') {
+		return recordRow{}, false, nil
+	}
+	parent := ledger.ID{Namespace: id.Namespace, Key: id.Key[:i], Window: id.Window}
+	var exists bool
+	above, err := scanRecord(q.QueryRowContext(ctx, "select "+recordColumns+`, exists (select 1 from records c
+		where c.id=? or c.namespace=? and c.key=? and c.window=?) from records r`+byNumber, append(nameArgs(id), numberOf(parent))...), &exists)
+	if err != nil || exists || above.rec.ID != parent {
+		return recordRow{}, false, nil
+	}
+	r, err := newBelow(ctx, q, id, &above)
+	return r, true, err
+}
+
+// newBelow is newRecord. known is a record above that was read already, or nil.
+func newBelow(ctx context.Context, q querier, id ledger.ID, known *recordRow) (recordRow, error) {
 	r := recordRow{rec: ledger.Record{ID: id, Generation: 1}}
 	for prefix := range prefixes(id) {
-		above, err := readRow(ctx, q, numberOf(prefix))
+		var above recordRow
+		var err error
+		if known != nil && known.rec.ID == prefix {
+			above = *known
+		} else {
+			above, err = readRow(ctx, q, numberOf(prefix))
+		}
 		if errors.Is(err, sql.ErrNoRows) {
 			continue
 		}
@@ -190,9 +235,14 @@ func (l *Ledger) adopt(ctx context.Context, tx querier, r *recordRow, o ledger.O
 	if err := o.Check(r.rec.ID); err != nil {
 		return err
 	}
-	parent, _, err := readBoth(ctx, tx, o.Parent)
-	if err != nil {
-		return err
+	var parent recordRow
+	if r.above != nil && r.above.rec.ID == o.Parent {
+		parent = *r.above
+	} else {
+		var err error
+		if parent, _, err = readBoth(ctx, tx, o.Parent); err != nil {
+			return err
+		}
 	}
 	if parent.rowid == 0 || parent.stale {
 		if err := parent.dropStale(ctx, tx, gone); err != nil {

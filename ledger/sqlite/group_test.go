@@ -42,9 +42,9 @@ func TestTogetherIsOneCommit(t *testing.T) {
 	l := opened(t, fresh(t))
 	_, xs := begun(t, l, 20, 10)
 	before := commits(t, l)
-	var changes []func()
+	var changes []func(context.Context)
 	for _, x := range xs {
-		changes = append(changes, func() {
+		changes = append(changes, func(context.Context) {
 			if _, err := x.Finish(t.Context(), success); err != nil {
 				t.Error(err)
 			}
@@ -52,7 +52,7 @@ func TestTogetherIsOneCommit(t *testing.T) {
 	}
 	next, err := l.Claim(t.Context(), theKey)
 	must(t, err)
-	l.Together(append(changes, func() {}, func() {
+	l.Together(t.Context(), append(changes, func(context.Context) {}, func(context.Context) {
 		if _, err := next.Begin(t.Context(), ledger.Start{RunID: "next"}); err != nil {
 			t.Error(err)
 		}
@@ -70,9 +70,9 @@ func TestErrorOfSQLiteInAGroup(t *testing.T) {
 	const n = 9
 	var errs [n]error
 	var made [n]int
-	var changes []func()
+	var changes []func(context.Context)
 	for i := range n {
-		changes = append(changes, func() {
+		changes = append(changes, func(context.Context) {
 			errs[i] = l.write(t.Context(), func(tx querier) error {
 				made[i]++
 				if i == 5 {
@@ -87,7 +87,7 @@ func TestErrorOfSQLiteInAGroup(t *testing.T) {
 			})
 		})
 	}
-	l.Together(changes...)
+	l.Together(t.Context(), changes...)
 	for i, err := range errs {
 		if (err != nil) != (i == 5) {
 			t.Errorf("change %d: got error %v", i, err)
@@ -109,9 +109,9 @@ func TestEffectsOfAFailedChange(t *testing.T) {
 	before := commits(t, l)
 	mine := errors.New("mine")
 	var errs [8]error
-	var changes []func()
+	var changes []func(context.Context)
 	for i := range errs {
-		changes = append(changes, func() {
+		changes = append(changes, func(context.Context) {
 			errs[i] = l.write(t.Context(), func(tx querier) error {
 				_, err := tx.ExecContext(t.Context(), "insert into outputs (attempt, frames) values (?, 'x')", -1-i)
 				if i%2 > 0 {
@@ -121,7 +121,7 @@ func TestEffectsOfAFailedChange(t *testing.T) {
 			})
 		})
 	}
-	l.Together(changes...)
+	l.Together(t.Context(), changes...)
 	for i, err := range errs {
 		if errors.Is(err, mine) != (i%2 > 0) || err != nil && i%2 == 0 {
 			t.Errorf("change %d: got error %v", i, err)
@@ -142,9 +142,9 @@ func TestPanicInAGroup(t *testing.T) {
 	var panics int
 	var mu sync.Mutex
 	var kept []int
-	var changes []func()
+	var changes []func(context.Context)
 	for i := range 6 {
-		changes = append(changes, func() {
+		changes = append(changes, func(context.Context) {
 			defer func() {
 				if recover() != nil {
 					mu.Lock()
@@ -166,7 +166,7 @@ func TestPanicInAGroup(t *testing.T) {
 			}
 		})
 	}
-	l.Together(changes...)
+	l.Together(t.Context(), changes...)
 	if panics != 1 || len(kept) > 0 {
 		t.Errorf("got %d panics, and changes %v were acknowledged", panics, kept)
 	}
@@ -192,11 +192,11 @@ func TestFullDiskInAGroup(t *testing.T) {
 	ids, xs := begun(t, l, n, 30<<10)
 	fill(t, disk, 200<<10)
 	errs := make([]error, n)
-	var changes []func()
+	var changes []func(context.Context)
 	for i, x := range xs {
-		changes = append(changes, func() { _, errs[i] = x.Finish(t.Context(), success) })
+		changes = append(changes, func(context.Context) { _, errs[i] = x.Finish(t.Context(), success) })
 	}
-	l.Together(changes...)
+	l.Together(t.Context(), changes...)
 	whole := 0
 	for i, id := range ids {
 		rec, err := l.Get(t.Context(), id)
@@ -285,14 +285,14 @@ func acknowledge(t *testing.T, place string) {
 			for i := 0; ; i++ {
 				before, key := running, fmt.Sprint(os.Getenv("ROUND"), "/", worker, "/", i)
 				var next ledger.Execution
-				l.Together(func() {
+				l.Together(t.Context(), func(context.Context) {
 					if x == nil {
 						return
 					}
 					if _, err := x.Finish(context.Background(), success); err == nil {
 						say(before, ledger.Succeeded)
 					}
-				}, func() {
+				}, func(context.Context) {
 					c, err := l.Claim(context.Background(), ledger.ID{Key: key})
 					if err != nil {
 						panic(err)

@@ -294,17 +294,17 @@ func readOnce(ctx context.Context, q querier, id ledger.ID) (recordRow, attemptR
 }
 
 // writeRecord stores r over the row that it was read from, or inserts it if there was none.
-// It returns ledger.ErrChanged if the stored row is no longer the same. It raises the floors
+// It returns ledger.ErrChanged if the stored row is no longer the same, or if there is one now. It raises the floors
 // of the records above.
 func writeRecord(ctx context.Context, tx querier, r *recordRow) error {
 	id := r.rec.ID
 	if r.rowid == 0 {
 		r.rowid = numberOf(id)
 		r.stored = r.checksum()
-		_, err := tx.ExecContext(ctx, `insert into records (id, namespace, key, window, generation, fence, attempts, current, checksum,
-			parent, parent_series, series, floor, done) values (?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		err := requireOneRow(tx.ExecContext(ctx, `insert into records (id, namespace, key, window, generation, fence, attempts, current, checksum,
+			parent, parent_series, series, floor, done) values (?,?,?,?,?,?,?,?,?,?,?,?,?,?) on conflict do nothing`,
 			r.rowid, []byte(id.Namespace), []byte(id.Key), []byte(id.Window), r.rec.Generation, r.rec.Fence, r.rec.Attempts, r.current, r.stored,
-			r.kin.parent, r.kin.parentSeries, r.rec.Series, r.kin.floor, r.kin.done)
+			r.kin.parent, r.kin.parentSeries, r.rec.Series, r.kin.floor, r.kin.done))
 		if err != nil {
 			return err
 		}

@@ -40,7 +40,9 @@ type Ledger struct {
 	// next.
 	recent atomic.Pointer[attemptRow]
 
-	writable atomic.Bool // writePragmas has been executed
+	executing atomic.Int32 // executions that have begun and are not finished
+	unseen    atomic.Bool  // the latest record that a claim has read was missing, see readUnseen
+	writable  atomic.Bool  // writePragmas has been executed
 
 	changes   *combiner[*change]
 	spools    *combiner[*spoolSync]
