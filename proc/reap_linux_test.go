@@ -41,7 +41,7 @@ func TestReapOfATracedProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer other.Wait()
+	defer func() { _, _ = other.Wait() }()
 	fd, err := unix.PidfdOpen(other.Pid, 0)
 	if err != nil {
 		t.Skip("the kernel has no descriptors of processes")
