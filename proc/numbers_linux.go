@@ -3,7 +3,6 @@ package proc
 import (
 	"os"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"syscall"
 
@@ -26,10 +25,6 @@ type numbers struct {
 	null  *os.File
 	over  bool
 }
-
-// starting is held for writing while files have reserved numbers: a process that another
-// goroutine starts during that time would inherit them.
-var starting sync.RWMutex
 
 // manyStarts is the number of starts after which a Signals reserves numbers. The first
 // time takes 10 ms, because the kernel enlarges the table of descriptors (see childFiles).

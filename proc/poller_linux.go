@@ -59,8 +59,11 @@ func (p *poller) await(fds []unix.PollFd) (known bool) {
 	var events [4]unix.EpollEvent
 	n, failed := 0, error(nil)
 	err := p.conn.Read(func(uintptr) bool {
-		n, failed = unix.EpollWait(p.fd, events[:], 0)
-		return n > 0 || failed != nil && !errors.Is(failed, unix.EINTR)
+		for { // the runtime does not report again what came before EINTR
+			if n, failed = unix.EpollWait(p.fd, events[:], 0); !errors.Is(failed, unix.EINTR) {
+				return n != 0
+			}
+		}
 	})
 	if err != nil || failed != nil {
 		return fdio.Await(fds, -1)

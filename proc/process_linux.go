@@ -32,13 +32,17 @@ func openProcess(sys *syscall.SysProcAttr, fd *int) { sys.PidFD = fd }
 // it closes the other descriptors.
 func (p *process) poll(fds []unix.PollFd) (await, end func()) {
 	at := newPoller()
-	fds[len(fds)-1].Fd = int32(p.fd)
-	await = func() { at.await(fds) }
-	if p.fd < 0 { // this kernel has no such descriptors after all
-		await = func() {
-			fdio.Await(fds, reapInterval)
-			fds[len(fds)-1].Revents = unix.POLLIN
+	others, process := fds[:len(fds)-1], &fds[len(fds)-1]
+	process.Fd = int32(p.fd)
+	await = func() {
+		if p.fd >= 0 && process.Revents == 0 {
+			at.await(fds)
+			return
 		}
+		// This kernel has no such descriptors after all, or the process has ended and a
+		// debugger still keeps it.
+		fdio.Await(others, reapInterval)
+		process.Revents = unix.POLLIN
 	}
 	return await, func() {
 		at.end()
@@ -49,8 +53,8 @@ func (p *process) poll(fds []unix.PollFd) (await, end func()) {
 	}
 }
 
-// reapInterval is the time in milliseconds between two calls of reap for a process that
-// cannot be polled.
+// reapInterval is the time in milliseconds between two calls of reap if no descriptor says
+// when it will succeed.
 const reapInterval = 10
 
 // reap returns the status of the child if it has ended.

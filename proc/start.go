@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -71,8 +72,10 @@ func (c *Command) fork(k *child, path string, argv, env []string, out, err int, 
 	for _, f := range c.Inherit {
 		files = append(files, f.Fd())
 	}
+	starting.RLock()
 	callers := k.signals.callers()
 	attr.Files = childFiles(files, callers, limit())
+	starting.RUnlock()
 	highest := len(attr.Files) + len(files)
 	// os.StartProcess would put the pipes' descriptors into os.Files.
 	OutlivePipe() // or the runtime would give an ignored PIPE the default disposition
@@ -82,6 +85,11 @@ func (c *Command) fork(k *child, path string, argv, env []string, out, err int, 
 	}
 	return pid, errno
 }
+
+// starting is held for writing while files of a command have numbers at which it inherits
+// them, see numbers. A process that another goroutine starts during that time would inherit
+// them, and a search would take them for the caller's.
+var starting sync.RWMutex
 
 // std is the number of standard descriptors.
 const std = 3

@@ -1,6 +1,9 @@
 package ledgertest
 
 import (
+	"context"
+	"fmt"
+
 	"idem/ledger"
 )
 
@@ -13,6 +16,7 @@ var familyCases = []testCase{
 	{"NewSeriesForgetsBelow", newSeriesForgetsBelow, nil},
 	{"ForgottenChildCanBeMarked", forgottenChildCanBeMarked, nil},
 	{"NumbersNeverReturn", numbersNeverReturn, nil},
+	{"ClaimIsOlderThanItsFamily", claimIsOlderThanItsFamily, nil},
 	{"NewSeriesIsBusyWhileAChildRuns", newSeriesIsBusyWhileAChildRuns, nil},
 	{"NewSeriesIsBusyWhileAnItemRuns", newSeriesIsBusyWhileAnItemRuns, nil},
 	{"InterruptedChildIsForgotten", interruptedChildIsForgotten, needsCrash},
@@ -43,6 +47,78 @@ func (k *kit) runWith(l ledger.Ledger, id ledger.ID, s ledger.Start, o ledger.Ou
 func (k *kit) child(parent ledger.ID, name string, o ledger.Outcome) ledger.Attempt {
 	k.Helper()
 	return k.runWith(k.a, below(parent, name), childOf(parent), o)
+}
+
+// claimIsOlderThanItsFamily: between Claim and Begin of a key without a record, other calls
+// change the records above and below it. Begin sees all of that.
+func claimIsOlderThanItsFamily(k *kit) {
+	for i, change := range []func(parent, id ledger.ID){
+		func(parent, _ ledger.ID) { k.ok(k.b.Forget(k.ctx, parent), "Forget") },
+		func(parent, _ ledger.ID) { k.runWith(k.b, parent, renewed(), success) },
+		func(_, id ledger.ID) { k.runWith(k.b, below(id, "x"), childOf(id), success) },
+		func(parent, id ledger.ID) {
+			k.runWith(k.b, below(id, "x"), childOf(id), success)
+			k.ok(k.b.Forget(k.ctx, parent), "Forget")
+		},
+		func(parent, id ledger.ID) {
+			for range 3 {
+				k.runWith(k.b, below(id, "x"), childOf(id), success)
+				k.runWith(k.b, below(parent, "other"), childOf(parent), success)
+				k.ok(k.b.Forget(k.ctx, parent), "Forget")
+			}
+		},
+	} {
+		for _, known := range []bool{false, true} {
+			parent := key(fmt.Sprint("p", i, known))
+			id := below(parent, "c")
+			k.run(k.a, parent, success)
+			if known {
+				k.child(parent, "first", success)
+			}
+			k.phase(below(parent, "none"), ledger.PhaseNone)
+			c := k.claim(k.a, id)
+			_, err := c.Record(k.ctx)
+			k.ok(err, "Record")
+			change(parent, id)
+			before := k.get(k.b, id)
+			e := k.beginWith(c, childOf(parent))
+			k.same(e.Attempt().Number, 1, "number of the attempt")
+			k.same(e.Generation(), before.Generation, "generation")
+			k.same(e.Fence(), before.Fence+1, "fence")
+			k.finish(e, success)
+			k.release(c)
+			now := k.get(k.b, id)
+			k.same(now.Phase(), ledger.PhaseSucceeded, "phase")
+			k.same(now.Parent, parent, "parent")
+			k.ok(k.a.Forget(k.ctx, parent), "Forget")
+			k.forgottenBelow(id, now)
+		}
+	}
+	// The record of a key appears in the group in which the key begins.
+	for i := range 2 * crowd {
+		parent := key(fmt.Sprint("group", i))
+		id := below(parent, "c")
+		k.run(k.a, parent, success)
+		c, x := k.claim(k.a, id), k.claim(k.a, below(id, "x"))
+		begin := func(c ledger.Claim, parent ledger.ID) func(ctx context.Context) {
+			return func(ctx context.Context) {
+				e, err := c.Begin(ctx, childOf(parent))
+				if err == nil {
+					_, err = e.Finish(ctx, success)
+				}
+				if err != nil {
+					k.Errorf("Begin and Finish: %v", err)
+				}
+			}
+		}
+		ledger.Together(k.ctx, k.a, begin(c, parent), begin(x, id))
+		k.release(c)
+		k.release(x)
+		for _, id := range []ledger.ID{id, below(id, "x")} {
+			k.phase(id, ledger.PhaseSucceeded)
+			k.same(k.get(k.b, id).Attempts, 1, "attempts")
+		}
+	}
 }
 
 func renewed() ledger.Start {
