@@ -33,8 +33,10 @@ type PrinterOptions struct {
 }
 
 const (
-	// heldMax is the most memory for held output.
-	heldMax = 16 << 20
+	// heldMax is the most memory for held output. A change of heldStep sets how often garbage
+	// is collected.
+	heldMax  = 16 << 20
+	heldStep = 1 << 20
 	// placesMax is the number of items that wait to be printed before Printer.Wait waits.
 	placesMax = 100_000
 )
@@ -58,6 +60,7 @@ type Printer struct {
 	places  int // length of the queue
 	waiting int // the number of commands that wait for room
 	used    int // bytes of memory for held output
+	told    int // the part of them that garbage knows
 	most    int // heldMax, except in tests
 	closed  bool
 	hurry   bool

@@ -145,7 +145,7 @@ func (p *Printer) hold(it *Item, s ledger.Stream, b []byte) int {
 			break
 		}
 		n := newBlock(size)
-		p.used += n.memory()
+		p.use(n.memory())
 		rest, before = n.add(s, rest), cap(n.buf)
 		it.link(n)
 	}
@@ -176,6 +176,15 @@ func (it *Item) detach() *block {
 	return b
 }
 
+// use says that held output needs more memory, or less. p.mu is held.
+func (p *Printer) use(bytes int) {
+	p.used += bytes
+	if change := p.used - p.told; max(change, -change) >= heldStep {
+		garbage.add(change)
+		p.told = p.used
+	}
+}
+
 // free frees blocks after they were printed or dropped. p.mu is held.
 func (p *Printer) free(b *block) {
 	if b == nil {
@@ -183,7 +192,7 @@ func (p *Printer) free(b *block) {
 	}
 	for b != nil {
 		next := b.next
-		p.used -= b.memory()
+		p.use(-b.memory())
 		b.free()
 		b = next
 	}

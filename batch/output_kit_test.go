@@ -192,9 +192,10 @@ func (it *item) end(exit int) {
 	it.End(exit != 0)
 }
 
-// memory returns the memory that is used for held output.
-func (k *rig) memory() int {
+// memory returns the memory that is used for held output, and the part that is known where
+// garbage is collected.
+func (k *rig) memory() (used, told int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.used
+	return k.used, k.told
 }

@@ -30,7 +30,7 @@ func (s *scheduler) readAll() {
 		again := false
 		// An item that is skipped is remembered only if a later one of its key might run.
 		if !skipped || s.Policy.OnMismatch == runner.ChoiceRerun {
-			again = s.garbage.remember(&s.seen, maphash.String(s.seed, item.ID.Key))
+			again = garbage.remember(&s.seen, maphash.String(s.seed, item.ID.Key))
 		}
 		if skipped {
 			s.skipped.Add(1)
@@ -91,7 +91,7 @@ func (s *scheduler) skips(e Entry) bool {
 	now := s.Clock.Now()
 	if now.Sub(known.at) > surveyAge {
 		if s.survey.CompareAndSwap(known, nil) {
-			s.garbage.add(-known.Bytes())
+			garbage.add(-known.Bytes())
 		}
 		return false
 	}
@@ -120,13 +120,13 @@ func (s *scheduler) lookAtAll() {
 	s.surveying, s.surveyed = true, found
 	at := s.Clock.Now()
 	go func() {
-		s.garbage.add(largeSurvey)
+		garbage.add(largeSurvey)
 		known, err := all.Successes(s.taking, s.Parent)
 		if err == nil { // else the items are looked up one by one, which finds the fault if it concerns them
-			s.garbage.add(known.Bytes())
+			garbage.add(known.Bytes())
 			s.survey.Store(&survey{known, at})
 		}
-		s.garbage.add(-largeSurvey)
+		garbage.add(-largeSurvey)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.surveying = false

@@ -70,7 +70,6 @@ type scheduler struct {
 	offset   atomic.Int64 // in the input, after the items that were read
 	stopping atomic.Bool
 	survey   atomic.Pointer[survey]
-	garbage  collections
 
 	// taking is canceled when nothing more starts, running when the commands get TERM.
 	taking, running         context.Context

@@ -77,23 +77,26 @@ func find(table []uint64, h uint64) int {
 	return at
 }
 
+// garbage is about the whole process, as debug.SetGCPercent is.
+var garbage collections
+
 // collections sets how often garbage is collected. The garbage between two collections takes
-// about the same memory, however large the tables of a batch are. These have no pointers, so
-// a collection takes no longer with them.
+// about the same memory, however large the tables and the held output of a batch are. These
+// have no pointers, so a collection takes no longer with them.
 type collections struct {
 	mu     sync.Mutex
 	tables int // bytes
 }
 
 const (
-	// fewCollections is the percentage by which the memory of a batch without tables grows
+	// fewCollections is the percentage by which the memory of a batch without them grows
 	// between two collections. Such a batch needs about smallHeap, and each of its items
 	// leaves much garbage.
 	fewCollections = 200
 	smallHeap      = 4 << 20
 )
 
-// add says that the tables need more memory, or less.
+// add says that these need more memory, or less.
 func (c *collections) add(bytes int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -116,7 +119,6 @@ func (c *collections) remember(s *set, h uint64) bool {
 type Seen struct {
 	seed        maphash.Seed
 	keys, whole set
-	garbage     collections
 }
 
 // NewSeen returns a Seen that knows no item.
@@ -127,9 +129,9 @@ func NewSeen() *Seen { return &Seen{seed: maphash.MakeSeed()} }
 func (s *Seen) Add(e Entry) (before, same bool) {
 	key := maphash.String(s.seed, e.ID.Key)
 	whole := maphash.Comparable(s.seed, [2]string{e.ID.Key, e.Fingerprint})
-	if s.garbage.remember(&s.keys, key) {
+	if garbage.remember(&s.keys, key) {
 		return true, s.whole.has(whole)
 	}
-	s.garbage.remember(&s.whole, whole)
+	garbage.remember(&s.whole, whole)
 	return false, false
 }
