@@ -36,7 +36,7 @@ const (
 	// heldMax is the most memory for held output. A change of heldStep sets how often garbage
 	// is collected.
 	heldMax  = 16 << 20
-	heldStep = 1 << 20
+	heldStep = 4 << 20
 	// placesMax is the number of items that wait to be printed before Printer.Wait waits.
 	placesMax = 100_000
 )

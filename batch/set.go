@@ -3,6 +3,7 @@ package batch
 import (
 	"hash/maphash"
 	"math/bits"
+	"runtime"
 	"runtime/debug"
 	"sync"
 )
@@ -101,6 +102,9 @@ func (c *collections) add(bytes int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.tables += bytes
+	if bytes < 0 { // the percentage is of the memory that the latest collection has left
+		runtime.GC()
+	}
 	debug.SetGCPercent(max(1, fewCollections*smallHeap/(smallHeap+c.tables)))
 }
 
