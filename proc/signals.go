@@ -34,7 +34,6 @@ type Signals struct {
 
 	search    sync.Once
 	inherited [searched]bool // which descriptors are the caller's, see callers
-	numbers   numbers
 
 	mu      sync.Mutex
 	runs    map[*child]bool // true if started
@@ -84,10 +83,7 @@ func catch(want rawsig.Set, decide func(syscall.Signal, bool)) *Signals {
 // Stop restores the default dispositions. All earlier signals have been handled when
 // it returns.
 func (s *Signals) Stop() {
-	s.stop.Do(func() {
-		unlisten(&s.from)
-		s.numbers.free()
-	})
+	s.stop.Do(func() { unlisten(&s.from) })
 }
 
 // Fatal returns the first signal that ends a process by default and came while no

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 	"slices"
-	"sync"
 	"syscall"
 	"time"
 
@@ -68,31 +67,20 @@ func (c *Command) fork(k *child, path string, argv, env []string, out, err int, 
 		stdin = os.Stdin
 	}
 	attr := &syscall.ProcAttr{Env: env, Sys: sys}
-	files := []uintptr{stdin.Fd(), uintptr(out), uintptr(err)}
+	attr.Files = []uintptr{stdin.Fd(), uintptr(out), uintptr(err)}
 	for _, f := range c.Inherit {
-		files = append(files, f.Fd())
+		attr.Files = append(attr.Files, f.Fd())
 	}
-	starting.RLock()
-	callers := k.signals.callers()
-	attr.Files = childFiles(files, callers, limit())
-	starting.RUnlock()
-	highest := len(attr.Files) + len(files)
+	given := len(attr.Files)
+	attr.Files = childFiles(attr.Files, k.signals.callers(), limit())
 	// os.StartProcess would put the pipes' descriptors into os.Files.
 	OutlivePipe() // or the runtime would give an ignored PIPE the default disposition
-	asStarted(func() { pid, errno = k.signals.forkExec(path, argv, attr, files, callers) })
-	if errors.Is(errno, unix.EBADF) && highest >= limit() {
+	asStarted(func() { pid, errno = syscall.ForkExec(path, argv, attr) })
+	if errors.Is(errno, unix.EBADF) && len(attr.Files)+given >= limit() {
 		errno = unix.EMFILE // dup3(2) returns EBADF for a number above the limit
 	}
 	return pid, errno
 }
-
-// starting is held for writing while files of a command have numbers at which it inherits
-// them, see numbers. A process that another goroutine starts during that time would inherit
-// them, and a search would take them for the caller's.
-var starting sync.RWMutex
-
-// std is the number of standard descriptors.
-const std = 3
 
 // inheritBases are the possible first numbers of the descriptors in Command.Inherit.
 // The first number that the limit permits is used. No script is known to use 277; 200
@@ -118,7 +106,7 @@ const searched = 287
 // To move descriptors, ForkExec overwrites numbers above all of these: one for each
 // file and one for its own pipe. So none of these numbers may be the caller's.
 func childFiles(files []uintptr, isCallers func(fd int) bool, limit int) []uintptr {
-	const none = ^uintptr(0)
+	const std, none = 3, ^uintptr(0)
 	need := 2*len(files) - 1 // the inherited ones, a gap of one, the pipe, and one for each file
 	first := std
 	if len(files) > std {
@@ -183,15 +171,6 @@ func (s *Signals) callers() func(fd int) bool {
 	return func(fd int) bool {
 		return (fd >= len(s.inherited) || s.inherited[fd]) && isCallers(fd) // this process may have closed it
 	}
-}
-
-// forkExec is numbers.forkExec. s may be nil.
-func (s *Signals) forkExec(path string, argv []string, attr *syscall.ProcAttr, files []uintptr, callers func(fd int) bool) (int, error) {
-	var n *numbers
-	if s != nil {
-		n = &s.numbers
-	}
-	return n.forkExec(path, argv, attr, files, callers)
 }
 
 // limit returns the largest number of descriptors that this process may have.

@@ -12,7 +12,7 @@ import (
 	"idem/internal/testkit"
 )
 
-// TestDescriptorsUnderLoad starts commands of a Signals that has reserved numbers while other
+// TestDescriptorsUnderLoad starts commands of one Signals while other
 // goroutines start commands with a separate Signals or without one, as a batch does for its
 // probes. Each command gets its own file, on the same number, and nothing else.
 func TestDescriptorsUnderLoad(t *testing.T) {
