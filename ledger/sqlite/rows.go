@@ -294,8 +294,8 @@ func readOnce(ctx context.Context, q querier, id ledger.ID) (recordRow, attemptR
 }
 
 // writeRecord stores r over the row that it was read from, or inserts it if there was none.
-// It returns ledger.ErrChanged if the stored row is no longer the same, or if there is one now. It raises the floors
-// of the records above.
+// It returns ledger.ErrChanged if the stored row is no longer the same, or if there is one now.
+// It raises the floors of the records above.
 func writeRecord(ctx context.Context, tx querier, r *recordRow) error {
 	id := r.rec.ID
 	if r.rowid == 0 {
