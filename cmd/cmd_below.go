@@ -13,7 +13,7 @@ import (
 // belowChange is a change of all steps or items directly below a key that have a state.
 type belowChange struct {
 	done   string // the change in a message, such as "marked done"
-	change func(ledger.Record) error
+	change func(context.Context, ledger.Record) error
 }
 
 // progressEvery is the time between two notes about the progress of a change.
@@ -85,7 +85,7 @@ func (a *app) markBelow(ctx context.Context, name string, o *markOptions) error 
 		return err
 	}
 	h := o.settlement(name, keep)
-	return a.changeBelow(ctx, l, parent.ID, phase, belowChange{"marked " + name, func(rec ledger.Record) error {
+	return a.changeBelow(ctx, l, parent.ID, phase, belowChange{"marked " + name, func(ctx context.Context, rec ledger.Record) error {
 		s := h
 		s.RunID, s.Expect = newRunID(), &rec
 		_, err := runner.Mark(ctx, l, rec.ID, s)
@@ -99,7 +99,7 @@ func (a *app) forgetBelow(ctx context.Context, o *underFlags) error {
 	if err != nil {
 		return err
 	}
-	return a.changeBelow(ctx, l, parent.ID, o.phase(), belowChange{"forgot", func(rec ledger.Record) error {
+	return a.changeBelow(ctx, l, parent.ID, o.phase(), belowChange{"forgot", func(ctx context.Context, rec ledger.Record) error {
 		return l.ForgetIf(ctx, rec)
 	}})
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -146,15 +145,11 @@ func TestE2EEachDescriptors(t *testing.T) {
 // each one runs once.
 func TestE2EEachFewProcesses(t *testing.T) {
 	t.Parallel()
-	requireRoot(t) // for a user without other processes
 	requireTool(t, "prlimit")
 	b := newBox(t)
-	b.useUnprivilegedUser()
-	uid := 55000 + os.Getpid()%5000
-	b.user = &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}
-	testMust(t, os.Chown(b.dir, uid, uid))
+	b.useNewUser(55000)
 	testMust(t, unix.Mkfifo(b.path("gate"), 0o600))
-	testMust(t, os.Chown(b.path("gate"), uid, uid))
+	testMust(t, os.Chown(b.path("gate"), int(b.user.Uid), int(b.user.Gid)))
 	gate, err := os.OpenFile(b.path("gate"), os.O_RDWR, 0)
 	testMust(t, err)
 	defer gate.Close()

@@ -219,15 +219,9 @@ func TestE2ESmallFiles(t *testing.T) {
 // It must not end between the claim and the record.
 func TestE2EFewProcesses(t *testing.T) {
 	t.Parallel()
-	requireRoot(t) // for a user without other processes
 	requireTool(t, "prlimit")
 	b := newBox(t)
-	b.useUnprivilegedUser()
-	uid := 60000 + os.Getpid()%5000 // another run of the tests uses another user
-	b.user = &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}
-	if err := os.Chown(b.dir, uid, uid); err != nil {
-		t.Fatal(err)
-	}
+	b.useNewUser(60000)
 	b.wantStatus(b.run("run", "--key", "hit", "--", "echo", "out"), 0)
 	for _, n := range []int{1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 20, 22, 24, 26, 30} {
 		if n < 6 && runtime.GOARCH != "amd64" {

@@ -10,10 +10,21 @@ import (
 // the box. Root would be able to write everywhere.
 func (b *box) useUnprivilegedUser() {
 	b.t.Helper()
-	if os.Geteuid() != 0 {
-		return
+	if os.Geteuid() == 0 {
+		b.useUser(65534)
 	}
-	const uid = 65534
+}
+
+// useNewUser makes later calls those of a user who owns the box and has no other processes.
+// Other runs of the tests use other users from first on. It needs root.
+func (b *box) useNewUser(first int) {
+	b.t.Helper()
+	requireRoot(b.t)
+	b.useUser(first + os.Getpid()%5000)
+}
+
+func (b *box) useUser(uid int) {
+	b.t.Helper()
 	// Other users cannot enter the directories of package testing.
 	for _, dir := range []string{b.dir + "/..", b.dir} {
 		if err := os.Chmod(dir, 0o755); err != nil {
@@ -23,7 +34,7 @@ func (b *box) useUnprivilegedUser() {
 	if err := os.Chown(b.dir, uid, uid); err != nil {
 		b.t.Fatal(err)
 	}
-	b.user = &syscall.Credential{Uid: uid, Gid: uid}
+	b.user = &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}
 }
 
 // Permissions are missing on the directory or on the files.

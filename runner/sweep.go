@@ -27,13 +27,13 @@ const (
 	maxHolding = 3
 )
 
-// Sweep calls change for the records directly below a parent that are in a phase, or for
+// Sweep calls change, which makes its changes with the context that it gets, for the records directly below a parent that are in a phase, or for
 // all of them. A record that is busy, or that has changed since it was listed, is counted
 // and left as it is. After each group of records it calls told.
 //
 // Each change is made for itself, so after the death of the process a further Sweep goes
 // on where this one was. Another error of change ends the Sweep after its group.
-func Sweep(ctx context.Context, l ledger.Ledger, f ledger.Filter, change func(ledger.Record) error, told func(Swept)) (Swept, error) {
+func Sweep(ctx context.Context, l ledger.Ledger, f ledger.Filter, change func(context.Context, ledger.Record) error, told func(Swept)) (Swept, error) {
 	var s Swept
 	var group []ledger.Record
 	flush := func() error {
@@ -57,7 +57,7 @@ func Sweep(ctx context.Context, l ledger.Ledger, f ledger.Filter, change func(le
 }
 
 // group changes some records at the same time.
-func (s *Swept) group(ctx context.Context, l ledger.Ledger, records []ledger.Record, change func(ledger.Record) error) error {
+func (s *Swept) group(ctx context.Context, l ledger.Ledger, records []ledger.Record, change func(context.Context, ledger.Record) error) error {
 	if len(records) == 0 {
 		return nil
 	}
@@ -65,8 +65,8 @@ func (s *Swept) group(ctx context.Context, l ledger.Ledger, records []ledger.Rec
 	var fault error
 	changes := make([]func(context.Context), len(records))
 	for i, rec := range slices.Clone(records) {
-		changes[i] = func(context.Context) {
-			err := change(rec)
+		changes[i] = func(ctx context.Context) {
+			err := change(ctx, rec)
 			mu.Lock()
 			defer mu.Unlock()
 			if !s.count(err) && fault == nil {
