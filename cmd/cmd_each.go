@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -117,6 +118,9 @@ func (a *app) each(ctx context.Context, o *eachOptions, args []string, dashed bo
 	if o.dryRun {
 		return a.dryRun(ctx, b)
 	}
+	if err := notInside(ctx, b); err != nil {
+		return err
+	}
 	return a.runBatch(ctx, b, out)
 }
 
@@ -229,6 +233,26 @@ func (a *app) openBatch(ctx context.Context, b *bulk) error {
 	}
 	_, err = b.template.Check(rec)
 	return a.templateFailure(b, rec, err)
+}
+
+// notInside returns an error if this call is made inside of an item of its batch. It would wait
+// for items that wait for it.
+func notInside(ctx context.Context, b *bulk) error {
+	outer := outerAttempts()
+	if len(outer) == 0 || b.home.ledger == nil {
+		return nil
+	}
+	for rec, err := range b.home.ledger.List(ctx, ledger.Filter{Namespace: b.batch.Namespace, Under: b.batch, Phase: ledger.PhaseRunning}) {
+		if err != nil {
+			return err
+		}
+		if slices.Contains(outer, rec.Current.RunID) {
+			return usage("batch %s is already running around this command", quote(b.batch.Key)).
+				detail("a batch cannot run inside one of its items").
+				hint("give the inner batch a key of its own")
+		}
+	}
+	return nil
 }
 
 // templateFailure returns the failure for an error of a template.
