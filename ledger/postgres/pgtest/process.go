@@ -100,8 +100,8 @@ func (p *process) family() (members []member, err error) {
 	return members, nil
 }
 
-// pause stops the family. It returns when every member has stopped, also a child that was
-// born meanwhile.
+// pause stops the family. It returns when every member has stopped. A new child is found in
+// the next round.
 func (p *process) pause() error {
 	for end := time.Now().Add(hang); time.Now().Before(end); {
 		members, err := p.family()
