@@ -145,7 +145,11 @@ func (c *claim) take(ctx context.Context) error {
 	}
 	l.leases.add(h)
 	if err := c.leftovers(); err != nil {
-		c.giveUp()
+		if errors.As(err, new(*ledger.BusyError)) {
+			c.leaveRunning(f.own.rec.Current.RunID)
+		} else {
+			c.giveUp()
+		}
 		return err
 	}
 	return nil
@@ -199,6 +203,17 @@ func (c *claim) giveUp() {
 	_ = c.giveBack(context.Background())
 }
 
+// leaveRunning ends a claim while processes of an attempt live that has lost its idem. The row
+// keeps its holder. A keeper renews the lease until they have ended.
+func (c *claim) leaveRunning(run string) {
+	s := c.ledger.leases
+	s.command(c.held, run)
+	if s.keeping.command(c.held) == nil {
+		s.keeping.leave(c.held)
+	}
+	s.remove(c.held)
+}
+
 // giveBack frees the row. If the server does not get it, the lease ends by itself.
 func (c *claim) giveBack(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
@@ -225,8 +240,14 @@ func (c *claim) Release() error {
 	if c.mutex || c.ticket > 0 {
 		c.leaveMutexes(leftover)
 	}
-	if !c.given && !leftover && err == nil {
-		_ = c.giveBack(context.Background()) // without it, the lease ends by itself
+	given := c.given
+	if !given && !leftover && err == nil {
+		given = c.giveBack(context.Background()) == nil // without it, the lease ends by itself
+	}
+	if given {
+		c.ledger.leases.keeping.done(c.held)
+	} else {
+		c.ledger.leases.keeping.leave(c.held)
 	}
 	err = errors.Join(err, c.lock.Release())
 	c.lock = nil

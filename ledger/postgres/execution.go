@@ -50,7 +50,11 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 	c := e.claim
 	l := c.ledger
 	ctx = context.WithoutCancel(ctx)
-	defer e.endCommand(o.Reason)
+	reason := o.Reason
+	if reason == ledger.ReasonExit && !l.leases.exited(c.held) {
+		reason = ledger.ReasonLost // what is left of the command must end
+	}
+	defer e.endCommand(reason)
 	a := e.attempt
 	a.State, a.Reason, a.ExitCode, a.Signal = o.State, o.Reason, o.ExitCode, o.Signal
 	a.Files, a.Incomplete, a.Redacted = len(o.Files), o.Capture.Incomplete, o.Capture.Redacted

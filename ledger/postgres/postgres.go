@@ -39,6 +39,10 @@ type Options struct {
 	// read. A password in it is then refused.
 	FromFlag bool
 
+	// Keeper is the arguments, with the name of the program, by which this program calls
+	// the function Keeper; nil: a command has no keeper.
+	Keeper []string
+
 	space newSpace // replaces filelock.New in tests
 }
 
@@ -96,6 +100,9 @@ func open(cfg *dsn.Config, o Options) (*Ledger, error) {
 	l := &Ledger{cfg: cfg, opt: o.withDefaults(cfg), host: host, schema: newReplacer(cfg.Schema)}
 	l.session = wire.New(l.dial, idleTime)
 	l.leases = newLeases(l, wire.New(l.dial, idleTime))
+	if o.Keeper != nil {
+		l.leases.keeping = &keeping{ledger: l, argv: o.Keeper}
+	}
 	return l, nil
 }
 
