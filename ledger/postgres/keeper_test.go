@@ -24,6 +24,9 @@ const (
 	closeAll = `for f in /proc/$BASHPID/fd/*; do n=${f##*/}; [ $n -le 2 ] || eval "exec $n>&-"; done 2>/dev/null; `
 )
 
+// work outlives a lease of two seconds.
+const work = "sleep 5; echo 0 >$D/done"
+
 // scripts are ways in which a command can make it hard to find or to end its processes. %s is
 // what its last process does.
 var scripts = map[string]string{
@@ -41,12 +44,13 @@ func TestKeeperFollowsTheCommand(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t)
-			b.start(job{Lease: 2 * time.Second, Script: strings.Replace(strings.ReplaceAll(script, "sleep 60", "sleep 3"), "%s", "sleep 5", 1)})
+			b.start(job{Lease: 2 * time.Second, Script: strings.Replace(strings.ReplaceAll(script, "sleep 60", "sleep 3"), "%s", work, 1)})
 			pid := b.written("pid")
 			b.kill(b.idem.Process.Pid, unix.SIGKILL)
 			if rec := b.elsewhere(b.alive(pid)); rec.Phase() != ledger.PhaseInterrupted || rec.Current.RunID != b.run {
 				t.Fatalf("found %+v", rec)
 			}
+			b.written("done")
 			b.goes("the keeper", b.keeper)
 		})
 	}
@@ -67,7 +71,7 @@ func TestKeeperGivesTheClaimBack(t *testing.T) {
 // A command that was ended leaves a process behind. Idem is gone, and the keeper has its claim.
 func TestKeeperTakesLeftovers(t *testing.T) {
 	b := newBench(t)
-	b.start(job{Lease: 2 * time.Second, Script: fmt.Sprintf("(setsid bash -c '"+writePID+"%s' &) ; sleep 0.2; kill -9 $$", "sleep 5")})
+	b.start(job{Lease: 2 * time.Second, Script: fmt.Sprintf("(setsid bash -c '"+writePID+"%s' &) ; sleep 0.2; kill -9 $$", work)})
 	pid := b.written("pid")
 	if end := b.line("released "); end != "<nil>" {
 		t.Fatal(end)
@@ -75,6 +79,7 @@ func TestKeeperTakesLeftovers(t *testing.T) {
 	if rec := b.elsewhere(func() bool { return lives(pid) }); rec.Current.Reason != ledger.ReasonSignal {
 		t.Fatalf("found %+v", rec)
 	}
+	b.written("done")
 	b.goes("the keeper", b.keeper)
 }
 
