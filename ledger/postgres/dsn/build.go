@@ -145,7 +145,7 @@ func (c *Config) configure(t *target) *Error {
 		b.WriteString(pair[0] + "='" + quoter.Replace(pair[1]) + "' ")
 	}
 	config, err := pgconn.ParseConfigWithOptions(b.String(), pgconn.ParseConfigOptions{
-		GetSSLPassword: c.secret.keyPassword,
+		GetSSLPassword: c.secret().keyPassword,
 	})
 	switch {
 	case err != nil && !t.socket() && s["sslkey"] != "":

@@ -53,8 +53,8 @@ func (c *Config) resolve(u *parsedURL, env func(string) string) *Error {
 	if s["sslmode"] == "" && env("PGREQUIRESSL") == "1" {
 		s["sslmode"] = "require"
 	}
-	c.secret.password = env("PGPASSWORD")
-	c.secret.sslPassword = env("PGSSLPASSWORD")
+	c.secret().password = env("PGPASSWORD")
+	c.secret().sslPassword = env("PGSSLPASSWORD")
 
 	home := homeDir(env)
 	service := u.settings["service"]
@@ -67,22 +67,22 @@ func (c *Config) resolve(u *parsedURL, env func(string) string) *Error {
 			return err
 		}
 		if password, ok := of.take("password"); ok {
-			c.secret.password = password
+			c.secret().password = password
 		}
 		if password, ok := of.take("sslpassword"); ok {
-			c.secret.sslPassword = password
+			c.secret().sslPassword = password
 		}
 		maps.Copy(s, of)
 	}
 	maps.Copy(s, u.settings)
 
 	if command := env("IDEM_PG_PASSWORD_COMMAND"); command != "" {
-		c.secret.password, c.secret.command = "", command
+		c.secret().password, c.secret().command = "", command
 	}
 	if u.password != "" {
-		c.secret.password, c.secret.command = u.password, ""
+		c.secret().password, c.secret().command = u.password, ""
 	}
-	if strings.ContainsRune(c.secret.password, 0) {
+	if strings.ContainsRune(c.secret().password, 0) {
 		return refuse("the password contains NUL")
 	}
 
