@@ -1,5 +1,5 @@
 // Package testkit has the helpers that the tests of all packages share: golden files,
-// and the mark of a slow test.
+// the mark of a slow test, and that of a test that this machine cannot run.
 package testkit
 
 import (
@@ -47,3 +47,20 @@ func Slow(t testing.TB, why string) {
 // test/skips distinguishes these skips from those of tests that cannot run on this
 // machine.
 const ShortSkip = "-short: "
+
+// Skipper is the part of testing.TB that Missing uses.
+type Skipper interface {
+	Helper()
+	Fatalf(format string, args ...any)
+	Skipf(format string, args ...any)
+}
+
+// Missing skips a test that this machine cannot run, since it does not have what. With
+// IDEM_TEST_STRICT=1 it fails the test instead.
+func Missing(t Skipper, what string) {
+	t.Helper()
+	if os.Getenv("IDEM_TEST_STRICT") == "1" {
+		t.Fatalf("IDEM_TEST_STRICT: %s is missing", what)
+	}
+	t.Skipf("%s is missing", what)
+}
