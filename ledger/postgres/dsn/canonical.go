@@ -7,14 +7,15 @@ import (
 
 // canonical returns the URL with everything that was resolved. A command that changes the
 // environment of libpq for its purposes reaches the same ledger by it. The passwords are
-// missing: they come from the files and variables that they came from before.
-func (c *Config) canonical() string {
+// missing: they come from the files and variables that they came from before. The files
+// in the home directory are missing too, unless they are in said.
+func (c *Config) canonical(said settings) string {
 	return c.url(func(key string) bool {
 		switch key {
 		case "host", "port", "user", "dbname":
 			return false
 		}
-		return true
+		return said[key] != ""
 	}, true)
 }
 

@@ -68,14 +68,15 @@ func Parse(place string, env func(string) string) (*Config, error) {
 	if err := refuseEnv(env); err != nil {
 		return nil, err
 	}
-	if err := c.resolve(u, env); err != nil {
+	said, err := c.resolve(u, env)
+	if err != nil {
 		return nil, err
 	}
 	if err := c.build(); err != nil {
 		return nil, err
 	}
 	c.readPassfile()
-	c.Canonical = c.canonical()
+	c.Canonical = c.canonical(said)
 	return c, nil
 }
 

@@ -42,8 +42,8 @@ func refuseEnv(env func(string) string) *Error {
 }
 
 // resolve sets the settings and the secrets: of the URL, else of the service, else of the
-// environment, else the defaults.
-func (c *Config) resolve(u *parsedURL, env func(string) string) *Error {
+// environment, else the defaults. It returns the settings without the defaults.
+func (c *Config) resolve(u *parsedURL, env func(string) string) (said settings, bad *Error) {
 	s := settings{}
 	for name, key := range envKeys {
 		if value := env(name); value != "" {
@@ -64,7 +64,7 @@ func (c *Config) resolve(u *parsedURL, env func(string) string) *Error {
 	if service != "" {
 		of, err := readService(service, home, env)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if password, ok := of.take("password"); ok {
 			c.secret().password = password
@@ -83,24 +83,25 @@ func (c *Config) resolve(u *parsedURL, env func(string) string) *Error {
 		c.secret().password, c.secret().command = u.password, ""
 	}
 	if strings.ContainsRune(c.secret().password, 0) {
-		return refuse("the password contains NUL")
+		return nil, refuse("the password contains NUL")
 	}
 
+	said = maps.Clone(s)
 	s.defaults(home)
 	if s["user"] == "" {
-		return refuse("the URL names no user, and this user has no name").hint("write postgres://USER@HOST/DATABASE")
+		return nil, refuse("the URL names no user, and this user has no name").hint("write postgres://USER@HOST/DATABASE")
 	}
 	if s["dbname"] == "" {
 		s["dbname"] = s["user"]
 	}
 	if err := s.abs(); err != nil {
-		return err
+		return nil, err
 	}
 	if err := s.check(); err != nil {
-		return err
+		return nil, err
 	}
 	c.settings = s
-	return nil
+	return said, nil
 }
 
 // defaults sets the host, the user, and the files in the home directory.
