@@ -20,8 +20,8 @@ func (c *Config) canonical(said settings) string {
 }
 
 // url returns the URL of the targets with the keys that a function chooses, and with the
-// keys of idem if ours is true.
-func (c *Config) url(chosen func(key string) bool, ours bool) string {
+// keys of idem if own is true.
+func (c *Config) url(chosen func(key string) bool, own bool) string {
 	var b strings.Builder
 	b.WriteString("postgres://" + encode(c.settings["user"], "") + "@")
 	var pairs []string
@@ -45,10 +45,10 @@ func (c *Config) url(chosen func(key string) bool, ours bool) string {
 		}
 	}
 	b.WriteString("/" + encode(c.settings["dbname"], ""))
-	if ours && c.Schema != "idem" {
+	if own && c.Schema != "idem" {
 		pair("schema", c.Schema)
 	}
-	if ours && chosen != nil && c.Lease > 0 {
+	if own && chosen != nil && c.Lease > 0 {
 		pair("lease", c.Lease.String())
 	}
 	if chosen != nil {

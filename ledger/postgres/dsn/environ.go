@@ -176,7 +176,7 @@ func readService(name, home string, env func(string) string) (settings, *Error) 
 	for _, file := range files {
 		f, err := os.Open(file)
 		if err != nil {
-			e.detail(strconv.Quote(file) + ": " + reason(err))
+			e.Details = append(e.Details, strconv.Quote(file)+": "+reason(err))
 			continue
 		}
 		s, found, bad := parseService(f, name)
@@ -187,7 +187,7 @@ func readService(name, home string, env func(string) string) (settings, *Error) 
 		if found {
 			return s, nil
 		}
-		e.detail(strconv.Quote(file) + ": it has no such section")
+		e.Details = append(e.Details, strconv.Quote(file)+": it has no such section")
 	}
 	return nil, e.hint("define the service in ~/.pg_service.conf, or name the file with PGSERVICEFILE")
 }

@@ -29,13 +29,25 @@ func hide(s *secret) hidden { return func() *secret { return s } }
 // keyPassword returns the password of the key of the client's certificate.
 func (s *secret) keyPassword(context.Context) string { return s.sslPassword }
 
-// password returns the password for the target with an index. It runs the command or reads
-// the password file again each time: tokens and passwords change while a command runs.
-func (c *Config) password(ctx context.Context, i int) (password, note string, err error) {
+// printed is the output of the password command in one Dial, which may try many addresses.
+type printed struct {
+	password string
+	until    time.Time // the command runs again from then on
+}
+
+// printedFor is how long Dial uses an output of the command. Tokens live for minutes.
+const printedFor = time.Minute
+
+// password returns the password for the target with an index. Each Dial runs the command
+// and reads the password file again: tokens and passwords change while a command runs.
+func (c *Config) password(ctx context.Context, i int, p *printed) (password, note string, err error) {
 	switch {
 	case c.secret().command != "":
-		password, err = runPasswordCommand(ctx, c.secret().command)
-		return password, "", err
+		if p.password == "" || time.Now().After(p.until) {
+			p.until = time.Now().Add(printedFor)
+			p.password, err = runPasswordCommand(ctx, c.secret().command)
+		}
+		return p.password, "", err
 	case c.secret().password != "":
 		return c.secret().password, "", nil
 	}
@@ -72,7 +84,7 @@ func (c *Config) filePassword(i int) (password, note string) {
 		}
 		return "", ""
 	}
-	defer f.Close() //nolint:errcheck // it was only read
+	defer func() { _ = f.Close() }()
 	info, err := f.Stat()
 	if err != nil || !info.Mode().IsRegular() {
 		return "", "the password file is ignored: it is not a regular file"

@@ -90,12 +90,29 @@ var shapes = []string{
 // surroundings are environments. %s is a directory with files that contain the secret.
 var surroundings = [][]string{
 	nil,
-	{"PGPASSWORD=S3CR3T"}, {"PGSSLPASSWORD=S3CR3T"}, {"PGPASSWORD=S3CR3T", "PGSERVICE=nothing"}, {"PGPASSWORD=S3CR3T", "PGPORT=x"},
-	{"IDEM_PG_PASSWORD_COMMAND=echo S3CR3T"}, {"PGPASSFILE=%s/pass"}, {"HOME=%s"}, {"PGSERVICEFILE=%s/service", "PGSERVICE=good"},
-	{"PGSERVICEFILE=%s/service", "PGSERVICE=bad"}, {"PGSERVICEFILE=%s/service", "PGSERVICE=odd"}, {"PGHOST=ci:S3CR3T@db"}, {"PGPORT=S3CR3T"},
-	{"PGUSER=ci:S3CR3T"}, {"PGDATABASE=postgres://ci:S3CR3T@db/x"}, {"PGSSLMODE=S3CR3T"}, {"PGREQUIREAUTH=S3CR3T"}, {"PGCONNECT_TIMEOUT=S3CR3T"},
-	{"PGHOSTADDR=S3CR3T"}, {"PGOPTIONS=S3CR3T", "PGAPPNAME=S3CR3T"}, {"PGGSSENCMODE=S3CR3T"}, {"PGSSLMINPROTOCOLVERSION=S3CR3T"},
-	{"PGSSLKEY=%s/pass", "PGSSLCERT=%s/pass", "PGSSLPASSWORD=S3CR3T"}, {"PGSSLROOTCERT=%s/pass"},
+	{"PGPASSWORD=S3CR3T"},
+	{"PGSSLPASSWORD=S3CR3T"},
+	{"PGPASSWORD=S3CR3T", "PGSERVICE=nothing"},
+	{"PGPASSWORD=S3CR3T", "PGPORT=x"},
+	{"IDEM_PG_PASSWORD_COMMAND=echo S3CR3T"},
+	{"PGPASSFILE=%s/pass"},
+	{"HOME=%s"},
+	{"PGSERVICEFILE=%s/service", "PGSERVICE=good"},
+	{"PGSERVICEFILE=%s/service", "PGSERVICE=bad"},
+	{"PGSERVICEFILE=%s/service", "PGSERVICE=odd"},
+	{"PGHOST=ci:S3CR3T@db"},
+	{"PGPORT=S3CR3T"},
+	{"PGUSER=ci:S3CR3T"},
+	{"PGDATABASE=postgres://ci:S3CR3T@db/x"},
+	{"PGSSLMODE=S3CR3T"},
+	{"PGREQUIREAUTH=S3CR3T"},
+	{"PGCONNECT_TIMEOUT=S3CR3T"},
+	{"PGHOSTADDR=S3CR3T"},
+	{"PGOPTIONS=S3CR3T", "PGAPPNAME=S3CR3T"},
+	{"PGGSSENCMODE=S3CR3T"},
+	{"PGSSLMINPROTOCOLVERSION=S3CR3T"},
+	{"PGSSLKEY=%s/pass", "PGSSLCERT=%s/pass", "PGSSLPASSWORD=S3CR3T"},
+	{"PGSSLROOTCERT=%s/pass"},
 }
 
 // secretFiles makes the files of surroundings.
@@ -262,7 +279,7 @@ func TestPasswordsComeFromTheRightPlace(t *testing.T) {
 		for _, c := range []*Config{c, passed} {
 			var got []string
 			for i := range c.targets {
-				password, _, err := c.password(context.Background(), i)
+				password, _, err := c.password(context.Background(), i, &printed{})
 				if err != nil {
 					t.Errorf("%s: %v", test.place, err)
 				}
@@ -302,14 +319,14 @@ func TestPassagesKeepEverything(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", place, got.Canonical, c.Canonical)
 		}
 		for i := range c.targets {
-			a, _, _ := c.password(context.Background(), i)
-			b, _, _ := got.password(context.Background(), i)
+			a, _, _ := c.password(context.Background(), i, &printed{})
+			b, _, _ := got.password(context.Background(), i, &printed{})
 			if a != b || got.targets[i].name() != c.targets[i].name() || got.targets[i].mode != c.targets[i].mode {
 				t.Errorf("%s: host %d differs: got %s, want %s", place, i, got.targets[i].name(), c.targets[i].name())
 			}
 		}
 		if strings.Contains(place, pass) {
-			if password, _, _ := got.password(context.Background(), 0); password != "from file" {
+			if password, _, _ := got.password(context.Background(), 0, &printed{}); password != "from file" {
 				t.Errorf("got %q, want the password of the file that was removed", password)
 			}
 		}
