@@ -38,6 +38,11 @@ var (
 	ErrDenied = errors.New("no permission for the ledger")
 	// ErrReadOnly: the ledger can be read but not written.
 	ErrReadOnly = errors.New("the ledger is read-only")
+	// ErrUnreachable: the server of the ledger does not answer, or refuses connections.
+	ErrUnreachable = errors.New("cannot reach the ledger")
+	// ErrFailedOver: the server was promoted or restored since a person confirmed its
+	// content, so it may have forgotten successes.
+	ErrFailedOver = errors.New("the database was promoted or restored")
 )
 
 // BusyError is the error of a key that is held. The holder is in the current
