@@ -29,6 +29,7 @@ type runOptions struct {
 
 	wait wait
 	mutexFlags
+	sharedFlags
 	replayFlags
 	quietOK   bool
 	json      bool
@@ -37,6 +38,7 @@ type runOptions struct {
 	metaFile  string
 	metaFD    int
 	flagSet   *pflag.FlagSet
+	inShared  func() bool // whether the ledger is a shared one
 	ui        *ui
 	exitCodes exitCodes
 	hooks     hooks
@@ -65,6 +67,7 @@ func newRunOptions() *runOptions {
 		inputs:        newInputFlags(),
 		policyFlags:   newPolicyFlags(),
 		outcomeFlags:  newOutcomeFlags(),
+		sharedFlags:   newSharedFlags(),
 		replayFlags:   newReplayFlags(),
 		maxOutput:     defaultMaxOutput,
 		metaFD:        noMetaFD,
@@ -108,7 +111,7 @@ func (a *app) callFlags(f *pflag.FlagSet, o *runOptions) {
 func (a *app) itemFlags(f *pflag.FlagSet, o *runOptions) {
 	f.SetInterspersed(false) // flags after the command belong to the command
 	f.SortFlags = false
-	o.flagSet, o.ui = f, &a.ui
+	o.flagSet, o.ui, o.inShared = f, &a.ui, a.inShared
 	o.keyFlags.addTo(f)
 	o.windowFlags.addTo(f)
 	o.inputs.addTo(f)
@@ -116,6 +119,7 @@ func (a *app) itemFlags(f *pflag.FlagSet, o *runOptions) {
 	o.policyFlags.addTo(f)
 	o.storeFlags.addTo(f)
 	o.outcomeFlags.addTo(f)
+	o.sharedFlags.addTo(f)
 	f.BoolVar(&o.quietOK, "quiet-ok", false, "print the command's output only if it fails; for cron, which mails all output")
 	f.Var(&o.maxOutput, "max-output", "record at most `SIZE` of output, such as 10MiB, 0 or unlimited; beyond it, keep the start and the last 1 MiB (the live output is never cut)")
 	f.StringVar(&o.metaFile, "meta-file", "", "write a JSON object about the call to the file `PATH`")
@@ -239,11 +243,11 @@ func (a *app) checkFlags(o *runOptions) (runner.Policy, retention, error) {
 
 // runRecorded makes a call with its ledger.
 func (a *app) runRecorded(ctx context.Context, p plan) made {
-	l, err := a.openLedger()
+	l, err := a.openLedgerFor(p.flags)
 	if err != nil {
 		return made{err: err}
 	}
-	m := a.prepare(ctx, p, ledgerHome(l))
+	m := a.prepare(ctx, p, a.ledgerHome(l))
 	if m.err == nil {
 		a.carryOut(ctx, p, &m)
 	}

@@ -86,7 +86,7 @@ func (a *app) namedParent(o *parentFlags, what string) (ledger.Origin, error) {
 	}
 	if outer := os.Getenv("IDEM_LEDGER"); place != outer {
 		return ledger.Origin{}, usage("--ledger names another ledger than that of the run around %s", what).
-			detail("the run is recorded in %s", quote(outer)).
+			detail("the run is recorded in %s", quote(publicURL(outer))).
 			hintUnflagged("to use the ledger of the run", "--ledger")
 	}
 	return ledger.Origin{

@@ -172,6 +172,7 @@ func cutUnder(words []string) ([]string, bool) {
 func (r ledgerPath) flags(namespace string) []string {
 	var flags []string
 	if place, ok := r.place(); ok {
+		place = publicURL(place)
 		if strings.HasSuffix(place, "\n") { // $(...) would cut off the newline
 			place += "/"
 		}
@@ -186,7 +187,7 @@ func (r ledgerPath) flags(namespace string) []string {
 	return flags
 }
 
-// place returns the absolute path of the ledger and reports whether a command must
+// place returns the absolute path or the URL of the ledger and reports whether a command must
 // name it.
 func (r ledgerPath) place() (string, bool) {
 	place, err := placeOf(r.ledger, r.getenv)

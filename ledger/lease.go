@@ -19,5 +19,11 @@ type Lease struct {
 	Keep bool
 }
 
+// A lease without a given length has DefaultLease. MaxLease is the longest one.
+const (
+	DefaultLease = 3 * time.Minute
+	MaxLease     = 24 * time.Hour
+)
+
 // Expired reports whether the lease has ended without an outcome.
 func (l *Lease) Expired() bool { return l.Left <= 0 }

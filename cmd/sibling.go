@@ -1,0 +1,114 @@
+package cmd
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"idem/ledger/drivers"
+	"idem/proc"
+)
+
+// siblingName is the program with the shared ledger: idem with the build tag postgres.
+const siblingName = "idem-postgres"
+
+// siblingVar is set in the environment of a sibling, which removes it at once. So a
+// sibling that calls idem with the same arguments, such as a wrong script of that name,
+// does not become the sibling again.
+const siblingVar = "IDEM_SIBLING"
+
+// asksShared reports whether a call is for the sibling. env is IDEM_LEDGER. The scan does
+// not know the flags: a word before the first "--" counts if it is a URL after
+// --ledger, or anywhere in a call of idem ledger. It may be the value of another flag, or
+// a word of a command without a "--". The sibling then does what idem would do.
+//
+// The scan may also miss a URL, after a "--" that is the value of a flag. Such a call ends
+// with sharedFailure.
+func asksShared(args []string, env string) bool {
+	if drivers.IsShared(env) {
+		return true
+	}
+	for i, word := range args {
+		if word == "--" {
+			return false
+		}
+		value, joined := strings.CutPrefix(word, "--ledger=")
+		if (joined || i > 0 && (args[i-1] == "--ledger" || args[0] == "ledger")) && drivers.IsShared(value) {
+			return true
+		}
+	}
+	return false
+}
+
+// becomeSibling replaces this process by the sibling, if the call is for it. Nothing
+// changes but the program: not the arguments, the environment of commands, the
+// descriptors or the signals. becomeSibling returns if the call is not for the sibling, or
+// if there is none. The call then fails where it opens the ledger, if it gets there.
+func becomeSibling(args []string) {
+	shared := asksShared(args, os.Getenv("IDEM_LEDGER"))
+	if !shared && !drivers.Shared {
+		return
+	}
+	_, again := os.LookupEnv(siblingVar)
+	if again {
+		_ = os.Unsetenv(siblingVar)
+	}
+	if drivers.Shared || again {
+		return
+	}
+	if path, err := sibling(); err == nil {
+		_ = os.Setenv(siblingVar, "1")
+		_ = proc.Become(path, os.Args, false)
+		_ = os.Unsetenv(siblingVar)
+	}
+}
+
+// sibling returns the path of the sibling: beside the file of this program, whose links
+// are resolved, or else in PATH. It is never this program itself.
+func sibling() (string, error) {
+	own, err := os.Executable()
+	if err == nil {
+		own, err = filepath.EvalSymlinks(own)
+	}
+	var self os.FileInfo
+	if err == nil {
+		self, err = os.Stat(own)
+	}
+	names := []string{siblingName}
+	if err == nil {
+		names = []string{filepath.Join(filepath.Dir(own), siblingName), siblingName}
+	}
+	for _, name := range names {
+		var path string
+		if path, err = proc.LookPath(name); err != nil {
+			continue
+		}
+		if at, fault := os.Stat(path); fault != nil || self == nil || !os.SameFile(at, self) {
+			return path, nil
+		}
+		err = errSelf
+	}
+	return "", err
+}
+
+var errSelf = errors.New("it is this program, which has no shared ledger")
+
+// sharedFailure returns the failure of a call for a shared ledger in a program without
+// its driver.
+func sharedFailure(place string) *failure {
+	const install = "install the program " + siblingName + " of the same release beside idem or in PATH"
+	path, err := sibling()
+	var start *proc.StartError
+	switch {
+	case err == nil && asksShared(os.Args[1:], os.Getenv("IDEM_LEDGER")):
+		return fail(exitLedger, "%s cannot use shared ledgers: it could not be executed, or calls idem again", quote(path)).hint(install)
+	case err == nil:
+		return fail(exitLedger, "the ledger %s was not found at the start of the call", quote(publicURL(place))).
+			detail(`the call has a word "--" before its --ledger`).
+			hint("name the ledger with IDEM_LEDGER, or with --ledger as the first flag")
+	case errors.As(err, &start) && start.Code == proc.CannotRun:
+		return fail(exitLedger, "the program %s, for the shared ledger, cannot be executed: %v", quote(start.File), start.Err).hint(install)
+	}
+	return fail(exitLedger, "the ledger %s requires the program %s, which is not installed", quote(publicURL(place)), siblingName).hint(install)
+}
