@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"idem/ledger"
+	"idem/ledger/drivers"
 	"idem/proc"
 	"idem/runner"
 	"idem/sidefile"
@@ -88,6 +89,7 @@ func failureOf(err error) *failure {
 	var start *proc.StartError
 	var busy *ledger.BusyError
 	var inexact *runner.InexactError
+	var wrong *drivers.PlaceError
 	switch {
 	case errors.As(err, &f):
 		return f
@@ -99,6 +101,12 @@ func failureOf(err error) *failure {
 		return inexactFailure(err, inexact.Lacks)
 	case errors.As(err, new(*sidefile.Error)):
 		return fileFailure(err)
+	case errors.As(err, &wrong):
+		f := usage("%s", wrong.Text)
+		if f.details = wrong.Details; wrong.Hint != "" {
+			f.hint("%s", wrong.Hint)
+		}
+		return f
 	case errors.Is(err, ledger.ErrNotFound):
 		return fail(exitError, "nothing is recorded under this key")
 	case errors.Is(err, ledger.ErrChanged):

@@ -57,13 +57,13 @@ type app struct {
 	args       []string // the arguments that follow the program's name
 	ui         ui
 	now        func() time.Time
-	ledger     string  // of --ledger
-	trustPlace bool    // of --trust-place
+	ledger     string // of --ledger
+	trustPlace bool   // of --trust-place
 	// connectTimeout is that of --connect-timeout.
 	connectTimeout duration
-	namespace  string  // of --namespace
-	name       string  // the NAME of idem step
-	answer     *answer // of idem run --json; else nil
+	namespace      string  // of --namespace
+	name           string  // the NAME of idem step
+	answer         *answer // of idem run --json; else nil
 }
 
 func newApp(args []string) *app {

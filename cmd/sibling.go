@@ -19,24 +19,23 @@ const siblingName = "idem-postgres"
 const siblingVar = "IDEM_SIBLING"
 
 // asksShared reports whether a call is for the sibling. env is IDEM_LEDGER. The scan does
-// not know the flags: a word before the first "--" counts if it is a URL after
-// --ledger, or anywhere in a call of idem ledger. It may be the value of another flag, or
-// a word of a command without a "--". The sibling then does what idem would do.
-//
-// The scan may also miss a URL, after a "--" that is the value of a flag. Such a call ends
-// with sharedFailure.
+// not know the flags: a word before the first "--" counts if it is a URL, and the value of
+// --ledger or after the word "ledger". It may be the value of another flag, or a word of a
+// command without a "--". The sibling then does what idem would do.
 func asksShared(args []string, env string) bool {
 	if drivers.IsShared(env) {
 		return true
 	}
-	for i, word := range args {
+	isURL, command := false, false // about the next word
+	for _, word := range args {
 		if word == "--" {
 			return false
 		}
 		value, joined := strings.CutPrefix(word, "--ledger=")
-		if (joined || i > 0 && (args[i-1] == "--ledger" || args[0] == "ledger")) && drivers.IsShared(value) {
+		if (joined || isURL || command) && drivers.IsShared(value) {
 			return true
 		}
+		isURL, command = word == "--ledger", command || word == "ledger"
 	}
 	return false
 }
@@ -101,12 +100,9 @@ func sharedFailure(place string) *failure {
 	path, err := sibling()
 	var start *proc.StartError
 	switch {
-	case err == nil && asksShared(os.Args[1:], os.Getenv("IDEM_LEDGER")):
-		return fail(exitLedger, "%s cannot use shared ledgers: it could not be executed, or calls idem again", quote(path)).hint(install)
-	case err == nil:
-		return fail(exitLedger, "the ledger %s was not found at the start of the call", quote(publicURL(place))).
-			detail(`the call has a word "--" before its --ledger`).
-			hint("name the ledger with IDEM_LEDGER, or with --ledger as the first flag")
+	case err == nil: // becomeSibling has tried it
+		return fail(exitLedger, "%s is not the program for shared ledgers", quote(path)).
+			detail("it could not be executed, or has called idem again").hint(install)
 	case errors.As(err, &start) && start.Code == proc.CannotRun:
 		return fail(exitLedger, "the program %s, for the shared ledger, cannot be executed: %v", quote(start.File), start.Err).hint(install)
 	}
