@@ -29,7 +29,7 @@ type variableRow struct{ names, text string }
 
 var variableGroups = []variableGroup{
 	{"", []variableRow{
-		{"IDEM_LEDGER", "the directory of the ledger, as an absolute path, or the URL of a shared ledger, which may have a password; like --ledger"},
+		{"IDEM_LEDGER", "the absolute directory or the URL of the ledger; like --ledger"},
 		{"IDEM_TRUST_PLACE", "1: like --trust-place"},
 		{"IDEM_NAMESPACE", "the namespace; like --namespace"},
 		{"IDEM_DISABLE", "1: idem run and idem step only run the command; they ignore all of their flags but -n; idem each runs it for each item of the list, in order"},
@@ -43,7 +43,7 @@ var variableGroups = []variableGroup{
 		{"IDEM_ATTEMPT", "the number of this attempt"},
 		{"IDEM_FENCE", "a number that grows with each attempt of the key"},
 		{"IDEM_TOKEN", "a UUID for Idempotency-Key headers: the same for every attempt, different in each window; IDEM_TOKEN_HEX is the same without dashes"},
-		{"IDEM_LEDGER", "the directory or the URL of the ledger, with a password only if idem got it from IDEM_LEDGER; with --trust-place, IDEM_TRUST_PLACE=1 is set too"},
+		{"IDEM_LEDGER", "the ledger; with --trust-place, IDEM_TRUST_PLACE=1 is set too"},
 		{"IDEM_CHAIN", "the attempts and first probes that the command runs inside of"},
 	}},
 	{"The command of an item of idem each gets these, too:", []variableRow{

@@ -27,9 +27,9 @@ func newSharedFlags() sharedFlags {
 }
 
 func (o *sharedFlags) addTo(f *pflag.FlagSet) {
-	f.Var(&o.lease, "lease", "in a shared ledger, keep the key for `DURATION` (30s to 24h) after the last contact with the ledger")
-	f.Var(&o.onLost, "on-lost", "choose what to do with the command when the lease cannot be renewed: kill, or keep it running")
-	f.Var(&o.finishTimeout, "finish-timeout", "offer the outcome to a shared ledger that does not answer for `DURATION`; then keep it on this host")
+	f.Var(&o.lease, "lease", "keep the key for `DURATION` from the last renewal on")
+	f.Var(&o.onLost, "on-lost", "kill the command if the lease is lost, or keep it")
+	f.Var(&o.finishTimeout, "finish-timeout", "offer the outcome to the ledger for `DURATION`")
 }
 
 // leaseLength is the value of --lease.

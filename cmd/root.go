@@ -202,11 +202,12 @@ func (a *app) command(only string) *cobra.Command {
 	})
 	root.Flags().BoolVar(&printVersion, "version", false, "print the version")
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.ledger, "ledger", "", "use the ledger in `DIR`, or the shared ledger at a URL postgres://... (IDEM_LEDGER; default: "+placeHelp+")")
+	flags.StringVar(&a.ledger, "ledger", "", "use the ledger in `DIR` or at the URL postgres://... (IDEM_LEDGER; default: "+placeHelp+")")
 	flags.BoolVar(&a.trustPlace, "trust-place", os.Getenv(trustVar) == "1", "accept a ledger below a directory that other users can write to (IDEM_TRUST_PLACE=1); such a user can replace the ledger, and keys then run again")
 	flags.Lookup("trust-place").DefValue = ""
 	a.connectTimeout.Duration = defaultConnectTimeout
 	flags.Var(&a.connectTimeout, "connect-timeout", "try for `DURATION` to reach a shared ledger")
+	flags.Lookup("connect-timeout").Hidden = true // idem help shared has it; it would widen each page
 	namespaceFlag(flags, &a.namespace, "use the keys of namespace `NAME` (IDEM_NAMESPACE; default \""+defaultNamespace+"\")")
 	for _, c := range commands {
 		if only == "" || only == c.name {
