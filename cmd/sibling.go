@@ -104,7 +104,8 @@ func sharedFailure(place string) *failure {
 		return fail(exitLedger, "%s is not the program for shared ledgers", quote(path)).
 			detail("it could not be executed, or has called idem again").hint(install)
 	case errors.As(err, &start) && start.Code == proc.CannotRun:
-		return fail(exitLedger, "the program %s, for the shared ledger, cannot be executed: %v", quote(start.File), start.Err).hint(install)
+		return fail(exitLedger, "the program %s, for shared ledgers, cannot be executed", quote(start.File)).
+			detail("%v", start.Err).hint(install)
 	}
 	return fail(exitLedger, "the ledger %s requires the program %s, which is not installed", quote(publicURL(place)), siblingName).hint(install)
 }
