@@ -63,3 +63,15 @@ func (e *BusyError) Error() string {
 	}
 	return fmt.Sprintf("key %q is running", e.ID.Key)
 }
+
+// KeptError is the error of a key whose holder has not been heard of for longer than its lease,
+// and lets its command go on without the ledger (Lease.Keep). Only the holder or a person can
+// free such a key.
+type KeptError struct {
+	ID     ID
+	Record Record
+}
+
+func (e *KeptError) Error() string {
+	return fmt.Sprintf("the holder of key %q is silent, and its command may still run", e.ID.Key)
+}

@@ -344,6 +344,9 @@ type Outcome struct {
 	Signal   int
 	Files    []File // stored completely in the same transaction as the outcome
 	Capture  Capture
+	// Final says that Release follows: the call makes no further attempt. A ledger may give the
+	// claim back with the same commit.
+	Final bool
 }
 
 // File is the content that an attempt appended to one file.
