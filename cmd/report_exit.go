@@ -89,6 +89,7 @@ func failureOf(err error) *failure {
 	var start *proc.StartError
 	var busy *ledger.BusyError
 	var inexact *runner.InexactError
+	var kept *ledger.KeptError
 	var wrong *drivers.PlaceError
 	switch {
 	case errors.As(err, &f):
@@ -101,6 +102,8 @@ func failureOf(err error) *failure {
 		return inexactFailure(err, inexact.Lacks)
 	case errors.As(err, new(*sidefile.Error)):
 		return fileFailure(err)
+	case errors.As(err, &kept):
+		return interruptedFailure(runner.Result{Record: kept.Record}, runner.Call{}).withoutFlagHints()
 	case errors.As(err, &wrong):
 		f := usage("%s", wrong.Text)
 		if f.details = wrong.Details; wrong.Hint != "" {

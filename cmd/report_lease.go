@@ -47,7 +47,10 @@ func silentFailure(rec ledger.Record, l *ledger.Lease) *failure {
 	if l.Keep {
 		f.detail("--on-lost keep lets it run, so no call may run it again before the key is settled")
 	}
-	return f.detail("%s", startedText(rec.Current)).hint("look on %s first; then settle the key", hostName(l))
+	if rec.Current.State == ledger.Running {
+		f.detail("%s", startedText(rec.Current))
+	}
+	return f.hint("look on %s first; then settle the key", hostName(l))
 }
 
 // leaseText describes a lease in idem show.

@@ -3,8 +3,11 @@
 package drivers
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"os"
 
 	"idem/ledger"
 	"idem/ledger/postgres"
@@ -15,6 +18,9 @@ import (
 const Shared = true
 
 func openShared(place string, o Options) (ledger.Store, error) {
+	if err := killsInTime(place, o); err != nil {
+		return nil, err
+	}
 	l, err := postgres.Open(place, postgres.Options{
 		Lease: o.Lease, KillAfter: o.KillAfter, Keep: o.Keep,
 		ConnectTimeout: o.ConnectTimeout, FinishTimeout: o.FinishTimeout,
@@ -24,6 +30,40 @@ func openShared(place string, o Options) (ledger.Store, error) {
 		return nil, placeError(err) // not l, which would be a non-nil interface
 	}
 	return l, nil
+}
+
+// killsInTime refuses a KillAfter of more than half of the lease that the URL sets, or of the
+// default.
+func killsInTime(place string, o Options) error {
+	if o.Keep || o.Lease > 0 || o.KillAfter <= ledger.MinLease/2 {
+		return nil
+	}
+	c, err := dsn.Parse(place, os.Getenv)
+	if err != nil {
+		return placeError(err)
+	}
+	lease := cmp.Or(c.Lease, ledger.DefaultLease)
+	if o.KillAfter <= lease/2 {
+		return nil
+	}
+	return &PlaceError{
+		Text:    fmt.Sprintf("the time from TERM to KILL, %v, is more than half of the lease, %v", o.KillAfter, lease),
+		Details: []string{"the command could outlive the lease"},
+		Hint:    "leave out --kill-after, or ask for a longer --lease",
+	}
+}
+
+// Same reports whether two places are the same ledger, reached in the same way.
+func Same(a, b string) bool {
+	if a == b || !IsShared(a) || !IsShared(b) {
+		return a == b
+	}
+	one, err := dsn.Parse(a, os.Getenv)
+	if err != nil {
+		return false
+	}
+	two, err := dsn.Parse(b, os.Getenv)
+	return err == nil && one.Canonical == two.Canonical
 }
 
 // placeError returns err, or the *PlaceError for an error of the URL.
