@@ -246,7 +246,7 @@ func (a *app) syncLedger(ctx context.Context, place string, c drivers.ConnectOpt
 		err = fault
 	}
 	if err == nil && left > 0 {
-		err = fail(exitLedger, "%s could not be sent and stay on this host", plural(left, "outcome")).
+		err = fail(exitLedger, "not everything was sent: %s on this host", pluralVerb(left, "outcome stays", "outcomes stay")).
 			hint("call again when the ledger answers")
 	}
 	return err
