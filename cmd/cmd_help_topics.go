@@ -144,7 +144,7 @@ the replaying call decides.`,
 		title: "Shared ledgers",
 		flags: []string{"lease", "on-lost", "finish-timeout"},
 		note: `With --ledger postgres://..., calls on several hosts share a ledger, which idem ledger init has created.
-It requires the program idem-postgres, beside idem or in PATH.
+It requires the program idem-postgres, next to idem or in PATH.
 
 Other hosts cannot see the processes of a command. So a call has a lease of 30s to 24h, and renews it. A
 lease that ends without an outcome leaves the key interrupted (79), not free: the command may still run.

@@ -112,7 +112,7 @@ func (a *app) connection(place string) (drivers.ConnectOptions, error) {
 }
 
 // localBase returns the directory of this user that a ledger would have without --ledger
-// and IDEM_LEDGER. What a shared ledger keeps on this host is below it.
+// and IDEM_LEDGER. The files of shared ledgers on this host are below it.
 func localBase(getenv func(string) string) (string, error) {
 	return placeOf("", func(name string) string {
 		if name == "IDEM_LEDGER" {

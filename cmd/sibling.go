@@ -40,10 +40,10 @@ func asksShared(args []string, env string) bool {
 	return false
 }
 
-// becomeSibling replaces this process by the sibling, if the call is for it. Nothing
-// changes but the program: not the arguments, the environment of commands, the
-// descriptors or the signals. becomeSibling returns if the call is not for the sibling, or
-// if there is none. The call then fails where it opens the ledger, if it gets there.
+// becomeSibling replaces this process by the sibling, if the call is for it. The arguments,
+// the environment of commands, the descriptors and the signals stay as they are.
+// becomeSibling returns if the call is for this program, or if it finds no sibling. The call
+// then fails where it opens the ledger, if it gets there.
 func becomeSibling(args []string) {
 	shared := asksShared(args, os.Getenv("IDEM_LEDGER"))
 	if !shared && !drivers.Shared {
@@ -63,7 +63,7 @@ func becomeSibling(args []string) {
 	}
 }
 
-// sibling returns the path of the sibling: beside the file of this program, whose links
+// sibling returns the path of the sibling: next to the file of this program, whose links
 // are resolved, or else in PATH. It is never this program itself.
 func sibling() (string, error) {
 	own, err := os.Executable()
@@ -96,7 +96,7 @@ var errSelf = errors.New("it is this program, which has no shared ledger")
 // sharedFailure returns the failure of a call for a shared ledger in a program without
 // its driver.
 func sharedFailure(place string) *failure {
-	const install = "install the program " + siblingName + " of the same release beside idem or in PATH"
+	const install = "install the program " + siblingName + " of the same release next to idem or in PATH"
 	path, err := sibling()
 	var start *proc.StartError
 	switch {

@@ -28,9 +28,9 @@ const (
 // Expired reports whether the lease has ended without an outcome.
 func (l *Lease) Expired() bool { return l.Left <= 0 }
 
-// Kept reports whether the command of r may run on another host for as long as it likes:
-// its lease has ended, and its holder lets it go on without the ledger. No policy of a call
-// may then run the key again. Only the holder, or a mark by hand, ends this.
+// Kept reports whether the command of r may run on another host for as long as it likes. Its
+// lease has ended, and its holder lets it go on without the ledger. Until the holder or a
+// mark by hand ends this, no policy of a call may run the key again.
 func (r Record) Kept() bool {
 	return r.Phase() == PhaseInterrupted && r.Lease != nil && r.Lease.Keep && r.Lease.Elsewhere
 }

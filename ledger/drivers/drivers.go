@@ -1,8 +1,8 @@
 // Package drivers opens a ledger with the driver for its place. It is the only package
 // that imports all drivers.
 //
-// The driver of shared ledgers makes each start of a program a fifth slower, so it is
-// only in a program with the build tag postgres. That program is idem-postgres.
+// The driver of shared ledgers makes each start of a program a fifth slower. So only
+// idem-postgres has it: the same program with the build tag postgres.
 package drivers
 
 import (

@@ -15,7 +15,7 @@ type Line struct {
 	Level string
 	Name  string // of the thing, one word
 	Text  string
-	Hint  string // what to do about it; may be empty
+	Hint  string // a way to change it; may be empty
 }
 
 // Report is the result of an operation about a whole shared ledger.
