@@ -47,7 +47,7 @@ var rooms = []rule{
 	{"ledger", nil},
 	{"ledger/spool", []string{"ledger", "internal/fdio"}},
 	{"ledger/none", []string{"ledger", "ledger/spool"}},
-	{"ledger/drivers", []string{"ledger", "ledger/sqlite", "ledger/postgres"}},
+	{"ledger/drivers", []string{"ledger", "ledger/sqlite", "ledger/postgres", "ledger/postgres/dsn"}},
 	{"ledger/localdir", []string{"ledger", "internal/failpoint"}},
 	{"ledger/filelock", []string{"ledger", "ledger/localdir", "internal/lenprefix"}},
 	{"ledger/sqlite", []string{"ledger", "ledger/spool", "ledger/localdir", "ledger/filelock", "internal/combine", "internal/failpoint", "internal/lenprefix"}},
