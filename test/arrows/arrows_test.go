@@ -50,8 +50,9 @@ var rooms = []rule{
 	{"ledger/drivers", []string{"ledger", "ledger/sqlite", "ledger/postgres"}},
 	{"ledger/localdir", []string{"ledger", "internal/failpoint"}},
 	{"ledger/filelock", []string{"ledger", "ledger/localdir", "internal/lenprefix"}},
-	{"ledger/sqlite", []string{"ledger", "ledger/spool", "ledger/localdir", "ledger/filelock", "internal/failpoint", "internal/lenprefix"}},
-	{"ledger/postgres", []string{"ledger", "ledger/spool", "ledger/localdir", "ledger/filelock"}},
+	{"ledger/survey", []string{"ledger", "ledger/filelock", "internal/lenprefix"}},
+	{"ledger/sqlite", []string{"ledger", "ledger/spool", "ledger/localdir", "ledger/filelock", "ledger/survey", "internal/failpoint", "internal/lenprefix"}},
+	{"ledger/postgres", []string{"ledger", "ledger/spool", "ledger/localdir", "ledger/filelock", "ledger/survey"}},
 	{"ledger/ledgertest", []string{"ledger", "ledger/spool"}}, // for tests only, see unwanted
 	{"internal/entry", nil},
 	{"internal/rawsig", nil},
