@@ -57,7 +57,10 @@ func (c *claim) begin(ctx context.Context, e *execution, s ledger.Start) error {
 		}
 	}
 	if simple && !s.Renew && !s.Fresh && !f.own.stale && f.adopts(s.Origin.Parent) {
-		return c.beginOne(ctx, e, s, f)
+		// Under the claim, records above the key may have changed since.
+		if err := c.beginOne(ctx, e, s, f); !errors.Is(err, ledger.ErrChanged) {
+			return err
+		}
 	}
 	return c.beginMany(ctx, e, s)
 }
@@ -77,12 +80,12 @@ func (f *family) current(id ledger.ID) bool {
 }
 
 // beginSQL moves the current attempt to the table attempt, and stores the new one in its place.
-// A running one was lost. The row of the parent, $10 in series $11, is locked against a new
-// series until the commit.
+// A running one was lost. The rows above, $17, are locked against a new series until the
+// commit. The parent is $10 in series $11. It is no child itself, so it is not stale.
 func beginSQL() string {
-	return `with p as materialized (select 1 from {s}.record where id = $10 and series = $11 for key share),
+	return `with p as materialized (select id, series, parent` + lockAbove("$17") + `),
 	o as materialized (select * from {s}.record where id = $1 and holder = $2 and run_id = $3 and state = $4 and generation = $5
-		and ($10::pg_catalog.bytea is null or exists (select 1 from p)) for no key update),
+		and ($10::pg_catalog.bytea is null or exists (select 1 from p where p.id = $10 and p.series = $11 and p.parent is null)) for no key update),
 	h as (insert into {s}.attempt (id, seq, inline, ` + columnsOf("", attemptColumns) + `)
 		select o.id, o.seq, o.inline, ` + lostColumns() + ` from o where o.run_id <> '')
 	update {s}.record r set fence = n.n, seq = n.n, attempts = r.attempts + 1,
@@ -132,7 +135,7 @@ func (c *claim) beginOne(ctx context.Context, e *execution, s ledger.Start, f fa
 	stmt := l.stmt(beginSQL(), wire.Bytes(c.name[:]), wire.ID(c.held.holder), wire.Text(now.Current.RunID), wire.Text(string(now.Current.State)),
 		wire.Int(now.Generation), wire.Text(s.RunID), wire.Raw(s.Fingerprint), wire.Raw(s.Owner.Host), wire.Int(s.Owner.PID),
 		wire.BytesOrNull(parent), wire.Int(series), wire.Raw(s.Owner.User), wire.Int(storage), wire.Text(s.Origin.RunID), wire.Bytes(s.Inputs),
-		wire.Text(l.sequence()))
+		wire.Text(l.sequence()), wire.BytesArray(namesOf(c.id)[1:]))
 	stmt.Each = func(row *wire.Row) error {
 		e.fence, e.attempt.Number, e.generation, e.attempt.Started = row.Int(), int(row.Int()), row.Int(), row.Time()
 		return nil

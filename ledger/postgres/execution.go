@@ -49,7 +49,8 @@ func (e *execution) endCommand(reason ledger.Reason) {
 // given back in the same commit.
 const finishSQL = `update {s}.record r set state = $5, reason = $6, exit_code = $7, signal = $8, ended = pg_catalog.clock_timestamp(),
 		output_bytes = $9, truncated = $10, incomplete = $11, redacted = $12, files = $13,
-		storage = $14, size = $15, sum = $16, chunks = $17, inline = $18, done = $19,
+		storage = $14, size = $15, sum = $16, chunks = $17, inline = $18,
+		done = case when r.parent is null then 0 else $19 end,
 		holder = case when $4 and r.holder = $20 then null else r.holder end
 	where r.id = $1 and r.run_id = $2 and r.fence = $3 and r.state = 'running'
 	returning r.ended`
