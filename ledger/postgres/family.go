@@ -197,10 +197,8 @@ func (l *Ledger) adopt(t *wire.Tx, f *family, o ledger.Origin) error {
 	}
 	name := nameOf(o.Parent)
 	create := l.stmt(`insert into {s}.record (id, namespace, key, win, generation, fence)
-		select $1, $2, $3, $4, a.series + 1, a.series
-		from (select coalesce(pg_catalog.max(series), 0) as series from {s}.record where id = any ($5)) a
-		on conflict (id) do nothing`,
-		wire.Bytes(name), wire.Raw(o.Parent.Namespace), wire.Raw(o.Parent.Key), wire.Raw(o.Parent.Window), wire.BytesArray(namesOf(o.Parent)[1:]))
+		values ($1, $2, $3, $4, 0, 0) on conflict (id) do nothing`,
+		wire.Bytes(name), wire.Raw(o.Parent.Namespace), wire.Raw(o.Parent.Key), wire.Raw(o.Parent.Window))
 	var p family
 	lock := l.stmt("select 1"+lockAbove("$1"), wire.BytesArray(namesOf(o.Parent)))
 	stmts := []*wire.Stmt{lock, l.familyStmt(o.Parent, &p)}

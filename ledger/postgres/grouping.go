@@ -2,19 +2,17 @@ package postgres
 
 import (
 	"context"
-	"sync"
+
+	"idem/ledger"
 )
 
-// Together implements ledger.Grouping. The session combines what it can.
+// Together implements ledger.Grouping. Changes that are one statement each go to the server as
+// one statement. The others take turns.
 func (l *Ledger) Together(ctx context.Context, changes ...func(ctx context.Context)) {
-	if len(changes) == 0 {
-		return
-	}
-	last := len(changes) - 1
-	var wg sync.WaitGroup
-	for _, change := range changes[:last] {
-		wg.Go(func() { change(ctx) })
-	}
-	changes[last](ctx)
-	wg.Wait()
+	l.session.Together(ctx, changes...)
 }
+
+var (
+	_ ledger.Grouping  = (*Ledger)(nil)
+	_ ledger.Surveying = (*Ledger)(nil)
+)
