@@ -79,8 +79,8 @@ func (c *claim) beginMany(ctx context.Context, e *execution, s ledger.Start) err
 	})
 	if err == nil {
 		l.leases.renewed(c.held, since)
-		c.keepMutexes(s)
 	}
+	c.keepMutexes(s, err)
 	return l.explain(err)
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"slices"
 
 	"idem/internal/failpoint"
@@ -66,7 +67,8 @@ func (m taking) take(t *wire.Tx) error {
 	}
 	l, id, holder := m.ledger, wire.Bytes(m.name[:]), wire.ID(m.held.holder)
 	stmts := []*wire.Stmt{
-		l.formerRows(m.claim),
+		// Rows of earlier claims of the key do not count, because this claim was given.
+		l.stmt("delete from {s}.mutex where id = $1 and holder <> $2", id, holder),
 		l.stmt("update {s}.mutex set run_id = $3 where id = $1 and holder = $2 and ticket = 0", id, holder, wire.Text(s.RunID)),
 	}
 	var rows, near []mutexRow
@@ -99,7 +101,7 @@ func (m taking) take(t *wire.Tx) error {
 	for _, r := range near {
 		// A search for processes takes long, so an attempt that is recorded as running counts.
 		if err := r.prove(m.here, func(string) bool { return true }); err == nil && r.proof == dead {
-			changes = append(changes, l.removeRow(r))
+			changes = append(changes, l.sweepRow(r))
 		}
 	}
 	err := t.Do(changes...)
@@ -115,15 +117,21 @@ func (m taking) insert(want ledger.Mutex, place int) *wire.Stmt {
 		wire.ID(m.held.holder), wire.Text(m.start.RunID), wire.Raw(o.Host), wire.Int(o.PID), wire.Raw(o.User))
 }
 
-// formerRows deletes the rows of earlier claims of the same key. They do not count any more,
-// because this claim was given.
-func (l *Ledger) formerRows(c *claim) *wire.Stmt {
-	return l.stmt("delete from {s}.mutex where id = $1 and holder <> $2", wire.Bytes(c.name[:]), wire.ID(c.held.holder))
-}
+const rowWhere = "namespace = $1 and name = $2 and ticket = $3 and place = $4 and holder = $5"
 
 func (l *Ledger) removeRow(r mutexRow) *wire.Stmt {
-	return l.stmt("delete from {s}.mutex where namespace = $1 and name = $2 and ticket = $3 and place = $4 and holder = $5",
-		wire.Raw(r.namespace), wire.Raw(r.name), wire.Int(r.ticket), wire.Int(r.place), wire.ID(r.holder))
+	return l.stmt("delete from {s}.mutex where "+rowWhere, r.where()...)
+}
+
+// sweepRow is removeRow for a mutex that is not locked. It leaves a row that another
+// transaction changes, because waiting for it could be a deadlock.
+func (l *Ledger) sweepRow(r mutexRow) *wire.Stmt {
+	return l.stmt("delete from {s}.mutex where (namespace, name, ticket, place) in (select namespace, name, ticket, place from {s}.mutex where "+
+		rowWhere+" for update skip locked)", r.where()...)
+}
+
+func (r mutexRow) where() []wire.Arg {
+	return []wire.Arg{wire.Raw(r.namespace), wire.Raw(r.name), wire.Int(r.ticket), wire.Int(r.place), wire.ID(r.holder)}
 }
 
 // sweptRows is how many rows a call looks at on each side of a name. With more than one, the
@@ -132,13 +140,13 @@ const sweptRows = 2
 
 // neighbours reads rows of other mutexes, next to a name in the order of names. The caller
 // deletes those that do not count. So mutexes that are named after customers or orders leave
-// few rows. It passes over rows that another transaction changes.
+// few rows.
 func (l *Ledger) neighbours(namespace, name string, all *[]mutexRow) []*wire.Stmt {
 	*all = nil
 	var stmts []*wire.Stmt
 	for _, side := range []string{
-		"where (m.namespace, m.name) > ($1, $2) order by m.namespace, m.name limit $3 for update of m skip locked",
-		"where (m.namespace, m.name) < ($1, $2) order by m.namespace desc, m.name desc limit $3 for update of m skip locked",
+		"where (m.namespace, m.name) > ($1, $2) order by m.namespace, m.name limit $3",
+		"where (m.namespace, m.name) < ($1, $2) order by m.namespace desc, m.name desc limit $3",
 	} {
 		s := l.stmt(mutexSelect+side, wire.Raw(namespace), wire.Raw(name), wire.Int(sweptRows))
 		s.Each = collect(all)
@@ -147,12 +155,18 @@ func (l *Ledger) neighbours(namespace, name string, all *[]mutexRow) []*wire.Stm
 	return stmts
 }
 
-// keepMutexes says that the transaction of take was committed.
-func (c *claim) keepMutexes(s ledger.Start) {
+// keepMutexes is called after the transaction of take, with its error. A claim can have lost its
+// places: its lease had ended, and another host has taken them.
+func (c *claim) keepMutexes(s ledger.Start, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.mutex = c.mutex || len(s.Mutexes) > 0
-	c.endTicket()
+	switch {
+	case err == nil:
+		c.mutex = c.mutex || len(s.Mutexes) > 0
+		c.endTicket()
+	case errors.As(err, new(*ledger.MutexError)):
+		c.mutex = false
+	}
 }
 
 // leave returns the statements that give places and tickets back, in the transaction that gives

@@ -78,14 +78,16 @@ func (c *claim) join(ctx context.Context, mutexes []ledger.Mutex, owner ledger.O
 			return err
 		}
 		failpoint.Here("queue.ticket")
-		stmts := []*wire.Stmt{l.formerRows(c), c.dropTickets()}
+		// All rows of the key go: those of earlier claims, those of a line that the claim leaves, and
+		// places, because a claim that waits holds none.
+		stmts := []*wire.Stmt{l.stmt("delete from {s}.mutex where id = $1", wire.Bytes(c.name[:]))}
 		for _, m := range mutexes {
 			stmts = append(stmts, c.insertTicket(m, ticket, owner))
 		}
 		if err := t.Do(stmts...); err != nil {
 			return err
 		}
-		for _, s := range stmts[2:] {
+		for _, s := range stmts[1:] {
 			if s.Rows == 0 {
 				return fmt.Errorf("%w: key %q", ledger.ErrLost, c.id.Key)
 			}
