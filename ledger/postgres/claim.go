@@ -200,9 +200,9 @@ func (c *claim) leftovers() error {
 }
 
 // leaveToProcesses ends a claim that the caller does not get, because processes of the
-// recorded attempt are alive on this host. The row is not given back, so other hosts
-// see the key and its mutexes as held until the lease ends. kept says that the attempt's own
-// claim could be ended by a person only.
+// recorded attempt are alive on this host. The row is not given back. So other hosts
+// see the key and its mutexes as held until the lease ends. kept says that only a person
+// could end the claim of the attempt.
 func (c *claim) leaveToProcesses(ctx context.Context, kept bool) {
 	l := c.ledger
 	l.leases.remove(c.held)

@@ -133,7 +133,7 @@ func TestMutexWaiterSeesMark(t *testing.T) {
 	must(t, w.Release())
 }
 
-// TestMutexWaiterThatBegan: it has no ticket any more, and it is no dead waiter but a holder.
+// TestMutexWaiterThatBegan: a waiter that has begun is a holder, although its ticket is unlocked.
 func TestMutexWaiterThatBegan(t *testing.T) {
 	k := newMutexKit(t)
 	a, near, b := k.open("a"), k.open("a"), k.open("b")

@@ -97,8 +97,8 @@ func mutexNames(mutexes []ledger.Mutex) []string {
 	return names
 }
 
-// prove finds out whether a row counts, and sets Leftover. here is nil for a host that has
-// never used the ledger. alive reports whether an attempt has processes on this host.
+// prove finds out whether a row counts, and sets Leftover. For a host that has never used the
+// ledger, here is nil. alive reports whether an attempt has processes on this host.
 func (r *mutexRow) prove(here *local, alive func(runID string) bool) (err error) {
 	r.proof, err = r.look(here, alive)
 	r.use.Leftover = r.proof == byLife || r.proof == byProcess
@@ -174,10 +174,10 @@ func searchProcesses() func(runID string) bool {
 type mutexView struct {
 	namespace, name string
 	own             *mutexRow  // the place of the claim itself
-	holders         []mutexRow // that count, by place; not own
-	waiters         []mutexRow // that count, in order, also the claim itself
+	holders         []mutexRow // by place, without own
+	waiters         []mutexRow // in order, with the claim itself
 	waits           bool       // the claim has a row in line
-	dead            []mutexRow // that do not count
+	dead            []mutexRow // the rows that do not count
 }
 
 // view returns the mutex with the given name. rows are those of any mutexes of the namespace.

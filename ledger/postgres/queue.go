@@ -18,8 +18,8 @@ import (
 // lines, so some claim always gets on. The ticket is drawn while the mutexes are locked. So a
 // ticket that is not visible yet is higher than all that are.
 //
-// Each waiter watches only what is in its way. What this host's locks show costs no round trip.
-// For the rest, it asks the server.
+// Each waiter watches only what is in its way. A look at the locks of this host costs no round
+// trip. For the rest, the waiter asks the server.
 func (c *claim) Queue(ctx context.Context, mutexes []ledger.Mutex, owner ledger.Owner) error {
 	c.mu.Lock()
 	released, holds, waits := c.lock == nil, c.mutex, c.ticket > 0
@@ -101,7 +101,7 @@ func (c *claim) join(ctx context.Context, mutexes []ledger.Mutex, owner ledger.O
 		c.ticket, c.ticketLock = ticket, lock
 	}
 	c.mu.Unlock()
-	if err == nil && gone { // released meanwhile
+	if err == nil && gone { // released during the transaction
 		_ = l.do(ctx, wire.Lazy, c.dropTickets())
 		err = errReleased
 	}
@@ -139,8 +139,8 @@ func (c *claim) endTicket() {
 	c.ticket, c.ticketLock = 0, nil
 }
 
-// leaveLines gives the ticket back. If the server cannot be reached, the rows stop to count on
-// this host at once, and on others with the claim.
+// leaveLines gives the ticket back. If the server does not answer, the rows stop to count on
+// this host at once. On other hosts, they count until the claim ends.
 func (c *claim) leaveLines() {
 	c.mu.Lock()
 	waits := c.ticket > 0
