@@ -38,6 +38,9 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 		return nil, err
 	}
 	c.changed()
+	c.mu.Lock()
+	c.run = s.RunID
+	c.mu.Unlock()
 	failpoint.Here("begin.done")
 	e.start(s)
 	return e, nil
@@ -48,7 +51,7 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 func (c *claim) begin(ctx context.Context, e *execution, s ledger.Start) error {
 	c.mu.Lock()
 	f, dirty := c.now, c.dirty
-	simple := len(s.Mutexes) == 0 && c.ticket == 0 && !c.mutex
+	simple := len(s.Mutexes) == 0 && c.ticket == 0 && !c.mutex && !c.mayHold
 	c.mu.Unlock()
 	if dirty {
 		var err error

@@ -36,8 +36,12 @@ func (c *claim) beginMany(ctx context.Context, e *execution, s ledger.Start) err
 	var storage int
 	var spools []string
 	since := sinceBoot()
+	mutexes := c.prepareMutexes(s)
 	err := l.tx(ctx, wire.Durable, func(t *wire.Tx) error {
 		since = sinceBoot()
+		if err := mutexes.lock(t); err != nil {
+			return err
+		}
 		f, err := c.lockOwn(t)
 		if err != nil {
 			return err
@@ -45,7 +49,7 @@ func (c *claim) beginMany(ctx context.Context, e *execution, s ledger.Start) err
 		if f.own.rec.Current.RunID == s.RunID { // an earlier try was committed, and its answer was lost
 			return c.readCommitted(e, f)
 		}
-		if err := c.takeMutexes(t, s); err != nil {
+		if err := mutexes.take(t); err != nil {
 			return err
 		}
 		r := &f.own
@@ -81,8 +85,8 @@ func (c *claim) beginMany(ctx context.Context, e *execution, s ledger.Start) err
 	if err == nil {
 		l.removeSpools(spools)
 		l.leases.renewed(c.held, since)
-		c.keepMutexes(s)
 	}
+	c.keepMutexes(s, err)
 	return l.explain(err)
 }
 

@@ -34,7 +34,8 @@ func (l *Ledger) many(sql string, row ...wire.Arg) *wire.Stmt {
 // claimSQL takes the claim of a record, and creates its row. It does nothing while another
 // holder's lease is valid, unless that holder was on this host: its lock is free, so it is dead.
 // It is not durable: if the server forgets it, Begin finds another holder or none. The row of a
-// key without a history has generation 0, see family.resolve.
+// key without a history has generation 0, see family.resolve. It returns whether only a person
+// could end the claim before: the row as it was.
 var claimSQL = "with " + input("id bytea", "namespace bytea", "key bytea", "win bytea", "holder uuid", "site uuid", "host bytea", "pid int8", "lease int8",
 	"takeover bool", "ledger uuid", "format int8") + `,
 	c as (insert into {s}.record as r (id, namespace, key, win, generation, fence, holder, site, claim_host, claim_pid, lease, renewed, lease_until, takeover)
@@ -49,7 +50,7 @@ var claimSQL = "with " + input("id bytea", "namespace bytea", "key bytea", "win 
 		where r.holder is null or r.holder = excluded.holder or r.site = excluded.site
 			or r.takeover and r.lease_until < pg_catalog.clock_timestamp()
 		returning r.id)
-	select i.n from i join c on c.id = i.id`
+	select i.n, coalesce((select r.holder is not null and not r.takeover from {s}.record r where r.id = i.id), false) from i join c on c.id = i.id`
 
 // beginSQL moves the current attempt to the table attempt, and stores the new one in its place.
 // A running one was lost. The row of the parent is locked against a new series until the commit.
