@@ -70,6 +70,7 @@ create table {s}.record (
 ) with (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.02);
 alter table {s}.record alter column inline set storage external;
 -- No index has a column of the lease, so that a renewal changes none (heap-only tuples).
+create index record_key on {s}.record using hash (key);
 create index record_order on {s}.record (namespace, seq);
 create index record_parent on {s}.record (parent, parent_series, done) where parent is not null;
 
