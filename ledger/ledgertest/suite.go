@@ -51,6 +51,10 @@ type Harness struct {
 	// Claim.Lost must then return nil too.
 	Lose func(t testing.TB, c ledger.Claim)
 
+	// LateOutput reports whether a handle may see the output of another handle's running
+	// attempt some time after it was written.
+	LateOutput bool
+
 	// Surveys reports whether the ledger is a ledger.Surveying.
 	Surveys bool
 

@@ -17,6 +17,7 @@ type execution struct {
 	claim      *claim
 	life       *os.File
 	spool      *spool.Writer // nil: output is only counted
+	upload     *upload       // of a spool
 	unkept     int64         // bytes of output that were only counted
 	attempt    ledger.Attempt
 	fence      int64
@@ -63,6 +64,7 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 		wire.Int(out.sum), wire.Int(out.chunks), wire.BytesOrNull(inline), wire.Int(c.doneBy(a)))}
 	stmts[0].Each = func(row *wire.Row) error { a.Ended = row.Time(); return nil }
 	stmts = append(stmts, l.fileStmts(c.id, a.RunID, o.Files)...)
+	stmts = append(stmts, e.upload.dropStmts(out)...)
 	err := l.doWithin(ctx, l.opt.FinishTimeout, wire.Durable, stmts...)
 	if err == nil && stmts[0].Rows == 0 {
 		a, err = e.readFinished(ctx, a)
