@@ -89,23 +89,13 @@ func (e *execution) dropOutput() {
 	}
 }
 
-// keepMarkOutput reads the output of a mark. A large one is sent as pieces, for the record with
-// the given name, before the mark is recorded. If the mark is then not recorded, the caller
-// calls dropPieces. a gets the fields that describe the output.
+// keepMarkOutput reads the output of a mark that wants one. A large one is sent as pieces, for the
+// record with the given name, before the mark is recorded. If the mark is then not recorded, the
+// caller calls dropPieces.
 //
 // Output that cannot be kept is an error, unlike that of a command: a mark need not be recorded
 // without its output, because no command has run.
-func (l *Ledger) keepMarkOutput(ctx context.Context, m ledger.Mark, name []byte, a *ledger.Attempt) (out output, inline []byte, err error) {
-	a.NoOutput = m.Stdout == nil || m.MaxOutput == 0
-	if m.Stdout == nil {
-		return output{storage: storageRefused}, nil, nil
-	}
-	if m.MaxOutput == 0 {
-		n, err := io.Copy(io.Discard, m.Stdout)
-		c := m.Captured()
-		a.OutputBytes, a.Incomplete, a.Redacted = n+c.Unread.Total(), c.Incomplete, c.Redacted
-		return output{storage: storageRefused}, nil, err
-	}
+func (l *Ledger) keepMarkOutput(ctx context.Context, m ledger.Mark, name []byte) (out output, inline []byte, err error) {
 	here, err := l.openLocal(ctx, true)
 	if err != nil {
 		return out, nil, err
@@ -130,7 +120,6 @@ func (l *Ledger) keepMarkOutput(ctx context.Context, m ledger.Mark, name []byte,
 	if err = errors.Join(err, spoolErr); err != nil {
 		return out, nil, err
 	}
-	a.OutputBytes, a.Truncated, a.Incomplete, a.Redacted = sum.Bytes, sum.Truncated, c.Incomplete, c.Redacted
 	if cut := c.Unread.Total() > 0 || m.MaxOutput >= 0 && sum.Bytes > m.MaxOutput; sum.Truncated && !cut {
 		return out, nil, l.explain(fmt.Errorf("%w: the output of a mark", ledger.ErrFull))
 	}
