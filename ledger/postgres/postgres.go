@@ -73,6 +73,7 @@ type Ledger struct {
 
 	session *wire.Session // of everything but renewals and outputs that are being sent
 	pieces  *wire.Session // of these outputs
+	outbox  chan []byte   // holds one buffer for pieces, which may be nil
 	leases  *leases
 	recent  atomic.Pointer[record] // see remember
 
@@ -98,7 +99,8 @@ func open(cfg *dsn.Config, o Options) (*Ledger, error) {
 	host, _ := os.Hostname()
 	l := &Ledger{cfg: cfg, opt: o.withDefaults(cfg), host: host, schema: newReplacer(cfg.Schema)}
 	l.session = wire.New(l.dial, idleTime)
-	l.pieces = wire.New(l.dial, idleTime)
+	l.pieces, l.outbox = wire.New(l.dial, idleTime), make(chan []byte, 1)
+	l.outbox <- nil
 	l.leases = newLeases(l, wire.New(l.dial, idleTime))
 	return l, nil
 }

@@ -52,9 +52,8 @@ type sender struct {
 	pieces int   // the pieces of these bytes
 	// tried is where the last piece that was sent ends. If its answer was lost, the server may
 	// have the piece, so the next try must send the same one.
-	tried  int64
-	width  int // pieces to send together
-	buffer []byte
+	tried int64
+	width int // pieces to send together; 0: mostPieces
 }
 
 // sendSQL stores a piece. The row of the record is locked against a Forget until the commit. The
@@ -94,15 +93,26 @@ func (s *sender) send(ctx context.Context, end int64, patience time.Duration) er
 func (s *sender) some(ctx context.Context, end int64) error {
 	var stmts []*wire.Stmt
 	at := s.sent
-	if s.buffer == nil {
-		s.buffer, s.width = make([]byte, mostPieces*pieceSize), mostPieces
+	if s.width == 0 {
+		s.width = mostPieces
+	}
+	// One sender at a time bounds the memory, and needs one connection.
+	var buffer []byte
+	select {
+	case buffer = <-s.ledger.outbox:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { s.ledger.outbox <- buffer }()
+	if buffer == nil {
+		buffer = make([]byte, mostPieces*pieceSize)
 	}
 	for at < end && len(stmts) < s.width {
 		to := min(at+pieceSize, end)
 		if at < s.tried {
 			to = min(at+pieceSize, s.tried)
 		}
-		frames := s.buffer[at-s.sent:][:to-at]
+		frames := buffer[at-s.sent:][:to-at]
 		if _, err := s.file.ReadAt(frames, at); err != nil {
 			return fmt.Errorf("the output of run %s: %w", s.runID, err)
 		}
