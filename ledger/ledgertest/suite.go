@@ -58,6 +58,9 @@ type Harness struct {
 	// Leases reports whether claims end with a lease, so that records can have one
 	// (ledger.Record.Lease).
 	Leases bool
+	// LateOutput reports whether a handle may see the output of another handle's running
+	// attempt some time after it was written.
+	LateOutput bool
 
 	// Surveys reports whether the ledger is a ledger.Surveying.
 	Surveys bool

@@ -145,7 +145,7 @@ func (c *claim) take(ctx context.Context) error {
 	}
 	l.leases.add(h)
 	if err := c.leftovers(); err != nil {
-		c.giveUp()
+		l.leases.remove(h) // the row keeps its holder: for other hosts, the key is busy until the lease ends
 		return err
 	}
 	return nil
@@ -191,12 +191,6 @@ func (c *claim) leftovers() error {
 	}
 	rec.Alive = true
 	return &ledger.BusyError{ID: c.id, Record: rec, Leftover: true, Holders: found}
-}
-
-// giveUp gives a claim back that the caller does not get.
-func (c *claim) giveUp() {
-	c.ledger.leases.remove(c.held)
-	_ = c.giveBack(context.Background())
 }
 
 // giveBack frees the row. If the server does not get it, the lease ends by itself.

@@ -112,7 +112,7 @@ func (c *claim) mark(ctx context.Context, m ledger.Mark, n *newMark) error {
 	case unknown:
 		return fmt.Errorf("%w; the mark may be recorded nevertheless", err)
 	case n.out.storage == storageChunks:
-		_ = l.do(ctx, wire.Lazy, l.stmt("delete from {s}.output where run_id = $1 and id = $2", wire.Text(m.RunID), wire.Bytes(c.name[:])))
+		l.dropPieces(ctx, m.RunID)
 	}
 	failpoint.Here("mark.done")
 	return err

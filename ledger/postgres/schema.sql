@@ -5,7 +5,7 @@ create table {s}.meta (
 	one boolean primary key default true check (one),
 	ledger uuid not null,            -- this ledger, also after a move of the server
 	format integer not null,
-	min_reader integer not null,     -- the oldest format whose programs may read
+	min_reader integer not null,     -- the oldest format whose programs may read; who raises it renames record
 	min_writer integer not null,     -- the oldest format whose programs may write
 	timeline integer not null,       -- of the server's log, as confirmed last
 	system bigint not null,          -- the server's system identifier
