@@ -27,13 +27,11 @@ func (c *claim) Mark(ctx context.Context, m ledger.Mark) (ledger.Attempt, error)
 		RunID: m.RunID, State: m.State, Reason: m.Reason, ExitCode: m.ExitCode,
 		Fingerprint: m.Fingerprint, Inputs: m.Inputs, Owner: m.Owner, Note: m.Note, ParentRun: m.Origin.RunID,
 	}}
-	err := mark.keepOutput(ctx, l, m, c.name[:])
-	if err == nil {
-		ctx = context.WithoutCancel(ctx)
-		err = c.mark(ctx, m, &mark)
+	if err := mark.keepOutput(ctx, l, m, c.name[:]); err != nil {
+		return ledger.Attempt{}, err
 	}
-	if err != nil {
-		return ledger.Attempt{}, l.explain(err)
+	if err := c.mark(context.WithoutCancel(ctx), m, &mark); err != nil {
+		return ledger.Attempt{}, err
 	}
 	return mark.a, nil
 }
@@ -72,18 +70,25 @@ func (n *newMark) keepOutput(ctx context.Context, l *Ledger, m ledger.Mark, name
 	}
 	a.OutputBytes, a.Incomplete, a.Redacted = count.n+capture.Unread.Total(), capture.Incomplete, capture.Redacted
 	a.Truncated = !a.NoOutput && (capture.Unread.Total() > 0 || m.MaxOutput >= 0 && a.OutputBytes > m.MaxOutput)
-	return err
+	if count.err != nil {
+		return count.err
+	}
+	return l.explain(err)
 }
 
-// counter counts the bytes that are read.
+// counter counts the bytes that are read, and keeps the error that is not io.EOF.
 type counter struct {
 	io.Reader
-	n int64
+	n   int64
+	err error
 }
 
 func (c *counter) Read(p []byte) (int, error) {
 	n, err := c.Reader.Read(p)
 	c.n += int64(n)
+	if !errors.Is(err, io.EOF) {
+		c.err = err
+	}
 	return n, err
 }
 
