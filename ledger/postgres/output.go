@@ -89,9 +89,9 @@ func (e *execution) dropOutput() {
 	}
 }
 
-// keepMarkOutput reads the output of a mark that wants one. A large one is sent as pieces, for the
-// record with the given name, before the mark is recorded. If the mark is then not recorded, the
-// caller calls dropPieces.
+// keepMarkOutput reads the output of a mark whose MaxOutput is not 0. A large output is sent as
+// pieces, for the record with the given name, before the mark is recorded. If the mark is then not
+// recorded, the caller calls dropPieces.
 //
 // Output that cannot be kept is an error, unlike that of a command: a mark need not be recorded
 // without its output, because no command has run.
