@@ -32,6 +32,18 @@ func (s *leases) command(h *held, run string) {
 	h.run, h.exited, h.ended = run, false, false
 }
 
+// leave makes a claim the keeper's, because processes of an attempt live that has lost its idem.
+func (s *leases) leave(h *held, run string, keep bool) {
+	s.command(h, run)
+	s.mu.Lock()
+	h.keep = keep
+	s.mu.Unlock()
+	if s.keeping.command(h) == nil {
+		s.keeping.leave(h)
+	}
+	s.remove(h)
+}
+
 // exited says that the command of a claim has ended by itself, or was not started. It reports
 // false if the claim was lost before: then what is left of the command must end too.
 func (s *leases) exited(h *held) bool {
@@ -51,7 +63,7 @@ func (s *leases) exited(h *held) bool {
 func (s *leases) late(h *held) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return h.over || !s.ledger.opt.Keep && sinceBoot() >= s.termAt(h)
+	return h.over || !h.keep && sinceBoot() >= s.termAt(h)
 }
 
 // busy reports whether a command of the claim may have processes that count.
@@ -77,7 +89,7 @@ func (s *leases) endOverdue(now time.Duration) {
 // silence returns the warning about a ledger that does not answer.
 func (s *leases) silence(h *held, now time.Duration) string {
 	text := fmt.Sprintf("the ledger has not answered for %v; ", (now - h.since).Round(time.Second))
-	if s.ledger.opt.Keep {
+	if h.keep {
 		return text + "the command goes on, and the key stays held (--on-lost keep)"
 	}
 	end := time.Now().Add(s.termAt(h) - now)
@@ -86,7 +98,7 @@ func (s *leases) silence(h *held, now time.Duration) string {
 
 // end tells the owner of a claim that it is lost. The caller holds s.mu.
 func (s *leases) end(h *held) {
-	if !h.over && !s.ledger.opt.Keep {
+	if !h.over && !h.keep {
 		h.over = true
 		close(h.lost)
 	}
@@ -102,7 +114,7 @@ func (s *leases) fence(h *held) {
 
 // killable reports whether processes of a command may have to be killed. The caller holds s.mu.
 func (s *leases) killable(h *held, now time.Duration) bool {
-	return !s.ledger.opt.Keep && h.busy() && !h.ended && (h.fenced || now >= h.killAt())
+	return !h.keep && h.busy() && !h.ended && (h.fenced || now >= h.killAt())
 }
 
 // killPause is the time between two searches for processes to kill. A process that forks can be

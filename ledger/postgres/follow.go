@@ -119,15 +119,16 @@ func (k *keeper) over(h *held) bool {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), giveBackTimeout)
 	defer cancel()
-	stmt := k.ledger.many(giveBackSQL, wire.Bytes(h.id), wire.ID(h.holder))
-	if err := k.ledger.session.Do(ctx, wire.Lazy, stmt); err == nil {
+	give := k.ledger.many(giveBackSQL, wire.Bytes(h.id), wire.ID(h.holder))
+	leave := k.ledger.stmt("delete from {s}.mutex where id = $1 and holder = $2", wire.Bytes(h.id), wire.ID(h.holder))
+	if err := k.ledger.session.Do(ctx, wire.Lazy, give, leave); err == nil {
 		return true
 	}
 	s.mu.Lock()
 	h.retry = sinceBoot() + time.Second
 	s.mu.Unlock()
 	// After its lease, a claim needs no giving back, unless its key stays held.
-	return late && !k.hello.Keep || now >= h.since+deliverFor
+	return late && !h.keep || now >= h.since+deliverFor
 }
 
 // takenHere reports whether the row of a claim has a holder of this host, or none. Such a holder

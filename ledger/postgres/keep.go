@@ -30,6 +30,7 @@ type note struct {
 	Length  time.Duration `json:"l,omitempty"`
 	Since   time.Duration `json:"s,omitempty"`
 	Run     string        `json:"r,omitempty"`
+	Keep    bool          `json:"keep,omitempty"`
 	Hello   *hello        `json:"hello,omitempty"`
 }
 
@@ -53,7 +54,6 @@ type hello struct {
 	Site       wire.UUID
 	KillAfter  time.Duration
 	Lease      time.Duration
-	Keep       bool
 	Parent     int      // the process ID of idem
 	Environ    []string // for the command that prints a password
 }
@@ -102,7 +102,7 @@ func (k *keeping) noteOf(h *held) note {
 }
 
 func noteLocked(h *held) note {
-	n := note{Kind: noteCommand, ID: h.id, Holders: []wire.UUID{h.holder}, Length: h.length, Since: h.since}
+	n := note{Kind: noteCommand, ID: h.id, Holders: []wire.UUID{h.holder}, Length: h.length, Since: h.since, Keep: h.keep}
 	if h.busy() {
 		n.Run = h.run
 	}
@@ -234,7 +234,7 @@ func (k *keeping) hello() (*hello, error) {
 	})
 	return &hello{
 		Passage: l.cfg.Passage(), LocalBase: l.opt.LocalBase, TrustPlace: l.opt.TrustPlace, Ledger: id, Site: here.site,
-		KillAfter: l.opt.KillAfter, Lease: l.opt.Lease, Keep: l.opt.Keep, Parent: os.Getpid(), Environ: env,
+		KillAfter: l.opt.KillAfter, Lease: l.opt.Lease, Parent: os.Getpid(), Environ: env,
 	}, err
 }
 

@@ -120,7 +120,7 @@ func newKeeper(h *hello) (*keeper, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := open(cfg, Options{Lease: h.Lease, KillAfter: h.KillAfter, Keep: h.Keep, LocalBase: h.LocalBase, TrustPlace: h.TrustPlace})
+	l, err := open(cfg, Options{Lease: h.Lease, KillAfter: h.KillAfter, LocalBase: h.LocalBase, TrustPlace: h.TrustPlace})
 	if err != nil {
 		return nil, err
 	}
@@ -180,7 +180,7 @@ func (k *keeper) handle(n note) {
 	for _, id := range n.Holders {
 		h := k.claims[id]
 		if h == nil && n.Kind == noteCommand {
-			h = &held{id: n.ID, holder: id, length: n.Length, since: n.Since, lost: make(chan struct{}), follower: follower{watched: true}}
+			h = &held{id: n.ID, holder: id, length: n.Length, since: n.Since, keep: n.Keep, lost: make(chan struct{}), follower: follower{watched: true}}
 			k.claims[id] = h
 			s.add(h)
 		}

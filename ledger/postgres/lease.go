@@ -35,6 +35,7 @@ type held struct {
 	id     []byte // the name of the record
 	holder wire.UUID
 	length time.Duration
+	keep   bool // the end of the lease does not end the command
 
 	// since is the time of sinceBoot just before the last renewal that the server has
 	// acknowledged was sent. The server counts from a later moment.
