@@ -3,6 +3,7 @@ package postgres
 import (
 	"bytes"
 	"context"
+	"errors"
 	"testing"
 
 	"idem/ledger"
@@ -112,4 +113,49 @@ func TestMutexOfFrozenCall(t *testing.T) {
 	p.Reset()
 	must(t, <-done)
 	must(t, c.Release())
+}
+
+// TestMutexBeforeCommit: while a Begin or a Queue is not committed, that of another host waits. So
+// it sees the place that was taken, or stands behind the other one in line.
+func TestMutexBeforeCommit(t *testing.T) {
+	for _, how := range []string{"begin", "queue"} {
+		t.Run(how, func(t *testing.T) {
+			k := newMutexKit(t)
+			p, err := proxy.Listen("tcp", "127.0.0.1:0", k.server.Addr())
+			must(t, err)
+			t.Cleanup(func() { _ = p.Close() })
+			a := k.openAt("a", pgtest.URL(p.Addr(), pgtest.CI, pgtest.Database, k.schema, "sslmode=disable"), Options{})
+			b := k.open("b")
+			first, second := k.claim(a, "first"), k.claim(b, "second")
+			get := func(c *claim) error {
+				if how == "queue" {
+					return c.Queue(t.Context(), oneM, ledger.Owner{})
+				}
+				_, err := c.Begin(t.Context(), startM(oneM...))
+				return err
+			}
+			reached := p.Hold(proxy.ToServer, func(kind byte, body []byte) bool { return kind == 'P' && bytes.HasPrefix(body, []byte("\x00commit")) })
+			done, doneSecond := make(chan error, 1), make(chan error, 1)
+			go func() { done <- get(first) }()
+			<-reached
+			go func() { doneSecond <- get(second) }()
+			eventually(t, func() bool {
+				return k.server.Query(t, "select count(*) from pg_locks where locktype = 'advisory' and not granted") != "0"
+			})
+			p.Heal()
+			must(t, <-done)
+			if how == "queue" {
+				k.taken(a, "the first one is first in line")
+				_, err := first.Begin(t.Context(), startM(oneM...))
+				must(t, err)
+			} else if err := <-doneSecond; !errors.As(err, new(*ledger.MutexError)) {
+				t.Errorf("got error %v, want a *MutexError", err)
+			}
+			must(t, first.Release())
+			if how == "queue" {
+				must(t, <-doneSecond)
+			}
+			must(t, second.Release())
+		})
+	}
 }
