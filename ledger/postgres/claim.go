@@ -293,6 +293,7 @@ func (c *claim) changed() {
 
 // Wait implements ledger.Ledger. It polls, because a pooler does not pass notifications on.
 func (l *Ledger) Wait(ctx context.Context, id ledger.ID) error {
+	l.session.Withdraw(ctx) // the caller may change something long after it has called Together
 	return poll(ctx, func() (bool, error) {
 		here, err := l.openLocal(context.WithoutCancel(ctx), false)
 		if err != nil {

@@ -54,9 +54,11 @@ var claimSQL = "with " + input("id bytea", "namespace bytea", "key bytea", "win 
 
 // beginSQL moves the current attempt to the table attempt, and stores the new one in its place.
 // A running one was lost. The row of the parent is locked against a new series until the commit.
+// The parent is no child, so it is not stale.
 var beginSQL = "with " + input("id bytea", "holder uuid", "was_run text", "was_state text", "was_generation int8", "generation int8", "run_id text",
 	"fingerprint bytea", "host bytea", "pid int8", "usr bytea", "parent bytea", "series int8", "storage int8", "parent_run text", "inputs bytea") + `,
-	p as materialized (select r.id, r.series from {s}.record r where r.id in (select i.parent from i) order by r.id for key share),
+	p as materialized (select r.id, r.series from {s}.record r where r.id in (select i.parent from i) and r.parent is null
+		order by r.id for key share),
 	o as materialized (select r.*, i.n as request from i join {s}.record r on r.id = i.id
 		where r.holder = i.holder and r.run_id = i.was_run and r.state = i.was_state and r.generation = i.was_generation
 			and (i.parent is null or exists (select 1 from p where p.id = i.parent and p.series = i.series))
@@ -85,7 +87,8 @@ var finishSQL = "with " + input("id bytea", "run_id text", "fence int8", "final 
 		where r.run_id = i.run_id and r.fence = i.fence and r.state = 'running' order by r.id for no key update of r),
 	u as (update {s}.record r set state = i.state, reason = i.reason, exit_code = i.exit_code, signal = i.signal, ended = pg_catalog.clock_timestamp(),
 			output_bytes = i.output_bytes, truncated = i.truncated, incomplete = i.incomplete, redacted = i.redacted, files = i.files,
-			storage = i.storage, size = i.size, sum = i.sum, chunks = i.chunks, inline = i.inline, done = i.done,
+			storage = i.storage, size = i.size, sum = i.sum, chunks = i.chunks, inline = i.inline,
+			done = case when r.parent is null then 0 else i.done end,
 			holder = case when i.final and r.holder = i.holder then null else r.holder end
 		from o join i on i.n = o.request where r.id = o.id
 		returning r.id, r.ended)
