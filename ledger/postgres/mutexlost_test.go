@@ -116,7 +116,7 @@ func TestMutexOfFrozenCall(t *testing.T) {
 }
 
 // TestMutexBeforeCommit: while a Begin or a Queue is not committed, that of another host waits. So
-// it sees the place that was taken, or stands behind the other one in line.
+// it sees the place that was taken, or is behind the other one in line.
 func TestMutexBeforeCommit(t *testing.T) {
 	for _, how := range []string{"begin", "queue"} {
 		t.Run(how, func(t *testing.T) {
