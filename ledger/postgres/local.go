@@ -56,13 +56,14 @@ func (l *Ledger) localPath(id wire.UUID) string {
 // URL only if this host has not learned it yet.
 func (l *Ledger) openLocal(ctx context.Context, create bool) (*local, error) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.local != nil {
-		return l.local, nil
+	found, id := l.local, wire.UUID{}
+	var err error
+	if found == nil {
+		id, err = l.knownID()
 	}
-	id, err := l.knownID()
-	if err != nil {
-		return nil, l.explain(err)
+	l.mu.Unlock()
+	if found != nil || err != nil {
+		return found, l.explain(err)
 	}
 	if id == (wire.UUID{}) {
 		if !create {
@@ -74,8 +75,12 @@ func (l *Ledger) openLocal(ctx context.Context, create bool) (*local, error) {
 		}
 		id = m.ledger
 	}
-	found, err := l.openSite(id, create)
-	if err == nil && create {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.local != nil {
+		return l.local, nil
+	}
+	if found, err = l.openSite(id, create); err == nil && create {
 		err = l.learnID(id)
 	}
 	if err != nil {

@@ -46,10 +46,14 @@ func (l *Ledger) metaStmt(m *meta) *wire.Stmt {
 	return s
 }
 
-// readMeta reads the row of meta once. The caller holds l.mu.
+// readMeta reads the row of meta once. The caller does not hold l.mu: the changes of a call of
+// Together wait for each other's statements, so none of them may wait for a lock meanwhile.
 func (l *Ledger) readMeta(ctx context.Context) (*meta, error) {
-	if l.meta != nil {
-		return l.meta, nil
+	l.mu.Lock()
+	known := l.meta
+	l.mu.Unlock()
+	if known != nil {
+		return known, nil
 	}
 	var m meta
 	if err := l.do(ctx, wire.Read, l.metaStmt(&m)); err != nil {
@@ -61,6 +65,8 @@ func (l *Ledger) readMeta(ctx context.Context) (*meta, error) {
 	if m.minReader > format {
 		return nil, l.explain(ledger.ErrVersion)
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.meta = &m
 	return &m, nil
 }
@@ -104,8 +110,6 @@ var errOther = fmt.Errorf("%w: another ledger is at this URL than before", ledge
 // Secret implements ledger.Store. All hosts share the secret, so that they compute the same
 // hashes.
 func (l *Ledger) Secret(ctx context.Context) ([]byte, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	m, err := l.readMeta(ctx)
 	if err != nil {
 		return nil, err
