@@ -86,6 +86,9 @@ func (e *execution) finish(ctx context.Context, a *ledger.Attempt, out output, i
 	outcome.Each = func(row *wire.Row) error { a.Ended = row.Time(); return nil }
 	stmts := append([]*wire.Stmt{outcome}, l.fileStmts(c.id, a.RunID, files)...)
 	stmts = append(stmts, e.upload.dropStmts(out)...)
+	if final {
+		stmts = append(stmts, c.leaveWithOutcome()...)
+	}
 	err := l.doWithin(ctx, l.opt.FinishTimeout, wire.Durable, stmts...)
 	if err == nil && outcome.Rows == 0 {
 		*a, err = e.readFinished(ctx, *a)

@@ -40,7 +40,7 @@ func fileSum(id ledger.ID, runID string, position int, f ledger.File) int64 {
 // Files implements ledger.Ledger.
 func (l *Ledger) Files(ctx context.Context, id ledger.ID, runID string) ([]ledger.File, error) {
 	var count int
-	if r := l.recent.Load(); r != nil && r.rec.ID == id && r.rec.Current.RunID == runID && runID != "" && r.out.storage != storageUnknown {
+	if r := l.recall(id, runID); r != nil {
 		count = r.rec.Current.Files
 	} else {
 		a, err := l.attemptOf(ctx, id, runID)

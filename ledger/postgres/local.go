@@ -56,14 +56,13 @@ func (l *Ledger) localPath(id wire.UUID) string {
 // URL only if this host has not learned it yet.
 func (l *Ledger) openLocal(ctx context.Context, create bool) (*local, error) {
 	l.mu.Lock()
-	found, id := l.local, wire.UUID{}
-	var err error
-	if found == nil {
-		id, err = l.knownID()
+	defer l.mu.Unlock()
+	if l.local != nil {
+		return l.local, nil
 	}
-	l.mu.Unlock()
-	if found != nil || err != nil {
-		return found, l.explain(err)
+	id, err := l.knownID()
+	if err != nil {
+		return nil, l.explain(err)
 	}
 	if id == (wire.UUID{}) {
 		if !create {
@@ -75,12 +74,8 @@ func (l *Ledger) openLocal(ctx context.Context, create bool) (*local, error) {
 		}
 		id = m.ledger
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.local != nil {
-		return l.local, nil
-	}
-	if found, err = l.openSite(id, create); err == nil && create {
+	found, err := l.openSite(id, create)
+	if err == nil && create {
 		err = l.learnID(id)
 	}
 	if err != nil {

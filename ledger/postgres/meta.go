@@ -46,17 +46,14 @@ func (l *Ledger) metaStmt(m *meta) *wire.Stmt {
 	return s
 }
 
-// readMeta reads the row of meta once. The caller does not hold l.mu: the changes of a call of
-// Together wait for each other's statements, so none of them may wait for a lock meanwhile.
+// readMeta reads the row of meta once. The caller holds l.mu.
 func (l *Ledger) readMeta(ctx context.Context) (*meta, error) {
-	l.mu.Lock()
-	known := l.meta
-	l.mu.Unlock()
-	if known != nil {
-		return known, nil
+	if l.meta != nil {
+		return l.meta, nil
 	}
 	var m meta
-	if err := l.do(ctx, wire.Read, l.metaStmt(&m)); err != nil {
+	err := l.retry(ctx, l.opt.ConnectTimeout, func(ctx context.Context) error { return l.session.Alone(ctx, wire.Read, l.metaStmt(&m)) })
+	if err != nil {
 		return nil, err
 	}
 	if m.ledger == (wire.UUID{}) {
@@ -65,21 +62,19 @@ func (l *Ledger) readMeta(ctx context.Context) (*meta, error) {
 	if m.minReader > format {
 		return nil, l.explain(ledger.ErrVersion)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.meta = &m
 	return &m, nil
 }
 
 // newer returns ledger.ErrVersion instead of an error that a table is missing, if a newer idem
-// has renamed it. That is how a format ends that this program can read: a statement about a
-// record need not look at the table meta for it.
+// has renamed it. An upgrade to a format that this program cannot read renames the table record.
+// So a statement about a record need not look at the table meta.
 func (l *Ledger) newer(ctx context.Context, err error) error {
 	if dsn.Class(err) != dsn.NoSchema {
 		return err
 	}
 	var m meta
-	if l.session.Do(ctx, wire.Read, l.metaStmt(&m)) == nil && m.minReader > format {
+	if l.session.Alone(ctx, wire.Read, l.metaStmt(&m)) == nil && m.minReader > format {
 		return ledger.ErrVersion
 	}
 	return err
@@ -110,6 +105,8 @@ var errOther = fmt.Errorf("%w: another ledger is at this URL than before", ledge
 // Secret implements ledger.Store. All hosts share the secret, so that they compute the same
 // hashes.
 func (l *Ledger) Secret(ctx context.Context) ([]byte, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	m, err := l.readMeta(ctx)
 	if err != nil {
 		return nil, err

@@ -89,9 +89,9 @@ func (e *execution) dropOutput() {
 	}
 }
 
-// keepMarkOutput reads the output of a mark that wants one. A large one is sent as pieces, for the
-// record with the given name, before the mark is recorded. If the mark is then not recorded, the
-// caller calls dropPieces.
+// keepMarkOutput reads the output of a mark whose MaxOutput is not 0. A large output is sent as
+// pieces, for the record with the given name, before the mark is recorded. If the mark is then not
+// recorded, the caller calls dropPieces.
 //
 // Output that cannot be kept is an error, unlike that of a command: a mark need not be recorded
 // without its output, because no command has run.
@@ -145,13 +145,24 @@ func (w stdoutOf) Write(p []byte) (int, error) {
 // remember keeps a record that Get has read, because a replay reads its output next.
 func (l *Ledger) remember(r record) { l.recent.Store(&r) }
 
-// recall returns the record that Get read last, if it has the finished attempt. It is valid
-// once: later the attempt may be forgotten.
+// recall returns the record that Get read last, if it has the finished attempt.
 func (l *Ledger) recall(id ledger.ID, runID string) *record {
-	r := l.recent.Swap(nil)
-	if r == nil || r.rec.ID != id || r.rec.Current.RunID != runID || runID == "" || r.out.storage == storageUnknown {
+	r := l.recent.Load()
+	if r == nil || r.rec.ID != id || r.rec.Current.RunID != runID || runID == "" || r.rec.Current.State == ledger.Running {
 		return nil
 	}
+	return r
+}
+
+// recallOutput is recall for the output. It is valid once: later the attempt may be forgotten.
+func (l *Ledger) recallOutput(id ledger.ID, runID string) *record {
+	r := l.recall(id, runID)
+	if r == nil || r.out.storage == storageUnknown {
+		return nil
+	}
+	used := *r
+	used.out, used.inline = output{}, nil
+	l.recent.CompareAndSwap(r, &used)
 	return r
 }
 
@@ -193,7 +204,7 @@ func (l *Ledger) Output(ctx context.Context, id ledger.ID, runID string) (ledger
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	r := l.recall(id, runID)
+	r := l.recallOutput(id, runID)
 	if r == nil {
 		found, err := l.attemptOf(ctx, id, runID)
 		if err != nil {

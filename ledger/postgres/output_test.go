@@ -122,12 +122,15 @@ func TestHitWithSmallOutputIsOneRoundTrip(t *testing.T) {
 	rec, err := l.Get(t.Context(), testID)
 	must(t, err)
 	same(t, outputOf(t, l, rec.Current.RunID), want, "output")
+	if got := p.Counts().Syncs; got != 1 {
+		t.Errorf("Get and Output: got %d round trips, want 1", got)
+	}
 	files, err := l.Files(t.Context(), testID, a.RunID)
 	if err != nil || len(files) > 0 {
 		t.Errorf("files: got %v, %v, want none", files, err)
 	}
-	if got := p.Counts(); got.Syncs != 2 || got.Queries != 0 {
-		t.Errorf("Get and Output: got %+v, want one round trip, and one for Files alone", got)
+	if got := p.Counts(); got.Syncs != 1 || got.Queries != 0 {
+		t.Errorf("Get, Output and Files: got %+v, want one round trip", got)
 	}
 	if _, err := os.Stat(filepath.Join(r.base, "b")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a local directory was made: %v", err)
@@ -139,21 +142,46 @@ func pieceSent(kind byte, body []byte) bool {
 	return kind == 'P' && bytes.Contains(body, []byte("output (run_id, n, id, frames)"))
 }
 
-// TestPieceWhoseAnswerIsLostIsStoredOnce: the connection breaks after the server got pieces. The
-// command then writes more, and the pieces that are sent again must be the same ones.
+// TestPieceWhoseAnswerIsLostIsStoredOnce: the connection breaks after the server got a piece. The
+// output has grown when it is tried again, but the same piece is sent.
 func TestPieceWhoseAnswerIsLostIsStoredOnce(t *testing.T) {
+	r := newRoom(t)
+	p := pgtest.Proxy(t, r.server.Addr())
+	l := r.open("a", pgtest.URL(p.Addr(), pgtest.CI, pgtest.Database, r.schema, "sslmode=disable"))
+	_, x := begin(t, l, 0)
+	r.query("update {s}.record set storage = 0")
+	want := random(3 << 20)
+	s := sender{ledger: l, name: nameOf(testID), runID: x.Attempt().RunID, file: bytes.NewReader(want)}
+	held := p.Hold(proxy.ToClient, pieceSent)
+	go func() {
+		<-held
+		r.until("select count(*) from {s}.output", "1")
+		p.Reset()
+		p.Heal()
+	}()
+	if err := s.send(t.Context(), 100<<10, 0); err == nil {
+		t.Fatal("the answer was not lost")
+	}
+	must(t, s.send(t.Context(), int64(len(want)), time.Minute))
+	got := make(memory, len(want))
+	must(t, l.downloadTo(t.Context(), &pages{runID: s.runID, to: got}, output{size: s.sent, chunks: s.pieces}))
+	same(t, got, want, "pieces")
+}
+
+// TestOutputSurvivesBrokenConnections: the command and the network go on.
+func TestOutputSurvivesBrokenConnections(t *testing.T) {
 	r := newRoom(t)
 	p := pgtest.Proxy(t, r.server.Addr())
 	l := r.open("a", pgtest.URL(p.Addr(), pgtest.CI, pgtest.Database, r.schema, "sslmode=disable"))
 	c, x := begin(t, l, -1)
 	want := random(3 << 20)
-	held := p.Hold(proxy.ToClient, pieceSent)
-	x.Write(ledger.Stdout, want[:100<<10])
-	<-held
-	r.until("select count(*) from {s}.output", "1")
-	x.Write(ledger.Stderr, want[100<<10:])
-	p.Reset()
-	p.Heal()
+	for i := range 3 {
+		held := p.Hold(proxy.ToClient, pieceSent)
+		x.Write(ledger.Stdout, want[i<<20:(i+1)<<20])
+		<-held
+		p.Reset()
+		p.Heal()
+	}
 	a := finish(t, c, x)
 	same(t, outputOf(t, r.open("b", ""), a.RunID), want, "output")
 	if a.Truncated {
@@ -161,7 +189,8 @@ func TestPieceWhoseAnswerIsLostIsStoredOnce(t *testing.T) {
 	}
 }
 
-// TestOutputThatIsRefusedDoesNotCostTheOutcome
+// TestOutputThatIsRefusedDoesNotCostTheOutcome: the right to store pieces is taken away. A full
+// server has the same effect.
 func TestOutputThatIsRefusedDoesNotCostTheOutcome(t *testing.T) {
 	r := newRoom(t)
 	c, x := begin(t, r.open("a", ""), -1)

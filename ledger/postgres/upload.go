@@ -224,8 +224,8 @@ func (u *upload) rest(ctx context.Context, size int64) error {
 	return u.send(ctx, size, u.patience())
 }
 
-// drop ends the upload of an output that is kept elsewhere or not at all. A piece that is being
-// sent may be stored after others are deleted, so it waits for it a moment.
+// drop ends the upload of an output that is kept elsewhere or not at all. It waits a moment for
+// pieces that are being sent, because the caller deletes all that are stored.
 func (u *upload) drop() { u.end(sendAfter) }
 
 // begun reports whether the server may have pieces.
