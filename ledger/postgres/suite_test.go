@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"crypto/sha256"
+	"flag"
 	"fmt"
 	"net/url"
 	"os"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"idem/internal/testkit"
 	"idem/ledger"
 	"idem/ledger/filelock"
 	"idem/ledger/ledgertest"
@@ -36,6 +38,21 @@ var forms = map[string]form{
 func TestConformance(t *testing.T) {
 	for name, f := range forms {
 		t.Run(name, func(t *testing.T) { ledgertest.Run(t, f.harness(t)) })
+	}
+}
+
+// TestModel compares random histories with the reference.
+func TestModel(t *testing.T) {
+	for name, f := range forms {
+		t.Run(name, func(t *testing.T) {
+			testkit.Slow(t, "rounds of random operations, each with many round trips")
+			checks := flag.Lookup("rapid.checks")
+			if checks.Value.String() == checks.DefValue {
+				must(t, checks.Value.Set("10"))
+				t.Cleanup(func() { must(t, checks.Value.Set(checks.DefValue)) })
+			}
+			ledgertest.Model(t, f.harness(t))
+		})
 	}
 }
 
