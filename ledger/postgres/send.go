@@ -16,7 +16,7 @@ import (
 // that is stopped, or a network that swallows packets, gives no error.
 const tryTimeout = 10 * time.Second
 
-// perByte is what tryTimeout grows for each byte that is sent: the files of an outcome can be
+// perByte is what tryTimeout grows for each byte that is sent. The files of an outcome can be
 // large, and a network of 1 Mbit/s must be able to send them.
 const perByte = time.Second / (100 << 10)
 
