@@ -3,6 +3,7 @@ package dsn
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"syscall"
@@ -44,7 +45,7 @@ func (c *Config) failure(t *target, err error, password string) *DialError {
 		e.cause = append(e.cause, server)
 		// A server that got the password in clear text could repeat it.
 		for _, secret := range []string{password, c.secret().password} {
-			if len(secret) > 3 && strings.Contains(server.Message, secret) {
+			if len(secret) > 3 && strings.Contains(fmt.Sprintf("%+v", *server), secret) {
 				e.text, e.cause = "the server refused the connection", nil
 			}
 		}
