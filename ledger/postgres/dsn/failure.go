@@ -65,6 +65,7 @@ func (c *Config) failure(t *target, err error, password string) *DialError {
 			e.text += ", which sslmode=" + t.mode + " requires"
 			if !t.chosen {
 				e.text = "the server does not support TLS, which is required for hosts other than this one"
+				e.Hint = "add sslmode=disable to the URL only if the network between this host and the server is trusted"
 			}
 		}
 	}

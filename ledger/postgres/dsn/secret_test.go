@@ -294,6 +294,9 @@ func TestPasswordsComeFromTheRightPlace(t *testing.T) {
 	if got, want := c.Name(), "postgres://u@h:5432/x"; got != want {
 		t.Errorf("got %s, want %s: the first section and the first line count", got, want)
 	}
+	if got, want := c.Canonical, "postgres://u@h:5432/x?service=b&sslmode=disable"; got != want {
+		t.Errorf("got %s, want %s: the service may have the password", got, want)
+	}
 }
 
 func TestPassagesKeepEverything(t *testing.T) {
