@@ -43,7 +43,7 @@ func (l *Ledger) retry(ctx context.Context, d time.Duration, f func(ctx context.
 		err := f(try)
 		cancel()
 		if err == nil || ctx.Err() != nil || !repeatable(err) {
-			return l.explain(err)
+			return l.explain(l.newer(ctx, err))
 		}
 		pause := b.NextBackOff()
 		if time.Now().Add(pause).After(end) {
@@ -70,6 +70,7 @@ func repeatable(err error) bool {
 		switch p.Code {
 		case "40001", "40P01", // serialization failure, deadlock
 			"55P03",                   // lock not available
+			"25P03",                   // this program was too slow between two round trips of a transaction
 			"57P01", "57P02", "57P03", // the server is ending, crashed or starts
 			"25006", // read-only: a server that was demoted
 			"53300": // too many connections
