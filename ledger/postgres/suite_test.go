@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"crypto/sha256"
 	"flag"
 	"fmt"
@@ -64,7 +65,7 @@ func (f form) harness(t *testing.T) ledgertest.Harness {
 		LateOutput: f.hosts,
 		New: func(t testing.TB) string {
 			schema := server.NewSchema(t)
-			must(t, Init(t.Context(), f.url(server, pgtest.Owner, pgtest.Database, schema), InitOptions{Grant: []string{pgtest.CI}}))
+			must(t, initialize(t.Context(), f.url(server, pgtest.Owner, pgtest.Database, schema), InitOptions{Grant: []string{pgtest.CI}}))
 			place := f.url(server, pgtest.CI, pgtest.Database, schema)
 			base := t.TempDir()
 			must(t, os.Chmod(base, 0o700))
@@ -207,4 +208,9 @@ func must(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+func initialize(ctx context.Context, place string, o InitOptions) error {
+	_, err := Init(ctx, place, o)
+	return err
 }
