@@ -97,7 +97,8 @@ func newBench(t testing.TB) *bench {
 	s := pgtest.Shared(t)
 	b := &bench{TB: t, server: s, schema: s.NewSchema(t), dir: t.TempDir()}
 	must(t, os.Chmod(b.dir, 0o700))
-	must(t, Init(t.Context(), s.URL(pgtest.Owner, pgtest.Database, b.schema), InitOptions{Grant: []string{pgtest.CI}}))
+	_, err := Init(t.Context(), s.URL(pgtest.Owner, pgtest.Database, b.schema), InitOptions{Grant: []string{pgtest.CI}})
+	must(t, err)
 	b.place = s.URL(pgtest.CI, pgtest.Database, b.schema)
 	return b
 }
