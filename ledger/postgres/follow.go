@@ -15,6 +15,7 @@ type follower struct {
 	missing  bool // the row has another holder
 	recorded bool // the outcome is recorded, so that only the life lock counts
 	left     filelock.Leftovers
+	blind    time.Duration // since when the locks cannot be read; 0: they can
 	retry    time.Duration // when the claim may be given back again, in the time of sinceBoot
 }
 
@@ -99,11 +100,17 @@ func (k *keeper) over(h *held) bool {
 		s.mu.Unlock()
 	}
 	locks := k.here.locks
-	if held, err := locks.Held(h.name(), filelock.Life); held || err != nil || !due {
+	held, err := locks.Held(h.name(), filelock.Life)
+	if err == nil {
+		h.blind = 0
+	} else if h.blind == 0 {
+		h.blind = now
+	}
+	if held || !due || counts && (h.left.Alive() || h.left.Find(run)) {
 		return false
 	}
-	if counts && (h.left.Alive() || h.left.Find(run)) {
-		return false
+	if err != nil {
+		return now >= h.blind+h.length // without a renewal, the lease then ends by itself
 	}
 	if missing {
 		return true

@@ -130,6 +130,20 @@ func TestKeeperEndsTheCommandOfStoppedIdem(t *testing.T) {
 	b.goes("the keeper", b.keeper)
 }
 
+// The locks of a command have vanished, with the directory of its host. The keeper does not hold the key for ever.
+func TestKeeperWithoutLocks(t *testing.T) {
+	b := newBench(t)
+	b.start(job{Lease: 2 * time.Second, Script: fmt.Sprintf(scripts["plain"], "sleep 60")})
+	pid := b.written("pid")
+	b.kill(b.idem.Process.Pid, unix.SIGKILL)
+	must(t, os.RemoveAll(filepath.Join(b.dir, "idem")))
+	b.kill(pid, unix.SIGKILL)
+	if rec := b.elsewhere(b.alive(pid)); rec.Phase() != ledger.PhaseInterrupted {
+		t.Fatalf("found %+v", rec)
+	}
+	b.goes("the keeper", b.keeper)
+}
+
 // Nothing is left that could renew the lease or end the command.
 func TestIdemAndKeeperKilled(t *testing.T) {
 	b := newBench(t)
