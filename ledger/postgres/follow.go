@@ -21,7 +21,7 @@ type follower struct {
 
 // The times between two looks at the processes of commands.
 const (
-	followPause = 250 * time.Millisecond
+	followPause = 500 * time.Millisecond
 	watchPause  = time.Minute // only a note changes anything, and leases.run looks at the clock
 )
 
