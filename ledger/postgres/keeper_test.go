@@ -83,7 +83,7 @@ func TestKeeperTakesLeftovers(t *testing.T) {
 	b.goes("the keeper", b.keeper)
 }
 
-// The server cannot be reached. Whoever is left ends the command before the lease ends.
+// The server cannot be reached. Idem, the keeper or both end the command before the lease ends.
 func TestLeaseEndsTheCommand(t *testing.T) {
 	for name, script := range scripts {
 		for _, who := range []string{"idem", "keeper", "both"} {
