@@ -49,7 +49,7 @@ func lockAbove(n string) string {
 }
 
 // settleStale makes a locked record one without a history that is no longer stale. The caller
-// stores it. It gets a new series, so that records that were below it remain forgotten.
+// stores it. Records below it remain forgotten, because it gets a new series.
 func (l *Ledger) settleStale(t *wire.Tx, r *record) (err error) {
 	r.stale = false
 	if r.rec.Series, err = l.number(t); err != nil {
