@@ -33,7 +33,7 @@ func (l *Ledger) forgetAll(ctx context.Context, id ledger.ID, check func(*record
 		return err
 	}
 	if !f.own.stored {
-		return ledger.ErrNotFound // a record with others below it has a row
+		return ledger.ErrNotFound // the parent of a record has a row
 	}
 	c, err := l.claim(ctx, id)
 	if err != nil {
@@ -42,7 +42,10 @@ func (l *Ledger) forgetAll(ctx context.Context, id ledger.ID, check func(*record
 	defer c.Release()
 	below, err := c.forget(ctx, check)
 	if err == nil && below {
-		err = newDeletion(l).run(ctx, id)
+		var d *deletion
+		if d, err = newDeletion(l); err == nil {
+			err = d.run(ctx, id)
+		}
 	}
 	return err
 }
