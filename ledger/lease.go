@@ -1,6 +1,9 @@
 package ledger
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Lease is the claim of a holder in a ledger that several hosts share. Such a ledger
 // cannot see the processes of another host. So a holder renews its claim, and a claim
@@ -33,6 +36,13 @@ func (l *Lease) Expired() bool { return l.Left <= 0 }
 // mark by hand ends this, no policy of a call may run the key again.
 func (r Record) Kept() bool {
 	return r.Phase() == PhaseInterrupted && r.Lease != nil && r.Lease.Keep && r.Lease.Elsewhere
+}
+
+// Overriding is implemented by a ledger whose claims can be kept, see KeptError.
+type Overriding interface {
+	// ClaimKept is Claim on behalf of a person, who has seen that the silent holder and its
+	// command are gone. It takes a claim for which Claim returns a *KeptError.
+	ClaimKept(ctx context.Context, id ID) (Claim, error)
 }
 
 // UnsentError is the error of Finish when the ledger could not be reached or no longer
