@@ -20,6 +20,7 @@ type deletion struct {
 	ledger *Ledger
 	here   *local // nil if this host has no files of the ledger
 	size   int    // records of the next piece
+	gone   int    // records that were deleted
 }
 
 func newDeletion(l *Ledger) (*deletion, error) {
@@ -125,7 +126,8 @@ var pieceSQL = `with gone as materialized (select id, run_id, storage from {s}.r
 	m as (delete from {s}.mutex x using gone where x.id = gone.id),
 	r as (delete from {s}.record x using gone where x.id = gone.id)
 	select run_id from a where storage = ` + fmt.Sprint(storageUnknown) + `
-	union all select run_id from gone where run_id <> '' and storage = ` + fmt.Sprint(storageUnknown)
+	union all select run_id from gone where run_id <> '' and storage = ` + fmt.Sprint(storageUnknown) + `
+	union all select '' from gone`
 
 // piece deletes records with one commit. A repetition after a lost answer deletes nothing.
 func (d *deletion) piece(ctx context.Context, parent []byte, before int64, ids [][]byte, dead []wire.UUID) error {
@@ -133,7 +135,11 @@ func (d *deletion) piece(ctx context.Context, parent []byte, before int64, ids [
 	var spools []string
 	s := d.ledger.stmt(pieceSQL, wire.BytesArray(ids), wire.Bytes(parent), wire.Int(before), wire.IDArray(dead))
 	s.Each = func(row *wire.Row) error {
-		spools = append(spools, row.Text())
+		if run := row.Text(); run != "" {
+			spools = append(spools, run)
+		} else {
+			d.gone++
+		}
 		return nil
 	}
 	begun := time.Now()

@@ -79,7 +79,7 @@ func TestForgetGoesOnAfterAKill(t *testing.T) {
 	below := family3(t, l, p)
 	c, err := l.claim(t.Context(), p)
 	must(t, err)
-	_, err = c.forget(t.Context(), func(*record) error { return nil })
+	_, _, err = c.forget(t.Context(), func(*record) error { return nil })
 	must(t, errors.Join(err, c.Release()))
 	f, err := l.read(t.Context(), p)
 	must(t, err)
