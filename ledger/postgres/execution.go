@@ -50,13 +50,17 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 	failpoint.Here("finish.before")
 	c := e.claim
 	ctx = context.WithoutCancel(ctx)
-	defer e.endCommand(o.Reason)
+	reason := o.Reason
+	if reason == ledger.ReasonExit && !c.ledger.leases.exited(c.held) {
+		reason = ledger.ReasonLost // what is left of the command must end
+	}
+	defer e.endCommand(reason)
 	a := e.attempt
 	a.State, a.Reason, a.ExitCode, a.Signal = o.State, o.Reason, o.ExitCode, o.Signal
 	a.Files, a.Incomplete, a.Redacted = len(o.Files), o.Capture.Incomplete, o.Capture.Redacted
 	out, inline := e.endOutput(ctx, &a, o.Capture.Unread)
 	failpoint.Here("finish.output")
-	final := o.Final && o.Reason == ledger.ReasonExit
+	final := o.Final && reason == ledger.ReasonExit
 	err := e.finish(ctx, &a, out, inline, o.Files, final)
 	if errors.Is(err, ledger.ErrFull) && inline != nil { // the outcome matters more than the output
 		a.Truncated = true

@@ -103,10 +103,10 @@ var giveBackSQL = "with " + input("id bytea", "holder uuid") + `,
 	u as (update {s}.record r set holder = null from o where r.id = o.id returning r.id)
 	select i.n from i join u on u.id = i.id`
 
-// renewSQL renews leases.
+// renewSQL renews leases. It returns the run ID of an attempt that has no recorded end.
 var renewSQL = "with " + input("id bytea", "holder uuid") + `,
 	o as materialized (select r.id from i join {s}.record r on r.id = i.id where r.holder = i.holder order by r.id for no key update of r),
 	u as (update {s}.record r set renewed = pg_catalog.clock_timestamp(),
 			lease_until = pg_catalog.clock_timestamp() + r.lease * '1 microsecond'::pg_catalog.interval
-		from o where r.id = o.id returning r.id)
-	select i.n, u.id from i join u on u.id = i.id`
+		from o where r.id = o.id returning r.id, case r.state when 'running' then r.run_id else '' end as run)
+	select i.n, u.id, u.run from i join u on u.id = i.id`
