@@ -1,6 +1,9 @@
 package ledger
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Lease is the claim of a holder in a ledger that several hosts share. Such a ledger
 // cannot see the processes of another host. So a holder renews its claim, and a claim
@@ -48,3 +51,11 @@ type UnsentError struct {
 
 func (e *UnsentError) Error() string { return e.Err.Error() }
 func (e *UnsentError) Unwrap() error { return e.Err }
+
+// Belated is implemented by a ledger to which an outcome can come too late: another run or a mark
+// has taken the key over.
+type Belated interface {
+	// Late returns the outcomes of id that came too late. They change nothing, and their
+	// attempts are recorded as lost.
+	Late(ctx context.Context, id ID) ([]Attempt, error)
+}

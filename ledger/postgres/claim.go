@@ -52,7 +52,14 @@ func (l *Ledger) claim(ctx context.Context, id ledger.ID) (*claim, error) {
 	}
 	failpoint.Here("claim.taken")
 	c := &claim{ledger: l, here: here, id: id, name: name, lock: lock}
-	if err := c.take(ctx); err != nil {
+	err = l.syncFirst(ctx, here, name)
+	if err == nil {
+		err = c.take(ctx)
+	}
+	if errors.Is(err, errWitnessGone) { // the next one is none or newer
+		err = c.take(ctx)
+	}
+	if err != nil {
 		_ = lock.Release()
 		return nil, err
 	}
@@ -119,6 +126,15 @@ func (c *claim) checkHeld() error {
 // Lost implements ledger.Claim.
 func (c *claim) Lost() <-chan struct{} { return c.held.lost }
 
+func (c *claim) isLost() bool {
+	select {
+	case <-c.Lost():
+		return true
+	default:
+		return false
+	}
+}
+
 // take takes the claim on the server, and reads the record.
 func (c *claim) take(ctx context.Context) error {
 	l := c.ledger
@@ -127,10 +143,11 @@ func (c *claim) take(ctx context.Context) error {
 	if err != nil {
 		return l.explain(err)
 	}
+	last := c.here.lastWitness()
 	h := &held{id: c.name[:], holder: holder, length: l.opt.Lease, lost: make(chan struct{})}
-	take := l.many(claimSQL, wire.Bytes(c.name[:]), wire.Raw(c.id.Namespace), wire.Raw(c.id.Key), wire.Raw(c.id.Window), wire.ID(holder),
+	take := l.many(claimSQL, append([]wire.Arg{wire.Bytes(c.name[:]), wire.Raw(c.id.Namespace), wire.Raw(c.id.Key), wire.Raw(c.id.Window), wire.ID(holder),
 		wire.ID(c.here.site), wire.Raw(l.host), wire.Int(os.Getpid()), wire.Int(l.opt.Lease.Microseconds()), wire.Bool(!l.opt.Keep),
-		wire.ID(known), wire.Int(format))
+		wire.ID(known), wire.Int(format)}, last.args()...)...)
 	kept := false // by the claim before this one
 	take.Each = func(row *wire.Row) error { kept = row.Bool(); return nil }
 	var f family
@@ -147,7 +164,7 @@ func (c *claim) take(ctx context.Context) error {
 	}
 	c.held, c.now = h, f
 	if take.Rows == 0 {
-		return c.refused(ctx, known, f)
+		return c.refused(ctx, known, last, f)
 	}
 	l.leases.add(h)
 	if err := c.leftovers(); err != nil {
@@ -163,13 +180,21 @@ func uuidOf(here *local) (wire.UUID, error) {
 	return wire.UUID(u), err
 }
 
-// refused returns the error of a claim that was not given.
-func (c *claim) refused(ctx context.Context, known wire.UUID, f family) error {
+// refused returns the error of a claim that was not given. It is errWitnessGone if the claim may
+// be given without the witness, which is dropped.
+func (c *claim) refused(ctx context.Context, known wire.UUID, last evidence, f family) error {
 	l := c.ledger
 	var m meta
 	err := l.do(ctx, wire.Read, l.metaStmt(&m))
 	if err == nil {
 		err = m.refusal(known)
+	}
+	if err == nil {
+		err = l.checkWitness(ctx, last)
+	}
+	if errors.Is(err, errWitnessGone) {
+		c.here.dropWitness(last)
+		return err
 	}
 	if err != nil {
 		return l.explain(err)
