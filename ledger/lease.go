@@ -56,3 +56,11 @@ type UnsentError struct {
 
 func (e *UnsentError) Error() string { return e.Err.Error() }
 func (e *UnsentError) Unwrap() error { return e.Err }
+
+// Belated is implemented by a ledger to which an outcome can come too late: another run or a mark
+// has taken the key over.
+type Belated interface {
+	// Late returns the outcomes of id that came too late. They change nothing, and their
+	// attempts are recorded as lost.
+	Late(ctx context.Context, id ID) ([]Attempt, error)
+}
