@@ -83,7 +83,10 @@ func (e *execution) finish(ctx context.Context, a *ledger.Attempt, out output, i
 		wire.Text(string(a.State)), wire.Text(string(a.Reason)), wire.Int(a.ExitCode), wire.Int(a.Signal), wire.Int(a.OutputBytes),
 		wire.Bool(a.Truncated), wire.Bool(a.Incomplete), wire.Bool(a.Redacted), wire.Int(a.Files), wire.Int(out.storage), wire.Int(out.size),
 		wire.Int(out.sum), wire.Int(out.chunks), wire.BytesOrNull(inline), wire.Int(c.doneBy(*a)))
-	outcome.Each = func(row *wire.Row) error { a.Ended = row.Time(); return nil }
+	outcome.Each = func(row *wire.Row) error { // a success of the command's transaction stands
+		a.Ended, a.State, a.Reason, a.ExitCode, a.Signal = row.Time(), ledger.State(row.Text()), ledger.Reason(row.Text()), int(row.Int()), int(row.Int())
+		return nil
+	}
 	stmts := append([]*wire.Stmt{outcome}, l.fileStmts(c.id, a.RunID, files)...)
 	stmts = append(stmts, e.upload.dropStmts(out)...)
 	if final {

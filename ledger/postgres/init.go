@@ -62,7 +62,7 @@ func (l *Ledger) initialize(t *wire.Tx, o InitOptions) error {
 
 func (l *Ledger) create(t *wire.Tx, o InitOptions) error {
 	stmts := []*wire.Stmt{l.stmt("create schema if not exists {s}")}
-	for _, sql := range statements(schemaSQL) {
+	for _, sql := range append(statements(schemaSQL), statements(doneSQL)...) {
 		stmts = append(stmts, l.stmt(sql))
 	}
 	secret := make([]byte, 32)
@@ -78,13 +78,15 @@ func (l *Ledger) create(t *wire.Tx, o InitOptions) error {
 	return t.Do(stmts...)
 }
 
-// statements splits a script at the semicolons that end a line.
+// statements splits a script at the semicolons that end a line, but for those in bodies of
+// functions.
 func statements(script string) (all []string) {
 	var b strings.Builder
 	for line := range strings.Lines(script) {
 		code, _, _ := strings.Cut(line, "--")
 		b.WriteString(strings.TrimRight(code, " \t\n") + "\n")
-		if s := strings.TrimSpace(b.String()); strings.HasSuffix(s, ";") {
+		s := strings.TrimSpace(b.String())
+		if strings.HasSuffix(s, ";") && strings.Count(s, "$$")%2 == 0 {
 			all = append(all, strings.TrimSuffix(s, ";"))
 			b.Reset()
 		}
