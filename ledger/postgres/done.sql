@@ -75,15 +75,15 @@ end $$;
 create function {s}.commit_done() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-	parent bytea;
+	nearest bytea;
 	above bytea[];
 	valid boolean := true;
 begin
 	delete from {s}.doing d where d.n = new.n;
-	select r.parent into parent from {s}.record r where r.id = new.id;
-	if parent is not null then
+	select r.parent into nearest from {s}.record r where r.id = new.id;
+	if nearest is not null then
 		above := array(with recursive a (id, parent) as (
-			select r.id, r.parent from {s}.record r where r.id = commit_done.parent
+			select r.id, r.parent from {s}.record r where r.id = nearest
 			union all select r.id, r.parent from a join {s}.record r on r.id = a.parent)
 			select a.id from a);
 		perform 1 from {s}.record r where r.id = any (above) order by octet_length(r.key) for key share;
