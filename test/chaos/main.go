@@ -24,6 +24,8 @@ import (
 	"idem/test/chaos/mutex"
 	"idem/test/chaos/power"
 	"idem/test/chaos/resume"
+	"idem/test/chaos/shared"
+	"idem/test/chaos/shared/hosts"
 	"idem/test/chaos/signals"
 	"idem/test/chaos/steps"
 	"idem/test/chaos/syscalls"
@@ -43,6 +45,9 @@ var children = map[string]func(args []string) int{
 	"resume-script":   resume.Script,
 	"trigger-command": triggers.Command,
 	"group-leader":    power.GroupLeader,
+	"shared-host":     hosts.Agent,
+	"shared-command":  shared.Command,
+	"shared-worker":   shared.Worker,
 	"shell":           signals.Shell,
 	"counter":         signals.Counter,
 }
@@ -64,6 +69,7 @@ var parts = []part{
 	{rig.Part{Name: "full", What: "a disk that fills up and empties at random times"}, full.Run},
 	{rig.Part{Name: "damage", What: "the files of a ledger flipped, overwritten, truncated and deleted"}, damage.Run},
 	{rig.Part{Name: "syscalls", What: "system calls of idem that fail, each in turn"}, syscalls.Run},
+	{rig.Part{Name: "shared", What: "two hosts on one PostgreSQL: kills, cuts of the network, restarts of the server and the pooler"}, shared.Run},
 	{rig.Part{Name: "signals", What: "every signal, from every sender, to every kind of command, on a terminal and in every phase of a call"}, signals.Run},
 }
 
@@ -97,7 +103,7 @@ func chaos(args []string) error {
 		*seed = rand.Uint64N(1_000_000)
 	}
 	return program.Run(rig.Verdict{Seed: *seed}, func(name, dir, self, idem string) (*rig.Table, func() error) {
-		l := &lab.Lab{Dir: dir, Idem: idem, Self: self, Seed: *seed, Options: o}
+		l := &lab.Lab{Dir: dir, Idem: idem, Given: program.Idem != "", Self: self, Seed: *seed, Options: o}
 		i := slices.IndexFunc(parts, func(p part) bool { return p.Name == name })
 		return &l.Figures, func() error { return parts[i].run(l) }
 	})
