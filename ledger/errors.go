@@ -38,6 +38,11 @@ var (
 	ErrDenied = errors.New("no permission for the ledger")
 	// ErrReadOnly: the ledger can be read but not written.
 	ErrReadOnly = errors.New("the ledger is read-only")
+	// ErrUnreachable: the server of the ledger does not answer, or refuses connections.
+	ErrUnreachable = errors.New("cannot reach the ledger")
+	// ErrFailedOver: the server was promoted or restored since a person confirmed its
+	// content, so it may have forgotten successes.
+	ErrFailedOver = errors.New("the database was promoted or restored")
 )
 
 // BusyError is the error of a key that is held. The holder is in the current
@@ -57,4 +62,16 @@ func (e *BusyError) Error() string {
 		return fmt.Sprintf("processes of an earlier run of key %q are alive", e.ID.Key)
 	}
 	return fmt.Sprintf("key %q is running", e.ID.Key)
+}
+
+// KeptError is the error of a key whose holder has not been heard of for longer than its lease,
+// and lets its command go on without the ledger (Lease.Keep). Only the holder or a person can
+// free such a key.
+type KeptError struct {
+	ID     ID
+	Record Record
+}
+
+func (e *KeptError) Error() string {
+	return fmt.Sprintf("the holder of key %q is silent, and its command may still run", e.ID.Key)
 }

@@ -51,6 +51,9 @@ const (
 	// ReasonUnverified is the reason of a mark with state None: a verification did not
 	// find the effect of the success before it.
 	ReasonUnverified Reason = "unverified"
+	// ReasonTransaction: the command recorded its success itself, in the transaction of
+	// its work. Its exit status is not known.
+	ReasonTransaction Reason = "transaction"
 )
 
 // Owner identifies the process and the user that ran an attempt. It is stored for
@@ -100,6 +103,9 @@ type Record struct {
 	// command exists. A Running record that is not alive is interrupted. For a Failed
 	// record, it reports whether a claim is held, except in a result of List.
 	Alive bool
+	// Lease is the lease of the last holder, in a ledger whose claims end with a lease
+	// and while no holder has given the key back; else nil.
+	Lease *Lease
 }
 
 // Retrying reports whether the failure of r may not be final: a call holds the key, and
@@ -338,6 +344,9 @@ type Outcome struct {
 	Signal   int
 	Files    []File // stored completely in the same transaction as the outcome
 	Capture  Capture
+	// Final says that Release follows: the call makes no further attempt. A ledger may give the
+	// claim back with the same commit.
+	Final bool
 }
 
 // File is the content that an attempt appended to one file.

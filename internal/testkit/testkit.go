@@ -1,5 +1,5 @@
 // Package testkit has the helpers that the tests of all packages share: golden files,
-// and the mark of a slow test.
+// the mark of a slow test, and that of a test that this machine cannot run.
 package testkit
 
 import (
@@ -47,3 +47,17 @@ func Slow(t testing.TB, why string) {
 // test/skips distinguishes these skips from those of tests that cannot run on this
 // machine.
 const ShortSkip = "-short: "
+
+// Missing skips a test that this machine cannot run: it does not have what. With
+// IDEM_TEST_STRICT=1 it fails the test instead.
+func Missing(t interface {
+	Helper()
+	Fatalf(format string, args ...any)
+	Skipf(format string, args ...any)
+}, what string) {
+	t.Helper()
+	if os.Getenv("IDEM_TEST_STRICT") == "1" {
+		t.Fatalf("IDEM_TEST_STRICT: %s is missing", what)
+	}
+	t.Skipf("%s is missing", what)
+}

@@ -1,0 +1,188 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"idem/internal/failpoint"
+	"idem/ledger"
+	"idem/ledger/filelock"
+	"idem/ledger/postgres/wire"
+	"idem/ledger/spool"
+)
+
+// Begin implements ledger.Claim.
+func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, error) {
+	if err := c.checkHeld(); err != nil {
+		return nil, err
+	}
+	l := c.ledger
+	life, err := c.here.locks.Take(c.name, filelock.Life)
+	if errors.Is(err, filelock.ErrHeld) {
+		return nil, l.busy(ctx, c.id, true)
+	}
+	if err != nil {
+		return nil, l.explain(err)
+	}
+	c.mu.Lock()
+	c.life = life
+	c.mu.Unlock()
+	failpoint.Here("begin.life")
+	e := &execution{claim: c, life: life.File}
+	if err := c.begin(ctx, e, s); err != nil {
+		e.endLife(ledger.ReasonExit)
+		return nil, err
+	}
+	c.changed()
+	failpoint.Here("begin.done")
+	e.start(s)
+	return e, nil
+}
+
+// begin records the attempt. Most attempts need one statement. The others change several
+// records, in a transaction that first locks and reads them.
+func (c *claim) begin(ctx context.Context, e *execution, s ledger.Start) error {
+	c.mu.Lock()
+	f, fresh := c.now, c.nowRead
+	simple := len(s.Mutexes) == 0 && c.ticket == 0 && !c.mutex
+	c.mu.Unlock()
+	if fresh && f.own.rec.Current.RunID != "" || f.own.lease.holder != c.held.holder {
+		var err error
+		if f, err = c.ledger.read(ctx, c.id); err != nil {
+			return err
+		}
+	}
+	if simple && !s.Renew && !s.Fresh && !f.own.stale && f.adopts(s.Origin.Parent) {
+		return c.beginOne(ctx, e, s, f)
+	}
+	return c.beginMany(ctx, e, s)
+}
+
+// adopts reports whether a child of parent can begin without a change of the parent's row.
+func (f *family) adopts(parent ledger.ID) bool {
+	if parent == (ledger.ID{}) {
+		return f.own.parent == nil || f.current(f.own.rec.Parent)
+	}
+	return f.current(parent) && (f.own.parent == nil || f.own.rec.Parent == parent)
+}
+
+// current reports whether a record above has a row, and is no child itself.
+func (f *family) current(id ledger.ID) bool {
+	above, ok := f.above[id]
+	return ok && above.parent == nil
+}
+
+// beginSQL moves the current attempt to the table attempt, and stores the new one in its place.
+// A running one was lost. The row of the parent, $10 in series $11, is locked against a new
+// series until the commit.
+func beginSQL() string {
+	return `with p as materialized (select 1 from {s}.record where id = $10 and series = $11 for key share),
+	o as materialized (select * from {s}.record where id = $1 and holder = $2 and run_id = $3 and state = $4 and generation = $5
+		and ($10::pg_catalog.bytea is null or exists (select 1 from p)) for no key update),
+	h as (insert into {s}.attempt (id, seq, inline, ` + columnsOf("", attemptColumns) + `)
+		select o.id, o.seq, o.inline, ` + lostColumns() + ` from o where o.run_id <> '')
+	update {s}.record r set fence = n.n, seq = n.n, attempts = r.attempts + 1,
+		parent = coalesce(r.parent, $10), parent_series = case when $10::pg_catalog.bytea is null then r.parent_series else $11 end, done = 0,
+		number = r.attempts + 1, run_id = $6, state = 'running', reason = '', exit_code = 0, signal = 0,
+		started = pg_catalog.clock_timestamp(), ended = null, fingerprint = $7, host = $8, pid = $9, usr = $12, note = '',
+		output_bytes = 0, truncated = false, incomplete = false, redacted = false, files = 0, storage = $13, size = 0, sum = 0, chunks = 0,
+		parent_run = $14, inputs = $15, inline = null, renewed = pg_catalog.clock_timestamp(),
+		lease_until = pg_catalog.clock_timestamp() + r.lease * '1 microsecond'::pg_catalog.interval
+	from (select pg_catalog.nextval($16::pg_catalog.text::pg_catalog.regclass) as n from o) n
+	where r.id = $1
+	returning r.fence, r.attempts, r.generation, r.started`
+}
+
+// lostColumns returns attemptColumns of the row o, as they are when the attempt is over. Without
+// a recorded end it was lost, and the last of its output may not have reached the ledger.
+func lostColumns() string {
+	columns := make([]string, len(attemptColumns))
+	for i, name := range attemptColumns {
+		switch name {
+		case "state":
+			columns[i] = "case o.state when 'running' then 'failed' else o.state end"
+		case "reason":
+			columns[i] = "case o.state when 'running' then 'lost' else o.reason end"
+		case "truncated":
+			columns[i] = "o.truncated or o.state = 'running' and o.storage <> 4"
+		default:
+			columns[i] = "o." + name
+		}
+	}
+	return strings.Join(columns, ", ")
+}
+
+func (c *claim) beginOne(ctx context.Context, e *execution, s ledger.Start, f family) error {
+	l, now := c.ledger, f.own.rec
+	var parent []byte
+	var series int64
+	if p := s.Origin.Parent; p != (ledger.ID{}) {
+		parent, series = nameOf(p), f.above[p].rec.Series
+	} else if f.own.parent != nil {
+		parent, series = f.own.parent, f.own.series
+	}
+	storage := storageUnknown
+	if s.MaxOutput == 0 {
+		storage = storageRefused
+	}
+	stmt := l.stmt(beginSQL(), wire.Bytes(c.name[:]), wire.ID(c.held.holder), wire.Text(now.Current.RunID), wire.Text(string(now.Current.State)),
+		wire.Int(now.Generation), wire.Text(s.RunID), wire.Raw(s.Fingerprint), wire.Raw(s.Owner.Host), wire.Int(s.Owner.PID),
+		wire.BytesOrNull(parent), wire.Int(series), wire.Raw(s.Owner.User), wire.Int(storage), wire.Text(s.Origin.RunID), wire.Bytes(s.Inputs),
+		wire.Text(l.sequence()))
+	stmt.Each = func(row *wire.Row) error {
+		e.fence, e.attempt.Number, e.generation, e.attempt.Started = row.Int(), int(row.Int()), row.Int(), row.Time()
+		return nil
+	}
+	since := sinceBoot()
+	err := l.retry(ctx, l.opt.ConnectTimeout, func(ctx context.Context) error {
+		since = sinceBoot()
+		return l.session.Do(ctx, wire.Durable, stmt)
+	})
+	if err == nil && stmt.Rows == 0 {
+		err = c.readBegun(ctx, e, s)
+	}
+	if err != nil {
+		return fmt.Errorf("%w; nothing was started, should the key count as interrupted now", err)
+	}
+	l.leases.renewed(c.held, since)
+	e.begun(s, storage)
+	return nil
+}
+
+// readBegun looks whether an earlier try of Begin was committed whose answer was lost. The error
+// is ledger.ErrChanged if the key is not as it was when it was claimed.
+func (c *claim) readBegun(ctx context.Context, e *execution, s ledger.Start) error {
+	f, err := c.ledger.read(ctx, c.id)
+	if err != nil {
+		return err
+	}
+	own := f.own
+	if own.rec.Current.RunID != s.RunID || own.rec.Current.State != ledger.Running || own.lease.holder != c.held.holder {
+		return c.ledger.explain(ledger.ErrChanged)
+	}
+	e.fence, e.generation = own.rec.Fence, own.rec.Generation
+	e.attempt.Number, e.attempt.Started = own.rec.Current.Number, own.rec.Current.Started
+	return nil
+}
+
+// sequence returns the name of the sequence, for regclass.
+func (l *Ledger) sequence() string { return l.schema.Replace("{s}.number") }
+
+// begun completes the attempt that Begin has recorded.
+func (e *execution) begun(s ledger.Start, storage int) {
+	a := &e.attempt
+	a.RunID, a.State, a.Fingerprint, a.Inputs, a.Owner = s.RunID, ledger.Running, s.Fingerprint, s.Inputs, s.Owner
+	a.NoOutput, a.ParentRun = storage == storageRefused, s.Origin.RunID
+}
+
+// start begins the recording of output. The times of pieces are measured from here, with the
+// monotonic clock.
+func (e *execution) start(s ledger.Start) {
+	if s.MaxOutput != 0 {
+		e.spool = spool.NewWriter(s.MaxOutput, time.Now(), func() (*os.File, error) { return e.claim.here.createSpool(s.RunID) })
+	}
+}

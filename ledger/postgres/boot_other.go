@@ -1,0 +1,23 @@
+//go:build !linux
+
+package postgres
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// bootID identifies the boot of this kernel.
+func bootID() string {
+	id, _ := unix.Sysctl("kern.bootsessionuuid")
+	return id
+}
+
+// sinceBoot is a clock that also goes on while the system is asleep: CLOCK_MONOTONIC of macOS
+// (clock_gettime(3)).
+func sinceBoot() time.Duration {
+	var t unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &t)
+	return time.Duration(t.Nano())
+}

@@ -1,0 +1,190 @@
+package postgres
+
+import (
+	"context"
+	"strconv"
+
+	"idem/ledger"
+	"idem/ledger/postgres/wire"
+)
+
+// Changes of several records lock the rows first, and then compute the new rows in this
+// program. Rows are locked from the parent to the child, so that two changes cannot wait for
+// each other.
+
+// lockOwn locks the row of the claim's record and reads it with those above. The error is
+// ledger.ErrChanged if the claim no longer has it.
+func (c *claim) lockOwn(t *wire.Tx) (family, error) {
+	var f family
+	lock := c.ledger.stmt("select 1 from {s}.record where id = $1 and holder = $2 for update", wire.Bytes(c.name[:]), wire.ID(c.held.holder))
+	if err := t.Do(lock, c.ledger.familyStmt(c.id, &f)); err != nil {
+		return f, err
+	}
+	if lock.Rows == 0 {
+		return f, ledger.ErrChanged
+	}
+	return f, f.resolve()
+}
+
+// beginMany is begin for an attempt that changes more than its own row.
+func (c *claim) beginMany(ctx context.Context, e *execution, s ledger.Start) error {
+	l := c.ledger
+	var storage int
+	since := sinceBoot()
+	err := l.tx(ctx, wire.Durable, func(t *wire.Tx) error {
+		since = sinceBoot()
+		f, err := c.lockOwn(t)
+		if err != nil {
+			return err
+		}
+		if f.own.rec.Current.RunID == s.RunID { // an earlier try was committed, and its answer was lost
+			return c.readCommitted(e, f)
+		}
+		if err := c.takeMutexes(t, s); err != nil {
+			return err
+		}
+		r := &f.own
+		if s.Fresh {
+			if err := l.forget(t, r); err != nil {
+				return err
+			}
+		} else if err := l.settle(t, r); err != nil {
+			return err
+		}
+		if s.Renew {
+			if err := l.renew(t, r); err != nil {
+				return err
+			}
+		}
+		if err := l.adopt(t, &f, s.Origin); err != nil {
+			return err
+		}
+		storage = storageUnknown
+		if s.MaxOutput == 0 {
+			storage = storageRefused
+		}
+		r.rec.Attempts++
+		e.begun(s, storage)
+		e.attempt.Number = r.rec.Attempts
+		r.rec.Current, r.out, r.inline = e.attempt, output{storage: storage}, nil
+		if err := l.advance(t, r, true); err != nil {
+			return err
+		}
+		e.fence, e.generation, e.attempt = r.rec.Fence, r.rec.Generation, r.rec.Current
+		return nil
+	})
+	if err == nil {
+		l.leases.renewed(c.held, since)
+		c.keepMutexes(s)
+	}
+	return l.explain(err)
+}
+
+func (c *claim) readCommitted(e *execution, f family) error {
+	e.fence, e.generation, e.attempt = f.own.rec.Fence, f.own.rec.Generation, f.own.rec.Current
+	return nil
+}
+
+// settle prepares a record for the next attempt or mark: it drops the history of a stale
+// record, or moves the current attempt to the table attempt. A running one was lost.
+func (l *Ledger) settle(t *wire.Tx, r *record) error {
+	if r.stale {
+		r.stale = false
+		return l.dropHistory(t, nameOf(r.rec.ID))
+	}
+	if r.rec.Current.RunID == "" {
+		return nil
+	}
+	return t.Do(l.stmt(archiveSQL(), wire.Bytes(nameOf(r.rec.ID))))
+}
+
+func archiveSQL() string {
+	return `insert into {s}.attempt (id, seq, inline, ` + columnsOf("", attemptColumns) + `)
+		select o.id, o.seq, o.inline, ` + lostColumns() + ` from {s}.record o where o.id = $1 and o.run_id <> ''`
+}
+
+// advance stores r with its new current attempt, which becomes the latest in the order of
+// records. With begin, the attempt gets a new fence and its start.
+func (l *Ledger) advance(t *wire.Tx, r *record, begin bool) error {
+	var next int64
+	draw := l.stmt("select pg_catalog.nextval($1::pg_catalog.text::pg_catalog.regclass), pg_catalog.clock_timestamp()", wire.Text(l.sequence()))
+	draw.Each = func(row *wire.Row) error {
+		next = row.Int()
+		now := row.Time()
+		if r.rec.Current.Started.IsZero() {
+			r.rec.Current.Started = now
+		}
+		if !begin {
+			r.rec.Current.Ended = r.rec.Current.Started
+		}
+		return nil
+	}
+	if err := t.Do(draw); err != nil {
+		return err
+	}
+	r.seq = next
+	if begin {
+		r.rec.Fence = next
+	}
+	return l.store(t, r)
+}
+
+// number draws a number that was never used.
+func (l *Ledger) number(t *wire.Tx) (n int64, err error) {
+	draw := l.stmt("select pg_catalog.nextval($1::pg_catalog.text::pg_catalog.regclass)", wire.Text(l.sequence()))
+	draw.Each = func(row *wire.Row) error { n = row.Int(); return nil }
+	err = t.Do(draw)
+	return n, err
+}
+
+// store writes all columns of a row that is locked, except those of the claim. A begun attempt
+// also renews the lease.
+func (l *Ledger) store(t *wire.Tx, r *record) error {
+	id := r.rec.ID
+	args := []wire.Arg{
+		wire.Bytes(nameOf(id)), wire.Int(r.rec.Generation), wire.Int(r.rec.Fence), wire.Int(r.rec.Attempts), wire.Int(r.seq),
+		wire.BytesOrNull(r.parent), wire.Int(r.series), wire.Int(r.rec.Series), wire.Int(r.done), wire.BytesOrNull(r.inline),
+	}
+	set := ""
+	for i, name := range attemptColumns {
+		set += ", " + name + " = $" + strconv.Itoa(len(args)+i+1)
+	}
+	args = append(args, attemptArgs(r.rec.Current, r.out)...)
+	s := l.stmt(`update {s}.record set generation = $2, fence = $3, attempts = $4, seq = $5, parent = $6, parent_series = $7, series = $8, done = $9,
+		inline = $10, renewed = case when holder is null then renewed else pg_catalog.clock_timestamp() end,
+		lease_until = case when holder is null then lease_until else pg_catalog.clock_timestamp() + lease * '1 microsecond'::pg_catalog.interval end`+
+		set+` where id = $1`, args...)
+	if err := t.Do(s); err != nil {
+		return err
+	}
+	if s.Rows != 1 {
+		return ledger.ErrChanged
+	}
+	return nil
+}
+
+// restore puts the latest attempt of the table attempt back as the current one of a locked
+// record. Without one, the record has no history.
+func (l *Ledger) restore(t *wire.Tx, r *record) error {
+	name := nameOf(r.rec.ID)
+	var found bool
+	last := l.stmt("select a.seq, a.inline, "+columnsOf("a.", attemptColumns)+" from {s}.attempt a where a.id = $1 order by a.seq desc limit 1", wire.Bytes(name))
+	r.rec.Current, r.out, r.inline, r.seq, r.done = ledger.Attempt{}, output{}, nil, 0, 0
+	last.Each = func(row *wire.Row) error {
+		found = true
+		r.seq, r.inline = row.Int(), row.Bytes()
+		r.rec.Current, r.out = scanAttempt(row)
+		return nil
+	}
+	if err := t.Do(last); err != nil {
+		return err
+	}
+	if found {
+		if err := t.Do(l.stmt("delete from {s}.attempt where id = $1 and seq = $2", wire.Bytes(name), wire.Int(r.seq))); err != nil {
+			return err
+		}
+	}
+	r.rec.Attempts--
+	r.done = r.doneBy(r.rec.Current)
+	return l.store(t, r)
+}

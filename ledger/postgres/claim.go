@@ -1,0 +1,316 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/google/uuid"
+
+	"idem/internal/failpoint"
+	"idem/ledger"
+	"idem/ledger/filelock"
+	"idem/ledger/postgres/wire"
+)
+
+// Claim implements ledger.Ledger. It takes the lock of this host first. So on one host nothing
+// depends on a clock, and at most one call per host asks the server for the key.
+func (l *Ledger) Claim(ctx context.Context, id ledger.ID) (ledger.Claim, error) {
+	c, err := l.claim(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func (l *Ledger) claim(ctx context.Context, id ledger.ID) (*claim, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	here, err := l.openLocal(ctx, true)
+	if err != nil {
+		return nil, err
+	}
+	name := filelock.NameOf(id)
+	failpoint.Here("claim.before")
+	lock, err := here.locks.Take(name, filelock.Claim)
+	if errors.Is(err, filelock.ErrHeld) {
+		return nil, l.busy(ctx, id, false)
+	}
+	if err != nil {
+		return nil, l.explain(err)
+	}
+	leftover, err := lock.OtherHeld(filelock.Life)
+	if leftover || err != nil {
+		_ = lock.Release()
+		if err != nil {
+			return nil, l.explain(err)
+		}
+		return nil, l.busy(ctx, id, true)
+	}
+	failpoint.Here("claim.taken")
+	c := &claim{ledger: l, here: here, id: id, name: name, lock: lock}
+	if err := c.take(ctx); err != nil {
+		_ = lock.Release()
+		return nil, err
+	}
+	return c, nil
+}
+
+// busy returns the error of a key that is held.
+func (l *Ledger) busy(ctx context.Context, id ledger.ID, leftover bool) error {
+	rec, err := l.Get(ctx, id)
+	if err != nil {
+		return err
+	}
+	busy := &ledger.BusyError{ID: id, Record: rec, Leftover: leftover}
+	if leftover {
+		busy.Holders = l.Holders(id)
+	}
+	return busy
+}
+
+// Holders implements ledger.Tracing. It knows the processes of this host.
+func (l *Ledger) Holders(id ledger.ID) []ledger.Process {
+	here, err := l.openLocal(context.Background(), false)
+	if here == nil || err != nil {
+		return nil
+	}
+	return here.locks.Holders(filelock.NameOf(id))
+}
+
+// claim implements ledger.Claim.
+type claim struct {
+	ledger *Ledger
+	here   *local
+	id     ledger.ID
+	name   filelock.Name
+
+	mu     sync.Mutex
+	lock   *filelock.Lock // nil when released
+	life   *filelock.Lock // of the execution in progress, if there is one
+	held   *held
+	given  bool   // the row was given back, in the commit of an outcome
+	killed bool   // the last command that ended did not exit by itself
+	ticket int64  // in the lines of mutexes, from Queue to Begin
+	mutex  bool   // it holds mutexes
+	now    family // as it was read last; Begin relies on it
+
+	nowRead bool // Record has returned it
+}
+
+var errReleased = errors.New("the claim is released")
+
+func (c *claim) checkHeld() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lock == nil {
+		return errReleased
+	}
+	return nil
+}
+
+// Lost implements ledger.Claim.
+func (c *claim) Lost() <-chan struct{} { return c.held.lost }
+
+// claimSQL takes the claim of a record, and creates its row. It does nothing while another
+// holder's lease is valid, unless that holder was on this host: its lock is free, so it is dead.
+// It is not durable: if the server forgets it, Begin finds another holder or none.
+const claimSQL = `insert into {s}.record as r (id, namespace, key, win, generation, fence,
+		holder, site, claim_host, claim_pid, lease, renewed, lease_until, takeover)
+	select $1, $2, $3, $4, a.series + 1, a.series, $6, $7, $8, $9, $10, pg_catalog.clock_timestamp(),
+		pg_catalog.clock_timestamp() + $10 * '1 microsecond'::pg_catalog.interval, $11
+	from (select coalesce(pg_catalog.max(series), 0) as series from {s}.record where id = any ($5)) a, {s}.meta m
+	where m.ledger = $12 and m.min_writer <= $13 and (m.failover = 'accept' or m.timeline = ` + timelineNow + `)
+	on conflict (id) do update set holder = excluded.holder, site = excluded.site, claim_host = excluded.claim_host,
+		claim_pid = excluded.claim_pid, lease = excluded.lease, renewed = excluded.renewed,
+		lease_until = excluded.lease_until, takeover = excluded.takeover
+	where r.holder is null or r.holder = excluded.holder or r.site = excluded.site
+		or r.takeover and r.lease_until < pg_catalog.clock_timestamp()
+	returning r.namespace`
+
+// take takes the claim on the server, and reads the record.
+func (c *claim) take(ctx context.Context) error {
+	l := c.ledger
+	holder := wire.UUID(uuid.New())
+	known, err := uuidOf(c.here)
+	if err != nil {
+		return l.explain(err)
+	}
+	h := &held{id: c.name[:], holder: holder, length: l.opt.Lease, lost: make(chan struct{})}
+	names := namesOf(c.id)
+	take := l.stmt(claimSQL, wire.Bytes(names[0]), wire.Raw(c.id.Namespace), wire.Raw(c.id.Key), wire.Raw(c.id.Window), wire.BytesArray(names[1:]),
+		wire.ID(holder), wire.ID(c.here.site), wire.Raw(l.host), wire.Int(os.Getpid()), wire.Int(l.opt.Lease.Microseconds()), wire.Bool(!l.opt.Keep),
+		wire.ID(known), wire.Int(format))
+	var m meta
+	var f family
+	h.since = sinceBoot()
+	err = l.retry(ctx, l.opt.ConnectTimeout, func(ctx context.Context) error {
+		h.since = sinceBoot()
+		return l.session.Do(ctx, wire.Lazy, take, l.familyStmt(c.id, &f), l.metaStmt(&m))
+	})
+	if err == nil {
+		err = l.explain(f.resolve())
+	}
+	if err != nil {
+		return err
+	}
+	c.held, c.now = h, f
+	if take.Rows == 0 {
+		return c.refused(ctx, m.refusal(known), f)
+	}
+	l.leases.add(h)
+	if err := c.leftovers(); err != nil {
+		c.giveUp()
+		return err
+	}
+	return nil
+}
+
+// uuidOf returns the ID of the ledger that a local directory belongs to: its name.
+func uuidOf(here *local) (wire.UUID, error) {
+	u, err := uuid.Parse(filepath.Base(here.dir.Path()))
+	return wire.UUID(u), err
+}
+
+// refused returns the error of a claim that was not given.
+func (c *claim) refused(ctx context.Context, refusal error, f family) error {
+	l := c.ledger
+	if refusal != nil {
+		return l.explain(refusal)
+	}
+	rec, err := l.seen(ctx, f.own, filelock.AllLeftovers)
+	if err != nil {
+		return err
+	}
+	if f.own.lease.kept && f.own.lease.left <= 0 {
+		return &ledger.KeptError{ID: c.id, Record: rec}
+	}
+	return &ledger.BusyError{ID: c.id, Record: rec}
+}
+
+// leftovers returns an error if processes of the current attempt are alive on this host. They
+// are found by their environment, because they have closed the descriptor of the life lock.
+func (c *claim) leftovers() error {
+	rec := c.now.own.rec
+	if rec.Current.State != ledger.Running {
+		return nil
+	}
+	found := filelock.LeftoversOf(rec.Current.RunID)
+	if len(found) == 0 {
+		return nil
+	}
+	rec.Alive = true
+	return &ledger.BusyError{ID: c.id, Record: rec, Leftover: true, Holders: found}
+}
+
+// giveUp gives a claim back that the caller does not get.
+func (c *claim) giveUp() {
+	c.ledger.leases.remove(c.held)
+	_ = c.giveBack(context.Background())
+}
+
+const giveBackSQL = `update {s}.record set holder = null where id = $1 and holder = $2`
+
+// giveBack frees the row. If the server does not get it, the lease ends by itself.
+func (c *claim) giveBack(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
+	defer cancel()
+	return c.ledger.session.Do(ctx, wire.Lazy, c.ledger.stmt(giveBackSQL, wire.Bytes(c.name[:]), wire.ID(c.held.holder)))
+}
+
+// Release implements ledger.Claim. While processes of a killed command live, the row keeps its
+// holder.
+func (c *claim) Release() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lock == nil {
+		return nil
+	}
+	failpoint.Here("release.before")
+	c.killed = c.killed || c.life != nil
+	err := c.endLife(ledger.ReasonLost)
+	leftover := false
+	if err == nil && c.killed {
+		leftover, err = c.lock.OtherHeld(filelock.Life)
+	}
+	c.ledger.leases.remove(c.held)
+	if c.mutex || c.ticket > 0 {
+		c.leaveMutexes(leftover)
+	}
+	if !c.given && !leftover && err == nil {
+		_ = c.giveBack(context.Background()) // without it, the lease ends by itself
+	}
+	err = errors.Join(err, c.lock.Release())
+	c.lock = nil
+	failpoint.Here("release.after")
+	return c.ledger.explain(err)
+}
+
+// endLife gives the life lock up, as in the embedded ledger. The caller holds c.mu.
+func (c *claim) endLife(reason ledger.Reason) error {
+	life := c.life
+	c.life = nil
+	switch {
+	case life == nil:
+		return nil
+	case reason == ledger.ReasonExit:
+		return life.Release()
+	default:
+		return life.Leave()
+	}
+}
+
+// Record implements ledger.Claim.
+func (c *claim) Record(ctx context.Context) (ledger.Record, error) {
+	if err := errors.Join(c.checkHeld(), ctx.Err()); err != nil {
+		return ledger.Record{}, err
+	}
+	c.mu.Lock()
+	f, read := c.now, c.nowRead
+	c.nowRead = true
+	c.mu.Unlock()
+	if !read {
+		return f.own.rec, nil
+	}
+	f, err := c.ledger.read(ctx, c.id)
+	if err == nil {
+		c.mu.Lock()
+		c.now = f
+		c.mu.Unlock()
+	}
+	return f.own.rec, err
+}
+
+// changed makes the next Record and Begin read the record again.
+func (c *claim) changed() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.nowRead = true
+}
+
+// Wait implements ledger.Ledger. It polls, because a pooler does not pass notifications on.
+func (l *Ledger) Wait(ctx context.Context, id ledger.ID) error {
+	return poll(ctx, func() (bool, error) {
+		here, err := l.openLocal(context.WithoutCancel(ctx), false)
+		if err != nil {
+			return false, err
+		}
+		if here != nil { // this host's locks are free of cost
+			if alive, err := here.alive(id, ledger.Running); alive || err != nil {
+				return false, l.explain(err)
+			}
+		}
+		f, err := l.read(context.WithoutCancel(ctx), id)
+		if err != nil {
+			return false, err
+		}
+		r := f.own
+		if here != nil && r.lease.site == here.site {
+			return r.rec.Current.State != ledger.Running || len(filelock.LeftoversOf(r.rec.Current.RunID)) == 0, nil
+		}
+		return !r.lease.valid(), nil
+	})
+}

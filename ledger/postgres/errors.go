@@ -1,0 +1,61 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"golang.org/x/sys/unix"
+
+	"idem/ledger"
+	"idem/ledger/postgres/dsn"
+)
+
+// explain returns the error of the ledger for an error of the server or of a local file. An
+// error about a key stays as it is.
+func (l *Ledger) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	for _, key := range []error{ledger.ErrNotFound, ledger.ErrChanged, ledger.ErrLost, errReleased} {
+		if errors.Is(err, key) {
+			return err
+		}
+	}
+	if errors.As(err, new(*ledger.BusyError)) || errors.As(err, new(*ledger.MutexError)) || errors.As(err, new(*ledger.KeptError)) ||
+		errors.As(err, new(*ledger.Error)) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return &ledger.Error{Place: l.cfg.Canonical, Err: classify(err)}
+}
+
+// classify joins an error with the one of package ledger that it means. The text never contains
+// what the server was told.
+func classify(err error) error {
+	if errors.As(err, new(*ledger.Fault)) {
+		return err
+	}
+	for _, known := range []error{ledger.ErrCorrupt, ledger.ErrVersion, ledger.ErrFailedOver, ledger.ErrReadOnly, ledger.ErrUnsafe, ledger.ErrForeign, ledger.ErrMissing} {
+		if errors.Is(err, known) {
+			return err
+		}
+	}
+	switch {
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		return fmt.Errorf("%w: %w", ledger.ErrFull, err)
+	case errors.As(err, new(*fs.PathError)) && errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w: %w", ledger.ErrDenied, err)
+	case errors.As(err, new(*fs.PathError)):
+		return err
+	}
+	kinds := map[dsn.Kind]error{
+		dsn.Unreachable: ledger.ErrUnreachable, dsn.TooMany: ledger.ErrUnreachable, dsn.Auth: ledger.ErrDenied, dsn.Denied: ledger.ErrDenied,
+		dsn.NoDatabase: ledger.ErrMissing, dsn.NoSchema: ledger.ErrMissing, dsn.ReadOnly: ledger.ErrReadOnly, dsn.Full: ledger.ErrFull,
+		dsn.TLS: ledger.ErrUnreachable,
+	}
+	if is, ok := kinds[dsn.Class(err)]; ok {
+		return fmt.Errorf("%w: %s", is, dsn.Text(err))
+	}
+	return errors.New(dsn.Text(err))
+}

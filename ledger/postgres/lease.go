@@ -1,0 +1,206 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"idem/ledger/postgres/wire"
+)
+
+// margin is the time before the end of a lease L at which the command must be dead. It covers a
+// difference of 5 % between the rates of two clocks, and a busy host.
+func margin(lease time.Duration) time.Duration {
+	if lease < 8*time.Second { // tests only
+		return lease / 4
+	}
+	return max(2*time.Second, lease/10)
+}
+
+// renewAfter is the time between two renewals, about a ninth of the lease. A renewal that
+// fails is tried again sooner.
+func renewAfter(lease time.Duration) time.Duration {
+	return time.Duration(float64(lease/9) * (0.9 + 0.2*rand.Float64()))
+}
+
+func retryAfter(lease time.Duration) time.Duration { return min(2*time.Second, lease/20) }
+
+// held is a claim of this process whose lease is renewed.
+type held struct {
+	id     []byte // the name of the record
+	holder wire.UUID
+	length time.Duration
+
+	// since is the time of sinceBoot just before the last renewal that the server has
+	// acknowledged was sent. The server counts from a later moment.
+	since time.Duration
+	lost  chan struct{}
+	over  bool // lost is closed
+}
+
+// leases renews the leases of all claims of a handle, in one statement. It ends those that can
+// no longer be kept.
+type leases struct {
+	ledger  *Ledger
+	session *wire.Session
+
+	mu       sync.Mutex
+	all      map[*held]struct{}
+	running  bool
+	renewing bool
+	next     time.Duration // when the next renewal is due, in the time of sinceBoot
+}
+
+func newLeases(l *Ledger, s *wire.Session) *leases {
+	return &leases{ledger: l, session: s, all: map[*held]struct{}{}}
+}
+
+func (s *leases) close() { s.session.Close() }
+
+// add begins to renew a lease. since is as in held.
+func (s *leases) add(h *held) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all[h] = struct{}{}
+	if !s.running {
+		s.running = true
+		go s.run()
+	}
+}
+
+// remove ends the renewals of a lease.
+func (s *leases) remove(h *held) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.all, h)
+}
+
+// renewed records that the server has acknowledged a statement that renewed the lease. since is
+// the time just before it was sent.
+func (s *leases) renewed(h *held, since time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h.since = max(h.since, since)
+}
+
+// warnAfter is the part of a lease after which a user is told that the ledger does not answer.
+func warnAfter(lease time.Duration) time.Duration { return lease / 3 }
+
+// deadline returns the time of sinceBoot at which a command gets TERM.
+func (s *leases) deadline(h *held) time.Duration {
+	return h.since + h.length - margin(h.length) - s.ledger.opt.KillAfter
+}
+
+// longestTick bounds the time between two looks at the clock. Timers of Go stand still while the
+// system is suspended.
+const longestTick = time.Second
+
+// run looks at the clock until no claim is left. It renews in another goroutine, so that a server
+// that does not answer cannot delay the end of a claim.
+func (s *leases) run() {
+	for {
+		s.mu.Lock()
+		if len(s.all) == 0 {
+			s.running, s.next = false, 0
+			s.mu.Unlock()
+			return
+		}
+		now, shortest := sinceBoot(), s.shortest()
+		s.endOverdue(now)
+		if s.next == 0 {
+			s.next = now + renewAfter(shortest)
+		}
+		if now >= s.next && !s.renewing {
+			s.renewing = true
+			go s.renewNow(s.batch(), shortest)
+		}
+		s.mu.Unlock()
+		time.Sleep(min(longestTick, shortest/100))
+	}
+}
+
+func (s *leases) renewNow(batch []*held, shortest time.Duration) {
+	pause := retryAfter(shortest)
+	if s.renew(batch, shortest) {
+		pause = renewAfter(shortest)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.renewing, s.next = false, sinceBoot()+pause
+}
+
+// endOverdue ends the claims whose commands must end now. The caller holds s.mu.
+func (s *leases) endOverdue(now time.Duration) {
+	for h := range s.all {
+		if now >= s.deadline(h) {
+			s.end(h)
+		}
+	}
+}
+
+// end tells the owner of a claim that it is lost. The caller holds s.mu.
+func (s *leases) end(h *held) {
+	if !h.over && !s.ledger.opt.Keep {
+		h.over = true
+		close(h.lost)
+	}
+}
+
+func (s *leases) shortest() time.Duration {
+	shortest := s.ledger.opt.Lease
+	for h := range s.all {
+		shortest = min(shortest, h.length)
+	}
+	return shortest
+}
+
+func (s *leases) batch() []*held {
+	var batch []*held
+	for h := range s.all {
+		batch = append(batch, h)
+	}
+	slices.SortFunc(batch, func(a, b *held) int { return slices.Compare(a.id, b.id) }) // the order in which other statements lock rows
+	return batch
+}
+
+const renewSQL = `update {s}.record r set renewed = pg_catalog.clock_timestamp(),
+		lease_until = pg_catalog.clock_timestamp() + r.lease * '1 microsecond'::pg_catalog.interval
+	from pg_catalog.unnest($1::pg_catalog.bytea[], $2::pg_catalog.uuid[]) as h (id, holder)
+	where r.id = h.id and r.holder = h.holder returning r.id`
+
+// renew renews leases. It reports whether the server has answered. A claim that the server does
+// not know any more is lost at once.
+func (s *leases) renew(batch []*held, shortest time.Duration) bool {
+	ids, holders := make([][]byte, len(batch)), make([]wire.UUID, len(batch))
+	for i, h := range batch {
+		ids[i], holders[i] = h.id, h.holder
+	}
+	known := map[string]bool{}
+	stmt := s.ledger.stmt(renewSQL, wire.BytesArray(ids), wire.IDArray(holders))
+	stmt.Each = func(row *wire.Row) error { known[row.Text()] = true; return nil }
+	since := sinceBoot()
+	ctx, cancel := context.WithTimeout(context.Background(), min(tryTimeout, shortest/4))
+	defer cancel()
+	if err := s.session.Do(ctx, wire.Durable, stmt); err != nil {
+		if !errors.Is(err, context.DeadlineExceeded) {
+			s.session.Close()
+		}
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range batch {
+		if _, ours := s.all[h]; !ours {
+			continue
+		}
+		if known[string(h.id)] {
+			h.since = max(h.since, since)
+		} else {
+			s.end(h)
+		}
+	}
+	return true
+}

@@ -1,0 +1,72 @@
+package pgtest
+
+import (
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// Mode is a way to stop a server.
+type Mode syscall.Signal
+
+const (
+	Smart     = Mode(syscall.SIGTERM) // waits for the clients to leave
+	Fast      = Mode(syscall.SIGINT)  // ends the connections
+	Immediate = Mode(syscall.SIGQUIT) // as a crash: what was not flushed is lost
+)
+
+// Stop stops the server.
+func (s *Server) Stop(t T, m Mode) {
+	t.Helper()
+	if err := s.end(syscall.Signal(m)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Start starts the server again, with the same cluster and addresses.
+func (s *Server) Start(t T) {
+	t.Helper()
+	if !s.ended() {
+		t.Fatal("pgtest: the server runs already")
+	}
+	if err := s.launch(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Pause stops all processes of the server by SIGSTOP. Connections stay open, and new
+// ones are accepted by the kernel only.
+func (s *Server) Pause(t T) {
+	t.Helper()
+	if err := s.pause(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Resume ends a pause.
+func (s *Server) Resume(t T) {
+	t.Helper()
+	if err := s.resume(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// PIDs returns the processes of the server; the first is the postmaster.
+func (s *Server) PIDs(t T) []int {
+	t.Helper()
+	pids, err := s.family()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pids
+}
+
+// Log returns what the server has logged.
+func (s *Server) Log(t T) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(s.dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}

@@ -1,0 +1,184 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+
+	"idem/ledger"
+	"idem/ledger/filelock"
+	"idem/ledger/postgres/wire"
+)
+
+// family is a record with the records above it: those whose keys are the key up to a slash.
+type family struct {
+	own   record
+	above map[ledger.ID]record // those that have a row
+}
+
+// prefixes returns the IDs that id may be below, the longest key first.
+func prefixes(id ledger.ID) (all []ledger.ID) {
+	for i := strings.LastIndexByte(id.Key, '/'); i >= 0; i = strings.LastIndexByte(id.Key[:i], '/') {
+		all = append(all, ledger.ID{Namespace: id.Namespace, Key: id.Key[:i], Window: id.Window})
+	}
+	return all
+}
+
+// parentOf returns the ID above id that has the name, or zero.
+func parentOf(id ledger.ID, name []byte) ledger.ID {
+	if name == nil {
+		return ledger.ID{}
+	}
+	for _, p := range prefixes(id) {
+		if bytes.Equal(nameOf(p), name) {
+			return p
+		}
+	}
+	return ledger.ID{}
+}
+
+// namesOf returns the names of id and of all IDs above it.
+func namesOf(id ledger.ID) [][]byte {
+	names := [][]byte{nameOf(id)}
+	for _, p := range prefixes(id) {
+		names = append(names, nameOf(p))
+	}
+	return names
+}
+
+// familyStmt reads a record, the records above it and, for the record itself, the output in its
+// row. The caller calls resolve afterwards.
+func (l *Ledger) familyStmt(id ledger.ID, f *family) *wire.Stmt {
+	names := namesOf(id)
+	where, arg := "r.id = $2", wire.Bytes(names[0])
+	if len(names) > 1 {
+		where, arg = "r.id = any ($2)", wire.BytesArray(names)
+	}
+	s := l.stmt("select "+recordColumns()+", case when r.id = $1 then r.inline end from {s}.record r where "+where, wire.Bytes(names[0]), arg)
+	*f = family{own: record{rec: ledger.Record{ID: id}}, above: map[ledger.ID]record{}}
+	s.Each = func(row *wire.Row) error { return f.add(id, row) }
+	return s
+}
+
+func (f *family) add(id ledger.ID, row *wire.Row) error {
+	r := scanRecord(row)
+	r.inline = row.Bytes()
+	if r.parent != nil && r.rec.Parent == (ledger.ID{}) {
+		return fmt.Errorf("%w: the record above key %q cannot be found", ledger.ErrCorrupt, r.rec.ID.Key)
+	}
+	if r.rec.ID == id {
+		f.own = r
+	} else {
+		f.above[r.rec.ID] = r
+	}
+	return row.Err()
+}
+
+// resolve makes f.own the record that a reader sees. A missing record becomes the one that a
+// Begin would create. A record whose parent has a newer series is stale, and becomes a
+// forgotten one.
+func (f *family) resolve() error {
+	own, series := &f.own, int64(0)
+	for _, a := range f.above {
+		series = max(series, a.rec.Series)
+	}
+	if !own.stored {
+		own.rec.Generation, own.rec.Fence = series+1, series
+		return nil
+	}
+	for child := *own; child.parent != nil; {
+		parent, ok := f.above[child.rec.Parent]
+		if !ok { // rows below are deleted before the row above
+			return fmt.Errorf("%w: the record above key %q is gone", ledger.ErrCorrupt, child.rec.ID.Key)
+		}
+		if child.series != parent.rec.Series {
+			own.forgotten(series)
+			return nil
+		}
+		child = parent
+	}
+	return nil
+}
+
+// forgotten makes r the record that a stale one is read as. The argument is the greatest series
+// of the records above. It was drawn after all numbers of the record.
+func (r *record) forgotten(series int64) {
+	r.stale = true
+	r.rec.Generation, r.rec.Fence = max(r.rec.Generation, series)+1, max(r.rec.Fence, series)
+	r.rec.Attempts, r.rec.Current, r.rec.Parent = 0, ledger.Attempt{}, ledger.ID{}
+	r.parent, r.series, r.done, r.seq = nil, 0, 0, 0
+	r.out, r.inline = output{}, nil
+}
+
+// read reads a record as it is now.
+func (l *Ledger) read(ctx context.Context, id ledger.ID) (family, error) {
+	var f family
+	if err := l.do(ctx, wire.Read, l.familyStmt(id, &f)); err != nil {
+		return f, err
+	}
+	return f, l.explain(f.resolve())
+}
+
+// Get implements ledger.Ledger. For a record that is not running, it is one round trip, and
+// touches no file of this host.
+func (l *Ledger) Get(ctx context.Context, id ledger.ID) (ledger.Record, error) {
+	f, err := l.read(ctx, id)
+	if err != nil {
+		return ledger.Record{}, err
+	}
+	l.remember(f.own)
+	return l.seen(ctx, f.own, filelock.AllLeftovers)
+}
+
+// seen sets Alive and Lease of a record that was read. If the locks of this host contradict the
+// row, it is read again: a run that ends records its outcome before it gives its locks back.
+func (l *Ledger) seen(ctx context.Context, r record, processes func() map[string][]ledger.Process) (ledger.Record, error) {
+	for {
+		rec := r.rec
+		state := rec.Current.State
+		if state != ledger.Running && state != ledger.Failed {
+			return rec, nil
+		}
+		here, err := l.openLocal(ctx, false)
+		if err != nil {
+			return rec, err
+		}
+		ours := here != nil && r.lease.site == here.site
+		rec.Lease = r.lease.describe(ours)
+		if !ours {
+			rec.Alive = r.lease.valid()
+			return rec, nil
+		}
+		if rec.Alive, err = here.alive(rec.ID, state); rec.Alive || err != nil {
+			return rec, l.explain(err)
+		}
+		again, err := l.read(ctx, rec.ID)
+		if err != nil {
+			return rec, err
+		}
+		if again.own.rec.Current.RunID == rec.Current.RunID && again.own.rec.Current.State == state && again.own.lease.holder == r.lease.holder {
+			rec.Alive = state == ledger.Running && len(processes()[rec.Current.RunID]) > 0
+			return rec, nil
+		}
+		r = again.own
+	}
+}
+
+// alive reports whether this host's locks say that the record is in use.
+func (s *local) alive(id ledger.ID, state ledger.State) (bool, error) {
+	name := filelock.NameOf(id)
+	claimed, err := s.locks.Held(name, filelock.Claim)
+	if claimed || err != nil || state != ledger.Running {
+		return claimed, err
+	}
+	return s.locks.Held(name, filelock.Life)
+}
+
+// describe returns the lease for people, or nil without a holder.
+func (l lease) describe(ours bool) *ledger.Lease {
+	if l.holder == (wire.UUID{}) {
+		return nil
+	}
+	return &ledger.Lease{Host: l.host, PID: l.pid, Elsewhere: !ours, Silent: l.age, Left: l.left, Keep: l.kept}
+}

@@ -1,0 +1,122 @@
+package postgres
+
+import (
+	"strings"
+	"time"
+
+	"idem/ledger"
+	"idem/ledger/filelock"
+	"idem/ledger/postgres/wire"
+)
+
+// The values of the column storage: where the output of an attempt is.
+const (
+	storageUnknown = 0 // not known yet; pieces may be in the table output
+	storageInline  = 1 // in the column inline
+	storageChunks  = 2 // in the table output
+	storageNone    = 3 // there was no output, or none could be kept
+	storageRefused = 4 // no output was to be kept
+)
+
+// record is a row of the table record.
+type record struct {
+	stored bool          // there is a row
+	rec    ledger.Record // Alive is not set
+	seq    int64         // 0 without a history
+	done   int64
+	parent []byte // the name of the parent
+	series int64  // parent_series
+	lease  lease
+	out    output
+	inline []byte // only if it was selected
+	stale  bool   // see family.go
+}
+
+// output describes the recorded output of an attempt.
+type output struct {
+	storage int
+	size    int64
+	sum     uint32
+	chunks  int
+}
+
+// lease is the claim in a row of record, as the server sees it.
+type lease struct {
+	holder wire.UUID // zero: free
+	site   wire.UUID
+	host   string
+	pid    int
+	length time.Duration
+	age    time.Duration // since the last renewal
+	left   time.Duration // until the end; negative after it
+	kept   bool          // after the end, only a person may free the key
+}
+
+// valid reports whether a holder has the key, as far as the server knows.
+func (l lease) valid() bool { return l.holder != wire.UUID{} && l.left > 0 }
+
+// attemptColumns are the columns that record and attempt have in common, without inline.
+var attemptColumns = []string{
+	"number", "run_id", "state", "reason", "exit_code", "signal", "started", "ended", "fingerprint", "host", "pid", "usr", "note",
+	"output_bytes", "truncated", "incomplete", "redacted", "files", "storage", "size", "sum", "chunks", "parent_run", "inputs",
+}
+
+// columnsOf returns columns, each with a prefix.
+func columnsOf(prefix string, columns []string) string {
+	return prefix + strings.Join(columns, ", "+prefix)
+}
+
+// recordColumns returns the columns that scanRecord reads from the row r.
+func recordColumns() string { return recordHead + columnsOf("r.", attemptColumns) }
+
+const recordHead = `r.namespace, r.key, r.win, r.generation, r.fence, r.attempts, r.seq, r.parent, r.parent_series, r.series, r.done,
+	r.holder, r.site, r.claim_host, r.claim_pid, r.lease,
+	(extract(epoch from (pg_catalog.clock_timestamp() - r.renewed)) * 1000000)::pg_catalog.int8,
+	(extract(epoch from (r.lease_until - pg_catalog.clock_timestamp())) * 1000000)::pg_catalog.int8,
+	not r.takeover, `
+
+func scanRecord(row *wire.Row) record {
+	r := record{stored: true}
+	r.rec.ID = ledger.ID{Namespace: row.Text(), Key: row.Text(), Window: row.Text()}
+	r.rec.Generation, r.rec.Fence, r.rec.Attempts, r.seq = row.Int(), row.Int(), int(row.Int()), row.Int()
+	r.parent, r.series, r.rec.Series, r.done = row.Bytes(), row.Int(), row.Int(), row.Int()
+	l := &r.lease
+	l.holder, l.site, l.host, l.pid = row.ID(), row.ID(), row.Text(), int(row.Int())
+	l.length, l.age, l.left = micros(row.Int()), micros(row.Int()), micros(row.Int())
+	l.kept = row.Bool()
+	r.rec.Current, r.out = scanAttempt(row)
+	r.rec.Parent = parentOf(r.rec.ID, r.parent)
+	return r
+}
+
+func micros(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
+
+// scanAttempt reads attemptColumns.
+func scanAttempt(row *wire.Row) (a ledger.Attempt, o output) {
+	a.Number, a.RunID, a.State, a.Reason = int(row.Int()), row.Text(), ledger.State(row.Text()), ledger.Reason(row.Text())
+	a.ExitCode, a.Signal, a.Started, a.Ended = int(row.Int()), int(row.Int()), row.Time(), row.Time()
+	a.Fingerprint = row.Text()
+	a.Owner.Host, a.Owner.PID, a.Owner.User, a.Note = row.Text(), int(row.Int()), row.Text(), row.Text()
+	a.OutputBytes, a.Truncated, a.Incomplete, a.Redacted = row.Int(), row.Bool(), row.Bool(), row.Bool()
+	a.Files = int(row.Int())
+	o.storage, o.size, o.sum, o.chunks = int(row.Int()), row.Int(), uint32(row.Int()), int(row.Int())
+	a.ParentRun, a.Inputs = row.Text(), row.Bytes()
+	a.NoOutput = o.storage == storageRefused
+	return a, o
+}
+
+// attemptArgs returns the parameters for attemptColumns, in their order.
+func attemptArgs(a ledger.Attempt, o output) []wire.Arg {
+	return []wire.Arg{
+		wire.Int(a.Number), wire.Text(a.RunID), wire.Text(string(a.State)), wire.Text(string(a.Reason)), wire.Int(a.ExitCode), wire.Int(a.Signal),
+		wire.TimeOrNull(a.Started), wire.TimeOrNull(a.Ended), wire.Raw(a.Fingerprint), wire.Raw(a.Owner.Host), wire.Int(a.Owner.PID),
+		wire.Raw(a.Owner.User), wire.Raw(a.Note), wire.Int(a.OutputBytes), wire.Bool(a.Truncated), wire.Bool(a.Incomplete), wire.Bool(a.Redacted),
+		wire.Int(a.Files), wire.Int(o.storage), wire.Int(o.size), wire.Int(o.sum), wire.Int(o.chunks), wire.Text(a.ParentRun), wire.Bytes(a.Inputs),
+	}
+}
+
+// nameOf returns the primary key of a record.
+func nameOf(id ledger.ID) []byte {
+	n := filelock.NameOf(id)
+	return n[:]
+}
