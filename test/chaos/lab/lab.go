@@ -23,8 +23,8 @@ type Lab struct {
 	// Given is whether the command line names the program. Otherwise Idem is built here, and
 	// a part may build it in another way.
 	Given bool
-	Self string // this program, which also has the commands that idem runs
-	Seed uint64 // of all random numbers
+	Self  string // this program, which also has the commands that idem runs
+	Seed  uint64 // of all random numbers
 	Options
 	Figures rig.Table
 }

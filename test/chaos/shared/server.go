@@ -152,10 +152,8 @@ func (s *server) stop(how unix.Signal) {
 	s.proc.Wait()
 }
 
-// socket returns the path of the server's socket, as this program sees it.
-func (s *server) socket() string { return s.path(".s.PGSQL.5432") }
-
-func (s *server) dial() (net.Conn, error) { return net.Dial("unix", s.socket()) }
+// address returns the address of the server's socket, as this program sees it.
+func (s *server) address() net.Addr { return &net.UnixAddr{Net: "unix", Name: s.path(".s.PGSQL.5432")} }
 
 // sql runs statements as the superuser and returns the rows, a line each.
 func (s *server) sql(text string) (string, error) {
@@ -216,7 +214,7 @@ func (p *pooler) start() error {
 	var err error
 	p.proc, err = p.server.host.Start(what)
 	for end := time.Now().Add(lab.Patience); err == nil; time.Sleep(20 * time.Millisecond) {
-		c, failed := p.dial()
+		c, failed := net.Dial("unix", p.address().String())
 		if failed == nil {
 			return c.Close()
 		}
@@ -232,8 +230,8 @@ func (p *pooler) stop() {
 	p.proc.Wait()
 }
 
-func (p *pooler) dial() (net.Conn, error) {
-	return net.Dial("unix", p.server.path(".s.PGSQL.6432"))
+func (p *pooler) address() net.Addr {
+	return &net.UnixAddr{Net: "unix", Name: p.server.path(".s.PGSQL.6432")}
 }
 
 // tail returns the end of a file.

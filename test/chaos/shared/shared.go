@@ -84,7 +84,7 @@ func Run(l *lab.Lab) error {
 	if err := s.initLedger(s.machines[0]); err != nil {
 		return err
 	}
-	s.machines[1].proxy.redirect(s.pooler.dial) // the other host uses the pooler
+	s.machines[1].proxy.Retarget(s.pooler.address()) // the other host uses the pooler
 	r.begin = time.Now()
 	for i := range r.slots {
 		r.slots[i].key = r.newKey(i)

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"idem/ledger/postgres/pgtest/proxy"
 	"idem/test/chaos/lab"
 	"idem/test/chaos/shared/hosts"
 	"idem/test/internal/rig"
@@ -40,7 +41,7 @@ type machine struct {
 	stage *stage
 	host  atomic.Pointer[hosts.Host] // another one each time that the machine is switched on
 	power sync.RWMutex               // held by a start of a call, and while the machine is off
-	proxy *proxy
+	proxy *proxy.Proxy
 	url   string
 	state string // its local directory
 }
@@ -102,7 +103,7 @@ func (s *stage) add(name string) error {
 		return err
 	}
 	s.machines = append(s.machines, m)
-	return m.connect(s.server.dial)
+	return m.connect(s.server.address())
 }
 
 // on switches the machine on. Its local directory is that of the time before.
@@ -117,14 +118,15 @@ func (m *machine) on() error {
 }
 
 // connect gives the machine a proxy to a server.
-func (m *machine) connect(dial func() (net.Conn, error)) error {
-	l, err := m.stage.net.Listen()
-	if err != nil {
+func (m *machine) connect(server net.Addr) error {
+	err := m.stage.net.Inside(func() (err error) {
+		m.proxy, err = proxy.Listen("tcp4", hosts.Router+":0", server)
 		return err
+	})
+	if err == nil {
+		m.url = "postgres://" + role + "@" + m.proxy.Addr().String() + "/postgres?sslmode=disable"
 	}
-	m.proxy = newProxy(l, dial)
-	m.url = "postgres://" + role + "@" + m.proxy.address() + "/postgres?sslmode=disable"
-	return nil
+	return err
 }
 
 // fall switches everything off.
@@ -132,7 +134,7 @@ func (s *stage) fall() {
 	for _, m := range s.machines {
 		m.host.Load().Off()
 		if m.proxy != nil {
-			m.proxy.close()
+			_ = m.proxy.Close() // all of its connections are dead
 		}
 	}
 	if s.db != nil {

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"idem/ledger/postgres/pgtest/proxy"
 	"idem/test/chaos/lab"
 	"idem/test/chaos/shared/hosts"
 )
@@ -94,18 +95,18 @@ func (r *trial) cutOff(ctx context.Context, rng *rand.Rand, m *machine, h *hits)
 	h.add(what)
 	switch what {
 	case hitBoth, hitToServer, hitToClient:
-		m.proxy.cut(what != hitToClient, what != hitToServer)
+		m.proxy.Cut(map[string]proxy.Direction{hitBoth: proxy.Both, hitToServer: proxy.ToServer, hitToClient: proxy.ToClient}[what])
 		sleep(ctx, d)
 		if rng.IntN(2) == 0 {
-			m.proxy.resetAll()
+			m.proxy.Reset()
 		}
-		m.proxy.heal()
+		m.proxy.Heal()
 	case hitUnplug:
 		lab.Must(r.net.Unplug(m.host.Load(), true))
 		sleep(ctx, d)
 		lab.Must(r.net.Unplug(m.host.Load(), false))
 	case hitReset:
-		m.proxy.resetAll()
+		m.proxy.Reset()
 	case hitPower:
 		r.powerCut(ctx, m, d)
 	}

@@ -4,7 +4,6 @@ package hosts
 
 import (
 	"fmt"
-	"net"
 	"os/exec"
 	"runtime"
 	"strconv"
@@ -52,15 +51,9 @@ func (n *Network) Unplug(h *Host, out bool) error {
 
 func wireOf(h *Host) string { return "to-" + h.Name }
 
-// Listen listens on a free port of the router.
-func (n *Network) Listen() (net.Listener, error) {
-	var l net.Listener
-	err := inside(n.router.PID, func() (err error) {
-		l, err = net.Listen("tcp4", Router+":0")
-		return err
-	})
-	return l, err
-}
+// Inside calls f on a thread that is in the network of the router. A socket that f makes
+// stays there.
+func (n *Network) Inside(f func() error) error { return inside(n.router.PID, f) }
 
 func (n *Network) ip(lines ...string) error {
 	return inside(n.router.PID, func() error { return ip(lines...) })
