@@ -48,6 +48,7 @@ var children = map[string]func(args []string) int{
 	"shared-host":     hosts.Agent,
 	"shared-command":  shared.Command,
 	"shared-worker":   shared.Worker,
+	"shared-effect":   shared.Effect,
 	"shell":           signals.Shell,
 	"counter":         signals.Counter,
 }
@@ -70,6 +71,10 @@ var parts = []part{
 	{rig.Part{Name: "damage", What: "the files of a ledger flipped, overwritten, truncated and deleted"}, damage.Run},
 	{rig.Part{Name: "syscalls", What: "system calls of idem that fail, each in turn"}, syscalls.Run},
 	{rig.Part{Name: "shared", What: "two hosts on one PostgreSQL: kills, cuts of the network, restarts of the server and the pooler"}, shared.Run},
+	{rig.Part{Name: "shared-pauses", What: "holders on one of two hosts that are frozen for longer than their lease"}, shared.Pauses},
+	{rig.Part{Name: "shared-commits", What: "answers to the commits of a start and of an end that do not arrive"}, shared.Commits},
+	{rig.Part{Name: "shared-outages", What: "a server that is away, and promotions of its standby"}, shared.Outages},
+	{rig.Part{Name: "shared-done", What: "kills under commands that end their key in a transaction of their own"}, shared.Done},
 	{rig.Part{Name: "signals", What: "every signal, from every sender, to every kind of command, on a terminal and in every phase of a call"}, signals.Run},
 }
 

@@ -3,7 +3,7 @@
 package shared
 
 import (
-	"encoding/json"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,7 +34,7 @@ func (r *trial) decideAll() {
 
 func (r *trial) decide(m *machine, k *key) {
 	for n := range 20 {
-		c := r.run(m, k, 1000, []string{"--wait=20s"})
+		c := r.run(m, k, "end", slices.Concat(lease, []string{"--wait=20s"}), r.command(k))
 		switch c.code {
 		case 0:
 			return
@@ -55,34 +55,11 @@ func (r *trial) decide(m *machine, k *key) {
 	r.trouble.add(noStanding, k.name, "its command failed 20 times")
 }
 
-// record is a record as idem list --json prints it.
-type record struct {
-	Key   string `json:"key"`
-	Run   string `json:"run_id"`
-	State string `json:"state"`
-	Fence int    `json:"fence"`
-}
-
-// records reads all records of the ledger.
-func (r *trial) records() map[string]record {
-	m := r.machines[0]
-	c := m.call("", "list", m.url, "list", "--json", "--limit", "0")
-	var all []record
-	if err := json.Unmarshal([]byte(c.out()), &all); c.code != 0 || err != nil {
-		r.trouble.add(noLoss, "", "idem list: status %d: %v: %s", c.code, err, c.err())
-	}
-	found := map[string]record{}
-	for _, x := range all {
-		found[x.Key] = x
-	}
-	return found
-}
-
 // finish checks the journals and compares them with the records, and reports.
 func (r *trial) finish(h *hits, took time.Duration) error {
 	var records map[string]record
 	if !r.Given {
-		records = r.records()
+		records = r.records(r.machines[0])
 	}
 	var sum counts
 	for _, k := range r.keys {

@@ -177,7 +177,7 @@ func (s *server) standby(name, log string, conf ...string) (*server, error) {
 	return b, b.start()
 }
 
-// promote makes a standby a server of its own.
+// promote makes a standby a separate server.
 func (s *server) promote() error {
 	_, err := s.sql("select pg_promote(true, 60)")
 	return err

@@ -33,6 +33,12 @@ type stage struct {
 	pooler   *pooler
 	machines []*machine
 	trouble  *faults
+	scale    time.Duration // of the work of commands
+	log      *os.File      // all events with their times, to read after a fault
+	born     time.Time     // of the log
+
+	mu   sync.Mutex
+	keys []*key
 }
 
 // machine is a host on which idem is called. It reaches the server through a proxy.
@@ -52,7 +58,7 @@ const role = "ci"
 // raise makes the directories, the hosts and a server, and initialises its ledger. conf
 // is more configuration of the server.
 func raise(l *lab.Lab, names []string, conf ...string) (s *stage, err error) {
-	s = &stage{Lab: l, trouble: &faults{}}
+	s = &stage{Lab: l, trouble: &faults{}, scale: 5 * time.Second, born: time.Now()}
 	if s.tools, err = findTools(); err != nil {
 		return nil, err
 	}
@@ -60,6 +66,9 @@ func raise(l *lab.Lab, names []string, conf ...string) (s *stage, err error) {
 		if err := os.MkdirAll(filepath.Join(l.Dir, name), 0o700); err != nil {
 			return nil, err
 		}
+	}
+	if s.log, err = os.Create(filepath.Join(l.Dir, "events")); err != nil {
+		return nil, err
 	}
 	if !l.Given {
 		if l.Idem, err = rig.Build(".", filepath.Join(l.Dir, "idem-postgres"), "-tags", "postgres,failpoint"); err != nil {
@@ -143,21 +152,24 @@ func (s *stage) fall() {
 }
 
 // initLedger makes the tables, as the owner. A program of the command line makes its own.
-func (s *stage) initLedger(m *machine, flags ...string) error {
-	if _, err := s.server.sql("create role " + role + " login"); err != nil {
+func (s *stage) initLedger(in *server, m *machine) error {
+	if _, err := in.sql("create role " + role + " login"); err != nil {
 		return err
 	}
 	if s.Given {
-		_, err := s.server.sql("grant create on schema public to " + role)
+		_, err := in.sql("grant create on schema public to " + role)
 		return err
 	}
-	owner := strings.Replace(m.url, role+"@", "postgres@", 1)
-	c := m.call("", "init", owner, slices.Concat([]string{"ledger", "init", owner, "--grant", role}, flags)...)
+	owner := ownerOf(m.url)
+	c := m.call("", "init", owner, "ledger", "init", owner, "--grant", role)
 	if c.code != 0 {
 		return fmt.Errorf("idem ledger init: status %d: %s%s", c.code, c.out(), c.err())
 	}
 	return nil
 }
+
+// ownerOf returns the URL of the owner of the tables.
+func ownerOf(url string) string { return strings.Replace(url, role+"@", "postgres@", 1) }
 
 // reply is an ended call of idem.
 type reply struct {

@@ -4,10 +4,7 @@ package shared
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
-	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -146,25 +143,10 @@ func (r *trial) restart(rng *rand.Rand, h *hits) {
 	r.note("restarted")
 }
 
-// logKill logs in the journal of a call's key that the call is about to be hit.
-func (r *trial) logKill(kind lab.Kind, call string) {
-	name, _, ok := strings.Cut(call, "/")
-	if !ok {
-		return
-	}
-	r.mu.Lock()
-	i := slices.IndexFunc(r.keys, func(k *key) bool { return k.name == name })
-	r.mu.Unlock()
-	if i >= 0 {
-		r.keys[i].journal.Add(lab.Event{Kind: kind, Call: call})
-		r.note("%s %s", kind, call)
-	}
-}
-
 // kindOf tells idem, its keeper and its command apart.
-func (r *trial) kindOf(p hosts.Process) string {
+func (r *stage) kindOf(p hosts.Process) string {
 	switch {
-	case p.Exe == r.Self && len(p.Args) > 1 && p.Args[1] == "shared-command":
+	case p.Exe == r.Self && len(p.Args) > 1 && strings.HasPrefix(p.Args[1], "shared-"):
 		return hitCommand
 	case p.Exe != r.Idem || p.Getenv(lab.EnvCall) == "":
 		return ""
@@ -201,7 +183,9 @@ func (r *trial) killOne(rng *rand.Rand, m *machine, h *hits) {
 		}
 	case hitPause:
 		r.note("pause %s", call)
-		r.pause(host, call, time.Duration(rng.IntN(1000))*time.Millisecond)
+		thaw := freeze(host, call)
+		time.Sleep(time.Duration(rng.IntN(1000)) * time.Millisecond)
+		thaw()
 		h.add(what)
 	default:
 		kind := map[string]lab.Kind{hitIdem: lab.KillIdem, hitKeeper: killKeeper, hitCommand: lab.KillCommand}[what]
@@ -209,67 +193,4 @@ func (r *trial) killOne(rng *rand.Rand, m *machine, h *hits) {
 			h.add(what)
 		}
 	}
-}
-
-// killCall kills all processes of a call, until none is found, because one may have been
-// about to start another. It returns how many it has killed.
-func killCall(host *hosts.Host, call string) (n int) {
-	for found := true; found; {
-		found = false
-		for _, p := range host.Scan() {
-			if p.Getenv(lab.EnvCall) == call && host.Signal(p, unix.SIGKILL, nil) {
-				found = true
-				n++
-			}
-		}
-	}
-	return n
-}
-
-// pause stops all processes of a call for a while.
-func (r *trial) pause(host *hosts.Host, call string, d time.Duration) {
-	var stopped []hosts.Process
-	for _, p := range host.Scan() {
-		if p.Getenv(lab.EnvCall) == call && host.Signal(p, unix.SIGSTOP, nil) {
-			stopped = append(stopped, p)
-		}
-	}
-	time.Sleep(d)
-	for _, p := range stopped {
-		host.Signal(p, unix.SIGCONT, nil)
-	}
-}
-
-// checkLeft waits for the last processes of the machines, and reports and kills those that
-// remain when all leases must have ended.
-func (r *trial) checkLeft() {
-	end := time.Now().Add(lab.ExitWithin)
-	for _, m := range r.machines {
-		host := m.host.Load()
-		rest := host.Scan()
-		for len(rest) > 0 && time.Now().Before(end) {
-			time.Sleep(50 * time.Millisecond)
-			rest = host.Scan()
-		}
-		for _, p := range rest {
-			r.trouble.add(noLeftovers, p.Getenv(lab.EnvCall), "on %s: %v", m.name, p)
-			host.Signal(p, unix.SIGKILL, nil)
-		}
-	}
-}
-
-// evidence returns the last events of a key's journal.
-func (r *trial) evidence(f lab.Fault) string {
-	events, _ := lab.ReadJournal(r.journalPath(f.Key))
-	var b strings.Builder
-	const lines = 30
-	last := f.At
-	if last < 0 {
-		last = len(events) - 1
-	}
-	for i := max(0, last-lines); i <= last; i++ {
-		fmt.Fprintf(&b, "\n  %4d %s", i, events[i])
-	}
-	fmt.Fprintf(&b, "\n  (times are in %s)", filepath.Join(r.Dir, "events"))
-	return b.String()
 }
