@@ -64,14 +64,17 @@ var binary = sync.OnceValue(func() string {
 
 var keep *os.File // open until this process ends
 
-// skipMissing skips a test that this machine cannot run. With
-// IDEM_TEST_STRICT=1 it fails the test instead.
+// skipMissing skips a test that this machine cannot run.
 func skipMissing(t *testing.T, what string) {
 	t.Helper()
-	if os.Getenv("IDEM_TEST_STRICT") == "1" {
-		t.Fatalf("IDEM_TEST_STRICT: %s is missing", what)
+	testkit.Missing(t, what)
+}
+
+func testMust(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Skipf("%s is missing", what)
 }
 
 func requireTool(t *testing.T, name string) {

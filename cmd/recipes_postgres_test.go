@@ -2,76 +2,21 @@ package cmd_test
 
 import (
 	"fmt"
-	"os"
-	"os/exec"
-	"os/user"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"syscall"
-	"testing"
 
 	"idem/internal/testkit"
+	"idem/ledger/postgres/pgtest"
 )
-
-// postgres starts a server for the test and returns the directory of its socket. The server
-// refuses to run as root, so it then runs as an unprivileged user.
-func postgres(t *testing.T) string {
-	t.Helper()
-	requireTool(t, "psql")
-	bins, _ := filepath.Glob("/usr/lib/postgresql/*/bin")
-	if path, err := exec.LookPath("initdb"); err == nil {
-		if path, err = filepath.EvalSymlinks(path); err == nil {
-			bins = append(bins, filepath.Dir(path))
-		}
-	}
-	if len(bins) == 0 {
-		skipMissing(t, "initdb")
-	}
-	bin := bins[len(bins)-1]
-	dir, err := os.MkdirTemp("/tmp", "idem-pg")
-	testMust(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	attr := &syscall.SysProcAttr{Setsid: true}
-	if os.Geteuid() == 0 {
-		nobody, err := user.Lookup("nobody")
-		testMust(t, err)
-		uid, _ := strconv.Atoi(nobody.Uid)
-		gid, _ := strconv.Atoi(nobody.Gid)
-		testMust(t, os.Chown(dir, uid, gid))
-		attr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-	}
-	run := func(name string, args ...string) *exec.Cmd {
-		c := exec.Command(filepath.Join(bin, name), args...)
-		c.Dir, c.SysProcAttr, c.Env = dir, attr, []string{"LC_ALL=C", "PATH=" + os.Getenv("PATH")}
-		return c
-	}
-	if out, err := run("initdb", "-D", dir+"/data", "-U", "idem", "-A", "trust", "--no-sync").CombinedOutput(); err != nil {
-		t.Fatalf("initdb: %v\n%s", err, out)
-	}
-	server := run("postgres", "-D", dir+"/data", "-k", dir, "-c", "listen_addresses=", "-F")
-	testMust(t, server.Start())
-	t.Cleanup(func() {
-		_ = server.Process.Signal(syscall.SIGQUIT) // at once
-		_ = server.Wait()
-	})
-	return dir
-}
-
-func testMust(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
 
 // recipeBackfill migrates a database of a real server. Each statement has its effect once.
 func recipeBackfill(k *recipeBox) {
 	testkit.Slow(k.t, "the script is killed after each of its steps")
 	blocks := slices.Clone(k.left)
 	k.left = nil
-	dir := postgres(k.t)
+	requireTool(k.t, "psql")
+	dir := filepath.Dir(pgtest.Start(k.t, pgtest.Options{}).Addr().String())
 	databases := 0
 	effects := `expand.sql
 part=0 backfill.sql
@@ -84,10 +29,9 @@ contract.sql
 		prepare: func(k *recipeBox) {
 			databases++
 			k.setenv("PGHOST", dir)
-			k.setenv("PGUSER", "idem")
+			k.setenv("PGUSER", pgtest.Superuser)
 			k.setenv("PGDATABASE", "postgres")
 			real := strings.TrimSpace(k.wantStatus(k.sh("command -v psql"), 0).out)
-			k.waitUntil("the server", func() bool { return k.sh("psql -Atc 'select 1'").code == 0 })
 			k.wantStatus(k.sh(fmt.Sprintf(`psql -qc 'create database d%d'`, databases)), 0)
 			k.setenv("PGDATABASE", fmt.Sprintf("d%d", databases))
 			k.wantStatus(k.sh(`psql -qc "create table customers (id int primary key, first text, last text, filled int default 0);

@@ -139,7 +139,9 @@ func (t *Task) Finish(ctx context.Context) error {
 	if a.err != nil {
 		a.result.Unrecorded = a.err
 	} else {
-		a.result.Record.Current, a.result.Unrecorded = a.Execution.Finish(ctx, a.outcome)
+		o := a.outcome
+		o.Final = o.State == ledger.Succeeded || t.ran >= t.Retries.N // else Retry decides
+		a.result.Record.Current, a.result.Unrecorded = a.Execution.Finish(ctx, o)
 	}
 	t.result, t.rec = a.result, a.result.Record
 	t.ran++

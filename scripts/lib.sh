@@ -39,6 +39,21 @@ need() {
 	command -v "$1" >/dev/null || skip "$1: not found (Debian package $2)"
 }
 
+# need_postgres checks for a PostgreSQL server, whose programs Debian keeps out of PATH, and installs it as need does.
+need_postgres() {
+	has_postgres && return
+	install_for postgres postgresql-common
+	# The package postgresql would make a cluster and start its server.
+	local conf=/etc/postgresql-common/createcluster.conf
+	[ ! -w "$conf" ] || echo 'create_main_cluster = false' >>"$conf"
+	install_for postgres postgresql
+	has_postgres || skip 'postgres: not found (Debian package postgresql)'
+}
+
+has_postgres() {
+	command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null
+}
+
 # need_c checks for a working C compiler, and installs one as need does. Without one it skips the race detector and fails.
 need_c() {
 	compiles_c && return

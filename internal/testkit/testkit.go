@@ -48,13 +48,16 @@ func Slow(t testing.TB, why string) {
 // machine.
 const ShortSkip = "-short: "
 
-// Missing skips a test that this machine cannot run: it does not have what. With
-// IDEM_TEST_STRICT=1 it fails the test instead.
-func Missing(t interface {
+// Skipper is the part of testing.TB that Missing uses.
+type Skipper interface {
 	Helper()
 	Fatalf(format string, args ...any)
 	Skipf(format string, args ...any)
-}, what string) {
+}
+
+// Missing skips a test that this machine cannot run, since it does not have what. With
+// IDEM_TEST_STRICT=1 it fails the test instead.
+func Missing(t Skipper, what string) {
 	t.Helper()
 	if os.Getenv("IDEM_TEST_STRICT") == "1" {
 		t.Fatalf("IDEM_TEST_STRICT: %s is missing", what)

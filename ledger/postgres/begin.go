@@ -47,10 +47,10 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 // records, in a transaction that first locks and reads them.
 func (c *claim) begin(ctx context.Context, e *execution, s ledger.Start) error {
 	c.mu.Lock()
-	f, fresh := c.now, c.nowRead
+	f, dirty := c.now, c.dirty
 	simple := len(s.Mutexes) == 0 && c.ticket == 0 && !c.mutex
 	c.mu.Unlock()
-	if fresh && f.own.rec.Current.RunID != "" || f.own.lease.holder != c.held.holder {
+	if dirty {
 		var err error
 		if f, err = c.ledger.read(ctx, c.id); err != nil {
 			return err
@@ -74,27 +74,6 @@ func (f *family) adopts(parent ledger.ID) bool {
 func (f *family) current(id ledger.ID) bool {
 	above, ok := f.above[id]
 	return ok && above.parent == nil
-}
-
-// beginSQL moves the current attempt to the table attempt, and stores the new one in its place.
-// A running one was lost. The row of the parent, $10 in series $11, is locked against a new
-// series until the commit.
-func beginSQL() string {
-	return `with p as materialized (select 1 from {s}.record where id = $10 and series = $11 for key share),
-	o as materialized (select * from {s}.record where id = $1 and holder = $2 and run_id = $3 and state = $4 and generation = $5
-		and ($10::pg_catalog.bytea is null or exists (select 1 from p)) for no key update),
-	h as (insert into {s}.attempt (id, seq, inline, ` + columnsOf("", attemptColumns) + `)
-		select o.id, o.seq, o.inline, ` + lostColumns() + ` from o where o.run_id <> '')
-	update {s}.record r set fence = n.n, seq = n.n, attempts = r.attempts + 1,
-		parent = coalesce(r.parent, $10), parent_series = case when $10::pg_catalog.bytea is null then r.parent_series else $11 end, done = 0,
-		number = r.attempts + 1, run_id = $6, state = 'running', reason = '', exit_code = 0, signal = 0,
-		started = pg_catalog.clock_timestamp(), ended = null, fingerprint = $7, host = $8, pid = $9, usr = $12, note = '',
-		output_bytes = 0, truncated = false, incomplete = false, redacted = false, files = 0, storage = $13, size = 0, sum = 0, chunks = 0,
-		parent_run = $14, inputs = $15, inline = null, renewed = pg_catalog.clock_timestamp(),
-		lease_until = pg_catalog.clock_timestamp() + r.lease * '1 microsecond'::pg_catalog.interval
-	from (select pg_catalog.nextval($16::pg_catalog.text::pg_catalog.regclass) as n from o) n
-	where r.id = $1
-	returning r.fence, r.attempts, r.generation, r.started`
 }
 
 // lostColumns returns attemptColumns of the row o, as they are when the attempt is over. Without
@@ -129,14 +108,15 @@ func (c *claim) beginOne(ctx context.Context, e *execution, s ledger.Start, f fa
 	if s.MaxOutput == 0 {
 		storage = storageRefused
 	}
-	stmt := l.stmt(beginSQL(), wire.Bytes(c.name[:]), wire.ID(c.held.holder), wire.Text(now.Current.RunID), wire.Text(string(now.Current.State)),
-		wire.Int(now.Generation), wire.Text(s.RunID), wire.Raw(s.Fingerprint), wire.Raw(s.Owner.Host), wire.Int(s.Owner.PID),
-		wire.BytesOrNull(parent), wire.Int(series), wire.Raw(s.Owner.User), wire.Int(storage), wire.Text(s.Origin.RunID), wire.Bytes(s.Inputs),
-		wire.Text(l.sequence()))
+	stmt := l.many(beginSQL, wire.Bytes(c.name[:]), wire.ID(c.held.holder), wire.Text(now.Current.RunID), wire.Text(string(now.Current.State)),
+		wire.Int(f.own.generation), wire.Int(now.Generation), wire.Text(s.RunID), wire.Raw(s.Fingerprint), wire.Raw(s.Owner.Host),
+		wire.Int(s.Owner.PID), wire.Raw(s.Owner.User), wire.BytesOrNull(parent), wire.Int(series), wire.Int(storage), wire.Text(s.Origin.RunID),
+		wire.Bytes(s.Inputs))
 	stmt.Each = func(row *wire.Row) error {
-		e.fence, e.attempt.Number, e.generation, e.attempt.Started = row.Int(), int(row.Int()), row.Int(), row.Time()
+		e.fence, e.attempt.Number, e.attempt.Started = row.Int(), int(row.Int()), row.Time()
 		return nil
 	}
+	e.generation = now.Generation
 	since := sinceBoot()
 	err := l.retry(ctx, l.opt.ConnectTimeout, func(ctx context.Context) error {
 		since = sinceBoot()
@@ -168,9 +148,6 @@ func (c *claim) readBegun(ctx context.Context, e *execution, s ledger.Start) err
 	e.attempt.Number, e.attempt.Started = own.rec.Current.Number, own.rec.Current.Started
 	return nil
 }
-
-// sequence returns the name of the sequence, for regclass.
-func (l *Ledger) sequence() string { return l.schema.Replace("{s}.number") }
 
 // begun completes the attempt that Begin has recorded.
 func (e *execution) begun(s ledger.Start, storage int) {

@@ -107,7 +107,7 @@ func archiveSQL() string {
 // records. With begin, the attempt gets a new fence and its start.
 func (l *Ledger) advance(t *wire.Tx, r *record, begin bool) error {
 	var next int64
-	draw := l.stmt("select pg_catalog.nextval($1::pg_catalog.text::pg_catalog.regclass), pg_catalog.clock_timestamp()", wire.Text(l.sequence()))
+	draw := l.stmt("select pg_catalog.nextval({number}::pg_catalog.regclass), pg_catalog.clock_timestamp()")
 	draw.Each = func(row *wire.Row) error {
 		next = row.Int()
 		now := row.Time()
@@ -131,7 +131,7 @@ func (l *Ledger) advance(t *wire.Tx, r *record, begin bool) error {
 
 // number draws a number that was never used.
 func (l *Ledger) number(t *wire.Tx) (n int64, err error) {
-	draw := l.stmt("select pg_catalog.nextval($1::pg_catalog.text::pg_catalog.regclass)", wire.Text(l.sequence()))
+	draw := l.stmt("select pg_catalog.nextval({number}::pg_catalog.regclass)")
 	draw.Each = func(row *wire.Row) error { n = row.Int(); return nil }
 	err = t.Do(draw)
 	return n, err

@@ -97,8 +97,8 @@ type claim struct {
 	ticket int64  // in the lines of mutexes, from Queue to Begin
 	mutex  bool   // it holds mutexes
 	now    family // as it was read last; Begin relies on it
-
-	nowRead bool // Record has returned it
+	shown  bool   // Record has returned it
+	dirty  bool   // the record may have changed since
 }
 
 var errReleased = errors.New("the claim is released")
@@ -115,22 +115,6 @@ func (c *claim) checkHeld() error {
 // Lost implements ledger.Claim.
 func (c *claim) Lost() <-chan struct{} { return c.held.lost }
 
-// claimSQL takes the claim of a record, and creates its row. It does nothing while another
-// holder's lease is valid, unless that holder was on this host: its lock is free, so it is dead.
-// It is not durable: if the server forgets it, Begin finds another holder or none.
-const claimSQL = `insert into {s}.record as r (id, namespace, key, win, generation, fence,
-		holder, site, claim_host, claim_pid, lease, renewed, lease_until, takeover)
-	select $1, $2, $3, $4, a.series + 1, a.series, $6, $7, $8, $9, $10, pg_catalog.clock_timestamp(),
-		pg_catalog.clock_timestamp() + $10 * '1 microsecond'::pg_catalog.interval, $11
-	from (select coalesce(pg_catalog.max(series), 0) as series from {s}.record where id = any ($5)) a, {s}.meta m
-	where m.ledger = $12 and m.min_writer <= $13 and (m.failover = 'accept' or m.timeline = ` + timelineNow + `)
-	on conflict (id) do update set holder = excluded.holder, site = excluded.site, claim_host = excluded.claim_host,
-		claim_pid = excluded.claim_pid, lease = excluded.lease, renewed = excluded.renewed,
-		lease_until = excluded.lease_until, takeover = excluded.takeover
-	where r.holder is null or r.holder = excluded.holder or r.site = excluded.site
-		or r.takeover and r.lease_until < pg_catalog.clock_timestamp()
-	returning r.namespace`
-
 // take takes the claim on the server, and reads the record.
 func (c *claim) take(ctx context.Context) error {
 	l := c.ledger
@@ -140,16 +124,14 @@ func (c *claim) take(ctx context.Context) error {
 		return l.explain(err)
 	}
 	h := &held{id: c.name[:], holder: holder, length: l.opt.Lease, lost: make(chan struct{})}
-	names := namesOf(c.id)
-	take := l.stmt(claimSQL, wire.Bytes(names[0]), wire.Raw(c.id.Namespace), wire.Raw(c.id.Key), wire.Raw(c.id.Window), wire.BytesArray(names[1:]),
-		wire.ID(holder), wire.ID(c.here.site), wire.Raw(l.host), wire.Int(os.Getpid()), wire.Int(l.opt.Lease.Microseconds()), wire.Bool(!l.opt.Keep),
+	take := l.many(claimSQL, wire.Bytes(c.name[:]), wire.Raw(c.id.Namespace), wire.Raw(c.id.Key), wire.Raw(c.id.Window), wire.ID(holder),
+		wire.ID(c.here.site), wire.Raw(l.host), wire.Int(os.Getpid()), wire.Int(l.opt.Lease.Microseconds()), wire.Bool(!l.opt.Keep),
 		wire.ID(known), wire.Int(format))
-	var m meta
 	var f family
-	h.since = sinceBoot()
+	read := l.claimedStmt(c.id, &f)
 	err = l.retry(ctx, l.opt.ConnectTimeout, func(ctx context.Context) error {
 		h.since = sinceBoot()
-		return l.session.Do(ctx, wire.Lazy, take, l.familyStmt(c.id, &f), l.metaStmt(&m))
+		return l.session.Do(ctx, wire.Lazy, take, read)
 	})
 	if err == nil {
 		err = l.explain(f.resolve())
@@ -159,7 +141,7 @@ func (c *claim) take(ctx context.Context) error {
 	}
 	c.held, c.now = h, f
 	if take.Rows == 0 {
-		return c.refused(ctx, m.refusal(known), f)
+		return c.refused(ctx, known, f)
 	}
 	l.leases.add(h)
 	if err := c.leftovers(); err != nil {
@@ -176,10 +158,15 @@ func uuidOf(here *local) (wire.UUID, error) {
 }
 
 // refused returns the error of a claim that was not given.
-func (c *claim) refused(ctx context.Context, refusal error, f family) error {
+func (c *claim) refused(ctx context.Context, known wire.UUID, f family) error {
 	l := c.ledger
-	if refusal != nil {
-		return l.explain(refusal)
+	var m meta
+	err := l.do(ctx, wire.Read, l.metaStmt(&m))
+	if err == nil {
+		err = m.refusal(known)
+	}
+	if err != nil {
+		return l.explain(err)
 	}
 	rec, err := l.seen(ctx, f.own, filelock.AllLeftovers)
 	if err != nil {
@@ -212,13 +199,11 @@ func (c *claim) giveUp() {
 	_ = c.giveBack(context.Background())
 }
 
-const giveBackSQL = `update {s}.record set holder = null where id = $1 and holder = $2`
-
 // giveBack frees the row. If the server does not get it, the lease ends by itself.
 func (c *claim) giveBack(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
 	defer cancel()
-	return c.ledger.session.Do(ctx, wire.Lazy, c.ledger.stmt(giveBackSQL, wire.Bytes(c.name[:]), wire.ID(c.held.holder)))
+	return c.ledger.session.Do(ctx, wire.Lazy, c.ledger.many(giveBackSQL, wire.Bytes(c.name[:]), wire.ID(c.held.holder)))
 }
 
 // Release implements ledger.Claim. While processes of a killed command live, the row keeps its
@@ -269,16 +254,16 @@ func (c *claim) Record(ctx context.Context) (ledger.Record, error) {
 		return ledger.Record{}, err
 	}
 	c.mu.Lock()
-	f, read := c.now, c.nowRead
-	c.nowRead = true
+	f, known := c.now, !c.shown && !c.dirty
+	c.shown = true
 	c.mu.Unlock()
-	if !read {
+	if known {
 		return f.own.rec, nil
 	}
 	f, err := c.ledger.read(ctx, c.id)
 	if err == nil {
 		c.mu.Lock()
-		c.now = f
+		c.now, c.dirty = f, false
 		c.mu.Unlock()
 	}
 	return f.own.rec, err
@@ -288,7 +273,7 @@ func (c *claim) Record(ctx context.Context) (ledger.Record, error) {
 func (c *claim) changed() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.nowRead = true
+	c.dirty = true
 }
 
 // Wait implements ledger.Ledger. It polls, because a pooler does not pass notifications on.

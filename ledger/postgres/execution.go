@@ -44,16 +44,6 @@ func (e *execution) endCommand(reason ledger.Reason) {
 	_ = e.claim.endLife(reason)
 }
 
-// finishSQL records an outcome. It does not ask for the holder: an attempt whose lease has ended
-// can be finished as long as no other attempt or mark has taken its place. With $4, the claim is
-// given back in the same commit.
-const finishSQL = `update {s}.record r set state = $5, reason = $6, exit_code = $7, signal = $8, ended = pg_catalog.clock_timestamp(),
-		output_bytes = $9, truncated = $10, incomplete = $11, redacted = $12, files = $13,
-		storage = $14, size = $15, sum = $16, chunks = $17, inline = $18, done = $19,
-		holder = case when $4 and r.holder = $20 then null else r.holder end
-	where r.id = $1 and r.run_id = $2 and r.fence = $3 and r.state = 'running'
-	returning r.ended`
-
 // Finish implements ledger.Execution.
 func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attempt, error) {
 	failpoint.Here("finish.before")
@@ -67,11 +57,10 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 	out, inline := e.endOutput(ctx, &a, o.Capture.Unread)
 	failpoint.Here("finish.output")
 	final := o.Final && o.Reason == ledger.ReasonExit
-	stmts := []*wire.Stmt{l.stmt(finishSQL, wire.Bytes(c.name[:]), wire.Text(a.RunID), wire.Int(e.fence), wire.Bool(final),
-		wire.Text(string(a.State)), wire.Text(string(a.Reason)), wire.Int(a.ExitCode), wire.Int(a.Signal),
-		wire.Int(a.OutputBytes), wire.Bool(a.Truncated), wire.Bool(a.Incomplete), wire.Bool(a.Redacted), wire.Int(a.Files),
-		wire.Int(out.storage), wire.Int(out.size), wire.Int(out.sum), wire.Int(out.chunks), wire.BytesOrNull(inline),
-		wire.Int(c.doneBy(a)), wire.ID(c.held.holder))}
+	stmts := []*wire.Stmt{l.many(finishSQL, wire.Bytes(c.name[:]), wire.Text(a.RunID), wire.Int(e.fence), wire.Bool(final), wire.ID(c.held.holder),
+		wire.Text(string(a.State)), wire.Text(string(a.Reason)), wire.Int(a.ExitCode), wire.Int(a.Signal), wire.Int(a.OutputBytes),
+		wire.Bool(a.Truncated), wire.Bool(a.Incomplete), wire.Bool(a.Redacted), wire.Int(a.Files), wire.Int(out.storage), wire.Int(out.size),
+		wire.Int(out.sum), wire.Int(out.chunks), wire.BytesOrNull(inline), wire.Int(c.doneBy(a)))}
 	stmts[0].Each = func(row *wire.Row) error { a.Ended = row.Time(); return nil }
 	stmts = append(stmts, l.fileStmts(c.id, a.RunID, o.Files)...)
 	err := l.doWithin(ctx, l.opt.FinishTimeout, wire.Durable, stmts...)

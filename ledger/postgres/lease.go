@@ -166,20 +166,14 @@ func (s *leases) batch() []*held {
 	return batch
 }
 
-const renewSQL = `update {s}.record r set renewed = pg_catalog.clock_timestamp(),
-		lease_until = pg_catalog.clock_timestamp() + r.lease * '1 microsecond'::pg_catalog.interval
-	from pg_catalog.unnest($1::pg_catalog.bytea[], $2::pg_catalog.uuid[]) as h (id, holder)
-	where r.id = h.id and r.holder = h.holder returning r.id`
-
 // renew renews leases. It reports whether the server has answered. A claim that the server does
 // not know any more is lost at once.
 func (s *leases) renew(batch []*held, shortest time.Duration) bool {
-	ids, holders := make([][]byte, len(batch)), make([]wire.UUID, len(batch))
-	for i, h := range batch {
-		ids[i], holders[i] = h.id, h.holder
-	}
 	known := map[string]bool{}
-	stmt := s.ledger.stmt(renewSQL, wire.BytesArray(ids), wire.IDArray(holders))
+	stmt := s.ledger.stmt(renewSQL)
+	for _, h := range batch {
+		stmt.Many = append(stmt.Many, []wire.Arg{wire.Bytes(h.id), wire.ID(h.holder)})
+	}
 	stmt.Each = func(row *wire.Row) error { known[row.Text()] = true; return nil }
 	since := sinceBoot()
 	ctx, cancel := context.WithTimeout(context.Background(), min(tryTimeout, shortest/4))

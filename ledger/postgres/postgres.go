@@ -93,13 +93,19 @@ func Open(place string, o Options) (*Ledger, error) {
 
 func open(cfg *dsn.Config, o Options) (*Ledger, error) {
 	host, _ := os.Hostname()
-	l := &Ledger{cfg: cfg, opt: o.withDefaults(cfg), host: host, schema: strings.NewReplacer("{s}", quoteName(cfg.Schema))}
+	l := &Ledger{cfg: cfg, opt: o.withDefaults(cfg), host: host, schema: newReplacer(cfg.Schema)}
 	l.session = wire.New(l.dial, idleTime)
 	l.leases = newLeases(l, wire.New(l.dial, idleTime))
 	return l, nil
 }
 
 func (l *Ledger) dial(ctx context.Context) (*pgconn.PgConn, error) { return l.cfg.Dial(ctx) }
+
+// newReplacer replaces {s} by the schema in a statement, and {number} by the name of the sequence.
+func newReplacer(schema string) *strings.Replacer {
+	name := quoteName(schema)
+	return strings.NewReplacer("{s}", name, "{number}", "'"+strings.ReplaceAll(name+".number", "'", "''")+"'")
+}
 
 // quoteName returns an SQL identifier (PostgreSQL documentation, 4.1.1).
 func quoteName(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }

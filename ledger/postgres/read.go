@@ -61,6 +61,22 @@ func (l *Ledger) familyStmt(id ledger.ID, f *family) *wire.Stmt {
 	return s
 }
 
+// claimedSQL is the query of familyStmt for many records.
+var claimedSQL = "with " + input("own bytea", "name bytea") + "select i.n, " + recordColumns() + `, case when r.id = i.own then r.inline end
+	from i join {s}.record r on r.id = i.name`
+
+// claimedStmt is familyStmt for a record that was just claimed.
+func (l *Ledger) claimedStmt(id ledger.ID, f *family) *wire.Stmt {
+	s := l.stmt(claimedSQL)
+	names := namesOf(id)
+	for _, name := range names {
+		s.Many = append(s.Many, []wire.Arg{wire.Bytes(names[0]), wire.Bytes(name)})
+	}
+	*f = family{own: record{rec: ledger.Record{ID: id}}, above: map[ledger.ID]record{}}
+	s.Each = func(row *wire.Row) error { return f.add(id, row) }
+	return s
+}
+
 func (f *family) add(id ledger.ID, row *wire.Row) error {
 	r := scanRecord(row)
 	r.inline = row.Bytes()
@@ -75,15 +91,15 @@ func (f *family) add(id ledger.ID, row *wire.Row) error {
 	return row.Err()
 }
 
-// resolve makes f.own the record that a reader sees. A missing record becomes the one that a
-// Begin would create. A record whose parent has a newer series is stale, and becomes a
+// resolve makes f.own the record that a reader sees. A record without a history becomes the one
+// that a Begin would create. A record whose parent has a newer series is stale, and becomes a
 // forgotten one.
 func (f *family) resolve() error {
 	own, series := &f.own, int64(0)
 	for _, a := range f.above {
 		series = max(series, a.rec.Series)
 	}
-	if !own.stored {
+	if own.generation == 0 { // no row, or one that a claim has made
 		own.rec.Generation, own.rec.Fence = series+1, series
 		return nil
 	}

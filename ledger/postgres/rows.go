@@ -23,13 +23,15 @@ type record struct {
 	stored bool          // there is a row
 	rec    ledger.Record // Alive is not set
 	seq    int64         // 0 without a history
-	done   int64
-	parent []byte // the name of the parent
-	series int64  // parent_series
-	lease  lease
-	out    output
-	inline []byte // only if it was selected
-	stale  bool   // see family.go
+	// generation is that of the row, which rec.Generation need not be: see family.resolve.
+	generation int64
+	done       int64
+	parent     []byte // the name of the parent
+	series     int64  // parent_series
+	lease      lease
+	out        output
+	inline     []byte // only if it was selected
+	stale      bool   // see family.go
 }
 
 // output describes the recorded output of an attempt.
@@ -80,6 +82,7 @@ func scanRecord(row *wire.Row) record {
 	r.rec.ID = ledger.ID{Namespace: row.Text(), Key: row.Text(), Window: row.Text()}
 	r.rec.Generation, r.rec.Fence, r.rec.Attempts, r.seq = row.Int(), row.Int(), int(row.Int()), row.Int()
 	r.parent, r.series, r.rec.Series, r.done = row.Bytes(), row.Int(), row.Int(), row.Int()
+	r.generation = r.rec.Generation
 	l := &r.lease
 	l.holder, l.site, l.host, l.pid = row.ID(), row.ID(), row.Text(), int(row.Int())
 	l.length, l.age, l.left = micros(row.Int()), micros(row.Int()), micros(row.Int())

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"idem/internal/combine"
 	"idem/internal/failpoint"
 	"idem/ledger"
 	"idem/ledger/filelock"
@@ -86,7 +87,7 @@ func (l *Ledger) busy(ctx context.Context, id ledger.ID, leftover bool) error {
 // Wait implements ledger.Ledger. It polls at growing intervals. A wait in the kernel could
 // not be ended by ctx, and the kernel would wake one waiter after the other.
 func (l *Ledger) Wait(ctx context.Context, id ledger.ID) error {
-	l.changes.withdraw(announcementIn(ctx)) // the caller may change something long after it has called Together
+	l.changes.Withdraw(combine.AnnouncementIn(ctx)) // the caller may change something long after it has called Together
 	db, err := l.database(context.WithoutCancel(ctx))
 	if db == nil || err != nil {
 		return l.explain(err)

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"sync"
 	"time"
 
 	driver "modernc.org/sqlite"
 
+	"idem/internal/combine"
 	"idem/internal/failpoint"
 	"idem/ledger"
 )
@@ -52,35 +52,13 @@ func (l *Ledger) writeLarge(ctx context.Context, f func(tx querier) error) error
 
 func (l *Ledger) commit(c *change) error {
 	c.err = errUnserved
-	l.changes.do(c, announcementIn(c.ctx))
+	l.changes.Do(c, combine.AnnouncementIn(c.ctx))
 	return c.err
-}
-
-// announced is the key of a context whose value is an *announcement.
-type announced struct{}
-
-func announcementIn(ctx context.Context) *announcement {
-	a, _ := ctx.Value(announced{}).(*announcement)
-	return a
 }
 
 // Together implements ledger.Grouping.
 func (l *Ledger) Together(ctx context.Context, changes ...func(ctx context.Context)) {
-	announcements := l.changes.announce(len(changes))
-	var all sync.WaitGroup
-	defer all.Wait()
-	for i, change := range changes {
-		make := func() {
-			a := &announcements[i]
-			defer l.changes.withdraw(a) // it may have changed nothing
-			change(context.WithValue(ctx, announced{}, a))
-		}
-		if i < len(changes)-1 {
-			all.Go(make)
-		} else {
-			make() // a new goroutine would have to grow its stack
-		}
-	}
+	combine.Together(ctx, l.changes, changes...)
 }
 
 // commitGroup commits the changes that wait.

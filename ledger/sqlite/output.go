@@ -36,7 +36,7 @@ type spoolSync struct{ err error }
 // one sync, which begins when all of them have begun.
 func (l *Ledger) syncSpools() error {
 	s := &spoolSync{err: errUnserved}
-	l.spools.do(s, nil)
+	l.spools.Do(s, nil)
 	return s.err
 }
 

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"idem/internal/combine"
 	"idem/ledger"
 	"idem/ledger/filelock"
 	"idem/ledger/localdir"
@@ -44,8 +45,8 @@ type Ledger struct {
 	unseen    atomic.Bool  // the latest record that a claim has read was missing, see readUnseen
 	writable  atomic.Bool  // writePragmas has been executed
 
-	changes   *combiner[*change]
-	spools    *combiner[*spoolSync]
+	changes   *combine.Combiner[*change]
+	spools    *combine.Combiner[*spoolSync]
 	sustained atomic.Int32                       // batches that run, see Sustain
 	unstarted atomic.Pointer[filelock.Unstarted] // nil while no batch runs
 	reader    atomic.Pointer[database]           // see openReader
@@ -78,7 +79,7 @@ func (o Options) open(dir string, locks func(*localdir.Dir) filelock.Space) (*Le
 	if l.scripts == nil {
 		l.scripts = migrations
 	}
-	l.changes, l.spools = newCombiner(l.commitGroup), newCombiner(l.syncGroup)
+	l.changes, l.spools = combine.New(l.commitGroup), combine.New(l.syncGroup)
 	if err != nil {
 		return nil, l.explain(err)
 	}

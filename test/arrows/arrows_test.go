@@ -52,6 +52,7 @@ var rooms = []rule{
 	{"ledger/filelock", []string{"ledger", "ledger/localdir", "internal/lenprefix"}},
 	{"ledger/sqlite", []string{"ledger", "ledger/spool", "ledger/localdir", "ledger/filelock", "internal/failpoint", "internal/lenprefix"}},
 	{"ledger/postgres", []string{"ledger", "ledger/spool", "ledger/localdir", "ledger/filelock"}},
+	{"ledger/postgres/pgtest/...", []string{"ledger/postgres/pgtest/...", "internal/testkit"}},
 	{"ledger/ledgertest", []string{"ledger", "ledger/spool"}}, // for tests only, see unwanted
 	{"internal/entry", nil},
 	{"internal/rawsig", nil},
@@ -69,8 +70,8 @@ var fences = []struct {
 	only    []string
 	why     string
 }{
-	{[]string{"database/sql/...", "modernc.org/...", "github.com/jackc/..."}, []string{"ledger/*"}, "drivers stay below ledger"},
-	{[]string{"os/exec"}, []string{"proc", "ledger/ledgertest"}, "only proc starts processes"},
+	{[]string{"database/sql/...", "modernc.org/...", "github.com/jackc/..."}, []string{"ledger/*", "ledger/postgres/..."}, "drivers stay below ledger"},
+	{[]string{"os/exec"}, []string{"proc", "ledger/ledgertest", "ledger/postgres/pgtest"}, "only proc starts processes"},
 	{[]string{"github.com/spf13/..."}, []string{"cmd"}, "only cmd knows the command line"},
 	{[]string{"net/http/...", "text/template/...", "html/template"}, nil, "they cost every start of the program"},
 }
@@ -89,7 +90,7 @@ var calls = []struct {
 
 // unwanted packages may not be in the program, not even through an import of a library.
 var unwanted = []string{
-	"testing/...", "net/http/httptest", "ledger/ledgertest", "internal/testkit",
+	"testing/...", "net/http/httptest", "ledger/ledgertest", "ledger/postgres/pgtest/...", "internal/testkit",
 	"pgregory.net/rapid/...", "github.com/google/go-cmp/...", "github.com/rogpeppe/go-internal/...",
 	"github.com/stretchr/...", "github.com/anishathalye/porcupine/...", "github.com/goccy/...",
 }
@@ -145,7 +146,7 @@ func TestRulesBite(t *testing.T) {
 		{"util", ``, "util is not a room of the architecture"},
 		{"test/gendoc", `import ("idem/cmd"; "os/exec"; "github.com/spf13/cobra/doc")`, ""},
 		{"ledger/sqlite", `import ("database/sql"; _ "modernc.org/sqlite")`, ""},
-		{"ledger", `import "database/sql"`, "imports database/sql, which only ledger/* may: drivers stay below ledger"},
+		{"ledger", `import "database/sql"`, "imports database/sql, which only ledger/*, ledger/postgres/... may: drivers stay below ledger"},
 		{"cmd", `import "os/exec"`, "imports os/exec, which only proc"},
 		{"runner", `import "github.com/spf13/cobra"`, "imports github.com/spf13/cobra, which only cmd may"},
 		{"cmd", `import "net/http"`, "imports net/http, which no package may"},

@@ -122,11 +122,6 @@ func classify(err error) (Kind, string) {
 	if kind, text := ofTLS(err); kind != Other {
 		return kind, text
 	}
-	for _, s := range drivers {
-		if strings.Contains(err.Error(), s.part) {
-			return s.kind, s.text
-		}
-	}
 	var timeout net.Error
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -141,7 +136,8 @@ func classify(err error) (Kind, string) {
 	return ofNetwork(err)
 }
 
-// ofNetwork returns the kind and the text of an error of the operating system.
+// ofNetwork returns the kind and the text of an error of the operating system, or else of
+// pgconn.
 func ofNetwork(err error) (Kind, string) {
 	var errno syscall.Errno
 	switch {
@@ -155,6 +151,11 @@ func ofNetwork(err error) (Kind, string) {
 		return Unreachable, "the server closed the connection"
 	case errors.Is(err, net.ErrClosed), errors.Is(err, pgconn.ErrConnClosed):
 		return Unreachable, "the connection is closed"
+	}
+	for _, s := range drivers {
+		if strings.Contains(err.Error(), s.part) {
+			return s.kind, s.text
+		}
 	}
 	return Other, "the connection failed"
 }

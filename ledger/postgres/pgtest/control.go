@@ -34,33 +34,6 @@ func (s *Server) Start(t T) {
 	}
 }
 
-// Pause stops all processes of the server by SIGSTOP. Connections stay open, and new
-// ones are accepted by the kernel only.
-func (s *Server) Pause(t T) {
-	t.Helper()
-	if err := s.pause(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// Resume ends a pause.
-func (s *Server) Resume(t T) {
-	t.Helper()
-	if err := s.resume(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// PIDs returns the processes of the server; the first is the postmaster.
-func (s *Server) PIDs(t T) []int {
-	t.Helper()
-	pids, err := s.family()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pids
-}
-
 // Log returns what the server has logged.
 func (s *Server) Log(t T) string {
 	t.Helper()

@@ -2,6 +2,7 @@ package pgtest
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -72,7 +73,7 @@ func TestGuardedProcess(t *testing.T) {
 func stateOf(t *testing.T, pid int) string {
 	t.Helper()
 	out, err := exec.Command("ps", "-o", "stat=", "-p", strconv.Itoa(pid)).Output()
-	if _, ended := err.(*exec.ExitError); ended {
+	if ended := (*exec.ExitError)(nil); errors.As(err, &ended) {
 		return ""
 	}
 	if err != nil {

@@ -117,7 +117,8 @@ func (p *Pooler) URL(user, db, schema string) string { return URL(p.Addr(), user
 // Stop ends the pooler and all connections through it.
 func (p *Pooler) Stop(t T) {
 	t.Helper()
-	if err := p.end(syscall.SIGTERM); err != nil {
+	// From version 1.23 on, SIGTERM waits for the clients.
+	if err := p.end(syscall.SIGQUIT); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -42,6 +42,14 @@ func TestPooler(t *testing.T) {
 	if _, err := pgconn.Connect(ctx, p.URL(CI, Database, "")+"&schema=x"); err == nil || !strings.Contains(err.Error(), "unsupported startup parameter") {
 		t.Errorf("an unknown parameter: got %v", err)
 	}
+	p.Pause(t)
+	if state := stateOf(t, p.PIDs(t)[0]); state != "T" {
+		t.Errorf("paused: got state %s, want T", state)
+	}
+	p.Resume(t)
+	if _, err := query(ctx, p.URL(CI, Database, ""), "select 1"); err != nil {
+		t.Error(err)
+	}
 	p.Stop(t)
 	if _, err := query(ctx, p.URL(CI, Database, ""), "select 1"); err == nil {
 		t.Error("a stopped pooler answers")

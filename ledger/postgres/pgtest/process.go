@@ -6,7 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -72,46 +72,100 @@ func (p *process) end(sig syscall.Signal) error {
 	}
 }
 
+// member is a process of a family, with the letter of ps for its state.
+type member struct {
+	pid   int
+	state byte
+}
+
 // family returns the process and its children.
-func (p *process) family() ([]int, error) {
-	out, err := exec.Command("ps", "-A", "-o", "pid=", "-o", "ppid=").Output()
+func (p *process) family() (members []member, err error) {
+	out, err := exec.Command("ps", "-A", "-o", "pid=", "-o", "ppid=", "-o", "stat=").Output()
 	if err != nil {
 		return nil, err
 	}
-	pids := []int{p.pid}
 	for line := range strings.Lines(string(out)) {
 		var pid, parent int
-		if n, _ := fmt.Sscan(line, &pid, &parent); n == 2 && parent == p.pid {
-			pids = append(pids, pid)
+		var state string
+		if n, _ := fmt.Sscan(line, &pid, &parent, &state); n < 3 || state[0] == 'Z' {
+			continue
+		}
+		switch p.pid {
+		case pid:
+			members = append([]member{{pid, state[0]}}, members...)
+		case parent:
+			members = append(members, member{pid, state[0]})
 		}
 	}
-	return pids, nil
+	return members, nil
 }
 
-// pause stops the process and its children. The second round finds a child that was
-// born before the parent stopped.
+// pause stops the family. It returns when every member has stopped. A new child is found in
+// the next round.
 func (p *process) pause() error {
-	for range 2 {
-		if err := p.toAll(syscall.SIGSTOP); err != nil {
+	for end := time.Now().Add(hang); time.Now().Before(end); {
+		members, err := p.family()
+		if err != nil {
+			return err
+		}
+		members = slices.DeleteFunc(members, func(m member) bool { return m.state == 'T' })
+		if len(members) == 0 {
+			return nil
+		}
+		if err := send(members, syscall.SIGSTOP); err != nil {
 			return err
 		}
 	}
-	return nil
+	return fmt.Errorf("process %d does not stop", p.pid)
 }
 
-func (p *process) resume() error { return p.toAll(syscall.SIGCONT) }
-
-func (p *process) toAll(sig syscall.Signal) error {
-	pids, err := p.family()
+func (p *process) resume() error {
+	members, err := p.family()
 	if err != nil {
 		return err
 	}
-	for _, pid := range pids {
-		if err := syscall.Kill(pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
+	return send(members, syscall.SIGCONT)
+}
+
+func send(members []member, sig syscall.Signal) error {
+	for _, m := range members {
+		if err := syscall.Kill(m.pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return err
 		}
 	}
 	return nil
+}
+
+// Pause stops a server or a pooler, and its child processes, by SIGSTOP. Connections stay
+// open, and only the kernel accepts new ones.
+func (p *process) Pause(t T) {
+	t.Helper()
+	if err := p.pause(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Resume ends a pause.
+func (p *process) Resume(t T) {
+	t.Helper()
+	if err := p.resume(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// PIDs returns the process and its children; the process is the first. The children of a
+// server serve its connections.
+func (p *process) PIDs(t T) []int {
+	t.Helper()
+	members, err := p.family()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pids []int
+	for _, m := range members {
+		pids = append(pids, m.pid)
+	}
+	return pids
 }
 
 // tail returns the last lines of the log in dir.
@@ -125,7 +179,7 @@ func tail(dir string) string {
 func (p *process) await(what string, ready func() bool) error {
 	for end := time.Now().Add(hang); !ready(); time.Sleep(5 * time.Millisecond) {
 		if p.ended() || time.Now().After(end) {
-			return fmt.Errorf("%s (pid %s): not ready\n%s", what, strconv.Itoa(p.pid), tail(p.dir))
+			return fmt.Errorf("%s (pid %d): not ready\n%s", what, p.pid, tail(p.dir))
 		}
 	}
 	return nil

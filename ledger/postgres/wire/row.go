@@ -14,7 +14,10 @@ type Row struct {
 	err    error
 }
 
-var errColumn = errors.New("the server's answer has an unexpected form")
+var (
+	errColumn   = errors.New("the server's answer has an unexpected form")
+	errUnserved = errors.New("the transaction was ended by a panic")
+)
 
 // Err returns an error if a method was called for a column of another type, or too often.
 func (r *Row) Err() error { return r.err }

@@ -1,6 +1,6 @@
-// Package proxy is a network between a client and a PostgreSQL server that fails on
-// demand: it can be cut in one direction, be slow, break connections, or lose the answer
-// to a chosen message.
+// Package proxy is a network between a client and a PostgreSQL server. It fails on demand:
+// it is cut in one direction, is slow, breaks connections, or loses the answer to a
+// chosen message.
 //
 // A cut loses no byte, as with TCP: what was sent arrives after Heal, unless the
 // connection ends before.
@@ -142,8 +142,8 @@ func (p *Proxy) Reset() {
 }
 
 // Hold waits for the next client's message that matches, in an unencrypted connection.
-// kind is the byte by which the protocol tells messages apart, such as 'Q' for Query or
-// 'P' for Parse. From there on, this one connection is cut in direction d:
+// The kind is the first byte of a message, such as 'Q' for Query or 'P' for Parse.
+// Its connection, and no other, is then cut in direction d:
 //   - ToClient: the server gets the message, its answer is held back
 //   - ToServer: the message, and what follows, is held back
 //

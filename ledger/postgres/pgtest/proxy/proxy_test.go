@@ -3,6 +3,8 @@ package proxy_test
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -233,6 +235,37 @@ func TestTLS(t *testing.T) {
 	}
 	if got := p.Counts(); got != (proxy.Counts{Connections: 1}) {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// Unix sockets on both sides.
+func TestUnixSockets(t *testing.T) {
+	s := pgtest.Shared(t)
+	dir, err := os.MkdirTemp("", "px")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	p, err := proxy.Listen("unix", filepath.Join(dir, ".s.PGSQL.7"), s.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := connect(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := exec(c, "select 1"); err != nil {
+		t.Error(err)
+	}
+	p.Reset()
+	if err := exec(c, "select 1"); err == nil {
+		t.Error("the connection survived the reset")
+	}
+	if err := p.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := connect(p); err == nil {
+		t.Error("a closed proxy accepts connections")
 	}
 }
 

@@ -1,16 +1,20 @@
-package sqlite
+// Package combine serves requests that wait at the same time together.
+package combine
 
-import "sync"
+import (
+	"context"
+	"sync"
+)
 
-// maxGroup is the maximum number of requests that are served together. It bounds the time
+// MaxGroup is the maximum number of requests that are served together. It bounds the time
 // for which a group keeps writers of other processes waiting.
-const maxGroup = 256
+const MaxGroup = 256
 
-// combiner serves requests that wait at the same time together, in the order in which they
+// Combiner serves requests that wait at the same time together, in the order in which they
 // were made. It has no goroutine: the goroutine of the first request serves all that wait,
 // and then passes the rest on to the goroutine of the next one. So a lone request is
 // served at once.
-type combiner[T any] struct {
+type Combiner[T any] struct {
 	// serve serves the requests that take returns. Requests that are made until it calls
 	// take can be among them.
 	serve func(take func() []T)
@@ -19,7 +23,7 @@ type combiner[T any] struct {
 	changed   sync.Cond // waiting or announced has changed
 	waiting   []*waiter[T]
 	leading   bool // a goroutine serves. While none does, no request waits
-	announced int  // see announce
+	announced int  // see Announce
 }
 
 // waiter is a request that was not served yet.
@@ -29,17 +33,18 @@ type waiter[T any] struct {
 	served  bool          // when wake is closed: the request was served; else its goroutine serves now
 }
 
-func newCombiner[T any](serve func(take func() []T)) *combiner[T] {
-	c := &combiner[T]{serve: serve}
+// New returns a combiner. See Combiner.serve for the argument.
+func New[T any](serve func(take func() []T)) *Combiner[T] {
+	c := &Combiner[T]{serve: serve}
 	c.changed.L = &c.mu
 	return c
 }
 
-// do returns when the request has been served. a is its announcement, nil if it is not known.
-func (c *combiner[T]) do(request T, a *announcement) {
+// Do returns when the request has been served. a is its announcement, nil if it is not known.
+func (c *Combiner[T]) Do(request T, a *Announcement) {
 	w := &waiter[T]{request: request}
 	c.mu.Lock()
-	c.withdrawLocked(a)
+	c.withdrawNow(a)
 	c.waiting = append(c.waiting, w)
 	if c.leading {
 		w.wake = make(chan struct{})
@@ -51,7 +56,7 @@ func (c *combiner[T]) do(request T, a *announcement) {
 		c.mu.Lock()
 	}
 	c.leading = true
-	for c.announced > 0 && len(c.waiting) < maxGroup {
+	for c.announced > 0 && len(c.waiting) < MaxGroup {
 		c.changed.Wait()
 	}
 	c.mu.Unlock()
@@ -59,7 +64,7 @@ func (c *combiner[T]) do(request T, a *announcement) {
 }
 
 // lead serves a group, of which the first waiter is the one of this goroutine.
-func (c *combiner[T]) lead() {
+func (c *Combiner[T]) lead() {
 	var group []*waiter[T]
 	defer func() { // also when serve panics
 		c.mu.Lock()
@@ -84,7 +89,7 @@ func (c *combiner[T]) lead() {
 	c.serve(func() []T {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		n := min(len(c.waiting), maxGroup)
+		n := min(len(c.waiting), MaxGroup)
 		group, c.waiting = c.waiting[:n:n], c.waiting[n:]
 		requests := make([]T, n)
 		for i, w := range group {
@@ -94,30 +99,30 @@ func (c *combiner[T]) lead() {
 	})
 }
 
-// announce says that n requests are about to be made. Until they are made or withdrawn, no
+// Announce says that n requests are about to be made. Until they are made or withdrawn, no
 // group is begun, unless enough requests wait.
 //
 // A request whose announcement is not known counts as one that was announced, and the next
 // group may be begun too early. It is never begun too late: there are at most as many
 // announcements as announced requests that were neither made nor withdrawn.
-func (c *combiner[T]) announce(n int) []announcement {
+func (c *Combiner[T]) Announce(n int) []Announcement {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.announced += n
-	return make([]announcement, n)
+	return make([]Announcement, n)
 }
 
-// announcement is one of announce. It ends with the first request for it.
-type announcement struct{ over bool }
+// Announcement is one of Announce. It ends with the first request for it.
+type Announcement struct{ over bool }
 
-// withdraw says that an announced request may not be made, or was made. a is as in do.
-func (c *combiner[T]) withdraw(a *announcement) {
+// Withdraw says that an announced request may not be made, or was made. a is as in Do.
+func (c *Combiner[T]) Withdraw(a *Announcement) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.withdrawLocked(a)
+	c.withdrawNow(a)
 }
 
-func (c *combiner[T]) withdrawLocked(a *announcement) {
+func (c *Combiner[T]) withdrawNow(a *Announcement) {
 	if a != nil {
 		if a.over {
 			return
@@ -126,4 +131,35 @@ func (c *combiner[T]) withdrawLocked(a *announcement) {
 	}
 	c.announced = max(c.announced-1, 0)
 	c.changed.Signal()
+}
+
+// announced is the key of a context whose value is an *Announcement.
+type announced struct{}
+
+// AnnouncementIn returns the announcement of the change that Together has called with ctx, or
+// nil.
+func AnnouncementIn(ctx context.Context) *Announcement {
+	a, _ := ctx.Value(announced{}).(*Announcement)
+	return a
+}
+
+// Together calls all changes at the same time, the last one in the goroutine of the caller, and
+// returns when all have returned. It announces one request of each to c. See
+// ledger.Grouping.Together.
+func Together[T any](ctx context.Context, c *Combiner[T], changes ...func(ctx context.Context)) {
+	announcements := c.Announce(len(changes))
+	var all sync.WaitGroup
+	defer all.Wait()
+	for i, change := range changes {
+		make := func() {
+			a := &announcements[i]
+			defer c.Withdraw(a) // it may have requested nothing
+			change(context.WithValue(ctx, announced{}, a))
+		}
+		if i < len(changes)-1 {
+			all.Go(make)
+		} else {
+			make() // a new goroutine would have to grow its stack
+		}
+	}
 }

@@ -1,4 +1,4 @@
-package sqlite
+package combine
 
 import (
 	"slices"
@@ -8,9 +8,9 @@ import (
 )
 
 // served is a combiner that records its groups and waits before each one.
-func served(before func()) (c *combiner[int], groups *[][]int) {
+func served(before func()) (c *Combiner[int], groups *[][]int) {
 	groups = new([][]int)
-	return newCombiner(func(take func() []int) {
+	return New(func(take func() []int) {
 		before()
 		*groups = append(*groups, take())
 	}), groups
@@ -21,9 +21,9 @@ func TestRequestsThatWaitAreServedTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hold := make(chan struct{})
 		c, groups := served(func() { <-hold })
-		const n = 2*maxGroup + 3
+		const n = 2*MaxGroup + 3
 		for i := range n {
-			go c.do(i, nil)
+			go c.Do(i, nil)
 			synctest.Wait() // it waits now
 		}
 		close(hold)
@@ -33,7 +33,7 @@ func TestRequestsThatWaitAreServedTogether(t *testing.T) {
 			sizes = append(sizes, len(g))
 			all = append(all, g...)
 		}
-		if !slices.Equal(sizes, []int{maxGroup, maxGroup, 3}) {
+		if !slices.Equal(sizes, []int{MaxGroup, MaxGroup, 3}) {
 			t.Errorf("got groups of %v", sizes)
 		}
 		if len(all) != n || !slices.IsSorted(all) {
@@ -50,20 +50,20 @@ func TestRequestsThatWaitAreServedTogether(t *testing.T) {
 func TestAnnouncedRequestsAreAwaited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, groups := served(func() {})
-		c.announce(3)
+		c.Announce(3)
 		for i := range 2 {
-			go c.do(i, nil)
+			go c.Do(i, nil)
 			synctest.Wait()
 		}
 		if len(*groups) > 0 {
 			t.Errorf("got groups %v, want none before the third request", *groups)
 		}
-		c.withdraw(nil)
+		c.Withdraw(nil)
 		synctest.Wait()
-		c.do(2, nil)
-		c.withdraw(nil) // of the functions that have returned
-		c.withdraw(nil)
-		c.do(3, nil)
+		c.Do(2, nil)
+		c.Withdraw(nil) // of the functions that have returned
+		c.Withdraw(nil)
+		c.Do(3, nil)
 		if len(*groups) != 3 || !slices.Equal((*groups)[0], []int{0, 1}) {
 			t.Errorf("got groups %v, want [[0 1] [2] [3]]", *groups)
 		}
@@ -75,21 +75,21 @@ func TestAnnouncedRequestsAreAwaited(t *testing.T) {
 func TestAnnouncementsEndOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, groups := served(func() {})
-		first, second := c.announce(1), c.announce(2)
-		go c.do(0, &second[0])
+		first, second := c.Announce(1), c.Announce(2)
+		go c.Do(0, &second[0])
 		synctest.Wait()
 		go func() {
-			c.do(1, &first[0])
-			c.withdraw(&first[0])
+			c.Do(1, &first[0])
+			c.Withdraw(&first[0])
 		}()
-		go c.do(2, &first[0])
+		go c.Do(2, &first[0])
 		synctest.Wait()
-		c.withdraw(&first[0])
+		c.Withdraw(&first[0])
 		synctest.Wait()
 		if len(*groups) > 0 {
 			t.Errorf("got groups %v, want none before the second request of the other call", *groups)
 		}
-		c.do(3, &second[1])
+		c.Do(3, &second[1])
 		synctest.Wait()
 		if len(*groups) != 1 || len((*groups)[0]) != 4 {
 			t.Errorf("got groups %v, want one of all requests", *groups)
@@ -102,10 +102,10 @@ func TestAnnouncementsEndOnce(t *testing.T) {
 func TestManyAnnouncementsDoNotDelayAFullGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, groups := served(func() {})
-		c.announce(maxGroup + 1)
+		c.Announce(MaxGroup + 1)
 		var all sync.WaitGroup
-		for i := range maxGroup {
-			all.Go(func() { c.do(i, nil) })
+		for i := range MaxGroup {
+			all.Go(func() { c.Do(i, nil) })
 		}
 		all.Wait()
 		if len(*groups) == 0 {
@@ -121,7 +121,7 @@ func TestAPanicIsPassedOn(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			hold := make(chan struct{})
 			rounds := 0
-			c := newCombiner(func(take func() []int) {
+			c := New(func(take func() []int) {
 				if rounds++; rounds > 1 {
 					take()
 					return
@@ -135,11 +135,11 @@ func TestAPanicIsPassedOn(t *testing.T) {
 			var caught any
 			go func() {
 				defer func() { caught = recover() }()
-				c.do(0, nil)
+				c.Do(0, nil)
 			}()
 			synctest.Wait()
 			for i := range 3 {
-				go c.do(i, nil)
+				go c.Do(i, nil)
 			}
 			synctest.Wait()
 			close(hold)
@@ -147,7 +147,7 @@ func TestAPanicIsPassedOn(t *testing.T) {
 			if caught != "first" || c.leading || len(c.waiting) > 0 {
 				t.Errorf("got panic %v, leading %v, %d waiting", caught, c.leading, len(c.waiting))
 			}
-			c.do(4, nil)
+			c.Do(4, nil)
 		})
 	}
 }
