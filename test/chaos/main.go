@@ -89,7 +89,7 @@ func chaos(args []string) error {
 	program := rig.NewProgram("chaos", list...)
 	flags := program.Flags
 	flags.BoolVar(&o.Quick, "quick", false, "do about a tenth of everything")
-	flags.IntVar(&o.Keys, "keys", 0, "kill, mutex: use at least this many keys (0: 1000, quick 100; mutex 20)")
+	flags.IntVar(&o.Keys, "keys", 0, "kill, mutex: use at least this many keys (0: 1000, quick 100; mutex 20); shared: use so many at a time (0: 40, quick 20)")
 	flags.IntVar(&o.Kills, "kills", 0, "kill, mutex, each-kill, step-kill: make at least this many kills (0: 5000, quick 500; mutex 500, the others 1000, quick 60)")
 	flags.IntVar(&o.Parallel, "parallel", 8, "work on this many keys, kills or disks at a time (not power)")
 	flags.StringVar(&o.Trial, "trial", "", "damage, syscalls: make only the trial of this `NAME`")

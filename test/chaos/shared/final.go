@@ -57,10 +57,7 @@ func (r *trial) decide(m *machine, k *key) {
 
 // finish checks the journals and compares them with the records, and reports.
 func (r *trial) finish(h *hits, took time.Duration) error {
-	var records map[string]record
-	if !r.Given {
-		records = r.records(r.machines[0])
-	}
+	records := r.records(r.machines[0])
 	var sum counts
 	for _, k := range r.keys {
 		events, err := lab.ReadJournal(r.journalPath(k.name))

@@ -26,10 +26,8 @@ import (
 	"idem/test/chaos/lab"
 )
 
-const (
-	slots  = 40 // keys that are in use at a time
-	shares = 3  // answers that a key gets before the next one takes its place
-)
+// shares is the number of answers that a key gets before the next one takes its place.
+const shares = 3
 
 // lease has the flags with which commands run. A command is ended 2 s before its lease
 // ends, and killed 1 s later.
@@ -40,7 +38,7 @@ const leaseTime = 7 * time.Second
 // trial is one run of the part shared.
 type trial struct {
 	*stage
-	slots [slots]slot
+	slots []slot
 }
 
 // slot is a place for keys, of which one is in use at a time.
@@ -57,14 +55,19 @@ func Run(l *lab.Lab) error {
 	}
 	defer s.fall()
 	r := &trial{stage: s}
-	duration, parallel := 10*time.Minute, l.Parallel
+	duration, parallel, keys := 10*time.Minute, l.Parallel, 40
 	if l.Quick {
+		keys = 20
 		r.scale, duration = 2500*time.Millisecond, 25*time.Second
 	}
 	if err := s.initLedger(s.server, s.machines[0]); err != nil {
 		return err
 	}
 	s.machines[1].proxy.Retarget(s.pooler.address()) // the other host uses the pooler
+	if l.Keys > 0 {
+		keys = l.Keys
+	}
+	r.slots = make([]slot, keys)
 	for i := range r.slots {
 		r.slots[i].key = r.newKey(fmt.Sprintf("k%02d", i))
 	}
@@ -90,7 +93,10 @@ func Run(l *lab.Lab) error {
 func (r *trial) callRepeatedly(ctx context.Context, m *machine, number int) {
 	rng := rand.New(rand.NewPCG(r.Seed, uint64(m.name[0])<<16|uint64(number)))
 	for ctx.Err() == nil {
-		i := rng.IntN(slots)
+		i := rng.IntN(len(r.slots))
+		if rng.IntN(2) == 0 {
+			i %= 4 // many callers at once
+		}
 		r.slots[i].mu.Lock()
 		k := r.slots[i].key
 		r.slots[i].mu.Unlock()

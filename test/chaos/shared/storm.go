@@ -5,7 +5,7 @@ package shared
 import (
 	"context"
 	"math/rand/v2"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 
@@ -146,7 +146,7 @@ func (r *trial) restart(rng *rand.Rand, h *hits) {
 // kindOf tells idem, its keeper and its command apart.
 func (r *stage) kindOf(p hosts.Process) string {
 	switch {
-	case p.Exe == r.Self && len(p.Args) > 1 && strings.HasPrefix(p.Args[1], "shared-"):
+	case p.Exe == r.Self && len(p.Args) > 1 && slices.Contains([]string{"shared-command", "shared-worker", "shared-effect"}, p.Args[1]):
 		return hitCommand
 	case p.Exe != r.Idem || p.Getenv(lab.EnvCall) == "":
 		return ""

@@ -183,6 +183,9 @@ func (p *Proc) Signal(s syscall.Signal, group bool) {
 
 // Off switches the host off: the kernel kills all of its processes.
 func (h *Host) Off() {
+	h.mu.Lock()
+	h.off = true
+	h.mu.Unlock()
 	_ = h.cmd.Process.Kill()
 	_ = h.cmd.Wait()
 	_ = h.socket.Close()

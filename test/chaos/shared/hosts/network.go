@@ -79,7 +79,9 @@ func inside(pid int, f func() error) error {
 			defer unix.Close(fd)
 			err = unix.Setns(fd, unix.CLONE_NEWNET)
 		}
-		if err == nil {
+		if err != nil {
+			err = fmt.Errorf("the network of process %d: %w", pid, err)
+		} else {
 			err = f()
 		}
 		done <- err

@@ -41,6 +41,12 @@ func (p Process) String() string {
 
 // Scan returns the processes of the host without its agent and without dead ones.
 func (h *Host) Scan() []Process {
+	h.mu.Lock()
+	off := h.off
+	h.mu.Unlock()
+	if off { // a new host may have got the name of its namespace
+		return nil
+	}
 	dir, err := os.Open("/proc")
 	if err != nil {
 		panic(err)
