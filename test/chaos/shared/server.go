@@ -198,7 +198,7 @@ type pooler struct {
 func newPooler(s *server) (*pooler, error) {
 	p := &pooler{server: s}
 	conf := "[databases]\n* = host=" + s.dir + "\n[pgbouncer]\nlisten_addr=\nlisten_port=6432\nunix_socket_dir=" + s.dir +
-		"\nauth_type=trust\nauth_file=" + s.dir + "/users\npool_mode=transaction\ndefault_pool_size=4\nmax_client_conn=500\nserver_reset_query=\n"
+		"\nauth_type=trust\nauth_file=" + s.dir + "/users\npool_mode=transaction\ndefault_pool_size=4\nmax_client_conn=500\nserver_reset_query=\nserver_login_retry=1\n"
 	if err := errors.Join(
 		os.WriteFile(s.path("users"), []byte("\"ci\" \"\"\n\"postgres\" \"\"\n"), 0o644),
 		os.WriteFile(s.path("pooler.ini"), []byte(conf), 0o644),

@@ -71,8 +71,8 @@ func (r *trial) storm(ctx context.Context) func() *hits {
 		})
 	}
 	for i, m := range r.machines {
-		loop(uint64(10+i), 0.2, 0.8, func(rng *rand.Rand) { r.killOne(rng, m, h) })
-		loop(uint64(20+i), 1, 4, func(rng *rand.Rand) { r.cutOff(ctx, rng, m, h) })
+		loop(uint64(10+i), 0.6, 2.4, func(rng *rand.Rand) { r.killOne(rng, m, h) })
+		loop(uint64(20+i), 1/pace, 4/pace, func(rng *rand.Rand) { r.cutOff(ctx, rng, m, h) })
 	}
 	loop(30, 8, 16, func(rng *rand.Rand) { r.restart(rng, h) })
 	return func() *hits {
@@ -83,8 +83,8 @@ func (r *trial) storm(ctx context.Context) func() *hits {
 
 // cutOff disturbs the network of a machine for a while.
 func (r *trial) cutOff(ctx context.Context, rng *rand.Rand, m *machine, h *hits) {
-	d := time.Duration(rng.Int64N(int64(2 * time.Second)))
-	if rng.IntN(4) == 0 {
+	d := time.Duration(rng.Int64N(int64(1500 * time.Millisecond)))
+	if rng.IntN(6) == 0 {
 		d = time.Duration(rng.Int64N(int64(leaseTime * 3 / 2)))
 	}
 	what := []string{hitBoth, hitToServer, hitToClient, hitUnplug, hitReset, hitPower}[rng.IntN(6)]
