@@ -6,6 +6,7 @@
 # host NAME makes a host. Its first process waits for the end of this script.
 declare -A hosts
 host() {
+	# shellcheck disable=SC2016 # the shell on the host expands it
 	setsid unshare --net --uts --pid --mount --ipc --fork --kill-child --mount-proc \
 		sh -c 'hostname "$0"; ip link set lo up; mount -t tmpfs tmpfs /mnt; echo $$ >"$1"; exec sleep 1d' "$1" "$SITE/$1.up" &
 	local p=$!
