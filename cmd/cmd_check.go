@@ -157,7 +157,7 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *recordFlags, argv 
 	if err != nil {
 		return question{}, err
 	}
-	l, err := a.openLedger()
+	l, err := a.openLedgerFor(o)
 	if err != nil {
 		return question{}, err
 	}
@@ -171,7 +171,7 @@ func (a *app) ask(ctx context.Context, o *runOptions, record *recordFlags, argv 
 	if in.id, err = a.recordAsked(ctx, l, in.id, want); err != nil {
 		return question{}, err
 	}
-	h := ledgerHome(l)
+	h := a.ledgerHome(l)
 	probe, verification := o.questions()
 	q := question{flags: o, call: runner.Call{
 		ID: in.id, Policy: policy, Probe: probe, Verification: verification, Limits: runner.Limits{KillAfter: o.killAfter.Duration}, Inside: insideOf(in.id, l.Place()),

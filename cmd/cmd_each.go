@@ -192,11 +192,11 @@ func (b *bulk) batchName() string {
 // It writes nothing.
 func (a *app) openBatch(ctx context.Context, b *bulk) error {
 	o := b.flags
-	l, err := a.openLedger()
+	l, err := a.openLedgerFor(o.runOptions)
 	if err != nil {
 		return err
 	}
-	b.home = ledgerHome(l)
+	b.home = a.ledgerHome(l)
 	if o.name != "" {
 		what := "batch " + quote(o.name)
 		if b.origin, err = a.parentOf(ctx, l, &o.parentFlags, what); err != nil {

@@ -29,7 +29,7 @@ type variableRow struct{ names, text string }
 
 var variableGroups = []variableGroup{
 	{"", []variableRow{
-		{"IDEM_LEDGER", "the directory of the ledger, as an absolute path; like --ledger"},
+		{"IDEM_LEDGER", "the absolute directory or the URL of the ledger; like --ledger"},
 		{"IDEM_TRUST_PLACE", "1: like --trust-place"},
 		{"IDEM_NAMESPACE", "the namespace; like --namespace"},
 		{"IDEM_DISABLE", "1: idem run and idem step only run the command; they ignore all of their flags but -n; idem each runs it for each item of the list, in order"},
@@ -43,7 +43,7 @@ var variableGroups = []variableGroup{
 		{"IDEM_ATTEMPT", "the number of this attempt"},
 		{"IDEM_FENCE", "a number that grows with each attempt of the key"},
 		{"IDEM_TOKEN", "a UUID for Idempotency-Key headers: the same for every attempt, different in each window; IDEM_TOKEN_HEX is the same without dashes"},
-		{"IDEM_LEDGER", "the directory of the ledger; with --trust-place, IDEM_TRUST_PLACE=1 is set too"},
+		{"IDEM_LEDGER", "the ledger; with --trust-place, IDEM_TRUST_PLACE=1 is set too"},
 		{"IDEM_CHAIN", "the attempts and first probes that the command runs inside of"},
 	}},
 	{"The command of an item of idem each gets these, too:", []variableRow{
@@ -91,12 +91,18 @@ func commandExits() map[string][]exitRow {
 			{"127", "the command was not found; nothing is recorded"},
 			{"128+n", "signal n ended the call; idem dies of it. Of several statuses, the order is 64, 69, 125, 128+n, 126 or 127, 79, 65, 80, 123, 75, 74"},
 		},
-		"explain":    {{"1", notWritten}, {"64", badUsage}, {"69", badLedger}},
-		"key":        {{"1", "the key is not known yet, because it depends on a secret that the first run creates; or " + notWritten}, {"64", badUsage}, {"69", badLedger}},
-		"token":      {{"1", notWritten}, {"64", badUsage}, {"69", badLedger}},
-		"list":       {{"1", notWritten}, {"64", badUsage}, {"69", badLedger}},
-		"show":       {{"1", unrecorded + ", or " + notWritten}, {"64", badUsage}, {"69", badLedger}},
-		"logs":       {{"1", "nothing is recorded under the key, it has no such attempt, or " + notWritten}, {"64", badUsage}, {"69", badLedger}},
+		"explain": {{"1", notWritten}, {"64", badUsage}, {"69", badLedger}},
+		"key":     {{"1", "the key is not known yet, because it depends on a secret that the first run creates; or " + notWritten}, {"64", badUsage}, {"69", badLedger}},
+		"token":   {{"1", notWritten}, {"64", badUsage}, {"69", badLedger}},
+		"list":    {{"1", notWritten}, {"64", badUsage}, {"69", badLedger}},
+		"show":    {{"1", unrecorded + ", or " + notWritten}, {"64", badUsage}, {"69", badLedger}},
+		"logs":    {{"1", "nothing is recorded under the key, it has no such attempt, or " + notWritten}, {"64", badUsage}, {"69", badLedger}},
+		"ledger": {
+			{"0", "it is done, or check found no fault"},
+			{"1", notWritten},
+			{"64", "bad usage: a flag, an argument, a URL, or a ledger in a directory"},
+			{"69", "the ledger cannot be used, check found a fault, or sync could not send everything"},
+		},
 		"completion": {{"1", notWritten}, {"64", badUsage}},
 		"version":    {{"1", notWritten}, {"64", badUsage}},
 		"forget":     {{"1", unrecorded + "; the other keys are forgotten anyway"}, {"64", badUsage}, {"69", badLedger}, {"75", ""}},

@@ -140,6 +140,30 @@ the replaying call decides.`,
 		example: `idem run --key mirror --per day --ok 24 --retries 3 --timeout 2h -- rsync -a src/ dst/`,
 	},
 	{
+		topic: "shared",
+		title: "Shared ledgers",
+		flags: []string{"lease", "on-lost", "finish-timeout"},
+		note: `With --ledger postgres://..., calls on several hosts share a ledger, which idem ledger init has created.
+It requires the program idem-postgres, next to idem or in PATH.
+
+Other hosts cannot see the processes of a command. So a call has a lease of 30s to 24h, and renews it. A
+lease that ends without an outcome leaves the key interrupted (79), not free: the command may still run.
+If idem cannot renew the lease, it ends the command before the lease ends: TERM, then KILL after
+--kill-after, which is at most half of the lease. The call then exits with 125. With --on-lost keep, the
+command goes on, and other calls are refused, whatever their --on-interrupted, until a person marks the
+key.
+
+An outcome that the ledger does not take within --finish-timeout is kept on this host (125). The next
+call here sends it, or idem ledger sync.
+
+Every command also takes --connect-timeout DURATION: how long it tries to reach a shared ledger (default
+10s). If that fails, it exits with 69.
+
+--lease and --on-lost are refused (64) for a ledger in a directory. --connect-timeout and
+--finish-timeout have no effect there.`,
+		example: `idem run --ledger postgres://ci@db/ops --key "deploy:$SHA" --lease 5m -- ./deploy.sh`,
+	},
+	{
 		topic: "output",
 		title: "Output",
 		flags: []string{"quiet-ok", "max-output", "quiet", "verbose"},

@@ -82,7 +82,7 @@ func (a *app) key(ctx context.Context, o *runOptions, argv []string, keep retent
 			hintForm("idem key [run flags] -- COMMAND [ARG...]").
 			hint("for a new random key: idem key --new")
 	}
-	l, err := a.openLedger()
+	l, err := a.openLedgerFor(o)
 	if err != nil {
 		return err
 	}

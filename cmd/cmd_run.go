@@ -2,10 +2,7 @@ package cmd
 
 import (
 	"context"
-	"errors"
 	"os"
-	"path/filepath"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -29,6 +26,7 @@ type runOptions struct {
 
 	wait wait
 	mutexFlags
+	sharedFlags
 	replayFlags
 	quietOK   bool
 	json      bool
@@ -37,6 +35,7 @@ type runOptions struct {
 	metaFile  string
 	metaFD    int
 	flagSet   *pflag.FlagSet
+	inShared  func() bool // whether the ledger is a shared one
 	ui        *ui
 	exitCodes exitCodes
 	hooks     hooks
@@ -65,6 +64,7 @@ func newRunOptions() *runOptions {
 		inputs:        newInputFlags(),
 		policyFlags:   newPolicyFlags(),
 		outcomeFlags:  newOutcomeFlags(),
+		sharedFlags:   newSharedFlags(),
 		replayFlags:   newReplayFlags(),
 		maxOutput:     defaultMaxOutput,
 		metaFD:        noMetaFD,
@@ -108,7 +108,7 @@ func (a *app) callFlags(f *pflag.FlagSet, o *runOptions) {
 func (a *app) itemFlags(f *pflag.FlagSet, o *runOptions) {
 	f.SetInterspersed(false) // flags after the command belong to the command
 	f.SortFlags = false
-	o.flagSet, o.ui = f, &a.ui
+	o.flagSet, o.ui, o.inShared = f, &a.ui, a.inShared
 	o.keyFlags.addTo(f)
 	o.windowFlags.addTo(f)
 	o.inputs.addTo(f)
@@ -116,6 +116,7 @@ func (a *app) itemFlags(f *pflag.FlagSet, o *runOptions) {
 	o.policyFlags.addTo(f)
 	o.storeFlags.addTo(f)
 	o.outcomeFlags.addTo(f)
+	o.sharedFlags.addTo(f)
 	f.BoolVar(&o.quietOK, "quiet-ok", false, "print the command's output only if it fails; for cron, which mails all output")
 	f.Var(&o.maxOutput, "max-output", "record at most `SIZE` of output, such as 10MiB, 0 or unlimited; beyond it, keep the start and the last 1 MiB (the live output is never cut)")
 	f.StringVar(&o.metaFile, "meta-file", "", "write a JSON object about the call to the file `PATH`")
@@ -239,11 +240,11 @@ func (a *app) checkFlags(o *runOptions) (runner.Policy, retention, error) {
 
 // runRecorded makes a call with its ledger.
 func (a *app) runRecorded(ctx context.Context, p plan) made {
-	l, err := a.openLedger()
+	l, err := a.openLedgerFor(p.flags)
 	if err != nil {
 		return made{err: err}
 	}
-	m := a.prepare(ctx, p, ledgerHome(l))
+	m := a.prepare(ctx, p, a.ledgerHome(l))
 	if m.err == nil {
 		a.carryOut(ctx, p, &m)
 	}
@@ -342,59 +343,4 @@ func (a *app) finishRun(p plan, meta *meta, m made) ending {
 		a.hintPer(p.flags)
 	}
 	return end
-}
-
-// outcome prints warnings and notes about the result of a call. It returns the exit
-// status of idem, or its failure if the status is idem's own.
-func (a *app) outcome(o *runOptions, res runner.Result, call runner.Call) (int, *failure) {
-	if res.NotRetried != nil {
-		a.ui.warn("attempt %d was the last: the next could not be started", res.Record.Attempts)
-		a.ui.warnDetail("%v", res.NotRetried)
-	}
-	a.reportLosses(res)
-	key, cur := quote(call.ID.Key), res.Record.Current
-	switch {
-	case res.Action == runner.ActionRefuse:
-		return 0, refusal(res, call)
-	case res.Unrecorded != nil:
-		a.reportOutput(res, call, nil)
-		f := fail(exitUnrecorded, "the command of key %s %s", key, unrecordedText(res)).detail("%v", res.Unrecorded)
-		if fault := (*ledger.Fault)(nil); errors.As(res.Unrecorded, &fault) && fault.Kind == ledger.FaultReplaced && filepath.Base(fault.Path) == "ledger.db" {
-			return 0, f.hint("if the ledger was moved, the outcome is recorded in it: find it with idem show and its --ledger DIR")
-		}
-		if errors.Is(res.Unrecorded, ledger.ErrCorrupt) {
-			f.detail("the ledger may or may not have the outcome")
-			return 0, f
-		}
-		return 0, f.hintFor(call.ID, "to see the state of the key", "show").hintSettle(call.ID)
-	case res.Action == runner.ActionReplay:
-		lost := undeliveredFailure(res, call)
-		a.reportOutput(res, call, lost)
-		if now := a.now(); call.Policy.TTL > 0 && cur.Started.After(now) {
-			a.ui.warn("key %s does not expire yet: the clock was set back", key)
-			a.ui.warnDetail("it ran at %s, and the clock says %s", stamp(cur.Started), stamp(now))
-		}
-		if res.Reason == runner.ReasonUnverified {
-			a.ui.warn("replayed key %s, although its effect could not be verified", key)
-			a.ui.warnDetail("the verification %s", probeText(*res.Verified))
-		}
-		a.warnRepeated(res, call)
-		if a.ui.notes() {
-			a.ui.note("%s", replayedText(res))
-		}
-		return o.endStatus(res), lost
-	default:
-		if len(res.Holders) > 0 {
-			a.ui.warn("key %s stays busy: processes of the command are still alive: %s", key, processes(res.Holders))
-		}
-		lost := undeliveredFailure(res, call)
-		a.reportOutput(res, call, lost)
-		if res.Reason == runner.ReasonUnverified && res.Verified != nil {
-			a.ui.note("key %s ran again, because the verification %s", key, probeText(*res.Verified))
-		}
-		if a.ui.verbose {
-			a.ui.note("ran key %s: attempt %d %s in %s", key, cur.Number, outcomeText(cur), cur.Ended.Sub(cur.Started).Round(time.Millisecond))
-		}
-		return o.endStatus(res), lost
-	}
 }

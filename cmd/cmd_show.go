@@ -19,6 +19,7 @@ type showView struct {
 	Argv     []jsonBytes   `json:"argv"`
 	Token    string        `json:"token"`
 	Mutexes  []heldView    `json:"mutexes"`
+	Lease    *leaseView    `json:"lease,omitempty"` // in a shared ledger, while a call holds the key
 	Attempts []showAttempt `json:"attempts"`
 	Steps    []stepView    `json:"steps"` // of a batch: none, see items
 	Items    ledger.Tally  `json:"items"` // of a batch, by state; else null
@@ -124,7 +125,7 @@ func (a *app) show(ctx context.Context, key string, record *recordFlags, asJSON,
 	}
 	token := tokenOf(rec.ID, rec.Generation)
 	if asJSON {
-		v := showView{keyView: viewKey(rec), Argv: []jsonBytes{}, Token: token, Mutexes: mutexes, Attempts: []showAttempt{}, Steps: tree.views(), Items: items}
+		v := showView{keyView: viewKey(rec), Argv: []jsonBytes{}, Token: token, Mutexes: mutexes, Lease: viewLease(rec.Lease), Attempts: []showAttempt{}, Steps: tree.views(), Items: items}
 		for _, s := range argv {
 			v.Argv = append(v.Argv, jsonBytes(s))
 		}
@@ -164,6 +165,9 @@ func recordText(rec ledger.Record, command, token string, mutexes []heldView) st
 		field("part of", "%s", escape(rec.Parent.Key))
 	}
 	field("state", "%s", rec.Phase())
+	if rec.Lease != nil {
+		field("lease", "%s", leaseText(rec.Lease))
+	}
 	for _, m := range mutexes {
 		field("mutex", "%s (%s)", escape(m.Mutex), m.State)
 	}

@@ -112,7 +112,7 @@ func (a *app) stepCommand() *cobra.Command {
 func (a *app) words() []string {
 	args, at := a.args, 0
 	for at < len(args) && strings.HasPrefix(args[at], "-") { // flags of every command
-		if args[at] == "--ledger" || args[at] == "--namespace" {
+		if args[at] == "--ledger" || args[at] == "--namespace" || args[at] == "--connect-timeout" {
 			at++
 		}
 		at++

@@ -42,6 +42,7 @@ func Fits(flags []string) error {
 	a.callFlags(f, o)
 	o.jsonFlag(f)
 	f.StringVar(&a.ledger, "ledger", "", "")
+	f.Var(&a.connectTimeout, "connect-timeout", "")
 	f.BoolVar(&a.trustPlace, "trust-place", false, "")
 	namespaceFlag(f, &a.namespace, "")
 	if err := f.Parse(flags); err != nil {

@@ -38,7 +38,7 @@ var needs = []need{
 	{"retry-delay", []string{"retries"}},
 	{"retry-max-delay", []string{"retries"}},
 	{"retry-on", []string{"retries"}},
-	{"kill-after", []string{"timeout", "probe", "verify"}},
+	{"kill-after", []string{"timeout", "probe", "verify", "lease"}}, // or a shared ledger without --lease
 }
 
 // clash is a pair of flags that cannot be combined. In the message, the value of the
@@ -100,8 +100,11 @@ func clashError(flag, other, why string) error {
 // checkPairs refuses flags of a call that cannot be combined.
 func (o *runOptions) checkPairs() error {
 	has := func(name string) bool {
-		if name == "key" { // an argument of idem check
+		switch {
+		case name == "key": // an argument of idem check
 			return o.key != ""
+		case name == "lease" && o.inShared(): // a default
+			return true
 		}
 		return o.given(name)
 	}
@@ -156,6 +159,7 @@ var runClashes = []clash[*runOptions]{
 	{"final", "retry-on", "these failures are not run again", func(o *runOptions) bool { return o.retryOn.set.Within(o.final.set) }},
 	{"final", "retries", "no failure is run again", func(o *runOptions) bool { return o.retries > 0 && failures.Within(o.final.set) }},
 	{"ok", "retries", "every status is a success", func(o *runOptions) bool { return o.retries > 0 && o.succeeds(failures) }},
+	{"kill-after*", "lease*", "KILL must come in the first half of the lease, so that the command does not outlive it", func(o *runOptions) bool { return o.given("lease") && o.killsTooLate() }},
 	{"max-attempts 1", "retries", "the first attempt is the last", func(o *runOptions) bool { return o.maxAttempts == 1 && o.retries > 0 }},
 
 	{"quiet-ok", "no-store output", "a failure prints the recorded output", func(o *runOptions) bool { return o.quietOK && o.noStore.output }},
@@ -344,4 +348,4 @@ func checkNew(f *pflag.FlagSet, args []string) error {
 }
 
 // commonFlags are the flags that a wrapper may add to any command.
-var commonFlags = []string{"ledger", "namespace", "trust-place", "quiet", "verbose"}
+var commonFlags = []string{"ledger", "connect-timeout", "namespace", "trust-place", "quiet", "verbose"}

@@ -136,7 +136,7 @@ func (o *recordFlags) words() (words []string, plain bool) {
 	}
 	plain = len(args) == 1
 	o.command.Flags().Visit(func(f *pflag.Flag) {
-		plain = plain && slices.Contains([]string{"ledger", "namespace", "trust-place"}, f.Name) // a hint has these anyway
+		plain = plain && slices.Contains([]string{"ledger", "connect-timeout", "namespace", "trust-place"}, f.Name) // a hint has these anyway
 	})
 	return words, plain
 }

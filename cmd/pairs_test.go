@@ -187,15 +187,16 @@ func TestPairsOfOtherCommands(t *testing.T) {
 	}
 	for c, want := range map[string]string{
 		"check": "ask latest window",
-		"each": "allow-empty-parts arg-file at csv day-start dry-run events events-fd events-skipped exit-code fail-fast final force hash hash-cwd hash-env " +
+		"each": "allow-empty-parts arg-file at csv day-start dry-run events events-fd events-skipped exit-code fail-fast final finish-timeout force hash hash-cwd hash-env " +
 			"hash-file hash-file-optional hash-ignore hash-stdin hash-value hook in item-hooks item-on-stdin jobs jsonl key key-field kill-after " +
-			"kill-running limit max-attempts max-failures max-output max-stdin meta-fd meta-file mutex no-store no-wait null ok on-failure on-interrupted " +
-			"on-mismatch on-unverified only order per probe probe-first probe-on probe-timeout progress quiet quiet-ok rate redact redact-env replace " +
+			"kill-running lease limit max-attempts max-failures max-output max-stdin meta-fd meta-file mutex no-store no-wait null ok on-failure on-interrupted " +
+			"on-lost on-mismatch on-unverified only order per probe probe-first probe-on probe-timeout progress quiet quiet-ok rate redact redact-env replace " +
 			"replay rerun-within resumable retries retry-delay retry-max-delay retry-on skip-bad stop-on strict-newline tag timeout tsv ttl tz verbose " +
 			"verify window",
 		"explain": "ask latest window",
 		"forget":  "at day-start failed interrupted latest per state tz under window",
 		"key":     "new",
+		"ledger":  "failover grant grant-done json",
 		"list":    "at day-start failed glob interrupted items json latest limit mutexes namespace null per state tz under window",
 		"logs":    "at attempt day-start follow latest per raw stderr stdout tz window",
 		"mark": "allow-empty-parts at day-start exit-code failed force hash hash-cwd hash-env hash-file hash-file-optional hash-ignore hash-stdin hash-value " +

@@ -99,6 +99,9 @@ var ways = []way{
 	{flag: "retry-on", args: "--retry-on 4", with: "--retries 1 --retry-delay 1ms", script: `call sh -c 'echo x >>side; exit 6'`},
 	{flag: "timeout", args: "--timeout 0.05", as: "--timeout 10m", script: `call sleep 1`},
 	{flag: "kill-after", args: "--kill-after 0.05", with: "--timeout 10m"}, // timing
+	{flag: "lease", args: "--lease 1m"},                                    // in a shared ledger
+	{flag: "on-lost", args: "--on-lost keep"},                              // in a shared ledger
+	{flag: "finish-timeout", args: "--finish-timeout 1m"},                  // in a shared ledger
 	{flag: "quiet-ok", args: "--quiet-ok", script: `call echo hi`},
 	{flag: "max-output", args: "--max-output 2", script: `call seq 1 5`},
 	{flag: "max-output", args: "--max-output 0", script: `call seq 1 5`},
@@ -140,6 +143,7 @@ var ways = []way{
 	{flag: "exit-code", args: "--exit-code executed=9", script: `call true`},
 	{flag: "on-ledger-error", args: "--on-ledger-error run", script: unusable},
 	{flag: "ledger", args: "--ledger ledger2", kind: place, before: "-", script: `call true`},
+	{flag: "connect-timeout", args: "--connect-timeout 1"}, // to a shared ledger
 	{flag: "namespace", args: "--namespace n", kind: place, before: "-", script: `call true`},
 	{flag: "trust-place", args: "--trust-place", kind: place, script: `mkdir -m 777 w; chmod 777 w; idem run --key k $F --ledger w/l -- true; echo $?`},
 }

@@ -12,6 +12,7 @@ import (
 
 	"idem/hashkey"
 	"idem/ledger"
+	"idem/ledger/drivers"
 	"idem/runner"
 )
 
@@ -84,9 +85,9 @@ func (a *app) namedParent(o *parentFlags, what string) (ledger.Origin, error) {
 	if err != nil {
 		return ledger.Origin{}, err
 	}
-	if outer := os.Getenv("IDEM_LEDGER"); place != outer {
+	if outer := os.Getenv("IDEM_LEDGER"); !drivers.Same(place, outer) {
 		return ledger.Origin{}, usage("--ledger names another ledger than that of the run around %s", what).
-			detail("the run is recorded in %s", quote(outer)).
+			detail("the run is recorded in %s", quote(publicURL(outer))).
 			hintUnflagged("to use the ledger of the run", "--ledger")
 	}
 	return ledger.Origin{

@@ -20,18 +20,23 @@ const (
 	varName  = "IDEM_LEDGER="
 )
 
-// placeOf returns the absolute directory of the ledger. It is the value of --ledger or,
-// without it, of IDEM_LEDGER. The default belongs to this user alone and survives a
+// placeOf returns the absolute directory of the ledger, or its URL, which may have a
+// password. It is the value of --ledger or, without it, of IDEM_LEDGER. The default belongs to this user alone and survives a
 // reboot, so it is never the current directory or below /tmp. The file system is read
 // only for a path with unusual characters.
 func placeOf(flag string, getenv func(string) string) (string, error) {
+	if drivers.IsShared(flag) {
+		return sharedPlace(flag, getenv("IDEM_LEDGER"))
+	}
 	if flag != "" {
 		if err := checkPath(flagName, flag, getenv); err != nil {
 			return "", err
 		}
 		return filepath.Abs(flag)
 	}
-	if env := getenv("IDEM_LEDGER"); env != "" {
+	if env := getenv("IDEM_LEDGER"); drivers.IsShared(env) {
+		return env, nil
+	} else if env != "" {
 		if err := checkPath(varName, env, getenv); err != nil {
 			return "", err
 		}
@@ -97,6 +102,9 @@ func unexpanded(path string) bool {
 // is flagName or varName.
 func checkPath(name, path string, getenv func(string) string) error {
 	source := strings.TrimRight(name, " =")
+	if f := wrongScheme(source, path); f != nil {
+		return f
+	}
 	var fault string
 	switch {
 	case looksLikeURL(path):
@@ -172,7 +180,18 @@ func expandPath(path string, getenv func(string) string) string {
 // trustVar is the environment variable for --trust-place.
 const trustVar = "IDEM_TRUST_PLACE"
 
-func (a *app) openLedger() (ledger.Store, error) {
+// inShared reports whether the ledger of the call is a shared one.
+func (a *app) inShared() bool {
+	place, err := placeOf(a.ledger, os.Getenv)
+	return err == nil && drivers.IsShared(place)
+}
+
+// openLedger opens the ledger of a call that runs no command.
+func (a *app) openLedger() (ledger.Store, error) { return a.openLedgerFor(nil) }
+
+// openLedgerFor opens the ledger of a call with the flags of idem run. They are nil for
+// another call.
+func (a *app) openLedgerFor(o *runOptions) (ledger.Store, error) {
 	if env := os.Getenv(trustVar); env != "" && env != "0" && env != "1" {
 		return nil, usage("%s is %s, which is neither 1 nor 0", trustVar, quote(env))
 	}
@@ -185,6 +204,12 @@ func (a *app) openLedger() (ledger.Store, error) {
 	}
 	place, err := placeOf(a.ledger, os.Getenv)
 	if err != nil {
+		return nil, err
+	}
+	if drivers.IsShared(place) {
+		return a.openShared(place, o)
+	}
+	if err := o.needShared(place); err != nil {
 		return nil, err
 	}
 	return drivers.Open(place, drivers.Options{TrustPlace: a.trustPlace})

@@ -136,11 +136,8 @@ const maxHintCommand = 16 << 10
 
 // hint returns a hint with its command, if there is one that may be shown and pasted.
 func (w *answer) hint(h hint, a *app) hintView {
-	text, command := h.text, h.line
-	switch {
-	case h.about != nil:
-		command = a.ui.ledgerPath().command(*h.about, h.words...)
-	case h.flags != "":
+	text, command := h.text, h.commandLine(a.ui.ledgerPath)
+	if command == "" && h.flags != "" {
 		text = a.ui.hintText(h)
 		// The pasted call must not run the command under the same key of another ledger.
 		flags := h.flags

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"idem/ledger"
+	"idem/ledger/drivers"
 	"idem/proc"
 	"idem/runner"
 	"idem/sidefile"
@@ -35,7 +36,7 @@ type exitRow struct{ code, meaning string }
 var exitTable = []exitRow{
 	{"64", "bad usage: a flag or a key, a derived key without a window, a step outside of a run, or a key or a mutex inside itself"},
 	{"65", "the key was recorded with different inputs: the command line, or what --hash-* adds"},
-	{"69", "the ledger cannot be used: no permission, full, damaged, from a newer idem, or on an unsafe file system; or a replay could not append to its files, or would not be exact"},
+	{"69", "the ledger cannot be used: not reachable, no permission, full, damaged, from a newer idem, or on an unsafe file system; or a replay could not append to its files, or would not be exact"},
 	{"74", "the command succeeded and is recorded, but its output could not be written, or a replay lacks a part of stdout; of the statuses from 64 to 80, only 74 may follow a start of the command"},
 	{"75", "the key is running, or processes of its command are still alive; or a --mutex is held"},
 	{"79", "an earlier attempt was interrupted and its outcome is unknown, or the probe or the verification could not tell"},
@@ -88,6 +89,8 @@ func failureOf(err error) *failure {
 	var start *proc.StartError
 	var busy *ledger.BusyError
 	var inexact *runner.InexactError
+	var kept *ledger.KeptError
+	var wrong *drivers.PlaceError
 	switch {
 	case errors.As(err, &f):
 		return f
@@ -99,6 +102,14 @@ func failureOf(err error) *failure {
 		return inexactFailure(err, inexact.Lacks)
 	case errors.As(err, new(*sidefile.Error)):
 		return fileFailure(err)
+	case errors.As(err, &kept):
+		return interruptedFailure(runner.Result{Record: kept.Record}, runner.Call{}).withoutFlagHints()
+	case errors.As(err, &wrong):
+		f := usage("%s", wrong.Text)
+		if f.details = wrong.Details; wrong.Hint != "" {
+			f.hint("%s", wrong.Hint)
+		}
+		return f
 	case errors.Is(err, ledger.ErrNotFound):
 		return fail(exitError, "nothing is recorded under this key")
 	case errors.Is(err, ledger.ErrChanged):

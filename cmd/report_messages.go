@@ -158,11 +158,15 @@ func busyFailure(rec ledger.Record, leftover bool, holders []ledger.Process, cal
 		}
 		return f.hintWait(call, "to wait until they are gone")
 	case cur.State == ledger.Running:
-		return fail(exitBusy, "key %s is running", key).
+		return fail(exitBusy, "key %s is running%s", key, runningText(rec)).
 			detail("%s", startedText(cur)).
 			hintShare(call)
 	default: // claimed, but the attempt has not begun yet or has already ended
-		return fail(exitBusy, "key %s is held by a call that starts, ends, or waits to retry or for a mutex", key).
+		where := ""
+		if l := elsewhere(rec); l != nil {
+			where = " on " + hostName(l)
+		}
+		return fail(exitBusy, "key %s is held by a call%s that starts, ends, or waits to retry or for a mutex", key, where).
 			hintShare(call)
 	}
 }
@@ -230,8 +234,13 @@ func askedFailure(id ledger.ID) *failure {
 func interruptedFailure(res runner.Result, call runner.Call) *failure {
 	rec, probed := res.Record, res.Probed
 	cur := rec.Current
-	f := fail(exitInterrupted, "key %s was interrupted: attempt %d has no recorded outcome", keyShown(rec), cur.Number).
-		detail("%s", startedText(cur))
+	var f *failure
+	if l := elsewhere(rec); l != nil {
+		f = silentFailure(rec, l)
+	} else {
+		f = fail(exitInterrupted, "key %s was interrupted: attempt %d has no recorded outcome", keyShown(rec), cur.Number).
+			detail("%s", startedText(cur))
+	}
 	if probed != nil {
 		f.detail("the probe could not tell whether it is done: it %s", probeText(*probed))
 	}
@@ -242,6 +251,9 @@ func interruptedFailure(res runner.Result, call runner.Call) *failure {
 			hintNotDone(rec.ID)
 	} else {
 		f.hintSettle(rec.ID)
+	}
+	if rec.Kept() {
+		return f
 	}
 	f.hintFlags("if the command may safely run again", "--on-interrupted rerun")
 	if res.Parent {

@@ -21,6 +21,9 @@ func (f *failure) ledgerHints() *failure {
 	if errors.As(f.err, &at) {
 		place = at.Place
 	}
+	if f.sharedHints(place) {
+		return f
+	}
 	switch err := f.err; {
 	case errors.As(err, &fault):
 		return f.faultHints(fault, place)

@@ -13,6 +13,7 @@ import (
 
 	"idem/hashkey"
 	"idem/ledger"
+	"idem/ledger/drivers"
 )
 
 // hint is one line of advice after a message. It holds at most one command. A pasted
@@ -22,6 +23,7 @@ type hint struct {
 	about *ledger.ID // the record that the command names; nil: there is no command
 	words []string   // the name of the command and its flags, except those for the record
 	line  string     // another command, as a line for a shell
+	how   string     // the HOW of a call of idem ledger about the ledger of this call
 	flags string     // flags that the call lacks
 	call  bool       // whether the hint is about flags of the call
 }
@@ -62,6 +64,11 @@ func (f *failure) hint(format string, args ...any) *failure {
 // empty purpose says that it needs no explanation.
 func (f *failure) hintRun(purpose, format string, args ...any) *failure {
 	return f.addHint(hint{text: purpose, line: fmt.Sprintf(format, args...)})
+}
+
+// hintLedger adds a hint with a call of idem ledger about the ledger of this call.
+func (f *failure) hintLedger(purpose, how string) *failure {
+	return f.addHint(hint{text: purpose, how: how})
 }
 
 // hintForm adds the form of a call.
@@ -158,6 +165,28 @@ func (r ledgerPath) command(id ledger.ID, words ...string) string {
 	return shellLine(append(argv, id.Key))
 }
 
+// shared reports whether the ledger of the call is a shared one.
+func (r ledgerPath) shared() bool {
+	place, err := placeOf(r.ledger, r.getenv)
+	return err == nil && drivers.IsShared(place)
+}
+
+// commandLine returns the command of a hint as a line for a shell, "" if it has none.
+func (h hint) commandLine(path func() ledgerPath) string {
+	switch {
+	case h.about != nil:
+		return path().command(*h.about, h.words...)
+	case h.how == "":
+		return h.line
+	}
+	r := path()
+	words := []string{"idem", "ledger", h.how}
+	if place, err := placeOf(r.ledger, r.getenv); err == nil {
+		words = append(words, publicURL(place))
+	}
+	return shellLine(words)
+}
+
 // cutUnder removes --under from the end of words, and reports whether it was there. The
 // key is then its value.
 func cutUnder(words []string) ([]string, bool) {
@@ -172,6 +201,7 @@ func cutUnder(words []string) ([]string, bool) {
 func (r ledgerPath) flags(namespace string) []string {
 	var flags []string
 	if place, ok := r.place(); ok {
+		place = publicURL(place)
 		if strings.HasSuffix(place, "\n") { // $(...) would cut off the newline
 			place += "/"
 		}
@@ -186,7 +216,7 @@ func (r ledgerPath) flags(namespace string) []string {
 	return flags
 }
 
-// place returns the absolute path of the ledger and reports whether a command must
+// place returns the absolute path or the URL of the ledger and reports whether a command must
 // name it.
 func (r ledgerPath) place() (string, bool) {
 	place, err := placeOf(r.ledger, r.getenv)

@@ -129,6 +129,8 @@ func outcomeText(a ledger.Attempt) string {
 		return "was marked " + markName(a.State)
 	case a.Reason == ledger.ReasonProbed:
 		return "was found done by the probe"
+	case a.Reason == ledger.ReasonTransaction:
+		return "was recorded as done by the command's own transaction"
 	case a.Reason == ledger.ReasonUnverified && a.ExitCode == 1:
 		return "was found gone by the verification"
 	case a.Reason == ledger.ReasonUnverified:

@@ -98,13 +98,14 @@ func (u *ui) hint(h hint) {
 
 // hintText returns the text of a hint. Only a hint with a command needs ledgerPath.
 func (u *ui) hintText(h hint) string {
+	line := h.commandLine(u.ledgerPath)
 	switch {
-	case h.about != nil:
-		return h.text + ": " + u.ledgerPath().command(*h.about, h.words...)
-	case h.line != "" && h.text == "":
-		return h.line
-	case h.line != "":
-		return h.text + ": " + h.line
+	case line != "" && h.text == "":
+		return line
+	case line != "":
+		return h.text + ": " + line
+	case strings.HasPrefix(h.flags, flagName) && u.ledgerPath().shared(): // about its directory on this host
+		return "set XDG_STATE_HOME to a directory that only this user can write to"
 	case h.flags == "":
 		return h.text
 	case h.text == "":

@@ -29,6 +29,7 @@ func Main(args []string) int {
 	if status, helper := proc.Helper(args); helper {
 		return status
 	}
+	becomeSibling(args)
 	a := newApp(args)
 	var end ending
 	if unfit != nil {
@@ -56,11 +57,13 @@ type app struct {
 	args       []string // the arguments that follow the program's name
 	ui         ui
 	now        func() time.Time
-	ledger     string  // of --ledger
-	trustPlace bool    // of --trust-place
-	namespace  string  // of --namespace
-	name       string  // the NAME of idem step
-	answer     *answer // of idem run --json; else nil
+	ledger     string // of --ledger
+	trustPlace bool   // of --trust-place
+	// connectTimeout is that of --connect-timeout.
+	connectTimeout duration
+	namespace      string  // of --namespace
+	name           string  // the NAME of idem step
+	answer         *answer // of idem run --json; else nil
 }
 
 func newApp(args []string) *app {
@@ -130,6 +133,7 @@ var commands = []command{
 	{"logs", (*app).logsCommand},
 	{"forget", (*app).forgetCommand},
 	{"mark", (*app).markCommand},
+	{"ledger", (*app).ledgerCommand},
 	{"completion", (*app).completionCommand},
 	{"version", (*app).versionCommand},
 }
@@ -198,9 +202,12 @@ func (a *app) command(only string) *cobra.Command {
 	})
 	root.Flags().BoolVar(&printVersion, "version", false, "print the version")
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.ledger, "ledger", "", "use the ledger in `DIR` (IDEM_LEDGER; default: "+placeHelp+")")
+	flags.StringVar(&a.ledger, "ledger", "", "use the ledger in `DIR` or at the URL postgres://... (IDEM_LEDGER; default: "+placeHelp+")")
 	flags.BoolVar(&a.trustPlace, "trust-place", os.Getenv(trustVar) == "1", "accept a ledger below a directory that other users can write to (IDEM_TRUST_PLACE=1); such a user can replace the ledger, and keys then run again")
 	flags.Lookup("trust-place").DefValue = ""
+	a.connectTimeout.Duration = defaultConnectTimeout
+	flags.Var(&a.connectTimeout, "connect-timeout", "try for `DURATION` to reach a shared ledger")
+	flags.Lookup("connect-timeout").Hidden = true // idem help shared has it; it would widen each page
 	namespaceFlag(flags, &a.namespace, "use the keys of namespace `NAME` (IDEM_NAMESPACE; default \""+defaultNamespace+"\")")
 	for _, c := range commands {
 		if only == "" || only == c.name {

@@ -17,7 +17,7 @@ import (
 // home is the ledger of a call and the things that the call gets from it.
 type home struct {
 	ledger ledger.Ledger
-	place  string // the directory of the ledger
+	place  string // the directory of the ledger, or its URL without a password
 	inputs.Source
 	// variables returns the environment variables about an attempt.
 	variables func(at runner.Attempt, chain string) map[string]string
@@ -37,10 +37,11 @@ func (h home) ofAttempt(at runner.Attempt) map[string]string {
 }
 
 // ledgerHome returns the home of a call that is recorded in l.
-func ledgerHome(l ledger.Store) home {
+func (a *app) ledgerHome(l ledger.Store) home {
+	forCommands := commandPlace(a.ledger, l.Place())
 	return home{
 		ledger: l, place: l.Place(), Source: l,
-		variables: func(at runner.Attempt, chain string) map[string]string { return variables(at, l.Place(), chain) },
+		variables: func(at runner.Attempt, chain string) map[string]string { return variables(at, forCommands, chain) },
 		backlog: func() (proc.Backlog, error) {
 			b, err := l.Backlog()
 			if err != nil {
@@ -56,7 +57,7 @@ func ledgerHome(l ledger.Store) home {
 func (a *app) unprotectedHome(keep bool) home {
 	place, _ := placeOf(a.ledger, os.Getenv) // "" after an error
 	return home{
-		ledger: none.New(keep), place: place, Source: noLedgerSource{}, unprotected: true,
+		ledger: none.New(keep), place: publicURL(place), Source: noLedgerSource{}, unprotected: true,
 		variables: func(at runner.Attempt, chain string) map[string]string {
 			set := variables(at, place, chain)
 			for _, name := range unprotectedLacks {

@@ -19,5 +19,32 @@ type Lease struct {
 	Keep bool
 }
 
+// A lease without a given length has DefaultLease. MaxLease is the longest one.
+const (
+	DefaultLease = 3 * time.Minute
+	MaxLease     = 24 * time.Hour
+)
+
 // Expired reports whether the lease has ended without an outcome.
 func (l *Lease) Expired() bool { return l.Left <= 0 }
+
+// Kept reports whether the command of r may run on another host for as long as it likes. Its
+// lease has ended, and its holder lets it go on without the ledger. Until the holder or a
+// mark by hand ends this, no policy of a call may run the key again.
+func (r Record) Kept() bool {
+	return r.Phase() == PhaseInterrupted && r.Lease != nil && r.Lease.Keep && r.Lease.Elsewhere
+}
+
+// UnsentError is the error of Finish when the ledger could not be reached or no longer
+// accepts the outcome.
+type UnsentError struct {
+	// Path is the file of this host that has the outcome until it is sent; "" if it is
+	// not kept.
+	Path string
+	// Ended reports whether the command was ended because its lease could not be renewed.
+	Ended bool
+	Err   error
+}
+
+func (e *UnsentError) Error() string { return e.Err.Error() }
+func (e *UnsentError) Unwrap() error { return e.Err }

@@ -180,6 +180,8 @@ func Decide(rec ledger.Record, fingerprint string, p Policy, m Moment) Decision 
 	switch {
 	case m.Holding:
 		return d
+	case rec.Kept() && d.Reason != ReasonRecursive && d.Reason != ReasonMismatch:
+		return Decision{ActionRefuse, ReasonInterrupted} // no claim can be taken, and waiting does not help
 	case rec.Current.State == ledger.Running && d.Reason != ReasonRecursive && d.Reason != ReasonMismatch:
 		return Decision{ActionClaim, ReasonBusy} // only the claim shows whether the key is held or interrupted
 	case m.Retrying && d.Action != ActionExecute && d.Reason != ReasonRecursive && d.Reason != ReasonMismatch:

@@ -60,6 +60,7 @@ func (c *call) take(ctx context.Context) (*Task, Result, error) {
 		}
 		claim, err := c.Ledger.Claim(ctx, c.ID)
 		var busy *ledger.BusyError
+		var kept *ledger.KeptError
 		switch {
 		case err == nil:
 			t, res, err := c.claimed(ctx, claim)
@@ -67,6 +68,8 @@ func (c *call) take(ctx context.Context) (*Task, Result, error) {
 				continue
 			}
 			return t, res, err
+		case errors.As(err, &kept): // Get did not know it yet; see Decide
+			return nil, Result{Decision: Decision{ActionRefuse, ReasonInterrupted}, Record: kept.Record}, nil
 		case !errors.As(err, &busy):
 			return nil, Result{}, err
 		}

@@ -38,6 +38,9 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 		return nil, err
 	}
 	c.changed()
+	c.mu.Lock()
+	c.run = s.RunID
+	c.mu.Unlock()
 	failpoint.Here("begin.done")
 	e.start(s)
 	return e, nil
@@ -48,7 +51,7 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 func (c *claim) begin(ctx context.Context, e *execution, s ledger.Start) error {
 	c.mu.Lock()
 	f, dirty := c.now, c.dirty
-	simple := len(s.Mutexes) == 0 && c.ticket == 0 && !c.mutex
+	simple := len(s.Mutexes) == 0 && c.ticket == 0 && !c.mutex && !c.mayHold
 	c.mu.Unlock()
 	if dirty {
 		var err error
@@ -56,24 +59,27 @@ func (c *claim) begin(ctx context.Context, e *execution, s ledger.Start) error {
 			return err
 		}
 	}
-	if simple && !s.Renew && !s.Fresh && !f.own.stale && f.adopts(s.Origin.Parent) {
-		return c.beginOne(ctx, e, s, f)
+	if simple && !s.Renew && !s.Fresh && !f.own.stale && f.unchanging(s.Origin.Parent) {
+		// Under the claim, records above the key may have changed since.
+		if err := c.beginOne(ctx, e, s, f); !errors.Is(err, ledger.ErrChanged) {
+			return err
+		}
 	}
 	return c.beginMany(ctx, e, s)
 }
 
-// adopts reports whether a child of parent can begin without a change of the parent's row.
-func (f *family) adopts(parent ledger.ID) bool {
-	if parent == (ledger.ID{}) {
-		return f.own.parent == nil || f.current(f.own.rec.Parent)
+// unchanging reports whether the record can begin as a child of parent with a change of its own
+// row alone. The zero parent keeps the recorded one. A parent that has a row above it may become
+// a child of that, and then each change locks all rows above.
+func (f *family) unchanging(parent ledger.ID) bool {
+	if parent == (ledger.ID{}) && f.own.parent == nil {
+		return len(f.above) == 0 || f.own.generation != 0
 	}
-	return f.current(parent) && (f.own.parent == nil || f.own.rec.Parent == parent)
-}
-
-// current reports whether a record above has a row, and is no child itself.
-func (f *family) current(id ledger.ID) bool {
-	above, ok := f.above[id]
-	return ok && above.parent == nil
+	if parent == (ledger.ID{}) {
+		parent = f.own.rec.Parent
+	}
+	above, ok := f.above[parent]
+	return ok && len(f.above) == 1 && above.parent == nil && (f.own.parent == nil || f.own.rec.Parent == parent)
 }
 
 // lostColumns returns attemptColumns of the row o, as they are when the attempt is over. Without

@@ -10,14 +10,18 @@ import (
 
 // Changes of several records lock the rows first, and then compute the new rows in this
 // program. Rows are locked from the parent to the child, so that two changes cannot wait for
-// each other.
+// each other. The rows above a record are locked against a new series only.
 
-// lockOwn locks the row of the claim's record and reads it with those above. The error is
-// ledger.ErrChanged if the claim no longer has it.
+// lockOwn locks the row of the claim's record and those above, and reads them. The error is
+// ledger.ErrChanged if the claim no longer has the record.
 func (c *claim) lockOwn(t *wire.Tx) (family, error) {
 	var f family
 	lock := c.ledger.stmt("select 1 from {s}.record where id = $1 and holder = $2 for update", wire.Bytes(c.name[:]), wire.ID(c.held.holder))
-	if err := t.Do(lock, c.ledger.familyStmt(c.id, &f)); err != nil {
+	stmts := []*wire.Stmt{lock, c.ledger.familyStmt(c.id, &f)}
+	if above := namesOf(c.id)[1:]; len(above) > 0 {
+		stmts = append([]*wire.Stmt{c.ledger.stmt("select 1"+lockAbove("$1"), wire.BytesArray(above))}, stmts...)
+	}
+	if err := t.Do(stmts...); err != nil {
 		return f, err
 	}
 	if lock.Rows == 0 {
@@ -30,9 +34,14 @@ func (c *claim) lockOwn(t *wire.Tx) (family, error) {
 func (c *claim) beginMany(ctx context.Context, e *execution, s ledger.Start) error {
 	l := c.ledger
 	var storage int
+	var spools []string
 	since := sinceBoot()
+	mutexes := c.prepareMutexes(s)
 	err := l.tx(ctx, wire.Durable, func(t *wire.Tx) error {
 		since = sinceBoot()
+		if err := mutexes.lock(t); err != nil {
+			return err
+		}
 		f, err := c.lockOwn(t)
 		if err != nil {
 			return err
@@ -40,7 +49,7 @@ func (c *claim) beginMany(ctx context.Context, e *execution, s ledger.Start) err
 		if f.own.rec.Current.RunID == s.RunID { // an earlier try was committed, and its answer was lost
 			return c.readCommitted(e, f)
 		}
-		if err := c.takeMutexes(t, s); err != nil {
+		if err := mutexes.take(t); err != nil {
 			return err
 		}
 		r := &f.own
@@ -70,13 +79,14 @@ func (c *claim) beginMany(ctx context.Context, e *execution, s ledger.Start) err
 		if err := l.advance(t, r, true); err != nil {
 			return err
 		}
-		e.fence, e.generation, e.attempt = r.rec.Fence, r.rec.Generation, r.rec.Current
+		e.fence, e.generation, e.attempt, spools = r.rec.Fence, r.rec.Generation, r.rec.Current, r.spools
 		return nil
 	})
 	if err == nil {
+		l.removeSpools(spools)
 		l.leases.renewed(c.held, since)
-		c.keepMutexes(s)
 	}
+	c.keepMutexes(s, err)
 	return l.explain(err)
 }
 
@@ -89,8 +99,7 @@ func (c *claim) readCommitted(e *execution, f family) error {
 // record, or moves the current attempt to the table attempt. A running one was lost.
 func (l *Ledger) settle(t *wire.Tx, r *record) error {
 	if r.stale {
-		r.stale = false
-		return l.dropHistory(t, nameOf(r.rec.ID))
+		return l.settleStale(t, r)
 	}
 	if r.rec.Current.RunID == "" {
 		return nil
@@ -137,23 +146,28 @@ func (l *Ledger) number(t *wire.Tx) (n int64, err error) {
 	return n, err
 }
 
-// store writes all columns of a row that is locked, except those of the claim. A begun attempt
-// also renews the lease.
+// store writes all columns of the claim's own row, which is locked. It renews the lease.
 func (l *Ledger) store(t *wire.Tx, r *record) error {
+	return l.storeWith(t, r, `, renewed = case when holder is null then renewed else pg_catalog.clock_timestamp() end,
+		lease_until = case when holder is null then lease_until else pg_catalog.clock_timestamp() + lease * '1 microsecond'::pg_catalog.interval end`)
+}
+
+// storeUnheld writes all columns of a locked row but those of the claim, which is not the
+// caller's.
+func (l *Ledger) storeUnheld(t *wire.Tx, r *record) error { return l.storeWith(t, r, "") }
+
+func (l *Ledger) storeWith(t *wire.Tx, r *record, set string) error {
 	id := r.rec.ID
 	args := []wire.Arg{
 		wire.Bytes(nameOf(id)), wire.Int(r.rec.Generation), wire.Int(r.rec.Fence), wire.Int(r.rec.Attempts), wire.Int(r.seq),
 		wire.BytesOrNull(r.parent), wire.Int(r.series), wire.Int(r.rec.Series), wire.Int(r.done), wire.BytesOrNull(r.inline),
 	}
-	set := ""
 	for i, name := range attemptColumns {
 		set += ", " + name + " = $" + strconv.Itoa(len(args)+i+1)
 	}
 	args = append(args, attemptArgs(r.rec.Current, r.out)...)
 	s := l.stmt(`update {s}.record set generation = $2, fence = $3, attempts = $4, seq = $5, parent = $6, parent_series = $7, series = $8, done = $9,
-		inline = $10, renewed = case when holder is null then renewed else pg_catalog.clock_timestamp() end,
-		lease_until = case when holder is null then lease_until else pg_catalog.clock_timestamp() + lease * '1 microsecond'::pg_catalog.interval end`+
-		set+` where id = $1`, args...)
+		inline = $10`+set+` where id = $1`, args...)
 	if err := t.Do(s); err != nil {
 		return err
 	}

@@ -94,11 +94,15 @@ type claim struct {
 	held   *held
 	given  bool   // the row was given back, in the commit of an outcome
 	killed bool   // the last command that ended did not exit by itself
-	ticket int64  // in the lines of mutexes, from Queue to Begin
-	mutex  bool   // it holds mutexes
+	run    string // the last attempt
 	now    family // as it was read last; Begin relies on it
-	shown  bool   // Record has returned it
-	dirty  bool   // the record may have changed since
+
+	ticket     int64          // in the lines of mutexes, from Queue to Begin
+	ticketLock *filelock.Lock // shows the ticket to other calls of this host
+	mutex      bool           // it holds mutexes
+	mayHold    bool           // a Begin has tried to take some; its answer may be lost
+	shown      bool           // Record has returned it
+	dirty      bool           // the record may have changed since
 }
 
 var errReleased = errors.New("the claim is released")
@@ -127,6 +131,8 @@ func (c *claim) take(ctx context.Context) error {
 	take := l.many(claimSQL, wire.Bytes(c.name[:]), wire.Raw(c.id.Namespace), wire.Raw(c.id.Key), wire.Raw(c.id.Window), wire.ID(holder),
 		wire.ID(c.here.site), wire.Raw(l.host), wire.Int(os.Getpid()), wire.Int(l.opt.Lease.Microseconds()), wire.Bool(!l.opt.Keep),
 		wire.ID(known), wire.Int(format))
+	kept := false // by the claim before this one
+	take.Each = func(row *wire.Row) error { kept = row.Bool(); return nil }
 	var f family
 	read := l.claimedStmt(c.id, &f)
 	err = l.retry(ctx, l.opt.ConnectTimeout, func(ctx context.Context) error {
@@ -145,7 +151,7 @@ func (c *claim) take(ctx context.Context) error {
 	}
 	l.leases.add(h)
 	if err := c.leftovers(); err != nil {
-		c.giveUp()
+		c.leaveToProcesses(ctx, kept)
 		return err
 	}
 	return nil
@@ -193,17 +199,24 @@ func (c *claim) leftovers() error {
 	return &ledger.BusyError{ID: c.id, Record: rec, Leftover: true, Holders: found}
 }
 
-// giveUp gives a claim back that the caller does not get.
-func (c *claim) giveUp() {
-	c.ledger.leases.remove(c.held)
-	_ = c.giveBack(context.Background())
+// leaveToProcesses ends a claim that the caller does not get, because processes of the
+// recorded attempt are alive on this host. The row is not given back. So other hosts
+// see the key and its mutexes as held until the lease ends. kept says that only a person
+// could end the claim of the attempt.
+func (c *claim) leaveToProcesses(ctx context.Context, kept bool) {
+	l := c.ledger
+	l.leases.remove(c.held)
+	if kept { // on failure, the lease ends as an ordinary one
+		_ = l.do(ctx, wire.Lazy, l.stmt("update {s}.record set takeover = false where id = $1 and holder = $2", wire.Bytes(c.name[:]), wire.ID(c.held.holder)))
+	}
 }
 
 // giveBack frees the row. If the server does not get it, the lease ends by itself.
 func (c *claim) giveBack(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
 	defer cancel()
-	return c.ledger.session.Do(ctx, wire.Lazy, c.ledger.many(giveBackSQL, wire.Bytes(c.name[:]), wire.ID(c.held.holder)))
+	give := c.ledger.many(giveBackSQL, wire.Bytes(c.name[:]), wire.ID(c.held.holder))
+	return c.ledger.session.Do(ctx, wire.Lazy, append([]*wire.Stmt{give}, c.leave()...)...)
 }
 
 // Release implements ledger.Claim. While processes of a killed command live, the row keeps its
@@ -215,19 +228,21 @@ func (c *claim) Release() error {
 		return nil
 	}
 	failpoint.Here("release.before")
-	c.killed = c.killed || c.life != nil
+	unfinished := c.life != nil
+	c.killed = c.killed || unfinished
 	err := c.endLife(ledger.ReasonLost)
 	leftover := false
 	if err == nil && c.killed {
 		leftover, err = c.lock.OtherHeld(filelock.Life)
 	}
-	c.ledger.leases.remove(c.held)
-	if c.mutex || c.ticket > 0 {
-		c.leaveMutexes(leftover)
+	if unfinished && !leftover { // they may have closed the descriptor
+		leftover = len(filelock.LeftoversOf(c.run)) > 0
 	}
+	c.ledger.leases.remove(c.held)
 	if !c.given && !leftover && err == nil {
 		_ = c.giveBack(context.Background()) // without it, the lease ends by itself
 	}
+	c.endTicket()
 	err = errors.Join(err, c.lock.Release())
 	c.lock = nil
 	failpoint.Here("release.after")
@@ -278,6 +293,7 @@ func (c *claim) changed() {
 
 // Wait implements ledger.Ledger. It polls, because a pooler does not pass notifications on.
 func (l *Ledger) Wait(ctx context.Context, id ledger.ID) error {
+	l.session.Withdraw(ctx) // the caller may change something long after it has called Together
 	return poll(ctx, func() (bool, error) {
 		here, err := l.openLocal(context.WithoutCancel(ctx), false)
 		if err != nil {

@@ -63,6 +63,9 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 		wire.Int(out.sum), wire.Int(out.chunks), wire.BytesOrNull(inline), wire.Int(c.doneBy(a)))}
 	stmts[0].Each = func(row *wire.Row) error { a.Ended = row.Time(); return nil }
 	stmts = append(stmts, l.fileStmts(c.id, a.RunID, o.Files)...)
+	if final {
+		stmts = append(stmts, c.leaveWithOutcome()...)
+	}
 	err := l.doWithin(ctx, l.opt.FinishTimeout, wire.Durable, stmts...)
 	if err == nil && stmts[0].Rows == 0 {
 		a, err = e.readFinished(ctx, a)

@@ -3,11 +3,93 @@ package postgres
 import (
 	"context"
 
+	"idem/internal/failpoint"
 	"idem/ledger"
+	"idem/ledger/postgres/wire"
 )
 
-// Forget implements ledger.Ledger.
-func (l *Ledger) Forget(ctx context.Context, id ledger.ID) error { panic("forget") }
+// Forget implements ledger.Ledger. One commit forgets the record and all records below it.
+// Then the rows of those below are deleted piece by piece. A kill in between leaves stale
+// rows, which a further Forget deletes.
+func (l *Ledger) Forget(ctx context.Context, id ledger.ID) error {
+	return l.forgetAll(ctx, id, func(*record) error { return nil })
+}
 
 // ForgetIf implements ledger.Ledger.
-func (l *Ledger) ForgetIf(ctx context.Context, was ledger.Record) error { panic("forget") }
+func (l *Ledger) ForgetIf(ctx context.Context, was ledger.Record) error {
+	return l.forgetAll(ctx, was.ID, func(r *record) error {
+		now := r.rec
+		if now.Generation != was.Generation || now.Current.RunID != was.Current.RunID || now.Current.State != was.Current.State {
+			return ledger.ErrChanged
+		}
+		return nil
+	})
+}
+
+// forgetAll forgets a record and all records below it, unless check returns an error.
+func (l *Ledger) forgetAll(ctx context.Context, id ledger.ID, check func(*record) error) error {
+	f, err := l.read(ctx, id) // a claim would create a row
+	if err != nil {
+		return err
+	}
+	if !f.own.stored {
+		return ledger.ErrNotFound // a record with others below it has a row
+	}
+	c, err := l.claim(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer c.Release()
+	below, err := c.forget(ctx, check)
+	if err == nil && below {
+		err = newDeletion(l).run(ctx, id)
+	}
+	return err
+}
+
+// forget forgets the record of the claim and all records below it. It reports whether there are
+// rows below, which are all stale now.
+func (c *claim) forget(ctx context.Context, check func(*record) error) (below bool, err error) {
+	l := c.ledger
+	var spools []string
+	var done int64 // the generation that an earlier try stored, if it was committed
+	since := sinceBoot()
+	err = l.tx(ctx, wire.Durable, func(t *wire.Tx) error {
+		since = sinceBoot()
+		f, err := c.lockOwn(t)
+		if err != nil {
+			return err
+		}
+		r := &f.own
+		is, err := l.hasBelow(t, r)
+		if err != nil {
+			return err
+		}
+		below = is != none
+		if done != 0 && r.rec.Generation == done && r.seq == 0 && !r.stale && is != current {
+			return nil
+		}
+		if err := check(r); err != nil {
+			return err
+		}
+		switch {
+		case r.stale || r.seq != 0 || is == current:
+			err = l.forget(t, r)
+		case is == stale:
+			return nil
+		default:
+			return ledger.ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		done, spools = r.rec.Generation, r.spools
+		return l.store(t, r)
+	})
+	if err == nil {
+		l.leases.renewed(c.held, since)
+		l.removeSpools(spools)
+		failpoint.Here("forget.spools")
+	}
+	return below, err
+}

@@ -34,7 +34,8 @@ func (l *Ledger) many(sql string, row ...wire.Arg) *wire.Stmt {
 // claimSQL takes the claim of a record, and creates its row. It does nothing while another
 // holder's lease is valid, unless that holder was on this host: its lock is free, so it is dead.
 // It is not durable: if the server forgets it, Begin finds another holder or none. The row of a
-// key without a history has generation 0, see family.resolve.
+// key without a history has generation 0, see family.resolve. It returns whether only a person
+// could end the claim before: the row as it was.
 var claimSQL = "with " + input("id bytea", "namespace bytea", "key bytea", "win bytea", "holder uuid", "site uuid", "host bytea", "pid int8", "lease int8",
 	"takeover bool", "ledger uuid", "format int8") + `,
 	c as (insert into {s}.record as r (id, namespace, key, win, generation, fence, holder, site, claim_host, claim_pid, lease, renewed, lease_until, takeover)
@@ -49,13 +50,15 @@ var claimSQL = "with " + input("id bytea", "namespace bytea", "key bytea", "win 
 		where r.holder is null or r.holder = excluded.holder or r.site = excluded.site
 			or r.takeover and r.lease_until < pg_catalog.clock_timestamp()
 		returning r.id)
-	select i.n from i join c on c.id = i.id`
+	select i.n, coalesce((select r.holder is not null and not r.takeover from {s}.record r where r.id = i.id), false) from i join c on c.id = i.id`
 
 // beginSQL moves the current attempt to the table attempt, and stores the new one in its place.
 // A running one was lost. The row of the parent is locked against a new series until the commit.
+// The parent is no child, so it is not stale.
 var beginSQL = "with " + input("id bytea", "holder uuid", "was_run text", "was_state text", "was_generation int8", "generation int8", "run_id text",
 	"fingerprint bytea", "host bytea", "pid int8", "usr bytea", "parent bytea", "series int8", "storage int8", "parent_run text", "inputs bytea") + `,
-	p as materialized (select r.id, r.series from {s}.record r where r.id in (select i.parent from i) order by r.id for key share),
+	p as materialized (select r.id, r.series from {s}.record r where r.id in (select i.parent from i) and r.parent is null
+		order by r.id for key share),
 	o as materialized (select r.*, i.n as request from i join {s}.record r on r.id = i.id
 		where r.holder = i.holder and r.run_id = i.was_run and r.state = i.was_state and r.generation = i.was_generation
 			and (i.parent is null or exists (select 1 from p where p.id = i.parent and p.series = i.series))
@@ -84,7 +87,8 @@ var finishSQL = "with " + input("id bytea", "run_id text", "fence int8", "final 
 		where r.run_id = i.run_id and r.fence = i.fence and r.state = 'running' order by r.id for no key update of r),
 	u as (update {s}.record r set state = i.state, reason = i.reason, exit_code = i.exit_code, signal = i.signal, ended = pg_catalog.clock_timestamp(),
 			output_bytes = i.output_bytes, truncated = i.truncated, incomplete = i.incomplete, redacted = i.redacted, files = i.files,
-			storage = i.storage, size = i.size, sum = i.sum, chunks = i.chunks, inline = i.inline, done = i.done,
+			storage = i.storage, size = i.size, sum = i.sum, chunks = i.chunks, inline = i.inline,
+			done = case when r.parent is null then 0 else i.done end,
 			holder = case when i.final and r.holder = i.holder then null else r.holder end
 		from o join i on i.n = o.request where r.id = o.id
 		returning r.id, r.ended)

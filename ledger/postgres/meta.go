@@ -51,7 +51,8 @@ func (l *Ledger) readMeta(ctx context.Context) (*meta, error) {
 		return l.meta, nil
 	}
 	var m meta
-	if err := l.do(ctx, wire.Read, l.metaStmt(&m)); err != nil {
+	err := l.retry(ctx, l.opt.ConnectTimeout, func(ctx context.Context) error { return l.session.Alone(ctx, wire.Read, l.metaStmt(&m)) })
+	if err != nil {
 		return nil, err
 	}
 	if m.ledger == (wire.UUID{}) {

@@ -30,8 +30,9 @@ type record struct {
 	series     int64  // parent_series
 	lease      lease
 	out        output
-	inline     []byte // only if it was selected
-	stale      bool   // see family.go
+	inline     []byte   // only if it was selected
+	stale      bool     // see family.go
+	spools     []string // attempts of a dropped history that may have files on this host
 }
 
 // output describes the recorded output of an attempt.

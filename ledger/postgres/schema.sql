@@ -71,7 +71,7 @@ create table {s}.record (
 alter table {s}.record alter column inline set storage external;
 -- No index has a column of the lease, so that a renewal changes none (heap-only tuples).
 create index record_order on {s}.record (namespace, seq);
-create index record_parent on {s}.record (parent, parent_series, done) where parent is not null;
+create index record_parent on {s}.record (parent, parent_series, done, id) where parent is not null;
 
 -- The earlier attempts and marks of each record.
 create table {s}.attempt (

@@ -70,6 +70,7 @@ func repeatable(err error) bool {
 		switch p.Code {
 		case "40001", "40P01", // serialization failure, deadlock
 			"55P03",                   // lock not available
+			"25P03",                   // this program was too slow between two round trips of a transaction
 			"57P01", "57P02", "57P03", // the server is ending, crashed or starts
 			"25006", // read-only: a server that was demoted
 			"53300": // too many connections

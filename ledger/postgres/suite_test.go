@@ -36,6 +36,7 @@ func (f form) harness(t *testing.T) ledgertest.Harness {
 	var mu sync.Mutex
 	bases := map[string]string{} // local directories of one host, by place
 	return ledgertest.Harness{
+		Surveys: true,
 		New: func(t testing.TB) string {
 			schema := server.NewSchema(t)
 			must(t, Init(t.Context(), f.url(server, pgtest.Owner, pgtest.Database, schema), InitOptions{Grant: []string{pgtest.CI}}))

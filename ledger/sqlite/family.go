@@ -2,16 +2,14 @@ package sqlite
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
 
-	"idem/internal/lenprefix"
 	"idem/ledger"
 	"idem/ledger/filelock"
+	"idem/ledger/survey"
 )
 
 // A record is stale when it belongs to an earlier series of its parent, or when its parent
@@ -364,18 +362,7 @@ func (r recordRow) doneBy(a ledger.Attempt) int64 {
 	if r.kin.parent == 0 || a.State != ledger.Succeeded {
 		return 0
 	}
-	return doneOf(filelock.NameOf(r.rec.ID), a.Fingerprint)
-}
-
-// doneOf begins with the first bits of the rowid, so that the index over the children has
-// nearly the order of the table. Then a deletion in this order changes few pages of the index.
-func doneOf(name filelock.Name, fingerprint string) int64 {
-	h := sha256.Sum256(lenprefix.Append(nil, string(name[:]), fingerprint))
-	copy(h[:2], name[:2])
-	if n := int64(binary.BigEndian.Uint64(h[:8])); n != 0 {
-		return n
-	}
-	return 1
+	return survey.DoneOf(filelock.NameOf(r.rec.ID), a.Fingerprint)
 }
 
 // spools are attempts whose files are to be removed after the commit. They are also removed

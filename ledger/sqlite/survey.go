@@ -3,62 +3,13 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"encoding/binary"
 	"errors"
-	"math/bits"
 	"sync"
 
 	"idem/ledger"
 	"idem/ledger/filelock"
+	"idem/ledger/survey"
 )
-
-// successes implements ledger.Successes. It is a hash table with open addressing: a Go map
-// would need four times the memory. A slot has the column done of a record, and 0 is a free
-// slot. The rowid says where to look first. A wrong answer requires that two keys agree in the
-// 64 bits of done, of which 16 are also in the rowid, and nearly in those of the rowid.
-type successes struct {
-	slots []int64
-	used  int
-}
-
-func newSuccesses(n int) *successes { return &successes{slots: make([]int64, n+n/2+16)} }
-
-func (s *successes) slot(rowid int64) int {
-	at, _ := bits.Mul64(uint64(rowid)<<1, uint64(len(s.slots)))
-	return int(at)
-}
-
-// find returns the slot that has done, or the free slot where it belongs.
-func (s *successes) find(rowid, done int64) int {
-	at := s.slot(rowid)
-	for s.slots[at] != done && s.slots[at] != 0 {
-		if at++; at == len(s.slots) {
-			at = 0
-		}
-	}
-	return at
-}
-
-// add reports false when the table is full.
-func (s *successes) add(rowid, done int64) bool {
-	at := s.find(rowid, done)
-	if s.slots[at] == 0 {
-		if s.used >= len(s.slots)*3/4 {
-			return false
-		}
-		s.slots[at] = done
-		s.used++
-	}
-	return true
-}
-
-func (s *successes) Has(id ledger.ID, fingerprint string) bool {
-	name := filelock.NameOf(id)
-	rowid := int64(binary.BigEndian.Uint64(name[:8]) >> 1)
-	return s.slots[s.find(rowid, doneOf(name, fingerprint))] != 0
-}
-
-func (s *successes) Bytes() int { return 8 * len(s.slots) }
 
 // surveyPage is the number of records that Successes reads at once, as listPage is for List.
 const surveyPage = 20000
@@ -67,30 +18,30 @@ const surveyPage = 20000
 func (l *Ledger) Successes(ctx context.Context, parent ledger.ID) (ledger.Successes, error) {
 	db, err := l.database(ctx)
 	if db == nil || err != nil {
-		return newSuccesses(0), l.explain(err)
+		return survey.New(0), l.explain(err)
 	}
 	s, err := readSuccesses(ctx, db, parent)
 	return s, l.explain(err)
 }
 
-func readSuccesses(ctx context.Context, q querier, parent ledger.ID) (*successes, error) {
+func readSuccesses(ctx context.Context, q querier, parent ledger.ID) (*survey.Table, error) {
 	p, _, err := readBoth(ctx, q, parent)
 	if err != nil || p.rowid == 0 || p.stale {
-		return newSuccesses(0), err
+		return survey.New(0), err
 	}
 	var n int
 	if err := q.QueryRowContext(ctx, "select count(*) from records where parent=? and parent<>0 and parent_series=? and done<>0",
 		p.rowid, p.rec.Series).Scan(&n); err != nil {
 		return nil, err
 	}
-	s := newSuccesses(n)
+	s := survey.New(n)
 	for from := (successRow{done: -1 << 63}); ; {
 		page, err := successPage(ctx, q, p, from)
 		if err != nil || len(page) == 0 {
 			return s, err
 		}
 		for _, r := range page {
-			if !s.add(r.rowid, r.done) {
+			if !s.Add(r.rowid, r.done) {
 				return s, nil // the batch has grown since; Get finds the rest
 			}
 		}

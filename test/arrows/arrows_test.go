@@ -47,13 +47,17 @@ var rooms = []rule{
 	{"ledger", nil},
 	{"ledger/spool", []string{"ledger", "internal/fdio"}},
 	{"ledger/none", []string{"ledger", "ledger/spool"}},
-	{"ledger/drivers", []string{"ledger", "ledger/sqlite", "ledger/postgres"}},
+	{"ledger/drivers", []string{"ledger", "ledger/sqlite", "ledger/postgres", "ledger/postgres/dsn"}},
 	{"ledger/localdir", []string{"ledger", "internal/failpoint"}},
 	{"ledger/filelock", []string{"ledger", "ledger/localdir", "internal/lenprefix"}},
-	{"ledger/sqlite", []string{"ledger", "ledger/spool", "ledger/localdir", "ledger/filelock", "internal/failpoint", "internal/lenprefix"}},
-	{"ledger/postgres", []string{"ledger", "ledger/spool", "ledger/localdir", "ledger/filelock"}},
+	{"ledger/survey", []string{"ledger", "ledger/filelock", "internal/lenprefix"}},
+	{"ledger/sqlite", []string{"ledger", "ledger/spool", "ledger/localdir", "ledger/filelock", "ledger/survey", "internal/combine", "internal/failpoint", "internal/lenprefix"}},
+	{"ledger/postgres", []string{"ledger", "ledger/spool", "ledger/localdir", "ledger/filelock", "ledger/survey", "ledger/postgres/dsn", "ledger/postgres/wire", "internal/failpoint", "internal/lenprefix"}},
+	{"ledger/postgres/dsn", nil},
+	{"ledger/postgres/wire", []string{"internal/combine"}},
 	{"ledger/postgres/pgtest/...", []string{"ledger/postgres/pgtest/...", "internal/testkit"}},
 	{"ledger/ledgertest", []string{"ledger", "ledger/spool"}}, // for tests only, see unwanted
+	{"internal/combine", nil},
 	{"internal/entry", nil},
 	{"internal/rawsig", nil},
 	{"internal/lenprefix", nil},
@@ -71,7 +75,7 @@ var fences = []struct {
 	why     string
 }{
 	{[]string{"database/sql/...", "modernc.org/...", "github.com/jackc/..."}, []string{"ledger/*", "ledger/postgres/..."}, "drivers stay below ledger"},
-	{[]string{"os/exec"}, []string{"proc", "ledger/ledgertest", "ledger/postgres/pgtest"}, "only proc starts processes"},
+	{[]string{"os/exec"}, []string{"proc", "ledger/ledgertest", "ledger/postgres/dsn", "ledger/postgres/pgtest"}, "only proc starts processes, except for a password command"},
 	{[]string{"github.com/spf13/..."}, []string{"cmd"}, "only cmd knows the command line"},
 	{[]string{"net/http/...", "text/template/...", "html/template"}, nil, "they cost every start of the program"},
 }

@@ -99,8 +99,8 @@ func (c *Config) lists() (hosts, ports string) {
 	return strings.Join(h, ","), strings.Join(p, ",")
 }
 
-// checkFiles reads the files of TLS, so that a refusal can name the key of the file that
-// is the cause.
+// checkFiles reads the files of TLS. A refusal names the key of the file that is the cause,
+// which the error of pgconn does not.
 func (c *Config) checkFiles() *Error {
 	for _, key := range []string{"sslrootcert", "sslcert", "sslkey"} {
 		path := c.settings[key]
@@ -129,13 +129,30 @@ func (c *Config) configure(t *target) *Error {
 	servicefile, done := emptyService()
 	defer done()
 	pairs := [][2]string{
-		{"host", t.host}, {"port", t.port}, {"user", s["user"]}, {"database", s["dbname"]},
-		{"password", ""}, {"passfile", ""}, {"sslpassword", ""}, {"application_name", ""}, {"timezone", ""}, {"options", ""},
-		{"connect_timeout", "0"}, {"min_protocol_version", "3.0"}, {"max_protocol_version", "3.0"}, {"servicefile", servicefile},
+		{"host", t.host},
+		{"port", t.port},
+		{"user", s["user"]},
+		{"database", s["dbname"]},
+		{"password", ""},
+		{"passfile", ""},
+		{"sslpassword", ""},
+		{"application_name", ""},
+		{"timezone", ""},
+		{"options", ""},
+		{"connect_timeout", "0"},
+		{"min_protocol_version", "3.0"},
+		{"max_protocol_version", "3.0"},
+		{"servicefile", servicefile},
 		{"target_session_attrs", "any"}, // Dial checks it
-		{"channel_binding", s["channel_binding"]}, {"require_auth", s["require_auth"]},
-		{"sslmode", t.mode}, {"sslsni", s["sslsni"]}, {"sslnegotiation", s["sslnegotiation"]}, {"sslcertmode", orElse(s["sslcertmode"], "allow")},
-		{"sslrootcert", s["sslrootcert"]}, {"sslcert", s["sslcert"]}, {"sslkey", s["sslkey"]},
+		{"channel_binding", s["channel_binding"]},
+		{"require_auth", s["require_auth"]},
+		{"sslmode", t.mode},
+		{"sslsni", s["sslsni"]},
+		{"sslnegotiation", s["sslnegotiation"]},
+		{"sslcertmode", orElse(s["sslcertmode"], "allow")},
+		{"sslrootcert", s["sslrootcert"]},
+		{"sslcert", s["sslcert"]},
+		{"sslkey", s["sslkey"]},
 	}
 	if t.mode == "disable" {
 		pairs = append(pairs, [][2]string{{"sslrootcert", ""}, {"sslcert", ""}, {"sslkey", ""}}...)
@@ -145,7 +162,7 @@ func (c *Config) configure(t *target) *Error {
 		b.WriteString(pair[0] + "='" + quoter.Replace(pair[1]) + "' ")
 	}
 	config, err := pgconn.ParseConfigWithOptions(b.String(), pgconn.ParseConfigOptions{
-		GetSSLPassword: c.secret.keyPassword,
+		GetSSLPassword: c.secret().keyPassword,
 	})
 	switch {
 	case err != nil && !t.socket() && s["sslkey"] != "":

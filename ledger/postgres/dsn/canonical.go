@@ -7,20 +7,21 @@ import (
 
 // canonical returns the URL with everything that was resolved. A command that changes the
 // environment of libpq for its purposes reaches the same ledger by it. The passwords are
-// missing: they come from the files and variables that they came from before.
-func (c *Config) canonical() string {
+// missing: they come from the files and variables that they came from before. The files
+// in the home directory are missing too, unless they are in said.
+func (c *Config) canonical(said settings) string {
 	return c.url(func(key string) bool {
 		switch key {
 		case "host", "port", "user", "dbname":
 			return false
 		}
-		return true
+		return said[key] != ""
 	}, true)
 }
 
 // url returns the URL of the targets with the keys that a function chooses, and with the
-// keys of idem if ours is true.
-func (c *Config) url(chosen func(key string) bool, ours bool) string {
+// keys of idem if own is true.
+func (c *Config) url(chosen func(key string) bool, own bool) string {
 	var b strings.Builder
 	b.WriteString("postgres://" + encode(c.settings["user"], "") + "@")
 	var pairs []string
@@ -44,10 +45,10 @@ func (c *Config) url(chosen func(key string) bool, ours bool) string {
 		}
 	}
 	b.WriteString("/" + encode(c.settings["dbname"], ""))
-	if ours && c.Schema != "idem" {
+	if own && c.Schema != "idem" {
 		pair("schema", c.Schema)
 	}
-	if ours && chosen != nil && c.Lease > 0 {
+	if own && chosen != nil && c.Lease > 0 {
 		pair("lease", c.Lease.String())
 	}
 	if chosen != nil {

@@ -24,7 +24,7 @@ type Config struct {
 
 	settings settings // of libpq, without passwords
 	targets  []*target
-	secret   *secret // behind a pointer, so that printing an enclosing struct does not show it
+	secret   hidden
 }
 
 // Error is a URL, or an environment, that cannot be used. None of its texts contains a
@@ -61,21 +61,22 @@ func Parse(place string, env func(string) string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Config{Schema: "idem", HasPassword: u.password != "", secret: &secret{}}
+	c := &Config{Schema: "idem", HasPassword: u.password != "", secret: hide(&secret{})}
 	if err := c.ownKeys(u); err != nil {
 		return nil, err
 	}
 	if err := refuseEnv(env); err != nil {
 		return nil, err
 	}
-	if err := c.resolve(u, env); err != nil {
+	said, err := c.resolve(u, env)
+	if err != nil {
 		return nil, err
 	}
 	if err := c.build(); err != nil {
 		return nil, err
 	}
 	c.readPassfile()
-	c.Canonical = c.canonical()
+	c.Canonical = c.canonical(said)
 	return c, nil
 }
 

@@ -30,8 +30,9 @@ func (c *Config) Dial(ctx context.Context) (*pgconn.PgConn, error) {
 	}
 	delays.Reset()
 	var last *DialError
+	var p printed
 	for {
-		conn, failed := c.pass(ctx)
+		conn, failed := c.pass(ctx, &p)
 		if failed == nil {
 			return conn, nil
 		}
@@ -56,7 +57,7 @@ type address struct {
 }
 
 // pass tries each address of each host once.
-func (c *Config) pass(ctx context.Context) (*pgconn.PgConn, *DialError) {
+func (c *Config) pass(ctx context.Context, p *printed) (*pgconn.PgConn, *DialError) {
 	var failures []*DialError
 	var addresses []address
 	for i, t := range c.targets {
@@ -74,7 +75,7 @@ func (c *Config) pass(ctx context.Context) (*pgconn.PgConn, *DialError) {
 		}
 	}
 	for n, a := range addresses {
-		conn, failed := c.attempt(ctx, a, len(addresses)-n)
+		conn, failed := c.attempt(ctx, a, len(addresses)-n, p)
 		if failed == nil {
 			return conn, nil
 		}
@@ -88,7 +89,7 @@ func (c *Config) pass(ctx context.Context) (*pgconn.PgConn, *DialError) {
 
 // attempt connects to one address. Its share of the time that is left depends on the
 // number of addresses that are not tried yet.
-func (c *Config) attempt(ctx context.Context, a address, left int) (*pgconn.PgConn, *DialError) {
+func (c *Config) attempt(ctx context.Context, a address, left int, p *printed) (*pgconn.PgConn, *DialError) {
 	t := c.targets[a.target]
 	limit := c.settings.connectTimeout()
 	if deadline, ok := ctx.Deadline(); ok && left > 1 {
@@ -105,7 +106,7 @@ func (c *Config) attempt(ctx context.Context, a address, left int) (*pgconn.PgCo
 		defer cancel()
 	}
 
-	password, note, err := c.password(ctx, a.target)
+	password, note, err := c.password(ctx, a.target, p)
 	if err != nil {
 		return nil, c.failure(t, err, "")
 	}

@@ -42,8 +42,8 @@ func refuseEnv(env func(string) string) *Error {
 }
 
 // resolve sets the settings and the secrets: of the URL, else of the service, else of the
-// environment, else the defaults.
-func (c *Config) resolve(u *parsedURL, env func(string) string) *Error {
+// environment, else the defaults. It returns the settings without the defaults.
+func (c *Config) resolve(u *parsedURL, env func(string) string) (said settings, bad *Error) {
 	s := settings{}
 	for name, key := range envKeys {
 		if value := env(name); value != "" {
@@ -53,8 +53,8 @@ func (c *Config) resolve(u *parsedURL, env func(string) string) *Error {
 	if s["sslmode"] == "" && env("PGREQUIRESSL") == "1" {
 		s["sslmode"] = "require"
 	}
-	c.secret.password = env("PGPASSWORD")
-	c.secret.sslPassword = env("PGSSLPASSWORD")
+	c.secret().password = env("PGPASSWORD")
+	c.secret().sslPassword = env("PGSSLPASSWORD")
 
 	home := homeDir(env)
 	service := u.settings["service"]
@@ -64,43 +64,44 @@ func (c *Config) resolve(u *parsedURL, env func(string) string) *Error {
 	if service != "" {
 		of, err := readService(service, home, env)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if password, ok := of.take("password"); ok {
-			c.secret.password = password
+			c.secret().password = password
 		}
 		if password, ok := of.take("sslpassword"); ok {
-			c.secret.sslPassword = password
+			c.secret().sslPassword = password
 		}
 		maps.Copy(s, of)
 	}
 	maps.Copy(s, u.settings)
 
 	if command := env("IDEM_PG_PASSWORD_COMMAND"); command != "" {
-		c.secret.password, c.secret.command = "", command
+		c.secret().password, c.secret().command = "", command
 	}
 	if u.password != "" {
-		c.secret.password, c.secret.command = u.password, ""
+		c.secret().password, c.secret().command = u.password, ""
 	}
-	if strings.ContainsRune(c.secret.password, 0) {
-		return refuse("the password contains NUL")
+	if strings.ContainsRune(c.secret().password, 0) {
+		return nil, refuse("the password contains NUL")
 	}
 
+	said = maps.Clone(s)
 	s.defaults(home)
 	if s["user"] == "" {
-		return refuse("the URL names no user, and this user has no name").hint("write postgres://USER@HOST/DATABASE")
+		return nil, refuse("the URL names no user, and this user has no name").hint("write postgres://USER@HOST/DATABASE")
 	}
 	if s["dbname"] == "" {
 		s["dbname"] = s["user"]
 	}
 	if err := s.abs(); err != nil {
-		return err
+		return nil, err
 	}
 	if err := s.check(); err != nil {
-		return err
+		return nil, err
 	}
 	c.settings = s
-	return nil
+	return said, nil
 }
 
 // defaults sets the host, the user, and the files in the home directory.
@@ -175,7 +176,7 @@ func readService(name, home string, env func(string) string) (settings, *Error) 
 	for _, file := range files {
 		f, err := os.Open(file)
 		if err != nil {
-			e.detail(strconv.Quote(file) + ": " + reason(err))
+			e.Details = append(e.Details, strconv.Quote(file)+": "+reason(err))
 			continue
 		}
 		s, found, bad := parseService(f, name)
@@ -186,7 +187,7 @@ func readService(name, home string, env func(string) string) (settings, *Error) 
 		if found {
 			return s, nil
 		}
-		e.detail(strconv.Quote(file) + ": it has no such section")
+		e.Details = append(e.Details, strconv.Quote(file)+": it has no such section")
 	}
 	return nil, e.hint("define the service in ~/.pg_service.conf, or name the file with PGSERVICEFILE")
 }

@@ -43,7 +43,7 @@ func (c *Config) failure(t *target, err error, password string) *DialError {
 	if errors.As(err, &server) {
 		e.cause = append(e.cause, server)
 		// A server that got the password in clear text could repeat it.
-		for _, secret := range []string{password, c.secret.password} {
+		for _, secret := range []string{password, c.secret().password} {
 			if len(secret) > 3 && strings.Contains(server.Message, secret) {
 				e.text, e.cause = "the server refused the connection", nil
 			}
@@ -98,7 +98,7 @@ func (e *DialError) addHint(c *Config, password, note string) {
 	case e.Kind != Auth || password != "":
 	case note != "":
 		e.Hint = note
-	case c.secret.command == "":
+	case c.secret().command == "":
 		e.Hint = "no password was found: use ~/.pgpass, PGPASSFILE, a service file or IDEM_PG_PASSWORD_COMMAND"
 	}
 }

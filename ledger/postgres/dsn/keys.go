@@ -79,7 +79,7 @@ var unsupported = map[string]bool{
 	"ssl_min_protocol_version": true, "ssl_max_protocol_version": true, "gssdelegation": true,
 }
 
-// nearest returns the key with the same letters except for one, or "". The key from the
+// nearest returns the known key that differs by at most one letter, or "". The key from the
 // URL itself is not shown: it may be a part of a password.
 func nearest(key string) string {
 	plain := strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(key))
@@ -189,8 +189,8 @@ func (s settings) check() *Error {
 	return nil
 }
 
-// connectTimeout returns the time for one address; 0 is no limit. A second is too short
-// for libpq too.
+// connectTimeout returns the time for one address, or 0 for no limit. As in libpq, it is
+// at least 2 seconds.
 func (s settings) connectTimeout() time.Duration {
 	n, _ := strconv.ParseInt(s["connect_timeout"], 10, 32)
 	if n <= 0 {

@@ -28,13 +28,13 @@ const passageVersion = 1
 func (c *Config) Passage() []byte {
 	p := passage{
 		Version: passageVersion, Schema: c.Schema, Lease: c.Lease, Canonical: c.Canonical, HasPassword: c.HasPassword,
-		Settings: map[string][]byte{}, Password: []byte(c.secret.password), SSLPassword: []byte(c.secret.sslPassword),
-		Command: []byte(c.secret.command),
+		Settings: map[string][]byte{}, Password: []byte(c.secret().password), SSLPassword: []byte(c.secret().sslPassword),
+		Command: []byte(c.secret().command),
 	}
 	for key, value := range c.settings {
 		p.Settings[key] = []byte(value)
 	}
-	for _, password := range c.secret.files {
+	for _, password := range c.secret().files {
 		p.Files = append(p.Files, []byte(password))
 	}
 	b, err := json.Marshal(p)
@@ -52,13 +52,13 @@ func FromPassage(b []byte) (*Config, error) {
 	}
 	c := &Config{
 		Schema: p.Schema, Lease: p.Lease, Canonical: p.Canonical, HasPassword: p.HasPassword, settings: settings{},
-		secret: &secret{password: string(p.Password), sslPassword: string(p.SSLPassword), command: string(p.Command)},
+		secret: hide(&secret{password: string(p.Password), sslPassword: string(p.SSLPassword), command: string(p.Command)}),
 	}
 	for key, value := range p.Settings {
 		c.settings[key] = string(value)
 	}
 	for _, password := range p.Files {
-		c.secret.files = append(c.secret.files, string(password))
+		c.secret().files = append(c.secret().files, string(password))
 	}
 	if err := c.build(); err != nil {
 		return nil, err

@@ -1,7 +1,6 @@
 package dsn
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -21,41 +20,53 @@ type secret struct {
 	files       []string // the passwords of the targets in the password file, when it was last read
 }
 
-// String hides the secret.
-func (*secret) String() string { return "secret" }
+// hidden returns a secret. Package fmt prints structs behind pointers for some verbs, but
+// never the result of a function.
+type hidden func() *secret
 
-// GoString hides the secret.
-func (*secret) GoString() string { return "secret" }
+func hide(s *secret) hidden { return func() *secret { return s } }
 
 // keyPassword returns the password of the key of the client's certificate.
 func (s *secret) keyPassword(context.Context) string { return s.sslPassword }
 
-// password returns the password for the target with an index. It runs the command or reads
-// the password file again each time: tokens and passwords change while a command runs.
-func (c *Config) password(ctx context.Context, i int) (password, note string, err error) {
+// printed is the output of the password command in one Dial, which may try many addresses.
+type printed struct {
+	password string
+	until    time.Time // the command runs again from then on
+}
+
+// printedFor is how long Dial uses an output of the command. Tokens live for minutes.
+const printedFor = time.Minute
+
+// password returns the password for the target with an index. Each Dial runs the command
+// and reads the password file again: tokens and passwords change while a command runs.
+func (c *Config) password(ctx context.Context, i int, p *printed) (password, note string, err error) {
 	switch {
-	case c.secret.command != "":
-		password, err = runPasswordCommand(ctx, c.secret.command)
-		return password, "", err
-	case c.secret.password != "":
-		return c.secret.password, "", nil
+	case c.secret().command != "":
+		if p.password == "" || time.Now().After(p.until) {
+			p.until = time.Now().Add(printedFor)
+			p.password, err = runPasswordCommand(ctx, c.secret().command)
+		}
+		return p.password, "", err
+	case c.secret().password != "":
+		return c.secret().password, "", nil
 	}
 	password, note = c.filePassword(i)
-	if password == "" && i < len(c.secret.files) {
-		password = c.secret.files[i] // the file may have been removed since
+	if password == "" && i < len(c.secret().files) {
+		password = c.secret().files[i] // the file may have been removed since
 	}
 	return password, note, nil
 }
 
 // readPassfile keeps the passwords of the targets in the password file.
 func (c *Config) readPassfile() {
-	c.secret.files = nil
-	if c.secret.password != "" || c.secret.command != "" {
+	c.secret().files = nil
+	if c.secret().password != "" || c.secret().command != "" {
 		return
 	}
 	for i := range c.targets {
 		password, _ := c.filePassword(i)
-		c.secret.files = append(c.secret.files, password)
+		c.secret().files = append(c.secret().files, password)
 	}
 }
 
@@ -73,7 +84,7 @@ func (c *Config) filePassword(i int) (password, note string) {
 		}
 		return "", ""
 	}
-	defer f.Close() //nolint:errcheck // it was only read
+	defer func() { _ = f.Close() }()
 	info, err := f.Stat()
 	if err != nil || !info.Mode().IsRegular() {
 		return "", "the password file is ignored: it is not a regular file"
@@ -146,15 +157,15 @@ const maxPassword = 64 << 10
 func runPasswordCommand(ctx context.Context, command string) (string, error) {
 	const name = "IDEM_PG_PASSWORD_COMMAND"
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", command)
-	var out bytes.Buffer
-	cmd.Stdout = &limited{&out}
+	var out limited
+	cmd.Stdout = &out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // to end its children too
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second
 	err := cmd.Run()
 	var exit *exec.ExitError
 	switch {
-	case errors.Is(err, errTooLong):
+	case out.exceeded:
 		return "", &errPassword{name + " printed more than a password"}
 	case ctx.Err() != nil && err != nil:
 		return "", &errPassword{name + " did not end in time"}
@@ -165,7 +176,7 @@ func runPasswordCommand(ctx context.Context, command string) (string, error) {
 	case err != nil:
 		return "", &errPassword{name + " could not be run"}
 	}
-	password := strings.TrimSuffix(out.String(), "\n")
+	password := strings.TrimSuffix(string(out.kept), "\n")
 	switch {
 	case password == "":
 		return "", &errPassword{name + " printed nothing"}
@@ -175,14 +186,17 @@ func runPasswordCommand(ctx context.Context, command string) (string, error) {
 	return password, nil
 }
 
-var errTooLong = errors.New("too long")
-
-// limited is a buffer that takes at most maxPassword bytes.
-type limited struct{ *bytes.Buffer }
+// limited is a buffer that keeps at most maxPassword bytes.
+type limited struct {
+	kept     []byte
+	exceeded bool
+}
 
 func (l *limited) Write(p []byte) (int, error) {
-	if l.Len()+len(p) > maxPassword {
-		return 0, errTooLong
+	if len(l.kept)+len(p) > maxPassword {
+		l.exceeded = true
+		return 0, io.ErrShortBuffer
 	}
-	return l.Buffer.Write(p)
+	l.kept = append(l.kept, p...)
+	return len(p), nil
 }

@@ -45,7 +45,7 @@ func PasswordIn(place string) bool {
 // parseURL splits a URL at the same characters as libpq. It refuses a URL in which a part
 // of a password may have become a host, a port, a database or a key. An @ behind the end
 // of the user's part, or a second slash, is a sign of that.
-func parseURL(place string) (*parsedURL, error) {
+func parseURL(place string) (*parsedURL, *Error) {
 	rest, ok := afterScheme(place)
 	if !ok {
 		return nil, refuse("the URL does not begin with postgres:// or postgresql://")

@@ -29,6 +29,21 @@ func (s *Session) Do(ctx context.Context, m Mode, stmts ...*Stmt) error {
 	return deliver(stmts)
 }
 
+// Alone is Do without other requests. It does not wait for announced ones, so the caller may hold
+// a lock that these need.
+func (s *Session) Alone(ctx context.Context, m Mode, stmts ...*Stmt) error {
+	if err := s.lock(ctx); err != nil {
+		return err
+	}
+	r := &request{ctx: ctx, mode: m, stmts: stmts}
+	err := s.send([]*request{r})
+	s.unlock()
+	if err != nil {
+		return err
+	}
+	return deliver(stmts)
+}
+
 // Together calls changes at the same time. See ledger.Grouping.
 func (s *Session) Together(ctx context.Context, changes ...func(ctx context.Context)) {
 	combine.Together(ctx, s.requests, changes...)

@@ -13,6 +13,10 @@ type Tx struct {
 	conn *pgconn.PgConn
 }
 
+// limits ends the transaction of a client that is frozen or cut off between two round trips, so
+// that its locks do not stop other hosts. A wait for a lock ends before the client gives up.
+const limits = "select pg_catalog.set_config('idle_in_transaction_session_timeout', '5s', true), pg_catalog.set_config('lock_timeout', '8s', true)"
+
 // Do sends statements in one round trip, and then calls their functions Each.
 func (t *Tx) Do(stmts ...*Stmt) error {
 	if err := exchange(t.ctx, t.conn, merge([][]*Stmt{stmts})); err != nil {
@@ -33,7 +37,7 @@ func (s *Session) Tx(ctx context.Context, m Mode, f func(t *Tx) error) error {
 		return err
 	}
 	t := &Tx{ctx: ctx, conn: s.conn}
-	err := t.Do(&Stmt{SQL: "begin isolation level read committed"}, &Stmt{SQL: m.preamble()})
+	err := t.Do(&Stmt{SQL: "begin isolation level read committed"}, &Stmt{SQL: m.preamble()}, &Stmt{SQL: limits})
 	if err == nil {
 		err = f(t)
 	}

@@ -1,0 +1,121 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"idem/internal/failpoint"
+	"idem/ledger"
+	"idem/ledger/postgres/wire"
+)
+
+// deletion deletes the rows of stale records in pieces, each with one commit. Between two
+// pieces, other calls write. A row of a stale record never becomes one of an earlier series
+// again, so each piece decides by the rows alone.
+type deletion struct {
+	ledger *Ledger
+	size   int // records of the next piece
+}
+
+func newDeletion(l *Ledger) *deletion { return &deletion{ledger: l, size: firstPiece} }
+
+// A commit deletes as many records as it can in pieceTime. Records with large outputs take long,
+// so the first piece is small. The limits bound the number of commits and the memory.
+const (
+	pieceTime  = 300 * time.Millisecond
+	firstPiece = 500
+	leastPiece = 20
+	mostPiece  = 5000
+)
+
+// run deletes the rows of all stale records below a parent, on all levels, but those that other
+// calls hold.
+func (d *deletion) run(ctx context.Context, parent ledger.ID) error {
+	f, err := d.ledger.read(ctx, parent)
+	if err != nil || !f.own.stored {
+		return err
+	}
+	before := f.own.rec.Series
+	if f.own.stale {
+		before = math.MaxInt64
+	}
+	return d.below(ctx, nameOf(parent), before)
+}
+
+// childRow is a place in the index over the children of a parent.
+type childRow struct {
+	series, done int64
+	id           []byte
+}
+
+// below deletes the records below a parent that belong to a series before the given one. The
+// rows below a record are deleted before it.
+func (d *deletion) below(ctx context.Context, parent []byte, before int64) error {
+	for at := (childRow{series: -1}); ; {
+		var ids [][]byte
+		inner := map[string]int64{} // the series of records that have others below them
+		page := d.ledger.stmt(`select r.id, r.parent_series, r.done, r.series, exists (select 1 from {s}.record b where b.parent = r.id)
+			from {s}.record r where r.parent = $1 and r.parent_series < $2 and (r.parent_series, r.done, r.id) > ($3, $4, $5)
+			order by r.parent_series, r.done, r.id limit $6`,
+			wire.Bytes(parent), wire.Int(before), wire.Int(at.series), wire.Int(at.done), wire.Bytes(at.id), wire.Int(d.size))
+		page.Each = func(row *wire.Row) error {
+			at.id, at.series, at.done = row.Bytes(), row.Int(), row.Int()
+			ids = append(ids, at.id)
+			if series := row.Int(); row.Bool() {
+				inner[string(at.id)] = series
+			}
+			return nil
+		}
+		if err := d.ledger.do(ctx, wire.Read, page); err != nil || len(ids) == 0 {
+			return err
+		}
+		for name, series := range inner {
+			// Another call may make the record current again. It then gets a greater series.
+			if err := d.below(ctx, []byte(name), series+1); err != nil {
+				return err
+			}
+		}
+		if err := d.piece(ctx, parent, before, ids); err != nil {
+			return err
+		}
+		failpoint.Here("forget.piece")
+	}
+}
+
+// pieceSQL deletes those of the records $1 that still are stale children of $2, have no holder,
+// and have no records below them. Rows are locked in the order of their names, as others do.
+var pieceSQL = `with gone as materialized (select id, run_id, storage from {s}.record r
+		where id = any ($1) and parent = $2 and parent_series < $3
+			and (holder is null or takeover and lease_until < pg_catalog.clock_timestamp())
+			and not exists (select 1 from {s}.record b where b.parent = r.id)
+		order by id for update),
+	a as (delete from {s}.attempt x using gone where x.id = gone.id returning x.run_id, x.storage),
+	o as (delete from {s}.output x using gone where x.id = gone.id),
+	f as (delete from {s}.file x using gone where x.id = gone.id),
+	e as (delete from {s}.late x using gone where x.id = gone.id),
+	m as (delete from {s}.mutex x using gone where x.id = gone.id),
+	r as (delete from {s}.record x using gone where x.id = gone.id)
+	select run_id from a where storage = ` + fmt.Sprint(storageUnknown) + `
+	union all select run_id from gone where run_id <> '' and storage = ` + fmt.Sprint(storageUnknown)
+
+// piece deletes records with one commit. A repetition after a lost answer deletes nothing.
+func (d *deletion) piece(ctx context.Context, parent []byte, before int64, ids [][]byte) error {
+	slices.SortFunc(ids, slices.Compare)
+	var spools []string
+	s := d.ledger.stmt(pieceSQL, wire.BytesArray(ids), wire.Bytes(parent), wire.Int(before))
+	s.Each = func(row *wire.Row) error {
+		spools = append(spools, row.Text())
+		return nil
+	}
+	begun := time.Now()
+	if err := d.ledger.do(ctx, wire.Durable, s); err != nil {
+		return err
+	}
+	d.ledger.removeSpools(spools)
+	fits := float64(pieceTime) / float64(max(time.Since(begun), 1)) * float64(len(ids))
+	d.size = int(min(max(fits, leastPiece), 2*float64(d.size), mostPiece))
+	return nil
+}

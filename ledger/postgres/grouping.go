@@ -1,0 +1,18 @@
+package postgres
+
+import (
+	"context"
+
+	"idem/ledger"
+)
+
+// Together implements ledger.Grouping. Changes that are one statement each go to the server as
+// one statement. The others take turns.
+func (l *Ledger) Together(ctx context.Context, changes ...func(ctx context.Context)) {
+	l.session.Together(ctx, changes...)
+}
+
+var (
+	_ ledger.Grouping  = (*Ledger)(nil)
+	_ ledger.Surveying = (*Ledger)(nil)
+)
