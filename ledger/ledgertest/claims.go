@@ -186,6 +186,9 @@ func lostIsSignalled(k *kit) {
 
 	// After the claim was lost, the attempt's outcome is unknown, so the key is
 	// interrupted. The next process that claims it can execute it.
+	if k.h.LostKeepsLocks {
+		k.release(c)
+	}
 	k.ok(k.b.Wait(k.ctx, id), "Wait")
 	k.phase(id, ledger.PhaseInterrupted)
 	k.run(k.b, id, success)

@@ -45,7 +45,7 @@ func crashIsInterrupted(k *kit) {
 
 	g := flatten(k.output(k.b, id, x.Attempt().RunID))
 	w := flatten(all)
-	if !w.has(g, 0) || len(w.bytes)-len(g.bytes) > 64<<10 {
+	if lost := len(w.bytes) - len(g.bytes); !w.has(g, 0) || lost > 64<<10 && !k.h.LateOutput {
 		k.Errorf("of %d bytes written before a crash, %d are read", len(w.bytes), len(g.bytes))
 	}
 	a := k.run(k.b, id, success)

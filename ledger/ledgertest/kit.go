@@ -169,6 +169,21 @@ func (k *kit) get(l ledger.Ledger, id ledger.ID) ledger.Record {
 	k.Helper()
 	r, err := l.Get(k.ctx, id)
 	k.ok(err, "Get")
+	return k.withoutLease(r)
+}
+
+// withoutLease checks that a record has a lease only where it can have one, and returns it
+// without the lease. The lengths of a lease differ from one call to the next.
+func (k *kit) withoutLease(r ledger.Record) ledger.Record {
+	k.Helper()
+	state := r.Current.State
+	if r.Lease != nil && (!k.h.Leases || state != ledger.Running && state != ledger.Failed) {
+		k.Errorf("key %q: a lease: %+v", r.ID.Key, *r.Lease)
+	}
+	if r.Lease == nil && k.h.Leases && r.Phase() == ledger.PhaseRunning {
+		k.Errorf("key %q: it is running without a lease", r.ID.Key)
+	}
+	r.Lease = nil
 	return r
 }
 
@@ -183,6 +198,9 @@ func (k *kit) list(l ledger.Ledger, f ledger.Filter) []ledger.Record {
 	k.Helper()
 	rs, err := ledger.Collect(l.List(k.ctx, f))
 	k.ok(err, "List")
+	for i, r := range rs {
+		rs[i] = k.withoutLease(r)
+	}
 	return rs
 }
 

@@ -204,7 +204,7 @@ func (m *model) compare(t *rapid.T, handle int, id ledger.ID) pair[ledger.Record
 	a.Current, b.Current = plain(a.Current), plain(b.Current)
 	m.numbers[id].check(t, r, w)
 	for _, r := range []*ledger.Record{&a, &b} {
-		r.Fence, r.Generation, r.Series, r.Alive = 0, 0, 0, false
+		r.Fence, r.Generation, r.Series, r.Alive, r.Lease = 0, 0, 0, false, nil
 	}
 	equal(t, fmt.Sprintf("record of %+v", id), a, b)
 

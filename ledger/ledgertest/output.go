@@ -2,6 +2,7 @@ package ledgertest
 
 import (
 	"fmt"
+	"time"
 
 	"idem/ledger"
 )
@@ -85,8 +86,28 @@ func outputOfEachAttempt(k *kit) {
 	}
 }
 
-// outputWhileRunning reads while the attempt writes. A ledger may hold back at most the last
-// 64 KiB.
+// follows checks that what was read is the beginning of what was written. Without LateOutput, a
+// ledger may hold back at most the last 64 KiB. With it, the output is read until that is so.
+func (k *kit) follows(what string, written []ledger.Chunk, read func() []ledger.Chunk) {
+	k.Helper()
+	w := flatten(written)
+	for {
+		g := flatten(read())
+		if !w.has(g, 0) {
+			k.Fatalf("%s: read %d bytes that differ from the written ones", what, len(g.bytes))
+		}
+		behind := len(w.bytes) - len(g.bytes)
+		if behind <= 64<<10 {
+			return
+		}
+		if !k.h.LateOutput || k.ctx.Err() != nil {
+			k.Fatalf("%s: reads %d bytes less than the %d written", what, behind, len(w.bytes))
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// outputWhileRunning reads while the attempt writes.
 func outputWhileRunning(k *kit) {
 	id := key("k")
 	c := k.claim(k.a, id)
@@ -99,16 +120,6 @@ func outputWhileRunning(k *kit) {
 
 	all := pieces(900 << 10)
 	var read []ledger.Chunk
-	follows := func(what string, written, got []ledger.Chunk) {
-		k.Helper()
-		w, g := flatten(written), flatten(got)
-		if !w.has(g, 0) {
-			k.Errorf("%s: read %d bytes that differ from the written ones", what, len(g.bytes))
-		}
-		if behind := len(w.bytes) - len(g.bytes); behind > 64<<10 {
-			k.Errorf("%s: reads %d bytes less than the %d written", what, behind, len(w.bytes))
-		}
-	}
 	third := len(all) / 3
 	for i, part := range [][]ledger.Chunk{all[:third], all[third : 2*third], all[2*third:]} {
 		write(x, part)
@@ -116,10 +127,12 @@ func outputWhileRunning(k *kit) {
 		if i == 2 {
 			written = all
 		}
-		read = append(read, k.next(out)...)
-		follows("a reader from the start", written, read)
-		follows("a new reader", written, k.output(k.b, id, runID))
-		follows("a new reader of the same process", written, k.output(k.a, id, runID))
+		k.follows("a reader from the start", written, func() []ledger.Chunk {
+			read = append(read, k.next(out)...)
+			return read
+		})
+		k.follows("a new reader", written, func() []ledger.Chunk { return k.output(k.b, id, runID) })
+		k.follows("a new reader of the same process", written, func() []ledger.Chunk { return k.output(k.a, id, runID) })
 	}
 	k.ok(out.Close(), "Close of an output")
 	a := k.finish(x, success)
@@ -138,10 +151,7 @@ func outputOfInterrupted(k *kit) {
 	k.release(c)
 	check := func(when string) {
 		k.Helper()
-		w, g := flatten(all), flatten(k.output(k.b, id, x.Attempt().RunID))
-		if !w.has(g, 0) || len(w.bytes)-len(g.bytes) > 64<<10 {
-			k.Errorf("%s: wrote %d bytes, read %d", when, len(w.bytes), len(g.bytes))
-		}
+		k.follows(when, all, func() []ledger.Chunk { return k.output(k.b, id, x.Attempt().RunID) })
 	}
 	check("interrupted")
 	k.run(k.b, id, success)

@@ -51,6 +51,17 @@ type Harness struct {
 	// Claim.Lost must then return nil too.
 	Lose func(t testing.TB, c ledger.Claim)
 
+	// LostKeepsLocks reports whether a lost claim keeps its key busy for other processes of the
+	// host until it is released, and all handles are on one host.
+	LostKeepsLocks bool
+
+	// Leases reports whether claims end with a lease, so that records can have one
+	// (ledger.Record.Lease).
+	Leases bool
+	// LateOutput reports whether a handle may see the output of another handle's running
+	// attempt some time after it was written.
+	LateOutput bool
+
 	// Surveys reports whether the ledger is a ledger.Surveying.
 	Surveys bool
 

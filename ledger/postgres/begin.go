@@ -4,15 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
-	"time"
 
 	"idem/internal/failpoint"
 	"idem/ledger"
 	"idem/ledger/filelock"
 	"idem/ledger/postgres/wire"
-	"idem/ledger/spool"
 )
 
 // Begin implements ledger.Claim.
@@ -42,7 +39,7 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 	c.run = s.RunID
 	c.mu.Unlock()
 	failpoint.Here("begin.done")
-	e.start(s)
+	e.startOutput(s)
 	return e, nil
 }
 
@@ -160,12 +157,4 @@ func (e *execution) begun(s ledger.Start, storage int) {
 	a := &e.attempt
 	a.RunID, a.State, a.Fingerprint, a.Inputs, a.Owner = s.RunID, ledger.Running, s.Fingerprint, s.Inputs, s.Owner
 	a.NoOutput, a.ParentRun = storage == storageRefused, s.Origin.RunID
-}
-
-// start begins the recording of output. The times of pieces are measured from here, with the
-// monotonic clock.
-func (e *execution) start(s ledger.Start) {
-	if s.MaxOutput != 0 {
-		e.spool = spool.NewWriter(s.MaxOutput, time.Now(), func() (*os.File, error) { return e.claim.here.createSpool(s.RunID) })
-	}
 }

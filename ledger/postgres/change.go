@@ -188,6 +188,9 @@ func (l *Ledger) restore(t *wire.Tx, r *record) error {
 		found = true
 		r.seq, r.inline = row.Int(), row.Bytes()
 		r.rec.Current, r.out = scanAttempt(row)
+		if a := &r.rec.Current; a.Reason == ledger.ReasonLost && a.Ended.IsZero() { // as it was before lostColumns
+			a.State, a.Reason, a.Truncated = ledger.Running, "", false
+		}
 		return nil
 	}
 	if err := t.Do(last); err != nil {

@@ -17,6 +17,7 @@ type execution struct {
 	claim      *claim
 	life       *os.File
 	spool      *spool.Writer // nil: output is only counted
+	upload     *upload       // of a spool
 	unkept     int64         // bytes of output that were only counted
 	attempt    ledger.Attempt
 	fence      int64
@@ -48,7 +49,6 @@ func (e *execution) endCommand(reason ledger.Reason) {
 func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attempt, error) {
 	failpoint.Here("finish.before")
 	c := e.claim
-	l := c.ledger
 	ctx = context.WithoutCancel(ctx)
 	defer e.endCommand(o.Reason)
 	a := e.attempt
@@ -57,18 +57,10 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 	out, inline := e.endOutput(ctx, &a, o.Capture.Unread)
 	failpoint.Here("finish.output")
 	final := o.Final && o.Reason == ledger.ReasonExit
-	stmts := []*wire.Stmt{l.many(finishSQL, wire.Bytes(c.name[:]), wire.Text(a.RunID), wire.Int(e.fence), wire.Bool(final), wire.ID(c.held.holder),
-		wire.Text(string(a.State)), wire.Text(string(a.Reason)), wire.Int(a.ExitCode), wire.Int(a.Signal), wire.Int(a.OutputBytes),
-		wire.Bool(a.Truncated), wire.Bool(a.Incomplete), wire.Bool(a.Redacted), wire.Int(a.Files), wire.Int(out.storage), wire.Int(out.size),
-		wire.Int(out.sum), wire.Int(out.chunks), wire.BytesOrNull(inline), wire.Int(c.doneBy(a)))}
-	stmts[0].Each = func(row *wire.Row) error { a.Ended = row.Time(); return nil }
-	stmts = append(stmts, l.fileStmts(c.id, a.RunID, o.Files)...)
-	if final {
-		stmts = append(stmts, c.leaveWithOutcome()...)
-	}
-	err := l.doWithin(ctx, l.opt.FinishTimeout, wire.Durable, stmts...)
-	if err == nil && stmts[0].Rows == 0 {
-		a, err = e.readFinished(ctx, a)
+	err := e.finish(ctx, &a, out, inline, o.Files, final)
+	if errors.Is(err, ledger.ErrFull) && inline != nil { // the outcome matters more than the output
+		a.Truncated = true
+		err = e.finish(ctx, &a, output{storage: storageNone}, nil, o.Files, final)
 	}
 	if err == nil {
 		c.mu.Lock()
@@ -76,9 +68,32 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 		c.mu.Unlock()
 	}
 	c.changed()
-	c.here.removeSpool(a.RunID)
+	if err == nil || errors.Is(err, ledger.ErrLost) {
+		c.here.removeSpool(a.RunID)
+	}
 	failpoint.Here("finish.done")
 	return a, err
+}
+
+// finish commits the outcome a with its output and files.
+func (e *execution) finish(ctx context.Context, a *ledger.Attempt, out output, inline []byte, files []ledger.File, final bool) error {
+	c := e.claim
+	l := c.ledger
+	outcome := l.many(finishSQL, wire.Bytes(c.name[:]), wire.Text(a.RunID), wire.Int(e.fence), wire.Bool(final), wire.ID(c.held.holder),
+		wire.Text(string(a.State)), wire.Text(string(a.Reason)), wire.Int(a.ExitCode), wire.Int(a.Signal), wire.Int(a.OutputBytes),
+		wire.Bool(a.Truncated), wire.Bool(a.Incomplete), wire.Bool(a.Redacted), wire.Int(a.Files), wire.Int(out.storage), wire.Int(out.size),
+		wire.Int(out.sum), wire.Int(out.chunks), wire.BytesOrNull(inline), wire.Int(c.doneBy(*a)))
+	outcome.Each = func(row *wire.Row) error { a.Ended = row.Time(); return nil }
+	stmts := append([]*wire.Stmt{outcome}, l.fileStmts(c.id, a.RunID, files)...)
+	stmts = append(stmts, e.upload.dropStmts(out)...)
+	if final {
+		stmts = append(stmts, c.leaveWithOutcome()...)
+	}
+	err := l.doWithin(ctx, l.opt.FinishTimeout, wire.Durable, stmts...)
+	if err == nil && outcome.Rows == 0 {
+		*a, err = e.readFinished(ctx, *a)
+	}
+	return err
 }
 
 // readFinished looks whether an earlier try of Finish was committed whose answer was lost. The

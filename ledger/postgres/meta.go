@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"idem/ledger"
+	"idem/ledger/postgres/dsn"
 	"idem/ledger/postgres/wire"
 )
 
@@ -63,6 +64,20 @@ func (l *Ledger) readMeta(ctx context.Context) (*meta, error) {
 	}
 	l.meta = &m
 	return &m, nil
+}
+
+// newer returns ledger.ErrVersion instead of an error that a table is missing, if a newer idem
+// has renamed it. That is how a format ends that this program can read: a statement about a
+// record need not look at the table meta for it.
+func (l *Ledger) newer(ctx context.Context, err error) error {
+	if dsn.Class(err) != dsn.NoSchema {
+		return err
+	}
+	var m meta
+	if l.session.Do(ctx, wire.Read, l.metaStmt(&m)) == nil && m.minReader > format {
+		return ledger.ErrVersion
+	}
+	return err
 }
 
 // refusal returns the error of a claim that the server's state does not permit, or nil. known

@@ -13,6 +13,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -70,8 +71,11 @@ type Ledger struct {
 	schema *strings.Replacer
 	host   string
 
-	session *wire.Session // of everything but renewals
+	session *wire.Session // of everything but renewals and outputs that are being sent
+	pieces  *wire.Session // of these outputs
+	outbox  chan []byte   // holds one buffer for pieces, which may be nil
 	leases  *leases
+	recent  atomic.Pointer[record] // see remember
 
 	mu    sync.Mutex
 	local *local // nil until it is needed
@@ -95,6 +99,8 @@ func open(cfg *dsn.Config, o Options) (*Ledger, error) {
 	host, _ := os.Hostname()
 	l := &Ledger{cfg: cfg, opt: o.withDefaults(cfg), host: host, schema: newReplacer(cfg.Schema)}
 	l.session = wire.New(l.dial, idleTime)
+	l.pieces, l.outbox = wire.New(l.dial, idleTime), make(chan []byte, 1)
+	l.outbox <- nil
 	l.leases = newLeases(l, wire.New(l.dial, idleTime))
 	return l, nil
 }
@@ -121,6 +127,7 @@ func (l *Ledger) Place() string { return l.cfg.Canonical }
 // Close implements ledger.Ledger.
 func (l *Ledger) Close() error {
 	l.session.Close()
+	l.pieces.Close()
 	l.leases.close()
 	l.mu.Lock()
 	defer l.mu.Unlock()

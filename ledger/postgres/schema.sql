@@ -5,7 +5,7 @@ create table {s}.meta (
 	one boolean primary key default true check (one),
 	ledger uuid not null,            -- this ledger, also after a move of the server
 	format integer not null,
-	min_reader integer not null,     -- the oldest format whose programs may read
+	min_reader integer not null,     -- the oldest format whose programs may read; who raises it renames record
 	min_writer integer not null,     -- the oldest format whose programs may write
 	timeline integer not null,       -- of the server's log, as confirmed last
 	system bigint not null,          -- the server's system identifier
@@ -70,6 +70,7 @@ create table {s}.record (
 ) with (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.02);
 alter table {s}.record alter column inline set storage external;
 -- No index has a column of the lease, so that a renewal changes none (heap-only tuples).
+create index record_key on {s}.record using hash (key);
 create index record_order on {s}.record (namespace, seq);
 create index record_parent on {s}.record (parent, parent_series, done, id) where parent is not null;
 

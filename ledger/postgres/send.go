@@ -43,7 +43,7 @@ func (l *Ledger) retry(ctx context.Context, d time.Duration, f func(ctx context.
 		err := f(try)
 		cancel()
 		if err == nil || ctx.Err() != nil || !repeatable(err) {
-			return l.explain(err)
+			return l.explain(l.newer(ctx, err))
 		}
 		pause := b.NextBackOff()
 		if time.Now().Add(pause).After(end) {

@@ -1,10 +1,18 @@
 package postgres
 
 import (
+	"crypto/sha256"
+	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/google/uuid"
 
 	"idem/ledger"
 	"idem/ledger/filelock"
@@ -35,8 +43,8 @@ func (f form) harness(t *testing.T) ledgertest.Harness {
 	server := pgtest.Shared(t)
 	var mu sync.Mutex
 	bases := map[string]string{} // local directories of one host, by place
-	return ledgertest.Harness{
-		Surveys: true,
+	h := ledgertest.Harness{
+		LateOutput: f.hosts,
 		New: func(t testing.TB) string {
 			schema := server.NewSchema(t)
 			must(t, Init(t.Context(), f.url(server, pgtest.Owner, pgtest.Database, schema), InitOptions{Grant: []string{pgtest.CI}}))
@@ -64,7 +72,91 @@ func (f form) harness(t *testing.T) ledgertest.Harness {
 				return mortal
 			}})
 		},
+		Crash: func(l ledger.Ledger) { f.crash(t, server, l.(*Ledger)) },
+		Lose:  func(t testing.TB, c ledger.Claim) { lose(t, server, c.(*claim)) },
+		Newer: func(t testing.TB, place string) { newer(t, server, schemaOf(place)) },
+		Look: func(t testing.TB, place string) string {
+			mu.Lock()
+			defer mu.Unlock()
+			return look(t, server, schemaOf(place), bases[place])
+		},
+		// Another host sees no locks: it cannot know of processes that outlive their call.
+		Inherits:       !f.hosts,
+		LostKeepsLocks: !f.hosts,
+		Leases:         true,
 	}
+	_, h.Surveys = any((*Ledger)(nil)).(ledger.Surveying)
+	if runtime.GOOS == "linux" && !f.hosts {
+		h.Leave = ledgertest.Leave
+	}
+	return h
+}
+
+func schemaOf(place string) string {
+	u, _ := url.Parse(place)
+	return u.Query().Get("schema")
+}
+
+// crash ends all that a handle holds. For other hosts, the key is held until the end of the
+// lease, which is made to be now.
+func (f form) crash(t testing.TB, server *pgtest.Server, l *Ledger) {
+	holders := l.leases.abandon()
+	l.mu.Lock()
+	if l.local != nil {
+		l.local.locks.(*mortal).die()
+	}
+	l.mu.Unlock()
+	if f.hosts && len(holders) > 0 {
+		server.Exec(t, "update "+l.cfg.Schema+".record set lease_until = clock_timestamp() - interval '1 s' where holder in ("+strings.Join(holders, ",")+")")
+	}
+}
+
+// abandon ends all renewals, and returns the holders as SQL.
+func (s *leases) abandon() (holders []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for h := range s.all {
+		holders = append(holders, "'"+uuid.UUID(h.holder).String()+"'")
+	}
+	clear(s.all)
+	for s.renewing { // its answer no longer counts, but it could come after the end of the lease
+		s.mu.Unlock()
+		time.Sleep(time.Millisecond)
+		s.mu.Lock()
+	}
+	return holders
+}
+
+// lose lets another host have taken the claim over and given it back, and renews the lease now.
+func lose(t testing.TB, server *pgtest.Server, c *claim) {
+	server.Exec(t, "update "+c.ledger.cfg.Schema+".record set holder = null, site = gen_random_uuid() where holder = '"+uuid.UUID(c.held.holder).String()+"'")
+	s := c.ledger.leases
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.next = sinceBoot()
+}
+
+// newer makes a ledger that this version can neither read nor write.
+func newer(t testing.TB, server *pgtest.Server, schema string) {
+	server.Exec(t, "update "+schema+".meta set format = 99, min_reader = 99, min_writer = 99; alter table "+schema+".record rename to record_99")
+}
+
+// look describes the rows of all tables, and the files of all hosts.
+func look(t testing.TB, server *pgtest.Server, schema, base string) string {
+	t.Helper()
+	out := ""
+	for _, table := range strings.Fields(server.Query(t, "select relname from pg_class where relkind = 'r' and relnamespace = '"+schema+"'::regnamespace order by 1")) {
+		out += table + " " + server.Query(t, "select count(*), sum(hashtext(t::text)) from "+schema+"."+table+" t") + "\n"
+	}
+	must(t, filepath.WalkDir(base, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		out += fmt.Sprintf("%s %x\n", path, sha256.Sum256(b))
+		return err
+	}))
+	return out
 }
 
 // mortal are locks that can all be ended at once without unlocking them, like the locks of a

@@ -86,6 +86,14 @@ func (w *Writer) Write(s ledger.Stream, p []byte) {
 	}
 }
 
+// Written returns the number of bytes at the beginning of the file that no longer change. It is 0
+// after Close for an output that is in the Summary.
+func (w *Writer) Written() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.sum.Size
+}
+
 // Miss counts output that the command wrote but that was not given to Write. It becomes
 // a gap at the end of the recording.
 func (w *Writer) Miss(g ledger.Gaps) {

@@ -116,18 +116,29 @@ func (m *merged) take(values [][]byte) error {
 	return nil
 }
 
+// mostBuffered is about the number of bytes of parameters that are collected before they are sent.
+const mostBuffered = 64 << 10
+
 // exchange sends statements and one Sync in one round trip, and keeps the rows.
 func exchange(ctx context.Context, conn *pgconn.PgConn, stmts []*merged) error {
 	p := conn.StartPipeline(ctx)
 	binary := []int16{1}
+	var err error
+	buffered := 0
 	for _, s := range stmts {
 		values, oids := make([][]byte, len(s.args)), make([]uint32, len(s.args))
 		for i, a := range s.args {
 			values[i], oids[i] = a.value, a.oid
+			buffered += len(a.value)
 		}
 		p.SendQueryParams(s.sql, values, oids, binary, binary)
+		if buffered > mostBuffered && err == nil {
+			err, buffered = p.Flush(), 0
+		}
 	}
-	err := p.Sync()
+	if err == nil {
+		err = p.Sync()
+	}
 	for _, s := range stmts {
 		if err != nil {
 			break
