@@ -31,7 +31,7 @@ type commit struct {
 // The texts are those of ledger/postgres. Without a match, the part fails.
 var (
 	commitOfBegin  = commit{"Begin", [][]byte{[]byte("nextval"), []byte(".attempt (id, seq")}}
-	commitOfFinish = commit{"Finish", [][]byte{[]byte("returning r.ended")}}
+	commitOfFinish = commit{"Finish", [][]byte{[]byte("ended = pg_catalog.clock_timestamp()"), []byte("exit_code = ")}}
 )
 
 // ways are what becomes of a lost answer.
@@ -119,7 +119,8 @@ func (c *commits) try(m *machine, what commit, way int, rng *rand.Rand) {
 	}
 	defer m.proxy.Heal()
 	held := m.proxy.Hold(proxy.ToClient, hold)
-	w := c.beginRun(m, k, "first", lease, c.command(k, time.Duration(rng.IntN(60))*time.Millisecond))
+	flags := append(slices.Clone(lease), "--hash", "none")
+	w := c.beginRun(m, k, "first", flags, c.command(k, time.Duration(rng.IntN(60))*time.Millisecond))
 	select {
 	case <-held:
 	case <-w.Done():
@@ -154,6 +155,9 @@ func (c *commits) try(m *machine, what commit, way int, rng *rand.Rand) {
 	c.mu.Unlock()
 
 	allowed := []int{0, lab.ExitLedger}
+	if crash { // it may have forgotten the claim, which is not durable
+		allowed = append(allowed, lab.ExitBusy)
+	}
 	if what.name == commitOfFinish.name {
 		allowed = []int{0, lab.ExitUnrecorded}
 	}

@@ -211,7 +211,7 @@ func (m *machine) begin(id, file, ledger string, args ...string) (*waiter, error
 		_ = os.Remove(path + end)
 	}
 	env := slices.DeleteFunc(m.stage.Environ(ledger, id), func(kv string) bool { return strings.HasPrefix(kv, "PG") })
-	env = append(env, "STATE_DIRECTORY="+m.state, "HOME="+m.state)
+	env = append(env, "STATE_DIRECTORY="+m.state, "HOME="+m.state, "TMPDIR="+m.state)
 	m.power.RLock()
 	defer m.power.RUnlock()
 	p, err := m.host.Load().Start(hosts.Program{Args: append([]string{m.stage.Idem}, args...), Env: env, Out: path + ".out", Err: path + ".err"})
