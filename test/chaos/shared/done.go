@@ -169,7 +169,7 @@ func (r *doneTest) hit(m *machine, c *call, hit string) {
 		return
 	}
 	host := m.host.Load()
-	for _, p := range processesOf(host, c.id) {
+	for _, p := range r.processesOf(host, c.id) {
 		isSQL := p.Exe != r.Idem && p.Exe != r.Self
 		if hit == "idem" && r.kindOf(p) == hitIdem || hit == "psql" && isSQL || hit == "idem and psql" && (isSQL || r.kindOf(p) == hitIdem) {
 			r.note("kill %v", p)
@@ -192,7 +192,7 @@ func (r *doneTest) fence(k *key) {
 	host := a.host.Load()
 	for found := true; found; {
 		found = false
-		for _, p := range processesOf(host, c.id) {
+		for _, p := range r.processesOf(host, c.id) {
 			if p.Exe == r.Idem && host.Signal(p, unix.SIGKILL, nil) {
 				found = true
 			}
@@ -212,7 +212,7 @@ func (r *doneTest) fence(k *key) {
 	}
 	before := r.rows(k)
 	lab.Must(os.WriteFile(gate, nil, 0o600))
-	ended := func() bool { return len(processesOf(host, c.id)) == 0 }
+	ended := func() bool { return len(r.processesOf(host, c.id)) == 0 }
 	for end := time.Now().Add(lab.ExitWithin); !ended() && time.Now().Before(end); {
 		time.Sleep(20 * time.Millisecond)
 	}

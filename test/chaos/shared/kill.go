@@ -14,13 +14,31 @@ import (
 // hangOrDead is the code of a call that was killed, or whose host was switched off.
 const hangOrDead = -lab.SigKill
 
+// processesOf returns the processes of a call that are alive. A keeper does not have the
+// environment of its call, so it is found by its parent, while that lives.
+func (r *stage) processesOf(host *hosts.Host, call string) (alive []hosts.Process) {
+	all := host.Scan()
+	parents := map[int]bool{}
+	for _, p := range all {
+		if p.Getenv(lab.EnvCall) == call {
+			parents[p.PID] = true
+		}
+	}
+	for _, p := range all {
+		if parents[p.PID] || r.kindOf(p) == hitKeeper && parents[p.Parent] {
+			alive = append(alive, p)
+		}
+	}
+	return alive
+}
+
 // killCall kills all processes of a call, until none is found, because one may have been
 // about to start another. It returns how many it has killed.
-func killCall(host *hosts.Host, call string) (n int) {
+func (r *stage) killCall(host *hosts.Host, call string) (n int) {
 	for found := true; found; {
 		found = false
-		for _, p := range host.Scan() {
-			if p.Getenv(lab.EnvCall) == call && host.Signal(p, unix.SIGKILL, nil) {
+		for _, p := range r.processesOf(host, call) {
+			if host.Signal(p, unix.SIGKILL, nil) {
 				found = true
 				n++
 			}
@@ -31,12 +49,12 @@ func killCall(host *hosts.Host, call string) (n int) {
 
 // freeze stops all processes of a call, until all that are found are stopped. The function
 // that it returns lets them go on.
-func freeze(host *hosts.Host, call string) (thaw func()) {
+func (r *stage) freeze(host *hosts.Host, call string) (thaw func()) {
 	var stopped []hosts.Process
 	for found := true; found; {
 		found = false
-		for _, p := range host.Scan() {
-			if p.Getenv(lab.EnvCall) == call && p.State != 'T' && host.Signal(p, unix.SIGSTOP, nil) {
+		for _, p := range r.processesOf(host, call) {
+			if p.State != 'T' && host.Signal(p, unix.SIGSTOP, nil) {
 				found = true
 				stopped = append(stopped, p)
 			}
@@ -47,16 +65,6 @@ func freeze(host *hosts.Host, call string) (thaw func()) {
 			host.Signal(p, unix.SIGCONT, nil)
 		}
 	}
-}
-
-// processesOf returns the processes of a call that are alive.
-func processesOf(host *hosts.Host, call string) (alive []hosts.Process) {
-	for _, p := range host.Scan() {
-		if p.Getenv(lab.EnvCall) == call {
-			alive = append(alive, p)
-		}
-	}
-	return alive
 }
 
 // checkLeft waits for the last processes of the machines, and reports and kills those that

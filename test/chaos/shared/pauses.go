@@ -98,7 +98,7 @@ func (p *pauses) try(k *key, rng *rand.Rand) {
 		return
 	}
 	time.Sleep(time.Duration(rng.IntN(1500)) * time.Millisecond)
-	thaw := freeze(a.host.Load(), c.id)
+	thaw := p.freeze(a.host.Load(), c.id)
 	frozen := time.Now()
 
 	other := func() reply {
@@ -127,7 +127,7 @@ func (p *pauses) try(k *key, rng *rand.Rand) {
 	}
 	thaw()
 	woke := time.Now()
-	for len(processesOf(a.host.Load(), c.id)) > 0 && time.Since(woke) < lab.ExitWithin {
+	for len(p.processesOf(a.host.Load(), c.id)) > 0 && time.Since(woke) < lab.ExitWithin {
 		time.Sleep(10 * time.Millisecond)
 	}
 	life := time.Since(woke)

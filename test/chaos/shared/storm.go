@@ -6,6 +6,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -146,15 +147,16 @@ func (r *trial) restart(rng *rand.Rand, h *hits) {
 // kindOf tells idem, its keeper and its command apart.
 func (r *stage) kindOf(p hosts.Process) string {
 	switch {
-	case p.Exe == r.Self && len(p.Args) > 1 && slices.Contains([]string{"shared-command", "shared-worker", "shared-effect"}, p.Args[1]):
-		return hitCommand
-	case p.Exe != r.Idem || p.Getenv(lab.EnvCall) == "":
+	case len(p.Args) < 2:
 		return ""
-	case len(p.Args) > 1 && p.Args[1] == "run":
-		return hitIdem
-	default:
+	case p.Exe == r.Self && slices.Contains([]string{"shared-command", "shared-worker", "shared-effect"}, p.Args[1]):
+		return hitCommand
+	case p.Exe == r.Idem && slices.ContainsFunc(p.Args, func(arg string) bool { return strings.Contains(arg, "keeper") }):
 		return hitKeeper
+	case p.Exe == r.Idem && p.Args[1] == "run" && p.Getenv(lab.EnvCall) != "":
+		return hitIdem
 	}
+	return ""
 }
 
 // killOne kills or pauses processes of a random call.
@@ -178,12 +180,12 @@ func (r *trial) killOne(rng *rand.Rand, m *machine, h *hits) {
 	switch what {
 	case hitAll:
 		r.logKill(killAll, call)
-		if killCall(host, call) > 0 {
+		if r.killCall(host, call) > 0 {
 			h.add(what)
 		}
 	case hitPause:
 		r.note("pause %s", call)
-		thaw := freeze(host, call)
+		thaw := r.freeze(host, call)
 		time.Sleep(time.Duration(rng.IntN(1000)) * time.Millisecond)
 		thaw()
 		h.add(what)
