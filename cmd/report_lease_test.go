@@ -70,7 +70,7 @@ func TestMessagesAboutLeases(t *testing.T) {
 			"another run has taken the key over (run r)", "hint: to see the state of the key"}, []string{"mark done"}, 125},
 		"failed over": {failureOf(&ledger.Error{Place: "postgres://ci@db/ops", Err: fmt.Errorf("%w (timeline 3, confirmed: 2)", ledger.ErrFailedOver)}), []string{
 			"the database was promoted or restored (timeline 3, confirmed: 2)", "nothing new is started", "idem ledger confirm 'postgres://ci@db/ops?sslmode=require'"}, nil, 69},
-		"unreachable": {failureOf(&ledger.Error{Place: "postgres://ci@db/ops", Err: fmt.Errorf("%w: connection refused", ledger.ErrUnreachable)}), []string{"connection refused", "idem ledger check "}, nil, 69},
+		"unreachable": {failureOf(&ledger.Error{Place: "postgres://ci@db/ops", Err: fmt.Errorf("%w: connection refused", ledger.ErrUnreachable)}), []string{"cannot reach the ledger postgres://ci@db/ops: connection refused", "idem ledger check "}, nil, 69},
 		"not created": {failureOf(&ledger.Error{Place: "postgres://ci@db/ops", Err: ledger.ErrMissing}), []string{"idem ledger init "}, nil, 69},
 		"damaged":     {failureOf(&ledger.Error{Place: "postgres://ci@db/ops", Err: ledger.ErrCorrupt}), []string{"restore the database"}, []string{"mv ", "directory"}, 69},
 	} {
@@ -99,8 +99,8 @@ func TestMessagesAboutLeases(t *testing.T) {
 func TestDirectoryHintsOfSharedLedgers(t *testing.T) {
 	fault := &ledger.Fault{Kind: ledger.FaultOpen, Is: ledger.ErrUnsafe, Path: "/x/shared", Text: "open", Content: ledger.ContentOther, Within: ledger.WithinYes}
 	got := linesOf(failureOf(&ledger.Error{Place: "/x/shared/6f1c", Err: fault}), secretURL)
-	if !strings.Contains(got, "hint: set XDG_STATE_HOME to ") || strings.Contains(got, "--ledger") {
-		t.Errorf("got\n%s\nwant a hint about XDG_STATE_HOME and none about --ledger", got)
+	if !strings.Contains(got, "hint: set STATE_DIRECTORY to ") || strings.Contains(got, "--ledger") {
+		t.Errorf("got\n%s\nwant a hint about STATE_DIRECTORY and none about --ledger", got)
 	}
 }
 
