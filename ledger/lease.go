@@ -1,6 +1,9 @@
 package ledger
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Lease is the claim of a holder in a ledger that several hosts share. Such a ledger
 // cannot see the processes of another host. So a holder renews its claim, and a claim
@@ -35,16 +38,29 @@ func (r Record) Kept() bool {
 	return r.Phase() == PhaseInterrupted && r.Lease != nil && r.Lease.Keep && r.Lease.Elsewhere
 }
 
+// Overriding is implemented by a ledger whose claims can be kept, see KeptError.
+type Overriding interface {
+	// ClaimKept is Claim on behalf of a person, who has seen that the silent holder and its
+	// command are gone. It takes a claim for which Claim returns a *KeptError.
+	ClaimKept(ctx context.Context, id ID) (Claim, error)
+}
+
 // UnsentError is the error of Finish when the ledger could not be reached or no longer
 // accepts the outcome.
 type UnsentError struct {
 	// Path is the file of this host that has the outcome until it is sent; "" if it is
 	// not kept.
 	Path string
-	// Ended reports whether the command was ended because its lease could not be renewed.
-	Ended bool
-	Err   error
+	Err  error
 }
 
 func (e *UnsentError) Error() string { return e.Err.Error() }
 func (e *UnsentError) Unwrap() error { return e.Err }
+
+// Belated is implemented by a ledger to which an outcome can come too late: another run or a mark
+// has taken the key over.
+type Belated interface {
+	// Late returns the outcomes of id that came too late. They change nothing, and their
+	// attempts are recorded as lost.
+	Late(ctx context.Context, id ID) ([]Attempt, error)
+}

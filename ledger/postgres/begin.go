@@ -30,8 +30,9 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 	c.mu.Unlock()
 	failpoint.Here("begin.life")
 	e := &execution{claim: c, life: life.File}
-	if err := c.begin(ctx, e, s); err != nil {
+	if err := c.beginKept(ctx, e, s); err != nil {
 		e.endLife(ledger.ReasonExit)
+		l.leases.exited(c.held)
 		return nil, err
 	}
 	c.changed()
@@ -41,6 +42,25 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 	failpoint.Here("begin.done")
 	e.startOutput(s)
 	return e, nil
+}
+
+// beginKept is begin with a keeper, whose start comes first. So idem can die at any moment.
+func (c *claim) beginKept(ctx context.Context, e *execution, s ledger.Start) error {
+	l := c.ledger
+	l.leases.command(c.held, s.RunID)
+	if err := l.leases.keeping.command(c.held); err != nil {
+		return l.explain(err)
+	}
+	failpoint.Here("begin.kept")
+	if err := c.begin(ctx, e, s); err != nil {
+		return err
+	}
+	if l.leases.late(c.held) { // after a suspend, for example
+		c.changed()
+		err := fmt.Errorf("%w: the lease ended before the command could be started", ledger.ErrUnreachable)
+		return l.explain(errors.Join(err, e.Abandon(ctx)))
+	}
+	return nil
 }
 
 // begin records the attempt. Most attempts need one statement. The others change several

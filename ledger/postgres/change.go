@@ -75,7 +75,7 @@ func (c *claim) beginMany(ctx context.Context, e *execution, s ledger.Start) err
 		r.rec.Attempts++
 		e.begun(s, storage)
 		e.attempt.Number = r.rec.Attempts
-		r.rec.Current, r.out, r.inline = e.attempt, output{storage: storage}, nil
+		r.rec.Current, r.out, r.inline, r.done = e.attempt, output{storage: storage}, nil, 0
 		if err := l.advance(t, r, true); err != nil {
 			return err
 		}
