@@ -68,12 +68,16 @@ func (c *claim) beginKept(ctx context.Context, e *execution, s ledger.Start) err
 func (c *claim) begin(ctx context.Context, e *execution, s ledger.Start) error {
 	c.mu.Lock()
 	f, dirty := c.now, c.dirty
+	was, own := c.now.own.rec.Current, c.run
 	simple := len(s.Mutexes) == 0 && c.ticket == 0 && !c.mutex && !c.mayHold
 	c.mu.Unlock()
 	if dirty {
 		var err error
 		if f, err = c.ledger.read(ctx, c.id); err != nil {
 			return err
+		}
+		if now := f.own.rec.Current; now.RunID == was.RunID && now.RunID != own && now.State != was.State {
+			return ledger.ErrChanged // the attempt before has got its outcome, see done.go
 		}
 	}
 	if simple && !s.Renew && !s.Fresh && !f.own.stale && f.unchanging(s.Origin.Parent) {
@@ -82,7 +86,7 @@ func (c *claim) begin(ctx context.Context, e *execution, s ledger.Start) error {
 			return err
 		}
 	}
-	return c.beginMany(ctx, e, s)
+	return c.beginMany(ctx, e, s, f.own.rec.Current)
 }
 
 // unchanging reports whether the record can begin as a child of parent with a change of its own

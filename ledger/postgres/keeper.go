@@ -180,13 +180,10 @@ func (k *keeper) drop(h *held) {
 
 // deliver sends the outcomes that idem could not send.
 func (k *keeper) deliver() {
-	if deliverKept == nil {
-		return
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), deliverFor)
 	defer cancel()
 	for pause := time.Second; ctx.Err() == nil; pause = min(2*pause, deliverPause) {
-		if _, left, err := deliverKept(k.ledger, ctx); err == nil && left == 0 {
+		if _, left, err := k.ledger.deliver(ctx); err == nil && left == 0 {
 			return
 		}
 		k.ledger.session.Close()
@@ -199,6 +196,3 @@ const (
 	deliverFor   = 24 * time.Hour
 	deliverPause = 5 * time.Minute
 )
-
-// deliverKept sends the outcomes that are kept in the local directory. left is how many remain.
-var deliverKept func(l *Ledger, ctx context.Context) (sent, left int, err error)

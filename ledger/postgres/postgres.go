@@ -80,6 +80,7 @@ type Ledger struct {
 	outbox  chan []byte   // holds one buffer for pieces, which may be nil
 	leases  *leases
 	recent  atomic.Pointer[record] // see remember
+	synced  atomic.Bool            // see syncFirst
 
 	mu    sync.Mutex
 	local *local // nil until it is needed
