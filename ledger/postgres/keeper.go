@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"idem/internal/detach"
+	"idem/ledger"
 	"idem/ledger/postgres/dsn"
 	"idem/ledger/postgres/wire"
 )
@@ -32,6 +33,7 @@ type keeper struct {
 
 	mu     sync.Mutex
 	claims map[wire.UUID]*held
+	unsent map[string]bool // attempts whose outcomes idem may not have sent
 }
 
 // Keeper runs a keeper if the arguments of this process ask for one. It returns the exit
@@ -97,7 +99,7 @@ func newKeeper(h *hello) (*keeper, error) {
 		return nil, errors.Join(err, errors.New("the local directory is another one"))
 	}
 	l.local = here
-	k := &keeper{ledger: l, here: here, hello: h, wake: make(chan struct{}, 1), claims: map[wire.UUID]*held{}}
+	k := &keeper{ledger: l, here: here, hello: h, wake: make(chan struct{}, 1), claims: map[wire.UUID]*held{}, unsent: map[string]bool{}}
 	l.leases.keeper = k
 	return k, nil
 }
@@ -178,18 +180,31 @@ func (k *keeper) drop(h *held) {
 	k.ledger.leases.remove(h)
 }
 
-// deliver sends the outcomes that idem could not send.
+// deliver sends the outcomes that idem could not send. Those of other calls have their own
+// keepers.
 func (k *keeper) deliver() {
 	ctx, cancel := context.WithTimeout(context.Background(), deliverFor)
 	defer cancel()
 	for pause := time.Second; ctx.Err() == nil; pause = min(2*pause, deliverPause) {
-		if _, left, err := k.ledger.deliver(ctx); err == nil && left == 0 {
+		names, err := k.here.pending()
+		again := false
+		for _, name := range names {
+			if len(name) < runLength || !k.unsent[name[:runLength]] {
+				continue
+			}
+			err := k.ledger.deliverOne(ctx, k.here, name)
+			again = again || errors.Is(err, ledger.ErrUnreachable) || errors.Is(err, errLocked)
+		}
+		if err != nil || !again {
 			return
 		}
 		k.ledger.session.Close()
 		time.Sleep(pause)
 	}
 }
+
+// runLength is the length of a run ID, with which the name of a kept outcome begins.
+const runLength = len("00000000-0000-0000-0000-000000000000")
 
 // The keeper tries for deliverFor to send the outcomes that are kept on this host.
 const (
