@@ -62,7 +62,7 @@ func (c *claim) begin(ctx context.Context, e *execution, s ledger.Start) error {
 			return err
 		}
 	}
-	return c.beginMany(ctx, e, s)
+	return c.beginMany(ctx, e, s, f.own)
 }
 
 // unchanging reports whether the record can begin as a child of parent with a change of its own

@@ -30,8 +30,10 @@ func (c *claim) lockOwn(t *wire.Tx) (family, error) {
 	return f, f.resolve()
 }
 
-// beginMany is begin for an attempt that changes more than its own row.
-func (c *claim) beginMany(ctx context.Context, e *execution, s ledger.Start) error {
+// beginMany is begin for an attempt that changes more than its own row. The error is
+// ledger.ErrChanged if the record is not as it was: a holder whose lease has ended can still
+// finish its attempt after another claim has read the record.
+func (c *claim) beginMany(ctx context.Context, e *execution, s ledger.Start, was record) error {
 	l := c.ledger
 	var storage int
 	var spools []string
@@ -48,6 +50,9 @@ func (c *claim) beginMany(ctx context.Context, e *execution, s ledger.Start) err
 		}
 		if f.own.rec.Current.RunID == s.RunID { // an earlier try was committed, and its answer was lost
 			return c.readCommitted(e, f)
+		}
+		if !f.own.stale && !was.stale && differs(was.rec, f.own.rec) {
+			return ledger.ErrChanged
 		}
 		if err := mutexes.take(t); err != nil {
 			return err
