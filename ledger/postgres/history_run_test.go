@@ -127,7 +127,7 @@ func (h *history) expire(stop chan struct{}) {
 		select {
 		case <-stop:
 			return
-		case <-time.After(rand.N(100 * time.Millisecond)):
+		case <-time.After(rand.N(50 * time.Millisecond)):
 		}
 		id := keyOf(rand.IntN(historyWorkers))
 		called := h.now()
@@ -249,6 +249,8 @@ func (w *worker) step(id ledger.ID) {
 		w.crash()
 	case h.known == nil:
 		w.read(id, h)
+	case h.now != nil && n < 14:
+		w.get(id) // others have time to take the key over
 	case h.now != nil:
 		w.finish(id, h)
 	case n < 9:

@@ -1,8 +1,6 @@
 package postgres
 
 import (
-	"fmt"
-
 	"github.com/anishathalye/porcupine"
 
 	"idem/ledger"
@@ -50,8 +48,6 @@ type operation struct {
 	alive  bool     // by get
 	fence  int64
 }
-
-func (o operation) String() string { return fmt.Sprintf("%+v", struct{ operation }{o}) }
 
 // keyState is the state of a key. Fence is 0 in what an operation has not seen.
 type keyState struct {
