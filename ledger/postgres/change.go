@@ -30,10 +30,9 @@ func (c *claim) lockOwn(t *wire.Tx) (family, error) {
 	return f, f.resolve()
 }
 
-// beginMany is begin for an attempt that changes more than its own row. The error is
-// ledger.ErrChanged if the record is not as it was: a holder whose lease has ended can still
-// finish its attempt after another claim has read the record.
-func (c *claim) beginMany(ctx context.Context, e *execution, s ledger.Start, was record) error {
+// beginMany is begin for an attempt that changes more than its own row. was is the attempt before,
+// as it was read under the claim.
+func (c *claim) beginMany(ctx context.Context, e *execution, s ledger.Start, was ledger.Attempt) error {
 	l := c.ledger
 	var storage int
 	var spools []string
@@ -51,8 +50,8 @@ func (c *claim) beginMany(ctx context.Context, e *execution, s ledger.Start, was
 		if f.own.rec.Current.RunID == s.RunID { // an earlier try was committed, and its answer was lost
 			return c.readCommitted(e, f)
 		}
-		if !f.own.stale && !was.stale && differs(was.rec, f.own.rec) {
-			return ledger.ErrChanged
+		if now := f.own.rec.Current; now.RunID != "" && (now.RunID != was.RunID || now.State != was.State) {
+			return ledger.ErrChanged // the attempt before has got its outcome, see done.go
 		}
 		if err := mutexes.take(t); err != nil {
 			return err

@@ -33,15 +33,18 @@ func (l *Ledger) forgetAll(ctx context.Context, id ledger.ID, check func(*record
 		return err
 	}
 	if !f.own.stored {
-		return ledger.ErrNotFound // a record with others below it has a row
+		return ledger.ErrNotFound // the parent of a record has a row
 	}
 	c, err := l.claim(ctx, id)
 	if err != nil {
 		return err
 	}
 	defer c.Release()
+	d, err := newDeletion(l)
+	if err != nil {
+		return err
+	}
 	forgot, below, err := c.forget(ctx, check)
-	d := newDeletion(l)
 	if err == nil && below {
 		err = d.run(ctx, id)
 	}
