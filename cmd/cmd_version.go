@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"idem/ledger/drivers"
 )
 
 // linkedVersion is set by release builds: -ldflags "-X idem/cmd.linkedVersion=v1.2.3".
@@ -28,7 +30,11 @@ func (a *app) versionCommand() *cobra.Command {
 		Short: "Print the version",
 		Args:  noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return a.print(fmt.Sprintf("idem %s %s/%s %s\n", version(), runtime.GOOS, runtime.GOARCH, runtime.Version()))
+			with := ""
+			if drivers.Shared {
+				with = " postgres"
+			}
+			return a.print(fmt.Sprintf("idem %s %s/%s %s%s\n", version(), runtime.GOOS, runtime.GOARCH, runtime.Version(), with))
 		},
 	}
 }

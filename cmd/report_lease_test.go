@@ -54,23 +54,29 @@ func TestMessagesAboutLeases(t *testing.T) {
 		code int
 	}{
 		"running": {busyFailure(on(ledger.Lease{Silent: 4 * time.Second, Left: time.Minute}), false, nil, call), []string{
-			`key "k" is running on web-3 (pid 4711, since 12:03:11, lease renewed 4s ago)`, "by ci@web-3 (pid 4711)", "hint: to wait for it and share its result, add to the call: --wait"}, nil, 75},
+			`key "k" is running on web-3 (pid 4711, since 12:03:11, lease renewed 4s ago)`, "by ci@web-3 (pid 4711)", "hint: to wait for it and share its result, add to the call: --wait",
+		}, nil, 75},
 		"starting": {busyFailure(begun, false, nil, call), []string{`key "k" is held by a call on web-3 that starts`}, nil, 75},
 		"interrupted": {interruptedFailure(runner.Result{Record: on(ended)}, call), []string{
 			`key "k" was interrupted: web-3 has not been heard of for 3m12s`, "its command may still run there", "hint: look on web-3 first; then settle the key",
-			`mark done --ledger 'postgres://ci@db/ops?sslmode=require' k`, "--on-interrupted rerun"}, nil, 79},
+			`mark done --ledger 'postgres://ci@db/ops?sslmode=require' k`, "--on-interrupted rerun",
+		}, nil, 79},
 		"kept": {interruptedFailure(runner.Result{Record: on(kept)}, call), []string{
-			"--on-lost keep lets it run", "mark retry"}, []string{"--on-interrupted", "--probe"}, 79},
+			"--on-lost keep lets it run", "mark retry",
+		}, []string{"--on-interrupted", "--probe"}, 79},
 		"kept by an error": {failureOf(&ledger.KeptError{ID: call.ID, Record: on(kept)}), []string{"has not been heard of for 3m12s"}, []string{"--on-interrupted"}, 79},
 		"ended": {unsentFailure(runner.Result{Unrecorded: lost}, call), []string{
 			`the command of key "k" was ended, because its lease could not be renewed`, "cannot reach the ledger for 2m32s",
 			`its outcome is kept in "/var/lib/idem/shared/6f1c/pending/0198", and sent by the next call on this host`,
-			"hint: to send it now: idem ledger sync 'postgres://ci@db/ops?sslmode=require'"}, []string{"mark"}, 125},
+			"hint: to send it now: idem ledger sync 'postgres://ci@db/ops?sslmode=require'",
+		}, []string{"mark"}, 125},
 		"taken over": {unsentFailure(runner.Result{Unrecorded: fmt.Errorf("%w (run r)", ledger.ErrLost)}, call), []string{
-			"another run has taken the key over (run r)", "hint: to see the state of the key"}, []string{"mark done"}, 125},
+			"another run has taken the key over (run r)", "hint: to see the state of the key",
+		}, []string{"mark done"}, 125},
 		"failed over": {failureOf(&ledger.Error{Place: "postgres://ci@db/ops", Err: fmt.Errorf("%w (timeline 3, confirmed: 2)", ledger.ErrFailedOver)}), []string{
-			"the database was promoted or restored (timeline 3, confirmed: 2)", "nothing new is started", "idem ledger confirm 'postgres://ci@db/ops?sslmode=require'"}, nil, 69},
-		"unreachable": {failureOf(&ledger.Error{Place: "postgres://ci@db/ops", Err: fmt.Errorf("%w: connection refused", ledger.ErrUnreachable)}), []string{"connection refused", "idem ledger check "}, nil, 69},
+			"the database was promoted or restored (timeline 3, confirmed: 2)", "nothing new is started", "idem ledger confirm 'postgres://ci@db/ops?sslmode=require'",
+		}, nil, 69},
+		"unreachable": {failureOf(&ledger.Error{Place: "postgres://ci@db/ops", Err: fmt.Errorf("%w: connection refused", ledger.ErrUnreachable)}), []string{"cannot reach the ledger postgres://ci@db/ops: connection refused", "idem ledger check "}, nil, 69},
 		"not created": {failureOf(&ledger.Error{Place: "postgres://ci@db/ops", Err: ledger.ErrMissing}), []string{"idem ledger init "}, nil, 69},
 		"damaged":     {failureOf(&ledger.Error{Place: "postgres://ci@db/ops", Err: ledger.ErrCorrupt}), []string{"restore the database"}, []string{"mv ", "directory"}, 69},
 	} {
@@ -99,8 +105,8 @@ func TestMessagesAboutLeases(t *testing.T) {
 func TestDirectoryHintsOfSharedLedgers(t *testing.T) {
 	fault := &ledger.Fault{Kind: ledger.FaultOpen, Is: ledger.ErrUnsafe, Path: "/x/shared", Text: "open", Content: ledger.ContentOther, Within: ledger.WithinYes}
 	got := linesOf(failureOf(&ledger.Error{Place: "/x/shared/6f1c", Err: fault}), secretURL)
-	if !strings.Contains(got, "hint: set XDG_STATE_HOME to ") || strings.Contains(got, "--ledger") {
-		t.Errorf("got\n%s\nwant a hint about XDG_STATE_HOME and none about --ledger", got)
+	if !strings.Contains(got, "hint: set STATE_DIRECTORY to ") || strings.Contains(got, "--ledger") {
+		t.Errorf("got\n%s\nwant a hint about STATE_DIRECTORY and none about --ledger", got)
 	}
 }
 

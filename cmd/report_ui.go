@@ -105,7 +105,7 @@ func (u *ui) hintText(h hint) string {
 	case line != "":
 		return h.text + ": " + line
 	case strings.HasPrefix(h.flags, flagName) && u.ledgerPath().shared(): // about its directory on this host
-		return "set XDG_STATE_HOME to a directory that only this user can write to"
+		return "set STATE_DIRECTORY to a directory that only this user can write to"
 	case h.flags == "":
 		return h.text
 	case h.text == "":

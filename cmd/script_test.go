@@ -16,6 +16,7 @@ import (
 
 	"idem/cmd"
 	"idem/internal/testkit"
+	"idem/ledger/drivers"
 )
 
 // TestMain makes this binary idem and child as well. Both are real processes,
@@ -45,16 +46,19 @@ func TestScript(t *testing.T) {
 	})
 }
 
-// scriptCondition knows [root] and [unshare:FLAG]. The latter is true if
-// unshare(1) works here with the flag.
+// scriptCondition knows [root], [shared] and [unshare:FLAG]. The second is true in a program
+// with the shared ledger, the third if unshare(1) works here with the flag.
 func scriptCondition(name string) (bool, error) {
-	if name == "root" {
+	switch name {
+	case "root":
 		return os.Geteuid() == 0, nil
+	case "shared":
+		return drivers.Shared, nil
 	}
 	if flag, ok := strings.CutPrefix(name, "unshare:"); ok {
 		return exec.Command("unshare", flag, "true").Run() == nil, nil
 	}
-	return false, fmt.Errorf("got the condition %s, want root or unshare:FLAG", name)
+	return false, fmt.Errorf("got the condition %s, want root, shared or unshare:FLAG", name)
 }
 
 func scriptSetup(env *testscript.Env) error {

@@ -1,14 +1,24 @@
 package ledger
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Error is an error of the ledger at Place.
 type Error struct {
-	Place string // the ledger's directory
+	Place string // the ledger's directory, or its URL without a password
 	Err   error
 }
 
-func (e *Error) Error() string { return "ledger " + e.Place + ": " + e.Err.Error() }
+func (e *Error) Error() string {
+	text, unreachable := e.Err.Error(), ErrUnreachable.Error()
+	if cause, ok := strings.CutPrefix(text, unreachable); ok {
+		return unreachable + " " + e.Place + cause
+	}
+	return "ledger " + e.Place + ": " + text
+}
+
 func (e *Error) Unwrap() error { return e.Err }
 
 // Fault is a fault of a ledger's files, or of the directories above them, that a

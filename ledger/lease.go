@@ -38,6 +38,13 @@ func (r Record) Kept() bool {
 	return r.Phase() == PhaseInterrupted && r.Lease != nil && r.Lease.Keep && r.Lease.Elsewhere
 }
 
+// Overriding is implemented by a ledger whose claims can be kept, see KeptError.
+type Overriding interface {
+	// ClaimKept is Claim on behalf of a person, who has seen that the silent holder and its
+	// command are gone. It takes a claim for which Claim returns a *KeptError.
+	ClaimKept(ctx context.Context, id ID) (Claim, error)
+}
+
 // UnsentError is the error of Finish when the ledger could not be reached or no longer
 // accepts the outcome.
 type UnsentError struct {

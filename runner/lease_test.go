@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -61,5 +62,67 @@ func TestKeptKeyIsRefusedAtTheClaim(t *testing.T) {
 	o := k.run(keptLedger{k.mem.Open(), rec}, c)
 	if want := (Decision{ActionRefuse, ReasonInterrupted}); o.err != nil || o.Decision != want || !o.Record.Kept() || k.side() != 0 {
 		t.Errorf("got %v, error %v, %d executions, want %v and none", o.Decision, o.err, k.side(), want)
+	}
+}
+
+type releasedClaim struct{ ledger.Claim }
+
+func (c releasedClaim) Record(ctx context.Context) (ledger.Record, error) {
+	rec, err := c.Claim.Record(ctx)
+	rec.Lease = nil
+	return rec, err
+}
+
+// silentLedger has a silent holder until a call takes its claim.
+type silentLedger struct{ ledger.Ledger }
+
+func (l silentLedger) Get(ctx context.Context, id ledger.ID) (ledger.Record, error) {
+	rec, err := l.Ledger.Get(ctx, id)
+	rec.Lease = &ledger.Lease{Host: "other", Elsewhere: true, Left: -time.Minute}
+	return rec, err
+}
+
+func (l silentLedger) Claim(ctx context.Context, id ledger.ID) (ledger.Claim, error) {
+	c, err := l.Ledger.Claim(ctx, id)
+	return releasedClaim{c}, err
+}
+
+// A refusal names the holder that was silent, although the claim has ended its lease.
+func TestRefusalKnowsTheSilentHolder(t *testing.T) {
+	k := newKit(t)
+	c := k.job()
+	claim, err := k.mem.Open().Claim(k.Context(), k.id)
+	must(t, err)
+	_, err = claim.Begin(k.Context(), ledger.Start{RunID: "other", Fingerprint: c.Inputs.Fingerprint})
+	must(t, err)
+	must(t, claim.Release())
+	o := k.run(silentLedger{k.mem.Open()}, c)
+	if want := (Decision{ActionRefuse, ReasonInterrupted}); o.err != nil || o.Decision != want || o.Record.Lease == nil || o.Record.Lease.Host != "other" {
+		t.Errorf("got %v, lease %+v, error %v, want %v and the lease of the holder", o.Decision, o.Record.Lease, o.err, want)
+	}
+}
+
+// overridingLedger keeps the key until a person takes it.
+type overridingLedger struct{ keptLedger }
+
+func (l overridingLedger) ClaimKept(ctx context.Context, id ledger.ID) (ledger.Claim, error) {
+	return l.Ledger.Claim(ctx, id)
+}
+
+// A mark by hand takes a key that no policy takes.
+func TestMarkTakesAKeptKey(t *testing.T) {
+	k := newKit(t)
+	kept := keptLedger{k.mem.Open(), ledger.Record{ID: k.id, Lease: silent}}
+	done := Settlement{State: ledger.Succeeded, RunID: "mark"}
+	var want *ledger.KeptError
+	if _, err := Mark(k.Context(), kept, k.id, done); !errors.As(err, &want) {
+		t.Errorf("a ledger that overrides nothing: got error %v, want a KeptError", err)
+	}
+	if _, err := Mark(k.Context(), overridingLedger{kept}, k.id, done); err != nil {
+		t.Errorf("got error %v, want none", err)
+	}
+	rec, err := k.mem.Open().Get(k.Context(), k.id)
+	if err != nil || rec.Current.State != ledger.Succeeded {
+		t.Errorf("got %+v, error %v, want a success", rec, err)
 	}
 }

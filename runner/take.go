@@ -64,6 +64,9 @@ func (c *call) take(ctx context.Context) (*Task, Result, error) {
 		switch {
 		case err == nil:
 			t, res, err := c.claimed(ctx, claim)
+			if res.Record.Lease == nil && res.Record.Current.RunID == rec.Current.RunID {
+				res.Record.Lease = rec.Lease // the claim has replaced it
+			}
 			if forgotten(err) || t == nil && err == nil && res.Action == ActionVerify {
 				continue
 			}

@@ -25,7 +25,21 @@ func (l *Ledger) Claim(ctx context.Context, id ledger.ID) (ledger.Claim, error) 
 	return c, nil
 }
 
+// ClaimKept implements ledger.Overriding.
+func (l *Ledger) ClaimKept(ctx context.Context, id ledger.ID) (ledger.Claim, error) {
+	c, err := l.claimFor(ctx, id, true)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
 func (l *Ledger) claim(ctx context.Context, id ledger.ID) (*claim, error) {
+	return l.claimFor(ctx, id, false)
+}
+
+// claimFor is Claim. With person, it is ClaimKept.
+func (l *Ledger) claimFor(ctx context.Context, id ledger.ID, person bool) (*claim, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -54,10 +68,10 @@ func (l *Ledger) claim(ctx context.Context, id ledger.ID) (*claim, error) {
 	c := &claim{ledger: l, here: here, id: id, name: name, lock: lock}
 	err = l.syncFirst(ctx, here, name)
 	if err == nil {
-		err = c.take(ctx)
+		err = c.take(ctx, person)
 	}
-	if errors.Is(err, errWitnessGone) { // the next one is none or newer
-		err = c.take(ctx)
+	for n := 0; errors.Is(err, errWitnessGone) && n < 10; n++ { // the next one is none or another
+		err = c.take(ctx, person)
 	}
 	if err != nil {
 		_ = lock.Release()
@@ -126,29 +140,41 @@ func (c *claim) checkHeld() error {
 // Lost implements ledger.Claim.
 func (c *claim) Lost() <-chan struct{} { return c.held.lost }
 
-func (c *claim) isLost() bool {
-	select {
-	case <-c.Lost():
-		return true
-	default:
-		return false
-	}
-}
-
 // take takes the claim on the server, and reads the record.
-func (c *claim) take(ctx context.Context) error {
-	l := c.ledger
-	holder := wire.UUID(uuid.New())
+func (c *claim) take(ctx context.Context, person bool) error {
 	known, err := uuidOf(c.here)
 	if err != nil {
-		return l.explain(err)
+		return c.ledger.explain(err)
 	}
 	last := c.here.lastWitness()
+	taken, kept, err := c.ask(ctx, known, last, false, person)
+	if own := c.now.own; err == nil && !taken && own.lease.site == c.here.site {
+		if err = c.leftovers(); err == nil {
+			taken, kept, err = c.ask(ctx, known, last, true, person)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if !taken {
+		return c.refused(ctx, known, last, c.now)
+	}
+	c.ledger.leases.add(c.held)
+	if err := c.leftovers(); err != nil {
+		c.leaveToProcesses(ctx, kept)
+		return err
+	}
+	return nil
+}
+
+// ask sends claimSQL. kept says that only a person could have ended the claim before this one.
+func (c *claim) ask(ctx context.Context, known wire.UUID, last evidence, searched, person bool) (taken, kept bool, err error) {
+	l := c.ledger
+	holder := wire.UUID(uuid.New())
 	h := &held{id: c.name[:], holder: holder, length: l.opt.Lease, lost: make(chan struct{})}
 	take := l.many(claimSQL, append([]wire.Arg{wire.Bytes(c.name[:]), wire.Raw(c.id.Namespace), wire.Raw(c.id.Key), wire.Raw(c.id.Window), wire.ID(holder),
 		wire.ID(c.here.site), wire.Raw(l.host), wire.Int(os.Getpid()), wire.Int(l.opt.Lease.Microseconds()), wire.Bool(!l.opt.Keep),
-		wire.ID(known), wire.Int(format)}, last.args()...)...)
-	kept := false // by the claim before this one
+		wire.ID(known), wire.Int(format), wire.Bool(searched), wire.Bool(person)}, last.args()...)...)
 	take.Each = func(row *wire.Row) error { kept = row.Bool(); return nil }
 	var f family
 	read := l.claimedStmt(c.id, &f)
@@ -159,19 +185,8 @@ func (c *claim) take(ctx context.Context) error {
 	if err == nil {
 		err = l.explain(f.resolve())
 	}
-	if err != nil {
-		return err
-	}
 	c.held, c.now = h, f
-	if take.Rows == 0 {
-		return c.refused(ctx, known, last, f)
-	}
-	l.leases.add(h)
-	if err := c.leftovers(); err != nil {
-		c.leaveToProcesses(ctx, kept)
-		return err
-	}
-	return nil
+	return take.Rows > 0, kept, err
 }
 
 // uuidOf returns the ID of the ledger that a local directory belongs to: its name.

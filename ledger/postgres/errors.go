@@ -27,7 +27,7 @@ func (l *Ledger) explain(err error) error {
 		errors.As(err, new(*ledger.Error)) || errors.Is(err, context.Canceled) {
 		return err
 	}
-	return &ledger.Error{Place: l.cfg.Canonical, Err: classify(err)}
+	return &ledger.Error{Place: l.cfg.Name(), Err: classify(err)}
 }
 
 // classify joins an error with the one of package ledger that it means. The text never contains

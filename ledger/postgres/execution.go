@@ -81,7 +81,7 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 	}
 	c.changed()
 	failpoint.Here("finish.sent")
-	err = u.end(ctx, err, c.isLost())
+	err = u.end(ctx, err)
 	if err == nil || errors.Is(err, ledger.ErrLost) {
 		c.here.removeSpool(a.RunID)
 	}

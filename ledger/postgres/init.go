@@ -4,12 +4,10 @@ import (
 	"context"
 	"crypto/rand"
 	_ "embed"
-	"os"
 	"strings"
 
 	"github.com/google/uuid"
 
-	"idem/ledger/postgres/dsn"
 	"idem/ledger/postgres/wire"
 )
 
@@ -18,23 +16,21 @@ var schemaSQL string
 
 // InitOptions are the options of Init.
 type InitOptions struct {
-	Grant    []string // roles that may use the ledger
-	Failover string   // FailoverRefuse, FailoverAccept; empty: by the configuration of the server
+	ConnectOptions
+	Grant     []string // roles that may use the ledger
+	GrantDone []string // roles that may only record their own success
+	Failover  string   // FailoverRefuse, FailoverAccept; empty: by the configuration of the server
 }
 
 // Init creates the tables of a ledger, unless they exist, and grants rights. It is the only
 // function that needs more than the rights to read and change rows.
-func Init(ctx context.Context, place string, o InitOptions) error {
-	cfg, err := dsn.Parse(place, os.Getenv)
+func Init(ctx context.Context, place string, o InitOptions) (r Report, err error) {
+	l, err := o.open(place)
 	if err != nil {
-		return err
-	}
-	l, err := open(cfg, Options{})
-	if err != nil {
-		return err
+		return r, err
 	}
 	defer l.Close()
-	return l.tx(ctx, wire.Durable, func(t *wire.Tx) error { return l.initialize(t, o) })
+	return r, l.tx(ctx, wire.Durable, func(t *wire.Tx) error { return l.initialize(t, o) })
 }
 
 // initLock is the key of the lock under which one session at a time creates tables.

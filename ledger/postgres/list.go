@@ -157,8 +157,8 @@ func stateOf(p ledger.Phase) (ledger.State, bool) {
 	}
 }
 
-// literalPrefix returns bytes with which every key begins that the pattern matches. Bytes that
-// are no character are not part of it, because the pattern takes them for others like them.
+// literalPrefix returns bytes with which every key begins that the pattern matches. It ends
+// before the first byte that belongs to no character: a pattern cannot tell such bytes apart.
 func literalPrefix(g ledger.Glob) string {
 	for i, r := range g {
 		if strings.ContainsRune("*?[\uFFFD", r) {
@@ -271,7 +271,7 @@ func (l *Ledger) readListed(ctx context.Context, names [][]byte) (map[string]rec
 	return records, nil
 }
 
-// ancestor is a record above others.
+// ancestor is a record that has records below it.
 type ancestor struct {
 	parent               []byte
 	parentSeries, series int64

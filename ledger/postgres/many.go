@@ -32,13 +32,15 @@ func (l *Ledger) many(sql string, row ...wire.Arg) *wire.Stmt {
 // other.
 
 // claimSQL takes the claim of a record, and creates its row. It does nothing while another
-// holder's lease is valid, unless that holder was on this host: its lock is free, so it is dead.
+// holder's lease is valid, unless that holder was on this host: its lock is free, so it is dead. If
+// its attempt has no recorded end, its processes must have been searched first: a keeper that
+// finds another holder in the row would end them. person is for a claim that only a person may end.
 // It also does nothing if the server has forgotten the witness of the host.
 // It is not durable: if the server forgets it, Begin finds another holder or none. The row of a
 // key without a history has generation 0, see family.resolve. It returns whether only a person
 // could end the claim before: the row as it was.
 var claimSQL = "with " + input("id bytea", "namespace bytea", "key bytea", "win bytea", "holder uuid", "site uuid", "host bytea", "pid int8", "lease int8",
-	"takeover bool", "ledger uuid", "format int8", "witness bytea", "number int8") + `,
+	"takeover bool", "ledger uuid", "format int8", "searched bool", "person bool", "witness bytea", "number int8") + `,
 	c as (insert into {s}.record as r (id, namespace, key, win, generation, fence, holder, site, claim_host, claim_pid, lease, renewed, lease_until, takeover)
 		select i.id, i.namespace, i.key, i.win, 0, 0, i.holder, i.site, i.host, i.pid, i.lease, pg_catalog.clock_timestamp(),
 			pg_catalog.clock_timestamp() + i.lease * '1 microsecond'::pg_catalog.interval, i.takeover
@@ -49,8 +51,9 @@ var claimSQL = "with " + input("id bytea", "namespace bytea", "key bytea", "win 
 		on conflict (id) do update set holder = excluded.holder, site = excluded.site, claim_host = excluded.claim_host,
 			claim_pid = excluded.claim_pid, lease = excluded.lease, renewed = excluded.renewed,
 			lease_until = excluded.lease_until, takeover = excluded.takeover
-		where r.holder is null or r.holder = excluded.holder or r.site = excluded.site
-			or r.takeover and r.lease_until < pg_catalog.clock_timestamp()
+		where r.holder is null or r.holder = excluded.holder
+			or r.site = excluded.site and (r.state <> 'running' or exists (select 1 from i where i.id = excluded.id and i.searched))
+			or r.lease_until < pg_catalog.clock_timestamp() and (r.takeover or exists (select 1 from i where i.id = excluded.id and i.person))
 		returning r.id)
 	select i.n, coalesce((select r.holder is not null and not r.takeover from {s}.record r where r.id = i.id), false) from i join c on c.id = i.id`
 

@@ -67,14 +67,14 @@ func (l *Ledger) readMeta(ctx context.Context) (*meta, error) {
 }
 
 // newer returns ledger.ErrVersion instead of an error that a table is missing, if a newer idem
-// has renamed it. That is how a format ends that this program can read: a statement about a
-// record need not look at the table meta for it.
+// has renamed it. An upgrade to a format that this program cannot read renames the table record.
+// So a statement about a record need not look at the table meta.
 func (l *Ledger) newer(ctx context.Context, err error) error {
 	if dsn.Class(err) != dsn.NoSchema {
 		return err
 	}
 	var m meta
-	if l.session.Do(ctx, wire.Read, l.metaStmt(&m)) == nil && m.minReader > format {
+	if l.session.Alone(ctx, wire.Read, l.metaStmt(&m)) == nil && m.minReader > format {
 		return ledger.ErrVersion
 	}
 	return err

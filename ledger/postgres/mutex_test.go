@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"idem/ledger"
@@ -157,13 +159,17 @@ func TestMutexRejoin(t *testing.T) {
 	k := newMutexKit(t)
 	a, b := k.open("a"), k.open("b")
 	holder, _ := k.hold(a, "k")
-	w := k.claim(b, "w")
-	done := make(chan error, 1)
+	w, other := k.claim(b, "w"), k.claim(b, "other")
+	done, doneOther := make(chan error, 1), make(chan error, 1)
 	go func() { done <- w.Queue(t.Context(), oneM, ledger.Owner{}) }()
 	eventually(t, func() bool { return k.rows() == "2" })
-	k.server.Exec(t, "delete from "+k.schema+".mutex where ticket > 0")
-	eventually(t, func() bool { return k.rows() == "2" })
+	go func() { doneOther <- other.Queue(t.Context(), oneM, ledger.Owner{}) }()
+	eventually(t, func() bool { return k.rows() == "3" })
+	k.server.Exec(t, "delete from "+k.schema+".mutex where ticket > 0 and key = 'w'")
+	eventually(t, func() bool { return k.rows() == "3" })
 	must(t, holder.Release())
+	must(t, <-doneOther)
+	must(t, other.Release())
 	must(t, <-done)
 	k.taken(a, "the waiter is first in line")
 	must(t, w.Release())
@@ -178,6 +184,9 @@ func TestMutexFinal(t *testing.T) {
 	o.Final = true
 	_, err := x.Finish(t.Context(), o)
 	must(t, err)
+	if n := k.rows(); n != "0" {
+		t.Errorf("%s rows are left", n)
+	}
 	k.free(b, "the outcome was final")
 	must(t, c.Release())
 }
@@ -246,4 +255,54 @@ func TestMutexLostWithLease(t *testing.T) {
 	_, err = c.Begin(t.Context(), startM(oneM...))
 	must(t, err)
 	must(t, c.Release())
+}
+
+// TestMutexRace: calls of many hosts want a mutex at the same moment. Some wait, some do not.
+func TestMutexRace(t *testing.T) {
+	k := newMutexKit(t)
+	two := []ledger.Mutex{{Name: "m", Limit: 2}, {Name: "n", Limit: 1}}
+	var holders atomic.Int32
+	var all sync.WaitGroup
+	for host := range 6 {
+		l := k.open(fmt.Sprint(host))
+		all.Go(func() {
+			for round := range 12 {
+				mutexes, limit := two[:1], int32(2)
+				if (host+round)%3 == 0 {
+					mutexes, limit = []ledger.Mutex{{Name: "m", Limit: 1}, two[1]}, 1
+				}
+				if err := race(k, l, fmt.Sprint(host, round), mutexes, limit, &holders, round%2 == 0); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if n := k.rows(); n != "0" {
+		t.Errorf("%s rows are left", n)
+	}
+}
+
+func race(k *mutexKit, l *Ledger, key string, mutexes []ledger.Mutex, limit int32, holders *atomic.Int32, wait bool) error {
+	c, err := l.claim(k.Context(), ledger.ID{Namespace: "n", Key: key})
+	if err != nil {
+		return err
+	}
+	if wait {
+		err = c.Queue(k.Context(), mutexes, ledger.Owner{})
+	}
+	if err == nil {
+		var x ledger.Execution
+		if x, err = c.Begin(k.Context(), startM(mutexes...)); err == nil {
+			if n := holders.Add(1); n > limit {
+				err = fmt.Errorf("%d calls hold the mutex, whose limit is %d", n, limit)
+			}
+			_, e := x.Finish(k.Context(), exited)
+			err = errors.Join(err, e)
+			holders.Add(-1)
+		} else if !wait && errors.As(err, new(*ledger.MutexError)) {
+			err = nil
+		}
+	}
+	return errors.Join(err, c.Release())
 }

@@ -28,7 +28,7 @@ func newMutexKit(t *testing.T) *mutexKit {
 	t.Parallel()
 	k := &mutexKit{T: t, server: pgtest.Shared(t), hosts: map[string]string{}}
 	k.schema = k.server.NewSchema(t)
-	must(t, Init(t.Context(), k.server.URL(pgtest.Owner, pgtest.Database, k.schema), InitOptions{Grant: []string{pgtest.CI}}))
+	must(t, initialize(t.Context(), k.server.URL(pgtest.Owner, pgtest.Database, k.schema), InitOptions{Grant: []string{pgtest.CI}}))
 	return k
 }
 

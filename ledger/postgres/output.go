@@ -202,6 +202,9 @@ func (l *Ledger) attemptOf(ctx context.Context, id ledger.ID, runID string) (rec
 // Output implements ledger.Ledger. After a Get of the same record, an output of at most 32 KiB
 // takes no round trip.
 func (l *Ledger) Output(ctx context.Context, id ledger.ID, runID string) (ledger.Output, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	r := l.recallOutput(id, runID)
 	if r == nil {
 		found, err := l.attemptOf(ctx, id, runID)

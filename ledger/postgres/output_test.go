@@ -31,7 +31,7 @@ func newRoom(t testing.TB) *room {
 	r := &room{TB: t, server: pgtest.Shared(t), base: t.TempDir()}
 	must(t, os.Chmod(r.base, 0o700))
 	r.schema = r.server.NewSchema(t)
-	must(t, Init(t.Context(), r.server.URL(pgtest.Owner, pgtest.Database, r.schema), InitOptions{Grant: []string{pgtest.CI}}))
+	must(t, initialize(t.Context(), r.server.URL(pgtest.Owner, pgtest.Database, r.schema), InitOptions{Grant: []string{pgtest.CI}}))
 	return r
 }
 

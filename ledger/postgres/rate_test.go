@@ -17,7 +17,7 @@ import (
 func BenchmarkItems(b *testing.B) {
 	server := pgtest.Shared(b)
 	schema := server.NewSchema(b)
-	must(b, Init(b.Context(), server.URL(pgtest.Owner, pgtest.Database, schema), InitOptions{Grant: []string{pgtest.CI}}))
+	must(b, initialize(b.Context(), server.URL(pgtest.Owner, pgtest.Database, schema), InitOptions{Grant: []string{pgtest.CI}}))
 	l, err := Open(server.URL(pgtest.CI, pgtest.Database, schema), Options{LocalBase: b.TempDir()})
 	must(b, err)
 	defer l.Close()

@@ -16,6 +16,10 @@ import (
 // that is stopped, or a network that swallows packets, gives no error.
 const tryTimeout = 10 * time.Second
 
+// perByte is what tryTimeout grows for each byte that is sent. The files of an outcome can be
+// large, and a network of 1 Mbit/s must be able to send them.
+const perByte = time.Second / (100 << 10)
+
 // do sends statements as one transaction, and repeats them until the server has answered or the
 // connect timeout has passed. So the statements must have a guard that makes a second execution
 // harmless: after an answer that was lost, the guard fails, and the caller reads back.
@@ -24,7 +28,11 @@ func (l *Ledger) do(ctx context.Context, m wire.Mode, stmts ...*wire.Stmt) error
 }
 
 func (l *Ledger) doWithin(ctx context.Context, d time.Duration, m wire.Mode, stmts ...*wire.Stmt) error {
-	return l.retry(ctx, d, func(ctx context.Context) error { return l.session.Do(ctx, m, stmts...) })
+	size := 0
+	for _, s := range stmts {
+		size += s.Size()
+	}
+	return l.retryEach(ctx, d, tryTimeout+time.Duration(size)*perByte, func(ctx context.Context) error { return l.session.Do(ctx, m, stmts...) })
 }
 
 // tx runs a transaction of several round trips. f may be called more than once.
@@ -35,11 +43,16 @@ func (l *Ledger) tx(ctx context.Context, m wire.Mode, f func(t *wire.Tx) error) 
 // retry calls f until it succeeds, fails with an error that a repetition does not mend, or the
 // time d has passed.
 func (l *Ledger) retry(ctx context.Context, d time.Duration, f func(ctx context.Context) error) error {
+	return l.retryEach(ctx, d, tryTimeout, f)
+}
+
+// retryEach is retry with another limit for one call of f.
+func (l *Ledger) retryEach(ctx context.Context, d, limit time.Duration, f func(ctx context.Context) error) error {
 	end := time.Now().Add(d)
 	b := &backoff.ExponentialBackOff{InitialInterval: 10 * time.Millisecond, Multiplier: 2, RandomizationFactor: 0.5, MaxInterval: time.Second}
 	b.Reset()
 	for {
-		try, cancel := context.WithDeadline(ctx, earlier(time.Now().Add(tryTimeout), end))
+		try, cancel := context.WithDeadline(ctx, earlier(time.Now().Add(limit), end))
 		err := f(try)
 		cancel()
 		if err == nil || ctx.Err() != nil || !repeatable(err) {

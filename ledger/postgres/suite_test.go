@@ -1,7 +1,9 @@
 package postgres
 
 import (
+	"context"
 	"crypto/sha256"
+	"flag"
 	"fmt"
 	"net/url"
 	"os"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"idem/internal/testkit"
 	"idem/ledger"
 	"idem/ledger/filelock"
 	"idem/ledger/ledgertest"
@@ -39,6 +42,21 @@ func TestConformance(t *testing.T) {
 	}
 }
 
+// TestModel compares random histories with the reference.
+func TestModel(t *testing.T) {
+	for name, f := range forms {
+		t.Run(name, func(t *testing.T) {
+			testkit.Slow(t, "rounds of random operations, each with many round trips")
+			checks := flag.Lookup("rapid.checks")
+			if checks.Value.String() == checks.DefValue {
+				must(t, checks.Value.Set("10"))
+				t.Cleanup(func() { must(t, checks.Value.Set(checks.DefValue)) })
+			}
+			ledgertest.Model(t, f.harness(t))
+		})
+	}
+}
+
 func (f form) harness(t *testing.T) ledgertest.Harness {
 	server := pgtest.Shared(t)
 	var mu sync.Mutex
@@ -47,7 +65,7 @@ func (f form) harness(t *testing.T) ledgertest.Harness {
 		LateOutput: f.hosts,
 		New: func(t testing.TB) string {
 			schema := server.NewSchema(t)
-			must(t, Init(t.Context(), f.url(server, pgtest.Owner, pgtest.Database, schema), InitOptions{Grant: []string{pgtest.CI}}))
+			must(t, initialize(t.Context(), f.url(server, pgtest.Owner, pgtest.Database, schema), InitOptions{Grant: []string{pgtest.CI}}))
 			place := f.url(server, pgtest.CI, pgtest.Database, schema)
 			base := t.TempDir()
 			must(t, os.Chmod(base, 0o700))
@@ -190,4 +208,9 @@ func must(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+func initialize(ctx context.Context, place string, o InitOptions) error {
+	_, err := Init(ctx, place, o)
+	return err
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -13,7 +12,6 @@ import (
 	"idem/internal/failpoint"
 	"idem/ledger"
 	"idem/ledger/filelock"
-	"idem/ledger/postgres/dsn"
 	"idem/ledger/postgres/wire"
 )
 
@@ -21,22 +19,10 @@ import (
 // outcome is recorded only while its attempt is recorded as running with the same fence, so it
 // does no harm to send it late or twice.
 
-// ConnectOptions are the options of Sync and of other operations on a whole ledger.
-type ConnectOptions struct {
-	LocalBase      string // see Options
-	FromFlag       bool   // see Options
-	TrustPlace     bool   // see Options
-	ConnectTimeout time.Duration
-}
-
 // Sync sends the outcomes that are kept on this host for the ledger at a URL. It returns how many
 // were sent, and how many are left.
 func Sync(ctx context.Context, place string, o ConnectOptions) (sent, left int, err error) {
-	cfg, err := dsn.Parse(place, os.Getenv)
-	if err != nil {
-		return 0, 0, err
-	}
-	l, err := open(cfg, Options{LocalBase: o.LocalBase, FromFlag: o.FromFlag, TrustPlace: o.TrustPlace, ConnectTimeout: o.ConnectTimeout})
+	l, err := o.open(place)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -120,7 +106,7 @@ func (l *Ledger) deliverOutcome(ctx context.Context, here *local, o *outcome) er
 		more = append(more, l.stmt("delete from {s}.mutex where id = $1 and holder = $2", wire.Bytes(nameOf(id)), wire.ID(o.Holder)))
 	}
 	var ended time.Time
-	err := l.retry(ctx, l.opt.ConnectTimeout, func(ctx context.Context) error { return l.sendOnce(ctx, here, o, &ended, more) })
+	err := l.retryEach(ctx, l.opt.ConnectTimeout, o.limit(), func(ctx context.Context) error { return l.sendOnce(ctx, here, o, &ended, more) })
 	if err == nil {
 		here.acknowledged(id, o.Fence)
 	}
@@ -200,7 +186,7 @@ func (l *Ledger) deliverNow(ctx context.Context, here *local, name string) error
 		return true, err
 	})
 	if errors.Is(err, errLocked) {
-		err = &ledger.Error{Place: l.cfg.Canonical, Err: fmt.Errorf("%w: %w", ledger.ErrUnreachable, errLocked)}
+		err = &ledger.Error{Place: l.cfg.Name(), Err: fmt.Errorf("%w: %w", ledger.ErrUnreachable, errLocked)}
 	}
 	if err = l.explain(err); err == nil || errors.Is(err, context.Canceled) {
 		return err

@@ -76,7 +76,7 @@ func (u *unsent) keep() {
 // recorded end.
 func (u *unsent) send(ctx context.Context, d time.Duration) (ended time.Time, err error) {
 	l := u.ledger
-	err = l.retry(ctx, d, func(ctx context.Context) error {
+	err = l.retryEach(ctx, d, u.o.limit(), func(ctx context.Context) error {
 		err := l.sendOnce(ctx, u.here, &u.o, &ended, u.more)
 		if err != nil && !errors.Is(err, ledger.ErrLost) {
 			u.keep()
@@ -84,6 +84,15 @@ func (u *unsent) send(ctx context.Context, d time.Duration) (ended time.Time, er
 		return err
 	})
 	return ended, err
+}
+
+// limit is the time limit of one try, as in doWithin.
+func (o *outcome) limit() time.Duration {
+	size := len(o.Inline)
+	for _, f := range o.Files {
+		size += len(f.Content)
+	}
+	return tryTimeout + time.Duration(size)*perByte
 }
 
 // sendOnce sends an outcome. The error is that of readSent if the server did not take it.
@@ -99,8 +108,8 @@ func (l *Ledger) sendOnce(ctx context.Context, here *local, o *outcome, ended *t
 }
 
 // end ends the sending with the error of send, which is nil if the server has the outcome. It
-// returns the error of Finish. lost says that the command was ended with its lease.
-func (u *unsent) end(ctx context.Context, err error, lost bool) error {
+// returns the error of Finish.
+func (u *unsent) end(ctx context.Context, err error) error {
 	l, name := u.ledger, pendingName(u.o.RunID, filelock.NameOf(u.o.id()))
 	taken := errors.Is(err, ledger.ErrLost)
 	gone := err == nil || taken && l.recordLate(ctx, &u.o) == nil
@@ -120,12 +129,12 @@ func (u *unsent) end(ctx context.Context, err error, lost bool) error {
 		_ = u.file.Close()
 	}
 	switch {
-	case err == nil, taken && !lost:
+	case err == nil, taken:
 		return err
-	case !taken && u.failure != nil:
+	case u.failure != nil:
 		err = fmt.Errorf("%w; the outcome could not be kept on this host either, so it is lost: %w", err, classify(u.failure))
 	}
-	return &ledger.UnsentError{Path: path, Ended: lost, Err: err}
+	return &ledger.UnsentError{Path: path, Err: err}
 }
 
 // syncSpool makes the file of an attempt durable.

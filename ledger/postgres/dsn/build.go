@@ -174,8 +174,20 @@ func (c *Config) configure(t *target) *Error {
 	config.RuntimeParams = map[string]string{"application_name": applicationName()}
 	config.MaxProtocolMessageBodyLen = maxMessage
 	config.DialFunc = dialer().DialContext
+	config.OnPgError = func(_ *pgconn.PgConn, e *pgconn.PgError) bool { return !Fatal(e) }
 	t.config = config
 	return nil
+}
+
+// Fatal reports whether the server ended the connection with an error. It looks at the
+// severity that is not translated, unlike pgconn; servers since PostgreSQL 9.6 send it.
+func Fatal(e *pgconn.PgError) bool {
+	for _, severity := range []string{e.Severity, e.SeverityUnlocalized} {
+		if severity == "FATAL" || severity == "PANIC" {
+			return true
+		}
+	}
+	return false
 }
 
 // emptyService returns a service file for pgconn. If PGSERVICE is set, pgconn reads that

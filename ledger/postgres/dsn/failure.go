@@ -3,6 +3,7 @@ package dsn
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"syscall"
@@ -44,7 +45,7 @@ func (c *Config) failure(t *target, err error, password string) *DialError {
 		e.cause = append(e.cause, server)
 		// A server that got the password in clear text could repeat it.
 		for _, secret := range []string{password, c.secret().password} {
-			if len(secret) > 3 && strings.Contains(server.Message, secret) {
+			if len(secret) > 3 && strings.Contains(fmt.Sprintf("%+v", *server), secret) {
 				e.text, e.cause = "the server refused the connection", nil
 			}
 		}
@@ -64,6 +65,7 @@ func (c *Config) failure(t *target, err error, password string) *DialError {
 			e.text += ", which sslmode=" + t.mode + " requires"
 			if !t.chosen {
 				e.text = "the server does not support TLS, which is required for hosts other than this one"
+				e.Hint = "add sslmode=disable to the URL only if the network between this host and the server is trusted"
 			}
 		}
 	}

@@ -205,8 +205,8 @@ func TestNoSecretInAnyTextForRandomURLs(t *testing.T) {
 		}
 	}
 	t.Logf("%d of 10000 are valid", parsed)
-	if parsed < 200 {
-		t.Errorf("got %d valid URLs, want at least 200", parsed)
+	if parsed < 100 {
+		t.Errorf("got %d valid URLs, want at least 100", parsed)
 	}
 }
 
@@ -293,6 +293,9 @@ func TestPasswordsComeFromTheRightPlace(t *testing.T) {
 	c := parse(t, "postgres:///?service=b&sslmode=disable", "PGSERVICEFILE="+services, "PGUSER=u", "PGDATABASE=x")
 	if got, want := c.Name(), "postgres://u@h:5432/x"; got != want {
 		t.Errorf("got %s, want %s: the first section and the first line count", got, want)
+	}
+	if got, want := c.Canonical, "postgres://u@h:5432/x?service=b&sslmode=disable"; got != want {
+		t.Errorf("got %s, want %s: the service may have the password", got, want)
 	}
 }
 

@@ -57,7 +57,15 @@ func (s *Session) Withdraw(ctx context.Context) { s.requests.Withdraw(combine.An
 func (s *Session) serve(take func() []*request) {
 	_ = s.lock(context.Background())
 	defer s.unlock()
-	group := take()
+	var group []*request
+	for _, r := range take() {
+		if r.err = r.ctx.Err(); r.err == nil { // several requests are sent with another context
+			group = append(group, r)
+		}
+	}
+	if len(group) == 0 {
+		return
+	}
 	if err := s.send(group); err != nil && len(group) > 1 && rolledBack(err) {
 		for i := range group {
 			group[i].err = s.send(group[i : i+1])

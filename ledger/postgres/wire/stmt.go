@@ -29,6 +29,16 @@ type Stmt struct {
 	rows [][][]byte
 }
 
+// Size returns the number of bytes of the parameters.
+func (s *Stmt) Size() (n int) {
+	for _, row := range append([][]Arg{s.Args}, s.Many...) {
+		for _, a := range row {
+			n += len(a.value)
+		}
+	}
+	return n
+}
+
 // merged is a statement as it is sent: one Stmt, or several of the same SQL with Many.
 type merged struct {
 	sql   string

@@ -1,0 +1,19 @@
+package postgres
+
+import "context"
+
+// Upgrade brings the tables to the format of this program.
+func Upgrade(ctx context.Context, place string, o ConnectOptions) (r Report, err error) {
+	l, err := o.open(place)
+	if err != nil {
+		return r, err
+	}
+	defer l.Close()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m, err := l.readMeta(ctx)
+	if err == nil {
+		r.add(LevelOK, "format", "%d", m.format)
+	}
+	return r, err
+}
