@@ -51,9 +51,7 @@ type UnsentError struct {
 	// Path is the file of this host that has the outcome until it is sent; "" if it is
 	// not kept.
 	Path string
-	// Ended reports whether the command was ended because its lease could not be renewed.
-	Ended bool
-	Err   error
+	Err  error
 }
 
 func (e *UnsentError) Error() string { return e.Err.Error() }

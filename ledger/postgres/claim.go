@@ -171,7 +171,7 @@ func (c *claim) take(ctx context.Context, person bool) error {
 func (c *claim) ask(ctx context.Context, known wire.UUID, last evidence, searched, person bool) (taken, kept bool, err error) {
 	l := c.ledger
 	holder := wire.UUID(uuid.New())
-	h := &held{id: c.name[:], holder: holder, length: l.opt.Lease, lost: make(chan struct{})}
+	h := &held{id: c.name[:], holder: holder, length: l.opt.Lease, keep: l.opt.Keep, lost: make(chan struct{})}
 	take := l.many(claimSQL, append([]wire.Arg{wire.Bytes(c.name[:]), wire.Raw(c.id.Namespace), wire.Raw(c.id.Key), wire.Raw(c.id.Window), wire.ID(holder),
 		wire.ID(c.here.site), wire.Raw(l.host), wire.Int(os.Getpid()), wire.Int(l.opt.Lease.Microseconds()), wire.Bool(!l.opt.Keep),
 		wire.ID(known), wire.Int(format), wire.Bool(searched), wire.Bool(person)}, last.args()...)...)
@@ -240,12 +240,12 @@ func (c *claim) leftovers() error {
 }
 
 // leaveToProcesses ends a claim that the caller does not get, because processes of the
-// recorded attempt are alive on this host. The row is not given back. So other hosts
-// see the key and its mutexes as held until the lease ends. kept says that only a person
-// could end the claim of the attempt.
+// recorded attempt are alive on this host. The row is not given back, and a keeper renews
+// the lease until they have ended. kept says that only a person could end the claim of the
+// attempt.
 func (c *claim) leaveToProcesses(ctx context.Context, kept bool) {
 	l := c.ledger
-	l.leases.remove(c.held)
+	l.leases.leave(c.held, c.now.own.rec.Current.RunID, kept)
 	if kept { // on failure, the lease ends as an ordinary one
 		_ = l.do(ctx, wire.Lazy, l.stmt("update {s}.record set takeover = false where id = $1 and holder = $2", wire.Bytes(c.name[:]), wire.ID(c.held.holder)))
 	}
@@ -279,8 +279,14 @@ func (c *claim) Release() error {
 		leftover = len(filelock.LeftoversOf(c.run)) > 0
 	}
 	c.ledger.leases.remove(c.held)
-	if !c.given && !leftover && err == nil {
-		_ = c.giveBack(context.Background()) // without it, the lease ends by itself
+	given := c.given
+	if !given && !leftover && err == nil {
+		given = c.giveBack(context.Background()) == nil // without it, the lease ends by itself
+	}
+	if given {
+		c.ledger.leases.keeping.done(c.held)
+	} else {
+		c.ledger.leases.keeping.leave(c.held)
 	}
 	c.endTicket()
 	err = errors.Join(err, c.lock.Release())

@@ -52,10 +52,15 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 	c := e.claim
 	l := c.ledger
 	ctx = context.WithoutCancel(ctx)
-	defer e.endCommand(o.Reason)
+	reason := o.Reason
+	if reason == ledger.ReasonExit && !c.ledger.leases.exited(c.held) {
+		reason = ledger.ReasonLost // what is left of the command must end
+	}
+	defer e.endCommand(reason)
 	a := e.attempt
 	a.State, a.Reason, a.ExitCode, a.Signal = o.State, o.Reason, o.ExitCode, o.Signal
 	a.Files, a.Incomplete, a.Redacted = len(o.Files), o.Capture.Incomplete, o.Capture.Redacted
+	o.Final = o.Final && reason == ledger.ReasonExit
 	u := e.newUnsent(o)
 	a.Ended = u.o.Ended.UTC().Truncate(time.Microsecond)
 	out, inline := e.endOutput(ctx, &a, o.Capture.Unread, u)
@@ -66,14 +71,14 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 		u.more = append(u.more, c.leaveWithOutcome()...)
 	}
 	// The output may have taken half of the time.
-	ended, err := u.send(ctx, l.opt.FinishTimeout-min(time.Since(u.o.Ended), l.opt.FinishTimeout/2))
+	stored, err := u.send(ctx, l.opt.FinishTimeout-min(time.Since(u.o.Ended), l.opt.FinishTimeout/2))
 	if errors.Is(err, ledger.ErrFull) && inline != nil { // the outcome matters more than the output
 		a.Truncated = true
 		u.output(a, u.o.Done, output{storage: storageNone}, nil)
-		ended, err = u.send(ctx, l.opt.FinishTimeout/2)
+		stored, err = u.send(ctx, l.opt.FinishTimeout/2)
 	}
 	if err == nil {
-		a.Ended = ended
+		a.Ended, a.State, a.Reason, a.ExitCode, a.Signal = stored.Ended, stored.State, stored.Reason, stored.ExitCode, stored.Signal
 		c.mu.Lock()
 		c.given = c.given || u.o.Final
 		c.mu.Unlock()

@@ -84,21 +84,27 @@ var beginSQL = "with " + input("id bytea", "holder uuid", "was_run text", "was_s
 
 // finishSQL records an outcome. It does not ask for the holder: an attempt whose lease has ended
 // can be finished as long as no other attempt or mark has taken its place. With final, the claim
-// is given back in the same commit. age is the time in microseconds since the end.
+// is given back in the same commit. A success that the command has recorded itself, see done.go,
+// gets its output, and remains a success whatever the outcome is. age is the time in microseconds
+// since the end.
 var finishSQL = "with " + input("id bytea", "run_id text", "fence int8", "final bool", "holder uuid", "state text", "reason text", "exit_code int8",
 	"signal int8", "output_bytes int8", "truncated bool", "incomplete bool", "redacted bool", "files int8", "storage int8", "size int8", "sum int8",
 	"chunks int8", "inline bytea", "done int8", "age int8") + `,
 	o as materialized (select r.id, i.n as request from i join {s}.record r on r.id = i.id
-		where r.run_id = i.run_id and r.fence = i.fence and r.state = 'running' order by r.id for no key update of r),
-	u as (update {s}.record r set state = i.state, reason = i.reason, exit_code = i.exit_code, signal = i.signal,
+		where r.run_id = i.run_id and r.fence = i.fence and (r.state = 'running' or r.state = 'succeeded' and r.reason = 'transaction')
+		order by r.id for no key update of r),
+	u as (update {s}.record r set state = case when r.state = 'running' then i.state else r.state end,
+			reason = case when r.state = 'running' or i.state = 'succeeded' then i.reason else r.reason end,
+			exit_code = case when r.state = 'running' or i.state = 'succeeded' then i.exit_code else r.exit_code end,
+			signal = case when r.state = 'running' or i.state = 'succeeded' then i.signal else r.signal end,
 			ended = greatest(r.started, pg_catalog.clock_timestamp() - i.age * '1 microsecond'::pg_catalog.interval),
 			output_bytes = i.output_bytes, truncated = i.truncated, incomplete = i.incomplete, redacted = i.redacted, files = i.files,
 			storage = i.storage, size = i.size, sum = i.sum, chunks = i.chunks, inline = i.inline,
-			done = case when r.parent is null then 0 else i.done end,
+			done = case when r.parent is null then 0 when r.state = 'running' or i.state = 'succeeded' then i.done else r.done end,
 			holder = case when i.final and r.holder = i.holder then null else r.holder end
 		from o join i on i.n = o.request where r.id = o.id
-		returning r.id, r.ended)
-	select i.n, u.ended from i join u on u.id = i.id`
+		returning r.id, r.ended, r.state, r.reason, r.exit_code, r.signal)
+	select i.n, u.ended, u.state, u.reason, u.exit_code, u.signal from i join u on u.id = i.id`
 
 // giveBackSQL ends a claim.
 var giveBackSQL = "with " + input("id bytea", "holder uuid") + `,
@@ -106,10 +112,10 @@ var giveBackSQL = "with " + input("id bytea", "holder uuid") + `,
 	u as (update {s}.record r set holder = null from o where r.id = o.id returning r.id)
 	select i.n from i join u on u.id = i.id`
 
-// renewSQL renews leases.
+// renewSQL renews leases. It returns the run ID of an attempt that has no recorded end.
 var renewSQL = "with " + input("id bytea", "holder uuid") + `,
 	o as materialized (select r.id from i join {s}.record r on r.id = i.id where r.holder = i.holder order by r.id for no key update of r),
 	u as (update {s}.record r set renewed = pg_catalog.clock_timestamp(),
 			lease_until = pg_catalog.clock_timestamp() + r.lease * '1 microsecond'::pg_catalog.interval
-		from o where r.id = o.id returning r.id)
-	select i.n, u.id from i join u on u.id = i.id`
+		from o where r.id = o.id returning r.id, case r.state when 'running' then r.run_id else '' end as run)
+	select i.n, u.id, u.run from i join u on u.id = i.id`

@@ -205,15 +205,20 @@ func parseOutcome(content []byte) (*outcome, error) {
 // removePending removes a kept outcome that was sent. The caller has its lock.
 func (s *local) removePending(name string) { _ = s.dir.Remove(filepath.Join(pendingDir, name)) }
 
-// outcomeStmts returns the statements that record an outcome. The first one returns the time of
-// the end if the attempt was running until then.
-func (l *Ledger) outcomeStmts(o *outcome, ended *time.Time) []*wire.Stmt {
+// outcomeStmts returns the statements that record an outcome. The first one returns the
+// end as stored, if the attempt was running until then. A success that the command has recorded
+// itself stands.
+func (l *Ledger) outcomeStmts(o *outcome, stored *ledger.Attempt) []*wire.Stmt {
 	id, name := o.id(), nameOf(o.id())
 	first := l.many(finishSQL, wire.Bytes(name), wire.Text(o.RunID), wire.Int(o.Fence), wire.Bool(o.Final), wire.ID(o.Holder),
 		wire.Text(string(o.State)), wire.Text(string(o.Reason)), wire.Int(o.ExitCode), wire.Int(o.Signal), wire.Int(o.OutputBytes),
 		wire.Bool(o.Truncated), wire.Bool(o.Incomplete), wire.Bool(o.Redacted), wire.Int(len(o.Files)), wire.Int(o.Storage), wire.Int(o.Size),
 		wire.Int(o.Sum), wire.Int(o.Chunks), wire.BytesOrNull(o.Inline), wire.Int(o.Done), wire.Int(o.age()))
-	first.Each = func(row *wire.Row) error { *ended = row.Time(); return nil }
+	first.Each = func(row *wire.Row) error {
+		stored.Ended, stored.State, stored.Reason = row.Time(), ledger.State(row.Text()), ledger.Reason(row.Text())
+		stored.ExitCode, stored.Signal = int(row.Int()), int(row.Int())
+		return nil
+	}
 	return append([]*wire.Stmt{first}, l.fileStmts(id, o.RunID, o.files())...)
 }
 
@@ -224,7 +229,7 @@ func (o *outcome) age() int64 { return max(0, time.Since(o.Ended).Microseconds()
 // readSent looks what the server has instead of an outcome that it did not take. It returns nil
 // if it has it: an answer was lost. The error is ledger.ErrLost if another run or a mark has
 // taken the key over.
-func (l *Ledger) readSent(ctx context.Context, here *local, o *outcome, ended *time.Time) error {
+func (l *Ledger) readSent(ctx context.Context, here *local, o *outcome, stored *ledger.Attempt) error {
 	var f family
 	var m meta
 	var earlier ledger.Attempt
@@ -247,10 +252,10 @@ func (l *Ledger) readSent(ctx context.Context, here *local, o *outcome, ended *t
 	current := f.own.rec.Current
 	switch {
 	case o.is(current):
-		*ended = current.Ended
+		*stored = current
 		return nil
 	case o.is(earlier):
-		*ended = earlier.Ended
+		*stored = earlier
 		return nil
 	case f.own.rec.Fence < o.Fence:
 		return errForgotten

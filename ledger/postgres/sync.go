@@ -105,8 +105,8 @@ func (l *Ledger) deliverOutcome(ctx context.Context, here *local, o *outcome) er
 	if o.Final {
 		more = append(more, l.stmt("delete from {s}.mutex where id = $1 and holder = $2", wire.Bytes(nameOf(id)), wire.ID(o.Holder)))
 	}
-	var ended time.Time
-	err := l.retryEach(ctx, l.opt.ConnectTimeout, o.limit(), func(ctx context.Context) error { return l.sendOnce(ctx, here, o, &ended, more) })
+	var stored ledger.Attempt
+	err := l.retryEach(ctx, l.opt.ConnectTimeout, o.limit(), func(ctx context.Context) error { return l.sendOnce(ctx, here, o, &stored, more) })
 	if err == nil {
 		here.acknowledged(id, o.Fence)
 	}

@@ -73,17 +73,17 @@ func (u *unsent) keep() {
 }
 
 // send sends the outcome until the server has it or the time d has passed. It returns the
-// recorded end.
-func (u *unsent) send(ctx context.Context, d time.Duration) (ended time.Time, err error) {
+// end as recorded.
+func (u *unsent) send(ctx context.Context, d time.Duration) (stored ledger.Attempt, err error) {
 	l := u.ledger
 	err = l.retryEach(ctx, d, u.o.limit(), func(ctx context.Context) error {
-		err := l.sendOnce(ctx, u.here, &u.o, &ended, u.more)
+		err := l.sendOnce(ctx, u.here, &u.o, &stored, u.more)
 		if err != nil && !errors.Is(err, ledger.ErrLost) {
 			u.keep()
 		}
 		return err
 	})
-	return ended, err
+	return stored, err
 }
 
 // limit is the time limit of one try, as in doWithin.
@@ -96,13 +96,13 @@ func (o *outcome) limit() time.Duration {
 }
 
 // sendOnce sends an outcome. The error is that of readSent if the server did not take it.
-func (l *Ledger) sendOnce(ctx context.Context, here *local, o *outcome, ended *time.Time, more []*wire.Stmt) error {
-	stmts := l.outcomeStmts(o, ended)
+func (l *Ledger) sendOnce(ctx context.Context, here *local, o *outcome, stored *ledger.Attempt, more []*wire.Stmt) error {
+	stmts := l.outcomeStmts(o, stored)
 	if err := l.session.Do(ctx, wire.Durable, append(stmts, more...)...); err != nil {
 		return err
 	}
 	if stmts[0].Rows == 0 {
-		return l.readSent(ctx, here, o, ended)
+		return l.readSent(ctx, here, o, stored)
 	}
 	return nil
 }
