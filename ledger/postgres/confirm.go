@@ -39,6 +39,13 @@ func Confirm(ctx context.Context, place string, o ConnectOptions) (Report, error
 	if err := l.confirmHere(&r, now.ledger); err != nil {
 		return r, l.explain(err)
 	}
+	forgotten, err := l.forgetWitness(ctx, now.ledger)
+	if err != nil {
+		return r, err
+	}
+	if forgotten {
+		r.add(LevelOK, "witness", "what this host had recorded and the database has forgotten is confirmed for this host")
+	}
 	if len(r.Lines) == 0 && system {
 		r.add(LevelOK, "timeline", "%d is confirmed; nothing to do", now.timeline)
 	}

@@ -12,8 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"idem/ledger"
 	"idem/ledger/filelock"
 	"idem/ledger/postgres/wire"
@@ -202,17 +200,22 @@ func (l *Ledger) checkWitness(ctx context.Context, m evidence) error {
 
 // forgetWitness ends the doubts of this host about a server that has forgotten something: a person
 // has accepted its present content. Outcomes of attempts that it has forgotten become late ones.
-func (l *Ledger) forgetWitness(ctx context.Context) error {
-	here, err := l.openLocal(ctx, false)
+// It reports whether the server has forgotten the witness. id is the ledger.
+func (l *Ledger) forgetWitness(ctx context.Context, id wire.UUID) (forgotten bool, err error) {
+	here, err := l.openSite(id, false)
 	if here == nil || err != nil {
-		return err
+		return false, l.explain(err)
 	}
-	here.witness.mu.Lock()
-	here.witness.last, here.witness.until = evidence{}, time.Time{}
-	err = here.dir.Remove(witnessFile)
-	here.witness.mu.Unlock()
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOENT) {
-		err = nil
+	defer here.dir.Close()
+	err = l.checkWitness(ctx, here.lastWitness())
+	forgotten = errors.Is(err, errForgotten)
+	if err != nil && !forgotten && !errors.Is(err, errWitnessGone) {
+		return false, err
 	}
-	return l.explain(errors.Join(err, l.settlePending(ctx, here)))
+	if forgotten {
+		if err := here.dir.Remove(witnessFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return true, l.explain(err)
+		}
+	}
+	return forgotten, l.explain(l.settlePending(ctx, here))
 }
