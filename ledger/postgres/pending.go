@@ -160,30 +160,36 @@ func lockFile(f *os.File) error {
 
 // openPending locks and reads a kept outcome. The error is fs.ErrNotExist if it has been sent,
 // and errLocked while another process has it.
-func (s *local) openPending(name string) (f *os.File, o *outcome, err error) {
+func (s *local) openPending(name string) (*os.File, *outcome, error) {
 	path := filepath.Join(pendingDir, name)
-	if f, err = s.dir.Open(path, os.O_RDWR, 0); err != nil {
-		return nil, nil, err
-	}
-	defer func() {
-		if err != nil {
-			_ = f.Close()
-		}
-	}()
-	if err = lockFile(f); err != nil {
-		return nil, nil, err
-	}
-	if _, err = s.dir.Stat(path); err != nil { // sent by the process that had the lock
-		return nil, nil, err
-	}
-	content, err := io.ReadAll(f)
+	f, err := s.dir.Open(path, os.O_RDWR, 0)
 	if err != nil {
 		return nil, nil, err
 	}
-	if o, err = parseOutcome(content); err != nil {
-		return nil, nil, fmt.Errorf("%w: the kept outcome %s", err, s.dir.File(path))
+	o, err := s.readPending(f, path)
+	if err != nil {
+		_ = f.Close()
+		return nil, nil, err
 	}
 	return f, o, nil
+}
+
+func (s *local) readPending(f *os.File, path string) (*outcome, error) {
+	if err := lockFile(f); err != nil {
+		return nil, err
+	}
+	if _, err := s.dir.Stat(path); err != nil { // sent by the process that had the lock
+		return nil, err
+	}
+	content, err := io.ReadAll(f)
+	if err != nil {
+		return nil, err
+	}
+	o, err := parseOutcome(content)
+	if err != nil {
+		return nil, fmt.Errorf("%w: the kept outcome %s", err, s.dir.File(path))
+	}
+	return o, nil
 }
 
 func parseOutcome(content []byte) (*outcome, error) {

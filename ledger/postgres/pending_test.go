@@ -107,7 +107,7 @@ func (k *unsentKit) sync(l *Ledger, sent, left int) {
 	}
 }
 
-var succeeded = ledger.Outcome{State: ledger.Succeeded, Reason: ledger.ReasonExit, Final: true}
+var finalSuccess = ledger.Outcome{State: ledger.Succeeded, Reason: ledger.ReasonExit, Final: true}
 
 // TestOutcomeIsKeptUntilTheServerAnswers: the key is neither free nor unknown for its own host.
 func TestOutcomeIsKeptUntilTheServerAnswers(t *testing.T) {
@@ -115,7 +115,7 @@ func TestOutcomeIsKeptUntilTheServerAnswers(t *testing.T) {
 	l := k.host()
 	c, x := k.begin(l, "k")
 	x.Write(ledger.Stdout, []byte("hello"))
-	o := succeeded
+	o := finalSuccess
 	o.Files = []ledger.File{{Name: "f\xff", Content: []byte("line\n")}}
 	path := k.unsent(c, x, o)
 	info, err := os.Stat(path)
@@ -140,8 +140,8 @@ func TestOutcomeIsKeptUntilTheServerAnswers(t *testing.T) {
 	must(t, err)
 	files, err := b.Files(t.Context(), c.id, a.RunID)
 	must(t, err)
-	if string(chunk.Data) != "hello" || len(files) != 1 || files[0].Name != "f\xff" {
-		t.Errorf("got output %q and files %+v", chunk.Data, files)
+	if string(chunk.Bytes) != "hello" || len(files) != 1 || files[0].Name != "f\xff" {
+		t.Errorf("got output %q and files %+v", chunk.Bytes, files)
 	}
 }
 
@@ -173,7 +173,7 @@ func TestAnswerToFinishIsLost(t *testing.T) {
 	c, x := k.begin(l, "k")
 	reached := k.p.Hold(proxy.ToClient, func(_ byte, body []byte) bool { return bytes.Contains(body, []byte("i.exit_code")) })
 	done := make(chan error, 1)
-	go func() { _, err := x.Finish(t.Context(), succeeded); done <- err }()
+	go func() { _, err := x.Finish(t.Context(), finalSuccess); done <- err }()
 	<-reached
 	eventually(t, func() bool {
 		return k.server.Query(t, "select state from "+k.schema+".record") == "succeeded"
@@ -193,7 +193,7 @@ func TestKilledBetweenCommitAndRemoval(t *testing.T) {
 	l := k.host()
 	c, x := k.begin(l, "k")
 	e := x.(*execution)
-	u := e.newUnsent(succeeded)
+	u := e.newUnsent(finalSuccess)
 	u.output(ledger.Attempt{}, 0, output{storage: storageNone}, nil)
 	u.keep()
 	k.sync(l, 0, 1) // its process is alive
@@ -242,7 +242,7 @@ func TestFinishAfterATakeover(t *testing.T) {
 	c, x := k.begin(l, "k")
 	k.expire("k")
 	k.run(k.open("b"), "k", ledger.Failed)
-	if _, err := x.Finish(t.Context(), succeeded); !errors.Is(err, ledger.ErrLost) {
+	if _, err := x.Finish(t.Context(), finalSuccess); !errors.Is(err, ledger.ErrLost) {
 		t.Errorf("got error %v, want %v", err, ledger.ErrLost)
 	}
 	late, err := l.Late(t.Context(), c.id)
@@ -260,7 +260,7 @@ func TestLargeOutputIsKept(t *testing.T) {
 	for piece := range slices.Chunk(want, 32<<10) {
 		x.Write(ledger.Stdout, piece)
 	}
-	k.unsent(c, x, succeeded)
+	k.unsent(c, x, finalSuccess)
 	k.mend()
 	k.sync(k.host(), 1, 0)
 	out, err := k.open("b").Output(t.Context(), c.id, x.Attempt().RunID)
@@ -273,7 +273,7 @@ func TestLargeOutputIsKept(t *testing.T) {
 			break
 		}
 		must(t, err)
-		got = append(got, chunk.Data...)
+		got = append(got, chunk.Bytes...)
 	}
 	if a := k.state(k.host(), "k", ledger.Succeeded); !bytes.Equal(got, want) || a.Truncated {
 		t.Errorf("got %d bytes of %d, truncated: %t", len(got), len(want), a.Truncated)
@@ -287,7 +287,7 @@ func TestLargeOutputIsKept(t *testing.T) {
 func TestOutcomeThatAnotherProcessSends(t *testing.T) {
 	k := newUnsentKit(t)
 	c, x := k.begin(k.host(), "k")
-	path := k.unsent(c, x, succeeded)
+	path := k.unsent(c, x, finalSuccess)
 	k.mend()
 	l := k.host()
 	f, _, err := c.here.openPending(filepath.Base(path))
@@ -300,7 +300,7 @@ func TestOutcomeThatAnotherProcessSends(t *testing.T) {
 	k.state(l, "k", ledger.Succeeded)
 	// Deliverers at the same time do no harm.
 	c, x = k.begin(l, "other")
-	k.unsent(c, x, succeeded)
+	k.unsent(c, x, finalSuccess)
 	k.mend()
 	var all sync.WaitGroup
 	for range 8 {
@@ -317,7 +317,7 @@ func TestOutcomeThatAnotherProcessSends(t *testing.T) {
 func TestDamagedOutcome(t *testing.T) {
 	k := newUnsentKit(t)
 	c, x := k.begin(k.host(), "k")
-	path := k.unsent(c, x, succeeded)
+	path := k.unsent(c, x, finalSuccess)
 	k.mend()
 	content, err := os.ReadFile(path)
 	must(t, err)
@@ -343,7 +343,7 @@ func TestOutcomeThatCannotBeKept(t *testing.T) {
 	must(t, os.Remove(dir))
 	must(t, os.WriteFile(dir, nil, 0o600))
 	k.cut()
-	_, err := x.Finish(t.Context(), succeeded)
+	_, err := x.Finish(t.Context(), finalSuccess)
 	var unsent *ledger.UnsentError
 	if !errors.As(err, &unsent) || unsent.Path != "" || !strings.Contains(err.Error(), "could not be kept") || len(*k.warn) != 1 {
 		t.Errorf("got error %v and warnings %q", err, *k.warn)
@@ -363,7 +363,7 @@ func TestCommitThatWaitsForAStandbyIsNotCancelled(t *testing.T) {
 	l := k.host()
 	c, x := k.begin(l, "k")
 	r.StopReceiver(t)
-	_, err := x.Finish(t.Context(), succeeded)
+	_, err := x.Finish(t.Context(), finalSuccess)
 	if !errors.As(err, new(*ledger.UnsentError)) {
 		t.Fatalf("got error %v", err)
 	}
@@ -381,7 +381,7 @@ func TestSyncOfALiveCall(t *testing.T) {
 	k := newUnsentKit(t)
 	l := k.host()
 	c, x := k.begin(l, "k")
-	u := x.(*execution).newUnsent(succeeded)
+	u := x.(*execution).newUnsent(finalSuccess)
 	u.keep()
 	other := k.host()
 	k.state(other, "k", ledger.Running)
