@@ -119,9 +119,10 @@ func (k *keeper) over(h *held) bool {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), giveBackTimeout)
 	defer cancel()
+	sent := k.ledger.sendKept(ctx, k.here, h.name())
 	give := k.ledger.many(giveBackSQL, wire.Bytes(h.id), wire.ID(h.holder))
 	leave := k.ledger.stmt("delete from {s}.mutex where id = $1 and holder = $2", wire.Bytes(h.id), wire.ID(h.holder))
-	if err := k.ledger.session.Do(ctx, wire.Lazy, give, leave); err == nil {
+	if sent == nil && k.ledger.session.Do(ctx, wire.Lazy, give, leave) == nil {
 		return true
 	}
 	s.mu.Lock()

@@ -147,6 +147,23 @@ func (s *local) keepOutcome(o *outcome) (f *os.File, err error) {
 	return f, s.dir.Sync(pendingDir)
 }
 
+// clean removes files of processes that were killed while they wrote them.
+func (s *local) clean() {
+	all, _ := filepath.Glob(filepath.Join(s.dir.File(pendingDir), unfinished+"*"))
+	for _, path := range all {
+		name := filepath.Join(pendingDir, filepath.Base(path))
+		f, err := s.dir.Open(name, os.O_RDWR, 0)
+		if err != nil {
+			continue
+		}
+		// A writer that has no lock yet tries again.
+		if lockFile(f) == nil {
+			_ = s.dir.Remove(name)
+		}
+		_ = f.Close()
+	}
+}
+
 // errLocked: another process has the outcome.
 var errLocked = errors.New("another process sends the outcome")
 

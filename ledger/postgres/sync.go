@@ -40,6 +40,7 @@ func (l *Ledger) deliver(ctx context.Context) (sent, left int, err error) {
 		return 0, 0, err
 	}
 	names, err := here.pending()
+	here.clean()
 	for i, name := range names {
 		fault := l.deliverOne(ctx, here, name)
 		if fault == nil {
@@ -153,6 +154,17 @@ func (l *Ledger) syncFirst(ctx context.Context, here *local, key filelock.Name) 
 		_, _, _ = l.deliver(moment) // the next call or the keeper tries again
 	}
 	return nil
+}
+
+// sendKept sends the outcomes that this host has kept of a key. The caller has the key's lock.
+func (l *Ledger) sendKept(ctx context.Context, here *local, key filelock.Name) error {
+	names, err := here.pending()
+	for _, name := range names {
+		if strings.HasSuffix(name, pendingOf(key)) {
+			err = errors.Join(err, l.deliverOne(ctx, here, name))
+		}
+	}
+	return err
 }
 
 // syncRun sends the outcome of an attempt that is recorded as running, if this host has kept it.
