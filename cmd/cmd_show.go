@@ -22,8 +22,8 @@ type showView struct {
 	Lease    *leaseView    `json:"lease,omitempty"` // in a shared ledger, while a call holds the key
 	Attempts []showAttempt `json:"attempts"`
 	Late     []lateView    `json:"late,omitempty"` // in a shared ledger, outcomes after a takeover
-	Steps    []stepView    `json:"steps"` // of a batch: none, see items
-	Items    ledger.Tally  `json:"items"` // of a batch, by state; else null
+	Steps    []stepView    `json:"steps"`          // of a batch: none, see items
+	Items    ledger.Tally  `json:"items"`          // of a batch, by state; else null
 }
 
 type showAttempt struct {

@@ -112,7 +112,7 @@ func (s *local) pending() (names []string, err error) {
 }
 
 // keepOutcome writes an outcome durably. The file is locked until it is closed, so that no other
-// process sends it meanwhile.
+// process sends it at the same time.
 func (s *local) keepOutcome(o *outcome) (f *os.File, err error) {
 	content, err := json.Marshal(o)
 	if err != nil {

@@ -145,7 +145,7 @@ func TestOutcomeIsKeptUntilTheServerAnswers(t *testing.T) {
 	}
 }
 
-// TestClaimSendsKeptOutcomes: that of its own key, and those of others.
+// TestClaimSendsKeptOutcomes: the one of its key, and those of other keys.
 func TestClaimSendsKeptOutcomes(t *testing.T) {
 	k := newUnsentKit(t)
 	l := k.host()

@@ -45,7 +45,7 @@ const (
 	witnessHead  = "idem last 1"
 	witnessAge   = time.Second
 	witnessSize  = 1024
-	witnessAbove = 12 // records with more above them are no witnesses
+	witnessAbove = 12 // a record with more above it is not used
 )
 
 // acknowledged notes that the server has acknowledged the outcome of an attempt with a fence.
@@ -130,7 +130,7 @@ func (m evidence) encode() []byte {
 	return []byte(fmt.Sprintf("%-*s", witnessSize, line))
 }
 
-// readEvidence returns the witness in a file. Of a file that is not complete, it returns none.
+// readEvidence returns the witness in a file. A file that is not complete has none.
 func readEvidence(f *os.File) (m evidence) {
 	var content [witnessSize]byte
 	n, _ := f.ReadAt(content[:], 0)

@@ -12,7 +12,7 @@ import (
 	"idem/ledger/postgres/pgtest"
 )
 
-// doubtKit is a ledger on a server of its own, which loses what it has acknowledged.
+// doubtKit is a ledger on a separate server, which loses what it has acknowledged.
 func doubtKit(t *testing.T, o InitOptions) *unsentKit {
 	t.Parallel()
 	s := pgtest.Start(t, pgtest.Options{TCP: true})
@@ -35,7 +35,7 @@ func (k *unsentKit) runSeveral(l *Ledger, name string) {
 	}
 }
 
-// refuses checks that a host starts no key whose success may be forgotten, and replays the others.
+// refuses checks that a host starts no key whose success may be forgotten, and replays the other keys.
 func (k *unsentKit) refuses(l *Ledger) {
 	k.Helper()
 	for i := range several {
