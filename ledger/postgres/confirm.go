@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -37,8 +36,15 @@ func Confirm(ctx context.Context, place string, o ConnectOptions) (Report, error
 	if err != nil {
 		return Report{}, err
 	}
-	if err := l.confirmHere(ctx, &r, now.ledger); err != nil {
+	if err := l.confirmHere(&r, now.ledger); err != nil {
 		return r, l.explain(err)
+	}
+	forgotten, err := l.forgetWitness(ctx, now.ledger)
+	if err != nil {
+		return r, err
+	}
+	if forgotten {
+		r.add(LevelOK, "host", "what the database has forgotten is confirmed for this host")
 	}
 	if len(r.Lines) == 0 {
 		r.add(LevelOK, "timeline", "%d is confirmed; nothing to do", now.timeline)
@@ -73,7 +79,7 @@ func (l *Ledger) confirm(t *wire.Tx, r *Report) (m meta, err error) {
 }
 
 // confirmHere makes the ledger the one that this host expects at the URL.
-func (l *Ledger) confirmHere(ctx context.Context, r *Report, id wire.UUID) error {
+func (l *Ledger) confirmHere(r *Report, id wire.UUID) error {
 	known, err := l.knownID()
 	if err != nil || known == (wire.UUID{}) {
 		return err
@@ -84,16 +90,5 @@ func (l *Ledger) confirmHere(ctx context.Context, r *Report, id wire.UUID) error
 		}
 		r.add(LevelOK, "host", "ledger %s is confirmed for this host; it was %s", uuid.UUID(id), uuid.UUID(known))
 	}
-	here, err := l.openLocal(ctx, false)
-	if here == nil || err != nil {
-		return err
-	}
-	if err := l.checkWitness(ctx, here.lastWitness()); !errors.Is(err, errForgotten) {
-		if errors.Is(err, errWitnessGone) {
-			return nil
-		}
-		return err
-	}
-	r.add(LevelOK, "host", "what the database has forgotten is confirmed for this host")
-	return l.forgetWitness(ctx)
+	return nil
 }
