@@ -175,7 +175,7 @@ func (a *app) run(ctx context.Context, o *runOptions, args []string) error {
 	} else {
 		end = a.finishRun(p, out, m)
 	}
-	if end.signal == 0 && m.res.Unrecorded == nil { // an unknown outcome matters more than the signal
+	if end.signal == 0 && m.res.Unrecorded == nil && !m.res.LeaseLost { // an unknown outcome matters more than the signal
 		end.signal = m.res.Fatal
 	}
 	return &end
@@ -336,7 +336,7 @@ func (a *app) finishRun(p plan, meta *meta, m made) ending {
 	if f != nil {
 		end = a.remapped(p.flags, f)
 	}
-	if res.Unrecorded == nil && res.Action == runner.ActionExecute && res.Record.Current.Reason == ledger.ReasonSignal {
+	if res.Unrecorded == nil && !res.LeaseLost && res.Action == runner.ActionExecute && res.Record.Current.Reason == ledger.ReasonSignal {
 		end.signal, end.group = res.Status.Signal, res.Status.Typed
 	}
 	if f == nil && a.ui.verbose {

@@ -22,13 +22,14 @@ import (
 	"time"
 
 	"idem/internal/testkit"
+	"idem/ledger/drivers"
 )
 
 // hangTimeout bounds every wait. It ends a hang and measures nothing.
 const hangTimeout = 60 * time.Second
 
 // binary returns the directory of the idem under test, which is built once with
-// the flags of a release. A child process removes it when this process has
+// the flags of a release. With the build tag postgres, idem-postgres is next to it. A child process removes it when this process has
 // ended for any reason.
 var binary = sync.OnceValue(func() string {
 	dir, err := os.MkdirTemp("", "idem-e2e-")
@@ -54,10 +55,16 @@ var binary = sync.OnceValue(func() string {
 	if runtime.GOOS == "linux" && runtime.GOARCH == "amd64" {
 		flags += "-E=idem_start" // see README.md
 	}
-	build := exec.Command("go", "build", flags, "-o", filepath.Join(dir, "idem"), "idem")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		panic(fmt.Sprintf("go build: %v\n%s", err, out))
+	builds := [][]string{{"-o", filepath.Join(dir, "idem")}}
+	if drivers.Shared { // the tests have the tag postgres
+		builds = append(builds, []string{"-tags=postgres,failpoint", "-o", filepath.Join(dir, "idem-postgres")})
+	}
+	for _, args := range builds {
+		build := exec.Command("go", append(append([]string{"build", flags}, args...), "idem")...)
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			panic(fmt.Sprintf("go build: %v\n%s", err, out))
+		}
 	}
 	return dir
 })

@@ -222,7 +222,7 @@ func (o *runOptions) statusOf(res runner.Result, call runner.Call, err error) in
 		return o.exitCodes.remap(failureOf(err).code)
 	case res.Action == runner.ActionRefuse:
 		return o.exitCodes.remap(refusal(res, call).code)
-	case res.Unrecorded != nil:
+	case res.Unrecorded != nil, res.LeaseLost:
 		return exitUnrecorded
 	case undeliveredFailure(res, call) != nil:
 		return o.exitCodes.remap(exitOutput)

@@ -94,11 +94,9 @@ func unsentFailure(res runner.Result, call runner.Call) *failure {
 	if !errors.As(res.Unrecorded, &unsent) && !errors.Is(res.Unrecorded, ledger.ErrLost) {
 		return nil
 	}
-	key := quote(call.ID.Key)
-	f := fail(exitUnrecorded, "the command of key %s %s", key, unrecordedText(res))
-	if unsent != nil && unsent.Ended {
-		f = fail(exitUnrecorded, "the command of key %s was ended, because its lease could not be renewed", key).
-			detail("it %s", statusText(res.Status))
+	f := fail(exitUnrecorded, "the command of key %s %s", quote(call.ID.Key), unrecordedText(res))
+	if res.LeaseLost {
+		f = leaseFailure(res, call)
 	}
 	f.detail("%v", res.Unrecorded)
 	switch {
@@ -109,6 +107,17 @@ func unsentFailure(res runner.Result, call runner.Call) *failure {
 			hintLedger("to send it now", "sync")
 	}
 	return f.hintFor(call.ID, "to see the state of the key", "show").hintSettle(call.ID)
+}
+
+// leaseFailure returns the failure of a call whose command was ended because the claim could not
+// be kept.
+func leaseFailure(res runner.Result, call runner.Call) *failure {
+	f := fail(exitUnrecorded, "the command of key %s was ended, because its lease could not be renewed", quote(call.ID.Key)).
+		detail("it %s", statusText(res.Status))
+	if res.Unrecorded == nil {
+		f.detail("this outcome is recorded").hintFor(call.ID, "to see the state of the key", "show")
+	}
+	return f
 }
 
 // sharedHints is ledgerHints for a shared ledger. place is that of the error, "" if it is

@@ -46,7 +46,7 @@ func TestMessagesAboutLeases(t *testing.T) {
 	kept.Keep = true
 	begun := on(ledger.Lease{Silent: time.Second, Left: time.Minute})
 	begun.Current = ledger.Attempt{}
-	lost := &ledger.UnsentError{Path: "/var/lib/idem/shared/6f1c/pending/0198", Ended: true, Err: fmt.Errorf("%w for 2m32s", ledger.ErrUnreachable)}
+	lost := &ledger.UnsentError{Path: "/var/lib/idem/shared/6f1c/pending/0198", Err: fmt.Errorf("%w for 2m32s", ledger.ErrUnreachable)}
 	for name, c := range map[string]struct {
 		f    *failure
 		want []string
@@ -65,7 +65,7 @@ func TestMessagesAboutLeases(t *testing.T) {
 			"--on-lost keep lets it run", "mark retry",
 		}, []string{"--on-interrupted", "--probe"}, 79},
 		"kept by an error": {failureOf(&ledger.KeptError{ID: call.ID, Record: on(kept)}), []string{"has not been heard of for 3m12s"}, []string{"--on-interrupted"}, 79},
-		"ended": {unsentFailure(runner.Result{Unrecorded: lost}, call), []string{
+		"ended": {unsentFailure(runner.Result{Unrecorded: lost, LeaseLost: true}, call), []string{
 			`the command of key "k" was ended, because its lease could not be renewed`, "cannot reach the ledger for 2m32s",
 			`its outcome is kept in "/var/lib/idem/shared/6f1c/pending/0198", and sent by the next call on this host`,
 			"hint: to send it now: idem ledger sync 'postgres://ci@db/ops?sslmode=require'",

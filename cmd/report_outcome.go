@@ -35,6 +35,9 @@ func (a *app) outcome(o *runOptions, res runner.Result, call runner.Call) (int, 
 			return 0, f
 		}
 		return 0, f.hintFor(call.ID, "to see the state of the key", "show").hintSettle(call.ID)
+	case res.LeaseLost:
+		a.reportOutput(res, call, nil)
+		return 0, leaseFailure(res, call)
 	case res.Action == runner.ActionReplay:
 		lost := undeliveredFailure(res, call)
 		a.reportOutput(res, call, lost)

@@ -18,6 +18,7 @@ import (
 
 	"idem/hashkey"
 	"idem/ledger"
+	"idem/ledger/drivers"
 	"idem/proc"
 )
 
@@ -25,6 +26,9 @@ import (
 // status. It does not return when a command died of a signal: then idem dies of
 // the same signal.
 func Main(args []string) int {
+	if status, keeper := drivers.Keeper(args); keeper {
+		return status
+	}
 	unfit := proc.Fit()
 	if status, helper := proc.Helper(args); helper {
 		return status

@@ -18,6 +18,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
+
+	"idem/ledger/drivers"
 )
 
 // scriptPatience is the longest wait of a script for an expected event.
@@ -133,9 +135,18 @@ func cmdRefused(ts *testscript.TestScript, args []string) {
 	}
 }
 
-// scriptSnapshot describes all files below dir. It is empty if dir does not
-// exist. It leaves out the -shm, in which readers register.
+// scriptLookKey is for the function that describes a shared ledger at a URL.
+type scriptLookKey struct{}
+
+// scriptSnapshot describes all files below dir, or the rows of the shared ledger at that
+// URL. It is empty if dir does not exist. It leaves out the -shm, in which readers
+// register.
 func scriptSnapshot(ts *testscript.TestScript, dir string) map[string]string {
+	if look, ok := ts.Value(scriptLookKey{}).(func(string) (map[string]string, error)); ok && drivers.IsShared(dir) {
+		rows, err := look(dir)
+		ts.Check(err)
+		return rows
+	}
 	files := map[string]string{}
 	if _, err := os.Lstat(dir); err != nil {
 		return files
@@ -176,6 +187,12 @@ func (j scriptJobs) kill() {
 	}
 }
 
+// scriptStartEnv are the variables that a program in the background gets.
+var scriptStartEnv = []string{
+	"WORK", "PATH", "HOME", "XDG_STATE_HOME", "STATE_DIRECTORY", "TMPDIR", "TZ", "GORACE",
+	"IDEM_LEDGER", "IDEM_NAMESPACE", "IDEM_TEST_REMIND", "PGPASSFILE",
+}
+
 func cmdStart(ts *testscript.TestScript, args []string) {
 	name, argv := args[0], args[1:]
 	all := ts.Value(scriptJobsKey{}).(scriptJobs)
@@ -201,7 +218,7 @@ func cmdStart(ts *testscript.TestScript, args []string) {
 	defer stderr.Close()
 	c := exec.Command(path, argv[1:]...)
 	c.Dir, c.Stdout, c.Stderr = ts.MkAbs("."), stdout, stderr
-	for _, name := range []string{"WORK", "PATH", "HOME", "XDG_STATE_HOME", "TMPDIR", "TZ", "GORACE", "IDEM_LEDGER", "IDEM_NAMESPACE", "IDEM_TEST_REMIND"} {
+	for _, name := range scriptStartEnv {
 		if v := ts.Getenv(name); v != "" {
 			c.Env = append(c.Env, name+"="+v)
 		}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,7 +22,7 @@ import (
 // are succeeded, failed, interrupted, and running until the end of the script. An ITEM
 // 1..N stands for N items, and one that begins with go: has the escapes of a Go string.
 func cmdItems(ts *testscript.TestScript, args []string) {
-	l, err := drivers.Open(ts.Getenv("IDEM_LEDGER"), drivers.Options{})
+	l, err := drivers.Open(ts.Getenv("IDEM_LEDGER"), drivers.Options{LocalBase: filepath.Join(ts.Getenv("STATE_DIRECTORY"), "idem")})
 	ts.Check(err)
 	batch := ledger.ID{Namespace: "default", Key: args[0]}
 	recordBatch(ts, l, batch)

@@ -46,21 +46,28 @@ func TestScript(t *testing.T) {
 	})
 }
 
-// scriptCondition knows [root], [shared] and [unshare:FLAG]. The second is true in a program
-// with the shared ledger, the third if unshare(1) works here with the flag.
+// scriptCondition knows these conditions:
+//
+//	[root]          the scripts run as root
+//	[shared]        the program has the shared ledger
+//	[postgres]      the ledger of the scripts is a shared one, see shared_scripts_test.go
+//	[unshare:FLAG]  unshare(1) works here with the flag
 func scriptCondition(name string) (bool, error) {
 	switch name {
 	case "root":
 		return os.Geteuid() == 0, nil
 	case "shared":
 		return drivers.Shared, nil
+	case "postgres":
+		return false, nil
 	}
 	if flag, ok := strings.CutPrefix(name, "unshare:"); ok {
 		return exec.Command("unshare", flag, "true").Run() == nil, nil
 	}
-	return false, fmt.Errorf("got the condition %s, want root, shared or unshare:FLAG", name)
+	return false, fmt.Errorf("got the condition %s, want root, shared, postgres or unshare:FLAG", name)
 }
 
+// scriptSetup gives a script its directories, and a ledger that does not exist yet.
 func scriptSetup(env *testscript.Env) error {
 	// A ledger refuses a directory that other users can write to.
 	if err := os.Chmod(env.WorkDir, 0o700); err != nil {
@@ -114,6 +121,8 @@ func scriptLeftovers(work string) (faults []string) {
 		case err != nil:
 			faults = append(faults, err.Error())
 		case d.IsDir() && isLedger(path):
+			return fs.SkipDir
+		case d.IsDir() && strings.HasSuffix(path, "/idem/shared"): // files of shared ledgers on this host
 			return fs.SkipDir
 		case d.IsDir():
 		case !strings.Contains(string(script), strings.TrimSuffix(strings.TrimSuffix(d.Name(), ".out"), ".err")):

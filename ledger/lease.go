@@ -51,10 +51,16 @@ type UnsentError struct {
 	// Path is the file of this host that has the outcome until it is sent; "" if it is
 	// not kept.
 	Path string
-	// Ended reports whether the command was ended because its lease could not be renewed.
-	Ended bool
-	Err   error
+	Err  error
 }
 
 func (e *UnsentError) Error() string { return e.Err.Error() }
 func (e *UnsentError) Unwrap() error { return e.Err }
+
+// Belated is implemented by a ledger to which an outcome can come too late: another run or a mark
+// has taken the key over.
+type Belated interface {
+	// Late returns the outcomes of id that came too late. They change nothing, and their
+	// attempts are recorded as lost.
+	Late(ctx context.Context, id ID) ([]Attempt, error)
+}

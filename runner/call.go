@@ -170,6 +170,8 @@ type Result struct {
 	Fatal syscall.Signal
 	// Unrecorded is why the outcome of a command that ran is not in the ledger.
 	Unrecorded error
+	// LeaseLost reports that the claim could no longer be kept, so the command was ended.
+	LeaseLost bool
 	// NotRetried is why a due retry could not be started after the attempt of Record.
 	// It is a fault of the ledger or the command, or a *ledger.BusyError for processes
 	// that the attempt left alive.

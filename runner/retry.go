@@ -31,12 +31,12 @@ func (r Retries) delays() func() time.Duration {
 
 // Retry reports whether the call makes another attempt after the one that just ended, and
 // how long it must wait before. After the wait, StillDue decides. There is no other attempt
-// if a signal killed the command, or after a signal that was meant to end idem. An end that
-// the probe is asked about is left to the next call.
+// if a signal killed the command, if the claim could not be kept, or after a signal that was
+// meant to end idem. An end that the probe is asked about is left to the next call.
 func (t *Task) Retry(ctx context.Context) (wait time.Duration, due bool) {
 	wait = t.delay()
 	cur := t.result.Record.Current
-	if _, stopped := t.Signals.Meant(); stopped || t.result.Unrecorded != nil || t.ran > t.Retries.N {
+	if _, stopped := t.Signals.Meant(); stopped || t.result.Unrecorded != nil || t.result.LeaseLost || t.ran > t.Retries.N {
 		return 0, false
 	}
 	if cur.State != ledger.Failed || cur.Reason == ledger.ReasonSignal || t.Policy.final(cur) || t.Policy.doubts(cur) {

@@ -75,20 +75,31 @@ func (r *Runner) Run(ctx context.Context, c Call) (Result, error) {
 	return res, err
 }
 
-// run takes the key and runs the command. When the call has waited, it decides again.
+// mostChanges is how often a call decides again because the record has changed under its claim.
+const mostChanges = 10
+
+// run takes the key and runs the command. When the call has waited, or has lost its claim before
+// the command was started, it decides again.
 func (c *call) run(ctx context.Context) (Result, error) {
 	waiting, cancel := withLimit(ctx, c.Wait.Limit)
 	defer cancel()
 	w := &waiter{call: c, ctx: waiting}
-	for {
+	for changes := 0; ; {
 		t, res, err := c.take(ctx)
 		for t != nil {
 			res, err = t.run(ctx)
 			var full *ledger.MutexError
 			if !errors.As(err, &full) {
-				return res, err
+				break
 			}
 			t, res, err = t.awaitMutexes(ctx, full, w)
+		}
+		if t != nil && errors.Is(err, ledger.ErrChanged) && changes < mostChanges {
+			changes++ // the ledger has forgotten the claim, and nothing was started
+			continue
+		}
+		if t != nil {
+			return res, err
 		}
 		if err != nil || res.Reason != ReasonBusy {
 			return res, err

@@ -116,10 +116,21 @@ func (t *Task) Execute(ctx context.Context) {
 	}
 	t.last = a.end
 	a.result.Status = a.end.Status
+	a.result.LeaseLost = t.leaseLost() && (a.end.StoppedBy == proc.ByContext || a.end.Signal != 0)
 	if err == nil {
 		a.outcome = t.outcome(a.end)
 		a.outcome.Files, a.result.Losses = sidefile.Additions(files, t.refuseAddition)
 		a.outcome.Capture = captureOf(a.end, redacted)
+	}
+}
+
+// leaseLost reports whether the claim can no longer be kept.
+func (t *Task) leaseLost() bool {
+	select {
+	case <-t.claim.Lost(): // nil if it cannot be lost
+		return true
+	default:
+		return false
 	}
 }
 

@@ -104,6 +104,9 @@ type Space interface {
 	// Holders returns processes that have the record's life lock, as far as the
 	// kernel shows them. It returns at most five.
 	Holders(n Name) []ledger.Process
+	// Every returns the IDs of all processes that have the record's life lock, as far as
+	// the kernel shows them. This process can be one of them.
+	Every(n Name) []int
 }
 
 // Lock is a held lock of one open file description.

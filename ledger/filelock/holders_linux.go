@@ -2,6 +2,7 @@ package filelock
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -20,6 +21,17 @@ const maxHolders = 5
 // Holders searches for the life lock in the descriptors of all processes whose /proc
 // files this process may read (proc_pid_fdinfo(5)).
 func (s *ofdLocks) Holders(n Name) []ledger.Process {
+	var found []ledger.Process
+	for _, pid := range s.find(n, maxHolders) {
+		found = append(found, ledger.Process{PID: pid, Name: nameOfProcess(filepath.Join("/proc", strconv.Itoa(pid)))})
+	}
+	return found
+}
+
+// Every searches as Holders does.
+func (s *ofdLocks) Every(n Name) []int { return s.find(n, math.MaxInt) }
+
+func (s *ofdLocks) find(n Name, limit int) (pids []int) {
 	file, ok := s.dir.Pinned("locks")
 	if !ok {
 		return nil
@@ -28,7 +40,6 @@ func (s *ofdLocks) Holders(n Name) []ledger.Process {
 	// The line to find: "lock:  1: OFDLCK ADVISORY  WRITE -1 fe:00:1234 4097 4097".
 	lock := fmt.Sprintf(":%d %d %d", file.Inode, at, at)
 	fds, _ := filepath.Glob("/proc/[0-9]*/fd/*") // the only error is a bad pattern
-	var found []ledger.Process
 	last := ""
 	for _, fd := range fds {
 		dir, number := filepath.Dir(filepath.Dir(fd)), filepath.Base(fd)
@@ -42,12 +53,11 @@ func (s *ofdLocks) Holders(n Name) []ledger.Process {
 		}
 		last = dir
 		pid, _ := strconv.Atoi(filepath.Base(dir))
-		found = append(found, ledger.Process{PID: pid, Name: nameOfProcess(dir)})
-		if len(found) == maxHolders {
+		if pids = append(pids, pid); len(pids) == limit {
 			break
 		}
 	}
-	return found
+	return pids
 }
 
 func hasLock(info, lock string) bool {

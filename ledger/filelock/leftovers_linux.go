@@ -46,6 +46,18 @@ func AllLeftovers() map[string][]ledger.Process {
 	return found
 }
 
+// MembersOf returns the IDs of all processes of an attempt's command, which are found as
+// AllLeftovers finds them.
+func MembersOf(runID string) (pids []int) {
+	names, _ := os.ReadDir("/proc")
+	for _, entry := range names {
+		if pid, err := strconv.Atoi(entry.Name()); err == nil && pid != os.Getpid() && belongs(pid, runID) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
 // belongs reports whether a process is still one of an attempt's command.
 func belongs(pid int, runID string) bool { return slices.Contains(runIDsOf(pid), runID) }
 

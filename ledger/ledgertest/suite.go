@@ -62,6 +62,10 @@ type Harness struct {
 	// attempt some time after it was written.
 	LateOutput bool
 
+	// Cases selects cases by name, for a further way to reach a ledger of which another
+	// harness runs all cases. Nil selects all.
+	Cases func(name string) bool
+
 	// Surveys reports whether the ledger is a ledger.Surveying.
 	Surveys bool
 
@@ -91,7 +95,7 @@ func Run(t *testing.T, h Harness) {
 		mutexCases, mutexCrashCases, queueCases, groupCases, familyCases, surveyCases,
 	} {
 		for _, c := range group {
-			if c.needs != nil && !c.needs(h) {
+			if c.needs != nil && !c.needs(h) || h.Cases != nil && !h.Cases(c.name) {
 				continue
 			}
 			t.Run(c.name, func(t *testing.T) {

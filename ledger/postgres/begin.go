@@ -30,8 +30,9 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 	c.mu.Unlock()
 	failpoint.Here("begin.life")
 	e := &execution{claim: c, life: life.File}
-	if err := c.begin(ctx, e, s); err != nil {
+	if err := c.beginKept(ctx, e, s); err != nil {
 		e.endLife(ledger.ReasonExit)
+		l.leases.exited(c.held)
 		return nil, err
 	}
 	c.changed()
@@ -43,17 +44,40 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 	return e, nil
 }
 
+// beginKept is begin with a keeper, whose start comes first. So idem can die at any moment.
+func (c *claim) beginKept(ctx context.Context, e *execution, s ledger.Start) error {
+	l := c.ledger
+	l.leases.command(c.held, s.RunID)
+	if err := l.leases.keeping.command(c.held); err != nil {
+		return l.explain(err)
+	}
+	failpoint.Here("begin.kept")
+	if err := c.begin(ctx, e, s); err != nil {
+		return err
+	}
+	if l.leases.late(c.held) { // after a suspend, for example
+		c.changed()
+		err := fmt.Errorf("%w: the lease ended before the command could be started", ledger.ErrUnreachable)
+		return l.explain(errors.Join(err, e.Abandon(ctx)))
+	}
+	return nil
+}
+
 // begin records the attempt. Most attempts need one statement. The others change several
 // records, in a transaction that first locks and reads them.
 func (c *claim) begin(ctx context.Context, e *execution, s ledger.Start) error {
 	c.mu.Lock()
 	f, dirty := c.now, c.dirty
+	was, own := c.now.own.rec.Current, c.run
 	simple := len(s.Mutexes) == 0 && c.ticket == 0 && !c.mutex && !c.mayHold
 	c.mu.Unlock()
 	if dirty {
 		var err error
 		if f, err = c.ledger.read(ctx, c.id); err != nil {
 			return err
+		}
+		if now := f.own.rec.Current; now.RunID == was.RunID && now.RunID != own && now.State != was.State {
+			return ledger.ErrChanged // the attempt before has got its outcome, see done.go
 		}
 	}
 	if simple && !s.Renew && !s.Fresh && !f.own.stale && f.unchanging(s.Origin.Parent) {
@@ -62,7 +86,7 @@ func (c *claim) begin(ctx context.Context, e *execution, s ledger.Start) error {
 			return err
 		}
 	}
-	return c.beginMany(ctx, e, s)
+	return c.beginMany(ctx, e, s, f.own.rec.Current)
 }
 
 // unchanging reports whether the record can begin as a child of parent with a change of its own

@@ -21,3 +21,11 @@ func sinceBoot() time.Duration {
 	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &t)
 	return time.Duration(t.Nano())
 }
+
+// alarm waits. The zero alarm can be used.
+type alarm struct{}
+
+// rest waits for d.
+func (a *alarm) rest(d time.Duration) { time.Sleep(d) }
+
+func (a *alarm) close() {}

@@ -30,8 +30,9 @@ func (c *claim) lockOwn(t *wire.Tx) (family, error) {
 	return f, f.resolve()
 }
 
-// beginMany is begin for an attempt that changes more than its own row.
-func (c *claim) beginMany(ctx context.Context, e *execution, s ledger.Start) error {
+// beginMany is begin for an attempt that changes more than its own row. was is the attempt before,
+// as it was read under the claim.
+func (c *claim) beginMany(ctx context.Context, e *execution, s ledger.Start, was ledger.Attempt) error {
 	l := c.ledger
 	var storage int
 	var spools []string
@@ -48,6 +49,9 @@ func (c *claim) beginMany(ctx context.Context, e *execution, s ledger.Start) err
 		}
 		if f.own.rec.Current.RunID == s.RunID { // an earlier try was committed, and its answer was lost
 			return c.readCommitted(e, f)
+		}
+		if now := f.own.rec.Current; now.RunID != "" && (now.RunID != was.RunID || now.State != was.State) {
+			return ledger.ErrChanged // the attempt before has got its outcome, see done.go
 		}
 		if err := mutexes.take(t); err != nil {
 			return err
@@ -75,7 +79,7 @@ func (c *claim) beginMany(ctx context.Context, e *execution, s ledger.Start) err
 		r.rec.Attempts++
 		e.begun(s, storage)
 		e.attempt.Number = r.rec.Attempts
-		r.rec.Current, r.out, r.inline = e.attempt, output{storage: storage}, nil
+		r.rec.Current, r.out, r.inline, r.done = e.attempt, output{storage: storage}, nil, 0
 		if err := l.advance(t, r, true); err != nil {
 			return err
 		}

@@ -25,7 +25,21 @@ func (l *Ledger) Claim(ctx context.Context, id ledger.ID) (ledger.Claim, error) 
 	return c, nil
 }
 
+// ClaimKept implements ledger.Overriding.
+func (l *Ledger) ClaimKept(ctx context.Context, id ledger.ID) (ledger.Claim, error) {
+	c, err := l.claimFor(ctx, id, true)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
 func (l *Ledger) claim(ctx context.Context, id ledger.ID) (*claim, error) {
+	return l.claimFor(ctx, id, false)
+}
+
+// claimFor is Claim. With person, it is ClaimKept.
+func (l *Ledger) claimFor(ctx context.Context, id ledger.ID, person bool) (*claim, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -52,7 +66,14 @@ func (l *Ledger) claim(ctx context.Context, id ledger.ID) (*claim, error) {
 	}
 	failpoint.Here("claim.taken")
 	c := &claim{ledger: l, here: here, id: id, name: name, lock: lock}
-	if err := c.take(ctx); err != nil {
+	err = l.syncFirst(ctx, here, name)
+	if err == nil {
+		err = c.take(ctx, person)
+	}
+	if errors.Is(err, errWitnessGone) { // the next one is none or newer
+		err = c.take(ctx, person)
+	}
+	if err != nil {
 		_ = lock.Release()
 		return nil, err
 	}
@@ -120,18 +141,40 @@ func (c *claim) checkHeld() error {
 func (c *claim) Lost() <-chan struct{} { return c.held.lost }
 
 // take takes the claim on the server, and reads the record.
-func (c *claim) take(ctx context.Context) error {
-	l := c.ledger
-	holder := wire.UUID(uuid.New())
+func (c *claim) take(ctx context.Context, person bool) error {
 	known, err := uuidOf(c.here)
 	if err != nil {
-		return l.explain(err)
+		return c.ledger.explain(err)
 	}
-	h := &held{id: c.name[:], holder: holder, length: l.opt.Lease, lost: make(chan struct{})}
-	take := l.many(claimSQL, wire.Bytes(c.name[:]), wire.Raw(c.id.Namespace), wire.Raw(c.id.Key), wire.Raw(c.id.Window), wire.ID(holder),
+	last := c.here.lastWitness()
+	taken, kept, err := c.ask(ctx, known, last, false, person)
+	if own := c.now.own; err == nil && !taken && own.lease.site == c.here.site {
+		if err = c.leftovers(); err == nil {
+			taken, kept, err = c.ask(ctx, known, last, true, person)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if !taken {
+		return c.refused(ctx, known, last, c.now)
+	}
+	c.ledger.leases.add(c.held)
+	if err := c.leftovers(); err != nil {
+		c.leaveToProcesses(ctx, kept)
+		return err
+	}
+	return nil
+}
+
+// ask sends claimSQL. kept says that only a person could have ended the claim before this one.
+func (c *claim) ask(ctx context.Context, known wire.UUID, last evidence, searched, person bool) (taken, kept bool, err error) {
+	l := c.ledger
+	holder := wire.UUID(uuid.New())
+	h := &held{id: c.name[:], holder: holder, length: l.opt.Lease, keep: l.opt.Keep, lost: make(chan struct{})}
+	take := l.many(claimSQL, append([]wire.Arg{wire.Bytes(c.name[:]), wire.Raw(c.id.Namespace), wire.Raw(c.id.Key), wire.Raw(c.id.Window), wire.ID(holder),
 		wire.ID(c.here.site), wire.Raw(l.host), wire.Int(os.Getpid()), wire.Int(l.opt.Lease.Microseconds()), wire.Bool(!l.opt.Keep),
-		wire.ID(known), wire.Int(format))
-	kept := false // by the claim before this one
+		wire.ID(known), wire.Int(format), wire.Bool(searched), wire.Bool(person)}, last.args()...)...)
 	take.Each = func(row *wire.Row) error { kept = row.Bool(); return nil }
 	var f family
 	read := l.claimedStmt(c.id, &f)
@@ -142,19 +185,8 @@ func (c *claim) take(ctx context.Context) error {
 	if err == nil {
 		err = l.explain(f.resolve())
 	}
-	if err != nil {
-		return err
-	}
 	c.held, c.now = h, f
-	if take.Rows == 0 {
-		return c.refused(ctx, known, f)
-	}
-	l.leases.add(h)
-	if err := c.leftovers(); err != nil {
-		c.leaveToProcesses(ctx, kept)
-		return err
-	}
-	return nil
+	return take.Rows > 0, kept, err
 }
 
 // uuidOf returns the ID of the ledger that a local directory belongs to: its name.
@@ -163,13 +195,21 @@ func uuidOf(here *local) (wire.UUID, error) {
 	return wire.UUID(u), err
 }
 
-// refused returns the error of a claim that was not given.
-func (c *claim) refused(ctx context.Context, known wire.UUID, f family) error {
+// refused returns the error of a claim that was not given. It is errWitnessGone if the claim may
+// be given without the witness, which is dropped.
+func (c *claim) refused(ctx context.Context, known wire.UUID, last evidence, f family) error {
 	l := c.ledger
 	var m meta
 	err := l.do(ctx, wire.Read, l.metaStmt(&m))
 	if err == nil {
 		err = m.refusal(known)
+	}
+	if err == nil {
+		err = l.checkWitness(ctx, last)
+	}
+	if errors.Is(err, errWitnessGone) {
+		c.here.dropWitness(last)
+		return err
 	}
 	if err != nil {
 		return l.explain(err)
@@ -200,12 +240,12 @@ func (c *claim) leftovers() error {
 }
 
 // leaveToProcesses ends a claim that the caller does not get, because processes of the
-// recorded attempt are alive on this host. The row is not given back. So other hosts
-// see the key and its mutexes as held until the lease ends. kept says that only a person
-// could end the claim of the attempt.
+// recorded attempt are alive on this host. The row is not given back, and a keeper renews
+// the lease until they have ended. kept says that only a person could end the claim of the
+// attempt.
 func (c *claim) leaveToProcesses(ctx context.Context, kept bool) {
 	l := c.ledger
-	l.leases.remove(c.held)
+	l.leases.leave(c.held, c.now.own.rec.Current.RunID, kept)
 	if kept { // on failure, the lease ends as an ordinary one
 		_ = l.do(ctx, wire.Lazy, l.stmt("update {s}.record set takeover = false where id = $1 and holder = $2", wire.Bytes(c.name[:]), wire.ID(c.held.holder)))
 	}
@@ -239,8 +279,14 @@ func (c *claim) Release() error {
 		leftover = len(filelock.LeftoversOf(c.run)) > 0
 	}
 	c.ledger.leases.remove(c.held)
-	if !c.given && !leftover && err == nil {
-		_ = c.giveBack(context.Background()) // without it, the lease ends by itself
+	given := c.given
+	if !given && !leftover && err == nil {
+		given = c.giveBack(context.Background()) == nil // without it, the lease ends by itself
+	}
+	if given {
+		c.ledger.leases.keeping.done(c.held)
+	} else {
+		c.ledger.leases.keeping.leave(c.held)
 	}
 	c.endTicket()
 	err = errors.Join(err, c.lock.Release())

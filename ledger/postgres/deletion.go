@@ -9,6 +9,7 @@ import (
 
 	"idem/internal/failpoint"
 	"idem/ledger"
+	"idem/ledger/filelock"
 	"idem/ledger/postgres/wire"
 )
 
@@ -17,10 +18,15 @@ import (
 // again, so each piece decides by the rows alone.
 type deletion struct {
 	ledger *Ledger
-	size   int // records of the next piece
+	here   *local // nil if this host has no files of the ledger
+	size   int    // records of the next piece
+	gone   int    // records that were deleted
 }
 
-func newDeletion(l *Ledger) *deletion { return &deletion{ledger: l, size: firstPiece} }
+func newDeletion(l *Ledger) (*deletion, error) {
+	here, err := l.openLocal(context.Background(), false)
+	return &deletion{ledger: l, here: here, size: firstPiece}, l.explain(err)
+}
 
 // A commit deletes as many records as it can in pieceTime. Records with large outputs take long,
 // so the first piece is small. The limits bound the number of commits and the memory.
@@ -45,6 +51,16 @@ func (d *deletion) run(ctx context.Context, parent ledger.ID) error {
 	return d.below(ctx, nameOf(parent), before)
 }
 
+// held reports whether a call on this host has the claim of a record, or processes have its life
+// lock.
+func (s *local) held(name []byte) (bool, error) {
+	claimed, err := s.locks.Held(filelock.Name(name), filelock.Claim)
+	if claimed || err != nil {
+		return claimed, err
+	}
+	return s.locks.Held(filelock.Name(name), filelock.Life)
+}
+
 // childRow is a place in the index over the children of a parent.
 type childRow struct {
 	series, done int64
@@ -56,20 +72,29 @@ type childRow struct {
 func (d *deletion) below(ctx context.Context, parent []byte, before int64) error {
 	for at := (childRow{series: -1}); ; {
 		var ids [][]byte
-		inner := map[string]int64{} // the series of records that have others below them
-		page := d.ledger.stmt(`select r.id, r.parent_series, r.done, r.series, exists (select 1 from {s}.record b where b.parent = r.id)
+		var dead []wire.UUID
+		inner := map[string]int64{} // the series of records that have rows below them
+		page := d.ledger.stmt(`select r.id, r.parent_series, r.done, r.series, r.holder, r.site, exists (select 1 from {s}.record b where b.parent = r.id)
 			from {s}.record r where r.parent = $1 and r.parent_series < $2 and (r.parent_series, r.done, r.id) > ($3, $4, $5)
 			order by r.parent_series, r.done, r.id limit $6`,
 			wire.Bytes(parent), wire.Int(before), wire.Int(at.series), wire.Int(at.done), wire.Bytes(at.id), wire.Int(d.size))
 		page.Each = func(row *wire.Row) error {
 			at.id, at.series, at.done = row.Bytes(), row.Int(), row.Int()
 			ids = append(ids, at.id)
-			if series := row.Int(); row.Bool() {
+			series, holder, site := row.Int(), row.ID(), row.ID()
+			if row.Bool() {
 				inner[string(at.id)] = series
+			}
+			if holder != (wire.UUID{}) && d.here != nil && site == d.here.site {
+				held, err := d.here.held(at.id)
+				if !held && err == nil {
+					dead = append(dead, holder)
+				}
+				return err
 			}
 			return nil
 		}
-		if err := d.ledger.do(ctx, wire.Read, page); err != nil || len(ids) == 0 {
+		if err := d.ledger.readInOrder(ctx, page); err != nil || len(ids) == 0 {
 			return err
 		}
 		for name, series := range inner {
@@ -78,18 +103,20 @@ func (d *deletion) below(ctx context.Context, parent []byte, before int64) error
 				return err
 			}
 		}
-		if err := d.piece(ctx, parent, before, ids); err != nil {
+		if err := d.piece(ctx, parent, before, ids, dead); err != nil {
 			return err
 		}
 		failpoint.Here("forget.piece")
 	}
 }
 
-// pieceSQL deletes those of the records $1 that still are stale children of $2, have no holder,
-// and have no records below them. Rows are locked in the order of their names, as others do.
+// pieceSQL deletes those of the records $1 that still are stale children of $2, have no live
+// holder, and have no rows below them. The holders $4 were on this host and are dead. Rows are
+// locked in the order of their names, as in other statements. The form of the test of the parent
+// keeps the server from reading the index over all its children.
 var pieceSQL = `with gone as materialized (select id, run_id, storage from {s}.record r
-		where id = any ($1) and parent = $2 and parent_series < $3
-			and (holder is null or takeover and lease_until < pg_catalog.clock_timestamp())
+		where id = any ($1) and parent is not distinct from $2 and parent_series < $3
+			and (holder is null or holder = any ($4) or takeover and lease_until < pg_catalog.clock_timestamp())
 			and not exists (select 1 from {s}.record b where b.parent = r.id)
 		order by id for update),
 	a as (delete from {s}.attempt x using gone where x.id = gone.id returning x.run_id, x.storage),
@@ -99,15 +126,20 @@ var pieceSQL = `with gone as materialized (select id, run_id, storage from {s}.r
 	m as (delete from {s}.mutex x using gone where x.id = gone.id),
 	r as (delete from {s}.record x using gone where x.id = gone.id)
 	select run_id from a where storage = ` + fmt.Sprint(storageUnknown) + `
-	union all select run_id from gone where run_id <> '' and storage = ` + fmt.Sprint(storageUnknown)
+	union all select run_id from gone where run_id <> '' and storage = ` + fmt.Sprint(storageUnknown) + `
+	union all select '' from gone`
 
 // piece deletes records with one commit. A repetition after a lost answer deletes nothing.
-func (d *deletion) piece(ctx context.Context, parent []byte, before int64, ids [][]byte) error {
+func (d *deletion) piece(ctx context.Context, parent []byte, before int64, ids [][]byte, dead []wire.UUID) error {
 	slices.SortFunc(ids, slices.Compare)
 	var spools []string
-	s := d.ledger.stmt(pieceSQL, wire.BytesArray(ids), wire.Bytes(parent), wire.Int(before))
+	s := d.ledger.stmt(pieceSQL, wire.BytesArray(ids), wire.Bytes(parent), wire.Int(before), wire.IDArray(dead))
 	s.Each = func(row *wire.Row) error {
-		spools = append(spools, row.Text())
+		if run := row.Text(); run != "" {
+			spools = append(spools, run)
+		} else {
+			d.gone++
+		}
 		return nil
 	}
 	begun := time.Now()

@@ -3,8 +3,8 @@ package postgres
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
+	"time"
 
 	"idem/internal/failpoint"
 	"idem/ledger"
@@ -45,70 +45,53 @@ func (e *execution) endCommand(reason ledger.Reason) {
 	_ = e.claim.endLife(reason)
 }
 
-// Finish implements ledger.Execution.
+// Finish implements ledger.Execution. The error is a *ledger.UnsentError if the server did not take
+// the outcome within the finish timeout.
 func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attempt, error) {
 	failpoint.Here("finish.before")
 	c := e.claim
+	l := c.ledger
 	ctx = context.WithoutCancel(ctx)
-	defer e.endCommand(o.Reason)
+	reason := o.Reason
+	if reason == ledger.ReasonExit && !c.ledger.leases.exited(c.held) {
+		reason = ledger.ReasonLost // what is left of the command must end
+	}
+	defer e.endCommand(reason)
 	a := e.attempt
 	a.State, a.Reason, a.ExitCode, a.Signal = o.State, o.Reason, o.ExitCode, o.Signal
 	a.Files, a.Incomplete, a.Redacted = len(o.Files), o.Capture.Incomplete, o.Capture.Redacted
-	out, inline := e.endOutput(ctx, &a, o.Capture.Unread)
+	o.Final = o.Final && reason == ledger.ReasonExit
+	u := e.newUnsent(o)
+	a.Ended = u.o.Ended.UTC().Truncate(time.Microsecond)
+	out, inline := e.endOutput(ctx, &a, o.Capture.Unread, u)
+	u.output(a, c.doneBy(a), out, inline)
 	failpoint.Here("finish.output")
-	final := o.Final && o.Reason == ledger.ReasonExit
-	err := e.finish(ctx, &a, out, inline, o.Files, final)
+	u.more = e.upload.dropStmts(out)
+	if u.o.Final {
+		u.more = append(u.more, c.leaveWithOutcome()...)
+	}
+	// The output may have taken half of the time.
+	stored, err := u.send(ctx, l.opt.FinishTimeout-min(time.Since(u.o.Ended), l.opt.FinishTimeout/2))
 	if errors.Is(err, ledger.ErrFull) && inline != nil { // the outcome matters more than the output
 		a.Truncated = true
-		err = e.finish(ctx, &a, output{storage: storageNone}, nil, o.Files, final)
+		u.output(a, u.o.Done, output{storage: storageNone}, nil)
+		stored, err = u.send(ctx, l.opt.FinishTimeout/2)
 	}
 	if err == nil {
+		a.Ended, a.State, a.Reason, a.ExitCode, a.Signal = stored.Ended, stored.State, stored.Reason, stored.ExitCode, stored.Signal
 		c.mu.Lock()
-		c.given = c.given || final
+		c.given = c.given || u.o.Final
 		c.mu.Unlock()
+		c.here.acknowledged(c.id, e.fence)
 	}
 	c.changed()
+	failpoint.Here("finish.sent")
+	err = u.end(ctx, err)
 	if err == nil || errors.Is(err, ledger.ErrLost) {
 		c.here.removeSpool(a.RunID)
 	}
 	failpoint.Here("finish.done")
 	return a, err
-}
-
-// finish commits the outcome a with its output and files.
-func (e *execution) finish(ctx context.Context, a *ledger.Attempt, out output, inline []byte, files []ledger.File, final bool) error {
-	c := e.claim
-	l := c.ledger
-	outcome := l.many(finishSQL, wire.Bytes(c.name[:]), wire.Text(a.RunID), wire.Int(e.fence), wire.Bool(final), wire.ID(c.held.holder),
-		wire.Text(string(a.State)), wire.Text(string(a.Reason)), wire.Int(a.ExitCode), wire.Int(a.Signal), wire.Int(a.OutputBytes),
-		wire.Bool(a.Truncated), wire.Bool(a.Incomplete), wire.Bool(a.Redacted), wire.Int(a.Files), wire.Int(out.storage), wire.Int(out.size),
-		wire.Int(out.sum), wire.Int(out.chunks), wire.BytesOrNull(inline), wire.Int(c.doneBy(*a)))
-	outcome.Each = func(row *wire.Row) error { a.Ended = row.Time(); return nil }
-	stmts := append([]*wire.Stmt{outcome}, l.fileStmts(c.id, a.RunID, files)...)
-	stmts = append(stmts, e.upload.dropStmts(out)...)
-	if final {
-		stmts = append(stmts, c.leaveWithOutcome()...)
-	}
-	err := l.doWithin(ctx, l.opt.FinishTimeout, wire.Durable, stmts...)
-	if err == nil && outcome.Rows == 0 {
-		*a, err = e.readFinished(ctx, *a)
-	}
-	return err
-}
-
-// readFinished looks whether an earlier try of Finish was committed whose answer was lost. The
-// error is ledger.ErrLost if another run or a mark has taken the key over.
-func (e *execution) readFinished(ctx context.Context, a ledger.Attempt) (ledger.Attempt, error) {
-	f, err := e.claim.ledger.read(ctx, e.claim.id)
-	if err != nil {
-		return a, err
-	}
-	now := f.own.rec.Current
-	if now.RunID == a.RunID && now.State == a.State && now.Reason == a.Reason && now.ExitCode == a.ExitCode {
-		a.Ended = now.Ended
-		return a, nil
-	}
-	return a, fmt.Errorf("%w (run %s)", ledger.ErrLost, a.RunID)
 }
 
 // Abandon implements ledger.Execution. It puts the attempt before this one back in its place.

@@ -49,7 +49,7 @@ func lockAbove(n string) string {
 }
 
 // settleStale makes a locked record one without a history that is no longer stale. The caller
-// stores it. It gets a new series, so that records that were below it remain forgotten.
+// stores it. Records below it remain forgotten, because it gets a new series.
 func (l *Ledger) settleStale(t *wire.Tx, r *record) (err error) {
 	r.stale = false
 	if r.rec.Series, err = l.number(t); err != nil {
@@ -85,7 +85,7 @@ func (l *Ledger) hasBelow(t *wire.Tx, r *record) (int, error) {
 	s := l.stmt(`select exists (select 1 from {s}.record where parent = $1 and parent_series = $2),
 		exists (select 1 from {s}.record where parent = $1)`, wire.Bytes(nameOf(r.rec.ID)), wire.Int(r.rec.Series))
 	s.Each = func(row *wire.Row) error { now, any = row.Bool(), row.Bool(); return nil }
-	err := t.Do(s)
+	err := t.Do(l.inOrder(), s)
 	switch {
 	case now && !r.stale:
 		return current, err
@@ -133,7 +133,7 @@ func (i *idleness) require(t *wire.Tx, parent []byte, series int64) error {
 			}
 			return nil
 		}
-		if err := t.Do(s); err != nil {
+		if err := t.Do(i.ledger.inOrder(), s); err != nil {
 			return err
 		}
 		more = n == idlePage

@@ -72,8 +72,8 @@ func renewOf(l *Ledger, id ledger.ID) func(ctx context.Context) error {
 	}
 }
 
-// A new series and a Begin below it, on two hosts at the same time: an attempt that has begun is
-// never forgotten while it runs, and its outcome is kept.
+// One host begins a new series while another one begins an attempt below it. The attempt is never
+// forgotten while it runs, and its outcome is kept.
 func TestNewSeriesAgainstBeginBelow(t *testing.T) {
 	for name, test := range map[string]struct {
 		families []ledger.ID // each the parent of the next one; the last one begins
@@ -117,7 +117,7 @@ func TestNewSeriesAgainstBeginBelow(t *testing.T) {
 						t.Fatalf("round %d, new series: %v: got phase %s, parent %q", round, renewed, r.Phase(), r.Parent.Key)
 					}
 				}
-				// A record between the two, if it was forgotten, is no child of the first one any more.
+				// If the record between the two was forgotten, it has lost its parent.
 				r, err := b.Get(t.Context(), all[1])
 				must(t, err)
 				if below := r.Parent == all[0]; below != errors.As(test.renew(b, all[0])(t.Context()), new(*ledger.BusyError)) {

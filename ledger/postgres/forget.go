@@ -33,23 +33,30 @@ func (l *Ledger) forgetAll(ctx context.Context, id ledger.ID, check func(*record
 		return err
 	}
 	if !f.own.stored {
-		return ledger.ErrNotFound // a record with others below it has a row
+		return ledger.ErrNotFound // the parent of a record has a row
 	}
 	c, err := l.claim(ctx, id)
 	if err != nil {
 		return err
 	}
 	defer c.Release()
-	below, err := c.forget(ctx, check)
+	d, err := newDeletion(l)
+	if err != nil {
+		return err
+	}
+	forgot, below, err := c.forget(ctx, check)
 	if err == nil && below {
-		err = newDeletion(l).run(ctx, id)
+		err = d.run(ctx, id)
+	}
+	if err == nil && !forgot && d.gone == 0 { // other calls hold the stale rows
+		return ledger.ErrNotFound
 	}
 	return err
 }
 
-// forget forgets the record of the claim and all records below it. It reports whether there are
-// rows below, which are all stale now.
-func (c *claim) forget(ctx context.Context, check func(*record) error) (below bool, err error) {
+// forget forgets the record of the claim and all records below it. It reports whether there was
+// anything to forget, and whether there are rows below, which are all stale now.
+func (c *claim) forget(ctx context.Context, check func(*record) error) (forgot, below bool, err error) {
 	l := c.ledger
 	var spools []string
 	var done int64 // the generation that an earlier try stored, if it was committed
@@ -66,6 +73,7 @@ func (c *claim) forget(ctx context.Context, check func(*record) error) (below bo
 			return err
 		}
 		below = is != none
+		forgot = true
 		if done != 0 && r.rec.Generation == done && r.seq == 0 && !r.stale && is != current {
 			return nil
 		}
@@ -76,6 +84,7 @@ func (c *claim) forget(ctx context.Context, check func(*record) error) (below bo
 		case r.stale || r.seq != 0 || is == current:
 			err = l.forget(t, r)
 		case is == stale:
+			forgot = false
 			return nil
 		default:
 			return ledger.ErrNotFound
@@ -91,5 +100,5 @@ func (c *claim) forget(ctx context.Context, check func(*record) error) (below bo
 		l.removeSpools(spools)
 		failpoint.Here("forget.spools")
 	}
-	return below, err
+	return forgot, below, err
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"idem/ledger"
+	"idem/ledger/postgres/pgtest"
 )
 
 // rowsOf counts the rows of the tables.
@@ -78,7 +79,7 @@ func TestForgetGoesOnAfterAKill(t *testing.T) {
 	below := family3(t, l, p)
 	c, err := l.claim(t.Context(), p)
 	must(t, err)
-	_, err = c.forget(t.Context(), func(*record) error { return nil })
+	_, _, err = c.forget(t.Context(), func(*record) error { return nil })
 	must(t, errors.Join(err, c.Release()))
 	f, err := l.read(t.Context(), p)
 	must(t, err)
@@ -93,8 +94,9 @@ func TestForgetGoesOnAfterAKill(t *testing.T) {
 		}
 	}
 	forgotten()
-	d := newDeletion(l)
-	must(t, d.piece(t.Context(), nameOf(p), f.own.rec.Series, [][]byte{nameOf(below[0]), nameOf(below[3]), nameOf(below[4])}))
+	d, err := newDeletion(l)
+	must(t, err)
+	must(t, d.piece(t.Context(), nameOf(p), f.own.rec.Series, [][]byte{nameOf(below[0]), nameOf(below[3]), nameOf(below[4])}, nil))
 	if got := r.query("select count(*) from {s}.record"); got != "7" { // below[0] has records below it
 		t.Errorf("rows after a piece: got %s", got)
 	}
@@ -106,7 +108,7 @@ func TestForgetGoesOnAfterAKill(t *testing.T) {
 	if err := l.Forget(t.Context(), below[6]); !errors.As(err, new(*ledger.BusyError)) {
 		t.Errorf("Forget of a held record: %v", err)
 	}
-	must(t, newDeletion(l).run(t.Context(), p))
+	must(t, d.run(t.Context(), p))
 	if got := r.query("select count(*) from {s}.record"); got != "3" {
 		t.Errorf("rows after the deletion: got %s", got)
 	}
@@ -124,7 +126,7 @@ func TestForgetGoesOnAfterAKill(t *testing.T) {
 }
 
 // A child that runs on another host prevents a new series while its lease is valid. After that it
-// is interrupted, and forgotten with the others, unless its holder keeps it.
+// is interrupted, and a new series forgets it unless its holder keeps it.
 func TestForgetOfAChildElsewhere(t *testing.T) {
 	for _, keep := range []bool{false, true} {
 		r := newRoom(t)
@@ -148,5 +150,25 @@ func TestForgetOfAChildElsewhere(t *testing.T) {
 		if want := map[bool]ledger.Phase{false: ledger.PhaseNone, true: ledger.PhaseInterrupted}[keep]; rec.Phase() != want {
 			t.Errorf("keep %v: got phase %s, want %s", keep, rec.Phase(), want)
 		}
+	}
+}
+
+// A child whose call was killed on this host is deleted at once, although its lease is valid.
+func TestForgetOfAKilledChild(t *testing.T) {
+	h := forms["host"].harness(t)
+	place := h.New(t)
+	a, err := h.Open(place)
+	must(t, err)
+	b, err := h.Open(place)
+	must(t, err)
+	defer b.Close()
+	p := idOf("p")
+	runAs(t, b.(*Ledger), p, ledger.ID{}, succeeded)
+	_, err = beginAs(t.Context(), a.(*Ledger), idOf("p/c"), p, nil)
+	must(t, err)
+	h.Crash(a)
+	must(t, b.Forget(t.Context(), p))
+	if got := pgtest.Shared(t).Query(t, "select count(*) from "+schemaOf(place)+".record"); got != "1" {
+		t.Errorf("rows: got %s", got)
 	}
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/rand"
 	_ "embed"
+	"fmt"
 	"strings"
 
 	"github.com/google/uuid"
 
+	"idem/ledger"
 	"idem/ledger/postgres/wire"
 )
 
@@ -22,47 +24,141 @@ type InitOptions struct {
 	Failover  string   // FailoverRefuse, FailoverAccept; empty: by the configuration of the server
 }
 
-// Init creates the tables of a ledger, unless they exist, and grants rights. It is the only
-// function that needs more than the rights to read and change rows.
+// Init creates the tables of a ledger, unless they exist, and grants rights. It needs more than
+// the rights to read and change rows, like Upgrade and Confirm. A further call with another
+// Failover changes that.
 func Init(ctx context.Context, place string, o InitOptions) (r Report, err error) {
 	l, err := o.open(place)
 	if err != nil {
 		return r, err
 	}
 	defer l.Close()
-	return r, l.tx(ctx, wire.Durable, func(t *wire.Tx) error { return l.initialize(t, o) })
+	err = l.administer(ctx, func(t *wire.Tx) (err error) {
+		r, err = l.initialize(t, o)
+		return err
+	})
+	if err != nil {
+		return Report{}, err
+	}
+	return r, nil
 }
 
-// initLock is the key of the lock under which one session at a time creates tables.
-const initLock = 0x6964656d
-
-func (l *Ledger) initialize(t *wire.Tx, o InitOptions) error {
-	var exists bool
-	look := l.stmt("select pg_catalog.to_regclass($1::pg_catalog.text) is not null", wire.Text(l.schema.Replace("{s}.meta")))
-	look.Each = func(row *wire.Row) error { exists = row.Bool(); return nil }
-	lock := l.stmt("select pg_catalog.pg_advisory_xact_lock($1)", wire.Int(initLock))
-	if err := t.Do(lock); err != nil {
-		return err
-	}
-	if err := t.Do(look); err != nil {
-		return err
-	}
-	if !exists {
-		if err := l.create(t, o); err != nil {
+// administer makes a transaction that changes tables. Only one does so at a time. It does not
+// wait for long, because other calls wait behind it.
+func (l *Ledger) administer(ctx context.Context, f func(t *wire.Tx) error) error {
+	return l.tx(ctx, wire.Durable, func(t *wire.Tx) error {
+		err := t.Do(l.stmt("select pg_catalog.set_config('lock_timeout', '5s', true)"), l.stmt("select pg_catalog.pg_advisory_xact_lock($1)", wire.Int(l.lockKey("", ""))))
+		if err != nil {
 			return err
 		}
+		return f(t)
+	})
+}
+
+// oldestServer is the first version of PostgreSQL that has what idem needs, as in
+// server_version_num.
+const oldestServer = 120000
+
+func (l *Ledger) initialize(t *wire.Tx, o InitOptions) (r Report, err error) {
+	var version int64
+	var exists bool
+	look := l.stmt("select pg_catalog.current_setting('server_version_num')::pg_catalog.int8, pg_catalog.to_regclass($1::pg_catalog.text) is not null",
+		wire.Text(l.schema.Replace("{s}.meta")))
+	look.Each = func(row *wire.Row) error { version, exists = row.Int(), row.Bool(); return nil }
+	if err := t.Do(look); err != nil {
+		return r, err
+	}
+	if version < oldestServer {
+		return r, fmt.Errorf("the server is too old: idem requires PostgreSQL %d", oldestServer/10000)
+	}
+	created := "exists"
+	if !exists {
+		created = "was created"
+		if err := l.create(t, o); err != nil {
+			return r, err
+		}
+	}
+	m, err := l.lockMeta(t)
+	if err != nil {
+		return r, err
+	}
+	switch {
+	case m.minWriter > format:
+		return r, ledger.ErrVersion
+	case m.format < format:
+		r.add(LevelWarning, "ledger", "%s, in format %d; this idem has format %d", created, m.format, format).hint("idem ledger upgrade")
+	default:
+		r.add(LevelOK, "ledger", "%s in schema %s, in format %d", created, l.cfg.Schema, m.format)
+	}
+	if err := l.setFailover(t, &r, m, o.Failover); err != nil {
+		return r, err
 	}
 	for _, role := range o.Grant {
 		if err := l.grant(t, role); err != nil {
+			return r, err
+		}
+		r.add(LevelOK, "grant", "role %s may use the ledger", role)
+	}
+	for _, role := range o.GrantDone {
+		if err := l.grantDone(t, role); err != nil {
+			return r, err
+		}
+		r.add(LevelOK, "grant-done", "role %s may call %s", role, l.schema.Replace("{s}.done"))
+	}
+	return r, nil
+}
+
+// lockMeta reads the row of meta, and locks nothing: the lock of administer suffices.
+func (l *Ledger) lockMeta(t *wire.Tx) (m meta, err error) {
+	err = t.Do(l.metaStmt(&m))
+	if err == nil && m.ledger == (wire.UUID{}) {
+		err = fmt.Errorf("%w: the table meta is empty", ledger.ErrCorrupt)
+	}
+	return m, err
+}
+
+// setFailover stores what happens after a promotion, if it changes. It adds a line that says
+// whether this fits the replication of the server.
+func (l *Ledger) setFailover(t *wire.Tx, r *Report, m meta, failover string) error {
+	if failover != "" && failover != m.failover {
+		if err := t.Do(l.stmt("update {s}.meta set failover = $1", wire.Text(failover))); err != nil {
 			return err
 		}
+		r.add(LevelOK, "changed", "failover is %s; it was %s", failover, m.failover)
+		m.failover = failover
 	}
+	var synchronous bool
+	s := l.stmt(synchronousSQL)
+	s.Each = func(row *wire.Row) error { synchronous = row.Bool(); return nil }
+	if err := t.Do(s); err != nil {
+		return err
+	}
+	r.failover(m.failover, synchronous)
 	return nil
+}
+
+// synchronousSQL reports whether a commit waits for a standby.
+const synchronousSQL = "select pg_catalog.current_setting('synchronous_standby_names') <> ''"
+
+// failover adds a line about what happens after a promotion.
+func (r *Report) failover(policy string, synchronous bool) {
+	switch {
+	case policy == FailoverAccept && !synchronous:
+		r.add(LevelWarning, "failover", "accept, but no standby is synchronous: after a promotion, keys that had succeeded may run again").
+			hint("set synchronous_standby_names, or call: idem ledger init --failover refuse")
+	case policy == FailoverAccept:
+		r.add(LevelOK, "failover", "accept: a synchronous standby has each success, so calls go on after a promotion")
+	case synchronous:
+		r.add(LevelNote, "failover", "refuse: after a promotion, no key is started until idem ledger confirm, although a standby is synchronous").
+			hint("if only that standby is ever promoted: idem ledger init --failover accept")
+	default:
+		r.add(LevelOK, "failover", "refuse: after a promotion, no key is started until idem ledger confirm")
+	}
 }
 
 func (l *Ledger) create(t *wire.Tx, o InitOptions) error {
 	stmts := []*wire.Stmt{l.stmt("create schema if not exists {s}")}
-	for _, sql := range statements(schemaSQL) {
+	for _, sql := range append(statements(schemaSQL), statements(doneSQL)...) {
 		stmts = append(stmts, l.stmt(sql))
 	}
 	secret := make([]byte, 32)
@@ -74,17 +170,22 @@ func (l *Ledger) create(t *wire.Tx, o InitOptions) error {
 		args = append(args, wire.Text(o.Failover))
 	}
 	stmts = append(stmts, l.stmt(`insert into {s}.meta (ledger, format, min_reader, min_writer, timeline, system, failover, secret, made)
-		select $1, $2, $2, $2, `+timelineNow+`, (select system_identifier from pg_catalog.pg_control_system()), `+failover+`, $3, pg_catalog.clock_timestamp()`, args...))
+		select $1, $2, $2, $2, `+timelineNow+`, `+systemNow+`, `+failover+`, $3, pg_catalog.clock_timestamp()`, args...))
 	return t.Do(stmts...)
 }
 
-// statements splits a script at the semicolons that end a line.
+// systemNow identifies the database system: the server with its standbys.
+const systemNow = "(select system_identifier from pg_catalog.pg_control_system())"
+
+// statements splits a script at the semicolons that end a line, but for those in bodies of
+// functions.
 func statements(script string) (all []string) {
 	var b strings.Builder
 	for line := range strings.Lines(script) {
 		code, _, _ := strings.Cut(line, "--")
 		b.WriteString(strings.TrimRight(code, " \t\n") + "\n")
-		if s := strings.TrimSpace(b.String()); strings.HasSuffix(s, ";") {
+		s := strings.TrimSpace(b.String())
+		if strings.HasSuffix(s, ";") && strings.Count(s, "$$")%2 == 0 {
 			all = append(all, strings.TrimSuffix(s, ";"))
 			b.Reset()
 		}
@@ -92,13 +193,28 @@ func statements(script string) (all []string) {
 	return all
 }
 
+// rowTables are the tables whose rows a role of Grant reads and changes.
+var rowTables = []string{"record", "attempt", "output", "file", "late", "mutex"}
+
 // grant gives a role the right to read and change rows, and no more.
 func (l *Ledger) grant(t *wire.Tx, role string) error {
 	r := quoteName(role)
-	return t.Do(
+	err := t.Do(
 		l.stmt("grant usage on schema {s} to "+r),
 		l.stmt("grant select on {s}.meta to "+r),
-		l.stmt("grant select, insert, update, delete on {s}.record, {s}.attempt, {s}.output, {s}.file, {s}.late, {s}.mutex to "+r),
+		l.stmt("grant select, insert, update, delete on {s}."+strings.Join(rowTables, ", {s}.")+" to "+r),
 		l.stmt("grant usage on sequence {s}.number to "+r),
 	)
+	if err != nil {
+		return err
+	}
+	return l.grantDone(t, role)
 }
+
+// grantDone gives a role the right to call done, and no right on a table.
+func (l *Ledger) grantDone(t *wire.Tx, role string) error {
+	r := quoteName(role)
+	return t.Do(l.stmt("grant usage on schema {s} to "+r), l.stmt("grant execute on function "+doneName+" to "+r))
+}
+
+const doneName = "{s}.done(uuid, bigint)"

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"idem/ledger/filelock"
 	"idem/ledger/postgres/wire"
 )
 
@@ -28,17 +29,27 @@ func renewAfter(lease time.Duration) time.Duration {
 
 func retryAfter(lease time.Duration) time.Duration { return min(2*time.Second, lease/20) }
 
-// held is a claim of this process whose lease is renewed.
+// held is a claim whose lease is renewed by this process. The keeper also has claims whose
+// leases another process renews.
 type held struct {
 	id     []byte // the name of the record
 	holder wire.UUID
 	length time.Duration
+	keep   bool // the end of the lease does not end the command
 
 	// since is the time of sinceBoot just before the last renewal that the server has
 	// acknowledged was sent. The server counts from a later moment.
 	since time.Duration
 	lost  chan struct{}
 	over  bool // lost is closed
+
+	run    string // the attempt whose command may have processes; empty: none
+	exited bool   // the command has ended by itself, so no process of it counts
+	fenced bool   // another call has taken the key over
+	ended  bool   // no process is left to be killed
+	kept   bool   // the keeper knows the claim
+
+	follower // of the keeper
 }
 
 // leases renews the leases of all claims of a handle, in one statement. It ends those that can
@@ -46,11 +57,15 @@ type held struct {
 type leases struct {
 	ledger  *Ledger
 	session *wire.Session
+	keeping *keeping // nil: there is no keeper
+	keeper  *keeper  // nil except in the keeper itself
 
 	mu       sync.Mutex
 	all      map[*held]struct{}
 	running  bool
 	renewing bool
+	killing  bool
+	warned   bool          // of the ledger's silence
 	next     time.Duration // when the next renewal is due, in the time of sinceBoot
 }
 
@@ -58,7 +73,10 @@ func newLeases(l *Ledger, s *wire.Session) *leases {
 	return &leases{ledger: l, session: s, all: map[*held]struct{}{}}
 }
 
-func (s *leases) close() { s.session.Close() }
+func (s *leases) close() {
+	s.session.Close()
+	s.keeping.close()
+}
 
 // add begins to renew a lease. since is as in held.
 func (s *leases) add(h *held) {
@@ -82,29 +100,23 @@ func (s *leases) remove(h *held) {
 // the time just before it was sent.
 func (s *leases) renewed(h *held, since time.Duration) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	h.since = max(h.since, since)
+	s.mu.Unlock()
+	s.keeping.renewed([]*held{h}, since)
 }
 
-// warnAfter is the part of a lease after which a user is told that the ledger does not answer.
-func warnAfter(lease time.Duration) time.Duration { return lease / 3 }
-
-// deadline returns the time of sinceBoot at which a command gets TERM.
-func (s *leases) deadline(h *held) time.Duration {
-	return h.since + h.length - margin(h.length) - s.ledger.opt.KillAfter
-}
-
-// longestTick bounds the time between two looks at the clock. Timers of Go stand still while the
-// system is suspended.
+// longestTick bounds the time between two looks at the clock.
 const longestTick = time.Second
 
 // run looks at the clock until no claim is left. It renews in another goroutine, so that a server
 // that does not answer cannot delay the end of a claim.
 func (s *leases) run() {
+	var clock alarm
+	defer clock.close()
 	for {
 		s.mu.Lock()
 		if len(s.all) == 0 {
-			s.running, s.next = false, 0
+			s.running, s.next, s.warned = false, 0, false
 			s.mu.Unlock()
 			return
 		}
@@ -114,11 +126,13 @@ func (s *leases) run() {
 			s.next = now + renewAfter(shortest)
 		}
 		if now >= s.next && !s.renewing {
-			s.renewing = true
-			go s.renewNow(s.batch(), shortest)
+			if batch := s.batch(); len(batch) > 0 {
+				s.renewing = true
+				go s.renewNow(batch, shortest)
+			}
 		}
 		s.mu.Unlock()
-		time.Sleep(min(longestTick, shortest/100))
+		clock.rest(min(longestTick, shortest/100))
 	}
 }
 
@@ -132,23 +146,6 @@ func (s *leases) renewNow(batch []*held, shortest time.Duration) {
 	s.renewing, s.next = false, sinceBoot()+pause
 }
 
-// endOverdue ends the claims whose commands must end now. The caller holds s.mu.
-func (s *leases) endOverdue(now time.Duration) {
-	for h := range s.all {
-		if now >= s.deadline(h) {
-			s.end(h)
-		}
-	}
-}
-
-// end tells the owner of a claim that it is lost. The caller holds s.mu.
-func (s *leases) end(h *held) {
-	if !h.over && !s.ledger.opt.Keep {
-		h.over = true
-		close(h.lost)
-	}
-}
-
 func (s *leases) shortest() time.Duration {
 	shortest := s.ledger.opt.Lease
 	for h := range s.all {
@@ -160,7 +157,9 @@ func (s *leases) shortest() time.Duration {
 func (s *leases) batch() []*held {
 	var batch []*held
 	for h := range s.all {
-		batch = append(batch, h)
+		if !h.watched {
+			batch = append(batch, h)
+		}
 	}
 	slices.SortFunc(batch, func(a, b *held) int { return slices.Compare(a.id, b.id) }) // the order in which other statements lock rows
 	return batch
@@ -170,11 +169,16 @@ func (s *leases) batch() []*held {
 // not know any more is lost at once.
 func (s *leases) renew(batch []*held, shortest time.Duration) bool {
 	known := map[string]bool{}
+	running := map[string]string{} // attempts that have no recorded end
 	stmt := s.ledger.stmt(renewSQL)
 	for _, h := range batch {
 		stmt.Many = append(stmt.Many, []wire.Arg{wire.Bytes(h.id), wire.ID(h.holder)})
 	}
-	stmt.Each = func(row *wire.Row) error { known[row.Text()] = true; return nil }
+	stmt.Each = func(row *wire.Row) error {
+		id := row.Text()
+		known[id], running[id] = true, row.Text()
+		return nil
+	}
 	since := sinceBoot()
 	ctx, cancel := context.WithTimeout(context.Background(), min(tryTimeout, shortest/4))
 	defer cancel()
@@ -185,16 +189,24 @@ func (s *leases) renew(batch []*held, shortest time.Duration) bool {
 		return false
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.warned = false
 	for _, h := range batch {
-		if _, ours := s.all[h]; !ours {
-			continue
-		}
-		if known[string(h.id)] {
+		_, ours := s.all[h]
+		switch {
+		case !ours:
+		case known[string(h.id)]:
 			h.since = max(h.since, since)
-		} else {
-			s.end(h)
+			h.seen(running[string(h.id)])
+		case s.keeper != nil:
+			h.missing = true
+		default:
+			s.fence(h)
 		}
 	}
+	s.mu.Unlock()
+	s.keeping.renewed(batch, since)
 	return true
 }
+
+// name returns the name of the locks of the record.
+func (h *held) name() filelock.Name { return filelock.Name(h.id) }

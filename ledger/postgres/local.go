@@ -30,6 +30,8 @@ type local struct {
 	// site identifies the locks of this directory as this kernel has them. A row of another
 	// site is that of another host, of a copy of the directory, or from before a reboot.
 	site wire.UUID
+
+	witness witness
 }
 
 const localReadme = `This directory has this host's part of a shared ledger of idem, whose records are in
@@ -39,6 +41,7 @@ twice.
   locks, locks.d   who is running what on this host; never remove it
   output/          output of commands that run now
   pending/         outcomes that the database does not have yet
+  last             shows whether the database has forgotten something
   site             identifies this directory
   init.lock        held while the directory is made
 `

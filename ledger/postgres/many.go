@@ -32,23 +32,28 @@ func (l *Ledger) many(sql string, row ...wire.Arg) *wire.Stmt {
 // other.
 
 // claimSQL takes the claim of a record, and creates its row. It does nothing while another
-// holder's lease is valid, unless that holder was on this host: its lock is free, so it is dead.
+// holder's lease is valid, unless that holder was on this host: its lock is free, so it is dead. If
+// its attempt has no recorded end, its processes must have been searched first: a keeper that
+// finds another holder in the row would end them. person is for a claim that only a person may end.
+// It also does nothing if the server has forgotten the witness of the host.
 // It is not durable: if the server forgets it, Begin finds another holder or none. The row of a
 // key without a history has generation 0, see family.resolve. It returns whether only a person
 // could end the claim before: the row as it was.
 var claimSQL = "with " + input("id bytea", "namespace bytea", "key bytea", "win bytea", "holder uuid", "site uuid", "host bytea", "pid int8", "lease int8",
-	"takeover bool", "ledger uuid", "format int8") + `,
+	"takeover bool", "ledger uuid", "format int8", "searched bool", "person bool", "witness bytea", "number int8") + `,
 	c as (insert into {s}.record as r (id, namespace, key, win, generation, fence, holder, site, claim_host, claim_pid, lease, renewed, lease_until, takeover)
 		select i.id, i.namespace, i.key, i.win, 0, 0, i.holder, i.site, i.host, i.pid, i.lease, pg_catalog.clock_timestamp(),
 			pg_catalog.clock_timestamp() + i.lease * '1 microsecond'::pg_catalog.interval, i.takeover
 		from i where exists (select 1 from {s}.meta m where m.ledger = i.ledger and m.min_writer <= i.format
 			and (m.failover = 'accept' or m.timeline = ` + timelineNow + `))
+			and (i.witness is null or exists (select 1 from {s}.record w where w.id = i.witness and ` + witnessed("i.number") + `))
 		order by i.id
 		on conflict (id) do update set holder = excluded.holder, site = excluded.site, claim_host = excluded.claim_host,
 			claim_pid = excluded.claim_pid, lease = excluded.lease, renewed = excluded.renewed,
 			lease_until = excluded.lease_until, takeover = excluded.takeover
-		where r.holder is null or r.holder = excluded.holder or r.site = excluded.site
-			or r.takeover and r.lease_until < pg_catalog.clock_timestamp()
+		where r.holder is null or r.holder = excluded.holder
+			or r.site = excluded.site and (r.state <> 'running' or exists (select 1 from i where i.id = excluded.id and i.searched))
+			or r.lease_until < pg_catalog.clock_timestamp() and (r.takeover or exists (select 1 from i where i.id = excluded.id and i.person))
 		returning r.id)
 	select i.n, coalesce((select r.holder is not null and not r.takeover from {s}.record r where r.id = i.id), false) from i join c on c.id = i.id`
 
@@ -79,20 +84,27 @@ var beginSQL = "with " + input("id bytea", "holder uuid", "was_run text", "was_s
 
 // finishSQL records an outcome. It does not ask for the holder: an attempt whose lease has ended
 // can be finished as long as no other attempt or mark has taken its place. With final, the claim
-// is given back in the same commit.
+// is given back in the same commit. A success that the command has recorded itself, see done.go,
+// gets its output, and remains a success whatever the outcome is. age is the time in microseconds
+// since the end.
 var finishSQL = "with " + input("id bytea", "run_id text", "fence int8", "final bool", "holder uuid", "state text", "reason text", "exit_code int8",
 	"signal int8", "output_bytes int8", "truncated bool", "incomplete bool", "redacted bool", "files int8", "storage int8", "size int8", "sum int8",
-	"chunks int8", "inline bytea", "done int8") + `,
+	"chunks int8", "inline bytea", "done int8", "age int8") + `,
 	o as materialized (select r.id, i.n as request from i join {s}.record r on r.id = i.id
-		where r.run_id = i.run_id and r.fence = i.fence and r.state = 'running' order by r.id for no key update of r),
-	u as (update {s}.record r set state = i.state, reason = i.reason, exit_code = i.exit_code, signal = i.signal, ended = pg_catalog.clock_timestamp(),
+		where r.run_id = i.run_id and r.fence = i.fence and (r.state = 'running' or r.state = 'succeeded' and r.reason = 'transaction')
+		order by r.id for no key update of r),
+	u as (update {s}.record r set state = case when r.state = 'running' then i.state else r.state end,
+			reason = case when r.state = 'running' or i.state = 'succeeded' then i.reason else r.reason end,
+			exit_code = case when r.state = 'running' or i.state = 'succeeded' then i.exit_code else r.exit_code end,
+			signal = case when r.state = 'running' or i.state = 'succeeded' then i.signal else r.signal end,
+			ended = greatest(r.started, pg_catalog.clock_timestamp() - i.age * '1 microsecond'::pg_catalog.interval),
 			output_bytes = i.output_bytes, truncated = i.truncated, incomplete = i.incomplete, redacted = i.redacted, files = i.files,
 			storage = i.storage, size = i.size, sum = i.sum, chunks = i.chunks, inline = i.inline,
-			done = case when r.parent is null then 0 else i.done end,
+			done = case when r.parent is null then 0 when r.state = 'running' or i.state = 'succeeded' then i.done else r.done end,
 			holder = case when i.final and r.holder = i.holder then null else r.holder end
 		from o join i on i.n = o.request where r.id = o.id
-		returning r.id, r.ended)
-	select i.n, u.ended from i join u on u.id = i.id`
+		returning r.id, r.ended, r.state, r.reason, r.exit_code, r.signal)
+	select i.n, u.ended, u.state, u.reason, u.exit_code, u.signal from i join u on u.id = i.id`
 
 // giveBackSQL ends a claim.
 var giveBackSQL = "with " + input("id bytea", "holder uuid") + `,
@@ -100,10 +112,10 @@ var giveBackSQL = "with " + input("id bytea", "holder uuid") + `,
 	u as (update {s}.record r set holder = null from o where r.id = o.id returning r.id)
 	select i.n from i join u on u.id = i.id`
 
-// renewSQL renews leases.
+// renewSQL renews leases. It returns the run ID of an attempt that has no recorded end.
 var renewSQL = "with " + input("id bytea", "holder uuid") + `,
 	o as materialized (select r.id from i join {s}.record r on r.id = i.id where r.holder = i.holder order by r.id for no key update of r),
 	u as (update {s}.record r set renewed = pg_catalog.clock_timestamp(),
 			lease_until = pg_catalog.clock_timestamp() + r.lease * '1 microsecond'::pg_catalog.interval
-		from o where r.id = o.id returning r.id)
-	select i.n, u.id from i join u on u.id = i.id`
+		from o where r.id = o.id returning r.id, case r.state when 'running' then r.run_id else '' end as run)
+	select i.n, u.id, u.run from i join u on u.id = i.id`

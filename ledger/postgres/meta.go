@@ -93,7 +93,7 @@ func (m *meta) refusal(known wire.UUID) error {
 	case m.timeline == 0:
 		return fmt.Errorf("%w: the server is a standby", ledger.ErrReadOnly)
 	case m.failover != FailoverAccept && m.timeline != m.confirmed:
-		return fmt.Errorf("%w (timeline %d, confirmed: %d): keys that succeeded shortly before may be forgotten; nothing new is started",
+		return fmt.Errorf("%w (timeline %d, confirmed: %d)",
 			ledger.ErrFailedOver, m.timeline, m.confirmed)
 	}
 	return nil

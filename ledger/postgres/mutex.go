@@ -111,10 +111,10 @@ func (m taking) take(t *wire.Tx) error {
 
 func (m taking) insert(want ledger.Mutex, place int) *wire.Stmt {
 	o := m.start.Owner
-	return m.ledger.stmt(`insert into {s}.mutex (namespace, name, ticket, place, places, id, key, win, holder, run_id, host, pid, usr, since)
-		values ($1, $2, 0, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, pg_catalog.clock_timestamp())`,
+	return m.ledger.stmt(`insert into {s}.mutex (namespace, name, ticket, place, places, id, key, win, holder, run_id, host, pid, usr, since, site)
+		values ($1, $2, 0, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, pg_catalog.clock_timestamp(), $13)`,
 		wire.Raw(m.id.Namespace), wire.Raw(want.Name), wire.Int(place), wire.Int(want.Limit), wire.Bytes(m.name[:]), wire.Raw(m.id.Key), wire.Raw(m.id.Window),
-		wire.ID(m.held.holder), wire.Text(m.start.RunID), wire.Raw(o.Host), wire.Int(o.PID), wire.Raw(o.User))
+		wire.ID(m.held.holder), wire.Text(m.start.RunID), wire.Raw(o.Host), wire.Int(o.PID), wire.Raw(o.User), wire.ID(m.here.site))
 }
 
 const rowWhere = "namespace = $1 and name = $2 and ticket = $3 and place = $4 and holder = $5"

@@ -30,7 +30,7 @@ type mutexRow struct {
 	use       ledger.MutexUse
 
 	current bool      // the record still has this claim
-	running bool      // the attempt of the row is the record's current one, and has no recorded end
+	running bool      // the attempt of the row is the record's current one, has no recorded end, and no other host claimed it since
 	site    wire.UUID // of the record's last claim
 	valid   bool      // the record has a claim whose lease is valid
 	kept    bool      // the record has a claim that only a person may end
@@ -51,7 +51,7 @@ const (
 )
 
 const mutexSelect = `select m.namespace, m.name, m.ticket, m.place, m.places, m.id, m.key, m.win, m.holder, m.run_id, m.host, m.pid, m.usr, m.since,
-		coalesce(r.holder = m.holder, false), coalesce(m.ticket = 0 and r.state = 'running' and r.run_id = m.run_id, false), r.site,
+		coalesce(r.holder = m.holder, false), coalesce(m.ticket = 0 and r.state = 'running' and r.run_id = m.run_id and r.site = m.site, false), r.site,
 		coalesce(r.holder is not null and r.lease_until > pg_catalog.clock_timestamp(), false), coalesce(r.holder is not null and not r.takeover, false)
 	from {s}.mutex m left join {s}.record r on r.id = m.id `
 
@@ -107,8 +107,9 @@ func (r *mutexRow) prove(here *local, alive func(runID string) bool) (err error)
 
 func (r *mutexRow) look(here *local, alive func(runID string) bool) (proof, error) {
 	if here == nil || r.site != here.site {
-		// A call that looks at the key of an interrupted attempt has the claim for a moment. The
-		// place is then as good as before.
+		// On the host of an interrupted attempt, a call that looks at the key has the claim for a
+		// moment. The place is then as good as before. A claim of a third host is given only after
+		// the end of the lease, which was also the end of the place.
 		if (r.current || r.running) && (r.valid || r.ticket == 0 && r.kept) {
 			return elsewhere, nil
 		}

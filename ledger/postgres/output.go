@@ -55,8 +55,8 @@ func (e *execution) Write(s ledger.Stream, p []byte) {
 // the fields of a that describe the output. inline is nil unless the output is in the row.
 //
 // The outcome matters more than the output: if the server does not take the output, the attempt
-// has none and is truncated.
-func (e *execution) endOutput(ctx context.Context, a *ledger.Attempt, missed ledger.Gaps) (out output, inline []byte) {
+// has none and is truncated. While it is not sent, u is kept on this host.
+func (e *execution) endOutput(ctx context.Context, a *ledger.Attempt, missed ledger.Gaps, u *unsent) (out output, inline []byte) {
 	if e.spool == nil {
 		a.OutputBytes = e.unkept + missed.Total()
 		return output{storage: storageRefused}, nil
@@ -69,7 +69,8 @@ func (e *execution) endOutput(ctx context.Context, a *ledger.Attempt, missed led
 		e.upload.drop()
 		return output{storage: storageInline, size: int64(len(sum.Inline)), sum: sum.Sum}, sum.Inline
 	}
-	if err := e.upload.rest(ctx, sum.Size); err != nil {
+	u.output(*a, e.claim.doneBy(*a), output{storage: storageChunks, size: sum.Size, sum: sum.Sum}, nil)
+	if err := e.upload.rest(ctx, sum.Size, u.keep); err != nil {
 		a.Truncated = true
 		return output{storage: storageNone}, nil
 	}

@@ -40,6 +40,10 @@ type Options struct {
 	// read. A password in it is then refused.
 	FromFlag bool
 
+	// Keeper is the arguments, with the name of the program, by which this program calls
+	// the function Keeper; nil: a command has no keeper.
+	Keeper []string
+
 	space newSpace // replaces filelock.New in tests
 }
 
@@ -76,6 +80,7 @@ type Ledger struct {
 	outbox  chan []byte   // holds one buffer for pieces, which may be nil
 	leases  *leases
 	recent  atomic.Pointer[record] // see remember
+	synced  atomic.Bool            // see syncFirst
 
 	mu    sync.Mutex
 	local *local // nil until it is needed
@@ -102,6 +107,9 @@ func open(cfg *dsn.Config, o Options) (*Ledger, error) {
 	l.pieces, l.outbox = wire.New(l.dial, idleTime), make(chan []byte, 1)
 	l.outbox <- nil
 	l.leases = newLeases(l, wire.New(l.dial, idleTime))
+	if o.Keeper != nil {
+		l.leases.keeping = &keeping{ledger: l, argv: o.Keeper}
+	}
 	return l, nil
 }
 

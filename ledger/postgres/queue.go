@@ -124,8 +124,8 @@ func (c *claim) dropTickets() *wire.Stmt {
 
 // insertTicket stores a row in a line, unless another claim has the key.
 func (c *claim) insertTicket(m ledger.Mutex, ticket int64, o ledger.Owner) *wire.Stmt {
-	return c.ledger.stmt(`insert into {s}.mutex (namespace, name, ticket, place, places, id, key, win, holder, run_id, host, pid, usr, since)
-		select $1, $2, $3, 0, $4, r.id, $6, $7, r.holder, '', $9, $10, $11, pg_catalog.clock_timestamp() from {s}.record r where r.id = $5 and r.holder = $8`,
+	return c.ledger.stmt(`insert into {s}.mutex (namespace, name, ticket, place, places, id, key, win, holder, run_id, host, pid, usr, since, site)
+		select $1, $2, $3, 0, $4, r.id, $6, $7, r.holder, '', $9, $10, $11, pg_catalog.clock_timestamp(), r.site from {s}.record r where r.id = $5 and r.holder = $8`,
 		wire.Raw(c.id.Namespace), wire.Raw(m.Name), wire.Int(ticket), wire.Int(m.Limit), wire.Bytes(c.name[:]), wire.Raw(c.id.Key), wire.Raw(c.id.Window),
 		wire.ID(c.held.holder), wire.Raw(o.Host), wire.Int(o.PID), wire.Raw(o.User))
 }

@@ -137,9 +137,16 @@ func (l *Ledger) read(ctx context.Context, id ledger.ID) (family, error) {
 }
 
 // Get implements ledger.Ledger. For a record that is not running, it is one round trip, and
-// touches no file of this host.
+// touches no file of this host. If this host has kept the outcome of a running one, it is sent
+// first.
 func (l *Ledger) Get(ctx context.Context, id ledger.ID) (ledger.Record, error) {
 	f, err := l.read(ctx, id)
+	if now := f.own.rec.Current; err == nil && now.State == ledger.Running {
+		var changed bool
+		if changed, err = l.syncRun(ctx, id, now.RunID); changed && err == nil {
+			f, err = l.read(ctx, id)
+		}
+	}
 	if err != nil {
 		return ledger.Record{}, err
 	}

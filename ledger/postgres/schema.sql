@@ -158,6 +158,7 @@ create table {s}.mutex (
 	key bytea not null,
 	win bytea not null,
 	holder uuid not null,            -- its claim
+	site uuid not null,              -- the local directory of that claim
 	run_id text not null,
 	host bytea not null,
 	pid integer not null,

@@ -5,10 +5,12 @@ import (
 	"crypto/sha256"
 	"flag"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -24,27 +26,22 @@ import (
 	"idem/ledger/postgres/pgtest"
 )
 
-// form is a way to use a ledger in the suite.
-type form struct {
-	hosts bool // each handle is another host
-	url   func(s *pgtest.Server, user, db, schema string) string
-}
-
-var forms = map[string]form{
-	"host":  {url: (*pgtest.Server).URL},
-	"hosts": {hosts: true, url: (*pgtest.Server).URL},
-}
-
 // TestConformance runs the suite as a role that may only read and change rows.
 func TestConformance(t *testing.T) {
-	for name, f := range forms {
-		t.Run(name, func(t *testing.T) { ledgertest.Run(t, f.harness(t)) })
+	for _, name := range slices.Sorted(maps.Keys(forms)) {
+		t.Run(name, func(t *testing.T) {
+			f := forms[name]
+			if f.slow != "" {
+				testkit.Slow(t, f.slow)
+			}
+			ledgertest.Run(t, f.harness(t))
+		})
 	}
 }
 
 // TestModel compares random histories with the reference.
 func TestModel(t *testing.T) {
-	for name, f := range forms {
+	for _, name := range slices.Sorted(maps.Keys(forms)) {
 		t.Run(name, func(t *testing.T) {
 			testkit.Slow(t, "rounds of random operations, each with many round trips")
 			checks := flag.Lookup("rapid.checks")
@@ -52,21 +49,23 @@ func TestModel(t *testing.T) {
 				must(t, checks.Value.Set("10"))
 				t.Cleanup(func() { must(t, checks.Value.Set(checks.DefValue)) })
 			}
-			ledgertest.Model(t, f.harness(t))
+			ledgertest.Model(t, forms[name].harness(t))
 		})
 	}
 }
 
 func (f form) harness(t *testing.T) ledgertest.Harness {
-	server := pgtest.Shared(t)
+	access := f.access(t)
+	server := access.server
 	var mu sync.Mutex
 	bases := map[string]string{} // local directories of one host, by place
 	h := ledgertest.Harness{
 		LateOutput: f.hosts,
+		Cases:      f.cases,
 		New: func(t testing.TB) string {
 			schema := server.NewSchema(t)
-			must(t, initialize(t.Context(), f.url(server, pgtest.Owner, pgtest.Database, schema), InitOptions{Grant: []string{pgtest.CI}}))
-			place := f.url(server, pgtest.CI, pgtest.Database, schema)
+			must(t, initialize(t.Context(), access.url(access.owner, schema), InitOptions{Grant: []string{access.user}}))
+			place := access.url(access.user, schema)
 			base := t.TempDir()
 			must(t, os.Chmod(base, 0o700))
 			mu.Lock()

@@ -14,6 +14,21 @@ import (
 // surveyPage is the number of records that are read at once. It bounds the memory.
 const surveyPage = 20000
 
+// inOrder is sent before queries of pages of children, in the same transaction. They then follow
+// the index over the children. A server without statistics of a batch that has just been made
+// would read and sort all children for each page.
+func (l *Ledger) inOrder() *wire.Stmt {
+	return l.stmt(`select pg_catalog.set_config('enable_sort', 'off', true), pg_catalog.set_config('enable_bitmapscan', 'off', true),
+		pg_catalog.set_config('enable_seqscan', 'off', true)`)
+}
+
+// readInOrder sends a query of a page of children.
+func (l *Ledger) readInOrder(ctx context.Context, page *wire.Stmt) error {
+	return l.retry(ctx, l.opt.ConnectTimeout, func(ctx context.Context) error {
+		return l.session.Alone(ctx, wire.Read, l.inOrder(), page)
+	})
+}
+
 // Successes implements ledger.Surveying. It reads the index over the children, in its order.
 func (l *Ledger) Successes(ctx context.Context, parent ledger.ID) (ledger.Successes, error) {
 	f, err := l.read(ctx, parent)
@@ -23,28 +38,31 @@ func (l *Ledger) Successes(ctx context.Context, parent ledger.ID) (ledger.Succes
 	if !f.own.stored || f.own.stale {
 		return survey.New(0), nil
 	}
-	var n int
+	type success struct{ number, done int64 }
+	var pages [][]success // a count would read all of them too
+	n := 0
 	name, series := nameOf(parent), f.own.rec.Series
-	count := l.stmt("select pg_catalog.count(*) from {s}.record where parent = $1 and parent_series = $2 and done <> 0", wire.Bytes(name), wire.Int(series))
-	count.Each = func(row *wire.Row) error { n = int(row.Int()); return nil }
-	if err := l.do(ctx, wire.Read, count); err != nil {
-		return nil, err
-	}
-	t := survey.New(n)
 	for last, id, more := int64(math.MinInt64), []byte{}, true; more; {
-		found, full := 0, false
+		var found []success
 		page := l.stmt(`select done, id from {s}.record where parent = $1 and parent_series = $2 and done <> 0 and (done, id) > ($3, $4)
 			order by done, id limit $5`, wire.Bytes(name), wire.Int(series), wire.Int(last), wire.Bytes(id), wire.Int(surveyPage))
 		page.Each = func(row *wire.Row) error {
 			last, id = row.Int(), row.Bytes()
-			full = full || !t.Add(survey.NumberOf(id), last)
-			found++
+			found = append(found, success{survey.NumberOf(id), last})
 			return nil
 		}
-		if err := l.do(ctx, wire.Read, page); err != nil {
+		if err := l.readInOrder(ctx, page); err != nil {
 			return nil, err
 		}
-		more = found == surveyPage && !full // the batch may have grown since; Get finds the rest
+		more = len(found) == surveyPage
+		pages = append(pages, found)
+		n += len(found)
+	}
+	t := survey.New(n)
+	for _, page := range pages {
+		for _, s := range page {
+			t.Add(s.number, s.done)
+		}
 	}
 	return t, nil
 }

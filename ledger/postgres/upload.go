@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -54,6 +55,8 @@ type sender struct {
 	// have the piece, so the next try must send the same one.
 	tried int64
 	width int // pieces to send together; 0: mostPieces
+
+	failed atomic.Pointer[func()] // called after each failure, unless nil
 }
 
 // sendSQL stores a piece. The row of the record is locked against a Forget until the commit. The
@@ -75,6 +78,9 @@ func (s *sender) send(ctx context.Context, end int64, patience time.Duration) er
 			last = time.Now()
 			b.Reset()
 			continue
+		}
+		if failed := s.failed.Load(); failed != nil && repeatable(err) {
+			(*failed)()
 		}
 		pause := b.NextBackOff()
 		if ctx.Err() != nil || !repeatable(err) || time.Since(last)+pause > patience {
@@ -215,8 +221,11 @@ func (u *upload) close() {
 	}
 }
 
-// rest sends what the server does not have yet, when the spool is closed.
-func (u *upload) rest(ctx context.Context, size int64) error {
+// rest sends what the server does not have yet, when the spool is closed. It calls failed when
+// a piece cannot be sent, or when sending takes long.
+func (u *upload) rest(ctx context.Context, size int64, failed func()) error {
+	u.failed.Store(&failed)
+	defer time.AfterFunc(tryTimeout, failed).Stop()
 	u.end(u.patience())
 	if u.own == nil {
 		return errGone

@@ -2,18 +2,6 @@
 # Part of scripts/demo: a release deploy that is killed with -9 in the middle.
 # shellcheck disable=SC2154 # scripts/demo sets $started, and demo_deploy sets $id
 
-# until_true COMMAND waits until COMMAND succeeds. It fails if the process in $started ends first.
-until_true() {
-	local i
-	for ((i = 0; i < 6000; i++)); do
-		! "$@" 2>/dev/null || return 0
-		[ -z "$started" ] || kill -0 "$started" 2>/dev/null || return 1
-		sleep 0.02
-	done
-	die "waited two minutes for: $*"
-}
-
-times() { grep -cx "$1" "$SITE/ran" || true; }
 interrupted() { [ "$(idem list --glob '*:build' --state interrupted | wc -l)" = 1 ]; }
 compiling() { compgen -G "$SITE/build/tmp/go-build*/b*" >/dev/null; }
 

@@ -137,6 +137,24 @@ func TestUnfreshProgramsAreFound(t *testing.T) {
 	}
 }
 
+// The part shared finds a program whose leases end without the command.
+func TestLeasedProgramIsFound(t *testing.T) {
+	testkit.Slow(t, "a part of chaos runs, with --quick")
+	leased, err := filepath.Abs("testdata/leased/leased")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := run(t, "--quick", "--keys", "4", "--idem", leased, "shared")
+	if err == nil {
+		t.Fatalf("nothing was found\n%s", out)
+	}
+	for _, promise := range []string{"overlapping executions", "starts after an acknowledged success"} {
+		if !regexp.MustCompile(`(?m)^  ` + promise + ` +[1-9]`).MatchString(out) {
+			t.Errorf("%q was not found broken\n%s", promise, out)
+		}
+	}
+}
+
 func TestUsage(t *testing.T) {
 	out, err := run(t, "nonsense")
 	if err == nil || !strings.Contains(out, `unknown part "nonsense"`) {

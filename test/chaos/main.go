@@ -24,6 +24,8 @@ import (
 	"idem/test/chaos/mutex"
 	"idem/test/chaos/power"
 	"idem/test/chaos/resume"
+	"idem/test/chaos/shared"
+	"idem/test/chaos/shared/hosts"
 	"idem/test/chaos/signals"
 	"idem/test/chaos/steps"
 	"idem/test/chaos/syscalls"
@@ -43,6 +45,10 @@ var children = map[string]func(args []string) int{
 	"resume-script":   resume.Script,
 	"trigger-command": triggers.Command,
 	"group-leader":    power.GroupLeader,
+	"shared-host":     hosts.Agent,
+	"shared-command":  shared.Command,
+	"shared-worker":   shared.Worker,
+	"shared-effect":   shared.Effect,
 	"shell":           signals.Shell,
 	"counter":         signals.Counter,
 }
@@ -64,6 +70,11 @@ var parts = []part{
 	{rig.Part{Name: "full", What: "a disk that fills up and empties at random times"}, full.Run},
 	{rig.Part{Name: "damage", What: "the files of a ledger flipped, overwritten, truncated and deleted"}, damage.Run},
 	{rig.Part{Name: "syscalls", What: "system calls of idem that fail, each in turn"}, syscalls.Run},
+	{rig.Part{Name: "shared", What: "two hosts on one PostgreSQL: kills, cuts of the network, restarts of the server and the pooler"}, shared.Run},
+	{rig.Part{Name: "shared-pauses", What: "holders on one of two hosts that are frozen for longer than their lease"}, shared.Pauses},
+	{rig.Part{Name: "shared-commits", What: "answers to the commits of a start and of an end that do not arrive"}, shared.Commits},
+	{rig.Part{Name: "shared-outages", What: "a server that is away, and promotions of its standby"}, shared.Outages},
+	{rig.Part{Name: "shared-done", What: "kills under commands that end their key in a transaction of their own"}, shared.Done},
 	{rig.Part{Name: "signals", What: "every signal, from every sender, to every kind of command, on a terminal and in every phase of a call"}, signals.Run},
 }
 
@@ -78,7 +89,7 @@ func chaos(args []string) error {
 	program := rig.NewProgram("chaos", list...)
 	flags := program.Flags
 	flags.BoolVar(&o.Quick, "quick", false, "do about a tenth of everything")
-	flags.IntVar(&o.Keys, "keys", 0, "kill, mutex: use at least this many keys (0: 1000, quick 100; mutex 20)")
+	flags.IntVar(&o.Keys, "keys", 0, "kill, mutex: use at least this many keys (0: 1000, quick 100; mutex 20); shared: use so many at a time (0: 40, quick 20)")
 	flags.IntVar(&o.Kills, "kills", 0, "kill, mutex, each-kill, step-kill: make at least this many kills (0: 5000, quick 500; mutex 500, the others 1000, quick 60)")
 	flags.IntVar(&o.Parallel, "parallel", 8, "work on this many keys, kills or disks at a time (not power)")
 	flags.StringVar(&o.Trial, "trial", "", "damage, syscalls: make only the trial of this `NAME`")
@@ -97,7 +108,7 @@ func chaos(args []string) error {
 		*seed = rand.Uint64N(1_000_000)
 	}
 	return program.Run(rig.Verdict{Seed: *seed}, func(name, dir, self, idem string) (*rig.Table, func() error) {
-		l := &lab.Lab{Dir: dir, Idem: idem, Self: self, Seed: *seed, Options: o}
+		l := &lab.Lab{Dir: dir, Idem: idem, Given: program.Idem != "", Self: self, Seed: *seed, Options: o}
 		i := slices.IndexFunc(parts, func(p part) bool { return p.Name == name })
 		return &l.Figures, func() error { return parts[i].run(l) }
 	})

@@ -2,8 +2,10 @@ package dsn
 
 import (
 	"context"
+	"errors"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -113,7 +115,7 @@ func (c *Config) attempt(ctx context.Context, a address, left int, p *printed) (
 	config := t.config.Copy()
 	config.Password = password
 	config.LookupFunc = func(context.Context, string) ([]string, error) { return []string{a.ip}, nil }
-	conn, err := pgconn.ConnectConfig(ctx, config)
+	conn, err := connect(ctx, config)
 	if err != nil {
 		failed := c.failure(t, err, password)
 		failed.addHint(c, password, note)
@@ -124,6 +126,25 @@ func (c *Config) attempt(ctx context.Context, a address, left int, p *printed) (
 		return nil, c.failure(t, err, password)
 	}
 	return conn, nil
+}
+
+// errNoCancel is the error of a request to cancel a statement.
+var errNoCancel = errors.New("statements are not cancelled")
+
+// connect connects once. The connection never asks the server to cancel a statement, as pgconn
+// does when it gives an answer up. A commit that waits for a standby would then be visible but
+// not replicated, and a failover could forget it.
+func connect(ctx context.Context, config *pgconn.Config) (*pgconn.PgConn, error) {
+	var connected atomic.Bool
+	dial := config.DialFunc
+	config.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if connected.Load() { // pgconn dials again for nothing else
+			return nil, errNoCancel
+		}
+		return dial(ctx, network, addr)
+	}
+	defer connected.Store(true)
+	return pgconn.ConnectConfig(ctx, config)
 }
 
 // wanted checks the server as target_session_attrs says. By default it is not checked if

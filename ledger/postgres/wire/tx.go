@@ -14,8 +14,8 @@ type Tx struct {
 }
 
 // limits ends the transaction of a client that is frozen or cut off between two round trips, so
-// that its locks do not stop other hosts. A wait for a lock ends before the client gives up.
-const limits = "select pg_catalog.set_config('idle_in_transaction_session_timeout', '5s', true), pg_catalog.set_config('lock_timeout', '8s', true)"
+// that its locks do not stop other hosts.
+const limits = "select pg_catalog.set_config('idle_in_transaction_session_timeout', '5s', true)"
 
 // Do sends statements in one round trip, and then calls their functions Each.
 func (t *Tx) Do(stmts ...*Stmt) error {

@@ -25,16 +25,19 @@ const (
 )
 
 // preamble makes every name resolve in pg_catalog unless it is qualified, whatever the
-// search_path of the role is. It is local to the transaction. A role that asks for
-// remote_apply keeps it.
+// search_path of the role is. Temporary tables and types, which come first by default, come last.
+// It is local to the transaction. Its own names and operators are resolved before, so they are
+// qualified. A role that asks for remote_apply keeps it. A change waits for a lock no longer than
+// its client waits for the answer, because it is not cancelled.
 func (m Mode) preamble() string {
-	const path = "select pg_catalog.set_config('search_path', 'pg_catalog', true)"
+	const path = "select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true)"
+	const lock = ", pg_catalog.set_config('lock_timeout', '8s', true)"
 	switch m {
 	case Lazy:
-		return path + ", pg_catalog.set_config('synchronous_commit', 'off', true)"
+		return path + lock + ", pg_catalog.set_config('synchronous_commit', 'off', true)"
 	case Durable:
-		return path + ", pg_catalog.set_config('synchronous_commit', case pg_catalog.current_setting('synchronous_commit')" +
-			" when 'remote_apply' then 'remote_apply' else 'on' end, true)"
+		return path + lock + ", pg_catalog.set_config('synchronous_commit', case when pg_catalog.current_setting('synchronous_commit')" +
+			" operator(pg_catalog.=) 'remote_apply' then 'remote_apply' else 'on' end, true)"
 	default:
 		return path
 	}

@@ -20,8 +20,11 @@ import (
 type Lab struct {
 	Dir  string // no other part uses this directory
 	Idem string // the program under test
-	Self string // this program, which also has the commands that idem runs
-	Seed uint64 // of all random numbers
+	// Given is whether the command line names the program. Otherwise Idem is built here, and
+	// a part may build it in another way.
+	Given bool
+	Self  string // this program, which also has the commands that idem runs
+	Seed  uint64 // of all random numbers
 	Options
 	Figures rig.Table
 }

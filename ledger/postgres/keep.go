@@ -1,0 +1,253 @@
+package postgres
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"idem/ledger"
+	"idem/ledger/postgres/wire"
+)
+
+// A keeper is a copy of this program that outlives the death of idem by KILL. It is told of each
+// claim before its command starts. While idem lives, the keeper only watches: if idem is stopped,
+// it ends the command before its lease ends. After idem has died, it renews the leases until the
+// processes of the commands have ended.
+
+// note is a message to the keeper. Only the fields that belong to the kind are set.
+type note struct {
+	Kind    string        `json:"k"`
+	ID      []byte        `json:"id,omitempty"`
+	Holders []wire.UUID   `json:"h,omitempty"`
+	Length  time.Duration `json:"l,omitempty"`
+	Since   time.Duration `json:"s,omitempty"`
+	Run     string        `json:"r,omitempty"`
+	Keep    bool          `json:"keep,omitempty"`
+	Hello   *hello        `json:"hello,omitempty"`
+}
+
+// The kinds of notes.
+const (
+	noteHello   = "hello"
+	noteCommand = "command" // a command is about to start
+	noteRenewed = "renewed"
+	noteExited  = "exited" // the command has ended by itself, or was not started
+	noteDone    = "done"   // the claim is given back
+	noteLeave   = "leave"  // the claim is now the keeper's
+)
+
+// hello is what a keeper has to know besides the claims. It goes through the socket, because other
+// users can read arguments, and processes of this user the environment.
+type hello struct {
+	Passage    []byte // see dsn.Config.Passage
+	LocalBase  string
+	TrustPlace bool
+	Ledger     wire.UUID
+	Site       wire.UUID
+	KillAfter  time.Duration
+	Lease      time.Duration
+	Parent     int      // the process ID of idem
+	Environ    []string // for the command that prints a password
+}
+
+// keeping is the connection of idem with its keeper. A nil *keeping has no keeper.
+type keeping struct {
+	ledger *Ledger
+	argv   []string
+
+	mu   sync.Mutex
+	conn *os.File // nil: not started, or gone
+}
+
+// command tells the keeper that a command of the claim is about to start. It starts the keeper if
+// it does not run. Without the keeper no command may start.
+func (k *keeping) command(h *held) error {
+	if k == nil {
+		return nil
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	h.kept = true
+	if k.conn != nil && k.send(k.noteOf(h)) == nil {
+		return nil
+	}
+	if err := k.start(); err != nil {
+		return fmt.Errorf("the keeper of the claim cannot be started: %w", err)
+	}
+	s := k.ledger.leases
+	s.mu.Lock()
+	notes := []note{}
+	for other := range s.all {
+		if other != h && other.kept {
+			notes = append(notes, noteLocked(other))
+		}
+	}
+	s.mu.Unlock()
+	return k.send(append(notes, k.noteOf(h))...)
+}
+
+func (k *keeping) noteOf(h *held) note {
+	s := k.ledger.leases
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return noteLocked(h)
+}
+
+func noteLocked(h *held) note {
+	n := note{Kind: noteCommand, ID: h.id, Holders: []wire.UUID{h.holder}, Length: h.length, Since: h.since, Keep: h.keep}
+	if h.busy() {
+		n.Run = h.run
+	}
+	return n
+}
+
+// renewed tells the keeper that leases were renewed.
+func (k *keeping) renewed(batch []*held, since time.Duration) {
+	k.tell(note{Kind: noteRenewed, Since: since}, batch...)
+}
+
+// exited tells the keeper that no process of the command counts any more.
+func (k *keeping) exited(h *held) { k.tell(note{Kind: noteExited}, h) }
+
+// done tells the keeper that a claim was given back.
+func (k *keeping) done(h *held) { k.tell(note{Kind: noteDone}, h) }
+
+// leave makes a claim the keeper's. It reports false if there is no keeper.
+func (k *keeping) leave(h *held) bool { return k.tell(note{Kind: noteLeave}, h) }
+
+// tell sends a note about claims, as far as the keeper knows them.
+func (k *keeping) tell(n note, claims ...*held) bool {
+	if k == nil {
+		return false
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, h := range claims {
+		if h.kept {
+			n.Holders = append(n.Holders, h.holder)
+		}
+	}
+	return k.conn != nil && len(n.Holders) > 0 && k.send(n) == nil
+}
+
+// sendTimeout is the time after which a keeper that does not read counts as gone.
+const sendTimeout = time.Second
+
+// send sends notes. With an error the keeper is gone. The caller holds k.mu.
+func (k *keeping) send(notes ...note) error {
+	var b []byte
+	for _, n := range notes {
+		line, err := json.Marshal(n)
+		if err != nil {
+			return err
+		}
+		b = append(append(b, line...), '\n')
+	}
+	_ = k.conn.SetWriteDeadline(time.Now().Add(sendTimeout))
+	if _, err := k.conn.Write(b); err != nil {
+		k.conn.Close()
+		k.conn = nil
+		return err
+	}
+	return nil
+}
+
+// close ends the connection. A keeper without claims then ends.
+func (k *keeping) close() {
+	if k == nil {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.conn != nil {
+		k.conn.Close()
+		k.conn = nil
+	}
+}
+
+// keeperEnv bounds the memory of the keeper, and is all of its environment.
+var keeperEnv = []string{"GOGC=25", "GOMEMLIMIT=8MiB", "GOMAXPROCS=1"}
+
+// start starts the keeper. The caller holds k.mu.
+func (k *keeping) start() error {
+	h, err := k.hello()
+	if err != nil {
+		return err
+	}
+	near, far, err := socketpair()
+	if err != nil {
+		return err
+	}
+	defer far.Close()
+	rest := far // without /dev/null, the keeper has the socket three times more
+	if null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0); err == nil {
+		defer null.Close()
+		rest = null
+	}
+	p, err := os.StartProcess(ownFile(), k.argv, &os.ProcAttr{
+		Dir: "/", Env: keeperEnv, Files: []*os.File{rest, rest, rest, far}, Sys: &syscall.SysProcAttr{Setsid: true},
+	})
+	if err != nil {
+		near.Close()
+		return err
+	}
+	go func() { _, _ = p.Wait() }() // so that it is no zombie
+	k.conn = near
+	return k.send(note{Kind: noteHello, Hello: h})
+}
+
+// ownFile returns the file of this program. On Linux it can be executed even when it has been
+// replaced or deleted.
+func ownFile() string {
+	const link = "/proc/self/exe"
+	if _, err := os.Stat(link); err == nil {
+		return link
+	}
+	name, err := os.Executable()
+	if err != nil {
+		return os.Args[0]
+	}
+	return name
+}
+
+func (k *keeping) hello() (*hello, error) {
+	l := k.ledger
+	l.mu.Lock()
+	here := l.local
+	l.mu.Unlock()
+	if here == nil {
+		return nil, errors.New("the local directory is not open")
+	}
+	id, err := uuidOf(here)
+	// The keeper is no process of an attempt, and neither is a command that prints a password.
+	env := slices.DeleteFunc(os.Environ(), func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		return name == ledger.RunIDVar || name == ledger.ChainVar || name == ledger.EventVar
+	})
+	return &hello{
+		Passage: l.cfg.Passage(), LocalBase: l.opt.LocalBase, TrustPlace: l.opt.TrustPlace, Ledger: id, Site: here.site,
+		KillAfter: l.opt.KillAfter, Lease: l.opt.Lease, Parent: os.Getpid(), Environ: env,
+	}, err
+}
+
+// socketpair returns two connected sockets, of which the far one is for a child.
+func socketpair() (near, far *os.File, err error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	if err != nil {
+		return nil, nil, os.NewSyscallError("socketpair", err)
+	}
+	unix.CloseOnExec(fds[0])
+	unix.CloseOnExec(fds[1])
+	_ = unix.SetNonblock(fds[0], true) // so that a deadline works
+	return os.NewFile(uintptr(fds[0]), "keeper"), os.NewFile(uintptr(fds[1]), "idem"), nil
+}

@@ -1,0 +1,218 @@
+package postgres
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"idem/ledger"
+	"idem/ledger/filelock"
+	"idem/ledger/postgres/wire"
+)
+
+// A witness is what this host knows that the server has acknowledged: a record with the greatest
+// number that it got. The log of a server is lost from its end, and numbers are drawn in its
+// order. So a server that still has the witness has not forgotten what this host did before it.
+//
+// The file of the witness is not flushed: it must outlive the process, but after a loss of power
+// an older witness or none does no harm.
+
+// evidence is what a witness says.
+type evidence struct {
+	name   filelock.Name
+	number int64
+	// above has the names of the records that may be above the record. If one of them got a newer
+	// series, the record may have been deleted.
+	above [][]byte
+}
+
+// witness is the witness of a local directory.
+type witness struct {
+	mu    sync.Mutex
+	last  evidence
+	until time.Time // when the file must be read again
+}
+
+const (
+	witnessFile  = "last"
+	witnessHead  = "idem last 1"
+	witnessAge   = time.Second
+	witnessSize  = 1024
+	witnessAbove = 12 // records with more above them are no witnesses
+)
+
+// acknowledged notes that the server has acknowledged a change of a record, which got the number.
+func (s *local) acknowledged(id ledger.ID, number int64) {
+	names := namesOf(id)
+	if len(names) > witnessAbove+1 {
+		return
+	}
+	w := &s.witness
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if number <= w.last.number && time.Now().Before(w.until) {
+		return
+	}
+	s.updateWitness(func(now evidence) evidence {
+		if number > now.number {
+			return evidence{filelock.Name(names[0]), number, names[1:]}
+		}
+		return now
+	})
+}
+
+// lastWitness returns the witness. Its number is 0 without one.
+func (s *local) lastWitness() evidence {
+	w := &s.witness
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !time.Now().Before(w.until) {
+		w.last, w.until = evidence{}, time.Now().Add(witnessAge)
+		if f, err := s.dir.Open(witnessFile, os.O_RDONLY, 0); err == nil {
+			w.last = readEvidence(f)
+			_ = f.Close()
+		}
+	}
+	return w.last
+}
+
+// dropWitness removes a witness that was deleted. A newer one remains.
+func (s *local) dropWitness(was evidence) {
+	s.witness.mu.Lock()
+	defer s.witness.mu.Unlock()
+	s.updateWitness(func(now evidence) evidence {
+		if now.number == was.number && now.name == was.name {
+			return evidence{}
+		}
+		return now
+	})
+}
+
+// updateWitness replaces the witness in the file. The caller holds the mutex.
+func (s *local) updateWitness(change func(now evidence) evidence) {
+	w := &s.witness
+	f, err := s.dir.Open(witnessFile, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	for range 10 { // another process has it for a moment only, unless it is stopped
+		if err = lockFile(f); !errors.Is(err, errLocked) {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if err != nil {
+		return
+	}
+	now := readEvidence(f)
+	next := change(now)
+	w.last, w.until = next, time.Now().Add(witnessAge)
+	if next.name != now.name || next.number != now.number {
+		_, _ = f.WriteAt(next.encode(), 0)
+	}
+}
+
+// encode returns the content of the file: a line with a checksum, and blanks up to a fixed size.
+func (m evidence) encode() []byte {
+	line := fmt.Sprintf("%s %d %x", witnessHead, m.number, m.name)
+	for _, name := range m.above {
+		line += " " + hex.EncodeToString(name)
+	}
+	line += fmt.Sprintf(" %08x\n", crc32.ChecksumIEEE([]byte(line)))
+	return []byte(fmt.Sprintf("%-*s", witnessSize, line))
+}
+
+// readEvidence returns the witness in a file. Of a file that is not complete, it returns none.
+func readEvidence(f *os.File) (m evidence) {
+	var content [witnessSize]byte
+	n, _ := f.ReadAt(content[:], 0)
+	line, _, whole := strings.Cut(string(content[:n]), "\n")
+	at := strings.LastIndexByte(line, ' ')
+	if !whole || at < 0 || line[at+1:] != fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(line[:at]))) {
+		return m
+	}
+	rest, ok := strings.CutPrefix(line[:at], witnessHead+" ")
+	if !ok {
+		return m
+	}
+	fields := strings.Fields(rest)
+	if _, err := fmt.Sscan(fields[0], &m.number); err != nil {
+		return evidence{}
+	}
+	for i, field := range fields[1:] {
+		name, err := hex.DecodeString(field)
+		if err != nil || len(name) != len(m.name) {
+			return evidence{}
+		}
+		if i == 0 {
+			m.name = filelock.Name(name)
+		} else {
+			m.above = append(m.above, name)
+		}
+	}
+	return m
+}
+
+// args returns the parameters of claimSQL for the witness.
+func (m evidence) args() []wire.Arg {
+	if m.number == 0 {
+		return []wire.Arg{wire.BytesOrNull(nil), wire.Int(0)}
+	}
+	return []wire.Arg{wire.Bytes(m.name[:]), wire.Int(m.number)}
+}
+
+// witnessed is the condition that the row w has the witness of the number n. The greatest of the
+// three columns never decreases. An attempt that was finished does not run again.
+func witnessed(n string) string {
+	return "(greatest(w.fence, w.seq, w.generation) > " + n + " or greatest(w.fence, w.seq, w.generation) = " + n + " and w.state <> 'running')"
+}
+
+// errWitnessGone: the record of the witness was deleted by a newer series of one above it.
+var errWitnessGone = errors.New("the witness was deleted")
+
+// checkWitness returns errForgotten if the server does not have the witness any more, and
+// errWitnessGone if that is as it should be.
+func (l *Ledger) checkWitness(ctx context.Context, m evidence) error {
+	if m.number == 0 {
+		return nil
+	}
+	var there, newer bool
+	s := l.stmt("select exists (select 1 from {s}.record w where w.id = $1 and "+witnessed("$2")+
+		"), exists (select 1 from {s}.record p where p.id = any ($3) and p.series > $2)", wire.Bytes(m.name[:]), wire.Int(m.number), wire.BytesArray(m.above))
+	s.Each = func(row *wire.Row) error { there, newer = row.Bool(), row.Bool(); return nil }
+	err := l.do(ctx, wire.Read, s)
+	switch {
+	case err != nil || there:
+		return err
+	case newer:
+		return errWitnessGone
+	}
+	return errForgotten
+}
+
+// forgetWitness ends the doubts of this host about a server that has forgotten something: a person
+// has accepted its present content. Outcomes of attempts that it has forgotten become late ones.
+func (l *Ledger) forgetWitness(ctx context.Context) error {
+	here, err := l.openLocal(ctx, false)
+	if here == nil || err != nil {
+		return err
+	}
+	here.witness.mu.Lock()
+	here.witness.last, here.witness.until = evidence{}, time.Time{}
+	err = here.dir.Remove(witnessFile)
+	here.witness.mu.Unlock()
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOENT) {
+		err = nil
+	}
+	return l.explain(errors.Join(err, l.settlePending(ctx, here)))
+}
