@@ -114,6 +114,7 @@ type claim struct {
 	life   *filelock.Lock // of the execution in progress, if there is one
 	held   *held
 	given  bool   // the row was given back, in the commit of an outcome
+	unsent bool   // the outcome of the last command is not recorded
 	killed bool   // the last command that ended did not exit by itself
 	run    string // the last attempt
 	now    family // as it was read last; Begin relies on it
@@ -280,7 +281,7 @@ func (c *claim) Release() error {
 	}
 	c.ledger.leases.remove(c.held)
 	given := c.given
-	if !given && !leftover && err == nil {
+	if !given && !leftover && !c.unsent && err == nil { // before its outcome, the key must not look free
 		given = c.giveBack(context.Background()) == nil // without it, the lease ends by itself
 	}
 	if given {

@@ -90,6 +90,9 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 	if err == nil || errors.Is(err, ledger.ErrLost) {
 		c.here.removeSpool(a.RunID)
 	}
+	c.mu.Lock()
+	c.unsent = err != nil && !errors.Is(err, ledger.ErrLost)
+	c.mu.Unlock()
 	failpoint.Here("finish.done")
 	return a, err
 }
