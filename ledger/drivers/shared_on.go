@@ -24,7 +24,7 @@ func openShared(place string, o Options) (ledger.Store, error) {
 	l, err := postgres.Open(place, postgres.Options{
 		Lease: o.Lease, KillAfter: o.KillAfter, Keep: o.Keep,
 		ConnectTimeout: o.ConnectTimeout, FinishTimeout: o.FinishTimeout,
-		LocalBase: o.LocalBase, FromFlag: o.FromFlag, TrustPlace: o.TrustPlace, Warn: o.Warn,
+		LocalBase: o.LocalBase, FromFlag: o.FromFlag, TrustPlace: o.TrustPlace, Warn: o.Warn, Keeper: postgres.KeeperArgs,
 	})
 	if err != nil {
 		return nil, placeError(err) // not l, which would be a non-nil interface
