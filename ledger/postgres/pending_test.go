@@ -226,7 +226,11 @@ func TestKeptOutcomeOfAKeyThatWasTakenOver(t *testing.T) {
 	b := k.open("b")
 	k.run(b, "k", ledger.Succeeded)
 	k.mend()
-	k.sync(k.host(), 1, 0)
+	other := k.server.URL(pgtest.CI, pgtest.Database, k.schema) // of the same ledger
+	sent, left, err := Sync(t.Context(), other, ConnectOptions{LocalBase: filepath.Join(k.hosts["a"], "idem")})
+	if sent != 1 || left != 0 || err != nil {
+		t.Errorf("Sync: got %d sent, %d left, %v", sent, left, err)
+	}
 	k.sync(k.host(), 0, 0)
 	k.state(b, "k", ledger.Succeeded)
 	late, err := b.Late(t.Context(), c.id)

@@ -27,8 +27,27 @@ func Sync(ctx context.Context, place string, o ConnectOptions) (sent, left int, 
 		return 0, 0, err
 	}
 	defer l.Close()
+	if err := l.openKnown(ctx); err != nil {
+		return 0, 0, err
+	}
 	sent, left, err = l.deliver(ctx)
 	return sent, left, l.explain(err)
+}
+
+// openKnown opens the local directory of the ledger, if there is one, also if this host has used
+// the ledger with other URLs only.
+func (l *Ledger) openKnown(ctx context.Context) error {
+	here, err := l.openLocal(ctx, false)
+	if here != nil || err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m, err := l.readMeta(ctx)
+	if err == nil {
+		l.local, err = l.openSite(m.ledger, false)
+	}
+	return l.explain(err)
 }
 
 // deliver sends the outcomes that are kept on this host, the oldest first. It returns how many
