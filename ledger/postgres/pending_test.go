@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"os"
@@ -16,7 +15,6 @@ import (
 	"github.com/google/uuid"
 
 	"idem/ledger"
-	"idem/ledger/filelock"
 	"idem/ledger/postgres/pgtest"
 	"idem/ledger/postgres/pgtest/proxy"
 )
@@ -378,27 +376,4 @@ func TestCommitThatWaitsForAStandbyIsNotCancelled(t *testing.T) {
 	s.Unsync(t)
 	k.sync(k.host(), 1, 0)
 	k.state(l, "k", ledger.Succeeded)
-}
-
-// TestSyncRunsOfAliveCall: a call that still tries to send its outcome has the key.
-func TestSyncOfALiveCall(t *testing.T) {
-	k := newUnsentKit(t)
-	l := k.host()
-	c, x := k.begin(l, "k")
-	u := x.(*execution).newUnsent(finalSuccess)
-	u.keep()
-	other := k.host()
-	k.state(other, "k", ledger.Running)
-	if _, err := other.Claim(t.Context(), c.id); !errors.As(err, new(*ledger.BusyError)) {
-		t.Errorf("got error %v", err)
-	}
-	k.sync(other, 0, 1)
-	held, err := c.here.locks.Held(filelock.NameOf(c.id), filelock.Claim)
-	if !held || err != nil {
-		t.Errorf("the lock of the key: %t, %v", held, err)
-	}
-	must(t, u.end(context.Background(), nil))
-	if k.kept("a") != 0 {
-		t.Error("the outcome is still kept")
-	}
 }

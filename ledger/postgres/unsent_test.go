@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -9,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"idem/ledger"
+	"idem/ledger/filelock"
 	"idem/ledger/postgres/pgtest"
 	"idem/ledger/postgres/pgtest/proxy"
 )
@@ -48,5 +51,28 @@ func TestKeeperSendsTheKeptOutcome(t *testing.T) {
 				t.Errorf("still kept: %v", kept)
 			}
 		})
+	}
+}
+
+// TestSyncOfALiveCall: a call that still tries to send its outcome has the key.
+func TestSyncOfALiveCall(t *testing.T) {
+	k := newUnsentKit(t)
+	l := k.host()
+	c, x := k.begin(l, "k")
+	u := x.(*execution).newUnsent(finalSuccess)
+	u.keep()
+	other := k.host()
+	k.state(other, "k", ledger.Running)
+	if _, err := other.Claim(t.Context(), c.id); !errors.As(err, new(*ledger.BusyError)) {
+		t.Errorf("got error %v", err)
+	}
+	k.sync(other, 0, 1)
+	held, err := c.here.locks.Held(filelock.NameOf(c.id), filelock.Claim)
+	if !held || err != nil {
+		t.Errorf("the lock of the key: %t, %v", held, err)
+	}
+	must(t, u.end(context.Background(), nil))
+	if k.kept("a") != 0 {
+		t.Error("the outcome is still kept")
 	}
 }
