@@ -327,3 +327,23 @@ func TestDoneInRepeatableRead(t *testing.T) {
 		t.Errorf("got %s effects, want 1", got)
 	}
 }
+
+// TestDoneOfAHostileRole: a schema of another user is first in the search_path of the caller.
+func TestDoneOfAHostileRole(t *testing.T) {
+	a := hostile(t)
+	schema := a.server.NewSchema(t)
+	must(t, initialize(t.Context(), a.url(a.owner, schema), InitOptions{Grant: []string{a.user}}))
+	l, err := Open(a.url(a.user, schema), Options{LocalBase: t.TempDir()})
+	must(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+	k := doneKit{&mutexKit{T: t, server: a.server, schema: schema}}
+	parent, px := k.begin(l, "p")
+	c := k.claim(l, "p/k")
+	x, err := c.Begin(t.Context(), ledger.Start{RunID: uuid.NewString(), Origin: ledger.Origin{Parent: parent.id, RunID: px.Attempt().RunID}})
+	must(t, err)
+	token := hashkey.Token("n", "p/k", "", x.Generation()).String()
+	if _, err := a.server.Try(a.user, "select "+schema+".done('"+token+"'::pg_catalog.uuid, "+strconv.FormatInt(x.Fence(), 10)+"::pg_catalog.int8)"); err != nil {
+		t.Fatal(err)
+	}
+	k.wantState(l, c.id, ledger.Succeeded, ledger.ReasonTransaction)
+}
