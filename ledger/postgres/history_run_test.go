@@ -23,7 +23,8 @@ import (
 	"idem/ledger/postgres/pgtest/proxy"
 )
 
-var histories = flag.Int("histories", 4, "the number of random histories of TestHistoriesHaveAnOrder")
+// -histories 200 and -rounds 20 are the full forms of TestHistoriesHaveAnOrder and TestOneWinnerOfEachRace.
+var histories = flag.Int("histories", 4, "the number of random histories; with more than 4, they are longer")
 
 const (
 	historyHosts   = 3
@@ -144,7 +145,7 @@ func keyOf(worker int) ledger.ID {
 type network struct {
 	*proxy.Proxy
 	mu     sync.Mutex
-	faults int // that have begun or ended
+	faults int // counts begins and ends
 	broken bool
 }
 
@@ -250,7 +251,7 @@ func (w *worker) step(id ledger.ID) {
 	case h.known == nil:
 		w.read(id, h)
 	case h.now != nil && n < 14:
-		w.get(id) // others have time to take the key over
+		w.get(id) // meanwhile another host can take the key over
 	case h.now != nil:
 		w.finish(id, h)
 	case n < 9:
@@ -398,16 +399,22 @@ var errUnknownClaim = errors.New("the server does not know the claim")
 func (w *worker) renew(id ledger.ID, h *holding) {
 	o := &operation{action: doRenew, claim: h.number}
 	w.do(id, o, []error{errUnknownClaim}, func() error {
+		before := w.since(h)
 		if !w.ledger.leases.renew([]*held{h.held}, 8*time.Second) {
 			return ledger.ErrUnreachable
 		}
-		select {
-		case <-h.Lost():
+		if w.since(h) == before {
 			return errUnknownClaim
-		default:
-			return nil
 		}
+		return nil
 	})
+}
+
+// since is the time of the last renewal that the server has acknowledged.
+func (w *worker) since(h *holding) time.Duration {
+	w.ledger.leases.mu.Lock()
+	defer w.ledger.leases.mu.Unlock()
+	return h.held.since
 }
 
 // release gives the claim back. If the server does not get that, the row stays, and its process

@@ -22,7 +22,7 @@ const (
 	doRenew   action = "renew"
 	doRelease action = "release"
 	doCrash   action = "crash"  // of the process that has the claim
-	doExpire  action = "expire" // of the lease, whoever has the claim
+	doExpire  action = "expire" // of the lease of any holder
 )
 
 // result is how an operation has ended.
