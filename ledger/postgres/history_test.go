@@ -40,7 +40,7 @@ type operation struct {
 	result
 	host   int
 	claim  int      // of whom; 0: no claim
-	run    string   // that begins or ends, or of a mark
+	run    string   // the run ID of the attempt or mark
 	to     string   // the state that a finish or a mark records
 	final  bool     // of finish: it gives the claim back
 	seen   keyState // by get and claim, and what begin and mark rely on

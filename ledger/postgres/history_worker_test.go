@@ -80,7 +80,7 @@ func (w *worker) step(id ledger.ID) {
 	case h.known == nil:
 		w.read(id, h)
 	case h.now != nil && n < 14:
-		w.get(id) // meanwhile another host can take the key over
+		w.get(id) // so another host has time for a takeover
 	case h.now != nil:
 		w.finish(id, h)
 	case n < 9:
