@@ -68,10 +68,10 @@ func (l *Ledger) claimFor(ctx context.Context, id ledger.ID, person bool) (*clai
 	c := &claim{ledger: l, here: here, id: id, name: name, lock: lock}
 	err = l.syncFirst(ctx, here, name)
 	if err == nil {
-		err = c.take(ctx, person)
+		err = c.take(ctx, here.lastWitness(), person)
 	}
-	for n := 0; errors.Is(err, errWitnessGone) && n < 10; n++ { // the next one is none or another
-		err = c.take(ctx, person)
+	if errors.Is(err, errWitnessGone) {
+		err = c.take(ctx, evidence{}, person)
 	}
 	if err != nil {
 		_ = lock.Release()
@@ -142,12 +142,11 @@ func (c *claim) checkHeld() error {
 func (c *claim) Lost() <-chan struct{} { return c.held.lost }
 
 // take takes the claim on the server, and reads the record.
-func (c *claim) take(ctx context.Context, person bool) error {
+func (c *claim) take(ctx context.Context, last evidence, person bool) error {
 	known, err := uuidOf(c.here)
 	if err != nil {
 		return c.ledger.explain(err)
 	}
-	last := c.here.lastWitness()
 	taken, kept, err := c.ask(ctx, known, last, false, person)
 	if own := c.now.own; err == nil && !taken && own.lease.site == c.here.site {
 		if err = c.leftovers(); err == nil {
