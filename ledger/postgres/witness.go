@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"idem/ledger"
@@ -38,6 +39,8 @@ type witness struct {
 	mu    sync.Mutex
 	last  evidence
 	until time.Time // when the file must be read again
+
+	greatest atomic.Int64 // the greatest fence that is or will be in the file
 }
 
 const (
@@ -55,9 +58,12 @@ func (s *local) acknowledged(id ledger.ID, fence int64) {
 		return
 	}
 	w := &s.witness
+	for greatest := w.greatest.Load(); !w.greatest.CompareAndSwap(greatest, max(greatest, fence)); {
+		greatest = w.greatest.Load()
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if fence <= w.last.fence && time.Now().Before(w.until) {
+	if fence < w.greatest.Load() { // of a group of outcomes, one is written
 		return
 	}
 	s.updateWitness(func(now evidence) evidence {
@@ -79,6 +85,7 @@ func (s *local) lastWitness() evidence {
 			w.last = readEvidence(f)
 			_ = f.Close()
 		}
+		w.greatest.Store(w.last.fence)
 	}
 	return w.last
 }
@@ -115,6 +122,7 @@ func (s *local) updateWitness(change func(now evidence) evidence) {
 	now := readEvidence(f)
 	next := change(now)
 	w.last, w.until = next, time.Now().Add(witnessAge)
+	w.greatest.Store(max(next.fence, w.greatest.Load()))
 	if next.name != now.name || next.fence != now.fence {
 		_, _ = f.WriteAt(next.encode(), 0)
 	}
