@@ -109,11 +109,19 @@ func (c *Combiner[T]) Announce(n int) []Announcement {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.announced += n
-	return make([]Announcement, n)
+	all := make([]Announcement, n)
+	for i := range all {
+		all[i].of = c
+	}
+	return all
 }
 
-// Announcement is one of Announce. It ends with the first request for it.
-type Announcement struct{ over bool }
+// Announcement is one of Announce. It ends with the first request for it. A request to another
+// combiner does not end it: a change may use two.
+type Announcement struct {
+	of   any // the combiner
+	over bool
+}
 
 // Withdraw says that an announced request may not be made, or was made. a is as in Do.
 func (c *Combiner[T]) Withdraw(a *Announcement) {
@@ -124,7 +132,7 @@ func (c *Combiner[T]) Withdraw(a *Announcement) {
 
 func (c *Combiner[T]) withdrawNow(a *Announcement) {
 	if a != nil {
-		if a.over {
+		if a.of != any(c) || a.over {
 			return
 		}
 		a.over = true

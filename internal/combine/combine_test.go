@@ -97,6 +97,24 @@ func TestAnnouncementsEndOnce(t *testing.T) {
 	})
 }
 
+// TestAnAnnouncementIsOfOneCombiner checks that a request to another combiner neither ends an
+// announcement nor one of that combiner.
+func TestAnAnnouncementIsOfOneCombiner(t *testing.T) {
+	one, groups := served(func() {})
+	other, _ := served(func() {})
+	a := one.Announce(1)
+	other.Do(1, &a[0])
+	other.Announce(1)
+	other.Withdraw(&a[0])
+	if one.announced != 1 || other.announced != 1 {
+		t.Errorf("announced: got %d and %d, want 1 and 1", one.announced, other.announced)
+	}
+	one.Do(2, &a[0])
+	if one.announced != 0 || len(*groups) != 1 {
+		t.Errorf("announced: got %d, want 0; groups: %v", one.announced, *groups)
+	}
+}
+
 // TestManyAnnouncementsDoNotDelayAFullGroup checks that enough requests are served although
 // more are announced.
 func TestManyAnnouncementsDoNotDelayAFullGroup(t *testing.T) {

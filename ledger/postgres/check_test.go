@@ -101,7 +101,7 @@ func TestConfirmWhatIsForgotten(t *testing.T) {
 	r.wantKind(r.claims(pgtest.CI), ledger.ErrFailedOver)
 	report, err := Confirm(t.Context(), r.url(pgtest.CI), r.options())
 	must(t, err)
-	r.want(report, LevelOK, "host", "forgotten is confirmed for this host")
+	r.want(report, LevelOK, "forgotten", "forgotten is confirmed for this host")
 	must(t, r.claims(pgtest.CI))
 	r.want(r.check(pgtest.CI), LevelOK, "host", "this host uses ledger")
 }

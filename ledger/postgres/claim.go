@@ -176,7 +176,11 @@ func (c *claim) ask(ctx context.Context, known wire.UUID, last evidence, searche
 	take := l.many(claimSQL, append([]wire.Arg{wire.Bytes(c.name[:]), wire.Raw(c.id.Namespace), wire.Raw(c.id.Key), wire.Raw(c.id.Window), wire.ID(holder),
 		wire.ID(c.here.site), wire.Raw(l.host), wire.Int(os.Getpid()), wire.Int(l.opt.Lease.Microseconds()), wire.Bool(!l.opt.Keep),
 		wire.ID(known), wire.Int(format), wire.Bool(searched), wire.Bool(person)}, last.args()...)...)
-	take.Each = func(row *wire.Row) error { kept = row.Bool(); return nil }
+	take.Each = func(row *wire.Row) error {
+		kept = row.Bool()
+		c.here.confirmations(row.Int())
+		return nil
+	}
 	var f family
 	read := l.claimedStmt(c.id, &f)
 	err = l.retry(ctx, l.opt.ConnectTimeout, func(ctx context.Context) error {
@@ -207,6 +211,9 @@ func (c *claim) refused(ctx context.Context, known wire.UUID, last evidence, f f
 	}
 	if err == nil {
 		err = l.checkWitness(ctx, last)
+	}
+	if errors.Is(err, errForgotten) && last.confirmations < m.confirmations {
+		err = errWitnessGone
 	}
 	if errors.Is(err, errWitnessGone) {
 		c.here.dropWitness(last)

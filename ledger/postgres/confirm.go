@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -43,8 +44,16 @@ func Confirm(ctx context.Context, place string, o ConnectOptions) (Report, error
 	if err != nil {
 		return r, err
 	}
-	if forgotten {
-		r.add(LevelOK, "host", "what the database has forgotten is confirmed for this host")
+	if forgotten && len(r.Lines) == 0 { // restored at the same timeline
+		err = l.administer(ctx, func(t *wire.Tx) error { return t.Do(l.stmt("update {s}.meta set confirmations = confirmations + 1")) })
+		switch {
+		case err == nil:
+			r.add(LevelOK, "forgotten", "what the database has forgotten is confirmed for all hosts")
+		case errors.Is(err, ledger.ErrDenied):
+			r.add(LevelOK, "forgotten", "what the database has forgotten is confirmed for this host; the owner of the tables can confirm it for all hosts")
+		default:
+			return r, err
+		}
 	}
 	if len(r.Lines) == 0 {
 		r.add(LevelOK, "timeline", "%d is confirmed; nothing to do", now.timeline)
@@ -75,7 +84,7 @@ func (l *Ledger) confirm(t *wire.Tx, r *Report) (m meta, err error) {
 	if !same {
 		r.add(LevelOK, "system", "the database system is confirmed for all hosts; the tables come from another one")
 	}
-	return m, t.Do(l.stmt("update {s}.meta set timeline = $1, system = "+systemNow, wire.Int(m.timeline)))
+	return m, t.Do(l.stmt("update {s}.meta set confirmations = confirmations + 1, timeline = $1, system = "+systemNow, wire.Int(m.timeline)))
 }
 
 // confirmHere makes the ledger the one that this host expects at the URL.

@@ -19,6 +19,8 @@ import _ "embed"
 //   - A forgotten parent makes its children stale without a change of their rows. So the
 //     trigger locks the rows above against a new series, as Begin of a child does.
 //   - A reader finds the success in the row of the record, and needs nothing else.
+//   - The output may lack its end, as that of a command that has left processes. Finish, if it
+//     still comes, completes it.
 //   - The lease does not matter, as for Finish: an attempt whose lease has ended may succeed
 //     as long as no other call has taken its key.
 //

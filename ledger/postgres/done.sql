@@ -95,7 +95,7 @@ begin
 	end if;
 	if valid then
 		update {s}.record r set state = 'succeeded', reason = 'transaction', exit_code = 0, signal = 0, ended = clock_timestamp(),
-				truncated = r.storage <> 4, done = case when r.parent is null then 0 else {s}.done_of(r.id, r.fingerprint) end
+				incomplete = r.storage <> 4, done = case when r.parent is null then 0 else {s}.done_of(r.id, r.fingerprint) end
 			where r.id = new.id and r.fence = new.fence and r.seq = new.fence and r.state = 'running';
 		if found then
 			return null;

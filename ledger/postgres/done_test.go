@@ -139,8 +139,8 @@ func TestDoneIsOneCommitWithTheEffect(t *testing.T) {
 	k.wantState(l, c.id, ledger.Running, "")
 	db.do(k.done(c.id, x)) // again, in the same transaction
 	db.do("commit")
-	if r := k.wantState(l, c.id, ledger.Succeeded, ledger.ReasonTransaction); !r.Current.Truncated || r.Current.Ended.IsZero() {
-		t.Errorf("got %+v, want an end and a truncated output", r.Current)
+	if r := k.wantState(l, c.id, ledger.Succeeded, ledger.ReasonTransaction); !r.Current.Incomplete || r.Current.Truncated || r.Current.Ended.IsZero() {
+		t.Errorf("got %+v, want an end and an output that may lack its own", r.Current)
 	}
 	db.do(k.done(c.id, x)) // again, in another one
 	select {
@@ -150,7 +150,7 @@ func TestDoneIsOneCommitWithTheEffect(t *testing.T) {
 	}
 	a, err := x.Finish(t.Context(), ledger.Outcome{State: ledger.Failed, Reason: ledger.ReasonExit, ExitCode: 3})
 	must(t, err)
-	if a.State != ledger.Succeeded || a.Reason != ledger.ReasonTransaction || a.ExitCode != 0 || a.Truncated {
+	if a.State != ledger.Succeeded || a.Reason != ledger.ReasonTransaction || a.ExitCode != 0 || a.Incomplete {
 		t.Errorf("after a failure: got %+v, want the success of the transaction with its whole output", a)
 	}
 	must(t, c.Release())
@@ -326,4 +326,24 @@ func TestDoneInRepeatableRead(t *testing.T) {
 	if got := k.effects(); got != "1" {
 		t.Errorf("got %s effects, want 1", got)
 	}
+}
+
+// TestDoneOfAHostileRole: a schema of another user is first in the search_path of the caller.
+func TestDoneOfAHostileRole(t *testing.T) {
+	a := hostile(t)
+	schema := a.server.NewSchema(t)
+	must(t, initialize(t.Context(), a.url(a.owner, schema), InitOptions{Grant: []string{a.user}}))
+	l, err := Open(a.url(a.user, schema), Options{LocalBase: t.TempDir()})
+	must(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+	k := doneKit{&mutexKit{T: t, server: a.server, schema: schema}}
+	parent, px := k.begin(l, "p")
+	c := k.claim(l, "p/k")
+	x, err := c.Begin(t.Context(), ledger.Start{RunID: uuid.NewString(), Origin: ledger.Origin{Parent: parent.id, RunID: px.Attempt().RunID}})
+	must(t, err)
+	token := hashkey.Token("n", "p/k", "", x.Generation()).String()
+	if _, err := a.server.Try(a.user, "select "+schema+".done('"+token+"'::pg_catalog.uuid, "+strconv.FormatInt(x.Fence(), 10)+"::pg_catalog.int8)"); err != nil {
+		t.Fatal(err)
+	}
+	k.wantState(l, c.id, ledger.Succeeded, ledger.ReasonTransaction)
 }

@@ -11,6 +11,7 @@ type form struct {
 	hosts  bool                      // each handle is another host
 	slow   string                    // why the form is skipped with -short
 	cases  func(name string) bool    // the cases of the suite; nil: all
+	checks int                       // of the model
 	access func(t *testing.T) access // called once for each test
 }
 
@@ -22,11 +23,11 @@ type access struct {
 }
 
 var forms = map[string]form{
-	"host":    {access: direct},
-	"hosts":   {access: direct, hosts: true},
-	"pooled":  {access: pooled, hosts: true, slow: "the suite once more"},
+	"host":    {access: direct, checks: 10},
+	"hosts":   {access: direct, hosts: true, checks: 10},
+	"pooled":  {access: pooled, hosts: true, slow: "the suite once more", checks: 2},
 	"tls":     {access: encrypted, slow: "a login with TLS and SCRAM for each handle", cases: oneIn(8)},
-	"hostile": {access: hostile, slow: "a part of the suite once more", cases: oneIn(3)},
+	"hostile": {access: hostile, slow: "a part of the suite once more", cases: oneIn(3), checks: 3},
 }
 
 // oneIn selects about one in n cases by name.

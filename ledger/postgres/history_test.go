@@ -22,7 +22,7 @@ const (
 	doRenew   action = "renew"
 	doRelease action = "release"
 	doCrash   action = "crash"  // of the process that has the claim
-	doExpire  action = "expire" // of the lease, whoever has the claim
+	doExpire  action = "expire" // of the lease of any holder
 )
 
 // result is how an operation has ended.
@@ -40,7 +40,7 @@ type operation struct {
 	result
 	host   int
 	claim  int      // of whom; 0: no claim
-	run    string   // that begins or ends, or of a mark
+	run    string   // the run ID of the attempt or mark
 	to     string   // the state that a finish or a mark records
 	final  bool     // of finish: it gives the claim back
 	seen   keyState // by get and claim, and what begin and mark rely on

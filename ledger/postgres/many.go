@@ -38,7 +38,7 @@ func (l *Ledger) many(sql string, row ...wire.Arg) *wire.Stmt {
 // It also does nothing if the server has forgotten the witness of the host.
 // It is not durable: if the server forgets it, Begin finds another holder or none. The row of a
 // key without a history has generation 0, see family.resolve. It returns whether only a person
-// could end the claim before: the row as it was.
+// could end the claim before, from the row as it was, and meta.confirmations.
 var claimSQL = "with " + input("id bytea", "namespace bytea", "key bytea", "win bytea", "holder uuid", "site uuid", "host bytea", "pid int8", "lease int8",
 	"takeover bool", "ledger uuid", "format int8", "searched bool", "person bool", "witness bytea", "fence int8") + `,
 	c as (insert into {s}.record as r (id, namespace, key, win, generation, fence, holder, site, claim_host, claim_pid, lease, renewed, lease_until, takeover)
@@ -55,7 +55,9 @@ var claimSQL = "with " + input("id bytea", "namespace bytea", "key bytea", "win 
 			or r.site = excluded.site and (r.state <> 'running' or exists (select 1 from i where i.id = excluded.id and i.searched))
 			or r.lease_until < pg_catalog.clock_timestamp() and (r.takeover or exists (select 1 from i where i.id = excluded.id and i.person))
 		returning r.id)
-	select i.n, coalesce((select r.holder is not null and not r.takeover from {s}.record r where r.id = i.id), false) from i join c on c.id = i.id`
+	select i.n, coalesce((select r.holder is not null and not r.takeover from {s}.record r where r.id = i.id), false),
+		(select m.confirmations from {s}.meta m)
+	from i join c on c.id = i.id`
 
 // beginSQL moves the current attempt to the table attempt, and stores the new one in its place.
 // A running one was lost. The row of the parent is locked against a new series until the commit.

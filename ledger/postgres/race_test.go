@@ -16,7 +16,7 @@ import (
 var raceRounds = flag.Int("rounds", 1, "the number of rounds of TestOneWinnerOfEachRace; with more than 1, they are larger")
 
 // TestOneWinnerOfEachRace lets clients on many hosts claim a key at the same time, key by key. One
-// of them gets it and runs. The others see that it is busy.
+// of them gets it and runs. For all other clients, it is busy.
 func TestOneWinnerOfEachRace(t *testing.T) {
 	testkit.Slow(t, "many clients")
 	clients, keys := 20, 10

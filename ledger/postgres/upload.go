@@ -230,6 +230,7 @@ func (u *upload) rest(ctx context.Context, size int64, failed func()) error {
 	if u.own == nil {
 		return errGone
 	}
+	u.ledger.session.Withdraw(ctx) // the outcome may come much later
 	return u.send(ctx, size, u.patience())
 }
 

@@ -29,6 +29,9 @@ import (
 type evidence struct {
 	name  filelock.Name
 	fence int64
+	// confirmations is meta.confirmations at that time. If there are more now, a person has
+	// accepted that the server may have forgotten the record.
+	confirmations int64
 	// above has the names of the records that may be above the record. If one of them got a newer
 	// series, the record may have been deleted.
 	above [][]byte
@@ -36,9 +39,11 @@ type evidence struct {
 
 // witness is the witness of a local directory.
 type witness struct {
-	mu    sync.Mutex
-	last  evidence
-	until time.Time // when the file must be read again
+	mu   sync.Mutex
+	last evidence
+	// confirmations is meta.confirmations as a claim has read it last; 0 if none has. It begins at 1.
+	confirmations int64
+	until         time.Time // when the file must be read again
 
 	greatest atomic.Int64 // the greatest fence that is or will be in the file
 }
@@ -63,15 +68,25 @@ func (s *local) acknowledged(id ledger.ID, fence int64) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if fence < w.greatest.Load() { // of a group of outcomes, one is written
+	if w.confirmations == 0 || fence < w.greatest.Load() { // of a group of outcomes, one is written
 		return
 	}
 	s.updateWitness(func(now evidence) evidence {
-		if fence > now.fence {
-			return evidence{filelock.Name(names[0]), fence, names[1:]}
+		if fence > now.fence || now.confirmations < w.confirmations {
+			return evidence{filelock.Name(names[0]), fence, w.confirmations, names[1:]}
 		}
 		return now
 	})
+}
+
+// confirmations notes meta.confirmations.
+func (s *local) confirmations(n int64) {
+	s.witness.mu.Lock()
+	defer s.witness.mu.Unlock()
+	if s.witness.confirmations != n { // after a restore, fences may begin lower
+		s.witness.greatest.Store(0)
+	}
+	s.witness.confirmations = n
 }
 
 // lastWitness returns the witness. Its fence is 0 without one.
@@ -130,7 +145,7 @@ func (s *local) updateWitness(change func(now evidence) evidence) {
 
 // encode returns the content of the file: a line with a checksum, and blanks up to a fixed size.
 func (m evidence) encode() []byte {
-	line := fmt.Sprintf("%s %d %x", witnessHead, m.fence, m.name)
+	line := fmt.Sprintf("%s %d %d %x", witnessHead, m.fence, m.confirmations, m.name)
 	for _, name := range m.above {
 		line += " " + hex.EncodeToString(name)
 	}
@@ -151,11 +166,10 @@ func readEvidence(f *os.File) (m evidence) {
 	if !ok {
 		return m
 	}
-	fields := strings.Fields(rest)
-	if _, err := fmt.Sscan(fields[0], &m.fence); err != nil {
+	if _, err := fmt.Sscan(rest, &m.fence, &m.confirmations); err != nil {
 		return evidence{}
 	}
-	for i, field := range fields[1:] {
+	for i, field := range strings.Fields(rest)[2:] {
 		name, err := hex.DecodeString(field)
 		if err != nil || len(name) != len(m.name) {
 			return evidence{}

@@ -139,12 +139,13 @@ func TestWitnessFile(t *testing.T) {
 	k.run(l, "k", ledger.Succeeded)
 	here := l.local
 	id := ledger.ID{Namespace: "n", Key: "a/b/c"}
+	here.confirmations(7)
 	here.acknowledged(id, 1000)
 	here.acknowledged(ledger.ID{Namespace: "n", Key: "k"}, 999)
 	other := k.host()
 	must(t, openIt(t, other))
 	got := other.local.lastWitness()
-	if got.fence != 1000 || len(got.above) != 2 || string(got.name[:]) != string(nameOf(id)) {
+	if got.fence != 1000 || got.confirmations != 7 || len(got.above) != 2 || string(got.name[:]) != string(nameOf(id)) {
 		t.Fatalf("got %+v", got)
 	}
 	path := here.dir.File(witnessFile)
