@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"idem/ledger"
@@ -43,6 +44,8 @@ type witness struct {
 	// confirmations is meta.confirmations as a claim has read it last; 0 if none has. It begins at 1.
 	confirmations int64
 	until         time.Time // when the file must be read again
+
+	greatest atomic.Int64 // the greatest fence that is or will be in the file
 }
 
 const (
@@ -60,13 +63,16 @@ func (s *local) acknowledged(id ledger.ID, fence int64) {
 		return
 	}
 	w := &s.witness
+	for greatest := w.greatest.Load(); !w.greatest.CompareAndSwap(greatest, max(greatest, fence)); {
+		greatest = w.greatest.Load()
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.confirmations == 0 || fence <= w.last.fence && time.Now().Before(w.until) {
+	if w.confirmations == 0 || fence < w.greatest.Load() { // of a group of outcomes, one is written
 		return
 	}
 	s.updateWitness(func(now evidence) evidence {
-		if fence > now.fence {
+		if fence > now.fence || now.confirmations < w.confirmations {
 			return evidence{filelock.Name(names[0]), fence, w.confirmations, names[1:]}
 		}
 		return now
@@ -77,6 +83,9 @@ func (s *local) acknowledged(id ledger.ID, fence int64) {
 func (s *local) confirmations(n int64) {
 	s.witness.mu.Lock()
 	defer s.witness.mu.Unlock()
+	if s.witness.confirmations != n { // after a restore, fences may begin lower
+		s.witness.greatest.Store(0)
+	}
 	s.witness.confirmations = n
 }
 
@@ -91,6 +100,7 @@ func (s *local) lastWitness() evidence {
 			w.last = readEvidence(f)
 			_ = f.Close()
 		}
+		w.greatest.Store(w.last.fence)
 	}
 	return w.last
 }
@@ -127,6 +137,7 @@ func (s *local) updateWitness(change func(now evidence) evidence) {
 	now := readEvidence(f)
 	next := change(now)
 	w.last, w.until = next, time.Now().Add(witnessAge)
+	w.greatest.Store(max(next.fence, w.greatest.Load()))
 	if next.name != now.name || next.fence != now.fence {
 		_, _ = f.WriteAt(next.encode(), 0)
 	}
