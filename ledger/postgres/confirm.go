@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -12,10 +11,10 @@ import (
 	"idem/ledger/postgres/wire"
 )
 
-// Confirm accepts the present content of the ledger: after a promotion or a restore for all
-// hosts, and for this host if another ledger is at the URL, or if the server has forgotten what
-// this host had recorded. For all hosts, it needs the right to change the table meta, which only the
-// owner of the tables has.
+// Confirm accepts the present content of the ledger. After a promotion or a restore, it does so for
+// all hosts. That needs the right to change the table meta, which only the owner of the tables has.
+// If another ledger is at the URL, or the server has forgotten what this host had recorded, Confirm
+// accepts that for this host.
 func Confirm(ctx context.Context, place string, o ConnectOptions) (Report, error) {
 	l, err := o.open(place)
 	if err != nil {
@@ -37,8 +36,15 @@ func Confirm(ctx context.Context, place string, o ConnectOptions) (Report, error
 	if err != nil {
 		return Report{}, err
 	}
-	if err := l.confirmHere(ctx, &r, now.ledger); err != nil {
+	if err := l.confirmHere(&r, now.ledger); err != nil {
 		return r, l.explain(err)
+	}
+	forgotten, err := l.forgetWitness(ctx, now.ledger)
+	if err != nil {
+		return r, err
+	}
+	if forgotten {
+		r.add(LevelOK, "host", "what the database has forgotten is confirmed for this host")
 	}
 	if len(r.Lines) == 0 {
 		r.add(LevelOK, "timeline", "%d is confirmed; nothing to do", now.timeline)
@@ -46,7 +52,7 @@ func Confirm(ctx context.Context, place string, o ConnectOptions) (Report, error
 	return r, nil
 }
 
-// confirm stores the present timeline and database system, if they are others.
+// confirm stores the present timeline and database system, if they have changed.
 func (l *Ledger) confirm(t *wire.Tx, r *Report) (m meta, err error) {
 	if m, err = l.readMetaIn(t); err != nil {
 		return m, err
@@ -73,7 +79,7 @@ func (l *Ledger) confirm(t *wire.Tx, r *Report) (m meta, err error) {
 }
 
 // confirmHere makes the ledger the one that this host expects at the URL.
-func (l *Ledger) confirmHere(ctx context.Context, r *Report, id wire.UUID) error {
+func (l *Ledger) confirmHere(r *Report, id wire.UUID) error {
 	known, err := l.knownID()
 	if err != nil || known == (wire.UUID{}) {
 		return err
@@ -84,16 +90,5 @@ func (l *Ledger) confirmHere(ctx context.Context, r *Report, id wire.UUID) error
 		}
 		r.add(LevelOK, "host", "ledger %s is confirmed for this host; it was %s", uuid.UUID(id), uuid.UUID(known))
 	}
-	here, err := l.openLocal(ctx, false)
-	if here == nil || err != nil {
-		return err
-	}
-	if err := l.checkWitness(ctx, here.lastWitness()); !errors.Is(err, errForgotten) {
-		if errors.Is(err, errWitnessGone) {
-			return nil
-		}
-		return err
-	}
-	r.add(LevelOK, "host", "what the database has forgotten is confirmed for this host")
-	return l.forgetWitness(ctx)
+	return nil
 }

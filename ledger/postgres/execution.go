@@ -87,6 +87,11 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 	c.changed()
 	failpoint.Here("finish.sent")
 	err = u.end(ctx, err)
+	if unsent := (*ledger.UnsentError)(nil); errors.As(err, &unsent) && unsent.Path != "" {
+		c.mu.Lock()
+		c.unsent = true
+		c.mu.Unlock()
+	}
 	if err == nil || errors.Is(err, ledger.ErrLost) {
 		c.here.removeSpool(a.RunID)
 	}

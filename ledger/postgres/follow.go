@@ -2,8 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
-	"strings"
 	"time"
 
 	"idem/ledger/filelock"
@@ -142,13 +140,7 @@ func (k *keeper) over(h *held) bool {
 // givenBack gives a claim back. An outcome that idem could not send is recorded first. Otherwise
 // another host could run the key again.
 func (k *keeper) givenBack(ctx context.Context, h *held) error {
-	names, err := k.here.pending()
-	for _, name := range names {
-		if strings.HasSuffix(name, pendingOf(h.name())) {
-			err = errors.Join(err, k.ledger.deliverOne(ctx, k.here, name))
-		}
-	}
-	if err != nil {
+	if err := k.ledger.sendKept(ctx, k.here, h.name()); err != nil {
 		return err
 	}
 	give := k.ledger.many(giveBackSQL, wire.Bytes(h.id), wire.ID(h.holder))

@@ -40,13 +40,13 @@ func (l *Ledger) many(sql string, row ...wire.Arg) *wire.Stmt {
 // key without a history has generation 0, see family.resolve. It returns whether only a person
 // could end the claim before: the row as it was.
 var claimSQL = "with " + input("id bytea", "namespace bytea", "key bytea", "win bytea", "holder uuid", "site uuid", "host bytea", "pid int8", "lease int8",
-	"takeover bool", "ledger uuid", "format int8", "searched bool", "person bool", "witness bytea", "number int8") + `,
+	"takeover bool", "ledger uuid", "format int8", "searched bool", "person bool", "witness bytea", "fence int8") + `,
 	c as (insert into {s}.record as r (id, namespace, key, win, generation, fence, holder, site, claim_host, claim_pid, lease, renewed, lease_until, takeover)
 		select i.id, i.namespace, i.key, i.win, 0, 0, i.holder, i.site, i.host, i.pid, i.lease, pg_catalog.clock_timestamp(),
 			pg_catalog.clock_timestamp() + i.lease * '1 microsecond'::pg_catalog.interval, i.takeover
 		from i where exists (select 1 from {s}.meta m where m.ledger = i.ledger and m.min_writer <= i.format
 			and (m.failover = 'accept' or m.timeline = ` + timelineNow + `))
-			and (i.witness is null or exists (select 1 from {s}.record w where w.id = i.witness and ` + witnessed("i.number") + `))
+			and (i.witness is null or exists (select 1 from {s}.record w where w.id = i.witness and ` + witnessed("i.fence") + `))
 		order by i.id
 		on conflict (id) do update set holder = excluded.holder, site = excluded.site, claim_host = excluded.claim_host,
 			claim_pid = excluded.claim_pid, lease = excluded.lease, renewed = excluded.renewed,

@@ -18,6 +18,7 @@ import (
 // describes the parts of chaos.
 var expected = []string{
 	"chaos kill", "chaos mutex", "chaos triggers", "chaos each-kill", "chaos step-kill", "chaos steps", "chaos power", "chaos full", "chaos damage", "chaos syscalls", "chaos signals",
+	"chaos shared", "chaos shared-pauses", "chaos shared-commits", "chaos shared-outages", "chaos shared-done",
 	"load onekey", "load manykeys", "load fresh", "load soak", "load reader", "load sizes", "load each", "load held",
 	"bench",
 }
