@@ -222,7 +222,7 @@ func TestConfirmAfterAPromotion(t *testing.T) {
 	r.want(r.check(pgtest.CI), LevelOK, "timeline", "2")
 }
 
-// TestConfirmAnotherLedger: the tables at a URL are made anew.
+// TestConfirmAnotherLedger: the tables at a URL were dropped and made again.
 func TestConfirmAnotherLedger(t *testing.T) {
 	r := newAdminRoom(t, pgtest.Shared(t))
 	r.init(InitOptions{Grant: []string{pgtest.CI}})

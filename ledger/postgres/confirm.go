@@ -12,10 +12,10 @@ import (
 	"idem/ledger/postgres/wire"
 )
 
-// Confirm accepts the present content of the ledger: after a promotion or a restore for all
-// hosts, and for this host if another ledger is at the URL, or if the server has forgotten what
-// this host had recorded. For all hosts, it needs the right to change the table meta, which only the
-// owner of the tables has.
+// Confirm accepts the present content of the ledger. After a promotion or a restore, it does so for
+// all hosts. That needs the right to change the table meta, which only the owner of the tables has.
+// If another ledger is at the URL, or the server has forgotten what this host had recorded, Confirm
+// accepts that for this host.
 func Confirm(ctx context.Context, place string, o ConnectOptions) (Report, error) {
 	l, err := o.open(place)
 	if err != nil {
@@ -61,7 +61,7 @@ func Confirm(ctx context.Context, place string, o ConnectOptions) (Report, error
 	return r, nil
 }
 
-// confirm stores the present timeline and database system, if they are others.
+// confirm stores the present timeline and database system, if they have changed.
 func (l *Ledger) confirm(t *wire.Tx, r *Report) (m meta, err error) {
 	if m, err = l.readMetaIn(t); err != nil {
 		return m, err
