@@ -21,8 +21,9 @@ type showView struct {
 	Mutexes  []heldView    `json:"mutexes"`
 	Lease    *leaseView    `json:"lease,omitempty"` // in a shared ledger, while a call holds the key
 	Attempts []showAttempt `json:"attempts"`
-	Steps    []stepView    `json:"steps"` // of a batch: none, see items
-	Items    ledger.Tally  `json:"items"` // of a batch, by state; else null
+	Late     []lateView    `json:"late,omitempty"` // in a shared ledger, outcomes after a takeover
+	Steps    []stepView    `json:"steps"`          // of a batch: none, see items
+	Items    ledger.Tally  `json:"items"`          // of a batch, by state; else null
 }
 
 type showAttempt struct {
@@ -104,6 +105,10 @@ func (a *app) show(ctx context.Context, key string, record *recordFlags, asJSON,
 	if err != nil {
 		return err
 	}
+	late, err := lateOf(ctx, l, rec.ID)
+	if err != nil {
+		return err
+	}
 	limit := maxSteps
 	if asJSON || all {
 		limit = 0
@@ -125,7 +130,7 @@ func (a *app) show(ctx context.Context, key string, record *recordFlags, asJSON,
 	}
 	token := tokenOf(rec.ID, rec.Generation)
 	if asJSON {
-		v := showView{keyView: viewKey(rec), Argv: []jsonBytes{}, Token: token, Mutexes: mutexes, Lease: viewLease(rec.Lease), Attempts: []showAttempt{}, Steps: tree.views(), Items: items}
+		v := showView{keyView: viewKey(rec), Argv: []jsonBytes{}, Token: token, Mutexes: mutexes, Lease: viewLease(rec.Lease), Attempts: []showAttempt{}, Late: viewLate(late), Steps: tree.views(), Items: items}
 		for _, s := range argv {
 			v.Argv = append(v.Argv, jsonBytes(s))
 		}
@@ -142,7 +147,7 @@ func (a *app) show(ctx context.Context, key string, record *recordFlags, asJSON,
 			return err
 		}
 	}
-	return a.print(recordText(rec, command, token, mutexes) + "\n" + historyTable(rec, attempts) + filesText(attempts, files) + below)
+	return a.print(recordText(rec, command, token, mutexes) + "\n" + historyTable(rec, attempts) + lateText(late) + filesText(attempts, files) + below)
 }
 
 func recordText(rec ledger.Record, command, token string, mutexes []heldView) string {

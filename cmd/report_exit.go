@@ -202,6 +202,8 @@ func (e exitCodes) changes(code int) bool { return e.remap(code) != code }
 func (o *runOptions) endStatus(res runner.Result) int {
 	cur := res.Record.Current
 	switch {
+	case res.Overruled != nil: // the caller must see that the rest of the command failed
+		return res.Overruled.ExitCode
 	case cur.State != ledger.Succeeded, cur.ExitCode != exitOK && o.ok.kept.Has(cur.ExitCode):
 		return cur.ExitCode
 	case res.Action == runner.ActionReplay:

@@ -60,6 +60,11 @@ func (a *app) outcome(o *runOptions, res runner.Result, call runner.Call) (int, 
 		}
 		lost := undeliveredFailure(res, call)
 		a.reportOutput(res, call, lost)
+		if over := res.Overruled; over != nil {
+			failed := ledger.Attempt{State: over.State, Reason: over.Reason, ExitCode: over.ExitCode, Signal: over.Signal}
+			a.ui.warn("key %s has succeeded, although the command %s", key, outcomeText(failed))
+			a.ui.warnDetail("its own transaction recorded the success before; the next call replays it, with status 0")
+		}
 		if res.Reason == runner.ReasonUnverified && res.Verified != nil {
 			a.ui.note("key %s ran again, because the verification %s", key, probeText(*res.Verified))
 		}

@@ -2,9 +2,7 @@ package cmd_test
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -54,6 +52,11 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	// masked FILE TO: copies the file, with times, ids and names of this machine
 	// masked.
 	"masked": scriptCmd(2, cmdMasked),
+	// absent TEXT...: no text is in the ledger, nor in its files on this host. With !, each
+	// of them is.
+	"absent": cmdAbsent,
+	// damage: changes a byte of each large output of the ledger.
+	"damage": scriptCmd(0, cmdDamage),
 	// items KEY STATE ITEM...: records items of a batch, see script_items_test.go.
 	"items": scriptCmd(3, cmdItems),
 	// json FILE [PATH=VALUE | PATH]...: see script_json_test.go.
@@ -133,41 +136,6 @@ func cmdRefused(ts *testscript.TestScript, args []string) {
 		}
 		hints = kind == "hint"
 	}
-}
-
-// scriptLookKey is for the function that describes a shared ledger at a URL.
-type scriptLookKey struct{}
-
-// scriptSnapshot describes all files below dir, or the rows of the shared ledger at that
-// URL. It is empty if dir does not exist. It leaves out the -shm, in which readers
-// register.
-func scriptSnapshot(ts *testscript.TestScript, dir string) map[string]string {
-	if look, ok := ts.Value(scriptLookKey{}).(func(string) (map[string]string, error)); ok && drivers.IsShared(dir) {
-		rows, err := look(dir)
-		ts.Check(err)
-		return rows
-	}
-	files := map[string]string{}
-	if _, err := os.Lstat(dir); err != nil {
-		return files
-	}
-	ts.Check(filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || strings.HasSuffix(path, "-shm") {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		files[path] = info.Mode().String()
-		if info.Mode().IsRegular() {
-			b, err := os.ReadFile(path)
-			files[path] += fmt.Sprintf(" %d bytes %x", len(b), sha256.Sum256(b))
-			return err
-		}
-		return nil
-	}))
-	return files
 }
 
 type scriptJobsKey struct{}
@@ -313,6 +281,7 @@ var scriptMasks = []struct {
 	{"HASH", regexp.MustCompile(`\b([0-9a-f]{12}|[0-9a-f]{16}|[0-9a-f]{32}|[0-9a-f]{64})\b`)},
 	{"by USER@HOST (pid PID)", regexp.MustCompile(`by \S+@\S+ \(pid \d+\)`)},
 	{"USER@HOST:PID", regexp.MustCompile(`\S+@\S+:\d+\b`)},
+	{"fence:  N", regexp.MustCompile(`fence: +\d+`)}, // hosts share the numbers
 	{"took TIME", regexp.MustCompile(`took [0-9.]+m?s`)},
 	{"  ", regexp.MustCompile(` {2,}`)}, // columns
 }
@@ -321,6 +290,9 @@ func cmdMasked(ts *testscript.TestScript, args []string) {
 	text := ts.ReadFile(args[0])
 	for _, m := range scriptMasks {
 		text = m.of.ReplaceAllString(text, m.mask)
+	}
+	if place := ts.Getenv("IDEM_LEDGER"); drivers.IsShared(place) { // as if it were the usual directory
+		text = strings.NewReplacer(ts.Getenv("PLACE_WORD"), "$WORK/ledger", place, "$WORK/ledger").Replace(text)
 	}
 	text = strings.ReplaceAll(text, ts.Getenv("WORK"), "$WORK")
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(text), 0o666))

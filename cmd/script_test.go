@@ -83,6 +83,7 @@ func scriptSetup(env *testscript.Env) error {
 	env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
 	env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, "state"))
 	env.Setenv("IDEM_LEDGER", filepath.Join(env.WorkDir, "ledger"))
+	env.Setenv("PLACE_WORD", env.Getenv("IDEM_LEDGER")) // as a hint has it
 	env.Setenv("TZ", "UTC")
 	env.Setenv("PATH", searchable(os.Getenv("PATH")))
 	if os.Getenv("GORACE") == "" { // otherwise each idem would end a second later to report races

@@ -3,6 +3,9 @@
 package cmd_test
 
 import (
+	"fmt"
+	"net/url"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -10,43 +13,49 @@ import (
 	"idem/ledger/postgres/pgtest"
 )
 
-// TestSharedPageDone runs the example of docs/shared.md for a command that records its success
-// in its transaction. Its call is repeated, and killed after the commit.
-func TestSharedPageDone(t *testing.T) {
-	t.Parallel()
+// TestDoneInTheTransactionOfTheCommand runs commands that record their success by psql.
+func TestDoneInTheTransactionOfTheCommand(t *testing.T) {
+	requireTool(t, "psql")
 	f := sharedDirect(t)
 	place, err := f.newLedger(t)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, schema, _ := strings.Cut(place, "schema=")
-	schema, _, _ = strings.Cut(schema, "&")
-	f.server.Exec(t, "create table "+schema+".payment (order_id text, amount integer)")
-	f.server.Exec(t, "grant select, insert on "+schema+".payment to "+pgtest.CI)
-	k := newRecipeBox(t, nil)
-	k.setenv("IDEM_LEDGER", place)
-	k.setenv("STATE_DIRECTORY", k.path("state"))
-	for i, kv := range k.env {
-		if path, ok := strings.CutPrefix(kv, "PATH="); ok {
-			k.env[i] = "PATH=" + k.dir + ":" + binary() + ":" + filepath.Join(path)
+	u, err := url.Parse(place)
+	if err != nil {
+		t.Fatal(err)
+	}
+	schema, dir := u.Query().Get("schema"), t.TempDir()
+	run := func(key, after string, flags ...string) (out, stderr string, status int) {
+		psql := fmt.Sprintf(`psql -XAtqv ON_ERROR_STOP=1 -c "begin; select %s.done('$IDEM_TOKEN', $IDEM_FENCE); commit" '%s' >>run; `,
+			schema, pgtest.URL(f.server.Addr(), pgtest.CI, pgtest.Database, ""))
+		c := exec.Command(filepath.Join(binary(), "idem"), append(append([]string{"run", "--key", key}, flags...), "--", "sh", "-c", psql+after)...)
+		c.Dir, c.Env = dir, append([]string{"HOME=" + dir, "STATE_DIRECTORY=" + filepath.Join(dir, "state"), "IDEM_LEDGER=" + place, "PATH=/usr/bin:/bin"}, f.env...)
+		var o, e strings.Builder
+		c.Stdout, c.Stderr = &o, &e
+		_ = c.Run()
+		return o.String(), e.String(), c.ProcessState.ExitCode()
+	}
+	for _, test := range []struct {
+		key, after string
+		flags      []string
+		status     int
+		warning    string // a part of stderr
+	}{
+		{"ends well", "echo late", nil, 0, ""},
+		{"fails", "echo late; exit 3", []string{"--retries", "2"}, 3, "has succeeded, although the command exited with status 3"},
+		{"dies", "echo late; kill -9 $$", nil, 137, "although the command died of"},
+		{"takes too long", "echo late; sleep 100", []string{"--timeout", "2s"}, 124, "although the command was ended by --timeout"},
+	} {
+		out, stderr, status := run(test.key, test.after, test.flags...)
+		if out != "late\n" || status != test.status || !strings.Contains(stderr, test.warning) || test.warning == "" && stderr != "" {
+			t.Errorf("%s: got %q, %q, status %d, want status %d and %q", test.key, out, stderr, status, test.status, test.warning)
 		}
-	}
-	of := strings.NewReplacer("postgres://app@db.example/ops", "'"+f.server.URL(pgtest.CI, pgtest.Database, "")+"'",
-		"idem.done", schema+".done", "into payment", "into "+schema+".payment")
-	k.write("pay.sql", of.Replace(pageBlock(t, sharedPage, "select idem.done(:")))
-	_, script, _ := strings.Cut(of.Replace(pageBlock(t, sharedPage, "exec psql")), "\n") // without #!
-	k.script("pay.sh", strings.Replace(script, "exec psql", "psql", 1)+"[ ! -e kill ] || kill -9 $PPID")
-	call := pageBlock(t, sharedPage, "-- ./pay.sh")
-	rows := func() string {
-		return f.server.Query(t, "select string_agg(order_id, ' ' order by order_id) from "+schema+".payment")
-	}
-	for range 2 {
-		k.wantStatus(k.runRecipe("ORDER=1\n"+call), 0)
-	}
-	k.write("kill", "")
-	k.runRecipe("ORDER=2\n" + call)
-	k.wantStatus(k.runRecipe("ORDER=2\n"+strings.Replace(call, " -- ", " --partial -- ", 1)), 0)
-	if got := rows(); got != "1 2" {
-		t.Errorf("got rows of the orders %s, want 1 2", got)
+		if out, stderr, status = run(test.key, test.after, test.flags...); out != "late\n" || status != 0 {
+			t.Errorf("%s, again: got %q, %q, status %d, want a replay", test.key, out, stderr, status)
+		}
+		if got := f.server.Query(t, "select count(*) from "+schema+".record where state = 'succeeded' and attempts = 1 and key = '"+test.key+"'"); got != "1" {
+			t.Errorf("%s: the record is not that of one success", test.key)
+		}
 	}
 }

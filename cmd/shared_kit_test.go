@@ -3,6 +3,7 @@
 package cmd_test
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -61,21 +62,27 @@ func (f sharedForm) newLedger(t *testing.T) (place string, err error) {
 	return f.url(pgtest.CI, schema), nil
 }
 
-// look describes what the ledger at a URL has recorded: its records without their claims,
-// and the rest. It leaves out a record without history, which stays from a claim.
-func (f sharedForm) look(place string) (map[string]string, error) {
+// tables returns the names of the tables of the ledger at a URL, and their schema.
+func (f sharedForm) tables(place string) (schema string, names []string, err error) {
 	u, err := url.Parse(place)
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
-	schema := u.Query().Get("schema")
-	names, err := f.server.Try(pgtest.Superuser,
+	schema = u.Query().Get("schema")
+	rows, err := f.server.Try(pgtest.Superuser,
 		"select relname from pg_class where relkind = 'r' and relnamespace = to_regnamespace('"+schema+"') order by 1")
+	return schema, strings.Fields(rows), err
+}
+
+// look implements scriptPlace. It leaves out claims, and a record without history, which
+// stays from a claim.
+func (f sharedForm) look(place string) (map[string]string, error) {
+	schema, tables, err := f.tables(place)
 	if err != nil {
 		return nil, err
 	}
 	rows := map[string]string{}
-	for _, table := range strings.Fields(names) {
+	for _, table := range tables {
 		row := "to_jsonb(t)"
 		if table == "record" {
 			row += " - '{holder,site,claim_host,claim_pid,lease,renewed,lease_until,takeover}'::text[]"
@@ -87,4 +94,31 @@ func (f sharedForm) look(place string) (map[string]string, error) {
 		}
 	}
 	return rows, nil
+}
+
+// has implements scriptPlace.
+func (f sharedForm) has(place, text string) (bool, error) {
+	schema, tables, err := f.tables(place)
+	for _, table := range tables {
+		found, err := f.server.Try(pgtest.Superuser, fmt.Sprintf(
+			"select count(*) from %s.%s t where strpos(t::text, '%s') > 0 or strpos(t::text, '%x') > 0", schema, table, text, text))
+		if err != nil || found != "0" {
+			return true, err
+		}
+	}
+	return false, err
+}
+
+// damage implements scriptPlace.
+func (f sharedForm) damage(place string) error {
+	schema, _, err := f.tables(place)
+	if err != nil {
+		return err
+	}
+	changed, err := f.server.Try(pgtest.Superuser, fmt.Sprintf(
+		"update %s.output set frames = set_byte(frames, 5000, 255 - get_byte(frames, 5000)) where n = 0 and length(frames) > 5000 returning n", schema))
+	if err == nil && changed == "" {
+		err = errors.New("the ledger has no large output")
+	}
+	return err
 }

@@ -5,6 +5,7 @@ package cmd_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -58,10 +59,12 @@ func (f sharedForm) setup(t *testing.T, env *testscript.Env) error {
 	if err != nil {
 		return err
 	}
+	place = strings.ReplaceAll(place, "%2F", "/") // as messages show it
 	env.Setenv("IDEM_LEDGER", place)
+	env.Setenv("PLACE_WORD", "'"+place+"'")
 	env.Setenv("PATH", binary()+string(os.PathListSeparator)+env.Getenv("PATH"))
 	env.Setenv("STATE_DIRECTORY", filepath.Join(env.WorkDir, "state"))
 	env.Vars = append(env.Vars, f.env...)
-	env.Values[scriptLookKey{}] = f.look
+	env.Values[scriptPlaceKey{}] = f
 	return nil
 }

@@ -172,6 +172,9 @@ type Result struct {
 	Unrecorded error
 	// LeaseLost reports that the claim could no longer be kept, so the command was ended.
 	LeaseLost bool
+	// Overruled is how the command ended after it had recorded its success itself, unless
+	// that was a success too. The record has the success.
+	Overruled *ledger.Outcome
 	// NotRetried is why a due retry could not be started after the attempt of Record.
 	// It is a fault of the ledger or the command, or a *ledger.BusyError for processes
 	// that the attempt left alive.

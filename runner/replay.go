@@ -48,6 +48,8 @@ func lacksOf(a ledger.Attempt, gaps ledger.Gaps) Lacks {
 		k.Unknown = true
 	case a.NoOutput || gaps.Unwanted:
 		k.NotStored = a.OutputBytes > 0
+	case a.Truncated && a.Reason == ledger.ReasonTransaction: // what was recorded when idem died
+		k.Incomplete = true
 	case a.Truncated:
 		unknown := gaps.Unknown > 0 || gaps.Total() == 0
 		k.Stdout, k.Stderr = gaps.Stdout > 0 || unknown, gaps.Stderr > 0 || unknown

@@ -153,6 +153,9 @@ func (t *Task) Finish(ctx context.Context) error {
 		o := a.outcome
 		o.Final = o.State == ledger.Succeeded || t.ran >= t.Retries.N // else Retry decides
 		a.result.Record.Current, a.result.Unrecorded = a.Execution.Finish(ctx, o)
+		if a.result.Unrecorded == nil && a.result.Record.Current.Reason == ledger.ReasonTransaction {
+			a.result.Overruled, a.result.LeaseLost = &o, false
+		}
 	}
 	t.result, t.rec = a.result, a.result.Record
 	t.ran++

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"net"
 	"strconv"
 	"strings"
@@ -165,7 +164,7 @@ func (c *check) tables(ctx context.Context) error {
 	switch {
 	case errors.Is(err, ledger.ErrMissing):
 		c.over = true
-		c.add(LevelFault, "tables", "there is no ledger in schema %s", l.cfg.Schema).hint("as the role that shall own it: idem ledger init")
+		c.add(LevelFault, "tables", "there is no ledger in schema %s", l.cfg.Schema).hint("as the role that shall own it: %s", l.call("init"))
 		return nil
 	case errors.Is(err, ledger.ErrDenied):
 		c.over = true
@@ -185,7 +184,7 @@ func (c *check) tables(ctx context.Context) error {
 	case m.minWriter > format:
 		c.add(LevelFault, "format", "%d; this idem can only read it", m.format).hint("install a newer idem")
 	case m.format < format:
-		c.add(LevelNote, "format", "%d; this idem has format %d", m.format, format).hint("idem ledger upgrade")
+		c.add(LevelNote, "format", "%d; this idem has format %d", m.format, format).hint("as the owner: %s", l.call("upgrade"))
 	default:
 		c.add(LevelOK, "format", "%d", m.format)
 	}
@@ -195,13 +194,18 @@ func (c *check) tables(ctx context.Context) error {
 	case m.failover == FailoverAccept:
 		c.add(LevelNote, "timeline", "%d, after a promotion or a restore; confirmed: %d", m.timeline, m.confirmed)
 	default:
-		c.add(LevelFault, "timeline", "%d, after a promotion or a restore; confirmed: %d: no key is started", m.timeline, m.confirmed).hint("idem ledger confirm")
+		c.add(LevelFault, "timeline", "%d, after a promotion or a restore; confirmed: %d: no key is started", m.timeline, m.confirmed).hint("%s", l.call("confirm"))
 	}
 	if !same {
-		c.add(LevelWarning, "system", "the tables were copied from another database system: successes since the copy may be missing").hint("idem ledger confirm")
+		c.add(LevelWarning, "system", "the tables were copied from another database system: successes since the copy may be missing").hint("%s", l.call("confirm"))
 	}
-	c.failover(m.failover, synchronous)
+	c.failover(m.failover, synchronous, l)
 	return nil
+}
+
+// call is a call of idem ledger for the URL.
+func (l *Ledger) call(how string) string {
+	return "idem ledger " + how + " " + quoteArg(l.cfg.Canonical)
 }
 
 // grantHint is the call by which the owner grants the role its rights.
@@ -217,26 +221,39 @@ func quoteArg(s string) string {
 }
 
 // host looks at what this host knows.
-func (c *check) host(context.Context) error {
+func (c *check) host(ctx context.Context) error {
 	l := c.ledger
 	known, err := l.knownID()
 	switch {
 	case err != nil:
 		c.add(LevelFault, "host", "%s", dsn.Text(err))
-	case known != (wire.UUID{}) && known != c.meta.ledger:
-		c.add(LevelFault, "host", "%v; it is ledger %s, and was %s", errOther, uuid.UUID(c.meta.ledger), uuid.UUID(known)).hint("idem ledger confirm")
+		return nil
 	case known == (wire.UUID{}):
 		c.add(LevelOK, "host", "this host has not used ledger %s yet", uuid.UUID(c.meta.ledger))
-	default:
-		c.add(LevelOK, "host", "this host uses ledger %s", uuid.UUID(known))
+		return nil
+	case known != c.meta.ledger:
+		c.add(LevelFault, "host", "%v; it is ledger %s, and was %s", errOther, uuid.UUID(c.meta.ledger), uuid.UUID(known)).hint("%s", l.call("confirm"))
+		return nil
 	}
+	here, err := l.openLocal(ctx, false)
+	if err != nil {
+		c.add(LevelFault, "host", "%v", err)
+		return nil
+	}
+	var kept []string
+	if here != nil {
+		if err := l.checkWitness(ctx, here.lastWitness()); errors.Is(err, errForgotten) {
+			c.add(LevelFault, "host", "%v", err).hint("%s", l.call("confirm"))
+		} else if err != nil && !errors.Is(err, errWitnessGone) {
+			return err
+		}
+		if kept, err = here.pending(); err != nil {
+			return err
+		}
+	}
+	if len(kept) > 0 {
+		c.add(LevelWarning, "host", "outcomes of this host that are not sent yet: %d", len(kept)).hint("%s", l.call("sync"))
+	}
+	c.add(LevelOK, "host", "this host uses ledger %s", uuid.UUID(known))
 	return nil
-}
-
-// plural returns n with a noun.
-func plural(n int64, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -60,7 +60,7 @@ func (c *check) settings(ctx context.Context) error {
 		c.add(LevelWarning, "vacuum", "a transaction is open for %v, and rows that were replaced since cannot be freed", old).
 			hint("find it in pg_stat_activity")
 	case behind >= manyBehind:
-		c.add(LevelWarning, "vacuum", "%s began since the oldest open one, and rows that were replaced since cannot be freed", plural(behind, "transaction")).
+		c.add(LevelWarning, "vacuum", "%d transactions began since the oldest open one, and rows that were replaced since cannot be freed", behind).
 			hint("find it in pg_stat_activity")
 	default:
 		c.add(LevelOK, "vacuum", "no transaction is open for long")

@@ -70,7 +70,7 @@ func (l *Ledger) claimFor(ctx context.Context, id ledger.ID, person bool) (*clai
 	if err == nil {
 		err = c.take(ctx, person)
 	}
-	if errors.Is(err, errWitnessGone) { // the next one is none or newer
+	for n := 0; errors.Is(err, errWitnessGone) && n < 10; n++ { // the next one is none or another
 		err = c.take(ctx, person)
 	}
 	if err != nil {
@@ -114,6 +114,7 @@ type claim struct {
 	life   *filelock.Lock // of the execution in progress, if there is one
 	held   *held
 	given  bool   // the row was given back, in the commit of an outcome
+	unsent bool   // the outcome of the last command is not recorded
 	killed bool   // the last command that ended did not exit by itself
 	run    string // the last attempt
 	now    family // as it was read last; Begin relies on it
@@ -175,7 +176,11 @@ func (c *claim) ask(ctx context.Context, known wire.UUID, last evidence, searche
 	take := l.many(claimSQL, append([]wire.Arg{wire.Bytes(c.name[:]), wire.Raw(c.id.Namespace), wire.Raw(c.id.Key), wire.Raw(c.id.Window), wire.ID(holder),
 		wire.ID(c.here.site), wire.Raw(l.host), wire.Int(os.Getpid()), wire.Int(l.opt.Lease.Microseconds()), wire.Bool(!l.opt.Keep),
 		wire.ID(known), wire.Int(format), wire.Bool(searched), wire.Bool(person)}, last.args()...)...)
-	take.Each = func(row *wire.Row) error { kept = row.Bool(); return nil }
+	take.Each = func(row *wire.Row) error {
+		kept = row.Bool()
+		c.here.confirmations(row.Int())
+		return nil
+	}
 	var f family
 	read := l.claimedStmt(c.id, &f)
 	err = l.retry(ctx, l.opt.ConnectTimeout, func(ctx context.Context) error {
@@ -206,6 +211,9 @@ func (c *claim) refused(ctx context.Context, known wire.UUID, last evidence, f f
 	}
 	if err == nil {
 		err = l.checkWitness(ctx, last)
+	}
+	if errors.Is(err, errForgotten) && last.confirmations < m.confirmations {
+		err = errWitnessGone
 	}
 	if errors.Is(err, errWitnessGone) {
 		c.here.dropWitness(last)
@@ -280,7 +288,7 @@ func (c *claim) Release() error {
 	}
 	c.ledger.leases.remove(c.held)
 	given := c.given
-	if !given && !leftover && err == nil {
+	if !given && !leftover && !c.unsent && err == nil { // before its outcome, the key must not look free
 		given = c.giveBack(context.Background()) == nil // without it, the lease ends by itself
 	}
 	if given {

@@ -8,12 +8,14 @@ import (
 	"github.com/google/uuid"
 
 	"idem/ledger"
+	"idem/ledger/postgres/dsn"
 	"idem/ledger/postgres/wire"
 )
 
 // Confirm accepts the present content of the ledger: after a promotion or a restore for all
-// hosts, and if another ledger is at the URL for this host. For all hosts, it needs the right to
-// change the table meta, which only the owner of the tables has.
+// hosts, and for this host if another ledger is at the URL, or if the server has forgotten what
+// this host had recorded. For all hosts, it needs the right to change the table meta, which only the
+// owner of the tables has.
 func Confirm(ctx context.Context, place string, o ConnectOptions) (Report, error) {
 	l, err := o.open(place)
 	if err != nil {
@@ -22,16 +24,15 @@ func Confirm(ctx context.Context, place string, o ConnectOptions) (Report, error
 	defer l.Close()
 	var r Report
 	var now meta
-	var system bool
+	var denied bool
 	err = l.administer(ctx, func(t *wire.Tx) (err error) {
 		r = Report{}
-		if now, system, err = l.confirm(t, &r); err != nil {
-			return err
-		}
-		return nil
+		now, err = l.confirm(t, &r)
+		denied = len(r.Lines) > 0 && dsn.Class(err) == dsn.Denied
+		return err
 	})
-	if errors.Is(err, ledger.ErrDenied) {
-		return Report{}, fmt.Errorf("%w; only the role that owns the tables may confirm", err)
+	if denied {
+		err = fmt.Errorf("%w; only the role that owns the tables may confirm for all hosts", err)
 	}
 	if err != nil {
 		return Report{}, err
@@ -39,28 +40,43 @@ func Confirm(ctx context.Context, place string, o ConnectOptions) (Report, error
 	if err := l.confirmHere(&r, now.ledger); err != nil {
 		return r, l.explain(err)
 	}
-	if len(r.Lines) == 0 && system {
+	forgotten, err := l.forgetWitness(ctx, now.ledger)
+	if err != nil {
+		return r, err
+	}
+	if forgotten && len(r.Lines) == 0 { // restored at the same timeline
+		err = l.administer(ctx, func(t *wire.Tx) error { return t.Do(l.stmt("update {s}.meta set confirmations = confirmations + 1")) })
+		switch {
+		case err == nil:
+			r.add(LevelOK, "forgotten", "what the database has forgotten is confirmed for all hosts")
+		case errors.Is(err, ledger.ErrDenied):
+			r.add(LevelOK, "forgotten", "what the database has forgotten is confirmed for this host; the owner of the tables can confirm it for all hosts")
+		default:
+			return r, err
+		}
+	}
+	if len(r.Lines) == 0 {
 		r.add(LevelOK, "timeline", "%d is confirmed; nothing to do", now.timeline)
 	}
 	return r, nil
 }
 
-// confirm stores the present timeline and database system, if they are others. same reports
-// whether the system is the one that was stored.
-func (l *Ledger) confirm(t *wire.Tx, r *Report) (m meta, same bool, err error) {
-	if m, err = l.lockMeta(t); err != nil {
-		return m, false, err
+// confirm stores the present timeline and database system, if they are others.
+func (l *Ledger) confirm(t *wire.Tx, r *Report) (m meta, err error) {
+	if m, err = l.readMetaIn(t); err != nil {
+		return m, err
 	}
 	switch {
 	case m.minWriter > format:
-		return m, false, ledger.ErrVersion
+		return m, ledger.ErrVersion
 	case m.timeline == 0:
-		return m, false, fmt.Errorf("%w: the server is a standby", ledger.ErrReadOnly)
+		return m, fmt.Errorf("%w: the server is a standby", ledger.ErrReadOnly)
 	}
+	var same bool
 	s := l.stmt("select system = " + systemNow + " from {s}.meta")
 	s.Each = func(row *wire.Row) error { same = row.Bool(); return nil }
 	if err := t.Do(s); err != nil || same && m.timeline == m.confirmed {
-		return m, same, err
+		return m, err
 	}
 	if m.timeline != m.confirmed {
 		r.add(LevelOK, "timeline", "%d is confirmed for all hosts; it was %d", m.timeline, m.confirmed)
@@ -68,18 +84,20 @@ func (l *Ledger) confirm(t *wire.Tx, r *Report) (m meta, same bool, err error) {
 	if !same {
 		r.add(LevelOK, "system", "the database system is confirmed for all hosts; the tables come from another one")
 	}
-	return m, same, t.Do(l.stmt("update {s}.meta set timeline = $1, system = "+systemNow, wire.Int(m.timeline)))
+	return m, t.Do(l.stmt("update {s}.meta set confirmations = confirmations + 1, timeline = $1, system = "+systemNow, wire.Int(m.timeline)))
 }
 
 // confirmHere makes the ledger the one that this host expects at the URL.
 func (l *Ledger) confirmHere(r *Report, id wire.UUID) error {
 	known, err := l.knownID()
-	if err != nil || known == id || known == (wire.UUID{}) {
+	if err != nil || known == (wire.UUID{}) {
 		return err
 	}
-	if err := l.learnID(id); err != nil {
-		return err
+	if known != id {
+		if err := l.learnID(id); err != nil {
+			return err
+		}
+		r.add(LevelOK, "host", "ledger %s is confirmed for this host; it was %s", uuid.UUID(id), uuid.UUID(known))
 	}
-	r.add(LevelOK, "host", "ledger %s is confirmed for this host; it was %s", uuid.UUID(id), uuid.UUID(known))
 	return nil
 }

@@ -190,8 +190,8 @@ func (s *leases) spared(pid int) bool {
 	return pid == os.Getpid() || s.keeper != nil && pid == s.keeper.parent()
 }
 
-// helpersLast leaves out processes that idem needs to learn how a command has ended, as long as
-// there are others. They end by themselves.
+// helpersLast leaves out processes that idem needs to learn how a command has ended, unless they
+// are the only ones. They end by themselves.
 func helpersLast(pids []int) []int {
 	rest := slices.DeleteFunc(slices.Clone(pids), func(pid int) bool {
 		args, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")

@@ -87,9 +87,17 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 	c.changed()
 	failpoint.Here("finish.sent")
 	err = u.end(ctx, err)
+	if unsent := (*ledger.UnsentError)(nil); errors.As(err, &unsent) && unsent.Path != "" {
+		c.mu.Lock()
+		c.unsent = true
+		c.mu.Unlock()
+	}
 	if err == nil || errors.Is(err, ledger.ErrLost) {
 		c.here.removeSpool(a.RunID)
 	}
+	c.mu.Lock()
+	c.unsent = err != nil && !errors.Is(err, ledger.ErrLost)
+	c.mu.Unlock()
 	failpoint.Here("finish.done")
 	return a, err
 }

@@ -15,12 +15,13 @@ type follower struct {
 	missing  bool // the row has another holder
 	recorded bool // the outcome is recorded, so that only the life lock counts
 	left     filelock.Leftovers
+	blind    time.Duration // since when the locks cannot be read; 0: they can
 	retry    time.Duration // when the claim may be given back again, in the time of sinceBoot
 }
 
 // The times between two looks at the processes of commands.
 const (
-	followPause = 250 * time.Millisecond
+	followPause = 500 * time.Millisecond
 	watchPause  = time.Minute // only a note changes anything, and leases.run looks at the clock
 )
 
@@ -60,6 +61,7 @@ func (k *keeper) follow() {
 		for _, h := range all {
 			if k.over(h) {
 				k.mu.Lock()
+				k.unsent[h.run] = true
 				k.drop(h)
 				k.mu.Unlock()
 			}
@@ -99,11 +101,17 @@ func (k *keeper) over(h *held) bool {
 		s.mu.Unlock()
 	}
 	locks := k.here.locks
-	if held, err := locks.Held(h.name(), filelock.Life); held || err != nil || !due {
+	held, err := locks.Held(h.name(), filelock.Life)
+	if err == nil {
+		h.blind = 0
+	} else if h.blind == 0 {
+		h.blind = now
+	}
+	if held || !due || counts && (h.left.Alive() || h.left.Find(run)) {
 		return false
 	}
-	if counts && (h.left.Alive() || h.left.Find(run)) {
-		return false
+	if err != nil {
+		return now >= h.blind+h.length // without a renewal, the lease then ends by itself
 	}
 	if missing {
 		return true
@@ -119,9 +127,7 @@ func (k *keeper) over(h *held) bool {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), giveBackTimeout)
 	defer cancel()
-	give := k.ledger.many(giveBackSQL, wire.Bytes(h.id), wire.ID(h.holder))
-	leave := k.ledger.stmt("delete from {s}.mutex where id = $1 and holder = $2", wire.Bytes(h.id), wire.ID(h.holder))
-	if err := k.ledger.session.Do(ctx, wire.Lazy, give, leave); err == nil {
+	if k.givenBack(ctx, h) == nil {
 		return true
 	}
 	s.mu.Lock()
@@ -129,6 +135,17 @@ func (k *keeper) over(h *held) bool {
 	s.mu.Unlock()
 	// After its lease, a claim needs no giving back, unless its key stays held.
 	return late && !h.keep || now >= h.since+deliverFor
+}
+
+// givenBack gives a claim back. An outcome that idem could not send is recorded first. Otherwise
+// another host could run the key again.
+func (k *keeper) givenBack(ctx context.Context, h *held) error {
+	if err := k.ledger.sendKept(ctx, k.here, h.name()); err != nil {
+		return err
+	}
+	give := k.ledger.many(giveBackSQL, wire.Bytes(h.id), wire.ID(h.holder))
+	leave := k.ledger.stmt("delete from {s}.mutex where id = $1 and holder = $2", wire.Bytes(h.id), wire.ID(h.holder))
+	return k.ledger.session.Do(ctx, wire.Lazy, give, leave)
 }
 
 // takenHere reports whether the row of a claim has a holder of this host, or none. Such a holder

@@ -78,7 +78,7 @@ func (l *Ledger) initialize(t *wire.Tx, o InitOptions) (r Report, err error) {
 			return r, err
 		}
 	}
-	m, err := l.lockMeta(t)
+	m, err := l.readMetaIn(t)
 	if err != nil {
 		return r, err
 	}
@@ -86,7 +86,7 @@ func (l *Ledger) initialize(t *wire.Tx, o InitOptions) (r Report, err error) {
 	case m.minWriter > format:
 		return r, ledger.ErrVersion
 	case m.format < format:
-		r.add(LevelWarning, "ledger", "%s, in format %d; this idem has format %d", created, m.format, format).hint("idem ledger upgrade")
+		r.add(LevelWarning, "ledger", "%s, in format %d; this idem has format %d", created, m.format, format).hint("%s", l.call("upgrade"))
 	default:
 		r.add(LevelOK, "ledger", "%s in schema %s, in format %d", created, l.cfg.Schema, m.format)
 	}
@@ -108,8 +108,8 @@ func (l *Ledger) initialize(t *wire.Tx, o InitOptions) (r Report, err error) {
 	return r, nil
 }
 
-// lockMeta reads the row of meta, and locks nothing: the lock of administer suffices.
-func (l *Ledger) lockMeta(t *wire.Tx) (m meta, err error) {
+// readMetaIn reads the row of meta in a transaction of administer, whose lock suffices.
+func (l *Ledger) readMetaIn(t *wire.Tx) (m meta, err error) {
 	err = t.Do(l.metaStmt(&m))
 	if err == nil && m.ledger == (wire.UUID{}) {
 		err = fmt.Errorf("%w: the table meta is empty", ledger.ErrCorrupt)
@@ -133,7 +133,7 @@ func (l *Ledger) setFailover(t *wire.Tx, r *Report, m meta, failover string) err
 	if err := t.Do(s); err != nil {
 		return err
 	}
-	r.failover(m.failover, synchronous)
+	r.failover(m.failover, synchronous, l)
 	return nil
 }
 
@@ -141,16 +141,16 @@ func (l *Ledger) setFailover(t *wire.Tx, r *Report, m meta, failover string) err
 const synchronousSQL = "select pg_catalog.current_setting('synchronous_standby_names') <> ''"
 
 // failover adds a line about what happens after a promotion.
-func (r *Report) failover(policy string, synchronous bool) {
+func (r *Report) failover(policy string, synchronous bool, l *Ledger) {
 	switch {
 	case policy == FailoverAccept && !synchronous:
 		r.add(LevelWarning, "failover", "accept, but no standby is synchronous: after a promotion, keys that had succeeded may run again").
-			hint("set synchronous_standby_names, or call: idem ledger init --failover refuse")
+			hint("set synchronous_standby_names, or as the owner: %s", l.call("init --failover refuse"))
 	case policy == FailoverAccept:
 		r.add(LevelOK, "failover", "accept: a synchronous standby has each success, so calls go on after a promotion")
 	case synchronous:
 		r.add(LevelNote, "failover", "refuse: after a promotion, no key is started until idem ledger confirm, although a standby is synchronous").
-			hint("if only that standby is ever promoted: idem ledger init --failover accept")
+			hint("if only that standby is ever promoted, as the owner: %s", l.call("init --failover accept"))
 	default:
 		r.add(LevelOK, "failover", "refuse: after a promotion, no key is started until idem ledger confirm")
 	}

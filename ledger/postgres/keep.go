@@ -8,11 +8,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"idem/internal/detach"
 	"idem/ledger"
 	"idem/ledger/postgres/wire"
 )
@@ -173,49 +171,16 @@ func (k *keeping) close() {
 	}
 }
 
-// keeperEnv bounds the memory of the keeper, and is all of its environment.
-var keeperEnv = []string{"GOGC=25", "GOMEMLIMIT=8MiB", "GOMAXPROCS=1"}
-
 // start starts the keeper. The caller holds k.mu.
 func (k *keeping) start() error {
 	h, err := k.hello()
 	if err != nil {
 		return err
 	}
-	near, far, err := socketpair()
-	if err != nil {
+	if k.conn, err = detach.Start(k.argv); err != nil {
 		return err
 	}
-	defer far.Close()
-	rest := far // without /dev/null, the keeper has the socket three times more
-	if null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0); err == nil {
-		defer null.Close()
-		rest = null
-	}
-	p, err := os.StartProcess(ownFile(), k.argv, &os.ProcAttr{
-		Dir: "/", Env: keeperEnv, Files: []*os.File{rest, rest, rest, far}, Sys: &syscall.SysProcAttr{Setsid: true},
-	})
-	if err != nil {
-		near.Close()
-		return err
-	}
-	go func() { _, _ = p.Wait() }() // so that it is no zombie
-	k.conn = near
 	return k.send(note{Kind: noteHello, Hello: h})
-}
-
-// ownFile returns the file of this program. On Linux it can be executed even when it has been
-// replaced or deleted.
-func ownFile() string {
-	const link = "/proc/self/exe"
-	if _, err := os.Stat(link); err == nil {
-		return link
-	}
-	name, err := os.Executable()
-	if err != nil {
-		return os.Args[0]
-	}
-	return name
 }
 
 func (k *keeping) hello() (*hello, error) {
@@ -227,7 +192,7 @@ func (k *keeping) hello() (*hello, error) {
 		return nil, errors.New("the local directory is not open")
 	}
 	id, err := uuidOf(here)
-	// The keeper is no process of an attempt, and neither is a command that prints a password.
+	// The keeper does not belong to an attempt, and a command that prints a password neither.
 	env := slices.DeleteFunc(os.Environ(), func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
 		return name == ledger.RunIDVar || name == ledger.ChainVar || name == ledger.EventVar
@@ -236,18 +201,4 @@ func (k *keeping) hello() (*hello, error) {
 		Passage: l.cfg.Passage(), LocalBase: l.opt.LocalBase, TrustPlace: l.opt.TrustPlace, Ledger: id, Site: here.site,
 		KillAfter: l.opt.KillAfter, Lease: l.opt.Lease, Parent: os.Getpid(), Environ: env,
 	}, err
-}
-
-// socketpair returns two connected sockets, of which the far one is for a child.
-func socketpair() (near, far *os.File, err error) {
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
-	if err != nil {
-		return nil, nil, os.NewSyscallError("socketpair", err)
-	}
-	unix.CloseOnExec(fds[0])
-	unix.CloseOnExec(fds[1])
-	_ = unix.SetNonblock(fds[0], true) // so that a deadline works
-	return os.NewFile(uintptr(fds[0]), "keeper"), os.NewFile(uintptr(fds[1]), "idem"), nil
 }

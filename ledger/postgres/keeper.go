@@ -7,8 +7,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"os/signal"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,15 +14,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"idem/internal/detach"
+	"idem/ledger"
 	"idem/ledger/postgres/dsn"
 	"idem/ledger/postgres/wire"
 )
 
 // KeeperArgs are the arguments of a keeper, with the name of the program. They are what ps shows.
 var KeeperArgs = []string{"idem-postgres", "keeper"}
-
-// keeperFD is the descriptor of a keeper's connection with idem.
-const keeperFD = 3
 
 // keeper is the state of a keeper process. Its claims are those of ledger.leases.
 type keeper struct {
@@ -36,51 +33,24 @@ type keeper struct {
 
 	mu     sync.Mutex
 	claims map[wire.UUID]*held
+	unsent map[string]bool // attempts whose outcomes idem may not have sent
 }
 
-// Keeper runs a keeper if the arguments of this process ask for one, and returns its exit
-// status. args are without the name of the program. Keeper must be called before anything is
+// Keeper runs a keeper if the arguments of this process ask for one. It returns the exit
+// status. The name of the program is not in args. Keeper must be called before anything is
 // opened.
 func Keeper(args []string) (status int, asked bool) {
 	if len(args) != 1 || args[0] != KeeperArgs[1] {
 		return 0, false
 	}
-	var st unix.Stat_t
-	if err := unix.Fstat(keeperFD, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK {
+	conn, ok := detach.Settle("idem-keeper")
+	if !ok {
 		return 0, false // typed by a user
 	}
-	unix.CloseOnExec(keeperFD)
-	closeOthers()
-	// It must outlive the signals that a terminal or a service manager sends to idem and to the
-	// command. A handler does not reach the programs that a keeper starts.
-	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGPIPE, unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM)
-	_ = os.WriteFile("/proc/self/comm", []byte("idem-keeper"), 0) // or its name would be exe
-	if err := keep(os.NewFile(keeperFD, "idem")); err != nil {
+	if err := keep(conn); err != nil {
 		return 1, true
 	}
 	return 0, true
-}
-
-// closeOthers closes the descriptors that were inherited from the caller of idem, such as locks
-// and pipes. Those of Go are closed on exec, and stay.
-func closeOthers() {
-	entries, err := os.ReadDir("/proc/self/fd")
-	fds := make([]int, 0, len(entries))
-	for _, e := range entries {
-		if n, err := strconv.Atoi(e.Name()); err == nil {
-			fds = append(fds, n)
-		}
-	}
-	if err != nil {
-		for n := range 1024 {
-			fds = append(fds, n)
-		}
-	}
-	for _, fd := range fds {
-		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); fd > keeperFD && err == nil && flags&unix.FD_CLOEXEC == 0 {
-			_ = unix.Close(fd)
-		}
-	}
 }
 
 // keep is the keeper of the claims that conn tells of.
@@ -129,7 +99,7 @@ func newKeeper(h *hello) (*keeper, error) {
 		return nil, errors.Join(err, errors.New("the local directory is another one"))
 	}
 	l.local = here
-	k := &keeper{ledger: l, here: here, hello: h, wake: make(chan struct{}, 1), claims: map[wire.UUID]*held{}}
+	k := &keeper{ledger: l, here: here, hello: h, wake: make(chan struct{}, 1), claims: map[wire.UUID]*held{}, unsent: map[string]bool{}}
 	l.leases.keeper = k
 	return k, nil
 }
@@ -210,18 +180,31 @@ func (k *keeper) drop(h *held) {
 	k.ledger.leases.remove(h)
 }
 
-// deliver sends the outcomes that idem could not send.
+// deliver sends the outcomes that idem could not send. Those of other calls have their own
+// keepers.
 func (k *keeper) deliver() {
 	ctx, cancel := context.WithTimeout(context.Background(), deliverFor)
 	defer cancel()
 	for pause := time.Second; ctx.Err() == nil; pause = min(2*pause, deliverPause) {
-		if _, left, err := k.ledger.deliver(ctx); err == nil && left == 0 {
+		names, err := k.here.pending()
+		again := false
+		for _, name := range names {
+			if len(name) < runLength || !k.unsent[name[:runLength]] {
+				continue
+			}
+			err := k.ledger.deliverOne(ctx, k.here, name)
+			again = again || errors.Is(err, ledger.ErrUnreachable) || errors.Is(err, errLocked)
+		}
+		if err != nil || !again {
 			return
 		}
 		k.ledger.session.Close()
 		time.Sleep(pause)
 	}
 }
+
+// runLength is the length of a run ID, with which the name of a kept outcome begins.
+const runLength = len("00000000-0000-0000-0000-000000000000")
 
 // The keeper tries for deliverFor to send the outcomes that are kept on this host.
 const (

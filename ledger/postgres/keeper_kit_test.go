@@ -207,7 +207,7 @@ func (b *bench) eventually(what string, is func() bool) {
 	}
 }
 
-// lives reports whether a process exists that is no zombie.
+// lives reports whether a process exists and has not ended.
 func lives(pid int) bool {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	_, rest, _ := strings.Cut(string(text), ") ")

@@ -83,7 +83,7 @@ func TestKeeperTakesLeftovers(t *testing.T) {
 	b.goes("the keeper", b.keeper)
 }
 
-// The server cannot be reached. Whoever is left ends the command before the lease ends.
+// The server cannot be reached. Idem, the keeper or both end the command before the lease ends.
 func TestLeaseEndsTheCommand(t *testing.T) {
 	for name, script := range scripts {
 		for _, who := range []string{"idem", "keeper", "both"} {
@@ -127,6 +127,20 @@ func TestKeeperEndsTheCommandOfStoppedIdem(t *testing.T) {
 	}
 	b.kill(b.idem.Process.Pid, unix.SIGCONT)
 	b.line("released ")
+	b.goes("the keeper", b.keeper)
+}
+
+// The locks of a command have vanished, with the directory of its host. The keeper does not hold the key for ever.
+func TestKeeperWithoutLocks(t *testing.T) {
+	b := newBench(t)
+	b.start(job{Lease: 2 * time.Second, Script: fmt.Sprintf(scripts["plain"], "sleep 60")})
+	pid := b.written("pid")
+	b.kill(b.idem.Process.Pid, unix.SIGKILL)
+	must(t, os.RemoveAll(filepath.Join(b.dir, "idem")))
+	b.kill(pid, unix.SIGKILL)
+	if rec := b.elsewhere(b.alive(pid)); rec.Phase() != ledger.PhaseInterrupted {
+		t.Fatalf("found %+v", rec)
+	}
 	b.goes("the keeper", b.keeper)
 }
 

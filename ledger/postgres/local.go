@@ -43,6 +43,7 @@ twice.
   pending/         outcomes that the database does not have yet
   last             shows whether the database has forgotten something
   site             identifies this directory
+  last             what the database has acknowledged last; it shows that nothing was forgotten
   init.lock        held while the directory is made
 `
 

@@ -38,15 +38,15 @@ func (l *Ledger) many(sql string, row ...wire.Arg) *wire.Stmt {
 // It also does nothing if the server has forgotten the witness of the host.
 // It is not durable: if the server forgets it, Begin finds another holder or none. The row of a
 // key without a history has generation 0, see family.resolve. It returns whether only a person
-// could end the claim before: the row as it was.
+// could end the claim before, from the row as it was, and meta.confirmations.
 var claimSQL = "with " + input("id bytea", "namespace bytea", "key bytea", "win bytea", "holder uuid", "site uuid", "host bytea", "pid int8", "lease int8",
-	"takeover bool", "ledger uuid", "format int8", "searched bool", "person bool", "witness bytea", "number int8") + `,
+	"takeover bool", "ledger uuid", "format int8", "searched bool", "person bool", "witness bytea", "fence int8") + `,
 	c as (insert into {s}.record as r (id, namespace, key, win, generation, fence, holder, site, claim_host, claim_pid, lease, renewed, lease_until, takeover)
 		select i.id, i.namespace, i.key, i.win, 0, 0, i.holder, i.site, i.host, i.pid, i.lease, pg_catalog.clock_timestamp(),
 			pg_catalog.clock_timestamp() + i.lease * '1 microsecond'::pg_catalog.interval, i.takeover
 		from i where exists (select 1 from {s}.meta m where m.ledger = i.ledger and m.min_writer <= i.format
 			and (m.failover = 'accept' or m.timeline = ` + timelineNow + `))
-			and (i.witness is null or exists (select 1 from {s}.record w where w.id = i.witness and ` + witnessed("i.number") + `))
+			and (i.witness is null or exists (select 1 from {s}.record w where w.id = i.witness and ` + witnessed("i.fence") + `))
 		order by i.id
 		on conflict (id) do update set holder = excluded.holder, site = excluded.site, claim_host = excluded.claim_host,
 			claim_pid = excluded.claim_pid, lease = excluded.lease, renewed = excluded.renewed,
@@ -55,7 +55,9 @@ var claimSQL = "with " + input("id bytea", "namespace bytea", "key bytea", "win 
 			or r.site = excluded.site and (r.state <> 'running' or exists (select 1 from i where i.id = excluded.id and i.searched))
 			or r.lease_until < pg_catalog.clock_timestamp() and (r.takeover or exists (select 1 from i where i.id = excluded.id and i.person))
 		returning r.id)
-	select i.n, coalesce((select r.holder is not null and not r.takeover from {s}.record r where r.id = i.id), false) from i join c on c.id = i.id`
+	select i.n, coalesce((select r.holder is not null and not r.takeover from {s}.record r where r.id = i.id), false),
+		(select m.confirmations from {s}.meta m)
+	from i join c on c.id = i.id`
 
 // beginSQL moves the current attempt to the table attempt, and stores the new one in its place.
 // A running one was lost. The row of the parent is locked against a new series until the commit.

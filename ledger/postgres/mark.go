@@ -98,13 +98,12 @@ func (c *claim) mark(ctx context.Context, m ledger.Mark, n *newMark) error {
 	l := c.ledger
 	failpoint.Here("mark.before")
 	var done ledger.Attempt
-	var number int64
 	var unknown bool // a try may have been committed
 	since := sinceBoot()
 	err := l.retry(ctx, l.opt.ConnectTimeout, func(ctx context.Context) error {
 		since = sinceBoot()
 		err := l.session.Tx(ctx, wire.Durable, func(t *wire.Tx) (err error) {
-			done, number, err = c.record(t, m, *n)
+			done, err = c.record(t, m, *n)
 			return err
 		})
 		unknown = errors.As(err, new(*wire.UnknownError)) || unknown && err != nil && repeatable(err)
@@ -114,7 +113,6 @@ func (c *claim) mark(ctx context.Context, m ledger.Mark, n *newMark) error {
 	switch {
 	case err == nil:
 		l.leases.renewed(c.held, since)
-		c.here.acknowledged(c.id, number)
 		n.a = done
 	case unknown:
 		return fmt.Errorf("%w; the mark may be recorded nevertheless", err)
@@ -125,37 +123,37 @@ func (c *claim) mark(ctx context.Context, m ledger.Mark, n *newMark) error {
 	return err
 }
 
-// record is the transaction of Mark. It returns the mark as recorded, and its number.
-func (c *claim) record(t *wire.Tx, m ledger.Mark, n newMark) (a ledger.Attempt, number int64, err error) {
+// record is the transaction of Mark. It returns the mark as recorded.
+func (c *claim) record(t *wire.Tx, m ledger.Mark, n newMark) (ledger.Attempt, error) {
 	l := c.ledger
 	f, err := c.lockOwn(t)
 	if err != nil {
-		return n.a, 0, err
+		return n.a, err
 	}
 	r := &f.own
 	if r.rec.Current.RunID == m.RunID {
-		return r.rec.Current, r.seq, nil
+		return r.rec.Current, nil
 	}
 	if differs(m.Expect, r.rec) {
-		return n.a, 0, ledger.ErrChanged
+		return n.a, ledger.ErrChanged
 	}
 	if err := l.settle(t, r); err != nil {
-		return n.a, 0, err
+		return n.a, err
 	}
 	if m.Renew {
 		if err := l.renew(t, r); err != nil {
-			return n.a, 0, err
+			return n.a, err
 		}
 	}
 	if m.Origin.Parent != (ledger.ID{}) || r.parent != nil {
 		if err := l.adopt(t, &f, m.Origin); err != nil {
-			return n.a, 0, err
+			return n.a, err
 		}
 	}
 	r.rec.Current, r.out, r.inline = n.a, n.out, n.inline
 	r.done = r.doneBy(n.a)
 	err = l.advance(t, r, false)
-	return r.rec.Current, r.seq, err
+	return r.rec.Current, err
 }
 
 // differs reports whether a record has another generation or another current attempt than when

@@ -19,7 +19,9 @@ type meta struct {
 	confirmed int // the timeline
 	timeline  int // of the server now; 0 on a standby
 	failover  string
-	secret    []byte
+	// confirmations is how often a person has accepted the content for all hosts.
+	confirmations int64
+	secret        []byte
 }
 
 // The values of meta.failover: whether new keys are refused after a promotion.
@@ -35,11 +37,11 @@ const timelineNow = `(case when pg_catalog.pg_is_in_recovery() then 0 else
 	('x' || pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8))::pg_catalog.bit(32)::pg_catalog.int4 end)`
 
 func (l *Ledger) metaStmt(m *meta) *wire.Stmt {
-	s := l.stmt("select ledger, format, min_reader, min_writer, timeline, " + timelineNow + ", failover, secret from {s}.meta")
+	s := l.stmt("select ledger, format, min_reader, min_writer, timeline, " + timelineNow + ", failover, confirmations, secret from {s}.meta")
 	s.Each = func(row *wire.Row) error {
 		*m = meta{
 			ledger: row.ID(), format: int(row.Int()), minReader: int(row.Int()), minWriter: int(row.Int()),
-			confirmed: int(row.Int()), timeline: int(row.Int()), failover: row.Text(), secret: row.Bytes(),
+			confirmed: int(row.Int()), timeline: int(row.Int()), failover: row.Text(), confirmations: row.Int(), secret: row.Bytes(),
 		}
 		return nil
 	}

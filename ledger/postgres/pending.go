@@ -112,7 +112,7 @@ func (s *local) pending() (names []string, err error) {
 }
 
 // keepOutcome writes an outcome durably. The file is locked until it is closed, so that no other
-// process sends it meanwhile.
+// process sends it at the same time.
 func (s *local) keepOutcome(o *outcome) (f *os.File, err error) {
 	content, err := json.Marshal(o)
 	if err != nil {
@@ -147,6 +147,23 @@ func (s *local) keepOutcome(o *outcome) (f *os.File, err error) {
 	return f, s.dir.Sync(pendingDir)
 }
 
+// clean removes files of processes that were killed while they wrote them.
+func (s *local) clean() {
+	all, _ := filepath.Glob(filepath.Join(s.dir.File(pendingDir), unfinished+"*"))
+	for _, path := range all {
+		name := filepath.Join(pendingDir, filepath.Base(path))
+		f, err := s.dir.Open(name, os.O_RDWR, 0)
+		if err != nil {
+			continue
+		}
+		// A writer that has no lock yet tries again.
+		if lockFile(f) == nil {
+			_ = s.dir.Remove(name)
+		}
+		_ = f.Close()
+	}
+}
+
 // errLocked: another process has the outcome.
 var errLocked = errors.New("another process sends the outcome")
 
@@ -160,30 +177,36 @@ func lockFile(f *os.File) error {
 
 // openPending locks and reads a kept outcome. The error is fs.ErrNotExist if it has been sent,
 // and errLocked while another process has it.
-func (s *local) openPending(name string) (f *os.File, o *outcome, err error) {
+func (s *local) openPending(name string) (*os.File, *outcome, error) {
 	path := filepath.Join(pendingDir, name)
-	if f, err = s.dir.Open(path, os.O_RDWR, 0); err != nil {
-		return nil, nil, err
-	}
-	defer func() {
-		if err != nil {
-			_ = f.Close()
-		}
-	}()
-	if err = lockFile(f); err != nil {
-		return nil, nil, err
-	}
-	if _, err = s.dir.Stat(path); err != nil { // sent by the process that had the lock
-		return nil, nil, err
-	}
-	content, err := io.ReadAll(f)
+	f, err := s.dir.Open(path, os.O_RDWR, 0)
 	if err != nil {
 		return nil, nil, err
 	}
-	if o, err = parseOutcome(content); err != nil {
-		return nil, nil, fmt.Errorf("%w: the kept outcome %s", err, s.dir.File(path))
+	o, err := s.readPending(f, path)
+	if err != nil {
+		_ = f.Close()
+		return nil, nil, err
 	}
 	return f, o, nil
+}
+
+func (s *local) readPending(f *os.File, path string) (*outcome, error) {
+	if err := lockFile(f); err != nil {
+		return nil, err
+	}
+	if _, err := s.dir.Stat(path); err != nil { // sent by the process that had the lock
+		return nil, err
+	}
+	content, err := io.ReadAll(f)
+	if err != nil {
+		return nil, err
+	}
+	o, err := parseOutcome(content)
+	if err != nil {
+		return nil, fmt.Errorf("%w: the kept outcome %s", err, s.dir.File(path))
+	}
+	return o, nil
 }
 
 func parseOutcome(content []byte) (*outcome, error) {

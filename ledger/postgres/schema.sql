@@ -10,6 +10,7 @@ create table {s}.meta (
 	timeline integer not null,       -- of the server's log, as confirmed last
 	system bigint not null,          -- the server's system identifier
 	failover text not null,          -- refuse or accept
+	confirmations bigint not null default 1, -- how often a person has accepted the content for all hosts
 	secret bytea not null,           -- see ledger.Store
 	made timestamptz not null
 );

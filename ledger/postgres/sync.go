@@ -27,8 +27,27 @@ func Sync(ctx context.Context, place string, o ConnectOptions) (sent, left int, 
 		return 0, 0, err
 	}
 	defer l.Close()
+	if err := l.openKnown(ctx); err != nil {
+		return 0, 0, err
+	}
 	sent, left, err = l.deliver(ctx)
 	return sent, left, l.explain(err)
+}
+
+// openKnown opens the local directory of the ledger, if there is one, also if this host has used
+// the ledger with other URLs only.
+func (l *Ledger) openKnown(ctx context.Context) error {
+	here, err := l.openLocal(ctx, false)
+	if here != nil || err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m, err := l.readMeta(ctx)
+	if err == nil {
+		l.local, err = l.openSite(m.ledger, false)
+	}
+	return l.explain(err)
 }
 
 // deliver sends the outcomes that are kept on this host, the oldest first. It returns how many
@@ -40,6 +59,7 @@ func (l *Ledger) deliver(ctx context.Context) (sent, left int, err error) {
 		return 0, 0, err
 	}
 	names, err := here.pending()
+	here.clean()
 	for i, name := range names {
 		fault := l.deliverOne(ctx, here, name)
 		if fault == nil {
@@ -106,7 +126,7 @@ func (l *Ledger) deliverOutcome(ctx context.Context, here *local, o *outcome) er
 		more = append(more, l.stmt("delete from {s}.mutex where id = $1 and holder = $2", wire.Bytes(nameOf(id)), wire.ID(o.Holder)))
 	}
 	var stored ledger.Attempt
-	err := l.retry(ctx, l.opt.ConnectTimeout, func(ctx context.Context) error { return l.sendOnce(ctx, here, o, &stored, more) })
+	err := l.retryEach(ctx, l.opt.ConnectTimeout, o.limit(), func(ctx context.Context) error { return l.sendOnce(ctx, here, o, &stored, more) })
 	if err == nil {
 		here.acknowledged(id, o.Fence)
 	}
@@ -155,6 +175,17 @@ func (l *Ledger) syncFirst(ctx context.Context, here *local, key filelock.Name) 
 	return nil
 }
 
+// sendKept sends the outcomes that this host has kept of a key. The caller has the key's lock.
+func (l *Ledger) sendKept(ctx context.Context, here *local, key filelock.Name) error {
+	names, err := here.pending()
+	for _, name := range names {
+		if strings.HasSuffix(name, pendingOf(key)) {
+			err = errors.Join(err, l.deliverOne(ctx, here, name))
+		}
+	}
+	return err
+}
+
 // syncRun sends the outcome of an attempt that is recorded as running, if this host has kept it.
 // It reports whether the record may have changed.
 func (l *Ledger) syncRun(ctx context.Context, id ledger.ID, runID string) (bool, error) {
@@ -186,7 +217,7 @@ func (l *Ledger) deliverNow(ctx context.Context, here *local, name string) error
 		return true, err
 	})
 	if errors.Is(err, errLocked) {
-		err = &ledger.Error{Place: l.cfg.Canonical, Err: fmt.Errorf("%w: %w", ledger.ErrUnreachable, errLocked)}
+		err = &ledger.Error{Place: l.cfg.Name(), Err: fmt.Errorf("%w: %w", ledger.ErrUnreachable, errLocked)}
 	}
 	if err = l.explain(err); err == nil || errors.Is(err, context.Canceled) {
 		return err

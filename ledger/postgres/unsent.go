@@ -76,7 +76,7 @@ func (u *unsent) keep() {
 // end as recorded.
 func (u *unsent) send(ctx context.Context, d time.Duration) (stored ledger.Attempt, err error) {
 	l := u.ledger
-	err = l.retry(ctx, d, func(ctx context.Context) error {
+	err = l.retryEach(ctx, d, u.o.limit(), func(ctx context.Context) error {
 		err := l.sendOnce(ctx, u.here, &u.o, &stored, u.more)
 		if err != nil && !errors.Is(err, ledger.ErrLost) {
 			u.keep()
@@ -84,6 +84,15 @@ func (u *unsent) send(ctx context.Context, d time.Duration) (stored ledger.Attem
 		return err
 	})
 	return stored, err
+}
+
+// limit is the time limit of one try, as in doWithin.
+func (o *outcome) limit() time.Duration {
+	size := len(o.Inline)
+	for _, f := range o.Files {
+		size += len(f.Content)
+	}
+	return tryTimeout + time.Duration(size)*perByte
 }
 
 // sendOnce sends an outcome. The error is that of readSent if the server did not take it.

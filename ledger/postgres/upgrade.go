@@ -39,7 +39,7 @@ func Upgrade(ctx context.Context, place string, o ConnectOptions) (r Report, err
 
 // upgrade makes the steps up to a format.
 func (l *Ledger) upgrade(t *wire.Tx, steps []step, to int) (r Report, err error) {
-	m, err := l.lockMeta(t)
+	m, err := l.readMetaIn(t)
 	switch {
 	case err != nil:
 		return r, err

@@ -12,24 +12,25 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"idem/ledger"
 	"idem/ledger/filelock"
 	"idem/ledger/postgres/wire"
 )
 
-// A witness is what this host knows that the server has acknowledged: a record with the greatest
-// number that it got. The log of a server is lost from its end, and numbers are drawn in its
-// order. So a server that still has the witness has not forgotten what this host did before it.
+// A witness is what this host knows that the server has acknowledged: the outcome with the
+// greatest fence. The log of a server is lost from its end, and fences are drawn in its order. So
+// a server that has forgotten the beginning of a later attempt has forgotten the witness, too.
 //
 // The file of the witness is not flushed: it must outlive the process, but after a loss of power
 // an older witness or none does no harm.
 
 // evidence is what a witness says.
 type evidence struct {
-	name   filelock.Name
-	number int64
+	name  filelock.Name
+	fence int64
+	// confirmations is meta.confirmations at that time. If there are more now, a person has
+	// accepted that the server may have forgotten the record.
+	confirmations int64
 	// above has the names of the records that may be above the record. If one of them got a newer
 	// series, the record may have been deleted.
 	above [][]byte
@@ -37,9 +38,11 @@ type evidence struct {
 
 // witness is the witness of a local directory.
 type witness struct {
-	mu    sync.Mutex
-	last  evidence
-	until time.Time // when the file must be read again
+	mu   sync.Mutex
+	last evidence
+	// confirmations is meta.confirmations as a claim has read it last; 0 if none has. It begins at 1.
+	confirmations int64
+	until         time.Time // when the file must be read again
 }
 
 const (
@@ -47,11 +50,11 @@ const (
 	witnessHead  = "idem last 1"
 	witnessAge   = time.Second
 	witnessSize  = 1024
-	witnessAbove = 12 // records with more above them are no witnesses
+	witnessAbove = 12 // a record with more above it is not used
 )
 
-// acknowledged notes that the server has acknowledged a change of a record, which got the number.
-func (s *local) acknowledged(id ledger.ID, number int64) {
+// acknowledged notes that the server has acknowledged the outcome of an attempt with a fence.
+func (s *local) acknowledged(id ledger.ID, fence int64) {
 	names := namesOf(id)
 	if len(names) > witnessAbove+1 {
 		return
@@ -59,18 +62,25 @@ func (s *local) acknowledged(id ledger.ID, number int64) {
 	w := &s.witness
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if number <= w.last.number && time.Now().Before(w.until) {
+	if w.confirmations == 0 || fence <= w.last.fence && time.Now().Before(w.until) {
 		return
 	}
 	s.updateWitness(func(now evidence) evidence {
-		if number > now.number {
-			return evidence{filelock.Name(names[0]), number, names[1:]}
+		if fence > now.fence {
+			return evidence{filelock.Name(names[0]), fence, w.confirmations, names[1:]}
 		}
 		return now
 	})
 }
 
-// lastWitness returns the witness. Its number is 0 without one.
+// confirmations notes meta.confirmations.
+func (s *local) confirmations(n int64) {
+	s.witness.mu.Lock()
+	defer s.witness.mu.Unlock()
+	s.witness.confirmations = n
+}
+
+// lastWitness returns the witness. Its fence is 0 without one.
 func (s *local) lastWitness() evidence {
 	w := &s.witness
 	w.mu.Lock()
@@ -90,7 +100,7 @@ func (s *local) dropWitness(was evidence) {
 	s.witness.mu.Lock()
 	defer s.witness.mu.Unlock()
 	s.updateWitness(func(now evidence) evidence {
-		if now.number == was.number && now.name == was.name {
+		if now.fence == was.fence && now.name == was.name {
 			return evidence{}
 		}
 		return now
@@ -117,14 +127,14 @@ func (s *local) updateWitness(change func(now evidence) evidence) {
 	now := readEvidence(f)
 	next := change(now)
 	w.last, w.until = next, time.Now().Add(witnessAge)
-	if next.name != now.name || next.number != now.number {
+	if next.name != now.name || next.fence != now.fence {
 		_, _ = f.WriteAt(next.encode(), 0)
 	}
 }
 
 // encode returns the content of the file: a line with a checksum, and blanks up to a fixed size.
 func (m evidence) encode() []byte {
-	line := fmt.Sprintf("%s %d %x", witnessHead, m.number, m.name)
+	line := fmt.Sprintf("%s %d %d %x", witnessHead, m.fence, m.confirmations, m.name)
 	for _, name := range m.above {
 		line += " " + hex.EncodeToString(name)
 	}
@@ -132,7 +142,7 @@ func (m evidence) encode() []byte {
 	return []byte(fmt.Sprintf("%-*s", witnessSize, line))
 }
 
-// readEvidence returns the witness in a file. Of a file that is not complete, it returns none.
+// readEvidence returns the witness in a file. A file that is not complete has none.
 func readEvidence(f *os.File) (m evidence) {
 	var content [witnessSize]byte
 	n, _ := f.ReadAt(content[:], 0)
@@ -145,11 +155,10 @@ func readEvidence(f *os.File) (m evidence) {
 	if !ok {
 		return m
 	}
-	fields := strings.Fields(rest)
-	if _, err := fmt.Sscan(fields[0], &m.number); err != nil {
+	if _, err := fmt.Sscan(rest, &m.fence, &m.confirmations); err != nil {
 		return evidence{}
 	}
-	for i, field := range fields[1:] {
+	for i, field := range strings.Fields(rest)[2:] {
 		name, err := hex.DecodeString(field)
 		if err != nil || len(name) != len(m.name) {
 			return evidence{}
@@ -165,16 +174,16 @@ func readEvidence(f *os.File) (m evidence) {
 
 // args returns the parameters of claimSQL for the witness.
 func (m evidence) args() []wire.Arg {
-	if m.number == 0 {
+	if m.fence == 0 {
 		return []wire.Arg{wire.BytesOrNull(nil), wire.Int(0)}
 	}
-	return []wire.Arg{wire.Bytes(m.name[:]), wire.Int(m.number)}
+	return []wire.Arg{wire.Bytes(m.name[:]), wire.Int(m.fence)}
 }
 
-// witnessed is the condition that the row w has the witness of the number n. The greatest of the
-// three columns never decreases. An attempt that was finished does not run again.
+// witnessed is the condition that the row w has the witness of the fence n. The fence of a row
+// never decreases, and an attempt that was finished does not run again.
 func witnessed(n string) string {
-	return "(greatest(w.fence, w.seq, w.generation) > " + n + " or greatest(w.fence, w.seq, w.generation) = " + n + " and w.state <> 'running')"
+	return "(w.fence > " + n + " or w.fence = " + n + " and w.state <> 'running')"
 }
 
 // errWitnessGone: the record of the witness was deleted by a newer series of one above it.
@@ -183,12 +192,12 @@ var errWitnessGone = errors.New("the witness was deleted")
 // checkWitness returns errForgotten if the server does not have the witness any more, and
 // errWitnessGone if that is as it should be.
 func (l *Ledger) checkWitness(ctx context.Context, m evidence) error {
-	if m.number == 0 {
+	if m.fence == 0 {
 		return nil
 	}
 	var there, newer bool
 	s := l.stmt("select exists (select 1 from {s}.record w where w.id = $1 and "+witnessed("$2")+
-		"), exists (select 1 from {s}.record p where p.id = any ($3) and p.series > $2)", wire.Bytes(m.name[:]), wire.Int(m.number), wire.BytesArray(m.above))
+		"), exists (select 1 from {s}.record p where p.id = any ($3) and p.series > $2)", wire.Bytes(m.name[:]), wire.Int(m.fence), wire.BytesArray(m.above))
 	s.Each = func(row *wire.Row) error { there, newer = row.Bool(), row.Bool(); return nil }
 	err := l.do(ctx, wire.Read, s)
 	switch {
@@ -202,17 +211,22 @@ func (l *Ledger) checkWitness(ctx context.Context, m evidence) error {
 
 // forgetWitness ends the doubts of this host about a server that has forgotten something: a person
 // has accepted its present content. Outcomes of attempts that it has forgotten become late ones.
-func (l *Ledger) forgetWitness(ctx context.Context) error {
-	here, err := l.openLocal(ctx, false)
+// It reports whether the server has forgotten the witness. id is the ledger.
+func (l *Ledger) forgetWitness(ctx context.Context, id wire.UUID) (forgotten bool, err error) {
+	here, err := l.openSite(id, false)
 	if here == nil || err != nil {
-		return err
+		return false, l.explain(err)
 	}
-	here.witness.mu.Lock()
-	here.witness.last, here.witness.until = evidence{}, time.Time{}
-	err = here.dir.Remove(witnessFile)
-	here.witness.mu.Unlock()
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOENT) {
-		err = nil
+	defer here.dir.Close()
+	err = l.checkWitness(ctx, here.lastWitness())
+	forgotten = errors.Is(err, errForgotten)
+	if err != nil && !forgotten && !errors.Is(err, errWitnessGone) {
+		return false, err
 	}
-	return l.explain(errors.Join(err, l.settlePending(ctx, here)))
+	if forgotten {
+		if err := here.dir.Remove(witnessFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return true, l.explain(err)
+		}
+	}
+	return forgotten, l.explain(l.settlePending(ctx, here))
 }

@@ -34,6 +34,29 @@ func (s *Server) Start(t T) {
 	}
 }
 
+// Snapshot copies the cluster. Restore puts it back as it was then: the server is one that was
+// restored from a backup of its files, with the same timeline.
+func (s *Server) Snapshot(t T) (restore func()) {
+	t.Helper()
+	backup := s.data() + ".backup"
+	copyTo := func(from, to string) {
+		t.Helper()
+		s.Stop(t, Fast)
+		if err := os.RemoveAll(to); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.room.run("cp", "-Rp", from, to); err != nil {
+			t.Fatal(err)
+		}
+		s.Start(t)
+	}
+	copyTo(s.data(), backup)
+	return func() {
+		t.Helper()
+		copyTo(backup, s.data())
+	}
+}
+
 // Log returns what the server has logged.
 func (s *Server) Log(t T) string {
 	t.Helper()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"idem/test/chaos/lab"
+	"idem/test/chaos/shared/hosts"
 )
 
 // Kinds of events in addition to those of lab.
@@ -192,6 +193,8 @@ func (c *checker) returned(i int, e lab.Event) {
 	case lab.ExitUnrecorded:
 		c.counts.unrecorded++
 	case commandFails:
+	case hosts.Dead:
+		return
 	case -lab.SigKill:
 		if len(killed) == 0 {
 			c.fail(noOddity, i, "call %s died of a signal that the test did not send", e.Call)

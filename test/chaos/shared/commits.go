@@ -31,7 +31,7 @@ type commit struct {
 // The texts are those of ledger/postgres. Without a match, the part fails.
 var (
 	commitOfBegin  = commit{"Begin", [][]byte{[]byte("nextval"), []byte(".attempt (id, seq")}}
-	commitOfFinish = commit{"Finish", [][]byte{[]byte("ended = pg_catalog.clock_timestamp()"), []byte("exit_code = ")}}
+	commitOfFinish = commit{"Finish", [][]byte{[]byte("output_bytes = i.output_bytes")}}
 )
 
 // ways are what becomes of a lost answer.

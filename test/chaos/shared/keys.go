@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"idem/test/chaos/lab"
+	"idem/test/chaos/shared/hosts"
 )
 
 // key is a key with its journal.
@@ -100,7 +101,7 @@ func (r *stage) beginRun(m *machine, k *key, who string, flags, command []string
 // finish waits for the end of the call and logs it.
 func (c *call) finish() reply {
 	if c == nil {
-		return reply{code: hangOrDead}
+		return reply{code: hosts.Dead}
 	}
 	a := c.end()
 	run := ""

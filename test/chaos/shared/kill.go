@@ -11,9 +11,6 @@ import (
 	"idem/test/chaos/shared/hosts"
 )
 
-// hangOrDead is the code of a call that was killed, or whose host was switched off.
-const hangOrDead = -lab.SigKill
-
 // processesOf returns the processes of a call that are alive. A keeper does not have the
 // environment of its call, so it is found by its parent, while that lives.
 func (r *stage) processesOf(host *hosts.Host, call string) (alive []hosts.Process) {

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"idem/test/chaos/lab"
+	"idem/test/chaos/shared/hosts"
 )
 
 // shares is the number of answers that a key gets before the next one takes its place.
@@ -150,7 +151,7 @@ func (r *trial) operate(rng *rand.Rand, m *machine, k *key) {
 	k.journal.Add(lab.Event{Kind: lab.Marked, Call: k.name + "/op." + m.name, Code: c.code})
 	r.note("mark %s %s: %d %s", k.name, mark, c.code, strings.TrimSpace(c.err()))
 	switch c.code {
-	case 0, lab.ExitUsage, lab.ExitLedger, lab.ExitBusy, hangOrDead: // usage: it has succeeded since
+	case 0, lab.ExitUsage, lab.ExitLedger, lab.ExitBusy, -lab.SigKill, hosts.Dead: // usage: it has succeeded since
 	default:
 		r.trouble.add(noOddity, k.name, "idem mark %s: status %d: %s", mark, c.code, c.err())
 	}

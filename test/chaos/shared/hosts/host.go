@@ -49,8 +49,8 @@ type Proc struct {
 	code    int
 }
 
-// Dead is the code of a program whose host was switched off.
-const Dead = -int(unix.SIGKILL)
+// Dead is the code of a program whose host was switched off. It may have ended before.
+const Dead = -1001
 
 // On switches a host on. child makes a command that runs Agent with the given arguments.
 func On(name string, child func(args ...string) *exec.Cmd) (*Host, error) {
