@@ -46,6 +46,22 @@ func TestScript(t *testing.T) {
 	})
 }
 
+// TestSiblingAtEntry runs the script about siblings by the released program, which becomes the
+// sibling before Go's runtime starts.
+func TestSiblingAtEntry(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Files:               []string{filepath.Join(scriptDir, "sibling.txtar")},
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			err := scriptSetup(env)
+			env.Setenv("PATH", binary()+string(os.PathListSeparator)+env.Getenv("PATH"))
+			return err
+		},
+		Cmds:      scriptCommands,
+		Condition: scriptCondition,
+	})
+}
+
 // scriptCondition knows these conditions:
 //
 //	[root]          the scripts run as root

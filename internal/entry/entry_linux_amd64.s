@@ -5,8 +5,8 @@
 //
 // Under a limit that is too low, Go's runtime would end the process before main,
 // with a dump of its stacks and status 2. idem_start checks these limits first. If
-// one is too low, it prints one line and exits with 69. Otherwise it jumps to the
-// runtime's entry point.
+// one is too low, it prints one line and exits with 69. Otherwise it jumps to
+// idem_sibling, and that to the runtime's entry point.
 //
 // At entry, SP points to argc. The kernel defines no other register.
 
@@ -91,7 +91,7 @@ processes:
 
 start:
 	ADDQ	$32, SP
-	JMP	_rt0_amd64_linux(SB)
+	JMP	idem_sibling(SB)
 
 nospace:
 	MOVQ	·noSpace+0(SB), SI

@@ -140,6 +140,9 @@ func (s *leases) renewNow(batch []*held, shortest time.Duration) {
 	pause := retryAfter(shortest)
 	if s.renew(batch, shortest) {
 		pause = renewAfter(shortest)
+		if pause > idleTime { // many waiting or running commands then have few connections
+			s.session.Close()
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
