@@ -176,6 +176,9 @@ func (l *Ledger) seen(ctx context.Context, r record, processes func() map[string
 		if rec.Alive, err = here.alive(rec.ID, state); rec.Alive || err != nil {
 			return rec, l.explain(err)
 		}
+		if state == ledger.Failed && r.lease.holder == (wire.UUID{}) {
+			return rec, nil // the row and the locks agree
+		}
 		again, err := l.read(ctx, rec.ID)
 		if err != nil {
 			return rec, err

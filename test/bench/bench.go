@@ -30,6 +30,7 @@ type bench struct {
 	results          map[string]*raceResult // by work
 	crowds           []*crowdRace
 	syncs            map[int]float64 // fsyncs of a batch for each item, by jobs at once
+	sharedDemands    []demand
 }
 
 // raceResult has the samples of one race.
@@ -84,6 +85,9 @@ func measure(o *options) (*result, error) {
 	}
 	if o.work == "" || o.work == eachWork {
 		steps = append(steps, b.measureBatches)
+	}
+	if o.work == sharedWork { // a full run does not require PostgreSQL
+		steps = append(steps, b.measureShared)
 	}
 	if len(steps) == 0 {
 		return nil, fmt.Errorf("--work %q: there is no such column", o.work)

@@ -16,6 +16,9 @@ const (
 
 // demands returns the demands on idem, each with its figure and verdict.
 func (b *bench) demands() []demand {
+	if b.work == sharedWork {
+		return b.sharedDemands
+	}
 	hit := func(reference string) float64 { return b.ratio("true", idem, replay, reference, first) }
 	all := []demand{
 		atMost("replay of true / Go hello-world", 2.4, hit(hello)),

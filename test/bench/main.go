@@ -38,7 +38,7 @@ func run(args []string) error {
 	flags.StringVar(&o.svg, "svg", "", "draw a bar chart into this `FILE`")
 	flags.StringVar(&o.from, "from", "", "measure nothing: print the result that --json wrote to this `FILE`")
 	flags.StringVar(&o.idem, "idem", "", "measure the program at this `PATH` instead of building idem")
-	flags.StringVar(&o.work, "work", "", "measure only the column `NAME`, such as true or 100 MiB, or each")
+	flags.StringVar(&o.work, "work", "", "measure only the column `NAME`, such as true or 100 MiB, or each, or shared, which requires PostgreSQL and PgBouncer")
 	flags.IntVar(&o.keys, "keys", -1, "also measure a replay from a ledger of `N` keys, and keep that ledger for the next run (0: none; -1: 1,000,000, quick none)")
 	_ = flags.Parse(args) // exits after an error
 	if o.keys < 0 {

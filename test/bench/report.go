@@ -166,7 +166,10 @@ func (r *result) printDemands(w io.Writer) {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, d := range r.Demands {
 		figure, limit := rig.Unknown, fmt.Sprintf("<= %g", d.Most)
-		if d.Most == 0 {
+		switch {
+		case d.Least != 0 && d.Least == d.Most:
+			limit = fmt.Sprintf("= %g", d.Least)
+		case d.Least != 0:
 			limit = fmt.Sprintf(">= %g", d.Least)
 		}
 		if d.Verdict != rig.Unknown {

@@ -211,7 +211,9 @@ func (r *runs) demands() string {
 	b.WriteString("| figure | demand | measured | |\n| --- | --- | --: | --- |")
 	for _, d := range r.bench.Demands {
 		limit, verdict := "at most "+digits(d.Most), d.Verdict
-		if d.Most == 0 {
+		if d.Least != 0 && d.Least == d.Most {
+			limit = "exactly " + digits(d.Least)
+		} else if d.Least != 0 {
 			limit = "at least " + digits(d.Least)
 		}
 		measured := strings.TrimSpace(digits(d.Figure) + " " + d.Unit)

@@ -76,7 +76,7 @@ func (c *Config) split() *Error {
 			switch {
 			case t.chosen:
 			case loopback(t.host) && c.settings["sslnegotiation"] != "direct":
-				t.mode = "prefer"
+				t.mode = c.loopbackMode()
 			default:
 				t.mode = "require"
 			}
@@ -88,6 +88,17 @@ func (c *Config) split() *Error {
 	}
 	c.settings["host"], c.settings["port"] = c.lists()
 	return nil
+}
+
+// loopbackMode returns the default of sslmode for a loopback address: plain text first, because
+// it does not leave this host. TLS first would cost a second connection where the server has
+// none. If a setting is about TLS, TLS comes first.
+func (c *Config) loopbackMode() string {
+	s := c.settings
+	if s["sslrootcert"] != "" || s["sslcert"] != "" || s["channel_binding"] == "require" {
+		return "prefer"
+	}
+	return "allow"
 }
 
 // lists returns the hosts and the ports of the targets.

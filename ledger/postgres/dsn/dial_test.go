@@ -145,7 +145,7 @@ func TestServerWithoutTLS(t *testing.T) {
 	place := s.TCPURL(pgtest.CI, pgtest.Database, "")
 	_, err := dial(t, with(t, place, nil, "sslmode=require"), none(t), hang)
 	wantFailure(t, err, dsn.TLS, "the server does not support TLS, which sslmode=require requires")
-	if got := value(t, strings.Replace(place, "sslmode=disable", "", 1), none(t), "select 1"); got != "1" { // prefer, on this host
+	if got := value(t, strings.Replace(place, "sslmode=disable", "", 1), none(t), "select 1"); got != "1" { // on this host, it may be plain text
 		t.Errorf("got %s, want 1", got)
 	}
 }
@@ -311,4 +311,13 @@ func TestPooler(t *testing.T) {
 		err = conn.ExecParams(t.Context(), "select 1", nil, nil, nil, nil).Read().Err
 	}
 	wantFailure(t, err, dsn.Unreachable, "")
+}
+
+func TestTLSOnThisHostIfTheServerWantsIt(t *testing.T) {
+	s := pgtest.Start(t, pgtest.Options{TLS: true, HBA: []string{"hostnossl all all 127.0.0.1/32 reject"}})
+	place := with(t, pgtest.URL(s.TCPAddr(), pgtest.CI, pgtest.Database, ""), url.UserPassword(pgtest.CI, pgtest.Password))
+	got := value(t, place, none(t), "select ssl::text from pg_catalog.pg_stat_ssl where pid = pg_catalog.pg_backend_pid()")
+	if got != "true" {
+		t.Errorf("TLS is %s, want true", got)
+	}
 }
