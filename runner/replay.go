@@ -48,7 +48,7 @@ func lacksOf(a ledger.Attempt, gaps ledger.Gaps) Lacks {
 		k.Unknown = true
 	case a.NoOutput || gaps.Unwanted:
 		k.NotStored = a.OutputBytes > 0
-	case a.Truncated && a.Reason == ledger.ReasonTransaction: // what was recorded when idem died
+	case a.Truncated && a.Reason == ledger.ReasonTransaction: // the part that was recorded when idem died
 		k.Incomplete = true
 	case a.Truncated:
 		unknown := gaps.Unknown > 0 || gaps.Total() == 0

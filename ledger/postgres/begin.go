@@ -63,8 +63,8 @@ func (c *claim) beginKept(ctx context.Context, e *execution, s ledger.Start) err
 	return nil
 }
 
-// begin records the attempt. Most attempts need one statement. The others change several
-// records, in a transaction that first locks and reads them.
+// begin records the attempt. Most attempts need one statement. An attempt that changes
+// several records needs a transaction that first locks and reads them.
 func (c *claim) begin(ctx context.Context, e *execution, s ledger.Start) error {
 	c.mu.Lock()
 	f, dirty := c.now, c.dirty
@@ -89,8 +89,8 @@ func (c *claim) begin(ctx context.Context, e *execution, s ledger.Start) error {
 	return c.beginMany(ctx, e, s, f.own.rec.Current)
 }
 
-// unchanging reports whether the record can begin as a child of parent with a change of its own
-// row alone. The zero parent keeps the recorded one. A parent that has a row above it may become
+// unchanging reports whether the record can begin as a child of parent with a change of one
+// row. The zero parent keeps the recorded one. A parent that has a row above it may become
 // a child of that, and then each change locks all rows above.
 func (f *family) unchanging(parent ledger.ID) bool {
 	if parent == (ledger.ID{}) && f.own.parent == nil {

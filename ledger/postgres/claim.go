@@ -172,9 +172,11 @@ func (c *claim) ask(ctx context.Context, known wire.UUID, last evidence, searche
 	l := c.ledger
 	holder := wire.UUID(uuid.New())
 	h := &held{id: c.name[:], holder: holder, length: l.opt.Lease, keep: l.opt.Keep, lost: make(chan struct{})}
-	take := l.many(claimSQL, append([]wire.Arg{wire.Bytes(c.name[:]), wire.Raw(c.id.Namespace), wire.Raw(c.id.Key), wire.Raw(c.id.Window), wire.ID(holder),
+	take := l.many(claimSQL, append([]wire.Arg{
+		wire.Bytes(c.name[:]), wire.Raw(c.id.Namespace), wire.Raw(c.id.Key), wire.Raw(c.id.Window), wire.ID(holder),
 		wire.ID(c.here.site), wire.Raw(l.host), wire.Int(os.Getpid()), wire.Int(l.opt.Lease.Microseconds()), wire.Bool(!l.opt.Keep),
-		wire.ID(known), wire.Int(format), wire.Bool(searched), wire.Bool(person)}, last.args()...)...)
+		wire.ID(known), wire.Int(format), wire.Bool(searched), wire.Bool(person),
+	}, last.args()...)...)
 	take.Each = func(row *wire.Row) error {
 		kept = row.Bool()
 		c.here.confirmations(row.Int())

@@ -13,7 +13,8 @@ import (
 )
 
 // Confirm accepts the present content of the ledger. After a promotion or a restore, it does so for
-// all hosts. That needs the right to change the table meta, which only the owner of the tables has.
+// all hosts. The role then needs the right to change the table meta. Only the owner of the tables
+// has this right.
 // If another ledger is at the URL, or the server has forgotten what this host had recorded, Confirm
 // accepts that for this host.
 func Confirm(ctx context.Context, place string, o ConnectOptions) (Report, error) {

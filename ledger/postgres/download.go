@@ -26,7 +26,6 @@ type pages struct {
 	next  int         // the number of the next piece
 	size  int64       // bytes so far
 	to    io.WriterAt // receives them
-	err   error       // of to
 }
 
 // stmt reads the next page.

@@ -54,7 +54,7 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 	ctx = context.WithoutCancel(ctx)
 	reason := o.Reason
 	if reason == ledger.ReasonExit && !c.ledger.leases.exited(c.held) {
-		reason = ledger.ReasonLost // what is left of the command must end
+		reason = ledger.ReasonLost // the rest of the command must end
 	}
 	defer e.endCommand(reason)
 	a := e.attempt

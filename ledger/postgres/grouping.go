@@ -7,7 +7,7 @@ import (
 )
 
 // Together implements ledger.Grouping. Changes that are one statement each go to the server as
-// one statement. The others take turns.
+// one statement. Other changes take turns.
 func (l *Ledger) Together(ctx context.Context, changes ...func(ctx context.Context)) {
 	l.session.Together(ctx, changes...)
 }

@@ -36,7 +36,7 @@ type keeper struct {
 	unsent map[string]bool // attempts whose outcomes idem may not have sent
 }
 
-// Keeper runs a keeper if the arguments of this process ask for one. It returns the exit
+// Keeper runs a keeper if the arguments of this process demand it. It returns the exit
 // status. The name of the program is not in args. Keeper must be called before anything is
 // opened.
 func Keeper(args []string) (status int, asked bool) {

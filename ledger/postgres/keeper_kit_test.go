@@ -39,8 +39,10 @@ type job struct {
 func helperIdem() int {
 	var j job
 	must0(json.Unmarshal([]byte(os.Getenv("JOB")), &j))
-	o := Options{Lease: j.Lease, LocalBase: j.Base, Keep: j.Keep, Keeper: KeeperArgs, ConnectTimeout: 2 * time.Second, FinishTimeout: time.Second,
-		Warn: func(s string) { fmt.Println("warning:", s) }}
+	o := Options{
+		Lease: j.Lease, LocalBase: j.Base, Keep: j.Keep, Keeper: KeeperArgs, ConnectTimeout: 2 * time.Second, FinishTimeout: time.Second,
+		Warn: func(s string) { fmt.Println("warning:", s) },
+	}
 	if j.NoKeeper {
 		o.Keeper = nil
 	}
@@ -57,8 +59,10 @@ func helperIdem() int {
 	defer s.Stop()
 	ctx, cancel := context.WithCancel(ctx)
 	go func() { <-c.Lost(); fmt.Println("lost"); cancel() }()
-	cmd := proc.Command{Path: "/bin/bash", Args: []string{"bash", "-c", j.Script}, Env: append(os.Environ(), ledger.RunIDVar+"="+run),
-		Inherit: x.(ledger.Inheriting).Descriptors(), Stdin: os.Stdin, KillAfter: l.opt.KillAfter}
+	cmd := proc.Command{
+		Path: "/bin/bash", Args: []string{"bash", "-c", j.Script}, Env: append(os.Environ(), ledger.RunIDVar+"="+run),
+		Inherit: x.(ledger.Inheriting).Descriptors(), Stdin: os.Stdin, KillAfter: l.opt.KillAfter,
+	}
 	end, err := cmd.Run(ctx, s)
 	must0(err)
 	o2 := ledger.Outcome{State: ledger.Failed, Reason: ledger.ReasonExit, ExitCode: end.ExitCode, Signal: int(end.Signal), Final: true}

@@ -22,8 +22,10 @@ func (l *Ledger) Late(ctx context.Context, id ledger.ID) ([]ledger.Attempt, erro
 	var all []ledger.Attempt
 	s := l.stmt("select run_id, ended, state, reason, exit_code, signal, host from {s}.late where id = $1 order by ended, run_id", wire.Bytes(nameOf(id)))
 	s.Each = func(row *wire.Row) error {
-		a := ledger.Attempt{RunID: row.Text(), Ended: row.Time(), State: ledger.State(row.Text()), Reason: ledger.Reason(row.Text()),
-			ExitCode: int(row.Int()), Signal: int(row.Int())}
+		a := ledger.Attempt{
+			RunID: row.Text(), Ended: row.Time(), State: ledger.State(row.Text()), Reason: ledger.Reason(row.Text()),
+			ExitCode: int(row.Int()), Signal: int(row.Int()),
+		}
 		a.Owner.Host = row.Text()
 		all = append(all, a)
 		return nil

@@ -59,10 +59,23 @@ func TestListOverManyPages(t *testing.T) {
 		return ledger.PhaseSucceeded
 	}
 	for _, f := range []ledger.Filter{
-		{}, {Namespace: "default"}, {Limit: 1}, {Limit: listPage}, {Limit: listFirst + 1, Namespace: "default"}, {Limit: 2 * n},
-		{TopLevel: true}, {Phase: ledger.PhaseInterrupted}, {Phase: ledger.PhaseRunning}, {Phase: ledger.PhaseFailed, Limit: 200},
-		{Phase: ledger.PhaseSucceeded, Glob: "b:*"}, {Phase: ledger.PhaseRetry}, {Phase: ledger.PhaseNone}, {Glob: "a:*", Limit: listFirst + 7},
-		{Glob: "*:0"}, {Key: "a:0"}, {Namespace: "none"},
+		{},
+		{Namespace: "default"},
+		{Limit: 1},
+		{Limit: listPage},
+		{Limit: listFirst + 1, Namespace: "default"},
+		{Limit: 2 * n},
+		{TopLevel: true},
+		{Phase: ledger.PhaseInterrupted},
+		{Phase: ledger.PhaseRunning},
+		{Phase: ledger.PhaseFailed, Limit: 200},
+		{Phase: ledger.PhaseSucceeded, Glob: "b:*"},
+		{Phase: ledger.PhaseRetry},
+		{Phase: ledger.PhaseNone},
+		{Glob: "a:*", Limit: listFirst + 7},
+		{Glob: "*:0"},
+		{Key: "a:0"},
+		{Namespace: "none"},
 	} {
 		got, err := ledger.Collect(l.List(t.Context(), f))
 		must(t, err)

@@ -158,8 +158,8 @@ func (s *local) make() error {
 	return s.dir.Sync(".")
 }
 
-// identify sets the site. Besides the file, it depends on the identity of the locks and on the
-// boot of the kernel: locks of a copied directory, or from before a reboot, are other locks.
+// identify sets the site. It depends on the file, on the identity of the locks and on the boot of
+// the kernel. Locks of a copied directory, or from before a reboot, are other locks.
 func (s *local) identify() error {
 	content, err := readFile(s.dir, "site")
 	if err != nil {

@@ -33,8 +33,8 @@ func (l *Ledger) many(sql string, row ...wire.Arg) *wire.Stmt {
 
 // claimSQL takes the claim of a record, and creates its row. It does nothing while another
 // holder's lease is valid, unless that holder was on this host: its lock is free, so it is dead. If
-// its attempt has no recorded end, its processes must have been searched first: a keeper that
-// finds another holder in the row would end them. person is for a claim that only a person may end.
+// its attempt has no recorded end, its processes must have been searched first. A keeper would end
+// them when it finds another holder in the row. person is for a claim that only a person may end.
 // It also does nothing if the server has forgotten the witness of the host.
 // It is not durable: if the server forgets it, Begin finds another holder or none. The row of a
 // key without a history has generation 0, see family.resolve. It returns whether only a person
@@ -61,7 +61,7 @@ var claimSQL = "with " + input("id bytea", "namespace bytea", "key bytea", "win 
 
 // beginSQL moves the current attempt to the table attempt, and stores the new one in its place.
 // A running one was lost. The row of the parent is locked against a new series until the commit.
-// The parent is no child, so it is not stale.
+// The parent has no parent, so it is not stale.
 var beginSQL = "with " + input("id bytea", "holder uuid", "was_run text", "was_state text", "was_generation int8", "generation int8", "run_id text",
 	"fingerprint bytea", "host bytea", "pid int8", "usr bytea", "parent bytea", "series int8", "storage int8", "parent_run text", "inputs bytea") + `,
 	p as materialized (select r.id, r.series from {s}.record r where r.id in (select i.parent from i) and r.parent is null

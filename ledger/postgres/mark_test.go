@@ -93,8 +93,10 @@ func TestErrorsOfTheLedger(t *testing.T) {
 		"no right":           {"revoke usage on schema {s} from " + pgtest.CI, ledger.ErrDenied, ledger.ErrDenied},
 		"no right to write":  {"revoke insert, update on {s}.record from " + pgtest.CI, nil, ledger.ErrDenied},
 		"newer, can be read": {"update {s}.meta set format = 2, min_writer = 2", nil, ledger.ErrVersion},
-		"newer, cannot be read": {"update {s}.meta set format = 2, min_writer = 2, min_reader = 2; alter table {s}.record rename to record2",
-			ledger.ErrVersion, ledger.ErrVersion},
+		"newer, cannot be read": {
+			"update {s}.meta set format = 2, min_writer = 2, min_reader = 2; alter table {s}.record rename to record2",
+			ledger.ErrVersion, ledger.ErrVersion,
+		},
 		"meta is empty": {"delete from {s}.meta", nil, ledger.ErrCorrupt},
 	} {
 		t.Run(name, func(t *testing.T) {

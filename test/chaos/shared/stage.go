@@ -181,12 +181,6 @@ type reply struct {
 func (r reply) out() string { return lab.Read(r.file + ".out") }
 func (r reply) err() string { return lab.Read(r.file + ".err") }
 
-// line returns the first line of the output.
-func (r reply) line() string {
-	line, _, _ := strings.Cut(r.out(), "\n")
-	return line
-}
-
 // call calls idem on the machine and waits for its end, at most lab.Patience.
 // id is "" for a call whose processes are not to be killed.
 func (m *machine) call(id, file, ledger string, args ...string) reply {
