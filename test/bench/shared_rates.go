@@ -21,7 +21,7 @@ func (s *shared) measureRates() {
 	s.progress("%s: rates", sharedWork)
 	s.demand(unit("1/s", atLeast("shared: claims at 8 connections", 2000, s.claims(8))))
 	s.demand(unit("1/s", atLeast("shared: items of each, 256 a statement, without the spawn", 5000, s.items(256))))
-	s.demand(unit("%", atLeast("shared: renewals that change no index (HOT)", 95, s.hot(2000))))
+	s.demand(unit("%", atLeast("shared: renewals that change no index (HOT)", 95, s.hot(200))))
 }
 
 func unit(name string, d demand) demand {
@@ -136,7 +136,7 @@ func (s *shared) items(size int) float64 {
 // at 10,000 renewals.
 func (s *shared) hot(n int) float64 {
 	place := s.ledger(s.server, via(s.server.Addr()))
-	l := s.open(place, postgres.Options{Lease: 10 * time.Second})
+	l := s.open(place, postgres.Options{Lease: 2 * time.Second})
 	schema := schemaOf(place)
 	claims := make([]ledger.Claim, n)
 	defer s.release(claims)
