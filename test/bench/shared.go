@@ -27,7 +27,7 @@ const (
 	tlsRow    = "idem, TLS verify-full and SCRAM"
 )
 
-// shared measures a ledger on PostgreSQL, with separate servers.
+// shared measures a ledger on PostgreSQL. It starts the servers.
 type shared struct {
 	*bench
 	kit
@@ -37,7 +37,7 @@ type shared struct {
 	demands []demand
 }
 
-// kit is the pgtest.T of a program. A failure ends measureShared, as it would end a test.
+// kit is the pgtest.T of a program. A failure ends measureShared.
 type kit struct{ cleanups []func() }
 
 // ended is the panic by which a kit ends the caller.

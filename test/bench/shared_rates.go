@@ -83,7 +83,7 @@ func (s *shared) claims(n int) float64 {
 	return float64(n*each) / took.Seconds()
 }
 
-// release releases claims: their leases must not be renewed during the next measurement.
+// release releases claims. Otherwise their leases would be renewed during the next measurement.
 func (s *shared) release(claims []ledger.Claim) {
 	var all sync.WaitGroup
 	for _, c := range claims {
