@@ -50,8 +50,10 @@ func (c *claim) beginMany(ctx context.Context, e *execution, s ledger.Start, was
 		if f.own.rec.Current.RunID == s.RunID { // an earlier try was committed, and its answer was lost
 			return c.readCommitted(e, f)
 		}
-		if now := f.own.rec.Current; now.RunID != "" && (now.RunID != was.RunID || now.State != was.State) {
-			return ledger.ErrChanged // the attempt before has got its outcome, see done.go
+		// An attempt before may have got its outcome, see done.go. Another running one is that of a
+		// Begin of this claim whose answer was lost.
+		if now := f.own.rec.Current; now.RunID != "" && now.State != ledger.Running && (now.RunID != was.RunID || now.State != was.State) {
+			return ledger.ErrChanged
 		}
 		if err := mutexes.take(t); err != nil {
 			return err
