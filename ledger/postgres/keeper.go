@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -186,21 +187,25 @@ func (k *keeper) deliver() {
 	ctx, cancel := context.WithTimeout(context.Background(), deliverFor)
 	defer cancel()
 	for pause := time.Second; ctx.Err() == nil; pause = min(2*pause, deliverPause) {
-		names, err := k.here.pending()
 		again := false
-		for _, name := range names {
-			if len(name) < runLength || !k.unsent[name[:runLength]] {
-				continue
-			}
+		for _, name := range k.kept() {
 			err := k.ledger.deliverOne(ctx, k.here, name)
 			again = again || errors.Is(err, ledger.ErrUnreachable) || errors.Is(err, errLocked)
 		}
-		if err != nil || !again {
+		if !again {
 			return
 		}
 		k.ledger.session.Close()
-		time.Sleep(pause)
+		for end := time.Now().Add(pause); time.Now().Before(end) && len(k.kept()) > 0; { // another call may send them
+			time.Sleep(min(pause, keptPause))
+		}
 	}
+}
+
+// kept returns the names of the outcomes that idem could not send and that are still kept.
+func (k *keeper) kept() []string {
+	names, _ := k.here.pending()
+	return slices.DeleteFunc(names, func(name string) bool { return len(name) < runLength || !k.unsent[name[:runLength]] })
 }
 
 // runLength is the length of a run ID, with which the name of a kept outcome begins.
@@ -210,4 +215,5 @@ const runLength = len("00000000-0000-0000-0000-000000000000")
 const (
 	deliverFor   = 24 * time.Hour
 	deliverPause = 5 * time.Minute
+	keptPause    = 2 * time.Second // between two looks at the directory
 )

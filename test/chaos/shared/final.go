@@ -4,6 +4,7 @@ package shared
 
 import (
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -43,6 +44,9 @@ func (r *trial) decide(m *machine, k *key) {
 			k.journal.Add(lab.Event{Kind: lab.MarkRetry, Call: k.name + "/op.end"})
 			c := m.call("", k.name+".op", m.url, "mark", "retry", k.name, "--note", "the end")
 			k.journal.Add(lab.Event{Kind: lab.Marked, Call: k.name + "/op.end", Code: c.code})
+			if c.code == lab.ExitUsage && strings.Contains(c.err(), "because it has succeeded") {
+				continue // its outcome was kept on a host, and was sent just now
+			}
 			if c.code != 0 {
 				r.trouble.add(noStanding, k.name, "idem mark retry: status %d: %s", c.code, c.err())
 				return

@@ -24,6 +24,9 @@ func TestScenesHaveAllPoints(t *testing.T) {
 	for _, glob := range []string{"cmd/*.go", "runner/*.go", "proc/*.go", "ledger/*.go", "ledger/*/*.go"} {
 		files, _ := filepath.Glob(filepath.Join(root, glob))
 		for _, file := range files {
+			if filepath.Base(filepath.Dir(file)) == "postgres" {
+				continue // the scenes have a local ledger
+			}
 			b, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
