@@ -22,7 +22,10 @@ type follower struct {
 // The times between two looks at the processes of commands.
 const (
 	followPause = 500 * time.Millisecond
-	watchPause  = time.Minute // only a note changes anything, and leases.run looks at the clock
+	// A look takes at most 1/followShare of the time, unless the pause would be too long.
+	followShare        = 200
+	longestFollowPause = 5 * time.Second
+	watchPause         = time.Minute // only a note changes anything, and leases.run looks at the clock
 )
 
 // giveBackTimeout bounds the time for which the keeper has the lock of a key that it gives back.
@@ -58,6 +61,7 @@ func (k *keeper) follow() {
 		if left == 0 && k.gone.Load() {
 			return
 		}
+		begun := time.Now()
 		for _, h := range all {
 			if k.over(h) {
 				k.mu.Lock()
@@ -65,6 +69,9 @@ func (k *keeper) follow() {
 				k.drop(h)
 				k.mu.Unlock()
 			}
+		}
+		if len(all) > 0 { // a search of all processes can take long
+			pause = min(max(pause, followShare*time.Since(begun)), longestFollowPause)
 		}
 		select {
 		case <-k.wake:
