@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"idem/ledger/filelock"
@@ -134,7 +135,8 @@ func (k *keeper) over(h *held) bool {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), giveBackTimeout)
 	defer cancel()
-	if k.givenBack(ctx, h) == nil {
+	err = k.givenBack(ctx, h)
+	if err == nil || errors.Is(err, errForgotten) { // a person decides; the lease ends by itself
 		return true
 	}
 	s.mu.Lock()
