@@ -10,7 +10,6 @@ import (
 
 	"idem/ledger"
 	"idem/ledger/postgres/pgtest"
-	"idem/ledger/postgres/wire"
 )
 
 // BenchmarkItems claims, begins and finishes keys, 256 at the same time.
@@ -22,9 +21,6 @@ func BenchmarkItems(b *testing.B) {
 	must(b, err)
 	defer l.Close()
 	const slots = 256
-	for _, step := range []string{"claim", "begin", "finish"} {
-		_ = step
-	}
 	var claims [slots]ledger.Claim
 	var runs [slots]ledger.Execution
 	together := func(f func(ctx context.Context, i int)) {
@@ -58,5 +54,4 @@ func BenchmarkItems(b *testing.B) {
 		all.Wait()
 	}
 	b.ReportMetric(float64(n*slots)/b.Elapsed().Seconds(), "items/s")
-	_ = wire.Read
 }
