@@ -11,6 +11,8 @@ var (
 	ErrNotFound = errors.New("nothing is recorded")
 	// ErrChanged: the record differs from the one that the caller expected.
 	ErrChanged = errors.New("another call changed the record")
+	// ErrHistory: the ledger does not replace the history that the record has.
+	ErrHistory = errors.New("the ledger keeps the history of the key")
 	// ErrLost: another run has taken the key over, so this run cannot finish the
 	// attempt.
 	ErrLost = errors.New("another run has taken the key over")
@@ -40,6 +42,8 @@ var (
 	ErrReadOnly = errors.New("the ledger is read-only")
 	// ErrUnreachable: the server of the ledger does not answer, or refuses connections.
 	ErrUnreachable = errors.New("cannot reach the ledger")
+	// ErrTooLate: the claim was lost before the command could be started.
+	ErrTooLate = fmt.Errorf("%w: the lease ended before the command could be started", ErrUnreachable)
 	// ErrFailedOver: the server was promoted or restored since a person confirmed its
 	// content, so it may have forgotten successes.
 	ErrFailedOver = errors.New("the database was promoted or restored")

@@ -101,3 +101,19 @@ type Successes interface {
 
 // Tally is a number of records by phase.
 type Tally map[Phase]int
+
+// Total returns the number of all its records.
+func (t Tally) Total() int {
+	n := 0
+	for _, k := range t {
+		n += k
+	}
+	return n
+}
+
+// Add adds the records of another tally.
+func (t Tally) Add(o Tally) {
+	for phase, n := range o {
+		t[phase] += n
+	}
+}

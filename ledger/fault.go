@@ -9,6 +9,7 @@ import (
 type Error struct {
 	Place string // the ledger's directory, or its URL without a password
 	Err   error
+	Hint  string // a way to mend it, in one line; may be empty
 }
 
 func (e *Error) Error() string {
@@ -28,6 +29,10 @@ type Fault struct {
 	Is   error  // ErrUnsafe or ErrCorrupt, for errors.Is
 	Path string // the file or directory at fault
 	Text string // a description of the fault
+
+	// Moved is the place that the ledger was moved to. For an unfinished copy, it is the
+	// place of the ledger that is being moved, or "".
+	Moved string
 
 	// The following fields are set for a directory only.
 
@@ -55,6 +60,12 @@ const (
 	FaultLostCommits                      // the ledger has fewer commits than the witness counted
 	FaultBadWitness                       // the witness, which counts the commits, cannot be read
 	FaultMutex                            // a mutex cannot be read; no record is affected
+	FaultOutputGone                       // the file with the output of an attempt is missing; its record is not affected
+	FaultOutput                           // the recorded output of an attempt is damaged; its record is not affected
+	FaultKept                             // an outcome that this host keeps for a shared ledger cannot be read
+	FaultMoved                            // the ledger was moved to another place, see Fault.Moved
+	FaultMoveLost                         // the ledger is not at its new place, see Fault.Moved
+	FaultUnfinished                       // the directory is an unfinished copy of a ledger, see Fault.Moved
 )
 
 // The values of Fault.Content.
@@ -75,7 +86,8 @@ const (
 )
 
 func (f *Fault) Error() string {
-	if f.Kind == FaultReplaced { // the replaced files need not be damaged
+	switch f.Kind {
+	case FaultReplaced, FaultMoved, FaultMoveLost, FaultUnfinished: // the files need not be damaged
 		return f.Text
 	}
 	return fmt.Sprintf("%v: %s", f.Is, f.Text)

@@ -12,7 +12,7 @@ import (
 //   - [a-z] matches one character of a set;
 //   - [^a-z] matches one character outside of a set.
 //
-// A slash has no special meaning. In a Filter, the empty pattern selects every key.
+// A slash has no special meaning.
 type Glob string
 
 // maxGlob is the maximum length of a pattern in bytes. It is SQLite's limit

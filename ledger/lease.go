@@ -38,11 +38,14 @@ func (r Record) Kept() bool {
 	return r.Phase() == PhaseInterrupted && r.Lease != nil && r.Lease.Keep && r.Lease.Elsewhere
 }
 
-// Overriding is implemented by a ledger whose claims can be kept, see KeptError.
+// Overriding is implemented by a ledger with claims that only a person may take.
 type Overriding interface {
-	// ClaimKept is Claim on behalf of a person, who has seen that the silent holder and its
-	// command are gone. It takes a claim for which Claim returns a *KeptError.
-	ClaimKept(ctx context.Context, id ID) (Claim, error)
+	// ClaimSettling is Claim on behalf of a person who settles the key. It takes a claim for which
+	// Claim returns a *KeptError: the person has seen that the silent holder and its command are
+	// gone. It does so too for ErrFailedOver, because keys that the database has forgotten must be
+	// settled before a call may start them again. The claim is for one Mark, which takes the key in
+	// the same commit. A Mark that fails leaves the silent holder in its place.
+	ClaimSettling(ctx context.Context, id ID) (Claim, error)
 }
 
 // UnsentError is the error of Finish when the ledger could not be reached or no longer

@@ -87,6 +87,14 @@ type Attempt struct {
 	Files       int    // how many files Ledger.Files returns
 	NoOutput    bool   // no output was to be recorded; Truncated is then false
 	ParentRun   string // of a step or an item: see Origin.RunID
+	// OutputRemoved is when Collecting.RemoveOutputs removed the output, or zero. The output was
+	// recorded before; it is not damaged. Truncated is set too if the output had a known size.
+	OutputRemoved time.Time
+}
+
+// RemoveOutput records that the output was removed at a time.
+func (a *Attempt) RemoveOutput(at time.Time) {
+	a.OutputRemoved, a.Truncated = at, a.Truncated || a.OutputBytes > 0
 }
 
 // Record is all that a ledger stores for one ID. Its state, fingerprint and outcome
@@ -309,6 +317,8 @@ type Execution interface {
 	// is durable when Finish returns. The error is ErrLost when another run has
 	// taken the key over. If o.Reason is ReasonExit, processes that the command
 	// left behind no longer keep the key busy. With any other reason they still do.
+	// When ctx is done, a user does not want to wait any longer. Finish may then return an
+	// *UnsentError at once, if the outcome is kept.
 	Finish(ctx context.Context, o Outcome) (Attempt, error)
 
 	// Abandon undoes Begin, because the command could not be started. The record is

@@ -70,6 +70,8 @@ type Capture struct {
 type Gaps struct {
 	Stdout, Stderr int64
 	Unknown        int64 // from one stream or from both
+	// Removed is Attempt.OutputRemoved. All bytes are then Unknown.
+	Removed time.Time
 	// Unwanted reports whether no output was to be recorded. It is set only for an
 	// attempt of an earlier version, which had no Attempt.NoOutput.
 	Unwanted bool

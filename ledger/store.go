@@ -38,3 +38,16 @@ type Backlog interface {
 	io.Closer
 	Truncate(size int64) error
 }
+
+// Missing is implemented by a Store that its first writer creates.
+type Missing interface {
+	// Missing reports whether nothing has created the ledger yet.
+	Missing(ctx context.Context) (bool, error)
+}
+
+// Sized is implemented by a Store that knows how much space it takes.
+type Sized interface {
+	// Size returns the size of all files of the ledger in bytes, without free space in a file
+	// system. In a shared ledger, it is the size of its tables.
+	Size(ctx context.Context) (int64, error)
+}

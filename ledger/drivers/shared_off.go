@@ -21,16 +21,24 @@ func openShared(string, Options) (ledger.Store, error) { return nil, errNoShared
 func Same(a, b string) bool { return a == b }
 
 // Init creates a shared ledger, or grants roles the use of an existing one.
-func Init(context.Context, string, InitOptions) (Report, error) { return Report{}, errNoShared }
+func Init(context.Context, string, InitOptions) (ledger.Report, error) {
+	return ledger.Report{}, errNoShared
+}
 
 // Check examines a shared ledger and changes nothing.
-func Check(context.Context, string, ConnectOptions) (Report, error) { return Report{}, errNoShared }
+func Check(context.Context, string, ConnectOptions) (ledger.Report, error) {
+	return ledger.Report{}, errNoShared
+}
 
 // Confirm accepts the present content of a shared ledger after a failover.
-func Confirm(context.Context, string, ConnectOptions) (Report, error) { return Report{}, errNoShared }
+func Confirm(context.Context, string, ConnectOptions) (ledger.Report, error) {
+	return ledger.Report{}, errNoShared
+}
 
 // Upgrade brings the tables of a shared ledger to the format of this program.
-func Upgrade(context.Context, string, ConnectOptions) (Report, error) { return Report{}, errNoShared }
+func Upgrade(context.Context, string, ConnectOptions) (ledger.Report, error) {
+	return ledger.Report{}, errNoShared
+}
 
 // Sync sends the outcomes that are kept on this host. It returns how many were sent, and
 // how many are left.

@@ -76,48 +76,34 @@ func placeError(err error) error {
 }
 
 // Init creates a shared ledger, or grants roles the use of an existing one.
-func Init(ctx context.Context, place string, o InitOptions) (Report, error) {
+func Init(ctx context.Context, place string, o InitOptions) (ledger.Report, error) {
 	r, err := postgres.Init(ctx, place, postgres.InitOptions{
-		ConnectOptions: connect(o.ConnectOptions), Grant: o.Grant, GrantDone: o.GrantDone, Failover: o.Failover,
+		ConnectOptions: postgres.ConnectOptions(o.ConnectOptions), Grant: o.Grant, GrantDone: o.GrantDone, Failover: o.Failover,
 	})
-	return report(r), placeError(err)
+	return r, placeError(err)
 }
 
 // Check examines a shared ledger and changes nothing.
-func Check(ctx context.Context, place string, o ConnectOptions) (Report, error) {
-	r, err := postgres.Check(ctx, place, connect(o))
-	return report(r), placeError(err)
+func Check(ctx context.Context, place string, o ConnectOptions) (ledger.Report, error) {
+	r, err := postgres.Check(ctx, place, postgres.ConnectOptions(o))
+	return r, placeError(err)
 }
 
 // Confirm accepts the present content of a shared ledger after a failover.
-func Confirm(ctx context.Context, place string, o ConnectOptions) (Report, error) {
-	r, err := postgres.Confirm(ctx, place, connect(o))
-	return report(r), placeError(err)
+func Confirm(ctx context.Context, place string, o ConnectOptions) (ledger.Report, error) {
+	r, err := postgres.Confirm(ctx, place, postgres.ConnectOptions(o))
+	return r, placeError(err)
 }
 
 // Upgrade brings the tables of a shared ledger to the format of this program.
-func Upgrade(ctx context.Context, place string, o ConnectOptions) (Report, error) {
-	r, err := postgres.Upgrade(ctx, place, connect(o))
-	return report(r), placeError(err)
+func Upgrade(ctx context.Context, place string, o ConnectOptions) (ledger.Report, error) {
+	r, err := postgres.Upgrade(ctx, place, postgres.ConnectOptions(o))
+	return r, placeError(err)
 }
 
 // Sync sends the outcomes that are kept on this host. It returns how many were sent, and
 // how many are left.
 func Sync(ctx context.Context, place string, o ConnectOptions) (sent, left int, err error) {
-	sent, left, err = postgres.Sync(ctx, place, connect(o))
+	sent, left, err = postgres.Sync(ctx, place, postgres.ConnectOptions(o))
 	return sent, left, placeError(err)
-}
-
-func connect(o ConnectOptions) postgres.ConnectOptions {
-	return postgres.ConnectOptions{
-		LocalBase: o.LocalBase, FromFlag: o.FromFlag, TrustPlace: o.TrustPlace, ConnectTimeout: o.ConnectTimeout,
-	}
-}
-
-func report(r postgres.Report) Report {
-	var out Report
-	for _, l := range r.Lines {
-		out.Lines = append(out.Lines, Line{Level: l.Level, Name: l.Name, Text: l.Text, Hint: l.Hint})
-	}
-	return out
 }

@@ -85,8 +85,14 @@ func TicketName(ticket int64) Name {
 // Space is the set of all locks of a ledger. An error is a *ledger.Fault when the lock
 // files are missing or are not those of the ledger.
 type Space interface {
-	// Create creates the files that the locks need in the ledger's directory.
-	Create() error
+	// Create creates the files that the locks need in the ledger's directory. The file on
+	// which writers queue has the content first, if there is any, from the start.
+	Create(first []byte) error
+	// Remove takes the name of these files away, so that no process finds them.
+	Remove() error
+	// Busy reports whether another process, or another open file of this one, has any
+	// lock but that of the queue.
+	Busy() (bool, error)
 	// Exists reports whether the files of Create exist. If so, it pins them: from
 	// then on, no other files are accepted as the locks of the ledger.
 	Exists() (bool, error)
@@ -101,6 +107,8 @@ type Space interface {
 	// Queue waits at most Timeout for the turn to write to the ledger. All writers
 	// lock the same file.
 	Queue() (*Lock, error)
+	// Witness opens the file that Queue locks, for reading.
+	Witness() (*os.File, error)
 	// Holders returns processes that have the record's life lock, as far as the
 	// kernel shows them. It returns at most five.
 	Holders(n Name) []ledger.Process
@@ -130,6 +138,42 @@ func (l *Lock) Leave() error {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
 	return l.File.Close()
+}
+
+// End gives the lock of a command's processes up. If the command was killed, those of its
+// processes that go on keep the lock.
+func (l *Lock) End(killed bool) error {
+	if killed {
+		return l.Leave()
+	}
+	return l.Release()
+}
+
+// TakeClaim takes the claim of a record for a call. The error is ErrHeld if another call has it.
+// It is ErrHeld with leftover if processes of a command have the life lock. A process takes that
+// only while it holds the claim, so the idem of these processes has died.
+func TakeClaim(s Space, n Name) (lock *Lock, leftover bool, err error) {
+	if lock, err = s.Take(n, Claim); err != nil {
+		return nil, false, err
+	}
+	if leftover, err = lock.OtherHeld(Life); leftover && err == nil {
+		err = ErrHeld
+	}
+	if err != nil {
+		_ = lock.Release()
+		return nil, leftover, err
+	}
+	return lock, false, nil
+}
+
+// InUse reports whether a call has the claim of a record, or processes of its command have the
+// life lock. The claim is looked at first, because life is taken while the claim is held.
+func InUse(s Space, n Name) (bool, error) {
+	claimed, err := s.Held(n, Claim)
+	if claimed || err != nil {
+		return claimed, err
+	}
+	return s.Held(n, Life)
 }
 
 // Init locks init.lock, under which one process at a time creates a ledger and its

@@ -34,7 +34,7 @@ func twoSpaces(t *testing.T, locks func(dir *localdir.Dir) Space) (a, b Space) {
 	if there, err := a.Exists(); there || err != nil {
 		t.Fatalf("got %t, %v", there, err)
 	}
-	must(t, a.Create())
+	must(t, a.Create(nil))
 	if there, err := b.Exists(); !there || err != nil {
 		t.Fatalf("got %t, %v", there, err)
 	}

@@ -23,9 +23,50 @@ type flocks struct{ dir *localdir.Dir }
 // it where the kernel has no open-file-description locks.
 func NewFlocks(dir *localdir.Dir) Space { return &flocks{dir} }
 
-const lockDir = "locks.d"
+const (
+	lockDir     = "locks.d"
+	writersFile = lockDir + "/writers"
+)
 
-func (s *flocks) Create() error { return s.dir.Mkdir(lockDir) }
+// RemovedDir is the name that Remove leaves behind where the locks are a directory.
+const RemovedDir = lockDir + ".old"
+
+func (s *flocks) Create(first []byte) error {
+	if len(first) == 0 {
+		return s.dir.Mkdir(lockDir)
+	}
+	const unfinished = lockDir + ".new"
+	if err := s.dir.Mkdir(unfinished); err != nil {
+		return err
+	}
+	if err := s.dir.Fill(filepath.Join(unfinished, filepath.Base(writersFile)), first); err != nil {
+		return err
+	}
+	return s.dir.Rename(unfinished, lockDir)
+}
+
+// Remove renames locks.d, because it is not empty.
+func (s *flocks) Remove() error { return s.dir.Rename(lockDir, RemovedDir) }
+
+func (s *flocks) Busy() (bool, error) {
+	if err := s.same(); err != nil {
+		return false, err
+	}
+	files, err := os.ReadDir(s.dir.File(lockDir))
+	if err != nil {
+		return false, err
+	}
+	for _, file := range files {
+		name := filepath.Join(lockDir, file.Name())
+		if name == writersFile {
+			continue
+		}
+		if held, err := s.heldFile(name); held || err != nil {
+			return held, err
+		}
+	}
+	return false, nil
+}
 
 func (s *flocks) Gone() error { return s.dir.Damage(ledger.FaultNoLocks, lockDir, "locks.d is gone") }
 
@@ -101,7 +142,11 @@ func (s *flocks) Held(n Name, k Kind) (bool, error) {
 	if err := s.same(); err != nil {
 		return false, err
 	}
-	f, err := s.dir.Open(s.name(n, k), os.O_RDWR, 0)
+	return s.heldFile(s.name(n, k))
+}
+
+func (s *flocks) heldFile(name string) (bool, error) {
+	f, err := s.dir.Open(name, os.O_RDWR, 0)
 	if errors.Is(err, os.ErrNotExist) {
 		return false, nil
 	}
@@ -117,7 +162,7 @@ func (s *flocks) Held(n Name, k Kind) (bool, error) {
 }
 
 func (s *flocks) Queue() (*Lock, error) {
-	f, err := s.open(filepath.Join(lockDir, "writers"))
+	f, err := s.open(writersFile)
 	if err != nil {
 		return nil, err
 	}
@@ -125,6 +170,14 @@ func (s *flocks) Queue() (*Lock, error) {
 		return nil, err
 	}
 	return &Lock{File: f, unlock: func() error { return flock(f, unix.LOCK_UN) }}, nil
+}
+
+// Witness implements Space.
+func (s *flocks) Witness() (*os.File, error) {
+	if err := s.same(); err != nil {
+		return nil, err
+	}
+	return s.dir.Open(writersFile, os.O_RDONLY, 0)
 }
 
 func flock(f *os.File, how int) error {

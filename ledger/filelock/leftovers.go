@@ -2,6 +2,7 @@ package filelock
 
 import (
 	"slices"
+	"sync"
 
 	"idem/ledger"
 )
@@ -37,4 +38,40 @@ func LeftoversOf(runID string) []ledger.Process {
 		}
 	}
 	return nil
+}
+
+// SearchOnce returns a function that reports whether an attempt has processes. Its first call
+// searches twice, as LeftoversOf does. Further calls use what was found then.
+func SearchOnce() func(runID string) bool {
+	search := sync.OnceValue(func() [2]map[string][]ledger.Process {
+		return [2]map[string][]ledger.Process{AllLeftovers(), AllLeftovers()}
+	})
+	return func(runID string) bool { found := search(); return len(found[0][runID])+len(found[1][runID]) > 0 }
+}
+
+// Ended returns a function that reports whether an attempt has no process any more.
+func Ended(runID string) func() (bool, error) {
+	var found Leftovers
+	return func() (bool, error) { return !found.Alive() && !found.Find(runID), nil }
+}
+
+// Unlocked returns a function that reports whether a lock is no longer held.
+func Unlocked(s Space, n Name, k Kind) func() (bool, error) {
+	return func() (bool, error) {
+		held, err := s.Held(n, k)
+		return !held, err
+	}
+}
+
+// AnyOf returns a function that reports whether one of several functions does. It ends at the
+// first error.
+func AnyOf(each []func() (bool, error)) func() (bool, error) {
+	return func() (bool, error) {
+		for _, f := range each {
+			if is, err := f(); is || err != nil {
+				return is, err
+			}
+		}
+		return false, nil
+	}
 }

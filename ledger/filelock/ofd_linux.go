@@ -23,25 +23,46 @@ func New(dir *localdir.Dir) Space { return &ofdLocks{dir: dir} }
 // probability of 1 in 5. Such records would only wait for each other.
 type ofdLocks struct{ dir *localdir.Dir }
 
-const queueByte = 0
+const (
+	lockFile  = "locks"
+	queueByte = 0
+)
 
-func (s *ofdLocks) Create() error {
-	f, err := s.dir.Create("locks", os.O_RDWR|os.O_EXCL)
+func (s *ofdLocks) Create(first []byte) error {
+	if len(first) > 0 {
+		return s.dir.Fill(lockFile, first)
+	}
+	f, err := s.dir.Create(lockFile, os.O_RDWR|os.O_EXCL)
 	if err != nil {
 		return err
 	}
 	return f.Close()
 }
 
+func (s *ofdLocks) Remove() error { return s.dir.Remove(lockFile) }
+
+func (s *ofdLocks) Busy() (bool, error) {
+	f, err := s.open(os.O_RDWR)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	lk := unix.Flock_t{Type: unix.F_WRLCK, Start: queueByte + 1, Len: 0} // all bytes that follow
+	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &lk); err != nil {
+		return false, os.NewSyscallError("fcntl", err)
+	}
+	return lk.Type != unix.F_UNLCK, nil
+}
+
 func (s *ofdLocks) Exists() (bool, error) {
-	info, err := s.dir.Lookup("locks")
+	info, err := s.dir.Lookup(lockFile)
 	return info != nil, err
 }
 
 func (s *ofdLocks) Gone() error { return s.dir.Damage(ledger.FaultNoLocks, "locks", "locks is gone") }
 
 func (s *ofdLocks) open(flag int) (*os.File, error) {
-	f, err := s.dir.Open("locks", flag, 0)
+	f, err := s.dir.Open(lockFile, flag, 0)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, s.Gone()
 	}
@@ -123,6 +144,9 @@ func (s *ofdLocks) Queue() (*Lock, error) {
 	}
 	return &Lock{File: f, unlock: func() error { return ofd(f, unix.F_OFD_SETLK, unix.F_UNLCK, queueByte) }}, nil
 }
+
+// Witness implements Space.
+func (s *ofdLocks) Witness() (*os.File, error) { return s.open(os.O_RDONLY) }
 
 func ofd(f *os.File, cmd int, typ int16, at int64) error {
 	for {

@@ -132,7 +132,7 @@ func manyKeys(k *kit) {
 		}
 		return nil
 	})
-	k.same(len(k.list(k.a, ledger.Filter{Phase: ledger.PhaseSucceeded})), 3*crowd, "keys listed")
+	k.same(len(k.list(k.a, ledger.Filter{Phases: ledger.Phases{ledger.PhaseSucceeded}})), 3*crowd, "keys listed")
 }
 
 func listWhileWriting(k *kit) {
@@ -189,7 +189,7 @@ func readingDoesNotDisturb(k *kit) {
 				if _, err := l.Get(k.ctx, id); err != nil {
 					k.Errorf("Get: %v", err)
 				}
-				if _, err := ledger.Collect(l.List(k.ctx, ledger.Filter{Phase: ledger.PhaseRunning})); err != nil {
+				if _, err := ledger.Collect(l.List(k.ctx, ledger.Filter{Phases: ledger.Phases{ledger.PhaseRunning}})); err != nil {
 					k.Errorf("List: %v", err)
 				}
 				if err := l.Wait(k.ctx, key("free")); err != nil {
@@ -257,7 +257,7 @@ func concurrentOpenOfNewLedger(k *kit) {
 	})
 	l, err := k.h.Open(place)
 	k.ok(err, "open")
-	k.same(len(k.list(l, ledger.Filter{Phase: ledger.PhaseSucceeded})), crowd, "keys of those who made the ledger")
+	k.same(len(k.list(l, ledger.Filter{Phases: ledger.Phases{ledger.PhaseSucceeded}})), crowd, "keys of those who made the ledger")
 	k.invariants(l)
 	k.ok(l.Close(), "Close")
 	if k.h.Check != nil {

@@ -165,13 +165,13 @@ func leftoversWithoutDescriptors(k *kit) {
 	p, end := k.h.Leave(k.T, "A=b", ledger.RunIDVar+"="+x.Attempt().RunID)
 	k.crash()
 	k.phase(id, ledger.PhaseRunning)
-	for _, phase := range []ledger.Phase{"", ledger.PhaseRunning} {
-		all := k.list(k.b, ledger.Filter{Phase: phase})
+	for _, phases := range []ledger.Phases{nil, {ledger.PhaseRunning}} {
+		all := k.list(k.b, ledger.Filter{Phases: phases})
 		if len(all) != 1 || !all[0].Alive {
-			k.Errorf("listed with phase %q: got %+v", phase, all)
+			k.Errorf("listed with phases %q: got %+v", phases, all)
 		}
 	}
-	k.listed(ledger.Filter{Phase: ledger.PhaseInterrupted})
+	k.listed(ledger.Filter{Phases: ledger.Phases{ledger.PhaseInterrupted}})
 	_, err := k.a.Claim(k.ctx, id)
 	busy := k.busy(err, id, "Claim with leftovers")
 	k.same(busy.Holders, []ledger.Process{p}, "Holders")

@@ -11,7 +11,7 @@ import (
 // TestFaultyWithoutFault checks that a Faulty without a fault passes the suite.
 func TestFaultyWithoutFault(t *testing.T) {
 	h := memHarness()
-	h.Surveys = false // a Faulty has only the methods of a Ledger
+	h.Offers = (*Faulty)(nil)
 	open := h.Open
 	h.Open = func(place string) (ledger.Ledger, error) {
 		l, err := open(place)

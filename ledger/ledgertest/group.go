@@ -30,14 +30,8 @@ func togetherIsAcknowledgedOneByOne(k *kit) {
 		for i := range crowd {
 			id := key(fmt.Sprint(round, " ", i))
 			changes = append(changes, func(context.Context) {
-				c, err := k.a.Claim(k.ctx, id)
-				if err != nil {
-					k.Errorf("Claim: %v", err)
-					return
-				}
-				x, err := c.Begin(k.ctx, newStart())
-				if err != nil {
-					k.Errorf("Begin: %v", err)
+				c, x := k.begins(k.a, id)
+				if x == nil {
 					return
 				}
 				k.shows(k.b, id, ledger.PhaseRunning)
@@ -52,7 +46,24 @@ func togetherIsAcknowledgedOneByOne(k *kit) {
 		}
 		ledger.Together(k.ctx, k.a, changes...)
 	}
-	k.same(len(k.list(k.b, ledger.Filter{Phase: ledger.PhaseSucceeded})), 5*crowd, "keys listed")
+	k.same(len(k.list(k.b, ledger.Filter{Phases: ledger.Phases{ledger.PhaseSucceeded}})), 5*crowd, "keys listed")
+}
+
+// begins claims a key and begins an attempt, for a goroutine, which must not call FailNow. After a
+// failure, there is no execution.
+func (k *kit) begins(l ledger.Ledger, id ledger.ID) (ledger.Claim, ledger.Execution) {
+	k.Helper()
+	c, err := l.Claim(k.ctx, id)
+	if err != nil {
+		k.Errorf("Claim: %v", err)
+		return nil, nil
+	}
+	x, err := c.Begin(k.ctx, newStart())
+	if err != nil {
+		k.Errorf("Begin: %v", err)
+		return c, nil
+	}
+	return c, x
 }
 
 // shows is kit.phase for a goroutine, which must not call FailNow.
@@ -305,14 +316,8 @@ func togetherSurvivesCrash(k *kit) {
 	for i := range crowd {
 		changes = append(changes, func(context.Context) {
 			id := key(fmt.Sprint(i))
-			c, err := k.a.Claim(k.ctx, id)
-			if err != nil {
-				k.Errorf("Claim: %v", err)
-				return
-			}
-			x, err := c.Begin(k.ctx, newStart())
-			if err != nil {
-				k.Errorf("Begin: %v", err)
+			_, x := k.begins(k.a, id)
+			if x == nil {
 				return
 			}
 			acknowledged.Store(id, x.Attempt())

@@ -1,6 +1,9 @@
 package ledgertest
 
 import (
+	"fmt"
+	"time"
+
 	"idem/ledger"
 )
 
@@ -8,6 +11,8 @@ var listCases = []testCase{
 	{"ListOrder", listOrder, nil},
 	{"ListFilter", listFilter, nil},
 	{"ListGlob", listGlob, nil},
+	{"ListSeveral", listSeveral, nil},
+	{"ListTimes", listTimes, nil},
 	{"ListKey", listKey, nil},
 	{"ListWithoutInputs", listWithoutInputs, nil},
 	{"ForgottenIsNotListed", forgottenIsNotListed, nil},
@@ -69,8 +74,8 @@ func listFilter(k *kit) {
 	k.begin(c)
 	k.run(k.a, key("done too"), success)
 
-	in := func(p ledger.Phase) ledger.Filter { return ledger.Filter{Namespace: "default", Phase: p} }
-	k.listed(in(""), "done too", "busy", "by hand", "again", "stuck", "broken", "done")
+	in := func(p ...ledger.Phase) ledger.Filter { return ledger.Filter{Namespace: "default", Phases: p} }
+	k.listed(in(), "done too", "busy", "by hand", "again", "stuck", "broken", "done")
 	k.listed(in(ledger.PhaseSucceeded), "done too", "done")
 	k.listed(in(ledger.PhaseFailed), "by hand", "broken")
 	k.listed(in(ledger.PhaseRunning), "busy")
@@ -79,12 +84,12 @@ func listFilter(k *kit) {
 	k.listed(ledger.Filter{Namespace: "prod"}, "elsewhere")
 	k.listed(ledger.Filter{Namespace: "PROD"})
 	k.listed(ledger.Filter{Namespace: "unused"})
-	k.listed(ledger.Filter{Phase: ledger.PhaseSucceeded}, "done too", "done", "elsewhere")
+	k.listed(ledger.Filter{Phases: ledger.Phases{ledger.PhaseSucceeded}}, "done too", "done", "elsewhere")
 
 	// The limit counts the listed records, not the examined ones.
-	k.listed(ledger.Filter{Phase: ledger.PhaseInterrupted, Limit: 1}, "stuck")
-	k.listed(ledger.Filter{Phase: ledger.PhaseSucceeded, Glob: "e*", Limit: 1}, "elsewhere")
-	k.listed(ledger.Filter{Namespace: "default", Phase: ledger.PhaseFailed, Glob: "b*", Limit: 1}, "by hand")
+	k.listed(ledger.Filter{Phases: ledger.Phases{ledger.PhaseInterrupted}, Limit: 1}, "stuck")
+	k.listed(ledger.Filter{Phases: ledger.Phases{ledger.PhaseSucceeded}, Globs: ledger.Globs{"e*"}, Limit: 1}, "elsewhere")
+	k.listed(ledger.Filter{Namespace: "default", Phases: ledger.Phases{ledger.PhaseFailed}, Globs: ledger.Globs{"b*"}, Limit: 1}, "by hand")
 
 	// A claimed key is alive, even before Begin.
 	stuck := k.claim(k.b, key("stuck"))
@@ -102,7 +107,6 @@ func listGlob(k *kit) {
 		k.run(k.a, key(name), success)
 	}
 	for glob, want := range map[ledger.Glob][]string{
-		"":           {"deploy:a", "deploy:b", "deploy:b/2", "abc", "a%c", "🚀", "Deploy:x"},
 		"*":          {"deploy:a", "deploy:b", "deploy:b/2", "abc", "a%c", "🚀", "Deploy:x"},
 		"deploy:*":   {"deploy:a", "deploy:b", "deploy:b/2"},
 		"deploy:b*":  {"deploy:b", "deploy:b/2"},
@@ -119,8 +123,62 @@ func listGlob(k *kit) {
 		"' or 1=1--": nil,
 	} {
 		k.Logf("glob %q", glob)
-		k.listed(ledger.Filter{Glob: glob}, want...)
+		k.listed(ledger.Filter{Globs: ledger.Globs{glob}}, want...)
 	}
+}
+
+// listSeveral: a filter with several patterns or phases selects the keys of each, once.
+func listSeveral(k *kit) {
+	k.interrupt(k.a, key("deploy:a"))
+	k.run(k.a, key("deploy:b"), failure)
+	k.run(k.a, key("cron:a"), success)
+	k.run(k.a, key("cron:b"), failure)
+	k.mark(k.a, key("cron:b"), ledger.None)
+	c := k.claim(k.a, key("other"))
+	k.begin(c)
+
+	with := func(globs ledger.Globs, phases ...ledger.Phase) ledger.Filter {
+		return ledger.Filter{Namespace: "default", Globs: globs, Phases: phases}
+	}
+	k.listed(with(ledger.Globs{"deploy:*", "cron:*"}), "cron:b", "cron:a", "deploy:b", "deploy:a")
+	k.listed(with(ledger.Globs{"*:a", "*:[ab]", "none"}), "cron:b", "cron:a", "deploy:b", "deploy:a")
+	k.listed(with(ledger.Globs{"cron:a", "other"}), "other", "cron:a")
+	k.listed(with(nil, ledger.PhaseFailed, ledger.PhaseInterrupted), "deploy:b", "deploy:a")
+	k.listed(with(nil, ledger.PhaseInterrupted, ledger.PhaseRunning), "other", "deploy:a")
+	k.listed(with(nil, ledger.PhaseRetry, ledger.PhaseSucceeded, ledger.PhaseRetry), "cron:b", "cron:a")
+	k.listed(with(ledger.Globs{"*:b"}, ledger.PhaseRetry, ledger.PhaseFailed), "cron:b", "deploy:b")
+	many := ledger.Globs{"deploy:a"}
+	for i := range 1000 {
+		many = append(many, ledger.Glob(fmt.Sprint("none", i)))
+	}
+	k.listed(with(append(many, "cron:?")), "cron:b", "cron:a", "deploy:a")
+	k.release(c)
+}
+
+// listTimes: Since and Until select by the start of the latest attempt or mark. A record
+// that began at Since is listed, and one that began at Until is not.
+func listTimes(k *kit) {
+	var starts []time.Time
+	for _, name := range []string{"a", "b", "c"} {
+		k.run(k.a, key(name), success)
+		starts = append(starts, k.get(k.a, key(name)).Current.Started)
+		for !time.Now().After(starts[len(starts)-1].Add(time.Millisecond)) { // the next one is later
+			time.Sleep(time.Millisecond)
+		}
+	}
+	const tick = time.Nanosecond
+	k.listed(ledger.Filter{Since: starts[1]}, "c", "b")
+	k.listed(ledger.Filter{Since: starts[1].Add(tick)}, "c")
+	k.listed(ledger.Filter{Until: starts[1]}, "a")
+	k.listed(ledger.Filter{Until: starts[1].Add(tick)}, "b", "a")
+	k.listed(ledger.Filter{Since: starts[0].Add(tick), Until: starts[2]}, "b")
+	k.listed(ledger.Filter{Since: starts[2].Add(tick)})
+	k.listed(ledger.Filter{Until: starts[0]})
+	k.listed(ledger.Filter{Since: starts[0], Limit: 2}, "c", "b")
+
+	k.mark(k.b, key("a"), ledger.None)
+	k.listed(ledger.Filter{Since: starts[2].Add(tick)}, "a")
+	k.listed(ledger.Filter{Until: starts[1]})
 }
 
 // listKey: Filter.Key selects exactly this key in all its windows, whatever characters it
@@ -144,8 +202,8 @@ func listKey(k *kit) {
 	}
 	in.Limit = 1
 	k.same(k.list(k.b, in)[0].ID.Window, "2026-11-21", "the latest window")
-	k.listed(ledger.Filter{Key: odd.Key, Phase: ledger.PhaseFailed}, odd.Key)
-	k.listed(ledger.Filter{Key: odd.Key, Glob: "a*"})
+	k.listed(ledger.Filter{Key: odd.Key, Phases: ledger.Phases{ledger.PhaseFailed}}, odd.Key)
+	k.listed(ledger.Filter{Key: odd.Key, Globs: ledger.Globs{"a*"}})
 	k.listed(ledger.Filter{Key: "[b*]?"})
 }
 
@@ -167,7 +225,7 @@ func forgottenIsNotListed(k *kit) {
 	}
 	k.ok(k.a.Forget(k.ctx, key("dropped")), "Forget")
 	k.listed(ledger.Filter{}, "kept")
-	k.listed(ledger.Filter{Phase: ledger.PhaseNone})
+	k.listed(ledger.Filter{Phases: ledger.Phases{ledger.PhaseNone}})
 
 	k.run(k.b, key("dropped"), success)
 	k.listed(ledger.Filter{}, "dropped", "kept")

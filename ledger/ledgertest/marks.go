@@ -114,7 +114,7 @@ func markFirst(k *kit) {
 			}
 			k.markWith(k.a, id, m)
 			k.phase(id, phase)
-			k.same(len(k.list(k.b, ledger.Filter{Glob: ledger.Glob(id.Key), Phase: phase})), 1, "keys listed in the phase")
+			k.same(len(k.list(k.b, ledger.Filter{Globs: ledger.Globs{ledger.Glob(id.Key)}, Phases: ledger.Phases{phase}})), 1, "keys listed in the phase")
 			k.same(k.run(k.b, id, success).Number, 1, "number of the attempt after a mark")
 			k.ok(k.a.Forget(k.ctx, id), "Forget")
 			k.phase(id, ledger.PhaseNone)

@@ -171,16 +171,16 @@ func (h *memHandle) List(ctx context.Context, f ledger.Filter) iter.Seq2[ledger.
 	return seq(h.list(ctx, f))
 }
 
-// seq yields records and then an error, if there is one.
-func seq(records []ledger.Record, err error) iter.Seq2[ledger.Record, error] {
-	return func(yield func(ledger.Record, error) bool) {
-		for _, r := range records {
-			if !yield(r, nil) {
+// seq yields elements and then an error, if there is one.
+func seq[T any](all []T, err error) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for _, x := range all {
+			if !yield(x, nil) {
 				return
 			}
 		}
 		if err != nil {
-			yield(ledger.Record{}, err)
+			yield(*new(T), err)
 		}
 	}
 }
@@ -191,9 +191,7 @@ func (h *memHandle) list(ctx context.Context, f ledger.Filter) ([]ledger.Record,
 	var out []ledger.Record
 	for id, r := range h.records {
 		rec := r.record(id)
-		if len(r.attempts) == 0 || f.Namespace != "" && f.Namespace != id.Namespace ||
-			f.Key != "" && f.Key != id.Key || f.Glob != "" && !f.Glob.Match(id.Key) || f.Phase != "" && f.Phase != rec.Phase() ||
-			f.Under != (ledger.ID{}) && f.Under != r.parent || f.TopLevel && r.parent != (ledger.ID{}) {
+		if !f.Selects(rec) {
 			continue
 		}
 		rec.Current.Inputs = nil
@@ -202,6 +200,9 @@ func (h *memHandle) list(ctx context.Context, f ledger.Filter) ([]ledger.Record,
 	slices.SortFunc(out, func(a, b ledger.Record) int {
 		return cmp.Compare(h.records[b.ID].touched, h.records[a.ID].touched)
 	})
+	if f.OldestFirst {
+		slices.Reverse(out)
+	}
 	if f.Limit > 0 && len(out) > f.Limit {
 		out = out[:f.Limit]
 	}

@@ -27,8 +27,8 @@ func memHarness() Harness {
 			m, _ := places.Load(place)
 			return m.(*Mem).Open(), nil
 		},
-		Surveys: true,
-		Crash:   func(l ledger.Ledger) { l.(*memHandle).Mem.Crash(l) },
+		Offers: (*memHandle)(nil),
+		Crash:  func(l ledger.Ledger) { l.(*memHandle).Mem.Crash(l) },
 	}
 }
 

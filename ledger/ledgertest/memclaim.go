@@ -189,8 +189,9 @@ func (x *memExecution) Abandon(context.Context) error {
 }
 
 type memOutput struct {
-	chunks []ledger.Chunk
-	size   int64
+	chunks  []ledger.Chunk
+	size    int64
+	removed time.Time // see ledger.Attempt.OutputRemoved
 }
 
 func (o *memOutput) add(s ledger.Stream, at time.Duration, p []byte) {
@@ -278,6 +279,9 @@ func (r *memReader) Next() (ledger.Chunk, error) {
 func (r *memReader) Check() (g ledger.Gaps, err error) {
 	r.m.mu.Lock()
 	defer r.m.mu.Unlock()
+	if !r.from.removed.IsZero() {
+		return ledger.Gaps{Unknown: r.from.size, Removed: r.from.removed}, nil
+	}
 	for _, c := range r.from.chunks {
 		if c.Dropped > 0 {
 			g.Add(c.Stream, c.Dropped)

@@ -233,6 +233,7 @@ func (m *model) compareAll(t *rapid.T) {
 		m.compareList(t, f)
 	}
 	m.compareTallies(t)
+	m.compareHistories(t)
 }
 
 func (m *model) compareList(t *rapid.T, f ledger.Filter) {
@@ -255,7 +256,7 @@ func (m *model) compareList(t *rapid.T, f ledger.Filter) {
 
 func (m *model) compareTallies(t *rapid.T) {
 	h := m.handles[1]
-	if !m.h.Surveys {
+	if !offers[ledger.Surveying](m.h) {
 		return
 	}
 	tallies := func(l ledger.Ledger) (map[ledger.ID]ledger.Tally, error) { return l.(ledger.Surveying).Tallies(m.ctx) }

@@ -66,8 +66,9 @@ type Harness struct {
 	// harness runs all cases. Nil selects all.
 	Cases func(name string) bool
 
-	// Surveys reports whether the ledger is a ledger.Surveying.
-	Surveys bool
+	// Offers is a nil pointer of the type of the ledger. Cases for an optional interface, such as
+	// ledger.Surveying, run if it implements that.
+	Offers ledger.Ledger
 
 	// Check searches for damage at place. It is called after each case, when the
 	// suite's handles are closed.
@@ -81,6 +82,12 @@ type testCase struct {
 	needs func(h Harness) bool // reports whether the case can run; nil: always
 }
 
+// offers reports whether a ledger implements an optional interface.
+func offers[I any](h Harness) bool {
+	_, ok := h.Offers.(I)
+	return ok
+}
+
 func needsCrash(h Harness) bool    { return h.Crash != nil }
 func needsNewer(h Harness) bool    { return h.Newer != nil }
 func needsInherits(h Harness) bool { return h.Crash != nil && h.Inherits }
@@ -92,7 +99,7 @@ func Run(t *testing.T, h Harness) {
 	for _, group := range [][]testCase{
 		recordCases, listCases, claimCases, attemptCases, outputCases, unwantedCases, captureCases, replayCases, fileCases,
 		markCases, forgetCases, waitCases, concurrentCases, handleCases, crashCases,
-		mutexCases, mutexCrashCases, queueCases, groupCases, familyCases, surveyCases,
+		mutexCases, mutexCrashCases, queueCases, groupCases, familyCases, surveyCases, collectCases, historiesCases, keyCases, transferCases,
 	} {
 		for _, c := range group {
 			if c.needs != nil && !c.needs(h) || h.Cases != nil && !h.Cases(c.name) {

@@ -13,11 +13,9 @@ var surveyCases = []testCase{
 	{"ForgetWithoutAParent", forgetWithoutAParent, nil},
 	{"ListFamilies", listFamilies, nil},
 	{"BatchMark", batchMark, nil},
-	{"Successes", successesOf, needsSurvey},
-	{"Tallies", talliesOf, needsSurvey},
+	{"Successes", successesOf, offers[ledger.Surveying]},
+	{"Tallies", talliesOf, offers[ledger.Surveying]},
 }
-
-func needsSurvey(h Harness) bool { return h.Surveys }
 
 // startFresh: Begin forgets the record itself.
 func startFresh(k *kit) {
@@ -129,10 +127,10 @@ func listFamilies(k *kit) {
 	k.listed(ledger.Filter{Under: ledger.ID{Namespace: "prod", Key: "p"}})
 	k.listed(ledger.Filter{TopLevel: true}, "q", "p", "p/alone")
 	k.listed(ledger.Filter{TopLevel: true, Limit: 2}, "q", "p")
-	k.listed(ledger.Filter{Under: parent, Phase: ledger.PhaseFailed}, "p/b")
-	k.listed(ledger.Filter{Under: parent, Phase: ledger.PhaseSucceeded}, "p/a")
+	k.listed(ledger.Filter{Under: parent, Phases: ledger.Phases{ledger.PhaseFailed}}, "p/b")
+	k.listed(ledger.Filter{Under: parent, Phases: ledger.Phases{ledger.PhaseSucceeded}}, "p/a")
 	k.listed(ledger.Filter{Under: parent, Limit: 1}, "p/b")
-	k.listed(ledger.Filter{Under: parent, Glob: "*a"}, "p/a")
+	k.listed(ledger.Filter{Under: parent, Globs: ledger.Globs{"*a"}}, "p/a")
 	k.listed(ledger.Filter{Under: parent, Key: "p/a"}, "p/a")
 	k.listed(ledger.Filter{}, "q", "p/b/deep", "p/b", "p/a", "p", "p/alone")
 	k.listed(ledger.Filter{Limit: 2}, "q", "p/b/deep")
@@ -154,7 +152,7 @@ func batchMark(k *kit) {
 		k.same(k.get(k.b, id).Current.Inputs, m.Inputs, "template")
 		k.same(k.get(k.b, id).Attempts, 0, "attempts")
 	}
-	k.listed(ledger.Filter{Phase: ledger.PhaseBatch}, "p/inner", "p")
+	k.listed(ledger.Filter{Phases: ledger.Phases{ledger.PhaseBatch}}, "p/inner", "p")
 	k.listed(ledger.Filter{Under: parent}, "p/inner")
 	k.child(parent, "a", success)
 	k.mark(k.a, parent, ledger.Batch) // another template

@@ -75,6 +75,15 @@ func (d *Dir) Exists() (bool, error) {
 // such a file system, locks may not reach all processes that see its files.
 func (d *Dir) CheckFS() error { return checkFS(d.path) }
 
+// MakeParent creates the missing directories above the directory. It first checks the file
+// system, as CheckFS does.
+func (d *Dir) MakeParent() error {
+	if err := checkFS(nearest(d.path)); err != nil {
+		return err
+	}
+	return makeDir(filepath.Dir(d.path))
+}
+
 // Path returns the path of the directory.
 func (d *Dir) Path() string { return d.path }
 
@@ -260,6 +269,23 @@ func (d *Dir) Write(name, content string) error {
 	return errors.Join(err, f.Close())
 }
 
+// Fill creates or replaces a file with the content. It appears whole, and is durable with its
+// name after the next Sync of its directory. An error leaves nothing behind.
+func (d *Dir) Fill(name string, content []byte) error {
+	f, err := d.Create(name+".new", unix.O_WRONLY|unix.O_TRUNC)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = d.Rename(name+".new", name)
+	}
+	if err != nil {
+		_ = d.Remove(name + ".new")
+	}
+	return err
+}
+
 // Stat returns the identity of the file that has the name.
 func (d *Dir) Stat(name string) (Identity, error) {
 	root, err := d.fd()
@@ -268,6 +294,16 @@ func (d *Dir) Stat(name string) (Identity, error) {
 	}
 	file, _, err := fstatat(root, name)
 	return file, d.fault("lstat", name, err)
+}
+
+// Size returns the size in bytes of the file that has the name. It does not follow a link.
+func (d *Dir) Size(name string) (int64, error) {
+	root, err := d.fd()
+	if err != nil {
+		return 0, err
+	}
+	_, size, err := fstatat(root, name)
+	return size, d.fault("lstat", name, err)
 }
 
 // Mkdir creates a directory with mode 0700, whatever the umask. It does nothing if the

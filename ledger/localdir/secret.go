@@ -32,11 +32,19 @@ func (d *Dir) Secret() ([]byte, error) {
 // durable when MakeSecret returns, before any value is hashed with it. The caller holds
 // init.lock.
 func (d *Dir) MakeSecret() ([]byte, error) {
+	secret := make([]byte, secretSize)
+	_, _ = rand.Read(secret) // never fails
+	return d.KeepSecret(secret)
+}
+
+// KeepSecret is MakeSecret with the secret of another ledger.
+func (d *Dir) KeepSecret(secret []byte) ([]byte, error) {
 	if secret, err := d.Secret(); !errors.Is(err, fs.ErrNotExist) {
 		return secret, err // another process was faster
 	}
-	secret := make([]byte, secretSize)
-	_, _ = rand.Read(secret) // never fails
+	if len(secret) != secretSize {
+		return nil, fmt.Errorf("%w: a secret has %d bytes", ledger.ErrCorrupt, len(secret))
+	}
 	f, err := d.Create("secret.new", os.O_WRONLY|os.O_TRUNC)
 	if err != nil {
 		return nil, err

@@ -33,7 +33,7 @@ func (r adminRoom) url(user string) string {
 func (r adminRoom) options() ConnectOptions { return ConnectOptions{LocalBase: r.base} }
 
 // init makes a call of Init as the owner.
-func (r adminRoom) init(o InitOptions) Report {
+func (r adminRoom) init(o InitOptions) ledger.Report {
 	r.Helper()
 	o.ConnectOptions = r.options()
 	report, err := Init(r.Context(), r.url(pgtest.Owner), o)
@@ -49,7 +49,7 @@ func (r adminRoom) role() string {
 	return name
 }
 
-func (r adminRoom) check(user string) Report {
+func (r adminRoom) check(user string) ledger.Report {
 	r.Helper()
 	report, err := Check(r.Context(), r.url(user), r.options())
 	must(r, err)
@@ -73,19 +73,30 @@ func (r adminRoom) claims(user string) error {
 }
 
 // want checks that a report has a line, and no fault but that one.
-func (r adminRoom) want(report Report, level, name, text string) {
+func (r adminRoom) want(report ledger.Report, level, name, text string) {
 	r.Helper()
 	found := false
 	for _, l := range report.Lines {
 		is := l.Level == level && l.Name == name && strings.Contains(l.Text, text)
 		found = found || is
-		if l.Level == LevelFault && !is {
+		if l.Level == ledger.LevelFault && !is {
 			r.Errorf("got the fault %+v", l)
 		}
 	}
 	if !found {
 		r.Errorf("got %+v, want a line %q %q %q", report.Lines, level, name, text)
 	}
+}
+
+// wantHint checks that a line with a name has a hint.
+func (r adminRoom) wantHint(report ledger.Report, name, hint string) {
+	r.Helper()
+	for _, l := range report.Lines {
+		if l.Name == name && strings.Contains(l.Hint, hint) {
+			return
+		}
+	}
+	r.Errorf("got %+v, want a line %q with the hint %q", report.Lines, name, hint)
 }
 
 // wantKind checks an error of a ledger.
@@ -179,16 +190,16 @@ func TestInitIsRefused(t *testing.T) {
 func TestFailoverFitsTheReplication(t *testing.T) {
 	server := pgtest.Start(t, pgtest.Options{})
 	r := newAdminRoom(t, server)
-	r.want(r.init(InitOptions{}), LevelOK, "failover", "refuse")
+	r.want(r.init(InitOptions{}), ledger.LevelOK, "failover", "refuse")
 	changed := r.init(InitOptions{Failover: FailoverAccept})
-	r.want(changed, LevelOK, "changed", "failover is accept; it was refuse")
-	r.want(changed, LevelWarning, "failover", "no standby is synchronous")
-	r.want(r.init(InitOptions{}), LevelWarning, "failover", "accept")
+	r.want(changed, ledger.LevelOK, "changed", "failover is accept; it was refuse")
+	r.want(changed, ledger.LevelWarning, "failover", "no standby is synchronous")
+	r.want(r.init(InitOptions{}), ledger.LevelWarning, "failover", "accept")
 	server.Standby(t, pgtest.StandbyOptions{Sync: true})
-	r.want(r.init(InitOptions{}), LevelOK, "failover", "accept")
-	r.want(r.init(InitOptions{Failover: FailoverRefuse}), LevelNote, "failover", "refuse")
+	r.want(r.init(InitOptions{}), ledger.LevelOK, "failover", "accept")
+	r.want(r.init(InitOptions{Failover: FailoverRefuse}), ledger.LevelNote, "failover", "refuse")
 	other := newAdminRoom(t, server)
-	other.want(other.init(InitOptions{}), LevelOK, "failover", "accept")
+	other.want(other.init(InitOptions{}), ledger.LevelOK, "failover", "accept")
 	server.Unsync(t)
 }
 
@@ -201,11 +212,11 @@ func TestConfirmAfterAPromotion(t *testing.T) {
 	standby := server.Standby(t, pgtest.StandbyOptions{})
 	server.CaughtUp(t, standby)
 	r.server = standby
-	r.want(r.check(pgtest.CI), LevelFault, "server", "a standby")
+	r.want(r.check(pgtest.CI), ledger.LevelFault, "server", "a standby")
 	_, err := Confirm(t.Context(), r.url(pgtest.Owner), r.options())
 	r.wantKind(err, ledger.ErrReadOnly)
 	standby.Promote(t)
-	r.want(r.check(pgtest.CI), LevelFault, "timeline", "2, after a promotion or a restore; confirmed: 1")
+	r.want(r.check(pgtest.CI), ledger.LevelFault, "timeline", "2, after a promotion or a restore; confirmed: 1")
 	r.wantKind(r.claims(pgtest.CI), ledger.ErrFailedOver)
 	_, err = Confirm(t.Context(), r.url(pgtest.CI), r.options())
 	r.wantKind(err, ledger.ErrDenied)
@@ -214,12 +225,12 @@ func TestConfirmAfterAPromotion(t *testing.T) {
 	}
 	report, err := Confirm(t.Context(), r.url(pgtest.Owner), r.options())
 	must(t, err)
-	r.want(report, LevelOK, "timeline", "2 is confirmed for all hosts; it was 1")
+	r.want(report, ledger.LevelOK, "timeline", "2 is confirmed for all hosts; it was 1")
 	must(t, r.claims(pgtest.CI))
 	report, err = Confirm(t.Context(), r.url(pgtest.CI), r.options())
 	must(t, err)
-	r.want(report, LevelOK, "timeline", "nothing to do")
-	r.want(r.check(pgtest.CI), LevelOK, "timeline", "2")
+	r.want(report, ledger.LevelOK, "timeline", "nothing to do")
+	r.want(r.check(pgtest.CI), ledger.LevelOK, "timeline", "2")
 }
 
 // TestConfirmAnotherLedger: the tables at a URL were dropped and made again.
@@ -228,15 +239,15 @@ func TestConfirmAnotherLedger(t *testing.T) {
 	r.init(InitOptions{Grant: []string{pgtest.CI}})
 	must(t, r.claims(pgtest.CI))
 	r.server.Exec(t, "drop schema "+r.schema+" cascade")
-	r.want(r.check(pgtest.CI), LevelFault, "tables", "there is no ledger")
+	r.want(r.check(pgtest.CI), ledger.LevelFault, "tables", "there is no ledger")
 	r.init(InitOptions{Grant: []string{pgtest.CI}})
 	r.wantKind(r.claims(pgtest.CI), ledger.ErrFailedOver)
-	r.want(r.check(pgtest.CI), LevelFault, "host", "another ledger")
+	r.want(r.check(pgtest.CI), ledger.LevelFault, "host", "another ledger")
 	report, err := Confirm(t.Context(), r.url(pgtest.CI), r.options()) // no right of the owner is needed
 	must(t, err)
-	r.want(report, LevelOK, "host", "is confirmed for this host")
+	r.want(report, ledger.LevelOK, "host", "is confirmed for this host")
 	must(t, r.claims(pgtest.CI))
-	r.want(r.check(pgtest.CI), LevelOK, "host", "this host uses ledger")
+	r.want(r.check(pgtest.CI), ledger.LevelOK, "host", "this host uses ledger")
 }
 
 // TestUpgrade makes an artificial step to format 2.
@@ -246,8 +257,10 @@ func TestUpgrade(t *testing.T) {
 	r.init(InitOptions{Grant: []string{pgtest.CI, user}})
 	report, err := Upgrade(t.Context(), r.url(pgtest.Owner), r.options())
 	must(t, err)
-	r.want(report, LevelOK, "format", "1; nothing to do")
+	r.want(report, ledger.LevelOK, "format", "1; nothing to do")
 	l := r.open(pgtest.Owner)
+	c, x := begin(t, l, 0)
+	finish(t, c, x)
 	upgrade := func(script string) error {
 		return l.administer(t.Context(), func(t *wire.Tx) (err error) {
 			report, err = l.upgrade(t, []step{{to: 2, script: script, minReader: 1, minWriter: 2}}, 2)
@@ -257,19 +270,22 @@ func TestUpgrade(t *testing.T) {
 	if err := upgrade("create table {s}.extra (); -- new\nselect 1/0;"); err == nil {
 		t.Error("a step that fails: got no error")
 	}
-	r.want(r.check(pgtest.CI), LevelOK, "format", "1")
+	r.want(r.check(pgtest.CI), ledger.LevelOK, "format", "1")
 	r.server.Exec(t, "revoke delete on "+r.schema+".late from "+user)
 	must(t, upgrade("alter table {s}.record add column more text; -- new\n"))
-	r.want(report, LevelOK, "format", "2; it was 1")
+	r.want(report, ledger.LevelOK, "format", "2; it was 1")
 	r.wantKind(r.claims(pgtest.CI), ledger.ErrVersion)
-	_, err = r.open(pgtest.CI).Get(t.Context(), testID) // min_reader
+	rec, err := r.open(pgtest.CI).Get(t.Context(), testID) // min_reader
 	must(t, err)
-	r.want(r.check(pgtest.CI), LevelFault, "format", "2; this idem can only read it")
+	if now := rec.Current; now.RunID != x.Attempt().RunID || now.State != ledger.Succeeded {
+		t.Errorf("with a column more, got the attempt %q, %s", now.RunID, now.State)
+	}
+	r.want(r.check(pgtest.CI), ledger.LevelFault, "format", "2; this idem can only read it")
 	if _, err := r.server.Try(user, "delete from "+r.schema+".late"); err != nil {
 		t.Errorf("the rights of a role after the step: %v", err)
 	}
 	must(t, upgrade(""))
-	r.want(report, LevelOK, "format", "2; nothing to do")
+	r.want(report, ledger.LevelOK, "format", "2; nothing to do")
 	_, err = Upgrade(t.Context(), r.url(pgtest.Owner), r.options())
 	r.wantKind(err, ledger.ErrVersion)
 }

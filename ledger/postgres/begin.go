@@ -57,8 +57,7 @@ func (c *claim) beginKept(ctx context.Context, e *execution, s ledger.Start) err
 	}
 	if l.leases.late(c.held) { // after a suspend, for example
 		c.changed()
-		err := fmt.Errorf("%w: the lease ended before the command could be started", ledger.ErrUnreachable)
-		return l.explain(errors.Join(err, e.Abandon(ctx)))
+		return l.explain(errors.Join(ledger.ErrTooLate, e.Abandon(ctx)))
 	}
 	return nil
 }
@@ -99,24 +98,25 @@ func (f *family) unchanging(parent ledger.ID) bool {
 	if parent == (ledger.ID{}) {
 		parent = f.own.rec.Parent
 	}
-	above, ok := f.above[parent]
+	above, ok := f.above[string(nameOf(parent))]
 	return ok && len(f.above) == 1 && above.parent == nil && (f.own.parent == nil || f.own.rec.Parent == parent)
 }
 
-// lostColumns returns attemptColumns of the row o, as they are when the attempt is over. Without
-// a recorded end it was lost, and the last of its output may not have reached the ledger.
-func lostColumns() string {
+// lostColumns returns attemptColumns of a row, each with a prefix, as they are when the attempt is
+// over. Without a recorded end it was lost, and the last of its output may not have reached the
+// ledger.
+func lostColumns(o string) string {
 	columns := make([]string, len(attemptColumns))
 	for i, name := range attemptColumns {
 		switch name {
 		case "state":
-			columns[i] = "case o.state when 'running' then 'failed' else o.state end"
+			columns[i] = "case " + o + "state when 'running' then 'failed' else " + o + "state end"
 		case "reason":
-			columns[i] = "case o.state when 'running' then 'lost' else o.reason end"
+			columns[i] = "case " + o + "state when 'running' then 'lost' else " + o + "reason end"
 		case "truncated":
-			columns[i] = "o.truncated or o.state = 'running' and o.storage <> 4"
+			columns[i] = o + "truncated or " + o + "state = 'running' and " + o + "storage <> 4"
 		default:
-			columns[i] = "o." + name
+			columns[i] = o + name
 		}
 	}
 	return strings.Join(columns, ", ")
@@ -127,7 +127,8 @@ func (c *claim) beginOne(ctx context.Context, e *execution, s ledger.Start, f fa
 	var parent []byte
 	var series int64
 	if p := s.Origin.Parent; p != (ledger.ID{}) {
-		parent, series = nameOf(p), f.above[p].rec.Series
+		parent = nameOf(p)
+		series = f.above[string(parent)].series
 	} else if f.own.parent != nil {
 		parent, series = f.own.parent, f.own.series
 	}
@@ -135,7 +136,11 @@ func (c *claim) beginOne(ctx context.Context, e *execution, s ledger.Start, f fa
 	if s.MaxOutput == 0 {
 		storage = storageRefused
 	}
-	stmt := l.many(beginSQL, wire.Bytes(c.name[:]), wire.ID(c.held.holder), wire.Text(now.Current.RunID), wire.Text(string(now.Current.State)),
+	sql := beginSQL
+	if now.Current.RunID != "" {
+		sql = beginAgainSQL
+	}
+	stmt := l.many(sql, wire.Bytes(c.name[:]), wire.ID(c.held.holder), wire.Text(now.Current.RunID), wire.Text(string(now.Current.State)),
 		wire.Int(f.own.generation), wire.Int(now.Generation), wire.Text(s.RunID), wire.Raw(s.Fingerprint), wire.Raw(s.Owner.Host),
 		wire.Int(s.Owner.PID), wire.Raw(s.Owner.User), wire.BytesOrNull(parent), wire.Int(series), wire.Int(storage), wire.Text(s.Origin.RunID),
 		wire.Bytes(s.Inputs))
@@ -153,7 +158,7 @@ func (c *claim) beginOne(ctx context.Context, e *execution, s ledger.Start, f fa
 		err = c.readBegun(ctx, e, s)
 	}
 	if err != nil {
-		return fmt.Errorf("%w; nothing was started, should the key count as interrupted now", err)
+		return fmt.Errorf("%w; nothing was started, but the key may now count as interrupted", err)
 	}
 	l.leases.renewed(c.held, since)
 	e.begun(s, storage)

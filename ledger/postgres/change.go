@@ -13,11 +13,12 @@ import (
 // each other. The rows above a record are locked against a new series only.
 
 // lockOwn locks the row of the claim's record and those above, and reads them. The error is
-// ledger.ErrChanged if the claim no longer has the record.
-func (c *claim) lockOwn(t *wire.Tx) (family, error) {
+// ledger.ErrChanged if the claim no longer has the record. The statements first come before the lock
+// of the own row.
+func (c *claim) lockOwn(t *wire.Tx, first ...*wire.Stmt) (family, error) {
 	var f family
 	lock := c.ledger.stmt("select 1 from {s}.record where id = $1 and holder = $2 for update", wire.Bytes(c.name[:]), wire.ID(c.held.holder))
-	stmts := []*wire.Stmt{lock, c.ledger.familyStmt(c.id, &f)}
+	stmts := append(first, lock, c.ledger.familyStmt(c.id, &f))
 	if above := namesOf(c.id)[1:]; len(above) > 0 {
 		stmts = append([]*wire.Stmt{c.ledger.stmt("select 1"+lockAbove("$1"), wire.BytesArray(above))}, stmts...)
 	}
@@ -115,7 +116,7 @@ func (l *Ledger) settle(t *wire.Tx, r *record) error {
 
 func archiveSQL() string {
 	return `insert into {s}.attempt (id, seq, inline, ` + columnsOf("", attemptColumns) + `)
-		select o.id, o.seq, o.inline, ` + lostColumns() + ` from {s}.record o where o.id = $1 and o.run_id <> ''`
+		select o.id, o.seq, o.inline, ` + lostColumns("o.") + ` from {s}.record o where o.id = $1 and o.run_id <> ''`
 }
 
 // advance stores r with its new current attempt, which becomes the latest in the order of

@@ -18,10 +18,10 @@ import (
 
 // Check examines the server, the tables and the rights of the role. It changes nothing. An error
 // means that it could not look.
-func Check(ctx context.Context, place string, o ConnectOptions) (Report, error) {
+func Check(ctx context.Context, place string, o ConnectOptions) (ledger.Report, error) {
 	l, err := o.open(place)
 	if err != nil {
-		return Report{}, err
+		return ledger.Report{}, err
 	}
 	defer l.Close()
 	c := &check{ledger: l}
@@ -38,10 +38,11 @@ func Check(ctx context.Context, place string, o ConnectOptions) (Report, error) 
 
 // check collects the lines of Check.
 type check struct {
-	Report
+	ledger.Report
 	ledger *Ledger
 	meta   meta
-	over   bool // the rest cannot be looked at
+	owner  string // of the tables; "" if there are none
+	over   bool   // the rest cannot be looked at
 }
 
 // The differences between the clocks of this host and the server from which on Check speaks of
@@ -72,10 +73,19 @@ func (c *check) connection(ctx context.Context) error {
 	}
 	took := time.Since(sent)
 	row := results[0].Rows[0]
-	if string(row[0]) != strconv.Itoa(int(conn.PID())) {
-		c.add(LevelOK, "pooler", "a pooler is between this host and the server")
-	} else {
-		c.add(LevelOK, "pooler", "none").hint("many calls are faster with PgBouncer in its transaction mode")
+	pooler := string(row[0]) != strconv.Itoa(int(conn.PID()))
+	if _, err = conn.Exec(ctx, "begin").ReadAll(); err == nil {
+		_, err = conn.Exec(ctx, "rollback").ReadAll()
+	}
+	switch {
+	case dsn.Class(err) == dsn.Pooling:
+		c.Add(ledger.LevelFault, "pooler", "%s", dsn.Text(err)).SetHint(poolingHint)
+	case err != nil:
+		return err
+	case pooler:
+		c.Add(ledger.LevelOK, "pooler", "a pooler is between this host and the server")
+	default:
+		c.Add(ledger.LevelOK, "pooler", "none").SetHint("many calls are faster with PgBouncer in its transaction mode")
 	}
 	at, err := strconv.ParseInt(string(row[1]), 10, 64)
 	if err != nil {
@@ -91,31 +101,31 @@ func (c *check) encryption(conn net.Conn) {
 	ip, remote := address.(*net.TCPAddr)
 	switch {
 	case encrypted:
-		c.add(LevelOK, "tls", "%s", tls.VersionName(state.ConnectionState().Version))
+		c.Add(ledger.LevelOK, "tls", "%s", tls.VersionName(state.ConnectionState().Version))
 	case !remote:
-		c.add(LevelOK, "tls", "none; the server is on this host")
+		c.Add(ledger.LevelOK, "tls", "none; the server is on this host")
 	case ip.IP.IsLoopback():
-		c.add(LevelOK, "tls", "none; the server, or a pooler, is on this host")
+		c.Add(ledger.LevelOK, "tls", "none; the server, or a pooler, is on this host")
 	default:
-		c.add(LevelWarning, "tls", "none: keys, outputs and passwords can be read in the network").hint("sslmode=verify-full")
+		c.Add(ledger.LevelWarning, "tls", "none: keys, outputs and passwords can be read in the network").SetHint("sslmode=verify-full")
 	}
 }
 
 // clock adds a line about the server's clock, which is ahead by d, known to half of took.
 func (c *check) clock(d, took time.Duration) {
-	level, where := LevelOK, "ahead of"
+	level, where := ledger.LevelOK, "ahead of"
 	if d < 0 {
 		d, where = -d, "behind"
 	}
 	switch distance := d - took/2; {
 	case distance > clockWarning:
-		level = LevelWarning
+		level = ledger.LevelWarning
 	case distance > clockNote:
-		level = LevelNote
+		level = ledger.LevelNote
 	}
-	line := c.add(level, "clock", "the server's clock is %v %s that of this host", d.Round(time.Millisecond), where)
-	if level == LevelWarning {
-		line.hint("claims do not depend on it, but a policy about the age of a success does: synchronize both clocks")
+	line := c.Add(level, "clock", "the server's clock is %v %s that of this host", d.Round(time.Millisecond), where)
+	if level == ledger.LevelWarning {
+		line.SetHint("claims do not depend on it, but a policy about the age of a success does: synchronize both clocks")
 	}
 }
 
@@ -126,9 +136,11 @@ func (c *check) server(ctx context.Context) error {
 	var number int64
 	var standby, readOnly, synchronous bool
 	s := l.stmt(`select pg_catalog.current_setting('server_version'), pg_catalog.current_setting('server_version_num')::pg_catalog.int8,
-		pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only') = 'on', pg_catalog.current_setting('fsync') = 'on'`)
+		pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only') = 'on', pg_catalog.current_setting('fsync') = 'on',
+		coalesce((select pg_catalog.pg_get_userbyid(c.relowner)::pg_catalog.text from pg_catalog.pg_class c, pg_catalog.pg_namespace n
+			where c.relnamespace = n.oid and n.nspname = $1 and c.relname = 'meta'), '')`, wire.Text(l.cfg.Schema))
 	s.Each = func(row *wire.Row) error {
-		version, number, standby, readOnly, synchronous = row.Text(), row.Int(), row.Bool(), row.Bool(), row.Bool()
+		version, number, standby, readOnly, synchronous, c.owner = row.Text(), row.Int(), row.Bool(), row.Bool(), row.Bool(), row.Text()
 		return nil
 	}
 	if err := l.do(ctx, wire.Read, s); err != nil {
@@ -136,17 +148,17 @@ func (c *check) server(ctx context.Context) error {
 	}
 	switch {
 	case number < oldestServer:
-		c.add(LevelFault, "server", "PostgreSQL %s; idem requires %d", version, oldestServer/10000)
+		c.Add(ledger.LevelFault, "server", "PostgreSQL %s; idem requires %d", version, oldestServer/10000)
 		c.over = true
 	case standby:
-		c.add(LevelFault, "server", "PostgreSQL %s, a standby: nothing can be recorded", version).hint("name the primary, or all hosts: postgres://USER@HOST1,HOST2/DATABASE")
+		c.Add(ledger.LevelFault, "server", "PostgreSQL %s, a standby: nothing can be recorded", version).SetHint("name the primary, or all hosts: postgres://USER@HOST1,HOST2/DATABASE")
 	case readOnly:
-		c.add(LevelFault, "server", "PostgreSQL %s, read-only: nothing can be recorded", version).hint("alter role ... set default_transaction_read_only = off")
+		c.Add(ledger.LevelFault, "server", "PostgreSQL %s, read-only: nothing can be recorded", version).SetHint("alter role ... set default_transaction_read_only = off")
 	default:
-		c.add(LevelOK, "server", "PostgreSQL %s", version)
+		c.Add(ledger.LevelOK, "server", "PostgreSQL %s", version)
 	}
 	if !synchronous {
-		c.add(LevelWarning, "fsync", "off: a power cut of the server can lose successes").hint("fsync = on")
+		c.Add(ledger.LevelWarning, "fsync", "off: a power cut of the server can lose successes").SetHint("fsync = on")
 	}
 	return nil
 }
@@ -164,11 +176,11 @@ func (c *check) tables(ctx context.Context) error {
 	switch {
 	case errors.Is(err, ledger.ErrMissing):
 		c.over = true
-		c.add(LevelFault, "tables", "there is no ledger in schema %s", l.cfg.Schema).hint("as the role that shall own it: %s", l.call("init"))
+		c.Add(ledger.LevelFault, "tables", "there is no ledger in schema %s", l.cfg.Schema).SetHint("as the role that shall own it: %s", l.call("init"))
 		return nil
 	case errors.Is(err, ledger.ErrDenied):
 		c.over = true
-		c.add(LevelFault, "rights", "role %s may not use the ledger", l.cfg.User()).hint("as the owner: %s", l.grantHint())
+		c.Add(ledger.LevelFault, "rights", "role %s may not use the ledger", l.cfg.User()).SetHint("as the owner: %s", c.grantHint())
 		return nil
 	case err != nil:
 		return err
@@ -176,30 +188,32 @@ func (c *check) tables(ctx context.Context) error {
 	switch {
 	case m.ledger == wire.UUID{}:
 		c.over = true
-		c.add(LevelFault, "tables", "the table meta is empty")
+		c.Add(ledger.LevelFault, "tables", "the table meta is empty")
 		return nil
 	case m.minReader > format:
-		c.add(LevelFault, "format", "%d; this idem can neither read nor write it", m.format).hint("install a newer idem")
+		c.Add(ledger.LevelFault, "format", "%d; this idem can neither read nor write it", m.format).SetHint("install a newer idem")
 		c.over = true
 	case m.minWriter > format:
-		c.add(LevelFault, "format", "%d; this idem can only read it", m.format).hint("install a newer idem")
+		c.Add(ledger.LevelFault, "format", "%d; this idem can only read it", m.format).SetHint("install a newer idem")
 	case m.format < format:
-		c.add(LevelNote, "format", "%d; this idem has format %d", m.format, format).hint("as the owner: %s", l.call("upgrade"))
+		c.Add(ledger.LevelNote, "format", "%d; this idem has format %d", m.format, format).SetHint("as the owner: %s", c.asOwner("upgrade"))
 	default:
-		c.add(LevelOK, "format", "%d", m.format)
+		c.Add(ledger.LevelOK, "format", "%d", m.format)
 	}
 	switch {
 	case m.timeline == 0 || m.timeline == m.confirmed:
-		c.add(LevelOK, "timeline", "%d", m.confirmed)
+		c.Add(ledger.LevelOK, "timeline", "%d", m.confirmed)
 	case m.failover == FailoverAccept:
-		c.add(LevelNote, "timeline", "%d, after a promotion or a restore; confirmed: %d", m.timeline, m.confirmed)
+		c.Add(ledger.LevelNote, "timeline", "%d, after a promotion or a restore; confirmed: %d", m.timeline, m.confirmed)
 	default:
-		c.add(LevelFault, "timeline", "%d, after a promotion or a restore; confirmed: %d: no key is started", m.timeline, m.confirmed).hint("%s", l.call("confirm"))
+		c.Add(ledger.LevelFault, "timeline", "%d, after a promotion or a restore; confirmed: %d: no key is started", m.timeline, m.confirmed).
+			SetHint("when the lost keys are settled, as the owner: %s", c.asOwner("confirm"))
 	}
 	if !same {
-		c.add(LevelWarning, "system", "the tables were copied from another database system: successes since the copy may be missing").hint("%s", l.call("confirm"))
+		c.Add(ledger.LevelWarning, "system", "the tables were copied from another database system: successes since the copy may be missing").
+			SetHint("as the owner: %s", c.asOwner("confirm"))
 	}
-	c.failover(m.failover, synchronous, l)
+	reportFailover(&c.Report, m.failover, synchronous, c.asOwner)
 	return nil
 }
 
@@ -208,10 +222,16 @@ func (l *Ledger) call(how string) string {
 	return "idem ledger " + how + " " + quoteArg(l.cfg.Canonical)
 }
 
-// grantHint is the call by which the owner grants the role its rights.
-func (l *Ledger) grantHint() string {
-	return "idem ledger init --grant " + quoteArg(l.cfg.User()) + " URL"
+// asOwner is a call of idem ledger by the owner of the tables.
+func (c *check) asOwner(how string) string {
+	if c.owner == "" {
+		return c.ledger.call(how)
+	}
+	return "idem ledger " + how + " " + quoteArg(c.ledger.cfg.As(c.owner))
 }
+
+// grantHint is the call by which the owner grants the role its rights.
+func (c *check) grantHint() string { return c.asOwner("init --grant " + quoteArg(c.ledger.cfg.User())) }
 
 func quoteArg(s string) string {
 	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") == "" {
@@ -226,24 +246,24 @@ func (c *check) host(ctx context.Context) error {
 	known, err := l.knownID()
 	switch {
 	case err != nil:
-		c.add(LevelFault, "host", "%s", dsn.Text(err))
+		c.Add(ledger.LevelFault, "host", "%v", err)
 		return nil
 	case known == (wire.UUID{}):
-		c.add(LevelOK, "host", "this host has not used ledger %s yet", uuid.UUID(c.meta.ledger))
+		c.Add(ledger.LevelOK, "host", "this host has not used ledger %s yet", uuid.UUID(c.meta.ledger))
 		return nil
 	case known != c.meta.ledger:
-		c.add(LevelFault, "host", "%v; it is ledger %s, and was %s", errOther, uuid.UUID(c.meta.ledger), uuid.UUID(known)).hint("%s", l.call("confirm"))
+		c.Add(ledger.LevelFault, "host", "%v; it is ledger %s, and was %s", errOther, uuid.UUID(c.meta.ledger), uuid.UUID(known)).SetHint("%s", l.call("confirm"))
 		return nil
 	}
 	here, err := l.openLocal(ctx, false)
 	if err != nil {
-		c.add(LevelFault, "host", "%v", err)
+		c.Add(ledger.LevelFault, "host", "%v", err)
 		return nil
 	}
 	var kept []string
 	if here != nil {
 		if err := l.checkWitness(ctx, here.lastWitness()); errors.Is(err, errForgotten) {
-			c.add(LevelFault, "host", "%v", err).hint("%s", l.call("confirm"))
+			c.Add(ledger.LevelFault, "host", "%v", err).SetHint("%s", l.call("confirm"))
 		} else if err != nil && !errors.Is(err, errWitnessGone) {
 			return err
 		}
@@ -252,8 +272,8 @@ func (c *check) host(ctx context.Context) error {
 		}
 	}
 	if len(kept) > 0 {
-		c.add(LevelWarning, "host", "outcomes of this host that are not sent yet: %d", len(kept)).hint("%s", l.call("sync"))
+		c.Add(ledger.LevelWarning, "host", "outcomes of this host that are not sent yet: %d", len(kept)).SetHint("%s", l.call("sync"))
 	}
-	c.add(LevelOK, "host", "this host uses ledger %s", uuid.UUID(known))
+	c.Add(ledger.LevelOK, "host", "this host uses ledger %s", uuid.UUID(known))
 	return nil
 }

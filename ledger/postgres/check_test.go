@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -14,24 +15,36 @@ import (
 func TestCheckOfRoles(t *testing.T) {
 	r := newAdminRoom(t, pgtest.Shared(t))
 	user := r.role()
-	r.want(r.check(user), LevelFault, "tables", "there is no ledger")
+	r.want(r.check(user), ledger.LevelFault, "tables", "there is no ledger")
 	r.init(InitOptions{Grant: []string{pgtest.CI}})
-	r.want(r.check(pgtest.CI), LevelOK, "rights", "and no more")
-	r.want(r.check(pgtest.Owner), LevelWarning, "rights", "may change the tables")
-	r.want(r.check(pgtest.Superuser), LevelWarning, "rights", "superuser")
-	r.want(r.check(user), LevelFault, "rights", "may not use the ledger")
+	r.want(r.check(pgtest.CI), ledger.LevelOK, "rights", "and no more")
+	r.want(r.check(pgtest.Owner), ledger.LevelWarning, "rights", "may change the tables")
+	r.want(r.check(pgtest.Superuser), ledger.LevelWarning, "rights", "superuser")
+	r.want(r.check(user), ledger.LevelFault, "rights", "may not use the ledger")
 	r.init(InitOptions{Grant: []string{user}})
-	r.want(r.check(user), LevelOK, "rights", "and no more")
+	r.want(r.check(user), ledger.LevelOK, "rights", "and no more")
 	r.server.Exec(t, "revoke update on "+r.schema+".late from "+user+"; revoke usage on sequence "+r.schema+".number from "+user)
-	r.want(r.check(user), LevelFault, "rights", "late: update, number: usage")
+	lacks := r.check(user)
+	r.want(lacks, ledger.LevelFault, "rights", "late: update, number: usage")
+	r.wantHint(lacks, "rights", "idem ledger init --grant "+user+" 'postgres://"+pgtest.Owner+"@")
 	r.init(InitOptions{Grant: []string{user}})
-	r.server.Exec(t, "grant create on schema "+r.schema+" to "+user+"; alter role "+user+" set default_transaction_isolation = 'serializable'; alter role "+user+" set statement_timeout = '2s'")
+	r.server.Exec(t, "grant create on schema "+r.schema+" to "+user+"; alter role "+user+" set default_transaction_isolation = 'serializable'")
 	report := r.check(user)
-	r.want(report, LevelWarning, "rights", "may change the tables")
-	r.want(report, LevelWarning, "isolation", "serializable")
-	r.want(report, LevelWarning, "statement_timeout", "2s")
+	r.want(report, ledger.LevelWarning, "rights", "may change the tables")
+	r.want(report, ledger.LevelWarning, "isolation", "serializable")
+	r.server.Exec(t, "alter table "+r.schema+".mutex enable row level security")
+	r.want(r.check(user), ledger.LevelWarning, "rights", "row security is active in tables: mutex")
 	r.server.Exec(t, "alter role "+user+" set default_transaction_read_only = on")
-	r.want(r.check(user), LevelFault, "server", "read-only")
+	r.want(r.check(user), ledger.LevelFault, "server", "read-only")
+}
+
+// TestCheckFindsADroppedTable: the ledger is damaged, and not missing.
+func TestCheckFindsADroppedTable(t *testing.T) {
+	r := newAdminRoom(t, pgtest.Shared(t))
+	r.init(InitOptions{Grant: []string{pgtest.CI}})
+	r.server.Exec(t, "drop table "+r.schema+".late, "+r.schema+".record")
+	r.want(r.check(pgtest.CI), ledger.LevelFault, "tables", "missing: record, late")
+	r.wantKind(r.claims(pgtest.CI), ledger.ErrCorrupt)
 }
 
 // TestCheckChangesNothing compares tables and files before and after.
@@ -58,9 +71,9 @@ func TestCheckOfTheWay(t *testing.T) {
 			report, err := Check(t.Context(), a.url(a.user, schema), ConnectOptions{LocalBase: t.TempDir()})
 			must(t, err)
 			r := adminRoom{T: t}
-			r.want(report, LevelOK, "tls", want.tls)
-			r.want(report, LevelOK, "pooler", want.pooler)
-			r.want(report, LevelOK, "clock", "the server's clock is")
+			r.want(report, ledger.LevelOK, "tls", want.tls)
+			r.want(report, ledger.LevelOK, "pooler", want.pooler)
+			r.want(report, ledger.LevelOK, "clock", "the server's clock is")
 		})
 	}
 }
@@ -71,7 +84,7 @@ func TestCheckFindsACopy(t *testing.T) {
 	r.init(InitOptions{Grant: []string{pgtest.CI}})
 	r.server.Exec(t, "update "+r.schema+".meta set system = system + 1")
 	report := r.check(pgtest.CI)
-	r.want(report, LevelWarning, "system", "copied")
+	r.want(report, ledger.LevelWarning, "system", "copied")
 	for _, l := range report.Lines {
 		if l.Name == "system" && (!strings.Contains(l.Hint, "idem ledger confirm 'postgres://") || !strings.Contains(l.Hint, r.schema)) {
 			t.Errorf("got the hint %q, want a call for the URL", l.Hint)
@@ -79,7 +92,7 @@ func TestCheckFindsACopy(t *testing.T) {
 	}
 	done, err := Confirm(t.Context(), r.url(pgtest.Owner), r.options())
 	must(t, err)
-	r.want(done, LevelOK, "system", "is confirmed")
+	r.want(done, ledger.LevelOK, "system", "is confirmed")
 	for _, l := range r.check(pgtest.CI).Lines {
 		if l.Name == "system" {
 			t.Errorf("after Confirm: got %+v", l)
@@ -97,11 +110,28 @@ func TestConfirmWhatIsForgotten(t *testing.T) {
 	must(t, err)
 	finish(t, c, x)
 	r.server.Exec(t, "delete from "+r.schema+".record")
-	r.want(r.check(pgtest.CI), LevelFault, "host", "forgotten")
+	r.want(r.check(pgtest.CI), ledger.LevelFault, "host", "forgotten")
 	r.wantKind(r.claims(pgtest.CI), ledger.ErrFailedOver)
 	report, err := Confirm(t.Context(), r.url(pgtest.CI), r.options())
 	must(t, err)
-	r.want(report, LevelOK, "forgotten", "forgotten is confirmed for this host")
+	r.want(report, ledger.LevelOK, "forgotten", "forgotten is confirmed for this host")
 	must(t, r.claims(pgtest.CI))
-	r.want(r.check(pgtest.CI), LevelOK, "host", "this host uses ledger")
+	r.want(r.check(pgtest.CI), ledger.LevelOK, "host", "this host uses ledger")
+}
+
+// TestCheckFindsStatementMode: a pooler that gives each statement another connection has no
+// transactions of several round trips.
+func TestCheckFindsStatementMode(t *testing.T) {
+	r := newAdminRoom(t, pgtest.Shared(t))
+	r.init(InitOptions{Grant: []string{pgtest.CI}})
+	p := r.server.Pooler(t, pgtest.PoolerOptions{Conf: map[string]string{"pool_mode": "statement"}})
+	report, err := Check(t.Context(), p.URL(pgtest.CI, pgtest.Database, r.schema), r.options())
+	must(t, err)
+	r.want(report, ledger.LevelFault, "pooler", "statement mode")
+	r.wantHint(report, "pooler", "pool_mode = transaction")
+	_, err = Init(t.Context(), p.URL(pgtest.Owner, pgtest.Database, r.schema), InitOptions{ConnectOptions: r.options()})
+	var e *ledger.Error
+	if !errors.As(err, &e) || !strings.Contains(e.Error(), "statement mode") || !strings.Contains(e.Hint, "pool_mode = transaction") {
+		t.Errorf("Init: got error %v with hint %q", err, e.Hint)
+	}
 }

@@ -17,17 +17,17 @@ import (
 // has this right.
 // If another ledger is at the URL, or the server has forgotten what this host had recorded, Confirm
 // accepts that for this host.
-func Confirm(ctx context.Context, place string, o ConnectOptions) (Report, error) {
+func Confirm(ctx context.Context, place string, o ConnectOptions) (ledger.Report, error) {
 	l, err := o.open(place)
 	if err != nil {
-		return Report{}, err
+		return ledger.Report{}, err
 	}
 	defer l.Close()
-	var r Report
+	var r ledger.Report
 	var now meta
 	var denied bool
 	err = l.administer(ctx, func(t *wire.Tx) (err error) {
-		r = Report{}
+		r = ledger.Report{}
 		now, err = l.confirm(t, &r)
 		denied = len(r.Lines) > 0 && dsn.Class(err) == dsn.Denied
 		return err
@@ -36,7 +36,7 @@ func Confirm(ctx context.Context, place string, o ConnectOptions) (Report, error
 		err = fmt.Errorf("%w; only the role that owns the tables may confirm for all hosts", err)
 	}
 	if err != nil {
-		return Report{}, err
+		return ledger.Report{}, err
 	}
 	if err := l.confirmHere(&r, now.ledger); err != nil {
 		return r, l.explain(err)
@@ -49,27 +49,27 @@ func Confirm(ctx context.Context, place string, o ConnectOptions) (Report, error
 		err = l.administer(ctx, func(t *wire.Tx) error { return t.Do(l.stmt("update {s}.meta set confirmations = confirmations + 1")) })
 		switch {
 		case err == nil:
-			r.add(LevelOK, "forgotten", "what the database has forgotten is confirmed for all hosts")
+			r.Add(ledger.LevelOK, "forgotten", "what the database has forgotten is confirmed for all hosts")
 		case errors.Is(err, ledger.ErrDenied):
-			r.add(LevelOK, "forgotten", "what the database has forgotten is confirmed for this host; the owner of the tables can confirm it for all hosts")
+			r.Add(ledger.LevelOK, "forgotten", "what the database has forgotten is confirmed for this host; the owner of the tables can confirm it for all hosts")
 		default:
 			return r, err
 		}
 	}
 	if len(r.Lines) == 0 {
-		r.add(LevelOK, "timeline", "%d is confirmed; nothing to do", now.timeline)
+		r.Add(ledger.LevelOK, "timeline", "%d is confirmed; nothing to do", now.timeline)
 	}
 	return r, nil
 }
 
 // confirm stores the present timeline and database system, if they have changed.
-func (l *Ledger) confirm(t *wire.Tx, r *Report) (m meta, err error) {
+func (l *Ledger) confirm(t *wire.Tx, r *ledger.Report) (m meta, err error) {
 	if m, err = l.readMetaIn(t); err != nil {
 		return m, err
 	}
 	switch {
 	case m.minWriter > format:
-		return m, ledger.ErrVersion
+		return m, m.tooNew()
 	case m.timeline == 0:
 		return m, fmt.Errorf("%w: the server is a standby", ledger.ErrReadOnly)
 	}
@@ -80,16 +80,16 @@ func (l *Ledger) confirm(t *wire.Tx, r *Report) (m meta, err error) {
 		return m, err
 	}
 	if m.timeline != m.confirmed {
-		r.add(LevelOK, "timeline", "%d is confirmed for all hosts; it was %d", m.timeline, m.confirmed)
+		r.Add(ledger.LevelOK, "timeline", "%d is confirmed for all hosts; it was %d", m.timeline, m.confirmed)
 	}
 	if !same {
-		r.add(LevelOK, "system", "the database system is confirmed for all hosts; the tables come from another one")
+		r.Add(ledger.LevelOK, "system", "the database system is confirmed for all hosts; the tables come from another one")
 	}
 	return m, t.Do(l.stmt("update {s}.meta set confirmations = confirmations + 1, timeline = $1, system = "+systemNow, wire.Int(m.timeline)))
 }
 
 // confirmHere makes the ledger the one that this host expects at the URL.
-func (l *Ledger) confirmHere(r *Report, id wire.UUID) error {
+func (l *Ledger) confirmHere(r *ledger.Report, id wire.UUID) error {
 	known, err := l.knownID()
 	if err != nil || known == (wire.UUID{}) {
 		return err
@@ -98,7 +98,7 @@ func (l *Ledger) confirmHere(r *Report, id wire.UUID) error {
 		if err := l.learnID(id); err != nil {
 			return err
 		}
-		r.add(LevelOK, "host", "ledger %s is confirmed for this host; it was %s", uuid.UUID(id), uuid.UUID(known))
+		r.Add(ledger.LevelOK, "host", "ledger %s is confirmed for this host; it was %s", uuid.UUID(id), uuid.UUID(known))
 	}
 	return nil
 }

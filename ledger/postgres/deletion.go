@@ -1,7 +1,9 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -16,16 +18,21 @@ import (
 // deletion deletes the rows of stale records in pieces, each with one commit. Between two
 // pieces, other calls write. A row of a stale record never becomes one of an earlier series
 // again, so each piece decides by the rows alone.
+//
+// The first change of a page after a checkpoint writes the whole page to the server's log. So
+// records that share pages are deleted together, in the order of their table.
 type deletion struct {
 	ledger *Ledger
 	here   *local // nil if this host has no files of the ledger
 	size   int    // records of the next piece
+	page   int    // records that a query reads
+	window int    // records that are put in order together
 	gone   int    // records that were deleted
 }
 
 func newDeletion(l *Ledger) (*deletion, error) {
 	here, err := l.openLocal(context.Background(), false)
-	return &deletion{ledger: l, here: here, size: firstPiece}, l.explain(err)
+	return &deletion{ledger: l, here: here, size: firstPiece, page: mostPiece, window: window}, l.explain(err)
 }
 
 // A commit deletes as many records as it can in pieceTime. Records with large outputs take long,
@@ -35,6 +42,7 @@ const (
 	firstPiece = 500
 	leastPiece = 20
 	mostPiece  = 5000
+	window     = 1 << 18
 )
 
 // run deletes the rows of all stale records below a parent, on all levels, but those that other
@@ -51,63 +59,96 @@ func (d *deletion) run(ctx context.Context, parent ledger.ID) error {
 	return d.below(ctx, nameOf(parent), before)
 }
 
-// held reports whether a call on this host has the claim of a record, or processes have its life
-// lock.
-func (s *local) held(name []byte) (bool, error) {
-	claimed, err := s.locks.Held(filelock.Name(name), filelock.Claim)
-	if claimed || err != nil {
-		return claimed, err
-	}
-	return s.locks.Held(filelock.Name(name), filelock.Life)
-}
-
 // childRow is a place in the index over the children of a parent.
 type childRow struct {
 	series, done int64
 	id           []byte
 }
 
+// staleRow is a record that is deleted when its turn comes.
+type staleRow struct {
+	id    filelock.Name
+	block int64     // of the table
+	dead  wire.UUID // the holder, if it was on this host and is dead
+}
+
 // below deletes the records below a parent that belong to a series before the given one. The
 // rows below a record are deleted before it.
 func (d *deletion) below(ctx context.Context, parent []byte, before int64) error {
-	for at := (childRow{series: -1}); ; {
-		var ids [][]byte
-		var dead []wire.UUID
-		inner := map[string]int64{} // the series of records that have rows below them
-		page := d.ledger.stmt(`select r.id, r.parent_series, r.done, r.series, r.holder, r.site, exists (select 1 from {s}.record b where b.parent = r.id)
-			from {s}.record r where r.parent = $1 and r.parent_series < $2 and (r.parent_series, r.done, r.id) > ($3, $4, $5)
-			order by r.parent_series, r.done, r.id limit $6`,
-			wire.Bytes(parent), wire.Int(before), wire.Int(at.series), wire.Int(at.done), wire.Bytes(at.id), wire.Int(d.size))
-		page.Each = func(row *wire.Row) error {
-			at.id, at.series, at.done = row.Bytes(), row.Int(), row.Int()
-			ids = append(ids, at.id)
-			series, holder, site := row.Int(), row.ID(), row.ID()
-			if row.Bool() {
-				inner[string(at.id)] = series
+	for at, more := (childRow{series: -1}), true; more; {
+		var rows []staleRow
+		for more && len(rows) < d.window {
+			page, err := d.read(ctx, parent, before, &at)
+			if err != nil {
+				return err
 			}
-			if holder != (wire.UUID{}) && d.here != nil && site == d.here.site {
-				held, err := d.here.held(at.id)
-				if !held && err == nil {
-					dead = append(dead, holder)
+			rows, more = append(rows, page...), len(page) > 0
+		}
+		slices.SortFunc(rows, func(a, b staleRow) int { return cmp.Compare(a.block, b.block) })
+		for len(rows) > 0 {
+			n := min(d.size, len(rows))
+			var ids [][]byte
+			var dead []wire.UUID
+			for i := range rows[:n] {
+				ids = append(ids, rows[i].id[:])
+				if rows[i].dead != (wire.UUID{}) {
+					dead = append(dead, rows[i].dead)
 				}
+			}
+			switch err := d.piece(ctx, parent, before, ids, dead); {
+			case errors.Is(err, ledger.ErrUnreachable) && n > 1 && ctx.Err() == nil:
+				d.size = max(n/8, 1) // with large outputs, fewer records can be deleted within tryTimeout
+				continue
+			case err != nil:
 				return err
 			}
-			return nil
+			failpoint.Here("forget.piece")
+			rows = rows[n:]
 		}
-		if err := d.ledger.readInOrder(ctx, page); err != nil || len(ids) == 0 {
-			return err
-		}
-		for name, series := range inner {
-			// Another call may make the record current again. It then gets a greater series.
-			if err := d.below(ctx, []byte(name), series+1); err != nil {
-				return err
-			}
-		}
-		if err := d.piece(ctx, parent, before, ids, dead); err != nil {
-			return err
-		}
-		failpoint.Here("forget.piece")
 	}
+	return nil
+}
+
+// read returns the records below a parent that follow a place in the index, and moves the place.
+// It deletes the rows below them. After the last record, it returns none.
+func (d *deletion) read(ctx context.Context, parent []byte, before int64, at *childRow) ([]staleRow, error) {
+	var rows []staleRow
+	inner := map[filelock.Name]int64{} // the series of records that have rows below them
+	page := d.ledger.stmt(`select r.id, r.parent_series, r.done, r.series, r.holder, r.site, (r.ctid::pg_catalog.text::pg_catalog.point)[0]::pg_catalog.int8,
+			exists (select 1 from {s}.record b where b.parent = r.id)
+		from {s}.record r where r.parent = $1 and r.parent_series < $2 and (r.parent_series, r.done, r.id) > ($3, $4, $5)
+		order by r.parent_series, r.done, r.id limit $6`,
+		wire.Bytes(parent), wire.Int(before), wire.Int(at.series), wire.Int(at.done), wire.Bytes(at.id), wire.Int(d.page))
+	page.Each = func(row *wire.Row) error {
+		at.id, at.series, at.done = row.Bytes(), row.Int(), row.Int()
+		series, holder, site := row.Int(), row.ID(), row.ID()
+		r := staleRow{block: row.Int()}
+		copy(r.id[:], at.id)
+		if row.Bool() {
+			inner[r.id] = series
+		}
+		if holder != (wire.UUID{}) && d.here != nil && site == d.here.site {
+			held, err := filelock.InUse(d.here.locks, r.id)
+			if err != nil {
+				return err
+			}
+			if !held {
+				r.dead = holder
+			}
+		}
+		rows = append(rows, r)
+		return row.Err()
+	}
+	if err := d.ledger.readInOrder(ctx, page); err != nil {
+		return nil, err
+	}
+	for name, series := range inner {
+		// Another call may make the record current again. It then gets a greater series.
+		if err := d.below(ctx, name[:], series+1); err != nil {
+			return nil, err
+		}
+	}
+	return rows, nil
 }
 
 // pieceSQL deletes those of the records $1 that still are stale children of $2, have no live

@@ -65,7 +65,7 @@ begin
 		select (select r.namespace from {s}.record r where r.namespace > m.namespace order by r.namespace limit 1) from m where m.namespace is not null)
 	select r.id, not (r.state = 'running' or r.state = 'succeeded' and r.reason = 'transaction') into name, gone
 		from m join {s}.record r on r.namespace = m.namespace and r.seq = done.fence
-		where r.fence = done.fence and {s}.token_of(r.namespace, r.key, r.win, r.generation) = done.token;
+		where {s}.token_of(r.namespace, r.key, r.win, r.generation) = done.token;
 	if name is null or gone then
 		raise exception using errcode = 'IDEM1', message = 'idem: the attempt with fence ' || done.fence || ' is over, so its transaction cannot be committed';
 	end if;
@@ -96,11 +96,11 @@ begin
 	if valid then
 		update {s}.record r set state = 'succeeded', reason = 'transaction', exit_code = 0, signal = 0, ended = clock_timestamp(),
 				incomplete = r.storage <> 4, done = case when r.parent is null then 0 else {s}.done_of(r.id, r.fingerprint) end
-			where r.id = new.id and r.fence = new.fence and r.seq = new.fence and r.state = 'running';
+			where r.id = new.id and r.seq = new.fence and r.state = 'running';
 		if found then
 			return null;
 		end if;
-		perform 1 from {s}.record r where r.id = new.id and r.fence = new.fence and r.seq = new.fence
+		perform 1 from {s}.record r where r.id = new.id and r.seq = new.fence
 			and r.state = 'succeeded' and r.reason = 'transaction' for no key update;
 		if found then
 			return null;

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -14,7 +15,7 @@ import (
 // A command whose lease cannot be kept must be dead before the lease ends, because after that
 // another host may run the key. The runner sends TERM, and later KILL, to the processes that it
 // manages. Here every other process of the command gets KILL: those that hold the life lock,
-// and those with the attempt in their environment.
+// those with the attempt in their environment, and the descendants of both.
 
 // termAt returns the time of sinceBoot at which a command gets TERM.
 func (s *leases) termAt(h *held) time.Duration { return h.killAt() - s.ledger.opt.KillAfter }
@@ -29,7 +30,7 @@ func warnAfter(lease time.Duration) time.Duration { return lease / 3 }
 func (s *leases) command(h *held, run string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h.run, h.exited, h.ended = run, false, false
+	h.run, h.exited, h.ended, h.family = run, false, false, nil
 }
 
 // leave makes a claim the keeper's, because processes of an attempt live that has lost its idem.
@@ -75,11 +76,13 @@ func (s *leases) endOverdue(now time.Duration) {
 		if now >= s.termAt(h) {
 			s.end(h)
 		}
+		h.overdue, h.unread = now >= h.killAt(), !h.overdue
 		if s.killable(h, now) && !s.killing {
 			s.killing = true
 			go s.kill()
 		}
-		if h.busy() && !s.warned && s.ledger.opt.Warn != nil && now >= h.since+warnAfter(h.length) {
+		lost := h.over || h.fenced // an answer would not keep it
+		if h.busy() && !lost && !s.warned && s.ledger.opt.Warn != nil && now >= h.since+warnAfter(h.length) {
 			s.warned = true
 			go s.ledger.opt.Warn(s.silence(h, now))
 		}
@@ -98,10 +101,28 @@ func (s *leases) silence(h *held, now time.Duration) string {
 
 // end tells the owner of a claim that it is lost. The caller holds s.mu.
 func (s *leases) end(h *held) {
-	if !h.over && !h.keep {
-		h.over = true
-		close(h.lost)
+	if h.over || h.keep {
+		return
 	}
+	h.over = true
+	if !h.busy() {
+		close(h.lost)
+		return
+	}
+	searched := make(chan struct{})
+	go func() {
+		defer close(searched)
+		if here, err := s.ledger.openLocal(context.Background(), false); here != nil && err == nil {
+			s.family(h, here) // TERM may end the parents, which show their children
+		}
+	}()
+	go func() {
+		defer close(h.lost)
+		select {
+		case <-searched:
+		case <-time.After(longestTick): // a process can hold up the reader of its environment
+		}
+	}()
 }
 
 // fence ends a claim that another call has taken over. The caller holds s.mu.
@@ -112,19 +133,28 @@ func (s *leases) fence(h *held) {
 	}
 }
 
-// killable reports whether processes of a command may have to be killed. The caller holds s.mu.
+// killable reports whether processes of a command may have to be killed. A keeper that was stopped
+// may have notes of renewals unread, so it looks twice. The caller holds s.mu.
 func (s *leases) killable(h *held, now time.Duration) bool {
-	return !h.keep && h.busy() && !h.ended && (h.fenced || now >= h.killAt())
+	late := now >= h.killAt() && (!h.watched || h.overdue && !h.unread)
+	return !h.keep && h.busy() && !h.ended && (h.fenced || late)
 }
 
 // killPause is the time between two searches for processes to kill. A process that forks can be
 // missed by one search.
 const killPause = 50 * time.Millisecond
 
+// patientAfter is the number of searches after which the pauses are longer.
+const patientAfter = 100
+
 // kill kills the processes of all commands that may not live any more, until none is left.
 func (s *leases) kill() {
 	missed := map[*held]int{}
-	for {
+	pause := killPause
+	for rounds := 0; ; rounds++ {
+		if rounds == patientAfter { // a process of another user, perhaps
+			pause = longestTick
+		}
 		s.mu.Lock()
 		var due []*held
 		for h := range s.all {
@@ -140,14 +170,40 @@ func (s *leases) kill() {
 		for _, h := range due {
 			if s.killOnce(h) {
 				missed[h] = 0
-			} else if missed[h]++; missed[h] == 3 {
+			} else if missed[h]++; missed[h] >= 3 && !s.lives(h) {
 				s.mu.Lock()
 				h.ended = true
 				s.mu.Unlock()
 			}
 		}
+		time.Sleep(pause)
+	}
+}
+
+// awaitRest waits for the end of the processes of a command that was ended because its claim is
+// lost. Some of them may be known to this process alone, so only it can kill them when their time is
+// over.
+func (s *leases) awaitRest(h *held) {
+	s.mu.Lock()
+	lost := h.over && h.busy()
+	s.mu.Unlock()
+	here, err := s.ledger.openLocal(context.Background(), false)
+	if !lost || here == nil || err != nil {
+		return
+	}
+	for sinceBoot() < h.killAt()+longestTick && len(s.family(h, here)) > 0 {
 		time.Sleep(killPause)
 	}
+}
+
+// lives reports whether a process has the life lock of a claim, although none may be found.
+func (s *leases) lives(h *held) bool {
+	here, err := s.ledger.openLocal(context.Background(), false)
+	if here == nil || err != nil {
+		return false
+	}
+	held, err := here.locks.Held(h.name(), filelock.Life)
+	return held && err == nil
 }
 
 // killOnce kills the processes that it finds. It reports whether there may be more.
@@ -157,25 +213,42 @@ func (s *leases) killOnce(h *held) bool {
 		return false
 	}
 	s.mu.Lock()
-	run, orphan := h.run, s.keeper != nil && !h.watched
-	if h.recorded {
-		run = ""
-	}
+	orphan := s.keeper != nil && !h.watched
 	s.mu.Unlock()
+	find := func() []int { return helpersLast(s.family(h, here)) }
+	pids := find()
+	if len(pids) == 0 {
+		return false
+	}
 	if orphan {
 		// Idem is dead. Under its lock, no other call of this host can start a command that
-		// would have the life lock.
+		// would have the life lock. The processes keep the key busy, and so may the lock.
 		lock, err := here.locks.Take(h.name(), filelock.Claim)
 		if err != nil {
 			return true
 		}
 		defer func() { _ = lock.Release() }()
 	}
-	return killAll(func() []int {
-		pids := append(here.locks.Every(h.name()), membersOf(run)...)
-		slices.Sort(pids)
-		return helpersLast(slices.DeleteFunc(slices.Compact(pids), s.spared))
-	})
+	killAll(pids, find)
+	return true
+}
+
+// family returns the processes of a command that live: those that can be seen, those that it has
+// returned before, and their descendants. A process with another environment and without the lock
+// can only be found by its parent, and only while that lives.
+func (s *leases) family(h *held, here *local) []int {
+	s.mu.Lock()
+	run, known := h.attempt(), maps.Clone(h.family)
+	s.mu.Unlock()
+	all := processes() // first, or a stranger could have got the ID of a process that has ended since
+	found := withDescendants(all, append(here.locks.Every(h.name()), membersOf(run)...), known, s.spared)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if h.family == nil {
+		h.family = map[int]uint64{}
+	}
+	maps.Copy(h.family, found)
+	return slices.Sorted(maps.Keys(found))
 }
 
 func membersOf(run string) []int {

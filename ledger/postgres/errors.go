@@ -18,7 +18,7 @@ func (l *Ledger) explain(err error) error {
 	if err == nil {
 		return nil
 	}
-	for _, key := range []error{ledger.ErrNotFound, ledger.ErrChanged, ledger.ErrLost, errReleased} {
+	for _, key := range []error{ledger.ErrNotFound, ledger.ErrChanged, ledger.ErrHistory, ledger.ErrLost, errReleased} {
 		if errors.Is(err, key) {
 			return err
 		}
@@ -27,8 +27,17 @@ func (l *Ledger) explain(err error) error {
 		errors.As(err, new(*ledger.Error)) || errors.Is(err, context.Canceled) {
 		return err
 	}
-	return &ledger.Error{Place: l.cfg.Name(), Err: classify(err)}
+	e := &ledger.Error{Place: l.cfg.Name(), Err: classify(err)}
+	if dsn.Class(err) == dsn.Pooling {
+		e.Hint = poolingHint
+	}
+	if dial := (*dsn.DialError)(nil); errors.As(err, &dial) {
+		e.Hint = dial.Hint
+	}
+	return e
 }
+
+const poolingHint = "set in the configuration of PgBouncer: pool_mode = transaction"
 
 // classify joins an error with the one of package ledger that it means. The text never contains
 // what the server was told.
@@ -36,7 +45,7 @@ func classify(err error) error {
 	if errors.As(err, new(*ledger.Fault)) {
 		return err
 	}
-	for _, known := range []error{ledger.ErrCorrupt, ledger.ErrVersion, ledger.ErrFailedOver, ledger.ErrReadOnly, ledger.ErrUnsafe, ledger.ErrForeign, ledger.ErrMissing} {
+	for _, known := range []error{ledger.ErrCorrupt, ledger.ErrVersion, ledger.ErrFailedOver, ledger.ErrTooLate, ledger.ErrReadOnly, ledger.ErrUnsafe, ledger.ErrForeign, ledger.ErrMissing} {
 		if errors.Is(err, known) {
 			return err
 		}
@@ -54,8 +63,18 @@ func classify(err error) error {
 		dsn.NoDatabase: ledger.ErrMissing, dsn.NoSchema: ledger.ErrMissing, dsn.ReadOnly: ledger.ErrReadOnly, dsn.Full: ledger.ErrFull,
 		dsn.TLS: ledger.ErrUnreachable,
 	}
-	if is, ok := kinds[dsn.Class(err)]; ok {
-		return fmt.Errorf("%w: %s", is, dsn.Text(err))
+	is, ok := kinds[dsn.Class(err)]
+	switch {
+	case !ok:
+		return errors.New(dsn.Text(err))
+	case errors.Is(is, ledger.ErrDenied): // the server's text says so
+		return &deniedError{dsn.Text(err)}
 	}
-	return errors.New(dsn.Text(err))
+	return fmt.Errorf("%w: %s", is, dsn.Text(err))
 }
+
+// deniedError is ledger.ErrDenied with the text of the server alone.
+type deniedError struct{ text string }
+
+func (e *deniedError) Error() string { return e.text }
+func (e *deniedError) Unwrap() error { return ledger.ErrDenied }

@@ -50,7 +50,7 @@ func (e *execution) endCommand(reason ledger.Reason) {
 func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attempt, error) {
 	failpoint.Here("finish.before")
 	c := e.claim
-	l := c.ledger
+	impatient := ctx
 	ctx = context.WithoutCancel(ctx)
 	reason := o.Reason
 	if reason == ledger.ReasonExit && !c.ledger.leases.exited(c.held) {
@@ -63,35 +63,17 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 	o.Final = o.Final && reason == ledger.ReasonExit
 	u := e.newUnsent(o)
 	a.Ended = u.o.Ended.UTC().Truncate(time.Microsecond)
-	out, inline := e.endOutput(ctx, &a, o.Capture.Unread, u)
-	u.output(a, c.doneBy(a), out, inline)
-	failpoint.Here("finish.output")
-	u.more = e.upload.dropStmts(out)
-	if u.o.Final {
-		u.more = append(u.more, c.leaveWithOutcome()...)
-	}
-	// The output may have taken half of the time.
-	stored, err := u.send(ctx, l.opt.FinishTimeout-min(time.Since(u.o.Ended), l.opt.FinishTimeout/2))
-	if errors.Is(err, ledger.ErrFull) && inline != nil { // the outcome matters more than the output
-		a.Truncated = true
-		u.output(a, u.o.Done, output{storage: storageNone}, nil)
-		stored, err = u.send(ctx, l.opt.FinishTimeout/2)
-	}
+	stored, err := e.sendEnd(impatient, &a, o.Capture.Unread, u)
 	if err == nil {
 		a.Ended, a.State, a.Reason, a.ExitCode, a.Signal = stored.Ended, stored.State, stored.Reason, stored.ExitCode, stored.Signal
 		c.mu.Lock()
 		c.given = c.given || u.o.Final
 		c.mu.Unlock()
-		c.here.acknowledged(c.id, e.fence)
+		c.here.acknowledged(c.id, e.fence, e.generation, a.RunID)
 	}
 	c.changed()
 	failpoint.Here("finish.sent")
 	err = u.end(ctx, err)
-	if unsent := (*ledger.UnsentError)(nil); errors.As(err, &unsent) && unsent.Path != "" {
-		c.mu.Lock()
-		c.unsent = true
-		c.mu.Unlock()
-	}
 	if err == nil || errors.Is(err, ledger.ErrLost) {
 		c.here.removeSpool(a.RunID)
 	}
@@ -100,6 +82,30 @@ func (e *execution) Finish(ctx context.Context, o ledger.Outcome) (ledger.Attemp
 	c.mu.Unlock()
 	failpoint.Here("finish.done")
 	return a, err
+}
+
+// sendEnd sends the output, and then the outcome. It returns the end as recorded.
+func (e *execution) sendEnd(ctx context.Context, a *ledger.Attempt, missed ledger.Gaps, u *unsent) (stored ledger.Attempt, err error) {
+	c := e.claim
+	out, inline, err := e.endOutput(ctx, a, missed, u)
+	if err != nil {
+		return stored, err
+	}
+	u.output(*a, c.doneBy(*a), out, inline)
+	failpoint.Here("finish.output")
+	u.more = e.upload.dropStmts(out)
+	if u.o.Final {
+		u.more = append(u.more, c.leaveWithOutcome()...)
+	}
+	// The output may have taken half of the time.
+	d := c.ledger.opt.FinishTimeout
+	stored, err = u.send(ctx, d-min(time.Since(u.o.Ended), d/2))
+	if errors.Is(err, ledger.ErrFull) && inline != nil { // the outcome matters more than the output
+		a.Truncated = true
+		u.output(*a, u.o.Done, output{storage: storageNone}, nil)
+		stored, err = u.send(ctx, d/2)
+	}
+	return stored, err
 }
 
 // Abandon implements ledger.Execution. It puts the attempt before this one back in its place.

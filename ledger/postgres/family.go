@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -104,13 +105,17 @@ type idleness struct {
 // idlePage is the number of records that are looked at together. It bounds the memory.
 const idlePage = 1000
 
-// idleSQL finds the children that may be alive, or have records below them that may be. A success
-// is not looked into: what its command left behind does not count.
+// idleSQL finds the records below a parent that may be alive. It goes up from all records whose
+// state is running, which are few, because a batch can have a million items. A success on the
+// way is not looked into: what its command left behind does not count.
 func idleSQL() string {
-	return "select " + recordColumns() + `, c.below from {s}.record r,
-		lateral (select exists (select 1 from {s}.record b where b.parent = r.id and b.parent_series = r.series) as below) c
-	where r.parent = $1 and r.parent_series = $2 and r.done = 0 and r.id > $3 and (r.state = 'running' or c.below)
-	order by r.id limit $4`
+	return `with recursive up as (
+		select r.id, r.parent, r.parent_series from {s}.record r where r.state = 'running' and r.parent is not null
+		union all
+		select up.id, p.parent, p.parent_series from up join {s}.record p on p.id = up.parent
+			where p.series = up.parent_series and p.done = 0 and p.parent is not null)
+	select ` + recordColumns + ` from (select distinct up.id from up
+		where up.parent = $1 and up.parent_series = $2 and up.id > $3 order by up.id limit $4) u join {s}.record r on r.id = u.id`
 }
 
 // require returns a *ledger.BusyError if a record below a parent is alive. The parent's row is
@@ -118,35 +123,23 @@ func idleSQL() string {
 func (i *idleness) require(t *wire.Tx, parent []byte, series int64) error {
 	for last, more := []byte{}, true; more; {
 		var running []record
-		below := map[string]int64{} // the series of children that have children
-		n := 0
 		s := i.ledger.stmt(idleSQL(), wire.Bytes(parent), wire.Int(series), wire.Bytes(last), wire.Int(idlePage))
 		s.Each = func(row *wire.Row) error {
-			r := scanRecord(row)
-			n++
-			last = nameOf(r.rec.ID)
-			if r.rec.Current.State == ledger.Running {
-				running = append(running, r)
-			}
-			if row.Bool() {
-				below[string(last)] = r.rec.Series
-			}
+			running = append(running, scanRecord(row))
 			return nil
 		}
-		if err := t.Do(i.ledger.inOrder(), s); err != nil {
+		if err := t.Do(s); err != nil {
 			return err
 		}
-		more = n == idlePage
 		for _, r := range running {
 			if err := i.requireEnded(r); err != nil {
 				return err
 			}
-		}
-		for name, series := range below {
-			if err := i.require(t, []byte(name), series); err != nil {
-				return err
+			if name := nameOf(r.rec.ID); bytes.Compare(name, last) > 0 {
+				last = name
 			}
 		}
+		more = len(running) == idlePage
 	}
 	return nil
 }
@@ -202,7 +195,7 @@ func (l *Ledger) adopt(t *wire.Tx, f *family, o ledger.Origin) error {
 	var p family
 	lock := l.stmt("select 1"+lockAbove("$1"), wire.BytesArray(namesOf(o.Parent)))
 	stmts := []*wire.Stmt{lock, l.familyStmt(o.Parent, &p)}
-	if _, ok := f.above[o.Parent]; !ok {
+	if _, ok := f.above[string(name)]; !ok {
 		stmts = append([]*wire.Stmt{create}, stmts...)
 	}
 	err := t.Do(stmts...)
@@ -244,9 +237,11 @@ func (l *Ledger) forget(t *wire.Tx, r *record) error {
 	if err := l.renew(t, r); err != nil {
 		return err
 	}
-	if _, err := l.number(t); err != nil { // see the top of this file
+	fence, err := l.number(t) // see the top of this file
+	if err != nil {
 		return err
 	}
+	r.rec.Fence = fence
 	r.rec.Generation++
 	return l.dropHistory(t, r)
 }

@@ -11,13 +11,17 @@ import (
 
 // follower is what the keeper knows of a claim.
 type follower struct {
-	watched  bool // idem lives and renews the lease
-	followed bool // idem has ended, or has left the claim to the keeper
-	missing  bool // the row has another holder
-	recorded bool // the outcome is recorded, so that only the life lock counts
+	watched  bool   // idem lives and renews the lease
+	overdue  bool   // its command should be dead, at the last look
+	unread   bool   // it was not overdue at the look before, so notes may be unread
+	followed bool   // idem has ended, or has left the claim to the keeper
+	missing  bool   // the row has another holder
+	recorded bool   // the outcome of the attempt that the keeper knows is recorded
+	open     string // the attempt in the row, if its outcome is not recorded
 	left     filelock.Leftovers
 	blind    time.Duration // since when the locks cannot be read; 0: they can
 	retry    time.Duration // when the claim may be given back again, in the time of sinceBoot
+	failing  time.Duration // since when the claim cannot be given back; 0: it can
 }
 
 // The times between two looks at the processes of commands.
@@ -29,12 +33,24 @@ const (
 	watchPause         = time.Minute // only a note changes anything, and leases.run looks at the clock
 )
 
-// giveBackTimeout bounds the time for which the keeper has the lock of a key that it gives back.
+// giveBackTimeout bounds the time in which the keeper gives one claim back.
 const giveBackTimeout = 2 * time.Second
 
 // seen takes note of the attempt without a recorded end. The caller holds the lock of the leases.
 func (h *held) seen(run string) {
-	h.recorded = h.followed && run != h.run
+	if h.followed {
+		h.recorded, h.open = run != h.run, run
+	}
+}
+
+// attempt returns the attempt whose processes count, or "". It is another one than the keeper knows
+// if idem has given the keeper up and has gone on with another. The caller holds the lock of the
+// leases.
+func (h *held) attempt() string {
+	if h.recorded {
+		return h.open
+	}
+	return h.run
 }
 
 // adopt makes the keeper renew a claim and follow its command. The caller holds k.mu.
@@ -46,10 +62,11 @@ func (k *keeper) adopt(h *held) {
 	s.next = sinceBoot() // renew now: the last renewal can be old
 }
 
-// follow gives claims back whose commands have ended. It returns when idem has ended and no claim
-// is left.
+// follow sends kept outcomes, and gives claims back whose commands have ended. It returns when idem
+// has ended, no claim is left, and no outcome is to be sent.
 func (k *keeper) follow() {
 	for {
+		gone := k.gone.Load() // before the claims: it is set after the last note
 		k.mu.Lock()
 		left, pause := len(k.claims), watchPause
 		var all []*held
@@ -59,16 +76,21 @@ func (k *keeper) follow() {
 			}
 		}
 		k.mu.Unlock()
-		if left == 0 && k.gone.Load() {
+		sending := k.deliver(all)
+		if left == 0 && !sending && gone {
 			return
+		}
+		if sending {
+			pause = min(pause, keptPause)
 		}
 		begun := time.Now()
 		for _, h := range all {
 			if k.over(h) {
+				k.deliverer.add(h.run)
 				k.mu.Lock()
-				k.unsent[h.run] = true
 				k.drop(h)
 				k.mu.Unlock()
+				k.rouse() // its outcome may be kept
 			}
 		}
 		if len(all) > 0 { // a search of all processes can take long
@@ -92,10 +114,13 @@ func (k *keeper) isFollowed(h *held) bool {
 func (k *keeper) over(h *held) bool {
 	s := k.ledger.leases
 	s.mu.Lock()
-	missing, fenced, run, counts := h.missing, h.fenced, h.run, h.run != "" && !h.recorded
+	missing, fenced, exited, run := h.missing, h.fenced, h.exited, h.attempt()
 	now := sinceBoot()
 	due, late := now >= h.retry, now >= h.since+h.length
 	s.mu.Unlock()
+	if missing && exited { // the commit of the outcome has given the claim back, or another call has taken it
+		return true
+	}
 	if missing && !fenced {
 		ours, err := k.takenHere(h)
 		if err != nil {
@@ -108,14 +133,13 @@ func (k *keeper) over(h *held) bool {
 		s.fence(h)
 		s.mu.Unlock()
 	}
-	locks := k.here.locks
-	held, err := locks.Held(h.name(), filelock.Life)
+	held, err := k.inUse(h.name())
 	if err == nil {
 		h.blind = 0
 	} else if h.blind == 0 {
 		h.blind = now
 	}
-	if held || !due || counts && (h.left.Alive() || h.left.Find(run)) {
+	if held || !due || run != "" && !exited && (h.left.Alive() || h.left.Find(run)) {
 		return false
 	}
 	if err != nil {
@@ -124,37 +148,54 @@ func (k *keeper) over(h *held) bool {
 	if missing {
 		return true
 	}
-	// Under the lock of the key no other call of this host begins. Its holder may be idem itself.
-	lock, err := locks.Take(h.name(), filelock.Claim)
-	if err != nil {
-		return false
-	}
-	defer func() { _ = lock.Release() }()
-	if held, err := lock.OtherHeld(filelock.Life); held || err != nil {
-		return false
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), giveBackTimeout)
-	defer cancel()
-	err = k.givenBack(ctx, h)
-	if err == nil || errors.Is(err, errForgotten) { // a person decides; the lease ends by itself
+	givenUp, err := k.delivered(h.name())
+	if givenUp { // a person decides; the lease ends by itself
 		return true
+	}
+	if err == nil {
+		err = k.givenBack(h, run)
+	}
+	switch {
+	case err == nil:
+		return true
+	case errors.Is(err, errBegun):
+	case h.failing == 0:
+		h.failing = now
 	}
 	s.mu.Lock()
 	h.retry = sinceBoot() + time.Second
 	s.mu.Unlock()
 	// After its lease, a claim needs no giving back, unless its key stays held.
-	return late && !h.keep || now >= h.since+deliverFor
+	return late && !h.keep || h.failing > 0 && now >= h.failing+deliverFor
 }
 
-// givenBack gives a claim back. An outcome that idem could not send is recorded first. Otherwise
-// another host could run the key again.
-func (k *keeper) givenBack(ctx context.Context, h *held) error {
-	if err := k.ledger.sendKept(ctx, k.here, h.name()); err != nil {
+// inUse reports whether a call or a process of a command has a lock of a record. The keeper takes
+// no lock: a reader would take it for a running call. It needs none. An idem that has given its
+// lock up never uses the claim again, and each later call has another holder in the row. The lock
+// of the claim comes first: the claim's last command began before idem gave it up.
+func (k *keeper) inUse(name filelock.Name) (bool, error) {
+	return filelock.InUse(k.here.locks, name)
+}
+
+// errBegun: an attempt has begun whose processes were not looked for. The next renewal tells which.
+var errBegun = errors.New("another attempt has begun")
+
+// givenBack gives a claim back, unless another attempt than run has begun: only the processes of run
+// were looked for.
+func (k *keeper) givenBack(h *held, run string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), giveBackTimeout)
+	defer cancel()
+	id, holder := wire.Bytes(h.id), wire.ID(h.holder)
+	give := k.ledger.stmt("update {s}.record r set holder = null where r.id = $1 and r.holder = $2 and (r.state <> 'running' or r.run_id = $3)", id, holder, wire.Text(run))
+	left := k.ledger.stmt("select r.id from {s}.record r where r.id = $1 and r.holder = $2", id, holder)
+	leave := k.ledger.stmt("delete from {s}.mutex m where m.id = $1 and m.holder = $2 and not exists (select 1 from {s}.record r where r.id = $1 and r.holder = $2)", id, holder)
+	if err := k.ledger.session.Do(ctx, wire.Lazy, give, left, leave); err != nil {
 		return err
 	}
-	give := k.ledger.many(giveBackSQL, wire.Bytes(h.id), wire.ID(h.holder))
-	leave := k.ledger.stmt("delete from {s}.mutex where id = $1 and holder = $2", wire.Bytes(h.id), wire.ID(h.holder))
-	return k.ledger.session.Do(ctx, wire.Lazy, give, leave)
+	if left.Rows > 0 {
+		return errBegun
+	}
+	return nil
 }
 
 // takenHere reports whether the row of a claim has a holder of this host, or none. Such a holder

@@ -9,6 +9,7 @@ import (
 
 	"idem/ledger"
 	"idem/ledger/postgres/pgtest"
+	"idem/ledger/postgres/wire"
 )
 
 // rowsOf counts the rows of the tables.
@@ -79,7 +80,7 @@ func TestForgetGoesOnAfterAKill(t *testing.T) {
 	below := family3(t, l, p)
 	c, err := l.claim(t.Context(), p)
 	must(t, err)
-	_, _, err = c.forget(t.Context(), func(*record) error { return nil })
+	_, _, err = c.forget(t.Context(), func(*wire.Tx, *record) error { return nil })
 	must(t, errors.Join(err, c.Release()))
 	f, err := l.read(t.Context(), p)
 	must(t, err)
@@ -170,5 +171,37 @@ func TestForgetOfAKilledChild(t *testing.T) {
 	must(t, b.Forget(t.Context(), p))
 	if got := pgtest.Shared(t).Query(t, "select count(*) from "+schemaOf(place)+".record"); got != "1" {
 		t.Errorf("rows: got %s", got)
+	}
+}
+
+// A deletion takes the records in the order of their table, so that its pieces share few pages.
+// The index over the children has another order.
+func TestForgetInTheOrderOfTheTable(t *testing.T) {
+	r := newRoom(t)
+	l := r.open("a", "")
+	p := idOf("p")
+	runAs(t, l, p, ledger.ID{}, succeeded)
+	runAs(t, l, idOf("p/c"), p, succeeded)
+	r.query(`insert into {s}.record (id, namespace, key, win, generation, fence, seq, parent, parent_series, done)
+		select sha256(i::text::bytea), namespace, key, win, generation, fence, i, parent, parent_series, hashint4(i) from {s}.record, generate_series(1, 300) i where parent is not null returning 1`)
+	r.query(`create table {s}.deleted (tx xid8 default pg_current_xact_id(), block int);
+		create function {s}.note() returns trigger language plpgsql security definer as $$ begin
+			insert into {s}.deleted (block) values ((old.ctid::text::point)[0]); return old; end $$;
+		create trigger note before delete on {s}.record for each row execute function {s}.note(); select 1`)
+	c, err := l.claim(t.Context(), p)
+	must(t, err)
+	_, _, err = c.forget(t.Context(), func(*wire.Tx, *record) error { return nil })
+	must(t, errors.Join(err, c.Release()))
+	d, err := newDeletion(l)
+	must(t, err)
+	d.size, d.page, d.window = 10, 70, 140 // 3 windows, the last one with the rest
+	must(t, d.run(t.Context(), p))
+	if got := r.rowsOf(); got != "1|0|0|0|0|0" || d.gone != 301 {
+		t.Errorf("deleted %d, rows: got %s", d.gone, got)
+	}
+	back := r.query(`with piece as (select tx, min(block) least, max(block) most from {s}.deleted group by tx)
+		select count(*) from (select least < lag(most) over (order by tx) as back from piece) o where back`)
+	if back != "2" {
+		t.Errorf("got %s pieces that begin before the end of the one before, want only the first ones of 2 windows", back)
 	}
 }

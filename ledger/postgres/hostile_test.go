@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"idem/ledger/postgres/pgtest"
+	"idem/ledger/postgres/wire"
 )
 
 //go:embed testdata/hostile.sql
@@ -49,4 +50,22 @@ func TestHostileSchemaIsFirst(t *testing.T) {
 		}
 	}
 	a.server.Exec(t, "select pg_catalog.setval('"+strings.TrimSuffix(a.user, "_ci")+".calls', 1, false)")
+}
+
+// TestStatementTimeoutOfARole cancels no statement of a ledger.
+func TestStatementTimeoutOfARole(t *testing.T) {
+	r := newAdminRoom(t, pgtest.Shared(t))
+	user := r.role()
+	r.init(InitOptions{Grant: []string{user}})
+	r.server.Exec(t, "alter role "+user+" set statement_timeout = '1min'")
+	l := r.open(user)
+	for _, mode := range []wire.Mode{wire.Read, wire.Lazy, wire.Durable} {
+		got := ""
+		s := l.stmt("select pg_catalog.current_setting('statement_timeout')")
+		s.Each = func(row *wire.Row) error { got = row.Text(); return nil }
+		must(t, l.do(t.Context(), mode, s))
+		if got != "0" {
+			t.Errorf("mode %d: got %q, want 0", mode, got)
+		}
+	}
 }

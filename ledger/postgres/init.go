@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -15,6 +16,20 @@ import (
 
 //go:embed schema.sql
 var schemaSQL string
+
+// ConnectOptions are the options of operations about a whole ledger. See Options.
+type ConnectOptions struct {
+	LocalBase      string
+	FromFlag       bool
+	TrustPlace     bool
+	ConnectTimeout time.Duration
+}
+
+func (o ConnectOptions) open(place string) (*Ledger, error) {
+	return Open(place, Options{
+		LocalBase: o.LocalBase, FromFlag: o.FromFlag, TrustPlace: o.TrustPlace, ConnectTimeout: o.ConnectTimeout,
+	})
+}
 
 // InitOptions are the options of Init.
 type InitOptions struct {
@@ -27,7 +42,7 @@ type InitOptions struct {
 // Init creates the tables of a ledger, unless they exist, and grants rights. It needs more than
 // the rights to read and change rows, like Upgrade and Confirm. A further call with another
 // Failover changes that.
-func Init(ctx context.Context, place string, o InitOptions) (r Report, err error) {
+func Init(ctx context.Context, place string, o InitOptions) (r ledger.Report, err error) {
 	l, err := o.open(place)
 	if err != nil {
 		return r, err
@@ -38,7 +53,7 @@ func Init(ctx context.Context, place string, o InitOptions) (r Report, err error
 		return err
 	})
 	if err != nil {
-		return Report{}, err
+		return ledger.Report{}, err
 	}
 	return r, nil
 }
@@ -59,7 +74,7 @@ func (l *Ledger) administer(ctx context.Context, f func(t *wire.Tx) error) error
 // server_version_num.
 const oldestServer = 120000
 
-func (l *Ledger) initialize(t *wire.Tx, o InitOptions) (r Report, err error) {
+func (l *Ledger) initialize(t *wire.Tx, o InitOptions) (r ledger.Report, err error) {
 	var version int64
 	var exists bool
 	look := l.stmt("select pg_catalog.current_setting('server_version_num')::pg_catalog.int8, pg_catalog.to_regclass($1::pg_catalog.text) is not null",
@@ -84,11 +99,11 @@ func (l *Ledger) initialize(t *wire.Tx, o InitOptions) (r Report, err error) {
 	}
 	switch {
 	case m.minWriter > format:
-		return r, ledger.ErrVersion
+		return r, m.tooNew()
 	case m.format < format:
-		r.add(LevelWarning, "ledger", "%s, in format %d; this idem has format %d", created, m.format, format).hint("%s", l.call("upgrade"))
+		r.Add(ledger.LevelWarning, "ledger", "%s, in format %d; this idem has format %d", created, m.format, format).SetHint("%s", l.call("upgrade"))
 	default:
-		r.add(LevelOK, "ledger", "%s in schema %s, in format %d", created, l.cfg.Schema, m.format)
+		r.Add(ledger.LevelOK, "ledger", "%s in schema %s, in format %d", created, l.cfg.Schema, m.format)
 	}
 	if err := l.setFailover(t, &r, m, o.Failover); err != nil {
 		return r, err
@@ -97,13 +112,13 @@ func (l *Ledger) initialize(t *wire.Tx, o InitOptions) (r Report, err error) {
 		if err := l.grant(t, role); err != nil {
 			return r, err
 		}
-		r.add(LevelOK, "grant", "role %s may use the ledger", role)
+		r.Add(ledger.LevelOK, "grant", "role %s may use the ledger", role)
 	}
 	for _, role := range o.GrantDone {
 		if err := l.grantDone(t, role); err != nil {
 			return r, err
 		}
-		r.add(LevelOK, "grant-done", "role %s may call %s", role, l.schema.Replace("{s}.done"))
+		r.Add(ledger.LevelOK, "grant-done", "role %s may call %s", role, l.schema.Replace("{s}.done"))
 	}
 	return r, nil
 }
@@ -119,12 +134,12 @@ func (l *Ledger) readMetaIn(t *wire.Tx) (m meta, err error) {
 
 // setFailover stores what happens after a promotion, if it changes. It adds a line that says
 // whether this fits the replication of the server.
-func (l *Ledger) setFailover(t *wire.Tx, r *Report, m meta, failover string) error {
+func (l *Ledger) setFailover(t *wire.Tx, r *ledger.Report, m meta, failover string) error {
 	if failover != "" && failover != m.failover {
 		if err := t.Do(l.stmt("update {s}.meta set failover = $1", wire.Text(failover))); err != nil {
 			return err
 		}
-		r.add(LevelOK, "changed", "failover is %s; it was %s", failover, m.failover)
+		r.Add(ledger.LevelOK, "changed", "failover is %s; it was %s", failover, m.failover)
 		m.failover = failover
 	}
 	var synchronous bool
@@ -133,26 +148,26 @@ func (l *Ledger) setFailover(t *wire.Tx, r *Report, m meta, failover string) err
 	if err := t.Do(s); err != nil {
 		return err
 	}
-	r.failover(m.failover, synchronous, l)
+	reportFailover(r, m.failover, synchronous, l.call)
 	return nil
 }
 
 // synchronousSQL reports whether a commit waits for a standby.
 const synchronousSQL = "select pg_catalog.current_setting('synchronous_standby_names') <> ''"
 
-// failover adds a line about what happens after a promotion.
-func (r *Report) failover(policy string, synchronous bool, l *Ledger) {
+// reportFailover adds a line about what happens after a promotion. call makes a call of idem ledger.
+func reportFailover(r *ledger.Report, policy string, synchronous bool, call func(how string) string) {
 	switch {
 	case policy == FailoverAccept && !synchronous:
-		r.add(LevelWarning, "failover", "accept, but no standby is synchronous: after a promotion, keys that had succeeded may run again").
-			hint("set synchronous_standby_names, or as the owner: %s", l.call("init --failover refuse"))
+		r.Add(ledger.LevelWarning, "failover", "accept, but no standby is synchronous: after a promotion, keys that had succeeded may run again").
+			SetHint("set synchronous_standby_names, or as the owner: %s", call("init --failover refuse"))
 	case policy == FailoverAccept:
-		r.add(LevelOK, "failover", "accept: a synchronous standby has each success, so calls go on after a promotion")
+		r.Add(ledger.LevelOK, "failover", "accept: a synchronous standby has each success, so calls go on after a promotion")
 	case synchronous:
-		r.add(LevelNote, "failover", "refuse: after a promotion, no key is started until idem ledger confirm, although a standby is synchronous").
-			hint("if only that standby is ever promoted, as the owner: %s", l.call("init --failover accept"))
+		r.Add(ledger.LevelNote, "failover", "refuse: after a promotion, no key is started until idem ledger confirm, although a standby is synchronous").
+			SetHint("if only that standby is ever promoted, as the owner: %s", call("init --failover accept"))
 	default:
-		r.add(LevelOK, "failover", "refuse: after a promotion, no key is started until idem ledger confirm")
+		r.Add(ledger.LevelOK, "failover", "refuse: after a promotion, no key is started until idem ledger confirm")
 	}
 }
 
@@ -208,13 +223,33 @@ func (l *Ledger) grant(t *wire.Tx, role string) error {
 	if err != nil {
 		return err
 	}
+	if err := l.granted(t, role, "has_table_privilege", "{s}.record", "insert"); err != nil {
+		return err
+	}
 	return l.grantDone(t, role)
+}
+
+// granted checks that a role has a right by a function of PostgreSQL, which only warns if this
+// role may not grant the right.
+func (l *Ledger) granted(t *wire.Tx, role, function, object, right string) (err error) {
+	has := false
+	look := l.stmt("select pg_catalog."+function+"($1::pg_catalog.text::pg_catalog.name, $2::pg_catalog.text, $3::pg_catalog.text)",
+		wire.Text(role), wire.Text(l.schema.Replace(object)), wire.Text(right))
+	look.Each = func(row *wire.Row) error { has = row.Bool(); return nil }
+	if err = t.Do(look); err == nil && !has {
+		err = fmt.Errorf("%w: only the owner of the tables can grant rights", ledger.ErrDenied)
+	}
+	return err
 }
 
 // grantDone gives a role the right to call done, and no right on a table.
 func (l *Ledger) grantDone(t *wire.Tx, role string) error {
 	r := quoteName(role)
-	return t.Do(l.stmt("grant usage on schema {s} to "+r), l.stmt("grant execute on function "+doneName+" to "+r))
+	err := t.Do(l.stmt("grant usage on schema {s} to "+r), l.stmt("grant execute on function "+doneName+" to "+r))
+	if err != nil {
+		return err
+	}
+	return l.granted(t, role, "has_function_privilege", doneName, "execute")
 }
 
 const doneName = "{s}.done(uuid, bigint)"

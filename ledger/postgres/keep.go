@@ -29,6 +29,7 @@ type note struct {
 	Since   time.Duration `json:"s,omitempty"`
 	Run     string        `json:"r,omitempty"`
 	Keep    bool          `json:"keep,omitempty"`
+	Exited  bool          `json:"x,omitempty"`
 	Hello   *hello        `json:"hello,omitempty"`
 }
 
@@ -74,42 +75,63 @@ func (k *keeping) command(h *held) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	h.kept = true
-	if k.conn != nil && k.send(k.noteOf(h)) == nil {
+	if k.conn != nil && k.send(k.notes(h)...) == nil {
 		return nil
 	}
 	if err := k.start(); err != nil {
 		return fmt.Errorf("the keeper of the claim cannot be started: %w", err)
 	}
-	s := k.ledger.leases
-	s.mu.Lock()
-	notes := []note{}
-	for other := range s.all {
-		if other != h && other.kept {
-			notes = append(notes, noteLocked(other))
-		}
+	notes := k.notes(k.known()...)
+	if !slices.ContainsFunc(notes, func(n note) bool { return n.Holders[0] == h.holder }) { // left already
+		notes = append(notes, k.notes(h)...)
 	}
-	s.mu.Unlock()
-	return k.send(append(notes, k.noteOf(h))...)
+	return k.send(notes...)
 }
 
-func (k *keeping) noteOf(h *held) note {
+// revive starts a keeper again that has died while commands run.
+func (k *keeping) revive() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if known := k.known(); k.conn == nil && len(known) > 0 && k.start() == nil {
+		_ = k.send(k.notes(known...)...) // the next renewal tries again
+	}
+}
+
+// known returns the claims that a keeper must know. The caller holds k.mu.
+func (k *keeping) known() (all []*held) {
 	s := k.ledger.leases
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return noteLocked(h)
+	for h := range s.all {
+		if h.kept {
+			all = append(all, h)
+		}
+	}
+	return all
+}
+
+func (k *keeping) notes(claims ...*held) (notes []note) {
+	s := k.ledger.leases
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range claims {
+		notes = append(notes, noteLocked(h))
+	}
+	return notes
 }
 
 func noteLocked(h *held) note {
-	n := note{Kind: noteCommand, ID: h.id, Holders: []wire.UUID{h.holder}, Length: h.length, Since: h.since, Keep: h.keep}
-	if h.busy() {
-		n.Run = h.run
+	return note{
+		Kind: noteCommand, ID: h.id, Holders: []wire.UUID{h.holder}, Length: h.length, Since: h.since, Keep: h.keep,
+		Run: h.run, Exited: h.exited, // a revived keeper learns of a command that has ended
 	}
-	return n
 }
 
-// renewed tells the keeper that leases were renewed.
+// renewed tells the keeper that leases were renewed. If it has died, another takes its place.
 func (k *keeping) renewed(batch []*held, since time.Duration) {
-	k.tell(note{Kind: noteRenewed, Since: since}, batch...)
+	if k != nil && !k.tell(note{Kind: noteRenewed, Since: since}, batch...) {
+		k.revive()
+	}
 }
 
 // exited tells the keeper that no process of the command counts any more.
@@ -118,8 +140,19 @@ func (k *keeping) exited(h *held) { k.tell(note{Kind: noteExited}, h) }
 // done tells the keeper that a claim was given back.
 func (k *keeping) done(h *held) { k.tell(note{Kind: noteDone}, h) }
 
-// leave makes a claim the keeper's. It reports false if there is no keeper.
-func (k *keeping) leave(h *held) bool { return k.tell(note{Kind: noteLeave}, h) }
+// leave makes a claim the keeper's, if the keeper was told of it. A keeper that has died is replaced.
+func (k *keeping) leave(h *held) {
+	left := note{Kind: noteLeave}
+	if k != nil && !k.tell(left, h) && k.knows(h) && k.command(h) == nil {
+		k.tell(left, h)
+	}
+}
+
+func (k *keeping) knows(h *held) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return h.kept
+}
 
 // tell sends a note about claims, as far as the keeper knows them.
 func (k *keeping) tell(n note, claims ...*held) bool {
@@ -136,8 +169,9 @@ func (k *keeping) tell(n note, claims ...*held) bool {
 	return k.conn != nil && len(n.Holders) > 0 && k.send(n) == nil
 }
 
-// sendTimeout is the time after which a keeper that does not read counts as gone.
-const sendTimeout = time.Second
+// sendTimeout is the time after which a keeper that does not read counts as gone. Another one is
+// started then, and the first follows the claims that it knows. So a busy host must not cause it.
+const sendTimeout = 5 * time.Second
 
 // send sends notes. With an error the keeper is gone. The caller holds k.mu.
 func (k *keeping) send(notes ...note) error {
@@ -173,6 +207,9 @@ func (k *keeping) close() {
 
 // start starts the keeper. The caller holds k.mu.
 func (k *keeping) start() error {
+	if !serves.Load() {
+		return errors.New("this program has not called Keeper")
+	}
 	h, err := k.hello()
 	if err != nil {
 		return err

@@ -2,12 +2,10 @@ package postgres
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,7 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"idem/internal/detach"
-	"idem/ledger"
 	"idem/ledger/postgres/dsn"
 	"idem/ledger/postgres/wire"
 )
@@ -30,17 +27,23 @@ type keeper struct {
 	here   *local
 	hello  *hello
 	gone   atomic.Bool   // idem has ended
-	wake   chan struct{} // after each note that changes what is to be done
+	wake   chan struct{} // after each change of what is to be done
+
+	deliverer deliverer
 
 	mu     sync.Mutex
 	claims map[wire.UUID]*held
-	unsent map[string]bool // attempts whose outcomes idem may not have sent
 }
+
+// serves reports whether this program can be its own keeper: it has called Keeper. The copy of
+// another program would do all its work again.
+var serves atomic.Bool
 
 // Keeper runs a keeper if the arguments of this process demand it. It returns the exit
 // status. The name of the program is not in args. Keeper must be called before anything is
-// opened.
+// opened. Without that call, no keeper is started.
 func Keeper(args []string) (status int, asked bool) {
+	serves.Store(true)
 	if len(args) != 1 || args[0] != KeeperArgs[1] {
 		return 0, false
 	}
@@ -67,7 +70,6 @@ func keep(conn *os.File) error {
 	}
 	go k.listen(r)
 	k.follow()
-	k.deliver()
 	return nil
 }
 
@@ -91,7 +93,12 @@ func newKeeper(h *hello) (*keeper, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := open(cfg, Options{Lease: h.Lease, KillAfter: h.KillAfter, LocalBase: h.LocalBase, TrustPlace: h.TrustPlace})
+	o := Options{Lease: h.Lease, KillAfter: h.KillAfter, LocalBase: h.LocalBase, TrustPlace: h.TrustPlace}
+	l, err := open(cfg, o)
+	if err != nil {
+		return nil, err
+	}
+	sender, err := open(cfg, o)
 	if err != nil {
 		return nil, err
 	}
@@ -99,8 +106,9 @@ func newKeeper(h *hello) (*keeper, error) {
 	if err != nil || here == nil || here.site != h.Site {
 		return nil, errors.Join(err, errors.New("the local directory is another one"))
 	}
-	l.local = here
-	k := &keeper{ledger: l, here: here, hello: h, wake: make(chan struct{}, 1), claims: map[wire.UUID]*held{}, unsent: map[string]bool{}}
+	l.local, sender.local = here, here
+	k := &keeper{ledger: l, here: here, hello: h, wake: make(chan struct{}, 1), claims: map[wire.UUID]*held{}}
+	k.deliverer.ledger, k.deliverer.runs, k.deliverer.first = sender, map[string]bool{}, map[string]time.Duration{}
 	l.leases.keeper = k
 	return k, nil
 }
@@ -161,11 +169,14 @@ func (k *keeper) handle(n note) {
 		switch n.Kind {
 		case noteCommand:
 			s.command(h, n.Run)
+			if n.Exited {
+				s.settled(h)
+			}
 			s.renewed(h, n.Since)
 		case noteRenewed:
 			s.renewed(h, n.Since)
 		case noteExited:
-			s.exited(h)
+			s.settled(h)
 		case noteDone:
 			k.drop(h)
 		case noteLeave:
@@ -175,45 +186,16 @@ func (k *keeper) handle(n note) {
 	}
 }
 
+// settled notes that idem counts no process of the command any more. It has decided so, whatever the
+// keeper knows of the lease, which it may have missed renewals of.
+func (s *leases) settled(h *held) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h.exited = true
+}
+
 // drop forgets a claim. The caller holds k.mu.
 func (k *keeper) drop(h *held) {
 	delete(k.claims, h.holder)
 	k.ledger.leases.remove(h)
 }
-
-// deliver sends the outcomes that idem could not send. Those of other calls have their own
-// keepers.
-func (k *keeper) deliver() {
-	ctx, cancel := context.WithTimeout(context.Background(), deliverFor)
-	defer cancel()
-	for pause := time.Second; ctx.Err() == nil; pause = min(2*pause, deliverPause) {
-		again := false
-		for _, name := range k.kept() {
-			err := k.ledger.deliverOne(ctx, k.here, name)
-			again = again || errors.Is(err, ledger.ErrUnreachable) || errors.Is(err, errLocked)
-		}
-		if !again {
-			return
-		}
-		k.ledger.session.Close()
-		for end := time.Now().Add(pause); time.Now().Before(end) && len(k.kept()) > 0; { // another call may send them
-			time.Sleep(min(pause, keptPause))
-		}
-	}
-}
-
-// kept returns the names of the outcomes that idem could not send and that are still kept.
-func (k *keeper) kept() []string {
-	names, _ := k.here.pending()
-	return slices.DeleteFunc(names, func(name string) bool { return len(name) < runLength || !k.unsent[name[:runLength]] })
-}
-
-// runLength is the length of a run ID, with which the name of a kept outcome begins.
-const runLength = len("00000000-0000-0000-0000-000000000000")
-
-// The keeper tries for deliverFor to send the outcomes that are kept on this host.
-const (
-	deliverFor   = 24 * time.Hour
-	deliverPause = 5 * time.Minute
-	keptPause    = 2 * time.Second // between two looks at the directory
-)

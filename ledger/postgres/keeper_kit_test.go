@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -31,6 +32,8 @@ type job struct {
 	Lease       time.Duration
 	Keep        bool
 	NoKeeper    bool
+	ClaimOnly   bool // nothing is begun
+	Mutex       bool // the mutex of oneM, for which idem waits for ever
 	Script      string
 	Orphans     bool // only the shell is killed, and the attempt ends with a signal
 }
@@ -51,8 +54,20 @@ func helperIdem() int {
 	ctx := context.Background()
 	c, err := l.Claim(ctx, theKey)
 	must0(err)
+	if j.ClaimOnly {
+		fmt.Println("claimed")
+		select {}
+	}
 	run := uuid.NewString()
-	x, err := c.Begin(ctx, ledger.Start{RunID: run, Owner: ledger.Owner{PID: os.Getpid()}})
+	start := ledger.Start{RunID: run, Owner: ledger.Owner{PID: os.Getpid()}}
+	if j.Mutex {
+		start.Mutexes = oneM
+	}
+	x, err := c.Begin(ctx, start)
+	if errors.As(err, new(*ledger.MutexError)) {
+		fmt.Println("waits")
+		select {}
+	}
 	must0(err)
 	fmt.Println("begun", run)
 	s := proc.Catch()
@@ -111,6 +126,16 @@ func newBench(t testing.TB) *bench {
 // environment. Each script finds a directory for its files in $D.
 func (b *bench) start(j job, env ...string) {
 	b.Helper()
+	b.launch(j, env...)
+	b.run = b.line("begun ")
+	if !j.NoKeeper {
+		b.keeper = b.childNamed("idem-postgres")
+	}
+}
+
+// launch starts idem with a job.
+func (b *bench) launch(j job, env ...string) {
+	b.Helper()
 	if j.Place == "" {
 		j.Place = b.place
 	}
@@ -125,10 +150,6 @@ func (b *bench) start(j job, env ...string) {
 	must(b, b.idem.Start())
 	b.Cleanup(b.end)
 	b.lines = bufio.NewScanner(out)
-	b.run = b.line("begun ")
-	if !j.NoKeeper {
-		b.keeper = b.childNamed("idem-postgres")
-	}
 }
 
 func (b *bench) end() {
@@ -157,6 +178,18 @@ func (b *bench) line(prefix string) string {
 // childNamed returns the child of idem with the first argument.
 func (b *bench) childNamed(arg string) int {
 	b.Helper()
+	if pid := b.child(arg); pid > 0 {
+		return pid
+	}
+	for b.lines.Scan() {
+		b.Log(b.lines.Text())
+	}
+	b.Fatalf("idem has no child %s", arg)
+	return 0
+}
+
+// child is childNamed that returns 0 if there is none.
+func (b *bench) child(arg string) int {
 	pids, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, stat := range pids {
 		text, _ := os.ReadFile(stat)
@@ -171,10 +204,6 @@ func (b *bench) childNamed(arg string) int {
 			return pid
 		}
 	}
-	for b.lines.Scan() {
-		b.Log(b.lines.Text())
-	}
-	b.Fatalf("idem has no child %s", arg)
 	return 0
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"golang.org/x/sys/unix"
 
 	"idem/ledger"
@@ -30,10 +31,12 @@ const work = "sleep 5; echo 0 >$D/done"
 // scripts are ways in which a command can make it hard to find or to end its processes. %s is
 // what its last process does.
 var scripts = map[string]string{
-	"plain":         writePID + "%s",
-	"ignores TERM":  "trap '' TERM; " + writePID + "%s",
-	"forks twice":   "(setsid bash -c '" + writePID + "%s' &) ; sleep 60",
-	"closes all":    closeAll + writePID + "%s",
+	"plain":        writePID + "%s",
+	"ignores TERM": "trap '' TERM; " + writePID + "%s",
+	"forks twice":  "(setsid bash -c '" + writePID + "%s' &) ; sleep 60",
+	"closes all":   closeAll + writePID + "%s",
+	// As sudo does. The shell is the only one that can be seen.
+	"child clears":  "bash -c '" + strings.ReplaceAll(closeAll, "'", `'"'"'`) + `exec env -i D=$D PATH=$PATH bash -c "` + strings.ReplaceAll(writePID, "$", `\$`) + `%s"'; sleep 60`,
 	"forks, closes": "trap '' TERM; setsid bash -c '" + strings.ReplaceAll(closeAll, "'", `'"'"'`) + writePID + "%s' & sleep 60",
 }
 
@@ -94,7 +97,11 @@ func TestLeaseEndsTheCommand(t *testing.T) {
 				must(t, err)
 				t.Cleanup(func() { _ = p.Close() })
 				place := pgtest.URL(p.Addr(), pgtest.CI, pgtest.Database, b.schema, "sslmode=disable")
-				b.start(job{Place: place, Lease: 4 * time.Second, Script: strings.Replace(script, "%s", "while :; do sleep 1; done", 1)})
+				lease := 4 * time.Second
+				if name == "child clears" {
+					lease = 12 * time.Second // idem has recorded the outcome before KILL is due
+				}
+				b.start(job{Place: place, Lease: lease, Script: strings.Replace(script, "%s", "while :; do sleep 1; done", 1)})
 				pid := b.written("pid")
 				switch who {
 				case "idem":
@@ -256,5 +263,24 @@ func TestKeeperIsDiscreet(t *testing.T) {
 func TestKeeperIsNotForPeople(t *testing.T) {
 	if _, asked := Keeper(KeeperArgs[1:]); asked {
 		t.Error("a keeper without a connection")
+	}
+}
+
+// A program that could not be its own keeper starts no copy of itself, and no command.
+func TestKeeperNeedsAProgramThatServes(t *testing.T) {
+	b := newBench(t)
+	l, err := Open(b.place, Options{LocalBase: filepath.Join(b.dir, "idem"), Keeper: KeeperArgs})
+	must(t, err)
+	defer l.Close()
+	c, err := l.Claim(t.Context(), theKey)
+	must(t, err)
+	serves.Store(false)
+	t.Cleanup(func() { serves.Store(true) })
+	if _, err := c.Begin(t.Context(), ledger.Start{RunID: uuid.NewString()}); err == nil {
+		t.Error("an attempt has begun without a keeper")
+	}
+	must(t, c.Release())
+	if rec, err := l.Get(t.Context(), theKey); err != nil || rec.Phase() != ledger.PhaseNone {
+		t.Errorf("found %+v, %v", rec, err)
 	}
 }

@@ -49,6 +49,8 @@ type held struct {
 	ended  bool   // no process is left to be killed
 	kept   bool   // the keeper knows the claim
 
+	family map[int]uint64 // the processes that leases.family has found, and when each began
+
 	follower // of the keeper
 }
 
@@ -168,10 +170,10 @@ func (s *leases) batch() []*held {
 	return batch
 }
 
-// renew renews leases. It reports whether the server has answered. A claim that the server does
-// not know any more is lost at once.
+// renew renews leases. It reports whether all are renewed. A claim that the server does not know any
+// more is lost at once.
 func (s *leases) renew(batch []*held, shortest time.Duration) bool {
-	known := map[string]bool{}
+	known := map[string]bool{}     // whether the row is renewed
 	running := map[string]string{} // attempts that have no recorded end
 	stmt := s.ledger.stmt(renewSQL)
 	for _, h := range batch {
@@ -179,7 +181,7 @@ func (s *leases) renew(batch []*held, shortest time.Duration) bool {
 	}
 	stmt.Each = func(row *wire.Row) error {
 		id := row.Text()
-		known[id], running[id] = true, row.Text()
+		known[id], running[id] = row.Bool(), row.Text()
 		return nil
 	}
 	since := sinceBoot()
@@ -191,15 +193,21 @@ func (s *leases) renew(batch []*held, shortest time.Duration) bool {
 		}
 		return false
 	}
+	all := true
+	var renewed []*held
 	s.mu.Lock()
 	s.warned = false
 	for _, h := range batch {
 		_, ours := s.all[h]
+		done, there := known[string(h.id)]
 		switch {
 		case !ours:
-		case known[string(h.id)]:
+		case done:
 			h.since = max(h.since, since)
 			h.seen(running[string(h.id)])
+			renewed = append(renewed, h)
+		case there: // a transaction has locked the row
+			all = false
 		case s.keeper != nil:
 			h.missing = true
 		default:
@@ -207,8 +215,10 @@ func (s *leases) renew(batch []*held, shortest time.Duration) bool {
 		}
 	}
 	s.mu.Unlock()
-	s.keeping.renewed(batch, since)
-	return true
+	if len(renewed) > 0 {
+		s.keeping.renewed(renewed, since)
+	}
+	return all
 }
 
 // name returns the name of the locks of the record.

@@ -45,6 +45,14 @@ func (l *Ledger) list(ctx context.Context, f ledger.Filter, yield func(ledger.Re
 	if err != nil {
 		return err
 	}
+	s := &lister{ledger: l, here: here, filter: f, yield: yield, processes: sync.OnceValue(filelock.AllLeftovers)}
+	if f.OldestFirst {
+		names, err := l.every(ctx, f)
+		if err != nil {
+			return err
+		}
+		return s.pages(ctx, names)
+	}
 	first := listFirst
 	if f.Limit > 0 {
 		first = min(first, f.Limit+50)
@@ -53,7 +61,6 @@ func (l *Ledger) list(ctx context.Context, f ledger.Filter, yield func(ledger.Re
 	if err != nil {
 		return err
 	}
-	s := &lister{ledger: l, here: here, filter: f, yield: yield, processes: sync.OnceValue(filelock.AllLeftovers)}
 	if err := s.pages(ctx, names); err != nil || s.over || len(names) < first {
 		return err
 	}
@@ -110,8 +117,8 @@ func (l *Ledger) namesStmt(f ledger.Filter, limit int, names *[][]byte) *wire.St
 	if f.Key != "" {
 		and("r.key = $", wire.Raw(f.Key))
 	}
-	if prefix := literalPrefix(f.Glob); prefix != "" {
-		and("pg_catalog.substr(r.key, 1, "+strconv.Itoa(len(prefix))+") = $", wire.Raw(prefix))
+	if prefixes := literalPrefixes(f.Globs); len(prefixes) > 0 {
+		and("exists (select from pg_catalog.unnest($) p where pg_catalog.substr(r.key, 1, pg_catalog.length(p)) = p)", wire.BytesArray(prefixes))
 	}
 	if f.TopLevel {
 		where = append(where, "r.parent is null")
@@ -119,8 +126,18 @@ func (l *Ledger) namesStmt(f ledger.Filter, limit int, names *[][]byte) *wire.St
 	if f.Under != (ledger.ID{}) {
 		and("r.parent = $", wire.Bytes(nameOf(f.Under)))
 	}
-	if state, ok := stateOf(f.Phase); ok {
-		and("r.state = $", wire.Text(string(state)))
+	if states := f.Phases.States(); len(states) > 0 {
+		texts := make([]string, len(states))
+		for i, s := range states {
+			texts[i] = string(s)
+		}
+		and("r.state = any ($)", wire.TextArray(texts))
+	}
+	if !f.Since.IsZero() {
+		and("r.started >= $", wire.TimeOrNull(f.Since))
+	}
+	if !f.Until.IsZero() {
+		and("r.started <= $", wire.TimeOrNull(f.Until)) // it may be later by less than a microsecond
 	}
 	byNamespace := limit > 0 && f.Namespace == "" && f.Key == "" && f.Under == (ledger.ID{})
 	if byNamespace { // no index has the order of all namespaces
@@ -133,9 +150,13 @@ func (l *Ledger) namesStmt(f ledger.Filter, limit int, names *[][]byte) *wire.St
 	if byNamespace {
 		query = allNamespaces + "select f.* from m cross join lateral (" + query + ") f order by f.seq desc limit " + strconv.Itoa(limit)
 	}
-	s := l.stmt(`select pg_catalog.string_agg(o.id, ''::pg_catalog.bytea order by o.seq desc)
-		from (select n.*, (pg_catalog.row_number() over (order by n.seq desc) - 1) / 4096 as part from (`+query+`) n) o
-		group by o.part order by o.part`, args...)
+	query = `select pg_catalog.string_agg(o.id, ''::pg_catalog.bytea order by o.seq desc)
+		from (select n.*, (pg_catalog.row_number() over (order by n.seq desc) - 1) / 4096 as part from (` + query + `) n) o
+		group by o.part order by o.part`
+	if f.OldestFirst {
+		query = strings.ReplaceAll(query, "seq desc", "seq")
+	}
+	s := l.stmt(query, args...)
 	s.Each = func(row *wire.Row) error {
 		*names = slices.AppendSeq(*names, slices.Chunk(row.Bytes(), len(filelock.Name{})))
 		return nil
@@ -143,18 +164,17 @@ func (l *Ledger) namesStmt(f ledger.Filter, limit int, names *[][]byte) *wire.St
 	return s
 }
 
-// stateOf returns the stored state of the records in a phase.
-func stateOf(p ledger.Phase) (ledger.State, bool) {
-	switch p {
-	case "":
-		return "", false
-	case ledger.PhaseRunning, ledger.PhaseInterrupted:
-		return ledger.Running, true
-	case ledger.PhaseRetry:
-		return ledger.None, true
-	default: // no record has the state "none"
-		return ledger.State(p), true
+// literalPrefixes returns the literal prefixes of patterns, none if one of them has none.
+func literalPrefixes(globs ledger.Globs) [][]byte {
+	var prefixes [][]byte
+	for _, g := range globs {
+		prefix := literalPrefix(g)
+		if prefix == "" {
+			return nil
+		}
+		prefixes = append(prefixes, []byte(prefix))
 	}
+	return prefixes
 }
 
 // literalPrefix returns bytes with which every key begins that the pattern matches. It ends
@@ -199,10 +219,7 @@ func (s *lister) pages(ctx context.Context, names [][]byte) error {
 
 // one yields a record if it matches. It may have changed since its name was found.
 func (s *lister) one(ctx context.Context, r record) error {
-	f, rec := s.filter, r.rec
-	if f.Glob != "" && !f.Glob.Match(rec.ID.Key) || f.TopLevel && rec.Parent != (ledger.ID{}) || f.Under != (ledger.ID{}) && rec.Parent != f.Under {
-		return nil
-	}
+	rec := r.rec
 	switch rec.Current.State {
 	case ledger.Running:
 		var err error
@@ -214,20 +231,29 @@ func (s *lister) one(ctx context.Context, r record) error {
 	case ledger.Failed:
 		rec.Lease = r.lease.describe(s.here != nil && r.lease.site == s.here.site)
 	}
-	if rec.Current.RunID == "" || f.Phase != "" && f.Phase != rec.Phase() {
+	if !s.filter.Selects(rec) {
 		return nil
 	}
 	s.n++
-	s.over = !s.yield(rec) || s.n == f.Limit
+	s.over = !s.yield(rec) || s.n == s.filter.Limit
 	return nil
+}
+
+// withoutInputs returns attemptColumns without the inputs, which may be large.
+func withoutInputs(prefix string) string {
+	return strings.Replace(columnsOf(prefix, attemptColumns), prefix+"inputs", "null::pg_catalog.bytea", 1)
+}
+
+// listedColumns are recordColumns without the inputs.
+func listedColumns() string {
+	return strings.Replace(recordColumns, "r.inputs", "null::pg_catalog.bytea", 1)
 }
 
 // readListed reads records by their names, without inputs. Forgotten ones are omitted.
 func (l *Ledger) readListed(ctx context.Context, names [][]byte) (map[string]record, error) {
 	records := make(map[string]record, len(names))
 	above := map[string]ancestor{}
-	columns := strings.Replace(recordColumns(), "r.inputs", "null::pg_catalog.bytea", 1)
-	page := l.stmt("select "+columns+" from {s}.record r where r.id = any ($1) and r.seq > 0", wire.BytesArray(names))
+	page := l.stmt("select "+listedColumns()+" from {s}.record r where r.id = any ($1) and r.seq > 0", wire.BytesArray(names))
 	page.Each = func(row *wire.Row) error {
 		r := scanRecord(row)
 		if r.parent != nil && r.rec.Parent == (ledger.ID{}) {
@@ -243,8 +269,8 @@ func (l *Ledger) readListed(ctx context.Context, names [][]byte) (map[string]rec
 		union select p.id, p.parent, p.parent_series, p.series from a join {s}.record p on p.id = a.parent)
 		select * from a`, wire.BytesArray(names))
 	parents.Each = func(row *wire.Row) error {
-		name := row.Text()
-		above[name] = ancestor{parent: row.Bytes(), parentSeries: row.Int(), series: row.Int()}
+		name, a := scanAncestor(row)
+		above[name] = a
 		return nil
 	}
 	err := l.retry(ctx, l.opt.ConnectTimeout, func(ctx context.Context) error {
@@ -256,7 +282,7 @@ func (l *Ledger) readListed(ctx context.Context, names [][]byte) (map[string]rec
 		return nil, err
 	}
 	for name, r := range records {
-		stale, known := staleBelow(above, r)
+		stale, known := r.staleBelow(above)
 		if !known { // it was changed between the two statements
 			f, err := l.read(ctx, r.rec.ID)
 			if err != nil {
@@ -269,28 +295,6 @@ func (l *Ledger) readListed(ctx context.Context, names [][]byte) (map[string]rec
 		}
 	}
 	return records, nil
-}
-
-// ancestor is a record that has records below it.
-type ancestor struct {
-	parent               []byte
-	parentSeries, series int64
-}
-
-// staleBelow reports whether a record or one above it belongs to an earlier series. known is
-// false if a record above is not known.
-func staleBelow(above map[string]ancestor, r record) (stale, known bool) {
-	for parent, series := r.parent, r.series; parent != nil; {
-		a, ok := above[string(parent)]
-		if !ok {
-			return false, false
-		}
-		if a.series != series {
-			return true, true
-		}
-		parent, series = a.parent, a.parentSeries
-	}
-	return false, true
 }
 
 // Attempts implements ledger.Ledger.

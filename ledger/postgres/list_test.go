@@ -66,14 +66,14 @@ func TestListOverManyPages(t *testing.T) {
 		{Limit: listFirst + 1, Namespace: "default"},
 		{Limit: 2 * n},
 		{TopLevel: true},
-		{Phase: ledger.PhaseInterrupted},
-		{Phase: ledger.PhaseRunning},
-		{Phase: ledger.PhaseFailed, Limit: 200},
-		{Phase: ledger.PhaseSucceeded, Glob: "b:*"},
-		{Phase: ledger.PhaseRetry},
-		{Phase: ledger.PhaseNone},
-		{Glob: "a:*", Limit: listFirst + 7},
-		{Glob: "*:0"},
+		{Phases: ledger.Phases{ledger.PhaseInterrupted}},
+		{Phases: ledger.Phases{ledger.PhaseRunning}},
+		{Phases: ledger.Phases{ledger.PhaseFailed}, Limit: 200},
+		{Phases: ledger.Phases{ledger.PhaseSucceeded}, Globs: ledger.Globs{"b:*"}},
+		{Phases: ledger.Phases{ledger.PhaseRetry}},
+		{Phases: ledger.Phases{ledger.PhaseNone}},
+		{Globs: ledger.Globs{"a:*"}, Limit: listFirst + 7},
+		{Globs: ledger.Globs{"*:0"}},
 		{Key: "a:0"},
 		{Namespace: "none"},
 	} {
@@ -82,7 +82,7 @@ func TestListOverManyPages(t *testing.T) {
 		var want []int
 		for i := n - 1; i >= 0 && (f.Limit == 0 || len(want) < f.Limit); i-- {
 			key := filledID(i).Key
-			if f.Namespace != "none" && (f.Phase == "" || f.Phase == phase(i)) && (f.Glob == "" || f.Glob.Match(key)) && (f.Key == "" || f.Key == key) {
+			if f.Namespace != "none" && f.Phases.Has(phase(i)) && f.Globs.Match(key) && (f.Key == "" || f.Key == key) {
 				want = append(want, i)
 			}
 		}
@@ -155,7 +155,7 @@ func TestGlobListsWhatItMatches(t *testing.T) {
 	for _, p := range patterns {
 		var got [2][]string
 		for i, l := range []ledger.Ledger{l, mem} {
-			records, err := ledger.Collect(l.List(context.Background(), ledger.Filter{Namespace: "n", Glob: ledger.Glob(p)}))
+			records, err := ledger.Collect(l.List(context.Background(), ledger.Filter{Namespace: "n", Globs: ledger.Globs{ledger.Glob(p)}}))
 			must(t, err)
 			for _, r := range records {
 				got[i] = append(got[i], r.ID.Key)

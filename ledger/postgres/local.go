@@ -38,10 +38,9 @@ const localReadme = `This directory has this host's part of a shared ledger of i
 a PostgreSQL database. Deleting or editing anything here can make a payment or a deploy run
 twice.
 
-  locks, locks.d   who is running what on this host; never remove it
+  locks, locks.d   which keys are running on this host; never remove it
   output/          output of commands that run now
   pending/         outcomes that the database does not have yet
-  last             shows whether the database has forgotten something
   site             identifies this directory
   last             what the database has acknowledged last; it shows that nothing was forgotten
   init.lock        held while the directory is made
@@ -95,9 +94,13 @@ func (l *Ledger) openSite(id wire.UUID, create bool) (*local, error) {
 		return nil, err
 	}
 	s := &local{dir: dir, locks: l.space()(dir)}
+	needed := []string{siteFile}
+	if create {
+		needed = append(needed, subdirectories...)
+	}
 	made := false
 	if exists {
-		if made, err = s.locks.Exists(); err != nil {
+		if made, err = s.has(needed); err != nil {
 			return nil, err
 		}
 	}
@@ -125,8 +128,28 @@ func (l *Ledger) space() newSpace {
 	return filelock.New
 }
 
-// make creates the files of the directory. As in the embedded ledger, the locks are created
-// last, and show that the rest is complete.
+const siteFile = "site"
+
+var subdirectories = []string{"output", pendingDir}
+
+// has reports whether the directory has its locks and the named files.
+func (s *local) has(names []string) (bool, error) {
+	if locks, err := s.locks.Exists(); !locks || err != nil {
+		return false, err
+	}
+	for _, name := range names {
+		if _, err := s.dir.Stat(name); errors.Is(err, fs.ErrNotExist) {
+			return false, nil
+		} else if err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// make creates the files of the directory that are missing. New locks and a new site come
+// together: for a directory without one of them, its own rows are those of another host, which
+// count until their leases end. The kernel's locks are those of before, if they are there.
 func (s *local) make() error {
 	if err := s.dir.Make(); err != nil {
 		return err
@@ -136,24 +159,28 @@ func (s *local) make() error {
 		return err
 	}
 	defer unlock()
-	if made, err := s.locks.Exists(); made || err != nil {
-		return err
-	}
 	if err := s.dir.Write("README", localReadme); err != nil {
 		return err
 	}
-	for _, sub := range []string{"output", "pending"} {
+	for _, sub := range subdirectories {
 		if err := s.dir.Mkdir(sub); err != nil {
 			return err
 		}
 	}
-	var site [16]byte
-	_, _ = rand.Read(site[:]) // never fails
-	if err := writeFile(s.dir, "site", hex.EncodeToString(site[:])); err != nil {
+	if made, err := s.has([]string{siteFile}); made || err != nil {
 		return err
 	}
-	if err := s.locks.Create(); err != nil {
+	var site [16]byte
+	_, _ = rand.Read(site[:]) // never fails
+	if err := writeFile(s.dir, siteFile, hex.EncodeToString(site[:])); err != nil {
 		return err
+	}
+	if locked, err := s.locks.Exists(); err != nil {
+		return err
+	} else if !locked {
+		if err := s.locks.Create(nil); err != nil {
+			return err
+		}
 	}
 	return s.dir.Sync(".")
 }
@@ -161,7 +188,7 @@ func (s *local) make() error {
 // identify sets the site. It depends on the file, on the identity of the locks and on the boot of
 // the kernel. Locks of a copied directory, or from before a reboot, are other locks.
 func (s *local) identify() error {
-	content, err := readFile(s.dir, "site")
+	content, err := readFile(s.dir, siteFile)
 	if err != nil {
 		return err
 	}

@@ -97,13 +97,14 @@ func (c *counter) Read(p []byte) (int, error) {
 func (c *claim) mark(ctx context.Context, m ledger.Mark, n *newMark) error {
 	l := c.ledger
 	failpoint.Here("mark.before")
-	var done ledger.Attempt
+	var done *record
+	var whole bool   // the server has the witness of this host
 	var unknown bool // a try may have been committed
 	since := sinceBoot()
 	err := l.retry(ctx, l.opt.ConnectTimeout, func(ctx context.Context) error {
 		since = sinceBoot()
 		err := l.session.Tx(ctx, wire.Durable, func(t *wire.Tx) (err error) {
-			done, err = c.record(t, m, *n)
+			done, whole, err = c.record(t, m, *n)
 			return err
 		})
 		unknown = errors.As(err, new(*wire.UnknownError)) || unknown && err != nil && repeatable(err)
@@ -113,7 +114,10 @@ func (c *claim) mark(ctx context.Context, m ledger.Mark, n *newMark) error {
 	switch {
 	case err == nil:
 		l.leases.renewed(c.held, since)
-		n.a = done
+		n.a = done.rec.Current
+		if whole {
+			c.here.acknowledged(c.id, done.seq, done.rec.Generation, m.RunID)
+		}
 	case unknown:
 		return fmt.Errorf("%w; the mark may be recorded nevertheless", err)
 	case n.out.storage == storageChunks:
@@ -123,37 +127,57 @@ func (c *claim) mark(ctx context.Context, m ledger.Mark, n *newMark) error {
 	return err
 }
 
-// record is the transaction of Mark. It returns the mark as recorded.
-func (c *claim) record(t *wire.Tx, m ledger.Mark, n newMark) (ledger.Attempt, error) {
+// record is the transaction of Mark. It returns the record with the mark, and whether the server had
+// the witness of this host. A witness that it has forgotten must remain until Confirm.
+func (c *claim) record(t *wire.Tx, m ledger.Mark, n newMark) (_ *record, whole bool, err error) {
 	l := c.ledger
-	f, err := c.lockOwn(t)
-	if err != nil {
-		return n.a, err
+	var first []*wire.Stmt
+	var deleted bool
+	whole = true
+	if c.person {
+		known, err := uuidOf(c.here)
+		if err != nil {
+			return nil, false, err
+		}
+		take := c.claimStmt(c.held, known, evidence{}, true)
+		take.Each = func(row *wire.Row) error {
+			row.Bool()
+			c.here.confirmations(row.Int())
+			return row.Err()
+		}
+		if last := c.here.lastWitness(); last.fence != 0 {
+			first = append(first, l.witnessStmt(last, &whole, &deleted))
+		}
+		first = append(first, take)
 	}
+	f, err := c.lockOwn(t, first...)
+	if err != nil {
+		return nil, false, err
+	}
+	whole = whole || deleted
 	r := &f.own
 	if r.rec.Current.RunID == m.RunID {
-		return r.rec.Current, nil
+		return r, whole, nil
 	}
 	if differs(m.Expect, r.rec) {
-		return n.a, ledger.ErrChanged
+		return nil, false, ledger.ErrChanged
 	}
 	if err := l.settle(t, r); err != nil {
-		return n.a, err
+		return nil, false, err
 	}
 	if m.Renew {
 		if err := l.renew(t, r); err != nil {
-			return n.a, err
+			return nil, false, err
 		}
 	}
 	if m.Origin.Parent != (ledger.ID{}) || r.parent != nil {
 		if err := l.adopt(t, &f, m.Origin); err != nil {
-			return n.a, err
+			return nil, false, err
 		}
 	}
 	r.rec.Current, r.out, r.inline = n.a, n.out, n.inline
 	r.done = r.doneBy(n.a)
-	err = l.advance(t, r, false)
-	return r.rec.Current, err
+	return r, whole, l.advance(t, r, false)
 }
 
 // differs reports whether a record has another generation or another current attempt than when

@@ -89,7 +89,7 @@ func TestErrorsOfTheLedger(t *testing.T) {
 		claim  error
 	}{
 		"no schema":          {"drop schema {s} cascade", ledger.ErrMissing, ledger.ErrMissing},
-		"no table":           {"drop table {s}.record", ledger.ErrMissing, ledger.ErrMissing},
+		"no table":           {"drop table {s}.record", ledger.ErrCorrupt, ledger.ErrCorrupt},
 		"no right":           {"revoke usage on schema {s} from " + pgtest.CI, ledger.ErrDenied, ledger.ErrDenied},
 		"no right to write":  {"revoke insert, update on {s}.record from " + pgtest.CI, nil, ledger.ErrDenied},
 		"newer, can be read": {"update {s}.meta set format = 2, min_writer = 2", nil, ledger.ErrVersion},

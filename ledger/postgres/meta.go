@@ -62,39 +62,48 @@ func (l *Ledger) readMeta(ctx context.Context) (*meta, error) {
 		return nil, l.explain(fmt.Errorf("%w: the table meta is empty", ledger.ErrCorrupt))
 	}
 	if m.minReader > format {
-		return nil, l.explain(ledger.ErrVersion)
+		return nil, l.explain(m.tooNew())
 	}
 	l.meta = &m
 	return &m, nil
 }
 
-// newer returns ledger.ErrVersion instead of an error that a table is missing, if a newer idem
-// has renamed it. An upgrade to a format that this program cannot read renames the table record.
-// So a statement about a record need not look at the table meta.
-func (l *Ledger) newer(ctx context.Context, err error) error {
+// tooNew returns the error of tables in a format that this program must not use.
+func (m *meta) tooNew() error {
+	return fmt.Errorf("%w: its format is %d, this idem knows %d", ledger.ErrVersion, m.format, format)
+}
+
+// missing returns the error for one that says that a table is missing. If the table meta is there, a
+// newer idem has renamed the table, or a person has dropped it. An upgrade to a format that this
+// program cannot read renames the table record. So a statement about a record need not look at the
+// table meta.
+func (l *Ledger) missing(ctx context.Context, err error) error {
 	if dsn.Class(err) != dsn.NoSchema {
 		return err
 	}
 	var m meta
-	if l.session.Alone(ctx, wire.Read, l.metaStmt(&m)) == nil && m.minReader > format {
-		return ledger.ErrVersion
+	switch {
+	case l.session.Alone(ctx, wire.Read, l.metaStmt(&m)) != nil:
+		return err
+	case m.minReader > format:
+		return m.tooNew()
 	}
-	return err
+	return fmt.Errorf("%w: %s", ledger.ErrCorrupt, dsn.Text(err))
 }
 
 // refusal returns the error of a claim that the server's state does not permit, or nil. known
-// is the ledger that this host knows at the URL.
-func (m *meta) refusal(known wire.UUID) error {
+// is the ledger that this host knows at the URL. A person may settle keys after a promotion.
+func (m *meta) refusal(known wire.UUID, person bool) error {
 	switch {
 	case m.ledger == (wire.UUID{}):
 		return fmt.Errorf("%w: the table meta is empty", ledger.ErrCorrupt)
 	case m.minWriter > format:
-		return ledger.ErrVersion
+		return m.tooNew()
 	case m.ledger != known:
 		return errOther
 	case m.timeline == 0:
 		return fmt.Errorf("%w: the server is a standby", ledger.ErrReadOnly)
-	case m.failover != FailoverAccept && m.timeline != m.confirmed:
+	case !person && m.failover != FailoverAccept && m.timeline != m.confirmed:
 		return fmt.Errorf("%w (timeline %d, confirmed: %d)",
 			ledger.ErrFailedOver, m.timeline, m.confirmed)
 	}

@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -11,6 +10,8 @@ import (
 	"idem/internal/failpoint"
 	"idem/internal/lenprefix"
 	"idem/ledger"
+	"idem/ledger/filelock"
+	"idem/ledger/mutex"
 	"idem/ledger/postgres/wire"
 )
 
@@ -80,20 +81,20 @@ func (m taking) take(t *wire.Tx) error {
 		return err
 	}
 	changes := []*wire.Stmt{l.stmt("delete from {s}.mutex where id = $1 and holder = $2 and ticket > 0", id, holder)}
-	alive := searchProcesses()
+	judge := judge(m.here, m.held.holder, filelock.SearchOnce())
 	for _, want := range s.Mutexes {
-		v, err := view(m.here, m.id.Namespace, want.Name, rows, m.held.holder, alive)
+		v, err := mutex.Look(m.id.Namespace, want.Name, rows, judge)
 		if err != nil {
 			return err
 		}
-		if v.own != nil {
+		if v.Own != nil {
 			continue
 		}
-		place := v.place(want.Limit)
-		if place == 0 || v.before(m.ticket) != nil {
-			return &ledger.MutexError{Mutex: want, State: v.state()}
+		place, err := v.Admit(want, m.ticket)
+		if err != nil {
+			return err
 		}
-		for _, d := range v.dead {
+		for _, d := range v.Dead {
 			changes = append(changes, l.removeRow(d))
 		}
 		changes = append(changes, m.insert(want, place))
@@ -131,7 +132,7 @@ func (l *Ledger) sweepRow(r mutexRow) *wire.Stmt {
 }
 
 func (r mutexRow) where() []wire.Arg {
-	return []wire.Arg{wire.Raw(r.namespace), wire.Raw(r.name), wire.Int(r.ticket), wire.Int(r.place), wire.ID(r.holder)}
+	return []wire.Arg{wire.Raw(r.Namespace), wire.Raw(r.Name), wire.Int(r.Ticket), wire.Int(r.Place), wire.ID(r.holder)}
 }
 
 // sweptRows is how many rows a call looks at on each side of a name. With more than one, the
@@ -199,12 +200,7 @@ func (l *Ledger) Mutexes(ctx context.Context, namespace string, names ...string)
 	case namespace != "":
 		read = l.stmt(mutexSelect+"where m.namespace = $1"+mutexOrder, wire.Raw(namespace))
 	}
-	read.Each = func(row *wire.Row) error {
-		if r := scanMutex(row); len(names) == 0 || slices.Contains(names, r.name) {
-			rows = append(rows, r)
-		}
-		return row.Err()
-	}
+	read.Each = collect(&rows)
 	err = l.retry(ctx, l.opt.ConnectTimeout, func(ctx context.Context) error {
 		rows = nil
 		return l.session.Do(ctx, wire.Read, read)
@@ -212,23 +208,6 @@ func (l *Ledger) Mutexes(ctx context.Context, namespace string, names ...string)
 	if err != nil {
 		return nil, err
 	}
-	var states []ledger.MutexState
-	alive := searchProcesses()
-	for len(rows) > 0 {
-		n := slices.IndexFunc(rows, func(r mutexRow) bool {
-			return cmp.Or(cmp.Compare(r.namespace, rows[0].namespace), cmp.Compare(r.name, rows[0].name)) != 0
-		})
-		if n < 0 {
-			n = len(rows)
-		}
-		v, err := view(here, rows[0].namespace, rows[0].name, rows[:n], wire.UUID{}, alive)
-		if err != nil {
-			return nil, l.explain(err)
-		}
-		if len(v.holders)+len(v.waiters) > 0 {
-			states = append(states, v.state())
-		}
-		rows = rows[n:]
-	}
-	return states, nil
+	states, err := mutex.States(rows, names, judge(here, wire.UUID{}, filelock.SearchOnce()))
+	return states, l.explain(err)
 }

@@ -1,11 +1,9 @@
 package postgres
 
 import (
-	"slices"
-	"sync"
-
 	"idem/ledger"
 	"idem/ledger/filelock"
+	"idem/ledger/mutex"
 	"idem/ledger/postgres/wire"
 )
 
@@ -20,14 +18,9 @@ import (
 
 // mutexRow is a row of mutex, with what the record of its claim says about it.
 type mutexRow struct {
-	ticket    int64 // of a waiter; 0 of a holder
-	namespace string
-	name      string
-	place     int // of a holder; 0 of a waiter
-	limit     int
-	id        filelock.Name
-	holder    wire.UUID
-	use       ledger.MutexUse
+	mutex.Row
+	id     filelock.Name
+	holder wire.UUID
 
 	current bool      // the record still has this claim
 	running bool      // the attempt of the row is the record's current one, has no recorded end, and no other host claimed it since
@@ -58,12 +51,12 @@ const mutexSelect = `select m.namespace, m.name, m.ticket, m.place, m.places, m.
 const mutexOrder = " order by m.namespace, m.name, m.ticket, m.place"
 
 func scanMutex(row *wire.Row) mutexRow {
-	r := mutexRow{namespace: row.Text(), name: row.Text(), ticket: row.Int(), place: int(row.Int()), limit: int(row.Int())}
+	r := mutexRow{Row: mutex.Row{Namespace: row.Text(), Name: row.Text(), Ticket: row.Int(), Place: int(row.Int()), Limit: int(row.Int())}}
 	copy(r.id[:], row.Bytes())
-	r.use.ID = ledger.ID{Namespace: r.namespace, Key: row.Text(), Window: row.Text()}
-	r.holder, r.use.RunID = row.ID(), row.Text()
-	r.use.Owner = ledger.Owner{Host: row.Text(), PID: int(row.Int()), User: row.Text()}
-	r.use.Since = row.Time()
+	r.Use.ID = ledger.ID{Namespace: r.Namespace, Key: row.Text(), Window: row.Text()}
+	r.holder, r.Use.RunID = row.ID(), row.Text()
+	r.Use.Owner = ledger.Owner{Host: row.Text(), PID: int(row.Int()), User: row.Text()}
+	r.Use.Since = row.Time()
 	r.current, r.running, r.site, r.valid, r.kept = row.Bool(), row.Bool(), row.ID(), row.Bool(), row.Bool()
 	return r
 }
@@ -101,7 +94,7 @@ func mutexNames(mutexes []ledger.Mutex) []string {
 // ledger, here is nil. alive reports whether an attempt has processes on this host.
 func (r *mutexRow) prove(here *local, alive func(runID string) bool) (err error) {
 	r.proof, err = r.look(here, alive)
-	r.use.Leftover = r.proof == byLife || r.proof == byProcess
+	r.Use.Leftover = r.proof == byLife || r.proof == byProcess
 	return err
 }
 
@@ -110,7 +103,7 @@ func (r *mutexRow) look(here *local, alive func(runID string) bool) (proof, erro
 		// On the host of an interrupted attempt, a call that looks at the key has the claim for a
 		// moment. The place is then as good as before. A claim of a third host is given only after
 		// the end of the lease, which was also the end of the place.
-		if (r.current || r.running) && (r.valid || r.ticket == 0 && r.kept) {
+		if (r.current || r.running) && (r.valid || r.Ticket == 0 && r.kept) {
 			return elsewhere, nil
 		}
 		return dead, nil
@@ -121,9 +114,9 @@ func (r *mutexRow) look(here *local, alive func(runID string) bool) (proof, erro
 			kind filelock.Kind
 			proof
 		}{{r.id, filelock.Claim, byClaim}, {r.id, filelock.Life, byLife}}
-		if r.ticket > 0 {
+		if r.Ticket > 0 {
 			locks = locks[:1]
-			locks[0].name, locks[0].proof = filelock.TicketName(r.ticket), byTicket
+			locks[0].name, locks[0].proof = filelock.TicketName(r.Ticket), byTicket
 		}
 		for _, l := range locks {
 			if held, err := here.locks.Held(l.name, l.kind); held || err != nil {
@@ -133,7 +126,7 @@ func (r *mutexRow) look(here *local, alive func(runID string) bool) (proof, erro
 	}
 	// A claim that ends records the outcome first. So an attempt that is still recorded as
 	// running has no claim any more, but it may have processes.
-	if r.running && alive(r.use.RunID) {
+	if r.running && alive(r.Use.RunID) {
 		return byProcess, nil
 	}
 	return dead, nil
@@ -142,106 +135,30 @@ func (r *mutexRow) look(here *local, alive func(runID string) bool) (proof, erro
 // changed returns a function that looks at this host only, and reports whether the proof no
 // longer holds. It is nil for a row of another host.
 func (r *mutexRow) changed(here *local) func() (bool, error) {
-	unlocked := func(n filelock.Name, k filelock.Kind) func() (bool, error) {
-		return func() (bool, error) {
-			held, err := here.locks.Held(n, k)
-			return !held, err
-		}
-	}
 	switch r.proof {
 	case byTicket:
-		return unlocked(filelock.TicketName(r.ticket), filelock.Claim)
+		return filelock.Unlocked(here.locks, filelock.TicketName(r.Ticket), filelock.Claim)
 	case byClaim:
-		return unlocked(r.id, filelock.Claim)
+		return filelock.Unlocked(here.locks, r.id, filelock.Claim)
 	case byLife:
-		return unlocked(r.id, filelock.Life)
+		return filelock.Unlocked(here.locks, r.id, filelock.Life)
 	case byProcess:
-		var found filelock.Leftovers
-		return func() (bool, error) { return !found.Alive() && !found.Find(r.use.RunID), nil }
+		return filelock.Ended(r.Use.RunID)
 	}
 	return nil
 }
 
-// searchProcesses returns a function that reports whether an attempt has processes on this host. It
-// searches twice, as filelock.LeftoversOf does, but only once for all attempts.
-func searchProcesses() func(runID string) bool {
-	search := sync.OnceValue(func() [2]map[string][]ledger.Process {
-		return [2]map[string][]ledger.Process{filelock.AllLeftovers(), filelock.AllLeftovers()}
-	})
-	return func(runID string) bool { found := search(); return len(found[0][runID])+len(found[1][runID]) > 0 }
-}
-
-// mutexView is a mutex at one moment, as a claim sees it.
-type mutexView struct {
-	namespace, name string
-	own             *mutexRow  // the place of the claim itself
-	holders         []mutexRow // by place, without own
-	waiters         []mutexRow // in order, with the claim itself
-	waits           bool       // the claim has a row in line
-	dead            []mutexRow // the rows that do not count
-}
-
-// view returns the mutex with the given name. rows are those of any mutexes of the namespace.
-// holder is the claim that asks, or zero. Its own rows count.
-func view(here *local, namespace, name string, rows []mutexRow, holder wire.UUID, alive func(string) bool) (mutexView, error) {
-	v := mutexView{namespace: namespace, name: name}
-	for _, r := range rows {
-		if r.name != name || r.namespace != namespace {
-			continue
-		}
-		own := r.holder == holder
-		if own {
+// judge returns a function that says whether a row counts for a claim, as prove does. The rows of
+// the claim itself, which holder names, always count. A zero holder is none.
+func judge(here *local, holder wire.UUID, alive func(runID string) bool) func(*mutexRow) (mutex.Standing, error) {
+	return func(r *mutexRow) (mutex.Standing, error) {
+		if r.holder == holder {
 			r.proof = byClaim
-		} else if err := r.prove(here, alive); err != nil {
-			return v, err
+			return mutex.Own, nil
 		}
-		switch {
-		case own && r.ticket == 0:
-			v.own = &r
-		case r.proof == dead:
-			v.dead = append(v.dead, r)
-		case r.ticket > 0:
-			v.waiters, v.waits = append(v.waiters, r), v.waits || own
-		default:
-			v.holders = append(v.holders, r)
+		if err := r.prove(here, alive); r.proof == dead || err != nil {
+			return mutex.Dead, err
 		}
+		return mutex.Used, nil
 	}
-	return v, nil
-}
-
-func (v mutexView) state() ledger.MutexState {
-	s := ledger.MutexState{Namespace: v.namespace, Name: v.name}
-	for _, r := range v.holders {
-		s.Limit = r.limit
-		s.Holders = append(s.Holders, r.use)
-	}
-	for _, r := range v.waiters {
-		s.Waiters = append(s.Waiters, r.use)
-	}
-	return s
-}
-
-// before returns the waiter just before a ticket. Without a ticket, which is 0, it is the last
-// one in line.
-func (v mutexView) before(ticket int64) *mutexRow {
-	for i := len(v.waiters) - 1; i >= 0; i-- {
-		if r := &v.waiters[i]; ticket == 0 || r.ticket < ticket {
-			return r
-		}
-	}
-	return nil
-}
-
-// place returns the place that the claim can take with the given limit, or 0.
-func (v mutexView) place(limit int) int {
-	if len(v.holders) >= limit || slices.ContainsFunc(v.holders, func(r mutexRow) bool { return r.limit != limit }) {
-		return 0
-	}
-	place := 1
-	for _, r := range v.holders {
-		if r.place == place {
-			place++
-		}
-	}
-	return place
 }

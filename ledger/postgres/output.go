@@ -55,11 +55,12 @@ func (e *execution) Write(s ledger.Stream, p []byte) {
 // the fields of a that describe the output. inline is nil unless the output is in the row.
 //
 // The outcome matters more than the output: if the server does not take the output, the attempt
-// has none and is truncated. While it is not sent, u is kept on this host.
-func (e *execution) endOutput(ctx context.Context, a *ledger.Attempt, missed ledger.Gaps, u *unsent) (out output, inline []byte) {
+// has none and is truncated. While it is not sent, u is kept on this host. The error is errImpatient
+// if a user has left both to the keeper.
+func (e *execution) endOutput(ctx context.Context, a *ledger.Attempt, missed ledger.Gaps, u *unsent) (out output, inline []byte, err error) {
 	if e.spool == nil {
 		a.OutputBytes = e.unkept + missed.Total()
-		return output{storage: storageRefused}, nil
+		return output{storage: storageRefused}, nil, nil
 	}
 	e.spool.Miss(missed)
 	sum, _ := e.spool.Close(false)
@@ -67,14 +68,20 @@ func (e *execution) endOutput(ctx context.Context, a *ledger.Attempt, missed led
 	a.OutputBytes, a.Truncated = sum.Bytes, sum.Truncated
 	if sum.Inline != nil {
 		e.upload.drop()
-		return output{storage: storageInline, size: int64(len(sum.Inline)), sum: sum.Sum}, sum.Inline
+		return output{storage: storageInline, size: int64(len(sum.Inline)), sum: sum.Sum}, sum.Inline, nil
 	}
 	u.output(*a, e.claim.doneBy(*a), output{storage: storageChunks, size: sum.Size, sum: sum.Sum}, nil)
-	if err := e.upload.rest(ctx, sum.Size, u.keep); err != nil {
-		a.Truncated = true
-		return output{storage: storageNone}, nil
+	tries, stop := u.tries(ctx, tryTimeout, time.Now().Add(e.claim.ledger.opt.FinishTimeout))
+	defer stop()
+	err = e.upload.rest(tries, sum.Size, func() { u.keep() })
+	switch {
+	case err == nil:
+		return output{storage: storageChunks, size: sum.Size, sum: sum.Sum, chunks: e.upload.pieces}, nil, nil
+	case tries.Err() != nil: // the kept outcome has the output
+		return out, nil, u.impatient()
 	}
-	return output{storage: storageChunks, size: sum.Size, sum: sum.Sum, chunks: e.upload.pieces}, nil
+	a.Truncated = true
+	return output{storage: storageNone}, nil, nil
 }
 
 // dropOutput ends the recording of an attempt whose command was not started.
@@ -214,9 +221,13 @@ func (l *Ledger) Output(ctx context.Context, id ledger.ID, runID string) (ledger
 		r = &found
 	}
 	out, err := l.open(ctx, id, *r)
-	if errors.Is(err, ledger.ErrCorrupt) { // the output is damaged, or was forgotten at the same time
-		if _, attemptErr := l.attemptOf(ctx, id, runID); attemptErr != nil {
+	if errors.Is(err, ledger.ErrCorrupt) { // the output is damaged, or was removed or forgotten at the same time
+		again, attemptErr := l.attemptOf(ctx, id, runID)
+		switch {
+		case attemptErr != nil:
 			err = attemptErr
+		case again.out.storage == storageRemoved:
+			out, err = l.open(ctx, id, again)
 		}
 	}
 	if err != nil {
@@ -237,6 +248,8 @@ func (l *Ledger) open(ctx context.Context, id ledger.ID, r record) (ledger.Outpu
 		return l.download(ctx, runID, r.out)
 	case storageUnknown:
 		return l.follow(ctx, id, runID)
+	case storageRemoved:
+		return spool.Removed(r.rec.Current.OutputRemoved, r.rec.Current.OutputBytes), nil
 	default:
 		return spool.OpenInline(nil, 0), nil
 	}

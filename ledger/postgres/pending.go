@@ -51,6 +51,8 @@ type outcome struct {
 	Inline  []byte
 	Spool   bool // the output is in the file of the attempt in the directory output
 	Host    []byte
+
+	generation int64 // of the record; set when the server has the outcome
 }
 
 // keptFile is a ledger.File.
@@ -122,6 +124,9 @@ func (s *local) keepOutcome(o *outcome) (f *os.File, err error) {
 	content = append([]byte(pendingHead+hex.EncodeToString(sum[:])+"\n"), content...)
 	name := pendingName(o.RunID, filelock.NameOf(o.id()))
 	temporary := filepath.Join(pendingDir, unfinished+name)
+	if err := s.dir.Mkdir(pendingDir); err != nil { // removed since the directory was opened, perhaps
+		return nil, err
+	}
 	if f, err = s.dir.Create(temporary, os.O_RDWR|os.O_TRUNC); err != nil {
 		return nil, err
 	}
@@ -144,7 +149,7 @@ func (s *local) keepOutcome(o *outcome) (f *os.File, err error) {
 	if err = s.dir.Rename(temporary, filepath.Join(pendingDir, name)); err != nil {
 		return f, err
 	}
-	return f, s.dir.Sync(pendingDir)
+	return f, errors.Join(s.dir.Sync(pendingDir), s.dir.Sync("."))
 }
 
 // clean removes files of processes that were killed while they wrote them.
@@ -203,7 +208,10 @@ func (s *local) readPending(f *os.File, path string) (*outcome, error) {
 		return nil, err
 	}
 	o, err := parseOutcome(content)
-	if err != nil {
+	switch {
+	case errors.Is(err, ledger.ErrCorrupt):
+		return nil, s.dir.Damage(ledger.FaultKept, path, "the kept outcome "+s.dir.File(path)+" cannot be read")
+	case err != nil:
 		return nil, fmt.Errorf("%w: the kept outcome %s", err, s.dir.File(path))
 	}
 	return o, nil
@@ -240,6 +248,7 @@ func (l *Ledger) outcomeStmts(o *outcome, stored *ledger.Attempt) []*wire.Stmt {
 	first.Each = func(row *wire.Row) error {
 		stored.Ended, stored.State, stored.Reason = row.Time(), ledger.State(row.Text()), ledger.Reason(row.Text())
 		stored.ExitCode, stored.Signal = int(row.Int()), int(row.Int())
+		o.generation = row.Int()
 		return nil
 	}
 	return append([]*wire.Stmt{first}, l.fileStmts(id, o.RunID, o.files())...)
@@ -273,6 +282,7 @@ func (l *Ledger) readSent(ctx context.Context, here *local, o *outcome, stored *
 		return err
 	}
 	current := f.own.rec.Current
+	o.generation = f.own.rec.Generation
 	switch {
 	case o.is(current):
 		*stored = current

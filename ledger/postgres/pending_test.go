@@ -169,7 +169,7 @@ func TestAnswerToFinishIsLost(t *testing.T) {
 	k.o.FinishTimeout = time.Minute
 	l := k.host()
 	c, x := k.begin(l, "k")
-	reached := k.p.Hold(proxy.ToClient, func(_ byte, body []byte) bool { return bytes.Contains(body, []byte("i.exit_code")) })
+	reached := k.p.Hold(proxy.ToClient, func(_ byte, body []byte) bool { return bytes.Contains(body, []byte("o.exit_code")) })
 	done := make(chan error, 1)
 	go func() { _, err := x.Finish(t.Context(), finalSuccess); done <- err }()
 	<-reached

@@ -10,6 +10,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"strings"
 	"sync"
@@ -35,7 +36,7 @@ type Options struct {
 	Keep           bool          // a command whose lease ends is not ended, and its key stays held
 	LocalBase      string        // the directory below which the local files of shared ledgers are
 	TrustPlace     bool          // as in drivers.Options
-	Warn           func(string)  // receives lines for the user; nil: none
+	Warn           func(string)  // receives a line for the user, and lines with details; nil: none
 	// FromFlag says that the URL is in the arguments of this process, which other users can
 	// read. A password in it is then refused.
 	FromFlag bool
@@ -49,7 +50,6 @@ type Options struct {
 
 // The defaults of Options.
 const (
-	DefaultLease          = 180 * time.Second
 	DefaultConnectTimeout = 10 * time.Second
 	DefaultFinishTimeout  = 10 * time.Minute
 )
@@ -61,7 +61,7 @@ func (o Options) withDefaults(c *dsn.Config) Options {
 		}
 	}
 	set(&o.Lease, c.Lease)
-	set(&o.Lease, DefaultLease)
+	set(&o.Lease, ledger.DefaultLease)
 	set(&o.ConnectTimeout, DefaultConnectTimeout)
 	set(&o.FinishTimeout, DefaultFinishTimeout)
 	set(&o.KillAfter, min(10*time.Second, o.Lease/4))
@@ -73,6 +73,7 @@ type Ledger struct {
 	cfg    *dsn.Config
 	opt    Options
 	schema *strings.Replacer
+	texts  sync.Map // of statements in the schema, by what stmt is given
 	host   string
 
 	session *wire.Session // of everything but renewals and outputs that are being sent
@@ -81,6 +82,7 @@ type Ledger struct {
 	leases  *leases
 	recent  atomic.Pointer[record] // see remember
 	synced  atomic.Bool            // see syncFirst
+	told    atomic.Bool            // the warning of unsent was given
 
 	mu    sync.Mutex
 	local *local // nil until it is needed
@@ -96,6 +98,9 @@ func Open(place string, o Options) (*Ledger, error) {
 	cfg, err := dsn.Parse(place, os.Getenv)
 	if err != nil {
 		return nil, err
+	}
+	if cfg.Lease != 0 && (cfg.Lease < ledger.MinLease || cfg.Lease > ledger.MaxLease) {
+		return nil, &dsn.Error{Text: fmt.Sprintf("the lease in the URL is not from %v to %v", ledger.MinLease, ledger.MaxLease), Hint: "write it like lease=3m"}
 	}
 	return open(cfg, o)
 }
@@ -126,7 +131,12 @@ func quoteName(name string) string { return `"` + strings.ReplaceAll(name, `"`, 
 
 // stmt returns a statement in which {s} is the schema.
 func (l *Ledger) stmt(sql string, args ...wire.Arg) *wire.Stmt {
-	return &wire.Stmt{SQL: l.schema.Replace(sql), Args: args}
+	text, known := l.texts.Load(sql)
+	if !known {
+		text = l.schema.Replace(sql)
+		l.texts.Store(sql, text)
+	}
+	return &wire.Stmt{SQL: text.(string), Args: args}
 }
 
 // Place implements ledger.Store. It returns the URL without a password.

@@ -10,6 +10,7 @@ import (
 	"idem/internal/failpoint"
 	"idem/ledger"
 	"idem/ledger/filelock"
+	"idem/ledger/mutex"
 	"idem/ledger/postgres/wire"
 )
 
@@ -149,9 +150,7 @@ func (c *claim) leaveLines() {
 	if !waits {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), tryTimeout)
-	defer cancel()
-	_ = c.ledger.session.Do(ctx, wire.Lazy, c.dropTickets())
+	_ = c.ledger.leaving(context.Background(), c.dropTickets())
 }
 
 // The pauses of a waiter. It looks at locks of this host more often, because that costs little.
@@ -255,15 +254,15 @@ func (c *claim) inTheWay(ctx context.Context, mutexes []ledger.Mutex, owner ledg
 		ticket := c.ticket
 		c.mu.Unlock()
 		var rows []mutexRow
-		read := l.rowsOf(c.id.Namespace, mutexNames(mutexes), &rows)
-		err := l.retry(ctx, l.opt.ConnectTimeout, func(ctx context.Context) error {
-			rows = nil
-			return l.session.Do(ctx, wire.Read, read)
-		})
-		if err != nil {
-			return nil, err
+		stmt := l.rowsOf(c.id.Namespace, mutexNames(mutexes), &rows)
+		read := func() ([]mutexRow, error) {
+			err := l.retry(ctx, l.opt.ConnectTimeout, func(ctx context.Context) error {
+				rows = nil
+				return l.session.Do(ctx, wire.Read, stmt)
+			})
+			return rows, err
 		}
-		o, joined, err := c.firstObstacle(mutexes, rows, ticket)
+		o, joined, err := c.firstObstacle(mutexes, ticket, read)
 		if joined || err != nil {
 			return o, err
 		}
@@ -276,25 +275,38 @@ func (c *claim) inTheWay(ctx context.Context, mutexes []ledger.Mutex, owner ledg
 	}
 }
 
-// firstObstacle looks for an obstacle in the rows of the mutexes. joined is false if the claim
-// is missing in one of its lines.
-func (c *claim) firstObstacle(mutexes []ledger.Mutex, rows []mutexRow, ticket int64) (o *obstacle, joined bool, err error) {
-	alive := searchProcesses()
+// firstObstacle looks for an obstacle. The function read returns the rows of all mutexes. joined is
+// false if the claim is missing in one of its lines.
+func (c *claim) firstObstacle(mutexes []ledger.Mutex, ticket int64, read func() ([]mutexRow, error)) (o *obstacle, joined bool, err error) {
+	rows, err := read()
+	if err != nil {
+		return nil, false, err
+	}
+	judge := judge(c.here, c.held.holder, filelock.SearchOnce())
 	for _, m := range mutexes {
-		v, err := view(c.here, c.id.Namespace, m.Name, rows, c.held.holder, alive)
+		again := false
+		v, err := mutex.Settle(m, ticket, func() (v mutex.View[mutexRow], err error) {
+			if again {
+				rows, err = read()
+			}
+			if again = true; err != nil {
+				return v, err
+			}
+			return mutex.Look(c.id.Namespace, m.Name, rows, judge)
+		})
 		if err != nil {
 			return nil, false, err
 		}
-		if !v.waits {
+		if !v.Waits {
 			return nil, false, nil
 		}
-		if o != nil || v.own != nil {
+		if o != nil || v.Own != nil {
 			continue
 		}
-		if r := v.before(ticket); r != nil {
+		if r := v.Before(ticket); r != nil {
 			o = &obstacle{r.changed(c.here), askRarely}
-		} else if v.place(m.Limit) == 0 {
-			o = c.oneOf(v.holders)
+		} else if v.Place(m.Limit) == 0 {
+			o = c.oneOf(v.Holders)
 		}
 	}
 	return o, true, nil
@@ -310,12 +322,5 @@ func (c *claim) oneOf(holders []mutexRow) *obstacle {
 		}
 		each = append(each, changed)
 	}
-	return &obstacle{again: askAgain, gone: func() (bool, error) {
-		for _, changed := range each {
-			if gone, err := changed(); gone || err != nil {
-				return gone, err
-			}
-		}
-		return false, nil
-	}}
+	return &obstacle{filelock.AnyOf(each), askAgain}
 }

@@ -14,7 +14,36 @@ import (
 // family is a record with the records above it: those whose keys are the key up to a slash.
 type family struct {
 	own   record
-	above map[ledger.ID]record // those that have a row
+	above map[string]ancestor // those that have a row, by name
+}
+
+// ancestor is a record that can have records below it.
+type ancestor struct {
+	parent               []byte
+	parentSeries, series int64
+}
+
+// ancestorColumns are the columns of the row r that scanAncestor reads.
+const ancestorColumns = "r.id, r.parent, r.parent_series, r.series"
+
+func scanAncestor(row *wire.Row) (name string, a ancestor) {
+	return row.Text(), ancestor{parent: row.Bytes(), parentSeries: row.Int(), series: row.Int()}
+}
+
+// staleBelow reports whether a record or one above it belongs to an earlier series. known is
+// false if a record above is not known.
+func (r *record) staleBelow(above map[string]ancestor) (stale, known bool) {
+	for parent, series := r.parent, r.series; parent != nil; {
+		a, ok := above[string(parent)]
+		if !ok {
+			return false, false
+		}
+		if a.series != series {
+			return true, true
+		}
+		parent, series = a.parent, a.parentSeries
+	}
+	return false, true
 }
 
 // prefixes returns the IDs that id may be below, the longest key first.
@@ -55,40 +84,55 @@ func (l *Ledger) familyStmt(id ledger.ID, f *family) *wire.Stmt {
 	if len(names) > 1 {
 		where, arg = "r.id = any ($2)", wire.BytesArray(names)
 	}
-	s := l.stmt("select "+recordColumns()+", case when r.id = $1 then r.inline end from {s}.record r where "+where, wire.Bytes(names[0]), arg)
-	*f = family{own: record{rec: ledger.Record{ID: id}}, above: map[ledger.ID]record{}}
-	s.Each = func(row *wire.Row) error { return f.add(id, row) }
+	s := l.stmt("select "+ancestorColumns+", pg_catalog.clock_timestamp(), case when r.id = $1 then r end from {s}.record r where "+where, wire.Bytes(names[0]), arg)
+	*f = newFamily(id)
+	s.Each = func(row *wire.Row) error {
+		name, a := scanAncestor(row)
+		if name == string(names[0]) {
+			return f.set(scanWhole(row))
+		}
+		f.above[name] = a
+		return row.Err()
+	}
 	return s
 }
 
-// claimedSQL is the query of familyStmt for many records.
-var claimedSQL = "with " + input("own bytea", "name bytea") + "select i.n, " + recordColumns() + `, case when r.id = i.own then r.inline end
-	from i join {s}.record r on r.id = i.name`
-
-// claimedStmt is familyStmt for a record that was just claimed.
-func (l *Ledger) claimedStmt(id ledger.ID, f *family) *wire.Stmt {
-	s := l.stmt(claimedSQL)
-	names := namesOf(id)
-	for _, name := range names {
-		s.Many = append(s.Many, []wire.Arg{wire.Bytes(names[0]), wire.Bytes(name)})
-	}
-	*f = family{own: record{rec: ledger.Record{ID: id}}, above: map[ledger.ID]record{}}
-	s.Each = func(row *wire.Row) error { return f.add(id, row) }
-	return s
+func newFamily(id ledger.ID) family {
+	return family{own: record{rec: ledger.Record{ID: id}}, above: map[string]ancestor{}}
 }
 
-func (f *family) add(id ledger.ID, row *wire.Row) error {
-	r := scanRecord(row)
-	r.inline = row.Bytes()
-	if r.parent != nil && r.rec.Parent == (ledger.ID{}) {
-		return fmt.Errorf("%w: the record above key %q cannot be found", ledger.ErrCorrupt, r.rec.ID.Key)
+// set sets f.own to the row that was read.
+func (f *family) set(own record, err error) error {
+	if err != nil {
+		return err
 	}
-	if r.rec.ID == id {
-		f.own = r
-	} else {
-		f.above[r.rec.ID] = r
+	if own.parent != nil && own.rec.Parent == (ledger.ID{}) {
+		return fmt.Errorf("%w: the record above key %q cannot be found", ledger.ErrCorrupt, own.rec.ID.Key)
 	}
-	return row.Err()
+	f.own = own
+	return nil
+}
+
+// aboveSQL reads the records above many records.
+var aboveSQL = "with " + input("name bytea") + "select i.n, " + ancestorColumns + " from i join {s}.record r on r.id = i.name"
+
+// aboveStmts reads the records above one whose row is locked. As long as it is, none of those that
+// it belongs to can be forgotten.
+func (l *Ledger) aboveStmts(id ledger.ID, f *family) []*wire.Stmt {
+	above := prefixes(id)
+	if len(above) == 0 {
+		return nil
+	}
+	s := l.stmt(aboveSQL)
+	for _, id := range above {
+		s.Many = append(s.Many, []wire.Arg{wire.Bytes(nameOf(id))})
+	}
+	s.Each = func(row *wire.Row) error {
+		name, a := scanAncestor(row)
+		f.above[name] = a
+		return row.Err()
+	}
+	return []*wire.Stmt{s}
 }
 
 // resolve makes f.own the record that a reader sees. A record without a history becomes the one
@@ -97,22 +141,18 @@ func (f *family) add(id ledger.ID, row *wire.Row) error {
 func (f *family) resolve() error {
 	own, series := &f.own, int64(0)
 	for _, a := range f.above {
-		series = max(series, a.rec.Series)
+		series = max(series, a.series)
 	}
 	if own.generation == 0 { // no row, or one that a claim has made
 		own.rec.Generation, own.rec.Fence = series+1, series
 		return nil
 	}
-	for child := *own; child.parent != nil; {
-		parent, ok := f.above[child.rec.Parent]
-		if !ok { // rows below are deleted before the row above
-			return fmt.Errorf("%w: the record above key %q is gone", ledger.ErrCorrupt, child.rec.ID.Key)
-		}
-		if child.series != parent.rec.Series {
-			own.forgotten(series)
-			return nil
-		}
-		child = parent
+	stale, known := own.staleBelow(f.above)
+	switch {
+	case !known: // rows below are deleted before the row above
+		return fmt.Errorf("%w: the record above key %q is gone", ledger.ErrCorrupt, own.rec.ID.Key)
+	case stale:
+		own.forgotten(series)
 	}
 	return nil
 }

@@ -16,6 +16,10 @@ const (
 	storageChunks  = 2 // in the table output
 	storageNone    = 3 // there was no output, or none could be kept
 	storageRefused = 4 // no output was to be kept
+	// storageRemoved: RemoveOutputs removed the output. The column size is then the time of the
+	// removal in microseconds since 1970. An earlier idem takes such an output for a truncated one of
+	// which nothing was kept.
+	storageRemoved = 5
 )
 
 // record is a row of the table record.
@@ -69,25 +73,43 @@ func columnsOf(prefix string, columns []string) string {
 	return prefix + strings.Join(columns, ", "+prefix)
 }
 
-// recordColumns returns the columns that scanRecord reads from the row r.
-func recordColumns() string { return recordHead + columnsOf("r.", attemptColumns) }
+// recordColumns are the time of the server and the columns of the row r that scanRecord reads: all
+// but inline, which is the last one.
+var recordColumns = "pg_catalog.clock_timestamp(), " + columnsOf("r.", append([]string{
+	"id", "namespace", "key", "win", "generation", "fence", "attempts", "seq", "parent", "parent_series", "series", "done",
+	"holder", "site", "claim_host", "claim_pid", "lease", "renewed", "lease_until", "takeover",
+}, attemptColumns...))
 
-const recordHead = `r.namespace, r.key, r.win, r.generation, r.fence, r.attempts, r.seq, r.parent, r.parent_series, r.series, r.done,
-	r.holder, r.site, r.claim_host, r.claim_pid, r.lease,
-	(extract(epoch from (pg_catalog.clock_timestamp() - r.renewed)) * 1000000)::pg_catalog.int8,
-	(extract(epoch from (r.lease_until - pg_catalog.clock_timestamp())) * 1000000)::pg_catalog.int8,
-	not r.takeover, `
+func scanRecord(row *wire.Row) record { return scanColumns(row, row.Time()) }
 
-func scanRecord(row *wire.Row) record {
+// scanWhole reads the time of the server and a whole row of the table record. A whole row costs
+// the server much less than its columns by name. All columns are in the order of the table, to
+// which later formats only append.
+func scanWhole(row *wire.Row) (r record, err error) {
+	now, whole := row.Time(), row.Whole()
+	if whole == nil {
+		return r, row.Err()
+	}
+	r = scanColumns(whole, now)
+	r.inline = whole.Bytes()
+	return r, whole.Err()
+}
+
+func scanColumns(row *wire.Row, now time.Time) record {
 	r := record{stored: true}
+	row.Bytes() // the name
 	r.rec.ID = ledger.ID{Namespace: row.Text(), Key: row.Text(), Window: row.Text()}
 	r.rec.Generation, r.rec.Fence, r.rec.Attempts, r.seq = row.Int(), row.Int(), int(row.Int()), row.Int()
 	r.parent, r.series, r.rec.Series, r.done = row.Bytes(), row.Int(), row.Int(), row.Int()
 	r.generation = r.rec.Generation
 	l := &r.lease
 	l.holder, l.site, l.host, l.pid = row.ID(), row.ID(), row.Text(), int(row.Int())
-	l.length, l.age, l.left = micros(row.Int()), micros(row.Int()), micros(row.Int())
-	l.kept = row.Bool()
+	l.length = micros(row.Int())
+	if renewed, end := row.Time(), row.Time(); !end.IsZero() {
+		l.age, l.left = now.Sub(renewed), end.Sub(now)
+	}
+	free := row.Null()
+	l.kept = !row.Bool() && !free
 	r.rec.Current, r.out = scanAttempt(row)
 	r.rec.Parent = parentOf(r.rec.ID, r.parent)
 	return r
@@ -106,6 +128,9 @@ func scanAttempt(row *wire.Row) (a ledger.Attempt, o output) {
 	o.storage, o.size, o.sum, o.chunks = int(row.Int()), row.Int(), uint32(row.Int()), int(row.Int())
 	a.ParentRun, a.Inputs = row.Text(), row.Bytes()
 	a.NoOutput = o.storage == storageRefused
+	if o.storage == storageRemoved {
+		a.OutputRemoved = time.UnixMicro(o.size).UTC()
+	}
 	return a, o
 }
 

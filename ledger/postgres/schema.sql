@@ -5,7 +5,7 @@ create table {s}.meta (
 	one boolean primary key default true check (one),
 	ledger uuid not null,            -- this ledger, also after a move of the server
 	format integer not null,
-	min_reader integer not null,     -- the oldest format whose programs may read; who raises it renames record
+	min_reader integer not null,     -- the oldest format whose programs may read; an upgrade that raises it renames record
 	min_writer integer not null,     -- the oldest format whose programs may write
 	timeline integer not null,       -- of the server's log, as confirmed last
 	system bigint not null,          -- the server's system identifier
@@ -19,7 +19,8 @@ create table {s}.meta (
 -- A number is never used twice.
 create sequence {s}.number as bigint;
 
--- One row for each key, with its claim and its current attempt. So one row answers a replay.
+-- One row for each key, with its claim and its current attempt. So one row answers a replay. It
+-- is read as one value, see scanWhole: a later format may only append columns.
 create table {s}.record (
 	id bytea primary key,            -- SHA-256 of namespace, key and window
 	namespace bytea not null,
@@ -73,6 +74,7 @@ alter table {s}.record alter column inline set storage external;
 -- No index has a column of the lease, so that a renewal changes none (heap-only tuples).
 create index record_key on {s}.record using hash (key);
 create index record_order on {s}.record (namespace, seq);
+create index record_running on {s}.record (id) where state = 'running' and parent is not null;
 create index record_parent on {s}.record (parent, parent_series, done, id) where parent is not null;
 
 -- The earlier attempts and marks of each record.

@@ -35,6 +35,19 @@ func (l *Ledger) doWithin(ctx context.Context, d time.Duration, m wire.Mode, stm
 	return l.retryEach(ctx, d, tryTimeout+time.Duration(size)*perByte, func(ctx context.Context) error { return l.session.Do(ctx, m, stmts...) })
 }
 
+// leaving sends statements that free something. It sends them twice if necessary, because the
+// connection may have been cut while it was not used. The caller does not wait longer for a
+// server that is gone, because the lease ends by itself.
+func (l *Ledger) leaving(ctx context.Context, stmts ...*wire.Stmt) error {
+	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
+	defer cancel()
+	err := l.session.Do(ctx, wire.Lazy, stmts...)
+	if err != nil && repeatable(err) {
+		err = l.session.Do(ctx, wire.Lazy, stmts...)
+	}
+	return err
+}
+
 // tx runs a transaction of several round trips. f may be called more than once.
 func (l *Ledger) tx(ctx context.Context, m wire.Mode, f func(t *wire.Tx) error) error {
 	return l.retry(ctx, l.opt.ConnectTimeout, func(ctx context.Context) error { return l.session.Tx(ctx, m, f) })
@@ -56,7 +69,7 @@ func (l *Ledger) retryEach(ctx context.Context, d, limit time.Duration, f func(c
 		err := f(try)
 		cancel()
 		if err == nil || ctx.Err() != nil || !repeatable(err) {
-			return l.explain(l.newer(ctx, err))
+			return l.explain(l.missing(ctx, err))
 		}
 		pause := b.NextBackOff()
 		if time.Now().Add(pause).After(end) {

@@ -138,7 +138,7 @@ func (t *tallies) running(ctx context.Context) error {
 	arg := func(n int) string { return "$" + string(rune('0'+len(t.args)+n)) }
 	for last, more := []byte{}, true; more; {
 		var rows []row
-		page := t.ledger.stmt("select "+recordColumns()+`, p.parent is not null from {s}.record r join {s}.record p on p.id = r.parent and p.series = r.parent_series
+		page := t.ledger.stmt("select "+recordColumns+`, p.parent is not null from {s}.record r join {s}.record p on p.id = r.parent and p.series = r.parent_series
 			where r.`+t.of+" and r.done = 0 and r.state = 'running' and r.id > "+arg(1)+" order by r.id limit "+arg(2),
 			append(append([]wire.Arg{}, t.args...), wire.Bytes(last), wire.Int(idlePage))...)
 		page.Each = func(r *wire.Row) error {

@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"idem/internal/failpoint"
+	"idem/internal/poll"
 	"idem/ledger"
 	"idem/ledger/filelock"
 	"idem/ledger/postgres/wire"
 )
 
 // Outcomes that are kept on this host are sent by its keeper, by the next call and by Sync. An
-// outcome is recorded only while its attempt is recorded as running with the same fence, so it
+// outcome is recorded only while its attempt is the current one and is recorded as running, so it
 // does no harm to send it late or twice.
 
 // Sync sends the outcomes that are kept on this host for the ledger at a URL. It returns how many
@@ -30,7 +31,7 @@ func Sync(ctx context.Context, place string, o ConnectOptions) (sent, left int, 
 	if err := l.openKnown(ctx); err != nil {
 		return 0, 0, err
 	}
-	sent, left, err = l.deliver(ctx)
+	sent, left, err = l.deliverAll(ctx, l.deliverWaiting)
 	return sent, left, l.explain(err)
 }
 
@@ -50,10 +51,15 @@ func (l *Ledger) openKnown(ctx context.Context) error {
 	return l.explain(err)
 }
 
-// deliver sends the outcomes that are kept on this host, the oldest first. It returns how many
-// were sent, and how many are left. The first error that concerns all ends it. Those that another
-// process sends are left.
+// deliver sends the outcomes that are kept on this host. Those that another process sends are
+// left.
 func (l *Ledger) deliver(ctx context.Context) (sent, left int, err error) {
+	return l.deliverAll(ctx, l.deliverOne)
+}
+
+// deliverAll sends the outcomes that are kept on this host, the oldest first. It returns how many
+// were sent, and how many are left. The first error that concerns all ends it.
+func (l *Ledger) deliverAll(ctx context.Context, send func(context.Context, *local, string) error) (sent, left int, err error) {
 	here, err := l.openLocal(ctx, false)
 	if here == nil || err != nil {
 		return 0, 0, err
@@ -61,7 +67,7 @@ func (l *Ledger) deliver(ctx context.Context) (sent, left int, err error) {
 	names, err := here.pending()
 	here.clean()
 	for i, name := range names {
-		fault := l.deliverOne(ctx, here, name)
+		fault := send(ctx, here, name)
 		if fault == nil {
 			sent++
 			continue
@@ -126,9 +132,9 @@ func (l *Ledger) deliverOutcome(ctx context.Context, here *local, o *outcome) er
 		more = append(more, l.stmt("delete from {s}.mutex where id = $1 and holder = $2", wire.Bytes(nameOf(id)), wire.ID(o.Holder)))
 	}
 	var stored ledger.Attempt
-	err := l.retryEach(ctx, l.opt.ConnectTimeout, o.limit(), func(ctx context.Context) error { return l.sendOnce(ctx, here, o, &stored, more) })
+	err := l.retryEach(ctx, max(l.opt.ConnectTimeout, o.limit()), o.limit(), func(ctx context.Context) error { return l.sendOnce(ctx, here, o, &stored, more) })
 	if err == nil {
-		here.acknowledged(id, o.Fence)
+		here.acknowledged(id, o.Fence, o.generation, o.RunID)
 	}
 	if errors.Is(err, ledger.ErrLost) {
 		err = l.recordLate(ctx, o)
@@ -153,8 +159,10 @@ const aMoment = time.Second
 
 // syncFirst sends the outcomes that this host has kept of a key, before a call decides about it.
 // With an error the call must not go on: it does not know all that this host knows. The call has
-// the key's lock on this host. It also spends a moment on outcomes of other keys, once per handle.
-func (l *Ledger) syncFirst(ctx context.Context, here *local, key filelock.Name) error {
+// the key's lock on this host. The outcome of a forgotten attempt stays until Confirm. It does not
+// keep a person from settling the key. A moment is also spent on outcomes of other keys, once per
+// handle.
+func (l *Ledger) syncFirst(ctx context.Context, here *local, key filelock.Name, person bool) error {
 	names, err := here.pending()
 	if err != nil || len(names) == 0 {
 		return l.explain(err)
@@ -162,7 +170,7 @@ func (l *Ledger) syncFirst(ctx context.Context, here *local, key filelock.Name) 
 	l.session.Withdraw(ctx)
 	for _, name := range names {
 		if strings.HasSuffix(name, pendingOf(key)) {
-			if err := l.deliverNow(ctx, here, name); err != nil {
+			if err := l.deliverNow(ctx, here, name); err != nil && !(person && errors.Is(err, errForgotten)) {
 				return err
 			}
 		}
@@ -173,17 +181,6 @@ func (l *Ledger) syncFirst(ctx context.Context, here *local, key filelock.Name) 
 		_, _, _ = l.deliver(moment) // the next call or the keeper tries again
 	}
 	return nil
-}
-
-// sendKept sends the outcomes that this host has kept of a key. The caller has the key's lock.
-func (l *Ledger) sendKept(ctx context.Context, here *local, key filelock.Name) error {
-	names, err := here.pending()
-	for _, name := range names {
-		if strings.HasSuffix(name, pendingOf(key)) {
-			err = errors.Join(err, l.deliverOne(ctx, here, name))
-		}
-	}
-	return err
 }
 
 // syncRun sends the outcome of an attempt that is recorded as running, if this host has kept it.
@@ -205,17 +202,22 @@ func (l *Ledger) syncRun(ctx context.Context, id ledger.ID, runID string) (bool,
 	return true, l.deliverNow(ctx, here, name)
 }
 
-// deliverNow is deliverOne for an outcome on which a decision depends. It waits for another
-// process that sends it.
-func (l *Ledger) deliverNow(ctx context.Context, here *local, name string) error {
+// deliverWaiting is deliverOne that waits for another process that sends the outcome. A keeper has
+// the outcome while it tries to reach the server.
+func (l *Ledger) deliverWaiting(ctx context.Context, here *local, name string) error {
 	end := time.Now().Add(l.opt.ConnectTimeout)
-	err := poll(ctx, func() (bool, error) {
+	return poll.Until(ctx, firstAsk, longAsk, func() (bool, error) {
 		err := l.deliverOne(ctx, here, name)
 		if errors.Is(err, errLocked) && time.Now().Before(end) {
 			return false, nil
 		}
 		return true, err
 	})
+}
+
+// deliverNow is deliverWaiting for an outcome on which a decision depends.
+func (l *Ledger) deliverNow(ctx context.Context, here *local, name string) error {
+	err := l.deliverWaiting(ctx, here, name)
 	if errors.Is(err, errLocked) {
 		err = &ledger.Error{Place: l.cfg.Name(), Err: fmt.Errorf("%w: %w", ledger.ErrUnreachable, errLocked)}
 	}

@@ -26,6 +26,16 @@ type unsent struct {
 	over    bool     // nothing is to be kept any more
 }
 
+// errImpatient is the error of tries that a user has ended.
+var errImpatient = fmt.Errorf("%w: Ctrl-C ended the tries to send the outcome", ledger.ErrUnreachable)
+
+// silentFor is the time after which a user is told that the ledger has not taken an outcome.
+// Ctrl-C ends no tries before that, so a server that answers as usual gets the outcome.
+const silentFor = 3 * time.Second
+
+// keepPause is the time between two tries to keep an outcome, after Ctrl-C.
+const keepPause = time.Second
+
 func (e *execution) newUnsent(o ledger.Outcome) *unsent {
 	c := e.claim
 	u := &unsent{ledger: c.ledger, here: c.here, o: outcome{
@@ -50,13 +60,13 @@ func (u *unsent) output(a ledger.Attempt, done int64, out output, inline []byte)
 	o.Spool = out.storage == storageChunks
 }
 
-// keep writes the outcome to a file, unless it is written. A later try can succeed after a
-// failure, such as a full disk.
-func (u *unsent) keep() {
+// keep writes the outcome to a file, unless it is written, and reports whether the file exists. A
+// later try can succeed after a failure, such as a full disk.
+func (u *unsent) keep() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.file != nil || u.over {
-		return
+		return u.file != nil
 	}
 	first := u.failure == nil
 	if u.o.Spool {
@@ -65,25 +75,71 @@ func (u *unsent) keep() {
 	f, err := u.here.keepOutcome(&u.o)
 	if u.failure = err; err == nil {
 		u.file = f
-		return
+		return true
 	}
 	if warn := u.ledger.opt.Warn; first && warn != nil {
-		warn(fmt.Sprintf("the ledger has not taken the outcome of key %q yet, and the outcome cannot be kept on this host: %v", u.o.Key, classify(err)))
+		warn(fmt.Sprintf("the ledger has not taken the outcome of key %q yet\nit cannot be kept on this host: %v", u.o.Key, classify(err)))
 	}
+	return false
 }
 
-// send sends the outcome until the server has it or the time d has passed. It returns the
-// end as recorded.
+// tries returns a context for tries to send that end at until. It ends with ctx, as soon as the
+// outcome is kept. The user is told after the time silent.
+func (u *unsent) tries(ctx context.Context, silent time.Duration, until time.Time) (tries context.Context, stop func()) {
+	tries, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	early := time.After(silentFor)
+	tell := time.AfterFunc(silent, func() { u.tell(until) })
+	unlisten := context.AfterFunc(ctx, func() {
+		select {
+		case <-tries.Done():
+		case <-early:
+			for !u.keep() { // a full disk, perhaps
+				select {
+				case <-tries.Done():
+					return
+				case <-time.After(keepPause):
+				}
+			}
+			cancel()
+		}
+	})
+	return tries, func() { tell.Stop(); unlisten(); cancel() }
+}
+
+// tell tells the user, once in a process, that the ledger does not take the outcome.
+func (u *unsent) tell(until time.Time) {
+	warn := u.ledger.opt.Warn
+	if warn == nil || u.ledger.told.Swap(true) {
+		return
+	}
+	text := fmt.Sprintf("the ledger has not taken the outcome of key %q yet\nidem tries until %s", u.o.Key, until.Format(time.TimeOnly))
+	if u.keep() && u.ledger.leases.keeping != nil {
+		text += ", and Ctrl-C leaves it to the keeper"
+	}
+	warn(text)
+}
+
+// send sends the outcome until the server has it, the time d has passed, or ctx is done. It returns
+// the end as recorded.
 func (u *unsent) send(ctx context.Context, d time.Duration) (stored ledger.Attempt, err error) {
 	l := u.ledger
-	err = l.retryEach(ctx, d, u.o.limit(), func(ctx context.Context) error {
+	tries, stop := u.tries(ctx, silentFor, time.Now().Add(d))
+	defer stop()
+	err = l.retryEach(tries, d, u.o.limit(), func(ctx context.Context) error {
 		err := l.sendOnce(ctx, u.here, &u.o, &stored, u.more)
 		if err != nil && !errors.Is(err, ledger.ErrLost) {
 			u.keep()
 		}
 		return err
 	})
+	if err != nil && tries.Err() != nil {
+		err = u.impatient()
+	}
 	return stored, err
+}
+
+func (u *unsent) impatient() error {
+	return &ledger.Error{Place: u.ledger.cfg.Name(), Err: errImpatient}
 }
 
 // limit is the time limit of one try, as in doWithin.
@@ -110,7 +166,7 @@ func (l *Ledger) sendOnce(ctx context.Context, here *local, o *outcome, stored *
 // end ends the sending with the error of send, which is nil if the server has the outcome. It
 // returns the error of Finish.
 func (u *unsent) end(ctx context.Context, err error) error {
-	l, name := u.ledger, pendingName(u.o.RunID, filelock.NameOf(u.o.id()))
+	l := u.ledger
 	taken := errors.Is(err, ledger.ErrLost)
 	gone := err == nil || taken && l.recordLate(ctx, &u.o) == nil
 	if !gone {
@@ -121,6 +177,7 @@ func (u *unsent) end(ctx context.Context, err error) error {
 	u.over = true
 	path := ""
 	if u.file != nil {
+		name := pendingName(u.o.RunID, filelock.NameOf(u.o.id()))
 		if gone {
 			u.here.removePending(name)
 		} else {

@@ -21,7 +21,7 @@ var steps []step
 
 // Upgrade brings the tables to the format of this program, in one transaction. Roles that may use
 // the ledger get the same rights on new tables.
-func Upgrade(ctx context.Context, place string, o ConnectOptions) (r Report, err error) {
+func Upgrade(ctx context.Context, place string, o ConnectOptions) (r ledger.Report, err error) {
 	l, err := o.open(place)
 	if err != nil {
 		return r, err
@@ -32,21 +32,21 @@ func Upgrade(ctx context.Context, place string, o ConnectOptions) (r Report, err
 		return err
 	})
 	if err != nil {
-		return Report{}, err
+		return ledger.Report{}, err
 	}
 	return r, nil
 }
 
 // upgrade makes the steps up to a format.
-func (l *Ledger) upgrade(t *wire.Tx, steps []step, to int) (r Report, err error) {
+func (l *Ledger) upgrade(t *wire.Tx, steps []step, to int) (r ledger.Report, err error) {
 	m, err := l.readMetaIn(t)
 	switch {
 	case err != nil:
 		return r, err
 	case m.minWriter > to:
-		return r, ledger.ErrVersion
+		return r, m.tooNew()
 	case m.format >= to:
-		r.add(LevelOK, "format", "%d; nothing to do", m.format)
+		r.Add(ledger.LevelOK, "format", "%d; nothing to do", m.format)
 		return r, nil
 	}
 	now := m.format
@@ -73,7 +73,7 @@ func (l *Ledger) upgrade(t *wire.Tx, steps []step, to int) (r Report, err error)
 			return r, err
 		}
 	}
-	r.add(LevelOK, "format", "%d; it was %d", now, m.format)
+	r.Add(ledger.LevelOK, "format", "%d; it was %d", now, m.format)
 	return r, nil
 }
 

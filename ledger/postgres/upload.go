@@ -226,6 +226,7 @@ func (u *upload) close() {
 func (u *upload) rest(ctx context.Context, size int64, failed func()) error {
 	u.failed.Store(&failed)
 	defer time.AfterFunc(tryTimeout, failed).Stop()
+	defer context.AfterFunc(ctx, u.cancel)()
 	u.end(u.patience())
 	if u.own == nil {
 		return errGone
@@ -262,8 +263,8 @@ func (l *Ledger) dropPieces(ctx context.Context, runID string) {
 }
 
 // sendSpool sends the rest of the output of an attempt whose process has died, from the file
-// that it has left in the local directory. The caller has the local claim lock, and removes the
-// file after it has recorded the result.
+// that it has left in the local directory. The caller has the lock of the kept outcome, so no other
+// process sends the output. It removes the file after it has recorded the result.
 func (l *Ledger) sendSpool(ctx context.Context, here *local, id ledger.ID, runID string) (output, error) {
 	f, err := here.dir.Open(spoolName(runID), os.O_RDONLY, 0)
 	if err != nil {

@@ -18,9 +18,9 @@ import (
 	"idem/ledger/postgres/wire"
 )
 
-// A witness is what this host knows that the server has acknowledged: the outcome with the
-// greatest fence. The log of a server is lost from its end, and fences are drawn in its order. So
-// a server that has forgotten the beginning of a later attempt has forgotten the witness, too.
+// A witness is what this host knows that the server has acknowledged: the outcome, the mark or the
+// Forget with the greatest number. The log of a server is lost from its end, and numbers are drawn
+// in its order. So a server that has forgotten a later change has forgotten the witness, too.
 //
 // The file of the witness is not flushed: it must outlive the process, but after a loss of power
 // an older witness or none does no harm.
@@ -28,7 +28,10 @@ import (
 // evidence is what a witness says.
 type evidence struct {
 	name  filelock.Name
-	fence int64
+	fence int64 // of an outcome; the number of a mark or a Forget
+	// generation is that of the record, but for a Forget the one before it.
+	generation int64
+	run        string // of an outcome or a mark
 	// confirmations is meta.confirmations at that time. If there are more now, a person has
 	// accepted that the server may have forgotten the record.
 	confirmations int64
@@ -50,16 +53,17 @@ type witness struct {
 
 const (
 	witnessFile  = "last"
-	witnessHead  = "idem last 1"
+	witnessHead  = "idem last 2"
 	witnessAge   = time.Second
 	witnessSize  = 1024
 	witnessAbove = 12 // a record with more above it is not used
 )
 
-// acknowledged notes that the server has acknowledged the outcome of an attempt with a fence.
-func (s *local) acknowledged(id ledger.ID, fence int64) {
-	names := namesOf(id)
-	if len(names) > witnessAbove+1 {
+// acknowledged notes that the server has acknowledged the outcome of an attempt with a fence, or a
+// mark or a Forget with a number. The generation and the run are as in evidence.
+func (s *local) acknowledged(id ledger.ID, fence, generation int64, run string) {
+	above := prefixes(id)
+	if len(above) > witnessAbove {
 		return
 	}
 	w := &s.witness
@@ -73,7 +77,8 @@ func (s *local) acknowledged(id ledger.ID, fence int64) {
 	}
 	s.updateWitness(func(now evidence) evidence {
 		if fence > now.fence || now.confirmations < w.confirmations {
-			return evidence{filelock.Name(names[0]), fence, w.confirmations, names[1:]}
+			names := namesOf(id)
+			return evidence{filelock.Name(names[0]), fence, generation, run, w.confirmations, names[1:]}
 		}
 		return now
 	})
@@ -145,7 +150,7 @@ func (s *local) updateWitness(change func(now evidence) evidence) {
 
 // encode returns the content of the file: a line with a checksum, and blanks up to a fixed size.
 func (m evidence) encode() []byte {
-	line := fmt.Sprintf("%s %d %d %x", witnessHead, m.fence, m.confirmations, m.name)
+	line := fmt.Sprintf("%s %d %d %d run:%s %x", witnessHead, m.fence, m.generation, m.confirmations, m.run, m.name)
 	for _, name := range m.above {
 		line += " " + hex.EncodeToString(name)
 	}
@@ -166,10 +171,11 @@ func readEvidence(f *os.File) (m evidence) {
 	if !ok {
 		return m
 	}
-	if _, err := fmt.Sscan(rest, &m.fence, &m.confirmations); err != nil {
+	if _, err := fmt.Sscan(rest, &m.fence, &m.generation, &m.confirmations, &m.run); err != nil {
 		return evidence{}
 	}
-	for i, field := range strings.Fields(rest)[2:] {
+	m.run = strings.TrimPrefix(m.run, "run:")
+	for i, field := range strings.Fields(rest)[4:] {
 		name, err := hex.DecodeString(field)
 		if err != nil || len(name) != len(m.name) {
 			return evidence{}
@@ -183,18 +189,21 @@ func readEvidence(f *os.File) (m evidence) {
 	return m
 }
 
-// args returns the parameters of claimSQL for the witness.
-func (m evidence) args() []wire.Arg {
+// witness returns the name of the record, or null without one.
+func (m evidence) witness() wire.Arg {
 	if m.fence == 0 {
-		return []wire.Arg{wire.BytesOrNull(nil), wire.Int(0)}
+		return wire.BytesOrNull(nil)
 	}
-	return []wire.Arg{wire.Bytes(m.name[:]), wire.Int(m.fence)}
+	return wire.Bytes(m.name[:])
 }
 
-// witnessed is the condition that the row w has the witness of the fence n. The fence of a row
-// never decreases, and an attempt that was finished does not run again.
-func witnessed(n string) string {
-	return "(w.fence > " + n + " or w.fence = " + n + " and w.state <> 'running')"
+// witnessed is the condition that the server has the witness of the fence n, the generation g and the
+// run, whose record is the row w. The attempt or mark is the current one, or an earlier one of the
+// record, or a Forget has deleted it. A greater number proves nothing: after a restore, another host
+// may have run the key again. Even the same number may come again.
+func witnessed(n, g, run string) string {
+	return "(w.generation > " + g + " or w.seq = " + n + " and w.run_id = " + run + " and w.state <> 'running' or exists (" +
+		"select 1 from {s}.attempt a where a.id = w.id and a.seq = " + n + " and a.run_id = " + run + "))"
 }
 
 // errWitnessGone: the record of the witness was deleted by a newer series of one above it.
@@ -207,10 +216,7 @@ func (l *Ledger) checkWitness(ctx context.Context, m evidence) error {
 		return nil
 	}
 	var there, newer bool
-	s := l.stmt("select exists (select 1 from {s}.record w where w.id = $1 and "+witnessed("$2")+
-		"), exists (select 1 from {s}.record p where p.id = any ($3) and p.series > $2)", wire.Bytes(m.name[:]), wire.Int(m.fence), wire.BytesArray(m.above))
-	s.Each = func(row *wire.Row) error { there, newer = row.Bool(), row.Bool(); return nil }
-	err := l.do(ctx, wire.Read, s)
+	err := l.do(ctx, wire.Read, l.witnessStmt(m, &there, &newer))
 	switch {
 	case err != nil || there:
 		return err
@@ -218,6 +224,15 @@ func (l *Ledger) checkWitness(ctx context.Context, m evidence) error {
 		return errWitnessGone
 	}
 	return errForgotten
+}
+
+// witnessStmt looks whether the server has a witness, and whether a record above it has a newer series.
+func (l *Ledger) witnessStmt(m evidence, there, newer *bool) *wire.Stmt {
+	s := l.stmt("select exists (select 1 from {s}.record w where w.id = $1 and "+witnessed("$2", "$3", "$4")+
+		"), exists (select 1 from {s}.record p where p.id = any ($5) and p.series > $2)",
+		wire.Bytes(m.name[:]), wire.Int(m.fence), wire.Int(m.generation), wire.Text(m.run), wire.BytesArray(m.above))
+	s.Each = func(row *wire.Row) error { *there, *newer = row.Bool(), row.Bool(); return nil }
+	return s
 }
 
 // forgetWitness ends the doubts of this host about a server that has forgotten something: a person

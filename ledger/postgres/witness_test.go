@@ -126,6 +126,28 @@ func TestWitnessSurvivesWhatUsersDo(t *testing.T) {
 	}
 	must(t, l.Forget(t.Context(), parent))
 	check("Forget of a parent")
+	for _, state := range []ledger.State{ledger.Succeeded, ledger.None} {
+		m := k.claim(l, "m")
+		rec, err := m.Record(t.Context())
+		must(t, err)
+		_, err = m.Mark(t.Context(), ledger.Mark{Expect: rec, RunID: "m" + string(state), State: state, Reason: ledger.ReasonMarked})
+		must(t, err)
+		must(t, m.Release())
+		check("Mark")
+	}
+	must(t, k.open("b").Forget(t.Context(), ledger.ID{Namespace: "n", Key: "m"}))
+	check("Forget of a mark by another host")
+	k.run(l, "r", ledger.Succeeded)
+	b := k.open("b")
+	k.run(b, "r", ledger.Failed)
+	check("a run of the same key by another host")
+	must(t, b.Forget(t.Context(), idOf("r")))
+	k.run(b, "r", ledger.Succeeded)
+	check("Forget and a run by another host")
+	k.run(l, "r", ledger.Succeeded)
+	must(t, l.Forget(t.Context(), idOf("r")))
+	k.run(b, "r", ledger.Succeeded)
+	check("Forget, and a run by another host")
 	c, x := k.begin(l, "q")
 	must(t, x.Abandon(t.Context()))
 	must(t, c.Release())
@@ -140,12 +162,12 @@ func TestWitnessFile(t *testing.T) {
 	here := l.local
 	id := ledger.ID{Namespace: "n", Key: "a/b/c"}
 	here.confirmations(7)
-	here.acknowledged(id, 1000)
-	here.acknowledged(ledger.ID{Namespace: "n", Key: "k"}, 999)
+	here.acknowledged(id, 1000, 3, "r")
+	here.acknowledged(ledger.ID{Namespace: "n", Key: "k"}, 999, 1, "s")
 	other := k.host()
 	must(t, openIt(t, other))
 	got := other.local.lastWitness()
-	if got.fence != 1000 || got.confirmations != 7 || len(got.above) != 2 || string(got.name[:]) != string(nameOf(id)) {
+	if got.fence != 1000 || got.generation != 3 || got.run != "r" || got.confirmations != 7 || len(got.above) != 2 || string(got.name[:]) != string(nameOf(id)) {
 		t.Fatalf("got %+v", got)
 	}
 	path := here.dir.File(witnessFile)
@@ -164,4 +186,56 @@ func TestWitnessFile(t *testing.T) {
 func openIt(t *testing.T, l *Ledger) error {
 	_, err := l.openLocal(t.Context(), true)
 	return err
+}
+
+// TestRestoreAndTheSameKey: another host runs the key of the witness again after a restore.
+func TestRestoreAndTheSameKey(t *testing.T) {
+	k := doubtKit(t, InitOptions{})
+	k.run(k.host(), "kept0", ledger.Succeeded)
+	restore := k.server.Snapshot(t)
+	k.run(k.host(), "lost1", ledger.Succeeded)
+	k.run(k.host(), "last", ledger.Succeeded)
+	restore()
+	b := k.open("b")
+	for range 3 { // the numbers exceed that of the witness
+		k.run(b, "last", ledger.Succeeded)
+	}
+	k.wantRefused("lost1")
+	c, x := k.begin(b, "lost1")
+	must(t, x.Abandon(t.Context()))
+	must(t, c.Release())
+	k.wantRefused("lost1")
+	k.confirm(pgtest.URL(k.server.Addr(), pgtest.Owner, pgtest.Database, k.schema, "sslmode=disable"))
+}
+
+// TestRestoreThatForgetsMarks, or what a person has forgotten, and nothing else.
+func TestRestoreThatForgetsMarks(t *testing.T) {
+	for name, change := range map[string]func(k *unsentKit, id ledger.ID) error{
+		"a mark": func(k *unsentKit, id ledger.ID) error {
+			c := k.claim(k.host(), id.Key)
+			rec, err := c.Record(k.Context())
+			must(k.T, err)
+			_, err = c.Mark(k.Context(), ledger.Mark{Expect: rec, RunID: "m", State: ledger.Succeeded, Reason: ledger.ReasonMarked})
+			must(k.T, err)
+			return c.Release()
+		},
+		"Forget": func(k *unsentKit, id ledger.ID) error {
+			return k.host().Forget(k.Context(), ledger.ID{Namespace: "n", Key: "kept0"})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := doubtKit(t, InitOptions{})
+			k.run(k.host(), "kept0", ledger.Succeeded)
+			restore := k.server.Snapshot(t)
+			id := ledger.ID{Namespace: "n", Key: "new"}
+			must(t, change(k, id))
+			restore()
+			if _, err := k.host().Claim(t.Context(), id); !errors.Is(err, ledger.ErrFailedOver) {
+				t.Errorf("got error %v, want %v", err, ledger.ErrFailedOver)
+			}
+			c, err := k.host().ClaimSettling(t.Context(), id)
+			must(t, err)
+			must(t, c.Release())
+		})
+	}
 }

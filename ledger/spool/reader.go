@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"idem/internal/fdio"
 	"idem/ledger"
@@ -40,6 +41,13 @@ const readAhead = 4 << 10
 // OpenInline returns a reader of a Summary's Inline bytes.
 func OpenInline(b []byte, sum uint32) *Reader {
 	return &Reader{src: bytes.NewReader(b), done: true, size: int64(len(b)), sum: sum}
+}
+
+// Removed returns a reader of an output of n bytes that was removed at a time.
+func Removed(at time.Time, n int64) *Reader {
+	r := OpenInline(nil, 0)
+	r.checked, r.gaps = true, ledger.Gaps{Unknown: n, Removed: at}
+	return r
 }
 
 // OpenFile returns a reader of a finished file of the given size and sum. It

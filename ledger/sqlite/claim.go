@@ -10,6 +10,7 @@ import (
 
 	"idem/internal/combine"
 	"idem/internal/failpoint"
+	"idem/internal/poll"
 	"idem/ledger"
 	"idem/ledger/filelock"
 	"idem/ledger/spool"
@@ -38,22 +39,12 @@ func (l *Ledger) claim(ctx context.Context, id ledger.ID) (*claim, error) {
 	}
 	name := filelock.NameOf(id)
 	failpoint.Here("claim.before")
-	held, err := l.locks.Take(name, filelock.Claim)
+	held, leftover, err := filelock.TakeClaim(l.locks, name)
 	if errors.Is(err, filelock.ErrHeld) {
-		return nil, l.busy(ctx, id, false)
+		return nil, l.busy(ctx, id, leftover)
 	}
 	if err != nil {
 		return nil, l.explain(err)
-	}
-	// A process takes the life lock only while it holds the claim. If the life lock is
-	// held now, its holders are processes of a command whose idem has died.
-	leftover, err := held.OtherHeld(filelock.Life)
-	if leftover || err != nil {
-		_ = held.Release()
-		if err != nil {
-			return nil, l.explain(err)
-		}
-		return nil, l.busy(ctx, id, true)
 	}
 	failpoint.Here("claim.taken")
 	c := &claim{ledger: l, id: id, name: name, lock: held}
@@ -93,7 +84,7 @@ func (l *Ledger) Wait(ctx context.Context, id ledger.ID) error {
 		return l.explain(err)
 	}
 	var leftovers filelock.Leftovers
-	return poll(ctx, func() (bool, error) {
+	return poll.Until(ctx, firstLook, longLook, func() (bool, error) {
 		alive, err := l.alive(id)
 		if err == nil && !alive {
 			alive, err = l.leftoversAlive(context.WithoutCancel(ctx), &leftovers, id)
@@ -178,25 +169,17 @@ func (c *claim) Release() error {
 func (c *claim) endLife(reason ledger.Reason) error {
 	life := c.life
 	c.life = nil
-	switch {
-	case life == nil:
+	if life == nil {
 		return nil
-	case reason == ledger.ReasonExit:
-		return life.Release()
-	default:
-		return life.Leave()
 	}
+	return life.End(reason != ledger.ReasonExit)
 }
 
 // endPlaces gives the places of mutexes up, as endLife does. The caller holds c.mu.
 func (c *claim) endPlaces() error {
 	var errs []error
 	for _, p := range c.places {
-		if c.killed {
-			errs = append(errs, p.lock.Leave())
-		} else {
-			errs = append(errs, p.lock.Release())
-		}
+		errs = append(errs, p.lock.End(c.killed))
 	}
 	c.places = nil
 	return errors.Join(errs...)
@@ -307,7 +290,7 @@ func (c *claim) Begin(ctx context.Context, s ledger.Start) (ledger.Execution, er
 		}
 		err = l.explain(err)
 		if mayBeCommitted(err) {
-			err = fmt.Errorf("%w; nothing was started, should the key count as interrupted now", err)
+			err = fmt.Errorf("%w; nothing was started, but the key may now count as interrupted", err)
 		}
 		return nil, err
 	}

@@ -16,7 +16,14 @@ func (l *Ledger) connectRaw() (*sql.DB, error) { return l.connectAs(&connector{l
 func (l *Ledger) connectAs(c *connector) (*sql.DB, error) {
 	// With mode=rw, SQLite never creates the file. It opens a read-only file for
 	// reading.
-	place := url.URL{Scheme: "file", Path: l.dir.File("ledger.db"), RawQuery: "mode=rw&_txlock=immediate"}
+	mode := "rw"
+	if c.looks {
+		mode = "ro"
+	}
+	if c.frozen {
+		mode += "&immutable=1"
+	}
+	place := url.URL{Scheme: "file", Path: l.dir.File("ledger.db"), RawQuery: "mode=" + mode + "&_txlock=immediate"}
 	base, err := sqlitedriver.NewConnector(place.String())
 	if err != nil {
 		return nil, err
@@ -37,6 +44,8 @@ type connector struct {
 	driver.Connector
 	ledger *Ledger
 	reads  bool        // its connections only read, and are further ones from the first on
+	looks  bool        // its connections cannot write
+	frozen bool        // no process writes to ledger.db, and there is no -wal
 	used   atomic.Bool // the next connection is a further one
 }
 

@@ -21,7 +21,7 @@ func (l *Ledger) explain(err error) error {
 	if err == nil {
 		return nil
 	}
-	err = l.classify(err)
+	err = l.movedAway(l.classify(err))
 	if limit := fileLimit(err); limit != "" {
 		err = fmt.Errorf("%w%s", err, limit)
 	}

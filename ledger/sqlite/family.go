@@ -35,6 +35,7 @@ type kin struct {
 // findParent sets Parent from the number of the parent. It reports false when no prefix of
 // the key has this number.
 func (r *recordRow) findParent() bool {
+	r.rec.Parent = ledger.ID{}
 	if r.kin.parent == 0 {
 		return true
 	}
@@ -299,7 +300,7 @@ func (l *Ledger) renew(ctx context.Context, tx querier, r *recordRow) error {
 	if r.rowid == 0 || r.kin.floor == 0 {
 		return nil
 	}
-	if err := l.requireIdle(ctx, tx, r.rowid, r.rec.Series, searchProcesses()); err != nil {
+	if err := l.requireIdle(ctx, tx, r.rowid, r.rec.Series, filelock.SearchOnce()); err != nil {
 		return err
 	}
 	r.newSeries()

@@ -12,24 +12,53 @@ import (
 // Then the rows of those below are deleted piece by piece. A kill in between leaves stale
 // rows, which a further Forget deletes.
 func (l *Ledger) Forget(ctx context.Context, id ledger.ID) error {
-	return l.forgetAll(ctx, id, asItIs)
+	return l.forgetOne(ctx, id, asItIs)
 }
 
 // asItIs accepts any record.
-func asItIs(recordRow, attemptRow) error { return nil }
+func asItIs(querier, recordRow, attemptRow) error { return nil }
 
 // ForgetIf implements ledger.Ledger.
 func (l *Ledger) ForgetIf(ctx context.Context, was ledger.Record) error {
-	return l.forgetAll(ctx, was.ID, func(r recordRow, last attemptRow) error {
+	return l.forgetOne(ctx, was.ID, asItWas(was))
+}
+
+// asItWas accepts a record that has not changed since it was read.
+func asItWas(was ledger.Record) func(querier, recordRow, attemptRow) error {
+	return func(_ querier, r recordRow, last attemptRow) error {
 		if differs(was, r.rec.Generation, last.a) {
 			return ledger.ErrChanged
 		}
 		return nil
-	})
+	}
+}
+
+// forgetOne is forgetAll for a call that forgets only this record.
+func (l *Ledger) forgetOne(ctx context.Context, id ledger.ID, check func(querier, recordRow, attemptRow) error) error {
+	err := l.forgetAll(ctx, id, check)
+	if err == nil {
+		l.emptyWAL(ctx)
+		failpoint.Here("forget.wal")
+	}
+	return err
 }
 
 // forgetAll forgets a record and all records below it, unless check returns an error.
-func (l *Ledger) forgetAll(ctx context.Context, id ledger.ID, check func(recordRow, attemptRow) error) error {
+func (l *Ledger) forgetAll(ctx context.Context, id ledger.ID, check func(querier, recordRow, attemptRow) error) error {
+	return l.forgetThen(ctx, id, check, func(r recordRow) error { return l.deleteBelow(ctx, r) })
+}
+
+// deleteBelow deletes the stale rows below a record.
+func (l *Ledger) deleteBelow(ctx context.Context, r recordRow) error {
+	if r.kin.floor == 0 {
+		return nil
+	}
+	defer l.Sustain()()
+	return newDeletion(l).run(ctx, r.rowid)
+}
+
+// forgetThen is forgetAll, but then deletes the rows below the record, or leaves them for later.
+func (l *Ledger) forgetThen(ctx context.Context, id ledger.ID, check func(querier, recordRow, attemptRow) error, then func(recordRow) error) error {
 	// A missing ledger has nothing to forget, so it is not created.
 	if db, err := l.database(ctx); err != nil {
 		return l.explain(err)
@@ -42,24 +71,18 @@ func (l *Ledger) forgetAll(ctx context.Context, id ledger.ID, check func(recordR
 	}
 	defer c.Release()
 	parent, err := l.forgetRecord(ctx, id, check)
-	if err == nil && parent.kin.floor > 0 {
-		end := l.Sustain()
-		err = newDeletion(l).run(ctx, parent.rowid)
-		end()
+	if err == nil {
+		err = then(parent)
 	}
 	if errors.As(err, new(*ledger.BusyError)) || errors.Is(err, ledger.ErrNotFound) || errors.Is(err, ledger.ErrChanged) {
 		return err
-	}
-	if err == nil {
-		l.emptyWAL(ctx)
-		failpoint.Here("forget.wal")
 	}
 	return l.explain(err)
 }
 
 // forgetRecord forgets a record and all records below it. It returns the record, whose stale
 // records below still have to be deleted.
-func (l *Ledger) forgetRecord(ctx context.Context, id ledger.ID, check func(recordRow, attemptRow) error) (recordRow, error) {
+func (l *Ledger) forgetRecord(ctx context.Context, id ledger.ID, check func(querier, recordRow, attemptRow) error) (recordRow, error) {
 	var gone spools
 	var now recordRow
 	var undone attemptRow
@@ -68,7 +91,7 @@ func (l *Ledger) forgetRecord(ctx context.Context, id ledger.ID, check func(reco
 		var last attemptRow
 		now, last, undone, err = readClaimed(ctx, tx, id)
 		if err == nil {
-			err = check(now, last)
+			err = check(tx, now, last)
 		}
 		if err != nil {
 			return err

@@ -51,7 +51,7 @@ func FuzzGlob(f *testing.F) {
 		}
 		var got [2][]string
 		for i, l := range []ledger.Ledger{l, mem} {
-			records, err := ledger.Collect(l.List(context.Background(), ledger.Filter{Namespace: "default", Glob: ledger.Glob(pattern)}))
+			records, err := ledger.Collect(l.List(context.Background(), ledger.Filter{Namespace: "default", Globs: ledger.Globs{ledger.Glob(pattern)}}))
 			must(t, err)
 			for _, r := range records {
 				got[i] = append(got[i], r.ID.Key)

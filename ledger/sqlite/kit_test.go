@@ -134,3 +134,6 @@ func outputOf(l *Ledger, id ledger.ID, runID string) (string, error) {
 		b.Write(c.Bytes)
 	}
 }
+
+// Every list of a few attempts has several pages.
+func init() { historyPage, keysPage = 3, 2 }

@@ -41,7 +41,7 @@ func TestManyCallersMakeOneLedger(t *testing.T) {
 				close(start)
 				wg.Wait()
 				must(t, errors.Join(errs...))
-				list, err := ledger.Collect(handles[0].List(t.Context(), ledger.Filter{Phase: ledger.PhaseSucceeded}))
+				list, err := ledger.Collect(handles[0].List(t.Context(), ledger.Filter{Phases: ledger.Phases{ledger.PhaseSucceeded}}))
 				must(t, err)
 				if len(list) != callers {
 					t.Errorf("got %d keys, want %d", len(list), callers)
@@ -54,7 +54,7 @@ func TestManyCallersMakeOneLedger(t *testing.T) {
 
 // filled returns a ledger with n keys, stored in one transaction. Every tenth key is
 // running, and every third of the remaining ones has failed.
-func filled(t *testing.T, n int) *Ledger {
+func filled(t testing.TB, n int) *Ledger {
 	t.Helper()
 	l := opened(t, fresh(t))
 	c, err := l.Claim(t.Context(), theKey) // creates the ledger
@@ -91,7 +91,7 @@ func filled(t *testing.T, n int) *Ledger {
 
 // TestListOverManyPages checks filters that leave few or no records of a page.
 func TestListOverManyPages(t *testing.T) {
-	const n = 2*listPage + 203
+	const n = 2*listFirst + 203
 	l := filled(t, n)
 	phase := func(i int) ledger.Phase {
 		switch {
@@ -108,23 +108,22 @@ func TestListOverManyPages(t *testing.T) {
 		{Limit: listPage - 1},
 		{Limit: listPage},
 		{Limit: listPage + 1},
+		{Limit: listFirst + 1},
 		{Limit: 2 * n},
-		{Phase: ledger.PhaseInterrupted},
-		{Phase: ledger.PhaseRunning},
-		{Phase: ledger.PhaseFailed, Limit: 200},
-		{Phase: ledger.PhaseSucceeded, Glob: "b:*"},
-		{Phase: ledger.PhaseRetry},
-		{Glob: "a:*", Limit: listPage + 7},
-		{Glob: "a:0"}, // the oldest key
+		{Phases: ledger.Phases{ledger.PhaseInterrupted}},
+		{Phases: ledger.Phases{ledger.PhaseRunning}},
+		{Phases: ledger.Phases{ledger.PhaseFailed}, Limit: 200},
+		{Phases: ledger.Phases{ledger.PhaseSucceeded}, Globs: ledger.Globs{"b:*"}},
+		{Phases: ledger.Phases{ledger.PhaseRetry}},
+		{Globs: ledger.Globs{"a:*"}, Limit: listPage + 7},
+		{Globs: ledger.Globs{"a:0"}}, // the oldest key
 		{Namespace: "none"},
 	} {
 		got, err := ledger.Collect(l.List(t.Context(), f))
 		must(t, err)
 		var want []int
 		for i := n - 1; i >= 0 && (f.Limit == 0 || len(want) < f.Limit); i-- {
-			letter := fmt.Sprintf("%c", 'a'+i%2)
-			if f.Namespace != "none" && (f.Phase == "" || f.Phase == phase(i)) &&
-				(f.Glob == "" || f.Glob == ledger.Glob(letter+":*") || f.Glob == "a:0" && i == 0) {
+			if f.Namespace != "none" && f.Phases.Has(phase(i)) && f.Globs.Match(fmt.Sprintf("%c:%d", 'a'+i%2, i)) {
 				want = append(want, i)
 			}
 		}
@@ -145,7 +144,7 @@ func TestListOverManyPages(t *testing.T) {
 // exactly once.
 func TestListDuringRuns(t *testing.T) {
 	testkit.Slow(t, "hundreds of runs with readers at the same time")
-	const n = 2*listPage + 203
+	const n = 2*listFirst + 203
 	l := filled(t, n)
 	oldest := func(i int) ledger.ID { return ledger.ID{Namespace: "default", Key: fmt.Sprintf("%c:%d", 'a'+i%2, i)} }
 	lists, stop := context.WithCancel(t.Context())

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
@@ -16,12 +17,23 @@ func (l *Ledger) Secret(ctx context.Context) ([]byte, error) {
 	defer l.mu.Unlock()
 	secret, err := l.dir.Secret()
 	if errors.Is(err, fs.ErrNotExist) {
-		secret, err = l.makeSecret(ctx)
+		secret, err = l.makeSecret(ctx, l.dir.MakeSecret)
 	}
 	return secret, l.explain(err)
 }
 
-func (l *Ledger) makeSecret(ctx context.Context) ([]byte, error) {
+// SetSecret implements ledger.Rekeying.
+func (l *Ledger) SetSecret(ctx context.Context, secret []byte) (bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	is, err := l.dir.Secret()
+	if errors.Is(err, fs.ErrNotExist) { // nothing was hashed yet
+		is, err = l.makeSecret(ctx, func() ([]byte, error) { return l.dir.KeepSecret(secret) })
+	}
+	return bytes.Equal(is, secret), l.explain(err)
+}
+
+func (l *Ledger) makeSecret(ctx context.Context, makeIt func() ([]byte, error)) ([]byte, error) {
 	if _, err := l.writer(ctx); err != nil { // creates the ledger when there is none
 		return nil, err
 	}
@@ -30,7 +42,7 @@ func (l *Ledger) makeSecret(ctx context.Context) ([]byte, error) {
 		return nil, err
 	}
 	defer unlock()
-	secret, err := l.dir.MakeSecret()
+	secret, err := makeIt()
 	if err != nil {
 		return nil, err
 	}

@@ -72,7 +72,7 @@ func (l *Ledger) create() error {
 	if err := db.Close(); err != nil {
 		return err
 	}
-	if err := l.locks.Create(); err != nil {
+	if err := l.locks.Create(nil); err != nil {
 		return err
 	}
 	failpoint.Here("make.locks")

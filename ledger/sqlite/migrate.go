@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"context"
 	"database/sql"
 	_ "embed"
 	"fmt"
@@ -85,8 +86,8 @@ func (l *Ledger) upgrade(db *sql.DB, from int, locked bool) error {
 		if _, err := db.Exec(writePragmas()); err != nil {
 			return err
 		}
-		var commits int64
-		if err := db.QueryRow("select n from commits").Scan(&commits); err != nil {
+		commits, err := commitsOf(context.Background(), db)
+		if err != nil {
 			return err
 		}
 		if err := turn.missing(commits); err != nil {

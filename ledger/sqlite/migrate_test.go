@@ -131,6 +131,20 @@ func TestOlderLedgerIsMadeAfterOpen(t *testing.T) {
 	}
 }
 
+// TestLookDoesNotMigrate opens a ledger of an older idem for a look only.
+func TestLookDoesNotMigrate(t *testing.T) {
+	place := made(t)
+	l, err := Options{Look: true, scripts: next}.Open(place)
+	must(t, err)
+	defer l.Close()
+	if missing, err := l.Missing(t.Context()); !missing || err != nil {
+		t.Errorf("got missing %t, %v, want true", missing, err)
+	}
+	if version := asked(t, place, "pragma user_version"); version != int64(len(migrations)) {
+		t.Errorf("got version %d, want %d", version, len(migrations))
+	}
+}
+
 // TestUnfinishedOlderLedgerIsMade starts with a ledger of an older idem that is complete
 // except for the locks. A newer idem completes it.
 func TestUnfinishedOlderLedgerIsMade(t *testing.T) {

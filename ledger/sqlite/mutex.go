@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync"
 
 	"idem/internal/failpoint"
 	"idem/ledger"
 	"idem/ledger/filelock"
+	"idem/ledger/mutex"
 )
 
 // A place of a mutex, or a place in its line, is a row of mutexes and a lock. The locks
@@ -21,12 +21,7 @@ import (
 
 // mutexRow is a row of mutexes.
 type mutexRow struct {
-	ticket    int64 // of a waiter; 0 of a holder
-	namespace string
-	name      string
-	place     int // of a holder; 0 of a waiter
-	limit     int
-	use       ledger.MutexUse
+	mutex.Row
 	// lockless reports that a holder has no lock, but processes. It is not stored.
 	lockless bool
 }
@@ -39,14 +34,14 @@ func scanMutex(s scanner) (mutexRow, error) {
 	var r mutexRow
 	var namespace, name, key, window, host, user []byte
 	var since, sum int64
-	err := s.Scan(&r.ticket, &namespace, &name, &r.place, &r.limit, &key, &window, &r.use.RunID, &host, &r.use.Owner.PID, &user, &since, &sum)
+	err := s.Scan(&r.Ticket, &namespace, &name, &r.Place, &r.Limit, &key, &window, &r.Use.RunID, &host, &r.Use.Owner.PID, &user, &since, &sum)
 	if err != nil {
 		return r, err
 	}
-	r.namespace, r.name = string(namespace), string(name)
-	r.use.ID = ledger.ID{Namespace: r.namespace, Key: string(key), Window: string(window)}
-	r.use.Owner.Host, r.use.Owner.User = string(host), string(user)
-	r.use.Since = fromMicros(since)
+	r.Namespace, r.Name = string(namespace), string(name)
+	r.Use.ID = ledger.ID{Namespace: r.Namespace, Key: string(key), Window: string(window)}
+	r.Use.Owner.Host, r.Use.Owner.User = string(host), string(user)
+	r.Use.Since = fromMicros(since)
 	if sum != r.checksum() {
 		return r, errChecksum
 	}
@@ -55,8 +50,8 @@ func scanMutex(s scanner) (mutexRow, error) {
 
 func (r mutexRow) checksum() int64 {
 	var d digest
-	d.text(r.namespace, r.name, r.use.ID.Key, r.use.ID.Window, r.use.RunID, r.use.Owner.Host, r.use.Owner.User)
-	d.numbers(r.ticket, int64(r.place), int64(r.limit), int64(r.use.Owner.PID), micros(r.use.Since))
+	d.text(r.Namespace, r.Name, r.Use.ID.Key, r.Use.ID.Window, r.Use.RunID, r.Use.Owner.Host, r.Use.Owner.User)
+	d.numbers(r.Ticket, int64(r.Place), int64(r.Limit), int64(r.Use.Owner.PID), micros(r.Use.Since))
 	return d.sum()
 }
 
@@ -89,120 +84,58 @@ func (l *Ledger) readMutexes(ctx context.Context, q querier, query string, args 
 
 // store inserts the row, or replaces the one of the same place or ticket.
 func (r mutexRow) store(ctx context.Context, tx querier) error {
-	u := r.use
+	u := r.Use
 	_, err := tx.ExecContext(ctx, `insert or replace into mutexes (ticket, namespace, name, place, places, key, window,
 		run_id, host, pid, user, since, checksum) values (?,?,?,?,?,?,?,?,?,?,?,?,?)`,
-		r.ticket, []byte(r.namespace), []byte(r.name), r.place, r.limit, []byte(u.ID.Key), []byte(u.ID.Window),
+		r.Ticket, []byte(r.Namespace), []byte(r.Name), r.Place, r.Limit, []byte(u.ID.Key), []byte(u.ID.Window),
 		u.RunID, []byte(u.Owner.Host), u.Owner.PID, []byte(u.Owner.User), micros(u.Since), r.checksum())
 	return err
-}
-
-// searchProcesses returns a function that reports whether an attempt has processes. It searches
-// all processes when it is called for the first time: twice, as filelock.LeftoversOf does.
-func searchProcesses() func(runID string) bool {
-	search := sync.OnceValue(func() [2]map[string][]ledger.Process {
-		return [2]map[string][]ledger.Process{filelock.AllLeftovers(), filelock.AllLeftovers()}
-	})
-	return func(runID string) bool { found := search(); return len(found[0][runID])+len(found[1][runID]) > 0 }
 }
 
 // inUse reports whether a row counts, and sets Leftover and lockless. A holder without its lock
 // counts if its attempt is recorded as running and has processes, as alive reports.
 func (l *Ledger) inUse(ctx context.Context, q querier, r *mutexRow, alive func(runID string) bool) (bool, error) {
-	if r.ticket > 0 {
-		return l.locks.Held(filelock.TicketName(r.ticket), filelock.Claim)
+	if r.Ticket > 0 {
+		return l.locks.Held(filelock.TicketName(r.Ticket), filelock.Claim)
 	}
 	held, err := l.locks.Held(r.lockName(), filelock.Life)
 	if err != nil {
 		return false, err
 	}
 	if held {
-		call, err := l.locks.Held(filelock.NameOf(r.use.ID), filelock.Claim)
-		r.use.Leftover = !call
+		call, err := l.locks.Held(filelock.NameOf(r.Use.ID), filelock.Claim)
+		r.Use.Leftover = !call
 		return true, err
 	}
 	// A call that ends records the outcome before it unlocks. So a call whose attempt is
 	// still running has died.
 	var running bool
 	err = q.QueryRowContext(ctx, "select exists (select 1 from attempts where record=? and run_id=? and state='running')",
-		numberOf(r.use.ID), r.use.RunID).Scan(&running)
-	r.use.Leftover, r.lockless = true, true
-	return err == nil && running && alive(r.use.RunID), err
+		numberOf(r.Use.ID), r.Use.RunID).Scan(&running)
+	r.Use.Leftover, r.lockless = true, true
+	return err == nil && running && alive(r.Use.RunID), err
 }
 
-func (r mutexRow) lockName() filelock.Name { return filelock.PlaceName(r.namespace, r.name, r.place) }
+func (r mutexRow) lockName() filelock.Name { return filelock.PlaceName(r.Namespace, r.Name, r.Place) }
 
-// mutexView is a mutex at one moment.
-type mutexView struct {
-	namespace, name string
-	holders         []mutexRow // in use, by place
-	waiters         []mutexRow // in use, in order
-	dead            []mutexRow // not in use
+// judge returns a function that says whether a row counts, as inUse does.
+func (l *Ledger) judge(ctx context.Context, q querier, alive func(runID string) bool) func(*mutexRow) (mutex.Standing, error) {
+	return func(r *mutexRow) (mutex.Standing, error) {
+		used, err := l.inUse(ctx, q, r, alive)
+		if used {
+			return mutex.Used, err
+		}
+		return mutex.Dead, err
+	}
 }
 
 // look returns a mutex as it is now.
-func (l *Ledger) look(ctx context.Context, q querier, namespace, name string, alive func(runID string) bool) (mutexView, error) {
+func (l *Ledger) look(ctx context.Context, q querier, namespace, name string, alive func(runID string) bool) (mutex.View[mutexRow], error) {
 	rows, err := l.readMutex(ctx, q, namespace, name)
 	if err != nil {
-		return mutexView{}, err
+		return mutex.View[mutexRow]{}, err
 	}
-	return l.view(ctx, q, namespace, name, rows, alive)
-}
-
-// view returns a mutex that has the given rows.
-func (l *Ledger) view(ctx context.Context, q querier, namespace, name string, rows []mutexRow, alive func(runID string) bool) (mutexView, error) {
-	v := mutexView{namespace: namespace, name: name}
-	for _, r := range rows {
-		used, err := l.inUse(ctx, q, &r, alive)
-		switch {
-		case err != nil:
-			return v, err
-		case !used:
-			v.dead = append(v.dead, r)
-		case r.ticket > 0:
-			v.waiters = append(v.waiters, r)
-		default:
-			v.holders = append(v.holders, r)
-		}
-	}
-	return v, nil
-}
-
-func (v mutexView) state() ledger.MutexState {
-	s := ledger.MutexState{Namespace: v.namespace, Name: v.name}
-	for _, r := range v.holders {
-		s.Limit = r.limit
-		s.Holders = append(s.Holders, r.use)
-	}
-	for _, r := range v.waiters {
-		s.Waiters = append(s.Waiters, r.use)
-	}
-	return s
-}
-
-// before returns the waiter just before a ticket. Without a ticket, which is 0, it is the
-// last one in line.
-func (v mutexView) before(ticket int64) *mutexRow {
-	for i := len(v.waiters) - 1; i >= 0; i-- {
-		if r := &v.waiters[i]; ticket == 0 || r.ticket < ticket {
-			return r
-		}
-	}
-	return nil
-}
-
-// place returns the place that a claim with the given limit can take, or 0.
-func (v mutexView) place(limit int) int {
-	if len(v.holders) >= limit || len(v.holders) > 0 && v.holders[0].limit != limit {
-		return 0
-	}
-	place := 1
-	for _, r := range v.holders {
-		if r.place == place {
-			place++
-		}
-	}
-	return place
+	return mutex.Look(namespace, name, rows, l.judge(ctx, q, alive))
 }
 
 // place is a place of a mutex that a claim holds.
@@ -219,7 +152,7 @@ func (c *claim) takeMutexes(ctx context.Context, tx querier, s ledger.Start) (ta
 	held, ticket := c.places, c.ticket
 	c.mu.Unlock()
 	for _, p := range held {
-		p.row.use.RunID = s.RunID
+		p.row.Use.RunID = s.RunID
 		if err := p.row.store(ctx, tx); err != nil {
 			return nil, err
 		}
@@ -228,7 +161,7 @@ func (c *claim) takeMutexes(ctx context.Context, tx querier, s ledger.Start) (ta
 		return nil, nil
 	}
 	use := ledger.MutexUse{ID: c.id, RunID: s.RunID, Owner: s.Owner, Since: fromMicros(micros(c.ledger.now()))}
-	alive := searchProcesses()
+	alive := filelock.SearchOnce()
 	for _, m := range s.Mutexes {
 		p, err := c.takeMutex(ctx, tx, m, ticket.number, use, alive)
 		if err != nil {
@@ -252,18 +185,19 @@ func (c *claim) takeMutex(ctx context.Context, tx querier, m ledger.Mutex, ticke
 	if err != nil {
 		return place{}, err
 	}
-	r := mutexRow{namespace: v.namespace, name: v.name, place: v.place(m.Limit), limit: m.Limit, use: use}
-	if r.place == 0 || v.before(ticket) != nil {
-		return place{}, &ledger.MutexError{Mutex: m, State: v.state()}
+	free, err := v.Admit(m, ticket)
+	if err != nil {
+		return place{}, err
 	}
+	r := mutexRow{Row: mutex.Row{Namespace: v.Namespace, Name: v.Name, Place: free, Limit: m.Limit, Use: use}}
 	lock, err := l.locks.Take(r.lockName(), filelock.Life)
 	if errors.Is(err, filelock.ErrHeld) {
-		err = &ledger.MutexError{Mutex: m, State: v.state()}
+		err = v.Refuse(m)
 	}
 	if err != nil {
 		return place{}, err
 	}
-	if err := v.replaceDead(ctx, tx, r); err != nil {
+	if err := replaceDead(ctx, tx, v.Dead, r); err != nil {
 		_ = lock.Release()
 		return place{}, err
 	}
@@ -278,9 +212,9 @@ func releaseAll(places []place) {
 }
 
 // replaceDead stores the row of a new holder, and deletes the rows that do not count.
-func (v mutexView) replaceDead(ctx context.Context, tx querier, r mutexRow) error {
-	for _, dead := range v.dead {
-		if err := dead.remove(ctx, tx); err != nil {
+func replaceDead(ctx context.Context, tx querier, dead []mutexRow, r mutexRow) error {
+	for _, d := range dead {
+		if err := d.remove(ctx, tx); err != nil {
 			return err
 		}
 	}
@@ -289,7 +223,7 @@ func (v mutexView) replaceDead(ctx context.Context, tx querier, r mutexRow) erro
 
 func (r mutexRow) remove(ctx context.Context, tx querier) error {
 	_, err := tx.ExecContext(ctx, "delete from mutexes where ticket=? and namespace=? and name=? and place=?",
-		r.ticket, []byte(r.namespace), []byte(r.name), r.place)
+		r.Ticket, []byte(r.Namespace), []byte(r.Name), r.Place)
 	return err
 }
 
@@ -340,40 +274,24 @@ func (l *Ledger) Mutexes(ctx context.Context, namespace string, names ...string)
 	if db == nil || err != nil {
 		return nil, l.explain(err)
 	}
-	alive := searchProcesses()
-	var states []ledger.MutexState
-	add := func(v mutexView, err error) error {
-		if len(v.holders)+len(v.waiters) > 0 {
-			states = append(states, v.state())
-		}
-		return l.explain(err)
-	}
+	judge := l.judge(ctx, db, filelock.SearchOnce())
+	var rows []mutexRow
 	if namespace != "" && len(names) > 0 { // need not read all mutexes
 		names = slices.Clone(names)
 		slices.Sort(names)
 		for _, name := range slices.Compact(names) {
-			if err := add(l.look(ctx, db, namespace, name, alive)); err != nil {
-				return nil, err
+			one, err := l.readMutex(ctx, db, namespace, name)
+			if err != nil {
+				return nil, l.explain(err)
 			}
+			rows = append(rows, one...)
 		}
-		return states, nil
-	}
-	rows, err := l.readMutexes(ctx, db, mutexColumns+"order by namespace, name, ticket, place")
-	if err != nil {
+	} else if rows, err = l.readMutexes(ctx, db, mutexColumns+"order by namespace, name, ticket, place"); err != nil {
 		return nil, l.explain(err)
 	}
-	for len(rows) > 0 {
-		namespaceOfRow, name := rows[0].namespace, rows[0].name
-		n := slices.IndexFunc(rows, func(r mutexRow) bool { return r.namespace != namespaceOfRow || r.name != name })
-		if n < 0 {
-			n = len(rows)
-		}
-		if (namespace == "" || namespace == namespaceOfRow) && (len(names) == 0 || slices.Contains(names, name)) {
-			if err := add(l.view(ctx, db, namespaceOfRow, name, rows[:n], alive)); err != nil {
-				return nil, err
-			}
-		}
-		rows = rows[n:]
+	if namespace != "" {
+		rows = slices.DeleteFunc(rows, func(r mutexRow) bool { return r.Namespace != namespace })
 	}
-	return states, nil
+	states, err := mutex.States(rows, names, judge)
+	return states, l.explain(err)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"idem/ledger"
 	"idem/ledger/spool"
@@ -30,6 +31,12 @@ func (r *attemptRow) dropOutput() {
 	}
 	r.storage, r.size, r.sum = storageNone, 0, 0
 	r.a.Truncated = r.a.OutputBytes > 0
+}
+
+// setRemoved makes the output of the row one that was removed.
+func (r *attemptRow) setRemoved(at time.Time) {
+	r.storage, r.size, r.sum = storageRemoved, micros(at), 0
+	r.a.RemoveOutput(at)
 }
 
 // insertOutput stores an inline output. It does nothing for an empty one.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -99,6 +98,21 @@ func (l *Ledger) output(ctx context.Context, db *database, id ledger.ID, runID s
 	if err != nil {
 		return nil, err
 	}
+	out, err := l.openOutput(ctx, db, row)
+	if errors.Is(err, ledger.ErrCorrupt) {
+		// The output is damaged, or it was removed, forgotten or replaced since the attempt was read.
+		again, attemptErr := attemptOf(ctx, db, id, runID)
+		if attemptErr == nil && (again.storage != row.storage || again.rowid != row.rowid) {
+			return l.openOutput(ctx, db, again)
+		}
+		if attemptErr != nil {
+			err = attemptErr
+		}
+	}
+	return out, err
+}
+
+func (l *Ledger) openOutput(ctx context.Context, db *database, row attemptRow) (ledger.Output, error) {
 	switch row.storage {
 	case storageInline:
 		var frames []byte
@@ -108,28 +122,69 @@ func (l *Ledger) output(ctx context.Context, db *database, id ledger.ID, runID s
 				return nil, err
 			}
 			if int64(len(frames)) != row.size {
-				// The output is damaged, or the attempt was forgotten at the same time.
-				if _, err := attemptOf(ctx, db, id, runID); err != nil {
-					return nil, err
-				}
-				return nil, fmt.Errorf("%w: the output of run %s", ledger.ErrCorrupt, runID)
+				return nil, l.outputFault(row.a.RunID, "ledger.db", "is damaged")
 			}
 		}
-		return spool.OpenInline(frames, row.sum), nil
+		return recorded{spool.OpenInline(frames, row.sum), l, row.a.RunID, false}, nil
 	case storageFile:
-		f, err := l.openSpool(runID)
+		f, err := l.openSpool(row.a.RunID)
 		if errors.Is(err, fs.ErrNotExist) {
-			if _, err := attemptOf(ctx, db, id, runID); err != nil {
-				return nil, err
-			}
-			err = fmt.Errorf("%w: the output of run %s is gone", ledger.ErrCorrupt, runID)
+			err = l.dir.Damage(ledger.FaultOutputGone, spoolName(row.a.RunID), "the output of run "+row.a.RunID+" is gone")
 		}
-		return spool.OpenFile(f, row.size, row.sum), err
+		if errors.Is(err, unix.ELOOP) {
+			err = l.outputFault(row.a.RunID, spoolName(row.a.RunID), "is a link")
+		}
+		if err != nil {
+			return nil, err
+		}
+		return recorded{spool.OpenFile(f, row.size, row.sum), l, row.a.RunID, true}, nil
 	case storageUnknown:
-		return spool.Follow(func() (*os.File, error) { return l.openSpool(runID) }), nil
+		return spool.Follow(func() (*os.File, error) { return l.openSpool(row.a.RunID) }), nil
+	case storageRemoved:
+		return spool.Removed(row.a.OutputRemoved, row.a.OutputBytes), nil
 	default:
 		return spool.OpenInline(nil, 0), nil
 	}
+}
+
+// outputFault returns the fault of an output that is damaged in a file of the ledger. The
+// record of its attempt is intact.
+func (l *Ledger) outputFault(runID, file, what string) error {
+	return l.dir.Damage(ledger.FaultOutput, file, "the output of run "+runID+" "+what)
+}
+
+// recorded is the output of an attempt that has ended. Damage is the fault of the output.
+type recorded struct {
+	*spool.Reader
+	ledger *Ledger
+	runID  string
+	inFile bool // else in ledger.db
+}
+
+func (r recorded) explain(err error) error {
+	if !errors.Is(err, ledger.ErrCorrupt) {
+		return err
+	}
+	file := "ledger.db"
+	if r.inFile {
+		file = spoolName(r.runID)
+	}
+	fault := r.ledger.outputFault(r.runID, file, "is damaged")
+	return &ledger.Error{Place: r.ledger.dir.Path(), Err: fault}
+}
+
+func (r recorded) Check() (ledger.Gaps, error) {
+	gaps, err := r.Reader.Check()
+	return gaps, r.explain(err)
+}
+
+func (r recorded) Replay(stdout, stderr *os.File) error {
+	return r.explain(r.Reader.Replay(stdout, stderr))
+}
+
+func (r recorded) Next() (ledger.Chunk, error) {
+	c, err := r.Reader.Next()
+	return c, r.explain(err)
 }
 
 func (l *Ledger) openSpool(runID string) (*os.File, error) {

@@ -5,11 +5,17 @@ import (
 	"errors"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
-
 	"idem/internal/failpoint"
+	"idem/internal/poll"
 	"idem/ledger"
 	"idem/ledger/filelock"
+	"idem/ledger/mutex"
+)
+
+// The pauses between two looks at locks.
+const (
+	firstLook = 2 * time.Millisecond
+	longLook  = 50 * time.Millisecond
 )
 
 // Queue implements ledger.Claim. A claim joins the lines of all its mutexes in one
@@ -58,7 +64,7 @@ func (c *claim) join(ctx context.Context, mutexes []ledger.Mutex, owner ledger.O
 			return err
 		}
 		for _, m := range mutexes {
-			r := mutexRow{ticket: t.number, namespace: c.id.Namespace, name: m.Name, limit: m.Limit, use: use}
+			r := mutexRow{Row: mutex.Row{Ticket: t.number, Namespace: c.id.Namespace, Name: m.Name, Limit: m.Limit, Use: use}}
 			if err := r.store(ctx, tx); err != nil {
 				return err
 			}
@@ -115,20 +121,7 @@ func (l *Ledger) newTicket(ctx context.Context, tx querier) (t ticket, err error
 
 // ticketsOf returns the numbers of all tickets, in order.
 func ticketsOf(ctx context.Context, q querier) ([]int64, error) {
-	rows, err := q.QueryContext(ctx, "select distinct ticket from mutexes where ticket>0 and typeof(ticket)='integer' order by ticket")
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var numbers []int64
-	for rows.Next() {
-		var n int64
-		if err := rows.Scan(&n); err != nil {
-			return nil, err
-		}
-		numbers = append(numbers, n)
-	}
-	return numbers, rows.Err()
+	return numbers(ctx, q, "select distinct ticket from mutexes where ticket>0 and typeof(ticket)='integer' order by ticket")
 }
 
 func (t *ticket) end() {
@@ -141,7 +134,7 @@ func (t *ticket) end() {
 // awaitPlaces returns when nothing is in the way of the claim, or with the error of ctx.
 func (c *claim) awaitPlaces(ctx context.Context, mutexes []ledger.Mutex) error {
 	var gone func() (bool, error)
-	return poll(ctx, func() (bool, error) {
+	return poll.Until(ctx, firstLook, longLook, func() (bool, error) {
 		if err := c.checkHeld(); err != nil {
 			return false, err
 		}
@@ -167,68 +160,36 @@ func (c *claim) inTheWay(ctx context.Context, mutexes []ledger.Mutex) (gone func
 	c.mu.Lock()
 	ticket := c.ticket.number
 	c.mu.Unlock()
-	alive := searchProcesses()
+	alive := filelock.SearchOnce()
 	for _, m := range mutexes {
-		v, err := l.look(ctx, db, namespace, m.Name, alive)
+		v, err := mutex.Settle(m, ticket, func() (mutex.View[mutexRow], error) { return l.look(ctx, db, namespace, m.Name, alive) })
 		if err != nil {
 			return nil, err
 		}
-		if r := v.before(ticket); r != nil {
-			return l.unlocked(filelock.TicketName(r.ticket), filelock.Claim), nil
+		if r := v.Before(ticket); r != nil {
+			return filelock.Unlocked(l.locks, filelock.TicketName(r.Ticket), filelock.Claim), nil
 		}
-		place := v.place(m.Limit)
+		place := v.Place(m.Limit)
 		if place == 0 {
-			return l.oneGone(v.holders), nil
+			return l.oneGone(v.Holders), nil
 		}
 		name := filelock.PlaceName(namespace, m.Name, place)
 		if held, err := l.locks.Held(name, filelock.Life); held || err != nil {
-			return l.unlocked(name, filelock.Life), err
+			return filelock.Unlocked(l.locks, name, filelock.Life), err
 		}
 	}
 	return nil, nil
 }
 
-func (l *Ledger) unlocked(n filelock.Name, k filelock.Kind) func() (bool, error) {
-	return func() (bool, error) {
-		held, err := l.locks.Held(n, k)
-		return !held, err
-	}
-}
-
 // oneGone returns a function that reports whether one of the holders has gone.
 func (l *Ledger) oneGone(holders []mutexRow) func() (bool, error) {
-	leftovers := make([]filelock.Leftovers, len(holders)) // of those without a lock
-	return func() (bool, error) {
-		for i, r := range holders {
-			var held bool
-			var err error
-			if r.lockless {
-				held = leftovers[i].Alive() || leftovers[i].Find(r.use.RunID)
-			} else {
-				held, err = l.locks.Held(r.lockName(), filelock.Life)
-			}
-			if !held || err != nil {
-				return !held, err
-			}
-		}
-		return false, nil
-	}
-}
-
-// poll calls done at growing intervals until it returns true or an error, or until ctx ends.
-func poll(ctx context.Context, done func() (bool, error)) error {
-	b := &backoff.ExponentialBackOff{
-		InitialInterval: 2 * time.Millisecond, Multiplier: 1.5, RandomizationFactor: 0.5, MaxInterval: 50 * time.Millisecond,
-	}
-	b.Reset()
-	for {
-		if ok, err := done(); ok || err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(b.NextBackOff()):
+	var each []func() (bool, error)
+	for _, r := range holders {
+		if r.lockless {
+			each = append(each, filelock.Ended(r.Use.RunID))
+		} else {
+			each = append(each, filelock.Unlocked(l.locks, r.lockName(), filelock.Life))
 		}
 	}
+	return filelock.AnyOf(each)
 }

@@ -6,7 +6,7 @@ which commands have run, and how they ended. Deleting or editing anything here
 can make a payment or a deploy run twice.
 
   ledger.db, ledger.db-wal, ledger.db-shm   the records (SQLite; copy all or none)
-  locks, locks.d                            who is running what; never remove it
+  locks, locks.d                            which keys are running; never remove it
   output/                                   recorded output of larger runs
   secret                                    keys the hashes of environment variables
   init.lock                                 held while the ledger is made or migrated

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
 	"encoding/binary"
 	"errors"
@@ -10,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"idem/internal/lenprefix"
 	"idem/ledger"
 	"idem/ledger/filelock"
 )
@@ -22,6 +20,10 @@ const (
 	storageFile    = 2 // in the file output/<run ID>
 	storageNone    = 3 // there was no output, or none could be kept
 	storageRefused = 4 // no output was to be kept
+	// storageRemoved: RemoveOutputs removed the output. The size is then the time of the removal in
+	// microseconds since 1970, so no row needs a further column. An earlier idem takes such an
+	// output for a truncated one of which nothing was kept.
+	storageRemoved = 5
 )
 
 // recordRow is a row of records.
@@ -57,89 +59,69 @@ const attemptColumns = `a.id, a.record, a.number, a.run_id, a.state, a.reason, a
 	a.fingerprint, a.host, a.pid, a.user, a.note, a.output_bytes, a.truncated, a.files, a.output_place, a.output_size,
 	a.output_sum, a.checksum, a.inputs, a.parent_run`
 
-// scanner is *sql.Rows or *sql.Row.
+// scanner is *sql.Rows, *sql.Row or *bulkRow.
 type scanner interface{ Scan(dest ...any) error }
 
-func scanRecord(s scanner, more ...any) (recordRow, error) {
-	var r recordRow
-	var namespace, key, window []byte
-	err := s.Scan(append([]any{
-		&r.rowid, &namespace, &key, &window, &r.rec.Generation, &r.rec.Fence, &r.rec.Attempts, &r.current, &r.stored,
+func scanRecord(s scanner, more ...any) (r recordRow, err error) {
+	if err = s.Scan(append(r.dest(), more...)...); err == nil {
+		err = r.verify()
+	}
+	return r, err
+}
+
+// dest receives the recordColumns of a row.
+func (r *recordRow) dest() []any {
+	id := &r.rec.ID
+	return []any{
+		&r.rowid, &id.Namespace, &id.Key, &id.Window, &r.rec.Generation, &r.rec.Fence, &r.rec.Attempts, &r.current, &r.stored,
 		&r.kin.parent, &r.kin.parentSeries, &r.rec.Series, &r.kin.floor, &r.kin.done,
-	}, more...)...)
-	if err != nil {
-		return r, err
 	}
-	r.rec.ID = ledger.ID{Namespace: string(namespace), Key: string(key), Window: string(window)}
+}
+
+// verify checks the checksum of a row that was read, and sets what is not a column.
+func (r *recordRow) verify() error {
 	if r.stored != r.checksum() || !r.findParent() {
-		return r, fmt.Errorf("%w: the record of key %q", ledger.ErrCorrupt, r.rec.ID.Key)
+		return fmt.Errorf("%w: the record of key %q", ledger.ErrCorrupt, r.rec.ID.Key)
 	}
-	return r, nil
+	return nil
 }
 
 // attemptScan receives the attemptColumns of a row.
 type attemptScan struct {
 	row            attemptRow
 	started, ended int64
-	host, user     []byte
-	note           []byte
+	note           string
+	inputs         []byte
 	sum            int64
+	bare           bool // leave out the Inputs of the attempt
+	room           digest
 }
 
 func (s *attemptScan) dest() []any {
 	r, a := &s.row, &s.row.a
 	return []any{
 		&r.rowid, &r.record, &a.Number, &a.RunID, &a.State, &a.Reason, &a.ExitCode, &a.Signal, &s.started, &s.ended,
-		&a.Fingerprint, &s.host, &a.Owner.PID, &s.user, &s.note, &a.OutputBytes, &a.Truncated, &a.Files, &r.storage, &r.size,
-		&r.sum, &s.sum, &a.Inputs, &a.ParentRun,
+		&a.Fingerprint, &a.Owner.Host, &a.Owner.PID, &a.Owner.User, &s.note, &a.OutputBytes, &a.Truncated, &a.Files, &r.storage, &r.size,
+		&r.sum, &s.sum, &s.inputs, &a.ParentRun,
 	}
 }
 
 func (s *attemptScan) attempt(id ledger.ID) (attemptRow, error) {
 	r := s.row
 	r.a.Started, r.a.Ended = fromMicros(s.started), fromMicros(s.ended)
-	r.a.Owner.Host, r.a.Owner.User = string(s.host), string(s.user)
 	r.a.NoOutput = r.storage == storageRefused
-	r.setNote(string(s.note))
-	if s.sum != r.checksum(id) {
+	if r.storage == storageRemoved {
+		r.a.OutputRemoved = fromMicros(r.size)
+	}
+	r.setNote(s.note)
+	if !s.bare {
+		r.a.Inputs = s.inputs
+	}
+	s.room = r.appendDigest(s.room[:0], id, s.inputs)
+	if s.sum != s.room.sum() {
 		return r, fmt.Errorf("%w: attempt %d of key %q", ledger.ErrCorrupt, r.a.Number, id.Key)
 	}
 	return r, nil
-}
-
-func (r recordRow) checksum() int64 {
-	var d digest
-	d.text(r.rec.ID.Namespace, r.rec.ID.Key, r.rec.ID.Window)
-	d.numbers(r.rowid, r.rec.Generation, r.rec.Fence, int64(r.rec.Attempts), r.current)
-	if r.kin != (kin{}) || r.rec.Series != 0 { // as in earlier versions otherwise
-		d.numbers(r.kin.parent, r.kin.parentSeries, r.rec.Series, r.kin.floor, r.kin.done)
-	}
-	return d.sum()
-}
-
-func (r attemptRow) checksum(id ledger.ID) int64 {
-	a := r.a
-	var d digest
-	d.text(id.Namespace, id.Key, id.Window, a.RunID, string(a.State), string(a.Reason), a.Fingerprint,
-		a.Owner.Host, a.Owner.User, r.storedNote(), string(a.Inputs))
-	d.numbers(r.rowid, r.record, int64(a.Number), int64(a.ExitCode), int64(a.Signal), micros(a.Started), micros(a.Ended),
-		int64(a.Owner.PID), a.OutputBytes, boolToInt(a.Truncated), int64(a.Files), int64(r.storage), r.size, int64(r.sum))
-	if a.ParentRun != "" {
-		d.text(a.ParentRun)
-	}
-	return d.sum()
-}
-
-// digest is a checksum over fields: the first 8 bytes of a SHA-256. It detects damage. It
-// does not protect against a user who can write to the ledger.
-type digest []byte
-
-func (d *digest) text(fields ...string) { *d = lenprefix.Append(*d, fields...) }
-
-func (d *digest) numbers(fields ...int64) {
-	for _, f := range fields {
-		*d = binary.AppendVarint(*d, f)
-	}
 }
 
 // Two flags of an output, Incomplete and Redacted, and the name of a list are stored in the
@@ -154,8 +136,8 @@ const (
 )
 
 // storedNote returns the content of the note column.
-func (r attemptRow) storedNote() string {
-	a, flags := r.a, ""
+func (r *attemptRow) storedNote() string {
+	a, flags := &r.a, ""
 	if a.Incomplete {
 		flags += noteIncomplete
 	}
@@ -188,11 +170,6 @@ func boolToInt(b bool) int64 {
 		return 1
 	}
 	return 0
-}
-
-func (d *digest) sum() int64 {
-	h := sha256.Sum256(*d)
-	return int64(binary.BigEndian.Uint64(h[:8]))
 }
 
 func micros(t time.Time) int64 {

@@ -43,7 +43,7 @@ func TestEarlierVersionsReadRows(t *testing.T) {
 	a, r := s.row.a, s.row
 	var d digest
 	d.text(id.Namespace, id.Key, id.Window, a.RunID, string(a.State), string(a.Reason), a.Fingerprint,
-		string(s.host), string(s.user), string(s.note), string(a.Inputs))
+		a.Owner.Host, a.Owner.User, s.note, string(s.inputs))
 	d.numbers(r.rowid, r.record, int64(a.Number), int64(a.ExitCode), int64(a.Signal), s.started, s.ended,
 		int64(a.Owner.PID), a.OutputBytes, boolToInt(truncated), int64(a.Files), int64(r.storage), r.size, int64(r.sum))
 	if !truncated || d.sum() != s.sum {

@@ -9,7 +9,9 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -23,6 +25,12 @@ import (
 
 const applicationID = 0x6964656d // "idem"
 
+// Found reports whether a directory seems to have a ledger. It opens no file.
+func Found(dir string) bool {
+	_, err := os.Lstat(filepath.Join(dir, "ledger.db"))
+	return err == nil || errors.Is(err, fs.ErrPermission)
+}
+
 // readPragmas returns the pragmas of every connection. cell_size_check detects some damage
 // where it is read, not later.
 func readPragmas() string {
@@ -32,9 +40,11 @@ func readPragmas() string {
 // Ledger is a handle on the ledger in one directory.
 type Ledger struct {
 	dir   *localdir.Dir
+	trust bool // see Options
 	locks filelock.Space
 	now   func() time.Time
 
+	asIs    bool     // see Options.Look
 	scripts []string // migrations, except in tests
 
 	// recent is the settled attempt that Get returned last. A replay reads its output
@@ -61,6 +71,8 @@ type Options struct {
 	// Trust accepts directories above the ledger that other users can write to. Such a
 	// user can replace the ledger by another one.
 	Trust bool
+	// Look never migrates: the ledger of an earlier version reads as an empty one.
+	Look bool
 
 	scripts []string // replaces migrations in tests
 }
@@ -75,7 +87,7 @@ func (o Options) Open(dir string) (*Ledger, error) { return o.open(dir, filelock
 // open is Open with a choice of locks.
 func (o Options) open(dir string, locks func(*localdir.Dir) filelock.Space) (*Ledger, error) {
 	at, exists, err := localdir.Find(dir, o.Trust)
-	l := &Ledger{dir: at, now: time.Now, scripts: o.scripts}
+	l := &Ledger{dir: at, trust: o.Trust, now: time.Now, asIs: o.Look, scripts: o.scripts}
 	if l.scripts == nil {
 		l.scripts = migrations
 	}
@@ -126,6 +138,11 @@ func (l *Ledger) open(locked bool) error {
 	if err != nil {
 		return err
 	}
+	if info == nil || !locks {
+		if err := away(l.dir); err != nil {
+			return err
+		}
+	}
 	if info == nil && !locks {
 		return ledger.ErrMissing
 	}
@@ -162,6 +179,9 @@ func (l *Ledger) connectTo(info os.FileInfo, locked bool) error {
 	db, version, err := l.connect()
 	if err == nil { // SQLite has opened all its files by now; it opens them by path
 		err = l.dir.Check("ledger.db")
+	}
+	if err == nil && version < len(l.scripts) && l.asIs {
+		return ledger.ErrMissing // leave it open, see connect
 	}
 	if err == nil && version < len(l.scripts) {
 		err = l.upgrade(db, version, locked)

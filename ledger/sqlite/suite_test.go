@@ -32,7 +32,7 @@ func harness(locks func(dir *localdir.Dir) filelock.Space) ledgertest.Harness {
 		},
 		Crash:    func(l ledger.Ledger) { l.(*Ledger).locks.(*mortal).die() },
 		Inherits: true,
-		Surveys:  true,
+		Offers:   (*Ledger)(nil),
 		Newer:    func(t testing.TB, place string) { raw(t, place, "pragma user_version=4") },
 		Look:     look,
 		Check:    integrity,

@@ -81,7 +81,11 @@ func look1(t testing.TB, l *Ledger) view {
 	must(t, err)
 	v := view{Phase: rec.Phase(), Attempts: rec.Attempts}
 	for _, phase := range []ledger.Phase{"", ledger.PhaseRetry, ledger.PhaseRunning, ledger.PhaseInterrupted, ledger.PhaseSucceeded, ledger.PhaseFailed} {
-		all, err := ledger.Collect(l.List(t.Context(), ledger.Filter{Phase: phase}))
+		var phases ledger.Phases // all
+		if phase != "" {
+			phases = ledger.Phases{phase}
+		}
+		all, err := ledger.Collect(l.List(t.Context(), ledger.Filter{Phases: phases}))
 		must(t, err)
 		for _, r := range all {
 			if r.ID == theKey {

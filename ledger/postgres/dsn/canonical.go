@@ -19,6 +19,12 @@ func (c *Config) canonical(said settings) string {
 	}, true)
 }
 
+// As returns Canonical for another user.
+func (c *Config) As(user string) string {
+	rest := strings.TrimPrefix(c.Canonical, "postgres://"+encode(c.settings["user"], "")+"@")
+	return "postgres://" + encode(user, "") + "@" + rest
+}
+
 // url returns the URL of the targets with the keys that a function chooses, and with the
 // keys of idem if own is true.
 func (c *Config) url(chosen func(key string) bool, own bool) string {

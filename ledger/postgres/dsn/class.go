@@ -1,6 +1,7 @@
 package dsn
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -30,12 +31,13 @@ const (
 	Denied           // the user lacks a right
 	NoSchema         // the schema or a table does not exist
 	Full             // the server has no space left
+	Pooling          // a pooler that allows no transaction of several round trips
 )
 
 // rank orders the kinds by how telling they are. From Denied on, another host or moment
 // does not help.
 var rank = map[Kind]int{
-	Other: 0, Unreachable: 1, ReadOnly: 2, TooMany: 3, Full: 4, TLS: 5, NoSchema: 6, Denied: 7, NoDatabase: 8, Auth: 9,
+	Other: 0, Unreachable: 1, ReadOnly: 2, TooMany: 3, Full: 4, TLS: 5, NoSchema: 6, Denied: 7, Pooling: 7, NoDatabase: 8, Auth: 9,
 }
 
 // states has the kinds of states of SQL; a state of two letters is a class.
@@ -60,6 +62,8 @@ var poolers = []said{
 	{"no such user", Auth, ""},
 	{"auth", Auth, ""},
 	{"unsupported startup parameter", Other, ""},
+	{"transaction blocks not allowed", Pooling, "the pooler is in statement mode, in which there are no transactions"},
+	{"server_login_retry", Unreachable, "the pooler cannot reach the server"},
 }
 
 // drivers has messages of pgconn.
@@ -171,7 +175,7 @@ func ofServer(e *pgconn.PgError) (Kind, string) {
 	case e.Code == "08P01":
 		for _, s := range poolers {
 			if strings.Contains(e.Message, s.part) {
-				return s.kind, text
+				return s.kind, cmp.Or(s.text, text)
 			}
 		}
 	case kind == ReadOnly:

@@ -118,15 +118,15 @@ func TestTLSAndPasswords(t *testing.T) {
 		}{
 			"wrong password": {
 				with(t, place, url.UserPassword(pgtest.CI, "S3CR3T")), nil, dsn.Auth,
-				`password authentication failed for user "` + pgtest.CI + `"`, "",
+				`password authentication failed for user "` + pgtest.CI + `"`, "the log of the server",
 			},
 			"no password":      {alone, nil, dsn.Auth, "password authentication failed", "no password was found"},
 			"open file":        {alone, []string{"PGPASSFILE=" + open}, dsn.Auth, "password authentication failed", "other users can read it"},
-			"no such database": {with(t, withPassword, nil, "dbname=nothing"), nil, dsn.NoDatabase, `database "nothing" does not exist`, ""},
+			"no such database": {with(t, withPassword, nil, "dbname=nothing"), nil, dsn.NoDatabase, `database "nothing" does not exist`, "create the database"},
 			"other name of the host": {
 				strings.Replace(withPassword, "127.0.0.1", "0.0.0.0", 1), nil, dsn.TLS, "has another host name", "",
 			},
-			"no trust":     {with(t, withPassword, nil, "sslrootcert=system"), nil, dsn.TLS, "not signed by an authority that is trusted", ""},
+			"no trust":     {with(t, withPassword, nil, "sslrootcert=system"), nil, dsn.TLS, "not signed by an authority that is trusted", "sslrootcert=FILE"},
 			"require_auth": {with(t, withPassword, nil, "require_auth=none"), nil, dsn.Auth, "require_auth excludes", ""},
 			"command":      {alone, []string{"IDEM_PG_PASSWORD_COMMAND=echo S3CR3T; exit 4"}, dsn.Auth, "failed (exit status 4)", ""},
 		} {

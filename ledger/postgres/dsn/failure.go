@@ -2,6 +2,7 @@ package dsn
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -60,8 +61,13 @@ func (c *Config) failure(t *target, err error, password string) *DialError {
 		e.again = !unknown && !errors.Is(err, syscall.EACCES) && !errors.Is(err, syscall.EPERM)
 	case TooMany, ReadOnly:
 		e.again = true
+	case NoDatabase:
+		e.Hint = "create the database first, as a role that may: create database NAME owner ROLE"
 	case TLS:
-		if strings.Contains(err.Error(), "server refused TLS") {
+		switch {
+		case errors.As(err, new(x509.UnknownAuthorityError)):
+			e.Hint = "name the file with the certificate of the authority in the URL: sslrootcert=FILE"
+		case strings.Contains(err.Error(), "server refused TLS"):
 			e.text += ", which sslmode=" + t.mode + " requires"
 			if !t.chosen {
 				e.text = "the server does not support TLS, which is required for hosts other than this one"
@@ -94,10 +100,17 @@ func telling(err error) error {
 	return last
 }
 
-// addHint says how to give a password, or why the password file was not used.
+// addHint says how to give a password, or why the password file was not used. A server does
+// not tell its clients why it refused one.
 func (e *DialError) addHint(c *Config, password, note string) {
+	var server *pgconn.PgError
+	asked := !errors.As(e, &server) || server.Code == "28P01" // invalid_password: not of a role that is unknown, say
 	switch {
-	case e.Kind != Auth || password != "":
+	case e.Kind != Auth || !asked:
+	case password != "":
+		if server != nil {
+			e.Hint = "the log of the server has the reason"
+		}
 	case note != "":
 		e.Hint = note
 	case c.secret().command == "":

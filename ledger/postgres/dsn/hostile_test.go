@@ -19,43 +19,33 @@ import (
 )
 
 // impostor is a server that asks for the password in clear text, and refuses each login
-// with a message in which %s is the password. It returns its address.
-func impostor(t *testing.T, code, message string) string {
+// with a message in which %s is the password. It returns the error of a dial that it has answered
+// at least once.
+func impostor(t *testing.T, code, message string, env ...string) error {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			b := pgproto3.NewBackend(conn, conn)
-			if _, err := b.ReceiveStartupMessage(); err == nil {
-				b.Send(&pgproto3.AuthenticationCleartextPassword{})
-				_ = b.SetAuthType(pgproto3.AuthTypeCleartextPassword)
-				_ = b.Flush()
-				if msg, err := b.Receive(); err == nil {
-					got := msg.(*pgproto3.PasswordMessage).Password
-					b.Send(&pgproto3.ErrorResponse{Severity: "FATAL", Code: code, Message: strings.ReplaceAll(message, "%s", got), Detail: got})
-					_ = b.Flush()
-				}
-			}
-			_ = conn.Close()
+	addr, again := serve(t, func(conn net.Conn) {
+		b := pgproto3.NewBackend(conn, conn)
+		if _, err := b.ReceiveStartupMessage(); err != nil {
+			return
 		}
-	}()
-	return l.Addr().String()
+		b.Send(&pgproto3.AuthenticationCleartextPassword{})
+		_ = b.SetAuthType(pgproto3.AuthTypeCleartextPassword)
+		_ = b.Flush()
+		if msg, err := b.Receive(); err == nil {
+			got := msg.(*pgproto3.PasswordMessage).Password
+			b.Send(&pgproto3.ErrorResponse{Severity: "FATAL", Code: code, Message: strings.ReplaceAll(message, "%s", got), Detail: got})
+			_ = b.Flush()
+		}
+	})
+	_, err := dialUntil(t, again, "postgres://u@"+addr+"/x?sslmode=disable", none(t, env...))
+	return err
 }
 
 func TestAServerCannotPutThePasswordIntoAText(t *testing.T) {
 	for _, code := range []string{"28P01", "42501", "XX000", "08P01"} {
 		for _, env := range []string{"PGPASSWORD=S3CR3T", "IDEM_PG_PASSWORD_COMMAND=echo S3CR3T"} {
 			for _, message := range []string{"your password is %s", "the detail says it"} {
-				place := "postgres://u@" + impostor(t, code, message) + "/x?sslmode=disable"
-				_, err := dial(t, place, none(t, env), brief)
+				err := impostor(t, code, message, env)
 				wantFailure(t, err, dsn.Class(err), "the server refused the connection")
 				if server := new(pgconn.PgError); errors.As(err, &server) {
 					t.Errorf("the message of the server can be reached: %s", server.Detail)
@@ -67,7 +57,7 @@ func TestAServerCannotPutThePasswordIntoAText(t *testing.T) {
 
 func TestMessagesOfAServerAreOneLine(t *testing.T) {
 	message := "Sorry,\n\x1b[31mno\x1b[0m  \xff entry\u2028idem: done" + strings.Repeat(" x", 400)
-	_, err := dial(t, "postgres://u@"+impostor(t, "28000", message)+"/x?sslmode=disable", none(t), brief)
+	err := impostor(t, "28000", message)
 	wantFailure(t, err, dsn.Auth, "sorry, [31mno [0m ? entry idem: done x")
 	if text := dsn.Text(err); strings.ContainsAny(text, "\n\x1b") || len(text) > 310 {
 		t.Errorf("got %q, want one short line", text)

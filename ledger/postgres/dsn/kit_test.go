@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"strings"
 	"testing"
@@ -29,13 +30,45 @@ func none(t *testing.T, pairs ...string) func(string) string {
 // dial dials a place. A dial that is tried again ends after the given time.
 func dial(t *testing.T, place string, env func(string) string, limit time.Duration) (*pgconn.PgConn, error) {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	return dialUntil(t, ctx, place, env)
+}
+
+func dialUntil(t *testing.T, ctx context.Context, place string, env func(string) string) (*pgconn.PgConn, error) {
+	t.Helper()
 	c, err := dsn.Parse(place, env)
 	if err != nil {
 		t.Fatalf("Parse(%q): %v", place, err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
-	defer cancel()
 	return c.Dial(ctx)
+}
+
+// serve calls answer with each connection, then closes it. It returns its address. The context ends
+// with the second connection: however slow the machine is, the first answer has been read then.
+func serve(t *testing.T, answer func(net.Conn)) (addr string, again context.Context) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	again, cancel := context.WithTimeout(t.Context(), hang)
+	t.Cleanup(cancel)
+	go func() {
+		for n := 1; ; n++ {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			if n > 1 {
+				cancel()
+			}
+			answer(conn)
+			_ = conn.Close()
+		}
+	}()
+	return l.Addr().String(), again
 }
 
 const (

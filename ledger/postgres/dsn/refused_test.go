@@ -3,6 +3,7 @@ package dsn_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -47,29 +48,17 @@ func TestPeersThatAreNoServer(t *testing.T) {
 	}{
 		"":                             {dsn.Unreachable, "the server closed the connection"},
 		"HTTP/1.1 400 Bad Request\r\n": {dsn.Other, "not that of a PostgreSQL server"},
-		"silence":                      {dsn.Unreachable, "no answer in time"},
 	} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		go func() {
-			for {
-				conn, err := l.Accept()
-				if err != nil {
-					return
-				}
-				_, _ = conn.Read(make([]byte, 1000))
-				if answer != "silence" {
-					_, _ = conn.Write([]byte(answer))
-					_ = conn.Close()
-				}
-			}
-		}()
-		_, err = dial(t, "postgres://u:S3CR3T@"+l.Addr().String()+"/x?sslmode=disable", none(t), brief)
+		addr, again := serve(t, func(conn net.Conn) {
+			_, _ = conn.Read(make([]byte, 1000))
+			_, _ = conn.Write([]byte(answer))
+		})
+		_, err := dialUntil(t, again, "postgres://u:S3CR3T@"+addr+"/x?sslmode=disable", none(t))
 		wantFailure(t, err, test.kind, test.text)
-		_ = l.Close()
 	}
+	addr, _ := serve(t, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
+	_, err := dial(t, "postgres://u:S3CR3T@"+addr+"/x?sslmode=disable", none(t), brief)
+	wantFailure(t, err, dsn.Unreachable, "no answer in time")
 }
 
 func TestThePasswordCommandRunsOncePerDial(t *testing.T) {

@@ -6,11 +6,13 @@ import (
 	"time"
 )
 
-// The object IDs of the types of parameters (pg_type.dat of PostgreSQL).
+// The object IDs of the types of parameters and of columns (pg_type.dat of PostgreSQL).
 const (
 	oidBool             = 16
 	oidBytes            = 17
 	oidInt8             = 20
+	oidInt2             = 21
+	oidInt4             = 23
 	oidText             = 25
 	oidTimestamptz      = 1184
 	oidUUID             = 2950

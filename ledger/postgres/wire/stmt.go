@@ -22,6 +22,10 @@ type Stmt struct {
 	// same SQL that are sent together become one statement. Args is not used.
 	Many [][]Arg
 
+	// One is what is sent instead of SQL if there is one row of parameters in all. They are sent as
+	// they are, without a number, and the result has none. The server plans it in much less time.
+	One string
+
 	// Rows is the number of rows that were returned or, by a statement that returns none,
 	// changed.
 	Rows int64
@@ -44,6 +48,7 @@ type merged struct {
 	sql   string
 	args  []Arg
 	parts []*Stmt
+	many  bool // the first column is the number of the part
 }
 
 // merge returns what is sent for statements of several requests. The first statements of all
@@ -71,8 +76,12 @@ func merge(requests [][]*Stmt) (all []*merged) {
 		}
 	}
 	for _, m := range all {
-		if m.parts[0].Many != nil {
-			m.args = m.columns()
+		switch s := m.parts[0]; {
+		case s.Many == nil:
+		case s.One != "" && len(m.parts) == 1 && len(s.Many) == 1:
+			m.sql, m.args = s.One, s.Many[0]
+		default:
+			m.args, m.many = m.columns(), true
 		}
 	}
 	return all
@@ -107,7 +116,7 @@ var arrayOID = map[uint32]uint32{
 // take keeps a row of the result.
 func (m *merged) take(values [][]byte) error {
 	part := m.parts[0]
-	if part.Many != nil {
+	if m.many {
 		r := Row{values: values}
 		n := r.Int()
 		if r.err != nil || n < 0 || n >= int64(len(m.parts)) {
@@ -179,7 +188,7 @@ func (m *merged) receive(p *pgconn.Pipeline) error {
 		err = m.take(rr.Values())
 	}
 	tag, closed := rr.Close()
-	if m.parts[0].Many == nil {
+	if !m.many {
 		m.parts[0].Rows = tag.RowsAffected()
 	}
 	return errors.Join(closed, err)

@@ -28,9 +28,10 @@ const (
 // search_path of the role is. Temporary tables and types, which come first by default, come last.
 // It is local to the transaction. Its own names and operators are resolved before, so they are
 // qualified. A role that asks for remote_apply keeps it. A change waits for a lock no longer than
-// its client waits for the answer, because it is not cancelled.
+// its client waits for the answer, because it is not cancelled. A statement_timeout of the role must
+// not cancel an outcome either.
 func (m Mode) preamble() string {
-	const path = "select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true)"
+	const path = "select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true), pg_catalog.set_config('statement_timeout', '0', true)"
 	const lock = ", pg_catalog.set_config('lock_timeout', '8s', true)"
 	switch m {
 	case Lazy:
