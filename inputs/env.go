@@ -38,6 +38,17 @@ func isNamePattern(s string) bool {
 	return strings.ContainsAny(s, "*?") && strings.Trim(s, nameRunes+"*?") == "" && strings.Trim(s, "*?") != ""
 }
 
+// Names returns the names of all variables, in the order of the environment.
+func (e Environ) Names() []string {
+	var names []string
+	for _, kv := range e {
+		if name, _, ok := strings.Cut(kv, "="); ok && name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // Check returns nil if text, the value of a flag, names a variable or, with patterns,
 // is a pattern of names. Else it returns an *Error. The error never contains the text,
 // because a stray dollar sign may have put the value of a variable there.

@@ -21,12 +21,22 @@ func Become(path string, argv []string, noStdin bool) error {
 			return &StartError{Name: c.name(), Code: CannotRun, Err: err}
 		}
 	}
+	for fd := range 3 {
+		if closed, _ := WasClosed(fd); closed && (fd != 0 || !noStdin) {
+			unix.CloseOnExec(fd)
+			defer func() { _, _ = unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0) }()
+		}
+	}
 	err := execve(path, argv)
 	if errors.Is(err, syscall.ENOEXEC) && isText(path) {
 		err = execve(shell, append([]string{shell, path}, argv[1:]...))
 	}
 	return c.explain(err)
 }
+
+// WasClosed reports whether this process was started without a descriptor of 0 to 2. It has
+// /dev/null in its place.
+func WasClosed(fd int) (was, known bool) { return rawsig.Closed(fd) }
 
 // execve is execve(2) with the ignored and the blocked signals that this process was
 // started with.

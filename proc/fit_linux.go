@@ -35,15 +35,14 @@ const (
 
 // fits checks whether that many bytes can be allocated within a limit, and frees
 // them.
-func fits(limit int, what, command string, bytes uintptr, prot uintptr) error {
+func fits(limit int, what, command string, bytes uintptr, prot int) error {
 	var l unix.Rlimit
 	if unix.Getrlimit(limit, &l) != nil || l.Cur > math.MaxInt64 { // RLIM_INFINITY
 		return nil
 	}
-	at, _, errno := unix.RawSyscall6(unix.SYS_MMAP, 0, bytes, prot, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS, ^uintptr(0), 0)
-	if errno != 0 {
-		return fmt.Errorf("the limit of %d MiB of %s (%s) is too low: %w", l.Cur>>20, what, command, os.NewSyscallError("mmap", errno))
+	at, err := unix.MmapPtr(-1, 0, nil, bytes, prot, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return fmt.Errorf("the limit of %d MiB of %s (%s) is too low: %w", l.Cur>>20, what, command, os.NewSyscallError("mmap", err))
 	}
-	unix.RawSyscall(unix.SYS_MUNMAP, at, bytes, 0)
-	return nil
+	return unix.MunmapPtr(at, bytes)
 }

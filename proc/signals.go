@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -43,6 +44,8 @@ type Signals struct {
 	meant   syscall.Signal
 	done    chan struct{}
 
+	impatient chan struct{} // closed by a key of the terminal that no command got
+
 	suspended bool // by TSTP
 	continued chan struct{}
 }
@@ -71,7 +74,7 @@ func Catch() *Signals {
 
 func catch(want rawsig.Set, decide func(syscall.Signal, bool)) *Signals {
 	OutlivePipe()
-	s := &Signals{done: make(chan struct{}), runs: map[*child]bool{}, decide: decide}
+	s := &Signals{done: make(chan struct{}), impatient: make(chan struct{}), runs: map[*child]bool{}, decide: decide}
 	if decide != nil {
 		s.continued = make(chan struct{}, 1)
 	}
@@ -119,7 +122,43 @@ func (s *Signals) Done() <-chan struct{} {
 	return s.done
 }
 
+// WithPatience returns a copy of ctx that is also done when a user has typed Ctrl-C or Ctrl-\
+// while no command was running. Other programs that send signals do not wait for idem.
+func (s *Signals) WithPatience(ctx context.Context) (patience context.Context, stop func()) {
+	if s == nil {
+		return ctx, func() {}
+	}
+	patience, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-s.impatient:
+			cancel()
+		case <-patience.Done():
+		}
+	}()
+	return patience, cancel
+}
+
+// hurry ends WithPatience if a signal asks for it.
+func (s *Signals) hurry(a arrival) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k, started := range s.runs {
+		if !started || !k.hasEnded() { // it gets the signal when it starts
+			return
+		}
+	}
+	if a.typed && (a.sig == unix.SIGINT || a.sig == unix.SIGQUIT) {
+		select {
+		case <-s.impatient:
+		default:
+			close(s.impatient)
+		}
+	}
+}
+
 func (s *Signals) handle(a arrival) {
+	s.hurry(a)
 	if s.decide != nil && s.directed(a) {
 		return
 	}

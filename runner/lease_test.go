@@ -105,7 +105,7 @@ func TestRefusalKnowsTheSilentHolder(t *testing.T) {
 // overridingLedger keeps the key until a person takes it.
 type overridingLedger struct{ keptLedger }
 
-func (l overridingLedger) ClaimKept(ctx context.Context, id ledger.ID) (ledger.Claim, error) {
+func (l overridingLedger) ClaimSettling(ctx context.Context, id ledger.ID) (ledger.Claim, error) {
 	return l.Ledger.Claim(ctx, id)
 }
 
@@ -124,5 +124,16 @@ func TestMarkTakesAKeptKey(t *testing.T) {
 	rec, err := k.mem.Open().Get(k.Context(), k.id)
 	if err != nil || rec.Current.State != ledger.Succeeded {
 		t.Errorf("got %+v, error %v, want a success", rec, err)
+	}
+}
+
+// The claim is lost before the command starts, in a hook for example.
+func TestNothingStartsWithoutTheLease(t *testing.T) {
+	k := newKit(t)
+	l := lostLedger{k.mem.Open(), make(chan struct{})}
+	close(l.lost)
+	o := k.run(l, k.job())
+	if !errors.Is(o.err, ledger.ErrTooLate) || k.side() != 0 {
+		t.Errorf("got error %v and %d executions, want %v and none", o.err, k.side(), ledger.ErrTooLate)
 	}
 }

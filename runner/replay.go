@@ -37,11 +37,15 @@ type Lacks struct {
 	Redacted       bool  // see ledger.Capture
 	NotStored      bool  // the command wrote output, and the call stored none
 	Unknown        bool  // a mark by hand recorded no output, so the output of the command is unknown
+	Removed        bool  // the output was removed since, see ledger.Attempt.OutputRemoved
 	Files          bool  // with ReplayPolicy.Exact: an addition to a file is not recorded
 }
 
 // lacksOf returns what the recorded output of an attempt lacks, given its gaps.
 func lacksOf(a ledger.Attempt, gaps ledger.Gaps) Lacks {
+	if !gaps.Removed.IsZero() {
+		return Lacks{Removed: true}
+	}
 	k := Lacks{Incomplete: a.Incomplete, Redacted: a.Redacted}
 	switch {
 	case a.NoOutput && a.OutputBytes == 0 && a.Reason == ledger.ReasonMarked && a.State == ledger.Succeeded:
@@ -62,7 +66,7 @@ func lacksOf(a ledger.Attempt, gaps ledger.Gaps) Lacks {
 
 // ofValue returns k limited to what may make stdout differ.
 func (k Lacks) ofValue() Lacks {
-	return Lacks{Stdout: k.Stdout, Incomplete: k.Incomplete, Redacted: k.Redacted, NotStored: k.NotStored, Unknown: k.Unknown}
+	return Lacks{Stdout: k.Stdout, Incomplete: k.Incomplete, Redacted: k.Redacted, NotStored: k.NotStored, Unknown: k.Unknown, Removed: k.Removed}
 }
 
 // onStreams returns k limited to the streams that are written. The user decided

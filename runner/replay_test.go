@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"testing"
+	"time"
 
 	"idem/ledger"
 	"idem/sidefile"
@@ -28,6 +29,8 @@ func TestLacks(t *testing.T) {
 		"of an earlier version, 0":  {cut, ledger.Gaps{Unwanted: true}, true, true, Lacks{NotStored: true}},
 		"not wanted":                {ledger.Attempt{NoOutput: true, OutputBytes: 1}, ledger.Gaps{}, true, true, Lacks{NotStored: true}},
 		"not wanted, and none came": {ledger.Attempt{NoOutput: true}, ledger.Gaps{}, true, true, Lacks{}},
+		"removed":                   {cut, ledger.Gaps{Unknown: 100, Removed: time.Unix(1, 0)}, true, false, Lacks{Removed: true}},
+		"removed, and not replayed": {cut, ledger.Gaps{Unknown: 100, Removed: time.Unix(1, 0)}, false, false, Lacks{}},
 		"not known":                 {ledger.Attempt{Incomplete: true}, ledger.Gaps{}, true, false, Lacks{Incomplete: true}},
 		"redacted":                  {ledger.Attempt{Redacted: true}, ledger.Gaps{}, false, true, Lacks{Redacted: true}},
 		"nothing is replayed":       {ledger.Attempt{Redacted: true, Incomplete: true, NoOutput: true, OutputBytes: 1}, ledger.Gaps{}, false, false, Lacks{}},

@@ -94,8 +94,8 @@ func Mark(ctx context.Context, l ledger.Ledger, id ledger.ID, s Settlement) (led
 		return rec, err
 	}
 	claim, err := l.Claim(ctx, id)
-	if o, ok := l.(ledger.Overriding); ok && errors.As(err, new(*ledger.KeptError)) {
-		claim, err = o.ClaimKept(ctx, id) // a person has looked
+	if o, ok := l.(ledger.Overriding); ok && (errors.As(err, new(*ledger.KeptError)) || errors.Is(err, ledger.ErrFailedOver)) {
+		claim, err = o.ClaimSettling(ctx, id) // a person has looked
 	}
 	if err != nil {
 		return rec, err

@@ -111,6 +111,9 @@ func (t *Task) Execute(ctx context.Context) {
 	if err == nil {
 		a.end, redacted, err = t.start(ctx)
 	}
+	if errors.Is(err, context.Canceled) && t.leaseLost() {
+		err = ledger.ErrTooLate
+	}
 	if a.err = err; a.end == nil {
 		return
 	}
@@ -152,7 +155,9 @@ func (t *Task) Finish(ctx context.Context) error {
 	} else {
 		o := a.outcome
 		o.Final = o.State == ledger.Succeeded || t.ran >= t.Retries.N // else Retry decides
+		ctx, stop := t.Signals.WithPatience(ctx)
 		a.result.Record.Current, a.result.Unrecorded = a.Execution.Finish(ctx, o)
+		stop()
 		if a.result.Unrecorded == nil && a.result.Record.Current.Reason == ledger.ReasonTransaction {
 			a.result.Overruled, a.result.LeaseLost = &o, false
 		}

@@ -49,6 +49,13 @@ var (
 // early reports whether the runtime has left the dispositions alone; see runtime.s.
 var early bool
 
+// closed has the bits of the descriptors 0 to 2 that were closed at the start. It is known if
+// early is.
+var closed uint8
+
+// Closed reports whether a descriptor of 0 to 2 was closed at the start.
+func Closed(n int) (was, known bool) { return closed>>n&1 != 0, early }
+
 // preempted reports whether Catch has sent URG to the main thread.
 var preempted bool
 
@@ -147,6 +154,7 @@ func standardDescriptors() {
 		if flags := syscall(sysFcntl, n, getFD, 0, 0); flags != badDescriptor && flags != closeOnExec {
 			continue
 		}
+		closed |= 1 << n
 		path := [...]byte{'/', 'd', 'e', 'v', '/', 'n', 'u', 'l', 'l', 0}
 		null := syscall(sysOpenat, atCWD, uintptr(unsafe.Pointer(&path)), readWrite, 0)
 		got := null
