@@ -1,9 +1,11 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"idem/ledger"
@@ -19,15 +21,31 @@ type belowChange struct {
 // progressEvery is the time between two notes about the progress of a change.
 const progressEvery = 5 * time.Second
 
+// sweptView is the JSON object of a change of all steps or items below a key.
+type sweptView struct {
+	Schema    int    `json:"schema"`
+	Namespace string `json:"namespace"`
+	Key       string `json:"key"`
+	Window    string `json:"window"`
+	Changed   int    `json:"changed"`
+	Same      int    `json:"same"`   // were so before
+	Others    int    `json:"others"` // another call has changed them in the meantime
+	Busy      int    `json:"busy"`
+}
+
 // changeBelow makes a change and reports it.
-func (a *app) changeBelow(ctx context.Context, l ledger.Ledger, parent ledger.ID, phase ledger.Phase, c belowChange) error {
+func (a *app) changeBelow(ctx context.Context, l ledger.Ledger, parent ledger.ID, phases ledger.Phases, c belowChange, asJSON bool) error {
 	next := time.Now().Add(progressEvery)
-	swept, err := runner.Sweep(ctx, l, ledger.Filter{Under: parent, Phase: phase}, c.change, func(s runner.Swept) {
+	swept, err := runner.Sweep(ctx, l, ledger.Filter{Under: parent, Phases: phases}, c.change, func(s runner.Swept) {
 		if now := time.Now(); now.After(next) && a.ui.notes() {
 			next = now.Add(progressEvery)
 			a.ui.note("%s %s below key %s so far", c.done, plural(s.Changed, "key"), quote(parent.Key))
 		}
 	})
+	if asJSON {
+		view := sweptView{metaSchema, parent.Namespace, parent.Key, parent.Window, swept.Changed, swept.Same, swept.Others, swept.Busy}
+		err = cmp.Or(err, a.printJSON(view))
+	}
 	text := fmt.Sprintf("%s %s below key %s%s", c.done, plural(swept.Changed, "key"), quote(parent.Key), inWindow(parent))
 	if err != nil {
 		f := *failureOf(err)
@@ -68,11 +86,11 @@ func noOutcomeFailure(id ledger.ID) *failure {
 
 // markBelow settles the steps or items of --under by hand.
 func (a *app) markBelow(ctx context.Context, name string, o *markOptions) error {
-	phase := o.below.phase()
-	if phase == "" {
-		return usage("idem mark --under requires --state, --failed or --interrupted").detail("it changes all steps or items in that state")
+	phases := o.below.phases()
+	if len(phases) == 0 {
+		return usage("idem mark --under requires --state, --failed or --interrupted").detail("it changes all steps or items in these states")
 	}
-	if phase == ledger.PhaseSucceeded && name != "done" && !o.force {
+	if slices.Contains(phases, ledger.PhaseSucceeded) && name != "done" && !o.force {
 		return usage("the keys below %s are not marked, because they have succeeded", quote(o.below.under)).
 			detail("%s would run them again or hide their outcome", name).hintFlags("to mark them anyway", "--force")
 	}
@@ -85,50 +103,48 @@ func (a *app) markBelow(ctx context.Context, name string, o *markOptions) error 
 		return err
 	}
 	h := o.settlement(name, keep)
-	return a.changeBelow(ctx, l, parent.ID, phase, belowChange{"marked " + name, func(ctx context.Context, rec ledger.Record) error {
+	return a.changeBelow(ctx, l, parent.ID, phases, belowChange{"marked " + name, func(ctx context.Context, rec ledger.Record) error {
 		s := h
 		s.RunID, s.Expect = newRunID(), &rec
 		_, err := runner.Mark(ctx, l, rec.ID, s)
 		return err
-	}})
+	}}, o.json)
 }
 
 // forgetBelow forgets the steps or items of --under.
-func (a *app) forgetBelow(ctx context.Context, o *underFlags) error {
+func (a *app) forgetBelow(ctx context.Context, o *underFlags, asJSON bool) error {
 	l, parent, err := a.parent(ctx, o)
 	if err != nil {
 		return err
 	}
-	return a.changeBelow(ctx, l, parent.ID, o.phase(), belowChange{"forgot", func(ctx context.Context, rec ledger.Record) error {
+	return a.changeBelow(ctx, l, parent.ID, o.phases(), belowChange{"forgot", func(ctx context.Context, rec ledger.Record) error {
 		return l.ForgetIf(ctx, rec)
-	}})
+	}}, asJSON)
 }
 
-// forgetParent forgets a record, and everything below it. It says how much that is.
-func (a *app) forgetParent(ctx context.Context, l ledger.Ledger, id ledger.ID) error {
-	below := 0
-	if tallies, err := talliesOf(ctx, l, id); err != nil {
-		return err
-	} else {
-		for _, n := range tallies[id] {
-			below += n
-		}
+// forgetParent forgets a record, and everything below it. It says and returns how
+// much that is.
+func (a *app) forgetParent(ctx context.Context, l ledger.Ledger, id ledger.ID) (below int, err error) {
+	tallies, err := talliesOf(ctx, l, id)
+	if err != nil {
+		return 0, err
 	}
+	below = tallies[id].Total()
 	if below >= manyBelow {
 		a.ui.note("forgetting %d keys below key %s; if this is cut off, call again", below, quote(id.Key))
 	}
-	err := l.Forget(ctx, id)
+	err = l.Forget(ctx, id)
 	switch {
 	case errors.Is(err, ledger.ErrNotFound):
-		return notRecordedFailure(ctx, l, id)
+		return 0, notRecordedFailure(ctx, l, id)
 	case err != nil:
-		return err
+		return 0, err
 	case below > 0:
 		a.ui.note("forgot key %s%s and %s below it", quote(id.Key), inWindow(id), plural(below, "key"))
 	default:
 		a.ui.note("forgot key %s%s", quote(id.Key), inWindow(id))
 	}
-	return nil
+	return below, nil
 }
 
 // manyBelow is the number of keys whose deletion takes a person's time.

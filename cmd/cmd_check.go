@@ -26,6 +26,7 @@ run does both in one step.` + askLong
 func (a *app) checkCommand() *cobra.Command {
 	var o *runOptions
 	var record *recordFlags
+	var asJSON bool
 	c := &cobra.Command{
 		Use:     "check [run flags] KEY [-- COMMAND [ARG...]]",
 		Short:   "Report by the exit status what idem run would do",
@@ -37,6 +38,9 @@ func (a *app) checkCommand() *cobra.Command {
 				return err
 			}
 			q, err := a.ask(c.Context(), o, record, argv)
+			if err == nil && asJSON {
+				err = a.explain(q, true)
+			}
 			if err = errors.Join(err, q.failed); err != nil {
 				return err
 			}
@@ -57,8 +61,7 @@ func (a *app) checkCommand() *cobra.Command {
 	o = a.askFlags(c, "keys", "windows", "inputs", "outcomes", "probes", "verifying", "replays", "secrets")
 	o.questionsFlag(c)
 	record = newRecordFlags(c, &o.calendarFlags, false)
-	o.jsonFlag(c.Flags())
-	c.Flags().Lookup("json").Hidden = true
+	c.Flags().BoolVar(&asJSON, "json", false, "print the JSON object of idem explain")
 	return c
 }
 

@@ -17,35 +17,38 @@ import (
 
 const eachLong = `Run a command for each item of a list, once per item.
 
-The list is stdin or --arg-file, one item per line. An item that succeeded never runs
-again: the same call over the same list, or a longer one, runs what is not done. Items
-are found again by their value, so lines may be added, removed and sorted.
+The list is stdin or --arg-file, one item per line. An item that succeeded never
+runs again: the same call over the same list, or a longer one, runs what is not
+done. Items are found again by their value, so lines may be added, removed and
+sorted.
 
-In the command, {} is the item and {field} a field of it; without a placeholder, the item
-is the last argument. No shell is involved. Write sh -c 'echo "$1"' _ {} instead of a
-placeholder inside of a script, which is refused.
+In the command, {} is the item and {field} a field of it; without a placeholder,
+the item is the last argument. No shell is involved. Write sh -c 'echo "$1"' _
+{} instead of a placeholder inside of a script, which is refused.
 
-  KEY     names the batch; the item x has the key KEY/x, which idem show, logs, mark and
-          forget take. idem list --under KEY --failed --items prints the failed items.
-  NAME    inside of idem run: the batch is a step of the run, with the key of the run, a
-          slash and NAME, in its window.
+  KEY     names the batch; the item x has the key KEY/x, which idem show, logs,
+          mark and forget take. idem list --under KEY --failed --items prints
+          the failed items.
+  NAME    inside of idem run: the batch is a step of the run, with the key of
+          the run, a slash and NAME, in its window.
 
-An item that is done is skipped without a word. One that failed runs again in the next
-call, but in this one only with --retries. One that was interrupted may be done: it is
-listed and not touched (79) until idem mark settles it, or with --on-interrupted rerun or
-a --probe. An item that another call is running is waited for at the end.
+An item that is done is skipped without a word. One that failed runs again in
+the next call, but in this one only with --retries. One that was interrupted may
+be done: it is listed and not touched (79) until idem mark settles it, or with
+--on-interrupted rerun or a --probe. An item that another call is running is
+waited for at the end.
 
-If the command differs from the one that the batch was begun with, nothing runs (65),
-unless --on-mismatch says what to do. An item whose other fields have changed since it
-ran is refused alone. What an item prints is kept together; stdin of the command is
-/dev/null.
+If the command differs from the one that the batch was begun with, nothing runs
+(65), unless --on-mismatch says what to do. An item whose other fields have
+changed since it ran is refused alone. What an item prints is kept together;
+stdin of the command is /dev/null.
 
-Ctrl-C lets the running items finish; a second one ends them, a third one kills them. TERM
-ends them at once. The same call then goes on with the rest.`
+Ctrl-C lets the running items finish; a second one ends them, a third one kills
+them. TERM ends them at once. The same call then goes on with the rest.`
 
-const eachExample = `  idem each --key welcome-mails -j 4 --rate 10/s -- ./send-mail {} <addresses.txt
-  idem each --key invoices --csv --key-field id -- ./invoice {id} {amount} <june.csv
-  find . -name '*.jpg' -print0 | idem each --key thumbnails -0 -j auto -- ./thumbnail {}`
+const eachExample = `  idem each --key mails -j 4 --rate 10/s -- ./send-mail {} <addresses.txt
+  idem each --key june --csv --key-field id -- ./invoice {id} {amount} <june.csv
+  find . -name '*.jpg' -print0 | idem each --key thumbnails -0 -- ./thumbnail {}`
 
 const eachForm = "idem each --key KEY [flags] -- COMMAND [ARG...]"
 
@@ -242,7 +245,7 @@ func notInside(ctx context.Context, b *bulk) error {
 	if len(outer) == 0 || b.home.ledger == nil {
 		return nil
 	}
-	for rec, err := range b.home.ledger.List(ctx, ledger.Filter{Namespace: b.batch.Namespace, Under: b.batch, Phase: ledger.PhaseRunning}) {
+	for rec, err := range b.home.ledger.List(ctx, ledger.Filter{Namespace: b.batch.Namespace, Under: b.batch, Phases: ledger.Phases{ledger.PhaseRunning}}) {
 		if err != nil {
 			return err
 		}

@@ -20,7 +20,7 @@ also lists a changed script, and stdin with data, if they are not inputs. idem
 does not run a probe or a verification; it only says that it would come next.
 With --ask, it runs them and prints what would follow.` + askLong
 
-// explainView is the JSON object of explain --json.
+// explainView is the JSON object of explain --json and check --json.
 type explainView struct {
 	Action string `json:"action"`
 	Why    string `json:"reason"`
@@ -82,8 +82,7 @@ func (a *app) explain(q question, asJSON bool) error {
 		return err
 	}
 	if asJSON {
-		q.Record.ID = q.call.ID
-		return a.printJSON(explainView{string(q.Action), string(q.Reason), viewKey(q.Record), q.status(), q.lacking(), inputs})
+		return a.printJSON(q.view(inputs))
 	}
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
@@ -126,6 +125,12 @@ func (a *app) explain(q question, asJSON bool) error {
 	return a.print(b.String())
 }
 
+// view returns the JSON object of a question.
+func (q question) view(inputs []inputState) explainView {
+	q.Record.ID = q.call.ID
+	return explainView{string(q.Action), string(q.Reason), viewKey(q.Record), q.status(), q.lacking(), inputs}
+}
+
 // lacking returns the names of the parts that a replay would lack, for scripts.
 func (q question) lacking() []string {
 	var inexact *runner.InexactError
@@ -146,6 +151,9 @@ func unbound(rec ledger.Record) bool {
 // inputStates compares the inputs of the call with the recorded ones.
 func inputStates(q question) ([]inputState, error) {
 	states := []inputState{}
+	if len(q.call.Inputs.Encoded) == 0 { // check with a key alone
+		return states, nil
+	}
 	is, err := hashkey.Decode(q.call.Inputs.Encoded)
 	if err != nil || q.Record.Phase() == ledger.PhaseNone || unbound(q.Record) {
 		return states, err

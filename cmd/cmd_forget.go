@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -21,6 +22,7 @@ items alone, or those in one state. Those that are running are left as they are
 
 func (a *app) forgetCommand() *cobra.Command {
 	o := &underFlags{}
+	var asJSON bool
 	c := &cobra.Command{
 		Use:     "forget KEY...",
 		Short:   "Forget keys, so they run again",
@@ -34,20 +36,31 @@ func (a *app) forgetCommand() *cobra.Command {
 				if err := someArgs("key")(c, keys); err != nil {
 					return err
 				}
-				return a.forget(c.Context(), keys, o.record)
+				return a.forget(c.Context(), keys, o.record, asJSON)
 			}
 			if len(keys) > 0 {
 				return usage("idem forget: unexpected argument %s with --under", quoteWord(keys[0]))
 			}
-			return a.forgetBelow(c.Context(), o)
+			return a.forgetBelow(c.Context(), o, asJSON)
 		},
 	}
 	o.addTo(c, "forget", ledger.PhaseInterrupted, ledger.PhaseSucceeded, ledger.PhaseFailed, ledger.PhaseRetry)
 	o.record = newRecordFlags(c, nil, false)
+	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON array of the keys, or with --under an object with the numbers of keys")
 	return c
 }
 
-func (a *app) forget(ctx context.Context, keys []string, record *recordFlags) error {
+// forgetView is an element of the JSON array of idem forget.
+type forgetView struct {
+	Schema    int    `json:"schema"`
+	Namespace string `json:"namespace"`
+	Key       string `json:"key"`
+	Window    string `json:"window"`
+	Forgotten bool   `json:"forgotten"`
+	Below     int    `json:"below"` // how many steps and items were forgotten with it
+}
+
+func (a *app) forget(ctx context.Context, keys []string, record *recordFlags, asJSON bool) error {
 	l, ids, want, err := a.openFor(record, keys...) // checks all keys before the first is forgotten
 	if err != nil {
 		return err
@@ -60,12 +73,14 @@ func (a *app) forget(ctx context.Context, keys []string, record *recordFlags) er
 		}
 		ids[i], unread[i] = rec.ID, err
 	}
+	views := []forgetView{}
 	var last error
 	for i, id := range ids {
-		err := unread[i]
+		below, err := 0, unread[i]
 		if err == nil {
-			err = a.forgetParent(ctx, l, id)
+			below, err = a.forgetParent(ctx, l, id)
 		}
+		views = append(views, forgetView{metaSchema, id.Namespace, cmp.Or(id.Key, keys[i]), id.Window, err == nil, below})
 		if err == nil {
 			continue
 		}
@@ -73,6 +88,9 @@ func (a *app) forget(ctx context.Context, keys []string, record *recordFlags) er
 			a.ui.fail(failureOf(last))
 		}
 		last = err
+	}
+	if asJSON {
+		return cmp.Or(a.printJSON(views), last)
 	}
 	return last
 }

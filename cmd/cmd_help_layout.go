@@ -53,6 +53,11 @@ func visibleFlags(set *pflag.FlagSet) []*pflag.Flag {
 // flagList describes the flags that have one of the names, in the order of the
 // names. The texts begin at column.
 func flagList(flags []*pflag.Flag, names []string, column int) string {
+	return helpRows(flagRows(flags, names), column)
+}
+
+// flagRows returns the flags that have one of the names, in the order of the names.
+func flagRows(flags []*pflag.Flag, names []string) []helpRow {
 	var rows []helpRow
 	for _, name := range names {
 		for _, f := range withNames(flags, []string{name}) {
@@ -60,7 +65,7 @@ func flagList(flags []*pflag.Flag, names []string, column int) string {
 			rows = append(rows, helpRow{flagHead(f), text + defaultOf(f)})
 		}
 	}
-	return helpRows(rows, column)
+	return rows
 }
 
 // flagNamesOf returns the names of flags.
@@ -83,7 +88,11 @@ func inGroup(groups []flagGroup, name string) bool {
 }
 
 // helpWidth is the maximum width of a line of help, in bytes.
-const helpWidth = 100
+const helpWidth = 80
+
+// maxFlagColumn leaves room for the texts of flags. The text of a longer flag begins on the
+// next line.
+const maxFlagColumn = 26
 
 // flagColumn returns the column at which the texts of flags begin.
 func flagColumn(flags []*pflag.Flag) int {
@@ -91,7 +100,7 @@ func flagColumn(flags []*pflag.Flag) int {
 	for _, f := range flags {
 		n = max(n, len(flagHead(f))+3)
 	}
-	return n
+	return min(n, maxFlagColumn)
 }
 
 // flagHead returns a flag as it is typed, with its value.

@@ -21,31 +21,41 @@ Started again with the same argument after a failure, a kill or a power cut, it 
 step that is not done. Steps that are done are replayed: their output and their status are the same.
 When the script has succeeded, another start replays the script as a whole.
 
-  1  set -e ends the script at the first step that fails. "set -o pipefail" is for pipelines.
-  2  The second of the two lines makes the script the command of a run, once. The key names the
-     operation, so it has what distinguishes one deploy from another.
-  3  --resumable runs the script again after a kill. It is right if every effect of the script is
-     in a step. Without it, a script that was killed is refused (79) until you have looked.
-  4  Each name is a step. Names say what is done, not in which order. In a loop, the name has the
-     item: idem step "load-$file" -- ./load.sh "$file"
-  5  A step that was killed itself is refused (79): its effect may be there or not. Either its
-     command may safely run twice (--on-interrupted rerun), or a command can find out (--probe
-     CMD), or the service is told IDEM_TOKEN, which is the same in each attempt.
+  1  set -e ends the script at the first step that fails. "set -o pipefail" is
+     for pipelines.
+  2  The second of the two lines makes the script the command of a run, once.
+     The key names the operation, so it has what distinguishes one deploy from
+     another.
+  3  --resumable runs the script again after a kill. It is right if every
+     effect of the script is in a step. Without it, a script that was killed
+     is refused (79) until you have looked.
+  4  Each name is a step. Names say what is done, not in which order. In a
+     loop, the name has the item: idem step "load-$file" -- ./load.sh "$file"
+  5  A step that was killed itself is refused (79): its effect may be there or
+     not. Either its command may safely run twice (--on-interrupted rerun), or
+     a command can find out (--probe CMD), or the service is told IDEM_TOKEN,
+     which is the same in each attempt.
 
 What to look out for:
 
-  - "export X=$(...)" and "local X=$(...)" hide the failure of a step. Write: X=$(...); export X
-  - Start the script by its path: ./deploy.sh 1. After "bash deploy.sh 1", "$0" is not a path.
-  - Put a pipeline into one step: idem step load -- bash -o pipefail -c './a | ./b'
-  - A file that a step writes is not written again by a replay. Let a step print what later steps
-    need, or keep the file.
-  - sudo, ssh, su and env -i drop the variables of the run: sudo --preserve-env=IDEM_KEY,... or
-    --in.
-  - "wait" without the pid of a step in the background hides its failure: wait "$pid".
-  - A corrected script is still the same run. A changed command of a step is refused (65).
+  - "export X=$(...)" and "local X=$(...)" hide the failure of a step.
+    Write: X=$(...); export X
+  - Start the script by its path: ./deploy.sh 1. After "bash deploy.sh 1",
+    "$0" is not a path.
+  - Put a pipeline into one step:
+    idem step load -- bash -o pipefail -c './a | ./b'
+  - A file that a step writes is not written again by a replay. Let a step
+    print what later steps need, or keep the file.
+  - sudo, ssh, su and env -i drop the variables of the run. Write:
+    sudo --preserve-env=IDEM_KEY,... or --in.
+  - "wait" without the pid of a step in the background hides its failure.
+    Write: wait "$pid"
+  - A corrected script is still the same run. A changed command of a step is
+    refused (65).
   - A list of items is a batch, not a loop of steps. See idem help batches.
-  - To begin from the start with new steps: idem forget deploy:1. To run one step again: idem
-    forget deploy:1/build. To see the steps: idem show deploy:1.`
+  - To begin from the start with new steps: idem forget deploy:1
+    To run one step again: idem forget deploy:1/build
+    To see the steps: idem show deploy:1`
 
 // scriptsHelp is the page of idem help scripts.
 func scriptsHelp() string { return pageOf(scriptsText, scriptLines) }

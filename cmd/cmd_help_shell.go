@@ -23,7 +23,7 @@ var shellForms = []shellForm{
 	{"The same without a pipe, because idem records the output:", `idem run --key k -- ./a && idem logs k >a.log`, "sh"},
 	{"A pipe into the call. Without --hash-stdin, other input gets the old result:", `./list | idem run --key k --hash-stdin -- ./b`, "sh"},
 	{"A function:", `export -f f; idem run --key k -- bash -c 'f "$@"' f "$FILE"`, "bash"},
-	{"A loop has a key for each item. -n keeps the list from the command:", `while read -r id; do idem run -n --key "k:$id" -- ./a "$id" || exit; done <ids`, "sh"},
+	{"A loop has a key for each item. -n keeps the list from the command:", `while read -r i; do idem run -n --key "k:$i" -- ./a "$i" || exit; done <ids`, "sh"},
 	{"In the background. With & in the quotes of sh -c, the success is recorded while a still runs:", `idem run --key k -- ./a & wait $!`, "sh"},
 	{"Cleaning up after the command, but not after a replay:", `idem run --key k -- sh -c 'trap "rm -f tmp" EXIT; ./a'`, "sh"},
 	{"time and nohup come before idem:", `nohup idem run --key k -- ./a >a.log 2>&1`, "sh"},

@@ -27,8 +27,8 @@ the same operation. Parts of a key are usually separated by colons.`,
 		flags: []string{"per", "tz", "at", "day-start", "ttl"},
 		note: `With --per, each window has its own record. The start of the call decides the window:
   hour, day, week, month, quarter, year   a window of the calendar
-  1m to 12h                               a length that divides a day evenly, such as 15m or 6h
-  boot                                    from one start of the system to the next
+  1m to 12h                               a length that divides a day: 15m, 6h
+  boot                                    until the next start of the system
 
 Windows are independent. A run that lasts beyond its window does not stop the run of the next window,
 unless both have the same --mutex.
@@ -87,7 +87,8 @@ runs no such attempt again within the call, because only the next call asks. A s
 is replayed. It has the environment variables of the recorded attempt, IDEM_EVENT=verify and an empty
 stdin. Its stdout is dropped. --probe-timeout ends it. Its exit status is the answer:
   0      there: idem replays the success
-  1      gone: idem records that, and runs the command again as the next attempt
+  1      gone: idem records that, and runs the command again as the next
+         attempt
   other  unknown: --on-unverified decides`,
 		example: `idem run --key "setup:$HOST" --verify 'test -e /etc/app.conf' -- ./setup.sh "$HOST"`,
 	},
@@ -150,11 +151,11 @@ Other hosts cannot see the processes of a command. So a call has a lease of 30s 
 lease that ends without an outcome leaves the key interrupted (79), not free: the command may still run.
 If idem cannot renew the lease, it ends the command before the lease ends: TERM, then KILL after
 --kill-after, which is at most half of the lease. The call then exits with 125. With --on-lost keep, the
-command goes on, and other calls are refused, whatever their --on-interrupted, until a person marks the
-key.
+command goes on. Calls on other hosts are then refused, whatever their --on-interrupted, until the holder
+answers or a person marks the key.
 
-An outcome that the ledger does not take within --finish-timeout is kept on this host (125). The next
-call here sends it, or idem ledger sync.
+An outcome that the ledger does not take within --finish-timeout, or before Ctrl-C, is kept on this host
+(125). The keeper of the call sends it later, or the next call here, or idem ledger sync.
 
 Every command also takes --connect-timeout DURATION: how long it tries to reach a shared ledger (default
 10s). If that fails, it exits with 69.
@@ -223,15 +224,20 @@ variable, or to the --replay-file with the same path, or else to the one at the 
 The start event fires before each attempt, which waits for the hook. If idem is killed during a start
 hook, the key is interrupted. A call fires one event at its end, after its outcome is recorded and the
 key is free:
-  success, failure, timeout  the result of the last attempt (timeout: 124); failure also if the
-                             command cannot be started (126, 127)
+  success, failure, timeout  the result of the last attempt (timeout: 124);
+                             failure also if the command cannot be started
+                             (126, 127)
   replay                     idem replayed an earlier result
   busy, mismatch             idem refused the call (75, 65)
   interrupted                an outcome is unknown (79)
-  refused                    idem refused the call for another reason (80, or 64 for bad inputs)
-  ledger                     the ledger, or the recorded output, cannot be used (69)
-  unrecorded                 the command ran, and its outcome is not recorded (125)
-  aborted                    a signal ended a probe or a start hook, and idem; nothing was started
+  refused                    idem refused the call for another reason (80, or
+                             64 for bad inputs)
+  ledger                     the ledger, or the recorded output, cannot be
+                             used (69)
+  unrecorded                 the command ran, and its outcome is not recorded
+                             (125)
+  aborted                    a signal ended a probe or a start hook, and idem;
+                             nothing was started
 A hook may list events: success,replay. The name end is all of them but start. A hook of failure runs
 at unrecorded too. A hook runs at most once at the end of a call, and finds the event in IDEM_EVENT.
 No event fires for flags that idem cannot parse or combine, and when a signal ends idem while it waits
@@ -240,7 +246,7 @@ or replays.
 The hooks of an event run in order, each for at most 30 seconds, with the JSON object of --meta-file
 on stdin. idem writes their output to stderr, also with --quiet-ok. A signal sent to idem while a hook
 runs ends the hook, then idem. During a start hook, the command is then not started, and aborted fires.`,
-		example: `idem run --key backup --per day --hook 'failure,timeout=mail -s "$IDEM_KEY" me' -- ./backup.sh`,
+		example: `idem run --key backup --hook 'failure=mail -s "$IDEM_KEY" me' -- ./backup.sh`,
 	},
 	{
 		topic: "json",
@@ -249,9 +255,11 @@ runs ends the hook, then idem. During a start hook, the command is then not star
 		note: `The object is the last thing that idem writes, on one line, and stdout has nothing else. It has the
 fields of --meta-file and these:
   status          the exit status of idem
-  message         why the status is idem's own; null if it is the status of the command
+  message         why the status is idem's own; null if it is the status of
+                  the command
   details         facts about the message
-  hints           the ways out: text is the purpose, command is a line for a shell, or null
+  hints           the ways out: text is the purpose, command is a line for a
+                  shell, or null
   stdout, stderr  the output that a call without --json would write
 A stream has text, tail, encoding, bytes and omitted. Up to 64 KiB are in text. Of a longer output, text
 has the first 48 KiB and tail the last 16 KiB; omitted counts the bytes between them. encoding is

@@ -25,7 +25,7 @@ func (r listed) belowText() string {
 
 // lister lists records on one level: those without a parent, or those below one. A record
 // further below is not listed. But it is the reason to list the record above it on that
-// level, if its phase is the one of the filter.
+// level, if the filter selects its phase and its start.
 type lister struct {
 	ledger.Ledger
 	filter  ledger.Filter
@@ -43,7 +43,7 @@ func collapsed(ctx context.Context, l ledger.Ledger, f ledger.Filter) iter.Seq2[
 		}
 		s := lister{Ledger: l, filter: f}
 		s.filter.Limit = 0 // it counts the lines
-		if f.Phase == "" {
+		if !s.asksBelow() {
 			s.filter.Limit = f.Limit
 		}
 		tallies, err := talliesOf(ctx, l)
@@ -101,16 +101,48 @@ func (s *lister) each(ctx context.Context, yield func(listed, error) bool) {
 	}
 }
 
-// above returns the records of the level that have a record of the filter's phase
-// somewhere below them. The latest is first.
+// asksBelow reports whether a record below can be the reason to list one above it.
+func (s *lister) asksBelow() bool { return len(s.filter.Phases) > 0 || s.bounded() }
+
+// bounded reports whether the filter has a condition about time.
+func (s *lister) bounded() bool { return !s.filter.Since.IsZero() || !s.filter.Until.IsZero() }
+
+// reasons yields the parents that have a record that the filter selects directly below them.
+func (s *lister) reasons(ctx context.Context) iter.Seq2[ledger.ID, error] {
+	return func(yield func(ledger.ID, error) bool) {
+		if !s.bounded() {
+			for id, tally := range s.tallies {
+				if slices.ContainsFunc(s.filter.Phases, func(p ledger.Phase) bool { return tally[p] > 0 }) && !yield(id, nil) {
+					return
+				}
+			}
+			return
+		}
+		if len(s.tallies) == 0 {
+			return
+		}
+		below := ledger.Filter{Namespace: s.filter.Namespace, Phases: s.filter.Phases, Since: s.filter.Since, Until: s.filter.Until}
+		for rec, err := range s.List(ctx, below) {
+			if (err != nil || rec.Parent != (ledger.ID{})) && !yield(rec.Parent, err) {
+				return
+			}
+		}
+	}
+}
+
+// above returns the records of the level that are listed because of a record somewhere
+// below them. The latest is first.
 func (s *lister) above(ctx context.Context) ([]ledger.Record, error) {
-	if s.filter.Phase == "" {
+	if !s.asksBelow() {
 		return nil, nil
 	}
 	var found []ledger.Record
 	known := map[ledger.ID]bool{}
-	for id, tally := range s.tallies {
-		if tally[s.filter.Phase] == 0 || !s.covers(id) {
+	for id, err := range s.reasons(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		if !s.covers(id) {
 			continue
 		}
 		for id != (ledger.ID{}) && !known[id] {
@@ -119,7 +151,7 @@ func (s *lister) above(ctx context.Context) ([]ledger.Record, error) {
 			if err != nil {
 				return nil, err
 			}
-			if rec.Parent == s.filter.Under && s.matches(id) {
+			if rec.Parent == s.filter.Under && s.filter.Globs.Match(id.Key) {
 				found = append(found, rec)
 			}
 			id = rec.Parent
@@ -139,19 +171,15 @@ func (s *lister) covers(id ledger.ID) bool {
 	return id.Namespace == under.Namespace && id.Window == under.Window && strings.HasPrefix(id.Key, under.Key+"/")
 }
 
-func (s *lister) matches(id ledger.ID) bool {
-	return s.filter.Glob == "" || s.filter.Glob.Match(id.Key)
-}
-
 // bare returns the parents on the top level that are not recorded themselves. The parents
 // in seen have been listed.
 func (s *lister) bare(ctx context.Context, seen map[ledger.ID]bool) ([]ledger.Record, error) {
-	if s.filter.Phase != "" || !s.filter.TopLevel || s.filter.Limit > 0 {
+	if s.asksBelow() || !s.filter.TopLevel || s.filter.Limit > 0 {
 		return nil, nil
 	}
 	var found []ledger.Record
 	for id := range s.tallies {
-		if seen[id] || !s.covers(id) || s.nested(id) || !s.matches(id) {
+		if seen[id] || !s.covers(id) || s.nested(id) || !s.filter.Globs.Match(id.Key) {
 			continue
 		}
 		rec, err := s.Get(ctx, id)

@@ -5,10 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
-
-	"github.com/dustin/go-humanize"
 
 	"idem/ledger"
 )
@@ -40,7 +37,7 @@ func viewUses(uses []ledger.MutexUse, state string) []useView {
 	views := []useView{}
 	for _, u := range uses {
 		v := useView{
-			State: state, Key: u.ID.Key, Window: u.ID.Window, RunID: u.RunID, Since: u.Since.UTC().Format(time.RFC3339Nano),
+			State: state, Key: u.ID.Key, Window: u.ID.Window, RunID: u.RunID, Since: eventTime(u.Since),
 			Host: u.Owner.Host, PID: u.Owner.PID, User: u.Owner.User, since: u.Since,
 		}
 		if u.Leftover {
@@ -72,7 +69,7 @@ func mutexesOf(ctx context.Context, l ledger.Ledger, id ledger.ID) ([]heldView, 
 }
 
 // listMutexes prints the mutexes in use of a namespace or, without one, of all.
-func (a *app) listMutexes(ctx context.Context, l ledger.Ledger, asJSON bool) error {
+func (a *app) listMutexes(ctx context.Context, l ledger.Ledger, o *listOptions) error {
 	states, err := l.Mutexes(ctx, a.namespace)
 	if err != nil {
 		return err
@@ -84,10 +81,20 @@ func (a *app) listMutexes(ctx context.Context, l ledger.Ledger, asJSON bool) err
 			Holders: viewUses(s.Holders, "holds"), Waiters: viewUses(s.Waiters, "waits"),
 		})
 	}
-	if asJSON {
+	if o.json {
 		return a.printJSON(views)
 	}
 	var b strings.Builder
+	if o.jsonl {
+		for _, v := range views {
+			line, err := marshalLine(v)
+			if err != nil {
+				return err
+			}
+			b.Write(line)
+		}
+		return a.print(b.String())
+	}
 	if !isTerminal(a.ui.stdout) {
 		for _, v := range views {
 			for _, u := range slices.Concat(v.Holders, v.Waiters) {
@@ -98,15 +105,24 @@ func (a *app) listMutexes(ctx context.Context, l ledger.Ledger, asJSON bool) err
 		}
 		return a.print(b.String())
 	}
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "MUTEX\tPLACES\tSTATE\tKEY\tSINCE\tBY\tNAMESPACE")
+	t := &screenTable{to: &b, width: widthOf(a.ui.stdout), columns: []column{
+		{"MUTEX", false, always},
+		{"PLACES", true, always},
+		{"STATE", false, always},
+		{"SINCE", true, always},
+		{"BY", false, always},
+		{"NAMESPACE", false, several},
+		{"WINDOW", false, filled},
+		{"KEY", false, always},
+	}}
 	for _, v := range views {
 		for _, u := range slices.Concat(v.Holders, v.Waiters) {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", escape(v.Mutex), v.places(), u.State, escape(u.Key),
-				humanize.Time(u.since), u.by(), escape(v.Namespace))
+			_ = t.add(screenRow{texts: []string{ // into memory
+				escape(v.Mutex), v.places(), u.State, ageText(a.now().Sub(u.since)), u.by(), escape(v.Namespace), escape(u.Window), escape(u.Key),
+			}})
 		}
 	}
-	_ = w.Flush() // into memory
+	_ = t.flush()
 	return a.print(b.String())
 }
 

@@ -1,13 +1,10 @@
 package cmd
 
 import (
-	"bufio"
-	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"iter"
-	"os"
 	"strings"
 
 	"idem/ledger"
@@ -21,33 +18,22 @@ func (a *app) listUnder(ctx context.Context, o *listOptions, f ledger.Filter) er
 		return err
 	}
 	f.Namespace, f.Under, f.TopLevel = "", parent.ID, false
-	out := bufio.NewWriterSize(stdoutWriter{a.ui.stdout}, 64<<10)
+	out := newListWriter(&a.ui, a.page)
 	if o.items {
 		err = writeItems(out, l, l.List(ctx, f), o.null)
 	} else {
 		err = a.writeList(out, l, collapsed(ctx, l, f), o)
 	}
-	if flush := out.Flush(); flush != nil || err != nil { // Flush repeats the error of an earlier write
-		return cmp.Or(flush, err)
+	if err := out.end(err); err != nil {
+		return err
 	}
 	if fields := keyFields(parent); o.items && fields != "" {
 		a.ui.note("each line has only the fields of --key-field %s", escape(fields))
-		if phase := o.phase(); phase == ledger.PhaseFailed || phase == ledger.PhaseInterrupted {
-			a.ui.note("to run these items, call idem each over the whole list with --only %s", phase)
+		if p := o.phases(); len(p) == 1 && (p[0] == ledger.PhaseFailed || p[0] == ledger.PhaseInterrupted) {
+			a.ui.note("to run these items, call idem each over the whole list with --only %s", p[0])
 		}
 	}
 	return nil
-}
-
-// stdoutWriter returns the errors of writing to stdout as failures.
-type stdoutWriter struct{ to *os.File }
-
-func (w stdoutWriter) Write(p []byte) (int, error) {
-	n, err := w.to.Write(p)
-	if err != nil {
-		err = fail(exitError, "stdout: %v", err)
-	}
-	return n, err
 }
 
 // writeItems writes items as idem each reads them.

@@ -1,13 +1,9 @@
 package cmd
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"io"
-	"os"
-	"time"
-	"unicode/utf8"
+	"iter"
 
 	"github.com/spf13/cobra"
 
@@ -19,12 +15,20 @@ const logsLong = `Print the recorded output of a key's last attempt: stdout to s
 to stderr.
 
 In a pipe, the bytes are exact. On a terminal, control characters other than
-newline and tab are escaped; --raw prints them unchanged.`
+newline and tab are escaped; --raw prints them unchanged. Where --max-output
+left a part out, a terminal and --timestamps have a line in brackets. Otherwise,
+a warning on stderr says how much is missing.
+
+--json and --jsonl write both streams to stdout, in the order in which they were
+recorded. The elements are pieces of a stream, and gaps. The text of a piece is
+a string, or {"base64": "..."} if it is not UTF-8.`
 
 type logsOptions struct {
-	attempt        int
+	attempt, lines int
+	timestamps     bool
 	stdout, stderr bool
 	follow, raw    bool
+	json, jsonl    bool
 }
 
 func (a *app) logsCommand() *cobra.Command {
@@ -36,25 +40,35 @@ func (a *app) logsCommand() *cobra.Command {
 		Long:    logsLong + recordLong + guessLong,
 		Example: "  idem logs -f --per day backup\n  idem logs --attempt 1 --stderr deploy:prod:8471",
 		Args:    oneArg("key"),
-		RunE:    func(c *cobra.Command, args []string) error { return a.logs(c.Context(), args[0], record, o) },
+		RunE: func(c *cobra.Command, args []string) error {
+			if c.Flags().Changed("lines") && o.lines < 0 {
+				return usage("--lines requires a number of at least 0")
+			}
+			if err := o.checkPairs(c.Flags()); err != nil {
+				return err
+			}
+			return a.logs(c.Context(), args[0], record, o)
+		},
 	}
 	record = newRecordFlags(c, nil, true)
 	f := c.Flags()
 	f.IntVar(&o.attempt, "attempt", 0, "print the output of attempt `N` (default: the last)")
-
+	f.IntVarP(&o.lines, "lines", "n", -1, "print only the last `N` lines (default: all)")
+	f.Lookup("lines").DefValue = ""
+	f.BoolVar(&o.timestamps, "timestamps", false, "begin each line with the time since the start of the attempt, such as +0.123s")
 	f.BoolVar(&o.stdout, "stdout", false, "print only the standard output")
 	f.BoolVar(&o.stderr, "stderr", false, "print only the standard error")
+	a.pagerFlag(f)
 	f.BoolVarP(&o.follow, "follow", "f", false, "follow a running attempt until it ends")
 	f.BoolVar(&o.raw, "raw", false, "print the exact bytes on a terminal too")
+	f.BoolVar(&o.json, "json", false, "print a JSON array of the pieces of the output")
+	f.BoolVar(&o.jsonl, "jsonl", false, "print the elements of the array, one on each line")
 	return c
 }
 
 func (a *app) logs(ctx context.Context, key string, record *recordFlags, o *logsOptions) error {
 	if o.attempt < 0 {
 		return usage("--attempt requires a number of at least 1")
-	}
-	if err := o.checkPairs(); err != nil {
-		return err
 	}
 	l, rec, err := a.lookUp(ctx, key, record)
 	if err != nil {
@@ -64,33 +78,68 @@ func (a *app) logs(ctx context.Context, key string, record *recordFlags, o *logs
 	if err != nil {
 		return err
 	}
-	p := printer{raw: o.raw, only: o.only(), ui: &a.ui, partial: map[ledger.Stream][]byte{}}
-	out, err := l.Output(ctx, rec.ID, at.RunID)
+	if !at.OutputRemoved.IsZero() {
+		return removedFailure(at)
+	}
+	r := &logReader{ledger: l, id: rec.ID, runID: at.RunID, only: o.only(), last: o.lines, follow: o.follow}
+	if o.follow {
+		a.pager.off = true
+	}
+	if o.json || o.jsonl {
+		err = a.writeChunks(r.chunks(ctx), o)
+	} else {
+		err = a.printChunks(r.chunks(ctx), o)
+	}
 	if err != nil {
 		return err
 	}
-	for {
-		// Read the state before the output: if the attempt has ended, its whole output
-		// is there to read.
-		now, running, err := runner.AttemptNow(ctx, l, rec.ID, at.RunID)
+	a.reportRecorded(at.Number, r.attempt, r.running)
+	if !r.found && !r.running && !r.attempt.NoOutput {
+		a.ui.note("no output of attempt %d was recorded", at.Number)
+	}
+	return nil
+}
+
+// printChunks prints the chunks of an output to the streams that they are of.
+func (a *app) printChunks(chunks iter.Seq2[ledger.Chunk, error], o *logsOptions) error {
+	p := printer{
+		stamps: o.timestamps, ui: &a.ui,
+		screen: !o.raw && isTerminal(a.ui.stdout), errScreen: !o.raw && isTerminal(a.ui.stderr), page: a.page,
+		inLine: map[ledger.Stream]bool{}, partial: map[ledger.Stream][]byte{},
+	}
+	for c, err := range chunks {
+		if err == nil {
+			err = p.chunk(c)
+		}
 		if err != nil {
 			return err
 		}
-		if err := p.all(out); err != nil || !o.follow || !running {
-			if err == nil && !running && p.chunks == 0 {
-				err = p.rest(ctx, l, rec.ID, at.RunID)
-			}
-			out.Close()
-			if err == nil {
-				a.reportRecorded(at.Number, now, running)
-				if p.chunks == 0 && !running && !now.NoOutput {
-					a.ui.note("no output of attempt %d was recorded", at.Number)
-				}
-			}
-			return err
-		}
-		time.Sleep(followInterval)
 	}
+	return nil
+}
+
+// writeChunks writes the chunks of an output as JSON. Those of a followed attempt are written at
+// once.
+func (a *app) writeChunks(chunks iter.Seq2[ledger.Chunk, error], o *logsOptions) error {
+	out := newListWriter(&a.ui, a.page)
+	var w io.Writer = out
+	if o.follow {
+		w = flushing{out}
+	}
+	write := writeArray[chunkView]
+	if o.jsonl {
+		write = writeLines[chunkView]
+	}
+	return out.endWhole(write(w, viewChunks(chunks)))
+}
+
+// removedFailure returns the failure of a command that reads an output that was removed.
+func removedFailure(at ledger.Attempt) *failure {
+	name := "the mark"
+	if at.Number > 0 {
+		name = attemptText(at)
+	}
+	return fail(exitError, "the output of %s was removed", name).detail("%s", removedText(at))
 }
 
 // reportRecorded prints a warning for each fault of the recorded output of an attempt.
@@ -110,9 +159,6 @@ func (a *app) reportRecorded(number int, at ledger.Attempt, running bool) {
 		a.ui.warnDetail(leftBehind)
 	}
 }
-
-// followInterval is the time between two reads of the output of a followed attempt.
-const followInterval = 100 * time.Millisecond
 
 func (o *logsOptions) only() ledger.Stream {
 	switch {
@@ -137,86 +183,4 @@ func attemptOf(ctx context.Context, l ledger.Ledger, rec ledger.Record, number i
 		return at, fail(exitError, "key %s was never run", keyShown(rec))
 	}
 	return at, fail(exitError, "key %s has no attempt %d, its last is %d", keyShown(rec), number, rec.Attempts)
-}
-
-// printer writes chunks to idem's stdout and stderr.
-type printer struct {
-	raw     bool
-	only    ledger.Stream // 0: both
-	ui      *ui
-	chunks  int
-	partial map[ledger.Stream][]byte // by stream, the first bytes of a character whose rest is in the next chunk
-}
-
-// all prints the chunks that out has now.
-func (p *printer) all(out ledger.Output) error {
-	for {
-		c, err := out.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		p.chunks++
-		if err := p.chunk(c); err != nil {
-			return err
-		}
-	}
-}
-
-// rest prints the output of an attempt that ended before the first chunk was read.
-func (p *printer) rest(ctx context.Context, l ledger.Ledger, id ledger.ID, runID string) error {
-	out, err := l.Output(ctx, id, runID)
-	if err != nil {
-		return err
-	}
-	defer out.Close()
-	return p.all(out)
-}
-
-func (p *printer) chunk(c ledger.Chunk) error {
-	if p.only != 0 && c.Stream != 0 && p.only != c.Stream {
-		return nil
-	}
-	if c.Dropped > 0 {
-		stream := map[ledger.Stream]string{ledger.Stdout: " (stdout)", ledger.Stderr: " (stderr)"}
-		p.ui.warn("%d bytes were not recorded here%s", c.Dropped, stream[c.Stream])
-		return nil
-	}
-	to := p.ui.stdout
-	if c.Stream == ledger.Stderr {
-		to = p.ui.stderr
-	}
-	b := c.Bytes
-	if !p.raw && isTerminal(to) {
-		// A character may be split between two chunks.
-		b = append(p.partial[c.Stream], b...)
-		whole := len(b) - incomplete(b)
-		p.partial[c.Stream] = bytes.Clone(b[whole:])
-		b = b[:whole]
-		b = []byte(escapeBut(string(b), "\n\t\\"))
-	}
-	return p.write(to, b)
-}
-
-// incomplete returns the number of bytes at the end of b that begin a character
-// without completing it.
-func incomplete(b []byte) int {
-	for n := 1; n < utf8.UTFMax && n <= len(b); n++ {
-		if c := b[len(b)-n]; utf8.RuneStart(c) {
-			if c >= utf8.RuneSelf && !utf8.FullRune(b[len(b)-n:]) {
-				return n
-			}
-			return 0
-		}
-	}
-	return 0
-}
-
-func (p *printer) write(to *os.File, b []byte) error {
-	if _, err := to.Write(b); err != nil {
-		return fail(exitError, "%v", err)
-	}
-	return nil
 }

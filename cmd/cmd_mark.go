@@ -60,6 +60,7 @@ type markOptions struct {
 	exitCode   int
 	stdoutFile string
 	maxOutput  size
+	json       bool
 	cut        bool // --max-output is given, so a longer output is cut, not refused
 }
 
@@ -104,6 +105,7 @@ func (a *app) markCommand() *cobra.Command {
 	f.Var(&o.maxOutput, "max-output", "record at most `SIZE` of it, such as 10MiB, 0 or unlimited")
 	f.BoolVar(&o.replace, "replace", false, "apply the key to the given command from now on, whatever its inputs were")
 	f.BoolVar(&o.force, "force", false, "overwrite a success")
+	f.BoolVar(&o.json, "json", false, "print a JSON object: the record as it then is, or with --under the numbers of keys")
 	return c
 }
 
@@ -200,7 +202,7 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 		return noOutcomeFailure(id)
 	case errors.Is(err, runner.ErrSame):
 		a.ui.note("key %s is not marked, because it has already succeeded", quote(o.key))
-		return nil
+		return a.reportMark(ctx, l, id, o, false)
 	case errors.Is(err, runner.ErrDone):
 		return usage("key %s is not marked, because it has succeeded", quote(o.key)).
 			detail("%s would run it again or hide its outcome", name).hintFlags("to mark it anyway", "--force")
@@ -208,7 +210,31 @@ func (a *app) mark(ctx context.Context, name string, argv []string, o *markOptio
 		return err
 	}
 	a.ui.note("marked key %s%s %s", quote(o.key), inWindow(id), name)
-	return nil
+	if was.Phase() == ledger.PhaseNone && a.ui.notes() {
+		if hints := similarHints(ctx, l, id); len(hints) > 0 {
+			a.ui.note("nothing was recorded under this key before the mark")
+			a.ui.hints(hints)
+		}
+	}
+	return a.reportMark(ctx, l, id, o, true)
+}
+
+// markView is the JSON object of idem mark.
+type markView struct {
+	Changed bool `json:"changed"` // false: it was so before
+	keyView
+}
+
+// reportMark prints the record of a key that is settled, if the flags say so.
+func (a *app) reportMark(ctx context.Context, l ledger.Ledger, id ledger.ID, o *markOptions, changed bool) error {
+	if !o.json {
+		return nil
+	}
+	rec, err := l.Get(ctx, id)
+	if err != nil {
+		return err
+	}
+	return a.printJSON(markView{changed, viewKey(rec)})
 }
 
 // settlement returns the settlement of a key as the flags say, without the fields that are

@@ -27,7 +27,11 @@ type outputFile struct {
 // of a run is, but an endless file is refused.
 func openOutput(path string, limit size, cut bool) (*outputFile, error) {
 	f := &outputFile{file: os.Stdin, most: -1}
-	if path != "-" {
+	if path == "-" {
+		if err := requireStdin(); err != nil {
+			return nil, err
+		}
+	} else {
 		var err error
 		if f.file, err = os.Open(path); err != nil {
 			return nil, usage("--stdout-file: %v", err)

@@ -57,7 +57,7 @@ as 90s, 15m, 1h30m, 7d or 2w; a plain number counts seconds.`
 
 const runExample = `  idem run --key "deploy:prod:$CI_PIPELINE_ID" -- ./deploy.sh prod
   idem run --key "webhook:$EVENT_ID" --wait=30s -- ./handle.sh "$EVENT_ID"
-  7 2 * * *  idem run --key backup --per day --on-interrupted rerun --quiet-ok -- backup.sh`
+  7 2 * * *  idem run --key backup --per day --quiet-ok -- backup.sh`
 
 func newRunOptions() *runOptions {
 	return &runOptions{
@@ -327,6 +327,9 @@ func (a *app) finishRun(p plan, meta *meta, m made) ending {
 	meta.write(view, &a.ui)
 	code, f := a.outcome(p.flags, res, call)
 	a.reportDrift(res, call)
+	if res.Action == runner.ActionExecute && res.Record.Current.Reason == ledger.ReasonTimeout {
+		a.ui.warn("the command was ended by --timeout %s", &p.flags.timeout)
+	}
 	a.answer.about(view, f)
 	if a.answer != nil && f == nil && res.Record.Current.State == ledger.Succeeded {
 		a.answer.undelivered = func(err error) ending { return a.remapped(p.flags, unwrittenFailure(res, call, []error{err})) }

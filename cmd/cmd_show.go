@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -44,22 +42,34 @@ const showLong = `Show the record of a key: its state, its command, and its late
 marks with the inputs that changed from each to the next. Then show its steps in
 the order in which they first ran, with their states, their attempts, the time
 they took and its share of the time of the run, or the items of a batch in
-numbers. With --json, show all attempts, inputs and steps.`
+numbers. The token, the numbers and the fingerprint of the record follow. With
+--json, show all attempts, inputs and steps.
+
+--output-lines adds the last lines of the output of the latest attempt, of both
+streams together. idem logs prints all of it.`
+
+// showOptions are the flags of idem show.
+type showOptions struct {
+	record    *recordFlags
+	json, all bool
+	lines     int
+}
 
 func (a *app) showCommand() *cobra.Command {
-	var asJSON, all bool
-	var record *recordFlags
+	o := &showOptions{}
 	c := &cobra.Command{
 		Use:     "show KEY",
 		Short:   "Show the record of a key",
 		Long:    showLong + recordLong + guessLong,
 		Example: "  idem show deploy:prod:8471\n  idem show --json deploy:prod:8471 | jq .exit_code",
 		Args:    oneArg("key"),
-		RunE:    func(c *cobra.Command, args []string) error { return a.show(c.Context(), args[0], record, asJSON, all) },
+		RunE:    func(c *cobra.Command, args []string) error { return a.show(c.Context(), args[0], o) },
 	}
-	record = newRecordFlags(c, nil, true)
-	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
-	c.Flags().BoolVar(&all, "all", false, fmt.Sprintf("show all steps, not only %d of each run and each step", maxSteps))
+	o.record = newRecordFlags(c, nil, true)
+	a.pagerFlag(c.Flags())
+	c.Flags().BoolVar(&o.json, "json", false, "print a JSON object")
+	c.Flags().IntVar(&o.lines, "output-lines", 0, fmt.Sprintf("add the last `N` lines of the output, at most %d", maxTail))
+	c.Flags().BoolVar(&o.all, "all", false, fmt.Sprintf("show all steps, not only %d of each run and each step", maxSteps))
 	return c
 }
 
@@ -76,8 +86,11 @@ func (a *app) lookUp(ctx context.Context, key string, record *recordFlags) (ledg
 	return l, rec, err
 }
 
-func (a *app) show(ctx context.Context, key string, record *recordFlags, asJSON, all bool) error {
-	l, rec, err := a.lookUp(ctx, key, record)
+func (a *app) show(ctx context.Context, key string, o *showOptions) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	l, rec, err := a.lookUp(ctx, key, o.record)
 	if err != nil {
 		return err
 	}
@@ -110,15 +123,17 @@ func (a *app) show(ctx context.Context, key string, record *recordFlags, asJSON,
 		return err
 	}
 	limit := maxSteps
-	if asJSON || all {
+	if o.json || o.all {
 		limit = 0
 	}
 	var tree stepTree
 	var items ledger.Tally
 	if rec.Phase() != ledger.PhaseBatch {
 		tree, err = treeOf(ctx, l, rec, limit)
-	} else if tallies, fault := talliesOf(ctx, l, rec.ID); fault != nil || asJSON {
-		items, err = tallies[rec.ID], fault
+	} else if o.json {
+		var tallies map[ledger.ID]ledger.Tally
+		tallies, err = talliesOf(ctx, l, rec.ID)
+		items = tallies[rec.ID]
 	}
 	if err != nil {
 		return err
@@ -129,7 +144,7 @@ func (a *app) show(ctx context.Context, key string, record *recordFlags, asJSON,
 		command = commandLine(argv)
 	}
 	token := tokenOf(rec.ID, rec.Generation)
-	if asJSON {
+	if o.json {
 		v := showView{keyView: viewKey(rec), Argv: []jsonBytes{}, Token: token, Mutexes: mutexes, Lease: viewLease(rec.Lease), Attempts: []showAttempt{}, Late: viewLate(late), Steps: tree.views(), Items: items}
 		for _, s := range argv {
 			v.Argv = append(v.Argv, jsonBytes(s))
@@ -141,54 +156,25 @@ func (a *app) show(ctx context.Context, key string, record *recordFlags, asJSON,
 		}
 		return a.printJSON(v)
 	}
-	below := tree.text(timeOf(attempts...))
-	if rec.Phase() == ledger.PhaseBatch {
-		if below, err = batchText(ctx, l, rec); err != nil {
-			return err
-		}
+	r := recordText{
+		a: a, store: l, Record: rec, width: a.textWidth(), command: command, token: token,
+		mutexes: mutexes, attempts: attempts, late: late, files: files, tree: tree, lines: o.lines,
 	}
-	return a.print(recordText(rec, command, token, mutexes) + "\n" + historyTable(rec, attempts) + lateText(late) + filesText(attempts, files) + below)
+	if err := r.write(ctx); err != nil {
+		return err
+	}
+	return a.printPage(r.String())
 }
 
-func recordText(rec ledger.Record, command, token string, mutexes []heldView) string {
-	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	field := func(name, format string, args ...any) {
-		fmt.Fprintf(w, "%s:\t"+format+"\n", append([]any{name}, args...)...)
+// check refuses flags that cannot be combined.
+func (o *showOptions) check() error {
+	switch {
+	case o.lines < 0 || o.lines > maxTail:
+		return usage("--output-lines requires a number from 0 to %d", maxTail).hint("idem logs -n N prints more")
+	case o.lines > 0 && o.json:
+		return clashError("output-lines", "json", "idem logs -n N prints the last lines")
 	}
-	field("key", "%s", escape(rec.ID.Key))
-	if _, hashed := nameOf(rec); hashed {
-		if item, ok := itemOf(rec); ok {
-			field("item", "%s", escape(item))
-		}
-	}
-	field("namespace", "%s", escape(rec.ID.Namespace))
-	if rec.ID.Window != "" {
-		field("window", "%s", escape(rec.ID.Window))
-	}
-	if rec.Parent.Key != "" {
-		field("part of", "%s", escape(rec.Parent.Key))
-	}
-	field("state", "%s", rec.Phase())
-	if rec.Lease != nil {
-		field("lease", "%s", leaseText(rec.Lease))
-	}
-	for _, m := range mutexes {
-		field("mutex", "%s (%s)", escape(m.Mutex), m.State)
-	}
-	if unbound(rec) {
-		field("inputs", "any")
-	} else {
-		if command != "" { // an item has none
-			field("command", "%s", command)
-		}
-		field("fingerprint", "%s", rec.Current.Fingerprint)
-	}
-	field("token", "%s", token)
-	field("generation", "%d", rec.Generation)
-	field("fence", "%d", rec.Fence)
-	_ = w.Flush() // into memory
-	return b.String()
+	return nil
 }
 
 func viewFiles(files []ledger.File) []fileView {
@@ -197,26 +183,4 @@ func viewFiles(files []ledger.File) []fileView {
 		views = append(views, fileView{jsonBytes(f.Name), len(f.Content), !f.Lost})
 	}
 	return views
-}
-
-// filesText returns the additions of attempts to files as a table, "" if there are
-// none.
-func filesText(attempts []ledger.Attempt, files map[string][]fileView) string {
-	if len(files) == 0 {
-		return ""
-	}
-	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprint(w, "\nATTEMPT\tFILE\tAPPENDED\n")
-	for _, at := range attempts {
-		for _, f := range files[at.RunID] {
-			size := fmt.Sprintf("%d bytes", f.Bytes)
-			if !f.Recorded {
-				size = "not recorded"
-			}
-			fmt.Fprintf(w, "%s\t%s\t%s\n", attemptName(at), escape(string(f.Name)), size)
-		}
-	}
-	_ = w.Flush() // into memory
-	return b.String()
 }

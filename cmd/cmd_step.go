@@ -29,34 +29,34 @@ func (o *stepOptions) addTo(f *pflag.FlagSet) {
 
 const stepLong = `Run a command as a step of the run around it, once per run.
 
-A step that succeeded never runs again in its run: idem replays its output and its
-exit status. So a script whose commands are steps can be started again after a
-failure, a kill or a power cut, and goes on at the first step that is not done. A
-step is found by its NAME alone, so steps can be inserted, moved and deleted between
-two attempts of the script.
+A step that succeeded never runs again in its run: idem replays its output and
+its exit status. So a script whose commands are steps can be started again after
+a failure, a kill or a power cut, and goes on at the first step that is not
+done. A step is found by its NAME alone, so steps can be inserted, moved and
+deleted between two attempts of the script.
 
-The script itself must be the command of idem run. These two lines at its beginning
-see to it:
+The script itself must be the command of idem run. These two lines at its
+beginning see to it:
 
-  me="deploy:$1"
-  [ "${IDEM_KEY-}" = "$me" ] || exec idem run --key "$me" --resumable -- "$0" "$@"
+me="deploy:$1"
+[ "${IDEM_KEY-}" = "$me" ] || exec idem run --key "$me" --resumable -- "$0" "$@"
 
-The key of the step is that of the run, a slash and NAME; namespace, window and ledger
-are those of the run. idem show, logs, mark and forget take that key, and idem show of
-the run shows its steps. A new operation has new steps: another key or window, idem
-forget, idem run --force, or a run after --ttl.
+The key of the step is that of the run, a slash and NAME; namespace, window and
+ledger are those of the run. idem show, logs, mark and forget take that key, and
+idem show of the run shows its steps. A new operation has new steps: another key
+or window, idem forget, idem run --force, or a run after --ttl.
 
   - NAME is the first argument, and "--" comes before the command.
-  - A step with other arguments than before is refused (65). In a loop, give each
-    turn another name: idem step "load-$file" -- ./load.sh "$file"
-  - A step that was interrupted is refused (79) until you say what happened, or at
-    once runs again with --on-interrupted rerun, or is settled by a --probe.
-  - X=$(idem step NAME -- CMD) gets the same bytes in each attempt. If the record
-    does not have them exactly, the step is refused (69), not replayed.
-  - A replayed step does not read stdin. Put a whole pipeline into one step, with
-    sh -c, or use --drain.
-  - Steps may run at the same time, and a step may have steps. IDEM_TOKEN differs in
-    each step, and is the same in each attempt.`
+  - A step with other arguments than before is refused (65). In a loop, give
+    each turn another name: idem step "load-$file" -- ./load.sh "$file"
+  - A step that was interrupted is refused (79) until you say what happened, or
+    at once runs again with --on-interrupted rerun, or is settled by a --probe.
+  - X=$(idem step NAME -- CMD) gets the same bytes in each attempt. If the
+    record does not have them exactly, the step is refused (69), not replayed.
+  - A replayed step does not read stdin. Put a whole pipeline into one step,
+    with sh -c, or use --drain.
+  - Steps may run at the same time, and a step may have steps. IDEM_TOKEN
+    differs in each step, and is the same in each attempt.`
 
 const stepExample = `  idem step build --timeout 20m -- make release
   image=$(idem step push -- ./push.sh)
@@ -110,13 +110,7 @@ func (a *app) stepCommand() *cobra.Command {
 // which it sets in a. The flags come after the NAME. Without a NAME as the first argument
 // after idem step or idem each, these are all arguments.
 func (a *app) words() []string {
-	args, at := a.args, 0
-	for at < len(args) && strings.HasPrefix(args[at], "-") { // flags of every command
-		if args[at] == "--ledger" || args[at] == "--namespace" || args[at] == "--connect-timeout" {
-			at++
-		}
-		at++
-	}
+	args, at := a.args, commandIndex(a.args)
 	if at+1 >= len(args) || args[at] != "step" && args[at] != "each" || strings.HasPrefix(args[at+1], "-") {
 		return args
 	}
@@ -157,19 +151,19 @@ func (a *app) checkStepForm(o *runOptions, args []string, dashed bool) error {
 }
 
 // hintStep adds the corrected line of a step whose words are in the wrong order. A line
-// that may have a secret is not shown.
+// that may have a secret is not shown, nor one where a flag may have the name as its value.
 func (f *failure) hintStep(a *app, name string, command []string) *failure {
-	at := slices.Index(a.args, "step")
-	flags := a.args[at+1:]
-	flags = flags[:max(0, len(flags)-len(command))]
-	flags = slices.DeleteFunc(slices.Clone(flags), func(word string) bool { return word == name || word == "--" })
+	at := commandIndex(a.args)
+	flags := slices.DeleteFunc(slices.Clone(a.args[at+1:max(at+1, len(a.args)-len(command))]), func(word string) bool { return word == "--" })
 	hidden := slices.ContainsFunc(flags, func(word string) bool {
 		return strings.HasPrefix(word, "--redact") || strings.HasPrefix(word, "--no-store")
 	})
-	if hidden || len(command) == 0 {
+	before := len(flags)
+	flags = slices.DeleteFunc(flags, func(word string) bool { return word == name })
+	if hidden || len(command) == 0 || before-len(flags) != 1 {
 		return f.hintForm(stepForm)
 	}
-	words := append(append([]string{"idem", "step", name}, flags...), "--")
+	words := slices.Concat([]string{"idem"}, a.args[:at], []string{"step", name}, flags, []string{"--"})
 	return f.hint("write: %s %s", shellLine(words), commandLine(command))
 }
 

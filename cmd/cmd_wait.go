@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -16,6 +17,7 @@ that every minute if stderr is not a terminal.`
 
 func (a *app) waitCommand() *cobra.Command {
 	var timeout duration
+	var asJSON bool
 	var record *recordFlags
 	c := &cobra.Command{
 		Use:     "wait KEY...",
@@ -23,15 +25,17 @@ func (a *app) waitCommand() *cobra.Command {
 		Long:    waitLong + recordLong + refuseLong,
 		Example: "  idem wait --timeout 10m deploy:prod:8471 && ./smoke-test.sh",
 		Args:    someArgs("key"),
-		RunE:    func(c *cobra.Command, keys []string) error { return a.wait(c.Context(), keys, record, timeout) },
+		RunE:    func(c *cobra.Command, keys []string) error { return a.wait(c.Context(), keys, record, timeout, asJSON) },
 	}
 	record = newRecordFlags(c, nil, false)
 	c.Flags().Var(&timeout, "timeout", "give up with status 75 after `DURATION` (default: never)")
 	c.Flags().BoolVarP(&a.ui.quiet, "quiet", "q", false, "print errors only, not what idem waits for")
+	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON array of the records that are settled, at the end")
 	return c
 }
 
-func (a *app) wait(ctx context.Context, keys []string, record *recordFlags, timeout duration) error {
+// wait waits for keys. With asJSON, it prints those that are settled, also when it gives up.
+func (a *app) wait(ctx context.Context, keys []string, record *recordFlags, timeout duration, asJSON bool) error {
 	l, ids, want, err := a.openFor(record, keys...)
 	if err != nil {
 		return err
@@ -41,12 +45,22 @@ func (a *app) wait(ctx context.Context, keys []string, record *recordFlags, time
 		ctx, cancel = context.WithTimeout(ctx, timeout.Duration)
 		defer cancel()
 	}
+	settled := []keyView{}
+	end := func(err error) error {
+		if asJSON {
+			return cmp.Or(a.printJSON(settled), err)
+		}
+		return err
+	}
 	var first error
 	for _, id := range ids {
 		rec, err := a.settledRecord(ctx, l, id, want, record)
+		if err == nil {
+			settled = append(settled, viewKey(rec))
+		}
 		switch {
 		case errors.Is(err, context.DeadlineExceeded):
-			return fail(exitBusy, "key %s is not settled after %v", quote(id.Key), timeout.Duration)
+			return end(fail(exitBusy, "key %s is not settled after %v", quote(id.Key), timeout.Duration))
 		case err != nil:
 			return err
 		case first != nil:
@@ -60,7 +74,7 @@ func (a *app) wait(ctx context.Context, keys []string, record *recordFlags, time
 			first = f
 		}
 	}
-	return first
+	return end(first)
 }
 
 // settledRecord waits until a key is settled, and prints what it waits for.
@@ -77,7 +91,7 @@ func (a *app) settledRecord(ctx context.Context, l ledger.Store, id ledger.ID, w
 			}
 		}
 		if pace.due() {
-			notes.unsettled(rec)
+			notes.unsettled(ctx, l, rec)
 		}
 		return nil
 	})

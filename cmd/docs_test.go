@@ -20,23 +20,15 @@ import (
 func TestCLIReference(t *testing.T) {
 	var b bytes.Buffer
 	b.WriteString("# Command line reference\n\nGenerated from the program's own help; a test compares the two.\n")
-	var walk func(c *cobra.Command)
-	walk = func(c *cobra.Command) {
-		if c.Hidden || c.Name() == "help" {
-			return
-		}
+	root := (&app{}).command("")
+	walkCommands(root, func(c *cobra.Command) {
 		var help bytes.Buffer
 		c.SetOut(&help)
 		if err := c.Help(); err != nil {
 			t.Fatal(err)
 		}
 		fmt.Fprintf(&b, "\n## %s\n\n```\n%s\n```\n", c.CommandPath(), strings.TrimSpace(help.String()))
-		for _, sub := range c.Commands() {
-			walk(sub)
-		}
-	}
-	root := (&app{}).command("")
-	walk(root)
+	})
 	pages := topics()
 	for _, t := range textTopics {
 		if t.apart {
@@ -59,6 +51,20 @@ func TestExitStatusTable(t *testing.T) {
 	for _, row := range exitTable {
 		if want := fmt.Sprintf("| %s | %s |", row.code, row.meaning); !strings.Contains(text, want) {
 			t.Errorf("docs/guide.md: got no row %q, want it", want)
+		}
+	}
+}
+
+// TestAgentsHaveEveryStatus checks that docs/agents.md says for each row of the table in the help
+// what a caller does.
+func TestAgentsHaveEveryStatus(t *testing.T) {
+	page, err := os.ReadFile("../docs/agents.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range exitTable {
+		if want := "\n| " + row.code + " | "; !strings.Contains(string(page), want) {
+			t.Errorf("docs/agents.md: got no row of %s (%s), want one", row.code, row.meaning)
 		}
 	}
 }

@@ -283,6 +283,11 @@ var hintCases = []hintCase{
 		w.forgetDecoys("prod team")
 		return w.callAsUser("show", "--window", "")
 	}, 1},
+	{"nothing is recorded, but a similar key is", 4, true, func(w *hintWorld) result {
+		w.wantStatus(w.call("--", "echo", "target"), 0)
+		w.forgetDecoys("prod team")
+		return w.run("show", "--", hintKey+"x")
+	}, 1},
 	{"nothing is recorded, but a step is called so", 4, true, func(w *hintWorld) result {
 		w.key = "it's/a step"
 		w.wantStatus(w.step("it's", "a step", "echo", "target").wait(), 0)

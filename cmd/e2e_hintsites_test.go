@@ -23,7 +23,8 @@ func withoutIdem(c *exec.Cmd) {
 // computedHints has an example of a printed text for each function whose hints
 // have computed texts.
 var computedHints = map[string][]string{
-	"refusal": {"for the current window: idem", "for the window with the latest attempt: idem"},
+	"refusal":      {"for the current window: idem", "for the window with the latest attempt: idem"},
+	"similarHints": {"a similar key: idem"},
 }
 
 // hintMakers are the functions that make a hint with a command. The value is

@@ -3,6 +3,7 @@ package cmd_test
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -144,20 +145,75 @@ func TestE2EOutputOfAFullLedgerDisk(t *testing.T) {
 	b.wantLines("side", 1)
 }
 
-// No command succeeds if its answer cannot be written.
-func TestE2EAnswersToAFullDisk(t *testing.T) {
+// No command succeeds if its answer cannot be written. One that prints nothing needs no stdout.
+func TestE2EAnswersThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	b.wantStatus(b.run("run", "--key", "k", "--", "echo", "out"), 0)
 	for _, command := range []string{
-		"list", "list --json", "show k", "show --json k", "logs k", "token k", "version", "--version", "--help", "help run",
-		"run --help", "key --key k -- echo out", "explain --key k -- echo out", "explain --json --key k -- echo out", "completion bash",
+		"list", "list --json", "list --jsonl", "list --jobs", "list --jobs --json", "list --mutexes --json", "show k", "show --json k", "logs k",
+		"stats", "stats --json", "stats --prometheus", "check --json k", "wait --json k", "mark --json done k --force", "gc -n", "gc --json",
+		"token k", "token --json k", "version", "version --json", "--version", "--help", "help", "help run", "help exit-status", "run --help", "each --help",
+		"key --new", "key --key k -- echo out", "explain --key k -- echo out", "explain --json --key k -- echo out", "doctor", "doctor --json",
+		"ledger path", "ledger path --json", "ledger check", "ledger check --json", "ledger repair", "completion bash", "completion zsh",
+		"completion fish", "forget --json k",
 	} {
-		if r := b.sh("idem " + command + " >/dev/full"); r.code != 1 {
-			t.Errorf("idem %s: got status %d, want 1: %s", command, r.code, r.err)
-		}
-		if r := b.sh("idem " + command + " 1</dev/null"); r.code == 0 {
-			t.Errorf("idem %s to a descriptor for reading: got status 0, want an error", command)
+		for redirect, fault := range map[string]string{
+			">/dev/full": "no space left on device\n", "1</dev/null": "bad file descriptor\n", ">&-": "bad file descriptor\n", ">&- 2>&-": "",
+		} {
+			if r := b.sh("idem " + command + " " + redirect); r.code != 1 || !strings.HasSuffix(r.err, fault) {
+				t.Errorf("idem %s %s: got status %d, want 1; stderr %q, want it to end with %q", command, redirect, r.code, r.err, fault)
+			}
 		}
 	}
+	b.wantStatus(b.run("run", "--key", "k", "--", "echo", "out"), 0)
+	for _, command := range []string{"check k", "wait k", "mark retry --force k", "forget k"} {
+		b.wantStatus(b.sh("idem "+command+" >&-"), 0)
+	}
+	// Some programs open /dev/null for both directions, to discard an output.
+	for _, command := range []string{"list", "version", "ledger export", "ledger backup -", "doctor"} {
+		b.wantStatus(b.sh("idem "+command+" 1<>/dev/null"), 0)
+	}
+	for _, command := range []string{"ledger export", "ledger backup -", "report --html -"} {
+		b.wantStatus(b.sh("idem "+command+" >&-"), 64)
+	}
+}
+
+// If idem is started without standard streams, /dev/null is in their places while it has a
+// ledger. No file of a ledger has the descriptor of a stream, to which anything may be written.
+func TestE2EClosedStreamsAreNoFiles(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	started := b.start([]string{"bash", "-c", `exec <&- >&- 2>&-; exec idem run --key k -- sh -c 'echo $$ >pid; until [ -e go ]; do sleep 0.05; done; echo out'`})
+	b.waitPID("pid")
+	waiter := b.start([]string{"bash", "-c", "exec <&- >&- 2>&-; exec idem wait k"})
+	for name, c := range map[string]*call{"run": started, "wait": waiter} {
+		dir := fmt.Sprintf("/proc/%d/fd/", c.cmd.Process.Pid)
+		files := func() map[string]string {
+			all := map[string]string{}
+			links, _ := filepath.Glob(dir + "*")
+			for _, link := range links {
+				to, _ := os.Readlink(link)
+				all[filepath.Base(link)] = to
+			}
+			return all
+		}
+		b.waitUntil("idem "+name+" has opened the ledger", func() bool {
+			for _, to := range files() {
+				if strings.HasPrefix(to, b.ledger+"/") {
+					return true
+				}
+			}
+			return false
+		})
+		all := files()
+		for _, fd := range []string{"0", "1", "2"} {
+			if all[fd] != os.DevNull {
+				t.Errorf("idem %s: got %s as descriptor %s, want %s", name, all[fd], fd, os.DevNull)
+			}
+		}
+	}
+	b.write("go", "")
+	b.wantStatus(started.wait(), 0)
+	b.wantStatus(waiter.wait(), 0)
 }

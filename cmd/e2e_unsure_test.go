@@ -15,8 +15,8 @@ func TestE2EDiskFailsAtTheBeginning(t *testing.T) {
 	run := []string{"run", "--key", "k", "--", "sh", "-c", "echo x >>side"}
 	failing := append([]string{"strace", "-f", "-qq", "-o", b.path("strace"), "-e", "inject=fsync,fdatasync:error=EIO", "idem"}, run...)
 	r := b.wantStatus(b.start(failing).wait(), 69)
-	if !strings.Contains(r.err, "nothing was started, should the key count as interrupted") {
-		t.Errorf("stderr: got %q, want it with %q", r.err, "nothing was started, should the key count as interrupted")
+	if !strings.Contains(r.err, "nothing was started, but the key may now count as interrupted") {
+		t.Errorf("stderr: got %q, want it with %q", r.err, "nothing was started, but the key may now count as interrupted")
 	}
 	b.wantStatus(b.run(run...), 79)
 	b.wantLines("side", 0)

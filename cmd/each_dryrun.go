@@ -16,8 +16,7 @@ import (
 // dryRun prints what would happen to each item. It writes nothing, and asks neither a probe
 // nor a verification. The exit status is that of idem check: 1 if an item would run.
 func (a *app) dryRun(ctx context.Context, b *bulk) error {
-	var out stickyWriter
-	out.to = a.ui.stdout
+	out := stickyWriter{ui: &a.ui}
 	w := bufio.NewWriter(&out)
 	r := a.itemRunner(b)
 	seen := batch.NewSeen()

@@ -25,7 +25,11 @@ type list struct {
 // open opens the list and reads the template of its command.
 func (l *list) open(o *eachOptions, key string, argv []string) error {
 	l.file = os.Stdin
-	if o.argFile != "" {
+	if o.argFile == "" {
+		if err := requireStdin(); err != nil {
+			return err
+		}
+	} else {
 		f, err := os.Open(o.argFile)
 		if err != nil {
 			return usage("--arg-file: %v", err)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
 
@@ -53,16 +54,25 @@ func Fits(flags []string) error {
 }
 
 // FlagsOfOthers returns the flags of the other commands, apart from those of
-// idem run and those of every command. The form of each is "command flag".
+// idem run and those of every command. The form of each is "command: flag".
 func FlagsOfOthers() (flags []string) {
 	root, of := (&app{}).command(""), FlagsOfRun()
-	for _, c := range root.Commands() {
+	var walk func(c *cobra.Command)
+	walk = func(c *cobra.Command) {
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+		path := pathOf(c)
+		if path == "" || path == "run" || c.HasSubCommands() { // those below it have its flags
+			return
+		}
 		c.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
-			if c.Name() != "run" && f.Name != "help" && !(slices.Contains(of, f.Name) && slices.Contains([]string{"check", "explain", "key", "step"}, c.Name())) {
-				flags = append(flags, c.Name()+" "+f.Name)
+			if f.Name != "help" && !(slices.Contains(of, f.Name) && slices.Contains([]string{"check", "explain", "key", "step"}, path)) {
+				flags = append(flags, path+": "+f.Name)
 			}
 		})
 	}
+	walk(root)
 	slices.Sort(flags)
 	return flags
 }
@@ -80,3 +90,6 @@ func BatchLines() (loop, batch string) { return loopLines, batchLines }
 
 // ScriptLines is the script of idem help scripts.
 func ScriptLines() string { return scriptLines }
+
+// Cells is cells.
+func Cells(text string) int { return cells(text) }

@@ -41,17 +41,44 @@ func knownZone(tz string) bool {
 	return err == nil
 }
 
+// localFailure returns the failure of a call that needs the local zone, nil if it is known.
+func localFailure() *failure {
+	if tz := os.Getenv("TZ"); !knownZone(tz) {
+		return usage("TZ has an unknown time zone, %s", quote(tz))
+	}
+	return nil
+}
+
+// parseWhen returns the time that the text of a flag means: a time in the local zone, or a
+// duration back from now.
+func parseWhen(flag, text string, now time.Time) (time.Time, error) {
+	if d, err := parseLongDuration(text); err == nil && strings.ContainsAny(text, "smhdw") { // a plain number may be a year
+		return now.Add(-d), nil
+	}
+	if f := localFailure(); f != nil {
+		return time.Time{}, f.hint("set TZ to a name of the tz database, such as Europe/Berlin")
+	}
+	t, err := hashkey.ParseAt(text, time.Local)
+	if err != nil {
+		err = usage("--%s %s is not a time", flag, quote(text)).
+			detail("want a duration back from now, such as 36h or 7d, or a time such as 2026-11-22, \"2026-11-22 14:00\" or @1795352400")
+	}
+	return t, err
+}
+
 // window returns the window of now or, if given, of --at. It returns "" without --per.
 func (o *calendarFlags) window(now time.Time) (string, error) {
 	c := hashkey.Calendar{Per: o.per.Per, Zone: time.Local}
 	var err error
+	if o.zone == "" && o.inCalendar() {
+		if f := localFailure(); f != nil {
+			return "", f.hintFlags("to use a name of the tz database", "--tz Europe/Berlin")
+		}
+	}
 	if o.zone != "" {
 		if c.Zone, err = time.LoadLocation(o.zone); err != nil {
 			return "", usage("--tz: unknown time zone %s", quote(o.zone)).hint("use a name of the tz database, such as Europe/Berlin or UTC")
 		}
-	}
-	if tz := os.Getenv("TZ"); o.zone == "" && o.inCalendar() && !knownZone(tz) {
-		return "", usage("TZ has an unknown time zone, %s", quote(tz)).hintFlags("to use a name of the tz database", "--tz Europe/Berlin")
 	}
 	if o.dayStart != "" {
 		if c.DayStart, err = hashkey.ParseDayStart(o.dayStart); err != nil {
@@ -108,6 +135,8 @@ type ttl struct {
 
 func (t *ttl) String() string { return "" }
 func (t *ttl) Type() string   { return "DURATION" }
+
+func (t *ttl) words() ([]string, bool) { return []string{"never"}, false }
 
 func (t *ttl) Set(s string) error {
 	if s == "never" {

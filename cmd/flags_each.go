@@ -71,7 +71,7 @@ func (o *listFlags) format() items.Format {
 
 // paceFlags say how many items run, and when no further one does.
 type paceFlags struct {
-	jobs        jobs
+	jobs        slots
 	rate        rate
 	failFast    bool
 	maxFailures tolerance
@@ -156,7 +156,7 @@ func eachUsages() map[string]string {
 
 func newEachOptions() *eachOptions {
 	o := &eachOptions{runOptions: newRunOptions(), showFlags: newShowFlags()}
-	o.jobs = jobs{1, "1"}
+	o.jobs = slots{1, "1"}
 	o.only = choice{of: []string{"new", "failed", "interrupted"}}
 	o.onMismatch.of = []string{"refuse", "keep", "rerun"}
 	return o
@@ -166,6 +166,8 @@ func newEachOptions() *eachOptions {
 type eachExitCodes struct{ exitCodes }
 
 func (e eachExitCodes) Set(s string) error { return e.set(s, eachRemaps) }
+
+func (e eachExitCodes) words() ([]string, bool) { return remapWords(eachRemaps), false }
 
 // eachRemaps are the exit statuses that --exit-code of idem each can change.
 var eachRemaps = []remap{
@@ -178,16 +180,18 @@ var eachRemaps = []remap{
 	{"some-failed", exitSomeFailed},
 }
 
-// jobs is the value of -j.
-type jobs struct {
+// slots is the value of -j.
+type slots struct {
 	n    int
 	text string
 }
 
-func (j *jobs) String() string { return j.text }
-func (j *jobs) Type() string   { return "N" }
+func (j *slots) String() string { return j.text }
+func (j *slots) Type() string   { return "N" }
 
-func (j *jobs) Set(s string) error {
+func (j *slots) words() ([]string, bool) { return []string{"auto"}, false }
+
+func (j *slots) Set(s string) error {
 	n, err := strconv.Atoi(s)
 	if s == "auto" {
 		n, err = runtime.NumCPU(), nil
@@ -195,7 +199,7 @@ func (j *jobs) Set(s string) error {
 	if err != nil || n < 1 || n > maxJobs {
 		return errors.New("want a number from 1 to " + strconv.Itoa(maxJobs) + ", or auto")
 	}
-	*j = jobs{n, s}
+	*j = slots{n, s}
 	return nil
 }
 

@@ -38,6 +38,8 @@ func (e *ends) Set(s string) error {
 	return nil
 }
 
+func (e *ends) words() ([]string, bool) { return endNames, true }
+
 // age is the value of --rerun-within: a duration that is not 0. 0 could mean "no limit"
 // or "never again".
 type age struct{ duration }

@@ -68,6 +68,10 @@ func (h *hooks) Set(s string) error {
 	return nil
 }
 
+func (h *hooks) words() ([]string, bool) {
+	return strings.Split(strings.ReplaceAll(eventList+", "+endEvent, ", ", "= ")+"=", " "), false
+}
+
 // eventsOf returns the events with a name. A hook of failure also runs when the command
 // ran and its outcome could not be recorded, as before unrecorded was a separate event.
 func eventsOf(name string) ([]runner.Event, error) {

@@ -38,6 +38,11 @@ func (o *inputFlags) addTo(f *pflag.FlagSet) {
 // collect returns the inputs of a call of argv and the file that is the stdin of the
 // command.
 func (o *inputFlags) collect(ctx context.Context, argv []string, src inputs.Source) (hashkey.Inputs, *os.File, error) {
+	if o.Stdin {
+		if err := requireStdin(); err != nil {
+			return hashkey.Inputs{}, nil, err
+		}
+	}
 	spec := o.Spec
 	spec.NoArgs, spec.MaxStdin = o.hash.value == "none", o.maxStdin.bytes
 	in, stdin, err := spec.Collect(ctx, argv, inputs.Process{Environ: os.Environ, Dir: os.Getwd, Stdin: os.Stdin}, src)

@@ -246,31 +246,56 @@ func (o *calendarFlags) shiftsDays() bool { return strings.Trim(o.dayStart, "0:"
 // listClashes are the clashes of idem list.
 var listClashes = []clash[*listOptions]{
 	{"mutexes", "under", "a mutex has no steps or items", func(o *listOptions) bool { return o.mutexes && o.under != "" }},
-	{"mutexes", "state", "a mutex has no state", func(o *listOptions) bool { return o.mutexes && o.phase() != "" }},
+	{"mutexes", "state", "a mutex has no state", func(o *listOptions) bool { return o.mutexes && len(o.phases()) > 0 }},
+	{"mutexes", "since", "the times are those of keys", func(o *listOptions) bool { return o.mutexes && o.since != "" }},
+	{"mutexes", "until", "the times are those of keys", func(o *listOptions) bool { return o.mutexes && o.until != "" }},
 	{"mutexes", "glob", "a pattern selects keys", func(o *listOptions) bool { return o.mutexes && o.glob != "" }},
 	{"mutexes", "limit", "a limit counts keys", func(o *listOptions) bool { return o.mutexes && o.limit > 0 }},
+	{"jobs", "mutexes", "each lists something else", func(o *listOptions) bool { return o.jobs && o.mutexes }},
+	{"jobs", "under", "a job has the steps and items of its keys", func(o *listOptions) bool { return o.jobs && o.under != "" }},
+	{"jobs", "state", "a job has attempts in all states", func(o *listOptions) bool { return o.jobs && len(o.phases()) > 0 }},
+	{"jobs", "items", "a job has the items of its keys", func(o *listOptions) bool { return o.jobs && o.items }},
 	{"items", "json", "an array has the item of each element", func(o *listOptions) bool { return o.items && o.json }},
+	{"items", "jsonl", "an object has its item", func(o *listOptions) bool { return o.items && o.jsonl }},
+	{"json", "jsonl", "both choose the form", func(o *listOptions) bool { return o.json && o.jsonl }},
 }
+
+var listNeeds = []need{{"group-by", []string{"jobs"}}}
 
 // checkPairs refuses flags of idem list that cannot be combined.
 func (o *listOptions) checkPairs(f *pflag.FlagSet) error {
-	if err := checkFlagPairs(f, f.Changed, nil, listClashes, o); err != nil {
+	if err := checkFlagPairs(f, f.Changed, listNeeds, listClashes, o); err != nil {
 		return err
 	}
 	return o.underFlags.checkPairs(f, nil, recordNames, "")
+}
+
+// statsNeeds and statsClashes are those of idem stats.
+var statsNeeds = []need{{"max-jobs", []string{"prometheus", "openmetrics"}}}
+
+const (
+	oneStatsForm = "each is another form of the result"
+	statsCounter = "a counter of a metric must not go down"
+	statsByJob   = "metrics are those of jobs"
+)
+
+var statsClashes = []clash[*statsOptions]{
+	{"json", "prometheus", oneStatsForm, func(o *statsOptions) bool { return o.json && o.prometheus }},
+	{"json", "openmetrics", oneStatsForm, func(o *statsOptions) bool { return o.json && o.openmetrics }},
+	{"prometheus", "openmetrics", oneStatsForm, func(o *statsOptions) bool { return o.prometheus && o.openmetrics }},
+	{"since", "prometheus", statsCounter, func(o *statsOptions) bool { return o.since != "" && o.prometheus }},
+	{"since", "openmetrics", statsCounter, func(o *statsOptions) bool { return o.since != "" && o.openmetrics }},
+	{"by*", "prometheus", statsByJob, func(o *statsOptions) bool { return o.by.value != "job" && o.prometheus }},
+	{"by*", "openmetrics", statsByJob, func(o *statsOptions) bool { return o.by.value != "job" && o.openmetrics }},
+	{"top", "prometheus", "--max-jobs limits metrics", func(o *statsOptions) bool { return o.top != defaultTop && o.prometheus }},
+	{"top", "openmetrics", "--max-jobs limits metrics", func(o *statsOptions) bool { return o.top != defaultTop && o.openmetrics }},
+	{"by*", "group-by", "--group-by is about jobs", func(o *statsOptions) bool { return o.by.value != "job" && len(o.groupBy) > 0 }},
 }
 
 // singleNames are the flags of idem mark that are about one key.
 var singleNames = []string{
 	"allow-empty-parts", "hash", "hash-cwd", "hash-env", "hash-file", "hash-file-optional", "hash-ignore", "hash-stdin", "hash-value",
 	"max-output", "max-stdin", "no-store", "replace", "stdout-file",
-}
-
-// underClashes are the clashes of the flags that select steps or items.
-var underClashes = []clash[*underFlags]{
-	{"failed", "state", "both select a state", func(o *underFlags) bool { return o.failed && o.state.value != "" }},
-	{"interrupted", "state", "both select a state", func(o *underFlags) bool { return o.interrupted && o.state.value != "" }},
-	{"failed", "interrupted", "both select a state", func(o *underFlags) bool { return o.failed && o.interrupted }},
 }
 
 // recordClashes are the clashes of commands about recorded keys.
@@ -324,12 +349,25 @@ func (o *markOptions) checkPairs(name string, bound bool) error {
 	return nil
 }
 
+const (
+	offsetEach = "each element has its offset"
+	exactText  = "an element has the exact bytes"
+)
+
+// logsClashes are the clashes of idem logs.
+var logsClashes = []clash[*logsOptions]{
+	{"stdout", "stderr", "without either, both are printed", func(o *logsOptions) bool { return o.stdout && o.stderr }},
+	{"json", "jsonl", "both choose the form", func(o *logsOptions) bool { return o.json && o.jsonl }},
+	{"json", "follow", "--jsonl has the elements of the array as they come", func(o *logsOptions) bool { return o.json && o.follow }},
+	{"json", "timestamps", offsetEach, func(o *logsOptions) bool { return o.json && o.timestamps }},
+	{"jsonl", "timestamps", offsetEach, func(o *logsOptions) bool { return o.jsonl && o.timestamps }},
+	{"json", "raw", exactText, func(o *logsOptions) bool { return o.json && o.raw }},
+	{"jsonl", "raw", exactText, func(o *logsOptions) bool { return o.jsonl && o.raw }},
+}
+
 // checkPairs refuses flags of idem logs that cannot be combined.
-func (o *logsOptions) checkPairs() error {
-	if o.stdout && o.stderr {
-		return clashError("stdout", "stderr", "without either, both are printed")
-	}
-	return nil
+func (o *logsOptions) checkPairs(f *pflag.FlagSet) error {
+	return checkFlagPairs(f, f.Changed, nil, logsClashes, o)
 }
 
 // checkNew refuses a command and flags for idem key --new, because the UUID that it

@@ -39,6 +39,8 @@ func (p *perFlag) Set(s string) error {
 	return nil
 }
 
+func (p *perFlag) words() ([]string, bool) { return hashkey.Pers, false }
+
 // perWords returns values of --per, each with the flag.
 func perWords(values ...hashkey.Per) string {
 	var words []string

@@ -3,6 +3,7 @@ package cmd
 import (
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -82,7 +83,13 @@ func (a *app) openShared(place string, o *runOptions) (ledger.Store, error) {
 	}
 	d := drivers.Options{
 		TrustPlace: c.TrustPlace, LocalBase: c.LocalBase, FromFlag: c.FromFlag, ConnectTimeout: c.ConnectTimeout,
-		Warn: func(text string) { a.ui.warn("%s", text) },
+		Warn: func(text string) {
+			first, details, _ := strings.Cut(text, "\n")
+			a.ui.warn("%s", first)
+			for detail := range strings.Lines(details) {
+				a.ui.warnDetail("%s", detail)
+			}
+		},
 	}
 	if o != nil {
 		if o.killAfter.Duration == 0 && !o.keeps() {

@@ -48,6 +48,8 @@ func (n *noStore) Set(s string) error {
 	return nil
 }
 
+func (n *noStore) words() ([]string, bool) { return []string{"output", "args", "all"}, false }
+
 // retention says what may be stored and shown of a call. The zero value permits
 // everything.
 type retention struct {

@@ -2,7 +2,10 @@ package cmd
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -13,35 +16,93 @@ import (
 
 // underFlags select the steps or items directly below a key, by their state.
 type underFlags struct {
-	under       string
-	state       choice
-	failed      bool
-	interrupted bool
-	record      *recordFlags // of the key
+	under  string
+	state  states
+	short  [len(shortStates)]bool
+	record *recordFlags // of the key
 }
+
+// shortStates are the values of --state that are flags, too.
+var shortStates = [...]ledger.Phase{ledger.PhaseRunning, ledger.PhaseFailed, ledger.PhaseInterrupted}
 
 // addTo adds the flags to a command that does something with keys, such as "list". The
 // states are the values of --state.
 func (o *underFlags) addTo(c *cobra.Command, verb string, states ...ledger.Phase) {
-	for _, s := range states {
-		o.state.of = append(o.state.of, string(s))
-	}
+	o.state.of = states
 	f := c.Flags()
 	f.StringVar(&o.under, "under", "", verb+" the steps or items below `KEY`")
-	f.Var(&o.state, "state", verb+" only those in `STATE`: "+strings.Join(o.state.of, ", "))
-	f.BoolVar(&o.failed, "failed", false, "the same as --state failed")
-	f.BoolVar(&o.interrupted, "interrupted", false, "the same as --state interrupted")
+	f.Var(&o.state, "state", verb+" only those in `STATES`, such as failed,interrupted: "+o.state.all())
+	for i, p := range shortStates {
+		if slices.Contains(states, p) {
+			f.VarPF((*only)(&o.short[i]), string(p), "", "the same as --state "+string(p)).NoOptDefVal = "true"
+		}
+	}
 }
 
-// phase returns the phase that the flags select, "" for all.
-func (o *underFlags) phase() ledger.Phase {
-	switch {
-	case o.failed:
-		return ledger.PhaseFailed
-	case o.interrupted:
-		return ledger.PhaseInterrupted
+// only is the value of a flag that selects something. It refuses false: without the flag, a call
+// selects everything.
+type only bool
+
+func (o *only) String() string   { return strconv.FormatBool(bool(*o)) }
+func (o *only) Type() string     { return "bool" }
+func (o *only) IsBoolFlag() bool { return true }
+
+func (o *only) Set(text string) error {
+	on, err := strconv.ParseBool(text)
+	if err != nil || !on {
+		return errors.New("it takes no value; leave the flag out to select all")
 	}
-	return ledger.Phase(o.state.value)
+	*o = true
+	return nil
+}
+
+// phases returns the phases that one of the flags selects.
+func (o *underFlags) phases() ledger.Phases {
+	phases := slices.Clone(o.state.phases)
+	for i, p := range shortStates {
+		if o.short[i] && !slices.Contains(phases, p) {
+			phases = append(phases, p)
+		}
+	}
+	return phases
+}
+
+// states is the value of --state: different phases of a list, separated by commas. A further
+// --state adds to them.
+type states struct {
+	phases ledger.Phases
+	of     []ledger.Phase
+}
+
+func (s *states) String() string { return joinPhases(s.phases, ",") }
+func (s *states) Type() string   { return "STATES" }
+func (s *states) all() string    { return joinPhases(s.of, ", ") }
+
+func (s *states) words() ([]string, bool) {
+	return strings.Split(joinPhases(s.of, ","), ","), true
+}
+
+func (s *states) Set(text string) error {
+	phases := slices.Clone(s.phases)
+	for part := range strings.SplitSeq(text, ",") {
+		p := ledger.Phase(part)
+		if !slices.Contains(s.of, p) {
+			return fmt.Errorf("want one or more of %s, separated by commas", s.all())
+		}
+		if !slices.Contains(phases, p) {
+			phases = append(phases, p)
+		}
+	}
+	s.phases = phases
+	return nil
+}
+
+func joinPhases(phases []ledger.Phase, between string) string {
+	texts := make([]string, len(phases))
+	for i, p := range phases {
+		texts[i] = string(p)
+	}
+	return strings.Join(texts, between)
 }
 
 // recordNames are the flags that select a record of a key.
@@ -77,7 +138,7 @@ func (o *underFlags) checkPairs(f *pflag.FlagSet, without, only []string, why st
 	if err != nil {
 		return err
 	}
-	return checkFlagPairs(f, f.Changed, needsUnder, underClashes, o)
+	return checkFlagPairs[*underFlags](f, f.Changed, needsUnder, nil, o)
 }
 
 // parent returns the record of the key of --under. It need not be recorded itself.

@@ -30,6 +30,8 @@ func (c *choice) Set(s string) error {
 	return nil
 }
 
+func (c *choice) words() ([]string, bool) { return c.of, false }
+
 // valueError says why a flag does not take a value, and how to write it.
 type valueError struct{ why, hint string }
 
@@ -39,7 +41,7 @@ func (e *valueError) Error() string { return e.why }
 // makes the text of its default with a buffer of 4 KiB, in each call and for each flag.
 type texts []string
 
-func (t *texts) String() string { return "" }
+func (t *texts) String() string { return strings.Join(*t, ",") }
 func (t *texts) Type() string   { return "stringArray" } // completion offers such a flag again
 
 func (t *texts) Set(s string) error {
@@ -143,6 +145,8 @@ func (w *wait) Set(s string) error {
 	*w = wait{set: d > 0, limit: d, fresh: fresh}
 	return nil
 }
+
+func (w *wait) words() ([]string, bool) { return []string{waitForever, waitFresh}, false }
 
 // waitFlag returns the flag with which the call waits as long as it takes.
 func waitFlag(fresh bool) string {

@@ -48,7 +48,8 @@ func TestEachGroups(t *testing.T) {
 		t.Error("idem each --help has flags below the heading Flags, want each in a group")
 	}
 	for _, f := range visibleFlags(each.LocalFlags()) {
-		if n := strings.Count(text, "\n"+flagHead(f)+" "); n != 1 {
+		head := "\n" + flagHead(f) // the text follows in the same line, or in the next one
+		if n := strings.Count(text, head+" ") + strings.Count(text, head+"\n"); n != 1 {
 			t.Errorf("idem each --help has --%s %d times, want once", f.Name, n)
 		}
 	}
@@ -80,7 +81,7 @@ func TestManual(t *testing.T) {
 				checkCall(t, call)
 			}
 		}
-		if c.HasParent() && c.Example == "" && c.Name() != "version" && c.Name() != "help" {
+		if c.HasParent() && c.Example == "" && pathOf(c) != "version" && pathOf(c) != "help" {
 			t.Errorf("%s: got no example, want one", c.CommandPath())
 		}
 		for _, sub := range c.Commands() {
@@ -88,6 +89,29 @@ func TestManual(t *testing.T) {
 		}
 	}
 	walk((&app{}).command(""))
+}
+
+// TestTopicsFit checks that the pages of topics fit 80 columns.
+func TestTopicsFit(t *testing.T) {
+	whole := strings.Split(scriptLines, "\n") // a person may copy it
+	root := (&app{}).command("")
+	pages := map[string]string{}
+	for _, g := range flagGroups {
+		pages["help "+g.topic] = topicHelp(root, g.topic)
+	}
+	for _, topic := range textTopics {
+		pages["help "+topic.topic] = topicHelp(root, topic.topic)
+	}
+	for name, text := range pages {
+		if text == "" {
+			t.Errorf("%s: got no page, want one", name)
+		}
+		for line := range strings.SplitSeq(text, "\n") {
+			if n := cells(line); n > helpWidth && !slices.Contains(whole, strings.TrimSpace(line)) {
+				t.Errorf("%s: got a line of %d cells, want at most %d: %s", name, n, helpWidth, line)
+			}
+		}
+	}
 }
 
 // checkCall checks that the flags of an example exist. call is the text after
@@ -98,24 +122,32 @@ func checkCall(t *testing.T, call string) {
 	if strings.ToLower(name) != name { // a placeholder such as COMMAND
 		return
 	}
+	if strings.HasPrefix(name, "-") { // of every command
+		_, rest, _ = strings.Cut(rest, " ")
+		name, rest, _ = strings.Cut(rest, " ")
+	}
 	c := commandNamed(t, name)
+	if c.HasSubCommands() {
+		below, after, _ := strings.Cut(rest, " ")
+		c, rest = commandNamed(t, name, below), after
+	}
 	rest, _, _ = strings.Cut(rest, " -- ")
 	rest, _, _ = strings.Cut(rest, " && ")
 	for word := range strings.FieldsSeq(rest) {
 		if flag, ok := strings.CutPrefix(word, "--"); ok && flag != "" {
 			flag, _, _ = strings.Cut(flag, "=")
 			if f := c.Flags().Lookup(flag); f == nil || f.Hidden {
-				t.Errorf("%s: got --%s, want a visible flag of idem %s", call, flag, name)
+				t.Errorf("%s: got --%s, want a visible flag of %s", call, flag, c.CommandPath())
 			}
 		}
 	}
 }
 
-func commandNamed(t *testing.T, name string) *cobra.Command {
+func commandNamed(t *testing.T, names ...string) *cobra.Command {
 	t.Helper()
-	c, rest, err := (&app{}).command("").Find([]string{name})
-	if err != nil || len(rest) > 0 || c.Name() != name {
-		t.Fatalf("got no command %s, want one", name)
+	c, rest, err := (&app{}).command("").Find(names)
+	if err != nil || len(rest) > 0 || pathOf(c) != strings.Join(names, " ") {
+		t.Fatalf("got no command %q, want one", names)
 	}
 	c.InheritedFlags() // merges the flags of the parents
 	return c
@@ -125,8 +157,8 @@ func commandNamed(t *testing.T, name string) *cobra.Command {
 // topics explain them.
 func TestLongHelp(t *testing.T) {
 	text := manual(commandNamed(t, "run"), false)
-	if n := strings.Count(text, "\n"); n > 245 {
-		t.Errorf("idem run --help has %d lines, want at most 245", n)
+	if n := strings.Count(text, "\n"); n > 300 {
+		t.Errorf("idem run --help has %d lines, want at most 300", n)
 	}
 }
 
@@ -135,8 +167,8 @@ func TestLongHelp(t *testing.T) {
 func TestShortHelp(t *testing.T) {
 	run := commandNamed(t, "run")
 	text := manual(run, true)
-	if n := strings.Count(text, "\n"); n > 48 {
-		t.Errorf("idem run -h has %d lines, want at most 48:\n%s", n, text)
+	if n := strings.Count(text, "\n"); n > 49 {
+		t.Errorf("idem run -h has %d lines, want at most 49:\n%s", n, text)
 	}
 	for _, name := range dailyFlags {
 		if !strings.Contains(text, "--"+name) {
@@ -155,6 +187,9 @@ func TestShortHelp(t *testing.T) {
 	}
 }
 
+// topicWidth is the maximum width of a line of a topic, which has tables and scripts.
+const topicWidth = 100
+
 // TestTopics checks that each topic has a page, and that no topic has the name
 // of a command.
 func TestTopics(t *testing.T) {
@@ -166,8 +201,8 @@ func TestTopics(t *testing.T) {
 	list := manual(root, true)
 	for _, name := range names {
 		for line := range strings.Lines(topicHelp(root, name)) {
-			if n := len([]rune(line)); n > helpWidth+1 && !strings.HasPrefix(line, "  Example: ") {
-				t.Errorf("topic %s: got a line of %d characters, want at most %d: %s", name, n-1, helpWidth, line)
+			if n := len([]rune(line)); n > topicWidth+1 && !strings.HasPrefix(line, "  Example: ") {
+				t.Errorf("topic %s: got a line of %d characters, want at most %d: %s", name, n-1, topicWidth, line)
 			}
 		}
 		if topicHelp(root, name) == "" || !strings.Contains(list, "\n  "+name+" ") {
@@ -182,17 +217,22 @@ func TestTopics(t *testing.T) {
 // TestCommandExits checks that the help of each command names its exit
 // statuses.
 func TestCommandExits(t *testing.T) {
-	for _, c := range commands {
-		rows := exitsOf(c.name)
-		if len(rows) == 0 {
-			t.Errorf("idem %s: got no exit statuses in the help, want them", c.name)
-		}
-		for _, row := range rows {
-			if row.meaning == "" {
-				t.Errorf("idem %s: status %s: got no meaning, want one", c.name, row.code)
+	var walk func(path string, table []command)
+	walk = func(path string, table []command) {
+		for _, c := range table {
+			walk(path+c.name+" ", c.below)
+			rows := exitsOf(path + c.name)
+			if len(rows) == 0 && c.below == nil {
+				t.Errorf("idem %s%s: got no exit statuses in the help, want them", path, c.name)
+			}
+			for _, row := range rows {
+				if row.meaning == "" {
+					t.Errorf("idem %s%s: status %s: got no meaning, want one", path, c.name, row.code)
+				}
 			}
 		}
 	}
+	walk("", commands)
 }
 
 // TestClosest checks which misspellings are recognized.

@@ -10,6 +10,9 @@ import (
 // whose values are short.
 const maxMessage = 99
 
+// serverText is the length of what the server of a shared ledger adds to that line.
+const serverText = 60
+
 // anyLength is the limit for messages about real paths and errors of the
 // kernel.
 const anyLength = 1 << 20
@@ -40,6 +43,7 @@ var (
 	uuidValue   = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
 	processList = regexp.MustCompile(`(, \d+ \([^)]*\))+`)
 	pathValue   = regexp.MustCompile(`(?:\.|~)?/[^ :;,]*`)
+	urlValue    = regexp.MustCompile(`postgres://\S*[^\s:;,]`)
 )
 
 // shortened shortens the values in a message.
@@ -52,6 +56,7 @@ func shortened(line string) string {
 		return s[:short-1] + "_"
 	}
 	line = processList.ReplaceAllString(uuidValue.ReplaceAllString(line, "UUID"), "")
+	line = urlValue.ReplaceAllStringFunc(line, cut)
 	return pathValue.ReplaceAllStringFunc(quotedValue.ReplaceAllStringFunc(line, cut), cut)
 }
 
@@ -63,6 +68,10 @@ func messageFault(stderr string, most int) string {
 	for line := range strings.Lines(stderr) {
 		line = strings.TrimSuffix(line, "\n")
 		kind := messageKind(line)
+		most := most
+		if urlValue.MatchString(line) {
+			most += serverText
+		}
 		switch n := len([]rune(shortened(line))); {
 		case kind == "detail" && before == "", kind == "detail" && before == "hint":
 			return fmt.Sprintf("a detail without a first line: %s", line)

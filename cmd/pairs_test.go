@@ -182,29 +182,45 @@ func TestFlagsThatNeedOthers(t *testing.T) {
 func TestPairsOfOtherCommands(t *testing.T) {
 	got := map[string][]string{}
 	for _, text := range cmd.FlagsOfOthers() {
-		c, name, _ := strings.Cut(text, " ")
+		c, name, _ := strings.Cut(text, ": ")
 		got[c] = append(got[c], name)
 	}
 	for c, want := range map[string]string{
-		"check": "ask latest window",
+		"check":  "ask latest window",
+		"doctor": "json verbose",
 		"each": "allow-empty-parts arg-file at csv day-start dry-run events events-fd events-skipped exit-code fail-fast final finish-timeout force hash hash-cwd hash-env " +
 			"hash-file hash-file-optional hash-ignore hash-stdin hash-value hook in item-hooks item-on-stdin jobs jsonl key key-field kill-after " +
 			"kill-running lease limit max-attempts max-failures max-output max-stdin meta-fd meta-file mutex no-store no-wait null ok on-failure on-interrupted " +
 			"on-lost on-mismatch on-unverified only order per probe probe-first probe-on probe-timeout progress quiet quiet-ok rate redact redact-env replace " +
 			"replay rerun-within resumable retries retry-delay retry-max-delay retry-on skip-bad stop-on strict-newline tag timeout tsv ttl tz verbose " +
 			"verify window",
-		"explain": "ask latest window",
-		"forget":  "at day-start failed interrupted latest per state tz under window",
-		"key":     "new",
-		"ledger":  "failover grant grant-done json",
-		"list":    "at day-start failed glob interrupted items json latest limit mutexes namespace null per state tz under window",
-		"logs":    "at attempt day-start follow latest per raw stderr stdout tz window",
+		"explain":        "ask latest window",
+		"forget":         "at day-start failed interrupted json latest per state tz under window",
+		"gc":             "dry-run force json keys-older-than max-bytes namespace outputs-older-than quiet superseded-older-than vacuum windows-older-than",
+		"key":            "new",
+		"ledger backup":  "json no-output",
+		"ledger check":   "json quick",
+		"ledger confirm": "json",
+		"ledger export":  "namespace outputs since with-secret",
+		"ledger import":  "dry-run json on-conflict",
+		"ledger init":    "failover grant grant-done json",
+		"ledger move":    "forget-old json",
+		"ledger path":    "json verbose",
+		"ledger repair":  "dry-run json yes",
+		"ledger restore": "json replace yes",
+		"ledger sync":    "json",
+		"ledger upgrade": "json",
+		"list":           "at day-start failed glob group-by interrupted items jobs json jsonl latest limit mutexes namespace no-pager null per running since state tz under until window",
+		"logs":           "at attempt day-start follow json jsonl latest lines no-pager per raw stderr stdout timestamps tz window",
 		"mark": "allow-empty-parts at day-start exit-code failed force hash hash-cwd hash-env hash-file hash-file-optional hash-ignore hash-stdin hash-value " +
-			"interrupted latest max-output max-stdin no-store note per redact redact-env replace state stdout-file tz under window",
-		"show":  "all at day-start json latest per tz window",
-		"step":  "drain every-attempt in window",
-		"token": "at day-start hex latest per tz window",
-		"wait":  "at day-start latest per quiet timeout tz window",
+			"interrupted json latest max-output max-stdin no-store note per redact redact-env replace state stdout-file tz under window",
+		"show":    "all at day-start json latest no-pager output-lines per tz window",
+		"stats":   "by group-by json max-jobs namespace openmetrics output prometheus since top",
+		"step":    "drain every-attempt in window",
+		"token":   "at day-start hex json latest per tz window",
+		"version": "json",
+		"wait":    "at day-start json latest per quiet timeout tz window",
+		"report":  "group-by html max-runs namespace output-lines since title until with-args",
 	} {
 		if have := strings.Join(got[c], " "); have != want {
 			t.Errorf("idem %s: got the flags %s, want %s", c, have, want)

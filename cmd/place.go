@@ -20,25 +20,46 @@ const (
 	varName  = "IDEM_LEDGER="
 )
 
+// placeRule is the flag, the variable or the rule that chooses the place of the ledger.
+type placeRule string
+
+const (
+	byFlag     placeRule = "--ledger"
+	byVar      placeRule = "IDEM_LEDGER"
+	byState    placeRule = "STATE_DIRECTORY"
+	byRoot     placeRule = "root" // the usual place of this user
+	byXDG      placeRule = "XDG_STATE_HOME"
+	byHome     placeRule = "HOME"
+	byArgument placeRule = "argument" // of idem ledger
+)
+
 // placeOf returns the absolute directory of the ledger, or its URL, which may have a
 // password. It is the value of --ledger or, without it, of IDEM_LEDGER. The default belongs to this user alone and survives a
 // reboot, so it is never the current directory or below /tmp. The file system is read
 // only for a path with unusual characters.
 func placeOf(flag string, getenv func(string) string) (string, error) {
+	place, _, err := choosePlace(flag, getenv)
+	return place, err
+}
+
+// choosePlace is placeOf. It also returns what has chosen the place.
+func choosePlace(flag string, getenv func(string) string) (place string, by placeRule, err error) {
 	if drivers.IsShared(flag) {
-		return sharedPlace(flag, getenv("IDEM_LEDGER"))
+		place, err = sharedPlace(flag, getenv("IDEM_LEDGER"))
+		return place, byFlag, err
 	}
 	if flag != "" {
 		if err := checkPath(flagName, flag, getenv); err != nil {
-			return "", err
+			return "", byFlag, err
 		}
-		return filepath.Abs(flag)
+		place, err = filepath.Abs(flag)
+		return place, byFlag, err
 	}
 	if env := getenv("IDEM_LEDGER"); drivers.IsShared(env) {
-		return env, nil
+		return env, byVar, nil
 	} else if env != "" {
 		if err := checkPath(varName, env, getenv); err != nil {
-			return "", err
+			return "", byVar, err
 		}
 		if !filepath.IsAbs(env) {
 			f := usage("IDEM_LEDGER is a relative path, %s", quote(env)).
@@ -46,9 +67,9 @@ func placeOf(flag string, getenv func(string) string) (string, error) {
 			if path, err := filepath.Abs(env); err == nil {
 				f.hint("%s", varName+shellQuote(path))
 			}
-			return "", f
+			return "", byVar, f
 		}
-		return filepath.Clean(env), nil
+		return filepath.Clean(env), byVar, nil
 	}
 	if state := getenv("STATE_DIRECTORY"); state != "" {
 		first, _, several := strings.Cut(state, ":") // systemd gives a list for several StateDirectory= entries
@@ -57,26 +78,26 @@ func placeOf(flag string, getenv func(string) string) (string, error) {
 			f := usage("STATE_DIRECTORY has several directories, %s", quote(state)).
 				detail("the ledger would depend on their order")
 			if !filepath.IsAbs(first) {
-				return "", f.hint("name one with --ledger DIR or IDEM_LEDGER")
+				return "", byState, f.hint("name one with --ledger DIR or IDEM_LEDGER")
 			}
-			return "", f.hint("%s", varName+shellQuote(filepath.Join(first, "idem")))
+			return "", byState, f.hint("%s", varName+shellQuote(filepath.Join(first, "idem")))
 		case !filepath.IsAbs(state):
-			return "", usage("STATE_DIRECTORY is a relative path, %s", quote(state)).detail("systemd sets absolute paths only").hint("unset STATE_DIRECTORY")
+			return "", byState, usage("STATE_DIRECTORY is a relative path, %s", quote(state)).detail("systemd sets absolute paths only").hint("unset STATE_DIRECTORY")
 		}
-		return filepath.Join(state, "idem"), nil
+		return filepath.Join(state, "idem"), byState, nil
 	}
 	if os.Geteuid() == 0 {
-		return "/var/lib/idem", nil
+		return rootPlace, byRoot, nil
 	}
 	// The XDG base directories without their library, which costs every replay
 	// 0.05 ms. The specification says to ignore a relative XDG_STATE_HOME.
 	if state := getenv("XDG_STATE_HOME"); filepath.IsAbs(state) {
-		return filepath.Join(state, "idem"), nil
+		return filepath.Join(state, "idem"), byXDG, nil
 	}
 	if home := getenv("HOME"); filepath.IsAbs(home) {
-		return filepath.Join(home, ".local", "state", "idem"), nil
+		return filepath.Join(home, ".local", "state", "idem"), byHome, nil
 	}
-	return "", fail(exitLedger, "no place for the ledger: neither HOME nor XDG_STATE_HOME is an absolute path").
+	return "", byHome, fail(exitLedger, "no place for the ledger: neither HOME nor XDG_STATE_HOME is an absolute path").
 		hint("choose one with --ledger DIR or IDEM_LEDGER")
 }
 
@@ -212,5 +233,5 @@ func (a *app) openLedgerFor(o *runOptions) (ledger.Store, error) {
 	if err := o.needShared(place); err != nil {
 		return nil, err
 	}
-	return drivers.Open(place, drivers.Options{TrustPlace: a.trustPlace})
+	return drivers.Open(place, drivers.Options{TrustPlace: a.trustPlace, Look: a.look})
 }

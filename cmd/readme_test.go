@@ -221,7 +221,7 @@ func TestGuideProbe(t *testing.T) {
 }
 
 // TestDocumentLinks checks that each relative link of a page leads to a file and,
-// after a #, to a heading of it.
+// after a #, to a heading of it. docs/README.md leads to each page of docs.
 func TestDocumentLinks(t *testing.T) {
 	pages, err := filepath.Glob("../docs/*.md")
 	if err != nil || len(pages) < 5 {
@@ -229,7 +229,8 @@ func TestDocumentLinks(t *testing.T) {
 	}
 	link := regexp.MustCompile(`\]\(([^)]+)\)`)
 	code := regexp.MustCompile("(?s)```.*?```|`[^`\n]*`")
-	for _, page := range append(pages, readmeFile, "../CHANGELOG.md") {
+	links := map[string][]string{} // the files that a page has links to
+	for _, page := range append(pages, readmeFile, "../CHANGELOG.md", "../CONTRIBUTING.md") {
 		for _, m := range link.FindAllStringSubmatch(code.ReplaceAllString(readFile(t, page), ""), -1) {
 			file, anchor, _ := strings.Cut(m[1], "#")
 			if strings.Contains(file, "://") {
@@ -239,6 +240,7 @@ func TestDocumentLinks(t *testing.T) {
 			if file != "" {
 				target = filepath.Join(filepath.Dir(page), file)
 			}
+			links[page] = append(links[page], target)
 			if _, err := os.Stat(target); err != nil {
 				t.Errorf("%s: the link to %s: got %v, want a file", page, m[1], err)
 			} else if anchor != "" && !slices.Contains(anchors(readFile(t, target)), anchor) {
@@ -246,13 +248,22 @@ func TestDocumentLinks(t *testing.T) {
 			}
 		}
 	}
+	const index = "../docs/README.md"
+	for _, page := range pages {
+		if page != index && !slices.Contains(links[index], page) {
+			t.Errorf("%s: got no link to %s, want one", index, page)
+		}
+	}
 }
+
+// fenced matches a block of code, in which # begins no heading.
+var fenced = regexp.MustCompile("(?sm)^```.*?^```")
 
 // anchors returns the fragments by which GitHub links to the headings of a
 // page.
 func anchors(page string) []string {
 	var names []string
-	for line := range strings.Lines(page) {
+	for line := range strings.Lines(fenced.ReplaceAllString(page, "")) {
 		if text := strings.TrimLeft(line, "#"); text != line {
 			text = regexp.MustCompile(`[^\w\- ]`).ReplaceAllString(strings.ToLower(strings.TrimSpace(text)), "")
 			names = append(names, strings.ReplaceAll(text, " ", "-"))

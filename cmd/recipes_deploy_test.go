@@ -59,7 +59,7 @@ func recipeRollback(k *recipeBox) {
 	}
 	text := k.wantStatus(k.runRecipe(show), 0).out
 	for _, want := range []string{
-		"         argument 2: was \"" + a + "\"\n                     now \"" + b + "\"\n3        succeeded  20",
+		"         argument 2: was \"" + a + "\"\n                     now \"" + b + "\"\n3        succeeded ",
 		"         argument 2: was \"" + b + "\"\n                     now \"" + a + "\"\n",
 	} {
 		if !strings.Contains(text, want) {

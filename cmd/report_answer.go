@@ -85,11 +85,12 @@ func (w *answer) about(view func() metaView, f *failure) {
 // writeAnswer writes the object of a call that ends, and returns how the call ends then.
 func (a *app) writeAnswer(end ending) ending {
 	b, err := marshalLine(a.answer.object(end, a))
+	stdout := a.ui.streams().Stdout
 	if err == nil {
-		err = proc.WriteAll(a.ui.stdout, b)
+		err = proc.WriteAll(stdout, b)
 	}
 	switch {
-	case err == nil || proc.ReaderGone(a.ui.stdout, err):
+	case err == nil || proc.ReaderGone(stdout, err):
 	case a.answer.undelivered != nil && end.signal == 0:
 		return a.answer.undelivered(err)
 	default:

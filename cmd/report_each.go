@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -29,7 +30,7 @@ func (a *app) beginShow(b *bulk, run *batch.Batch) *eachShow {
 	o, u := b.flags, &a.ui
 	errTerminal := isTerminal(u.stderr)
 	s := &eachShow{app: a, screen: batch.NewScreen(batch.ScreenOptions{
-		Stdout: u.stdout, Stderr: u.stderr, OutTerminal: isTerminal(u.stdout), ErrTerminal: errTerminal,
+		Stdout: u.streams().Stdout, Stderr: u.stderr, OutTerminal: isTerminal(u.streams().Stdout), ErrTerminal: errTerminal,
 		Columns: func() int { return columns(int(u.stderr.Fd())) },
 	})}
 	opts := batch.PrinterOptions{FailedOnly: o.quietOK, Screen: s.screen, Ledger: b.home.ledger}
@@ -103,6 +104,7 @@ type eachReport struct {
 	busy  bool // said
 	cut   int  // items whose output was not recorded completely
 	held  bool // the output of one of them may lack its end
+	kept  bool // an outcome is kept on this host
 }
 
 func newEachReport(a *app, b *bulk, run *batch.Batch, log *eventLog) *eachReport {
@@ -192,6 +194,10 @@ func (r *eachReport) tellEnd(ctx context.Context, n batch.Notice) {
 	}
 	if n.Result.Unrecorded != nil {
 		r.app.ui.say(detailMark, "%v", n.Result.Unrecorded)
+		if unsent := (*ledger.UnsentError)(nil); errors.As(n.Result.Unrecorded, &unsent) && unsent.Path != "" {
+			r.kept = true
+			r.app.ui.say(detailMark, "its outcome is kept on this host, and sent later")
+		}
 	}
 	if len(n.Result.Holders) > 0 {
 		r.app.ui.warnDetail("it stays busy: processes of the command are still alive: %s", processes(n.Result.Holders))

@@ -95,6 +95,9 @@ func (r *eachReport) failure(res batch.Result) *failure {
 	case batch.VerdictUnrecorded:
 		f = fail(exitUnrecorded, "%s: %s ran, and the outcome could not be recorded", name, plural(c[batch.Unrecorded], "item")).
 			hintFor(id, "to see items whose end is not known", "list", "--interrupted", "--under")
+		if r.kept {
+			f.hintLedger("to send the outcomes that are kept on this host", "sync")
+		}
 	case batch.VerdictCommand:
 		cause := failureOf(res.Command)
 		f = &failure{code: cause.code, err: cause.err, details: cause.details, hints: cause.hints}

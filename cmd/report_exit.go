@@ -184,6 +184,17 @@ func (e exitCodes) set(s string, remaps []remap) error {
 	return nil
 }
 
+func (e exitCodes) words() ([]string, bool) { return remapWords(remaps), false }
+
+// remapWords returns the beginnings of the values for remaps.
+func remapWords(remaps []remap) []string {
+	var words []string
+	for _, r := range remaps {
+		words = append(words, r.name+"=")
+	}
+	return words
+}
+
 // remap returns the exit status that --exit-code sets in place of code, or code.
 func (e exitCodes) remap(code int) int {
 	if to, ok := e[code]; ok {

@@ -2,8 +2,8 @@ package cmd
 
 import (
 	"fmt"
+	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"idem/hashkey"
@@ -14,50 +14,43 @@ import (
 const (
 	// maxHistory is how many attempts and marks idem show prints; --json has all.
 	maxHistory = 20
-	// historyIndent precedes the details of an attempt, below its state.
-	historyIndent = "         "
-	// historyWidth is the width of a terminal that the details fit into, unless a value
-	// is longer.
+	// historyWidth is the width of a terminal that a change of an input fits into in one line.
+	// A longer one has a line for each value.
 	historyWidth = 80
 )
 
-// historyTable returns the latest part of the history of a key. Each attempt and mark has
-// a row. Below it are its owner, its duration and the inputs that differ from those of the
+// historyTable writes the latest part of the history of a key. Each attempt and mark has
+// a row. Below it are its start, its owner and the inputs that differ from those of the
 // row before.
-func historyTable(rec ledger.Record, attempts []ledger.Attempt) string {
+func historyTable(to io.Writer, width int, now time.Time, rec ledger.Record, attempts []ledger.Attempt) error {
+	t := &screenTable{to: to, width: width, whole: true, columns: []column{
+		{"ATTEMPT", false, always},
+		{"STATE", false, always},
+		{"TOOK", true, always},
+		{"STARTED", true, always},
+		{"HOW", false, always},
+	}}
 	earlier := max(0, len(attempts)-maxHistory)
-	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ATTEMPT\tSTATE\tSTARTED\tHOW")
-	for _, at := range attempts[earlier:] {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", attemptName(at), phaseOf(rec, at), stamp(at.Started), historyText(at))
-	}
-	_ = w.Flush() // into memory
-	rows := strings.SplitAfter(b.String(), "\n")
-	b.Reset()
-	b.WriteString(rows[0])
 	if earlier > 0 {
-		fmt.Fprintf(&b, "(%d earlier, which --json lists)\n", earlier)
+		_ = t.add(screenRow{below: []string{fmt.Sprintf("(%d earlier, which --json lists)", earlier)}}) // held back
 	}
 	for i, at := range attempts[earlier:] {
-		b.WriteString(rows[1+i])
-		lines := []string{executionText(at)}
+		below := []string{executionText(at)}
 		if n := earlier + i; n > 0 {
-			lines = append(lines, changesSince(attempts[n-1], at)...)
+			below = append(below, changesSince(attempts[n-1], at)...)
 		}
-		for _, line := range lines {
-			b.WriteString(historyIndent + line + "\n")
-		}
+		phase := phaseOf(rec, at)
+		_ = t.add(screenRow{below: below, texts: []string{
+			attemptName(at), string(phase), attemptTook(at, phase, now), ageText(now.Sub(at.Started)), historyText(at),
+		}})
 	}
-	return b.String()
+	return t.flush()
 }
 
-// executionText describes how an attempt was executed or a mark was made.
+// executionText says when and by whom an attempt or a mark was made, and how large its
+// output is.
 func executionText(at ledger.Attempt) string {
-	text := ownerText(at.Owner)
-	if at.Number > 0 && !at.Ended.IsZero() {
-		text += ", took " + max(0, at.Ended.Sub(at.Started)).Round(time.Millisecond).String()
-	}
+	text := stamp(at.Started) + " " + ownerText(at.Owner)
 	if at.Number > 0 || at.OutputBytes > 0 {
 		text += ", output " + outputText(at)
 	}
@@ -88,9 +81,9 @@ func changesSince(was, is ledger.Attempt) []string {
 // fit into one.
 func foldChange(c difference) []string {
 	text := changeText(c, ":")
-	if old, new, ok := c.values(); ok && len(historyIndent)+len([]rune(text)) > historyWidth {
+	if old, new, ok := c.values(); ok && len("ATTEMPT")+columnGap+cells(text) > historyWidth {
 		name := escape(c.Name) + ": "
-		return []string{name + "was " + old, strings.Repeat(" ", len([]rune(name))) + "now " + new}
+		return []string{name + "was " + old, strings.Repeat(" ", cells(name)) + "now " + new}
 	}
 	return []string{text}
 }
@@ -147,6 +140,9 @@ func historyText(at ledger.Attempt) string {
 
 func outputText(at ledger.Attempt) string {
 	text := fmt.Sprintf("%d bytes", at.OutputBytes)
+	if !at.OutputRemoved.IsZero() {
+		return text + ", removed on " + stamp(at.OutputRemoved)
+	}
 	for _, fault := range []struct {
 		set  bool
 		text string

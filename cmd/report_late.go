@@ -2,8 +2,6 @@ package cmd
 
 import (
 	"context"
-	"fmt"
-	"strings"
 
 	"idem/ledger"
 )
@@ -35,17 +33,4 @@ func viewLate(late []ledger.Attempt) []lateView {
 		views = append(views, lateView{v.RunID, v.State, v.Reason, v.ExitCode, v.Signal, v.EndedAt, v.Host})
 	}
 	return views
-}
-
-// lateText lists the outcomes that came too late, below the history.
-func lateText(late []ledger.Attempt) string {
-	if len(late) == 0 {
-		return ""
-	}
-	var b strings.Builder
-	b.WriteString("\nOutcomes that came after the key was taken over:\n")
-	for _, at := range late {
-		fmt.Fprintf(&b, "  %s  %s, ended %s on %s\n", at.RunID, outcomeText(at), stamp(at.Ended), escape(at.Owner.Host))
-	}
-	return b.String()
 }

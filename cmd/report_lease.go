@@ -3,6 +3,10 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"idem/ledger"
@@ -121,12 +125,19 @@ func leaseFailure(res runner.Result, call runner.Call) *failure {
 }
 
 // sharedHints is ledgerHints for a shared ledger. place is that of the error, "" if it is
-// not known. It reports false for an error that is not about the server.
-func (f *failure) sharedHints(place string) bool {
+// not known, and hint is that of the error, or "". It reports false for an error that is not
+// about the server.
+func (f *failure) sharedHints(place, hint string) bool {
+	if hint == "" && drivers.IsShared(place) && f.siteHints() {
+		return true
+	}
 	switch err := f.err; {
+	case hint != "":
+		f.hint("%s", hint)
 	case errors.Is(err, ledger.ErrFailedOver):
 		f.detail("keys that succeeded shortly before may be forgotten; nothing new is started").
-			hintLedger("when the lost keys are settled, or none are lost", "confirm")
+			hint("settle each lost key first, such as: idem mark done KEY").
+			hintLedger("when the lost keys are settled, or none are lost, as the owner of the tables", "confirm")
 	case errors.Is(err, ledger.ErrUnreachable):
 		f.hintLedger("to see what is wrong", "check")
 	case !drivers.IsShared(place):
@@ -145,6 +156,30 @@ func (f *failure) sharedHints(place string) bool {
 		f.hint("restore the database from a backup; see docs/recovery.md")
 	default:
 		return false
+	}
+	return true
+}
+
+// siteHints is ledgerHints for an error of the files that this host has for a shared ledger. It
+// reports false for another error.
+func (f *failure) siteHints() bool {
+	const state = "all calls on this host that share keys must use the same directory: STATE_DIRECTORY chooses it"
+	var fault *ledger.Fault
+	switch {
+	case errors.As(f.err, &fault) && fault.Kind == ledger.FaultOwner && fault.Content == ledger.ContentOther:
+		f.hint("%s", state)
+	case errors.As(f.err, &fault):
+		_ = f.faultHints(fault, "")
+		f.hints = slices.DeleteFunc(f.hints, func(h hint) bool { return strings.Contains(h.flags, "--ledger") })
+		if len(f.hints) == 0 {
+			f.hint("%s", state)
+		}
+	case !errors.As(f.err, new(*fs.PathError)) && !errors.As(f.err, new(*os.SyscallError)):
+		return false
+	case errors.Is(f.err, ledger.ErrFull):
+		f.hint("free space on this host, then call again")
+	default:
+		f.hint("%s", state)
 	}
 	return true
 }

@@ -32,6 +32,7 @@ type attemptView struct {
 	Redacted   bool    `json:"output_redacted"`
 	Stored     bool    `json:"output_stored"`
 	OutputSize int64   `json:"output_bytes"`
+	RemovedAt  *string `json:"output_removed_at"` // by idem gc or idem ledger repair
 	Host       string  `json:"host"`
 	PID        int     `json:"pid"`
 	User       string  `json:"user"`
@@ -65,6 +66,7 @@ func viewAttempt(a ledger.Attempt, state string) attemptView {
 	v := attemptView{
 		RunID: a.RunID, Attempt: a.Number, State: state, Stored: !a.NoOutput, OutputSize: a.OutputBytes,
 		Truncated: a.Truncated || a.Incomplete, Incomplete: a.Incomplete, Redacted: a.Redacted,
+		StartedAt: viewTime(a.Started), EndedAt: viewTime(a.Ended), RemovedAt: viewTime(a.OutputRemoved),
 		Host: validText(a.Owner.Host), PID: a.Owner.PID, User: validText(a.Owner.User), Note: validText(a.Note),
 	}
 	if a.Reason != "" {
@@ -77,11 +79,7 @@ func viewAttempt(a ledger.Attempt, state string) attemptView {
 		v.Signal = ptr(signalName(a.Signal))
 	}
 	if !a.Started.IsZero() {
-		v.StartedAt = ptr(a.Started.UTC().Format(time.RFC3339Nano))
 		v.AgeSeconds = ptr(max(0, int64(time.Since(a.Started).Seconds())))
-	}
-	if !a.Ended.IsZero() {
-		v.EndedAt = ptr(a.Ended.UTC().Format(time.RFC3339Nano))
 	}
 	return v
 }
@@ -223,3 +221,11 @@ func (m *meta) close() {
 }
 
 func ptr[T any](v T) *T { return &v }
+
+// viewTime returns a time in JSON, null for one that is not known.
+func viewTime(t time.Time) *string {
+	if t.IsZero() {
+		return nil
+	}
+	return ptr(eventTime(t))
+}

@@ -151,7 +151,7 @@ func (m *startHinter) cannotRun(start *proc.StartError) {
 	file := start.File
 	info, err := os.Stat(file)
 	if err != nil {
-		if !strings.Contains(m.argv[0], "/") { // a directory cannot be searched, so the program may not exist
+		if !strings.Contains(m.argv[0], "/") && start.File != "" { // a directory cannot be searched, so the program may not exist
 			m.notFound()
 		}
 		return

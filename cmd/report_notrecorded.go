@@ -14,6 +14,12 @@ import (
 // records below it, and steps or items that are called like it.
 func notRecordedFailure(ctx context.Context, l ledger.Ledger, id ledger.ID) error {
 	f := fail(exitError, "nothing is recorded under key %s%s in namespace %s", quote(id.Key), inWindow(id), quote(id.Namespace))
+	if s, ok := l.(ledger.Store); ok && missing(ctx, l) {
+		f.detail("there is no ledger at %s", quote(s.Place()))
+		for _, other := range otherPlaces(s.Place()) {
+			f.hint("%s", other)
+		}
+	}
 	mutexes, err := mutexesOf(ctx, l, id)
 	if err != nil {
 		return err
@@ -39,6 +45,9 @@ func notRecordedFailure(ctx context.Context, l ledger.Ledger, id ledger.ID) erro
 		} else {
 			f.hintFor(other, "the record in namespace "+quote(other.Namespace), "show")
 		}
+	}
+	if len(f.hints) == 0 {
+		f.hints = similarHints(ctx, l, id)
 	}
 	return f
 }

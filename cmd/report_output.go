@@ -64,10 +64,23 @@ func lacksTexts(a ledger.Attempt, k runner.Lacks) (texts [][2]string) {
 	if k.Redacted {
 		texts = append(texts, [2]string{"is redacted", "secrets were removed from it"})
 	}
+	if k.Removed {
+		texts = append(texts, [2]string{"was removed", removedText(a)})
+	}
 	if k.NotStored {
 		texts = append(texts, [2]string{"was not stored", fmt.Sprintf("--no-store or --max-output 0 was given; %d bytes are missing", a.OutputBytes)})
 	}
 	return texts
+}
+
+// removedText says when the output of an attempt was removed. An attempt that was read before the
+// removal does not know.
+func removedText(a ledger.Attempt) string {
+	at := "just now"
+	if !a.OutputRemoved.IsZero() {
+		at = "on " + stamp(a.OutputRemoved)
+	}
+	return fmt.Sprintf("%s; it had %d bytes", at, a.OutputBytes)
 }
 
 // lacksNames returns names for the same differences, for scripts.
@@ -76,7 +89,7 @@ func lacksNames(k runner.Lacks) []string {
 	for _, l := range []struct {
 		set  bool
 		name string
-	}{{k.Stdout, "stdout_cut"}, {k.Stderr, "stderr_cut"}, {k.Incomplete, "incomplete"}, {k.Redacted, "redacted"}, {k.NotStored, "not_stored"}, {k.Unknown, "unknown"}, {k.Files, "files"}} {
+	}{{k.Stdout, "stdout_cut"}, {k.Stderr, "stderr_cut"}, {k.Incomplete, "incomplete"}, {k.Redacted, "redacted"}, {k.NotStored, "not_stored"}, {k.Unknown, "unknown"}, {k.Removed, "removed"}, {k.Files, "files"}} {
 		if l.set {
 			names = append(names, l.name)
 		}
@@ -170,19 +183,22 @@ func inexactFailure(err error, k runner.Lacks) *failure {
 		why = append(why, map[string]string{
 			"stdout_cut": "stdout was cut", "stderr_cut": "stderr was cut", "incomplete": "its last lines may be missing",
 			"redacted": "secrets were removed from it", "not_stored": "it was not stored", "unknown": "it was marked by hand, without the output of the command",
-			"files": "what it appended to a file is not recorded",
+			"removed": "it was removed", "files": "what it appended to a file is not recorded",
 		}[name])
 	}
 	f := (&failure{code: exitLedger, err: err, details: why}).
 		detail("the command is done and was not run again")
 	if step := (*stepValueError)(nil); errors.As(err, &step) {
-		if k.Unknown { // "forget" would repeat an effect that the user has seen
+		if k.Unknown || k.Removed { // "forget" would repeat an effect that the user has seen
 			return f.hintFor(step.id, "if the script does not use its output", "mark", "done", "--force", "--stdout-file", "/dev/null").
 				hint("if it does, give that command the output of the step: --stdout-file FILE")
 		}
 		return f.hintFlags("if the script does not use its output", "--replay none").
 			hintFor(step.id, "to see the recorded output", "logs").
 			hintFor(step.id, "to run the step again at the next call, with a new IDEM_TOKEN", "forget")
+	}
+	if k.Removed {
+		return f.hintUnflagged("to have the recorded status without the output", "--exact")
 	}
 	return f.hintUnflagged("to get the recorded output", "--exact")
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"idem/ledger"
+	"idem/ledger/drivers"
 )
 
 // ledgerHints adds hints on how to repair an error of the ledger, one line for each
@@ -17,20 +18,20 @@ import (
 func (f *failure) ledgerHints() *failure {
 	var fault *ledger.Fault
 	var at *ledger.Error
-	place := ""
+	place, hint := "", ""
 	if errors.As(f.err, &at) {
-		place = at.Place
+		place, hint = at.Place, at.Hint
 	}
-	if f.sharedHints(place) {
+	if f.sharedHints(place, hint) {
 		return f
 	}
 	switch err := f.err; {
 	case errors.As(err, &fault):
 		return f.faultHints(fault, place)
 	case errors.Is(err, ledger.ErrCorrupt):
-		return f.hint("restore the whole directory from a backup; see docs/recovery.md").startOver(place)
+		return f.hintLedger("to see what is damaged", "check").hintRestore("docs/recovery.md has the ways without a backup")
 	case errors.Is(err, ledger.ErrOldVersion):
-		return f.hint("use the version of idem that wrote it").startOver(place)
+		return f.hint("use the version of idem that wrote it")
 	case errors.Is(err, ledger.ErrVersion):
 		return f.hint("use the newer version of idem")
 	case errors.Is(err, ledger.ErrFull):
@@ -101,16 +102,58 @@ func (f *failure) faultHints(fault *ledger.Fault, place string) *failure {
 	case ledger.FaultMutex:
 		return f.detail("no record is affected").
 			hintRun("while no command with a mutex runs, make all mutexes free", "sqlite3 %s 'delete from mutexes'", path)
-	case ledger.FaultNoDatabase:
-		return f.hint("restore the whole directory from a backup; see docs/recovery.md").startOver(place)
-	case ledger.FaultLostCommits, ledger.FaultBadWitness:
-		if fault.Kind == ledger.FaultLostCommits {
-			f.detail("ledger.db-wal was removed or damaged, or ledger.db is an older copy")
+	case ledger.FaultKept:
+		kept := filepath.Join(filepath.Dir(filepath.Dir(fault.Path)), filepath.Base(fault.Path)+".damaged")
+		return f.detail("the file may be legible, and say how the command ended").
+			hintRun("then, so that the key counts as interrupted and can be settled", "mv %s %s", path, shellQuote(kept))
+	case ledger.FaultOutputGone:
+		return f.detail("the record is intact, and the command does not run again").
+			hintLedger("to record that outputs are gone, so that replays go on without them", "repair").
+			hint("%s", replayNone)
+	case ledger.FaultOutput:
+		f.detail("the record is intact, and the command does not run again")
+		if filepath.Base(filepath.Dir(fault.Path)) == "output" {
+			f.hintRun("if the output may be lost, move it away, then call idem ledger repair", "mv %s %s", path, shellQuote(filepath.Join(place, filepath.Base(fault.Path)+".damaged")))
 		}
-		return f.hint("restore the whole directory from a backup; see docs/recovery.md").
-			hintRun("or, while no command runs, accept the loss; lost keys run again", "cp /dev/null %s", path)
+		return f.hint("%s", replayNone)
+	case ledger.FaultMoved:
+		if fault.Moved == "" {
+			return f.hint("read its mark: %s", fault.Path)
+		}
+		return f.movedHints(filepath.Dir(fault.Path), fault.Moved)
+	case ledger.FaultMoveLost:
+		return f.detail("nothing was removed at the old place").
+			hint("if its disk is not mounted, mount it, and make the same move again; see docs/recovery.md")
+	case ledger.FaultUnfinished:
+		if fault.Moved == "" {
+			return f.hint("make the copy again, at the same place")
+		}
+		return f.hintRun("to complete it", "idem --ledger %s ledger move %s", shellQuote(fault.Moved), shellQuote(filepath.Dir(fault.Path)))
+	case ledger.FaultNoDatabase:
+		return f.hintRestore("without a backup, all keys are lost and run again; see docs/recovery.md")
+	case ledger.FaultLostCommits:
+		return f.detail("ledger.db-wal was removed or damaged, or ledger.db is an older copy").
+			hintLedger("to see what else is damaged", "check").
+			hintRestore("without a backup, the lost keys run again; see docs/recovery.md")
+	case ledger.FaultBadWitness:
+		return f.hintLedger("to see what else is damaged", "check").
+			hintRestore("docs/recovery.md has the way without a backup")
 	}
 	return f
+}
+
+// movedHints is faultHints for a ledger that was moved from one directory to another one. A call
+// at a new place without a ledger would begin an empty one, so no line to paste leads there.
+func (f *failure) movedHints(from, to string) *failure {
+	switch {
+	case drivers.Found(from):
+		return f.detail("the move was cut off").
+			hintRun("to complete it", "idem --ledger %s ledger move %s", shellQuote(from), shellQuote(to))
+	case drivers.Found(to):
+		return f.hintFlags("", "--ledger "+shellQuote(to))
+	}
+	return f.detail("there is no ledger now").
+		hint("if its disk is not mounted, mount it, and call again; see docs/recovery.md")
 }
 
 // deniedHints is ledgerHints for a ledger that this user may not read, write or
@@ -131,12 +174,13 @@ func (f *failure) deniedHints(place string) *failure {
 	return f.hint("choose another place with --ledger DIR or IDEM_LEDGER")
 }
 
-// startOver adds the hint for a user without a backup.
-func (f *failure) startOver(place string) *failure {
-	if place == "" {
-		return f
-	}
-	return f.hintRun("or, while no command runs, start over; every key runs again", "mv %s %s", shellQuote(place), shellQuote(place+".old"))
+// replayNone is about a call whose recorded output cannot be replayed.
+const replayNone = "idem run with --replay none replays the exit status alone"
+
+// hintRestore adds the hint for a user with a backup, and says what another one has to know. A
+// line to paste that gives up records is in docs/recovery.md only: it makes keys run again.
+func (f *failure) hintRestore(without string) *failure {
+	return f.addHint(hint{text: "to restore a backup, while nothing runs", how: "restore", words: []string{"BACKUP", "--replace"}}).hint("%s", without)
 }
 
 // userID is the ID of this user, as a word for a shell. A container may have no name

@@ -23,7 +23,7 @@ type hint struct {
 	about *ledger.ID // the record that the command names; nil: there is no command
 	words []string   // the name of the command and its flags, except those for the record
 	line  string     // another command, as a line for a shell
-	how   string     // the HOW of a call of idem ledger about the ledger of this call
+	how   string     // a command below idem ledger, about the ledger of this call; words follow it
 	flags string     // flags that the call lacks
 	call  bool       // whether the hint is about flags of the call
 }
@@ -39,7 +39,7 @@ func flagAdvice(when, flags string) hint { return hint{text: when, flags: flags,
 // after the flags. A flag at the end of a call with a command is an argument of the
 // command.
 func flagsPlace(c *cobra.Command, args []string) string {
-	switch name := c.Name(); {
+	switch name := pathOf(c); {
 	case len(args) == 0:
 	case name == "check" && !c.Flags().Changed("key") && c.ArgsLenAtDash() != 0:
 		return "before the key"
@@ -121,6 +121,12 @@ func (f *failure) withoutFlagHints() *failure {
 	return f
 }
 
+// withoutLedgerHint drops the hint with the call of idem ledger that has failed.
+func (f *failure) withoutLedgerHint(how string) *failure {
+	f.hints = slices.DeleteFunc(f.hints, func(h hint) bool { return h.how == how })
+	return f
+}
+
 // ledgerPath says how this call found its ledger. A command in a hint repeats it, so
 // the command finds the same record from another shell.
 type ledgerPath struct {
@@ -180,9 +186,15 @@ func (h hint) commandLine(path func() ledgerPath) string {
 		return h.line
 	}
 	r := path()
-	words := []string{"idem", "ledger", h.how}
+	words := append([]string{"idem", "ledger", h.how}, h.words...)
+	if len(h.words) > 0 { // the argument is not the ledger
+		return shellLine(append(words, r.flags(defaultNamespace)...))
+	}
 	if place, err := placeOf(r.ledger, r.getenv); err == nil {
 		words = append(words, publicURL(place))
+	}
+	if r.trust && !r.shared() {
+		words = append(words, "--trust-place")
 	}
 	return shellLine(words)
 }

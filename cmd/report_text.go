@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -178,6 +179,9 @@ func marshalWith(v any, set func(*json.Encoder)) ([]byte, error) {
 	set(enc)
 	if err := enc.Encode(v); err != nil {
 		return nil, err
+	}
+	if !slices.ContainsFunc(b.Bytes(), func(c byte) bool { return c >= 0x7f }) {
+		return b.Bytes(), nil // encoding/json has escaped the rest
 	}
 	var out bytes.Buffer
 	for _, r := range b.String() {

@@ -1,12 +1,11 @@
 package cmd
 
 import (
-	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"idem/ledger"
@@ -15,10 +14,6 @@ import (
 const (
 	// maxSteps is how many steps of each run and step idem show prints without --all.
 	maxSteps = 50
-	// maxItems is how many items of a batch idem show looks at to find the slowest.
-	maxItems = 10_000
-	// maxNamed is how many failures and slow items idem show names.
-	maxNamed = 10
 	// barWidth is the length of a bar that stands for all of the time of the parent.
 	barWidth = 20
 )
@@ -151,39 +146,48 @@ func talliesOf(ctx context.Context, l ledger.Ledger, parents ...ledger.ID) (map[
 	return all, nil
 }
 
-// text returns the tree as a table, "" for an empty one. total is the time of the parent.
-func (t stepTree) text(total time.Duration) string {
+// write writes the tree as a table, nothing for an empty one. total is the time of the parent.
+func (t stepTree) write(to io.Writer, width int, total time.Duration) error {
 	if len(t.nodes) == 0 {
-		return ""
+		return nil
 	}
-	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "\nSTEP\tSTATE\tATTEMPTS\tTOOK\tSHARE")
-	t.rows(w, "", total)
-	_ = w.Flush() // into memory
-	lines := strings.Split(b.String(), "\n")
-	for i := range lines {
-		lines[i] = strings.TrimRight(lines[i], " ")
+	if _, err := io.WriteString(to, "\n"); err != nil {
+		return err
 	}
-	return strings.Join(lines, "\n")
+	table := &screenTable{to: to, width: width, whole: true, columns: []column{
+		{"STATE", false, always},
+		{"ATTEMPTS", true, always},
+		{"TOOK", true, always},
+		{"SHARE", false, filled},
+		{"STEP", false, always},
+	}}
+	if err := t.rows(table, "", total); err != nil {
+		return err
+	}
+	return table.flush()
 }
 
-func (t stepTree) rows(w *tabwriter.Writer, indent string, total time.Duration) {
+func (t stepTree) rows(table *screenTable, indent string, total time.Duration) error {
 	for _, n := range t.nodes {
+		phase, name := n.rec.Phase(), indent+escape(n.name)
+		texts := []string{string(phase), fmt.Sprint(n.rec.Attempts), tookText(n.took), bar(n.took, total), name}
 		switch {
-		case n.rec.Phase() == ledger.PhaseBatch:
-			fmt.Fprintf(w, "%s\t%s\t\t\t%s\n", indent+escape(n.name), ledger.PhaseBatch, tallyText(n.counts))
-			continue
+		case phase == ledger.PhaseBatch:
+			texts[1], texts[2], texts[3], texts[4] = "", "", "", name+"  "+tallyText(n.counts)
 		case n.missed > 0:
-			fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", indent+escape(n.name), n.rec.Phase(), n.rec.Attempts, tookText(n.took), fmt.Sprintf("not run in attempt %d", n.missed))
-		default:
-			fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", indent+escape(n.name), n.rec.Phase(), n.rec.Attempts, tookText(n.took), bar(n.took, total))
+			texts[3] = fmt.Sprintf("not run in attempt %d", n.missed)
 		}
-		n.steps.rows(w, indent+"  ", n.took)
+		if err := table.add(screenRow{texts: texts}); err != nil {
+			return err
+		}
+		if err := n.steps.rows(table, indent+"  ", n.took); err != nil {
+			return err
+		}
 	}
-	if len(t.left) > 0 {
-		fmt.Fprintf(w, "%s(and %s, which --all shows)\n", indent, tallyText(t.left))
+	if len(t.left) == 0 {
+		return nil
 	}
+	return table.add(screenRow{texts: []string{"", "", "", "", fmt.Sprintf("%s(and %s, which --all shows)", indent, tallyText(t.left))}})
 }
 
 // tookText returns a duration as idem show prints it.
@@ -245,61 +249,4 @@ func (t stepTree) views() []stepView {
 		views = append(views, v)
 	}
 	return views
-}
-
-// batchText returns what idem show prints about the items of a batch.
-func batchText(ctx context.Context, l ledger.Ledger, batch ledger.Record) (string, error) {
-	tallies, err := talliesOf(ctx, l, batch.ID)
-	if err != nil {
-		return "", err
-	}
-	counts, all := tallies[batch.ID], 0
-	for _, n := range counts {
-		all += n
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "\nitems: %s\n", tallyText(counts))
-	below := ledger.Filter{Namespace: batch.ID.Namespace, Under: batch.ID}
-	if counts[ledger.PhaseFailed] > 0 {
-		failed := below
-		failed.Phase, failed.Limit = ledger.PhaseFailed, maxNamed
-		records, err := ledger.Collect(l.List(ctx, failed))
-		if err != nil {
-			return "", err
-		}
-		if err := itemTable(&b, l, "\nLAST FAILURES", records, func(cur ledger.Attempt) string {
-			return outcomeText(cur) + ", " + stamp(cur.Started)
-		}); err != nil {
-			return "", err
-		}
-	}
-	if all == 0 || all > maxItems {
-		return b.String(), nil
-	}
-	records, err := ledger.Collect(l.List(ctx, below))
-	if err != nil {
-		return "", err
-	}
-	slices.SortStableFunc(records, func(a, b ledger.Record) int { return cmp.Compare(timeOf(b.Current), timeOf(a.Current)) })
-	records = records[:min(len(records), maxNamed)]
-	err = itemTable(&b, l, "\nSLOWEST", records, func(cur ledger.Attempt) string { return tookText(timeOf(cur)) })
-	return b.String(), err
-}
-
-// itemTable writes a table of items with a text about the current attempt of each. For an item
-// whose key is a hash, it has the item, and the hash below it.
-func itemTable(b *strings.Builder, l ledger.Ledger, title string, records []ledger.Record, text func(ledger.Attempt) string) error {
-	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, title)
-	for _, rec := range records {
-		item, ok, err := readItem(l, rec)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(w, "  %s\t%s\n", escape(cut(item)), text(rec.Current))
-		if name, hashed := nameOf(rec); hashed && ok {
-			fmt.Fprintf(w, "\t%s\n", name)
-		}
-	}
-	return w.Flush() // into memory
 }

@@ -10,7 +10,6 @@ import (
 	"golang.org/x/term"
 
 	"idem/redact"
-	"idem/runner"
 )
 
 // ui prints idem's own messages. stdout belongs to the command, or to the data that a
@@ -43,9 +42,6 @@ type ui struct {
 	flagsPlace     string            // where hints tell to add flags, such as "to the call"
 }
 
-// streams are idem's own stdout and stderr.
-func (u *ui) streams() runner.Streams { return runner.Streams{Stdout: u.stdout, Stderr: u.stderr} }
-
 // The marks of lines.
 const (
 	errorMark   = ""
@@ -77,7 +73,11 @@ func oneLine(text string) string {
 // fail prints an error with its details and hints.
 func (u *ui) fail(f *failure) {
 	u.sayFailure(errorMark, f)
-	for _, h := range f.hints {
+	u.hints(f.hints)
+}
+
+func (u *ui) hints(list []hint) {
+	for _, h := range list {
 		u.hint(h)
 	}
 }

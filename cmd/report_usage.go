@@ -12,9 +12,10 @@ import (
 	"idem/hashkey"
 )
 
-// noCommand returns the failure of a call whose first word is not a command of idem.
-// If a program has that name, the user probably meant idem run with the program.
-func noCommand(args []string) error {
+// noCommand returns the failure of a call whose first word is not a command of idem. flags are
+// those before that word. If a program has that name, the user probably meant idem run with the
+// program.
+func noCommand(flags, args []string) error {
 	f := usage("unknown command %s", quoteWord(args[0]))
 	names := []string{"help"}
 	for _, c := range commands {
@@ -31,7 +32,32 @@ func noCommand(args []string) error {
 	if !slices.Equal(hashkey.Mask(args), args) { // a pasted masked line would run another command
 		comment = "# "
 	}
-	return f.hint("to run it once per key: %sidem run --key KEY -- %s", comment, commandLine(args))
+	run := slices.Concat([]string{"idem", "run"}, flags, []string{"--key", "KEY", "--"})
+	return f.hint("to run it once per key: %s%s %s", comment, shellLine(run), commandLine(args))
+}
+
+// withoutCommand is the RunE of a command with commands below it, for a call that names no
+// such command.
+func withoutCommand(c *cobra.Command, args []string) error {
+	var names []string
+	for _, sub := range c.Commands() {
+		names = append(names, sub.Name())
+	}
+	last := len(names) - 1
+	list := strings.Join(names[:last], ", ") + " or " + names[last]
+	switch {
+	case len(args) == 0 && c.Flags().NFlag() == 0:
+		return c.Help()
+	case len(args) == 0:
+		return usage("%s requires a command", c.CommandPath()).detail("it is one of %s", list)
+	case args[0] == "":
+		return usage("the command of %s is empty: a variable may be unset", c.CommandPath())
+	}
+	f := usage("%s does not know %s", c.CommandPath(), quoteWord(args[0])).detail("it knows %s", list)
+	if name := closest(args[0], names); name != "" {
+		f.hint("did you mean: %s %s", c.CommandPath(), name)
+	}
+	return f
 }
 
 // checkCommandLine refuses a call of idem run without a command.
@@ -52,15 +78,8 @@ func flagFailure(c *cobra.Command, err error) error {
 	var lacks *pflag.ValueRequiredError
 	f := usage("%v", err)
 	switch {
-	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "":
-		name := unknown.GetSpecifiedName()
-		f = usage("unknown flag --%s", name).hintNear(c, name)
 	case errors.As(err, &unknown):
-		f = usage("unknown flag -%s", unknown.GetSpecifiedName())
-		if all := unknown.GetSpecifiedShortnames(); len(all) > 1 {
-			name, _, _ := strings.Cut(all, "=")
-			f.detail("in -%s", all).hintNear(c, name)
-		}
+		f = unknownFlag(c, unknown)
 	case errors.As(err, &lacks):
 		f = usage("--%s requires a value", lacks.GetSpecifiedName())
 	case errors.As(err, &invalid):
@@ -76,11 +95,36 @@ func flagFailure(c *cobra.Command, err error) error {
 	return f.hint("to see the flags: %s --help", c.CommandPath())
 }
 
+// unknownFlag returns the failure for a flag that a command does not have.
+func unknownFlag(c *cobra.Command, unknown *pflag.NotExistError) *failure {
+	name, all := unknown.GetSpecifiedName(), unknown.GetSpecifiedShortnames()
+	if p := c.Parent(); p != nil && p.HasParent() { // it has the flags of the commands below it
+		flag := p.Flags().Lookup(name)
+		if all != "" {
+			flag = p.Flags().ShorthandLookup(name)
+		}
+		for _, other := range p.Commands() {
+			if flag != nil && other.Flags().Lookup(flag.Name) != nil {
+				return usage("%s takes no --%s", c.CommandPath(), flag.Name).detail("it is a flag of %s", other.CommandPath())
+			}
+		}
+	}
+	if all == "" {
+		return usage("unknown flag --%s", name).hintNear(c, name)
+	}
+	f := usage("unknown flag -%s", name)
+	if len(all) > 1 {
+		long, _, _ := strings.Cut(all, "=")
+		f.detail("in -%s", all).hintNear(c, long)
+	}
+	return f
+}
+
 // hintNear adds the flag of a command that name is probably a misspelling of.
 func (f *failure) hintNear(c *cobra.Command, name string) *failure {
 	var names []string
 	c.Flags().VisitAll(func(fl *pflag.Flag) {
-		if !fl.Hidden {
+		if !fl.Hidden || c.HasSubCommands() { // see takeFlagsBelow
 			names = append(names, fl.Name)
 		}
 	})

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -67,10 +68,13 @@ func (w *waiting) busy(b *ledger.BusyError, runs bool) {
 }
 
 // unsettled prints the note for a key that idem wait waits for.
-func (w *waiting) unsettled(rec ledger.Record) {
+func (w *waiting) unsettled(ctx context.Context, l ledger.Ledger, rec ledger.Record) {
 	switch rec.Phase() {
 	case ledger.PhaseNone:
-		w.say("waiting for key %s: it has not run yet", keyShown(rec))
+		first := !w.printed
+		if w.say("waiting for key %s: it has not run yet", keyShown(rec)) && first {
+			w.ui.hints(similarHints(ctx, l, rec.ID))
+		}
 	case ledger.PhaseRetry:
 		w.say("waiting for key %s: the next call will run it again", keyShown(rec))
 	default:

@@ -33,8 +33,18 @@ func Main(args []string) int {
 	if status, helper := proc.Helper(args); helper {
 		return status
 	}
+	completion := completionOf(args)
+	if completion != nil {
+		args = completion.words
+	}
 	becomeSibling(args)
 	a := newApp(args)
+	if completion != nil {
+		if unfit == nil {
+			a.complete(completion)
+		}
+		return exitOK
+	}
 	var end ending
 	if unfit != nil {
 		end = failureEnding(&failure{code: exitLedger, err: unfit})
@@ -63,15 +73,17 @@ type app struct {
 	now        func() time.Time
 	ledger     string // of --ledger
 	trustPlace bool   // of --trust-place
+	look       bool   // leave a ledger in a directory as it is, also one of an earlier version
 	// connectTimeout is that of --connect-timeout.
 	connectTimeout duration
 	namespace      string  // of --namespace
 	name           string  // the NAME of idem step
 	answer         *answer // of idem run --json; else nil
+	pager          pager
 }
 
 func newApp(args []string) *app {
-	a := &app{args: args, now: time.Now, ui: ui{stdout: os.Stdout, stderr: os.Stderr, flagsPlace: "to the call"}}
+	a := &app{args: args, now: time.Now, ui: ui{stdout: resultStdout(), stderr: os.Stderr, flagsPlace: "to the call"}}
 	a.ui.ledgerPath = sync.OnceValue(a.ledgerPath)
 	return a
 }
@@ -81,7 +93,7 @@ func newApp(args []string) *app {
 func (a *app) execute() ending {
 	root := a.command(commandName(a.args))
 	root.SetArgs(a.words())
-	out := &stickyWriter{to: a.ui.stdout}
+	out := &stickyWriter{ui: &a.ui}
 	root.SetOut(out)
 	root.SetErr(a.ui.stderr)
 	err := a.checkValues(root)
@@ -91,7 +103,7 @@ func (a *app) execute() ending {
 	if err == nil {
 		err = out.err
 	}
-	return endingOf(err)
+	return endingOf(a.endPager(err))
 }
 
 const rootLong = `idem runs a command once per key and remembers the result.
@@ -105,46 +117,95 @@ const rootExample = `  idem run --key deploy:prod:8471 -- ./deploy.sh
   idem list
   idem show deploy:prod:8471`
 
-// commandName returns the name of the command that is the first of args, "" if the
-// first is not a command.
-func commandName(args []string) string {
-	for _, c := range commands {
-		if len(args) > 0 && args[0] == c.name {
-			return c.name
+// commandIndex returns the index of the first of args that is neither a flag of every command nor its
+// value. If the line names a command, it is that word.
+func commandIndex(args []string) int {
+	at := 0
+	for at < len(args) {
+		switch name, _, joined := strings.Cut(args[at], "="); name {
+		case "--ledger", "--namespace", "--connect-timeout":
+			if !joined {
+				at++
+			}
+		case "--trust-place":
+		default:
+			return at
 		}
+		at++
+	}
+	return len(args)
+}
+
+// commandName returns the name of the command of a command line, "" if it has none.
+func commandName(args []string) string {
+	at := commandIndex(args)
+	if at < len(args) && slices.ContainsFunc(commands, func(c command) bool { return c.name == args[at] }) {
+		return args[at]
 	}
 	return ""
 }
 
-// command is a command of idem.
+// command is a command of idem, or one below it.
 type command struct {
-	name string
-	make func(*app) *cobra.Command
+	name  string
+	group string // in the list of commands
+	make  func(*app) *cobra.Command
+	below []command
 }
 
-// commands are all commands but help.
+// The groups of commands.
+const (
+	groupRun    = "Run"
+	groupLook   = "Look"
+	groupSettle = "Settle"
+	groupLedger = "Ledger"
+	groupOther  = "Other"
+
+	groupAny    = "For any ledger"
+	groupLocal  = "For a ledger in a directory (PostgreSQL has pg_dump instead)"
+	groupShared = "For a ledger at a URL"
+)
+
+// commands are all commands but help. Those of a group follow each other.
 var commands = []command{
-	{"run", (*app).runCommand},
-	{"step", (*app).stepCommand},
-	{"each", (*app).eachCommand},
-	{"check", (*app).checkCommand},
-	{"explain", (*app).explainCommand},
-	{"key", (*app).keyCommand},
-	{"token", (*app).tokenCommand},
-	{"wait", (*app).waitCommand},
-	{"list", (*app).listCommand},
-	{"show", (*app).showCommand},
-	{"logs", (*app).logsCommand},
-	{"forget", (*app).forgetCommand},
-	{"mark", (*app).markCommand},
-	{"ledger", (*app).ledgerCommand},
-	{"completion", (*app).completionCommand},
-	{"version", (*app).versionCommand},
+	{"run", groupRun, (*app).runCommand, nil},
+	{"step", groupRun, (*app).stepCommand, nil},
+	{"each", groupRun, (*app).eachCommand, nil},
+	{"list", groupLook, (*app).listCommand, nil},
+	{"show", groupLook, (*app).showCommand, nil},
+	{"logs", groupLook, (*app).logsCommand, nil},
+	{"stats", groupLook, (*app).statsCommand, nil},
+	{"check", groupLook, (*app).checkCommand, nil},
+	{"explain", groupLook, (*app).explainCommand, nil},
+	{"wait", groupLook, (*app).waitCommand, nil},
+	{"report", groupLook, (*app).reportCommand, nil},
+	{"mark", groupSettle, (*app).markCommand, nil},
+	{"forget", groupSettle, (*app).forgetCommand, nil},
+	{"gc", groupLedger, (*app).gcCommand, nil},
+	{"ledger", groupLedger, (*app).ledgerCommand, []command{
+		{"path", groupAny, (*app).ledgerPathCommand, nil},
+		{"check", groupAny, (*app).ledgerCheckCommand, nil},
+		{"export", groupAny, (*app).ledgerExportCommand, nil},
+		{"import", groupAny, (*app).ledgerImportCommand, nil},
+		{"repair", groupLocal, (*app).ledgerRepairCommand, nil},
+		{"backup", groupLocal, (*app).ledgerBackupCommand, nil},
+		{"restore", groupLocal, (*app).ledgerRestoreCommand, nil},
+		{"move", groupLocal, (*app).ledgerMoveCommand, nil},
+		{"init", groupShared, (*app).ledgerInitCommand, nil},
+		{"confirm", groupShared, (*app).ledgerConfirmCommand, nil},
+		{"sync", groupShared, (*app).ledgerSyncCommand, nil},
+		{"upgrade", groupShared, (*app).ledgerUpgradeCommand, nil},
+	}},
+	{"doctor", groupLedger, (*app).doctorCommand, nil},
+	{"key", groupOther, (*app).keyCommand, nil},
+	{"token", groupOther, (*app).tokenCommand, nil},
+	{"completion", groupOther, (*app).completionCommand, nil},
+	{"version", groupOther, (*app).versionCommand, nil},
 }
 
 // skipsSoundCheck are the commands that open no files but those of the ledger, or that
 // call checkSound themselves.
-var skipsSoundCheck = []string{"run", "step", "list", "show", "token", "version", "completion", "help", "idem"}
+var skipsSoundCheck = []string{"run", "step", "list", "show", "token", "version", "completion", "help", ""}
 
 // checkSound refuses a call where Go's runtime would end the process at the first file
 // or timer: under a tiny limit or in a sandbox.
@@ -173,12 +234,12 @@ func (a *app) command(only string) *cobra.Command {
 			}
 			a.beginAnswer(c, nil)
 			a.ui.flagsPlace = flagsPlace(c, args)
-			for _, name := range []string{"ledger", "namespace", "meta-file", "key", "tz", "at", "day-start", "probe", "verify", "stdout-file"} {
+			for _, name := range []string{"ledger", "namespace", "meta-file", "key", "tz", "at", "day-start", "probe", "verify", "stdout-file", "since", "until", "output", "html"} {
 				if f := c.Flags().Lookup(name); f != nil && f.Changed && f.Value.String() == "" {
 					return usage("--%s is empty: a variable may be unset", name)
 				}
 			}
-			if !slices.Contains(skipsSoundCheck, c.Name()) {
+			if !slices.Contains(skipsSoundCheck, pathOf(c)) {
 				return checkSound()
 			}
 			return nil
@@ -188,18 +249,24 @@ func (a *app) command(only string) *cobra.Command {
 				return a.print("idem " + version() + "\n")
 			}
 			if len(args) > 0 {
-				return noCommand(args)
+				return noCommand(a.args[:commandIndex(a.args)], args)
 			}
-			return a.print(manual(c, true))
+			if c.Flags().NFlag() > 0 { // its value may be the command, if that of an unset variable is missing
+				return usage("a command is missing after the flags").hint("to see the commands: idem --help")
+			}
+			return a.printPage(manual(c, true))
 		},
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		if c == root && len(a.args) > 0 && !strings.HasPrefix(a.args[0], "-") {
-			return noCommand(a.args)
+		if at := commandIndex(a.args); c == root && at < len(a.args) && !strings.HasPrefix(a.args[at], "-") {
+			return noCommand(a.args[:at], a.args[at:])
 		}
 		var unknown *pflag.NotExistError
 		if c.Name() == "help" && errors.As(err, &unknown) && topicOf(unknown.GetSpecifiedName()) != "" {
-			return a.print(topicHelp(c.Root(), topicOf(unknown.GetSpecifiedName())))
+			return a.printPage(topicHelp(c.Root(), topicOf(unknown.GetSpecifiedName())))
+		}
+		if words := c.Flags().Args(); c != root && c.HasSubCommands() && len(words) > 0 {
+			return withoutCommand(c, words)
 		}
 		a.beginAnswer(c, a.args)
 		return flagFailure(c, err)
@@ -213,17 +280,48 @@ func (a *app) command(only string) *cobra.Command {
 	flags.Var(&a.connectTimeout, "connect-timeout", "try for `DURATION` to reach a shared ledger")
 	flags.Lookup("connect-timeout").Hidden = true // idem help shared has it; it would widen each page
 	namespaceFlag(flags, &a.namespace, "use the keys of namespace `NAME` (IDEM_NAMESPACE; default \""+defaultNamespace+"\")")
-	for _, c := range commands {
-		if only == "" || only == c.name {
-			root.AddCommand(c.make(a))
-		}
-	}
+	a.add(root, commands, only)
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpFunc(func(c *cobra.Command, args []string) {
+		a.page()
 		_, _ = io.WriteString(c.OutOrStdout(), manual(c, wantsShort(args))) // Main checks for errors
 	})
 	root.SetHelpCommand(a.helpCommand())
 	return root
+}
+
+// add adds the commands of a table below c, or only the one with a name.
+func (a *app) add(c *cobra.Command, table []command, only string) {
+	for _, one := range table {
+		if only != "" && only != one.name {
+			continue
+		}
+		sub := one.make(a)
+		c.AddCommand(sub)
+		a.add(sub, one.below, "")
+	}
+	if c.HasParent() {
+		takeFlagsBelow(c)
+	}
+}
+
+// takeFlagsBelow lets the flags of the commands below c come before their names.
+func takeFlagsBelow(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		sub.Flags().VisitAll(func(f *pflag.Flag) {
+			if c.Flag(f.Name) == nil {
+				early := *f
+				early.Hidden = true
+				c.Flags().AddFlag(&early)
+			}
+		})
+	}
+}
+
+// pathOf returns the words that name a command, such as "ledger check", "" for idem itself.
+func pathOf(c *cobra.Command) string {
+	_, path, _ := strings.Cut(c.CommandPath(), " ")
+	return path
 }
 
 func namespaceFlag(f *pflag.FlagSet, value *string, usage string) {

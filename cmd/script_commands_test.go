@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -43,6 +44,14 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"start":  scriptCmd(2, cmdStart),
 	"signal": scriptCmd(2, cmdSignal),
 	"end":    scriptCmd(2, cmdEnd),
+	// schema NAME FILE: checks that the JSON of the file is as docs/schema/NAME.json says, and
+	// has no other fields. With lines/NAME, each line is JSON.
+	"schema": scriptCmd(2, cmdSchema),
+	// screen COLUMNS END program args...: runs the program on a terminal of this width, checks
+	// how it ends, and writes what the terminal shows to the file screen.
+	"screen": scriptCmd(3, cmdScreen),
+	// fits COLUMNS FILE: checks that no line is wider.
+	"fits": scriptCmd(2, cmdFits),
 	// waitfile FILE...: waits until the files exist.
 	"waitfile": scriptCmd(1, cmdWaitfile),
 	// waitline REGEXP FILE: waits until a line of the file matches.
@@ -121,7 +130,7 @@ func cmdRefused(ts *testscript.TestScript, args []string) {
 	lines := strings.Split(text, "\n")
 	for len(lines) > 1 && strings.HasPrefix(lines[0], "idem: note: waiting for ") { // these come before the refusal
 		lines = lines[1:]
-		for len(lines) > 1 && messageKind(lines[0]) == "detail" {
+		for len(lines) > 1 && slices.Contains([]string{"detail", "hint"}, messageKind(lines[0])) {
 			lines = lines[1:]
 		}
 	}
@@ -155,10 +164,11 @@ func (j scriptJobs) kill() {
 	}
 }
 
-// scriptStartEnv are the variables that a program in the background gets.
+// scriptStartEnv are the variables that a program in the background or on a terminal gets.
 var scriptStartEnv = []string{
 	"WORK", "PATH", "HOME", "XDG_STATE_HOME", "STATE_DIRECTORY", "TMPDIR", "TZ", "GORACE",
-	"IDEM_LEDGER", "IDEM_NAMESPACE", "IDEM_TEST_REMIND", "PGPASSFILE",
+	"IDEM_LEDGER", "IDEM_NAMESPACE", "IDEM_TEST_REMIND", "PGPASSFILE", "IDEM_PAGER", "PAGER", "LESS",
+	"TERM", "COLUMNS", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE",
 }
 
 func cmdStart(ts *testscript.TestScript, args []string) {
@@ -167,6 +177,25 @@ func cmdStart(ts *testscript.TestScript, args []string) {
 	if all[name] != nil {
 		ts.Fatalf("got a running job %s, want another name", name)
 	}
+	stdout, err := os.Create(ts.MkAbs(name + ".out"))
+	ts.Check(err)
+	defer stdout.Close()
+	stderr, err := os.Create(ts.MkAbs(name + ".err"))
+	ts.Check(err)
+	defer stderr.Close()
+	c := scriptProgram(ts, argv)
+	c.Stdout, c.Stderr = stdout, stderr
+	ts.Check(c.Start())
+	j := &scriptJob{c, make(chan struct{})}
+	go func() {
+		_ = c.Wait() // cmdEnd reads the ProcessState
+		close(j.ended)
+	}()
+	all[name] = j
+}
+
+// scriptProgram returns a program that testscript itself does not run.
+func scriptProgram(ts *testscript.TestScript, argv []string) *exec.Cmd {
 	// The lookup uses the script's PATH, which begins with the test's own
 	// programs.
 	path := argv[0]
@@ -178,26 +207,14 @@ func cmdStart(ts *testscript.TestScript, args []string) {
 			}
 		}
 	}
-	stdout, err := os.Create(ts.MkAbs(name + ".out"))
-	ts.Check(err)
-	defer stdout.Close()
-	stderr, err := os.Create(ts.MkAbs(name + ".err"))
-	ts.Check(err)
-	defer stderr.Close()
 	c := exec.Command(path, argv[1:]...)
-	c.Dir, c.Stdout, c.Stderr = ts.MkAbs("."), stdout, stderr
+	c.Dir = ts.MkAbs(".")
 	for _, name := range scriptStartEnv {
 		if v := ts.Getenv(name); v != "" {
 			c.Env = append(c.Env, name+"="+v)
 		}
 	}
-	ts.Check(c.Start())
-	j := &scriptJob{c, make(chan struct{})}
-	go func() {
-		_ = c.Wait() // cmdEnd reads the ProcessState
-		close(j.ended)
-	}()
-	all[name] = j
+	return c
 }
 
 func scriptJobNamed(ts *testscript.TestScript, name string) *scriptJob {
@@ -281,19 +298,24 @@ var scriptMasks = []struct {
 	{"HASH", regexp.MustCompile(`\b([0-9a-f]{12}|[0-9a-f]{16}|[0-9a-f]{32}|[0-9a-f]{64})\b`)},
 	{"by USER@HOST (pid PID)", regexp.MustCompile(`by \S+@\S+ \(pid \d+\)`)},
 	{"USER@HOST:PID", regexp.MustCompile(`\S+@\S+:\d+\b`)},
-	{"fence:  N", regexp.MustCompile(`fence: +\d+`)}, // hosts share the numbers
+	{"fence: N", regexp.MustCompile(`fence: +\d+`)},               // hosts share the numbers
+	{"  TOOK  AGO", regexp.MustCompile(` +[0-9.]+m?s +\d+s ago`)}, // of idem list on a terminal, and of idem show
+	{"-  AGO", regexp.MustCompile(`- +\d+s ago`)},
+	{"${1}…$2", regexp.MustCompile(`(?m)(\S{3})\S*…\S*(\S{3})$`)}, // by how much depends on the other columns
 	{"took TIME", regexp.MustCompile(`took [0-9.]+m?s`)},
 	{"  ", regexp.MustCompile(` {2,}`)}, // columns
 }
 
 func cmdMasked(ts *testscript.TestScript, args []string) {
 	text := ts.ReadFile(args[0])
-	for _, m := range scriptMasks {
-		text = m.of.ReplaceAllString(text, m.mask)
-	}
 	if place := ts.Getenv("IDEM_LEDGER"); drivers.IsShared(place) { // as if it were the usual directory
 		text = regexp.MustCompile(`(?m)^lease: .*\n`).ReplaceAllString(text, "")
+		text = regexp.MustCompile(`IDEM_FENCE=\d+`).ReplaceAllString(text, "IDEM_FENCE=1") // keys share the numbers
+		text = regexp.MustCompile(`passfile=[^&\s]*&`).ReplaceAllString(text, "")          // comes from PGPASSFILE
 		text = strings.NewReplacer(ts.Getenv("PLACE_WORD"), "$WORK/ledger", place, "$WORK/ledger").Replace(text)
+	}
+	for _, m := range scriptMasks {
+		text = m.of.ReplaceAllString(text, m.mask)
 	}
 	text = strings.ReplaceAll(text, ts.Getenv("WORK"), "$WORK")
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(text), 0o666))

@@ -22,7 +22,11 @@ import (
 // are succeeded, failed, interrupted, and running until the end of the script. An ITEM
 // 1..N stands for N items, and one that begins with go: has the escapes of a Go string.
 func cmdItems(ts *testscript.TestScript, args []string) {
-	l, err := drivers.Open(ts.Getenv("IDEM_LEDGER"), drivers.Options{LocalBase: filepath.Join(ts.Getenv("STATE_DIRECTORY"), "idem")})
+	place := ts.Getenv("IDEM_LEDGER")
+	if shared, p := scriptShared(ts); p != nil {
+		place = p.inside(shared)
+	}
+	l, err := drivers.Open(place, drivers.Options{LocalBase: filepath.Join(ts.Getenv("STATE_DIRECTORY"), "idem")})
 	ts.Check(err)
 	batch := ledger.ID{Namespace: "default", Key: args[0]}
 	recordBatch(ts, l, batch)

@@ -20,6 +20,7 @@ type scriptPlace interface {
 	look(place string) (map[string]string, error) // describes what is recorded
 	has(place, text string) (bool, error)         // whether any row has a text
 	damage(place string) error                    // changes a byte of each large output
+	inside(place string) string                   // the same ledger, without the environment of the script
 }
 
 // scriptPlaceKey is for the scriptPlace of a script.

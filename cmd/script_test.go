@@ -20,8 +20,12 @@ import (
 )
 
 // TestMain makes this binary idem and child as well. Both are real processes,
-// because idem may end by a signal.
+// because idem may end by a signal. The command items makes attempts in a shared ledger, so
+// this binary is their keeper too.
 func TestMain(m *testing.M) {
+	if status, asked := drivers.Keeper(os.Args[1:]); asked {
+		os.Exit(status)
+	}
 	testscript.Main(m, map[string]func(){
 		"idem":  func() { os.Exit(cmd.Main(os.Args[1:])) },
 		"child": func() { os.Exit(childMain(os.Args[1:])) },
@@ -30,13 +34,14 @@ func TestMain(m *testing.M) {
 
 const scriptDir = "testdata/script"
 
-// TestScript runs each script of testdata/script with a separate ledger, which
+// TestScript runs the scripts of testdata/script, each with a separate ledger, which
 // does not exist at first. A question about the output, records and exit status
 // of a command line belongs in a script. Scripts use the commands of testscript
-// and of script_commands_test.go, and the program child.
+// and of script_commands_test.go, and the program child. TestSharedScripts runs them
+// with a shared ledger.
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
-		Dir:                 scriptDir,
+		Files:               scriptsWithout(t, "# shared ledger only: "),
 		UpdateScripts:       testkit.Updating(), // rewrites the files that cmp compares
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -44,6 +49,24 @@ func TestScript(t *testing.T) {
 		Cmds:                scriptCommands,
 		Condition:           scriptCondition,
 	})
+}
+
+// scriptsWithout returns the scripts that do not begin with a mark. A script runs with
+// every kind of ledger, unless its first line is "# local ledger only: WHY" or "# shared
+// ledger only: WHY".
+func scriptsWithout(t *testing.T, mark string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(scriptDir, "*.txtar"))
+	testMust(t, err)
+	files = slices.DeleteFunc(files, func(file string) bool {
+		b, err := os.ReadFile(file)
+		testMust(t, err)
+		return strings.HasPrefix(string(b), mark)
+	})
+	if len(files) == 0 {
+		t.Fatal("got no scripts, want some")
+	}
+	return files
 }
 
 // TestSiblingAtEntry runs the script about siblings by the released program, which becomes the
@@ -67,6 +90,7 @@ func TestSiblingAtEntry(t *testing.T) {
 //	[root]          the scripts run as root
 //	[shared]        the program has the shared ledger
 //	[postgres]      the ledger of the scripts is a shared one, see shared_scripts_test.go
+//	[password]      its server requires a password
 //	[unshare:FLAG]  unshare(1) works here with the flag
 func scriptCondition(name string) (bool, error) {
 	switch name {
@@ -74,13 +98,13 @@ func scriptCondition(name string) (bool, error) {
 		return os.Geteuid() == 0, nil
 	case "shared":
 		return drivers.Shared, nil
-	case "postgres":
+	case "postgres", "password":
 		return false, nil
 	}
 	if flag, ok := strings.CutPrefix(name, "unshare:"); ok {
 		return exec.Command("unshare", flag, "true").Run() == nil, nil
 	}
-	return false, fmt.Errorf("got the condition %s, want root, shared, postgres or unshare:FLAG", name)
+	return false, fmt.Errorf("got the condition %s, want root, shared, postgres, password or unshare:FLAG", name)
 }
 
 // scriptSetup gives a script its directories, and a ledger that does not exist yet.

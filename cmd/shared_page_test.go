@@ -3,50 +3,138 @@
 package cmd_test
 
 import (
-	"path/filepath"
+	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 
-	"idem/ledger/postgres/pgtest"
+	"idem/internal/testkit"
 )
 
-// TestSharedPageDone runs the example of docs/shared.md for a command that records its success
-// in its transaction. Its call is repeated, and killed after the commit.
-func TestSharedPageDone(t *testing.T) {
-	t.Parallel()
-	f := sharedDirect(t)
-	place, err := f.newLedger(t)
-	if err != nil {
-		t.Fatal(err)
+// once runs the examples of commands that record their success in their transaction. The call
+// of each is repeated, and one is killed after the commit.
+func (k *pageBox) once() {
+	k.t.Helper()
+	k.execute("create role app login")
+	k.login("app")
+	k.paste(k.nextBlock("sh").text) // init --grant-done
+	k.paste(`psql -q postgres://idem_owner@db.example/ops -c 'create table payment (order_id text, amount integer)' -c 'grant insert on payment to app'`)
+	_, script, _ := strings.Cut(k.nextBlock("sh").text, "\n") // without #!
+	k.script("pay.sh", strings.Replace(k.of(script), "exec psql", "psql", 1)+"[ ! -e kill ] || kill -9 $PPID")
+	k.write("pay.sql", k.nextBlock("sql").text)
+	call := "export IDEM_LEDGER=postgres://ci@db.example/ops\n" + k.nextBlock("sh").text
+	k.paste("ORDER=1\n" + call)
+	k.write("kill", "")
+	k.runRecipe(k.of("ORDER=2\n" + call))
+	for _, order := range []string{"1", "2"} {
+		k.paste("ORDER=" + order + "\n" + call)
 	}
-	_, schema, _ := strings.Cut(place, "schema=")
-	schema, _, _ = strings.Cut(schema, "&")
-	f.server.Exec(t, "create table "+schema+".payment (order_id text, amount integer)")
-	f.server.Exec(t, "grant select, insert on "+schema+".payment to "+pgtest.CI)
-	k := newRecipeBox(t, nil)
-	k.setenv("IDEM_LEDGER", place)
-	k.setenv("STATE_DIRECTORY", k.path("state"))
-	for i, kv := range k.env {
-		if path, ok := strings.CutPrefix(kv, "PATH="); ok {
-			k.env[i] = "PATH=" + k.dir + ":" + binary() + ":" + filepath.Join(path)
+	python := k.of(k.nextBlock("python").text)
+	k.write("pay.py", python)
+	k.write("main.go", "package main\n\nimport (\n\t\"context\"\n\t\"os\"\n\t\"strconv\"\n\n\t\"github.com/jackc/pgx/v5\"\n)\n\nfunc main() {\n"+
+		"\tctx, order := context.Background(), os.Args[1]\n\tdb, err := pgx.Connect(ctx, os.Args[2])\n\tif err != nil {\n\t\tpanic(err)\n\t}\n"+
+		strings.Replace(k.nextBlock("go").text, "err :=", "err =", 1)+"\tif err != nil {\n\t\tpanic(err)\n\t}\n}\n")
+	build := exec.Command("go", "build", "-o", k.path("pay-go"), k.path("main.go"))
+	if out, err := build.CombinedOutput(); err != nil {
+		k.t.Fatalf("the example in Go: %v\n%s", err, out)
+	}
+	programs := map[string]string{"3": "./pay-go 3 postgres://app@db.example/ops"}
+	if k.sh("/usr/bin/python3 -c 'import psycopg'").code == 0 {
+		programs["4"] = "/usr/bin/python3 pay.py 4"
+	} else {
+		k.t.Run("psycopg", func(t *testing.T) { testkit.Missing(t, "psycopg (Debian package python3-psycopg)") })
+	}
+	want := "1 2"
+	for order, program := range programs {
+		for range 2 {
+			k.paste("export IDEM_LEDGER=postgres://ci@db.example/ops\nidem run --key pay:" + order + " -- " + program)
 		}
 	}
-	of := strings.NewReplacer("postgres://app@db.example/ops", "'"+f.server.URL(pgtest.CI, pgtest.Database, "")+"'",
-		"idem.done", schema+".done", "into payment", "into "+schema+".payment")
-	k.write("pay.sql", of.Replace(pageBlock(t, sharedPage, "select idem.done(:")))
-	_, script, _ := strings.Cut(of.Replace(pageBlock(t, sharedPage, "exec psql")), "\n") // without #!
-	k.script("pay.sh", strings.Replace(script, "exec psql", "psql", 1)+"[ ! -e kill ] || kill -9 $PPID")
-	call := pageBlock(t, sharedPage, "-- ./pay.sh")
-	rows := func() string {
-		return f.server.Query(t, "select string_agg(order_id, ' ' order by order_id) from "+schema+".payment")
+	for _, order := range []string{"3", "4"} {
+		if programs[order] != "" {
+			want += " " + order
+		}
 	}
-	for range 2 {
-		k.wantStatus(k.runRecipe("ORDER=1\n"+call), 0)
+	rows := `psql -Atc "select string_agg(order_id, ' ' order by order_id) from payment" postgres://idem_owner@db.example/ops`
+	if got := k.paste(rows).out; got != want+"\n" {
+		k.t.Errorf("got rows of the orders %s, want %s", got, want)
 	}
-	k.write("kill", "")
-	k.runRecipe("ORDER=2\n" + call)
-	k.wantStatus(k.runRecipe("ORDER=2\n"+call), 0)
-	if got := rows(); got != "1 2" {
-		t.Errorf("got rows of the orders %s, want 1 2", got)
+	killed := `psql -Atc "select reason from idem.record where key = 'pay:2'" postgres://idem_owner@db.example/ops`
+	if got := k.paste(killed).out; got != "transaction\n" {
+		k.t.Errorf("the killed call: got the reason %q, want transaction", got)
+	}
+}
+
+// elsewhere runs the example for another database: SQLite in place of MySQL. The call is killed
+// after the commit and, for another order, before it.
+func (k *pageBox) elsewhere() {
+	k.t.Helper()
+	k.script("mysql", `[ "$1 $2 $4" = "-N -e shop" ] || exit 9
+exec sqlite3 -bail shop.db "$3"`)
+	k.write("shop.sql", k.nextBlock("sql").text+"create table payment (order_id text);\n")
+	k.wantStatus(k.sh("sqlite3 -bail shop.db <shop.sql"), 0)
+	_, script, _ := strings.Cut(k.nextBlock("sh").text, "\n") // without #!
+	k.script("charged.sh", script)
+	k.script("pay.sh", `[ "$(cat kill)" != "$1 before" ] || { rm kill; kill -9 $PPID; exit; }
+sqlite3 -bail shop.db "begin; insert into idem_token values ('$IDEM_TOKEN'); insert into payment values ('$1'); commit"
+[ "$(cat kill)" != "$1 after" ] || { rm kill; kill -9 $PPID; }`)
+	call := "export IDEM_LEDGER=postgres://ci@db.example/ops\n" + strings.Replace(k.nextBlock("sh").text, "pay:", "elsewhere:", 1)
+	for _, kill := range []string{"5 before", "6 after"} {
+		order := "ORDER=" + kill[:1] + "\n"
+		k.write("kill", kill)
+		k.wantStatus(k.runRecipe(k.of(order+call)), 137)
+		k.waitUntil("the keeper gives the key back", func() bool { return k.runRecipe(k.of(order+call)).code != 75 })
+		k.paste(order + call)
+	}
+	if got := k.sh("sqlite3 shop.db 'select group_concat(order_id) from payment'").out; got != "5,6\n" {
+		k.t.Errorf("got the payments %q, want 5 and 6 once", got)
+	}
+}
+
+// inline runs the commands in the text of the page.
+func (k *pageBox) inline() {
+	k.t.Helper()
+	seen := map[string]bool{}
+	for _, m := range regexp.MustCompile("`(idem [a-z]+ [^`]*(?:URL|KEY)[^`]*)`").FindAllStringSubmatch(readFile(k.t, sharedPage), -1) {
+		if !seen[m[1]] {
+			k.paste("export IDEM_LEDGER=postgres://ci@db.example/ops\n" +
+				strings.NewReplacer("URL", "postgres://idem_owner@db.example/ops", "KEY", "tls").Replace(m[1]))
+		}
+		seen[m[1]] = true
+	}
+	if len(seen) < 4 {
+		k.t.Errorf("got the commands %v, want at least 4", seen)
+	}
+}
+
+// TestSharedRecipes runs recipes of docs/recipes.md that several hosts may share on a shared
+// ledger.
+func TestSharedRecipes(t *testing.T) {
+	testkit.Slow(t, "recipes on a server")
+	blocks := readBlocks(t, "../docs/recipes.md")
+	f := sharedDirect(t)
+	for _, section := range []string{
+		"A backup, once per day", "One deploy at a time for each target", "Three jobs at once, a migration alone", "A webhook that is delivered twice",
+		"A payment, with the provider's help", "A result that can disappear", "A mail or a ping about the outcome", "An order that may be cancelled",
+	} {
+		t.Run(section, func(t *testing.T) {
+			t.Parallel()
+			if recipes[section] == nil {
+				t.Fatalf("got no recipe %q, want one", section)
+			}
+			var own []block
+			for _, b := range blocks {
+				if b.section == section {
+					own = append(own, b)
+				}
+			}
+			k := newRecipeBox(t, own)
+			place, err := f.newLedger(t)
+			testMust(t, err)
+			k.ledger = place
+			k.setenv("IDEM_LEDGER", place)
+			k.setenv("STATE_DIRECTORY", k.path("state"))
+			recipes[section](k)
+		})
 	}
 }

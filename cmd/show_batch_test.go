@@ -18,8 +18,8 @@ func TestShowOfABatch(t *testing.T) {
 	makeBatch(t, b)
 	text := b.wantStatus(b.run("show", "k"), 0).out
 	for _, want := range []string{
-		"state:        batch\n", "command:      ./send.sh '{}'\n", "  the template of a batch\n", "\nitems: 12 succeeded, 1 failed\n",
-		"\nLAST FAILURES\n  bad  exited with status 3, ", "\nSLOWEST\n",
+		"state:     batch\n", "command:   ./send.sh '{}'\n", "  the template of a batch\n", "\nitems: 12 succeeded, 1 failed\n",
+		"\nLAST FAILURES\nSTARTED  HOW                   ITEM\n", "\nSLOWEST\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("got\n%s\nwant in it %q", text, want)

@@ -20,7 +20,7 @@ for key in success failure again signal timeout final forgotten forgotten2 done 
 	truncated noout redacted nostore sidefile probed retried interrupted; do
 	ask show --json "$key"
 	ask explain --json --key "$key" -- other command
-	ask check --json --key "$key" -- other command
+	ask check --key "$key" -- other command
 	ask token "$key"
 	sum logs "$key"
 	sum logs --stderr "$key"
