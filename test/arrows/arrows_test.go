@@ -35,14 +35,17 @@ type rule struct {
 // rooms has the rule of each package.
 var rooms = []rule{
 	{".", []string{"cmd", "internal/entry"}},
-	{"cmd", []string{"runner", "batch", "items", "inputs", "proc", "hashkey", "redact", "sidefile", "ledger", "ledger/none", "ledger/drivers"}},
+	{"cmd", []string{"runner", "batch", "items", "inputs", "jobs", "report", "proc", "hashkey", "redact", "sidefile", "ledger", "ledger/none", "ledger/drivers", "transfer"}},
 	{"runner", []string{"ledger", "proc", "redact", "sidefile", "internal/fdio"}},
 	{"batch", []string{"runner", "items", "ledger", "proc", "internal/fdio"}},
 	{"items", []string{"hashkey", "internal/lenprefix"}},
 	{"proc", []string{"internal/failpoint", "internal/fdio", "internal/rawsig"}},
 	{"inputs", []string{"hashkey", "internal/lenprefix"}},
+	{"jobs", []string{"ledger", "hashkey"}},
+	{"report", []string{"jobs", "ledger", "hashkey"}},
 	{"hashkey", []string{"internal/lenprefix"}},
 	{"redact", nil},
+	{"transfer", []string{"hashkey", "ledger"}},
 	{"sidefile", []string{"ledger"}},
 	{"ledger", nil},
 	{"ledger/spool", []string{"ledger", "internal/fdio"}},
@@ -50,18 +53,20 @@ var rooms = []rule{
 	{"ledger/drivers", []string{"ledger", "ledger/sqlite", "ledger/postgres", "ledger/postgres/dsn"}},
 	{"ledger/localdir", []string{"ledger", "internal/failpoint"}},
 	{"ledger/filelock", []string{"ledger", "ledger/localdir", "internal/lenprefix"}},
+	{"ledger/mutex", []string{"ledger"}},
 	{"ledger/survey", []string{"ledger", "ledger/filelock", "internal/lenprefix"}},
-	{"ledger/sqlite", []string{"ledger", "ledger/spool", "ledger/localdir", "ledger/filelock", "ledger/survey", "internal/combine", "internal/failpoint", "internal/lenprefix"}},
-	{"ledger/postgres", []string{"ledger", "ledger/spool", "ledger/localdir", "ledger/filelock", "ledger/survey", "ledger/postgres/dsn", "ledger/postgres/wire", "internal/detach", "internal/failpoint", "internal/lenprefix"}},
+	{"ledger/sqlite", []string{"ledger", "ledger/spool", "ledger/localdir", "ledger/filelock", "ledger/mutex", "ledger/survey", "internal/combine", "internal/failpoint", "internal/lenprefix", "internal/poll"}},
+	{"ledger/postgres", []string{"ledger", "ledger/spool", "ledger/localdir", "ledger/filelock", "ledger/mutex", "ledger/survey", "ledger/postgres/dsn", "ledger/postgres/wire", "internal/detach", "internal/failpoint", "internal/lenprefix", "internal/poll"}},
 	{"ledger/postgres/dsn", nil},
 	{"ledger/postgres/wire", []string{"internal/combine"}},
 	{"ledger/postgres/pgtest/...", []string{"ledger/postgres/pgtest/...", "internal/testkit"}},
-	{"ledger/ledgertest", []string{"ledger", "ledger/spool"}}, // for tests only, see unwanted
+	{"ledger/ledgertest", []string{"ledger", "ledger/spool", "internal/lenprefix"}}, // for tests only, see unwanted
 	{"internal/combine", nil},
 	{"internal/detach", nil},
 	{"internal/entry", nil},
 	{"internal/rawsig", nil},
 	{"internal/lenprefix", nil},
+	{"internal/poll", nil},
 	{"internal/fdio", nil},
 	{"internal/failpoint", nil},   // without the build tag failpoint it does nothing
 	{"internal/testkit", nil},     // for tests only, see unwanted

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// Each step of the walk in docs/ARCHITECTURE.md names functions that exist in the
-// files that it names, and there are no more than 20 steps.
+// docs/ARCHITECTURE.md names functions that exist in the files that it names. Its walk has no
+// more than 20 steps.
 func TestWalkNamesFunctions(t *testing.T) {
 	const root = "../.."
 	page, err := os.ReadFile(filepath.Join(root, "docs/ARCHITECTURE.md"))
@@ -24,9 +24,9 @@ func TestWalkNamesFunctions(t *testing.T) {
 	if steps := regexp.MustCompile(`(?m)^\d+\. `).FindAllString(walk, -1); len(steps) == 0 || len(steps) > 20 {
 		t.Errorf("got a walk of %d steps, want 1 to 20", len(steps))
 	}
-	named := regexp.MustCompile("`([a-z/_]+\\.go)`\\s+`([A-Za-z]+)`").FindAllStringSubmatch(walk, -1)
-	if len(named) < 20 {
-		t.Errorf("got %d functions, want at least 20", len(named))
+	named := regexp.MustCompile("`([a-z/_]+\\.go)`\\s+`([A-Za-z]+)`").FindAllStringSubmatch(string(page), -1)
+	if len(named) < 30 {
+		t.Errorf("got %d functions, want at least 30", len(named))
 	}
 	for _, m := range named {
 		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, m[1]), nil, parser.SkipObjectResolution)

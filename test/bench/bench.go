@@ -106,7 +106,7 @@ func measure(o *options) (*result, error) {
 // prepare finds or installs the contenders and the tools, and makes the environment.
 func (b *bench) prepare(idem string) (err error) {
 	b.result = result{Schema: schema, Date: time.Now().UTC().Truncate(time.Second), Machine: rig.Describe(b.dir, b.options.idem), Quick: b.quick, Realtime: b.realtime}
-	if b.downloads, err = newDownloads(b.dir, idem, !b.quick); err != nil {
+	if b.downloads, err = newDownloads(b.dir, idem, !b.quick && b.work != sharedWork); err != nil {
 		return err
 	}
 	if b.meter, err = newMeter(b.dir); err != nil {

@@ -112,6 +112,32 @@ func TestForgetfulProgramIsFound(t *testing.T) {
 	}
 }
 
+// rash is idem whose gc also forgets a key that it was not told to forget.
+const rash = `#!/bin/sh
+if [ "$1" = gc ]; then
+	key=$("$REAL_PROGRAM" list --state succeeded 'keep:*' | head -n 1 | cut -f 1)
+	[ -z "$key" ] || "$REAL_PROGRAM" forget "$key"
+fi
+exec "$REAL_PROGRAM" "$@"
+`
+
+func TestRashProgramIsFound(t *testing.T) {
+	testkit.Slow(t, "a part of chaos runs, with --quick")
+	dir := t.TempDir()
+	idem, err := rig.Build(".", filepath.Join(dir, "idem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("REAL_PROGRAM", idem)
+	program := filepath.Join(dir, "rash")
+	if err := os.WriteFile(program, []byte(rash), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := run(t, "--quick", "--idem", program, "collect"); err == nil || !strings.Contains(out, "\nsecond effects that no removal explains: key ") {
+		t.Errorf("got error %v, want second effects in\n%s", err, out)
+	}
+}
+
 // The part triggers finds a program that shares every result, and one that runs each
 // call.
 func TestUnfreshProgramsAreFound(t *testing.T) {

@@ -17,6 +17,8 @@ import (
 	"slices"
 	"time"
 
+	"idem/test/chaos/collect"
+	"idem/test/chaos/copies"
 	"idem/test/chaos/damage"
 	"idem/test/chaos/full"
 	"idem/test/chaos/kill"
@@ -44,6 +46,7 @@ var children = map[string]func(args []string) int{
 	"resume-command":  resume.Command,
 	"resume-script":   resume.Script,
 	"trigger-command": triggers.Command,
+	"collect-command": collect.Command,
 	"group-leader":    power.GroupLeader,
 	"shared-host":     hosts.Agent,
 	"shared-command":  shared.Command,
@@ -66,6 +69,8 @@ var parts = []part{
 	{rig.Part{Name: "each-kill", What: "SIGKILL of idem each, its commands and both, while two calls share a list"}, resume.Each},
 	{rig.Part{Name: "step-kill", What: "SIGKILL of idem run, idem step and their commands, while two calls run a script of steps"}, resume.Step},
 	{rig.Part{Name: "steps", What: "SIGKILL of idem at every point at which the ledger is in another state"}, steps.Run},
+	{rig.Part{Name: "copies", What: "SIGKILL of idem ledger backup at random times, while callers use the ledger"}, copies.Run},
+	{rig.Part{Name: "collect", What: "SIGKILL of idem gc at random times, while callers use the ledger"}, collect.Run},
 	{rig.Part{Name: "power", What: "power cuts of the ledger's disk"}, power.Run},
 	{rig.Part{Name: "full", What: "a disk that fills up and empties at random times"}, full.Run},
 	{rig.Part{Name: "damage", What: "the files of a ledger flipped, overwritten, truncated and deleted"}, damage.Run},

@@ -47,7 +47,7 @@ func TestPages(t *testing.T) {
 func figures(t *testing.T, edit *strings.Replacer) string {
 	t.Helper()
 	dir := t.TempDir()
-	for _, name := range []string{"chaos.jsonl", "load.jsonl", "bench.json"} {
+	for _, name := range []string{"chaos.jsonl", "load.jsonl", "bench.json", "bench-shared.json"} {
 		b, err := os.ReadFile(filepath.Join("testdata", name))
 		if err != nil {
 			t.Fatal(err)

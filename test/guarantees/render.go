@@ -150,8 +150,8 @@ func (r *runs) overview() string {
 		if v.Seconds != 0 {
 			minutes = digits(v.Seconds / 60)
 		}
-		if name == "bench" && ok {
-			verdict = r.met()
+		if b := r.benches[name]; b != nil {
+			verdict = b.met()
 		}
 		if said := r.fault(name); said != "" {
 			verdict = said
@@ -170,7 +170,7 @@ func (r *runs) minutes() string {
 	return digits(math.Round(all))
 }
 
-// machines returns the kinds of machine that the runs used.
+// machines returns the kinds of machine that the runs used, as a list, or "".
 func (r *runs) machines() string {
 	var kinds []string
 	for _, name := range expected {
@@ -178,7 +178,11 @@ func (r *runs) machines() string {
 			kinds = append(kinds, v.Machine.Kind())
 		}
 	}
-	return strings.Join(kinds, "; ")
+	var list strings.Builder
+	for _, kind := range kinds {
+		list.WriteString("- " + kind + "\n")
+	}
+	return list.String()
 }
 
 // alarm returns, in bold, the parts without a successful full run, or "".
@@ -202,14 +206,14 @@ func (r *runs) alarm() string {
 	return "**Not proved by a full run: " + strings.Join(faults, "; ") + ".**"
 }
 
-// demands returns the table of the demands on speed.
-func (r *runs) demands() string {
-	if r.bench == nil {
-		return r.fault("bench")
+// demands returns the table of the demands on speed of a part.
+func (r *runs) demands(name string) string {
+	if r.benches[name] == nil {
+		return r.fault(name)
 	}
 	var b strings.Builder
 	b.WriteString("| figure | demand | measured | |\n| --- | --- | --: | --- |")
-	for _, d := range r.bench.Demands {
+	for _, d := range r.benches[name].Demands {
 		limit, verdict := "at most "+digits(d.Most), d.Verdict
 		if d.Least != 0 && d.Least == d.Most {
 			limit = "exactly " + digits(d.Least)
@@ -231,8 +235,8 @@ func (r *runs) demands() string {
 
 // measured returns the figure of a demand, or "" if no run has measured it.
 func (r *runs) measured(what string) string {
-	if r.bench != nil {
-		for _, d := range r.bench.Demands {
+	if b := r.benches["bench"]; b != nil {
+		for _, d := range b.Demands {
 			if d.What == what && (d.Verdict == "met" || d.Verdict == "missed") {
 				return digits(d.Figure)
 			}
@@ -242,22 +246,22 @@ func (r *runs) measured(what string) string {
 }
 
 // met returns the number of demands that are met.
-func (r *runs) met() string {
+func (b *bench) met() string {
 	n := 0
-	for _, d := range r.bench.Demands {
+	for _, d := range b.Demands {
 		if d.Verdict == "met" {
 			n++
 		}
 	}
-	return fmt.Sprintf("%d of %d demands met", n, len(r.bench.Demands))
+	return fmt.Sprintf("%d of %d demands met", n, len(b.Demands))
 }
 
 // milliseconds returns the median time of a row of the bench for a kind of work.
 func (r *runs) milliseconds(row, work, op string) string {
-	if r.bench == nil {
+	if r.benches["bench"] == nil {
 		return r.fault("bench")
 	}
-	for _, w := range r.bench.Rows {
+	for _, w := range r.benches["bench"].Rows {
 		for _, f := range w.Figures {
 			if w.Name == row && f.Work == work && f.Op == op {
 				return digits(math.Round(f.Median/10) / 100)

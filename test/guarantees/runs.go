@@ -17,18 +17,22 @@ import (
 // expected lists the parts in the order of the page. `go run ./test/chaos --help`
 // describes the parts of chaos.
 var expected = []string{
-	"chaos kill", "chaos mutex", "chaos triggers", "chaos each-kill", "chaos step-kill", "chaos steps", "chaos power", "chaos full", "chaos damage", "chaos syscalls", "chaos signals",
+	"chaos kill", "chaos mutex", "chaos triggers", "chaos each-kill", "chaos step-kill", "chaos steps", "chaos copies", "chaos power", "chaos full", "chaos damage", "chaos syscalls", "chaos signals",
 	"chaos shared", "chaos shared-pauses", "chaos shared-commits", "chaos shared-outages", "chaos shared-done",
 	"load onekey", "load manykeys", "load fresh", "load soak", "load reader", "load sizes", "load each", "load held",
-	"bench",
+	"bench", sharedBench,
 }
+
+// sharedBench is the part that measures a shared ledger. It requires PostgreSQL, so the part bench
+// leaves it out.
+const sharedBench = "bench --work shared"
 
 // runs has the last run of each part.
 type runs struct {
 	of      map[string]rig.Verdict // by name: "chaos kill" or "bench"
-	bench   *bench
-	chart   bool     // docs/figures/bench.svg exists
-	missing []string // figures that a template uses but no run has
+	benches map[string]*bench      // "bench" and sharedBench
+	chart   bool                   // docs/figures/bench.svg exists
+	missing []string               // figures that a template uses but no run has
 }
 
 // bench is the part of the JSON of test/bench that the pages need.
@@ -56,7 +60,7 @@ type bench struct {
 // read reads the full runs from the directory of figures. With quick it also reads the
 // quick run of each part without a full run.
 func read(dir string, quick bool) (*runs, error) {
-	r := &runs{of: map[string]rig.Verdict{}}
+	r := &runs{of: map[string]rig.Verdict{}, benches: map[string]*bench{}}
 	for _, program := range []string{"chaos", "load"} {
 		all, err := rig.Verdicts(filepath.Join(dir, program+".jsonl"))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -74,26 +78,26 @@ func read(dir string, quick bool) (*runs, error) {
 	}
 	_, err := os.Stat(filepath.Join(dir, "bench.svg"))
 	r.chart = err == nil
-	return r, r.readBench(filepath.Join(dir, "bench.json"), quick)
+	return r, errors.Join(r.readBench("bench", filepath.Join(dir, "bench.json"), quick), r.readBench(sharedBench, filepath.Join(dir, "bench-shared.json"), quick))
 }
 
-func (r *runs) readBench(file string, quick bool) error {
+func (r *runs) readBench(name, file string, quick bool) error {
 	b, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	var v rig.Verdict // date and machine
-	r.bench = new(bench)
-	if err = errors.Join(err, json.Unmarshal(b, &v), json.Unmarshal(b, r.bench)); err != nil {
+	figures := new(bench)
+	if err = errors.Join(err, json.Unmarshal(b, &v), json.Unmarshal(b, figures)); err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
-	if r.bench.Quick && !quick {
-		r.bench, r.chart = nil, false
+	if figures.Quick && !quick {
+		r.chart = r.chart && name != "bench"
 		return nil
 	}
 	// A missed demand is not a broken promise. The page shows it.
 	v.OK = true
-	r.of["bench"] = v
+	r.of[name], r.benches[name] = v, figures
 	return nil
 }
 

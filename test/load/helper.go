@@ -43,6 +43,10 @@ func (l *load) grow(dir string, first, end int, copied string) error {
 	if err := c.Run(); err != nil {
 		return fmt.Errorf("ledgers fill: %w", err)
 	}
+	return copyLedger(dir, copied)
+}
+
+func copyLedger(dir, copied string) error {
 	if out, err := exec.Command("cp", "-Rp", dir, copied).CombinedOutput(); err != nil {
 		return fmt.Errorf("cp: %w: %s", err, out)
 	}

@@ -31,6 +31,7 @@ var parts = []part{
 	{rig.Part{Name: "soak", What: "callers of a few keys for a long time, with list, check, forget and kills"}, soak},
 	{rig.Part{Name: "reader", What: "readers that stop reading while runs pass"}, reader},
 	{rig.Part{Name: "sizes", What: "ledgers of one key up to very many: the time of a replay, a first run and a list"}, sizes},
+	{rig.Part{Name: "operators", What: "list, stats, gc, check and completion on a large ledger, next to callers that replay"}, operators},
 	{rig.Part{Name: "each", What: "very many items of a batch: executed, then skipped in another order"}, each},
 	{rig.Part{Name: "held", What: "a first item that ends last, while the outputs of many items wait"}, held},
 }
@@ -46,20 +47,22 @@ type load struct {
 
 // options are the flags.
 type options struct {
-	quick   bool
-	callers int           // at once
-	rounds  int           // of the part fresh
-	runs    int           // of the part reader, during a list that is not read
-	keys    int           // of the largest ledger
-	pairs   int           // of measured calls for each size
-	items   int           // of the part each
-	waiting int           // items of the part held that wait
-	last    time.Duration // the duration of the parts soak and reader
+	quick    bool
+	callers  int           // at once
+	rounds   int           // of the part fresh
+	runs     int           // of the part reader, during a list that is not read
+	keys     int           // of the largest ledger
+	pairs    int           // of measured calls for each size
+	operated int           // keys of the part operators
+	made     string        // their ledger, if it exists already
+	items    int           // of the part each
+	waiting  int           // items of the part held that wait
+	last     time.Duration // the duration of the parts soak and reader
 }
 
-var full = options{callers: 500, rounds: 12, runs: 1500, keys: 1_000_000, pairs: 100, items: 1_000_000, waiting: 10_000, last: time.Minute}
+var full = options{callers: 500, rounds: 12, runs: 1500, keys: 1_000_000, pairs: 100, operated: 1_000_000, items: 1_000_000, waiting: 10_000, last: time.Minute}
 
-var quick = options{callers: 100, rounds: 2, runs: 150, keys: 2000, pairs: 5, items: 3000, waiting: 500, last: 3 * time.Second}
+var quick = options{callers: 100, rounds: 2, runs: 150, keys: 2000, pairs: 5, operated: 20_000, items: 3000, waiting: 500, last: 3 * time.Second}
 
 func main() { rig.Main("load", children, run) }
 
@@ -79,11 +82,13 @@ func run(args []string) error {
 	flags.IntVar(&o.rounds, "rounds", o.rounds, "fresh: make this many rounds")
 	flags.IntVar(&o.runs, "runs", o.runs, "reader: make this many runs during a list that is not read")
 	flags.IntVar(&o.keys, "keys", o.keys, "sizes: use this many keys in the largest ledger")
-	flags.IntVar(&o.pairs, "pairs", o.pairs, "sizes: measure each call this often")
+	flags.IntVar(&o.pairs, "pairs", o.pairs, "sizes, operators: measure each call this often")
+	flags.IntVar(&o.operated, "operated", o.operated, "operators: use a ledger of this many keys")
+	flags.StringVar(&o.made, "ledger", "", "operators: copy this ledger, which the program ledgers has filled")
 	flags.IntVar(&o.items, "items", o.items, "each: execute and skip this many items")
 	flags.IntVar(&o.waiting, "waiting", o.waiting, "held: let this many items wait")
 	flags.DurationVar(&o.last, "last", o.last, "soak, reader: work for this long")
-	if err := program.Parse(args); err != nil {
+	if err := program.Parse(args, "ledger"); err != nil {
 		return err
 	}
 	return program.Run(rig.Verdict{}, func(name, dir, self, idem string) (*rig.Table, func() error) {

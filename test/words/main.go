@@ -42,7 +42,7 @@ func run(out io.Writer, paths []string) (int, error) {
 				return err
 			}
 			if entry.IsDir() {
-				if base := entry.Name(); name != path && (base == "testdata" || strings.HasPrefix(base, ".")) {
+				if base := entry.Name(); name != path && (base == "testdata" || base == "node_modules" || strings.HasPrefix(base, ".")) {
 					return filepath.SkipDir
 				}
 				return nil

@@ -290,7 +290,7 @@ func (c *client) callOnce(s *keyState) lab.Call {
 		if ran > 0 {
 			complain(noWrong69)
 		}
-		s.unsure = s.unsure || strings.Contains(got.Stderr(), "should the key count as interrupted")
+		s.unsure = s.unsure || strings.Contains(got.Stderr(), "may now count as interrupted")
 	case code == lab.ExitUnrecorded:
 		if ran != 1 {
 			complain(noWrong125)

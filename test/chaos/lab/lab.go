@@ -10,6 +10,8 @@
 package lab
 
 import (
+	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -66,6 +68,13 @@ const SigKill = 9
 // order in which they began.
 func (l *Lab) Integrity(dir string) ([]rig.Attempt, error) {
 	return rig.Integrity(filepath.Dir(l.Dir), dir)
+}
+
+// Progress says on stderr how many kills were made, once in a while.
+func Progress(killed, of int) {
+	if killed%25 == 0 {
+		fmt.Fprintf(os.Stderr, "%d of %d kills\n", killed, of)
+	}
 }
 
 // Must panics on an error of the test itself, because the test then proves nothing.

@@ -30,8 +30,8 @@ type commit struct {
 
 // The texts are those of ledger/postgres. Without a match, the part fails.
 var (
-	commitOfBegin  = commit{"Begin", [][]byte{[]byte("nextval"), []byte(".attempt (id, seq")}}
-	commitOfFinish = commit{"Finish", [][]byte{[]byte("output_bytes = i.output_bytes")}}
+	commitOfBegin  = commit{"Begin", [][]byte{[]byte("nextval"), []byte("run_id = q.run_id, state = 'running'")}}
+	commitOfFinish = commit{"Finish", [][]byte{[]byte("output_bytes = o.output_bytes")}}
 )
 
 // ways are what becomes of a lost answer.

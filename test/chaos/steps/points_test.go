@@ -39,7 +39,7 @@ func TestScenesHaveAllPoints(t *testing.T) {
 			}
 		}
 	}
-	for _, sc := range scenarios {
+	for _, sc := range all() {
 		for _, st := range sc.steps {
 			name, _, _ := strings.Cut(st.point, ":")
 			played[name] = true

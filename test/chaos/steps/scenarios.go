@@ -223,9 +223,9 @@ func older(s *trial) {
 }
 
 // mark returns the arguments of idem mark with an outcome.
-func mark(outcome string) func(lab.Job) []string {
-	return func(o lab.Job) []string { return []string{"mark", outcome, o.Key} }
+func mark(outcome string) func(*trial) []string {
+	return func(s *trial) []string { return []string{"mark", outcome, s.job.Key} }
 }
 
 // forget returns the arguments of idem forget.
-func forget(o lab.Job) []string { return []string{"forget", o.Key} }
+func forget(s *trial) []string { return []string{"forget", s.job.Key} }

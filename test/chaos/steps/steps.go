@@ -39,6 +39,7 @@ var (
 	findsSuccess     = expectation{text: "done: replays", codes: []int{0, 0}}
 	findsFailure     = expectation{text: "failed: runs again", codes: []int{lab.ActFails}, runs: 1}
 	findsMark        = expectation{text: "marked done: replays nothing", codes: []int{0, 0}, silent: true}
+	findsBareSuccess = expectation{text: "done: replays the status", codes: []int{0, 0}, silent: true}
 
 	findsNoItem          = expectation{text: "nothing happened: all items run", codes: []int{0, 0}, runs: 3}
 	findsItemInterrupted = expectation{text: "the item interrupted, the rest runs: 79", codes: []int{lab.ExitInterrupted, lab.ExitInterrupted}, runs: 2}
@@ -65,14 +66,14 @@ type step struct {
 type scenario struct {
 	name   string
 	job    lab.Job
-	fresh  bool                   // the ledger does not exist yet
-	holds  bool                   // the command runs until its hold file is removed
-	mutex  bool                   // all runs have a mutex, which is free for another key at the end
-	before func(s *trial)         // earlier calls of the key
-	flags  []string               // flags of the killed call, if it is a run
-	always []string               // flags of all runs
-	args   func(lab.Job) []string // arguments of the killed call, if it is not a run
-	after  func(s *trial)         // changes before the next call
+	fresh  bool                  // the ledger does not exist yet
+	holds  bool                  // the command runs until its hold file is removed
+	mutex  bool                  // all runs have a mutex, which is free for another key at the end
+	before func(s *trial)        // earlier calls of the key
+	flags  []string              // flags of the killed call, if it is a run
+	always []string              // flags of all runs
+	args   func(*trial) []string // arguments of the killed call, if it is not a run
+	after  func(s *trial)        // changes before the next call
 	steps  []step
 
 	parts []string // items or steps, each with a journal
@@ -132,7 +133,7 @@ func Run(l *lab.Lab) error {
 	}
 	points, kills := 0, 0
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	for i, sc := range scenarios {
+	for i, sc := range all() {
 		var group sync.WaitGroup
 		slots := make(chan struct{}, l.Parallel)
 		here := &lab.Harness{Lab: l, Idem: d.Idem, Dir: d.Dir, Ledger: filepath.Join(l.Dir, fmt.Sprint("ledger", i))}
@@ -164,7 +165,7 @@ func Run(l *lab.Lab) error {
 		}
 	}
 	_ = table.Flush() // the only error is of stdout
-	l.Figures.Count("scenes", len(scenarios))
+	l.Figures.Count("scenes", len(all()))
 	l.Figures.Count("points", points)
 	l.Figures.Count("kills", kills)
 	return d.Report(os.Stdout, noKill, noTable, lab.NoBroken)
@@ -185,7 +186,7 @@ func (s *trial) run() {
 		c = s.runKilledAt(s.step.point, s.scenario.flags...)
 	} else {
 		s.calls++
-		c = s.Call(s.job.Key, s.calls, s.scenario.args(s.job), "IDEM_FAILPOINT="+s.step.point)
+		c = s.Call(s.job.Key, s.calls, s.scenario.args(s), "IDEM_FAILPOINT="+s.step.point)
 	}
 	if ends := s.scenario.ends; c.Code != -lab.SigKill && (ends == 0 || c.Code != ends) {
 		s.Fail(noKill, s.job.Key, "%s, %s: status %d: %s", s.scenario.name, s.step.point, c.Code, c.Stderr())

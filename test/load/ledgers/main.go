@@ -16,6 +16,8 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"sync"
+	"sync/atomic"
 
 	"github.com/google/uuid"
 
@@ -50,18 +52,30 @@ func fill(dir, from, to string) error {
 	if err != nil {
 		return err
 	}
+	defer l.Close()
 	inputs := hashkey.Argv([]string{"true"}).Canonical()
 	start := ledger.Start{
 		Fingerprint: inputs.Fingerprint(), Inputs: inputs.Encode(), MaxOutput: -1,
 		Owner: ledger.Owner{Host: "host", PID: os.Getpid(), User: "user"},
 	}
-	for i := first; i < end; i++ {
-		start.RunID = uuid.Must(uuid.NewV7()).String()
-		if err := run(l, ledger.ID{Namespace: "default", Key: fmt.Sprintf("size:%d", i)}, start); err != nil {
-			return err
-		}
+	// Runs at the same time share commits, which is several times as fast.
+	const atOnce = 64
+	defer l.Sustain()()
+	var next atomic.Int64
+	next.Store(int64(first))
+	errs := make([]error, atOnce)
+	var wg sync.WaitGroup
+	for g := range atOnce {
+		wg.Go(func() {
+			start := start
+			for i := next.Add(1) - 1; i < int64(end) && errs[g] == nil; i = next.Add(1) - 1 {
+				start.RunID = uuid.Must(uuid.NewV7()).String()
+				errs[g] = run(l, ledger.ID{Namespace: "default", Key: fmt.Sprintf("size:%d", i)}, start)
+			}
+		})
 	}
-	return l.Close()
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
 func run(l ledger.Ledger, id ledger.ID, start ledger.Start) error {
