@@ -39,6 +39,23 @@ need() {
 	command -v "$1" >/dev/null || skip "$1: not found (Debian package $2)"
 }
 
+# need_unpacked COMMAND PACKAGE is need for a package that would start a service when it is installed. It is only unpacked.
+need_unpacked() {
+	command -v "$1" >/dev/null && return
+	if command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then
+		echo "unpacking $2 (for $1)"
+		mkdir -p "$tmp/unpacked"
+		if [ "$(id -u)" = 0 ] && [ ! -e "$tmp/updated" ]; then
+			touch "$tmp/updated"
+			apt update || true
+		fi
+		(cd "$tmp/unpacked" && apt download "$2" && dpkg-deb -x "$2"_*.deb .) || true
+		PATH=$PATH:$tmp/unpacked/usr/bin
+		hash -r
+	fi
+	command -v "$1" >/dev/null || skip "$1: not found (Debian package $2)"
+}
+
 # need_postgres checks for a PostgreSQL server, whose programs Debian keeps out of PATH, and installs it as need does.
 need_postgres() {
 	has_postgres && return
@@ -52,6 +69,17 @@ need_postgres() {
 
 has_postgres() {
 	command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null
+}
+
+# need_web checks for the tools that test pages in a browser, and installs those that are pinned in scripts/tools/web.
+need_web() {
+	need node nodejs
+	need npm npm
+	local dir=scripts/tools/web
+	if [ ! "$dir/node_modules/.package-lock.json" -nt "$dir/package-lock.json" ]; then
+		echo 'installing the tools of scripts/tools/web'
+		npm ci --prefix "$dir" --no-audit --no-fund --ignore-scripts >/dev/null || skip 'scripts/tools/web: npm ci failed'
+	fi
 }
 
 # need_c checks for a working C compiler, and installs one as need does. Without one it skips the race detector and fails.

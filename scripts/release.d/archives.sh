@@ -1,0 +1,41 @@
+# shellcheck shell=bash
+# Each archive has its files, its programs work, and its list of modules is what the programs say of themselves.
+# shellcheck source-path=SCRIPTDIR source=kit.sh
+. "${BASH_SOURCE%/*}/kit.sh"
+
+for archive in "$dist"/*.tar.gz; do
+	platform=$(basename "$archive" .tar.gz)
+	platform=${platform#"idem_${version}_"}
+	dir=$tmp/archives/$platform
+	mkdir -p "$dir"
+	tar -xzf "$archive" -C "$dir"
+	for f in idem idem-postgres; do
+		[ -x "$dir/$f" ]
+		want=$(go version -m "$dir/$f" | awk '$1 == "dep" { print $2 "@" $3 }' | LC_ALL=C sort)
+		got=$(jq -r --arg f "$f" '.dependencies[] | select(.ref == $f) | .dependsOn[]' "${archive%.tar.gz}.cdx.json" |
+			grep -v '^pkg:golang/std@' | cut -d/ -f2- | LC_ALL=C sort)
+		same "$want" "$got" "the modules of $f for $platform"
+		if go version -m "$dir/$f" | grep -q "$PWD"; then echo "$f for $platform has a path of this machine" && exit 1; fi
+	done
+	for f in LICENSE LICENSES-third-party README.md man/man1/idem.1 completions/_idem completions/idem.bash completions/idem.fish docs/recovery.md docs/schema; do
+		[ -s "$dir/$f" ] || { echo "$platform: no $f" && exit 1; }
+	done
+	same "$(sha256sum <"$archive")" "$(jq -r .metadata.component.hashes[0].content "${archive%.tar.gz}.cdx.json")  -" "the sum of $platform"
+
+	run=()
+	case $platform in
+	"$host") ;;
+	linux_arm64) run=(qemu-aarch64-static) ;;
+	linux_armv7) run=(qemu-arm-static) ;;
+	linux_riscv64) run=(qemu-riscv64-static) ;;
+	*) continue ;; # cannot run here
+	esac
+	export IDEM_LEDGER=$dir/ledger
+	knows "${run[@]}" "$dir/idem"
+	knows "${run[@]}" "$dir/idem-postgres"
+	works "${run[@]}" "$dir/idem"
+done
+
+# The user's way: unpack, and call. idem finds idem-postgres next to it.
+out=$("$tmp/archives/$host/idem" list --ledger 'postgres://nobody@127.0.0.1:1/none?connect_timeout=1' 2>&1) || true
+[[ $out != *idem-postgres* ]] || { echo "idem does not find idem-postgres: $out" && exit 1; }
