@@ -13,6 +13,7 @@ type link struct {
 	p              *Proxy
 	client, server net.Conn // server is nil before the connection reaches it
 	held           Direction
+	holds          []*hold       // those that a message of this link matched
 	done           chan struct{} // closed when the link is broken
 	broken         bool
 	fromClient     parser
@@ -35,6 +36,7 @@ func (l *link) serve() {
 		defer l.p.mu.Unlock()
 		l.close()
 		delete(l.p.links, l)
+		l.rearm()
 	}()
 	// Without both directions, TCP makes no connection.
 	if !l.pass(Both) {
@@ -57,6 +59,18 @@ func (l *link) serve() {
 	both.Go(func() { l.forward(l.client, server, ToServer) })
 	both.Go(func() { l.forward(server, l.client, ToClient) })
 	both.Wait()
+}
+
+// rearm gives back the holds of messages that this link took, and did not deliver before it broke.
+// The caller holds the mutex.
+func (l *link) rearm() {
+	for _, h := range l.holds {
+		select {
+		case <-h.reached:
+		default:
+			l.p.holds = append(l.p.holds, h)
+		}
+	}
 }
 
 // forward copies one direction until its end.

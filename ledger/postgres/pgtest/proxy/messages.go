@@ -94,6 +94,7 @@ func (l *link) observe(data []byte, d Direction) []chunk {
 		if begins == nil { // one hold at a time is enough for a piece
 			begins = p.holds[i]
 			p.holds = slices.Delete(p.holds, i, i+1)
+			l.holds = append(l.holds, begins)
 		}
 	}
 	return append(chunks, chunk{data[sent:], now, begins})

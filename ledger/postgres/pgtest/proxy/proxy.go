@@ -148,7 +148,7 @@ func (p *Proxy) Reset() {
 //   - ToServer: the message, and what follows, is held back
 //
 // The channel is closed when that has happened. Answers to earlier messages that have not
-// arrived yet are held back, too.
+// arrived yet are held back, too. A message that was lost with its connection does not count.
 func (p *Proxy) Hold(d Direction, match func(kind byte, body []byte) bool) (reached <-chan struct{}) {
 	h := &hold{d, match, make(chan struct{})}
 	p.mu.Lock()

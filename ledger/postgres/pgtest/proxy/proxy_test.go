@@ -192,6 +192,37 @@ func TestHoldKeepsAMessageFromTheServer(t *testing.T) {
 }
 
 // A new connection waits for the end of a cut, and for a server that has gone it ends.
+func TestHoldOutlivesALostMessage(t *testing.T) {
+	_, p, c := begin(t)
+	before := p.Counts().Syncs
+	reached := p.Hold(proxy.ToClient, contains("held"))
+	p.Delay(time.Hour)
+	lost := start(c, "select 'held'")
+	for p.Counts().Syncs == before {
+		time.Sleep(time.Millisecond)
+	}
+	p.Reset()
+	if err := <-lost; err == nil {
+		t.Error("the message was not lost")
+	}
+	select {
+	case <-reached:
+		t.Fatal("a message that was lost counts")
+	default:
+	}
+	p.Delay(0)
+	c, err := connect(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := start(c, "select 'held'")
+	<-reached
+	p.Heal()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestNewConnections(t *testing.T) {
 	_, p, _ := begin(t)
 	p.Cut(proxy.ToClient)
