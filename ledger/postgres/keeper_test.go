@@ -248,6 +248,10 @@ func TestKeeperIsDiscreet(t *testing.T) {
 		}
 		return true
 	})
+	b.eventually("its name, which it takes after it has settled its signals", func() bool {
+		name, err := os.ReadFile(proc + "/comm")
+		return err == nil && strings.TrimSpace(string(name)) == "idem-keeper"
+	})
 	for _, sig := range []unix.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGTERM, unix.SIGQUIT} {
 		b.kill(b.keeper, sig)
 	}

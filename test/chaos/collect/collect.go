@@ -96,7 +96,7 @@ func Run(l *lab.Lab) error {
 	l.Figures.Count("callers", callers)
 	l.Figures.Count("effects", effects)
 	l.Figures.Count("interrupted keys", interrupted)
-	l.Figures.Count("kills", kills)
+	l.Figures.Count("kills", count.killed)
 	l.Figures.Count("kills before anything was removed", count.before)
 	l.Figures.Count("kills in the middle", count.middle)
 	l.Figures.Count("kills after everything was removed", count.after)
@@ -111,12 +111,13 @@ func Run(l *lab.Lab) error {
 }
 
 // counts counts the calls of idem gc: those that were killed, by what they had removed, and those that ended.
-type counts struct{ before, middle, after, ended int }
+type counts struct{ killed, before, middle, after, ended int }
 
-// kill calls idem gc until it was killed that many times, each time at a random moment.
+// kill calls idem gc until it was killed that many times, each time at a random moment. If none of the kills was in the
+// middle, it goes on, up to ten times as many.
 func (r *collectTest) kill(kills int) (n counts) {
 	longest := lab.Patience // the first one is not killed
-	for killed := 0; killed < kills; {
+	for n.killed < kills || n.middle == 0 && n.killed < 10*kills {
 		args, of := r.flags()
 		goes := r.find(of)
 		began, after := time.Now(), longest
@@ -124,9 +125,8 @@ func (r *collectTest) kill(kills int) (n counts) {
 			after = time.Duration(r.rng.Int64N(int64(longest)))
 		}
 		if r.collect(args, of.records, after) {
-			killed++
-			longest += longest / 32 // more is left
-			lab.Progress(killed, kills)
+			n.killed++
+			lab.Progress(n.killed, kills)
 		} else {
 			n.ended++
 			longest = time.Since(began) * 5 / 4
@@ -136,6 +136,7 @@ func (r *collectTest) kill(kills int) (n counts) {
 		switch gone, left := goes.compare(r.list()); {
 		case gone == 0:
 			n.before++
+			longest += longest / 8 // callers made it slower, or more is left
 		case left == 0:
 			n.after++
 		default:
