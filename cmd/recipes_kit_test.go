@@ -3,11 +3,12 @@ package cmd_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// block is a block of code in docs/recipes.md.
+// block is a block of code in docs/recipes.md or another page of recipes.
 type block struct {
 	section string // the heading above it
 	lang    string
@@ -57,6 +58,28 @@ func pageBlock(t *testing.T, file, with string) string {
 	}
 	t.Fatalf("%s: got no block with %s, want one", file, with)
 	return ""
+}
+
+// cookPage checks the blocks of a page with the check of their section.
+func cookPage(t *testing.T, page string, recipes map[string]func(*recipeBox)) {
+	blocks := readBlocks(t, page)
+	for _, b := range blocks {
+		if recipes[b.section] == nil {
+			t.Errorf("%q: got a block without a check, want one", b.section)
+		}
+	}
+	for section, cook := range recipes {
+		t.Run(section, func(t *testing.T) {
+			t.Parallel()
+			of := func(b block) bool { return b.section != section }
+			k := newRecipeBox(t, slices.DeleteFunc(slices.Clone(blocks), of))
+			k.t = t
+			cook(k)
+			if len(k.left) > 0 {
+				t.Errorf("got the unused blocks %+v, want none", k.left)
+			}
+		})
+	}
 }
 
 // recipeBox is a box in which the blocks of one recipe are run.

@@ -56,26 +56,7 @@ var recipes = map[string]func(*recipeBox){
 	"A report by cron, in steps":             reportSteps.recipe,
 }
 
-func TestRecipes(t *testing.T) {
-	blocks := readBlocks(t, "../docs/recipes.md")
-	for _, b := range blocks {
-		if recipes[b.section] == nil {
-			t.Errorf("%q: got a block without a check, want one", b.section)
-		}
-	}
-	for section, cook := range recipes {
-		t.Run(section, func(t *testing.T) {
-			t.Parallel()
-			of := func(b block) bool { return b.section != section }
-			k := newRecipeBox(t, slices.DeleteFunc(slices.Clone(blocks), of))
-			k.t = t
-			cook(k)
-			if len(k.left) > 0 {
-				t.Errorf("got the unused blocks %+v, want none", k.left)
-			}
-		})
-	}
-}
+func TestRecipes(t *testing.T) { cookPage(t, "../docs/recipes.md", recipes) }
 
 func recipeBackup(k *recipeBox) {
 	line := k.nextBlock("cron").text
