@@ -50,7 +50,7 @@ need_unpacked() {
 			apt update || true
 		fi
 		(cd "$tmp/unpacked" && apt download "$2" && dpkg-deb -x "$2"_*.deb .) || true
-		PATH=$PATH:$tmp/unpacked/usr/bin
+		PATH=$PATH:$tmp/unpacked/usr/bin:$tmp/unpacked/usr/sbin
 		hash -r
 	fi
 	command -v "$1" >/dev/null || skip "$1: not found (Debian package $2)"
@@ -80,6 +80,13 @@ need_web() {
 		echo 'installing the tools of scripts/tools/web'
 		npm ci --prefix "$dir" --no-audit --no-fund --ignore-scripts >/dev/null || skip 'scripts/tools/web: npm ci failed'
 	fi
+}
+
+# need_sshd checks for a server of ssh and the library of its package, and unpacks the server as need_unpacked does.
+need_sshd() {
+	command -v sshd >/dev/null && return
+	compgen -G '/usr/lib/*/libwrap.so.0' >/dev/null || install_for sshd libwrap0
+	need_unpacked sshd openssh-server
 }
 
 # need_c checks for a working C compiler, and installs one as need does. Without one it skips the race detector and fails.
