@@ -93,7 +93,7 @@ exec "$(command -v sshd)" -D -e -f sshd_config`)
 	client := func(words ...string) []string {
 		return append([]string{
 			"ssh", "-F", "none", "-i", k.path("client"), "-p", port, "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "LogLevel=ERROR",
-			"-o", "UserKnownHostsFile=" + k.path("known"), "root@127.0.0.1",
+			"-o", "UserKnownHostsFile=" + k.path("known"), "--", "root@127.0.0.1",
 		}, words...)
 	}
 	ssh := func(status int, words ...string) string {
@@ -122,7 +122,7 @@ exec "$(command -v sshd)" -D -e -f sshd_config`)
 		k.t.Errorf("got the deploys %q, want one", got)
 	}
 	// Nothing of the client's text is split, expanded or run.
-	for _, text := range []string{"1.4.3 prod", "1; touch /root/in", "$(touch /root/in)", "`touch /root/in`", "*", "--help", "-", "", "1\ntouch /root/in", "a'b", `a"b`, "../x", "ä"} {
+	for _, text := range []string{"1.4.3 prod", "1; touch /root/in", "$(touch /root/in)", "`touch /root/in`", "*", "--help", "-", "", "1\ntouch /root/in", "a'b", `a"b`, "../x", "..", "ä"} {
 		ssh(2, text)
 	}
 	ssh(2) // a login

@@ -3,6 +3,7 @@ package cmd_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -57,8 +58,8 @@ func newOnceRecipe(k *recipeBox, client string, sql func(query string) string) *
 }
 
 // client replaces the client of the database with one that kills at a point that the file
-// point names. The line of the write has a text that is not in that of the probe. inside runs
-// the real client, and kills it after the statements and before their commit.
+// point names. The arguments of the transaction contain write, and those of the probe do not.
+// inside runs the real client, and kills it after the statements and before their commit.
 func (o *onceRecipe) client(write, inside string) {
 	o.t.Helper()
 	o.script(filepath.Base(o.real), fmt.Sprintf(`real=%s
@@ -212,11 +213,28 @@ func recipeOncePostgres(k *recipeBox) {
 	o.wantOnce("a value that contains a statement")
 }
 
-// recipeOnceMySQL checks the syntax only.
 func recipeOnceMySQL(k *recipeBox) {
-	for _, b := range k.left {
-		k.script(b.file, b.text)
-		k.wantStatus(k.sh("sh -n "+b.file), 0)
+	requireTool(k.t, "mariadbd")
+	requireTool(k.t, "mysql")
+	server := newBox(k.t) // its process is not killed with those of the calls
+	testMust(k.t, os.Mkdir(server.path("data"), 0o700))
+	socket := server.path("sock")
+	options := []string{
+		"--no-defaults", "--skip-networking", "--skip-grant-tables", "--innodb-log-file-size=4M", "--innodb-data-file-path=ibdata1:4M:autoextend",
+		"--datadir=" + server.path("data"), "--pid-file=" + server.path("pid"), "--socket=" + socket,
 	}
-	k.left = nil
+	if os.Geteuid() == 0 {
+		options = append(options, "--user=root")
+	}
+	server.start(append([]string{"mariadbd"}, options...))
+	k.setenv("MYSQL_UNIX_PORT", socket)
+	k.setenv("DB", "app")
+	real := strings.TrimSpace(k.wantStatus(k.sh("command -v mysql"), 0).out)
+	k.waitUntil("the server", func() bool { return k.sh("mysql -e 'create database if not exists app'").code == 0 })
+	o := newOnceRecipe(k, real, func(query string) string {
+		r := k.wantStatus(k.start([]string{real, "--batch", "--skip-column-names", "app", "-e", query}).wait(), 0)
+		return strings.ReplaceAll(r.out, "\t", "|")
+	})
+	o.client("--skip-reconnect", `{ grep -v ^commit; echo '\! kill -9 $PPID'; } | $real "$@"`)
+	o.underKills()
 }

@@ -155,7 +155,7 @@ func recipeCertificate(k *recipeBox) {
 	for range 2 {
 		k.wantStatus(k.runRecipe(again), 0)
 	}
-	failed := strings.Repeat("a.example a2\n", 1+3) // three retries
+	failed := strings.Repeat("a.example a2\n", 1+2) // two retries
 	if got, want := k.read("side"), "a.example a1\n"+failed+"a.example a2\nb.example b1\n"; got != want {
 		k.t.Errorf("got the installations\n%swant\n%s", got, want)
 	}
