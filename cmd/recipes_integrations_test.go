@@ -223,7 +223,6 @@ func recipeAnsible(k *recipeBox) {
 		k.t.Errorf("got the migrations %q, want %q", got, want)
 	}
 	run(2, "failed=1", "-e", "version=bad")
-	run(2, "failed=1", "-e", "version=bad")
 	k.wantLines("side", 2)
 }
 

@@ -226,11 +226,16 @@ func recipeOnceMySQL(k *recipeBox) {
 	if os.Geteuid() == 0 {
 		options = append(options, "--user=root")
 	}
-	server.start(append([]string{"mariadbd"}, options...))
-	k.setenv("MYSQL_UNIX_PORT", socket)
+	serving := server.start(append([]string{"mariadbd"}, options...))
+	k.write(".my.cnf", "[client]\nsocket = "+socket+"\n") // of the HOME of the box
 	k.setenv("DB", "app")
 	real := strings.TrimSpace(k.wantStatus(k.sh("command -v mysql"), 0).out)
-	k.waitUntil("the server", func() bool { return k.sh("mysql -e 'create database if not exists app'").code == 0 })
+	k.waitUntil("the server", func() bool {
+		if !serving.running() {
+			k.t.Fatalf("got no server, want one: %s", k.read(serving.err))
+		}
+		return k.sh("mysql -e 'create database if not exists app'").code == 0
+	})
 	o := newOnceRecipe(k, real, func(query string) string {
 		r := k.wantStatus(k.start([]string{real, "--batch", "--skip-column-names", "app", "-e", query}).wait(), 0)
 		return strings.ReplaceAll(r.out, "\t", "|")
