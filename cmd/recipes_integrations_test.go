@@ -128,6 +128,12 @@ exec "$(command -v sshd)" -D -e -f sshd_config`)
 	ssh(2) // a login
 	k.wantLines("side", 1)
 	k.wantNoFile("system-root/in")
+	// Going back to an older version is a deploy.
+	ssh(0, "1.4.3")
+	ssh(0, "1.4.2")
+	if got, want := k.read("side"), "1.4.2\n1.4.3\n1.4.2\n"; got != want {
+		k.t.Errorf("got the deploys %q, want %q", got, want)
+	}
 }
 
 // recipeGitPush pushes to a real repository.
@@ -242,6 +248,12 @@ func recipeMake(k *recipeBox) {
 	k.wantNoFile("in")
 	k.wantStatus(k.sh("unset VERSION; make deploy"), 2)
 	k.wantLines("side", 1)
+	for i, version := range []string{"2", "2", "1", "2"} {
+		k.wantStatus(k.sh("make deploy VERSION="+version), 0)
+		k.wantLines("side", []int{2, 2, 3, 4}[i])
+	}
+	k.wantStatus(k.sh("echo 1 >main.c && touch -d tomorrow main.c && make deploy VERSION=2"), 0)
+	k.wantLines("side", 5)
 }
 
 // recipeNotTried parses the files whose programs the tests do not run.

@@ -65,6 +65,11 @@ func (o *onceRecipe) client(write, inside string) {
 	o.script(filepath.Base(o.real), fmt.Sprintf(`real=%s
 case "$*" in *%s*) ;; *) exec $real "$@" ;; esac
 read -r point victim <"$AT/point" || exec $real "$@"
+if [ $point = meet ]; then
+  echo x >>"$AT/met"
+  until [ "$(grep -c x "$AT/met")" -ge 2 ]; do sleep 0.01; done
+  exec $real "$@"
+fi
 : >"$AT/point"
 die() {
   echo x >>"$AT/died"
@@ -148,12 +153,17 @@ func (o *onceRecipe) underKills() {
 		o.settles(fmt.Sprintf("killed after %v", after), line, key)
 	}
 
-	// Two hosts that do not share a ledger make the same call, and one of them lost its own.
+	// Two hosts that do not share a ledger make the same call. Both probes say "not done" before
+	// both transactions begin. A third host adopts what they did.
 	line, _ = o.order()
+	o.write("point", "meet\n")
+	o.write("met", "")
 	hosts := []*call{o.startRecipe(line), o.startRecipe("IDEM_LEDGER=$AT/other; " + line)}
 	for _, c := range hosts {
 		o.wantStatus(c.wait(), 0)
 	}
+	o.wantLines("met", 2)
+	o.write("point", "")
 	o.wantStatus(o.runRecipe("IDEM_LEDGER=$AT/third; "+line), 0)
 	o.wantOnce("three ledgers")
 	// A failure of the transaction is a failure.
