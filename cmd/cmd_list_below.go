@@ -42,16 +42,14 @@ func collapsed(ctx context.Context, l ledger.Ledger, f ledger.Filter) iter.Seq2[
 			return yield(r, err) && n != f.Limit
 		}
 		s := lister{Ledger: l, filter: f}
-		s.filter.Limit = 0 // it counts the lines
-		if !s.asksBelow() {
-			s.filter.Limit = f.Limit
+		if s.asksBelow() {
+			s.filter.Limit = 0 // a record below another one may be no line
 		}
-		tallies, err := talliesOf(ctx, l)
-		if err != nil {
+		var err error
+		if s.tallies, err = talliesOf(ctx, l); err != nil {
 			yield(listed{}, err)
 			return
 		}
-		s.tallies = tallies
 		s.each(ctx, limited)
 	}
 }
@@ -171,10 +169,10 @@ func (s *lister) covers(id ledger.ID) bool {
 	return id.Namespace == under.Namespace && id.Window == under.Window && strings.HasPrefix(id.Key, under.Key+"/")
 }
 
-// bare returns the parents on the top level that are not recorded themselves. The parents
-// in seen have been listed.
+// bare returns the parents on the top level that are not recorded themselves. They end a list
+// that needs no reason below. The parents in seen have been listed.
 func (s *lister) bare(ctx context.Context, seen map[ledger.ID]bool) ([]ledger.Record, error) {
-	if s.asksBelow() || !s.filter.TopLevel || s.filter.Limit > 0 {
+	if s.asksBelow() || !s.filter.TopLevel {
 		return nil, nil
 	}
 	var found []ledger.Record
