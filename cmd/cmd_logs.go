@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"iter"
@@ -108,14 +109,14 @@ func (a *app) printChunks(chunks iter.Seq2[ledger.Chunk, error], o *logsOptions)
 		inLine: map[ledger.Stream]bool{}, partial: map[ledger.Stream][]byte{},
 	}
 	for c, err := range chunks {
-		if err == nil {
-			err = p.chunk(c)
-		}
 		if err != nil {
+			return cmp.Or(p.end(ledger.Stdout, ledger.Stderr), err)
+		}
+		if err := p.chunk(c); err != nil {
 			return err
 		}
 	}
-	return nil
+	return p.end(ledger.Stdout, ledger.Stderr)
 }
 
 // writeChunks writes the chunks of an output as JSON. Those of a followed attempt are written at

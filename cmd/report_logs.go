@@ -3,7 +3,6 @@ package cmd
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"unicode/utf8"
 
 	"idem/ledger"
@@ -35,12 +34,8 @@ func (p *printer) stamped(c ledger.Chunk, b []byte) []byte {
 
 func (p *printer) chunk(c ledger.Chunk) error {
 	p.page()
-	to := p.ui.stdout
-	if c.Stream == ledger.Stderr {
-		to = p.ui.stderr
-	}
 	if c.Dropped > 0 {
-		return p.gap(to, c)
+		return p.gap(c)
 	}
 	b := c.Bytes
 	if p.stamps {
@@ -53,10 +48,27 @@ func (p *printer) chunk(c ledger.Chunk) error {
 		b = append(p.partial[c.Stream], b...)
 		whole := len(b) - incomplete(b)
 		p.partial[c.Stream] = bytes.Clone(b[whole:])
-		b = b[:whole]
-		b = []byte(escapeBut(string(b), "\n\t\\"))
+		return p.show(c.Stream, b[:whole])
 	}
-	return p.write(to, b)
+	return p.write(c.Stream, b)
+}
+
+// end shows what is left of a stream: the first bytes of a character whose rest does not come.
+func (p *printer) end(streams ...ledger.Stream) error {
+	for _, s := range streams {
+		if b := p.partial[s]; len(b) > 0 {
+			delete(p.partial, s)
+			if err := p.show(s, b); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// show writes bytes for a screen.
+func (p *printer) show(s ledger.Stream, b []byte) error {
+	return p.write(s, []byte(escapeBut(string(b), "\n\t\\")))
 }
 
 // shows reports whether a stream is on a screen. A part of an unknown stream is on stdout.
@@ -69,7 +81,10 @@ func (p *printer) shows(s ledger.Stream) bool {
 
 // gap marks a part of the output that was not recorded. The bytes of a stream stay exact if a
 // program may read them.
-func (p *printer) gap(to *os.File, c ledger.Chunk) error {
+func (p *printer) gap(c ledger.Chunk) error {
+	if err := p.end(endedBy(c)...); err != nil {
+		return err
+	}
 	screen := p.shows(c.Stream)
 	if !screen && !p.stamps {
 		p.ui.warn("%s", gapText(c))
@@ -85,8 +100,16 @@ func (p *printer) gap(to *os.File, c ledger.Chunk) error {
 	if delete(p.inLine, c.Stream); screen {
 		clear(p.inLine)
 	}
-	delete(p.partial, c.Stream) // the rest of the character is missing
-	return p.write(to, []byte(line))
+	return p.write(c.Stream, []byte(line))
+}
+
+// endedBy returns the streams whose characters a gap ends. A gap of an unknown stream ends those
+// of both.
+func endedBy(gap ledger.Chunk) []ledger.Stream {
+	if gap.Stream == 0 {
+		return []ledger.Stream{ledger.Stdout, ledger.Stderr}
+	}
+	return []ledger.Stream{gap.Stream}
 }
 
 // stampText returns the time of a chunk as it precedes a line.
@@ -106,7 +129,11 @@ func incomplete(b []byte) int {
 	return 0
 }
 
-func (p *printer) write(to *os.File, b []byte) error {
+func (p *printer) write(s ledger.Stream, b []byte) error {
+	to := p.ui.stdout
+	if s == ledger.Stderr {
+		to = p.ui.stderr
+	}
 	if _, err := to.Write(b); err != nil {
 		return fail(exitError, "%w", err)
 	}

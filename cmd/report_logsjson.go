@@ -44,9 +44,8 @@ func viewChunks(chunks iter.Seq2[ledger.Chunk, error]) iter.Seq2[chunkView, erro
 				yield(chunkView{}, err)
 				return
 			case c.Dropped > 0:
-				// A gap of an unknown stream ends the characters of both.
-				for _, s := range [...]ledger.Stream{ledger.Stdout, ledger.Stderr} {
-					if (c.Stream == s || c.Stream == 0) && !ends(s) {
+				for _, s := range endedBy(c) {
+					if !ends(s) {
 						return
 					}
 				}

@@ -38,14 +38,13 @@ func tailOf(ctx context.Context, l ledger.Ledger, id ledger.ID, runID string, n 
 		c, err := out.Next()
 		switch {
 		case errors.Is(err, io.EOF):
-			t.end(ledger.Stdout)
-			t.end(ledger.Stderr)
+			t.end(ledger.Stdout, ledger.Stderr)
 			t.trim()
 			return t.lines, nil
 		case err != nil:
 			return nil, err
 		case c.Dropped > 0:
-			t.end(c.Stream)
+			t.end(endedBy(c)...)
 			t.add("[" + gapText(c) + "]")
 		}
 		for line := range bytes.Lines(c.Bytes) {
@@ -59,10 +58,12 @@ func tailOf(ctx context.Context, l ledger.Ledger, id ledger.ID, runID string, n 
 	}
 }
 
-// end ends a line that has no newline.
-func (t *tail) end(s ledger.Stream) {
-	if len(t.open[s]) > 0 {
-		t.line(s)
+// end ends a line of each stream that has no newline.
+func (t *tail) end(streams ...ledger.Stream) {
+	for _, s := range streams {
+		if len(t.open[s]) > 0 {
+			t.line(s)
+		}
 	}
 }
 
