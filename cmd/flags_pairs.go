@@ -73,8 +73,16 @@ func checkFlagPairs[T any](f *pflag.FlagSet, has func(string) bool, needs []need
 	return nil
 }
 
-// clashName returns the name of a flag of a clash for a message.
+// clashName returns the name of a flag of a clash for a message: as it is on the command line,
+// where a state can be a flag itself.
 func clashName(f *pflag.FlagSet, flag string) string {
+	if flag == "state" && !f.Changed(flag) {
+		for _, p := range shortStates {
+			if f.Changed(string(p)) {
+				return string(p)
+			}
+		}
+	}
 	name, valued := strings.CutSuffix(flag, "*")
 	if valued {
 		return name + " " + f.Lookup(name).Value.String()
