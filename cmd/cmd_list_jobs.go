@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,20 +29,27 @@ func (a *app) listJobs(ctx context.Context, l ledger.Store, o *listOptions, f le
 	if err != nil {
 		return err
 	}
-	limit := o.limit
-	if limit == 0 {
-		limit = len(sum.Lanes) + 1
-	}
+	limit := cmp.Or(o.limit, len(sum.Lanes))
 	list, other := sum.Latest(limit)
-	if other != nil && o.limit == 0 { // the job without a lane
+	if other != nil && limit >= len(sum.Lanes) { // the job without a lane
 		list = append(list, other)
 	}
 	switch {
 	case o.json, o.jsonl:
-		return a.printJobs(list, o.jsonl)
+		views := []jobView{}
+		for _, j := range list {
+			views = append(views, viewJob(j))
+		}
+		return printViews(a, views, o.jsonl)
 	case isTerminal(a.ui.stdout):
+		var b strings.Builder
 		s := stats{Summary: sum, by: "job", now: a.now()}
-		return a.printPage(s.tableText(list, widthOf(a.ui.stdout)))
+		foot := plural(len(list), s.by)
+		if len(list) < len(sum.Lanes) {
+			foot = s.partText(len(list))
+		}
+		s.table(&b, list, widthOf(a.ui.stdout), foot)
+		return a.printPage(b.String())
 	}
 	var b strings.Builder
 	for _, j := range list {
@@ -51,38 +59,6 @@ func (a *app) listJobs(ctx context.Context, l ledger.Store, o *listOptions, f le
 		}, "\t"))
 	}
 	return a.print(b.String())
-}
-
-// printJobs prints jobs as an array, or one on each line.
-func (a *app) printJobs(list []*jobs.Job, lines bool) error {
-	views := []jobView{}
-	for _, j := range list {
-		views = append(views, viewJob(j))
-	}
-	if !lines {
-		return a.printJSON(views)
-	}
-	var b strings.Builder
-	for _, v := range views {
-		text, err := marshalLine(v)
-		if err != nil {
-			return err
-		}
-		b.Write(text)
-	}
-	return a.print(b.String())
-}
-
-// tableText returns the table of jobs.
-func (s stats) tableText(list []*jobs.Job, width int) string {
-	var b strings.Builder
-	t := &screenTable{to: &b, width: width, columns: s.columns()}
-	for _, j := range list {
-		_ = t.add(s.row(j)) // into memory
-	}
-	_ = t.flush()
-	_ = t.foot(plural(len(list), "job"))
-	return b.String()
 }
 
 // trendOf compares the latest duration of a job, if it was that of a success, with its median:

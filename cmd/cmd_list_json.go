@@ -48,6 +48,22 @@ func views(l ledger.Ledger, records iter.Seq2[listed, error]) iter.Seq2[listView
 	}
 }
 
+// printViews prints a JSON array, or its elements on lines.
+func printViews[T any](a *app, views []T, lines bool) error {
+	if !lines {
+		return a.printJSON(views)
+	}
+	var b strings.Builder
+	for _, v := range views {
+		line, err := marshalLine(v)
+		if err != nil {
+			return err
+		}
+		b.Write(line)
+	}
+	return a.print(b.String())
+}
+
 // writeLines writes a JSON object on each line.
 func writeLines[T any](w io.Writer, views iter.Seq2[T, error]) error {
 	for v, err := range views {

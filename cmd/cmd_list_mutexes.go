@@ -81,20 +81,10 @@ func (a *app) listMutexes(ctx context.Context, l ledger.Ledger, o *listOptions) 
 			Holders: viewUses(s.Holders, "holds"), Waiters: viewUses(s.Waiters, "waits"),
 		})
 	}
-	if o.json {
-		return a.printJSON(views)
+	if o.json || o.jsonl {
+		return printViews(a, views, o.jsonl)
 	}
 	var b strings.Builder
-	if o.jsonl {
-		for _, v := range views {
-			line, err := marshalLine(v)
-			if err != nil {
-				return err
-			}
-			b.Write(line)
-		}
-		return a.print(b.String())
-	}
 	if !isTerminal(a.ui.stdout) {
 		for _, v := range views {
 			for _, u := range slices.Concat(v.Holders, v.Waiters) {
@@ -123,7 +113,7 @@ func (a *app) listMutexes(ctx context.Context, l ledger.Ledger, o *listOptions) 
 		}
 	}
 	_ = t.flush()
-	return a.print(b.String())
+	return a.printPage(b.String())
 }
 
 // places returns how many places are taken, and the limit if there is a holder.

@@ -1,7 +1,9 @@
 package cmd
 
 import (
+	"cmp"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -13,25 +15,36 @@ import (
 func (s stats) screenText(top, width int) string {
 	var b strings.Builder
 	s.headText(&b)
-	if top == 0 {
-		top = len(s.Lanes) + 1
-	}
-	latest, other := s.Latest(top)
-	t := &screenTable{to: &b, width: width, columns: s.columns()}
-	for i, j := range latest {
-		if i == 0 {
-			b.WriteString("\n")
-		}
-		_ = t.add(s.row(j)) // into memory, as all below
+	list, other := s.Latest(cmp.Or(top, len(s.Lanes)))
+	var foot []string
+	if len(list) == top && top < len(s.Lanes) {
+		foot = []string{s.partText(top), "(--top 0)"}
 	}
 	if other != nil {
-		_ = t.add(s.row(other))
+		list = append(list, other)
+	}
+	if len(list) > 0 {
+		b.WriteString("\n")
+	}
+	s.table(&b, list, width, foot...)
+	return b.String()
+}
+
+// table writes a table of jobs.
+func (s stats) table(to io.Writer, list []*jobs.Job, width int, foot ...string) {
+	t := &screenTable{to: to, width: width, columns: s.columns()}
+	for _, j := range list {
+		_ = t.add(s.row(j)) // into memory, as all below
 	}
 	_ = t.flush()
-	if more := len(s.Lanes) - len(latest); more > 0 && len(latest) == top {
-		_ = t.foot(fmt.Sprintf("%s of %d", plural(len(latest), s.by), len(s.Lanes)), "(--top 0)")
+	if len(foot) > 0 {
+		_ = t.foot(foot...)
 	}
-	return b.String()
+}
+
+// partText says that a table has n of the jobs.
+func (s stats) partText(n int) string {
+	return fmt.Sprintf("%s of %d", plural(n, s.by), len(s.Lanes))
 }
 
 // columns are the columns of the table of jobs.

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"time"
 
 	"idem/jobs"
@@ -40,10 +41,7 @@ type jobView struct {
 }
 
 func (s stats) jsonText(top int) (string, error) {
-	if top == 0 {
-		top = len(s.Lanes) + 1
-	}
-	latest, other := s.Latest(top)
+	latest, other := s.Latest(cmp.Or(top, len(s.Lanes)))
 	v := statsView{
 		Schema: metaSchema, Ledger: jsonBytes(s.place), Stored: s.Stored, Keys: s.Keys, Attempts: viewRuns(s.total()), Oldest: viewTime(s.Oldest),
 		Newest: viewTime(s.Newest), By: s.by, Jobs: []jobView{},
