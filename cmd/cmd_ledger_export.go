@@ -74,21 +74,18 @@ func (a *app) exportLedger(ctx context.Context, patterns []string, o *exportOpti
 
 // exportFilter returns what the flags and arguments select.
 func (a *app) exportFilter(patterns []string, o *exportOptions) (f ledger.Filter, err error) {
-	if f.Namespace = a.namespace; f.Namespace != "" {
-		if err := checkNamespace(f.Namespace); err != nil {
-			return f, err
-		}
+	f.Namespace = a.namespace
+	if err := a.checkOnlyNamespace(); err != nil {
+		return f, err
 	}
 	for _, p := range patterns {
 		if err := notAURL("export", p); err != nil {
 			return f, err
 		}
-		if err := addGlob(&f, "pattern", p); err != nil {
-			return f, err
-		}
 	}
-	if o.since != "" {
-		f.Since, err = parseWhen("since", o.since, a.now())
+	if f.Globs, err = parseGlobs("pattern", patterns); err != nil {
+		return f, err
 	}
+	f.Since, _, err = parseSpan(o.since, "", a.now())
 	return f, err
 }

@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -130,10 +129,9 @@ func (a *app) listFilter(c *cobra.Command, o *listOptions, patterns []string) (l
 	if o.limit < 0 {
 		return f, usage("--limit requires a number of at least 0")
 	}
-	if a.namespace != "" { // else all namespaces
-		if err := checkNamespace(a.namespace); err != nil {
-			return f, err
-		}
+	err := a.checkOnlyNamespace()
+	if err != nil {
+		return f, err
 	}
 	if err := o.checkPairs(c.Flags()); err != nil {
 		return f, err
@@ -141,50 +139,21 @@ func (a *app) listFilter(c *cobra.Command, o *listOptions, patterns []string) (l
 	if o.mutexes && len(patterns) > 0 {
 		return f, usage("--mutexes can't be combined with a pattern").detail("a pattern selects keys").hint("leave out one of them")
 	}
-	for _, p := range patterns {
-		if p == "" {
-			return f, usage("a pattern is empty: a variable may be unset")
-		}
-		if err := addGlob(&f, "pattern", p); err != nil {
-			return f, err
-		}
+	if f.Globs, err = parseGlobs("pattern", patterns); err != nil {
+		return f, err
 	}
 	if o.glob != "" {
-		if err := addGlob(&f, "--glob", o.glob); err != nil {
+		globs, err := parseGlobs("--glob", []string{o.glob})
+		if err != nil {
 			return f, err
 		}
+		f.Globs = append(f.Globs, globs...)
 	}
-	var err error
 	if o.groups, err = parseGlobs("--group-by", o.groupBy); err != nil {
 		return f, err
 	}
-	if o.since != "" {
-		if f.Since, err = parseWhen("since", o.since, a.now()); err != nil {
-			return f, err
-		}
-	}
-	if o.until != "" {
-		if f.Until, err = parseWhen("until", o.until, a.now()); err != nil {
-			return f, err
-		}
-		if f.Until.Before(f.Since) {
-			return f, usage("--until is before --since").detail("--since is %s, --until is %s", stamp(f.Since), stamp(f.Until))
-		}
-	}
-	return f, nil
-}
-
-// addGlob adds a pattern to a filter. name is what the user gave it as.
-func addGlob(f *ledger.Filter, name, pattern string) error {
-	glob, err := ledger.ParseGlob(pattern)
-	switch {
-	case errors.Is(err, ledger.ErrOpenSet):
-		return usage("%s %s: a [ is not closed", name, quote(pattern)).hint("to match the character itself, write [[]")
-	case err != nil:
-		return usage("%s %v", name, err)
-	}
-	f.Globs = append(f.Globs, glob)
-	return nil
+	f.Since, f.Until, err = parseSpan(o.since, o.until, a.now())
+	return f, err
 }
 
 // writeList writes records as a table for a person, or as lines or an array for a

@@ -46,6 +46,18 @@ func (b *gcMeets) wantEffects(n, tokens int) {
 	}
 }
 
+// forgottenAt returns a test in which the key is forgotten while a call of idem gc is at a point. The call
+// then removes some outputs, and no record.
+func forgottenAt(point string, args []string, outputs int) func(*testing.T, *gcMeets) {
+	return func(t *testing.T, b *gcMeets) {
+		gc := b.pauseAt(point, args...)
+		b.wantStatus(b.run("forget", "k"), 0)
+		wantRemoved(t, gc.resume(), 0, outputs)
+		b.wantStatus(b.run(b.call()...), 0)
+		b.wantEffects(2, 2)
+	}
+}
+
 // idem gc stops at each point, while another call begins, finishes or forgets the same key, and the other way
 // round. A changed key is never forgotten, and one that is forgotten has a new token.
 func TestE2EGCBesideACall(t *testing.T) {
@@ -79,13 +91,7 @@ func TestE2EGCBesideACall(t *testing.T) {
 			b.wantStatus(b.run(b.call("--exact")...), 0)
 			b.wantEffects(2, 2)
 		},
-		"forgotten between plan and removal": func(t *testing.T, b *gcMeets) {
-			gc := b.pauseAt("claim.before", gcKeys...)
-			b.wantStatus(b.run("forget", "k"), 0)
-			wantRemoved(t, gc.resume(), 0, 0)
-			b.wantStatus(b.run(b.call()...), 0)
-			b.wantEffects(2, 2)
-		},
+		"forgotten between plan and removal": forgottenAt("claim.before", gcKeys, 0),
 		"marked between plan and removal": func(t *testing.T, b *gcMeets) {
 			gc := b.pauseAt("claim.before", gcKeys...)
 			b.wantStatus(b.run("mark", "failed", "--force", "k"), 0)
@@ -124,13 +130,7 @@ func TestE2EGCBesideACall(t *testing.T) {
 			}
 			b.wantEffects(2, 1)
 		},
-		"forgotten before the file goes": func(t *testing.T, b *gcMeets) {
-			gc := b.pauseAt("collect.committed", gcOutputs...)
-			b.wantStatus(b.run("forget", "k"), 0)
-			wantRemoved(t, gc.resume(), 0, 1)
-			b.wantStatus(b.run(b.call()...), 0)
-			b.wantEffects(2, 2)
-		},
+		"forgotten before the file goes": forgottenAt("collect.committed", gcOutputs, 1),
 		"gc before the claim of a run by force": func(t *testing.T, b *gcMeets) {
 			call := b.pauseAt("claim.before", b.call("--force")...)
 			wantRemoved(t, b.run(gcKeys...), 1, 0)

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"errors"
 	"time"
 
 	"idem/ledger"
@@ -38,9 +39,9 @@ func checkBegun(since, now time.Time) error {
 	return nil
 }
 
-// parseGlobs parses patterns. name is what the user gave them as.
+// parseGlobs parses patterns. name is what the user gave them as: an argument is a pattern.
 func parseGlobs(name string, patterns []string) (ledger.Globs, error) {
-	var f ledger.Filter
+	var globs ledger.Globs
 	for _, p := range patterns {
 		if p == "" {
 			if name == "pattern" {
@@ -48,9 +49,14 @@ func parseGlobs(name string, patterns []string) (ledger.Globs, error) {
 			}
 			return nil, usage("%s is empty: a variable may be unset", name)
 		}
-		if err := addGlob(&f, name, p); err != nil {
-			return nil, err
+		glob, err := ledger.ParseGlob(p)
+		switch {
+		case errors.Is(err, ledger.ErrOpenSet):
+			return nil, usage("%s %s: a [ is not closed", name, quote(p)).hint("to match the character itself, write [[]")
+		case err != nil:
+			return nil, usage("%s %v", name, err)
 		}
+		globs = append(globs, glob)
 	}
-	return f.Globs, nil
+	return globs, nil
 }
