@@ -28,8 +28,9 @@ const completionLong = `Print the completion script for a shell: bash, zsh, fish
 
 It completes recorded keys, windows, namespaces, the words that a flag takes,
 files, and the command that idem runs. If many keys begin with a text, it offers
-their parts up to the next : or /. In a shared ledger it knows the 1000 keys
-with the latest attempts.
+their parts up to the next : or /. A shared ledger has no index of its keys in
+their order. There it offers those of the 1000 with the latest attempts, among
+the keys that begin with the text.
 
 Completion changes no ledger. If the ledger does not answer in a quarter of a
 second, it offers nothing. Keys with a backslash are not offered. In bash, the
