@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -75,10 +76,16 @@ func (l *Ledger) removeHostOrphans(ctx context.Context, orphans []ledger.Orphan)
 }
 
 // namedSQL returns those of the runs $1 whose output may be in a file of their host alone: the end of
-// the attempt is not recorded.
+// the attempt is not recorded. No index has the runs, so a query looks at a page: the records after
+// $2, in the order of their names, with their earlier attempts. Its last row has the last name, so
+// that the next page can follow. An attempt stays below its record, so no page misses one that
+// another call moves between the two tables.
 func namedSQL() string {
-	where := fmt.Sprintf(" where x.run_id = any ($1) and (x.state = 'running' or x.storage = %d)", storageUnknown)
-	return "select x.run_id from {s}.record x" + where + " union all select x.run_id from {s}.attempt x" + where
+	needs := fmt.Sprintf("x.run_id = any ($1) and (x.state = 'running' or x.storage = %d)", storageUnknown)
+	return fmt.Sprintf(`with page as materialized (select id, run_id, state, storage from {s}.record where id > $2 order by id limit %d)
+		select x.run_id, null::pg_catalog.bytea from page x where %[2]s
+		union all select x.run_id, null from page p join {s}.attempt x on x.id = p.id where %[2]s
+		union all (select null, id from page order by id desc limit 1)`, storedRecords, needs)
 }
 
 // withoutNamed deletes from a map the runs whose attempts need a file of this host. It returns an
@@ -89,30 +96,34 @@ func withoutNamed[T any](ctx context.Context, l *Ledger, here *local, runs map[s
 	if err != nil {
 		return err
 	}
-	var all []string
-	for runID := range runs {
-		all = append(all, runID)
-	}
-	var m meta
-	last := here.lastWitness()
-	there, newer := true, false
-	named := l.stmt(namedSQL(), wire.TextArray(all))
-	named.Each = func(row *wire.Row) error {
-		delete(runs, row.Text())
-		return row.Err()
-	}
-	stmts := []*wire.Stmt{named, l.metaStmt(&m)}
-	if last.fence != 0 {
-		stmts = append(stmts, l.witnessStmt(last, &there, &newer))
-	}
-	if err := l.do(ctx, wire.Read, stmts...); err != nil {
-		return err
-	}
-	if err := m.refusal(known, false); err != nil {
-		return err
-	}
-	if !there && !newer && m.confirmations <= last.confirmations {
-		return errForgotten
+	sql := namedSQL()
+	for after, more := []byte{}, true; more && len(runs) > 0; {
+		last := here.lastWitness()
+		var m meta
+		there, newer := true, false
+		more = false
+		named := l.stmt(sql, wire.TextArray(slices.Sorted(maps.Keys(runs))), wire.Bytes(after))
+		named.Each = func(row *wire.Row) error {
+			if row.Null() {
+				_, after, more = row.Text(), row.Bytes(), true
+			} else {
+				delete(runs, row.Text())
+			}
+			return row.Err()
+		}
+		stmts := []*wire.Stmt{named, l.metaStmt(&m)}
+		if last.fence != 0 {
+			stmts = append(stmts, l.witnessStmt(last, &there, &newer))
+		}
+		if err := l.do(ctx, wire.Read, stmts...); err != nil {
+			return err
+		}
+		if err := m.refusal(known, false); err != nil {
+			return err
+		}
+		if !there && !newer && m.confirmations <= last.confirmations {
+			return errForgotten
+		}
 	}
 	return nil
 }

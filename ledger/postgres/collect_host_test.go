@@ -2,12 +2,15 @@ package postgres
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"idem/ledger"
+	"idem/ledger/postgres/pgtest"
 )
 
 // A file of an output goes when neither an attempt nor a kept outcome needs it, and only if the server
@@ -67,5 +70,51 @@ func TestOrphansOfAHost(t *testing.T) {
 	}
 	if removed, err := k.host().RemoveOrphans(t.Context(), []ledger.Orphan{want}); !errors.Is(err, ledger.ErrFailedOver) || len(removed) != 0 {
 		t.Errorf("got %+v removed, %v", removed, err)
+	}
+}
+
+// The attempts that need a file are found on all pages of the records, as current and as earlier ones.
+func TestOrphansOfAHostOverManyPages(t *testing.T) {
+	k := newUnsentKit(t)
+	l := k.host()
+	k.run(l, "done", ledger.Succeeded)
+	fill(t, k.openAt("owner", k.server.URL(pgtest.Owner, pgtest.Database, k.schema), Options{}), 2*storedRecords+100)
+	old := time.Now().Add(-2 * time.Hour)
+	var needed []ledger.Orphan
+	add := func() ledger.Orphan {
+		o := ledger.Orphan{RunID: fmt.Sprintf("01900000-0000-7000-8000-%012d", len(needed)), Bytes: 4, Host: true}
+		path := filepath.Join(l.local.dir.Path(), spoolName(o.RunID))
+		must(t, os.WriteFile(path, []byte("text"), 0o600))
+		must(t, os.Chtimes(path, old, old))
+		return o
+	}
+	for i, at := range []int{0, storedRecords - 1, storedRecords, storedRecords + 1, 2 * storedRecords, 2*storedRecords + 99} {
+		o := add()
+		needed = append(needed, o)
+		in := fmt.Sprintf("(select id from %s.record order by id offset %d limit 1)", k.schema, at)
+		k.server.Exec(t, fmt.Sprintf("update %s.record set run_id = '%s', state = 'running' where id = %s", k.schema, o.RunID, in))
+		if i%2 == 0 {
+			k.server.Exec(t, fmt.Sprintf(`insert into %[1]s.attempt (id, seq, %[2]s) select id, seq, %[2]s from %[1]s.record where id = %[3]s;
+				update %[1]s.record set run_id = 'later' where id = %[3]s`, k.schema, columnsOf("", attemptColumns), in))
+		}
+	}
+	orphan := add()
+	found, unknown, err := l.Orphans(t.Context(), time.Now().Add(-time.Hour))
+	if err != nil || len(found) != 1 || found[0] != orphan || len(unknown) != 0 {
+		t.Errorf("got %+v, %q, %v", found, unknown, err)
+	}
+	if removed, err := l.RemoveOrphans(t.Context(), append(needed, orphan)); err != nil || len(removed) != 1 || removed[0] != orphan {
+		t.Errorf("got %+v removed, %v", removed, err)
+	}
+}
+
+// A query for the attempts that need a file reads no whole table: with a large ledger, that takes longer
+// than a query may.
+func TestOrphansOfAHostByIndex(t *testing.T) {
+	k := newUnsentKit(t)
+	sql := strings.NewReplacer("$1", "array['x']", "$2", `'\x00'::bytea`).Replace(k.host().stmt(namedSQL()).SQL)
+	plan, err := k.server.Try(pgtest.Superuser, "set local enable_seqscan = off; explain "+sql)
+	if must(t, err); strings.Contains(plan, "Seq Scan") || !strings.Contains(plan, "record_pkey") || !strings.Contains(plan, "attempt_pkey") {
+		t.Errorf("got the plan\n%s", plan)
 	}
 }
