@@ -20,11 +20,18 @@ const archiveName = "archive.tar"
 // files.
 const streamPrefix = "idem-"
 
+// unlockedAge is the age from which on an empty PART is left over. A process creates it, locks it, and
+// then writes to it. So a younger one may be that of a process that is about to lock it.
+const unlockedAge = time.Hour
+
 // temporary returns the path of a copy for a stream. It removes the parts of such copies that a
 // kill has left behind: no other copy has their names, which would remove them.
 func (l *Ledger) temporary() string {
 	left, _ := filepath.Glob(filepath.Join(os.TempDir(), streamPrefix+"*"+partSuffix, partMark))
 	for _, mark := range left {
+		if info, err := os.Lstat(mark); err != nil || info.Size() == 0 && time.Since(info.ModTime()) < unlockedAge {
+			continue
+		}
 		dir, _, err := localdir.Find(filepath.Dir(mark), l.trust)
 		if err != nil {
 			continue // it belongs to another user

@@ -127,6 +127,11 @@ func (l *Ledger) leave(m moveMark) error {
 func (l *Ledger) handOver(m moveMark) error {
 	to := localdir.New(m.path)
 	defer to.Close()
+	unlock, err := lockPlace(to) // from its locks on, another process can move it on
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if err := completeLocks(to, m.commits); err != nil {
 		return err
 	}
@@ -141,7 +146,7 @@ func (l *Ledger) handOver(m moveMark) error {
 // clear removes the files of a ledger that was moved away, but not its mark.
 func (l *Ledger) clear() error {
 	var errs []error
-	for _, name := range append([]string{partMark, filelock.RemovedDir}, partFiles...) {
+	for _, name := range append([]string{partMark, filelock.RemovedDir, "secret.new", movedMark + ".new"}, partFiles...) {
 		if err := os.RemoveAll(l.dir.File(name)); err != nil {
 			errs = append(errs, err)
 		}

@@ -17,9 +17,9 @@ import (
 // errMoving: another process moves the ledger of this place.
 var errMoving = fmt.Errorf("%w: another idem is moving this ledger", ledger.ErrChanged)
 
-// lockPlace locks the directory that a ledger is moved from, so that one process at a time
-// moves it, completes a move, or removes its mark. The lock is on the directory, because its
-// files are removed.
+// lockPlace locks a directory that a ledger is moved from, or whose arrival there is completed, so
+// that one process at a time moves it, completes a move, or removes its mark. The lock is on the
+// directory, because its files are removed.
 func lockPlace(dir *localdir.Dir) (unlock func(), err error) {
 	f, err := os.Open(dir.Path())
 	if err != nil {
@@ -91,6 +91,11 @@ func (l *Ledger) finish(ctx context.Context, path string, o Options) (undone boo
 	case !exists:
 		return false, c, l.lostAt(m, "there is none")
 	}
+	unlockTo, err := lockPlace(to)
+	if err != nil {
+		return false, c, err
+	}
+	defer unlockTo()
 	c, err = l.finishAt(ctx, m, to, info != nil, o)
 	return false, c, err
 }

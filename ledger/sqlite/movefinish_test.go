@@ -35,6 +35,9 @@ func cut(t *testing.T, left bool) cutMove {
 	must(t, os.Rename(kept, from))
 	must(t, leaveMark(localdir.New(from), mark))
 	must(t, os.Remove(filepath.Join(from, "locks")))
+	for _, name := range []string{"secret.new", "MOVED.new"} {
+		must(t, os.WriteFile(filepath.Join(from, name), nil, 0o600))
+	}
 	must(t, os.WriteFile(filepath.Join(to, partMark), []byte(movingText(from, mark.id)), 0o600))
 	must(t, os.Remove(filepath.Join(to, "locks")))
 	return m

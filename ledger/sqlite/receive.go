@@ -32,6 +32,9 @@ type receiver struct {
 // errNoBackup: the files are not those of a ledger.
 var errNoBackup = errors.New("it is no copy of a ledger")
 
+// unfinishedLocks is what a kill leaves where the locks are a directory.
+const unfinishedLocks = "locks.d.new"
+
 // take takes one file of a backup. name has slashes and no dots as elements. Files that have no
 // content to keep are ignored.
 func (v *receiver) take(name string, size int64, r io.Reader) error {
@@ -41,6 +44,8 @@ func (v *receiver) take(name string, size int64, r io.Reader) error {
 	v.seen[name] = true
 	switch name {
 	case "README", "init.lock", "ledger.db-shm":
+		return nil
+	case "secret.new", movedMark + ".new", "locks.new": // a kill has left them before they counted; MOVED itself counts
 		return nil
 	case "ledger.db", walName:
 		return v.keep(name, size, r)
@@ -57,7 +62,7 @@ func (v *receiver) take(name string, size int64, r io.Reader) error {
 		v.witness, err = io.ReadAll(io.LimitReader(r, witnessSize))
 		return err
 	}
-	if strings.HasPrefix(name, "locks.d/") {
+	if strings.HasPrefix(name, "locks.d/") || strings.HasPrefix(name, unfinishedLocks+"/") {
 		return nil
 	}
 	if run, ok := strings.CutPrefix(name, "output/"); ok && isRunID(run) {
@@ -120,7 +125,7 @@ func (v *receiver) fromTar(r io.Reader) error {
 		}
 		name := path.Clean(head.Name)
 		switch {
-		case head.Typeflag == tar.TypeDir && slices.Contains([]string{".", "output", "locks.d"}, name):
+		case head.Typeflag == tar.TypeDir && slices.Contains([]string{".", "output", "locks.d", unfinishedLocks}, name):
 			continue
 		case head.Typeflag != tar.TypeReg || isSparse(head) || path.IsAbs(name):
 			return fmt.Errorf("%w: %q is not a plain file", errNoBackup, head.Name)
@@ -169,7 +174,7 @@ func (v *receiver) fromDir(dir string) error {
 		}
 		slices.Sort(names)
 		for _, name := range names {
-			if sub == "" && (name == "output" || name == "locks.d") {
+			if sub == "" && (name == "output" || name == "locks.d" || name == unfinishedLocks) {
 				continue
 			}
 			if err := v.fromFile(dir, filepath.Join(sub, name)); err != nil {
