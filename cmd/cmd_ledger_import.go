@@ -123,7 +123,10 @@ func importFrom(c *cobra.Command, args []string) (from *os.File, name string, er
 		}
 		return os.Stdin, "", nil
 	}
-	from, err = os.Open(name)
+	from, err = proc.Open(c.Context(), name)
+	if errors.Is(err, context.Canceled) {
+		return nil, "", err
+	}
 	if err != nil {
 		return nil, "", usage("%v", err)
 	}

@@ -89,6 +89,14 @@ func (a *app) restore(c *cobra.Command, place, backup string, o *restoreOptions)
 			hintRun("unpack it", "%s -dc %s | %s", packer(backup), shellQuote(backup), a.copyLine(c))
 	default:
 		backup = path
+		if info, err := os.Stat(path); err == nil && info.Mode()&os.ModeNamedPipe != 0 {
+			from, err := proc.Open(c.Context(), path) // a signal ends it, also before there is a writer
+			if err != nil {
+				return err
+			}
+			defer from.Close()
+			options.Stream = proc.Reader(c.Context(), from)
+		}
 	}
 	options.Confirm = func(r ledger.Restored) error { return a.confirmRestore(c.Context(), place, backup, r, o) }
 	r, err := drivers.Restore(c.Context(), place, backup, options)

@@ -3,6 +3,7 @@ package proc
 import (
 	"context"
 	"io"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -49,6 +50,29 @@ func Tidily(ctx context.Context, f func(context.Context) error) error {
 		case <-time.After(tidyWithin):
 		}
 		return &SignalError{sig}
+	}
+}
+
+// Open opens a file for reading. It ends with ctx, even while a pipe with a name waits for its writer.
+func Open(ctx context.Context, name string) (*os.File, error) {
+	type result struct {
+		f   *os.File
+		err error
+	}
+	done := make(chan result)
+	go func() {
+		f, err := os.Open(name)
+		select {
+		case done <- result{f, err}:
+		case <-ctx.Done():
+			_ = f.Close() // of a nil file, too
+		}
+	}()
+	select {
+	case r := <-done:
+		return r.f, r.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"syscall"
 	"testing"
 
@@ -57,4 +58,30 @@ func TestStreamsEnd(t *testing.T) {
 	if _, err := out.Write(make([]byte, 1<<20)); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v from a writer", err)
 	}
+}
+
+// Open ends with its context while a pipe has no writer.
+func TestOpenEnds(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "pipe")
+	if err := unix.Mkfifo(name, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ends := make(chan error, 1)
+	go func() { _, err := Open(ctx, name); ends <- err }()
+	cancel()
+	if err := <-ends; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v without a writer", err)
+	}
+	if f, err := os.OpenFile(name, os.O_RDWR, 0); err == nil { // ends the call that waits
+		_ = f.Close()
+	}
+	if _, err := Open(t.Context(), filepath.Join(name, "x")); !errors.Is(err, unix.ENOTDIR) {
+		t.Errorf("got %v, want the error of the file", err)
+	}
+	f, err := Open(t.Context(), os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = f.Close()
 }
