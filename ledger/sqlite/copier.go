@@ -95,7 +95,14 @@ func closePart(p *part, db *sql.DB) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Sync(), f.Close())
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	// SQLite leaves the journal, without its header, of a copy that had a write-ahead log before.
+	if err := p.dir.Remove("ledger.db-journal"); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // settle checks the records of a copy and makes them those of a ledger that no call uses. It
