@@ -4,7 +4,10 @@ module idem/scripts/tools/forges
 
 go 1.26.0
 
-tool github.com/nektos/act
+tool (
+	github.com/nektos/act
+	idem/scripts/tools/forges/manifests
+)
 
 require (
 	k8s.io/api v0.37.2
