@@ -74,7 +74,7 @@ func recipeGitHub(k *recipeBox) {
 		if err := os.MkdirAll(filepath.Dir(k.path(b.file)), 0o755); err != nil {
 			k.t.Fatal(err)
 		}
-		k.write(b.file, strings.ReplaceAll(b.text, "/var/lib/deploys", k.ledger))
+		k.write(b.file, strings.NewReplacer("/var/lib/deploys", k.ledger, "github.run_id }}", "github.run_id }}:${{ github.ref_name }}").Replace(b.text))
 	}
 	k.script("deploy.sh", `echo x >>"`+k.dir+`/side"; echo "url=https://$1.example.com" >>"$GITHUB_OUTPUT"; echo deployed`)
 	k.script("announce.sh", `echo "$1" >>"`+k.dir+`/announced"`)
@@ -101,6 +101,7 @@ func recipeGitHub(k *recipeBox) {
 		k.t.Errorf("announced: got %q, want the output of the command once", got)
 	}
 	k.wantSafe()
+	k.wantState("deploy:prod:1:"+hostileBranch, "succeeded")
 
 	// Another command with the same key is refused.
 	k.write(deploy.file, strings.Replace(k.read(deploy.file), "./deploy.sh prod", "./deploy.sh stage", 1))
