@@ -115,8 +115,8 @@ func recipeGitHub(k *recipeBox) {
 	k.wantLines("backups", 1)
 }
 
-// step is a step of a workflow or of an action.
-type step struct {
+// ciStep is a step of a workflow or of an action.
+type ciStep struct {
 	ID, Shell, Uses, Run string
 	Env                  map[string]string
 	With                 map[string]any
@@ -135,13 +135,13 @@ func TestActionAndWorkflowHaveTheSameStep(t *testing.T) {
 	t.Parallel()
 	var action struct {
 		Inputs map[string]any
-		Runs   struct{ Steps []step }
+		Runs   struct{ Steps []ciStep }
 	}
 	var workflow struct {
 		On struct {
 			Call struct{ Inputs map[string]any } `yaml:"workflow_call"`
 		}
-		Jobs struct{ Idem struct{ Steps []step } }
+		Jobs struct{ Idem struct{ Steps []ciStep } }
 	}
 	readYAML(t, "../action.yml", &action)
 	readYAML(t, "../.github/workflows/idem.yml", &workflow)
