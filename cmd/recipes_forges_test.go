@@ -15,7 +15,7 @@ import (
 )
 
 // hostileBranch is the name of a branch that runs a command wherever it becomes the text of a script.
-const hostileBranch = "x'\"$(touch${IFS}pwned)`touch${IFS}pwned`"
+const hostileBranch = "x'\"$(>pwned)`>pwned`"
 
 // forgeTool returns the path of a Go tool of scripts/tools/forges. It downloads nothing: scripts/test does.
 func forgeTool(t *testing.T, name string) string {
@@ -129,8 +129,8 @@ func readYAML(t *testing.T, file string, into any) {
 	testMust(t, yaml.Unmarshal(text, into))
 }
 
-// The action and the workflow have the same step, because a workflow cannot use an action of its own repository when
-// another repository calls it.
+// The action and the workflow have the same step, because a workflow cannot use an action that is next to it when another
+// repository calls it.
 func TestActionAndWorkflowHaveTheSameStep(t *testing.T) {
 	t.Parallel()
 	var action struct {
@@ -243,7 +243,7 @@ func recipeGitLab(k *recipeBox) {
 			}
 		}
 		k.wantSafe()
-		k.wantStatus(k.sh("rm deploy.env"), 0) // a job of GitLab begins without the files of others
+		k.wantStatus(k.sh("rm deploy.env"), 0) // a job of GitLab begins without the files of the job before it
 	}
 	k.wantLines("side", 1)
 }

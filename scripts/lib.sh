@@ -71,8 +71,8 @@ has_postgres() {
 	command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null
 }
 
-# need_npm DIR checks for node, and installs the tools that are pinned in DIR: in scripts/tools/web those that test pages in a
-# browser, in scripts/tools/forges those that run a pipeline of GitLab.
+# need_npm DIR checks for node, and installs the tools that are pinned in DIR. Those of scripts/tools/web test pages in a
+# browser, and those of scripts/tools/forges run a pipeline of GitLab.
 need_npm() {
 	need node nodejs
 	need npm npm

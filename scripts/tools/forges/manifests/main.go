@@ -1,6 +1,5 @@
-// Manifests decodes the Kubernetes objects on stdin as strictly as an API server does on request: an unknown field, a field
-// that is there twice, or a value of another type is an error. So is a value that the types do not exclude but that no API
-// server takes.
+// Manifests decodes the Kubernetes objects on stdin. It is as strict as an API server can be: an unknown field, a field that is
+// there twice, or a value of another type is an error. It also refuses values that the types allow and an API server does not.
 package main
 
 import (
