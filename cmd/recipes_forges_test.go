@@ -17,16 +17,16 @@ import (
 // hostileBranch is the name of a branch that runs a command wherever it becomes the text of a script.
 const hostileBranch = "x'\"$(>pwned)`>pwned`"
 
-// forgeTool returns the path of a Go tool of scripts/tools/forges. It downloads nothing: scripts/test does.
-func forgeTool(t *testing.T, name string) string {
+// goTool returns the path of a tool that the module in dir pins. It downloads nothing: scripts/test does.
+func goTool(t *testing.T, dir, name string) string {
 	t.Helper()
-	c := exec.Command("go", "-C", "../scripts/tools/forges", "tool", "-n", name)
+	c := exec.Command("go", "-C", dir, "tool", "-n", name)
 	c.Env = append(os.Environ(), "GOPROXY=off", "CGO_ENABLED=0")
 	var stderr bytes.Buffer
 	c.Stderr = &stderr
 	out, err := c.Output()
 	if err != nil {
-		skipMissing(t, name+" of scripts/tools/forges ("+strings.TrimSpace(stderr.String())+")")
+		skipMissing(t, name+" ("+strings.TrimSpace(stderr.String())+")")
 	}
 	return strings.TrimSpace(string(out))
 }
@@ -68,7 +68,8 @@ func (k *recipeBox) wantSafe() {
 
 // recipeGitHub runs the workflows of the page, each twice. act is a runner of GitHub Actions without a forge.
 func recipeGitHub(k *recipeBox) {
-	act := forgeTool(k.t, "act")
+	act := goTool(k.t, "../scripts/tools/forges", "act")
+	lint := goTool(k.t, "../scripts/tools", "actionlint")
 	deploy, nightly := k.nextBlock("yaml"), k.nextBlock("yaml")
 	for _, b := range []block{deploy, nightly} {
 		if err := os.MkdirAll(filepath.Dir(k.path(b.file)), 0o755); err != nil {
@@ -84,6 +85,15 @@ func recipeGitHub(k *recipeBox) {
 		".github/actions/idem/idem":       filepath.Join(binary(), "idem"),
 		".github/workflows/idem.yml":      "../.github/workflows/idem.yml",
 	})
+	k.wantStatus(k.start([]string{lint, deploy.file, nightly.file}).wait(), 0)
+	const action = ".github/actions/idem/action.yml"
+	text := k.read(action)
+	k.write(action, strings.Replace(text, "using: composite", "using: compsite", 1))
+	if r := k.wantStatus(k.start([]string{lint, deploy.file}).wait(), 1); !strings.Contains(r.out, "compsite") {
+		k.t.Errorf("a misspelt word in the action: got %+v, want it in the output", r)
+	}
+	k.write(action, text)
+
 	k.setenv("HOME", k.t.TempDir()) // act copies the repository to a cache below it
 	run := func(event, workflow string, status int, want ...string) {
 		k.t.Helper()
@@ -252,7 +262,7 @@ func recipeGitLab(k *recipeBox) {
 // another case, and one that is there twice.
 func wantManifest(t *testing.T, text, field, kinds string) {
 	t.Helper()
-	check := forgeTool(t, "manifests")
+	check := goTool(t, "../scripts/tools/forges", "manifests")
 	decode := func(text string) (string, error) {
 		c := exec.Command(check)
 		c.Stdin = strings.NewReader(text)
