@@ -91,7 +91,11 @@ var volumes = map[string]string{
 // recipeKubernetes runs the pod in such volumes, by the user that it names, and
 // by root without a security context.
 func recipeKubernetes(k *recipeBox) {
-	job := readCronJob(k.t, k.nextBlock("yaml").text)
+	text := k.nextBlock("yaml").text
+	job := readCronJob(k.t, text)
+	k.t.Run("decoded", func(t *testing.T) {
+		wantManifest(t, text, "concurrencyPolicy", "batch/v1 CronJob\nv1 PersistentVolumeClaim\n")
+	})
 	requireRoot(k.t)
 	for volume, make := range volumes {
 		for _, root := range []bool{false, true} {

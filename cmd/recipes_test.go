@@ -46,6 +46,9 @@ var recipes = map[string]func(*recipeBox){
 	"A chat message about every call":        recipeChat,
 	"A systemd timer":                        recipeSystemd,
 	"A Kubernetes CronJob":                   recipeKubernetes,
+	"A Kubernetes Job":                       recipeJob,
+	"The action and the workflow for GitHub": recipeGitHub,
+	"A job template for GitLab":              recipeGitLab,
 	"A deploy in steps":                      deploySteps.recipe,
 	"An order that may be cancelled":         recipeOrder,
 	"A migration with a backfill":            recipeBackfill,
@@ -286,41 +289,5 @@ func recipeVerify(k *recipeBox) {
 		if i == 1 {
 			k.wantStatus(k.sh("rm -r build"), 0)
 		}
-	}
-}
-
-func recipeSystemd(k *recipeBox) {
-	k.script("backup", "echo x >>side")
-	units := []block{k.nextBlock("ini"), k.nextBlock("ini")}
-	for _, u := range units {
-		k.write(u.file, strings.ReplaceAll(u.text, "/usr/local/bin/", k.dir+"/"))
-	}
-	if err := os.Symlink(filepath.Join(binary(), "idem"), k.path("idem")); err != nil {
-		k.t.Fatal(err)
-	}
-	requireTool(k.t, "systemd-analyze")
-	// Without systemd it complains about any unit. Complaints about a unit begin
-	// with the unit's name.
-	r := k.sh("systemd-analyze verify --man=no ./" + units[0].file + " ./" + units[1].file + " 2>&1")
-	if strings.Contains(r.out, units[0].file) || strings.Contains(r.out, units[1].file) {
-		k.t.Errorf("got %s, want it without %q and %q", r.out, units[0].file, units[1].file)
-	}
-	// This runs the service as systemd starts it.
-	k.env = slices.DeleteFunc(k.env, func(kv string) bool { return strings.HasPrefix(kv, "IDEM_LEDGER=") })
-	k.ledger = k.path("state")
-	if err := os.Mkdir(k.ledger, 0o755); err != nil {
-		k.t.Fatal(err)
-	}
-	k.setenv("STATE_DIRECTORY", k.ledger)
-	_, start, ok := strings.Cut(k.read(units[0].file), "\nExecStart=")
-	if !ok {
-		k.t.Fatal("got no ExecStart, want one")
-	}
-	for range 2 {
-		k.wantStatus(k.runRecipe(start), 0)
-	}
-	k.wantLines("side", 1)
-	if _, err := os.Stat(filepath.Join(k.ledger, "idem", "ledger.db")); err != nil {
-		k.t.Error(err)
 	}
 }

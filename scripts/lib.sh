@@ -71,14 +71,15 @@ has_postgres() {
 	command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null
 }
 
-# need_web checks for the tools that test pages in a browser, and installs those that are pinned in scripts/tools/web.
-need_web() {
+# need_npm DIR checks for node, and installs the tools that are pinned in DIR. Those of scripts/tools/web test pages in a
+# browser, and those of scripts/tools/forges run a pipeline of GitLab.
+need_npm() {
 	need node nodejs
 	need npm npm
-	local dir=scripts/tools/web
+	local dir=$1
 	if [ ! "$dir/node_modules/.package-lock.json" -nt "$dir/package-lock.json" ]; then
-		echo 'installing the tools of scripts/tools/web'
-		npm ci --prefix "$dir" --no-audit --no-fund --ignore-scripts >/dev/null || skip 'scripts/tools/web: npm ci failed'
+		echo "installing the tools of $dir"
+		npm ci --prefix "$dir" --no-audit --no-fund --ignore-scripts >/dev/null || skip "$dir: npm ci failed"
 	fi
 }
 
