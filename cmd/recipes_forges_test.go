@@ -116,7 +116,7 @@ func recipeGitHub(k *recipeBox) {
 	// Another command with the same key is refused.
 	k.write(deploy.file, strings.Replace(k.read(deploy.file), "./deploy.sh prod", "./deploy.sh stage", 1))
 	k.commit()
-	run("push", deploy.file, 1, "title=idem::", "other inputs")
+	run("push", deploy.file, 1, "title=idem::", "was recorded with different inputs")
 	k.wantLines("side", 1)
 
 	// The reusable workflow finds idem in PATH.
