@@ -27,8 +27,8 @@ knows() {
 	same "$version $(git rev-parse HEAD) false" "$("$@" version --json | jq -r '"\(.version) \(.commit) \(.dirty)"')" 'the version'
 }
 
-# confined COMMAND runs a command of this host that can write nothing but below $tmp: a package that it unpacks at the wrong
-# place is an error, and not on this host. It needs root.
+# confined COMMAND runs a command of this host that can write only below $tmp. A package that it unpacks at the wrong place is
+# an error, and does not change this host. It needs root.
 confined() {
 	# shellcheck disable=SC2016 # the shell that it starts expands it
 	TMPDIR=$tmp unshare --mount sh -euc '
