@@ -1,6 +1,7 @@
 # shellcheck shell=bash
-# The release is made again: in a clone, from another build cache, under another host name, user mask, language and time
-# zone, and later. All files are the same, byte for byte, but for the signature.
+# The release is made again: in a clone, under another host name, user mask, language and time zone, and later. All files are
+# the same, byte for byte, but for the signature. The build cache is that of the first release: each program is linked again.
+# The programs for this platform are also compiled again, with Go's own packages, from an empty build cache.
 # shellcheck source-path=SCRIPTDIR source=kit.sh
 . "${BASH_SOURCE%/*}/kit.sh"
 
@@ -10,11 +11,25 @@ for key in key other; do echo "releases@idem.example $(cat "$tmp/$key.pub")" >"$
 
 git clone -q . "$tmp/elsewhere"
 mkdir "$tmp/tmpdir"
-# shellcheck disable=SC2016 # the shell that it starts expands it
-elsewhere=(env -C "$tmp/elsewhere" GOCACHE="$releases/go-build" TMPDIR="$tmp/tmpdir" TZ=Pacific/Kiritimati LC_ALL=C.UTF-8 GOFLAGS=-v
-	sh -c 'umask 077; if [ "$(id -u)" = 0 ]; then hostname elsewhere; fi; exec "$@"' sh)
-if [ "$(id -u)" = 0 ]; then elsewhere=(unshare --uts "${elsewhere[@]}"); fi
-"${elsewhere[@]}" "$tmp/release" "$@" --key "$tmp/key" "$version"
+# elsewhere CACHE ARGS makes a release. Its build cache is CACHE.
+elsewhere() {
+	local other=() cache=$1
+	shift
+	if [ "$(id -u)" = 0 ]; then other=(unshare --uts); fi
+	# shellcheck disable=SC2016 # the shell that it starts expands it
+	"${other[@]}" env -C "$tmp/elsewhere" GOCACHE="$cache" TMPDIR="$tmp/tmpdir" TZ=Pacific/Kiritimati LC_ALL=C.UTF-8 GOFLAGS=-v \
+		sh -c 'umask 077; if [ "$(id -u)" = 0 ]; then hostname elsewhere; fi; exec "$@"' sh "$tmp/release" "$@" "$version"
+}
+elsewhere "$tmp/no-cache" "$@" --here
+for of in "$dist" "$tmp/elsewhere/dist"; do
+	tar -xzf "$of/idem_${version}_$host.tar.gz" -C "$tmp/tmpdir" idem idem-postgres
+	sha256sum "$tmp"/tmpdir/idem* >>"$tmp/programs"
+	rm "$tmp"/tmpdir/idem*
+done
+same 2 "$(sort "$tmp/programs" | uniq -d | wc -l)" 'the programs that are the same'
+rm -rf "$tmp/no-cache"
+
+elsewhere "$(go env GOCACHE)" "$@" --key "$tmp/key"
 diff -r -x SHA256SUMS.sig "$dist" "$tmp/elsewhere/dist"
 
 verify=$PWD/scripts/verify

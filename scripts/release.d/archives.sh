@@ -3,6 +3,8 @@
 # shellcheck source-path=SCRIPTDIR source=kit.sh
 . "${BASH_SOURCE%/*}/kit.sh"
 
+platforms='darwin_amd64 darwin_arm64 linux_amd64 linux_arm64 linux_armv7 linux_riscv64'
+same "$platforms" "$(cd "$dist" && echo *.tar.gz | sed "s/idem_${version}_//g; s/[.]tar[.]gz//g")" 'the archives'
 for archive in "$dist"/*.tar.gz; do
 	platform=$(basename "$archive" .tar.gz)
 	platform=${platform#"idem_${version}_"}
@@ -11,11 +13,13 @@ for archive in "$dist"/*.tar.gz; do
 	tar -xzf "$archive" -C "$dir"
 	for f in idem idem-postgres; do
 		[ -x "$dir/$f" ]
-		want=$(go version -m "$dir/$f" | awk '$1 == "dep" { print $2 "@" $3 }' | LC_ALL=C sort)
+		want=$(go version -m "$dir/$f" | awk 'NR == 1 { print "std@" substr($2, 3) } $1 == "dep" { print $2 "@" $3 }' | LC_ALL=C sort)
 		got=$(jq -r --arg f "$f" '.dependencies[] | select(.ref == $f) | .dependsOn[]' "${archive%.tar.gz}.cdx.json" |
-			grep -v '^pkg:golang/std@' | cut -d/ -f2- | LC_ALL=C sort)
+			cut -d/ -f2- | LC_ALL=C sort)
 		same "$want" "$got" "the modules of $f for $platform"
-		if go version -m "$dir/$f" | grep -q "$PWD"; then echo "$f for $platform has a path of this machine" && exit 1; fi
+		if grep -aqe /idem-release- -e "$(go env GOMODCACHE)/" -e "$(go env GOROOT)/" "$dir/$f"; then
+			echo "$f for $platform has a path of this machine" && exit 1
+		fi
 	done
 	for f in LICENSE LICENSES-third-party README.md man/man1/idem.1 completions/_idem completions/idem.bash completions/idem.fish docs/recovery.md docs/schema; do
 		[ -s "$dir/$f" ] || { echo "$platform: no $f" && exit 1; }

@@ -4,7 +4,7 @@
 # shellcheck source-path=SCRIPTDIR source=uses.sh
 . "${BASH_SOURCE%/*}/uses.sh"
 
-lintian --allow-root --fail-on error,warning --suppress-tags-from-file scripts/release.d/lintian-overrides.txt "$dist"/*.deb
+confined lintian --allow-root --fail-on error,warning --suppress-tags-from-file scripts/release.d/lintian-overrides.txt "$dist"/*.deb
 
 new_root
 install() {

@@ -26,3 +26,18 @@ works() {
 knows() {
 	same "$version $(git rev-parse HEAD) false" "$("$@" version --json | jq -r '"\(.version) \(.commit) \(.dirty)"')" 'the version'
 }
+
+# confined COMMAND runs a command of this host that can write only below $tmp. A package that it unpacks at the wrong place is
+# an error, and does not change this host. It needs root.
+confined() {
+	# shellcheck disable=SC2016 # the shell that it starts expands it
+	TMPDIR=$tmp unshare --mount sh -euc '
+		for d in / /usr /etc /opt /var; do
+			if [ "$d" != / ]; then mount --bind "$d" "$d"; fi
+			mount -o remount,bind,ro "$d"
+			[ ! -w "$d" ]
+		done
+		mount --bind "$0" "$0"
+		mount -o remount,bind,rw "$0"
+		exec "$@"' "$tmp" "$@"
+}

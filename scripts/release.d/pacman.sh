@@ -6,9 +6,9 @@
 . "${BASH_SOURCE%/*}/uses.sh"
 
 new_root
-printf '[options]\nArchitecture = auto\nSigLevel = Never\nLocalFileSigLevel = Never\n' >"$tmp/pacman.conf"
+printf '[options]\nArchitecture = auto\nSigLevel = Never\nLocalFileSigLevel = Never\nCacheDir = %s\n' "$tmp/pacman" >"$tmp/pacman.conf"
 mkdir -p "$root/var/lib/pacman"
-pacman() { command pacman --noconfirm --config "$tmp/pacman.conf" --root "$root" --dbpath "$root/var/lib/pacman" "$@"; }
+pacman() { confined pacman --noconfirm --config "$tmp/pacman.conf" --root "$root" --dbpath "$root/var/lib/pacman" "$@"; }
 install() { pacman -U "$1"; }
 remove() { pacman -R idem-run; }
 life "$(made_before '*-x86_64.pkg.tar.zst')" "$dist"/*-x86_64.pkg.tar.zst

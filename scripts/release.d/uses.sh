@@ -79,7 +79,8 @@ life() {
 
 	if [ -n "$(find "$root/usr/share/man" -name 'idem.1*')" ]; then
 		same /usr/share/man/man1/idem.1.gz "$(in_root man -w idem)" 'the man page'
-		in_root man -P cat idem | grep -q '^NAME' || { echo 'man cannot show idem.1' && exit 1; }
+		in_root man -P cat idem >"$tmp/page" # the whole page: a pipe that grep closes is an error of man
+		grep -q '^NAME' "$tmp/page" || { echo 'man cannot show idem.1' && exit 1; }
 	fi
 	# shellcheck disable=SC2016
 	same 'interrupted' "$(in_root bash -c '
@@ -93,7 +94,7 @@ life() {
 	before=$(ledger)
 	remove
 	same "$before" "$(ledger)" 'the ledger after the removal'
-	same '' "$(find "$root/usr" "$root/etc" -path '*idem*')" 'the files after the removal'
+	same '' "$(cd "$root" && find usr etc -path '*idem*')" 'the files after the removal'
 	install "$2"
 	same "$before" "$(ledger)" 'the ledger after a new installation'
 }

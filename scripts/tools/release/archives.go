@@ -91,7 +91,7 @@ func writeArchive(target string, items []item, mtime time.Time) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	z, err := gzip.NewWriterLevel(f, gzip.BestCompression)
+	z, err := gzip.NewWriterLevel(f, gzip.DefaultCompression) // the best takes three times as long, and saves 1%
 	if err != nil {
 		return err
 	}
