@@ -3,6 +3,7 @@ package cmd_test
 import (
 	"bytes"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -50,7 +51,7 @@ func (k *recipeBox) waitPort(port string) {
 	k.waitUntil("a server on port "+port, func() bool {
 		c, err := net.Dial("tcp", "127.0.0.1:"+port)
 		if err == nil {
-			c.Close()
+			_ = c.Close()
 		}
 		return err == nil
 	})
@@ -122,7 +123,7 @@ exec "$(command -v sshd)" -D -e -f sshd_config`)
 		k.t.Errorf("got the deploys %q, want one", got)
 	}
 	// Nothing of the client's text is split, expanded or run.
-	for _, text := range []string{"1.4.3 prod", "1; touch /root/in", "$(touch /root/in)", "`touch /root/in`", "*", "--help", "-", "", "1\ntouch /root/in", "a'b", `a"b`, "../x", "..", "ä"} {
+	for _, text := range []string{"1.4.3 prod", "1; touch ~/in", "$(touch ~/in)", "`touch ~/in`", "*", "--help", "-", "", "1\ntouch ~/in", "a'b", `a"b`, "../x", "..", "ä"} {
 		ssh(2, text)
 	}
 	ssh(2) // a login
@@ -271,11 +272,11 @@ func recipeNotTried(k *recipeBox) {
 	k.write(plist.file, plist.text)
 	d := xml.NewDecoder(bytes.NewReader([]byte(plist.text)))
 	for {
-		if _, err := d.Token(); err == io.EOF {
+		_, err := d.Token()
+		if errors.Is(err, io.EOF) {
 			break
-		} else if err != nil {
-			k.t.Fatal(err)
 		}
+		testMust(k.t, err)
 	}
 	r := k.wantStatus(k.sh("python3 -c 'import plistlib; print(*plistlib.load(open(\""+plist.file+"\", \"rb\"))[\"ProgramArguments\"])'"), 0)
 	k.script("backup", "echo x >>side")

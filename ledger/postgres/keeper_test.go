@@ -97,8 +97,8 @@ func TestLeaseEndsTheCommand(t *testing.T) {
 				must(t, err)
 				t.Cleanup(func() { _ = p.Close() })
 				place := pgtest.URL(p.Addr(), pgtest.CI, pgtest.Database, b.schema, "sslmode=disable")
-				// Long enough for a busy host to end the command in the margin of the lease, and, of a child
-				// that clears its environment, for idem to have recorded the outcome before KILL is due.
+				// A busy host must end the command in the margin of the lease. If a child clears its
+				// environment, idem must have recorded the outcome before KILL is due.
 				const lease = 12 * time.Second
 				b.start(job{Place: place, Lease: lease, Script: strings.Replace(script, "%s", "while :; do sleep 1; done", 1)})
 				pid := b.written("pid")

@@ -17,8 +17,8 @@ import (
 // errMoving: another process moves the ledger of this place.
 var errMoving = fmt.Errorf("%w: another idem is moving this ledger", ledger.ErrChanged)
 
-// lockPlace locks a directory that a ledger is moved from, or whose arrival there is completed, so
-// that one process at a time moves it, completes a move, or removes its mark. The lock is on the
+// lockPlace locks the old place of a move, or the new one while a ledger arrives there. So one
+// process at a time moves a ledger, completes its move, or removes its mark. The lock is on the
 // directory, because its files are removed.
 func lockPlace(dir *localdir.Dir) (unlock func(), err error) {
 	f, err := os.Open(dir.Path())
