@@ -153,7 +153,12 @@ func (c *caller) newJob() *job {
 // call makes a call for a job and checks it.
 func (c *caller) call(j *job) {
 	began := time.Now()
-	got := c.Call(c.name, 0, j.args, fmt.Sprintf("%s=%d", envCode, j.code))
+	code := fmt.Sprintf("%s=%d", envCode, j.code)
+	got := c.Call(c.name, 0, j.args, code)
+	// While idem gc forgets a key, it holds the key, and another call is refused.
+	for got.Code == lab.ExitBusy && c.mayForget(j.forgets, began, time.Now()) {
+		got = c.Call(c.name, 0, j.args, code)
+	}
 	started := c.check(j, began)
 	stdout, stderr := got.Stdout(), got.Stderr()
 	if j.dead != "" {
