@@ -43,7 +43,7 @@ func helperIdem() int {
 	var j job
 	must0(json.Unmarshal([]byte(os.Getenv("JOB")), &j))
 	o := Options{
-		Lease: j.Lease, LocalBase: j.Base, Keep: j.Keep, Keeper: KeeperArgs, ConnectTimeout: 2 * time.Second, FinishTimeout: time.Second,
+		Lease: j.Lease, LocalBase: j.Base, Keep: j.Keep, Keeper: KeeperArgs, FinishTimeout: time.Second,
 		Warn: func(s string) { fmt.Println("warning:", s) },
 	}
 	if j.NoKeeper {

@@ -33,7 +33,7 @@ func newUnsentKit(t *testing.T) *unsentKit {
 	k.p = pgtest.Proxy(t, k.server.Addr())
 	k.place = pgtest.URL(k.p.Addr(), pgtest.CI, pgtest.Database, k.schema, "sslmode=disable")
 	var mu sync.Mutex
-	k.o = Options{ConnectTimeout: time.Second, FinishTimeout: time.Second, Warn: func(s string) {
+	k.o = Options{Warn: func(s string) {
 		mu.Lock()
 		defer mu.Unlock()
 		*k.warn = append(*k.warn, s)
@@ -43,6 +43,12 @@ func newUnsentKit(t *testing.T) *unsentKit {
 
 // host opens a handle on host a.
 func (k *unsentKit) host() *Ledger { return k.openAt("a", k.place, k.o) }
+
+// impatient opens a handle on host a that is to fail. On a busy machine, an answer may take more than
+// its second, so it is never for a call that is to succeed.
+func (k *unsentKit) impatient() *Ledger {
+	return k.openAt("a", k.place, Options{ConnectTimeout: time.Second})
+}
 
 // cut breaks the network. mend mends it.
 func (k *unsentKit) cut()  { k.p.Cut(proxy.Both); k.p.Reset() }
@@ -61,6 +67,10 @@ func (k *unsentKit) begin(l *Ledger, key string) (*claim, ledger.Execution) {
 // of the outcome.
 func (k *unsentKit) unsent(c *claim, x ledger.Execution, o ledger.Outcome) string {
 	k.Helper()
+	if o := &c.ledger.opt; o.FinishTimeout == DefaultFinishTimeout {
+		o.FinishTimeout = time.Second
+		defer func() { o.FinishTimeout = DefaultFinishTimeout }()
+	}
 	k.cut()
 	_, err := x.Finish(k.Context(), o)
 	var unsent *ledger.UnsentError
@@ -121,7 +131,7 @@ func TestOutcomeIsKeptUntilTheServerAnswers(t *testing.T) {
 	if info.Mode().Perm() != 0o600 {
 		t.Errorf("the file has mode %v", info.Mode())
 	}
-	if _, err := k.host().Claim(t.Context(), c.id); !errors.Is(err, ledger.ErrUnreachable) {
+	if _, err := k.impatient().Claim(t.Context(), c.id); !errors.Is(err, ledger.ErrUnreachable) {
 		t.Errorf("Claim without a server: got error %v", err)
 	}
 	k.expire("k")
@@ -257,6 +267,7 @@ func TestFinishAfterATakeover(t *testing.T) {
 // TestLargeOutputIsKept: it stays in its file until it is sent with the outcome.
 func TestLargeOutputIsKept(t *testing.T) {
 	k := newUnsentKit(t)
+	k.o.FinishTimeout = 10 * time.Second // also for the pieces that are sent while the command runs
 	c, x := k.begin(k.host(), "k")
 	want := bytes.Repeat([]byte("0123456789abcde\n"), 100<<10)
 	for piece := range slices.Chunk(want, 32<<10) {
@@ -295,7 +306,7 @@ func TestOutcomeThatAnotherProcessSends(t *testing.T) {
 	f, _, err := c.here.openPending(filepath.Base(path))
 	must(t, err)
 	k.sync(l, 0, 1)
-	if _, err := l.Claim(t.Context(), c.id); !errors.Is(err, ledger.ErrUnreachable) {
+	if _, err := k.impatient().Claim(t.Context(), c.id); !errors.Is(err, ledger.ErrUnreachable) {
 		t.Errorf("Claim: got error %v", err)
 	}
 	must(t, f.Close())
@@ -342,6 +353,7 @@ func TestOutcomeThatCannotBeKept(t *testing.T) {
 	k := newUnsentKit(t)
 	c, x := k.begin(k.host(), "k")
 	dir := c.here.dir.File(pendingDir)
+	c.ledger.opt.FinishTimeout = time.Second
 	must(t, os.Remove(dir))
 	must(t, os.WriteFile(dir, nil, 0o600))
 	k.cut()

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,6 +49,7 @@ type sender struct {
 	runID  string
 	mark   bool // the output is that of a mark, whose attempt is not stored yet
 	file   io.ReaderAt
+	limit  time.Duration // of one try; 0: pieceTimeout
 
 	sent   int64 // bytes that the server has acknowledged
 	pieces int   // the pieces of these bytes
@@ -126,7 +128,7 @@ func (s *sender) some(ctx context.Context, end int64) error {
 		at = to
 	}
 	s.tried = max(s.tried, at)
-	try, cancel := context.WithTimeout(ctx, pieceTimeout)
+	try, cancel := context.WithTimeout(ctx, cmp.Or(s.limit, pieceTimeout))
 	defer cancel()
 	if err := s.ledger.pieces.Do(try, wire.Durable, stmts...); err != nil {
 		if try.Err() != nil && ctx.Err() == nil {
@@ -159,6 +161,7 @@ type upload struct {
 
 func newUpload(c *claim, runID string) *upload {
 	u := &upload{sender: sender{ledger: c.ledger, name: c.name[:], runID: runID}, claim: c, start: time.Now()}
+	u.limit = min(pieceTimeout, u.patience())
 	u.ctx, u.cancel = context.WithCancel(context.Background())
 	u.stop, u.done = make(chan struct{}), make(chan struct{})
 	return u

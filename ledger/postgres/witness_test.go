@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"idem/ledger"
 	"idem/ledger/postgres/pgtest"
@@ -22,7 +21,6 @@ func doubtKit(t *testing.T, o InitOptions) *unsentKit {
 	k := &unsentKit{mutexKit: &mutexKit{T: t, server: s, schema: schema, hosts: map[string]string{}}, warn: new([]string)}
 	k.p = pgtest.Proxy(t, s.Addr())
 	k.place = pgtest.URL(k.p.Addr(), pgtest.CI, pgtest.Database, schema, "sslmode=disable")
-	k.o = Options{ConnectTimeout: 10 * time.Second, FinishTimeout: time.Second}
 	return k
 }
 
