@@ -66,7 +66,7 @@ func (c *caller) use(end chan struct{}) {
 		select {
 		case <-end:
 			return
-		case <-time.After(time.Duration(c.rng.IntN(300)) * time.Millisecond): // idem gc has to get its turn
+		case <-time.After(time.Duration(c.rng.IntN(1000)) * time.Millisecond): // idem gc has to get its turn
 		}
 		switch what := c.rng.IntN(100); {
 		case what < 45 && len(c.jobs) > 0:

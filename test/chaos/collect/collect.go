@@ -65,7 +65,7 @@ func Run(l *lab.Lab) error {
 	if err != nil {
 		return err
 	}
-	kills := 200
+	kills := 500
 	if l.Quick {
 		kills = 12
 	}
