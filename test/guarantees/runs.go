@@ -17,9 +17,9 @@ import (
 // expected lists the parts in the order of the page. `go run ./test/chaos --help`
 // describes the parts of chaos.
 var expected = []string{
-	"chaos kill", "chaos mutex", "chaos triggers", "chaos each-kill", "chaos step-kill", "chaos steps", "chaos copies", "chaos power", "chaos full", "chaos damage", "chaos syscalls", "chaos signals",
+	"chaos kill", "chaos mutex", "chaos triggers", "chaos each-kill", "chaos step-kill", "chaos steps", "chaos copies", "chaos collect", "chaos power", "chaos full", "chaos damage", "chaos syscalls", "chaos signals",
 	"chaos shared", "chaos shared-pauses", "chaos shared-commits", "chaos shared-outages", "chaos shared-done",
-	"load onekey", "load manykeys", "load fresh", "load soak", "load reader", "load sizes", "load each", "load held",
+	"load onekey", "load manykeys", "load fresh", "load soak", "load reader", "load sizes", "load each", "load held", "load operators",
 	"bench", sharedBench,
 }
 
