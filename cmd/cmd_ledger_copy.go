@@ -110,6 +110,8 @@ func (a *app) copyFailure(err error, place string) error {
 	var backup *ledger.BackupError
 	var inUse *ledger.InUseError
 	switch {
+	case onlyCanceled(err): // of a backup, too: the signal says enough
+		return err
 	case errors.As(err, &target):
 		f := usage("%s %s", quote(target.Path), target.Text)
 		if target.Missing {

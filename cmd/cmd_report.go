@@ -117,10 +117,7 @@ func (a *app) report(c *cobra.Command, o *reportOptions, patterns []string) erro
 	if err := page.Write(&b); err != nil { // a part of a page must not replace a whole one
 		return err
 	}
-	if err := replaceFile(o.html, 0o600, b.Bytes()); err != nil {
-		return fail(exitLedger, "--html: %v", err)
-	}
-	return nil
+	return replaceFile("--html", o.html, 0o600, b.Bytes())
 }
 
 // reportOptions checks the flags and arguments, and returns what they select.

@@ -115,10 +115,7 @@ func (a *app) stats(c *cobra.Command, o *statsOptions, patterns []string) error 
 	if o.output == "" {
 		return a.print(text)
 	}
-	if err := replaceFile(o.output, 0o644, []byte(text)); err != nil {
-		return fail(exitLedger, "--output: %v", err)
-	}
-	return nil
+	return replaceFile("--output", o.output, 0o644, []byte(text))
 }
 
 // statsWalk checks the flags and arguments, and returns what they select.

@@ -46,6 +46,14 @@ func (b *gcMeets) wantEffects(n, tokens int) {
 	}
 }
 
+// wantOutputGone checks that a replay has no output, and says why.
+func (b *gcMeets) wantOutputGone() {
+	b.t.Helper()
+	if r := b.wantStatus(b.run(b.call()...), 0); r.out != "" || !strings.Contains(r.err, "was removed") {
+		b.t.Errorf("got %d bytes and %q, want no output because it was removed", len(r.out), r.err)
+	}
+}
+
 // forgottenAt returns a test in which the key is forgotten while a call of idem gc is at a point. The call
 // then removes some outputs, and no record.
 func forgottenAt(point string, args []string, outputs int) func(*testing.T, *gcMeets) {
@@ -120,9 +128,7 @@ func TestE2EGCBesideACall(t *testing.T) {
 		},
 		"output replaced before its file goes": func(t *testing.T, b *gcMeets) {
 			gc := b.pauseAt("collect.committed", gcOutputs...)
-			if r := b.wantStatus(b.run(b.call()...), 0); r.out != "" || !strings.Contains(r.err, "was removed") {
-				t.Errorf("got %d bytes and %q", len(r.out), r.err)
-			}
+			b.wantOutputGone()
 			b.wantStatus(b.run(b.call("--force")...), 0)
 			wantRemoved(t, gc.resume(), 0, 1)
 			if r := b.wantStatus(b.run(b.call("--exact")...), 0); len(r.out) != 50000 {
@@ -143,9 +149,7 @@ func TestE2EGCBesideACall(t *testing.T) {
 			wantRemoved(t, b.run(append(gcKeys, gcAll)...), 0, 0) // the output was to go with its key, which is held
 			wantRemoved(t, b.run(gcOutputs...), 0, 2)
 			b.wantStatus(call.resume(), 0)
-			if r := b.wantStatus(b.run(b.call()...), 0); !strings.Contains(r.err, "was removed") {
-				t.Errorf("got %q", r.err)
-			}
+			b.wantOutputGone()
 			b.wantEffects(2, 1)
 		},
 		"gc beside forget": func(t *testing.T, b *gcMeets) {

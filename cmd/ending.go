@@ -1,8 +1,10 @@
 package cmd
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 
 	"idem/proc"
@@ -34,12 +36,30 @@ func endingOf(err error) ending {
 	switch {
 	case err == nil:
 		return ending{code: exitOK}
+	case errors.As(err, &stopped): // its cause may be an ending
+		end := ending{code: 128 + int(stopped.Signal), signal: stopped.Signal}
+		if stopped.Err != nil && !onlyCanceled(stopped.Err) {
+			end.failure = endingOf(stopped.Err).failure
+		}
+		return end
 	case errors.As(err, &e):
 		return *e
-	case errors.As(err, &stopped):
-		return ending{code: 128 + int(stopped.Signal), signal: stopped.Signal}
 	}
 	return failureEnding(failureOf(err))
+}
+
+// onlyCanceled reports whether err says nothing but that a context was canceled.
+func onlyCanceled(err error) bool {
+	switch u := err.(type) {
+	case interface{ Unwrap() error }:
+		if cause := u.Unwrap(); cause != nil {
+			return onlyCanceled(cause)
+		}
+	case interface{ Unwrap() []error }:
+		causes := u.Unwrap()
+		return len(causes) > 0 && !slices.ContainsFunc(causes, func(cause error) bool { return !onlyCanceled(cause) })
+	}
+	return errors.Is(err, context.Canceled)
 }
 
 // failureEnding returns the ending of a call that failed.

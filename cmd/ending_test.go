@@ -1,10 +1,16 @@
 package cmd
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"idem/ledger"
+	"idem/proc"
 )
 
 // One process can make several calls, and none changes how another one ends. A
@@ -54,5 +60,40 @@ func TestSeveralCallsInOneProcess(t *testing.T) {
 		}
 		out.Close()
 		null.Close()
+	}
+}
+
+// A call that a signal ends prints its own failure, unless that is only the end of its context.
+func TestSignalWithFailure(t *testing.T) {
+	full := &ledger.Error{Place: "/backup", Err: ledger.ErrFull}
+	canceled := fmt.Errorf("receive: %w", context.Canceled)
+	for name, c := range map[string]struct {
+		err  error
+		want string
+	}{
+		"no error":              {nil, ""},
+		"canceled":              {context.Canceled, ""},
+		"canceled, with a text": {&failure{code: exitLedger, err: canceled}, ""},
+		"canceled twice":        {errors.Join(canceled, context.Canceled), ""},
+		"canceled backup":       {newApp(nil).copyFailure(&ledger.BackupError{Path: "-", Err: canceled}, "/ledger"), ""},
+		"disk full":             {full, full.Error()},
+		"a failure":             {&failure{code: exitLedger, err: full}, full.Error()},
+		"canceled, disk full":   {errors.Join(canceled, full), errors.Join(canceled, full).Error()},
+		"an ending without one": {&ending{code: exitError}, ""},
+		"an ending":             {&ending{code: exitError, failure: fail(exitError, "no row")}, "no row"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			end := endingOf(&proc.SignalError{Signal: syscall.SIGTERM, Err: c.err})
+			if end.signal != syscall.SIGTERM || end.code != 128+int(syscall.SIGTERM) {
+				t.Errorf("got signal %v and status %d, want those of TERM", end.signal, end.code)
+			}
+			got := ""
+			if end.failure != nil {
+				got = end.failure.Error()
+			}
+			if got != c.want {
+				t.Errorf("got the failure %q, want %q", got, c.want)
+			}
+		})
 	}
 }

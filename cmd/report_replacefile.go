@@ -21,9 +21,15 @@ import (
 // is not a regular file is refused. A rename would replace a device or a link by a file, and
 // a link could lead to any file.
 //
-// A signal has no effect until the file is complete, so it leaves no temporary file.
-func replaceFile(path string, mode fs.FileMode, content []byte) error {
-	return proc.Tidily(context.Background(), func(context.Context) error { return writeAnew(path, mode, content) })
+// A signal has no effect until the file is complete, so it leaves no temporary file. flag is the
+// one that names the file, for the message of an error.
+func replaceFile(flag, path string, mode fs.FileMode, content []byte) error {
+	return proc.Tidily(context.Background(), func(context.Context) error {
+		if err := writeAnew(path, mode, content); err != nil {
+			return fail(exitLedger, "%s: %w", flag, err)
+		}
+		return nil
+	})
 }
 
 func writeAnew(path string, mode fs.FileMode, content []byte) (err error) {

@@ -65,32 +65,6 @@ func (k *pageBox) once() {
 	}
 }
 
-// elsewhere runs the example for another database: SQLite in place of MySQL. The call is killed
-// after the commit and, for another order, before it.
-func (k *pageBox) elsewhere() {
-	k.t.Helper()
-	k.script("mysql", `[ "$1 $2 $4" = "-N -e shop" ] || exit 9
-exec sqlite3 -bail shop.db "$3"`)
-	k.write("shop.sql", k.nextBlock("sql").text+"create table payment (order_id text);\n")
-	k.wantStatus(k.sh("sqlite3 -bail shop.db <shop.sql"), 0)
-	_, script, _ := strings.Cut(k.nextBlock("sh").text, "\n") // without #!
-	k.script("charged.sh", script)
-	k.script("pay.sh", `[ "$(cat kill)" != "$1 before" ] || { rm kill; kill -9 $PPID; exit; }
-sqlite3 -bail shop.db "begin; insert into idem_token values ('$IDEM_TOKEN'); insert into payment values ('$1'); commit"
-[ "$(cat kill)" != "$1 after" ] || { rm kill; kill -9 $PPID; }`)
-	call := "export IDEM_LEDGER=postgres://ci@db.example/ops\n" + strings.Replace(k.nextBlock("sh").text, "pay:", "elsewhere:", 1)
-	for _, kill := range []string{"5 before", "6 after"} {
-		order := "ORDER=" + kill[:1] + "\n"
-		k.write("kill", kill)
-		k.wantStatus(k.runRecipe(k.of(order+call)), 137)
-		k.waitUntil("the keeper gives the key back", func() bool { return k.runRecipe(k.of(order+call)).code != 75 })
-		k.paste(order + call)
-	}
-	if got := k.sh("sqlite3 shop.db 'select group_concat(order_id) from payment'").out; got != "5,6\n" {
-		k.t.Errorf("got the payments %q, want 5 and 6 once", got)
-	}
-}
-
 // inline runs the commands in the text of the page.
 func (k *pageBox) inline() {
 	k.t.Helper()

@@ -108,7 +108,7 @@ func TestSharedREADME(t *testing.T) {
 // TestSharedPage runs the blocks of docs/shared.md in their order, as an operator pastes them.
 func TestSharedPage(t *testing.T) {
 	t.Parallel()
-	for _, tool := range []string{"psql", "sqlite3", "python3"} {
+	for _, tool := range []string{"psql", "python3"} {
 		requireTool(t, tool)
 	}
 	k := newPageBox(t, readBlocks(t, sharedPage))
@@ -136,7 +136,6 @@ func TestSharedPage(t *testing.T) {
 	k.pod(k.nextBlock("yaml").text)
 	k.move(k.nextBlock("sh").text)
 	k.once()
-	k.elsewhere()
 	k.inline()
 	if len(k.left) > 0 {
 		t.Errorf("got the unused blocks %+v, want none", k.left)

@@ -50,17 +50,25 @@ type Signals struct {
 	continued chan struct{}
 }
 
-// SignalError says that a fatal signal came before the command was started. Nothing
-// ran.
-type SignalError struct{ Signal syscall.Signal }
+// SignalError says that a fatal signal came before the command was started, or before the function
+// of Tidily succeeded. No command ran.
+type SignalError struct {
+	Signal syscall.Signal
+	Err    error // of the function of Tidily; else nil
+}
 
 func (e *SignalError) Error() string {
 	name := unix.SignalName(e.Signal)
 	if name == "" { // a real-time signal
 		name = fmt.Sprint("signal ", int(e.Signal))
 	}
+	if e.Err != nil {
+		return name + " came: " + e.Err.Error()
+	}
 	return name + " came before the command was started"
 }
+
+func (e *SignalError) Unwrap() error { return e.Err }
 
 // Catch starts to catch signals. Signals that were ignored when this process was
 // started (nohup, `cmd &`) stay ignored, so that the command ignores them too. Call
@@ -256,7 +264,7 @@ func (s *Signals) enter(k *child) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fatal != 0 {
-		return &SignalError{s.fatal}
+		return &SignalError{Signal: s.fatal}
 	}
 	s.runs[k] = false
 	return nil

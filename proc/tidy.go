@@ -17,8 +17,9 @@ import (
 const tidyWithin = 5 * time.Second
 
 // Tidily calls f with a context that INT, TERM and HUP end, so that f can remove its temporary
-// files. It then returns a *SignalError. If f nevertheless succeeds, the signal came too late and
-// has no effect. A second signal, or tidyWithin after the first one, ends this process at once.
+// files. It then returns a *SignalError, whose Err is the error of f. If f nevertheless succeeds,
+// the signal came too late and has no effect. A second signal ends this process at once. If f does
+// not return within tidyWithin, Tidily returns without the error of f.
 //
 // For systems other than Linux see notify.
 func Tidily(ctx context.Context, f func(context.Context) error) error {
@@ -47,9 +48,10 @@ func Tidily(ctx context.Context, f func(context.Context) error) error {
 			if err == nil {
 				return nil
 			}
+			return &SignalError{sig, err}
 		case <-time.After(tidyWithin):
+			return &SignalError{Signal: sig}
 		}
-		return &SignalError{sig}
 	}
 }
 

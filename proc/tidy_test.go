@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A signal ends the context of f. It is the result unless f succeeds.
+// A signal ends the context of f. It is the result unless f succeeds, and has the error of f.
 func TestTidily(t *testing.T) {
 	for name, want := range map[string]error{"f fails": io.ErrUnexpectedEOF, "f succeeds": nil} {
 		t.Run(name, func(t *testing.T) {
@@ -24,6 +24,9 @@ func TestTidily(t *testing.T) {
 			var stopped *SignalError
 			if got := errors.As(err, &stopped); got != (want != nil) || got && stopped.Signal != syscall.SIGTERM {
 				t.Errorf("got %v", err)
+			}
+			if !errors.Is(err, want) {
+				t.Errorf("got %v, want the error of f inside", err)
 			}
 		})
 	}

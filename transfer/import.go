@@ -79,6 +79,9 @@ func (i *Importer) skip() error {
 // the same import can be made again. Memory is bounded by one record without its outputs.
 func (i *Importer) Import(ctx context.Context, l ledger.Ledger, o ImportOptions) (Summary, error) {
 	m := &importing{Importer: i, l: l, o: o, bound: o.SecretID == i.r.header.SecretID || i.r.header.SecretID == ""}
+	if !o.DryRun { // each record is a commit, and its statements would be compiled again
+		defer ledger.Sustain(l)()
+	}
 	for {
 		it, err := i.r.next()
 		switch {

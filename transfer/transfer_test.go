@@ -37,6 +37,41 @@ func TestExportOfAnImportIsTheSame(t *testing.T) {
 	}
 }
 
+// sustained counts the beginnings and the ends of Sustain.
+type sustained struct {
+	ledger.Ledger
+	begun, ended int
+}
+
+func (s *sustained) Sustain() (end func()) {
+	s.begun++
+	return func() { s.ended++ }
+}
+
+// An import prepares the ledger for many changes, unless it makes none. It also says when they end.
+func TestImportSustains(t *testing.T) {
+	from := newKit(t)
+	from.fill()
+	file := from.export()
+	cut := file[:len(file)/2]
+	for name, c := range map[string]struct {
+		file []byte
+		dry  bool
+		want int
+	}{"whole": {file, false, 1}, "cut off": {cut, false, 1}, "dry run": {file, true, 0}} {
+		t.Run(name, func(t *testing.T) {
+			to := newKit(t)
+			l := &sustained{Ledger: to.l}
+			i, err := NewImporter(bytes.NewReader(c.file))
+			to.ok(err)
+			_, err = i.Import(t.Context(), l, ImportOptions{DryRun: c.dry, Refused: func(ledger.Record, ledger.Record, error) {}})
+			if (err != nil) != (name == "cut off") || l.begun != c.want || l.ended != c.want {
+				t.Errorf("got %d beginnings and %d ends, error %v; want %d", l.begun, l.ended, err, c.want)
+			}
+		})
+	}
+}
+
 // TestLargeContents: outputs and files are spread over lines, in order.
 func TestLargeContents(t *testing.T) {
 	from, to := newKit(t), newKit(t)

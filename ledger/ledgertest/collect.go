@@ -230,18 +230,14 @@ func removeOutputsThatChanged(k *kit) {
 // removeOutputOfALostAttempt: the end of its output is not known.
 func removeOutputOfALostAttempt(k *kit) {
 	id := key("k")
-	c := k.claim(k.a, id)
-	x := k.begin(c)
-	write(x, pieces(200<<10))
-	k.release(c)
-	k.run(k.b, id, success)
+	runID := k.lose(id, k.begin, 200<<10)
 	found := k.stored()
 	if len(found) == 0 { // nothing had reached the ledger
 		return
 	}
-	k.same(runsOf(found), []string{x.Attempt().RunID}, "runs")
-	k.same(k.remove(found), []string{x.Attempt().RunID}, "removed")
-	out, err := k.b.Output(k.ctx, id, x.Attempt().RunID)
+	k.same(runsOf(found), []string{runID}, "runs")
+	k.same(k.remove(found), []string{runID}, "removed")
+	out, err := k.b.Output(k.ctx, id, runID)
 	k.ok(err, "Output")
 	if _, err := out.Next(); errors.Is(err, ledger.ErrCorrupt) {
 		k.Errorf("Next: %v", err)

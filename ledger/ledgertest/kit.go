@@ -144,6 +144,18 @@ func (k *kit) beginWith(c ledger.Claim, s ledger.Start) ledger.Execution {
 	return x
 }
 
+// lose leaves an attempt of a key, which wrote n bytes, without an end. A success follows. It
+// returns the run of the lost attempt.
+func (k *kit) lose(id ledger.ID, begin func(ledger.Claim) ledger.Execution, n int) (runID string) {
+	k.Helper()
+	c := k.claim(k.a, id)
+	x := begin(c)
+	write(x, pieces(n))
+	k.release(c)
+	k.run(k.b, id, success)
+	return x.Attempt().RunID
+}
+
 func (k *kit) finish(x ledger.Execution, o ledger.Outcome) ledger.Attempt {
 	k.Helper()
 	a, err := x.Finish(k.ctx, o)

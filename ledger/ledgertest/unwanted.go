@@ -40,11 +40,7 @@ func noOutputKeepsNothing(k *kit) {
 
 func noOutputOfInterrupted(k *kit) {
 	id := key("k")
-	c := k.claim(k.a, id)
-	x := k.beginUnwanted(c)
-	write(x, pieces(300<<10))
-	k.release(c)
-	k.run(k.b, id, success)
+	k.lose(id, k.beginUnwanted, 300<<10)
 	lost := k.attempts(k.a, id)[0]
 	if !lost.NoOutput || lost.Truncated || lost.Reason != ledger.ReasonLost {
 		k.Errorf("a lost attempt without output: %+v", lost)
