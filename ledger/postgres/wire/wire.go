@@ -29,9 +29,11 @@ const (
 // It is local to the transaction. Its own names and operators are resolved before, so they are
 // qualified. A role that asks for remote_apply keeps it. A change waits for a lock no longer than
 // its client waits for the answer, because it is not cancelled. A statement_timeout of the role must
-// not cancel an outcome either.
+// not cancel an outcome either. No statement is compiled, because that takes longer than the statement, and
+// each connection compiles again.
 func (m Mode) preamble() string {
-	const path = "select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true), pg_catalog.set_config('statement_timeout', '0', true)"
+	const path = "select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true), pg_catalog.set_config('statement_timeout', '0', true)" +
+		", pg_catalog.set_config('jit', 'off', true)"
 	const lock = ", pg_catalog.set_config('lock_timeout', '8s', true)"
 	switch m {
 	case Lazy:
