@@ -19,6 +19,7 @@ func (k *mutexKit) abandonElsewhere(key string) {
 
 // TestFinishAfterAbandonElsewhere: an attempt that is current again takes its outcome.
 func TestFinishAfterAbandonElsewhere(t *testing.T) {
+	t.Parallel()
 	for name, kept := range map[string]bool{"sent": false, "kept": true} {
 		t.Run(name, func(t *testing.T) {
 			k := newUnsentKit(t)

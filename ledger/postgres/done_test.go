@@ -192,6 +192,7 @@ func TestARollbackLeavesNothing(t *testing.T) {
 
 // TestAFencedHolderCommitsNothing ends an attempt in each way while its transaction is open.
 func TestAFencedHolderCommitsNothing(t *testing.T) {
+	t.Parallel()
 	ends := map[string]func(k doneKit, l *Ledger, c *claim, x ledger.Execution){
 		"finish": func(k doneKit, _ *Ledger, _ *claim, x ledger.Execution) {
 			_, err := x.Finish(k.Context(), died)
@@ -257,6 +258,7 @@ func TestACommittedChildIsASuccessOfItsBatch(t *testing.T) {
 // TestBeginFindsALateSuccess: a transaction is committed between the claim of a later call and
 // its Begin, which must not start the command again.
 func TestBeginFindsALateSuccess(t *testing.T) {
+	t.Parallel()
 	for name, start := range map[string]func(k doneKit, c *claim) ledger.Start{
 		"simple": func(doneKit, *claim) ledger.Start { return ledger.Start{RunID: uuid.NewString()} },
 		"mutex":  func(doneKit, *claim) ledger.Start { return startM(oneM...) },
@@ -330,6 +332,7 @@ func TestDoneInRepeatableRead(t *testing.T) {
 
 // TestDoneOfAHostileRole: a schema of another user is first in the search_path of the caller.
 func TestDoneOfAHostileRole(t *testing.T) {
+	t.Parallel()
 	a := hostile(t)
 	schema := a.server.NewSchema(t)
 	must(t, initialize(t.Context(), a.url(a.owner, schema), InitOptions{Grant: []string{a.user}}))

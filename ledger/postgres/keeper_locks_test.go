@@ -41,6 +41,7 @@ func lockRecords(t testing.TB, s *pgtest.Server, schema string) (unlock func()) 
 // While the keeper gives a claim back, which can take time, a call on its host finds the key as it
 // is, and not held.
 func TestKeeperLooksLikeNoCall(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	b.start(job{Lease: time.Hour, Script: writePID + "exec sleep 60"})
 	pid := b.written("pid")
@@ -66,6 +67,7 @@ func TestKeeperLooksLikeNoCall(t *testing.T) {
 // A call that is killed between its claim and Begin has started nothing. On its host the key is at
 // once as it was before, whatever is left of the lease.
 func TestClaimOfDeadCall(t *testing.T) {
+	t.Parallel()
 	failed := job{Lease: time.Hour, NoKeeper: true, Script: "exit 3"}
 	interrupted := job{Lease: time.Hour, NoKeeper: true, Script: writePID + "exec sleep 60"}
 	for name, test := range map[string]struct {
@@ -102,6 +104,7 @@ func TestClaimOfDeadCall(t *testing.T) {
 
 // A call is killed while it waits for a mutex. Its keeper gives the key back, also to other hosts.
 func TestKeeperOfACallThatWaits(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	other, err := Open(b.place, Options{LocalBase: filepath.Join(t.TempDir(), "idem")})
 	must(t, err)
@@ -123,6 +126,7 @@ func TestKeeperOfACallThatWaits(t *testing.T) {
 
 // The keeper dies first, and idem while its command runs. Idem has started another keeper.
 func TestDeadKeeperIsReplaced(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	b.start(job{Lease: 4 * time.Second, Script: writePID + "sleep 12; echo 0 >$D/done"})
 	pid := b.written("pid")
@@ -140,6 +144,7 @@ func TestDeadKeeperIsReplaced(t *testing.T) {
 // The keeper alone is stopped for longer than the lease. Idem has renewed the lease, so the command
 // goes on.
 func TestStoppedKeeperEndsNothing(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	b.start(job{Lease: 4 * time.Second, Script: writePID + "exec sleep 60"})
 	pid := b.written("pid")
@@ -160,6 +165,7 @@ func TestStoppedKeeperEndsNothing(t *testing.T) {
 
 // An attempt that begins after the look at the processes of the one before keeps its claim.
 func TestKeeperGivesNoUnknownAttemptBack(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	l := b.here()
 	c, err := l.claim(t.Context(), theKey)

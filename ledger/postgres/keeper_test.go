@@ -43,6 +43,7 @@ var scripts = map[string]string{
 // Idem is killed. The command outlives the lease, and the key is busy until its end. Then it is
 // interrupted.
 func TestKeeperFollowsTheCommand(t *testing.T) {
+	t.Parallel()
 	for name, script := range scripts {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -61,6 +62,7 @@ func TestKeeperFollowsTheCommand(t *testing.T) {
 
 // The key is free as soon as the command has ended, not when the lease ends.
 func TestKeeperGivesTheClaimBack(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	b.start(job{Lease: time.Hour, Script: fmt.Sprintf(scripts["plain"], "sleep 1")})
 	pid := b.written("pid")
@@ -73,6 +75,7 @@ func TestKeeperGivesTheClaimBack(t *testing.T) {
 
 // A command that was ended leaves a process behind. Idem is gone, and the keeper has its claim.
 func TestKeeperTakesLeftovers(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	b.start(job{Lease: 2 * time.Second, Script: fmt.Sprintf("(setsid bash -c '"+writePID+"%s' &) ; sleep 0.2; kill -9 $$", work)})
 	pid := b.written("pid")
@@ -88,6 +91,7 @@ func TestKeeperTakesLeftovers(t *testing.T) {
 
 // The server cannot be reached. Idem, the keeper or both end the command before the lease ends.
 func TestLeaseEndsTheCommand(t *testing.T) {
+	t.Parallel()
 	for name, script := range scripts {
 		for _, who := range []string{"idem", "keeper", "both"} {
 			t.Run(name+"/"+who, func(t *testing.T) {
@@ -123,6 +127,7 @@ func TestLeaseEndsTheCommand(t *testing.T) {
 
 // Idem is stopped for longer than its lease.
 func TestKeeperEndsTheCommandOfStoppedIdem(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	b.start(job{Lease: 8 * time.Second, Script: fmt.Sprintf(scripts["ignores TERM"], "while :; do sleep 1; done")})
 	pid := b.written("pid")
@@ -138,6 +143,7 @@ func TestKeeperEndsTheCommandOfStoppedIdem(t *testing.T) {
 
 // The locks of a command have vanished, with the directory of its host. The keeper does not hold the key for ever.
 func TestKeeperWithoutLocks(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	b.start(job{Lease: 2 * time.Second, Script: fmt.Sprintf(scripts["plain"], "sleep 60")})
 	pid := b.written("pid")
@@ -152,6 +158,7 @@ func TestKeeperWithoutLocks(t *testing.T) {
 
 // Nothing is left that could renew the lease or end the command.
 func TestIdemAndKeeperKilled(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	b.start(job{Lease: 2 * time.Second, Script: fmt.Sprintf(scripts["plain"], "sleep 60")})
 	pid := b.written("pid")
@@ -170,6 +177,7 @@ func TestIdemAndKeeperKilled(t *testing.T) {
 
 // With Keep, the command goes on without the ledger, and the key stays held.
 func TestKeepLetsTheCommandGoOn(t *testing.T) {
+	t.Parallel()
 	for _, who := range []string{"idem", "keeper"} {
 		t.Run(who, func(t *testing.T) {
 			t.Parallel()
@@ -199,6 +207,7 @@ func TestKeepLetsTheCommandGoOn(t *testing.T) {
 
 // A user is told that the ledger does not answer.
 func TestSilentLedgerIsReported(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	p, err := proxy.Listen("tcp", "127.0.0.1:0", b.server.TCPAddr())
 	must(t, err)
@@ -214,6 +223,7 @@ func TestSilentLedgerIsReported(t *testing.T) {
 
 // The keeper shows no secret to other processes, keeps nothing open, and has its own session.
 func TestKeeperIsDiscreet(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	host, port, err := net.SplitHostPort(b.server.TCPAddr().String())
 	must(t, err)
@@ -271,6 +281,7 @@ func TestKeeperIsNotForPeople(t *testing.T) {
 
 // A program that could not be its own keeper starts no copy of itself, and no command.
 func TestKeeperNeedsAProgramThatServes(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	l, err := Open(b.place, Options{LocalBase: filepath.Join(b.dir, "idem"), Keeper: KeeperArgs})
 	must(t, err)

@@ -54,6 +54,7 @@ func TestKeeperSendsDespiteADaemon(t *testing.T) {
 
 // An outcome that cannot be read is never sent. The key is not held for ever because of it.
 func TestKeeperGivesUpADamagedOutcome(t *testing.T) {
+	t.Parallel()
 	for name, damaged := range map[string]string{"damaged": "?", "newer": "idem outcome 2 x\n{}"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -81,6 +82,7 @@ func TestKeeperGivesUpADamagedOutcome(t *testing.T) {
 // The server answers, and does not take the outcome. The keeper tries until it does, also after its
 // claim is over.
 func TestKeeperTriesAgainAfterARefusal(t *testing.T) {
+	t.Parallel()
 	for name, lease := range map[string]time.Duration{"held": time.Minute, "over": 6 * time.Second} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

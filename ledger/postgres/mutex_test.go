@@ -38,6 +38,7 @@ func TestMutexOfKeptClaim(t *testing.T) {
 // TestMutexOfLeftovers: a killed command that goes on in other processes keeps the mutex, after
 // Release and after the death of the call.
 func TestMutexOfLeftovers(t *testing.T) {
+	t.Parallel()
 	for name, end := range map[string]func(k *mutexKit, l *Ledger, c *claim, x ledger.Execution){
 		"killed": func(k *mutexKit, l *Ledger, c *claim, x ledger.Execution) {
 			_, err := x.Finish(k.Context(), died)
@@ -79,6 +80,7 @@ func TestMutexOfLeftovers(t *testing.T) {
 // TestMutexOfHiddenLeftovers: a call that finds processes by their environment leaves the key
 // and its mutexes to them, also on other hosts.
 func TestMutexOfHiddenLeftovers(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS != "linux" {
 		t.Skip("other kernels do not show the environment of a process")
 	}

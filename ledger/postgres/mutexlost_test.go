@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 
 	"idem/ledger"
@@ -13,6 +14,7 @@ import (
 
 // TestMutexLostAnswers loses the answer to the commit of a Begin and of a Queue.
 func TestMutexLostAnswers(t *testing.T) {
+	t.Parallel()
 	commit := func(kind byte, body []byte) bool {
 		return kind == 'P' && bytes.Contains(body, []byte("commit")) && len(body) < 20
 	}
@@ -120,6 +122,7 @@ func TestMutexOfFrozenCall(t *testing.T) {
 // TestMutexBeforeCommit: while a Begin or a Queue is not committed, that of another host waits. So
 // it sees the place that was taken, or is behind the other one in line.
 func TestMutexBeforeCommit(t *testing.T) {
+	t.Parallel()
 	for _, how := range []string{"begin", "queue"} {
 		t.Run(how, func(t *testing.T) {
 			k := newMutexKit(t)
@@ -141,9 +144,8 @@ func TestMutexBeforeCommit(t *testing.T) {
 			go func() { done <- get(first) }()
 			<-reached
 			go func() { doneSecond <- get(second) }()
-			eventually(t, func() bool {
-				return k.server.Query(t, "select count(*) from pg_locks where locktype = 'advisory' and not granted") != "0"
-			})
+			waits := fmt.Sprintf("select count(*) from pg_locks where locktype = 'advisory' and not granted and classid::bigint << 32 | objid::bigint = %d", b.lockKey("n", "m"))
+			eventually(t, func() bool { return k.server.Query(t, waits) != "0" })
 			p.Heal()
 			must(t, <-done)
 			if how == "queue" {

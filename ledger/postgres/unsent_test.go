@@ -20,6 +20,7 @@ import (
 // TestKeeperSendsTheKeptOutcome of an idem that has ended or was killed. Until then the key is held,
 // and after it no other host sees an unknown outcome.
 func TestKeeperSendsTheKeptOutcome(t *testing.T) {
+	t.Parallel()
 	for _, how := range []string{"ended", "killed"} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
