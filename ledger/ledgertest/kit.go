@@ -18,7 +18,7 @@ import (
 
 // hangGuard is the time after which a case whose ledger hangs is ended. No promise depends
 // on it.
-const hangGuard = time.Minute
+const hangGuard = 5 * time.Minute
 
 // kit has two handles on a new ledger, and helpers that end the case when an operation that
 // should work fails.

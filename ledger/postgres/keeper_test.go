@@ -89,9 +89,9 @@ func TestKeeperTakesLeftovers(t *testing.T) {
 	b.goes("the keeper", b.keeper)
 }
 
-// The server cannot be reached. Idem, the keeper or both end the command before the lease ends.
+// The server cannot be reached. Idem, the keeper or both end the command before the lease ends. The margin of the lease is
+// a real time, so only tests of the same kind, which wait, run beside these.
 func TestLeaseEndsTheCommand(t *testing.T) {
-	t.Parallel()
 	for name, script := range scripts {
 		for _, who := range []string{"idem", "keeper", "both"} {
 			t.Run(name+"/"+who, func(t *testing.T) {
