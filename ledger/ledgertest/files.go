@@ -37,8 +37,8 @@ func (k *kit) files(id ledger.ID, a ledger.Attempt, want []ledger.File) {
 	k.same(a.Files, len(want), "number of files that the attempt tells")
 }
 
-// fileText returns a file as text for comparisons, because cmp is slow with byte slices. Of a large content it has the
-// sum.
+// fileText returns a file as text for comparisons, because cmp is slow with byte slices. A large content is
+// given by its sum.
 func fileText(f ledger.File) string {
 	if len(f.Content) > 64<<10 {
 		return fmt.Sprintf("%q, place %d, lost %t: %d bytes, sum %x", f.Name, f.Place, f.Lost, len(f.Content), sha256.Sum256(f.Content))

@@ -90,7 +90,7 @@ func TestKeeperTakesLeftovers(t *testing.T) {
 }
 
 // The server cannot be reached. Idem, the keeper or both end the command before the lease ends. The margin of the lease is
-// a real time, so only tests of the same kind, which wait, run beside these.
+// a real time, so these tests run without those that need a processor.
 func TestLeaseEndsTheCommand(t *testing.T) {
 	for name, script := range scripts {
 		for _, who := range []string{"idem", "keeper", "both"} {
