@@ -32,11 +32,11 @@ type Verdict struct {
 	Machine Machine   `json:"machine"`
 }
 
-// Whole reports whether a run with these flags has its full size: no flag is set apart
-// from harmless ones.
+// Whole reports whether a run with these flags has its full size: apart from harmless flags, each
+// has its default.
 func Whole(flags *flag.FlagSet, harmless ...string) bool {
 	whole := true
-	flags.Visit(func(f *flag.Flag) { whole = whole && slices.Contains(harmless, f.Name) })
+	flags.Visit(func(f *flag.Flag) { whole = whole && (slices.Contains(harmless, f.Name) || f.Value.String() == f.DefValue) })
 	return whole
 }
 
