@@ -71,15 +71,19 @@ func (w *windows) sort() {
 }
 
 // begin returns the first window of a sorted list that can be judged.
-func (w *windows) begin(length time.Duration) int64 {
+func (w *windows) begin(m missed) int64 {
 	last := w.list[len(w.list)-1]
 	if w.oldest == (window{}) {
 		return last.N
 	}
-	// A late run of an old window does not tell that those after it were kept. The tolerance is
-	// for runs that do not begin at exactly the same time.
-	since := time.Duration(last.start-w.oldest.start)*time.Second + length/8
-	return max(w.oldest.N, last.N-int64(since/length), last.N-maxWindows)
+	begin := w.oldest.N
+	// A late run of an old window does not tell that those between were kept. The last window
+	// tells how the clock of the job differs from UTC, but for a run near midnight.
+	shift := last.N - m.at(time.Unix(last.start, 0))
+	if then := m.at(time.Unix(w.oldest.start, 0)) + shift; then > begin+1 {
+		begin = then + 1
+	}
+	return max(begin, last.N-maxWindows)
 }
 
 // habit says in which windows of a day and of a week a job usually runs. Without it, a job of
@@ -100,10 +104,9 @@ func habitOf(numbers hashkey.Numbers, list []window) habit {
 	for _, c := range h.cycles {
 		h.shares = append(h.shares, make([]share, c))
 	}
-	longest := h.cycles[len(h.cycles)-1]
 	for i, w := range list {
 		h.count(w.Number, 1)
-		if i+1 == len(list) || list[i+1].N-w.N > longest {
+		if i+1 == len(list) || !h.counts(list[i+1].N-w.N-1) {
 			continue
 		}
 		for n := w.N + 1; n < list[i+1].N; n++ {
@@ -113,6 +116,9 @@ func habitOf(numbers hashkey.Numbers, list []window) habit {
 	return h
 }
 
+// counts reports whether a pause of a number of windows is shorter than the longest cycle.
+func (h habit) counts(pause int64) bool { return pause < h.cycles[len(h.cycles)-1] }
+
 func (h habit) count(n hashkey.Number, ran int32) {
 	for i, c := range h.cycles {
 		s := &h.shares[i][h.numbers.Phase(n, c)]
@@ -120,12 +126,32 @@ func (h habit) count(n hashkey.Number, ran int32) {
 	}
 }
 
-// expects reports whether the job ran in at least half of the windows with the phase of n, in
-// each cycle. The shortest cycle must be known.
-func (h habit) expects(n hashkey.Number) bool {
+// ranIn reports whether the job ran in at least half of the windows with the phase of n, in
+// each cycle.
+func (h habit) ranIn(n hashkey.Number) bool {
+	for i, c := range h.cycles {
+		if s := h.shares[i][h.numbers.Phase(n, c)]; 2*s.ran < s.all {
+			return false
+		}
+	}
+	return true
+}
+
+// expects reports whether a window in a pause of a number of windows is one in which the job
+// usually runs. counted tells that habitOf has counted the pause. A cycle tells nothing if no
+// other window had the phase of n. The shortest cycle must tell, and for a pause that long the
+// other one too, or it may be the first weekend of a job.
+func (h habit) expects(n hashkey.Number, pause int64, counted bool) bool {
 	for i, c := range h.cycles {
 		s := h.shares[i][h.numbers.Phase(n, c)]
-		if s.all == 0 && i == 0 || 2*s.ran < s.all {
+		others := s.all
+		if counted {
+			others--
+		}
+		switch {
+		case others == 0 && (i == 0 || pause >= h.cycles[0]):
+			return false
+		case others > 0 && 2*s.ran < s.all:
 			return false
 		}
 	}
@@ -159,24 +185,26 @@ func (w *windows) missed(per hashkey.Per, now, since time.Time, due bool) missed
 	if more := int64(now.Sub(time.Unix(last.start, 0))/length) - 1; due && more > 0 && more <= maxWindows {
 		end += more
 	}
-	begin, from, to := w.begin(length), m.at(since.Add(-1))+1, m.at(now)
-	usual := habitOf(m.numbers, w.list)
+	begin, from, to := w.begin(m), m.at(since.Add(-1))+1, m.at(now)
+	judged := w.list[slices.IndexFunc(w.list, func(one window) bool { return one.N >= begin }):]
+	usual := habitOf(m.numbers, judged)
 	runs, pauses := 0, 0
-	for i, one := range w.list {
-		next := end
-		if i+1 < len(w.list) {
-			next = w.list[i+1].N
-		}
-		if one.N >= begin && usual.expects(one.Number) {
+	for i, one := range judged {
+		if usual.ranIn(one.Number) {
 			runs++
 			if one.N >= from {
 				m.expected++
 			}
 		}
+		next, counted := end, false
+		if i+1 < len(judged) {
+			next = judged[i+1].N
+			counted = usual.counts(next - one.N - 1)
+		}
 		paused := false
-		for n := max(one.N+1, begin); n < min(next, to); n++ { // a window may be of a time to come
+		for n := one.N + 1; n < min(next, to); n++ { // a window may be of a time to come
 			number := hashkey.Number{N: n, Offset: one.Offset}
-			if !usual.expects(number) {
+			if !usual.expects(number, next-one.N-1, counted) {
 				continue
 			}
 			paused = true
