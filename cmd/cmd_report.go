@@ -35,10 +35,17 @@ A PATTERN selects keys as for idem list. A TIME is a duration back from now,
 such as 36h or 7d, or a time as for idem list. Keys that have been interrupted
 or running since before --since need attention too; failed ones are counted.
 
-A job with windows did not run if two windows passed without an attempt. The
+A job with windows is late if two windows passed without an attempt. The
 pause must also exceed the second longest one so far by half a window, so a job
 of working days is not late on Sunday. Runs before --since count for that. With
---until, no job is judged.`
+--until, no job is late.
+
+A job missed a window of the page that has no attempt and no mark, if it usually
+runs in such windows: in at least half of those on the same day of the week, and
+for windows of less than a day also of those at the same time of day. A job with
+a pause for fewer than four such runs misses none. Windows before the oldest
+record of the job do not count, because idem gc may have forgotten them. A
+window between two runs that idem forget has removed counts as missed.`
 
 // reportDays is how many days a report covers without --since.
 const reportDays = 90

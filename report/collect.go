@@ -43,7 +43,7 @@ const (
 func Collect(ctx context.Context, l Ledger, o Options) (*Report, error) {
 	c := &collector{
 		Options: o, ledger: l, old: map[dayOfLane]*Day{}, keys: map[ledger.ID]int32{}, hosts: table{},
-		good: map[windowless]success{}, recurring: map[jobName]*recurrence{},
+		good: map[windowless]success{}, recurring: map[jobs.Lane]*recurrence{},
 	}
 	o.Earlier = c.takeEarlier
 	sum, err := jobs.Walk(ctx, l, o.Options, c.take)
@@ -104,7 +104,7 @@ type collector struct {
 	good   map[windowless]success
 	// before has the keys whose latest attempt began before the range, and which did not succeed.
 	before    []record
-	recurring map[jobName]*recurrence
+	recurring map[jobs.Lane]*recurrence
 	forgotten int // failed keys that were too many to keep
 }
 

@@ -23,6 +23,7 @@ type concern struct {
 // findConcerns fills in what needs attention: interrupted keys, oldest first; attempts that
 // run for long; failed keys, newest first; jobs that did not run. A failure is overcome when
 // the same key succeeded in a later window. Failures before the range are only counted.
+// Jobs that are late come before those that run again after windows without a run.
 func (c *collector) findConcerns(ctx context.Context, r *Report) {
 	var all, overcome []concern
 	for i := range c.list {
@@ -52,7 +53,7 @@ func (c *collector) findConcerns(ctx context.Context, r *Report) {
 			r.FailedBefore++
 		}
 	}
-	all = append(all, c.lateJobs(r)...)
+	all = append(all, c.idleJobs(r)...)
 	r.Concerns, r.Hidden = c.listed(ctx, all)
 	r.Overcome, r.OvercomeHidden = c.listed(ctx, overcome)
 	r.Hidden += c.forgotten

@@ -78,7 +78,7 @@ func (r *Report) attention() string {
 	case len(r.Keys) == 0 && len(r.Old) == 0 && len(r.Concerns) == 0:
 		b.WriteString(`<p class="help">Nothing is recorded in this range.</p>` + "\n")
 	case len(r.Concerns) == 0:
-		b.WriteString(`<p class="help">Nothing: no key is interrupted, no failure in this range is without a later success` + noneLate(r.LateUnknown) + ".</p>\n")
+		b.WriteString(`<p class="help">Nothing: no key is interrupted, no failure in this range is without a later success` + noneIdle(r.LateUnknown) + ".</p>\n")
 	default:
 		b.WriteString(`<p class="help">As it was at ` + timeTag(r.Made) + `. Look at a key again before you settle it.</p>` + "\n" + `<ul class="attention">` + "\n")
 		for i, c := range r.Concerns {
@@ -116,12 +116,12 @@ func (r *Report) attention() string {
 	return b.String()
 }
 
-// noneLate ends the sentence that nothing needs attention.
-func noneLate(unknown bool) string {
-	if unknown {
-		return ""
+// noneIdle ends the sentence that nothing needs attention.
+func noneIdle(lateUnknown bool) string {
+	if lateUnknown {
+		return ", and no job that recurs has missed a window"
 	}
-	return ", and no job that recurs is late"
+	return ", and no job that recurs is late or has missed a window"
 }
 
 func (r *Report) writeConcern(b *markup, c Concern) {
