@@ -36,7 +36,9 @@ type Verdict struct {
 // has its default.
 func Whole(flags *flag.FlagSet, harmless ...string) bool {
 	whole := true
-	flags.Visit(func(f *flag.Flag) { whole = whole && (slices.Contains(harmless, f.Name) || f.Value.String() == f.DefValue) })
+	flags.Visit(func(f *flag.Flag) {
+		whole = whole && (slices.Contains(harmless, f.Name) || f.Value.String() == f.DefValue)
+	})
 	return whole
 }
 
