@@ -43,3 +43,9 @@ done
 # The user's way: unpack, and call. idem finds idem-postgres next to it.
 out=$("$tmp/archives/$host/idem" list --ledger 'postgres://nobody@127.0.0.1:1/none?connect_timeout=1' 2>&1) || true
 [[ $out != *idem-postgres* ]] || { echo "idem does not find idem-postgres: $out" && exit 1; }
+
+# docs/install.md names the files of the release.
+while read -r f; do
+	f=$dist/$(basename "$f" | sed "s/0[.]1[.]0/$version/")
+	[ -s "$f" ] || { echo "docs/install.md names $(basename "$f")" && exit 1; }
+done < <(grep -o 'dist/[A-Za-z0-9._-]*[A-Za-z0-9]' docs/install.md | sort -u)
