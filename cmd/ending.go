@@ -50,14 +50,12 @@ func endingOf(err error) ending {
 
 // onlyCanceled reports whether err says nothing but that a context was canceled.
 func onlyCanceled(err error) bool {
-	switch u := err.(type) {
-	case interface{ Unwrap() error }:
-		if cause := u.Unwrap(); cause != nil {
-			return onlyCanceled(cause)
-		}
-	case interface{ Unwrap() []error }:
-		causes := u.Unwrap()
+	if joined, ok := any(err).(interface{ Unwrap() []error }); ok {
+		causes := joined.Unwrap()
 		return len(causes) > 0 && !slices.ContainsFunc(causes, func(cause error) bool { return !onlyCanceled(cause) })
+	}
+	if cause := errors.Unwrap(err); cause != nil {
+		return onlyCanceled(cause)
 	}
 	return errors.Is(err, context.Canceled)
 }

@@ -18,8 +18,8 @@ type Number struct {
 	Offset int32 // in seconds
 }
 
-// Of returns the number of a window. ok is false for a text that is not a window of this length.
-func (c Numbers) Of(window string) (n Number, ok bool) {
+// Number returns the number of a window. ok is false for a text that is not a window of this length.
+func (c Numbers) Number(window string) (n Number, ok bool) {
 	t, err := c.parse(window)
 	if err != nil {
 		return Number{}, false

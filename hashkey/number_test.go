@@ -23,10 +23,10 @@ func TestNumbersOfWindowsThatFollowEachOther(t *testing.T) {
 func followEachOther(t *testing.T, c Calendar, at time.Time, step time.Duration, steps int) {
 	t.Helper()
 	numbers := Numbers{Per: c.Per}
-	last, _ := numbers.Of(c.Window(at))
+	last, _ := numbers.Number(c.Window(at))
 	for range steps {
 		window := c.Window(at)
-		n, ok := numbers.Of(window)
+		n, ok := numbers.Number(window)
 		if back := last.N - n.N; !ok || back < -1 || back > 1 { // an hour that occurs twice goes back
 			t.Fatalf("%s in %s: got %d, %v after %d", window, c.Zone, n.N, ok, last.N)
 		}
@@ -45,8 +45,8 @@ func TestNumbersBefore1970(t *testing.T) {
 		PerHour: {"1969-12-31T23+00:00", "1970-01-01T00+00:00"}, PerDay: {"1969-12-31", "1970-01-01"},
 		PerWeek: {"1969-W01", "1969-W02"}, PerMonth: {"1969-12", "1970-01"}, PerQuarter: {"1969-Q4", "1970-Q1"}, PerYear: {"0000", "0001"},
 	} {
-		a, _ := Numbers{per}.Of(windows[0])
-		b, ok := Numbers{per}.Of(windows[1])
+		a, _ := Numbers{per}.Number(windows[0])
+		b, ok := Numbers{per}.Number(windows[1])
 		if !ok || b.N != a.N+1 {
 			t.Errorf("got %d and %d of %s", a.N, b.N, windows)
 		}
@@ -58,7 +58,7 @@ func TestNumbersBefore1970(t *testing.T) {
 
 func TestNumberOfAnotherLength(t *testing.T) {
 	for per, window := range map[Per]string{PerDay: "2026-11", "15m": "2026-11-22T12:00/PT6H", PerBoot: "boot:x", "": "w"} {
-		if n, ok := (Numbers{per}).Of(window); ok {
+		if n, ok := (Numbers{per}).Number(window); ok {
 			t.Errorf("got the number %d of %s for the length %q", n.N, window, per)
 		}
 	}
@@ -75,8 +75,8 @@ func TestPhases(t *testing.T) {
 		PerWeek: {"2026-W43", "2026-W44"},
 	} {
 		c := Numbers{per}
-		a, _ := c.Of(windows[0])
-		b, _ := c.Of(windows[1])
+		a, _ := c.Number(windows[0])
+		b, _ := c.Number(windows[1])
 		for _, cycle := range c.Cycles() {
 			if x, y := c.Phase(a, cycle), c.Phase(b, cycle); x != y {
 				t.Errorf("got the phases %d and %d in %d windows of %s", x, y, cycle, windows)

@@ -31,7 +31,7 @@ const maxWindows = 1 << 14
 
 // add notes a run or mark.
 func (w *windows) add(run jobs.Run) {
-	n, ok := hashkey.Numbers{Per: run.Job.Per}.Of(run.ID.Window)
+	n, ok := hashkey.Numbers{Per: run.Job.Per}.Number(run.ID.Window)
 	if !ok || n.N < w.from {
 		return
 	}
@@ -77,7 +77,7 @@ func (w *windows) begin(m missed) int64 {
 		return last.N
 	}
 	begin := w.oldest.N
-	// A late run of an old window does not tell that those between were kept. The last window
+	// After a late run of an old window, those between may nevertheless be forgotten. The last window
 	// tells how the clock of the job differs from UTC, but for a run near midnight.
 	shift := last.N - m.at(time.Unix(last.start, 0))
 	if then := m.at(time.Unix(w.oldest.start, 0)) + shift; then > begin+1 {
@@ -138,7 +138,7 @@ func (h habit) ranIn(n hashkey.Number) bool {
 }
 
 // expects reports whether a window in a pause of a number of windows is one in which the job
-// usually runs. counted tells that habitOf has counted the pause. A cycle tells nothing if no
+// usually runs. counted is true if habitOf has counted the pause. A cycle tells nothing if no
 // other window had the phase of n. The shortest cycle must tell, and for a pause that long the
 // other one too, or it may be the first weekend of a job.
 func (h habit) expects(n hashkey.Number, pause int64, counted bool) bool {
@@ -225,7 +225,7 @@ func (w *windows) missed(per hashkey.Per, now, since time.Time, due bool) missed
 
 // at returns the number of the window at a time in UTC.
 func (m missed) at(t time.Time) int64 {
-	n, _ := m.numbers.Of(hashkey.Calendar{Per: m.numbers.Per, Zone: time.UTC}.Window(t))
+	n, _ := m.numbers.Number(hashkey.Calendar{Per: m.numbers.Per, Zone: time.UTC}.Window(t))
 	return n.N
 }
 

@@ -29,7 +29,7 @@ const maxStarts = 512
 
 type jobName struct{ namespace, name string }
 
-// recur notes a run of a job with windows. A job whose windows get another length begins anew.
+// recur notes a run of a job with windows. A job whose windows get another length is a new one.
 func (c *collector) recur(run jobs.Run) {
 	if run.Job.Per == "" || run.Inner {
 		return
