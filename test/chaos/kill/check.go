@@ -165,36 +165,37 @@ type possibleEnds struct {
 
 func (c *checker) possibleEnds(call string, before int) possibleEnds {
 	var f possibleEnds
-	var latest lab.Kind  // the latest kill; kills of one key do not overlap
-	var was possibleEnds // the value before the latest kill
-	idemDead := false    // a kill of idem is known to have succeeded
+	var kill possibleEnds // how the kill in progress may end the execution; kills of one key do not overlap
+	idemDead := false     // a kill of idem is known to have succeeded
 	for _, e := range c.events[:before] {
 		if e.Call != call {
 			continue
 		}
 		switch e.Kind {
 		case lab.KillIdem:
-			latest, was = e.Kind, f
-			f.interrupted = true
+			kill.interrupted = true
 		case lab.KillCommand:
-			latest, was = e.Kind, f
-			f.failed = f.failed || !idemDead
+			kill.failed = !idemDead
 		case lab.Killed:
-			if e.Code == 0 {
-				f = was
-			} else if latest == lab.KillIdem {
-				idemDead = true
+			if e.Code != 0 {
+				f = f.or(kill)
+				idemDead = idemDead || kill.interrupted
 			}
+			kill = possibleEnds{}
 		case lab.Ended:
 			f.succeeded = f.succeeded || e.Code == 0 && !idemDead
 			f.failed = f.failed || e.Code != 0 && !idemDead
 		case lab.Returned:
-			if e.Code >= 0 {
-				f.interrupted = false // idem was not killed
+			if e.Code >= 0 { // idem was not killed
+				f.interrupted, kill.interrupted = false, false
 			}
 		}
 	}
-	return f
+	return f.or(kill)
+}
+
+func (f possibleEnds) or(g possibleEnds) possibleEnds {
+	return possibleEnds{f.succeeded || g.succeeded, f.failed || g.failed, f.interrupted || g.interrupted}
 }
 
 // checkReturn checks the status of a call of idem.

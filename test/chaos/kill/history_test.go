@@ -37,6 +37,9 @@ func TestLinearizable(t *testing.T) {
 		{"done has no output", strict, interrupted + "mark-done marked call:b return:b@-", ""},
 		{"done again", strict, once + "mark-done marked call:b return:b@a", ""},
 		{"a success cannot be marked failed", strict, once + "mark-failed marked=64 call:b return:b@a", ""},
+		{"the command ended during a kill of idem that came too late", strict, "call:a call:b start:a kill-idem:a end:a killed:a=0 return:b@a", ""},
+		{"... and the outcome is acknowledged", strict, "call:a start:a kill-idem:a end:a killed:a=0 return:a call:b return:b@a", ""},
+		{"the command failed during a kill that came too late", careful, "call:a call:b start:a kill-command:a end:a=3 killed:a=0 start:b return:a=3 end:b return:b", ""},
 		{"the end is not acknowledged yet", strict, "call:a start:a end:a call:b return:b@a", ""},
 
 		{"a second execution after an acknowledged success", careless, once + "call:b start:b end:b return:b", "start b b 0"},
