@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"idem/hashkey"
+	"idem/internal/bootid"
 )
 
 // perFlag is the value of --per.
@@ -52,7 +53,7 @@ func perWords(values ...hashkey.Per) string {
 
 // bootWindow returns the window of --per boot.
 func bootWindow() (string, error) {
-	id, err := bootID()
+	id, err := bootid.Read()
 	if err != nil {
 		return "", noBootID(err)
 	}

@@ -306,6 +306,23 @@ func (d *Dir) Size(name string) (int64, error) {
 	return size, d.fault("lstat", name, err)
 }
 
+// Look is what tells one state of a file from another without reading it.
+type Look struct {
+	Inode    uint64
+	Size     int64 // in bytes
+	Modified int64 // nanoseconds since 1970
+}
+
+// Look returns the look of the file that has the name. It does not follow a link.
+func (d *Dir) Look(name string) (Look, error) {
+	root, err := d.fd()
+	if err != nil {
+		return Look{}, err
+	}
+	st, err := statat(root, name)
+	return Look{st.Ino, st.Size, st.Mtim.Nano()}, d.fault("lstat", name, err)
+}
+
 // Mkdir creates a directory with mode 0700, whatever the umask. It does nothing if the
 // directory exists.
 func (d *Dir) Mkdir(name string) error {
@@ -366,14 +383,20 @@ func openat(root int, name string, flag int, perm uint32) (fd int, err error) {
 }
 
 func fstatat(root int, name string) (Identity, int64, error) {
-	var st unix.Stat_t
+	st, err := statat(root, name)
+	return Identity{uint64(st.Dev), st.Ino}, st.Size, err
+}
+
+func statat(root int, name string) (st unix.Stat_t, err error) {
 	for {
-		err := unix.Fstatat(root, name, &st, unix.AT_SYMLINK_NOFOLLOW)
-		if err != unix.EINTR {
-			return Identity{uint64(st.Dev), st.Ino}, st.Size, err
+		if err = unix.Fstatat(root, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != unix.EINTR {
+			return st, err
 		}
 	}
 }
+
+// Taken returns how many bytes of its file system the file takes that info describes.
+func Taken(info fs.FileInfo) int64 { return status(info).Blocks * 512 } // stat(2)
 
 // IdentityOf returns the identity of the file that info describes.
 func IdentityOf(info fs.FileInfo) Identity {

@@ -181,7 +181,7 @@ func otherOwner(path string, info fs.FileInfo) error {
 // have put one there while the directory was open to other users.
 func checkOwners(dir string) error {
 	for _, name := range []string{ // all files that a ledger may have
-		"ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.db-journal", "locks", "locks.d", "init.lock", "output", "secret", "secret.new", "README", "MOVED", "PART",
+		"ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.db-journal", "locks", "locks.d", "init.lock", "output", "secret", "secret.new", "README", "MOVED", "PART", "receipts",
 	} {
 		path := filepath.Join(dir, name)
 		info, err := os.Lstat(path)

@@ -7,12 +7,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bootID identifies the boot of this kernel (random(4)).
-func bootID() string {
-	b, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	return string(b)
-}
-
 // sinceBoot is a clock that also goes on while the system is suspended (clock_gettime(2)). Go's
 // monotonic clock does not.
 func sinceBoot() time.Duration {

@@ -8,12 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bootID identifies the boot of this kernel.
-func bootID() string {
-	id, _ := unix.Sysctl("kern.bootsessionuuid")
-	return id
-}
-
 // sinceBoot is a clock that also goes on while the system is asleep: CLOCK_MONOTONIC of macOS
 // (clock_gettime(3)).
 func sinceBoot() time.Duration {

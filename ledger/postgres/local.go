@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"idem/internal/bootid"
 	"idem/internal/lenprefix"
 	"idem/ledger"
 	"idem/ledger/filelock"
@@ -199,7 +200,8 @@ func (s *local) identify() error {
 	if err != nil {
 		return err
 	}
-	sum := sha256.Sum256(lenprefix.Append(nil, content, bootID(), fmt.Sprint(where.Device, where.Inode)))
+	boot, _ := bootid.Read() // without one, the site is that of all boots
+	sum := sha256.Sum256(lenprefix.Append(nil, content, boot, fmt.Sprint(where.Device, where.Inode)))
 	copy(s.site[:], sum[:])
 	return nil
 }

@@ -42,7 +42,7 @@ func Check(ctx context.Context, dir string, o CheckOptions) (ledger.Report, erro
 		return c.Report, c.ledger.explain(err)
 	}
 	c.ledger.locks = filelock.New(at)
-	for _, look := range []func(context.Context) error{c.place, c.open, c.structure, c.changes, c.rows, c.mutexes, c.unchanged} {
+	for _, look := range []func(context.Context) error{c.place, c.open, c.structure, c.changes, c.rows, c.mutexes, c.receipts, c.unchanged} {
 		if err := look(ctx); err != nil {
 			return c.Report, c.ledger.explain(err)
 		}

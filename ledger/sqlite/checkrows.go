@@ -191,7 +191,7 @@ func (c *checker) attempt(ctx context.Context, a checkedAttempt) error {
 
 // output examines the output of an attempt.
 func (c *checker) output(ctx context.Context, a checkedAttempt) error {
-	c.ledger.recent.Store(&a.attemptRow) // else it would be read again
+	c.ledger.recent.Store(&recentAttempt{attemptRow: a.attemptRow}) // else it would be read again
 	out, err := c.ledger.output(ctx, c.db(), a.id, a.a.RunID)
 	if err == nil {
 		_, err = out.Check()

@@ -105,6 +105,7 @@ func (l *Ledger) commitGroup(take func() []*change) {
 	if err == nil && size > l.longWAL() {
 		l.checkpoint(context.Background(), "restart", readerPatience)
 	}
+	l.receipts.stamp()
 }
 
 // If at least manyExecutions commands of a batch run, a commit waits groupPause for each of
@@ -151,7 +152,7 @@ func (l *Ledger) transact(db *database, t *turn, refuse error, group []*change) 
 	}
 	defer tx.Rollback()
 	failpoint.Here("write.begun")
-	in := transaction{tx: tx, db: db}
+	in := transaction{tx: tx, db: db, receipts: &l.receipts}
 	if l.sustained.Load() > 0 {
 		in.wanted = &l.wanted
 	}
@@ -161,6 +162,7 @@ func (l *Ledger) transact(db *database, t *turn, refuse error, group []*change) 
 		return true
 	}
 	missing := t.missing(n - 1)
+	l.receipts.begin(n-1, t != nil && missing == nil)
 	if refuse == nil {
 		refuse = missing
 	}
@@ -171,6 +173,7 @@ func (l *Ledger) transact(db *database, t *turn, refuse error, group []*change) 
 	errs := make([]error, len(group))
 	made := 0
 	for i, c := range group {
+		kept := len(l.receipts.kept)
 		switch {
 		case c.whole && refuse != nil:
 			errs[i] = refuse
@@ -185,11 +188,15 @@ func (l *Ledger) transact(db *database, t *turn, refuse error, group []*change) 
 		}
 		if errs[i] == nil {
 			made++
+		} else {
+			l.receipts.kept = l.receipts.kept[:kept]
 		}
 	}
 	if made > 0 {
 		failpoint.Here("write.commit")
-		err = tx.Commit()
+		if err = l.receipts.erase(); err == nil {
+			err = tx.Commit()
+		}
 		if full := l.classify(err); len(group) > 1 && errors.Is(full, ledger.ErrFull) {
 			fail(group, full)
 			return false // there may be room for some of them
@@ -207,6 +214,7 @@ func (l *Ledger) transact(db *database, t *turn, refuse error, group []*change) 
 	if missing == nil {
 		t.recordWitness(n)
 	}
+	l.receipts.write(n)
 	return true
 }
 

@@ -72,6 +72,23 @@ type transaction struct {
 	db *database
 	// wanted receives the statements that were not compiled, unless it is nil.
 	wanted *[]string
+
+	receipts *receipts
+}
+
+// touch says that the transaction changes the row of a record, or its current attempt.
+func touch(tx querier, number int64) {
+	if t, ok := tx.(transaction); ok { // else it fills a new ledger, which has no receipts
+		t.receipts.touch(number)
+	}
+}
+
+// keepReceipt says what the transaction makes of a record. frames is its output, if that is in
+// ledger.db.
+func keepReceipt(tx querier, r recordRow, a attemptRow, frames []byte) {
+	if t, ok := tx.(transaction); ok {
+		t.receipts.keep(receipt{r, a, frames})
+	}
 }
 
 func (t transaction) compiled(ctx context.Context, query string) *sql.Stmt {

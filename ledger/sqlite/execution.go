@@ -65,6 +65,7 @@ func (e *execution) begin(ctx context.Context, tx querier, s ledger.Start, unsee
 		return err
 	}
 	row.a.Started = fromMicros(micros(row.a.Started))
+	keepReceipt(tx, now, row, nil)
 	e.record, e.row, e.undone = now, row, undone
 	return nil
 }
@@ -183,6 +184,7 @@ func (e *execution) finish(ctx context.Context, row attemptRow, inline []byte, f
 		if err := insertOutput(ctx, tx, row, inline); err != nil {
 			return err
 		}
+		keepReceipt(tx, e.record, row, inline)
 		return e.setDone(ctx, tx, row.a)
 	})
 	if errors.Is(err, ledger.ErrChanged) {

@@ -167,4 +167,5 @@ func (l *Ledger) emptyWAL(ctx context.Context) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.checkpoint(ctx, "truncate", 0)
+	l.restamp()
 }

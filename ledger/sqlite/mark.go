@@ -133,6 +133,7 @@ func (c *claim) mark(ctx context.Context, tx querier, m ledger.Mark, row *attemp
 	if err := addAttempt(ctx, tx, &now, row); err != nil {
 		return undone, err
 	}
+	keepReceipt(tx, now, *row, inline)
 	return undone, insertOutput(ctx, tx, *row, inline)
 }
 

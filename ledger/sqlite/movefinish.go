@@ -161,17 +161,21 @@ func (l *Ledger) finishAt(ctx context.Context, m moveMark, to *localdir.Dir, who
 		return c, err
 	}
 	defer n.Close()
-	if n.db == nil {
+	db, err := n.database(ctx)
+	if err != nil {
+		return c, err
+	}
+	if db == nil {
 		return c, l.lostAt(m, "there is none")
 	}
-	commits, err := commitsOf(ctx, n.db)
+	commits, err := commitsOf(ctx, db)
 	if err != nil {
 		return c, err
 	}
 	if commits < m.commits {
 		return c, l.lostAt(m, fmt.Sprintf("the last %d changes are missing there", m.commits-commits))
 	}
-	if c, err = n.describe(ctx); err != nil {
+	if c, err = n.describe(ctx, db); err != nil {
 		return c, err
 	}
 	if err := l.clear(); err != nil || !same {
@@ -207,8 +211,8 @@ func commitsIn(dir *localdir.Dir) (int64, error) {
 }
 
 // describe counts the keys and the outputs of a ledger that was copied before.
-func (l *Ledger) describe(ctx context.Context) (c ledger.Copied, err error) {
-	if err := l.db.DB.QueryRowContext(ctx, "select count(*) from records where current <> 0").Scan(&c.Keys); err != nil {
+func (l *Ledger) describe(ctx context.Context, db *database) (c ledger.Copied, err error) {
+	if err := db.DB.QueryRowContext(ctx, "select count(*) from records where current <> 0").Scan(&c.Keys); err != nil {
 		return c, err
 	}
 	records, outputs, n, err := l.size()

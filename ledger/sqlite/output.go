@@ -79,6 +79,9 @@ func (e *execution) endOutput(missed ledger.Gaps, sync bool) (spool.Summary, err
 
 // Output implements ledger.Ledger.
 func (l *Ledger) Output(ctx context.Context, id ledger.ID, runID string) (ledger.Output, error) {
+	if out, ok := l.recentOutput(runID); ok {
+		return out, nil
+	}
 	db, err := l.database(ctx)
 	if err != nil {
 		return nil, l.explain(err)
@@ -98,12 +101,12 @@ func (l *Ledger) output(ctx context.Context, db *database, id ledger.ID, runID s
 	if err != nil {
 		return nil, err
 	}
-	out, err := l.openOutput(ctx, db, row)
+	out, err := l.openOutput(ctx, db, row, nil)
 	if errors.Is(err, ledger.ErrCorrupt) {
 		// The output is damaged, or it was removed, forgotten or replaced since the attempt was read.
 		again, attemptErr := attemptOf(ctx, db, id, runID)
 		if attemptErr == nil && (again.storage != row.storage || again.rowid != row.rowid) {
-			return l.openOutput(ctx, db, again)
+			return l.openOutput(ctx, db, again, nil)
 		}
 		if attemptErr != nil {
 			err = attemptErr
@@ -112,11 +115,13 @@ func (l *Ledger) output(ctx context.Context, db *database, id ledger.ID, runID s
 	return out, err
 }
 
-func (l *Ledger) openOutput(ctx context.Context, db *database, row attemptRow) (ledger.Output, error) {
+// openOutput opens the output of an attempt. known are the frames of one in ledger.db that were
+// read already. Without db, there is no other.
+func (l *Ledger) openOutput(ctx context.Context, db *database, row attemptRow, known []byte) (ledger.Output, error) {
 	switch row.storage {
 	case storageInline:
-		var frames []byte
-		if row.size > 0 {
+		frames := known
+		if row.size > 0 && db != nil {
 			err := db.QueryRowContext(ctx, "select frames from outputs where attempt=?", row.rowid).Scan(&frames)
 			if err != nil && !errors.Is(err, sql.ErrNoRows) {
 				return nil, err
@@ -193,8 +198,8 @@ func (l *Ledger) openSpool(runID string) (*os.File, error) {
 
 // attempt is attemptOf with a cache: it first looks at the attempt that Get returned last.
 func (l *Ledger) attempt(ctx context.Context, q querier, id ledger.ID, runID string) (attemptRow, error) {
-	if row := l.recent.Load(); row != nil && row.a.RunID == runID {
-		return *row, nil
+	if recent := l.recent.Load(); recent != nil && recent.a.RunID == runID {
+		return recent.attemptRow, nil
 	}
 	return attemptOf(ctx, q, id, runID)
 }

@@ -39,7 +39,7 @@ var errCopying = fmt.Errorf("%w: another idem is making this copy", ledger.ErrCh
 // partFiles are the names that a part may have, besides PART.
 var partFiles = []string{
 	"README", "ledger.db", "ledger.db-journal", "ledger.db-wal", "ledger.db-shm", "secret", "output", "init.lock",
-	"locks", "locks.new", "locks.d", unfinishedLocks, archiveName,
+	"locks", "locks.new", "locks.d", unfinishedLocks, archiveName, receiptsName,
 }
 
 // newPart makes the part of the copy that is to be at path. text says whose copy it is. The

@@ -15,7 +15,7 @@ func (l *Ledger) database(ctx context.Context) (*database, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.db == nil { // another process may have created it since Open
+	if l.db == nil { // see hasReceipts; or another process has created it since Open
 		if err := l.openLater(); err != nil && !errors.Is(err, ledger.ErrMissing) {
 			return nil, err
 		}
@@ -31,6 +31,9 @@ func (l *Ledger) Missing(ctx context.Context) (bool, error) {
 
 // Get implements ledger.Ledger.
 func (l *Ledger) Get(ctx context.Context, id ledger.ID) (ledger.Record, error) {
+	if rec, ok := l.fromReceipt(ctx, id); ok {
+		return rec, nil
+	}
 	db, err := l.database(ctx)
 	if db == nil || err != nil {
 		return ledger.Record{ID: id, Generation: 1}, l.explain(err)
@@ -50,7 +53,7 @@ func (l *Ledger) get(ctx context.Context, db *database, id ledger.ID, processes 
 		}
 		state := r.rec.Current.State
 		if state != ledger.Running {
-			l.recent.Store(&a)
+			l.recent.Store(&recentAttempt{attemptRow: a})
 		}
 		switch state {
 		case ledger.Running:

@@ -9,6 +9,7 @@ can make a payment or a deploy run twice.
   locks, locks.d                            which keys are running; never remove it
   output/                                   recorded output of larger runs
   secret                                    keys the hashes of environment variables
+  receipts                                  a cache of succeeded keys (sparse); may be removed
   init.lock                                 held while the ledger is made or migrated
 
 Look at it with: idem list, idem show KEY, idem logs KEY

@@ -296,6 +296,7 @@ func writeRecord(ctx context.Context, tx querier, r *recordRow) error {
 // updateRecord is writeRecord for a record that is stored and whose floor, series, generation
 // and fence have not changed.
 func updateRecord(ctx context.Context, tx querier, r *recordRow) error {
+	touch(tx, r.rowid)
 	before := r.stored
 	r.stored = r.checksum()
 	return requireOneRow(tx.ExecContext(ctx, `update records set generation=?, fence=?, attempts=?, current=?, checksum=?,
@@ -334,6 +335,7 @@ func insertAttempt(ctx context.Context, tx querier, id ledger.ID, r *attemptRow)
 // updateAttempt stores the state, outcome and output of an attempt. It returns
 // ledger.ErrChanged if the stored attempt is not in state from.
 func updateAttempt(ctx context.Context, tx querier, id ledger.ID, r attemptRow, from ledger.State) error {
+	touch(tx, r.record)
 	a := r.a
 	return requireOneRow(tx.ExecContext(ctx, `update attempts set state=?, reason=?, exit_code=?, signal=?, ended=?, note=?, output_bytes=?, truncated=?, files=?,
 		output_place=?, output_size=?, output_sum=?, checksum=? where id=? and run_id=? and state=?`,

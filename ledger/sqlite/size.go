@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"idem/ledger"
+	"idem/ledger/localdir"
 )
 
 // Size implements ledger.Sized. A file that another process removes at the same time does
@@ -21,7 +22,7 @@ func (l *Ledger) Size(ctx context.Context) (int64, error) {
 		if err == nil && entry.Type().IsRegular() {
 			var info fs.FileInfo
 			if info, err = entry.Info(); err == nil {
-				total += info.Size()
+				total += min(info.Size(), localdir.Taken(info)) // receipts is sparse
 			}
 		}
 		if errors.Is(err, fs.ErrNotExist) {

@@ -49,7 +49,7 @@ type Ledger struct {
 
 	// recent is the settled attempt that Get returned last. A replay reads its output
 	// next.
-	recent atomic.Pointer[attemptRow]
+	recent atomic.Pointer[recentAttempt]
 
 	executing atomic.Int32 // executions that have begun and are not finished
 	unseen    atomic.Bool  // the latest record that a claim has read was missing, see readUnseen
@@ -62,8 +62,10 @@ type Ledger struct {
 	reader    atomic.Pointer[database]           // see openReader
 
 	mu     sync.Mutex // guards the fields below, and makes writers of this handle take turns
-	db     *database  // nil until there is a ledger
+	db     *database  // nil until it is needed and there is a ledger
 	wanted []string   // see transaction
+
+	receipts receipts
 }
 
 // Options are the options of Open.
@@ -96,7 +98,8 @@ func (o Options) open(dir string, locks func(*localdir.Dir) filelock.Space) (*Le
 		return nil, l.explain(err)
 	}
 	l.locks = locks(l.dir)
-	if exists {
+	l.receipts = receipts{dir: at, version: len(l.scripts)}
+	if exists && !l.hasReceipts() {
 		if err := l.open(false); err != nil && !errors.Is(err, ledger.ErrMissing) {
 			return nil, l.explain(err)
 		}
@@ -115,6 +118,7 @@ func (l *Ledger) Close() error {
 	defer l.mu.Unlock()
 	db, reader := l.db, l.reader.Swap(nil)
 	l.db = nil
+	l.receipts.close()
 	defer l.dir.Close()
 	if db == nil || l.dir.Check("ledger.db") != nil {
 		return nil
@@ -125,16 +129,36 @@ func (l *Ledger) Close() error {
 	return l.explain(db.Close())
 }
 
+// hasReceipts reports whether the ledger is whole, as far as its files show, and has receipts. The
+// database is then opened when it is needed.
+func (l *Ledger) hasReceipts() bool {
+	info, locks, err := l.lookup()
+	if err != nil || info == nil || info.Size() == 0 || !locks || l.dir.CheckFS() != nil {
+		return false
+	}
+	l.dir.Pin("ledger.db", localdir.IdentityOf(info))
+	f, ok := l.openReceipts()
+	if ok {
+		f.Close()
+	}
+	return ok
+}
+
+// lookup looks for the files of a ledger. info is that of ledger.db, or nil.
+func (l *Ledger) lookup() (info os.FileInfo, locks bool, err error) {
+	// Look for locks first. It is created last, so if it exists, ledger.db must exist.
+	if locks, err = l.locks.Exists(); err != nil {
+		return nil, false, err
+	}
+	info, err = l.dir.Lookup("ledger.db")
+	return info, locks, err
+}
+
 // open opens a ledger that exists. It writes nothing and takes no lock, unless the ledger
 // is unfinished or has to be migrated. locked reports whether the caller holds init.lock.
 // The error is ledger.ErrMissing when there is no ledger.
 func (l *Ledger) open(locked bool) error {
-	// Look for locks first. It is created last, so if it exists, ledger.db must exist.
-	locks, err := l.locks.Exists()
-	if err != nil {
-		return err
-	}
-	info, err := l.dir.Lookup("ledger.db")
+	info, locks, err := l.lookup()
 	if err != nil {
 		return err
 	}
@@ -202,6 +226,9 @@ func (l *Ledger) openLater() error {
 	if !exists {
 		return ledger.ErrMissing
 	}
+	if err := l.dir.Check("ledger.db"); err != nil {
+		return err
+	}
 	return l.open(false)
 }
 
@@ -250,7 +277,11 @@ func (l *Ledger) connect() (db *sql.DB, version int, err error) {
 // The caller holds l.mu.
 func (l *Ledger) writer(ctx context.Context) (*database, error) {
 	if l.db == nil {
-		if err := l.make(); err != nil {
+		err := l.openLater()
+		if errors.Is(err, ledger.ErrMissing) {
+			err = l.make()
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
+
 	"fmt"
 	"os"
 	"path/filepath"
@@ -28,7 +29,7 @@ func harness(locks func(dir *localdir.Dir) filelock.Space) ledgertest.Harness {
 	h := ledgertest.Harness{
 		New: func(t testing.TB) string { return filepath.Join(t.TempDir(), "ledger") },
 		Open: func(place string) (ledger.Ledger, error) {
-			return Options{}.open(place, func(dir *localdir.Dir) filelock.Space { return &mortal{Space: locks(dir)} })
+			return Options{}.open(place, func(dir *localdir.Dir) filelock.Space { return &mortal{Space: locks(dir), dir: dir} })
 		},
 		Crash:    func(l ledger.Ledger) { l.(*Ledger).locks.(*mortal).die() },
 		Inherits: true,
@@ -70,6 +71,7 @@ func BenchmarkLedger(b *testing.B) { ledgertest.Benchmark(b, harness(filelock.Ne
 // a process that dies.
 type mortal struct {
 	filelock.Space
+	dir   *localdir.Dir
 	mu    sync.Mutex
 	taken []*filelock.Lock
 }
@@ -82,6 +84,24 @@ func (m *mortal) Take(n filelock.Name, k filelock.Kind) (*filelock.Lock, error) 
 		m.mu.Unlock()
 	}
 	return l, err
+}
+
+// Queue is that of the Space. It also checks that the writers before have left no receipt that is
+// not what the record says. So the whole suite and the model test the receipts.
+func (m *mortal) Queue() (*filelock.Lock, error) {
+	l, err := m.Space.Queue()
+	if err != nil {
+		return l, err
+	}
+	at, err := Open(m.dir.Path())
+	if err != nil {
+		return l, nil // the case has damaged it
+	}
+	defer at.Close()
+	if _, wrong, err := at.wrongReceipts(context.Background()); err == nil && len(wrong) > 0 {
+		panic(fmt.Sprintf("a writer has left the receipt %+v", wrong[0]))
+	}
+	return l, nil
 }
 
 func (m *mortal) die() {

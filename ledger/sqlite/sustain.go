@@ -72,6 +72,7 @@ func (l *Ledger) Sustain() (end func()) {
 		l.applySettings()
 		if l.db != nil && l.writable.Load() {
 			l.checkpoint(context.Background(), "truncate", readerPatience)
+			l.restamp()
 		}
 	})
 }

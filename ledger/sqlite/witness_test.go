@@ -181,7 +181,9 @@ func TestNumberOfCommitsIsStoredOnce(t *testing.T) {
 	for _, damage := range []string{"delete from commits", "insert into commits values (1000)"} {
 		place := left(t)
 		l := opened(t, place)
-		_, err := l.db.ExecContext(t.Context(), damage)
+		db, err := l.database(t.Context())
+		must(t, err)
+		_, err = db.ExecContext(t.Context(), damage)
 		must(t, err)
 		if err := runInNewHandle(t, place, theKey); !errors.Is(err, ledger.ErrCorrupt) {
 			t.Errorf("%s: got error %v", damage, err)

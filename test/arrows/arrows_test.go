@@ -35,7 +35,7 @@ type rule struct {
 // rooms has the rule of each package.
 var rooms = []rule{
 	{".", []string{"cmd", "internal/entry"}},
-	{"cmd", []string{"runner", "batch", "items", "inputs", "jobs", "report", "proc", "hashkey", "redact", "sidefile", "ledger", "ledger/none", "ledger/drivers", "transfer"}},
+	{"cmd", []string{"runner", "batch", "items", "inputs", "jobs", "report", "proc", "hashkey", "redact", "sidefile", "ledger", "ledger/none", "ledger/drivers", "transfer", "internal/bootid"}},
 	{"runner", []string{"ledger", "proc", "redact", "sidefile", "internal/fdio"}},
 	{"batch", []string{"runner", "items", "ledger", "proc", "internal/fdio"}},
 	{"items", []string{"hashkey", "internal/lenprefix"}},
@@ -55,12 +55,13 @@ var rooms = []rule{
 	{"ledger/filelock", []string{"ledger", "ledger/localdir", "internal/lenprefix"}},
 	{"ledger/mutex", []string{"ledger"}},
 	{"ledger/survey", []string{"ledger", "ledger/filelock", "internal/lenprefix"}},
-	{"ledger/sqlite", []string{"ledger", "ledger/spool", "ledger/localdir", "ledger/filelock", "ledger/mutex", "ledger/survey", "internal/combine", "internal/failpoint", "internal/lenprefix", "internal/poll"}},
-	{"ledger/postgres", []string{"ledger", "ledger/spool", "ledger/localdir", "ledger/filelock", "ledger/mutex", "ledger/survey", "ledger/postgres/dsn", "ledger/postgres/wire", "internal/detach", "internal/failpoint", "internal/lenprefix", "internal/poll"}},
+	{"ledger/sqlite", []string{"ledger", "ledger/spool", "ledger/localdir", "ledger/filelock", "ledger/mutex", "ledger/survey", "internal/bootid", "internal/combine", "internal/failpoint", "internal/lenprefix", "internal/poll"}},
+	{"ledger/postgres", []string{"ledger", "ledger/spool", "ledger/localdir", "ledger/filelock", "ledger/mutex", "ledger/survey", "ledger/postgres/dsn", "ledger/postgres/wire", "internal/bootid", "internal/detach", "internal/failpoint", "internal/lenprefix", "internal/poll"}},
 	{"ledger/postgres/dsn", nil},
 	{"ledger/postgres/wire", []string{"internal/combine"}},
 	{"ledger/postgres/pgtest/...", []string{"ledger/postgres/pgtest/...", "internal/testkit"}},
 	{"ledger/ledgertest", []string{"ledger", "ledger/spool", "internal/lenprefix"}}, // for tests only, see unwanted
+	{"internal/bootid", nil},
 	{"internal/combine", nil},
 	{"internal/detach", nil},
 	{"internal/entry", nil},

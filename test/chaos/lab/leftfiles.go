@@ -12,7 +12,7 @@ import (
 )
 
 // ledgerFiles are the files of a ledger that no process uses.
-var ledgerFiles = []string{"README", "init.lock", "ledger.db", "ledger.db-shm", "ledger.db-wal", "locks", "output"}
+var ledgerFiles = []string{"README", "init.lock", "ledger.db", "ledger.db-shm", "ledger.db-wal", "locks", "output", "receipts"}
 
 // LeftFiles reports files in a ledger and in a directory of temporary files, open
 // descriptors, and locks that remain after the last process of idem.

@@ -1,4 +1,5 @@
-package cmd
+// Package bootid identifies the start of the system.
+package bootid
 
 import (
 	"io/fs"
@@ -11,9 +12,9 @@ import (
 // most containers, it is the file of the host.
 const bootFile = "/proc/sys/kernel/random/boot_id"
 
-// bootID returns the UUID of this start of the system. It reads the file without the
+// Read returns the UUID of this start of the system. It reads the file without the
 // runtime's poller, which a call without descriptors cannot start.
-func bootID() (string, error) {
+func Read() (string, error) {
 	fail := func(op string, err error) (string, error) {
 		return "", &fs.PathError{Op: op, Path: bootFile, Err: err}
 	}

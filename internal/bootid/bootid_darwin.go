@@ -1,4 +1,4 @@
-package cmd
+package bootid
 
 import (
 	"fmt"
@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bootID returns the UUID of this start of the system. The kernel chooses it at its
+// Read returns the UUID of this start of the system. The kernel chooses it at its
 // start.
-func bootID() (string, error) {
+func Read() (string, error) {
 	const name = "kern.bootsessionuuid"
 	id, err := unix.Sysctl(name)
 	if err != nil {
