@@ -6,8 +6,6 @@ import (
 	"encoding/binary"
 	"os"
 
-	"golang.org/x/sys/unix"
-
 	"idem/internal/bootid"
 	"idem/ledger"
 )
@@ -178,7 +176,7 @@ func (l *Ledger) openReceipts() (f *os.File, ok bool) {
 	if _, found := l.dir.Pinned("ledger.db"); !found || l.asIs { // the place was not checked yet
 		return nil, false
 	}
-	f, err := l.dir.Open(receiptsName, os.O_RDONLY|unix.O_NONBLOCK, 0) // it may be a pipe
+	f, err := openReceiptsIn(l.dir, os.O_RDONLY)
 	if err != nil {
 		return nil, false
 	}

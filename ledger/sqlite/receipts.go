@@ -93,7 +93,7 @@ func (r *receipts) open() error {
 		}
 		r.close()
 	}
-	f, err := r.dir.Open(receiptsName, os.O_RDWR|unix.O_NONBLOCK, 0) // it may be a pipe
+	f, err := openReceiptsIn(r.dir, os.O_RDWR)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -101,6 +101,18 @@ func (r *receipts) open() error {
 		r.file = f
 	}
 	return err
+}
+
+// openReceiptsIn opens the file if it is a plain one. The open of a pipe would wait.
+func openReceiptsIn(dir *localdir.Dir, flag int) (*os.File, error) {
+	info, err := dir.Lookup(receiptsName)
+	if err != nil {
+		return nil, err
+	}
+	if info == nil {
+		return nil, fs.ErrNotExist
+	}
+	return dir.Open(receiptsName, flag, 0)
 }
 
 func (r *receipts) close() {
