@@ -50,6 +50,7 @@ type receipts struct {
 	dir     *localdir.Dir
 	version int // of the tables
 	file    *os.File
+	is      localdir.Identity // of file
 
 	commits int64 // the number of commits so far
 	sound   bool  // see begin
@@ -71,8 +72,8 @@ func (r *receipts) begin(commits int64, sound bool) {
 	if !written {
 		r.foreign = false
 	} else if r.sound && s.commits == commits && s.version == r.version {
-		database, err := r.dir.Look("ledger.db")
-		r.foreign = err != nil || database.Inode != s.database.Inode
+		database, pinned := r.dir.Pinned("ledger.db")
+		r.foreign = !pinned || database.Inode != s.database.Inode
 	}
 }
 
@@ -86,9 +87,7 @@ func fitsLimit() bool {
 // open opens the file, unless there is none.
 func (r *receipts) open() error {
 	if r.file != nil {
-		is, err := r.dir.Stat(receiptsName)
-		info, e := r.file.Stat()
-		if err == nil && e == nil && localdir.IdentityOf(info) == is {
+		if is, err := r.dir.Stat(receiptsName); err == nil && is == r.is {
 			return nil
 		}
 		r.close()
@@ -97,8 +96,17 @@ func (r *receipts) open() error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	if err != nil {
+		return err
+	}
+	r.file = f
+	return r.identify()
+}
+
+func (r *receipts) identify() error {
+	info, err := r.file.Stat()
 	if err == nil {
-		r.file = f
+		r.is = localdir.IdentityOf(info)
 	}
 	return err
 }
@@ -150,7 +158,11 @@ func (r *receipts) isDirectory() bool {
 }
 
 // touch records that the transaction changes a record, whose number is that of its row.
-func (r *receipts) touch(number int64) { r.touched = append(r.touched, number) }
+func (r *receipts) touch(number int64) {
+	if n := len(r.touched); n == 0 || r.touched[n-1] != number { // a change of a record has several statements
+		r.touched = append(r.touched, number)
+	}
+}
 
 // keep records that the transaction makes a record what a receipt says.
 func (r *receipts) keep(c receipt) { r.kept = append(r.kept, c) }
@@ -218,7 +230,7 @@ func (r *receipts) create() bool {
 		return false
 	}
 	r.file, r.foreign = f, false
-	return true
+	return r.identify() == nil
 }
 
 // stamp makes the receipts valid, after the last change to ledger.db and its -wal in a turn.

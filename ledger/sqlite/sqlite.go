@@ -216,18 +216,17 @@ func (l *Ledger) connectTo(info os.FileInfo, locked bool) error {
 	return err
 }
 
-// openLater is open for a handle that has found no ledger so far. It checks the path
-// again, because another user may have created a ledger there since.
+// openLater is open for a handle that has not opened the ledger so far. If it has found no ledger, it
+// checks the path again, because another user may have created a ledger there since.
 func (l *Ledger) openLater() error {
-	exists, err := l.dir.Exists()
-	if err != nil {
+	if _, found := l.dir.Pinned("ledger.db"); found {
+		if err := l.dir.Check("ledger.db"); err != nil {
+			return err
+		}
+	} else if exists, err := l.dir.Exists(); err != nil {
 		return err
-	}
-	if !exists {
+	} else if !exists {
 		return ledger.ErrMissing
-	}
-	if err := l.dir.Check("ledger.db"); err != nil {
-		return err
 	}
 	return l.open(false)
 }
