@@ -53,7 +53,7 @@ func (l *Ledger) wrongReceipts(ctx context.Context) (n int, wrong []receipt, err
 		for {
 			size, _ := f.ReadAt(b, at)
 			r, _, ok := decodeReceipt(b[:size])
-			if !ok || r.attempt.a.State != ledger.Succeeded {
+			if !ok || r.attempt.a.State != ledger.Succeeded || r.isStale(f) {
 				break
 			}
 			right, err := l.agrees(ctx, db, r)

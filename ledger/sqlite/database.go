@@ -86,9 +86,11 @@ func touch(tx querier, number int64) {
 // keepReceipt says what the transaction makes of a record. frames is its output, if that is in
 // ledger.db.
 func keepReceipt(tx querier, r recordRow, a attemptRow, frames []byte) {
-	if t, ok := tx.(transaction); ok {
-		t.receipts.keep(receipt{r, a, frames})
+	t, ok := tx.(transaction)
+	if !ok || t.wanted != nil && r.kin.parent != 0 { // an item of a batch, which reads the ledger as a whole
+		return
 	}
+	t.receipts.keep(receipt{r, a, frames})
 }
 
 func (t transaction) compiled(ctx context.Context, query string) *sql.Stmt {

@@ -33,8 +33,8 @@ func headOf(b []byte) (kind byte, number int64) {
 	return b[0], int64(binary.BigEndian.Uint64(b[8:]))
 }
 
-// encode returns the bytes of a receipt. It reports false for a record without one: a record with
-// a parent, which may be forgotten without a change to its row, and one that is too large.
+// encode returns the bytes of a receipt. It reports false for a record without one, and for one that
+// is too large.
 func (c receipt) encode() ([]byte, bool) {
 	var b []byte
 	b = append(b, make([]byte, receiptHead)...)
@@ -51,7 +51,7 @@ func (c receipt) encode() ([]byte, bool) {
 	default:
 		return nil, false
 	}
-	if c.record.kin.parent != 0 || c.attempt.storage == storageInline && int64(len(c.frames)) != c.attempt.size {
+	if c.attempt.storage == storageInline && int64(len(c.frames)) != c.attempt.size {
 		return nil, false
 	}
 	values := append(append([]driver.Value{boot}, c.record.values()...), c.attempt.values(id)...)
@@ -202,41 +202,59 @@ func (l *Ledger) isCurrent(s stamp) bool {
 	return err == nil && commits == s.commits
 }
 
-// readReceipt returns what the receipt of a record says. It reports false if there is none.
-func (l *Ledger) readReceipt(id ledger.ID) (c receipt, boot string, ok bool) {
-	f, ok := l.openReceipts()
-	if !ok {
-		return c, "", false
-	}
-	defer f.Close()
-	// If a transaction replaces what the receipt says from now on, it erases the receipt before its
-	// commit. So a receipt that is found was true after the look at the stamp.
+// readReceipt returns the receipt of the record with a number. It reports false if there is none.
+// If a transaction replaces what a receipt says, it erases the receipt before its commit. So a
+// receipt was true when it was read.
+func readReceipt(f *os.File, number int64) (c receipt, ok bool) {
 	b := make([]byte, receiptSize)
-	n, _ := f.ReadAt(b, receiptOffset(numberOf(id)))
-	c, boot, ok = decodeReceipt(b[:n])
-	return c, boot, ok && c.record.rec.ID == id
+	n, _ := f.ReadAt(b, receiptOffset(number))
+	c, boot, ok := decodeReceipt(b[:n])
+	if !ok || c.record.rowid != number {
+		return c, false
+	}
+	// A power cut may have kept a running receipt on the disk, and not the one that replaced it.
+	if c.attempt.a.State == ledger.Running {
+		now, err := bootid.Read()
+		return c, err == nil && now == boot
+	}
+	return c, true
 }
 
-// fromReceipt is Get with the receipt of a record.
+// isStale reports whether a record may belong to an earlier series of one above, whose receipt
+// says what its series is. A series never returns, so the answer counts for the time at which the
+// receipt of the record was read, too.
+func (c receipt) isStale(f *os.File) bool {
+	for child := c; child.record.kin.parent != 0; {
+		above, ok := readReceipt(f, child.record.kin.parent)
+		if !ok || above.record.rec.ID != child.record.rec.Parent || above.record.rec.Series != child.record.kin.parentSeries {
+			return true
+		}
+		child = above
+	}
+	return false
+}
+
+// fromReceipt is Get with the receipts of a record and of those above it.
 //
-// A running record counts only while its key is held. If the disk has kept a running receipt over a
-// later one in a power cut, which the boot tells, or if the holder has died, ledger.db is asked.
+// A running record counts only while its key is held. If its holder has died, ledger.db is asked.
 func (l *Ledger) fromReceipt(ctx context.Context, id ledger.ID) (ledger.Record, bool) {
 	if l.reader.Load() != nil || ctx.Err() != nil { // a batch has the database open
 		return ledger.Record{}, false
 	}
-	c, boot, ok := l.readReceipt(id)
+	f, ok := l.openReceipts()
 	if !ok {
+		return ledger.Record{}, false
+	}
+	defer f.Close()
+	c, ok := readReceipt(f, numberOf(id))
+	if !ok || c.record.rec.ID != id || c.isStale(f) {
 		return ledger.Record{}, false
 	}
 	rec := c.record.rec
 	if rec.Current.State == ledger.Running {
-		now, err := bootid.Read()
-		if err != nil || now != boot {
-			return rec, false
-		}
-		rec.Alive, err = l.alive(id)
-		return rec, err == nil && rec.Alive
+		alive, err := l.alive(id)
+		rec.Alive = alive
+		return rec, err == nil && alive
 	}
 	l.recent.Store(&recentAttempt{attemptRow: c.attempt, frames: c.frames, whole: true})
 	return rec, true

@@ -57,6 +57,49 @@ func TestReceiptOfRunningKey(t *testing.T) {
 	}
 }
 
+// TestReceiptsOfSteps checks that the receipt of a step counts while the step belongs to the series
+// of its parent.
+func TestReceiptsOfSteps(t *testing.T) {
+	place := fresh(t)
+	l := opened(t, place)
+	parent := ledger.ID{Namespace: "default", Key: "p"}
+	step := ledger.ID{Namespace: "default", Key: "p/s"}
+	begins := func(runID string, renew bool) (ledger.Claim, ledger.Execution) {
+		c, err := l.Claim(t.Context(), parent)
+		must(t, err)
+		e, err := c.Begin(t.Context(), ledger.Start{RunID: runID, Renew: renew, MaxOutput: -1})
+		must(t, err)
+		return c, e
+	}
+	ends := func(c ledger.Claim, e ledger.Execution) {
+		_, err := e.Finish(t.Context(), failure)
+		must(t, err)
+		must(t, c.Release())
+	}
+	c, e := begins("p1", false)
+	s, err := l.Claim(t.Context(), step)
+	must(t, err)
+	of, err := s.Begin(t.Context(), ledger.Start{RunID: "s1", MaxOutput: -1, Origin: ledger.Origin{Parent: parent, RunID: "p1"}})
+	must(t, err)
+	_, err = of.Finish(t.Context(), success)
+	must(t, err)
+	must(t, s.Release())
+	ends(c, e)
+	if rec, alone := byReceipt(t, place, step); rec.Phase() != ledger.PhaseSucceeded || alone {
+		t.Errorf("after the failure of the parent: got %+v, without the database %v", rec, alone)
+	}
+	c, e = begins("p2", false)
+	if rec, alone := byReceipt(t, place, step); rec.Phase() != ledger.PhaseSucceeded || rec.Parent != parent || !alone {
+		t.Errorf("in the next attempt: got %+v, without the database %v", rec, alone)
+	}
+	ends(c, e)
+	c, e = begins("p3", true)
+	if rec, alone := byReceipt(t, place, step); rec.Phase() != ledger.PhaseNone || alone {
+		t.Errorf("in a new series: got %+v, without the database %v", rec, alone)
+	}
+	ends(c, e)
+}
+
 // TestReceiptsShareASlot has two keys whose receipts are at the same offset.
 func TestReceiptsShareASlot(t *testing.T) {
 	first := ledger.ID{Namespace: "default", Key: "0"}
@@ -190,8 +233,11 @@ func randomReceipt(r *rand.Rand) receipt {
 		ID: id, Generation: number(), Fence: number(), Attempts: int(number()), Series: number() * int64(r.IntN(2)),
 	}}}
 	c.record.kin.floor = number() * int64(r.IntN(2))
-	if r.IntN(20) == 0 {
-		c.record.kin.parent = number()
+	for prefix := range prefixes(id) {
+		if flag() {
+			c.record.kin.parent, c.record.kin.parentSeries, c.record.rec.Parent = numberOf(prefix), number(), prefix
+			break
+		}
 	}
 	states := []ledger.State{ledger.Succeeded, ledger.Succeeded, ledger.Succeeded, ledger.Running, ledger.Failed, ledger.None, ledger.Batch}
 	c.attempt = attemptRow{rowid: c.record.current, record: c.record.rowid, a: ledger.Attempt{
