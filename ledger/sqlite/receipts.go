@@ -16,9 +16,9 @@ import (
 	"idem/ledger/localdir"
 )
 
-// The file receipts is a cache beside locks. It answers Get for a record that runs or has
-// succeeded, so a replay need not open SQLite, which takes longer than the rest of the call. A
-// receipt says what ledger.db said, or it is not used:
+// The file receipts is a cache. It answers Get for a record that runs or has succeeded, so a replay
+// need not open SQLite, which takes longer than the rest of the call. A receipt says what ledger.db
+// said, or it is not used. docs/ARCHITECTURE.md has all rules. In short:
 //
 //   - Never stale. A transaction that changes a record erases its receipt before the commit, and
 //     syncs the file if the receipt was that of a success. A receipt is written after the commit,
@@ -26,8 +26,8 @@ import (
 //     receipt of a success that has been replaced, also after a power cut.
 //   - Never torn. A checksum covers each receipt and its name.
 //   - Never of another ledger or time. The stamp at the start of the file says how many commits
-//     there were and what ledger.db and its -wal looked like after the last one. A reader requires
-//     that they look the same and that the witness counts the same commits. A writer that finds
+//     there were and what ledger.db and its -wal looked like after the last one. Receipts count if
+//     they look the same and if the witness counts the same commits. A writer that finds
 //     another number of commits in ledger.db than in the stamp empties the file first. So
 //     receipts mean nothing after a commit of an idem that does not know of them, beside a
 //     restored ledger.db, or when they were restored themselves.

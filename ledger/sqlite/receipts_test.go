@@ -174,8 +174,8 @@ func TestReceiptsThatAreNoFile(t *testing.T) {
 	}
 }
 
-// TestReceiptIsWhole makes random receipts and reads them back. What was written is read, or the
-// receipt is refused: Decide gets the same record from both ways.
+// TestReceiptIsWhole makes random receipts and reads them back. Decide gets the same record from both
+// ways. A damaged receipt is refused.
 func TestReceiptIsWhole(t *testing.T) {
 	rounds := 1_000_000
 	if testing.Short() {
