@@ -54,7 +54,7 @@ func TestE2EReceiptsAndFileLimit(t *testing.T) {
 	}
 }
 
-// Old files of a ledger are put beside newer ones in every combination, in place and with the times
+// Old files of a ledger are put next to newer ones in each combination, in place and with the times
 // of both, as rsync --inplace --times does. The receipts change nothing about the answer: it is that of a
 // copy without them.
 func TestE2EReceiptsFromAnotherTime(t *testing.T) {
