@@ -23,7 +23,8 @@ func (a age) row(name string) string { return strings.Replace(name, idem, idem+s
 // isIdem reports whether a contender is idem, at any age.
 func isIdem(name string) bool { return name == idem || name == before.row(idem) }
 
-// ages returns the ages that are measured.
+// ages returns the ages that are measured. The earlier idem is first, because its commit to a
+// ledger of both ends what a later idem keeps next to ledger.db.
 func (b *bench) ages() []age {
 	if b.old == "" {
 		return []age{now}
