@@ -21,7 +21,10 @@ func (b *bench) demands() []demand {
 		return b.sharedDemands
 	}
 	all := b.demandsOn(now)
-	for i, d := range b.demandsOn(before) { // without an earlier idem, no figure is known
+	if b.old == "" {
+		return all
+	}
+	for i, d := range b.demandsOn(before) {
 		if d.Verdict != rig.Unknown {
 			all[i].Before = d.Figure
 		}
