@@ -19,6 +19,7 @@ type bench struct {
 	dir              string // for all files that bench writes, except downloads
 	self             string
 	downloads        *downloads
+	contenders       []*contender
 	programs         map[*contender]string // paths; "" if the program is missing
 	env              []string
 	noop             string // the command that does nothing
@@ -109,6 +110,9 @@ func (b *bench) prepare(idem string) (err error) {
 	if b.downloads, err = newDownloads(b.dir, idem, !b.quick && b.work != sharedWork); err != nil {
 		return err
 	}
+	if err := b.prepareOld(); err != nil {
+		return err
+	}
 	if b.meter, err = newMeter(b.dir); err != nil {
 		return err
 	}
@@ -122,7 +126,7 @@ func (b *bench) prepare(idem string) (err error) {
 	home := filepath.Join(b.dir, "home")
 	b.env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + home, "LANG=C"}
 	b.programs = map[*contender]string{}
-	for _, c := range contenders {
+	for _, c := range b.contenders {
 		r := row{Name: c.name, What: c.what}
 		if b.programs[c], err = c.find(b.downloads); err != nil {
 			b.programs[c], r.Missing = "", err.Error()
@@ -154,7 +158,7 @@ func (b *bench) run(w work) error {
 		if f.counts, err = b.count(r); err != nil {
 			return err
 		}
-		if w.bytes == 0 && (r.name == hello || r.name == idem) {
+		if w.bytes == 0 && (r.name == hello || isIdem(r.name)) {
 			f.Instructions = b.instructions(r)
 		}
 		b.add(r.name, f)

@@ -21,8 +21,12 @@ import (
 
 func TestQuick(t *testing.T) {
 	run := rigtest.Program(t, "./test/bench")
+	old, err := rig.Build(".", filepath.Join(t.TempDir(), "old"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	file := filepath.Join(t.TempDir(), "bench.json")
-	out, err := run("--quick", "--json", file)
+	out, err := run("--quick", "--old", old, "--json", file)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -33,9 +37,11 @@ func TestQuick(t *testing.T) {
 	}
 	for _, work := range []string{"true", "1 MiB", "100 MiB"} {
 		for _, op := range []string{first, replay} {
-			f := r.figure(idem, work, op)
-			if f == nil || f.N == 0 || f.Median <= 0 || f.PeakKB == nil || f.Faults == nil || f.Syncs == nil {
-				t.Errorf("%s, %s: got %+v", work, op, f)
+			for _, a := range []age{now, before} {
+				f := r.figure(a.row(idem), work, op)
+				if f == nil || f.N == 0 || f.Median <= 0 || f.PeakKB == nil || f.Faults == nil || f.Syncs == nil {
+					t.Errorf("%s%s, %s: got %+v", work, a, op, f)
+				}
 			}
 		}
 	}
@@ -55,6 +61,12 @@ func TestQuick(t *testing.T) {
 	}
 	if f := r.figure(idem, "true", replay); f != nil && f.Syncs != nil && *f.Syncs != 0 {
 		t.Errorf("a replay makes %d fsyncs", *f.Syncs)
+	}
+	for _, d := range r.Demands {
+		race := !strings.HasPrefix(d.What, "items of each") && !strings.HasPrefix(d.What, "fsyncs for each") && !strings.HasPrefix(d.What, "idem show")
+		if (d.Before > 0) != (race && d.Verdict != rig.Unknown) {
+			t.Errorf("%s: before %v, now %v, %s", d.What, d.Before, d.Figure, d.Verdict)
+		}
 	}
 	again, err := run("--from", file)
 	if err != nil || !strings.HasSuffix(out, again) {
@@ -162,6 +174,50 @@ func TestDemands(t *testing.T) {
 	}
 }
 
+func TestDemandsShowTheEarlierIdem(t *testing.T) {
+	b := &bench{options: options{old: "old"}, results: map[string]*raceResult{"true": {
+		keep: []bool{true},
+		racers: []*racer{
+			{job: &job{contender: &contender{name: hello}}, op: first, samples: samples(10)},
+			{job: &job{contender: &contender{name: idem}}, op: replay, samples: samples(15)},
+			{job: &job{contender: &contender{name: before.row(idem)}}, op: replay, samples: samples(25)},
+		},
+	}}}
+	for _, d := range b.demands() {
+		want := demand{What: d.What, Most: d.Most, Least: d.Least, Goal: d.Goal, Unit: d.Unit, Verdict: rig.Unknown}
+		if d.What == "replay of true / Go hello-world" {
+			want = demand{What: d.What, Most: 1.8, Goal: 1.35, Before: 2.5, Figure: 1.5, Verdict: met}
+		}
+		if d != want {
+			t.Errorf("got %+v, want %+v", d, want)
+		}
+	}
+}
+
+func TestCells(t *testing.T) {
+	was := func(d demand, figure float64) demand {
+		d.Before = figure
+		return d
+	}
+	for _, test := range []struct {
+		demand
+		want string
+	}{
+		{atMost("a", 1.8, 1.9), "a|<= 1.8|-|-|1.9|missed"},
+		{was(atMost("a", 1.8, 1.8).aim(1.35), 2.49), "a|<= 1.8|1.35|2.49|1.8|reached"},
+		{atMost("a", 1.8, 1.35).aim(1.35), "a|<= 1.8|1.35|-|1.35|reached, and the goal"},
+		{atLeast("a", 0.33, 0.4).aim(0.5), "a|>= 0.33|0.5|-|0.4|reached"},
+		{atLeast("a", 0.33, 0.5).aim(0.5), "a|>= 0.33|0.5|-|0.5|reached, and the goal"},
+		{atLeast("a", 0.33, math.NaN()).aim(0.5), "a|>= 0.33|0.5|-|-|" + rig.Unknown},
+		{exactly("a", 4, 4), "a|= 4|-|-|4|reached"},
+		{count("a", 24, whole(12<<10), 1024, "MB"), "a|<= 24 MB|-|-|12|reached"},
+	} {
+		if got := strings.Join(test.cells(), "|"); got != test.want {
+			t.Errorf("got %s, want %s", got, test.want)
+		}
+	}
+}
+
 func TestSyncsIn(t *testing.T) {
 	log := `71 fsync(5)                = 0
 71 fdatasync(7 <unfinished ...>
@@ -179,7 +235,7 @@ func TestChart(t *testing.T) {
 	for _, c := range []struct {
 		name, op string
 		ms       float64
-	}{{flocked, first, 2}, {idem, replay, 4}, {"turbo, cached", replay, 16}, {bare, first, 1}} {
+	}{{flocked, first, 2}, {idem, replay, 4}, {before.row(idem), replay, 5}, {"turbo, cached", replay, 16}, {bare, first, 1}} {
 		r.Rows = append(r.Rows, row{Name: c.name, Figures: []figure{{Work: "true", Op: c.op, N: 1, Median: c.ms * 1000}}})
 	}
 	svg := r.chart()
@@ -201,7 +257,8 @@ func TestChart(t *testing.T) {
 			}
 		}
 	}
-	// The bars are to scale. The bare command has no bar: it remembers nothing.
+	// The bars are to scale. The bare command has no bar: it remembers nothing. Nor has an
+	// earlier idem.
 	if len(widths) != 3 || widths["410.0"] != 1 || widths["102.5"] != 1 || widths["51.2"] != 1 {
 		t.Errorf("got %v in\n%s", widths, svg)
 	}

@@ -21,9 +21,12 @@ type bar struct {
 // panels returns the panels of the chart:
 //   - the next call after a success of true; for a program without a memory, any call
 //   - a first run and a replay of 100 MiB of output
+//
+// An earlier idem has no bar.
 func (r *result) panels() []panel {
+	rows := slices.DeleteFunc(slices.Clone(r.Rows), func(w row) bool { return w.Name == before.row(idem) })
 	again := panel{title: "true, done before: the next call"}
-	for _, row := range r.Rows {
+	for _, row := range rows {
 		f := r.figure(row.Name, "true", replay)
 		if f == nil && row.Name != bare && row.Name != spawned {
 			f = r.figure(row.Name, "true", first)
@@ -32,7 +35,7 @@ func (r *result) panels() []panel {
 	}
 	slices.SortStableFunc(again.bars, func(a, b bar) int { return int((a.ms - b.ms) * 1000) })
 	kept, shown := panel{title: "100 MiB of output, kept"}, panel{title: "100 MiB of output, replayed"}
-	for _, row := range r.Rows {
+	for _, row := range rows {
 		if f := r.figure(row.Name, "100 MiB", replay); f != nil {
 			shown.add(row.Name, f)
 			if row.Name != catted {

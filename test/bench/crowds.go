@@ -21,7 +21,7 @@ type crowdRace struct {
 }
 
 // raceCrowds starts many calls at once, in rounds. It measures the racers that are
-// light enough, and idem with one key for all callers and a command that takes 50 ms.
+// light enough, and each idem with one key for all callers and a command that takes 50 ms.
 func (b *bench) raceCrowds(racers []*racer) ([]*crowdRace, error) {
 	var all []*crowdRace
 	for _, r := range racers {
@@ -32,7 +32,7 @@ func (b *bench) raceCrowds(racers []*racer) ([]*crowdRace, error) {
 			c, _ := r.repeat()
 			return c.argv
 		}})
-		if r.name == idem && r.op == first {
+		if isIdem(r.name) && r.op == first {
 			all = append(all, b.oneKey(r.job))
 		}
 	}
@@ -65,7 +65,7 @@ func (b *bench) oneKey(j *job) *crowdRace {
 	effects := j.file("effects")
 	round := 0
 	return &crowdRace{
-		name: idem, op: one, env: j.env,
+		name: j.name, op: one, env: j.env,
 		command: func(int) []string {
 			return []string{j.program, "run", "--key", fmt.Sprint("bench:one:", round), "--wait", "--", "/bin/sh", "-c", `echo done >>"$0"; sleep 0.05`, effects}
 		},

@@ -14,32 +14,49 @@ const (
 	missed = "missed"
 )
 
-// demands returns the demands on idem, each with its figure and verdict.
+// demands returns the demands on idem, each with its figure and verdict, and with the
+// figure of the earlier idem.
 func (b *bench) demands() []demand {
 	if b.work == sharedWork {
 		return b.sharedDemands
 	}
-	hit := func(reference string) float64 { return b.ratio("true", idem, replay, reference, first) }
-	all := []demand{
-		atMost("replay of true / Go hello-world", 2.4, hit(hello)),
-		atMost("replay of true / flock FILE true", 1.7, hit(flocked)),
-		atMost("replay among many keys / replay of an only key", 1.1, b.ratio(b.keysRace().name, manyKeys, replay, onlyKey, replay)),
-		atMost("first run of true / flock FILE true", 3.2, b.ratio("true", idem, first, flocked, first)),
-		count("fsyncs of a first run, small output", 3, b.counted("true", func(c counts) *int64 { return c.Syncs }), 1, ""),
-		count("fsyncs of a first run, large output", 5, b.counted("100 MiB", func(c counts) *int64 { return c.Syncs }), 1, ""),
+	all := b.demandsOn(now)
+	if b.old == "" {
+		return all
 	}
-	for _, size := range []string{"100 MiB", "1 GiB"} {
-		all = append(all,
-			atMost("first run of "+size+" / command | tee FILE", 1.2, b.ratio(size, idem, first, teed, first)),
-			count("peak memory of a first run of "+size, 24, b.counted(size, func(c counts) *int64 { return c.PeakKB }), 1024, "MB"),
-			atMost("replay of "+size+" into a pipe / cat", 0.3, b.ratio(size, idem, replay, catted, replay)))
+	for i, d := range b.demandsOn(before) {
+		if d.Verdict != rig.Unknown {
+			all[i].Before = d.Figure
+		}
 	}
-	return slices.Concat(all, b.crowdDemands(), b.batchDemands())
+	return all
 }
 
-func (b *bench) crowdDemands() []demand {
+func (b *bench) demandsOn(a age) []demand {
+	me := a.row(idem)
+	hit := func(reference string) float64 { return b.ratio("true", me, replay, reference, first) }
+	many := b.ratio(b.keysRace().name, a.row(manyKeys), replay, a.row(onlyKey), replay)
+	all := []demand{
+		atMost("replay of true / Go hello-world", 1.8, hit(hello)).aim(1.35),
+		atMost("replay of true / flock FILE true", 1.6, hit(flocked)).aim(1.2),
+		atMost("replay among many keys / replay of an only key", 1.05, many).aim(1),
+		atMost("first run of true / flock FILE true", 4, b.ratio("true", me, first, flocked, first)).aim(3.2),
+		count("fsyncs of a first run, small output", 3, b.syncsOf(me, "true"), 1, "").aim(2),
+		count("fsyncs of a first run, large output", 5, b.syncsOf(me, "100 MiB"), 1, ""),
+	}
+	for _, size := range []string{"100 MiB", "1 GiB"} {
+		peak := b.counted(me, size, func(c counts) *int64 { return c.PeakKB })
+		all = append(all,
+			atMost("first run of "+size+" / command | tee FILE", 1, b.ratio(size, me, first, teed, first)).aim(0.7),
+			count("peak memory of a first run of "+size, 24, peak, 1024, "MB"),
+			atMost("replay of "+size+" into a pipe / cat", 0.33, b.ratio(size, me, replay, catted, replay)).aim(0.15))
+	}
+	return slices.Concat(all, b.crowdDemands(a), b.batchDemands(a))
+}
+
+func (b *bench) crowdDemands(a age) []demand {
 	oneKey, rate, spread := math.NaN(), math.NaN(), math.NaN()
-	sameKey, distinct := findCrowd(b.crowds, idem, one), findCrowd(b.crowds, idem, first)
+	sameKey, distinct := findCrowd(b.crowds, a.row(idem), one), findCrowd(b.crowds, a.row(idem), first)
 	if flocks := findCrowd(b.crowds, flocked, first); sameKey != nil && flocks != nil {
 		oneKey = sameKey.ratioTo(flocks)
 	}
@@ -48,9 +65,9 @@ func (b *bench) crowdDemands() []demand {
 		spread = distinct.sum(b.callers).P99 / distinct.sum(b.callers).P50
 	}
 	return []demand{
-		atMost("callers of one key at once, 50 ms command / as many flock FILE true", 1.3, oneKey),
+		atMost("callers of one key at once, 50 ms command / as many flock FILE true", 1.5, oneKey).aim(1),
 		atMost("callers of distinct keys at once: p99 / p50", 2, spread),
-		atLeast("callers of distinct keys at once: rate / rate of Go that starts it", 0.3, rate),
+		atLeast("callers of distinct keys at once: rate / rate of Go that starts it", 0.33, rate).aim(0.5),
 	}
 }
 
@@ -63,13 +80,15 @@ func (b *bench) ratio(work, name, op, other, otherOp string) float64 {
 	return ratio(h.samples(name, op), h.samples(other, otherOp), h.keep)
 }
 
-// counted returns a count of idem's first run, or nil if it is not known.
-func (b *bench) counted(work string, of func(counts) *int64) *int64 {
-	if f := b.result.figure(idem, work, first); f != nil {
+// counted returns a count of the first run of a row, or nil if it is not known.
+func (b *bench) counted(name, work string, of func(counts) *int64) *int64 {
+	if f := b.result.figure(name, work, first); f != nil {
 		return of(f.counts)
 	}
 	return nil
 }
+
+func (b *bench) syncsOf(name, work string) *int64 { return b.counted(name, work, syncsOf) }
 
 // count returns the demand that n, divided by the size of the unit, is at most most.
 func count(what string, most float64, n *int64, unit float64, name string) demand {
@@ -88,6 +107,20 @@ func atMost(what string, most, figure float64) demand {
 
 func atLeast(what string, least, figure float64) demand {
 	return demand{What: what, Least: least, Figure: figure}.judge(figure >= least)
+}
+
+// aim returns d with its goal.
+func (d demand) aim(goal float64) demand {
+	d.Goal = goal
+	return d
+}
+
+// reachesGoal reports whether the figure is as good as the goal.
+func (d demand) reachesGoal() bool {
+	if d.Least != 0 {
+		return d.Figure >= d.Goal
+	}
+	return d.Figure <= d.Goal
 }
 
 // judge returns d with its verdict. JSON has no NaN, so an unknown figure becomes 0.

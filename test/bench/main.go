@@ -1,11 +1,12 @@
 // Bench measures the cost of idem and compares it with other programs:
 //
-//	go run ./test/bench [--quick] [--json FILE] [--svg FILE]
+//	go run ./test/bench [--quick] [--old PATH] [--json FILE] [--svg FILE]
 //
 // All programs run once in each round, in random order. It prints medians. A ratio is
 // the median of the ratios of the rounds. It also prints the demands on idem and whether
 // each is met, but no time is an error. The exit status is 1 only for a failure, such as
-// an output that differs. A full run with --json is refused with status 2 while the
+// an output that differs. With --old, an earlier idem runs in the same rounds, and the
+// demands show its figures too. A full run with --json is refused with status 2 while the
 // working tree has uncommitted changes.
 package main
 
@@ -24,6 +25,7 @@ import (
 type options struct {
 	quick, realtime             bool
 	json, svg, from, idem, work string
+	old                         string
 	keys                        int
 }
 
@@ -38,6 +40,7 @@ func run(args []string) error {
 	flags.StringVar(&o.svg, "svg", "", "draw a bar chart into this `FILE`")
 	flags.StringVar(&o.from, "from", "", "measure nothing: print the result that --json wrote to this `FILE`")
 	flags.StringVar(&o.idem, "idem", "", "measure the program at this `PATH` instead of building idem")
+	flags.StringVar(&o.old, "old", "", "also measure the program at this `PATH`, an idem of an earlier commit, in the same rounds")
 	flags.StringVar(&o.work, "work", "", "measure only the column `NAME`, such as true or 100 MiB, or each, or shared, which requires PostgreSQL and PgBouncer")
 	flags.IntVar(&o.keys, "keys", -1, "also measure a replay from a ledger of `N` keys, and keep that ledger for the next run (0: none; -1: 1,000,000, quick none)")
 	_ = flags.Parse(args) // exits after an error

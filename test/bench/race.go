@@ -30,7 +30,7 @@ func (b *bench) newRacers(w work) ([]*racer, error) {
 	}
 	var all []*racer
 	var want *digest
-	for _, c := range contenders {
+	for _, c := range b.contenders {
 		if b.programs[c] == "" || c.suits != nil && !c.suits(w) || b.quick && c.silent && w.bytes > 0 {
 			continue
 		}

@@ -161,23 +161,46 @@ func (r *result) crowd(name, op string) string {
 	return "-"
 }
 
+// printDemands writes the table of the demands. The column before is of the earlier idem.
 func (r *result) printDemands(w io.Writer) {
-	fmt.Fprintln(w, "\ndemands")
+	fmt.Fprintln(w)
+	if r.Old != "" {
+		fmt.Fprintf(w, "before: %s\n", r.Old)
+	}
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "figure\tdemand\tgoal\tbefore\tnow\t")
 	for _, d := range r.Demands {
-		figure, limit := rig.Unknown, fmt.Sprintf("<= %g", d.Most)
-		switch {
-		case d.Least != 0 && d.Least == d.Most:
-			limit = fmt.Sprintf("= %g", d.Least)
-		case d.Least != 0:
-			limit = fmt.Sprintf(">= %g", d.Least)
-		}
-		if d.Verdict != rig.Unknown {
-			figure = digits(d.Figure)
-		}
-		fmt.Fprintf(tw, "  %s\t%s %s\t%s\t%s\n", d.What, limit, d.Unit, figure, d.Verdict)
+		fmt.Fprintln(tw, strings.Join(d.cells(), "\t"))
 	}
 	_ = tw.Flush()
+}
+
+// cells returns the row of a demand. A figure that is not known is "-".
+func (d demand) cells() []string {
+	sign, limit := "<=", d.Most
+	switch {
+	case d.Least != 0 && d.Least == d.Most:
+		sign = "="
+	case d.Least != 0:
+		sign, limit = ">=", d.Least
+	}
+	goal, was, is, verdict := "-", "-", "-", d.Verdict
+	if d.Goal != 0 {
+		goal = digits(d.Goal)
+	}
+	if d.Before != 0 {
+		was = digits(d.Before)
+	}
+	if verdict != rig.Unknown {
+		is = digits(d.Figure)
+	}
+	switch {
+	case verdict == met && d.Goal != 0 && d.reachesGoal():
+		verdict = "reached, and the goal"
+	case verdict == met:
+		verdict = "reached"
+	}
+	return []string{d.What, strings.TrimSpace(fmt.Sprintf("%s %g %s", sign, limit, d.Unit)), goal, was, is, verdict}
 }
 
 // digits formats a figure with about three digits.

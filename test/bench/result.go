@@ -19,6 +19,7 @@ type result struct {
 	Crowds   []crowd     `json:"crowds"`
 	Batches  []row       `json:"batches"` // the times of whole batches, and of runs with steps
 	Demands  []demand    `json:"demands"`
+	Old      string      `json:"old,omitempty"` // the version of the earlier idem
 }
 
 // race is one work, in which all contenders took part in turn.
@@ -80,11 +81,14 @@ type crowd struct {
 	Rate    float64 `json:"per_second"`
 }
 
-// demand is a limit that idem should keep, with its figure.
+// demand is a limit that idem should keep, with its figure. Goal is a better figure that
+// idem should reach later. Before is the figure of the earlier idem in the same rounds.
 type demand struct {
 	What    string  `json:"what"`
 	Most    float64 `json:"at_most,omitempty"`
 	Least   float64 `json:"at_least,omitempty"`
+	Goal    float64 `json:"goal,omitempty"`
+	Before  float64 `json:"before,omitempty"`
 	Figure  float64 `json:"figure"`
 	Unit    string  `json:"unit,omitempty"`
 	Verdict string  `json:"verdict"` // met, missed or not known

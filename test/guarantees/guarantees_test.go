@@ -91,6 +91,25 @@ func TestFullRunsAreShown(t *testing.T) {
 	}
 }
 
+// Figures of an earlier idem have a column, and no other table changes.
+func TestEarlierFiguresAreShown(t *testing.T) {
+	const demand = `"what": "replay of true / Go hello-world",`
+	edit := append([]string{demand, demand + `"goal": 1.35, "before": 2.49,`}, full...)
+	r, text := render(t, figures(t, strings.NewReplacer(edit...)))
+	for _, want := range []string{
+		"| figure | demand | before | measured | |\n",
+		"| replay of true / Go hello-world | at most 2.4, goal 1.35 | 2.49 | ",
+		"| fsyncs of a first run, small output | at most 3 |  | 3 | met |",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, r.demands("bench"))
+		}
+	}
+	if shared := r.demands(sharedBench); strings.Contains(shared, "before") {
+		t.Errorf("a column that is empty in\n%s", shared)
+	}
+}
+
 func TestQuickRunsProveNothing(t *testing.T) {
 	_, text := render(t, figures(t, strings.NewReplacer()))
 	if n := strings.Count(text, "| **NOT RUN YET** |"); n < 2*len(expected) {

@@ -206,19 +206,33 @@ func (r *runs) alarm() string {
 	return "**Not proved by a full run: " + strings.Join(faults, "; ") + ".**"
 }
 
-// demands returns the table of the demands on speed of a part.
+// demands returns the table of the demands on speed of a part. If an earlier idem was
+// measured in the same rounds, it has a column.
 func (r *runs) demands(name string) string {
 	if r.benches[name] == nil {
 		return r.fault(name)
 	}
+	all := r.benches[name].Demands
+	old := false
+	for _, d := range all {
+		old = old || d.Before != 0
+	}
 	var b strings.Builder
-	b.WriteString("| figure | demand | measured | |\n| --- | --- | --: | --- |")
-	for _, d := range r.benches[name].Demands {
+	if old {
+		b.WriteString("| figure | demand | before | measured | |\n| --- | --- | --: | --: | --- |")
+	} else {
+		b.WriteString("| figure | demand | measured | |\n| --- | --- | --: | --- |")
+	}
+	for _, d := range all {
 		limit, verdict := "at most "+digits(d.Most), d.Verdict
 		if d.Least != 0 && d.Least == d.Most {
 			limit = "exactly " + digits(d.Least)
 		} else if d.Least != 0 {
 			limit = "at least " + digits(d.Least)
+		}
+		limit = strings.TrimSpace(limit + " " + d.Unit)
+		if d.Goal != 0 {
+			limit += ", goal " + digits(d.Goal)
 		}
 		measured := strings.TrimSpace(digits(d.Figure) + " " + d.Unit)
 		switch verdict {
@@ -228,7 +242,12 @@ func (r *runs) demands(name string) string {
 		default:
 			measured, verdict = "", "**"+verdict+"**"
 		}
-		fmt.Fprintf(&b, "\n| %s | %s | %s | %s |", escape(d.What), strings.TrimSpace(limit+" "+d.Unit), measured, verdict)
+		if old && d.Before != 0 {
+			measured = strings.TrimSpace(digits(d.Before)+" "+d.Unit) + " | " + measured
+		} else if old {
+			measured = " | " + measured
+		}
+		fmt.Fprintf(&b, "\n| %s | %s | %s | %s |", escape(d.What), limit, measured, verdict)
 	}
 	return b.String()
 }

@@ -42,6 +42,8 @@ type bench struct {
 		What    string  `json:"what"`
 		Most    float64 `json:"at_most"`
 		Least   float64 `json:"at_least"`
+		Goal    float64 `json:"goal"`
+		Before  float64 `json:"before"` // of an earlier idem; 0 without one
 		Figure  float64 `json:"figure"`
 		Unit    string  `json:"unit"`
 		Verdict string  `json:"verdict"`
