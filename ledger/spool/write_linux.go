@@ -24,8 +24,8 @@ func writeParts(f *os.File, h, p []byte, at int64) error {
 	return nil
 }
 
-// startWriteBack tells the kernel to begin to write n bytes of f from an offset on to the disk. It does not wait
-// for the disk, and a failure is one of the sync that follows.
+// startWriteBack tells the kernel to begin to write n bytes of f from an offset on to the
+// disk. It does not wait for the disk. The sync at the end reports an error of the disk.
 func startWriteBack(f *os.File, at, n int64) {
 	_ = unix.SyncFileRange(int(f.Fd()), at, n, unix.SYNC_FILE_RANGE_WRITE)
 }

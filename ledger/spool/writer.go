@@ -21,7 +21,8 @@ const (
 	// There, another process can follow it, and a kill -9 does not lose it.
 	spillAfter = time.Second
 	// writeBack is the number of bytes after which the kernel is told to begin to write
-	// the file to the disk. It would wait for seconds, and then Close for the disk.
+	// the file to the disk. Without that it waits for seconds, and then the sync has to
+	// write all of a file.
 	writeBack = 8 << 20
 )
 

@@ -245,3 +245,19 @@ func TestFollowSeesTheEndOfASmallCutOutput(t *testing.T) {
 		t.Errorf("the follower saw %d bytes, ending in %q", len(last), last[max(0, len(last)-10):])
 	}
 }
+
+// TestWriteBackStartsEarly: the kernel has been told to write nearly all of a large output.
+func TestWriteBackStartsEarly(t *testing.T) {
+	_, create := newSpoolDir(t).next()
+	w := NewWriter(-1, time.Now(), create)
+	piece := make([]byte, 512<<10)
+	for range 50 {
+		w.Write(ledger.Stdout, piece)
+		if left := w.Written() - w.started; left < 0 || left >= writeBack {
+			t.Fatalf("after %d bytes: %d of them were left", w.Written(), left)
+		}
+	}
+	if _, err := w.Close(false); err != nil || w.started == 0 {
+		t.Errorf("got %d bytes, error %v", w.started, err)
+	}
+}
