@@ -85,11 +85,14 @@ func appendHeader(b []byte, stream byte, gapOf ledger.Stream, at time.Duration, 
 }
 
 // sumOf returns the CRC-32 of p.
-func sumOf(p []byte, poly byte) uint32 {
+func sumOf(p []byte, poly byte) uint32 { return updateSum(0, p, poly) }
+
+// updateSum continues a CRC-32.
+func updateSum(sum uint32, p []byte, poly byte) uint32 {
 	if poly == castagnoli {
-		return crc32.Checksum(p, crc32.MakeTable(crc32.Castagnoli)) // it is made once
+		return crc32.Update(sum, crc32.MakeTable(crc32.Castagnoli), p) // the table is made once
 	}
-	return crc32.ChecksumIEEE(p)
+	return crc32.Update(sum, crc32.IEEETable, p)
 }
 
 // appendGaps appends a gap for each stream that has missing bytes.
@@ -124,11 +127,19 @@ func parseHeader(h []byte) (header, error) {
 	return x, nil
 }
 
+// compare returns ledger.ErrCorrupt unless sum is the checksum of the payload.
+func (h header) compare(sum uint32) error {
+	if sum != h.sum {
+		return fmt.Errorf("%w: the recorded output", ledger.ErrCorrupt)
+	}
+	return nil
+}
+
 // chunk returns a frame with the payload p as a ledger.Chunk. It returns
 // ledger.ErrCorrupt if the checksum of p differs.
 func (h header) chunk(p []byte) (ledger.Chunk, error) {
-	if sumOf(p, h.poly) != h.sum {
-		return ledger.Chunk{}, fmt.Errorf("%w: the recorded output", ledger.ErrCorrupt)
+	if err := h.compare(sumOf(p, h.poly)); err != nil {
+		return ledger.Chunk{}, err
 	}
 	if h.stream == gapStream {
 		return ledger.Chunk{Stream: h.gapOf, At: h.at, Dropped: int64(binary.LittleEndian.Uint64(p))}, nil
