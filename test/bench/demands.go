@@ -34,7 +34,7 @@ func (b *bench) demands() []demand {
 			count("peak memory of a first run of "+size, 24, b.counted(size, func(c counts) *int64 { return c.PeakKB }), 1024, "MB"),
 			atMost("replay of "+size+" into a pipe / cat", 0.3, b.ratio(size, idem, replay, catted, replay)))
 	}
-	return slices.Concat(all, b.crowdDemands(), b.batchDemands())
+	return slices.Concat(all, b.largeDemands(), b.crowdDemands(), b.batchDemands())
 }
 
 func (b *bench) crowdDemands() []demand {
