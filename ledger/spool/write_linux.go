@@ -25,7 +25,8 @@ func writeParts(f *os.File, h, p []byte, at int64) error {
 }
 
 // startWriteBack tells the kernel to begin to write n bytes of f from an offset on to the
-// disk. It does not wait for the disk. The sync at the end reports an error of the disk.
+// disk. It waits only if the kernel has no room for more requests. The sync at the end reports
+// an error of the disk.
 func startWriteBack(f *os.File, at, n int64) {
 	_ = unix.SyncFileRange(int(f.Fd()), at, n, unix.SYNC_FILE_RANGE_WRITE)
 }

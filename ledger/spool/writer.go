@@ -20,10 +20,6 @@ const (
 	// spillAfter is the time after which a small output is also written to the file.
 	// There, another process can follow it, and a kill -9 does not lose it.
 	spillAfter = time.Second
-	// writeBack is the number of bytes after which the kernel is told to begin to write
-	// the file to the disk. Without that it waits for seconds, and then the sync has to
-	// write all of a file.
-	writeBack = 8 << 20
 )
 
 // Summary describes the recording of a Writer.
@@ -52,7 +48,7 @@ type Writer struct {
 	tail    tail
 	missed  ledger.Gaps // the gaps given to Miss
 	sum     Summary
-	started int64 // the kernel was told to write the file back up to here
+	back    writeBack
 	scratch []byte
 }
 
@@ -204,10 +200,7 @@ func (w *Writer) write(do func(f *os.File, at int64) error, n int) bool {
 		return false
 	}
 	w.sum.Size += int64(n)
-	if from := w.started; w.sum.Size-from >= writeBack {
-		w.started = w.sum.Size
-		startWriteBack(w.file, from, w.sum.Size-from)
-	}
+	w.back.grown(w.file, w.sum.Size)
 	return true
 }
 
@@ -268,6 +261,7 @@ func (w *Writer) closeFile(sync bool) error {
 	if w.file == nil {
 		return nil
 	}
+	w.back.wait()
 	defer w.file.Close()
 	if sync {
 		return w.file.Sync()
