@@ -25,9 +25,11 @@ func read(count string, argv []string) (int, error) {
 		return 0, err
 	}
 	var fds [2]int
-	if err := syscall.Pipe2(fds[:], syscall.O_CLOEXEC); err != nil {
+	if err := syscall.Pipe(fds[:]); err != nil {
 		return 0, err
 	}
+	syscall.CloseOnExec(fds[0])
+	syscall.CloseOnExec(fds[1])
 	pid, err := syscall.ForkExec(argv[0], argv, &syscall.ProcAttr{Env: os.Environ(), Files: []uintptr{0, uintptr(fds[1]), 2}})
 	if err != nil {
 		return 0, err
