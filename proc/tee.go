@@ -4,6 +4,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"idem/internal/fdio"
 )
 
 const (
@@ -127,6 +129,7 @@ func (t *tee) grow() {
 	defer t.mu.Unlock()
 	if len(t.ring.buf) < bigRing {
 		t.ring.grow(bigRing)
+		fdio.GrowPipe(t.fd)
 	}
 }
 

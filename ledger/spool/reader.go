@@ -144,10 +144,6 @@ func (r *Reader) bytes(off int64, n int) ([]byte, error) {
 	}
 }
 
-// sendMin is the minimum payload in bytes for which the kernel copies directly from the
-// file. Smaller payloads are joined into one write.
-const sendMin = 16 << 10
-
 // Replay implements ledger.Output.
 func (r *Reader) Replay(stdout, stderr *os.File) error {
 	if _, err := r.Check(); err != nil {
@@ -186,7 +182,7 @@ func (r *Reader) Replay(stdout, stderr *os.File) error {
 			flush()
 			to = out[h.stream]
 		}
-		if r.done && r.file != nil && h.length >= sendMin { // Check has verified the payload
+		if r.done && r.file != nil && h.length >= largeFrame { // Check has verified the payload
 			flush()
 			to.send(r.file, at, h.length)
 			r.offset = at + int64(h.length)

@@ -80,7 +80,7 @@ func TestEveryFlippedBitIsFound(t *testing.T) {
 // TestDamageInAnyLargeFrameIsFound damages each of several large frames, which are checked
 // at the same time.
 func TestDamageInAnyLargeFrameIsFound(t *testing.T) {
-	const frames, length = 20, 3 * sendMin
+	const frames, length = 20, 3 * largeFrame
 	var whole []byte
 	var sum uint32
 	for i := range frames {
@@ -164,7 +164,7 @@ func TestTornEndOfAnUnfinishedRecordingIsItsEnd(t *testing.T) {
 }
 
 func TestDamageInAnUnfinishedRecordingIsNotItsEnd(t *testing.T) {
-	for _, size := range []int{10, sendMin} {
+	for _, size := range []int{10, largeFrame} {
 		frames := appendFrame(nil, 1, 0, make([]byte, size))
 		frames[headerSize+5] ^= 1
 		r := inFile(t, t.TempDir(), frames, 0, 0)
@@ -200,10 +200,10 @@ func repair(b []byte) (repaired []byte, sum uint32) {
 	b = slices.Clone(b)
 	for at := 0; at+headerSize <= len(b); {
 		h := b[at : at+headerSize]
-		h[0] = h[0]%gapStream + 1
+		h[0], h[2] = h[0]%gapStream+1, h[2]%(castagnoli+1)
 		n := int(binary.LittleEndian.Uint32(h[4:]) % (2 * maxFrame))
 		if rest := b[at+headerSize:]; n <= len(rest) {
-			binary.LittleEndian.PutUint32(h[16:], crc32.ChecksumIEEE(rest[:n]))
+			binary.LittleEndian.PutUint32(h[16:], sumOf(rest[:n], h[2]))
 		}
 		binary.LittleEndian.PutUint32(h[4:], uint32(n))
 		binary.LittleEndian.PutUint32(h[20:], crc32.ChecksumIEEE(h[:20]))

@@ -19,7 +19,7 @@ import (
 func mixed(t *testing.T) (r *Reader, whole flat) {
 	path, create := newSpoolDir(t).next()
 	w := NewWriter(-1, time.Now(), create)
-	for i, n := range []int{5, sendMin, 1, sendMin - 1, 300 << 10, 2, 3, maxFrame, 64 << 10, 7, sendMin} {
+	for i, n := range []int{5, largeFrame, 1, largeFrame - 1, 300 << 10, 2, 3, maxFrame, 64 << 10, 7, largeFrame} {
 		s, p := ledger.Stream(1+i/2%2), bytes.Repeat([]byte{byte('a' + i)}, n)
 		whole.add(s, p)
 		w.Write(s, p)

@@ -41,58 +41,26 @@ func (r *Reader) verify() error {
 			return fmt.Errorf("%w: the recorded output has %d bytes, not %d", ledger.ErrCorrupt, info.Size(), r.size)
 		}
 	}
-	large := checkers{src: r.src}
-	sum, err := r.walk(&large)
-	if e := large.end(); err == nil {
-		err = r.end(e)
-	}
-	if err == nil && sum != r.sum {
-		err = fmt.Errorf("%w: the recorded output is not the one of this attempt", ledger.ErrCorrupt)
-	}
+	v := verifier{r: r}
+	v.run()
+	v.helpers.Wait()
 	r.offset = 0
-	return err
-}
-
-// walk goes from header to header. It checks small frames itself and gives large ones to
-// large. It returns the checksum over all headers.
-func (r *Reader) walk(large *checkers) (sum uint32, err error) {
-	for r.offset < r.size {
-		b, err := r.bytes(r.offset, headerSize)
-		if err != nil {
-			return 0, r.end(err)
-		}
-		sum = crc32.Update(sum, crc32.IEEETable, b[:summed])
-		h, err := parseHeader(b)
-		if err != nil {
-			return 0, err
-		}
-		if h.length < sendMin {
-			c, err := r.Next()
-			if err != nil {
-				return 0, err
-			}
-			if c.Dropped > 0 {
-				r.gaps.Add(c.Stream, c.Dropped)
-			}
-			continue
-		}
-		if !large.check(h, r.offset+headerSize) {
-			break // large.end returns the error
-		}
-		r.offset += headerSize + int64(h.length)
+	if v.err == nil && v.sum != r.sum {
+		v.err = fmt.Errorf("%w: the recorded output is not the one of this attempt", ledger.ErrCorrupt)
 	}
-	return sum, nil
+	return v.err
 }
 
-// checkers check large frames, several at the same time. Where the kernel copies, reading
-// the frames for a check takes longer than sending them.
-type checkers struct {
-	src   io.ReaderAt
-	work  chan frame // nil before the first frame
-	group sync.WaitGroup
-
-	mu  sync.Mutex
-	err error // the first error
+// verifier checks a finished recording. Where the kernel copies, reading the frames for a check
+// takes longer than sending them. So several goroutines check large frames in parallel. Each
+// finds its next frame itself, and waits for no other goroutine to read a payload.
+type verifier struct {
+	mu      sync.Mutex
+	r       *Reader
+	sum     uint32 // over the headers so far
+	err     error  // the first error
+	helped  bool   // the helpers are started
+	helpers sync.WaitGroup
 }
 
 // frame is a header and the offset of its payload.
@@ -101,51 +69,102 @@ type frame struct {
 	at int64
 }
 
-// check queues a frame, which is checked before end returns. It returns false when
-// damage was found in a frame so far.
-func (c *checkers) check(h header, at int64) bool {
-	if c.work == nil {
-		c.work = make(chan frame)
-		for range min(runtime.GOMAXPROCS(0), 4) {
-			c.group.Go(c.run)
+// run checks frames until none is left or damage was found.
+func (v *verifier) run() {
+	var buf []byte
+	for {
+		f, more := v.next()
+		if !more {
+			return
+		}
+		if buf == nil {
+			buf = make([]byte, checkRead)
+		}
+		if err := v.check(f, buf); err != nil {
+			v.mu.Lock()
+			v.fail(err)
+			v.mu.Unlock()
+			return
 		}
 	}
-	c.work <- frame{h, at}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.err == nil
 }
 
-func (c *checkers) run() {
-	var buf []byte
-	for f := range c.work {
-		if len(buf) < f.length {
-			buf = make([]byte, f.length)
-		}
-		p := buf[:f.length]
-		n, err := c.src.ReadAt(p, f.at)
+// checkRead is the size of a read for a check. The bytes are still in the CPU's cache when
+// their checksum is computed.
+const checkRead = 128 << 10
+
+// check reads the payload of a frame and compares its checksum.
+func (v *verifier) check(f frame, buf []byte) error {
+	sum := uint32(0)
+	for read := 0; read < f.length; {
+		p := buf[:min(len(buf), f.length-read)]
+		n, err := v.r.src.ReadAt(p, f.at+int64(read))
 		switch {
 		case n == len(p):
-			_, err = f.chunk(p)
 		case errors.Is(err, io.EOF):
-			err = errTorn
+			return errTorn
+		default:
+			return err
 		}
-		if err != nil {
-			c.mu.Lock()
-			if c.err == nil {
-				c.err = err
-			}
-			c.mu.Unlock()
-		}
+		sum = updateSum(sum, p, f.poly)
+		read += n
+	}
+	return f.compare(sum)
+}
+
+// fail keeps the first error.
+func (v *verifier) fail(err error) {
+	if v.err == nil {
+		v.err = v.r.end(err)
 	}
 }
 
-// end waits for all checks and returns the first error.
-func (c *checkers) end() error {
-	if c.work == nil {
-		return nil
+// next goes from header to header until the next large frame, and returns it. It checks small
+// frames itself. At the end of the recording, and after an error, it returns false.
+func (v *verifier) next() (frame, bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	r := v.r
+	for v.err == nil && r.offset < r.size {
+		h, err := v.header()
+		if err != nil {
+			v.fail(err)
+			break
+		}
+		if h.length < largeFrame {
+			if err := v.small(); err != nil {
+				v.fail(err)
+			}
+			continue
+		}
+		f := frame{h, r.offset + headerSize}
+		r.offset = f.at + int64(h.length)
+		if !v.helped && r.offset < r.size {
+			v.helped = true
+			for range min(runtime.GOMAXPROCS(0), 4) - 1 {
+				v.helpers.Go(v.run)
+			}
+		}
+		return f, true
 	}
-	close(c.work)
-	c.group.Wait()
-	return c.err
+	return frame{}, false
+}
+
+// header returns the header at r.offset and adds it to the sum.
+func (v *verifier) header() (header, error) {
+	b, err := v.r.bytes(v.r.offset, headerSize)
+	if err != nil {
+		return header{}, err
+	}
+	v.sum = crc32.Update(v.sum, crc32.IEEETable, b[:summed])
+	return parseHeader(b)
+}
+
+// small checks the small frame at r.offset and counts a gap.
+func (v *verifier) small() error {
+	c, err := v.r.Next()
+	if c.Dropped > 0 {
+		v.r.gaps.Add(c.Stream, c.Dropped)
+	}
+	return err
 }

@@ -48,6 +48,7 @@ type Writer struct {
 	tail    tail
 	missed  ledger.Gaps // the gaps given to Miss
 	sum     Summary
+	back    writeBack
 	scratch []byte
 }
 
@@ -108,12 +109,11 @@ func (w *Writer) Miss(g ledger.Gaps) {
 // keep stores a frame of the head. It stores the frame in memory while the whole output
 // fits in InlineMax, and also in the file if there is one.
 func (w *Writer) keep(s byte, at time.Duration, p []byte) {
-	frame := appendFrame(w.scratch[:0], s, at, p)
-	w.scratch = frame
 	if !w.large {
-		if len(w.small)+len(frame) <= InlineMax {
-			w.small = append(w.small, frame...)
-			w.append(frame)
+		if len(w.small)+headerSize+len(p) <= InlineMax {
+			from := len(w.small)
+			w.small = appendFrame(w.small, s, at, p)
+			w.append(w.small[from:])
 			return
 		}
 		w.large = true
@@ -123,8 +123,10 @@ func (w *Writer) keep(s byte, at time.Duration, p []byte) {
 		}
 		w.small = nil
 	}
-	if !w.append(frame) {
-		w.overflow(frame)
+	h := appendHeader(w.scratch[:0], s, 0, at, p)
+	w.scratch = h
+	if !w.appendParts(h, p) {
+		w.overflow(append(h, p...))
 	}
 }
 
@@ -170,17 +172,35 @@ func (w *Writer) spillNow() {
 // append writes whole frames to the file with one write. It reports whether it
 // succeeded. If not, the file has none of the frames.
 func (w *Writer) append(frames []byte) bool {
+	if !w.write(func(f *os.File, at int64) error { _, err := f.WriteAt(frames, at); return err }, len(frames)) {
+		return false
+	}
+	w.sum.Sum = sumHeaders(w.sum.Sum, frames)
+	return true
+}
+
+// appendParts is append for one frame whose header h and payload p are apart.
+func (w *Writer) appendParts(h, p []byte) bool {
+	if !w.write(func(f *os.File, at int64) error { return writeParts(f, h, p, at) }, len(h)+len(p)) {
+		return false
+	}
+	w.sum.Sum = crc32.Update(w.sum.Sum, crc32.IEEETable, h[:summed])
+	return true
+}
+
+// write calls do, which writes n bytes at the end of the file.
+func (w *Writer) write(do func(f *os.File, at int64) error, n int) bool {
 	if w.file == nil || w.broken {
 		return false
 	}
-	if _, err := w.file.WriteAt(frames, w.sum.Size); err != nil {
+	if do(w.file, w.sum.Size) != nil {
 		w.broken = true
 		// Remove a torn frame, so that the file ends with a whole frame for a reader.
 		_ = w.file.Truncate(w.sum.Size)
 		return false
 	}
-	w.sum.Size += int64(len(frames))
-	w.sum.Sum = sumHeaders(w.sum.Sum, frames)
+	w.sum.Size += int64(n)
+	w.back.grown(w.file, w.sum.Size)
 	return true
 }
 
@@ -241,6 +261,7 @@ func (w *Writer) closeFile(sync bool) error {
 	if w.file == nil {
 		return nil
 	}
+	w.back.wait()
 	defer w.file.Close()
 	if sync {
 		return w.file.Sync()

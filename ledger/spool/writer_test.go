@@ -245,3 +245,20 @@ func TestFollowSeesTheEndOfASmallCutOutput(t *testing.T) {
 		t.Errorf("the follower saw %d bytes, ending in %q", len(last), last[max(0, len(last)-10):])
 	}
 }
+
+// TestWriteBackStartsEarly: the kernel is told early to write a large output to the disk.
+func TestWriteBackStartsEarly(t *testing.T) {
+	_, create := newSpoolDir(t).next()
+	w := NewWriter(-1, time.Now(), create)
+	piece := make([]byte, 512<<10)
+	for range 50 {
+		w.Write(ledger.Stdout, piece)
+		if left := w.Written() - w.back.told; left < 0 || left >= backAt {
+			t.Fatalf("after %d bytes: %d of them were left", w.Written(), left)
+		}
+		w.back.wait() // else the next write may find it busy, and leave more
+	}
+	if s, err := w.Close(false); err != nil || s.Size-w.back.told >= backAt {
+		t.Errorf("got %d of %d bytes, error %v", w.back.told, s.Size, err)
+	}
+}

@@ -81,6 +81,9 @@ func measure(o *options) (*result, error) {
 			steps = append(steps, func() error { return b.run(w) })
 		}
 	}
+	if o.work == "" || o.work == b.largeWork().name {
+		steps = append(steps, b.measureLarge)
+	}
 	if o.work == "" {
 		steps = append(steps, b.measureCrowds)
 	}

@@ -56,7 +56,7 @@ func TestQuick(t *testing.T) {
 			}
 		}
 	}
-	if want := []string{"each -j 2, 100 items", "each -j 8, 100 items"}; !slices.Equal(batches, want) {
+	if want := []string{"100 MiB, a small reader, first", "100 MiB, a small reader, replay", "each -j 2, 100 items", "each -j 8, 100 items"}; !slices.Equal(batches, want) {
 		t.Errorf("got batches %q", batches)
 	}
 	if f := r.figure(idem, "true", replay); f != nil && f.Syncs != nil && *f.Syncs != 0 {
@@ -81,6 +81,7 @@ func TestFaultsAreFound(t *testing.T) {
 		{"true", `exit 3`, "ended with 3"},
 		{"true", `echo hello`, "first: output differs: 6 bytes instead of 0"},
 		{"1 MiB", `echo hello`, "first: output differs: 6 bytes instead of 1048576"},
+		{"100 MiB, a small reader", `echo hello`, "output differs: 6 bytes instead of 104857600"},
 		{"each", `exit 0`, "idem: 0 executions of 100 items"},
 		{"true", `echo because >&2; kill -9 $$`, "died of killed: because"},
 	} {

@@ -51,7 +51,7 @@ func (b *bench) demandsOn(a age) []demand {
 			count("peak memory of a first run of "+size, 24, peak, 1024, "MB"),
 			atMost("replay of "+size+" into a pipe / cat", 0.33, b.ratio(size, me, replay, catted, replay)).aim(0.15))
 	}
-	return slices.Concat(all, b.crowdDemands(a), b.batchDemands(a))
+	return slices.Concat(all, b.largeDemands(a), b.crowdDemands(a), b.batchDemands(a))
 }
 
 func (b *bench) crowdDemands(a age) []demand {

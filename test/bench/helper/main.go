@@ -2,6 +2,7 @@
 // the figures.
 //
 //	helper gen N          writes N bytes of text to stdout
+//	helper read N CMD     runs CMD and reads its N bytes of output from a pipe
 //	helper spawn CMD      runs CMD and waits for it: the least cost of a start from Go
 //	helper spawns J N FILE CMD
 //	                      runs CMD N times, J at once, with locks in FILE
@@ -27,6 +28,12 @@ func main() {
 			err = gen(n)
 		}
 		exit(err)
+	case len(args) >= 3 && args[0] == "read":
+		status, err := read(args[1], args[2:])
+		if err != nil {
+			exit(err)
+		}
+		os.Exit(status)
 	case len(args) >= 2 && args[0] == "spawn":
 		ws, _ := spawn(args[1:])
 		os.Exit(status(ws))
