@@ -87,7 +87,7 @@ func touch(tx querier, number int64) {
 // ledger.db.
 func keepReceipt(tx querier, r recordRow, a attemptRow, frames []byte) {
 	if t, ok := tx.(transaction); ok {
-		t.receipts.keep(receipt{r, a, frames})
+		t.receipts.keep(receipt{record: r, attempt: a, frames: frames})
 	}
 }
 

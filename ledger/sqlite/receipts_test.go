@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"testing"
@@ -104,6 +105,61 @@ func TestReceiptsAfterAnOlderIdem(t *testing.T) {
 	}
 }
 
+// TestReceiptsOfAReplacedDatabase has another ledger.db at the place while a command runs. Its outcome
+// is recorded in the earlier one, so no receipt may say it of the later one.
+func TestReceiptsOfAReplacedDatabase(t *testing.T) {
+	place := fresh(t)
+	l := opened(t, place)
+	runs(t, l, ledger.ID{Key: "other"}, "other", nil, success)
+	backup := cloned(t, place)
+	c, err := l.Claim(t.Context(), theKey)
+	must(t, err)
+	e, err := c.Begin(t.Context(), ledger.Start{RunID: "r", MaxOutput: -1})
+	must(t, err)
+	for _, name := range []string{"ledger.db", walName} {
+		must(t, os.Rename(filepath.Join(backup, name), filepath.Join(place, name)))
+	}
+	must(t, os.Remove(filepath.Join(place, "ledger.db-shm")))
+	must(t, os.Remove(filepath.Join(place, receiptsName)))
+	if _, err := e.Finish(t.Context(), success); err == nil {
+		t.Error("the outcome was recorded in a file that is not at its place, without an error")
+	}
+	must(t, c.Release())
+	later, err := Open(place)
+	if err == nil {
+		defer later.Close()
+		if rec, err := later.Get(t.Context(), theKey); err == nil && rec.Phase() != ledger.PhaseNone {
+			t.Errorf("got %+v, which ledger.db does not say", rec)
+		}
+	}
+}
+
+// TestReceiptsThatCannotBeErased has a file that can be neither written nor removed. A command does not
+// begin then, but the outcome of one that runs is recorded.
+func TestReceiptsThatCannotBeErased(t *testing.T) {
+	place := fresh(t)
+	l := opened(t, place)
+	c, err := l.Claim(t.Context(), theKey)
+	must(t, err)
+	e, err := c.Begin(t.Context(), ledger.Start{RunID: "r", MaxOutput: -1})
+	must(t, err)
+	path := filepath.Join(place, receiptsName)
+	if out, err := exec.Command("chattr", "+i", path).CombinedOutput(); err != nil {
+		t.Skipf("%v: %s", err, out)
+	}
+	defer exec.Command("chattr", "-i", path).Run()
+	l.receipts.close() // as in a call that begins later
+	_, err = e.Finish(t.Context(), success)
+	must(t, err)
+	must(t, c.Release())
+	if rec, alone := byReceipt(t, place, theKey); rec.Phase() != ledger.PhaseSucceeded || alone {
+		t.Errorf("got %+v, without the database %v", rec, alone)
+	}
+	if _, err := run(opened(t, place), ledger.ID{Key: "next"}, "next", nil, success); err == nil {
+		t.Error("a command began")
+	}
+}
+
 // TestReceiptsThatAreNoFile has something else in place of the file.
 func TestReceiptsThatAreNoFile(t *testing.T) {
 	for name, put := range map[string]func(path string) error{
@@ -131,7 +187,7 @@ func TestReceiptsThatAreNoFile(t *testing.T) {
 	}
 }
 
-// TestReceiptIsWhole makes random receipts and reads them back. What was written is read, or the
+// TestReceiptIsWhole makes random receipts and reads them back. It reads what it has written, or the
 // receipt is refused: Decide gets the same record from both ways.
 func TestReceiptIsWhole(t *testing.T) {
 	rounds := 1_000_000
@@ -190,6 +246,7 @@ func randomReceipt(r *rand.Rand) receipt {
 		ID: id, Generation: number(), Fence: number(), Attempts: int(number()), Series: number() * int64(r.IntN(2)),
 	}}}
 	c.record.kin.floor = number() * int64(r.IntN(2))
+	c.over = flag()
 	if r.IntN(20) == 0 {
 		c.record.kin.parent = number()
 	}
