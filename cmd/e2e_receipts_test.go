@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -54,7 +55,70 @@ func TestE2EReceiptsAndFileLimit(t *testing.T) {
 	}
 }
 
-// Old files of a ledger are put next to newer ones in each combination, in place and with the times
+// The files of another ledger with as many commits are put in place of the present ones. The next writer
+// must not make the receipts of the earlier records valid again.
+func TestE2EReceiptsBesideAnotherLedger(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	other := b.path("other")
+	for _, key := range []string{"a", "b"} {
+		b.wantStatus(b.run("run", "--key", key, "--", "echo", "old"), 0)
+		b.wantStatus(b.run("run", "--ledger", other, "--key", "other "+key, "--", "echo", "old"), 0)
+	}
+	files := []string{"ledger.db", "ledger.db-wal", "locks"}
+	for name, f := range saved(t, other, files) {
+		f.put(t, filepath.Join(b.ledger, name))
+	}
+	testMust(t, os.Remove(filepath.Join(b.ledger, "ledger.db-shm")))
+	b.wantStatus(b.run("run", "--key", "next", "--", "true"), 0)
+	for _, key := range []string{"a", "b"} {
+		if r := b.run("run", "--key", key, "--", "echo", "new"); r.code != 0 || r.out != "new\n" {
+			t.Errorf("key %s, which ledger.db does not have: got %d %s%s", key, r.code, r.out, r.err)
+		}
+	}
+	b.wantStatus(b.run("ledger", "check"), 0)
+}
+
+// The keys a and 80220 share a slot. The receipt of the later one has replaced that of the earlier one, perhaps
+// only in memory. So before the earlier record is forgotten, the file is synced: a power cut must
+// not bring its receipt back.
+func TestE2EReceiptUnderAnother(t *testing.T) {
+	t.Parallel()
+	requireTool(t, "strace")
+	b := newBox(t)
+	syncs := func(argv ...string) bool {
+		r := b.start(append([]string{"strace", "-f", "-y", "-qq", "-e", "trace=fsync,fdatasync", "-e", "signal=none", "-o", b.path("strace"), "idem"}, argv...)).wait()
+		b.wantStatus(r, 0)
+		return strings.Contains(b.read("strace"), "/receipts>")
+	}
+	b.wantStatus(b.run("run", "--key", "a", "--", "true"), 0)
+	if syncs("run", "--key", "80220", "--", "true") {
+		t.Errorf("a first run syncs the receipts:\n%s", b.read("strace"))
+	}
+	if !syncs("forget", "a") {
+		t.Errorf("the receipt that was replaced is not synced:\n%s", b.read("strace"))
+	}
+	b.wantStatus(b.run("run", "--key", "other slot", "--", "true"), 0)
+	if !syncs("forget", "other slot") || !syncs("forget", "80220") {
+		t.Errorf("an erased receipt is not synced:\n%s", b.read("strace"))
+	}
+}
+
+// The lowest limit on open files with which the database can be read is enough for a replay, and a
+// lower one ends no call with a crash.
+func TestE2EReceiptsAndOpenFiles(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	b.wantStatus(b.run("run", "--key", "k", "--", "true"), 0)
+	for n := 5; n < 12; n++ {
+		r := b.start([]string{"sh", "-c", "ulimit -n " + strconv.Itoa(n) + "; exec idem run --key k -- true"}).wait()
+		if strings.Contains(r.err, "runtime:") {
+			t.Errorf("%d open files: got %d %s", n, r.code, r.err)
+		}
+	}
+}
+
+// Old files of a ledger are put with newer ones in every combination, in place and with the times
 // of both, as rsync --inplace --times does. The receipts change nothing about the answer: it is that of a
 // copy without them.
 func TestE2EReceiptsFromAnotherTime(t *testing.T) {
@@ -108,7 +172,7 @@ func TestE2EReceiptsFromAnotherTime(t *testing.T) {
 }
 
 // ages are the parts of an answer that depend on the time of the call.
-var ages = regexp.MustCompile(`\([^)]* ago\)|\(now\)|"ledger": "[^"]*",?`)
+var ages = regexp.MustCompile(`\([^)]* ago\)|\(now\)|"ledger": "[^"]*",?|"age_seconds": \d+,`)
 
 type savedFile struct {
 	content []byte

@@ -306,23 +306,6 @@ func (d *Dir) Size(name string) (int64, error) {
 	return size, d.fault("lstat", name, err)
 }
 
-// Look is what tells one state of a file from another without reading it.
-type Look struct {
-	Inode    uint64
-	Size     int64 // in bytes
-	Modified int64 // nanoseconds since 1970
-}
-
-// Look returns the look of the file that has the name. It does not follow a link.
-func (d *Dir) Look(name string) (Look, error) {
-	root, err := d.fd()
-	if err != nil {
-		return Look{}, err
-	}
-	st, err := statat(root, name)
-	return Look{st.Ino, st.Size, st.Mtim.Nano()}, d.fault("lstat", name, err)
-}
-
 // Mkdir creates a directory with mode 0700, whatever the umask. It does nothing if the
 // directory exists.
 func (d *Dir) Mkdir(name string) error {

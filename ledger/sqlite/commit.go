@@ -194,7 +194,15 @@ func (l *Ledger) transact(db *database, t *turn, refuse error, group []*change) 
 	}
 	if made > 0 {
 		failpoint.Here("write.commit")
-		if err = l.receipts.erase(); err == nil {
+		err = l.receipts.erase()
+		if err != nil && len(group) > 1 {
+			fail(group, err)
+			return false // an outcome does not need the receipts
+		}
+		if err != nil && !group[0].whole {
+			l.receipts.sound, err = false, nil
+		}
+		if err == nil {
 			err = tx.Commit()
 		}
 		if full := l.classify(err); len(group) > 1 && errors.Is(full, ledger.ErrFull) {

@@ -90,7 +90,7 @@ func keepReceipt(tx querier, r recordRow, a attemptRow, frames []byte) {
 	if !ok || t.wanted != nil && r.kin.parent != 0 { // an item of a batch, which reads the ledger as a whole
 		return
 	}
-	t.receipts.keep(receipt{r, a, frames})
+	t.receipts.keep(receipt{record: r, attempt: a, frames: frames})
 }
 
 func (t transaction) compiled(ctx context.Context, query string) *sql.Stmt {

@@ -279,6 +279,9 @@ func (s staleRecords) deleteRecords(ctx context.Context, tx querier, _ *spools, 
 	if err != nil {
 		return err
 	}
+	for _, id := range ids { // their receipts have what is forgotten
+		touch(tx, id)
+	}
 	_, err = tx.ExecContext(ctx, `delete from records as r where id in (select value from json_each(?)) and parent=? and parent_series<>?
 		and not exists (select 1 from attempts a where a.record=r.id)
 		and (floor=0 or not exists (select 1 from records c where c.parent=r.id and c.parent<>0))`, jsonOf(ids), s.parent, kept)

@@ -37,7 +37,7 @@ func asItWas(was ledger.Record) func(querier, recordRow, attemptRow) error {
 func (l *Ledger) forgetOne(ctx context.Context, id ledger.ID, check func(querier, recordRow, attemptRow) error) error {
 	err := l.forgetAll(ctx, id, check)
 	if err == nil {
-		l.emptyWAL(ctx)
+		l.eraseWAL(ctx)
 		failpoint.Here("forget.wal")
 	}
 	return err
@@ -160,12 +160,10 @@ func hasBelow(ctx context.Context, q querier, r recordRow) (int, error) {
 	return none, err
 }
 
-// emptyWAL moves everything from the write-ahead log to the database and truncates the
-// log, so that neither contains the forgotten data. It does not wait for readers that
-// prevent this: later writes overwrite the log.
-func (l *Ledger) emptyWAL(ctx context.Context) {
+// eraseWAL empties the write-ahead log, so that neither the log nor the database contains the
+// forgotten data. It does not wait for readers that prevent this: later writes overwrite the log.
+func (l *Ledger) eraseWAL(ctx context.Context) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.checkpoint(ctx, "truncate", 0)
-	l.restamp()
+	l.emptyWAL(ctx, 0)
 }

@@ -22,7 +22,7 @@ func TestForgetStaysPatient(t *testing.T) {
 	must(t, unix.Getrlimit(unix.RLIMIT_FSIZE, &lim))
 	must(t, unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: 1, Max: lim.Max}))
 	_, err := l.db.Exec("pragma wal_checkpoint(truncate)")
-	l.emptyWAL(t.Context())
+	l.eraseWAL(t.Context())
 	must(t, unix.Setrlimit(unix.RLIMIT_FSIZE, &lim))
 	if err == nil {
 		t.Fatal("the log was emptied")

@@ -16,6 +16,7 @@ type receipt struct {
 	record  recordRow
 	attempt attemptRow
 	frames  []byte // of an output in ledger.db
+	over    bool   // the disk may still have the receipt of another record in the same slot
 }
 
 // The kinds of receipts. A running one serves callers that wait for the key.
@@ -25,13 +26,15 @@ const (
 	receiptSucceeded
 )
 
-// A receipt starts with its kind, three zero bytes, the length of its content in 4 bytes, and the
-// number of its record in 8 bytes. The content and a checksum over all of it follow.
+// A receipt starts with its kind, the flag over, two zero bytes, the length of its content in 4 bytes,
+// and the number of its record in 8 bytes. The content and a checksum over all of it follow.
 const receiptHead = 16
 
-func headOf(b []byte) (kind byte, number int64) {
-	return b[0], int64(binary.BigEndian.Uint64(b[8:]))
+func headOf(b []byte) (kind byte, over bool, number int64) {
+	return b[0], b[1] != 0, int64(binary.BigEndian.Uint64(b[8:]))
 }
+
+func setOver(b []byte, over bool) { b[1] = byte(boolToInt(over)) }
 
 // encode returns the bytes of a receipt. It reports false for a record without one, and for one that
 // is too large.
@@ -54,6 +57,7 @@ func (c receipt) encode() ([]byte, bool) {
 	if c.attempt.storage == storageInline && int64(len(c.frames)) != c.attempt.size {
 		return nil, false
 	}
+	setOver(b, c.over)
 	values := append(append([]driver.Value{boot}, c.record.values()...), c.attempt.values(id)...)
 	b = appendValues(b, append(values, c.frames)...)
 	binary.BigEndian.PutUint32(b[4:], uint32(len(b)-receiptHead))
@@ -70,7 +74,7 @@ func decodeReceipt(b []byte) (c receipt, boot string, ok bool) {
 	if len(b) < receiptHead {
 		return c, "", false
 	}
-	kind, number := headOf(b)
+	kind, over, number := headOf(b)
 	end := receiptHead + int64(binary.BigEndian.Uint32(b[4:])) + checkSize
 	if kind != receiptRunning && kind != receiptSucceeded || end > int64(len(b)) {
 		return c, "", false
@@ -94,7 +98,7 @@ func decodeReceipt(b []byte) (c receipt, boot string, ok bool) {
 	}
 	id := c.record.rec.ID
 	a, err := s.attempt(id)
-	c.attempt, c.record.rec.Current = a, a.a
+	c.attempt, c.record.rec.Current, c.over = a, a.a, over
 	state := ledger.Running
 	if kind == receiptSucceeded {
 		state = ledger.Succeeded
@@ -190,12 +194,8 @@ func (l *Ledger) openReceipts() (f *os.File, ok bool) {
 
 // isCurrent reports whether nothing was committed since a stamp was made.
 func (l *Ledger) isCurrent(s stamp) bool {
-	database, err := l.dir.Look("ledger.db")
-	if err != nil || database != s.database {
-		return false
-	}
-	wal, err := l.dir.Look(walName)
-	if err != nil || wal != s.wal {
+	database, wal, err := looks(l.dir)
+	if err != nil || database != s.database || wal != s.wal {
 		return false
 	}
 	_, commits, err := l.readWitness()

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -28,12 +29,15 @@ import (
 //   - Never of another ledger or time. The stamp at the start of the file says how many commits
 //     there were and what ledger.db and its -wal looked like after the last one. Receipts count if
 //     they look the same and if the witness counts the same commits. A writer that finds
-//     another number of commits in ledger.db than in the stamp empties the file first. So
+//     another number of commits in ledger.db, or another look, empties the file first. So
 //     receipts mean nothing after a commit of an idem that does not know of them, beside a
-//     restored ledger.db, or when they were restored themselves.
+//     restored ledger.db, or when they were restored themselves. What changes the two files
+//     without a commit has a turn too, and makes a new stamp.
 //
 // The file is sparse: receiptSlots slots of receiptSize bytes after the page of the stamp. Two
-// records may share a slot, and the later receipt replaces the earlier one.
+// records may share a slot, and the later receipt replaces the earlier one without a sync. Until the
+// next sync, a power cut may bring the earlier one back, which receipt.over says. A transaction that
+// changes the record of the earlier one then finds the flag, and syncs the file.
 const (
 	receiptsName = "receipts"
 	receiptSize  = 4 << 10
@@ -53,9 +57,10 @@ type receipts struct {
 	is      localdir.Identity // of file
 
 	commits int64 // the number of commits so far
-	sound   bool  // see begin
+	sound   bool  // see begin. It is false before begin
 	failed  error // of open
 	foreign bool  // the file may have receipts that are not those of the ledger after commits
+	synced  bool  // erase has synced the file
 	touched []int64
 	kept    []receipt
 }
@@ -63,7 +68,7 @@ type receipts struct {
 // begin prepares for a transaction after a number of commits. sound reports whether the ledger has
 // locks, and has lost no commits.
 func (r *receipts) begin(commits int64, sound bool) {
-	r.touched, r.kept = r.touched[:0], r.kept[:0]
+	r.touched, r.kept, r.synced = r.touched[:0], r.kept[:0], false
 	r.commits, r.sound, r.foreign = commits, sound && fitsLimit(), true
 	if r.failed = r.open(); r.failed != nil || r.file == nil {
 		return
@@ -72,9 +77,23 @@ func (r *receipts) begin(commits int64, sound bool) {
 	if !written {
 		r.foreign = false
 	} else if r.sound && s.commits == commits && s.version == r.version {
-		database, pinned := r.dir.Pinned("ledger.db")
-		r.foreign = !pinned || database.Inode != s.database.Inode
+		database, wal, err := looks(r.dir)
+		r.foreign = err != nil || database != s.database || wal != s.wal
 	}
+}
+
+// looks returns the looks of ledger.db and its -wal. It refuses files that are not those to which
+// this process writes.
+func looks(dir *localdir.Dir) (database, wal localdir.Look, err error) {
+	for name, look := range map[string]*localdir.Look{"ledger.db": &database, walName: &wal} {
+		if *look, err = dir.Look(name); err != nil {
+			return database, wal, err
+		}
+		if pin, ok := dir.Pinned(name); ok && pin.Inode != look.Inode {
+			return database, wal, dir.Replaced(name, nil)
+		}
+	}
+	return database, wal, nil
 }
 
 // fitsLimit reports whether this process may write the whole file. A write beyond the limit on
@@ -169,7 +188,7 @@ func (r *receipts) keep(c receipt) { r.kept = append(r.kept, c) }
 
 // erase erases the receipts of the records that the transaction changes, or all if they are not
 // those of this ledger at this moment. The transaction is committed next. After an error, it must
-// not be.
+// not be, unless it only records an outcome: Begin has erased the receipt of an earlier success.
 func (r *receipts) erase() error {
 	switch {
 	case r.failed != nil:
@@ -188,19 +207,25 @@ func (r *receipts) erase() error {
 			err = e
 			break
 		}
-		kind, of := headOf(head[:])
+		kind, over, of := headOf(head[:])
 		if kind == receiptNone || of != number {
+			sync = sync || over // the receipt of the record may still be on the disk
 			continue
 		}
-		// All of it, because forgotten data must not stay on the disk.
-		if _, err = r.file.WriteAt(make([]byte, receiptSize), receiptOffset(number)); err != nil {
+		// All of it, because forgotten data must not stay in the file. The flag stays for a call that
+		// is killed before the sync, and for the records that share the slot.
+		success := kind != receiptRunning // see Ledger.fromReceipt
+		page := make([]byte, receiptSize)
+		setOver(page, over || success)
+		if _, err = r.file.WriteAt(page, receiptOffset(number)); err != nil {
 			break
 		}
-		sync = sync || kind != receiptRunning // see Ledger.fromReceipt
+		sync = sync || success
 	}
 	if err == nil && sync {
 		failpoint.Here("receipts.erased")
 		err = r.file.Sync()
+		r.synced = true
 		failpoint.Here("receipts.synced")
 	}
 	if err != nil {
@@ -217,8 +242,15 @@ func (r *receipts) write(commits int64) {
 		return
 	}
 	for _, c := range r.kept {
+		at := receiptOffset(c.record.rowid)
+		var head [receiptHead]byte
+		if _, err := r.file.ReadAt(head[:], at); err != nil && !errors.Is(err, io.EOF) {
+			continue
+		}
+		kind, over, _ := headOf(head[:])
+		c.over = kind == receiptSucceeded || over && !r.synced
 		if b, ok := c.encode(); ok {
-			_, _ = r.file.WriteAt(b, receiptOffset(c.record.rowid))
+			_, _ = r.file.WriteAt(b, at)
 		}
 	}
 	failpoint.Here("receipts.written")
@@ -233,16 +265,17 @@ func (r *receipts) create() bool {
 	return r.identify() == nil
 }
 
-// stamp makes the receipts valid, after the last change to ledger.db and its -wal in a turn.
+// stamp makes the receipts valid, after the last change to ledger.db and its -wal in a turn. Without
+// a begin in the same turn, it does nothing.
 func (r *receipts) stamp() {
-	if !r.sound || r.foreign || r.file == nil {
+	sound := r.sound
+	r.sound = false
+	if !sound || r.foreign || r.file == nil {
 		return
 	}
 	s := stamp{version: r.version, commits: r.commits}
-	var err, e error
-	s.database, err = r.dir.Look("ledger.db")
-	s.wal, e = r.dir.Look(walName)
-	if err == nil && e == nil {
+	var err error
+	if s.database, s.wal, err = looks(r.dir); err == nil {
 		_, _ = r.file.WriteAt(s.encode(), 0)
 		failpoint.Here("receipts.stamped")
 	}
@@ -310,21 +343,16 @@ func readStamp(f *os.File) (s stamp, written bool) {
 	return s, true
 }
 
-// restamp makes the receipts valid again after a checkpoint outside of a writer's turn. The caller
-// holds l.mu.
-func (l *Ledger) restamp() {
-	if l.db == nil || !l.writable.Load() {
-		return
+// emptyWAL moves everything from the write-ahead log to the database and truncates the log. It does
+// that in a writer's turn, so that the receipts stay valid. The caller holds l.mu.
+func (l *Ledger) emptyWAL(ctx context.Context, patience time.Duration) {
+	if queue, err := l.locks.Queue(); err == nil {
+		t := &turn{queue}
+		defer t.end()
+		if commits, err := commitsOf(ctx, l.db); err == nil {
+			l.receipts.begin(commits, t.missing(commits) == nil)
+			defer l.receipts.stamp()
+		}
 	}
-	queue, err := l.locks.Queue()
-	if err != nil {
-		return
-	}
-	t := &turn{queue}
-	defer t.end()
-	commits, err := commitsOf(context.Background(), l.db)
-	if err == nil {
-		l.receipts.begin(commits, t.missing(commits) == nil)
-		l.receipts.stamp()
-	}
+	l.checkpoint(ctx, "truncate", patience)
 }

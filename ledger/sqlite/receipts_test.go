@@ -1,10 +1,12 @@
 package sqlite
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"testing"
@@ -100,6 +102,31 @@ func TestReceiptsOfSteps(t *testing.T) {
 	ends(c, e)
 }
 
+// TestForgottenStepLeavesNoReceipt checks that the output of a step is not in the file after its run
+// was forgotten.
+func TestForgottenStepLeavesNoReceipt(t *testing.T) {
+	place := fresh(t)
+	l := opened(t, place)
+	c, err := l.Claim(t.Context(), theKey)
+	must(t, err)
+	_, err = c.Begin(t.Context(), ledger.Start{RunID: "r", MaxOutput: -1})
+	must(t, err)
+	runsBelow(t, l, child(theKey, "a"), theKey, []byte("a secret"))
+	must(t, c.Release())
+	kept := func() bool {
+		b, err := os.ReadFile(filepath.Join(place, receiptsName))
+		must(t, err)
+		return bytes.Contains(b, []byte("a secret"))
+	}
+	if !kept() {
+		t.Fatal("the step has no receipt")
+	}
+	must(t, l.Forget(t.Context(), theKey))
+	if kept() {
+		t.Error("the receipt of a forgotten step is still in the file")
+	}
+}
+
 // TestReceiptsShareASlot has two keys whose receipts are at the same offset.
 func TestReceiptsShareASlot(t *testing.T) {
 	first := ledger.ID{Namespace: "default", Key: "0"}
@@ -144,6 +171,61 @@ func TestReceiptsAfterAnOlderIdem(t *testing.T) {
 	}
 	if rec, alone := byReceipt(t, place, other); rec.Phase() != ledger.PhaseSucceeded || !alone {
 		t.Errorf("the next writer: got %+v, without the database %v", rec, alone)
+	}
+}
+
+// TestReceiptsOfAReplacedDatabase has another ledger.db at the place while a command runs. Its outcome
+// is recorded in the earlier one, so no receipt may say it of the later one.
+func TestReceiptsOfAReplacedDatabase(t *testing.T) {
+	place := fresh(t)
+	l := opened(t, place)
+	runs(t, l, ledger.ID{Key: "other"}, "other", nil, success)
+	backup := cloned(t, place)
+	c, err := l.Claim(t.Context(), theKey)
+	must(t, err)
+	e, err := c.Begin(t.Context(), ledger.Start{RunID: "r", MaxOutput: -1})
+	must(t, err)
+	for _, name := range []string{"ledger.db", walName} {
+		must(t, os.Rename(filepath.Join(backup, name), filepath.Join(place, name)))
+	}
+	must(t, os.Remove(filepath.Join(place, "ledger.db-shm")))
+	must(t, os.Remove(filepath.Join(place, receiptsName)))
+	if _, err := e.Finish(t.Context(), success); err == nil {
+		t.Error("the outcome was recorded in a file that is not at its place, without an error")
+	}
+	must(t, c.Release())
+	later, err := Open(place)
+	if err == nil {
+		defer later.Close()
+		if rec, err := later.Get(t.Context(), theKey); err == nil && rec.Phase() != ledger.PhaseNone {
+			t.Errorf("got %+v, which ledger.db does not say", rec)
+		}
+	}
+}
+
+// TestReceiptsThatCannotBeErased has a file that can be neither written nor removed. A command does not
+// begin then, but the outcome of one that runs is recorded.
+func TestReceiptsThatCannotBeErased(t *testing.T) {
+	place := fresh(t)
+	l := opened(t, place)
+	c, err := l.Claim(t.Context(), theKey)
+	must(t, err)
+	e, err := c.Begin(t.Context(), ledger.Start{RunID: "r", MaxOutput: -1})
+	must(t, err)
+	path := filepath.Join(place, receiptsName)
+	if out, err := exec.Command("chattr", "+i", path).CombinedOutput(); err != nil {
+		t.Skipf("%v: %s", err, out)
+	}
+	defer exec.Command("chattr", "-i", path).Run()
+	l.receipts.close() // as in a call that begins later
+	_, err = e.Finish(t.Context(), success)
+	must(t, err)
+	must(t, c.Release())
+	if rec, alone := byReceipt(t, place, theKey); rec.Phase() != ledger.PhaseSucceeded || alone {
+		t.Errorf("got %+v, without the database %v", rec, alone)
+	}
+	if _, err := run(opened(t, place), ledger.ID{Key: "next"}, "next", nil, success); err == nil {
+		t.Error("a command began")
 	}
 }
 
@@ -233,6 +315,7 @@ func randomReceipt(r *rand.Rand) receipt {
 		ID: id, Generation: number(), Fence: number(), Attempts: int(number()), Series: number() * int64(r.IntN(2)),
 	}}}
 	c.record.kin.floor = number() * int64(r.IntN(2))
+	c.over = flag()
 	for prefix := range prefixes(id) {
 		if flag() {
 			c.record.kin.parent, c.record.kin.parentSeries, c.record.rec.Parent = numberOf(prefix), number(), prefix

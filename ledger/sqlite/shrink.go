@@ -69,6 +69,8 @@ func (l *Ledger) vacuum(ctx context.Context) error {
 	if err := l.hasRoom(ctx, db); err != nil {
 		return err
 	}
+	l.receipts.begin(commits, true) // it changes no record
+	defer l.receipts.stamp()
 	// Other directories for temporary files may be too small, or in memory.
 	if _, err := db.ExecContext(ctx, "pragma temp_store_directory='"+strings.ReplaceAll(l.dir.Path(), "'", "''")+"'"); err != nil {
 		return err

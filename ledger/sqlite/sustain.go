@@ -71,8 +71,7 @@ func (l *Ledger) Sustain() (end func()) {
 		l.unstarted.Swap(nil).Close()
 		l.applySettings()
 		if l.db != nil && l.writable.Load() {
-			l.checkpoint(context.Background(), "truncate", readerPatience)
-			l.restamp()
+			l.emptyWAL(context.Background(), readerPatience)
 		}
 	})
 }
