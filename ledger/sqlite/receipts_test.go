@@ -3,12 +3,14 @@ package sqlite
 import (
 	"bytes"
 	"encoding/binary"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"testing"
 	"time"
 
@@ -257,11 +259,11 @@ func TestReceiptsThatAreNoFile(t *testing.T) {
 }
 
 // TestReceiptIsWhole makes random receipts and reads them back. Decide gets the same record from both
-// ways. A damaged receipt is refused.
+// ways. A damaged receipt is refused. -rapid.checks sets how many.
 func TestReceiptIsWhole(t *testing.T) {
-	rounds := 1_000_000
-	if testing.Short() {
-		rounds = 20_000
+	rounds := 50_000
+	if f := flag.Lookup("rapid.checks"); f.Value.String() != f.DefValue {
+		rounds, _ = strconv.Atoi(f.Value.String())
 	}
 	r := rand.New(rand.NewPCG(1, 2))
 	written, refused := 0, 0
