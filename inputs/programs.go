@@ -144,7 +144,8 @@ func programMark(role byte, path string, inPath bool) []byte {
 		return append([]byte{formStat}, statMark(info)...)
 	}
 	h := sha256.New()
-	if _, err := io.Copy(h, io.LimitReader(f, limit)); err != nil {
+	// The usual buffer of 32 KiB is as large as most programs that are read here.
+	if _, err := io.CopyBuffer(h, io.LimitReader(f, limit), make([]byte, 8<<10)); err != nil {
 		return nil
 	}
 	return h.Sum([]byte{formDigest})

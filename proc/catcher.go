@@ -35,8 +35,9 @@ type catcher struct {
 	mu        sync.Mutex
 	listeners []*listener
 	pipe      *os.File
-	fd        int       // descriptor of the pipe
-	early     []arrival // blocked by the caller, and came while there was no listener
+	fd        int                  // descriptor of the pipe
+	early     []arrival            // blocked by the caller, and came while there was no listener
+	infos     [perRead]rawsig.Info // of one read; on the stack they would make that of loop grow
 }
 
 var signals catcher
@@ -159,23 +160,23 @@ const perRead, full = 8, 512
 // drain takes all signals that have come before the call, and reports whether there
 // may be more.
 func (s *catcher) drain() bool {
-	var infos [perRead]rawsig.Info
 	for range full / perRead {
-		n, err := unix.Read(s.fd, unsafe.Slice((*byte)(unsafe.Pointer(&infos)), len(infos)*rawsig.InfoSize))
+		n, err := unix.Read(s.fd, unsafe.Slice((*byte)(unsafe.Pointer(&s.infos)), len(s.infos)*rawsig.InfoSize))
 		if err == unix.EINTR {
 			continue
 		}
 		if n <= 0 {
 			return s.missed()
 		}
-		for i := range infos[:n/rawsig.InfoSize] {
-			if infos[i].Signo == 0 { // see rawsig.Missed
+		for i := range s.infos[:n/rawsig.InfoSize] {
+			info := &s.infos[i]
+			if info.Signo == 0 { // see rawsig.Missed
 				continue
 			}
-			a := arrival{sig: syscall.Signal(infos[i].Signo), typed: infos[i].Code == siKernel}
-			if infos[i].Code == siQueue {
-				info := infos[i]
-				a.queued = &info
+			a := arrival{sig: syscall.Signal(info.Signo), typed: info.Code == siKernel}
+			if info.Code == siQueue {
+				queued := *info
+				a.queued = &queued
 			}
 			s.dispatch(a)
 		}

@@ -44,7 +44,8 @@ type Signals struct {
 	meant   syscall.Signal
 	done    chan struct{}
 
-	impatient chan struct{} // closed by a key of the terminal that no command got
+	patience    context.Context // ends with a key of the terminal that no command got
+	endPatience context.CancelFunc
 
 	suspended bool // by TSTP
 	continued chan struct{}
@@ -82,7 +83,8 @@ func Catch() *Signals {
 
 func catch(want rawsig.Set, decide func(syscall.Signal, bool)) *Signals {
 	OutlivePipe()
-	s := &Signals{done: make(chan struct{}), impatient: make(chan struct{}), runs: map[*child]bool{}, decide: decide}
+	s := &Signals{done: make(chan struct{}), runs: map[*child]bool{}, decide: decide}
+	s.patience, s.endPatience = context.WithCancel(context.Background())
 	if decide != nil {
 		s.continued = make(chan struct{}, 1)
 	}
@@ -137,14 +139,8 @@ func (s *Signals) WithPatience(ctx context.Context) (patience context.Context, s
 		return ctx, func() {}
 	}
 	patience, cancel := context.WithCancel(ctx)
-	go func() {
-		select {
-		case <-s.impatient:
-			cancel()
-		case <-patience.Done():
-		}
-	}()
-	return patience, cancel
+	unhook := context.AfterFunc(s.patience, cancel)
+	return patience, func() { unhook(); cancel() }
 }
 
 // hurry ends WithPatience if a signal asks for it.
@@ -157,11 +153,7 @@ func (s *Signals) hurry(a arrival) {
 		}
 	}
 	if a.typed && (a.sig == unix.SIGINT || a.sig == unix.SIGQUIT) {
-		select {
-		case <-s.impatient:
-		default:
-			close(s.impatient)
-		}
+		s.endPatience()
 	}
 }
 

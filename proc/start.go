@@ -122,7 +122,7 @@ func childFiles(files []uintptr, isCallers func(fd int) bool, limit int) []uintp
 			first, free = first+free+1, -1
 		}
 	}
-	all := slices.Clone(files[:std])
+	all := append(make([]uintptr, 0, first+len(files)-std), files[:std]...)
 	for fd := std; fd < first; fd++ {
 		if isCallers(fd) {
 			all = append(all, uintptr(fd))
