@@ -218,7 +218,7 @@ func TestReceiptsThatCannotBeErased(t *testing.T) {
 	if out, err := exec.Command("chattr", "+i", path).CombinedOutput(); err != nil {
 		t.Skipf("%v: %s", err, out)
 	}
-	defer exec.Command("chattr", "-i", path).Run()
+	defer func() { _ = exec.Command("chattr", "-i", path).Run() }()
 	l.receipts.close() // as in a call that begins later
 	_, err = e.Finish(t.Context(), success)
 	must(t, err)
