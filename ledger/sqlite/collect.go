@@ -268,7 +268,7 @@ func (u unsettled) above(ctx context.Context, q querier, rowid int64) (open bool
 
 // removeOutput records that the output of an attempt was removed.
 func removeOutput(ctx context.Context, tx querier, a removableRow, at time.Time) error {
-	touch(tx, a.record)
+	touch(tx, a.record, true)
 	a.setRemoved(at)
 	return requireOneRow(tx.ExecContext(ctx, "update attempts set truncated=?, output_place=?, output_size=?, output_sum=?, checksum=? where id=? and checksum=?",
 		a.a.Truncated, a.storage, a.size, a.sum, a.checksum(a.id), a.rowid, a.stored))

@@ -76,10 +76,11 @@ type transaction struct {
 	receipts *receipts
 }
 
-// touch says that the transaction changes the row of a record, or its current attempt.
-func touch(tx querier, number int64) {
+// touch says that the transaction changes the row of a record, or its current attempt. done
+// reports whether the record may have been a success.
+func touch(tx querier, number int64, done bool) {
 	if t, ok := tx.(transaction); ok { // else it fills a new ledger, which has no receipts
-		t.receipts.touch(number)
+		t.receipts.touch(number, done)
 	}
 }
 

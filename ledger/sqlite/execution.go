@@ -65,6 +65,7 @@ func (e *execution) begin(ctx context.Context, tx querier, s ledger.Start, unsee
 		return err
 	}
 	row.a.Started = fromMicros(micros(row.a.Started))
+	now.unsettled = true
 	keepReceipt(tx, now, row, nil)
 	e.record, e.row, e.undone = now, row, undone
 	return nil
@@ -237,6 +238,6 @@ func (e *execution) setDone(ctx context.Context, tx querier, a ledger.Attempt) e
 	if r, err = e.stored(ctx, tx); err != nil {
 		return err
 	}
-	r.kin.done = r.doneBy(a)
+	r.kin.done, r.unsettled = r.doneBy(a), true
 	return updateRecord(ctx, tx, &r)
 }

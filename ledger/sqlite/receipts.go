@@ -21,7 +21,7 @@ import (
 // receipt says what ledger.db said, or it is not used:
 //
 //   - Never stale. A transaction that changes a record erases its receipt before the commit, and
-//     syncs the file if the receipt was that of a success. A receipt is written after the commit,
+//     syncs the file if the record was a success. A receipt is written after the commit,
 //     in the same turn, and is not synced. So a success without a receipt is possible, but no
 //     receipt of a success that has been replaced, also after a power cut.
 //   - Never torn. A checksum covers each receipt and its name.
@@ -44,6 +44,12 @@ const (
 // receiptOffset returns where the receipt of a record is in the file.
 func receiptOffset(number int64) int64 { return receiptSize * (1 + number%receiptSlots) }
 
+// touched is a record that a transaction changes.
+type touched struct {
+	number int64 // of its row
+	done   bool  // it may have been a success
+}
+
 // receipts is the file as a writer uses it. Every method is called during a turn of the writer,
 // and from begin to erase inside of its transaction.
 type receipts struct {
@@ -55,7 +61,7 @@ type receipts struct {
 	sound   bool  // see begin
 	failed  error // of open
 	foreign bool  // the file may have receipts that are not those of the ledger after commits
-	touched []int64
+	touched []touched
 	kept    []receipt
 }
 
@@ -137,8 +143,10 @@ func (r *receipts) isDirectory() bool {
 	return err == nil && info.IsDir()
 }
 
-// touch records that the transaction changes a record, whose number is that of its row.
-func (r *receipts) touch(number int64) { r.touched = append(r.touched, number) }
+// touch records that the transaction changes a record.
+func (r *receipts) touch(number int64, done bool) {
+	r.touched = append(r.touched, touched{number, done})
+}
 
 // keep records that the transaction makes a record what a receipt says.
 func (r *receipts) keep(c receipt) { r.kept = append(r.kept, c) }
@@ -156,20 +164,22 @@ func (r *receipts) erase() error {
 		return r.empty()
 	}
 	sync, err := false, error(nil)
-	for _, number := range r.touched {
+	for _, t := range r.touched {
 		var head [receiptHead]byte
-		if _, e := r.file.ReadAt(head[:], receiptOffset(number)); errors.Is(e, io.EOF) {
+		if _, e := r.file.ReadAt(head[:], receiptOffset(t.number)); errors.Is(e, io.EOF) {
 			continue
 		} else if e != nil {
 			err = e
 			break
 		}
+		// What has replaced the receipt of a success in its slot may not be on the disk yet.
+		sync = sync || t.done
 		kind, of := headOf(head[:])
-		if kind == receiptNone || of != number {
+		if kind == receiptNone || of != t.number {
 			continue
 		}
 		// All of it, because forgotten data must not stay on the disk.
-		if _, err = r.file.WriteAt(make([]byte, receiptSize), receiptOffset(number)); err != nil {
+		if _, err = r.file.WriteAt(make([]byte, receiptSize), receiptOffset(t.number)); err != nil {
 			break
 		}
 		sync = sync || kind != receiptRunning // see Ledger.fromReceipt

@@ -28,12 +28,13 @@ const (
 
 // recordRow is a row of records.
 type recordRow struct {
-	rowid   int64
-	rec     ledger.Record // without Current and Alive
-	current int64         // rowid of the current attempt, 0 for none
-	kin     kin
-	stored  int64 // the checksum of the stored row that the row was read from
-	stale   bool  // the row was forgotten with one above, and still has its history
+	rowid     int64
+	rec       ledger.Record // without Current and Alive
+	current   int64         // rowid of the current attempt, 0 for none
+	kin       kin
+	stored    int64 // the checksum of the stored row that the row was read from
+	stale     bool  // the row was forgotten with one above, and still has its history
+	unsettled bool  // the current attempt was read, and has not succeeded
 	// above is the row of the parent, if the transaction has read it. The next writeRecord
 	// uses it.
 	above *recordRow
@@ -266,7 +267,7 @@ func readOnce(ctx context.Context, q querier, id ledger.ID) (recordRow, attemptR
 	if err == nil && a.record != r.rowid {
 		err = fmt.Errorf("%w: the record of key %q", ledger.ErrCorrupt, id.Key)
 	}
-	r.rec.Current = a.a
+	r.rec.Current, r.unsettled = a.a, a.a.State != ledger.Succeeded
 	return r, a, false, err
 }
 
@@ -296,7 +297,7 @@ func writeRecord(ctx context.Context, tx querier, r *recordRow) error {
 // updateRecord is writeRecord for a record that is stored and whose floor, series, generation
 // and fence have not changed.
 func updateRecord(ctx context.Context, tx querier, r *recordRow) error {
-	touch(tx, r.rowid)
+	touch(tx, r.rowid, !r.unsettled)
 	before := r.stored
 	r.stored = r.checksum()
 	return requireOneRow(tx.ExecContext(ctx, `update records set generation=?, fence=?, attempts=?, current=?, checksum=?,
@@ -335,7 +336,7 @@ func insertAttempt(ctx context.Context, tx querier, id ledger.ID, r *attemptRow)
 // updateAttempt stores the state, outcome and output of an attempt. It returns
 // ledger.ErrChanged if the stored attempt is not in state from.
 func updateAttempt(ctx context.Context, tx querier, id ledger.ID, r attemptRow, from ledger.State) error {
-	touch(tx, r.record)
+	touch(tx, r.record, from == ledger.Succeeded)
 	a := r.a
 	return requireOneRow(tx.ExecContext(ctx, `update attempts set state=?, reason=?, exit_code=?, signal=?, ended=?, note=?, output_bytes=?, truncated=?, files=?,
 		output_place=?, output_size=?, output_sum=?, checksum=? where id=? and run_id=? and state=?`,
