@@ -43,8 +43,8 @@ func TestE2EReplayOpensNoDatabase(t *testing.T) {
 	b.wantStatus(b.run("run", "--key", "k", "--", "echo", "other"), 65)
 }
 
-// A success is replaced after the receipt of another key has taken the slot of its receipt. That was
-// not synced, so the disk may still have the receipt of the success. It must not outlast a power cut.
+// A success is replaced after the receipt of another key has taken the slot of its receipt. The later
+// receipt was not synced, so the disk may still have the earlier one. It must not outlast a power cut.
 func TestE2EReceiptOfAnotherKeyIsSynced(t *testing.T) {
 	t.Parallel()
 	requireTool(t, "strace")
@@ -100,8 +100,8 @@ func TestE2EReceiptsAndFileLimit(t *testing.T) {
 	}
 }
 
-// Old files of a ledger are put beside newer ones in every combination, in place and with the times
-// of both, as rsync --inplace --times does. The receipts change nothing about the answer: it is that of a
+// Old files of a ledger are put next to newer ones in every combination. They stay the same files and
+// keep their times, as with rsync --inplace --times. The receipts change nothing about the answer: it is that of a
 // copy without them.
 func TestE2EReceiptsFromAnotherTime(t *testing.T) {
 	t.Parallel()

@@ -16,7 +16,7 @@ import (
 	"idem/ledger/localdir"
 )
 
-// The file receipts is a cache beside locks. It answers Get for a record that runs or has
+// The file receipts is a cache next to locks. It answers Get for a record that runs or has
 // succeeded, so a replay need not open SQLite, which takes longer than the rest of the call. A
 // receipt says what ledger.db said, or it is not used:
 //
@@ -172,7 +172,7 @@ func (r *receipts) erase() error {
 			err = e
 			break
 		}
-		// What has replaced the receipt of a success in its slot may not be on the disk yet.
+		// A later receipt may have taken the slot, and need not be on the disk yet.
 		sync = sync || t.done
 		kind, of := headOf(head[:])
 		if kind == receiptNone || of != t.number {

@@ -131,7 +131,7 @@ func TestReceiptsThatAreNoFile(t *testing.T) {
 	}
 }
 
-// TestReceiptIsWhole makes random receipts and reads them back. What was written is read, or the
+// TestReceiptIsWhole makes random receipts and reads them back. Each is read as it was written, or the
 // receipt is refused: Decide gets the same record from both ways.
 func TestReceiptIsWhole(t *testing.T) {
 	rounds := 1_000_000

@@ -191,9 +191,12 @@ func (d *Harness) Add(faults []Fault) {
 	d.Faults = append(d.Faults, faults...)
 }
 
-// Close checks the integrity of the ledger.
+// Close checks the integrity of the ledger and its receipts.
 func (d *Harness) Close() {
 	if _, err := d.Integrity(d.Ledger); err != nil {
 		d.Fail(NoBroken, d.Ledger, "%v", err)
+	}
+	if _, wrong := d.CheckReceipts(); wrong != "" {
+		d.Fail(NoBroken, d.Ledger, "%s", wrong)
 	}
 }
