@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -103,23 +104,45 @@ func Restamp(ledger string) error {
 		return err
 	}
 	defer f.Close()
+	stamp, ok := stampOf(ledger, f)
+	if !ok {
+		return nil
+	}
+	_, err = f.WriteAt(stamp, 0)
+	return err
+}
+
+// StampFits reports whether the receipts say that nothing was committed since they were written.
+func StampFits(ledger string) bool {
+	f, err := os.Open(filepath.Join(ledger, ReceiptsName))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	stamp, ok := stampOf(ledger, f)
+	b := make([]byte, len(stamp))
+	_, err = f.ReadAt(b, 0)
+	return ok && err == nil && bytes.Equal(b, stamp)
+}
+
+// stampOf returns the stamp of receipts as it has to be. It returns false if there cannot be one.
+func stampOf(ledger string, receipts *os.File) ([]byte, bool) {
 	const start = len("idem receipts 1\n") + 2*8 // the version of the tables and the commits
 	b := make([]byte, start)
-	if n, _ := f.ReadAt(b, 0); n < start {
-		return nil // without a stamp
+	if n, _ := receipts.ReadAt(b, 0); n < start {
+		return nil, false
 	}
 	for _, name := range []string{"ledger.db", "ledger.db-wal"} {
 		var st unix.Stat_t
 		if err := unix.Stat(filepath.Join(ledger, name), &st); err != nil {
-			return nil // no stamp fits
+			return nil, false
 		}
 		for _, n := range []int64{int64(st.Ino), st.Size, st.Mtim.Nano()} {
 			b = binary.BigEndian.AppendUint64(b, uint64(n))
 		}
 	}
 	sum := sha256.Sum256(b)
-	_, err = f.WriteAt(append(b, sum[:16]...), 0)
-	return err
+	return append(b, sum[:16]...), true
 }
 
 var inUse = regexp.MustCompile(`(?m)receipts\s+([0-9]+), each is what its record says`)
