@@ -35,6 +35,8 @@ func (p *powerTest) cutOnce(n, how int) error {
 	p.stopped, p.group = false, leader.Process.Pid
 
 	asked := p.startCallers(n)
+	over := make(chan struct{})
+	asked.group.Go(func() { p.writeBackAtTimes(rand.New(rand.NewPCG(p.Seed, uint64(n)<<8|98)), over) })
 	p.awaitMoment(asked)
 	// A power cut also ends the processes in the middle of a system call. They must
 	// not return from it: an fsync in progress during the shutdown of an ext4
@@ -45,6 +47,7 @@ func (p *powerTest) cutOnce(n, how int) error {
 	if writesBack {
 		p.awaitStamp()
 	}
+	close(over)
 	lab.Must(unix.Kill(-p.group, unix.SIGKILL))
 	p.killItems()
 	if writesBack {

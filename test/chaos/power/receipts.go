@@ -2,6 +2,7 @@ package power
 
 import (
 	"errors"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"time"
@@ -10,6 +11,30 @@ import (
 
 	"idem/test/chaos/lab"
 )
+
+// writeBackAtTimes writes single pages of receipts to the disk while they are used, until over is closed.
+// Without it, the disk would never have an earlier receipt than that of the moment of the cut.
+func (p *powerTest) writeBackAtTimes(rng *rand.Rand, over <-chan struct{}) {
+	for {
+		select {
+		case <-over:
+			return
+		case <-time.After(time.Duration(1+rng.IntN(10)) * time.Millisecond):
+		}
+		f, err := os.OpenFile(filepath.Join(p.Ledger, lab.ReceiptsName), os.O_RDWR, 0)
+		if err != nil {
+			continue // not made yet
+		}
+		pages, err := lab.DataPages(f)
+		if err == nil && len(pages) > 0 && unix.SyncFileRange(int(f.Fd()), pages[rng.IntN(len(pages))], lab.ReceiptSize, now) == nil {
+			p.count(&p.written, 1)
+		}
+		_ = f.Close()
+	}
+}
+
+// now are the flags of a sync_file_range(2) that returns when the pages are on the disk.
+const now = unix.SYNC_FILE_RANGE_WAIT_BEFORE | unix.SYNC_FILE_RANGE_WRITE | unix.SYNC_FILE_RANGE_WAIT_AFTER
 
 // writeBack writes some of the pages of receipts and locks to the disk before a cut, as the kernel does
 // at any time and in any order. Another file is synced, so the disk also has what it needs to find
@@ -34,7 +59,6 @@ func (p *powerTest) writeBack() error {
 				p.unwritten += boolInt(name == lab.ReceiptsName)
 				continue
 			}
-			const now = unix.SYNC_FILE_RANGE_WAIT_BEFORE | unix.SYNC_FILE_RANGE_WRITE | unix.SYNC_FILE_RANGE_WAIT_AFTER
 			if err := unix.SyncFileRange(int(f.Fd()), at, lab.ReceiptSize, now); err != nil {
 				return os.NewSyscallError("sync_file_range", err)
 			}
