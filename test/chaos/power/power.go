@@ -65,6 +65,9 @@ func Run(l *lab.Lab) error {
 	}
 	p, err := newPowerTest(l, "full", l.Idem)
 	if err == nil {
+		err = p.cutSlots()
+	}
+	if err == nil {
 		err = p.cutAll(cuts, []int{lab.CutNothing, lab.CutNothing, lab.CutNothing, lab.CutFlush, lab.CutFreeze})
 	}
 	if err != nil {

@@ -40,6 +40,19 @@ const now = unix.SYNC_FILE_RANGE_WAIT_BEFORE | unix.SYNC_FILE_RANGE_WRITE | unix
 // at any time and in any order. Another file is synced, so the disk also has what it needs to find
 // them. The rest of the pages stays unwritten.
 func (p *powerTest) writeBack() error {
+	return p.writePages(func(name string, at int64) bool {
+		// The stamp and the witness are usually written, because without them no receipt counts.
+		writes := p.rng.IntN(2+4*boolInt(at == 0)) > 0
+		if name == lab.ReceiptsName {
+			p.count(&p.written, boolInt(writes))
+			p.count(&p.unwritten, boolInt(!writes))
+		}
+		return writes
+	})
+}
+
+// writePages writes the pages that are chosen.
+func (p *powerTest) writePages(choose func(name string, at int64) bool) error {
 	for _, name := range []string{lab.ReceiptsName, "locks"} {
 		f, err := os.OpenFile(filepath.Join(p.Ledger, name), os.O_RDWR, 0)
 		if errors.Is(err, os.ErrNotExist) {
@@ -54,15 +67,12 @@ func (p *powerTest) writeBack() error {
 			return err
 		}
 		for _, at := range pages {
-			// The stamp and the witness are usually written, because without them no receipt counts.
-			if most := 2 + 4*boolInt(at == 0); p.rng.IntN(most) == 0 {
-				p.unwritten += boolInt(name == lab.ReceiptsName)
+			if !choose(name, at) {
 				continue
 			}
 			if err := unix.SyncFileRange(int(f.Fd()), at, lab.ReceiptSize, now); err != nil {
 				return os.NewSyscallError("sync_file_range", err)
 			}
-			p.written += boolInt(name == lab.ReceiptsName)
 		}
 	}
 	f, err := os.Create(filepath.Join(p.disk.Dir, "synced"))
@@ -100,4 +110,43 @@ func (p *powerTest) checkReceipts() {
 	if wrong != "" {
 		p.Fail(noFalseReceipt, p.Ledger, "%s", wrong)
 	}
+}
+
+// cutSlots makes cuts after which the disk has an earlier receipt of a page than the one that was in
+// memory last, and the stamp of the latest commit. The earlier one was that of a key which is a failure
+// by now.
+func (p *powerTest) cutSlots() error {
+	for n, kind := range []string{"true", "false"} { // the later key in the page, which leaves a receipt or none
+		if err := p.newDisk(1000 + n); err != nil {
+			return err
+		}
+		p.stopped, p.group = false, 0
+		keys := lab.SharedSlot("slot:", 2)
+		calls := 0
+		call := func(args ...string) lab.Call {
+			calls++
+			return p.Call("slot-"+kind, calls, args)
+		}
+		call("run", "--key", keys[0], "--", "true")
+		if err := p.writePages(func(string, int64) bool { return true }); err != nil {
+			return err
+		}
+		call("run", "--key", keys[1], "--", kind)
+		call("mark", "failed", "--force", keys[0])
+		if err := p.writePages(func(name string, at int64) bool { return name != lab.ReceiptsName || at == 0 }); err != nil {
+			return err
+		}
+		if err := errors.Join(p.disk.Cut(lab.CutNothing), p.disk.Unmount(), p.disk.Mount()); err != nil {
+			return err
+		}
+		p.cuts[lab.CutNothing]++
+		if !lab.StampFits(p.Ledger) {
+			return errors.New("the disk has no valid stamp, so the test proves nothing")
+		}
+		if c := call("check", "--key", keys[0]); c.Code == 0 {
+			p.Fail(noFalseReceipt, keys[0], "a success, although it was marked as failed before the cut")
+		}
+		p.checkReceipts()
+	}
+	return nil
 }
