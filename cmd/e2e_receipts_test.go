@@ -1,6 +1,7 @@
 package cmd_test
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -10,6 +11,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"idem/ledger"
+	"idem/ledger/filelock"
 )
 
 // A replay reads the receipt of the key, and does not open the database. Without ledger.db, without
@@ -38,6 +42,48 @@ func TestE2EReplayOpensNoDatabase(t *testing.T) {
 		testMust(t, os.Rename(b.path(name), from))
 	}
 	b.wantStatus(b.run("run", "--key", "k", "--", "echo", "other"), 65)
+}
+
+// A success is replaced after the receipt of another key has taken the slot of its receipt. The later
+// receipt was not synced, so the disk may still have the earlier one. It must not outlast a power cut.
+func TestE2EReceiptOfAnotherKeyIsSynced(t *testing.T) {
+	t.Parallel()
+	requireTool(t, "strace")
+	slot := func(key string) int { // of 1<<15
+		name := filelock.NameOf(ledger.ID{Namespace: "default", Key: key})
+		return int(name[6])<<7 | int(name[7])>>1
+	}
+	first, other := "k", ""
+	for n := 0; other == "" || slot(first) != slot(other); n++ {
+		other = fmt.Sprint("k", n)
+	}
+	b := newBox(t)
+	run := func(key string, want int) []string {
+		if want == 0 {
+			_ = os.Remove(b.path("fails"))
+		} else {
+			b.write("fails", "")
+		}
+		return []string{"run", "--force", "--key", key, "--", "test", "!", "-e", b.path("fails")}
+	}
+	for _, second := range []int{0, 1} { // the slot has a receipt, and none again
+		for _, change := range []string{"run", "mark", "forget"} {
+			b.wantStatus(b.run(run(first, 0)...), 0)
+			b.wantStatus(b.run(run(other, second)...), second)
+			argv, want := []string{change, first}, 0
+			switch change {
+			case "run":
+				argv, want = run(first, 1), 1
+			case "mark":
+				argv = []string{"mark", "retry", "--force", first}
+			}
+			b.wantStatus(b.start(append([]string{"strace", "-f", "-y", "-qq", "-e", "trace=fsync", "-e", "signal=none", "-o", b.path("strace"), "idem"}, argv...)).wait(), want)
+			synced, _, committed := strings.Cut(b.read("strace"), "/ledger.db-wal>")
+			if !committed || !strings.Contains(synced, "/receipts>") {
+				t.Errorf("%q commits without a sync of the receipts:\n%s", argv, b.read("strace"))
+			}
+		}
+	}
 }
 
 // A limit on the size of files that the sparse file does not fit in leaves the receipts out.

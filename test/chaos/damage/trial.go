@@ -20,7 +20,12 @@ func (t *trial) run(target, how string, live bool, kind string) error {
 		}
 		defer t.live.Kill()
 	}
-	victims, err := t.damage(target, how)
+	t.strict = target == lab.ReceiptsName
+	damage := t.damage
+	if t.strict {
+		damage = t.damageReceipts
+	}
+	victims, err := damage(target, how)
 	if err != nil {
 		return err
 	}
@@ -40,8 +45,13 @@ func (t *trial) run(target, how string, live bool, kind string) error {
 	if err := t.readAll(kind); err != nil {
 		return err
 	}
+	h := &lab.Harness{Lab: t.Lab, Idem: t.Idem, Ledger: t.Ledger}
+	if _, wrong := h.CheckReceipts(); wrong != "" && t.strict {
+		return errors.New(wrong)
+	}
 	// The ledger is not replaced: a new key is added to the old ones or refused.
-	if r, err := t.call("run", "--key", "new", "--", "sh", "-c", lab.SayScript, "says", "1", "0"); err != nil || r.Code != 0 && r.Code != lab.ExitLedger && r.Code != 125 {
+	if r, err := t.call("run", "--key", "new", "--", "sh", "-c", lab.SayScript, "says", "1", "0"); err != nil ||
+		r.Code != 0 && (r.Code != lab.ExitLedger && r.Code != 125 || t.strict) {
 		return fmt.Errorf("a new key: %s: %w", r, err)
 	}
 	k := t.fixture.Records[t.rng.IntN(len(t.fixture.Records))]
@@ -78,7 +88,7 @@ func (t *trial) rerun(k lab.Record, kind string) error {
 		t.reruns[k.Key] = r
 	case r.SameAnswer(k.Want):
 		t.counts.exact++
-	case r.Code == lab.ExitLedger:
+	case r.Code == lab.ExitLedger && !t.strict:
 		t.counts.refused++
 	case r.Code == lab.ExitInterrupted && slices.Contains(forgetsLatest, kind):
 		t.counts.unknown++
@@ -121,7 +131,7 @@ func (t *trial) endLive(kind string) error {
 		return fmt.Errorf("the call that was running %s", what)
 	case r.Code == 0:
 		return t.rerun(lab.Record{Key: "live", Args: t.live.Args, Want: r}, kind)
-	case r.Code == 125:
+	case r.Code == 125 && !t.strict:
 		t.counts.unrecorded++
 		again, err := t.call(t.live.Args...)
 		if err == nil && t.StartsOf("live") != 1 {
@@ -148,7 +158,7 @@ func (t *trial) readAll(kind string) error {
 			r.Out != k.Want.Out && !(r.Out == "" && slices.Contains(forgetsLatest, kind)) && !slices.ContainsFunc(k.Earlier, func(e lab.Reply) bool { return e.Out == r.Out }) {
 			return fmt.Errorf("idem logs %s shows output that the command did not write", k.Key)
 		}
-		if r.Code > 1 && !r.Refused() {
+		if r.Code > 1 && (!r.Refused() || r.Code == lab.ExitLedger && t.strict) {
 			return fmt.Errorf("status %d", r.Code)
 		}
 		t.counts.other++

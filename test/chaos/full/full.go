@@ -33,6 +33,8 @@ const (
 	noUnmarked    = "incomplete replies that are not marked"
 	noCutLive     = "live outputs that are not complete"
 	noOtherEnd    = "calls with another status"
+
+	noFalseReceipt = "receipts that are not what the ledger says"
 )
 
 // fullTest adds up the results of all trials.
@@ -44,6 +46,7 @@ type fullTest struct {
 	truncated int         // replies marked as truncated
 	keys      int
 	batches   map[int]int // calls of idem each by their exit status
+	receipts  int         // receipts in use after the disk was full
 	items     int         // items that were reported as done
 }
 
@@ -79,8 +82,9 @@ func Run(l *lab.Lab) error {
 		l.Figures.Count(fmt.Sprint("batches that ended with ", code), f.batches[code])
 	}
 	l.Figures.Count("incomplete replies, all marked", f.truncated)
+	l.Figures.Count("receipts in use after the disk was full", f.receipts)
 	if err := all.Report(os.Stdout, noLostOutcome, noSecondStart, noWrong69, noWrong125, noWrong79, noWrong0,
-		noUnmarked, noCutLive, noOtherEnd, lab.NoBroken); err != nil {
+		noUnmarked, noCutLive, noOtherEnd, noFalseReceipt, lab.NoBroken); err != nil {
 		return err
 	}
 	if f.ends[lab.ExitLedger] == 0 || f.ends[lab.ExitUnrecorded] == 0 || f.truncated == 0 {
@@ -129,11 +133,17 @@ func (f *fullTest) trial(n int) []lab.Fault {
 	batch, err := f.newBatch(d)
 	lab.Must(err)
 	callers.Go(batch.callWhileFilling)
+	rng := rand.New(rand.NewPCG(f.Seed, uint64(n)<<8|99))
+	keys, changes := lab.SharedSlot("changes:", 3), 0
+	callers.Go(func() {
+		d.ChangeReceipts(rng, keys, func() bool { changes++; return changes <= 8 })
+	})
 	callers.Wait()
 	close(over)
 	filler.Wait()
 	lab.Must(os.Remove(spare))
 	lab.Must(disk.Sync())
+	f.checkReceipts(d)
 	for _, recorded := range []bool{true, false} { // commands that run again may use up the room
 		for _, c := range clients {
 			c.callAgain(recorded)
@@ -155,6 +165,17 @@ func (f *fullTest) trial(n int) []lab.Fault {
 	defer f.mu.Unlock()
 	f.timesFull += timesFull
 	return d.Faults
+}
+
+// checkReceipts compares the receipts with the records after the disk was full.
+func (f *fullTest) checkReceipts(d *lab.Harness) {
+	n, wrong := d.CheckReceipts()
+	if wrong != "" {
+		d.Fail(noFalseReceipt, d.Ledger, "%s", wrong)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.receipts += n
 }
 
 // fill fills the disk and frees some of it, repeatedly, until over is closed. It returns

@@ -118,21 +118,7 @@ func (e *Fixture) RunAndChange(idem, key string, code int, change ...string) err
 // CopyTo copies the fixture to a directory.
 func (e *Fixture) CopyTo(dir string) (Sandbox, error) {
 	p := NewSandbox(dir)
-	err := filepath.WalkDir(e.Ledger, func(path string, d os.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		to := p.Ledger + strings.TrimPrefix(path, e.Ledger)
-		if d.IsDir() {
-			return os.MkdirAll(to, 0o700)
-		}
-		b, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		return os.WriteFile(to, b, 0o600)
-	})
-	return p, err
+	return p, CopyLedger(e.Ledger, p.Ledger)
 }
 
 // Starts returns the start log: the key of each command that was started.

@@ -191,7 +191,7 @@ func (d *Harness) Add(faults []Fault) {
 	d.Faults = append(d.Faults, faults...)
 }
 
-// Close checks the integrity of the ledger.
+// Close checks the integrity of the ledger and its receipts.
 func (d *Harness) Close() {
 	if _, err := d.Integrity(d.Ledger); err != nil {
 		d.Fail(NoBroken, d.Ledger, "%v", err)

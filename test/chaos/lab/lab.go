@@ -10,6 +10,7 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -65,9 +66,14 @@ const (
 const SigKill = 9
 
 // Integrity checks a ledger that no process uses and returns its attempts in the
-// order in which they began.
+// order in which they began. It also compares the receipts with the records.
 func (l *Lab) Integrity(dir string) ([]rig.Attempt, error) {
-	return rig.Integrity(filepath.Dir(l.Dir), dir)
+	attempts, err := rig.Integrity(filepath.Dir(l.Dir), dir)
+	h := Harness{Lab: l, Idem: l.Idem, Ledger: dir}
+	if _, wrong := h.CheckReceipts(); wrong != "" && err == nil {
+		err = errors.New(wrong)
+	}
+	return attempts, err
 }
 
 // Progress says on stderr how many kills were made, once in a while.

@@ -35,14 +35,26 @@ func (p *powerTest) cutOnce(n, how int) error {
 	p.stopped, p.group = false, leader.Process.Pid
 
 	asked := p.startCallers(n)
+	over := make(chan struct{})
+	asked.group.Go(func() { p.writeBackAtTimes(rand.New(rand.NewPCG(p.Seed, uint64(n)<<8|98)), over) })
 	p.awaitMoment(asked)
 	// A power cut also ends the processes in the middle of a system call. They must
 	// not return from it: an fsync in progress during the shutdown of an ext4
 	// returns success without having written (seen on Linux 6.18 with only write
 	// and fsync). SIGSTOP is not enough, because it stops one thread after another.
 	p.gate.Lock()
+	writesBack := how == lab.CutNothing && p.rng.IntN(3) > 0
+	if writesBack {
+		p.awaitStamp()
+	}
+	close(over)
 	lab.Must(unix.Kill(-p.group, unix.SIGKILL))
 	p.killItems()
+	if writesBack {
+		if err := p.writeBack(); err != nil {
+			return err
+		}
+	}
 	unsynced := filepath.Join(p.disk.Dir, "unsynced")
 	lab.Must(os.WriteFile(unsynced, lab.CommandOutput("nobody", 4096), 0o600))
 	if err := p.disk.Cut(how); err != nil {
@@ -64,6 +76,7 @@ func (p *powerTest) cutOnce(n, how int) error {
 		}
 	}
 	_ = os.Remove(unsynced)
+	p.checkReceipts()
 	p.check(asked)
 	return nil
 }
@@ -149,6 +162,9 @@ func (p *powerTest) startCallers(cut int) *callers {
 			}
 		})
 	}
+	rng := rand.New(rand.NewPCG(p.Seed, uint64(cut)<<8|99))
+	keys := lab.SharedSlot(fmt.Sprintf("r%d:", cut), 3)
+	a.group.Go(func() { p.ChangeReceipts(rng, keys, func() bool { return true }) })
 	a.group.Go(func() {
 		for k := 0; ; k++ {
 			b, err := p.newBatch(fmt.Sprintf("b%d:%d", cut, k))

@@ -25,6 +25,8 @@ const (
 	noRestart    = "started commands that ran again after a cut"
 	noFalseEnd   = "calls with an unexpected end"
 	noFalseReply = "replies that are not what was written"
+
+	noFalseReceipt = "receipts that are not what the ledger says"
 )
 
 // powerTest has callers that use new keys on one disk, which is cut off repeatedly.
@@ -43,6 +45,9 @@ type powerTest struct {
 	unsynced     int // files that were written without a sync before a cut
 	kept         int // unsynced files that are still present after the cut
 	losses       int
+	written      int // unsynced pages of receipts that the disk got before a cut
+	unwritten    int // pages of receipts that it need not have got
+	valid        int // cuts after which receipts were in use
 	items        int // acknowledged outcomes of items
 
 	mu sync.Mutex // guards the counts while the calls of a cut are checked
@@ -59,6 +64,9 @@ func Run(l *lab.Lab) error {
 		cuts, weakCuts = 8, 4
 	}
 	p, err := newPowerTest(l, "full", l.Idem)
+	if err == nil {
+		err = p.cutSlots()
+	}
 	if err == nil {
 		err = p.cutAll(cuts, []int{lab.CutNothing, lab.CutNothing, lab.CutNothing, lab.CutFlush, lab.CutFreeze})
 	}
@@ -93,10 +101,13 @@ func Run(l *lab.Lab) error {
 	f.Count("commands cut off", p.unfinished)
 	f.Count("unsynced files written before a cut", p.unsynced)
 	f.Count("  unsynced files lost, as they must be", p.unsynced-p.kept)
+	f.Count("pages of receipts written back before a cut", p.written)
+	f.Count("  pages of receipts not written back", p.unwritten)
+	f.Count("  cuts after which receipts were in use", p.valid)
 	f.Count("cuts under synchronous=normal", weak.cuts[lab.CutNothing])
 	f.Count("  outcomes acknowledged under it", weak.acknowledged)
 	f.Count("  outcomes lost or run again under it", weak.losses)
-	if err := p.Report(os.Stdout, noForgetting, noRestart, noFalseEnd, noFalseReply, lab.NoBroken); err != nil {
+	if err := p.Report(os.Stdout, noForgetting, noRestart, noFalseEnd, noFalseReply, noFalseReceipt, lab.NoBroken); err != nil {
 		return err
 	}
 	if p.kept+weak.kept > 0 || weak.losses == 0 {

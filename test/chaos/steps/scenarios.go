@@ -120,6 +120,35 @@ var scenarios = []scenario{
 		{"forget.spools", "recorded output removed", 0, findsNothing},
 		{"forget.wal", "write-ahead log emptied", 0, findsNothing},
 	}},
+	{name: "run, receipts", fresh: true, job: lab.Job{Output: 100}, steps: []step{
+		{"receipts.written", "running: receipt written", 0, findsInterrupted},
+		{"receipts.stamped", "running: receipts valid", 0, findsInterrupted},
+		{"receipts.written:2", "outcome: receipt written", 1, findsSuccess},
+		{"receipts.stamped:2", "outcome: receipts valid", 1, findsSuccess},
+	}},
+	{name: "--force, receipts", fresh: true, before: done, flags: []string{"--force"}, job: lab.Job{Output: 100}, steps: []step{
+		{"receipts.erased", "running again: receipt erased", 0, findsSuccess},
+		{"receipts.synced", "running again: receipt erased and synced", 0, findsSuccess},
+		{"receipts.written", "running again: receipt written", 0, findsInterrupted},
+		{"receipts.stamped", "running again: receipts valid", 0, findsInterrupted},
+		{"receipts.stamped:2", "outcome: receipts valid", 1, findsSuccess},
+	}},
+	{name: "forget, receipts", fresh: true, before: done, args: forget, job: lab.Job{Output: 100}, steps: []step{
+		{"receipts.erased", "forgotten: receipt erased", 0, findsSuccess},
+		{"receipts.synced", "forgotten: receipt erased and synced", 0, findsSuccess},
+		{"receipts.stamped", "forgotten: receipts valid", 0, findsNothing},
+		{"receipts.stamped:2", "write-ahead log emptied: receipts valid", 0, findsNothing},
+	}},
+	{name: "mark failed, receipts", fresh: true, before: done, args: markFailed, job: lab.Job{Output: 100}, steps: []step{
+		{"receipts.erased", "marked: receipt erased", 0, findsSuccess},
+		{"receipts.synced", "marked: receipt erased and synced", 0, findsSuccess},
+		{"receipts.stamped", "marked: receipts valid", 0, findsMarkFailed},
+	}},
+	{name: "receipts of another ledger", fresh: true, before: otherReceipts, flags: []string{"--force"}, job: lab.Job{Output: 100}, steps: []step{
+		{"receipts.emptied", "running again: receipts removed", 0, findsSuccess},
+		{"receipts.written", "running again: receipt written", 0, findsInterrupted},
+		{"receipts.stamped:2", "outcome: receipts valid", 1, findsSuccess},
+	}},
 	{name: "each", parts: items, asks: each(1), job: lab.Job{Output: 100}, steps: []step{
 		{"write.commit", "batch: before the commit", 0, findsNoItem},
 		{"write.committed", "batch: committed", 0, findsNoItem},
@@ -229,3 +258,18 @@ func mark(outcome string) func(*trial) []string {
 
 // forget returns the arguments of idem forget.
 func forget(s *trial) []string { return []string{"forget", s.job.Key} }
+
+// markFailed returns the arguments of idem mark failed for a success.
+func markFailed(s *trial) []string { return []string{"mark", "failed", "--force", s.job.Key} }
+
+// otherReceipts leaves the key done, and puts the receipts of an earlier moment into the ledger.
+func otherReceipts(s *trial) {
+	done(s)
+	receipts := filepath.Join(s.Ledger, lab.ReceiptsName)
+	earlier := filepath.Join(s.Dir, s.job.Key+".receipts")
+	lab.Must(lab.CopyFile(receipts, earlier))
+	if c := s.Run(lab.Job{Key: s.job.Key + ":later"}, 1, nil); c.Code != 0 {
+		s.Fail(noTable, s.job.Key, "%s: a later call: status %d: %s", s.scenario.name, c.Code, c.Stderr())
+	}
+	lab.Must(lab.CopyFile(earlier, receipts))
+}

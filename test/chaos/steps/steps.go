@@ -38,6 +38,7 @@ var (
 	findsInterrupted = expectation{text: "interrupted: 79", codes: []int{lab.ExitInterrupted, lab.ExitInterrupted}}
 	findsSuccess     = expectation{text: "done: replays", codes: []int{0, 0}}
 	findsFailure     = expectation{text: "failed: runs again", codes: []int{lab.ActFails}, runs: 1}
+	findsMarkFailed  = expectation{text: "marked failed: runs again", codes: []int{0, 0}, runs: 1}
 	findsMark        = expectation{text: "marked done: replays nothing", codes: []int{0, 0}, silent: true}
 	findsBareSuccess = expectation{text: "done: replays the status", codes: []int{0, 0}, silent: true}
 
@@ -191,6 +192,7 @@ func (s *trial) run() {
 	if ends := s.scenario.ends; c.Code != -lab.SigKill && (ends == 0 || c.Code != ends) {
 		s.Fail(noKill, s.job.Key, "%s, %s: status %d: %s", s.scenario.name, s.step.point, c.Code, c.Stderr())
 	}
+	s.compareReceipts()
 	if s.scenario.after != nil {
 		s.scenario.after(s)
 	}

@@ -45,7 +45,14 @@ var faultKinds = []faultKind{
 	{name: "clone,clone3,fork,vfork", errors: []string{"EAGAIN"}, from: 1},
 	{name: "pread64", errors: []string{"EIO", "EINTR"}, from: 1},
 	{name: "mmap", errors: []string{"ENOMEM"}, from: 1, path: "ledger.db-shm"},
+	{name: "pread64", errors: []string{"EIO", "EINTR"}, from: 1, path: lab.ReceiptsName},
+	{name: "pwrite64", errors: []string{"EIO", "ENOSPC", "EINTR"}, from: 1, path: lab.ReceiptsName},
+	{name: "fsync,ftruncate", errors: []string{"EIO", "ENOSPC"}, from: 1, path: lab.ReceiptsName},
+	{name: "fstat,newfstatat,fcntl", errors: []string{"EIO", "ENOMEM"}, from: 1, path: lab.ReceiptsName},
 }
+
+// kind is the name of the figures.
+func (f faultKind) kind() string { return strings.TrimSpace(f.name + " " + f.path) }
 
 // operation is a call of idem whose system calls fail.
 type operation struct {
@@ -120,7 +127,7 @@ func Run(l *lab.Lab) error {
 	})
 	var kinds []string
 	for _, f := range faultKinds {
-		kinds = append(kinds, f.name)
+		kinds = append(kinds, f.kind())
 	}
 	return d.Report(kinds, (*injectCounts).totals, noSecondRun)
 }
@@ -153,12 +160,12 @@ func (d *syscallTest) series(op operation, f faultKind, errno string) {
 		if d.Quick { // a few of them
 			n += rng.IntN(2 + n)
 		}
-		name := fmt.Sprintf("%s/%s/%s/%d", strings.ReplaceAll(op.name, " ", "-"), f.name, errno, n)
+		name := fmt.Sprintf("%s/%s/%s/%d", strings.ReplaceAll(op.name, " ", "-"), strings.ReplaceAll(f.kind(), " ", "-"), errno, n)
 		if d.Trial != "" && d.Trial != name && n < 200 {
 			continue
 		}
 		var failures int
-		if !d.RunOne(name, f.name, func(dir string) (*injectCounts, []string, error) {
+		if !d.RunOne(name, f.kind(), func(dir string) (*injectCounts, []string, error) {
 			t := &trial{syscallTest: d, operation: op, dir: dir}
 			err := t.run(f, errno, n)
 			failures = t.counts.failures
@@ -244,6 +251,10 @@ func (t *trial) run(f faultKind, errno string, n int) error {
 		return t.checkKilled()
 	case what != "":
 		return errors.New(what)
+	}
+	h := &lab.Harness{Lab: t.Lab, Idem: t.Idem, Ledger: t.Ledger}
+	if _, wrong := h.CheckReceipts(); wrong != "" {
+		return errors.New(wrong)
 	}
 	switch t.args[0] {
 	case "run":
