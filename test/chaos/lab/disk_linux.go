@@ -138,3 +138,10 @@ func runTool(name string, args ...string) error {
 	}
 	return nil
 }
+
+// WriteBack writes n bytes of f from an offset on to the disk, and returns when they are there. It
+// does not write what the disk needs to find them.
+func WriteBack(f *os.File, at, n int64) error {
+	const now = unix.SYNC_FILE_RANGE_WAIT_BEFORE | unix.SYNC_FILE_RANGE_WRITE | unix.SYNC_FILE_RANGE_WAIT_AFTER
+	return os.NewSyscallError("sync_file_range", unix.SyncFileRange(int(f.Fd()), at, n, now))
+}

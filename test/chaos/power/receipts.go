@@ -7,8 +7,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"idem/test/chaos/lab"
 )
 
@@ -26,15 +24,12 @@ func (p *powerTest) writeBackAtTimes(rng *rand.Rand, over <-chan struct{}) {
 			continue // not made yet
 		}
 		pages, err := lab.DataPages(f)
-		if err == nil && len(pages) > 0 && unix.SyncFileRange(int(f.Fd()), pages[rng.IntN(len(pages))], lab.ReceiptSize, now) == nil {
+		if err == nil && len(pages) > 0 && lab.WriteBack(f, pages[rng.IntN(len(pages))], lab.ReceiptSize) == nil {
 			p.count(&p.written, 1)
 		}
 		_ = f.Close()
 	}
 }
-
-// now are the flags of a sync_file_range(2) that returns when the pages are on the disk.
-const now = unix.SYNC_FILE_RANGE_WAIT_BEFORE | unix.SYNC_FILE_RANGE_WRITE | unix.SYNC_FILE_RANGE_WAIT_AFTER
 
 // writeBack writes some of the pages of receipts and locks to the disk before a cut, as the kernel does
 // at any time and in any order. Another file is synced, so the disk also has what it needs to find
@@ -70,8 +65,8 @@ func (p *powerTest) writePages(choose func(name string, at int64) bool) error {
 			if !choose(name, at) {
 				continue
 			}
-			if err := unix.SyncFileRange(int(f.Fd()), at, lab.ReceiptSize, now); err != nil {
-				return os.NewSyscallError("sync_file_range", err)
+			if err := lab.WriteBack(f, at, lab.ReceiptSize); err != nil {
+				return err
 			}
 		}
 	}
