@@ -133,7 +133,7 @@ func (l *Ledger) Close() error {
 // database is then opened when it is needed.
 func (l *Ledger) hasReceipts() bool {
 	info, locks, err := l.lookup()
-	if err != nil || info == nil || info.Size() == 0 || !locks || l.dir.CheckFS() != nil {
+	if err != nil || info == nil || info.Size() == 0 || info.Mode()&0o400 == 0 || !locks || l.dir.CheckFS() != nil {
 		return false
 	}
 	l.dir.Pin("ledger.db", localdir.IdentityOf(info))
