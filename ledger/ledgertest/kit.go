@@ -44,9 +44,15 @@ func (k *kit) end() {
 	k.Helper()
 	fresh := k.open()
 	k.invariants(fresh)
+	k.check() // as a process that is killed leaves it
 	for _, l := range []ledger.Ledger{fresh, k.a, k.b} {
 		k.ok(l.Close(), "Close")
 	}
+	k.check()
+}
+
+func (k *kit) check() {
+	k.Helper()
 	if k.h.Check != nil {
 		k.h.Check(k.T, k.place)
 	}

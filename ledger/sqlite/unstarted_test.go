@@ -34,7 +34,7 @@ type batch struct {
 
 func newBatch(t testing.TB, place string) batch {
 	t.Helper()
-	l, err := harness(filelock.New).Open(place)
+	l, err := harness(filelock.New, false).Open(place)
 	must(t, err)
 	b := batch{l.(*Ledger), t}
 	b.Sustain()
