@@ -54,7 +54,7 @@ func (b *bench) largeContenders() []*contender {
 	coreutils := func(program string) func(*downloads) (string, error) {
 		return func(s *downloads) (string, error) { return s.debian(program, "coreutils") }
 	}
-	return []*contender{
+	all := []*contender{
 		{
 			name: shellTeed, what: "keeps the output", find: coreutils("tee"),
 			first: func(j *job, n int) call { return teeInto(j, j.file(strconv.Itoa(n))) },
@@ -73,14 +73,17 @@ func (b *bench) largeContenders() []*contender {
 			},
 			again: func(j *job) call { return read(j, j.program, j.file("kept")) },
 		},
-		{
-			name: idem, what: "once per key, durable, with its output", find: func(s *downloads) (string, error) { return s.idem, nil },
+	}
+	for _, a := range b.ages() {
+		all = append(all, &contender{
+			name: a.row(idem), what: "once per key, durable, with its output", find: func(*downloads) (string, error) { return b.program(a), nil },
 			setup: func(j *job) error { return runUnmeasured(run(j, 0)) },
 			first: run,
 			again: func(j *job) call { return run(j, 0) },
 			after: func(j *job, n int) error { return runUnmeasured(j.alone("forget", idemKey(n))) },
-		},
+		})
 	}
+	return all
 }
 
 // measureLarge runs the race of large outputs.
