@@ -223,7 +223,7 @@ func (c *Command) Run(ctx context.Context, s *Signals) (*End, error) {
 		defer context.AfterFunc(ctx, func() { k.stopAtEndOf(ctx, 0, c.KillAfter) })()
 	}
 	k.tty.begin()
-	p.run()
+	p.run(k.ended)
 	raw := k.tty.raw()
 	k.tty.end(p.out.tee)
 	p.close()
@@ -243,10 +243,11 @@ func (c *Command) Run(ctx context.Context, s *Signals) (*End, error) {
 }
 
 // reapsItself reports whether the pump of the command also waits for the end of its process.
-// Then a run needs one goroutine, and no thread waits for it. A live copy that lags may keep
-// the pump waiting until the process has ended. So the pump does not begin with one, and see
-// pump.watch.
-func (c *Command) reapsItself() bool { return !c.TTY && c.Earlier.copies() == 0 && canPollProcess() }
+// Then a run needs one goroutine, and no thread waits for it. A live copy may keep the pump
+// waiting until the process has ended, so with one, another goroutine has to wait for the end.
+func (c *Command) reapsItself() bool {
+	return !c.TTY && c.Stdout == nil && c.Stderr == nil && c.Earlier.copies() == 0 && canPollProcess()
+}
 
 // Flush waits until the readers of stdout and stderr have taken everything or are
 // gone, or until a fatal signal comes (see Signals.Fatal). It returns the errors that

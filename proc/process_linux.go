@@ -3,7 +3,6 @@ package proc
 import (
 	"sync"
 	"syscall"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -52,30 +51,6 @@ func (p *process) poll(fds []unix.PollFd) (await, end func()) {
 			p.fd = -1
 		}
 	}
-}
-
-// watch returns a channel that is closed when the child has ended, for a caller of poll that may
-// be unable to wait with it.
-func (p *process) watch() <-chan struct{} {
-	over := make(chan struct{})
-	fds := []unix.PollFd{{Fd: -1, Events: unix.POLLIN}}
-	if fd, err := unix.FcntlInt(uintptr(p.fd), unix.F_DUPFD_CLOEXEC, 0); err == nil { // p.fd may be closed while it is polled
-		fds[0].Fd = int32(fd)
-	}
-	go func() {
-		defer close(over)
-		for !p.hasEnded() {
-			if fds[0].Fd >= 0 && fds[0].Revents == 0 {
-				fdio.Await(fds, -1)
-			} else { // for the same reasons as in poll
-				time.Sleep(reapInterval * time.Millisecond)
-			}
-		}
-		if fds[0].Fd >= 0 {
-			_ = unix.Close(int(fds[0].Fd))
-		}
-	}()
-	return over
 }
 
 // reapInterval is the time in milliseconds between two calls of reap if no descriptor says

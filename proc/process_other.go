@@ -58,6 +58,4 @@ func openProcess(*syscall.SysProcAttr, *int) {}
 
 func (p *process) poll([]unix.PollFd) (await, end func()) { panic("no process can be polled") }
 
-func (p *process) watch() <-chan struct{} { panic("no process can be polled") }
-
 func (p *process) reap() (syscall.WaitStatus, bool, error) { panic("no process can be polled") }

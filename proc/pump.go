@@ -36,17 +36,15 @@ type pump struct {
 	record   func(Stream, []byte)
 	out, err *source
 	wakeRead int
-	wake     int             // write end; a byte means that the child has stopped, its end that it was reaped
-	child    *child          // not nil: run reaps it, and nothing wakes the pump
-	ended    <-chan struct{} // closed when the child has ended
-	watched  bool            // see watch
-	tty      *tty            // nil: the command writes to pipes
-	spare    []byte          // buffer for reads when the tee has no room
+	wake     int    // write end; a byte means that the child has stopped, its end that it was reaped
+	child    *child // not nil: run reaps it, and nothing wakes the pump
+	tty      *tty   // nil: the command writes to pipes
+	spare    []byte // buffer for reads when the tee has no room
 }
 
 func newPump(c *Command, k *child) (*pump, error) {
 	t := k.tty
-	p := &pump{record: c.Record, tty: t, ended: k.ended}
+	p := &pump{record: c.Record, tty: t}
 	// One pipe wakes the pump. Each stream has one too, unless a terminal has both.
 	fds := [6]int{-1, -1, -1, -1, -1, -1}
 	first, pipes := 0, len(fds)
@@ -110,7 +108,7 @@ func (p *pump) close() {
 // run passes output on until the child has ended and its output in the pipes is read.
 // It does not wait for the end of the pipes, because background processes of the
 // child may hold them forever.
-func (p *pump) run() {
+func (p *pump) run(ended <-chan struct{}) {
 	sources := []*source{p.out, p.err}
 	fds := []unix.PollFd{
 		{Fd: int32(p.out.fd), Events: unix.POLLIN},
@@ -129,7 +127,7 @@ func (p *pump) run() {
 			if fds[i].Revents == 0 {
 				continue
 			}
-			if _, open := p.read(s, s.size); !open {
+			if _, open := p.read(s, s.size, ended); !open {
 				fds[i].Fd = -1 // poll ignores it
 			}
 		}
@@ -143,28 +141,16 @@ func (p *pump) run() {
 		if !stopped {
 			continue
 		}
-		p.drain(sources, fds)
+		p.drain(sources, fds, ended)
 		p.tty.suspend(p.out.tee)
 	}
 	// The child has ended, so all of its output is in the pipes.
-	if p.child != nil {
-		p.ended, p.watched = p.child.ended, true
-	}
 	p.tty.endOfInput()
-	p.drain(sources, fds)
+	p.drain(sources, fds, ended)
 	p.tty.closeSlave()
 	end := time.Now().Add(grace)
-	p.linger(sources, fds[:len(sources)], end)
-	p.noteLeftover(sources, fds[:len(sources)], end)
-}
-
-// watch makes another goroutine look for the end of a child that the pump reaps, from the first
-// output with a live copy on. The copy may keep the pump waiting then. Many commands write
-// nothing, and that goroutine and its thread would be 5 % of a first run.
-func (p *pump) watch() {
-	if p.child != nil && !p.watched {
-		p.watched, p.ended = true, p.child.proc.watch()
-	}
+	p.linger(sources, fds[:len(sources)], end, ended)
+	p.noteLeftover(sources, fds[:len(sources)], end, ended)
 }
 
 // childState reports whether the child was stopped or is over since the last call.
@@ -188,14 +174,14 @@ func (p *pump) childState() (stopped, over bool) {
 
 // drain reads the bytes that are in the pipes when it is called. It does not wait for
 // more.
-func (p *pump) drain(sources []*source, fds []unix.PollFd) {
+func (p *pump) drain(sources []*source, fds []unix.PollFd, ended <-chan struct{}) {
 	for i, s := range sources {
 		if fds[i].Fd < 0 {
 			continue
 		}
 		left, err := s.buffered()
 		for err == nil && left > 0 {
-			n, open := p.read(s, left)
+			n, open := p.read(s, left, ended)
 			if !open {
 				fds[i].Fd = -1
 			}
@@ -224,7 +210,7 @@ const grace = 500 * time.Millisecond
 
 // linger reads until the end of the pipes. If a process holds them longer, linger
 // stops at the time end, or after 1 MiB, the most that a pipe holds.
-func (p *pump) linger(sources []*source, fds []unix.PollFd, end time.Time) {
+func (p *pump) linger(sources []*source, fds []unix.PollFd, end time.Time, ended <-chan struct{}) {
 	for most := fdio.BigPipe; fds[0].Fd >= 0 || fds[1].Fd >= 0; {
 		left := untilMillis(end)
 		if left <= 0 || most <= 0 {
@@ -235,7 +221,7 @@ func (p *pump) linger(sources []*source, fds []unix.PollFd, end time.Time) {
 			if fds[i].Revents == 0 {
 				continue
 			}
-			n, open := p.read(s, s.size)
+			n, open := p.read(s, s.size, ended)
 			if !open {
 				fds[i].Fd = -1
 			}
@@ -256,8 +242,8 @@ func untilMillis(end time.Time) int {
 
 // noteLeftover drains the pipes a last time. Then it sets the fields open and unread
 // of each source that has not reached its end by the time end.
-func (p *pump) noteLeftover(sources []*source, fds []unix.PollFd, end time.Time) {
-	p.drain(sources, fds)
+func (p *pump) noteLeftover(sources []*source, fds []unix.PollFd, end time.Time, ended <-chan struct{}) {
+	p.drain(sources, fds, ended)
 	for i, s := range sources {
 		if fds[i].Fd < 0 {
 			continue
@@ -278,8 +264,8 @@ func (p *pump) noteLeftover(sources []*source, fds []unix.PollFd, end time.Time)
 
 // read reads at most limit bytes from a source with one read, and passes them on. It
 // returns the number of bytes, and false at the end of the pipe.
-func (p *pump) read(s *source, limit int) (int, bool) {
-	buf := s.tee.space(p.ended)
+func (p *pump) read(s *source, limit int, ended <-chan struct{}) (int, bool) {
+	buf := s.tee.space(ended)
 	spare := buf == nil
 	if spare {
 		if len(p.spare) < s.size {
@@ -294,14 +280,11 @@ func (p *pump) read(s *source, limit int) (int, bool) {
 	case err != nil || n == 0:
 		return 0, false
 	}
-	if s.tee != nil {
-		p.watch()
-	}
 	if p.record != nil {
 		p.record(s.stream, buf[:n])
 	}
 	if spare {
-		s.tee.spill(buf[:n], p.ended)
+		s.tee.spill(buf[:n], ended)
 	} else {
 		s.tee.commit(n)
 	}

@@ -144,7 +144,7 @@ func TestStolenOutputDoesNotHang(t *testing.T) {
 		t.Fatal(err)
 	}
 	timer := time.AfterFunc(5*time.Second, func() { _, _ = unix.Write(p.out.writeEnd, []byte("x")) })
-	if n, open := p.read(p.out, 10); n != 0 || !open {
+	if n, open := p.read(p.out, 10, nil); n != 0 || !open {
 		t.Errorf("read %d bytes, open %v", n, open)
 	}
 	timer.Stop()

@@ -25,7 +25,7 @@ func TestReapWithoutADescriptor(t *testing.T) {
 		t.Fatal(err)
 	}
 	k.proc.fd = -1
-	p.run()
+	p.run(k.ended)
 	p.close()
 	<-k.ended
 	if k.status.ExitCode != 3 || k.err != nil {
@@ -59,43 +59,5 @@ func TestReapOfATracedProcess(t *testing.T) {
 	}
 	if rounds > 1+200/reapInterval {
 		t.Errorf("the pump looked %d times in 200 ms, want once in %d ms", rounds, reapInterval)
-	}
-}
-
-// TestWatch checks that the end of a process is noticed by a goroutine that does not reap it, with
-// a descriptor of the process and without one.
-func TestWatch(t *testing.T) {
-	for name, open := range map[string]func(pid int) int{
-		"with a descriptor": func(pid int) int {
-			fd, err := unix.PidfdOpen(pid, 0)
-			if err != nil {
-				t.Skip("the kernel has no descriptors of processes")
-			}
-			return fd
-		},
-		"without a descriptor": func(int) int { return -1 },
-	} {
-		t.Run(name, func(t *testing.T) {
-			r, w := newPipe(t)
-			child, err := os.StartProcess("/bin/cat", []string{"cat"}, &os.ProcAttr{Files: []*os.File{r, os.Stderr, os.Stderr}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			p := newProcess(child.Pid, open(child.Pid))
-			over := p.watch()
-			if p.fd >= 0 {
-				_ = unix.Close(p.fd) // as poll does at its end
-			}
-			select {
-			case <-over:
-				t.Error("the process has not ended yet")
-			default:
-			}
-			w.Close()
-			<-over
-			if status, err := p.wait(); err != nil || !status.Exited() {
-				t.Errorf("got status %v, error %v, want an exit", status, err)
-			}
-		})
 	}
 }
