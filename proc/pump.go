@@ -11,7 +11,7 @@ import (
 
 const (
 	smallRead = 64 << 10  // the initial size of a pipe
-	bigRead   = 512 << 10 // after growAt bytes of output
+	bigRead   = 256 << 10 // after growAt bytes of output
 	growAt    = 32 << 10  // most commands write less
 )
 

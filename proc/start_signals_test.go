@@ -63,8 +63,8 @@ func TestSignalDuringARunIsTheCommands(t *testing.T) {
 func TestSignalEndsFlush(t *testing.T) {
 	s := Catch()
 	defer s.Stop()
-	c, _ := command(t, "head", "-c", "2000000", "/dev/zero") // more than the pipe holds
-	_, c.Stdout = newPipe(t)                                 // never read
+	c, _ := command(t, "head", "-c", "1000000", "/dev/zero")
+	_, c.Stdout = newPipe(t) // never read
 	e, err := c.Run(t.Context(), s)
 	if err != nil {
 		t.Fatal(err)

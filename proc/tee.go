@@ -4,8 +4,6 @@ import (
 	"os"
 	"sync"
 	"time"
-
-	"idem/internal/fdio"
 )
 
 const (
@@ -129,7 +127,6 @@ func (t *tee) grow() {
 	defer t.mu.Unlock()
 	if len(t.ring.buf) < bigRing {
 		t.ring.grow(bigRing)
-		fdio.GrowPipe(t.fd)
 	}
 }
 
