@@ -32,7 +32,8 @@ func (c *Command) start(ctx context.Context, k *child, out, err int) error {
 	}
 	k.group = k.tty == nil && (c.Apart || c.OwnGroup && !inForeground())
 	sys, pidfd := &syscall.SysProcAttr{Setpgid: k.group}, -1
-	if k.tty == nil && c.reapsItself() {
+	opens := k.tty == nil && c.reapsItself()
+	if opens {
 		openProcess(sys, &pidfd)
 	}
 	fork := func() (int, error) { return c.fork(k, path, argv, env, out, err, sys) }
@@ -50,6 +51,9 @@ func (c *Command) start(ctx context.Context, k *child, out, err int) error {
 			return nil
 		case errors.Is(errno, unix.ETXTBSY) && time.Since(begin) < textBusyTimeout && ctx.Err() == nil:
 			time.Sleep(10 * time.Millisecond)
+		case errors.Is(errno, unix.EINVAL) && opens: // an emulator knows no such descriptors, see process.poll
+			openProcess(sys, nil)
+			opens, pidfd = false, -1
 		case errors.Is(errno, unix.ENOEXEC) && path != shell && isText(path):
 			argv = append([]string{shell, path}, argv[1:]...)
 			path = shell
