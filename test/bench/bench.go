@@ -147,15 +147,12 @@ func (b *bench) run(w work) error {
 	if err != nil {
 		return err
 	}
-	if err := b.race(racers); err != nil {
+	first, again := references(w)
+	h, err := b.raceOf(w, racers, race{Work: w.name, Bytes: w.bytes, First: first, Again: again}, first, again)
+	if err != nil {
 		return err
 	}
-	h := &raceResult{racers: racers}
 	b.results[w.name] = h
-	first, again := references(w)
-	meta := race{Work: w.name, Bytes: w.bytes, First: first, Again: again}
-	h.keep, meta.Noise = h.judge(w, first, again)
-	b.result.Races = append(b.result.Races, meta)
 	for _, r := range racers {
 		f := h.figure(r, first, again)
 		if f.counts, err = b.count(r); err != nil {
@@ -170,6 +167,18 @@ func (b *bench) run(w work) error {
 		return nil
 	}
 	return os.RemoveAll(filepath.Join(b.dir, file(w.name)))
+}
+
+// raceOf makes the rounds of racers and judges them by the references. It adds r, with its noise, to
+// the races of the result.
+func (b *bench) raceOf(w work, racers []*racer, r race, references ...string) (*raceResult, error) {
+	if err := b.race(racers); err != nil {
+		return nil, err
+	}
+	h := &raceResult{racers: racers}
+	h.keep, r.Noise = h.judge(w, references...)
+	b.result.Races = append(b.result.Races, r)
+	return h, nil
 }
 
 // judge reports for each round whether it counts. The references are the named rows

@@ -97,14 +97,11 @@ func (b *bench) raceBatches(jobs int) error {
 	if err != nil {
 		return err
 	}
-	h := &raceResult{racers: racers}
-	if err := b.race(racers); err != nil {
+	h, err := b.raceOf(w, racers, race{Work: w.name, First: spawnsRow, Again: spawnsRow}, spawnsRow, xargsRow)
+	if err != nil {
 		return err
 	}
-	var n noise
-	h.keep, n = h.judge(w, spawnsRow, xargsRow)
 	b.results[w.name] = h
-	b.result.Races = append(b.result.Races, race{Work: w.name, First: spawnsRow, Again: spawnsRow, Noise: n})
 	for _, r := range racers {
 		f := figureOf(r.samples, h.keep)
 		f.Work, f.Op, f.Ratio = w.name, first, ratio(r.samples, h.samples(spawnsRow, first), h.keep)
@@ -216,24 +213,22 @@ func (b *bench) raceSteps() error {
 		name: showRow, what: fmt.Sprintf("the tree of %d steps", n),
 		first: func(t *job, _ int) call { return t.alone("show", file(stepsRow)) },
 	}})
-	h := &raceResult{}
+	var racers []*racer
 	for _, s := range all {
 		j := &job{contender: s.contender, work: w, program: b.program(s.age), dir: b.dir, command: []string{b.noop}}
 		j.env = append(b.env[:len(b.env):len(b.env)], "IDEM_LEDGER="+filepath.Join(b.dir, file("steps"+string(s.age))))
 		if _, err := b.meter.run(j.first(j, 0), nil); err != nil { // executes the steps
 			return err
 		}
-		h.racers = append(h.racers, &racer{job: j, op: first, every: 1, samples: make([]sample, max(w.rounds, 1))})
+		racers = append(racers, &racer{job: j, op: first, every: 1, samples: make([]sample, max(w.rounds, 1))})
 	}
-	h.racers[0].work.rounds = max(w.rounds, 1)
-	if err := b.race(h.racers); err != nil {
+	racers[0].work.rounds = max(w.rounds, 1)
+	h, err := b.raceOf(racers[0].work, racers, race{Work: w.name, First: replaysRow, Again: replaysRow}, replaysRow)
+	if err != nil {
 		return err
 	}
-	var noise noise
-	h.keep, noise = h.judge(h.racers[0].work, replaysRow)
 	b.results[stepsRow] = h
-	b.result.Races = append(b.result.Races, race{Work: w.name, First: replaysRow, Again: replaysRow, Noise: noise})
-	for _, r := range h.racers {
+	for _, r := range racers {
 		f := figureOf(r.samples, h.keep)
 		f.Work, f.Op = w.name, first
 		for _, a := range b.ages() {

@@ -35,7 +35,7 @@ func (b *bench) measureManyKeys() error {
 	}
 	w := b.keysRace()
 	b.progress("%s, %d rounds", w.name, w.rounds)
-	h := &raceResult{}
+	var racers []*racer
 	for _, a := range b.ages() {
 		for _, c := range []struct{ name, ledger string }{{onlyKey, filepath.Join(b.dir, file("only"+string(a)))}, {manyKeys, large}} {
 			j := b.job(a.row(c.name), w, c.ledger)
@@ -46,16 +46,14 @@ func (b *bench) measureManyKeys() error {
 			if err := j.renew(); err != nil {
 				return err
 			}
-			h.racers = append(h.racers, &racer{job: j, op: replay, every: 1, samples: make([]sample, w.rounds)})
+			racers = append(racers, &racer{job: j, op: replay, every: 1, samples: make([]sample, w.rounds)})
 		}
 	}
-	if err := b.race(h.racers); err != nil {
+	h, err := b.raceOf(w, racers, race{Work: w.name, First: onlyKey, Again: onlyKey}, onlyKey)
+	if err != nil {
 		return err
 	}
-	var n noise
-	h.keep, n = h.judge(w, onlyKey)
 	b.results[w.name] = h
-	b.result.Races = append(b.result.Races, race{Work: w.name, First: onlyKey, Again: onlyKey, Noise: n})
 	for _, a := range b.ages() {
 		many := h.samples(a.row(manyKeys), replay)
 		f := figureOf(many, h.keep)

@@ -134,7 +134,7 @@ func (s *shared) race() {
 		w.rounds = 12
 	}
 	s.progress("%s, %d rounds", w.name, w.rounds)
-	h := &raceResult{}
+	var racers []*racer
 	for _, r := range []struct {
 		name  string
 		place string
@@ -151,15 +151,13 @@ func (s *shared) race() {
 		_, err := s.meter.run(j.first(j, 0), nil)
 		s.must(err)
 		for _, op := range []string{replay, first} {
-			h.racers = append(h.racers, &racer{job: j, op: op, every: 1, samples: make([]sample, w.rounds)})
+			racers = append(racers, &racer{job: j, op: op, every: 1, samples: make([]sample, w.rounds)})
 		}
 	}
-	s.must(s.bench.race(h.racers))
-	var n noise
-	h.keep, n = h.judge(w, localRow)
+	h, err := s.raceOf(w, racers, race{Work: w.name, First: localRow, Again: localRow}, localRow)
+	s.must(err)
 	s.results[w.name] = h
-	s.result.Races = append(s.result.Races, race{Work: w.name, First: localRow, Again: localRow, Noise: n})
-	for _, r := range h.racers {
+	for _, r := range racers {
 		f := figureOf(r.samples, h.keep)
 		f.Work, f.Op, f.Ratio = sharedWork+", "+r.op, r.op, ratio(r.samples, h.samples(localRow, r.op), h.keep)
 		s.addBatch(r.contender, f)
